@@ -191,7 +191,7 @@ func TestUnreachableRegistryIsRetried(t *testing.T) {
 			roundTrip(func(r *http.Request) (*http.Response, error) {
 				if answers++; answers < 5 {
 					if !strings.Contains(client.Outage(), "has not responded") && answers > 1 {
-						t.Errorf("expected the outage in the status, found %q", client.Outage())
+						t.Errorf("expected a status that reports the outage, found %q", client.Outage())
 					}
 					if answers == 3 && !strings.HasSuffix(client.Outage(), ": <html>") {
 						t.Errorf("expected the last error in the status, found %q", client.Outage())
@@ -222,7 +222,7 @@ func TestUnreachableRegistryIsRetried(t *testing.T) {
 		time.AfterFunc(time.Second, func() { cancel(errors.New("the task ends")) })
 		if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "other", b, datumOf(t, json, b, person)); err == nil ||
 			err.Error() != "the task ends" {
-			t.Errorf("expected the end of the task, found %v", err)
+			t.Errorf("expected the cause of the task's end, found %v", err)
 		}
 	})
 }
@@ -266,11 +266,11 @@ func TestRegistryRejections(t *testing.T) {
 	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
 		if _, err := c.Decode(t.Context(), "t", []byte(data),
 			b); fault.Class(err) != fault.DataException || fault.IsFatal(err) {
-			t.Errorf("%q: expected a fault of the record, found %v", data, err)
+			t.Errorf("%q: expected a data error, found %v", data, err)
 		}
 	}
 	if d, err := c.Decode(t.Context(), "t", nil, b); err != nil || d.Encoding != wit.Absent {
-		t.Errorf("expected nothing of a tombstone, found %v, %v", d, err)
+		t.Errorf("expected a tombstone to be read as null, found %v, %v", d, err)
 	}
 }
 
@@ -286,7 +286,7 @@ func incompatible(t *testing.T) error {
 	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
 	if err == nil || !strings.Contains(err.Error(), "incompatible with an earlier schema") ||
 		!strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`) {
-		t.Errorf("expected what the registry said and the schema, found %v", err)
+		t.Errorf("expected an error with the registry's message and the schema, found %v", err)
 	}
 	return err
 }
@@ -324,7 +324,7 @@ func TestReaderIgnoresWriterSettings(t *testing.T) {
 			t.Errorf("%s: %v, left %v", class, err, given)
 		}
 		if _, err := New(class, given, Options{Schemas: record.NewRegistry()}); err == nil {
-			t.Errorf("%s: taken for writing", class)
+			t.Errorf("%s: expected a writer to reject it", class)
 		}
 	}
 }
@@ -366,7 +366,7 @@ func TestInvalidAvroNames(t *testing.T) {
 	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b,
 		odd)); fault.Class(err) != "org.apache.avro.SchemaParseException" || !strings.Contains(err.Error(),
 		"scrub.invalid.names") {
-		t.Errorf("expected a refusal with advice, found %v", err)
+		t.Errorf("expected an error with advice, found %v", err)
 	}
 	// Two types have the same name.
 	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
@@ -392,7 +392,7 @@ func TestUnionBranchesAreBounded(t *testing.T) {
 	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4},
 		b); fault.Class(err) != fault.DataException ||
 		!strings.Contains(err.Error(), "expected at most 1000") {
-		t.Errorf("expected a refusal, found %v", err)
+		t.Errorf("expected an error, found %v", err)
 	}
 }
 
@@ -551,7 +551,7 @@ func TestSchemaIDInHeader(t *testing.T) {
 	}
 	for _, header := range [][]byte{nil, {1, 2}, {0, 0, 0, 0, 9}, append([]byte{2}, guid[1:]...)} {
 		if _, err := by.DecodeBy(t.Context(), "t", header, []byte{2}, b); fault.Class(err) != fault.DataException {
-			t.Errorf("% x: expected a fault of the record, found %v", header, err)
+			t.Errorf("% x: expected a data error, found %v", header, err)
 		}
 	}
 }

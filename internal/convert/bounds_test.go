@@ -32,10 +32,10 @@ func endsInTime(t *testing.T, f func(ctx context.Context)) {
 	select {
 	case <-ended:
 		if ctx.Err() != nil {
-			t.Fatal("it took too long")
+			t.Fatal("the conversion took too long")
 		}
 	case <-ctx.Done():
-		t.Fatal("it takes too long, and does not end with its context")
+		t.Fatal("the conversion takes too long, and does not end with its context")
 	}
 }
 
@@ -185,7 +185,7 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 					t.Errorf("an error of %d bytes", len(err.Error()))
 				}
 				if cap(b.Data) > 4*conversion.MaxDecodedBytes {
-					t.Errorf("%d bytes were held", cap(b.Data))
+					t.Errorf("%d bytes were allocated", cap(b.Data))
 				}
 			})
 		})
@@ -319,7 +319,7 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 					t.Errorf("expected %s, found %s", fault.TooLargeException, fault.Class(err))
 				}
 				if cap(out) > 32<<20 {
-					t.Errorf("%d bytes were held", cap(out))
+					t.Errorf("%d bytes were allocated", cap(out))
 				}
 			})
 		})

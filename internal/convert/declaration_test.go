@@ -77,7 +77,7 @@ func recording(t *testing.T, class string) (settings []recorded) {
 			return settings
 		}
 	}
-	t.Fatalf("nothing is recorded of %s: %v", class, lines.Err())
+	t.Fatalf("%s is not recorded: %v", class, lines.Err())
 	return nil
 }
 
@@ -89,7 +89,7 @@ func TestDeclaredDefaults(t *testing.T) {
 				assert.Equal(t, "", (setting.Check{}).Value(&s, *s.DefaultValue), d.Class)
 			}
 			if s.Documentation == "" {
-				t.Errorf("%s: nothing is said of %s", d.Class, s.Name)
+				t.Errorf("%s: %s has no documentation", d.Class, s.Name)
 			}
 		}
 	}

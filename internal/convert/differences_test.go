@@ -146,7 +146,7 @@ func TestResultsDoNotDependOnEarlierDocuments(t *testing.T) {
 			got, err := of.through(t.Context(), pair[0], pair[1], b)
 			want, failed := of.rewritten(t.Context())
 			if got != want || fmt.Sprint(err) != fmt.Sprint(failed) {
-				t.Errorf("reader %q, writer %q, document %q:\nalone         %s %v\nbehind others %s %v", w.reader,
+				t.Errorf("reader %q, writer %q, document %q:\nalone        %s %v\nafter others %s %v", w.reader,
 					w.writer, document, want, failed, got, err)
 			}
 		}

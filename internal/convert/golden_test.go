@@ -92,7 +92,7 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 			d := g.read(t, b)
 			if d.Encoding == wit.WithSchema {
 				if err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
-					t.Fatalf("what was read is no value of its schema: %v", err)
+					t.Fatalf("the datum is not a value of its schema: %v", err)
 				}
 			}
 			c, err := New(ClassJSON, g.settings, Options{Schemas: b.Registry})
@@ -150,7 +150,7 @@ func readTSV(t *testing.T, name string, columns int) (rows [][]string) {
 		rows = append(rows, row)
 	}
 	if least := leastRows[name]; least == 0 || len(rows) < least {
-		t.Fatalf("%s: expected %d rows and more, found %d", name, least, len(rows))
+		t.Fatalf("%s: expected at least %d rows, found %d", name, least, len(rows))
 	}
 	return rows
 }

@@ -32,7 +32,7 @@ var gridTypes = []struct{ schema, standard string }{
 var gridValues = []string{"true", "0", "-0.0", "300", "-1", "86400001", "3000000000", "9223372036854775808", "1.5",
 	"1.50", "12.25", "1e3", `"text"`, `"AQ=="`, `"NaN"`, `""`, "[]", "[1]", "[null]", `["x"]`, "{}", `{"a":1}`,
 	`{"a":null}`, `{"a":1,"b":"x"}`, `{"b":"x"}`, `{"a":1,"c":2}`, `[[1,"x"]]`, `[["1","x"]]`, "[[1]]", "[[null,1]]",
-		"[[]]",
+	"[[]]",
 	"[1,[2]]", "tru", "[1", `"a`}
 
 // grid returns documents of every type with every value, required and with a default, and of nulls and missing members

@@ -90,12 +90,12 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 	c, err := NewHeaders(ClassJSON, nil, Options{Schemas: reg})
 	require.NoError(t, err)
 	if _, err := c.Decode(t.Context(), "t", "h", []byte("{"), &record.Batch{Registry: reg}); err == nil {
-		t.Error("expected a header that is no JSON to be refused")
+		t.Error("expected a header that is not JSON to be rejected")
 	}
 	c, err = NewHeaders("org.apache.kafka.connect.converters.LongConverter", nil, Options{Schemas: reg})
 	require.NoError(t, err)
 	if _, err := c.Decode(t.Context(), "t", "h", make([]byte, 10), &record.Batch{Registry: reg}); err == nil {
-		t.Error("expected a header of ten bytes to be no number")
+		t.Error("expected a header of ten bytes to be rejected as a number")
 	}
 }
 

@@ -88,7 +88,7 @@ func TestRefusesToWrite(t *testing.T) {
 		{Kind: wit.String}}, connectdata.Struct{"\xff"})
 	if err == nil || !strings.Contains(err.Error(),
 		`field "a": byte 1 of the structured value: text that is not UTF-8`) {
-		t.Errorf("bad text: %v", err)
+		t.Errorf("invalid text: %v", err)
 	}
 }
 
@@ -289,7 +289,7 @@ func TestNew(t *testing.T) {
 		assert.Error(t, err, "schema.content", text)
 	}
 	if fault.Class(errors.New("x")) != "" {
-		t.Error("a foreign error has no class of ours")
+		t.Error("expected no class for another package's error")
 	}
 }
 
@@ -504,7 +504,7 @@ func TestSchemalessNumbersAreExact(t *testing.T) {
 		d, err := c.Decode(t.Context(), "t", []byte(text), b)
 		if want == nil {
 			if err == nil {
-				t.Errorf("%.40s: expected it to be refused", text)
+				t.Errorf("%.40s: expected an error", text)
 			}
 			continue
 		}

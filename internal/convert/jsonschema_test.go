@@ -48,7 +48,7 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 		}
 		back, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		if want := `{"schema":` + again + `,"payload":` + value + `}`; err != nil || !sameJSON(want, string(back)) {
-			t.Errorf("again\nexpected %s\nfound    %s, %v", want, back, err)
+			t.Errorf("written again\nexpected %s\nfound    %s, %v", want, back, err)
 		}
 	}
 }
@@ -128,7 +128,7 @@ func TestRegisteredJSONSchema(t *testing.T) {
 	}
 	for _, data := range []string{"", "\x00\x00\x00", "\x01\x00\x00\x00\x02\"x\"", `{"a":1}`} {
 		if _, err := c.Decode(t.Context(), "t", []byte(data), b); fault.Class(err) != fault.DataException {
-			t.Errorf("%q: expected a fault of the record, found %v", data, err)
+			t.Errorf("%q: expected a data error, found %v", data, err)
 		}
 	}
 }
@@ -171,11 +171,11 @@ func TestJSONSchemaRejections(t *testing.T) {
 	d := datumOf(t, json, b, person)
 	if out, _, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "t", b, d); !errors.As(err, &stop) ||
 		string(out) != "x" {
-		t.Errorf("expected a stop, found %q, %v", out, err)
+		t.Errorf("expected an error that stops the task, found %q, %v", out, err)
 	}
 	plain := datumOf(t, newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false"), b, `{"a":1}`)
 	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, plain); fault.Class(err) != fault.DataException {
-		t.Errorf("expected a value without schema to be refused, found %v", err)
+		t.Errorf("expected a value without schema to be rejected, found %v", err)
 	}
 	if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.ValueSlice{}); err != nil || !null ||
 		len(out) > 0 {
@@ -184,7 +184,7 @@ func TestJSONSchemaRejections(t *testing.T) {
 	c, json, b = pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON))
 	d = datumOf(t, json, b, person)
 	if _, _, err := c.Encode(t.Context(), nil, 10, "t", b, d); fault.Class(err) != fault.TooLargeException {
-		t.Errorf("expected a record that is too large, found %v", err)
+		t.Errorf("expected an error about a too large record, found %v", err)
 	}
 }
 
@@ -213,7 +213,7 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	for _, name := range []string{wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameDecimal} {
 		if err := write([]wit.SchemaNode{{Kind: wit.String,
 			Name: &name}}); fault.Class(err) != fault.DataException || asked != 0 {
-			t.Errorf("%s: expected a refusal and no request, found %d, %v", name, asked, err)
+			t.Errorf("%s: expected an error and no request, found %d, %v", name, asked, err)
 		}
 	}
 	if err := write([]wit.SchemaNode{{Kind: wit.String, Name: wit.Ptr("n")}}); err != nil || asked != 1 {

@@ -49,7 +49,7 @@ func ask(t *testing.T, peer, program string, lines []string) (answers []string) 
 	require.NoError(t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	answers = runTool(t, peer, program, file)
 	if len(answers) != len(lines) {
-		t.Fatalf("%s: expected %d answers, found %d", program, len(lines), len(answers))
+		t.Fatalf("%s: expected %d results, found %d", program, len(lines), len(answers))
 	}
 	return answers
 }

@@ -50,7 +50,7 @@ func TestRenderSchemas(t *testing.T) {
 	}
 	for _, bad := range [][]wit.SchemaNode{nil, {{Kind: wit.Array, Element: 0}}} {
 		if _, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: bad}}, "avro"); err == nil {
-			t.Errorf("%+v was written", bad)
+			t.Errorf("expected an error, %+v was written", bad)
 		}
 	}
 	list, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: nodes[3:4]}, {Nodes: nodes[4:5]}}, "avro")

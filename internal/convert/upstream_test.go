@@ -40,7 +40,7 @@ func TestKafkaJSONConverterCases(t *testing.T) {
 		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", schemas)
 		d, err := c.Decode(t.Context(), "t", nil, b)
 		if err != nil || d.Encoding != wit.Absent {
-			t.Errorf("expected nothing of nothing, found %v, %v", d, err)
+			t.Errorf("expected a tombstone to be read as null, found %v, %v", d, err)
 		}
 		if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !null {
 			t.Errorf("expected a tombstone, found %v", err)

@@ -132,10 +132,10 @@ func TestEffort(t *testing.T) {
 				}
 			}
 			elapsed := compile(t, out)
-			t.Logf("%d of them in %d bytes: foretold %v, took %v", n, report.BytesIn,
+			t.Logf("%d of them in %d bytes: estimated %v, took %v", n, report.BytesIn,
 				time.Duration(report.MaxEffort)*time.Microsecond, elapsed)
 			if elapsed > factor*time.Duration(report.MaxEffort)*time.Microsecond {
-				t.Errorf("expected at most %d times the %d µs that were foretold, found %v", factor, report.MaxEffort,
+				t.Errorf("expected at most %d times the estimated %d µs, found %v", factor, report.MaxEffort,
 					elapsed)
 			}
 			// Growing code is rejected before it takes long to compile.
@@ -145,12 +145,13 @@ func TestEffort(t *testing.T) {
 					if text := err.Error(); !strings.HasPrefix(text,
 						"effort of compiling function 0 in microseconds") &&
 						!strings.HasPrefix(text, "blocks in each other in function 0") {
-						t.Errorf("expected its effort to be refused, found %v", err)
+						t.Errorf("expected the effort to be rejected, found %v", err)
 					}
 					break
 				}
 				if err != nil || report.MaxEffort > 4_000_000 {
-					t.Fatalf("%d: expected a refusal of its effort, found an effort of %d and %v", n, report.MaxEffort,
+					t.Fatalf("%d: expected the effort to be rejected, found an effort of %d and %v", n,
+						report.MaxEffort,
 						err)
 				}
 			}
@@ -172,7 +173,7 @@ func TestStackEffort(t *testing.T) {
 	if over := effort(values(1000), branches, drops(1000)); over < alone+100*1000/5 {
 		t.Errorf("expected 1000 values over 100 branches to count, found %d and %d alone", over, alone)
 	}
-	assert.Equal(t, alone, effort(values(1000), drops(1000), branches), "values that are gone to count nothing")
+	assert.Equal(t, alone, effort(values(1000), drops(1000), branches), "effort of popped values")
 	for name, code := range map[string][]byte{
 		"stores":      bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x36, 2, 0}, 1000),
 		"sums":        cat(bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x6a, 0x1a}, 1000)),
@@ -182,7 +183,7 @@ func TestStackEffort(t *testing.T) {
 		"wide ones":   bytes.Repeat([]byte{0x42, 0, 0x42, 0, 0x7c, 0x50, 0x1a, 0x43, 0, 0, 0, 0, 0x8b, 0x1a}, 1000),
 		"conversions": bytes.Repeat(binary.AppendUvarint([]byte{0x41, 0, 0xac, 0xa7}, 0x1a), 1000),
 	} {
-		assert.Equal(t, alone, effort(code, branches), name, "nothing to be left on the stack")
+		assert.Equal(t, alone, effort(code, branches), name, "values left on the stack")
 	}
 }
 

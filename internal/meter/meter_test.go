@@ -105,7 +105,7 @@ func TestRefusals(t *testing.T) {
 			switch {
 			case c.feature != "" && (!errors.As(err, &refusal) || refusal.Feature != c.feature || refusal.Offset < 8 ||
 				refusal.Offset > len(c.module)):
-				t.Errorf("expected a refusal of %s, found %v", c.feature, err)
+				t.Errorf("expected an error about %s, found %v", c.feature, err)
 			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("expected %q, found %v", c.want, err)
 			}
@@ -409,7 +409,7 @@ func TestRewriteChecksContext(t *testing.T) {
 			_, _, err := meter.Rewrite(whole, module, meter.Options{})
 			require.NoError(t, err)
 			if least := len(module) / (128 << 10); whole.count < least {
-				t.Errorf("expected at least %d looks at the context within %d bytes, found %d", least, len(module),
+				t.Errorf("expected at least %d checks of the context within %d bytes, found %d", least, len(module),
 					whole.count)
 			}
 			for _, left := range []int{0, whole.count / 2, whole.count - 1} {
@@ -417,7 +417,7 @@ func TestRewriteChecksContext(t *testing.T) {
 				out, _, err := meter.Rewrite(ctx, module, meter.Options{})
 				// The last check is for the cause.
 				if !errors.Is(err, context.Canceled) || out != nil || ctx.count != left+2 {
-					t.Errorf("expected an end at look %d, found %v at %d", left+1, err, ctx.count)
+					t.Errorf("expected to end at check %d, found %v at %d", left+1, err, ctx.count)
 				}
 			}
 		})

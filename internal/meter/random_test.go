@@ -83,7 +83,7 @@ func (d *differential) judge(t *testing.T, n int) {
 	if d.modules < n || d.calls < 2*n || d.ticks < n || d.ends["result"] < n ||
 		d.ends["wasm error: unreachable"] < n/10 || len(d.ends) < 6 ||
 		d.report.Loops < n || d.report.Entries < n || d.report.Copies < n/5 || d.invalid+d.refused+d.exceeded > n/50 {
-		t.Error("the modules are too dull")
+		t.Error("the modules cover too few cases")
 	}
 }
 

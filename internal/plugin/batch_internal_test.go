@@ -38,7 +38,7 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 		call := &batchCall{batch: b, rows: c.rows, padded: true}
 		require.NoError(t, (&Instance{}).checkRows(call))
 		if call.padded != c.spaced {
-			t.Errorf("%s: expected apart to be %t", c.name, c.spaced)
+			t.Errorf("%s: expected separate copies: %t", c.name, c.spaced)
 		}
 		rows, data := make([]byte, len(c.rows)*abi.RowBytes), make([]byte, call.transferBytes())
 		call.write(rows, data)
@@ -56,7 +56,8 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 					t.Errorf("%s: row %d: expected %q, found %q", c.name, n, b.Bytes(d), data[start:start+size])
 				}
 				if c.spaced && start < end {
-					t.Errorf("%s: row %d: a datum at %d, where %d are taken or free", c.name, n, start, end)
+					t.Errorf("%s: row %d: a datum at %d, outside of the %d bytes in use and reserved", c.name, n,
+						start, end)
 				}
 				if end = start + size; i == 1 {
 					end += valuePadding
@@ -64,7 +65,7 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 			}
 		}
 		if c.spaced && end > len(data) {
-			t.Errorf("%s: expected room up to %d, found %d bytes", c.name, end, len(data))
+			t.Errorf("%s: expected reserved space up to %d, found %d bytes", c.name, end, len(data))
 		}
 	}
 }

@@ -88,7 +88,7 @@ func TestNestedSchemaIDsAreTranslated(t *testing.T) {
 		_, err := i.Apply(ctx, []byte("copy"), b)
 		assert.Error(t, err, "a schemaless value of")
 		if _, err := i.Describe(ctx); err != nil {
-			t.Errorf("the host's mistake cost the instance: %v", err)
+			t.Errorf("the host's invalid argument closed the instance: %v", err)
 		}
 	})
 }
@@ -164,7 +164,7 @@ func TestPoolIsBounded(t *testing.T) {
 	}()
 	pool.Release(second)
 	if i := <-got; i != second {
-		t.Error("expected the instance that came back")
+		t.Error("expected the released instance")
 	}
 	pool.Release(first)
 	pool.Release(second)

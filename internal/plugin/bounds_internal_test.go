@@ -109,7 +109,7 @@ func TestStoredResultsAreBounded(t *testing.T) {
 			return checkHints([]wit.RowResult{{Written: wit.Set}, {Retry: &wit.Retry{Hint: text(16_384 + more)}}})
 		},
 	} {
-		assert.NoError(t, check(0), want, "what is allowed")
+		assert.NoError(t, check(0), want, "results within the limits")
 		assert.Error(t, check(1), want)
 	}
 }

@@ -54,7 +54,7 @@ func callsUntilSuccess(t *testing.T, binding *plugin.Binding) (tries int) {
 	for err := prepareOn(t, binding); err != nil; err = prepareOn(t, binding) {
 		tries++
 		if !binding.ShouldRetry(err) {
-			t.Fatalf("try %d: expected another one after %v", tries, err)
+			t.Fatalf("try %d: expected to try again after %v", tries, err)
 		}
 		if c := binding.Candidate(); c != nil {
 			binding.Promote(c)
@@ -69,14 +69,14 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	var trap *plugin.Trap
 	for n := range plugin.BreaksToOpen {
 		if err := prepareOn(t, binding); !errors.As(err, &trap) || trap.Limit != "call.ms" {
-			t.Fatalf("call %d: expected a broken limit, found %v", n+1, err)
+			t.Fatalf("call %d: expected an exceeded limit, found %v", n+1, err)
 		}
 	}
 	err := prepareOn(t, binding)
 	var stopped *plugin.Stopped
 	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Cause != "call.ms" ||
 		stopped.Hash != binding.Status().Hash {
-		t.Fatalf("expected that it is stopped, found %v", err)
+		t.Fatalf("expected the version to be stopped, found %v", err)
 	}
 	why := "plugin fickle 1.0.0 (" + stopped.Hash[:12] +
 		", connector orders) is stopped: its prepare broke 20 times in succession, last by call.ms"
@@ -89,7 +89,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		return err
 	})
 	if !errors.As(err, &stopped) {
-		t.Errorf("describe: expected that it is stopped, found %v", err)
+		t.Errorf("describe: expected the version to be stopped, found %v", err)
 	}
 	other := boundTo(t, m, "items", wit.ComponentTransformation, "Fickle")
 	if err := prepareOn(t, other); !errors.As(err, &trap) || errors.As(err, &stopped) {
@@ -120,12 +120,12 @@ func TestTwoStoppedFunctionsAreRetried(t *testing.T) {
 			stop("test")
 			for range 3 {
 				if s.Check("apply", time.Now()) == nil {
-					t.Error("apply: expected that test stops it")
+					t.Error("apply: expected it to be stopped by test")
 				}
 			}
 			time.Sleep(31 * time.Second)
 			if err := s.Check("apply", time.Now()); err != nil {
-				t.Errorf("expected that apply is tried again, found %v", err)
+				t.Errorf("expected apply to be retried, found %v", err)
 			}
 		})
 	}
@@ -150,13 +150,13 @@ func TestStoppedVersionIsRetried(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		if !at("describe") || !at("apply") || at("apply") {
-			t.Error("expected one call of what broke, and any of the others")
+			t.Error("expected one call of the failed function, and any of the others")
 		}
 		s.Good("describe")
 		s.Bad("apply", time.Now())
 		time.Sleep(59 * time.Second)
 		if at("apply") {
-			t.Error("expected a rest of 60 s after the second time")
+			t.Error("expected a pause of 60 s after the second failure")
 		}
 		time.Sleep(time.Second)
 		if !at("apply") {
@@ -164,7 +164,7 @@ func TestStoppedVersionIsRetried(t *testing.T) {
 		}
 		s.Inconclusive("apply")
 		if !at("apply") {
-			t.Error("expected a try for one whose caller gave up")
+			t.Error("expected to try again after a canceled call")
 		}
 		s.Good("apply")
 		for n := range 3 * plugin.BreaksToOpen {
@@ -176,7 +176,7 @@ func TestStoppedVersionIsRetried(t *testing.T) {
 				time.Sleep(11 * time.Minute) // old failures do not count
 			}
 			if !at("apply") {
-				t.Fatalf("break %d: stopped, with good calls and long pauses in between", n)
+				t.Fatalf("trap %d: stopped despite successful calls and long pauses in between", n)
 			}
 		}
 	})
@@ -225,18 +225,18 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			hash := m.Modules()[rejected].Hash
 			if err := m.Swap(t.Context(), "wrong", hash); !errors.Is(err, plugin.ErrUnknownVersion) ||
 				binding.Candidate() != nil {
-				t.Errorf("chosen for another plugin: %v, %v", binding.Candidate(), err)
+				t.Errorf("selected for another plugin: %v, %v", binding.Candidate(), err)
 			}
 			if err := m.Swap(t.Context(), "fickle", hash); err != nil || binding.Candidate() == nil ||
 				binding.Candidate().Module().Version != "1.1.0" {
-				t.Fatalf("the version that was rolled back is chosen: %v, %v", binding.Candidate(), err)
+				t.Fatalf("the rejected version is selected: %v, %v", binding.Candidate(), err)
 			}
 			binding.Promote(binding.Candidate())
 			callsUntilSuccess(t, binding)
 			assert.Equal(t, "1.0.0", binding.Status().Version, "1.0.0 again")
 			put(t, folder, file, fickle(t, "1.2.0", true))
 			if err := m.Reload(t.Context()); err != nil || binding.Candidate() == nil {
-				t.Fatalf("a repaired version: %v", err)
+				t.Fatalf("a fixed version: %v", err)
 			}
 			binding.Promote(binding.Candidate())
 			if got := binding.Status(); got.Version != "1.2.0" || got.Rejected != "" {
@@ -260,7 +260,7 @@ func TestRollbackWithoutEarlierVersion(t *testing.T) {
 	_, binding, _, _ := fickles(t, "1.0.0", false)
 	for range 5 {
 		if err := prepareOn(t, binding); err == nil || binding.ShouldRetry(err) {
-			t.Fatalf("expected no second try of %v", err)
+			t.Fatalf("expected no retry after %v", err)
 		}
 	}
 }

@@ -125,7 +125,7 @@ func TestCheckTimeIsBounded(t *testing.T) {
 		"load: expected compiling and describe to take at most 1ns") {
 		t.Errorf("%v, %+v", err, c.Findings)
 	}
-	assert.Equal(t, time.Minute, plugin.CheckTime, "the help of plugins check says a minute")
+	assert.Equal(t, time.Minute, plugin.CheckTime, "the time limit in the help of plugins check")
 }
 
 // A plugin without faults passes all calls: they receive the contexts that open and prepare returned.
@@ -180,7 +180,7 @@ func TestCheckOfInvalidCommands(t *testing.T) {
 		if want == "" {
 			// Its commands are valid; all other calls trap in this guest.
 			if c.Info.Err != nil {
-				t.Errorf("expected no refusal, found %v", c.Info.Err)
+				t.Errorf("expected no error, found %v", c.Info.Err)
 			}
 			continue
 		}
@@ -249,15 +249,15 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		"a default beyond a rule": {settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
 			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
 			`transformation K: the default of "a" is not a valid value: `},
-		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" contains control characters`},
-		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." contains control characters`},
+		"escapes in an alias": {escapes, hidden + `the alias "L\x1b[2J" contains control characters`},
+		"escapes in a prefix": {escapes, hidden + `the prefix "k\x1b." contains control characters`},
 		"escapes in an allowed value": {escapes, hidden +
 			`the allowed value of "a\x1b[2J" contains control characters`},
-		"escapes in a display name":   {escapes, hidden + `the display name of "a\x1b[2J" contains control characters`},
-		"escapes in documentation":    {escapes, "plugin.describe: the documentation contains control characters"},
-		"escapes in a setting":        {escapes, hidden + "the name of a setting contains control characters"},
-		"escapes in a default":        {escapes, hidden + `the default of "a\x1b[2J" contains control characters`},
-		"escapes in a class":          {escapes, hidden + "the name contains control characters"},
+		"escapes in a display name": {escapes, hidden + `the display name of "a\x1b[2J" contains control characters`},
+		"escapes in documentation":  {escapes, "plugin.describe: the documentation contains control characters"},
+		"escapes in a setting":      {escapes, hidden + "the name of a setting contains control characters"},
+		"escapes in a default":      {escapes, hidden + `the default of "a\x1b[2J" contains control characters`},
+		"escapes in a class":        {escapes, hidden + "the name contains control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")

@@ -75,13 +75,13 @@ func TestDeadlinesCountWork(t *testing.T) {
 				elapsed := time.Since(began)
 				var overdue *timeExceeded
 				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
-					t.Fatalf("after %v: expected an end: %v, found %v", elapsed, c.ended, err)
+					t.Fatalf("after %v: expected the call to end: %v, found %v", elapsed, c.ended, err)
 				}
 				if c.ended && elapsed < limit {
 					t.Errorf("ended after %v", elapsed)
 				}
 				if elapsed < c.byClock*8/10 || elapsed > c.byClock*12/10+2*c.wait {
-					t.Errorf("expected some %v by the clock, found %v", c.byClock, elapsed)
+					t.Errorf("expected about %v of wall time, found %v", c.byClock, elapsed)
 				}
 				if c.ended && (overdue.Elapsed > 0) != (elapsed >= clockFactor*limit) {
 					t.Errorf("after %v: %v", elapsed, overdue)
@@ -109,7 +109,7 @@ func TestDeadlinesCountHostFunctions(t *testing.T) {
 			err = cmp.Or(err, callOut())
 		}
 		if !errors.As(err, new(*timeExceeded)) {
-			t.Errorf("expected an end after a second of calls out, found %v", err)
+			t.Errorf("expected to end after a second in host functions, found %v", err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestDeadlinesCountHostFunctions(t *testing.T) {
 		var overdue *timeExceeded
 		if elapsed := time.Since(began); !errors.As(err, &overdue) || overdue.Elapsed == 0 ||
 			elapsed < clockFactor*time.Second || elapsed > (clockFactor+2)*time.Second {
-			t.Errorf("expected an end after ten times the limit, found %v after %v", err, elapsed)
+			t.Errorf("expected to end after ten times the limit, found %v after %v", err, elapsed)
 		}
 		stop()
 		w.processors.release()
@@ -146,7 +146,7 @@ func TestCanceledCallsEnd(t *testing.T) {
 		began := time.Now()
 		err := w.tick(1_000_000, 0)
 		if elapsed := time.Since(began); !errors.As(err, new(*canceled)) || elapsed > 400*time.Millisecond {
-			t.Errorf("expected the end of a call whose caller gave up, found %v after %v", err, elapsed)
+			t.Errorf("expected the canceled call to end, found %v after %v", err, elapsed)
 		}
 	})
 }
@@ -159,11 +159,11 @@ func TestLongHostCallsCheckTheClock(t *testing.T) {
 	got, want := make([]byte, 1<<20+7), make([]byte, 1<<20+7)
 	_, _ = rand.New(rand.NewSource(42)).Read(want)
 	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) || looks != 17 {
-		t.Errorf("expected the same numbers and 17 looks at the clock, found %d, %v", looks, err)
+		t.Errorf("expected the same numbers and 17 checks of the clock, found %d, %v", looks, err)
 	}
 	o := &output{checkTime: func() { looks++ }}
 	for range 10 {
 		_, _ = o.Write(nil)
 	}
-	assert.Equal(t, 27, looks, "looks at the clock")
+	assert.Equal(t, 27, looks, "checks of the clock")
 }

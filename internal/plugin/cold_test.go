@@ -96,7 +96,7 @@ func TestSource(t *testing.T) {
 		_, err = i.Next(ctx, nil, 0, nil, wit.PollReason{Start: wit.Set}, -1)
 		fault(t, err, wit.ErrorData, "a time before 1970")
 		if _, err = i.Next(ctx, nil, 0, nil, wit.PollReason{}, 7); err == nil {
-			t.Error("a cause without a case was passed on")
+			t.Error("a cause outside of the enum was passed to the guest")
 		}
 		_, err = i.Begin(ctx, nil, 0, nil, wit.Response{Status: 404})
 		fault(t, err, wit.ErrorNotFound, "status 404")
@@ -148,10 +148,10 @@ func TestSink(t *testing.T) {
 		require.NoError(t, err)
 		if got := string(identified.Ready[0].State) + " " +
 			string(identified.Ready[1].State); got != "größer-7@1099511627776/3 other--1@-2/0" {
-			t.Errorf("found the origins %s", got)
+			t.Errorf("found the record IDs %s", got)
 		}
 		_, err = i.Encode(ctx, nil, b, record.RecordIDs{}, nil)
-		assert.Error(t, err, "3 rows with the origins of 0")
+		assert.Error(t, err, "3 rows with no record IDs")
 		rows := []uint32{4, 5}
 		learned := wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}},
 			Context: wit.Ptr([]byte("opened+memo"))}
@@ -212,7 +212,7 @@ func TestContractViolationsTrap(t *testing.T) {
 				assert.Contains(t, trap.Error(), "panic: boom")
 			}
 			if _, err := i.Describe(ctx); err == nil {
-				t.Error("the instance answers after a trap")
+				t.Error("the instance responds after a trap")
 			}
 		})
 	}

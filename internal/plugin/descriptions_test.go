@@ -51,7 +51,7 @@ func cachedDescriptions(t *testing.T, m *plugin.Manager) (all []wit.Description)
 		require.NoError(t, err)
 		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			if asked, err := i.Describe(ctx); err != nil || !reflect.DeepEqual(asked, known) {
-				t.Errorf("%s: expected what it says itself, found %+v and %v", info.Name, known, err)
+				t.Errorf("%s: expected the plugin's own description, found %+v and %v", info.Name, known, err)
 			}
 		})
 		binding.Close()
@@ -102,7 +102,7 @@ func TestKnownBuiltInPluginsAreNotCopied(t *testing.T) {
 		cachedDescriptions(t, m)
 		require.NoError(t, m.Close())
 		if got := files.read.Load(); got < want || want == 0 && got > 0 {
-			t.Errorf("start %d: expected %d whole reads, found %d", n, want, got)
+			t.Errorf("start %d: expected %d complete reads, found %d", n, want, got)
 		}
 	}
 }
@@ -143,11 +143,11 @@ func TestDamagedCacheIsRebuilt(t *testing.T) {
 				}
 				if n := strings.Count(log.String(), "a file of the plugin cache is damaged"); n != 2 ||
 					strings.Contains(log.String(), "<nil>") {
-					t.Errorf("expected 2 warnings with what is wrong, found %d: %s", n, log.String())
+					t.Errorf("expected 2 warnings with the reason, found %d: %s", n, log.String())
 				}
 				for n := range contents {
 					if again, _ := os.ReadFile(files[n]); string(again) != string(contents[n]) {
-						t.Errorf("%s: expected it to be made again", files[n])
+						t.Errorf("%s: expected it to be created again", files[n])
 					}
 				}
 			})
@@ -166,7 +166,7 @@ func TestDamagedCodeIsRecompiled(t *testing.T) {
 		},
 		"empty": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 0)) },
 		"no code": func(t *testing.T, file string) {
-			require.NoError(t, os.WriteFile(file, []byte("something that wazero has not written"), 0o600))
+			require.NoError(t, os.WriteFile(file, []byte("content that wazero has not written"), 0o600))
 		},
 		"a folder": func(t *testing.T, file string) {
 			require.NoError(t, os.Remove(file))
@@ -251,7 +251,7 @@ func TestUnusedCacheFilesAreDeleted(t *testing.T) {
 	stay = append(stay, age("culvert-"+key+".json", 20), age("mine", 400))
 	overCache(t, folder, cache)
 	if _, err := os.Lstat(expired); err == nil {
-		t.Errorf("%s is there", expired)
+		t.Errorf("%s exists", expired)
 	}
 	for _, name := range stay {
 		_, err := os.Lstat(name)

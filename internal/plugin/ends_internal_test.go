@@ -70,15 +70,15 @@ func TestReadingResultsEndsWithContext(t *testing.T) {
 			}
 			whole, err := run(1 << 30)
 			if least := many / 2 / checkEvery; err != nil || whole.count < least {
-				t.Fatalf("expected at least %d looks at the context, found %d, %v", least, whole.count, err)
+				t.Fatalf("expected at least %d checks of the context, found %d, %v", least, whole.count, err)
 			}
 			ctx, err := run(whole.count / 2)
 			if violation := new(abi.Violation); !errors.Is(err, context.Canceled) || errors.As(err, &violation) ||
 				canceledBy(err) == nil {
-				t.Errorf("expected an end that is no fault of the guest's, found %v", err)
+				t.Errorf("expected an error that is not the guest's fault, found %v", err)
 			}
 			if ctx.count > whole.count/2+2 {
-				t.Errorf("expected an end at look %d, found it at %d", whole.count/2+1, ctx.count)
+				t.Errorf("expected to end at check %d, found it at %d", whole.count/2+1, ctx.count)
 			}
 		})
 	}
@@ -92,7 +92,7 @@ func TestCanceledPreparationIsRepeated(t *testing.T) {
 	s := code.NewCompiler(t.TempDir(), provideImports, slog.New(slog.DiscardHandler)).Cache()
 	p, err := code.Prepare(gaveUp, module)
 	if !errors.Is(err, context.Canceled) || p != nil {
-		t.Fatalf("expected that it ends, found %v", err)
+		t.Fatalf("expected the preparation to be canceled, found %v", err)
 	}
 	cacheRefusal(s, "x", Limits{}.filled(), err)
 	assert.NoError(t, cachedRefusal(s, "x", Limits{}.filled()), "refused")

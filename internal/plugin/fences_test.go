@@ -92,7 +92,7 @@ func TestRogueResults(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			trap := trapped(t, misbehave(t, binding, reg, mode), want, "(connector orders)", "apply")
 			if trap != nil && strings.Contains(trap.Error(), "post-return") {
-				t.Error("post-return was called after a refused result")
+				t.Error("post-return was called after a rejected result")
 			}
 			if trap != nil && (trap.Plugin != "rogue" || trap.Version != "1.0.0" || trap.Connector != "orders" ||
 				trap.Function != "apply") {
@@ -210,7 +210,7 @@ func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 	assert.Contains(t, log.String(), "has no effect", "plugin.shop.accept")
 	if got := log.String(); !strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") ||
 		strings.Contains(got, "plugin.present.limits") {
-		t.Errorf("expected a warning about presnet alone, found %s", got)
+		t.Errorf("expected a warning about presnet only, found %s", got)
 	}
 }
 
@@ -234,12 +234,12 @@ func TestLogRateLimit(t *testing.T) {
 	since = time.Now()
 	require.NoError(t, misbehave(t, binding, reg, "output"))
 	if more := strings.Count(log.String()[before:], "some output"); more > 3+meanwhile() {
-		t.Errorf("a fresh instance got %d lines after a flood", more)
+		t.Errorf("a fresh instance logged %d lines after the rate limit", more)
 	}
 	binding, reg = rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
 	require.NoError(t, misbehave(t, binding, reg, "output"))
 	if !strings.Contains(log.String(), `msg="some output"`) {
-		t.Error("expected what the guest printed in the log")
+		t.Error("expected the guest's output in the log")
 	}
 }
 

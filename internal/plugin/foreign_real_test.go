@@ -80,7 +80,7 @@ func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *rec
 		for n, row := range b.Rows {
 			v, _, err := connectdata.Read(registry.Get(row.Value.Schema).Nodes, 0, b.Bytes(row.Value))
 			if err != nil || !bytes.Equal(v.([]byte), want[n]) {
-				t.Errorf("example %d: the guest wrote % x, the page has % x (%v)", n+1, v, want[n], err)
+				t.Errorf("example %d: the guest wrote % x, expected % x (%v)", n+1, v, want[n], err)
 			}
 		}
 		return nil

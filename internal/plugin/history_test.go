@@ -123,7 +123,7 @@ func TestVersionsWithChangedRoles(t *testing.T) {
 					assert.Equal(t, "shop 1.0.0", got)
 					if status := binding.Status(); !strings.Contains(status.FileError, x.moved) ||
 						binding.Candidate() != nil {
-						t.Errorf("expected the status to say what is refused, found %+v", status)
+						t.Errorf("expected a status with the rejected version, found %+v", status)
 					}
 				default:
 					assert.Contains(t, got, x.moved)
@@ -191,7 +191,7 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 				return i.Err != nil &&
 					strings.Contains(i.Err.Error(), "to the setting shop.callback (before: shop.url)")
 			})
-			assert.Equal(t, x.want == "shop 1.0.0", rejected, "that the other one is refused")
+			assert.Equal(t, x.want == "shop 1.0.0", rejected, "the other version is rejected")
 		})
 	}
 }

@@ -206,10 +206,10 @@ func TestHostileGuests(t *testing.T) {
 			t.Logf("loading %v, the call %v", loading.Round(time.Millisecond), elapsed.Round(100*time.Microsecond))
 			assert.Error(t, err, c.want)
 			if elapsed > 20*time.Second {
-				t.Errorf("expected an end within 20 s, found %v", elapsed)
+				t.Errorf("expected to end within 20 s, found %v", elapsed)
 			}
 			if loading > loadTime {
-				t.Errorf("expected it to be loaded or refused within %v, found %v", loadTime, loading)
+				t.Errorf("expected it to be loaded or rejected within %v, found %v", loadTime, loading)
 			}
 			if limit := map[string]string{timeIsUp: "call.ms", stackExceeded: "stack"}[c.want]; limit != "" {
 				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "wasm stack trace")
@@ -222,7 +222,7 @@ func TestHostileGuests(t *testing.T) {
 			}
 			for before, tries := batches.Load(), 0; batches.Load() == before; tries++ {
 				if tries > 120_000 {
-					t.Fatal("the other connector stands still")
+					t.Fatal("the other connector makes no progress")
 				}
 				<-time.After(time.Millisecond)
 			}
@@ -282,7 +282,7 @@ func TestDeepRecursion(t *testing.T) {
 		}
 	})
 	if got := binding.Current().Module().Metrics; got.Ticks == 0 {
-		t.Errorf("expected ticks down there, found %+v", got)
+		t.Errorf("expected ticks at that depth, found %+v", got)
 	}
 }
 

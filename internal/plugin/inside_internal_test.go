@@ -78,7 +78,7 @@ func FuzzInsideRows(f *testing.F) {
 					t.Fatalf("seed %d, row %d: %+v", seed, n, d)
 				}
 				if d.Encoding == wit.WithSchema && registry.Get(d.Schema) == nil {
-					t.Fatalf("seed %d, row %d: schema %d is not held", seed, n, d.Schema)
+					t.Fatalf("seed %d, row %d: the batch does not retain schema %d", seed, n, d.Schema)
 				}
 			}
 			if int(row.Topic) >= len(b.Topics) {
@@ -127,7 +127,7 @@ func FuzzDeclarations(f *testing.F) {
 			for _, component := range description.Components {
 				for _, key := range component.Settings {
 					if len(key.Name) > maxNameBytes || strings.Count(key.Name, "{n}") > 1 {
-						t.Errorf("seed %d: %q passed", seed, key.Name)
+						t.Errorf("seed %d: %q was accepted", seed, key.Name)
 					}
 				}
 			}
@@ -140,7 +140,7 @@ func FuzzDeclarations(f *testing.F) {
 			size += len(fields[i].Name)
 		}
 		if CheckOffset("next", fields) == nil && size > wit.MaxOffsetBytes {
-			t.Errorf("seed %d: an offset of more than %d bytes passed", seed, size)
+			t.Errorf("seed %d: an offset of more than %d bytes was accepted", seed, size)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func TestResultOffsets(t *testing.T) {
 			assert.Equal(t, want, binary.LittleEndian.Uint32(area[payloadOffset+at+4:]), c.fn.Name, at)
 		}
 		if c.fn == decodeFunc && (area[payloadOffset+40] != 1 || area[payloadOffset+52] != 1) {
-			t.Errorf("next or more lie elsewhere: %v", area)
+			t.Errorf("wrong offset of next or more: %v", area)
 		}
 	}
 	assert.Equal(t, errorSize, canon.SizeOf[wit.Error](), "bytes of a fault")
@@ -59,6 +59,6 @@ func TestVersionOrder(t *testing.T) {
 		}
 	}
 	if CompareVersions("1.0.0+5", "v1.0") != 0 {
-		t.Error("build metadata counts")
+		t.Error("build metadata is compared")
 	}
 }

@@ -25,10 +25,11 @@ func TestEveryFunctionHasTimeLimit(t *testing.T) {
 				found++
 			}
 			assert.Equal(t, want, (Limits{}).filled().call(f.Name), iface, f.Name)
-			assert.Equal(t, 7*time.Millisecond, (Limits{CallMs: 7}).filled().call(f.Name), iface, f.Name, "what is set")
+			assert.Equal(t, 7*time.Millisecond, (Limits{CallMs: 7}).filled().call(f.Name), iface, f.Name,
+				"configured limits")
 		}
 	}
-	assert.Equal(t, len(quick), found, "functions that carry batches")
+	assert.Equal(t, len(quick), found, "functions with batches")
 	want := Limits{MemoryBytes: 128 << 20, ResultBytes: 64 << 20, LogLinesPerSecond: 100, Instances: 8, Calls: 100_000,
 		RecycleBytes: 64 << 20}
 	assert.Equal(t, want, (Limits{}).filled(), "the defaults")

@@ -54,10 +54,10 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 	}
 	m := load(plugin.Requirement{Class: "org.example.AllSource"})
 	if used, _ := state(m, "used"); !used {
-		t.Error("expected the plugin that is needed")
+		t.Error("expected the required plugin")
 	}
 	if other, err := state(m, "hostile"); other || err != nil {
-		t.Errorf("expected the other one to be compiled still, found %v %v", other, err)
+		t.Errorf("expected the other plugin to be compiling, found %v %v", other, err)
 	}
 	until(t, "the other one", func() bool { other, _ := state(m, "hostile"); return other })
 	// A manager that is closed while it loads does not wait for the engine.
@@ -65,7 +65,7 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 	start := time.Now()
 	_ = m.Close()
 	if elapsed := time.Since(start); elapsed > 50*time.Second {
-		t.Errorf("expected it to close within 50 s, found %v", elapsed)
+		t.Errorf("expected Close to return within 50 s, found %v", elapsed)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestCompilingIsCanceled(t *testing.T) {
 		Compiling: func(elapsed time.Duration) { said <- elapsed }})
 	if elapsed := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || elapsed > 50*time.Second ||
 		elapsed > 2*200*time.Millisecond && len(said) != 2 {
-		t.Errorf("expected the end of its context within 50 s and two messages, found %v after %v and %d messages", err,
+		t.Errorf("expected the context's error within 50 s and two messages, found %v after %v and %d messages", err,
 			elapsed, len(said))
 	}
 }
@@ -140,13 +140,13 @@ func TestRefusalsAreKept(t *testing.T) {
 			}
 			var known *plugin.Refused
 			if err := rejected("hostile.wasm"); errors.As(err, &known) {
-				t.Errorf("expected it to be tried the first time, found %v", err)
+				t.Errorf("expected the module to be compiled the first time, found %v", err)
 			}
 			// Neither a restart nor a touched or copied file compiles it again.
 			put(t, folder, "copy.wasm", c.module)
 			for _, file := range []string{"hostile.wasm", "copy.wasm"} {
 				if err := rejected(file); !errors.As(err, &known) {
-					t.Errorf("%s: expected it to be known, found %v", file, err)
+					t.Errorf("%s: expected a cached rejection, found %v", file, err)
 				}
 			}
 			if known == nil {
@@ -156,7 +156,7 @@ func TestRefusalsAreKept(t *testing.T) {
 			require.NoError(t, os.Remove(known.File))
 			require.NoError(t, os.Remove(filepath.Join(folder, "copy.wasm")))
 			if err := rejected("hostile.wasm"); errors.As(err, &known) {
-				t.Errorf("expected it to be tried again, found %v", err)
+				t.Errorf("expected the module to be compiled again, found %v", err)
 			}
 		})
 	}
@@ -176,7 +176,7 @@ func TestEmptyCustomSections(t *testing.T) {
 				folder := folderWith(t, "small.wasm", module)
 				m := manager(t, plugin.Options{}, folder)
 				if info := m.Modules()[0]; info.Err != nil || info.Name != "small" {
-					t.Errorf("expected that it is loaded, found %v", info.Err)
+					t.Errorf("expected the module to be loaded, found %v", info.Err)
 				}
 			})
 		}

@@ -130,7 +130,8 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 					if turns[n].Add(1) == 7 { // a turn of a second is three pages
 						for other := range turns {
 							if turns[other].Load() == 0 {
-								t.Errorf("%d begins its third turn, and %d has had none", n, other)
+								t.Errorf("connector %d starts its third turn before the first turn of connector %d", n,
+									other)
 							}
 						}
 					}
@@ -141,7 +142,7 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 		assert.Equal(t, connectors*pages, done.Load(), "calls done")
 		assert.Equal(t, most, reached.Load(), "calls at the same time")
 		time.Sleep(10 * time.Second)
-		assert.Equal(t, 0, c.instances(), "instances are left")
+		assert.Equal(t, 0, c.instances(), "remaining instances")
 	})
 	if n := strings.Count(c.log.String(), "the memory for plugins is used up"); n == 0 ||
 		!strings.Contains(c.log.String(), plugin.MemorySetting) {

@@ -33,7 +33,7 @@ func TestRealMeteredGuestsAreEqual(t *testing.T) {
 					plain = r
 				}
 				if diff := cmp.Diff(plain.here, r.here); diff != "" || len(r.here.Answers) < 18 {
-					t.Errorf("%d answers; plain (-), metered (+) with a budget of %d:\n%.3000s", len(r.here.Answers),
+					t.Errorf("%d results; plain (-), metered (+) with a budget of %d:\n%.3000s", len(r.here.Answers),
 						budget, diff)
 				}
 				if budget == unmetered && r.ticks != 0 || budget == 0 && r.ticks < 1000 {

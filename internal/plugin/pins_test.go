@@ -85,7 +85,7 @@ func TestPinnedVersionStays(t *testing.T) {
 	assert.Error(t, err, "no plugin has the source AllSource; refused: version 1.3.0 waits, because this "+
 		"worker's group runs the one whose file hash begins with 0123456789ab, which is missing here")
 	if a.Candidate() != nil {
-		t.Error("what runs goes on until the worker is given nothing to run")
+		t.Error("the running version before the worker's assignment is empty")
 	}
 }
 

@@ -77,7 +77,7 @@ func checkRejected(t testing.TB, options plugin.Options, module []byte, wants ..
 	m := manager(t, options, folderWith(t, "x.wasm", module))
 	infos := m.Modules()
 	if len(infos) != 1 || infos[0].Err == nil {
-		t.Fatalf("expected one refused file, found %+v", infos)
+		t.Fatalf("expected one rejected file, found %+v", infos)
 	}
 	assert.Contains(t, infos[0].Err.Error(), wants...)
 	return m

@@ -141,7 +141,7 @@ func TestTrapAbandonsPages(t *testing.T) {
 			t.Errorf("reader %d: %v", n, err)
 		}
 		if n > 0 && errors.As(err, new(*plugin.Trap)) {
-			t.Errorf("reader %d: another's trap is taken for its own: %v", n, err)
+			t.Errorf("reader %d: found another reader's trap: %v", n, err)
 		}
 	}
 	again := read(t, pool)
@@ -238,10 +238,10 @@ func TestPanicReleasesProcessor(t *testing.T) {
 			return pool.Do(t.Context(), func(i *plugin.Instance) error { return plugin.Panic(t.Context(), i) })
 		})
 		if mistake := new(guard.Panic); !errors.As(err, &mistake) {
-			t.Fatalf("expected the mistake, found %v", err)
+			t.Fatalf("expected the panic, found %v", err)
 		}
 		if n := plugin.Running(m); n != 0 {
-			t.Fatalf("%d calls have a processor, and none runs", n)
+			t.Fatalf("%d calls have a processor although none runs", n)
 		}
 	}
 	instances(t, pool, 0, "calls ended in the middle")

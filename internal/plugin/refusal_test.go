@@ -246,7 +246,7 @@ func TestLoadingIsCanceled(t *testing.T) {
 	}
 	for _, info := range m.Modules() {
 		if info.Err != nil && !errors.Is(info.Err, context.Canceled) {
-			t.Errorf("expected that the file waits for another look, found %v", info.Err)
+			t.Errorf("expected the file to wait for the next scan, found %v", info.Err)
 		}
 	}
 	require.NoError(t, m.Reload(t.Context()))

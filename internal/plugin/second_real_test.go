@@ -287,7 +287,7 @@ func (r *recorder) compare(t *testing.T, there answered) {
 	var here answered
 	require.NoError(t, json.Unmarshal(text, &here))
 	if len(here.Answers) < 5 || len(there.Answers) != len(here.Answers) {
-		t.Fatalf("%d answers here, %d on Node", len(here.Answers), len(there.Answers))
+		t.Fatalf("%d results here, %d on Node", len(here.Answers), len(there.Answers))
 	}
 	functions := map[string]int{}
 	differences := 0
@@ -310,7 +310,7 @@ func (r *recorder) compare(t *testing.T, there answered) {
 			}
 		}
 	}
-	t.Logf("%d calls, %d with other answers, %d log lines: %v", len(here.Answers), differences, len(here.Log),
+	t.Logf("%d calls, %d with different results, %d log lines: %v", len(here.Answers), differences, len(here.Log),
 		functions)
 }
 
@@ -332,7 +332,7 @@ func (r *recorder) describe(t *testing.T) {
 	_, err := r.validate("none", []wit.Setting{{Name: "Größe", Value: ""}}, true, []byte{0xff},
 		[]wit.Response{{Tag: "t", Status: 404, Headers: []wit.Header{{Name: "a", Value: "b"}}, ReceivedAt: -1}})
 	if err == nil {
-		t.Error("expected a fault for a component that is not there")
+		t.Error("expected a fault for a missing component")
 	}
 	if slices.Contains(r.found, wit.InterfaceTools) {
 		r.commands(t)
@@ -596,7 +596,7 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 		schemas = nil
 	}
 	if out, err := p.Apply([]byte("\xff"), nil, nil, nil, nil); err == nil {
-		t.Errorf("a context of bytes that are no text: %+v", out)
+		t.Errorf("a context that is not UTF-8: %+v", out)
 	}
 }
 

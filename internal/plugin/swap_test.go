@@ -73,7 +73,7 @@ func TestSwapByPromotion(t *testing.T) {
 	until(t, "a candidate", func() bool { return binding.Candidate() != nil })
 	candidate := binding.Candidate()
 	if candidate != binding.Candidate() || binding.Current() != old {
-		t.Error("asking changes the answer")
+		t.Error("a second call returns another version")
 	}
 	if status := binding.Status(); status.Version != "1.0.0" || status.Candidate != "1.1.0" || !status.Removed {
 		t.Errorf("%+v", status)
@@ -86,7 +86,7 @@ func TestSwapByPromotion(t *testing.T) {
 	works(t, old, "1.0.0")
 	binding.Promote(candidate)
 	if binding.Current() != candidate || binding.Candidate() != nil {
-		t.Error("promoted, but not current")
+		t.Error("the promoted version is not current")
 	}
 	if description, err := i.Describe(t.Context()); err != nil || description.Version != "1.0.0" {
 		t.Errorf("the page of the old version: %v %v", description.Version, err)
@@ -133,7 +133,7 @@ func TestBadFileKeepsRunningVersion(t *testing.T) {
 		t.Errorf("%+v", status)
 	}
 	if binding.Candidate() != nil {
-		t.Error("a refused file is a candidate")
+		t.Error("a rejected file is a candidate")
 	}
 	works(t, binding.Current(), "1.0.0")
 	if found, err := m.Find(wit.ComponentSource, "AllSource", ""); err != nil || found.Version != "1.0.0" {
@@ -330,7 +330,7 @@ func TestCodeWithoutInstancesIsFreed(t *testing.T) {
 			tasks.Go(func() {
 				err := binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
 					plugin.FreeIdleCode(m) // must not free code with an instance
-					assert.Equal(t, 1, plugin.LoadedModules(m), "code rests that an instance needs")
+					assert.Equal(t, 1, plugin.LoadedModules(m), "the code of an instance was freed")
 					_, err := i.Describe(t.Context())
 					return err
 				})

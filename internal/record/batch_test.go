@@ -54,9 +54,9 @@ func TestBatchPart(t *testing.T) {
 	clear(b.Data)
 	clear(b.Topics)
 	if string(one.Data) != want || b.RowBytes(7) != len(want) || one.Topics[1] != "b" || len(one.Rows) != 1 {
-		t.Errorf("expected a row of its own with %x, found %+v", want, one)
+		t.Errorf("expected a separate row with %x, found %+v", want, one)
 	}
 	if d := cmp.Diff(whole.Rows, b.Rows); d != "" {
-		t.Error("the batch itself was changed:", d)
+		t.Error("the original batch was changed:", d)
 	}
 }

@@ -114,7 +114,7 @@ func TestUnusedSchemasAreRemoved(t *testing.T) {
 	}
 	runtime.GC()
 	if r.Get(held.ID) != held || len(ours.owner.entries) > 30 || ours.owner.bytes > maxRegistryBytes {
-		t.Errorf("%d schemas of %d bytes are there", len(ours.owner.entries), ours.owner.bytes)
+		t.Errorf("%d schemas of %d bytes are registered", len(ours.owner.entries), ours.owner.bytes)
 	}
 	b := Batch{Registry: theirs}
 	var err error
@@ -126,11 +126,11 @@ func TestUnusedSchemasAreRemoved(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "at most 67108864 bytes of schemas of one connector") ||
 		len(b.Retained) < 20 {
-		t.Errorf("%d were held, %v", len(b.Retained), err)
+		t.Errorf("%d were retained, %v", len(b.Retained), err)
 	}
 	for _, s := range b.Retained {
 		if r.Get(s.ID) != s {
-			t.Fatal("a schema that a batch holds was forgotten")
+			t.Fatal("a schema that a batch retains was removed")
 		}
 	}
 	if _, err := page(ours, 5000); err != nil {

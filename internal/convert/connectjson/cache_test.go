@@ -32,11 +32,11 @@ func TestCachedSchemaBytesAreBounded(t *testing.T) {
 			t.Fatalf("schema %d: %d bytes, %v", i, len(out), err)
 		}
 		if c.programs.Bytes > conversion.MaxCachedBytes || c.readers.Bytes > conversion.MaxCachedBytes {
-			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programs.Bytes, c.readers.Bytes)
+			t.Fatalf("schema %d: %d and %d bytes are cached", i, c.programs.Bytes, c.readers.Bytes)
 		}
 		maxBytes, maxRead = max(maxBytes, len(c.programs.Entries)), max(maxRead, len(c.readers.Entries))
 	}
 	if maxBytes < 2 || maxBytes >= schemas || maxRead < 2 || maxRead >= schemas {
-		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, maxBytes, maxRead)
+		t.Errorf("expected some of %d schemas to be cached, found %d and %d", schemas, maxBytes, maxRead)
 	}
 }

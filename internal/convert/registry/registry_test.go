@@ -60,7 +60,7 @@ func TestReferencesAreBounded(t *testing.T) {
 	more = maxReferences + 10
 	if _, _, err := c.Schema(t.Context(), 1, Read); err == nil ||
 		!strings.Contains(err.Error(), "more than 1000 others") {
-		t.Errorf("expected a refusal, found %v", err)
+		t.Errorf("expected an error, found %v", err)
 	}
 }
 
@@ -107,7 +107,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 			_, _, err := c.Schema(t.Context(), 1, Read)
 			var refused *RejectedError
 			if !errors.As(err, &refused) || !refused.IsNotFound() {
-				t.Errorf("expected the other host's answer, found %v", err)
+				t.Errorf("expected the other host's response, found %v", err)
 			}
 			want := "Basic dTpwOnE="
 			if given["bearer.auth.token"] != "" {
@@ -118,7 +118,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, "", strings.Join(strayed, ""), "credentials elsewhere", strayed)
+	assert.Equal(t, "", strings.Join(strayed, ""), "credentials sent to another host", strayed)
 }
 
 // A registry's responses are logged without the credentials that were sent, in whatever form they are repeated, whether
@@ -152,7 +152,7 @@ func TestRegistryResponsesAreRedacted(t *testing.T) {
 			}
 		}
 		if !strings.Contains(said, "[hidden]") {
-			t.Errorf("status %d: expected the answer, found %s", status, said)
+			t.Errorf("status %d: expected the response, found %s", status, said)
 		}
 	}
 }

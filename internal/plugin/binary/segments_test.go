@@ -52,13 +52,13 @@ func TestJoinedSegmentsMakeTheSameMemory(t *testing.T) {
 	}
 	few, ok := segments(after)
 	if !ok || len(few) > len(many)/20 {
-		t.Errorf("%d segments of %d are left", len(few), len(many))
+		t.Errorf("%d of %d segments remain", len(few), len(many))
 	}
 	if !bytes.Equal(memory(many), memory(few)) {
 		t.Error("memory differs")
 	}
 	if again := joinSegments(after); !bytes.Equal(again, after) {
-		t.Error("joining twice changes something")
+		t.Error("joining a second time changes the module")
 	}
 }
 

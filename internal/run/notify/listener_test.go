@@ -77,7 +77,7 @@ func TestPorts(t *testing.T) {
 		t.Errorf("expected port %d again, found %d, %v", first, second, err)
 	}
 	if _, _, err := h.Register("/a/X", s, answers(nil)); err == nil {
-		t.Error("one path was given twice")
+		t.Error("one path was registered twice")
 	}
 	other := s
 	other.Identity = "a store"
@@ -91,7 +91,7 @@ func TestPorts(t *testing.T) {
 	assert.Equal(t, http.StatusNoContent, post(t, first, "/b%20c/X", "", "", "x"))
 	leave()
 	leave()
-	assert.Equal(t, http.StatusNotFound, post(t, first, "/a/X", "", "", "x"), "who has left")
+	assert.Equal(t, http.StatusNotFound, post(t, first, "/a/X", "", "", "x"), "a sender that has left")
 	leaveToo()
 	leaveThird()
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first)))
@@ -157,17 +157,17 @@ func TestBounds(t *testing.T) {
 		n := <-received
 		for _, header := range n.Headers {
 			if header.Name == "Authorization" {
-				t.Error("the password was handed on")
+				t.Error("the handler received the password")
 			}
 		}
 		if n.Target != "/held?x=1" || string(n.Body) != "body" || n.Method != "POST" {
 			t.Errorf("found %+v", n)
 		}
 	}
-	assert.Equal(t, 503, post(t, port, "/held", "sap", "secret", "x"), "where there is no room")
+	assert.Equal(t, 503, post(t, port, "/held", "sap", "secret", "x"), "a request without free space")
 	close(goOn)
 	for range maxConcurrent {
-		assert.Equal(t, 204, <-done, "a request that was held")
+		assert.Equal(t, 204, <-done, "a waiting request")
 	}
 }
 
@@ -213,17 +213,17 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 	for again < senders-maxTotalBodies/maxBody { // the remaining senders use all of the space, or less
 		select {
 		case status := <-done:
-			assert.Equal(t, http.StatusServiceUnavailable, status, "beyond the bound")
+			assert.Equal(t, http.StatusServiceUnavailable, status, "beyond the limit")
 			again++
 		case <-time.After(30 * time.Second):
-			t.Fatalf("expected 503 beyond %d bytes, found %d of them held", maxTotalBodies, under.Load())
+			t.Fatalf("expected 503 beyond %d bytes, found %d bytes in memory", maxTotalBodies, under.Load())
 		}
 	}
 	if held := under.Load(); held > maxTotalBodies {
 		t.Errorf("expected bodies of at most %d bytes together, found %d", maxTotalBodies, held)
 	}
 	if held := h.bodies.InUse(); held > maxTotalBodies {
-		t.Errorf("expected to hold at most %d bytes, found %d", maxTotalBodies, held)
+		t.Errorf("expected at most %d bytes in memory, found %d", maxTotalBodies, held)
 	}
 	close(goOn)
 	for range senders - again {
@@ -231,5 +231,5 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 			t.Errorf("expected 204 or 503, found %d", status)
 		}
 	}
-	assert.Equal(t, http.StatusNoContent, post(t, port, "/held", "", "", body), "room again")
+	assert.Equal(t, http.StatusNoContent, post(t, port, "/held", "", "", body), "a request after space was freed")
 }

@@ -44,7 +44,7 @@ func TestJavaOffsetsAreUnchanged(t *testing.T) {
 			assert.NoError(t, err, bytes)
 			again = AppendJSON(nil, fields)
 		}
-		assert.Equal(t, bytes, string(again), "what Java wrote")
+		assert.Equal(t, bytes, string(again), "offsets that Java wrote")
 	}
 	assert.Equal(t, 5, seen["key"], "keys")
 	assert.Equal(t, 10, seen["value"], "values")
@@ -97,7 +97,7 @@ func TestParseJSON(t *testing.T) {
 		t.Errorf("null: %v, %v", got, err)
 	}
 	if got, err := ParseJSON([]byte("{}")); got == nil || err != nil {
-		t.Errorf("an empty offset is one: %v, %v", got, err)
+		t.Errorf("expected an empty offset, found %v, %v", got, err)
 	}
 	for text, expect := range map[string]string{
 		``:                             "not JSON",
@@ -152,7 +152,7 @@ func TestIdentity(t *testing.T) {
 		assert.Equal(t, c.same, Identity(c.a) == Identity(c.b), c.a, c.b)
 	}
 	if identity("a", nil) == identity("b", nil) {
-		t.Error("connectors are not told apart")
+		t.Error("keys of different connectors are equal")
 	}
 }
 

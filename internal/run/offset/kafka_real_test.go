@@ -71,7 +71,7 @@ func TestRealStandaloneFile(t *testing.T) {
 	slices.Sort(stored)
 	slices.Sort(written)
 	if !bytes.Equal(stored, written) {
-		t.Errorf("%s has other bytes than what Kafka writes", standaloneFile)
+		t.Errorf("%s differs from the file that Kafka writes", standaloneFile)
 	}
 }
 

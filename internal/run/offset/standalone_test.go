@@ -83,7 +83,7 @@ func TestInvalidStandaloneFiles(t *testing.T) {
 	}
 	for n := range whole {
 		if _, err := parseStandalone(whole[:n]); err == nil {
-			t.Errorf("the first %d bytes were taken for the whole", n)
+			t.Errorf("the first %d bytes were accepted as a complete file", n)
 		}
 	}
 }

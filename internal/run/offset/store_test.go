@@ -195,7 +195,7 @@ func TestStoreReadsConnectorOnRequest(t *testing.T) {
 	expectOffset(t, s, "b", place(3), `{"seen":6}`)
 	expectOffset(t, s, `größe " \`, place(1), `{"seen":7}`)
 	expectOffset(t, s, "c", place(1), "none")
-	assert.Equal(t, 5, len(s.entries), "the entries of those who were asked for")
+	assert.Equal(t, 5, len(s.entries), "the entries of the requested connectors")
 	writeRaw(t, k, "connect-offsets", `["a",{"s":1}]`, `{"seen":8}`, `["b",{"s":1}]`, "", `["c",{"s":1}]`, `{"seen":9}`)
 	require.NoError(t, s.Refresh(testContext(t)))
 	expectOffset(t, s, "a", place(1), `{"seen":8}`)
@@ -213,7 +213,7 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 	_, found, err := s.Get(testContext(t), "orders", partition("/a", "B"))
 	runtest.Fails(t, err, "orders", `"list"`)
 	if found {
-		t.Error("found an offset that cannot be read")
+		t.Error("found an unreadable offset")
 	}
 	entries, err := s.All(testContext(t), "orders")
 	if len(entries) != 1 || err == nil {
@@ -251,7 +251,7 @@ func TestStoreSkipsForeignRecords(t *testing.T) {
 	_, _, err = s.Get(testContext(t), "orders", of(long))
 	runtest.Fails(t, err, "offset.storage.topic", "`culvert offsets reset`")
 	if len(err.Error()) > 1000 {
-		t.Errorf("expected a short fault, found %.2000v", err)
+		t.Errorf("expected a short error, found %.2000v", err)
 	}
 	if lines := strings.Count(log.String(), "\n"); lines != loggedSkips+1 || log.Len() > 10_000 ||
 		!strings.Contains(log.String(), "records=495") {
@@ -348,7 +348,7 @@ func TestWriterRetriesFailedWrite(t *testing.T) {
 	over, cancel := context.WithCancel(testContext(t))
 	cancel()
 	if err := w.Flush(over); !errors.Is(err, context.Canceled) {
-		t.Fatalf("flush with a context that is over: %v", err)
+		t.Fatalf("flush with a canceled context: %v", err)
 	}
 	w.Acknowledged(partition("/a", "B"), at(2))
 	require.NoError(t, w.Close(testContext(t)))
@@ -404,7 +404,7 @@ func TestFlushEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := w.Flush(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("expected the context's end, found %v", err)
+		t.Errorf("expected the context's error, found %v", err)
 	}
 }
 
@@ -415,7 +415,7 @@ func TestReadEndsWithContext(t *testing.T) {
 	cancel()
 	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.loadConnector(ctx, "another")} {
 		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: expected the context's end, found %v", name, err)
+			t.Errorf("%s: expected the context's error, found %v", name, err)
 		}
 	}
 }
@@ -453,7 +453,7 @@ func TestConnectorOffsetTopic(t *testing.T) {
 	require.NoError(t, own.Set(ctx, "c", Entry{orders, nil}))
 	for _, s := range []*Store{own, worker} {
 		if _, found, err := s.Get(ctx, "c", orders); found || err != nil {
-			t.Errorf("expected no offset any more, found %v, %v", found, err)
+			t.Errorf("expected no more offsets, found %v, %v", found, err)
 		}
 	}
 }

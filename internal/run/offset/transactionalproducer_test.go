@@ -69,13 +69,13 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 
 	for range 2 {
 		if err := zombie.Flush(ctx); kafka.FencedTransactionalID(err) != "g-orders-0" {
-			t.Errorf("expected that the id is another producer's, found %v", err)
+			t.Errorf("expected the ID to belong to another producer, found %v", err)
 		}
 	}
 	clear(zombie.pending)
 	runtest.Fails(t, zombie.Close(ctx), "g-orders-0", "offsets of connector orders", "topic connect-offsets")
 	if len(failed) != 3 || kafka.FencedTransactionalID(failed[0]) == "" {
-		t.Errorf("expected to be called with each failure, found %v", failed)
+		t.Errorf("expected a call for each failure, found %v", failed)
 	}
 	expectOffset(t, zombie.store, "orders", b, `{"record":3}`)
 	owner.Acknowledged(b, at(4))
@@ -110,12 +110,12 @@ func TestSlowTransaction(t *testing.T) {
 	for range 2 { // the second one waits for the first
 		short, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)
 		if err := w.Flush(short); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("expected that the context ends, found %v", err)
+			t.Errorf("expected the context's error, found %v", err)
 		}
 		cancel()
 	}
 	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
-		t.Errorf("expected that nothing counts, found %v", lines)
+		t.Errorf("expected no stored offsets, found %v", lines)
 	}
 	w.Acknowledged(b, at(2))
 	away.Store(false)
@@ -131,7 +131,7 @@ func TestRejectedWriteIsRepeated(t *testing.T) {
 	for _, with := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.InvalidRecord} {
 		cluster, k := fakeCluster(t)
 		w := openWriter(t, k, nil)
-		w.OnFailure(func(err error) { t.Errorf("expected that it can write, found %v", err) })
+		w.OnFailure(func(err error) { t.Errorf("expected the writer to write again, found %v", err) })
 		var refuse atomic.Bool
 		kafkatest.RejectIf(cluster, kmsg.Produce, with, func(kmsg.Request) bool { return refuse.Load() })
 		for n := range 3 {
@@ -162,7 +162,7 @@ func TestWriterWithoutPermissionOrBrokers(t *testing.T) {
 	short, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
 	defer cancel()
 	if err := w.Close(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("expected that the context ends, found %v", err)
+		t.Errorf("expected the context's error, found %v", err)
 	}
 }
 

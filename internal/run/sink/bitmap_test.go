@@ -187,7 +187,7 @@ func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 					if len(running) == 0 { // as [dispatcher.split]
 						more := waiting[0]
 						if len(more) == 1 {
-							t.Fatalf("seed %d: no room for one row", seed)
+							t.Fatalf("seed %d: no space for one row", seed)
 						}
 						waiting = slices.Insert(waiting[1:], 0, more[:len(more)/2], more[len(more)/2:])
 						continue

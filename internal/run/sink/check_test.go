@@ -119,7 +119,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 			assert.Equal(t, 3, x.committed("orders", 3), "committed")
 			if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
 				task.o.InDoubt.cause(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
-				t.Errorf("the record is uncertain still: %s", metadata)
+				t.Errorf("the record is still in doubt: %s", metadata)
 			}
 		})
 	}
@@ -251,7 +251,8 @@ func TestRecordsInDoubtAreCheckedAtStart(t *testing.T) {
 		x.fails(t, `offset 1, key "b"`)
 		c.hasty, x.o.InDoubt, x.o.Revoked = false, nil, nil // another process, with a plugin that checks
 		x.ok(t)
-		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "), "the record is looked for first")
+		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "),
+			"the requests, of which the check is the first")
 		if metadata := x.group.metadata[topicPartition{"orders", 3}]; x.committed("orders",
 			3) != 3 || metadata != "" && strings.Contains(metadata, "1") {
 			t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
@@ -306,7 +307,7 @@ func TestUncheckableRecordBlocksLaterOnes(t *testing.T) {
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "uncertain=1", 0
 		x.fails(t, `offset 1, key "k2"`, "it is not looked up", "orders-3@1")
-		assert.Equal(t, []string{"k1=1"}, x.service.seen(), "what was read before the record alone")
+		assert.Equal(t, []string{"k1=1"}, x.service.seen(), "the requests, only of earlier records")
 		assert.Equal(t, 1, x.committed("orders", 3), "offset 1 to be committed")
 	})
 }
@@ -332,7 +333,7 @@ func TestDeliveryWithRecordInDoubtFailsWhole(t *testing.T) {
 		x.group.metadata[at], x.group.committed[at] = "uncertain=2", 0
 		x.fails(t, "orders-3@2", "the plugin returned POST as the check: expected GET or HEAD")
 		if seen := x.service.seen(); len(seen) > 0 {
-			t.Errorf("expected that nothing is sent, found %q", seen)
+			t.Errorf("expected no request, found %q", seen)
 		}
 	})
 }
@@ -370,7 +371,7 @@ func TestChecksNeedNoPause(t *testing.T) {
 		x.ok(t)
 		if elapsed := time.Since(start) - x.o.Linger; elapsed > doubts*10*time.Millisecond ||
 			len(x.service.seen()) != 4*doubts || x.committed("t", 0) != doubts {
-			t.Errorf("%d doubts took %v and %d requests", doubts, elapsed, len(x.service.seen()))
+			t.Errorf("%d records in doubt took %v and %d requests", doubts, elapsed, len(x.service.seen()))
 		}
 		if len(c.alone) < doubts || slices.Max(c.alone) > len("z239v") {
 			t.Errorf("expected %d rows, each with its own bytes, found %v", doubts, c.alone)
@@ -420,7 +421,8 @@ func TestLearnedContextIsPassedOn(t *testing.T) {
 		x.ok(t)
 		// The second batch may have been encoded earlier, too, but none of it was sent.
 		if n := len(l.encoded); l.encoded[0] != "" || l.encoded[n-1] != "xxxxx" || n > 3 || l.overlap {
-			t.Errorf("expected encode to be given %q at last, found %q; calls of settle at the same time: %v", "xxxxx",
+			t.Errorf("expected the last call of encode to receive %q, found %q; concurrent calls of settle: %v",
+				"xxxxx",
 				l.encoded, l.overlap)
 		}
 	})
@@ -624,10 +626,10 @@ func TestPluginContextIsStored(t *testing.T) {
 				if len(k.hints) == 0 || slices.ContainsFunc(k.hints, func(h string) bool {
 					return !strings.HasSuffix(h, ":uncertain "+knows)
 				}) {
-					t.Errorf("expected checks that know, found %q", k.hints)
+					t.Errorf("expected checks with the learned context, found %q", k.hints)
 				}
 				if text := x.metadata(at); !strings.Contains(text, knows) {
-					t.Errorf("expected metadata that say so, found %q", text)
+					t.Errorf("expected metadata with the learned context, found %q", text)
 				}
 			}
 			posts := slices.DeleteFunc(x.service.seen(), func(body string) bool {

@@ -38,7 +38,7 @@ func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 		runtest.Pass(50 * time.Second)
 		seen := x.service.seen()
 		if n := len(seen); n != 302 || slices.Contains(seen, "z=2") || slices.Contains(seen, "z=3") {
-			t.Errorf("expected 302 requests, and none of the key after the slow one, found %d: %q", n, seen)
+			t.Errorf("expected 302 requests, and no request of the key after the slow one, found %d: %q", n, seen)
 		}
 		at := topicPartition{"t", 0}
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
@@ -73,10 +73,10 @@ func TestRowsBehindSlowLaneAreBounded(t *testing.T) {
 		stop := runtest.Start(t, task.Run)
 		runtest.Pass(30 * time.Second)
 		if n := len(x.service.seen()); n < maxActiveBytes/size/2 || task.tracker.bytes() > maxActiveBytes+3*size {
-			t.Errorf("%d requests, %d bytes are held", n, task.tracker.bytes())
+			t.Errorf("%d requests, %d bytes in memory", n, task.tracker.bytes())
 		}
 		time.Sleep(time.Minute)
-		assert.Equal(t, 2*maxActiveBytes/size+1, len(x.service.seen()), "all are written when the slow one is")
+		assert.Equal(t, 2*maxActiveBytes/size+1, len(x.service.seen()), "records written after the slow one")
 		require.NoError(t, stop())
 	})
 }
@@ -195,7 +195,7 @@ func TestConcurrentBatches(t *testing.T) {
 			if r.IntN(4) == 0 {
 				time.Sleep(time.Minute)
 				if all, _ := x.group.caughtUp(t.Context()); !all {
-					t.Fatalf("seed %d: found %v committed, and nothing is written any more", seed, x.group.committed)
+					t.Fatalf("seed %d: found %v committed, and no more progress", seed, x.group.committed)
 				}
 			}
 			if err := stop(); err != nil {
@@ -288,7 +288,7 @@ func TestPutBackFreesMetadataSpace(t *testing.T) {
 	d.queue.block(lanes[0])
 	d.fail(errors.New("over"))
 	if d.retractAll(); d.queue.first() != lanes[0] || p.startedRows != 0 {
-		t.Errorf("expected the first delivery to be next, found %v, %d on their way", d.queue.first(), p.startedRows)
+		t.Errorf("expected the first delivery to be next, found %v, %d in progress", d.queue.first(), p.startedRows)
 	}
 }
 

@@ -251,7 +251,7 @@ func (m *modelled) commit() {
 		if m.IntN(3) == 0 {
 			m.l.apply(commitFailed{offsets})
 		} else if m.l.apply(commitSucceeded{offsets, m.number}); !m.l.isDurable(m.number) {
-			m.t.Fatal("what was announced before the commit is not stored")
+			m.t.Fatal("the deliveries announced before the commit are not stored")
 		}
 		m.stored, m.last = m.taken, m.then // may be stored although the response was lost
 		return

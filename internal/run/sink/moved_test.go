@@ -128,7 +128,7 @@ func TestMetadataOfAnotherLog(t *testing.T) {
 					found = append(found, keyOf(n))
 				}
 			}
-			assert.Equal(t, looked, found, "looked up")
+			assert.Equal(t, looked, found, "checked records")
 			if n := strings.Count(x.log.String(), "is not about this log"); n != 1 && c.warned || n > 0 && !c.warned {
 				t.Errorf("expected a warning: %t, found %d", c.warned, n)
 			}
@@ -303,7 +303,7 @@ func TestManyRecordsOfCopy(t *testing.T) {
 			for _, s := range gaps(offsetRange{next, records - 101}, slices.Concat(m.settled, m.inDoubt, m.inFlight)) {
 				for n := s.first; n <= s.last; n++ {
 					if n%3 > 0 {
-						t.Errorf("the metadata with offset %d have lost record %d: %.300s", next, n, text)
+						t.Errorf("the metadata with offset %d does not contain record %d: %.300s", next, n, text)
 					}
 				}
 			}
@@ -312,7 +312,7 @@ func TestManyRecordsOfCopy(t *testing.T) {
 		x.o.InDoubt, x.o.Revoked = nil, nil
 		text := x.metadata(x.at)
 		if !strings.Contains(text, "moved=") || len(text) > 1000 {
-			t.Errorf("expected metadata that say what was copied, found %d bytes: %.300q", len(text), text)
+			t.Errorf("expected metadata with the copied records, found %d bytes: %.300q", len(text), text)
 		}
 		before := len(c.hints)
 		x.ok(t)
@@ -320,7 +320,7 @@ func TestManyRecordsOfCopy(t *testing.T) {
 			return !strings.HasSuffix(h, ":uncertain moved")
 		})
 		if len(looks) < 6000 {
-			t.Errorf("expected the next run to know, found %d checks", len(looks))
+			t.Errorf("expected no repeated checks in the next run, found %d checks", len(looks))
 		}
 		missing := 0
 		for n := 100; n < records; n++ {
@@ -398,7 +398,8 @@ func TestRecordsInDoubtThatFillTheMetadata(t *testing.T) {
 			text += fmt.Sprintf(",%d00", doubts+1)
 		}
 		if full < 10 {
-			t.Errorf("limit %d: expected room for some doubts and not for all, found none for %d", limit, full)
+			t.Errorf("limit %d: expected space for some records in doubt and not for all, found none for %d", limit,
+				full)
 		}
 	}
 }

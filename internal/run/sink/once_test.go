@@ -174,7 +174,7 @@ func TestNothingIsSentWithoutAnnouncement(t *testing.T) {
 		x.group.put("t", 0, "a=1", "b=1")
 		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrCommitMetadata)
 		if _, err := x.run(t); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 0 {
-			t.Errorf("expected no request and the fault of the commit, found %d and %v", len(x.service.seen()), err)
+			t.Errorf("expected no request and the commit's error, found %d and %v", len(x.service.seen()), err)
 		}
 		x.group.refuse = nil
 		x.ok(t)
@@ -186,7 +186,7 @@ func TestNothingIsSentWithoutAnnouncement(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond) // the request is in progress
 		x.group.failCommits(kafka.ErrCommitMetadata)
 		if err := stop(); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 3 {
-			t.Errorf("expected the fault of the commit after 3 requests, found %v after %d", err, len(x.service.seen()))
+			t.Errorf("expected the commit's error after 3 requests, found %v after %d", err, len(x.service.seen()))
 		}
 	})
 }
@@ -349,7 +349,7 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 			runtest.Fails(t, err, "an earlier run, which was killed, may have written it",
 				"errors.uncertain.skip="+strings.Join(names, ",")+" to skip them")
 			if n := NewTask(x.o).o.InFlight; len(names) == 0 || len(names) > n*(1+announcedRowsPerSlot) {
-				t.Fatalf("expected up to %d of the %d records to be named that were written, found %d: %v",
+				t.Fatalf("expected an error that names up to %d of the %d written records, found %d: %v",
 					n*(1+announcedRowsPerSlot), written, len(names), err)
 			}
 			// Announced records that were not sent are among them: the service's operator checks which of them exist.
@@ -455,7 +455,7 @@ func TestRecordInDoubtIsNotSentByAnotherTask(t *testing.T) {
 		// The group starts at the committed offset.
 		x.fails(t, `topic orders, partition 3, offset 1, key "b"`,
 			"by a task that failed, and is not sent again", "POST /Set may have arrived")
-		assert.Equal(t, []string{"a=1", "b=2"}, x.service.seen(), "nothing is sent by the second task")
+		assert.Equal(t, []string{"a=1", "b=2"}, x.service.seen(), "requests of the second task")
 	})
 }
 
@@ -468,7 +468,7 @@ func TestDecisionsFollowTheirPartition(t *testing.T) {
 	tp := at.topicPartition()
 	for range 2 { // two tasks, one after another
 		if !u.decide(at, reason, 1, 0) || len(u.usedDecisions(tp, 0)) != 0 {
-			t.Fatalf("expected the record to be sent, and nothing to be used up, found %v", u.usedDecisions(tp, 0))
+			t.Fatalf("expected the record to be sent, and no decision to be used up, found %v", u.usedDecisions(tp, 0))
 		}
 	}
 	for range 2 { // tried twice
@@ -479,7 +479,7 @@ func TestDecisionsFollowTheirPartition(t *testing.T) {
 	}
 	u.add(at, reason) // the response is lost again
 	if u.decide(at, reason, 1, 1) {
-		t.Error("expected the decision to count once")
+		t.Error("expected the decision to apply once")
 	}
 	u.resolve(at) // a check finds that it was not written
 	if all, _ := u.names(); len(all) != 0 || len(u.openRanges(tp, 0)) != 0 || len(u.usedDecisions(tp, 0)) != 1 {
@@ -488,9 +488,9 @@ func TestDecisionsFollowTheirPartition(t *testing.T) {
 	var next InDoubtRecords // another process, after a kill while it was sent
 	next.restoreDecisions(at, 1)
 	if next.decide(at, errKilled, 1, 1) {
-		t.Error("expected the decision to count once after a kill, too")
+		t.Error("expected the decision to apply once after a kill, too")
 	}
 	if next.remove(at); len(next.usedDecisions(tp, 0)) != 0 {
-		t.Error("expected a settled record to be forgotten")
+		t.Error("expected a settled record to be removed")
 	}
 }

@@ -56,9 +56,9 @@ func TestDeadLettersNameTheRemainingParts(t *testing.T) {
 				return 201, nil
 			}
 			p := x.ok(t).Progress()
-			assert.Equal(t, want, fmt.Sprint(kept.kept), rejected, "is refused")
+			assert.Equal(t, want, fmt.Sprint(kept.kept), rejected, "is rejected")
 			if int(p.Skipped) != len(rejected) || int(p.Written) != 6-len(rejected) || x.committed("t", 0) != 2 {
-				t.Errorf("%s is refused: %+v, committed %v", rejected, p, x.group.committed)
+				t.Errorf("%s is rejected: %+v, committed %v", rejected, p, x.group.committed)
 			}
 		})
 	}
@@ -156,7 +156,7 @@ func TestRecordsWaitUntilWritable(t *testing.T) {
 		defer stop()
 		require.NoError(t, NewTask(x.o).Run(waitErr))
 		if seen := x.service.seen(); len(seen) > 0 || x.committed("t", 0) != 0 {
-			t.Errorf("expected nothing to be written, found %v", seen)
+			t.Errorf("expected no written record, found %v", seen)
 		}
 		close(free)
 		x.ok(t)

@@ -98,11 +98,11 @@ func TestPoisonPill(t *testing.T) {
 				following += written[fmt.Sprintf("%c1=v%d", "abcdexfgh"[i%9], i)]
 			}
 			if (following > 0) != strings.Contains(err.Error(), "a restart skips them") {
-				t.Errorf("expected the message to say whether some of what follows is written, %d are: %v",
+				t.Errorf("expected a message about whether later records are written, %d are: %v",
 					following, err)
 			}
 			if x.o.InFlight == 1 && following > 0 {
-				t.Errorf("expected nothing after the record to be written, found %d", following)
+				t.Errorf("expected no later record to be written, found %d", following)
 			}
 			// The record is fixed, or is skipped by hand if that writes nothing twice.
 			if following == 0 {

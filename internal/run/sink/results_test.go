@@ -120,7 +120,7 @@ func TestResponsesThePluginCannotRead(t *testing.T) {
 			if c.metadata != "" {
 				x.o.InDoubt = nil // another process
 				if _, err := x.run(t); err == nil || len(x.service.seen()) != 1 {
-					t.Errorf("expected nothing to be sent again, found %q and %v", x.service.seen(), err)
+					t.Errorf("expected no repeated request, found %q and %v", x.service.seen(), err)
 				}
 			}
 		})

@@ -92,7 +92,8 @@ func TestRetriesUntilRetryTimeout(t *testing.T) {
 				return
 			}
 			if err != nil || tries <= c.fails || x.committed("t", 0) != 2 {
-				t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1, err,
+				t.Errorf("expected all records to be written after %d attempts, found %v after %d, committed %d",
+					c.fails+1, err,
 					tries, x.committed("t", 0))
 			}
 			written := x.service.seen()
@@ -141,7 +142,7 @@ func TestRetryWithoutProgressIsPaced(t *testing.T) {
 				t.Errorf("expected no pause before a row is written alone, found %v", pause)
 			}
 			if n > 0 && (pause < 100*time.Millisecond || n > 1 && n < 5 && pause <= at[n].Sub(at[n-1])) {
-				t.Errorf("try %d: found a pause of %v after one of %v", n+2, pause, at[n].Sub(at[n-1]))
+				t.Errorf("attempt %d: found a pause of %v after one of %v", n+2, pause, at[n].Sub(at[n-1]))
 			}
 		}
 	})

@@ -153,7 +153,7 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(1500 * time.Millisecond) // a=1 is in progress
 		if got := x.metadata(at); got != "sent=0" {
-			t.Fatalf("expected metadata of a request on its way, found %q", got)
+			t.Fatalf("expected metadata of a request in progress, found %q", got)
 		}
 		x.group.lose(at)
 		x.group.assign(at) // waits for a=1
@@ -188,7 +188,7 @@ func TestSettledRecordsAreStoredBeforeLaterSends(t *testing.T) {
 		x.group.assign(at)
 		x.group.put("t", 0, "b=3")
 		time.Sleep(5 * time.Second)
-		assert.Equal(t, []string{"a=1", "b=2", "c=1"}, x.service.seen(), "while nothing can be stored")
+		assert.Equal(t, []string{"a=1", "b=2", "c=1"}, x.service.seen(), "requests while offsets cannot be stored")
 		x.group.failCommits(nil)
 		time.Sleep(20 * time.Second)
 		assert.Equal(t, []string{"a=1", "b=2", "c=1", "b=3"}, x.service.seen())
@@ -223,7 +223,7 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 		}
 		next := accepted.offsets["t"][0].Offset
 		if retryAfter := l.apply(metadataRequested{topicPartition{"t", 0}, next, old}); next != 10 || retryAfter.ok {
-			t.Errorf("%s: expected the offset 10 to be left out, found %d with %q", c.name, next, retryAfter.text)
+			t.Errorf("%s: expected a commit without the offset 10, found %d with %q", c.name, next, retryAfter.text)
 		}
 		l.apply(commitSucceeded{accepted.offsets, accepted.number})
 		p := l.partitions[topicPartition{"t", 0}]
@@ -257,7 +257,7 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 		assert.Equal(t, 3, x.committed("t", 0), "committed")
 		assert.Equal(t, "", x.metadata(at), "metadata")
 		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "offset=0 dropped=0") {
-			t.Errorf("expected an error that says where it goes on, found:\n%s", log.String())
+			t.Errorf("expected an error with the offset at which it continues, found:\n%s", log.String())
 		}
 	})
 }
@@ -287,10 +287,10 @@ func TestTruncatedPartition(t *testing.T) {
 		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", retryAfter.text)
 	}
 	if l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || l.isDurable(before) {
-		t.Error("expected a commit that left the partition out to have stored nothing")
+		t.Error("expected no stored metadata after a commit without the partition")
 	}
 	if !old[10].revoked() || slices.ContainsFunc(read.items, (*item).revoked) {
-		t.Error("expected the records that were read before to be dropped, and the others to be delivered")
+		t.Error("expected the earlier records to be dropped, and the others to be delivered")
 	}
 	accepted = l.apply(commitStarted{})
 	retryAfter := l.apply(metadataRequested{tp: at, next: accepted.offsets["t"][0].Offset})
@@ -298,7 +298,7 @@ func TestTruncatedPartition(t *testing.T) {
 		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, retryAfter.text, retryAfter.ok)
 	}
 	if !l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || !l.isDurable(number) {
-		t.Error("expected what was announced to be stored")
+		t.Error("expected the announced deliveries to be stored")
 	}
 }
 
@@ -326,7 +326,7 @@ func TestTransactionMarkersAreCommitted(t *testing.T) {
 		assert.Equal(t, 2, len(writeCounts(t, x)), "records")
 		assert.Equal(t, 2, done.Progress().Read, "read")
 		assert.Equal(t, 5, x.committed("t", 0), "committed")
-		assert.Equal(t, "sent=0 settled=2", open, "metadata of the records alone")
+		assert.Equal(t, "sent=0 settled=2", open, "metadata without the markers")
 	})
 }
 

@@ -48,11 +48,11 @@ func TestOnceWritesEverything(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 		if p.Requests == 0 || p.Warnings != 2*p.Requests {
-			t.Errorf("expected two warnings with each of %d answers, found %d", p.Requests, p.Warnings)
+			t.Errorf("expected two warnings with each of %d responses, found %d", p.Requests, p.Warnings)
 		}
 		tombstone := func(s string) bool { return s == "b1" || strings.HasSuffix(s, ",b1") }
 		if !slices.ContainsFunc(x.service.seen(), tombstone) {
-			t.Error("no tombstone")
+			t.Error("expected a tombstone")
 		}
 	})
 }
@@ -274,10 +274,10 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(10*time.Second + 100*time.Millisecond)
 		if n := x.committed("t", 0); n < 15 || n > 20 {
-			t.Errorf("%d committed after 10 s of a batch that takes 20 s", n)
+			t.Errorf("offset %d is committed after 10 s of a batch that takes 20 s", n)
 		}
 		require.NoError(t, stop())
-		assert.Equal(t, int64(len(x.service.seen())), x.committed("t", 0), "committed of what was written")
+		assert.Equal(t, int64(len(x.service.seen())), x.committed("t", 0), "committed offset of the written records")
 	})
 }
 
@@ -298,7 +298,7 @@ func TestStopEndsACommit(t *testing.T) {
 	cancel()
 	x.group.refuse = ctx.Err()
 	if err := waitErr.commit(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("expected the commit to be cut off, found %v", err)
+		t.Errorf("expected the commit to be canceled, found %v", err)
 	}
 	assert.Equal(t, 0, x.o.Metrics.Snapshot(time.Now()).FailedCommits, "failed commits")
 	assert.Equal(t, "", logged.String(), "the log")
@@ -342,7 +342,7 @@ func TestRebalance(t *testing.T) {
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		runtest.Pass(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 are in progress
 		x.group.revoke(t.Context(), topicPartition{"t", 0})
-		assert.Equal(t, 2, x.committed("t", 0), "committed when the partition goes")
+		assert.Equal(t, 2, x.committed("t", 0), "committed offset when the partition is revoked")
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, []string{"a=1", "a=2", "b=1", "b=2", "b=3", "b=4"},
 			slices.Sorted(slices.Values(x.service.seen())))
@@ -450,7 +450,7 @@ func TestTransforms(t *testing.T) {
 		x.o.TolerateAll = false
 		x.group.put("t", 0, "f=fault")
 		x.fails(t, `topic t, partition 0, offset 5, key "f": transforms: no`)
-		assert.Equal(t, 5, x.committed("t", 0), "committed, without the record that failed")
+		assert.Equal(t, 5, x.committed("t", 0), "committed offset, without the failed record")
 	})
 }
 
@@ -601,7 +601,7 @@ func TestPanicsAreTheTasks(t *testing.T) {
 			breakIt(x)
 			err := guard.Do(nil, "the test", func() error { return NewTask(x.o).Run(t.Context()) })
 			if p := new(guard.Panic); !errors.As(err, &p) {
-				t.Errorf("expected the mistake as the task's fault, found %v", err)
+				t.Errorf("expected the panic as the task's error, found %v", err)
 			}
 		})
 	}

@@ -69,7 +69,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	var total, next int
 	take := func(c *chunk) {
 		if cap(c.out) > 2*(maxChunkOutput+1<<20) {
-			t.Errorf("a chunk holds %d bytes", cap(c.out))
+			t.Errorf("a chunk contains %d bytes", cap(c.out))
 		}
 		b := c.produced.(*keptBatch)
 		for _, r := range b.records[:b.n] {

@@ -254,7 +254,7 @@ func shareMemory(t *testing.T, seed uint64) {
 					t.Error(err)
 				}
 			}
-			t.Error("did not come to its end")
+			t.Error("the feed did not end")
 		})
 	}
 	tasks.Wait()
@@ -265,7 +265,7 @@ func shareMemory(t *testing.T, seed uint64) {
 		}
 	}
 	if len(flushCtx.batches) == 0 {
-		t.Error("nothing failed")
+		t.Error("expected some failures")
 	}
 	for n, w := range worlds {
 		triggers := map[string]bool{}
@@ -305,10 +305,11 @@ func TestPanicReleasesSharedChunk(t *testing.T) {
 			return panickingProducer{p}, err
 		}
 		if _, err := w.run(t); err == nil {
-			t.Error("expected the mistake, found nothing")
+			t.Error("expected the panic, found nothing")
 		}
 		if b := w.o.Buffers; b.inUse != 0 || len(b.sharedTokens) != 0 || len(b.free) != 0 {
-			t.Errorf("%d chunks are under way, %d shared ones, %d kept", b.inUse, len(b.sharedTokens), len(b.free))
+			t.Errorf("%d chunks are in progress, %d are shared, %d are cached", b.inUse, len(b.sharedTokens),
+				len(b.free))
 		}
 	})
 }
@@ -323,7 +324,7 @@ func TestLateAcknowledgementOfReusedChunk(t *testing.T) {
 		f.pipeline.ctx, f.pipeline.fail = context.WithCancelCause(t.Context())
 		c, err := f.acquireChunk(t.Context(), &origin{request: "GET /x"})
 		require.NoError(t, err)
-		c.batch.Data = append(c.batch.Data, "under way"...)
+		c.batch.Data = append(c.batch.Data, "chunks in progress"...)
 		under := c.batch.Data
 		f.pipeline.fail(errors.New("refused"))
 		answered := make(chan struct{})
@@ -335,7 +336,7 @@ func TestLateAcknowledgementOfReusedChunk(t *testing.T) {
 		}
 		again.batch.Data = append(again.batch.Data, "something else"...)
 		<-answered
-		assert.Equal(t, "under way", string(under))
+		assert.Equal(t, "chunks in progress", string(under))
 		f.releaseChunk(again)
 	})
 }

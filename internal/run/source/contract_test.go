@@ -135,8 +135,9 @@ func TestChangedFingerprint(t *testing.T) {
 				}
 			}
 			w.ok(t)
-			assert.Equal(t, want, w.service.requests, changed, "opened again")
-			assert.Equal(t, "page=2 total=2 fingerprint=metadata=2", w.stored(), changed, "opened again: stored")
+			assert.Equal(t, want, w.service.requests, changed, "reopened")
+			assert.Equal(t, "page=2 total=2 fingerprint=metadata=2", w.stored(), changed,
+				"offset stored after reopening")
 		})
 	}
 }
@@ -179,7 +180,7 @@ func TestSnapshotBetweenPages(t *testing.T) {
 		assert.Equal(t, []string{"topic0/a=1", "topic0/x=1", "topic0/b=2"}, w.broker.records())
 		assert.Equal(t, "page=2 total=2 fingerprint=", w.stored())
 		if err := task.Snapshot("none", "now"); !errors.Is(err, ErrNoFeed) {
-			t.Errorf("a feed that is not there: %v", err)
+			t.Errorf("a missing feed: %v", err)
 		}
 		snapshotEnded(t, task, true)
 	})

@@ -167,7 +167,7 @@ func (x *stack) keys(t *testing.T, topic string) map[string]int {
 	keys := map[string]int{}
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		if !json.Valid(r.Value) {
-			t.Errorf("no document: %.80s", r.Value)
+			t.Errorf("not a document: %.80s", r.Value)
 		}
 		keys[string(r.Key)]++
 		return nil
@@ -262,7 +262,7 @@ func TestPagesThatBreakOffInTransit(t *testing.T) {
 					}
 				})
 				if p := task.Progress(); p.Errors == 0 {
-					t.Errorf("nothing broke: %+v", p)
+					t.Errorf("expected interrupted pages: %+v", p)
 				} else {
 					t.Logf("%+v", p)
 				}
@@ -349,7 +349,7 @@ func TestResponsesWithoutRows(t *testing.T) {
 			_, err := x.place.worker(t.Context())
 			runtest.Fails(t, err, append(c.want, "feed Orders: ", "GET ")...)
 			if len(err.Error()) > 1500 {
-				t.Errorf("a fault of %d bytes", len(err.Error()))
+				t.Errorf("an error of %d bytes", len(err.Error()))
 			}
 		})
 	}

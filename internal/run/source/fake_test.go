@@ -714,7 +714,7 @@ func snapshotEnded(t *testing.T, task *Task, started bool) {
 	t.Helper()
 	s := task.Progress().Feeds[0]
 	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Started != started {
-		t.Errorf("expected a snapshot, begun %v, found %+v", started, s)
+		t.Errorf("expected a snapshot, started: %v, found %+v", started, s)
 	}
 }
 

@@ -70,7 +70,7 @@ func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.
 		do(t, w, e)
 		require.NoError(t, stop())
 		if !e.closed {
-			t.Error("the path was not given back")
+			t.Error("the path was not released")
 		}
 	})
 }
@@ -84,7 +84,8 @@ func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
 			mustWake(t, f, "x")
 		}
 		if token, found := f.nextTrigger(); token != "x" || !found || f.hasDueTrigger() {
-			t.Errorf("expected one wake x, found %q (%t), and another that waits: %t", token, found, f.hasDueTrigger())
+			t.Errorf("expected one trigger x, found %q (%t), and another one waiting: %t", token, found,
+				f.hasDueTrigger())
 		}
 	}
 }
@@ -97,7 +98,8 @@ func TestNotifications(t *testing.T) {
 		r.causes = nil
 		p := w.task.Progress()
 		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.LastNotified.Equal(*f.Subscribed) {
-			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.LastNotified,
+			t.Errorf("no notification; subscribed at %s, last notification at %s and at %s of all feeds", f.Subscribed,
+				f.LastNotified,
 				p.LastNotified)
 		}
 		e.send(t, "x", "")
@@ -106,7 +108,7 @@ func TestNotifications(t *testing.T) {
 		p = w.task.Progress()
 		if at := p.Feeds[0].LastNotified; at == nil || !at.Equal(time.UnixMilli(time.Now().UnixMilli())) ||
 			!p.LastNotified.Equal(*at) {
-			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.LastNotified, time.Now())
+			t.Errorf("last notification at %s and at %s of all feeds, now %s", at, p.LastNotified, time.Now())
 		}
 		time.Sleep(time.Second) // the offset is stored, too
 		r.causes = nil
@@ -118,7 +120,7 @@ func TestNotifications(t *testing.T) {
 		var pluginErr *wit.Error
 		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) ||
 			pluginErr.Kind != wit.ErrorData {
-			t.Errorf("expected a fault of the data, found %v", err)
+			t.Errorf("expected a data error, found %v", err)
 		}
 	})
 }
@@ -132,14 +134,14 @@ func TestWaitingSenders(t *testing.T) {
 		for i := range 5 {
 			e.send(t, "page/0", strconv.Itoa(i))
 			if found := len(w.broker.records()); found != before+3*(i+1) {
-				t.Fatalf("the sender was answered with %d records in Kafka, expected %d", found, before+3*(i+1))
+				t.Fatalf("the sender got its response with %d records in Kafka, expected %d", found, before+3*(i+1))
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := e.take(ctx, wit.Notification{Target: "page/0", Body: []byte("9")})
 		if !errors.Is(err, notify.ErrBusy) && !errors.Is(err, context.Canceled) {
-			t.Errorf("expected that a sender whose rows are not waited for is not told that they are there, found %v",
+			t.Errorf("expected an error for a sender whose rows are not in Kafka, found %v",
 				err)
 		}
 	})
@@ -152,12 +154,12 @@ func TestSubscriptionsAreRenewed(t *testing.T) {
 		r.forget("1")
 		runtest.Pass(subscriptionInterval + time.Second)
 		if causes, subscribed := r.seen(); len(subscribed) != 2 || len(causes) > 0 {
-			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
+			t.Errorf("subscribed %d times, triggered by %q", len(subscribed), causes)
 		}
 		r.forget("2")
 		runtest.Pass(subscriptionInterval)
 		if causes, subscribed := r.seen(); len(subscribed) != 3 || !slices.Equal(causes, []string{"wake "}) {
-			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
+			t.Errorf("subscribed %d times, triggered by %q", len(subscribed), causes)
 		}
 	})
 }
@@ -199,7 +201,7 @@ func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 			}
 			causes, err := subscribedRun(t, w, r, "1", c.makes)
 			if slices.Contains(causes, "wake ") != c.asked || err != nil {
-				t.Errorf("the feed was read by the causes %q: %v", causes, err)
+				t.Errorf("the feed was read for the causes %q: %v", causes, err)
 			}
 		})
 	}
@@ -227,7 +229,7 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 			}
 			causes, err := subscribedRun(t, w, r, c.subscription, c.makes)
 			if slices.Contains(causes, "wake ") != c.asked || (err != nil) != c.kill {
-				t.Errorf("start %d: the feed was read by the causes %q: %v", i, causes, err)
+				t.Errorf("start %d: the feed was read for the causes %q: %v", i, causes, err)
 			}
 		}
 	})
@@ -261,7 +263,7 @@ func TestRestartedFeedServesWaitingNotifications(t *testing.T) {
 	}
 	select {
 	case <-served:
-		t.Error("the sender of x was answered, and nothing was read")
+		t.Error("the sender of x got a response without a read")
 	default:
 	}
 }
@@ -309,7 +311,7 @@ func TestSnapshotDoesNotReplaceStart(t *testing.T) {
 			require.NoError(t, task.Run(t.Context()))
 			causes, _ := r.seen()
 			if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
-				t.Errorf("the feed was read by the causes %q", causes)
+				t.Errorf("the feed was read for the causes %q", causes)
 			}
 			assert.Equal(t, []string{"topic0/gone=", "topic0/s=1"}, w.broker.records()[before:])
 			snapshotEnded(t, task, true)
@@ -342,7 +344,7 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 				e.send(t, "x", "")
 				runtest.Pass(10 * time.Second)
 				if _, asked := covers["/snapshot"]; !asked || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
-					t.Errorf("what was missed was taken for read with %v", covers)
+					t.Errorf("the missed changes count as read with %v", covers)
 				}
 			})
 		})
@@ -362,10 +364,10 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 			}
 		}
 		if _, err := f.enqueue(one(maxTriggers)); !errors.Is(err, notify.ErrBusy) {
-			t.Errorf("%s: expected that the next one is to be sent again, found %v", name, err)
+			t.Errorf("%s: expected the next sender to be told to send again, found %v", name, err)
 		}
 		if _, err := f.enqueue(one(0)); err != nil {
-			t.Errorf("%s: one that waits already came again: %v", name, err)
+			t.Errorf("%s: a waiting notification was sent again: %v", name, err)
 		}
 	}
 }
@@ -470,7 +472,7 @@ func TestSecondResponseIsReadAgainAfterFailedCommit(t *testing.T) {
 		}
 		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil ||
 			!slices.Equal(found, want) {
-			t.Errorf("expected a commit to be refused, and %q in Kafka, found %q", want, found)
+			t.Errorf("expected a failed commit, and %q in Kafka, found %q", want, found)
 		}
 	})
 }
@@ -493,13 +495,13 @@ func TestRepeatedTriggersAreBounded(t *testing.T) {
 		for i := range maxRepeats + 2 {
 			serve("again " + strconv.Itoa(i))
 		}
-		assert.Equal(t, maxRepeats, len(f.notifications.pending.list), "wakes that are to come again")
-		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "lines that say that more were to come again")
+		assert.Equal(t, maxRepeats, len(f.notifications.pending.list), "triggers to repeat")
+		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "log lines about more triggers to repeat")
 		for i := range maxTriggers {
 			mustWake(t, f, strconv.Itoa(i))
 		}
 		if _, err := f.enqueue(&wit.Trigger{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
-			t.Errorf("expected that the next one is to be sent again, found %v", err)
+			t.Errorf("expected the next sender to be told to send again, found %v", err)
 		}
 	})
 }
@@ -545,12 +547,13 @@ func TestPendingTriggersAreFound(t *testing.T) {
 				}
 			}
 			if again != q.repeated || !maps.Equal(last, q.byToken) {
-				t.Fatalf("step %d: expected %d that come again and %v, found %d and %v", step, again, last, q.repeated,
+				t.Fatalf("step %d: expected %d repeated triggers and %v, found %d and %v", step, again, last,
+					q.repeated,
 					q.byToken)
 			}
 		}
 		if served < 1000 {
-			t.Errorf("served %d alone", served)
+			t.Errorf("served only %d", served)
 		}
 	})
 }

@@ -38,7 +38,7 @@ func (o *transactions) OnFailure(failed func(error)) { o.failed = failed }
 
 func (o *transactions) Begin(context.Context) error {
 	if o.open {
-		o.t.Error("a page begins in another one")
+		o.t.Error("a page starts within another one")
 	}
 	o.open = true
 	return nil
@@ -59,7 +59,7 @@ func (o *transactions) Produce(_ context.Context, batch Batch, upTo kafka.Offset
 
 func (o *transactions) Commit(context.Context) error {
 	if !o.open {
-		o.t.Error("nothing is to be committed")
+		o.t.Error("commit without a page")
 	}
 	o.b.mu.Lock()
 	defer o.b.mu.Unlock()
@@ -79,7 +79,7 @@ func (o *transactions) Commit(context.Context) error {
 
 func (o *transactions) Abort(context.Context) error {
 	if !o.open {
-		o.t.Error("nothing is to be aborted")
+		o.t.Error("abort without a page")
 	}
 	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
 	return nil

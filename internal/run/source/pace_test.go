@@ -57,7 +57,7 @@ func TestPluginsWithoutProgressArePaced(t *testing.T) {
 			runtest.Pass(time.Minute)
 			require.NoError(t, stop())
 			if n := len(w.service.requests); n < 10 || n > c.most {
-				t.Errorf("expected at most %d requests in a minute, found %d", c.most, n)
+				t.Errorf("expected at most %d requests per minute, found %d", c.most, n)
 			}
 		})
 	}
@@ -86,7 +86,7 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 		}
 		w.fails(t, "linked responses nest more than 16 deep")
 		if n := len(w.service.requests); n > maxNesting+2 {
-			t.Errorf("expected an end at a depth of %d, found it after %d requests", maxNesting, n)
+			t.Errorf("expected to end at a depth of %d, found the end after %d requests", maxNesting, n)
 		}
 	})
 	runtest.Bubble(t, "in answers that are followed", func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 		}
 		w.fails(t, "bytes of linked requests that wait")
 		if n := len(w.service.requests); n > 2*(maxPendingBytes/each+2) {
-			t.Errorf("expected an end at %d bytes, found it after %d requests", maxPendingBytes, n)
+			t.Errorf("expected to end at %d bytes, found the end after %d requests", maxPendingBytes, n)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestRepeatedPageFails(t *testing.T) {
 				runtest.Pass(time.Minute)
 				err := stop()
 				if (err != nil) != c.fails || c.fails && !strings.Contains(err.Error(), "came twice in succession") {
-					t.Fatalf("expected a fault: %v, found %v", c.fails, err)
+					t.Fatalf("expected an error: %v, found %v", c.fails, err)
 				}
 				if n := len(w.service.requests); c.fails && n != 3 || !c.fails && n < 10 { // with /open
 					t.Errorf("%d requests", n)
@@ -274,7 +274,7 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 					asked++
 				}
 				if len(w.broker.pending) > 0 {
-					t.Errorf("%s: expected that offsets are stored before, found %v", name, w.broker.pending)
+					t.Errorf("%s: expected offsets to be stored before, found %v", name, w.broker.pending)
 				}
 				if time.Since(began) < c.away {
 					return errors.New("no coordinator")
@@ -287,7 +287,7 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 			case name == "it is none":
 				if err == nil || !strings.Contains(err.Error(), "no coordinator") ||
 					!strings.Contains(err.Error(), "GET /page/0 is not sent") || len(sent) > 0 || asked != 4 {
-					t.Errorf("%s: asked %d times, sent %v: %v", name, asked, sent, err)
+					t.Errorf("%s: checked %d times, sent %v: %v", name, asked, sent, err)
 				}
 				return
 			case c.acks && c.away > 0:
@@ -325,6 +325,6 @@ func TestMembershipIsConfirmedAgain(t *testing.T) {
 		time.Sleep(time.Second) // virtual time
 		require.NoError(t, stop())
 		assert.Equal(t, []string{"/open"}, w.service.requests)
-		assert.Equal(t, []int{3, 2}, []int{asked, looked}, "requests for the lease before and after the stop")
+		assert.Equal(t, []int{3, 2}, []int{asked, looked}, "membership checks before and after the stop")
 	})
 }

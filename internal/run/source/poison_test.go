@@ -50,7 +50,7 @@ func TestTrappingRowsAreFound(t *testing.T) {
 			letters = slices.Compact(letters)
 			assert.Equal(t, records, triggers, "exact", exact)
 			if !slices.Contains(dead, "dead/=!trap") || r.breaks != 12 {
-				t.Errorf("exact %t: dead letters %q, the plugin broke %d times", exact, dead, r.breaks)
+				t.Errorf("exact %t: dead letters %q, the plugin trapped %d times", exact, dead, r.breaks)
 			}
 			var want []string
 			for _, row := range []int{0, 11_999, 5000, 5001} { // in the order of texts
@@ -92,7 +92,7 @@ func TestTrappingNestedRowsAreFound(t *testing.T) {
 			if len(letters) == 0 || slices.ContainsFunc(letters, func(l string) bool {
 				return l != "decode the plugin breaks on this row: plugin fake : decode: unreachable"
 			}) {
-				t.Errorf("exact %t: dead letters say %q", exact, letters)
+				t.Errorf("exact %t: dead letters contain %q", exact, letters)
 			}
 		})
 	}
@@ -132,7 +132,7 @@ func TestTrappingPagesFailTheTask(t *testing.T) {
 			c.change(w)
 			w.fails(t, "unreachable")
 			if r.breaks > c.most {
-				t.Errorf("the plugin broke %d times", r.breaks)
+				t.Errorf("the plugin trapped %d times", r.breaks)
 			}
 		})
 	}
@@ -174,7 +174,7 @@ func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 				}
 				assert.Equal(t, keys(records), triggers)
 				if r.breaks > c.breaks {
-					t.Errorf("expected the plugin to break %d times at most, found %d", c.breaks, r.breaks)
+					t.Errorf("expected at most %d traps, found %d", c.breaks, r.breaks)
 				}
 			})
 		}
@@ -189,7 +189,7 @@ func TestSearchEndsAfterLastByte(t *testing.T) {
 			n++
 		}
 		if n > 6 {
-			t.Errorf("a page of %d bytes was asked for %d times", size, n)
+			t.Errorf("a page of %d bytes was requested %d times", size, n)
 		}
 	}
 }
@@ -198,7 +198,7 @@ func TestSearchEndsAfterLastByte(t *testing.T) {
 func TestTrapBeforeFirstByteIsNoRowFault(t *testing.T) {
 	s := bisection{}
 	if !s.narrow(&trapError{from: 0, to: 1480}) {
-		t.Error("expected the page to be asked for again in smaller pieces")
+		t.Error("expected the page to be requested again in smaller pieces")
 	}
 	if s.narrow(&trapError{}) {
 		t.Error("expected the search to end")

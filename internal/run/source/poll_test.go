@@ -33,7 +33,7 @@ func TestNextPoll(t *testing.T) {
 		}
 	}
 	if err := checkFeeds([]wit.Feed{{Name: "Orders", Cron: wit.Ptr("0 0 25 * * ?")}}); err == nil {
-		t.Error("an expression that is none was taken")
+		t.Error("an invalid expression was accepted")
 	}
 }
 
@@ -61,11 +61,11 @@ func TestIdleTask(t *testing.T) {
 			w.o.OnIdle = func(until time.Time) func() {
 				rests.Add(1)
 				if rests.Load() != isLast.Load()+1 {
-					t.Errorf("%d rests and %d ends of them before", rests.Load(), isLast.Load())
+					t.Errorf("%d idle periods and %d earlier ends", rests.Load(), isLast.Load())
 				}
 				if never := c.periods == [2]uint32{}; until.IsZero() != never ||
 					!never && time.Until(until) < MinIdleTime {
-					t.Errorf("it rests until %v", until)
+					t.Errorf("idle until %v", until)
 				}
 				return func() { isLast.Add(1) }
 			}

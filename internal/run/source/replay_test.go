@@ -121,7 +121,7 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 			assert.Equal(t, topic([]string{"a=v", "b=v", "c=v", "d=v"}), rows)
 			if c.back == "" {
 				if len(dead)+len(back) > 0 {
-					t.Errorf("went back: %q %q", dead, back)
+					t.Errorf("put back: %q %q", dead, back)
 				}
 				return
 			}

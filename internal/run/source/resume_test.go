@@ -39,7 +39,7 @@ func TestResume(t *testing.T) {
 		}
 		l.finish(t)
 		if t.Failed() {
-			t.Fatalf("seed %d: exact %v, lies %v, %d feeds", seed, l.exact, l.lies, l.feeds)
+			t.Fatalf("seed %d: exact %v, unreliable %v, %d feeds", seed, l.exact, l.lies, l.feeds)
 		}
 	})
 }
@@ -77,7 +77,7 @@ func TestExtraPageDuringALoad(t *testing.T) {
 		task := w.ok(t)
 		assert.Equal(t, before, w.broker.stores[0], "stored after the page in addition to the load")
 		if causes, _ := r.seen(); strings.Count(strings.Join(causes, " "), "store") != 1 {
-			t.Errorf("the feed was read by the causes %q", causes)
+			t.Errorf("the feed was read for the causes %q", causes)
 		}
 		p, _, _, err := parsePosition(fieldsBefore)
 		require.NoError(t, err)
@@ -280,7 +280,7 @@ func (l *scenario) check(t *testing.T, stored []int, before int) {
 		topic, line, _ := strings.Cut(record, "/")
 		feed := int(topic[len("topic")] - '0')
 		if l.order[line] <= stored[feed] {
-			t.Errorf("%.40s came again, row %d of %d stored", record, l.order[line], stored[feed])
+			t.Errorf("%.40s was repeated, row %d of %d stored", record, l.order[line], stored[feed])
 			return
 		}
 	}
@@ -336,7 +336,7 @@ func TestNoRowTwiceAfterAFailureWithinAPage(t *testing.T) {
 				w := newWorld(&reader{exact: true}, page)
 				w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:cut], true }
 				if _, err := w.run(t); err == nil {
-					t.Error("expected that the task fails")
+					t.Error("expected the task to fail")
 				}
 				w.service.answer = nil
 				task := w.ok(t)

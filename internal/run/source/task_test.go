@@ -215,7 +215,7 @@ func TestFailingRows(t *testing.T) {
 		w.o.Retry = core.RetryPolicy{Timeout: -1}
 		task := w.ok(t)
 		if p := task.Progress(); p.Written != 3 || tries < 13 {
-			t.Errorf("expected 3 rows after more than 12 tries, found %d after %d", p.Written, tries)
+			t.Errorf("expected 3 rows after more than 12 attempts, found %d after %d", p.Written, tries)
 		}
 		assert.Equal(t, int64(tries-1), task.o.Metrics.Retries.Load(), "retries")
 	})
@@ -582,7 +582,7 @@ func TestPanicsAreTheTasks(t *testing.T) {
 			breakIt(w)
 			_, err := w.run(t)
 			if p := new(guard.Panic); !errors.As(err, &p) {
-				t.Errorf("expected the mistake as the task's fault, found %v", err)
+				t.Errorf("expected the panic as the task's error, found %v", err)
 			}
 		})
 	}

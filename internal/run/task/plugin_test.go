@@ -95,7 +95,7 @@ func TestUpgrade(t *testing.T) {
 				}
 				if opens := int(next.opens.Load()); total != c.after || opens != c.calls ||
 					(b.rejected == "") != (c.after > 0) || p.UpgradePending() {
-					t.Errorf("taken after %v, opened %d times, rejected: %q", total, opens, b.rejected)
+					t.Errorf("used after %v, opened %d times, rejected: %q", total, opens, b.rejected)
 				}
 			})
 		})
@@ -114,7 +114,7 @@ func TestFollowAndReopen(t *testing.T) {
 			t.Errorf("runs %s, %v", p.Version(), err)
 		}
 		if o, err := p.Reopen(t.Context(), old); err != nil || o.code != old.code || p.Version() != "2" {
-			t.Errorf("opened again: %s, runs %s, %v", o.code.Version(), p.Version(), err)
+			t.Errorf("reopened: %s, runs %s, %v", o.code.Version(), p.Version(), err)
 		}
 		began := time.Now()
 		for range 3 {

@@ -135,11 +135,11 @@ func TestUnreachableCollectorIsLoggedOnce(t *testing.T) {
 	for range 5 {
 		sendPage(t, tracer)
 	}
-	assert.Equal(t, 1, strings.Count(log.String(), "cannot be sent"), "one line for 5 sendings that failed")
+	assert.Equal(t, 1, strings.Count(log.String(), "cannot be sent"), "one line for 5 failed requests")
 	away.Store("away", false)
 	sendPage(t, tracer)
 	sendPage(t, tracer)
-	assert.Equal(t, 1, strings.Count(log.String(), "spans are sent again"), log)
+	assert.Equal(t, 1, strings.Count(log.String(), "a line that spans are sent again"), log)
 	assert.Equal(t, 1, strings.Count(log.String(), "lost=5"), log)
 	sent(t, tracer, 2, 5)
 	assert.Equal(t, 0, strings.Count(log.String(), "geheim"), "the endpoint's secret")
@@ -211,7 +211,7 @@ func TestCollectorResponsesAreBounded(t *testing.T) {
 	tracer, _ := opened(t, r.URL, nil)
 	sendPage(t, tracer)
 	if n := <-written; n > 64<<20 {
-		t.Errorf("expected what fits into sockets to be written, found %d bytes", n)
+		t.Errorf("expected only the bytes that fit into sockets, found %d bytes", n)
 	}
 	sent(t, tracer, 0, 1)
 }
@@ -230,7 +230,7 @@ func TestSilentCollector(t *testing.T) {
 	taken, lost := tracer.Sent()
 	close(over)
 	if taken != 0 || lost < spans-maxQueued-batch || lost > spans-maxQueued {
-		t.Errorf("expected about %d spans to be lost and none to be taken, found %d and %d", spans-maxQueued, lost,
+		t.Errorf("expected about %d lost spans and no accepted ones, found %d and %d", spans-maxQueued, lost,
 			taken)
 	}
 	flush(t, tracer)
@@ -274,7 +274,7 @@ func TestDisabledTracingCostsNothing(t *testing.T) {
 		s.AddPastChild("decode", time.Time{}, time.Time{}, 0)
 		s.SetInt("n", 1)
 		if h := s.Header(); h.Key != "" {
-			t.Error("a header of nothing")
+			t.Error("a header without a span")
 		}
 		s.End(nil)
 	}); n != 0 {
@@ -351,7 +351,7 @@ func TestSamplers(t *testing.T) {
 	tracer, _ := opened(t, r.URL, func(o *Options) { o.Sampler = "always_off" })
 	page := tracer.Start("page", Internal)
 	if h := page.Header(); !strings.HasSuffix(string(h.Value), "-00") {
-		t.Errorf("expected a header that says that it is not sampled, found %q", h.Value)
+		t.Errorf("expected a header with an unset sampled flag, found %q", h.Value)
 	}
 	page.End(nil)
 	flush(t, tracer)

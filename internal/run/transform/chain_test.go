@@ -49,7 +49,7 @@ func texts(t testing.TB, b *record.Batch) []string {
 		require.NoError(t, err)
 		list = append(list, fmt.Sprint(b.Topics[r.Topic], v))
 		if n := v.(connectdata.Struct)[0].(int64); r.RowIndex != uint32(1000+n/3) || r.Offset != n {
-			t.Fatalf("row %d has origin %d, offset %d", n, r.RowIndex, r.Offset)
+			t.Fatalf("row %d has row index %d, offset %d", n, r.RowIndex, r.Offset)
 		}
 	}
 	return list
@@ -114,7 +114,7 @@ func TestAppendedFieldsUseReservedSpace(t *testing.T) {
 		good(t, c, b)
 		first, second := b.Rows[0].Value, b.Rows[1].Value
 		if between := int(second.Start) - int(first.Start+first.Size); call == 1 && between <= 0 {
-			t.Errorf("expected room after the values of the result, found %d bytes", between)
+			t.Errorf("expected reserved space after the values of the result, found %d bytes", between)
 		}
 	}
 }
@@ -196,7 +196,7 @@ func TestErrorsNameRowAndStage(t *testing.T) {
 		for _, f := range faults {
 			got = append(got, fmt.Sprint(f.RowIndex, " ", f.Stage, " ", f.ErrorClass[strings.LastIndexByte(f.ErrorClass,
 				'.')+1:]))
-			assert.Equal(t, before[f.RowIndex], c.Input(f.RowIndex), f.RowIndex, "the row as it came")
+			assert.Equal(t, before[f.RowIndex], c.Input(f.RowIndex), f.RowIndex, "the original row")
 		}
 		// 5 makes the plugin trap and is processed alone in the end; 13 fails the predicate.
 		assert.Equal(t, []string{"5 2 ConnectException", "13 1 DataException"}, got, fmt.Sprint(limit, " rows a call"))
@@ -369,8 +369,8 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	require.Until(t, func() bool { return apply(willing) == "even[0 -w2]" }, func() string { return "version 2" })
 	require.Until(t, func() bool { apply(unwilling); return unwilling.Status()["marks"].Rejected != "" },
 		func() string { return "the rejection" })
-	assert.Equal(t, "even[0 -s1]", apply(unwilling), "the version before should go on")
-	assert.Equal(t, "even[0 -a1]", apply(aside), "a chain aside takes nothing over")
+	assert.Equal(t, "even[0 -s1]", apply(unwilling), "the previous version continues")
+	assert.Equal(t, "even[0 -a1]", apply(aside), "an isolated chain does not take over")
 	if s := unwilling.Status()["marks"]; s.Version != "1.0.0" || !strings.Contains(s.Rejected, "no longer known") {
 		t.Errorf("%+v", s)
 	}
@@ -385,7 +385,7 @@ func TestVersionThatPanicsIsRolledBack(t *testing.T) {
 	require.NoError(t, m.Reload(t.Context()))
 	b := numbered(t, reg, 5)
 	good(t, c, b)
-	assert.Equal(t, "even[4 -w1]", texts(t, b)[4], "what version 1 makes")
+	assert.Equal(t, "even[4 -w1]", texts(t, b)[4], "result of version 1")
 	if s := c.Status()["markw"]; s.Version != "1.0.0" || !strings.Contains(s.Rejected, "3 calls broke") {
 		t.Errorf("%+v", s)
 	}
@@ -406,7 +406,7 @@ func TestIsolatedChainsDoNotCountForVersions(t *testing.T) {
 		b := numbered(t, reg, 6)
 		b.Rows = b.Rows[5:]
 		if _, err = aside.Apply(t.Context(), b); tries > 100 {
-			t.Fatal("expected the plugin to be stopped for the chain aside, found", err)
+			t.Fatal("expected the plugin to be stopped for the isolated chain, found", err)
 		}
 	}
 	good(t, own, numbered(t, reg, 5))

@@ -74,7 +74,7 @@ func parseGolden(t *testing.T, text string) golden {
 		}
 	}
 	if !found {
-		t.Fatalf("%s: expected lines of stage and record, ----- and what comes out", head)
+		t.Fatalf("%s: expected lines of stage and record, ----- and the outcome", head)
 	}
 	return g
 }
@@ -182,7 +182,7 @@ func TestTransformsMatchKafka(t *testing.T) {
 				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", cmp.Diff(g.want, got))
 			}
 			if len(b.Rows) == 1 && b.Rows[0].RowIndex != 77 {
-				t.Errorf("origin %d", b.Rows[0].RowIndex)
+				t.Errorf("row index %d", b.Rows[0].RowIndex)
 			}
 			again(t, g, c, reg, g.want)
 		})

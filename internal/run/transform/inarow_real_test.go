@@ -171,6 +171,6 @@ func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	_, err = c.Apply(t.Context(), numbered(t, reg, maxGrowth/each+2))
 	if err == nil || !strings.Contains(err.Error(), "at most 268435456 bytes more than the batch") ||
 		!strings.Contains(err.Error(), "transforms.mark") {
-		t.Errorf("expected it to be refused, found %.300v", err)
+		t.Errorf("expected an error, found %.300v", err)
 	}
 }

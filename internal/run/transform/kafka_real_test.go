@@ -59,7 +59,7 @@ func answers(t *testing.T, cases []string) []string {
 	out, said := replay(t, strings.Join(cases, ""), "-")
 	list := strings.Split(out, "-----\n")
 	if len(list) != len(cases)+1 {
-		t.Fatalf("Replay.java: expected %d answers, found %d\n%s", len(cases), len(list)-1, said)
+		t.Fatalf("Replay.java: expected %d results, found %d\n%s", len(cases), len(list)-1, said)
 	}
 	return list[:len(cases)]
 }
@@ -144,7 +144,7 @@ func TestRealChains(t *testing.T) {
 		return head.String() + "record " + g.record()
 	})
 	if failed == 0 || dropped == 0 || refused == 0 || failed+dropped+refused > cases*3/4 {
-		t.Errorf("expected chains of which some are refused, fail and drop, and a quarter do neither")
+		t.Errorf("expected some chains to be rejected, fail or drop the record, and a quarter to succeed")
 	}
 }
 
@@ -218,7 +218,7 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 			"take, %d differ", tried, refused, failed, dropped, unread, differ)
 	}
 	for _, w := range meant {
-		t.Logf("%d wanted: %s", w.found, w.reason)
+		t.Logf("%d wanted differences: %s", w.found, w.reason)
 	}
 	return failed, dropped, refused
 }

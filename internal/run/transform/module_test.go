@@ -65,7 +65,7 @@ func TestTransformInOwnModule(t *testing.T) {
 		for i, r := range b.Rows {
 			topic := [...]string{"orders", "orders.audit"}[i%2]
 			assert.Equal(t, topic, b.Topics[r.Topic], "topic of row", i)
-			assert.Equal(t, uint32(i/2), r.RowIndex, "origin of row", i)
+			assert.Equal(t, uint32(i/2), r.RowIndex, "row index of row", i)
 			nodes := reg.Get(r.Value.Schema).Nodes
 			value, _, err := connectdata.Read(nodes, 0, b.Bytes(r.Value))
 			require.NoError(t, err)

@@ -162,7 +162,7 @@ func BenchmarkRealPeers(b *testing.B) {
 	b.Run("avro", func(b *testing.B) {
 		libraries, _ := filepath.Glob("../../../.peers/kafka-*/lib")
 		if len(libraries) == 0 {
-			b.Fatal("expected Kafka's classes, which Peer.java fetches")
+			b.Fatal("expected Kafka's classes, which Peer.java downloads")
 		}
 		avros := peer(b, "avro", "PeerAvro.java", "CLASSES="+libraries[0]+"/*")
 		for _, what := range []string{"avro-in", "avro-out", "avro-path"} {

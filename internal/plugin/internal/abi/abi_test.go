@@ -102,10 +102,10 @@ func TestRowEncodingsAgree(t *testing.T) {
 	assert.Equal(t, want, b)
 	assert.Equal(t, rows, AppendRows(nil, b))
 	if got := AppendRows(rows[:1:1], b[:RowBytes]); len(got) != 2 || got[0] != rows[0] || got[1] != rows[0] {
-		t.Error("appending to rows that are there")
+		t.Error("appended to existing rows")
 	}
 	if AppendRows(nil, nil) != nil {
-		t.Error("rows out of nothing")
+		t.Error("rows of an empty list")
 	}
 }
 

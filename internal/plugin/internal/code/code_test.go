@@ -40,7 +40,7 @@ func hard(functions, locals, branches int) []byte {
 func TestCompileTimeIsBounded(t *testing.T) {
 	prepared, err := Prepare(t.Context(), hard(400, 100, 300))
 	if err != nil || prepared.effort <= largeEffort || len(prepared.Wasm) > largeBytes/10 {
-		t.Fatalf("expected a small module of a large effort, found %+v and %v", prepared, err)
+		t.Fatalf("expected a small module with a large effort, found %+v and %v", prepared, err)
 	}
 	l := &Compiler{Time: 50 * time.Millisecond}
 	compile := func(prepared *Prepared) error {
@@ -57,8 +57,8 @@ func TestCompileTimeIsBounded(t *testing.T) {
 	// Compiling without a time limit returns code, however long it takes.
 	if err := compile(prepared); err == nil ||
 		err.Error() != "the module takes longer to compile than the allowed 50ms" {
-		t.Errorf("expected that it is stopped, found %v", err)
+		t.Errorf("expected the compilation to be stopped, found %v", err)
 	}
 	l.Time = 0
-	assert.NoError(t, compile(prepared), "with all of its time")
+	assert.NoError(t, compile(prepared), "without a time limit")
 }

@@ -14,12 +14,12 @@ import (
 // A folder that another user owns is writable by that user, whatever its mode.
 func TestFolderOfAnotherUser(t *testing.T) {
 	dir, user := t.TempDir(), os.Geteuid()
-	assert.NoError(t, preparePrivateFolder(dir, user), "a folder of its own")
+	assert.NoError(t, preparePrivateFolder(dir, user), "the test's own folder")
 	owner := user
 	if user == 0 {
 		// Only root can change the owner of a folder, and root's folders are trusted.
 		owner = 65534
 		require.NoError(t, os.Chown(dir, owner, owner))
 	}
-	assert.Error(t, preparePrivateFolder(dir, owner+1), fmt.Sprintf("it belongs to user %d", owner))
+	assert.Error(t, preparePrivateFolder(dir, owner+1), fmt.Sprintf("the folder belongs to user %d", owner))
 }

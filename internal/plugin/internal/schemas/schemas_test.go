@@ -41,7 +41,7 @@ func TestDeclaredSchemaBytesAreBounded(t *testing.T) {
 		require.NoError(t, declare(big(0)))
 	}
 	if s.NeedsRecycling() {
-		t.Error("worn by one schema")
+		t.Error("exhausted by one schema")
 	}
 	var err error
 	worn, n := 0, 1
@@ -52,7 +52,7 @@ func TestDeclaredSchemaBytesAreBounded(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || worn < 3 ||
 		n > 12 {
-		t.Errorf("%d schemas, worn for %d of them, %v", n, worn, err)
+		t.Errorf("%d schemas, exhausted for %d of them, %v", n, worn, err)
 	}
 }
 
@@ -133,6 +133,6 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 		}
 	}
 	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}}); err != nil {
-		t.Errorf("the same again: %v", err)
+		t.Errorf("the same schema again: %v", err)
 	}
 }
