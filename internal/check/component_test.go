@@ -46,7 +46,7 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 	}
 	// Two plugins of a folder are ambiguous, and both are named.
 	if _, _, err := components.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil ||
-		!strings.Contains(err.Error(), "there are a, c (") {
+		!strings.Contains(err.Error(), "found a, c (") {
 		t.Errorf("expected an error that names both, found %v", err)
 	}
 }

@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	// OnlineTimeout bounds the time that a validation waits for the service, because users of a form wait for it.
+	// OnlineTimeout bounds the time that a validation waits for the service, because users of a form wait for it
+	// (RATIONALE.md P27).
 	OnlineTimeout = 3 * time.Second
 	// onlineConcurrency bounds concurrent requests of a validation, in addition to the destination's limits.
 	onlineConcurrency = 4

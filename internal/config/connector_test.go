@@ -554,6 +554,15 @@ func TestWorkerLayers(t *testing.T) {
 	}
 }
 
+// A host whose name begins like the embedded broker's is a broker of a cluster.
+func TestExactlyOnceWithHostNamedLikeEmbedded(t *testing.T) {
+	_, problems := NewWorker("w.properties", workerEntries(t, "bootstrap.servers=embedded-kafka:9092\ngroup.id=g\n"+
+		"exactly.once.source.support=enabled"), nil, nil)
+	if err := problems.Err(); err != nil {
+		t.Errorf("expected no problem, found %v", err)
+	}
+}
+
 func TestWorkerProblems(t *testing.T) {
 	_, problems := NewWorker("w.properties", workerEntries(t, "group.id=g\nexactly.once.source.support=enabled\n"+
 		"offset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\n"+

@@ -16,6 +16,7 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 
+	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -203,7 +204,7 @@ func (w *Worker) exactlyOnceProblem() string {
 	switch {
 	case !w.ExactlyOnce():
 		return ""
-	case strings.HasPrefix(w.Text("bootstrap.servers"), "embedded"):
+	case slices.ContainsFunc(w.List("bootstrap.servers"), security.IsEmbedded):
 		return setting.Invalid(ExactlyOnceSetting, "enabled",
 			"expected disabled with bootstrap.servers=embedded: killing this process would break transactions of "+
 				"its broker. Use the brokers of a Kafka cluster or of `culvert broker`")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -235,9 +236,7 @@ func (w *Worker) InGroup() bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(w.List("bootstrap.servers"), func(s string) bool {
-		return s == "embedded" || strings.HasPrefix(s, "embedded:")
-	})
+	return !slices.ContainsFunc(w.List("bootstrap.servers"), security.IsEmbedded)
 }
 
 func declared(name string, kind wit.SettingKind, value, doc string, rules ...wit.Rule) wit.ConfigKey {

@@ -47,7 +47,7 @@ func TestTaskConditions(t *testing.T) {
 		"no answer": {asks: 1, want: ComponentStatus{Condition: waitingForService, Kind: "transient"},
 			because: "does not answer"},
 		"of a rate": {asks: 2, limits: limits.Limits{PerSecond: 0.001}, answer: atOnce,
-			want: ComponentStatus{Condition: "throttled"}, because: "no more than 0.001"},
+			want: ComponentStatus{Condition: "throttled"}, because: "limit of 0.001 requests per second"},
 		"Retry-After": {asks: 1, answer: later, want: ComponentStatus{Condition: "throttled"},
 			because: "(Retry-After)"},
 		"all the same": {asks: 1, now: Progress{CaughtUp: true}, answer: later,

@@ -176,7 +176,7 @@ func (c *Config) sameAccess(kind clientKind, merged ClientConfig) *ClientConfig 
 // EmbeddedListen reports whether bootstrap.servers is the embedded broker, and its address; "" means the default of
 // [embedded.Options].
 func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
-	if len(bootstrap) == 0 || (bootstrap[0] != "embedded" && !strings.HasPrefix(bootstrap[0], "embedded:")) {
+	if len(bootstrap) == 0 || !security.IsEmbedded(bootstrap[0]) {
 		return "", false, nil
 	}
 	if len(bootstrap) > 1 {

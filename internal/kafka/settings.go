@@ -201,7 +201,7 @@ func list(field func(*Config) *[]string, item func(string) (parsed, why string))
 }
 
 func bootstrapServer(server string) (parsed, problem string) {
-	if server == "embedded" || strings.HasPrefix(server, "embedded:") {
+	if security.IsEmbedded(server) {
 		return server, ""
 	}
 	if _, rest, found := strings.Cut(server, "://"); found {

@@ -19,18 +19,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Proxy connects to brokers behind a proxy. Its connections are plain TCP: TLS with the broker runs inside.
+// Proxy connects a Kafka client to its brokers through the proxy of the kafka.proxy.* properties. Its connections are
+// plain TCP; the client adds TLS to the broker on top. If the proxy rejects the credentials, and they have changed since
+// the route was created (in their files, or as values of config providers), a new route replaces it.
 type Proxy struct {
-	maxOutage time.Duration
-	live      *CurrentValues
+	maxOutage time.Duration // after which tasks fail; zero means never
+	current   *CurrentValues
 
-	mu         sync.Mutex
-	properties map[string]string
-	secrets    [sha256.Size]byte // of the present route
-	route      *route.Route
+	mu            sync.Mutex
+	properties    map[string]string
+	secretsDigest [sha256.Size]byte // of the secrets that route was created with
+	route         *route.Route
 }
 
-// dial retries once with new credentials if the proxy rejects the old ones and their files have changed.
+// dial connects to a broker, a second time with a new route if the first error is permanent and secrets have changed.
 func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	p.mu.Lock()
 	r := p.route
@@ -39,51 +41,52 @@ func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, er
 	if err == nil || !isPermanent(err) {
 		return conn, err
 	}
-	renewed := p.reopen(r)
+	renewed := p.renewRoute(r)
 	if renewed == nil {
 		return nil, err
 	}
 	return renewed.DialContext(ctx, network, address)
 }
 
-// reopen returns a route with changed secrets, nil if they are unchanged or invalid.
-func (p *Proxy) reopen(old *route.Route) *route.Route {
+// renewRoute returns the route that replaces old, because another dial has replaced it or because secrets have changed.
+// It returns nil if no secret has changed, or if the changed ones are invalid.
+func (p *Proxy) renewRoute(old *route.Route) *route.Route {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.route != old {
-		return p.route // another dial has reopened it
+		return p.route
 	}
 	properties := maps.Clone(p.properties)
 	for name := range properties {
-		if value, ok := p.live.value(name); ok && strings.HasPrefix(name, proxyPrefix) {
+		if value, ok := p.current.value(name); ok && strings.HasPrefix(name, proxyPrefix) {
 			properties[name] = value
 		}
 	}
-	secrets := secretsDigest(properties)
-	if secrets == p.secrets {
+	digest := digestOfSecrets(properties)
+	if digest == p.secretsDigest {
 		return nil
 	}
-	s, _, err := RouteSettings(properties)
-	if err != nil {
-		return nil
+	logger := p.current.logger()
+	settings, _, err := RouteSettings(properties)
+	if err == nil {
+		settings.Logger = logger
+		var renewed *route.Route
+		if renewed, err = route.New(settings); err == nil {
+			p.secretsDigest, p.route = digest, renewed
+			return renewed
+		}
 	}
-	s.Logger = p.live.logger()
-	made, err := route.New(s)
-	if err != nil {
-		s.Logger.Warn("kafka: the proxy's settings have changed and cannot be used", "error", err)
-		return nil
-	}
-	p.secrets, p.route = secrets, made
-	return made
+	logger.Warn("kafka: the proxy's settings have changed and cannot be used", "error", err)
+	return nil
 }
 
-func secretsDigest(properties map[string]string) (digest [sha256.Size]byte) {
+func digestOfSecrets(properties map[string]string) (digest [sha256.Size]byte) {
 	all := sha256.New()
-	for _, short := range []string{route.NameUser, route.NamePassword, route.NameTokenClientID, route.NameTokenSecret} {
-		fmt.Fprintf(all, "%q", properties[proxyPrefix+proxyNames[short]])
+	for _, name := range []string{route.NameUser, route.NamePassword, route.NameTokenClientID, route.NameTokenSecret} {
+		fmt.Fprintf(all, "%q", properties[proxyProperty(name)])
 	}
-	for _, short := range []string{route.NameTokenCertificate, route.NameTokenKey, route.NameServiceKey} {
-		text, _ := keystore.ReadFile(strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]))
+	for _, name := range []string{route.NameTokenCertificate, route.NameTokenKey, route.NameServiceKey} {
+		text, _ := keystore.ReadFile(strings.TrimSpace(properties[proxyProperty(name)]))
 		fmt.Fprintf(all, "%q", text)
 	}
 	return [sha256.Size]byte(all.Sum(nil))
@@ -91,6 +94,7 @@ func secretsDigest(properties map[string]string) (digest [sha256.Size]byte) {
 
 const proxyPrefix = "kafka.proxy."
 
+// proxyNames maps the route's names of settings to properties without their prefix.
 var proxyNames = map[string]string{
 	route.NameType: "type", route.NameAddress: "address", route.NameUser: "user", route.NamePassword: "password",
 	route.NameLocationID: "location.id", route.NameAddressMap: "address.map",
@@ -100,57 +104,68 @@ var proxyNames = map[string]string{
 	route.NameServiceKey: "service.key", route.NameOutage: "outage.ms",
 }
 
-// RouteSettings returns the settings of the route to the brokers, without the outage time, which counts over all
-// connections.
-func RouteSettings(properties map[string]string) (routeSettings route.Settings, outage time.Duration, err error) {
-	vcap, unread := btp.ReadVCAP()
-	text := func(short string) string { return strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]) }
-	routeSettings, err = route.SettingsOf(text, func(short string) string { return proxyPrefix + proxyNames[short] },
-		vcap, unread)
-	routeSettings.Allow, routeSettings.Outage = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}, -1
-	if err != nil {
-		return routeSettings, 0, setting.Problem{Setting: routeSettings.Name(route.NameAddressMap),
-			Code: setting.CodeInvalid,
+func proxyProperty(name string) string { return proxyPrefix + proxyNames[name] }
+
+// RouteSettings returns the settings of the route to the brokers. It returns the maximum outage separately, because that
+// counts over all connections of a client and not per route. The error is a [setting.Problem].
+func RouteSettings(properties map[string]string) (settings route.Settings, maxOutage time.Duration, err error) {
+	text := func(name string) string { return strings.TrimSpace(properties[proxyProperty(name)]) }
+	vcap, vcapErr := btp.ReadVCAP()
+	settings, err = route.SettingsOf(text, proxyProperty, vcap, vcapErr)
+	if err != nil { // only the address map is parsed here
+		return settings, 0, setting.Problem{Setting: proxyProperty(route.NameAddressMap), Code: setting.CodeInvalid,
 			Text: err.Error()}
 	}
-	outage = route.DefaultOutage
-	if v := text(route.NameOutage); v != "" {
-		spec := setting.Define(routeSettings.Name(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0),
-			setting.AtMost(math.MaxInt64/int64(time.Millisecond)))
-		if why := (setting.Check{}).Value(&spec, v); why != "" {
-			return routeSettings, 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}
-		}
-		n, _ := setting.ParseInt(spec.Kind, v)
-		// Zero would mean that outages are not counted.
-		outage = max(time.Duration(n)*time.Millisecond, 1)
-	}
-	return routeSettings, outage, nil
+	settings.Allow, settings.Outage = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}, -1
+	maxOutage, err = parseOutage(text(route.NameOutage))
+	return settings, maxOutage, err
 }
 
-// NewProxy creates the proxy of kafka.proxy.* properties, nil for none. The error wraps a [setting.Problem].
-func NewProxy(properties map[string]string, bootstrap []string, live *CurrentValues) (*Proxy, error) {
-	routeSettings, outage, err := RouteSettings(properties)
+func parseOutage(text string) (time.Duration, error) {
+	if text == "" {
+		return route.DefaultOutage, nil
+	}
+	spec := setting.Define(proxyProperty(route.NameOutage), wit.KindLong, wit.Low, nil, "", setting.AtLeast(0),
+		setting.AtMost(math.MaxInt64/int64(time.Millisecond)))
+	if why := (setting.Check{}).Value(&spec, text); why != "" {
+		return 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}
+	}
+	ms, _ := setting.ParseInt(spec.Kind, text)
+	// Zero is "no limit" in Proxy, so a configured 0 becomes the shortest limit.
+	return max(time.Duration(ms)*time.Millisecond, 1), nil
+}
+
+// NewProxy creates the proxy of the kafka.proxy.* properties. It returns nil if they need none. Errors in properties are
+// [setting.Problem].
+func NewProxy(properties map[string]string, bootstrap []string, current *CurrentValues) (*Proxy, error) {
+	settings, maxOutage, err := RouteSettings(properties)
 	if err != nil {
 		return nil, err
 	}
-	routeSettings.Logger = live.logger()
-	r, err := route.New(routeSettings)
+	settings.Logger = current.logger()
+	digest := digestOfSecrets(properties) // first: a file that changes from here on renews the route
+	r, err := route.New(settings)
 	if m := (*route.Misconfigured)(nil); errors.As(err, &m) {
 		return nil, setting.Problem{Setting: m.Setting, Code: setting.CodeInvalid, Text: m.Unwrap().Error()}
 	}
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case (r.Type() == route.Unset || r.Type() == route.None) && len(routeSettings.AddressMap) == 0:
-		return nil, nil
-	case r.Type() == route.Unset || r.Type() == route.None:
-		outage = 0 // no limit: these are outages of brokers, not of a proxy
-	case len(bootstrap) > 0 && strings.HasPrefix(bootstrap[0], "embedded"):
+	if direct := r.Type() == route.Unset || r.Type() == route.None; direct {
+		if len(settings.AddressMap) == 0 {
+			return nil, nil
+		}
+		maxOutage = 0 // no limit: these would be outages of brokers, not of a proxy
+	} else if len(bootstrap) > 0 && IsEmbedded(bootstrap[0]) {
 		return nil, setting.Problem{Setting: proxyPrefix + "type", Code: setting.CodeInvalid,
 			Text: setting.Invalid(proxyPrefix+"type", r.Type(),
 				"expected none with the embedded broker of bootstrap.servers")}
 	}
-	return &Proxy{maxOutage: outage, live: live, properties: maps.Clone(properties),
-		secrets: secretsDigest(properties), route: r}, nil
+	return &Proxy{maxOutage: maxOutage, current: current, properties: maps.Clone(properties), secretsDigest: digest,
+		route: r}, nil
+}
+
+// IsEmbedded reports whether an entry of bootstrap.servers is the embedded broker, with or without a port.
+func IsEmbedded(server string) bool {
+	return server == "embedded" || strings.HasPrefix(server, "embedded:")
 }

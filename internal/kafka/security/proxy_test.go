@@ -80,6 +80,14 @@ func TestProxySettings(t *testing.T) {
 			"value socks5 for configuration kafka.proxy.type: expected none with the embedded broker") {
 		t.Errorf("the embedded broker behind a proxy: %v", err)
 	}
+	for server, want := range map[string]bool{"embedded": true, "embedded:9092": true, "embedded-kafka:9092": false} {
+		if found := IsEmbedded(server); found != want {
+			t.Errorf("%s is embedded: expected %v, found %v", server, want, found)
+		}
+	}
+	_, err := NewProxy(map[string]string{"kafka.proxy.type": "socks5", "kafka.proxy.address": "p:1"},
+		[]string{"embedded-kafka:9092"}, &CurrentValues{})
+	require.NoError(t, err)
 }
 
 // One broker that is away for longer than an outage may last fails nobody while others answer: there is a way.

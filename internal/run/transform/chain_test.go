@@ -172,7 +172,7 @@ func TestSplitRowsKeepTheirOrder(t *testing.T) {
 			at = append(at, fmt.Sprint(f.RowIndex, " in stage ", f.Stage))
 		}
 		assert.Equal(t, []string{"5 in stage 1", "6 in stage 1", "8 in stage 1"}, at, fmt.Sprint(limit, " rows a call"))
-		assert.Contains(t, faults[0].Error.Message, "exit code 7")
+		assert.Contains(t, faults[0].Error.Message, "exited with code 7")
 		assert.Equal(t, "eight is refused", faults[2].Error.Message)
 		assert.Equal(t, 4*7, len(b.Rows), limit, "rows a call: all parts of 7 rows")
 	}

@@ -403,7 +403,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	// Settings that do not change the target need no secret, and a secret that is not masked can be sent anywhere.
 	f.Must(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
 	f.Must(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t, map[string]string{"sap.odata.host.port": port,
-		password: "shown"}))
+		password: "shown", "sap.odata#00.query.change": "reload"}))
 	f.Eventually("the logon that was shown", func() bool { return len(elapsed()) > 0 })
 	for _, logon := range elapsed() {
 		if logon != "Basic "+base64.StdEncoding.EncodeToString([]byte("you:shown")) {
