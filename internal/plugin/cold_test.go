@@ -151,7 +151,7 @@ func TestSink(t *testing.T) {
 			t.Errorf("found the record IDs %s", got)
 		}
 		_, err = i.Encode(ctx, nil, b, record.RecordIDs{}, nil)
-		assert.Error(t, err, "3 rows with no record IDs")
+		assert.Error(t, err, "3 rows with the origins of 0")
 		rows := []uint32{4, 5}
 		learned := wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}},
 			Context: wit.Ptr([]byte("opened+memo"))}

@@ -181,7 +181,7 @@ func TestUpgradeIfOpened(t *testing.T) {
 	})
 }
 
-// WatchVersions opens newer versions in the background and rejects those that fail.
+// TestWatch checks that WatchVersions opens newer versions in the background and rejects those that fail.
 func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		open     error

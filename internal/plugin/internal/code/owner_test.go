@@ -21,5 +21,5 @@ func TestFolderOfAnotherUser(t *testing.T) {
 		owner = 65534
 		require.NoError(t, os.Chown(dir, owner, owner))
 	}
-	assert.Error(t, preparePrivateFolder(dir, owner+1), fmt.Sprintf("the folder belongs to user %d", owner))
+	assert.Error(t, preparePrivateFolder(dir, owner+1), fmt.Sprintf("it belongs to user %d", owner))
 }
