@@ -9,7 +9,7 @@ func TestKnown(t *testing.T) {
 	for context, want := range map[string]Known{
 		"":                              "",
 		"known=":                        "",
-		"known=nabc":                    "", // no line
+		"known=nabc":                    "", // no newline
 		"known=nabc\n":                  "nabc",
 		"known=nabc,f-_9\nrest":         "nabc,f-_9",
 		"known=*\nrest\n":               "*",
@@ -34,11 +34,11 @@ func TestKnown(t *testing.T) {
 			t.Errorf("%q with %q: expected %q, found %q", c.one, c.other, c.want, found)
 		}
 	}
-	for known, says := range map[Known]bool{"": false, "nabc": true, "nabd": false, "n": false, "f*,n*": true,
+	for known, contains := range map[Known]bool{"": false, "nabc": true, "nabd": false, "n": false, "f*,n*": true,
 		"f*": false,
 		"*":  true, "fabc,nabc": true} {
-		if known.Contains("nabc") != says {
-			t.Errorf("%q: expected %t", known, says)
+		if known.Contains("nabc") != contains {
+			t.Errorf("%q: expected %t", known, contains)
 		}
 	}
 }

@@ -18,7 +18,7 @@ func TestIsRejection(t *testing.T) {
 	}
 }
 
-// TestKindOf: a status alone says whether a request may be sent again, and whether a user or a resource is refused.
+// TestKindOf: the status alone decides whether a request may be repeated, and whether a user or a resource is rejected.
 func TestKindOf(t *testing.T) {
 	for status, want := range map[uint16]wit.ErrorKind{400: wit.ErrorData, 401: wit.ErrorUnauthorized,
 		403: wit.ErrorForbidden, 404: wit.ErrorNotFound, 408: wit.ErrorTransient, 410: wit.ErrorGone,

@@ -1,5 +1,6 @@
-// Tickets-api is a JSON API for examples/plugin-source: tickets with a nested customer, cursor paging, and an ETag for
-// each page. It authenticates by a header, a query parameter, or a login.
+// Tickets-api is a JSON API to try examples/plugin-source with: tickets with a nested customer, cursor paging, and an
+// ETag for each page. The tickets are always the same. With -key it requires a key in the header X-Api-Key or in the
+// parameter api_key, with -user the token of a login, with both flags both.
 //
 // POST /api/login {"user":"…","password":"…"} returns {"data":{"token":"…","seconds":3600}}
 //
@@ -42,8 +43,8 @@ type page struct {
 // api has the tickets, numbered from 1.
 type api struct {
 	tickets        []ticket
-	key            string // of the header X-Api-Key, or of the parameter api_key
-	user, password string
+	key            string // required unless empty
+	user, password string // a login is required unless user is empty
 }
 
 // login returns a token, always the same one.
@@ -62,21 +63,24 @@ func (a *api) token() string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (a *api) knows(r *http.Request) bool {
+func (a *api) isAuthorized(r *http.Request) bool {
 	if a.user != "" && r.Header.Get("Authorization") != "Bearer "+a.token() {
 		return false
 	}
 	return a.key == "" || r.Header.Get("X-Api-Key") == a.key || r.URL.Query().Get("api_key") == a.key
 }
 
-// newAPI creates the same first count tickets each time.
+// newAPI creates count tickets, with the same content in each call.
 func newAPI(count int, key string) *api {
-	a := &api{key: key}
+	a := &api{key: key, tickets: make([]ticket, 0, count)}
 	cities := []string{"Walldorf", "København", "São Paulo"}
 	for i := range count {
-		t := ticket{ID: i + 1, Title: fmt.Sprintf("Ticket %d", i+1), Customer: customer{Name: fmt.Sprintf("Customer %d",
-			i%7)},
-			Tags: []string{"new", "sap"}[:i%3], Updated: time.Date(2026, 1, 1, 0, i, 0, 0, time.UTC)}
+		t := ticket{
+			ID: i + 1, Title: fmt.Sprintf("Ticket %d", i+1),
+			Customer: customer{Name: fmt.Sprintf("Customer %d", i%7)},
+			Tags:     []string{"new", "sap"}[:i%3],
+			Updated:  time.Date(2026, 1, 1, 0, i, 0, 0, time.UTC),
+		}
 		if i%4 != 0 {
 			t.Customer.City = &cities[i%3]
 		}
@@ -85,7 +89,8 @@ func newAPI(count int, key string) *api {
 	return a
 }
 
-// ServeHTTP answers GET /api/tickets. A cursor is the number of the last seen ticket.
+// ServeHTTP answers GET /api/tickets, and POST /api/login if a user is set. A cursor is the ID of the last ticket of a
+// page.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/api/login" && r.Method == http.MethodPost && a.user != "" {
 		a.login(w, r)
@@ -95,20 +100,19 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"error":"no such resource"}`, http.StatusNotFound)
 		return
 	}
-	if !a.knows(r) {
+	if !a.isAuthorized(r) {
 		http.Error(w, `{"error":"who are you?"}`, http.StatusUnauthorized)
 		return
 	}
-	after, limit := 0, 100
-	for name, number := range map[string]*int{"after": &after, "limit": &limit} {
-		if text := r.FormValue(name); text != "" {
-			n, err := strconv.Atoi(text)
-			if err != nil || n < 0 || n > 1<<30 {
-				http.Error(w, `{"error":"not a number: `+name+`"}`, http.StatusBadRequest)
-				return
-			}
-			*number = n
-		}
+	after, err := parameter(r, "after", 0, 0)
+	if err != nil {
+		http.Error(w, `{"error":"`+err.Error()+`"}`, http.StatusBadRequest)
+		return
+	}
+	limit, err := parameter(r, "limit", 1, 100)
+	if err != nil {
+		http.Error(w, `{"error":"`+err.Error()+`"}`, http.StatusBadRequest)
+		return
 	}
 	from := min(after, len(a.tickets))
 	to := min(from+min(limit, 1000), len(a.tickets))
@@ -129,12 +133,24 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(body)
 }
 
+func parameter(r *http.Request, name string, least, fallback int) (int, error) {
+	text := r.FormValue(name)
+	if text == "" {
+		return fallback, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > 1<<30 {
+		return 0, fmt.Errorf("%s: expected a number of at least %d", name, least)
+	}
+	return n, nil
+}
+
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8091", "address to listen on")
-	count := flag.Int("count", 250, "how many tickets there are")
-	key := flag.String("key", "", "value of the header X-Api-Key, or of the parameter api_key, that is asked for")
-	user := flag.String("user", "", "user of a login at /api/login that is asked for")
-	password := flag.String("password", "", "its password")
+	count := flag.Int("count", 250, "number of tickets")
+	key := flag.String("key", "", "required key, in the header X-Api-Key or the parameter api_key; empty means none")
+	user := flag.String("user", "", "user of a required login at /api/login; empty means none")
+	password := flag.String("password", "", "password of that user")
 	flag.Parse()
 	a := newAPI(*count, *key)
 	a.user, a.password = *user, *password

@@ -334,7 +334,8 @@ func (ctl *controller) applyTransition(e event) action {
 	observed := &ctl.status
 	change, known := transitions[observed.state][e.kind]
 	if !known {
-		ctl.log.Error("a mistake in culvert: no transition for an event of a connector; its state does not change",
+		ctl.log.Error("an internal error of culvert: no transition for an event of a connector; its state does not "+
+			"change",
 			"state", observed.state, "event", string(e.kind))
 		return doNothing
 	}

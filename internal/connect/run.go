@@ -25,9 +25,9 @@ import (
 type connectorRun struct {
 	controller     *controller
 	options        *Options
-	accepted       *config.Connector // unresolved; never changes
-	config         *config.Connector // last resolved; only the run writes it, and not while its tasks run
-	unresolved     bool              // the last start could not resolve references to secrets
+	accepted       *config.Connector // with its references to secrets; never changes
+	config         *config.Connector // accepted with the secrets of the last start; constant while tasks run
+	secretsFailed  bool              // the last start could not resolve the references
 	log            *slog.Logger
 	class          class
 	configErr      error // the configuration has problems
@@ -47,8 +47,8 @@ type class struct {
 // runClients holds the clients of a run. start opens the service, the first task opens the others (openForTasks), and
 // all are closed when the last task has ended.
 type runClients struct {
-	started          bool // guarded by controller.mu: running, or its tasks were planned to be shown
-	lastLogged       string
+	started          bool   // guarded by controller.mu: the run has tasks, which may exist for display only
+	lastLogged       string // error of the last failed start, which is logged once
 	service          *service.Service
 	client           *transport.Client
 	kafka            kafka.Config
@@ -62,14 +62,15 @@ type runClients struct {
 }
 
 func newConnectorRun(ctl *controller, options *Options, connector *config.Connector) *connectorRun {
-	n := &connectorRun{controller: ctl, options: options, accepted: connector, config: connector,
+	run := &connectorRun{controller: ctl, options: options, accepted: connector, config: connector,
 		configErr: connector.Problems.Err(), log: ctl.log,
 		clients: runClients{openLock: guard.NewCtxMutex()}, taskSet: taskSet{assignment: Assignment{Standalone: true}}}
-	n.clients.registries.log = n.log
-	n.class.plugin, n.class.component, n.class.err = components.Find(options.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
-	n.class.declarations = config.DeclareComponent(n.class.component)
-	return n
+	run.clients.registries.log = run.log
+	run.class.plugin, run.class.component, run.class.err = components.Find(options.Plugins,
+		connector.Text("connector.class"), connector.Text("connector.plugin.version"), wit.ComponentSource,
+		wit.ComponentSink)
+	run.class.declarations = config.DeclareComponent(run.class.component)
+	return run
 }
 
 func (run *connectorRun) roles() config.Roles {
@@ -83,13 +84,13 @@ func (run *connectorRun) isSink() bool {
 }
 
 // runUntilStopped starts the connector and its tasks and returns when all of them have ended. If the start fails, it
-// waits until a retry can help.
+// waits until a retry can help, and starts again; once is without retries.
 func (run *connectorRun) runUntilStopped(ctx context.Context, once bool) {
 	for {
-		stamp := watch.Stamp(run.keyStoreFiles()...)
-		close, err := run.start(ctx)
+		stamp := watch.Stamp(run.keyStoreFiles()...) // first: files that change during the start permit a retry
+		closeAll, err := run.start(ctx)
 		if err == nil {
-			defer close()
+			defer closeAll()
 			run.runTasks(ctx)
 			return
 		}
@@ -127,14 +128,15 @@ func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	run.controller.report(run, evFailed, err)
 }
 
-func (run *connectorRun) start(ctx context.Context) (close func(), err error) {
+// start opens the service, plans the tasks and creates them. closeAll closes what start and the tasks have opened.
+func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error) {
 	if err := run.configError(); err != nil {
 		return nil, err
 	}
 	run.clients.service, run.clients.client = nil, nil
 	run.clients.registries.ctx = ctx
 	_, err = run.reloadSecrets()
-	run.unresolved = err != nil
+	run.secretsFailed = err != nil
 	if err == nil {
 		err = run.configureKafka(ctx)
 	}
@@ -163,7 +165,7 @@ func (run *connectorRun) start(ctx context.Context) (close func(), err error) {
 		"file", run.class.plugin.Path, "tasks", len(configs))
 	unwatch := run.clients.service.Watch(run.clients.client)
 	return func() {
-		if run.options.Group == nil {
+		if run.options.Group == nil { // a group's worker keeps its endpoint, to forward notifications to the owner
 			run.controller.endpoint.shutDown()
 		}
 		unwatch()
@@ -187,6 +189,7 @@ func (run *connectorRun) openService(ctx context.Context) (err error) {
 	return err
 }
 
+// planShownTasks creates the tasks of a connector that does not run, so that REST can list them.
 func (run *connectorRun) planShownTasks(ctx context.Context) error {
 	plan, err := run.plan(ctx, planToShow)
 	if err != nil {
@@ -197,24 +200,26 @@ func (run *connectorRun) planShownTasks(ctx context.Context) error {
 	return nil
 }
 
-// configureKafka sets the connector's own Kafka configuration. Secrets are resolved again for each authentication.
+// configureKafka sets the configuration of the connector's Kafka clients. These resolve secrets again for each
+// authentication, because a password may change while the connector runs.
 func (run *connectorRun) configureKafka(ctx context.Context) (err error) {
 	settings := map[string]string{}
 	for _, e := range run.config.Entries {
 		settings[e.Key] = e.Value.Reveal()
 	}
 	run.clients.kafka, _, err = run.options.Kafka.Override(ctx, settings)
-	accepted := run.config
-	var last atomic.Pointer[config.Connector] // keeps the resolved secrets redacted while clients use them
+	started := run.config
+	// Logs redact a secret as long as its configuration is reachable: the pointer is for that only, nobody reads it.
+	var inUse atomic.Pointer[config.Connector]
 	run.clients.kafka.SetCurrentValues(func(name string) (string, bool) {
-		if e, known := accepted.Entry(name); !known || !e.Value.IsSecret() {
+		if e, known := started.Entry(name); !known || !e.Value.IsSecret() {
 			return "", false
 		}
-		resolved, err := accepted.Resolve(run.options.Worker.Providers)
+		resolved, err := started.Resolve(run.options.Worker.Providers)
 		if err != nil {
 			return "", false // the previous value may still work
 		}
-		last.Store(resolved)
+		inUse.Store(resolved)
 		return resolved.Get(name)
 	})
 	return err

@@ -37,7 +37,7 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 			tick = time.After(run.options.refreshInterval)
 		}
 		files := append(run.options.Worker.Providers.Files(run.config), run.keyStoreFiles()...)
-		watchesFiles = run.unresolved || !strings.EqualFold(run.config.Text("config.action.reload"), "none")
+		watchesFiles = run.secretsFailed || !strings.EqualFold(run.config.Text("config.action.reload"), "none")
 		if watchesFiles && len(files) > 0 {
 			defer watch.Files(files, run.log, signal.Ring)()
 		} else if tick == nil {
@@ -74,7 +74,7 @@ func (run *connectorRun) retriesLookup(err error) bool {
 // settingsChanged reports whether references have other values now, or can be resolved again.
 func (run *connectorRun) settingsChanged() bool {
 	changed, err := run.reloadSecrets()
-	if err != nil && !run.unresolved { // otherwise the failed start has logged it
+	if err != nil && !run.secretsFailed { // otherwise the failed start has logged it
 		run.log.Warn("settings cannot be read again; the previous ones are kept", "error", err)
 	}
 	return changed
@@ -87,7 +87,7 @@ func (run *connectorRun) reloadSecrets() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	changed = run.unresolved || len(run.config.ChangedSince(resolved)) > 0
+	changed = run.secretsFailed || len(run.config.ChangedSince(resolved)) > 0
 	run.config = resolved
 	return changed, nil
 }

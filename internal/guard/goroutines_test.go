@@ -39,7 +39,7 @@ var unguarded = map[string]string{
 	"internal/plugin/open.go: func":                    "waits for loaders, which are guarded",
 	"internal/transport/lockouts/gate.go: admitOthers": "releases a lock",
 	"internal/transport/route/connect.go: func":        "sets a deadline",
-	"internal/transport/socks/exchange.go: func":       "sets a deadline",
+	"internal/transport/socks/attempt.go: func":        "sets a deadline",
 	"internal/transport/body.go: func":                 "ends a context",
 	"internal/plugin/compilenotice.go: func":           "writes a line",
 	"internal/plugin/memorylimiter.go: func":           "ends a context",

@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/internal/java"
 )
 
-// The texts are those of Float.toString and Double.toString of Java 21.
-func TestRealsAsJavaWritesThem(t *testing.T) {
+// The texts are the results of Float.toString and Double.toString of Java 21.
+func TestFormatsFloatsLikeJava(t *testing.T) {
 	for _, c := range []struct {
 		v    float64
 		bits int
@@ -38,7 +38,7 @@ func TestRealsAsJavaWritesThem(t *testing.T) {
 	}
 }
 
-// What is written reads back as the same number.
+// A formatted number is parsed as the same number.
 func FuzzReal(f *testing.F) {
 	f.Add(uint64(1))
 	f.Add(math.Float64bits(1e23))
@@ -50,7 +50,7 @@ func FuzzReal(f *testing.F) {
 			}
 			text := string(java.AppendFloat(nil, v, size))
 			if back, err := strconv.ParseFloat(text, size); err != nil || back != v {
-				t.Errorf("%v of %d bits: %s reads as %v, %v", v, size, text, back, err)
+				t.Errorf("%v of %d bits: %s is parsed as %v, %v", v, size, text, back, err)
 			}
 		}
 	})

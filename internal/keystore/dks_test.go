@@ -123,9 +123,9 @@ func TestDomain(t *testing.T) {
 		"unknown type": {`keystore a keystoreType="BKS" keystoreURI="DIR/chain.jks";`, "", "", "location",
 			[]string{"keystoreType", "unknown type"}},
 		"itself": {`keystore a keystoreURI="TMP/d.dks";`, "", "", "location",
-			[]string{"contain"}},
+			[]string{"cannot contain"}},
 		"itself by type": {`keystore a keystoreType="DKS" keystoreURI="TMP/d.dks";`, "", "", "location",
-			[]string{"contain"}},
+			[]string{"cannot contain"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,9 @@ import (
 	"github.com/culvert-project/culvert/internal/transport"
 )
 
-// taskCollector collects Kafka Connect's metrics of connectors and tasks, and Culvert's own.
+// taskCollector collects the metrics of the worker, its connectors and tasks. Those of Kafka Connect have the names and
+// labels of Prometheus' JMX exporter, on which dashboards rely; Culvert's own begin with culvert_. The tables below
+// have one entry per metric; Collect takes a snapshot and evaluates them.
 type taskCollector struct {
 	unchecked
 	connectors func() []connect.Metrics
@@ -26,23 +28,24 @@ type taskCollector struct {
 }
 
 // Collect implements [prometheus.Collector].
-func (f taskCollector) Collect(to chan<- prometheus.Metric) {
-	worker := workerCounts{connectors: f.connectors(), group: f.group()}
-	worker.started, worker.startedTasks = f.startups()
-	// others of the group run them
-	worker.connectors = slices.DeleteFunc(worker.connectors, func(c connect.Metrics) bool {
-		return !c.OwnsConnector && len(c.Tasks) == 0
-	})
+func (t taskCollector) Collect(to chan<- prometheus.Metric) {
+	worker := workerCounts{group: t.group()}
+	worker.started, worker.startedTasks = t.startups()
 	now := time.Now()
-	f.rates.lock()
-	defer f.rates.unlock()
-	for _, c := range worker.connectors {
+	t.rates.lock()
+	defer t.rates.unlock()
+	for _, c := range t.connectors() {
+		if !c.OwnsConnector && len(c.Tasks) == 0 {
+			continue // another worker of the group runs it
+		}
+		worker.connectors = append(worker.connectors, c)
 		name := label(c.Name)
 		counts := connectorCounts{Metrics: c, states: map[connect.State]int{}}
-		for _, t := range c.Tasks {
-			counts.states[t.State]++
+		for _, snapshot := range c.Tasks {
+			counts.states[snapshot.State]++
+			// Further tasks are counted only, to bound the time of a scrape and the series in Prometheus.
 			if worker.tasks++; worker.tasks <= connect.MaxTasksWithMetrics {
-				f.collectTask(to, now, name, c.Type, t)
+				t.collectTask(to, now, name, c.Type, snapshot)
 			}
 		}
 		if worker.tasks <= connect.MaxTasksWithMetrics && c.HTTP != nil {
@@ -51,36 +54,37 @@ func (f taskCollector) Collect(to chan<- prometheus.Metric) {
 		connectorMetrics.collect(to, counts, name)
 	}
 	workerMetrics.collect(to, worker)
-	if c := countClients(f.clients, func(name string, value float64) float64 {
-		return f.rates.rate(rateKey{metric: name}, now, value)
+	if c := countClients(t.clients, func(name string, value float64) float64 {
+		return t.rates.rate(rateKey{metric: name}, now, value)
 	}); c != nil {
 		clientMetrics.collect(to, c, clientID)
 	}
 }
 
-func (f taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, connector, kind string,
-	t connect.TaskMetrics) {
-	m := taskSample{t, now, func(name string, value float64) float64 {
-		return f.rates.rate(rateKey{name, connector, t.Task}, now, value)
+func (t taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, connector, kind string,
+	metrics connect.TaskMetrics) {
+	sample := taskSample{metrics, now, func(name string, value float64) float64 {
+		return t.rates.rate(rateKey{name, connector, metrics.Task}, now, value)
 	}}
-	number := strconv.Itoa(t.Task)
-	taskMetrics.collect(to, m, connector, number)
+	number := strconv.Itoa(metrics.Task)
+	taskMetrics.collect(to, sample, connector, number)
 	switch kind {
 	case "source":
-		sourceMetrics.collect(to, m, connector, number)
+		sourceMetrics.collect(to, sample, connector, number)
 	case "sink":
-		sinkMetrics.collect(to, m, connector, number)
+		sinkMetrics.collect(to, sample, connector, number)
 	}
 }
 
 type workerCounts struct {
-	connectors            []connect.Metrics
+	connectors            []connect.Metrics // that run here, or of which a task does
 	tasks                 int
 	started, startedTasks connect.Startups
 	group                 cluster.Rebalances
 }
 
-// connectorCount counts the connectors of the worker; in a group those that it plans.
+// connectorCount counts the connectors of the worker. In a group that excludes connectors of other workers of which it
+// only runs tasks.
 func connectorCount(w workerCounts) (n float64) {
 	for _, c := range w.connectors {
 		if c.OwnsConnector {
@@ -101,9 +105,9 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 		gauge("worker_task_count", "Tasks of this worker.", taskCount),
 		labelled(prometheus.GaugeValue, "app_info",
 			"Version and start time of this program, in Unix milliseconds.",
-			[]string{"client_id", "version", "start_time_ms"}, func(_ workerCounts, value func(float64, ...string)) {
+			[]string{"client_id", "version", "start_time_ms"}, func(_ workerCounts, emit func(float64, ...string)) {
 				build, _ := buildinfo.Version()
-				value(1, clientID, build, strconv.FormatInt(processStart.UnixMilli(), 10))
+				emit(1, clientID, build, strconv.FormatInt(processStart.UnixMilli(), 10))
 			}),
 		gauge("coordinator_assigned_connectors", "Connectors of this worker.", connectorCount),
 		gauge("coordinator_assigned_tasks", "Tasks of this worker.", taskCount),
@@ -122,8 +126,8 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 			func(w workerCounts) float64 { return float64(w.group.Generation) }),
 		labelled(prometheus.GaugeValue, "worker_rebalance_leader_name", "1 where the group has a leader, which the "+
 			"labels name, else 0.", []string{"leader_name", "connect_protocol"},
-			func(w workerCounts, value func(float64, ...string)) {
-				value(boolValue(w.group.Leader != ""), w.group.Leader, w.group.Protocol)
+			func(w workerCounts, emit func(float64, ...string)) {
+				emit(boolValue(w.group.Leader != ""), w.group.Leader, w.group.Protocol)
 			}),
 	})...)
 
@@ -160,7 +164,7 @@ var connectorMetrics = newMetrics("kafka_connect_", []string{"connector"}, appen
 		func(c connectorCounts) []string {
 			return []string{strings.ToLower(string(c.State)), c.Type, label(c.Class), label(c.Version)}
 		}),
-	// Strimzi's dashboards join these with the state of a task, one label of each.
+	// Strimzi's dashboards join each of these with the state of a task by one label.
 	connectorText("connector_connector_class", "The class of a connector.", []string{"connector_class"},
 		func(c connectorCounts) []string { return []string{label(c.Class)} }),
 	connectorText("connector_connector_type", "The type of a connector.", []string{"connector_type"},
@@ -171,37 +175,38 @@ var connectorMetrics = newMetrics("kafka_connect_", []string{"connector"}, appen
 // connectorText is a metric of value 1 whose information is in its labels.
 func connectorText(name, help string, labels []string, texts func(connectorCounts) []string) metric[connectorCounts] {
 	return labelled(prometheus.GaugeValue, name, help, labels,
-		func(c connectorCounts, value func(float64, ...string)) { value(1, texts(c)...) })
+		func(c connectorCounts, emit func(float64, ...string)) { emit(1, texts(c)...) })
 }
 
-func tasksByState() (rows []metric[connectorCounts]) {
+func tasksByState() (metrics []metric[connectorCounts]) {
 	for _, s := range taskStates {
-		rows = append(rows, gauge("worker_connector_"+strings.ToLower(string(s))+"_task_count", "Tasks of a connector "+
-			"that are "+string(s)+".", func(c connectorCounts) float64 { return float64(c.states[s]) }))
+		metrics = append(metrics, gauge("worker_connector_"+strings.ToLower(string(s))+"_task_count",
+			"Tasks of a connector "+
+				"that are "+string(s)+".", func(c connectorCounts) float64 { return float64(c.states[s]) }))
 	}
-	return rows
+	return metrics
 }
 
 var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
 	labelled(prometheus.CounterValue, "answers_total",
 		"Responses of the service to requests of a connector, by the first digit of their status (2xx), or none "+
 			"without a response.", []string{"code"},
-		func(n *transport.Counters, value func(float64, ...string)) {
+		func(n *transport.Counters, emit func(float64, ...string)) {
 			for class, answers := range n.Answers {
 				code := "none"
 				if class > 0 {
 					code = strconv.Itoa(class) + "xx"
 				}
-				value(float64(answers), code)
+				emit(float64(answers), code)
 			}
 		}),
 	counter("answer_seconds_total", "Time that requests of a connector waited for response headers.",
 		func(n *transport.Counters) float64 { return n.Waited.Seconds() }),
 	counter("repeated_total", "Retried requests of a connector.",
 		func(n *transport.Counters) float64 { return float64(n.Repeated) }),
-	counter("sent_bytes_total", "Bytes of bodies that were sent, as they travel.",
+	counter("sent_bytes_total", "Bytes of request bodies, as compressed on the wire.",
 		func(n *transport.Counters) float64 { return float64(n.BytesSent) }),
-	counter("received_bytes_total", "Bytes of bodies that were received, as they travel.",
+	counter("received_bytes_total", "Bytes of response bodies, as compressed on the wire.",
 		func(n *transport.Counters) float64 { return float64(n.BytesReceived) }))
 
 // taskSample is a task at the time of a scrape.
@@ -211,8 +216,8 @@ type taskSample struct {
 	rate func(name string, value float64) float64
 }
 
-func integer(value func(*taskSample) int64) func(taskSample) float64 {
-	return func(t taskSample) float64 { return float64(value(&t)) }
+func integer(get func(*taskSample) int64) func(taskSample) float64 {
+	return func(t taskSample) float64 { return float64(get(&t)) }
 }
 
 // withRate returns a counter NAME_total and its rate NAME_rate.
@@ -236,21 +241,21 @@ func averageAndMax(prefix, suffix, help string, value func(*task.MetricsSnapshot
 
 // since is a gauge of the seconds since a time; it is absent while the time is zero.
 func since(name, help string, at func(*taskSample) time.Time) metric[taskSample] {
-	return labelled(prometheus.GaugeValue, name, help, nil, func(t taskSample, value func(float64, ...string)) {
+	return labelled(prometheus.GaugeValue, name, help, nil, func(t taskSample, emit func(float64, ...string)) {
 		if at := at(&t); !at.IsZero() {
-			value(max(t.now.Sub(at), 0).Seconds())
+			emit(max(t.now.Sub(at), 0).Seconds())
 		}
 	})
 }
 
 func taskStatus(name string) metric[taskSample] {
 	return labelled(prometheus.GaugeValue, name, "The state of a task.", []string{"status"},
-		func(t taskSample, value func(float64, ...string)) { value(1, strings.ToLower(string(t.State))) })
+		func(t taskSample, emit func(float64, ...string)) { emit(1, strings.ToLower(string(t.State))) })
 }
 
 func rows(t *taskSample) int64        { return t.Rows }
 func rowsRead(t *taskSample) int64    { return t.Read }
-func rowsRefused(t *taskSample) int64 { return t.Failed }
+func rowsSkipped(t *taskSample) int64 { return t.Failed }
 func rowsActive(t *taskSample) int64  { return t.Counters.Active }
 
 var taskLabels = []string{"connector", "task"}
@@ -260,7 +265,7 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 	taskStatus("kafka_connect_connector_status"),
 	taskStatus("kafka_connect_connector_task_status"),
 	counter("kafka_connect_task_error_total_records_skipped",
-		"Records that were skipped because of an error (errors.tolerance=all).", integer(rowsRefused)),
+		"Records that were skipped because of an error (errors.tolerance=all).", integer(rowsSkipped)),
 	counter("kafka_connect_task_error_total_record_failures", "Errors of records and of retried operations.",
 		integer(func(t *taskSample) int64 { return t.Errors })),
 	counter("kafka_connect_task_error_total_record_errors", "Records that made a task fail.",
@@ -292,10 +297,10 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		"Share of offset commits that failed in the last minute, from 0 to 1.",
 		func(t taskSample) float64 { return t.Counters.RecentCommits.Failed }),
 	labelled(prometheus.GaugeValue, "culvert_task_caught_up",
-		"1 while a task has caught up, else 0. Only for RUNNING tasks: more workers would not help others.", nil,
-		func(t taskSample, value func(float64, ...string)) {
+		"1 while a task has caught up, else 0. For autoscaling, so only RUNNING tasks have it.", nil,
+		func(t taskSample, emit func(float64, ...string)) {
 			if t.State == connect.Running {
-				value(boolValue(t.CaughtUp))
+				emit(boolValue(t.CaughtUp))
 			}
 		}),
 },
@@ -305,8 +310,9 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		func(m *task.MetricsSnapshot) task.Summary { return m.BatchSize }),
 )...)
 
-// sourceMetrics have the delta age instead of a lag: it is the time since the last response without further rows. The
-// time of the last notification shows a broken subscription that the service may still list.
+// sourceMetrics has the age of the delta token instead of a lag, which services do not report: the time since a
+// response was the last of its changes. The time since the last notification reveals a subscription that does not work,
+// even if the service still lists it.
 var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 	withRate("source_task_source_record_poll", "Rows that a source has read, acknowledged by Kafka or not.",
 		rowsRead),
@@ -320,7 +326,7 @@ var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 	averageAndMax("source_task_transaction_size", "", "Records of a transaction.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.Transactions }), []metric[taskSample]{
 		gauge("kafka_connect_source_task_transaction_size_min",
-			"Records of a transaction. In the last minute; NaN without any, as in Kafka.",
+			"Records of a transaction. "+lastMinute,
 			func(t taskSample) float64 { return t.Counters.Transactions.Min }),
 		gauge("kafka_connect_source_task_source_record_active_count",
 			"Rows that a source has read and that are not acknowledged yet.", integer(rowsActive)),
@@ -330,11 +336,11 @@ var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 			integer(func(t *taskSample) int64 { return t.Bytes })),
 		counter("culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.", integer(rows)),
 		since("culvert_source_delta_age_seconds",
-			"Time since a source had read everything, for the feed with the longest time: the age of its delta token.",
+			"Time since a source had read everything, of the feed for which it is longest: the age of its delta token.",
 			func(t *taskSample) time.Time { return t.LastCaughtUp }),
 		since("culvert_source_notified_seconds",
-			"Time since a subscribed source received a notification, or has subscribed, for the feed with the "+
-				"longest time.",
+			"Time since a subscribed source received a notification, or has subscribed, of the feed for which it "+
+				"is longest.",
 			func(t *taskSample) time.Time { return t.LastNotified }),
 	})...)
 
@@ -362,21 +368,22 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 		constant[taskSample]("kafka_connect_sink_task_offset_commit_skip_rate",
 			"Always 0: the task waits for late commits and skips none.", 0),
 		counter("culvert_sink_rows_total", "Records of a sink that its service has accepted.", integer(rows)),
-		counter("culvert_sink_refused_total", "Records of a sink that were refused and tolerated.",
-			integer(rowsRefused)),
+		counter("culvert_sink_refused_total",
+			"Records of a sink that were rejected and skipped (errors.tolerance=all).",
+			integer(rowsSkipped)),
 		counter("culvert_sink_warnings_total",
-			"Warnings that a sink's plugin has logged about answers, such as SAP messages in a successful response.",
+			"Warnings that a sink's plugin has logged about responses, such as SAP messages in a successful one.",
 			integer(func(t *taskSample) int64 { return t.Warnings })),
 		gauge("culvert_sink_lag_records", "Records that a sink has not processed yet.", integer(lag)),
 		counter("culvert_sink_batches_total", "Batches of records that a sink has sent.",
 			integer(func(t *taskSample) int64 { return t.Batches })),
-		counter("culvert_sink_requests_total", "Requests that it has sent for these batches.",
+		counter("culvert_sink_requests_total", "Requests that a sink has sent for its batches.",
 			integer(func(t *taskSample) int64 { return t.Requests })),
 		counter("culvert_sink_again_total",
-			"How often a row was sent in another request because its request was refused as a whole.",
+			"How often a row was sent in another request because its request was rejected as a whole.",
 			integer(func(t *taskSample) int64 { return t.Reencoded })),
 		gauge("culvert_sink_uncertain_records",
-			"Records that the service may or may not have; the status of the failed task names them.",
+			"Records in doubt: the service may or may not have them; the status of the failed task names them.",
 			integer(func(t *taskSample) int64 { return t.Uncertain })),
 	})...)
 

@@ -256,7 +256,7 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 		{name: "the topic of a group that is gone",
 			prepare: func(group *formerGroup) { group.put("configs", "culvert-group-other {}") },
 			want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
-				"found the topic to be that of group other"},
+				"found that the topic belongs to group other"},
 		{name: "an open transaction", prepare: func(group *formerGroup) {
 			open := kafkatest.Client(t, kgo.SeedBrokers(group.fake.ListenAddrs()...), kgo.TransactionalID("open"))
 			require.NoError(t, open.BeginTransaction())
@@ -342,7 +342,7 @@ func TestReleaseGroup(t *testing.T) {
 	leave()
 	group.put("configs", "culvert-group-other {}")
 	_, err := Release(t.Context(), group.config)
-	assert.Error(t, err, "found the topic to be that of group other")
+	assert.Error(t, err, "found that the topic belongs to group other")
 	group.put("configs", "culvert-group-other", "culvert-group-g {}", "culvert-group-late {}")
 	zombie := kafkatest.Client(t, kgo.SeedBrokers(group.fake.ListenAddrs()...), kgo.TransactionalID("g-orders-1-3"))
 	require.NoError(t, zombie.BeginTransaction())

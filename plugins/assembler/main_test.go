@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Each kernel can be assembled, twice to the same text.
+// Each kernel can be assembled, and a second run has the same text.
 func TestKernelsAreAssembled(t *testing.T) {
 	for _, k := range kernels {
 		first, err := generate(filepath.Join("..", "..", k.folder), k.files)
@@ -24,9 +24,8 @@ func TestKernelsAreAssembled(t *testing.T) {
 	}
 }
 
-// SP is the caller's again wherever a kernel that has an address in it returns, and what addresses cannot hold is
-// refused.
-func TestAddresses(t *testing.T) {
+// SP is restored wherever a kernel with an address returns, and operands that addresses cannot contain are rejected.
+func TestKernelsWithAddresses(t *testing.T) {
 	assemble := func(body string) (string, error) {
 		folder := t.TempDir()
 		source := "package p\n\ntype S struct{ A, B int; Next *S }\n\nfunc touch[T any](*T) {}\n\n" + body
@@ -56,11 +55,11 @@ func goTwo(s *S, n int) int {
 	back := regexp.MustCompile(`Set R(\d+)\s+Get R0\s+I32WrapI64\s+Set SP\s+Get SP\s+` +
 		`Get R(\d+)\s+I64Store ret\+16\(FP\)\s+RET\n`)
 	if found := len(back.FindAllString(text, -1)); returns != 3 || found != 2 {
-		// the third is after the end, which is never reached
-		t.Errorf("%d of %d returns give SP back:\n%s", found, returns, text)
+		// the third return is after the end, which is unreachable
+		t.Errorf("%d of %d returns restore SP:\n%s", found, returns, text)
 	}
 	if strings.Contains(text, "I64ExtendI32U\n\tI32WrapI64") || !strings.Contains(text, "Get PC_B\n") {
-		t.Errorf("expected addresses that are used as they are:\n%s", text)
+		t.Errorf("expected unchanged addresses:\n%s", text)
 	}
 	for name, body := range map[string]string{
 		"more than two addresses": "// kernel(a, b, c): three\nfunc goThree(a, b, c *S) int { return a.A + b.A + c.A }",

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
-// manySets are the settings of as many sets as their numbers allow.
+// manySets returns the settings of the largest number of sets that a connector can have.
 func manySets(each ...string) (settings []string) {
 	for i := range 1000 {
 		prefix := fmt.Sprintf("sap.odata#%03d.", i)
@@ -23,9 +23,8 @@ func manySets(each ...string) (settings []string) {
 	return settings
 }
 
-// What the plugin says of the settings of a connector with all sets that it may have, each as wrong as it can be, is no
-// more than the host takes.
-func TestExaminedSettingsFit(t *testing.T) {
+// The messages of a validation fit into the host's limit, even if every setting of the largest number of sets is wrong.
+func TestValidationFitsHostLimit(t *testing.T) {
 	settings := manySets("track-changes=x", "exec-period=x", "page.size=x", "format=x", "filter#00.option=x",
 		"filter#01.option=x", "filter#02.option=x")
 	if n := len(sourceconfig.Examine(configuration(settings...))); n < 30_000 || n > host.MaxExamined {
@@ -33,24 +32,24 @@ func TestExaminedSettingsFit(t *testing.T) {
 	}
 }
 
-// So are the claims of a connector whose file is as large as a file may be (1 MiB).
-func TestClaimsFit(t *testing.T) {
+// The claims of a connector with a configuration of the largest size (1 MiB) fit into the host's limit.
+func TestClaimsFitHostLimit(t *testing.T) {
 	settings := manySets("track-changes=1", "exec-period=60", "filter#00.property=P", "filter#00.option=eq",
 		"filter#00.low="+strings.Repeat("v", 600))
 	layout, err := plan(sourceconfig.Component, configuration(settings...), 1000)
 	noError(t, err)
 	file, claims := len(strings.Join(settings, "\n")), len(strings.Join(layout.Claims, ""))
 	if len(layout.Claims) != 1000 || file < 800_000 || claims > host.MaxClaimBytes || claims > file {
-		t.Errorf("%d claims of %d bytes for a file of %d", len(layout.Claims), claims, file)
+		t.Errorf("the %d claims have %d bytes, the configuration %d", len(layout.Claims), claims, file)
 	}
 }
 
-// maxSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold
-// calls, Java's regular expressions for delta.link.regex with Unicode's tables, math/big with fmt behind it, and half a
-// megabyte of time zones.
+// maxSize bounds the guest in bytes, so that growth is noticed. Most of it is Go's runtime, reflection for rare calls,
+// Java's regular expressions for delta.link.regex with Unicode's tables, math/big, fmt, and half a megabyte of time
+// zones.
 const maxSize = 17 << 19
 
-// TestGuest checks the guest's size. Tests of internal/run/source run the guest.
+// TestGuest checks the guest's size. The tests of internal/run/source run the guest.
 func TestGuest(t *testing.T) {
 	info, err := os.Stat(guesttest.Build(t, "."))
 	noError(t, err)

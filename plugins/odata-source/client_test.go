@@ -14,8 +14,7 @@ var inQuery = []string{"sap.odata.sap.client=100", "sap.odata.sap.language=DE", 
 
 const clientQuery = "sap-client=100&sap-language=DE"
 
-// What the connector asks by itself names the client in its query; what the service leads to is as the service wrote
-// it.
+// Requests that the connector builds contain the client in their query. Links of the service are requested unchanged.
 func TestClientInQuery(t *testing.T) {
 	for _, token := range []string{"offset", "key"} {
 		s := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20, SkipToken: token}})
@@ -26,47 +25,47 @@ func TestClientInQuery(t *testing.T) {
 		}
 		for _, target := range header.targets {
 			if strings.Contains(target, "sap-") {
-				t.Errorf("%s: a query that nobody asked for: %s", token, target)
+				t.Errorf("%s: unexpected query in %s", token, target)
 			}
 		}
 		for _, target := range query.targets {
-			if n := strings.Count(target, clientQuery); n != 1 { // the demo service takes it over into its links
+			if n := strings.Count(target, clientQuery); n != 1 { // the demo service copies it into its links
 				t.Errorf("%s: expected the client once, found %s", token, target)
 			}
 		}
 		if header.opened.Feeds[0].Fingerprint != query.opened.Feeds[0].Fingerprint {
-			t.Errorf("offsets of one client are told apart: %s, %s", header.opened.Feeds[0].Fingerprint,
+			t.Errorf("expected equal fingerprints for one client, found %s, %s", header.opened.Feeds[0].Fingerprint,
 				query.opened.Feeds[0].Fingerprint)
 		}
 	}
 }
 
-// A load that broke off goes on the other way.
-func TestClientInQueryFromNowOn(t *testing.T) {
+// If the setting changes during a load, the load continues with the client in the query, or without it.
+func TestClientInQueryChangesDuringLoad(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 90, Switches: odatatest.Switches{PageSize: 20,
 		SkipToken: "offset"}})
 	all := whole(t, service, set("00", "Orders")...)
-	for _, way := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
-		load := newLoad(t, service, append(set("00", "Orders"), way[0]...)...)
+	for _, change := range [][2][]string{{inQuery[:2], inQuery}, {inQuery, inQuery[:2]}} {
+		load := newLoad(t, service, append(set("00", "Orders"), change[0]...)...)
 		offset, err := load.some(0, nil, 1)
 		noError(t, err)
-		rest := newLoad(t, service, append(set("00", "Orders"), way[1]...)...)
+		rest := newLoad(t, service, append(set("00", "Orders"), change[1]...)...)
 		rest.targets = nil
 		rest.all(offset)
 		if found := slices.Concat(load.rows, rest.rows); !slices.Equal(all.rows, found) {
-			t.Errorf("%v: expected %d rows, found %d", way, len(all.rows), len(found))
+			t.Errorf("%v: expected %d rows, found %d", change, len(all.rows), len(found))
 		}
-		if len(way[1]) == len(inQuery) && !strings.Contains(rest.targets[0], "&"+clientQuery) {
+		if len(change[1]) == len(inQuery) && !strings.Contains(rest.targets[0], "&"+clientQuery) {
 			t.Errorf("expected the client in %s", rest.targets[0])
 		}
 	}
 }
 
-func TestClientInQueryOfTools(t *testing.T) {
-	given := configuration(append(set("00", "Orders"), inQuery...)...)
-	reply, err := (&plugin{}).Run("ping", []wit.Setting{{Name: "s", Value: northwind + "/"}}, given, nil, nil)
+func TestClientInQueryOfCommands(t *testing.T) {
+	settings := configuration(append(set("00", "Orders"), inQuery...)...)
+	reply, err := (&plugin{}).Run("ping", []wit.Setting{{Name: "s", Value: northwind + "/"}}, settings, nil, nil)
 	noError(t, err)
-	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, given, nil,
+	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, settings, nil,
 		nil)
 	noError(t, err)
 	var targets []string

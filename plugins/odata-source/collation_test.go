@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// collated is a service with texts for keys that sorts them by one collation and compares them in filters by another.
+// collated is a service with text keys. It sorts them by one collation and compares them in filters by another.
 type collated struct {
 	keys         []string
 	page         int
@@ -60,8 +60,7 @@ func (s *collated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte(body + "}}"))
 }
 
-// Whatever collation a service sorts by, and by whatever it compares, no row is lost; where it gives no counts, it must
-// sort as it compares.
+// No row is lost, whatever collations a service sorts and compares by. Without counts, both must be the same.
 func TestCollations(t *testing.T) {
 	fold := func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) }
 	upper := func(a, b string) int { return cmp.Compare(strings.ToUpper(a), strings.ToUpper(b)) }

@@ -13,24 +13,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestNoSecretIsRead: the plugin works without the password, and a password that is handed in all the same shows
-// nowhere.
+// TestNoSecretIsRead: the plugin works without the password, and shows it nowhere if it receives one.
 func TestNoSecretIsRead(t *testing.T) {
 	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
 	s := odatatest.New(odatatest.Options{})
 	load := newLoad(t, s, set("00", "Orders")...)
-	asked, err := load.p.Open(sourceconfig.Component, with, nil, nil)
+	result, err := load.p.Open(sourceconfig.Component, with, nil, nil)
 	noError(t, err)
-	opened, err := load.p.Open(sourceconfig.Component, with, nil, load.answers(asked.Pending))
+	opened, err := load.p.Open(sourceconfig.Component, with, nil, load.answers(result.Pending))
 	noError(t, err)
 	if string(opened.Ready.Context) != string(load.opened.Context) ||
 		opened.Ready.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
-		t.Error("the password changes what open says")
+		t.Error("the password changes the result of open")
 	}
-	all, err := json.Marshal([]any{asked, opened})
+	all, err := json.Marshal([]any{result, opened})
 	noError(t, err)
 	if strings.Contains(string(all), "hush") {
-		t.Error("the password shows")
+		t.Error("a result contains the password")
 	}
 	passwords := 0
 	for _, spec := range sourceconfig.Table.Keys() {
@@ -57,7 +56,7 @@ func TestPlan(t *testing.T) {
 			}
 			tasks = append(tasks, strings.Join(numbers, " "))
 			if values.String("sap.odata.format") != "atom" || values.String(config.Address) == "" {
-				t.Error("a task lacks a setting that is for all")
+				t.Error("a task lacks a setting of all tasks")
 			}
 		}
 		if found := strings.Join(tasks, "|"); found != expected {
@@ -71,12 +70,12 @@ func TestPlan(t *testing.T) {
 		configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
 	if err != nil || layout.ExactlyOnce.Unsupported == nil ||
 		!strings.Contains(*layout.ExactlyOnce.Unsupported, "Products") {
-		t.Errorf("expected the refusal to name Products, found %+v (%v)", layout.ExactlyOnce, err)
+		t.Errorf("expected the rejection to name Products, found %+v (%v)", layout.ExactlyOnce, err)
 	}
 }
 
-// TestCauses: a load that broke off goes on; a complete one waits for its period, also over a restart.
-func TestCauses(t *testing.T) {
+// TestPollReasons: an interrupted load continues at once. A complete load waits for its period, even after a restart.
+func TestPollReasons(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 500}})
 	load := newLoad(t, service, append(set("00", "Orders"), "sap.odata#00.exec-period=60")...)
 	if p := load.opened.Feeds[0].PollEveryMs; p == nil || *p != 60_000 {
@@ -111,7 +110,7 @@ func TestCauses(t *testing.T) {
 	once := newLoad(t, service, set("00", "Orders")...)
 	if step, err := once.p.Next(once.opened.Context, 0, done, start, readAt+90_000); err != nil ||
 		step.Finished == nil {
-		t.Errorf("expected a load that is done for good, found %+v (%v)", step, err)
+		t.Errorf("expected a finished load, found %+v (%v)", step, err)
 	}
 }
 
@@ -134,8 +133,8 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
-// Whoever sets an offset can't send requests, with the service's password, to another host: each field with an address
-// is a path, in each phase.
+// Each address in an offset is a path, in each phase. A user who sets an offset cannot send requests with the service's
+// password to another host.
 func TestOffsetsOfOtherHosts(t *testing.T) {
 	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
 	flag := func(name string) wit.OffsetEntry {
@@ -185,7 +184,7 @@ func TestTools(t *testing.T) {
 		}
 		document, err := load.tool(command, list)
 		if err == nil && !json.Valid([]byte(document)) {
-			t.Errorf("%s: no JSON: %s", command, document)
+			t.Errorf("%s: invalid JSON: %s", command, document)
 		}
 		return document, err
 	}
@@ -224,14 +223,14 @@ func TestTools(t *testing.T) {
 	}
 }
 
-// TestSettingsThatCannotBe: what an examination complains of no task is started with.
-func TestSettingsThatCannotBe(t *testing.T) {
+// TestInvalidSettingsStartNoTask: no task starts with settings that the validation rejects.
+func TestInvalidSettingsStartNoTask(t *testing.T) {
 	wrong := configuration(append(set("00", "Orders"), "sap.odata#00.exec-period=0")...)
 	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, wrong, false, nil, nil)
 	if err != nil || setting.FirstError(*inquiry.Done) == nil {
-		t.Errorf("validate finds nothing, %v", err)
+		t.Errorf("expected validation errors, found none (%v)", err)
 	}
 	if _, err := (&plugin{}).Open(sourceconfig.Component, wrong, nil, nil); err == nil {
-		t.Error("open takes it")
+		t.Error("expected open to reject the settings")
 	}
 }

@@ -13,21 +13,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// byDate are the settings of the set Orders that is read by when orders were made.
+// byDate contains the settings of the set Orders with the order date as cursor.
 var byDate = append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60")
 
-// dated gives an order a date.
+// dated sets the date of an order.
 func dated(t *testing.T, s http.Handler, order int, date any) {
 	t.Helper()
 	write(t, s, "MERGE", fmt.Sprintf("Orders(%d)", order), map[string]any{"OrderDate": date})
 }
 
-// TestCursor: the first load reads all rows, later ones those that changed since, each once, and rows that came late
-// within the look-back.
+// TestCursor: the first load reads all rows. Later loads read each row that changed since, once, and rows that were
+// committed late within the look-back.
 func TestCursor(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
-		late     bool // a row that is committed late is found
+		late     bool // a row that is committed late is read
 	}{
 		{nil, false},
 		{[]string{"sap.odata#00.cursor.lookback=86400"}, true},
@@ -48,15 +48,16 @@ func TestCursor(t *testing.T) {
 				expected = append(expected, "["+o+"]")
 			}
 			if !slices.Equal(load.rows, expected) {
-				t.Errorf("%v: expected rows %v, found %v by %v", test.settings, expected, load.rows, load.targets)
+				t.Errorf("%v: expected rows %v, found %v with the requests %v", test.settings, expected, load.rows,
+					load.targets)
 			}
 		}
 		offset = load.poll(offset)
 		expectRows()
 		if asked, _ := url.PathUnescape(load.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
-			t.Errorf("%v: asked for %s", test.settings, asked)
+			t.Errorf("%v: unexpected requests %s", test.settings, asked)
 		}
-		dated(t, service, 10248, "2024-05-05T12:00:00") // the same as the highest
+		dated(t, service, 10248, "2024-05-05T12:00:00") // equal to the highest
 		dated(t, service, 10251, "2024-05-06T12:00:00")
 		offset = load.poll(offset)
 		expectRows("10248", "10251")
@@ -72,19 +73,19 @@ func TestCursor(t *testing.T) {
 		expectRows()
 		step, err := load.next(0, offset, wit.PollReason{Snapshot: wit.Ptr("all")})
 		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
-			t.Errorf("%v: a snapshot asks for %v, %v", test.settings, step.Fetch, err)
+			t.Errorf("%v: the snapshot requests %v, %v", test.settings, step.Fetch, err)
 		}
 	}
 }
 
-// TestCursorWhileRowsChange: a row that changes behind its page, while a later page brings a higher value, is read by
-// the next load, behind the first load and behind later ones; what is below that is not read again.
+// TestCursorWhileRowsChange: a row changes on a page that was read already, while a later page contains a higher value.
+// The next load reads it, after the first load and after later ones. Rows with lower values are not read again.
 func TestCursorWhileRowsChange(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		again    int
-		deleted  string // is deleted amid the first load
+		deleted  string // is deleted during the first load
 	}{
 		{"the highest value is asked for", odatatest.Switches{}, 2, ""},
 		{"$orderby is refused", odatatest.Switches{RefuseOrderBy: true}, 40, ""},
@@ -96,12 +97,12 @@ func TestCursorWhileRowsChange(t *testing.T) {
 			late := ""
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				service.ServeHTTP(w, r)
-				asked := r.URL.Query()
-				refused := test.switches.RefuseOrderBy && asked.Has("$orderby")
-				if late != "" && !asked.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
+				query := r.URL.Query()
+				refused := test.switches.RefuseOrderBy && query.Has("$orderby")
+				if late != "" && !query.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
 					!strings.HasSuffix(r.URL.Path, "$metadata") {
 					dated(t, service, 10248, late+"T01:00:00")
-					dated(t, service, 10287, late+"T02:00:00") // on a page that is still to come
+					dated(t, service, 10287, late+"T02:00:00") // on a page that is not read yet
 					late = ""
 					if test.deleted != "" {
 						write(t, service, "DELETE", "Orders("+test.deleted+")", nil)
@@ -113,11 +114,11 @@ func TestCursorWhileRowsChange(t *testing.T) {
 				t.Helper()
 				for _, o := range orders {
 					if !slices.Contains(load.rows, "["+o+"]") {
-						t.Errorf("expected row %s, found %v by %v", o, load.rows, load.targets)
+						t.Errorf("expected row %s, found %v with the requests %v", o, load.rows, load.targets)
 					}
 				}
 				if len(load.rows) > most {
-					t.Errorf("expected at most %d rows, found %v by %v", most, load.rows, load.targets)
+					t.Errorf("expected at most %d rows, found %v with the requests %v", most, load.rows, load.targets)
 				}
 			}
 			late = "2024-06-01"
@@ -139,13 +140,13 @@ func TestCursorWhileRowsChange(t *testing.T) {
 	}
 }
 
-// TestCursorWhereTheEndIsRefused: where the service gives no count and refuses what asks for rows behind its last one,
-// the load is complete, and the next one begins at the cursor.
-func TestCursorWhereTheEndIsRefused(t *testing.T) {
+// TestCursorWithRejectedEndRequest: if the service returns no count and rejects a request for rows after its last one,
+// the load is complete, and the next one starts at the cursor.
+func TestCursorWithRejectedEndRequest(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{RefuseCount: true}})
 	refused := 0
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked := r.URL.Query(); asked.Has("$skip") || strings.Contains(asked.Get("$filter"), "OrderID gt") {
+		if query := r.URL.Query(); query.Has("$skip") || strings.Contains(query.Get("$filter"), "OrderID gt") {
 			refused++
 			http.Error(w, "no", http.StatusBadRequest)
 			return
@@ -155,31 +156,31 @@ func TestCursorWhereTheEndIsRefused(t *testing.T) {
 	offset := load.all(nil)
 	load.same(service, "Orders")
 	if refused == 0 {
-		t.Fatalf("nothing was refused: %v", load.targets)
+		t.Fatalf("no request was rejected: %v", load.targets)
 	}
 	for range 2 {
 		if offset = load.poll(offset); len(load.rows) > 0 || !strings.Contains(load.targets[0], "OrderDate%20ge%20") {
-			t.Errorf("expected no row again, found %v by %v", load.rows, load.targets)
+			t.Errorf("expected no row again, found %v with the requests %v", load.rows, load.targets)
 		}
 	}
 }
 
-// TestCursorWithUnavailableHighestValue: the question for the highest value, which may be too much for a service, is
-// no reason to fail; without an answer the next load begins at what the first page had, and misses nothing.
+// TestCursorWithUnavailableHighestValue: the request for the highest value may be too expensive for a service. If it
+// fails, the next load starts at the highest value of the first page, and misses nothing.
 func TestCursorWithUnavailableHighestValue(t *testing.T) {
 	for _, status := range []int{200, 404, 408, 500, 502, 503, 504, 524} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
-			asked, changed := 0, false
+			requests, changed := 0, false
 			load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				query := r.URL.Query()
 				switch highest := strings.HasPrefix(query.Get("$orderby"), "OrderDate"); {
 				case highest && status == http.StatusOK:
-					asked++
+					requests++
 					_, _ = w.Write([]byte(`{"d":{"results":[{"OrderID":10248,"OrderDate":null}]}}`)) // null comes first
 					return
 				case highest:
-					asked++
+					requests++
 					http.Error(w, "not now", status)
 					return
 				}
@@ -190,21 +191,21 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 				}
 			}), byDate...)
 			offset, err := load.run(0, nil)
-			if err != nil || asked != 1 || !changed {
-				t.Fatalf("asked %d times, changed %t: %v", asked, changed, err)
+			if err != nil || requests != 1 || !changed {
+				t.Fatalf("%d requests, changed %t: %v", requests, changed, err)
 			}
 			load.same(service, "Orders")
-			if load.poll(offset); !slices.Contains(load.rows, "[10248]") || asked != 1 {
-				t.Errorf("expected row 10248, found %v by %v", load.rows, load.targets)
+			if load.poll(offset); !slices.Contains(load.rows, "[10248]") || requests != 1 {
+				t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
 			}
 		})
 	}
 }
 
-// TestCursorWhoseFirstPageHasNone: where neither the service nor the first page tells the highest value of when the
-// load began, one of a later page may be above that of a row which has changed behind its page: the next load reads all
-// rows, and only the one behind it begins at the cursor.
-func TestCursorWhoseFirstPageHasNone(t *testing.T) {
+// TestCursorWithoutValueOnFirstPage: neither the service nor the first page returns the highest value at the start of
+// the load. A value of a later page may be above the value of a row that changed on a page already read. So the next
+// load reads all rows, and only the one after it starts at the cursor.
+func TestCursorWithoutValueOnFirstPage(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 	for order := 10248; order < 10248+15; order++ {
 		dated(t, service, order, nil)
@@ -228,14 +229,14 @@ func TestCursorWhoseFirstPageHasNone(t *testing.T) {
 	}
 	load.same(service, "Orders")
 	if offset = load.poll(offset); !slices.Contains(load.rows, "[10248]") {
-		t.Errorf("expected row 10248, found %v by %v", load.rows, load.targets)
+		t.Errorf("expected row 10248, found %v with the requests %v", load.rows, load.targets)
 	}
 	dated(t, service, 10249, "2024-07-01T02:00:00")
 	if offset = load.poll(offset); !slices.Contains(load.rows, "[10249]") || !strings.Contains(load.targets[0],
 		"OrderDate%20ge%20") {
-		t.Errorf("expected row 10249 by the cursor, found %v by %v", load.rows, load.targets)
+		t.Errorf("expected row 10249 by the cursor, found %v with the requests %v", load.rows, load.targets)
 	}
 	if load.poll(offset); len(load.rows) > 0 {
-		t.Errorf("expected no row again, found %v by %v", load.rows, load.targets)
+		t.Errorf("expected no row again, found %v with the requests %v", load.rows, load.targets)
 	}
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestDelta reads a set whole and what is created, changed and deleted then: in both formats, by links that nothing
-// announces and by announced ones, in pages, and where the service answers in the other format.
+// TestDelta reads a whole set and then what is created, changed and deleted: in both formats, with announced and
+// unannounced delta links, in pages, and from a service that responds in the other format.
 func TestDelta(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -60,27 +60,28 @@ func TestDelta(t *testing.T) {
 			if d := follower.log[before:]; len(d) != 1 || d[0].value["RECORDMODE"] != "D" ||
 				d[0].value["CustomerID"] != "O'N/1" ||
 				d[0].value["CompanyName"] != nil || d[0].value["DELETED_AT"] == nil {
-				t.Errorf("the deleted one is %v", d)
+				t.Errorf("the record of the deleted entity is %v", d)
 			}
 			for _, e := range follower.log[:before] {
 				if e.value["RECORDMODE"] != nil || e.value["DELETED_AT"] != nil {
-					t.Fatalf("a row that isn't deleted has %v and %v", e.value["RECORDMODE"], e.value["DELETED_AT"])
+					t.Fatalf("expected no change mode for a row that is not deleted, found %v and %v",
+						e.value["RECORDMODE"], e.value["DELETED_AT"])
 				}
 			}
 			if len(follower.faults) > 0 {
 				t.Error(follower.faults)
 			}
 			if err := follower.catchUp(poll); err != nil || len(follower.log) != before+1 {
-				t.Errorf("nothing changed, and %d rows came (%v)", len(follower.log)-before-1, err)
+				t.Errorf("expected no rows without a change, found %d (%v)", len(follower.log)-before-1, err)
 			}
 			if test.switches.Accepted > 0 && follower.waits != 3 {
-				t.Errorf("%d waits", follower.waits)
+				t.Errorf("found %d waits", follower.waits)
 			}
 		})
 	}
 }
 
-// TestDeletes writes deleted entities in the three forms, with keys of several parts and of every type.
+// TestDeletes reads deleted entities in the three notations, with keys of several properties and of every type.
 func TestDeletes(t *testing.T) {
 	for _, form := range []string{"", "record", "tombstone", "both"} {
 		for _, format := range []string{"atom", "json"} {
@@ -110,13 +111,13 @@ func TestDeletes(t *testing.T) {
 				t.Errorf("%s in %s: expected %s, found %s", form, format, want, forms)
 			}
 			if len(follower.state) != len(deleted)-3 {
-				t.Errorf("%s in %s: %d of %d rows are left", form, format, len(follower.state), len(deleted))
+				t.Errorf("%s in %s: %d of %d rows remain", form, format, len(follower.state), len(deleted))
 			}
 		}
 	}
 }
 
-// alsoDeleted puts a deleted entry of the set Products into an answer, before what it finds last.
+// alsoDeleted inserts a deleted entry of the set Products into a response, before the last occurrence of a text.
 func alsoDeleted(r *wit.Response, key int, before string) {
 	at := bytes.LastIndex(r.Body, []byte(before))
 	r.Body = slices.Insert(slices.Clone(r.Body), at, fmt.Appendf(nil, `<at:deleted-entry `+
@@ -124,8 +125,8 @@ func alsoDeleted(r *wit.Response, key int, before string) {
 		sapNorthwind, key)...)
 }
 
-// TestRowAndTombstone: an entity that comes both as a row and as deleted in one answer is read again, in the form of
-// the set's rows.
+// TestRowAndTombstone: an entity that is both a row and deleted in one response is read again, with the options of the
+// set's rows.
 func TestRowAndTombstone(t *testing.T) {
 	filtered := condition("0", "UnitPrice", "ge", "0")
 	for _, test := range []struct {
@@ -133,19 +134,19 @@ func TestRowAndTombstone(t *testing.T) {
 		deleted  bool
 		first    bool
 		settings []string
-		// keeps is what of the load's options the delta link keeps.
-		keeps    string
+		// repeated lists the options of the load that the delta link repeats.
+		repeated string
 		switches odatatest.Switches
 	}{
-		{name: "deleted, said last", deleted: true},
-		{name: "deleted, said first", deleted: true, first: true},
-		{name: "there, said last"},
-		{name: "there, said first", first: true},
+		{name: "deleted, entry last", deleted: true},
+		{name: "deleted, entry first", deleted: true, first: true},
+		{name: "exists, entry last"},
+		{name: "exists, entry first", first: true},
 		{name: "with a projection", settings: []string{"sap.odata#00.select=ProductName"}},
 		{name: "with an expanded entity", settings: []string{"sap.odata#00.expand=Category"},
-			keeps: "&$expand=Category"},
+			repeated: "&$expand=Category"},
 		{name: "with an expanded feed of several pages", settings: []string{"sap.odata#00.expand=Order_Details"},
-			keeps: "&$expand=Order_Details", switches: odatatest.Switches{ExpandPageSize: 1}},
+			repeated: "&$expand=Order_Details", switches: odatatest.Switches{ExpandPageSize: 1}},
 		{name: "with a filter", settings: join(filtered, []string{"sap.odata#00.select=ProductName"}),
 			switches: odatatest.Switches{Delta: "links"}},
 		{name: "with a filter, deleted", deleted: true, settings: filtered,
@@ -155,7 +156,7 @@ func TestRowAndTombstone(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 20, Switches: test.switches})
 			keeping := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if strings.Contains(r.URL.RawQuery, "deltatoken") {
-					r.URL.RawQuery += test.keeps
+					r.URL.RawQuery += test.repeated
 				}
 				service.ServeHTTP(w, r)
 			})
@@ -186,8 +187,8 @@ func TestRowAndTombstone(t *testing.T) {
 	}
 }
 
-// An entity that is read again with a property that its page's rows did not have yet is passed on with it.
-func TestRowReadAgainWithANewProperty(t *testing.T) {
+// If an entity that is read again has a property that was not in the metadata, its record contains it.
+func TestRereadRowHasNewProperty(t *testing.T) {
 	service, hides := odatatest.New(odatatest.Options{Rows: 20}), true
 	property := regexp.MustCompile(`<Property Name="UnitsOnOrder"[^>]*/>|<d:UnitsOnOrder[^>]*(/>|>[^<]*</d:UnitsOnOrder>)`)
 	follower := loaded(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -212,21 +213,21 @@ func TestRowReadAgainWithANewProperty(t *testing.T) {
 	passed := len(follower.log)
 	err := follower.catchUp(poll)
 	if faultOf(err).Kind != wit.ErrorStale {
-		t.Fatalf("expected that the plugin is to be opened again, found %v, and %v", err, follower.log[passed:])
+		t.Fatalf("expected an error of kind stale, found %v, and rows %v", err, follower.log[passed:])
 	}
 	follower.start()
 	noError(t, follower.catchUp(poll))
 	if found := follower.state["[3]"]["UnitsOnOrder"]; found == nil {
-		t.Errorf("it was passed on as %v", follower.state["[3]"])
+		t.Errorf("unexpected record %v", follower.state["[3]"])
 	}
 }
 
-// TestRowAndTombstoneOnTwoPages: the same where the two are on different pages of one answer, also where the reader
-// starts again between them. A row after its tombstone's page is what the entity is.
+// TestRowAndTombstoneOnTwoPages: as TestRowAndTombstone, with row and deleted entry on different pages of one response,
+// also if the reader restarts between them. A row after the page of its deleted entry is the current entity.
 func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 	for _, deleted := range []bool{true, false} {
 		for _, restarted := range []bool{true, false} {
-			for key, other := range map[int]int{3: 2, 5: 1} { // a row on page 1 or 2, the tombstone on the other
+			for key, other := range map[int]int{3: 2, 5: 1} { // a row on page 1 or 2, the deleted entry on the other
 				if deleted && other == 1 {
 					continue
 				}
@@ -261,16 +262,16 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 				}
 				noError(t, err)
 				if follower.equals(service, "Products", "ProductID", "ProductName"); t.Failed() {
-					t.Fatalf("of Products(%d), deleted %t, started anew %t", key, deleted, restarted)
+					t.Fatalf("Products(%d), deleted %t, restarted %t", key, deleted, restarted)
 				}
 			}
 		}
 	}
 }
 
-// TestRereadThatFails: what is read again and is not answered by the service, or by something else than one entity, is
-// no delete. One that no longer meets the filter is.
-func TestRereadThatFails(t *testing.T) {
+// TestFailedRereadIsNoDelete: if the service does not respond to a request for an entity, or responds with something
+// other than one entity, the entity is not deleted. It is if it no longer meets the filter.
+func TestFailedRereadIsNoDelete(t *testing.T) {
 	for _, test := range []struct {
 		name, message string
 		answered      func(r *wit.Response)
@@ -308,7 +309,7 @@ func TestRereadThatFails(t *testing.T) {
 				}
 			}
 			err := follower.catchUp(poll)
-			if !says(err, test.message) {
+			if !errorContains(err, test.message) {
 				t.Errorf("expected %q, found %v", test.message, err)
 			}
 			if test.message == "" && (len(follower.state) != rows-1 || follower.state["[3]"] != nil) {
@@ -318,7 +319,8 @@ func TestRereadThatFails(t *testing.T) {
 	}
 }
 
-// killedAnywhere changes the service and catches up, forty times, killed in any piece of any answer, and then whole.
+// killedAnywhere changes the service and reads the changes forty times, killed in any piece of any response, and then
+// without being killed.
 func (f *follower) killedAnywhere(r *rand.Rand, round int, change func(id int)) {
 	f.t.Helper()
 	f.piece = 300 + r.IntN(20_000)
@@ -340,13 +342,13 @@ func (f *follower) killedAnywhere(r *rand.Rand, round int, change func(id int)) 
 		}
 	}
 	f.kill = -1
-	for range 2 { // the first load, or what was begun; what changed since
+	for range 2 { // the first load or its rest, then the changes
 		noError(f.t, f.catchUp(start))
 	}
 }
 
-// TestDeltaResumes kills the reader in any piece of any answer, changes the service in between, and compares: nothing
-// is lost, whatever the pages, and whatever a repeated request answers.
+// TestDeltaResumes kills the reader in any piece of any response, changes the service in between, and compares the
+// result: nothing is lost, whatever the size of pages, and whatever a repeated request returns.
 func TestDeltaResumes(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	for round := range 60 {
@@ -363,7 +365,7 @@ func TestDeltaResumes(t *testing.T) {
 				write(t, service, "POST", "Products", product(fresh, fmt.Sprint("New ", fresh)))
 			case 1:
 				if follower.stored == nil {
-					return // a deleted row of a first page that is read again is named nowhere
+					return // the deleted row of a first page that is read again is reported nowhere
 				}
 				quietly(service, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 			default:
@@ -378,21 +380,21 @@ func TestDeltaResumes(t *testing.T) {
 	}
 }
 
-// TestDeltaThatFails: what a service does that would lose changes ends with a fault that says what to do.
-func TestDeltaThatFails(t *testing.T) {
+// TestDeltaFailsIfChangesAreLost: if a service would lose changes, the read fails with an error that says what to do.
+func TestDeltaFailsIfChangesAreLost(t *testing.T) {
 	const reload = "sap.odata#00.delta.lost = reload reads the whole set again"
 	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
 		settings []string
-		// expired is what a poll with an expired token is answered with, 0: there is none.
+		// expired is the status of the response to an expired token. Zero means that tokens do not expire.
 		expired int
 		kind    wit.ErrorKind
 		message string
 	}{
 		{name: "none", switches: odatatest.Switches{Delta: "off"}, kind: wit.ErrorUnsupported,
 			message: "the service does not track changes of this set"},
-		{name: "said and not given", switches: odatatest.Switches{Delta: "silent"}, kind: wit.ErrorUnsupported,
+		{name: "announced but missing", switches: odatatest.Switches{Delta: "silent"}, kind: wit.ErrorUnsupported,
 			message: "found none, although the service confirms odata.track-changes"},
 		{name: "another host", switches: odatatest.Switches{SelfHost: "https://elsewhere.example"},
 			kind: wit.ErrorConfig, message: "leads to https://elsewhere.example"},
@@ -416,7 +418,7 @@ func TestDeltaThatFails(t *testing.T) {
 				}
 				stored := fmt.Sprint(follower.stored)
 				if err = follower.catchUp(poll); fmt.Sprint(follower.stored) != stored {
-					t.Error("the offset moved")
+					t.Error("the offset has changed")
 				}
 			}
 			if fault := faultOf(err); fault.Kind != test.kind || !strings.Contains(fault.Message, test.message) {
@@ -426,21 +428,21 @@ func TestDeltaThatFails(t *testing.T) {
 	}
 }
 
-// TestDeltaOfOddServices: what a service says it does and doesn't fails, and moves no offset; what it repeats comes
-// again, and costs no row.
+// TestDeltaOfOddServices: a service that does not do what its responses claim fails the read, and the offset does not
+// change. What it repeats is read twice, and no row is lost.
 func TestDeltaOfOddServices(t *testing.T) {
 	const feed = `<feed` + atomSpaces + `>`
 	link := func(rel, to string) string { return `<link rel="` + rel + `" href="` + to + `"/>` }
 	for _, test := range []struct {
 		name string
-		// body is what changes are answered with; asked is the link that was asked for.
-		body    func(asked string) string
+		// body returns the body of the response to a request for changes by requestLink.
+		body    func(requestLink string) string
 		message string
 	}{
 		{"an expired token is answered with an empty feed and no link", func(string) string { return feed + "</feed>" },
 			"expected a delta link at the end of the changes, found none: later changes cannot be requested"},
-		{"pages of changes go in a circle", func(asked string) string {
-			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(asked, "&$skiptoken=1"), "&",
+		{"pages of changes go in a circle", func(requestLink string) string {
+			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(requestLink, "&$skiptoken=1"), "&",
 				"&amp;")+"&amp;$skiptoken=1") + "</feed>"
 		}, "the service's pages form a loop"},
 		{"the link behind changes leads to another set", func(string) string {
@@ -452,13 +454,13 @@ func TestDeltaOfOddServices(t *testing.T) {
 				sapNorthwind + `/Products" when="2026-01-01T00:00:00Z"/>` +
 				link("delta", "Products?!deltatoken=1") + "</feed>"
 		}, ""},
-		{"a delta link that leads to itself, without rows", func(asked string) string {
-			return feed + link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
+		{"a delta link that leads to itself, without rows", func(requestLink string) string {
+			return feed + link("delta", strings.ReplaceAll(requestLink, "&", "&amp;")) + "</feed>"
 		}, ""},
-		{"a delta link that leads to itself, with rows that are old", func(asked string) string {
+		{"a delta link that leads to itself, with rows that are old", func(requestLink string) string {
 			return feed +
 				`<entry><content type="application/xml"><m:properties><d:ProductID>1</d:ProductID><d:ProductName>Old</d:ProductName><d:Discontinued>false</d:Discontinued></m:properties></content></entry>` +
-				link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
+				link("delta", strings.ReplaceAll(requestLink, "&", "&amp;")) + "</feed>"
 		}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -471,25 +473,25 @@ func TestDeltaOfOddServices(t *testing.T) {
 			}
 			stored, before := fmt.Sprint(follower.stored), len(follower.targets)
 			err := follower.catchUp(poll)
-			if !says(err, test.message) {
+			if !errorContains(err, test.message) {
 				t.Errorf("found %v", err)
 			}
 			if test.message != "" && fmt.Sprint(follower.stored) != stored && !strings.Contains(test.name, "circle") {
-				t.Error("the offset moved")
+				t.Error("the offset has changed")
 			}
 			if n := len(follower.targets) - before; n > 5 {
-				t.Errorf("%d requests", n)
+				t.Errorf("unexpected number of requests %d", n)
 			}
 			if keyless := strings.Contains(test.name, "without a key"); keyless != (len(follower.faults) == 1 &&
 				strings.Contains(follower.faults[0].Error.Message, "expected a key in parentheses")) {
-				t.Errorf("faults of rows: %v", follower.faults)
+				t.Errorf("unexpected row errors: %v", follower.faults)
 			} else if keyless {
-				return // the host fails the task, or as errors.tolerance says
+				return // the host fails the task, or skips the row if errors.tolerance allows it
 			}
 			if follower.answered = nil; test.message != "" {
 				return
 			}
-			// The service is well again: nothing was lost.
+			// The service works again, and nothing was lost.
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			write(t, service, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed too"})
 			noError(t, follower.catchUp(poll))
@@ -498,8 +500,8 @@ func TestDeltaOfOddServices(t *testing.T) {
 	}
 }
 
-// TestDeltaReload reads the set whole again where the settings say so. The headers of such a load stand beside those
-// that every record has.
+// TestDeltaReload reads the whole set again if the settings allow it. The records of such a load have its headers after
+// their own.
 func TestDeltaReload(t *testing.T) {
 	for change, settings := range map[string][]string{"": nil, "read": {sourceconfig.HeadersEnable + "=true"}} {
 		service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
@@ -511,7 +513,7 @@ func TestDeltaReload(t *testing.T) {
 		follower.equals(service, "Products", "ProductID", "ProductName")
 		n := len(follower.log) - before
 		if n != service.Count("Products") {
-			t.Errorf("%d rows came of %d", n, service.Count("Products"))
+			t.Errorf("found %d rows of %d", n, service.Count("Products"))
 		}
 		for i, e := range follower.log {
 			mark := map[int]string{before: "begin", len(follower.log) - 1: "end"}[i]
@@ -522,17 +524,17 @@ func TestDeltaReload(t *testing.T) {
 			}
 		}
 		if err := follower.catchUp(poll); err != nil || len(follower.log) != before+n {
-			t.Errorf("%d rows more, %v", len(follower.log)-before-n, err)
+			t.Errorf("found %d more rows, %v", len(follower.log)-before-n, err)
 		}
 	}
 }
 
-// TestSnapshotKeepsDeltaLink reads the set whole because somebody asks for it, and goes on from the link of before:
-// what changed or was deleted before, and while it was read, is told of.
+// TestSnapshotKeepsDeltaLink reads the whole set on request and continues from the previous delta link: changes and
+// deletes from before and during the snapshot are reported.
 func TestSnapshotKeepsDeltaLink(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		// lost pages of the snapshot the service no longer has
+		// lost is the number of pages of the snapshot that the service no longer has.
 		lost, rows int
 		ends       bool
 	}{{"whole", 0, 77, true}, {"a page is lost", 1, 117, true}, {"two are", 2, 80, false}} {
@@ -563,7 +565,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
 			if len(rows) != test.rows || service.Count("Products") != 77 {
-				t.Errorf("%d rows came of %d, expected %d", len(rows), service.Count("Products"), test.rows)
+				t.Errorf("found %d rows of %d, expected %d", len(rows), service.Count("Products"), test.rows)
 			}
 			for i, e := range rows {
 				last := i == len(rows)-1 && test.ends
@@ -577,13 +579,13 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			noError(t, follower.catchUp(poll))
 			follower.equals(service, "Products", "ProductID", "ProductName")
 			if n := len(follower.log) - before - len(rows); n != 3 {
-				t.Errorf("expected the three changes beside it, found %d", n)
+				t.Errorf("expected three more changes, found %d", n)
 			}
 		})
 	}
 }
 
-// TestRewrittenLink replaces the token in the stored link at the start, once.
+// TestRewrittenLink replaces the token in the stored link once, at the start.
 func TestRewrittenLink(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, s, tracked00("Products")...)
@@ -596,13 +598,13 @@ func TestRewrittenLink(t *testing.T) {
 		follower.start()
 		before := len(follower.log)
 		if err := follower.catchUp(start); err != nil || len(follower.log)-before != want {
-			t.Errorf("start %d: %d rows came again, %v", i, len(follower.log)-before, err)
+			t.Errorf("start %d: %d rows were read again, %v", i, len(follower.log)-before, err)
 		}
 	}
 }
 
-// The delta link of another connector, which stores nothing else, is gone on from.
-func TestDeltaLinkThatIsTakenOver(t *testing.T) {
+// A connector continues from another connector's delta link, even if the offset contains nothing else.
+func TestDeltaLinkOfAnotherConnector(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, tracked00("Products")...)
 	follower.stored = []wit.OffsetEntry{wit.StringEntry("url", text(follower.stored, "url"))}
@@ -617,10 +619,10 @@ func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
-// TestPlainLoadsAreCounted: a load that asks for no changes is whole, or it isn't said to be: not where a service ends
-// its feed in silence, with fewer rows than it counts, each time. Rows that are deleted meanwhile are no fault of it,
-// and where others came among those that had been read it is read again.
-func TestPlainLoadsAreCounted(t *testing.T) {
+// TestPlainLoadsAreCheckedByCount: a load that does not request changes is reported as complete only if it is. It is
+// not if the service ends its feed each time with fewer rows than it counts. Rows that are deleted during the load do
+// not count against it. If rows were inserted among those already read, the set is read again.
+func TestPlainLoadsAreCheckedByCount(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		switches odatatest.Switches
@@ -630,14 +632,14 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		settings []string
 		rows     int
 	}{
-		{name: "whole", rows: 30},
+		{name: "complete", rows: 30},
 		{name: "the feed ends after its first page", cut: true, rows: 30},
-		{name: "nobody asked for the count that comes", cut: true, settings: []string{"sap.odata#00.count=none"},
+		{name: "the count was not requested", cut: true, settings: []string{"sap.odata#00.count=none"},
 			rows: 30},
-		{name: "a row is deleted meanwhile", deleted: "Orders(10275)", rows: 29},
-		{name: "a row is deleted, and one inserted before those to come", deleted: "Orders(10275)", born: true,
+		{name: "a row is deleted during the load", deleted: "Orders(10275)", rows: 29},
+		{name: "a row is deleted, and one inserted before the next page", deleted: "Orders(10275)", born: true,
 			rows: 29 + 30},
-		{name: "the count is refused", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
+		{name: "the count is rejected", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.switches.PageSize = 20
@@ -674,14 +676,14 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			}
 			marks = strings.Join(strings.Fields(marks), " ")
 			if rows != test.rows || marks != "begin end" && marks != "begin ended" {
-				t.Errorf("expected %d rows, with marks at their begin and end, found %d and %q", test.rows, rows, marks)
+				t.Errorf("expected %d rows with marks at the start and end, found %d and %q", test.rows, rows, marks)
 			}
 		})
 	}
 }
 
-// TestChangesAtAnnouncedURL: changes that the service prepares (202), and has asked for at an address of its own,
-// are those of the delta link, which is gone on from whatever that address answers.
+// TestChangesAtAnnouncedURL: a service that prepares changes (202) may announce another URL for them. They are the
+// changes of the delta link, and the feed continues from it, whatever that URL returns.
 func TestChangesAtAnnouncedURL(t *testing.T) {
 	const monitor = sapNorthwind + "/poll/1"
 	for _, status := range []int{200, 404, 410, 500} {
@@ -689,12 +691,12 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30})
 			follower := loaded(t, service, tracked00("Products")...)
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			link, prepared, left := "", []byte(nil), 2
+			link, prepared, pending := "", []byte(nil), 2
 			follower.answered = func(request *wit.Request, r *wit.Response) {
 				switch {
-				case request.Target == monitor && left > 0:
-					r.Status, r.Body, r.Headers = 202, nil, nil // the address is kept
-					left--
+				case request.Target == monitor && pending > 0:
+					r.Status, r.Body, r.Headers = 202, nil, nil // the URL is kept
+					pending--
 				case request.Target == monitor:
 					if r.Status, r.Body = uint16(status), nil; status == 200 {
 						r.Body = prepared
@@ -708,7 +710,7 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 			if status == 500 {
 				if stored, _ := wit.Lookup(follower.stored, "link"); err == nil || stored.String == nil ||
 					*stored.String != link {
-					t.Errorf("expected a failure, and the link %s stored, found %v and %v", link, err, follower.stored)
+					t.Errorf("expected an error and the stored link %s, found %v and %v", link, err, follower.stored)
 				}
 				return
 			}
@@ -724,8 +726,8 @@ func TestChangesAtAnnouncedURL(t *testing.T) {
 	}
 }
 
-// TestChangesPreparedWhileStopped: a connector that was down for longer than an answer may be prepared asks for the
-// changes by their delta link again, once, whatever has become of the address at which they were to be.
+// TestChangesPreparedWhileStopped: a connector that was stopped for longer than the preparation may take requests the
+// changes by their delta link again, once, whatever the announced URL returns now.
 func TestChangesPreparedWhileStopped(t *testing.T) {
 	const monitor, patience = sapNorthwind + "/poll/1", 7_200_000
 	for _, status := range []uint16{202, 404, 410} {
@@ -734,18 +736,18 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 				service := odatatest.New(odatatest.Options{Rows: 30})
 				follower := loaded(t, service, tracked00("Products")...)
 				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-				down, asked := true, 0
+				down, requests := true, 0
 				follower.answered = func(request *wit.Request, r *wit.Response) {
 					switch {
 					case request.Target == monitor && down:
 						r.Status = noAnswer
 					case request.Target == monitor:
 						r.Status, r.Body, r.Headers = status, nil, nil
-						if asked > 1 {
+						if requests > 1 {
 							follower.now += patience + 1
 						}
 					case strings.Contains(request.Target, "deltatoken"):
-						if asked++; asked == 1 || !mended {
+						if requests++; requests == 1 || !mended {
 							r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
 						}
 					}
@@ -761,17 +763,16 @@ func TestChangesPreparedWhileStopped(t *testing.T) {
 					t.Error(err)
 				case mended:
 					follower.equals(service, "Products", "ProductID", "ProductName")
-				case err == nil || asked > 3:
-					t.Errorf("expected a failure, found %v, with the link asked for %d times", err, asked)
+				case err == nil || requests > 3:
+					t.Errorf("expected an error, found %v after %d requests of the link", err, requests)
 				}
 			})
 		}
 	}
 }
 
-// A delta link that answers the whole set each time: what there is arrives and is not lost, however often it comes, and
-// each poll ends.
-func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
+// If a delta link returns the whole set each time, all rows arrive, none is lost, and each poll ends.
+func TestDeltaLinkReturnsWholeSet(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, tracked00("Products")...)
 	follower.answered = func(q *wit.Request, r *wit.Response) {
@@ -785,11 +786,11 @@ func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
 	for n := range 3 {
 		write(t, service, "MERGE", "Products("+strconv.Itoa(n+1)+")",
 			map[string]any{"ProductName": "Changed " + strconv.Itoa(n)})
-		asked := len(follower.targets)
+		requests := len(follower.targets)
 		noError(t, follower.catchUp(poll))
 		follower.equals(service, "Products", "ProductID", "ProductName")
-		if len(follower.targets) != asked+1 {
-			t.Errorf("expected one request, found %v", follower.targets[asked:])
+		if len(follower.targets) != requests+1 {
+			t.Errorf("expected one request, found %v", follower.targets[requests:])
 		}
 	}
 }

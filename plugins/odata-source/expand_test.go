@@ -9,9 +9,9 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestFollow reads orders with their lines expanded, whose feeds page inside: what is behind the links inside comes
-// too.
-func TestFollow(t *testing.T) {
+// TestExpandedFeedsArePaged reads orders with expanded lines whose feeds have pages: the rows behind nested next links
+// are read too.
+func TestExpandedFeedsArePaged(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, format := range []string{"json", "atom"} {
 			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1,
@@ -31,25 +31,24 @@ func TestFollow(t *testing.T) {
 				}
 			}
 			if expected := service.Count("Order_Details"); lines != expected || inside == 0 {
-				t.Errorf("%s, %s: expected %d lines, found %d by %d links inside", links, format, expected, lines,
+				t.Errorf("%s, %s: expected %d lines, found %d with %d nested links", links, format, expected, lines,
 					inside)
 			}
 		}
 	}
 }
 
-// Further pages of an expanded feed that have no end fail the page, soon: those that lead back to one of them, and
-// those that bring nothing, however their links grow.
-func TestInnerPagesWithoutEnd(t *testing.T) {
+// Nested pages without an end fail the page soon: pages that link to an earlier one, and empty pages whose links grow.
+func TestNestedPagesWithoutEnd(t *testing.T) {
 	metadata := metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`+
 		`<NavigationProperty Name="L" Relationship="N.R" FromRole="O" ToRole="I"/>`,
 		`<EntityType Name="I"><Key><PropertyRef Name="P"/></Key><Property Name="P" Type="Edm.Int32" Nullable="false"/>`+
 			`</EntityType>`, `<Association Name="R"><End Role="O" Type="N.T" Multiplicity="1"/>`+
 			`<End Role="I" Type="N.I" Multiplicity="*"/></Association>`)
 	for name, test := range map[string]struct {
-		rows string
-		link func(n int) string
-		said string
+		rows  string
+		link  func(n int) string
+		fails string
 	}{
 		"to itself, without rows": {"", func(int) string { return "a" }, "was followed before"},
 		"to itself, with a row":   {`{"P":1}`, func(int) string { return "a" }, "was followed before"},
@@ -68,15 +67,16 @@ func TestInnerPagesWithoutEnd(t *testing.T) {
 				}
 				inner++
 				next := `,"__next":"X(1)/L?$skiptoken=` + test.link(inner) + `"`
-				if test.said == "" && inner == 1200 {
+				if test.fails == "" && inner == 1200 {
 					next = ""
 				}
 				fmt.Fprintf(w, `{"d":{"results":[%s]%s}}`, test.rows, next)
 			})
 			l := newLoad(t, handler, of("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none")...)
 			_, err := l.some(0, nil, 1)
-			if ends := test.said == ""; !says(err, test.said) || ends && inner < 1200 || !ends && inner > 1001 {
-				t.Errorf("%d inner pages, %v", inner, err)
+			if ends := test.fails == ""; !errorContains(err, test.fails) || ends && inner < 1200 || !ends &&
+				inner > 1001 {
+				t.Errorf("%d nested pages, %v", inner, err)
 			}
 		})
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Further fields stand behind those of each key, deleted entities' and re-read ones' included, and rows go to the
-// partition that is asked for.
-func TestFurtherFieldsOfKeys(t *testing.T) {
+// Additional key fields follow the key properties, in deleted and re-read entities too, and rows go to the configured
+// partition.
+func TestAdditionalKeyFields(t *testing.T) {
 	for _, format := range []string{"atom", "json"} {
 		service := odatatest.New(odatatest.Options{Rows: 20, PageSize: 7})
 		follower := loaded(t, service, tracked00("Customers", "sap.odata#00.format="+format,
@@ -26,7 +26,7 @@ func TestFurtherFieldsOfKeys(t *testing.T) {
 		follower.equals(service, "Customers", "CustomerID", "CompanyName")
 		for _, e := range follower.log {
 			if !strings.HasSuffix(e.key, " PRD 100]") {
-				t.Errorf("%s: expected the further fields, found %s", format, e.key)
+				t.Errorf("%s: expected the additional fields, found %s", format, e.key)
 			}
 		}
 		if len(follower.partitions) != 1 || follower.partitions[3] != len(follower.log) {
@@ -39,8 +39,8 @@ func TestFurtherFieldsOfKeys(t *testing.T) {
 	}
 }
 
-// The service knows nothing of the further fields: pages are asked for by its own key.
-func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
+// The requests of a load contain the service's own key only, without the additional fields.
+func TestAdditionalKeyFieldsAreNotRequested(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"}})
 	l := whole(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
 	l.same(s, "Order_Details")
@@ -50,10 +50,10 @@ func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
 	}
 }
 
-// Metadata are read again when they are as old as the settings say, at the next page, and a property that was added
-// meanwhile is there before a row brings it. Without the setting they are read once.
+// Metadata older than the configured age are read again at the next page. A property that was added in the meantime is
+// in the schema before a row contains it. Without the setting they are read once.
 func TestMetadataAreReadAgain(t *testing.T) {
-	s := &stubborn{keys: upFrom(1, 30), page: 10, heeds: true}
+	s := &stubborn{keys: upFrom(1, 30), page: 10, filters: true}
 	grown := false
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if grown && strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -73,7 +73,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		noError(t, err)
 		grown = true
 		if _, err := load.p.Next(load.opened.Context, 0, offset, onward, readAt+59_999); err != nil {
-			t.Errorf("%s: expected the page behind, found %v", test.setting, err)
+			t.Errorf("%s: expected the next page, found %v", test.setting, err)
 		}
 		_, err = load.p.Next(load.opened.Context, 0, offset, onward, readAt+60_000)
 		if stale := faultOf(err).Kind == wit.ErrorStale; stale != test.stale {
@@ -84,20 +84,20 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		}
 		again := newLoad(t, service, of("/s", "X", test.setting)...)
 		if again.opened.Feeds[0].Fingerprint != load.opened.Feeds[0].Fingerprint {
-			t.Error("the offset belongs to another feed now")
+			t.Error("the fingerprint of the feed has changed")
 		}
 		again.all(offset)
 		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Fields) != 2 {
-			t.Errorf("expected the 20 rows behind, with the new property, found %d of %v", len(again.rows),
+			t.Errorf("expected 20 more rows with the new property, found %d of %v", len(again.rows),
 				nodes[0].Fields)
 		}
 	}
 }
 
-// A delta feed that was stopped between two pages asks for the changes since, behind those that it was reading: what
-// was changed before the start is there when it comes to rest, as with a run that ends by itself. Started at rest, it
-// asks once.
-func TestChangesSinceAStartInTheMiddle(t *testing.T) {
+// A delta feed that was stopped between two pages also requests the changes after those that it was reading. A change
+// before the start is read before the feed is idle, as in a run that ends by itself. A feed that starts idle sends one
+// request.
+func TestRestartedDeltaReadsLaterChanges(t *testing.T) {
 	for _, changes := range []bool{false, true} {
 		service := odatatest.New(odatatest.Options{Rows: 60, PageSize: 7})
 		follower := newFollower(t, service, tracked00("Customers")...)
@@ -119,11 +119,11 @@ func TestChangesSinceAStartInTheMiddle(t *testing.T) {
 		follower.start()
 		noError(t, follower.catchUp(start))
 		follower.equals(service, "Customers", "CustomerID", "CompanyName")
-		asked := len(follower.targets)
+		requests := len(follower.targets)
 		follower.start()
 		noError(t, follower.catchUp(start))
-		if n := len(follower.targets) - asked; n != 2 {
-			t.Errorf("expected $metadata and one request for changes, found %v", follower.targets[asked:])
+		if n := len(follower.targets) - requests; n != 2 {
+			t.Errorf("expected $metadata and one request for changes, found %v", follower.targets[requests:])
 		}
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A service that doesn't know $format is asked with it once, in every mode: loads, changes, snapshots, entities that a
-// notification names, and the loads behind them go without, also after a restart.
-func TestFormatThatIsRefused(t *testing.T) {
+// A service that rejects $format receives it once in every mode. Loads, changes, snapshots, entities named by a
+// notification, and later loads omit it, also after a restart.
+func TestRejectedFormatIsOmitted(t *testing.T) {
 	for name, settings := range map[string][]string{
 		"delta mode":    tracked00("Orders", "sap.odata#00.format=json"),
 		"notifications": subscribed00("Orders"),
@@ -23,7 +23,7 @@ func TestFormatThatIsRefused(t *testing.T) {
 				Switches: odatatest.Switches{PageSize: 10, RefuseFormat: true, SkipToken: "offset"}})
 			follower := loaded(t, service, settings...)
 			follower.equals(service, "Orders", "OrderID", "ShipName")
-			follower.start() // an instance that knows nothing
+			follower.start() // a new instance without cached state
 			causes := []wit.PollReason{poll, {Snapshot: wit.Ptr("4711")}, poll}
 			if name == "notifications" {
 				causes = []wit.PollReason{{Trigger: wit.Ptr("(10250)")}}
@@ -34,14 +34,14 @@ func TestFormatThatIsRefused(t *testing.T) {
 				noError(t, follower.catchUp(reason))
 			}
 			follower.equals(service, "Orders", "OrderID", "ShipName")
-			asked := 0
+			requests := 0
 			for _, target := range follower.targets {
 				if strings.Contains(target, "$format") {
-					asked++
+					requests++
 				}
 			}
-			if asked != 1 {
-				t.Errorf("asked with $format %d times:\n%s", asked, strings.Join(follower.targets, "\n"))
+			if requests != 1 {
+				t.Errorf("found %d requests with $format:\n%s", requests, strings.Join(follower.targets, "\n"))
 			}
 		})
 	}

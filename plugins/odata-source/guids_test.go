@@ -14,19 +14,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// guidService has entities whose key is a GUID, and writes it in a case of its own choice in each kind of document.
-// GUIDs have no case: whatever it chooses, it means the same entity.
+// guidService has entities whose key is a GUID, and writes it in a different case in each kind of document. GUIDs are
+// case-insensitive, so all spellings are the same entity.
 type guidService struct {
-	// rows are those that are there, changed and deleted what the next delta link tells of.
+	// rows contains the current rows. The next delta link reports changed and deleted.
 	rows, changed, deleted []string
-	// loaded, address, delta and tombstone write a GUID in a row of a load, in any row's address, in a row of changes
-	// and in a deleted entry.
+	// loaded, address, delta and tombstone write a GUID in a row of a load, in the address of any row, in a row of
+	// changes and in a deleted entry.
 	loaded, address, delta, tombstone func(string) string
 	atom                              bool
 	token                             int
 }
 
-// unaddressed leaves the address of a row out.
+// unaddressed leaves out the address of a row.
 func unaddressed(string) string { return "" }
 
 func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -95,8 +95,8 @@ func (s *guidService) row(id string, spell func(string) string) string {
 	return `{"__metadata":{"uri":"` + address + `"},` + string(raw[1:])
 }
 
-// entities are the GUIDs of the topic folded by key, which are those of the service if no delete and no change went to
-// another key than the row's before it.
+// entities returns the GUIDs of the topic folded by key. They equal the service's if each delete and change has the
+// same key as its row.
 func (f *follower) entities() (ids []string) {
 	for _, v := range f.state {
 		ids = append(ids, strings.ToLower(fmt.Sprint(v["ID"])))
@@ -105,14 +105,14 @@ func (f *follower) entities() (ids []string) {
 	return ids
 }
 
-// guids are four keys: one of digits alone, the others with letters.
+// guids returns four keys: one of digits only, the others with letters.
 func guids() []string {
 	return []string{"00000000-0000-0000-0000-000000000001", "0050568e-0000-1ee0-a000-0000000000aB",
 		"0050568E-0000-1EE0-A000-0000000000C2", "0050568e-0000-1ee0-a000-0000000000d3"}
 }
 
-// TestGuidsInAnotherCase: a deleted entry names an entity by its GUID in any case, and the record's key is that of its
-// row: else a delete would leave the row in Kafka for good.
+// TestGuidsInAnotherCase: a deleted entry may contain its GUID in any case. The record's key is the key of its row,
+// otherwise the row would stay in Kafka forever.
 func TestGuidsInAnotherCase(t *testing.T) {
 	lower, upper := strings.ToLower, strings.ToUpper
 	for _, test := range []struct {
@@ -133,14 +133,14 @@ func TestGuidsInAnotherCase(t *testing.T) {
 					follower := loaded(t, service, tracked("/s", "X", "sap.odata#00.deletes="+deletes)...)
 					service.changed = slices.Clone(service.rows[1:])
 					for _, both := range []bool{false, true} {
-						follower.start() // by an instance that knows nothing but the offset
+						follower.start() // by an instance that has only the offset
 						noError(t, follower.catchUp(poll))
 						if found := follower.entities(); !slices.EqualFunc(found, service.rows, strings.EqualFold) {
 							t.Fatalf("expected %v, found %v: %v", service.rows, found, follower.state)
 						}
 						service.changed, service.deleted = []string{service.rows[0]},
 							[]string{service.rows[len(service.rows)-1]}
-						if both { // it comes as a row too, and is read again
+						if both { // as a row too, so it is read again.
 							service.changed = append(service.changed, service.deleted...)
 						}
 						service.rows = service.rows[:len(service.rows)-1]
@@ -155,9 +155,8 @@ func TestGuidsInAnotherCase(t *testing.T) {
 	}
 }
 
-// TestGuidsOfAnInstalledFeed: a feed that was read before the offset said how rows write GUIDs learns it from its next
-// row.
-func TestGuidsOfAnInstalledFeed(t *testing.T) {
+// TestGuidsOfOldOffsets: a feed whose offset does not contain the case of GUIDs yet learns it from its next row.
+func TestGuidsOfOldOffsets(t *testing.T) {
 	lower, upper := strings.ToLower, strings.ToUpper
 	for _, c := range []struct {
 		name             string
@@ -184,8 +183,9 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 	}
 }
 
-// TestGuidsOfNotifications: a notification names an entity in another case than its row, which is gone or has changed.
-func TestGuidsOfNotifications(t *testing.T) {
+// TestGuidsInNotifications: a notification contains the GUID of a changed or deleted entity in another case than its
+// row.
+func TestGuidsInNotifications(t *testing.T) {
 	for _, test := range []struct{ rows, notified func(string) string }{
 		{strings.ToLower, strings.ToUpper}, {strings.ToUpper, strings.ToLower},
 	} {

@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Records say what happened to their entity, in every mode; a service that does not tell created entities from changed
-// ones has both changed.
-func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
+// Record headers contain what happened to the entity, in every mode. If a service does not distinguish created from
+// changed entities, both are "changed".
+func TestHeadersContainChange(t *testing.T) {
 	const enabled = sourceconfig.HeadersEnable + "=1"
 	whole := of(northwind, "Products")
 	for _, test := range []struct {
@@ -19,7 +19,8 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 		path     string
 		set      string
 		settings []string
-		// after are the changes behind the load of one row changed, one made and one deleted.
+		// after contains the headers of the changes after the load: one row changed, one created and one
+		// deleted.
 		after []string
 	}{
 		{"full mode", northwind, "Products", whole, nil},

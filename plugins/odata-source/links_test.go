@@ -12,13 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// plusName is the name of products whose filter has a plus sign, rightFilter that filter as it is asked.
+// plusName is the name of products whose filter contains a plus sign. rightFilter is that filter as the plugin sends
+// it.
 const (
 	plusName    = "A+B"
 	rightFilter = "$filter=ProductName%20eq%20'A%2BB'"
 )
 
-// plusProducts is a service with 50 products of that name, each feed of which has links.
+// plusProducts returns a service with 50 products of that name. Each of its feeds has links.
 func plusProducts(t *testing.T, switches odatatest.Switches) *odatatest.Service {
 	switches.Delta = "links"
 	s := odatatest.New(odatatest.Options{Rows: 10, Switches: switches})
@@ -28,8 +29,8 @@ func plusProducts(t *testing.T, switches odatatest.Switches) *odatatest.Service 
 	return s
 }
 
-// repeating has the links of an answer repeat options of the request, or of the last one that had them, next links only
-// where that is said.
+// repeating makes the links of a response repeat options of the request, or of the last request that had them. Next
+// links do so only if inNext is set.
 func repeating(inNext bool, names ...string) func(*wit.Request, *wit.Response) {
 	links, sent := regexp.MustCompile(`<link rel="(next|delta)"[^>]*>`), map[string]string{}
 	return func(q *wit.Request, r *wit.Response) {
@@ -50,7 +51,7 @@ func repeating(inNext bool, names ...string) func(*wit.Request, *wit.Response) {
 	}
 }
 
-// wronglyStored is an offset whose links have a plus sign for %2B, as versions before stored what services wrote.
+// wronglyStored returns an offset whose links contain a plus sign instead of %2B, as earlier versions stored them.
 func wronglyStored(t *testing.T, offset []wit.OffsetEntry) (wrong []wit.OffsetEntry) {
 	t.Helper()
 	links := 0
@@ -67,8 +68,8 @@ func wronglyStored(t *testing.T, offset []wit.OffsetEntry) (wrong []wit.OffsetEn
 	return wrong
 }
 
-// TestStoredLinkInAnotherForm: a link that a version before stored as the service wrote it is asked for as we write it,
-// from the first request after the upgrade on, and no row is missing, also where settings have changed meanwhile.
+// TestStoredLinkInAnotherForm: a link that an earlier version stored as the service wrote it is requested in our form
+// from the first request after the upgrade, and no row is missing, even if settings have changed.
 func TestStoredLinkInAnotherForm(t *testing.T) {
 	for _, wrong := range []bool{true, false} {
 		for _, columns := range []string{"ProductName,Discontinued", "ProductName", "Discontinued,UnitPrice"} {
@@ -85,16 +86,16 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 			before := len(load.targets)
 			_, err = load.run(0, offset)
 			noError(t, err)
-			if asked := strings.Join(load.targets[before:], "\n"); len(load.rows) != 50 ||
-				strings.Contains(asked, "A+B") {
-				t.Errorf("%s: %d rows came, by\n%s", columns, len(load.rows), asked)
+			if requests := strings.Join(load.targets[before:], "\n"); len(load.rows) != 50 ||
+				strings.Contains(requests, "A+B") {
+				t.Errorf("%s: found %d rows with the requests\n%s", columns, len(load.rows), requests)
 			}
 		}
 	}
 }
 
-// TestStoredDeltaLinkInAnotherForm is the same for each phase of delta mode, also where settings have the link
-// rewritten, or others than those of the load are to go on from it (query.change = keep).
+// TestStoredDeltaLinkInAnotherForm: as TestStoredLinkInAnotherForm, for each phase of delta mode, also if settings
+// rewrite the link or differ from those of the load (query.change = keep).
 func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 	const regex, replacement = "sap.odata#00.delta.link.regex=", "sap.odata#00.delta.link.replacement="
 	for name, more := range map[string][]string{"as they were": nil,
@@ -118,7 +119,7 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 				columns := "sap.odata#00.select=ProductID,ProductName,Discontinued"
 				follower := newFollower(t, service, tracked00("Products", append(settings, columns)...)...)
 				follower.answered = repeating(true, "$filter", "$select")
-				pages := func(n int, reason wit.PollReason) { // so many are read
+				pages := func(n int, reason wit.PollReason) { // reads n pages
 					t.Helper()
 					for range n {
 						step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, reason, follower.now)
@@ -166,7 +167,7 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 				noError(t, follower.catchUp(poll))
 				for _, target := range follower.targets[before:] {
 					if strings.Contains(target, "A+B") {
-						t.Errorf("asked for %s", target)
+						t.Errorf("unexpected request %s", target)
 					}
 				}
 				found := 0
@@ -176,7 +177,8 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 					}
 				}
 				if len(follower.state) != 50 || found != changed {
-					t.Errorf("%d rows, %d of %d changes came, by\n%s", len(follower.state), found, changed,
+					t.Errorf("found %d rows and %d of %d changes with the requests\n%s", len(follower.state), found,
+						changed,
 						strings.Join(follower.targets[before:], "\n"))
 				}
 			})
@@ -184,12 +186,12 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 	}
 }
 
-// TestDeltaLinkRepeatsItsRequest: a delta link may repeat the options of the request that it came with where these are
-// not those of the settings: since settings were changed and the offset is kept, or have the stored link rewritten.
-// Each change comes once.
+// TestDeltaLinkRepeatsItsRequest: a delta link may repeat the options of the request that returned it, even if they
+// differ from the settings: because settings changed and the offset is kept, or because the stored link is rewritten.
+// Each change is read once.
 func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	const was, is = "ProductID,ProductName,Discontinued", "ProductID,ProductName,Discontinued,UnitPrice"
-	kept := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + is}
+	keep := []string{"sap.odata#00.query.change=keep", "sap.odata#00.select=" + is}
 	rewritten := []string{"sap.odata#00.delta.link.regex=select=[^&]*", "sap.odata#00.delta.link.replacement=select=" +
 		is}
 	for name, test := range map[string]struct {
@@ -197,8 +199,8 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 		more     []string
 		selected string
 	}{
-		"kept":                      {true, kept, was},
-		"kept, delta links alone":   {false, kept, was},
+		"kept":                      {true, keep, was},
+		"kept, delta links alone":   {false, keep, was},
 		"rewritten":                 {true, rewritten, is},
 		"rewritten, in delta links": {false, rewritten, is},
 	} {
@@ -216,14 +218,14 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 						write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1000+id),
 							map[string]any{"UnitPrice": fmt.Sprint(round)})
 					}
-					before, asked := len(follower.log), len(follower.targets)
+					before, requests := len(follower.log), len(follower.targets)
 					follower.start()
 					noError(t, follower.catchUp(start))
 					noError(t, follower.catchUp(poll))
 					if n := len(follower.log) - before; n != 45 {
 						t.Errorf("round %d: expected each of 45 changes once, found %d rows", round, n)
 					}
-					first := follower.targets[asked+slices.IndexFunc(follower.targets[asked:],
+					first := follower.targets[requests+slices.IndexFunc(follower.targets[requests:],
 						func(target string) bool {
 							return strings.Contains(target, "deltatoken")
 						})]
@@ -238,9 +240,9 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 	}
 }
 
-// TestPreparedAnswerRepeatsTheFilterWrongly: the address at which a service has what it prepares (202) is asked for
-// with our filter where only the form of it differs, and is refused with another one.
-func TestPreparedAnswerRepeatsTheFilterWrongly(t *testing.T) {
+// TestPreparedResponseWithWrongFilter: the URL at which a service prepares a response (202) is requested with our
+// filter if only its form differs, and rejected if it is another filter.
+func TestPreparedResponseWithWrongFilter(t *testing.T) {
 	for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 		s := plusProducts(t, odatatest.Switches{})
 		follower := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
@@ -254,9 +256,10 @@ func TestPreparedAnswerRepeatsTheFilterWrongly(t *testing.T) {
 			}
 		}
 		err := follower.catchUp(start)
-		if !says(err, fails) || fails == "" && (len(follower.state) != 50 ||
+		if !errorContains(err, fails) || fails == "" && (len(follower.state) != 50 ||
 			!strings.Contains(follower.targets[before+1], rightFilter)) {
-			t.Errorf("%s: %d rows came, %v, by %v", text, len(follower.state), err, follower.targets[before:])
+			t.Errorf("%s: found %d rows, %v, with the requests %v", text, len(follower.state), err,
+				follower.targets[before:])
 		}
 	}
 }

@@ -24,77 +24,78 @@ func TestLoads(t *testing.T) {
 		name, set string
 		switches  odatatest.Switches
 		settings  []string
-		// asked are parts of the requests behind $metadata, in order; "" stands for any.
-		asked []string
+		// requests contains parts of the requests after $metadata, in order. "" matches any request.
+		requests []string
 	}{
 		{name: "links", set: "Orders", switches: odatatest.Switches{PageSize: 300},
-			asked: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json", "$skiptoken=10547",
+			requests: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json", "$skiptoken=10547",
 				"$skiptoken=10847"}},
 		{name: "relative links", set: "Orders", switches: odatatest.Switches{PageSize: 300, Links: "relative"},
-			asked: []string{"$orderby", "$skiptoken", "$skiptoken"}},
+			requests: []string{"$orderby", "$skiptoken", "$skiptoken"}},
 		{name: "Atom", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000},
-			settings: []string{"sap.odata.format=ATOM"}, asked: []string{"$orderby=OrderID,ProductID&$inlinecount",
+			settings: []string{"sap.odata.format=ATOM"}, requests: []string{"$orderby=OrderID,ProductID&$inlinecount",
 				"$skiptoken", "$skiptoken"}},
 		{name: "offsets become keys", set: "Orders", switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"},
-			asked: []string{"$orderby", "$filter=OrderID%20gt%2010546&$orderby=OrderID&$top=1",
+			requests: []string{"$orderby", "$filter=OrderID%20gt%2010546&$orderby=OrderID&$top=1",
 				"$filter=OrderID%20gt%2010547&", "$filter=OrderID%20gt%2010847&"}},
 		{name: "a key of two parts", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000,
-			SkipToken: "offset"}, asked: []string{"$orderby", "$top=1", "$filter=%28OrderID%20gt%20",
+			SkipToken: "offset"}, requests: []string{"$orderby", "$top=1", "$filter=%28OrderID%20gt%20",
 			"%20and%20ProductID%20gt%20"}},
 		{name: "links though they count", set: "Orders", switches: odatatest.Switches{PageSize: 500,
 			SkipToken: "offset"},
 			settings: []string{"sap.odata#00.paging=links"},
-			asked:    []string{"", "$skiptoken=500"}},
+			requests: []string{"", "$skiptoken=500"}},
 		{name: "keys always", set: "Orders", switches: odatatest.Switches{PageSize: 500},
-			settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$top=1", "$filter=OrderID%20gt%20"}},
-		{name: "ends early", set: "Orders", switches: odatatest.Switches{EndEarly: 300}, asked: []string{"", "$top=1",
-			"$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
+			settings: []string{"sap.odata.paging=keys"}, requests: []string{"", "$top=1", "$filter=OrderID%20gt%20"}},
+		{name: "ends early", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
+			requests: []string{"", "$top=1",
+				"$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
 		{name: "ends early without order", set: "Orders", switches: odatatest.Switches{EndEarly: 300,
-			RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
+			RefuseOrderBy: true}, requests: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
 		{name: "ends early, no keys", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
-			settings: []string{"sap.odata.paging=links"}, asked: []string{"", "$orderby=OrderID&$skip=300&",
+			settings: []string{"sap.odata.paging=links"}, requests: []string{"", "$orderby=OrderID&$skip=300&",
 				"$skip=600"}},
-		{name: "refuses the order", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseOrderBy: true},
-			asked: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
-		{name: "refuses the count", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true},
-			asked: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "$skiptoken",
+		{name: "rejects the order", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseOrderBy: true},
+			requests: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
+		{name: "rejects the count", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true},
+			requests: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "$skiptoken",
 				"$filter=OrderID%20gt%2011077"}},
-		{name: "refuses both", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true,
+		{name: "rejects both", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true,
 			RefuseOrderBy: true},
-			asked: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
-		{name: "refuses the format", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseFormat: true},
-			asked: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json",
+			requests: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
+		{name: "rejects the format", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseFormat: true},
+			requests: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json",
 				"Orders?$orderby=OrderID&$inlinecount=allpages", "$skiptoken"}},
-		{name: "refuses the format of pages of ours", set: "Orders", switches: odatatest.Switches{RefuseFormat: true},
+		{name: "rejects the format, own page size", set: "Orders", switches: odatatest.Switches{RefuseFormat: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
-			asked: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
+			requests: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
 				"$filter=OrderID%20gt%2010646&$orderby=OrderID&$top=1",
 				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
 		{name: "version 1", set: "Orders", switches: odatatest.Switches{V1: true},
-			settings: []string{"sap.odata.count=none"}, asked: []string{"", "$filter=OrderID%20gt%2011077"}},
+			settings: []string{"sap.odata.count=none"}, requests: []string{"", "$filter=OrderID%20gt%2011077"}},
 		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"},
-			asked: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
+			requests: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
 		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"},
-			asked: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
+			requests: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
 				"$filter=OrderID%20gt%2010646&$orderby=OrderID&$top=1&",
 				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
 		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top",
-			"sap.odata.page.size=400", "sap.odata.count=none"}, asked: []string{"$top=400",
+			"sap.odata.page.size=400", "sap.odata.count=none"}, requests: []string{"$top=400",
 			"$filter=OrderID%20gt%2010647&", "$filter=OrderID%20le%2011047&$orderby=OrderID%20desc&$top=1",
 			"$filter=OrderID%20gt%2011047&", "$filter=OrderID%20gt%2011077&"}},
 		{name: "pages of ours by number", set: "Orders", switches: odatatest.Switches{RefuseOrderBy: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
-			asked:    []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
+			requests: []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
 		{name: "pages of one row", set: "Employees", switches: odatatest.Switches{RefuseOrderBy: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
-			asked: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&",
+			requests: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&",
 				"$skip=6&", "$skip=7&", "$skip=8&"}},
 		{name: "another name of the service", set: "Orders", switches: odatatest.Switches{PageSize: 500,
 			SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
-			asked: []string{"", "$skiptoken"}},
+			requests: []string{"", "$skiptoken"}},
 		{name: "every type", set: "AllTypes", switches: odatatest.Switches{PageSize: 100, OmitNull: true,
 			Prefixes: true},
-			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "$top=1", "", ""}},
+			settings: []string{"sap.odata.format=atom"}, requests: []string{"", "$top=1", "", ""}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Switches: test.switches})
@@ -105,10 +106,10 @@ func TestLoads(t *testing.T) {
 			if len(load.faults) > 0 {
 				t.Errorf("faults: %v", load.faults[0])
 			}
-			if len(load.targets) != len(test.asked) {
-				t.Fatalf("expected %d requests, found %s", len(test.asked), strings.Join(load.targets, "\n"))
+			if len(load.targets) != len(test.requests) {
+				t.Fatalf("expected %d requests, found %s", len(test.requests), strings.Join(load.targets, "\n"))
 			}
-			for i, part := range test.asked {
+			for i, part := range test.requests {
 				if !strings.Contains(load.targets[i], part) {
 					t.Errorf("expected %s in request %s", part, load.targets[i])
 				}
@@ -120,26 +121,26 @@ func TestLoads(t *testing.T) {
 	}
 }
 
-// TestMotion is T15: rows that are there throughout arrive, whatever is deleted and inserted between pages. Following
-// links that count rows loses some: the proof that the test can fail.
+// TestMotion is T15: rows that exist throughout the load arrive, whatever is deleted and inserted between pages.
+// Following links that count rows loses some, which proves that the test can fail.
 func TestMotion(t *testing.T) {
 	for _, set := range []string{"Orders", "Order_Details"} {
 		for _, token := range []string{"key", "offset", "opaque"} {
 			for _, early := range []int{0, 100} {
 				if missing := moving(t, set, odatatest.Switches{PageSize: 100, SkipToken: token, Churn: 7,
 					EndEarly: early}); missing != 0 {
-					t.Errorf("%s, %s, %d: %d rows were there throughout and are missing", set, token, early, missing)
+					t.Errorf("%s, %s, %d: %d rows that existed throughout are missing", set, token, early, missing)
 				}
 			}
 		}
 	}
 	if moving(t, "Orders", odatatest.Switches{PageSize: 100, SkipToken: "offset", Churn: 7}, "sap.odata.paging=links",
 		"sap.odata.count=none") == 0 {
-		t.Error("links that count rows lost none: the service doesn't move its rows")
+		t.Error("expected links that count rows to lose some")
 	}
 }
 
-// moving loads a set whose rows move and counts those that were there before and after and didn't come.
+// moving loads a set whose rows change, and counts the rows that existed before and after the load and did not arrive.
 func moving(t *testing.T, name string, switches odatatest.Switches, settings ...string) (missing int) {
 	t.Helper()
 	service := odatatest.New(odatatest.Options{Switches: switches})
@@ -162,14 +163,14 @@ func moving(t *testing.T, name string, switches odatatest.Switches, settings ...
 	return missing
 }
 
-// leavingOut reads a page and has the row left out in which a text stands; end is what the last piece brought.
+// leavingOut reads a page and has the row that contains text skipped. end is the result of the last piece.
 func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.DecodeResult) {
 	l.t.Helper()
 	page, answer, err := l.begin(0, fetch)
 	noError(l.t, err)
 	at := bytes.Index(answer.Body, []byte(text))
 	if at < 0 {
-		l.t.Fatalf("the row doesn't come: %s", answer.Body)
+		l.t.Fatalf("the row is missing in %s", answer.Body)
 	}
 	for i, c := range []struct {
 		tag   string
@@ -183,9 +184,9 @@ func (l *fullLoad) leavingOut(fetch *wit.Fetch, text string) (end wit.DecodeResu
 	return end
 }
 
-// A row that the host says breaks the plugin is a fault with its document, and counts as one of the page: the load is
+// A row that makes the plugin trap becomes an error with its document and counts as a row of the page: the load is
 // complete with it, in all forms of a page.
-func TestRowThatIsLeftOut(t *testing.T) {
+func TestSkippedRowIsError(t *testing.T) {
 	for _, settings := range [][]string{
 		append(set("00", "Products"), "sap.odata#00.format=json"),
 		append(set("00", "Products"), "sap.odata#00.format=atom"),
@@ -201,28 +202,28 @@ func TestRowThatIsLeftOut(t *testing.T) {
 		for _, f := range end.Errors {
 			raw := string(end.Data[f.RawStart:][:f.RawSize])
 			if !strings.Contains(raw, "Products(5)") || strings.Contains(raw, "Products(6)") {
-				t.Errorf("%q: the document of the row is %q", settings, raw)
+				t.Errorf("%q: unexpected document of the row: %q", settings, raw)
 			}
 		}
-		asks := false // whether the count, which is that of the page's rows, is the set's
+		checks := false // whether another request checks if the count is the set's or the page's
 		if end.Next != nil {
-			_, asks = wit.Lookup(*end.Next, "check")
+			_, checks = wit.Lookup(*end.Next, "check")
 		}
 		total := service.Count("Products")
 		if len(load.rows) != total-1 || slices.Contains(load.rows, "[5]") || len(load.faults) != 1 || end.Next == nil ||
-			end.More != asks {
-			t.Errorf("%q: %d of %d rows, faults %+v, behind it %+v", settings, len(load.rows), total, load.faults,
+			end.More != checks {
+			t.Errorf("%q: found %d of %d rows, faults %+v, next %+v", settings, len(load.rows), total, load.faults,
 				end.Next)
 		}
 	}
 }
 
-// A row that the host has left out is a fault of its page, also where it was one of the page before and comes again:
-// the host says in the next fault that comes why the row was left out.
-func TestRowThatIsLeftOutAgain(t *testing.T) {
+// A row that the host skips is an error of its page, also if it was on the previous page and is read again. The host's
+// next error contains why the row was skipped.
+func TestSkippedRowOfPreviousPage(t *testing.T) {
 	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
 		rows := `{"K":8},{"K":9},`
-		if r.URL.Query().Has("$filter") { // those after 9
+		if r.URL.Query().Has("$filter") { // the rows after 9
 			rows = ""
 		}
 		fmt.Fprintf(w, `{"d":{"results":[%s{"K":"no number 10"}]}}`, rows)
@@ -241,9 +242,9 @@ func TestRowThatIsLeftOutAgain(t *testing.T) {
 	}
 }
 
-// A row that is deleted ahead of the load is told from one that was left out by one question, for keys of several parts
-// too: paging by key goes on, and nothing comes twice.
-func TestRowsThatGoAhead(t *testing.T) {
+// A row that is deleted ahead of the load is distinguished from a skipped row by one request, also for keys of several
+// properties. Paging by key continues, and no row is read twice.
+func TestRowDeletedAheadOfLoad(t *testing.T) {
 	for _, name := range []string{"Orders", "Order_Details"} {
 		service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 200, SkipToken: "offset"}})
 		last := ""
@@ -251,7 +252,7 @@ func TestRowsThatGoAhead(t *testing.T) {
 		pages := 0
 		load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !strings.HasSuffix(r.URL.Path, "$metadata") {
-				if pages++; pages == 2 { // the row is still to come
+				if pages++; pages == 2 { // the row is not read yet
 					write(t, service, "DELETE", name+last, nil)
 				}
 			}
@@ -260,16 +261,16 @@ func TestRowsThatGoAhead(t *testing.T) {
 		load.targets = nil
 		load.all(nil)
 		load.same(service, name)
-		want := (len(load.rows)+199)/200 + 2 // the question, and the count at the end
+		want := (len(load.rows)+199)/200 + 2 // the request for the row, and the count at the end
 		if len(load.targets) != want {
 			t.Errorf("%s: expected %d requests, found\n%s", name, want, strings.Join(load.targets, "\n"))
 		}
 	}
 }
 
-// How long an answer 202 is waited for: as long as the service says, from a second to ten minutes, and in all no longer
-// than the first answer may take.
-func TestAnswersThatAreNotReady(t *testing.T) {
+// A response 202 is polled after the time that the service specifies, at least a second and at most ten minutes. In
+// total it takes no longer than the first response may take.
+func TestPendingResponsesArePolled(t *testing.T) {
 	for _, test := range []struct {
 		after string
 		late  int64
@@ -290,7 +291,7 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 		noError(t, err)
 		result, err := load.p.Decode(page, "", 202, nil, true)
 		if test.wait == 0 && faultOf(err).Kind != wit.ErrorTransient {
-			t.Errorf("after %d ms: expected a fault that is tried again, found %v", test.late, err)
+			t.Errorf("after %d ms: expected a transient error, found %v", test.late, err)
 		} else if test.wait > 0 && (err != nil || result.WaitMs != test.wait || !result.More || result.Next == nil) {
 			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", test.after, test.wait, result.WaitMs,
 				err)
@@ -298,10 +299,10 @@ func TestAnswersThatAreNotReady(t *testing.T) {
 	}
 }
 
-// TestSnapshotThatIsLost: SAP SuccessFactors answers 500 where the snapshot of paging=snapshot is gone (SAP KBA
-// 2990434), other services 410. The load begins again, three times at most; with exactly-once it fails and names the
-// setting. Pages are asked for by links, as snapshots want it (SAP KBA 2749091).
-func TestSnapshotThatIsLost(t *testing.T) {
+// TestLostSnapshotRestartsLoad: if the snapshot of paging=snapshot is gone, SAP SuccessFactors returns 500 (SAP KBA
+// 2990434), other services 410. The load restarts, three times at most. With exactly-once it fails and names the
+// setting. Pages are read by links, as snapshots require (SAP KBA 2749091).
+func TestLostSnapshotRestartsLoad(t *testing.T) {
 	for _, status := range []int{500, 410} {
 		for losses, once := range map[int]bool{1: false, 2: true, 9: false} {
 			service, lost := &stubborn{keys: upFrom(1, 95), page: 30}, 0
@@ -325,44 +326,45 @@ func TestSnapshotThatIsLost(t *testing.T) {
 			}
 			switch {
 			case once:
-				if !says(err, "sap.odata#00.incomplete.load = reload") {
+				if !errorContains(err, "sap.odata#00.incomplete.load = reload") {
 					t.Errorf("%d, exactly-once: %v", status, err)
 				}
 			case losses == 9:
-				if !says(err, "read 3 times") || lost != 3 {
+				if !errorContains(err, "read 3 times") || lost != 3 {
 					t.Errorf("%d, always: lost %d times, %v", status, lost, err)
 				}
 			case err != nil || len(keys) != 95:
-				t.Errorf("%d: %d of 95 rows came, %v", status, len(keys), err)
+				t.Errorf("%d: found %d of 95 rows, %v", status, len(keys), err)
 			}
 			if strings.Contains(strings.Join(service.requests, " "), "$filter") {
-				t.Errorf("%d: rows were asked for by key: %v", status, service.requests)
+				t.Errorf("%d: expected no requests by key, found %v", status, service.requests)
 			}
 		}
 	}
 }
 
-// TestCountsOfAPageProveNothing: where a service counts the rows of a page, a load whose further rows are not to be had
-// for a moment fails, though as many rows came as were counted.
+// TestCountsOfAPageProveNothing: if a service counts the rows of a page, a load whose further rows are temporarily
+// unavailable fails, although it has read as many rows as the service counted.
 func TestCountsOfAPageProveNothing(t *testing.T) {
 	for _, status := range []int{403, 408, 503} {
 		service := &stubborn{keys: upFrom(1, 150), page: 100, noLinks: true, countsPage: true}
 		load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if asked := r.URL.Query(); asked.Has("$skip") || asked.Has("$filter") {
+			if query := r.URL.Query(); query.Has("$skip") || query.Has("$filter") {
 				http.Error(w, "not now", status)
 				return
 			}
 			service.ServeHTTP(w, r)
 		}), set("00", "X")...)
-		if _, err := load.run(0, nil); !says(err, strconv.Itoa(status)) {
-			t.Errorf("%d rows of 150 were taken for all: %v\n%s", len(load.rows), err, strings.Join(load.targets, "\n"))
+		if _, err := load.run(0, nil); !errorContains(err, strconv.Itoa(status)) {
+			t.Errorf("expected an error, found a load with %d of 150 rows: %v\n%s", len(load.rows), err,
+				strings.Join(load.targets, "\n"))
 		}
 	}
 }
 
-// TestRefusalThatQuotesItsRequest: a service that refuses $orderby and quotes the request's address has said nothing of
-// the count and of $format, which are in it too: the next request still asks for both.
-func TestRefusalThatQuotesItsRequest(t *testing.T) {
+// TestRejectionThatQuotesRequest: a service that rejects $orderby may quote the request's URL, which contains the
+// count and $format too. The next request still contains both.
+func TestRejectionThatQuotesRequest(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.RawQuery, "$orderby") {
@@ -381,12 +383,12 @@ func TestRefusalThatQuotesItsRequest(t *testing.T) {
 	}
 }
 
-// stubborn is a service that takes $orderby and $filter and doesn't heed them, as some do. Its links count rows.
+// stubborn is a service that accepts $orderby and $filter but ignores them, as some do. Its links count rows.
 type stubborn struct {
-	keys  []int
-	page  int
-	heeds bool // heeds the filter K gt n
-	// noLinks: it gives no links; countsPage: it counts the rows of the page.
+	keys    []int
+	page    int
+	filters bool // applies the filter K gt n
+	// noLinks: the service returns no links. countsPage: it counts the rows of the page.
 	noLinks, countsPage bool
 	requests            []string
 }
@@ -401,7 +403,7 @@ func (s *stubborn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests = append(s.requests, r.URL.RawQuery)
 	query := r.URL.Query()
 	keys := s.keys
-	if filter, ok := strings.CutPrefix(query.Get("$filter"), "K gt "); ok && s.heeds {
+	if filter, ok := strings.CutPrefix(query.Get("$filter"), "K gt "); ok && s.filters {
 		least, _ := strconv.Atoi(filter)
 		keys = slices.DeleteFunc(slices.Clone(keys), func(k int) bool { return k <= least })
 	}

@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
-// TestManySets: the metadata of a service are fetched once, however many sets of it are read, and numbers may have
-// three digits.
+// TestManySets: the metadata of a service are read once for all of its sets, and set numbers may have three digits.
 func TestManySets(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
@@ -42,9 +41,9 @@ func TestManySets(t *testing.T) {
 	}
 }
 
-// TestInstancesKeepFewDecoders: an instance that reads two hundred sets keeps decoders for the next pages of a few, and
-// a set that is read again gets its own.
-func TestInstancesKeepFewDecoders(t *testing.T) {
+// TestInstancesCacheFewDecoders: an instance that reads two hundred sets keeps decoders for a few of them. A set that
+// is read again gets its own decoder.
+func TestInstancesCacheFewDecoders(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
 	for i := range 3 * feedreader.MaxPooled {
@@ -57,7 +56,7 @@ func TestInstancesKeepFewDecoders(t *testing.T) {
 		_, err := load.run(uint32(f), nil)
 		noError(t, err)
 		if n := len(load.p.pages.Decoders); n != min(f+1, feedreader.MaxPooled) {
-			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxPooled), n)
+			t.Fatalf("after feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxPooled), n)
 		}
 	}
 	last := load.p.pages.Decoders[feedreader.MaxPooled-1]
@@ -67,6 +66,6 @@ func TestInstancesKeepFewDecoders(t *testing.T) {
 		t.Error("a set that was read again got another decoder")
 	}
 	if n := len(load.p.pages.Readers); n != 1 {
-		t.Errorf("pages were read one after another: expected 1 that is kept, found %d", n)
+		t.Errorf("expected 1 cached decoder for pages read one after another, found %d", n)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// marked are the keys of the rows of the only load with marks, which begins and ends.
+// marked returns the keys of the rows between the start and end marks of the only load that has them.
 func (f *follower) marked() map[string]bool {
 	f.t.Helper()
 	rows, snapshot, state := map[string]bool{}, "", ""
@@ -35,14 +35,14 @@ func (f *follower) marked() map[string]bool {
 		}
 	}
 	if state != "end" {
-		f.t.Fatalf("expected a load with marks, found %q of %d rows", state, len(rows))
+		f.t.Fatalf("expected a load with marks, found %q and %d rows", state, len(rows))
 	}
 	return rows
 }
 
-// A first load by links that count rows is read again by key whatever its size, with the reader started again between
-// any two pages, and no offset is larger than the host stores. Between the marks of the second reading each row comes
-// once, so that a row which came before and was deleted during the load is known, although the service reports none.
+// A first load by links that count rows is repeated by key whatever its size, with the reader restarted between any two
+// pages, and no offset is larger than the host stores. Between the marks of the second reading each row is read once,
+// so consumers detect a row that was read first and deleted during the load, although the service does not report it.
 func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	const rows = 25_000
 	service := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 100,
@@ -70,15 +70,15 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 			len(follower.state))
 	}
 	write(t, service, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
-	asked, delivered := len(follower.targets), len(follower.log)
-	if err := follower.catchUp(poll); err != nil || len(follower.targets) != asked+1 ||
+	requests, delivered := len(follower.targets), len(follower.log)
+	if err := follower.catchUp(poll); err != nil || len(follower.targets) != requests+1 ||
 		len(follower.log) != delivered+1 {
-		t.Errorf("behind it: %v, %d rows, %v", err, len(follower.log)-delivered, follower.targets[asked:])
+		t.Errorf("after it: %v, %d rows, %v", err, len(follower.log)-delivered, follower.targets[requests:])
 	}
 }
 
-// Every offset of a load fits where the host stores it, which the reader checks, also with links as long as servers
-// take them, with as many rows as auditors and cursors remember, and where changes, or a further load, follow.
+// Every offset of a load fits into the host's limit, which the reader checks: with the longest links that servers
+// accept, with as many rows as auditors and cursors remember, and if changes or another load follow.
 func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 	pad := "&pad=" + strings.Repeat("x", 8<<10)
 	link := regexp.MustCompile(`"__next":"[^"]*`)
@@ -115,14 +115,14 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 				noError(t, follower.catchUp(reason))
 			}
 			if follower.equals(service, "Orders", "OrderID", "ShipName"); long < 1 {
-				t.Error("no link was long")
+				t.Error("expected a long link")
 			}
 		})
 	}
 }
 
-// An offset in which the version before kept the keys of a load's rows is gone on from, however many they are: the set
-// is read again by key from its start, and all its rows come.
+// An offset of an earlier version that contains the keys of a load's rows is accepted, however many they are: the set
+// is read again by key from its start, and all its rows arrive.
 func TestOffsetsWithKeysOfALoad(t *testing.T) {
 	raw, err := os.ReadFile("testdata/offsets.json")
 	noError(t, err)
@@ -151,7 +151,7 @@ func TestOffsetsWithKeysOfALoad(t *testing.T) {
 				}
 			})
 			if follower.restarts = false; len(again) != service.Count("Orders") {
-				t.Errorf("%s: %d rows came again of %d", kind, len(again), service.Count("Orders"))
+				t.Errorf("%s: %d rows of %d were read again", kind, len(again), service.Count("Orders"))
 			}
 			noError(t, follower.catchUp(poll))
 			follower.equals(service, "Orders", "OrderID", "ShipName")

@@ -15,14 +15,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A feed in delta mode goes on while properties of its type are added, removed, widened and retyped: a row that
-// doesn't fit has the metadata read again before it is written, and none is lost, comes twice or is a fault.
-func TestARunningFeedMeetsNewMetadata(t *testing.T) {
+// A feed in delta mode continues while properties of its type are added, removed, widened and retyped. A row that does
+// not fit causes the metadata to be read again before it is written. No row is lost, read twice or an error.
+func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 	const key = `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`
 	property := func(name, typ string) string { return fmt.Sprintf(`<Property Name="%s" Type="Edm.%s"/>`, name, typ) }
 	steps := []struct {
 		properties, row string
-		// schema are the types of the fields behind the key, payload is the row as Kafka Connect's JSON has it.
+		// schema contains the types of the fields after the key. payload is the row in Kafka Connect's JSON.
 		schema, payload string
 		// reads: the metadata are read again.
 		reads bool
@@ -31,7 +31,8 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 			`{"ID":1,"A":5,"B":"x"}`, false},
 		{property("A", "Int32") + property("B", "String") + property("C", "String"), `{"ID":2,"A":6,"B":"y","C":"new"}`,
 			"A int32,B string,C string", `{"ID":2,"A":6,"B":"y","C":"new"}`, true},
-		// Nothing shows that B is gone: it is null until the metadata are read for something else, or for their age.
+		// Nothing shows that B was removed: it is null until the metadata are read for another reason or
+		// because of their age.
 		{property("A", "Int32") + property("C", "String"), `{"ID":3,"A":7,"C":"z"}`, "A int32,B string,C string",
 			`{"ID":3,"A":7,"B":null,"C":"z"}`, false},
 		{property("A", "Int64") + property("C", "String"), `{"ID":4,"A":"5000000000","C":null}`, "A int64,C string",
@@ -39,10 +40,10 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		{property("A", "String") + property("C", "String"), `{"ID":5,"A":"five","C":null}`, "A string,C string",
 			`{"ID":5,"A":"five","C":null}`, true},
 	}
-	at, asked := 0, 0
+	at, metadataReads := 0, 0
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
-			asked++
+			metadataReads++
 			fmt.Fprint(w, metadataOf("ID", key+steps[at].properties))
 			return
 		}
@@ -67,7 +68,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 	for ; at < len(steps); at++ {
 		step := &steps[at]
 		follower.now += sourceconfig.FreshFor + 1
-		before := asked
+		before := metadataReads
 		err := follower.catchUp(reason)
 		if faultOf(err).Kind == wit.ErrorStale {
 			if len(written) != at {
@@ -80,9 +81,9 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 			t.Fatalf("%s: %v, %v", step.row, err, follower.faults)
 		}
 		reason = poll
-		if len(written) != at+1 || asked > before != step.reads {
+		if len(written) != at+1 || metadataReads > before != step.reads {
 			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row,
-				at+1, step.reads, asked-before, written)
+				at+1, step.reads, metadataReads-before, written)
 		}
 		var document struct {
 			Schema struct {
@@ -103,22 +104,22 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 	}
 }
 
-// A row that brings a new property has it in Kafka, however new the metadata that lack it are, and on whatever instance
-// the page is read again: metadata that are read after the row came decide. A property that they lack too is left out,
-// and is no reason to read them with every page.
-func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
+// A new property of a row is in its record, however recent the metadata without it are, and on whatever instance the
+// page is read again: metadata that are read after the row arrived decide. A property that they do not contain either
+// is left out, and does not cause further reads of the metadata.
+func TestPropertyNewerThanMetadata(t *testing.T) {
 	const late = `<Property Name="Late" Type="Edm.String"/>`
 	for _, test := range []struct {
 		name     string
 		settings []string
-		// row is what the third row brings, in the complex type or of itself.
+		// row is the new content of the third row, at the top level or in the complex type.
 		row    string
 		nested bool
-		// unselected: nobody wants it.
+		// unselected: the property is not selected.
 		unselected bool
-		// declared is before which poll the metadata get it, -1: never.
+		// declared is the poll before which the metadata get the property. -1 means never.
 		declared int
-		// reads is how often the metadata are read: at the start, amid a page, and to be gone on with.
+		// reads is the number of reads of the metadata: at the start, during a page, and afterwards.
 		reads int
 	}{
 		{name: "at once", row: `"Late":"x"`, reads: 3},
@@ -147,7 +148,7 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 			})
 			follower := newFollower(t, service, of("/s", "X",
 				append(test.settings, "sap.odata#00.exec-period=60")...)...)
-			reason, handed := start, 0
+			reason, passed := start, 0
 			for ; polls < 12; polls++ {
 				if polls == test.declared {
 					if properties = late; test.nested {
@@ -164,31 +165,31 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 				if row.key != "[3]" {
 					continue
 				}
-				handed++
-				there := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
-				if wanted := test.declared == 0 && !test.unselected; wanted && !there {
-					t.Errorf("a row was passed on as %v", row.value)
+				passed++
+				found := row.value["Late"] == "x" || strings.Contains(fmt.Sprint(row.value["In"]), "x")
+				if wanted := test.declared == 0 && !test.unselected; wanted && !found {
+					t.Errorf("unexpected record %v", row.value)
 				}
 			}
 			last := follower.state["[3]"]
 			if test.declared > 0 && last["Late"] != "x" {
-				t.Errorf("after it was declared the row is %v", last)
+				t.Errorf("after the declaration the row is %v", last)
 			}
-			if handed != 12 || asked != test.reads {
-				t.Errorf("expected the row 12 times, and metadata read %d times, found %d and %d", test.reads, handed,
+			if passed != 12 || asked != test.reads {
+				t.Errorf("expected 12 rows and %d reads of the metadata, found %d and %d", test.reads, passed,
 					asked)
 			}
 		})
 	}
 }
 
-// Rows of a derived type are read as those of the set's type: that they have more properties is no sign of metadata
-// that have changed.
+// Rows of a derived type are read as the set's type. Their additional properties do not mean that the metadata have
+// changed.
 func TestRowsOfADerivedType(t *testing.T) {
-	asked := 0
+	reads := 0
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
-			asked++
+			reads++
 			io.WriteString(w, `<Schema Namespace="N"><EntityType Name="Person"><Key><PropertyRef Name="ID"/></Key>`+
 				`<Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`+
 				`<EntityType Name="Employee" BaseType="N.Person"><Property Name="Salary" Type="Edm.Int32"/></EntityType>`+
@@ -208,15 +209,15 @@ func TestRowsOfADerivedType(t *testing.T) {
 		}
 		reason = poll
 	}
-	if len(follower.log) != 12 || asked != 1 {
-		t.Errorf("%d rows came, the metadata were read %d times", len(follower.log), asked)
+	if len(follower.log) != 12 || reads != 1 {
+		t.Errorf("found %d rows after %d reads of the metadata", len(follower.log), reads)
 	}
 	o, err := follower.p.contexts.Get(follower.opened.Context)
 	noError(t, err)
 	if found := fmt.Sprint(o.Feeds[0].Derived); found != "[Salary N.Employee Salary N.Boss Car N.Boss]" {
 		t.Errorf("found %s", found)
 	}
-	// With their properties, where those are wanted, in both forms and after a restart with the packed context.
+	// With their properties if configured, in both formats and after a restart with the packed context.
 	load := newLoad(t, service, of("/s", "X", "sap.odata#00.derived=include", "sap.odata.count=none")...)
 	if _, err := load.some(0, nil, 1); err != nil || len(load.faults) > 0 {
 		t.Fatal(err, load.faults)
@@ -230,8 +231,8 @@ func TestRowsOfADerivedType(t *testing.T) {
 	}
 }
 
-// TestDerivedTypesWithOtherFacets checks that two derived types are refused if a property of the same name is read
-// differently in them, in either order of the types. Facets that do not affect values may differ.
+// TestDerivedTypesWithOtherFacets checks that two derived types are rejected if they define a property of the same name
+// with a different type, in either order. Facets that do not affect values may differ.
 func TestDerivedTypesWithOtherFacets(t *testing.T) {
 	const day, dates, zone = `Type="Edm.DateTime" sap:display-format="Date"`, "sap.odata.date.mapping=date",
 		"sap.odata.datetime.zone=Europe/Berlin"
@@ -270,16 +271,16 @@ func TestDerivedTypesWithOtherFacets(t *testing.T) {
 				settings = append(settings, test.settings)
 			}
 			err := unopened(t, service).open(settings...)
-			if !test.fails && err != nil || test.fails && (!says(err, "property X of N.B is Edm.") ||
-				!says(err, "expected ignore") || *faultOf(err).Setting != "sap.odata#00.derived") {
+			if !test.fails && err != nil || test.fails && (!errorContains(err, "property X of N.B is Edm.") ||
+				!errorContains(err, "expected ignore") || *faultOf(err).Setting != "sap.odata#00.derived") {
 				t.Errorf("%v, %s: expected a fault %v, found %v", types, test.settings, test.fails, err)
 			}
 		}
 	}
 }
 
-// A property of a type that OData v2 doesn't have is named with the setting by which the set is read without it.
-func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
+// The error for a property whose type OData v2 does not have names the setting that reads the set without it.
+func TestPropertyOfUnsupportedType(t *testing.T) {
 	for _, property := range []string{`Type="Collection(Edm.String)"`, `Type="Edm.GeographyPoint"`, `Type="N.Lost"`} {
 		metadata := metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Odd" `+
 			property+`/><Property Name="Name" Type="Edm.String"/>`)
@@ -287,8 +288,8 @@ func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
 			fmt.Fprint(w, `{"d":{"results":[{"ID":1,"Odd":{"results":["a"]},"Name":"n"}]}}`)
 		})
 		err := unopened(t, service).open(of("/s", "X")...)
-		if !says(err, "property Odd of N.T") ||
-			!says(err, "sap.odata#00.select with the required properties") {
+		if !errorContains(err, "property Odd of N.T") ||
+			!errorContains(err, "sap.odata#00.select with the required properties") {
 			t.Errorf("%s: %v", property, err)
 		}
 		l := newLoad(t, service, of("/s", "X", "sap.odata#00.select=Name", "sap.odata.count=none")...)

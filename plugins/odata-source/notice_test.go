@@ -15,7 +15,7 @@ import (
 var notified = []string{"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
 	"sap.odata.subscription.ports=8301"}
 
-// subscribed00 are settings of a set that is subscribed to and read in full mode once.
+// subscribed00 returns settings of a set with a subscription that is read once, in full mode.
 func subscribed00(name string, more ...string) []string {
 	return of(sapNorthwind, name, append(notified, more...)...)
 }
@@ -24,7 +24,7 @@ const atomSpaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas
 
 var one, two = []string{"(OrderID=1,ProductID=2) "}, []string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}
 
-// noticed are bodies of notifications for Order_Details, what they wake, or the fault's kind.
+// noticed contains bodies of notifications for Order_Details and the triggers or the kind of error that they cause.
 var noticed = []struct {
 	name, headers, body string
 	wakes               []string
@@ -105,7 +105,7 @@ func notificationOf(headers, body string) wit.Notification {
 	return n
 }
 
-// TestHandleNotification reads every form that notifications may have.
+// TestHandleNotification reads every form of notification.
 func TestHandleNotification(t *testing.T) {
 	load := newLoad(t, odatatest.New(odatatest.Options{Subscriptions: true}), subscribed00("Order_Details")...)
 	for _, test := range noticed {
@@ -126,11 +126,11 @@ func TestHandleNotification(t *testing.T) {
 	n.Target = "/c/Orders"
 	if _, err := load.p.HandleNotification(load.opened.Context, n); err == nil ||
 		err.(*wit.Error).Kind != wit.ErrorNotFound {
-		t.Errorf("a notification for no feed: %v", err)
+		t.Errorf("a notification without a feed: unexpected error %v", err)
 	}
 }
 
-// TestSubscribe: what is missing is made, what is there serves again, and an answer 201 proves nothing.
+// TestSubscribe: a missing subscription is created, an existing one is reused, and a response 201 proves nothing.
 func TestSubscribe(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Subscriptions: true})
 	load := newLoad(t, service, subscribed00("Orders")...)
@@ -140,7 +140,7 @@ func TestSubscribe(t *testing.T) {
 	}
 	again, err := load.subscribe("/c/Orders")
 	if err != nil || *again != *first || service.Ledger().Subscribed != 3 {
-		t.Errorf("%v, expected %s again, found %s, %d made", err, *first, *again, service.Ledger().Subscribed)
+		t.Errorf("%v, expected %s again, found %s, %d created", err, *first, *again, service.Ledger().Subscribed)
 	}
 	if _, err = load.subscribe("/C/Orders"); err != nil || service.SubscriptionCount() != 6 {
 		t.Errorf("%v, %d subscriptions", err, service.SubscriptionCount())
@@ -152,23 +152,23 @@ func TestSubscribe(t *testing.T) {
 		}
 		service.ServeHTTP(w, r)
 	})
-	if done, err := load.subscribe("/third/Orders"); !says(err, "does not list them") {
-		t.Errorf("a service that says yes and does no: %v, %v", done, err)
+	if done, err := load.subscribe("/third/Orders"); !errorContains(err, "does not list them") {
+		t.Errorf("a service that does not create what it confirms: %v, %v", done, err)
 	}
 	err = unopened(t, odatatest.New(odatatest.Options{})).open(subscribed00("Orders")...)
-	if !says(err, "accepts no subscriptions") {
+	if !errorContains(err, "accepts no subscriptions") {
 		t.Errorf("a service without subscriptions: %v", err)
 	}
 }
 
-// TestChangesWithoutNotification: a set in delta mode that goes by notifications alone is not deaf where the service
-// takes a subscription, lists it and never pushes.
+// TestChangesWithoutNotification: a set in delta mode that relies on notifications still reads changes if the service
+// accepts and lists a subscription but never pushes.
 func TestChangesWithoutNotification(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 10, Subscriptions: true})
 	of := subscribed00("Products", "sap.odata#00.track-changes=1")
 	follower := newFollower(t, service, of...)
 	if every := follower.opened.Feeds[0].PollEveryMs; every == nil || *every != 3_600_000 {
-		t.Fatalf("expected a look every hour, found %v", every)
+		t.Fatalf("expected a poll every hour, found %v", every)
 	}
 	noError(t, follower.catchUp(start))
 	write(t, service, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed"})
@@ -177,24 +177,24 @@ func TestChangesWithoutNotification(t *testing.T) {
 		t.Fatalf("%+v, %v", step, err)
 	}
 	if _, untold := wit.Lookup(*step.Fetch.Position, "untold"); !untold {
-		t.Errorf("the position does not say that nobody told of changes: %v", *step.Fetch.Position)
+		t.Errorf("the position does not record a poll without notification: %v", *step.Fetch.Position)
 	}
 	noError(t, follower.catchUp(poll))
 	follower.equals(service, "Products", "ProductID", "ProductName")
 	if _, untold := wit.Lookup(follower.stored, "untold"); untold {
-		t.Errorf("it says so behind the changes, too: %v", follower.stored)
+		t.Errorf("the position still records it after the changes: %v", follower.stored)
 	}
 	follower = newFollower(t, service, append(of, "sap.odata.notification.check.seconds=-1")...)
 	if every := follower.opened.Feeds[0].PollEveryMs; every != nil {
-		t.Errorf("expected no look, found one every %d ms", *every)
+		t.Errorf("expected no polls, found one every %d ms", *every)
 	}
 	err = unopened(t, service).open(append(of, "sap.odata.notification.check.seconds=0")...)
-	if !says(err, "expected -1 or at least 1 second") {
+	if !errorContains(err, "expected -1 or at least 1 second") {
 		t.Errorf("found %v", err)
 	}
 }
 
-// FuzzHandleNotification: bodies come from anybody. What is taken names entities by whole keys.
+// FuzzHandleNotification: anyone can send bodies. Those that are accepted contain whole keys of entities.
 func FuzzHandleNotification(f *testing.F) {
 	for _, c := range noticed {
 		f.Add(c.headers, c.body)
@@ -218,9 +218,9 @@ func FuzzHandleNotification(f *testing.F) {
 	})
 }
 
-// An entity of which the service says with another answer than 404 that it isn't there is deleted where the settings
-// name that answer, and a fault that names the setting where they don't.
-func TestEntitiesThatAreMissing(t *testing.T) {
+// If the service reports a missing entity by another response than 404, the entity is deleted if the settings list that
+// response. Otherwise it is an error that names the setting.
+func TestMissingEntities(t *testing.T) {
 	document := func(code string) string {
 		return `{"error":{"code":` + code + `,"message":{"lang":"en","value":"Resource not found"}}}`
 	}
@@ -261,8 +261,8 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 					}
 				}
 				err := follower.catchUp(reason)
-				if there := follower.state["[7]"] != nil; there == test.deleted || (err == nil) != test.deleted {
-					t.Errorf("there %v, %v", there, err)
+				if exists := follower.state["[7]"] != nil; exists == test.deleted || (err == nil) != test.deleted {
+					t.Errorf("exists: %v, %v", exists, err)
 				}
 				if named := err != nil && strings.Contains(err.Error(), sourceconfig.NotFoundCodes); err != nil &&
 					!again &&
@@ -274,10 +274,10 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 	}
 }
 
-// An answer that contradicts the notification may come of an older copy of the data: the entity is read once more after
+// A response that contradicts the notification may come from an older copy of the data. The entity is read again after
 // a while.
-func TestAnswersThatContradictNotifications(t *testing.T) {
-	const there, missing = true, false
+func TestResponsesThatContradictNotifications(t *testing.T) {
+	const exists, missing = true, false
 	for _, test := range []struct {
 		name, notified string
 		confirm        string
@@ -285,15 +285,15 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 		deleted        bool
 		reads          int
 	}{
-		{"created, and an older copy", "created", "", []bool{missing, there}, false, 2},
+		{"created, and an older copy", "created", "", []bool{missing, exists}, false, 2},
 		{"changed, and an older copy for longer", "updated", "", []bool{missing, missing}, true, 2},
-		{"no kind of change, and an older copy", "", "", []bool{missing, there}, false, 2},
-		{"changed", "updated", "", []bool{there}, false, 1},
+		{"no kind of change, and an older copy", "", "", []bool{missing, exists}, false, 2},
+		{"changed", "updated", "", []bool{exists}, false, 1},
 		{"deleted", "deleted", "", []bool{missing}, true, 1},
-		{"deleted, and an older copy", "DELETED", "", []bool{there, missing}, true, 2},
-		{"deleted and made anew", "deleted", "", []bool{there, there}, false, 2},
-		{"believed at once", "created", "0", []bool{missing, there}, true, 1},
-		{"deleted, believed at once", "deleted", "0", []bool{there, missing}, false, 1},
+		{"deleted, and an older copy", "DELETED", "", []bool{exists, missing}, true, 2},
+		{"deleted and made anew", "deleted", "", []bool{exists, exists}, false, 2},
+		{"believed at once", "created", "0", []bool{missing, exists}, true, 1},
+		{"deleted, believed at once", "deleted", "0", []bool{exists, missing}, false, 1},
 	} {
 		for _, piece := range []int{20, 10_000} {
 			t.Run(fmt.Sprint(test.name, " ", piece), func(t *testing.T) {
@@ -324,11 +324,11 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 					}
 				}
 				noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
-				if there := follower.state["[7]"] != nil; there == test.deleted || reads != test.reads {
-					t.Errorf("there %v after %d reads", there, reads)
+				if exists := follower.state["[7]"] != nil; exists == test.deleted || reads != test.reads {
+					t.Errorf("exists: %v after %d reads", exists, reads)
 				}
 				if waited := follower.now - before; test.reads > 1 && waited < 10_000 {
-					t.Errorf("it was read once more after %d ms", waited)
+					t.Errorf("unexpected second read after %d ms", waited)
 				}
 			})
 		}

@@ -8,13 +8,13 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// TestAnswersNamedForWhatTheyAre: what comes in the place of a feed is named, so that nobody looks for the fault in a
-// row, and none of it is taken for rows.
-func TestAnswersNamedForWhatTheyAre(t *testing.T) {
+// TestResponsesThatAreNoFeed: if a response is not a feed, the error says what it is, so that users do not search
+// for the error in a row. It is never read as rows.
+func TestResponsesThatAreNoFeed(t *testing.T) {
 	for name, test := range map[string]struct {
 		status     int
 		kind, body string
-		says       string
+		message    string
 	}{
 		"204": {204, "", "", "HTTP 204 (No Content)"},
 		"v4": {200, "application/json;odata.metadata=minimal",
@@ -67,14 +67,15 @@ func TestAnswersNamedForWhatTheyAre(t *testing.T) {
 				err = f.catchUp(start)
 				rows = len(f.log) + len(f.faults)
 			}
-			if err == nil || !strings.Contains(err.Error(), test.says) || rows > 0 {
-				t.Errorf("%s, %s: expected %q, found %v; %d rows or faults", name, mode, test.says, err, rows)
+			if err == nil || !strings.Contains(err.Error(), test.message) || rows > 0 {
+				t.Errorf("%s, %s: expected %q, found %v; %d rows or faults", name, mode, test.message, err, rows)
 			}
 		}
 	}
 }
 
-// TestASCIIUnderAnotherName: servlets that were told no encoding name ISO-8859-1; a body of ASCII is the same in it.
+// TestASCIIUnderAnotherName: servlets without a configured encoding declare ISO-8859-1. An ASCII body is the same in
+// it.
 func TestASCIIUnderAnotherName(t *testing.T) {
 	for _, charset := range []string{"ISO-8859-1", `"iso-8859-15"`, "windows-1252", "Latin1"} {
 		s := odatatest.New(odatatest.Options{Rows: 20})

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestODP reads a set of an ODP service whole and what changes then, wherever the token stands, quoted or not.
+// TestODP reads a whole set of an ODP service and its changes, wherever the token is in the link, quoted or not.
 func TestODP(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -45,7 +45,7 @@ func TestODP(t *testing.T) {
 			follower.equals(service, "Products", "ProductID", "ProductName")
 			for key := range follower.state {
 				if strings.Contains(key, " ") {
-					t.Fatalf("the key is %s", key)
+					t.Fatalf("unexpected key %s", key)
 				}
 			}
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -76,16 +76,16 @@ func TestODP(t *testing.T) {
 				t.Errorf("deleted: %v", v)
 			}
 			if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 {
-				t.Errorf("%d jobs, %d answers 536", l.Jobs, l.Refused536)
+				t.Errorf("%d jobs, %d responses 536", l.Jobs, l.Refused536)
 			}
 		})
 	}
 }
 
-// TestODPAsksOnce: the first extraction is asked for once, when the offset that says so is stored, wherever its answer
-// is lost.
-func TestODPAsksOnce(t *testing.T) {
-	for name, losing := range map[string]string{ // a part of the request whose answer is lost on its way
+// TestODPRequestsExtractionOnce: the first extraction is requested once, after the offset that records it is stored,
+// even if its response is lost.
+func TestODPRequestsExtractionOnce(t *testing.T) {
+	for name, losing := range map[string]string{ // part of the request whose response is lost
 		"the answer":   odpNorthwind + "/FactsOfProducts?$format=json",
 		"a later page": "skiptoken",
 	} {
@@ -100,7 +100,7 @@ func TestODPAsksOnce(t *testing.T) {
 				lost, r.Status = true, noAnswer
 				if name == "the answer" && (follower.stored == nil || request.Repeatable ||
 					request.FirstByteTimeoutMs == nil) {
-					t.Errorf("asked for with the offset %v stored: %+v", follower.stored, request)
+					t.Errorf("requested with the stored offset %v: %+v", follower.stored, request)
 				}
 			}
 			if err := follower.catchUp(start); !errors.Is(err, errKilled) {
@@ -120,7 +120,7 @@ func TestODPAsksOnce(t *testing.T) {
 	}
 }
 
-// sayingItEnded is a service that says so of a subscription and keeps it; ended counts how often.
+// sayingItEnded returns a service that confirms the end of a subscription but keeps it. ended counts the requests.
 func sayingItEnded(handler http.Handler, ended *int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "TerminateDeltasFor") {
@@ -132,7 +132,7 @@ func sayingItEnded(handler http.Handler, ended *int) http.Handler {
 	})
 }
 
-// TestODPSubscriptionOfAnotherReader: a queue that is open already is another reader's.
+// TestODPSubscriptionOfAnotherReader: a queue that is open already belongs to another reader.
 func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	noError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
@@ -151,24 +151,24 @@ func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 	}
 }
 
-// TestODPEndsASubscriptionOnce: a subscription that is still there, although the service said that it ended it, is not
-// ended again behind a restart.
+// TestODPEndsASubscriptionOnce: a subscription that still exists although the service confirmed its end is not ended
+// again after a restart.
 func TestODPEndsASubscriptionOnce(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	noError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
 	ended := 0
 	follower := newFollower(t, sayingItEnded(service, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
 	for range 3 {
-		if err := follower.catchUp(start); !says(err, "but still has it") {
-			t.Errorf("expected that the subscription is there still, found %v", err)
+		if err := follower.catchUp(start); !errorContains(err, "but still has it") {
+			t.Errorf("expected the subscription to remain, found %v", err)
 		}
 		follower.start()
 	}
 	if ended != 1 || service.Ledger().Jobs != 1 {
-		t.Errorf("expected that the subscription is ended once, found %d times, and %d jobs", ended,
+		t.Errorf("expected one end of the subscription, found %d, and %d jobs", ended,
 			service.Ledger().Jobs)
 	}
-	follower.service = service // where somebody ends it, the feed goes on
+	follower.service = service // after the subscription was ended elsewhere, the feed continues
 	if r := follower.exchange(&wit.Request{Method: "GET",
 		Target: odpNorthwind + "/TerminateDeltasForFactsOfProducts?$format=json"}); r.Status != 200 {
 		t.Fatalf("%d", r.Status)
@@ -177,7 +177,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
-// TestODPRecovery goes on from the oldest link that the service keeps, unless changes would be missing.
+// TestODPRecovery continues from the oldest link that the service keeps, unless changes would be missing.
 func TestODPRecovery(t *testing.T) {
 	for _, test := range []struct{ name, links, setting, message string }{
 		{"off", "", "", "recover continues from the oldest link"},
@@ -210,14 +210,14 @@ func TestODPRecovery(t *testing.T) {
 						r.Body = []byte(`{"d":{"results":[]}}`)
 					}
 				case strings.Contains(request.Target, old):
-					// The demo service has one generation; this one keeps more.
+					// The demo service has one generation. This one keeps more.
 					r.Status, r.Body = 200, []byte(`{"d":{"results":[{"ProductID":4,"ProductName":"Changed too",`+
 						`"ODQ_CHANGEMODE":"U","ODQ_ENTITYCNTR":"1"}],`+
 						`"__delta":"FactsOfProducts?!deltatoken='D29990101000000_000000010'"}}`)
 				}
 			}
 			err := follower.catchUp(poll)
-			if !says(err, test.message) {
+			if !errorContains(err, test.message) {
 				t.Fatalf("found %v", err)
 			}
 			if test.message == "" {
@@ -246,31 +246,31 @@ func TestODPResumes(t *testing.T) {
 		})
 		follower.equals(service, "Products", "ProductID", "ProductName")
 		if l := service.Ledger(); l.Jobs != 1 || l.Refused536 > 0 || t.Failed() {
-			t.Fatalf("round %d: %d jobs, %d answers 536", round, l.Jobs, l.Refused536)
+			t.Fatalf("round %d: %d jobs, %d responses 536", round, l.Jobs, l.Refused536)
 		}
 	}
 }
 
-// TestRetire ends the queue that a connector has opened, and says so; a service that keeps none has nothing to end.
+// TestRetire ends the queue that a connector has opened and reports it. For a service without a queue it does nothing.
 func TestRetire(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, s, odpSet("Products")...)
-	said, err := follower.tool(retire.Command, nil, follower.settings...)
-	if err != nil || !strings.Contains(said, `"ended"`) || s.Ledger().Terminated != 1 {
-		t.Errorf("%s, %v, %d subscriptions ended", said, err, s.Ledger().Terminated)
+	output, err := follower.tool(retire.Command, nil, follower.settings...)
+	if err != nil || !strings.Contains(output, `"ended"`) || s.Ledger().Terminated != 1 {
+		t.Errorf("%s, %v, %d subscriptions ended", output, err, s.Ledger().Terminated)
 	}
-	said, err = follower.tool(retire.Command, nil, tracked00("Products")...)
-	if err != nil || !strings.Contains(said, "keeps no queue") {
-		t.Errorf("%s, %v", said, err)
+	output, err = follower.tool(retire.Command, nil, tracked00("Products")...)
+	if err != nil || !strings.Contains(output, "keeps no queue") {
+		t.Errorf("%s, %v", output, err)
 	}
-	if said, err := follower.tool(retire.Command, nil, set("00", "Products")...); err == nil {
-		t.Errorf("a connector without delta mode: %s", said)
+	if output, err := follower.tool(retire.Command, nil, set("00", "Products")...); err == nil {
+		t.Errorf("a connector without delta mode: %s", output)
 	}
 }
 
-// TestODPLoadThatEndsInSilence: the load that takes the place of one that was asked for and never came fails where the
-// service ends it with fewer rows than it counts.
-func TestODPLoadThatEndsInSilence(t *testing.T) {
+// TestODPShortLoadFails: the load that replaces one whose response was lost fails if the service ends it with
+// fewer rows than it counts.
+func TestODPShortLoadFails(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20, TokenIn: "links"}})
 	follower := newFollower(t, s, odpSet("Products")...)
 	follower.answered = func(q *wit.Request, r *wit.Response) {
@@ -289,33 +289,33 @@ func TestODPLoadThatEndsInSilence(t *testing.T) {
 	follower.start()
 	err := follower.catchUp(start)
 	if rest, _ := wit.Lookup(follower.stored, "rest"); faultOf(err).Kind != wit.ErrorData || rest.Boolean != nil {
-		t.Errorf("expected the rows that are missing to fail the load, found %v, and %v stored", err, follower.stored)
+		t.Errorf("expected missing rows to fail the load, found %v and the offset %v", err, follower.stored)
 	}
 }
 
-// TestODPDeletesWithFilter: a deleted row, of which the service gives the keys alone, is not taken for one that a
-// filter should have left out.
+// TestODPDeletesWithFilter: a deleted row, of which the service returns only the key, is not reported as a row that the
+// filter should have excluded.
 func TestODPDeletesWithFilter(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
 	before := len(follower.state)
-	if _, there := follower.state["[3]"]; !there {
-		t.Fatal("row 3 did not come")
+	if _, exists := follower.state["[3]"]; !exists {
+		t.Fatal("row 3 is missing")
 	}
 	write(t, service, "DELETE", "Products(3)", nil)
 	follower.answered = func(q *wit.Request, r *wit.Response) {
-		if strings.Contains(q.Target, "deltatoken") { // as a service that has but the keys
+		if strings.Contains(q.Target, "deltatoken") { // as a service that has only the keys
 			r.Body = regexp.MustCompile(`"ProductName":"[^"]*"`).ReplaceAll(r.Body, []byte(`"ProductName":"Nobody"`))
 		}
 	}
 	noError(t, follower.catchUp(poll))
-	if _, there := follower.state["[3]"]; there || len(follower.state) != before-1 {
-		t.Errorf("%d rows are left of %d, the deleted one %v", len(follower.state), before, there)
+	if _, exists := follower.state["[3]"]; exists || len(follower.state) != before-1 {
+		t.Errorf("%d rows of %d remain, the deleted one %v", len(follower.state), before, exists)
 	}
 }
 
-// TestODPReload: with delta.lost=reload a lost token ends the queue, and a new first extraction takes its place, from
-// which changes are gone on with; killed anywhere in between it comes to the same.
+// TestODPReload: with delta.lost=reload a lost token ends the queue, and a new first extraction replaces it, whose
+// changes are read afterwards. The result is the same if the reader is killed anywhere in between.
 func TestODPReload(t *testing.T) {
 	for _, killed := range []string{"", "TerminateDeltas", "Products?$format=json"} {
 		service := odatatest.New(odatatest.Options{Rows: 30})
@@ -352,9 +352,9 @@ func TestODPReload(t *testing.T) {
 	}
 }
 
-// TestODPFormatThatIsRefused: the first extraction is asked for again without $format, and still as one that must not
-// be repeated (P13).
-func TestODPFormatThatIsRefused(t *testing.T) {
+// TestODPRejectedFormatIsOmitted: the first extraction is requested again without $format, and still as a request that
+// must not be repeated (P13).
+func TestODPRejectedFormatIsOmitted(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{RefuseFormat: true}})
 	follower := newFollower(t, service, odpSet("Products")...)
 	opened, reason := 0, start
@@ -363,7 +363,7 @@ func TestODPFormatThatIsRefused(t *testing.T) {
 		noError(t, err)
 		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.String == "open" {
 			if opened++; step.Fetch.Request.Repeatable || !step.Fetch.Acknowledges {
-				t.Errorf("%s may be repeated", step.Fetch.Request.Target)
+				t.Errorf("expected %s not to be repeatable", step.Fetch.Request.Target)
 			}
 		}
 		more, err := follower.page(step.Fetch)
@@ -373,6 +373,6 @@ func TestODPFormatThatIsRefused(t *testing.T) {
 		}
 	}
 	if follower.equals(service, "Products", "ProductID", "ProductName"); opened == 0 {
-		t.Error("no first extraction was asked for")
+		t.Error("expected a request for the first extraction")
 	}
 }

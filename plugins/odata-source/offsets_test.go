@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Offsets that version 0.1.0 stored before phases were types: each is gone on from, or its load begins again, and no
-// change is missing. {TIME} is that of the service's tokens.
+// Offsets that version 0.1.0 stored before phases were types: the feed continues from each of them or restarts its
+// load, and no change is missing. {TIME} is the time of the service's tokens.
 func TestStoredOffsets(t *testing.T) {
 	raw, err := os.ReadFile("testdata/offsets.json")
 	noError(t, err)
@@ -53,13 +53,13 @@ func TestStoredOffsets(t *testing.T) {
 			}
 			follower.equals(service, set, key, field)
 			if v, _ := wit.Lookup(follower.stored, "rest"); v.Boolean == nil {
-				t.Errorf("expected it to rest, found %v", follower.stored)
+				t.Errorf("expected an idle feed, found %v", follower.stored)
 			}
 		})
 	}
 }
 
-// storedAs is a stored offset of a service whose delta link is given.
+// storedAs returns a stored offset of a service with the given delta link.
 func storedAs(fields map[string]any, link string) []wit.OffsetEntry {
 	fields = maps.Clone(fields)
 	time := strings.TrimSuffix(regexp.MustCompile(`D\d{14}_`).FindString(link), "_")

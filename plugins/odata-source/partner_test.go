@@ -13,13 +13,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A load in delta mode by links that count rows: rows that are deleted meanwhile shift others to where nobody reads
-// them. No changes tell of those, and many services don't report the deleted ones either. So the set is read once
-// more, by key; where keys are numbers from 1 on, and none is missing between two pages, it is read once.
+// A load in delta mode by links that count rows: rows that are deleted during the load shift others to pages already
+// read. The changes do not contain those, and many services do not report the deleted ones either. So the set is read
+// again, by key. If keys are consecutive numbers from 1, and none is missing between two pages, it is read once.
 func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 	for _, test := range []struct {
 		set, tombstones, format, token string
-		// deleted behind the first page of a reading of the set.
+		// deleted is the number of rows deleted after the first page of a reading of the set.
 		deleted, loads, seconds int
 		snapshot                bool
 	}{
@@ -54,7 +54,7 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 						seconds++
 					}
 					if request.FirstByteTimeoutMs == nil {
-						t.Errorf("no patience with %s, which sorts all rows", request.Target)
+						t.Errorf("too short a timeout for %s, which sorts all rows", request.Target)
 					}
 				case !strings.Contains(query, "token=") && !strings.Contains(request.Target, "("):
 					loads++
@@ -70,7 +70,7 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 			}
 			noError(t, follower.catchUp(reason))
 			if loads != test.loads || seconds != test.seconds || service.Count(test.set) != len(before)-test.deleted {
-				t.Errorf("%d loads, read once more %d, %d of %d rows left", loads, seconds, service.Count(test.set),
+				t.Errorf("%d loads, %d repeated, %d of %d rows remain", loads, seconds, service.Count(test.set),
 					len(before))
 			}
 			service.Each(test.set, func(_ string, fields map[string]string) {
@@ -82,9 +82,9 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 				marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
-			asked := len(follower.targets)
-			if err := follower.catchUp(poll); err != nil || len(follower.targets) != asked+1 {
-				t.Errorf("behind it: %v, %v", err, follower.targets[asked:])
+			requests := len(follower.targets)
+			if err := follower.catchUp(poll); err != nil || len(follower.targets) != requests+1 {
+				t.Errorf("behind it: %v, %v", err, follower.targets[requests:])
 			}
 			if test.tombstones == "on" && len(follower.state) != service.Count(test.set) {
 				t.Errorf("%d rows in the topic, %d at the service", len(follower.state), service.Count(test.set))
@@ -93,7 +93,8 @@ func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 	}
 }
 
-// An offset of a version that asked the changes behind such a load for deleted entities has the set read once more.
+// An offset of a version that searched the changes after such a load for deleted entities causes the set to be read
+// once more.
 func TestOffsetOfLoadBySkip(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 35})
 	follower := loaded(t, service, tracked00("Orders")...)
@@ -103,20 +104,20 @@ func TestOffsetOfLoadBySkip(t *testing.T) {
 	follower.start()
 	before := len(follower.log)
 	if err := follower.catchUp(start); err != nil || len(follower.log)-before != service.Count("Orders") {
-		t.Errorf("%d rows came, %v", len(follower.log)-before, err)
+		t.Errorf("found %d rows, %v", len(follower.log)-before, err)
 	}
-	// That the load before had ended is still to be said, in the first row of changes.
+	// The end of the previous load is reported in the first row of changes.
 	before = len(follower.log)
 	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
 	noError(t, follower.catchUp(poll))
-	if behind := follower.log[before:]; len(behind) != 1 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
-		behind[0].headers[feedreader.HeaderSnapshot] != "4711" {
-		t.Errorf("expected a row that says that the load 4711 has ended, found %v", behind)
+	if after := follower.log[before:]; len(after) != 1 || after[0].headers[feedreader.HeaderMark] != "ended" ||
+		after[0].headers[feedreader.HeaderSnapshot] != "4711" {
+		t.Errorf("expected a row that reports the end of load 4711, found %v", after)
 	}
 }
 
-// The end of a load that took the place of a lost token is said, also where its last page is empty: by the first row
-// behind it.
+// The end of a load that replaced a lost token is reported by the first row after it, also if the load's last page is
+// empty.
 func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
 	follower := loaded(t, service, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
@@ -140,9 +141,9 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	before := len(follower.log)
 	noError(t, follower.catchUp(poll))
 	if linked == "" {
-		t.Fatalf("no empty page: %v", follower.targets)
+		t.Fatalf("expected an empty page: %v", follower.targets)
 	}
-	// Nothing shows that its link doesn't count rows, so that the set is read again, with marks of its own.
+	// Nothing shows that its link does not count rows, so the set is read again, with its own marks.
 	load := follower.log[before:]
 	for i, e := range load {
 		if mark := e.headers[feedreader.HeaderMark]; e.headers[feedreader.HeaderSnapshot] == "" ||
@@ -158,21 +159,21 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
 	noError(t, follower.catchUp(poll))
-	if behind := follower.log[before:]; len(behind) != 2 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
-		behind[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
-		len(behind[1].headers) > 0 {
-		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
+	if after := follower.log[before:]; len(after) != 2 || after[0].headers[feedreader.HeaderMark] != "ended" ||
+		after[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
+		len(after[1].headers) > 0 {
+		t.Errorf("expected the first row after the load to report its end, found %v", after)
 	}
 }
 
-// A service that takes a cursor's condition and does not heed it would bring all rows with each extraction.
+// A service that accepts a cursor's condition but ignores it would return all rows with each extraction.
 func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 40})
-	deaf := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	ignoring := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
 		s.ServeHTTP(w, r)
 	})
-	load := newLoad(t, deaf, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate",
+	load := newLoad(t, ignoring, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate",
 		"sap.odata#00.exec-period=60", "sap.odata.paging=links")...)
 	offset := load.all(nil)
 	load.rows = nil
@@ -180,14 +181,15 @@ func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	if err == nil && step.Fetch != nil {
 		_, err = load.page(0, step.Fetch)
 	}
-	if !says(err, "accepts $filter but ignores it") || !says(err, "OrderDate is") || len(load.rows) > 0 {
-		t.Errorf("%d rows came, %v", len(load.rows), err)
+	if !errorContains(err, "accepts $filter but ignores it") || !errorContains(err, "OrderDate is") ||
+		len(load.rows) > 0 {
+		t.Errorf("found %d rows, %v", len(load.rows), err)
 	}
 }
 
-// A page of changes that can never be had: the changes are asked for from their delta link once more, and then the feed
-// fails. It neither takes them for read nor has them come again and again. A restart tries it once more.
-func TestPageOfChangesThatStaysLost(t *testing.T) {
+// If a page of changes is never available, the changes are requested once more from their delta link, and then the feed
+// fails. It neither skips the page nor reads the changes repeatedly. A restart tries once more.
+func TestLostPageOfChangesFailsFeed(t *testing.T) {
 	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
@@ -195,12 +197,12 @@ func TestPageOfChangesThatStaysLost(t *testing.T) {
 			for id := 1; id <= 45; id++ {
 				write(t, service, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
 			}
-			broken, asked, page, third := true, 0, 0, ""
+			broken, requests, page, third := true, 0, 0, ""
 			follower.answered = func(request *wit.Request, r *wit.Response) {
 				if !strings.Contains(request.Target, "deltatoken") && !strings.Contains(request.Target, "skiptoken") {
 					return
 				}
-				asked++
+				requests++
 				if page++; !strings.Contains(request.Target, "skiptoken") {
 					page = 1
 				}
@@ -216,11 +218,12 @@ func TestPageOfChangesThatStaysLost(t *testing.T) {
 			}
 			for round := range 2 {
 				before := len(follower.log)
-				asked = 0
+				requests = 0
 				follower.start()
 				err := follower.catchUp([]wit.PollReason{poll, start}[round])
 				if err == nil || len(follower.log)-before > 40 {
-					t.Fatalf("round %d: %d rows came in %d requests, %v", round, len(follower.log)-before, asked, err)
+					t.Fatalf("round %d: found %d rows in %d requests, %v", round, len(follower.log)-before, requests,
+						err)
 				}
 			}
 			broken = false
@@ -233,8 +236,8 @@ func TestPageOfChangesThatStaysLost(t *testing.T) {
 	}
 }
 
-// Changes that the service prepares for too long are asked for by their link once, and so are those of which a page
-// cannot be had: neither is taken for the other.
+// Changes that the service prepares for too long are requested once more by their link, and so are changes with an
+// unavailable page. The two cases are counted separately.
 func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	follower := loaded(t, service, tracked00("Products")...)
@@ -247,7 +250,7 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 		case strings.Contains(request.Target, "!deltatoken=") && prepared == 0:
 			prepared++
 			r.Status, r.Body, r.Headers = http.StatusAccepted, nil, nil
-			follower.now += 7_200_001 // the patience
+			follower.now += 7_200_001 // the time limit
 			r.ReceivedAt = follower.now
 		case strings.Contains(request.Target, "skiptoken") && lost == 0:
 			lost++
@@ -256,19 +259,19 @@ func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	}
 	err := follower.catchUp(poll)
 	if prepared != 1 || lost != 1 || err != nil {
-		t.Fatalf("%d answers 202, %d pages lost, %v: %v", prepared, lost, err, follower.targets)
+		t.Fatalf("%d responses 202, %d lost pages, %v: %v", prepared, lost, err, follower.targets)
 	}
 	follower.equals(service, "Products", "ProductID", "ProductName")
 }
 
-// A service that no longer knows a token as soon as it has given it: where the set is read whole again then, that ends.
-func TestTokensThatAreLostAtOnce(t *testing.T) {
+// If a service loses each token at once, the whole reads that replace them end.
+func TestTokensLostAtOnce(t *testing.T) {
 	for name, test := range map[string]struct {
-		option string // of the requests that are refused
+		option string // of the requests that are rejected
 		size   int    // of a page
 	}{
 		"of changes": {"!deltatoken=", 30},
-		// No page was skipped, so that the load is believed and the changes wait for the next poll.
+		// No page was skipped, so the load is complete and the changes wait for the next poll.
 		"of changes, one page": {"!deltatoken=", 1000},
 		"of the load's pages":  {"skiptoken", 30},
 	} {
@@ -289,36 +292,36 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 					}
 					before := len(follower.targets)
 					err = follower.catchUp(reason)
-					if asked := len(follower.targets) - before; asked > 20 {
-						t.Fatalf("%d requests, %v", asked, err)
+					if requests := len(follower.targets) - before; requests > 20 {
+						t.Fatalf("%d requests, %v", requests, err)
 					}
 				}
-				if !says(err, "3 times") {
-					t.Fatalf("expected a fault after three losses, found %v and %v", err, follower.targets)
+				if !errorContains(err, "3 times") {
+					t.Fatalf("expected an error after three losses, found %v and %v", err, follower.targets)
 				}
 			})
 		}
 	}
 }
 
-// The first page of a load in delta mode whose next link leads to itself is asked for once.
+// The first page of a load in delta mode whose next link points to itself is requested once.
 func TestDeltaPageThatLinksToItself(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	follower := newFollower(t, s, tracked00("Products")...)
-	asked, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)
+	requests, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)
 	follower.answered = func(q *wit.Request, r *wit.Response) {
-		asked++
+		requests++
 		r.Body = next.ReplaceAllLiteral(r.Body, []byte(`rel="next" href="`+q.Target+`"`))
 	}
-	if err := follower.catchUp(start); !says(err, "form a loop") || asked != 1 || len(follower.log) > 10 {
-		t.Errorf("%d rows in %d requests, %v", len(follower.log), asked, err)
+	if err := follower.catchUp(start); !errorContains(err, "form a loop") || requests != 1 || len(follower.log) > 10 {
+		t.Errorf("%d rows in %d requests, %v", len(follower.log), requests, err)
 	}
 }
 
-// TestDeltaLinkRepeatsTheFilterWrongly: next links and delta links in delta mode that repeat the filter in another form
-// lead to the rows that were asked for; those with another filter are refused, and no change is missed.
-func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
-	for _, size := range []int{20, 1000} { // with next links, and with the delta link alone
+// TestDeltaLinkWithWrongFilter: next links and delta links in delta mode that repeat the filter in another form
+// return the rows that were requested. Links with another filter are rejected, and no change is missed.
+func TestDeltaLinkWithWrongFilter(t *testing.T) {
+	for _, size := range []int{20, 1000} { // with next links, and with only the delta link
 		for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 			service := plusProducts(t, odatatest.Switches{PageSize: size})
 			follower := newFollower(t, service, tracked00("Products",
@@ -332,8 +335,8 @@ func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 			}
 			err := follower.catchUp(start)
 			if fails != "" {
-				if !says(err, fails) {
-					t.Errorf("pages of %d, %s: %d rows came, %v", size, text, len(follower.log), err)
+				if !errorContains(err, fails) {
+					t.Errorf("pages of %d, %s: found %d rows, %v", size, text, len(follower.log), err)
 				}
 				continue
 			}
@@ -351,14 +354,14 @@ func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 	}
 }
 
-// A service that gives a page twice, by two addresses: in delta mode the rows come twice, and none is missing. (In full
-// mode it cannot be distinguished from a circle: TestCircles of package paging.)
-func TestPagesThatComeTwice(t *testing.T) {
+// A service returns a page twice, by two URLs: in delta mode the rows are read twice, and none is missing. (In full
+// mode this cannot be distinguished from a circle: see TestCircles of package paging.)
+func TestPagesReturnedTwice(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 80, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 2}})
 	f := loaded(t, s, tracked00("Orders")...)
 	f.equals(s, "Orders", "OrderID", "ShipName")
-	// Nothing shows where the links of those pages lead, so the set is read once more behind them.
+	// Nothing shows where the links of those pages point, so the set is read once more after them.
 	if n := len(f.log) - 2*s.Count("Orders"); n != 20 {
-		t.Errorf("expected that two pages come twice, found %d rows more than those of two readings", n)
+		t.Errorf("expected two pages twice, found %d rows more than those of two loads", n)
 	}
 }

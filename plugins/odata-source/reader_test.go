@@ -36,13 +36,13 @@ var (
 	onward = wit.PollReason{More: wit.Set}
 )
 
-// of are the settings of a set of a service.
+// of returns the settings of a set of a service.
 func of(service, name string, more ...string) []string {
 	return append([]string{"sap.odata#00.service=" + service, "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t"},
 		more...)
 }
 
-// tracked are the settings of a set of which changes are read.
+// tracked returns the settings of a set whose changes are read.
 func tracked(service, name string, more ...string) []string {
 	return of(service, name, append([]string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"},
 		more...)...)
@@ -54,7 +54,7 @@ func odpSet(name string, more ...string) []string {
 	return tracked(odpNorthwind, "FactsOf"+name, more...)
 }
 
-// noError ends a test that can't go on after an error.
+// noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -62,15 +62,15 @@ func noError(t testing.TB, err error) {
 	}
 }
 
-// says reports whether an error has a text; where none is expected, whether there is no error.
-func says(err error, text string) bool {
+// errorContains reports whether an error contains a text. If the text is empty, it reports whether there is no error.
+func errorContains(err error, text string) bool {
 	if err == nil || text == "" {
 		return err == nil && text == ""
 	}
 	return strings.Contains(err.Error(), text)
 }
 
-// faultOf is the fault that an error is, else one of a kind that does not exist.
+// faultOf returns the plugin's error, or one of an unknown kind.
 func faultOf(err error) *wit.Error {
 	if fault := (*wit.Error)(nil); errors.As(err, &fault) {
 		return fault
@@ -78,7 +78,7 @@ func faultOf(err error) *wit.Error {
 	return &wit.Error{Kind: math.MaxUint8}
 }
 
-// text is a field of an offset, "" where there is none.
+// text returns a field of an offset, or "" if it is missing.
 func text(fields []wit.OffsetEntry, name string) string {
 	if v, _ := wit.Lookup(fields, name); v.String != nil {
 		return *v.String
@@ -86,14 +86,14 @@ func text(fields []wit.OffsetEntry, name string) string {
 	return ""
 }
 
-// metadataOf are the metadata of a set X whose entities have a key and properties, with further types.
+// metadataOf returns the metadata of a set X whose entities have a key and properties, with further types.
 func metadataOf(key, properties string, types ...string) string {
 	return `<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData">` + strings.Join(types, "") +
 		`<EntityType Name="T"><Key><PropertyRef Name="` + key + `"/></Key>` + properties + `</EntityType>` +
 		`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 }
 
-// described is a service with metadata, whose other requests are answered by rows.
+// described returns a service with metadata. rows handles all other requests.
 func described(metadata string, rows http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -104,7 +104,7 @@ func described(metadata string, rows http.HandlerFunc) http.Handler {
 	})
 }
 
-// request changes an entity at a service, below the path of one.
+// request changes an entity of a service, given by its path below the service's.
 func request(handler http.Handler, method, path string, body any) *httptest.ResponseRecorder {
 	raw, _ := json.Marshal(body)
 	r := httptest.NewRequest(method, "http://127.0.0.1:8080"+path, bytes.NewReader(raw))
@@ -117,7 +117,7 @@ func request(handler http.Handler, method, path string, body any) *httptest.Resp
 	return w
 }
 
-// quietly changes an entity that may not be there.
+// quietly changes an entity that may be missing.
 func quietly(s http.Handler, method, address string, body any) {
 	request(s, method, sapNorthwind+"/"+address, body)
 }
@@ -130,35 +130,36 @@ func write(t *testing.T, s http.Handler, method, address string, body any) {
 	}
 }
 
-// product is a new product.
+// product returns a new product.
 func product(id int, name string) map[string]any {
 	return map[string]any{"ProductID": id, "ProductName": name, "Discontinued": false}
 }
 
-// reader reads pages of a service as the host does, without the host: in pieces, with what they want followed.
+// reader reads pages of a service as the host does, without the host: in pieces, and with the requests that they need.
 type reader struct {
 	t       *testing.T
 	service http.Handler
 	p       *plugin
 	opened  *wit.SourceOpened
 	schemas map[uint32][]wit.SchemaNode
-	// piece is how many bytes a piece has; kill ends the reader before the piece that it counts down to, -1: never.
+	// piece is the size of a piece in bytes. kill is the number of pieces after which the reader is killed. -1
+	// means never.
 	piece, kill int
-	// now is when an answer came; each one comes after so many milliseconds.
+	// now is the time of a response. Each response comes after so many milliseconds.
 	now, after int64
 	targets    []string
 	faults     []wit.RowError
-	// answered sees each answer to a page before the plugin does, passed every row.
+	// answered changes each response to a page before the plugin receives it. passed is called for every row.
 	answered func(q *wit.Request, r *wit.Response)
 	passed   func(row wit.Row, data []byte)
 }
 
 var errKilled = errors.New("killed")
 
-// noAnswer is the status of an answer that is lost on its way: the reader is killed.
+// noAnswer is the status of a lost response: the reader is killed.
 const noAnswer = 0
 
-// open opens the plugin as if it had not run before, as after a crash.
+// open opens the plugin as for the first time, as after a crash.
 func (r *reader) open(settings ...string) error {
 	r.p = &plugin{}
 	var state []byte
@@ -173,7 +174,7 @@ func (r *reader) open(settings ...string) error {
 	}
 }
 
-// answers are those of what the plugin needs.
+// answers returns the responses to the requests of the plugin.
 func (r *reader) answers(need *wit.RequestBatch) (all []wit.Response) {
 	for i := range need.Requests {
 		all = append(all, r.exchange(&need.Requests[i]))
@@ -200,7 +201,7 @@ func (r *reader) exchange(request *wit.Request) wit.Response {
 	return answer
 }
 
-// changed is exchange, with what the test makes of the answer.
+// changed returns the response of the service after the test has changed it.
 func (r *reader) changed(q *wit.Request) (wit.Response, error) {
 	answer := r.exchange(q)
 	if r.answered != nil {
@@ -212,7 +213,7 @@ func (r *reader) changed(q *wit.Request) (wit.Response, error) {
 	return answer, nil
 }
 
-// begin asks for a page and hands over its answer without the body.
+// begin requests a page and passes its response without the body.
 func (r *reader) begin(feed uint32, fetch *wit.Fetch) (page uint32, answer wit.Response, err error) {
 	if answer, err = r.changed(&fetch.Request); err != nil {
 		return 0, answer, err
@@ -223,7 +224,7 @@ func (r *reader) begin(feed uint32, fetch *wit.Fetch) (page uint32, answer wit.R
 	return page, answer, err
 }
 
-// page reads a page; end says where to go on.
+// page reads a page. end contains where to continue.
 func (r *reader) page(feed uint32, fetch *wit.Fetch) (end wit.DecodeResult, err error) {
 	page, answer, err := r.begin(feed, fetch)
 	if err == nil {
@@ -276,7 +277,7 @@ func (r *reader) decode(page uint32, tag string, answer wit.Response, end *wit.D
 	return nil
 }
 
-// keep takes what a piece brought.
+// keep records the result of a piece.
 func (r *reader) keep(p *wit.DecodeResult) {
 	for _, s := range p.Schemas {
 		r.schemas[s.ID] = s.Nodes
@@ -290,16 +291,16 @@ func (r *reader) keep(p *wit.DecodeResult) {
 func (r *reader) read(d wit.ValueSlice, data []byte) any {
 	nodes := r.schemas[d.Schema]
 	if nodes == nil {
-		r.t.Fatalf("schema %d wasn't declared", d.Schema)
+		r.t.Fatalf("schema %d was not declared", d.Schema)
 	}
 	v, size, err := connectdata.Read(nodes, 0, data[d.Start:d.Start+d.Size])
 	if err != nil || size != int(d.Size) {
-		r.t.Fatalf("a datum of %d bytes: read %d (%v)", d.Size, size, err)
+		r.t.Fatalf("a value of %d bytes: read %d (%v)", d.Size, size, err)
 	}
 	return v
 }
 
-// tool is what a command of the plugin says.
+// tool returns the output of a command of the plugin.
 func (r *reader) tool(command string, options []wit.Setting, settings ...string) (string, error) {
 	var state []byte
 	var answers []wit.Response
@@ -329,16 +330,16 @@ func (r *reader) subscribe(address string) (*string, error) {
 	return nil, errors.New("there is no end")
 }
 
-// fullLoad reads feeds of a service whole.
+// fullLoad reads feeds of a service in full mode.
 type fullLoad struct {
 	reader
-	// rows are the keys that came, values what they came with.
+	// rows contains the keys that arrived, values the values of the rows.
 	rows, values []string
-	// unfinished: a number of requests wasn't enough.
+	// unfinished reports that the number of requests was not enough.
 	unfinished bool
 }
 
-// unopened is a load of a service of which the plugin knows nothing yet.
+// unopened returns a load of a service for which the plugin has not been opened yet.
 func unopened(t *testing.T, s http.Handler) *fullLoad {
 	load := &fullLoad{reader: reader{t: t, service: s, p: &plugin{}, piece: 1000, kill: -1, now: readAt,
 		schemas: map[uint32][]wit.SchemaNode{}}}
@@ -356,7 +357,7 @@ func newLoad(t *testing.T, s http.Handler, settings ...string) *fullLoad {
 	return l
 }
 
-// whole is a load that has read its first feed to the end.
+// whole returns a load that has read its first feed to the end.
 func whole(t *testing.T, s http.Handler, settings ...string) *fullLoad {
 	t.Helper()
 	l := newLoad(t, s, settings...)
@@ -372,11 +373,11 @@ func (l *fullLoad) all(offset []wit.OffsetEntry) []wit.OffsetEntry {
 	return offset
 }
 
-// run reads one feed from an offset until it is idle or finished, or a fault.
+// run reads one feed from an offset until it is idle or finished, or fails.
 func (l *fullLoad) run(feed uint32, offset []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	offset, err := l.some(feed, offset, 2000)
 	if l.unfinished {
-		l.t.Fatal("the load doesn't end")
+		l.t.Fatal("the load does not end")
 	}
 	return offset, err
 }
@@ -400,7 +401,7 @@ func (l *fullLoad) some(feed uint32, offset []wit.OffsetEntry, requests int) ([]
 	return offset, nil
 }
 
-// next is what the plugin does next with a feed.
+// next returns the plugin's next action for a feed.
 func (l *fullLoad) next(feed uint32, offset []wit.OffsetEntry, reason wit.PollReason) (wit.NextAction, error) {
 	return l.p.Next(l.opened.Context, feed, offset, reason, readAt)
 }
@@ -411,7 +412,7 @@ func (l *fullLoad) page(feed uint32, fetch *wit.Fetch) ([]wit.OffsetEntry, error
 		return nil, err
 	}
 	if end.Next == nil {
-		l.t.Fatal("a page ended without saying where to go on")
+		l.t.Fatal("a page ended without the next position")
 	}
 	return *end.Next, nil
 }
@@ -434,11 +435,11 @@ func (l *fullLoad) poll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 			return offset
 		}
 	}
-	l.t.Fatal("the load doesn't end")
+	l.t.Fatal("the load does not end")
 	return nil
 }
 
-// same compares the keys that came with those of the service.
+// same compares the keys that arrived with those of the service.
 func (l *fullLoad) same(s *odatatest.Service, set string) {
 	l.t.Helper()
 	if expected := s.Count(set); len(l.rows) != expected {
@@ -447,7 +448,7 @@ func (l *fullLoad) same(s *odatatest.Service, set string) {
 	seen := map[string]bool{}
 	for _, r := range l.rows {
 		if seen[r] {
-			l.t.Fatalf("row %s came twice", r)
+			l.t.Fatalf("row %s was read twice", r)
 		}
 		seen[r] = true
 	}
@@ -457,19 +458,19 @@ func (l *fullLoad) same(s *odatatest.Service, set string) {
 type follower struct {
 	reader
 	settings []string
-	// stored is the offset as a crash leaves it.
+	// stored is the offset that remains after a crash.
 	stored []wit.OffsetEntry
-	// state is the topic folded by key; log are its records.
+	// state is the topic folded by key. log contains its records.
 	state map[string]map[string]any
 	log   []event
-	// partitions counts the records of each.
+	// partitions counts the records of each partition.
 	partitions map[int32]int
 	waits      int
-	// putOff is after how long the wake is to come again, 0: it is served.
-	putOff uint32
-	// wrote sees every row, as the host's converters do.
+	// retryMs is the delay after which the trigger is to be delivered again. Zero means that it was handled.
+	retryMs uint32
+	// wrote is called for every row, as the host's converters are.
 	wrote func(row wit.Row, data []byte)
-	// restarts: the reader is started again after each page of a load.
+	// restarts: the reader is restarted after each page of a load.
 	restarts bool
 }
 
@@ -488,7 +489,7 @@ func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
 	return f
 }
 
-// loaded is a follower that has read the set once.
+// loaded returns a follower that has read the set once.
 func loaded(t *testing.T, s http.Handler, settings ...string) *follower {
 	t.Helper()
 	f := newFollower(t, s, settings...)
@@ -496,7 +497,7 @@ func loaded(t *testing.T, s http.Handler, settings ...string) *follower {
 	return f
 }
 
-// start opens the plugin as if it had not run before, as after a crash.
+// start opens the plugin as for the first time, as after a crash.
 func (f *follower) start() {
 	f.t.Helper()
 	noError(f.t, f.open(f.settings...))
@@ -505,7 +506,7 @@ func (f *follower) start() {
 	}
 }
 
-// reopened is catchUp, again in another instance where the plugin is to be opened again, as the host does it.
+// reopened is catchUp, repeated in another instance if the plugin must be opened again, as the host does it.
 func (f *follower) reopened(reason wit.PollReason) error {
 	err := f.catchUp(reason)
 	if faultOf(err).Kind == wit.ErrorStale {
@@ -515,7 +516,7 @@ func (f *follower) reopened(reason wit.PollReason) error {
 	return err
 }
 
-// catchUp reads until nothing is due: the first load, or the changes since.
+// catchUp reads until nothing is due: the first load, or the changes since then.
 func (f *follower) catchUp(reason wit.PollReason) error {
 	again := false
 	for range 5000 {
@@ -530,16 +531,16 @@ func (f *follower) catchUp(reason wit.PollReason) error {
 		case f.restarts && text(f.stored, "phase") != "changes":
 			f.start()
 			reason = start
-		case reason.Trigger == nil || step.Fetch.Position != nil || f.putOff == 0:
+		case reason.Trigger == nil || step.Fetch.Position != nil || f.retryMs == 0:
 			reason = onward
 		case again:
-			return nil // the host has a wake come once more, and no oftener
+			return nil // the host delivers a trigger once more, and no more often
 		default:
 			again = true
 		}
-		f.now += int64(f.putOff)
+		f.now += int64(f.retryMs)
 	}
-	f.t.Fatal("it doesn't end")
+	f.t.Fatal("the feed does not end")
 	return nil
 }
 
@@ -548,13 +549,13 @@ func (f *follower) page(fetch *wit.Fetch) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	f.putOff = 0
+	f.retryMs = 0
 	if end.Next == nil && fetch.Position == nil {
-		f.putOff = end.WaitMs
-		return end.More, nil // it moves nothing
+		f.retryMs = end.WaitMs
+		return end.More, nil // the offset does not change
 	}
 	if end.Next == nil {
-		f.t.Fatal("a page ended without saying where to go on")
+		f.t.Fatal("a page ended without the next position")
 	}
 	if end.WaitMs > 0 {
 		f.waits++
@@ -598,7 +599,7 @@ func (f *follower) headers(d wit.ValueSlice, data []byte) map[string]string {
 	return headers
 }
 
-// members are the fields of a value by name, as texts, null ones as nil.
+// members returns the fields of a value by name as texts, null as nil.
 func (f *follower) members(d wit.ValueSlice, data []byte) map[string]any {
 	fields := map[string]any{}
 	for i, v := range f.read(d, data).(connectdata.Struct) {
@@ -624,8 +625,8 @@ func (f *follower) equals(s *odatatest.Service, set, key, field string) {
 		if v[field] != nil {
 			found = fmt.Sprint(v[field])
 		}
-		if w, there := want[k]; !there || w != found {
-			f.t.Errorf("%s: expected %q, %v, found %q", k, w, there, found)
+		if w, exists := want[k]; !exists || w != found {
+			f.t.Errorf("%s: expected %q, exists %v, found %q", k, w, exists, found)
 		}
 	}
 }

@@ -19,7 +19,7 @@ func join(lists ...[]string) (all []string) {
 	return all
 }
 
-// shownOf is the schema of a feed's values in short: the names of the members, those inside in brackets.
+// shownOf returns the schema of a feed's values in short: the names of the fields, nested ones in brackets.
 func shownOf(nodes []wit.SchemaNode, at uint32) string {
 	var names []string
 	for _, m := range nodes[at].Fields {
@@ -36,74 +36,75 @@ func shownOf(nodes []wit.SchemaNode, at uint32) string {
 	return "(" + strings.Join(names, " ") + ")"
 }
 
-// TestReads reads sets with filters, projections and expansions, in both formats: what is asked for, what rows hold,
-// how many come.
+// TestReads reads sets with filters, projections and expansions, in both formats, and checks the query, the content and
+// the number of rows.
 func TestReads(t *testing.T) {
 	for _, test := range []struct {
 		name, set string
 		settings  []string
-		// asked is the query of the first request, unescaped, without what is in every one.
-		asked string
-		rows  int
-		shown string // "": not looked at
+		// wantQuery is the query of the first request, unescaped, without the options that every request has.
+		wantQuery string
+		rows      int
+		shown     string // "" is not compared
 		// first is the first row.
 		first string
 	}{
 		{name: "projection", set: "Orders", settings: []string{"sap.odata#00.select=ShipCountry, Freight"}, rows: 40,
-			asked: "$select=OrderID,Freight,ShipCountry", shown: "(OrderID Freight ShipCountry)"},
+			wantQuery: "$select=OrderID,Freight,ShipCountry", shown: "(OrderID Freight ShipCountry)"},
 		{name: "keys are always there", set: "Order_Details", settings: []string{"sap.odata#00.select=Quantity"},
-			rows:  100,
-			asked: "$select=OrderID,ProductID,Quantity", shown: "(OrderID ProductID Quantity)"},
+			rows:      100,
+			wantQuery: "$select=OrderID,ProductID,Quantity", shown: "(OrderID ProductID Quantity)"},
 		{name: "all", set: "Order_Details", settings: []string{"sap.odata#00.select=*"}, rows: 100,
-			asked: "$select=OrderID,ProductID,UnitPrice,Quantity,Discount"},
+			wantQuery: "$select=OrderID,ProductID,UnitPrice,Quantity,Discount"},
 		{name: "equal", set: "Orders", settings: condition("0", "OrderID", "eq", "10250"),
-			asked: "$filter=OrderID eq 10250", rows: 1},
+			wantQuery: "$filter=OrderID eq 10250", rows: 1},
 		{name: "between", set: "Orders", settings: condition("0", "OrderID", "bt", "10250", "10259"),
-			asked: "$filter=(OrderID ge 10250 and OrderID le 10259)", rows: 10},
+			wantQuery: "$filter=(OrderID ge 10250 and OrderID le 10259)", rows: 10},
 		{name: "not between", set: "Orders", settings: condition("0", "OrderID", "nb", "10250", "10259"),
-			asked: "$filter=(OrderID lt 10250 or OrderID gt 10259)", rows: 30},
+			wantQuery: "$filter=(OrderID lt 10250 or OrderID gt 10259)", rows: 30},
 		{name: "in", set: "Orders", settings: condition("0", "OrderID", "IN", "10250, 10252,1"),
-			asked: "$filter=(OrderID eq 10250 or OrderID eq 10252 or OrderID eq 1)", rows: 2},
+			wantQuery: "$filter=(OrderID eq 10250 or OrderID eq 10252 or OrderID eq 1)", rows: 2},
 		{name: "two conditions", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"),
 			condition("1", "OrderID", "lt", "10253")),
-			asked: "$filter=OrderID ge 10250 and OrderID lt 10253", rows: 3},
+			wantQuery: "$filter=OrderID ge 10250 and OrderID lt 10253", rows: 3},
 		{name: "a property that is not shown", set: "Order_Details", settings: join(condition("0", "Quantity", "gt",
 			"10"), []string{"sap.odata#00.select=Discount"}),
-			asked: "$filter=Quantity gt 10&$select=OrderID,ProductID,Quantity,Discount",
-			shown: "(OrderID ProductID Discount)", rows: -1},
+			wantQuery: "$filter=Quantity gt 10&$select=OrderID,ProductID,Quantity,Discount",
+			shown:     "(OrderID ProductID Discount)", rows: -1},
 		{name: "a literal of a URL", set: "Orders", settings: condition("0", "OrderDate", "ge", "datetime'1996-07-10'"),
-			asked: "$filter=OrderDate ge datetime'1996-07-10T00:00:00'", rows: -1},
+			wantQuery: "$filter=OrderDate ge datetime'1996-07-10T00:00:00'", rows: -1},
 		{name: "the user's own", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"),
 			[]string{"sap.odata#00.query=$filter=OrderID lt 10253&search=a b"}),
-			asked: "$filter=(OrderID lt 10253) and (OrderID ge 10250)&search=a b", rows: 3},
-		{name: "behind one", set: "Orders", settings: join(condition("0", "Customer/Country", "eq", "Germany"),
+			wantQuery: "$filter=(OrderID lt 10253) and (OrderID ge 10250)&search=a b", rows: 3},
+		{name: "nested property", set: "Orders", settings: join(condition("0", "Customer/Country", "eq", "Germany"),
 			[]string{"sap.odata#00.expand=Customer", "sap.odata#00.select=OrderID,Customer/City"}),
-			asked: "$filter=Customer/Country eq " +
+			wantQuery: "$filter=Customer/Country eq " +
 				"'Germany'&$select=OrderID,Customer/CustomerID,Customer/City,Customer/Country&$expand=Customer",
 			rows: -1, shown: "(OrderID Customer(CustomerID City))"},
-		{name: "behind one that is not read", set: "Order_Details", settings: condition("0", "Order/ShipCountry", "in",
-			"Germany,'France'"),
-			asked: "$filter=(Order/ShipCountry eq 'Germany' or Order/ShipCountry eq 'France')", rows: -1},
+		{name: "nested property, not expanded", set: "Order_Details",
+			settings: condition("0", "Order/ShipCountry", "in",
+				"Germany,'France'"),
+			wantQuery: "$filter=(Order/ShipCountry eq 'Germany' or Order/ShipCountry eq 'France')", rows: -1},
 		{name: "to many", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details",
 			"sap.odata#00.select=Order_Details/Quantity,OrderID"}, rows: 40,
-			asked: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity&$expand=Order_Details",
-			shown: "(OrderID Order_Details(OrderID ProductID Quantity))"},
+			wantQuery: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity&$expand=Order_Details",
+			shown:     "(OrderID Order_Details(OrderID ProductID Quantity))"},
 		{name: "nested", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details/Product, Customer",
 			"sap.odata#00.select=OrderID,Customer/CompanyName,Order_Details/Quantity,Order_Details/Product/ProductName"}, rows: 40,
-			asked: "$select=OrderID,Customer/CustomerID,Customer/CompanyName,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Product/ProductID,Order_Details/Product/ProductName&$expand=Customer,Order_Details/Product",
+			wantQuery: "$select=OrderID,Customer/CustomerID,Customer/CompanyName,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Product/ProductID,Order_Details/Product/ProductName&$expand=Customer,Order_Details/Product",
 			shown: "(OrderID Customer(CustomerID CompanyName) Order_Details(OrderID ProductID Quantity " +
 				"Product(ProductID ProductName)))"},
 		{name: "inner rows", set: "Orders", settings: join(condition("0", "Order_Details/ProductID", "ge", "1000"),
 			condition("1", "OrderID", "lt", "10250"),
 			[]string{"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/Quantity"}),
-			asked: "$filter=OrderID lt 10250&$select=OrderID,Order_Details/OrderID,Order_Details/ProductID," +
+			wantQuery: "$filter=OrderID lt 10250&$select=OrderID,Order_Details/OrderID,Order_Details/ProductID," +
 				"Order_Details/Quantity&$expand=Order_Details", rows: 2, first: "[10248 []]"},
 		{name: "inner rows by what is not shown", set: "Orders", settings: join(condition("0", "Order_Details/Quantity",
 			"gt", "0"), condition("1", "Order_Details/Product/Discontinued", "eq", "false"),
 			[]string{"sap.odata#00.expand=Order_Details/Product",
 				"sap.odata#00.select=OrderID,Order_Details/Discount,Order_Details/Product/ProductID"}),
-			asked: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Discount,Order_Details/Product/ProductID,Order_Details/Product/Discontinued&$expand=Order_Details/Product",
-			rows:  40, shown: "(OrderID Order_Details(OrderID ProductID Discount Product(ProductID)))"},
+			wantQuery: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Discount,Order_Details/Product/ProductID,Order_Details/Product/Discontinued&$expand=Order_Details/Product",
+			rows:      40, shown: "(OrderID Order_Details(OrderID ProductID Discount Product(ProductID)))"},
 	} {
 		for _, format := range []string{"json", "atom"} {
 			t.Run(test.name+" "+format, func(t *testing.T) {
@@ -114,15 +115,15 @@ func TestReads(t *testing.T) {
 				_, query, _ := strings.Cut(load.targets[0], "?")
 				query, err := url.PathUnescape(query)
 				noError(t, err)
-				var kept []string
+				var compared []string
 				for _, option := range strings.Split(query, "&") {
 					if name, _, _ := strings.Cut(option, "="); name != "$orderby" && name != "$inlinecount" &&
 						name != "$format" {
-						kept = append(kept, option)
+						compared = append(compared, option)
 					}
 				}
-				if found := strings.Join(kept, "&"); found != test.asked {
-					t.Errorf("asked for\n%s, expected\n%s", found, test.asked)
+				if found := strings.Join(compared, "&"); found != test.wantQuery {
+					t.Errorf("found the request\n%s, expected\n%s", found, test.wantQuery)
 				}
 				if len(load.faults) > 0 {
 					t.Errorf("faults: %v", load.faults[0])
@@ -141,14 +142,14 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// TestServicesThatIgnoreOptions reads from services that take options and don't heed them: what would be lost or come
-// unasked is a fault that names the setting, the rest is as it should be.
+// TestServicesThatIgnoreOptions reads from services that accept options but ignore them. If rows would be lost or
+// unrequested, the read fails with an error that names the setting. The rest is as expected.
 func TestServicesThatIgnoreOptions(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		options  []string
 		settings []string
-		message  string // "": everything is as with a service that heeds them
+		message  string // "" means that the result equals that of a service that applies the options
 		setting  string
 	}{
 		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"),
@@ -170,7 +171,7 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 				if _, other := heeding.run(0, nil); err != nil || other != nil || len(load.faults) > 0 {
 					t.Errorf("%s, %s: %v, %v, %v", test.name, format, err, other, load.faults)
 				} else if strings.Join(load.values, "\n") != strings.Join(heeding.values, "\n") {
-					t.Errorf("%s, %s: other rows than of a service that heeds them", test.name, format)
+					t.Errorf("%s, %s: the rows differ from a service that applies the options", test.name, format)
 				}
 				continue
 			}
@@ -179,7 +180,7 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 				t.Errorf("%s, %s: expected %s, found %v", test.name, format, test.message, err)
 			}
 			if len(load.rows) > 0 {
-				t.Errorf("%s, %s: %d rows were handed on", test.name, format, len(load.rows))
+				t.Errorf("%s, %s: expected no rows, found %d", test.name, format, len(load.rows))
 			}
 		}
 	}
@@ -197,8 +198,8 @@ func TestServicesThatIgnoreOptions(t *testing.T) {
 	}
 }
 
-// TestMicros: digits after milliseconds arrive, as values, in keys by which pages are asked for and in cursors. Rows
-// are asked for in Atom, and JSON is refused.
+// TestMicros: digits after milliseconds arrive in values, in the keys of page requests and in cursors. Rows are
+// requested in Atom, and JSON is rejected.
 func TestMicros(t *testing.T) {
 	metadata := metadataOf("At", `<Property Name="At" Type="Edm.DateTime" Nullable="false" Precision="7"/>`+
 		`<Property Name="Seen" Type="Edm.DateTimeOffset" Precision="7"/>`)
@@ -209,7 +210,7 @@ func TestMicros(t *testing.T) {
 	}
 	service := described(metadata, func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.Header.Get("Accept"), "atom") {
-			t.Error("asked for " + r.Header.Get("Accept"))
+			t.Error("unexpected Accept " + r.Header.Get("Accept"))
 		}
 		body := `<feed` + atomSpaces + `>`
 		if filter := r.URL.Query().Get("$filter"); filter != "" {
@@ -218,7 +219,7 @@ func TestMicros(t *testing.T) {
 			body += `<m:count>3</m:count>` + row("2024-01-31T00:00:00.000001", "2024-01-31T00:00:00.1234567Z") +
 				row("2024-01-31T00:00:00.000002", "2024-01-31T00:00:00.5+01:00")
 		}
-		if n := len(filters); n == 1 || n == 2 { // a question, and the page
+		if n := len(filters); n == 1 || n == 2 { // the request for the highest value, and the page
 			body += row("2024-01-31T00:00:00.000003", "2024-01-31T00:00:00.123457Z")
 		}
 		w.Write([]byte(body + "</feed>"))
@@ -233,23 +234,23 @@ func TestMicros(t *testing.T) {
 	}
 	if len(filters) == 0 || filters[0] != "At gt datetime'2024-01-31T00:00:00.000001'" ||
 		filters[1] != "At gt datetime'2024-01-31T00:00:00.000002'" {
-		t.Errorf("asked for %v", filters)
+		t.Errorf("unexpected filters %v", filters)
 	}
 	if high := text(offset, "high"); high != "2024-01-31T00:00:00.123457Z" {
-		t.Errorf("the cursor is at %v", high)
+		t.Errorf("unexpected cursor %v", high)
 	}
 	nodes := load.opened.Feeds[0].Value.Nodes
 	if name := *nodes[nodes[0].Fields[0].Node].Name; name != wit.NameMicroTimestamp {
-		t.Errorf("the schema says %s", name)
+		t.Errorf("unexpected schema %s", name)
 	}
 	err := load.open(append(settings, "sap.odata.format=json")...)
-	if !says(err, "sap.odata#00.format = atom with it, since JSON has milliseconds only") {
+	if !errorContains(err, "sap.odata#00.format = atom with it, since JSON has milliseconds only") {
 		t.Errorf("found %v", err)
 	}
 }
 
-// TestDates: what the metadata call a date becomes one where the settings say so, in both formats, in filters and in
-// cursors.
+// TestDates: properties that the metadata declare as dates become dates if configured, in both formats, in filters and
+// in cursors.
 func TestDates(t *testing.T) {
 	metadata := metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`+
 		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/>`)
@@ -277,19 +278,19 @@ func TestDates(t *testing.T) {
 			t.Errorf("%v: %s, %v", test.settings, kind, load.values)
 		}
 		if len(test.settings) == 3 && text(offset, "high") != "2024-01-31T00:00:00" {
-			t.Errorf("%v: the cursor is at %v", test.settings, offset)
+			t.Errorf("%v: unexpected cursor %v", test.settings, offset)
 		}
 	}
 }
 
-// TestZones: times on the service's clock become points in time, in both formats, inside of structures and with
-// microseconds; keys, dates and what has an offset stay as they are. Conditions and cursors are about the clock.
+// TestZones: local times of the service become points in time, in both formats, in structures and with microseconds.
+// Keys, dates and times with an offset do not change. Conditions and cursors use local time.
 func TestZones(t *testing.T) {
 	metadata := metadataOf("From", `<Property Name="From" Type="Edm.DateTime" Nullable="false"/>`+
 		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/>`+
 		`<Property Name="Off" Type="Edm.DateTimeOffset"/><Property Name="S" Type="N.C"/>`,
 		`<ComplexType Name="C"><Property Name="In" Type="Edm.DateTime"/></ComplexType>`)
-	const noon, night = "1706702400000", "1711852200000" // noonText, and nightText, which Berlin left out
+	const noon, night = "1706702400000", "1711852200000" // noonText, and nightText, which Berlin skipped
 	inJSON := `{"d":{"__count":"2","results":[{"From":"/Date(` + noon +
 		`)/","Day":"/Date(1706659200000)/","At":"/Date(` + noon + `)/","Off":"/Date(` + noon +
 		`+0000)/","S":{"In":"/Date(` + noon + `)/"}},` +
@@ -313,7 +314,7 @@ func TestZones(t *testing.T) {
 		}
 	})
 	berlin := of("/s", "X", "sap.odata#00.datetime.zone=Europe/Berlin")
-	const noonUTC, nightUTC = "1706698800000", "1711848600000" // an hour before
+	const noonUTC, nightUTC = "1706698800000", "1711848600000" // an hour earlier
 	rows := []string{"[" + noon + " 1706659200000 " + noonUTC + " " + noon + " [" + noonUTC + "]]",
 		"[" + night + " <nil> " + nightUTC + " <nil> [<nil>]]"}
 	for _, format := range []string{"json", "atom"} {
@@ -327,10 +328,10 @@ func TestZones(t *testing.T) {
 		}
 		if filters[0] != "At le datetime'2024-03-31T02:40:00' and At ge datetime'2024-01-31T12:00:00' and From ge "+
 			"datetime'2024-01-31T12:00:00'" {
-			t.Errorf("%s: asked for %s", format, filters[0])
+			t.Errorf("%s: unexpected filter %s", format, filters[0])
 		}
 		if high := text(offset, "high"); high != nightText {
-			t.Errorf("%s: the cursor is at %v", format, high)
+			t.Errorf("%s: unexpected cursor %v", format, high)
 		}
 	}
 	load := newLoad(t, service, join(berlin, []string{"sap.odata.timestamp.precision=micros"})...)
@@ -338,17 +339,17 @@ func TestZones(t *testing.T) {
 		t.Errorf("%v, %v", load.values, err)
 	}
 	load = newLoad(t, service, join(berlin, condition("0", "At", "le", "2024-01-31T12:30:00"))...)
-	if _, err := load.run(0, nil); !says(err, "accepts $filter but ignores it") {
-		t.Errorf("a row of which the clock says 02:30 met a condition: %v", err)
+	if _, err := load.run(0, nil); !errorContains(err, "accepts $filter but ignores it") {
+		t.Errorf("a row with the local time 02:30 met a condition: %v", err)
 	}
 	err := load.open(of("/s", "X", "sap.odata.datetime.zone=Europe/Atlantis")...)
-	if !says(err, "sap.odata.datetime.zone") || !says(err, "Europe/Berlin") {
+	if !errorContains(err, "sap.odata.datetime.zone") || !errorContains(err, "Europe/Berlin") {
 		t.Errorf("found %v", err)
 	}
 }
 
-// TestFunctionImports: the entities that a function import answers are read as a set's are, pages, filters and
-// parameters included.
+// TestFunctionImports: the entities that a function import returns are read like those of a set, including pages,
+// filters and parameters.
 func TestFunctionImports(t *testing.T) {
 	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` +
 		`<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>` +
@@ -372,7 +373,7 @@ func TestFunctionImports(t *testing.T) {
 	if _, err := load.run(0, nil); err != nil || strings.Join(load.rows, "") != "[1][2][7]" {
 		t.Errorf("%v, %v", load.rows, err)
 	}
-	// The doctor asks for them by the same parameters.
+	// The doctor requests them with the same parameters.
 	options := []wit.Setting{{Name: "step", Value: "entityset /s/Rated"}}
 	found, err := load.tool(probe.Doctor, options, of("/s", "Rated", "sap.odata#00.query=rating=3")...)
 	if err != nil || !strings.Contains(found, "readable") {
@@ -380,7 +381,7 @@ func TestFunctionImports(t *testing.T) {
 	}
 	for name, want := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)",
 		"Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
-		if err := load.open(of("/s", name)...); !says(err, want) {
+		if err := load.open(of("/s", name)...); !errorContains(err, want) {
 			t.Errorf("%s: expected %s, found %v", name, want, err)
 		}
 	}

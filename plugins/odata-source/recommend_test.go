@@ -14,20 +14,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// validated is what a validation online comes to, by the name of the setting.
-func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.ConfigValue, []string) {
+// validated returns the result of an online validation by the name of the setting.
+func validated(t *testing.T, s http.Handler, settings ...string) (map[string]wit.ConfigValue, []string) {
 	t.Helper()
 	load := unopened(t, s)
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := load.p.Validate(sourceconfig.Component, configuration(given...), true, state, answers)
+		inquiry, err := load.p.Validate(sourceconfig.Component, configuration(settings...), true, state, answers)
 		noError(t, err)
 		if inquiry.Done != nil {
 			all := map[string]wit.ConfigValue{}
 			for _, e := range *inquiry.Done {
 				if _, twice := all[e.Key.Name]; twice {
-					t.Errorf("%s is there twice", e.Key.Name)
+					t.Errorf("%s is repeated", e.Key.Name)
 				}
 				all[e.Key.Name] = e
 			}
@@ -35,11 +35,11 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Co
 		}
 		state, answers = inquiry.Pending.State, load.answers(inquiry.Pending)
 	}
-	t.Fatal("the validation doesn't end")
+	t.Fatal("the validation does not end")
 	return nil, nil
 }
 
-// entity is an entity set of the demo's SAP service.
+// entity returns the settings of an entity set of the demo's SAP service.
 func entity(number, name string, more ...string) []string {
 	prefix := "sap.odata#" + number + "."
 	lines := []string{prefix + "service=" + sapNorthwind, prefix + "entityset=" + name, prefix + "topic=t" + number}
@@ -53,12 +53,12 @@ func entity(number, name string, more ...string) []string {
 func TestRecommendations(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, test := range []struct {
-		name    string
-		given   []string
-		setting string
-		want    []string // among the recommended values
-		not     string   // none of them begins so
-		most    int
+		name     string
+		settings []string
+		setting  string
+		want     []string // contained in the recommended values
+		not      string   // prefix that none of them has
+		most     int
 	}{
 		{"the first set", nil, "sap.odata#00.service", []string{sapNorthwind}, "", 1000},
 		{"a prefix of the path", []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTH"}, "sap.odata#00.service",
@@ -84,10 +84,10 @@ func TestRecommendations(t *testing.T) {
 		{"choices", entity("00", "Orders"), "sap.odata#00.format", []string{"json", "atom"}, "", 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			all, _ := validated(t, service, test.given...)
+			all, _ := validated(t, service, test.settings...)
 			value, ok := all[test.setting]
 			if !ok || !value.Visible {
-				t.Fatalf("%s isn't to be seen (%v)", test.setting, ok)
+				t.Fatalf("%s is hidden (%v)", test.setting, ok)
 			}
 			for _, want := range test.want {
 				if !slices.Contains(value.Recommended, want) {
@@ -101,7 +101,7 @@ func TestRecommendations(t *testing.T) {
 					fmt.Sprint(value.Recommended))
 			}
 			for name, e := range all {
-				if len(e.Errors) > 0 && len(test.given) > 2 {
+				if len(e.Errors) > 0 && len(test.settings) > 2 {
 					t.Errorf("%s: %v", name, e.Errors)
 				}
 			}
@@ -109,15 +109,15 @@ func TestRecommendations(t *testing.T) {
 	}
 }
 
-// What has no effect yet isn't to be seen, nor is the next set before the one before it is complete.
+// Settings without effect are hidden, and so is the next set until the one before it is complete.
 func TestVisibility(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	half := []string{"sap.odata#00.service=" + sapNorthwind}
 	for _, test := range []struct {
-		name    string
-		given   []string
-		setting string
-		visible bool
+		name     string
+		settings []string
+		setting  string
+		visible  bool
 	}{
 		{"no next set", half, "sap.odata#01.service", false},
 		{"a set without its name", half, "sap.odata#00.page.size", false},
@@ -147,20 +147,20 @@ func TestVisibility(t *testing.T) {
 		{"oauth asked for", append(entity("00", "Orders"), "sap.odata.auth.type=oauth2"), "sap.odata.oauth.scope",
 			true},
 	} {
-		all, _ := validated(t, service, test.given...)
+		all, _ := validated(t, service, test.settings...)
 		if e := all[test.setting]; e.Visible != test.visible {
 			t.Errorf("%s: %s: expected visible %v, found %v", test.name, test.setting, test.visible, e.Visible)
 		}
 	}
 }
 
-// Mistakes that only the service knows stand at their settings, all at once.
-func TestMistakesOnline(t *testing.T) {
+// Errors that only the service detects are added to their settings, all in one response.
+func TestErrorsOfOnlineValidation(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10_000}})
 	for _, test := range []struct {
-		name  string
-		given []string
-		want  map[string]string // by setting, a part of the error
+		name     string
+		settings []string
+		want     map[string]string // by setting, part of the error
 	}{
 		{"nothing", entity("00", "Orders"), nil},
 		{"a service", of("/sap/opu/odata/sap/NORTHWIND_SVR", "Orders"),
@@ -183,7 +183,7 @@ func TestMistakesOnline(t *testing.T) {
 			map[string]string{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			all, _ := validated(t, service, test.given...)
+			all, _ := validated(t, service, test.settings...)
 			for name, want := range test.want {
 				if text := strings.Join(all["sap.odata#00."+name].Errors, "\n"); !strings.Contains(text, want) {
 					t.Errorf("%s: expected %s, found %.600s", name, want, text)
@@ -198,31 +198,31 @@ func TestMistakesOnline(t *testing.T) {
 	}
 }
 
-// announcing has one set whose changes are tracked and one whose aren't.
+// announcing returns a service with one set whose changes are tracked and one whose changes are not.
 func announcing(tracking string) http.Handler {
 	return described(strings.Replace(metadataOf("ID", `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`),
 		`<EntitySet Name="X" EntityType="N.T"/>`, `<EntitySet Name="Tracked" EntityType="N.T" `+tracking+
 			`/><EntitySet Name="Whole" EntityType="N.T"/>`, 1), http.NotFound)
 }
 
-func TestDeltaOfASetThatHasNone(t *testing.T) {
+func TestDeltaOfSetWithoutTracking(t *testing.T) {
 	const tracking = `sap:change-tracking="true"`
-	for _, test := range []struct{ set, tracking, says, hint string }{
+	for _, test := range []struct{ set, tracking, message, hint string }{
 		{"Tracked", tracking, "", ""},
 		{"Whole", tracking, "expected one of Tracked", ""},
 		{"Whole", "", "", "announces no change tracking"},
 	} {
 		all, _ := validated(t, announcing(test.tracking), entity("00", test.set, "track-changes=1", "exec-period=5")...)
 		e := all["sap.odata#00.track-changes"]
-		if text := strings.Join(e.Errors, ""); !strings.Contains(text, test.says) ||
-			(text == "") != (test.says == "") ||
+		if text := strings.Join(e.Errors, ""); !strings.Contains(text, test.message) ||
+			(text == "") != (test.message == "") ||
 			!strings.Contains(e.Key.Documentation, test.hint) {
-			t.Errorf("%s: expected %q, found %q; %s", test.set, test.says, text, e.Key.Documentation)
+			t.Errorf("%s: expected %q, found %q; %s", test.set, test.message, text, e.Key.Documentation)
 		}
 	}
 }
 
-// A service that doesn't answer, or not in time, is no mistake of the settings: there is nothing to recommend, and a
+// If a service does not respond, or not in time, the settings have no errors: nothing is recommended, except for a
 // hint.
 func TestNothingToRecommend(t *testing.T) {
 	for _, status := range []int{404, 500, 504, 401} {
@@ -243,7 +243,7 @@ func TestNothingToRecommend(t *testing.T) {
 			t.Errorf("%d: %d requests %v", status, len(targets), targets)
 		}
 	}
-	// Where nothing says where the service is, nothing is asked.
+	// Without the service's address, no request is sent.
 	alone := []wit.Setting{{Name: "sap.odata#00.service", Value: sapNorthwind}}
 	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, alone, true, nil, nil)
 	if err != nil || inquiry.Done == nil {
@@ -251,7 +251,7 @@ func TestNothingToRecommend(t *testing.T) {
 	}
 }
 
-// A catalogue that heeds neither $top nor $filter is cut, and the work stays bounded.
+// A catalogue that ignores $top and $filter is cut, and the work stays bounded.
 func TestLargeCatalogue(t *testing.T) {
 	var rows []string
 	for i := range 10_000 {
@@ -265,14 +265,14 @@ func TestLargeCatalogue(t *testing.T) {
 		}
 		http.NotFound(w, r)
 	})
-	var given []string
+	var settings []string
 	for i := range 50 {
 		number := fmt.Sprintf("%02d", i)
-		given = append(given, set(number, "X")...)
-		given = append(given, "sap.odata#"+number+".service=/sap/opu/odata/sap/Y000"+number)
+		settings = append(settings, set(number, "X")...)
+		settings = append(settings, "sap.odata#"+number+".service=/sap/opu/odata/sap/Y000"+number)
 	}
 	start := time.Now()
-	all, targets := validated(t, handler, given...)
+	all, targets := validated(t, handler, settings...)
 	size, n := 0, 0
 	for _, e := range all {
 		if len(e.Recommended) > probe.MaxRecommended {

@@ -13,9 +13,9 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
-// A $filter among the user's own options holds for an entity that came both as a row and as deleted, too: where it no
-// longer meets it, which only the service can tell, it is deleted, and where it does it stays.
-func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
+// A $filter in the user's own options also applies to an entity that was both a row and deleted: if it no longer meets
+// the filter, which only the service can decide, it is deleted. Otherwise it stays.
+func TestRawFilterAppliesToReread(t *testing.T) {
 	metadata := strings.Replace(metadataOf("A", `<Property Name="A" Type="Edm.Int32" Nullable="false"/>`+
 		`<Property Name="B" Type="Edm.String" Nullable="false"/><Property Name="V" Type="Edm.Int32"/>`),
 		`</Key>`, `<PropertyRef Name="B"/></Key>`, 1)
@@ -42,7 +42,7 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 						} else {
 							body = feed("")
 						}
-					case strings.Contains(r.URL.Path, "("): // by its key it comes whatever the filter
+					case strings.Contains(r.URL.Path, "("): // a request by key ignores the filter
 						body = row
 					default:
 						body = feed(fmt.Sprintf(entry, 1) + `<link rel="delta" href="X?!deltatoken='1'"/>`)
@@ -56,7 +56,7 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 				}
 				noError(t, follower.catchUp(poll))
 				if !strings.Contains(again, "V eq 1 or V eq 7") || len(more) > 0 && !strings.Contains(again, "V ge 0") {
-					t.Errorf("read again with the filter %q", again)
+					t.Errorf("unexpected filter of the reread: %q", again)
 				}
 				if row := follower.state["[1 b]"]; meets != (row != nil) {
 					t.Errorf("meets the filter %v: found %v", meets, follower.state)
@@ -66,16 +66,16 @@ func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
 	}
 }
 
-// A link of the service without the SAP client gets it where it goes in the query, in full and in delta mode and inside
-// of rows.
+// A link of the service without the SAP client gets it in its query if it is configured there, in full and delta mode
+// and in rows.
 func TestClientInLinks(t *testing.T) {
 	metadata := metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`+
 		`<NavigationProperty Name="I" Relationship="N.A" FromRole="R" ToRole="S"/>`, `<Association Name="A">`+
 		`<End Role="R" Type="N.T" Multiplicity="1"/><End Role="S" Type="N.T" Multiplicity="*"/></Association>`)
-	var asked []string
+	var queries []string
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.RawQuery
-		asked = append(asked, query)
+		queries = append(queries, query)
 		body := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],"__next":"X?$skiptoken=1"}}`
 		switch {
 		case strings.HasSuffix(r.URL.Path, "$metadata"):
@@ -93,23 +93,23 @@ func TestClientInLinks(t *testing.T) {
 		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")...)
 	noError(t, f.catchUp(poll))
 	without := func(q string) bool { return !strings.Contains(q, "sap-client=100") }
-	if len(asked) < 5 || slices.ContainsFunc(asked, without) {
-		t.Errorf("expected the client in each request, found %s", strings.Join(asked, "\n"))
+	if len(queries) < 5 || slices.ContainsFunc(queries, without) {
+		t.Errorf("expected the client in each request, found %s", strings.Join(queries, "\n"))
 	}
 }
 
-// Connectors whose names differ in case alone have each its own subscriptions; host names and channels have no case.
+// Connectors whose names differ only in case have separate subscriptions. Host names and channels are case-insensitive.
 func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 	for _, to := range []string{"http://Listener:8301", "urn:sap-com:channel:DEST:"} {
 		values := sourceconfig.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
 			false: "sap.odata.subscription.dest=DEST"}[strings.HasPrefix(to, "http")]))
-		for _, own := range []string{"/orders/", "/orders/Orders 00"} {
-			r := retire.Retirement{V: values, Addresses: []string{own}}
+		for _, path := range []string{"/orders/", "/orders/Orders 00"} {
+			r := retire.Retirement{V: values, Addresses: []string{path}}
 			for address, mine := range map[string]bool{to + "/orders/Orders 00": true, to + "/Orders/Orders 00": false,
 				strings.ToLower(to) + "/orders/Orders 00": true, strings.ToUpper(to) + "/ORDERS/ORDERS 00": false,
 				to + "/ordersmore/Orders 00": false} {
 				if r.OwnsAddress(address) != mine {
-					t.Errorf("%s below %s: expected mine %v", address, own, mine)
+					t.Errorf("%s below %s: expected mine %v", address, path, mine)
 				}
 			}
 		}
@@ -117,13 +117,13 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 			"/orders/Orders 00"}
 		if !one.Delivers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
 			one.Delivers("Orders", "created", to+"/Orders/Orders 00") {
-			t.Errorf("%s covers another connector's", one.Address)
+			t.Errorf("%s also matches another connector's", one.Address)
 		}
 	}
 }
 
-// A service that forgets each token, and fails a page of each load that takes its place, has the set read whole so
-// many times and no more, however often the connector is started meanwhile.
+// If a service loses each token, and fails a page of each load that replaces it, the set is read completely a limited
+// number of times, however often the connector restarts in between.
 func TestReloadEndsDespiteFailedPages(t *testing.T) {
 	loads, fails := 0, 0
 	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
@@ -152,21 +152,21 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 		if reason = poll; err == nil {
 			continue
 		}
-		if says(err, "times in succession") {
+		if errorContains(err, "times in succession") {
 			lost++
 			break
 		}
-		follower.start() // as a task does that is started again behind a failed page
+		follower.start() // as a task that restarts after a failed page
 		reason = start
 	}
 	if lost == 0 || loads > delta.MaxLostTokens+1 {
-		t.Errorf("the set was read %d times, and the feed failed for good %d times", loads, lost)
+		t.Errorf("found %d loads and %d final errors of the feed", loads, lost)
 	}
 }
 
-// Two connectors may follow the changes of a set that has delta links, into two topics, or of other rows of it; an ODP
-// service keeps one queue for both.
-func TestClaimsAreThoseOfChanges(t *testing.T) {
+// Two connectors may follow the changes of a set with delta links, into two topics or of different rows. An ODP service
+// keeps one queue for both.
+func TestClaimsPerTopicAndFilter(t *testing.T) {
 	claimed := func(set string, more ...string) string {
 		t.Helper()
 		layout, err := plan(sourceconfig.Component, configuration(append(tracked00(set), more...)...), 1)
@@ -190,6 +190,6 @@ func TestClaimsAreThoseOfChanges(t *testing.T) {
 	}
 	layout, err := plan(sourceconfig.Component, configuration(of(sapNorthwind, "FactsOfSales")...), 1)
 	if err != nil || len(layout.Claims) > 0 {
-		t.Errorf("expected no claims of a set that is read whole, found %v, %v", layout.Claims, err)
+		t.Errorf("expected no claims of a set in full mode, found %v, %v", layout.Claims, err)
 	}
 }

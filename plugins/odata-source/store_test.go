@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestNotificationStore: what was changed while nobody listened, and is told by nobody, is found in SAP's notification
-// store: each entity is read once as it is now, also where a load was under way. Where the store can't say which
-// entities, the set is read again; where there is none, that is said.
+// TestNotificationStore: changes that were not notified while the connector was stopped are found in SAP's notification
+// store. Each entity is read once, with its current values, also if a load was in progress. If the store cannot name
+// the entities, the set is read again. A missing store is reported.
 func TestNotificationStore(t *testing.T) {
 	serviceName := sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
 	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, notifications.StoreTarget) }
@@ -23,11 +23,11 @@ func TestNotificationStore(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name string
-		// answered changes what the store answers.
+		// answered changes the responses of the store.
 		answered   func(q *wit.Request, r *wit.Response)
 		duringLoad bool
 		reload     bool
-		others     bool // there is nothing to be read
+		others     bool // there is nothing to read
 		message    string
 	}{
 		{name: "as it is"},
@@ -35,7 +35,7 @@ func TestNotificationStore(t *testing.T) {
 			r.Body = regexp.MustCompile(`(?s)(<link rel="\S*related/via"[^>]*)>.*?</link>`).ReplaceAll(r.Body,
 				[]byte(`$1><inline><entry/></inline></link>`))
 		}},
-		{name: "amid a load", duringLoad: true},
+		{name: "during a load", duringLoad: true},
 		{name: "of another host and version",
 			answered: replace("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/",
 				"https://hub.example/sap/opu/odata/SAP/NORTHWIND_SRV;v=1/")},
@@ -48,9 +48,9 @@ func TestNotificationStore(t *testing.T) {
 			"/hub/"+serviceName+";v=1/"), reload: true},
 		{name: "with those of another service alone", answered: replace("/"+serviceName+"/", "/OTHER_SRV/"),
 			others: true},
-		{name: "a key that nobody can read", answered: replace("/Products(12)", "/Products('x')"), reload: true},
-		{name: "a notification of nothing", answered: replace("related/via", "related/other"), reload: true},
-		{name: "an end that never comes", answered: replace("</feed>",
+		{name: "an unreadable key", answered: replace("/Products(12)", "/Products('x')"), reload: true},
+		{name: "a notification without entity", answered: replace("related/via", "related/other"), reload: true},
+		{name: "a circle of pages", answered: replace("</feed>",
 			`<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), reload: true},
 		{name: "no store", answered: func(q *wit.Request, r *wit.Response) { r.Status, r.Body = 404, nil },
 			message: "notification.catchup = reload reads the set again"},
@@ -84,7 +84,7 @@ func TestNotificationStore(t *testing.T) {
 					test.answered(q, r)
 				}
 			}
-			if err = follower.catchUp(start); !says(err, test.message) {
+			if err = follower.catchUp(start); !errorContains(err, test.message) {
 				t.Fatalf("found %v", err)
 			}
 			if test.message != "" {
@@ -97,7 +97,7 @@ func TestNotificationStore(t *testing.T) {
 				return
 			}
 			if test.reload {
-				delete(follower.state, "[40]") // pages say nothing of what is gone
+				delete(follower.state, "[40]") // pages do not contain deleted entities
 			}
 			follower.equals(service, "Products", "ProductID", "ProductName")
 			entities, pages := 0, 0
@@ -118,13 +118,13 @@ func TestNotificationStore(t *testing.T) {
 			}
 		})
 	}
-	// One that keeps nothing doesn't serve again.
+	// A subscription without the store is not reused if the store is configured.
 	service := odatatest.New(odatatest.Options{Subscriptions: true})
 	for _, settings := range [][]string{nil, {"sap.odata.notification.catchup=store"}} {
 		_, err := newFollower(t, service, subscribed00("Products", settings...)...).subscribe("/c/Products")
 		noError(t, err)
 	}
 	if n := service.Ledger().Subscribed; n != 6 {
-		t.Errorf("expected others beside those that keep nothing, found %d made", n)
+		t.Errorf("expected new subscriptions with the store, found %d created", n)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// viewMetadata is that of a view with two parameters, as SAP Gateway generates it of a CDS view: an entity set of the
+// viewMetadata describes a view with two parameters, as SAP Gateway generates it from a CDS view: an entity set of the
 // parameters, whose navigation property Set leads to the rows.
 const viewMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"
  xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:sap="http://www.sap.com/Protocols/SAPData">
@@ -31,7 +31,7 @@ const viewMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.micros
 <AssociationSet Name="AS" Association="Z.A"><End EntitySet="ZC_X" Role="Parameters"/><End EntitySet="ZC_XSet" Role="Results"/>
 </AssociationSet></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 
-// view is a service with it: so many rows in pages of 100, by links that hold a key.
+// view returns a service with such a view and so many rows, in pages of 100 with links that contain a key.
 func view(rows int) http.Handler {
 	const path = "/V2/Northwind/Northwind.svc/"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -64,8 +64,8 @@ func view(rows int) http.Handler {
 	})
 }
 
-// A view with parameters is read like a set, whole and page by page; its offsets are of these parameters, and its
-// records have the key of its rows.
+// A view with parameters is read like a set, in one page and page by page. Its offsets belong to these parameters, and
+// its records have the key of its rows.
 func TestViewWithParameters(t *testing.T) {
 	const rows, name = 25_000, "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set"
 	load := whole(t, view(rows), set("00", name)...)
@@ -75,7 +75,7 @@ func TestViewWithParameters(t *testing.T) {
 		}
 	}
 	if len(load.rows) != rows || len(load.targets) < rows/100 {
-		t.Errorf("expected %d rows, found %d by %d requests", rows, len(load.rows), len(load.targets))
+		t.Errorf("expected %d rows, found %d with %d requests", rows, len(load.rows), len(load.targets))
 	}
 	f := load.opened.Feeds[0]
 	if diff := cmp.Diff([]wit.OffsetEntry{wit.StringEntry("service", "/V2/Northwind/Northwind.svc"),
@@ -88,7 +88,7 @@ func TestViewWithParameters(t *testing.T) {
 	}
 }
 
-// What shows a set's rows shows those of a view, too.
+// Commands that show a set's rows show those of a view, too.
 func TestPeekIntoAView(t *testing.T) {
 	const name = "ZC_X(P_Date=datetime'2024-01-31T00:00:00',P_Count=7)/Set"
 	l := newLoad(t, view(3), set("00", name)...)

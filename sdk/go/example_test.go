@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// shop declares its settings once; [setting.Table.Examine] checks them one by one.
+// shop declares its settings once. [setting.Table.Examine] checks them one by one.
 type shop struct{}
 
 var settings = setting.NewTable(
@@ -20,18 +20,18 @@ func (shop) Describe() wit.Description {
 		Kind: wit.ComponentSource, Documentation: "Reads orders.", Settings: settings.Keys()}}}
 }
 
-// Validate checks what settings say together. Online it could ask for documents first: Inquiry.Ask names them, and
-// their answers come with the next call.
-func (shop) Validate(_ string, given []wit.Setting, _ bool, _ []byte, _ []wit.Response) (wit.ValidateResult, error) {
-	examined := settings.Validate(given)
-	v := settings.Values(given)
+// Validate checks combinations of settings. Online it can request documents first: it returns requests as pending and
+// receives the responses with the next call.
+func (shop) Validate(_ string, config []wit.Setting, _ bool, _ []byte, _ []wit.Response) (wit.ValidateResult, error) {
+	examined := settings.Validate(config)
+	v := settings.Values(config)
 	if to, ok := v.Lookup("shop.to"); ok && v.Int("shop.to") < v.Int("shop.from") {
 		setting.AddError(examined, "shop.to", setting.Invalid("shop.to", to, "expected no less than shop.from"))
 	}
 	return wit.ValidateResult{Done: &examined}, nil
 }
 
-// A plugin that checks settings together is a [sdk.Validator], beside what it is otherwise.
+// A plugin that checks combinations of settings also implements [sdk.Validator].
 func ExampleValidator() {
 	var v sdk.Validator = shop{}
 	inquiry, err := v.Validate("example.Shop", []wit.Setting{{Name: "shop.from", Value: "9"},

@@ -1,10 +1,13 @@
 // Package sdk contains what all plugins in Go share: the description, validation of settings, logging and errors.
 //
-// The main package of a plugin imports sdk and one package for each world that it implements: source, sink, transform
-// or tools. A source may also import notifications and retirement. Importing such a package adds the exports of its
-// world to the module, so import only the ones that you implement.
+// The main package of a plugin imports one package for each world of the contract that it implements: source, sink,
+// transform or tools. A source may also import notifications (it is called when the service notifies of changes) and
+// retirement (it ends its subscriptions when its connector is deleted). Importing such a package adds the exports of
+// its world to the module, so import only those that you implement. An init function passes the implementation to the
+// package's Register; main stays empty, because the host calls exports.
 //
-// A plugin only computes: it has no sockets, files, clock or environment. Build one with
+// A plugin only computes: it has no sockets, files, clock or environment. It returns requests, which the host sends,
+// and is called again with the responses. Build one with
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -o my-plugin.wasm .
 //
@@ -19,26 +22,27 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Plugin is implemented by every plugin.
+// Plugin is what every plugin implements.
 type Plugin interface {
-	// Describe returns the name and version of the module and its components. The host calls it once for each load; the
-	// result must always be the same.
+	// Describe returns the name and version of the module and its components. The result must always be the same, since
+	// host and SDK may call it several times.
 	Describe() wit.Description
 }
 
-// Validator is implemented by plugins that check more than their declarations: settings in combination and, if online
-// is set, with the service. For other plugins the SDK calls [setting.Table.Validate].
+// Validator is implemented by plugins that check more than single settings: settings in combination and, if online is
+// set, with the service. It replaces the SDK's own validation by [setting.Table.Validate], so it has to call that too.
 type Validator interface {
 	// Validate is described at [wit.Plugin].
 	Validate(component string, settings []wit.Setting, online bool, state []byte,
-		answers []wit.Response) (wit.ValidateResult, error)
+		responses []wit.Response) (wit.ValidateResult, error)
 }
 
 // Log writes a line to the host's log, which adds the plugin, its version and the connector. Outside a host, as in a
 // test, it does nothing.
 func Log(level wit.Level, message string) { guest.Log(level, message) }
 
-// NewError returns an error that names no setting. Its kind decides how the host handles it.
+// NewError returns an error that is not about a setting. The host retries, fails or rejects a row by its kind, see
+// [wit.ErrorKind].
 func NewError(kind wit.ErrorKind, message string) *wit.Error {
 	return &wit.Error{Kind: kind, Message: message}
 }
@@ -48,18 +52,18 @@ func NewConfigError(setting, message string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConfig, Message: message, Setting: &setting}
 }
 
-// Register sets the plugin of the module. The packages of the worlds call it.
+// Register sets the plugin of the module. The Register functions of the worlds' packages call it; plugins do not.
 func Register(p Plugin) { guest.Plugin = adapter{p} }
 
 // adapter implements the contract's interface plugin.
 type adapter struct{ Plugin }
 
-func (e adapter) Validate(component string, settings []wit.Setting, online bool, state []byte,
-	answers []wit.Response) (wit.ValidateResult, error) {
-	if v, ok := e.Plugin.(Validator); ok {
-		return v.Validate(component, settings, online, state, answers)
+func (a adapter) Validate(component string, settings []wit.Setting, online bool, state []byte,
+	responses []wit.Response) (wit.ValidateResult, error) {
+	if v, ok := a.Plugin.(Validator); ok {
+		return v.Validate(component, settings, online, state, responses)
 	}
-	for _, c := range e.Describe().Components {
+	for _, c := range a.Describe().Components {
 		if c.Name == component {
 			done := setting.NewComponentTable(&c).Validate(settings)
 			return wit.ValidateResult{Done: &done}, nil

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ram is a linear memory that hands out bytes from its start.
+// ram is a linear memory that allocates bytes from its start.
 type ram struct {
 	b    []byte
 	used uint32
@@ -37,10 +37,10 @@ func (r *ram) alloc(size, align uint32) (uint32, error) {
 	return at, nil
 }
 
-// budget is what the tests allow a value to come to.
+// budget is the size that the tests allow for a value.
 const budget = 64 << 20
 
-// random fills v, which is of a type of the contract, with values of its kind.
+// random sets v, whose type belongs to the contract, to random values of its kind.
 func random(r *rand.Rand, value reflect.Value, depth int) {
 	t := value.Type()
 	switch {
@@ -80,8 +80,8 @@ func random(r *rand.Rand, value reflect.Value, depth int) {
 	}
 }
 
-// Every function of the contract carries random arguments and results across a memory and back, unchanged.
-func TestEveryFunctionCarriesItsValues(t *testing.T) {
+// Random arguments and results of every function of the contract are unchanged after a round trip through a memory.
+func TestRoundTripOfEveryFunction(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for name := range Interfaces {
 		for _, f := range Functions(name) {
@@ -161,8 +161,8 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 	}
 }
 
-// The row's layout is what host and SDK cast lists of rows to.
-func TestRowsLieInMemoryAsInGo(t *testing.T) {
+// Host and SDK cast lists of rows, so the row's layout is the same in memory and in Go.
+func TestRowLayoutMatchesGo(t *testing.T) {
 	row := layoutOf(reflect.TypeFor[wit.Row]())
 	if row.size != 80 || row.align != 8 || uintptr(row.size) != reflect.TypeFor[wit.Row]().Size() {
 		t.Errorf("row: %s, Go's is %d bytes", row.structure(), reflect.TypeFor[wit.Row]().Size())
@@ -192,7 +192,7 @@ func TestNoMoreThan16CoreParameters(t *testing.T) {
 	FuncOf("test", "Many", wide.Many)
 }
 
-func TestLiftRefuses(t *testing.T) {
+func TestLiftRejects(t *testing.T) {
 	lift := func(mem []byte, dst any) error { return (&Lifter{Memory: &ram{b: mem}, Budget: budget}).Lift(0, dst) }
 	long := make([]byte, 16)
 	for _, c := range []struct {
@@ -216,7 +216,7 @@ func TestLiftRefuses(t *testing.T) {
 	}
 }
 
-// A list of lists that all point to the same bytes is small in memory and without bound outside it.
+// A list of lists that all point to the same bytes is small in memory but unbounded outside of it.
 func TestLiftIsBounded(t *testing.T) {
 	const n = 1 << 16
 	mem := &ram{b: make([]byte, 8+n*8+1<<16)}
@@ -231,23 +231,23 @@ func TestLiftIsBounded(t *testing.T) {
 	}
 }
 
-// watchedRam is a memory whose owner ends the reading at its third look.
+// watchedRam is a memory whose owner stops the reading at its third check.
 type watchedRam struct {
 	ram
-	looks int
+	checks int
 }
 
 var errEnough = errors.New("enough")
 
 func (w *watchedRam) Watch() error {
-	if w.looks++; w.looks == 3 {
+	if w.checks++; w.checks == 3 {
 		return errEnough
 	}
 	return nil
 }
 
-// The owner of a memory can end the reading of a large value, flat or nested.
-func TestLiftIsWatched(t *testing.T) {
+// The owner of a memory can stop the reading of a large value, flat or nested.
+func TestLiftCanBeStopped(t *testing.T) {
 	const n = 1 << 16
 	flat := append([]byte{8, 0, 0, 0, 0, 0, 1, 0}, make([]byte, 4*n)...)
 	nested := append([]byte{8, 0, 0, 0, 0, 0, 1, 0}, bytes.Repeat([]byte{8, 0, 0, 0, 1, 0, 0, 0}, n)...)
@@ -257,16 +257,16 @@ func TestLiftIsWatched(t *testing.T) {
 	}{"flat": {flat, new([]uint32)}, "nested": {nested, new([][]uint32)}, "texts": {nested, new([]string)}} {
 		mem := &watchedRam{ram: ram{b: c.bytes}}
 		err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, c.dst)
-		if err == nil || !strings.Contains(err.Error(), errEnough.Error()) || mem.looks != 3 {
-			t.Errorf("%s: expected an end at the third look, found %v after %d", name, err, mem.looks)
+		if err == nil || !strings.Contains(err.Error(), errEnough.Error()) || mem.checks != 3 {
+			t.Errorf("%s: expected an end at the third check, found %v after %d", name, err, mem.checks)
 		}
 	}
 }
 
-func TestLowerRefusesVariantsWithoutOrWithTwoCases(t *testing.T) {
+func TestLowerRejectsInvalidVariants(t *testing.T) {
 	for _, s := range []wit.Scalar{{}, {Null: wit.Set, String: wit.Ptr("x")}} {
 		if _, err := Lower(s); err == nil {
-			t.Errorf("%v was taken", s)
+			t.Errorf("expected %v to be rejected", s)
 		}
 	}
 }

@@ -18,20 +18,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// contract is culvert.wit, read by a parser that shares nothing with the Go types: the proof that they say the same.
+// contract is culvert.wit, read by a parser that shares no code with the Go types. It proves that both agree.
 type contract struct {
 	tokens []string
-	// types by "interface.name": the structure with names replaced; enums keeps the names of an enum's cases.
+	// types by "interface.name": the structure with names replaced. enums contains the names of an enum's cases.
 	types     map[string]string
 	enums     map[string][]string
 	functions []string
-	// worlds are the interfaces that a world exports.
+	// worlds contains the interfaces that a world exports.
 	worlds map[string][]string
 	iface  string
 }
 
 func readContract(t *testing.T) *contract {
-	// A % marks an identifier that is a keyword of WIT, too.
+	// A % marks an identifier that is also a keyword of WIT.
 	text := regexp.MustCompile(`//[^\n]*|%`).ReplaceAllString(definition(t), "")
 	c := &contract{
 		tokens: regexp.MustCompile(`[a-z0-9@:.-]*[a-z0-9]|->|[{}()<>,;=_.:]`).FindAllString(text, -1),
@@ -188,7 +188,7 @@ func (c *contract) readWorld() {
 	c.want("}")
 }
 
-func TestGoFunctionsAreThoseOfTheContract(t *testing.T) {
+func TestGoFunctionsMatchContract(t *testing.T) {
 	c := readContract(t)
 	var got []string
 	for name := range Interfaces {
@@ -203,14 +203,14 @@ func TestGoFunctionsAreThoseOfTheContract(t *testing.T) {
 	slices.Sort(got)
 	slices.Sort(c.functions)
 	if len(c.functions) != 21 {
-		t.Errorf("read %d functions from culvert.wit", len(c.functions))
+		t.Errorf("expected more functions in culvert.wit, found %d", len(c.functions))
 	}
 	if diff := cmp.Diff(c.functions, got); diff != "" {
 		t.Errorf("culvert.wit (-) and package wit (+) differ:\n%s", diff)
 	}
 }
 
-// expressions are method expressions of the contract's interfaces, as guests pass them to FuncOf.
+// expressions returns method expressions of the contract's interfaces, as guests pass them to FuncOf.
 func expressions(t *testing.T) map[string]any {
 	all := map[string]any{}
 	for name, typ := range Interfaces {
@@ -230,8 +230,8 @@ func expressions(t *testing.T) map[string]any {
 	return all
 }
 
-// The names of an enum's cases stand in Go only as constants: they are read from the source.
-func TestGoConstantsAreTheCasesOfTheContract(t *testing.T) {
+// In Go, the names of an enum's cases are only constants, so they are read from the source.
+func TestGoConstantsMatchContract(t *testing.T) {
 	c := readContract(t)
 	got := constants(t)
 	for name, cases := range c.enums {
@@ -247,7 +247,7 @@ func TestGoConstantsAreTheCasesOfTheContract(t *testing.T) {
 		}
 	}
 	if len(c.enums) != 8 {
-		t.Errorf("read %d enums from culvert.wit", len(c.enums))
+		t.Errorf("expected more enums in culvert.wit, found %d", len(c.enums))
 	}
 }
 
@@ -263,7 +263,7 @@ func camel(name string) string {
 func constants(t *testing.T) map[string][]string {
 	files, err := filepath.Glob("../*.go")
 	if err != nil || len(files) == 0 {
-		t.Fatal("no source of package wit", err)
+		t.Fatal("the source of package wit is missing", err)
 	}
 	found := map[string][]string{}
 	for _, file := range files {

@@ -155,7 +155,7 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (failure *wi
 		return nil, f.wrap(err)
 	}
 	if !f.fallible {
-		return nil, f.wrap(l.value(f.result, b, reflect.ValueOf(dst).Elem()))
+		return nil, f.wrap(l.lift(f.result, b, reflect.ValueOf(dst).Elem()))
 	}
 	payload := b[f.result.payload:]
 	switch b[0] {
@@ -163,11 +163,11 @@ func (f *Func) Result(mem Memory, budget int, core uint64, dst any) (failure *wi
 		if f.ok == nil {
 			return nil, nil
 		}
-		return nil, f.wrap(l.value(f.ok, payload[:f.ok.size], reflect.ValueOf(dst).Elem()))
+		return nil, f.wrap(l.lift(f.ok, payload[:f.ok.size], reflect.ValueOf(dst).Elem()))
 	case 1:
 		failure = new(wit.Error)
 		t := layoutOf(errorRecordType)
-		return failure, f.wrap(l.value(t, payload[:t.size], reflect.ValueOf(failure).Elem()))
+		return failure, f.wrap(l.lift(t, payload[:t.size], reflect.ValueOf(failure).Elem()))
 	}
 	return nil, f.wrap(newError("result: expected ok or error, found case ", int(b[0])))
 }

@@ -7,12 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Lifter reads values from a linear memory. It rejects pointers that are misaligned or outside the memory, lengths that
-// exceed the memory, invalid UTF-8 and unknown cases.
+// Lifter reads values in the layout of the canonical ABI from the linear memory of a guest, which may be hostile: it
+// rejects pointers that are misaligned or outside the memory, lengths that exceed the memory, invalid UTF-8 and unknown
+// cases.
 type Lifter struct {
 	Memory Memory
-	// Budget is the number of bytes that may still be read. Every list and string reduces it. Without it a small memory
-	// could describe a value of any size, because lists may share memory.
+	// Budget is the number of bytes that lists and strings may still take, in the guest's layout or as Go values,
+	// whichever is more. Without it a small memory could describe a value of any size, because many lists may point to
+	// the same bytes.
 	Budget int
 	// elements counts the elements of lists.
 	elements int
@@ -24,7 +26,7 @@ type Interruptible interface{ Watch() error }
 
 const watchEvery = 4096
 
-// Lift reads the value at ptr into dst, a pointer to a Go value, and reduces the budget.
+// Lift reads the value at ptr into dst, a pointer to a Go value. The value's lists and strings reduce the budget.
 func (l *Lifter) Lift(ptr uint32, dst any) error {
 	value := reflect.ValueOf(dst).Elem()
 	t := layoutOf(value.Type())
@@ -32,7 +34,7 @@ func (l *Lifter) Lift(ptr uint32, dst any) error {
 	if err != nil {
 		return err
 	}
-	return l.value(t, b, value)
+	return l.lift(t, b, value)
 }
 
 // LiftList reads the list or string of n elements at ptr into dst, a pointer to a slice or string.
@@ -66,20 +68,20 @@ func (l *Lifter) spend(n uint64, label string) error {
 	return nil
 }
 
-// value reads a value from b, whose length is the size of t.
-func (l *Lifter) value(t *typeLayout, b []byte, value reflect.Value) error {
+// lift reads a value from b, whose length is the size of t. It is flat's counterpart for values in memory.
+func (l *Lifter) lift(t *typeLayout, b []byte, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:
 		return l.list(t, binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), value)
 	case shapeRecord:
 		for _, p := range t.parts {
-			if err := l.value(p.layout, b[p.offset:p.offset+p.layout.size], value.Field(p.index)); err != nil {
+			if err := l.lift(p.layout, b[p.offset:p.offset+p.layout.size], value.Field(p.index)); err != nil {
 				return newError(p.name, ": ", err)
 			}
 		}
 		return nil
 	case shapeVariant, shapeOption:
-		member, err := t.caseAt(uint32(b[0]))
+		member, err := t.caseAt(uint32(b[0])) // one byte: no type has more than 256 cases
 		if err != nil {
 			return err
 		}
@@ -87,12 +89,12 @@ func (l *Lifter) value(t *typeLayout, b []byte, value reflect.Value) error {
 		if member.layout == nil {
 			return nil
 		}
-		return l.value(member.layout, b[t.payload:t.payload+member.layout.size], target)
+		return l.lift(member.layout, b[t.payload:t.payload+member.layout.size], target)
 	}
 	return t.scalar(littleEndian(b), value)
 }
 
-// asUint32s returns a list as a slice if its elements are 32-bit numbers.
+// asUint32s returns a list as a slice if it is a []uint32, which needs no reflection for each element.
 func (t *typeLayout) asUint32s(list reflect.Value) (words []uint32, ok bool) {
 	if t.shape != shapeUnsigned || t.size != 4 {
 		return nil, false
@@ -117,12 +119,13 @@ func (t *typeLayout) caseAt(n uint32) (*part, error) {
 	return &t.parts[n], nil
 }
 
-// sameCase reports whether two variants have the same case, and it has no payload.
+// sameCase reports whether two encoded variants have the same case, without a payload. Such values are equal and never
+// changed, so elements of a list may share one.
 func (t *typeLayout) sameCase(before, b []byte) bool {
 	return t.shape == shapeVariant && b[0] == before[0] && int(b[0]) < len(t.parts) && t.parts[b[0]].layout == nil
 }
 
-// setCase sets v to a case and returns the place of its payload.
+// setCase sets value to a case and returns the place of its payload.
 func (t *typeLayout) setCase(member *part, value reflect.Value) reflect.Value {
 	if t.shape == shapeOption {
 		if member.layout == nil {
@@ -138,7 +141,8 @@ func (t *typeLayout) setCase(member *part, value reflect.Value) reflect.Value {
 	return f.Elem()
 }
 
-// scalar sets v from the bits of a core value, or of the bytes of t.
+// scalar sets value from the bits of a core value, or from the bytes of t in memory. The types of package wit have no
+// other shapes, and f64 as their only float.
 func (t *typeLayout) scalar(bits uint64, value reflect.Value) error {
 	switch t.shape {
 	case shapeBool:
@@ -150,7 +154,7 @@ func (t *typeLayout) scalar(bits uint64, value reflect.Value) error {
 		}
 		value.SetUint(bits & 0xff)
 	case shapeUnsigned:
-		value.SetUint(bits & (1<<(8*t.size) - 1))
+		value.SetUint(bits & (1<<(8*t.size) - 1)) // all bits for a size of 8
 	case shapeSigned:
 		if t.size == 4 {
 			bits = uint64(int64(int32(uint32(bits))))
@@ -164,18 +168,7 @@ func (t *typeLayout) scalar(bits uint64, value reflect.Value) error {
 
 func (l *Lifter) list(t *typeLayout, ptr, n uint32, value reflect.Value) error {
 	if t.shape == shapeString {
-		b, err := l.view(ptr, uint64(n), 1, "text")
-		if err != nil {
-			return err
-		}
-		if err := l.spend(uint64(n), "text"); err != nil {
-			return err
-		}
-		if !utf8.Valid(b) {
-			return newError("text at ", hex(ptr), " is not UTF-8")
-		}
-		value.SetString(string(b))
-		return nil
+		return l.text(ptr, n, value)
 	}
 	elem := t.parts[0].layout
 	b, err := l.view(ptr, uint64(n)*uint64(elem.size), elem.align, "list")
@@ -195,17 +188,13 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, value reflect.Value) error {
 		value.Set(s)
 		return nil
 	}
-	numbers, plain := elem.asUint32s(s)
+	numbers, isUint32s := elem.asUint32s(s)
 	for i := range int(n) {
-		if l.elements++; l.elements%watchEvery == 0 {
-			if w, ok := l.Memory.(Interruptible); ok {
-				if err := w.Watch(); err != nil {
-					return err
-				}
-			}
+		if err := l.countElement(); err != nil {
+			return err
 		}
 		at := uint32(i) * elem.size
-		if plain {
+		if isUint32s {
 			numbers[i] = binary.LittleEndian.Uint32(b[at:])
 			continue
 		}
@@ -213,7 +202,7 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, value reflect.Value) error {
 			s.Index(i).Set(s.Index(i - 1))
 			continue
 		}
-		if err := l.value(elem, b[at:at+elem.size], s.Index(i)); err != nil {
+		if err := l.lift(elem, b[at:at+elem.size], s.Index(i)); err != nil {
 			return newError("element ", i, ": ", err)
 		}
 	}
@@ -221,7 +210,34 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, value reflect.Value) error {
 	return nil
 }
 
-// flat reads a value from core values.
+func (l *Lifter) text(ptr, n uint32, value reflect.Value) error {
+	b, err := l.view(ptr, uint64(n), 1, "text")
+	if err != nil {
+		return err
+	}
+	if err := l.spend(uint64(n), "text"); err != nil {
+		return err
+	}
+	if !utf8.Valid(b) {
+		return newError("text at ", hex(ptr), " is not UTF-8")
+	}
+	value.SetString(string(b))
+	return nil
+}
+
+// countElement returns an error if the memory's owner has cancelled the reading.
+func (l *Lifter) countElement() error {
+	if l.elements++; l.elements%watchEvery != 0 {
+		return nil
+	}
+	if memory, ok := l.Memory.(Interruptible); ok {
+		return memory.Watch()
+	}
+	return nil
+}
+
+// flat reads a value from core Wasm values, which are a function's parameters or its result: each field, and each
+// discriminant and payload, is one of them.
 func (l *Lifter) flat(t *typeLayout, flats []uint64, value reflect.Value) error {
 	switch t.shape {
 	case shapeString, shapeList:

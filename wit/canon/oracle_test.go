@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// oracle is the text that wasm-tools writes for a world (testdata/abi/oracle.sh): export → core signature.
+// oracle returns the text that wasm-tools writes for a world (testdata/abi/oracle.sh): export → core signature.
 func oracle(t *testing.T, world string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../../testdata/abi", world+".wat"))
@@ -43,8 +43,8 @@ func oracle(t *testing.T, world string) map[string]string {
 	return found
 }
 
-// What the component model's own tools expect of a module is what host and SDK speak: every name, every core signature.
-func TestSignaturesAreThoseOfTheOracle(t *testing.T) {
+// Host and SDK use the names and core signatures that the component model's own tools expect of a module.
+func TestSignaturesMatchOracle(t *testing.T) {
 	c := readContract(t)
 	for world, exports := range c.worlds {
 		want := oracle(t, world)
@@ -66,8 +66,8 @@ func TestSignaturesAreThoseOfTheOracle(t *testing.T) {
 	}
 }
 
-// The SDK writes its exports by hand: their names and signatures are compared with the oracle's.
-func TestExportsOfTheSDKAreThoseOfTheOracle(t *testing.T) {
+// The SDK's exports are written by hand. Their names and signatures are compared with the oracle's.
+func TestSDKExportsMatchOracle(t *testing.T) {
 	want := oracle(t, "full-source-plugin")
 	for _, world := range []string{"sink-plugin", "transform-plugin"} {
 		for name, signature := range oracle(t, world) {
@@ -98,7 +98,7 @@ func TestExportsOfTheSDKAreThoseOfTheOracle(t *testing.T) {
 		}
 	}
 	if seen != 21 {
-		t.Errorf("saw %d exports in %v", seen, files)
+		t.Errorf("found %d exports in %v", seen, files)
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// String is the export's name with its core signature.
+// String returns the export's name with its core signature.
 func (f *Func) String() string {
 	var b strings.Builder
 	b.WriteString(f.Export())
@@ -24,8 +24,8 @@ func (f *Func) String() string {
 	return b.String()
 }
 
-// structure writes a type as culvert.wit would, with every name of a type replaced by what it stands for: the drift
-// test compares it with the contract's text. Of an enum only the number of cases is known here.
+// structure returns a type as in culvert.wit, with every name of a type replaced by its definition. The drift test
+// compares it with the contract's text. For an enum only the number of cases is known here.
 func (t *typeLayout) structure() string {
 	switch t.shape {
 	case shapeBool:
@@ -60,7 +60,7 @@ func (t *typeLayout) structure() string {
 		", ") + "}"
 }
 
-// Signature writes a function as culvert.wit would, without the names of parameters.
+// Signature returns a function as in culvert.wit, without the names of parameters.
 func (f *Func) Signature() string {
 	var params []string
 	for _, p := range f.params {

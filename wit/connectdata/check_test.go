@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Texts of every length are UTF-8 where utf8.Valid says so, wherever in them a byte is that is not ASCII.
+// Texts of every length are UTF-8 if utf8.Valid reports it, wherever a byte that is not ASCII is.
 func TestValidText(t *testing.T) {
 	parts := [][]byte{{0x80}, {0xc3}, {0xc3, 0xa4}, {0xe2, 0x82, 0xac}, {0xe2, 0x82}, {0xf0, 0x9f, 0x98, 0x80},
 		{0xed, 0xa0, 0x80}, {0xff}, {0x7f}, {0}}
@@ -25,6 +25,6 @@ func TestValidText(t *testing.T) {
 		}
 	}
 	if seen[true] == 0 || seen[false] == 0 {
-		t.Errorf("only one outcome: %v", seen)
+		t.Errorf("expected both results, found only %v", seen)
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A schema is a list of nodes that name each other by position, the root first; bytes are Avro binary by it.
+// A schema is a list of nodes that refer to each other by position, the root first. The bytes are Avro binary of that
+// schema.
 func ExampleAppend() {
 	nodes := []wit.SchemaNode{
 		{Kind: wit.Array, Element: 1},
@@ -25,7 +26,7 @@ func ExampleAppend() {
 	// [a <nil>] true <nil>
 }
 
-// A value without a schema says what it is.
+// A value without a schema contains its type.
 func ExampleAppendSchemaless() {
 	b, err := connectdata.AppendSchemaless(nil, connectdata.List{int32(7), "x"})
 	if err != nil {

@@ -9,9 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// FuzzInside makes schemas and values of them at random, each as its type has it, and takes them through all readers:
-// what was written is read as it was, is skipped in its size, and what a changed byte makes of it ends in an error or a
-// value, within the bounds.
+// FuzzInside creates random schemas and values of them, and passes them to all readers: values are read and skipped as
+// they were written, and with a changed byte the result is an error or a value within the bounds.
 func FuzzInside(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(0), byte(0))
@@ -60,7 +59,7 @@ func FuzzInside(f *testing.F) {
 	})
 }
 
-// Check, which makes no values, refuses what Read refuses, and bytes left over.
+// Check, which creates no values, rejects what Read rejects, and remaining bytes.
 func TestCheckIsAsStrictAsRead(t *testing.T) {
 	good, wrong := 0, 0
 	for seed := range uint64(20_000) {
@@ -95,7 +94,7 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 		}
 	}
 	if good < 20_000 || wrong < 20_000 {
-		t.Errorf("%d values were good and %d were not", good, wrong)
+		t.Errorf("found %d valid and %d invalid values", good, wrong)
 	}
 	value, nodes := []byte{2, 'a', 0, 4}, []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1},
 		{Name: "b", Node: 2}, {Name: "c", Node: 3}}}, {Kind: wit.String}, {Kind: wit.String, Optional: true},
@@ -109,8 +108,8 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 	}
 }
 
-// FuzzSchema makes lists of nodes that are mostly no schemas: whatever they name, they are counted in time that grows
-// with their number.
+// FuzzSchema creates lists of nodes that are mostly invalid schemas: the time to count them grows with their number,
+// whatever they refer to.
 func FuzzSchema(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)

@@ -16,20 +16,20 @@ func FuzzNumber(f *testing.F) {
 	f.Fuzz(func(t *testing.T, n int64) {
 		b := AppendNumber(nil, n)
 		if got, size := Number(append(b, 0xff)); got != n || size != len(b) {
-			t.Fatalf("%d: % x reads as %d in %d bytes", n, b, got, size)
+			t.Fatalf("%d: % x is read as %d in %d bytes", n, b, got, size)
 		}
 		d := AppendDecimal64(nil, n)
 		if want := AppendBytes(nil, twosComplement(big.NewInt(n))); !bytes.Equal(d, want) {
-			t.Fatalf("decimal %d: % x, the slow way % x", n, d, want)
+			t.Fatalf("decimal %d: % x, expected % x", n, d, want)
 		}
 		content, _ := LengthPrefixed(d)
 		if Unscaled(content).Int64() != n {
-			t.Fatalf("decimal %d: % x reads as %v", n, d, Unscaled(content))
+			t.Fatalf("decimal %d: % x is read as %v", n, d, Unscaled(content))
 		}
 	})
 }
 
-func TestNumberRefusesMoreThan64Bits(t *testing.T) {
+func TestNumberRejectsMoreThan64Bits(t *testing.T) {
 	for _, b := range [][]byte{bytes.Repeat([]byte{0xff}, 11), append(bytes.Repeat([]byte{0xff}, 9), 2)} {
 		if n, size := Number(b); size != -1 {
 			t.Errorf("% x: read %d in %d bytes", b, n, size)
@@ -39,7 +39,7 @@ func TestNumberRefusesMoreThan64Bits(t *testing.T) {
 
 func TestArraysInSeveralBlocksAreRead(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}
-	// one item; then a block that tells its size (-1, 1 byte); then the end
+	// one item, then a block with its size (-1, 1 byte), then the end
 	b := []byte{2, 8, 1, 2, 10, 0}
 	v, size, err := Read(nodes, 0, b)
 	if err != nil || size != len(b) || len(v.(List)) != 2 || v.(List)[1] != int32(5) {
@@ -50,15 +50,15 @@ func TestArraysInSeveralBlocksAreRead(t *testing.T) {
 	}
 }
 
-// hostile shapes must end, and fast: a loop over items that take no bytes would not.
-func TestItemsWithoutBytesAreRefused(t *testing.T) {
+// Hostile arrays end soon. A loop over items without bytes would not.
+func TestItemsWithoutBytesAreRejected(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.Struct}}
 	b := append(AppendNumber(nil, math.MaxInt64), 0)
 	if _, err := Skip(nodes, 0, b); err == nil {
-		t.Error("skipped")
+		t.Error("expected skipping to fail")
 	}
 	if _, _, err := Read(nodes, 0, b); err == nil {
-		t.Error("read")
+		t.Error("expected reading to fail")
 	}
 }
 

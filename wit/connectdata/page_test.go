@@ -14,7 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// withSchemaCases are the examples of encoding.md by their text there: the schema and the value that they speak of.
+// withSchemaCases contains the examples of encoding.md by their text there: the schema and the value that they
+// describe.
 var withSchemaCases = map[string]struct {
 	nodes []wit.SchemaNode
 	value any
@@ -101,7 +102,7 @@ var equal = cmp.Options{
 	cmp.Comparer(func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }),
 }
 
-func TestStructuredExamplesOfThePage(t *testing.T) {
+func TestExamplesWithSchema(t *testing.T) {
 	rows := examples(t, "with-schema")
 	for name, want := range rows {
 		c, known := withSchemaCases[name]
@@ -111,13 +112,13 @@ func TestStructuredExamplesOfThePage(t *testing.T) {
 		}
 		got, err := Append(nil, c.nodes, 0, c.value)
 		if err != nil || !cmp.Equal(got, want) {
-			t.Errorf("%s: wrote % x, %v, the page says % x", name, got, err, want)
+			t.Errorf("%s: found % x, %v, expected % x as on the page", name, got, err, want)
 		}
 		value := c.value
 		if n, ok := value.(*big.Int); ok {
 			value = twosComplement(n)
 			if Unscaled(value.([]byte)).Cmp(n) != 0 {
-				t.Errorf("%s: % x reads as %v", name, value, Unscaled(value.([]byte)))
+				t.Errorf("%s: % x is read as %v", name, value, Unscaled(value.([]byte)))
 			}
 		}
 		read, size, err := Read(c.nodes, 0, want)
@@ -129,19 +130,19 @@ func TestStructuredExamplesOfThePage(t *testing.T) {
 		}
 		for cut := range want {
 			if _, err := Skip(c.nodes, 0, want[:cut]); err == nil {
-				t.Errorf("%s: cut to %d bytes it was skipped", name, cut)
+				t.Errorf("%s: expected an error when skipping %d bytes of it", name, cut)
 			}
 			if _, _, err := Read(c.nodes, 0, want[:cut]); err == nil {
-				t.Errorf("%s: cut to %d bytes it was read", name, cut)
+				t.Errorf("%s: expected an error when reading %d bytes of it", name, cut)
 			}
 		}
 	}
 	if len(rows) != len(withSchemaCases) {
-		t.Errorf("the page has %d examples, %d cases here", len(rows), len(withSchemaCases))
+		t.Errorf("found %d examples on the page, and %d cases", len(rows), len(withSchemaCases))
 	}
 }
 
-func TestDynamicExamplesOfThePage(t *testing.T) {
+func TestExamplesWithoutSchema(t *testing.T) {
 	rows := examples(t, "schemaless")
 	for name, want := range rows {
 		value, known := schemalessCases[name]
@@ -151,7 +152,7 @@ func TestDynamicExamplesOfThePage(t *testing.T) {
 		}
 		got, err := AppendSchemaless(nil, value)
 		if err != nil || !cmp.Equal(got, want) {
-			t.Errorf("%s: wrote % x, %v, the page says % x", name, got, err, want)
+			t.Errorf("%s: found % x, %v, expected % x as on the page", name, got, err, want)
 		}
 		read, size, err := ReadSchemaless(want)
 		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
@@ -162,25 +163,25 @@ func TestDynamicExamplesOfThePage(t *testing.T) {
 		}
 		for cut := range want {
 			if _, err := SkipSchemaless(want[:cut]); err == nil {
-				t.Errorf("%s: cut to %d bytes it was skipped", name, cut)
+				t.Errorf("%s: expected an error when skipping %d bytes of it", name, cut)
 			}
 		}
 	}
 	if len(rows) != len(schemalessCases) {
-		t.Errorf("the page has %d examples, %d cases here", len(rows), len(schemalessCases))
+		t.Errorf("found %d examples on the page, and %d cases", len(rows), len(schemalessCases))
 	}
 }
 
-func TestHeaderExampleOfThePage(t *testing.T) {
+func TestHeaderExample(t *testing.T) {
 	m := regexp.MustCompile("schemaless null: `([0-9a-f ]+)`").FindStringSubmatch(strings.Join(strings.Fields(page(t)),
 		" "))
 	if m == nil {
-		t.Fatal("the page has no example of headers")
+		t.Fatal("the page has no example for headers")
 	}
 	want := unhex(t, m[1])
 	headers := []Header{{"src", wit.WithSchema, 4, AppendString(nil, "sap")}, {"n", wit.Schemaless, 0, []byte{TagNull}}}
 	if got := AppendHeaders(nil, headers); !cmp.Equal(got, want) {
-		t.Errorf("wrote % x, the page says % x", got, want)
+		t.Errorf("found % x, expected % x as on the page", got, want)
 	}
 	got, err := Headers(nil, want)
 	if err != nil || !cmp.Equal(got, headers) {
@@ -188,7 +189,7 @@ func TestHeaderExampleOfThePage(t *testing.T) {
 	}
 	for cut := range want {
 		if _, err := Headers(nil, want[:cut]); err == nil {
-			t.Errorf("cut to %d bytes it was read", cut)
+			t.Errorf("expected an error when reading %d bytes of it", cut)
 		}
 	}
 }

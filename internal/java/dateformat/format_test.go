@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// The file is what java.text.SimpleDateFormat of OpenJDK 17 makes of patterns and times, in UTC and Locale.US.
-func TestDatesAsJavaWritesThem(t *testing.T) {
+// The file contains the results of java.text.SimpleDateFormat of OpenJDK 17 for patterns and times, in UTC and
+// Locale.US.
+func TestFormatsDatesLikeJava(t *testing.T) {
 	text, err := os.ReadFile("../../../plugins/smt/testdata/dates.tsv")
 	if err != nil {
 		t.Fatal(err)
@@ -37,17 +38,17 @@ func TestDatesAsJavaWritesThem(t *testing.T) {
 	}
 	t.Logf("%d of %d differ", differ, len(lines))
 	if len(lines) < 500 {
-		t.Errorf("only %d lines", len(lines))
+		t.Errorf("expected more lines, found %d", len(lines))
 	}
 }
 
-// refused reports whether a pattern has a letter that is refused by name.
+// refused reports whether a pattern has an unsupported letter, which the error names.
 func refused(err error) bool {
 	_, is := err.(*UnsupportedError)
 	return is
 }
 
-// Whatever a pattern is, it is taken or refused; times of one unit look alike.
+// Any pattern is accepted or rejected. Times within one unit have the same text.
 func FuzzDateFormat(f *testing.F) {
 	f.Add("yyyyMMdd", int64(1709184496789))
 	f.Add("YYYY-'W'ww-u h:mm a ''X''", int64(-62198755200000))
@@ -64,13 +65,13 @@ func FuzzDateFormat(f *testing.F) {
 		}
 		one := string(format.Append(nil, at))
 		if begin := FloorDiv(at, format.Unit) * format.Unit; begin <= at && string(format.Append(nil, begin)) != one {
-			t.Fatalf("%q: %d and %d differ", pattern, begin, at)
+			t.Fatalf("%q: expected the same text for %d and %d", pattern, begin, at)
 		}
 	})
 }
 
-// The file is what java.text.SimpleDateFormat of OpenJDK 17 reads in texts, in UTC and Locale.US.
-func TestDatesAsJavaReadsThem(t *testing.T) {
+// The file contains what java.text.SimpleDateFormat of OpenJDK 17 parses from texts, in UTC and Locale.US.
+func TestParsesDatesLikeJava(t *testing.T) {
 	text, err := os.ReadFile("../../../plugins/smt/testdata/parses.tsv")
 	if err != nil {
 		t.Fatal(err)
@@ -102,11 +103,11 @@ func TestDatesAsJavaReadsThem(t *testing.T) {
 	}
 	t.Logf("%d of %d differ", differ, len(lines))
 	if len(lines) < 500 {
-		t.Errorf("only %d lines", len(lines))
+		t.Errorf("expected more lines, found %d", len(lines))
 	}
 }
 
-// Whatever a text is, it is read or not, and what was written in full is read as the same time.
+// Any text is parsed or rejected, and the full form of a parsed time is parsed as the same time.
 func FuzzDateParse(f *testing.F) {
 	f.Add("yyyy-MM-dd'T'HH:mm:ss.SSSX", "2009-02-13T23:31:30.123+01:00", int64(1709184496789))
 	f.Add("YYYY-'W'ww-u h:mm a", "2020-W53-7 12:00 PM", int64(-1))
@@ -122,11 +123,11 @@ func FuzzDateParse(f *testing.F) {
 				t.Fatalf("%q of %q: %d, then %d", pattern, text, first, again)
 			}
 		}
-		at = max(at%(200_000_000*365*day), julianDays(1, 1, 1)*day) // yyyy does not tell years before Christ
+		at = max(at%(200_000_000*365*day), julianDays(1, 1, 1)*day) // yyyy does not distinguish years before Christ
 		full := MustParse("yyyy-MM-dd HH:mm:ss.SSS")
 		p := Parser{Format: full}
 		if got, _, ok := p.Parse(string(full.Append(nil, at))); !ok || got != at {
-			t.Fatalf("%d was written as %q and read as %d, %v", at, full.Append(nil, at), got, ok)
+			t.Fatalf("%d was formatted as %q and parsed as %d, %v", at, full.Append(nil, at), got, ok)
 		}
 	})
 }

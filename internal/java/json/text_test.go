@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Plain bytes are counted as a table says, wherever the first other one is.
+// The length of a run of plain bytes agrees with a table, wherever the first other byte is.
 func TestPlainRun(t *testing.T) {
 	byTable := func(s []byte) (n int) {
 		for n < len(s) && isUnescaped[s[n]] {
@@ -30,7 +30,7 @@ func TestPlainRun(t *testing.T) {
 			check(s)
 		}
 	}
-	for c := range 256 { // each byte, at each place of a block and among others that are not plain
+	for c := range 256 { // each byte, at each position in a block, and with other bytes that are not plain
 		for _, size := range []int{1, 7, 8, 9, 31, 32, 33, 64, 70} {
 			for at := range size {
 				s := bytes.Repeat([]byte{'#'}, size)

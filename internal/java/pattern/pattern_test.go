@@ -10,16 +10,16 @@ import (
 	"unicode/utf8"
 )
 
-// The file is what java.util.regex of OpenJDK 17 makes of regular expressions by chance, but for those that are refused
-// here by name.
-func TestPatternsAsJava(t *testing.T) {
+// The file contains the results of java.util.regex of OpenJDK 17 for random regular expressions, except for those that
+// are rejected here by name.
+func TestPatternsMatchLikeJava(t *testing.T) {
 	data, err := os.ReadFile("../../../plugins/smt/testdata/patterns.tsv")
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
 	if len(lines) < 300 {
-		t.Errorf("only %d lines", len(lines))
+		t.Errorf("expected more lines, found %d", len(lines))
 	}
 	differ := 0
 	for _, line := range lines {
@@ -51,7 +51,7 @@ func TestPatternsAsJava(t *testing.T) {
 	t.Logf("%d of %d differ", differ, len(lines))
 }
 
-// found is how the file says what an expression finds in a text, in units of UTF-16.
+// found returns what an expression finds in a text as the file writes it, in UTF-16 units.
 func found(p Pattern, text string) string {
 	out := "0"
 	if ok, err := p.Matches(text); ok && err == nil {
@@ -64,7 +64,7 @@ func found(p Pattern, text string) string {
 	return out + ";"
 }
 
-// Whatever an expression is, it is refused with a reason, or compiled and matched.
+// Any expression is rejected with a reason, or compiled and matched.
 func FuzzPattern(f *testing.F) {
 	for _, s := range []string{`(?x) a # b`, `[a-z&&[^b-d]]+`, `(?<n>a)\k<n>\1`, `\p{IsGreek}(?iu)Σ`, `a{2}{3}++`,
 		`(?U:\w\b)|\Q(\E`, `[[[]`, `(?<=\R?)x`, `(?x)[a-#`, `(?iu)[ß-ẞ]\p{IsWord}`} {
@@ -80,7 +80,8 @@ func FuzzPattern(f *testing.F) {
 	})
 }
 
-// What the golden cases do not show of Java's regular expressions; expectations as java.util.regex 17 has them.
+// Constructs of Java's regular expressions that the golden cases do not cover. The expected results are those of
+// java.util.regex 17.
 func TestJavaPatterns(t *testing.T) {
 	for _, x := range []struct {
 		pattern, topic string
@@ -106,13 +107,13 @@ func TestJavaPatterns(t *testing.T) {
 	for _, bad := range []string{`a&&[`, `\X`, `\p{InKlingon}`, `\N{DIGIT ONE}`, `(?c)a`, `a{,3}`, `a**`, `(?<a_b>x)`,
 		`[a&&]`, `(?<=a+)b`, `[`, `a)|(b`, `\`, `a{2`, `\p{Alpha`, `\b{g}`, `\k<x>`, `\xZZ`} {
 		if _, err := Compile(bad); err == nil {
-			t.Errorf("%s was taken", bad)
+			t.Errorf("expected %s to be rejected", bad)
 		}
 	}
 }
 
-// An expression of more characters than any needs is refused before it costs anything.
-func TestBoundsOfPatterns(t *testing.T) {
+// An expression that is too long is rejected before it uses memory or time.
+func TestLongPatternsAreRejected(t *testing.T) {
 	for text, why := range map[string]string{
 		strings.Repeat("é", maxLength):                           "",
 		strings.Repeat("é", maxLength+1):                         "expected at most 1000 characters, found 1001",
@@ -130,7 +131,7 @@ func TestBoundsOfPatterns(t *testing.T) {
 	}
 }
 
-// What is not supported is refused by its name.
+// The error for an unsupported construct names it.
 func TestUnsupportedPatterns(t *testing.T) {
 	for text, why := range map[string]string{
 		`[a-z&&[^b]]`: "an intersection of classes", `[a[b]]`: "a class in a class", `\p{InGreek}`: `\p{InGreek}`,

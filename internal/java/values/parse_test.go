@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Of these Kafka makes a schema of which a part is missing, or values that are not of it; ours are without schema, with
-// the same values. The golden cases have all others.
+// For these texts Kafka creates an incomplete schema, or values that do not match it. Ours have no schema and the same
+// values. The golden cases cover all others.
 func TestLiteralsWithoutASchema(t *testing.T) {
 	for text, want := range map[string]any{
 		"[]":                     connectdata.List{},
@@ -44,15 +44,15 @@ func TestLiteralsWithoutASchema(t *testing.T) {
 	}
 }
 
-// A number that a value has no room for is refused where it is one, not where the text around it makes it a text. A
-// small fraction below zero is Java's -0.0, in lists too.
-func TestLiteralsOfNumbersAtTheEnds(t *testing.T) {
+// A number that does not fit into a value is rejected if the text is a number, but not if it is part of a longer text.
+// A small fraction below zero is Java's -0.0, in lists too.
+func TestNumberLiteralsAtLimits(t *testing.T) {
 	if l, err := Parse("{-73.197E7102:32:31.972 }}"); err != nil || l.value != "{-73.197E7102:32:31.972 }}" {
 		t.Errorf("expected the text, found %v, %v", l.value, err)
 	}
 	for _, text := range []string{"1.5E7102", "[1.5E7102]", `{"a":1.5E7102}`, "[1, 1E-7102, 1E7102]"} {
 		if l, err := Parse(text); err == nil {
-			t.Errorf("%s: expected a refusal, found %v", text, l.value)
+			t.Errorf("%s: expected a rejection, found %v", text, l.value)
 		}
 	}
 	l, err := Parse("[-38.5e-89 ,]")
@@ -62,7 +62,7 @@ func TestLiteralsOfNumbersAtTheEnds(t *testing.T) {
 	}
 }
 
-// Whatever the text is, reading it ends, and what comes of it is a value of its schema.
+// Parsing ends for any text, and the result matches its schema.
 func FuzzLiteral(f *testing.F) {
 	for _, text := range []string{"", "null", "1.5e3", `[1, 2]`, `{"a": [1]}`, "2024-02-29T12:34:56.789Z", `["a\"b"`,
 		"1e99999999", "[[[", `{1:`} {
@@ -74,7 +74,7 @@ func FuzzLiteral(f *testing.F) {
 		}
 		l, err := Parse(text)
 		if err != nil || l.kind == nil {
-			return // a null is the header's own affair
+			return // the header handles a null itself
 		}
 		nodes, b, err := l.Encode()
 		if err != nil {

@@ -20,8 +20,8 @@ import (
 )
 
 // Proxy connects a Kafka client to its brokers through the proxy of the kafka.proxy.* properties. Its connections are
-// plain TCP; the client adds TLS to the broker on top. If the proxy rejects the credentials, and they have changed since
-// the route was created (in their files, or as values of config providers), a new route replaces it.
+// plain TCP; the client adds TLS to the broker on top. If the proxy rejects the credentials, and they have changed
+// since the route was created (in their files, or as values of config providers), a new route replaces it.
 type Proxy struct {
 	maxOutage time.Duration // after which tasks fail; zero means never
 	current   *CurrentValues
@@ -106,8 +106,8 @@ var proxyNames = map[string]string{
 
 func proxyProperty(name string) string { return proxyPrefix + proxyNames[name] }
 
-// RouteSettings returns the settings of the route to the brokers. It returns the maximum outage separately, because that
-// counts over all connections of a client and not per route. The error is a [setting.Problem].
+// RouteSettings returns the settings of the route to the brokers. It returns the maximum outage separately, because
+// that counts over all connections of a client and not per route. The error is a [setting.Problem].
 func RouteSettings(properties map[string]string) (settings route.Settings, maxOutage time.Duration, err error) {
 	text := func(name string) string { return strings.TrimSpace(properties[proxyProperty(name)]) }
 	vcap, vcapErr := btp.ReadVCAP()
@@ -135,8 +135,8 @@ func parseOutage(text string) (time.Duration, error) {
 	return max(time.Duration(ms)*time.Millisecond, 1), nil
 }
 
-// NewProxy creates the proxy of the kafka.proxy.* properties. It returns nil if they need none. Errors in properties are
-// [setting.Problem].
+// NewProxy creates the proxy of the kafka.proxy.* properties. It returns nil if they need none. Errors in properties
+// are [setting.Problem].
 func NewProxy(properties map[string]string, bootstrap []string, current *CurrentValues) (*Proxy, error) {
 	settings, maxOutage, err := RouteSettings(properties)
 	if err != nil {

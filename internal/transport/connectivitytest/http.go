@@ -30,9 +30,11 @@ func newHTTPServer(handler http.Handler) *http.Server {
 		ErrorLog: log.New(io.Discard, "", 0)}
 }
 
-// serveProxy is the HTTP port, which supports http in absolute form only.
+// serveProxy is the handler of the HTTP port. Like SAP's proxy it accepts only http: requests in absolute form, no
+// CONNECT: it checks the token and forwards to the system behind the virtual host. "assumption" marks what SAP's pages
+// do not describe.
 func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
-	location := r.Header.Get(locationHeader) // plain text
+	location := r.Header.Get(locationHeader) // plain, unlike in SOCKS5, where it is base64
 	entry := Entry{Port: "http", Client: r.RemoteAddr, Target: r.URL.String(), Location: location,
 		Header: headerNames(r), ID: s.Connectivity.ID}
 	if r.Method == http.MethodConnect {
@@ -44,11 +46,11 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 		entry.Token, valid = s.check(token, s.Connectivity)
 		valid = valid && strings.EqualFold(scheme, "Bearer")
 	}
-	change := s.addEntry(entry)
-	defer change(func(e *Entry) { e.Ended = time.Now() })
-	answer := &statusWriter{ResponseWriter: w,
-		onStatus: func(status int) { change(func(e *Entry) { e.Code = status }) }}
-	fail := func(status int, text string) { http.Error(answer, text, status) }
+	update := s.addEntry(entry)
+	defer update(func(e *Entry) { e.Ended = time.Now() })
+	response := &statusWriter{ResponseWriter: w,
+		onStatus: func(status int) { update(func(e *Entry) { e.Code = status }) }}
+	fail := func(status int, text string) { http.Error(response, text, status) }
 	for name, values := range r.Header {
 		for _, value := range values {
 			if len(name)+len(": ")+len(value) > maxLine {
@@ -60,12 +62,12 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodConnect, r.URL.Scheme == "https":
 		fail(http.StatusMethodNotAllowed, "only http and absolute form")
-	case !r.URL.IsAbs() || r.URL.Scheme != "http" || r.URL.Host == "":
+	case r.URL.Scheme != "http" || r.URL.Host == "":
 		fail(http.StatusBadRequest, "expected the absolute form of a request")
 	case !valid:
 		fail(http.StatusProxyAuthRequired, "Proxy-Authorization is missing, invalid or expired")
 	default:
-		s.forward(answer, r, location, fail)
+		s.forward(response, r, location, fail)
 	}
 }
 
@@ -74,7 +76,8 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 	if r.URL.Port() == "" {
 		virtual = net.JoinHostPort(r.URL.Hostname(), "80")
 	}
-	real, attached, exposed := s.lookUp(location, virtual)
+	// attached: there is a Cloud Connector with the location id; exposed: it has the virtual host.
+	system, attached, exposed := s.lookUp(location, virtual)
 	if !attached {
 		// assumption: the text
 		fail(http.StatusServiceUnavailable,
@@ -86,13 +89,14 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 		return
 	}
 	scheme := "http"
-	if address, ok := strings.CutPrefix(real, "https://"); ok {
-		scheme, real = "https", address
+	if address, ok := strings.CutPrefix(system, "https://"); ok {
+		scheme, system = "https", address
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL.Scheme, p.Out.URL.Host = scheme, real
-			p.Out.Host = p.In.Host // "Host In Request Header: Use Virtual Host", the Cloud Connector's default
+			p.Out.URL.Scheme, p.Out.URL.Host = scheme, system // ReverseProxy removes Proxy-Authorization
+			// "Host In Request Header: Use Virtual Host", the Cloud Connector's default
+			p.Out.Host = p.In.Host
 			for _, name := range []string{locationHeader, userHeader, technicalUserHeader} {
 				p.Out.Header.Del(name)
 			}
@@ -118,7 +122,7 @@ func (s *Server) systemTransport() *http.Transport {
 	}
 }
 
-// statusWriter reports the status.
+// statusWriter reports the status of a response that calls WriteHeader.
 type statusWriter struct {
 	http.ResponseWriter
 	onStatus func(int)

@@ -2,130 +2,172 @@ package socks
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"net"
 	"time"
-
-	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
-// dialCall is one call of DialContext: attempts at each location, repeated with pauses during an outage.
-type dialCall struct {
-	*Dialer
-	endpoint
-	refused string // the token that the proxy rejected in the last attempt, or ""
+// attempt is one try to open a tunnel: it gets a token, connects to the proxy, and passes the SOCKS5 handshake with
+// SAP's authentication method, which sends the token and a location id. Each step is reported to Dialer.Trace.
+type attempt struct {
+	*dialCall
+	location string
+	step     Step // the current one, which began at began
+	began    time.Time
 }
 
-// Pauses between rounds over the locations.
+// Bytes of the protocol: SOCKS5 (RFC 1928), SAP's authentication method for a JWT, and its version.
 const (
-	firstPause = 250 * time.Millisecond
-	longPause  = 10 * time.Second
+	version5     = 0x05
+	methodJWT    = 0x80
+	versionOfJWT = 0x01
 )
 
-func (d *dialCall) run(ctx context.Context) (net.Conn, error) {
-	locations := d.Locations
-	if len(locations) == 0 {
-		locations = []string{""}
+// tokenError is an error of [Dialer.Token], which may be temporary; that of an invalid token never is.
+type tokenError struct{ error }
+
+func (t *tokenError) Unwrap() error { return t.error }
+
+// attempt makes one attempt at a location. Dialer.Attempt bounds it without the token, because Token has its own
+// limits.
+func (d *dialCall) attempt(ctx context.Context, location string) (net.Conn, error) {
+	limit := d.Attempt
+	if limit == 0 {
+		limit = 30 * time.Second
 	}
-	began := time.Now()
-	backoff := pause.Backoff{First: firstPause, Longest: longPause}
-	var last error
-	for attempts := 0; ; {
-		for _, location := range locations {
-			conn, err := d.attemptWithFreshToken(ctx, location)
-			attempts++
-			if err == nil {
-				if _, was := d.unreachable.LoadAndDelete(d.address); was || attempts > 1 {
-					d.log(ctx, slog.LevelInfo, "tunnel opened", "location", location, "attempts", attempts, "after",
-						time.Since(began))
-				}
-				return conn, nil
-			}
-			if ctx.Err() != nil {
-				return nil, d.contextError(ctx, last, err)
-			}
-			if !isTransient(err) {
-				return nil, fmt.Errorf("no tunnel to %s: %w", d.address, err)
-			}
-			last = err
-		}
-		left := d.Outage - time.Since(began)
-		if left <= 0 && attempts == 1 {
-			return nil, fmt.Errorf("no tunnel to %s: %w", d.address, last)
-		}
-		if left <= 0 {
-			return nil, fmt.Errorf("no tunnel to %s after %d attempts in %v: %w", d.address, attempts,
-				time.Since(began).Round(time.Millisecond), last)
-		}
-		level := slog.LevelWarn
-		if _, known := d.unreachable.LoadOrStore(d.address, true); known {
-			level = slog.LevelDebug
-		}
-		d.log(ctx, level, "tunnel could not be opened; retrying", "attempts", attempts, "left",
-			left.Round(time.Millisecond), "error", last)
-		if pause.For(ctx, min(left, jitter(backoff.Next()))) != nil {
-			return nil, d.contextError(ctx, last, contextCause(ctx))
-		}
+	a := &attempt{dialCall: d, location: location}
+	token, err := a.token(ctx)
+	if err != nil {
+		return nil, a.endStep(err)
 	}
+	timed, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	conn, err := a.open(timed, token)
+	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("expected an answer within %v: %w", limit, err)
+	}
+	return conn, a.endStep(err)
 }
 
-// attemptWithFreshToken makes a second attempt with a fresh token if the first one's token was rejected.
-func (d *dialCall) attemptWithFreshToken(ctx context.Context, location string) (net.Conn, error) {
-	conn, err := d.attempt(ctx, location)
-	var refused *Refused
-	if errors.As(err, &refused) && refused.Authentication() {
-		d.log(ctx, slog.LevelDebug, "the proxy rejected the token; fetching a new one", "step", string(refused.Step),
-			"code",
-			refused.Code)
-		conn, err = d.attempt(ctx, location)
-		var token *tokenError
-		if errors.As(err, &token) {
-			err = fmt.Errorf("%w; it was requested because the previous token was rejected: %w", err, refused)
+func (a *attempt) beginStep(step Step) {
+	a.endStep(nil)
+	a.step, a.began = step, time.Now()
+}
+
+// endStep reports the step to Trace. It adds the step to an error, unless its type has the step already.
+func (a *attempt) endStep(err error) error {
+	if a.step != "" && a.Trace != nil {
+		a.Trace(Event{Step: a.step, Target: a.address, Location: a.location, Elapsed: time.Since(a.began), Err: err})
+	}
+	switch err.(type) {
+	case nil, *Refused, *Unexpected, *Unusable:
+		return err
+	}
+	if a.step == StepToken {
+		return fmt.Errorf("token for the Connectivity proxy: %w", err)
+	}
+	return fmt.Errorf("Connectivity proxy %s, %s: %w", a.Address, a.step, err)
+}
+
+func (a *attempt) token(ctx context.Context) (string, error) {
+	a.beginStep(StepToken)
+	token, err := a.Token(ctx, a.refused)
+	if err != nil {
+		return "", &tokenError{err}
+	}
+	return token, checkToken(token)
+}
+
+func (a *attempt) open(ctx context.Context, token string) (net.Conn, error) {
+	a.beginStep(StepProxy)
+	forward := a.Forward
+	if forward == nil {
+		forward = Direct()
+	}
+	conn, err := forward.DialContext(ctx, "tcp", a.Address)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.handshakeWithContext(ctx, conn, token); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// handshakeWithContext is handshake that ends with ctx: a deadline in the past makes reads and writes fail at once.
+func (a *attempt) handshakeWithContext(ctx context.Context, conn net.Conn, token string) error {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	err := a.handshake(conn, token)
+	if !stop() {
+		// ctx ended, maybe after the last byte: the connection's deadline is set and it cannot be used.
+		if err == nil {
+			return contextCause(ctx)
 		}
+		return fmt.Errorf("%w: %w", contextCause(ctx), err)
 	}
-	return conn, err
+	return err
 }
 
-func isTransient(err error) bool {
-	var token *tokenError
-	if errors.As(err, &token) {
-		var known interface{ Temporary() bool }
-		return errors.As(token.error, &known) && known.Temporary()
+// handshake passes the three steps of the protocol. It records in dialCall.refused if the proxy may have rejected the
+// token, so that the next attempt requests another one.
+func (a *attempt) handshake(conn net.Conn, token string) error {
+	if err := a.greet(conn); err != nil {
+		return err
 	}
-	var known interface{ Permanent() bool }
-	if errors.As(err, &known) {
-		return !known.Permanent()
+	if err := a.authenticate(conn, token); err != nil {
+		return err
 	}
-	var name *net.DNSError
-	return !errors.As(err, &name) || !name.IsNotFound
+	return a.connect(conn, token)
 }
 
-func (d *dialCall) contextError(ctx context.Context, before, now error) error {
-	if !errors.Is(now, ctx.Err()) {
-		now = fmt.Errorf("%w: %w", contextCause(ctx), now)
+// greet offers SAP's method as the only one.
+func (a *attempt) greet(conn net.Conn) error {
+	a.beginStep(StepGreeting)
+	if _, err := conn.Write([]byte{version5, 1, methodJWT}); err != nil {
+		return err
 	}
-	if before == nil {
-		return fmt.Errorf("no tunnel to %s: %w", d.address, now)
+	method, err := a.readStatus(conn, version5)
+	if err == nil && method != methodJWT {
+		err = a.refusedError(method)
 	}
-	return fmt.Errorf("no tunnel to %s: %w; before that: %w", d.address, now, before)
+	return err
 }
 
-// contextCause returns the cause of ctx together with ctx.Err.
-func contextCause(ctx context.Context) error {
-	if cause := context.Cause(ctx); cause != ctx.Err() {
-		return fmt.Errorf("%w (%w)", cause, ctx.Err())
+func (a *attempt) authenticate(conn net.Conn, token string) error {
+	a.beginStep(StepAuthentication)
+	if _, err := conn.Write(logonRequest(token, a.location)); err != nil {
+		return err
 	}
-	return ctx.Err()
+	status, err := a.readStatus(conn, versionOfJWT)
+	if err == nil && status != 0 {
+		a.dialCall.refused = token
+		err = a.refusedError(status)
+	}
+	return err
 }
 
-func (d *dialCall) log(ctx context.Context, level slog.Level, message string, args ...any) {
-	if d.Logger != nil {
-		d.Logger.Log(ctx, level, message, append([]any{"proxy", d.Address, "target", d.address}, args...)...)
+// connect requests the tunnel. ConnectionRefused is about the token: SAP's proxy replies so if the token was issued for
+// another binding or subaccount. Any other reply means that it accepted the token.
+func (a *attempt) connect(conn net.Conn, token string) error {
+	a.beginStep(StepConnect)
+	if _, err := conn.Write(a.request); err != nil {
+		return err
 	}
+	reply, err := a.readConnectReply(conn)
+	if err != nil {
+		return err
+	}
+	a.dialCall.refused = ""
+	if reply == ConnectionRefused {
+		a.dialCall.refused = token
+	}
+	if reply != Success {
+		return a.refusedError(reply)
+	}
+	return nil
 }
 
-// jitter spreads reconnects of tunnels that broke together.
-func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
+func (a *attempt) refusedError(code byte) error {
+	return &Refused{Proxy: a.Address, Target: a.address, Location: a.location, Step: a.step, Code: code}
+}

@@ -2,7 +2,6 @@
 // sends a JWT and the location id of a Cloud Connector. The Cloud Connector resolves names.
 //
 // Source: SAP Help, "Using the TCP Protocol for Cloud Applications".
-
 package socks
 
 import (

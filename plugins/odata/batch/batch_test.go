@@ -83,7 +83,7 @@ func TestSamples(t *testing.T) {
 }
 
 // Responses of real services, with their oddities.
-func TestAnswers(t *testing.T) {
+func TestResponsesOfServices(t *testing.T) {
 	for _, c := range []struct{ name, contentType, text, want string }{
 		{"quoted boundary", `multipart/mixed; charset=utf-8; boundary="a b"`,
 			"--a b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--a b--\r\n",
@@ -130,7 +130,7 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("a body that looks like a boundary: found %q", body)
 	}
 	if _, ok := batch.Parse("application/json", []byte(`{"error":{}}`)); ok {
-		t.Error("expected JSON to be no batch")
+		t.Error("expected JSON not to be a batch")
 	}
 }
 
@@ -220,9 +220,9 @@ line
 	}
 	again, _ := batch.Append(nil, request())
 	if !bytes.Equal(body, again) {
-		t.Error("expected the same batch to be the same text")
+		t.Error("expected equal texts of equal batches")
 	}
-	// The standard library can read it.
+	// The standard library reads it.
 	r := multipart.NewReader(bytes.NewReader(body), boundary)
 	for i := range 3 {
 		if _, err := r.NextRawPart(); err != nil {
@@ -236,7 +236,7 @@ line
 	}
 }
 
-// If a response is cut off, each complete message is one of the whole document.
+// If a response is cut off, each complete message equals one of the whole document.
 func TestCutOff(t *testing.T) {
 	whole := []byte("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
 		"application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: x\r\nContent-Length: 2\r\n\r\n{}\r\n" +
@@ -256,12 +256,12 @@ func TestCutOff(t *testing.T) {
 			}
 		}
 		if d.Complete && end < len(whole)-2 {
-			t.Errorf("%d bytes: expected it to be cut off", end)
+			t.Errorf("%d bytes: expected an incomplete document", end)
 		}
 	}
 }
 
-// The time is linear in the size. Otherwise this test does not end.
+// The time is linear in the size. Otherwise this test takes too long.
 func TestLarge(t *testing.T) {
 	for name, unit := range map[string]string{"lines": "\n", "almost a boundary": "--bx\n", "headers": "a: b\n",
 		"opening": "--b\n", "nested": "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nHTTP/1.1 200 " +
@@ -295,7 +295,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		if size > len(text) {
-			t.Errorf("bodies of %d bytes in %d", size, len(text))
+			t.Errorf("found bodies of %d bytes in a document of %d", size, len(text))
 		}
 	})
 }

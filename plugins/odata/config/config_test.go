@@ -15,17 +15,17 @@ func TestDestinationByRole(t *testing.T) {
 	for _, key := range table.Keys() {
 		use := key.Role()
 		if _, known := role.Find(use); !known && use != "" {
-			t.Errorf("%s: the host knows no role %s", key.Name, use)
+			t.Errorf("%s: the host does not know the role %s", key.Name, use)
 		}
 		if use != "" && seen[use] {
-			t.Errorf("%s: role %s is given twice", key.Name, use)
+			t.Errorf("%s: the role %s is repeated", key.Name, use)
 		}
 		seen[use] = true
 		if key.Kind == wit.KindPassword && use == "" {
-			t.Errorf("%s: a password that nobody but the host may see needs a role", key.Name)
+			t.Errorf("%s: a password that only the host may see needs a role", key.Name)
 		}
 		if key.Documentation == "" {
-			t.Errorf("%s: no documentation", key.Name)
+			t.Errorf("%s: the documentation is missing", key.Name)
 		}
 	}
 	for _, r := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.password",

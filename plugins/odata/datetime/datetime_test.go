@@ -53,7 +53,7 @@ func TestParseAgainstStandard(t *testing.T) {
 	}
 }
 
-// TestParse: points in time with their ticks and offsets, and whether digits were dropped.
+// TestParse checks points in time with their ticks and offsets, and whether digits were dropped.
 func TestParse(t *testing.T) {
 	for text, want := range map[string]datetime.DateTime{
 		"1970-01-01T00:00:00.12345670": {Wall: 123, Ticks: 4567},

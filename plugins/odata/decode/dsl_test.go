@@ -78,7 +78,7 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 		}
 		if facets != "" {
 			if _, err := fmt.Sscanf(facets, "%d,%d)", &column.Precision, &column.Scale); err != nil {
-				t.Fatalf("layout line %q: %v", line, err)
+				t.Fatalf("schema line %q: %v", line, err)
 			}
 		}
 		switch kind {
@@ -92,7 +92,7 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 			for column.Type = edm.Binary; column.Type <= edm.Time && column.Type.String() != kind; column.Type++ {
 			}
 			if column.Type > edm.Time {
-				t.Fatalf("layout line %q: unknown type", line)
+				t.Fatalf("schema line %q: unknown type", line)
 			}
 		}
 		for _, w := range words[2:] {
@@ -112,7 +112,7 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 			case w == "{":
 			default:
 				if column.Mapping = forms[w]; column.Mapping == 0 {
-					t.Fatalf("layout line %q: unknown word %s", line, w)
+					t.Fatalf("schema line %q: unknown word %s", line, w)
 				}
 			}
 		}
@@ -122,7 +122,7 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 	return schema
 }
 
-// render writes an output's rows for people.
+// render formats an output's rows as text.
 func render(t testing.TB, schema *RowSchema, output *Output) string {
 	var b strings.Builder
 	type line struct {
@@ -149,7 +149,7 @@ func render(t testing.TB, schema *RowSchema, output *Output) string {
 		}
 		text, rest := renderStruct(t, schema, schema.ValueColumns, v)
 		if len(rest) > 0 {
-			t.Fatalf("row %d: %d bytes left over", r.RowIndex, len(rest))
+			t.Fatalf("row %d: %d unread bytes", r.RowIndex, len(rest))
 		}
 		s.WriteString("value " + text)
 		for n, i := range schema.Tracked {
@@ -179,13 +179,13 @@ func render(t testing.TB, schema *RowSchema, output *Output) string {
 			}
 		}
 		if found != 1 {
-			t.Errorf("row number %d is there %d times", n, found)
+			t.Errorf("row number %d is present %d times", n, found)
 		}
 	}
 	return b.String()
 }
 
-// renderPage writes what the page says about itself.
+// renderPage formats the fields of a page as text.
 func renderPage(page Page) string {
 	var b strings.Builder
 	link := func(name string, l Link) {
@@ -242,7 +242,7 @@ func renderColumn(t testing.TB, column *Column, b []byte) (string, []byte) {
 		}
 		if n > 0 {
 			if b[0] != 0 {
-				t.Fatalf("column %s: array not ended", column.Name)
+				t.Fatalf("column %s: the array does not end", column.Name)
 			}
 			b = b[1:]
 		}

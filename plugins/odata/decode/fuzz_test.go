@@ -34,8 +34,8 @@ Items many? {
 }
 `
 
-// FuzzJSON and FuzzAtom: never a panic, the same outcome however the document is cut, and the raw row of a fault is a
-// document with that fault.
+// FuzzJSON and FuzzAtom: the decoder never panics, the result does not depend on how the document is cut, and the raw
+// row of an error is a document with the same error.
 func FuzzJSON(f *testing.F) {
 	seed(f, false)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
@@ -83,17 +83,17 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder
 		again, err := decodeWith(decoder(schema), raw, cuts{size: len(raw) + 1})
 		if err != nil || len(again.RowErrors) != 1 ||
 			cause(again.RowErrors[0].Error.Message) != cause(fault.Error.Message) {
-			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Error.Message,
+			t.Fatalf("raw row %q: expected the error %q again, found %v and %v", raw, fault.Error.Message,
 				again.RowErrors,
 				err)
 		}
 	}
 }
 
-// cause is a fault's message without the place.
+// cause returns an error's message without the position.
 func cause(message string) string { s, _, _ := strings.Cut(message, " (row "); return s }
 
-// decodeWith answers every nested link with an empty page, in either format.
+// decodeWith responds to every nested link with an empty page, in both formats.
 func decodeWith(decoder Decoder, doc []byte, c cuts) (*Output, error) {
 	empty := `[]`
 	if _, atom := decoder.(*Atom); atom {
@@ -115,8 +115,8 @@ func decodeWith(decoder Decoder, doc []byte, c cuts) (*Output, error) {
 	return out, nil
 }
 
-// FuzzFastJSON and FuzzFastAtom: the fast path makes of any rows, after three regular ones, what the plain parser
-// makes of them.
+// FuzzFastJSON and FuzzFastAtom: after three regular rows, the fast path and the plain parser have the same result for
+// any rows.
 func FuzzFastJSON(f *testing.F) {
 	fuzzRows(f, oddSchema, regularJSON, oddJSON)
 }
@@ -135,7 +135,7 @@ func FuzzFastAtom(f *testing.F) {
 	})
 }
 
-// FuzzFastNestedJSON and FuzzFastNestedAtom are the same with structures and expanded feeds.
+// FuzzFastNestedJSON and FuzzFastNestedAtom do the same with structures and expanded feeds.
 func FuzzFastNestedJSON(f *testing.F) {
 	fuzzRows(f, nestedSchema, nestedJSON, oddNested)
 }
@@ -189,14 +189,14 @@ func FuzzValue(f *testing.F) {
 		for e := edm.Binary; e <= edm.Time; e++ {
 			column := Column{Name: "P", Type: e, Scale: 2}
 			if column.Type == edm.Decimal && len(text) > 60 {
-				continue // exponents over 400 are refused here, and taken there
+				continue // exponents over 400 are rejected here, but accepted there
 			}
 			if column.Type == edm.Decimal && strings.ContainsAny(string(text), "eE") &&
 				!refSmallExponent(string(text)) {
 				continue
 			}
 			if column.Type == edm.Binary {
-				continue // padding: checked by FuzzBase64
+				continue // FuzzBase64 checks padding
 			}
 			l := &RowSchema{Columns: []Column{column}, ValueColumns: 1}
 			got, err := AppendText(nil, l, &column, text)
@@ -213,8 +213,8 @@ func refSmallExponent(s string) bool {
 	return len(s)-i <= 3
 }
 
-// FuzzBase64: what encoding/base64 takes with or without padding is taken, and nothing else but the other alphabet and
-// blanks.
+// FuzzBase64: the decoder accepts what encoding/base64 accepts with or without padding, and otherwise only the other
+// alphabet and blanks.
 func FuzzBase64(f *testing.F) {
 	for _, s := range []string{"", "A", "AA", "AA==", "AAA=", "AAAA", "AA=", "A===", "-_8", "+/8=", " A A\n= = ",
 		"AA==AA", "=", "AAAA==", "AAA=="} {

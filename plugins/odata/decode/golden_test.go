@@ -10,8 +10,8 @@ import (
 
 var update = flag.Bool("update", false, "write the expected part of golden files")
 
-// Golden files are testdata/decode/*.txt: the layout, `-----`, the document, `-----`, what becomes of it. Between
-// document and outcome there may be answers to nested links, each headed by `----- <link>`.
+// Golden files are testdata/decode/*.txt: the schema, `-----`, the document, `-----`, the expected result. Between
+// document and result there may be responses to nested links, each after a line `----- <link>`.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
 	if err != nil || len(files) < 10 {
@@ -36,7 +36,7 @@ func readGolden(t testing.TB, file string) goldenCase {
 	}
 	parts := strings.Split(string(raw), "\n-----")
 	if len(parts) < 3 {
-		t.Fatalf("%s: expected layout, document and outcome, found %d parts", file, len(parts))
+		t.Fatalf("%s: expected schema, document and result, found %d parts", file, len(parts))
 	}
 	golden := goldenCase{layout: parts[0], nested: map[string]string{}}
 	_, golden.doc, _ = strings.Cut(parts[1], "\n")

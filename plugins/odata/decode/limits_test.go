@@ -35,7 +35,7 @@ func TestRejectsRowsOverTheLimit(t *testing.T) {
 	}
 }
 
-// A row of 300 KB in pieces of one byte must not be looked at again for each byte.
+// A row of 300 KB in pieces of one byte is not scanned again for each byte.
 func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 	schema := parseSchema(t, "Text Edm.String?")
 	long := strings.Repeat("x", 300_000)
@@ -60,14 +60,14 @@ func TestRejectsMisuse(t *testing.T) {
 		t.Fatalf("done %v, %v", out.Page.Done, err)
 	}
 	if err := decoder.Write([]byte("[]"), true, out); err == nil {
-		t.Error("a piece after the last was taken")
+		t.Error("expected a piece after the last to be rejected")
 	}
 	decoder.Reset()
 	if err := decoder.Feed("nested page 1", nil, true, out); err == nil {
-		t.Error("a nested page was taken that was not asked for")
+		t.Error("expected a nested page without a request to be rejected")
 	}
 	if err := decoder.Write([]byte("[]"), true, out); err == nil {
-		t.Error("a piece after an error was taken")
+		t.Error("expected a piece after an error to be rejected")
 	}
 }
 
@@ -87,8 +87,8 @@ func TestLocalTimes(t *testing.T) {
 	}
 }
 
-// A service that fails during a response reports it in the page, with a status of success: the page fails, and no
-// value that was left out for it passes for null.
+// A service that fails during a response reports it in the page, with a status of success. The page fails, and no
+// missing value becomes null.
 func TestErrorBetweenRowsFailsPage(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
 	const failed = `<m:error><m:code>X/1</m:code><m:message>dump</m:message></m:error>`
@@ -117,7 +117,7 @@ func TestErrorBetweenRowsFailsPage(t *testing.T) {
 	}
 }
 
-// The metadata of expanded feeds and pages is read in every notation.
+// The metadata of expanded feeds and pages are read in every notation.
 func TestOddFeedsInJSON(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
 	for doc, want := range map[string]struct {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// newDecoder makes the decoder for a document by its first byte that says something.
+// newDecoder returns the decoder for a document, chosen by its first byte that is not a blank.
 func newDecoder(l *RowSchema, doc []byte) Decoder {
 	if isMarkup(doc) {
 		return NewAtom(l)
@@ -22,7 +22,7 @@ func isMarkup(doc []byte) bool {
 	return len(doc) > 0 && doc[0] == '<'
 }
 
-// cuts says how a document is handed over: pieces of a size, or two pieces.
+// cuts specifies how a document is passed: in pieces of a size, or in two pieces.
 type cuts struct{ size, at int }
 
 func (c cuts) pieces(doc []byte) [][]byte {
@@ -36,11 +36,11 @@ func (c cuts) pieces(doc []byte) [][]byte {
 	return append(all, doc)
 }
 
-// decodePieces decodes a document; nested are the answers to links in it.
+// decodePieces decodes a document. nested contains the responses to links in it.
 func decodePieces(decoder Decoder, doc []byte, c cuts, nested map[string]string) (*Output, error) {
 	out := &Output{}
 	for i, pieces := 0, c.pieces(doc); i < len(pieces); i++ {
-		// the decoder must not keep the piece
+		// the decoder must not retain the piece
 		piece := bytes.Clone(pieces[i])
 		err := decoder.Write(piece, i == len(pieces)-1, out)
 		clear(piece)
@@ -52,7 +52,7 @@ func decodePieces(decoder Decoder, doc []byte, c cuts, nested map[string]string)
 			out.NestedPages = out.NestedPages[:0]
 			answer, ok := nested[f.Link.Href]
 			if !ok {
-				return out, fmt.Errorf("no answer for nested link %q", f.Link.Href)
+				return out, fmt.Errorf("the response to the nested link %q is missing", f.Link.Href)
 			}
 			for j, parts := 0, c.nestedDecoder().pieces([]byte(answer)); j < len(parts); j++ {
 				if err := decoder.Feed(f.Tag, parts[j], j == len(parts)-1, out); err != nil {
@@ -62,12 +62,12 @@ func decodePieces(decoder Decoder, doc []byte, c cuts, nested map[string]string)
 		}
 	}
 	if !out.Page.Done {
-		return out, fmt.Errorf("the page is not done")
+		return out, fmt.Errorf("the page is incomplete")
 	}
 	return out, nil
 }
 
-// nestedDecoder cuts nested pages in pieces too, where that fits.
+// nestedDecoder cuts nested pages into pieces too, if possible.
 func (c cuts) nestedDecoder() cuts {
 	if c.size <= 0 {
 		return cuts{}
@@ -75,7 +75,7 @@ func (c cuts) nestedDecoder() cuts {
 	return c
 }
 
-// describeAll is all that came of a document, as text.
+// describeAll returns the whole result for a document as text.
 func describeAll(t testing.TB, l *RowSchema, o *Output, err error) string {
 	if err != nil {
 		return render(t, l, o) + "error " + err.Error() + "\n"
@@ -83,8 +83,7 @@ func describeAll(t testing.TB, l *RowSchema, o *Output, err error) string {
 	return render(t, l, o) + renderPage(o.Page)
 }
 
-// eachCut tries a document in pieces of all sizes that the tests promise, and in two pieces cut at every byte if it is
-// short.
+// eachCut decodes a document in pieces of all tested sizes, and, if it is short, in two pieces cut at every byte.
 func eachCut(t *testing.T, schema *RowSchema, doc []byte, nested map[string]string, want string) {
 	t.Helper()
 	decoder := newDecoder(schema, doc)
@@ -121,7 +120,7 @@ func eachCut(t *testing.T, schema *RowSchema, doc []byte, nested map[string]stri
 	}
 }
 
-// same reports whether two outputs are equal to the byte.
+// same reports whether two outputs are byte for byte equal.
 func same(a, b *Output) bool {
 	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Tracked, b.Tracked) &&
 		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.RowErrors, b.RowErrors) &&
@@ -130,7 +129,7 @@ func same(a, b *Output) bool {
 		slices.Equal(a.Page.Unknown, b.Page.Unknown)
 }
 
-// excerpt is the part of a that differs from b.
+// excerpt returns the part of a that differs from b.
 func excerpt(a, b string) string {
 	i := 0
 	for i < len(a) && i < len(b) && a[i] == b[i] {

@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// A second reader of values, slow and simple, over math/big, regexp and time. It shares the Column with the real one
-// and nothing else: where both agree, a mistake would have to be made twice.
+// A second reader of values, slow and simple, that uses math/big, regexp and time. It shares only Column with the real
+// one: if both agree, the same mistake would have to be in both.
 
 var errConversion = errors.New("conversion error")
 
@@ -111,7 +111,7 @@ func refDecimal(column *Column, s string) ([]byte, error) {
 		}
 		return binary.AppendVarint(nil, n.Int64()), nil
 	}
-	// the shortest two's complement: the least size whose range holds n
+	// the shortest two's complement: the smallest size whose range contains n
 	for size := 1; ; size++ {
 		limit := new(big.Int).Lsh(big.NewInt(1), uint(8*size-1))
 		if n.Cmp(limit) < 0 && n.Cmp(new(big.Int).Neg(limit)) >= 0 {

@@ -55,9 +55,9 @@ TicketType Edm.String?
 ETag Edm.String?
 `
 
-// samples are real bodies with layouts written by hand from the metadata that belongs to them, or from the bodies where
-// there is none. rows and faults are what is in them by eye; testdata/decode/samples has what becomes of them, as a
-// second decoder over encoding/json and encoding/xml had it.
+// samples are real bodies with schemas written by hand from their metadata, or from the bodies if the metadata are
+// missing. The numbers of rows and errors were counted by eye. testdata/decode/samples contains the expected results,
+// from a second decoder that uses encoding/json and encoding/xml.
 var samples = []struct {
 	file, layout string
 	rows, faults int
@@ -114,7 +114,7 @@ Discontinued Edm.Boolean
 	{"json/olingo_JsonRoom.json", room, 1, 0, nil},
 	{"json/olingo_JsonTeamsWithCount.json", "Id Edm.String key\nName Edm.String?\nisScrumTeam Edm.Boolean?\n", 2, 0,
 		nil},
-	// the first ticket says "ABC" for a time
+	// the first ticket has "ABC" as a time
 	{"json/sap_c4c_Ticket_Collection_V2.json", ticket, 1, 1, nil},
 	{"json/sap_c4c_Ticket_Function_V2.json", ticket, 1, 0, nil},
 	{"json/sap_c4c_Ticket_Single_V2.json", ticket, 1, 0, nil},
@@ -155,7 +155,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// Every sample in the folders has its test.
+// Every sample in the folders has a test.
 func TestEverySampleIsTested(t *testing.T) {
 	tested := map[string]bool{"json/olingo_svcDoc.json": true, "atom/olingo_svcDoc.xml": true} // TestNoRows
 	for _, s := range samples {
@@ -174,7 +174,7 @@ func TestEverySampleIsTested(t *testing.T) {
 	}
 }
 
-// Documents that hold no rows are errors that say what they are.
+// The error for a document without rows names the kind of document.
 func TestNoRows(t *testing.T) {
 	schema := parseSchema(t, room)
 	logon, _ := os.ReadFile(filepath.Join(testdata, "decode", "logon.html"))
@@ -185,11 +185,11 @@ until 9</title></head><body>x</body></html>`
 		`<message xml:lang="en">RFC destination is down</message><innererror>` + strings.Repeat("<a>b</a>", 2000) +
 		`</innererror></error>`
 	for _, test := range []struct {
-		d     Decoder
-		doc   string
-		html  bool
-		found string
-		says  string // the service, in the error
+		d       Decoder
+		doc     string
+		html    bool
+		found   string
+		message string // part of the service's error
 	}{
 		{NewJSON(schema), string(logon), true, "HTML", ""},
 		{NewAtom(schema), string(logon), true, "HTML", ""},
@@ -214,8 +214,8 @@ until 9</title></head><body>x</body></html>`
 				t.Errorf("%.40q in pieces of %d: expected %q, html %v, found %v", test.doc, size, test.found,
 					test.html, err)
 			}
-			if !strings.Contains(fmt.Sprint(err), test.says) {
-				t.Errorf("%.40q in pieces of %d: expected %q, found %v", test.doc, size, test.says, err)
+			if !strings.Contains(fmt.Sprint(err), test.message) {
+				t.Errorf("%.40q in pieces of %d: expected %q, found %v", test.doc, size, test.message, err)
 			}
 		}
 	}

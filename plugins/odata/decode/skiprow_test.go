@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The row that a byte belongs to is left out when the host says so before that byte: it becomes a fault with its
-// document, and the others come as they do without that. Rows of which all text came are decoded before.
+// The host can have the row that a byte belongs to skipped before it passes that byte. The row becomes an error with
+// its document, and all other rows are decoded as usual. Rows whose text is complete are decoded before.
 func TestSkipsRowOnRequest(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
 	json := func(i int) string { return fmt.Sprintf(`{"ID":%d,"Name":"n%d"}`, i, i) }
@@ -48,7 +48,7 @@ func TestSkipsRowOnRequest(t *testing.T) {
 					{"", doc[at:]}}
 				for i, s := range steps {
 					if err := d.Feed(s.tag, []byte(s.piece), i == len(steps)-1, out); err != nil {
-						t.Fatalf("%s: row %d left out at byte %d: %v", name, poison, at, err)
+						t.Fatalf("%s: row %d skipped at byte %d: %v", name, poison, at, err)
 					}
 					if n := len(out.Rows); i > 0 && i < len(steps)-1 && n != poison {
 						t.Fatalf("%s: expected %d rows before byte %d, found %d", name, poison, at, n)
@@ -66,13 +66,13 @@ func TestSkipsRowOnRequest(t *testing.T) {
 					w := whole.Rows[i]
 					found, want := out.Data[r.Value.Start:][:r.Value.Size], whole.Data[w.Value.Start:][:w.Value.Size]
 					if r.RowIndex != uint32(i) || !bytes.Equal(found, want) {
-						t.Fatalf("%s: row %d left out at byte %d: row %d is another one", name, poison, at, i)
+						t.Fatalf("%s: row %d skipped at byte %d: row %d differs", name, poison, at, i)
 					}
 				}
 				raw := string(out.Data[out.RowErrors[0].RawStart:][:out.RowErrors[0].RawSize])
 				again, err := decodePieces(newDecoder(schema, []byte(raw)), []byte(raw), cuts{size: len(raw) + 1}, nil)
 				if err != nil || len(again.Rows) != 1 || !strings.Contains(raw, fmt.Sprintf("n%d", poison)) {
-					t.Fatalf("%s: the document of the row left out: %q, %v", name, raw, err)
+					t.Fatalf("%s: the document of the skipped row: %q, %v", name, raw, err)
 				}
 			}
 		}

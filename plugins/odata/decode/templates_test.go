@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// plain makes a decoder without the fast path.
+// plain returns a decoder without the fast path.
 func plain(l *RowSchema, doc []byte) Decoder {
 	if isMarkup(doc) {
 		return newPlainAtom(l)
@@ -17,8 +17,8 @@ func plain(l *RowSchema, doc []byte) Decoder {
 	return newPlainJSON(l)
 }
 
-// sameAsPlain checks that a decoder returns the rows that the plain parser returns, for some sizes of pieces and for a
-// cut at every byte of each occurrence of a text in the document.
+// sameAsPlain checks that a decoder returns the same rows as the plain parser, for some sizes of pieces and for a cut
+// at every byte of each occurrence of a text in the document.
 func sameAsPlain(t *testing.T, schema *RowSchema, doc []byte, nested map[string]string, cut string) {
 	t.Helper()
 	want, wantErr := decodePieces(plain(schema, doc), doc, cuts{size: len(doc) + 1}, nested)
@@ -47,7 +47,8 @@ func sameAsPlain(t *testing.T, schema *RowSchema, doc []byte, nested map[string]
 	}
 }
 
-// Templates hide the full parser from tests: every golden row runs after three regular rows too, and between them.
+// Every golden row also runs after three regular rows and between them, because otherwise the full parser would decode
+// it.
 func TestFastPathOnGoldenRows(t *testing.T) {
 	files, _ := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
 	for _, file := range files {
@@ -60,7 +61,7 @@ func TestFastPathOnGoldenRows(t *testing.T) {
 	}
 }
 
-// oddSchema is the layout of rows that are odd in one way each; they run after and between regular ones.
+// oddSchema is the schema of rows that are each odd in one way. They run after and between regular rows.
 const oddSchema = `
 ID Edm.Int32 key
 Str Edm.String?
@@ -147,7 +148,7 @@ func TestFastPathOnOddJSONRows(t *testing.T) {
 	oddRowsAsPlain(t, parseSchema(t, oddSchema), oddJSON, regularJSON, nil)
 }
 
-// oddRowsAsPlain is sameAsPlain for odd rows alone, after regular ones and between them.
+// oddRowsAsPlain runs sameAsPlain for odd rows alone, after regular ones and between them.
 func oddRowsAsPlain(t *testing.T, schema *RowSchema, rows []string, regular string, answers map[string]string) {
 	t.Helper()
 	three := regular + "," + regular + "," + regular
@@ -163,7 +164,7 @@ func oddRowsAsPlain(t *testing.T, schema *RowSchema, rows []string, regular stri
 	}
 }
 
-// cutAt returns the text in which a document with the odd row i is cut: mostly that row, since all documents share the
+// cutAt returns the text at which a document with the odd row i is cut: mostly that row, since all documents share the
 // other rows.
 func cutAt(i int, doc, odd string) string {
 	if i%40 == 0 {
@@ -172,7 +173,7 @@ func cutAt(i int, doc, odd string) string {
 	return odd
 }
 
-// The samples, their rows repeated so that the fast path has something to learn from.
+// The rows of the samples are repeated, so that the fast path learns from them.
 func TestFastPathOnSamples(t *testing.T) {
 	for _, test := range samples {
 		t.Run(filepath.Base(test.file), func(t *testing.T) {
@@ -194,7 +195,7 @@ const entryHead = `<entry><id>https://h/s/T(1)</id><title type="text"></title><u
 
 func oddEntry(properties string) string { return entryHead + properties + entryBack }
 
-// nestedSchema is that of rows with structures inside, as the golden files json-expand and atom-expand have it.
+// nestedSchema is the schema of rows with structures, as in the golden files json-expand and atom-expand.
 const nestedSchema = `
 ID Edm.Int32 key
 Address complex? {
@@ -220,7 +221,7 @@ known Left
 const nestedJSON = `{"ID":1,"Address":{"__metadata":{"type":"N.A"},"Street":"s","Geo":{"Lat":1.5}},"Owner":{"__metadata":{"uri":"u"},"Name":"o"},"Items":{"results":[{"Pos":1,"Text":"a","Sub":{"results":[]}},{"Pos":2,"Text":null,"Sub":{"results":[{"N":1},{"N":2}]}}]},"Last":"l"}`
 
 var oddNested = []string{
-	// what is unknown is the row's, not that of the structure that was odd
+	// unknown properties belong to the row, not to the structure that was odd
 	`{"Unknown":2,"Owner":{"Name":1}}`, `{"Owner":{"Name":1},"Unknown":2}`,
 	`{"ID":2}`, `{"Last":"x","ID":2,"Items":{"results":[]}}`, `{"ID":2,"Items":{"results":[]},"Last":"y"}`,
 	`{"ID":2,"Items":[]}`, `{"ID":2,"Items":[{"Sub":[],"Pos":5}],"Last":"z"}`,
@@ -447,7 +448,7 @@ func TestFastPathOnOddEntries(t *testing.T) {
 	}
 }
 
-// What was learned from one page must not be used where namespaces mean something else.
+// A template that was learned from one page is not used if namespaces have another meaning.
 func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 	schema := parseSchema(t, oddSchema)
 	entries := strings.Repeat(oddEntry(regularProperties), 3)
@@ -466,7 +467,7 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 	}
 }
 
-// Rows that are like those before them are not for the plain parser, nor are those after an odd one.
+// The plain parser decodes neither rows that equal the previous ones in form, nor regular rows after an odd one.
 func TestUsesFastPath(t *testing.T) {
 	schema := parseSchema(t, oddSchema)
 	const rows = 50
@@ -515,9 +516,9 @@ func TestUsesFastPath(t *testing.T) {
 	}
 }
 
-// Rows that the kernel makes by itself, going from one to the next, are what the plain parser makes of them: keys where
-// they stand, values without what is hidden. Where a key has to be put together, or rows are watched, it makes none.
-func TestRowsFromRowToRow(t *testing.T) {
+// The kernel decodes consecutive rows by itself with the same result as the plain parser: keys at their place in the
+// row, values without hidden fields. If a key has to be assembled, or rows are watched, the kernel is not used.
+func TestKernelDecodesConsecutiveRows(t *testing.T) {
 	for name, test := range map[string]struct {
 		layout string
 		alone  bool
@@ -543,7 +544,7 @@ func TestRowsFromRowToRow(t *testing.T) {
 			for i := range 200 {
 				row := fmt.Sprintf(`{"A":%d,"B":%q,"C":"%d","D":%q}`, i, strings.Repeat("b", i%90), 1<<(i%60),
 					strings.Repeat("ü", i%7*i))
-				if i%50 == 49 { // members in another order, one left out, one twice
+				if i%50 == 49 { // members in another order, one missing, one repeated
 					row = []string{`{"B":"b","A":1,"C":"3","D":"d"}`, `{"A":1,"B":"b","C":"3"}`,
 						`{"A":1,"A":1,"B":"b","C":"3","D":"d"}`, `{"A":1,"B":"b","C":"3","D":"d"} `}[i/50]
 				}
@@ -558,7 +559,7 @@ func TestRowsFromRowToRow(t *testing.T) {
 			}
 			if rowsBefore := d.templates.row.RowCount; (rowsBefore > 10) != test.alone || !test.alone &&
 				rowsBefore > 0 {
-				t.Errorf("the kernel made %d of 20 rows by itself, expected it to: %v", rowsBefore, test.alone)
+				t.Errorf("the kernel decoded %d of 20 rows by itself, expected it to: %v", rowsBefore, test.alone)
 			}
 		})
 	}

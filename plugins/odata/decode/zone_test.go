@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// Results depend on neither the process's time zone nor its locale: the test runs itself in others (T11).
-func TestZoneAndLocaleChangeNothing(t *testing.T) {
+// Results depend on neither the time zone nor the locale of the process: the test runs itself in others (T11).
+func TestResultsIgnoreZoneAndLocale(t *testing.T) {
 	if os.Getenv("CULVERT_DIGEST") != "" {
 		os.Stdout.WriteString("digest " + digest(t) + "\n")
 		return
@@ -21,7 +21,7 @@ func TestZoneAndLocaleChangeNothing(t *testing.T) {
 	want := "digest " + digest(t) + "\n"
 	for _, env := range [][]string{{"TZ=Asia/Kolkata"}, {"TZ=America/St_Johns"}, {"LANG=tr_TR.UTF-8",
 		"LC_ALL=tr_TR.UTF-8"}} {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestZoneAndLocaleChangeNothing$")
+		cmd := exec.Command(os.Args[0], "-test.run=^TestResultsIgnoreZoneAndLocale$")
 		cmd.Env = append(append(os.Environ(), "CULVERT_DIGEST=1"), env...)
 		out, err := cmd.CombinedOutput()
 		if err != nil || !bytes.Contains(out, []byte(want)) {
@@ -30,7 +30,7 @@ func TestZoneAndLocaleChangeNothing(t *testing.T) {
 	}
 }
 
-// digest of what becomes of all golden documents.
+// digest returns a digest of the results of all golden documents.
 func digest(t *testing.T) string {
 	files, _ := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
 	sum := sha256.New()

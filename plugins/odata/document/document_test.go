@@ -11,7 +11,7 @@ import (
 const spaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"` +
 	` xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
 
-// TestParse: an entity or a feed is the same tree in Atom and in JSON, as far as Atom says it.
+// TestParse: an entity or a feed has the same tree in Atom and in JSON, as far as Atom can express it.
 func TestParse(t *testing.T) {
 	entry := `<entry` + spaces + ` m:etag="W/&quot;1&quot;"><id> http://x/Es(1) </id><title>T</title><author><name>N</name>` +
 		`</author><category term="S.E"/><link rel="edit" href="Es(1)"/>` +

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// odd is a document with what real services do and the specification hardly mentions.
+// odd is a document with constructs that real services use and the specification hardly mentions.
 const odd = `<?xml version="1.0"?>
 <!-- a comment -->
 <x:Edmx Version="1.0" xmlns:x="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">
@@ -40,7 +40,7 @@ func TestOddDocument(t *testing.T) {
 	}
 	thing := model.Structure(model.Set("Things").Type)
 	if thing == nil {
-		t.Fatal("the set's type was not found")
+		t.Fatal("the set's type is missing")
 	}
 	if !thing.Stream || !cmp.Equal(thing.Key, []string{"ID"}) || len(thing.Properties) != 3 {
 		t.Errorf("expected a media entity with inherited key and 3 properties, found %+v", thing)
@@ -59,7 +59,7 @@ func TestOddDocument(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestRejectedDocuments(t *testing.T) {
 	for _, test := range []struct{ document, message string }{
 		{"", "expected an element"},
 		{"<html><body>Logon</body></html>", "expected a $metadata document (edmx:Edmx), found <html>"},
@@ -100,7 +100,7 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
-// TestPackKeepsUsedFields packs a property whose every sign differs from the default.
+// TestPackKeepsUsedFields packs a property all of whose flags differ from the default.
 func TestPackKeepsUsedFields(t *testing.T) {
 	place := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}
 	structure := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"},
@@ -126,7 +126,7 @@ func TestPackKeepsUsedFields(t *testing.T) {
 	packed := edm.Pack(nil, []*edm.StructuredType{structure})
 	for n := range packed {
 		if r := pack.NewReader(packed[:n]); edm.Unpack(r) != nil && r.Done() {
-			t.Fatalf("%d of %d bytes are taken as whole", n, len(packed))
+			t.Fatalf("expected %d of %d bytes to be rejected", n, len(packed))
 		}
 	}
 }
@@ -146,7 +146,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// The default container is the one that says so, in whichever way a truth is written.
+// The default container is the one marked as such, in any notation of true.
 func TestDefaultContainer(t *testing.T) {
 	for text, want := range map[string]bool{"true": true, "True": true, "1": true, "false": false, "False": false,
 		"0": false} {

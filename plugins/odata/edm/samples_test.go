@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files again")
 
 const samples = "../../../testdata/samples/metadata"
 
-// TestSamples reads every metadata sample and compares what became of its sets with testdata/edm.
+// TestSamples reads every metadata sample and compares its sets with testdata/edm.
 func TestSamples(t *testing.T) {
 	files, err := os.ReadDir(samples)
 	if err != nil || len(files) < 11 {
@@ -49,7 +49,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// describe writes down what a document's sets come to; each passes through Pack, as in a context.
+// describe returns a document's sets as text. Each passes through Pack, as in a context.
 func describe(document []byte) string {
 	var b strings.Builder
 	model, err := edm.Parse(document)

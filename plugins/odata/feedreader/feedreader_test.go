@@ -19,12 +19,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// compiled makes the feeds of settings by metadata; without any, by those of the demo service.
-func compiled(given []wit.Setting, at int64, metadata ...byte) (*Context, error) {
-	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
+// compiled compiles the feeds of settings with metadata, by default those of the demo service.
+func compiled(settings []wit.Setting, at int64, metadata ...byte) (*Context, error) {
+	if f := setting.FirstError(sourceconfig.Examine(settings)); f != nil {
 		return nil, f
 	}
-	context, all := NewContext(given)
+	context, all := NewContext(settings)
 	context.ReadAt = at
 	for _, config := range all {
 		if len(metadata) == 0 {
@@ -46,17 +46,17 @@ func compiled(given []wit.Setting, at int64, metadata ...byte) (*Context, error)
 	return context, nil
 }
 
-// orders makes the feed of the set Orders, with more settings.
+// orders compiles the feed of the set Orders with more settings.
 func orders(more ...string) (*Context, error) {
 	return compiled(configtest.Source(append(configtest.Set("00", "Orders"), more...)...), 0)
 }
 
-// TestWrongReads: what the metadata don't have is refused before a row is asked for, with the setting and what is
-// there.
-func TestWrongReads(t *testing.T) {
+// TestUnknownNamesAreRejected: names that the metadata do not contain are rejected before a row is requested. The error
+// names the setting and the existing names.
+func TestUnknownNamesAreRejected(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
-		// setting is below sap.odata#00.
+		// setting follows sap.odata#00.
 		setting, message string
 	}{
 		{[]string{"sap.odata#00.entityset=Order"}, "entityset", "the nearest name is Orders; expected one of "},
@@ -100,8 +100,8 @@ func TestWrongReads(t *testing.T) {
 	}
 }
 
-// TestCursorsThatCannotBe are refused by name.
-func TestCursorsThatCannotBe(t *testing.T) {
+// TestInvalidCursors: the error for an invalid cursor names the property.
+func TestInvalidCursors(t *testing.T) {
 	for _, test := range []struct {
 		settings []string
 		message  string
@@ -118,23 +118,23 @@ func TestCursorsThatCannotBe(t *testing.T) {
 	}
 }
 
-// Fields that can't join a key are refused by name.
-func TestFurtherFieldsThatCannotBe(t *testing.T) {
-	for given, want := range map[string]string{
+// The error for fields that cannot be part of a key names them.
+func TestInvalidKeyFields(t *testing.T) {
+	for fields, want := range map[string]string{
 		"PRD":           `expected fields as name=value with commas between them, found "PRD"`,
 		"a=1,a=2":       "expected each field once, found a twice",
 		"OrderID=7,a=1": "expected other names than the key properties of entity set Orders, found OrderID",
 	} {
-		_, err := orders("sap.odata.key.extra=" + given)
+		_, err := orders("sap.odata.key.extra=" + fields)
 		var fault *wit.Error
 		if !errors.As(err, &fault) || fault.Setting == nil || *fault.Setting != "sap.odata.key.extra" ||
 			!strings.Contains(fault.Message, want) {
-			t.Errorf("%s: expected %s, found %v", given, want, err)
+			t.Errorf("%s: expected %s, found %v", fields, want, err)
 		}
 	}
 }
 
-// noError ends a test that can't go on after an error.
+// noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -149,7 +149,7 @@ func fingerprint(t *testing.T, settings ...string) string {
 	return Fingerprint(unpacked, &unpacked.Feeds[0], sourceconfig.Table.Values(unpacked.Settings))
 }
 
-// TestFingerprintOfReads: a set that says nothing of its rows keeps the fingerprint that installed offsets have.
+// TestFingerprintOfReads: a set without settings for its rows keeps the fingerprint that installed offsets have.
 func TestFingerprintOfReads(t *testing.T) {
 	const plain = "origin=http://127.0.0.1:8080 client= user= " +
 		"set=/V2/Northwind/Northwind.svc/Orders mode=full format=json"
@@ -173,7 +173,7 @@ func TestFingerprintOfReads(t *testing.T) {
 	}
 }
 
-// Fingerprints name the mode and the format that is used.
+// Fingerprints contain the mode and the format in use.
 func TestFingerprintNamesTheFormat(t *testing.T) {
 	tracked := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}
 	for _, test := range []struct {
@@ -202,9 +202,9 @@ func TestStaleContext(t *testing.T) {
 	}
 }
 
-// TestContextsAreKeptByTheirFeeds: an instance keeps what it made of the contexts of many tasks with few sets each, and
-// of few with many.
-func TestContextsAreKeptByTheirFeeds(t *testing.T) {
+// TestContextsAreCached: an instance caches the contexts of many tasks with few sets each, and of few tasks
+// with many sets.
+func TestContextsAreCached(t *testing.T) {
 	one, err := orders("sap.odata#00.id=0")
 	noError(t, err)
 	contexts := func(tasks, sets int) (cache Cache) {
@@ -221,23 +221,24 @@ func TestContextsAreKeptByTheirFeeds(t *testing.T) {
 		}
 		return cache
 	}
-	for _, test := range []struct{ tasks, sets, kept int }{{12, 1, 12}, {4, maxCompiled / 3, 3}, {3, maxCompiled, 2}} {
-		if n := len(contexts(test.tasks, test.sets).entries); n != test.kept {
-			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.kept, n)
+	for _, test := range []struct{ tasks, sets, cached int }{{12, 1, 12}, {4, maxCompiled / 3, 3},
+		{3, maxCompiled, 2}} {
+		if n := len(contexts(test.tasks, test.sets).entries); n != test.cached {
+			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.cached, n)
 		}
 	}
 }
 
-// TestMetadataInMotion is T9: a property that metadata lack has the page ask for them, however old they are, and no
-// row is passed on before; a value that doesn't fit old ones has the plugin opened again, one that doesn't fit fresh
-// ones is a fault of its own.
-func TestMetadataInMotion(t *testing.T) {
+// TestMetadataChangeDuringPage is T9: if metadata lack a property, the page requests them again, however recent they
+// are, and no row is passed on before. If a value does not fit old metadata, the plugin is opened again. If it does not
+// fit recent metadata, it is an error of the row.
+func TestMetadataChangeDuringPage(t *testing.T) {
 	const read = 1_700_000_000_000
 	for _, test := range []struct {
 		body  string
 		at    int64
 		stale bool
-		// rows, faults and requests that come where the page isn't stale
+		// rows, faults and requests that are expected if the page is not stale
 		rows, faults, requests int
 	}{
 		{`{"d":[{"ID":1,"New":2}]}`, read + 60_001, false, 0, 0, 1},
@@ -263,8 +264,8 @@ func TestMetadataInMotion(t *testing.T) {
 	}
 }
 
-// A look-back reaches back however long it is: none is so long that a time before it comes out after it.
-func TestLookbackNeverLooksAhead(t *testing.T) {
+// A look-back is never so long that the time before it overflows to a later one.
+func TestLookbackDoesNotOverflow(t *testing.T) {
 	for _, lookback := range []int64{1, 86_400, 9_223_372_036, 9_223_372_037, 12_000_000_000, 8_000_000_000_000,
 		math.MaxInt64} {
 		for _, of := range []edm.Primitive{edm.DateTime, edm.DateTimeOffset} {

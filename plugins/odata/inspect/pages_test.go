@@ -15,12 +15,12 @@ import (
 // manyRounds is more rounds than the host allows and than the commands need for the pages that they read.
 const manyRounds = 120
 
-// isDataFault checks that an error is a data fault that contains these texts.
+// isDataFault checks that an error is a data error that contains these texts.
 func isDataFault(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	var f *wit.Error
 	if !errors.As(err, &f) || f.Kind != wit.ErrorData {
-		t.Fatalf("expected a data fault, found %v", err)
+		t.Fatalf("expected a data error, found %v", err)
 	}
 	for _, text := range texts {
 		if !strings.Contains(f.Message, text) {
@@ -29,7 +29,7 @@ func isDataFault(t *testing.T, err error, texts ...string) {
 	}
 }
 
-// answersOf returns the answers of a service, whose pages are given by target.
+// answersOf returns the responses of a service whose pages are given by target.
 func answersOf(need *wit.RequestBatch, page func(target string) string) (answers []wit.Response) {
 	for _, r := range need.Requests {
 		answers = append(answers, wit.Response{Tag: r.Tag, Target: r.Target, Status: 200, Body: []byte(page(r.Target))})
@@ -37,8 +37,8 @@ func answersOf(need *wit.RequestBatch, page func(target string) string) (answers
 	return answers
 }
 
-// TestSubscriptionsWithRepeatedLink: a next link to a page that was read already is a data fault, whichever page it is.
-// The callback bounds the test, since such a loop needs no further rounds.
+// TestSubscriptionsWithRepeatedLink: a next link to any page that was read already is a data error. The callback bounds
+// the test, since such a loop needs no further rounds.
 func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 	const first = "/s/Subs"
 	for _, test := range []struct {
@@ -86,7 +86,7 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 					return fmt.Sprintf(`{"d":{"results":[{"ID":"1"}],"__next":%q}}`, test.links[target])
 				})
 			}
-			t.Errorf("the list still asks after %d rounds", manyRounds)
+			t.Errorf("the list is incomplete after %d rounds", manyRounds)
 		})
 	}
 }
@@ -102,11 +102,11 @@ func listed(page func(target string) string) (wit.CommandResult, error) {
 		}
 		state, answers = reply.Pending.State, answersOf(reply.Pending, page)
 	}
-	return wit.CommandResult{}, fmt.Errorf("list-services still asks after %d rounds", manyRounds)
+	return wit.CommandResult{}, fmt.Errorf("list-services is incomplete after %d rounds", manyRounds)
 }
 
-// TestServicesWithRepeatedLink: a next link to a page of the catalogue that was read already is a data fault, not a
-// list with thousands of copies of its services.
+// TestServicesWithRepeatedLink: a next link to a page of the catalogue that was read already is a data error. Otherwise
+// the list would contain thousands of copies of its services.
 func TestServicesWithRepeatedLink(t *testing.T) {
 	for name, link := range map[string]string{
 		"a page that links to itself": "ServiceCollection?$skiptoken=1&apikey=hunter2",
@@ -126,7 +126,7 @@ func TestServicesWithRepeatedLink(t *testing.T) {
 	}
 }
 
-// TestServicesWithEndlessLinks: a service whose next link is always new is not read forever.
+// TestServicesWithEndlessLinks: reading ends even if the service's next link is always new.
 func TestServicesWithEndlessLinks(t *testing.T) {
 	n := 0
 	_, err := listed(func(string) string {
@@ -136,7 +136,7 @@ func TestServicesWithEndlessLinks(t *testing.T) {
 	isDataFault(t, err, "expected at most 100 pages, found a link to one more", "$skiptoken=100")
 }
 
-// TestServicesOfSeveralPages: pages with distinct links are all listed.
+// TestServicesOfSeveralPages: all pages with distinct links are listed.
 func TestServicesOfSeveralPages(t *testing.T) {
 	n := 0
 	reply, err := listed(func(string) string {

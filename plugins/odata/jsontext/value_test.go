@@ -25,7 +25,7 @@ func compare(t *testing.T, document []byte) {
 	v, err := jsontext.Parse(document)
 	if err != nil {
 		if json.Valid(document) {
-			t.Errorf("%q: refused: %v", document, err)
+			t.Errorf("%q: unexpected error %v", document, err)
 		}
 		return
 	}

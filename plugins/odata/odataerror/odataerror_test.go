@@ -62,7 +62,7 @@ func TestErrorDocuments(t *testing.T) {
 			t.Errorf("%s: the detail is not the start of the body", name)
 		}
 	}
-	// The id by which SAP's error log has the request is told; what is none is not.
+	// The message contains the ID of the request in SAP's error log, but nothing that is not an ID.
 	for body, id := range map[string]string{
 		`{"error":` + string(sap) + `}`: " (transaction 0F61D5F13A6D0060E00644D444B789F3)",
 		`<error><code>5</code><message>no</message><innererror><application/><transactionid> 5D2C </transactionid></innererror></error>`: "no (transaction 5D2C)",
@@ -83,7 +83,7 @@ func TestErrorDocuments(t *testing.T) {
 	}
 }
 
-func TestErrorsOfSuccess(t *testing.T) {
+func TestErrorsWithSuccessStatus(t *testing.T) {
 	for body, expected := range map[string]bool{`{"error":{}}`: true, ` { "odata.error" : {}}`: true,
 		`<?xml version="1.0"?><m:error xmlns:m="x"/>`: true,
 		`{"d":{"error":1}}`:                           false, `<entry/>`: false, ``: false, `error`: false,

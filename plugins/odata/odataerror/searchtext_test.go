@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// quotations are the forms in which services quote the address of a request in a message.
+// quotations returns the forms in which services quote the URL of a request in a message.
 func quotations(target string) map[string]string {
 	decoded, err := url.QueryUnescape(target)
 	if err != nil {
@@ -53,7 +53,7 @@ func quotations(target string) map[string]string {
 	}
 }
 
-// TestQuotedRequestIsNotSearched: a word in the address of the client's own request is none that the service has said.
+// TestQuotedRequestIsNotSearched: a word in the URL of the client's own request is not part of the service's message.
 func TestQuotedRequestIsNotSearched(t *testing.T) {
 	const target = "/s/Orders?$skiptoken=1000&$filter=Name%20eq%20%27gesperrt+deltalink%27&$format=json&$inlinecount=allpages"
 	for name, quoted := range quotations(target) {
@@ -68,14 +68,16 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 				strings.Contains(odataerror.SearchText(target, message), "inlinecount") {
 				t.Errorf("%s: %q was searched as %q", name, message, odataerror.SearchText(target, message))
 			}
-			said := strings.TrimSuffix(string(body), `"}}`) + `: the skiptoken is not known, $format is no option, "}}`
-			if !odataerror.LostToken(answer, []byte(said)) || !odataerror.RefusesFormat(answer, []byte(said)) ||
+			serviceText := strings.TrimSuffix(string(body), `"}}`) +
+				`: the skiptoken is not known, $format is no option, "}}`
+			if !odataerror.LostToken(answer, []byte(serviceText)) || !odataerror.RefusesFormat(answer,
+				[]byte(serviceText)) ||
 				!odataerror.Locked(answer, message+" - is locked by X") {
-				t.Errorf("%s: what the service says after %q was not found", name, message)
+				t.Errorf("%s: the service's text after %q was not found", name, message)
 			}
 		}
 	}
-	// Of its options alone, in a text.
+	// Only the URL's options are quoted.
 	for message, lost := range map[string]bool{
 		"Invalid request $skiptoken=1000&$format=json: backend not ready":  false,
 		"query option $skiptoken=1000 failed: database is restarting":      false,
@@ -91,7 +93,7 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 			t.Errorf("%q was searched as %q", message, odataerror.SearchText(target, message))
 		}
 	}
-	// Of an address without a query, and of one with a key in it.
+	// A URL without a query, and one with a key.
 	for target, message := range map[string]string{
 		"/s/Statuses('gesperrt')":                 "/s/Statuses('gesperrt') has a wrong value",
 		"/s/Statuses('is%20locked%2F%C3%BC')":     "no update of Statuses('is locked/ü')",
@@ -104,7 +106,7 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 			t.Errorf("%q was searched as %q", message, odataerror.SearchText(target, message))
 		}
 	}
-	// What is searched ends somewhere.
+	// The search is limited.
 	for at, found := range map[int]bool{4<<10 - len("gesperrt"): true, 4<<10 - len("gesperrt") + 1: false} {
 		if odataerror.Locked(&wit.Response{Status: 400}, strings.Repeat("x", at)+"gesperrt") != found {
 			t.Errorf("a word at %d: expected %v", at, found)
@@ -112,7 +114,7 @@ func TestQuotedRequestIsNotSearched(t *testing.T) {
 	}
 }
 
-// TestFormatNamedAsAWhole: an option that a text names as a whole is said, unless it stands in the request's address.
+// TestFormatNamedAsAWhole: an option that a text contains as a whole is found, unless it is part of the request's URL.
 func TestFormatNamedAsAWhole(t *testing.T) {
 	for message, refused := range map[string]bool{
 		"The query option '$format=json' is not supported":                            true,
@@ -138,7 +140,7 @@ func TestFormatNamedAsAWhole(t *testing.T) {
 	}
 }
 
-// TestLostToken: a status, a code of SAP's or, with three statuses, a text says that a token is lost.
+// TestLostToken: a status, an SAP code, or a text with one of three statuses reports that a token is lost.
 func TestLostToken(t *testing.T) {
 	document := func(code, message string) string {
 		return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + message + `"}}}`

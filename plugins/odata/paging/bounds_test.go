@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Lengths up to which links and addresses, and texts of keys and cursors, always fit into an offset. Servers take no
-// longer addresses by default: nginx, Apache and Tomcat have 8 KiB.
+// Lengths up to which links and URLs, and texts of keys and cursors, always fit into an offset. By default servers
+// accept no longer URLs: nginx, Apache and Tomcat allow 8 KiB.
 const (
 	linkBytes = 8 << 10
 	textBytes = 1 << 10
@@ -27,7 +27,7 @@ func marksOf(n int) (marks []uint64) {
 	return marks
 }
 
-// largestPosition is a position of which every part is as large as the code makes it.
+// largestPosition returns a position of which every part has its maximum size.
 func largestPosition() *Position {
 	position := newPosition(math.MaxUint16 &^ loadComplete)
 	position.url, position.pager = textOf(linkBytes), skipPager{overlaps: true}
@@ -68,7 +68,7 @@ func fits(t *testing.T, p *Position) {
 	}
 }
 
-// The largest offset of a load is one that the host stores.
+// The largest offset of a load fits into the host's limit.
 func TestLargestPositionFits(t *testing.T) {
 	position := largestPosition()
 	if position.checks.sample != packHashes(unpackHashes(position.checks.sample)[:sampled]) ||
@@ -79,8 +79,8 @@ func TestLargestPositionFits(t *testing.T) {
 	fits(t, position)
 }
 
-// So is that of a load by a cursor, whose look-back holds more rows than can be remembered, amid the load and at its
-// end, whatever its values look like: as many rows are remembered as there is room for.
+// The same holds for a load by a cursor whose look-back contains more rows than can be remembered, during the load and
+// at its end, for any values: only as many rows are remembered as fit.
 func TestLargestPositionOfACursorFits(t *testing.T) {
 	for name, value := range map[string]string{"time": "2024-01-01T00:00:00", "number": "7",
 		"time with zone": "2024-01-01T00:00:00.1234567+02:00", "escaped": strings.Repeat("ä", textBytes/12)} {
@@ -107,7 +107,7 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 				fits(t, next)
 				if n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows)); n < 100 &&
 					len(value) < 100 {
-					t.Errorf("%d rows are remembered", n)
+					t.Errorf("unexpected number of remembered rows %d", n)
 				}
 				position = next
 			}
@@ -115,10 +115,9 @@ func TestLargestPositionOfACursorFits(t *testing.T) {
 	}
 }
 
-// TestMarksCutForRoom: where marks are cut since the offset has no room for more it is said, once, as where they are
-// more than are kept at all.
-func TestMarksCutForRoom(t *testing.T) {
-	for name, test := range map[string]struct{ rows, said int }{
+// TestMarksCutToFit: marks that are cut because the offset is full are reported once, as are marks above the limit.
+func TestMarksCutToFit(t *testing.T) {
+	for name, test := range map[string]struct{ rows, reports int }{
 		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
 		for _, large := range []bool{true, false} {
 			set := setOf("links", 0)
@@ -133,7 +132,7 @@ func TestMarksCutForRoom(t *testing.T) {
 				}
 				return newPosition(0)
 			}
-			current, said := position(), 0
+			current, reports := position(), 0
 			for load := range 3 {
 				for pages := range 3 {
 					var page cursorCheck
@@ -146,7 +145,7 @@ func TestMarksCutForRoom(t *testing.T) {
 					if next.capabilities.set(loadComplete, pages == 2); pages == 2 {
 						next = newPosition(loadComplete)
 					}
-					said += len(page.save(set, current, next))
+					reports += len(page.save(set, current, next))
 					current = next
 				}
 				if last := current; load < 2 {
@@ -154,12 +153,12 @@ func TestMarksCutForRoom(t *testing.T) {
 					current.cursor = set.Cursor.nextState(last.cursor)
 				}
 			}
-			want := test.said
+			want := test.reports
 			if name == "cut" && !large {
 				want = 0
 			}
-			if said != want {
-				t.Errorf("%s, large %v: said %d times, expected %d", name, large, said, want)
+			if reports != want {
+				t.Errorf("%s, large %v: reported %d times, expected %d", name, large, reports, want)
 			}
 		}
 	}

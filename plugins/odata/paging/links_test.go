@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// TestOptionsOfALink: where a link repeats an option in another form ours takes its place, where it has another value
-// it is refused, and what it leaves out or adds is the service's own.
+// TestOptionsOfALink: if a link repeats an option in another form, ours replaces it. If its value differs, the link is
+// rejected. Options that it omits or adds are the service's choice.
 func TestOptionsOfALink(t *testing.T) {
 	const filter = "$filter=Name%20eq%20%27A%2BB%20100%25%27"
-	const asked = "/s/X?" + filter + "&$orderby=K,L%20desc&$select=K,Name&$expand=Items,To/Other&$format=json"
+	const request = "/s/X?" + filter + "&$orderby=K,L%20desc&$select=K,Name&$expand=Items,To/Other&$format=json"
 	for name, test := range map[string]struct{ query, want string }{
 		"as it was asked":    {filter + "&$skiptoken=7", filter + "&$skiptoken=7"},
 		"without any":        {"$skiptoken=7", "$skiptoken=7"},
@@ -40,18 +40,19 @@ func TestOptionsOfALink(t *testing.T) {
 		"filtered otherwise": {"$filter=%27A%2BB%20100%25%27%20eq%20Name", ""},
 		"both":               {filter + "&$filter=K%20gt%207", ""},
 	} {
-		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+test.query, asked, "")
+		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+test.query, request, "")
 		if test.want == "" {
 			option, _, _ := strings.Cut(test.query, "=")
 			if err == nil || !strings.Contains(err.Error(), "expected "+option+"=") {
-				t.Errorf("%s: expected that the option is named, found %s, %v", name, found, err)
+				t.Errorf("%s: expected an error that names the option, found %s, %v", name, found, err)
 			}
 		} else if err != nil || found != "/s/X?"+test.want {
 			t.Errorf("%s: expected %s, found %s, %v", name, test.want, found, err)
 		}
 	}
-	// A wrong option stays, the others are restored all the same; what only a request had is restored as that.
-	found, err := setOf("auto", 0).RestoreOptions("/s/X?$select=L&$filter=Name+eq+%27A+B+100%25%27", asked)
+	// A wrong option stays, the others are restored. Options that only the request had are restored as they were in
+	// the request.
+	found, err := setOf("auto", 0).RestoreOptions("/s/X?$select=L&$filter=Name+eq+%27A+B+100%25%27", request)
 	if err == nil || found != "/s/X?$select=L&"+filter {
 		t.Errorf("found %s, %v", found, err)
 	}
@@ -60,7 +61,7 @@ func TestOptionsOfALink(t *testing.T) {
 	if err != nil || found != "/s/X?$filter=K%20gt%20'A%2BB'&$select=L" {
 		t.Errorf("found %s, %v", found, err)
 	}
-	// none was asked
+	// no option was sent
 	for _, link := range []string{"/s/X", "/s/X?", "/s/X?$filter=K%20gt%207&$orderby=K&$skiptoken=7"} {
 		if found, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json", ""); found != link || err != nil {
 			t.Errorf("%s: found %s, %v", link, found, err)
@@ -68,8 +69,8 @@ func TestOptionsOfALink(t *testing.T) {
 	}
 }
 
-// TestOptionsOfTheRequest: a link may repeat the options of the request that it came with instead of the first page's,
-// also where that was a link that came after a page by key.
+// TestOptionsOfTheRequest: a link may repeat the options of the request that returned it instead of the first page's,
+// also if that request was a link that followed a page by key.
 func TestOptionsOfTheRequest(t *testing.T) {
 	set := setOf("auto", 0)
 	first := set.First(0)
@@ -83,7 +84,7 @@ func TestOptionsOfTheRequest(t *testing.T) {
 				pg.Begin(set, &at)
 				found, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
 				if (err != nil) != (fails || kind == "" && strings.Contains(query, "1000")) {
-					t.Errorf("%T, asked %s: link %s, found %s, %v", w, kind, query, found, err)
+					t.Errorf("%T, request %s: link %s, found %s, %v", w, kind, query, found, err)
 				}
 			}
 		}

@@ -7,24 +7,25 @@ import (
 	"testing"
 )
 
-// versions is what a row's number is divided by: the rest is its key, and each change of it adds one to the quotient.
+// versions divides a row's number: the remainder is its key, and each change of the row adds one to the quotient.
 const versions = 10_000
 
-// unsorted is a service that takes $orderby and $filter and heeds neither. It has its rows in an order of its own, and
-// its links count them.
+// unsorted is a service that accepts $orderby and $filter but ignores both. It has its own order of rows, and its links
+// count them.
 func unsorted(rows, page int) *service {
 	return &service{keys: upFrom(1, rows), page: page, links: "skip", order: "ignores", filter: "ignores",
 		count: "whole", skips: true, key: func(row int) int { return row % versions }}
 }
 
-// change changes a row and puts it at the end, as a service does that sorts by when rows were changed.
+// change changes a row and moves it to the end, like a service that sorts by the time of the change.
 func (s *service) change(key int) {
 	at := slices.IndexFunc(s.keys, func(row int) bool { return s.key(row) == key })
 	row := s.keys[at]
 	s.keys = append(slices.Delete(s.keys, at, at+1), row+versions)
 }
 
-// beforePage changes the rows before a page, questions left out, and at no other time; number counts pages from 1 on.
+// beforePage returns a function that changes the rows before a page, but not before other requests. number counts pages
+// from 1.
 func beforePage(change func(s *service, number int)) func(*service, int) {
 	pages := 0
 	return func(s *service, _ int) {
@@ -35,15 +36,15 @@ func beforePage(change func(s *service, number int)) func(*service, int) {
 	}
 }
 
-// insert puts rows with keys from 9000 on before all others.
+// insert inserts rows with keys from 9000 before all others.
 func (s *service) insert(rows int) {
 	for key := range rows {
 		s.keys = slices.Insert(s.keys, 0, 9000+key)
 	}
 }
 
-// A row that moves behind what was read takes its neighbour to where nobody reads it, and makes up for it in the count:
-// the set is read from its start again, and is whole then.
+// A row that moves behind the pages already read shifts its neighbor onto one of them, and the count stays right: the
+// set is read again from its start, completely.
 func TestRowThatMovesDuringALoad(t *testing.T) {
 	reversed := func(s *service) *service { slices.Reverse(s.keys); return s }
 	interleaved := func(s *service) *service {
@@ -54,7 +55,8 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		s    func() *service
-		// at is the page before which the rows change, inserted that before which a row was inserted, 0: none was.
+		// at is the page before which the rows change, inserted the page before which a row is inserted. Zero
+		// means never.
 		at, inserted int
 		change       func(*service)
 	}{
@@ -108,14 +110,14 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 	}
 }
 
-// Where rows move each time, the load fails and says so: it never ends as if it were whole.
+// If rows move during each load, the load fails with an error. It never ends as if it were complete.
 func TestRowThatMovesDuringEachLoad(t *testing.T) {
 	for _, rows := range []int{300, 3000} {
 		for _, paging := range []string{"auto", "links"} {
 			fake := unsorted(rows, rows/3)
-			there := slices.Clone(fake.keys)
+			original := slices.Clone(fake.keys)
 			fake.between = func(s *service, _ int) {
-				if s.keys = slices.Clone(there); strings.Contains(s.requests[len(s.requests)-1], "$skip=") {
+				if s.keys = slices.Clone(original); strings.Contains(s.requests[len(s.requests)-1], "$skip=") {
 					s.change(10)
 				}
 			}
@@ -126,16 +128,17 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 	}
 }
 
-// What is no sign of a row that moved reads nothing from its start again: rows that were inserted, links that lead to
-// what is after a key, and an order that is not that of the keys and stays as it is. Keys that name more than one row
-// do once: a second reading brings the same ones again.
+// The set is not read again from its start for other reasons: rows that were inserted, links that point to rows after a
+// key, and a stable order that is not by key. Keys that identify several rows cause one repetition, in which the same
+// keys are repeated.
 func TestLoadsInWhichNoRowMoves(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		rows, page int
 		change     func(*service)
 		key        func(i int) int
-		// again is how many rows come twice; twins: all do, since keys are not unique, which a second reading shows.
+		// again is the number of rows that are read twice. twins: all rows are, since a second reading shows
+		// that keys are not unique.
 		again      int
 		duplicates bool
 	}{
@@ -148,7 +151,7 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 			again: 3},
 		{name: "rows are inserted into a large set", rows: 3000, page: 1000, change: func(s *service) { s.insert(40) },
 			again: 40},
-		{name: "keys that do not tell rows apart", rows: 300, page: 100, key: func(i int) int { return i / 3 },
+		{name: "keys that are not unique", rows: 300, page: 100, key: func(i int) int { return i / 3 },
 			duplicates: true},
 		{name: "few keys", rows: 300, page: 100, key: func(i int) int { return i % 41 }, duplicates: true},
 		{name: "few keys, and a row that is changed", rows: 300, page: 100, key: func(i int) int { return i % 41 },
@@ -186,9 +189,9 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 	}
 }
 
-// A large set whose keys ascend for a while, as where a service sorts by something else first, is read from its start
-// again once. The load after that knows it.
-func TestLargeSetInAnOrderOfItsOwn(t *testing.T) {
+// A large set whose keys ascend for a while, because the service sorts by another property first, is read again from
+// its start once. The next load uses that knowledge.
+func TestLargeSetInOtherOrder(t *testing.T) {
 	service, set := unsorted(3000, 500), setOf("links", 0)
 	for i := range service.keys {
 		service.keys[i] = (i + 800) % 3000
@@ -196,7 +199,7 @@ func TestLargeSetInAnOrderOfItsOwn(t *testing.T) {
 	result, err := service.load(t, set, nil)
 	service.whole(t, result, err)
 	if len(result.rows) != 6000 {
-		t.Fatalf("%d rows came", len(result.rows))
+		t.Fatalf("found %d rows", len(result.rows))
 	}
 	if result, err = service.load(t, set, set.FirstAfter(result.end, 1_700_000_100_000)); err != nil ||
 		len(result.rows) != 3000 {

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// numbers makes keys that are one whole number, K.
+// numbers returns keys that are one integer, K.
 func numbers() *rowkey.Keys {
 	return rowkey.New(&edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
 		Sortable: true, Type: edm.Type{Primitive: edm.Int64}}}},
@@ -20,13 +20,12 @@ func numbers() *rowkey.Keys {
 		[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "K", Node: 1}}}, {Kind: wit.Int64}})
 }
 
-// part compares keys that are one whole number as those of several parts.
+// part compares keys that are one integer like keys of several properties.
 type part struct{ *rowkey.Keys }
 
 func (part) IsInteger() bool { return false }
 
-// TestFastOrderCheckAgreesWithSlow looks at the same rows in the two ways: those with keys that are one whole number go
-// by ascending.
+// TestFastOrderCheckAgreesWithSlow checks the same rows in both ways. Keys that are one integer use the fast one.
 func TestFastOrderCheckAgreesWithSlow(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	inOrder, broken := 0, 0
@@ -47,7 +46,7 @@ func TestFastOrderCheckAgreesWithSlow(t *testing.T) {
 			var data []byte
 			for range 1 + random.IntN(5) {
 				switch random.IntN(30) {
-				case 0: // again
+				case 0: // repeated
 				case 1:
 					v -= random.Int64N(200)
 				case 2:
@@ -57,7 +56,7 @@ func TestFastOrderCheckAgreesWithSlow(t *testing.T) {
 				}
 				start := len(data)
 				if data = binary.AppendVarint(data, v); random.IntN(100) == 0 {
-					data = data[:start] // no key
+					data = data[:start] // without key
 				}
 				rows = append(rows, wit.Row{Key: wit.ValueSlice{Start: uint32(start), Size: uint32(len(data) - start)}})
 			}

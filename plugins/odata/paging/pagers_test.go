@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A service that takes $orderby and doesn't heed it: rows out of order arrive like all others, each once.
+// A service that accepts $orderby but ignores it: rows out of order arrive like all others, each once.
 func TestRowsOutOfOrder(t *testing.T) {
 	displaced := func(from, to int) []int {
 		keys := upFrom(1000, 300)
@@ -28,8 +28,8 @@ func TestRowsOutOfOrder(t *testing.T) {
 						s := &service{keys: keys, page: 100, links: links, order: order, count: count, skips: true}
 						c, err := s.load(t, setOf("auto", 0), nil)
 						s.whole(t, c, err)
-						if len(s.requests) > 12 { // it is read once more at most
-							t.Errorf("%d rows came twice, %v", c.twice, s.requests)
+						if len(s.requests) > 12 { // it is read again at most once
+							t.Errorf("%d rows were read twice, %v", c.twice, s.requests)
 						}
 					})
 				}
@@ -38,9 +38,9 @@ func TestRowsOutOfOrder(t *testing.T) {
 	}
 }
 
-// However a service writes the number of rows in its links, also so that nobody can read it, a row that goes before
-// them hides no other: the pages go by key, and where the service doesn't sort the load begins again.
-func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
+// In whatever form the links of a service contain the number of rows, even encrypted, a row that was deleted ahead of
+// them hides no other row: pages are read by key, and if the service does not sort, the load restarts.
+func TestRowDeletedAheadOfCountingLinks(t *testing.T) {
 	for _, links := range []string{"token", "base64", "offset", "page", "sealed"} {
 		for _, first := range []int{1, 5000} {
 			for _, order := range []string{"heeds", "refused"} {
@@ -54,7 +54,7 @@ func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
 					c, err := fake.load(t, setOf("auto", 0), nil)
 					fake.whole(t, c, err)
 					if order == "heeds" && c.twice > 0 {
-						t.Errorf("%d rows came twice, %v", c.twice, fake.requests)
+						t.Errorf("%d rows were read twice, %v", c.twice, fake.requests)
 					}
 				})
 			}
@@ -62,15 +62,14 @@ func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
 	}
 }
 
-// settled fails a test of a load that did not bring each of the rows that can be read once, and each of the others as a
-// fault once.
+// settled checks that a load has returned each readable row once, and each of the others as an error once.
 func (s *service) settled(t *testing.T, loaded result, err error) {
 	t.Helper()
 	slices.Sort(loaded.faults)
 	faults := len(slices.Compact(slices.Clone(loaded.faults)))
 	if err != nil || len(loaded.missing) > 0 || loaded.twice > 0 || len(loaded.rows) != len(s.keys)-len(s.unread) ||
 		faults != len(s.unread) || len(loaded.faults) != faults {
-		t.Errorf("%d rows came, %d twice, %v are missing; faults %v; %v, in %d requests:\n%s", len(loaded.rows),
+		t.Errorf("found %d rows, %d twice, %v missing, errors %v; %v, in %d requests:\n%s", len(loaded.rows),
 			loaded.twice,
 			loaded.missing, loaded.faults, err, len(s.requests), strings.Join(s.requests, "\n"))
 	}
@@ -84,9 +83,9 @@ func setFrom(keys []int) map[int]bool {
 	return set
 }
 
-// A page that ends with rows that can't be read is not the last one, however pages are asked for; such a row is a fault
-// once, and ends no load.
-func TestRowsThatCannotBeRead(t *testing.T) {
+// A page that ends with unreadable rows is not the last one, however pages are requested. Such a row is an error once,
+// and does not end the load.
+func TestUnreadableRows(t *testing.T) {
 	for name, unread := range map[string][]int{"the last of page 2": {20}, "two": {19, 20}, "the first of page 3": {21},
 		"across pages": {19, 20, 21, 22}, "the last of all": {40}, "the last two": {39, 40}, "of page 1": {10},
 		"a whole page": upFrom(11, 10), "a page and more": upFrom(9, 15), "the first page": upFrom(1, 10),
@@ -107,21 +106,21 @@ func TestRowsThatCannotBeRead(t *testing.T) {
 				}
 				res, err := fake.load(t, setOf(test.paging, top), nil)
 				if fake.settled(t, res, err); len(fake.requests) >= 100 {
-					t.Errorf("%d requests", len(fake.requests))
+					t.Errorf("unexpected number of requests %d", len(fake.requests))
 				}
 			})
 		}
 	}
 }
 
-// Where the rows of the last page can't be read and nothing says that there are others, a service that ignores or
-// refuses $skip, or whose metadata say that it can't be paged, ends the load. Each row is a fault once.
-func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
+// If the rows of the last page are unreadable and nothing shows that there are more, the load ends for a service that
+// ignores or rejects $skip, or whose metadata do not allow paging. Each row is an error once.
+func TestUnreadableRowsWithoutSkip(t *testing.T) {
 	for _, test := range []struct {
 		rows    int
 		unread  []int
 		count   string
-		settled bool // the load ends, else it fails since there may be more rows
+		settled bool // the load ends, otherwise it fails since there may be more rows
 	}{
 		{1, upFrom(1, 1), "none", true}, {1, upFrom(1, 1), "page", true}, {10, upFrom(1, 10), "none", true},
 		{10, upFrom(1, 10), "page", true}, {10, upFrom(1, 10), "filtered", true}, {10, []int{10}, "none", true},
@@ -144,10 +143,11 @@ func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
 					if test.settled {
 						fake.settled(t, res, err)
 					} else if err == nil {
-						t.Errorf("the load ends after %d rows:\n%s", len(res.rows), strings.Join(fake.requests, "\n"))
+						t.Errorf("expected an error, found a load with %d rows:\n%s", len(res.rows),
+							strings.Join(fake.requests, "\n"))
 					}
 					if len(fake.requests) >= 100 {
-						t.Errorf("%d requests", len(fake.requests))
+						t.Errorf("unexpected number of requests %d", len(fake.requests))
 					}
 				})
 			}
@@ -155,9 +155,9 @@ func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
 	}
 }
 
-// A page of rows that can't be read comes after as many as the service counted at first: the page's own count says that
-// others follow it, since rows were inserted meanwhile.
-func TestRowsThatCannotBeReadBeforeInsertedOnes(t *testing.T) {
+// A page of unreadable rows follows after as many rows as the service counted at first. The page's own count shows that
+// more follow, since rows were inserted in the meantime.
+func TestUnreadableRowsBeforeInsertedRows(t *testing.T) {
 	fake := &service{keys: upFrom(1, 40), page: 10, links: "none", skips: true, unread: setFrom(upFrom(41, 10))}
 	fake.between = func(s *service, number int) {
 		if number == 2 {
@@ -168,8 +168,8 @@ func TestRowsThatCannotBeReadBeforeInsertedOnes(t *testing.T) {
 	fake.settled(t, c, err)
 }
 
-// A service that caps its pages, without link and count, is read whole where it heeds the key or $skip, also after
-// restarts; one that gives all its rows is asked once more.
+// A service that limits its pages, without link and count, is read completely if it supports filters by key or $skip,
+// also after restarts. A service that returns all rows receives one more request.
 func TestPagesWithoutLinkAndCount(t *testing.T) {
 	for _, count := range []string{"none", "refused"} {
 		for _, paging := range []string{"auto", "keys", "links"} {
@@ -207,7 +207,7 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 	}
 }
 
-// A service that goes in a circle is found out, whatever the circle's length, and after a restart.
+// A circle of pages is detected, whatever its length, and after a restart.
 func TestCircles(t *testing.T) {
 	for _, test := range []struct {
 		circle, page int
@@ -222,7 +222,8 @@ func TestCircles(t *testing.T) {
 			slices.Reverse(fake.keys)
 			_, err := fake.load(t, setOf("auto", 0), nil)
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "X?") {
-				t.Fatalf("expected a fault that names a link and says %q, found %v after %d requests", test.want, err,
+				t.Fatalf("expected an error that names a link and contains %q, found %v after %d requests", test.want,
+					err,
 					len(fake.requests))
 			}
 			most := test.circle + 2
@@ -236,8 +237,9 @@ func TestCircles(t *testing.T) {
 	}
 }
 
-// Where the order of rows changes between pages that are asked for by number, some come twice, as many never, and their
-// number is right: the load fails, and never ends as if it were whole. Where it changes only once it is read again.
+// If the order of rows changes between pages that are requested by number, some rows are read twice and as many are
+// missing, while the count is right. The load fails and never ends as if it were complete. If the order changes only
+// once, the set is read again.
 func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 	shuffling := func(links, order string, swaps, requests int) *service {
 		fake := &service{keys: upFrom(1, 200), page: 20, links: links, order: order, skips: true}
@@ -266,28 +268,28 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 	c, err := s.load(t, setOf("auto", 0), nil)
 	s.whole(t, c, err)
 	if len(c.rows) <= 200 {
-		t.Errorf("%d rows came in all", len(c.rows))
+		t.Errorf("found %d rows in all loads", len(c.rows))
 	}
 }
 
-// Keys that name several rows, of a view whose key is none, are no sign of that: a second reading brings the same ones
-// again, and the load is complete. Later loads know it.
-func TestRowsThatAreTheSame(t *testing.T) {
+// Keys that identify several rows, as in a view without a real key, are not a sign of a changed order: a second reading
+// returns the same keys again, and the load is complete. Later loads use that knowledge.
+func TestKeysOfSeveralRows(t *testing.T) {
 	fake := &service{keys: slices.Concat([]int{7, 7}, upFrom(50, 95), upFrom(1, 95), upFrom(1, 20)), page: 30,
 		links: "skip", order: "ignores", skips: true}
 	set := setOf("auto", 0)
 	c, err := fake.load(t, set, nil)
 	if err != nil || len(c.rows) != 2*len(fake.keys) {
-		t.Fatalf("%d of twice %d rows came, %v", len(c.rows), len(fake.keys), err)
+		t.Fatalf("found %d rows, expected twice %d, %v", len(c.rows), len(fake.keys), err)
 	}
 	if c, err = fake.load(t, set, set.FirstAfter(c.end, 1_700_000_100_000)); err != nil ||
 		len(c.rows) != len(fake.keys) {
-		t.Errorf("%d of %d rows came in the load after it, %v", len(c.rows), len(fake.keys), err)
+		t.Errorf("found %d of %d rows in the next load, %v", len(c.rows), len(fake.keys), err)
 	}
 }
 
-// TestLinkOfAnEmptyPage: a service that gives every page a link back, and heeds what asks for rows after a key, is read
-// to its end, since the empty page's link leads to no row after the last key. Each row comes once.
+// TestLinkOfAnEmptyPage: a service that adds a link back to every page, and supports filters by key, is read to its
+// end, since the link of the empty page leads to no row after the last key. Each row is read once.
 func TestLinkOfAnEmptyPage(t *testing.T) {
 	for _, test := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"},
 		{"first", "heeds"},
@@ -305,15 +307,15 @@ func TestLinkOfAnEmptyPage(t *testing.T) {
 			}
 		}
 	}
-	// Where rows are missing, the service's word is not taken for it.
+	// If rows are missing, the empty page is not trusted.
 	s := &service{keys: upFrom(1, 300), page: 100, links: "back", count: "more"}
 	if res, err := s.load(t, setOf("auto", 0), nil); err == nil {
-		t.Errorf("%d rows were taken for all", len(res.rows))
+		t.Errorf("expected an error, found a load with %d rows", len(res.rows))
 	}
 }
 
-// TestLinkOfAnEmptyPageBeforeRows: a service that cuts pages before it hides rows gives pages that are empty and have
-// more behind them. They are read, each row once.
+// TestLinkOfAnEmptyPageBeforeRows: a service that cuts pages before it hides rows returns empty pages that are followed
+// by others. They are read, each row once.
 func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 	for _, links := range []string{"token", "skip", "base64", "key", "sealed"} {
 		for _, count := range []string{"none", "refused", "page"} {
@@ -333,7 +335,7 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 			}
 		}
 	}
-	// Where that link leads to rows on both sides of the last key, some would be lost or come twice.
+	// If that link leads to rows on both sides of the last key, some would be lost or read twice.
 	for _, mixed := range [][]int{append(upFrom(50, 50), upFrom(201, 50)...),
 		append(upFrom(201, 50), upFrom(50, 50)...),
 		{200, 100, 99, 98, 97, 96, 95, 94}} {
@@ -352,8 +354,8 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 	}
 }
 
-// TestPageThatComesNextAgain: in no walk is what was asked for, and brought no row, what comes next.
-func TestPageThatComesNextAgain(t *testing.T) {
+// TestEmptyPageIsNotRepeated: no strategy requests a page again that has returned no row.
+func TestEmptyPageIsNotRepeated(t *testing.T) {
 	for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
 		for rows, fails := range map[int]bool{0: true, 1: false} {
 			position := newPosition(0)
@@ -369,10 +371,10 @@ func TestPageThatComesNextAgain(t *testing.T) {
 	}
 }
 
-// TestLinkOfAnEmptyPageThatIsRefused: where the link of an empty page by key is lost or refused, the rows after the
-// last key are asked for once more. Each row comes once, the set is not read again, and the service still counts as one
-// that compares keys.
-func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
+// TestRejectedLinkOfAnEmptyPage: if the link of an empty page by key is lost or rejected, the rows after the last
+// key are requested once more. Each row is read once, the set is not read again, and filters by key still count as
+// supported.
+func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 	for status, rows := range map[int]int{400: 3000, 404: 3000, 405: 3000, 410: 25_000, 501: 3000} {
 		for _, test := range []struct {
 			links, count string
@@ -415,7 +417,7 @@ func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 			}
 		}
 	}
-	// The rows of a page before it can't be read, so that the empty one was asked for by number from a key.
+	// The rows of a page before it are unreadable, so the empty one was requested by number after a key.
 	for _, status := range []int{0, 404, 410} {
 		fake := &service{keys: upFrom(1, 500), page: 100, links: "token", count: "none", skips: true,
 			hidden: setFrom(upFrom(201, 100)), unread: setFrom(upFrom(101, 100)),
@@ -426,18 +428,20 @@ func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
 				len(res.faults), err, strings.Join(fake.requests, "\n"))
 		}
 	}
-	// Where the service counts more rows than came, or each second link is refused, they are not taken for all.
+	// If the service counts more rows than it returned, or rejects every second link, the rows do not count as
+	// complete.
 	for count, refused := range map[string]func(int) int{"whole": func(int) int { return 404 },
 		"none": func(times int) int { return times % 2 * 410 }} {
 		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: count, hidden: setFrom(upFrom(101, 200)),
 			refused: refused}
 		if res, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmptyPages {
-			t.Errorf("count %s: %d rows were taken for all, in %d requests", count, len(res.rows), len(s.requests))
+			t.Errorf("count %s: expected an error, found a load with %d rows, in %d requests", count, len(res.rows),
+				len(s.requests))
 		}
 	}
 }
 
-// users puts a condition of the user's before the connector's own.
+// users returns a filter with the user's condition before the connector's own.
 func users(condition string) string {
 	if condition != "" {
 		condition = " and (" + condition + ")"
@@ -445,7 +449,7 @@ func users(condition string) string {
 	return strings.ReplaceAll(usersFilter+condition, " ", "%20")
 }
 
-// TestLinkOfAnEmptyPageToItself: an empty page by key whose link is its own address in another form is the last one.
+// TestLinkOfAnEmptyPageToItself: an empty page by key whose link is its own URL in another form is the last page.
 func TestLinkOfAnEmptyPageToItself(t *testing.T) {
 	for _, count := range []string{"none", "whole", "first", "refused"} {
 		for _, once := range []bool{false, true} {

@@ -16,46 +16,49 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// service answers requests for a set in memory, whose rows have one key, K, a whole number. It takes what it is asked
-// and does what it likes. Where nothing is said it heeds $orderby and $filter and counts the filtered rows.
+// service answers requests for a set in memory whose rows have one integer key, K. It accepts all options. By default
+// it applies $orderby and $filter and counts the filtered rows.
 type service struct {
-	// keys are in the order in which the service has them; page is how many it gives at a time.
+	// keys are in the service's own order. page is the number of rows of a page.
 	keys []int
 	page int
-	// key is that of a row, whose value is then the number in keys; nil: the number is the key.
+	// key returns the key of a row, whose value is then the number in keys. If nil, the number is the key.
 	key func(row int) int
-	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP beside $top), page (the number of the page),
-	// sealed (rows counted, so that nobody can read it), key (the last row's), grow (a number that grows, rows that
-	// don't), back (on each page, to the second one), fresh (as token, and none twice), echo (as token, and of an
-	// empty page its own address with + for blanks), none. refused is the status with which a link that a page by key
-	// had is refused, given how often one was asked for; nil: none is.
+	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP with $top), page (the number of the page),
+	// sealed (rows counted, encrypted), key (the last row's), grow (a number that grows while rows do not), back
+	// (on each page, to the second one), fresh (as token, but always new), echo (as token, and for an empty page
+	// its own URL with + for blanks), none. refused returns the status with which a link of a page by key is
+	// rejected, by the number of such requests. Nil means that none is rejected.
 	links   string
 	refused func(times int) int
 	times   int
-	// order: heeds, ignores, unfiltered (heeds it on pages without filter only), text (numbers as texts), refused.
+	// order: heeds (applied), ignores, unfiltered (applied on pages without filter only), text (numbers as texts),
+	// refused.
 	order string
-	// filter: heeds, ignores, refused.
+	// filter: heeds (applied), ignores, refused.
 	filter string
 	// count: filtered, whole, page (the page's rows), zero (0, always), none, refused, first (on the first page alone),
 	// more (five too many).
 	count string
-	// skips, tops: $skip, $top are heeded. noSkip is the status with which a request with $skip is refused, 0: none is.
+	// skips and tops: $skip and $top are applied. noSkip is the status with which a request with $skip is rejected.
+	// Zero means that it is accepted.
 	skips, tops bool
 	noSkip      int
-	// ends: feeds end after so many rows without a link, 0: they don't.
+	// ends is the number of rows after which feeds end without a link. Zero means no limit.
 	ends int
-	// unread are keys of rows that can't be read; circle is the page whose link leads back by so many, 0: none.
+	// unread contains the keys of unreadable rows. circle is the page whose link leads back by so many pages. Zero
+	// means none.
 	unread map[int]bool
 	circle int
-	// hidden are keys of rows that are taken out of a page after it was cut.
+	// hidden contains the keys of rows that are removed from a page after it was cut.
 	hidden map[int]bool
-	// between changes the rows before a request; number counts them from 1 on.
+	// between changes the rows before a request. number counts requests from 1.
 	between  func(s *service, number int)
 	deleted  map[int]bool
 	requests []string
 }
 
-// answer is what a request came to; keys are those of its rows.
+// answer is the response to a request. keys are the keys of its rows.
 type answer struct {
 	status     int
 	keys       []int
@@ -124,7 +127,7 @@ func (s *service) get(target string) (a answer) {
 	return a
 }
 
-// start is the place of the page's first row.
+// start returns the index of the page's first row.
 func (s *service) start(q url.Values, all []int, options string) (start int) {
 	if text := q.Get("$skip"); text != "" && s.skips {
 		start, _ = strconv.Atoi(text)
@@ -141,7 +144,7 @@ func (s *service) start(q url.Values, all []int, options string) (start int) {
 		if at := slices.Index(all, last); at >= 0 {
 			return at + 1
 		}
-		if start = len(all); options != "" && s.order == "heeds" { // the row is gone: where it would be
+		if start = len(all); options != "" && s.order == "heeds" { // the row is missing, so its place
 			start, _ = slices.BinarySearch(all, last)
 		}
 	case s.links == "base64":
@@ -211,7 +214,7 @@ func (s *service) counted(all, page int, filter string, start int) int {
 // usersFilter is a condition of the user's that all rows meet.
 const usersFilter = "U eq 1"
 
-// choose takes the rows that a filter leaves, in the service's own order.
+// choose returns the rows that meet a filter, in the service's own order.
 func (s *service) choose(filter string) []int {
 	keys := slices.Clone(s.keys)
 	if _, condition, users := strings.Cut(filter, usersFilter); users {
@@ -249,7 +252,7 @@ func (s *service) sorted(keys []int, by, filter string) []int {
 	return keys
 }
 
-// remove takes rows away.
+// remove removes rows.
 func (s *service) remove(keys ...int) {
 	for _, k := range keys {
 		s.deleted[k] = true
@@ -257,16 +260,17 @@ func (s *service) remove(keys ...int) {
 	}
 }
 
-// result is what a load of a service brought.
+// result is the result of a load.
 type result struct {
 	rows, faults []int
-	// missing are those of the rows there throughout that did not come, twice is how many came more than once.
+	// missing contains the rows that existed throughout the load but did not arrive. twice is the number of rows
+	// that were read more than once.
 	missing []int
 	twice   int
 	end     *Position
 }
 
-// load asks for each page from the text of the stored offset, as after a restart.
+// load requests each page from the text of the stored offset, as after a restart.
 func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, err error) {
 	t.Helper()
 	s.order, s.filter = cmp.Or(s.order, "heeds"), cmp.Or(s.filter, "heeds")
@@ -280,7 +284,7 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, e
 			t.Fatal(err)
 		}
 		if len(s.requests) > 4000 || len(loaded.rows) > 3*len(s.keys)+4000 {
-			t.Fatalf("the load doesn't end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
+			t.Fatalf("the load does not end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
 		}
 		if position, err = s.turn(set, page, position, &loaded); err != nil {
 			break
@@ -303,11 +307,11 @@ func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, e
 	return loaded, err
 }
 
-// whole fails a test of a load that did not bring all rows.
+// whole checks that a load has returned all rows.
 func (s *service) whole(t *testing.T, c result, err error) {
 	t.Helper()
 	if err != nil || len(c.missing) > 0 {
-		t.Fatalf("rows %v came, %v are missing, %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
+		t.Fatalf("found rows %v, missing %v, %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
 	}
 }
 
@@ -318,7 +322,7 @@ func (s *service) keyOf(row int) int {
 	return s.key(row)
 }
 
-// turn asks for a page, shows it in pieces, and says where to go on.
+// turn requests a page, passes it in pieces, and returns where to continue.
 func (s *service) turn(set *Set, page *Page, position *Position, loaded *result) (*Position, error) {
 	target, _ := set.Request(position)
 	answer := s.get(target)
@@ -367,7 +371,7 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 		ReceivedAt: 1_700_000_000_000})
 }
 
-// setOf is the set X, as settings have it.
+// setOf returns the set X as settings configure it.
 func setOf(paging string, top int) *Set {
 	return &Set{Name: "X", Service: "/s", Address: "X", Count: true, Paging: paging, Top: top,
 		Support:   Support{Ordered: true, Countable: true, Pageable: true},
@@ -375,7 +379,7 @@ func setOf(paging string, top int) *Set {
 		Setting:   func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
 }
 
-// random makes a service, and says whether it does all that it says.
+// random returns a service, and reports whether it behaves as it declares.
 func random(r *rand.Rand) (fake *service, set *Set, sound bool) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	fake = &service{page: 1 + r.IntN(20), skips: r.IntN(6) > 0, tops: r.IntN(4) > 0,
@@ -408,26 +412,26 @@ func random(r *rand.Rand) (fake *service, set *Set, sound bool) {
 	counted := fake.count == "filtered" || fake.count == "whole" || fake.count == "first"
 	if !counted && fake.links == "none" && (fake.order != "heeds" || !fake.skips && (fake.filter != "heeds" ||
 		set.Paging == "links")) {
-		fake.links = "key" // nothing tells that rows are missing
+		fake.links = "key" // nothing shows that rows are missing
 	}
 	fake.skips = fake.skips || !counted && fake.links == "skip"
 	if counted && fake.links != "grow" && fake.order == "heeds" && fake.filter == "heeds" && set.Paging != "links" &&
 		r.IntN(2) == 0 {
-		// by links that count rows nobody notices a row for another
+		// if links count rows, nobody notices that a row was replaced by another
 		fake.between = func(s *service, _ int) { s.move(r) }
-	} else if counted && fake.links != "page" && r.IntN(4) == 0 { // whose numbers hold from the start alone
+	} else if counted && fake.links != "page" && r.IntN(4) == 0 { // whose numbers are only valid from the start
 		fake.ends = fake.page * (1 + r.IntN(3))
 	}
 	sound = fake.order == "heeds" && fake.filter == "heeds" && fake.skips &&
 		(fake.count == "none" || fake.count == "filtered" || fake.count == "whole")
 	if uncounted := fake.count == "none" || fake.count == "refused"; uncounted && n <= fake.page {
-		sound = true // it gives all its rows in one page, whatever it does with what it's asked besides
+		sound = true // it returns all its rows in one page, whatever it does with the options
 	}
 	sound = sound && fake.circle == 0 && fake.links != "grow" && fake.between == nil
 	return fake, set, sound
 }
 
-// move takes rows away, or brings some.
+// move removes or inserts rows.
 func (s *service) move(r *rand.Rand) {
 	for range r.IntN(3) {
 		at := r.IntN(len(s.keys))
@@ -439,23 +443,23 @@ func (s *service) move(r *rand.Rand) {
 	}
 }
 
-// TestOddServices: whatever a service does and says, either every row that was there throughout comes, or the load
-// fails; it never fails with one that does what it says, and brings its rows once.
+// TestOddServices: whatever a service does and declares, either every row that existed throughout arrives, or the load
+// fails. With a service that behaves as it declares it never fails, and each row is read once.
 func TestOddServices(t *testing.T) {
 	t.Parallel()
 	rounds, failed, restarted, most := 3000, 0, 0, 0
 	for seed := range uint64(rounds) {
 		service, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
-		what := service.String()
+		description := service.String()
 		result, err := service.load(t, set, nil)
 		switch {
 		case err == nil && len(result.missing) > 0:
-			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, result.missing, what,
+			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, result.missing, description,
 				strings.Join(service.requests, "\n"))
 		case sound && (err != nil || result.twice > 0):
-			t.Fatalf("seed %d, paging %s, does what it says: %d rows came twice, %v: %s\n%s", seed, set.Paging,
+			t.Fatalf("seed %d, paging %s, behaves as declared: %d rows were read twice, %v: %s\n%s", seed, set.Paging,
 				result.twice,
-				err, what, strings.Join(service.requests, "\n"))
+				err, description, strings.Join(service.requests, "\n"))
 		}
 		if err != nil {
 			if fault := (*wit.Error)(nil); !errors.As(err, &fault) || fault.Message == "" {
@@ -470,17 +474,17 @@ func TestOddServices(t *testing.T) {
 		set.ExactlyOnce = true
 		service, _, _ = random(rand.New(rand.NewPCG(seed, 1)))
 		if result, err = service.load(t, set, nil); result.twice > 0 && err == nil && service.between == nil {
-			t.Fatalf("seed %d, paging %s: %d rows came twice, with exactly-once: %s\n%s", seed, set.Paging,
+			t.Fatalf("seed %d, paging %s: %d rows were read twice, with exactly-once: %s\n%s", seed, set.Paging,
 				result.twice,
-				what, strings.Join(service.requests, "\n"))
+				description, strings.Join(service.requests, "\n"))
 		}
 	}
 	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, restarted,
 		most)
 }
 
-// TestPageOfKnownRows: a page that brings nothing but the last rows of the page before it, since others were
-// inserted meanwhile, is no page of a circle: the set is read again, and comes whole.
+// TestPageOfKnownRows: if rows were inserted, a page may contain only the last rows of the page before it. That is not
+// a circle: the set is read again, completely.
 func TestPageOfKnownRows(t *testing.T) {
 	fake := &service{keys: upFrom(1, 7), page: 3, links: "base64", order: "ignores", count: "whole", skips: true}
 	fake.between = func(s *service, number int) {
@@ -494,11 +498,11 @@ func TestPageOfKnownRows(t *testing.T) {
 	result, err := fake.load(t, setOf("links", 0), nil)
 	fake.whole(t, result, err)
 	if !slices.Contains(result.rows, 0) {
-		t.Errorf("row 0 did not come: %v", result.rows)
+		t.Errorf("row 0 is missing in %v", result.rows)
 	}
 	fake.requests = nil
 	fake.between = func(s *service, number int) {
-		if number == 3 { // the second page comes again
+		if number == 3 { // the second page is read again
 			s.remove(7)
 			s.keys = slices.Insert(s.keys, 0, 20, 21, 22)
 		}
@@ -507,12 +511,13 @@ func TestPageOfKnownRows(t *testing.T) {
 	result, err = fake.load(t, setOf("links", 0), nil)
 	fake.whole(t, result, err)
 	if !slices.Contains(result.rows, 21) {
-		t.Errorf("row 21 did not come: %v", result.rows)
+		t.Errorf("row 21 is missing in %v", result.rows)
 	}
 }
 
-// TestRowsInsertedBelowTheLastKey: rows that are inserted below keys that came, while as many others go, are what the
-// data did. The set is read again by the same walk, and later loads still go by key.
+// TestRowsInsertedBelowTheLastKey: if rows are inserted below keys that were read, while as many others are deleted,
+// the data have changed and the service is right. The set is read again by the same strategy, and later loads still use
+// keys.
 func TestRowsInsertedBelowTheLastKey(t *testing.T) {
 	fake := &service{keys: upFrom(2, 7), page: 3, links: "base64", count: "whole", skips: true}
 	fake.between = func(s *service, number int) {
@@ -524,15 +529,15 @@ func TestRowsInsertedBelowTheLastKey(t *testing.T) {
 	c, err := fake.load(t, setOf("auto", 0), nil)
 	fake.whole(t, c, err)
 	if !slices.Contains(c.rows, 0) {
-		t.Fatalf("row 0 did not come: %v", c.rows)
+		t.Fatalf("row 0 is missing in %v", c.rows)
 	}
 	if c.end.capabilities.has(ignoresKeyFilter) || !c.end.capabilities.has(sortsByKey) {
-		t.Errorf("the service is no longer asked by key: %v", strings.Join(fake.requests, "\n"))
+		t.Errorf("expected further requests by key, found %v", strings.Join(fake.requests, "\n"))
 	}
 }
 
-// TestCircleOfLinksIsLeftByKey: where next links lead in a circle and nothing else says that there are more rows, the
-// load goes on by key, each row once; where the service does not sort or compare, it fails.
+// TestCircleOfLinksIsLeftByKey: if next links form a circle and nothing else shows that there are more rows, the load
+// continues by key, each row once. If the service does not sort or compare, it fails.
 func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 	for _, once := range []bool{false, true} {
 		for circle := 1; circle < 4; circle++ {
@@ -544,7 +549,7 @@ func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 				set.ExactlyOnce = once
 				c, err := fake.load(t, set, nil)
 				if whole := err == nil && len(c.rows) == 30; whole != (filter == "heeds") || err == nil && !whole {
-					t.Errorf("circle of %d, filter %s: %d rows came, %v\n%s", circle, filter, len(c.rows), err,
+					t.Errorf("circle of %d, filter %s: found %d rows, %v\n%s", circle, filter, len(c.rows), err,
 						strings.Join(fake.requests, "\n"))
 				}
 			}

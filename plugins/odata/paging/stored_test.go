@@ -8,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 )
 
-// Offsets that the version before walks had types stored amid a load are gone on from: each of its kinds leads to the
-// page that it was about to ask for, or to the question in its place.
-func TestOffsetsOfTheVersionBefore(t *testing.T) {
+// Offsets of the version before paging strategies had types, stored during a load, are accepted: each kind leads to the
+// next page or to the check that precedes it.
+func TestOffsetsOfPreviousVersion(t *testing.T) {
 	const page, keyed = "/s/X?$orderby=K&$inlinecount=allpages",
 		"/s/X?$filter=K%20gt%202L&$orderby=K&$inlinecount=allpages"
 	for name, test := range map[string]struct {
@@ -55,11 +55,11 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 			}
 			position, err := Read(configtest.Offset(fields))
 			if err != nil || position.pager != test.walk {
-				t.Fatalf("expected the walk %#v, found %+v, %v", test.walk, position, err)
+				t.Fatalf("expected the strategy %#v, found %+v, %v", test.walk, position, err)
 			}
 			target, _ := setOf("auto", 0).Request(position)
 			switch test.target {
-			case "": // the question for two keys, by the one that is known
+			case "": // the check for two keys, by the one that is known
 				test.target = "/s/X?$filter=K%20gt%202L&$orderby=K&$top=1"
 			case page + "1":
 				test.target = "/s/X?$orderby=K&$top=1&$inlinecount=allpages"
@@ -70,41 +70,41 @@ func TestOffsetsOfTheVersionBefore(t *testing.T) {
 			if again, err := Read(position.Fields()); err != nil || again.pager != position.pager ||
 				again.url != position.url ||
 				again.capabilities != position.capabilities || *again.checks != *position.checks {
-				t.Errorf("stored again it is %+v, %v", again, err)
+				t.Errorf("unexpected position after storing again: %+v, %v", again, err)
 			}
 		})
 	}
 }
 
-// Names of fields that the host gives an offset are its own: a page whose position has one of them fails.
-func TestNoFieldIsTheHosts(t *testing.T) {
+// Field names that the host adds to an offset are reserved: a page whose position uses one of them fails.
+func TestReservedFieldsOfOffsets(t *testing.T) {
 	for _, item := range newPosition(0).offsetFields(&encodedState{}) {
 		switch item.Name {
 		case "record", "keys", "fingerprint", "subscription":
-			t.Errorf("the field %s is the host's", item.Name)
+			t.Errorf("the field %s is reserved for the host", item.Name)
 		}
 	}
 }
 
-// What a load remembers doesn't grow with it.
+// The loop detector's memory does not grow with the load.
 func TestLoopDetectorIsBounded(t *testing.T) {
 	var tr LoopDetector
 	for i := range 200_000 {
 		if tr.visit(hashOf(strconv.Itoa(i))) {
-			t.Fatalf("step %d looks like one before", i)
+			t.Fatalf("expected step %d to differ from the ones before", i)
 		}
 	}
 	if n := len(tr.String()); n > 1000 {
-		t.Errorf("%d bytes", n)
+		t.Errorf("unexpected size of %d bytes", n)
 	}
 	again := LoopDetector{}
 	if !again.parse(tr.String()) || again != tr {
-		t.Error("it can't be read again")
+		t.Error("expected the same detector after parsing")
 	}
 	for _, s := range []string{"", "1", "1.2.3", "0." + tr.checkpoint + ".", tr.String() + "x", "x." + tr.checkpoint +
 		"."} {
 		if again.parse(s) {
-			t.Errorf("%q was read", s)
+			t.Errorf("expected %q to be rejected", s)
 		}
 	}
 }

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// v2 names its options as OData v2 does.
+// v2 names its options as in OData v2.
 var v2 = &Set{}
 
 func TestLinksThatCountRows(t *testing.T) {
-	// A link by the number of rows and one that nobody can read are both none by key.
+	// Links by row number and unreadable links are both not by key.
 	const afterKey, byNumber, unknown = true, false, false
-	const asked = "/s/X?$orderby=K&$filter=Country%20eq%20'DE'"
+	const request = "/s/X?$orderby=K&$filter=Country%20eq%20'DE'"
 	for _, test := range []struct {
 		link, keys string
 		seen       int
@@ -21,14 +21,14 @@ func TestLinksThatCountRows(t *testing.T) {
 		{"/s/X?$skiptoken=abc&$skip=20", "7", 1000, byNumber},
 		{"/s/X?%24skiptoken=1000", "7", 1000, byNumber},
 		{"/s/X?$skiptoken='1001'", "7", 1000, byNumber},
-		{"/s/X?$skiptoken=1000", "1000", 1000, byNumber}, // may be either
+		{"/s/X?$skiptoken=1000", "1000", 1000, byNumber}, // ambiguous
 		{"/s/X?$skiptoken=1000", "1000", 999, byNumber},
 		{"/s/X?$skiptoken=1000", "1000", 900, afterKey},
 		{"/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ==", "7", 1000, byNumber},
 		{"/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ%3D%3D", "7", 1000, byNumber},
 		{"/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ", "7", 900, unknown},
 		{"/s/X?$skiptoken=JHJvd3M9NTAwJiRvZmZzZXQ9MTAwMA%3D%3D", "7", 1000, byNumber},
-		{"/s/X?$skiptoken=2", "7", 1000, unknown}, // the number of a page, which nobody has seen
+		{"/s/X?$skiptoken=2", "7", 1000, unknown}, // the number of a page that was not read yet
 		{"/s/X?$skiptoken=2", "2", 1000, afterKey}, {"/s/X?$skiptoken=9", "7", 1000, unknown},
 		{"/s/X?$skiptoken='ALFKI'", "ALFKI", 10, afterKey}, {"/s/X?$skiptoken=alfki", "ALFKI", 10, afterKey},
 		{"/s/X?$skiptoken=ALFKIS", "ALFKI", 10, unknown},
@@ -39,27 +39,27 @@ func TestLinksThatCountRows(t *testing.T) {
 		{"/s/X?$skiptoken=guid'01234567-89AB-cdef-0123-456789abcdef'", "01234567-89ab-cdef-0123-456789abcdef", 10,
 			afterKey},
 		{"/s/X?$filter=K%20gt%20500&$top=10", "500", 10, afterKey},
-		// a short part of a key is in other texts by chance
+		// a short part of a key is contained in other texts by chance
 		{"/s/X?$skiptoken=2026-11-07", "07", 1000, unknown}, {"/s/X?$skiptoken=a7.3f", "7", 1000, unknown},
 		{"/s/X?$skiptoken=DE-0c7", "DE", 1000, unknown}, {"/s/X?$skiptoken=x&$top=10", "10", 1000, unknown},
 		{"/s/X?$skiptoken=x&$inlinecount=all", "all", 1000, unknown},
 		{"/s/X?$skiptoken=K:7,DE", "7 DE", 1000, afterKey}, {"/s/X?after='DE'", "DE", 1000, afterKey},
 		{"/s/X?$skiptoken=eyJLIjo3fQ==", "7", 1000, afterKey}, // {"K":7}
-		// what the request had itself says nothing
+		// what the request itself contained proves nothing
 		{"/s/X?$orderby=K&$filter=Country%20eq%20'DE'&page=xyz", "DE", 10, unknown},
 		{"/s/X?$orderby=K&$filter=Country+eq+'DE'&$skiptoken=DE", "DE", 10, afterKey},
 		{"/s/X", "7", 10, unknown}, {"/s/X?$skiptoken=", "", 10, unknown},
 		{"/s/X?$skiptoken=99999999999999999999999", "7", 10, unknown},
 		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, unknown},
 	} {
-		if found := v2.linkHasKey(test.link, asked, strings.Fields(test.keys), test.seen); found != test.want {
+		if found := v2.linkHasKey(test.link, request, strings.Fields(test.keys), test.seen); found != test.want {
 			t.Errorf("%.80s after %s, %d rows: expected by key %v, found %v", test.link, test.keys, test.seen,
 				test.want, found)
 		}
 	}
 }
 
-// No link is taken to lead after a key that isn't in it, and none takes longer to read than it is long.
+// A link counts as one after a key only if it contains the key, and the time is linear in its length.
 func FuzzLinksThatCountRows(f *testing.F) {
 	f.Add("/s/X?$skiptoken='ALFKI'", "ALFKI", 10)
 	f.Add("/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ==", "7", 1000)
@@ -67,7 +67,7 @@ func FuzzLinksThatCountRows(f *testing.F) {
 	f.Fuzz(func(t *testing.T, link, key string, seen int) {
 		byKey := v2.linkHasKey(link, "/s/X", []string{key}, seen)
 		if _, query, _ := strings.Cut(link, "?"); byKey && (key == "" || query == "") {
-			t.Errorf("%q leads after the key %q", link, key)
+			t.Errorf("expected %q not to count as a link after the key %q", link, key)
 		}
 	})
 }

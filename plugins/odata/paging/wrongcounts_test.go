@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestServicesThatPretendToSort: services that take an option and do as they like. The load is whole, each row once, or
-// it fails. It never ends short.
+// TestServicesThatPretendToSort: for services that accept an option but ignore it, the load is complete with each row
+// once, or it fails. It never ends early.
 func TestServicesThatPretendToSort(t *testing.T) {
 	rows := upFrom(1, 95)
 	for _, test := range []struct {
@@ -15,7 +15,7 @@ func TestServicesThatPretendToSort(t *testing.T) {
 		s      service
 		paging string
 		top    int
-		// fails begins what is said; "": all rows come.
+		// fails is the start of the error. "" means that all rows arrive.
 		fails string
 	}{
 		{"$top is not heeded: all rows at once",
@@ -64,24 +64,24 @@ func TestServicesThatPretendToSort(t *testing.T) {
 			res, err := test.s.load(t, setOf(test.paging, test.top), nil)
 			if test.fails == "" && (err != nil || len(res.missing) > 0 || res.twice > 0) ||
 				test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails)) {
-				t.Errorf("rows %v are missing, %d came twice: %v\n%s", res.missing, res.twice, err,
+				t.Errorf("rows %v are missing, %d were read twice: %v\n%s", res.missing, res.twice, err,
 					strings.Join(test.s.requests, "\n"))
 			}
 			if len(test.s.requests) > 110 {
-				t.Errorf("%d requests", len(test.s.requests))
+				t.Errorf("unexpected number of requests %d", len(test.s.requests))
 			}
 		})
 	}
 }
 
-// TestNextLinkWinsOverSmallCount: next links are followed to the last one, however many rows come that a count of a
-// page, or of 0, says there are not.
+// TestNextLinkWinsOverSmallCount: next links are followed to the last one, even if a page's count, or a count of 0,
+// excludes further rows.
 func TestNextLinkWinsOverSmallCount(t *testing.T) {
 	for _, count := range []string{"page", "zero"} {
 		s := &service{keys: upFrom(1, 10_600), page: 100, links: "token", order: "ignores", filter: "ignores",
 			count: count, skips: true}
 		if res, err := s.load(t, setOf("links", 0), nil); err != nil || len(res.missing) > 0 || res.twice > 0 {
-			t.Errorf("%s: rows %v are missing, %d came twice: %v", count, res.missing, res.twice, err)
+			t.Errorf("%s: rows %v are missing, %d were read twice: %v", count, res.missing, res.twice, err)
 		}
 	}
 }

@@ -23,10 +23,10 @@ func TestSets(t *testing.T) {
 		set      string
 		status   uint16
 		body     string
-		target   string // "": nothing is asked behind the metadata
+		target   string // "" means no request after the metadata
 		ok       bool
 		setting  string
-		says     string
+		message  string
 	}{
 		{"rows", reads, "S", 200, `{"d":{"results":[]}}`, "/x/S?$top=1&$format=json&sap-client=1", true, "",
 			"readable"},
@@ -60,7 +60,7 @@ func TestSets(t *testing.T) {
 			if test.target != "" {
 				if reply.Pending == nil || len(reply.Pending.Requests) != 1 ||
 					reply.Pending.Requests[0].Target != test.target {
-					t.Fatalf("expected %s to be asked, found %+v", test.target, reply.Pending)
+					t.Fatalf("expected a request for %s, found %+v", test.target, reply.Pending)
 				}
 				if reply, err = Steps(test.services, "sap-client=1", options,
 					reply.Pending.State, []wit.Response{{Tag: reply.Pending.Requests[0].Tag, Status: test.status,
@@ -78,8 +78,8 @@ func TestSets(t *testing.T) {
 			if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
 				t.Fatal(err)
 			}
-			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.says) {
-				t.Errorf("expected ok %t, setting %q and %q, found %+v", test.ok, test.setting, test.says, got)
+			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.message) {
+				t.Errorf("expected ok %t, setting %q and %q, found %+v", test.ok, test.setting, test.message, got)
 			}
 		})
 	}

@@ -44,18 +44,18 @@ func TestQueryOfSteps(t *testing.T) {
 		"entityset /sap/opu/odata/sap/A/S": "/sap/opu/odata/sap/A/$metadata?" + query,
 		"catalogue":                        Catalogues[0] + "/ServiceCollection?$top=1&$format=json&" + query,
 	} {
-		asked, err := Steps(services, query, []wit.Setting{{Name: "step", Value: name}}, nil, nil)
-		if err != nil || asked.Pending == nil {
-			t.Fatalf("%s: %+v, %v", name, asked, err)
+		first, err := Steps(services, query, []wit.Setting{{Name: "step", Value: name}}, nil, nil)
+		if err != nil || first.Pending == nil {
+			t.Fatalf("%s: %+v, %v", name, first, err)
 		}
-		r := asked.Pending.Requests[0]
+		r := first.Pending.Requests[0]
 		if r.Target != want || r.TokenPath != nil && *r.TokenPath != want {
 			t.Errorf("%s: expected %s, found %+v", name, want, r)
 		}
 	}
 }
 
-func TestAnswers(t *testing.T) {
+func TestResponsesOfSteps(t *testing.T) {
 	const (
 		document  = `{"d":{"EntitySets":["Orders","Items"]}}`
 		atom      = `<app:service xmlns:app="http://www.w3.org/2007/app"><app:workspace><app:collection href="Orders"/></app:workspace></app:service>`
@@ -64,11 +64,11 @@ func TestAnswers(t *testing.T) {
 		page      = `<html><body>Logon</body></html>`
 	)
 	for _, test := range []struct {
-		name, step    string
-		status        uint16
-		body          string
-		ok            bool
-		setting, says string
+		name, step       string
+		status           uint16
+		body             string
+		ok               bool
+		setting, message string
 	}{
 		{"service in JSON", "service /sap/opu/odata/sap/A", 200, document, true, "", "2 entity sets"},
 		{"service in Atom", "service /sap/opu/odata/sap/A", 200, atom, true, "", "1 entity set"},
@@ -96,15 +96,15 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: test.step}}
-			asked, err := Steps(services, "", options, nil, nil)
-			if err != nil || asked.Pending == nil || len(asked.Pending.Requests) != 1 ||
-				asked.Pending.Requests[0].Method != "GET" {
-				t.Fatalf("%+v, %v", asked, err)
+			first, err := Steps(services, "", options, nil, nil)
+			if err != nil || first.Pending == nil || len(first.Pending.Requests) != 1 ||
+				first.Pending.Requests[0].Method != "GET" {
+				t.Fatalf("%+v, %v", first, err)
 			}
-			if tokened := asked.Pending.Requests[0].TokenPath != nil; tokened != strings.HasPrefix(test.step, "csrf") {
-				t.Errorf("token asked for: %v", tokened)
+			if tokened := first.Pending.Requests[0].TokenPath != nil; tokened != strings.HasPrefix(test.step, "csrf") {
+				t.Errorf("unexpected token request: %v", tokened)
 			}
-			reply, err := Steps(services, "", options, nil, []wit.Response{{Tag: asked.Pending.Requests[0].Tag,
+			reply, err := Steps(services, "", options, nil, []wit.Response{{Tag: first.Pending.Requests[0].Tag,
 				Status: test.status, Body: []byte(test.body)}})
 			if err != nil {
 				t.Fatal(err)
@@ -116,8 +116,8 @@ func TestAnswers(t *testing.T) {
 			if err := json.Unmarshal([]byte(*reply.Document), &got); err != nil {
 				t.Fatal(err)
 			}
-			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.says) {
-				t.Errorf("found %+v, expected %v, %q, … %s …", got, test.ok, test.setting, test.says)
+			if got.OK != test.ok || got.Setting != test.setting || !strings.Contains(got.Message, test.message) {
+				t.Errorf("found %+v, expected %v, %q, … %s …", got, test.ok, test.setting, test.message)
 			}
 		})
 	}

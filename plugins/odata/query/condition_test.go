@@ -6,7 +6,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// TestContradicts: a row counts as wrong only where no service that heeds the condition would answer it.
+// TestContradicts: a row contradicts a condition only if no service that applies the condition would return it.
 func TestContradicts(t *testing.T) {
 	const null = "\x00"
 	for _, test := range []struct {
@@ -55,7 +55,8 @@ func TestContradicts(t *testing.T) {
 					t.Errorf("%v %s %s %s: contradicts %q: %v", test.typ, test.option, test.low, test.high, found,
 						i == 0)
 				}
-				// What a service cannot answer is not chosen here either; what it may answer perhaps is.
+				// Rows that a service cannot return are not chosen here either. Rows that it may return
+				// may be.
 				if i == 1 && k.matches(rowText{found, found == null}) {
 					t.Errorf("%v %s %s %s: meets %q", test.typ, test.option, test.low, test.high, found)
 				}
@@ -82,8 +83,7 @@ func TestItems(t *testing.T) {
 	}
 }
 
-// FuzzCompile: whatever settings say, they are refused by a fault or make a query whose options can stand in a request
-// line.
+// FuzzCompile: any settings are rejected with an error or result in a query whose options are valid in a request line.
 func FuzzCompile(f *testing.F) {
 	f.Add("ID,Lines/Number", "Lines/Of", "Lines/Number", "gt", "5", "", "search=x")
 	f.Add("*", "Lines", "Name", "in", "a,'b,c'", "", "$filter=ID eq 1&x")
@@ -110,7 +110,7 @@ func FuzzCompile(f *testing.F) {
 		for _, option := range append(query.Options(), query.Filter("ID gt 1")) {
 			for i := range len(option) {
 				if c := option[i]; c <= ' ' || c >= 0x7f || c == '#' {
-					t.Fatalf("%q holds %q", option, c)
+					t.Fatalf("%q contains %q", option, c)
 				}
 			}
 		}

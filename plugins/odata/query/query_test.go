@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// What a setting says cannot be said among a user's own options besides, however its name is written there.
-func TestOwnOptionsSayNothingTwice(t *testing.T) {
+// An option that a setting sets must not be among the user's own options, in any spelling of its name.
+func TestOwnOptionsRejectDuplicates(t *testing.T) {
 	for raw, wants := range map[string]string{
 		"$filter=A eq 1": "", " %24Filter=A eq 1&x=1": "", "x=1": "",
 		"$filter=A&%24filter=B":           "expected one $filter, found two",
@@ -36,7 +36,7 @@ func TestOwnOptionsSayNothingTwice(t *testing.T) {
 		case err == nil && (query.Selects() != settings.Filters() ||
 			query.Selects() != strings.Contains(raw, "Filter") &&
 				query.Selects() != strings.Contains(raw, "filter")):
-			t.Errorf("%s: taken for one with a filter: %v and %v", raw, query.Selects(), settings.Filters())
+			t.Errorf("%s: unexpected options and filters %v and %v", raw, query.Selects(), settings.Filters())
 		}
 	}
 }

@@ -66,7 +66,7 @@ func TestBatches(t *testing.T) {
 			}
 			for i := range 60 {
 				if i%20 == 7 {
-					guilty[len(host.rows)] = true // not there
+					guilty[len(host.rows)] = true // missing
 				}
 				host.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
 			}
@@ -82,9 +82,9 @@ func TestBatches(t *testing.T) {
 				}
 			}
 			slices.Sort(want)
-			left := productsOf(service)
-			slices.Sort(left)
-			expectEqual(t, "found", want, left)
+			remaining := productsOf(service)
+			slices.Sort(remaining)
+			expectEqual(t, "found", want, remaining)
 			if batches, _ := host.batches(); batches > test.requests || test.requests > 0 && batches == 0 {
 				t.Errorf("expected at most %d batches, found %d", test.requests, batches)
 			}
@@ -112,7 +112,7 @@ func TestLearnsFromResponses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{})
 			address := northwind(oneOrderingKey)
-			if slices.Contains(test.settings, "sap.odata.operation.mode=merge") { // of existing entities
+			if slices.Contains(test.settings, "sap.odata.operation.mode=merge") { // only existing entities
 				host := open(t, service, address...).host("ProductCopies")
 				host.addProducts(100, 300, "old")
 				host.run()
@@ -135,7 +135,7 @@ func TestLearnsFromResponses(t *testing.T) {
 			refused := service.Ledger().Statuses[413]
 			requests(300)
 			if service.Ledger().Statuses[413] != refused {
-				t.Error("a body that is too large was sent in spite of the answers before")
+				t.Error("expected no body above the limit that earlier responses have shown")
 			}
 		})
 	}
@@ -234,7 +234,7 @@ func TestUpdatesAfterFailedPart(t *testing.T) {
 		batches, singles := host.batches()
 		if found["not-found"] != test.bad || found[outcomeWritten] != 20 || batches != test.batches ||
 			singles != test.singles {
-			t.Errorf("%d bad ones: found %v by %d batches and %d requests", test.bad, found, batches, singles)
+			t.Errorf("%d invalid rows: found %v with %d batches and %d requests", test.bad, found, batches, singles)
 		}
 	}
 }
@@ -326,7 +326,7 @@ func TestUnusualBatchResponses(t *testing.T) {
 			sent := 0
 			host.answer = func(*wit.Request) wit.Response {
 				if sent++; sent > 1 {
-					t.Error("sent again")
+					t.Error("expected no second request")
 				}
 				return wit.Response{Status: uint16(test.status), Body: []byte(test.body),
 					Headers: []wit.Header{{Name: "Content-Type", Value: test.kind}}}
@@ -390,26 +390,26 @@ func TestFold(t *testing.T) {
 		for flush := range 4 {
 			host := run.host("ProductCopies")
 			for row := range 1 + r.IntN(40) {
-				id := 1 + r.IntN(8) // a key of 0 may be for the service to give
+				id := 1 + r.IntN(8) // a key of 0 may be numbered by the service
 				key, name := fmt.Sprint(id), fmt.Sprint("v", seed, flush, row)
-				_, there := model[key]
+				_, exists := model[key]
 				switch kind := r.IntN(10); {
 				case kind < 2:
 					host.tombstone("ProductID", int64(id))
 					delete(model, key)
 					continue
-				case kind == 2: // the service refuses it
+				case kind == 2: // the service rejects it
 					host.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1",
 						"ReorderLevel", "x", "OP", "U")
 					refusedRows[row] = true
 				case kind < 6:
 					host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
-					if refusedRows[row] = there; !there {
+					if refusedRows[row] = exists; !exists {
 						model[key] = name
 					}
 				default:
 					host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "M")
-					if refusedRows[row] = !there; there {
+					if refusedRows[row] = !exists; exists {
 						model[key] = name
 					}
 				}
@@ -426,7 +426,7 @@ func TestFold(t *testing.T) {
 						Body: []byte(`{"error":{"code":"X/9","message":{"value":"not now"}}}`)}
 				case 1:
 					return wit.Response{Status: 429}
-				case 2: // it never arrived, as far as we know
+				case 2: // it may not have arrived
 					return wit.Response{}
 				case 3: // after
 					host.exchange(request)
@@ -449,10 +449,10 @@ func TestFold(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, host.failed)
 			}
 			for i, found := range host.outcomes {
-				// A row that the service would have rejected stays in doubt if it got no response.
+				// A row that the service would have rejected stays in doubt if its response was lost.
 				if found == outcomeInDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
 					found == outcomeWritten {
-					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found,
+					t.Errorf("seed %d, flush %d, row %d: %s (%v), invalid: %t", seed, flush, i, found,
 						host.reasons[i], refusedRows[i])
 				}
 			}
@@ -466,7 +466,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// answered sends inserts in a batch, and answers the last part with second. Later requests are answered 201.
+// answered sends inserts in a batch, and responds to the last part with second. Later requests are answered 201.
 func answered(t *testing.T, rows int, second string, settings ...string) (result wit.ResponseResult, host *fakeHost) {
 	t.Helper()
 	run := open(t, odatatest.New(odatatest.Options{}), products(append(settings, oneOrderingKey)...)...)
@@ -504,7 +504,7 @@ func TestRetriableInserts(t *testing.T) {
 		{"423", partOf("423 Locked"), outcomeWritten},
 		{"", partOf("423 Locked"), "data"},
 		{"429", partOf("502 Bad Gateway"), "data"},
-		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not a document: it may come from a gateway
+		{"", part("502 Bad Gateway"), outcomeInDoubt}, // not an error document, so it may come from a gateway
 	} {
 		var settings []string
 		if test.codes != "" {
@@ -541,7 +541,7 @@ func TestRetryAfterInParts(t *testing.T) {
 		"Retry-After: 7\r\n":                                7_000,
 		"Retry-After: 100000\r\n":                           100_000_000,
 		"Retry-After: Tue, 14 Nov 2023 22:13:50 GMT\r\n":    30_000,
-		"Retry-After: Tue, 14 Nov 2023 22:00:00 GMT\r\n":    0, // which is over
+		"Retry-After: Tue, 14 Nov 2023 22:00:00 GMT\r\n":    0, // in the past
 		"Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n":    1<<31 - 1,
 		"Retry-After: soon\r\n":                             0,
 		"Retry-After: 99999999999999999999999999999999\r\n": 0,
@@ -549,13 +549,13 @@ func TestRetryAfterInParts(t *testing.T) {
 	} {
 		result, _ := answered(t, 2, partOf("429 Too Many Requests", header))
 		if rowResult := result.Results[1]; rowResult.Retry == nil || rowResult.Retry.WaitMs != want {
-			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, rowResult)
+			t.Errorf("%q: expected a delay of %d ms, found %+v", header, want, rowResult)
 		}
 	}
 }
 
 // A 413 to a batch from before the limit was learned does not raise the limit.
-func TestLateAnswerToALargerBatch(t *testing.T) {
+func TestLateResponseToLargerBatch(t *testing.T) {
 	run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
 	encoded := func(rows int) *wit.Delivery {
 		host := run.host("ProductCopies")
@@ -576,7 +576,7 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 		}
 	}
 	if delivery := encoded(40); len(delivery.Request.Body) > len(small.Request.Body)/2 {
-		t.Errorf("expected at most half of the %d bytes that were refused, found %d", len(small.Request.Body),
+		t.Errorf("expected at most half of the %d bytes that were rejected, found %d", len(small.Request.Body),
 			len(delivery.Request.Body))
 	}
 }
@@ -589,10 +589,10 @@ func TestErrorMentionsInsertCheck(t *testing.T) {
 		rowResult := result.Results[2]
 		if rowResult.Rejected == nil || rowResult.Rejected.Kind != wit.ErrorTransient ||
 			strings.Contains(rowResult.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
-			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, rowResult)
+			t.Errorf("%s: expected the third row to be in doubt, found %+v", policy, rowResult)
 		}
 		if mentioned && host.outcomes[2] != outcomeInDoubt {
-			t.Errorf("expected the third one to stay in doubt, found %v", host.outcomes)
+			t.Errorf("expected the third row to stay in doubt, found %v", host.outcomes)
 		}
 	}
 }

@@ -109,14 +109,14 @@ func ordersIn(b testing.TB, registry *record.Registry, rows uint32) *record.Batc
 
 // structs returns a batch of rows with one schema.
 func structs(t testing.TB, registry *record.Registry, topic string, nodes []wit.SchemaNode, rows uint32,
-	made func(uint32) connectdata.Struct) *record.Batch {
+	value func(uint32) connectdata.Struct) *record.Batch {
 	t.Helper()
 	schema, err := registry.Intern(nodes)
 	noError(t, err)
 	batch := &record.Batch{Registry: registry, Topics: []string{topic}}
 	for i := range rows {
 		start := uint32(len(batch.Data))
-		batch.Data, err = connectdata.Append(batch.Data, nodes, 0, made(i))
+		batch.Data, err = connectdata.Append(batch.Data, nodes, 0, value(i))
 		noError(t, err)
 		batch.Rows = append(batch.Rows, wit.Row{RowIndex: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
 			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
@@ -148,13 +148,13 @@ func (s *sandboxed) open(settings ...string) error {
 
 // openIn opens a sink on an instance, and returns its context.
 func openIn(ctx context.Context, instance *host.Instance, run *harness, settings ...string) ([]byte, error) {
-	given := configuration(settings...)
-	asked, err := instance.OpenSink(ctx, sinkconfig.Component, given, nil, nil)
+	config := configuration(settings...)
+	inquiry, err := instance.OpenSink(ctx, sinkconfig.Component, config, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := instance.OpenSink(ctx, sinkconfig.Component, given, nil,
-		[]wit.Response{run.exchange(&asked.Pending.Requests[0])})
+	opened, err := instance.OpenSink(ctx, sinkconfig.Component, config, nil,
+		[]wit.Response{run.exchange(&inquiry.Pending.Requests[0])})
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (s *sandboxed) write(b *testing.B) error {
 			return fmt.Errorf("expected results of %d rows, found %d (%w)", rows, len(result.Results), err)
 		}
 		s.settle += processorTime() - began
-		if result.Context != nil { // the first answers teach something
+		if result.Context != nil { // the first responses are learned from
 			s.context = *result.Context
 		}
 		hints = hints[:0]

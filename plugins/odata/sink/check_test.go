@@ -99,7 +99,7 @@ func TestCheckByFilterCompares(t *testing.T) {
 		script := scripted(t, "0", "200 "+answer)
 		host.answer = func(request *wit.Request) wit.Response {
 			r := script(request)
-			r.Headers = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}} // by which a service is known
+			r.Headers = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}} // identifies a service
 			return r
 		}
 		host.run()
@@ -119,19 +119,19 @@ func refusedSetting(t *testing.T, metadata string, settings ...string) (setting,
 	}
 	failure := odataerror.As(err)
 	if failure.Kind != wit.ErrorConfig || failure.Setting == nil {
-		t.Fatalf("expected a fault of a setting, found %+v", failure)
+		t.Fatalf("expected an error of a setting, found %+v", failure)
 	}
 	return *failure.Setting, failure.Message
 }
 
 // Open reports what the metadata exclude: read-only sets, a filter with an unknown property, and checks of entities
 // whose keys the service numbers.
-func TestSettingsThatMetadataRefuse(t *testing.T) {
+func TestSettingsRejectedByMetadata(t *testing.T) {
 	t.Parallel()
 	const key, kept = `<Property Name="ID" Type="Edm.String"`, `<EntitySet Name="Kept"`
 	numbered := strings.Replace(shop, key, key+` sap:creatable="false"`, 1)
 	if numbered == shop {
-		t.Fatal("the metadata have no such property")
+		t.Fatal("the metadata do not contain the property")
 	}
 	several := strings.Replace(shop, kept, `<EntitySet Name="Items" EntityType="S.Item"/>`+kept, 1)
 	still := strings.Replace(shop, kept, `<EntitySet Name="Still" EntityType="S.Order" sap:updatable="false"/>`+kept, 1)
@@ -191,13 +191,13 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		{Name: "CHANGE", Semantics: "change-mode"}}}
 	mode, extra := of.ChangeMode(), of.Extra()
 	if mode == nil || len(extra) != 1 {
-		t.Fatalf("expected the column of the service and one of the source's own, found %v and %v", mode, extra)
+		t.Fatalf("expected the service's column and an additional one of the source, found %v and %v", mode, extra)
 	}
 	with := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="CHANGE" Type="Edm.String" sap:semantics="change-mode"/><Property Name="Note"`, 1)
 	dated := strings.Replace(with, `<Property Name="Note"`,
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
-	own := strings.Replace(shop, `<Property Name="Note"`,
+	withTime := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
 	const deleted, sent = "DELETE /Orders('x')", "POST /Orders"
 	for _, test := range []struct {
@@ -209,7 +209,7 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		{"deleted, of a target with", with, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
 		{"deleted, of a target with its own time", dated, []any{mode.Name, "D", extra[0], int64(5)}, deleted},
 		{"changed, of a target with", with, []any{mode.Name, "U", extra[0], nil}, sent},
-		{"changed, with a time of the entity's own", own, []any{extra[0], int64(5)}, sent},
+		{"changed, with a time of the entity's own", withTime, []any{extra[0], int64(5)}, sent},
 		{"changed, as another column says", shop, []any{edm.RecordMode, nil, extra[0], int64(5)}, sent},
 		{"changed, of a target without", shop, []any{extra[0], nil}, sent},
 	} {

@@ -14,18 +14,18 @@ import (
 // Every request contains the client in its query. Ordering keys and delivery states do not.
 func TestClientInQuery(t *testing.T) {
 	const query = "?sap-client=100&sap-language=DE"
-	given := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0",
+	common := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0",
 		"sap.odata.sap.client=100", "sap.odata.sap.language=DE")
 	var deliveries [2][]wit.Delivery
 	for i, more := range []string{"sap.odata.sap.client.in=header", "sap.odata.sap.client.in=query"} {
-		settings := configuration(append(given, more)...)
-		asked, err := New("0.1.0").Open(sinkconfig.Component, settings, nil, nil)
+		settings := configuration(append(common, more)...)
+		inquiry, err := New("0.1.0").Open(sinkconfig.Component, settings, nil, nil)
 		noError(t, err)
 		want := gateway + "/$metadata" + []string{"", query}[i]
-		if found := asked.Pending.Requests[0].Target; found != want {
+		if found := inquiry.Pending.Requests[0].Target; found != want {
 			t.Errorf("expected %s, found %s", want, found)
 		}
-		run := open(t, odatatest.New(odatatest.Options{}), append(given, more)...)
+		run := open(t, odatatest.New(odatatest.Options{}), append(common, more)...)
 		rows := []wit.Row{{Value: run.withSchema(detail, detailOf(3, 4))},
 			{Key: run.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})},
 			{Key: run.withSchema(detailKey, connectdata.Struct{int32(4), int32(3)})}}
@@ -49,25 +49,25 @@ func TestClientInQuery(t *testing.T) {
 // A batch contains the client in its own query only.
 func TestClientInQueryOfABatch(t *testing.T) {
 	const query = "?sap-client=100"
-	given := append(set("00", "Order_DetailCopies"), oneOrderingKey, "sap.odata.sap.client=100",
+	config := append(set("00", "Order_DetailCopies"), oneOrderingKey, "sap.odata.sap.client=100",
 		"sap.odata.sap.client.in=query")
-	run := open(t, odatatest.New(odatatest.Options{}), given...)
+	run := open(t, odatatest.New(odatatest.Options{}), config...)
 	rows := []wit.Row{{Value: run.withSchema(detail, detailOf(3, 4))}, {Value: run.withSchema(detail, detailOf(3, 5))}}
 	request := run.encoded(1, "Order_DetailCopies", rows...)[0].Request
 	if request.Target != gateway+"/$batch"+query || request.TokenPath == nil ||
 		*request.TokenPath != gateway+"/"+query {
-		t.Errorf("expected %s in both addresses, found %s and %v", query, request.Target, request.TokenPath)
+		t.Errorf("expected %s in both URLs, found %s and %v", query, request.Target, request.TokenPath)
 	}
 	body := string(request.Body)
 	if strings.Contains(body, "sap-client") || strings.Count(body, "\nPOST Order_DetailCopies HTTP") != 2 {
-		t.Errorf("expected the client in the batch's address alone, found %s", body)
+		t.Errorf("expected the client in the batch's URL only, found %s", body)
 	}
 }
 
 func TestClientInQueryOfDoctor(t *testing.T) {
-	given := configuration(append(set("00", "OrderCopies"), "sap.odata.sap.client=100",
+	config := configuration(append(set("00", "OrderCopies"), "sap.odata.sap.client=100",
 		"sap.odata.sap.client.in=query")...)
-	reply, err := New("0.1.0").Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, given, nil, nil)
+	reply, err := New("0.1.0").Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, config, nil, nil)
 	noError(t, err)
 	request := reply.Pending.Requests[0]
 	if want := gateway + "/?sap-client=100"; request.Target != want || request.TokenPath == nil ||

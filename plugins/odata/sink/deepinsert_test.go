@@ -116,7 +116,7 @@ func TestConfigurations(t *testing.T) {
 		{append(orders, "sap.odata.max.batch.size=500"), "", ""},
 		{append(orders, "sap.odata.max.batch.size=0"), "sap.odata.max.batch.size", "Invalid value 0"},
 		{append(orders, "sap.odata.enable.batch=yes"), "sap.odata.enable.batch", "Invalid value yes"},
-		{append(orders, "topics=Orders, Customers"), "", ""}, // which the host looks at, after transforms
+		{append(orders, "topics=Orders, Customers"), "", ""}, // the host checks it, after transforms
 		{append(orders, "sap.odata#1.service=/s", "sap.odata#1.entityset=X", "sap.odata#1.topic=Orders"),
 			"sap.odata#1.topic", "Topic Orders is already in sap.odata#00.topic"},
 		{append(orders, "sap.odata#00.track-changes=0"), "sap.odata#00.track-changes", "unknown setting"},

@@ -13,7 +13,7 @@ import (
 
 // A service confirms RequestIDs but executes repeated requests. With the record's own keys the second request is
 // rejected and reported, and nothing is written twice.
-func TestRequestIDNotHeeded(t *testing.T) {
+func TestIgnoredRequestID(t *testing.T) {
 	service := odatatest.New(odatatest.Options{})
 	run := open(t, service, products(oneOrderingKey, "sap.odata.insert.uncertain=repeatable",
 		"sap.odata.enable.batch=0")...)
@@ -29,7 +29,7 @@ func TestRequestIDNotHeeded(t *testing.T) {
 			}
 			if posts++; round == 1 && !lost {
 				lost = true
-				return wit.Response{} // done, and the answer is lost
+				return wit.Response{} // the insert is done, but its response is lost
 			}
 			answer.Headers = append(answer.Headers, wit.Header{Name: "RepeatabilityResult", Value: "accepted"})
 			return answer
@@ -41,11 +41,11 @@ func TestRequestIDNotHeeded(t *testing.T) {
 		}
 		host.expectAll(wit.ErrorConflict.String())
 		if failure := host.reasons[0]; failure == nil || !strings.Contains(failure.Message, "already exists") {
-			t.Errorf("expected to be told that the entity exists, found %+v", failure)
+			t.Errorf("expected a message that the entity exists, found %+v", failure)
 		}
 	}
 	if n := service.Count("ProductCopies"); n != 2 || posts != 3 {
-		t.Errorf("expected 2 entities by 3 requests, found %d by %d", n, posts)
+		t.Errorf("expected 2 entities after 3 requests, found %d after %d", n, posts)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 		noError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
 		if len(out.Rejected) != 1 || strings.Contains(out.Rejected[0].Error.Message, setting) != hinted {
-			t.Errorf("%q: expected a refusal, with %q: %t, found %+v", text, setting, hinted, out)
+			t.Errorf("%q: expected a rejection, with %q: %t, found %+v", text, setting, hinted, out)
 		}
 	}
 }
@@ -108,11 +108,11 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 	}{{"false", "atom", true}, {"false", "json", false}, {"true", "atom", false}} {
 		run := &harness{t: t, service: metadataService(strings.Replace(shop, note, note+mapping+test.keep+`"`, 1)),
 			p: New("0.1.0")}
-		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+test.format)...)
-		asked, err := run.p.Open(sinkconfig.Component, given, nil, nil)
+		settings := configuration(append(set("00", "Orders"), "sap.odata.request.format="+test.format)...)
+		inquiry, err := run.p.Open(sinkconfig.Component, settings, nil, nil)
 		noError(t, err)
-		opened, err := run.p.Open(sinkconfig.Component, given, nil,
-			[]wit.Response{run.exchange(&asked.Pending.Requests[0])})
+		opened, err := run.p.Open(sinkconfig.Component, settings, nil,
+			[]wit.Response{run.exchange(&inquiry.Pending.Requests[0])})
 		if (err != nil) != test.refused {
 			t.Fatalf("%+v: found %v", test, err)
 		}

@@ -60,17 +60,17 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 	h.t.Helper()
 	var some []wit.Row
 	var ids []wit.RecordID
-	var given []wit.Hint
+	var rowHints []wit.Hint
 	for n, row := range rows {
 		some = append(some, h.rows[row])
 		ids = append(ids, wit.RecordID{Partition: h.rows[row].Partition, Offset: h.rows[row].Offset})
 		if text := hints[row]; text != "" {
-			given = append(given, wit.Hint{Row: uint32(n), Text: text})
+			rowHints = append(rowHints, wit.Hint{Row: uint32(n), Text: text})
 		}
 	}
 	encoded, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids,
 		[]string{"origin"},
-		given)
+		rowHints)
 	h.schemas = h.schemas[:0:0]
 	noError(h.t, err)
 	seen := 0
@@ -88,7 +88,7 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 		for _, at := range ready.Rows {
 			one.rows = append(one.rows, rows[at])
 			if h.isInDoubt[rows[at]] && ready.Request.Method != "GET" {
-				h.t.Errorf("row %d is in doubt and would be sent by %s %s", rows[at], ready.Request.Method,
+				h.t.Errorf("row %d is in doubt, but would be sent with %s %s", rows[at], ready.Request.Method,
 					ready.Request.Target)
 			}
 			seen++
@@ -96,7 +96,7 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 		out = append(out, one)
 	}
 	if seen != len(rows) {
-		h.t.Fatalf("expected %d rows to stand in the deliveries, found %d", len(rows), seen)
+		h.t.Fatalf("expected %d rows in the deliveries, found %d", len(rows), seen)
 	}
 	return out
 }
@@ -126,7 +126,7 @@ func (h *fakeHost) run() {
 	queue := h.encode(all, hints)
 	for steps := 0; len(queue) > 0 && h.failed == nil; steps++ {
 		if steps > 100*n+100 {
-			h.t.Fatal("the rows are asked for again and again")
+			h.t.Fatal("the rows are requested endlessly")
 		}
 		d := queue[0]
 		queue = append(h.deliver(&d), queue[1:]...)
@@ -159,7 +159,7 @@ func (h *fakeHost) deliver(sent *sentDelivery) (more []sentDelivery) {
 	var rows []uint32
 	hints := map[uint32]string{}
 	check := func(row uint32) {
-		if h.isInDoubt[row] { // the check didn't say
+		if h.isInDoubt[row] { // the check was inconclusive
 			h.outcomes[row] = outcomeInDoubt
 			return
 		}

@@ -75,12 +75,12 @@ func guestLarge(t *testing.T, instance *host.Instance) error {
 			bytes.Count(delivery.Request.Body, []byte("x")) >= size
 	}
 	if len(out.Rejected) > 0 || !whole {
-		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v",
+		t.Errorf("expected the large record to be sent complete and alone, found %d deliveries, rejected %v",
 			len(out.Ready), out.Rejected)
 	}
 	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
 		Data: batch.Data[:batch.Rows[0].Value.Size]}
-	for range 3 { // memory that the large one has used must not prevent it
+	for range 3 { // memory that the large record used must not prevent it
 		origins.IDs = origins.IDs[:1]
 		out, err = instance.Encode(t.Context(), context, small, origins, nil)
 		if err != nil || len(out.Ready) != 1 {

@@ -12,7 +12,7 @@ import (
 
 // WCF rejects If-Match for entities without an ETag. With etag = any the rows are sent without it, in batches,
 // changesets and alone, and later rows at once. A row that is invalid by itself is rejected.
-func TestServicesThatRefuseIfMatch(t *testing.T) {
+func TestServicesThatRejectIfMatch(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{sinkconfig.ModeUpdate, sinkconfig.ModeMerge, sinkconfig.ModeUpsert, "delete"} {
 		for _, batches := range []string{"sap.odata.enable.batch=0", "sap.odata.enable.batch=1",
@@ -67,7 +67,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 	const with, without = "If-Match=* ", ""
 	for _, test := range []struct {
 		name     string
-		script   []string // answers to rows, one after another
+		script   []string // responses to rows, one after another
 		requests []string
 		outcomes []string
 	}{
@@ -107,7 +107,7 @@ func TestIfMatchIsLearned(t *testing.T) {
 
 // If the service requires If-Match after all, all rows of the batch are repeated with it, and later rows contain it at
 // once.
-func TestIfMatchIsWantedByABatch(t *testing.T) {
+func TestIfMatchRequiredByBatch(t *testing.T) {
 	t.Parallel()
 	run := open(t, odatatest.New(odatatest.Options{}), northwind("sap.odata.operation.mode=merge",
 		"sap.odata.changesets=one",
@@ -122,7 +122,7 @@ func TestIfMatchIsWantedByABatch(t *testing.T) {
 			if strings.Contains(text, "If-Match") {
 				match = "with"
 			}
-			if count == 0 { // no batch
+			if count == 0 { // without a batch
 				sent = append(sent, "MERGE "+match)
 				return wit.Response{Status: map[string]uint16{"with": 400, "without": 204}[match]}
 			}
@@ -143,7 +143,7 @@ func TestIfMatchIsWantedByABatch(t *testing.T) {
 
 // An upsert whose insert finds an entity and whose update finds none ends as a conflict: another entity has the same
 // unique value. If the entity was deleted in between, it is inserted.
-func TestUpsertsThatFindNothingTwice(t *testing.T) {
+func TestUpsertsWithoutEntityConflict(t *testing.T) {
 	t.Parallel()
 	const exists, missing = `409 {"error":{"code":"X/1","message":{"value":"unique constraint violated"}}}`,
 		"404 DataServiceVersion: 2.0"
@@ -164,7 +164,7 @@ func TestUpsertsThatFindNothingTwice(t *testing.T) {
 			"sap.odata.etag="+test.etag, "sap.odata.enable.batch=0")
 		_, _, host := run.writeOrders(test.script, []any{"ID", "x", "Note", "n"})
 		if host.outcomes[0] != test.outcome || len(host.requests) != len(test.script) {
-			t.Errorf("%+v: expected %s by %d requests, found %s by %d (%v)", test, test.outcome, len(test.script),
+			t.Errorf("%+v: expected %s after %d requests, found %s after %d (%v)", test, test.outcome, len(test.script),
 				host.outcomes[0],
 				len(host.requests), host.reasons[0])
 		}
@@ -172,7 +172,7 @@ func TestUpsertsThatFindNothingTwice(t *testing.T) {
 			(failure == nil || !strings.Contains(failure.Message,
 				"unique constraint") ||
 				!strings.Contains(failure.Message, "an update was answered HTTP 4")) {
-			t.Errorf("%+v: expected both answers to be named, found %v", test, failure)
+			t.Errorf("%+v: expected a message that names both responses, found %v", test, failure)
 		}
 	}
 }

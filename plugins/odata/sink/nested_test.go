@@ -113,7 +113,7 @@ func TestNestedUpdates(t *testing.T) {
 			script := test.script
 			host.answer = func(request *wit.Request) (r wit.Response) {
 				if len(script) == 0 {
-					t.Fatalf("one request too many: %s", shown(request))
+					t.Fatalf("unexpected request: %s", shown(request))
 				}
 				head, text, _ := strings.Cut(script[0], "\n")
 				script = script[1:]
@@ -168,7 +168,7 @@ func TestNestedUpdatesRejected(t *testing.T) {
 		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(append(orders, more)...), nil, nil)
 		if failure := odataerror.As(err); err == nil || failure.Setting == nil ||
 			*failure.Setting != sinkconfig.NameNestedUpdates {
-			t.Errorf("%s: expected a fault about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
+			t.Errorf("%s: expected an error about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
 		}
 	}
 	run := open(t, shopService(), orders...) // has no sets for items
@@ -187,7 +187,7 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	run := open(t, stocked(), settings...)
 	item := connectdata.List{fields("Pos", int64(1))}
 	var rows []wit.Row
-	for i := range 8 { // of so many, some are in different lanes by their own keys
+	for i := range 8 { // some of the eight are in different lanes by their own keys
 		rows = append(rows, wit.Row{Value: run.schemaless(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
 	}
 	rows = append(rows, wit.Row{Topic: 1, Value: run.schemaless(fields("Pos", int64(1)))},
@@ -204,9 +204,9 @@ func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 		}
 		same := 0
 		for _, row := range delivery.Rows {
-			if row < 9 { // of the item 1
+			if row < 9 { // rows of item 1
 				if same++; int(row) < last {
-					t.Errorf("row %d goes after row %d", row, last)
+					t.Errorf("row %d is sent after row %d", row, last)
 				}
 				last = int(row)
 			}

@@ -20,11 +20,11 @@ import (
 func TestServiceReplacesKeys(t *testing.T) {
 	const rest = `"Note":"n"}`
 	post := func(id string) string { return `POST /Orders {"ID":"` + id + `",` + rest }
-	look := func(id string) string { return "GET /Orders('" + id + "') (repeatable)" }
+	lookup := func(id string) string { return "GET /Orders('" + id + "') (repeatable)" }
 	merge := func(id string) string {
 		return "MERGE /Orders('" + id + `') If-Match=* (repeatable) {"ID":"` + id + `",` + rest
 	}
-	made := func(id string) string { return "201 Location: http://h/Orders('" + id + "')" }
+	created := func(id string) string { return "201 Location: http://h/Orders('" + id + "')" }
 	both := []string{outcomeWritten, outcomeWritten}
 	const remove = `DELETE /Orders('a') If-Match=* (repeatable)`
 	const filter, upsert, insertFirst = "sap.odata.check.filter=Note", "sap.odata.operation.mode=upsert",
@@ -39,47 +39,49 @@ func TestServiceReplacesKeys(t *testing.T) {
 		requests []string
 		outcomes []string
 	}{
-		{"kept", nil, []string{"a:I", "a:M"}, []string{made("a"), "204"}, []string{post("a"), merge("a")}, both},
-		{"padded", nil, []string{"7:I", "7:M"}, []string{made("0007"), "204"}, []string{post("7"), merge("7")}, both},
-		{"in capitals", nil, []string{"a:I", "a:D"}, []string{made("A"), "204"}, []string{post("a"), remove}, both},
+		{"kept", nil, []string{"a:I", "a:M"}, []string{created("a"), "204"}, []string{post("a"), merge("a")}, both},
+		{"padded", nil, []string{"7:I", "7:M"}, []string{created("0007"), "204"}, []string{post("7"), merge("7")},
+			both},
+		{"in capitals", nil, []string{"a:I", "a:D"}, []string{created("A"), "204"}, []string{post("a"), remove}, both},
 		{"no address", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders", "204"},
 			[]string{post("a"), remove}, both},
-		{"changed, then merged", nil, []string{"a:I", "a:M"}, []string{made("17")},
+		{"changed, then merged", nil, []string{"a:I", "a:M"}, []string{created("17")},
 			[]string{post("a")}, []string{outcomeWritten, "config"}},
-		{"changed, then deleted", nil, []string{"a:I", "b:D"}, []string{made("17")},
+		{"changed, then deleted", nil, []string{"a:I", "b:D"}, []string{created("17")},
 			[]string{post("a")}, []string{outcomeWritten, "config"}},
-		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{made("17"), "0"},
+		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{created("17"), "0"},
 			[]string{post("a"), post("b")}, []string{outcomeWritten, outcomeInDoubt}},
 		{"changed, the next one lost and found", []string{filter}, []string{"a:I", "b:I"},
-			[]string{made("17"), "0", `200 {"d":[{"ID":"18","Note":"n"}]}`}, []string{post("a"), post("b"), search},
+			[]string{created("17"), "0", `200 {"d":[{"ID":"18","Note":"n"}]}`}, []string{post("a"), post("b"), search},
 			both},
-		{"changed by an upsert", []string{upsert, insertFirst}, []string{"a:", "a:"}, []string{made("17")},
+		{"changed by an upsert", []string{upsert, insertFirst}, []string{"a:", "a:"}, []string{created("17")},
 			[]string{post("a")}, []string{outcomeWritten, "config"}},
-		{"numbered where it is 0", nil, []string{"0:I", "5:M"}, []string{made("5"), "204"},
+		{"numbered where it is 0", nil, []string{"0:I", "5:M"}, []string{created("5"), "204"},
 			[]string{post("0"), merge("5")}, both},
-		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{made("5"), "0"},
+		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{created("5"), "0"},
 			[]string{post("0"), post("0")}, []string{outcomeWritten, outcomeInDoubt}},
 		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"},
-			[]string{made("5"), "0", "404", "201"}, []string{post("0"), post("7"), look("7"), post("7")}, both},
-		{"0, the first one lost", nil, []string{"0:I"}, []string{"0", "404"}, []string{post("0"), look("0")},
+			[]string{created("5"), "0", "404", "201"}, []string{post("0"), post("7"), lookup("7"), post("7")}, both},
+		{"0, the first one lost", nil, []string{"0:I"}, []string{"0", "404"}, []string{post("0"), lookup("0")},
 			[]string{outcomeInDoubt}},
 		{"0, the first one lost and there", nil, []string{"0:I"}, []string{"0", `200 {"d":{"ID":"0","Note":"n"}}`},
-			[]string{post("0"), look("0")}, []string{outcomeWritten}},
+			[]string{post("0"), lookup("0")}, []string{outcomeWritten}},
 		{"0, the first one lost and found", []string{filter}, []string{"0:I"},
 			[]string{"0", `200 {"d":[{"ID":"17","Note":"n"}]}`}, []string{post("0"), search}, []string{outcomeWritten}},
 		{"0, the first one lost and not there", []string{filter}, []string{"0:I"},
 			[]string{"0", `200 {"d":[]}`, "201"}, []string{post("0"), search, post("0")}, []string{outcomeWritten}},
-		{"upserts of what is numbered", []string{upsert, insertFirst}, []string{"0:", "0:"}, []string{made("5")},
+		{"upserts of what is numbered", []string{upsert, insertFirst}, []string{"0:", "0:"}, []string{created("5")},
 			[]string{post("0")}, []string{outcomeWritten, "data"}},
 		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404", "201"},
-			[]string{post("a"), look("a"), post("a")}, []string{outcomeWritten}},
+			[]string{post("a"), lookup("a"), post("a")}, []string{outcomeWritten}},
 		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`},
-			[]string{post("a"), look("a")}, []string{outcomeWritten}},
-		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"}, []string{made("3"), made("8")},
+			[]string{post("a"), lookup("a")}, []string{outcomeWritten}},
+		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"},
+			[]string{created("3"), created("8")},
 			[]string{post("3"), post("9")}, []string{outcomeWritten, outcomeWritten, "config"}},
 		{"an upsert, lost and not there", []string{upsert}, []string{"a:"},
 			[]string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0", "201"},
-			[]string{merge("a"), post("a"), look("a"), post("a")}, []string{outcomeWritten}},
+			[]string{merge("a"), post("a"), lookup("a"), post("a")}, []string{outcomeWritten}},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 		if strings.HasSuffix(test.rows[0], ":I") {
@@ -105,8 +107,8 @@ func TestServiceReplacesKeys(t *testing.T) {
 // had another RequestID is looked up.
 func TestChecksUseStoredCapabilities(t *testing.T) {
 	run := openOrders(t, "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
-	learn := func(sent, made string) wit.Known {
-		_, _, host := run.writeOrders([]string{"201 Location: http://h/Orders('" + made + "')"},
+	learn := func(sent, created string) wit.Known {
+		_, _, host := run.writeOrders([]string{"201 Location: http://h/Orders('" + created + "')"},
 			[]any{"ID", sent, "Note",
 				"n"})
 		host.expectAll(outcomeWritten)
@@ -120,7 +122,7 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 	const upsert, filter, repeats = "sap.odata.operation.mode=upsert", "sap.odata.check.filter=Note",
 		"sap.odata.insert.uncertain=repeatable"
 	numbers, fills := " known=n"+orders, " known=f"+orders
-	const there, notFound, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "",
+	const exists, notFound, none, empty = `200 {"d":{"ID":"a","Note":"n"}}`, "404 DataServiceVersion: 2.0", "",
 		`200 {"d":[]}`
 	const accepted = "201 RepeatabilityResult: accepted"
 	for _, test := range []struct {
@@ -140,10 +142,10 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 		{"an upsert", upsert, "a", "", []string{notFound, "201"}, outcomeWritten},
 		{"an upsert, it numbers", upsert, "a", numbers, nil, outcomeInDoubt},
 		{"an upsert of an initial key", upsert, "0", "", []string{notFound}, outcomeInDoubt},
-		{"moved", none, "a", " moved", []string{there}, outcomeWritten},
+		{"moved", none, "a", " moved", []string{exists}, outcomeWritten},
 		{"a RequestID", repeats, "a", "", []string{`200 {"d":{"ID":"a","Note":"other"}}`, accepted}, outcomeWritten},
 		{"a RequestID, moved", repeats, "a", " moved", []string{`200 {"d":{"ID":"a","Note":"other"}}`}, outcomeInDoubt},
-		{"a RequestID, moved, gone, lost", repeats, "a", " moved", []string{notFound, "0", there}, outcomeWritten},
+		{"a RequestID, moved, gone, lost", repeats, "a", " moved", []string{notFound, "0", exists}, outcomeWritten},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.enable.batch=0")
 		if !strings.HasPrefix(test.setting, "sap.odata.insert.uncertain") {
@@ -153,21 +155,21 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 			settings = append(settings, test.setting)
 		}
 		run := open(t, shopService(), settings...)
-		if test.setting == repeats { // it is shown by another row
+		if test.setting == repeats { // another row shows it
 			_, _, host := run.writeOrders([]string{accepted}, []any{"ID", "z", "Note", "n"})
 			host.expectAll(outcomeWritten)
 		}
 		host := run.host("Orders")
 		host.value("ID", test.key, "Note", "n")
-		asked := 0
+		checks := 0
 		answer := scripted(t, test.script...)
 		host.restarted, host.known, host.answer = true, test.knows, func(request *wit.Request) wit.Response {
-			asked++
+			checks++
 			return answer(request)
 		}
 		host.run()
 		expectEqual(t, test.name, []string{test.outcome}, host.outcomes)
-		expectEqual(t, test.name+": requests", len(test.script), asked)
+		expectEqual(t, test.name+": requests", len(test.script), checks)
 	}
 }
 
@@ -284,7 +286,7 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 		{[]string{upsert}, "n", byKey},
 		{[]string{upsert, filter}, "n", byKey},
 	} {
-		for _, numbers := range []bool{false, true} { // an answer that shows it came while the check was on its way
+		for _, numbers := range []bool{false, true} { // true: a response shows the numbering during the check
 			run := openOrders(t, append(test.settings, "sap.odata.insert.uncertain=check",
 				"sap.odata.enable.batch=0")...)
 			host := run.host("Orders")
@@ -376,7 +378,7 @@ func TestServiceReplacesKeysInBatch(t *testing.T) {
 	again.expectAll(wit.ErrorConfig.String())
 	if failure := again.reasons[0]; !strings.Contains(failure.Message,
 		"/Orders: the service replaces the keys of inserted entities") {
-		t.Errorf("expected to be told what the service does, found %v", failure)
+		t.Errorf("expected a message about the service's keys, found %v", failure)
 	}
 }
 

@@ -34,7 +34,7 @@ func shown(request *wit.Request) string {
 func scripted(t *testing.T, script ...string) func(*wit.Request) wit.Response {
 	return func(request *wit.Request) wit.Response {
 		if len(script) == 0 {
-			t.Errorf("one request too many: %s", shown(request))
+			t.Errorf("unexpected request: %s", shown(request))
 			return wit.Response{Status: 400}
 		}
 		var status uint16
@@ -318,7 +318,7 @@ func TestETagsOfABatch(t *testing.T) {
 
 func tagText(n int) string { return fmt.Sprintf(`W/"%d"`, n) }
 
-// merged answers as a service that compares If-Match.
+// merged responds like a service that compares If-Match.
 func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
 	if headerOfRequest(&wit.Request{Headers: headers}, "If-Match") == tagText(tags[id]) {
 		tags[id]++
@@ -354,7 +354,7 @@ func TestAtom(t *testing.T) {
 		switch {
 		case test.want == "":
 			if result.Rejected == nil {
-				t.Error("expected a text that XML can't hold to be refused")
+				t.Error("expected a text that XML cannot contain to be rejected")
 			}
 		case string(requests[0].Body) != test.want:
 			t.Errorf("expected %s\nfound %s", test.want, requests[0].Body)
@@ -379,6 +379,6 @@ func TestAtom(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(originals, copies); diff != "" || refused > 0 {
-		t.Errorf("%d refused\n%s", refused, diff)
+		t.Errorf("%d rejected\n%s", refused, diff)
 	}
 }

@@ -95,11 +95,11 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 	out, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Delete, "/s/Orders('1')"), []uint32{4},
 		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
 	if err != nil || out.Context == nil {
-		t.Fatalf("expected something to be learned, found %+v (%v)", out, err)
+		t.Fatalf("expected a new context, found %+v (%v)", out, err)
 	}
 	run.context = *out.Context
 	if found := describeResponse(t, run, requests.Delete, "/s/Orders('1')", "404|"); found != "fault not-found" {
-		t.Errorf("expected the answer of something else, found %s", found)
+		t.Errorf("expected the response not to count as the service's, found %s", found)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestHTMLErrorsFailTheCall(t *testing.T) {
 				continue
 			}
 			want := want
-			if strings.HasPrefix(answer, "408") && operation.IsInsert() { // the service may have done it (P19)
+			if strings.HasPrefix(answer, "408") && operation.IsInsert() { // the service may have processed it (P19)
 				want = "refused transient"
 			}
 			if found := describeResponse(t, run, operation, "/s/Orders('1')", answer); found != want {
@@ -196,7 +196,7 @@ func TestSuccessMustComeFromService(t *testing.T) {
 		[]uint32{4},
 		wit.Response{Status: 200, Body: []byte("wait")})
 	if found := describe(t, out, err); found != "refused transient" {
-		t.Errorf("expected it to be refused, found %s", found)
+		t.Errorf("expected a rejection, found %s", found)
 	}
 }
 
@@ -336,16 +336,17 @@ func TestInsertAnsweredNotFound(t *testing.T) {
 		run := openOrders(t, "sap.odata.enable.batch=0", "sap.odata.operation.mode="+test.mode)
 		requests, _, host := run.writeOrders(test.script, []any{"ID", "a", "Note", "n"})
 		if found, n := host.outcome(), len(requests); found != test.outcome || n != test.requests {
-			t.Errorf("%s: expected %s by %d requests, found %s by %d (%v)", test.name, test.outcome, test.requests,
+			t.Errorf("%s: expected %s after %d requests, found %s after %d (%v)", test.name, test.outcome,
+				test.requests,
 				found, n,
 				host.reasons[0])
 		}
 		if test.outcome == "data" {
 			if n := len(requests); n < 2 || requests[n-2] != reads {
-				t.Errorf("%s: expected %s behind the first request, found %d requests", test.name, reads, n)
+				t.Errorf("%s: expected %s after the first request, found %d requests", test.name, reads, n)
 			}
 			if failure := host.reasons[0]; failure == nil || !strings.Contains(failure.Message, "no such plant") {
-				t.Errorf("%s: expected the service's words, found %v", test.name, failure)
+				t.Errorf("%s: expected the service's message, found %v", test.name, failure)
 			}
 		}
 	}

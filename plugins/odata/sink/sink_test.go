@@ -76,20 +76,20 @@ func noError(t testing.TB, err error) {
 	}
 }
 
-func expectEqual[T any](t *testing.T, what string, expected, found T) {
+func expectEqual[T any](t *testing.T, subject string, expected, found T) {
 	t.Helper()
 	if diff := cmp.Diff(expected, found); diff != "" {
-		t.Errorf("%s (-expected +found)\n%s", what, diff)
+		t.Errorf("%s (-expected +found)\n%s", subject, diff)
 	}
 }
 
 func open(t *testing.T, s http.Handler, more ...string) *harness {
 	t.Helper()
 	run := &harness{t: t, service: s, p: New("0.1.0")}
-	asked, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, nil)
+	inquiry, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, nil)
 	noError(t, err)
 	var answers []wit.Response
-	for _, request := range asked.Pending.Requests {
+	for _, request := range inquiry.Pending.Requests {
 		answers = append(answers, run.exchange(&request))
 	}
 	opened, err := run.p.Open(sinkconfig.Component, configuration(more...), nil, answers)
@@ -191,7 +191,7 @@ func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 	}
 }
 
-func TestRefusedRows(t *testing.T) {
+func TestRejectedRows(t *testing.T) {
 	run := open(t, odatatest.New(odatatest.Options{}), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
 	unknown := detailOf(1, 1)

@@ -107,7 +107,8 @@ func TestLogicalNamesInBodies(t *testing.T) {
 				test.stamp, int32(19753)}))
 		if test.want == nil {
 			if result.Rejected == nil || len(sent) > 0 {
-				t.Errorf("%s: expected %s and %d to be refused, found %+v", test.format, test.stamp, test.nanos, result)
+				t.Errorf("%s: expected %s and %d to be rejected, found %+v", test.format, test.stamp, test.nanos,
+					result)
 			}
 			continue
 		}
@@ -141,7 +142,7 @@ func TestDecimalsWithoutASchema(t *testing.T) {
 			run.schemaless(fields("ID", int64(2), field,
 				value))); result.Rejected == nil ||
 			!strings.Contains(result.Rejected.Message, field) {
-			t.Errorf("%s: expected it to be refused, found %+v", field, result)
+			t.Errorf("%s: expected a rejection, found %+v", field, result)
 		}
 	}
 }

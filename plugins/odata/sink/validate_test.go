@@ -21,11 +21,11 @@ func TestRecommendations(t *testing.T) {
 			"sap.odata#00.topic=t"}, more...)
 	}
 	for _, test := range []struct {
-		given   []string
-		setting string
-		want    string // among the recommended values
-		wrong   string // begins an error
-		visible bool
+		settings []string
+		setting  string
+		want     string // contained in the recommended values
+		wrong    string // the start of an error
+		visible  bool
 	}{
 		{nil, "sap.odata#00.service", root, "No entity set is configured", true},
 		{recommended("")[:1], "sap.odata#00.entityset", "Orders", "Missing required", true},
@@ -48,7 +48,7 @@ func TestRecommendations(t *testing.T) {
 		var answers []wit.Response
 		var done *[]wit.ConfigValue
 		for range 20 {
-			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, configuration(test.given...), true, state,
+			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, configuration(test.settings...), true, state,
 				answers)
 			noError(t, err)
 			if done = inquiry.Done; done != nil {
@@ -60,18 +60,19 @@ func TestRecommendations(t *testing.T) {
 			}
 		}
 		if done == nil {
-			t.Fatal("the validation doesn't end")
+			t.Fatal("the validation does not end")
 		}
 		i := slices.IndexFunc(*done, func(e wit.ConfigValue) bool { return e.Key.Name == test.setting })
 		if i < 0 {
-			t.Errorf("%v: %s isn't there", test.given, test.setting)
+			t.Errorf("%v: %s is missing", test.settings, test.setting)
 			continue
 		}
 		e := (*done)[i]
 		errors := strings.Join(e.Errors, "\n")
 		if e.Visible != test.visible || test.want != "" && !slices.Contains(e.Recommended, test.want) ||
 			(errors == "") != (test.wrong == "") || !strings.HasPrefix(errors, test.wrong) {
-			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", test.given, test.setting,
+			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", test.settings,
+				test.setting,
 				test.visible, test.want, test.wrong, e.Visible, e.Recommended, errors)
 		}
 	}

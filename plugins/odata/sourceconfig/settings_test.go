@@ -7,13 +7,13 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 )
 
-// Every name that the original connector has is built under that name, an alias of ours, or refused by name.
+// Every setting of the original connector is supported, an alias, or rejected by name.
 func TestNamesOfTheOriginal(t *testing.T) {
 	configtest.Names(t, Table, "source", "../../../testdata/overview-names.txt")
 }
 
-// TestIncompleteLoadByBothNames: the setting has its effect by its name and by the one of versions before 0.3.0, which
-// the host replaces as here.
+// TestIncompleteLoadByBothNames: the setting works by its name and by the name before version 0.3.0, which the host
+// replaces as here.
 func TestIncompleteLoadByBothNames(t *testing.T) {
 	for _, name := range []string{"sap.odata#00.incomplete.load", "sap.odata#00.unsound"} {
 		spec, ok := Table.Find(name)
@@ -21,9 +21,9 @@ func TestIncompleteLoadByBothNames(t *testing.T) {
 			t.Fatalf("%s: found the setting %q", name, spec.Name)
 		}
 		for value, fails := range map[string]bool{"reload": false, "fail": true} {
-			given := configtest.Source(append(configtest.Set("00", "Orders"), spec.Name+"="+value,
+			config := configtest.Source(append(configtest.Set("00", "Orders"), spec.Name+"="+value,
 				ExactlyOnce+"=enabled")...)
-			if sets := EntitySets(Table.Values(given)); len(sets) != 1 || sets[0].ExactlyOnce != fails {
+			if sets := EntitySets(Table.Values(config)); len(sets) != 1 || sets[0].ExactlyOnce != fails {
 				t.Errorf("%s=%s: found %+v", name, value, sets)
 			}
 		}

@@ -92,7 +92,7 @@ func TestPredicates(t *testing.T) {
 func TestLinks(t *testing.T) {
 	plain := Origin{Scheme: "http", Host: "127.0.0.1", Port: 8080, Aliases: []string{"sap.internal", "gw:8443"}}
 	secure := Origin{Scheme: "https", Host: "Sap.Example", Port: 0}
-	const asked = "/s/Orders?$orderby=ID&x=a/b"
+	const requested = "/s/Orders?$orderby=ID&x=a/b"
 	for _, test := range []struct {
 		origin     Origin
 		link, base string
@@ -117,7 +117,7 @@ func TestLinks(t *testing.T) {
 		{secure, "https://SAP.EXAMPLE:443/s/Orders", "", "/s/Orders"},
 		{secure, "https://sap.example?x", "", "/?x"},
 	} {
-		found, err := test.origin.Resolve(test.link, test.base, asked)
+		found, err := test.origin.Resolve(test.link, test.base, requested)
 		if err != nil || found != test.target {
 			t.Errorf("%s on %s: expected %s, found %s (%v)", test.link, test.base, test.target, found, err)
 		}
@@ -136,7 +136,7 @@ func TestLinks(t *testing.T) {
 		{secure, "https://sap.example.evil.example/s", ""},
 		{secure, "https://127.evil.example/s", ""},
 	} {
-		found, err := test.origin.Resolve(test.link, test.base, asked)
+		found, err := test.origin.Resolve(test.link, test.base, requested)
 		var foreign *ForeignError
 		if !errors.As(err, &foreign) || !strings.Contains(err.Error(), "sap.odata.link.hosts") {
 			t.Errorf("%s: expected a foreign host, found %s (%v)", test.link, found, err)
@@ -144,7 +144,7 @@ func TestLinks(t *testing.T) {
 	}
 	for _, link := range []string{"", "ftp://127.0.0.1/x", "mailto:x", "http://user@127.0.0.1:8080/x",
 		"http://127.0.0.1:x/", "http://:8080/"} {
-		if found, err := plain.Resolve(link, "", asked); err == nil {
+		if found, err := plain.Resolve(link, "", requested); err == nil {
 			t.Errorf("%q: expected an error, found %s", link, found)
 		}
 	}
@@ -159,7 +159,7 @@ func FuzzResolve(f *testing.F) {
 		}
 		target, err := origin.Resolve(link, base, request)
 		if err == nil && strings.ContainsAny(target, " \r\n\t") {
-			t.Errorf("%q can't be sent", target)
+			t.Errorf("%q is not a valid target", target)
 		}
 		ParsePredicate(link)
 	})
@@ -184,7 +184,7 @@ func FuzzPredicate(f *testing.F) {
 		}
 		for i := range keys {
 			if keys[i].Name != "" && (read[i].Name != keys[i].Name || read[i].Literal != keys[i].Literal) {
-				t.Errorf("%q: %s: key %d is %v, was %v", address, written, i, read[i], keys[i])
+				t.Errorf("%q: %s: expected the same key %d, found %v, was %v", address, written, i, read[i], keys[i])
 			}
 		}
 	})

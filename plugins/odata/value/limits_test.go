@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-// A value out of a property's range is an error that names the limits. ConvertLossy makes it fit.
+// The error for a value outside a property's range names the limits. ConvertLossy makes it fit.
 func TestLimits(t *testing.T) {
 	of := func(p edm.Primitive) edm.Property {
 		return edm.Property{Type: edm.Type{Primitive: p}, Length: -1, Precision: -1, Scale: -1}

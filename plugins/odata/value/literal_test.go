@@ -13,11 +13,11 @@ func property(primitive edm.Primitive) *edm.Property {
 		Scale: -1}
 }
 
-// TestLiteral: texts of settings become the literals of MS-ODATA 2.2.2.
+// TestLiteral: texts of settings become literals as in MS-ODATA 2.2.2.
 func TestLiteral(t *testing.T) {
 	for _, test := range []struct {
 		typ        edm.Primitive
-		text, want string // "": refused
+		text, want string // "" means rejected
 	}{
 		{edm.String, "O'Neil", "'O''Neil'"}, {edm.String, "'O''Neil'", "'O''Neil'"}, {edm.String, "", "''"},
 		{edm.String, "''", "''"}, {edm.String, "'", "''''"},
@@ -120,7 +120,7 @@ func FuzzLiteral(f *testing.F) {
 			same = order == 0
 		}
 		if !same {
-			t.Errorf("%v %q: %s reads as %q, was %q", primitive, text, written, read.Text, literal.Text)
+			t.Errorf("%v %q: %s is parsed as %q, was %q", primitive, text, written, read.Text, literal.Text)
 		}
 		predicate := string(uri.AppendPredicate([]byte("/s/Set"), []uri.Key{{Name: "A", Literal: literal},
 			{Name: "B", Literal: uri.Literal{Type: edm.Int32, Text: "1"}}}))

@@ -29,7 +29,7 @@ func TestConvert(t *testing.T) {
 		typ   edm.Primitive
 		node  *wit.SchemaNode
 		value any
-		// json is the value in verbose JSON, "" where it doesn't fit.
+		// json is the value in verbose JSON, or "" if it does not fit.
 		json string
 	}{
 		{edm.SByte, plain, int64(-128), `-128`}, {edm.SByte, plain, int8(127), `127`}, {edm.SByte, plain, int16(128),
@@ -128,7 +128,7 @@ func TestConversionErrorsNameTheForm(t *testing.T) {
 	}
 }
 
-// Points in time in microseconds keep them in texts, which keys, filters and Atom have.
+// Points in time in microseconds keep their digits in texts, which keys, filters and Atom use.
 func TestMicros(t *testing.T) {
 	micros := node(wit.NameMicroTimestamp, "")
 	for _, test := range []struct {
@@ -160,7 +160,7 @@ func TestMicros(t *testing.T) {
 	}
 }
 
-func TestZerosBehindTheScaleAreDropped(t *testing.T) {
+func TestTrailingZerosAreDropped(t *testing.T) {
 	for _, c := range []struct {
 		scale    int
 		expected string

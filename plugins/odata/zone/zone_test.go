@@ -12,18 +12,18 @@ func TestUTC(t *testing.T) {
 		{"Europe/Berlin", "2024-01-31T12:00:00", "2024-01-31T11:00:00", "", ""},
 		{"Europe/Berlin", "2024-07-31T12:00:00.123", "2024-07-31T10:00:00.123", "", ""},
 		{"Europe/Berlin", "2024-03-31T01:59:59", "2024-03-31T00:59:59", "", ""},
-		// Set forward from 02:00 to 03:00.
+		// The clock is set forward from 02:00 to 03:00.
 		{"Europe/Berlin", "2024-03-31T02:00:00", "2024-03-31T01:00:00", "2024-03-31T03:00:00", "2024-03-31T02:00:00"},
 		{"Europe/Berlin", "2024-03-31T02:30:00", "2024-03-31T01:30:00", "2024-03-31T03:30:00", "2024-03-31T02:30:00"},
 		{"Europe/Berlin", "2024-03-31T03:30:00", "2024-03-31T01:30:00", "", "2024-03-31T02:30:00"},
 		{"Europe/Berlin", "2024-03-31T04:00:00", "2024-03-31T02:00:00", "", ""},
-		// Set back from 03:00 to 02:00.
+		// The clock is set back from 03:00 to 02:00.
 		{"Europe/Berlin", "2024-10-27T01:59:59", "2024-10-26T23:59:59", "", ""},
 		{"Europe/Berlin", "2024-10-27T02:30:00", "2024-10-27T00:30:00", "", ""},
 		{"Europe/Berlin", "2024-10-27T03:00:00", "2024-10-27T02:00:00", "", ""},
 		{"America/St_Johns", "2024-01-31T12:00:00", "2024-01-31T15:30:00", "", ""},
 		{"Asia/Kolkata", "2024-01-31T12:00:00", "2024-01-31T06:30:00", "", ""},
-		// The 30th of December 2011 was left out.
+		// 30 December 2011 was skipped.
 		{"Pacific/Apia", "2011-12-30T12:00:00", "2011-12-30T22:00:00", "2011-12-31T12:00:00", "2011-12-30T12:00:00"},
 		{"Pacific/Apia", "2011-12-31T12:00:00", "2011-12-30T22:00:00", "", "2011-12-30T12:00:00"},
 		{"Europe/Berlin", "1582-10-04T12:00:00", "1582-10-04T11:06:32", "", ""},
@@ -52,14 +52,14 @@ func TestUTC(t *testing.T) {
 			test.skipped = test.shown
 		}
 		if shown, least := zone.Clock(test.utc); shown != test.shown || least != test.skipped {
-			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", test.utc, test.zone, test.shown,
+			t.Errorf("%s in %s: expected the local times %s and %s, found %s and %s", test.utc, test.zone, test.shown,
 				test.skipped,
 				shown, least)
 		}
 	}
 	for _, name := range []string{"", "Local", "Europe/Atlantis", "../etc/passwd"} {
 		if _, err := Load(name); err == nil {
-			t.Errorf("%q was taken", name)
+			t.Errorf("expected %q to be rejected", name)
 		}
 	}
 }
@@ -76,11 +76,11 @@ func TestEveryHour(t *testing.T) {
 			fresh := &Zone{location: remembers.location}
 			utc := remembers.UTC(clock.UnixMilli())
 			if other := fresh.UTC(clock.UnixMilli()); other != utc {
-				t.Fatalf("%s in %s: %d and, asked alone, %d", clock, name, utc, other)
+				t.Fatalf("%s in %s: found %d, and %d without the cache", clock, name, utc, other)
 			}
 			shown, skipped := fresh.Clock(time.UnixMilli(utc).UTC().Format(atomTime))
 			if text := clock.Format(atomTime); text != shown && (text < skipped || text > shown) {
-				t.Fatalf("%s in %s is %s on the clock, at least %s", clock, name, shown, skipped)
+				t.Fatalf("%s in %s: found the local time %s, expected at least %s", clock, name, shown, skipped)
 			}
 		}
 	}

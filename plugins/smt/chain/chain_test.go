@@ -227,7 +227,7 @@ func (m maker) world() *world {
 	offset := int64(m.IntN(2)) - 1
 	for len(rows.rows) < 20 {
 		topic, schema := m.IntN(3), m.IntN(3)
-		// rows of the same kind follow each other
+		// rows of the same kind are adjacent
 		for range 1 + m.IntN(4) {
 			row := wit.Row{RowIndex: uint32(len(rows.rows)), Topic: uint32(topic), Partition: int32(m.IntN(4)) - 1,
 				Offset: offset, Timestamp: int64(m.IntN(100)) - 1}
@@ -405,7 +405,7 @@ func outcomes(t *testing.T, engine *Engine, row int, call testCall, faults []wit
 		case wit.WithSchema:
 			nodes := engine.interpreter.Schemas.Nodes(slice.Schema)
 			if err := connectdata.Check(nodes, bytes); err != nil {
-				t.Fatalf("a result that is no value of its schema: %v", err)
+				t.Fatalf("the result does not match its schema: %v", err)
 			}
 			decoded, _, _ := connectdata.Read(nodes, 0, bytes)
 			return normal(nodes), decoded
@@ -481,7 +481,7 @@ func TestFastPathEqualsInterpreter(t *testing.T) {
 	}
 	t.Log(seen)
 	if len(seen) < 8 {
-		t.Errorf("expected at least 8 kinds of outcomes, found %v", seen)
+		t.Errorf("expected at least 8 kinds of results, found %v", seen)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		}
 	}
 	if row := len(catalog.Components()); len(recorded)+extra != row || extra != 6 {
-		t.Errorf("%d recorded, %d components", len(recorded), row)
+		t.Errorf("found %d recorded and %d components", len(recorded), row)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestValidate(t *testing.T) {
 	}
 	for _, test := range []struct {
 		component string
-		given     []wit.Setting
+		config    []wit.Setting
 		want      map[string]string // setting → beginning of its error
 	}{
 		{ClassFilter, pairs("more", "x"), nil},
@@ -203,14 +203,14 @@ func TestValidate(t *testing.T) {
 		{ClassIsTombstone, nil, nil},
 		{ClassTopicNameMatch, pairs("pattern", "("), invalid("pattern", "(", "Invalid regex: ")},
 	} {
-		list, err := catalog.Validate(test.component, test.given)
+		list, err := catalog.Validate(test.component, test.config)
 		if err != nil || len(list) != len(componentNamed(test.component).Settings) {
 			t.Errorf("%s: %v, %d settings", test.component, err, len(list))
 		}
 		for _, e := range list {
 			got, want := strings.Join(e.Errors, "; "), test.want[e.Key.Name]
 			if !strings.HasPrefix(got, want) || (want == "") != (got == "") {
-				t.Errorf("%s %v: %s: expected %q, found %q", test.component, test.given, e.Key.Name, want, got)
+				t.Errorf("%s %v: %s: expected %q, found %q", test.component, test.config, e.Key.Name, want, got)
 			}
 		}
 	}
@@ -222,7 +222,7 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	if _, err := catalog.Validate("X", nil); err == nil {
-		t.Error("an unknown component was examined")
+		t.Error("expected an unknown component to be rejected")
 	}
 }
 
@@ -340,7 +340,7 @@ func TestNoAllocationForARow(t *testing.T) {
 				schemas = nil
 			})
 			if n > 1 {
-				t.Errorf("%s, schemaless %t: %v allocations a call", name, schemaless, n)
+				t.Errorf("%s, schemaless %t: expected no allocations, found %v per call", name, schemaless, n)
 			}
 		}
 	}

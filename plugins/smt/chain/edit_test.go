@@ -150,7 +150,7 @@ func TestEditsEqualInterpreter(t *testing.T) {
 			row := &call.rows[len(call.rows)-1]
 			row.Partition, row.Timestamp = 1, int64(random.IntN(1<<40))
 		}
-		call.data = append(call.data, make([]byte, 100)...) // room, so that the last rows are as the first
+		call.data = append(call.data, make([]byte, 100)...) // capacity, so that the last rows are handled as the first
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 		engine, chain, _, faults := bothWays(t, seed, stages, schemas, call)
 		failed += len(faults)
@@ -190,7 +190,7 @@ func bothWays(t *testing.T, about any, stages []wit.Stage, schemas []wit.Schema,
 	return engine, chain, got, faults
 }
 
-// rowsOf returns rows with one field, with room after the last one.
+// rowsOf returns rows with one field, with spare capacity after the last one.
 func rowsOf(t *testing.T, nodes []wit.SchemaNode, values ...any) testCall {
 	t.Helper()
 	call := testCall{topics: []string{"t"}}
@@ -222,7 +222,7 @@ func TestNullKeyIsAbsent(t *testing.T) {
 			call := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
 			engine, chain, result, _ := bothWays(t, name, stages, nil, call)
 			if result[1].KeyForm != wit.Absent || result[2].KeyForm != wit.Schemaless {
-				t.Errorf("expected no key and one, found %v and %v", result[1].KeyForm, result[2].KeyForm)
+				t.Errorf("expected no key and then a key, found %v and %v", result[1].KeyForm, result[2].KeyForm)
 			}
 			engine.start(call.call())
 			if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
@@ -332,16 +332,16 @@ func TestOutputGrowsForEditedKeyAndValue(t *testing.T) {
 			call := rowsOf(t, nodes, times...)
 			schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
 			engine, chain, _, _ := bothWays(t, t.Name(), stages, schemas, call)
-			// again with too small a buffer, followed by guard bytes
+			// too small a buffer again, followed by guard bytes
 			for size := 1; size < 2500; size++ {
 				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
 				engine.out.Data = guarded[:0:size]
 				engine.start(batch.Input{Topics: call.topics, Rows: call.rows[:1], Data: call.data})
 				if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
-					t.Fatalf("%d bytes: the row needed the interpreter", size)
+					t.Fatalf("%d bytes: expected the row on the fast path", size)
 				}
 				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
-					t.Fatalf("%d bytes: written beyond the buffer", size)
+					t.Fatalf("%d bytes: guard bytes were overwritten", size)
 				}
 			}
 		})

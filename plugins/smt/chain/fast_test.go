@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// damaged returns the value with room after it, unchanged or with a byte changed, removed or added.
+// damaged returns the value with spare capacity after it, unchanged or with a byte changed, removed or added.
 func (m maker) damaged(b []byte) []byte {
 	b = slices.Clone(b)
 	switch index := m.IntN(len(b) + 1); m.IntN(5) {
@@ -168,13 +168,13 @@ func TestAppendsInPlace(t *testing.T) {
 			}
 			rows = append(rows, row)
 		}
-		apart := layout < 3
+		separated := layout < 3
 		if layout == 5 { // the last row has the memory of the first one
 			rows = append(rows, rows[0])
-			apart = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
+			separated = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
 		}
 		before := slices.Clone(data)
-		for range 2 { // once more, when all is compiled
+		for range 2 { // the second time with compiled programs
 			copy(data, before)
 			out, err := engine.Apply(context, schemas, topics, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
@@ -183,7 +183,7 @@ func TestAppendsInPlace(t *testing.T) {
 			if len(out.Data)*len(data) > 0 && &out.Data[0] == &data[0] {
 				done++
 			}
-			if !apart && !bytes.Equal(data, before) {
+			if !separated && !bytes.Equal(data, before) {
 				t.Fatalf("rows that are not separated: %v: expected %x, found %x", rows, before, data)
 			}
 			for _, r := range out.Rows {
@@ -210,7 +210,7 @@ func TestTimestampsAreScannedOnce(t *testing.T) {
 	schema, rows, data := tenFields(t, 20, 1024)
 	other := wit.Schema{ID: 2, Nodes: schema.Nodes}
 	for i := 1; i < 10; i += 2 {
-		rows[i].Value.Schema = other.ID // the loop leaves it to Engine.row
+		rows[i].Value.Schema = other.ID // the loop passes it to Engine.row
 	}
 	data = append(data, make([]byte, kernel.Room)...)
 	topics := []string{"t"}
@@ -223,9 +223,9 @@ func TestTimestampsAreScannedOnce(t *testing.T) {
 	if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
 		t.Fatalf("expected one row to be done, found %d", done)
 	}
-	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
+	rows[15].Timestamp += 24 * 60 * 60 * 1000 // only detected if the timestamp is scanned again
 	if done := engine.fastPath.Run(chain.routes, 10); done != len(rows) {
-		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
+		t.Errorf("expected the rows up to %d without another scan of timestamps, found those up to %d", len(rows),
 			done)
 	}
 	engine.start(batch.Input{Topics: topics, Rows: rows, Data: data})

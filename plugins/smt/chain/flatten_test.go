@@ -51,7 +51,7 @@ func TestFlattenBoundsNames(t *testing.T) {
 	engine, context := prepared(t, wit.Stage{Component: ClassFlattenValue})
 	_, faults := apply(t, engine, context, nil, in)
 	if len(faults) != 1 || !strings.Contains(faults[0].Error.Message, "16 MiB") {
-		t.Errorf("expected a row that fails by its names, found %v", faults)
+		t.Errorf("expected a row that fails because of its names, found %v", faults)
 	}
 }
 

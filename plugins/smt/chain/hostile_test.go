@@ -56,7 +56,7 @@ func FuzzHostileStructure(f *testing.F) {
 		size, invalid := connectdata.Skip(nodes, 0, b)
 		whole := invalid == nil && size == len(b)
 		if whole && len(slow.Rows) == 0 {
-			t.Fatalf("% x: a valid value that failed: %v", b, slow.Errors)
+			t.Fatalf("% x: expected a valid value, found %v", b, slow.Errors)
 		}
 		if len(slow.Rows) == 0 {
 			return
@@ -100,7 +100,7 @@ func FuzzHostileDynamic(f *testing.F) {
 		slice := out.Rows[0].Value
 		want := out.Data[slice.Start : slice.Start+slice.Size]
 		if size, err := connectdata.SkipSchemaless(want); err != nil || size != int(slice.Size) {
-			t.Fatalf("% x: a result that is no value: % x, %v", b, want, err)
+			t.Fatalf("% x: the result is invalid: % x, %v", b, want, err)
 		}
 		for _, r := range many.Rows[1:4] {
 			if got := many.Data[r.Value.Start : r.Value.Start+r.Value.Size]; !bytes.Equal(got, want) {
@@ -166,7 +166,7 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 		s := out.Schemas[0]
 		if before := declared[s.ID]; before != "" || s.ID != out.Rows[0].Value.Schema ||
 			s.Nodes[0].Fields[0].Name != name {
-			t.Fatalf("%d: the number %#x is that of %q, and again of %v", n, s.ID, before, s.Nodes)
+			t.Fatalf("%d: the number %#x is used for %q and for %v", n, s.ID, before, s.Nodes)
 		}
 		declared[s.ID] = name
 		if first := out.Rows[0].Value.Schema - uint32(min(int(n), schemas.MaxDeclared)); n > 2*schemas.MaxDeclared &&

@@ -10,15 +10,16 @@ import (
 // hooks is for a service that calls a URL when orders have changed.
 type hooks struct{}
 
-// HandleNotification has the feed polled: context is what the source's open made, the notification says what happened.
+// HandleNotification triggers a poll of the feed. context is the source's context from open. The notification contains
+// the request.
 func (hooks) HandleNotification(_ []byte, n wit.Notification) ([]wit.Trigger, error) {
 	if len(n.Body) == 0 {
-		return nil, &wit.Error{Kind: wit.ErrorData, Message: "expected a body"} // the sender is answered 400
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: "expected a body"} // the sender receives 400
 	}
-	return []wit.Trigger{{Feed: 0, Token: "changed"}}, nil // several that wait become one poll
+	return []wit.Trigger{{Feed: 0, Token: "changed"}}, nil // several pending triggers become one poll
 }
 
-// Subscribe asks for one request, and is called again with its answer. address is a path at the host's listener.
+// Subscribe returns one request, and is called again with its response. address is a path at the host's listener.
 func (hooks) Subscribe(_ []byte, _ uint32, address string, _ []byte, answers []wit.Response) (wit.CallResult, error) {
 	if len(answers) == 0 {
 		return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "POST", Target: "/hooks",
@@ -31,12 +32,13 @@ func (hooks) Subscribe(_ []byte, _ uint32, address string, _ []byte, answers []w
 	return wit.CallResult{Done: &name}, nil
 }
 
-// A source registers its notifications beside itself, in an init function. The host asks until it is done.
+// A source registers its notifications in an init function, in addition to itself. The host calls Subscribe until it is
+// done.
 func ExampleRegister() {
 	notifications.Register(hooks{})
 
-	asked, _ := hooks{}.Subscribe(nil, 0, "/orders", nil, nil)
-	fmt.Println(asked.Pending.Requests[0].Target)
+	inquiry, _ := hooks{}.Subscribe(nil, 0, "/orders", nil, nil)
+	fmt.Println(inquiry.Pending.Requests[0].Target)
 	done, _ := hooks{}.Subscribe(nil, 0, "/orders", nil, []wit.Response{{Status: 201, Body: []byte("hook 7")}})
 	fmt.Println(*done.Done)
 	// Output:

@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/pack"
 )
 
-// A source that pages through several collections gives the host a context with what open worked out, and each later
-// call reads it again. Bytes that this version did not write are distinguished from a good context by Done.
+// A source that pages through several collections returns a context from open, and each later call decodes it. Done
+// reports an error for bytes that this version did not write.
 func Example() {
 	var context []byte
 	context = pack.String(context, "https://example.com/api")
@@ -19,7 +19,7 @@ func Example() {
 	address, collections, size, etags := r.String(), r.Strings(), r.Int(), r.Bool()
 	fmt.Println(address, collections, size, etags, r.Done())
 
-	r = pack.NewReader(context[:len(context)-1]) // cut off
+	r = pack.NewReader(context[:len(context)-1]) // truncated
 	_, _, _, _ = r.String(), r.Strings(), r.Int(), r.Bool()
 	fmt.Println(r.Done())
 	// Output:
@@ -27,8 +27,8 @@ func Example() {
 	// false
 }
 
-// Lists of more than texts are written with their length in front, which Count reads: a length that the bytes after it
-// can't hold is a mistake, and no reason to make room for it.
+// Lists of more than texts are written with their length first, which Count reads. A length that the remaining bytes
+// cannot contain is an error, and allocates nothing.
 func ExampleReader_Count() {
 	ranges := [][2]int{{1, 5}, {8, 9}}
 	state := pack.Int(nil, len(ranges))

@@ -37,7 +37,7 @@ func (upper) New(_ string, settings []wit.Setting) (transform.Func, error) {
 
 // A test of a transform consists of records and the expected results.
 func ExampleRunTransform() {
-	_ = testUpper // as TestUpper in a file of tests
+	_ = testUpper // as TestUpper in a test file
 }
 
 func testUpper(t *testing.T) {
@@ -99,7 +99,7 @@ func (news) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 //	offset {"sdk.finished":true}
 //	finished
 func ExampleRunSource() {
-	_ = func(t *testing.T) { // as TestNews in a file of tests
+	_ = func(t *testing.T) { // as TestNews in a test file
 		plugintest.RunSource(t, source.Pages(news{}), "testdata/news/*.txt")
 	}
 }

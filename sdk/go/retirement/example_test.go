@@ -7,11 +7,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// leaving takes away what a connector has left at its service.
+// leaving deletes what a connector has created at its service.
 type leaving struct{}
 
-// Retire is called when the connector was deleted: first without answers, then with those to what it asked for.
-// addresses are those under which it subscribed.
+// Retire is called after the connector was deleted: first without responses, then with the responses to its requests.
+// addresses contains the addresses of its subscriptions.
 func (leaving) Retire(_ string, _ []wit.Setting, addresses []string, _ []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	if len(answers) > 0 || len(addresses) == 0 {
@@ -26,11 +26,11 @@ func (leaving) Retire(_ string, _ []wit.Setting, addresses []string, _ []byte,
 	return wit.CallResult{Pending: &need}, nil
 }
 
-// A source registers its retirement beside itself, in an init function. The host asks until it is done.
+// A source registers its retirement in an init function, in addition to itself. The host calls Retire until it is done.
 func ExampleRegister() {
 	retirement.Register(leaving{})
 
-	asked, _ := leaving{}.Retire("example.Orders", nil, []string{"/orders"}, nil, nil)
-	fmt.Println(asked.Pending.Requests[0].Target)
+	inquiry, _ := leaving{}.Retire("example.Orders", nil, []string{"/orders"}, nil, nil)
+	fmt.Println(inquiry.Pending.Requests[0].Target)
 	// Output: /hooks?path=/orders
 }

@@ -154,7 +154,7 @@ func TestCheck(t *testing.T) {
 		for _, f := range found {
 			text += f.String()
 			if f.Fatal != x.refused {
-				t.Errorf("%s: expected refused %v, found %+v", name, x.refused, f)
+				t.Errorf("%s: expected rejected %v, found %+v", name, x.refused, f)
 			}
 		}
 		if text != x.want {

@@ -7,16 +7,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// One declaration finds what is wrong with a setting, in Kafka Connect's words, and reads it.
+// One declaration checks a setting, with Kafka Connect's messages, and parses it.
 func Example() {
 	table := setting.NewTable(
 		setting.Define("shop.address", wit.KindString, wit.High, nil, "Host of the shop.", setting.Required()),
 		setting.Define("shop.size", wit.KindInt, wit.Low, setting.Default("5"), "Rows of a page.", setting.AtLeast(1)),
 		setting.Define("shop#{n}.table", wit.KindString, wit.High, nil, "A table."))
 	table.Prefixes = []string{"shop.", "shop#{n}."}
-	given := []wit.Setting{{Name: "shop.size", Value: "0"}, {Name: "shop#01.table", Value: "orders"},
+	config := []wit.Setting{{Name: "shop.size", Value: "0"}, {Name: "shop#01.table", Value: "orders"},
 		{Name: "shop#01.tabel"}}
-	for _, e := range table.Validate(given) {
+	for _, e := range table.Validate(config) {
 		for _, text := range e.Errors {
 			fmt.Println(e.Key.Name+":", text)
 		}
@@ -30,7 +30,7 @@ func Example() {
 	// 5 orders
 }
 
-// Settings of numbered groups: what a group does not say holds as the setting for all groups has it.
+// Settings of numbered groups: a setting that a group omits has the value of the setting for all groups.
 func ExampleValues_Groups() {
 	table := setting.NewTable(
 		setting.Define("shop.size", wit.KindInt, wit.Low, setting.Default("5"), "Rows of a page, for all tables."),

@@ -17,19 +17,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// matchesWhole is how the host checks patterns.
+// matchesWhole checks a pattern as the host does.
 func matchesWhole(pattern, text string) bool {
 	return regexp.MustCompile("^(?:" + pattern + ")$").MatchString(text)
 }
 
-// What Kafka's ConfigDef says, recorded from Kafka Connect 4.3.1 where it has such a rule.
+// The messages of Kafka's ConfigDef, recorded from Kafka Connect 4.3.1 if it has such a rule.
 func TestCheck(t *testing.T) {
 	spec := func(name string, kind wit.SettingKind, rules ...wit.Rule) wit.ConfigKey {
 		return Define(name, kind, wit.High, nil, "", rules...)
 	}
 	for _, c := range []struct {
 		spec       wit.ConfigKey
-		value, why string // why: the whole message where it doesn't show the value as it was given
+		value, why string // why: the whole message, if it does not show the value as it was set
 	}{
 		{spec("tasks.max", wit.KindInt, AtLeast(1)), "0", "Value must be at least 1"},
 		{spec("tasks.max", wit.KindInt, AtLeast(1)), "many", "Not a number of type INT"},
@@ -78,11 +78,11 @@ func TestCheck(t *testing.T) {
 	}
 	secret := spec("n", wit.KindInt)
 	if got := (Check{Secret: true}).Value(&secret, "hunter2"); strings.Contains(got, "hunter2") || got == "" {
-		t.Errorf("a secret's value in %q", got)
+		t.Errorf("%q contains a secret", got)
 	}
 	topic := spec("t", wit.KindString, Topic())
 	if got := (Check{}).Value(&topic, "a b"); got != "" {
-		t.Errorf("without Matches: %q", got)
+		t.Errorf("unexpected message without Matches: %q", got)
 	}
 }
 
@@ -149,15 +149,15 @@ func TestExamine(t *testing.T) {
 		switch e.Key.Name {
 		case "shop#07.name":
 			if *e.Key.Rules[1].Group != "Set 07" {
-				t.Errorf("group %s", *e.Key.Rules[1].Group)
+				t.Errorf("unexpected group %s", *e.Key.Rules[1].Group)
 			}
 		case "shop.header.X":
 			if e.Key.Role() != "http.header.X" {
-				t.Errorf("role %s", e.Key.Role())
+				t.Errorf("unexpected role %s", e.Key.Role())
 			}
 		}
 		if IsTemplate(e.Key.Name) {
-			t.Errorf("%s stands among what was examined", e.Key.Name)
+			t.Errorf("%s is among the validated settings", e.Key.Name)
 		}
 	}
 }
@@ -196,11 +196,11 @@ func TestFind(t *testing.T) {
 		}
 	}
 	if got := len(d.Matching("shop.header.X")); got != 1 {
-		t.Errorf("%d declarations", got)
+		t.Errorf("found %d declarations", got)
 	}
 	numbered := &Table{Prefixes: []string{"x#{n}."}}
 	if p := numbered.Prefix("x#12.a"); p != "x#{n}." {
-		t.Errorf("prefix %q", p)
+		t.Errorf("unexpected prefix %q", p)
 	}
 }
 
@@ -215,12 +215,12 @@ func TestNearest(t *testing.T) {
 	}
 	g := Suggester{Table: d, Budget: 10}
 	if near := g.Nearest("shop.mdoe"); near != "" {
-		t.Errorf("beyond what may be compared: %s", near)
+		t.Errorf("expected no suggestion for too long a name, found %s", near)
 	}
 }
 
-// An edit of any one byte is found again, and the distance is what a plain table of all pairs says, symmetric and
-// bounded.
+// A name with any one byte edited is found. The distance equals that of a plain table of all pairs, and is symmetric
+// and bounded.
 func TestDistanceProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	word := func() string {
@@ -243,7 +243,7 @@ func TestDistanceProperties(t *testing.T) {
 	}
 }
 
-// Every declared name, made of a template with any numbers, is found under itself, and examined without being called
+// Every declared name, created from a template with any numbers, is found under its template, and is not reported as
 // unknown.
 func TestTemplateProperties(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
@@ -268,13 +268,13 @@ func TestTemplateProperties(t *testing.T) {
 
 var anyPlaceholder = regexp.MustCompile(`\{[a-z]+\}`)
 
-// expression is the regular expression that says what a name with placeholders stands for.
+// expression returns the regular expression for names that a template with placeholders matches.
 func expression(name string) *regexp.Regexp {
 	text := strings.ReplaceAll(regexp.QuoteMeta(name), regexp.QuoteMeta(anyName), "(.+)")
 	return regexp.MustCompile("^" + regexp.MustCompile(`\\\{[a-z]+\\\}`).ReplaceAllString(text, "([0-9]{1,3})"))
 }
 
-// standFor is what the placeholders of a template stand for in a name, nil if it is none that the template stands for.
+// standFor returns the texts of the placeholders in a name, or nil if the template does not match it.
 func standFor(template, name string) (texts []string) {
 	var values []string
 	if !compareNames(template, name, false, &values) {
@@ -287,13 +287,13 @@ func standFor(template, name string) (texts []string) {
 	return texts
 }
 
-// TestTemplatesStandForWhatExpressionsSay compares what placeholders take with what regular expressions find, for names
-// and keys made of the same few pieces.
-func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
+// TestTemplatesMatchLikeExpressions compares templates with regular expressions, for names and keys made of the
+// same few pieces.
+func TestTemplatesMatchLikeExpressions(t *testing.T) {
 	pieces := []string{"shop#", "{n}", "{m}", "{name}", ".", "0", "12", "345", "a", "é", "\n", "\xff", "{", "}", "{N}",
 		""}
 	random := rand.New(rand.NewPCG(1, 2))
-	made := func(most int) string {
+	randomName := func(most int) string {
 		var text strings.Builder
 		for range random.IntN(most + 1) {
 			text.WriteString(pieces[random.IntN(len(pieces))])
@@ -302,15 +302,15 @@ func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
 	}
 	matched := 0
 	for range 200_000 {
-		name := made(5)
+		name := randomName(5)
 		if placeholders := anyPlaceholder.FindAllString(name, -1); len(placeholders) > 2 || len(placeholders) == 2 &&
 			placeholders[0] == placeholders[1] ||
 			!strings.Contains(name, "{") || strings.Contains(name, "\xff") {
 			continue // no plugin with such a name is loaded
 		}
-		key := made(6)
+		key := randomName(6)
 		if random.IntN(2) == 0 {
-			key = anyPlaceholder.ReplaceAllStringFunc(name, func(string) string { return made(2) })
+			key = anyPlaceholder.ReplaceAllStringFunc(name, func(string) string { return randomName(2) })
 		}
 		start, whole := expression(name), regexp.MustCompile(expression(name).String()+"$")
 		var want []string
@@ -319,18 +319,18 @@ func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
 			matched++
 		}
 		if got := standFor(name, key); !slices.Equal(got, want) || (got == nil) != (want == nil) {
-			t.Fatalf("%q stands for %q with %q, expected %q", name, key, got, want)
+			t.Fatalf("%q matches %q with %q, expected %q", name, key, got, want)
 		}
 		if got, want := hasTemplatePrefix(name, key), start.MatchString(key); got != want {
 			t.Fatalf("%q begins %q: %v, expected %v", name, key, got, want)
 		}
 	}
 	if matched < 1000 {
-		t.Fatalf("only %d keys were stood for", matched)
+		t.Fatalf("expected more matching keys, found %d", matched)
 	}
 }
 
-// FuzzTemplate holds the matcher to regular expressions.
+// FuzzTemplate compares templates with regular expressions.
 func FuzzTemplate(f *testing.F) {
 	for _, s := range []string{"shop#12.part#3.low", "shop#0001.name", "shop.header.{name}", "shop#{n}.name",
 		"shop.header.", "shop#1.2.x", "x12"} {
@@ -356,8 +356,8 @@ func FuzzTemplate(f *testing.F) {
 	})
 }
 
-// FuzzCheck: whatever is given, a password shows in no message, a message stands in one line, and what passes as a
-// number is read as one.
+// FuzzCheck: for any settings, no message contains a password, each message is one line, and a valid number is parsed
+// as one.
 func FuzzCheck(f *testing.F) {
 	for _, s := range []string{"", "0", "-1", "9223372036854775808", "1e400", "nan", "true", "a,b,,", "\x00", "a\nb",
 		"shop#1.name"} {
@@ -372,22 +372,22 @@ func FuzzCheck(f *testing.F) {
 				t.Errorf("kind %d: %q", kind, text)
 			}
 			if n, ok := ParseInt(kind, value); text == "" && kind == wit.KindInt && (!ok || n < 0 || n > 10) {
-				t.Errorf("%q passes", value)
+				t.Errorf("%q is accepted", value)
 			}
 			if text := (Check{Secret: true}).Value(&key, value); len(value) > 30 && strings.Contains(text, value) {
-				t.Errorf("a secret in %q", text)
+				t.Errorf("%q contains a secret", text)
 			}
 		}
-		given := []wit.Setting{{Name: name, Value: value}}
-		table().Validate(given)
-		v := table().Values(given)
+		config := []wit.Setting{{Name: name, Value: value}}
+		table().Validate(config)
+		v := table().Values(config)
 		v.String(name)
 		v.Int(name)
 		v.Groups("shop#{n}.", "shop.")
 	})
 }
 
-// TestGuestSafe: the package is part of every plugin, where these cost more than all of it.
+// TestGuestSafe: the package is part of every plugin, so it does not import packages that would be larger than itself.
 func TestGuestSafe(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {
@@ -424,17 +424,17 @@ func TestMilliseconds(t *testing.T) {
 	}
 }
 
-// Many settings are read as few are: of a name that is given twice the last counts, and groups stand in order.
+// With many settings, the last value of a repeated name counts, and groups are in order, as with few.
 func TestManyValues(t *testing.T) {
 	table := NewTable(wit.ConfigKey{Name: "shop#{n}.name"}, wit.ConfigKey{Name: "shop#{n}.part#{m}.low"})
-	var given []wit.Setting
+	var config []wit.Setting
 	for n := 199; n >= 0; n-- {
-		given = append(given, wit.Setting{Name: "shop#" + strconv.Itoa(n) + ".name",
+		config = append(config, wit.Setting{Name: "shop#" + strconv.Itoa(n) + ".name",
 			Value: " " + strconv.Itoa(n) + " "})
 	}
-	given = append(given, wit.Setting{Name: "shop#7.name", Value: "again"},
+	config = append(config, wit.Setting{Name: "shop#7.name", Value: "again"},
 		wit.Setting{Name: "shop#8.part#3.low", Value: "low"})
-	v := table.Values(given)
+	v := table.Values(config)
 	for name, want := range map[string]string{"shop#7.name": "again", "shop#8.name": "8", "shop#8.part#3.low": "low",
 		"shop#200.name": ""} {
 		if found := v.String(name); found != want {
@@ -442,7 +442,7 @@ func TestManyValues(t *testing.T) {
 		}
 	}
 	if _, ok := v.Lookup("shop#200.name"); ok {
-		t.Error("a setting is there that nobody gave")
+		t.Error("found a setting that was not set")
 	}
 	groups := v.Groups("shop#{n}.", "")
 	inOrder := func(a, b Group) int { return strings.Compare(a.Digits, b.Digits) }
@@ -451,7 +451,7 @@ func TestManyValues(t *testing.T) {
 	}
 }
 
-// A value that is too long to be read is not shown, and no part of it.
+// A value that is too long to be read is not shown, not even in part.
 func TestLongValuesAreCounted(t *testing.T) {
 	for length, want := range map[int]string{
 		maxQuoted:     "Invalid value " + strings.Repeat("é", maxQuoted) + " for configuration a: wrong",
@@ -463,21 +463,22 @@ func TestLongValuesAreCounted(t *testing.T) {
 	}
 }
 
-// The nearest names of many unknown settings are looked for within a bound: those behind it are unknown all the same.
+// The search for the nearest names of unknown settings is bounded: settings beyond the bound are still reported as
+// unknown.
 func TestNearestNamesOfManyAreBounded(t *testing.T) {
 	long := "shop." + strings.Repeat("n", 990)
 	table := NewTable(wit.ConfigKey{Name: long})
 	table.Prefixes = []string{"shop."}
 	for many, want := range map[int]string{10: long, 300: ""} {
-		var given []wit.Setting
+		var config []wit.Setting
 		for n := range many {
-			given = append(given, wit.Setting{Name: long + strconv.Itoa(n)})
+			config = append(config, wit.Setting{Name: long + strconv.Itoa(n)})
 		}
-		values := table.Validate(given)[1:]
+		values := table.Validate(config)[1:]
 		first, last := values[0].Errors, values[len(values)-1].Errors
 		if len(values) != many || !slices.Equal(first, []string{Unknown(long)}) ||
 			!slices.Equal(last, []string{Unknown(want)}) {
-			t.Errorf("of %d names: expected that the last is near %.10q, found %d, %.60q and %.60q", many, want,
+			t.Errorf("of %d names: expected the last to be near %.10q, found %d, %.60q and %.60q", many, want,
 				len(values), first, last)
 		}
 	}

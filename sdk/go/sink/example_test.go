@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// poster writes each record by a request of its own: POST /TOPIC with the value, a text without a schema.
+// poster writes each record in its own request: POST /TOPIC with the value, a text without a schema.
 type poster struct{}
 
 func (poster) Describe() wit.Description {
@@ -22,13 +22,13 @@ func (poster) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit
 	return wit.ValidateResult{Done: &[]wit.ConfigValue{}}, nil
 }
 
-// Open needs nothing of the service.
+// Open sends no request to the service.
 func (poster) Open(string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpenResult, error) {
 	return wit.SinkOpenResult{Ready: &wit.SinkOpened{}}, nil
 }
 
-// Encode says of each row what becomes of it: a request, or that it is left out. Requests of one lane go one after
-// another, so that records of one partition keep their order.
+// Encode returns a request for each row, or that the row is ignored. Requests of one lane are sent one after another,
+// so records of one partition keep their order.
 func (poster) Encode(_ []byte, _ []wit.Schema, topics []string, rows []wit.Row, data []byte, _ []wit.RecordID,
 	_ []string, _ []wit.Hint) (d wit.EncodeResult, err error) {
 	for i, r := range rows {
@@ -52,8 +52,8 @@ func (poster) Encode(_ []byte, _ []wit.Schema, topics []string, rows []wit.Row, 
 	return d, nil
 }
 
-// HandleResponse judges an answer. Status 0 says that none came: the row may have been written, so that it must not be
-// sent again without a look.
+// HandleResponse evaluates a response. Status 0 means that there was none: the row may have been written, so it must
+// not be repeated without a check.
 func (poster) HandleResponse(_, _ []byte, rows []uint32, answer wit.Response) (s wit.ResponseResult, err error) {
 	verdict := wit.RowResult{Written: wit.Set}
 	if answer.Status < 200 || answer.Status > 299 {
@@ -66,12 +66,12 @@ func (poster) HandleResponse(_, _ []byte, rows []uint32, answer wit.Response) (s
 	return s, nil
 }
 
-// A plugin registers itself in an init function; importing the package gives the module its exports.
+// A plugin registers itself in an init function. Importing the package adds the exports to the module.
 func ExampleRegister() {
 	sink.Register(poster{})
 }
 
-// Its functions are called without a host, too.
+// Its functions can also be called without a host.
 func ExamplePlugin() {
 	data, _ := connectdata.AppendSchemaless(nil, "hello")
 	rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(data))}}, {}}

@@ -31,7 +31,7 @@ type line struct {
 	Paid   bool
 }
 
-// A Go value has the schema of its type and comes back from the bytes as the value tree that its type says.
+// A Go value has the schema of its type, and is decoded from the bytes as the value tree of its type.
 func TestSchemaOfGoTypes(t *testing.T) {
 	var s schemas
 	var out wit.DecodeResult
@@ -45,7 +45,7 @@ func TestSchemaOfGoTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(out.Schemas) != 1 || d.Schema != out.Schemas[0].ID || d.Encoding != wit.WithSchema {
-			t.Fatalf("declared %d schemas, row names %#x", len(out.Schemas), d.Schema)
+			t.Fatalf("found %d declared schemas, the row has schema %#x", len(out.Schemas), d.Schema)
 		}
 		nodes := out.Schemas[0].Nodes
 		got, n, err := connectdata.Read(nodes, 0, out.Data[d.Start:d.Start+d.Size])
@@ -74,9 +74,9 @@ func TestSchemaOfGoTypes(t *testing.T) {
 
 type loop struct{ Next *loop }
 
-// A type that no schema can say is refused by the name of its field; a schema that was declared with a page that failed
-// is declared again.
-func TestSchemaRefused(t *testing.T) {
+// A type without a schema is rejected by the name of its field. A schema that was declared with a failed page is
+// declared again.
+func TestTypesWithoutSchema(t *testing.T) {
 	for want, v := range map[string]any{
 		"Next: source.loop: a recursive type": loop{},
 		"a value of type uint64":              struct{ A struct{ B uint64 } }{},
@@ -92,15 +92,15 @@ func TestSchemaRefused(t *testing.T) {
 	p := Pages(nil).(*pages)
 	page := &openPage{feed: &Feed{PollEvery: time.Second}, at: Offset{}}
 	if _, err := p.finish(page, Page{Records: []Record{{Value: line{}}, {Value: loop{}}}}); err == nil {
-		t.Fatal("expected a page with a record that has no schema to fail")
+		t.Fatal("expected a page with a record without a schema to fail")
 	}
 	out, err := p.finish(page, Page{Records: []Record{{Value: line{}}}})
 	if err != nil || len(out.Schemas) != 1 {
-		t.Errorf("%d schemas, %v: expected the schema again, since the host was never told", len(out.Schemas), err)
+		t.Errorf("%d schemas, %v: expected the schema again, since its page failed", len(out.Schemas), err)
 	}
 }
 
-// Offsets come back as they were, and an empty one is not the same as none.
+// Offsets are unchanged after a round trip, and an empty one differs from a missing one.
 func TestOffset(t *testing.T) {
 	want := Offset{"text": "a", "number": int64(5), "real": 0.5, "flag": true, "none": nil}
 	fields, err := want.entries()
@@ -115,11 +115,11 @@ func TestOffset(t *testing.T) {
 		t.Errorf("%v, %v", empty, err)
 	}
 	if _, err := (Offset{"a": []int{1}}).entries(); err == nil {
-		t.Error("expected an offset with a list to be refused")
+		t.Error("expected an offset with a list to be rejected")
 	}
 }
 
-// A page that is too long is refused before it is held.
+// A page that is too long is rejected before it is buffered.
 func TestPageTooLong(t *testing.T) {
 	p := Pages(nil).(*pages)
 	p.open[1] = &openPage{feed: &Feed{}}
@@ -130,6 +130,6 @@ func TestPageTooLong(t *testing.T) {
 		_, err = p.Decode(1, "", 200, piece, false)
 	}
 	if err == nil || n != MaxPageBytes>>20+1 || len(p.open) != 0 {
-		t.Errorf("refused after %d MiB: %v", n, err)
+		t.Errorf("rejected after %d MiB: %v", n, err)
 	}
 }

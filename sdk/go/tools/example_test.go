@@ -8,16 +8,16 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// topics is the command `culvert topics -p FILE`: it asks the service that the connector's file names for a document,
-// and shows it.
+// topics is the command `culvert topics -p FILE`: it requests a document from the service that the connector's file
+// configures, and shows it.
 type topics struct{}
 
 func (topics) Commands() []wit.Command {
 	return []wit.Command{{Name: "topics", Usage: "List what the service has."}}
 }
 
-// Run is called until it has a reply: first without answers, then with those to the requests that it asked for, and
-// with the state that it gave with them.
+// Run is called until it returns a reply: first without responses, then with the responses to its requests and the
+// state that it returned with them.
 func (topics) Run(_ string, _, _ []wit.Setting, _ []byte, answers []wit.Response) (wit.CommandResult, error) {
 	if len(answers) == 0 {
 		return wit.CommandResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "GET",
@@ -29,16 +29,16 @@ func (topics) Run(_ string, _, _ []wit.Setting, _ []byte, answers []wit.Response
 	return wit.CommandResult{Document: wit.Ptr(string(answers[0].Body))}, nil
 }
 
-// In a plugin Register stands in an init function, and the host calls Run and makes its requests.
+// A plugin calls Register in an init function. The host then calls Run and sends its requests.
 func ExampleRegister() {
 	tools.Register(topics{})
 
-	asked, _ := topics{}.Run("topics", nil, nil, nil, nil)
-	fmt.Println(asked.Pending.Requests[0].Method, asked.Pending.Requests[0].Target)
-	reply, _ := topics{}.Run("topics", nil, nil, asked.Pending.State,
+	inquiry, _ := topics{}.Run("topics", nil, nil, nil, nil)
+	fmt.Println(inquiry.Pending.Requests[0].Method, inquiry.Pending.Requests[0].Target)
+	reply, _ := topics{}.Run("topics", nil, nil, inquiry.Pending.State,
 		[]wit.Response{{Status: 200, Body: []byte(`["a"]`)}})
 	fmt.Println(*reply.Document)
-	_, err := topics{}.Run("topics", nil, nil, asked.Pending.State, []wit.Response{{Status: 404}})
+	_, err := topics{}.Run("topics", nil, nil, inquiry.Pending.State, []wit.Response{{Status: 404}})
 	fmt.Println(err)
 	// Output:
 	// GET /topics

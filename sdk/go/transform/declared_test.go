@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// namer adds a field to each record, whose name is the record's own text.
+// namer adds a field to each record. The field's name is the record's own text.
 type namer struct{}
 
 func (namer) Describe() wit.Description { return wit.Description{} }
@@ -24,7 +24,7 @@ func (namer) New(string, []wit.Setting) (Func, error) {
 	}, nil
 }
 
-// named runs records with such names through one instance, in one call.
+// named passes records with such names through one instance, in one call.
 func named(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, names []string) wit.ApplyResult {
 	tb.Helper()
 	var data []byte
@@ -57,9 +57,10 @@ func namesFrom(from, to int) (names []string) {
 	return names
 }
 
-// Where names of fields come out of data each has a schema of its own, which is found again, as many as the host takes
-// of an instance. Records that would need one more fail, and no others, and nothing is kept of them.
-func TestSchemasOfNamesOutOfData(t *testing.T) {
+// If names of fields come from data, each has its own schema, which is reused, up to the number of schemas that the
+// host accepts from an instance. Records that would need another one fail, and no others, and nothing is cached for
+// them.
+func TestSchemasOfDynamicNames(t *testing.T) {
 	p, context, schemas := newNamer(t)
 	const more = 500
 	names := namesFrom(0, maxDeclared+more)
@@ -79,7 +80,7 @@ func TestSchemasOfNamesOutOfData(t *testing.T) {
 	}
 	again := named(t, p, context, nil, names)
 	if len(again.Schemas) != 0 || len(again.Rows) != maxDeclared {
-		t.Errorf("expected the schemas to be known, found %d more, for %d rows", len(again.Schemas), len(again.Rows))
+		t.Errorf("expected no further schemas, found %d for %d rows", len(again.Schemas), len(again.Rows))
 	}
 	for i := range again.Rows {
 		if again.Rows[i].Value.Schema != out.Rows[i].Value.Schema {
@@ -88,6 +89,6 @@ func TestSchemasOfNamesOutOfData(t *testing.T) {
 	}
 	r := p.(*records)
 	if len(r.shared.extensions) > maxExtensions || len(r.schemas) > maxDeclared+1 {
-		t.Errorf("%d extensions and %d schemas are kept", len(r.shared.extensions), len(r.schemas))
+		t.Errorf("%d extensions and %d schemas are cached", len(r.shared.extensions), len(r.schemas))
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// upper is a transform in the easy form.
+// upper is a transform in the simple form.
 type upper struct{}
 
 func (upper) Describe() wit.Description {
@@ -26,23 +26,23 @@ func (upper) New(string, []wit.Setting) (transform.Func, error) {
 	}, nil
 }
 
-// A plugin registers itself in an init function; importing the package gives the module its exports.
+// A plugin registers itself in an init function. Importing the package adds the exports to the module.
 func ExampleRegisterRecords() {
 	transform.RegisterRecords(upper{})
 }
 
-// Tree is the whole value, and Set replaces it with its schema: here a structure becomes a map without a schema, of the
-// fields that are not null.
+// Tree returns the whole value, and Set replaces it and its schema: here a structure becomes a map without a schema
+// that contains the fields that are not null.
 func ExampleData_Tree() {
 	slim := func(r *transform.Record) error {
 		members := r.Value.Nodes()[0].Fields
-		var kept connectdata.Map
+		var entries connectdata.Map
 		for i, value := range r.Value.Tree().(connectdata.Struct) {
 			if value != nil {
-				kept = append(kept, connectdata.Entry{Key: members[i].Name, Value: value})
+				entries = append(entries, connectdata.Entry{Key: members[i].Name, Value: value})
 			}
 		}
-		r.Value.Set(nil, kept)
+		r.Value.Set(nil, entries)
 		return nil
 	}
 	var r transform.Record
@@ -53,7 +53,7 @@ func ExampleData_Tree() {
 	// Output: <nil> true [{id 7}]
 }
 
-// AddField brings the field's schema with it. A field of a schemaless map needs none.
+// AddField adds the field's schema too. A field of a schemaless map needs none.
 func ExampleData_AddField() {
 	var r transform.Record
 	r.Value.Set([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "id", Node: 1}}}, {Kind: wit.Int64}},
@@ -63,7 +63,7 @@ func ExampleData_AddField() {
 	// Output: <nil> [7 sap] [{id 1} {source 2}]
 }
 
-// SetHeader takes the place of headers of that name.
+// SetHeader replaces headers of that name.
 func ExampleRecord_SetHeader() {
 	var r transform.Record
 	for _, system := range []string{"old", "S4H"} {
@@ -79,7 +79,7 @@ func ExampleRecord_SetHeader() {
 	// <nil> false
 }
 
-// items makes a record of each item of a list.
+// items emits a record for each item of a list.
 type items struct{ upper }
 
 func (items) New(string, []wit.Setting) (transform.Func, error) {
@@ -94,7 +94,7 @@ func (items) New(string, []wit.Setting) (transform.Func, error) {
 	}, nil
 }
 
-// Emit passes on what the record is at that time.
+// Emit emits the record in its current state.
 func ExampleRecord_Emit() {
 	p := transform.Records(items{})
 	data, err := connectdata.AppendSchemaless(nil, connectdata.Map{{Key: "items", Value: connectdata.List{"a", "b"}}})

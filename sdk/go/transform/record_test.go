@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// noError ends the test at an error that it is not about.
+// noError ends the test at an unexpected error.
 func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -20,7 +20,7 @@ func noError(t testing.TB, err error) {
 	}
 }
 
-// randomRecord makes a structure of up to ten fields, some nested, some null, with its schema.
+// randomRecord returns a structure of up to ten fields, some nested, some null, with its schema.
 func randomRecord(r *rand.Rand) ([]wit.SchemaNode, any) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Optional: r.IntN(2) == 0}}
 	var tree connectdata.Struct
@@ -69,7 +69,7 @@ func randomValue(r *rand.Rand, n wit.SchemaNode) any {
 	return l
 }
 
-// asMap is the structure without its schema.
+// asMap returns the structure without its schema.
 func asMap(nodes []wit.SchemaNode, tree any) any {
 	record, ok := tree.(connectdata.Struct)
 	if !ok {
@@ -82,8 +82,8 @@ func asMap(nodes []wit.SchemaNode, tree any) any {
 	return m
 }
 
-// Fields that are read and set one by one give what the whole value gives, with a schema and without one, whatever the
-// order in which both are used.
+// Fields that are read and set one by one have the same result as the whole value, with a schema and without one, in
+// whatever order both are used.
 func TestFieldsAgreeWithTree(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 9))
 	for range 20_000 {
@@ -141,7 +141,7 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 				}
 				one, other := byField.AddField(name, field, v), whole.AddField(name, field, v)
 				if (one == nil) != (other == nil) || ok && one == nil {
-					t.Fatalf("%s is there: %v; added: %v, %v", name, ok, one, other)
+					t.Fatalf("%s exists: %v; added: %v, %v", name, ok, one, other)
 				}
 			}
 			if r.IntN(10) == 0 && !cmp.Equal(byField.Tree(), whole.Tree()) {
@@ -164,8 +164,8 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 	}
 }
 
-// Bytes that are cut anywhere fail the record whose field is asked for; nothing panics.
-func TestFieldOfCutBytes(t *testing.T) {
+// If bytes are truncated anywhere, the record fails when a field is read, and nothing panics.
+func TestFieldOfTruncatedBytes(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "b", Node: 1}}},
 		{Kind: wit.String}}
 	whole, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{"first", "second"})
@@ -187,9 +187,9 @@ func TestFieldOfCutBytes(t *testing.T) {
 	}
 }
 
-// Schemas with a field more are made once for each schema of the host's; of those that a Func makes for a record by Set
-// none is kept, since there may be one for each record.
-func TestExtensionsThatAreKept(t *testing.T) {
+// Schemas with an added field are created once for each schema of the host. Schemas that a Func creates for a record by
+// Set are not cached, since there may be one for each record.
+func TestExtensionsAreCached(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
 	for want, d := range map[int]*Data{2: {encoding: wit.WithSchema, schema: 7, nodes: nodes}, 0: {}} {
 		d.shared = &shared{extensions: map[extensionKey]*extendedSchema{}}
@@ -208,7 +208,7 @@ func TestExtensionsThatAreKept(t *testing.T) {
 			}
 		}
 		if len(d.shared.extensions) != want {
-			t.Errorf("expected %d schemas to be kept, found %d", want, len(d.shared.extensions))
+			t.Errorf("expected %d cached schemas, found %d", want, len(d.shared.extensions))
 		}
 	}
 }

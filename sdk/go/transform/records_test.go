@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// steps is a plugin whose stages have a line or two each.
+// steps is a plugin whose stages have one or two lines each.
 type steps struct{}
 
 func (steps) Describe() wit.Description {
@@ -49,7 +49,7 @@ var stepFuncs = map[string]transform.Func{
 		}
 		return r.Value.AddField("trace", []wit.SchemaNode{{Kind: wit.String, Optional: true}}, v)
 	},
-	// Split makes a record for each of the texts in names, and none where there is none.
+	// Split emits a record for each of the texts in names, and none if there are no texts.
 	"Split": func(r *transform.Record) error {
 		defer r.Drop()
 		names, _ := r.Value.Field("names")
@@ -75,20 +75,22 @@ var stepFuncs = map[string]transform.Func{
 	},
 }
 
-// failed is the result of a record that failed.
+// failed returns the result of a record that failed.
 func failed(stage uint32, message string) plugintest.Result {
 	return plugintest.Result{Error: &plugintest.Error{Message: message,
 		Class: "org.apache.kafka.connect.errors.DataException", Stage: stage}}
 }
 
-func made(records ...plugintest.Record) plugintest.Result { return plugintest.Result{Records: records} }
+func wants(records ...plugintest.Record) plugintest.Result {
+	return plugintest.Result{Records: records}
+}
 
-// errorIn is a record of topic t, with a schema where there are nodes.
-func errorIn(v any, nodes ...wit.SchemaNode) plugintest.Record {
+// valueRecord returns a record of topic t, with a schema if there are nodes.
+func valueRecord(v any, nodes ...wit.SchemaNode) plugintest.Record {
 	return plugintest.Record{Topic: "t", Value: plugintest.Value{Schema: nodes, Data: v}}
 }
 
-func of(r plugintest.Record, topic string, headers ...plugintest.Header) plugintest.Record {
+func withTopic(r plugintest.Record, topic string, headers ...plugintest.Header) plugintest.Record {
 	r.Topic, r.Headers = topic, headers
 	return r
 }
@@ -104,7 +106,7 @@ func runs(t *testing.T, stages []string, records []plugintest.Record, want ...pl
 	}
 }
 
-// structure is a struct with these fields; their nodes stand behind it, those below a node behind all.
+// structure returns a struct with these fields. Their nodes follow it, and nested nodes follow all of them.
 func structure(names []string, nodes ...wit.SchemaNode) []wit.SchemaNode {
 	root := wit.SchemaNode{Kind: wit.Struct}
 	for i, name := range names {
@@ -121,63 +123,68 @@ var (
 
 // Fields are added, with and without a schema.
 func TestFieldsAreAdded(t *testing.T) {
-	const there, nowhere = `the field "source" exists already`,
+	const exists, nowhere = `the field "source" exists already`,
 		`expected a struct or a schemaless map to add the field "source" to`
 	tags := connectdata.List{"sap", "b"}
 	all := structure([]string{"id", "name", "source", "tags"}, id, text, text,
 		wit.SchemaNode{Kind: wit.Array, Optional: true, Element: 5}, text)
-	runs(t, []string{"Add", "AddMore"}, []plugintest.Record{errorIn(connectdata.Struct{int64(1), "a"}, idAndName...),
-		errorIn(connectdata.Struct{int64(2), "b"}, idAndName...),
-		errorIn(connectdata.Map{{Key: "id", Value: int64(1)}}),
-		errorIn(connectdata.Map{{Key: "source", Value: "there"}}), errorIn("text"), errorIn(nil)},
-		made(errorIn(connectdata.Struct{int64(1), "a", "sap!", tags}, all...)),
-		made(errorIn(connectdata.Struct{int64(2), "b", "sap!", tags}, all...)),
-		made(errorIn(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "source", Value: "sap!"},
+	runs(t, []string{"Add", "AddMore"}, []plugintest.Record{valueRecord(connectdata.Struct{int64(1), "a"},
+		idAndName...),
+		valueRecord(connectdata.Struct{int64(2), "b"}, idAndName...),
+		valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}}),
+		valueRecord(connectdata.Map{{Key: "source", Value: "there"}}), valueRecord("text"), valueRecord(nil)},
+		wants(valueRecord(connectdata.Struct{int64(1), "a", "sap!", tags}, all...)),
+		wants(valueRecord(connectdata.Struct{int64(2), "b", "sap!", tags}, all...)),
+		wants(valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "source", Value: "sap!"},
 			{Key: "tags", Value: tags}})),
-		failed(0, there), failed(0, nowhere), failed(0, nowhere))
+		failed(0, exists), failed(0, nowhere), failed(0, nowhere))
 }
 
 // Headers are read, removed and set.
 func TestHeadersOfRecords(t *testing.T) {
 	origin := plugintest.Header{Name: "origin", Value: plugintest.Value{Schema: textSchema, Data: "sap"}}
 	other := plugintest.Header{Name: "other", Value: plugintest.Value{Data: int64(7)}}
-	one, two := errorIn(connectdata.Map{{Key: "id", Value: int64(1)}}),
-		errorIn(connectdata.Map{{Key: "id", Value: int64(2)}})
-	typed := errorIn(connectdata.Struct{int64(1), "a"}, idAndName...)
+	one, two := valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}}),
+		valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}})
+	typed := valueRecord(connectdata.Struct{int64(1), "a"}, idAndName...)
 	runs(t, []string{"HeaderToField", "DropHeader", "SetHeader"}, []plugintest.Record{
-		of(one, "t", plugintest.Header{Name: "trace", Value: plugintest.Value{Schema: textSchema, Data: "x"}}, other),
-		of(typed, "t", plugintest.Header{Name: "origin", Value: plugintest.Value{Data: "old"}},
+		withTopic(one, "t", plugintest.Header{Name: "trace", Value: plugintest.Value{Schema: textSchema, Data: "x"}},
+			other),
+		withTopic(typed, "t", plugintest.Header{Name: "origin", Value: plugintest.Value{Data: "old"}},
 			plugintest.Header{Name: "trace", Raw: []byte("xy")}), two},
-		made(of(errorIn(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "trace", Value: "x"}}), "t", other,
+		wants(withTopic(valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}, {Key: "trace", Value: "x"}}), "t",
+			other,
 			origin)),
-		made(of(errorIn(connectdata.Struct{int64(1), "a", "xy"}, structure([]string{"id", "name", "trace"}, id, text,
-			optional)...), "t", origin)),
-		made(of(errorIn(connectdata.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t", origin)))
+		wants(withTopic(valueRecord(connectdata.Struct{int64(1), "a", "xy"},
+			structure([]string{"id", "name", "trace"}, id, text,
+				optional)...), "t", origin)),
+		wants(withTopic(valueRecord(connectdata.Map{{Key: "id", Value: int64(2)}, {Key: "trace", Value: nil}}), "t",
+			origin)))
 }
 
 // One record becomes several, or none.
-func TestSeveralRecordsOfOne(t *testing.T) {
+func TestSplitRecord(t *testing.T) {
 	h := plugintest.Header{Name: "h", Value: plugintest.Value{Data: int64(1)}}
 	array := wit.SchemaNode{Kind: wit.Array, Element: 3}
 	before := structure([]string{"names", "name"}, array, text, text)
 	after := structure([]string{"names", "name", "source"}, array, text, text, text)
-	after[0].Fields[2].Node = 4 // what is added stands behind all
+	after[0].Fields[2].Node = 4 // added nodes follow all others
 	typed := func(names ...any) plugintest.Record {
-		return errorIn(connectdata.Struct{connectdata.List(names), ""}, before...)
+		return valueRecord(connectdata.Struct{connectdata.List(names), ""}, before...)
 	}
 	bare := func(name any, more ...connectdata.Entry) plugintest.Record {
-		return errorIn(append(connectdata.Map{{Key: "names", Value: connectdata.List{"x", "y"}},
+		return valueRecord(append(connectdata.Map{{Key: "names", Value: connectdata.List{"x", "y"}},
 			{Key: "name", Value: name}}, more...))
 	}
 	twice := func(r plugintest.Record, headers ...plugintest.Header) []plugintest.Record {
-		return []plugintest.Record{of(r, "t", headers...), of(r, "t.copy", headers...)}
+		return []plugintest.Record{withTopic(r, "t", headers...), withTopic(r, "t.copy", headers...)}
 	}
 	of2 := func(name string) []plugintest.Record {
-		return twice(errorIn(connectdata.Struct{connectdata.List{"a", "c"}, name, "sap"}, after...), h)
+		return twice(valueRecord(connectdata.Struct{connectdata.List{"a", "c"}, name, "sap"}, after...), h)
 	}
 	source := connectdata.Entry{Key: "source", Value: "sap"}
-	runs(t, []string{"Split", "NotB", "Twice", "Add"}, []plugintest.Record{of(typed("a", "c"), "t", h),
-		typed("a", "b", "c"), bare(nil), errorIn(connectdata.Map{{Key: "id", Value: int64(1)}})},
-		made(append(of2("a"), of2("c")...)...), failed(1, `no field "none"`),
-		made(append(twice(bare("x", source)), twice(bare("y", source))...)...), made())
+	runs(t, []string{"Split", "NotB", "Twice", "Add"}, []plugintest.Record{withTopic(typed("a", "c"), "t", h),
+		typed("a", "b", "c"), bare(nil), valueRecord(connectdata.Map{{Key: "id", Value: int64(1)}})},
+		wants(append(of2("a"), of2("c")...)...), failed(1, `no field "none"`),
+		wants(append(twice(bare("x", source)), twice(bare("y", source))...)...), wants())
 }

@@ -52,7 +52,7 @@ func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
 	bert.Until("what was typed", fmt.Sprintf("document.querySelector(%q).value === 'Products' && ", set)+
 		says("sap.odata#00.entityset=Products"))
 	reviewed(bert, "Products", "annas") // Bert's text takes Anna's topic back, and says so
-	bert.Has("was changed since this page was opened")
+	bert.Has("was changed after this page was opened")
 	bert.Click(`button[value="apply"]`)
 	bert.Until("the connector's page", left)
 	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "Orders" || got["sap.odata#00.entityset"] != "Products" {

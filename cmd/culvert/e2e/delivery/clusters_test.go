@@ -64,7 +64,7 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	r := p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data}, files...)...)
 	r.Exits(1)
 	for name, target := range targets {
-		r.Says(fmt.Sprintf("connector %s, task 0: FAILED: ", name), "topic "+target+" holds ")
+		r.Says(fmt.Sprintf("connector %s, task 0: FAILED: ", name), "topic "+target+" contains ")
 	}
 	offsets := p.Run("consume", "my-offsets", "--bootstrap-servers", broker)
 	for line := range strings.Lines(offsets.Stdout) {
@@ -85,5 +85,5 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	lines := e2etest.Source("orders", address, "Orders")
 	known := p.File("orders.properties", e2etest.Instead(lines, "sap.odata#00.topic=my-offsets")...)
 	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, known).Exits(1).
-		Reports(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets holds ", known, len(lines)))
+		Reports(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets contains ", known, len(lines)))
 }

@@ -101,7 +101,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	any.Until(200, "GET", "/culvert/reload", "", "the folders of other workers differ from the leader's")
 	any.Eventually("a line that names who differs", func() bool {
 		return slices.ContainsFunc(g.workers, func(w *e2etest.Followed) bool {
-			return strings.Contains(w.Stderr.String(), `from that of this one, which leads" workers=`)
+			return strings.Contains(w.Stderr.String(), `the folders of other workers differ from the leader's" workers=`)
 		})
 	})
 	if n := g.written("orders"); n != 1 {
@@ -122,7 +122,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	g.inFolders("secret.properties", lines(secret), 0, 1, 2)
 	g.inFolders("more.properties", lines(groupSource(address, "more")), 0, 1, 2)
 	any.Await("more", "runs", e2etest.Is(connect.Running, 2))
-	any.Until(200, "GET", "/culvert/reload", "", "which REST made in the group, found made",
+	any.Until(200, "GET", "/culvert/reload", "", "created by REST in the group has, found made",
 		"These lines declare this one", "config.providers=env")
 	any.Must(404, "GET", "/connectors/secret", "")
 

@@ -66,7 +66,7 @@ func TestOffsetsAreImported(t *testing.T) {
 	}{
 		{[]string{topic, "theirs", "--dry-run"}, 0, `"rows":7,"next":"` + url},
 		{[]string{topic, "theirs"}, 1, "expected an answer, or --field and --yes"},
-		{[]string{topic, "several", "--yes"}, 1, "several fields hold a URL (first, next)"},
+		{[]string{topic, "several", "--yes"}, 1, "several fields have a URL (first, next)"},
 		{[]string{topic, "several", "--yes", "--field", "rows"}, 1, "expected a string in the field rows"},
 		{[]string{topic, "damaged", "--yes"}, 1, "topic damaged, partition 0, offset 0: the offset of"},
 		{[]string{topic, "theirs", "--yes"}, 1, "found no service"},

@@ -100,6 +100,6 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	w.Eventually("records", func() bool { return len(e.Records(e.Name)) > 0 })
 	broker.Signal(syscall.SIGSTOP)
 	w.Signal(syscall.SIGTERM)
-	w.Awaits("once more to stop at once")
+	w.Awaits("press Ctrl-C again to exit immediately")
 	w.Stop().Exits(130)
 }

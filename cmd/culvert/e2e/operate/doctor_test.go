@@ -115,7 +115,7 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 		says  string
 	}{
 		"may write":     {source("written"), "topic written", "DESCRIBE, WRITE"},
-		"not there yet": {source("new"), "topic new", "is not there"},
+		"not there yet": {source("new"), "topic new", "does not exist"},
 		"may not write": {source("seen"), "topic seen FAIL sap.odata#00.topic",
 			"the right WRITE on the resource Topic"},
 		"may not see": {source("closed"), "topic closed FAIL sap.odata#00.topic", "DESCRIBE"},

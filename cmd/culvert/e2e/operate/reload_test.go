@@ -260,7 +260,7 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	}
 	<-answered
 	f.AwaitStarts("made", 2)
-	f.Awaits("was not asked")
+	f.Awaits("the change was not checked with the service")
 	f.Await("z", "runs on", func(s connect.Status) bool {
 		return strings.Contains(s.Connector.ConfigError, "the nearest name is Orders") &&
 			s.Tasks[0].State == connect.Running

@@ -39,7 +39,7 @@ var madModes = map[string]string{
 	"nested":   "nested too deeply",
 	"digits":   "4096 bytes",
 	"scale":    "expected a scale from -1000 to 1000",
-	"asks":     "at most 10000 documents",
+	"asks":     "at most 10000 requests of the plugin",
 	"follow":   "",
 	"spin":     "", // it is at work when the worker is told to end
 }
@@ -48,7 +48,7 @@ var madModes = map[string]string{
 var madSinkModes = map[string]string{
 	"sane":     "",
 	"topics":   "at most 10000 topics",
-	"asks":     "at most 10000 documents",
+	"asks":     "at most 10000 requests of the plugin",
 	"trace":    "TRACE",
 	"client":   "sap-password",
 	"none":     "encode",

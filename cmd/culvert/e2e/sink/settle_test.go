@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to leave`)
+var skipAdvice = regexp.MustCompile(`errors\.uncertain\.skip=(\S+) to skip`)
 
 // A version that hangs in handle-response takes over while records flow: the previous version handles the responses to
 // its own requests, the records that the new version sent are reported, and each row is created once.

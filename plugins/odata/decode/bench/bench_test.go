@@ -41,7 +41,7 @@ type guest struct {
 
 var build = sync.OnceValues(func() ([]byte, error) { return buildGuest("kernels") })
 
-// buildGuest makes the guest with build tags.
+// buildGuest builds the guest with build tags.
 func buildGuest(tags string) ([]byte, error) {
 	return compiled("build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-tags="+tags, "./guest")
 }
@@ -75,7 +75,7 @@ func newGuest(t testing.TB) *guest {
 	return instantiate(t, binary)
 }
 
-// cache keeps compiled guests for the tests of this process: compiling one takes seconds.
+// cache stores compiled guests for the tests of this process, because compiling one takes seconds.
 var cache = wazero.NewCompilationCache()
 
 func instantiate(t testing.TB, binary []byte) *guest {
@@ -108,7 +108,7 @@ func (g *guest) call(t testing.TB, f api.Function, args ...uint64) uint64 {
 	return result[0]
 }
 
-// decode hands a page over in pieces and copies rows and data out, as the host does.
+// decode passes a page in pieces and copies rows and data out, as the host does.
 func (g *guest) decode(t testing.TB, shape int, atom uint64, doc []byte, size int, each func(rows, data []byte)) int {
 	at := uint32(g.call(t, g.room, uint64(size)))
 	g.call(t, g.page, uint64(shape), atom)
@@ -137,7 +137,7 @@ func (g *guest) decode(t testing.TB, shape int, atom uint64, doc []byte, size in
 	return total
 }
 
-// cpu is the processor time that the process has used.
+// cpu returns the CPU time that the process has used.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -157,7 +157,7 @@ func median(all []float64) float64 {
 	return all[len(all)/2]
 }
 
-// inTurns are the medians of the processor times that guests take for a page, one after another.
+// inTurns returns the median CPU times that guests take for a page, measured alternately.
 func inTurns(b *testing.B, k int, atom uint64, doc []byte, guests ...*guest) (medians []float64) {
 	times := make([][]float64, len(guests))
 	for b.Loop() {
@@ -171,7 +171,7 @@ func inTurns(b *testing.B, k int, atom uint64, doc []byte, guests ...*guest) (me
 	return medians
 }
 
-// pageOf is a page of rows of a shape, and its decoder.
+// pageOf returns a page of rows of a shape, and its decoder.
 func pageOf(shape Shape, atom int, v Variant) ([]byte, decode.Decoder) {
 	if atom == 1 {
 		return shape.Atom(v), decode.NewAtom(shape.Schema)
@@ -179,7 +179,7 @@ func pageOf(shape Shape, atom int, v Variant) ([]byte, decode.Decoder) {
 	return shape.JSON(v), decode.NewJSON(shape.Schema)
 }
 
-// anchor processes a page like a plain program, natively: encoding/json into a map, or all tokens of encoding/xml. No
+// anchor processes a page like a plain native program: encoding/json into a map, or all tokens of encoding/xml. No
 // value is converted.
 func anchor(atom bool, doc []byte) {
 	if !atom {
@@ -199,9 +199,9 @@ func anchor(atom bool, doc []byte) {
 	}
 }
 
-// BenchmarkPages measures processor time a row of the guest under wazero (copying in and out included) and of the
-// anchor, natively, in turns. ratio is the anchor's time over the guest's; the pages of irregular rows are compared
-// with the guest's own time for the regular page.
+// BenchmarkPages alternately measures the CPU time per row of the guest under wazero (including copying in and out) and
+// of the native anchor. ratio is the anchor's time divided by the guest's. Pages of irregular rows are compared with
+// the guest's own time for the regular page.
 func BenchmarkPages(b *testing.B) {
 	g := newGuest(b)
 	for atom, format := range []string{"JSON", "Atom"} {
@@ -217,7 +217,7 @@ func BenchmarkPages(b *testing.B) {
 			b.Run(format+"/"+shape.Name, func(b *testing.B) {
 				var guests, anchors []float64
 				for b.Loop() {
-					runtime.GC() // of the anchor's garbage, which would be collected in the guest's time
+					runtime.GC() // otherwise the anchor's garbage is collected in the guest's time
 					guests = append(guests, timed(decode(regular)))
 					anchors = append(anchors, timed(func() { anchor(atom == 1, regular) }))
 				}
@@ -248,8 +248,8 @@ func BenchmarkPages(b *testing.B) {
 	}
 }
 
-// The guest makes the rows that the decoder makes natively, to the byte.
-func TestGuestMakesTheSameRows(t *testing.T) {
+// The guest returns the same bytes as the native decoder.
+func TestGuestReturnsNativeRows(t *testing.T) {
 	g := newGuest(t)
 	for atom := range 2 {
 		for k, shape := range Shapes(100) {
@@ -272,7 +272,7 @@ func TestGuestMakesTheSameRows(t *testing.T) {
 }
 
 // The tests of the fast path pass in Wasm too, where its kernels are assembly: the test programs run under wazero.
-func TestTestsInWasm(t *testing.T) {
+func TestFastPathInWasm(t *testing.T) {
 	root, err := filepath.Abs("../../../..")
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +303,7 @@ func TestTestsInWasm(t *testing.T) {
 	}
 }
 
-// Rows cost no allocations in a guest that is warm: pages of 100 and of 1,000 rows cost the same few.
+// Rows cause no allocations in a warm guest: pages of 100 and of 1,000 rows have the same few.
 func TestRowsAllocateNothing(t *testing.T) {
 	g := newGuest(t)
 	for atom := range 2 {

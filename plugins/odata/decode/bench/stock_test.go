@@ -2,8 +2,8 @@ package bench
 
 import "testing"
 
-// BenchmarkStock measures by which factor a guest takes longer whose kernels are Go that stock Go has compiled, in
-// turns with the guest whose kernels are assembly: processor time, regular pages.
+// BenchmarkStock measures how much longer a guest takes whose kernels stock Go has compiled, alternating with the guest
+// whose kernels are assembly: CPU time, regular pages.
 func BenchmarkStock(b *testing.B) {
 	binary, err := buildGuest("")
 	if err != nil {

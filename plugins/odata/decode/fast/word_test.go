@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// text is a text with its sentinel.
+// text returns a pointer to a text with its sentinel.
 func text(s string) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append([]byte(s), make([]byte, Padding)...)))
 }
@@ -62,16 +62,16 @@ func TestPutNumber(t *testing.T) {
 func TestGUID(t *testing.T) {
 	const good = "01234567-89AB-cdef-0123-456789abcdef"
 	if !isGUID(good) {
-		t.Error("a good one is refused")
+		t.Error("a valid GUID is rejected")
 	}
 	for i := range good {
 		for _, c := range []byte{0, '/', ':', '@', 'G', '`', 'g', '-', ' ', 0x80, 0xb1, 0xff} {
 			if bad := good[:i] + string(c) + good[i+1:]; bad != good && len(bad) == 36 && isGUID(bad) {
-				t.Errorf("%q is taken", bad)
+				t.Errorf("expected %q to be rejected", bad)
 			}
 			raw := []byte(good)
 			if raw[i] = c; string(raw) != good && isGUID(string(raw)) {
-				t.Errorf("%q is taken", raw)
+				t.Errorf("expected %q to be rejected", raw)
 			}
 		}
 	}
@@ -79,22 +79,22 @@ func TestGUID(t *testing.T) {
 
 // Every stop is found at every place, and nothing else is one.
 // Names that differ in one byte only, wherever it is, must not fill consecutive slots of the hash table.
-func TestHashSpreadsNamesThatAreAlike(t *testing.T) {
+func TestHashSpreadsSimilarNames(t *testing.T) {
 	for _, form := range []string{"F%02d",
 		"Field%02d", "FIELD%03d", "ZZ%02dNAME", "d:Property%02d", "Amount%02dInDocumentCurrency"} {
 		const names, places = 60, 256
-		taken, moved := [places]bool{}, 0
+		taken, collisions := [places]bool{}, 0
 		for i := range names {
 			name := fmt.Sprintf(form, i)
 			at := Hash(text(name), 0, len(name)) % places
 			for taken[at] {
 				at = (at + 1) % places
-				moved++
+				collisions++
 			}
 			taken[at] = true
 		}
-		if moved > names/3 {
-			t.Errorf("%s: expected about 7 of %d names in another's place, found %d moves", form, names, moved)
+		if collisions > names/3 {
+			t.Errorf("%s: expected about 7 collisions of %d names, found %d", form, names, collisions)
 		}
 	}
 }
@@ -166,7 +166,7 @@ func TestTemplate(t *testing.T) {
 		}
 		// where the text ends too early, that is how far it matches, to four words
 		if reached := -tmpl.Match(text(string(doc[:i]))); reached > i || reached <= i-32 {
-			t.Fatalf("%q: matched %d bytes, cut off behind %d", doc[:i], reached, i)
+			t.Fatalf("%q: matched %d bytes of a text cut after %d", doc[:i], reached, i)
 		}
 	}
 }

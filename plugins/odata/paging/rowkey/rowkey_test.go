@@ -43,7 +43,7 @@ func TestCompareWhole(t *testing.T) {
 	}
 }
 
-// twosComplement is a number as decimals have it: as few bytes as hold it.
+// twosComplement returns a number as decimals contain it, in as few bytes as possible.
 func twosComplement(n int64) []byte {
 	b := []byte{byte(n)}
 	for n>>7 != 0 && n>>7 != -1 {
@@ -53,7 +53,8 @@ func twosComplement(n int64) []byte {
 	return b
 }
 
-// TestCompareKeysPartByPart compares keys of a number, a text and a Guid with what comparing their parts says.
+// TestCompareKeysPartByPart compares keys of a number, a text and a GUID, and expects the result of comparing their
+// parts.
 func TestCompareKeysPartByPart(t *testing.T) {
 	k := &Keys{schema: &decode.RowSchema{Keys: []int{0, 1, 2},
 		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String},
@@ -91,9 +92,9 @@ func TestCompareKeysPartByPart(t *testing.T) {
 	}
 	k.nodes[2].Optional = true
 	if k.partKinds = k.findPartKinds(); k.partKinds != nil {
-		t.Error("keys that may be null are not compared")
+		t.Error("expected keys that may be null to be compared")
 	}
 	if _, _, known := k.Compare(encoded(key{}), encoded(key{id: 1})); known {
-		t.Error("keys without known parts are compared")
+		t.Error("expected keys without known parts not to be compared")
 	}
 }

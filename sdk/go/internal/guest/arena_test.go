@@ -2,9 +2,9 @@ package guest
 
 import "testing"
 
-// A call that has outgrown its memory leaves one chunk that holds what such a call takes, and little more, because
-// linear memory never shrinks.
-func TestArenasKeepWhatACallTakes(t *testing.T) {
+// After a call that outgrew its memory, one chunk remains that fits such a call and little more, because linear memory
+// never shrinks.
+func TestArenasRetainMemoryOfACall(t *testing.T) {
 	a := arena{minChunk: minArguments}
 	call := func(sizes ...int) (total int) {
 		for _, size := range sizes {
@@ -21,7 +21,8 @@ func TestArenasKeepWhatACallTakes(t *testing.T) {
 		most = max(most, call(sizes...)*5/4)
 		call(sizes...)
 		if len(a.fullChunks) > 0 || len(a.chunk) > most {
-			t.Errorf("%v: a chunk of %d bytes, expected at most %d; %d more", sizes, len(a.chunk), most,
+			t.Errorf("%v: found a chunk of %d bytes, expected at most %d, and %d more chunks", sizes, len(a.chunk),
+				most,
 				len(a.fullChunks))
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// The places at which hot results are patched are those that the reflective codec would write to.
-func TestPlacesInHotResults(t *testing.T) {
+// Hot results are patched at the offsets to which the reflective codec would write.
+func TestOffsetsInHotResults(t *testing.T) {
 	rows, data := make([]wit.Row, 3), make([]byte, 5)
 	for _, c := range []struct {
 		f              *canon.Func
@@ -35,10 +35,10 @@ func TestPlacesInHotResults(t *testing.T) {
 		}
 		b := im.Blocks[0].Data
 		if n := binary.LittleEndian.Uint32(b[c.rowsAt+4:]); n != 3 {
-			t.Errorf("%s: length of rows is %d", c.f.Export(), n)
+			t.Errorf("%s: unexpected length of rows %d", c.f.Export(), n)
 		}
 		if n := binary.LittleEndian.Uint32(b[c.dataAt+4:]); n != 5 {
-			t.Errorf("%s: length of data is %d", c.f.Export(), n)
+			t.Errorf("%s: unexpected length of data %d", c.f.Export(), n)
 		}
 		if c.f.Name == "apply" && binary.LittleEndian.Uint32(b[ApplyConsumedOffset:]) != 7 {
 			t.Errorf("%s: consumed is not at %d", c.f.Export(), ApplyConsumedOffset)
@@ -46,8 +46,8 @@ func TestPlacesInHotResults(t *testing.T) {
 	}
 }
 
-// A result of settle in which all rows were written is zeros but for the list's address and length, and so is the list.
-func TestPlacesInSettled(t *testing.T) {
+// A result in which all rows were written is zero except for the list's address and length, and so is the list.
+func TestOffsetsInWrittenResult(t *testing.T) {
 	f := canon.Function(wit.InterfaceSink, "HandleResponse")
 	if size, _ := f.ResultSize(); size != ResponseResultSize {
 		t.Errorf("%d bytes, expected %d", size, ResponseResultSize)
@@ -58,7 +58,7 @@ func TestPlacesInSettled(t *testing.T) {
 	}
 	root, list := im.Blocks[0].Data, im.Blocks[1].Data
 	if n := binary.LittleEndian.Uint32(root[ResponseResultsOffset+4:]); n != 2 {
-		t.Errorf("the length is %d", n)
+		t.Errorf("unexpected length %d", n)
 	}
 	root[ResponseResultsOffset+4] = 0
 	if len(im.Blocks) != 2 || im.Fixups[0].At != ResponseResultsOffset ||
@@ -66,12 +66,12 @@ func TestPlacesInSettled(t *testing.T) {
 		t.Errorf("expected zeros, found %v and %v", root, list)
 	}
 	if size := canon.SizeOf[wit.RowResult](); len(list) != 2*size {
-		t.Errorf("%d bytes for two verdicts of %d", len(list), size)
+		t.Errorf("found %d bytes for two results of %d", len(list), size)
 	}
 }
 
 // Headers are read as canon lowers them.
-func TestHeadersAsTheyLie(t *testing.T) {
+func TestHeadersInMemory(t *testing.T) {
 	for _, want := range [][]wit.Header{nil, {{Name: "Location", Value: "/Set(1)"}},
 		{{Name: "a", Value: "Köln"}, {Name: "", Value: ""}, {Name: "b", Value: "2"}}} {
 		im, err := canon.Lower(want)
@@ -107,7 +107,7 @@ type memoryFunc func(ptr, size uint32) ([]byte, bool)
 
 func (m memoryFunc) View(ptr, size uint32) ([]byte, bool) { return m(ptr, size) }
 
-func TestArenaKeepsToOneChunk(t *testing.T) {
+func TestArenaUsesOneChunk(t *testing.T) {
 	var a arena
 	for range 3 {
 		for range 10 {
@@ -117,6 +117,6 @@ func TestArenaKeepsToOneChunk(t *testing.T) {
 		a.released = true
 	}
 	if len(a.fullChunks) != 0 || len(a.chunk) < 500_010 || len(a.chunk) > 2_000_000 {
-		t.Errorf("%d chunks beside one of %d bytes", len(a.fullChunks), len(a.chunk))
+		t.Errorf("found %d more chunks than the one of %d bytes", len(a.fullChunks), len(a.chunk))
 	}
 }
