@@ -107,7 +107,7 @@ var boundsOfPlugins = map[string]string{
 	"delta.MaxLostTokens":            "TestTokensLostAtOnce",
 	"setting.maxDigits":              "TestValidationFitsHostLimit",
 	"setting.maxComparisons":         "config.maxGuesses",
-	"recommend.maxErrors":            "TestErrorsInSettingsAreBounded",
+	"recommend.maxErrors":            "TestValidationErrorsAreBounded",
 	"responses.maxStops":             "TestLargestHintFits",
 	"responses.maxETag":              "TestLargestHintFits",
 	"records.maxSplit":               "TestSplitsAreBounded",
