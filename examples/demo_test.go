@@ -15,8 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// TestDemoTwice runs what `make demo` runs until all has arrived, ends it with Ctrl-C, and runs it again on the same
-// data.
+// `make demo` delivers all rows, ends with Ctrl-C, and runs again on the same data.
 func TestDemoTwice(t *testing.T) {
 	bin, plugins := culvert(t)
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "demo"),
@@ -29,7 +28,7 @@ func TestDemoTwice(t *testing.T) {
 		c := exec.Command(filepath.Join(bin, "demo"), "--culvert", filepath.Join(bin, "culvert"), "--config",
 			"demo/config", "--data", data, "--rows", "40")
 		c.Env = append(os.Environ(), "CULVERT_PLUGIN_PATH="+plugins)
-		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to all in front
+		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to the foreground process group
 		out, err := c.StdoutPipe()
 		ok(t, err)
 		c.Stderr = c.Stdout

@@ -11,11 +11,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// figure is a name of a worker's own; labels and functions have none of these prefixes.
+// figure matches the name of a worker's metric. Labels and functions have none of these prefixes.
 var figure = regexp.MustCompile(`\b(?:kafka_connect|culvert)_[a-z0-9_]+\b`)
 
-// The dashboard and the alerts ask for figures that there are, by the reference of this version.
-func TestMonitoredFiguresExist(t *testing.T) {
+// The reference has all metrics of the dashboard and the alerts.
+func TestMonitoredMetricsExist(t *testing.T) {
 	reference, err := os.ReadFile("../cmd/culvert/reference/metrics.md")
 	ok(t, err)
 	for _, file := range []string{"grafana-dashboard.json", "alerts.yaml", "README.md"} {
@@ -27,7 +27,7 @@ func TestMonitoredFiguresExist(t *testing.T) {
 		}
 		for _, name := range names {
 			if !strings.Contains(string(reference), "| `"+name+"` |") {
-				t.Errorf("%s: there is no figure %s", file, name)
+				t.Errorf("%s: expected the metric %s in the reference", file, name)
 			}
 		}
 		switch file {
@@ -42,15 +42,15 @@ func TestMonitoredFiguresExist(t *testing.T) {
 	}
 }
 
-// series is a figure of the reference with the names of its labels.
+// series is a metric of the reference with its label names.
 type series struct {
 	name   string
 	labels []string
 }
 
-// What Confluent's dashboards ask for is there, with the labels that they select by, once Prometheus has renamed a
-// worker's figures by confluent.yaml.
-func TestConfluentsDashboardsFindTheirFigures(t *testing.T) {
+// The metrics and labels that Confluent's dashboards query exist after Prometheus has renamed a worker's metrics by
+// confluent.yaml.
+func TestConfluentDashboardsFindTheirMetrics(t *testing.T) {
 	text, err := os.ReadFile("monitoring/confluent.yaml")
 	ok(t, err)
 	var relabel struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// connectorSettings are those that the built-in source and sink declare.
+// connectorSettings returns the settings that the built-in source and sink declare.
 func connectorSettings(t *testing.T) (specs []wit.ConfigKey) {
 	t.Helper()
 	dir := guesttest.Folder(t, "odata-source", "odata-sink")
@@ -35,7 +35,7 @@ func connectorSettings(t *testing.T) (specs []wit.ConfigKey) {
 	return specs
 }
 
-// declared is what declarations say about a setting: whether there is one of this name, and its default, "" for none.
+// declared reports whether a setting of this name is declared, and returns its default, "" for none.
 func declared(connectors []wit.ConfigKey, name string) (known bool, value string) {
 	switch {
 	case strings.HasPrefix(name, "sap.odata."):
@@ -66,8 +66,7 @@ func declared(connectors []wit.ConfigKey, name string) (known bool, value string
 	return true, w.Text(name)
 }
 
-// TestReadmeSettings holds the README and the guides to the declarations: every setting that they name is there, and
-// their tables have the declared defaults.
+// The settings in the README and the guides are declared, and the tables have the declared defaults.
 func TestReadmeSettings(t *testing.T) {
 	pages, err := filepath.Glob("../cmd/culvert/guides/*.md")
 	ok(t, err)
@@ -79,11 +78,11 @@ func TestReadmeSettings(t *testing.T) {
 	}
 	connectors := connectorSettings(t)
 	names := regexp.MustCompile("`((?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[A-Za-z0-9.-]+)`")
-	// Headers of records are no settings, though their names begin like one.
+	// Headers of records are no settings, though their names have the same prefix.
 	headers := []string{"sap.odata.service", "sap.odata.entityset", "sap.odata.change"}
 	for _, m := range names.FindAllStringSubmatch(text.String(), -1) {
 		if known, _ := declared(connectors, m[1]); !known && !slices.Contains(headers, m[1]) {
-			t.Errorf("%s is no setting", m[1])
+			t.Errorf("expected the setting %s to be declared", m[1])
 		}
 	}
 	row := regexp.MustCompile("(?m)^\\| (`(?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[^|]*) \\| ([^|]*)\\|")
@@ -101,6 +100,6 @@ func TestReadmeSettings(t *testing.T) {
 		}
 	}
 	if rows < 25 {
-		t.Errorf("%d rows of tables were found", rows)
+		t.Errorf("expected rows of tables, found %d", rows)
 	}
 }

@@ -17,21 +17,21 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// readme is a page whose commands are run as they stand there.
+// readme is a page whose commands are run unchanged.
 type readme struct {
 	path string
-	// from is the heading below which the commands stand, "" for the whole page.
+	// from is the heading above the commands, "" for the whole page.
 	from string
-	// copied are the files of the repository that name one of the ports.
+	// copied are the files of the repository that contain one of the ports.
 	copied []string
 	// ports are the ports on the page besides 8090.
 	ports []string
-	// ready are shell conditions for programs in the background, by a word of their line; without one it is that its
-	// port is open.
+	// ready has shell conditions for background programs, by a word of their line. Without a condition a program is
+	// ready when its port is open.
 	ready map[string]string
 }
 
-// TestReadmeOfPlugin runs the page of the first plugin: it is built, dropped into a folder, and used.
+// The page of the first plugin works: the plugin is built, copied to a folder, and used.
 func TestReadmeOfPlugin(t *testing.T) {
 	out := readme{path: "examples/plugin-transform/README.md",
 		copied: []string{"examples/plugin-transform/customers.properties"}}.run(t)
@@ -40,16 +40,16 @@ func TestReadmeOfPlugin(t *testing.T) {
 		name := []rune(r.Value["ContactName"].(string))
 		if len(name) < 3 || strings.Trim(string(name[:len(name)-2]), "*") != "" ||
 			strings.Contains(r.Value["CompanyName"].(string), "**") {
-			t.Errorf("a name that is not masked, or too much: %v", r)
+			t.Errorf("expected masked names only, found %v", r)
 		}
 		masked++
 	}
 	if masked < 91 || !strings.Contains(out, "accepted: example-transform 1.0.0") {
-		t.Errorf("%d records\n%.2000s", masked, out)
+		t.Errorf("expected at least 91 records and an accepted plugin, found %d in\n%.2000s", masked, out)
 	}
 }
 
-// TestReadmeOfSource runs the page of the source that reads something else than OData.
+// The page of the source that reads something other than OData works.
 func TestReadmeOfSource(t *testing.T) {
 	folder := "examples/plugin-source/"
 	out := readme{path: folder + "README.md", copied: []string{folder + "tickets.properties"},
@@ -64,7 +64,7 @@ func TestReadmeOfSource(t *testing.T) {
 	}
 }
 
-// TestReadmeTour runs the five minutes of the README.
+// The README's five-minute tour works.
 func TestReadmeTour(t *testing.T) {
 	out := readme{path: "README.md", from: "## Five minutes", copied: []string{"examples/tour/orders.properties",
 		"examples/tour/copies.properties"}}.run(t)
@@ -74,12 +74,12 @@ func TestReadmeTour(t *testing.T) {
 	}
 	for _, want := range []string{"entitySets       13", "entityTypes"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("ping does not say %q\n%.2000s", want, out)
+			t.Errorf("expected %q in the output of ping, found\n%.2000s", want, out)
 		}
 	}
 }
 
-// TestReadmeOfConnectivity runs the page of the double of SAP Connectivity.
+// The page of the simulated SAP Connectivity works.
 func TestReadmeOfConnectivity(t *testing.T) {
 	folder := "examples/connectivity/"
 	out := readme{path: folder + "README.md", copied: []string{folder + "worker.properties"}, ports: []string{"9092",
@@ -93,13 +93,12 @@ func TestReadmeOfConnectivity(t *testing.T) {
 		"exit code 1", " bootstrap kafka.virtual:", ": REP 00, ", ": REP 02", " at DE-Berlin: REP 03",
 		"/destinations/S4: 200"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("nothing says %q\n%.8000s", want, out)
+			t.Errorf("expected %q in the output, found\n%.8000s", want, out)
 		}
 	}
 }
 
-// run runs the page's commands in a folder whose only difference to a clone is that nothing is written into the clone
-// itself, and whose port is another one. It returns what they print on standard output.
+// run runs the page's commands in a copy of the repository, on another port, and returns their standard output.
 func (r readme) run(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", r.path))
@@ -120,7 +119,7 @@ func (r readme) run(t *testing.T) string {
 		block, _, _ = strings.Cut(block, "```")
 		for line := range strings.Lines(replace.Replace(block)) {
 			if line == "make\n" || strings.HasPrefix(line, "go test") {
-				continue // what this test stands in for
+				continue // a command that this test replaces
 			}
 			script += line
 			if strings.HasSuffix(line, "&\n") {
@@ -151,16 +150,16 @@ func (r readme) run(t *testing.T) string {
 	if err != nil {
 		t.Fatalf("%v\n%s\n%.2000s\n%s", err, script, out, errs.String())
 	}
-	// A reader who has followed the page has a clone without changes, and can make releases and run the tests in it.
+	// After the page's commands a reader's clone has no changes, so releases and tests work in it.
 	for _, name := range namesIn(t, c.Dir) {
 		if !slices.Contains(cloned, name) && !slices.Contains(ignored(t, root), name) {
-			t.Errorf("%s: its commands leave %s behind, which .gitignore does not name", r.path, name)
+			t.Errorf("%s: expected .gitignore to name %s, which its commands create", r.path, name)
 		}
 	}
 	return string(out)
 }
 
-// namesIn are the entries of a folder.
+// namesIn returns the entries of a folder.
 func namesIn(t *testing.T, folder string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
@@ -171,7 +170,7 @@ func namesIn(t *testing.T, folder string) (names []string) {
 	return names
 }
 
-// ignored are the entries of a repository's own folder that .gitignore names.
+// ignored returns the entries of the repository's root that .gitignore names.
 func ignored(t *testing.T, root string) (names []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, ".gitignore"))
@@ -184,7 +183,7 @@ func ignored(t *testing.T, root string) (names []string) {
 	return names
 }
 
-// condition is what holds when the program that a line starts can be used.
+// condition returns a shell condition that is true when the program of a line is ready.
 func (r readme) condition(line string, ports []string) string {
 	for word, condition := range r.ready {
 		if strings.Contains(line, word) {
@@ -199,7 +198,7 @@ func (r readme) condition(line string, ports []string) string {
 	return "true"
 }
 
-// record is a line of `culvert consume`; an envelope with a schema is taken off the value.
+// record is a line of `culvert consume`. An envelope with a schema is removed from the value.
 type record struct {
 	Topic  string
 	Offset int64
@@ -224,8 +223,8 @@ func records(t *testing.T, out string) (all []record) {
 	return all
 }
 
-// cloneOf is the repository as a reader has it: links to all that is there, and copies of files that name the port.
-// What .gitignore names is left out: data of commands that somebody ran here are no part of it.
+// cloneOf returns a copy of the repository as a reader has it: links to its files, and copies of files that contain the
+// port. Files that .gitignore names are left out, since they may be data of commands that ran here.
 func cloneOf(t *testing.T, root string, replace *strings.Replacer, copied []string) string {
 	t.Helper()
 	clone := t.TempDir()
@@ -238,8 +237,7 @@ func cloneOf(t *testing.T, root string, replace *strings.Replacer, copied []stri
 	return clone
 }
 
-// linkInto links what is below a folder, but for the folders on the way to a copied file, which are made, and these
-// files.
+// linkInto links the content of a folder, except copied files and the folders on the way to them, which are created.
 func linkInto(t *testing.T, root, clone, folder string, copied []string, replace *strings.Replacer) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(root, folder))
@@ -265,8 +263,7 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 	}
 }
 
-// culvert builds the program, which is linked again only where it has changed, and its plugins, and returns the folders
-// of both.
+// culvert builds the program, which is linked only if it has changed, and its plugins, and returns the folders of both.
 func culvert(t *testing.T) (bin, plugins string) {
 	t.Helper()
 	bin, err := filepath.Abs("../bin/e2e/readme")
@@ -284,7 +281,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// ok ends a test at an error that it is not about.
+// ok fails the test on an error in its setup.
 func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestRustInTheGuide holds what the guide says of Rust to the guest that is built and run next to it.
+// The guide's Rust code matches the plugin that is built and tested next to it.
 func TestRustInTheGuide(t *testing.T) {
 	text := func(file string) string {
 		data, err := os.ReadFile(file)

@@ -23,8 +23,8 @@ import (
 	"github.com/culvert-project/culvert/internal/meter"
 )
 
-// outsideTheTable are constants named like bounds that are none of those that a plugin, a service or a file meets, with
-// the reason.
+// outsideTheTable are constants that are named like bounds but do not limit a plugin, a service or a file, with the
+// reason.
 var outsideTheTable = map[string]string{
 	"abi.maxFlat":                "the canonical ABI's",
 	"canon.maxFlat":              "the canonical ABI's",
@@ -93,9 +93,9 @@ var outsideTheTable = map[string]string{
 	"route.maxHead":              "answers of the user's own proxy",
 }
 
-// boundsOfPlugins are the bounds in our own plugins and their SDK. What comes of one and ends at a bound of the host is
-// computed by the named test and held against that bound, or the bound itself is named, which must not be less. The
-// others have a reason: most bound what is read.
+// boundsOfPlugins are the bounds in the built-in plugins and their SDK. For a bound whose results are limited by a
+// bound of the host, the entry names the test that computes and compares them, or the host's bound, which must not be
+// less. Other bounds have a reason: most limit what is read.
 var boundsOfPlugins = map[string]string{
 	"paging.maxEmptyPages":           "TestLargestPositionFits",
 	"paging.maxErrorHashes":          "TestLargestPositionFits",
@@ -107,7 +107,7 @@ var boundsOfPlugins = map[string]string{
 	"delta.MaxLostTokens":            "TestTokensLostAtOnce",
 	"setting.maxDigits":              "TestValidationFitsHostLimit",
 	"setting.maxComparisons":         "config.maxGuesses",
-	"recommend.maxErrors":            "TestErrorsInSettingsAreBounded",
+	"recommend.maxErrors":            "TestValidationErrorsAreBounded",
 	"responses.maxStops":             "TestLargestHintFits",
 	"responses.maxETag":              "TestLargestHintFits",
 	"records.maxSplit":               "TestSplitsAreBounded",
@@ -180,8 +180,8 @@ var boundsOfPlugins = map[string]string{
 	"capabilities.maxConnectors": "what is kept to be used again",
 }
 
-// No bound of a plugin lets through what a bound of the host refuses.
-func TestBoundsOfPluginsFit(t *testing.T) {
+// No bound of a plugin allows what a bound of the host rejects.
+func TestPluginBoundsFitHostBounds(t *testing.T) {
 	tests, own := testNames(t), packagesBelow(t, "../plugins", "../sdk/go")
 	packages := packagesBelow(t, ".", "../internal", "../wit")
 	number := func(packages map[string]string, name string) int {
@@ -197,10 +197,10 @@ func TestBoundsOfPluginsFit(t *testing.T) {
 		case !listed:
 			t.Errorf("expected the host's bound that %s meets, or its test, or a reason why it meets none", name)
 		case strings.HasPrefix(against, "Test") && !tests[against]:
-			t.Errorf("%s: there is no test %s", name, against)
+			t.Errorf("%s: expected the test %s to exist", name, against)
 		case regexp.MustCompile(`^\w+\.[mM]ax\w+$`).MatchString(against):
 			if plugin, host := number(own, name), number(packages, against); plugin > host {
-				t.Errorf("%s is %d, more than %s, %d", name, plugin, against, host)
+				t.Errorf("expected %[3]s = %[4]d to be at least %[1]s = %[2]d", name, plugin, against, host)
 			}
 		}
 	}
@@ -211,11 +211,11 @@ func TestBoundsOfPluginsFit(t *testing.T) {
 	}
 	if seconds, most := number(own, "sourceconfig.maxConfirm"), number(packages,
 		"source.maxRepeatDelay"); 1000*seconds > most {
-		t.Errorf("a wake comes again after %d s at most, and the host waits for %d ms at most", seconds, most)
+		t.Errorf("expected the longest wake interval, %d s, within the host's longest wait, %d ms", seconds, most)
 	}
 }
 
-// The bounds stand in a table beside the tests; the page of the reference is made from it and from the constants.
+// The bounds are in a table next to the tests. The reference page is generated from it and from the constants.
 const (
 	boundsTable = "testdata/bounds.tsv"
 	boundsPage  = "../cmd/culvert/reference/bounds.md"
@@ -223,15 +223,14 @@ const (
 
 var update = flag.Bool("update", false, "write the reference's page of bounds")
 
-// aBound is a row of the table of bounds.
-type aBound struct {
+// boundRow is a row of the table of bounds.
+type boundRow struct {
 	name, value         string // the constant, or "" and its value
 	test, setting, what string
 }
 
-// The table has every bound that a package of the host or of the contract exports, and those that it does not export by
-// the names that bounds have (but for the named ones); each of its tests exists; and the page of the reference says
-// what the code does.
+// The table has every bound that a package of the host or of the contract exports, and the unexported constants that
+// are named like bounds, except the listed ones. Each of its tests exists, and the reference page matches the code.
 func TestTableOfBounds(t *testing.T) {
 	tests := testNames(t)
 	packages, named := packagesBelow(t, ".", "../internal", "../wit"), map[string]bool{}
@@ -242,7 +241,7 @@ func TestTableOfBounds(t *testing.T) {
 		"| --- | --- | --- | --- |\n")
 	for _, b := range boundsOf(t) {
 		if !tests[b.test] {
-			t.Errorf("%s: there is no test %s", b.what, b.test)
+			t.Errorf("%s: expected the test %s to exist", b.what, b.test)
 		}
 		if b.name != "" {
 			b.value = bound(t, packages, b.name)
@@ -272,7 +271,7 @@ func TestTableOfBounds(t *testing.T) {
 }
 
 // boundsOf reads the table.
-func boundsOf(t *testing.T) (bounds []aBound) {
+func boundsOf(t *testing.T) (bounds []boundRow) {
 	t.Helper()
 	text, err := os.ReadFile(boundsTable)
 	require.NoError(t, err)
@@ -284,7 +283,7 @@ func boundsOf(t *testing.T) (bounds []aBound) {
 		if len(f) != 4 {
 			t.Fatalf("%s: expected four columns, found %q", boundsTable, line)
 		}
-		b := aBound{name: f[0], test: f[1], setting: f[2], what: f[3]}
+		b := boundRow{name: f[0], test: f[1], setting: f[2], what: f[3]}
 		if value, fixed := strings.CutPrefix(b.name, "="); fixed {
 			b.name, b.value = "", value
 		}
@@ -303,7 +302,7 @@ func inCode(text string) string {
 	return "`" + text + "`"
 }
 
-// packagesBelow are the folders of packages by their names.
+// packagesBelow returns the folders of packages by package name.
 func packagesBelow(t *testing.T, roots ...string) map[string]string {
 	t.Helper()
 	packages := map[string]string{}
@@ -327,7 +326,7 @@ func packagesBelow(t *testing.T, roots ...string) map[string]string {
 	return packages
 }
 
-// Bounds have one word in their names, so that whoever looks for them finds all.
+// Names of bounds begin with the same word, so that a search finds all of them.
 func TestNamesOfBoundsBeginWithMax(t *testing.T) {
 	others := regexp.MustCompile(`^([Ll]argest|[Mm]ost|[Ll]ongest|[Dd]eepest|[Hh]ighest|[Bb]iggest)([A-Z]|$)|AtMost$`)
 	for _, root := range []string{"../internal", "../wit", "../sdk", "../plugins", "../cmd"} {
@@ -345,7 +344,7 @@ func TestNamesOfBoundsBeginWithMax(t *testing.T) {
 	}
 }
 
-// allBounds are the constants whose names say that they bound something, and the limits of the meter.
+// allBounds returns the constants that are named like bounds, and the limits of the meter.
 func allBounds(t *testing.T, packages map[string]string) (names []string) {
 	t.Helper()
 	bounds := regexp.MustCompile(`^[Mm]ax([A-Z]|$)`)
@@ -367,7 +366,7 @@ func allBounds(t *testing.T, packages map[string]string) (names []string) {
 	return names
 }
 
-// bound is the value of a constant, or the default of a limit of the meter; times in milliseconds.
+// bound returns the value of a constant, or the default of a limit of the meter. Times are in milliseconds.
 func bound(t *testing.T, packages map[string]string, name string) string {
 	t.Helper()
 	if field, ok := strings.CutPrefix(name, "meter.Limits."); ok {
@@ -394,7 +393,7 @@ func bound(t *testing.T, packages map[string]string, name string) string {
 	return evaluated(t, e)
 }
 
-// constants are those of the package in a folder.
+// constants returns the constants of the package in a folder.
 func constants(t *testing.T, folder string) map[string]ast.Expr {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
@@ -424,7 +423,7 @@ func constants(t *testing.T, folder string) map[string]ast.Expr {
 	return found
 }
 
-// evaluated is a constant expression of numbers and of package time's units.
+// evaluated evaluates a constant expression of numbers and time units.
 func evaluated(t *testing.T, e ast.Expr) string {
 	t.Helper()
 	text := types.ExprString(e)
@@ -441,7 +440,7 @@ func evaluated(t *testing.T, e ast.Expr) string {
 	return constant.ToInt(v.Value).ExactString()
 }
 
-// testNames are those of all tests below the repository.
+// testNames returns the names of all tests of the repository.
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}

@@ -17,9 +17,9 @@ import (
 	"github.com/culvert-project/culvert/internal/configcheck"
 )
 
-// A secret behind a config provider stands in each setting of the worker, one after the other: what is said of it when
-// the worker is checked and made, its log and what it answers do not show it.
-func TestNothingShowsWhatTheWorkerIsGiven(t *testing.T) {
+// Each setting of the worker in turn gets a secret from a config provider. Errors and warnings of the check and of the
+// start, the log and all responses do not contain it.
+func TestWorkerSecretsAreNotShown(t *testing.T) {
 	const canary = "c4n4ry.s3cret-x0x"
 	secrets := write(t, "some.properties", "key="+canary)
 	settings := []string{"producer.linger.ms", "consumer.max.poll.records", "admin.client.id", "ssl.keystore.location",
@@ -32,27 +32,27 @@ func TestNothingShowsWhatTheWorkerIsGiven(t *testing.T) {
 	}
 	started := 0
 	for _, name := range settings {
-		var log, said bytes.Buffer
+		var log, output bytes.Buffer
 		var mu sync.Mutex
 		c := Config{Data: t.TempDir(), Logger: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)),
 			Files: config.Files{Worker: write(t, "worker.properties", strings.Join([]string{
 				"bootstrap.servers=embedded", "listeners=http://127.0.0.1:0",
 				name + "=${file:" + filepath.ToSlash(secrets) + ":key}"}, "\n"))}}
 		problems, err := configcheck.Check(t.Context(), c)
-		fmt.Fprintln(&said, problems, err)
+		fmt.Fprintln(&output, problems, err)
 		h, err := New(t.Context(), c)
-		fmt.Fprintln(&said, err)
+		fmt.Fprintln(&output, err)
 		if err == nil {
 			started++
-			fmt.Fprintln(&said, answers(t, h))
+			fmt.Fprintln(&output, answers(t, h))
 			h.Close()
 		}
 		mu.Lock()
-		said.Write(log.Bytes())
+		output.Write(log.Bytes())
 		mu.Unlock()
-		for line := range strings.Lines(said.String()) {
+		for line := range strings.Lines(output.String()) {
 			if strings.Contains(strings.ToLower(line), "c4n4ry") || strings.Contains(line, "s3cret-x0x") {
-				t.Errorf("with %s: %.600s", name, line)
+				t.Errorf("with %s: expected no secret, found %.600s", name, line)
 			}
 		}
 	}
@@ -61,22 +61,22 @@ func TestNothingShowsWhatTheWorkerIsGiven(t *testing.T) {
 	}
 }
 
-// answers runs a worker until it is healthy, or ends by itself, and returns all that it answers, with what it ends by.
+// answers runs a worker until it is healthy or has ended, and returns all of its responses and the error of Run.
 func answers(t *testing.T, h *Host) string {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()
-	var said strings.Builder
+	var output strings.Builder
 	ask := func(path string) (status int) {
 		for _, at := range h.addresses() {
 			r, err := http.Get("http://" + at + path)
 			if err != nil {
-				continue // it has ended, or closes what was opened for TLS
+				continue // the listener has ended or expects TLS
 			}
 			status = r.StatusCode
-			_, _ = io.Copy(&said, r.Body)
+			_, _ = io.Copy(&output, r.Body)
 			r.Body.Close()
 		}
 		return status
@@ -86,9 +86,9 @@ func answers(t *testing.T, h *Host) string {
 	for deadline := time.After(5 * time.Minute); len(h.addresses()) > 0 && ask("/health") != http.StatusOK; {
 		select {
 		case err := <-ended:
-			return said.String() + fmt.Sprint(err)
+			return output.String() + fmt.Sprint(err)
 		case <-deadline:
-			t.Fatal("never healthy")
+			t.Fatal("expected a healthy worker")
 		case <-tick.C:
 		}
 	}
@@ -97,10 +97,10 @@ func answers(t *testing.T, h *Host) string {
 		ask(path)
 	}
 	stop()
-	return said.String() + fmt.Sprint(<-ended)
+	return output.String() + fmt.Sprint(<-ended)
 }
 
-// locked is a writer that several goroutines may use.
+// locked is a writer for concurrent use.
 type locked struct {
 	mu *sync.Mutex
 	to io.Writer

@@ -18,20 +18,20 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// documented is what a doc comment stands above.
+// documented is a declaration with a doc comment.
 type documented struct {
-	// names are what it may begin with.
+	// names are the names with which the comment may begin.
 	names []string
 	doc   *ast.CommentGroup
-	// strict: it must begin with one of the names if they are exported.
+	// strict means that the comment must begin with one of the names if they are exported.
 	strict bool
-	// group: it is the comment of several declarations.
+	// group means that the comment belongs to several declarations.
 	group bool
 }
 
-// A doc comment begins with the name of what it documents. One that begins with the name of something else was left
-// behind when that was renamed or moved.
-func TestDocCommentsNameWhatFollows(t *testing.T) {
+// A doc comment begins with the name of the declaration. A comment that begins with another name was left over when the
+// declaration was renamed or moved.
+func TestDocCommentsBeginWithName(t *testing.T) {
 	files := token.NewFileSet()
 	packages := map[string][]*ast.File{}
 	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
@@ -66,7 +66,8 @@ func TestDocCommentsNameWhatFollows(t *testing.T) {
 	}
 }
 
-// misnamedIn finds the doc comments of a package that name something else, and says how many it has read.
+// misnamedIn returns the doc comments of a package that begin with another name, and the number of comments that it has
+// read.
 func misnamedIn(files *token.FileSet, list []*ast.File) (found []string, read int) {
 	declared := map[string]bool{}
 	var all []documented
@@ -99,8 +100,8 @@ func misnamedIn(files *token.FileSet, list []*ast.File) (found []string, read in
 	return found, read
 }
 
-// declarations are what may have doc comments in a file: functions, methods, types, constants, variables, and the
-// fields and methods of types.
+// declarations returns the declarations of a file that may have doc comments: functions, methods, types, constants,
+// variables, and the fields and methods of types.
 func declarations(file *ast.File) (all []documented) {
 	for _, d := range file.Decls {
 		switch d := d.(type) {
@@ -137,7 +138,7 @@ func declarations(file *ast.File) (all []documented) {
 		var inside []documented
 		for _, f := range list.List {
 			names := namesOf(f.Names)
-			if len(names) == 0 { // it is embedded
+			if len(names) == 0 { // an embedded field
 				names = identifier.FindAllString(types.ExprString(f.Type), -1)
 			}
 			inside = append(inside, documented{names: names, doc: f.Doc})
@@ -148,7 +149,8 @@ func declarations(file *ast.File) (all []documented) {
 	return all
 }
 
-// together gives a comment the names of the lines below it that have none of their own: it may begin with any of them.
+// together adds to a comment the names of the following lines without a comment: the comment may begin with any of
+// them.
 func together(inside []documented) []documented {
 	for i := len(inside) - 2; i >= 0; i-- {
 		if inside[i+1].doc == nil {
@@ -175,11 +177,10 @@ var (
 	verb       = regexp.MustCompile(`^(?:is|are|has|have|was|were|may|must|can|[a-z]+[^s]s)$`)
 )
 
-// misnamed is the word that a comment begins with in the place of a name, "" for none. Where d is strict an exported
-// name has to be there. Elsewhere a sentence may begin with any word but one that can only be meant as a name: one that
-// differs from the name in letters' case alone, one in camel case, and one in small letters before a verb or a colon.
-// Words of ordinary English begin with a capital there, which does not make them names. Comments of tests say what is
-// promised, in any words.
+// misnamed returns the word with which a comment begins instead of the name, "" for none. If d is strict, an exported
+// name must come first. Otherwise a sentence may begin with any word that cannot only be a name: not with one that
+// differs from the name in case only, nor in camel case, nor in lower case before a verb or a colon. Capitalized
+// English words are no names. Comments of tests may begin with any words.
 func misnamed(d documented, declared map[string]bool) string {
 	text := d.doc.Text()
 	exported := d.strict && slices.ContainsFunc(d.names, ast.IsExported)

@@ -11,10 +11,10 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Whatever a plugin hands over that has no size of its own, field by field of the contract, has a bound in the table of
-// bounds, or a reason why it needs none.
+// Every field of the contract with a variable size that a plugin passes to the host has a bound in the table of bounds,
+// or a reason why it needs none.
 func TestContractIsBounded(t *testing.T) {
-	found := handedOver()
+	found := pluginFields()
 	table := map[string]bool{}
 	for _, b := range boundsOf(t) {
 		table[b.name] = true
@@ -36,14 +36,14 @@ func TestContractIsBounded(t *testing.T) {
 	}
 	for field := range boundsOfFields {
 		if !slices.Contains(found, field) {
-			t.Errorf("the contract has no %s that a plugin hands over and that has no size of its own", field)
+			t.Errorf("expected %s to be a field of variable size that plugins pass to the host", field)
 		}
 	}
 }
 
-// handedOver are the lists and texts that come from plugins: in results, and in what the host's functions are given.
-// Fields are named as in the contract, behind the name of their type in Go.
-func handedOver() (fields []string) {
+// pluginFields returns the lists and texts that come from plugins: in results, and in arguments of the host's
+// functions. A field has the contract's name after the name of its Go type.
+func pluginFields() (fields []string) {
 	for name, i := range canon.Interfaces {
 		for n := range i.NumMethod() {
 			m := i.Method(n)
@@ -58,12 +58,12 @@ func handedOver() (fields []string) {
 			}
 		}
 	}
-	collect(&fields, "fault", reflect.TypeFor[wit.Error]()) // what any function may return in place of its result
+	collect(&fields, "fault", reflect.TypeFor[wit.Error]()) // the error that any function may return
 	slices.Sort(fields)
 	return slices.Compact(fields)
 }
 
-// collect adds a list or text by its name, and those in it.
+// collect adds a list or text by its name, and the lists and texts in it.
 func collect(fields *[]string, name string, t reflect.Type) {
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -83,15 +83,16 @@ func collect(fields *[]string, name string, t reflect.Type) {
 	}
 }
 
-// Why fields need no bound of their own.
+// Reasons why fields need no bound of their own.
 const (
 	ofOneCall   = "of the result of one call, which limits.result.bytes bounds, and let go of with it"
 	newestAlone = "the newest alone is kept, as large as limits.result.bytes lets one result be"
-	// Those of a sink's deliveries are kept until they were made; all others are one call's, or wait for it.
+	// Requests of a sink's deliveries are stored until they were sent. All others belong to one call, or wait for
+	// it.
 	asRequests = "sink.maxDeliveryBytes, transport.maxRequests, source.maxPendingBytes"
 )
 
-// boundsOfFields are the bounds in the table of what plugins hand over, or the reason why a field needs none.
+// boundsOfFields are the bounds of the fields that plugins pass to the host, or the reason why a field needs none.
 var boundsOfFields = map[string]string{
 	"apply-result.data":       "transform.maxGrowth",
 	"apply-result.errors":     ofOneCall,
@@ -99,7 +100,7 @@ var boundsOfFields = map[string]string{
 	"apply-result.schemas":    "schemas.maxDeclaredSchemas, schemas.maxInstanceSchemaBytes",
 	"apply-result.topics":     "plugin.MaxTopics",
 	"call-result.done":        "plugin.maxDoneBytes",
-	"command.name":            "at most 100 characters that can be typed, see TestCommandsThatCannotBeUsed",
+	"command.name":            "at most 100 characters that can be typed, see TestCheckOfInvalidCommands",
 	"command.options":         "plugin.MaxCommands",
 	"command.usage":           ofOneCall,
 	"component.aliases":       "plugin.MaxComponents",
@@ -186,7 +187,7 @@ var boundsOfFields = map[string]string{
 	"source-opened.feeds":      "plugin.maxFeeds",
 	"support.unsupported":      "shown.MaxLine",
 	"test-result.errors":       ofOneCall,
-	"test-result.matches":      "one for each row of the call, see TestPredicateMustAnswerForEachRow",
+	"test-result.matches":      "one for each row of the call, see TestPredicateMustReturnResultPerRow",
 	"tools.commands":           "plugin.MaxCommands",
 	"transform.prepare":        newestAlone,
 	"trigger.ident":            "plugin.maxTriggerBytes",

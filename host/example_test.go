@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/host"
 )
 
-// A worker inside another program: the connectors of a folder, with plugins from another, until somebody interrupts it.
+// A program embeds a worker. It runs the connectors of a folder, with plugins from another one, until it is
+// interrupted.
 func ExampleNew() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// The file maps of the big rooms name every file of theirs, and none that is not there.
+// The file maps of the large packages name all of their files, and only existing ones.
 func TestFileMaps(t *testing.T) {
 	rooms := []string{"../internal/plugin", "../internal/run/source", "../internal/run/sink", "../internal/transport",
 		"../internal/kafka", "../internal/connect", "../internal/cluster",
@@ -28,12 +28,12 @@ func TestFileMaps(t *testing.T) {
 		for _, file := range files {
 			base := filepath.Base(file)
 			if base != "doc.go" && !strings.HasSuffix(base, "_test.go") && !slices.Contains(named, base) {
-				t.Errorf("%s/doc.go does not name %s", room, base)
+				t.Errorf("%s/doc.go: expected the file %s in the file map", room, base)
 			}
 		}
 		for _, base := range named {
 			if !slices.Contains(files, filepath.Join(room, base)) {
-				t.Errorf("%s/doc.go names %s, which is not there", room, base)
+				t.Errorf("%s/doc.go: expected the file %s to exist", room, base)
 			}
 		}
 	}

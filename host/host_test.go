@@ -37,7 +37,7 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-// runs runs a worker until it is stopped, and returns when it is healthy.
+// runs runs a worker and returns when it is healthy. stop stops it.
 func runs(t *testing.T, h *Host) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -52,9 +52,9 @@ func runs(t *testing.T, h *Host) (stop func()) {
 	}
 }
 
-// As long as the worker is starting it says so of its health, and all other requests wait: here until its folders were
-// looked at, which comes when all plugins are loaded.
-func TestHealthUntilChangesAreTaken(t *testing.T) {
+// While the worker starts, /health reports that, and all other requests wait: here until its folders were scanned,
+// after all plugins are loaded.
+func TestHealthWhileStartingWorker(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
 	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
 		Logger: quiet()})
@@ -77,7 +77,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 		t.Helper()
 		for deadline := time.Now().Add(5 * time.Minute); !there(); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%s: not within 5 minutes", what)
+				t.Fatalf("%s: expected it within 5 minutes", what)
 			}
 		}
 	}
@@ -88,7 +88,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 			t.Errorf("%s: expected 503 and %q, found %d %s", stage, why, status, answer)
 		}
 	}
-	// Whoever reads is not told that there is nothing, before it is known, and who changes something is not refused.
+	// A read does not get an empty result before the worker knows its connectors, and a change is not rejected.
 	var waiting sync.WaitGroup
 	var started atomic.Bool
 	for request, want := range map[string]int{"GET /": 200, "GET /metrics": 200, "GET /connectors": 200,
@@ -132,13 +132,13 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	}
 }
 
-// REST that others reach and nothing guards is told of once; Host is checked for this machine alone, unless the user
-// says which names it has.
-func TestRESTIsGuarded(t *testing.T) {
+// A REST API that is reachable for others without access checks is logged once. Host is checked on loopback listeners
+// only, unless allowed names are configured.
+func TestUnprotectedRESTIsLogged(t *testing.T) {
 	for _, c := range []struct {
 		settings string
 		warned   int
-		status   int // of a request of a page that was resolved to this machine
+		status   int // status of a request by a page whose name resolves to this machine
 	}{
 		{"listeners=http://127.0.0.1:0", 0, 403},
 		{"listeners=http://localhost:0\nrest.allowed.hosts=rebound.example", 0, 200},
@@ -167,9 +167,9 @@ func TestRESTIsGuarded(t *testing.T) {
 	}
 }
 
-// The worker of the manifest for Kubernetes is reached by all names of its Service, and Prometheus reads its metrics by
-// the pod's address, as the annotations say; pages with a name of their own reach nothing.
-func TestKubernetesReachesREST(t *testing.T) {
+// The worker of the Kubernetes manifest is reachable by all names of its Service, and Prometheus reads its metrics by
+// the pod's address, as the annotations specify. Pages on other names get nothing.
+func TestKubernetesNamesAreAllowedHosts(t *testing.T) {
 	text, err := os.ReadFile("../examples/kubernetes/culvert.yaml")
 	require.NoError(t, err)
 	var m struct {
@@ -217,7 +217,7 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) {
 		case err := <-ended:
 			t.Fatalf("ended early: %v", err)
 		case <-deadline:
-			t.Fatal("never healthy")
+			t.Fatal("expected a healthy worker")
 		case <-tick.C:
 		}
 		addresses := h.addresses()
@@ -235,7 +235,7 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) {
 	}
 }
 
-func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
+func TestKafkaSettingsAreReportedWithTheirLine(t *testing.T) {
 	worker := write(t, "worker.properties",
 		"bootstrap.servers=embedded\nproducer.linger.ms=soon\noffset.storage.partitions=0\n"+
 			"plugin.path=/nowhere/java\nplugin.smt.limits.calls=5\n")
@@ -259,8 +259,8 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 	}
 }
 
-// What the declarations find wrong is told by nobody else again, and hides nothing that stands beside it.
-func TestProblemsOfAWorkerAreReportedOnce(t *testing.T) {
+// A problem that the declarations find is reported once, and does not hide other problems.
+func TestWorkerProblemsAreReportedOnce(t *testing.T) {
 	worker := write(t, "worker.properties", "bootstrap.servers=a:b:c\nsecurity.protocol=FOO\nsasl.mechanism=PLAIN\n"+
 		"offset.flush.interval.ms=soon\noffset.flush.timeout.ms=0\noffset.storage.partitions=0\n"+
 		"offset.storage.topic=a b\n")
@@ -281,7 +281,7 @@ func TestProblemsOfAWorkerAreReportedOnce(t *testing.T) {
 	}
 }
 
-// addresses are host:port of REST's listeners, once Run has opened them.
+// addresses returns host:port of the REST listeners, once Run has opened them.
 func (h *Host) addresses() []string {
 	if server := h.parts.REST(); server != nil {
 		return server.Addresses()

@@ -12,11 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// built is what other tests build and use at the same time.
+// built is the folder that other tests build and use at the same time.
 const built = "../bin"
 
-// Lines of Go end within 120 columns, a tab being four. What stands in back quotes does not count, as documents of
-// services and helps of commands do, nor a text without a blank, which has no end to be broken at.
+// Lines of Go have at most 120 columns, a tab being four. Text in backquotes, such as documents of services and help
+// texts, and texts without a space, which cannot be broken, do not count.
 func TestLines(t *testing.T) {
 	found := 0
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
@@ -45,8 +45,8 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// Lines of Markdown end within 100 columns, but for tables, blocks of code, headings, what is one word, a link say, and
-// reference pages, which are generated.
+// Lines of Markdown have at most 100 columns, except tables, code blocks, headings, single words such as links, and
+// generated reference pages.
 func TestLinesOfMarkdown(t *testing.T) {
 	found := 0
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
@@ -85,7 +85,8 @@ func TestLinesOfMarkdown(t *testing.T) {
 	}
 }
 
-// withoutDocuments is a file whose literals in back quotes are empty, line breaks apart, and those without a blank.
+// withoutDocuments returns a file with empty literals in place of those in backquotes, except for their line breaks,
+// and of those without a space.
 func withoutDocuments(path string, text []byte) string {
 	files := token.NewFileSet()
 	file := files.AddFile(path, files.Base(), len(text))

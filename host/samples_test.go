@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// A transform of another class does not get the stored password that a sender only names by the mask.
-func TestStoredSecretsStayWithTheirTransform(t *testing.T) {
+// A transform of another class does not get a stored password if the sender only repeats the mask.
+func TestStoredSecretIsNotUsedForAnotherTransform(t *testing.T) {
 	data := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(data, setup.ConnectorsFile), []byte(`{"last_version":1,"connectors":{"a":{
 		"version":1,"config":{"name":"a","connector.class":"None","transforms":"t","transforms.t.type":"T",

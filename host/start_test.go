@@ -19,9 +19,9 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// A file of a connector of the version before that cannot be imported keeps a worker from a group, and is not adopted
-// silently: the connector would be lost.
-func TestFilesThatCannotBeImportedAreRefused(t *testing.T) {
+// A connector file of the previous version that cannot be imported keeps a worker from joining a group, since the
+// connector would be lost.
+func TestUnimportableFilesKeepWorkerFromGroup(t *testing.T) {
 	data := t.TempDir()
 	bad := filepath.Join(data, "connectors", "bad.json")
 	require.NoError(t, os.Mkdir(filepath.Dir(bad), 0o755))
@@ -33,8 +33,8 @@ func TestFilesThatCannotBeImportedAreRefused(t *testing.T) {
 	assert.Error(t, err, bad+":1: invalid JSON")
 }
 
-// What killed writes have left in the data folder goes at the next start: it may hold passwords.
-func TestLeftoversGo(t *testing.T) {
+// Temporary files of killed writes in the data folder are removed at the next start: they may contain passwords.
+func TestTemporaryFilesAreRemovedAtStart(t *testing.T) {
 	data := t.TempDir()
 	folder := filepath.Join(data, "connectors")
 	require.NoError(t, os.Mkdir(folder, 0o755))
@@ -54,8 +54,8 @@ func TestLeftoversGo(t *testing.T) {
 	}
 }
 
-// A worker that starts has no herder yet, not even an interface that holds a nil one, alone or in a group.
-func TestPartsWithoutAHerder(t *testing.T) {
+// A worker that is starting has no herder, not even an interface with a nil value, standalone or in a group.
+func TestStartingWorkerHasNoHerder(t *testing.T) {
 	settings, _ := config.NewWorker("", nil, nil, nil)
 	for _, g := range []*group.Worker{nil, {}} {
 		b := restbackend.New(restbackend.Options{Group: g, Parts: new(parts).get, WorkerID: func() string { return "" },
@@ -68,7 +68,7 @@ func TestPartsWithoutAHerder(t *testing.T) {
 	}
 }
 
-// A worker forms a group where its settings are those of a distributed one, and it is not to end by itself.
+// A worker joins a group if its settings are those of a distributed worker and it does not run in one-shot mode.
 func TestInGroup(t *testing.T) {
 	distributed := []string{"bootstrap.servers=b:9092", "group.id=g", "config.storage.topic=c", "status.storage.topic=s"}
 	worker := func(lines ...string) *config.Worker {
@@ -99,15 +99,15 @@ func TestInGroup(t *testing.T) {
 	}
 }
 
-// Others reach a worker at its listener of the advertised protocol, whichever stands first, and at none for /admin
-// alone (Kafka Connect: RestServer.advertisedUrl).
+// Other workers reach a worker at its listener of the advertised protocol, in any order, and never at one for /admin
+// only (Kafka Connect: RestServer.advertisedUrl).
 func TestAdvertisedURL(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "server.pem")
 	require.NoError(t, os.WriteFile(store, certtest.Issue(t, "server", nil, nil).KeyPEM(t), 0o600))
 	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
 	for _, c := range []struct {
 		listeners, more string
-		want            string // with PORTn for that of a listener
+		want            string // with PORTn for a listener's port
 	}{
 		{plain, "", "http://127.0.0.1:PORT0"},
 		{secure, "", "https://127.0.0.1:PORT0"},

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/upstreamtest"
 )
 
-// testdata/upstream-cases.txt names tests for the test methods of Kafka's workers and of their REST API. Each of these
-// tests exists, and TestUpstreamValidation, where it is named, has a case for the method.
+// testdata/upstream-cases.txt lists tests for the test methods of Kafka's workers and of their REST API. Each of these
+// tests exists, and TestUpstreamValidation, if it is named, has a case for the method.
 func TestUpstreamWorkers(t *testing.T) {
 	named := func(name string) bool { return strings.Contains(name, ".") }
 	tests := []string{".", "../internal", "../cmd"}

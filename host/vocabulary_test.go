@@ -12,8 +12,7 @@ import (
 	"unicode"
 )
 
-// rejectedWords are words that names must not contain: Kafka Connect, OData and Go have other words for what they
-// meant.
+// rejectedWords are words that names must not contain, since Kafka Connect, OData and Go have other words for them.
 const rejectedWords = "anew beside beyond amid thence twin twins told tells heard came crew life lives astray " +
 	"brought " +
 	"doubtful unsure misfit lesson manner took undone missed lacks unannounced unmarked resting rescanning saysdone " +

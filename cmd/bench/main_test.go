@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// TestBenchmarksAreThere: a section whose benchmark has moved would be noticed when somebody wants figures.
-func TestBenchmarksAreThere(t *testing.T) {
+// Each section names benchmarks that exist. Without this test a moved benchmark is only noticed when figures are
+// needed.
+func TestSectionsNameExistingBenchmarks(t *testing.T) {
 	for _, b := range []benchmark{decoding, stock, transforming, encoding} {
 		out, err := exec.Command("go", "test", "-list", "^"+b.name+"$", "../../"+strings.TrimPrefix(b.folder,
 			"./")).CombinedOutput()
@@ -22,7 +23,7 @@ func TestBenchmarksAreThere(t *testing.T) {
 	}
 }
 
-func TestStagesAreRead(t *testing.T) {
+func TestParseStages(t *testing.T) {
 	found, err := stagesOf("level=INFO msg=\"source task ended\" rows=5 at_work.fetch=1.5s at_work.decode=20ms "+
 		"at_work.transform=0s at_work.convert=3µs at_work.produce=1m0s\n", stageNames)
 	if err != nil || !slices.Equal(found, []float64{1.5, 0.02, 0, 0.000003, 60}) {
@@ -33,7 +34,7 @@ func TestStagesAreRead(t *testing.T) {
 	}
 }
 
-func TestFiguresAreRead(t *testing.T) {
+func TestParseFigures(t *testing.T) {
 	found := figures([]byte("goos: linux\nBenchmarkPages/json/orders-2\t12\t 0 ns/op\t 5.5 ratio\t 812.5 "+
 		"guest-ns/row\nBenchmarkOther\t1\t3 ns/op\nPASS\n"), "guest-ns/row")
 	if want := []figure{{"BenchmarkPages/json/orders-2", 812.5}}; !slices.Equal(found, want) {
@@ -41,8 +42,8 @@ func TestFiguresAreRead(t *testing.T) {
 	}
 }
 
-// With --strict a target fails by more than what figures differ by.
-func TestFailedTargets(t *testing.T) {
+// With --strict a benchmark fails if it misses its target by more than the variation between runs.
+func TestStrictReportsFailedTargets(t *testing.T) {
 	m := feedCase{reading: 200, finished: 100}
 	for _, c := range []struct {
 		reading, finished float64
@@ -54,8 +55,8 @@ func TestFailedTargets(t *testing.T) {
 	}
 }
 
-// What is printed stands in the page, between the marks, and nothing else of it changes.
-func TestFiguresAreWrittenIntoThePage(t *testing.T) {
+// The output replaces the text between the marks of the page. The rest of the page does not change.
+func TestPageGetsOutputBetweenMarks(t *testing.T) {
 	page, out := filepath.Join(t.TempDir(), "page.md"), os.Stdout
 	if err := os.WriteFile(page, []byte("head\n"+pageBegin+"old\n"+pageEnd+"\ntail\n"), 0o644); err != nil {
 		t.Fatal(err)

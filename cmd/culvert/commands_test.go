@@ -22,8 +22,8 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// A wrong command line exits with 2 before anything is sent, a worker that does not answer with 1; stderr has one line.
-func TestWrongUse(t *testing.T) {
+// A wrong command line exits with 2 before anything is sent, an unreachable worker with 1. stderr has one line.
+func TestInvalidCommandLines(t *testing.T) {
 	var asked atomic.Int64
 	server := e2etest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	p := e2etest.NewPlace(t)
@@ -33,7 +33,7 @@ func TestWrongUse(t *testing.T) {
 	away := "expected a running worker at http://" + closed + ": dial tcp "
 	const noURL = `--url: expected http://HOST:PORT, found "ftp://x:1"`
 	for _, c := range []struct {
-		line string // URL is a worker's, EMPTY an empty argument
+		line string // URL means a worker's URL, EMPTY an empty argument
 		code int
 		want string
 	}{
@@ -84,7 +84,7 @@ func TestWrongUse(t *testing.T) {
 		{"doctor -p " + p.File("embedded.properties", "bootstrap.servers=embedded"), 2, ""},
 		{"tunnel", 2, ""},
 		{"tunnel -p " + p.File("none.properties", "kafka.proxy.type=none"), 2, ""},
-		// A tunnel to itself would connect to itself again and again.
+		// A tunnel to itself would open connections to itself without end.
 		{"tunnel --listen 127.0.0.1:" + port + " -p " + p.File("same.properties", "bootstrap.servers="+closed), 2,
 			"bootstrap.servers: expected brokers elsewhere, found " + closed},
 		{"tunnel --listen :" + port + " -p " + p.File("local.properties", "bootstrap.servers=localhost:"+port), 2,
@@ -118,7 +118,7 @@ func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-// workerWith is a REST server with an answer for each method and path; it answers 404 for others.
+// workerWith serves a response for each method and path, and 404 for others.
 func workerWith(t *testing.T, answers map[string]string) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +133,7 @@ func workerWith(t *testing.T, answers map[string]string) (url string) {
 	return server.URL
 }
 
-func TestAnswersOfWorkers(t *testing.T) {
+func TestCommandsShowWorkerResponses(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	connector := p.File("orders.properties", "name=orders", "connector.class=ODataSource")
 	offsets := p.File("offsets.json", `{"offsets":[]}`)
@@ -185,9 +185,9 @@ func TestAnswersOfWorkers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, stdout, stderr := command(t, append([]string{c.args[0], "--url", url}, c.args[1:]...)...)
-			if said := stdout + stderr; code != c.code || !strings.Contains(said, c.want) ||
+			if output := stdout + stderr; code != c.code || !strings.Contains(output, c.want) ||
 				c.args[len(c.args)-1] == placed && stderr != "" {
-				t.Errorf("expected exit %d and %q, found exit %d and %q", c.code, c.want, code, said)
+				t.Errorf("expected exit %d and %q, found exit %d and %q", c.code, c.want, code, output)
 			}
 		})
 	}
@@ -197,8 +197,9 @@ func TestAnswersOfWorkers(t *testing.T) {
 	}
 }
 
-// Against a worker of Kafka Connect, with a logon, conflicts that pass, and no figures of ours.
-func TestStatusOfAnotherWorker(t *testing.T) {
+// status works with a Kafka Connect worker that requires a logon, responds with temporary conflicts, and has none of
+// Culvert's metrics.
+func TestStatusOfKafkaConnectWorker(t *testing.T) {
 	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, password, _ := r.BasicAuth()
@@ -229,8 +230,8 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 	}
 }
 
-// A Kafka Connect worker does not report reloads; its connectors are compared all the same.
-func TestDiffOfAnotherWorker(t *testing.T) {
+// A Kafka Connect worker does not report reloads. Its connectors are compared all the same.
+func TestDiffOfKafkaConnectWorker(t *testing.T) {
 	url := workerWith(t, map[string]string{
 		"GET /connectors": `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`})
 	now, _, err := runningConnectors(t.Context(), url, "folder")
@@ -244,7 +245,7 @@ func TestDiffOfAnotherWorker(t *testing.T) {
 	}
 }
 
-func TestInitTakesDefaultsForEmptyValues(t *testing.T) {
+func TestInitUsesDefaultsForEmptyValues(t *testing.T) {
 	for _, c := range []struct {
 		name, flag, value string
 		connector, fault  string
@@ -303,7 +304,7 @@ func TestRender(t *testing.T) {
 	}
 }
 
-// What --progress prints is a table, with rates since the one before; nothing where nothing has changed.
+// --progress prints a table with the rates since the previous line. Without changes it prints nothing.
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	d := &display{out: &out}
@@ -326,8 +327,8 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// A message of net/http becomes a line at level debug, without the bytes that a service sent unasked.
-func TestLibrariesLogAsWeDo(t *testing.T) {
+// A message of net/http becomes a line at level debug, without the bytes of an unsolicited response.
+func TestLibraryLogIsRedirected(t *testing.T) {
 	for level, want := range map[slog.Level]string{slog.LevelInfo: "",
 		slog.LevelDebug: `level=DEBUG msg="library: ` +
 			`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {
@@ -341,11 +342,11 @@ func TestLibrariesLogAsWeDo(t *testing.T) {
 	}
 }
 
-// What a service sends unasked, cookies among it, does not reach stderr by a library's line.
-func TestUnsolicitedAnswersAreCut(t *testing.T) {
+// Bytes of an unsolicited response, cookies among them, do not reach stderr in a library's line.
+func TestUnsolicitedResponsesAreNotLogged(t *testing.T) {
 	p, s := e2etest.NewPlace(t), odatatest.New(odatatest.Options{Rows: 5})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "$metadata") { // after which another request comes, whose answer it would be
+		if strings.Contains(r.URL.Path, "$metadata") { // which would be taken for the next request's response
 			s.ServeHTTP(w, r)
 			return
 		}
@@ -367,7 +368,7 @@ func TestUnsolicitedAnswersAreCut(t *testing.T) {
 	args := []string{"ping", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--log-level", "debug", "-s",
 		odatatest.NorthwindPath, "-p", p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)}
 	var stderr e2etest.Buffer
-	// Where the command ends before what follows the answer was read, net/http has nothing to say.
+	// If the command ends before the bytes after the response were read, net/http logs nothing.
 	for tries := 0; tries < 30 && !strings.Contains(stderr.String(), "Unsolicited response"); tries++ {
 		if code := execute(t.Context(), args, io.Discard, &stderr); code != exitDone {
 			t.Fatalf("exit %d: %s", code, stderr.String())
@@ -381,8 +382,8 @@ type mistakenWriter struct{}
 
 func (mistakenWriter) Write([]byte) (int, error) { panic("a mistake in a command") }
 
-// A mistake in a command ends the command with exit code 1 and its stack.
-func TestPanicsAreTheCommands(t *testing.T) {
+// A panic in a command ends it with exit code 1 and prints the stack.
+func TestPanicEndsCommandWithExitCode1(t *testing.T) {
 	var stderr bytes.Buffer
 	if code := execute(t.Context(), []string{"version"}, mistakenWriter{}, &stderr); code != exitFailed {
 		t.Errorf("expected exit %d, found %d", exitFailed, code)

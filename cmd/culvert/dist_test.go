@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// runLine checks that a command line is one that the program takes, and returns the folders that it names.
+// runLine checks that the program accepts a command line, and returns the folders in it.
 func runLine(t *testing.T, what string, line []string) (configuration, data string) {
 	t.Helper()
 	command, rest, err := newRoot(t.Context(), nil).Find(line)
@@ -42,7 +42,7 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// The unit runs the program that is packed, with folders that the service may read and write.
+// The systemd unit runs the packaged program, with folders that it allows the service to read and write.
 func TestServiceUnit(t *testing.T) {
 	t.Parallel()
 	unit := map[string]string{}
@@ -53,7 +53,7 @@ func TestServiceUnit(t *testing.T) {
 	}
 	line := strings.Fields(unit["ExecStart"])
 	if len(line) == 0 || !strings.Contains(readFile(t, "../dist/nfpm.yaml"), "dst: "+line[0]+"\n") {
-		t.Fatalf("ExecStart=%s: the packages hold no such program", unit["ExecStart"])
+		t.Fatalf("ExecStart=%s: expected the program in the packages", unit["ExecStart"])
 	}
 	configuration, data := runLine(t, "ExecStart", line[1:])
 	warm := "-" + line[0] + " plugins warm --config " + configuration + " --data " + data
@@ -63,15 +63,15 @@ func TestServiceUnit(t *testing.T) {
 	for name, want := range map[string]string{"ConfigurationDirectory": strings.TrimPrefix(configuration, "/etc/"),
 		"StateDirectory": strings.TrimPrefix(data, "/var/lib/"), "DynamicUser": "yes", "ProtectSystem": "strict",
 		"NoNewPrivileges":       "yes",
-		"LimitCORE":             "0", // a core file holds passwords
+		"LimitCORE":             "0", // a core file contains passwords
 		"CapabilityBoundingSet": "", "Environment": "XDG_CACHE_HOME=" + filepath.Dir(data)} {
 		if got, there := unit[name]; !there || got != want {
 			t.Errorf("%s: expected %q, found %q", name, want, got)
 		}
 	}
-	// Compiled plugins are written, then run.
+	// Compiled plugins are written to memory, then executed.
 	if _, there := unit["MemoryDenyWriteExecute"]; there {
-		t.Error("with MemoryDenyWriteExecute no plugin runs")
+		t.Error("expected no MemoryDenyWriteExecute, with which no plugin runs")
 	}
 }
 
@@ -89,8 +89,8 @@ func dockerfile(t *testing.T) (list []instruction) {
 	return list
 }
 
-// What the Dockerfile copies is there or made before, its command line is one that the program takes, and nobody is
-// root.
+// The files that the Dockerfile copies exist or are built before, the program accepts its command line, and the user is
+// not root.
 func TestDockerfile(t *testing.T) {
 	t.Parallel()
 	makefile := readFile(t, "../../Makefile")
@@ -98,7 +98,7 @@ func TestDockerfile(t *testing.T) {
 	var user, volume string
 	warmed := false
 	var command []string
-	made, copied, stages := map[string]bool{}, map[string]bool{}, []string{}
+	created, copied, stages := map[string]bool{}, map[string]bool{}, []string{}
 	for _, i := range dockerfile(t) {
 		words := strings.Fields(i.rest)
 		switch i.name {
@@ -109,8 +109,8 @@ func TestDockerfile(t *testing.T) {
 			copied[from[len(from)-1]] = true
 			for _, source := range from[:len(from)-1] {
 				if strings.Contains(i.rest, "--from=build") {
-					if !made[source] {
-						t.Errorf("COPY %s: no RUN makes %s", i.rest, source)
+					if !created[source] {
+						t.Errorf("COPY %s: expected a RUN that creates %s, found none", i.rest, source)
 					}
 				} else if _, err := os.Stat(filepath.Join("../..", source)); err != nil {
 					t.Error(err)
@@ -119,15 +119,15 @@ func TestDockerfile(t *testing.T) {
 		case "RUN":
 			if words[0] == "make" {
 				if !strings.Contains(makefile, "\n"+words[1]+": ") {
-					t.Errorf("RUN %s: the Makefile has no such rule", i.rest)
+					t.Errorf("RUN %s: expected a rule of the Makefile", i.rest)
 				}
-				made["/src/"+words[1]] = true
+				created["/src/"+words[1]] = true
 			}
 			warmed = warmed || strings.HasPrefix(i.rest, "bin/culvert plugins warm "+
 				"--set cache.dir=/made/var/cache/culvert ")
 			if words[0] == "mkdir" {
 				for _, dir := range words[2:] {
-					made[dir] = true
+					created[dir] = true
 				}
 			}
 		case "ENV":
@@ -141,7 +141,7 @@ func TestDockerfile(t *testing.T) {
 		case "ENTRYPOINT", "CMD":
 			var part []string
 			if err := json.Unmarshal([]byte(i.rest), &part); err != nil {
-				t.Errorf("%s %s: without a shell it has to be a list: %v", i.name, i.rest, err)
+				t.Errorf("%s %s: expected a list, since there is no shell: %v", i.name, i.rest, err)
 			}
 			command = append(command, part...)
 		}
@@ -159,7 +159,7 @@ func TestDockerfile(t *testing.T) {
 		t.Error("expected that plugins are compiled into a folder that is copied and that CULVERT_CACHE_DIR names")
 	}
 	if len(command) == 0 || !copied[command[0]] {
-		t.Fatalf("ENTRYPOINT: %q is not in the image", command)
+		t.Fatalf("ENTRYPOINT: expected %q in the image", command)
 	}
 	if configuration, data := runLine(t, "Dockerfile", command[1:]); data != volume || !copied[data] ||
 		!copied[configuration] {
@@ -168,7 +168,7 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
-// The files of the ConfigMap pass the check of the README where no secret is mounted, without a warning.
+// The files of the ConfigMap pass the README's check without a warning, although no secret is mounted.
 func TestKubernetesReadme(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -179,7 +179,7 @@ func TestKubernetesReadme(t *testing.T) {
 	check := regexp.MustCompile(`(?m)^culvert (validate .*?)(?: *#.*)?$`).FindStringSubmatch(
 		readFile(t, "../../examples/kubernetes/README.md"))
 	if check == nil {
-		t.Fatal("the README checks nothing")
+		t.Fatal("expected a check in the README, found none")
 	}
 	args := strings.Fields(check[1])
 	for i, arg := range args {
@@ -193,7 +193,7 @@ func TestKubernetesReadme(t *testing.T) {
 	}
 }
 
-// The worker's file of the packages is a valid one.
+// The worker configuration of the packages is valid.
 func TestPackagedSettings(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -208,14 +208,14 @@ func TestPackagedSettings(t *testing.T) {
 		readFile(t, "../../"+named[1])
 	}
 	if strings.Contains(readFile(t, "../dist/postinstall.sh"), "systemctl start") {
-		t.Error("a package that is installed starts nothing")
+		t.Error("expected the package to start the service when it is installed")
 	}
 }
 
-// object is one of Kubernetes' with everything in it.
+// object is a Kubernetes object.
 type object map[string]any
 
-// at is what stands at a path of members, and of elements by their numbers.
+// at returns the value at a path of members and list indexes.
 func (o object) at(t *testing.T, path ...any) any {
 	t.Helper()
 	var v any = map[string]any(o)
@@ -238,7 +238,7 @@ func (o object) at(t *testing.T, path ...any) any {
 	return v
 }
 
-// texts are the elements of a list.
+// texts returns the elements of a list as strings.
 func texts(t *testing.T, list any) (all []string) {
 	t.Helper()
 	for _, v := range list.([]any) {
@@ -247,7 +247,7 @@ func texts(t *testing.T, list any) (all []string) {
 	return all
 }
 
-// manifests returns the objects of an example's file, by kind and name.
+// manifests returns the objects of an example's file by kind and name.
 func manifests(t *testing.T, file string) map[string]object {
 	t.Helper()
 	all := map[string]object{}
@@ -285,7 +285,7 @@ func workerOf(t *testing.T, set object) (container object, args []string, mounts
 	return container, args, mounts
 }
 
-// Flags, folders, volumes, ports and paths that the manifests name exist.
+// Flags, folders, volumes, ports and paths in the manifests exist.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	all := manifests(t, "culvert.yaml")
@@ -306,7 +306,7 @@ func TestKubernetes(t *testing.T) {
 	scraped := set.at(t, "spec", "template", "metadata", "annotations", "prometheus.io/path").(string)
 	for _, path := range []string{"/health", scraped} {
 		if !strings.Contains(readFile(t, "reference/rest.md"), path) {
-			t.Errorf("REST has no %q", path)
+			t.Errorf("expected the REST path %q to exist", path)
 		}
 	}
 	service := object(all["Service culvert"].at(t, "spec", "ports", 0).(map[string]any))
@@ -327,7 +327,7 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
-// What the manifests of a group name is there: settings, flags, commands, folders, and each other.
+// The settings, flags, commands and folders in the manifests of a group exist, and the objects refer to each other.
 func TestKubernetesGroup(t *testing.T) {
 	t.Parallel()
 	all := manifests(t, "group.yaml")
@@ -359,7 +359,7 @@ func TestKubernetesGroup(t *testing.T) {
 	if !strings.Contains(readme, "name: {as: "+metric+"}") || rule == nil {
 		t.Fatalf("expected a rule of the README for %s, found %v", metric, rule)
 	}
-	// It counts tasks that can work and have work left: others say nothing, which is no work.
+	// The query counts tasks that are able to work and have work left. Tasks without a metric count as idle.
 	if query := strings.Join(strings.Fields(rule[2]), " "); query != "sum by (<<.GroupBy>>) "+
 		"(1 - <<.Series>>{<<.LabelMatchers>>}) or sum by (<<.GroupBy>>) "+
 		"(0 * kafka_connect_worker_task_count{<<.LabelMatchers>>})" ||
@@ -385,7 +385,7 @@ func TestKubernetesGroup(t *testing.T) {
 		t.Errorf("expected culvert drain as preStop, found %q: %v", hook, err)
 	}
 
-	// The worker's file and the environment make a worker of a group, without a warning.
+	// The worker configuration and the environment result in a worker of a group, without a warning.
 	text := all["ConfigMap culvert"].at(t, "data", filepath.Base(file)).(string)
 	entries, problems := config.Read(file, []byte(text))
 	environ := []string{}

@@ -30,8 +30,8 @@ var (
 	codeBlock    = regexp.MustCompile("(?ms)^```.*?^```")
 )
 
-// Links between the pages of the repository lead somewhere: to a file or folder that is there, and to a heading of it.
-// The README leads to each guide.
+// Links between the pages of the repository lead to an existing file, folder or heading. The README links to each
+// guide.
 func TestReferenceLinks(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{}
@@ -63,35 +63,35 @@ func TestReferenceLinks(t *testing.T) {
 				to = filepath.Join(filepath.Dir(page), file)
 			}
 			if _, err := os.Stat(to); err != nil {
-				t.Errorf("%s: %s leads nowhere: %v", page, m[1], err)
+				t.Errorf("%s: expected the target of %s to exist, found %v", page, m[1], err)
 				continue
 			}
 			if page == "../../README.md" {
 				reached[to] = true
 			}
 			if anchor != "" && !slices.Contains(anchors(pages[to]), anchor) {
-				t.Errorf("%s: %s leads to none of the headings %v", page, m[1], anchors(pages[to]))
+				t.Errorf("%s: expected the heading of %s, found the headings %v", page, m[1], anchors(pages[to]))
 			}
 		}
 		for _, m := range guideNamed.FindAllStringSubmatch(pages[page], -1) {
 			if !slices.Contains(referenceNames(), guide+m[1]) {
-				t.Errorf("%s: there is no guide %s", page, m[1])
+				t.Errorf("%s: expected the guide %s to exist", page, m[1])
 			}
 		}
 	}
 	guides, err := filepath.Glob("guides/*.md")
 	if err != nil || len(guides) < 10 || links < 50 {
-		t.Errorf("%d guides, %d links: %v", len(guides), links, err)
+		t.Errorf("expected guides and links, found %d guides, %d links: %v", len(guides), links, err)
 	}
 	for _, g := range guides {
 		if to := filepath.Join("../../cmd/culvert", g); !reached[to] {
-			t.Errorf("README.md does not lead to %s", to)
+			t.Errorf("expected a link to %s in README.md, found none", to)
 		}
 	}
 }
 
-// TestGuidesOpenWithAnExample: each guide begins with something to copy, and all of them together can be read.
-func TestGuidesOpenWithAnExample(t *testing.T) {
+// Each guide begins with an example to copy, and their total length is bounded.
+func TestGuidesBeginWithExample(t *testing.T) {
 	t.Parallel()
 	guides, err := filepath.Glob("guides/*.md")
 	e2etest.NoError(t, err)
@@ -110,7 +110,7 @@ func TestGuidesOpenWithAnExample(t *testing.T) {
 	}
 }
 
-// anchors are what GitHub calls the headings of a page.
+// anchors returns GitHub's anchors of the headings of a page.
 func anchors(page string) (all []string) {
 	seen := map[string]int{}
 	for line := range strings.Lines(page) {
@@ -136,8 +136,8 @@ func anchors(page string) (all []string) {
 	return all
 }
 
-// TestMessagesOfTheGuide: what the guide quotes as a message stands in the program, in the parts between what varies.
-func TestMessagesOfTheGuide(t *testing.T) {
+// A text that a guide quotes as a message occurs in the program, apart from the variable parts.
+func TestGuidesQuoteExistingMessages(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("guides/messages.md")
 	e2etest.NoError(t, err)
@@ -159,12 +159,12 @@ func TestMessagesOfTheGuide(t *testing.T) {
 			return true
 		})
 	})
-	said, rows := program.String(), 0
+	texts, rows := program.String(), 0
 	for _, m := range regexp.MustCompile("(?m)^- `([^`]+)`:").FindAllStringSubmatch(string(page), -1) {
 		rows++
 		for part := range strings.SplitSeq(m[1], "…") {
-			if part = strings.TrimSpace(part); !strings.Contains(said, part) {
-				t.Errorf("the program says nowhere %q", part)
+			if part = strings.TrimSpace(part); !strings.Contains(texts, part) {
+				t.Errorf("expected %q in the program, found it nowhere", part)
 			}
 		}
 	}
@@ -173,7 +173,7 @@ func TestMessagesOfTheGuide(t *testing.T) {
 	}
 }
 
-// joined is the text of string literals that are added, with a mark for what stands between them.
+// joined returns the text of added string literals, with a mark for each other operand.
 func joined(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -186,12 +186,12 @@ func joined(e ast.Expr) string {
 	return "\x00"
 }
 
-// TestRulesAreNextToTheirCode: a comment of the program names each rule of DESIGN.md.
-func TestRulesAreNextToTheirCode(t *testing.T) {
+// A comment of the program names each rule of DESIGN.md.
+func TestCodeNamesEachDesignRule(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../DESIGN.md")
 	e2etest.NoError(t, err)
-	rules := map[string]bool{} // whether the program names it
+	rules := map[string]bool{} // reports whether the program names the rule
 	for _, m := range regexp.MustCompile(`(?m)^\| (P[0-9]+) \|`).FindAllStringSubmatch(string(page), -1) {
 		rules[m[1]] = false
 	}
@@ -211,12 +211,12 @@ func TestRulesAreNextToTheirCode(t *testing.T) {
 	})
 	for rule, found := range rules {
 		if !found {
-			t.Errorf("no comment of the program names %s", rule)
+			t.Errorf("expected a comment of the program that names %s, found none", rule)
 		}
 	}
 }
 
-// TestServicesNameTests: each row of SERVICES.md says where the behaviour was seen, and names tests that are there.
+// Each row of SERVICES.md specifies where the behaviour was observed, and names existing tests.
 func TestServicesNameTests(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../plugins/odata/SERVICES.md")
@@ -241,7 +241,7 @@ func TestServicesNameTests(t *testing.T) {
 		}
 		for _, m := range regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(cells[3], -1) {
 			if !tests[m[1]] {
-				t.Errorf("%s: there is no test %s", cells[0], m[1])
+				t.Errorf("%s: expected the test %s to exist", cells[0], m[1])
 			}
 		}
 	}
@@ -266,8 +266,7 @@ func walkSources(t *testing.T, visit func(path, text string)) {
 	}
 }
 
-// Every command that the README, the guides and the pages of examples name is there, with the options that they give
-// it: who copies a line is not told that there is no such thing.
+// The commands and options in the README, the guides and the pages of examples exist.
 func TestCommandsOfGuides(t *testing.T) {
 	pages := []string{"../../README.md"}
 	for _, pattern := range []string{"guides/*.md", "../../examples/*/README.md"} {
@@ -303,8 +302,8 @@ func TestCommandsOfGuides(t *testing.T) {
 	}
 }
 
-// commandLines are the command lines of a page behind the word culvert: lines of blocks of sh, and what stands in
-// backquotes, also over the end of a line.
+// commandLines returns the command lines of a page after the word culvert: lines of sh blocks, and text in backquotes,
+// which may span lines.
 func commandLines(page string) (lines []string) {
 	block := regexp.MustCompile("(?s)```(?:sh)?\n(.*?)```")
 	for _, m := range block.FindAllStringSubmatch(page, -1) {
@@ -326,8 +325,8 @@ func commandLines(page string) (lines []string) {
 	return lines
 }
 
-// wrongIn returns the commands and options of a line that the reference's page of commands does not have. A word with |
-// means several commands.
+// wrongIn returns the commands and options of a line that are missing from the reference page of commands. A word with
+// | means several commands.
 func wrongIn(page, line string) (wrong []string) {
 	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(strings.NewReplacer("[", " ", "]", " ").Replace(line),
 		-1)
@@ -358,11 +357,11 @@ func wrongIn(page, line string) (wrong []string) {
 	return wrong
 }
 
-// settingName finds names of settings in texts; those of roles are found by themselves.
+// settingName finds names of settings in texts. Names of role settings are found separately.
 var settingName = regexp.MustCompile(
 	`(?:sap\.odata[.#]|kafka\.proxy\.|rest\.|errors\.|offset\.storage\.|offset\.flush\.)[A-Za-z0-9.#{}-]*[A-Za-z0-9}]`)
 
-// Every setting that any text of the program advises exists: in the connectors' declarations, or in the worker's.
+// Every setting that a text of the program recommends is declared by a connector or by the worker.
 func TestAdvisedSettingsExist(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -437,7 +436,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 				text, _ := strconv.Unquote(literal.Value)
 				for _, name := range settingName.FindAllString(text, -1) {
 					if texts++; strings.Contains(text, " ") && !exists(name) {
-						t.Errorf("%s advises %s, which does not exist: %q", path, name, text)
+						t.Errorf("%s: expected the recommended setting %s to exist: %q", path, name, text)
 					}
 				}
 				return true
@@ -449,7 +448,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 	if texts < 50 {
 		t.Errorf("expected texts with names of settings, found %d", texts)
 	}
-	// What package keystore may name is the setting of a role, or, for the server's host, of another one.
+	// The settings that package keystore may name are a role's, or, for the server's host, another setting.
 	for _, field := range []string{"keystore." + keystore.FieldLocation, "keystore." + keystore.FieldPassword,
 		"keystore." + keystore.FieldType,
 		"keystore." + keystore.FieldKeyPassword, "keystore." + keystore.FieldAlias,

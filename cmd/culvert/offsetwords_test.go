@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestOffsetsInPlainWords: culvert offsets show prints what stored offsets mean, fields without a label by their names,
-// and JSON only with --json.
-func TestOffsetsInPlainWords(t *testing.T) {
+// culvert offsets show prints the meaning of stored offsets, fields without a label by their names, and JSON with
+// --json only.
+func TestOffsetsShowPrintsLabels(t *testing.T) {
 	t.Parallel()
 	const set = `{"service":"/s","entityset":"Orders"}`
 	for _, c := range []struct{ name, partition, offset, want string }{
@@ -45,7 +45,7 @@ func TestOffsetsInPlainWords(t *testing.T) {
 		var out strings.Builder
 		answer := `{"offsets":[{"partition":` + c.partition + `,"offset":` + c.offset + `}]}`
 		err := printOffsets(&out, []byte(answer), false)
-		if err != nil || tightened(out.String()) != tightened(c.want) {
+		if err != nil || singleSpaced(out.String()) != singleSpaced(c.want) {
 			t.Errorf("%s: expected\n%s, found %v\n%s", c.name, c.want, err, out.String())
 		}
 		out.Reset()
@@ -60,8 +60,8 @@ func TestOffsetsInPlainWords(t *testing.T) {
 	}
 }
 
-// tightened returns a text whose columns are one blank apart.
-func tightened(text string) string {
+// singleSpaced returns a text with single spaces between columns.
+func singleSpaced(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
 		lines = append(lines, strings.Join(strings.Fields(line), " "))

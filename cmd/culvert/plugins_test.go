@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// writePlugin writes a plugin with a name, and a source if class is not empty.
+// writePlugin writes a plugin with a name. If class is not empty, it has a source.
 func writePlugin(t *testing.T, file, name, class string) {
 	t.Helper()
 	d := wit.Description{Name: name, Version: "1"}
@@ -33,8 +33,8 @@ func writePlugin(t *testing.T, file, name, class string) {
 	}
 }
 
-// A file is shown alone, whatever its ending is and whatever is next to it.
-func TestPluginsShowOpensOneFile(t *testing.T) {
+// A single file is shown, whatever its extension and its neighbours.
+func TestPluginsShowOpensSingleFile(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := t.TempDir()
 	file := filepath.Join(dir, "candidate.bin")
@@ -76,7 +76,7 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stdout, stderr := command(t, "plugins", "list", "--plugins", dir)
-	if !regexp.MustCompile(`(?m)^empty +1 `).MatchString(stdout) { // plugins that are built in make the column wider
+	if !regexp.MustCompile(`(?m)^empty +1 `).MatchString(stdout) { // built-in plugins make the column wider
 		t.Errorf("expected a row for the plugin without components, found\n%s%s", stdout, stderr)
 	}
 	_, stdout, stderr = command(t, "plugins", "list", "--plugins", dir, "--json")
@@ -111,31 +111,31 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 	}
 }
 
-// hostile is text that clears a screen, sets a title, turns the direction of writing, is no UTF-8 when cut, and looks
-// like a line of the log.
+// hostile clears a screen, sets a title, changes the text direction, is invalid UTF-8 when truncated, and looks like a
+// log line.
 const hostile = "\x1b[2J\x1b]0;title\x07\u009b31m\u202egro\u200b.evil\ntime=2026-01-01T00:00:00Z " +
 	"level=INFO msg=\"all is well\""
 
-// obeyed fails when a terminal would obey what was said, or take it for a line of ours.
-func obeyed(t *testing.T, what, said string) {
+// expectSafeText fails if a terminal would interpret the text, or if it looks like a log line of the worker.
+func expectSafeText(t *testing.T, what, output string) {
 	t.Helper()
-	for _, r := range said {
+	for _, r := range output {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
-			t.Errorf("%s: found %q in\n%q", what, r, said)
+			t.Errorf("%s: found %q in\n%q", what, r, output)
 			return
 		}
 	}
-	if strings.Contains("\n"+said, "\ntime=2026-01-01") {
-		t.Errorf("%s: found a hostile line in\n%s", what, said)
+	if strings.Contains("\n"+output, "\ntime=2026-01-01") {
+		t.Errorf("%s: found a hostile line in\n%s", what, output)
 	}
-	for line := range strings.Lines(said) {
+	for line := range strings.Lines(output) {
 		if len(line) > 20_000 {
 			t.Errorf("%s: found a line of %d bytes", what, len(line))
 		}
 	}
 }
 
-// talker is a plugin that says hostile text everywhere, and a long one.
+// talker creates a plugin with long hostile text in every field.
 func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 	t.Helper()
 	folder = p.Subfolder("talker")
@@ -156,7 +156,7 @@ func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
 	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
 	e2etest.NoError(t, err)
-	// Marshal escapes what JSON has to; a plugin need not.
+	// Marshal escapes only what JSON requires. A plugin need not escape anything.
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
 	m.Answer(wit.InterfaceTools, "Run", wit.CommandResult{Document: &raw})
 	e2etest.Put(t, folder, "talker.wasm", m.Bytes())
@@ -164,7 +164,7 @@ func talker(t *testing.T, p *e2etest.Place) (folder, connector string) {
 		"talk.port=1", "talk.scheme=http")
 }
 
-func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
+func TestPluginTextIsPrintedSafely(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	folder, connector := talker(t, p)
@@ -184,34 +184,34 @@ func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 		{"quiet", "-p", connector, "--plugins", folder, "--data", p.Data},
 	} {
 		r := p.Run(args...)
-		obeyed(t, strings.Join(args, " ")+", stdout", r.Stdout)
-		obeyed(t, strings.Join(args, " ")+", stderr", r.Stderr)
+		expectSafeText(t, strings.Join(args, " ")+", stdout", r.Stdout)
+		expectSafeText(t, strings.Join(args, " ")+", stderr", r.Stderr)
 		if args[0] == "talk" && (r.Code != 0 || !strings.Contains(r.Stdout, "evil")) {
 			t.Errorf("%q: exit %d\n%s%s", args, r.Code, r.Stdout, r.Stderr)
 		}
 	}
-	// JSON keeps the text.
+	// JSON keeps the text unchanged.
 	r := p.Run("talk", "-p", connector, "--plugins", folder, "--data", p.Data, "--json")
-	obeyed(t, "talk --json", r.Stdout)
+	expectSafeText(t, "talk --json", r.Stdout)
 	var document struct{ Say string }
 	if err := json.Unmarshal([]byte(r.Stdout), &document); err != nil || document.Say != hostile {
 		t.Errorf("%v: expected %q, found %q in %s", err, hostile, document.Say, r.Stdout)
 	}
 	r = p.Run("plugins", "show", file, "--json")
-	obeyed(t, "show --json", strings.ReplaceAll(r.Stdout, "long ", ""))
+	expectSafeText(t, "show --json", strings.ReplaceAll(r.Stdout, "long ", ""))
 	var list []struct{ Name string }
 	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || len(list) != 1 ||
 		list[0].Name != "talker"+hostile {
 		t.Errorf("%v in %.2000s", err, r.Stdout)
 	}
-	// What `check` says about it.
+	// `plugins check` warns about the documentation.
 	if r := p.Run("plugins", "check", file); !strings.Contains(r.Stdout, "documentation contains control characters") {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
 
-// The names that plugins must not use are those that the command line has.
-func TestReservedOptionsAreOurs(t *testing.T) {
+// The option names that plugins must not use are the options of the command line.
+func TestReservedOptionsMatchCommandLine(t *testing.T) {
 	c := &cobra.Command{Use: "x"}
 	commonFlags(c, &installation{}, &output{}, new(string))
 	c.InitDefaultHelpFlag()
@@ -228,12 +228,12 @@ func TestReservedOptionsAreOurs(t *testing.T) {
 	}
 }
 
-// The commands that plugins must not have are those of the command line.
-func TestReservedCommandsAreOurs(t *testing.T) {
+// The command names that plugins must not use are the commands of the command line.
+func TestReservedCommandsMatchCommandLine(t *testing.T) {
 	root := newRoot(t.Context(), nil)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
-	ofPlugins := []string{"ping", "doctor"} // which plugins have, and culvert runs
+	ofPlugins := []string{"ping", "doctor"} // which plugins declare and culvert runs
 	for _, c := range builtInTools() {
 		ofPlugins = append(ofPlugins, c.Name())
 	}

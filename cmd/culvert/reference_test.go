@@ -32,7 +32,7 @@ import (
 
 var update = flag.Bool("update", false, "write the pages of the reference anew")
 
-// The pages of the reference are what declarations say, and nothing is without a word of what it is for.
+// The reference pages match the declarations, and every declaration is documented.
 func TestReference(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{
@@ -47,18 +47,19 @@ func TestReference(t *testing.T) {
 			e2etest.NoError(t, os.WriteFile(file, []byte(want), 0o644))
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
-			t.Errorf("%s is not what is declared (%v): go test ./cmd/culvert -run TestReference -update writes it",
+			t.Errorf("%s differs from the declarations (%v): go test ./cmd/culvert -run TestReference -update "+
+				"writes it",
 				file, err)
 		}
 	}
-	// The page of bounds is made from the host's constants, by TestTableOfBounds in package host.
+	// TestTableOfBounds in package host writes the page of bounds from the host's constants.
 	files, err := filepath.Glob("reference/*.md")
 	if err != nil || len(files) != len(pages)+1 || !slices.Contains(files, filepath.Join("reference", "bounds.md")) {
 		t.Errorf("%d pages, files %v: %v", len(pages), files, err)
 	}
 }
 
-// The command prints what the files hold.
+// The command prints the files' contents.
 func TestReferenceCommand(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
@@ -70,7 +71,7 @@ func TestReferenceCommand(t *testing.T) {
 	}
 	for _, name := range referenceNames() {
 		if !strings.Contains(list.Stdout, name+" ") {
-			t.Errorf("%s is not listed:\n%s", name, list.Stdout)
+			t.Errorf("expected %s in the list, found\n%s", name, list.Stdout)
 		}
 	}
 	if want, err = os.ReadFile("guides/source.md"); err != nil {
@@ -81,11 +82,11 @@ func TestReferenceCommand(t *testing.T) {
 	}
 	if got := p.Run("reference", "sauce"); got.Code != exitWrong || !strings.Contains(got.Stderr,
 		`"sauce": the nearest one is source (`) {
-		t.Errorf("exit code %d, %s", got.Code, got.Stderr)
+		t.Errorf("expected exit code %d with the nearest name, found %d, %s", exitWrong, got.Code, got.Stderr)
 	}
 }
 
-// cells makes a line of a table.
+// cells writes a row of a table.
 func cells(b *strings.Builder, values ...string) {
 	for i, v := range values {
 		values[i] = strings.ReplaceAll(strings.Join(strings.Fields(v), " "), "|", `\|`)
@@ -100,7 +101,7 @@ func code(text string) string {
 	return "`" + text + "`"
 }
 
-// settings is a table of declarations.
+// settings writes a table of declarations.
 func settings(b *strings.Builder, prefix string, specs []wit.ConfigKey) {
 	cells(b, "setting", "value", "default", "meaning")
 	cells(b, "---", "---", "---", "---")
@@ -126,11 +127,11 @@ func worker(t *testing.T) string {
 	return b.String()
 }
 
-// documented fails for settings that nobody has said anything of.
+// documented fails for settings without documentation.
 func documented(t *testing.T, where string, specs []wit.ConfigKey) {
 	for _, s := range specs {
 		if s.Documentation == "" {
-			t.Errorf("%s: %s has no words", where, s.Name)
+			t.Errorf("%s: expected documentation of %s, found none", where, s.Name)
 		}
 	}
 }
@@ -175,7 +176,7 @@ func commands(t *testing.T) string {
 				continue
 			}
 			if sub.Short == "" {
-				t.Errorf("%s says nothing of itself", sub.CommandPath())
+				t.Errorf("expected help for %s, found none", sub.CommandPath())
 			}
 			describeCommand(&b, sub, sub.CommandPath())
 			walk(sub)
@@ -193,7 +194,7 @@ func commands(t *testing.T) string {
 	return b.String()
 }
 
-// describeCommand writes what --help says of a command; path is what it is called by.
+// describeCommand writes a command's --help. path is the full command name.
 func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n", path, strings.TrimRight(cmp.Or(c.Long, c.Short+"."), "\n"))
 	if c.Runnable() {
@@ -226,7 +227,7 @@ func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 	})
 }
 
-// commandsOfPlugin are the commands that the built-in source declares; the sink has one of them, ping.
+// commandsOfPlugin returns the commands that the built-in source declares. The sink has one of them, ping.
 func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 	t.Helper()
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t)}, CacheDir: guesttest.Code(t),
@@ -256,14 +257,14 @@ func routes(t *testing.T) string {
 	cells(&b, "---", "---")
 	for _, r := range rest.Routes() {
 		if r.Summary == "" {
-			t.Errorf("REST: nothing is said of %s %s", r.Method, r.Path)
+			t.Errorf("REST: expected a description of %s %s, found none", r.Method, r.Path)
 		}
 		cells(&b, code(r.Method+" "+r.Path), r.Summary)
 	}
 	return b.String()
 }
 
-// metrics is the page about what a worker shows.
+// metrics returns the page of a worker's metrics.
 func metrics(t *testing.T) string {
 	var b strings.Builder
 	var first time.Time
@@ -277,8 +278,8 @@ func metrics(t *testing.T) string {
 		b.WriteString(tableOf(body))
 		b.WriteString(clientsMetrics())
 		b.WriteString(kafkasMetrics(t, body))
-		askedByDashboards(t, body)
-		// Some figures come later than others, on a slow machine much later.
+		checkDashboardMetrics(t, body)
+		// Some metrics appear later than others, on a slow machine much later.
 		if first.IsZero() {
 			first = time.Now()
 		}
@@ -288,10 +289,10 @@ func metrics(t *testing.T) string {
 	return b.String()
 }
 
-// figureDescribed is a figure as Prometheus describes it.
+// figureDescribed matches Prometheus' description of a metric.
 var figureDescribed = regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)"`)
 
-// clientsMetrics is the table of figures of Kafka's clients.
+// clientsMetrics returns the table of the Kafka clients' metrics.
 func clientsMetrics() string {
 	descriptions := make(chan *prometheus.Desc, 1000)
 	kafka.NewMetrics().Describe(descriptions)
@@ -316,8 +317,8 @@ func clientsMetrics() string {
 	return b.String()
 }
 
-// kafkasMetrics is the table of the metrics that Kafka Connect has, with where each is among ours, or why it is not.
-// One that is neither there nor explained is missing.
+// kafkasMetrics returns the table of Kafka Connect's metrics, each with Culvert's equivalent or the reason why it has
+// none. A metric with neither is reported as missing.
 func kafkasMetrics(t *testing.T, ours string) string {
 	list, err := os.ReadFile("../../testdata/connect-metrics.txt")
 	e2etest.NoError(t, err)
@@ -352,9 +353,9 @@ func kafkasMetrics(t *testing.T, ours string) string {
 	return b.String()
 }
 
-// askedByDashboards holds what a worker shows against what Strimzi's dashboards for Kafka Connect ask for: each figure
-// is there, with the labels that they select by. Those of Confluent's are tested in examples/monitoring_test.go.
-func askedByDashboards(t *testing.T, ours string) {
+// checkDashboardMetrics checks that the worker has the metrics and labels that Strimzi's dashboards for Kafka Connect
+// query. For Confluent's dashboards see examples/monitoring_test.go.
+func checkDashboardMetrics(t *testing.T, ours string) {
 	list, err := os.ReadFile("../../testdata/dashboards.txt")
 	e2etest.NoError(t, err)
 	for line := range strings.Lines(string(list)) {
@@ -378,7 +379,7 @@ func askedByDashboards(t *testing.T, ours string) {
 	}
 }
 
-// tableOf makes a table of what a scrape says of itself.
+// tableOf returns the table of a scrape's descriptions.
 func tableOf(scrape string) string {
 	help, labels := map[string]string{}, map[string]string{}
 	var lines []string
@@ -417,7 +418,7 @@ func tableOf(scrape string) string {
 	return b.String()
 }
 
-// converters are the pages of converters, named as their classes without the package.
+// converters returns the pages of converters, named after their classes without the package.
 func converters(t *testing.T) map[string]string {
 	pages := map[string]string{}
 	for _, d := range convert.Declarations() {
@@ -437,7 +438,8 @@ func converters(t *testing.T) map[string]string {
 	return pages
 }
 
-// pluginComponents are the pages of the built-in plugins: source, sink, and all transforms and predicates on one.
+// pluginComponents returns the pages of the built-in plugins: source, sink, and one page for all transforms and
+// predicates.
 func pluginComponents(t *testing.T) map[string]string {
 	dir := e2etest.Plugins(t, "odata-sink", "smt")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, CacheDir: guesttest.Code(t),
@@ -456,7 +458,7 @@ func pluginComponents(t *testing.T) map[string]string {
 			documented(t, c.Name, c.Settings)
 			switch c.Kind {
 			case wit.ComponentSource, wit.ComponentSink:
-				placed(t, slices.Concat(config.CommonSettings(c.Kind), c.Settings))
+				checkPositions(t, slices.Concat(config.CommonSettings(c.Kind), c.Settings))
 				var b strings.Builder
 				fmt.Fprintf(&b, "# Settings of the OData %s\n\n`connector.class=%s`, or %s.\n%s\n\n", c.Kind, c.Name,
 					code(strings.Join(c.Aliases, "`, `")), c.Documentation)
@@ -481,9 +483,9 @@ func pluginComponents(t *testing.T) map[string]string {
 	return pages
 }
 
-// placed holds that forms know where to show each setting: in a group, and at a place of its own in it. Kafka Connect
-// itself gives one place to topics, topics.regex and tasks.max.
-func placed(t *testing.T, specs []wit.ConfigKey) {
+// checkPositions checks that each setting has a group and a unique position in it, for forms. Kafka Connect itself
+// gives topics, topics.regex and tasks.max one position.
+func checkPositions(t *testing.T, specs []wit.ConfigKey) {
 	t.Helper()
 	taken := map[string]string{}
 	for _, spec := range specs {

@@ -1,4 +1,4 @@
-// Package cloudfoundry holds what a worker needs to run on Cloud Foundry.
+// Package cloudfoundry contains the files for running a worker on Cloud Foundry.
 package cloudfoundry
 
 import (
@@ -38,7 +38,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// application is what this test knows of a manifest.
+// application is the part of a manifest that this test reads.
 type application struct {
 	Name                string            `yaml:"name"`
 	Path                string            `yaml:"path"`
@@ -58,7 +58,7 @@ type application struct {
 	} `yaml:"routes"`
 }
 
-// manifest reads manifest.yml; a key that is not known here is a slip of the pen.
+// manifest reads manifest.yml. An unknown key is an error.
 func manifest(t *testing.T) application {
 	t.Helper()
 	text, err := os.ReadFile("manifest.yml")
@@ -81,19 +81,19 @@ func TestManifest(t *testing.T) {
 	if !slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) || a.HealthCheckType != "http" ||
 		a.HealthCheckEndpoint != "/health" ||
 		a.Instances != 1 {
-		t.Errorf("expected one instance of a binary whose health is asked for by HTTP, found %+v", a)
+		t.Errorf("expected one instance of a binary with an HTTP health check, found %+v", a)
 	}
 	page, err := os.ReadFile("README.md")
 	ok(t, err)
 	for _, s := range a.Services {
 		if !regexp.MustCompile(`(?m)^cf create-service \w+ \w+ ` + regexp.QuoteMeta(s) + `$`).Match(page) {
-			t.Errorf("README.md does not make the service %s", s)
+			t.Errorf("expected README.md to create the service %s", s)
 		}
 	}
 	for _, copied := range []string{"mkdir -p " + strings.TrimPrefix(a.Path, "../../"),
 		"cp -r examples/cloudfoundry/config " + strings.TrimPrefix(a.Path, "../../") + "/"} {
 		if !strings.Contains(string(page), "\n"+copied+"\n") {
-			t.Errorf("README.md does not say %q", copied)
+			t.Errorf("expected %q in README.md", copied)
 		}
 	}
 	for _, r := range a.Routes {
@@ -109,20 +109,20 @@ func TestManifest(t *testing.T) {
 			used = used || strings.Contains(string(text), "${env:"+variable+"}")
 		}
 		if !used {
-			t.Errorf("no file uses the variable %s", variable)
+			t.Errorf("expected a file that uses the variable %s, found none", variable)
 		}
 	}
 }
 
-// Secrets of the landscape, none of which may be in a log.
+// Secrets of the landscape. None of them may be logged.
 const (
 	kafkaPassword = "hush-hush-kafka"
 	sapPassword   = "hush-hush-sap"
 )
 
-// TestRunsAsThePlatformRunsIt starts the application by the manifest's command, with the platform's variables, in a
-// landscape whose service and brokers nobody reaches but through SAP Connectivity: their names do not even exist.
-func TestRunsAsThePlatformRunsIt(t *testing.T) {
+// The application runs by the manifest's command and the platform's variables. Its service and brokers are reachable
+// through SAP Connectivity only; their names cannot be resolved otherwise.
+func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 	a := manifest(t)
 	btp := connectivitytest.NewServer()
 	t.Cleanup(btp.Close)
@@ -173,7 +173,7 @@ func TestRunsAsThePlatformRunsIt(t *testing.T) {
 	for _, secret := range []string{kafkaPassword, sapPassword, btp.Connectivity.Secret, btp.Destination.Secret,
 		"eyJ"} {
 		if strings.Contains(log.String(), secret) {
-			t.Errorf("the log holds %q", secret)
+			t.Errorf("expected no secret in the log, found %q", secret)
 		}
 	}
 	for _, entry := range btp.Ledger() {
@@ -181,10 +181,10 @@ func TestRunsAsThePlatformRunsIt(t *testing.T) {
 			return
 		}
 	}
-	t.Error("nobody asked for the destination")
+	t.Error("expected a request for the destination, found none")
 }
 
-// output is what a process prints.
+// output collects the output of a process.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -202,8 +202,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// droplet is the application's folder as README.md fills it, with the demo service's names in the place of SAP's, and
-// the guests that `make` would have built into the binary next to it.
+// droplet returns the application's folder as README.md fills it, with the demo service's names instead of SAP's, and
+// with the plugins that `make` embeds in the binary.
 func droplet(t *testing.T, authority []byte) string {
 	t.Helper()
 	app := t.TempDir()
@@ -229,8 +229,7 @@ func droplet(t *testing.T, authority []byte) string {
 	return app
 }
 
-// newService is a service behind the Cloud Connector, and the destination that leads to it. It returns how many orders
-// there are.
+// newService starts a service behind the Cloud Connector with a destination for it. It returns the number of orders.
 func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
 	t.Helper()
 	const orders = 60
@@ -255,7 +254,7 @@ type cluster struct {
 	real      map[string]string
 }
 
-// listener tells another address than its own.
+// listener reports another address than its own.
 type listener struct {
 	net.Listener
 	advertised string
@@ -296,7 +295,7 @@ func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *c
 	return c
 }
 
-// certificate signs itself.
+// certificate returns a self-signed certificate.
 func certificate(t *testing.T, names []string) (authority []byte, pair tls.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -310,8 +309,8 @@ func certificate(t *testing.T, names []string) (authority []byte, pair tls.Certi
 		PrivateKey: key}
 }
 
-// consume counts records of a topic, until there are so many or the context ends. It is on the brokers' side of the
-// Cloud Connector.
+// consume counts records of a topic until it has found want of them or the context ends. It connects on the brokers'
+// side of the Cloud Connector.
 func (c *cluster) consume(ctx context.Context, t *testing.T, topic string, want int) (n int) {
 	t.Helper()
 	var seeds []string
@@ -340,7 +339,7 @@ func (c *cluster) consume(ctx context.Context, t *testing.T, topic string, want 
 	return n
 }
 
-// waitHealthy asks as the platform does.
+// waitHealthy sends the platform's health checks until one succeeds.
 func waitHealthy(ctx context.Context, t *testing.T, address string, ended <-chan error) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -370,7 +369,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// ok ends a test at an error that it is not about.
+// ok fails the test on an error in its setup.
 func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package overview holds one file for each thing that the descriptions of the connectors' properties show.
+// Package overview contains an example file for each feature that the descriptions of the connectors' properties show.
 package overview
 
 import (
@@ -19,14 +19,13 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// TestFilesAreWhatTheirFirstLineSays checks every file offline, as culvert validate does: those that say so are
-// accepted without a word, the others are refused by the setting that they name, and by nothing else than what is not
-// built.
-func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
+// Every file passes or fails an offline check, as by culvert validate, as its first line specifies: without a warning,
+// or by the named setting and nothing else but features that are not built.
+func TestFilesMatchTheirFirstLine(t *testing.T) {
 	data := dataFolder(t)
 	subaccount := connectivitytest.NewServer()
 	defer subaccount.Close()
-	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0)) // for those that need a binding
+	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0)) // for files that need a binding
 	for _, file := range all(t) {
 		t.Run(file, func(t *testing.T) {
 			first, _, _ := strings.Cut(read(t, file), "\n")
@@ -64,16 +63,16 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 				}
 			}
 			if isRefused && !named {
-				t.Errorf("no problem names %s: %v", refused, problems)
+				t.Errorf("expected a problem that names %s, found %v", refused, problems)
 			}
 		})
 	}
 }
 
-// TestConnectorsRun runs all sources marked with "# runs" at once and then the sinks one after another, as README.md
-// says: with the demo service in place of services.odata.org, a schema registry of the test, one data folder and the
-// worker of this folder. Only address, port and protocol are changed in the files. Each source reads the rows that it
-// names, each sink writes the expected number of rows.
+// The sources marked "# runs" run at once, then the sinks one after another, as in README.md: with the demo service
+// instead of services.odata.org, a schema registry of the test, one data folder and this folder's worker. Only address,
+// port and protocol of the files are changed. Each source reads the rows that it names, each sink writes the expected
+// number of rows.
 func TestConnectorsRun(t *testing.T) {
 	demo := odatatest.New(odatatest.Options{Rows: 830, PageSize: 3000, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
@@ -101,7 +100,7 @@ func TestConnectorsRun(t *testing.T) {
 		}
 	}
 	ok(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
-	want += questions(demo)
+	want += singleRowRequests(demo)
 	if rows := demo.Ledger().Rows; len(sources) < 8 || len(sinks) < 8 || rows != want {
 		t.Errorf("expected 8 sources or more to read %d rows, and 8 sinks or more; found %d, %d rows, %d sinks", want,
 			len(sources), rows, len(sinks))
@@ -115,7 +114,7 @@ func TestConnectorsRun(t *testing.T) {
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".properties")
 		if n := demo.Count("Order_DetailCopies") - before; n != written[name] {
-			t.Errorf("%s has made %d order lines, expected %d", name, n, written[name])
+			t.Errorf("%s: found %d created order lines, expected %d", name, n, written[name])
 		}
 	}
 	updated := 0
@@ -124,13 +123,14 @@ func TestConnectorsRun(t *testing.T) {
 			updated++
 		}
 	}
-	if made, products := demo.Count("Inbox"), demo.Count("Products"); updated != 250 || made != products {
-		t.Errorf("%d order lines were updated, expected 250; %d messages made, expected %d", updated, made, products)
+	if created, products := demo.Count("Inbox"), demo.Count("Products"); updated != 250 || created != products {
+		t.Errorf("expected 250 updated order lines, found %d; found %d messages, expected %d", updated, created,
+			products)
 	}
 }
 
-// named returns how many rows a source's file selects: whole entity sets, or the rows that match the conditions in two
-// of the files.
+// named returns the number of rows that a source's file selects: whole entity sets, or the rows that match the
+// conditions in two of the files.
 func named(demo *odatatest.Service, file, text string) (rows int64) {
 	switch file {
 	case "sink-topics.properties":
@@ -149,7 +149,7 @@ func named(demo *odatatest.Service, file, text string) (rows int64) {
 	return rows
 }
 
-// movedTo has what the files say of other machines lead to those of a test.
+// movedTo replaces the machines in the files by the test's.
 func movedTo(demo, registry string) *strings.Replacer {
 	_, port, _ := strings.Cut(strings.TrimPrefix(demo, "http://"), ":")
 	return strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port,
@@ -170,7 +170,7 @@ func runOnce(t *testing.T, data string, names ...string) error {
 	return h.Run(t.Context())
 }
 
-// storeFolder is where the files have their key and trust stores; samples has such.
+// storeFolder is where the files expect their key and trust stores. samples has such stores.
 const (
 	storeFolder = "/etc/culvert/"
 	samples     = "../../testdata/samples/keystores/"
@@ -194,24 +194,25 @@ func read(t *testing.T, file string) string {
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// guests is the folders of plugins.
+// guests returns the folders of plugins.
 func guests(t *testing.T) []string {
 	t.Helper()
 	return []string{guesttest.Folder(t, "odata-source", "odata-sink", "smt")}
 }
 
-// dataFolder is a new data folder that holds nothing but the compiled plugins.
+// dataFolder returns a new data folder that contains only the compiled plugins.
 func dataFolder(t *testing.T) string {
 	t.Helper()
 	guests(t)                               // they are built with the cache of go build, which is below the same folder
-	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where refused logons are kept
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where lockouts are stored
 	folder := t.TempDir()
 	guesttest.ShareCode(t, folder)
 	return folder
 }
 
-// questions is how many requests were for one row alone, which tell whether the service heeds conditions on keys.
-func questions(demo *odatatest.Service) (asked int64) {
+// singleRowRequests returns the number of requests for a single row, which detect whether the service applies
+// conditions on keys.
+func singleRowRequests(demo *odatatest.Service) (asked int64) {
 	for _, r := range demo.Ledger().Requests {
 		if strings.Contains(r.Query, "$top=1&") {
 			asked++
@@ -220,7 +221,7 @@ func questions(demo *odatatest.Service) (asked int64) {
 	return asked
 }
 
-// ok ends a test at an error that it is not about.
+// ok fails the test on an error in its setup.
 func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -21,10 +21,10 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// odd is a text that means harm: markup, characters that turn the direction or steer a terminal, and much of it.
+// odd is a harmful text: markup, characters that change the text direction or control a terminal, and much of it.
 var odd = `"><script>alert(1)</script>&amp;` + "\u202e\u2066\x1b[31m\x00" + strings.Repeat("long ", 2000)
 
-// fake is REST with the same answers for all who ask.
+// fake is a REST API with a fixed response for each request.
 type fake struct {
 	mu      sync.Mutex
 	calls   []string
@@ -54,14 +54,15 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(f.answers[call])
 }
 
-// log are the calls that came.
+// log returns the requests so far, one per line.
 func (f *fake) log() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.calls, "\n")
 }
 
-// newFake has an answer for each route that pages ask, with odd texts wherever the worker shows those of others.
+// newFake returns a response for each request of the pages, with odd texts wherever a response contains text of other
+// systems.
 func newFake() *fake {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	name := odd
@@ -151,7 +152,7 @@ func quotedJSON(text string) string {
 	return string(data)
 }
 
-// served is what the console answers.
+// served returns the console's response.
 func served(t *testing.T, c http.Handler, method, target string, form url.Values) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(form.Encode()))
@@ -167,7 +168,7 @@ func over(f *fake) http.Handler {
 	return New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return "" }})
 }
 
-// addresses are all pages, with a connector of an odd name.
+// addresses returns all pages, with a connector of an odd name.
 func addresses() []string {
 	q := url.Values{"name": {odd}}.Encode()
 	return []string{"/console/", "/console/?state=failed&search=" + url.QueryEscape(odd), "/console/connector?" + q,
@@ -176,9 +177,9 @@ func addresses() []string {
 		"/console/log?level=WARN&connector=" + url.QueryEscape(odd)}
 }
 
-// Every page is well-formed whatever is in it, shows no character that turns or hides text, and says no more than it
-// has to.
-func TestPages(t *testing.T) {
+// Every page is well-formed whatever texts it contains, shows no character that hides text or changes its direction,
+// and sends the security headers.
+func TestPagesAreWellFormedAndSafe(t *testing.T) {
 	c := over(newFake())
 	for _, at := range addresses() {
 		w := served(t, c, "GET", at, nil)
@@ -196,7 +197,7 @@ func TestPages(t *testing.T) {
 			}
 		}
 		if read := pagetest.Read(page); strings.ContainsAny(read, "\u202e\u2066\x1b\x00") {
-			t.Errorf("%.60s shows characters that turn or hide text: %.300q", at,
+			t.Errorf("%.60s: expected no characters that hide text or change its direction, found %.300q", at,
 				read[strings.IndexAny(read, "\u202e\u2066\x1b\x00"):])
 		}
 		for name, want := range map[string]string{"Content-Security-Policy": policy,
@@ -208,8 +209,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// What REST refuses is shown with its status and its text, and asks for nothing more.
-func TestRefusedPages(t *testing.T) {
+// An error of the REST API is shown with its status and its text, and the page sends no further requests.
+func TestErrorPages(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/status", odd)
 	f.refuses["GET "+target] = 404
@@ -226,16 +227,16 @@ func TestRefusedPages(t *testing.T) {
 		}
 	}
 	if w := served(t, over(f), "DELETE", "/console/", nil); w.Code != 405 {
-		t.Errorf("DELETE: %d", w.Code)
+		t.Errorf("DELETE: expected 405, found %d", w.Code)
 	}
 	for page, allowed := range map[string]string{"": "GET, HEAD", "form": "GET, HEAD, POST"} {
 		w := served(t, over(f), "PUT", "/console/"+page, url.Values{"a": {"b"}})
 		assert.Equal(t, fmt.Sprint(405, allowed), fmt.Sprint(w.Code, w.Header().Get("Allow")))
 	}
 	if w := served(t, over(f), "POST", "/console/", url.Values{"a": {"b"}}); w.Code != 405 {
-		t.Errorf("POST: %d", w.Code)
+		t.Errorf("POST: expected 405, found %d", w.Code)
 	}
-	// A number of any size is shown as it is; what is too much to be read is said to be so.
+	// A number of any size is shown unchanged. A response that is too large results in an error.
 	f = newFake()
 	f.answers["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
 		"offset":null}]}`)
@@ -251,12 +252,12 @@ func TestRefusedPages(t *testing.T) {
 	}
 	long := url.Values{"do": {strings.Repeat("x", maxForm)}}
 	if w := served(t, over(f), "POST", "/console/act", long); w.Code != 413 {
-		t.Errorf("a form that is too long: %d", w.Code)
+		t.Errorf("a form that is too long: expected 413, found %d", w.Code)
 	}
 }
 
-// The script is answered with the fragments that it does not have, and a fragment of equal data is equal.
-func TestFragments(t *testing.T) {
+// The script gets the fragments that it does not have. A fragment of equal data has the same version.
+func TestFragmentsOfChangedData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		c := over(f)
@@ -282,24 +283,24 @@ func TestFragments(t *testing.T) {
 		if len(some) != 1 || some["list"].HTML == "" {
 			t.Errorf("expected the list, found %v", some)
 		}
-		// Many viewers at once are one question.
+		// Many concurrent viewers cause one request.
 		time.Sleep(time.Minute)
 		before := strings.Count(f.log(), "/culvert/connectors")
 		for range 10 {
 			ask(known)
 		}
 		if n := strings.Count(f.log(), "/culvert/connectors") - before; n != 1 {
-			t.Errorf("expected one question, found %d", n)
+			t.Errorf("expected one request, found %d", n)
 		}
 		time.Sleep(cacheTTL)
 		if ask(known); strings.Count(f.log(), "/culvert/connectors")-before != 2 {
-			t.Error("what is not fresh was not asked for again")
+			t.Error("expected a new request after the cache has expired")
 		}
 	})
 }
 
-// Who sees less shares no page with those who see more.
-func TestSharedByRights(t *testing.T) {
+// Users with different rights do not share cached pages.
+func TestCachedPagesDependOnRights(t *testing.T) {
 	f := newFake()
 	why := ""
 	c := New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return why }})
@@ -311,8 +312,8 @@ func TestSharedByRights(t *testing.T) {
 	}
 }
 
-// Each button is the call of REST that its row says, once for each thing that was selected, and shows the command.
-func TestActions(t *testing.T) {
+// Each button sends the REST request of its action, once for each selected item, and shows the command.
+func TestActionsSendTheirRequests(t *testing.T) {
 	for do, a := range actions {
 		f := newFake()
 		form := url.Values{"do": {do}, "name": {"a b", "c"}, "task": {"3"}, "feed": {"Orders"}, "hash": {"5fe2"},
@@ -351,8 +352,8 @@ func TestActions(t *testing.T) {
 	}
 }
 
-// Nothing is done that was not selected, not meant, or not allowed.
-func TestActionsThatAreRefused(t *testing.T) {
+// Nothing happens without a selection, a confirmation, or the right to do it.
+func TestRejectedActions(t *testing.T) {
 	for name, one := range map[string]struct {
 		form  url.Values
 		reads string
@@ -372,12 +373,12 @@ func TestActionsThatAreRefused(t *testing.T) {
 			method = "GET"
 		}
 		if w := served(t, c, method, "/console/act", one.form); w.Code != one.want || f.log() != "GET /?" {
-			t.Errorf("%s: %d, calls %s", name, w.Code, f.log())
+			t.Errorf("%s: found status %d, calls %s", name, w.Code, f.log())
 		}
 	}
 }
 
-func TestBack(t *testing.T) {
+func TestBackAcceptsConsolePagesOnly(t *testing.T) {
 	for to, want := range map[string]string{"plugins": "plugins", "./?state=failed": "./?state=failed",
 		"connector?name=a": "connector?name=a", "": "", "//evil.example": "./", "https://evil.example/": "./",
 		"act": "./", "javascript:alert(1)": "./",
@@ -388,7 +389,7 @@ func TestBack(t *testing.T) {
 	}
 }
 
-func TestCommands(t *testing.T) {
+func TestShownCommandsAndFormats(t *testing.T) {
 	v := viewer{Base: "http://127.0.0.1:8083"}
 	for _, one := range []struct{ got, want string }{
 		{v.Command("pause", "name", "orders"), "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause"},
@@ -409,16 +410,16 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// What a step changed is marked.
-func TestMarkedLines(t *testing.T) {
+// The changes of a step are marked.
+func TestChangedLinesAreMarked(t *testing.T) {
 	got := fmt.Sprint(diffLines("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1,\n  \"b\": 3\n}"))
 	assert.Equal(t, "[{{ false} {  \"a\": 1, false} {  \"b\": 2 true} {} false}]", got)
 	assert.Equal(t, "[{x false}]", fmt.Sprint(diffLines("x", "")))
 	got = fmt.Sprint(diffLines("\"a\": 1,\n\"b\": 2", "\"a\": 1"))
 	assert.Equal(t, `[{"a": 1, false} {"b": 2 true}]`, got)
-	made := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
-	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: made("1")},
-		{Outcome: "unchanged"}, {Records: made("2")}}}
+	records := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
+	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: records("1")},
+		{Outcome: "unchanged"}, {Records: records("2")}}}
 	if all := comparedStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
 		t.Errorf("found %v", all)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// A form on which no letter is chosen has none replayed: without names REST would take all of the connector.
-func TestReplayOfNone(t *testing.T) {
+// A form without selected dead letters replays none. REST would replay all of the connector's.
+func TestReplayRequiresSelection(t *testing.T) {
 	f := newFake()
 	served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}})
 	if !strings.Contains(f.bodies[0], `"letters":[]`) {
@@ -23,8 +23,8 @@ func TestReplayOfNone(t *testing.T) {
 	}
 }
 
-// The result of a dry run names the letters that would be rejected, and why.
-func TestDryRunOfReplay(t *testing.T) {
+// The result of a dry run names the dead letters that would be rejected, and why.
+func TestDryRunListsRejections(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
 	f.answers["POST "+target] = rest.ReplayResult{DryRun: true, WouldPass: 1, Refused: 1,
@@ -36,8 +36,8 @@ func TestDryRunOfReplay(t *testing.T) {
 	}
 }
 
-// Each letter stands below its cause, and causes of which there are as many as letters take no longer for it.
-func TestLettersByCause(t *testing.T) {
+// Each dead letter is listed below its cause. With as many causes as dead letters the page takes linear time.
+func TestDeadLettersByCause(t *testing.T) {
 	f, found := newFake(), rest.DeadLetterList{}
 	for n := range 20_000 {
 		l := rest.DeadLetter{Offset: int64(n), Class: "C", Stage: "TASK_PUT", Message: fmt.Sprint("no order ", n/2)}
@@ -65,21 +65,21 @@ func TestLettersByCause(t *testing.T) {
 	}
 }
 
-// What is no number of rows is no wish for the usual one.
-func TestRowsThatAreNoNumber(t *testing.T) {
+// An invalid number of rows is an error, and does not mean the default.
+func TestInvalidNumberOfRows(t *testing.T) {
 	for rows, want := range map[string]int{"x": 400, "": 400, "20 ": 400, "5": 303} {
 		f := newFake()
 		f.answers["POST /culvert/connectors/orders/samples"] = json.RawMessage(`{"id":"s1"}`)
 		w := served(t, over(f), "POST", "/console/records", url.Values{"step": {"sample"}, "name": {"orders"},
 			"rows": {rows}})
 		if w.Code != want || strings.Contains(f.log(), "POST") != (want == 303) {
-			t.Errorf("%q: status %d, calls %s", rows, w.Code, f.log())
+			t.Errorf("%q: found status %d, calls %s", rows, w.Code, f.log())
 		}
 	}
 }
 
-// A text that was emptied is compared as one.
-func TestReviewOfNothing(t *testing.T) {
+// An emptied text is compared as an empty text.
+func TestReviewOfEmptyText(t *testing.T) {
 	f := newFake()
 	served(t, over(f), "POST", "/console/form", url.Values{"step": {"review"}, "name": {"x"}, "text": {""}})
 	if !strings.HasPrefix(f.calls[0], "POST /culvert/diff") || f.bodies[0] != `{"name":"x","text":""}` {
@@ -87,8 +87,8 @@ func TestReviewOfNothing(t *testing.T) {
 	}
 }
 
-// Of each letter it is said whether it was replayed.
-func TestReplayedLetters(t *testing.T) {
+// The page shows for each dead letter whether it was replayed.
+func TestDeadLettersShowReplayState(t *testing.T) {
 	f := newFake()
 	f.answers["GET /culvert/connectors/orders/deadletters"] = json.RawMessage(`{"topic":"dlq","letters":[
 		{"offset":1,"replayed":false},{"offset":2,"replayed":true},{"offset":3}],"causes":[{"count":3}]}`)

@@ -19,9 +19,9 @@ import (
 const formText = "# a comment\nname = x\n\nconnector.class=C\n! another\nsecret=[hidden]\nby=${file:/x:pw}\n" +
 	"unknown=\\n1\nlist=a,\\\n  b\n"
 
-// What is typed into fields is written into the text where it stands: comments, order, spelling of other lines and
-// settings without a field stay, and no secret is in the text.
-func TestTypedFields(t *testing.T) {
+// Values typed into fields replace the values in the text. Comments, order, the spelling of other lines and settings
+// without a field stay, and the text contains no secret.
+func TestTypedValuesReplaceValuesInText(t *testing.T) {
 	for name, one := range map[string]struct {
 		typed     url.Values
 		text      string // "": formText
@@ -65,8 +65,8 @@ func TestTypedFields(t *testing.T) {
 	}
 }
 
-// A form that is sent as it came changes nothing: not what the class declares, not what nobody declares, such as a
-// secret that a check complains of.
+// A form that is sent unchanged changes nothing: no declared setting, and no undeclared one, such as a secret that a
+// check reports.
 func TestUnchangedFormKeepsText(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/config", "x")
@@ -88,7 +88,7 @@ func TestUnchangedFormKeepsText(t *testing.T) {
 	assert.Equal(t, text, served(t, over(f), "POST", "/console/form", form).Body.String())
 }
 
-// formOf is what a browser sends of the configuration in a page.
+// formOf returns the form data that a browser sends for a page.
 func formOf(t *testing.T, page string) url.Values {
 	t.Helper()
 	doc, err := html.Parse(strings.NewReader(page))
@@ -118,7 +118,7 @@ func formOf(t *testing.T, page string) url.Values {
 	return form
 }
 
-// A page of a form leaves the worker without a secret in it, in whatever step, and its fields are well-formed.
+// No page of a form contains a secret, in any step, and its fields are well-formed.
 func TestFormPages(t *testing.T) {
 	for _, step := range []string{"update", "check", "review", "apply", "download"} {
 		f := newFake()
@@ -127,7 +127,7 @@ func TestFormPages(t *testing.T) {
 			"f.secret": {"canary-secret"}, "s.secret": {"yes"}}
 		w := served(t, over(f), "POST", "/console/form", form)
 		if strings.Contains(w.Body.String(), "canary-secret") {
-			t.Errorf("%s: the secret comes back", step)
+			t.Errorf("%s: expected no secret in the response", step)
 		}
 		sends := strings.Contains(strings.Join(f.bodies, "\n"), "canary-secret")
 		switch step {
@@ -153,8 +153,8 @@ func TestFormPages(t *testing.T) {
 	}
 }
 
-// The script gets fragments alone, with what the review has found, and is led on when it is applied.
-func TestStepsOfTheScript(t *testing.T) {
+// The script gets only fragments, with the result of the review, and a redirect after the change was applied.
+func TestScriptGetsFragmentsOfSteps(t *testing.T) {
 	ask := func(step string) (found map[string]json.RawMessage, w *httptest.ResponseRecorder) {
 		w = served(t, over(newFake()), "POST", "/console/form?fragments=", url.Values{"name": {"x"},
 			"version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step},
@@ -173,15 +173,15 @@ func TestStepsOfTheScript(t *testing.T) {
 	}
 }
 
-// A worker that is still starting leaves fields and text as they are: the script is told to ask again, and without it
-// the page has what was typed.
-func TestFormOfAWorkerThatStarts(t *testing.T) {
+// A worker that is still starting leaves fields and text unchanged: the script retries, and without the script the page
+// contains the typed values.
+func TestFormWhileWorkerStarts(t *testing.T) {
 	f := newFake()
 	f.refuses["PUT /connector-plugins/C/config/validate"] = 409
 	form := url.Values{"name": {"x"}, "base": {formText}, "text": {formText + "mine=1\n"}, "step": {"update"}}
 	w := served(t, over(f), "POST", "/console/form?fragments=", form)
 	if w.Code != 409 || !strings.HasPrefix(w.Body.String(), `{"error":"no: `) {
-		t.Errorf("the script: %d %s", w.Code, w.Body)
+		t.Errorf("the script: expected 409 with an error, found %d %s", w.Code, w.Body)
 	}
 	w = served(t, over(f), "POST", "/console/form", form)
 	if w.Code != 200 {
@@ -190,9 +190,9 @@ func TestFormOfAWorkerThatStarts(t *testing.T) {
 	assert.Contains(t, w.Body.String(), "mine=1", "no: ")
 }
 
-// Nothing is applied that no review has shown, and no secret that was typed is left out: without the script its field
-// is empty after the review, and the one that is stored would stay.
-func TestTypedSinceTheReview(t *testing.T) {
+// Only reviewed changes are applied, and no typed secret is lost: without the script its field is empty after the
+// review, and the stored secret would stay.
+func TestOnlyReviewedChangesAreApplied(t *testing.T) {
 	f0 := newFake()
 	w0 := served(t, over(f0), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
 		"text": {formText}, "f.secret": {""}, "s.secret": {"yes"}, "step": {"apply"},
@@ -210,8 +210,8 @@ func TestTypedSinceTheReview(t *testing.T) {
 	}
 }
 
-// What is stored meanwhile is not overwritten: the answer says so, and what was typed is still there.
-func TestChangedMeanwhile(t *testing.T) {
+// A configuration that was changed in the meantime is not overwritten: the page says so and keeps the typed values.
+func TestConcurrentChangeIsNotOverwritten(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("PUT /connectors/{name}/config", "x")
 	f.refuses["PUT "+target] = 412
@@ -221,8 +221,9 @@ func TestChangedMeanwhile(t *testing.T) {
 	assert.Contains(t, w.Body.String(), "Nothing was stored", "mine=1")
 }
 
-// Groups are shown as far as those before are filled; of very many values a browser gets those that fit.
-func TestGroups(t *testing.T) {
+// A group is shown when the fields of the previous ones are valid. Of very many values the browser gets at most
+// maxChoices.
+func TestFormGroups(t *testing.T) {
 	one, two := "One", "Two"
 	v := check.Validation{Groups: []string{one, two}, Configs: []check.Validated{
 		{Definition: check.Definition{Name: "a", Group: &one, Importance: "HIGH"}, Value: check.Value{Visible: true,
@@ -251,8 +252,8 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// A chain that was tried on the page of records takes the place of the stored one, and nothing else changes.
-func TestChained(t *testing.T) {
+// A chain that was tried on the page of records replaces the stored one, and nothing else changes.
+func TestTriedChainReplacesStoredChain(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/config", "x")
 	f.answers["GET "+target+" text"] = formText + "transforms=a,b\ntransforms.a.type=A\ntransforms.b.type=B\n# end\n"

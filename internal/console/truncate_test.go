@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// Rows of a sample are cut to what a page has room for as HTML, and say so; small ones stay whole beside large ones.
-func TestBound(t *testing.T) {
+// Rows of a sample are truncated to fit into an HTML page, and say so. Small rows stay complete next to large ones.
+func TestSampleRowsAreTruncated(t *testing.T) {
 	text := func(r rest.SampledRecord) (n int) {
 		for _, text := range []string{r.Key, r.Value, r.KeySchema, r.ValueSchema} {
 			n += len(template.HTMLEscapeString(text))

@@ -37,7 +37,7 @@ func openRegistry(s registry.Settings) (*registry.Client, error) {
 	return registry.Open(s, nil, slog.New(slog.DiscardHandler))
 }
 
-// fakeRegistry is the address of a schema registry of the test's own, with schemas of the numbers from 1 on.
+// fakeRegistry returns the address of a schema registry of this test, with the schemas under the ids from 1 on.
 func fakeRegistry(t testing.TB, schemas ...string) string {
 	t.Helper()
 	return seeded(t, sr.TypeAvro, schemas...)
@@ -55,9 +55,9 @@ func seeded(t testing.TB, language sr.SchemaType, schemas ...string) string {
 
 func appendLength(n int) []byte { return connectdata.AppendNumber(nil, int64(n)) }
 
-// rememberingRegistry opens clients of a registry without a socket, which gives the last schema, whose text it notes,
-// number 1 and finds no versions.
-func rememberingRegistry(text *string) func(registry.Settings) (*registry.Client, error) {
+// recordingRegistry opens clients of a registry without a socket. It stores the last schema's text in text, returns id
+// 1 for it, and finds no versions.
+func recordingRegistry(text *string) func(registry.Settings) (*registry.Client, error) {
 	var body []byte
 	return func(s registry.Settings) (*registry.Client, error) {
 		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -84,7 +84,7 @@ var anythingText = sync.OnceValue(func() string {
 	text := new(string)
 	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
 		Options{Schemas: b.Registry,
-			OpenRegistry: rememberingRegistry(text)})
+			OpenRegistry: recordingRegistry(text)})
 	if err == nil {
 		b.Data = []byte{connectdata.TagTrue}
 		_, _, err = c.Encode(context.Background(), nil, 100, "t", b, wit.ValueSlice{Encoding: wit.Schemaless, Size: 1})
@@ -95,7 +95,7 @@ var anythingText = sync.OnceValue(func() string {
 	return *text
 })
 
-// avroPair is a converter with a registry, and one that reads and writes JSON in the same batch.
+// avroPair returns an Avro converter with a registry, and a JSON converter that reads and writes the same batch.
 func avroPair(t testing.TB, url string, settings ...string) (Converter, Converter, *record.Batch) {
 	t.Helper()
 	return pair(t, ClassAvro, url, settings...)
@@ -134,9 +134,9 @@ func TestWritesWhatAvroDataWrites(t *testing.T) {
 
 const person = `{"schema":{"type":"struct","name":"a.Person","fields":[{"type":"int32","field":"id"},{"type":"string","optional":true,"field":"name"}]},"payload":{"id":7,"name":"Ada"}}`
 
-// A schema is registered once for a topic, under the subject that the strategy names; the value goes out as it is,
-// after zero and id.
-func TestAvroIsACopy(t *testing.T) {
+// A schema is registered once per topic, under the subject that the strategy specifies; the value is copied after the
+// zero byte and the id.
+func TestAvroValueIsCopied(t *testing.T) {
 	for strategy, subject := range map[string]string{"": "orders-value",
 		"io.confluent.kafka.serializers.subject.TopicNameStrategy":       "orders-value",
 		"io.confluent.kafka.serializers.subject.RecordNameStrategy":      "a.Person",
@@ -157,8 +157,8 @@ func TestAvroIsACopy(t *testing.T) {
 				t.Fatalf("expected %x, found %x, %v, %v", want, out, null, err)
 			}
 		}
-		// A copy looks at nothing after the row's own null: bytes that no walk would take go out as they are, and the
-		// buffer of the producer is all that a row needs.
+		// Copying reads nothing after the row's own null: bytes that no reader would accept are copied, and a row needs
+		// only the producer's buffer.
 		spoilt := b.Bytes(d)
 		for i := range spoilt {
 			spoilt[i] |= 0x80
@@ -179,8 +179,9 @@ func TestAvroIsACopy(t *testing.T) {
 	}
 }
 
-// A registry that is away is asked again until it is back, and the status says so meanwhile: no record's fault.
-func TestRegistryThatIsAway(t *testing.T) {
+// Requests to an unreachable registry are repeated until it responds, and the status reports it in the meantime: no
+// record is at fault.
+func TestUnreachableRegistryIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := 0
 		b := &record.Batch{Registry: record.NewRegistry()}
@@ -190,7 +191,7 @@ func TestRegistryThatIsAway(t *testing.T) {
 			roundTrip(func(r *http.Request) (*http.Response, error) {
 				if answers++; answers < 5 {
 					if !strings.Contains(client.Outage(), "has not responded") && answers > 1 {
-						t.Errorf("expected the outage in the status, found %q", client.Outage())
+						t.Errorf("expected a status that reports the outage, found %q", client.Outage())
 					}
 					if answers == 3 && !strings.HasSuffix(client.Outage(), ": <html>") {
 						t.Errorf("expected the last error in the status, found %q", client.Outage())
@@ -215,13 +216,13 @@ func TestRegistryThatIsAway(t *testing.T) {
 			t.Errorf("expected the value after 5 requests, found %x, %v after %d", out, err, answers)
 		}
 		assert.Equal(t, "", client.Outage())
-		// A task that ends does not wait for a registry.
+		// A stopping task does not wait for a registry.
 		ctx, cancel := context.WithCancelCause(t.Context())
 		answers = 0
 		time.AfterFunc(time.Second, func() { cancel(errors.New("the task ends")) })
 		if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "other", b, datumOf(t, json, b, person)); err == nil ||
 			err.Error() != "the task ends" {
-			t.Errorf("expected the end of the task, found %v", err)
+			t.Errorf("expected the cause of the task's end, found %v", err)
 		}
 	})
 }
@@ -235,9 +236,9 @@ func answer(r *http.Request, status int, body string) *http.Response {
 		Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// What a registry refuses is no record's fault when it is about the schema or the user, and the record's when it names
-// an id that nobody knows.
-func TestRefusalsOfARegistry(t *testing.T) {
+// A rejection by the registry is no record's fault if it concerns the schema or the user, and is the record's fault if
+// its id is unknown.
+func TestRegistryRejections(t *testing.T) {
 	fake := srfake.New(srfake.WithAuth("Basic dTpw"))
 	t.Cleanup(fake.Close)
 	fake.SeedSchema("t-value", 1, 1, sr.Schema{Schema: `"int"`})
@@ -265,11 +266,11 @@ func TestRefusalsOfARegistry(t *testing.T) {
 	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
 		if _, err := c.Decode(t.Context(), "t", []byte(data),
 			b); fault.Class(err) != fault.DataException || fault.IsFatal(err) {
-			t.Errorf("%q: expected a fault of the record, found %v", data, err)
+			t.Errorf("%q: expected a data error, found %v", data, err)
 		}
 	}
 	if d, err := c.Decode(t.Context(), "t", nil, b); err != nil || d.Encoding != wit.Absent {
-		t.Errorf("expected nothing of a tombstone, found %v, %v", d, err)
+		t.Errorf("expected a tombstone to be read as null, found %v, %v", d, err)
 	}
 }
 
@@ -285,13 +286,13 @@ func incompatible(t *testing.T) error {
 	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
 	if err == nil || !strings.Contains(err.Error(), "incompatible with an earlier schema") ||
 		!strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`) {
-		t.Errorf("expected what the registry said and the schema, found %v", err)
+		t.Errorf("expected an error with the registry's message and the schema, found %v", err)
 	}
 	return err
 }
 
-// Confluent's own defaults, as generated files write them out, ask for nothing.
-func TestDefaultsOfWhatIsNotBuilt(t *testing.T) {
+// Confluent's own defaults, as generated files contain them, have no effect and are accepted.
+func TestDefaultsOfUnsupportedSettings(t *testing.T) {
 	given := map[string]string{"schema.registry.url": "http://r", "rule.executors": "", "proxy.host": "",
 		"use.latest.with.metadata": "", "proxy.port": "-1"}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
@@ -313,8 +314,8 @@ func TestDefaultsOfWhatIsNotBuilt(t *testing.T) {
 	}
 }
 
-// What a converter would write is no matter where it only reads.
-func TestReadingWithSettingsOfWriting(t *testing.T) {
+// Settings for writing do not matter to a converter that only reads.
+func TestReaderIgnoresWriterSettings(t *testing.T) {
 	given := map[string]string{"schema.registry.url": "http://r",
 		"key.schema.id.serializer": "io.confluent.kafka.serializers.schema.id.HeaderSchemaIdSerializer"}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
@@ -323,13 +324,13 @@ func TestReadingWithSettingsOfWriting(t *testing.T) {
 			t.Errorf("%s: %v, left %v", class, err, given)
 		}
 		if _, err := New(class, given, Options{Schemas: record.NewRegistry()}); err == nil {
-			t.Errorf("%s: taken for writing", class)
+			t.Errorf("%s: expected a writer to reject it", class)
 		}
 	}
 }
 
-// Settings are refused by name.
-func TestSettingsOfAvro(t *testing.T) {
+// Settings are rejected by name.
+func TestInvalidAvroSettings(t *testing.T) {
 	for settings, want := range map[string]string{
 		"":                                  `Missing required configuration "schema.registry.url" which has no default value.`,
 		"schema.registry.url=registry:8081": "schema.registry.url",
@@ -358,16 +359,16 @@ func TestSettingsOfAvro(t *testing.T) {
 	}
 }
 
-// Names that Avro does not allow are refused with advice; [TestAvroCases] has how they are written in another way.
-func TestNamesOfAvro(t *testing.T) {
+// Names that Avro does not allow are rejected with advice; [TestAvroCases] shows how they are written differently.
+func TestInvalidAvroNames(t *testing.T) {
 	const odd = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
 	c, json, b := avroPair(t, fakeRegistry(t))
 	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b,
 		odd)); fault.Class(err) != "org.apache.avro.SchemaParseException" || !strings.Contains(err.Error(),
 		"scrub.invalid.names") {
-		t.Errorf("expected a refusal with advice, found %v", err)
+		t.Errorf("expected an error with advice, found %v", err)
 	}
-	// Two types of one name.
+	// Two types have the same name.
 	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
 	if got := avroOf(t, "", twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) &&
 		!strings.Contains(got[0], `"name":"N_2"`) {
@@ -375,8 +376,8 @@ func TestNamesOfAvro(t *testing.T) {
 	}
 }
 
-// A union of very many types, each of which writes all others as nulls, is refused for the record.
-func TestBranchesOfAUnionAreBounded(t *testing.T) {
+// A union of very many types, for each of which all others are written as nulls, is rejected as the record's fault.
+func TestUnionBranchesAreBounded(t *testing.T) {
 	union := func(n int) string {
 		branches := make([]string, n)
 		for i := range branches {
@@ -391,11 +392,11 @@ func TestBranchesOfAUnionAreBounded(t *testing.T) {
 	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4},
 		b); fault.Class(err) != fault.DataException ||
 		!strings.Contains(err.Error(), "expected at most 1000") {
-		t.Errorf("expected a refusal, found %v", err)
+		t.Errorf("expected an error, found %v", err)
 	}
 }
 
-// Whatever stands in a topic is read or refused in time, and never becomes more than it may.
+// Any bytes in a topic are read or rejected in time, and never grow beyond their limit.
 func FuzzAvro(f *testing.F) {
 	schemas := []string{`{"type":"array","items":{"type":"record","name":"E","fields":[]}}`,
 		`{"type":"map","values":["null","string",{"type":"fixed","name":"F","size":2}]}`,
@@ -437,8 +438,8 @@ func sameJSON(a, b string) bool {
 	return reflect.DeepEqual(withoutItems(x), withoutItems(y))
 }
 
-// withoutItems leaves out the defaults of arrays and maps: AvroData reads nulls for their items where these may be
-// null, and loses them where items have a default of their own; ours are what was written.
+// withoutItems omits the defaults of arrays and maps: AvroData reads nulls for their items if these may be null, and
+// loses the items if they have a default of their own; our converter returns what was written.
 func withoutItems(v any) any {
 	switch x := v.(type) {
 	case []any:
@@ -456,7 +457,7 @@ func withoutItems(v any) any {
 	return v
 }
 
-// avroOf is the Avro schema, the bytes and the document that comes back, or what was refused.
+// avroOf returns the Avro schema, the bytes and the document that is read back, or the error.
 func avroOf(t *testing.T, options, document string) []string {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
@@ -470,7 +471,7 @@ func avroOf(t *testing.T, options, document string) []string {
 		name, value, _ := strings.Cut(pair, "=")
 		settings[name] = value
 	}
-	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: rememberingRegistry(&registered)})
+	c, err := New(ClassAvro, settings, Options{Schemas: b.Registry, OpenRegistry: recordingRegistry(&registered)})
 	require.NoError(t, err)
 	text, raw := anythingText(), false
 	if d.Encoding == wit.WithSchema {
@@ -490,9 +491,9 @@ func avroOf(t *testing.T, options, document string) []string {
 	assert.Equal(t, text, registered, "the registered schema", document)
 	payload := out[5:]
 	if raw {
-		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes it with its length
+		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes the length, too
 	}
-	back, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so that no version comes in
+	back, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so there is no version
 	if err != nil {
 		return []string{text, encodinghex.EncodeToString(payload), "!" + err.Error()}
 	}
@@ -504,7 +505,7 @@ func avroOf(t *testing.T, options, document string) []string {
 	return []string{text, encodinghex.EncodeToString(payload), string(again)}
 }
 
-// avroText is the Avro schema that a converter of these settings writes for nodes.
+// avroText returns the Avro schema that a converter with these settings writes for nodes.
 func avroText(t *testing.T, settings map[string]string, nodes []wit.SchemaNode) (string, error) {
 	t.Helper()
 	d, err := Find(ClassAvro, false)
@@ -513,8 +514,8 @@ func avroText(t *testing.T, settings map[string]string, nodes []wit.SchemaNode) 
 	return string(text), err
 }
 
-// A schema that stands in a header, by its id or its GUID, is that of a value with nothing in front of it.
-func TestSchemaInAHeader(t *testing.T) {
+// A schema in a header, by its id or its GUID, applies to a value without a prefix.
+func TestSchemaIDInHeader(t *testing.T) {
 	guid := []byte{1, 0x11, 0x11, 0x11, 0x11, 0x22, 0x22, 0x43, 0x33, 0x84, 0x44, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55}
 	asked := 0
 	open := func(s registry.Settings) (*registry.Client, error) {
@@ -550,13 +551,13 @@ func TestSchemaInAHeader(t *testing.T) {
 	}
 	for _, header := range [][]byte{nil, {1, 2}, {0, 0, 0, 0, 9}, append([]byte{2}, guid[1:]...)} {
 		if _, err := by.DecodeBy(t.Context(), "t", header, []byte{2}, b); fault.Class(err) != fault.DataException {
-			t.Errorf("% x: expected a fault of the record, found %v", header, err)
+			t.Errorf("% x: expected a data error, found %v", header, err)
 		}
 	}
 }
 
-// Options that the fork of AvroData which ours is compared to does not have: what Confluent's does of them.
-func TestOptionsOfAvro(t *testing.T) {
+// Options that are missing in the fork of AvroData that we compare with behave as in Confluent's AvroData.
+func TestConfluentAvroOptions(t *testing.T) {
 	const keys = `{"schema":{"type":"map","keys":{"type":"string","optional":true},"values":{"type":"int32",` +
 		`"optional":false},"optional":false},"payload":{"a":1}}`
 	const null = `{"schema":{"type":"struct","fields":[{"type":"int32","optional":true,"default":7,"field":"a"}],` +
@@ -590,9 +591,9 @@ func TestOptionsOfAvro(t *testing.T) {
 	}
 }
 
-// A schema whose rules are to run with each value is refused, whoever asked for it and on the way that they are of:
-// values would go out or come in without them, such as those that encrypt fields or the whole.
-func TestRulesOfSchemas(t *testing.T) {
+// A schema with rules that must run for each value is rejected, whoever set them and in both directions: otherwise
+// values would be written or read without them, such as rules that encrypt fields or the whole value.
+func TestSchemasWithRulesAreRejected(t *testing.T) {
 	const fixed, newest, found = "use.schema.id=1", "use.latest.version=true", "auto.register.schemas=false"
 	domain := func(mode string) string {
 		return `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"` + mode + `"}]}`
@@ -611,7 +612,7 @@ func TestRulesOfSchemas(t *testing.T) {
 		{"", domain("WRITEREAD"), false, false},
 		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true},` +
 			`{"name":"r","type":"ENCRYPT","mode":"WRITE"}]}`, false, true},
-		{"", domain("LATER"), false, false}, // a mode that there may be some day
+		{"", domain("LATER"), false, false}, // a possible future mode
 		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true}]}`, true, true},
 		{"", `{"migrationRules":[{"name":"r","type":"JSONATA","mode":"UPGRADE"}]}`, true, true},
 		{"", encoding("WRITEREAD"), false, false},
@@ -654,8 +655,8 @@ func TestRulesOfSchemas(t *testing.T) {
 	}
 }
 
-// Points in time and times of day that Kafka Connect has no type for keep the logical type of Avro as their name, by
-// which a sink knows what their integers count. What has a name of its own keeps that.
+// Timestamps and times of day without a type in Kafka Connect keep Avro's logical type as their name, so that a sink
+// knows the unit of their integers. A type with its own name keeps that name.
 func TestLogicalTypesUnknownToConnect(t *testing.T) {
 	for schema, want := range map[string]string{
 		`{"type":"long","logicalType":"time-micros"}`:                                "time-micros",

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// readAvroCases are the rows of avro-cases.tsv, each with what is given and what AvroData answers.
+// readAvroCases returns the rows of avro-cases.tsv, divided into inputs and AvroData's results.
 func readAvroCases(t *testing.T) (given, answers [][]string) {
 	t.Helper()
 	for _, columns := range readTSV(t, "avro-cases.tsv", 0) {
@@ -27,13 +27,13 @@ func readAvroCases(t *testing.T) (given, answers [][]string) {
 	return given, answers
 }
 
-// readAvro is the document that our converter makes of Avro bytes of a schema, for which the registry has a version or
-// "" for none, and the Avro schema that it writes of what it read.
+// readAvro returns the document that our converter reads from Avro bytes of a schema, for which the registry has a
+// version or "" for none, and the Avro schema that it writes for that document.
 func readAvro(t *testing.T, options, schema, payload, version string) (document, again string) {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	settings := map[string]string{"schema.registry.url": "http://registry.test",
-		"flatten.singleton.unions": "false"} // which the fork does not know
+		"flatten.singleton.unions": "false"} // missing in the fork
 	for _, pair := range strings.Fields(options) {
 		name, value, _ := strings.Cut(pair, "=")
 		settings[name] = value
@@ -73,7 +73,8 @@ func readAvro(t *testing.T, options, schema, payload, version string) (document,
 }
 
 // Versions, defaults of unions, aliases, names, decimals and unions with several values are converted as by AvroData.
-// If AvroData writes Avro that no Avro library reads, we refuse. TestRealStoredAnswers compares with AvroData itself.
+// If AvroData writes Avro that no Avro library reads, our converter returns an error. TestRealStoredAnswers compares
+// with AvroData itself.
 func TestAvroCases(t *testing.T) {
 	given, answers := readAvroCases(t)
 	for i, g := range given {
@@ -92,12 +93,12 @@ func TestAvroCases(t *testing.T) {
 	}
 }
 
-// sameAvro tells whether ours is what AvroData answers, or a difference that RATIONALE.md explains.
+// sameAvro reports whether our result equals AvroData's, or differs as RATIONALE.md explains.
 func sameAvro(given, theirs, ours []string) bool {
 	refused := strings.HasPrefix(ours[0], "!")
 	switch {
 	case strings.Contains(theirs[0], "Not a record: "):
-		// AvroData looks for a name that begins with a dot in vain, having written it without the dot.
+		// AvroData writes a name that begins with a dot without the dot, and does not find it again.
 		return !refused && payload(ours[2]) == payload(given[2])
 	case strings.HasPrefix(theirs[0], "!") && !strings.HasSuffix(theirs[0], "Mismatching schema."):
 		return refused
@@ -110,7 +111,7 @@ func sameAvro(given, theirs, ours []string) bool {
 		standard, _, _ = strings.Cut(standard, `},{"name":"g"`)
 		standard = `,"default":` + standard
 		if standard != `,"default":` && strings.Contains(ours[1], standard) && !strings.Contains(theirs[1], standard) {
-			// AvroData loses what is not of the first type, and members that it does not find.
+			// AvroData loses values that are not of the first type, and members that it does not find.
 			return !refused && sameJSON(strings.Replace(ours[1], standard, "", 1), strings.Replace(theirs[1],
 				`,"default":null`, "", 1))
 		}
@@ -126,9 +127,9 @@ func payload(document string) string {
 	return payload
 }
 
-// What a transform such as SetSchemaMetadata named like a logical type of another type is refused: Avro has no
+// A logical type's name on another type, which a transform such as SetSchemaMetadata can set, is rejected: Avro has no
 // timestamp of an int. So is a default of a union without a value.
-func TestWhatAvroDoesNotHave(t *testing.T) {
+func TestMisnamedAvroTypesAreRejected(t *testing.T) {
 	union := wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr("io.confluent.connect.avro.Union"),
 		Fields: []wit.Field{{Name: "int", Node: 2}}}
 	union.DefaultValue = wit.Ptr([]byte{0})

@@ -27,7 +27,7 @@ func TestNoAllocationForARow(t *testing.T) {
 			_, err := c.Decode(t.Context(), "t", dst, into)
 			require.NoError(t, err)
 		})
-		assert.Equal(t, 0.0, n, "allocations a row", settings)
+		assert.Equal(t, 0.0, n, "allocations per row", settings)
 	}
 }
 

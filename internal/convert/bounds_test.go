@@ -18,28 +18,29 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// ample is how long a conversion of some megabytes may take here: many times what it needs, and far less than one that
-// is not linear.
-const ample = 2 * time.Minute
+// timeLimit is how long a conversion of some megabytes may take in these tests: many times what it needs, and far less
+// than one that is not linear.
+const timeLimit = 2 * time.Minute
 
-// soon runs f and fails the test where it has not ended after [ample].
-func soon(t *testing.T, f func(ctx context.Context)) {
+// endsInTime runs f and fails the test if it has not returned after [timeLimit].
+func endsInTime(t *testing.T, f func(ctx context.Context)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), ample)
+	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
 	defer cancel()
 	ended := make(chan struct{})
 	go func() { defer close(ended); f(ctx) }()
 	select {
 	case <-ended:
 		if ctx.Err() != nil {
-			t.Fatal("it took too long")
+			t.Fatal("the conversion took too long")
 		}
 	case <-ctx.Done():
-		t.Fatal("it takes too long, and does not end with its context")
+		t.Fatal("the conversion takes too long, and does not end with its context")
 	}
 }
 
-// nestedSchema is structures in each other, each with the members a and b; nested says where the next one lies.
+// nestedSchema returns structs nested in each other, each with the members a and b; nested specifies the position of
+// the next struct.
 func nestedSchema(depth int) string {
 	schema := `{"type":"string"}`
 	for range depth {
@@ -50,15 +51,15 @@ func nestedSchema(depth int) string {
 	return schema
 }
 
-// Members out of turn at each level: what lies in them is read once, not twice at each level.
-func TestNestedMembersOutOfTurn(t *testing.T) {
+// With members in another order at each level, nested values are read once, not twice per level.
+func TestNestedMembersOutOfOrder(t *testing.T) {
 	const depth = 90
 	value := `"x"`
 	for n := range depth {
-		// Behind the nested one stands a member out of turn.
+		// A member out of order follows the nested one.
 		value = fmt.Sprintf(`{"a":%s,"c":"%d","b":"y","unknown":[{}]}`, value, n)
 	}
-	soon(t, func(ctx context.Context) {
+	endsInTime(t, func(ctx context.Context) {
 		b := &record.Batch{Registry: record.NewRegistry()}
 		c := newConverter(t, ClassJSON, b.Registry)
 		d, err := c.Decode(ctx, "t", []byte(`{"schema":`+nestedSchema(depth)+`,"payload":`+value+`}`), b)
@@ -80,7 +81,7 @@ func TestNestedMembersOutOfTurn(t *testing.T) {
 	})
 }
 
-// Documents of some hundred bytes to some megabytes that take a reader any time where it is not linear.
+// Documents of some hundred bytes to some megabytes are read in linear time.
 func TestHostileRecordsAreReadInTime(t *testing.T) {
 	enveloped := func(schema, payload string) string { return `{"schema":` + schema + `,"payload":` + payload + `}` }
 	decimal := func(scale string) string {
@@ -169,7 +170,7 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		"a long integer": {strings.Repeat("9", 4<<20), "a number of at most 1000 digits"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			soon(t, func(ctx context.Context) {
+			endsInTime(t, func(ctx context.Context) {
 				b := &record.Batch{Registry: record.NewRegistry()}
 				settings := []string{"schemas.enable", "false"}
 				if strings.HasPrefix(c.document, `{"schema"`) {
@@ -184,15 +185,15 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 					t.Errorf("an error of %d bytes", len(err.Error()))
 				}
 				if cap(b.Data) > 4*conversion.MaxDecodedBytes {
-					t.Errorf("%d bytes were held", cap(b.Data))
+					t.Errorf("%d bytes were allocated", cap(b.Data))
 				}
 			})
 		})
 	}
 }
 
-// The last value of a name that is there twice stands in the place of the first, among many names as among few.
-func TestNamesTwice(t *testing.T) {
+// The last value of a duplicate name takes the position of the first, among many names as among few.
+func TestDuplicateNames(t *testing.T) {
 	for _, names := range []int{3, 1000} {
 		var in, out strings.Builder
 		in.WriteByte('{')
@@ -216,7 +217,8 @@ func TestNamesTwice(t *testing.T) {
 	}
 }
 
-// Values of some bytes to some megabytes that would become any amount of JSON, or take any time.
+// Values of some bytes to some megabytes that could expand to huge JSON, or take very long, are limited in size and
+// time.
 func TestHostileValuesAreWrittenInTime(t *testing.T) {
 	optional := func(n wit.SchemaNode) wit.SchemaNode { n.Optional = true; return n }
 	long := []byte(strings.Repeat("\x02x", 500_000))
@@ -227,7 +229,7 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 		connectdata.TagNull}} {
 		maps = append(maps[:900*5:900*5], odd...)
 	}
-	// Maps in the last entry of each other, which shows late that it needs pairs.
+	// Maps are nested in each other's last entry, which shows late that the map must be written as pairs.
 	pairs := []byte{connectdata.TagNull}
 	for range 200 {
 		pairs = append(append([]byte{connectdata.TagMap, 4, connectdata.TagString, 2, 'k'}, pairs...),
@@ -293,7 +295,7 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 				40<<20)...), want: "more than 1000000 values"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			soon(t, func(ctx context.Context) {
+			endsInTime(t, func(ctx context.Context) {
 				b := &record.Batch{Registry: record.NewRegistry(), Data: c.b}
 				d := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(c.b))}
 				if c.nodes != nil {
@@ -317,14 +319,14 @@ func TestHostileValuesAreWrittenInTime(t *testing.T) {
 					t.Errorf("expected %s, found %s", fault.TooLargeException, fault.Class(err))
 				}
 				if cap(out) > 32<<20 {
-					t.Errorf("%d bytes were held", cap(out))
+					t.Errorf("%d bytes were allocated", cap(out))
 				}
 			})
 		})
 	}
 }
 
-// A conversion ends with its context, with its error and not as a fault of the value.
+// A conversion ends with its context and returns its error, not a fault of the value.
 func TestConversionsEndWithTheirContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -349,8 +351,8 @@ func TestConversionsEndWithTheirContext(t *testing.T) {
 	}
 }
 
-// The JSON of a schema stands in each record: one whose texts become too long is the row's fault.
-func TestLongEnvelopesAreRefused(t *testing.T) {
+// Each record contains the JSON of its schema: a schema whose JSON is too long is the row's fault.
+func TestLongEnvelopesAreRejected(t *testing.T) {
 	for size, want := range map[int]string{3 << 20: "more than 16777216 bytes", 2 << 20: ""} {
 		b := &record.Batch{Registry: record.NewRegistry(), Data: connectdata.AppendString(nil, "x")}
 		s, err := b.Registry.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strings.Repeat("\x01", size))}})

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// recorded is what a real worker says of a setting (testdata/connect-rest).
+// recorded is a setting as a real worker declares it (testdata/connect-rest).
 type recorded struct {
 	Name          string  `json:"name"`
 	Type          string  `json:"type"`
@@ -27,8 +27,8 @@ type recorded struct {
 	Display       string  `json:"display_name"`
 }
 
-// JsonConverter declares what Kafka's own does, by the answer of a real worker.
-func TestDeclarationOfJSON(t *testing.T) {
+// JsonConverter has the same declaration as Kafka's, as recorded from a real worker.
+func TestJSONConverterDeclaration(t *testing.T) {
 	want := map[string]recorded{}
 	for _, r := range recording(t, ClassJSON) {
 		want[r.Name] = r
@@ -77,11 +77,11 @@ func recording(t *testing.T, class string) (settings []recorded) {
 			return settings
 		}
 	}
-	t.Fatalf("nothing is recorded of %s: %v", class, lines.Err())
+	t.Fatalf("%s is not recorded: %v", class, lines.Err())
 	return nil
 }
 
-// Every declared default is a value that the declaration takes, and every setting says what it is for.
+// Every declared default is valid by its declaration, and every setting has a documentation text.
 func TestDeclaredDefaults(t *testing.T) {
 	for _, d := range Declarations() {
 		for _, s := range d.UserSettings() {
@@ -89,7 +89,7 @@ func TestDeclaredDefaults(t *testing.T) {
 				assert.Equal(t, "", (setting.Check{}).Value(&s, *s.DefaultValue), d.Class)
 			}
 			if s.Documentation == "" {
-				t.Errorf("%s: nothing is said of %s", d.Class, s.Name)
+				t.Errorf("%s: %s has no documentation", d.Class, s.Name)
 			}
 		}
 	}

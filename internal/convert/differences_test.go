@@ -33,7 +33,7 @@ func (w rewriting) rewrite(t *testing.T) string {
 	return text
 }
 
-// rewritten is what our converters make of the document, "(null)" for none.
+// rewritten returns the document as our converters write it, or "(null)".
 func (w rewriting) rewritten(ctx context.Context) (string, error) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	reader, err := New(ClassJSON, settingsOf(w.reader), Options{Schemas: b.Registry})
@@ -47,7 +47,7 @@ func (w rewriting) rewritten(ctx context.Context) (string, error) {
 	return w.through(ctx, reader, writer, b)
 }
 
-// through is what these converters make of the document.
+// through returns the document as these converters write it.
 func (w rewriting) through(ctx context.Context, reader, writer Converter, b *record.Batch) (string, error) {
 	d, err := reader.Decode(ctx, "t", []byte(w.document), b)
 	if err != nil {
@@ -75,7 +75,7 @@ type wantedCase struct {
 	name, kafka, ours string
 }
 
-// differences are those that are wanted: where our JsonConverter does not do as Kafka's.
+// differences returns the wanted differences between our JsonConverter and Kafka's.
 func differences(t *testing.T) (cases []wantedCase) {
 	t.Helper()
 	for _, parts := range readTSV(t, "differences.tsv", 6) {
@@ -84,8 +84,8 @@ func differences(t *testing.T) (cases []wantedCase) {
 	return cases
 }
 
-// Every wanted difference is one, and RATIONALE names it.
-func TestDifferences(t *testing.T) {
+// Every wanted difference occurs, and RATIONALE.md explains it.
+func TestWantedDifferences(t *testing.T) {
 	rationale, err := os.ReadFile("../../RATIONALE.md")
 	require.NoError(t, err)
 	words := strings.Join(strings.Fields(string(rationale)), " ")
@@ -100,9 +100,9 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// documents.tsv contains ordinary and odd documents of all types, each with the result of Kafka's converter. Our
-// result is the same, or differs as the row names.
-func TestDocumentsAsKafka(t *testing.T) {
+// documents.tsv contains ordinary and odd documents of all types, each with the result of Kafka's converter. Our result
+// is equal, or differs as the row specifies.
+func TestDocumentsMatchKafka(t *testing.T) {
 	for _, row := range readTSV(t, "documents.tsv", 5) {
 		w := storedDocument(t, row)
 		if verdict, ours := w.compare(t.Context(), row[4]); verdict != row[3] {
@@ -112,10 +112,9 @@ func TestDocumentsAsKafka(t *testing.T) {
 	}
 }
 
-// Converters that have read and written other documents, over one registry, make of a document what fresh ones make: of
-// each document, of the one before it, of one's schema with the other's payload, and of a copy with another letter in
-// the schema.
-func TestDocumentsInARow(t *testing.T) {
+// Converters that have converted other documents, with one registry, return the same results as new converters: for
+// each document, the previous one, one's schema with the other's payload, and a copy with another letter in the schema.
+func TestResultsDoNotDependOnEarlierDocuments(t *testing.T) {
 	b := &record.Batch{Registry: record.NewRegistry()}
 	pairs := map[string][2]Converter{}
 	var before string
@@ -125,7 +124,7 @@ func TestDocumentsInARow(t *testing.T) {
 		if pair[0] == nil {
 			var err error
 			if pair[0], err = New(ClassJSON, settingsOf(w.reader), Options{Schemas: b.Registry}); err != nil {
-				continue // TestDocumentsAsKafka compares the refusal
+				continue // TestDocumentsMatchKafka compares the error
 			}
 			pair[1], err = New(ClassJSON, settingsOf(w.writer), Options{Schemas: b.Registry})
 			require.NoError(t, err)
@@ -147,7 +146,7 @@ func TestDocumentsInARow(t *testing.T) {
 			got, err := of.through(t.Context(), pair[0], pair[1], b)
 			want, failed := of.rewritten(t.Context())
 			if got != want || fmt.Sprint(err) != fmt.Sprint(failed) {
-				t.Errorf("reader %q, writer %q, document %q:\nalone         %s %v\nbehind others %s %v", w.reader,
+				t.Errorf("reader %q, writer %q, document %q:\nalone        %s %v\nafter others %s %v", w.reader,
 					w.writer, document, want, failed, got, err)
 			}
 		}
@@ -163,8 +162,7 @@ func storedDocument(t *testing.T, row []string) rewriting {
 	return rewriting{row[0], row[1], string(document)}
 }
 
-// compare tells how our answer and Kafka's to the document relate: "same", the name of a wanted difference, or "" with
-// what ours is.
+// compare returns "same" if our result equals Kafka's, the name of a wanted difference, or "" with our result.
 func (w rewriting) compare(ctx context.Context, kafka string) (verdict, ours string) {
 	got, err := w.rewritten(ctx)
 	if err != nil {
@@ -186,8 +184,8 @@ func (w rewriting) compare(ctx context.Context, kafka string) (verdict, ours str
 	return "", got
 }
 
-// wantedDifferences are beginnings of our errors where Kafka would take the document and lose or change something, by
-// the names under which testdata/convert/differences.tsv and RATIONALE.md list them.
+// wantedDifferences lists beginnings of our errors for documents that Kafka would accept and lose or change data of, by
+// the names that testdata/convert/differences.tsv and RATIONALE.md use.
 var wantedDifferences = []struct{ name, ours string }{
 	{"another type", "expected a JSON value for the type "},
 	{"another type", "Invalid type for Decimal"},
@@ -205,13 +203,13 @@ var wantedDifferences = []struct{ name, ours string }{
 	{"text behind the document", "bytes behind the last"},
 }
 
-// difference is the name of a wanted difference, "" for none.
+// difference returns the name of a wanted difference, or "".
 func difference(kafka, got string, ours error) string {
 	if ours == nil {
 		if strings.Contains(kafka, "Decimal value has mismatching scale") || sameValues(kafka, got) {
 			return "fewer places than the scale"
 		}
-		if half := halves(kafka); half != kafka && (half == got || sameUpToOrder(half, got)) {
+		if half := replaceUnpaired(kafka); half != kafka && (half == got || sameUpToOrder(half, got)) {
 			return "half a pair of surrogates"
 		}
 		if floatWords.ReplaceAllString(got, "0.0") == kafka {
@@ -221,7 +219,7 @@ func difference(kafka, got string, ours error) string {
 			return "digits that a double lacks"
 		}
 	}
-	// Where ours refuses the value, Kafka has refused its schema before.
+	// Where our converter rejects the value, Kafka has rejected its schema before.
 	if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") && fault.Class(ours) !=
 		fault.SchemaBuilderException {
 		return "default of a struct"
@@ -229,7 +227,7 @@ func difference(kafka, got string, ours error) string {
 	if ours == nil {
 		return ""
 	}
-	// Where Kafka refuses too, it went on to the next fault.
+	// Where Kafka's converter also rejects the document, it reports a later fault.
 	for _, d := range wantedDifferences {
 		if strings.Contains(ours.Error(), d.ours) && !(d.name == hidden && strings.HasPrefix(kafka, "!")) {
 			return d.name
@@ -238,7 +236,8 @@ func difference(kafka, got string, ours error) string {
 	return ""
 }
 
-// asDoubles is a text whose numbers with a point or an exponent, and infinities, are written as the nearest doubles.
+// asDoubles returns a text in which numbers with a point or an exponent, and infinities, are written as the nearest
+// doubles.
 func asDoubles(text string) string {
 	text = decimalNumbers.ReplaceAllStringFunc(text, func(n string) string {
 		f, _ := strconv.ParseFloat(n, 64)
@@ -254,12 +253,11 @@ const hidden = "a value that another of its name hides"
 
 var floatWords = regexp.MustCompile(`"(NaN|-?Infinity)"`)
 
-// surrogates are pairs as Kafka writes them, and halves that stand alone. A backslash in front of another one is none
-// of them.
+// surrogates matches surrogate pairs as Kafka writes them, and unpaired halves. An escaped backslash starts neither.
 var surrogates = regexp.MustCompile(`(?i)\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\ud[89a-f][0-9a-f]{2}`)
 
-// halves puts a question mark, as Java writes it in UTF-8, in the place of every half of a pair of surrogates.
-func halves(text string) string {
+// replaceUnpaired replaces every unpaired surrogate with a question mark, as Java writes it in UTF-8.
+func replaceUnpaired(text string) string {
 	return surrogates.ReplaceAllStringFunc(text, func(s string) string {
 		if len(s) == len(`\ud83d`) {
 			return "?"
@@ -268,31 +266,31 @@ func halves(text string) string {
 	})
 }
 
-// documented tells whether a class is one that Connect's converters throw on purpose; others come of accidents, such as
-// NullPointerException, and stand for any refusal.
-func documented(class string) bool {
+// isDeliberate reports whether Connect's converters throw the class on purpose; other classes, such as
+// NullPointerException, are accidents and stand for any error.
+func isDeliberate(class string) bool {
 	return class == fault.DataException || class == fault.SchemaBuilderException
 }
 
-// leads are what our errors have in front of Kafka's words, so that the field or setting at fault is found.
-var leads = regexp.MustCompile(`^(Invalid value for configuration schema\.content: )?(\.\.\. )?(field "([^"\\]|\\.)*": )*`)
+// prefixes matches the text that our errors have before Kafka's message, which names the field or setting at fault.
+var prefixes = regexp.MustCompile(`^(Invalid value for configuration schema\.content: )?(\.\.\. )?(field "([^"\\]|\\.)*": )*`)
 
-// sameRefusal tells whether an error of ours is the exception of an answer of Kafka's: of its class and in its words,
-// what Java has in the cause after them.
+// sameRefusal reports whether our error corresponds to the exception of Kafka's result: it has the same class and
+// message, followed by the message of the exception's cause.
 func sameRefusal(kafka string, err error) bool {
 	class, text, _ := strings.Cut(kafka[1:], ": ")
-	if err == nil || !documented(class) {
+	if err == nil || !isDeliberate(class) {
 		return err != nil
 	}
-	ours := leads.ReplaceAllString(err.Error(), "")
+	ours := prefixes.ReplaceAllString(err.Error(), "")
 	same := ours == text || strings.HasPrefix(ours, strings.TrimSuffix(text, ": ")+": ")
 	return same && fault.Class(err) == class
 }
 
 var number = regexp.MustCompile(`-?\d+(\.\d+)?(E-?\d+)?`)
 
-// sameButDigits: Java before 19 writes some numbers with more digits than are needed to read them back, or with another
-// last digit (JDK-4511638).
+// sameButDigits reports whether the texts differ only in digits of numbers: Java before 19 writes some numbers with
+// more digits than are needed to read them back, or with another last digit (JDK-4511638).
 func sameButDigits(java, ours string) bool {
 	a, b := number.FindAllString(java, -1), number.FindAllString(ours, -1)
 	if number.ReplaceAllString(java, "#") != number.ReplaceAllString(ours, "#") || len(a) != len(b) {
@@ -309,8 +307,8 @@ func sameButDigits(java, ours string) bool {
 	return true
 }
 
-// fewDigits writes the numbers with a point in a text with the digits that a float has, so that one with more of them
-// than it needs becomes the same.
+// fewDigits rewrites the numbers with a point in a text as floats, so that a number with more digits than a float needs
+// becomes equal.
 func fewDigits(text string) string {
 	return number.ReplaceAllStringFunc(text, func(n string) string {
 		f, err := strconv.ParseFloat(n, 64)
@@ -321,8 +319,8 @@ func fewDigits(text string) string {
 	})
 }
 
-// sameUpToOrder: the texts differ in the order of members at most, or of pairs of a map whose keys are no texts. Kafka
-// has maps in the order of a hash table.
+// sameUpToOrder reports whether the texts differ at most in the order of members, or of pairs of a map whose keys are
+// not all texts. Kafka writes maps in the order of a hash table.
 func sameUpToOrder(a, b string) bool {
 	x, y := sorted(a), sorted(b)
 	return x != "" && x == y
@@ -362,7 +360,7 @@ func sorted(text string) string {
 	return write(v)
 }
 
-// sameValues: the texts differ in how numbers are written, not in what they are.
+// sameValues reports whether the texts differ only in how numbers are written.
 func sameValues(a, b string) bool {
 	x, y := decimalNumbers.FindAllString(a, -1), decimalNumbers.FindAllString(b, -1)
 	if decimalNumbers.ReplaceAllString(a, "#") != decimalNumbers.ReplaceAllString(b, "#") || len(x) != len(y) {

@@ -15,7 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// golden is one case of testdata/convert: what Kafka Connect's JsonConverter 4.3.1 made of a value (Replay.java there).
+// golden is one case of testdata/convert: a value and the JSON that Kafka Connect's JsonConverter 4.3.1 wrote for it
+// (Replay.java there).
 type golden struct {
 	settings               map[string]string
 	schema, value, written string
@@ -47,7 +48,7 @@ func goldens(t testing.TB, folder string) map[string]golden {
 	return cases
 }
 
-// read makes the datum of a case.
+// read builds the datum of a case.
 func (g golden) read(t *testing.T, b *record.Batch) wit.ValueSlice {
 	t.Helper()
 	maker := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
@@ -58,12 +59,12 @@ func (g golden) read(t *testing.T, b *record.Batch) wit.ValueSlice {
 
 func newConverter(t testing.TB, class string, reg *record.Registry, settings ...string) Converter {
 	t.Helper()
-	c, _ := newRemembering(t, class, reg, settings...)
+	c, _ := newRecording(t, class, reg, settings...)
 	return c
 }
 
-// newRemembering is newConverter that tells the text of the schema that was registered last.
-func newRemembering(t testing.TB, class string, reg *record.Registry, settings ...string) (c Converter, text *string) {
+// newRecording is newConverter that also returns the text of the schema that was registered last.
+func newRecording(t testing.TB, class string, reg *record.Registry, settings ...string) (c Converter, text *string) {
 	t.Helper()
 	text = new(string)
 	m := map[string]string{}
@@ -73,7 +74,7 @@ func newRemembering(t testing.TB, class string, reg *record.Registry, settings .
 	use := Options{Schemas: reg}
 	if class == ClassAvro || class == ClassJSONSchema {
 		m["schema.registry.url"] = "http://registry.test"
-		use.OpenRegistry = rememberingRegistry(text)
+		use.OpenRegistry = recordingRegistry(text)
 	}
 	c, err := New(class, m, use)
 	require.NoError(t, err)
@@ -91,7 +92,7 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 			d := g.read(t, b)
 			if d.Encoding == wit.WithSchema {
 				if err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
-					t.Fatalf("what was read is no value of its schema: %v", err)
+					t.Fatalf("the datum is not a value of its schema: %v", err)
 				}
 			}
 			c, err := New(ClassJSON, g.settings, Options{Schemas: b.Registry})
@@ -107,7 +108,7 @@ func TestWritesWhatKafkaWrites(t *testing.T) {
 	}
 }
 
-// What Kafka wrote with a schema must read as the datum that it was written from.
+// JSON that Kafka wrote with a schema is read as the datum that it was written from.
 func TestReadsWhatKafkaWrote(t *testing.T) {
 	for name, g := range goldens(t, "../../testdata/convert") {
 		if !strings.HasPrefix(g.written, `{"schema":`) || strings.Contains(name, "default") {
@@ -117,7 +118,7 @@ func TestReadsWhatKafkaWrote(t *testing.T) {
 			b := &record.Batch{Registry: record.NewRegistry()}
 			want := g.read(t, b)
 			c := newConverter(t, ClassJSON, b.Registry)
-			// twice: the second time the schema is known
+			// The second time, the schema is cached.
 			for range 2 {
 				got, err := c.Decode(t.Context(), "t", []byte(g.written), b)
 				require.NoError(t, err)
@@ -130,12 +131,13 @@ func TestReadsWhatKafkaWrote(t *testing.T) {
 	}
 }
 
-// leastRows are how many rows a file of testdata/convert has at least: a comparison with fewer says nothing.
+// leastRows contains the minimum number of rows of each file of testdata/convert: a comparison with fewer rows proves
+// nothing.
 var leastRows = map[string]int{"avro-cases.tsv": 1013, "avro.tsv": 370, "differences.tsv": 21, "documents.tsv": 1517,
 	"grid.tsv": 1692, "jsonschema-reads.tsv": 31, "jsonschema-writes.tsv": 175, "primitives.tsv": 664,
 	"strings.tsv": 947, "upstream.tsv": 74}
 
-// readTSV is the rows of a file of testdata/convert, each of so many columns, 0: of any number.
+// readTSV returns the rows of a file of testdata/convert, each with the given number of columns; zero means any number.
 func readTSV(t *testing.T, name string, columns int) (rows [][]string) {
 	t.Helper()
 	content, err := os.ReadFile("../../testdata/convert/" + name)
@@ -148,7 +150,7 @@ func readTSV(t *testing.T, name string, columns int) (rows [][]string) {
 		rows = append(rows, row)
 	}
 	if least := leastRows[name]; least == 0 || len(rows) < least {
-		t.Fatalf("%s: expected %d rows and more, found %d", name, least, len(rows))
+		t.Fatalf("%s: expected at least %d rows, found %d", name, least, len(rows))
 	}
 	return rows
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A header is converted by the class that header.converter names, in both directions.
-func TestHeadersGoThroughTheirConverter(t *testing.T) {
+// Headers are converted by the class in header.converter, in both directions.
+func TestHeadersAreWrittenByTheirConverter(t *testing.T) {
 	reg := record.NewRegistry()
 	text, err := reg.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
@@ -90,17 +90,18 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 	c, err := NewHeaders(ClassJSON, nil, Options{Schemas: reg})
 	require.NoError(t, err)
 	if _, err := c.Decode(t.Context(), "t", "h", []byte("{"), &record.Batch{Registry: reg}); err == nil {
-		t.Error("expected a header that is no JSON to be refused")
+		t.Error("expected a header that is not JSON to be rejected")
 	}
 	c, err = NewHeaders("org.apache.kafka.connect.converters.LongConverter", nil, Options{Schemas: reg})
 	require.NoError(t, err)
 	if _, err := c.Decode(t.Context(), "t", "h", make([]byte, 10), &record.Batch{Registry: reg}); err == nil {
-		t.Error("expected a header of ten bytes to be no number")
+		t.Error("expected a header of ten bytes to be rejected as a number")
 	}
 }
 
-func TestHeaderConvertersThatAreNone(t *testing.T) {
-	for class, want := range map[string]string{ClassAvro: "does not convert headers", "com.example.X": "unknown class"} {
+func TestInvalidHeaderConverters(t *testing.T) {
+	for class, want := range map[string]string{ClassAvro: "does not convert headers",
+		"com.example.X": "unknown class"} {
 		_, err := NewHeaders(class, nil, Options{Schemas: record.NewRegistry()})
 		assert.Error(t, err, want, class)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// registryOf is a client of a registry without a socket that has one schema of a language.
+// registryOf returns a client of a registry without a socket that has one schema of a schema language.
 func registryOf(kind, schema string) func(registry.Settings) (*registry.Client, error) {
 	return func(s registry.Settings) (*registry.Client, error) {
 		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -34,8 +34,8 @@ func registryOf(kind, schema string) func(registry.Settings) (*registry.Client, 
 	}
 }
 
-// Schemas of a registry, and values of them, that are very large, wide or deep, are read or refused in time, by both
-// converters that have one.
+// Schemas of a registry that are very large, wide or deep, and values of them, are read or rejected in time, by both
+// converters that use a registry.
 func TestHostileRegisteredSchemas(t *testing.T) {
 	list := func(n int, item func(i int) string) string {
 		all := make([]string, n)
@@ -65,11 +65,11 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 	names := func(n int) string {
 		return "{" + list(n, func(i int) string { return fmt.Sprintf(`"f%d":1`, i) }) + "}"
 	}
-	bomb := func(shape string) string { // every level refers to the next one several times
+	bomb := func(shape string) string { // each level refers to the next one several times
 		return `{"$ref":"#/d/0","d":[` + list(60, func(i int) string { return fmt.Sprintf(shape, i+1) }) +
 			`,{"type":"string"}]}`
 	}
-	choices := `{"type":"string"}` // the members of each must be compared to choose between the two structures
+	choices := `{"type":"string"}` // to choose between the two structs, the members of each must be compared
 	for range 30 {
 		choices = `{"oneOf":[{"type":"object","properties":{"a":` + choices + `}},{"type":"object","properties":{"b":` +
 			`{"type":"boolean"}}}]}`
@@ -130,7 +130,7 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 				`"connect.type":"map"}`, names(100_000), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			soon(t, func(ctx context.Context) {
+			endsInTime(t, func(ctx context.Context) {
 				b := &record.Batch{Registry: record.NewRegistry()}
 				kind := "AVRO"
 				if c.class == ClassJSONSchema {
@@ -156,7 +156,7 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 					}
 					return
 				}
-				// and back, by a converter that has not read it
+				// Written by a new converter that has not read it.
 				if out, _, err := made().Encode(ctx, nil, math.MaxInt32, "t", b,
 					d); err != nil || len(out) < registered.IDBytes {
 					t.Errorf("writing: %d bytes, %.300v", len(out), err)

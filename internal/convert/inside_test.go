@@ -11,9 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// FuzzInsideTypes makes schemas and rows of them at random, right ones and ones with a byte changed, and has all
-// converters write them under bounds: they end within their bound, and what the JSON converter has written with its
-// schema it reads again, within its own.
+// FuzzInsideTypes creates random schemas and rows of them, valid ones and ones with one changed byte, and writes them
+// with all converters: they end within their limits, and what the JSON converter has written with its schema can be
+// read again, within its own limit.
 func FuzzInsideTypes(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(1<<15), uint16(0), byte(0))
@@ -57,7 +57,7 @@ func FuzzInsideTypes(f *testing.F) {
 	})
 }
 
-// reread writes a datum and reads it again, by JSON with another converter.
+// reread writes a datum with one JSON converter and reads it with another.
 func reread(t *testing.T, class string, seed uint64, reg *record.Registry, b *record.Batch, d wit.ValueSlice) {
 	writer := newConverter(t, class, reg)
 	reader := writer
@@ -75,7 +75,7 @@ func reread(t *testing.T, class string, seed uint64, reg *record.Registry, b *re
 	case err != nil && !errors.As(err, &e):
 		t.Fatalf("seed %d: %v", seed, err)
 	case err != nil:
-		return // names that stand twice, floats that JSON cannot say, null for what is required
+		return // duplicate names, floats that JSON cannot represent, null for required values
 	case got.Encoding == wit.WithSchema:
 		if bad := connectdata.Check(reg.Get(got.Schema).Nodes, into.Bytes(got)); bad != nil {
 			t.Fatalf("seed %d: %q was read as % x: %v", seed, text, into.Bytes(got), bad)

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// encode writes a value tree; nodes nil: schemaless.
+// encode writes a value tree; if nodes is nil, the value is schemaless.
 func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaNode, v any) (string, bool, error) {
 	t.Helper()
 	b := &record.Batch{Registry: reg}
@@ -39,8 +39,8 @@ func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaN
 	return string(out), null, err
 }
 
-// What the golden files cannot say, because Kafka's own reader cannot make the value.
-func TestWritesValuesThatJSONCannotSay(t *testing.T) {
+// Values that the golden files cannot contain, because Kafka's own reader cannot create them.
+func TestWritesValuesOutsideGoldenFiles(t *testing.T) {
 	reg := record.NewRegistry()
 	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	for _, x := range []struct {
@@ -88,7 +88,7 @@ func TestRefusesToWrite(t *testing.T) {
 		{Kind: wit.String}}, connectdata.Struct{"\xff"})
 	if err == nil || !strings.Contains(err.Error(),
 		`field "a": byte 1 of the structured value: text that is not UTF-8`) {
-		t.Errorf("bad text: %v", err)
+		t.Errorf("invalid text: %v", err)
 	}
 }
 
@@ -235,8 +235,8 @@ func TestRefusesToRead(t *testing.T) {
 	}
 }
 
-// Kafka Connect's aliases of converters: the class without its package, and that without its kind at the end.
-func TestAliasesOfConverters(t *testing.T) {
+// Kafka Connect's aliases of converters: the class name without its package, and without its kind at the end.
+func TestConverterAliases(t *testing.T) {
 	for _, d := range Declarations() {
 		short := strings.TrimSuffix(conversion.SimpleName(d.Class), "Converter")
 		for _, class := range []string{d.Class, short, short + "Converter", " " + short + " "} {
@@ -283,17 +283,17 @@ func TestNew(t *testing.T) {
 		string(b.Bytes(d)) != "\x02x" {
 		t.Errorf("schema.content: %v %v", d, err)
 	}
-	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as Kafka has it: no schema
+	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as in Kafka, no schema
 	for _, text := range []string{"none", "nul", "nullnull", `null {}`, `{"type":"string"} x`, `{"type":"string"}}`} {
 		_, err := New("JsonConverter", map[string]string{"schema.content": text}, Options{Schemas: reg})
 		assert.Error(t, err, "schema.content", text)
 	}
 	if fault.Class(errors.New("x")) != "" {
-		t.Error("a foreign error has no class of ours")
+		t.Error("expected no class for another package's error")
 	}
 }
 
-// Hostile bytes in a datum, or in a record of Kafka, end in an error and nothing else.
+// Hostile bytes in a datum, or in a Kafka record, only cause an error.
 func FuzzHostileDatum(f *testing.F) {
 	reg := record.NewRegistry()
 	c := newConverter(f, ClassJSON, reg)
@@ -346,9 +346,9 @@ func FuzzHostileJSON(f *testing.F) {
 	})
 }
 
-// A document whose schema came before is read in one go where it is written as Kafka's converter writes it. It comes to
-// what it comes to otherwise, errors included.
-func TestEnvelopeOfTheLastSchema(t *testing.T) {
+// A document with the same schema as the previous one is read in a single pass if it is written as Kafka's converter
+// writes it. The result is the same otherwise, errors included.
+func TestEnvelopeWithCachedSchema(t *testing.T) {
 	const schema = `{"type":"struct","fields":[{"type":"int32","field":"a","optional":true},` +
 		`{"type":"string","field":"b \"c\"","optional":true}],"optional":true}`
 	deep := strings.Repeat(`[`, 1000) + strings.Repeat(`]`, 1000)
@@ -390,8 +390,9 @@ func TestEnvelopeOfTheLastSchema(t *testing.T) {
 	}
 }
 
-// A map without schema is an object until a key comes that is no text; what stands in front of that is written again.
-func TestMapsOfTextsAndOthers(t *testing.T) {
+// A map without schema is written as an object until a key that is not a text; the part before that key is written
+// again.
+func TestMapsWithMixedKeys(t *testing.T) {
 	inner := func(key any) connectdata.Map {
 		return connectdata.Map{{Key: "x", Value: int64(1)}, {Key: key, Value: nil}}
 	}
@@ -419,9 +420,9 @@ func TestMapsOfTextsAndOthers(t *testing.T) {
 	}
 }
 
-// Names of objects without schema are remembered from one document to the next: what a document comes to does not hang
-// on those before it.
-func TestNamesOfTheDocumentBefore(t *testing.T) {
+// Names of objects without schema are cached between documents: the result for a document does not depend on previous
+// ones.
+func TestCachedNamesBetweenDocuments(t *testing.T) {
 	reg := record.NewRegistry()
 	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	texts := []string{`{"a":1,"b":2}`, `{"a":1,"b":2}`, `{"b":1,"a":2}`, `{"a" : 1, "b" : 2}`, `{"a" : 1, "b" : 2}`,
@@ -441,8 +442,8 @@ func TestNamesOfTheDocumentBefore(t *testing.T) {
 	}
 }
 
-// So are they when values are written: what one comes to does not hang on those before it.
-func TestNamesOfTheValueBefore(t *testing.T) {
+// The same holds for values that are written: the result does not depend on previous values.
+func TestCachedNamesBetweenValues(t *testing.T) {
 	reg := record.NewRegistry()
 	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
 	one := func(names ...any) (m connectdata.Map) {
@@ -478,9 +479,9 @@ func TestNamesOfTheValueBefore(t *testing.T) {
 	}
 }
 
-// Numbers without a schema that a double has no digits for keep all of theirs, as decimals; others stay doubles. What
-// no decimal has room for is refused.
-func TestNumbersWithoutASchemaAreExact(t *testing.T) {
+// Schemaless numbers that a double cannot represent keep all their digits, as decimals; other numbers stay doubles.
+// Numbers that no decimal can represent are rejected.
+func TestSchemalessNumbersAreExact(t *testing.T) {
 	decimal := func(unscaled string, scale int32) connectdata.Decimal {
 		n, _ := new(big.Int).SetString(unscaled, 10)
 		return connectdata.Decimal{Scale: scale, Unscaled: n}
@@ -503,7 +504,7 @@ func TestNumbersWithoutASchemaAreExact(t *testing.T) {
 		d, err := c.Decode(t.Context(), "t", []byte(text), b)
 		if want == nil {
 			if err == nil {
-				t.Errorf("%.40s: expected it to be refused", text)
+				t.Errorf("%.40s: expected an error", text)
 			}
 			continue
 		}

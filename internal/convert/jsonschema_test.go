@@ -27,7 +27,7 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
 		schema, value, written, again := row[1], row[2], row[4], row[5]
 		b := &record.Batch{Registry: record.NewRegistry()}
-		c, text := newRemembering(t, ClassJSONSchema, b.Registry, options(row[0])...)
+		c, text := newRecording(t, ClassJSONSchema, b.Registry, options(row[0])...)
 		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
 		d := datumOf(t, json, b, `{"schema":`+schema+`,"payload":`+value+`}`)
 		out, null, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
@@ -48,7 +48,7 @@ func TestWritesWhatJSONSchemaDataWrites(t *testing.T) {
 		}
 		back, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
 		if want := `{"schema":` + again + `,"payload":` + value + `}`; err != nil || !sameJSON(want, string(back)) {
-			t.Errorf("again\nexpected %s\nfound    %s, %v", want, back, err)
+			t.Errorf("written again\nexpected %s\nfound    %s, %v", want, back, err)
 		}
 	}
 }
@@ -61,8 +61,8 @@ func options(text string) (list []string) {
 	return list
 }
 
-// The file has schemas of other writers: options, schema, document, and the schema and value that they become, or "!"
-// and a part of the error.
+// The file contains schemas of other writers: options, schema, document, and the resulting schema and value, or "!" and
+// a part of the error.
 func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 	for _, one := range readTSV(t, "jsonschema-reads.tsv", 4) {
 		url := seeded(t, sr.TypeJSON, one[1])
@@ -86,9 +86,9 @@ func TestReadsWhatJSONSchemaDataReads(t *testing.T) {
 	}
 }
 
-// A schema's version is that of the topic's subject, where the schema itself says none; what refers to others is read
-// with them.
-func TestJSONSchemaOfARegistry(t *testing.T) {
+// A schema's version is that of the topic's subject, unless the schema itself specifies one; referenced schemas are
+// read with it.
+func TestRegisteredJSONSchema(t *testing.T) {
 	r := srfake.New()
 	t.Cleanup(r.Close)
 	r.SeedSchema("money", 1, 1, sr.Schema{Schema: `{"type":"number"}`, Type: sr.TypeJSON})
@@ -128,14 +128,14 @@ func TestJSONSchemaOfARegistry(t *testing.T) {
 	}
 	for _, data := range []string{"", "\x00\x00\x00", "\x01\x00\x00\x00\x02\"x\"", `{"a":1}`} {
 		if _, err := c.Decode(t.Context(), "t", []byte(data), b); fault.Class(err) != fault.DataException {
-			t.Errorf("%q: expected a fault of the record, found %v", data, err)
+			t.Errorf("%q: expected a data error, found %v", data, err)
 		}
 	}
 }
 
-// A record is written by the schema that the settings name; by one that is not the record's own only where that is
-// asked for, and held against it then.
-func TestJSONSchemaThatIsGiven(t *testing.T) {
+// A record is written with the schema that the settings name; a schema other than the record's own is used only if the
+// settings allow it, and the record is then validated against it.
+func TestConfiguredJSONSchema(t *testing.T) {
 	value := `{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false},` +
 		`"payload":{"id":7}}`
 	own := `{"type":"object","properties":{"id":{"type":"integer","connect.index":0,"connect.type":"int32"}}}`
@@ -163,19 +163,19 @@ func TestJSONSchemaThatIsGiven(t *testing.T) {
 	}
 }
 
-// What is not the record's fault stops the task: a schema that the registry refuses. What has no schema is refused, and
-// nothing is written of it.
-func TestJSONSchemaRefusals(t *testing.T) {
+// A fault that is not the record's stops the task: a schema that the registry rejects. A value without schema is
+// rejected, and nothing is written.
+func TestJSONSchemaRejections(t *testing.T) {
 	c, json, b := pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON), "auto.register.schemas", "false")
 	var stop *fault.Fatal
 	d := datumOf(t, json, b, person)
 	if out, _, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "t", b, d); !errors.As(err, &stop) ||
 		string(out) != "x" {
-		t.Errorf("expected a stop, found %q, %v", out, err)
+		t.Errorf("expected an error that stops the task, found %q, %v", out, err)
 	}
 	plain := datumOf(t, newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false"), b, `{"a":1}`)
 	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, plain); fault.Class(err) != fault.DataException {
-		t.Errorf("expected a value without schema to be refused, found %v", err)
+		t.Errorf("expected a value without schema to be rejected, found %v", err)
 	}
 	if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.ValueSlice{}); err != nil || !null ||
 		len(out) > 0 {
@@ -184,12 +184,11 @@ func TestJSONSchemaRefusals(t *testing.T) {
 	c, json, b = pair(t, ClassJSONSchema, seeded(t, sr.TypeJSON))
 	d = datumOf(t, json, b, person)
 	if _, _, err := c.Encode(t.Context(), nil, 10, "t", b, d); fault.Class(err) != fault.TooLargeException {
-		t.Errorf("expected a record that is too large, found %v", err)
+		t.Errorf("expected an error about a too large record, found %v", err)
 	}
 }
 
-// A schema of which no value can be written, since it has the name of a logical type of another kind, is not
-// registered.
+// A schema with the name of a logical type of another type is not registered, because no value can be written with it.
 func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	asked := 0
 	open := func(s registry.Settings) (*registry.Client, error) {
@@ -214,7 +213,7 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	for _, name := range []string{wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameDecimal} {
 		if err := write([]wit.SchemaNode{{Kind: wit.String,
 			Name: &name}}); fault.Class(err) != fault.DataException || asked != 0 {
-			t.Errorf("%s: expected a refusal and no request, found %d, %v", name, asked, err)
+			t.Errorf("%s: expected an error and no request, found %d, %v", name, asked, err)
 		}
 	}
 	if err := write([]wit.SchemaNode{{Kind: wit.String, Name: wit.Ptr("n")}}); err != nil || asked != 1 {
@@ -222,8 +221,8 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 	}
 }
 
-// Of several set members of a union the first counts, as in JsonSchemaData.
-func TestFirstMemberOfAUnion(t *testing.T) {
+// If several members of a union are set, the first one is used, as in JsonSchemaData.
+func TestFirstUnionMemberIsUsed(t *testing.T) {
 	const field = "io.confluent.connect.json.OneOf.field."
 	const schema = `{"type":"struct","fields":[{"type":"int32","optional":true,"field":"` + field + `0"},` +
 		`{"type":"string","optional":true,"field":"` + field + `1"},{"type":"boolean","optional":true,"field":"` +

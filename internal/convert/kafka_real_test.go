@@ -25,10 +25,10 @@ func runJava(t *testing.T, program string, args ...string) []string {
 	return runTool(t, "kafka", program, args...)
 }
 
-// runTool is runJava with the classes that a peer fetches.
+// runTool is runJava with the classes that a peer downloads.
 func runTool(t *testing.T, peer, program string, args ...string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run downloads Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../testdata/peers/"+peer+"/tool.sh", append([]string{"../../testdata/convert/" +
 		program}, args...)...)
@@ -42,20 +42,20 @@ func runTool(t *testing.T, peer, program string, args ...string) []string {
 	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
 
-// ask has a program answer lines, each by a line.
+// ask sends lines to a program and returns its results, one per line.
 func ask(t *testing.T, peer, program string, lines []string) (answers []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "lines")
 	require.NoError(t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	answers = runTool(t, peer, program, file)
 	if len(answers) != len(lines) {
-		t.Fatalf("%s: expected %d answers, found %d", program, len(lines), len(answers))
+		t.Fatalf("%s: expected %d results, found %d", program, len(lines), len(answers))
 	}
 	return answers
 }
 
-// The stored answers of Kafka's converters, of AvroData and of the library that writes JSON Schemas are those that the
-// classes give today.
+// The stored results of Kafka's converters, of AvroData and of the library that writes JSON Schemas equal the current
+// results of these classes.
 func TestRealStoredAnswers(t *testing.T) {
 	compare := func(peer, program string, given, answers [][]string) {
 		t.Helper()
@@ -82,7 +82,7 @@ func TestRealStoredAnswers(t *testing.T) {
 	compare("avro", "Avro.java", given, answers)
 	given, answers = nil, nil
 	for _, row := range readTSV(t, "jsonschema-writes.tsv", 6) {
-		if row[0] != "generalized.sum.type.support=true" { // everit refuses values of this option
+		if row[0] != "generalized.sum.type.support=true" { // everit rejects values of this option
 			given, answers = append(given, row[3:5]), append(answers, []string{row[3], "valid"})
 		}
 	}
@@ -110,14 +110,14 @@ func TestRealDocuments(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
 	answers := runJava(t, "Rewrite.java", file)
-	exact := answers[0] == "17" // other versions of Java write numbers with other digits
+	exact := answers[0] == "17" // other versions of Java write other digits
 	answers = answers[1:]
 	if len(answers) != len(all) {
 		t.Fatalf("expected %d answers, found %d", len(all), len(answers))
 	}
 	for i, answer := range answers {
 		if i >= rows && strings.HasPrefix(answer, "!") {
-			answer, _, _ = strings.Cut(answer, ":") // of a refusal the differences have the class alone
+			answer, _, _ = strings.Cut(answer, ":") // differences.tsv contains only the class of an error
 		}
 		if answer != stored[i] && (exact || !sameButDigits(answer, stored[i]) && !sameButDigits(stored[i], answer)) {
 			t.Errorf("%+v: expected the stored %s, found %s", all[i], stored[i], answer)
@@ -125,14 +125,14 @@ func TestRealDocuments(t *testing.T) {
 	}
 }
 
-// The golden cases are what this Kafka writes.
+// The golden cases equal what this version of Kafka writes.
 func TestRealGoldenCases(t *testing.T) {
 	lines := runJava(t, "Replay.java", "../../testdata/convert")
 	want := fmt.Sprintf("%d good, 0 differ", len(goldens(t, "../../testdata/convert")))
 	assert.Equal(t, want, lines[len(lines)-1], strings.Join(lines, "\n"))
 }
 
-// The lines of primitives.tsv are what this Kafka makes.
+// The lines of primitives.tsv equal what this version of Kafka writes.
 func TestRealPrimitives(t *testing.T) {
 	lines := runJava(t, "Primitives.java", "../../testdata/convert/primitives.tsv")
 	if got := lines[len(lines)-1]; !strings.HasSuffix(got, " good, 0 differ") {

@@ -15,12 +15,12 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// What primitives.tsv cannot say, because Kafka's JSON has no such values without a schema.
-func TestPlainValuesThatJSONCannotSay(t *testing.T) {
+// Values that primitives.tsv cannot contain, because Kafka's JSON cannot represent them without a schema.
+func TestPlainValuesOutsidePrimitivesFile(t *testing.T) {
 	for _, x := range []struct {
 		class string
 		v     any
-		want  string // "": refused
+		want  string // "" means rejected
 	}{
 		{ClassString, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, "12.50"}, {ClassString, []byte{1}, ""},
 		{classByteArray, []byte("x"), "x"},
@@ -33,8 +33,8 @@ func TestPlainValuesThatJSONCannotSay(t *testing.T) {
 	}
 }
 
-// The lines of strings.tsv are what Kafka's StringConverter reads in one encoding and writes in another, in hex.
-func TestEncodingsAsKafka(t *testing.T) {
+// The lines of strings.tsv contain what Kafka's StringConverter reads in one encoding and writes in another, in hex.
+func TestEncodingsMatchKafka(t *testing.T) {
 	for _, row := range readTSV(t, "strings.tsv", 4) {
 		assert.Equal(t, row[3], rewriteText(t, row[0], row[1], row[2]), row)
 	}
@@ -59,8 +59,9 @@ func rewriteText(t *testing.T, reads, writes, data string) string {
 	return fmt.Sprintf("%x", out)
 }
 
-// What is not there is a null with the converter's schema, as Kafka's own converters have it; it is written as nothing.
-func TestNothingHasASchema(t *testing.T) {
+// A missing value is read as a null with the converter's schema, as Kafka's own converters do it, and is written as
+// nothing.
+func TestMissingValueHasConverterSchema(t *testing.T) {
 	for class, kind := range map[string]wit.Kind{ClassString: wit.String, classByteArray: wit.Bytes,
 		"org.apache.kafka.connect.converters.IntegerConverter": wit.Int32,
 		"org.apache.kafka.connect.converters.BooleanConverter": wit.Boolean} {

@@ -14,9 +14,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// The file is what Kafka Connect 4.3.1's own converters make (Primitives.java in its folder). After Kafka's messages
-// ours say what was expected.
-func TestPrimitivesAsKafka(t *testing.T) {
+// The file contains the results of Kafka Connect 4.3.1's own converters (Primitives.java in its folder). Our messages
+// have the expected type after Kafka's text.
+func TestPrimitivesMatchKafka(t *testing.T) {
 	lines := readTSV(t, "primitives.tsv", 4)
 	if len(lines) < 300 {
 		t.Errorf("only %d lines", len(lines))

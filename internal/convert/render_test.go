@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Names that Avro does not take, defaults, maps of both kinds and records of one name come out as Avro and JSON Schema
-// can have them.
+// Names that Avro does not allow, defaults, maps of both kinds and records with the same name are written in a form
+// that Avro and JSON Schema allow.
 func TestRenderSchemas(t *testing.T) {
 	nodes := []wit.SchemaNode{
 		{Kind: wit.Struct, Name: wit.Ptr("a.B-1"), Fields: []wit.Field{{Name: "Größe", Node: 1}, {Name: "labels",
@@ -50,7 +50,7 @@ func TestRenderSchemas(t *testing.T) {
 	}
 	for _, bad := range [][]wit.SchemaNode{nil, {{Kind: wit.Array, Element: 0}}} {
 		if _, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: bad}}, "avro"); err == nil {
-			t.Errorf("%+v was written", bad)
+			t.Errorf("expected an error, %+v was written", bad)
 		}
 	}
 	list, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: nodes[3:4]}, {Nodes: nodes[4:5]}}, "avro")

@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The cases of Kafka's own JsonConverterTest: method, settings, a document, and what becomes of it when it is read and
+// The cases of Kafka's own JsonConverterTest: method, settings, a document, and the document after it was read and
 // written again.
-func TestJSONOfKafka(t *testing.T) {
+func TestKafkaJSONConverterCases(t *testing.T) {
 	lines := readTSV(t, "upstream.tsv", 4)
 	for _, parts := range lines {
 		b := &record.Batch{Registry: record.NewRegistry()}
@@ -40,7 +40,7 @@ func TestJSONOfKafka(t *testing.T) {
 		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", schemas)
 		d, err := c.Decode(t.Context(), "t", nil, b)
 		if err != nil || d.Encoding != wit.Absent {
-			t.Errorf("expected nothing of nothing, found %v, %v", d, err)
+			t.Errorf("expected a tombstone to be read as null, found %v, %v", d, err)
 		}
 		if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !null {
 			t.Errorf("expected a tombstone, found %v", err)
@@ -48,8 +48,8 @@ func TestJSONOfKafka(t *testing.T) {
 	}
 }
 
-// Every test method of Kafka's converters that testdata/upstream-cases.txt lists names a case that is there.
-func TestUpstreamConverters(t *testing.T) {
+// Every test method of Kafka's converters in testdata/upstream-cases.txt names an existing case.
+func TestUpstreamConverterCasesExist(t *testing.T) {
 	lines, err := os.ReadFile("../../testdata/convert/upstream.tsv")
 	require.NoError(t, err)
 	upstreamtest.List{Root: "../..", Area: "converters", Tests: []string{"."}, Least: 110,
@@ -59,7 +59,7 @@ func TestUpstreamConverters(t *testing.T) {
 			switch {
 			case !strings.HasPrefix(name, "Test"):
 				return "expected a test, found " + name
-			case name == "TestJSONOfKafka" && !strings.HasPrefix(method, "null") &&
+			case name == "TestKafkaJSONConverterCases" && !strings.HasPrefix(method, "null") &&
 				!strings.Contains("\n"+string(lines), "\n"+method+"\t"):
 				return "upstream.tsv has no line for it"
 			}

@@ -21,10 +21,10 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// site is a cluster of two brokers that is reachable through the double alone, by virtual names.
+// site is a cluster of two brokers that is reachable only through the simulated proxy, by virtual names.
 type site struct {
 	double  *connectivitytest.Server
-	brokers []string // as they advertise themselves
+	brokers []string // the advertised addresses
 	kafka   Kafka
 }
 
@@ -51,7 +51,7 @@ func newSite(t *testing.T, opts ...kfake.Opt) *site {
 
 func virtual(i int) string { return fmt.Sprintf("kafka-%d.virtual:9092", i) }
 
-// visit takes the way and returns the steps, with addresses by name.
+// visit runs the steps and returns them with names in place of addresses.
 func (s *site) visit(t *testing.T) (steps []Step) {
 	v := NewDiagnosis(func(step Step) {
 		step.Ms = 0
@@ -76,7 +76,7 @@ func names(steps []Step) (names []string) {
 	return names
 }
 
-func TestWayToKafka(t *testing.T) {
+func TestStepsToKafka(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
 	server.StartTLS()
 	defer server.Close()
@@ -92,14 +92,14 @@ func TestWayToKafka(t *testing.T) {
 		t.Fatalf("%s\n%+v", d, steps)
 	}
 	if m := steps[5].Message; m != "as kafka-0.virtual:9092" {
-		t.Errorf("connect: %s", m)
+		t.Errorf("connect: found %s", m)
 	}
 	if m := steps[8].Message; m != "2 brokers: 0 broker-0 -> kafka-0.virtual:9092, 1 broker-1 -> kafka-1.virtual:9092" {
-		t.Errorf("metadata: %s", m)
+		t.Errorf("metadata: found %s", m)
 	}
 }
 
-func TestWhereTheWayEnds(t *testing.T) {
+func TestStepsEndWithTheError(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		opts    []kfake.Opt
@@ -164,7 +164,7 @@ func TestWhereTheWayEnds(t *testing.T) {
 			}
 			for _, s := range steps[:len(steps)-1] {
 				if !s.OK {
-					t.Errorf("went on after %+v", s)
+					t.Errorf("expected no step after %+v", s)
 				}
 			}
 		})
@@ -178,7 +178,7 @@ func throwAway() *tls.Config {
 	return server.TLS
 }
 
-func TestWayWithoutAProxy(t *testing.T) {
+func TestStepsWithoutProxy(t *testing.T) {
 	s := newSite(t)
 	s.kafka.Route = route.Settings{}
 	assert.Equal(t, []string{"connect broker-0", "metadata broker-0", "connect broker-1"}, names(s.visit(t)))
@@ -189,8 +189,8 @@ func TestWayWithoutAProxy(t *testing.T) {
 	}
 }
 
-// Who may not list Cloud Connectors goes on: workers do not either.
-func TestWayWithoutTheList(t *testing.T) {
+// Without the right to list Cloud Connectors the check continues: workers do not list them either.
+func TestStepsWithoutCloudConnectorList(t *testing.T) {
 	s := newSite(t)
 	s.kafka.Route.VCAP = strings.Replace(s.kafka.Route.VCAP, `"scc_info_path": "`, `"scc_info_path": "/nowhere`, 1)
 	steps := s.visit(t)

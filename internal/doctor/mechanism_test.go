@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// An unknown mechanism is told by Kafka's error code, in whatever words the error stands.
+// An unknown mechanism is recognized by Kafka's error code, whatever the text of the error.
 func TestUnknownMechanismNamesItsSetting(t *testing.T) {
 	for _, c := range []struct {
 		err  error

@@ -18,9 +18,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The folders that keep a leader from applying its own are those of members that stay, and say another digest. Nothing
-// is known before the group has heard of its own.
-func TestDiffering(t *testing.T) {
+// Only different folders of members that stay keep a leader from applying its own folder. Nothing is known before the
+// worker has received the digests of its group.
+func TestConflictingWorkers(t *testing.T) {
 	member := func(id, digest string, leaving bool) rest.GroupMember {
 		return rest.GroupMember{WorkerID: id, Digest: digest, Leaving: leaving}
 	}
@@ -44,8 +44,8 @@ func TestDiffering(t *testing.T) {
 	}
 }
 
-// The warning that folders differ is logged once, and shown on, while the group has not heard of the leader's changes.
-func TestFoldersThatDiffer(t *testing.T) {
+// The warning about different folders is logged once, and shown until the group receives the leader's changes.
+func TestConflictIsLoggedOnce(t *testing.T) {
 	var journal logtest.Journal
 	f := &Folder{worker: &Worker{Options: Options{Log: journal.Logger(slog.LevelInfo)}}, digest: "one"}
 	group := func(own, other string) rest.Group {
@@ -74,9 +74,9 @@ func TestFoldersThatDiffer(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(journal.String(), conflictMessage))
 }
 
-// A call is made again where its answer may be another one then: also where the worker that is asked knows no newer
-// session key yet (Kafka Connect: DistributedHerderTest.testKeyExceptionDetection).
-func TestCallsThatAreMadeAgain(t *testing.T) {
+// A call is retried if the next response may differ, also if the other worker does not know a newer session key yet
+// (Kafka Connect: DistributedHerderTest.testKeyExceptionDetection).
+func TestRetriableCalls(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want bool
@@ -94,8 +94,9 @@ func TestCallsThatAreMadeAgain(t *testing.T) {
 	}
 }
 
-// What a leader could not do because of what may pass is asked for again, whether this worker leads or another one.
-func TestWhatALeaderMayDoLater(t *testing.T) {
+// A request that a leader could not handle for a transient reason is repeated, whether this worker leads or another
+// one.
+func TestTransientLeaderErrorsAreRetried(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want bool
@@ -104,7 +105,7 @@ func TestWhatALeaderMayDoLater(t *testing.T) {
 		{kerr.TransactionalIDAuthorizationFailed, false},
 		{&wit.Error{Kind: wit.ErrorTransient}, true},
 		{&wit.Error{Kind: wit.ErrorConfig}, false},
-		{fmt.Errorf("c: %w", connect.ErrUnknownConnector), true}, // it has not read of it yet
+		{fmt.Errorf("c: %w", connect.ErrUnknownConnector), true}, // it has not read its configuration yet
 	} {
 		assert.Equal(t, []bool{c.want, c.want}, []bool{isRetriable(c.err), isRetriable(asHTTPError(c.err))}, c.err)
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// unguarded are the goroutines that begin without a recover, by file and what they run, each with the reason.
+// unguarded are the goroutines without a recover, by file and function, each with the reason.
 var unguarded = map[string]string{
 	"host/host.go: func": "watches configurations, which package reload guards",
 	"internal/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
@@ -47,7 +47,7 @@ var unguarded = map[string]string{
 	"cmd/culvert/main.go: func":                        "waits for signals, and ends the process",
 }
 
-// Every goroutine that the host starts ends a panic of its own, or is named above with the reason.
+// Every goroutine of the host recovers its panics, or is listed above with the reason.
 func TestGoroutinesAreGuarded(t *testing.T) {
 	used := map[string]bool{}
 	for _, root := range []string{"../../host", "../../internal", "../../cmd/culvert"} {
@@ -111,12 +111,12 @@ func TestGoroutinesAreGuarded(t *testing.T) {
 	}
 	for key := range unguarded {
 		if !used[key] {
-			t.Errorf("%s: it is in the list and does not exist any more", key)
+			t.Errorf("%s: expected the listed goroutine to exist", key)
 		}
 	}
 }
 
-// guarded reports whether a function recovers, or a method or function of its package that it is named after.
+// guarded reports whether a function, or the method or function of its package that it names, recovers panics.
 func guarded(f ast.Expr, files []*ast.File) bool {
 	if literal, ok := f.(*ast.FuncLit); ok {
 		if len(literal.Body.List) == 1 {
@@ -140,8 +140,8 @@ func guarded(f ast.Expr, files []*ast.File) bool {
 	return false
 }
 
-// recovers reports whether a body defers a recover, before it does anything else but name things, or is one call that
-// ends panics.
+// recovers reports whether a body defers a recover before all statements but assignments, or is a single call that
+// recovers.
 func recovers(body *ast.BlockStmt) (yes bool) {
 	for _, s := range body.List {
 		ast.Inspect(s, func(n ast.Node) bool {

@@ -47,11 +47,11 @@ func ended(t *testing.T, f func()) bool {
 	return ends
 }
 
-func TestLocks(t *testing.T) {
+func TestPanicUnderLockEndsProcess(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
 	var m Mutex
 	if ended(t, func() { m.Lock(); defer m.Unlock() }) {
-		t.Error("expected a lock to be of no account without a panic")
+		t.Error("expected the process to continue after a lock without a panic")
 	}
 	if !ended(t, func() {
 		defer Recover(logger, "x", nil)
@@ -67,16 +67,16 @@ func TestLocks(t *testing.T) {
 		defer func() { m.Lock(); defer m.Unlock() }()
 		panic("outside")
 	}) {
-		t.Error("expected a lock that is taken while a panic goes by to be of no account")
+		t.Error("expected the process to continue after a lock in a deferred call")
 	}
 	if !ended(t, func() { defer Vital("the store"); panic("x") }) {
-		t.Error("expected a panic in what all need to end the process")
+		t.Error("expected a panic in a vital goroutine to end the process")
 	}
 }
 
-// A lock that a panic has left is found.
-func TestLockLeftBehind(t *testing.T) {
-	locks.Clear() // those that other tests left
+// A lock that was not released after a panic is detected.
+func TestUnreleasedLockEndsProcess(t *testing.T) {
+	locks.Clear() // locks of other tests
 	synctest.Test(t, func(t *testing.T) {
 		before := exit
 		defer func() { exit = before }()

@@ -102,13 +102,13 @@ func TestMutualTLS(t *testing.T) {
 			k, r := at(t, key, keyAt), at(t, trust, trustAt)
 			got, err := ask(t, s, client(t, Options{Key: &k, Trust: &r}), "localhost")
 			if err != nil || got != ownerOf(key) {
-				t.Errorf("%s with %s: the server saw %q, %v", key, trust, got, err)
+				t.Errorf("%s with %s: found the client name %q, %v", key, trust, got, err)
 			}
 		}
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestErrorsNameTheSettings(t *testing.T) {
 	name := func(field string) string { return "sap.odata." + field }
 	l := Location{Path: sample("client.jks"), Password: "x"}
 	_, err := ClientTLS(Options{Key: &l, Name: name})
@@ -258,7 +258,7 @@ func TestExplainJava(t *testing.T) {
 	}
 }
 
-func TestExplainPlain(t *testing.T) {
+func TestExplainServerWithoutTLS(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	conn, err := tls.Dial("tcp", plain.Listener.Addr().String(), client(t, Options{SkipHostCheck: true}))
@@ -279,7 +279,7 @@ func TestNoHost(t *testing.T) {
 		conn.Close()
 	}
 	if err == nil || !strings.Contains(err.Error(), "ForHost") {
-		t.Errorf("expected the server to be refused, found %v", err)
+		t.Errorf("expected the server to be rejected, found %v", err)
 	}
 }
 
@@ -314,10 +314,10 @@ func TestReload(t *testing.T) {
 	put(t, trust, newCA.PEM())
 	expect(after, "after")
 	if _, err := ask(t, before, config, "localhost"); err == nil {
-		t.Error("a CA that was taken out is still trusted")
+		t.Error("expected a removed CA not to be trusted")
 	}
 	if got := strings.Count(logs.String(), "level=INFO"); got != 2 {
-		t.Errorf("%d times logged that a store was read again, expected one for each file", got)
+		t.Errorf("found %d lines about reloaded stores, expected one for each file", got)
 	}
 }
 
@@ -403,6 +403,6 @@ func TestServerAsksForCertificates(t *testing.T) {
 	}
 	o.Trust.Path += ".missing"
 	if _, err := ServerTLS(o, tls.RequireAndVerifyClientCert); err == nil {
-		t.Error("a trust store that is not there was taken")
+		t.Error("expected an error for a missing trust store")
 	}
 }

@@ -56,7 +56,7 @@ func TestParseDKS(t *testing.T) {
 	}
 }
 
-func TestRefusedDKS(t *testing.T) {
+func TestRejectedDKS(t *testing.T) {
 	cases := map[string]string{
 		"":                 "found none",
 		"domain":           `line 1: found the end of the file, expected the name of a domain`,

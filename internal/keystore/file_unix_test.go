@@ -13,7 +13,7 @@ import (
 )
 
 // Pipes and devices are rejected and not opened.
-func TestWhatIsNoFileIsNotOpened(t *testing.T) {
+func TestPipesAndDevicesAreNotOpened(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	for _, path := range []string{pipe, "/dev/zero", t.TempDir()} {

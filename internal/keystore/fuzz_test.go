@@ -41,7 +41,7 @@ func bounded(t *testing.T, n int, f func()) {
 // use reads a store and all its entries. Errors must be of type *Error.
 func use(t *testing.T, read func(*Store) error) {
 	t.Helper()
-	// little, so that a fuzzer is not busy with hashing
+	// a low limit, so that a fuzzer does not spend its time on hashing
 	s := &Store{location: Location{Password: "changeit"}, description: "the file",
 		budget: &kdfBudget{context.Background(), 30_000}}
 	err := read(s)
@@ -193,7 +193,7 @@ func FuzzDKS(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		domains, err := parseDKS(text)
 		if err == nil && len(domains) == 0 {
-			t.Error("no domain and no error")
+			t.Error("expected a domain or an error, found neither")
 		}
 		for _, d := range domains {
 			if d.name == "" || len(d.stores) == 0 || len(d.stores) > maxDKSStores {
@@ -266,7 +266,7 @@ type salted struct {
 }
 
 // Excessive key derivations are rejected before they start.
-func TestHostileWork(t *testing.T) {
+func TestExcessiveKeyDerivation(t *testing.T) {
 	marshal := func(v any) asn1.RawValue {
 		der, err := asn1.Marshal(v)
 		require.NoError(t, err)
@@ -309,7 +309,7 @@ func TestHostileWork(t *testing.T) {
 	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxTotalIterations / 10})
 	var err error
 	for range 11 {
-		w.remaining -= maxTotalIterations / 10 // what a derivation costs, without the time
+		w.remaining -= maxTotalIterations / 10 // the cost of a derivation, without the time
 		if w.remaining <= 0 {
 			_, err = decrypt(dear, make([]byte, 16), "x", w)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Which of a store's keys is used, or why none.
-func TestChoiceOfKey(t *testing.T) {
+// The key of a store is selected by the settings, or the error says why there is none.
+func TestKeySelection(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
 	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
@@ -69,7 +69,7 @@ func TestChoiceOfKey(t *testing.T) {
 }
 
 // An encrypted key requires its password.
-func TestSealedPEM(t *testing.T) {
+func TestEncryptedPEM(t *testing.T) {
 	more := filepath.Join(samples, "more")
 	for _, file := range []string{"sealed-aes256.pem", "sealed-pkcs12-rc2.pem", "sealed-proc-type.pem"} {
 		_, err := Open(Location{Path: filepath.Join(more, file)})
@@ -90,7 +90,7 @@ func TestSealedPEM(t *testing.T) {
 }
 
 // Other files are recognized.
-func TestBareFiles(t *testing.T) {
+func TestFilesOfOtherFormats(t *testing.T) {
 	a := certtest.Issue(t, "a", nil, nil)
 	der, err := x509.MarshalPKCS8PrivateKey(a.Key)
 	require.NoError(t, err)
@@ -103,7 +103,7 @@ func TestBareFiles(t *testing.T) {
 }
 
 // Inline content opens like a file, unless it refers to files.
-func TestContent(t *testing.T) {
+func TestInlineContent(t *testing.T) {
 	for _, file := range []string{"client.jks", "client.jceks", "client.p12", "more/client.pem"} {
 		content, err := os.ReadFile(sample(file))
 		require.NoError(t, err)
@@ -125,7 +125,7 @@ func TestContent(t *testing.T) {
 }
 
 // A key is decrypted once.
-func TestAskedOften(t *testing.T) {
+func TestKeyIsDecryptedOnce(t *testing.T) {
 	for _, file := range []string{"client.jceks", "client.p12"} {
 		s := mustOpen(t, Location{Path: sample(file), Password: "changeit"})
 		for range 3000 {

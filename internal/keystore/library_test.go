@@ -36,7 +36,7 @@ func TestAgainstPKCS12Library(t *testing.T) {
 			put(t, path, der)
 			c, err := mustOpen(t, Location{Path: path, Password: string(password)}).Certificate()
 			if err != nil || !matches(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
-				t.Errorf("%s, password %q: a chain of %d, %v", name, string(password), len(c.Certificate), err)
+				t.Errorf("%s, password %q: found a chain of %d, %v", name, string(password), len(c.Certificate), err)
 			}
 			_, err = Open(Location{Path: path, Password: string(password) + "x"})
 			expectFault(t, err, "password", "wrong password")
@@ -77,7 +77,7 @@ func TestRC2(t *testing.T) {
 		c := newRC2(key)
 		c.Encrypt(back, plain)
 		if c.Decrypt(back, back); !bytes.Equal(back, plain) {
-			t.Fatalf("%x does not come back under %x", plain, key)
+			t.Fatalf("expected %x after encryption and decryption with %x", plain, key)
 		}
 	}
 }

@@ -10,14 +10,14 @@ import (
 
 const greek = "\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2"
 
-// madeStore is a store of make-stores.sh: a key with a chain of two if it has an owner, else a trust store.
-type madeStore struct {
+// generatedStore is a store of make-stores.sh: a key with a chain of two if it has an owner, else a trust store.
+type generatedStore struct {
 	file  string
 	owner string
 	Location
 }
 
-func (m madeStore) in(folder string) *Location {
+func (m generatedStore) in(folder string) *Location {
 	l := m.Location
 	l.Path = filepath.Join(folder, m.file)
 	if l.Password == "" {
@@ -26,7 +26,7 @@ func (m madeStore) in(folder string) *Location {
 	return &l
 }
 
-var madeStores = []madeStore{
+var madeStores = []generatedStore{
 	{file: "chain.jks", owner: "first"},
 	{file: "chain.jceks", owner: "first"},
 	{file: "chain.p12", owner: "first"},
@@ -34,7 +34,7 @@ var madeStores = []madeStore{
 	{file: "several.jks", owner: "first", Location: Location{Alias: "first"}},
 	{file: "several.jceks", owner: "second", Location: Location{Alias: "second"}},
 	{file: "several.p12", owner: "second", Location: Location{Alias: "SECOND"}},
-	{file: "several.jks", owner: "first"}, // the other one is for servers
+	{file: "several.jks", owner: "first"}, // the other key is for servers
 	{file: "several.jceks", owner: "first"},
 	{file: "several.p12", owner: "first"},
 	{file: "keypass.jks", owner: "first", Location: Location{KeyPassword: "changeit2"}},
@@ -77,10 +77,10 @@ var madeStores = []madeStore{
 	{file: "several.p12"},
 }
 
-func TestMadeStores(t *testing.T) { openMadeStores(t, filepath.Join(samples, "more")) }
+func TestGeneratedStores(t *testing.T) { openGeneratedStores(t, filepath.Join(samples, "more")) }
 
-// openMadeStores opens all stores of make-stores.sh in a folder.
-func openMadeStores(t *testing.T, folder string) {
+// openGeneratedStores opens all stores of make-stores.sh in a folder.
+func openGeneratedStores(t *testing.T, folder string) {
 	server := mustOpen(t, Location{Path: filepath.Join(folder, "several.p12"), Password: "changeit", Alias: "second"})
 	second, err := server.Certificate()
 	require.NoError(t, err)
@@ -122,10 +122,10 @@ func TestTrustOfKeys(t *testing.T) {
 		require.NoError(t, err)
 		usage := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		if _, err := first.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: usage}); err != nil {
-			t.Errorf("%s: own certificate: %v", file, err)
+			t.Errorf("%s: expected its own certificate to be trusted, found %v", file, err)
 		}
 		if _, err := ca.Verify(x509.VerifyOptions{Roots: roots}); err == nil {
-			t.Errorf("%s: its CA is trusted", file)
+			t.Errorf("%s: expected its CA not to be trusted", file)
 		}
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// TestRealPKCS11 authenticates with keys that stay in a token of SoftHSM, and trusts what stands in another.
+// Keys in a token of SoftHSM authenticate, and the certificates in another token are trusted.
 func TestRealPKCS11(t *testing.T) {
 	module := softHSM(t, "keys", "roots")
 	ca := certtest.Issue(t, "ca", nil, nil)
@@ -39,7 +39,7 @@ func TestRealPKCS11(t *testing.T) {
 			named.Alias = alias
 			got, err := ask(t, s, client(t, Options{Key: &named, Trust: &roots, Protocol: protocol}), "127.0.0.1")
 			if err != nil || got != alias {
-				t.Errorf("%s with %s: the server saw %q, %v", alias, protocol, got, err)
+				t.Errorf("%s with %s: found the client name %q, %v", alias, protocol, got, err)
 			}
 		}
 	}
@@ -63,7 +63,7 @@ func TestRealPKCS11(t *testing.T) {
 			t.Errorf("%v, expected %q", err, text)
 		}
 	}
-	found := 0 // the order of slots is the module's affair
+	found := 0 // the module determines the order of slots
 	for _, line := range []string{"slotListIndex = 0", "slotListIndex = 1"} {
 		byIndex, err := Open(Location{Path: sunConfig(t, module, line), Password: "1234", Alias: "rsa"})
 		if err != nil {
@@ -79,7 +79,7 @@ func TestRealPKCS11(t *testing.T) {
 	}
 }
 
-// TestRealPKCS11WrongPIN has a token of its own, as nobody may have logged in before.
+// A wrong PIN is rejected. The test has its own token, in which nobody has logged in before.
 func TestRealPKCS11WrongPIN(t *testing.T) {
 	module := softHSM(t, "pin", "other")
 	_, err := Open(Location{Type: "pkcs11", Path: module + "#pin", Password: "9999"})
@@ -87,7 +87,7 @@ func TestRealPKCS11WrongPIN(t *testing.T) {
 }
 
 // softHSM starts with two empty tokens, PINs 1234 and 5678, and returns the module. It is a copy: a process loads a
-// file once, and this is one that knows the tokens of this test only.
+// file once, and this copy knows only the tokens of this test.
 func softHSM(t *testing.T, first, second string) string {
 	t.Helper()
 	out, err := exec.Command("../../testdata/peers/softhsm/fetch.sh").Output()
@@ -115,7 +115,7 @@ func softHSM(t *testing.T, first, second string) string {
 	return module
 }
 
-// sunConfig writes a configuration file as Java's SunPKCS11 has it.
+// sunConfig writes a configuration file in the format of Java's SunPKCS11.
 func sunConfig(t *testing.T, module, line string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pkcs11.cfg")
@@ -123,7 +123,8 @@ func sunConfig(t *testing.T, module, line string) string {
 	return path
 }
 
-// fillKeys makes two keys in the first token, with certificates by the CA, whose own certificate goes into the second.
+// fillKeys creates two keys in the first token with certificates of the CA, whose own certificate goes into the second
+// token.
 func fillKeys(t *testing.T, module string, ca *certtest.Issued) {
 	t.Helper()
 	keys := openForWriting(t, module, "keys", "1234")

@@ -19,14 +19,14 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// TestRealStores opens the stores that this machine's keytool and openssl write.
+// The stores that this machine's keytool and openssl write can be opened.
 func TestRealStores(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "made")
 	run(t, "", filepath.Join(samples, "make-stores.sh"), folder)
-	openMadeStores(t, folder)
+	openGeneratedStores(t, folder)
 }
 
-// TestRealJavaTrust: the trust store that comes with Java opens with its usual password.
+// The trust store of this machine's Java opens with its usual password.
 func TestRealJavaTrust(t *testing.T) {
 	home := strings.TrimSpace(string(run(t, "", "sh", "-c",
 		`java -XshowSettings:properties -version 2>&1 | sed -n 's/.*java.home = //p'`)))
@@ -38,7 +38,7 @@ func TestRealJavaTrust(t *testing.T) {
 	}
 }
 
-// dksSource loads a domain as Java does and prints its aliases.
+// dksSource loads a domain in Java and prints its aliases.
 const dksSource = `
 import java.net.URI;
 import java.security.*;
@@ -57,7 +57,7 @@ public class Domain {
 }
 `
 
-// domains are read by Java and by us; ENV has the password in the environment.
+// domains are read by Java and by package keystore. ENV has the password in the environment.
 var domains = map[string]string{
 	"plain":    `domain d { keystore a keystoreType="PKCS12" keystoreURI="file:///DIR/chain.p12"; keystore b keystoreType="JKS" keystoreURI="DIR/trust.jks"; };`,
 	"user.dir": `domain d { keystore a keystoreType="PKCS12" keystoreURI="file:///${user.dir}/chain.p12"; };`,
@@ -73,7 +73,7 @@ var domains = map[string]string{
 	"escapes":   `domain d { keystore a keystoreType="\112KS" keystoreURI="DIR/chain\56jks"; };`,
 }
 
-// TestRealDomains: Java finds the same entries under the same names.
+// Java finds the same entries under the same names.
 func TestRealDomains(t *testing.T) {
 	folder := t.TempDir()
 	put(t, filepath.Join(folder, "Domain.java"), []byte(dksSource))
@@ -102,7 +102,7 @@ func TestRealDomains(t *testing.T) {
 	}
 }
 
-// run runs a tool that has to be there, and returns what it prints.
+// run runs a tool, which must be installed, and returns its output.
 func run(t *testing.T, folder, tool string, args ...string) []byte {
 	t.Helper()
 	if home := os.Getenv("JAVA_HOME"); home != "" && strings.HasPrefix(tool, "java") {
@@ -119,8 +119,8 @@ func run(t *testing.T, folder, tool string, args ...string) []byte {
 	return out
 }
 
-// TestRealRisks: OpenSSL's server, which knows key exchange by RSA alone or negotiates again, is refused with the
-// setting that allows it, and works with that.
+// OpenSSL's server with RSA key exchange only, or with renegotiation, is rejected by an error that names the setting,
+// and works with the setting.
 func TestRealRisks(t *testing.T) {
 	ca := certtest.Issue(t, "CA", nil, nil)
 	issued := rsaServer(t, ca)
@@ -131,7 +131,8 @@ func TestRealRisks(t *testing.T) {
 		allow           func(*Options)
 	}{
 		"allow-rsa-key-exchange": {"AES128-GCM-SHA256", "", func(o *Options) { o.AllowRSAKeyExchange = true }},
-		"allow-renegotiation":    {"ECDHE-RSA-AES128-GCM-SHA256", "R\n", func(o *Options) { o.AllowRenegotiation = true }},
+		"allow-renegotiation": {"ECDHE-RSA-AES128-GCM-SHA256", "R\n",
+			func(o *Options) { o.AllowRenegotiation = true }},
 	} {
 		t.Run(setting, func(t *testing.T) {
 			o := Options{Trust: fromPEM(ca.PEM()), HasRisks: true}
@@ -145,7 +146,7 @@ func TestRealRisks(t *testing.T) {
 	}
 }
 
-// negotiated connects to OpenSSL's server, has it do what a command says, and reads a line that it sends then.
+// negotiated connects to OpenSSL's server, sends it a command, and reads the line that it sends next.
 func negotiated(t *testing.T, file, cipher, command string, config *tls.Config) error {
 	t.Helper()
 	address := porttest.Address(t)

@@ -36,7 +36,7 @@ func TestRSAKeyExchange(t *testing.T) {
 	o.AllowRSAKeyExchange = true
 	_, err = ask(t, s, client(t, o), "localhost")
 	assert.NoError(t, err)
-	_, err = ask(t, issuedServer(t, ca, &tls.Config{}), client(t, o), "localhost") // others have what they had
+	_, err = ask(t, issuedServer(t, ca, &tls.Config{}), client(t, o), "localhost") // others are unaffected
 	assert.NoError(t, err)
 }
 
@@ -50,7 +50,7 @@ func TestCommonName(t *testing.T) {
 		change func(*x509.Certificate)
 		trust  *certtest.Issued
 		host   string
-		wants  string // the setting that the refusal names, "" where it is taken
+		wants  string // the setting in the error, "" if the certificate is accepted
 	}{
 		"its host":             {"localhost", unnamed, ca, "localhost", ""},
 		"in capitals":          {"LocalHost", unnamed, ca, "localhost", ""},
@@ -67,7 +67,7 @@ func TestCommonName(t *testing.T) {
 			s := server(t, &tls.Config{Certificates: []tls.Certificate{certtest.Issue(t, c.name, ca, c.change).TLS()}})
 			o := Options{Trust: fromPEM(c.trust.PEM()), HasRisks: true}
 			_, err := ask(t, s, client(t, o), c.host)
-			if c.wants != "host-check" { // the host is looked at first
+			if c.wants != "host-check" { // the host is checked first
 				expectFault(t, Explain(err, o), "allow-common-name", "common name only")
 			} else {
 				expectFault(t, Explain(err, o), c.wants)

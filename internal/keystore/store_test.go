@@ -61,16 +61,17 @@ func at(t testing.TB, name string, l Location) Location {
 func TestTypeAndContent(t *testing.T) {
 	files := map[kind]string{kindJKS: "client.jks", kindJCEKS: "client.jceks", kindPKCS12: "client.p12",
 		kindPEM: "client.crt.pem", kindDKS: "domain.dks"}
-	for _, said := range []kind{kindJKS, kindJCEKS, kindPKCS12, kindPEM, kindDKS} {
+	for _, configured := range []kind{kindJKS, kindJCEKS, kindPKCS12, kindPEM, kindDKS} {
 		for is, file := range files {
-			_, err := Open(at(t, file, Location{Type: string(said), Password: "changeit"}))
-			_, errUpper := Open(at(t, file, Location{Type: strings.ToUpper(string(said)), Password: "changeit"}))
-			fits := said == is || said == kindJKS && is == kindPKCS12 || said == kindPKCS12 && is == kindJKS
+			_, err := Open(at(t, file, Location{Type: string(configured), Password: "changeit"}))
+			_, errUpper := Open(at(t, file, Location{Type: strings.ToUpper(string(configured)), Password: "changeit"}))
+			fits := configured == is || configured == kindJKS && is == kindPKCS12 || configured == kindPKCS12 &&
+				is == kindJKS
 			switch {
 			case fits && (err != nil || errUpper != nil):
-				t.Errorf("%s as %s: %v, %v", file, said, err, errUpper)
+				t.Errorf("%s as %s: %v, %v", file, configured, err, errUpper)
 			case !fits:
-				expectFault(t, err, "type", string(said)+", but ", strings.ToUpper(string(is))+" file")
+				expectFault(t, err, "type", string(configured)+", but ", strings.ToUpper(string(is))+" file")
 			}
 		}
 	}
@@ -80,7 +81,7 @@ func TestTypeAndContent(t *testing.T) {
 var berInDER = "\x30\x81\xdc\x02\x01\x03\x30\x81\xd6\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x81\xc8\x24\x80" +
 	strings.Repeat("\x00", 198)
 
-func TestRefusedStores(t *testing.T) {
+func TestRejectedStores(t *testing.T) {
 	folder := t.TempDir()
 	write := func(name, content string) string {
 		put(t, filepath.Join(folder, name), []byte(content))
@@ -143,7 +144,7 @@ func TestRefusedStores(t *testing.T) {
 	}
 }
 
-func TestRefusedKeys(t *testing.T) {
+func TestRejectedKeys(t *testing.T) {
 	cases := map[string]struct {
 		store    string
 		location Location
@@ -213,7 +214,7 @@ func expectFault(t testing.TB, err error, setting string, texts ...string) {
 	}
 	for _, text := range texts {
 		if !strings.Contains(f.Text, text) {
-			t.Errorf("%q does not say %q", f, text)
+			t.Errorf("found %q, expected %q in it", f, text)
 		}
 	}
 }

@@ -30,13 +30,13 @@ func TestLoggerOf(t *testing.T) {
 	}
 }
 
-// A line goes by the level of its own logger, of the nearest above it, of root.
+// The level of a line is that of its own logger, else of the nearest parent, else of root.
 func TestLevels(t *testing.T) {
 	var out bytes.Buffer
 	log := New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: Lowest}), slog.LevelInfo)
 	l, same := LevelsOf(log)
 	if same != log {
-		t.Error("expected the logger that New has made")
+		t.Error("expected the logger that New has created")
 	}
 	ours := loggerOf(module + "internal/logging.TestLevels")
 	says := func(level slog.Level) bool {
@@ -52,7 +52,7 @@ func TestLevels(t *testing.T) {
 		debug, warn   bool
 	}{
 		{ours, "debug", true, true},
-		{"org.apache.kafka", "ERROR", false, false}, // above it: it is changed with it
+		{"org.apache.kafka", "ERROR", false, false}, // its parent, with which it changes
 		{ours, "TRACE", true, true},
 		{"org.apache.kafka.clients", "OFF", true, true},
 		{Root, "WARN", false, true},
@@ -84,12 +84,12 @@ func TestLevels(t *testing.T) {
 		t.Errorf("found %v", err)
 	}
 	if _, ok := l.Get("x"); ok {
-		t.Error("expected that what was refused is not kept")
+		t.Error("expected a rejected level not to be stored")
 	}
 }
 
-// Levels change under those who log.
-func TestLevelsTogether(t *testing.T) {
+// Levels may change while other goroutines log.
+func TestConcurrentLevelChanges(t *testing.T) {
 	log := New(slog.DiscardHandler, slog.LevelInfo)
 	l, _ := LevelsOf(log)
 	var wg sync.WaitGroup
@@ -107,8 +107,9 @@ func TestLevelsTogether(t *testing.T) {
 	wg.Wait()
 }
 
-// Of a logger of others lines are left out, and what it does not write stays away.
-func TestOfOthers(t *testing.T) {
+// With a logger of the embedding program, lines below the set level are left out, and lines that its own handler does
+// not write stay out.
+func TestLoggerOfEmbeddingProgram(t *testing.T) {
 	var out bytes.Buffer
 	l, log := LevelsOf(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if got, ok := l.Get("ROOT"); !ok || got.Level != "WARN" {
@@ -124,11 +125,11 @@ func TestOfOthers(t *testing.T) {
 	}
 }
 
-// What anybody may set by REST is bounded, since it is kept.
+// The number of loggers that may be set by REST is bounded, since they are stored.
 func TestSetLoggersAreBounded(t *testing.T) {
 	l, _ := LevelsOf(New(slog.DiscardHandler, slog.LevelInfo))
 	if _, _, err := l.Set(strings.Repeat("x", maxName+1), "DEBUG"); err == nil {
-		t.Error("a name of any length is kept")
+		t.Error("expected an error for a name that is too long")
 	}
 	for i := range maxSet {
 		if _, _, err := l.Set("own."+strconv.Itoa(i), "DEBUG"); err != nil {
@@ -136,9 +137,9 @@ func TestSetLoggersAreBounded(t *testing.T) {
 		}
 	}
 	if _, _, err := l.Set("one.more", "DEBUG"); err == nil {
-		t.Error("any number of loggers is kept")
+		t.Error("expected an error for too many loggers")
 	}
 	if _, _, err := l.Set("own.1", "INFO"); err != nil {
-		t.Errorf("one that is there cannot be changed: %v", err)
+		t.Errorf("expected a change of an existing logger, found %v", err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// What is logged is remembered as it is logged: by the levels of loggers, without what is struck, and without what
-// could steer a terminal; whatever the handler writes.
+// Lines are remembered as they are logged: by the levels of the loggers, redacted, and without control characters,
+// whatever the handler writes.
 func TestRecentLines(t *testing.T) {
 	const canary = "c4n4ry"
 	for name, to := range map[string]func(*bytes.Buffer) slog.Handler{
@@ -59,7 +59,7 @@ func TestRecentLines(t *testing.T) {
 	}
 }
 
-// A page has the last lines, or those behind a number, of those that are asked for, and says what is lost.
+// A page has the last matching lines, or the matching lines after a number, and reports lost lines.
 func TestRecentPages(t *testing.T) {
 	var recent Recent
 	for i := range recentLines + 5 {
@@ -110,7 +110,7 @@ func TestRecentPages(t *testing.T) {
 	}
 }
 
-// Lines that are long are fewer, and what is logged at once is numbered without gaps.
+// With long lines fewer are remembered, and lines of concurrent goroutines are numbered without gaps.
 func TestRecentIsBounded(t *testing.T) {
 	var recent Recent
 	log := WithRecent(New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), &recent)

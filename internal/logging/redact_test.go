@@ -14,8 +14,8 @@ type valuer struct{ text string }
 
 func (v valuer) LogValue() slog.Value { return slog.StringValue(v.text) }
 
-// Nothing of a line holds what is struck, but names that a connector publishes, and levels go on to hold.
-func TestStruck(t *testing.T) {
+// No part of a line contains a secret, except names that a connector publishes. Levels still apply.
+func TestLogLinesAreRedacted(t *testing.T) {
 	const canary = "c4n4ry"
 	var b bytes.Buffer
 	strike := func(text string) string { return strings.ReplaceAll(text, canary, "-") }

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// shape is the body of a function that is hard to compile, of a size.
+// shape is a function body of variable size that is hard to compile.
 type shape struct {
 	params int
 	body   func(n int) []byte
@@ -33,7 +33,7 @@ func each(n int, code func(i int) []byte) (all []byte) {
 	return all
 }
 
-// shapes were found by experiment.
+// shapes returns shapes that were found by experiment.
 func shapes() map[string]shape {
 	repeat := bytes.Repeat
 	load := []byte{0x41, 0, 0x28, 2, 0}
@@ -116,7 +116,7 @@ func TestEffort(t *testing.T) {
 	const factor = 40
 	for name, s := range shapes() {
 		t.Run(name, func(t *testing.T) {
-			// The size that comes to some 0.1 s.
+			// Find the size that takes about 0.1 s.
 			var out []byte
 			var report meter.Report
 			n := 10
@@ -132,25 +132,26 @@ func TestEffort(t *testing.T) {
 				}
 			}
 			elapsed := compile(t, out)
-			t.Logf("%d of them in %d bytes: foretold %v, took %v", n, report.BytesIn,
+			t.Logf("%d of them in %d bytes: estimated %v, took %v", n, report.BytesIn,
 				time.Duration(report.MaxEffort)*time.Microsecond, elapsed)
 			if elapsed > factor*time.Duration(report.MaxEffort)*time.Microsecond {
-				t.Errorf("expected at most %d times the %d µs that were foretold, found %v", factor, report.MaxEffort,
+				t.Errorf("expected at most %d times the estimated %d µs, found %v", factor, report.MaxEffort,
 					elapsed)
 			}
-			// What grows without end is refused before it takes long.
+			// Growing code is rejected before it takes long to compile.
 			for n *= 2; ; n *= 2 {
 				_, report, err := meter.Rewrite(context.Background(), s.module(n), meter.Options{})
 				if exceeded := new(meter.Exceeded); errors.As(err, &exceeded) {
 					if text := err.Error(); !strings.HasPrefix(text,
 						"effort of compiling function 0 in microseconds") &&
 						!strings.HasPrefix(text, "blocks in each other in function 0") {
-						t.Errorf("expected its effort to be refused, found %v", err)
+						t.Errorf("expected the effort to be rejected, found %v", err)
 					}
 					break
 				}
 				if err != nil || report.MaxEffort > 4_000_000 {
-					t.Fatalf("%d: expected a refusal of its effort, found an effort of %d and %v", n, report.MaxEffort,
+					t.Fatalf("%d: expected the effort to be rejected, found an effort of %d and %v", n,
+						report.MaxEffort,
 						err)
 				}
 			}
@@ -159,7 +160,7 @@ func TestEffort(t *testing.T) {
 }
 
 // Values on the stack at branches count like locals; other values do not.
-func TestEffortOfStacks(t *testing.T) {
+func TestStackEffort(t *testing.T) {
 	effort := func(code ...[]byte) int {
 		_, report, err := meter.Rewrite(context.Background(), one(bytes.Join(code, nil)...), meter.Options{})
 		require.NoError(t, err)
@@ -172,7 +173,7 @@ func TestEffortOfStacks(t *testing.T) {
 	if over := effort(values(1000), branches, drops(1000)); over < alone+100*1000/5 {
 		t.Errorf("expected 1000 values over 100 branches to count, found %d and %d alone", over, alone)
 	}
-	assert.Equal(t, alone, effort(values(1000), drops(1000), branches), "values that are gone to count nothing")
+	assert.Equal(t, alone, effort(values(1000), drops(1000), branches), "effort of popped values")
 	for name, code := range map[string][]byte{
 		"stores":      bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x36, 2, 0}, 1000),
 		"sums":        cat(bytes.Repeat([]byte{0x41, 0, 0x41, 0, 0x6a, 0x1a}, 1000)),
@@ -182,7 +183,7 @@ func TestEffortOfStacks(t *testing.T) {
 		"wide ones":   bytes.Repeat([]byte{0x42, 0, 0x42, 0, 0x7c, 0x50, 0x1a, 0x43, 0, 0, 0, 0, 0x8b, 0x1a}, 1000),
 		"conversions": bytes.Repeat(binary.AppendUvarint([]byte{0x41, 0, 0xac, 0xa7}, 0x1a), 1000),
 	} {
-		assert.Equal(t, alone, effort(code, branches), name, "nothing to be left on the stack")
+		assert.Equal(t, alone, effort(code, branches), name, "values left on the stack")
 	}
 }
 

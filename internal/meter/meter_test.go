@@ -22,7 +22,7 @@ import (
 
 const i32 = guesttest.I32
 
-// one returns a module with one function f (i32 i32 i32) -> () of that body.
+// one returns a module with one function f (i32 i32 i32) -> () with that body.
 func one(body ...byte) []byte {
 	m := guesttest.Module{MemoryPages: 40, Exports: []guesttest.Function{{Name: "f", Params: []byte{i32, i32, i32},
 		Body: append([]byte{0x01}, body...)}}}
@@ -105,7 +105,7 @@ func TestRefusals(t *testing.T) {
 			switch {
 			case c.feature != "" && (!errors.As(err, &refusal) || refusal.Feature != c.feature || refusal.Offset < 8 ||
 				refusal.Offset > len(c.module)):
-				t.Errorf("expected a refusal of %s, found %v", c.feature, err)
+				t.Errorf("expected an error about %s, found %v", c.feature, err)
 			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 				t.Errorf("expected %q, found %v", c.want, err)
 			}
@@ -137,11 +137,11 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Small modules that take engines gigabytes and minutes are refused: values of many locals that meet at many branches;
-// many branches, blocks and calls that pass many values; many tables; many elements.
-func TestModulesThatSwell(t *testing.T) {
+// Small modules that take engines gigabytes and minutes are rejected: values of many locals that are live at many
+// branches; many branches, blocks and calls that pass many values; many tables; many elements.
+func TestModulesThatExpandAreRejected(t *testing.T) {
 	const n = 1000
-	// a type that takes a thousand numbers
+	// a type with a thousand parameters
 	many := cat([]byte{0x60}, leb(n), bytes.Repeat([]byte{i32}, n), []byte{0})
 	module := func(function []byte, sections ...[]byte) []byte {
 		return cat(magic, section(1, []byte{1}, many), section(3, []byte{1, 0}), cat(sections...),
@@ -178,7 +178,7 @@ func TestModulesThatSwell(t *testing.T) {
 		err.Error() != "types of functions: found 2001, at most 2000 are allowed" {
 		t.Error(err)
 	}
-	// Tables share what they may grow to.
+	// Tables share one limit.
 	two := section(4, []byte{2, 0x70, 0, 1, 0x70, 0, 1})
 	out, _, err := meter.Rewrite(context.Background(), module(nil, two), meter.Options{})
 	if half := append([]byte{0x70, 1, 1}, leb(1<<19)...); err != nil || bytes.Count(out, half) != 2 {
@@ -203,7 +203,7 @@ func ticking(t testing.TB, r wazero.Runtime, ticks *int, budget *int64) {
 	require.NoError(t, err)
 }
 
-// run instantiates a module metered and plain with a tick that counts.
+// run instantiates a module metered and plain, with a tick that counts.
 func run(t testing.TB, module []byte, o meter.Options) (plain, metered api.Module, ticks *int) {
 	t.Helper()
 	ctx := context.Background()
@@ -298,7 +298,7 @@ func TestCharges(t *testing.T) {
 			[]byte{5, 1, 0, 1}, []byte{7, 1, 1, 'f', 0, 0}, []byte{9, 1, 0, 0x41, 0, 0x0b, 1, 1},
 			cat([]byte{10, 2}, function(turns(0x41, 0, 0x11, 1, 0)...), function(leaf...)))
 	}
-	// of a function that is imported
+	// of an imported function
 	imported := with([]byte{1, 2, 0x60, 3, i32, i32, i32, 0, 0x60, 0, 0}, []byte("\x02\x01\x03env\x07nothing\x00\x01"),
 		[]byte{3, 1, 0}, []byte{7, 1, 1, 'f', 0, 1}, cat([]byte{10, 1}, function(turns(0x10, 0)...)))
 	for _, c := range []struct {
@@ -356,7 +356,7 @@ func TestPaddedNumbersAndNames(t *testing.T) {
 	}
 }
 
-// Sections that name functions by index are dropped, others are kept.
+// Sections that name functions by index are dropped; others are copied.
 func TestCustomSections(t *testing.T) {
 	m := guesttest.Module{MemoryPages: -1, Exports: []guesttest.Function{{Name: "f"}},
 		Custom: map[string]string{".debug_line": "1", "linking": "2", "reloc.CODE": "3",
@@ -369,21 +369,21 @@ func TestCustomSections(t *testing.T) {
 	}
 }
 
-// looks is a context that is canceled after so many checks.
-type looks struct {
+// countdown is a context that is canceled after a number of checks.
+type countdown struct {
 	context.Context
 	left, count int
 }
 
-func (l *looks) Err() error {
+func (l *countdown) Err() error {
 	if l.count++; l.count > l.left {
 		return context.Canceled
 	}
 	return nil
 }
 
-// Rewriting checks its context at least every 128 KiB that it reads or writes, and ends with it.
-func TestRewriteEnds(t *testing.T) {
+// Rewriting checks its context at least once per 128 KiB that it reads or writes, and ends with it.
+func TestRewriteChecksContext(t *testing.T) {
 	const size = 2 << 20
 	of := func(id byte, count int, items ...[]byte) []byte {
 		return cat(magic, section(id, leb(count), cat(items...)))
@@ -405,19 +405,19 @@ func TestRewriteEnds(t *testing.T) {
 		"segments":  of(11, 2000, bytes.Repeat(cat([]byte{1}, thousand), 2000)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			whole := &looks{Context: context.Background(), left: 1 << 30}
+			whole := &countdown{Context: context.Background(), left: 1 << 30}
 			_, _, err := meter.Rewrite(whole, module, meter.Options{})
 			require.NoError(t, err)
 			if least := len(module) / (128 << 10); whole.count < least {
-				t.Errorf("expected at least %d looks at the context within %d bytes, found %d", least, len(module),
+				t.Errorf("expected at least %d checks of the context within %d bytes, found %d", least, len(module),
 					whole.count)
 			}
 			for _, left := range []int{0, whole.count / 2, whole.count - 1} {
-				ctx := &looks{Context: context.Background(), left: left}
+				ctx := &countdown{Context: context.Background(), left: left}
 				out, _, err := meter.Rewrite(ctx, module, meter.Options{})
-				// the last one is for the cause
+				// The last check is for the cause.
 				if !errors.Is(err, context.Canceled) || out != nil || ctx.count != left+2 {
-					t.Errorf("expected an end at look %d, found %v at %d", left+1, err, ctx.count)
+					t.Errorf("expected to end at check %d, found %v at %d", left+1, err, ctx.count)
 				}
 			}
 		})
@@ -449,7 +449,7 @@ func FuzzRewrite(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Only what the rewriter takes is given to the engine, which believes what a module claims.
+		// Only modules that the rewriter accepts are passed to the engine, which trusts what a module declares.
 		r := wazero.NewRuntimeWithConfig(ctx, config)
 		defer r.Close(ctx)
 		_, before := r.CompileModule(ctx, module)

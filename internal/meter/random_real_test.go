@@ -19,7 +19,7 @@ func TestRealSmith(t *testing.T) {
 		err = smith.Start()
 	}
 	require.NoError(t, err)
-	compareModules(t, out, 20_000) // in addition to some that the meter does not take
+	compareModules(t, out, 20_000) // besides some that the meter does not support
 	_ = smith.Process.Kill()
 	_ = smith.Wait()
 }

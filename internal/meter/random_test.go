@@ -34,7 +34,7 @@ func TestRandomModules(t *testing.T) {
 	compareModules(t, in, 240)
 }
 
-// compareModules compares modules, each preceded by its length in four bytes, and expects at least so many.
+// compareModules compares modules, each preceded by its length in four bytes, and expects at least n.
 func compareModules(t *testing.T, in io.Reader, n int) {
 	t.Helper()
 	d := &differential{}
@@ -67,15 +67,15 @@ type differential struct {
 	mu             sync.Mutex
 	modules, calls int
 	ticks          int
-	// invalid were refused by the engine, before and after; refused and exceeded by the meter.
+	// invalid modules were rejected by the engine, before and after; refused and exceeded ones by the meter.
 	invalid, refused, exceeded int
-	// report sums up what the meter charged.
+	// report sums the meter's charges.
 	report meter.Report
 	// ends counts how calls ended: `result` or the trap's text.
 	ends map[string]int
 }
 
-// judge reports whether the comparison was meaningful.
+// judge fails the test if the comparison was not meaningful.
 func (d *differential) judge(t *testing.T, n int) {
 	t.Helper()
 	t.Logf("%d modules, %d calls, %d ticks; %d invalid for the engine, %d refused, %d beyond limits; charged: %+v; "+
@@ -83,7 +83,7 @@ func (d *differential) judge(t *testing.T, n int) {
 	if d.modules < n || d.calls < 2*n || d.ticks < n || d.ends["result"] < n ||
 		d.ends["wasm error: unreachable"] < n/10 || len(d.ends) < 6 ||
 		d.report.Loops < n || d.report.Entries < n || d.report.Copies < n/5 || d.invalid+d.refused+d.exceeded > n/50 {
-		t.Error("the modules are too dull")
+		t.Error("the modules cover too few cases")
 	}
 }
 
@@ -126,7 +126,7 @@ type pair struct {
 	ticks   int
 }
 
-// pairPages bounds the memory of a module.
+// pairPages limits the memory of a module.
 const pairPages = 64
 
 func newPair(t *testing.T, d *differential) *pair {
@@ -210,7 +210,7 @@ func (w *pair) ended(how string) {
 	w.note(func(d *differential) { d.ends[how]++; d.calls++ })
 }
 
-// noise is the initial memory: a wrong copy of zeros would not be noticed.
+// noise is the initial memory: with zeros, a wrong copy would not be noticed.
 var noise = sync.OnceValue(func() []byte {
 	b := make([]byte, pairPages<<16)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(b)

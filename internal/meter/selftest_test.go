@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// A Go guest that uses the whole runtime returns the same metered, even with a tick at every charge.
-func TestGoGuest(t *testing.T) {
+// A Go guest that uses the whole runtime returns the same results metered, even with a tick at every charge.
+func TestMeteredGoGuestIsEqual(t *testing.T) {
 	module := guesttest.Bytes(t, "./testdata/guests/selftest")
 	ctx := context.Background()
 	r := wazero.NewRuntime(ctx)
@@ -40,7 +40,7 @@ func TestGoGuest(t *testing.T) {
 			}
 			got, err := m.ExportedFunction("run").Call(ctx, seed)
 			if err != nil {
-				// The next seed has a fresh instance.
+				// The next seed gets a fresh instance.
 				m = nil
 				got = []uint64{0}
 			}

@@ -33,7 +33,7 @@ type world struct {
 	runtime wazero.Runtime
 	ticks   int
 	budget  int64
-	// last is the module that calls without a name go to.
+	// last is the module that calls without a module name are sent to.
 	last api.Module
 }
 
@@ -89,7 +89,7 @@ func (v value) bits() (uint64, bool) {
 
 var startIndex = regexp.MustCompile(`start function\[\d+\].* failed`)
 
-// first returns the first line of an error; offsets follow, which differ.
+// first returns the first line of an error; the lines after it contain offsets, which differ.
 func first(err error) string {
 	if err == nil {
 		return ""
@@ -118,7 +118,7 @@ func TestSpecification(t *testing.T) {
 	}
 }
 
-// score counts what was compared. refused counts modules that the meter does not support.
+// score counts the compared items. refused counts modules that the meter does not support.
 type score struct{ scripts, calls, modules, refused, ticks int }
 
 func (s *score) run(t *testing.T, dir, script string, spectest []byte) {
@@ -159,7 +159,7 @@ func (s *score) load(t *testing.T, where string, plain *world, metered []*world,
 	for n, w := range metered {
 		rewritten[n], _, errs[n] = meter.Rewrite(t.Context(), module, meter.Options{Budget: w.budget})
 		if errors.As(errs[n], new(*meter.Refusal)) || errors.As(errs[n], new(*meter.Exceeded)) {
-			if s.refused++; c.Type == "module" { // calls without a name would reach it
+			if s.refused++; c.Type == "module" { // calls without a module name would reach it
 				plain.last, metered[0].last, metered[1].last = nil, nil, nil
 			}
 			return
@@ -227,7 +227,7 @@ func (s *score) call(t *testing.T, where string, plain *world, metered []*world,
 	}
 }
 
-// same compares results, which a trap does not have; references by whether they are null.
+// same compares results, which a trap does not have; references only by whether they are null.
 func same(types []api.ValueType, a, b []uint64) bool {
 	for i := range a {
 		reference := types[i] == api.ValueTypeExternref || types[i] == 0x70

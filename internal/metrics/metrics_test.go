@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
-// Names of files are bytes, labels are text: one that is none must not end the worker when it is scraped.
-func TestMetricsOfOddFileNames(t *testing.T) {
+// File names are bytes, labels are text: a file name that is not UTF-8 must not end the worker when it is scraped.
+func TestMetricsOfFileNamesWithInvalidUTF8(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(pluginCollector{modules: []plugin.Info{{Path: "plugins/\xff.wasm", Hash: "1"},
 		{Path: "plugins/\xfe.wasm", Hash: "1"}}})
@@ -22,8 +22,8 @@ func TestMetricsOfOddFileNames(t *testing.T) {
 	}
 }
 
-// Names of topics, files and settings come from others: in what /metrics shows none begins a line of its own, or turns
-// the text of a terminal around.
+// Names of topics, files and settings come from other systems. In /metrics none of them starts a new line or changes
+// the text direction of a terminal.
 func TestMetricsOfNamesWithControls(t *testing.T) {
 	const name = "a\r\nup 1\x1b[2J\x00\x7f\u202e\u2028b"
 	r := prometheus.NewPedanticRegistry()

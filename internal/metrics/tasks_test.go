@@ -14,13 +14,13 @@ import (
 	"github.com/culvert-project/culvert/internal/transport"
 )
 
-// gathered are figures of a worker that is alone, as NAME LABELS VALUE.
+// gathered returns the metrics of a standalone worker as NAME LABELS VALUE.
 func gathered(t *testing.T, list ...connect.Metrics) map[string]float64 {
 	t.Helper()
 	return gatheredIn(t, (*cluster.Worker)(nil).Rebalances(), list...)
 }
 
-// gatheredIn are those of one in a group.
+// gatheredIn returns the metrics of a worker in a group.
 func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
@@ -50,7 +50,7 @@ func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics)
 	return all
 }
 
-func TestTaskFigures(t *testing.T) {
+func TestTaskMetrics(t *testing.T) {
 	all := gathered(t,
 		connect.Metrics{Name: "orders", Type: "source", Class: "Source", Version: "1", State: connect.Running,
 			OwnsConnector: true,
@@ -155,8 +155,8 @@ func TestTaskFigures(t *testing.T) {
 	}
 }
 
-// A worker of a group counts what it runs itself, and the group's rebalances.
-func TestFiguresOfAGroup(t *testing.T) {
+// A worker of a group counts its own tasks, and the group's rebalances.
+func TestMetricsOfWorkerInGroup(t *testing.T) {
 	connectors := []connect.Metrics{{Name: "planned", Type: "source", State: connect.Running, OwnsConnector: true},
 		{Name: "task", Type: "source", State: connect.Unassigned,
 			Tasks: []connect.TaskMetrics{{Task: 3, State: connect.Running, Progress: new(connect.Progress)}}},
@@ -186,22 +186,23 @@ func TestFiguresOfAGroup(t *testing.T) {
 	}
 }
 
-// However many tasks there are, so many have figures of their own; all are counted.
-func TestMeteredTasksAreBounded(t *testing.T) {
+// The number of tasks with their own metrics is bounded. All tasks are counted.
+func TestNumberOfTasksWithMetricsIsBounded(t *testing.T) {
 	many := connect.Metrics{Name: "many", Type: "source"}
 	for n := range connect.MaxTasksWithMetrics + 5 {
 		many.Tasks = append(many.Tasks, connect.TaskMetrics{Task: n, State: connect.Running,
 			Progress: new(connect.Progress)})
 	}
-	own := 0
+	withMetrics := 0
 	all := gathered(t, many)
 	for figure := range all {
 		if strings.HasPrefix(figure, "culvert_source_rows_total ") {
-			own++
+			withMetrics++
 		}
 	}
-	if own != connect.MaxTasksWithMetrics || all["kafka_connect_worker_task_count"] != connect.MaxTasksWithMetrics+5 {
-		t.Errorf("found %d, counted %v", own, all["kafka_connect_worker_task_count"])
+	if withMetrics != connect.MaxTasksWithMetrics ||
+		all["kafka_connect_worker_task_count"] != connect.MaxTasksWithMetrics+5 {
+		t.Errorf("found %d, counted %v", withMetrics, all["kafka_connect_worker_task_count"])
 	}
 }
 
@@ -217,7 +218,7 @@ func TestRates(t *testing.T) {
 		{10 * time.Second, 200, 10},       //
 		{70 * time.Second, 800, 10},       // 700 rows in 70 s
 		{80 * time.Second, 800, 600 / 70}, // since the second sample
-		{90 * time.Second, 5, 0},          // begun again
+		{90 * time.Second, 5, 0},          // restarted
 		{100 * time.Second, 25, 2},
 	} {
 		r.lock()
@@ -230,6 +231,6 @@ func TestRates(t *testing.T) {
 	r.lock()
 	r.unlock()
 	if len(r.samples) != 0 {
-		t.Errorf("expected a task that is gone to be forgotten, found %v", r.samples)
+		t.Errorf("expected the removed task's samples to be deleted, found %v", r.samples)
 	}
 }

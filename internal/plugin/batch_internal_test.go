@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Values are copied one by one with padding; bytes that rows share are copied once.
-func TestRowsCrossApart(t *testing.T) {
+// Values are copied one by one with padding; bytes that several rows share are copied once.
+func TestRowsAreCopiedSeparately(t *testing.T) {
 	text := func(s string) []byte { b, _ := connectdata.AppendSchemaless(nil, s); return b }
 	b := &record.Batch{Topics: []string{"t"}, Data: []byte("unused")}
 	put := func(s string) wit.ValueSlice {
@@ -38,7 +38,7 @@ func TestRowsCrossApart(t *testing.T) {
 		call := &batchCall{batch: b, rows: c.rows, padded: true}
 		require.NoError(t, (&Instance{}).checkRows(call))
 		if call.padded != c.spaced {
-			t.Errorf("%s: expected apart to be %t", c.name, c.spaced)
+			t.Errorf("%s: expected separate copies: %t", c.name, c.spaced)
 		}
 		rows, data := make([]byte, len(c.rows)*abi.RowBytes), make([]byte, call.transferBytes())
 		call.write(rows, data)
@@ -56,7 +56,8 @@ func TestRowsCrossApart(t *testing.T) {
 					t.Errorf("%s: row %d: expected %q, found %q", c.name, n, b.Bytes(d), data[start:start+size])
 				}
 				if c.spaced && start < end {
-					t.Errorf("%s: row %d: a datum at %d, where %d are taken or free", c.name, n, start, end)
+					t.Errorf("%s: row %d: a datum at %d, outside of the %d bytes in use and reserved", c.name, n,
+						start, end)
 				}
 				if end = start + size; i == 1 {
 					end += valuePadding
@@ -64,16 +65,16 @@ func TestRowsCrossApart(t *testing.T) {
 			}
 		}
 		if c.spaced && end > len(data) {
-			t.Errorf("%s: expected room up to %d, found %d bytes", c.name, end, len(data))
+			t.Errorf("%s: expected reserved space up to %d, found %d bytes", c.name, end, len(data))
 		}
 	}
 }
 
-// An input row's bytes may go out once for nothing, whatever their size; further rows with them count as the guest's
-// own.
-func TestRowsThatRepeatBytes(t *testing.T) {
+// The bytes of an input row are sent once for free, whatever their size; more rows with the same bytes count as the
+// guest's own.
+func TestRepeatedBytesCountOnce(t *testing.T) {
 	registry := record.NewRegistry()
-	i := &Instance{schemas: known(t, registry)}
+	i := &Instance{schemas: newTranslator(t, registry)}
 	i.buffers.topics = []uint32{0}
 	check := rowCheck{instance: i, batch: &record.Batch{Registry: registry, Topics: []string{"t"}}, limit: 1000}
 	in := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 5000}},

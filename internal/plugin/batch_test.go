@@ -41,7 +41,7 @@ func TestApplyAllocatesNothing(t *testing.T) {
 }
 
 // Schema IDs inside schemaless values and headers are translated like the IDs of rows.
-func TestSchemasInsideBytes(t *testing.T) {
+func TestNestedSchemaIDsAreTranslated(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg}, all)
 	b := batch(t, reg, 2, 6)
@@ -72,7 +72,7 @@ func TestSchemasInsideBytes(t *testing.T) {
 		}
 	}
 	check()
-	// A fresh instance is given what it needs to read them, and may name it.
+	// A fresh instance receives the schema that it needs to read them, and may refer to it.
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		other, err := binding.Current().Acquire(ctx)
 		require.NoError(t, err)
@@ -88,7 +88,7 @@ func TestSchemasInsideBytes(t *testing.T) {
 		_, err := i.Apply(ctx, []byte("copy"), b)
 		assert.Error(t, err, "a schemaless value of")
 		if _, err := i.Describe(ctx); err != nil {
-			t.Errorf("the host's mistake cost the instance: %v", err)
+			t.Errorf("the host's invalid argument closed the instance: %v", err)
 		}
 	})
 }
@@ -100,8 +100,8 @@ func mustDynamic(t *testing.T, b []byte) any {
 	return v
 }
 
-// Invalid arguments of the host are refused before the guest is called, and the instance stays usable.
-func TestHostMistakes(t *testing.T) {
+// Invalid arguments from the host are rejected before the guest is called, and the instance stays usable.
+func TestInvalidHostArguments(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for want, change := range map[string]func(*record.Batch){
 			"topic 1 of 1":          func(b *record.Batch) { b.Rows[1].Topic = 1 },
@@ -123,7 +123,7 @@ func TestHostMistakes(t *testing.T) {
 			_, err := i.Apply(ctx, []byte("copy"), b)
 			assert.Error(t, err, want)
 		}
-		// A schema that was pending when a call failed is passed again, and a record may have any timestamp.
+		// A schema that was pending when a call failed is sent again, and a record may have any timestamp.
 		b := batch(t, reg, 2, 6)
 		b.Rows[1].Timestamp = -7
 		_, err := i.Apply(ctx, []byte("copy"), b)
@@ -132,7 +132,7 @@ func TestHostMistakes(t *testing.T) {
 	})
 }
 
-// A guest sees only the settings that it gets; its log lines and output have its name.
+// A guest sees only its own settings; its log lines and output contain its name.
 func TestOutput(t *testing.T) {
 	var log logtest.Journal
 	options := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
@@ -164,7 +164,7 @@ func TestPoolIsBounded(t *testing.T) {
 	}()
 	pool.Release(second)
 	if i := <-got; i != second {
-		t.Error("expected the instance that came back")
+		t.Error("expected the released instance")
 	}
 	pool.Release(first)
 	pool.Release(second)
@@ -203,7 +203,7 @@ func TestPoolUnderConcurrency(t *testing.T) {
 	}
 }
 
-// extraCalls are the calls that the component "few" needs because it stops early.
+// extraCalls returns the calls that the component "few" needs because it returns early.
 func extraCalls(workers, rounds int) (n int64) {
 	for w := range workers {
 		for r := range rounds {
@@ -215,8 +215,8 @@ func extraCalls(workers, rounds int) (n int64) {
 	return n
 }
 
-// A guest whose calls create garbage keeps a constant memory on one instance, 6.5 MiB here.
-func TestGuestCollectsItsGarbage(t *testing.T) {
+// A guest whose calls create garbage needs constant memory on one instance, 6.5 MiB here.
+func TestGuestCollectsGarbage(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(t, reg, 500, 100)
 		for n := range 150 { // each creates more than 100 KB of garbage

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func TestListsOfADescriptionAreBounded(t *testing.T) {
+func TestDescriptionListsAreBounded(t *testing.T) {
 	settings := func(n int, spec wit.ConfigKey) *wit.Description {
 		component := wit.Component{Name: "c"}
 		for range n {
@@ -44,8 +44,8 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 	}
 }
 
-// Checking a description ends when the caller gives up.
-func TestJudgingEndsWithItsContext(t *testing.T) {
+// Checking a description ends when its context is canceled.
+func TestDescriptionCheckEndsWithContext(t *testing.T) {
 	long := &wit.Description{Name: "n", Version: "1",
 		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*checkEvery)}}}
 	mod := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
@@ -75,8 +75,8 @@ func TestOffsetsAreBounded(t *testing.T) {
 	assert.Error(t, checkFeeds(make([]wit.Feed, maxFeeds+1)), "at most 10000 feeds, found 10001")
 }
 
-// Results that the host stores or iterates over repeatedly are bounded.
-func TestResultsThatAreKeptAreBounded(t *testing.T) {
+// Results that the host stores or iterates over repeatedly are limited.
+func TestStoredResultsAreBounded(t *testing.T) {
 	text := func(n int) string { return strings.Repeat("x", n) }
 	for want, check := range map[string]func(more int) error{
 		"at most 10000 tasks": func(more int) error {
@@ -109,13 +109,13 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 			return checkHints([]wit.RowResult{{Written: wit.Set}, {Retry: &wit.Retry{Hint: text(16_384 + more)}}})
 		},
 	} {
-		assert.NoError(t, check(0), want, "what is allowed")
+		assert.NoError(t, check(0), want, "results within the limits")
 		assert.Error(t, check(1), want)
 	}
 }
 
-// A validation with very many errors returns the first ones, and does not fail.
-func TestErrorsInSettingsAreBounded(t *testing.T) {
+// A validation with very many errors returns the first ones and does not fail.
+func TestValidationErrorsAreBounded(t *testing.T) {
 	for _, more := range []int{0, 1, 700} {
 		all := []wit.ConfigValue{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},
 			{Errors: make([]string, more)}}

@@ -23,7 +23,7 @@ func fickle(t testing.TB, version string, good bool) []byte {
 		Components: []wit.Component{{Name: "Fickle", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 	body := looped()
 	if good {
-		body = []byte{0x41, 0x08} // zeros lie there: ok, and nothing
+		body = []byte{0x41, 0x08} // points to zeros: an empty result
 	}
 	m.Exports[m.Index(prepareExport)].Body = body
 	return m.Bytes()
@@ -48,13 +48,13 @@ func prepareOn(t *testing.T, binding *plugin.Binding) error {
 	})
 }
 
-// untilWorks calls prepare until a version works, and returns the number of failed calls.
-func untilWorks(t *testing.T, binding *plugin.Binding) (tries int) {
+// callsUntilSuccess calls prepare until a version works, and returns the number of failed calls.
+func callsUntilSuccess(t *testing.T, binding *plugin.Binding) (tries int) {
 	t.Helper()
 	for err := prepareOn(t, binding); err != nil; err = prepareOn(t, binding) {
 		tries++
 		if !binding.ShouldRetry(err) {
-			t.Fatalf("try %d: expected another one after %v", tries, err)
+			t.Fatalf("try %d: expected to try again after %v", tries, err)
 		}
 		if c := binding.Candidate(); c != nil {
 			binding.Promote(c)
@@ -63,33 +63,33 @@ func untilWorks(t *testing.T, binding *plugin.Binding) (tries int) {
 	return tries
 }
 
-// A version that always breaks is stopped for its connector only; another file starts from zero.
+// A version that always traps is stopped for its connector only; another file starts from zero.
 func TestBrokenVersionIsStopped(t *testing.T) {
 	m, binding, log, folder := fickles(t, "1.0.0", false)
 	var trap *plugin.Trap
 	for n := range plugin.BreaksToOpen {
 		if err := prepareOn(t, binding); !errors.As(err, &trap) || trap.Limit != "call.ms" {
-			t.Fatalf("call %d: expected a broken limit, found %v", n+1, err)
+			t.Fatalf("call %d: expected an exceeded limit, found %v", n+1, err)
 		}
 	}
 	err := prepareOn(t, binding)
 	var stopped *plugin.Stopped
 	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Cause != "call.ms" ||
 		stopped.Hash != binding.Status().Hash {
-		t.Fatalf("expected that it is stopped, found %v", err)
+		t.Fatalf("expected the version to be stopped, found %v", err)
 	}
 	why := "plugin fickle 1.0.0 (" + stopped.Hash[:12] +
 		", connector orders) is stopped: its prepare broke 20 times in succession, last by call.ms"
 	assert.Error(t, err, why)
 	assert.Contains(t, log.String(), why)
-	// Stopped is the version, not the function; a restart of the task does not let it go again.
+	// The whole version is stopped, not one function; restarting the task does not allow it again.
 	again := boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
 	err = again.Current().Do(t.Context(), func(i *plugin.Instance) error {
 		_, err := i.Describe(t.Context())
 		return err
 	})
 	if !errors.As(err, &stopped) {
-		t.Errorf("describe: expected that it is stopped, found %v", err)
+		t.Errorf("describe: expected the version to be stopped, found %v", err)
 	}
 	other := boundTo(t, m, "items", wit.ComponentTransformation, "Fickle")
 	if err := prepareOn(t, other); !errors.As(err, &trap) || errors.As(err, &stopped) {
@@ -106,8 +106,8 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 }
 
 // A function whose pause has ended waits for another function whose pause has not, and is then tried.
-func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
-	for range 20 { // the order in which they are looked at is random
+func TestTwoStoppedFunctionsAreRetried(t *testing.T) {
+	for range 20 { // the order in which they are checked is random
 		synctest.Test(t, func(t *testing.T) {
 			s := plugin.NewBreaker()
 			stop := func(function string) {
@@ -120,19 +120,19 @@ func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
 			stop("test")
 			for range 3 {
 				if s.Check("apply", time.Now()) == nil {
-					t.Error("apply: expected that test stops it")
+					t.Error("apply: expected it to be stopped by test")
 				}
 			}
 			time.Sleep(31 * time.Second)
 			if err := s.Check("apply", time.Now()); err != nil {
-				t.Errorf("expected that apply is tried again, found %v", err)
+				t.Errorf("expected apply to be retried, found %v", err)
 			}
 		})
 	}
 }
 
-// A stopped version pauses for 30 s; then one call decides, and the pause doubles.
-func TestStoppedVersionIsTriedAgain(t *testing.T) {
+// A stopped version pauses for 30 s; then one call decides, and after a failure the pause doubles.
+func TestStoppedVersionIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := plugin.NewBreaker()
 		at := func(function string) bool { return s.Check(function, time.Now()) == nil }
@@ -150,13 +150,13 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		if !at("describe") || !at("apply") || at("apply") {
-			t.Error("expected one call of what broke, and any of the others")
+			t.Error("expected one call of the failed function, and any of the others")
 		}
 		s.Good("describe")
 		s.Bad("apply", time.Now())
 		time.Sleep(59 * time.Second)
 		if at("apply") {
-			t.Error("expected a rest of 60 s after the second time")
+			t.Error("expected a pause of 60 s after the second failure")
 		}
 		time.Sleep(time.Second)
 		if !at("apply") {
@@ -164,7 +164,7 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 		}
 		s.Inconclusive("apply")
 		if !at("apply") {
-			t.Error("expected a try for one whose caller gave up")
+			t.Error("expected to try again after a canceled call")
 		}
 		s.Good("apply")
 		for n := range 3 * plugin.BreaksToOpen {
@@ -173,16 +173,16 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 				s.Good("apply")
 			}
 			if n%7 == 6 {
-				time.Sleep(11 * time.Minute) // what is long ago does not count
+				time.Sleep(11 * time.Minute) // old failures do not count
 			}
 			if !at("apply") {
-				t.Fatalf("break %d: stopped, with good calls and long pauses in between", n)
+				t.Fatalf("trap %d: stopped despite successful calls and long pauses in between", n)
 			}
 		}
 	})
 }
 
-// A version that breaks soon after its activation is replaced by the previous one, and not used again.
+// A version that traps soon after its activation is replaced by the previous one and not used again.
 func TestBrokenVersionIsRolledBack(t *testing.T) {
 	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm",
 		"next to the old file": "newer.wasm"} {
@@ -191,7 +191,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			put(t, folder, file, fickle(t, "1.1.0", false))
 			require.NoError(t, m.Reload(t.Context()))
 			binding.Promote(binding.Candidate())
-			assert.Equal(t, 3, untilWorks(t, binding), "3 broken calls")
+			assert.Equal(t, 3, callsUntilSuccess(t, binding), "3 broken calls")
 			why := "version 1.1.0 was rolled back: 3 calls broke soon after it was activated for connector orders, " +
 				"last prepare by call.ms"
 			if got := binding.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" ||
@@ -201,7 +201,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			if !strings.Contains(log.String(), "plugin version rolled back") {
 				t.Error("expected a line in the log, found", log.String())
 			}
-			// New connectors get the old one, and the list says why.
+			// New connectors get the old version, and the list contains the reason.
 			if found, err := m.Find(wit.ComponentTransformation, "Fickle", ""); err != nil || found.Version != "1.0.0" {
 				t.Errorf("a new connector: %s %v", found.Version, err)
 			}
@@ -215,34 +215,34 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			if !listed {
 				t.Errorf("expected 1.1.0 with the reason, found %+v", m.Modules())
 			}
-			// The same bytes under another name are not taken either, the next version is.
+			// The same bytes under another name are not used either; the next version is.
 			put(t, folder, "copy.wasm", fickle(t, "1.1.0", false))
 			if err := m.Reload(t.Context()); err != nil || binding.Candidate() != nil {
 				t.Errorf("the same file again: %v %v", binding.Candidate(), err)
 			}
-			// Somebody who says so has it taken again, and it is left again.
+			// An operator may select the rejected version; it is rolled back again.
 			rejected := slices.IndexFunc(m.Modules(), func(i plugin.Info) bool { return i.Version == "1.1.0" })
 			hash := m.Modules()[rejected].Hash
 			if err := m.Swap(t.Context(), "wrong", hash); !errors.Is(err, plugin.ErrUnknownVersion) ||
 				binding.Candidate() != nil {
-				t.Errorf("chosen for another plugin: %v, %v", binding.Candidate(), err)
+				t.Errorf("selected for another plugin: %v, %v", binding.Candidate(), err)
 			}
 			if err := m.Swap(t.Context(), "fickle", hash); err != nil || binding.Candidate() == nil ||
 				binding.Candidate().Module().Version != "1.1.0" {
-				t.Fatalf("the version that was rolled back is chosen: %v, %v", binding.Candidate(), err)
+				t.Fatalf("the rejected version is selected: %v, %v", binding.Candidate(), err)
 			}
 			binding.Promote(binding.Candidate())
-			untilWorks(t, binding)
+			callsUntilSuccess(t, binding)
 			assert.Equal(t, "1.0.0", binding.Status().Version, "1.0.0 again")
 			put(t, folder, file, fickle(t, "1.2.0", true))
 			if err := m.Reload(t.Context()); err != nil || binding.Candidate() == nil {
-				t.Fatalf("a repaired version: %v", err)
+				t.Fatalf("a fixed version: %v", err)
 			}
 			binding.Promote(binding.Candidate())
 			if got := binding.Status(); got.Version != "1.2.0" || got.Rejected != "" {
 				t.Errorf("%+v", got)
 			}
-			// Back to the version before, but not to the one that was left.
+			// A rollback selects the previous version, but not the rejected one.
 			err = m.Rollback("fickle")
 			if c := binding.Candidate(); file == "newer.wasm" {
 				if assert.Error(t, err, "none of its files has a previous version"); c != nil {
@@ -255,12 +255,12 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 	}
 }
 
-// Without an earlier version failed calls are not repeated.
-func TestNothingToRollBackTo(t *testing.T) {
+// Without an earlier version, failed calls are not repeated.
+func TestRollbackWithoutEarlierVersion(t *testing.T) {
 	_, binding, _, _ := fickles(t, "1.0.0", false)
 	for range 5 {
 		if err := prepareOn(t, binding); err == nil || binding.ShouldRetry(err) {
-			t.Fatalf("expected no second try of %v", err)
+			t.Fatalf("expected no retry after %v", err)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func TestCheck(t *testing.T) {
 	called := map[string]bool{}
 	for _, call := range c.Calls {
 		called[call.Function] = true
-		// The command panics without its option, which is a finding and no reason to refuse.
+		// The command panics without its option, which is a finding and no reason to reject the plugin.
 		if call.Answer == "trap" && call.Function != "tools.run" {
 			t.Errorf("%+v", call)
 		}
@@ -63,7 +63,7 @@ func TestCheck(t *testing.T) {
 }
 
 // Findings name the place and the reason.
-func TestCheckRefuses(t *testing.T) {
+func TestCheckFindings(t *testing.T) {
 	static := wit.Description{Name: "s", Version: "1",
 		Components: []wit.Component{{Name: "T", Kind: wit.ComponentTransformation}}}
 	tails := hostile(2, fixed([]byte{0x12, 0x00}))
@@ -93,8 +93,8 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-// All calls together are bounded in time, whatever their number and duration.
-func TestCheckEnds(t *testing.T) {
+// The total time of all calls is limited, whatever their number and duration.
+func TestCheckTimeIsBounded(t *testing.T) {
 	description := wit.Description{Name: "slow", Version: "1"}
 	for n := range 1000 {
 		description.Components = append(description.Components, wit.Component{Name: fmt.Sprint("T", n),
@@ -105,7 +105,7 @@ func TestCheckEnds(t *testing.T) {
 	m.Exports[m.Index(wit.ExportName(wit.InterfacePlugin, "validate"))].Body = looped()
 	path := filepath.Join(t.TempDir(), "slow.wasm")
 	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
-	// A machine that has other things to do needs some seconds for what comes before the calls.
+	// On a busy machine, the work before the calls takes some seconds.
 	within, options := time.Second, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
 	c, err := plugin.CheckWithin(t.Context(), path, options, within)
 	for err == nil && len(c.Calls) == 0 && within < 2*time.Minute {
@@ -119,17 +119,17 @@ func TestCheckEnds(t *testing.T) {
 	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
 		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
 	}
-	// Compiling counts, too.
+	// Compiling counts toward the time.
 	c, err = plugin.CheckWithin(t.Context(), path, plugin.Options{}, time.Nanosecond)
 	if err != nil || !c.Refused() || len(c.Findings) != 1 || !strings.HasPrefix(c.Findings[0].String(),
 		"load: expected compiling and describe to take at most 1ns") {
 		t.Errorf("%v, %+v", err, c.Findings)
 	}
-	assert.Equal(t, time.Minute, plugin.CheckTime, "the help of plugins check says a minute")
+	assert.Equal(t, time.Minute, plugin.CheckTime, "the time limit in the help of plugins check")
 }
 
-// A plugin without faults passes all calls: they get the contexts that open and prepare returned.
-func TestCheckOfTheExample(t *testing.T) {
+// A plugin without faults passes all calls: they receive the contexts that open and prepare returned.
+func TestCheckPassesExample(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, "../../examples/plugin-transform"))
 	if c.Refused() || findings != "" {
 		t.Error(findings)
@@ -139,7 +139,7 @@ func TestCheckOfTheExample(t *testing.T) {
 	}
 }
 
-// commandsOf returns a module with these commands.
+// commandsOf returns the path of a module with these commands.
 func commandsOf(t *testing.T, commands ...wit.Command) string {
 	t.Helper()
 	m := guesttest.StaticModule(wit.Description{Name: "c", Version: "1"}, "", wit.InterfaceTools)
@@ -149,7 +149,7 @@ func commandsOf(t *testing.T, commands ...wit.Command) string {
 	return path
 }
 
-func TestCommandsThatCannotBeUsed(t *testing.T) {
+func TestCheckOfInvalidCommands(t *testing.T) {
 	option := func(name string, aliases ...string) wit.ConfigKey {
 		key := wit.ConfigKey{Name: name}
 		for _, a := range aliases {
@@ -178,9 +178,9 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 	} {
 		c, findings := checkFile(t, commandsOf(t, commands...))
 		if want == "" {
-			// Its commands are fine; whatever else is called traps in this guest.
+			// Its commands are valid; all other calls trap in this guest.
 			if c.Info.Err != nil {
-				t.Errorf("expected no refusal, found %v", c.Info.Err)
+				t.Errorf("expected no error, found %v", c.Info.Err)
 			}
 			continue
 		}
@@ -190,7 +190,7 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// Check finds each kind of problem once, including those that loading rejects; control characters are advice.
+// Check finds each kind of problem once, including those that loading rejects; control characters are only advice.
 func TestCheckFindsEachKindOnce(t *testing.T) {
 	settings := func(specs ...wit.ConfigKey) wit.Description {
 		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
@@ -249,14 +249,15 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		"a default beyond a rule": {settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
 			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
 			`transformation K: the default of "a" is not a valid value: `},
-		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" contains control characters`},
-		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." contains control characters`},
-		"escapes in an allowed value": {escapes, hidden + `the allowed value of "a\x1b[2J" contains control characters`},
-		"escapes in a display name":   {escapes, hidden + `the display name of "a\x1b[2J" contains control characters`},
-		"escapes in documentation":    {escapes, "plugin.describe: the documentation contains control characters"},
-		"escapes in a setting":        {escapes, hidden + "the name of a setting contains control characters"},
-		"escapes in a default":        {escapes, hidden + `the default of "a\x1b[2J" contains control characters`},
-		"escapes in a class":          {escapes, hidden + "the name contains control characters"},
+		"escapes in an alias": {escapes, hidden + `the alias "L\x1b[2J" contains control characters`},
+		"escapes in a prefix": {escapes, hidden + `the prefix "k\x1b." contains control characters`},
+		"escapes in an allowed value": {escapes, hidden +
+			`the allowed value of "a\x1b[2J" contains control characters`},
+		"escapes in a display name": {escapes, hidden + `the display name of "a\x1b[2J" contains control characters`},
+		"escapes in documentation":  {escapes, "plugin.describe: the documentation contains control characters"},
+		"escapes in a setting":      {escapes, hidden + "the name of a setting contains control characters"},
+		"escapes in a default":      {escapes, hidden + `the default of "a\x1b[2J" contains control characters`},
+		"escapes in a class":        {escapes, hidden + "the name contains control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
@@ -270,12 +271,13 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 }
 
 // Check finds control characters in the texts of commands.
-func TestCheckReadsWhatCommandsSay(t *testing.T) {
+func TestCheckReadsCommandTexts(t *testing.T) {
 	option := wit.ConfigKey{Name: "deep", Documentation: "\x1b]0;title\x07",
 		Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}
 	_, findings := checkFile(t, commandsOf(t, wit.Command{Name: "look", Usage: "\x1b[2J",
 		Options: []wit.ConfigKey{option}}))
-	for _, want := range []string{"command look: the usage contains", `command look: the documentation of "deep" contains`,
+	for _, want := range []string{"command look: the usage contains",
+		`command look: the documentation of "deep" contains`,
 		`command look: the allowed value of "deep" contains`} {
 		assert.Equal(t, 1, strings.Count(findings, want), want, "found in", findings)
 	}

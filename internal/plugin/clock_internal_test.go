@@ -18,15 +18,15 @@ import (
 // plainTick is the work of a guest per tick in these tests.
 const plainTick = 200 * time.Microsecond
 
-// working returns the clock of a call with a limit.
-type working struct {
+// limitedCall is the clock of a call with a limit.
+type limitedCall struct {
 	t *testing.T
 	clock
 	processors *processors
 }
 
-func workFor(t *testing.T, ctx context.Context, limit time.Duration) *working {
-	w := &working{t: t, processors: &processors{slots: make(chan struct{}, 1)}}
+func workFor(t *testing.T, ctx context.Context, limit time.Duration) *limitedCall {
+	w := &limitedCall{t: t, processors: &processors{slots: make(chan struct{}, 1)}}
 	require.NoError(t, w.processors.acquire(ctx))
 	w.start(ctx, time.Now(), limit)
 	w.perTick = 5 * plainTick // however slow the machine is
@@ -34,7 +34,7 @@ func workFor(t *testing.T, ctx context.Context, limit time.Duration) *working {
 }
 
 // tick simulates ticks that each wait for a processor, and returns why the call was ended, or nil.
-func (w *working) tick(times int, wait time.Duration) (ended error) {
+func (w *limitedCall) tick(times int, wait time.Duration) (ended error) {
 	defer func() {
 		if p := recover(); p != nil {
 			ended = p.(error)
@@ -42,7 +42,7 @@ func (w *working) tick(times int, wait time.Duration) (ended error) {
 	}()
 	for n := range times {
 		time.Sleep(plainTick)
-		if n%(10*windowLength) >= windowLength { // now and then nothing disturbs it
+		if n%(10*windowLength) >= windowLength { // sometimes there is no wait
 			time.Sleep(wait)
 		}
 		w.clock.tick(w.processors)
@@ -50,7 +50,7 @@ func (w *working) tick(times int, wait time.Duration) (ended error) {
 	return nil
 }
 
-// Work counts, and waiting for a processor does not, up to ten times the limit by the wall clock.
+// Work counts; waiting for a processor does not, up to ten times the limit by the wall clock.
 func TestDeadlinesCountWork(t *testing.T) {
 	const limit = time.Second
 	all := int(limit / plainTick)
@@ -58,7 +58,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 		ticks   int
 		wait    time.Duration
 		ended   bool
-		byClock time.Duration // by the clock, about
+		byClock time.Duration // wall time, approximate
 	}{
 		"work within the limit":                    {all - 2*windowLength, 0, false, limit},
 		"work beyond it":                           {2 * all, 0, true, limit},
@@ -75,13 +75,13 @@ func TestDeadlinesCountWork(t *testing.T) {
 				elapsed := time.Since(began)
 				var overdue *timeExceeded
 				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
-					t.Fatalf("after %v: expected an end: %v, found %v", elapsed, c.ended, err)
+					t.Fatalf("after %v: expected the call to end: %v, found %v", elapsed, c.ended, err)
 				}
 				if c.ended && elapsed < limit {
 					t.Errorf("ended after %v", elapsed)
 				}
 				if elapsed < c.byClock*8/10 || elapsed > c.byClock*12/10+2*c.wait {
-					t.Errorf("expected some %v by the clock, found %v", c.byClock, elapsed)
+					t.Errorf("expected about %v of wall time, found %v", c.byClock, elapsed)
 				}
 				if c.ended && (overdue.Elapsed > 0) != (elapsed >= clockFactor*limit) {
 					t.Errorf("after %v: %v", elapsed, overdue)
@@ -92,7 +92,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 }
 
 // Time in host functions counts as work; yielding to other calls does not, up to ten times the limit.
-func TestDeadlinesCountCallsOut(t *testing.T) {
+func TestDeadlinesCountHostFunctions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := workFor(t, t.Context(), time.Second)
 		callOut := func() error {
@@ -109,14 +109,14 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 			err = cmp.Or(err, callOut())
 		}
 		if !errors.As(err, new(*timeExceeded)) {
-			t.Errorf("expected an end after a second of calls out, found %v", err)
+			t.Errorf("expected to end after a second in host functions, found %v", err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		w := workFor(t, t.Context(), time.Second)
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { // another call, which keeps its processor for long
+		go func() { // another call, with a long slice
 			defer close(ended)
 			for w.processors.acquire(ctx) == nil {
 				time.Sleep(time.Second)
@@ -129,7 +129,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		var overdue *timeExceeded
 		if elapsed := time.Since(began); !errors.As(err, &overdue) || overdue.Elapsed == 0 ||
 			elapsed < clockFactor*time.Second || elapsed > (clockFactor+2)*time.Second {
-			t.Errorf("expected an end after ten times the limit, found %v after %v", err, elapsed)
+			t.Errorf("expected to end after ten times the limit, found %v after %v", err, elapsed)
 		}
 		stop()
 		w.processors.release()
@@ -137,8 +137,8 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 	})
 }
 
-// A call ends soon after its caller gives up, whatever it has worked.
-func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
+// A call ends soon after its context is canceled, however much it has worked.
+func TestCanceledCallsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -146,24 +146,24 @@ func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
 		began := time.Now()
 		err := w.tick(1_000_000, 0)
 		if elapsed := time.Since(began); !errors.As(err, new(*canceled)) || elapsed > 400*time.Millisecond {
-			t.Errorf("expected the end of a call whose caller gave up, found %v after %v", err, elapsed)
+			t.Errorf("expected the canceled call to end, found %v after %v", err, elapsed)
 		}
 	})
 }
 
 // The clock is also checked within a request for 100 MB of random bytes, and within writes of millions of parts. The
-// random bytes are the same as the engine's default.
-func TestLongAnswersOfTheSystemComeByTheClock(t *testing.T) {
+// random bytes are the engine's default.
+func TestLongHostCallsCheckTheClock(t *testing.T) {
 	looks := 0
 	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { looks++ }}
 	got, want := make([]byte, 1<<20+7), make([]byte, 1<<20+7)
 	_, _ = rand.New(rand.NewSource(42)).Read(want)
 	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) || looks != 17 {
-		t.Errorf("expected the same numbers and 17 looks at the clock, found %d, %v", looks, err)
+		t.Errorf("expected the same numbers and 17 checks of the clock, found %d, %v", looks, err)
 	}
 	o := &output{checkTime: func() { looks++ }}
 	for range 10 {
 		_, _ = o.Write(nil)
 	}
-	assert.Equal(t, 27, looks, "looks at the clock")
+	assert.Equal(t, 27, looks, "checks of the clock")
 }

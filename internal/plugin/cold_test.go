@@ -96,7 +96,7 @@ func TestSource(t *testing.T) {
 		_, err = i.Next(ctx, nil, 0, nil, wit.PollReason{Start: wit.Set}, -1)
 		fault(t, err, wit.ErrorData, "a time before 1970")
 		if _, err = i.Next(ctx, nil, 0, nil, wit.PollReason{}, 7); err == nil {
-			t.Error("a cause without a case was passed on")
+			t.Error("a cause outside of the enum was passed to the guest")
 		}
 		_, err = i.Begin(ctx, nil, 0, nil, wit.Response{Status: 404})
 		fault(t, err, wit.ErrorNotFound, "status 404")
@@ -148,7 +148,7 @@ func TestSink(t *testing.T) {
 		require.NoError(t, err)
 		if got := string(identified.Ready[0].State) + " " +
 			string(identified.Ready[1].State); got != "größer-7@1099511627776/3 other--1@-2/0" {
-			t.Errorf("found the origins %s", got)
+			t.Errorf("found the record IDs %s", got)
 		}
 		_, err = i.Encode(ctx, nil, b, record.RecordIDs{}, nil)
 		assert.Error(t, err, "3 rows with the origins of 0")
@@ -166,8 +166,8 @@ func TestSink(t *testing.T) {
 		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{again, again}})(i.HandleResponse(ctx, nil, nil,
 			rows,
 			wit.Response{}))
-		refused := wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: "text", Code: wit.Ptr("E1")}}
-		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{refused, refused}})(i.HandleResponse(ctx, nil,
+		rejected := wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorData, Message: "text", Code: wit.Ptr("E1")}}
+		equal(t, "settle", wit.ResponseResult{Results: []wit.RowResult{rejected, rejected}})(i.HandleResponse(ctx, nil,
 			[]byte("memo"),
 			rows, wit.Response{Status: 400, Body: []byte("text")}))
 	})
@@ -183,7 +183,7 @@ func TestTest(t *testing.T) {
 }
 
 // A plugin that violates the contract traps, and its instance is not used again.
-func TestBrokenPromises(t *testing.T) {
+func TestContractViolationsTrap(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg}, all)
 	applied := func(component string) func(context.Context, *plugin.Instance) error {
@@ -203,7 +203,7 @@ func TestBrokenPromises(t *testing.T) {
 			return err
 		},
 		`node 0: expected members of different names, found two named "a"`: applied("twins"),
-		"guests/all/main.go:": applied("panic"), // where a guest that uses the SDK panicked
+		"guests/all/main.go:": applied("panic"), // the place of the panic in a guest that uses the SDK
 	} {
 		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			trap := trapped(t, call(ctx, i), want, "(connector orders)")
@@ -212,7 +212,7 @@ func TestBrokenPromises(t *testing.T) {
 				assert.Contains(t, trap.Error(), "panic: boom")
 			}
 			if _, err := i.Describe(ctx); err == nil {
-				t.Error("the instance answers after a trap")
+				t.Error("the instance responds after a trap")
 			}
 		})
 	}

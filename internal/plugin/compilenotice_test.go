@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A slow compilation is reported when it takes a while and at its end; a fast one is not.
-func TestCompilingIsSaid(t *testing.T) {
+// A slow compilation is logged after a while and at its end; a fast one is not.
+func TestSlowCompilingIsLogged(t *testing.T) {
 	for _, c := range []struct {
 		compiles bool
 		takes    time.Duration

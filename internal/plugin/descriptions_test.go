@@ -23,23 +23,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// overCache starts a manager with a cache folder, and returns its log.
+// overCache starts a manager with a cache folder, and returns it with its log.
 func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logtest.Journal) {
 	t.Helper()
 	log := &logtest.Journal{}
 	return manager(t, plugin.Options{CacheDir: cache, Logger: log.Logger(plugin.LevelTrace)}, folder), log
 }
 
-// kept returns our files in a cache by the ends of their names.
-func kept(t *testing.T, cache, kind string) []string {
+// cacheFiles returns Culvert's files in a cache whose names end with kind.
+func cacheFiles(t *testing.T, cache, kind string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(cache, "culvert-*."+kind))
 	require.NoError(t, err)
 	return files
 }
 
-// described compares the cached descriptions with those of the running plugins.
-func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
+// cachedDescriptions checks that the cached descriptions equal those of the running plugins, and returns them.
+func cachedDescriptions(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 	t.Helper()
 	for _, info := range m.Modules() {
 		if info.Err != nil {
@@ -51,7 +51,7 @@ func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 		require.NoError(t, err)
 		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			if asked, err := i.Describe(ctx); err != nil || !reflect.DeepEqual(asked, known) {
-				t.Errorf("%s: expected what it says itself, found %+v and %v", info.Name, known, err)
+				t.Errorf("%s: expected the plugin's own description, found %+v and %v", info.Name, known, err)
 			}
 		})
 		binding.Close()
@@ -61,17 +61,17 @@ func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 }
 
 // A file that was loaded before is not compiled or described until a connector needs it.
-func TestKnownFilesRestAtOnce(t *testing.T) {
+func TestKnownFilesAreNotCompiled(t *testing.T) {
 	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 	put(t, folder, "b.wasm", guesttest.Static(wit.Description{Name: "b", Version: "1.0.0", Components: []wit.Component{
 		{Name: "b.Mark", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))
 	first, _ := overCache(t, folder, cache)
-	assert.Equal(t, 2, plugin.Awake(first), "plugins started the first time")
-	want := described(t, first)
+	assert.Equal(t, 2, plugin.LoadedModules(first), "plugins started the first time")
+	want := cachedDescriptions(t, first)
 	second, log := overCache(t, folder, cache)
-	assert.Equal(t, 0, plugin.Awake(second), "plugins started the second time")
-	if got := described(t, second); !reflect.DeepEqual(got, want) || len(got) != 2 {
+	assert.Equal(t, 0, plugin.LoadedModules(second), "plugins started the second time")
+	if got := cachedDescriptions(t, second); !reflect.DeepEqual(got, want) || len(got) != 2 {
 		t.Errorf("expected %+v, found %+v", want, got)
 	}
 	if strings.Contains(log.String(), "WARN") {
@@ -79,36 +79,36 @@ func TestKnownFilesRestAtOnce(t *testing.T) {
 	}
 }
 
-// counted is a folder that counts how often each module is read completely.
-type counted struct {
+// countingFS counts how often each module is read completely.
+type countingFS struct {
 	fstest.MapFS
 	read atomic.Int64
 }
 
-func (c *counted) ReadFile(name string) ([]byte, error) {
+func (c *countingFS) ReadFile(name string) ([]byte, error) {
 	c.read.Add(1)
 	return c.MapFS.ReadFile(name)
 }
 
 // A built-in plugin that was loaded before is only hashed: its bytes are not copied.
-func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
+func TestKnownBuiltInPluginsAreNotCopied(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
-	files := &counted{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
+	files := &countingFS{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
 	for n, want := range []int64{1, 0} {
 		files.read.Store(0)
 		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files,
 			CacheDir: cache, Needed: []plugin.Requirement{{Class: "org.example.AllSource"}}})
 		require.NoError(t, err)
-		described(t, m)
+		cachedDescriptions(t, m)
 		require.NoError(t, m.Close())
 		if got := files.read.Load(); got < want || want == 0 && got > 0 {
-			t.Errorf("start %d: expected %d whole reads, found %d", n, want, got)
+			t.Errorf("start %d: expected %d complete reads, found %d", n, want, got)
 		}
 	}
 }
 
 // Damaged or foreign files in the cache are detected and created again.
-func TestDamagedCache(t *testing.T) {
+func TestDamagedCacheIsRebuilt(t *testing.T) {
 	for name, damage := range map[string]func(one, other []byte) []byte{
 		"a byte is changed": func(one, _ []byte) []byte { one[len(one)-1] ^= 1; return one },
 		"empty":             func(_, _ []byte) []byte { return nil },
@@ -124,8 +124,8 @@ func TestDamagedCache(t *testing.T) {
 				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 				put(t, folder, "b.wasm", named("b", "1.0.0", 1))
 				m, _ := overCache(t, folder, cache)
-				want := described(t, m)
-				files := kept(t, cache, kind)
+				want := cachedDescriptions(t, m)
+				files := cacheFiles(t, cache, kind)
 				if len(files) != 2 {
 					t.Fatalf("expected 2 files, found %v", files)
 				}
@@ -138,16 +138,16 @@ func TestDamagedCache(t *testing.T) {
 						0o600))
 				}
 				m, log := overCache(t, folder, cache)
-				if got := described(t, m); !reflect.DeepEqual(got, want) {
+				if got := cachedDescriptions(t, m); !reflect.DeepEqual(got, want) {
 					t.Errorf("expected %+v, found %+v", want, got)
 				}
 				if n := strings.Count(log.String(), "a file of the plugin cache is damaged"); n != 2 ||
 					strings.Contains(log.String(), "<nil>") {
-					t.Errorf("expected 2 warnings with what is wrong, found %d: %s", n, log.String())
+					t.Errorf("expected 2 warnings with the reason, found %d: %s", n, log.String())
 				}
 				for n := range contents {
 					if again, _ := os.ReadFile(files[n]); string(again) != string(contents[n]) {
-						t.Errorf("%s: expected it to be made again", files[n])
+						t.Errorf("%s: expected it to be created again", files[n])
 					}
 				}
 			})
@@ -156,7 +156,7 @@ func TestDamagedCache(t *testing.T) {
 }
 
 // Damaged compiled code is detected, and the plugin is compiled again.
-func TestDamagedCode(t *testing.T) {
+func TestDamagedCodeIsRecompiled(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, file string){
 		"cut off": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 100)) },
 		"cut in half": func(t *testing.T, file string) {
@@ -166,7 +166,7 @@ func TestDamagedCode(t *testing.T) {
 		},
 		"empty": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 0)) },
 		"no code": func(t *testing.T, file string) {
-			require.NoError(t, os.WriteFile(file, []byte("something that wazero has not written"), 0o600))
+			require.NoError(t, os.WriteFile(file, []byte("content that wazero has not written"), 0o600))
 		},
 		"a folder": func(t *testing.T, file string) {
 			require.NoError(t, os.Remove(file))
@@ -184,9 +184,9 @@ func TestDamagedCode(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+			folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 			m, _ := overCache(t, folder, cache)
-			want := described(t, m)
+			want := cachedDescriptions(t, m)
 			files, err := filepath.Glob(filepath.Join(cache, "culvert-*.code", "*", "*"))
 			if err != nil || len(files) != 1 {
 				t.Fatalf("expected one file of compiled code, found %v, %v", files, err)
@@ -194,7 +194,7 @@ func TestDamagedCode(t *testing.T) {
 			damage(t, files[0])
 			for _, warnings := range []int{1, 0} {
 				m, log := overCache(t, folder, cache)
-				if got := described(t, m); !reflect.DeepEqual(got, want) {
+				if got := cachedDescriptions(t, m); !reflect.DeepEqual(got, want) {
 					t.Errorf("expected %+v, found %+v", want, got)
 				}
 				assert.Equal(t, warnings, strings.Count(log.String(), "level=WARN"), log)
@@ -204,18 +204,18 @@ func TestDamagedCode(t *testing.T) {
 	}
 }
 
-// Warm compiles the code of all plugins into the cache.
-func TestWarm(t *testing.T) {
-	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+// Warm compiles all plugins into the cache.
+func TestWarmCompilesAllPlugins(t *testing.T) {
+	folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)
 	for _, kind := range []string{"code", "metered"} {
-		require.NoError(t, os.RemoveAll(kept(t, cache, kind)[0]))
+		require.NoError(t, os.RemoveAll(cacheFiles(t, cache, kind)[0]))
 	}
 	require.NoError(t, m.Close())
 	m, _ = overCache(t, folder, cache) // the facts are cached, so nothing is compiled
-	assert.Equal(t, 0, len(kept(t, cache, "code")))
+	assert.Equal(t, 0, len(cacheFiles(t, cache, "code")))
 	require.NoError(t, m.Warm(t.Context()))
-	assert.Equal(t, 1, len(kept(t, cache, "code")))
+	assert.Equal(t, 1, len(cacheFiles(t, cache, "code")))
 	m = manager(t, plugin.Options{CacheDir: t.TempDir()}, t.TempDir())
 	require.NoError(t, m.Warm(t.Context()))
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry()})
@@ -225,13 +225,13 @@ func TestWarm(t *testing.T) {
 }
 
 // Files that were not used for long are deleted from the cache; files in use stay.
-func TestOldFilesLeaveTheCache(t *testing.T) {
-	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+func TestUnusedCacheFilesAreDeleted(t *testing.T) {
+	folder, cache := folderWith(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
 	m, _ := overCache(t, folder, cache)
-	described(t, m)
+	cachedDescriptions(t, m)
 	var stay []string
 	for _, kind := range []string{"json", "metered", "code"} {
-		stay = append(stay, kept(t, cache, kind)...)
+		stay = append(stay, cacheFiles(t, cache, kind)...)
 	}
 	age := func(name string, days int) string {
 		t.Helper()
@@ -251,7 +251,7 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 	stay = append(stay, age("culvert-"+key+".json", 20), age("mine", 400))
 	overCache(t, folder, cache)
 	if _, err := os.Lstat(expired); err == nil {
-		t.Errorf("%s is there", expired)
+		t.Errorf("%s exists", expired)
 	}
 	for _, name := range stay {
 		_, err := os.Lstat(name)
@@ -259,15 +259,15 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 	}
 }
 
-// Code is not executed from a cache folder that others can write to. If the cache cannot be written, starts take longer
-// but succeed; the test uses a file in its place, since root may write to any folder.
-func TestCacheFoldersThatAreNotUsed(t *testing.T) {
+// Code is not executed from a cache folder that other users can write to. If the cache cannot be written, starts take
+// longer but succeed; the test uses a file instead of a folder because root may write to any folder.
+func TestUnsafeCacheFolders(t *testing.T) {
 	foreign, none := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	require.NoError(t, os.Chmod(foreign, 0o777))
 	require.NoError(t, os.WriteFile(none, nil, 0o600))
 	for cache, why := range map[string]string{foreign: "chmod go-w", none: ""} {
-		m, log := overCache(t, holding(t, "a.wasm", named("a", "1.0.0", 0)), cache)
-		described(t, m)
+		m, log := overCache(t, folderWith(t, "a.wasm", named("a", "1.0.0", 0)), cache)
+		cachedDescriptions(t, m)
 		assert.Equal(t, 1, strings.Count(log.String(), "the plugin cache is not used"), log)
 		assert.Contains(t, log.String(), why)
 	}
@@ -277,7 +277,7 @@ func TestCacheFoldersThatAreNotUsed(t *testing.T) {
 }
 
 // Cached results depend on how modules are prepared: a change of the result must increase PreparationVersion.
-func TestPreparationHasANumber(t *testing.T) {
+func TestPreparationVersion(t *testing.T) {
 	sum := sha256.New()
 	cases := hostileCases()
 	for _, name := range []string{"endless recursion", "memory.copy up", "memory.fill", "memory.grow",

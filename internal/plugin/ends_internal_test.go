@@ -18,21 +18,21 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// looked is a context that is canceled after so many checks.
-type looked struct {
+// countdown is a context that is canceled after a number of checks.
+type countdown struct {
 	context.Context
 	left, count int
 }
 
-func (l *looked) Err() error {
+func (l *countdown) Err() error {
 	if l.count++; l.count > l.left {
 		return context.Canceled
 	}
 	return nil
 }
 
-// Reading of a result ends when the caller gives up: many rows, one large value, one large header, many schemas.
-func TestResultsAreReadNoFurther(t *testing.T) {
+// Reading a result ends when the context is canceled: many rows, one large value, one large header, many schemas.
+func TestReadingResultsEndsWithContext(t *testing.T) {
 	const many = 50_000
 	list, err := connectdata.AppendSchemaless(nil, make(connectdata.List, many))
 	require.NoError(t, err)
@@ -61,8 +61,8 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 		"schemas": func(i *Instance) error { return i.schemas.Declare(declared) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			run := func(left int) (*looked, error) {
-				ctx := &looked{Context: context.Background(), left: left}
+			run := func(left int) (*countdown, error) {
+				ctx := &countdown{Context: context.Background(), left: left}
 				i := &Instance{}
 				i.clock.ctx, i.schemas = ctx, schemas.New(record.NewRegistry(), i.clock.callerErr)
 				i.buffers.topics = []uint32{0}
@@ -70,29 +70,29 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 			}
 			whole, err := run(1 << 30)
 			if least := many / 2 / checkEvery; err != nil || whole.count < least {
-				t.Fatalf("expected at least %d looks at the context, found %d, %v", least, whole.count, err)
+				t.Fatalf("expected at least %d checks of the context, found %d, %v", least, whole.count, err)
 			}
 			ctx, err := run(whole.count / 2)
 			if violation := new(abi.Violation); !errors.Is(err, context.Canceled) || errors.As(err, &violation) ||
 				canceledBy(err) == nil {
-				t.Errorf("expected an end that is no fault of the guest's, found %v", err)
+				t.Errorf("expected an error that is not the guest's fault, found %v", err)
 			}
 			if ctx.count > whole.count/2+2 {
-				t.Errorf("expected an end at look %d, found it at %d", whole.count/2+1, ctx.count)
+				t.Errorf("expected to end at check %d, found it at %d", whole.count/2+1, ctx.count)
 			}
 		})
 	}
 }
 
-// A module whose preparation was canceled is not recorded as refused, and is prepared later.
-func TestStoppedRewritingIsNoRefusal(t *testing.T) {
+// A module whose preparation was canceled is not recorded as rejected, and is prepared later.
+func TestCanceledPreparationIsRepeated(t *testing.T) {
 	module := guesttest.Static(wit.Description{Name: "a", Version: "1.0.0"}, "")
 	gaveUp, cancel := context.WithCancel(t.Context())
 	cancel()
 	s := code.NewCompiler(t.TempDir(), provideImports, slog.New(slog.DiscardHandler)).Cache()
 	p, err := code.Prepare(gaveUp, module)
 	if !errors.Is(err, context.Canceled) || p != nil {
-		t.Fatalf("expected that it ends, found %v", err)
+		t.Fatalf("expected the preparation to be canceled, found %v", err)
 	}
 	cacheRefusal(s, "x", Limits{}.filled(), err)
 	assert.NoError(t, cachedRefusal(s, "x", Limits{}.filled()), "refused")

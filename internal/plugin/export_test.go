@@ -21,8 +21,8 @@ func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) 
 	return nil, fmt.Errorf("there is no plugin %s", name)
 }
 
-// Awake counts the modules whose code is loaded.
-func Awake(m *Manager) (n int) {
+// LoadedModules returns the number of modules whose code is loaded.
+func LoadedModules(m *Manager) (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, source := range m.sources {
@@ -40,8 +40,8 @@ func Awake(m *Manager) (n int) {
 	return n
 }
 
-// Doze frees the code of modules without instances, as their timers do.
-func Doze(m *Manager) {
+// FreeIdleCode frees the code of modules without instances, as their timers do.
+func FreeIdleCode(m *Manager) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, source := range m.sources {
@@ -53,7 +53,7 @@ func Doze(m *Manager) {
 	}
 }
 
-// BreaksToOpen is how many broken calls stop a version.
+// BreaksToOpen is the number of traps that stop a version.
 const BreaksToOpen = breaksToOpen
 
 // Breaker is the circuit breaker of a version for a connector.
@@ -62,18 +62,18 @@ type Breaker struct{ breaker }
 // NewBreaker returns a new breaker.
 func NewBreaker() *Breaker { return &Breaker{} }
 
-// Check, Good, Bad and Inconclusive are called around calls of a plugin.
+// Check, Good, Bad and Inconclusive are called before and after calls of a plugin.
 func (b *Breaker) Check(function string, now time.Time) *Stopped { return b.check(function, now) }
 func (b *Breaker) Good(function string)                          { b.succeeded(function) }
 func (b *Breaker) Bad(function string, now time.Time)            { b.trapped(function, "call.ms", now) }
 func (b *Breaker) Inconclusive(function string)                  { b.inconclusive(function) }
 
-// CheckWithin is [Check] with another time for all calls.
+// CheckWithin is [Check] with another limit for all calls together.
 func CheckWithin(ctx context.Context, path string, options Options, within time.Duration) (*CheckResult, error) {
 	return check(ctx, path, options, within)
 }
 
-// Panic begins a call that ends with a panic of the host.
+// Panic starts a call that ends with a panic of the host.
 func Panic(ctx context.Context, i *Instance) error {
 	if _, err := i.beginCall(ctx, binary.Functions[wit.InterfacePlugin]["Describe"]); err != nil {
 		return err
@@ -81,5 +81,5 @@ func Panic(ctx context.Context, i *Instance) error {
 	panic("a mistake")
 }
 
-// Running returns how many calls have a processor.
+// Running returns the number of calls that have a processor.
 func Running(m *Manager) int { return len(m.loader.processors.slots) }

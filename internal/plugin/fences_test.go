@@ -92,23 +92,23 @@ func TestRogueResults(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			trap := trapped(t, misbehave(t, binding, reg, mode), want, "(connector orders)", "apply")
 			if trap != nil && strings.Contains(trap.Error(), "post-return") {
-				t.Error("post-return was called after a refused result")
+				t.Error("post-return was called after a rejected result")
 			}
 			if trap != nil && (trap.Plugin != "rogue" || trap.Version != "1.0.0" || trap.Connector != "orders" ||
 				trap.Function != "apply") {
 				t.Errorf("%+v", trap)
 			}
 		})
-		// A good call in between, or the version would be stopped.
+		// A successful call in between keeps the version from being stopped.
 		require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	}
 	fault(t, misbehave(t, binding, reg, "fault"), wit.ErrorConflict, "x")
-	// After all that, the pool works.
+	// Afterwards the pool still works.
 	assert.NoError(t, misbehave(t, binding, reg, "log-binary"))
 	assert.Contains(t, log.String(), "x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders")
 }
 
-func TestPredicateMustAnswerForEachRow(t *testing.T) {
+func TestPredicateMustReturnResultPerRow(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{})
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, _, err := i.Test(ctx, nil, batch(t, reg, 3, 6))
@@ -116,11 +116,11 @@ func TestPredicateMustAnswerForEachRow(t *testing.T) {
 	})
 }
 
-func TestMemoryFence(t *testing.T) {
+func TestMemoryLimit(t *testing.T) {
 	binding, reg := rogueGuest(t,
 		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
 	for _, mode := range []string{"grow", "recurse"} {
-		// What Go's runtime itself says differs with the place at which it hits the limit.
+		// The message of Go's runtime depends on where it reaches the limit.
 		trapped(t, misbehave(t, binding, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
 	}
 	if got := binding.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
@@ -130,7 +130,7 @@ func TestMemoryFence(t *testing.T) {
 }
 
 // An instance whose memory has grown is replaced, and its memory is freed.
-func TestRecycling(t *testing.T) {
+func TestGrownInstanceIsReplaced(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Limits: plugin.Limits{RecycleBytes: 1}})
 	for range 3 {
 		require.NoError(t, misbehave(t, binding, reg, "swell"))
@@ -149,7 +149,7 @@ func TestRecycling(t *testing.T) {
 }
 
 // A guest may consume a batch row by row, but not return the largest result for each row.
-func TestResultsOfOneBatch(t *testing.T) {
+func TestBatchResultIsBounded(t *testing.T) {
 	binding, reg := rogueGuest(t,
 		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
 	for rows, want := range map[int]string{4: "",
@@ -171,7 +171,7 @@ func TestResultsOfOneBatch(t *testing.T) {
 	}
 }
 
-// A result may have 10,000 topics, and a batch may have no more after that.
+// A result may have 10,000 topics, which is also the limit for the whole batch.
 func TestTopicsAreBounded(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{})
 	for _, c := range []struct {
@@ -199,10 +199,10 @@ func TestTopicsAreBounded(t *testing.T) {
 	}
 }
 
-// Limits of unknown plugins are reported, and settings without effect.
+// Limits of unknown plugins and settings without effect are reported.
 func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 	var log logtest.Journal
-	folder := holding(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
+	folder := folderWith(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
 		wit.InterfaceTransform))
 	manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
 		"plugin.present.limits.call.ms": "5000", "plugin.presnet.limits.call.ms": "50",
@@ -210,16 +210,16 @@ func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 	assert.Contains(t, log.String(), "has no effect", "plugin.shop.accept")
 	if got := log.String(); !strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") ||
 		strings.Contains(got, "plugin.present.limits") {
-		t.Errorf("expected a warning about presnet alone, found %s", got)
+		t.Errorf("expected a warning about presnet only, found %s", got)
 	}
 }
 
-func TestLogFence(t *testing.T) {
+func TestLogRateLimit(t *testing.T) {
 	var log logtest.Journal
-	const rate = 10 // lines a second
+	const rate = 10 // lines per second
 	binding, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
 		"plugin.rogue.limits.log.lines.per.second": fmt.Sprint(rate)}})
-	// What time has brought meanwhile is allowed too: on a busy machine that is more.
+	// The time that passed allows more lines; on a busy machine that is noticeable.
 	since := time.Now()
 	meanwhile := func() int { return int(time.Since(since).Seconds() * rate) }
 	require.NoError(t, misbehave(t, binding, reg, "chatter"))
@@ -229,21 +229,21 @@ func TestLogFence(t *testing.T) {
 	}
 	trapped(t, misbehave(t, binding, reg, "flood"),
 		"log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
-	// The rate is that of a connector: instances share it.
+	// The rate applies to the connector: its instances share it.
 	before := len(log.String())
 	since = time.Now()
 	require.NoError(t, misbehave(t, binding, reg, "output"))
 	if more := strings.Count(log.String()[before:], "some output"); more > 3+meanwhile() {
-		t.Errorf("a fresh instance got %d lines after a flood", more)
+		t.Errorf("a fresh instance logged %d lines after the rate limit", more)
 	}
 	binding, reg = rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
 	require.NoError(t, misbehave(t, binding, reg, "output"))
 	if !strings.Contains(log.String(), `msg="some output"`) {
-		t.Error("expected what the guest printed in the log")
+		t.Error("expected the guest's output in the log")
 	}
 }
 
-// trapped expects a trap with a text.
+// trapped checks that an error is a trap whose message contains the texts, and returns it.
 func trapped(t *testing.T, err error, want ...string) *plugin.Trap {
 	t.Helper()
 	var trap *plugin.Trap

@@ -22,10 +22,10 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// foreign contains guests in other languages: their folder under testdata/guests, and the prefix of their components.
+// foreign lists the guests in other languages: their folder under testdata/guests, and the prefix of their components.
 var foreign = []struct{ folder, prefix string }{{"rust-transform", "rust."}, {"c-transform", "c."}}
 
-// foreignGuest builds and binds one.
+// foreignGuest builds and binds a guest.
 func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry, log *logtest.Journal) *plugin.Pool {
 	t.Helper()
 	plugins := t.TempDir()
@@ -43,7 +43,7 @@ func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry
 	return binding.Current()
 }
 
-// eachForeign runs a test with each.
+// eachForeign runs a test with each guest.
 func eachForeign(t *testing.T, f func(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry,
 	log *logtest.Journal)) {
 	for _, g := range foreign {
@@ -59,8 +59,8 @@ func do(t *testing.T, pool *plugin.Pool, f func(context.Context, *plugin.Instanc
 	return pool.Do(context.Background(), func(i *plugin.Instance) error { return f(context.Background(), i) })
 }
 
-// Each guest writes every example of wit/encoding.md without a library of ours.
-func TestRealForeignGuestsWriteTheExamplesOfThePage(t *testing.T) { eachForeign(t, writeExamples) }
+// Each guest writes every example of wit/encoding.md without a library of Culvert's.
+func TestRealForeignGuestsWriteEncodingExamples(t *testing.T) { eachForeign(t, writeExamples) }
 
 func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logtest.Journal) {
 	var want [][]byte
@@ -80,7 +80,7 @@ func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *rec
 		for n, row := range b.Rows {
 			v, _, err := connectdata.Read(registry.Get(row.Value.Schema).Nodes, 0, b.Bytes(row.Value))
 			if err != nil || !bytes.Equal(v.([]byte), want[n]) {
-				t.Errorf("example %d: the guest wrote % x, the page has % x (%v)", n+1, v, want[n], err)
+				t.Errorf("example %d: the guest wrote % x, expected % x (%v)", n+1, v, want[n], err)
 			}
 		}
 		return nil
@@ -97,7 +97,7 @@ func page(t *testing.T) string {
 	return string(text)
 }
 
-// A panic in Rust is logged with its text, and its stack has the names of functions.
+// A panic in Rust is logged with its message, and its stack trace contains function names.
 func TestRealRustPanicIsLogged(t *testing.T) {
 	log, registry := new(logtest.Journal), record.NewRegistry()
 	pool := foreignGuest(t, "rust-transform", "rust.", registry, log)

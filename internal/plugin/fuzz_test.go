@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// known returns a translator with one received schema (1) and one declared schema (GuestSchemas).
-func known(t testing.TB, registry *record.Registry) schemas.Translator {
+// newTranslator returns a translator with one received schema (1) and one declared schema (GuestSchemas).
+func newTranslator(t testing.TB, registry *record.Registry) schemas.Translator {
 	t.Helper()
 	s := schemas.New(registry, nil)
 	registered, err := registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
@@ -23,7 +23,7 @@ func known(t testing.TB, registry *record.Registry) schemas.Translator {
 	return s
 }
 
-// FuzzRows checks arbitrary rows of a guest: accepted ones are inside the batch and refer to schemas of the registry.
+// FuzzRows checks arbitrary rows of a guest: accepted rows are inside the batch and refer to schemas of the registry.
 func FuzzRows(f *testing.F) {
 	row := make([]byte, abi.RowBytes)
 	f.Add(row, []byte("data"))
@@ -37,7 +37,7 @@ func FuzzRows(f *testing.F) {
 		}
 		i := &Instance{}
 		registry := record.NewRegistry()
-		i.schemas = known(t, registry)
+		i.schemas = newTranslator(t, registry)
 		i.buffers.topics = []uint32{0}
 		b := &record.Batch{Registry: registry, Topics: []string{"t"}, Data: append([]byte("before"), data...)}
 		check := rowCheck{instance: i, batch: b, base: 6, size: uint32(len(data)), limit: 1 << 30}
@@ -54,7 +54,7 @@ func FuzzRows(f *testing.F) {
 					t.Errorf("schema %d is not the registry's", d.Schema)
 				}
 			case wit.Schemaless, wit.Raw:
-				err := i.schemas.NeedReferenced(d.Encoding, content) // which looks for what it mentions in the registry
+				err := i.schemas.NeedReferenced(d.Encoding, content) // looks up referenced schemas in the registry
 				if err != nil {
 					t.Errorf("%x: %v", content, err)
 				}

@@ -22,7 +22,8 @@ import (
 
 const shopClass = "org.example.ShopSourceConnector"
 
-// shopSettings are the settings of the plugin shop, each as `name role`, with ! after the name of a password.
+// shopSettings returns the settings of the plugin shop, each specified as `name role`, with ! after the name of a
+// password.
 func shopSettings(lines ...string) (settings []wit.ConfigKey) {
 	for _, line := range lines {
 		name, role, _ := strings.Cut(line, " ")
@@ -52,8 +53,8 @@ var honest = []string{"shop.address http.address", "shop.pwd! http.password", "s
 
 func hash(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
-// taken returns the version that a new connector gets, or the error.
-func taken(m *plugin.Manager) string {
+// selectedVersion returns the version that a new connector gets, or the error.
+func selectedVersion(m *plugin.Manager) string {
 	info, err := m.Find(wit.ComponentSource, shopClass, "")
 	if err != nil {
 		return err.Error()
@@ -62,11 +63,11 @@ func taken(m *plugin.Manager) string {
 }
 
 // A version from a folder that moves the role of an address, compared with the built-in plugin or any version that ran,
-// is refused; other changed roles cause a warning.
-func TestVersionsWithOtherRoles(t *testing.T) {
+// is rejected; other changed roles cause a warning.
+func TestVersionsWithChangedRoles(t *testing.T) {
 	for name, x := range map[string]struct {
 		settings      []string
-		moved, warned string // "" where it is not
+		moved, warned string // "" means it is not
 	}{
 		"the same":                {honest, "", ""},
 		"one more without a role": {append(honest, "shop.more"), "", ""},
@@ -104,25 +105,25 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 					put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
 				}
 				m := manager(t, options, folder)
-				binding, err := m.BindPlugin("c", "shop", "") // it runs
+				binding, err := m.BindPlugin("c", "shop", "") // it runs now
 				require.NoError(t, err)
 				other := shop("shop", "2.0.0", x.settings...)
 				if base == "built in" {
 					put(t, folder, "other.wasm", other)
-				} else { // in its place, while nobody runs
+				} else { // replaced while no manager runs
 					m.Close()
 					put(t, folder, "shop.wasm", other)
 					m = manager(t, options, folder)
 				}
 				require.NoError(t, m.Reload(t.Context()))
-				switch got := taken(m); {
+				switch got := selectedVersion(m); {
 				case x.moved == "":
 					assert.Equal(t, "shop 2.0.0", got)
 				case base == "built in":
 					assert.Equal(t, "shop 1.0.0", got)
 					if status := binding.Status(); !strings.Contains(status.FileError, x.moved) ||
 						binding.Candidate() != nil {
-						t.Errorf("expected the status to say what is refused, found %+v", status)
+						t.Errorf("expected a status with the rejected version, found %+v", status)
 					}
 				default:
 					assert.Contains(t, got, x.moved)
@@ -137,8 +138,8 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 	}
 }
 
-// A role that moved over two versions is refused, too.
-func TestAddressThatMovesInTwoSteps(t *testing.T) {
+// A role that moved over two versions is rejected, too.
+func TestAddressRoleMovedOverTwoVersions(t *testing.T) {
 	folder := t.TempDir()
 	options := plugin.Options{History: filepath.Join(t.TempDir(), "history.json")}
 	for version, settings := range [][]string{honest, {"shop.address", "shop.pwd! http.password"}} {
@@ -150,7 +151,7 @@ func TestAddressThatMovesInTwoSteps(t *testing.T) {
 		m.Close()
 	}
 	put(t, folder, "shop.wasm", shop("shop", "3.0.0", "shop.address", "shop.to http.address"))
-	assert.Contains(t, taken(manager(t, options, folder)),
+	assert.Contains(t, selectedVersion(manager(t, options, folder)),
 		"the role http.address to the setting shop.to (before: shop.address)")
 }
 
@@ -159,8 +160,8 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 	moving := []string{"shop.url", "shop.pwd! http.password", "shop.callback http.address"}
 	first := shop("shop", "1.0.0", "shop.url http.address", "shop.pwd! http.password", "shop.callback")
 	for name, x := range map[string]struct {
-		file, second string // the file and version of what moves the address
-		reload       bool   // it comes later
+		file, second string // the file and version that move the address
+		reload       bool   // it is added later
 		want         string
 	}{
 		"at a start":                  {"shop-2.wasm", "2.0.0", false, "shop 1.0.0"},
@@ -170,7 +171,7 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 		"in its place":                {"shop-1.wasm", "2.0.0", true, "shop 2.0.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := holding(t, "shop-1.wasm", first)
+			folder := folderWith(t, "shop-1.wasm", first)
 			second := shop("shop", x.second, moving...)
 			if !x.reload {
 				put(t, folder, x.file, second)
@@ -180,23 +181,23 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 				put(t, folder, x.file, second)
 				require.NoError(t, m.Reload(t.Context()))
 			}
-			assert.Equal(t, x.want, taken(m))
+			assert.Equal(t, x.want, selectedVersion(m))
 			info, err := m.Find(wit.ComponentSource, shopClass, "")
 			require.NoError(t, err)
 			if x.want == "shop 1.0.0" {
 				assert.Equal(t, hash(first), info.Hash)
 			}
-			refused := slices.ContainsFunc(m.Modules(), func(i plugin.Info) bool {
+			rejected := slices.ContainsFunc(m.Modules(), func(i plugin.Info) bool {
 				return i.Err != nil &&
 					strings.Contains(i.Err.Error(), "to the setting shop.callback (before: shop.url)")
 			})
-			assert.Equal(t, x.want == "shop 1.0.0", refused, "that the other one is refused")
+			assert.Equal(t, x.want == "shop 1.0.0", rejected, "the other version is rejected")
 		})
 	}
 }
 
 // Warnings compare with the version that ran last, also after a rollback.
-func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
+func TestWarningsCompareWithLastActiveVersion(t *testing.T) {
 	folder, log := t.TempDir(), &logtest.Journal{}
 	m := manager(t, plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
 		Logger: log.Logger(slog.LevelWarn)}, folder)
@@ -212,9 +213,9 @@ func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
 	assert.Contains(t, log.String(), "gives other roles", "before=1.0.0")
 }
 
-// Settings that were passwords in a version that ran are known after a restart, for plugins of folders and for the
-// plugin itself. Versions that never ran do not count. Files of older programs are read.
-func TestSecretsOfVersionsThatRan(t *testing.T) {
+// Settings that were passwords in a version that ran are known after a restart, for plugins of folders and for built-in
+// plugins. Versions that never ran do not count. Files of older programs are read.
+func TestPasswordsOfEarlierVersions(t *testing.T) {
 	folder, path := t.TempDir(), filepath.Join(t.TempDir(), "plugins.adopted.json")
 	require.NoError(t, os.WriteFile(path, []byte(`{"Plugins":{"till":{"Accepted":{"00":{"Roles":{"source x":
 		{"till.pwd":"http.password"}},"Secrets":{"source x":["till.pwd"]}}},"Operators":["00"]}}}`), 0o600))
@@ -230,7 +231,7 @@ func TestSecretsOfVersionsThatRan(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(folder, "idle.wasm")))
 	put(t, folder, "shop.wasm", shop("shop", "2.0.0", "shop.address http.address", "shop.pwd"))
 	m = manager(t, options, folder)
-	assert.Equal(t, "shop 2.0.0", taken(m))
+	assert.Equal(t, "shop 2.0.0", selectedVersion(m))
 	assert.Equal(t, []string{"shop.pwd", "till.pwd"},
 		m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}}))
 	assert.Equal(t, []string{"shop.pwd"},
@@ -238,7 +239,7 @@ func TestSecretsOfVersionsThatRan(t *testing.T) {
 }
 
 // The class, aliases and short forms of a built-in plugin never select another plugin of a folder.
-func TestClassOfABuiltInPlugin(t *testing.T) {
+func TestBuiltInClassIsReserved(t *testing.T) {
 	folder := t.TempDir()
 	embedded := fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
 	thief := shop("a-thief", "9.0.0", "shop.note http.address", "shop.pwd")
@@ -248,7 +249,7 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 			Aliases: []string{shopClass, "Shop"}}}}, "", wit.InterfaceSource)
 	put(t, folder, "alias.wasm", alias)
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
-	assert.Equal(t, "shop 1.0.0", taken(m), "the built-in")
+	assert.Equal(t, "shop 1.0.0", selectedVersion(m), "the built-in")
 	binding := boundTo(t, m, "c", wit.ComponentSource, shopClass)
 	if status := binding.Status(); len(status.Others) != 2 || !strings.Contains(status.Others[0], "a-thief") ||
 		!strings.HasPrefix(status.File, "embedded:") {
@@ -256,8 +257,8 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 	}
 }
 
-// A damaged record of versions prevents the start, since any version would be accepted as the first.
-func TestDamagedMemoryOfVersions(t *testing.T) {
+// A damaged history of versions prevents the start, because any version would be accepted as the first.
+func TestDamagedVersionHistory(t *testing.T) {
 	history := filepath.Join(t.TempDir(), "history.json")
 	require.NoError(t, os.WriteFile(history, []byte("{"), 0o600))
 	_, err := plugin.New(t.Context(), plugin.Options{History: history, Registry: record.NewRegistry()})
@@ -265,7 +266,7 @@ func TestDamagedMemoryOfVersions(t *testing.T) {
 }
 
 // A file that replaces a built-in plugin, or that others can replace, causes a warning.
-func TestFilesThatReplaceOrCanBeReplaced(t *testing.T) {
+func TestReplaceableFilesCauseWarning(t *testing.T) {
 	const replaces, others = "replaces a built-in plugin", "from a file that other users can replace"
 	for name, x := range map[string]struct {
 		plugin, version string

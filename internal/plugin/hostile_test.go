@@ -36,14 +36,14 @@ func hostile(pages int, body func(self uint64) []byte) guesttest.Module {
 	return m
 }
 
-// looped is code in an endless loop.
+// looped wraps code in an endless loop.
 func looped(code ...byte) []byte {
 	return append(append([]byte{0x03, 0x40}, code...), 0x0c, 0x00, 0x0b, 0x00)
 }
 
 func leb(prefix []byte, n uint64) []byte { return binary.AppendUvarint(bytes.Clone(prefix), n) }
 
-// megabytes is `i32.const` of so many MiB.
+// megabytes returns `i32.const` with n MiB.
 func megabytes(n uint32) []byte {
 	b := []byte{0x41}
 	v := int32(n << 20)
@@ -59,7 +59,7 @@ func megabytes(n uint32) []byte {
 
 func fixed(code []byte) func(uint64) []byte { return func(uint64) []byte { return code } }
 
-// maze is a loop around nested blocks with tables of branches between them.
+// maze returns a loop around nested blocks with branch tables between them.
 func maze() []byte {
 	const blocks, tables = 1000, 60
 	code := bytes.Repeat([]byte{0x02, 0x40}, blocks)
@@ -73,8 +73,8 @@ func maze() []byte {
 	return looped(append(code, bytes.Repeat([]byte{0x0b}, blocks)...)...)
 }
 
-// crowd is a chain of functions that call the next; the last one loops.
-func crowd(n int) guesttest.Module {
+// callChain returns a module of functions that call the next one; the last one loops.
+func callChain(n int) guesttest.Module {
 	m := hostile(2, func(uint64) []byte { return nil })
 	first := len(m.Exports)
 	for i := range n {
@@ -88,9 +88,9 @@ func crowd(n int) guesttest.Module {
 	return m
 }
 
-// meeting is a function of many parameters that meet at many branches: 16 KB of code that take an engine gigabytes and
-// minutes.
-func meeting() guesttest.Module {
+// manyBranches returns a function of many parameters that are live at many branches: 16 KB of code that take an engine
+// gigabytes and minutes.
+func manyBranches() guesttest.Module {
 	m := hostile(2, func(uint64) []byte { return nil })
 	const values, branches = 1000, 3000
 	var body []byte
@@ -105,8 +105,8 @@ func meeting() guesttest.Module {
 	return m
 }
 
-// asking calls a function of WASI in a loop.
-func asking(function string, pages int, arguments ...[]byte) guesttest.Module {
+// wasiLoop returns a plugin that calls a WASI function in a loop.
+func wasiLoop(function string, pages int, arguments ...[]byte) guesttest.Module {
 	m := hostile(pages, fixed(looped(append(bytes.Join(arguments, nil), 0x10, 0x00, 0x1a)...)))
 	m.Imports = []guesttest.Import{{Module: "wasi_snapshot_preview1", Name: function,
 		Params: bytes.Repeat([]byte{guesttest.I32}, len(arguments)), Results: []byte{guesttest.I32}}}
@@ -153,25 +153,25 @@ func hostileCases() map[string]struct {
 			"labels in br_table of function"},
 		"nesting":            {hostile(2, fixed(nested(10_000))), timeIsUp},
 		"nesting too deep":   {hostile(2, fixed(nested(30_000))), "blocks in each other in function"},
-		"10,000 functions":   {crowd(10_000), timeIsUp},
-		"too many functions": {crowd(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
+		"10,000 functions":   {callChain(10_000), timeIsUp},
+		"too many functions": {callChain(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
 		"function too large": {hostile(2, fixed(looped(bytes.Repeat(load, 200_000)...))),
 			"in bytes: found 1200008, at most 1048576 are allowed"},
-		"much randomness": {asking("random_get", 1600, megabytes(0), megabytes(99)), timeIsUp},
-		"a write of many parts": {asking("fd_write", 1600, []byte{0x41, 0x01}, megabytes(1), megabytes(12),
+		"much randomness": {wasiLoop("random_get", 1600, megabytes(0), megabytes(99)), timeIsUp},
+		"a write of many parts": {wasiLoop("fd_write", 1600, []byte{0x41, 0x01}, megabytes(1), megabytes(12),
 			megabytes(0)), timeIsUp},
-		"a wait for many things": {asking("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1),
+		"a wait for many things": {wasiLoop("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1),
 			megabytes(0)), timeIsUp},
-		"many values that meet": {meeting(), "effort of compiling function 6 in microseconds ("},
+		"many values that meet": {manyBranches(), "effort of compiling function 6 in microseconds ("},
 		"vectors":               {hostile(2, fixed([]byte{0xfd, 0x0c})), "uses SIMD at byte"},
 	}
 }
 
-// loadTime bounds loading a hostile file, refused or not. The slowest, with 100,000 loads in one function, takes 2 s on
-// an idle core and took a minute on a machine with twenty times the load.
+// loadTime limits the time to load a hostile file, rejected or not. The slowest, with 100,000 loads in one function,
+// takes 2 s on an idle core and took a minute on a machine with twenty times the load.
 const loadTime = 10 * time.Minute
 
-// Every hostile file is loaded or refused within [loadTime], its call ends soon after its time is up, and another
+// Every hostile file is loaded or rejected within [loadTime], its call ends soon after its time limit, and another
 // connector continues.
 func TestHostileGuests(t *testing.T) {
 	reg := record.NewRegistry()
@@ -202,14 +202,14 @@ func TestHostileGuests(t *testing.T) {
 	defer close(stop)
 	for name, c := range hostileCases() {
 		t.Run(name, func(t *testing.T) {
-			loading, elapsed, err := misdeed(t, c.module)
+			loading, elapsed, err := loadAndCall(t, c.module)
 			t.Logf("loading %v, the call %v", loading.Round(time.Millisecond), elapsed.Round(100*time.Microsecond))
 			assert.Error(t, err, c.want)
 			if elapsed > 20*time.Second {
-				t.Errorf("expected an end within 20 s, found %v", elapsed)
+				t.Errorf("expected to end within 20 s, found %v", elapsed)
 			}
 			if loading > loadTime {
-				t.Errorf("expected it to be loaded or refused within %v, found %v", loadTime, loading)
+				t.Errorf("expected it to be loaded or rejected within %v, found %v", loadTime, loading)
 			}
 			if limit := map[string]string{timeIsUp: "call.ms", stackExceeded: "stack"}[c.want]; limit != "" {
 				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "wasm stack trace")
@@ -222,7 +222,7 @@ func TestHostileGuests(t *testing.T) {
 			}
 			for before, tries := batches.Load(), 0; batches.Load() == before; tries++ {
 				if tries > 120_000 {
-					t.Fatal("the other connector stands still")
+					t.Fatal("the other connector makes no progress")
 				}
 				<-time.After(time.Millisecond)
 			}
@@ -230,10 +230,10 @@ func TestHostileGuests(t *testing.T) {
 	}
 }
 
-// misdeed loads a plugin and calls its prepare.
-func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Duration, err error) {
+// loadAndCall loads a plugin and calls its prepare.
+func loadAndCall(t *testing.T, module guesttest.Module) (loading, elapsed time.Duration, err error) {
 	t.Helper()
-	folder := holding(t, "hostile.wasm", module.Bytes())
+	folder := folderWith(t, "hostile.wasm", module.Bytes())
 	start := time.Now()
 	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "50"}}, folder)
 	loading = time.Since(start)
@@ -258,7 +258,7 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Durat
 func TestDeepRecursion(t *testing.T) {
 	deep := hostile(2, func(self uint64) []byte {
 		return bytes.Join([][]byte{
-			{0x20, 0x00, 0x45, 0x04, 0x40}, // if arg0 == 0: a while of work down there, then 8, where zeros lie
+			{0x20, 0x00, 0x45, 0x04, 0x40}, // if arg0 == 0: some work at that depth, then 8, the address of zeros
 			{0x41, 0x80, 0x80, 0xc0, 0x00, 0x21, 0x01, 0x03, 0x40, 0x20, 0x01, 0x41, 0x01, 0x6b, 0x22, 0x01, 0x0d, 0x00,
 				0x0b},
 			{0x41, 0x08, 0x0f, 0x0b},
@@ -271,7 +271,7 @@ func TestDeepRecursion(t *testing.T) {
 	inner.Body = bytes.ReplaceAll(inner.Body, leb([]byte{0x10}, uint64(n)), leb([]byte{0x10}, last))
 	deep.Exports = append(deep.Exports, inner)
 	deep.Exports[n].Body = leb([]byte{0x41, 0xe0, 0xd4, 0x03, 0x41, 0x07, 0x10}, last) // inner(60000, 7)
-	folder := holding(t, "hostile.wasm", deep.Bytes())
+	folder := folderWith(t, "hostile.wasm", deep.Bytes())
 	binding, err := manager(t, plugin.Options{}, folder).BindPlugin("deep", "hostile", "")
 	require.NoError(t, err)
 	defer binding.Close()
@@ -282,12 +282,12 @@ func TestDeepRecursion(t *testing.T) {
 		}
 	})
 	if got := binding.Current().Module().Metrics; got.Ticks == 0 {
-		t.Errorf("expected ticks down there, found %+v", got)
+		t.Errorf("expected ticks at that depth, found %+v", got)
 	}
 }
 
-// Compiled guests that loop, or wait for a time, are ended too, and the next call gets a new instance.
-func TestTimeFence(t *testing.T) {
+// Compiled guests that loop or wait too long are ended too, and the next call gets a new instance.
+func TestTimeLimit(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
 	for _, mode := range []string{"spin", "sleep"} {
 		start := time.Now()
@@ -306,7 +306,7 @@ func TestTimeFence(t *testing.T) {
 }
 
 // A call returns when its context ends, before the call's deadline, with the context's error, which is not a trap.
-func TestCallersCanGiveUp(t *testing.T) {
+func TestCallsEndWithContext(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)

@@ -14,7 +14,7 @@ import (
 )
 
 // FuzzInsideRows tests random schemas, rows, headers and topics of a guest: valid ones pass; with one changed number
-// they pass or are refused, and accepted ones are inside the batch with its schemas.
+// they pass or are rejected, and accepted ones are inside the batch with its schemas.
 func FuzzInsideRows(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(0), byte(0))
@@ -78,7 +78,7 @@ func FuzzInsideRows(f *testing.F) {
 					t.Fatalf("seed %d, row %d: %+v", seed, n, d)
 				}
 				if d.Encoding == wit.WithSchema && registry.Get(d.Schema) == nil {
-					t.Fatalf("seed %d, row %d: schema %d is not held", seed, n, d.Schema)
+					t.Fatalf("seed %d, row %d: the batch does not retain schema %d", seed, n, d.Schema)
 				}
 			}
 			if int(row.Topic) >= len(b.Topics) {
@@ -91,7 +91,7 @@ func FuzzInsideRows(f *testing.F) {
 	})
 }
 
-// FuzzDeclarations tests random descriptions, feeds and offsets: accepted ones are within the bounds.
+// FuzzDeclarations tests random descriptions, feeds and offsets: accepted ones are within the limits.
 func FuzzDeclarations(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)
@@ -127,7 +127,7 @@ func FuzzDeclarations(f *testing.F) {
 			for _, component := range description.Components {
 				for _, key := range component.Settings {
 					if len(key.Name) > maxNameBytes || strings.Count(key.Name, "{n}") > 1 {
-						t.Errorf("seed %d: %q passed", seed, key.Name)
+						t.Errorf("seed %d: %q was accepted", seed, key.Name)
 					}
 				}
 			}
@@ -140,7 +140,7 @@ func FuzzDeclarations(f *testing.F) {
 			size += len(fields[i].Name)
 		}
 		if CheckOffset("next", fields) == nil && size > wit.MaxOffsetBytes {
-			t.Errorf("seed %d: an offset of more than %d bytes passed", seed, size)
+			t.Errorf("seed %d: an offset of more than %d bytes was accepted", seed, size)
 		}
 	})
 }

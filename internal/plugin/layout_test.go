@@ -11,9 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// The offsets in results that are read by hand agree with the reflective codec: each list of a result gets another
+// The offsets of results that are read by hand agree with the reflective codec: each list of a result gets a different
 // number of elements.
-func TestPlacesInHotResults(t *testing.T) {
+func TestResultOffsets(t *testing.T) {
 	for _, c := range []struct {
 		fn    *canon.Func
 		size  int
@@ -40,11 +40,11 @@ func TestPlacesInHotResults(t *testing.T) {
 			t.Errorf("%s: size %d, alignment %d", c.fn.Name, size, align)
 		}
 		for at, want := range c.words {
-			// the length of a list stands 4 bytes after its pointer
+			// The length of a list is 4 bytes after its pointer.
 			assert.Equal(t, want, binary.LittleEndian.Uint32(area[payloadOffset+at+4:]), c.fn.Name, at)
 		}
 		if c.fn == decodeFunc && (area[payloadOffset+40] != 1 || area[payloadOffset+52] != 1) {
-			t.Errorf("next or more lie elsewhere: %v", area)
+			t.Errorf("wrong offset of next or more: %v", area)
 		}
 	}
 	assert.Equal(t, errorSize, canon.SizeOf[wit.Error](), "bytes of a fault")
@@ -59,6 +59,6 @@ func TestVersionOrder(t *testing.T) {
 		}
 	}
 	if CompareVersions("1.0.0+5", "v1.0") != 0 {
-		t.Error("build metadata counts")
+		t.Error("build metadata is compared")
 	}
 }

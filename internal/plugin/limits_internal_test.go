@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Every function of the contract has a time limit; functions with batches have a second.
-func TestEveryFunctionHasATime(t *testing.T) {
+// Every function of the contract has a time limit; functions with batches have a second one.
+func TestEveryFunctionHasTimeLimit(t *testing.T) {
 	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "handle-response": true}
 	found := 0
 	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource,
@@ -25,10 +25,11 @@ func TestEveryFunctionHasATime(t *testing.T) {
 				found++
 			}
 			assert.Equal(t, want, (Limits{}).filled().call(f.Name), iface, f.Name)
-			assert.Equal(t, 7*time.Millisecond, (Limits{CallMs: 7}).filled().call(f.Name), iface, f.Name, "what is set")
+			assert.Equal(t, 7*time.Millisecond, (Limits{CallMs: 7}).filled().call(f.Name), iface, f.Name,
+				"configured limits")
 		}
 	}
-	assert.Equal(t, len(quick), found, "functions that carry batches")
+	assert.Equal(t, len(quick), found, "functions with batches")
 	want := Limits{MemoryBytes: 128 << 20, ResultBytes: 64 << 20, LogLinesPerSecond: 100, Instances: 8, Calls: 100_000,
 		RecycleBytes: 64 << 20}
 	assert.Equal(t, want, (Limits{}).filled(), "the defaults")
@@ -38,7 +39,7 @@ func TestEveryFunctionHasATime(t *testing.T) {
 }
 
 // Invalid limits are reported like other settings.
-func TestLimitsThatCannotBe(t *testing.T) {
+func TestInvalidLimits(t *testing.T) {
 	for key, c := range map[string]struct{ value, want string }{
 		"plugin.a.limits.call.ms": {"soon",
 			"Invalid value soon for configuration plugin.a.limits.call.ms: Not a number of type LONG"},
@@ -96,7 +97,7 @@ func TestNotice(t *testing.T) {
 					time.Sleep(takes)
 				}
 				n.stop()
-				n.start() // in the background: nobody waits
+				n.start() // in the background, so no call waits
 				time.Sleep(time.Minute)
 				assert.Equal(t, c.want, said)
 			})

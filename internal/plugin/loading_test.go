@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// toilsome returns a plugin whose functions take some seconds each to compile.
-func toilsome(functions int) []byte {
+// slowToCompile returns a plugin whose functions take some seconds each to compile.
+func slowToCompile(functions int) []byte {
 	m := hostile(2, fixed([]byte{0x41, 0x08}))
 	turn := []byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}
 	for range functions {
@@ -45,19 +45,19 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 
 // Plugins that no connector needs are loaded in the background.
 func TestUnneededPluginsLoadLast(t *testing.T) {
-	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
-	// Its one function takes longer to compile than this test takes to look.
-	put(t, folder, "hostile.wasm", toilsome(1))
+	folder := folderWith(t, "used.wasm", named("used", "1.0.0", 0))
+	// Its only function takes longer to compile than this test runs.
+	put(t, folder, "hostile.wasm", slowToCompile(1))
 	load := func(needed ...plugin.Requirement) *plugin.Manager {
 		t.Helper()
 		return manager(t, plugin.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Needed: needed}, folder)
 	}
 	m := load(plugin.Requirement{Class: "org.example.AllSource"})
 	if used, _ := state(m, "used"); !used {
-		t.Error("expected the plugin that is needed")
+		t.Error("expected the required plugin")
 	}
 	if other, err := state(m, "hostile"); other || err != nil {
-		t.Errorf("expected the other one to be compiled still, found %v %v", other, err)
+		t.Errorf("expected the other plugin to be compiling, found %v %v", other, err)
 	}
 	until(t, "the other one", func() bool { other, _ := state(m, "hostile"); return other })
 	// A manager that is closed while it loads does not wait for the engine.
@@ -65,14 +65,14 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 	start := time.Now()
 	_ = m.Close()
 	if elapsed := time.Since(start); elapsed > 50*time.Second {
-		t.Errorf("expected it to close within 50 s, found %v", elapsed)
+		t.Errorf("expected Close to return within 50 s, found %v", elapsed)
 	}
 }
 
 // A short run does not load plugins that its connectors do not need: it would compile them at each start without
 // finishing. If a class is missing, all plugins are loaded.
-func TestNeededOnlyLoadsNothingElse(t *testing.T) {
-	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
+func TestNeededOnlyLoadsNoOtherPlugin(t *testing.T) {
+	folder := folderWith(t, "used.wasm", named("used", "1.0.0", 0))
 	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
 		Components: []wit.Component{
 			{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
@@ -83,7 +83,7 @@ func TestNeededOnlyLoadsNothingElse(t *testing.T) {
 				Needed: []plugin.Requirement{{Class: class}}, NeededOnly: true})
 			require.NoError(t, err)
 			defer func() { _ = m.Close() }()
-			synctest.Wait() // what is loaded in the background is loaded by then
+			synctest.Wait() // background loading has ended
 			if used, err := state(m, "used"); !used {
 				t.Errorf("%s: expected the first plugin, found %v", class, err)
 			}
@@ -95,8 +95,8 @@ func TestNeededOnlyLoadsNothingElse(t *testing.T) {
 }
 
 // Canceling does not wait for the function that the engine compiles.
-func TestCompilingIsGivenUp(t *testing.T) {
-	folder := holding(t, "hostile.wasm", toilsome(4))
+func TestCompilingIsCanceled(t *testing.T) {
+	folder := folderWith(t, "hostile.wasm", slowToCompile(4))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start, said := time.Now(), make(chan time.Duration, 2)
@@ -105,30 +105,30 @@ func TestCompilingIsGivenUp(t *testing.T) {
 		Compiling: func(elapsed time.Duration) { said <- elapsed }})
 	if elapsed := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || elapsed > 50*time.Second ||
 		elapsed > 2*200*time.Millisecond && len(said) != 2 {
-		t.Errorf("expected the end of its context within 50 s and two messages, found %v after %v and %d messages", err,
+		t.Errorf("expected the context's error within 50 s and two messages, found %v after %v and %d messages", err,
 			elapsed, len(said))
 	}
 }
 
-// A refused module is not compiled again at later starts, until its file in the cache is deleted.
+// A rejected module is not compiled again at later starts, until its file in the cache is deleted.
 func TestRefusalsAreKept(t *testing.T) {
 	trapping := guesttest.StaticModule(wit.Description{Name: "hostile", Version: "1.0.0",
 		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 	trapping.MemoryPages = 2
 	trapping.Exports[trapping.Index(describeExport)].Body = nil
-	invalid := hostile(2, fixed([]byte{0x6a, 0x6a})) // nothing is there to be added
+	invalid := hostile(2, fixed([]byte{0x6a, 0x6a})) // the stack is empty
 	for name, c := range map[string]struct {
 		module []byte
 		want   string
 	}{
 		"traps":            {trapping.Bytes(), "wasm error: unreachable"},
 		"does not compile": {invalid.Bytes(), "the module does not compile"},
-		"is refused":       {func() []byte { m := meeting(); return m.Bytes() }(), "effort of compiling function"},
+		"is refused":       {func() []byte { m := manyBranches(); return m.Bytes() }(), "effort of compiling function"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 			put(t, folder, "hostile.wasm", c.module)
-			refused := func(file string) error {
+			rejected := func(file string) error {
 				t.Helper()
 				m, log := overCache(t, folder, cache)
 				defer m.Close()
@@ -139,14 +139,14 @@ func TestRefusalsAreKept(t *testing.T) {
 				return err
 			}
 			var known *plugin.Refused
-			if err := refused("hostile.wasm"); errors.As(err, &known) {
-				t.Errorf("expected it to be tried the first time, found %v", err)
+			if err := rejected("hostile.wasm"); errors.As(err, &known) {
+				t.Errorf("expected the module to be compiled the first time, found %v", err)
 			}
-			// A restart, a touch and a copy.
+			// Neither a restart nor a touched or copied file compiles it again.
 			put(t, folder, "copy.wasm", c.module)
 			for _, file := range []string{"hostile.wasm", "copy.wasm"} {
-				if err := refused(file); !errors.As(err, &known) {
-					t.Errorf("%s: expected it to be known, found %v", file, err)
+				if err := rejected(file); !errors.As(err, &known) {
+					t.Errorf("%s: expected a cached rejection, found %v", file, err)
 				}
 			}
 			if known == nil {
@@ -155,15 +155,15 @@ func TestRefusalsAreKept(t *testing.T) {
 			assert.Contains(t, known.Error(), "to try it now delete "+known.File)
 			require.NoError(t, os.Remove(known.File))
 			require.NoError(t, os.Remove(filepath.Join(folder, "copy.wasm")))
-			if err := refused("hostile.wasm"); errors.As(err, &known) {
-				t.Errorf("expected it to be tried again, found %v", err)
+			if err := rejected("hostile.wasm"); errors.As(err, &known) {
+				t.Errorf("expected the module to be compiled again, found %v", err)
 			}
 		})
 	}
 }
 
-// A custom section may hold nothing but its name, and stand anywhere, at the end of the module too
-// (WebAssembly core specification, 5.5.3).
+// A custom section may contain nothing but its name, and may be anywhere, also at the end of the module (WebAssembly
+// core specification, 5.5.3).
 func TestEmptyCustomSections(t *testing.T) {
 	static := guesttest.Static(wit.Description{Name: "small", Version: "1"}, "")
 	for _, name := range []string{"", "x", "producers", "name", "component-type", ".debug_info"} {
@@ -173,22 +173,22 @@ func TestEmptyCustomSections(t *testing.T) {
 			"last":  append(append([]byte{}, static...), section...),
 		} {
 			t.Run(name+"/"+place, func(t *testing.T) {
-				folder := holding(t, "small.wasm", module)
+				folder := folderWith(t, "small.wasm", module)
 				m := manager(t, plugin.Options{}, folder)
 				if info := m.Modules()[0]; info.Err != nil || info.Name != "small" {
-					t.Errorf("expected that it is loaded, found %v", info.Err)
+					t.Errorf("expected the module to be loaded, found %v", info.Err)
 				}
 			})
 		}
 	}
 }
 
-// Limits are set by the name that a plugin gives itself. One that breaks a limit before it has said its name has a
-// message with that form, since a setting with the file's name has no effect.
-func TestLimitsBeforeTheName(t *testing.T) {
+// Limits are set by the name in a plugin's description. If a plugin exceeds a limit before it has returned its
+// description, the message names the setting's general form, since a setting with the file's name has no effect.
+func TestLimitMessagesBeforeDescription(t *testing.T) {
 	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1"}, "")
 	m.Exports[m.Index(describeExport)].Body = looped()
-	folder := holding(t, "file.wasm", m.Bytes())
+	folder := folderWith(t, "file.wasm", m.Bytes())
 	info := manager(t, plugin.Options{Limits: plugin.Limits{CallMs: 50}}, folder).Modules()[0]
 	if info.Err == nil || !strings.Contains(info.Err.Error(), "plugin.NAME.limits.call.ms") ||
 		strings.Contains(info.Err.Error(), "wasm.limits") {

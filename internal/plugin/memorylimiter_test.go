@@ -29,8 +29,8 @@ type limited struct {
 // limit is the memory limit of an instance of the small plugins.
 const limit = 2 << 20
 
-// bounded starts a manager of the small plugins a, b and c, with memory for so many instances of sources and sinks, and
-// as many of transforms.
+// bounded starts a manager of the small plugins a, b and c, with memory for n instances of sources and sinks, and n of
+// transforms.
 func bounded(t *testing.T, n int64) limited {
 	t.Helper()
 	folder, log := t.TempDir(), &logtest.Journal{}
@@ -49,13 +49,13 @@ func bounded(t *testing.T, n int64) limited {
 		}
 		binding, err := m.BindPlugin("first", i.Name, "")
 		require.NoError(t, err)
-		works(t, binding.Current(), "1.0.0") // compiled outside of a bubble
+		works(t, binding.Current(), "1.0.0") // compile outside of the bubble
 		binding.Close()
 	}
 	return limited{m, log}
 }
 
-// instances returns the instances of a plugin.
+// instances returns the number of instances of all plugins.
 func (c limited) instances() (n int64) {
 	for _, i := range c.Modules() {
 		n += i.Metrics.Instances
@@ -130,7 +130,8 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 					if turns[n].Add(1) == 7 { // a turn of a second is three pages
 						for other := range turns {
 							if turns[other].Load() == 0 {
-								t.Errorf("%d begins its third turn, and %d has had none", n, other)
+								t.Errorf("connector %d starts its third turn before the first turn of connector %d", n,
+									other)
 							}
 						}
 					}
@@ -141,7 +142,7 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 		assert.Equal(t, connectors*pages, done.Load(), "calls done")
 		assert.Equal(t, most, reached.Load(), "calls at the same time")
 		time.Sleep(10 * time.Second)
-		assert.Equal(t, 0, c.instances(), "instances are left")
+		assert.Equal(t, 0, c.instances(), "remaining instances")
 	})
 	if n := strings.Count(c.log.String(), "the memory for plugins is used up"); n == 0 ||
 		!strings.Contains(c.log.String(), plugin.MemorySetting) {
@@ -150,7 +151,7 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 }
 
 // A connector whose pages overlap all the time gets no further instance while another connector waits.
-func TestOverlappingPagesEndTheirTurn(t *testing.T) {
+func TestOverlappingPagesYieldMemory(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		greedy, other := c.bind(t, "greedy", "a"), c.bind(t, "other", "a")
@@ -186,8 +187,8 @@ func TestOverlappingPagesEndTheirTurn(t *testing.T) {
 	})
 }
 
-// Waiters that give up leave the queue, and connectors that end do, too.
-func TestWaitingForMemoryEnds(t *testing.T) {
+// Waiting calls leave the queue when they are canceled or their connector ends.
+func TestWaitingForMemoryIsCanceled(t *testing.T) {
 	c := bounded(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		first, second, third := c.bind(t, "first", "a"), c.bind(t, "second", "a"), c.bind(t, "third", "a")

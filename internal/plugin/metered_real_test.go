@@ -13,9 +13,9 @@ import (
 	"github.com/culvert-project/culvert/internal/meter"
 )
 
-// Guests of other compilers return the same metered, with the usual fuel and with a tick at every charge, as not
-// metered.
-func TestRealGuestsAnswerTheSameMetered(t *testing.T) {
+// Guests of other compilers return the same results metered, with the usual fuel and with a tick at every charge, as
+// unmetered.
+func TestRealMeteredGuestsAreEqual(t *testing.T) {
 	for _, g := range []struct {
 		folder, prefix string
 		functions      int
@@ -33,7 +33,7 @@ func TestRealGuestsAnswerTheSameMetered(t *testing.T) {
 					plain = r
 				}
 				if diff := cmp.Diff(plain.here, r.here); diff != "" || len(r.here.Answers) < 18 {
-					t.Errorf("%d answers; plain (-), metered (+) with a budget of %d:\n%.3000s", len(r.here.Answers),
+					t.Errorf("%d results; plain (-), metered (+) with a budget of %d:\n%.3000s", len(r.here.Answers),
 						budget, diff)
 				}
 				if budget == unmetered && r.ticks != 0 || budget == 0 && r.ticks < 1000 {

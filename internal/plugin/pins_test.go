@@ -14,7 +14,7 @@ import (
 )
 
 // pinnedTo returns a manager with version 1.0.0 of a plugin, pinned, and two bindings; pin moves the pin to an earlier
-// version and returns what the manager offers.
+// version and returns the versions that the manager offers.
 func pinnedTo(t *testing.T) (folder string, m *plugin.Manager, a, binding *plugin.Binding, pin func(hash string)) {
 	t.Helper()
 	folder = t.TempDir()
@@ -48,7 +48,7 @@ func offered(m *plugin.Manager) (all []string) {
 }
 
 // A newer file waits until the group runs it, also for new connectors. The pinned version stays although its file was
-// replaced twice, or removed.
+// replaced twice, or deleted.
 func TestPinnedVersionStays(t *testing.T) {
 	folder, m, a, binding, pin := pinnedTo(t)
 	for _, version := range []string{"1.1.0", "1.2.0"} {
@@ -85,12 +85,12 @@ func TestPinnedVersionStays(t *testing.T) {
 	assert.Error(t, err, "no plugin has the source AllSource; refused: version 1.3.0 waits, because this "+
 		"worker's group runs the one whose file hash begins with 0123456789ab, which is missing here")
 	if a.Candidate() != nil {
-		t.Error("what runs goes on until the worker is given nothing to run")
+		t.Error("the running version before the worker's assignment is empty")
 	}
 }
 
-// A version that breaks is replaced by the previous one at once, without waiting for the group.
-func TestPinnedVersionBreaks(t *testing.T) {
+// A version that traps is replaced by the previous one at once, without waiting for the group.
+func TestTrappingPinnedVersionIsReplaced(t *testing.T) {
 	m, binding, _, folder := fickles(t, "1.0.0", true)
 	first := m.Versions()[0]
 	m.Pin(map[string]plugin.PinnedVersion{first.Name: {Hash: first.Hash[:12]}})
@@ -99,7 +99,7 @@ func TestPinnedVersionBreaks(t *testing.T) {
 	second := m.Versions()[0]
 	m.Pin(map[string]plugin.PinnedVersion{first.Name: {Hash: second.Hash[:12], Previous: first.Hash[:12]}})
 	binding.Promote(binding.Candidate())
-	assert.Equal(t, 3, untilWorks(t, binding), "3 broken calls")
+	assert.Equal(t, 3, callsUntilSuccess(t, binding), "3 broken calls")
 	assert.Equal(t, []string{"1.1.0 refused true", "1.0.0 active false"}, offered(m))
 	if status := binding.Status(); status.Version != "1.0.0" || !strings.Contains(status.Rejected, "was rolled back") {
 		t.Errorf("found %+v", status)

@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// put writes a module into a folder with a rename.
+// put writes a module into a folder and renames it.
 func put(t testing.TB, folder, name string, module []byte) {
 	t.Helper()
 	file := filepath.Join(folder, name)
@@ -29,8 +29,8 @@ func put(t testing.TB, folder, name string, module []byte) {
 	require.NoError(t, os.Rename(file+".part", file))
 }
 
-// holding returns a new folder with a module.
-func holding(t testing.TB, name string, module []byte) string {
+// folderWith returns a new folder with a module.
+func folderWith(t testing.TB, name string, module []byte) string {
 	t.Helper()
 	folder := t.TempDir()
 	put(t, folder, name, module)
@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// manager starts a manager over a folder.
+// manager starts a manager with a folder of plugins.
 func manager(t testing.TB, options plugin.Options, folder string) *plugin.Manager {
 	t.Helper()
 	if options.Registry == nil {
@@ -71,13 +71,13 @@ func manager(t testing.TB, options plugin.Options, folder string) *plugin.Manage
 	return m
 }
 
-// refused expects that a module is not loaded, with each of the texts in the reason.
-func refused(t testing.TB, options plugin.Options, module []byte, wants ...string) *plugin.Manager {
+// checkRejected checks that a module is not loaded, and that the reason contains each of the texts.
+func checkRejected(t testing.TB, options plugin.Options, module []byte, wants ...string) *plugin.Manager {
 	t.Helper()
-	m := manager(t, options, holding(t, "x.wasm", module))
+	m := manager(t, options, folderWith(t, "x.wasm", module))
 	infos := m.Modules()
 	if len(infos) != 1 || infos[0].Err == nil {
-		t.Fatalf("expected one refused file, found %+v", infos)
+		t.Fatalf("expected one rejected file, found %+v", infos)
 	}
 	assert.Contains(t, infos[0].Err.Error(), wants...)
 	return m
@@ -86,7 +86,7 @@ func refused(t testing.TB, options plugin.Options, module []byte, wants ...strin
 // guest starts a manager with one Go guest and binds it for a connector.
 func guest(t testing.TB, options plugin.Options, pkg string) (*plugin.Manager, *plugin.Binding) {
 	t.Helper()
-	m := manager(t, options, holding(t, path.Base(pkg)+".wasm", guesttest.Bytes(t, pkg)))
+	m := manager(t, options, folderWith(t, path.Base(pkg)+".wasm", guesttest.Bytes(t, pkg)))
 	for _, i := range m.Modules() {
 		if i.Err != nil {
 			t.Fatal(i.Err)
@@ -174,7 +174,7 @@ func texts(t testing.TB, b *record.Batch) (list []string) {
 
 func TestApply(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
-		first := 0 // row of the batch, from which on rows are counted
+		first := 0 // index of the first row of the part
 		row := func(n int, topic string, value string) string {
 			return fmt.Sprintf("%s %d@%d: %s", topic, 1000+first+n, first+n, value)
 		}
@@ -204,7 +204,7 @@ func TestApply(t *testing.T) {
 			require.NoError(t, err)
 			for round := range 3 {
 				b := batch(t, reg, c.rows, 6)
-				// Rows in the middle of a batch: only what they use crosses.
+				// Only the data of the rows of a part is copied to the guest.
 				b.Rows, first = b.Rows[round:], round
 				rowErrors, err := i.Apply(ctx, context, b)
 				if err != nil {

@@ -15,12 +15,12 @@ import (
 )
 
 // A call that yields waits like all others, and gets a processor again.
-func TestProcessorsArePassedToAndFro(t *testing.T) {
+func TestYieldedProcessorsReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &processors{slots: make(chan struct{}, 1)}
 		require.NoError(t, p.acquire(t.Context()))
 		if p.yield() {
-			t.Error("passed on, and nobody waits")
+			t.Error("the processor was passed on without a waiting call")
 		}
 		second, first := make(chan error, 1), make(chan bool, 1)
 		go func() { second <- p.acquire(t.Context()) }()
@@ -31,18 +31,18 @@ func TestProcessorsArePassedToAndFro(t *testing.T) {
 		go func() { second <- nil; p.yield(); second <- nil }()
 		<-second
 		if !<-first {
-			t.Error("the one that waits was not let go first")
+			t.Error("the waiting call did not run first")
 		}
 		synctest.Wait()
 		p.release()
 		<-second
 		p.release()
-		assert.Equal(t, 0, len(p.slots), "processors that are taken")
+		assert.Equal(t, 0, len(p.slots), "processors in use")
 	})
 }
 
-// No more calls run than there are processors, whether calls yield or give up; finally all processors are free.
-func TestProcessorsBoundWhatRuns(t *testing.T) {
+// No more calls run than there are processors, whether calls yield or are canceled; finally all processors are free.
+func TestProcessorsLimitRunningCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const processorCount, calls = 3, 40
 		p := &processors{slots: make(chan struct{}, processorCount)}
@@ -50,7 +50,7 @@ func TestProcessorsBoundWhatRuns(t *testing.T) {
 		in := func() {
 			n := running.Add(1)
 			if n > processorCount {
-				t.Errorf("%d run", n)
+				t.Errorf("%d calls run", n)
 			}
 			raise(&most, n)
 		}
@@ -71,7 +71,7 @@ func TestProcessorsBoundWhatRuns(t *testing.T) {
 					}
 					in()
 					for range pick.IntN(5) {
-						<-time.After(processorSlice) // the bubble's time: nobody waits for it
+						<-time.After(processorSlice) // virtual time
 						running.Add(-1)
 						p.yield()
 						in()
@@ -84,10 +84,11 @@ func TestProcessorsBoundWhatRuns(t *testing.T) {
 		}
 		all.Wait()
 		if len(p.slots) != 0 || p.waiting.Load() != 0 || most.Load() != processorCount {
-			t.Errorf("%d are taken, %d wait, %d ran at most", len(p.slots), p.waiting.Load(), most.Load())
+			t.Errorf("%d processors are in use, %d calls wait, at most %d ran", len(p.slots), p.waiting.Load(),
+				most.Load())
 		}
 		if done.Load() == 0 || gaveUp.Load() == 0 {
-			t.Errorf("%d calls ran, %d gave up", done.Load(), gaveUp.Load())
+			t.Errorf("%d calls ran, %d were canceled", done.Load(), gaveUp.Load())
 		}
 	})
 }

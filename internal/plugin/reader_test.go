@@ -44,7 +44,7 @@ func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) 
 	}
 }
 
-// instances expects so many instances of a pool's plugin.
+// instances checks the number of instances of a pool's plugin.
 func instances(t *testing.T, pool *plugin.Pool, want int64, when string) {
 	t.Helper()
 	assert.Equal(t, want, pool.Module().Metrics.Instances, when, "instances")
@@ -53,7 +53,7 @@ func instances(t *testing.T, pool *plugin.Pool, want int64, when string) {
 // An unused instance is closed after 5 s; an instance with an open page is in use.
 func TestIdleInstancesAreClosed(t *testing.T) {
 	m, binding := guest(t, plugin.Options{}, all)
-	works(t, binding.Current(), "1.0.0") // compiled outside of the bubble
+	works(t, binding.Current(), "1.0.0") // compile outside of the bubble
 	other := bind(t, m, "other", "all")
 	binding.Close()
 	pool := other.Current()
@@ -117,7 +117,7 @@ func TestPagesShareAnInstance(t *testing.T) {
 	}
 }
 
-// After a trap all pages of its instance are lost: the call gets the trap, the others a PageLost, and all can be read
+// After a trap, all pages of its instance are lost: the call gets the trap, the others a PageLost, and all can be read
 // again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()
@@ -141,7 +141,7 @@ func TestTrapAbandonsPages(t *testing.T) {
 			t.Errorf("reader %d: %v", n, err)
 		}
 		if n > 0 && errors.As(err, new(*plugin.Trap)) {
-			t.Errorf("reader %d: another's trap is taken for its own: %v", n, err)
+			t.Errorf("reader %d: found another reader's trap: %v", n, err)
 		}
 	}
 	again := read(t, pool)
@@ -150,9 +150,9 @@ func TestTrapAbandonsPages(t *testing.T) {
 	instances(t, pool, 1, "after a trap")
 }
 
-// A page that has not begun moves to another instance if its own is broken: its request may be one that must not be
+// A page that has not started moves to another instance if its own traps: its request may be one that must not be
 // repeated.
-func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
+func TestUnstartedPagesSurviveTrap(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
 		Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
@@ -174,8 +174,8 @@ func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	instances(t, pool, 0, "closed")
 }
 
-// Calls wait in order, give up with their context, and end when the pool is closed.
-func TestReadersInTurn(t *testing.T) {
+// Calls wait in order, can be canceled, and end when the pool is closed.
+func TestReadersWaitInOrder(t *testing.T) {
 	_, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
 	pool := binding.Current()
 	i, err := pool.Acquire(t.Context())
@@ -206,7 +206,7 @@ func TestReadersInTurn(t *testing.T) {
 }
 
 // The tasks of a connector share its instances; other connectors have their own. An idle connector keeps only the
-// instances that are in use, and does not affect other connectors.
+// instances in use, and does not affect other connectors.
 func TestIdleConnectorsReleaseInstances(t *testing.T) {
 	m, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
 	task, other := bind(t, m, "orders", "all"), bind(t, m, "other", "all")
@@ -228,9 +228,9 @@ func TestIdleConnectorsReleaseInstances(t *testing.T) {
 	instances(t, pool, 2, "at work once more")
 }
 
-// A panic of the host during a call breaks the instance and releases the processor: otherwise others would wait for it
+// A panic of the host during a call closes the instance and releases the processor: otherwise others would wait for it
 // forever.
-func TestPanicsGiveTheirProcessorBack(t *testing.T) {
+func TestPanicReleasesProcessor(t *testing.T) {
 	m, binding := guest(t, plugin.Options{}, all)
 	pool := binding.Current()
 	for range 2 * runtime.GOMAXPROCS(0) {
@@ -238,10 +238,10 @@ func TestPanicsGiveTheirProcessorBack(t *testing.T) {
 			return pool.Do(t.Context(), func(i *plugin.Instance) error { return plugin.Panic(t.Context(), i) })
 		})
 		if mistake := new(guard.Panic); !errors.As(err, &mistake) {
-			t.Fatalf("expected the mistake, found %v", err)
+			t.Fatalf("expected the panic, found %v", err)
 		}
 		if n := plugin.Running(m); n != 0 {
-			t.Fatalf("%d calls have a processor, and none runs", n)
+			t.Fatalf("%d calls have a processor although none runs", n)
 		}
 	}
 	instances(t, pool, 0, "calls ended in the middle")

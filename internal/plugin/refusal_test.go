@@ -112,7 +112,7 @@ func TestRefusals(t *testing.T) {
 		})), []string{"the module does not compile"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := refused(t, plugin.Options{}, c.module, c.want...)
+			m := checkRejected(t, plugin.Options{}, c.module, c.want...)
 			info := m.Modules()[0]
 			assert.Error(t, info.Err, info.Path)
 			_, err := m.Bind("c", wit.ComponentTransformation, "rogue", "")
@@ -122,8 +122,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A module that is truncated anywhere is refused.
-func TestTruncatedAnywhere(t *testing.T) {
+// A module that is truncated anywhere is rejected.
+func TestTruncatedModulesAreRejected(t *testing.T) {
 	m := module(wit.InterfacePlugin, wit.InterfaceTransform)
 	full := m.Bytes()
 	for n := range full {
@@ -131,7 +131,7 @@ func TestTruncatedAnywhere(t *testing.T) {
 		if err == nil {
 			_, err = b.CheckContract()
 		}
-		// Without its last section the rest is a module, but code is missing: that is the compiler's to see.
+		// Without its last section the rest is a valid module, but code is missing; the compiler detects that.
 		if err == nil && n > 0 && full[n] != 10 {
 			t.Errorf("cut off at %d of %d: accepted", n, len(full))
 		}
@@ -151,9 +151,9 @@ func FuzzReadBinary(f *testing.F) {
 	})
 }
 
-// The patch of the contract's version is ignored; the functions have the module's own names.
+// The patch number of the contract's version is ignored; the functions keep the module's own names.
 func TestPatchVersionIsIgnored(t *testing.T) {
-	folder := holding(t, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.3.7",
+	folder := folderWith(t, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.3.7",
 		wit.InterfaceSink))
 	infos := manager(t, plugin.Options{}, folder).Modules()
 	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.3.7" || infos[0].Name != "patched" ||
@@ -165,16 +165,17 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 // A limit below the module's initial memory is reported with its setting, by the plugin's name if that is known.
 func TestLimitBelowMinimum(t *testing.T) {
 	options := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
-	refused(t, options, guesttest.Bytes(t, all), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
+	checkRejected(t, options, guesttest.Bytes(t, all),
+		"bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
 	options.Registry, options.Settings["plugin.all.limits.memory.bytes"] = record.NewRegistry(), "0"
 	_, err := plugin.New(t.Context(), options)
 	assert.Error(t, err, "Invalid value 0 for configuration plugin.all.limits.memory.bytes: ")
 }
 
-// A folder's plugin overrides an embedded one of the same name and version.
+// A plugin in a folder overrides a built-in one of the same name and version.
 func TestFolderOverridesEmbedded(t *testing.T) {
 	folder := t.TempDir()
-	put(t, folder, "mine.wasm", variant(t, "1.0.0", 1)) // a custom section more: other bytes
+	put(t, folder, "mine.wasm", variant(t, "1.0.0", 1)) // an additional custom section changes the bytes
 	embedded := fstest.MapFS{"plugins/all.wasm": {Data: variant(t, "1.0.0", 0)},
 		"plugins/readme.txt": {Data: []byte("x")}}
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
@@ -193,8 +194,9 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 	assert.Error(t, err, "source AllSource: expected version 2.0.0, found 1.0.0")
 }
 
-// Files that are not regular, or too large, are refused unread; links to files are accepted, as Kubernetes mounts them.
-func TestFilesThatAreNoFiles(t *testing.T) {
+// Files that are not regular, or too large, are rejected unread; links to files are accepted, as Kubernetes mounts
+// them.
+func TestIrregularFilesAreRejected(t *testing.T) {
 	folder, elsewhere := t.TempDir(), t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
 	put(t, elsewhere, "real", named("mounted", "1.0.0", 0))
@@ -229,11 +231,11 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 }
 
 // Loading can be canceled, and does not affect running connectors.
-func TestLoadingIsGivenUp(t *testing.T) {
-	folder := holding(t, "a.wasm", variant(t, "1.0.0", 0))
+func TestLoadingIsCanceled(t *testing.T) {
+	folder := folderWith(t, "a.wasm", variant(t, "1.0.0", 0))
 	m := manager(t, plugin.Options{CacheDir: t.TempDir()}, folder)
 	binding := boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
-	put(t, folder, "large.wasm", toilsome(1))
+	put(t, folder, "large.wasm", slowToCompile(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	loading := make(chan error, 1)
 	go func() { loading <- m.Reload(ctx) }()
@@ -244,9 +246,9 @@ func TestLoadingIsGivenUp(t *testing.T) {
 	}
 	for _, info := range m.Modules() {
 		if info.Err != nil && !errors.Is(info.Err, context.Canceled) {
-			t.Errorf("expected that the file waits for another look, found %v", info.Err)
+			t.Errorf("expected the file to wait for the next scan, found %v", info.Err)
 		}
 	}
 	require.NoError(t, m.Reload(t.Context()))
-	bind(t, m, "x", "hostile") // it is loaded by the next look
+	bind(t, m, "x", "hostile") // it is loaded by the next scan
 }

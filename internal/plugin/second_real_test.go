@@ -40,9 +40,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// TestRealSecondHost runs our guests on Node, as components that jco creates: each call that our host makes here with
-// the stored examples of sources and transforms is repeated there, and the responses and log lines must be equal. This
-// host shares no code with ours, so it finds errors that both sides of ours have in common.
+// TestRealSecondHost runs Culvert's guests on Node, as components that jco creates: each call that this host makes here
+// with the stored examples of sources and transforms is repeated there, and the results and log lines must be equal.
+// That host shares no code with ours, so it finds errors that our host and guests have in common.
 func TestRealSecondHost(t *testing.T) {
 	home := output(t, "../../testdata/peers/jco/fetch.sh")
 	folder := t.TempDir()
@@ -114,7 +114,7 @@ func output(t *testing.T, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// recorder calls a guest on our host and keeps the calls and answers in the form of testdata/peers/jco/host.mjs.
+// recorder calls a guest on our host and stores the calls and results in the form of testdata/peers/jco/host.mjs.
 type recorder struct {
 	Name  string         `json:"name"`
 	Wasm  string         `json:"wasm"`
@@ -135,16 +135,16 @@ type recordedCall struct {
 	Arguments []any  `json:"arguments"`
 }
 
-// answered is the response of a host's guest.
+// answered contains the results of a guest on one host.
 type answered struct {
 	Answers []map[string]any `json:"answers"`
 	Log     [][]string       `json:"log"`
 }
 
-// unmetered is the budget of a guest that is not metered.
+// unmetered is the budget of a guest without metering.
 const unmetered = -1
 
-// newRecorder instantiates a guest, metered as a plugin is.
+// newRecorder instantiates a guest, metered like a plugin.
 func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	t.Helper()
 	module, err := os.ReadFile(path)
@@ -184,7 +184,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	return r
 }
 
-// enumsOf returns the names of the contract's enum cases, which Go only numbers.
+// enumsOf returns the names of the contract's enum cases, which are only numbers in Go.
 func enumsOf(contract string) map[string][]string {
 	contract = regexp.MustCompile(`//.*`).ReplaceAllString(contract, "")
 	all := map[string][]string{}
@@ -194,7 +194,7 @@ func enumsOf(contract string) map[string][]string {
 	return all
 }
 
-// invoke calls a function and records the response.
+// invoke calls a function and records the result.
 func invoke[T any](r *recorder, iface, method string, args ...any) (result T, err error) {
 	function := canon.Function(iface, method)
 	var dst any = &result
@@ -280,14 +280,14 @@ func (r *recorder) structure(v reflect.Value) any {
 	return fields
 }
 
-// compare compares the responses of the two hosts.
+// compare compares the results of the two hosts.
 func (r *recorder) compare(t *testing.T, there answered) {
 	text, err := json.Marshal(r.here)
 	require.NoError(t, err)
 	var here answered
 	require.NoError(t, json.Unmarshal(text, &here))
 	if len(here.Answers) < 5 || len(there.Answers) != len(here.Answers) {
-		t.Fatalf("%d answers here, %d on Node", len(here.Answers), len(there.Answers))
+		t.Fatalf("%d results here, %d on Node", len(here.Answers), len(there.Answers))
 	}
 	functions := map[string]int{}
 	differences := 0
@@ -310,7 +310,7 @@ func (r *recorder) compare(t *testing.T, there answered) {
 			}
 		}
 	}
-	t.Logf("%d calls, %d with other answers, %d log lines: %v", len(here.Answers), differences, len(here.Log),
+	t.Logf("%d calls, %d with different results, %d log lines: %v", len(here.Answers), differences, len(here.Log),
 		functions)
 }
 
@@ -332,12 +332,12 @@ func (r *recorder) describe(t *testing.T) {
 	_, err := r.validate("none", []wit.Setting{{Name: "Größe", Value: ""}}, true, []byte{0xff},
 		[]wit.Response{{Tag: "t", Status: 404, Headers: []wit.Header{{Name: "a", Value: "b"}}, ReceivedAt: -1}})
 	if err == nil {
-		t.Error("expected a fault for a component that is not there")
+		t.Error("expected a fault for a missing component")
 	}
 	if slices.Contains(r.found, wit.InterfaceTools) {
 		r.commands(t)
 	}
-	// What is asked of nothing is a fault, whose words both hosts carry.
+	// A call without arguments returns a fault, whose text must be equal on both hosts.
 	if slices.Contains(r.found, wit.InterfaceNotifications) {
 		_, _ = invoke[wit.CallResult](r, wit.InterfaceNotifications, "Subscribe", []byte(nil), uint32(0), "/a/b",
 			[]byte(nil), []wit.Response(nil))
@@ -405,7 +405,7 @@ func (s recordedSource) Next(context []byte, feed uint32, offset []wit.OffsetEnt
 
 func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
 	error) {
-	// A page that is given up does not show in those that follow.
+	// An abandoned page has no effect on later pages.
 	if page, err := invoke[uint32](s.r, wit.InterfaceSource, "Begin", context, feed, position, response); err == nil {
 		s.Abandon(page)
 	}
@@ -444,7 +444,7 @@ func (s recordedTransform) Test(context []byte, schemas []wit.Schema, topics []s
 	return invoke[wit.TestResult](s.r, wit.InterfaceTransform, "Test", context, schemas, topics, rows, data)
 }
 
-// stage is a stage with settings, name after name with its value.
+// stage returns a stage with settings, given as names and values in turn.
 func stage(component string, settings ...string) wit.Stage {
 	s := wit.Stage{Component: component}
 	for i := 0; i < len(settings); i += 2 {
@@ -453,7 +453,7 @@ func stage(component string, settings ...string) wit.Stage {
 	return s
 }
 
-// transformExamples are records with and without a schema, a tombstone, and a text.
+// transformExamples transforms records with and without a schema, a tombstone, and a text.
 func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
 	schema := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}}
@@ -469,14 +469,14 @@ func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
 		plugintest.Record{Topic: "orders", Timestamp: 2, Value: plugintest.Value{Data: "a text is no struct"}})
 }
 
-// destination is the address of the demo service.
+// destination returns the address of the demo service.
 func destination() []wit.Setting {
 	return []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
 		Value: "127.0.0.1"}, {Name: "sap.odata.host.port", Value: "8080"}}
 }
 
-// sinkExamples writes to the demo service: rows with and without a schema, one that the service rejects, one without a
-// key.
+// sinkExamples writes to the demo service: rows with and without a schema, a row that the service rejects, and a row
+// without a key.
 func sinkExamples(t *testing.T, r *recorder) {
 	s := odatatest.New(odatatest.Options{})
 	const component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
@@ -548,7 +548,7 @@ func sinkExamples(t *testing.T, r *recorder) {
 	}
 }
 
-// exchange is a response of a service.
+// exchange returns the response of a service.
 func exchange(s http.Handler, q *wit.Request) wit.Response {
 	request := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
 	for _, h := range q.Headers {
@@ -579,7 +579,7 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 			Timestamp: -1, Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(data)) - start}})
 	}
-	rows[11].Value.Size-- // bytes that are no value of the schema
+	rows[11].Value.Size-- // no longer a value of the schema
 	schemas := []wit.Schema{schema}
 	for _, stages := range [][]wit.Stage{nil, {{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field",
 		Value: "Name"}, {Name: "text", Value: "€"}}}}, {{Component: prefix + "Echo"}}, {{Component: prefix +
@@ -596,7 +596,7 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 		schemas = nil
 	}
 	if out, err := p.Apply([]byte("\xff"), nil, nil, nil, nil); err == nil {
-		t.Errorf("a context of bytes that are no text: %+v", out)
+		t.Errorf("a context that is not UTF-8: %+v", out)
 	}
 }
 

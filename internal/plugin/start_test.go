@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// starting is a plugin with a start function and an initialization function; nil means none.
+// starting returns a plugin with a start function and an initialization function; nil means none.
 func starting(start, initialize []byte) guesttest.Module {
 	m := hostile(2, fixed([]byte{0x41, 0x00}))
 	if start != nil {
@@ -23,18 +23,18 @@ func starting(start, initialize []byte) guesttest.Module {
 	return m
 }
 
-// loaded returns what is known of a plugin's file.
+// loaded loads a plugin's file and returns its state.
 func loaded(t *testing.T, module []byte) plugin.Info {
 	t.Helper()
-	folder := holding(t, "starting.wasm", module)
-	// A cache of its own: what was refused is refused by the next run of the test for that reason.
+	folder := folderWith(t, "starting.wasm", module)
+	// The cache is new: a cached rejection would be the result of the next run of the test.
 	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "10000"},
 		CacheDir: t.TempDir()}, folder)
 	return m.Modules()[0]
 }
 
 // Initialization has the same limits as a call.
-func TestStartIsFenced(t *testing.T) {
+func TestStartIsLimited(t *testing.T) {
 	m := starting(nil, nil)
 	self := leb([]byte{0x10}, uint64(len(m.Exports)))
 	for name, c := range map[string]struct {
@@ -59,8 +59,8 @@ func TestStartIsFenced(t *testing.T) {
 }
 
 // The start function runs once per instance, then _initialize.
-func TestStartComesFirst(t *testing.T) {
-	is := func(state byte) []byte { // traps unless the state is this one, and makes it the next
+func TestStartRunsBeforeInitialize(t *testing.T) {
+	is := func(state byte) []byte { // traps unless this is the state, and sets the next state
 		return []byte{0x41, 8, 0x28, 2, 0, 0x41, state, 0x47, 0x04, 0x40, 0x00, 0x0b, 0x41, 8, 0x41, state + 1, 0x36, 2,
 			0}
 	}

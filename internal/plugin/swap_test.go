@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// variant is a small plugin in the given version; different marks result in different bytes.
+// variant returns a small plugin in the given version; different marks result in different bytes.
 func variant(t testing.TB, version string, mark byte) []byte {
 	t.Helper()
 	return named("all", version, mark)
@@ -65,7 +65,7 @@ func TestSwapByPromotion(t *testing.T) {
 	if binding.Candidate() != nil {
 		t.Fatal("a candidate before anything changed")
 	}
-	// An instance is out while the file changes: its page goes on with the old code.
+	// An instance is in use while the file changes: its page continues with the old code.
 	i, err := binding.Current().Acquire(t.Context())
 	require.NoError(t, err)
 	old := binding.Current()
@@ -73,7 +73,7 @@ func TestSwapByPromotion(t *testing.T) {
 	until(t, "a candidate", func() bool { return binding.Candidate() != nil })
 	candidate := binding.Candidate()
 	if candidate != binding.Candidate() || binding.Current() != old {
-		t.Error("asking changes the answer")
+		t.Error("a second call returns another version")
 	}
 	if status := binding.Status(); status.Version != "1.0.0" || status.Candidate != "1.1.0" || !status.Removed {
 		t.Errorf("%+v", status)
@@ -86,7 +86,7 @@ func TestSwapByPromotion(t *testing.T) {
 	works(t, old, "1.0.0")
 	binding.Promote(candidate)
 	if binding.Current() != candidate || binding.Candidate() != nil {
-		t.Error("promoted, but not current")
+		t.Error("the promoted version is not current")
 	}
 	if description, err := i.Describe(t.Context()); err != nil || description.Version != "1.0.0" {
 		t.Errorf("the page of the old version: %v %v", description.Version, err)
@@ -114,7 +114,7 @@ func TestSwapByRejection(t *testing.T) {
 		t.Errorf("%+v", status)
 	}
 	works(t, binding.Current(), "1.0.0")
-	// A third file is judged again.
+	// A third file is checked again.
 	put(t, folder, "new.wasm", variant(t, "1.2.0", 0))
 	until(t, "another candidate", func() bool { return binding.Candidate() != nil })
 	binding.Promote(binding.Candidate())
@@ -123,7 +123,7 @@ func TestSwapByRejection(t *testing.T) {
 	}
 }
 
-func TestBadFileLeavesTheOldRunning(t *testing.T) {
+func TestBadFileKeepsRunningVersion(t *testing.T) {
 	folder, m, binding := watched(t)
 	whole := variant(t, "1.1.0", 0)
 	put(t, folder, "all.wasm", whole[:len(whole)/2])
@@ -133,7 +133,7 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 		t.Errorf("%+v", status)
 	}
 	if binding.Candidate() != nil {
-		t.Error("a refused file is a candidate")
+		t.Error("a rejected file is a candidate")
 	}
 	works(t, binding.Current(), "1.0.0")
 	if found, err := m.Find(wit.ComponentSource, "AllSource", ""); err != nil || found.Version != "1.0.0" {
@@ -143,7 +143,7 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 	if len(infos) != 2 || infos[0].Err == nil || infos[1].Err != nil {
 		t.Errorf("%+v", infos)
 	}
-	// If the file is replaced by the version that runs already, nothing is swapped.
+	// If the file is replaced by the running version, nothing is swapped.
 	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
 	until(t, "the return", func() bool { return binding.Status().FileError == "" })
 	if status := binding.Status(); status.Removed || status.Candidate != "" || binding.Candidate() != nil {
@@ -171,9 +171,10 @@ func TestRemovedFile(t *testing.T) {
 	until(t, "its return", func() bool { return binding.Candidate() != nil })
 }
 
-// An operator's choice precedes newer versions, of the same file and of others, until another file is found.
+// An operator's choice takes precedence over newer versions, of the same file and of others, until another file is
+// found.
 func TestSwap(t *testing.T) {
-	folder := holding(t, "all.wasm", variant(t, "1.0.0", 0))
+	folder := folderWith(t, "all.wasm", variant(t, "1.0.0", 0))
 	put(t, folder, "other.wasm", variant(t, "1.5.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	binding, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
@@ -212,19 +213,19 @@ func TestSwap(t *testing.T) {
 			t.Errorf("%v: %v", wrong, err)
 		}
 	}
-	// A new file counts, whatever was chosen before.
+	// A new file takes precedence over the earlier choice.
 	put(t, folder, "all.wasm", variant(t, "2.0.0", 0))
 	require.NoError(t, m.Reload(t.Context()))
 	takes("2.0.0")
-	// The version before it in its file, and back.
+	// The previous version of the file can be selected, and the newer one again.
 	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
 	takes("1.0.0")
 	require.NoError(t, m.Swap(t.Context(), "all", hash("2.0.0")))
 	takes("2.0.0")
 }
 
-func TestVersionsSideBySide(t *testing.T) {
-	folder := holding(t, "old.wasm", variant(t, "1.9.0", 0))
+func TestNewestVersionOfSeveralFiles(t *testing.T) {
+	folder := folderWith(t, "old.wasm", variant(t, "1.9.0", 0))
 	put(t, folder, "new.wasm", variant(t, "1.10.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	for version, want := range map[string]string{"": "1.10.0", "1.9.0": "1.9.0", "1.10.0": "1.10.0"} {
@@ -238,7 +239,7 @@ func TestVersionsSideBySide(t *testing.T) {
 			t.Errorf("%+v", component)
 		}
 	}
-	// Of equal versions with other bytes the one that was loaded later is newer.
+	// Of equal versions with different bytes, the one that was loaded later is newer.
 	put(t, folder, "z.wasm", variant(t, "1.10.0", 1))
 	require.NoError(t, m.Reload(t.Context()))
 	found, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
@@ -248,7 +249,7 @@ func TestVersionsSideBySide(t *testing.T) {
 }
 
 func TestOneClassInTwoPlugins(t *testing.T) {
-	folder := holding(t, "a.wasm", variant(t, "1.0.0", 0))
+	folder := folderWith(t, "a.wasm", variant(t, "1.0.0", 0))
 	put(t, folder, "b.wasm", named("other", "1.0.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	_, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
@@ -275,7 +276,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 				for _, r := range b.Rows {
 					ids[r.Value.Schema] = true
 				}
-				// What one instance declared comes to the other as the host's.
+				// The other instance receives the declared schema as a schema of the host.
 				pass(other, "pass", b)
 				pass(a, "unchanged", b)
 				for _, r := range b.Rows {
@@ -293,33 +294,33 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 }
 
 // Code that no connector uses is freed, and loaded again when needed.
-func TestCodeRests(t *testing.T) {
-	folder := holding(t, "fickle.wasm", fickle(t, "1.0.0", true))
+func TestUnusedCodeIsFreed(t *testing.T) {
+	folder := folderWith(t, "fickle.wasm", fickle(t, "1.0.0", true))
 	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
 	m := manager(t, plugin.Options{Embedded: embedded, CodeIdle: 20 * time.Millisecond}, folder)
-	until(t, "rest after the start", func() bool { return plugin.Awake(m) == 0 })
+	until(t, "rest after the start", func() bool { return plugin.LoadedModules(m) == 0 })
 	for class, kind := range map[string]wit.ComponentKind{"AllSource": wit.ComponentSource,
 		"Fickle": wit.ComponentTransformation} {
 		binding, err := m.Bind("c", kind, class, "")
 		require.NoError(t, err)
 		err = binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
 			description, err := i.Describe(t.Context())
-			if err == nil && plugin.Awake(m) != 1 {
-				t.Errorf("%s: %d modules are awake", description.Name, plugin.Awake(m))
+			if err == nil && plugin.LoadedModules(m) != 1 {
+				t.Errorf("%s: %d modules are awake", description.Name, plugin.LoadedModules(m))
 			}
 			return err
 		})
 		assert.NoError(t, err)
 		binding.Close()
-		until(t, "rest after the connector", func() bool { return plugin.Awake(m) == 0 })
+		until(t, "rest after the connector", func() bool { return plugin.LoadedModules(m) == 0 })
 	}
 	if infos := m.Modules(); len(infos) != 2 || infos[0].Err != nil || len(infos[1].Components) != 1 {
 		t.Errorf("%+v", infos)
 	}
 }
 
-// Code without instances is freed too while a connector uses the plugin, and loaded again with the next call.
-func TestCodeWithoutInstancesRests(t *testing.T) {
+// Code without instances is also freed while a connector uses the plugin, and loaded again with the next call.
+func TestCodeWithoutInstancesIsFreed(t *testing.T) {
 	m := manager(t, plugin.Options{Embedded: fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}},
 		Idle: 20 * time.Millisecond, CodeIdle: 20 * time.Millisecond}, t.TempDir())
 	binding := boundTo(t, m, "c", wit.ComponentSource, "AllSource")
@@ -328,8 +329,8 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 		for range 4 {
 			tasks.Go(func() {
 				err := binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
-					plugin.Doze(m) // it must not, under an instance
-					assert.Equal(t, 1, plugin.Awake(m), "code rests that an instance needs")
+					plugin.FreeIdleCode(m) // must not free code with an instance
+					assert.Equal(t, 1, plugin.LoadedModules(m), "the code of an instance was freed")
 					_, err := i.Describe(t.Context())
 					return err
 				})
@@ -337,12 +338,12 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 			})
 		}
 		tasks.Wait()
-		until(t, "rest between calls", func() bool { return plugin.Awake(m) == 0 })
+		until(t, "rest between calls", func() bool { return plugin.LoadedModules(m) == 0 })
 	}
 }
 
 // A new version is found while other files in the folder change all the time.
-func TestFolderThatIsNeverQuiet(t *testing.T) {
+func TestBusyFolderIsScanned(t *testing.T) {
 	for _, name := range []string{"build.log", "copy.wasm"} {
 		t.Run(name, func(t *testing.T) {
 			folder, _, binding := watched(t)

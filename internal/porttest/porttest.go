@@ -39,7 +39,7 @@ func Listen(t testing.TB) net.Listener {
 			continue
 		}
 		l, err := net.Listen("tcp", address)
-		if err != nil { // another program has it
+		if err != nil { // in use by another program
 			reservation.Close()
 			continue
 		}

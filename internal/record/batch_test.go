@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A part of a batch holds what its rows say, and no other row's bytes.
-func TestPartOfABatch(t *testing.T) {
+// A part of a batch contains the data of its rows, and no bytes of other rows.
+func TestBatchPart(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	b := &record.Batch{Topics: []string{"a", "b"}}
 	put := func() wit.ValueSlice {
@@ -54,9 +54,9 @@ func TestPartOfABatch(t *testing.T) {
 	clear(b.Data)
 	clear(b.Topics)
 	if string(one.Data) != want || b.RowBytes(7) != len(want) || one.Topics[1] != "b" || len(one.Rows) != 1 {
-		t.Errorf("expected a row of its own with %x, found %+v", want, one)
+		t.Errorf("expected a separate row with %x, found %+v", want, one)
 	}
 	if d := cmp.Diff(whole.Rows, b.Rows); d != "" {
-		t.Error("the batch itself was changed:", d)
+		t.Error("the original batch was changed:", d)
 	}
 }

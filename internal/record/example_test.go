@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A batch has all bytes of its rows in one arena, and rows point into it. Equal schemas have one number, however often
-// and by whomever they are registered.
+// A batch stores all bytes of its rows in one arena, and rows point into it. Equal schemas get one number, whoever
+// registers them and however often.
 func Example() {
 	registry := record.NewRegistry()
 	product := []wit.SchemaNode{
@@ -24,10 +24,10 @@ func Example() {
 	again, _ := registry.Intern(product)
 
 	batch := record.Batch{Registry: registry}
-	batch.Retain(schema) // what rows name stays registered as long as the batch is there
+	batch.Retain(schema) // a schema of rows stays registered as long as the batch exists
 	for _, name := range []string{"Chai", "Chang"} {
 		start := uint32(len(batch.Data))
-		batch.Data = connectdata.AppendString(batch.Data, name) // a structure is its members, one after another
+		batch.Data = connectdata.AppendString(batch.Data, name) // a struct is encoded as its members in order
 		batch.Rows = append(batch.Rows, wit.Row{Topic: batch.TopicIndex("Products"),
 			Value: wit.ValueSlice{Encoding: wit.WithSchema,
 				Schema: schema.ID, Start: start, Size: uint32(len(batch.Data)) - start}})

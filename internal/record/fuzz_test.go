@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// FuzzRegistry registers schemas made at random, right ones and lists of nodes that are none: what is taken is found
-// under its number as long as a batch holds it, equal ones have one number, and what is in use stays within its bound.
+// FuzzRegistry registers random schemas, valid ones and invalid lists of nodes: an accepted schema is found under its
+// number as long as a batch uses it, equal ones have one number, and the memory in use stays within its limit.
 func FuzzRegistry(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint8(seed))

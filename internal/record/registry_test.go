@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func TestInternGivesEqualStructuresOneNumber(t *testing.T) {
+func TestInternReturnsOneNumberPerSchema(t *testing.T) {
 	r := NewRegistry()
 	nodes := func(name string) []wit.SchemaNode {
 		return []wit.SchemaNode{{Kind: wit.Struct, Name: &name, Fields: []wit.Field{{Name: "a", Node: 1}}},
@@ -25,7 +25,7 @@ func TestInternGivesEqualStructuresOneNumber(t *testing.T) {
 	}
 }
 
-func TestInternRefusesLoopsAndMissingNodes(t *testing.T) {
+func TestInternRejectsLoopsAndMissingNodes(t *testing.T) {
 	for want, nodes := range map[string][]wit.SchemaNode{
 		"at least one node":        {},
 		"node 0, element":          {{Kind: wit.Array, Element: 0}},
@@ -39,9 +39,9 @@ func TestInternRefusesLoopsAndMissingNodes(t *testing.T) {
 	}
 }
 
-// A schema counts as the tree that it is, whatever its nodes share: forty of them that name the next one twice are 2^40
-// fields.
-func TestSchemasAreTrees(t *testing.T) {
+// A schema's size is that of its tree, even if nodes are shared: forty nodes that each refer to the next one twice are
+// 2^40 fields.
+func TestSchemaSizeIsTreeSize(t *testing.T) {
 	chain := func(n int, members int) []wit.SchemaNode {
 		nodes := make([]wit.SchemaNode, n)
 		for i := range nodes {
@@ -92,9 +92,9 @@ func TestSchemasAreTrees(t *testing.T) {
 	}
 }
 
-// What nobody names is forgotten: a connector that brings a new schema with each page goes on, and one that holds them
-// all is stopped, while another has all the room that it needs.
-func TestUnusedSchemasAreForgotten(t *testing.T) {
+// Unused schemas are removed: a connector with a new schema on each page continues, and one that uses all of them is
+// stopped, while another connector has all the space that it needs.
+func TestUnusedSchemasAreRemoved(t *testing.T) {
 	r := NewRegistry()
 	page := func(of *Registry, i int) (*Schema, error) {
 		return of.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strconv.Itoa(i) +
@@ -104,7 +104,8 @@ func TestUnusedSchemasAreForgotten(t *testing.T) {
 	held, _ := page(ours, -1)
 	for i := range 60 { // 180 MB
 		if _, err := page(ours, i); err != nil {
-			// full, and asked for within the last second: what is garbage by then is known after the next look
+			// The registry is full, and its last garbage collection was within a second: garbage is found by the next
+			// one.
 			ours.owner.lastGC = ours.owner.lastGC.Add(-2e9)
 			if _, err = page(ours, i); err != nil {
 				t.Fatal(i, err)
@@ -113,7 +114,7 @@ func TestUnusedSchemasAreForgotten(t *testing.T) {
 	}
 	runtime.GC()
 	if r.Get(held.ID) != held || len(ours.owner.entries) > 30 || ours.owner.bytes > maxRegistryBytes {
-		t.Errorf("%d schemas of %d bytes are there", len(ours.owner.entries), ours.owner.bytes)
+		t.Errorf("%d schemas of %d bytes are registered", len(ours.owner.entries), ours.owner.bytes)
 	}
 	b := Batch{Registry: theirs}
 	var err error
@@ -125,11 +126,11 @@ func TestUnusedSchemasAreForgotten(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "at most 67108864 bytes of schemas of one connector") ||
 		len(b.Retained) < 20 {
-		t.Errorf("%d were held, %v", len(b.Retained), err)
+		t.Errorf("%d were retained, %v", len(b.Retained), err)
 	}
 	for _, s := range b.Retained {
 		if r.Get(s.ID) != s {
-			t.Fatal("a schema that a batch holds was forgotten")
+			t.Fatal("a schema that a batch retains was removed")
 		}
 	}
 	if _, err := page(ours, 5000); err != nil {

@@ -24,14 +24,14 @@ import (
 	"github.com/culvert-project/culvert/internal/logging"
 )
 
-// listening is a server for one connector, a.
+// listening starts a server with one connector, a.
 func listening(t *testing.T, o Options) *Server {
 	t.Helper()
 	return opened(t, o, slog.New(slog.DiscardHandler),
 		&standIn{connectors: map[string]*standInConnector{"a": {state: "RUNNING"}}})
 }
 
-// opened is a server for a worker, by default on any port of this machine.
+// opened starts a server for a worker, by default on a free port of this machine.
 func opened(t *testing.T, o Options, log *slog.Logger, worker double) *Server {
 	t.Helper()
 	if o.Listeners == nil {
@@ -99,7 +99,7 @@ func hashed(t *testing.T, password string) string {
 	return string(hash)
 }
 
-// usersFile has anna with the password geheim.
+// usersFile writes a users file with anna and the password geheim.
 func usersFile(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "users")
@@ -139,7 +139,7 @@ func TestUsers(t *testing.T) {
 	expect("", "/metrics", 401)
 	expect("", "/health", 200)
 
-	// What a user's password was counts no longer; a file that is broken changes nothing.
+	// An old password is rejected at once. A broken file changes nothing.
 	write("anna:" + hashed(t, "neu") + "\n")
 	expect("anna:geheim", "/connectors", 401)
 	expect("anna:neu", "/connectors", 200)
@@ -160,16 +160,16 @@ func TestUsers(t *testing.T) {
 		assert.Error(t, err, "rest.basic.auth.file")
 	}
 
-	// A pipe need never end.
+	// A pipe may never end.
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, Users: pipe}, slog.New(slog.DiscardHandler))
 	assert.Error(t, err, "found a pipe")
 }
 
-// Who is no user takes as long as who is one: the password is compared with a hash of the file, for each name always
-// with the same one, whatever their costs are.
-func TestCostOfUnknownUsers(t *testing.T) {
+// An unknown user takes as long as a known one: the password is compared with a hash of the file, for each name with
+// the same one, whatever the costs of the hashes.
+func TestUnknownUserTakesAsLongAsKnownUser(t *testing.T) {
 	of := func(name string, cost int) string {
 		hash, err := bcrypt.GenerateFromPassword([]byte("geheim"), cost)
 		require.NoError(t, err)
@@ -203,10 +203,9 @@ func TestCostOfUnknownUsers(t *testing.T) {
 	}
 }
 
-// Each route and each page asks for a logon, and where REST is for reading alone what changes something is refused,
-// also where another worker of a group hands it on. The worker's own answers, whatever they are, come to those alone
-// who may have them.
-func TestEachRouteByAccess(t *testing.T) {
+// Each route and each page requires a logon. With a read-only REST API changes are rejected, also if another worker of
+// the group forwards them. The worker's own endpoints respond to permitted users only.
+func TestAccessToEachRoute(t *testing.T) {
 	file := usersFile(t)
 	pages := func(p Pages) http.Handler { return p.API }
 	type way struct {
@@ -216,7 +215,7 @@ func TestEachRouteByAccess(t *testing.T) {
 		not          int
 	}
 	var ways []way
-	leads := &seat{own: "http://here:1", leads: "http://here:1"}
+	leads := &seat{url: "http://here:1", leader: "http://here:1"}
 	for query, cluster := range map[string]Cluster{"": nil, "?forward=true": leads} {
 		users := listening(t, Options{Users: file, Console: pages, Cluster: cluster})
 		reads := listening(t, Options{ReadOnly: true, Console: pages, Cluster: cluster})
@@ -243,12 +242,12 @@ func TestEachRouteByAccess(t *testing.T) {
 		}
 	}
 	if checked < 8*50 {
-		t.Errorf("%d requests", checked)
+		t.Errorf("expected at least 400 requests, found %d", checked)
 	}
 }
 
 // A browser is redirected from / to the console, if there is one; other clients are not.
-func TestWayToTheConsole(t *testing.T) {
+func TestRootRedirectsBrowsersToConsole(t *testing.T) {
 	with := listening(t, Options{Console: func(p Pages) http.Handler { return p.API }}).URLs()[0]
 	without := listening(t, Options{}).URLs()[0]
 	stays := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -311,7 +310,7 @@ func TestCrossOrigin(t *testing.T) {
 		{open, "GET", "/connectors", "https://other.example.com", 200, ""},
 		{open, "PUT", "/connectors/a/pause", page, 202, page},
 		{open, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
-		{open, "POST", "/connectors/a/restart", page, 403, ""}, // no method of its
+		{open, "POST", "/connectors/a/restart", page, 403, ""}, // not an allowed method
 		{any, "POST", "/connectors/a/restart", "https://other.example.com", 204, "https://other.example.com"},
 		{any, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
 		{any, "POST", "/console/act", "https://other.example.com", 403, ""}, // which could be any method of REST's
@@ -346,8 +345,8 @@ func TestAddedHeaders(t *testing.T) {
 	}
 }
 
-// Answers may hold passwords, rows and lines of the log: no browser or proxy keeps one, of whatever route.
-func TestAnswersAreNotStored(t *testing.T) {
+// Responses may contain passwords, rows and log lines: no browser or proxy stores a response of any route.
+func TestResponsesAreNotCached(t *testing.T) {
 	url := listening(t, Options{}).URLs()[0]
 	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/connectors"}, {"GET", "/connectors/a/config"},
 		{"GET", "/connectors?expand=info"}, {"PUT", "/connector-plugins/X/config/validate"},
@@ -386,7 +385,7 @@ func TestListenersWithTLS(t *testing.T) {
 	answers(t, over(client), url+"/connectors", 200)
 	for name, own := range map[string][]tls.Certificate{"none": nil, "a stranger's": {stranger}} {
 		if a, err := over(own...).Get(url + "/connectors"); err == nil {
-			t.Errorf("certificate: %s: expected it to be refused, found %d", name, a.StatusCode)
+			t.Errorf("certificate: %s: expected it to be rejected, found %d", name, a.StatusCode)
 		}
 	}
 	for name, c := range map[string]struct{ setting, value, want string }{

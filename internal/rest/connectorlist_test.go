@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// lister has connectors in any condition.
+// lister has connectors in the given states.
 type lister struct {
 	standIn
 	conditions []connect.Summary
@@ -33,7 +33,7 @@ func (l *lister) DeadLetterCounts(context.Context) map[string]int64 {
 	return map[string]int64{"b": 7}
 }
 
-// conditionOf is a connector with tasks, each in a state of one word.
+// conditionOf returns a connector with tasks, one for each condition.
 func conditionOf(name string, words ...string) connect.Summary {
 	c := connect.Summary{Name: name, Type: "source", Class: "a.Class",
 		Components: []connect.ComponentStatus{{Task: -1, Local: true,
@@ -50,7 +50,7 @@ func conditionOf(name string, words ...string) connect.Summary {
 	return c
 }
 
-// listed asks for a page.
+// listed returns a page of the list.
 func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -62,8 +62,8 @@ func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 	return page
 }
 
-// says is a page in a line: names with their states, then the next one.
-func (l ConnectorList) says() string {
+// summary returns a page as one line: the names with their states, then the next page's start.
+func (l ConnectorList) summary() string {
 	var all []string
 	for _, c := range l.Connectors {
 		all = append(all, c.Name+"="+c.State)
@@ -71,7 +71,7 @@ func (l ConnectorList) says() string {
 	return strings.Join(append(all, "next:"+l.Next), " ")
 }
 
-func TestListing(t *testing.T) {
+func TestConnectorList(t *testing.T) {
 	t.Parallel()
 	paused := conditionOf("p", "running")
 	paused.Components[0].Condition = "paused"
@@ -89,7 +89,7 @@ func TestListing(t *testing.T) {
 		"?search=A.CLASS&limit=1":     "b=failed next:failed/b",
 		"?search=none":                "next:",
 	} {
-		assert.Equal(t, want, listed(t, h, query).says(), query)
+		assert.Equal(t, want, listed(t, h, query).summary(), query)
 	}
 	page := listed(t, h, "?state=failed")
 	since := time.Unix(100, 0).UTC()
@@ -113,8 +113,8 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// Whoever goes from page to page sees each connector once that keeps its state, however others change theirs.
-func TestListingWhileStatesChange(t *testing.T) {
+// A client that reads all pages gets each connector whose state does not change once, whatever the others do.
+func TestConnectorListWhileStatesChange(t *testing.T) {
 	t.Parallel()
 	l := &lister{}
 	for n := range 100 {
@@ -127,7 +127,7 @@ func TestListingWhileStatesChange(t *testing.T) {
 			seen[c.Name]++
 		}
 		after = page.Next
-		changed := &l.conditions[(n*13)%10] // among the first ten, also the one of the place
+		changed := &l.conditions[(n*13)%10] // among the first ten, including the start of the next page
 		changed.Components[1].Condition = []string{"failed", "idle", "throttled", "running"}[n%4]
 	}
 	for n := 10; n < 100; n++ {
@@ -137,7 +137,7 @@ func TestListingWhileStatesChange(t *testing.T) {
 	}
 }
 
-func TestListingNotModified(t *testing.T) {
+func TestConnectorListNotModified(t *testing.T) {
 	t.Parallel()
 	l := &lister{conditions: []connect.Summary{conditionOf("a", "idle")}}
 	ask := func(match string) *httptest.ResponseRecorder {
@@ -161,8 +161,8 @@ func TestListingNotModified(t *testing.T) {
 	assert.Equal(t, false, w.Header().Get("Etag") == tag)
 }
 
-// Several parts say the most urgent of all; of idle ones the last, since all have to be.
-func TestJoinedLines(t *testing.T) {
+// Several components report the most urgent state of all. The time of idle ones is the latest, since all must be idle.
+func TestMergedConnectorSummaries(t *testing.T) {
 	t.Parallel()
 	at := func(seconds int64) *time.Time { at := time.Unix(seconds, 0); return &at }
 	for _, c := range []struct{ one, other, want ConnectorSummary }{
@@ -220,7 +220,7 @@ func TestAdvice(t *testing.T) {
 
 func (r *runner) DeadLetterCounts(context.Context) map[string]int64 { return nil }
 
-// Summaries are those of c's own task as it is, and of the others as the status topic has them.
+// Summaries returns the current state of the worker's own task of c, and the status topic's state of the other tasks.
 func (r *runner) Summaries() []connect.Summary {
 	c := connect.Summary{Name: "c", Type: "source",
 		Components: []connect.ComponentStatus{{Task: -1, WorkerID: "w1", Local: r.number == 1,
@@ -233,7 +233,7 @@ func (r *runner) Summaries() []connect.Summary {
 		if n == r.number {
 			p.Local, p.RowsPerSecond, p.Rejected = true, 1, 2
 		}
-		if n == 2 && r.number == 2 { // which only who runs it knows
+		if n == 2 && r.number == 2 { // known only to the worker that runs it
 			p.Condition, p.RestartsAt, p.Kind = "waiting-for-service", time.Unix(0, 0), "transient"
 		}
 		c.Components = append(c.Components, p)
@@ -241,8 +241,9 @@ func (r *runner) Summaries() []connect.Summary {
 	return []connect.Summary{c}
 }
 
-// Who runs a task knows it best; of one whose worker does not say what the topics do is said.
-func TestListingOfAGroup(t *testing.T) {
+// The worker that runs a task knows its state best. If that worker does not respond, the list has the state of the
+// status topic.
+func TestConnectorListOfGroup(t *testing.T) {
 	t.Parallel()
 	silent := false
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
@@ -268,7 +269,7 @@ func TestListingOfAGroup(t *testing.T) {
 		assert.Equal(t, []ConnectorSummary{want}, l.Connectors, url)
 		assert.Equal(t, 0, len(l.Silent))
 		_, status, _ := read(url, tag)
-		assert.Equal(t, 304, status, "also where the leader answers")
+		assert.Equal(t, 304, status, "also if the leader responds")
 	}
 	silent = true
 	l, _, _ := read(urls[0], "")

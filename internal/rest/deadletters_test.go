@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Letters are counted by what failed, where, and the first line of the message, as it is.
-func TestLetterCauses(t *testing.T) {
+// Dead letters are counted by class, stage, and the first line of the message, without changes.
+func TestDeadLetterCauses(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	assert.Equal(t, []DeadLetterCause{}, groupByCause(nil))
 	assert.Equal(t, []DeadLetterCause{
@@ -30,8 +30,9 @@ func TestLetterCauses(t *testing.T) {
 	}))
 }
 
-// Of a dry run it is said what would pass; refusals are struck, and those that are not listed are counted.
-func TestDryReplayed(t *testing.T) {
+// The result of a dry run reports how many dead letters would pass. Rejections are redacted, and unlisted ones are
+// counted.
+func TestResultOfDryReplay(t *testing.T) {
 	worker, _ := newLogger("a:1")
 	req := &request{common: common{worker: worker.worker()}}
 	done := connect.ReplayResult{Replayed: 130, Rejected: 110, Skipped: map[string]int{"of topic geheim": 3},
@@ -44,43 +45,44 @@ func TestDryReplayed(t *testing.T) {
 		req.replayResult(done, false))
 }
 
-// lettered has a dead letter that another program has written.
-type lettered struct {
+// deadLetterWorker has a dead letter of another program.
+type deadLetterWorker struct {
 	logger
-	more string // of its message
+	more string // appended to its message
 }
 
-func (l *lettered) worker() Worker { return l.as(l) }
+func (l *deadLetterWorker) worker() Worker { return l.as(l) }
 
-func (l *lettered) ReadDeadLetters(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
+func (l *deadLetterWorker) ReadDeadLetters(_ context.Context, _ string, _ int64,
+	each func(*connect.DeadLetter) error) (string,
 	error) {
 	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{},
 		DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim"},
 		DeadLetterCause:  connect.DeadLetterCause{Message: "no geheim" + l.more}})
 }
 
-func (*lettered) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult, error) {
+func (*deadLetterWorker) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult, error) {
 	return connect.ReplayResult{}, nil
 }
 
-// A dry run of which nothing passes says so.
-func TestNothingPasses(t *testing.T) {
+// A dry run in which nothing passes says so.
+func TestDryReplayWithoutPassingRows(t *testing.T) {
 	for body, want := range map[string]string{`{"dry":true}`: `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":0}`,
 		`{}`: `{"replayed":0,"refused":0,"left":{}}`} {
-		assert.Equal(t, want, sent(&lettered{}, "POST", "/culvert/connectors/a/deadletters/replay", body,
+		assert.Equal(t, want, sent(&deadLetterWorker{}, "POST", "/culvert/connectors/a/deadletters/replay", body,
 			"Content-Type",
 			"application/json").Body.String())
 	}
 }
 
-// What must not be shown stands in no letter, whoever has written it.
-func TestLettersAreStruck(t *testing.T) {
-	w := sent(&lettered{}, "GET", "/culvert/connectors/a/deadletters", "")
+// No dead letter contains a secret, whichever program has written it.
+func TestDeadLettersAreRedacted(t *testing.T) {
+	w := sent(&deadLetterWorker{}, "GET", "/culvert/connectors/a/deadletters", "")
 	assert.Equal(t, http.StatusOK, w.Code)
 	assert.Contains(t, w.Body.String(), `"message":"no *"`, `"request":"GET /*"`)
 	if strings.Contains(w.Body.String(), "geheim") {
 		t.Errorf("found %s", w.Body)
 	}
-	w = sent(&lettered{more: strings.Repeat("ü", 1<<20)}, "GET", "/culvert/connectors/a/deadletters", "")
+	w = sent(&deadLetterWorker{more: strings.Repeat("ü", 1<<20)}, "GET", "/culvert/connectors/a/deadletters", "")
 	assert.Contains(t, w.Body.String(), `ü... (2080772 bytes more)"`)
 }

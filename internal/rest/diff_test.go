@@ -11,16 +11,16 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// editing is a worker with one connector, a, which has a file with a text, or none and version 7; what it is given is
-// noted.
-type editing struct {
+// editableWorker is a worker with one connector, a. It has a file with a text, or no file and version 7. put is the
+// last request.
+type editableWorker struct {
 	standIn
 	text   string
 	put    *ConfigRequest
 	masked bool
 }
 
-func (e *editing) worker() Worker {
+func (e *editableWorker) worker() Worker {
 	w := e.with(e)
 	w.Redact = func(s string) string { return strings.ReplaceAll(s, "struck", "[hidden]") }
 	w.Passwords = func() func(string) bool { return func(key string) bool { return key == "pwd" } }
@@ -28,14 +28,14 @@ func (e *editing) worker() Worker {
 	return w
 }
 
-func (e *editing) Info(name string) (connect.Info, error) {
+func (e *editableWorker) Info(name string) (connect.Info, error) {
 	if name != "a" {
 		return connect.Info{}, connect.ErrUnknownConnector
 	}
 	return connect.Info{Name: "a", Config: map[string]string{"name": "a", "x": "1", "pwd": "hush", "ref.pwd": "r"}}, nil
 }
 
-func (e *editing) source(_ string, withText bool) ([]byte, string, error) {
+func (e *editableWorker) source(_ string, withText bool) ([]byte, string, error) {
 	switch {
 	case e.text == "":
 		return nil, "7", nil
@@ -47,7 +47,7 @@ func (e *editing) source(_ string, withText bool) ([]byte, string, error) {
 	return []byte(e.text), "", nil
 }
 
-func (e *editing) write(_ context.Context, name string, given ConfigRequest) (WriteResult, error) {
+func (e *editableWorker) write(_ context.Context, name string, given ConfigRequest) (WriteResult, error) {
 	if given.Precondition != nil && !given.Precondition("7") {
 		return WriteResult{}, &Refusal{http.StatusPreconditionFailed, "changed"}
 	}
@@ -55,7 +55,7 @@ func (e *editing) write(_ context.Context, name string, given ConfigRequest) (Wr
 	return WriteResult{Info: connect.Info{Name: name}, Version: "9"}, nil
 }
 
-func (e *editing) compare(_ context.Context, name string, given ConfigRequest, masked bool) (Comparison, error) {
+func (e *editableWorker) compare(_ context.Context, name string, given ConfigRequest, masked bool) (Comparison, error) {
 	e.put, e.masked = &given, masked
 	return Comparison{Change: Change{Connector: name, Problems: []string{"a struck one"}}, LockedReason: "struck",
 		Differences: []Difference{}, Warnings: []string{"w"}}, nil
@@ -66,8 +66,9 @@ const unreadable = "?"
 
 const properties = "text/x-java-properties"
 
-// The text of a connector is that of its file, else made of its settings, without clear passwords; JSON is what it was.
-func TestTextOfAConnector(t *testing.T) {
+// The text of a connector is its file's, or else created from its settings, without passwords in clear text. JSON
+// contains the settings.
+func TestConnectorConfigAsText(t *testing.T) {
 	for _, c := range []struct {
 		accept, text string
 		status       int
@@ -86,22 +87,22 @@ func TestTextOfAConnector(t *testing.T) {
 		{properties, unreadable, 500, "application/json", "", `{"error_code":500,"message":"permission denied"}`},
 		{"text/plain", "", 406, "", "", `{"error_code":406,"message":"HTTP 406 Not Acceptable"}`},
 	} {
-		w := sent(&editing{text: c.text}, "GET", "/connectors/a/config", "", "Accept", c.accept)
+		w := sent(&editableWorker{text: c.text}, "GET", "/connectors/a/config", "", "Accept", c.accept)
 		assert.Equal(t, c.status, w.Code, c.accept)
 		assert.Equal(t, c.body, w.Body.String(), c.accept)
 		assert.Equal(t, c.media, w.Header().Get("Content-Type"), c.accept)
 		assert.Equal(t, c.tag, w.Header().Get("ETag"), c.accept)
 	}
-	w := sent(&editing{}, "GET", "/connectors/b/config", "", "Accept", properties)
+	w := sent(&editableWorker{}, "GET", "/connectors/b/config", "", "Accept", properties)
 	assert.Equal(t, 404, w.Code)
 	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	for path, status := range map[string]int{"/connectors/a/config": 200, "/connectors/a": 406, "/connectors": 406} {
-		assert.Equal(t, status, sent(&editing{}, "GET", path, "", "Accept", properties).Code, path)
+		assert.Equal(t, status, sent(&editableWorker{}, "GET", path, "", "Accept", properties).Code, path)
 	}
 }
 
-// A text is taken where it is read without problems, whatever it is called; conditions are those of RFC 9110.
-func TestTextThatIsPut(t *testing.T) {
+// A text without problems is accepted, whatever its format is called. Conditions follow RFC 9110.
+func TestPutConnectorConfigAsText(t *testing.T) {
 	for _, c := range []struct {
 		media, body, match, none string
 		status                   int
@@ -124,7 +125,7 @@ func TestTextThatIsPut(t *testing.T) {
 		{properties, "x=" + strings.Repeat("y", maxBodyBytes), "", "", 413, "at most"},
 		{"text/plain", "x=2", "", "", 415, ""},
 	} {
-		e := &editing{}
+		e := &editableWorker{}
 		headers := []string{"Content-Type", c.media}
 		for name, value := range map[string]string{"If-Match": c.match, "If-None-Match": c.none} {
 			if value != "" {
@@ -142,12 +143,12 @@ func TestTextThatIsPut(t *testing.T) {
 	}
 	for _, path := range []string{"/connectors", "/connector-plugins/a/config/validate"} {
 		method := map[bool]string{true: "POST", false: "PUT"}[path == "/connectors"]
-		assert.Equal(t, 415, sent(&editing{}, method, path, "x=2", "Content-Type", properties).Code, path)
+		assert.Equal(t, 415, sent(&editableWorker{}, method, path, "x=2", "Content-Type", properties).Code, path)
 	}
 }
 
-// A comparison is asked with settings or with a text, shows nothing that is to be hidden, and is no change.
-func TestComparisonIsAsked(t *testing.T) {
+// A comparison accepts settings or a text, redacts secrets, and changes nothing.
+func TestCompareConfigs(t *testing.T) {
 	for _, c := range []struct {
 		body   string
 		status int
@@ -162,7 +163,7 @@ func TestComparisonIsAsked(t *testing.T) {
 		{`{"name":"a","config":{},"text":""}`, 400, "expected either config"},
 		{`{"name":"a","text":"x=\\u1"}`, 400, "the text:1: x: expected four hexadecimal digits"},
 	} {
-		e := &editing{}
+		e := &editableWorker{}
 		w := sent(e, "POST", "/culvert/diff", c.body, "Content-Type", "application/json", maskedHeader, "true")
 		assert.Equal(t, c.status, w.Code, c.body, w.Body)
 		assert.Contains(t, w.Body.String(), c.says)

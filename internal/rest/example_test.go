@@ -15,15 +15,15 @@ type herder struct{ rest.Herder }
 
 func (herder) Names() []string { return []string{"orders"} }
 
-// The API in front of a worker of one's own: listening and serving are two steps, so that an address that is taken is
-// known before connectors start.
+// The API serves a custom worker. Listening and serving are two steps, so that an occupied address is reported before
+// connectors start.
 func ExampleListen() {
 	server, err := rest.Listen(rest.Options{Listeners: []string{"http://127.0.0.1:0"}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer server.Close()
-	// A worker that answers what is asked of it here, as that of a host answers everything; it has no secrets.
+	// This worker responds to one request. A host's worker supports all routes. It has no secrets.
 	server.Serve(rest.Worker{Now: func() rest.Parts { return rest.Parts{Herder: herder{}} },
 		Redact: func(text string) string { return text }})
 

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// runner runs one task of connector c, which has four: its number has the feed of that number.
+// runner runs one of the four tasks of connector c. Its number is the task's and the feed's.
 type runner struct {
 	standIn
 	number int
@@ -62,13 +62,13 @@ func (r *runner) ConnectorMetrics(name string) (connect.Metrics, error) {
 				InternalProgress: connect.InternalProgress{Flow: r.flow(state)}}})
 	}
 	own(r.number, connect.Running)
-	if r.number == 1 { // it is about to end what worker 2 has by now
+	if r.number == 1 { // it is about to end a task that worker 2 has already started
 		own(2, connect.Unassigned)
 	}
 	return f, nil
 }
 
-// flow is what its own task does: half of the time it fetches.
+// flow returns the measurements of its own task: it spends half of the time fetching.
 func (r *runner) flow(state connect.State) (f core.Flow) {
 	if state == connect.Running {
 		f = core.Flow{Period: time.Minute, Rows: float64(10 + r.number), Stages: []core.Stage{{Name: "fetch",
@@ -89,7 +89,7 @@ func (r *runner) Snapshot(_, feed, _ string) error {
 	return fmt.Errorf("%w: %q", connect.ErrNoFeed, feed)
 }
 
-// runners are three workers, of which the second leads.
+// runners starts three workers. The second one leads.
 func runners(t *testing.T, before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string,
 	seats []*seat) {
 	t.Helper()
@@ -106,9 +106,9 @@ const partsOfAll = `{"name":"c","state":"RUNNING","type":"source","tasks":[` +
 	`{"id":2,"state":"RUNNING","worker_id":"w2","caught_up":false,"rows":12,"refused":0},` +
 	`{"id":3,"state":"UNASSIGNED","worker_id":"","error":"no worker runs the task at the moment"}]}`
 
-// Figures of a connector are those of all workers that run tasks of it, whichever is asked, with the rights of the one
-// who asks.
-func TestFiguresOfAGroup(t *testing.T) {
+// Metrics of a connector contain all workers that run its tasks, whichever worker gets the request, with the rights of
+// the user.
+func TestGroupMetricsOfAllWorkers(t *testing.T) {
 	t.Parallel()
 	urls, seats := runners(t, func(w http.ResponseWriter, r *http.Request, _ int) bool {
 		if _, secret, _ := r.BasicAuth(); secret != "secret" {
@@ -133,7 +133,7 @@ func TestFiguresOfAGroup(t *testing.T) {
 	status, body = get(t, "GET", urls[0]+"/connectors?expand=other")
 	assert.Equal(t, `200 {"c":{}}`, fmt.Sprint(status, " ", body))
 
-	seats[1].set(func(s *seat) { s.leads = "" }) // it leads no more while it is asked
+	seats[1].set(func(s *seat) { s.leader = "" }) // it stops leading during the request
 	for _, target := range []string{"/culvert/connectors/c", "/connectors?expand=motion"} {
 		status, body = get(t, "GET", urls[0]+target)
 		assert.Equal(t, 200, status, body)
@@ -142,8 +142,9 @@ func TestFiguresOfAGroup(t *testing.T) {
 	}
 }
 
-// A worker that does not answer in time, answers no JSON or a refusal: its tasks are there, with the reason.
-func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
+// If a worker does not respond in time, responds without JSON or rejects the request, its tasks are listed with the
+// reason.
+func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		says func(w http.ResponseWriter, r *http.Request)
@@ -169,7 +170,7 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 			began := time.Now()
 			status, body := get(t, "GET", urls[0]+"/culvert/connectors/c")
 			if elapsed := time.Since(began); elapsed > queryTimeout+time.Second {
-				t.Errorf("expected an answer within %v, found one after %v", queryTimeout, elapsed)
+				t.Errorf("expected a response within %v, found one after %v", queryTimeout, elapsed)
 			}
 			own, others, _ := strings.Cut(body, `{"id":2,`)
 			if status != 200 || !strings.Contains(own, `"rows":10,`) || !strings.Contains(own, `"rows":11,`) ||
@@ -179,16 +180,16 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 			}
 			status, body = get(t, "POST", urls[0]+"/culvert/connectors/c/feeds/feed7/snapshot")
 			if status != 500 || !strings.Contains(body, "worker w2") {
-				t.Errorf("expected a snapshot that may be noted nowhere to be an error, found %d %s", status, body)
+				t.Errorf("expected an error for a snapshot without a worker, found %d %s", status, body)
 			}
 		})
 	}
 }
 
-// What workers answer counts as bodies of requests do, until the request is answered that they were asked for.
-func TestFiguresOfAGroupAreBounded(t *testing.T) {
+// Responses of other workers count as request bodies do, until the user's request has its response.
+func TestGroupMetricsAreBounded(t *testing.T) {
 	t.Parallel()
-	pad := strings.Repeat(" ", maxBufferedBytes*3/8) // two of them together are too much
+	pad := strings.Repeat(" ", maxBufferedBytes*3/8) // two of them exceed the bound
 	var mu sync.Mutex
 	large := map[int]bool{0: true, 2: true}
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
@@ -203,19 +204,19 @@ func TestFiguresOfAGroupAreBounded(t *testing.T) {
 	const full = "the bodies of other requests use all memory"
 	_, body := get(t, "GET", urls[1]+"/culvert/connectors/c")
 	if !strings.Contains(body, full) {
-		t.Errorf("expected room for one answer alone, found %s", body)
+		t.Errorf("expected space for one response only, found %s", body)
 	}
 	mu.Lock()
 	large = map[int]bool{2: true}
 	mu.Unlock()
 	_, body = get(t, "GET", urls[1]+"/culvert/connectors/c")
 	if strings.Contains(body, full) || !strings.Contains(body, `"rows":10`) {
-		t.Errorf("expected room for it again, found %s", body)
+		t.Errorf("expected space for the response again, found %s", body)
 	}
 }
 
 // A snapshot reaches the worker that runs the task of its feed.
-func TestSnapshotOfAGroup(t *testing.T) {
+func TestSnapshotReachesOwner(t *testing.T) {
 	t.Parallel()
 	urls, _ := runners(t, func(http.ResponseWriter, *http.Request, int) bool { return false })
 	for feed, want := range map[string]int{"feed0": 202, "feed1": 202, "feed2": 202, "feed3": 404, "full": 409} {

@@ -88,7 +88,7 @@ func (req *request) flow() {
 }
 
 // mergeAnswers merges the responses of other workers. It returns the errors of workers that did not respond.
-func mergeAnswers[T any](parts []workerAnswer, merge func(worker string, said T)) (silent []string) {
+func mergeAnswers[T any](parts []workerAnswer, merge func(worker string, response T)) (silent []string) {
 	for _, answer := range parts {
 		var value T
 		switch {

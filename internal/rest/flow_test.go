@@ -38,8 +38,8 @@ func TestFlowOf(t *testing.T) {
 	assert.Equal(t, 4, len(f.Stages))
 }
 
-// A group's flow is that of all workers, whichever is asked; those that do not say are named.
-func TestFlowOfAGroup(t *testing.T) {
+// A group's flow contains all workers, whichever worker gets the request. Workers that do not respond are named.
+func TestFlowOfGroup(t *testing.T) {
 	t.Parallel()
 	silent := false
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {

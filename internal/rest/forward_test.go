@@ -29,27 +29,28 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// seat is a worker of a cluster as it sees it itself.
+// seat is the group from the point of view of one worker.
 type seat struct {
 	mu  sync.Mutex
-	own string
-	// leads and owns are URLs; "" is not known. owns is by NAME or NAME/TASK; what is not in it is not there.
-	leads   string
-	owns    map[string]string
+	url string
+	// leader and owners are URLs; "" means unknown. owners is by NAME or NAME/TASK; a missing entry means that it
+	// does not exist.
+	leader  string
+	owners  map[string]string
 	pending bool
-	asked   []string // of all workers
+	calls   []string // on all workers
 	members []GroupMember
-	barred  error
-	// unplaced is the leader's.
+	blocked error
+	// unplaced is known to the leader only.
 	unplaced map[string]string
 }
 
 func (s *seat) Membership() Membership {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Membership{URL: s.own, Leader: s.leads, IsLeader: s.leads != "" && s.leads == s.own,
-		LeaderKnown: s.leads != "",
-		Pending:     s.pending, Blocked: s.barred}
+	return Membership{URL: s.url, Leader: s.leader, IsLeader: s.leader != "" && s.leader == s.url,
+		LeaderKnown: s.leader != "",
+		Pending:     s.pending, Blocked: s.blocked}
 }
 
 func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
@@ -58,14 +59,14 @@ func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
 	if task >= 0 {
 		connector = fmt.Sprintf("%s/%d", connector, task)
 	}
-	url, exists := s.owns[connector]
-	return url, !exists || url == s.own && url != "", url != ""
+	url, exists := s.owners[connector]
+	return url, !exists || url == s.url && url != "", url != ""
 }
 
 func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, fmt.Sprintf("%s %s", r.Key, r.Value))
+	s.calls = append(s.calls, fmt.Sprintf("%s %s", r.Key, r.Value))
 	return nil
 }
 
@@ -83,14 +84,14 @@ func (s *seat) Overview() (o Group, ok bool) {
 func (s *seat) Drain(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, "drain "+s.own)
+	s.calls = append(s.calls, "drain "+s.url)
 	return nil
 }
 
 func (s *seat) Choose(_ context.Context, plugin, hash string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, "choose "+plugin+" "+hash)
+	s.calls = append(s.calls, "choose "+plugin+" "+hash)
 	return nil
 }
 
@@ -100,40 +101,41 @@ func (s *seat) set(change func(*seat)) {
 	change(s)
 }
 
-// namesake refuses whatever it is asked with its name, by which one sees who was.
-type namesake struct {
+// rejectingWorker rejects every request with its name, which shows where the request arrived.
+type rejectingWorker struct {
 	standIn
 	name string
 }
 
-func (n *namesake) worker() Worker {
+func (n *rejectingWorker) worker() Worker {
 	n.parts.Once = true
-	w, said := n.with(n), &Refusal{http.StatusGone, n.name}
-	w.Write = func(context.Context, string, ConfigRequest) (WriteResult, error) { return WriteResult{}, said }
-	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) { return Comparison{}, said }
-	w.Delete = func(context.Context, string) error { return said }
+	w, refusal := n.with(n), &Refusal{http.StatusGone, n.name}
+	w.Write = func(context.Context, string, ConfigRequest) (WriteResult, error) { return WriteResult{}, refusal }
+	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) { return Comparison{}, refusal }
+	w.Delete = func(context.Context, string) error { return refusal }
 	return w
 }
 
-func (n *namesake) Status(string) (connect.Status, error) {
+func (n *rejectingWorker) Status(string) (connect.Status, error) {
 	return connect.Status{Tasks: []connect.TaskStatus{{ID: 3}}}, nil
 }
 
-func (n *namesake) ReadDeadLetters(context.Context, string, int64, func(*connect.DeadLetter) error) (string, error) {
+func (n *rejectingWorker) ReadDeadLetters(context.Context, string, int64, func(*connect.DeadLetter) error) (string,
+	error) {
 	return "", &Refusal{http.StatusGone, n.name}
 }
 
-// trio are three workers: first is asked, second leads, third runs connector a and its task 3.
+// trio is three workers: the first gets the requests, the second leads, the third runs connector a and its task 3.
 type trio struct {
 	seats [3]*seat
 	urls  [3]string
 	mu    sync.Mutex
-	// path is who was asked, with the hops that were left: "0 1:true".
+	// path lists the workers that got the request, with the remaining hops: "0 1:true".
 	path []string
 }
 
 // grouped serves workers as a group whose second member leads. within is how long a request waits for a leader; zero
-// means the default. before sees each request first, and reports whether it has answered it.
+// means the default. before sees each request first, and reports whether it has responded.
 func grouped(t *testing.T, workers []Worker, within time.Duration,
 	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
 	t.Helper()
@@ -154,7 +156,7 @@ func grouped(t *testing.T, workers []Worker, within time.Duration,
 		members = append(members, GroupMember{WorkerID: worker.Now().ID, URL: server.URL})
 	}
 	for n, s := range seats {
-		s.own, s.leads, s.members = urls[n], urls[1], members
+		s.url, s.leader, s.members = urls[n], urls[1], members
 	}
 	return urls, seats
 }
@@ -164,7 +166,7 @@ func newTrio(t *testing.T) *trio {
 	all := &trio{}
 	var workers []Worker
 	for i := range all.seats {
-		workers = append(workers, (&namesake{name: fmt.Sprintf("worker %d", i)}).worker())
+		workers = append(workers, (&rejectingWorker{name: fmt.Sprintf("worker %d", i)}).worker())
 	}
 	urls, seats := grouped(t, workers, time.Millisecond, func(_ http.ResponseWriter, r *http.Request, i int) bool {
 		all.mu.Lock()
@@ -175,17 +177,17 @@ func newTrio(t *testing.T) *trio {
 	all.urls, all.seats = [3]string(urls), [3]*seat(seats)
 	for i, s := range all.seats {
 		s.members = nil
-		s.owns = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "",
+		s.owners = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "",
 			"nobody's/0": ""}
-		if i > 0 { // a follower knows the leader alone
-			s.owns = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
+		if i > 0 { // a follower knows only the leader
+			s.owners = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
 		}
 	}
 	return all
 }
 
-// asked is what the first worker answers, and who was asked.
-func (all *trio) asked(t *testing.T, method, target string) (status int, body string, asked []string) {
+// send sends a request to the first worker, and returns the response and the workers that got the request.
+func (all *trio) send(t *testing.T, method, target string) (status int, body string, asked []string) {
 	t.Helper()
 	sent := `{"level":"INFO"}`
 	switch name := path.Base(target); {
@@ -210,19 +212,19 @@ func (all *trio) asked(t *testing.T, method, target string) (status int, body st
 	return a.StatusCode, body, slices.Clone(all.path)
 }
 
-// The group is shown by its leader alone, whichever worker is asked; a worker that is alone has none.
-func TestOverviewOfAGroup(t *testing.T) {
+// The leader responds with the group's state, whichever worker gets the request. A standalone worker has no group.
+func TestOverviewOfGroup(t *testing.T) {
 	all := newTrio(t)
-	status, body, path := all.asked(t, "GET", "/culvert/cluster")
+	status, body, path := all.send(t, "GET", "/culvert/cluster")
 	assert.Equal(t, 200, status, body)
 	assert.Equal(t, []string{"0", "1:true"}, path)
 	assert.Equal(t, true, strings.Contains(body, `"leader":"`+all.urls[1]+`"`), body)
-	alone := httptest.NewServer(Handler((&namesake{name: "alone"}).worker()))
+	alone := httptest.NewServer(Handler((&rejectingWorker{name: "alone"}).worker()))
 	defer alone.Close()
 	answers(t, http.DefaultClient, alone.URL+"/culvert/cluster", 404)
 }
 
-// A worker is drained by itself, whoever leads; not where it is alone, may only be read, or is of no generation.
+// A worker drains itself, whichever worker leads, but not if it is standalone, read-only, or without a generation.
 func TestDrain(t *testing.T) {
 	drains := func(o Options) (status int, asked []string) {
 		t.Helper()
@@ -230,35 +232,35 @@ func TestDrain(t *testing.T) {
 		s := opened(t, o, slog.New(slog.DiscardHandler), &standIn{})
 		a := fetched(t, http.DefaultClient, "PUT", s.URLs()[0]+"/culvert/drain", "")
 		if own != nil {
-			asked = own.asked
+			asked = own.calls
 		}
 		return a.StatusCode, asked
 	}
-	status, asked := drains(Options{Cluster: &seat{own: "http://a:1", leads: "http://b:1"}})
+	status, asked := drains(Options{Cluster: &seat{url: "http://a:1", leader: "http://b:1"}})
 	assert.Equal(t, 204, status)
 	assert.Equal(t, []string{"drain http://a:1"}, asked)
 	status, _ = drains(Options{})
 	assert.Equal(t, 404, status)
-	for want, o := range map[int]Options{503: {Cluster: &seat{own: "http://a:1", pending: true}},
-		403: {Cluster: &seat{own: "http://a:1"}, ReadOnly: true}} {
+	for want, o := range map[int]Options{503: {Cluster: &seat{url: "http://a:1", pending: true}},
+		403: {Cluster: &seat{url: "http://a:1"}, ReadOnly: true}} {
 		status, asked = drains(o)
 		assert.Equal(t, want, status)
 		assert.Equal(t, 0, len(asked))
 	}
 }
 
-// Requests that other workers hand on name the URL that this one advertises as their Host: whatever names users may
-// call it by, it answers those.
-func TestAdvertisedHostIsAnswered(t *testing.T) {
+// Requests that other workers forward have this worker's advertised URL as their Host. It is accepted, whatever names
+// users may use.
+func TestAdvertisedHostIsAllowed(t *testing.T) {
 	for _, allowed := range [][]string{nil, {"connect.example.com"}} {
 		for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
 			s := opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed,
-				Cluster: &seat{own: "http://culvert-0.culvert.default.svc:8083"}}, slog.New(slog.DiscardHandler),
+				Cluster: &seat{url: "http://culvert-0.culvert.default.svc:8083"}}, slog.New(slog.DiscardHandler),
 				&standIn{})
 			for host, want := range map[string]int{"culvert-0.culvert.default.svc:8083": 200,
 				"CULVERT-0.culvert.default.svc": 200, "culvert-1.culvert.default.svc:8083": 403} {
 				if allowed == nil && listener == "http://:0" {
-					want = 200 // where no names are given, all are answered
+					want = 200 // without allowed hosts all names are accepted
 				}
 				status, _ := asked(t, s, "GET /", host)
 				assert.Equal(t, want, status, listener, allowed, host)
@@ -267,9 +269,9 @@ func TestAdvertisedHostIsAnswered(t *testing.T) {
 	}
 }
 
-// Each route of the table is answered by the worker that it names, over two hops at most, and where that is not known,
-// since a rebalance is expected, it is refused after a time.
-func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
+// Each route is handled by the worker in the table, over two hops at most. If that worker is unknown, since a rebalance
+// is expected, the request is rejected after a timeout.
+func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 	all := newTrio(t)
 	paths := map[target][]string{local: {"0"}, leader: {"0", "1:true"},
 		owner: {"0", "1:true", "2:false"}, restartTarget: {"0", "1:true", "2:false"},
@@ -279,20 +281,20 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 	for _, r := range routes {
 		if r.serve == nil || r.target == local || r.target == namedWorker || r.target == fanOut &&
 			r.path == "/connectors" ||
-			r.path == "/culvert/cluster" { // which the double's worker does not answer
+			r.path == "/culvert/cluster" { // which the test's worker does not support
 			continue
 		}
 		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f", "{id}", "1",
 			"{command}", "peek").Replace(r.path)
 		path := paths[r.target]
-		status, body, found := all.asked(t, r.method, target)
+		status, body, found := all.send(t, r.method, target)
 		assert.Equal(t, path, found, r.method, target)
 		if status == 409 || status == 503 {
-			t.Errorf("%s %s: expected %v to answer, found %d %s", r.method, target, path, status, body)
+			t.Errorf("%s %s: expected a response by %v, found %d %s", r.method, target, path, status, body)
 		}
 		answered := status
 		all.seats[0].set(func(s *seat) { s.pending = true })
-		status, body, _ = all.asked(t, r.method, target)
+		status, body, _ = all.send(t, r.method, target)
 		all.seats[0].set(func(s *seat) { s.pending = false })
 		switch r.target {
 		case leader, fanOut:
@@ -305,15 +307,15 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 		compared++
 	}
 	if compared < 20 {
-		t.Errorf("expected at least 20 routes that others answer, found %d", compared)
+		t.Errorf("expected at least 20 forwarded routes, found %d", compared)
 	}
 	for target, path := range map[string][]string{
 		"/connectors/a/restart?includeTasks=true":                  {"0", "1:true"},
 		"/connectors/a/restart?onlyFailed=TRUE&x":                  {"0", "1:true"},
 		"/connectors/a/restart?includeTasks=false&onlyFailed=":     {"0", "1:true", "2:false"},
 		"/connectors/a/tasks/3/restart":                            {"0", "1:true", "2:false"},
-		"/culvert/connectors/nobody's/samples":                     {"0"}, // it may begin to run here
-		"/connectors/a/tasks/4/restart":                            {"0"}, // there is none: 404
+		"/culvert/connectors/nobody's/samples":                     {"0"}, // it may start here
+		"/connectors/a/tasks/4/restart":                            {"0"}, // it does not exist: 404
 		"/connectors/unknown/restart":                              {"0"},
 		"/connectors/a/tasks/three/restart":                        {"0"},
 		"/connectors/a/tasks/3/restart?forward=true":               {"0:true", "1:false"},
@@ -322,21 +324,21 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 		"/connectors/a/restart?includeTasks=true&forward=maybe":    {"0:maybe"}, // counts as false, as in Java
 		"/connectors/a/restart?forward=true&forward=&onlyFailed=1": {"0:true", "1:false"},
 	} {
-		_, _, found := all.asked(t, "POST", target)
+		_, _, found := all.send(t, "POST", target)
 		assert.Equal(t, path, found, target)
 	}
-	all.seats[1].asked = nil
-	all.asked(t, "POST", "/connectors/a/restart?includeTasks=true")
-	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, all.seats[1].asked)
+	all.seats[1].calls = nil
+	all.send(t, "POST", "/connectors/a/restart?includeTasks=true")
+	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, all.seats[1].calls)
 }
 
-// Kafka Connect's texts, by which tools know that they can try again.
-func TestTextsOfForwarding(t *testing.T) {
+// The messages are Kafka Connect's, by which tools recognize that they can retry.
+func TestForwardingErrorsOfKafkaConnect(t *testing.T) {
 	const noLeader = `{"error_code":503,"message":"Cannot complete request momentarily due to no known leader URL, ` +
 		`likely because a rebalance was underway."}`
 	const hops = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. worker ` +
 		`rebalance)"}`
-	none := func(all *trio) { all.seats[0].set(func(s *seat) { s.leads = "" }) }
+	none := func(all *trio) { all.seats[0].set(func(s *seat) { s.leader = "" }) }
 	for name, c := range map[string]struct {
 		change         func(*trio)
 		method, target string
@@ -345,7 +347,7 @@ func TestTextsOfForwarding(t *testing.T) {
 	}{
 		"no leader": {none, "DELETE", "/connectors/a", noLeader, []string{"0"}},
 		"another group's topic": {func(all *trio) {
-			all.seats[0].set(func(s *seat) { s.barred = &Refusal{409, "the topic is that of group others"} })
+			all.seats[0].set(func(s *seat) { s.blocked = &Refusal{409, "the topic is that of group others"} })
 		}, "POST", "/connectors/nobody's/restart",
 			`{"error_code":409,"message":"the topic is that of group others"}`, []string{"0"}},
 		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
@@ -354,29 +356,29 @@ func TestTextsOfForwarding(t *testing.T) {
 				`complete request momentarily because connector nobody's is assigned to no worker of the group, likely because a ` +
 				`rebalance was underway."}`, []string{"0"}},
 		"a task runs nowhere": {func(all *trio) {
-			all.seats[0].set(func(s *seat) { s.owns["a/3"], s.leads = "", s.own })
+			all.seats[0].set(func(s *seat) { s.owners["a/3"], s.leader = "", s.url })
 		}, "POST", "/connectors/a/tasks/3/restart",
 			`{"error_code":409,"message":"Cannot complete request momentarily ` +
 				`because task 3 of connector a is assigned to no worker of the group, likely because a rebalance was underway."}`,
 			[]string{"0"}},
 		"given to no worker": {func(all *trio) {
-			all.seats[0].set(func(s *seat) { s.owns["a"] = s.leads })
+			all.seats[0].set(func(s *seat) { s.owners["a"] = s.leader })
 			all.seats[1].set(func(s *seat) {
-				s.owns["a"], s.unplaced = "", map[string]string{"a": "expected a worker with the plugins of class C"}
+				s.owners["a"], s.unplaced = "", map[string]string{"a": "expected a worker with the plugins of class C"}
 			})
 		}, "POST", "/connectors/a/restart",
 			`{"error_code":409,"message":"Cannot complete request momentarily because ` +
 				`connector a is assigned to no worker of the group: expected a worker with the plugins of class C"}`,
 			[]string{"0", "1:true"}},
-		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leads = "" }) }, "DELETE",
+		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leader = "" }) }, "DELETE",
 			"/connectors/a", noLeader, []string{"0", "1:true"}},
 		"each names the next": {func(all *trio) {
 			for i, s := range all.seats {
-				s.set(func(s *seat) { s.leads = all.urls[(i+1)%3] })
+				s.set(func(s *seat) { s.leader = all.urls[(i+1)%3] })
 			}
 		}, "DELETE", "/connectors/a", hops, []string{"0", "1:true", "2:false"}},
 		"two name each other": {func(all *trio) {
-			all.seats[1].set(func(s *seat) { s.leads = all.urls[0] })
+			all.seats[1].set(func(s *seat) { s.leader = all.urls[0] })
 		}, "PUT", "/connectors/a/stop", hops, []string{"0", "1:true", "0:false"}},
 		"stale at the second": {func(all *trio) { all.seats[1].set(func(s *seat) { s.pending = true }) }, "POST",
 			"/connectors/a/restart", `{"error_code":503,"message":"Cannot complete request momentarily due to stale ` +
@@ -385,7 +387,7 @@ func TestTextsOfForwarding(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			all := newTrio(t)
 			c.change(all)
-			status, body, path := all.asked(t, c.method, c.target)
+			status, body, path := all.send(t, c.method, c.target)
 			assert.Equal(t, c.want, body)
 			assert.Contains(t, body, fmt.Sprintf(`"error_code":%d,`, status))
 			assert.Equal(t, c.path, path)
@@ -393,12 +395,12 @@ func TestTextsOfForwarding(t *testing.T) {
 	}
 }
 
-// Without a leader what is read is answered from what this worker has, and a change waits for one.
-func TestWithoutALeader(t *testing.T) {
+// Without a leader a read gets the state that this worker has, and a change waits for a leader.
+func TestRequestsWithoutLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		own := &seat{own: "http://a:1", pending: true}
-		handler := common{worker: (&namesake{name: "here"}).worker(), bodies: new(inbound.Bodies),
+		own := &seat{url: "http://a:1", pending: true}
+		handler := common{worker: (&rejectingWorker{name: "here"}).worker(), bodies: new(inbound.Bodies),
 			cluster: own}.handler(
 			func(string) bool { return true })
 		ask := func(method, target string) *httptest.ResponseRecorder {
@@ -409,42 +411,42 @@ func TestWithoutALeader(t *testing.T) {
 		for _, target := range []string{"/connectors", "/connectors/a", "/connectors/a/config", "/connectors/a/tasks",
 			"/connectors/a/status", "/connectors/a/offsets", "/culvert/connectors/a"} {
 			if began := time.Now(); ask("GET", target).Code == 503 || time.Since(began) > 0 {
-				t.Errorf("GET %s: expected an answer at once", target)
+				t.Errorf("GET %s: expected an immediate response", target)
 			}
 		}
 		began := time.Now()
 		go func() {
 			time.Sleep(time.Minute)
-			own.set(func(s *seat) { s.leads, s.pending = s.own, false })
+			own.set(func(s *seat) { s.leader, s.pending = s.url, false })
 		}()
 		answer := ask("DELETE", "/connectors/a")
 		assert.Equal(t, 410, answer.Code, answer.Body)
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
-		own.set(func(s *seat) { s.owns = map[string]string{"a": ""} })
-		assert.Equal(t, 409, ask("POST", "/connectors/a/restart").Code) // nobody runs it, and nothing is waited for
+		own.set(func(s *seat) { s.owners = map[string]string{"a": ""} })
+		assert.Equal(t, 409, ask("POST", "/connectors/a/restart").Code) // no worker runs it, and there is no wait
 		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
-		own.set(func(s *seat) { s.leads, s.pending = "", true })
+		own.set(func(s *seat) { s.leader, s.pending = "", true })
 		assert.Equal(t, 503, ask("POST", "/connectors/a/restart").Code)
 		assert.Equal(t, time.Minute+changeTimeout, time.Since(began).Round(time.Second))
 	})
 }
 
-// asker is a worker whose leader is at a URL; hand sends it a request and returns the answer.
-type asker struct {
+// follower is a worker with the URL of its leader. send sends it a request and returns the response.
+type follower struct {
 	url string
 	*seat
 }
 
-func newAsker(t *testing.T, leader string) *asker {
+func newFollower(t *testing.T, leader string) *follower {
 	t.Helper()
-	a := &asker{seat: &seat{leads: leader}}
+	a := &follower{seat: &seat{leader: leader}}
 	s := opened(t, Options{Cluster: a.seat}, slog.New(slog.DiscardHandler), &standIn{})
 	a.url = s.URLs()[0]
-	a.set(func(s *seat) { s.own = a.url })
+	a.set(func(s *seat) { s.url = a.url })
 	return a
 }
 
-func (a *asker) hand(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
+func (a *follower) send(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
 	t.Helper()
 	answer, err := http.DefaultClient.Do(requestOf(t, method, a.url+target, body, headers...))
 	require.NoError(t, err)
@@ -456,8 +458,8 @@ func (a *asker) hand(t *testing.T, method, target, body string, headers ...strin
 	return answer, string(text)
 }
 
-// A request that is handed on has the verb, path, query and body of the first one, of its headers who asks and what is
-// sent; the client gets status, body and what belongs to them, and is led to no other worker.
+// A forwarded request has the method, path, query and body of the original, and of its headers the credentials and the
+// headers of its body. The client gets the status, the body and their headers, and is not redirected to another worker.
 func TestForwardedRequest(t *testing.T) {
 	var seen *http.Request
 	var sent string
@@ -472,8 +474,8 @@ func TestForwardedRequest(t *testing.T) {
 		io.WriteString(w, `{"name":"a b"}`)
 	}))
 	defer leading.Close()
-	a := newAsker(t, leading.URL+"/")
-	answer, body := a.hand(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z",
+	a := newFollower(t, leading.URL+"/")
+	answer, body := a.send(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z",
 		`{"a": "ü"}`,
 		"Authorization", "Basic YTpi", "Content-Type", "application/json; charset=utf-8", "Cookie", "c=d", "Accept",
 		"*/*", "If-Match", `"7"`, "If-None-Match", `"8"`, "X-Connect-Authorization", "x", "X-Forwarded-For", "y",
@@ -493,18 +495,18 @@ func TestForwardedRequest(t *testing.T) {
 	assert.Equal(t, "application/json;charset=x", answer.Header.Get("Content-Type"))
 	assert.Equal(t, "", answer.Header.Get("Set-Cookie"))
 
-	a.hand(t, "DELETE", "/connectors/a", "")
+	a.send(t, "DELETE", "/connectors/a", "")
 	assert.Equal(t, "DELETE /connectors/a?forward=true", seen.Method+" "+seen.RequestURI)
 	if len(seen.Header["Authorization"])+len(seen.Header["Content-Type"])+len(sent) > 0 {
 		t.Errorf("expected neither a logon nor a body, found %v %q", seen.Header, sent)
 	}
-	// Reads of others without a body, by HEAD too.
-	answer, _ = a.hand(t, "HEAD", "/culvert/reload", "")
+	// Reads have no body, also by HEAD.
+	answer, _ = a.send(t, "HEAD", "/culvert/reload", "")
 	assert.Equal(t, "HEAD 201", fmt.Sprint(seen.Method, " ", answer.StatusCode))
 }
 
-// What stands in the way of a hop is said with the URL, and nothing is sent in circles.
-func TestWorkersThatCannotBeAsked(t *testing.T) {
+// An error of a hop names the URL, and nothing is forwarded in circles.
+func TestForwardingErrors(t *testing.T) {
 	away, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	away.Close()
@@ -546,8 +548,8 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 		"not https": {strings.Replace(odd.URL, "http:", "https:", 1), 500,
 			"server gave HTTP response to HTTPS client"},
 	} {
-		a := newAsker(t, c.leads)
-		answer, body := a.hand(t, "DELETE", "/connectors/"+name, "")
+		a := newFollower(t, c.leads)
+		answer, body := a.send(t, "DELETE", "/connectors/"+name, "")
 		if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
 		}
@@ -558,28 +560,28 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 			t.Errorf("%s: found %v", name, answer.Header)
 		}
 	}
-	answer, body := newAsker(t, odd.URL).hand(t, "DELETE", "/connectors/cut", "")
+	answer, body := newFollower(t, odd.URL).send(t, "DELETE", "/connectors/cut", "")
 	if answer.StatusCode != 200 || !strings.Contains(body, "unexpected EOF") {
-		t.Errorf("expected an answer that is cut here, too, found %d %s", answer.StatusCode, body)
+		t.Errorf("expected a truncated response, found %d %s", answer.StatusCode, body)
 	}
 
 	// Two workers advertise one URL.
-	two := newAsker(t, "")
-	two.set(func(s *seat) { s.owns = map[string]string{"a": strings.ToUpper(s.own[:4]) + s.own[4:] + "/"} })
-	answer, body = two.hand(t, "POST", "/connectors/a/restart", "")
+	two := newFollower(t, "")
+	two.set(func(s *seat) { s.owners = map[string]string{"a": strings.ToUpper(s.url[:4]) + s.url[4:] + "/"} })
+	answer, body = two.send(t, "POST", "/connectors/a/restart", "")
 	if answer.StatusCode != 500 || !strings.Contains(body, "advertises the URL of this one, "+two.url) {
 		t.Errorf("found %d %s", answer.StatusCode, body)
 	}
 
-	// Nothing of a body that is too large, or does not come, is handed on.
+	// No part of a body that is too large or incomplete is forwarded.
 	handed := false
 	leading := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handed = true }))
 	defer leading.Close()
-	a := newAsker(t, leading.URL)
-	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
+	a := newFollower(t, leading.URL)
+	answer, body = a.send(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
 		"application/json")
 	if answer.StatusCode != 413 || handed {
-		t.Errorf("expected 413, found %d %s, handed on: %t", answer.StatusCode, body, handed)
+		t.Errorf("expected 413, found %d %s, forwarded: %t", answer.StatusCode, body, handed)
 	}
 	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
 	require.NoError(t, err)
@@ -589,11 +591,11 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 	cut, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
 	if cut.StatusCode != 400 || handed {
-		t.Errorf("expected 400, found %d, handed on: %t", cut.StatusCode, handed)
+		t.Errorf("expected 400, found %d, forwarded: %t", cut.StatusCode, handed)
 	}
 }
 
-// A request ends at the other worker when its client is gone.
+// A forwarded request ends when its client has disconnected.
 func TestForwardingEndsWithItsClient(t *testing.T) {
 	began, ended := make(chan struct{}), make(chan struct{})
 	leading := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -603,7 +605,7 @@ func TestForwardingEndsWithItsClient(t *testing.T) {
 		close(ended)
 	}))
 	defer leading.Close()
-	a := newAsker(t, leading.URL)
+	a := newFollower(t, leading.URL)
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := http.NewRequestWithContext(ctx, "PUT", a.url+"/connectors/a/config", strings.NewReader("{}"))
 	require.NoError(t, err)
@@ -621,8 +623,8 @@ type tripper func(*http.Request) (*http.Response, error)
 
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// A worker that does not answer is waited for as long as a change may take, a replay of letters for longer.
-func TestForwardingTakesItsTime(t *testing.T) {
+// A worker that does not respond is given the time of a change, and more for a replay of dead letters.
+func TestForwardingTimeouts(t *testing.T) {
 	for target, want := range map[string]time.Duration{"DELETE /connectors/a": 90 * time.Second,
 		"POST /culvert/connectors/a/deadletters/replay": replayTimeout} {
 		synctest.Test(t, func(t *testing.T) {
@@ -631,8 +633,8 @@ func TestForwardingTakesItsTime(t *testing.T) {
 				return nil, r.Context().Err()
 			})}
 			h := common{worker: new(standIn).worker(), bodies: new(inbound.Bodies), workerClient: peers,
-				cluster: &seat{own: "http://a:1",
-					leads: "http://b:1", owns: map[string]string{"a": "http://b:1"}}}.handler(func(
+				cluster: &seat{url: "http://a:1",
+					leader: "http://b:1", owners: map[string]string{"a": "http://b:1"}}}.handler(func(
 				string) bool {
 				return true
 			})
@@ -646,7 +648,7 @@ func TestForwardingTakesItsTime(t *testing.T) {
 	}
 }
 
-// stores writes a key and an authority, and returns settings that name them.
+// stores writes a key and a CA certificate, and returns settings that name them.
 func stores(t *testing.T, key, authority *certtest.Issued, more ...string) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -662,7 +664,7 @@ func stores(t *testing.T, key, authority *certtest.Issued, more ...string) map[s
 	return settings
 }
 
-// Workers ask each other by https with the stores of their own listeners, while a cluster goes over to it and later.
+// Workers use https with the stores of their own listeners, while a cluster migrates to https and later.
 func TestForwardingByHTTPS(t *testing.T) {
 	authority := certtest.Issue(t, "authority", nil, nil)
 	one := certtest.Issue(t, "one", authority, nil)
@@ -684,7 +686,7 @@ func TestForwardingByHTTPS(t *testing.T) {
 		asks, has        map[string]string
 		want             string // "": it is answered
 	}{
-		// of Kafka Connect's RestForwardingIntegrationTest
+		// cases of Kafka Connect's RestForwardingIntegrationTest
 		"testRestForwardNoSsl":             {onlyPlain, onlyPlain, nil, nil, ""},
 		"testRestForwardNoSslDualListener": {dual("http"), dual("http"), asks, asks, ""},
 		"testRestForwardLeaderSsl":         {dual("http"), dual("https"), asks, asks, ""},
@@ -714,9 +716,9 @@ func TestForwardingByHTTPS(t *testing.T) {
 					TLS: stores, Cluster: cluster}
 			}
 			at := opened(t, options(c.leader, c.has, leads), log, worker).Advertised()
-			leads.set(func(s *seat) { s.own, s.leads = at, at })
+			leads.set(func(s *seat) { s.url, s.leader = at, at })
 			own := opened(t, options(c.follower, c.asks, follows), log, &standIn{}).Advertised()
-			follows.set(func(s *seat) { s.own, s.leads = own, at })
+			follows.set(func(s *seat) { s.url, s.leader = own, at })
 			client := &http.Client{}
 			if strings.HasPrefix(own, "https") {
 				peers, err := newWorkerClient(asks, log)

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// answerAt is what a read of a URL is answered, whatever the URL's path.
+// answerAt returns the response to a read of a URL, whatever its path.
 func answerAt(u *url.URL) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.URL = u
@@ -17,7 +17,7 @@ func answerAt(u *url.URL) *httptest.ResponseRecorder {
 	return w
 }
 
-// Paths that a mux would lead elsewhere are answered where they are.
+// Paths that a mux would redirect get a response where they are.
 func TestPathsAreNotRedirected(t *testing.T) {
 	for path, want := range map[string]int{"/connectors/./config": 404, "/connectors/%2e%2e/config": 404,
 		"/connectors/../x/": 404, "/connectors/;a/config": 400,
@@ -31,7 +31,7 @@ func TestPathsAreNotRedirected(t *testing.T) {
 	}
 }
 
-// FuzzPath: every path has an answer, and segments come out as they were escaped.
+// Every path gets a response, and its segments keep their escaping.
 func FuzzPath(f *testing.F) {
 	for _, path := range []string{"/connectors/a%20b/status", "//", "/connectors/a;b=c", "/%zz", "/connectors/%C3%28",
 		"/connectors/./x/", "/connectors/;a/config"} {
@@ -48,7 +48,7 @@ func FuzzPath(f *testing.F) {
 			return
 		}
 		if w := answerAt(u); w.Code == 0 || w.Body.Len() == 0 {
-			t.Errorf("%q: no answer", path)
+			t.Errorf("%q: expected a response", path)
 		}
 	})
 }

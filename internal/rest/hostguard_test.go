@@ -14,10 +14,10 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Where REST is for others, checks no Host and asks for no logon, a name that a page may have had resolved to this
-// machine sees no passwords and changes nothing, and a line says so once and names the settings; names that no page can
-// have are answered as before, and so is everybody where users log on or names are given.
-func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
+// If REST is reachable for others, without allowed hosts and logon, a name that a page may have had resolved to this
+// machine gets no passwords and changes nothing, and one line names the settings. Names that no page can have are not
+// restricted, nor is any name if users log on or allowed hosts are configured.
+func TestForeignHostsSeeNoPasswords(t *testing.T) {
 	log := &logtest.Journal{}
 	serve := func(o Options) *Server {
 		o.Listeners = []string{"http://:0"}
@@ -47,12 +47,12 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 		for _, line := range writes {
 			status, body := asked(t, anonymous, line, host)
 			if (status == 403) == familiar || status == 403 && !strings.Contains(body, "rest.allowed.hosts") {
-				t.Errorf("%s, Host %s: expected it to be refused: %t, found %d %s", line, host, !familiar, status, body)
+				t.Errorf("%s, Host %s: expected a rejection: %t, found %d %s", line, host, !familiar, status, body)
 			}
 		}
 		if status, body := asked(t, users, reads[0], host, "Authorization: Basic YW5uYTpnZWhlaW0="); status != 200 ||
 			!strings.Contains(body, "geheim") {
-			t.Errorf("Host %s of a user: found %d %s", host, status, body)
+			t.Errorf("Host %s of a user: expected 200 with the password, found %d %s", host, status, body)
 		}
 	}
 	if n := strings.Count(log.String(), "host=evil.example "); n != 1 {
@@ -62,23 +62,23 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	if status, _ := asked(t, anonymous, "GET /connectors", "a.b.c.example"); status != 200 {
 		t.Errorf("expected 200, found %d", status)
 	}
-	// Where another worker answers, it shows no more than the one that was asked would.
-	moving := &mover{standIn{connectors: map[string]*standInConnector{"a": {
+	// Another worker shows no more than the worker that got the request would.
+	moving := &metricsWorker{standIn{connectors: map[string]*standInConnector{"a": {
 		config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}}}
 	seated := func(o Options, leader string) (s *Server, url string) {
-		own := &seat{leads: leader}
+		own := &seat{leader: leader}
 		o.Listeners, o.Cluster = []string{"http://:0"}, own
 		s = opened(t, o, slog.New(slog.DiscardHandler), moving)
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		url = "http://127.0.0.1:" + port
 		own.set(func(s *seat) {
-			s.own, s.leads = url, cmp.Or(leader, url)
+			s.url, s.leader = url, cmp.Or(leader, url)
 			s.members = []GroupMember{{WorkerID: "w", URL: url}}
 		})
 		return s, url
 	}
 	_, leader := seated(Options{}, "")
-	_, second := seated(Options{}, leader) // which was the leader when it was asked
+	_, second := seated(Options{}, leader) // which forwards to the leader
 	for _, leads := range []string{leader, second} {
 		follower, _ := seated(Options{}, leads)
 		masked, _ := seated(Options{Masked: true}, leads)
@@ -102,17 +102,17 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 	}
 }
 
-// mover shows how far its connectors are.
-type mover struct{ standIn }
+// metricsWorker has metrics of its connectors.
+type metricsWorker struct{ standIn }
 
-func (m *mover) worker() Worker { return m.with(m) }
+func (m *metricsWorker) worker() Worker { return m.with(m) }
 
-func (m *mover) ConnectorMetrics(name string) (connect.Metrics, error) {
+func (m *metricsWorker) ConnectorMetrics(name string) (connect.Metrics, error) {
 	return connect.Metrics{Name: name}, nil
 }
 
-// The names of this machine are its own and the one that the resolver completes it to.
-func TestNamesOfThisMachine(t *testing.T) {
+// The names of this machine are its own and the one to which the resolver completes it.
+func TestHostnamesOfMachine(t *testing.T) {
 	for _, c := range []struct {
 		hostname, canonical string
 		err                 error

@@ -15,14 +15,14 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// served is a server on a listener, with names that the user allows.
+// served starts a server on a listener, with allowed host names.
 func served(t *testing.T, listener string, allowed ...string) *Server {
 	t.Helper()
 	return opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed}, slog.New(slog.DiscardHandler),
 		&standIn{})
 }
 
-// asked is the status of a request with a Host, sent as it is.
+// asked sends a request with a Host unchanged, and returns the response.
 func asked(t *testing.T, s *Server, line, host string, more ...string) (status int, body string) {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(s.Addresses()[0])
@@ -38,8 +38,8 @@ func asked(t *testing.T, s *Server, line, host string, more ...string) (status i
 	return r.StatusCode, string(text)
 }
 
-// A page whose name leads to this machine reads nothing from a loopback listener; elsewhere Host counts when the user
-// says which.
+// A page whose name resolves to this machine reads nothing from a loopback listener. On other listeners Host is checked
+// if allowed hosts are configured.
 func TestHostIsChecked(t *testing.T) {
 	loopback := served(t, "http://127.0.0.1:0")
 	named := served(t, "http://localhost:0", "Connect.Example.com", "10.1.2.3:8083")
@@ -80,15 +80,15 @@ func TestHostIsChecked(t *testing.T) {
 			status, body := asked(t, k.server, "GET /connectors", c.host, "X-Forwarded-Host: localhost",
 				"Forwarded: host=localhost")
 			if status == 400 && strings.Contains(c.host, "@") {
-				continue // net/http takes no such Host
+				continue // net/http rejects such a Host
 			}
 			if status != want || want == 403 && !strings.Contains(body, `"error_code":403`) {
 				t.Errorf("%s, Host %q: expected %d, found %d %s", name, c.host, want, status, body)
 			}
 		}
 	}
-	// Metrics are read by an address, where others may reach the listener at all; by a name that is none of ours they
-	// are not, nor is anything else by an address.
+	// Metrics may be read by an IP address on a listener that is reachable for others, but not by a foreign name.
+	// Nothing else may be read by an address.
 	for _, c := range []struct {
 		server     *Server
 		line, host string
@@ -114,8 +114,8 @@ func TestHostIsChecked(t *testing.T) {
 			t.Errorf("%s: expected that Host is never checked, found %d %s", line, status, body)
 		}
 	}
-	// Nothing but /health goes without: neither other resources nor other methods, nor a target that names another
-	// host.
+	// Only GET /health works without a valid Host: no other resource, no other method, and no target that names
+	// another host.
 	for _, line := range []string{"GET /", "GET /metrics", "GET /connectors?expand=info", "POST /connectors",
 		"PUT /connectors/a/config", "OPTIONS /connectors",
 		"GET /health/../connectors", "GET /connectors/health", "GET //", "GET /nothing",
@@ -130,7 +130,7 @@ func TestHostIsChecked(t *testing.T) {
 	}
 }
 
-// Names that could be nobody's are errors.
+// Invalid host names are errors.
 func TestAllowedHostsAreChecked(t *testing.T) {
 	for host, want := range map[string]string{"http://a": "rest.allowed.hosts: Invalid value http://a for " +
 		"configuration rest.allowed.hosts: expected names", "a/b": "rest.allowed.hosts", "*.a": "rest.allowed.hosts",
@@ -140,7 +140,7 @@ func TestAllowedHostsAreChecked(t *testing.T) {
 	}
 }
 
-// FuzzHost: what is let through names the loopback interface.
+// An accepted host names the loopback interface.
 func FuzzHost(f *testing.F) {
 	for _, host := range []string{"localhost:1", "[::1]:1", "a.localhost.", "127.0.0.1", "[::ffff:127.0.0.1]", "::1%lo",
 		"localhost..", "[localhost]"} {
@@ -155,7 +155,7 @@ func FuzzHost(f *testing.F) {
 			return
 		}
 		if a, err := netip.ParseAddr(name); err != nil || !a.Unmap().IsLoopback() {
-			t.Errorf("%q is let through", host)
+			t.Errorf("expected %q to be rejected", host)
 		}
 	})
 }

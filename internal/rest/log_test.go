@@ -14,12 +14,12 @@ import (
 	"github.com/culvert-project/culvert/internal/logging"
 )
 
-// logger is a worker with a log and an id.
+// logger is a worker with a log and an ID.
 type logger struct{ standIn }
 
 func (l *logger) worker() Worker { return l.as(l) }
 
-// as is the worker with another herder. It leaves out what has become a secret after it was logged.
+// as returns the worker with another herder. It redacts secrets that became known after they were logged.
 func (l *logger) as(h Herder) Worker {
 	w := l.with(h)
 	w.Redact = func(text string) string { return strings.ReplaceAll(text, "geheim", "*") }
@@ -40,11 +40,11 @@ func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
 	return status, page, text
 }
 
-// The log is shown page by page, and what cannot be asked for is refused with what is expected.
+// The log is read page by page. An invalid query is rejected with what is expected.
 func TestLog(t *testing.T) {
 	worker, log := newLogger("a:1")
 	if w := sent(worker, "GET", "/culvert/log", ""); !strings.Contains(w.Body.String(), `"lines":[]`) {
-		t.Errorf("of a log without lines: found %s", w.Body)
+		t.Errorf("a log without lines: found %s", w.Body)
 	}
 	log.Info("one geheim")
 	log.With("connector", "orders").Warn("two")
@@ -76,11 +76,11 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// A page that has had its name resolved to this machine reads no log, its own worker's or another one's.
-func TestLogIsShownToNoPage(t *testing.T) {
+// A page whose name resolves to this machine reads no log, neither its own worker's nor another one's.
+func TestForeignHostsReadNoLog(t *testing.T) {
 	worker, log := newLogger("a:1")
 	log.Info("one")
-	for _, o := range []Options{{}, {Cluster: &seat{own: "http://a:1", leads: "http://a:1"}}} {
+	for _, o := range []Options{{}, {Cluster: &seat{url: "http://a:1", leader: "http://a:1"}}} {
 		o.Listeners = []string{"http://:0"}
 		s := opened(t, o, slog.New(slog.DiscardHandler), worker)
 		for _, target := range []string{"/culvert/log", "/culvert/log?worker=b:1"} {
@@ -96,8 +96,8 @@ func TestLogIsShownToNoPage(t *testing.T) {
 	}
 }
 
-// In a group each worker shows its own log, and has another one answer that is named, by way of the leader.
-func TestLogOfAGroup(t *testing.T) {
+// In a group each worker shows its own log, and the log of a named worker by way of the leader.
+func TestLogOfGroup(t *testing.T) {
 	ids := []string{"w0:1", "w1:1", "w2:1"}
 	var workers []Worker
 	for _, id := range ids {
@@ -110,15 +110,15 @@ func TestLogOfAGroup(t *testing.T) {
 		for to, id := range ids {
 			status, page, body := pageOf(t, url+"/culvert/log?worker="+id)
 			if status != 200 || page.WorkerID != id || len(page.Lines) != 1 || page.Lines[0].Text != "of "+id {
-				t.Errorf("%d asks for %d: found %d %s", from, to, status, body)
+				t.Errorf("worker %d, log of %d: found %d %s", from, to, status, body)
 			}
 		}
 		if _, page, _ := pageOf(t, url+"/culvert/log"); page.WorkerID != ids[from] {
-			t.Errorf("%d: found that of %s", from, page.WorkerID)
+			t.Errorf("worker %d: found the log of %s", from, page.WorkerID)
 		}
 		status, _, body := pageOf(t, url+"/culvert/log?worker=nobody")
 		if status != 404 || !strings.Contains(body, "nobody") {
-			t.Errorf("%d asks for nobody: found %d %s", from, status, body)
+			t.Errorf("worker %d, log of an unknown worker: found %d %s", from, status, body)
 		}
 	}
 	// A wrong address of a member does not cause endless forwarding.

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The OpenAPI document has all routes and no other ones; what it refers to is there.
+// The OpenAPI document has exactly the routes, and its references exist.
 func TestOpenAPI(t *testing.T) {
 	answer := sent(&standIn{}, "GET", "/culvert/openapi.json", "")
 	var d struct {
@@ -31,7 +31,7 @@ func TestOpenAPI(t *testing.T) {
 		at := r.Method + " " + r.Path
 		o, exists := d.Paths[r.Path][strings.ToLower(r.Method)]
 		if !exists {
-			t.Errorf("%s: is not in the document", at)
+			t.Errorf("expected %s in the document", at)
 		}
 		if routes[at] = true; o.Summary != r.Summary || len(o.Responses) == 0 || ids[o.OperationID] {
 			t.Errorf("%s: found %+v", at, o)
@@ -42,7 +42,7 @@ func TestOpenAPI(t *testing.T) {
 			if p.In == "path" {
 				inPath++
 				if !strings.Contains(r.Path, "{"+p.Name+"}") {
-					t.Errorf("%s: has no %s", at, p.Name)
+					t.Errorf("%s: expected the parameter %s", at, p.Name)
 				}
 			}
 		}
@@ -53,7 +53,7 @@ func TestOpenAPI(t *testing.T) {
 	for path, methods := range d.Paths {
 		for method := range methods {
 			if at := strings.ToUpper(method) + " " + path; !routes[at] {
-				t.Errorf("%s: is in the document, and nothing answers it", at)
+				t.Errorf("%s: expected a route for it", at)
 			}
 		}
 	}
@@ -65,14 +65,14 @@ func TestOpenAPI(t *testing.T) {
 		}
 		name, _, _ := strings.Cut(after, `"`)
 		if _, exists := d.Components.Schemas[name]; !exists {
-			t.Errorf("there is no schema %s", name)
+			t.Errorf("expected the schema %s to exist", name)
 		}
 		rest = after
 	}
 	if len(d.Components.Schemas) < 10 {
 		t.Errorf("expected schemas, found %d", len(d.Components.Schemas))
 	}
-	// A client that has to send a list of letters would replay none where it means all.
+	// A required list of dead letters would make a client replay none where it means all.
 	if asked := d.Components.Schemas["ReplayAsked"]; len(asked.Required) > 0 {
 		t.Errorf("expected a replay to need nothing, found %q", asked.Required)
 	}

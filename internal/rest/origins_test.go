@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// Origins are two of the first worker, and one of the second; the third has none.
+// Origins returns two origins for the first worker, one for the second, and none for the third.
 func (r *runner) Origins() (all []connect.OriginUse) {
 	for n := range 2 - r.number {
 		all = append(all, connect.OriginUse{WorkerID: r.id(), Connectors: []string{"c"}, Usage: limits.Usage{
@@ -24,7 +24,7 @@ func (r *runner) Origins() (all []connect.OriginUse) {
 	return all
 }
 
-func TestOriginsOfAGroup(t *testing.T) {
+func TestOriginsOfGroup(t *testing.T) {
 	t.Parallel()
 	silent := false
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {

@@ -33,7 +33,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/offset"
 )
 
-// notYet are resources of Kafka Connect's that this worker does not have.
+// notYet are resources of Kafka Connect that this worker does not have.
 var notYet = regexp.MustCompile(`/fence/?(\?|$)`)
 
 // steered are writes that are sent, too.
@@ -55,7 +55,7 @@ func TestRecordedCalls(t *testing.T) {
 		for at, kinds := range differs {
 			for _, kind := range kinds {
 				if (kind == replaytest.LeftOut || kind == replaytest.Text) && found[at] != kind {
-					t.Errorf("%s: is listed as %q, and is not", at, kind)
+					t.Errorf("%s: expected a difference of kind %q, found none", at, kind)
 				}
 			}
 		}
@@ -99,25 +99,25 @@ func TestRecordedCalls(t *testing.T) {
 				compared++
 			}
 			if compared < 2 {
-				t.Errorf("expected to compare answers, compared %d", compared)
+				t.Errorf("expected compared responses, found %d", compared)
 			}
 		})
 	}
 }
 
-// standIn is a worker, and its herder, with the state that the recorded writes would have led to.
+// standIn is a worker and its herder, with the state that results from the recorded writes.
 type standIn struct {
-	Herder     // is asked nothing else
+	Herder     // no other method is called
 	connectors map[string]*standInConnector
 	parts      Parts
 }
 
-// double is a worker of a test.
+// double is a worker for tests.
 type double interface{ worker() Worker }
 
 func (s *standIn) worker() Worker { return s.with(s) }
 
-// with is the stand-in with another herder.
+// with returns the stand-in with another herder.
 func (s *standIn) with(h Herder) Worker {
 	parts := s.parts
 	parts.Herder, parts.TracksTopics, parts.ResetsTopics = h, true, true
@@ -148,12 +148,12 @@ type standInConnector struct {
 	state  connect.State
 	tasks  []connect.TaskStatus
 	plugin connect.Plugin
-	// offsets by the texts of their partitions
+	// offsets are the offsets by their partitions as text
 	offsets map[string]offset.Entry
 	topics  []string
 }
 
-// change takes in what is no read, or is one of something that is not built, and tells whether it was such.
+// change applies a step that is a write, or that uses a resource that is not built, and reports whether it was one.
 func (s *standIn) change(c *replaytest.Step) bool {
 	path, _, _ := strings.Cut(c.Path, "?")
 	switch {
@@ -183,7 +183,7 @@ func (s *standIn) change(c *replaytest.Step) bool {
 	return true
 }
 
-// hasLong: limits of Jetty's header buffer are not ours.
+// hasLong reports whether a header exceeds Jetty's buffer. The worker does not have its limits.
 func hasLong(headers map[string]any) bool {
 	for _, v := range headers {
 		if text, ok := v.(string); ok && len(text) > 4096 {
@@ -239,7 +239,7 @@ func (s *standIn) delete(_ context.Context, name string) error {
 	return err
 }
 
-// until takes in the state that the recorder waited for.
+// until applies the state for which the recorder waited.
 func (s *standIn) until(c *replaytest.Step) {
 	k := s.connectors[nameIn(c.Until)]
 	if k == nil || c.Contains == nil {
@@ -289,7 +289,7 @@ func (s *standIn) Restart(name string, _ ...int) error {
 	if s.connectors[name] == nil {
 		return connect.ErrUnknownConnector
 	}
-	return nil // what comes of it is recorded
+	return nil // the result is recorded
 }
 
 func (s *standIn) Names() []string {
@@ -333,7 +333,7 @@ func (s *standIn) Tasks(name string) ([]connect.TaskInfo, error) {
 	return tasks, nil
 }
 
-// Plugins are those of the real worker, as it listed them.
+// Plugins returns the real worker's plugins, as it listed them.
 func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
 	data, err := os.ReadFile("../../testdata/connect-rest/12-plugins.jsonl")
 	if err != nil {
@@ -352,7 +352,7 @@ func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
 	return nil
 }
 
-// definitions are those of the real worker, by class or alias.
+// definitions returns the real worker's definitions by class or alias.
 func definitions(_ context.Context, class string, version *string) ([]check.Definition, error) {
 	data, err := os.ReadFile("../../testdata/connect-rest/classes/configs.jsonl")
 	if err != nil {
@@ -388,8 +388,8 @@ func TestHealthWhileStarting(t *testing.T) {
 	}
 }
 
-// Until the worker has started all requests but those for its health wait, as those of Kafka Connect's workers do, and
-// are answered with 503 where that takes too long.
+// Until the worker has started, all requests but health checks wait, as in Kafka Connect's workers, and get 503 after a
+// timeout.
 func TestRequestsWaitForTheStart(t *testing.T) {
 	t.Parallel()
 	for _, starts := range []bool{true, false} {
@@ -420,7 +420,7 @@ func TestRequestsWaitForTheStart(t *testing.T) {
 			time.Sleep(changeTimeout - time.Second)
 			for _, answer := range all {
 				if answer.Body.Len() > 0 {
-					t.Errorf("expected no answer yet, found %d %s", answer.Code, answer.Body)
+					t.Errorf("expected no response yet, found %d %s", answer.Code, answer.Body)
 				}
 			}
 			started.Store(starts)
@@ -456,15 +456,15 @@ func TestListeners(t *testing.T) {
 	assert.Equal(t, "[]", body)
 }
 
-type mistaken struct{ standIn }
+type panickingWorker struct{ standIn }
 
-func (m *mistaken) worker() Worker { return m.with(m) }
+func (m *panickingWorker) worker() Worker { return m.with(m) }
 
-func (*mistaken) Names() []string { panic("a mistake in what answers") }
+func (*panickingWorker) Names() []string { panic("a mistake in what answers") }
 
-// A mistake in a handler is that request's fault, and the next one is answered.
-func TestPanicsAreTheRequests(t *testing.T) {
-	h := Handler(new(mistaken).worker())
+// A panic in a handler fails its request only.
+func TestPanicFailsItsRequestOnly(t *testing.T) {
+	h := Handler(new(panickingWorker).worker())
 	for range 2 {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/connectors", nil))

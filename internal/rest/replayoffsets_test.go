@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// committed takes in the offsets that the recorder waited for: the file's of a source have no partition there.
+// committed applies the offsets for which the recorder waited. Those of a file source are recorded without a partition.
 func (k *standInConnector) committed(contains map[string]any) {
 	data, _ := json.Marshal(contains)
 	var waited offsets
@@ -51,7 +51,7 @@ func (s *standIn) Offsets(_ context.Context, name string) (all []offset.Entry, e
 	return all, nil
 }
 
-// AlterOffsets knows offsets as those of Kafka's file connectors do.
+// AlterOffsets expects offsets of Kafka's file connectors.
 func (s *standIn) AlterOffsets(_ context.Context, name string, entries []offset.Entry) error {
 	k, err := s.stopped(name)
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *standIn) ResetOffsets(_ context.Context, name string) error {
 	return err
 }
 
-// stopped is a connector whose offsets may be changed.
+// stopped returns a connector whose offsets may be changed.
 func (s *standIn) stopped(name string) (*standInConnector, error) {
 	k := s.connectors[name]
 	switch {

@@ -14,13 +14,13 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// keeping has one sample, and says how it was asked.
-type keeping struct {
+// sampleWorker has one sample, and returns the parameters of its requests.
+type sampleWorker struct {
 	standIn
 	shows string
 }
 
-func (k *keeping) worker() Worker {
+func (k *sampleWorker) worker() Worker {
 	w := k.with(k)
 	w.StartSample = func(_ string, asked SampleRequest) (Sample, error) {
 		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
@@ -41,9 +41,9 @@ func (k *keeping) worker() Worker {
 	return w
 }
 
-// Values of records are shown to those who ask from this machine, or have logged on; others see their shape, or
+// Values of records are shown to users on this machine and to users who have logged on. Others see the shape, or
 // nothing.
-func TestWhoSeesRecords(t *testing.T) {
+func TestRecordsAreShownByRights(t *testing.T) {
 	const anywhere = "http://:0"
 	type asks struct {
 		o           Options
@@ -51,7 +51,7 @@ func TestWhoSeesRecords(t *testing.T) {
 		header      string
 		status      int
 		shown, says string
-		full, shape int // of asking for a sample of values, and for one of shapes
+		full, shape int // statuses of requests for a sample of values, and of shapes
 	}
 	for name, c := range map[string]asks{
 		"this machine":        {status: 202, shown: "full", full: 200, shape: 200},
@@ -85,7 +85,7 @@ func TestWhoSeesRecords(t *testing.T) {
 			says: "the worker that received the request",
 			full: 403, shape: 200},
 	} {
-		worker := &keeping{}
+		worker := &sampleWorker{}
 		s := opened(t, c.o, slog.New(slog.DiscardHandler), worker)
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		ask := func(method, path, body string) (status int, answer string) {
@@ -114,7 +114,7 @@ func TestWhoSeesRecords(t *testing.T) {
 				}
 			}
 		}
-		// A test has values, and so has a command that answers rows; others have none.
+		// A test file has values, and so has a command that returns rows. Other responses have none.
 		for chain, call := range map[string][3]string{"": {"GET", "/samples/1?as=test", ""},
 			"a": {"POST", "/samples/1/chain?as=test", `{"config":{"transforms":"a"}}`}} {
 			status, answer := ask(call[0], call[1], call[2])
@@ -136,9 +136,9 @@ func TestWhoSeesRecords(t *testing.T) {
 	}
 }
 
-// What is asked wrongly is said to be so.
-func TestWrongSamples(t *testing.T) {
-	worker := &keeping{shows: "full"}
+// An invalid request is rejected with the reason.
+func TestInvalidSampleRequests(t *testing.T) {
+	worker := &sampleWorker{shows: "full"}
 	for _, c := range []struct {
 		method, path, body string
 		status             int
@@ -146,7 +146,7 @@ func TestWrongSamples(t *testing.T) {
 	}{
 		{"GET", "/samples/2", "", 404, "no such sample"},
 		{"GET", "/samples/1?as=csv", "", 400, "expected test"},
-		{"GET", "/samples/1", "", 403, "Only the shape of records"}, // nobody has logged on
+		{"GET", "/samples/1", "", 403, "Only the shape of records"}, // without a logon
 		{"POST", "/samples/1/chain", `{}`, 400, "expected a configuration"},
 		{"POST", "/samples/1/chain", `{"config":{"transforms":null}}`, 400, NullValue},
 		{"POST", "/samples", `{"rows":"x"}`, 400, "expected a JSON object"},
@@ -165,19 +165,20 @@ func TestWrongSamples(t *testing.T) {
 			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
 		}
 	}
-	// A test is YAML, and is not refused to those who ask for that.
+	// A test file is YAML, and clients that accept YAML do not get 406.
 	for accept, status := range map[string]int{"text/yaml": 403, "text/html": 403, "application/json": 403} {
 		assert.Equal(t, status, sent(worker, "GET", "/culvert/connectors/a/samples/1?as=test", "", "Accept",
 			accept).Code)
 		assert.Equal(t, map[bool]int{true: 403, false: 406}[accept == "application/json"],
 			sent(worker, "GET", "/culvert/connectors/a/samples/1", "", "Accept", accept).Code)
 	}
-	// no route of tests
+	// a route without test files
 	assert.Equal(t, 406, sent(worker, "GET", "/connectors?as=test", "", "Accept", "text/yaml").Code)
 }
 
-// What only reads passes where REST is for reading alone, whatever its method; nothing else of its path does.
-func TestWhatOnlyReads(t *testing.T) {
+// A request that changes nothing is accepted by a read-only REST API, whatever its method, but nothing else on its
+// path.
+func TestReadOnlyRequests(t *testing.T) {
 	for call, want := range map[string]bool{
 		"PUT /connector-plugins/A/config/validate":           false,
 		"PUT /connector-plugins/A/config/validate/":          false,
@@ -210,7 +211,7 @@ func TestWhatOnlyReads(t *testing.T) {
 	}
 }
 
-// The worker that hands a request on says where it would show no values.
+// The worker that forwards a request marks it if it would show no values itself.
 func TestForwardingHidesRecords(t *testing.T) {
 	for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
 		var withheld string
@@ -219,8 +220,8 @@ func TestForwardingHidesRecords(t *testing.T) {
 			w.Header().Set("Content-Length", "2")
 			w.Write([]byte("{}"))
 		}))
-		s := opened(t, Options{Listeners: []string{listener}, Cluster: &seat{own: "http://a:1",
-			owns: map[string]string{"a/0": other.URL}}}, slog.New(slog.DiscardHandler), &keeping{})
+		s := opened(t, Options{Listeners: []string{listener}, Cluster: &seat{url: "http://a:1",
+			owners: map[string]string{"a/0": other.URL}}}, slog.New(slog.DiscardHandler), &sampleWorker{})
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		a := fetched(t, http.DefaultClient, "POST", "http://127.0.0.1:"+port+"/culvert/connectors/a/samples", "")
 		other.Close()

@@ -29,7 +29,7 @@ import (
 
 const permit = "POST /culvert/internal/permit"
 
-// session is one with a key.
+// session returns a session with a key.
 func session(t testing.TB, secret string) *Session {
 	t.Helper()
 	s, err := NewSession("HmacSHA256", []string{"HmacSHA256"})
@@ -45,13 +45,13 @@ const (
 	secondKey = "the second key of the cluster"
 )
 
-// internals is a worker of a cluster that answers calls, guarded in all ways that users meet.
+// internals is a worker of a cluster that accepts internal calls, with all access checks for users.
 type internals struct {
 	*Server
 	*Session
 	url  string
 	seat *seat
-	// called are the calls that were answered.
+	// called counts the calls that were handled.
 	called atomic.Int32
 }
 
@@ -77,17 +77,17 @@ func newInternals(t *testing.T, secret string) *internals {
 	i.Server = opened(t, Options{Cluster: i.seat, Session: i.Session, ReadOnly: true, Users: usersFile(t),
 		AllowedHosts: []string{"connect.example.com"}}, slog.New(slog.DiscardHandler), &standIn{})
 	i.url = i.URLs()[0]
-	i.seat.set(func(s *seat) { s.own, s.leads = i.url+"/", i.url+"/" })
+	i.seat.set(func(s *seat) { s.url, s.leader = i.url+"/", i.url+"/" })
 	return i
 }
 
-// send sends a call that was signed by a session and changed after that.
+// send sends a call that a session has signed. change modifies it afterwards.
 func (i *internals) send(t *testing.T, by *Session, call, body string, change func(*http.Request)) (int, string) {
 	t.Helper()
 	method, target, _ := strings.Cut(call, " ")
 	r := requestOf(t, method, i.url+target, body)
 	require.NoError(t, by.Sign(r, []byte(body)))
-	r.Host = "evil.example" // which a signed call may name
+	r.Host = "evil.example" // which is allowed for a signed call
 	if change != nil {
 		change(r)
 	}
@@ -95,8 +95,8 @@ func (i *internals) send(t *testing.T, by *Session, call, body string, change fu
 	return a.StatusCode, text
 }
 
-// A call is answered by its signature alone, whatever guards the worker from users; what was changed, made up, sent
-// before, or is for another worker is refused, and nothing is done.
+// A call needs only its signature, whatever access checks users have. A call that was changed, forged, repeated, or
+// signed for another worker is rejected and has no effect.
 func TestSignedCalls(t *testing.T) {
 	i := newInternals(t, firstKey)
 	own := session(t, firstKey)
@@ -105,9 +105,9 @@ func TestSignedCalls(t *testing.T) {
 	}
 	part := func(n int, value string) func(*http.Request) {
 		return func(r *http.Request) {
-			said := strings.Split(r.Header.Get(signedHeader), " ")
-			said[n] = value
-			r.Header.Set(signedHeader, strings.Join(said, " "))
+			parts := strings.Split(r.Header.Get(signedHeader), " ")
+			parts[n] = value
+			r.Header.Set(signedHeader, strings.Join(parts, " "))
 		}
 	}
 	body := func(text string) func(*http.Request) {
@@ -157,7 +157,7 @@ func TestSignedCalls(t *testing.T) {
 		"another call":     {permit, "{}", func(r *http.Request) { r.URL.Path = "/connectors/a/tasks" }, 403, forged},
 		"another query":    {permit + "?a=b", "{}", func(r *http.Request) { r.URL.RawQuery = "a=c" }, 403, forged},
 		"too large":        {permit, strings.Repeat("x", maxCallBytes+1), nil, 413, "expected at most 8388608 bytes"},
-		// what users may ask needs what users need
+		// a user's path has the access checks of users
 		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is not a name of this worker"},
 		"a user's read":    {"GET /connectors", "", nil, 403, "Host is not a name of this worker"},
 		"a user's, named":  {"GET /connectors", "", func(r *http.Request) { r.Host = "localhost" }, 401, ""},
@@ -175,12 +175,12 @@ func TestSignedCalls(t *testing.T) {
 		if status != c.status || !strings.Contains(text, c.want) {
 			t.Errorf("%s: expected %d %s, found %d %.300s", name, c.status, c.want, status, text)
 		}
-		var said failure // one answer: a mistake in what answers does not go on as a request of a user
-		if err := json.Unmarshal([]byte(text), &said); status >= 400 && (err != nil || said.Code != status) {
-			t.Errorf("%s: expected one answer with %d, found %s", name, status, text)
+		var response failure // a single one: after a panic in the handler no user route handles the call
+		if err := json.Unmarshal([]byte(text), &response); status >= 400 && (err != nil || response.Code != status) {
+			t.Errorf("%s: expected one response with %d, found %s", name, status, text)
 		}
 		if done := i.called.Load() - before; done > 1 || done == 1 && status >= 400 && status != 409 && status != 500 {
-			t.Errorf("%s: %d calls were made for %d", name, done, status)
+			t.Errorf("%s: found %d handled calls for status %d", name, done, status)
 		}
 	}
 	r := httptest.NewRequest("POST", i.url+"/culvert/internal/permit", strings.NewReader("{}"))
@@ -193,8 +193,8 @@ func TestSignedCalls(t *testing.T) {
 	assert.Equal(t, sum("{}"), fmt.Sprintf("%x", hash), "the signed hash is that of the body")
 }
 
-// A signature counts once, and at one worker.
-func TestRepeatedCalls(t *testing.T) {
+// A signature is valid once, at one worker.
+func TestSignatureIsValidOnce(t *testing.T) {
 	i, other := newInternals(t, firstKey), newInternals(t, firstKey)
 	signed := func(r *http.Request) http.Header { return r.Header.Clone() }
 	var headers http.Header
@@ -211,7 +211,7 @@ func TestRepeatedCalls(t *testing.T) {
 	assert.Equal(t, 403, status)
 	assert.Equal(t, 0, other.called.Load())
 	assert.Equal(t, 1, i.called.Load())
-	// A call whose body did not come as it was signed has used its signature up.
+	// A call whose body differs from the signed one uses up its signature.
 	status, _ = i.send(t, i.Session, permit, "{}", func(r *http.Request) {
 		headers = signed(r)
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("[]")), 2
@@ -221,8 +221,8 @@ func TestRepeatedCalls(t *testing.T) {
 	assert.Equal(t, 403, status)
 }
 
-// What is not signed shows a stranger nothing, and changes nothing: statuses are those of Kafka Connect's
-// SessionedProtocolIntegrationTest, whatever else the worker asks of its users.
+// An unsigned call neither reveals nor changes anything. Statuses are those of Kafka Connect's
+// SessionedProtocolIntegrationTest, whatever access checks the worker has for users.
 func TestUnsignedCalls(t *testing.T) {
 	keyless := newInternals(t, "")
 	i := newInternals(t, firstKey)
@@ -260,7 +260,7 @@ func TestUnsignedCalls(t *testing.T) {
 	}
 }
 
-// No byte of a body is waited for before its signature is right.
+// The body is not read before the signature was verified.
 func TestBodiesOfForgedCallsAreNotRead(t *testing.T) {
 	i := newInternals(t, firstKey)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(i.url, "http://"))
@@ -273,19 +273,19 @@ func TestBodiesOfForgedCallsAreNotRead(t *testing.T) {
 	assert.Equal(t, 403, answer.StatusCode)
 }
 
-// A worker that is alone has no calls of other workers, nor has a listener of administrators; nobody finds them in what
-// the worker says of itself.
-func TestCallsAreNoRoutes(t *testing.T) {
+// Neither a standalone worker nor an admin listener has internal calls, and the OpenAPI document and the routes do not
+// list them.
+func TestInternalCallsAreNotListed(t *testing.T) {
 	s := session(t, firstKey)
 	s.Handle(permit, func(context.Context, string, []byte) (any, error) { return nil, nil })
 	alone := opened(t, Options{Session: s}, slog.New(slog.DiscardHandler), &standIn{})
-	apart := opened(t, Options{Session: s, Cluster: &seat{own: "http://a:1"}, SeparateAdmin: true,
+	separate := opened(t, Options{Session: s, Cluster: &seat{url: "http://a:1"}, SeparateAdmin: true,
 		Admin: []string{"http://127.0.0.1:0"}}, slog.New(slog.DiscardHandler), &standIn{})
-	for _, url := range []string{alone.URLs()[0], apart.URLs()[1]} {
+	for _, url := range []string{alone.URLs()[0], separate.URLs()[1]} {
 		a := fetched(t, http.DefaultClient, "POST", url+"/culvert/internal/permit", "")
 		assert.Equal(t, 404, a.StatusCode)
 	}
-	a := fetched(t, http.DefaultClient, "POST", apart.URLs()[0]+"/culvert/internal/permit", "")
+	a := fetched(t, http.DefaultClient, "POST", separate.URLs()[0]+"/culvert/internal/permit", "")
 	assert.Equal(t, 400, a.StatusCode)
 	for _, r := range Routes() {
 		if strings.Contains(r.Path, "/internal/") || strings.HasSuffix(r.Path, "/fence") ||
@@ -305,7 +305,8 @@ func TestCallsAreNoRoutes(t *testing.T) {
 	}
 }
 
-// A key is worn when half of the calls that a worker remembers were signed or answered here; a new one is not.
+// A key needs rotation when half of the calls that a worker can remember were signed or verified here. A new key does
+// not.
 func TestKeyNeedsRotation(t *testing.T) {
 	s := session(t, "")
 	assert.Equal(t, false, s.NeedsRotation())
@@ -320,8 +321,8 @@ func TestKeyNeedsRotation(t *testing.T) {
 	assert.Equal(t, false, s.NeedsRotation())
 }
 
-// A key is taken until a minute after that of its successor was read, and its nonces are known as long.
-func TestKeysChange(t *testing.T) {
+// A key is valid for a minute after its successor was read, and its nonces are remembered as long.
+func TestSessionKeyOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const to = "http://a:1"
 		receives, old, late := session(t, ""), session(t, firstKey), session(t, secondKey)
@@ -340,7 +341,7 @@ func TestKeysChange(t *testing.T) {
 		require.NoError(t, receives.SetKey([]byte(firstKey)))
 		first := call(old)
 		expect(nil, first)
-		expect(errForged, call(late)) // it is read here later
+		expect(errForged, call(late)) // this worker has not read the key yet
 		require.NoError(t, receives.SetKey([]byte(secondKey)))
 		expect(nil, call(late))
 		time.Sleep(keyOverlap - time.Second)
@@ -350,7 +351,7 @@ func TestKeysChange(t *testing.T) {
 		time.Sleep(time.Second)
 		expect(errForged, call(old))
 		expect(errForged, first)
-		// The key comes back: its nonces are known still.
+		// When the key returns, its nonces are still known.
 		require.NoError(t, receives.SetKey([]byte(firstKey)))
 		expect(errRepeated, first)
 		expect(nil, call(old))
@@ -360,8 +361,8 @@ func TestKeysChange(t *testing.T) {
 	})
 }
 
-// Calls that are remembered are bounded: where there is no room nothing is answered until the key changes, rather than
-// twice.
+// The number of remembered calls is bounded. When it is reached, calls are rejected until the key changes, so that none
+// is accepted twice.
 func TestRememberedCallsAreBounded(t *testing.T) {
 	const to = "http://a:1"
 	s := session(t, firstKey)
@@ -384,8 +385,8 @@ func TestRememberedCallsAreBounded(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Whatever of a signed request is changed, it is not taken, nor where the same text is cut at other places.
-func TestSignaturesAreOverAllParts(t *testing.T) {
+// A change of any part of a signed request invalidates it, also if the same text is split elsewhere.
+func TestSignatureCoversAllParts(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	s := session(t, firstKey)
 	letters := func() string {
@@ -402,7 +403,7 @@ func TestSignaturesAreOverAllParts(t *testing.T) {
 		signature := string(s.current.sign("HmacSHA256", parts[0], r, parts[4]))
 		of := fmt.Sprintf("%q", parts)
 		if before, again := seen[signature]; again && before != of {
-			t.Fatalf("%s and %s have one signature", before, of)
+			t.Fatalf("expected different signatures of %s and %s", before, of)
 		}
 		seen[signature] = of
 	}
@@ -457,8 +458,8 @@ func TestSessionSettings(t *testing.T) {
 	}
 }
 
-// One worker asks another by a signed call, and sees its answer, or what it says.
-func TestAsk(t *testing.T) {
+// A worker sends a signed call to another worker, and gets its response or its error.
+func TestCallWorker(t *testing.T) {
 	asks, answers := newInternals(t, firstKey), newInternals(t, firstKey)
 	ask := func(path, body string) (string, error) {
 		text, err := asks.CallWorker(t.Context(), answers.url, "POST", path, []byte(body))
@@ -471,7 +472,8 @@ func TestAsk(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "", text)
 	for body, want := range map[string]string{"refuse": "another worker has it",
-		"much": "expected a response of at most 8388608 bytes", strings.Repeat("x", maxCallBytes+1): "expected at most"} {
+		"much":                              "expected a response of at most 8388608 bytes",
+		strings.Repeat("x", maxCallBytes+1): "expected at most"} {
 		_, err = ask("/culvert/internal/permit", body)
 		assert.Error(t, err, want)
 		assert.Error(t, err, "POST /culvert/internal/permit at the worker "+answers.url)
@@ -502,10 +504,10 @@ func FuzzSigned(f *testing.F) {
 	f.Add("0123456789abcdef " + strings.Repeat("0", 32) + " " + strings.Repeat("f", 64))
 	f.Add("")
 	f.Add(" " + strings.Repeat("A", 32) + " " + strings.Repeat("x", 64))
-	f.Fuzz(func(t *testing.T, said string) {
-		id, nonce, body, ok := parseSigned(said)
-		if again := fmt.Sprintf("%s %x %x", id, nonce, body); ok && !strings.EqualFold(again, said) {
-			t.Errorf("expected %q, found %q", said, again)
+	f.Fuzz(func(t *testing.T, message string) {
+		id, nonce, body, ok := parseSigned(message)
+		if again := fmt.Sprintf("%s %x %x", id, nonce, body); ok && !strings.EqualFold(again, message) {
+			t.Errorf("expected %q, found %q", message, again)
 		}
 	})
 }

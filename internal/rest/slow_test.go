@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// pipes is a listener whose connections are pipes, which work in a bubble of a test.
+// pipes is a listener with pipes as connections, for synctest.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -43,15 +43,14 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// A client that is slow, or says nothing more, is let go in its time, and no request outlives it. Times are those of a
-// bubble: none passes by the clock.
+// A client that is slow or silent is disconnected after a timeout, and so its request ends.
 func TestSlowClients(t *testing.T) {
 	const slack = time.Second
 	for name, c := range map[string]struct {
 		sent   string
-		reads  bool          // what is answered
-		status int           // of the answer, 0 for none
-		within time.Duration // the connection is closed
+		reads  bool          // the client reads the response
+		status int           // of the response, 0 for none
+		within time.Duration // until the connection is closed
 	}{
 		"nothing":      {"", true, 0, headerTimeout},
 		"half a head":  {"GET / HTTP/1.1\r\nHo", true, 400, headerTimeout},
@@ -78,7 +77,7 @@ func TestSlowClients(t *testing.T) {
 				defer client.Close()
 				l.conns <- server
 				began := time.Now()
-				go io.WriteString(client, c.sent) // as far as it is taken
+				go io.WriteString(client, c.sent) // as far as the server reads
 				var answer []byte
 				if c.reads {
 					answer, _ = io.ReadAll(client)
@@ -102,7 +101,7 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// A body may have as many bytes as a file of a connector.
+// The maximum size of a body is that of a connector's file.
 func TestBodiesAreBounded(t *testing.T) {
 	for _, c := range []struct{ size, status int }{{maxBodyBytes, http.StatusCreated},
 		{maxBodyBytes + 1, http.StatusRequestEntityTooLarge}} {
@@ -117,8 +116,8 @@ func TestBodiesAreBounded(t *testing.T) {
 	}
 }
 
-// Whether the worker lives is answered in time, though it does not say.
-func TestHealthIsAnsweredInTime(t *testing.T) {
+// /health responds in time even if the worker does not.
+func TestHealthRespondsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		answer := sent(new(stuck), "GET", "/health", "")
@@ -130,7 +129,7 @@ func TestHealthIsAnsweredInTime(t *testing.T) {
 	})
 }
 
-// stuck does not say whether it is ready.
+// stuck never reports whether it is ready.
 type stuck struct{ standIn }
 
 func (s *stuck) worker() Worker {
@@ -142,7 +141,7 @@ func (s *stuck) worker() Worker {
 	return w
 }
 
-// halfSent opens a connection and sends so many bytes of a body that is longer.
+// halfSent opens a connection and sends a number of bytes of a longer body.
 func halfSent(t *testing.T, address string, bytes int) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", address)
@@ -153,7 +152,7 @@ func halfSent(t *testing.T, address string, bytes int) net.Conn {
 	return c
 }
 
-// All bodies together are bounded: beyond it a client is told to send again, and requests without a body are answered.
+// The size of all concurrent bodies is bounded. Beyond it a client gets 503, and requests without a body are served.
 func TestBodiesOfRequestsAreBounded(t *testing.T) {
 	at := listening(t, Options{}).Addresses()[0]
 	const clients = 300
@@ -172,13 +171,13 @@ func TestBodiesOfRequestsAreBounded(t *testing.T) {
 				t.Fatalf("expected 503 beyond the bound, found %q", head)
 			}
 		case <-time.After(bodyTimeout - 5*time.Second):
-			t.Fatalf("expected %d to be refused, found %d", clients-maxBufferedBytes/maxBodyBytes, n)
+			t.Fatalf("expected %d rejected requests, found %d", clients-maxBufferedBytes/maxBodyBytes, n)
 		}
 	}
 	answers(t, http.DefaultClient, "http://"+at+"/connectors", http.StatusOK) // without a body it is not bounded
 }
 
-// Connections are bounded: one more is answered when another one has ended.
+// The number of connections is bounded. Another one is served when an open one has ended.
 func TestConnectionsAreBounded(t *testing.T) {
 	at := listening(t, Options{}).Addresses()[0]
 	var open []net.Conn
@@ -204,6 +203,6 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	open[0].Close()
 	if status := <-answered; status != http.StatusOK {
-		t.Errorf("expected 200 when there is room, found %d", status)
+		t.Errorf("expected 200 after a connection was closed, found %d", status)
 	}
 }

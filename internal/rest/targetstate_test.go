@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// counting counts what is done to its connector.
+// counting counts the restarts of its connector.
 type counting struct {
 	standIn
 	done []string
@@ -19,7 +19,7 @@ type counting struct {
 
 func (c *counting) worker() Worker { return c.as(c) }
 
-// as is the worker with another herder.
+// as returns the worker with another herder.
 func (c *counting) as(h Herder) Worker {
 	w := c.with(h)
 	w.SetTargetState = func(_ string, target connect.TargetState) error {
@@ -41,7 +41,7 @@ func counted(state, task connect.State) *counting {
 		tasks: []connect.TaskStatus{{ID: 0, State: connect.Running}, {ID: 1, State: task}}}}}}
 }
 
-// With onlyFailed nothing is restarted where nothing of what is asked for has failed.
+// With onlyFailed only failed instances are restarted.
 func TestRestartMatrix(t *testing.T) {
 	for _, c := range []struct {
 		query           string
@@ -85,8 +85,8 @@ func sent(worker double, method, path, body string, headers ...string) *httptest
 	return w
 }
 
-// Media types and refusals of changes.
-func TestChangesAreRefused(t *testing.T) {
+// Changes are checked for their media type, method and content.
+func TestRejectedChanges(t *testing.T) {
 	for _, c := range []struct {
 		method, path, body, media string
 		status                    int
@@ -95,7 +95,7 @@ func TestChangesAreRefused(t *testing.T) {
 		{"PUT", "/connectors/a/resume", "", "", 202, ""},
 		{"PUT", "/connectors/a/resume", "", "application/json; charset=utf-8", 202, ""},
 		{"PUT", "/connectors/a/resume", "", "text/plain", 415, "HTTP 415 Unsupported Media Type"},
-		{"PUT", "/connectors/a/resume", "x", "", 202, ""}, // which nobody reads
+		{"PUT", "/connectors/a/resume", "x", "", 202, ""}, // the body is not read
 		{"PUT", "/connectors/a/config", "{}", "", 415, "HTTP 415 Unsupported Media Type"},
 		{"PUT", "/connectors/a/pause", "", "", 409, "not now"},
 		{"PUT", "/connector-plugins/A/config/validate", `{"a": 1, "b": true, "c": "x"}`, "application/json", 200,
@@ -121,8 +121,8 @@ func TestChangesAreRefused(t *testing.T) {
 	}
 }
 
-// What a page of another origin has a browser send without asking changes nothing, although its Host is right.
-func TestPagesChangeNothing(t *testing.T) {
+// A cross-origin request that a browser sends without a preflight changes nothing, although its Host is right.
+func TestCrossOriginRequestsChangeNothing(t *testing.T) {
 	s := served(t, "http://127.0.0.1:0")
 	for _, c := range []struct {
 		line, header string
@@ -144,15 +144,16 @@ func TestPagesChangeNothing(t *testing.T) {
 	}
 }
 
-// vanishing is a worker of which one connector is deleted while they are listed.
+// vanishing is a worker with a connector that is deleted while it is listed.
 type vanishing struct{ *counting }
 
 func (v vanishing) worker() Worker { return v.as(v) }
 
 func (v vanishing) Names() []string { return append(v.counting.Names(), "gone") }
 
-// A list leaves out what is deleted meanwhile, as Kafka Connect does: tools expect what they asked for of each.
-func TestListOfConnectorsThatGo(t *testing.T) {
+// A list leaves out a connector that is deleted in the meantime, as Kafka Connect does: tools expect each entry to have
+// what they requested.
+func TestListOmitsDeletedConnectors(t *testing.T) {
 	worker := vanishing{counted(connect.Running, connect.Running)}
 	for _, query := range []string{"?expand=info", "?expand=status", "?expand=info&expand=status"} {
 		if answer := sent(worker, "GET", "/connectors"+query, "").Body.String(); strings.Contains(answer, "gone") ||
@@ -162,7 +163,7 @@ func TestListOfConnectorsThatGo(t *testing.T) {
 	}
 }
 
-// slow is a worker that comes to no end with what it is asked for.
+// slow is a worker whose changes time out.
 type slow struct{ standIn }
 
 func (s *slow) worker() Worker {
@@ -175,8 +176,8 @@ func (s *slow) worker() Worker {
 	return w
 }
 
-// What takes longer than a request may is answered in Kafka Connect's words.
-func TestRequestsThatTakeTooLong(t *testing.T) {
+// A request that takes too long gets Kafka Connect's message.
+func TestRequestTimeoutMessage(t *testing.T) {
 	for _, line := range []string{"PUT /connectors/a/pause", "DELETE /connectors/a"} {
 		method, path, _ := strings.Cut(line, " ")
 		w := sent(&slow{}, method, path, "")

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 )
 
-// checks says how many configurations are checked, and goes on when it is let.
+// checks counts concurrent validations and blocks them until goOn is closed.
 type checks struct {
 	*standIn
 	begun, most, now atomic.Int32
@@ -42,8 +42,9 @@ func (c *checks) worker() Worker {
 	return w
 }
 
-// Configurations are checked some at a time. Others wait, and those whose client has left are not checked at all.
-func TestValidationsTakeTurns(t *testing.T) {
+// The number of concurrent validations is bounded. Others wait, and a request whose client has disconnected is not
+// validated.
+func TestConcurrentValidationsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checks{standIn: &standIn{}, goOn: make(chan struct{})}
 		h := Handler(c.worker())
@@ -69,10 +70,10 @@ func TestValidationsTakeTurns(t *testing.T) {
 		synctest.Wait()
 		leave()
 		synctest.Wait()
-		assert.Equal(t, maxValidations, int(c.begun.Load()), "checks that have begun while none ends")
+		assert.Equal(t, maxValidations, int(c.begun.Load()), "validations that have started before one has ended")
 		close(c.goOn)
 		synctest.Wait()
 		assert.Equal(t, [3]int32{10, 10, maxValidations}, [3]int32{c.begun.Load(), answered.Load(), c.most.Load()},
-			"checks that have begun, that were answered, and the most at a time")
+			"started validations, successful responses, and the most at a time")
 	})
 }

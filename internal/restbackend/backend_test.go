@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// What the worker's settings say about topics in use is what REST is told, in Kafka Connect's words.
-func TestTopicTrackingIsSwitchedOff(t *testing.T) {
+// REST gets the worker's settings of topic tracking, and rejects requests with Kafka Connect's messages.
+func TestTopicTrackingDisabled(t *testing.T) {
 	for request, want := range map[string][2]string{
 		"topic.tracking.enable":      {"Topic tracking is disabled.", "Topic tracking is disabled."},
 		"topic.tracking.allow.reset": {"", "Topic tracking reset is disabled."},

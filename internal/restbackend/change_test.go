@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// A change that waits for another one is answered when its time is over, though the other one never ends.
-func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
+// A change that waits for another one ends with its own timeout, even if the other one never ends.
+func TestWaitingChangeEndsWithItsRequest(t *testing.T) {
 	r := reload.New(reload.Options{Lock: guard.NewCtxMutex()}, nil)
 	require.NoError(t, r.Lock.Lock(t.Context()))
 	ctx, over := context.WithCancel(t.Context())
@@ -36,8 +36,8 @@ func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 	}
 }
 
-// A check that was cut off by the time that its request has is told of in Kafka Connect's words.
-func TestChecksThatAreCutOff(t *testing.T) {
+// A check that its request's timeout has canceled gets Kafka Connect's message.
+func TestTimeoutOfCheck(t *testing.T) {
 	late, over := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer over()
 	var refusal *rest.Refusal

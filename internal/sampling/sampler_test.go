@@ -30,7 +30,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// batch has rows of values without a schema.
+// batch returns rows of schemaless values.
 func batch(t testing.TB, reg *record.Registry, values ...any) *record.Batch {
 	t.Helper()
 	b := &record.Batch{Registry: reg, Topics: []string{"orders"}}
@@ -65,7 +65,7 @@ func ask(t *testing.T, s *Sampler, connector string, rows int) string {
 	return k.ID
 }
 
-// feed has a task read a batch, and reports whether a sample took rows of it.
+// feed passes a batch to the observer as a task does, and reports whether a sample took rows of it.
 func feed(s *Sampler, connector string, b *record.Batch) bool {
 	rows := func() (n int) {
 		for _, k := range s.samples {
@@ -78,18 +78,19 @@ func feed(s *Sampler, connector string, b *record.Batch) bool {
 	return rows() > before
 }
 
-// A sample has the next rows and no more; while none waits nobody looks. It is forgotten after ten minutes.
-func TestSamplesComeAndGo(t *testing.T) {
+// A sample gets the next rows and no more. Without a waiting sample rows are not inspected. A sample is removed after
+// ten minutes.
+func TestSampleLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := record.NewRegistry()
 		s := New(reg, func(text string) string { return text })
 		b := batch(t, reg, order(1, "a"), order(2, "b"), order(3, "c"))
 		if feed(s, "orders", b) {
-			t.Error("somebody looks though nothing was asked for")
+			t.Error("expected no inspected rows without a sample")
 		}
 		id := ask(t, s, "orders", 4)
 		if feed(s, "others", b) || !feed(s, "orders", b) {
-			t.Error("expected the rows of one connector to be looked at")
+			t.Error("expected the rows of one connector to be inspected")
 		}
 		k, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || k.State != waiting || len(k.Rows) != 3 || k.Rows[2].Offset != 102 ||
@@ -97,14 +98,14 @@ func TestSamplesComeAndGo(t *testing.T) {
 			!strings.Contains(k.Rows[1].Input.Value, `"state": "b"`) || k.Rows[0].Problem != "" {
 			t.Errorf("found %+v, %v", k, err)
 		}
-		clear(b.Data) // the memory is the task's
+		clear(b.Data) // the memory belongs to the task
 		again, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || &again.Rows[0] != &k.Rows[0] {
-			t.Error("rows are computed again though no more have come:", err)
+			t.Error("expected cached rows, since there are no new ones:", err)
 		}
 		feed(s, "orders", batch(t, reg, order(4, "d"), order(5, "e")))
 		if feed(s, "orders", b) {
-			t.Error("somebody looks though the sample has its rows")
+			t.Error("expected no inspected rows after the sample was complete")
 		}
 		k, err = s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || k.State != done || len(k.Rows) != 4 || !strings.Contains(k.Rows[3].Input.Value, `"id": 4`) ||
@@ -112,22 +113,22 @@ func TestSamplesComeAndGo(t *testing.T) {
 			t.Errorf("found %+v, %v", k, err)
 		}
 		if _, err := s.Read(t.Context(), "others", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
-			t.Error("another connector's sample:", err)
+			t.Error("another connector's sample: expected 404, found", err)
 		}
 		ask(t, s, "orders", 1)
 		time.Sleep(lifetime + time.Second)
 		synctest.Wait()
 		if _, err := s.Read(t.Context(), "orders", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
-			t.Error("after ten minutes:", err)
+			t.Error("after ten minutes: expected 404, found", err)
 		}
 		if len(s.samples) > 0 || feed(s, "orders", b) {
-			t.Error("somebody looks though the sample is over")
+			t.Error("expected no inspected rows after the sample has expired")
 		}
 	})
 }
 
-// There are a few samples at a time: the oldest one goes, and what it has held with it.
-func TestSamplesAreFew(t *testing.T) {
+// The number of samples is bounded: a new one replaces the oldest, whose memory is freed.
+func TestNumberOfSamplesIsBounded(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
 	for _, n := range []int{-1, 101} {
@@ -138,28 +139,28 @@ func TestSamplesAreFew(t *testing.T) {
 	first := ask(t, s, "a", 1)
 	s.Observer("a")
 	feed(s, "a", batch(t, reg, order(1, "a")))
-	held := weak.Make(s.samples[0])
+	oldest := weak.Make(s.samples[0])
 	waits := ask(t, s, "b", 1)
 	for range maxSamples - 1 {
 		ask(t, s, "a", 1)
 	}
 	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "keeps the last 16 samples") {
-		t.Error("the oldest one is there still:", err)
+		t.Error("the oldest sample: expected 404, found", err)
 	}
-	if runtime.GC(); held.Value() != nil {
-		t.Error("the oldest one is held, though nobody can ask for it")
+	if runtime.GC(); oldest.Value() != nil {
+		t.Error("expected the oldest sample's memory to be freed")
 	}
 	if k, err := s.Read(t.Context(), "b", waits, chaintest.Chain{}); err != nil || k.State != waiting {
 		t.Errorf("found %+v, %v", k, err)
 	}
 	ask(t, s, "a", 1)
 	if feed(s, "b", batch(t, reg, order(1, "a"))) {
-		t.Error("somebody looks though the sample had to go")
+		t.Error("expected no inspected rows for a replaced sample")
 	}
 }
 
-// A row that is too large to be copied is said to be; it takes no room from others.
-func TestLargeRows(t *testing.T) {
+// A row that is too large to copy is reported as such, and takes no space from others.
+func TestRowTooLargeForSample(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
 	id := ask(t, s, "a", 3)
@@ -176,8 +177,8 @@ func TestLargeRows(t *testing.T) {
 	}
 }
 
-// Tasks read while samples are asked for, had and forgotten.
-func TestSamplesOfManyTasks(t *testing.T) {
+// Tasks may read while samples are started, read and removed.
+func TestConcurrentSamples(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -202,8 +203,8 @@ func TestSamplesOfManyTasks(t *testing.T) {
 	tasks.Wait()
 }
 
-// A look that panics leaves the task alone.
-func TestLooksDoNotDisturb(t *testing.T) {
+// A panic in an observer does not affect the task.
+func TestPanicInObserver(t *testing.T) {
 	var tap task.Observer
 	tap.Set(func(int, string, *record.Batch) { panic("a mistake") })
 	b := batch(t, record.NewRegistry(), order(1, "a"))
@@ -211,7 +212,7 @@ func TestLooksDoNotDisturb(t *testing.T) {
 	(*task.Observer)(nil).Observe(0, "", b)
 }
 
-// world is a worker's plugins with the built-in transforms.
+// world has a worker's plugins with the built-in transforms.
 type world struct {
 	*Sampler
 	plugins *plugin.Manager
@@ -238,7 +239,7 @@ func newWorld(t testing.TB, modules map[string][]byte) *world {
 	return w
 }
 
-// chain is that of settings, KEY=VALUE, as a connector has it.
+// chain returns the transform chain of a connector with these settings.
 func (w *world) chain(t testing.TB, settings map[string]string) chaintest.Chain {
 	t.Helper()
 	var entries []config.Entry
@@ -250,7 +251,7 @@ func (w *world) chain(t testing.TB, settings map[string]string) chaintest.Chain 
 	return chaintest.ChainOf(w.plugins, c)
 }
 
-// tasks has a connector's own chain do a batch that is looked at.
+// tasks runs a connector's own chain on an observed batch.
 func (w *world) tasks(t *testing.T, connector string, c chaintest.Chain, b *record.Batch) {
 	t.Helper()
 	chain, err := transform.New(t.Context(), transform.Options{Manager: c.Plugins, Connector: connector,
@@ -264,7 +265,7 @@ func (w *world) tasks(t *testing.T, connector string, c chaintest.Chain, b *reco
 
 const transforms = "org.apache.kafka.connect.transforms."
 
-// ordersChain drops what is deleted, masks a field and makes a key; no row is for its last transform.
+// ordersChain drops tombstones, masks a field and sets a key. Its last transform applies to no row.
 var ordersChain = map[string]string{"transforms": "drop,mask,key,route", "predicates": "deleted,mine",
 	"transforms.mask.type": transforms + "MaskField$Value", "transforms.mask.fields": "iban",
 	"transforms.drop.type": transforms + "Filter", "transforms.drop.predicate": "deleted",
@@ -275,14 +276,14 @@ var ordersChain = map[string]string{"transforms": "drop,mask,key,route", "predic
 	"predicates.deleted.type": transforms + "predicates.RecordIsTombstone",
 	"predicates.mine.type":    transforms + "predicates.TopicNameMatches", "predicates.mine.pattern": "orders"}
 
-// Each step shows what it made of each row.
-func TestSteps(t *testing.T) {
+// Each step shows its result for each row.
+func TestSampleShowsEachStep(t *testing.T) {
 	w := newWorld(t, nil)
 	c := w.chain(t, ordersChain)
 	id := ask(t, w.Sampler, "orders", 3)
 	w.Observer("orders")
 	b := batch(t, w.reg, order(1, "a"), "no map", order(2, "b"))
-	b.Rows[2].Value = wit.ValueSlice{} // which the predicate means
+	b.Rows[2].Value = wit.ValueSlice{} // a tombstone, which matches the predicate
 	w.tasks(t, "orders", c, b)
 	k, err := w.Read(t.Context(), "orders", id, c)
 	require.NoError(t, err)
@@ -315,7 +316,7 @@ func TestSteps(t *testing.T) {
 		t.Error(d)
 	}
 
-	// The same rows through another chain, and through one that cannot be made.
+	// The same rows pass through another chain, and through one that cannot be created.
 	other := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value",
 		"transforms.in.field": "row"})
 	tried, err := w.ReadWithChain(t.Context(), "orders", id, other)
@@ -330,7 +331,7 @@ func TestSteps(t *testing.T) {
 		t.Errorf("found %+v, %v", tried, err)
 	}
 
-	// The rows are a test that holds, and does not where the chain does something else.
+	// The test file of the rows passes, and fails if the chain does something else.
 	text, err := w.TestFile(t.Context(), "orders", id, c, ordersChain)
 	require.NoError(t, err)
 	w.redact = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }
@@ -354,8 +355,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// With shapes no value is shown, in errors neither.
-func TestShapes(t *testing.T) {
+// With shapes no value is shown, not even in errors.
+func TestShapesHideValues(t *testing.T) {
 	w := newWorld(t, nil)
 	k, err := w.Start("orders", rest.SampleRequest{Rows: 2, Show: rest.RecordsShape})
 	require.NoError(t, err)

@@ -20,7 +20,7 @@ func testWriter(t *testing.T, shape bool) *writer {
 	}, shape: shape, remaining: maxTextBytes}
 }
 
-// Documents are shown indented, or by their shape; secrets in them are not.
+// Documents are shown indented or by their shape, without secrets.
 func TestText(t *testing.T) {
 	for _, c := range []struct{ document, full, shape string }{
 		{`{"a":1,"b":[true,null,"x<é"],"c":{}}`,
@@ -41,7 +41,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// What is long or deep is cut between characters, and takes a time that grows with its length alone.
+// Long or deep values are truncated between characters, in linear time.
 func TestTextIsBounded(t *testing.T) {
 	list := `["` + strings.Repeat(`é","`, 1<<20) + `"]`
 	for name, document := range map[string]string{
@@ -73,7 +73,7 @@ func TestTextIsBounded(t *testing.T) {
 	}
 }
 
-// Values of all kinds are shown: a thousand in each other, numbers that JSON has none for, dates, bytes.
+// Values of all kinds are shown: a thousand levels, numbers that JSON does not have, dates, bytes.
 func TestValues(t *testing.T) {
 	deep := any("end")
 	for range 90 {
@@ -106,7 +106,7 @@ func TestValues(t *testing.T) {
 	if text != "12.50" || !strings.Contains(schema, `"name": "org.apache.kafka.connect.data.Decimal"`) {
 		t.Errorf("found %s with %s", text, schema)
 	}
-	// Bytes that are no value, and text that is no UTF-8, are said to be so.
+	// Invalid values and invalid UTF-8 are reported as such.
 	for _, bad := range [][]byte{{0xff}, append([]byte{connectdata.TagString, 4}, 0xff, 0xfe)} {
 		b := &record.Batch{Data: bad}
 		text, _, cut := testWriter(t, false).value(b, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(bad))})
@@ -120,8 +120,8 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// Of a row that many records are made of, and of a record with many headers, the first ones are shown.
-func TestManyRecords(t *testing.T) {
+// Only the first records of a row, and the first headers of a record, are shown.
+func TestShownRecordsAreBounded(t *testing.T) {
 	headers := make([]connectdata.Header, maxHeaders+1)
 	for i := range headers {
 		headers[i] = connectdata.Header{Name: "h", Encoding: wit.Schemaless, Value: []byte{connectdata.TagNull}}

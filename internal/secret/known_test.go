@@ -69,10 +69,10 @@ func TestStrike(t *testing.T) {
 		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
 			var known secret.Redactor
 			known.Add("s3cr3t?Passw0rd>")
-			said := encoding.EncodeToString([]byte(strings.Repeat("u", before) + "s3cr3t?Passw0rd>" + "after"))
-			got := known.Redact("Basic " + said)
+			encoded := encoding.EncodeToString([]byte(strings.Repeat("u", before) + "s3cr3t?Passw0rd>" + "after"))
+			got := known.Redact("Basic " + encoded)
 			if !strings.Contains(got, secret.Hidden) || len(got) > 6+8+8+before+8 {
-				t.Errorf("after %d bytes: %q leaves %q", before, said, got)
+				t.Errorf("after %d bytes: %q leaves %q", before, encoded, got)
 			}
 		}
 	}
@@ -97,7 +97,7 @@ func TestJSONStaysJSON(t *testing.T) {
 }
 
 // A secret that was added twice is redacted until both are removed.
-func TestForget(t *testing.T) {
+func TestSecretAddedTwice(t *testing.T) {
 	var known secret.Redactor
 	first, second := known.Add("Welcome1!", "one, four"), known.Add("Welcome1!", "one, four")
 	first()

@@ -47,7 +47,7 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 	}
 	for _, c := range []struct {
 		method, path, body string
-		with               []string // paths that came with what is secret
+		with               []string // paths that were requested with a secret
 		without            []string
 		refused            bool
 	}{

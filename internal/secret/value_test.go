@@ -37,7 +37,7 @@ func TestValueIsNotShown(t *testing.T) {
 	shown := strings.ToLower(b.String())
 	for _, form := range []string{canary, "before", fmt.Sprintf("%x", canary)} {
 		if strings.Contains(shown, form) {
-			t.Errorf("%q is shown in %s", form, shown)
+			t.Errorf("expected no %q, found %s", form, shown)
 		}
 	}
 	if v.Reveal() != "before "+canary || !v.IsSecret() || !v.FromFile() || v.String() != secret.Hidden {
@@ -50,7 +50,7 @@ func TestValueIsNotShown(t *testing.T) {
 }
 
 // A value's secret is redacted as long as the value exists.
-func TestValueIsKnown(t *testing.T) {
+func TestValueIsRedactedWhileItExists(t *testing.T) {
 	var known secret.Redactor
 	v := known.NewSecret("x-c4n4ry", false, "c4n4ry")
 	runtime.GC()
@@ -62,7 +62,7 @@ func TestValueIsKnown(t *testing.T) {
 	for known.Redact("a c4n4ry") != "a c4n4ry" {
 		select {
 		case <-within:
-			t.Fatal("it is known for good")
+			t.Fatal("expected the secret to be removed with its value")
 		default:
 			runtime.GC()
 			runtime.Gosched()

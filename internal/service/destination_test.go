@@ -29,7 +29,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// byRole is a component with a setting for each role, named `x.` and the role.
+// byRole returns a component with a setting for each role, named `x.` and the role.
 func byRole() wit.Component {
 	c := wit.Component{Name: "X", Kind: wit.ComponentSource, Prefixes: []string{"x."}}
 	for _, role := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.auth",
@@ -45,7 +45,7 @@ func byRole() wit.Component {
 	return c
 }
 
-// opened is the client of a connector with these settings.
+// opened returns the client of a connector with these settings.
 func opened(t *testing.T, log *logtest.Journal, lines ...string) (*Service, *transport.Client) {
 	t.Helper()
 	w, problems, err := config.LoadWorker("", nil, nil)
@@ -73,7 +73,7 @@ func ask(client *transport.Client, target string) (uint16, error) {
 	return a.Status, err
 }
 
-// destinations is a subaccount whose services are bound.
+// destinations starts a subaccount whose services are bound.
 func destinations(t *testing.T) *connectivitytest.Server {
 	t.Helper()
 	a := connectivitytest.NewServer()
@@ -100,13 +100,13 @@ func delivered(token string, seconds int) map[string]any {
 		"http_header": map[string]string{"key": "Authorization", "value": "Bearer " + token}}}}
 }
 
-// sightings are what a service has seen.
-type sightings struct {
+// seenRequests are the requests that a service has received.
+type seenRequests struct {
 	mu   sync.Mutex
 	last *http.Request
 }
 
-func (s *sightings) server(t *testing.T, status func(*http.Request) int) *httptest.Server {
+func (s *seenRequests) server(t *testing.T, status func(*http.Request) int) *httptest.Server {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.last = r
@@ -119,10 +119,10 @@ func (s *sightings) server(t *testing.T, status func(*http.Request) int) *httpte
 
 func ok(*http.Request) int { return http.StatusOK }
 
-// What a destination says is used; what the connector says goes before it.
+// The client uses the destination's settings, but the connector's own settings have priority.
 func TestDestinationFillsIn(t *testing.T) {
 	a := destinations(t)
-	var seen sightings
+	var seen seenRequests
 	server := seen.server(t, ok)
 	define(t, a, map[string]string{"URL": server.URL + "/gateway", "Authentication": "BasicAuthentication", "User": "u",
 		"Password": "s3cret", "ProxyType": "Internet",
@@ -138,12 +138,12 @@ func TestDestinationFillsIn(t *testing.T) {
 		if user, password, _ := seen.last.BasicAuth(); seen.last.RequestURI != want || user != "u" ||
 			password != "s3cret" ||
 			h.Get("sap-client") != "200" || h.Get("apikey") != "k3y" || h.Get("extra") != "e" {
-			t.Errorf("%s came as %s with %v", target, seen.last.RequestURI, h)
+			t.Errorf("%s: found the request %s with %v", target, seen.last.RequestURI, h)
 		}
 	}
 	if text := log.String(); !strings.Contains(text, "x.http.header.sap-client") || strings.Contains(text, "s3cret") ||
 		strings.Contains(text, "k3y") {
-		t.Errorf("expected the setting that goes before the destination, and no secret, found\n%s", text)
+		t.Errorf("expected the setting that overrides the destination, and no secret, found\n%s", text)
 	}
 	_, client = opened(t, log, "x.http.destination=D", "x.http.user=own", "x.http.password=0wn")
 	if status, err := ask(client, "/"); err != nil || status != 200 {
@@ -154,11 +154,11 @@ func TestDestinationFillsIn(t *testing.T) {
 	}
 }
 
-// Tokens that the destination service delivers are asked for again when the service refuses them, and with them what
-// else has changed.
-func TestDestinationDeliversTokens(t *testing.T) {
+// Tokens of the destination service are renewed when the service rejects them, and so are the other properties of the
+// destination.
+func TestDestinationTokensAreRenewed(t *testing.T) {
 	a := destinations(t)
-	var seen, elsewhere sightings
+	var seen, elsewhere seenRequests
 	good := "t0ken-1"
 	var mu sync.Mutex
 	status := func(r *http.Request) int {
@@ -183,27 +183,27 @@ func TestDestinationDeliversTokens(t *testing.T) {
 	mu.Unlock()
 	define(t, a, configuration, delivered("t0ken-2", 3600))
 	if status, err := ask(client, "/"); err != nil || status != 200 {
-		t.Errorf("with another token: %d, %v", status, err)
+		t.Errorf("with another token: found %d, %v", status, err)
 	}
 	mu.Lock()
 	good = "t0ken-3"
 	mu.Unlock()
 	configuration["URL"] = other.URL
 	define(t, a, configuration, delivered("t0ken-3", 3600))
-	// The refusal has the destination read again; from the next request on everything goes by it.
+	// After the rejection the destination is read again. All of its properties apply from the next request on.
 	ask(client, "/")
 	if status, err := ask(client, "/"); err != nil || status != 200 || elsewhere.last == nil {
-		t.Errorf("after the destination moved: %d, %v", status, err)
+		t.Errorf("after a change of the destination's address: found %d, %v", status, err)
 	}
 	if strings.Contains(log.String(), "t0ken") {
-		t.Errorf("the log shows a token:\n%s", log.String())
+		t.Errorf("expected no token in the log, found\n%s", log.String())
 	}
 }
 
-// A password that was changed in the destination is found when the old one is refused, which is sent once.
-func TestDestinationWithAnotherPassword(t *testing.T) {
+// After a change of the password in the destination the rejected old password was sent once, and the new one is used.
+func TestDestinationPasswordChange(t *testing.T) {
 	a := destinations(t)
-	var seen sightings
+	var seen seenRequests
 	var mu sync.Mutex
 	good, refusals := "0ne", 0
 	server := seen.server(t, func(r *http.Request) int {
@@ -229,11 +229,11 @@ func TestDestinationWithAnotherPassword(t *testing.T) {
 	mu.Unlock()
 	password("tw0")
 	if status, err := ask(client, "/"); err != nil || status != 200 || refusals != 1 {
-		t.Errorf("status %d, %v, %d refusals", status, err, refusals)
+		t.Errorf("expected 200 after one rejection, found %d, %v, %d rejections", status, err, refusals)
 	}
 }
 
-// Key and trust stores of the destination service.
+// Key and trust stores of the destination service are used.
 func TestDestinationWithCertificates(t *testing.T) {
 	a := destinations(t)
 	sample := func(name string) string {
@@ -261,12 +261,12 @@ func TestDestinationWithCertificates(t *testing.T) {
 	_, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
 	if status, err := ask(client, "/"); err != nil || status != 200 || len(shown) == 0 ||
 		shown[0].Subject.CommonName != "clientec" {
-		t.Errorf("status %d, %v, certificate %v", status, err, shown)
+		t.Errorf("expected 200 with a certificate, found %d, %v, certificate %v", status, err, shown)
 	}
 }
 
-// A destination that is not there is named.
-func TestDestinationIsMissing(t *testing.T) {
+// The error of a missing destination names it.
+func TestMissingDestination(t *testing.T) {
 	destinations(t)
 	w, _, _ := config.LoadWorker("", nil, nil)
 	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("x.http.destination", "D", "", 0)},
@@ -278,10 +278,10 @@ func TestDestinationIsMissing(t *testing.T) {
 	}
 }
 
-// A secret behind a reference is followed when its file is replaced.
-func TestFilesAreFollowed(t *testing.T) {
+// A secret in a referenced file is reloaded when the file is replaced.
+func TestSecretFilesAreReloaded(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
-	var seen sightings
+	var seen seenRequests
 	server := seen.server(t, ok)
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -309,8 +309,8 @@ func TestFilesAreFollowed(t *testing.T) {
 	}
 }
 
-// A trust store that is replaced counts from the next request on.
-func TestStoresAreFollowed(t *testing.T) {
+// A replaced trust store applies from the next request on.
+func TestTrustStoresAreReloaded(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
 	own := keystoretest.Certificate(t, keystore.Location{Path: "../../testdata/samples/keystores/client.jks",
 		Password: "changeit"})

@@ -9,9 +9,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What was not sent because its secret was refused before is explained by that refusal, with the step at its end; the
-// error stays a fault of kind unauthorized. What is no refusal stays as it is.
-func TestExplainedLockout(t *testing.T) {
+// The error of a request that was not sent because its secret was rejected before contains that rejection, with the
+// next step at its end, and its kind stays unauthorized. Other errors are unchanged.
+func TestLockoutNamesFirstRejection(t *testing.T) {
 	locked := &lockouts.LockedOut{Why: "the password of user \"U\" was refused"}
 	for _, c := range []struct {
 		err  error
@@ -22,7 +22,7 @@ func TestExplainedLockout(t *testing.T) {
 	} {
 		err := Explain(nil, c.err)
 		if err.Error() != c.want || !IsUnauthorized(err) || !errors.Is(err, c.err) {
-			t.Errorf("expected %q, found %q, refused %v", c.want, err, IsUnauthorized(err))
+			t.Errorf("expected %q, found %q, unauthorized %v", c.want, err, IsUnauthorized(err))
 		}
 	}
 	result := &wit.Error{Kind: wit.ErrorNotFound, Message: "no such set"}

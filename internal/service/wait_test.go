@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/base/logtest"
 )
 
-// A task that failed by a destination goes on when that is mended in the cockpit, also where the mended secret is one
-// that only the destination service uses, to fetch tokens.
-func TestDestinationThatIsMended(t *testing.T) {
+// A task that failed because of its destination continues when the destination is corrected in the cockpit, also if the
+// corrected secret is only used by the destination service to request tokens.
+func TestCorrectedDestinationRestartsTask(t *testing.T) {
 	for name, k := range map[string]struct {
 		wrong, right map[string]string
 		tokens       bool
@@ -24,7 +24,7 @@ func TestDestinationThatIsMended(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := destinations(t)
-			var seen sightings
+			var seen seenRequests
 			var mu sync.Mutex
 			good := "none"
 			server := seen.server(t, func(r *http.Request) int {
@@ -48,7 +48,7 @@ func TestDestinationThatIsMended(t *testing.T) {
 			s.pollInterval = time.Millisecond
 			version := s.version.Load()
 			if status, err := ask(client, "/"); err == nil && status != 401 {
-				t.Fatalf("expected to be refused, found %d", status)
+				t.Fatalf("expected 401, found %d", status)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
@@ -60,12 +60,12 @@ func TestDestinationThatIsMended(t *testing.T) {
 			}
 			mu.Unlock()
 			put(k.right, "t0ken-2")
-			s.destination.destinations.Forget("D") // as after its four minutes
+			s.destination.destinations.Forget("D") // as after four minutes in the cache
 			if !<-result {
-				t.Fatal("expected the task to go on")
+				t.Fatal("expected the task to continue")
 			}
 			if status, err := ask(client, "/"); err != nil || status != 200 {
-				t.Errorf("with the mended destination: %d, %v", status, err)
+				t.Errorf("with the corrected destination: expected 200, found %d, %v", status, err)
 			}
 		})
 	}

@@ -15,7 +15,7 @@ var nasty = map[string]string{
 	"\x1b]0;title\x07x":                      "\ufffd]0;title\ufffdx",
 	"\x1b]8;;http://evil\x1b\\link":          "\ufffd]8;;http://evil\ufffd\\link",
 	"\u009b31mx":                             "\ufffd31mx",
-	"\x9b31mx":                               "\ufffd31mx", // invalid UTF-8, and CSI where a terminal takes bytes
+	"\x9b31mx":                               "\ufffd31mx", // invalid UTF-8, and CSI as a byte
 	"a\xffb":                                 "a\ufffdb",
 	"a\u202eb\u2066c\u200fd\u061c":           "a\ufffdb\ufffdc\ufffdd\ufffd",
 	"zero\u200bwidth\ufeff\u2028line\u2029":  "zero\ufffdwidth\ufffd\ufffdline\ufffd",
@@ -77,7 +77,7 @@ func FuzzShown(f *testing.F) {
 		var before, after map[string]string
 		if json.Unmarshal(document, &before) != nil || json.Unmarshal(safe, &after) != nil ||
 			len(before) != len(after) || before["text"] != after["text"] {
-			t.Errorf("%q: %s became %s", text, document, safe)
+			t.Errorf("%q: expected a document equal to %s, found %s", text, document, safe)
 		}
 	})
 }

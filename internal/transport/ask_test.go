@@ -17,7 +17,7 @@ func (a *answering) Fetch(_ context.Context, n wit.RequestBatch) ([]wit.Response
 	return make([]wit.Response, len(n.Requests)), nil
 }
 
-// Rounds that request nothing new are paced and bounded; others are not paced.
+// Rounds without a new request are paced and bounded. Other rounds are not paced.
 func TestRoundsWithoutProgressArePaced(t *testing.T) {
 	for name, c := range map[string]struct {
 		need  func(n int) []wit.Request
@@ -40,7 +40,7 @@ func TestRoundsWithoutProgressArePaced(t *testing.T) {
 				wantFault(t, err, wit.ErrorInternal, "after 20 rounds")
 				if elapsed := time.Since(start); c.paced != (elapsed > 20*time.Second) || elapsed > time.Minute ||
 					n != maxRounds+1 {
-					t.Errorf("%d rounds in %v", n, elapsed)
+					t.Errorf("found %d rounds in %v", n, elapsed)
 				}
 			})
 		})
@@ -68,7 +68,7 @@ func TestRequestsOfNeedsAreBounded(t *testing.T) {
 			t.Error(err)
 		}
 		if want := 2 * each; a.requests != want && (each <= maxRequests || a.requests != 0) {
-			t.Errorf("%d requests were sent of %d", a.requests, want)
+			t.Errorf("found %d requests, expected %d", a.requests, want)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // Headers that plugins evaluate, such as ETag and Content-Type, are not redacted if they contain a secret by chance;
 // sessions in addresses are.
-func TestHeadersThatHoldSecretsByChance(t *testing.T) {
+func TestHeadersContainingSecretsByChance(t *testing.T) {
 	const session = "SID%ANON%abcdefgh"
 	sent := map[string]string{
 		"ETag": `W/"20240101"`, "Content-Type": "multipart/mixed; boundary=B2024", "Content-ID": "2024",
@@ -31,7 +31,7 @@ func TestHeadersThatHoldSecretsByChance(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 	}, func(c *Config) { c.User, c.Password = "u", "2024" }, func(t *testing.T, c *Client) {
 		found := map[string]string{}
-		for range 2 { // cookies come with the first answer
+		for range 2 { // the first response sets cookies
 			a, err := c.Do(t.Context(), get("/Es"))
 			require.NoError(t, err)
 			_, _ = io.ReadAll(a.Body)

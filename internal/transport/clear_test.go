@@ -30,7 +30,7 @@ func secured(t *testing.T, handler http.Handler) *httptest.Server {
 }
 
 // With TLS, no secret or token is sent in clear text or logged.
-func TestNothingCrossesInClear(t *testing.T) {
+func TestNoSecretIsSentInClearText(t *testing.T) {
 	tokens := &issuer{}
 	endpoint := secured(t, tokens)
 	tapped := porttest.NewTap(t, endpoint.Listener.Addr().String())
@@ -63,7 +63,7 @@ func TestNothingCrossesInClear(t *testing.T) {
 		}
 		for _, secret := range append(secrets, "Authorization", "POST ") {
 			if strings.Contains(p.Seen(), secret) {
-				t.Errorf("%q crosses in clear", secret)
+				t.Errorf("expected no %q in clear text", secret)
 			}
 		}
 	}

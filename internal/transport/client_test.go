@@ -190,7 +190,7 @@ func wantFaultOf(t *testing.T, c *Client, r *wit.Request, kind wit.ErrorKind, pa
 	return err
 }
 
-func TestHeadersOfGuestAndHost(t *testing.T) {
+func TestHeadersOfPluginAndHost(t *testing.T) {
 	var seen http.Header
 	var host, line string
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -218,12 +218,12 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 			"User-Agent": {"culvert"}, "Accept-Encoding": {"gzip"}}
 		assert.Equal(t, want, seen)
 		if host != "sap.example:8000" || line != "/a%2Fb/c(x='%C3%BC%20y')?$filter=a%20eq%20'b'&x=|" {
-			t.Errorf("host %q, line %q", host, line)
+			t.Errorf("found host %q, line %q", host, line)
 		}
 		notes := []string{}
 		for _, h := range a.Headers {
 			if h.Name == "set-cookie" {
-				t.Error("a guest sees cookies")
+				t.Error("expected no cookies in the plugin's response")
 			}
 			if h.Name == "x-note" {
 				notes = append(notes, h.Value)
@@ -233,7 +233,7 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 	})
 }
 
-func TestRequestsThatAreNotSent(t *testing.T) {
+func TestInvalidRequestsAreNotSent(t *testing.T) {
 	wired(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") }, nil, func(t *testing.T, c *Client,
 		w *wires) {
 		for want, r := range map[string]*wit.Request{
@@ -495,7 +495,7 @@ func TestConnectTimeout(t *testing.T) {
 	})
 }
 
-func TestSilence(t *testing.T) {
+func TestSilentServers(t *testing.T) {
 	config := func(c *Config) { retries(0)(c); c.ReadTimeout = 30 * time.Second }
 	t.Run("before the first byte", func(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
@@ -585,7 +585,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-func TestBodiesThatBreakOff(t *testing.T) {
+func TestIncompleteBodies(t *testing.T) {
 	raw := func(answer string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			conn, _, _ := http.NewResponseController(w).Hijack()
@@ -629,7 +629,7 @@ func TestBodiesThatBreakOff(t *testing.T) {
 	}
 }
 
-func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
+func TestFetchRetriesIncompleteResponses(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		requests++
@@ -738,7 +738,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-func TestTokenThatRanOut(t *testing.T) {
+func TestExpiredCSRFToken(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
 		text(t, c, write())
@@ -749,7 +749,7 @@ func TestTokenThatRanOut(t *testing.T) {
 	t.Run("is refused by SAP's text alone", func(t *testing.T) {
 		g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
 			refused := r.Method == "POST" && r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens)
-			if refused { // a proxy has taken the header out
+			if refused { // a proxy has removed the header
 				g.refused++
 				w.WriteHeader(403)
 				io.WriteString(w, "CSRF token validation failed")
@@ -767,7 +767,7 @@ func TestTokenThatRanOut(t *testing.T) {
 		times := 0
 		g := &gateway{}
 		g.answer = func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
-			if r.URL.RawQuery == "x=1" && times < 2 { // each time another request has had the session end
+			if r.URL.RawQuery == "x=1" && times < 2 { // each time another request has ended the session
 				times++
 				g.tokens, g.session = g.tokens+10, g.session+10
 			}
@@ -813,9 +813,9 @@ func TestTokenThatRanOut(t *testing.T) {
 	})
 }
 
-// Services may open a session with a refusal. A late refusal must not replace the new session, and its token must not
-// be sent in the new one.
-func TestRefusalsThatBringASession(t *testing.T) {
+// Services may open a session with a response that rejects the request. If it is late, it must not replace the new
+// session, and its token must not be sent in the new one.
+func TestRejectingResponseOpensSession(t *testing.T) {
 	var mu sync.Mutex
 	sessions := map[string]string{} // token by session
 	begun, refused, writes := 0, 0, 0
@@ -837,7 +837,7 @@ func TestRefusalsThatBringASession(t *testing.T) {
 			w.Header().Set("x-csrf-token", token)
 		case token:
 			if writes++; writes%50 == 0 {
-				clear(sessions) // the server is started again
+				clear(sessions) // the server restarts
 			}
 			w.WriteHeader(201)
 		default:
@@ -876,7 +876,7 @@ func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
 }
 
 // sap-usercontext is understood in all forms, and compared with the configured client (P12).
-func TestAnswersOfAnotherClient(t *testing.T) {
+func TestResponsesOfAnotherClient(t *testing.T) {
 	byDestination := func(c *Config) { c.Query = url.Values{"sap-client": {"100"}} }
 	for name, k := range map[string]struct {
 		settings func(*Config)
@@ -913,14 +913,14 @@ func TestAnswersOfAnotherClient(t *testing.T) {
 				if k.other {
 					wantFault(t, err, wit.ErrorConfig, "client 100", "client 200")
 				} else if status != 200 || err != nil {
-					t.Errorf("expected the answer to be taken, found %d %v", status, err)
+					t.Errorf("expected the response to be accepted, found %d %v", status, err)
 				}
 			})
 		})
 	}
 }
 
-func TestRefusedSecretIsSentOnce(t *testing.T) {
+func TestRejectedSecretIsSentOnce(t *testing.T) {
 	var mu sync.Mutex
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -948,7 +948,7 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 			}
 		}
 		if requests != 1 || refused != 19 {
-			t.Errorf("%d requests with the wrong password, %d refused without one", requests, refused)
+			t.Errorf("expected 1 request with the wrong password and 19 rejected, found %d and %d", requests, refused)
 		}
 		wantStatus(t, with("right"), get("/"), 200)
 	})
@@ -986,9 +986,9 @@ func TestRedirects(t *testing.T) {
 	})
 }
 
-// A redirect to another server is a refused logon, unless the secret is known to be right: then the service is
+// A redirect to another server means a rejected logon, unless the secret is known to be right: then the service is
 // unavailable, maybe for hours.
-func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
+func TestRedirectOfUnavailableService(t *testing.T) {
 	var away atomic.Bool
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {

@@ -24,7 +24,7 @@ func among(workers int) func(string) limits.Division {
 	}
 }
 
-// aloneAgain is the division of a single worker.
+// aloneAgain is the division for a single worker.
 func aloneAgain(string) limits.Division { return limits.Division{Workers: 1} }
 
 func TestDemand(t *testing.T) {
@@ -98,7 +98,7 @@ func TestDividedOrigin(t *testing.T) {
 }
 
 // Further origins get one request at a time.
-func TestFurtherOriginsHaveNoPart(t *testing.T) {
+func TestFurtherOriginsGetOneRequestAtATime(t *testing.T) {
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, func(c *Config) {
 		c.Origins = []Origin{{Scheme: "http", Address: "files.example", Port: 8000}}
@@ -111,8 +111,8 @@ func TestFurtherOriginsHaveNoPart(t *testing.T) {
 	})
 }
 
-// A smaller part ends surplus sessions: idle ones at once, others after their answers.
-func TestSmallerPartEndsSessions(t *testing.T) {
+// A smaller share ends surplus sessions: idle ones at once, others after their responses.
+func TestSmallerShareEndsSessions(t *testing.T) {
 	s := &host{}
 	var release, slow chan bool
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -159,7 +159,7 @@ func TestSmallerPartEndsSessions(t *testing.T) {
 		}
 		wants(1, 1, "one session")
 
-		s.first = time.Second // so that all begin before the first has given its session back
+		s.first = time.Second // so that all start before the first has returned its session
 		all(t, 4, c)
 		s.first = 0
 		wants(4, 4, "four sessions, idle")
@@ -212,7 +212,7 @@ func TestSmallerPartEndsSessions(t *testing.T) {
 			a.Body.Close()
 		}
 		for _, asked := range s.asked {
-			assert.Equal(t, `auth "", known true`, asked, "a log-off of a session that was open")
+			assert.Equal(t, `auth "", known true`, asked, "logoff of an open session")
 		}
 
 		worker.Divide(among(0))

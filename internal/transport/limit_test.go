@@ -32,7 +32,7 @@ func TestLimitsByRole(t *testing.T) {
 	}
 }
 
-// The outage that a route waits for is a constant of its own, since brokers are reached by one too.
-func TestOutageIsTheRolesOwn(t *testing.T) {
+// The role's default outage equals the route's default, a separate constant, since brokers use routes too.
+func TestDefaultOutageOfRole(t *testing.T) {
 	assert.Equal(t, route.DefaultOutage, defaultMilliseconds(role.ProxyOutageMS))
 }

@@ -50,7 +50,7 @@ func clientNextTo(t *testing.T, c *Client, change func(*Config)) *Client {
 	return other
 }
 
-// all makes n requests with each client concurrently, and returns the duration.
+// all sends n requests with each client concurrently, and returns the duration.
 func all(t *testing.T, n int, clients ...*Client) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -66,7 +66,7 @@ func all(t *testing.T, n int, clients ...*Client) time.Duration {
 	return time.Since(began)
 }
 
-func TestRequestsAtATime(t *testing.T) {
+func TestConcurrentRequestsAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		first, second limits.Limits
 		most          int64
@@ -127,7 +127,7 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 			if _, err := c.Do(ctx, get("/")); err == nil || err.Error() != "enough" {
 				t.Errorf("found %v", err)
 			}
-			if elapsed := all(t, 1, c); elapsed != 119*time.Second { // its place is free again
+			if elapsed := all(t, 1, c); elapsed != 119*time.Second { // its slot is free again
 				t.Errorf("found %v", elapsed)
 			}
 		})

@@ -107,11 +107,11 @@ func TestLoginBody(t *testing.T) {
 	}
 }
 
-// A login on the service's origin has the settings' headers and query. A redirect does not send the secret elsewhere.
-func TestLoginUsesRouteOfRequests(t *testing.T) {
+// A login on the service's origin has the configured headers and query. A redirect does not send the secret elsewhere.
+func TestLoginUsesSettingsOfRequests(t *testing.T) {
 	var redirect atomic.Bool
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {
-		t.Error("a password went elsewhere")
+		t.Error("expected no password at another origin")
 	})
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -138,7 +138,7 @@ func TestLoginUsesRouteOfRequests(t *testing.T) {
 }
 
 // A redirect of the service may lead to a configured origin, without credentials, but not back.
-func TestRedirectToNamedOrigin(t *testing.T) {
+func TestRedirectToConfiguredOrigin(t *testing.T) {
 	var service *httptest.Server
 	files := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Header["Authorization"])+len(r.Header["X-Key"])+len(r.Header["Cookie"]) > 0 ||
@@ -152,7 +152,7 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 	})
 	service = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/deep" {
-			t.Error("another origin led the host to the service")
+			t.Error("expected no redirect from another origin to the service")
 		}
 		http.SetCookie(w, &http.Cookie{Name: "SESSION", Value: "s"})
 		http.Redirect(w, r, files.URL+r.URL.Path+"?sig=abc", http.StatusFound)
@@ -165,23 +165,23 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 	}
 	if _, err = c.Exchange(t.Context(), get("/back")); err == nil || !strings.Contains(err.Error(), "not followed") ||
 		strings.Contains(err.Error(), "sig=abc") {
-		t.Errorf("expected the way back to be refused, found %v", err)
+		t.Errorf("expected the redirect back to be rejected, found %v", err)
 	}
 	delete(roles, "http.origins")
 	if _, err = clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/file")); err == nil ||
 		strings.Contains(err.Error(), "sig=abc") {
-		t.Errorf("expected a redirect to an origin that is not named to be refused, found %v", err)
+		t.Errorf("expected a redirect to an origin that is not configured to be rejected, found %v", err)
 	}
 }
 
 // Requests may go to configured origins, with credentials only if configured. Errors do not contain the query of a
 // link.
-func TestRequestsToNamedOrigins(t *testing.T) {
+func TestRequestsToConfiguredOrigins(t *testing.T) {
 	for named, shown := range map[string]bool{"": false, ", http://ORIGIN": false,
 		", http://ORIGIN with credentials": true} {
-		asked := 0
+		requests := 0
 		files := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-			asked++
+			requests++
 			user, _, _ := r.BasicAuth()
 			if (user == "u") != shown || (r.Header.Get("X-Key") == "k") != shown ||
 				(r.URL.Query().Get("key") == "q") != shown || r.URL.Query().Get("sig") != "abc" {
@@ -193,17 +193,17 @@ func TestRequestsToNamedOrigins(t *testing.T) {
 		roles := rolesOf(t, service.URL, "http.user=u", "http.password=x", "http.header.x-key=k", "http.query.key=q",
 			"http.origins=https://files.invalid"+strings.Replace(named, "ORIGIN", host, 1))
 		_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get(files.URL+"/a?sig=abc"))
-		if refused := named == ""; (err != nil) != refused || (asked == 0) != refused ||
+		if refused := named == ""; (err != nil) != refused || (requests == 0) != refused ||
 			err != nil && strings.Contains(err.Error(), "sig=abc") {
-			t.Errorf("%q: asked %d times, %v", named, asked, err)
+			t.Errorf("%q: found %d requests, %v", named, requests, err)
 		}
 	}
 }
 
 // User and password in targets are rejected.
-func TestNoUserInTargets(t *testing.T) {
+func TestTargetsWithUserAreRejected(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) {
-		t.Error("a request was sent")
+		t.Error("expected no request")
 	})
 	host := strings.TrimPrefix(server.URL, "http://")
 	c := clientOf(t, rolesOf(t, server.URL, "http.origins=http://localhost:1"), Environment{})
@@ -232,11 +232,11 @@ func FuzzMask(f *testing.F) {
 		whole, _ := io.ReadAll(mask(io.NopCloser(bytes.NewReader(text)), []string{a, b}))
 		slow, _ := io.ReadAll(mask(io.NopCloser(iotest.OneByteReader(bytes.NewReader(text))), []string{a, b}))
 		if !bytes.Equal(whole, slow) {
-			t.Errorf("%q in one piece, %q byte by byte", whole, slow)
+			t.Errorf("expected the same result, found %q in one piece, %q byte by byte", whole, slow)
 		}
 		for rest := range bytes.SplitSeq(whole, []byte(hidden)) {
 			if bytes.Contains(rest, []byte(a)) || bytes.Contains(rest, []byte(b)) {
-				t.Errorf("%q is left in %q", a+" or "+b, whole)
+				t.Errorf("expected no %q in %q", a+" or "+b, whole)
 			}
 		}
 	})

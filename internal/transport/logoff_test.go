@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// A log-off has the session's client and the headers for gateways (P12), but no credentials.
-func TestHeadersOfALogoff(t *testing.T) {
+// A logoff has the session's client and the headers for gateways (P12), but no credentials.
+func TestLogoffHeaders(t *testing.T) {
 	for _, k := range []struct {
 		auth string
 		want map[string]string
@@ -37,8 +37,8 @@ func TestHeadersOfALogoff(t *testing.T) {
 	}
 }
 
-// For gateways that remove headers, the client is in the query.
-func TestQueryOfALogoff(t *testing.T) {
+// For gateways that remove headers, the query contains the client.
+func TestLogoffQuery(t *testing.T) {
 	for path, want := range map[string]string{"/logoff": "sap-client=100&sap-language=EN",
 		"/logoff?sap-client=200": "sap-client=200&sap-language=EN"} {
 		for in, want := range map[string]string{"": strings.TrimPrefix(path[len("/logoff"):], "?"),
@@ -63,8 +63,8 @@ func TestQueryOfALogoff(t *testing.T) {
 	}
 }
 
-// A rejected log-off of an SAP system is logged, but not that of a service without one.
-func TestLogoffThatIsRefused(t *testing.T) {
+// A rejected logoff is logged for an SAP system, but not for a service without logoff.
+func TestRejectedLogoffIsLogged(t *testing.T) {
 	for status, logs := range map[int]bool{200: false, 404: false, 403: true} {
 		var log bytes.Buffer
 		service(t, func(w http.ResponseWriter, r *http.Request) {

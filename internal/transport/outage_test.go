@@ -9,14 +9,14 @@ import (
 )
 
 // An outage is logged once at WARN, whatever the number and errors of requests, and once at its end.
-func TestOutageIsOneLine(t *testing.T) {
+func TestOutageIsLoggedOnce(t *testing.T) {
 	ways := map[string]struct {
-		requests int // that are under way together
+		requests int // in flight at the same time
 		answer   func(w http.ResponseWriter)
 	}{
 		"no answer": {4, func(http.ResponseWriter) { panic(http.ErrAbortHandler) }},
 		"503":       {4, func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }},
-		"half a body": {1, func(w http.ResponseWriter) { // another one would have its head, and so an answer
+		"half a body": {1, func(w http.ResponseWriter) { // another status would count as a response
 			w.Header().Set("Content-Length", "100")
 			io.WriteString(w, "half")
 		}},
@@ -42,16 +42,16 @@ func TestOutageIsOneLine(t *testing.T) {
 				return err
 			}
 			if err := ask(); err != nil || c.Away() {
-				t.Fatalf("expected an answer, found %v", err)
+				t.Fatalf("expected a response, found %v", err)
 			}
 			away.Store(true)
 			together(way.requests, func(int) { ask() })
 			if !c.Away() || met.Load() < int64(way.requests) {
-				t.Errorf("expected the client to know that the service is away, which %d requests met", met.Load())
+				t.Errorf("expected the client to report the outage, which %d requests had", met.Load())
 			}
 			away.Store(false)
 			if err := ask(); err != nil || c.Away() {
-				t.Errorf("expected an answer, found %v", err)
+				t.Errorf("expected a response, found %v", err)
 			}
 			log.once(t, "level=WARN", "the service responds again")
 		})

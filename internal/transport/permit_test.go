@@ -11,9 +11,10 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// If an open answer has the only connection, requests on its behalf get another one: they would wait for each other.
-func TestConnectionsWithinAnAnswer(t *testing.T) {
-	page := strings.Repeat("x", 1<<20) // more than buffers hold
+// If an open response uses the only connection, requests on its behalf get another one. Otherwise they would wait for
+// each other.
+func TestConnectionDuringOpenResponse(t *testing.T) {
+	page := strings.Repeat("x", 1<<20) // more than buffers can hold
 	wired(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },
 		func(c *Config) { c.Limits.Connections = 1 }, func(t *testing.T, c *Client, w *wires) {
 			outer, err := c.Do(t.Context(), get("/page"))

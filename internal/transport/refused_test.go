@@ -19,7 +19,7 @@ import (
 // refusing is a service that rejects a number of requests, or all after a number.
 type refusing struct {
 	mu       sync.Mutex
-	from, to int // of the requests that are counted since the last change
+	from, to int // of the requests since the last change
 	n        int
 	refused  []time.Time
 	cookies  []string
@@ -53,14 +53,14 @@ func (s *refusing) count() int {
 	return len(s.refused)
 }
 
-// As in package lockouts.
+// The values are those of package lockouts.
 const (
 	recently    = time.Hour
 	openingTurn = 10 * time.Second
 	trusted     = time.Minute
 )
 
-// isUnauthorized reports whether a request was refused, or not sent.
+// isUnauthorized reports whether a request was rejected, or not sent.
 func isUnauthorized(status uint16, err error) bool {
 	f, _ := errors.AsType[*wit.Error](err)
 	return status == 401 || f != nil && f.Kind == wit.ErrorUnauthorized
@@ -68,7 +68,7 @@ func isUnauthorized(status uint16, err error) bool {
 
 // A single 401 among eight concurrent requests, as from a restarting server, stops further requests until an operator
 // resumes.
-func TestOneRefusalInMidLoad(t *testing.T) {
+func TestRejectedRequestStopsConcurrentRequests(t *testing.T) {
 	for name, request := range map[string]*wit.Request{"read": get("/"), "write": {Method: "POST", Target: "/",
 		TokenPath: wit.Ptr("/")}} {
 		t.Run(name, func(t *testing.T) {
@@ -98,8 +98,8 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 	}
 }
 
-// If a service accepts all reads but refuses writes, the writes in flight are refused and no further one is sent.
-func TestAcceptedReadsProveNoWrite(t *testing.T) {
+// If a service accepts all reads but rejects writes, the writes in flight are rejected and no further one is sent.
+func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
 	for _, lanes := range []int{1, 8} {
 		var mu sync.Mutex
 		writes := 0
@@ -123,22 +123,22 @@ func TestAcceptedReadsProveNoWrite(t *testing.T) {
 					if status, _, err := text(t, c, r); !isUnauthorized(status, err) {
 						t.Errorf("status %d, %v", status, err)
 					}
-					text(t, c, get("/Orders")) // accepted while that goes on
+					text(t, c, get("/Orders")) // accepted in the meantime
 				})
 				time.Sleep(time.Minute)
 			}
 			if writes < 1 || writes > lanes {
-				t.Errorf("%d lanes: expected those under way to be refused, found %d", lanes, writes)
+				t.Errorf("%d lanes: expected only the requests in flight to be rejected, found %d", lanes, writes)
 			}
 			if c.Refusal() == "" {
-				t.Error("expected the secret to be refused")
+				t.Error("expected the secret to be rejected")
 			}
 		})
 	}
 }
 
 // A 404 may precede the logon: it does not prove that a password is right, and a wrong one is not sent twice.
-func TestNothingThereIsNoLogon(t *testing.T) {
+func TestNotFoundDoesNotProveLogon(t *testing.T) {
 	refusals := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/nothing" {

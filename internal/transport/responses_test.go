@@ -15,10 +15,10 @@ import (
 
 // Closing idle connections while net/http returns a response to a POST does not lose it, and the connection is closed
 // afterwards.
-func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
+func TestConnectionsCloseAfterTheirResponses(t *testing.T) {
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
-			time.Sleep(time.Second) // two at a time have two connections
+			time.Sleep(time.Second) // two concurrent requests have two connections
 			io.WriteString(w, "ok")
 		}
 	}
@@ -40,7 +40,7 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 			wired(t, answer, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
 				func(t *testing.T, one *Client, w *wires) {
 					other := clientNextTo(t, one, nil)
-					all(t, 2, one) // it has both connections now
+					all(t, 2, one) // the client has both connections now
 					assert.Equal(t, int64(2), w.now.Load(), "connections")
 					idle := 0
 					var wg sync.WaitGroup
@@ -48,11 +48,11 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 						&httptrace.ClientTrace{PutIdleConn: func(error) {
 							idle++
 							wg.Go(func() { c.ends(t, one, other) })
-							time.Sleep(time.Millisecond) // everybody else goes on as far as they come
+							time.Sleep(time.Millisecond) // all other goroutines run until they block
 						}})
 					a, err := one.Do(ctx, post("/"))
 					if err != nil {
-						t.Errorf("expected an answer, found %v", err)
+						t.Errorf("expected a response, found %v", err)
 					} else {
 						a.Body.Close()
 					}

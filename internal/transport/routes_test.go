@@ -95,7 +95,7 @@ func (j *journal) without(t *testing.T, secrets ...string) {
 	text := j.String()
 	for _, s := range secrets {
 		if strings.Contains(text, s) {
-			t.Errorf("the log holds %q:\n%s", s, text)
+			t.Errorf("expected no %q in the log, found\n%s", s, text)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func TestOAuth2(t *testing.T) {
 	expect(get("/"), 200, 1, 1)
 	expect(post("/"), 200, 1, 1)
 	tokens.end()
-	expect(post("/"), 200, 2, 2) // a 401 was not acted upon
+	expect(post("/"), 200, 2, 2) // a 401 has not led to a renewal yet
 	refuseAll = true
 	expect(get("/"), 401, 2, 3) // one renewal
 	wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "is not sent again")
@@ -185,7 +185,7 @@ func TestOAuth2(t *testing.T) {
 		t.Errorf("expected id and secret in the header, found %v %v", tokens.forms[0], tokens.basic[0])
 	}
 
-	// In the body, and with a wrong secret: there is one request for a token.
+	// With the secret in the body and a wrong secret, one token is requested.
 	roles["http.oauth.client-auth"], roles["http.oauth.client-secret"] = "body", "wr0ng-secret"
 	c, before := clientOf(t, roles, Environment{Shared: Shared{Logger: log.logger()}}), len(tokens.forms)
 	for range 3 {
@@ -193,7 +193,7 @@ func TestOAuth2(t *testing.T) {
 	}
 	if n := len(tokens.forms) - before; n != 1 || tokens.forms[before].Get("client_id") != "id" ||
 		tokens.basic[before] != ":" {
-		t.Errorf("the token service was asked %d times, last with %v; expected once, in the body", n,
+		t.Errorf("found %d token requests, the last one with %v; expected one, with the secret in the body", n,
 			tokens.forms[before])
 	}
 	log.without(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
@@ -228,12 +228,12 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 			wantFaultOf(t, client, get(elsewhere.URL+"/x"), wit.ErrorData, "expected the origin")
 		})
 	}
-	assert.Equal(t, 0, foreign, "requests went elsewhere")
+	assert.Equal(t, 0, foreign, "requests to another server")
 }
 
 // corporate is a proxy with authentication, for tunnels and absolute-form requests.
 type corporate struct {
-	to      string // where everything goes
+	to      string // the server to which it forwards everything
 	mu      sync.Mutex
 	lines   []string
 	headers []string
@@ -318,18 +318,18 @@ func TestCorporateProxy(t *testing.T) {
 		}
 		for _, h := range p.headers {
 			if strings.HasPrefix(c.at, "https") && strings.HasPrefix(h, "Authorization") {
-				t.Errorf("the proxy saw %q", h)
+				t.Errorf("expected no such header at the proxy, found %q", h)
 			}
 		}
 		client.Close()
 	}
 }
 
-// A proxy's own 401 to an absolute-form request counts as the service's; the error names the settings of both.
-func TestProxyThatAnswersAsTheService(t *testing.T) {
-	asked := 0
+// A proxy's own 401 to an absolute-form request counts as the service's. The error names the settings of both.
+func TestProxyResponseTakenForService(t *testing.T) {
+	requests := 0
 	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		asked++
+		requests++
 		w.WriteHeader(http.StatusUnauthorized)
 	})
 	roles := rolesOf(t, "http://sap.example:8000", byProxy(proxy, "wr0ng", "http.user=u", "http.password=s3cret")...)
@@ -337,13 +337,13 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 	wantStatus(t, c, get("/x"), 401)
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
-	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || asked != 1 {
-		t.Errorf("asked %d times; found %q", asked, why)
+	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || requests != 1 {
+		t.Errorf("found %d requests and the reason %q", requests, why)
 	}
 }
 
 // Token requests use the same proxy.
-func TestTokensByCorporateProxy(t *testing.T) {
+func TestTokensThroughCorporateProxy(t *testing.T) {
 	p := &corporate{to: serve(t, (&issuer{}).withService()).Listener.Addr().String()}
 	c := clientOf(t, rolesOf(t, "http://sap.example:8000", byProxy(serve(t, p.ServeHTTP), "pr0xy",
 		byOAuth2("http://idp.example/token")...)...), Environment{})
@@ -379,7 +379,7 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// account is a subaccount of BTP, with a system behind a Cloud Connector.
+// account starts a subaccount of BTP with a system behind a Cloud Connector.
 func account(t *testing.T, handler http.HandlerFunc) (*connectivitytest.Server, *httptest.Server) {
 	t.Helper()
 	a := connectivitytest.NewServer()
@@ -396,7 +396,7 @@ func TestConnectivityHTTP(t *testing.T) {
 		requests.Add(1)
 		for name := range r.Header {
 			if strings.HasPrefix(name, "Proxy-") {
-				t.Errorf("the service sees %s", name)
+				t.Errorf("expected no header %s at the service", name)
 			}
 		}
 		if u, p, _ := r.BasicAuth(); u != "me" || p != "s3cret" {
@@ -459,7 +459,7 @@ func TestConnectivityOutageEnds(t *testing.T) {
 			wantFault(t, err, wit.ErrorTransient, "no Cloud Connector is connected")
 		}
 		if elapsed := time.Since(start); elapsed < 1500*time.Millisecond {
-			t.Errorf("%s: gave up after %v", kind, elapsed)
+			t.Errorf("%s: found a failure after %v", kind, elapsed)
 		}
 	}
 }
@@ -507,15 +507,15 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 		err := wantFaultOf(t, c, get("/"), wit.ErrorConfig, "http.address: "+at, "is for example.com, ",
 			"not for localhost")
 		if strings.Contains(err.Error(), "host-check") {
-			t.Errorf("advises a setting that does not exist: %v", err)
+			t.Errorf("expected a setting that exists, found %v", err)
 		}
 	}
 	byDestination := roleMap{"http.destination": "D"}
 	assert.Equal(t, "http.destination", tlsSetting(byDestination, keystore.FieldHostCheck))
 }
 
-// After a refusal the settings are refreshed: refused and later requests use the new secret.
-func TestChangedSecretIsForAll(t *testing.T) {
+// After a rejected request the settings are refreshed: the request is repeated, and later requests use the new secret.
+func TestChangedSecretIsUsedByAllRequests(t *testing.T) {
 	var mu sync.Mutex
 	sent := map[string]int{}
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -536,7 +536,7 @@ func TestChangedSecretIsForAll(t *testing.T) {
 		if !refused || logged {
 			return nil, nil
 		}
-		logged = true // one asks at a time
+		logged = true // refreshes are sequential
 		return &next, nil
 	}
 	next.Refresh = config.Refresh

@@ -104,8 +104,8 @@ func TestRedirectToAnotherClient(t *testing.T) {
 	}
 }
 
-// A refusal applies to one client: requests to others are sent.
-func TestRefusalOfANamedClient(t *testing.T) {
+// A lockout applies to one client. Requests to other clients are sent.
+func TestLockoutOfOneClient(t *testing.T) {
 	store := lockouts.New()
 	sent := map[string]int{}
 	handler := func(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +119,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 		wantStatus(t, c, get("/?sap-client=999"), 401)
 		wantFaultOf(t, c, get("/?sap-client=999"), wit.ErrorUnauthorized, "client 999", "is not sent again")
 		if why := c.Refusal(); !strings.Contains(why, "client 999") {
-			t.Errorf("expected the refusal to be told, found %q", why)
+			t.Errorf("expected the lockout as the reason, found %q", why)
 		}
 		for _, target := range []string{"/", "/?sap-client=200"} {
 			wantStatus(t, c, get(target), 200)
@@ -131,14 +131,14 @@ func TestRefusalOfANamedClient(t *testing.T) {
 	})
 }
 
-// Methods whose response may repeat the request are rejected.
-func TestMethodsOfGuests(t *testing.T) {
+// Methods whose response may contain the request are rejected.
+func TestMethodsOfPlugins(t *testing.T) {
 	tunnelled := func(method, header, value string) *wit.Request {
 		return &wit.Request{Method: method, Target: "/", Headers: []wit.Header{{Name: header, Value: value}}}
 	}
 	service(t, func(_ http.ResponseWriter, r *http.Request) {
 		if r.Method == "TRACE" || strings.EqualFold(r.Header.Get("X-Http-Method"), "TRACE") {
-			t.Errorf("%s was sent", r.Method)
+			t.Errorf("expected no request with %s", r.Method)
 		}
 	}, nil, func(t *testing.T, c *Client) {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "MERGE", "DELETE"} {
@@ -184,7 +184,7 @@ func FuzzClientsOf(f *testing.F) {
 			switch strings.ToLower(name) {
 			case sapUser, sapPassword:
 				if err == nil {
-					t.Errorf("%q: expected it to be refused", line)
+					t.Errorf("%q: expected it to be rejected", line)
 				}
 			case sapClient:
 				if err == nil && len(clients) == 0 {

@@ -14,7 +14,7 @@ import (
 )
 
 // The query of a BTP destination, which may contain a key, is sent with each request and hidden everywhere.
-func TestQueryOfADestination(t *testing.T) {
+func TestDestinationQueryIsHidden(t *testing.T) {
 	var log bytes.Buffer
 	var seen []string
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +44,7 @@ func TestQueryOfADestination(t *testing.T) {
 			}
 		}
 		if strings.Contains(shown+log.String(), "s3cret") {
-			t.Errorf("the key shows:\n%s%s", shown, &log)
+			t.Errorf("expected no key, found\n%s%s", shown, &log)
 		}
 	})
 	slices.Sort(seen)

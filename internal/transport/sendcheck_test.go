@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// try sends a request and ignores the answer.
+// try sends a request and ignores the response.
 func try(ctx context.Context, c *Client, r *wit.Request) error {
 	a, err := c.Do(ctx, r)
 	if err == nil {
@@ -26,37 +26,37 @@ func try(ctx context.Context, c *Client, r *wit.Request) error {
 
 // During its check a request has neither a slot nor the lock of the session's token. If the result expires, both are
 // released and the check is repeated.
-func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
+func TestSendCheckHoldsNoSlot(t *testing.T) {
 	for name, c := range map[string]struct {
-		holds int // so often what was asked does not hold on
-	}{"it waits": {0}, "it held no longer": {2}} {
+		holds int // number of results that expire
+	}{"valid": {0}, "expired twice": {2}} {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{}
 			one := func(c *Config) { c.Limits.Concurrent = 1 }
 			service(t, g.ServeHTTP, one, func(t *testing.T, sink *Client) {
 				other := clientNextTo(t, sink, nil)
-				asked, looked := 0, 0
+				checks, validations := 0, 0
 				gate := make(chan struct{})
 				ctx := WithSendCheck(t.Context(), func() error {
-					if asked++; asked > c.holds {
+					if checks++; checks > c.holds {
 						<-gate
 					}
 					return nil
-				}, func() bool { looked++; return looked > c.holds })
+				}, func() bool { validations++; return validations > c.holds })
 				done := make(chan error)
 				go func() { done <- try(ctx, sink, write()) }()
-				synctest.Wait() // it is at the gate
+				synctest.Wait() // it waits at the gate
 				others, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				if err := try(others, other, write()); err != nil {
-					t.Errorf("another client's request waits: %v", err)
+					t.Errorf("expected another client's request to be sent, found %v", err)
 				}
-				if g.writes > 1 || asked != c.holds+1 {
-					t.Errorf("asked %d times, %d writes", asked, g.writes)
+				if g.writes > 1 || checks != c.holds+1 {
+					t.Errorf("found %d checks, %d writes", checks, g.writes)
 				}
 				close(gate)
-				if err := <-done; err != nil || g.writes != 2 || asked != c.holds+1 || looked != c.holds+1 {
-					t.Errorf("%v: asked %d times, looked %d times, %d writes", err, asked, looked, g.writes)
+				if err := <-done; err != nil || g.writes != 2 || checks != c.holds+1 || validations != c.holds+1 {
+					t.Errorf("%v: found %d checks, %d validations, %d writes", err, checks, validations, g.writes)
 				}
 			})
 		})
@@ -64,7 +64,7 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 }
 
 // A check before a wait for the rate or a maintenance window is validated after it. Token requests are not checked.
-func TestWhatWasAskedIsLookedAtLast(t *testing.T) {
+func TestSendCheckIsValidatedAfterWaits(t *testing.T) {
 	windows, err := limits.ParseWindows("0 0 0 * * ?/2h UTC") // synctest begins at midnight
 	require.NoError(t, err)
 	for name, limit := range map[string]limits.Limits{"window": {Windows: windows}, "rate": {PerSecond: 0.001}} {
@@ -74,22 +74,22 @@ func TestWhatWasAskedIsLookedAtLast(t *testing.T) {
 			if name == "rate" {
 				require.NoError(t, try(t.Context(), c, &wit.Request{Method: "GET", Target: "/"}))
 			}
-			asked, looked := []time.Duration(nil), []time.Duration(nil)
+			checks, validations := []time.Duration(nil), []time.Duration(nil)
 			began := time.Now()
-			ctx := WithSendCheck(t.Context(), func() error { asked = append(asked, time.Since(began)); return nil },
-				func() bool { looked = append(looked, time.Since(began)); return len(looked) > 1 })
+			ctx := WithSendCheck(t.Context(), func() error { checks = append(checks, time.Since(began)); return nil },
+				func() bool { validations = append(validations, time.Since(began)); return len(validations) > 1 })
 			require.NoError(t, try(ctx, c, write()))
-			if g.writes != 1 || len(asked) != 2 || asked[0] != 0 || len(looked) != 2 ||
-				looked[0] < 15*time.Minute || asked[1] != looked[0] {
-				t.Errorf("%s: %d writes, asked at %v, looked at %v", name, g.writes, asked, looked)
+			if g.writes != 1 || len(checks) != 2 || checks[0] != 0 || len(validations) != 2 ||
+				validations[0] < 15*time.Minute || checks[1] != validations[0] {
+				t.Errorf("%s: found %d writes, checks at %v, validations at %v", name, g.writes, checks, validations)
 			}
 		})
 	}
 }
 
 // The check is validated once there is a connection. If it has expired, nothing is sent and it is repeated.
-func TestWhatWasAskedIsLookedAtWithAConnection(t *testing.T) {
-	holds, dials, asked, served := false, 0, 0, 0
+func TestSendCheckIsValidatedWithConnection(t *testing.T) {
+	holds, dials, checks, served := false, 0, 0, 0
 	slow := func(c *Config) {
 		dial := c.Dial
 		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -100,17 +100,17 @@ func TestWhatWasAskedIsLookedAtWithAConnection(t *testing.T) {
 		}
 	}
 	service(t, func(http.ResponseWriter, *http.Request) { served++ }, slow, func(t *testing.T, c *Client) {
-		ctx := WithSendCheck(t.Context(), func() error { asked++; holds = true; return nil },
+		ctx := WithSendCheck(t.Context(), func() error { checks++; holds = true; return nil },
 			func() bool { return holds })
-		for range 2 { // the second has the connection of the first
+		for range 2 { // the second request uses the connection of the first
 			require.NoError(t, try(ctx, c, &wit.Request{Method: "GET", Target: "/"}))
 		}
-		assert.Equal(t, []int{3, 2, 2}, []int{asked, served, dials})
+		assert.Equal(t, []int{3, 2, 2}, []int{checks, served, dials})
 	})
 }
 
 // The check's error is the request's, and nothing is sent.
-func TestWhatIsAskedBeforeRefuses(t *testing.T) {
+func TestSendCheckRejectsRequest(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {
 		no := errors.New("no")
@@ -118,7 +118,7 @@ func TestWhatIsAskedBeforeRefuses(t *testing.T) {
 		if err := try(refused, c, write()); !errors.Is(err, no) {
 			t.Errorf("found %v", err)
 		}
-		require.NoError(t, try(t.Context(), c, write())) // its place is free
+		require.NoError(t, try(t.Context(), c, write())) // its slot is free
 		assert.Equal(t, 1, g.writes)
 	})
 }

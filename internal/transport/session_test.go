@@ -21,9 +21,9 @@ type host struct {
 	mu     sync.Mutex
 	opened int
 	open   map[string]bool
-	asked  []string // for the log-off: its headers
+	asked  []string // headers of the logoff
 	hangs  bool
-	first  time.Duration // how long the first answers take
+	first  time.Duration // duration of the first responses
 }
 
 func (s *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +66,7 @@ func (s *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func sessioned(c *Config) { c.User, c.Password, c.LogoffPath = "u", "p", "/logoff" }
 
-func TestSessionsAreFewAndEnd(t *testing.T) {
+func TestSessionsAreBoundedAndLoggedOff(t *testing.T) {
 	for name, k := range map[string]struct {
 		limits   limits.Limits
 		most     int
@@ -138,7 +138,7 @@ func TestNoLogoffWithoutSession(t *testing.T) {
 }
 
 // Changed credentials end the sessions of the old ones.
-func TestChangedSecretLogsOff(t *testing.T) {
+func TestChangedSecretEndsSessions(t *testing.T) {
 	s := &host{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		all(t, 1, c)
@@ -152,19 +152,19 @@ func TestChangedSecretLogsOff(t *testing.T) {
 		require.NoError(t, c.setConfig(config))
 		all(t, 1, c)
 		if s.opened != 2 || len(s.asked) != 1 || len(s.open) != 1 {
-			t.Errorf("expected one session to follow another, found %d opened, %q, %v", s.opened, s.asked, s.open)
+			t.Errorf("expected one session after another, found %d opened, %q, %v", s.opened, s.asked, s.open)
 		}
 	})
 }
 
-// A session that is opened with a refusal is used.
-func TestRefusalLeavesNoSessionBehind(t *testing.T) {
+// A session that a rejecting response opens is used.
+func TestSessionOfRejectingResponseIsUsed(t *testing.T) {
 	s := &host{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		r := withToken(post("/"), "/")
 		for range 3 {
 			wantStatus(t, c, r, 200)
-			clear(s.open) // all time out
+			clear(s.open) // all sessions time out
 		}
 		assert.Equal(t, 3, s.opened, "sessions, one for each")
 	})
@@ -222,7 +222,7 @@ func TestSessionTimedOut(t *testing.T) {
 }
 
 // Other requests wait for a slow logon for a while, and for a first logon until its response.
-func TestSlowLogonsHaveOthersWait(t *testing.T) {
+func TestRequestsWaitForSlowLogons(t *testing.T) {
 	for name, k := range map[string]struct {
 		known bool
 		waits time.Duration

@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A host is one place in all the ways in which connectors spell it, and so is a user: a wrong password is sent there
-// once.
+// All spellings of a host are one origin, and all spellings of a user are one user: a wrong password is sent once.
 func TestHostInAnySpelling(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned,
@@ -25,7 +24,7 @@ func TestHostInAnySpelling(t *testing.T) {
 		})
 }
 
-// An address of IPv6 may stand in brackets, as in a URL; whoever dials it by its configuration puts some around it.
+// An IPv6 address may have brackets, as in a URL. They are added for dialing.
 func TestAddressInBrackets(t *testing.T) {
 	for _, address := range []string{"::1", "[::1]", " ::1 "} {
 		c, err := ConfigOf(roleMap{"http.scheme": "http", "http.address": address, "http.port": "8000"}, Environment{})

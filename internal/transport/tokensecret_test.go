@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A token service that refuses the client secret is asked once, by either proxy of SAP Connectivity; a task that fails
-// by it goes on when the secret is another one, so the fault must not be one that passes.
-func TestRefusedSecretOfConnectivity(t *testing.T) {
+// A token service that rejects the client secret gets one request, through either proxy of SAP Connectivity. A task
+// that failed for this reason continues when the secret changes, so the error must not be transient.
+func TestRejectedSecretOfConnectivity(t *testing.T) {
 	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
 		t.Run(kind, func(t *testing.T) {
 			a, _ := account(t, func(http.ResponseWriter, *http.Request) {})
@@ -41,7 +41,7 @@ func TestRefusedSecretOfConnectivity(t *testing.T) {
 			c := opened(t, config)
 			err := wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, "http.proxy.token-client-secret")
 			if strings.Contains(err.Error(), "wr0ng") {
-				t.Errorf("the secret shows: %v", err)
+				t.Errorf("expected no secret in the error, found %v", err)
 			}
 			log.without(t, "wr0ng")
 			assert.Equal(t, 1, a.Count(func(e connectivitytest.Entry) bool { return e.Port == "token" }))

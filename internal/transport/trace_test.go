@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
-func TestShownLine(t *testing.T) {
+func TestPrintedRequestLine(t *testing.T) {
 	d := &destination{config: Config{
 		Credentials: Credentials{Password: "hunter2 two", Headers: map[string]string{"apikey": "k3y+1",
 			"sap-client": "1000"}, Identity: Identity{"u", "hunter2 two"}},
@@ -29,8 +29,8 @@ func TestShownLine(t *testing.T) {
 	}
 }
 
-// Nor do warnings show keys in a query, or a fault the user that stands in a redirect.
-func TestWarningsHoldNoKeys(t *testing.T) {
+// Warnings do not contain keys of a query, and errors do not contain the user in a redirect.
+func TestWarningsContainNoKeys(t *testing.T) {
 	n := 0
 	var log journal
 	service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -47,13 +47,13 @@ func TestWarningsHoldNoKeys(t *testing.T) {
 			t.Errorf("found %v", err)
 		}
 	})
-	if said := log.String(); strings.Count(said, "retrying until") != 1 || strings.Contains(said, "k3y") ||
-		!strings.Contains(said, "$top=1") {
-		t.Errorf("found\n%s", said)
+	if logged := log.String(); strings.Count(logged, "retrying until") != 1 || strings.Contains(logged, "k3y") ||
+		!strings.Contains(logged, "$top=1") {
+		t.Errorf("found\n%s", logged)
 	}
 }
 
-func TestShownTarget(t *testing.T) {
+func TestPrintableTarget(t *testing.T) {
 	for target, want := range map[string]string{
 		"/a?$filter=x&k=v":                  "/a?$filter=x&k=v",
 		"/a?next=https://u:p@b/":            "/a?next=https://u:p@b/",

@@ -21,12 +21,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// certificateOf is the certificate of a server as PEM.
+// certificateOf returns a server's certificate as PEM.
 func certificateOf(server *httptest.Server) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 }
 
-// selfSigned is a server with a certificate that nobody vouches for.
+// selfSigned starts a server with a certificate of an unknown CA.
 func selfSigned(t *testing.T, h http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(h)
@@ -36,12 +36,12 @@ func selfSigned(t *testing.T, h http.HandlerFunc) *httptest.Server {
 	return server
 }
 
-// What a destination of BTP says about its own server holds for that alone: TrustAll and its trust store have no say
-// about the token service that the connector names, which gets the client secret.
-func TestTrustAllIsForTheServiceAlone(t *testing.T) {
-	asked := 0
+// The TrustAll and the trust store of a BTP destination apply to its own server only, and not to the connector's token
+// service, which gets the client secret.
+func TestTrustAllAppliesToServiceOnly(t *testing.T) {
+	requests := 0
 	tokens := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
-		asked++
+		requests++
 		w.Header().Set("Content-Type", "application/json")
 		w.Write([]byte(`{"access_token":"t","expires_in":600}`))
 	})
@@ -53,15 +53,15 @@ func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := clientOf(t, rolesOf(t, server.URL, byOAuth2(tokens.URL+"/token")...), around)
 			wantFaultOf(t, c, get("/"), wit.ErrorConfig, tokens.URL)
-			assert.Equal(t, 0, asked, "the client secret went to a server that nobody vouches for")
+			assert.Equal(t, 0, requests, "requests with the client secret to an untrusted server")
 		})
 	}
 	c := clientOf(t, rolesOf(t, server.URL), Environment{TrustAll: true})
 	wantStatus(t, c, get("/"), 200)
 }
 
-// A proxy that is spoken to by TLS is no part of the destination either: its user and password go to nobody else.
-func TestTrustAllIsNotForProxies(t *testing.T) {
+// An https proxy is not part of the destination either: its user and password are sent to no other server.
+func TestTrustAllDoesNotApplyToProxies(t *testing.T) {
 	var shown []string
 	proxy := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
 		shown = append(shown, r.Header.Get("Proxy-Authorization"))
@@ -85,7 +85,7 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 				shown)
 		}
 	}
-	// A proxy that the connector's own trust store vouches for is used, by its own name.
+	// A proxy that the connector's own trust store verifies is used, by its own name.
 	pool := proxy.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	c := client(t, Config{Service: Service{Scheme: "https", Address: "sap.example"},
 		TLSOptions: TLSOptions{settingsTLS: &tls.Config{RootCAs: pool}, TrustAll: true}})

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// The name of a Connectivity proxy that is unknown for a moment is what any name is: tried again. Only an outage that
-// was waited for is not.
-func TestProxyThatIsUnknownForAMoment(t *testing.T) {
+// An unknown name of a Connectivity proxy is retried like any other name. An outage that was waited for is not.
+func TestUnknownProxyNameIsRetried(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"at once": 0, "behind an outage": time.Minute} {
 		tries := 0
 		service(t, func(w http.ResponseWriter, r *http.Request) {}, func(c *Config) {
@@ -26,7 +25,7 @@ func TestProxyThatIsUnknownForAMoment(t *testing.T) {
 		}, func(t *testing.T, c *Client) {
 			_, _, err := text(t, c, get("/"))
 			if waited := takes > 0; (err != nil) != waited || waited && tries != 1 {
-				t.Errorf("%s: %d tries, %v", name, tries, err)
+				t.Errorf("%s: found %d tries, %v", name, tries, err)
 			}
 		})
 	}

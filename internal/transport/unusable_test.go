@@ -13,9 +13,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An answer that cannot be read to a request that must not be sent twice: nobody knows what became of it, unless its
-// status says so.
-func TestAnswersThatCannotBeUsed(t *testing.T) {
+// An unreadable response to a request that must not be repeated leaves its outcome unknown, unless the status
+// determines it.
+func TestUnusableResponses(t *testing.T) {
 	headers := func(status int, body string, of ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			for i := 0; i < len(of); i += 2 {
@@ -27,7 +27,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		handler http.HandlerFunc
-		// status is that of the *NoResponseError; zero means none.
+		// status is the *NoResponseError's. Zero means none.
 		status int
 		text   string
 	}{
@@ -87,9 +87,9 @@ func tooMuch(w io.Writer) {
 	}
 }
 
-// The documents that a plugin asks for together are bounded, and the fault says that it is a sum: of which documents,
-// and what came before.
-func TestDocumentsTogether(t *testing.T) {
+// The total size of the documents that a plugin requests together is bounded. The error says that it is a sum, and of
+// which documents.
+func TestTotalSizeOfDocumentsIsBounded(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/all" {
 			tooMuch(w)
@@ -117,8 +117,8 @@ func TestDocumentsTogether(t *testing.T) {
 	})
 }
 
-// A status that asks to come again is obeyed whatever its body is packed in.
-func TestBusyWithAnotherEncoding(t *testing.T) {
+// A status that means to retry applies whatever the encoding of the body.
+func TestRetryStatusWithUnknownEncoding(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, _ *http.Request) {
 		if requests++; requests == 1 {
@@ -133,7 +133,7 @@ func TestBusyWithAnotherEncoding(t *testing.T) {
 	})
 }
 
-// A number that repeats the status of HTTP is no message code.
+// A number that repeats the HTTP status is not a message code.
 func TestMessageCodes(t *testing.T) {
 	r := Retry{Codes: []string{"503", "X/1", "1000"}}
 	for code, again := range map[string]bool{"503": false, "X/1": true, "1000": true, "502": false, "": false} {

@@ -12,7 +12,7 @@ import (
 )
 
 // The bytes after a frame belong to the next one and are not waited for.
-func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
+func TestPassReadsOneFrame(t *testing.T) {
 	for _, kind := range []struct {
 		name string
 		pair func(*testing.T) (near, far net.Conn)
@@ -25,7 +25,7 @@ func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
 				frame, behind := bytes.Repeat([]byte{7}, size), bytes.Repeat([]byte{8}, more)
 				go source.Write(append(bytes.Clone(frame), behind...)) // and stays open
 				buffered := bufio.NewReaderSize(from, bufferSize)
-				buffered.Peek(min(size, 8)) // as who looks at the head
+				buffered.Peek(min(size, 8)) // like a reader of the header
 				got := make(chan []byte, 1)
 				go func() {
 					b := make([]byte, size)
@@ -36,14 +36,14 @@ func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
 					c.SetDeadline(time.Now().Add(5 * time.Minute))
 				}
 				if err := copyBytes(to, from, buffered, int64(size)); err != nil {
-					t.Fatalf("%s, %d bytes and %d behind: %v", kind.name, size, more, err)
+					t.Fatalf("%s, %d bytes and %d after them: %v", kind.name, size, more, err)
 				}
 				if !bytes.Equal(<-got, frame) {
-					t.Fatalf("%s, %d bytes and %d behind: something else came", kind.name, size, more)
+					t.Fatalf("%s, %d bytes and %d after them: found other bytes", kind.name, size, more)
 				}
 				rest := make([]byte, more)
 				if _, err := io.ReadFull(buffered, rest); err != nil || !bytes.Equal(rest, behind) {
-					t.Fatalf("%s, %d bytes and %d behind: these are gone (%v)", kind.name, size, more, err)
+					t.Fatalf("%s, %d bytes, then %d: expected these to be unread (%v)", kind.name, size, more, err)
 				}
 				for _, c := range []net.Conn{source, from, to, sink} {
 					c.Close()
@@ -54,7 +54,7 @@ func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
 }
 
 // A truncated frame is an error, and its bytes are forwarded.
-func TestPassEndsWithTheConnection(t *testing.T) {
+func TestPassForwardsTruncatedFrame(t *testing.T) {
 	for _, size := range []int{100, 1 << 20} {
 		source, from := tcpPair(t)
 		to, sink := tcpPair(t)
@@ -65,7 +65,7 @@ func TestPassEndsWithTheConnection(t *testing.T) {
 		}
 		to.Close()
 		if b, err := io.ReadAll(sink); err != nil || len(b) != size/2 {
-			t.Errorf("%d bytes came, expected %d (%v)", len(b), size/2, err)
+			t.Errorf("found %d bytes, expected %d (%v)", len(b), size/2, err)
 		}
 	}
 }

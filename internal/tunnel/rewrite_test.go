@@ -27,7 +27,7 @@ var notForClients = map[int16]string{
 const secretHost = "broker.example"
 
 // All responses of kmsg, in all versions, are filled with addresses; none remains after rewriting.
-func TestNoAddressGetsBy(t *testing.T) {
+func TestAllAddressesAreRewritten(t *testing.T) {
 	r := testRelay(t)
 	seen := 0
 	for key := int16(0); key <= kmsg.MaxKey; key++ {
@@ -47,7 +47,7 @@ func TestNoAddressGetsBy(t *testing.T) {
 			}
 			if _, not := notForClients[key]; not {
 				if carriesAddress(key, version) {
-					t.Errorf("%s is rewritten and listed as none for clients", kmsg.NameForKey(key))
+					t.Errorf("%s: expected no exception for a response to clients", kmsg.NameForKey(key))
 				}
 				continue
 			}
@@ -55,7 +55,7 @@ func TestNoAddressGetsBy(t *testing.T) {
 				continue // kmsg writes tags in every flexible version, brokers this one from 16 on
 			}
 			if !carriesAddress(key, version) {
-				t.Errorf("%s version %d holds an address and passes as it is", kmsg.NameForKey(key), version)
+				t.Errorf("%s version %d: expected the address to be rewritten", kmsg.NameForKey(key), version)
 				continue
 			}
 			seen++
@@ -63,18 +63,18 @@ func TestNoAddressGetsBy(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s version %d: %v", kmsg.NameForKey(key), version, err)
 			} else if bytes.Contains(got, []byte(secretHost)) {
-				t.Errorf("%s version %d: the address got by", kmsg.NameForKey(key), version)
+				t.Errorf("%s version %d: expected no original address", kmsg.NameForKey(key), version)
 			} else if int(got[2])<<8|int(got[3]) != len(got)-4 {
 				t.Errorf("%s version %d: size % x of %d bytes", kmsg.NameForKey(key), version, got[:4], len(got))
 			}
 		}
 	}
 	if seen < 30 {
-		t.Errorf("only %d answers held an address: the test does not fill them", seen)
+		t.Errorf("expected at least 30 responses with an address, found %d", seen)
 	}
 }
 
-// addresses fills every host and port, and gives every list an element; false where there is none.
+// addresses sets every host and port, and adds an element to every list. It returns false if there is none.
 func addresses(v reflect.Value) bool {
 	found := false
 	switch v.Kind() {
@@ -129,7 +129,7 @@ func testRelay(t testing.TB) *relay {
 	return newRelay(tunnel, near, far, "far:1")
 }
 
-func TestAnswersWithoutAnAddressPassAsTheyAre(t *testing.T) {
+func TestResponsesWithoutAddressAreUnchanged(t *testing.T) {
 	r := testRelay(t)
 	fetch := kmsg.NewPtrFetchResponse()
 	fetch.Version = 16
@@ -185,6 +185,6 @@ func TestBrokersAreBounded(t *testing.T) {
 	}
 	if err := b.update(many); err == nil || !strings.Contains(err.Error(),
 		"expected at most 1000 brokers, found 100000") || len(b.byID) != 0 {
-		t.Errorf("%d listeners, %v", len(b.byID), err)
+		t.Errorf("found %d listeners, %v", len(b.byID), err)
 	}
 }

@@ -28,7 +28,7 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// lines collects what a tunnel announces.
+// lines collects the lines that a tunnel logs.
 type lines struct {
 	mu   sync.Mutex
 	text []string
@@ -68,13 +68,13 @@ func open(t *testing.T, o Options) (*Tunnel, *lines) {
 	return tunnel, announced
 }
 
-// end ends a tunnel, as its context does, and waits until it has ended.
+// end cancels a tunnel and waits until it has ended.
 func (t *Tunnel) end() {
 	t.cancel()
 	t.Wait()
 }
 
-// client connects through the tunnel only: other addresses fail the test.
+// client returns a client that connects through the tunnel only. Other addresses fail the test.
 func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -82,7 +82,7 @@ func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kg
 			return strings.HasPrefix(line,
 				address+" ")
 		}) {
-			t.Errorf("the client dialled %s, which is not the tunnel's: %q", address, announced.all())
+			t.Errorf("found a connection to %s, expected only the tunnel's addresses %q", address, announced.all())
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
@@ -100,7 +100,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func TestGroupThroughTheTunnel(t *testing.T) {
+func TestGroupThroughTunnel(t *testing.T) {
 	tunnel, announced := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
 	ctx := within(t, 5*time.Minute)
 	roundTrip(t, ctx, tunnel, announced)
@@ -144,7 +144,7 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 	}
 	for key, times := range seen {
 		if times != 1 {
-			t.Errorf("record %s came %d times", key, times)
+			t.Errorf("found record %s %d times, expected once", key, times)
 		}
 	}
 	require.NoError(t, reader.CommitUncommittedOffsets(ctx))
@@ -157,7 +157,7 @@ func roundTrip(t *testing.T, ctx context.Context, tunnel *Tunnel, announced *lin
 	}
 }
 
-func TestLogonByTheTunnel(t *testing.T) {
+func TestLogonByTunnel(t *testing.T) {
 	for name, mechanism := range map[string]sasl.Mechanism{
 		"PLAIN":         plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
 		"SCRAM-SHA-512": scram.Auth{User: "u", Pass: "p"}.AsSha512Mechanism(),
@@ -170,21 +170,21 @@ func TestLogonByTheTunnel(t *testing.T) {
 	}
 }
 
-func TestClientsOwnLogonPasses(t *testing.T) {
+func TestLogonByClient(t *testing.T) {
 	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "u", "p"))
 	tunnel, announced := open(t, Options{Bootstrap: c.ListenAddrs()})
 	roundTrip(t, within(t, 5*time.Minute), tunnel, announced, kgo.SASL(scram.Auth{User: "u",
 		Pass: "p"}.AsSha256Mechanism()))
 }
 
-func TestRefusedLogonIsLogged(t *testing.T) {
+func TestRejectedLogonIsLogged(t *testing.T) {
 	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "p"))
 	log := &lines{}
 	tunnel, _ := open(t, Options{Bootstrap: c.ListenAddrs(), SASL: plain.Auth{User: "u", Pass: "wrong"}.AsMechanism(),
 		Logger: logTo(log)})
 	conn := dialTo(t, tunnel)
 	if _, err := io.ReadAll(conn); err != nil {
-		t.Fatalf("the connection was not closed in order: %v", err)
+		t.Fatalf("expected the connection to be closed in order, found %v", err)
 	}
 	all := strings.Join(log.all(), "\n")
 	if !strings.Contains(all, "SASL PLAIN") || strings.Contains(all, "wrong") {
@@ -210,12 +210,12 @@ func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
 		}
 	}
 	if logged != 1 {
-		t.Errorf("told %d times, expected once:\n%s", logged, strings.Join(log.all(), "\n"))
+		t.Errorf("found %d lines, expected one:\n%s", logged, strings.Join(log.all(), "\n"))
 	}
 }
 
-func TestTakenPortIsPassedOver(t *testing.T) {
-	// Three ports in a row, of which the middle one is in use.
+func TestOccupiedPortIsSkipped(t *testing.T) {
+	// Of three consecutive ports the middle one is in use.
 	var taken net.Listener
 	var first int
 	for range 50 {
@@ -241,7 +241,7 @@ func TestTakenPortIsPassedOver(t *testing.T) {
 	all := announced.all()
 	_, port, _ := net.SplitHostPort(strings.Fields(all[1])[0])
 	if n, _ := strconv.Atoi(port); n <= first+1 {
-		t.Errorf("announced %q with port %d taken", all, first+1)
+		t.Errorf("expected port %[2]d to be skipped, found %[1]q", all, first+1)
 	}
 }
 
@@ -252,7 +252,7 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 	conn.Write([]byte{0, 0, 0, 12, 0, 18, 0, 99, 0, 0, 0, 7, 1, 2, 3, 4})
 	answer := readFrame(t, conn)
 	if want := []byte{0, 0, 0, 7, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0}; !bytes.HasPrefix(answer[4:], want) {
-		t.Fatalf("answer % x, expected % x…", answer, want)
+		t.Fatalf("found response % x, expected % x…", answer, want)
 	}
 	request := kmsg.NewPtrApiVersionsRequest()
 	request.Version = 3
@@ -262,31 +262,32 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 	versions.Version = 3
 	if err := versions.ReadFrom(readFrame(t, conn)[8:]); err != nil || versions.ErrorCode != 0 ||
 		len(versions.ApiKeys) < 20 {
-		t.Fatalf("error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys), err)
+		t.Fatalf("found error %d, %d APIs: %v", versions.ErrorCode, len(versions.ApiKeys), err)
 	}
 	for _, k := range versions.ApiKeys {
 		if layout := kmsg.ResponseForKey(k.ApiKey); layout == nil || k.MaxVersion > layout.MaxVersion() ||
 			k.ApiKey == keySASLHandshake && k.MinVersion < 1 {
-			t.Errorf("offered %d in versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
+			t.Errorf("found API %d in versions %d to %d", k.ApiKey, k.MinVersion, k.MaxVersion)
 		}
 	}
 }
 
-func TestRequestsWithoutAnswers(t *testing.T) {
+func TestRequestsWithoutResponses(t *testing.T) {
 	tunnel, announced := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
 	ctx := within(t, 5*time.Minute)
 	writer := client(t, tunnel, announced, kgo.DefaultProduceTopic("rows"), kgo.RequiredAcks(kgo.NoAck()),
 		kgo.DisableIdempotentWrite())
 	for range 3 {
 		require.NoError(t, writer.ProduceSync(ctx, &kgo.Record{Value: []byte("x")}).FirstErr())
-		// An answer on the same connections: it would be taken for the one to the produce request.
+		// A request with a response on the same connections: the response must not be taken for the produce
+		// request's.
 		if _, err := kadm.NewClient(writer).ListEndOffsets(ctx, "rows"); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func TestOldLogonIsRefused(t *testing.T) {
+func TestOldLogonIsRejected(t *testing.T) {
 	log := &lines{}
 	tunnel, _ := open(t, Options{Bootstrap: cluster(t).ListenAddrs(), Logger: logTo(log)})
 	conn := dialTo(t, tunnel)
@@ -296,7 +297,7 @@ func TestOldLogonIsRefused(t *testing.T) {
 	io.ReadAll(conn)
 	tunnel.end()
 	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "SaslHandshake version 0") {
-		t.Errorf("log:\n%s", all)
+		t.Errorf("expected SaslHandshake version 0, found the log\n%s", all)
 	}
 }
 
@@ -308,7 +309,7 @@ func TestClientWithTLSIsLogged(t *testing.T) {
 	io.ReadAll(conn)
 	tunnel.end()
 	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "PLAINTEXT") {
-		t.Errorf("log:\n%s", all)
+		t.Errorf("expected PLAINTEXT, found the log\n%s", all)
 	}
 }
 
@@ -335,7 +336,7 @@ func TestLogonIsRenewed(t *testing.T) {
 	for i := range int32(3) {
 		conn.Write(formatter.AppendRequest(nil, heartbeat, 100+i))
 		if answer := readFrame(t, conn); answer[7] != byte(100+i) {
-			t.Fatalf("answer % x to correlation %d", answer, 100+i)
+			t.Fatalf("found response % x, expected correlation ID %d", answer, 100+i)
 		}
 		if i == 0 {
 			<-renewed
@@ -377,7 +378,7 @@ func renewingBroker(conn net.Conn, renewed chan struct{}) {
 	}
 }
 
-func TestEndLetsAnswersArrive(t *testing.T) {
+func TestEndWaitsForResponses(t *testing.T) {
 	c := cluster(t)
 	held := make(chan struct{})
 	c.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -394,7 +395,7 @@ func TestEndLetsAnswersArrive(t *testing.T) {
 		t.Errorf("answer % x", answer)
 	}
 	if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
-		t.Errorf("then % x, %v; expected the end", rest, err)
+		t.Errorf("found % x, %v; expected the end", rest, err)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestOutageIsTwoLines(t *testing.T) {
 		assert.Equal(t, false, lost(time.Now(), ""), "the same reason")
 		time.Sleep(time.Second)
 		p.Back(log, early, "back")
-		assert.Equal(t, false, p.Since().IsZero(), "an answer to a try from before")
+		assert.Equal(t, false, p.Since().IsZero(), "a result of an earlier attempt")
 		during := time.Now()
 		time.Sleep(time.Second)
 		p.Back(log, time.Now(), "back", "who", "it")
@@ -40,7 +40,7 @@ func TestOutageIsTwoLines(t *testing.T) {
 		if lost(during, "") || lost(time.Now(), "") {
 			t.Error("expected tries of the outage that is over, and of the moment after it, to be no news")
 		}
-		assert.Equal(t, false, p.Since().IsZero(), "a partner that is away again at once")
+		assert.Equal(t, false, p.Since().IsZero(), "a partner that is unreachable again immediately")
 		p.Back(log, time.Now().Add(1), "back")
 		assert.Equal(t, true, p.Since().IsZero())
 		time.Sleep(quietPeriod)

@@ -46,7 +46,7 @@ func TestNext(t *testing.T) {
 
 // When clocks go back, hourly expressions start in both hours, others in the second. When they go forward, no start
 // is skipped.
-func TestClocksThatAreSet(t *testing.T) {
+func TestDaylightSavingChanges(t *testing.T) {
 	autumn := time.Date(2024, 10, 26, 22, 59, 0, 0, time.UTC) // 0:59 in Berlin, 3 becomes 2 at 01:00Z
 	spring := time.Date(2024, 3, 30, 23, 59, 0, 0, time.UTC)  // 0:59, 2 becomes 3 at 01:00Z
 	for _, c := range []struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-func TestTake(t *testing.T) {
+func TestLockIsExclusive(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.lock")
 	require.NoError(t, os.WriteFile(name, []byte("999999999999999999999999 of another time\n"), 0o600))
 	first, err := Acquire(name)
@@ -19,18 +19,18 @@ func TestTake(t *testing.T) {
 	_, err = Acquire(name)
 	if want := fmt.Sprintf("(process %d)", os.Getpid()); !errors.Is(err, ErrLocked) || !strings.HasSuffix(err.Error(),
 		want) {
-		t.Errorf("expected it to be taken %s, found %v", want, err)
+		t.Errorf("expected it to be locked %s, found %v", want, err)
 	}
 	if err := first.Release(); err != nil {
 		t.Error(err)
 	}
 	second, err := Acquire(name)
 	if err != nil {
-		t.Fatalf("expected it to be free again, found %v", err)
+		t.Fatalf("expected it to be unlocked, found %v", err)
 	}
 	second.Release()
 	if _, err := Acquire(filepath.Join(name, "below")); err == nil || errors.Is(err, ErrLocked) {
-		t.Errorf("expected a file that cannot be made to be another error, found %v", err)
+		t.Errorf("expected another error for a file that cannot be created, found %v", err)
 	}
 	var none *Lock
 	if err := none.Release(); err != nil {

@@ -41,7 +41,7 @@ func TestWatch(t *testing.T) {
 		select {
 		case <-changes:
 		case <-time.After(2 * time.Minute):
-			t.Fatalf("%s was not seen", what)
+			t.Fatalf("expected %s to be reported", what)
 		}
 	}
 	expect("a file that was written", func() { write(filepath.Join(dir, "token"), "due") })
@@ -78,7 +78,7 @@ func TestStamp(t *testing.T) {
 	large := Stamp(path)
 	_, err = f.WriteAt([]byte{1}, maxStamped)
 	require.NoError(t, err)
-	assert.Equal(t, large, Stamp(path), "what comes after the bound")
+	assert.Equal(t, large, Stamp(path), "content beyond the bound")
 	_, err = f.WriteAt([]byte{1}, maxStamped-1)
 	require.NoError(t, err)
 	assert.Equal(t, false, large == Stamp(path))

@@ -11,7 +11,7 @@ import (
 )
 
 // Changes are reported when they stop, and at intervals if they do not.
-func TestRest(t *testing.T) {
+func TestDebounce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newDebouncer(Settle)
 		defer r.timer.Stop()
@@ -26,16 +26,16 @@ func TestRest(t *testing.T) {
 			}
 		}
 		if time.Sleep(time.Hour); fired() {
-			t.Error("reported although nothing has happened")
+			t.Error("expected no report without an event")
 		}
 		for range 3 {
 			r.event()
 			if time.Sleep(Settle / 2); fired() {
-				t.Error("reported in the midst of it")
+				t.Error("expected no report between the events")
 			}
 		}
 		if time.Sleep(Settle); !fired() {
-			t.Error("not reported when it had come to rest")
+			t.Error("expected a report after the last event")
 		}
 		times := 0
 		for range 200 {
@@ -45,13 +45,13 @@ func TestRest(t *testing.T) {
 			}
 		}
 		if times < 200/2/delayFactor-1 || times > 200/2/delayFactor {
-			t.Errorf("where something always happens: reported %d times", times)
+			t.Errorf("with continuous events: found %d reports", times)
 		}
 		if time.Sleep(Settle); !fired() {
-			t.Error("not reported when that has come to rest")
+			t.Error("expected a report after the last of the continuous events")
 		}
 		if time.Sleep(time.Hour); fired() {
-			t.Error("reported twice")
+			t.Error("expected one report, found two")
 		}
 	})
 }

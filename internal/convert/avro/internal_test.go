@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// What is kept of schemas is bounded by number, in both directions.
-func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
+// The number of cached schemas is limited, in both directions.
+func TestCachedAvroSchemasAreBounded(t *testing.T) {
 	const kept, schemas = 3, 10
 	fake := srfake.New()
 	t.Cleanup(fake.Close)
@@ -50,9 +50,9 @@ func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
 	}
 }
 
-// Numbers are narrowed as Java's intValue and longValue do: whole ones lose their upper bits, others become the nearest
-// that there is.
-func TestNumbersAreNarrowedAsByJava(t *testing.T) {
+// Numbers are narrowed as Java's intValue and longValue do it: integers lose their upper bits, other numbers become the
+// nearest value of the type.
+func TestNumbersAreNarrowedAsInJava(t *testing.T) {
 	for _, c := range []struct {
 		given  any
 		bits   int

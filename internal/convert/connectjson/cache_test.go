@@ -12,8 +12,9 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// Large schemas are forgotten before their number says so, both ways, and are there again when they are met again.
-func TestBytesOfCachedSchemas(t *testing.T) {
+// Large schemas are removed from the cache before the limit on their number, in both directions, and are cached again
+// on their next use.
+func TestCachedSchemaBytesAreBounded(t *testing.T) {
 	const schemas, size = 20, 4_000_000
 	b := &record.Batch{Registry: record.NewRegistry()}
 	made, err := New(Settings().Values(nil), conversion.Options{Schemas: b.Registry})
@@ -31,11 +32,11 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 			t.Fatalf("schema %d: %d bytes, %v", i, len(out), err)
 		}
 		if c.programs.Bytes > conversion.MaxCachedBytes || c.readers.Bytes > conversion.MaxCachedBytes {
-			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programs.Bytes, c.readers.Bytes)
+			t.Fatalf("schema %d: %d and %d bytes are cached", i, c.programs.Bytes, c.readers.Bytes)
 		}
 		maxBytes, maxRead = max(maxBytes, len(c.programs.Entries)), max(maxRead, len(c.readers.Entries))
 	}
 	if maxBytes < 2 || maxBytes >= schemas || maxRead < 2 || maxRead >= schemas {
-		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, maxBytes, maxRead)
+		t.Errorf("expected some of %d schemas to be cached, found %d and %d", schemas, maxBytes, maxRead)
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// TestWholeNumberReadsWhatDatumReads compares the two on numbers of all sizes, too long ones among them, with and
-// without bytes after it.
-func TestWholeNumberReadsWhatDatumReads(t *testing.T) {
+// TestWholeNumberEqualsDatum compares the two functions on numbers of all sizes, too long ones among them, with
+// and without bytes after them.
+func TestWholeNumberEqualsDatum(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 100_000 {
 		in := bytes.Repeat([]byte{0x80}, random.IntN(12))

@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// The ids of one schema are bounded by number, and the newest is among those that are kept.
-func TestIDsByTopicAreBounded(t *testing.T) {
+// The number of cached ids of one schema is limited, and the newest one stays cached.
+func TestCachedSchemaIDsAreBounded(t *testing.T) {
 	ids := TopicIDs{}
 	for i := range 2*maxTopicIDs + 1 {
 		if ids.Keep(strconv.Itoa(i), uint32(i)); len(ids) > maxTopicIDs {
-			t.Fatalf("%d ids of one schema are kept, by topic, expected at most %d", len(ids), maxTopicIDs)
+			t.Fatalf("%d ids of one schema are cached, expected at most %d", len(ids), maxTopicIDs)
 		}
 	}
 	if ids[strconv.Itoa(2*maxTopicIDs)] != 2*maxTopicIDs {
-		t.Error("expected the newest id to be kept")
+		t.Error("expected the newest id to stay cached")
 	}
 }

@@ -39,7 +39,7 @@ func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Clie
 	return c
 }
 
-// A schema that refers to others comes after them, each once; one that leads to ever more of them is refused.
+// A schema's references come before it, each once; a schema with an endless chain of references is rejected.
 func TestReferencesAreBounded(t *testing.T) {
 	more := 3
 	c := open(t, func(w http.ResponseWriter, r *http.Request) {
@@ -60,12 +60,12 @@ func TestReferencesAreBounded(t *testing.T) {
 	more = maxReferences + 10
 	if _, _, err := c.Schema(t.Context(), 1, Read); err == nil ||
 		!strings.Contains(err.Error(), "more than 1000 others") {
-		t.Errorf("expected a refusal, found %v", err)
+		t.Errorf("expected an error, found %v", err)
 	}
 }
 
-// An answer without an end is cut off, and the registry counts as away.
-func TestAnswersAreBounded(t *testing.T) {
+// An endless response is cut off, and the registry counts as unreachable.
+func TestRegistryResponsesAreBounded(t *testing.T) {
 	c := open(t, func(w http.ResponseWriter, r *http.Request) {
 		piece := []byte(strings.Repeat(" ", 1<<20))
 		for r.Context().Err() == nil {
@@ -86,7 +86,7 @@ type neverEnding struct{}
 
 func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
 
-// User and password of the address or the setting go to the registry, not to a host that it leads to.
+// User and password of the address or the setting are sent to the registry, and not to a host that it redirects to.
 func TestCredentialsStayWithTheRegistry(t *testing.T) {
 	var strayed []string
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -97,7 +97,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 	for _, given := range []map[string]string{
 		{"basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "u:p:q"}, {"bearer.auth.token": "t"},
 	} {
-		// another host, and another port of the same one
+		// another host, and another port of the same host
 		for _, elsewhere := range []string{strings.Replace(other.URL, "127.0.0.1", "localhost", 1), other.URL} {
 			var received []string
 			c := open(t, func(w http.ResponseWriter, r *http.Request) {
@@ -107,7 +107,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 			_, _, err := c.Schema(t.Context(), 1, Read)
 			var refused *RejectedError
 			if !errors.As(err, &refused) || !refused.IsNotFound() {
-				t.Errorf("expected the other host's answer, found %v", err)
+				t.Errorf("expected the other host's response, found %v", err)
 			}
 			want := "Basic dTpwOnE="
 			if given["bearer.auth.token"] != "" {
@@ -118,12 +118,12 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, "", strings.Join(strayed, ""), "credentials elsewhere", strayed)
+	assert.Equal(t, "", strings.Join(strayed, ""), "credentials sent to another host", strayed)
 }
 
-// What a registry says is shown without the credentials that it was sent, in whatever form it repeats them, where it
-// refuses and where it is away.
-func TestAnswersAreShownWithoutCredentials(t *testing.T) {
+// A registry's responses are logged without the credentials that were sent, in whatever form they are repeated, whether
+// the registry rejects a request or is unreachable.
+func TestRegistryResponsesAreRedacted(t *testing.T) {
 	for _, status := range []int{http.StatusUnauthorized, http.StatusServiceUnavailable} {
 		var log logtest.Journal
 		ctx, cancel := context.WithCancel(t.Context())
@@ -137,7 +137,7 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 		s := Settings{URLs: []string{server.URL}, User: "reader", Password: "gehe/im+42"}
 		c, err := Open(s, nil, log.Logger(slog.LevelDebug))
 		require.NoError(t, err)
-		go func() { // who is away is asked until somebody wants no more
+		go func() { // requests to an unreachable registry are repeated until the caller cancels
 			for c.Outage() == "" && ctx.Err() == nil {
 				runtime.Gosched()
 			}
@@ -152,13 +152,13 @@ func TestAnswersAreShownWithoutCredentials(t *testing.T) {
 			}
 		}
 		if !strings.Contains(said, "[hidden]") {
-			t.Errorf("status %d: expected the answer, found %s", status, said)
+			t.Errorf("status %d: expected the response, found %s", status, said)
 		}
 	}
 }
 
-// Confluent's client takes its own settings after `schema.registry.` as well, where many files have them.
-func TestSettingsBehindThePrefix(t *testing.T) {
+// Confluent's client also accepts its own settings with the prefix `schema.registry.`, which many files use.
+func TestPrefixedRegistrySettings(t *testing.T) {
 	table := setting.NewTable(SettingKeys()...)
 	for _, prefix := range []string{"", "schema.registry."} {
 		v := table.Values([]wit.Setting{{Name: "schema.registry.url", Value: "https://r"},

@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
-// Sections that exceed the address space are refused like others that are too long.
+// Sections that exceed the address space are rejected like other sections that are too long.
 func TestSectionsLargerThanAnyFile(t *testing.T) {
 	for _, id := range []byte{0, 1, 11} {
 		module := append([]byte("\x00asm\x01\x00\x00\x00"), id)

@@ -52,17 +52,17 @@ func TestJoinedSegmentsMakeTheSameMemory(t *testing.T) {
 	}
 	few, ok := segments(after)
 	if !ok || len(few) > len(many)/20 {
-		t.Errorf("%d segments of %d are left", len(few), len(many))
+		t.Errorf("%d of %d segments remain", len(few), len(many))
 	}
 	if !bytes.Equal(memory(many), memory(few)) {
 		t.Error("memory differs")
 	}
 	if again := joinSegments(after); !bytes.Equal(again, after) {
-		t.Error("joining twice changes something")
+		t.Error("joining a second time changes the module")
 	}
 }
 
-func TestModulesThatStayAsTheyAre(t *testing.T) {
+func TestUnchangedModules(t *testing.T) {
 	section := func(id byte, content ...byte) []byte {
 		return append([]byte{id, byte(len(content))}, content...)
 	}
@@ -98,7 +98,7 @@ func TestSignedNumbers(t *testing.T) {
 	}
 }
 
-// FuzzJoinSegments checks that the engine finds the same in memory, or refuses both modules.
+// FuzzJoinSegments checks that the engine finds the same memory, or rejects both modules.
 func FuzzJoinSegments(f *testing.F) {
 	m := guesttest.Module{MemoryPages: 1, Data: []byte("data"), DataAt: 9}
 	f.Add([]byte{0, 0, 4, 'a', 'b', 'c', 'd', 0, 9, 2, 'x', 'y', 1, 0, 1, 'z'})

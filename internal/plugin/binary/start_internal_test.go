@@ -31,10 +31,10 @@ func FuzzExportStart(f *testing.F) {
 		if err == nil {
 			d := after.ExportedFunctions()[StartExport]
 			if d == nil {
-				t.Fatalf("%x: no export", moved)
+				t.Fatalf("%x: the export is missing", moved)
 			}
 			if len(d.ParamTypes())+len(d.ResultTypes()) > 0 {
-				return // Guest.Begin refuses it
+				return // Guest.Begin rejects it
 			}
 		}
 		if (before == nil) != (err == nil) {

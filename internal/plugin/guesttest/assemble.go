@@ -24,7 +24,7 @@ type Import struct {
 	Params, Results []byte
 }
 
-// Function is an exported function. An empty body is `unreachable`.
+// Function is an exported function. An empty body means `unreachable`.
 type Function struct {
 	Name            string
 	Params, Results []byte
@@ -37,7 +37,7 @@ const (
 	I64 = 0x7e
 )
 
-// Index returns the index of an exported function. It panics if there is none.
+// Index returns the index of an exported function. It panics if the export is missing.
 func (m *Module) Index(export string) int {
 	n := slices.IndexFunc(m.Exports, func(f Function) bool { return f.Name == export })
 	if n < 0 {

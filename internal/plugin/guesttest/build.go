@@ -46,8 +46,8 @@ func Folder(t testing.TB, plugins ...string) string {
 	return folder
 }
 
-// Bytes is [Build] for the module's bytes, which must not be changed. variables set string variables of package main,
-// such as `main.version=2.0.0`.
+// Bytes is [Build] but returns the module's bytes, which must not be changed. variables set string variables of package
+// main, such as `main.version=2.0.0`.
 func Bytes(t testing.TB, pkg string, variables ...string) []byte {
 	t.Helper()
 	flags := "-s -w"
@@ -57,8 +57,7 @@ func Bytes(t testing.TB, pkg string, variables ...string) []byte {
 	return build(t, pkg, "-ldflags="+flags)
 }
 
-// With is [Bytes] for a package to which a file from another folder is added. The file's init function changes the
-// guest.
+// With is [Bytes] for a package with an added file from another folder. The file's init function changes the guest.
 func With(t testing.TB, pkg, file string) []byte {
 	t.Helper()
 	at, err := filepath.Abs(pkg)
@@ -127,7 +126,7 @@ var Kernels = sync.OnceValue(func() error {
 })
 
 // Depend makes the result of a test depend on all files in folders of the module: `go test` caches a result and does
-// not see which files a command of the test has read.
+// not notice which files a command of the test has read.
 func Depend(folders ...string) error {
 	root, err := Root()
 	if err != nil {
@@ -152,8 +151,8 @@ var Root = sync.OnceValues(func() (string, error) {
 	return filepath.Dir(string(out)), nil
 })
 
-// Code returns the folder in bin in which the tests of all packages cache native code of guests, since compiling one
-// takes seconds.
+// Code returns the folder in bin in which the tests of all packages cache native code of guests, since compiling a
+// guest takes seconds.
 func Code(t testing.TB) string {
 	t.Helper()
 	root, err := Root()

@@ -9,14 +9,14 @@ import (
 )
 
 // Static returns a plugin of some hundred bytes that describes itself and traps on every other call, for tests of files
-// and versions. It has the given interfaces in addition to plugin, in the given contract version; "" means the current
-// one.
+// and versions. It exports the given interfaces in addition to plugin, in the given contract version; "" means the
+// current one.
 func Static(description wit.Description, contract string, interfaces ...string) []byte {
 	m := StaticModule(description, contract, interfaces...)
 	return m.Bytes()
 }
 
-// StaticModule is [Static] before it becomes bytes, to be changed.
+// StaticModule is [Static] before assembly, so that a test can change it.
 func StaticModule(description wit.Description, contract string, interfaces ...string) Module {
 	module := Module{MemoryPages: 2}
 	memory := &memoryImage{data: make([]byte, staticEnd-staticStart)}
@@ -66,7 +66,7 @@ func (m *Module) Answer(iface, method string, value any) {
 // The description is between these addresses, in a memory of two pages.
 const staticStart, staticEnd = 1024, 65536
 
-// memoryImage is the initial memory; addresses begin at staticStart.
+// memoryImage is the initial memory; addresses start at staticStart.
 type memoryImage struct {
 	data []byte
 	used int

@@ -375,7 +375,7 @@ func holds(wanted, found any) bool {
 	return cmp.Equal(wanted, found)
 }
 
-// Compare returns the differences of an answer from the expected one, and separately the differences of the body.
+// Compare returns the differences of a response from the expected one, and separately the differences of the body.
 func Compare(s *Step, expected, found Answer) (status, body string) {
 	if expected.Status != found.Status {
 		return fmt.Sprintf("expected %d, found %d %v\n", expected.Status, found.Status, found.Body), ""
@@ -384,7 +384,7 @@ func Compare(s *Step, expected, found Answer) (status, body string) {
 		return "", "" // Java's own text
 	}
 	location := func(a Answer) string {
-		// names are escaped otherwise there, or not at all, so that what is found at the location is something else
+		// names are escaped differently there, or not at all, so that the location names another resource
 		if s.Seq == "16-stuck-names" || s.Seq == "17-odd" {
 			if plain, err := url.PathUnescape(a.Headers["location"]); err == nil {
 				return plain
@@ -395,7 +395,7 @@ func Compare(s *Step, expected, found Answer) (status, body string) {
 	if diff := cmp.Diff(location(expected), location(found)); diff != "" {
 		status += "location (-expected +found)\n" + diff
 	}
-	// An own text will do in the place of Jetty's.
+	// Our own text may replace Jetty's.
 	if strings.HasPrefix(expected.Headers["content-type"], "text/html") ||
 		s.Seq == "16-stuck-names" && expected.Status == 400 {
 		return status, ""
@@ -409,8 +409,8 @@ func Compare(s *Step, expected, found Answer) (status, body string) {
 	return status, cmp.Diff(expected.Body, WithoutOrder(found.Body))
 }
 
-// Alike removes from two workers' answers what clients ignore or what must differ: documentation, plugins and settings
-// that only one has, versions, further recommended values, the order of errors, and fingerprints of offsets.
+// Alike removes from the responses of two workers what clients ignore or what must differ: documentation, plugins and
+// settings that only one has, versions, further recommended values, the order of errors, and fingerprints of offsets.
 func Alike(expected, found any) (any, any) {
 	switch x := expected.(type) {
 	case map[string]any:

@@ -28,7 +28,7 @@ func records(t *testing.T, k kafka.Config, topic string) (lines []string) {
 	return lines
 }
 
-// Counts are read and written in the keys of Kafka Connect and ours. Invalid counts are skipped.
+// Counts are read and written under the keys of Kafka Connect and Culvert's own. Invalid counts are skipped.
 func TestFencerStoresCounts(t *testing.T) {
 	t.Parallel()
 	k := kafka.Defaults()
@@ -48,7 +48,7 @@ func TestFencerStoresCounts(t *testing.T) {
 	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: before.At}, before)
 	assert.Equal(t, 4, strings.Count(journal.String(), "is skipped"))
 	now := config.FencingCounts{Tasks: 2, Producers: 1}
-	for range 2 { // the second time there is nothing to remember
+	for range 2 { // the second time there is nothing to store
 		require.NoError(t, f.Fence(t.Context(), k, "orders", now))
 	}
 	all := records(t, k, "connect-configs")
@@ -56,8 +56,8 @@ func TestFencerStoresCounts(t *testing.T) {
 		`culvert-fencing-orders {"producer-count":1,"task-count":2}`}, all[len(all)-2:])
 }
 
-// The leader of a new config topic may not know it yet.
-func TestFenceByATopicThatBrokersKnowLate(t *testing.T) {
+// The leader of a new config topic may not know the topic yet.
+func TestFenceRetriesUnknownTopic(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.ClusterWithLateTopics(t, 10).ListenAddrs()
 	f := Fencer{Worker: k, Group: "g", Log: slog.New(slog.DiscardHandler), Topic: kafka.InternalTopic{

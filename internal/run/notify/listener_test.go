@@ -60,7 +60,7 @@ func answers(err error) Handler {
 	return func(context.Context, wit.Notification) error { return err }
 }
 
-// Connectors with the same settings share a port, others use the next free one. The last one closes it.
+// Connectors with the same settings share a port; others use the next free one. The last connector closes it.
 func TestPorts(t *testing.T) {
 	h := &Hub{}
 	three := ports(t, 3)
@@ -77,7 +77,7 @@ func TestPorts(t *testing.T) {
 		t.Errorf("expected port %d again, found %d, %v", first, second, err)
 	}
 	if _, _, err := h.Register("/a/X", s, answers(nil)); err == nil {
-		t.Error("one path was given twice")
+		t.Error("one path was registered twice")
 	}
 	other := s
 	other.Identity = "a store"
@@ -91,7 +91,7 @@ func TestPorts(t *testing.T) {
 	assert.Equal(t, http.StatusNoContent, post(t, first, "/b%20c/X", "", "", "x"))
 	leave()
 	leave()
-	assert.Equal(t, http.StatusNotFound, post(t, first, "/a/X", "", "", "x"), "who has left")
+	assert.Equal(t, http.StatusNotFound, post(t, first, "/a/X", "", "", "x"), "a sender that has left")
 	leaveToo()
 	leaveThird()
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first)))
@@ -157,17 +157,17 @@ func TestBounds(t *testing.T) {
 		n := <-received
 		for _, header := range n.Headers {
 			if header.Name == "Authorization" {
-				t.Error("the password was handed on")
+				t.Error("the handler received the password")
 			}
 		}
 		if n.Target != "/held?x=1" || string(n.Body) != "body" || n.Method != "POST" {
 			t.Errorf("found %+v", n)
 		}
 	}
-	assert.Equal(t, 503, post(t, port, "/held", "sap", "secret", "x"), "where there is no room")
+	assert.Equal(t, 503, post(t, port, "/held", "sap", "secret", "x"), "a request without free space")
 	close(goOn)
 	for range maxConcurrent {
-		assert.Equal(t, 204, <-done, "a request that was held")
+		assert.Equal(t, 204, <-done, "a waiting request")
 	}
 }
 
@@ -186,7 +186,8 @@ func TestLargeNotifications(t *testing.T) {
 	assert.Equal(t, 1, received, "notifications")
 }
 
-// All bodies together are bounded, also of waiting senders. Announced bytes that were not sent do not count.
+// The total size of all bodies is limited, including those of waiting senders. Announced bytes that were not sent do
+// not count.
 func TestBodiesTogetherAreBounded(t *testing.T) {
 	var under atomic.Int64
 	received, goOn := make(chan int64, maxConcurrent), make(chan struct{})
@@ -209,20 +210,20 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 	}
 	assert.Equal(t, maxBody, <-received, "bytes of the first body")
 	again := 0
-	for again < senders-maxTotalBodies/maxBody { // those who are left hold all the room that there is, or less
+	for again < senders-maxTotalBodies/maxBody { // the remaining senders use all of the space, or less
 		select {
 		case status := <-done:
-			assert.Equal(t, http.StatusServiceUnavailable, status, "beyond the bound")
+			assert.Equal(t, http.StatusServiceUnavailable, status, "beyond the limit")
 			again++
 		case <-time.After(30 * time.Second):
-			t.Fatalf("expected 503 beyond %d bytes, found %d of them held", maxTotalBodies, under.Load())
+			t.Fatalf("expected 503 beyond %d bytes, found %d bytes in memory", maxTotalBodies, under.Load())
 		}
 	}
 	if held := under.Load(); held > maxTotalBodies {
 		t.Errorf("expected bodies of at most %d bytes together, found %d", maxTotalBodies, held)
 	}
 	if held := h.bodies.InUse(); held > maxTotalBodies {
-		t.Errorf("expected to hold at most %d bytes, found %d", maxTotalBodies, held)
+		t.Errorf("expected at most %d bytes in memory, found %d", maxTotalBodies, held)
 	}
 	close(goOn)
 	for range senders - again {
@@ -230,5 +231,5 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 			t.Errorf("expected 204 or 503, found %d", status)
 		}
 	}
-	assert.Equal(t, http.StatusNoContent, post(t, port, "/held", "", "", body), "room again")
+	assert.Equal(t, http.StatusNoContent, post(t, port, "/held", "", "", body), "a request after space was freed")
 }

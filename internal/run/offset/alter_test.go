@@ -84,7 +84,7 @@ func TestAlterAndReset(t *testing.T) {
 	again := openTestStore(t, k, c)
 	found, err := again.Sorted(t.Context(), "a")
 	assert.Equal(t, []Entry{{one, at("y")}}, found)
-	runtest.Fails(t, err, "offset.storage.topic", "culvert offsets reset") // of the bad one
+	runtest.Fails(t, err, "offset.storage.topic", "culvert offsets reset") // for the unreadable offset
 	require.NoError(t, again.Reset(ctx, "a"))
 	for name, want := range map[string]int{"a": 0, "b": 1} {
 		if found, err := openTestStore(t, k, c).Sorted(t.Context(), name); err != nil || len(found) != want {

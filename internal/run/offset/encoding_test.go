@@ -22,8 +22,8 @@ func realField(name string, x float64) wit.OffsetEntry {
 	return wit.OffsetEntry{Name: name, Value: wit.Scalar{Real: &x}}
 }
 
-// It reads and writes what Java wrote, byte for byte.
-func TestTextOfWorker(t *testing.T) {
+// Offsets that Java wrote are read and written byte for byte.
+func TestJavaOffsetsAreUnchanged(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "connect-worker.txt"))
 	require.NoError(t, err)
 	seen := map[string]int{}
@@ -44,13 +44,13 @@ func TestTextOfWorker(t *testing.T) {
 			assert.NoError(t, err, bytes)
 			again = AppendJSON(nil, fields)
 		}
-		assert.Equal(t, bytes, string(again), "what Java wrote")
+		assert.Equal(t, bytes, string(again), "offsets that Java wrote")
 	}
 	assert.Equal(t, 5, seen["key"], "keys")
 	assert.Equal(t, 10, seen["value"], "values")
 }
 
-// The values of Offsets.java.
+// The values are those of Offsets.java.
 func TestAppendJSON(t *testing.T) {
 	cases := []struct {
 		want   string
@@ -97,7 +97,7 @@ func TestParseJSON(t *testing.T) {
 		t.Errorf("null: %v, %v", got, err)
 	}
 	if got, err := ParseJSON([]byte("{}")); got == nil || err != nil {
-		t.Errorf("an empty offset is one: %v, %v", got, err)
+		t.Errorf("expected an empty offset, found %v, %v", got, err)
 	}
 	for text, expect := range map[string]string{
 		``:                             "not JSON",
@@ -152,7 +152,7 @@ func TestIdentity(t *testing.T) {
 		assert.Equal(t, c.same, Identity(c.a) == Identity(c.b), c.a, c.b)
 	}
 	if identity("a", nil) == identity("b", nil) {
-		t.Error("connectors are not told apart")
+		t.Error("keys of different connectors are equal")
 	}
 }
 
@@ -197,7 +197,7 @@ func FuzzReal(f *testing.F) {
 }
 
 // Parsing time grows linearly with the number of fields, which is bounded.
-func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
+func TestOffsetFieldsAreBounded(t *testing.T) {
 	list := func(n int, name func(i int) string) []byte {
 		b := []byte{'{'}
 		for i := range n {

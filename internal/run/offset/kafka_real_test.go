@@ -28,7 +28,7 @@ import (
 // fromKafka returns the output of a Java program with Kafka's classes.
 func fromKafka(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run downloads Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh", append([]string{program}, args...)...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
@@ -71,7 +71,7 @@ func TestRealStandaloneFile(t *testing.T) {
 	slices.Sort(stored)
 	slices.Sort(written)
 	if !bytes.Equal(stored, written) {
-		t.Errorf("%s has other bytes than what Kafka writes", standaloneFile)
+		t.Errorf("%s differs from the file that Kafka writes", standaloneFile)
 	}
 }
 
@@ -106,7 +106,7 @@ func realBroker(t *testing.T) kafka.Config {
 	return k
 }
 
-// A paused worker stores nothing late with Apache Kafka either.
+// A paused worker stores nothing late, with Apache Kafka either.
 func TestRealZombieStoresNothing(t *testing.T) {
 	zombies(t, realBroker(t), false)
 	zombies(t, realBroker(t), true)

@@ -32,7 +32,7 @@ func standaloneTexts(t *testing.T, path string) (texts []string) {
 	return texts
 }
 
-// standaloneWant has what Standalone.java stores.
+// standaloneWant contains what Standalone.java stores.
 var standaloneWant = []string{
 	`["others",{"filename":"/tmp/größe"}] → {"position":12}`,
 	`["others",{"filename":"long"}] → {"note":"` + strings.Repeat("x", 300) + `"}`,
@@ -83,7 +83,7 @@ func TestInvalidStandaloneFiles(t *testing.T) {
 	}
 	for n := range whole {
 		if _, err := parseStandalone(whole[:n]); err == nil {
-			t.Errorf("the first %d bytes were taken for the whole", n)
+			t.Errorf("the first %d bytes were accepted as a complete file", n)
 		}
 	}
 }

@@ -177,8 +177,8 @@ func TestStoreReadsOffsetsOfJava(t *testing.T) {
 	}, lines[len(lines)-2:], "written")
 }
 
-// For connectors that it was not opened for, the store reads the topic when they are requested.
-func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
+// For connectors that were not named when it was opened, the store reads the topic on request.
+func TestStoreReadsConnectorOnRequest(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	writeRaw(t, k, "connect-offsets",
 		`["a",{"s":1}]`, `{"seen":1}`, `["b",{"s":1}]`, `{"seen":2}`, `["a",{"s":1}]`, `{"seen":3}`,
@@ -195,7 +195,7 @@ func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
 	expectOffset(t, s, "b", place(3), `{"seen":6}`)
 	expectOffset(t, s, `größe " \`, place(1), `{"seen":7}`)
 	expectOffset(t, s, "c", place(1), "none")
-	assert.Equal(t, 5, len(s.entries), "the entries of those who were asked for")
+	assert.Equal(t, 5, len(s.entries), "the entries of the requested connectors")
 	writeRaw(t, k, "connect-offsets", `["a",{"s":1}]`, `{"seen":8}`, `["b",{"s":1}]`, "", `["c",{"s":1}]`, `{"seen":9}`)
 	require.NoError(t, s.Refresh(testContext(t)))
 	expectOffset(t, s, "a", place(1), `{"seen":8}`)
@@ -213,24 +213,24 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 	_, found, err := s.Get(testContext(t), "orders", partition("/a", "B"))
 	runtest.Fails(t, err, "orders", `"list"`)
 	if found {
-		t.Error("found an offset that cannot be read")
+		t.Error("found an unreadable offset")
 	}
 	entries, err := s.All(testContext(t), "orders")
 	if len(entries) != 1 || err == nil {
 		t.Errorf("all: %v, %v", entries, err)
 	}
-	// Writing replaces it.
+	// A write replaces the unreadable offset.
 	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), at(2)}))
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
 }
 
 // Foreign records are logged a few times and counted, and do not affect other entries. An unreadable offset of the
 // connector is an error with instructions.
-func TestStoreReadsATopicOfOtherConnectors(t *testing.T) {
+func TestStoreSkipsForeignRecords(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	long := strings.Repeat("x", 700_000)
 	raw := []string{
-		`["orders",{"set":"A"}]`, `{"record":1}`, // and the last one counts
+		`["orders",{"set":"A"}]`, `{"record":1}`, // the last one counts
 		`{"order":1}`, `{}`, `["orders",{"set":"` + long, `{}`, `["orders"]`, `{}`, `["orders",{"set":[1]}]`, `{}`,
 		`["orders",{"set":"` + long + `"}]`, `{"record":`,
 		`["orders",{"set":"null"}]`, `null`, `["orders",{"set":"gone"}]`, `{"record":3}`, `["orders",{"set":"gone"}]`,
@@ -251,7 +251,7 @@ func TestStoreReadsATopicOfOtherConnectors(t *testing.T) {
 	_, _, err = s.Get(testContext(t), "orders", of(long))
 	runtest.Fails(t, err, "offset.storage.topic", "`culvert offsets reset`")
 	if len(err.Error()) > 1000 {
-		t.Errorf("expected a short fault, found %.2000v", err)
+		t.Errorf("expected a short error, found %.2000v", err)
 	}
 	if lines := strings.Count(log.String(), "\n"); lines != loggedSkips+1 || log.Len() > 10_000 ||
 		!strings.Contains(log.String(), "records=495") {
@@ -276,7 +276,7 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 }
 
 // A topic that was deleted and created again while the worker ran is detected.
-func TestRefreshOfARecreatedTopic(t *testing.T) {
+func TestRefreshDetectsRecreatedTopic(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	one := openTestStore(t, k, DefaultConfig())
 	ctx := testContext(t)
@@ -310,7 +310,7 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 		t.Errorf("written before the interval: %v", lines)
 	}
 	require.NoError(t, w.Flush(testContext(t)))
-	require.NoError(t, w.Flush(testContext(t))) // nothing new: nothing to write
+	require.NoError(t, w.Flush(testContext(t))) // nothing new to write
 	w.Acknowledged(partition("/a", "0"), at(100))
 	require.NoError(t, w.Close(testContext(t)))
 	assert.Equal(t, 2, wrote, "writes")
@@ -324,7 +324,7 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
-func TestWriterWritesByItself(t *testing.T) {
+func TestWriterFlushesAtInterval(t *testing.T) {
 	w, k := newWriter(t, 10*time.Millisecond, nil)
 	defer w.Close(testContext(t))
 	w.Acknowledged(partition("/a", "B"), at(1))
@@ -341,14 +341,14 @@ func TestWriterWritesByItself(t *testing.T) {
 	}
 }
 
-func TestWriterKeepsWhatFailed(t *testing.T) {
+func TestWriterRetriesFailedWrite(t *testing.T) {
 	w, k := newWriter(t, time.Hour, nil)
 	w.Acknowledged(partition("/a", "B"), at(1))
 	w.Acknowledged(partition("/a", "C"), at(1))
 	over, cancel := context.WithCancel(testContext(t))
 	cancel()
 	if err := w.Flush(over); !errors.Is(err, context.Canceled) {
-		t.Fatalf("flush with a context that is over: %v", err)
+		t.Fatalf("flush with a canceled context: %v", err)
 	}
 	w.Acknowledged(partition("/a", "B"), at(2))
 	require.NoError(t, w.Close(testContext(t)))
@@ -390,38 +390,38 @@ func TestParseConfig(t *testing.T) {
 	}
 }
 
-// The leader of a new topic may not know it yet.
-func TestOpenOfATopicThatBrokersKnowLate(t *testing.T) {
+// The leader of a new topic may not know the topic yet.
+func TestOpenRetriesUnknownTopic(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.ClusterWithLateTopics(t, 10).ListenAddrs()
 	openTestStore(t, k, Config{Topic: "connect-offsets", Partitions: 1, Replication: 1})
 }
 
-// A flush waits for another write only as long as its context lasts.
-func TestFlushWaitsNoLongerThanItsContext(t *testing.T) {
+// A flush waits for another write only until its context ends.
+func TestFlushEndsWithContext(t *testing.T) {
 	w := &Writer{flushing: guard.NewCtxMutex()}
 	require.NoError(t, w.flushing.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := w.Flush(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("expected the context's end, found %v", err)
+		t.Errorf("expected the context's error, found %v", err)
 	}
 }
 
-func TestReadingWaitsNoLongerThanItsContext(t *testing.T) {
+func TestReadEndsWithContext(t *testing.T) {
 	s := &Store{reading: guard.NewCtxMutex(), known: map[string]bool{}}
 	require.NoError(t, s.reading.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.loadConnector(ctx, "another")} {
 		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: expected the context's end, found %v", name, err)
+			t.Errorf("%s: expected the context's error, found %v", name, err)
 		}
 	}
 }
 
 // A connector with its own topic continues from the worker's offsets, and writes and deletes in both.
-func TestOwnTopicOfAConnector(t *testing.T) {
+func TestConnectorOffsetTopic(t *testing.T) {
 	ctx := testContext(t)
 	_, k := openTestBroker(t, t.TempDir())
 	worker := openTestStore(t, k, DefaultConfig())
@@ -453,7 +453,7 @@ func TestOwnTopicOfAConnector(t *testing.T) {
 	require.NoError(t, own.Set(ctx, "c", Entry{orders, nil}))
 	for _, s := range []*Store{own, worker} {
 		if _, found, err := s.Get(ctx, "c", orders); found || err != nil {
-			t.Errorf("expected no offset any more, found %v, %v", found, err)
+			t.Errorf("expected no more offsets, found %v, %v", found, err)
 		}
 	}
 }

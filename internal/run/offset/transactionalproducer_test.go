@@ -39,8 +39,8 @@ func openWriter(t *testing.T, k kafka.Config, wrote func(time.Time, error)) *Wri
 
 var b = partition("/a", "B")
 
-// zombies pauses a worker, possibly during a transaction, while its task continues elsewhere. What it writes late never
-// counts, and it gets an error.
+// zombies pauses a worker, possibly during a transaction, while its task continues elsewhere. Its late writes never
+// count, and it gets an error.
 func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 	ctx := testContext(t)
 	zombie := openWriter(t, k, nil)
@@ -59,7 +59,7 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 		require.NoError(t, <-sent)
 		zombie.producer.output = o
 	}
-	// The worker is paused.
+	// The worker is paused here.
 
 	owner := openWriter(t, k, nil)
 	require.NoError(t, owner.store.RefreshCommitted(ctx))
@@ -69,13 +69,13 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 
 	for range 2 {
 		if err := zombie.Flush(ctx); kafka.FencedTransactionalID(err) != "g-orders-0" {
-			t.Errorf("expected that the id is another producer's, found %v", err)
+			t.Errorf("expected the ID to belong to another producer, found %v", err)
 		}
 	}
 	clear(zombie.pending)
 	runtest.Fails(t, zombie.Close(ctx), "g-orders-0", "offsets of connector orders", "topic connect-offsets")
 	if len(failed) != 3 || kafka.FencedTransactionalID(failed[0]) == "" {
-		t.Errorf("expected to be called with each failure, found %v", failed)
+		t.Errorf("expected a call for each failure, found %v", failed)
 	}
 	expectOffset(t, zombie.store, "orders", b, `{"record":3}`)
 	owner.Acknowledged(b, at(4))
@@ -96,7 +96,7 @@ func TestZombieStoresNothing(t *testing.T) {
 	}
 }
 
-// A write that outlasts its caller continues, and later ones follow it.
+// A write continues after its context ends, and later writes follow it.
 func TestSlowTransaction(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)
@@ -110,12 +110,12 @@ func TestSlowTransaction(t *testing.T) {
 	for range 2 { // the second one waits for the first
 		short, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)
 		if err := w.Flush(short); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("expected that the context ends, found %v", err)
+			t.Errorf("expected the context's error, found %v", err)
 		}
 		cancel()
 	}
 	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
-		t.Errorf("expected that nothing counts, found %v", lines)
+		t.Errorf("expected no stored offsets, found %v", lines)
 	}
 	w.Acknowledged(b, at(2))
 	away.Store(false)
@@ -126,12 +126,12 @@ func TestSlowTransaction(t *testing.T) {
 }
 
 // The next write by the same producer contains a rejected write.
-func TestRefusedTransaction(t *testing.T) {
+func TestRejectedWriteIsRepeated(t *testing.T) {
 	t.Parallel()
 	for _, with := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.InvalidRecord} {
 		cluster, k := fakeCluster(t)
 		w := openWriter(t, k, nil)
-		w.OnFailure(func(err error) { t.Errorf("expected that it can write, found %v", err) })
+		w.OnFailure(func(err error) { t.Errorf("expected the writer to write again, found %v", err) })
 		var refuse atomic.Bool
 		kafkatest.RejectIf(cluster, kmsg.Produce, with, func(kmsg.Request) bool { return refuse.Load() })
 		for n := range 3 {
@@ -149,8 +149,8 @@ func TestRefusedTransaction(t *testing.T) {
 	}
 }
 
-// Without permission the writer fails with both names. Without brokers close does not wait.
-func TestWriterWithoutRightOrBrokers(t *testing.T) {
+// Without permission the writer fails, and the error contains both names. Without brokers, close does not wait.
+func TestWriterWithoutPermissionOrBrokers(t *testing.T) {
 	t.Parallel()
 	cluster, k := fakeCluster(t)
 	w := openWriter(t, k, nil)
@@ -162,12 +162,12 @@ func TestWriterWithoutRightOrBrokers(t *testing.T) {
 	short, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
 	defer cancel()
 	if err := w.Close(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("expected that the context ends, found %v", err)
+		t.Errorf("expected the context's error, found %v", err)
 	}
 }
 
 // Offsets of many partitions are one transaction and are copied to the worker's topic.
-func TestTransactionOfMany(t *testing.T) {
+func TestTransactionOfManyPartitions(t *testing.T) {
 	t.Parallel()
 	_, k := fakeCluster(t)
 	worker := openWriter(t, k, nil).store

@@ -59,14 +59,14 @@ func Pass(d time.Duration) {
 type Code[C any] struct {
 	Instance C
 	Name     string
-	// FreshCalls is how often an instance was asked for that has done nothing yet.
-	FreshCalls atomic.Int32 // calls of AcquireFresh
+	// FreshCalls counts the requests for an unused instance.
+	FreshCalls atomic.Int32
 }
 
 // Acquire returns the instance.
 func (c *Code[C]) Acquire(context.Context) (C, error) { return c.Instance, nil }
 
-// AcquireFresh returns the instance and counts.
+// AcquireFresh returns the instance and counts the call.
 func (c *Code[C]) AcquireFresh(context.Context) (C, error) {
 	c.FreshCalls.Add(1)
 	return c.Instance, nil
@@ -78,13 +78,13 @@ func (c *Code[C]) Release(C) {}
 // Version returns the name.
 func (c *Code[C]) Version() string { return c.Name }
 
-// Versions are the versions that a task runs and could run.
+// Versions are the current version of a task and its candidate.
 type Versions[C any] struct {
 	mu                 sync.Mutex
 	current, candidate task.PluginVersion[C]
 	rejected           string
-	// OnShouldRetry is what Again does, nil: nothing is swapped in by a binding that could leave it.
-	OnShouldRetry func() bool // replaces ShouldRetry, which otherwise returns false
+	// OnShouldRetry replaces ShouldRetry. If nil, ShouldRetry returns false.
+	OnShouldRetry func() bool
 }
 
 // NewVersions returns versions with a current one.
@@ -132,5 +132,5 @@ func (v *Versions[C]) Reject(_ task.PluginVersion[C], reason string) {
 	v.candidate, v.rejected = nil, reason
 }
 
-// ShouldRetry calls OnShouldRetry.
+// ShouldRetry calls OnShouldRetry, or returns false if it is nil.
 func (v *Versions[C]) ShouldRetry(error) bool { return v.OnShouldRetry != nil && v.OnShouldRetry() }

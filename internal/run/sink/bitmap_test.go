@@ -16,7 +16,7 @@ import (
 )
 
 // meaning returns the metadata as a reader interprets it: a settled record has no other state, and a record that is
-// both sent and uncertain is uncertain.
+// both sent and in doubt is in doubt.
 func (n metadata) meaning() string {
 	n.settled = mergeRanges(slices.Clone(n.settled))
 	var uncertain, inDoubt []offsetRange
@@ -31,7 +31,7 @@ func (n metadata) meaning() string {
 	return n.encodeLists(0)
 }
 
-// Metadata of every kind are read as what they were made of, and are never longer than lists.
+// Metadata of every kind is read as it was written, and is never longer than lists.
 func TestBitmapMetadata(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for round := range 600 {
@@ -53,7 +53,7 @@ func TestBitmapMetadata(t *testing.T) {
 				n.inFlight = append(n.inFlight, s)
 			case 1:
 				n.inDoubt = append(n.inDoubt, s)
-				if r.IntN(5) == 0 && s.last-s.first < 100 { // looked at just now
+				if r.IntN(5) == 0 && s.last-s.first < 100 { // checked now
 					n.inFlight = append(n.inFlight, offsetRange{s.first, s.last})
 				}
 				if r.IntN(20) == 0 {
@@ -75,7 +75,7 @@ func TestBitmapMetadata(t *testing.T) {
 			t.Errorf("round %d: %d ranges in lists: %.300s", round, all, text)
 		}
 	}
-	// A doubt about a compacted record among settled ones does not prevent the dense form.
+	// A compacted record in doubt among settled ones does not prevent the dense form.
 	compacted := metadata{inDoubt: []offsetRange{{1, 1}}}
 	for at := int64(0); at < 900; at += 4 {
 		compacted.settled = append(compacted.settled, offsetRange{at, at + 2})
@@ -99,8 +99,8 @@ func TestBitmapMetadata(t *testing.T) {
 	}
 }
 
-// Whatever comes of the deliveries that have begun, in whichever order, there is room in the metadata for it: with
-// offsets one after another, with gaps, with metadata of earlier runs, and where brokers take little.
+// Whatever the outcome of the deliveries in progress, and in whichever order, it fits into the metadata: with
+// consecutive offsets, with gaps, with metadata of earlier runs, and with brokers that allow little metadata.
 func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 	for seed := range uint64(16) {
 		r := rand.New(rand.NewPCG(seed, 3))
@@ -187,7 +187,7 @@ func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 					if len(running) == 0 { // as [dispatcher.split]
 						more := waiting[0]
 						if len(more) == 1 {
-							t.Fatalf("seed %d: no room for one row", seed)
+							t.Fatalf("seed %d: no space for one row", seed)
 						}
 						waiting = slices.Insert(waiting[1:], 0, more[:len(more)/2], more[len(more)/2:])
 						continue
@@ -201,7 +201,7 @@ func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 			more := running[n]
 			running = slices.Delete(running, n, n+1)
 			for _, i := range more {
-				if r.IntN(3) == 0 { // nobody knows, for a while
+				if r.IntN(3) == 0 { // in doubt for a while
 					doubts.add(idOf(i.record), errEarlier)
 				}
 			}
@@ -222,8 +222,8 @@ func TestMetadataNeverExceedTheirLimit(t *testing.T) {
 	}
 }
 
-// Metadata of a version that wrote lists alone, as long as it made them, is gone on from: what it says is settled is
-// not written again, and what may have been sent is checked or waits.
+// Metadata of a version that wrote only lists, and longer ones, is continued: settled records are not written again,
+// and records that may have been sent are checked or wait.
 func TestListMetadataAreContinued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 1000})
@@ -245,7 +245,7 @@ func TestListMetadataAreContinued(t *testing.T) {
 			t.Fatalf("metadata of %d bytes", n)
 		}
 		x.ok(t)
-		found := counted(t, x)
+		found := writeCounts(t, x)
 		for line := range want {
 			assert.Equal(t, 1, found[line], line)
 		}

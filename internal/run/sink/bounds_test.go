@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Records of some bytes that become megabytes by the defaults of their schema: a batch is cut when it is full by what
-// they became, and each of them is written once.
+// Records of some bytes can become megabytes by the defaults of their schema: a batch is cut when the converted records
+// fill it, and each record is written once.
 func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const records, became = 12, 8 << 20
@@ -30,7 +30,7 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 		x.o.NewChain = func(_ context.Context) (Chain, error) {
 			return chainFunc(func(b *record.Batch) []wit.RowError {
 				largest = max(largest, len(b.Data))
-				for i := range b.Rows { // what is sent is not the point
+				for i := range b.Rows { // the content does not matter
 					b.Rows[i].Value = b.Rows[i].Key
 				}
 				return nil
@@ -58,13 +58,13 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 	})
 }
 
-// What a plugin makes of a batch is bounded, however often the batch is halved because one call would give too much of
-// it, and whenever it is made: 150 rows with memos of 28 MiB were 4.1 GB. What was delivered counts no more.
+// The size of a batch's deliveries is limited, however often the batch is halved because one call would return too
+// much, and whenever it is encoded: 150 rows with memos of 28 MiB used 4.1 GB. Delivered rows no longer count.
 func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 	bulk := make([]byte, 28<<20)
 	for name, c := range map[string]struct {
 		bulk []byte
-		// bodies, not memos, are large; again: only those of rows that are encoded once more are.
+		// bodies, not memos, are large; again: only the bodies of rows that are encoded once more are large.
 		bodies, again bool
 		inFlight      int
 		bounded       bool
@@ -95,7 +95,7 @@ func TestDeliveriesOfABatchAreBounded(t *testing.T) {
 			}}
 			x := newWorld(w)
 			x.o.BatchRows, x.o.InFlight, x.group.atMost = rows, max(c.inFlight, 1), rows
-			x.service.slow = time.Millisecond // so that those that are under way together are held together
+			x.service.slow = time.Millisecond // so that concurrent deliveries are in memory together
 			x.service.answer = func(n int, body string) (uint16, error) {
 				if c.again && !strings.HasSuffix(body, "?alone") {
 					return 409, nil

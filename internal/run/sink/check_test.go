@@ -21,17 +21,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// checker is a plugin that looks by a GET whether a row in doubt is there: the service knows the rows whose POST it
-// took.
+// checker is a plugin that checks with a GET whether a row in doubt exists: the service knows the rows whose POST it
+// accepted.
 type checker struct {
 	writer
-	// hasty: it does not heed the hint.
+	// hasty makes encode ignore the hint.
 	hasty bool
-	// hints are those that rows came with.
+	// hints are the hints that rows were encoded with.
 	hints []string
-	// alone is how many bytes came with each row that was encoded alone.
+	// alone contains the number of bytes that came with each row that was encoded alone.
 	alone []int
-	// says is what settle makes of a check's answer, default: 200 is written, 404 is not there.
+	// says replaces what settle returns for the response to a check. By default, 200 means written and 404 means
+	// missing.
 	says func(status uint16) wit.RowResult
 }
 
@@ -86,8 +87,8 @@ func newCheckedWorld(c *checker) *world {
 	return x
 }
 
-// T6: a POST without an answer is checked by the plugin: what is there is not sent again, what is not there is sent
-// once more, and a check that fails is made again.
+// T6: a POST without a response is checked by the plugin: an existing row is not sent again, a missing row is sent once
+// more, and a failed check is repeated.
 func TestRowsInDoubtAreChecked(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers []uint16 // of the checks
@@ -105,7 +106,7 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 				switch {
 				case body == "b" && !noAnswer:
 					noAnswer = true
-					return 0, lostAnswer()
+					return 0, lostResponse()
 				case body == "look b":
 					checks++
 					return c.answers[checks-1], nil
@@ -118,13 +119,13 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 			assert.Equal(t, 3, x.committed("orders", 3), "committed")
 			if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
 				task.o.InDoubt.cause(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
-				t.Errorf("the record is uncertain still: %s", metadata)
+				t.Errorf("the record is still in doubt: %s", metadata)
 			}
 		})
 	}
 }
 
-// What cannot be checked stays uncertain, with what was known and why it was not checked; nothing is sent again.
+// A row that cannot be checked stays in doubt, with what is known and why it was not checked; nothing is sent again.
 func TestUncheckableRowsStayInDoubt(t *testing.T) {
 	const none = wit.ErrorKind(255)
 	refusal := &wit.Error{Kind: wit.ErrorData, Message: "it is numbered by the service"}
@@ -133,7 +134,7 @@ func TestUncheckableRowsStayInDoubt(t *testing.T) {
 		status uint16 // of the check
 		sent   []string
 		want   string
-		kind   wit.ErrorKind // of the task's fault, which says whether the task goes on by itself
+		kind   wit.ErrorKind // of the task's error; decides whether the task is restarted automatically
 	}{
 		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
 			"not checked: the plugin returned POST as the check: expected GET or HEAD", none},
@@ -166,8 +167,8 @@ func TestUncheckableRowsStayInDoubt(t *testing.T) {
 }
 
 // A partition is lost while one of its deliveries waits, and is assigned again after another member was killed that had
-// begun to write the records. The outcome of the old delivery does not count: the records are read again and checked.
-func TestDeliveryFromBeforeALostPartition(t *testing.T) {
+// started to write the records. The outcome of the old delivery does not count: the records are read again and checked.
+func TestOldDeliveryOfReassignedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newCheckedWorld(&checker{})
 		x.o.Once, x.o.InFlight = false, 1
@@ -176,7 +177,7 @@ func TestDeliveryFromBeforeALostPartition(t *testing.T) {
 		x.service.slowFor = map[string]time.Duration{"a": 10 * time.Second, "x": 10 * time.Second}
 		x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": 200, "look c": 404})
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(5 * time.Second) // one delivery is under way, b and c wait
+		runtest.Pass(5 * time.Second) // one delivery is in progress, b and c wait
 		x.group.lose(at)
 		x.group.mu.Lock()
 		x.group.committed[at], x.group.metadata[at] = 0, "sent=0-2"
@@ -198,9 +199,9 @@ func TestDeliveryFromBeforeALostPartition(t *testing.T) {
 	})
 }
 
-// A record in doubt of which there is no check goes to another member before its turn: the task fails by it all the
-// same, because what was read after it is not written any more.
-func TestUncheckedRecordOfALostPartition(t *testing.T) {
+// A record in doubt that cannot be checked is moved to another member before its turn: the task still fails because of
+// it, since later records are no longer written.
+func TestUncheckableRecordOfLostPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.InFlight = false, 1
@@ -210,7 +211,7 @@ func TestUncheckedRecordOfALostPartition(t *testing.T) {
 		x.group.metadata[at], x.group.committed[at] = "uncertain=0", 0
 		x.service.slow = 10 * time.Second
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(5 * time.Second) // x is on its way
+		runtest.Pass(5 * time.Second) // x is in progress
 		x.group.put("orders", 3, "a=1")
 		runtest.Pass(time.Second)
 		x.group.lose(at)
@@ -222,9 +223,9 @@ func TestUncheckedRecordOfALostPartition(t *testing.T) {
 	})
 }
 
-// A task that leaves a record in doubt does not go on by itself because the network lost the answer, but because the
-// network kept the record from being checked.
-func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
+// A task that stops with a record in doubt is not restarted automatically if the network lost the response, but is if
+// the network prevented the check.
+func TestRestartAfterLostResponse(t *testing.T) {
 	away := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
 	noAnswer := &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: away}
 	for _, c := range []struct {
@@ -241,17 +242,17 @@ func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
 	}
 }
 
-// A record that a run before has left uncertain is checked before anything else is done about it, and no operator is
-// needed.
-func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
+// A record that an earlier run left in doubt is checked before anything else is done about it, without an operator.
+func TestRecordsInDoubtAreCheckedAtStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{hasty: true}
 		x := newCheckedWorld(c)
 		x.service.answer = byBody(map[string]uint16{"b": 0, "look b": 200})
 		x.fails(t, `offset 1, key "b"`)
-		c.hasty, x.o.InDoubt, x.o.Revoked = false, nil, nil // another process, a plugin that looks
+		c.hasty, x.o.InDoubt, x.o.Revoked = false, nil, nil // another process, with a plugin that checks
 		x.ok(t)
-		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "), "the record is looked for first")
+		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "),
+			"the requests, of which the check is the first")
 		if metadata := x.group.metadata[topicPartition{"orders", 3}]; x.committed("orders",
 			3) != 3 || metadata != "" && strings.Contains(metadata, "1") {
 			t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
@@ -259,11 +260,11 @@ func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
 	})
 }
 
-// What a run may have sent that was killed is checked before it is sent: what is there is not written twice, though no
-// record says so.
+// Records that a killed run may have sent are checked before they are sent: existing ones are not written twice,
+// although no metadata marks them.
 func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	for name, c := range map[string]struct {
-		look uint16 // of b
+		look uint16 // status of the check of b
 		seen string
 	}{
 		"there":     {200, "look a look b c"},
@@ -295,10 +296,10 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	})
 }
 
-// While nobody can check a record in doubt, nothing that was read after it is sent, also not together with what was
-// read before: the record would come after a later one of its key, should somebody decide to send it. What was read
-// before is written.
-func TestNothingOvertakesAnUncheckableRecord(t *testing.T) {
+// While a record in doubt cannot be checked, nothing that was read after it is sent, also not together with earlier
+// records: if an operator decides to send the record, it would follow a later one of its key. Earlier records are
+// written.
+func TestUncheckableRecordBlocksLaterOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{each: 3}
 		x := newWorld(w)
@@ -306,14 +307,14 @@ func TestNothingOvertakesAnUncheckableRecord(t *testing.T) {
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "uncertain=1", 0
 		x.fails(t, `offset 1, key "k2"`, "it is not looked up", "orders-3@1")
-		assert.Equal(t, []string{"k1=1"}, x.service.seen(), "what was read before the record alone")
+		assert.Equal(t, []string{"k1=1"}, x.service.seen(), "the requests, only of earlier records")
 		assert.Equal(t, 1, x.committed("orders", 3), "offset 1 to be committed")
 	})
 }
 
-// A plugin that wants to write a record in doubt with others has the task fail before anything is sent: the others,
-// left out, would come after later ones of their keys.
-func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
+// If a plugin wants to write a record in doubt together with others, the task fails before anything is sent: the
+// others, left out, would follow later records of their keys.
+func TestDeliveryWithRecordInDoubtFailsWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		post := func(body string, rows ...uint32) wit.Delivery {
 			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)},
@@ -332,18 +333,19 @@ func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
 		x.group.metadata[at], x.group.committed[at] = "uncertain=2", 0
 		x.fails(t, "orders-3@2", "the plugin returned POST as the check: expected GET or HEAD")
 		if seen := x.service.seen(); len(seen) > 0 {
-			t.Errorf("expected that nothing is sent, found %q", seen)
+			t.Errorf("expected no request, found %q", seen)
 		}
 	})
 }
 
-// Between checks there is no pause: a hundred doubts a second at 8 ms a request, in virtual time. Only failed checks
-// are repeated after a pause. A row in doubt is encoded alone, not with its whole batch, which may have 32 MiB.
+// Checks follow each other without a pause: a hundred records in doubt per second at 8 ms a request, in virtual time.
+// Only failed checks are repeated after a pause. A row in doubt is encoded alone, not with its whole batch, which may
+// have 32 MiB.
 func TestChecksNeedNoPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const doubts = 240
 		c := &checker{says: func(status uint16) wit.RowResult {
-			if status == 410 { // look elsewhere
+			if status == 410 { // check at another URL
 				return wit.RowResult{Retry: &wit.Retry{Hint: wit.HintUncertain}}
 			}
 			return wit.RowResult{Retry: &wit.Retry{Hint: "insert"}}
@@ -369,7 +371,7 @@ func TestChecksNeedNoPause(t *testing.T) {
 		x.ok(t)
 		if elapsed := time.Since(start) - x.o.Linger; elapsed > doubts*10*time.Millisecond ||
 			len(x.service.seen()) != 4*doubts || x.committed("t", 0) != doubts {
-			t.Errorf("%d doubts took %v and %d requests", doubts, elapsed, len(x.service.seen()))
+			t.Errorf("%d records in doubt took %v and %d requests", doubts, elapsed, len(x.service.seen()))
 		}
 		if len(c.alone) < doubts || slices.Max(c.alone) > len("z239v") {
 			t.Errorf("expected %d rows, each with its own bytes, found %v", doubts, c.alone)
@@ -377,10 +379,10 @@ func TestChecksNeedNoPause(t *testing.T) {
 	})
 }
 
-// learner writes down in its context each answer that it has judged.
+// learner records in its context each response that it has settled.
 type learner struct {
 	checker
-	encoded []string // the contexts that encode was given
+	encoded []string // the contexts that encode received
 	judging int
 	overlap bool
 }
@@ -399,7 +401,7 @@ func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ 
 	l.judging++
 	l.overlap = l.overlap || l.judging > 1
 	l.mu.Unlock()
-	<-time.After(time.Second) // others would come meanwhile
+	<-time.After(time.Second) // time for further calls
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.judging--
@@ -407,9 +409,9 @@ func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ 
 		Context: wit.Ptr(append(slices.Clone(context), 'x'))}, nil
 }
 
-// What settle learns is there for the next call of settle and of encode: judged one after another, nothing that was
-// learned is lost.
-func TestLearnedContextIsKept(t *testing.T) {
+// The context that settle returns is passed to the next call of settle and of encode: responses are settled one after
+// another, and nothing that was learned is lost.
+func TestLearnedContextIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &learner{}
 		x := newWorldOf(&l.writer, l)
@@ -417,16 +419,17 @@ func TestLearnedContextIsKept(t *testing.T) {
 		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=")
 		x.group.atMost = 5
 		x.ok(t)
-		// The second batch may have been encoded before, too, but nothing was sent of that.
+		// The second batch may have been encoded earlier, too, but none of it was sent.
 		if n := len(l.encoded); l.encoded[0] != "" || l.encoded[n-1] != "xxxxx" || n > 3 || l.overlap {
-			t.Errorf("expected encode to be given %q at last, found %q; calls of settle at the same time: %v", "xxxxx",
+			t.Errorf("expected the last call of encode to receive %q, found %q; concurrent calls of settle: %v",
+				"xxxxx",
 				l.encoded, l.overlap)
 		}
 	})
 }
 
-// What a version has learned is its own, and the task's: another version, and a task that begins, start with what
-// opening gave them.
+// The learned context belongs to one version and one task: another version, and a new task, start with the context from
+// open.
 func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before, after := &learner{}, &learner{}
@@ -444,7 +447,7 @@ func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 		if n := len(before.encoded); before.encoded[n-1] == "" {
 			t.Errorf("expected the first version to have learned, found %q", before.encoded)
 		}
-		// A batch may be encoded before the answers to the one before it, and then is encoded again.
+		// A batch may be encoded before the responses to the previous one, and is then encoded again.
 		retry := func(what string, encoded []string) {
 			t.Helper()
 			if n := len(encoded); n == 0 || encoded[0] != "" || encoded[n-1] == "" {
@@ -459,7 +462,7 @@ func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 	})
 }
 
-// A row that is to wait waits, but not for ever.
+// A row that the plugin delays waits, but not forever.
 func TestRetryWaitsAsRequested(t *testing.T) {
 	for _, c := range []struct {
 		ms   uint32
@@ -482,7 +485,7 @@ func TestRetryWaitsAsRequested(t *testing.T) {
 	}
 }
 
-// named is a plugin that notes by what records encode is told that rows are.
+// named is a plugin that records the record IDs that encode receives with rows.
 type named struct {
 	writer
 	seen []string
@@ -497,16 +500,16 @@ func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, rec
 	return n.writer.Encode(ctx, context, b, recordIDs, hints)
 }
 
-// Rows keep the identity of the record that was read, whatever transforms make of topics, numbers and timestamps, also
-// when they are encoded again: a RequestID is made from it, and must be the same after a restart.
-func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
+// Rows keep the ID of the record that was read, whatever transforms change in topics, numbers and timestamps, also when
+// they are encoded again: a RequestID is derived from it, and must be the same after a restart.
+func TestRowsKeepRecordIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &named{}
 		x := newWorldOf(&n.writer, n)
 		x.o.InFlight = 1
 		x.group.put("east", 1, "a=1", "b=2")
 		x.group.put("west", 2, "c=3")
-		x.group.logs[topicPartition{"west", 2}][0].Timestamp = time.Time{} // none
+		x.group.logs[topicPartition{"west", 2}][0].Timestamp = time.Time{} // no timestamp
 		x.o.NewChain = func(context.Context) (Chain, error) {
 			return chainFunc(func(b *record.Batch) []wit.RowError {
 				rows := b.Rows
@@ -531,16 +534,16 @@ func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 	})
 }
 
-// What a check has found to be there is stored before what follows it in its lane is sent: a run that is killed then
-// would look for it again, and find it changed.
-func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
+// A record that a check has found is stored as written before the next one in its lane is sent: otherwise the next run
+// after a kill would check it again and find it changed.
+func TestCheckResultIsStoredBeforeNextSend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &checker{}
 		x := newWorldOf(&c.writer, c)
 		x.o.InFlight, x.o.CommitInterval = 1, time.Hour
 		at := topicPartition{"orders", 3}
 		x.group.put(at.topic, at.partition, "a=1", "a=merge")
-		x.group.committed[at], x.group.metadata[at] = 0, "sent=0" // by a run that was killed
+		x.group.committed[at], x.group.metadata[at] = 0, "sent=0" // stored by a killed run
 		merged := false
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if body == "merge a" {
@@ -559,7 +562,7 @@ func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
 	})
 }
 
-// knower is a plugin that learns from its first answer what a check has to know.
+// knower is a plugin that learns from its first response what a check needs.
 type knower struct{ checker }
 
 const knows = "known=nabc"
@@ -573,7 +576,8 @@ func (k *knower) HandleResponse(ctx context.Context, _ []byte, memo []byte, rows
 	return settled, err
 }
 
-// newKnown is a world in which what may be looked up is: a plugin that knows finds nothing out, else nothing is there.
+// newKnown returns a world in which checks need knowledge: they find a row only with it, and otherwise report it
+// missing.
 func newKnown() (x *world, k *knower) {
 	k = &knower{}
 	x = newWorldOf(&k.writer, k)
@@ -582,9 +586,10 @@ func newKnown() (x *world, k *knower) {
 	return x, k
 }
 
-// What the plugin knows is stored before anything else is sent that must not be sent twice, and comes back with each
-// record in doubt, at a later run and at the member that the partition goes to, also where that has learned nothing.
-func TestWhatThePluginKnowsIsStored(t *testing.T) {
+// The plugin's knowledge is stored before anything else is sent that must not be sent twice, and is returned with each
+// record in doubt, in a later run and to the member that the partition is assigned to, even if that member has learned
+// nothing.
+func TestPluginContextIsStored(t *testing.T) {
 	at := topicPartition{"t", 0}
 	for _, name := range []string{"killed", "killed twice", "lost", "no commit at first"} {
 		runtest.Bubble(t, name, func(t *testing.T) {
@@ -595,11 +600,11 @@ func TestWhatThePluginKnowsIsStored(t *testing.T) {
 					t.Errorf("%s is sent, and the metadata are %q", body, x.metadata(at))
 				}
 				if n == 1 && name == "no commit at first" {
-					x.group.refusing(errors.New("nobody there"))
-					time.AfterFunc(10*time.Second, func() { x.group.refusing(nil) })
+					x.group.failCommits(errors.New("nobody there"))
+					time.AfterFunc(10*time.Second, func() { x.group.failCommits(nil) })
 				}
 				if body == "c" && name == "lost" {
-					return 0, lostAnswer()
+					return 0, lostResponse()
 				}
 				return 201, nil
 			}
@@ -621,10 +626,10 @@ func TestWhatThePluginKnowsIsStored(t *testing.T) {
 				if len(k.hints) == 0 || slices.ContainsFunc(k.hints, func(h string) bool {
 					return !strings.HasSuffix(h, ":uncertain "+knows)
 				}) {
-					t.Errorf("expected checks that know, found %q", k.hints)
+					t.Errorf("expected checks with the learned context, found %q", k.hints)
 				}
 				if text := x.metadata(at); !strings.Contains(text, knows) {
-					t.Errorf("expected metadata that say so, found %q", text)
+					t.Errorf("expected metadata with the learned context, found %q", text)
 				}
 			}
 			posts := slices.DeleteFunc(x.service.seen(), func(body string) bool {

@@ -22,8 +22,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A row that is answered late holds up no other batch, but for the rows of its own key, as far as what is held has
-// bounds.
+// A row with a slow response delays no other batch, except rows of its own key, up to the limit of the waiting rows.
 func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -39,7 +38,7 @@ func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 		runtest.Pass(50 * time.Second)
 		seen := x.service.seen()
 		if n := len(seen); n != 302 || slices.Contains(seen, "z=2") || slices.Contains(seen, "z=3") {
-			t.Errorf("expected 302 requests, and none of the key after the slow one, found %d: %q", n, seen)
+			t.Errorf("expected 302 requests, and no request of the key after the slow one, found %d: %q", n, seen)
 		}
 		at := topicPartition{"t", 0}
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
@@ -53,8 +52,8 @@ func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
 	})
 }
 
-// What is held after a row that is answered late has a bound.
-func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
+// The number of rows that wait for a slow response is limited.
+func TestRowsBehindSlowLaneAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
 		x := newWorld(&writer{})
@@ -74,16 +73,15 @@ func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
 		stop := runtest.Start(t, task.Run)
 		runtest.Pass(30 * time.Second)
 		if n := len(x.service.seen()); n < maxActiveBytes/size/2 || task.tracker.bytes() > maxActiveBytes+3*size {
-			t.Errorf("%d requests, %d bytes are held", n, task.tracker.bytes())
+			t.Errorf("%d requests, %d bytes in memory", n, task.tracker.bytes())
 		}
 		time.Sleep(time.Minute)
-		assert.Equal(t, 2*maxActiveBytes/size+1, len(x.service.seen()), "all are written when the slow one is")
+		assert.Equal(t, 2*maxActiveBytes/size+1, len(x.service.seen()), "records written after the slow one")
 		require.NoError(t, stop())
 	})
 }
 
-// shifting is a plugin that hashes keys to as many lanes as its context says, and learns another number from time to
-// time.
+// shifting is a plugin that hashes keys to as many lanes as its context specifies, and sometimes learns another number.
 type shifting struct {
 	*writer
 	random *rand.Rand
@@ -121,10 +119,10 @@ func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []by
 	return settled, err
 }
 
-// Batches that are written side by side: answers that are late, refusals, rows that come back, versions that take over,
-// contexts that change what lanes are, stops, and partitions that go away and come back, also of a group that is out of
-// reach. Each record is written once, or refused once, and those of a key in their order; none waits for a restart.
-func TestBatchesSideBySide(t *testing.T) {
+// Batches are written concurrently: with slow responses, rejections, rows that come back, versions that take over,
+// contexts that change the lanes, stops, and partitions that are lost and reassigned, also by an unreachable group.
+// Each record is written once, or rejected once, and records of a key stay in order; no record waits for a restart.
+func TestConcurrentBatches(t *testing.T) {
 	runtest.Seeds(t, *rounds/2, 11, func(t *testing.T, seed uint64, r *rand.Rand) {
 		version := func(n int) (*writer, *shifting) {
 			w := &writer{version: fmt.Sprint("v", n), each: 1 + r.IntN(3)}
@@ -166,7 +164,7 @@ func TestBatchesSideBySide(t *testing.T) {
 		for i := range 300 {
 			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(3))
 			want[key] = append(want[key], fmt.Sprint(i))
-			at := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane is of several partitions
+			at := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane has several partitions
 			if !slices.Contains(tps, at) {
 				tps = append(tps, at)
 			}
@@ -177,7 +175,7 @@ func TestBatchesSideBySide(t *testing.T) {
 			for range r.IntN(10) {
 				runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
 				if r.IntN(2) == 0 { // deliveries wait to be announced, or to be sent
-					x.group.outOfReach(errors.New("nobody there"))
+					x.group.setUnreachable(errors.New("nobody there"))
 					runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
 				}
 				switch at := tps[r.IntN(len(tps))]; r.IntN(4) {
@@ -191,13 +189,13 @@ func TestBatchesSideBySide(t *testing.T) {
 					w, s := version(n)
 					x.versions.SetCandidate(code(w.version, s))
 				}
-				x.group.outOfReach(nil)
+				x.group.setUnreachable(nil)
 			}
 			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
 			if r.IntN(4) == 0 {
 				time.Sleep(time.Minute)
 				if all, _ := x.group.caughtUp(t.Context()); !all {
-					t.Fatalf("seed %d: found %v committed, and nothing is written any more", seed, x.group.committed)
+					t.Fatalf("seed %d: found %v committed, and no more progress", seed, x.group.committed)
 				}
 			}
 			if err := stop(); err != nil {
@@ -216,11 +214,11 @@ func TestBatchesSideBySide(t *testing.T) {
 	})
 }
 
-// A worker that was paused for longer than its session sends nothing before it knows that its records are still its
-// own, and commits nothing of those that are not.
+// A worker that was paused for longer than its session sends nothing before it knows that its partitions are still its
+// own, and commits nothing for lost partitions.
 func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 	for _, repeatable := range []bool{false, true} {
-		// paused runs a task whose session is over when the first of three requests is answered.
+		// paused runs a task whose session expires when the first of three requests gets its response.
 		paused := func(t *testing.T, then func(x *world)) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newWorld(&writer{repeatable: repeatable})
@@ -246,7 +244,7 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 			defer x.group.mu.Unlock()
 			x.group.away, x.group.refuse = nil, nil
 		}
-		paused(t, func(x *world) { // it was the network, and the group has waited
+		paused(t, func(x *world) { // the network was down, and the member was not expelled
 			back(x)
 			time.Sleep(time.Minute)
 			if found := x.service.seen(); !slices.Equal(found, []string{"a=1", "a=2", "a=3"}) || x.committed("t",
@@ -255,7 +253,7 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 					x.committed("t", 0))
 			}
 		})
-		paused(t, func(x *world) { // another one writes them
+		paused(t, func(x *world) { // another member writes them
 			x.group.lose(topicPartition{"t", 0})
 			back(x)
 			time.Sleep(time.Minute)
@@ -266,10 +264,10 @@ func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
 	}
 }
 
-// A task that is about to end puts back what it has announced and not sent. That leaves room in the metadata, so that
-// deliveries which waited for room are looked at once more: with nothing on its way nothing else would have them go, or
-// be set aside, and the task would never end.
-func TestPutBackLeavesRoom(t *testing.T) {
+// A stopping task puts back deliveries that it has announced and not sent. That frees space in the metadata, so
+// deliveries that waited for space are considered again: with no request in progress nothing else would send them or
+// put them back, and the task would never end.
+func TestPutBackFreesMetadataSpace(t *testing.T) {
 	x := newWorld(&writer{})
 	task := NewTask(x.o)
 	ending, fail := context.WithCancel(t.Context())
@@ -290,12 +288,12 @@ func TestPutBackLeavesRoom(t *testing.T) {
 	d.queue.block(lanes[0])
 	d.fail(errors.New("over"))
 	if d.retractAll(); d.queue.first() != lanes[0] || p.startedRows != 0 {
-		t.Errorf("expected the first delivery to be next, found %v, %d on their way", d.queue.first(), p.startedRows)
+		t.Errorf("expected the first delivery to be next, found %v, %d in progress", d.queue.first(), p.startedRows)
 	}
 }
 
-// A version that takes over encodes each batch of which nothing was sent, also where deliveries of it are announced:
-// these are put back. It comes while the second of five batches is sent, at one request of it after another.
+// A version that takes over encodes each batch of which nothing was sent, also if deliveries of it are announced: these
+// are put back. It arrives while the second of five batches is sent, at each of its requests in turn.
 func TestAnnouncedBatchIsTakenOver(t *testing.T) {
 	for at := 11; at < 19; at++ {
 		synctest.Test(t, func(t *testing.T) {

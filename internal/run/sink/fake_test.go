@@ -22,7 +22,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// group is Kafka for one member: partitions with records, and the offsets committed.
+// group is Kafka for one member: partitions with records, and committed offsets.
 type group struct {
 	mu        sync.Mutex
 	logs      map[topicPartition][]*kgo.Record
@@ -38,9 +38,9 @@ type group struct {
 	away      error // nobody can say whether the member is one
 	longest   int   // of the metadata, in bytes
 	takes     int   // the longest text that brokers take; 0: kafka.MaxCommitText
-	// found is what is found with offsets at the next assignment, where that is not what was stored there.
+	// found replaces the stored metadata at the next assignment.
 	found map[topicPartition]kafka.CommitMetadata
-	// stored looks at what is stored, nil: nobody does.
+	// stored, if not nil, is called with what is stored.
 	stored func(next int64, metadata string)
 }
 
@@ -70,15 +70,15 @@ func (g *group) put(topic string, partition int32, lines ...string) {
 	g.ring()
 }
 
-// refusing has commits fail from now on, nil: be taken.
-func (g *group) refusing(err error) {
+// failCommits makes commits fail from now on; nil makes them succeed.
+func (g *group) failCommits(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.refuse = err
 }
 
-// outOfReach has commits fail and nobody say whether the member is one, nil: the group is there.
-func (g *group) outOfReach(err error) {
+// setUnreachable makes commits and membership checks fail; nil makes the group reachable.
+func (g *group) setUnreachable(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.refuse, g.away = err, err
@@ -124,7 +124,7 @@ func (g *group) assign(p topicPartition) {
 	g.ring()
 }
 
-// revoke takes a partition away as a rebalance does.
+// revoke revokes a partition, as a rebalance does.
 func (g *group) revoke(ctx context.Context, p topicPartition) {
 	settled := g.events.Revoked(ctx, map[string][]int32{p.topic: {p.partition}})
 	g.Commit(ctx, settled)
@@ -133,7 +133,7 @@ func (g *group) revoke(ctx context.Context, p topicPartition) {
 	delete(g.owned, p)
 }
 
-// lose takes a partition away as a group does that cannot be reached.
+// lose removes a partition, as an unreachable group does.
 func (g *group) lose(p topicPartition) {
 	g.mu.Lock()
 	delete(g.owned, p)
@@ -178,7 +178,7 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 	return g.commit(offsets)
 }
 
-// commit is Commit for who holds mu.
+// commit is Commit for callers that hold mu.
 func (g *group) commit(offsets kafka.Offsets) error {
 	g.commits++
 	if g.refuse != nil {
@@ -213,14 +213,14 @@ func (g *group) commit(offsets kafka.Offsets) error {
 	return nil
 }
 
-// CheckMembership fails while the group is out of reach.
+// CheckMembership fails while the group is unreachable.
 func (g *group) CheckMembership(context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.away
 }
 
-// IsSessionValid is as Alive says.
+// IsSessionValid returns the result of CheckMembership.
 func (g *group) IsSessionValid() bool { return g.CheckMembership(context.Background()) == nil }
 
 func (g *group) Close() {}
@@ -236,7 +236,7 @@ func (g *group) caughtUp(context.Context) (bool, error) {
 	return true, nil
 }
 
-// service takes requests; it answers what `answer` says, else 201.
+// service handles requests; it responds with the result of `answer`, or 201 by default.
 type service struct {
 	mu       sync.Mutex
 	requests []string
@@ -292,7 +292,7 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 	return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Headers: s.headers}, err
 }
 
-// byBody answers these bodies so, 0 is no answer, and all others with 201.
+// byBody responds to these bodies with these statuses, 0 for no response, and to all others with 201.
 func byBody(statuses map[string]uint16) func(int, string) (uint16, error) {
 	return func(_ int, body string) (uint16, error) {
 		status, more := statuses[body]
@@ -300,14 +300,14 @@ func byBody(statuses map[string]uint16) func(int, string) (uint16, error) {
 		case !more:
 			return 201, nil
 		case status == 0:
-			return 0, lostAnswer()
+			return 0, lostResponse()
 		}
 		return status, nil
 	}
 }
 
-// lostAnswer is what became of a request that may have arrived.
-func lostAnswer() error {
+// lostResponse returns the outcome of a request that may have arrived.
+func lostResponse() error {
 	return &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
 }
 
@@ -317,8 +317,9 @@ func (s *service) seen() []string {
 	return slices.Clone(s.requests)
 }
 
-// writer is the plugin: a request for each row, or for `each` rows of a lane; lanes by the first byte of the key. A row
-// whose value begins with ! is refused by encode, ~ is ignored, # traps... hints stand in the body after a ?.
+// writer is the plugin: a request for each row, or for `each` rows of a lane; lanes are chosen by the first byte of the
+// key. A row whose value begins with ! is rejected by encode, ~ is ignored, # traps... The body contains hints after a
+// ?.
 type writer struct {
 	mu        sync.Mutex
 	version   string
@@ -328,26 +329,25 @@ type writer struct {
 	staleOnce bool
 	opens     int
 	trap      error
-	// settleErrs are what the next calls of settle come to.
+	// settleErrs are the results of the next calls of settle.
 	settleErrs []error
-	// hangs: settle waits for the end of its context.
+	// hangs makes settle wait for the end of its context.
 	hangs bool
-	// openErrs are what the next calls of open come to, but for the first one.
+	// openErrs are the results of the next calls of open, after the first one.
 	openErrs []error
-	// code stands in the faults of answers of 500 and more.
+	// code is the code in the faults of responses with status 500 and above.
 	code *string
-	// repeatable: its requests may be sent twice.
+	// repeatable reports whether its requests may be sent twice.
 	repeatable bool
-	// statuses of rows by their place in the batch, where they are not that of the response: what stands in a batch's
-	// answer.
+	// statuses replaces the response's status for rows by their index in the batch, as the response to a batch does.
 	statuses map[uint32]uint16
-	// warnings are those of each answer.
+	// warnings is the number of warnings of each response.
 	warnings int
-	// encoded is how many rows it was given to encode.
+	// encoded counts the rows that were encoded.
 	encoded int
-	// given are the records of these rows.
+	// given contains the record IDs of these rows.
 	given []wit.RecordID
-	// made changes what encode has made, nil: nothing does.
+	// made, if not nil, changes the result of encode.
 	made func(d *wit.EncodeResult, hints []wit.Hint) error
 }
 
@@ -495,12 +495,12 @@ func (w *writer) HandleResponse(ctx context.Context, context []byte, memo []byte
 	return settled, nil
 }
 
-// code is a version of a plugin with one instance.
+// code returns a version of a plugin with one instance.
 func code(name string, w Writer) *runtest.Code[Writer] {
 	return &runtest.Code[Writer]{Name: name, Instance: w}
 }
 
-// asIs is a converter: bytes as they are, but for those that begin with "bad".
+// asIs is a converter that copies bytes; values that begin with "bad" are rejected.
 type asIs struct{}
 
 func (asIs) Encode(context.Context, []byte, int, string, *record.Batch, wit.ValueSlice) ([]byte, bool, error) {
@@ -527,7 +527,7 @@ type world struct {
 
 func newWorld(w *writer) *world { return newWorldOf(w, w) }
 
-// newWorldOf is the world of a plugin that is a writer and more.
+// newWorldOf returns the world of a plugin that contains a writer.
 func newWorldOf(w *writer, plugin Writer) *world {
 	if w.each == 0 {
 		w.each = 1
@@ -556,7 +556,7 @@ func (x *world) ok(t *testing.T) *Task {
 	return task
 }
 
-// fails runs a task whose error has these parts.
+// fails runs a task and checks that its error contains these parts.
 func (x *world) fails(t *testing.T, parts ...string) *Task {
 	t.Helper()
 	task, err := x.run(t)

@@ -24,14 +24,14 @@ var rounds = flag.Int("kill.rounds", 100, "rounds of the kill test")
 
 var errDead = errors.New("killed")
 
-// mortal ends a worker after a number of events: whatever it does from then on has no effect.
+// mortal kills a worker after a number of events: its later calls have no effect.
 type mortal struct {
 	*world
 	left int
 	end  context.CancelFunc
 }
 
-// newMortal is a world whose workers die when they are told to.
+// newMortal returns a world whose workers can be killed.
 func newMortal(w *writer) *mortal {
 	m := &mortal{world: newWorld(w)}
 	m.o.Client = mortalClient{m.service, m}
@@ -43,7 +43,7 @@ func newMortal(w *writer) *mortal {
 	return m
 }
 
-// alive counts an event; the caller holds the group's lock.
+// alive counts an event and reports whether the worker is still running; the caller holds the group's lock.
 func (m *mortal) alive() bool {
 	if m.left--; m.left == 0 {
 		m.end()
@@ -77,8 +77,8 @@ type mortalConsumer struct {
 	m *mortal
 }
 
-// Commit is one event: were it two, a request could be written and the worker die between them, and the metadata would
-// be made by a task that was told that nothing was sent, as no dead worker makes it.
+// Commit is a single event: if it were two, a request could be written and the worker killed between them, and the
+// metadata would be made by a task that knows that nothing was sent, which no killed worker can write.
 func (c mortalConsumer) Commit(_ context.Context, offsets kafka.Offsets) error {
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()
@@ -90,9 +90,9 @@ func (c mortalConsumer) Commit(_ context.Context, offsets kafka.Offsets) error {
 
 func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { return c.group.Poll(ctx) }
 
-// Workers killed at random moments: every record is written once, what is committed was written before, and the last
-// write of each key is its last record. What a killed worker had on its way is named by the next one.
-func TestKill(t *testing.T) {
+// Workers are killed at random moments: every record is written once, committed records were written before, and the
+// last write of each key is its last record. The next worker names the records that a killed one had in progress.
+func TestKilledWorkers(t *testing.T) {
 	runtest.Seeds(t, *rounds, 2, func(t *testing.T, seed uint64, r *rand.Rand) {
 		m := newMortal(&writer{each: 1 + r.IntN(3)})
 		m.o.BatchRows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
@@ -150,8 +150,8 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// Of a key, nothing is sent again after what comes after it in its lane: a service that has deleted an entity would
-// refuse the update before that once more.
+// Within a key, nothing is sent again after later records of its lane: a service that has deleted an entity would
+// reject an earlier update that is repeated.
 func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 	runtest.Seeds(t, *rounds, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
 		m := newMortal(&writer{repeatable: true})
@@ -188,7 +188,7 @@ func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 	})
 }
 
-// An update and the delete after it were done, and nothing was stored since: the update is not sent to a service that
+// An update and the following delete were done, and nothing was stored since: the update is not sent to a service that
 // no longer has the entity.
 func TestUpdateAndDeleteBeforeAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestUpdateAndDeleteBeforeAKill(t *testing.T) {
 	})
 }
 
-// dies runs a worker that dies at its n-th event, and operates what it leaves.
+// dies runs a worker that is killed at its n-th event, and resolves what it leaves in doubt.
 func (m *mortal) dies(t *testing.T, n int, written *[]string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -222,8 +222,8 @@ func (m *mortal) dies(t *testing.T, n int, written *[]string) {
 	m.operate(t, err, *written)
 }
 
-// operate is what an operator does about records that are left uncertain by a run: those that are there are left out,
-// the others sent.
+// operate does what an operator does about records that a run left in doubt: existing ones are skipped, the others
+// sent.
 func (m *mortal) operate(t *testing.T, err error, written []string) {
 	t.Helper()
 	var doubts *inDoubtError

@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// shown is what effects say.
-func (out effects) shown() string {
+// format returns the effects as text.
+func (out effects) format() string {
 	var parts []string
 	for _, i := range out.items {
 		parts = append(parts, fmt.Sprint(i.offset))
@@ -40,9 +40,9 @@ func (out effects) shown() string {
 	return strings.Join(append(parts, [...]string{"", "full", "theirs"}[out.start]), " ")
 }
 
-// TestEvents: what follows from events, one after another, of a partition with the records 0 to 5, of which an earlier
+// TestLedgerEvents checks the effects of successive events of a partition with the records 0 to 5, of which an earlier
 // task has settled the third.
-func TestEvents(t *testing.T) {
+func TestLedgerEvents(t *testing.T) {
 	at, owned := topicPartition{"t", 0}, map[string][]int32{"t": {0}}
 	l := newLedger(&InDoubtRecords{})
 	var items []*item
@@ -63,13 +63,13 @@ func TestEvents(t *testing.T) {
 		event func() event
 		want  string
 	}{
-		{func() event { return read(0) }, ""}, // nobody's yet
+		{func() event { return read(0) }, ""}, // not assigned yet
 		{func() event { return assigned{owned} }, ""},
 		{func() event { return offsetFetched{tp: at, committed: 0, settled: []offsetRange{{2, 2}}} }, ""},
 		{func() event { return read(0, 1, 2, 3, 4, 5) }, "0 1 3 4 5"},
 		{func() event { return encodingStarted{items} }, "yes"},
 		{func() event { return commitStarted{} }, "offset 0"},
-		{func() event { return metadataRequested{tp: at, next: 1} }, ""}, // not what was taken
+		{func() event { return metadataRequested{tp: at, next: 1} }, ""}, // not the offset that was accepted
 		{func() event { return metadataRequested{tp: at, next: 0} }, "yes settled=2"},
 		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
 		{func() event { return encodingStarted{items} }, ""},
@@ -81,7 +81,7 @@ func TestEvents(t *testing.T) {
 		{func() event { return commitFailed{accepted.offsets} }, ""},
 		{func() event { return rowsSettled{of(1), true} }, "settled 1"},
 		{func() event { return rowRejected{items[0], 1, FailedRecord{}} }, ""},
-		{func() event { return rowsSettled{of(0), true} }, "0"}, // its letter is due
+		{func() event { return rowsSettled{of(0), true} }, "0"}, // its dead letter is due
 		{func() event { return outcomeKnown{of(0, 1)} }, ""},
 		{func() event { return deliveryEnded{of(0, 1)} }, ""},
 		{func() event { return commitStarted{} }, "offset 0"},
@@ -90,18 +90,19 @@ func TestEvents(t *testing.T) {
 		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
 		{func() event { return rowsTransformed{items[2], 0, 0} }, ""}, // the transforms drop it
 		{func() event { return commitStarted{} }, "offset 4"},
-		{func() event { return deliveryAnnounced{of(3), true} }, ""}, // and never goes out
+		{func() event { return deliveryAnnounced{of(3), true} }, ""}, // but is never sent
 		{func() event { return deliveryAnnounced{of(4), true} }, ""},
 		{func() event { return inFlightChanged{of(4), 1} }, "yes"},
 		{func() event { return revoking{owned} }, ""},
 		{func() event { return inFlightChanged{of(3), 1} }, ""},
-		{func() event { return metadataRequested{tp: at, next: 4} }, "yes sent=0-1"}, // something may be on its way
+		{func() event { return metadataRequested{tp: at, next: 4} }, "yes sent=0-1"}, // a request may be in progress
 		{func() event { return inFlightChanged{of(4), -1} }, "yes"},
-		{func() event { return metadataRequested{tp: at, next: 4} }, "yes"}, // nobody has sent what was announced
+		{func() event { return metadataRequested{tp: at, next: 4} }, "yes"}, // the announced delivery was not sent
 		{func() event { return deliveryStart{of(3), true} }, "theirs"},
 		{func() event { return revoked{owned, false} }, "offset 4 left"},
 		{func() event { return assigned{owned} }, ""},
-		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"}, // of the assignment before
+		// of the previous assignment
+		{func() event { return commitSucceeded{accepted.offsets, accepted.number} }, "yes"},
 		{func() event { return offsetFetched{tp: at, committed: 4} }, ""},
 		{func() event { return read(4, 5) }, "4 5"},
 		{func() event { return deliveryStart{items, true} }, "theirs"},
@@ -110,7 +111,7 @@ func TestEvents(t *testing.T) {
 	} {
 		e := c.event()
 		out := l.apply(e)
-		if diff := cmp.Diff(c.want, strings.TrimSpace(out.shown())); diff != "" {
+		if diff := cmp.Diff(c.want, strings.TrimSpace(out.format())); diff != "" {
 			t.Errorf("event %d, %T: (-expected +found)\n%s", n, e, diff)
 		}
 		switch e.(type) {
@@ -122,32 +123,32 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// fate is what a model of a partition knows of a record.
-type fate struct {
+// recordState is the state of a record in a model of a partition.
+type recordState struct {
 	read, settled, doubt bool
-	// requested: a delivery with it has begun. sent: one that must not be sent twice is announced and not settled.
+	// requested: a delivery with it has started. sent: it must not be sent twice, is announced and not settled.
 	requested, sent bool
 }
 
-// modelled is a ledger of one partition beside a model of it, which knows each record by itself.
+// modelled is a ledger of one partition next to a model of it, which tracks each record separately.
 type modelled struct {
 	*rand.Rand
 	t      *testing.T
 	l      ledger
 	doubts *InDoubtRecords
 	at     topicPartition
-	fates  []fate
+	fates  []recordState
 	items  []*item   // read, and in no delivery
-	begun  [][]*item // deliveries on their way
-	// taken is a commit on its way, by what was announced before, with the metadata and the fates of its time.
+	begun  [][]*item // deliveries in progress
+	// taken is a commit in progress, by what was announced before, with its metadata and record states.
 	taken, stored commitEntry
 	underWay      bool
 	number        int
-	then, last    []fate
+	then, last    []recordState
 }
 
-// start begins an assignment where the last commit that is stored has left off, as after a kill: what metadata say
-// must agree with what had happened when they were made.
+// start starts an assignment from the last stored commit, as after a kill: its metadata must agree with the events
+// until it was made.
 func (m *modelled) start() {
 	n, err := parseMetadata(m.stored.offset, m.stored.metadata)
 	if err != nil {
@@ -170,8 +171,9 @@ func (m *modelled) start() {
 	for at := range m.fates {
 		inDoubt := in(n.inFlight, at) || in(n.inDoubt, at)
 		settled := in(n.settled, at) || int64(at) < m.stored.offset
-		m.fates[at] = fate{settled: settled, requested: settled, doubt: inDoubt, read: int64(at) < m.stored.offset}
-		if inDoubt { // the operator has it left to us
+		m.fates[at] = recordState{settled: settled, requested: settled, doubt: inDoubt,
+			read: int64(at) < m.stored.offset}
+		if inDoubt { // the operator leaves the decision to the task
 			m.doubts.add(recordID{"t", 0, int64(at)}, errEarlier)
 		}
 	}
@@ -241,7 +243,7 @@ func (m *modelled) end() {
 	m.l.apply(deliveryEnded{more})
 }
 
-// commit takes offsets, or ends a commit that is on its way.
+// commit takes offsets to commit, or ends a commit in progress.
 func (m *modelled) commit() {
 	if m.underWay {
 		m.underWay = false
@@ -249,9 +251,9 @@ func (m *modelled) commit() {
 		if m.IntN(3) == 0 {
 			m.l.apply(commitFailed{offsets})
 		} else if m.l.apply(commitSucceeded{offsets, m.number}); !m.l.isDurable(m.number) {
-			m.t.Fatal("what was announced before the commit is not stored")
+			m.t.Fatal("the deliveries announced before the commit are not stored")
 		}
-		m.stored, m.last = m.taken, m.then // it may be stored also where no answer came
+		m.stored, m.last = m.taken, m.then // may be stored although the response was lost
 		return
 	}
 	out := m.l.apply(commitStarted{})
@@ -260,7 +262,7 @@ func (m *modelled) commit() {
 		return
 	}
 	retryAfter := m.l.apply(metadataRequested{tp: m.at, next: at.Offset})
-	first := slices.IndexFunc(m.fates, func(f fate) bool { return !f.settled })
+	first := slices.IndexFunc(m.fates, func(f recordState) bool { return !f.settled })
 	if !retryAfter.ok || len(retryAfter.text) > m.l.limit || at.Offset > int64(first) && first >= 0 {
 		m.t.Fatalf("offset %d with %q is committed, and %d is not settled", at.Offset, retryAfter.text, first)
 	}
@@ -268,12 +270,12 @@ func (m *modelled) commit() {
 		slices.Clone(m.fates)
 }
 
-// TestSchedules: whatever happens in whichever order, also a kill at any time, a record is read again until it is
-// settled, the metadata agree with what has happened, and they fit.
-func TestSchedules(t *testing.T) {
+// TestLedgerSchedules checks that, whatever happens in whichever order, also with a kill at any time, a record is read
+// again until it is settled, the metadata agree with the events, and they fit.
+func TestLedgerSchedules(t *testing.T) {
 	for seed := range uint64(300) {
 		m := &modelled{Rand: rand.New(rand.NewPCG(seed, 21)), t: t, at: topicPartition{"t", 0},
-			fates: make([]fate, 120)}
+			fates: make([]recordState, 120)}
 		m.start()
 		for range 400 {
 			switch m.IntN(40) {

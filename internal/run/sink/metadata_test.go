@@ -45,7 +45,8 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// Metadata of versions that said only how far requests had gone out are read: what is not settled may have been sent.
+// Metadata of versions that stored only the offset up to which requests were sent is read: records that are not settled
+// may have been sent.
 func TestMetadataOfEarlierVersions(t *testing.T) {
 	for text, want := range map[string]string{
 		"reach=0":               "sent=0",
@@ -100,7 +101,7 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// Whoever may commit for the group writes metadata: a few bytes must not name records without end.
+// Any client that may commit for the group can write metadata: a few bytes must not specify endless records.
 func TestHostileMetadata(t *testing.T) {
 	for metadata, want := range map[string]string{
 		"uncertain=0-9000000000000000000":                   "expected offsets as 1-3",
@@ -119,7 +120,7 @@ func TestHostileMetadata(t *testing.T) {
 	}
 }
 
-// Messages show a key's value, not the schema that a JSON converter put around it.
+// Messages contain a key's value, not the schema that a JSON converter put around it.
 func TestKeysInMessages(t *testing.T) {
 	long := strings.Repeat("k", 300)
 	for key, want := range map[string]string{

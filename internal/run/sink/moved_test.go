@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// copied is a world whose group finds metadata that were written for something else.
+// copied is a world whose group finds metadata that was written for another log.
 type copied struct {
 	*world
 	at      topicPartition
@@ -24,7 +24,7 @@ type copied struct {
 	log     strings.Builder
 }
 
-// newCopied makes a log of so many records, of which the service has those that are written.
+// newCopied creates a log with a number of records, of which the service has the written ones.
 func newCopied(c *checker, records int, written func(offset int) bool) *copied {
 	x := &copied{world: newWorldOf(&c.writer, c), at: topicPartition{"t", 0}, written: map[string]bool{},
 		looked: map[string]bool{}}
@@ -54,28 +54,28 @@ func keyOf(offset int) string { return fmt.Sprintf("%c%d", 'a'+offset%26, offset
 
 func (x *copied) put(n int) { x.group.put(x.at.topic, x.at.partition, keyOf(n)+"=v") }
 
-// stands has the group stand at an offset, with metadata.
-func (x *copied) stands(offset int64, text string, found kafka.CommitMetadata) {
+// commitAt commits an offset for the group, with metadata.
+func (x *copied) commitAt(offset int64, text string, found kafka.CommitMetadata) {
 	x.group.committed[x.at], x.group.metadata[x.at] = offset, text
 	x.group.found = map[topicPartition]kafka.CommitMetadata{x.at: found}
 }
 
-// Metadata that were written for another offset or topic, or that reach beyond the end of the log, say of no record
-// that it is written: all from the committed offset up to where they reach are looked up. So nothing is lost, and
-// nothing is written twice.
-func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
+// Metadata that was written for another offset or topic, or that reaches beyond the end of the log, does not prove that
+// any record was written: all records from the committed offset to the end of the metadata's range are checked. So
+// nothing is lost, and nothing is written twice.
+func TestMetadataOfAnotherLog(t *testing.T) {
 	const moved = "they were written for another offset"
 	for _, c := range []struct {
 		name    string
 		records int
-		// next is the committed offset. Records are written up to where they stop; of those on their way, 5 and 6, 6
-		// is.
+		// next is the committed offset. Records before the end of the settled ones are written; of those in progress, 5
+		// and 6, 6 is written.
 		next   int64
 		text   string
 		found  kafka.CommitMetadata
-		doubts offsetRange // {}: nothing is looked up but what is on its way
+		doubts offsetRange // {} means that only records in progress are checked
 		warned bool
-		// later is how many offsets the copy has its records after the original ones.
+		// later is the number of offsets by which the copy's records follow the original ones.
 		later int
 	}{
 		{"they fit", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 20},
@@ -98,7 +98,7 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 			kafka.CommitMetadata{WrittenFor: 1005, Mismatch: moved, End: 18}, offsetRange{2, 17}, true, 0},
 		{"a copy that is not complete", 20, 5, "sent=0-1 settled=2-9",
 			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 8}, offsetRange{5, 14}, true, 0},
-		// A translated offset lies at its record, 15 here, or before it.
+		// A translated offset is that of its record, 15 here, or an earlier one.
 		{"a copy with higher offsets", 25, 12, "sent=0-1 settled=2-9",
 			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, offsetRange{12, 24}, true, 10},
 		{"a copy with higher offsets, translated far back", 25, 2, "sent=0-1 settled=2-9",
@@ -112,9 +112,9 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 				end = 5
 			}
 			x := newCopied(&checker{}, c.records, func(n int) bool { return n < end+c.later && n != 5+c.later })
-			x.stands(c.next, c.text, c.found)
+			x.commitAt(c.next, c.text, c.found)
 			for n := c.records; n < 25; n++ {
-				x.put(n) // comes later
+				x.put(n) // added later
 			}
 			x.ok(t)
 			assert.Equal(t, 25, len(x.written), "rows")
@@ -128,7 +128,7 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 					found = append(found, keyOf(n))
 				}
 			}
-			assert.Equal(t, looked, found, "looked up")
+			assert.Equal(t, looked, found, "checked records")
 			if n := strings.Count(x.log.String(), "is not about this log"); n != 1 && c.warned || n > 0 && !c.warned {
 				t.Errorf("expected a warning: %t, found %d", c.warned, n)
 			}
@@ -138,9 +138,9 @@ func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
 	}
 }
 
-// A decision that an operator made about another log says nothing of this one: where the metadata are not about it, the
-// task fails before it writes, until the decision is taken out. What is decided after that, about the doubts that the
-// task has named, counts.
+// An operator's decision about another log does not apply to this one: if the metadata does not match the log, the task
+// fails before it writes, until the decision is removed. Later decisions, about the records in doubt that the task has
+// named, apply.
 func TestDecisionsAboutAnotherLog(t *testing.T) {
 	at := topicPartition{"t", 0}
 	for _, c := range []struct {
@@ -168,7 +168,7 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newCopied(&checker{}, 5, func(n int) bool { return n < 1 })
 			x.o.Send, x.o.Skip = []string{c.send}, []string{c.skip}
-			x.stands(c.next, "settled=1-2", c.found)
+			x.commitAt(c.next, "settled=1-2", c.found)
 			if c.fails == "" {
 				x.ok(t)
 				return
@@ -178,15 +178,15 @@ func TestDecisionsAboutAnotherLog(t *testing.T) {
 			assert.Equal(t, 0, len(x.service.seen()), "requests")
 			assert.Equal(t, "settled=1-2", x.metadata(at), "metadata")
 			x.o.Send, x.o.Skip, x.o.InDoubt, x.o.Revoked = nil, nil, nil, nil
-			x.stands(c.next, "settled=1-2", c.found)
+			x.commitAt(c.next, "settled=1-2", c.found)
 			x.ok(t)
 			assert.Equal(t, 5, len(x.written), "rows")
 		})
 	}
 }
 
-// A decision that was used up stays so where the log was cut off: it is the same one.
-func TestDecisionsUsedUpBeforeTheLogWasCutOff(t *testing.T) {
+// A decision that was applied stays applied after the log was truncated: it is the same decision.
+func TestUsedDecisionAfterTruncation(t *testing.T) {
 	runtest.Bubble(t, "cut off", func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=1", "c=1")
@@ -199,9 +199,9 @@ func TestDecisionsUsedUpBeforeTheLogWasCutOff(t *testing.T) {
 	})
 }
 
-// Records that may be updated or deleted twice are sent again and not looked up: nothing says of an update whether it
-// was done.
-func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
+// Records that may be updated or deleted twice are sent again without a check: no check can prove that an update was
+// done.
+func TestRepeatableRowsOfCopyAreResent(t *testing.T) {
 	runtest.Bubble(t, "updates", func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
 		x.group.put("t", 0, "a=1", "b=1", "a=2", "c=1")
@@ -213,9 +213,9 @@ func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
 	})
 }
 
-// What an earlier run knew of the service counts where it is asked whether records may be sent again: what the plugin
-// refuses of all rows by it stays in doubt, and a row that it refuses for what is in it is one as any other.
-func TestRowsOfACopyThatThePluginRefuses(t *testing.T) {
+// The context of an earlier run is used to decide whether records may be sent again: if the plugin rejects all rows
+// because of it, they stay in doubt, and a row that it rejects for its content is an ordinary rejected row.
+func TestRejectedRowsOfCopy(t *testing.T) {
 	for _, c := range []struct {
 		name, known string
 		kind        wit.ErrorKind
@@ -258,9 +258,9 @@ func TestRowsOfACopyThatThePluginRefuses(t *testing.T) {
 	}
 }
 
-// Where rows cannot be looked up, nothing is sent before an operator has decided, by this run or the next; the decision
-// holds.
-func TestNothingOfACopyIsSentUndecided(t *testing.T) {
+// If rows cannot be checked, nothing is sent before an operator has decided, in this run or the next; the decision
+// stays in effect.
+func TestUncheckableCopyWaitsForDecision(t *testing.T) {
 	for _, setting := range []string{sendSetting, skipSetting} {
 		runtest.Bubble(t, setting, func(t *testing.T) {
 			x := newWorld(&writer{})
@@ -285,25 +285,25 @@ func TestNothingOfACopyIsSentUndecided(t *testing.T) {
 	}
 }
 
-// 10,000 records of a copy are looked up. A run is killed in the middle: the next one continues, and knows that the
+// 10,000 records of a copy are checked. A run is killed in the middle: the next one continues, and knows that the
 // records had other offsets.
-func TestManyRecordsOfACopy(t *testing.T) {
+func TestManyRecordsOfCopy(t *testing.T) {
 	runtest.Bubble(t, "many", func(t *testing.T) {
 		const records = 10_000
 		c := &checker{}
 		x := newCopied(c, records, func(n int) bool { return n%3 > 0 && n < records-100 })
-		x.stands(100, fmt.Sprintf("settled=2-%d", records-1000), kafka.CommitMetadata{WrittenFor: 900,
+		x.commitAt(100, fmt.Sprintf("settled=2-%d", records-1000), kafka.CommitMetadata{WrittenFor: 900,
 			Mismatch: "copied",
 			End:      records})
-		// Whatever is stored says of each record that was written before that it is settled or in doubt: a run that is
-		// killed just then has the next one write none twice.
+		// All stored metadata marks each record that was written before as settled or in doubt, so that the run after a
+		// kill at that time writes no record twice.
 		x.group.stored = func(next int64, text string) {
 			m, err := parseMetadata(next, text)
 			require.NoError(t, err)
 			for _, s := range gaps(offsetRange{next, records - 101}, slices.Concat(m.settled, m.inDoubt, m.inFlight)) {
 				for n := s.first; n <= s.last; n++ {
 					if n%3 > 0 {
-						t.Errorf("the metadata with offset %d have lost record %d: %.300s", next, n, text)
+						t.Errorf("the metadata with offset %d does not contain record %d: %.300s", next, n, text)
 					}
 				}
 			}
@@ -312,7 +312,7 @@ func TestManyRecordsOfACopy(t *testing.T) {
 		x.o.InDoubt, x.o.Revoked = nil, nil
 		text := x.metadata(x.at)
 		if !strings.Contains(text, "moved=") || len(text) > 1000 {
-			t.Errorf("expected metadata that say what was copied, found %d bytes: %.300q", len(text), text)
+			t.Errorf("expected metadata with the copied records, found %d bytes: %.300q", len(text), text)
 		}
 		before := len(c.hints)
 		x.ok(t)
@@ -320,7 +320,7 @@ func TestManyRecordsOfACopy(t *testing.T) {
 			return !strings.HasSuffix(h, ":uncertain moved")
 		})
 		if len(looks) < 6000 {
-			t.Errorf("expected the next run to know, found %d checks", len(looks))
+			t.Errorf("expected no repeated checks in the next run, found %d checks", len(looks))
 		}
 		missing := 0
 		for n := 100; n < records; n++ {
@@ -334,15 +334,15 @@ func TestManyRecordsOfACopy(t *testing.T) {
 	})
 }
 
-// So many records may be looked up, and no more: somebody has to say where to go on.
-func TestRecordsOfACopyAreBounded(t *testing.T) {
+// The number of records to check is limited: beyond it an operator must specify where to continue.
+func TestRecordsOfCopyAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		last  int64
 		fails bool
 	}{{maxInDoubt, false}, {maxInDoubt + 1, true}} {
 		runtest.Bubble(t, fmt.Sprint(c.last), func(t *testing.T) {
 			x := newCopied(&checker{}, 3, func(int) bool { return false })
-			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Mismatch: "copied",
+			x.commitAt(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Mismatch: "copied",
 				End: 3})
 			_, err := x.run(t)
 			if !c.fails {
@@ -356,8 +356,8 @@ func TestRecordsOfACopyAreBounded(t *testing.T) {
 	}
 }
 
-// Ranges of offsets are those of a set.
-func TestRangesAreASet(t *testing.T) {
+// Operations on ranges of offsets have the results of set operations.
+func TestOffsetRangeSets(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	set, ranges := map[int64]bool{}, []offsetRange(nil)
 	for range 5000 {
@@ -381,16 +381,16 @@ func TestRangesAreASet(t *testing.T) {
 	}
 }
 
-// Where doubts take the room that metadata have, also where brokers take as little as is allowed, nothing is sent of
-// which the outcome would have none: the task stops and says so. With one doubt less it goes on.
+// If records in doubt fill the metadata, also with brokers that allow the smallest metadata, nothing is sent whose
+// outcome would not fit: the task stops and reports it. With one record in doubt less it continues.
 func TestRecordsInDoubtThatFillTheMetadata(t *testing.T) {
-	const least = 175 // of 226 bytes, which a broker takes at least, without mark, offset and topic ID
+	const least = 175 // of 226 bytes, the smallest limit of a broker, without mark, offset and topic ID
 	for _, limit := range []int{least, kafka.MaxCommitText} {
 		text, full := "known=fabc,gxy moved=100-900000 uncertain=100", 0
 		for doubts := 1; full == 0 && len(text) < limit; doubts++ {
 			if len(text) > limit-300 { // a shorter text is never too long
 				runtest.Bubble(t, fmt.Sprint(limit, doubts), func(t *testing.T) {
-					if doubtsFill(t, limit, text) {
+					if metadataIsFull(t, limit, text) {
 						full = doubts
 					}
 				})
@@ -398,13 +398,14 @@ func TestRecordsInDoubtThatFillTheMetadata(t *testing.T) {
 			text += fmt.Sprintf(",%d00", doubts+1)
 		}
 		if full < 10 {
-			t.Errorf("limit %d: expected room for some doubts and not for all, found none for %d", limit, full)
+			t.Errorf("limit %d: expected space for some records in doubt and not for all, found none for %d", limit,
+				full)
 		}
 	}
 }
 
-// doubtsFill reports whether a task with this metadata has no room for the outcome of one more record.
-func doubtsFill(t *testing.T, limit int, text string) bool {
+// metadataIsFull reports whether a task with this metadata has no space for the outcome of one more record.
+func metadataIsFull(t *testing.T, limit int, text string) bool {
 	x := newWorld(&writer{})
 	x.group.put("t", 0, "a=1")
 	x.group.takes = limit

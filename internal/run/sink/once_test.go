@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/internal/run/runtest"
 )
 
-// counted is how often each line was written.
-func counted(t *testing.T, x *world) map[string]int {
+// writeCounts returns how often each line was written.
+func writeCounts(t *testing.T, x *world) map[string]int {
 	t.Helper()
 	all := map[string]int{}
 	for _, body := range x.service.seen() {
@@ -34,8 +34,8 @@ func counted(t *testing.T, x *world) map[string]int {
 	return all
 }
 
-// A stop in the middle of a batch of any size writes nothing twice: no more runs ahead of the first record than the
-// metadata can say.
+// A stop in the middle of a batch of any size writes nothing twice: no more records are sent ahead of the first one
+// than fit into the metadata.
 func TestStopsInLargeBatches(t *testing.T) {
 	runtest.Seeds(t, 4, 5, func(t *testing.T, seed uint64, r *rand.Rand) {
 		const records = 4000
@@ -49,7 +49,7 @@ func TestStopsInLargeBatches(t *testing.T) {
 		for i := range records {
 			lane := 'A' + rune(r.IntN(26))
 			if i%2 == 0 {
-				lane = 'a' // half of the records are of one lane, and slow
+				lane = 'a' // half of the records are in one slow lane
 			}
 			x.group.put("t", int32(i%partitions), fmt.Sprintf("%c%d=%d", lane, i, i))
 		}
@@ -64,21 +64,21 @@ func TestStopsInLargeBatches(t *testing.T) {
 			if err := stop(); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			counted(t, x)
+			writeCounts(t, x)
 			if all, _ := x.group.caughtUp(t.Context()); all {
 				break
 			}
 		}
 		x.o.Once = true
 		x.ok(t)
-		if n := len(counted(t, x)); n != records || log.Len() > 0 {
+		if n := len(writeCounts(t, x)); n != records || log.Len() > 0 {
 			t.Errorf("seed %d: expected %d records, found %d; %s", seed, records, n, log.String())
 		}
 	})
 }
 
-// Records that nothing is sent for keep none from running ahead: they have no need of a place in the metadata.
-func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
+// Records for which nothing is sent do not limit the records ahead: they need no space in the metadata.
+func TestIgnoredRecordsNeedNoMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 10_000, 8, 10_000, time.Second
@@ -93,7 +93,7 @@ func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
 	})
 }
 
-// A delivery of more rows than the metadata can tell apart is made in parts.
+// A delivery of more rows than fit into the metadata is sent in parts.
 func TestDeliveriesThatExceedTheMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5000})
@@ -102,7 +102,7 @@ func TestDeliveriesThatExceedTheMetadata(t *testing.T) {
 			x.group.put("t", 0, fmt.Sprintf("a%d=1", i), fmt.Sprintf("b%d=1", i))
 		}
 		x.ok(t)
-		if n := len(counted(t, x)); n != 10_000 || len(x.service.seen()) < 20 {
+		if n := len(writeCounts(t, x)); n != 10_000 || len(x.service.seen()) < 20 {
 			t.Errorf("found %d records in %d requests", n, len(x.service.seen()))
 		}
 	})
@@ -120,7 +120,7 @@ func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 				x.group.put("t", int32(i)%(partitions+1), fmt.Sprintf("%c%d=1", 'a'+i%8, i))
 			}
 			x.ok(t)
-			n, requests := len(counted(t, x)), len(x.service.seen())
+			n, requests := len(writeCounts(t, x)), len(x.service.seen())
 			if n != 16_000 || w.encoded != n || partitions == 0 && requests > 20 {
 				t.Errorf("%d partitions: found %d records in %d requests, of %d rows that were encoded", partitions+1,
 					n, requests, w.encoded)
@@ -129,9 +129,9 @@ func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 	}
 }
 
-// A version that breaks in the middle of such a batch is tried thrice and left: the version before writes all of it,
-// each record once, but for what the new one has ignored by then.
-func TestVersionThatBreaksInALargeBatch(t *testing.T) {
+// A version that traps in the middle of such a batch is tried three times and rolled back: the previous version writes
+// all of it, each record once, except those that the new one has ignored by then.
+func TestTrappingVersionInLargeBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := &writer{each: 1000, version: "1"}
 		after := &writer{each: 1000, version: "2", trap: &plugin.Trap{Function: "encode"}}
@@ -159,44 +159,45 @@ func TestVersionThatBreaksInALargeBatch(t *testing.T) {
 			x.group.put("t", 0, fmt.Sprintf("%c%d=%s", 'a'+i%8, i, value))
 		}
 		x.ok(t)
-		if n := len(counted(t, x)); n != 7999 || breaks != 3 || before.encoded < 7999 || x.committed("t", 0) != 8000 {
+		if n := len(writeCounts(t, x)); n != 7999 || breaks != 3 || before.encoded < 7999 ||
+			x.committed("t", 0) != 8000 {
 			t.Errorf("found %d records, %d breaks, %d rows encoded by the version before, offset %d", n, breaks,
 				before.encoded, x.committed("t", 0))
 		}
 	})
 }
 
-// Where nothing can be stored with an offset, nothing is sent.
+// If nothing can be stored with an offset, nothing is sent.
 func TestNothingIsSentWithoutAnnouncement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=1")
 		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrCommitMetadata)
 		if _, err := x.run(t); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 0 {
-			t.Errorf("expected no request and the fault of the commit, found %d and %v", len(x.service.seen()), err)
+			t.Errorf("expected no request and the commit's error, found %d and %v", len(x.service.seen()), err)
 		}
 		x.group.refuse = nil
 		x.ok(t)
-		assert.Equal(t, 2, len(counted(t, x)))
-		// A stop, too, says what it could not store.
+		assert.Equal(t, 2, len(writeCounts(t, x)))
+		// A stop also reports what it could not store.
 		x.group.put("t", 0, "c=1")
 		x.o.Once, x.service.slow = false, time.Second
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		time.Sleep(1500 * time.Millisecond) // the request is on its way
-		x.group.refusing(kafka.ErrCommitMetadata)
+		time.Sleep(1500 * time.Millisecond) // the request is in progress
+		x.group.failCommits(kafka.ErrCommitMetadata)
 		if err := stop(); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 3 {
-			t.Errorf("expected the fault of the commit after 3 requests, found %v after %d", err, len(x.service.seen()))
+			t.Errorf("expected the commit's error after 3 requests, found %v after %d", err, len(x.service.seen()))
 		}
 	})
 }
 
-// A name in errors.uncertain.send counts once, whatever comes of it and whenever the run ends.
+// An entry in errors.uncertain.send applies once, whatever its outcome and whenever the run ends.
 func TestDecisionsAreUsedUp(t *testing.T) {
 	at := topicPartition{"t", 0}
 	prepare := func(t *testing.T) *world {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")
-		x.service.answer = func(int, string) (uint16, error) { return 0, lostAnswer() }
+		x.service.answer = func(int, string) (uint16, error) { return 0, lostResponse() }
 		x.fails(t, "errors.uncertain.send=t-0@0")
 		return x
 	}
@@ -217,7 +218,7 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		}
 		retry(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
 		retry(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
-		retry(t, x, 3, "uncertain=0") // not named: what comes next is another decision
+		retry(t, x, 3, "uncertain=0") // not named, so the next entry is a new decision
 		retry(t, x, 4, "uncertain=0 decided=0", "t-0@0")
 		x.service.answer = nil
 		require.NoError(t, retry(t, x, 5, "", "t-0@0", "t-0@0"))
@@ -251,8 +252,8 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 	})
 }
 
-// A commit that failed, because the group rebalanced or has no coordinator, is repeated if nothing new is settled.
-func TestRefusedCommitIsRepeated(t *testing.T) {
+// A commit that failed because of a rebalance or a missing coordinator is repeated, even if nothing new is settled.
+func TestFailedCommitIsRepeated(t *testing.T) {
 	for _, rejected := range []error{fmt.Errorf("commit: %w", kafka.ErrRebalanced), errors.New("no coordinator")} {
 		runtest.Bubble(t, rejected.Error(), func(t *testing.T) { refusedCommit(t, rejected) })
 	}
@@ -265,22 +266,21 @@ func refusedCommit(t *testing.T, rejected error) {
 	x.group.refuse = rejected
 	stop := runtest.Start(t, NewTask(x.o).Run)
 	time.Sleep(5 * time.Second)
-	x.group.refusing(nil)
+	x.group.failCommits(nil)
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, 3, x.committed("t", 0), "committed")
-	x.group.refusing(rejected)
+	x.group.failCommits(rejected)
 	x.group.put("t", 0, "b=1", "c=1", "d=1")
 	time.Sleep(3 * time.Second)
 	time.AfterFunc(500*time.Millisecond, func() { // the last commit is tried more than once
-		x.group.refusing(nil)
+		x.group.failCommits(nil)
 	})
 	if err := stop(); err != nil || x.committed("t", 0) != 6 {
 		t.Errorf("expected 6 to be committed, found %v, %v", x.group.committed, err)
 	}
 }
 
-// killed runs a task until so many requests were answered, and leaves it as a killed one does: nothing is stored any
-// more.
+// killed runs a task until a number of requests got their response, and then stores nothing more, like a killed task.
 func killed(t *testing.T, x *world, requests int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -289,7 +289,7 @@ func killed(t *testing.T, x *world, requests int) {
 	created := 0
 	x.service.answer = func(n int, body string) (uint16, error) {
 		if created++; created == requests {
-			x.group.refusing(errors.New("killed"))
+			x.group.failCommits(errors.New("killed"))
 			cancel()
 		}
 		if inner != nil {
@@ -302,7 +302,7 @@ func killed(t *testing.T, x *world, requests int) {
 	x.group.refuse, x.service.answer, x.o.Once = nil, inner, true
 }
 
-// existing is a service that refuses what it has.
+// existing makes the service reject rows that it has.
 func existing(x *world) {
 	has := map[string]bool{}
 	x.service.answer = func(_ int, body string) (uint16, error) {
@@ -314,8 +314,8 @@ func existing(x *world) {
 	}
 }
 
-// Records that a killed run had on its way, and of which it could not say that they were written, are reported all at
-// once; nothing is sent twice.
+// Records that a killed run had in progress, and that it could not mark as written, are reported all at once; nothing
+// is sent twice.
 func TestRecordsOfAKilledRun(t *testing.T) {
 	for _, c := range []struct {
 		name      string
@@ -349,10 +349,10 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 			runtest.Fails(t, err, "an earlier run, which was killed, may have written it",
 				"errors.uncertain.skip="+strings.Join(names, ",")+" to skip them")
 			if n := NewTask(x.o).o.InFlight; len(names) == 0 || len(names) > n*(1+announcedRowsPerSlot) {
-				t.Fatalf("expected up to %d of the %d records to be named that were written, found %d: %v",
+				t.Fatalf("expected an error that names up to %d of the %d written records, found %d: %v",
 					n*(1+announcedRowsPerSlot), written, len(names), err)
 			}
-			// Announced records that were not sent are among them: whoever operates the service looks which it has.
+			// Announced records that were not sent are among them: the service's operator checks which of them exist.
 			x.o.InDoubt = nil
 			for _, name := range names {
 				var i int
@@ -382,8 +382,8 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 	}
 }
 
-// Nothing is suspected where no run was killed: a record that the service has already is refused as ever.
-func TestRecordsThatExist(t *testing.T) {
+// If no run was killed, no record is in doubt: a record that the service already has is rejected as usual.
+func TestExistingRecordsAreRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		existing(x)
@@ -398,8 +398,7 @@ func TestRecordsThatExist(t *testing.T) {
 	})
 }
 
-// Metadata that cannot be read says nothing about what was written: the task does not begin, and leaves the metadata as
-// it is.
+// Unreadable metadata does not prove what was written: the task does not start, and leaves the metadata unchanged.
 func TestUnreadableMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -413,7 +412,8 @@ func TestUnreadableMetadata(t *testing.T) {
 	})
 }
 
-// A record of which some rows are written is finished by a stop, or reported: it would be written again as a whole.
+// A record of which some rows are written is finished before a stop, or reported: otherwise all of it would be written
+// again.
 func TestPartiallyWrittenRecords(t *testing.T) {
 	made := func() *world {
 		x := newWorld(&writer{})
@@ -443,7 +443,7 @@ func TestPartiallyWrittenRecords(t *testing.T) {
 	})
 }
 
-// P19: the task that gets the partitions of one that failed does not send what that one left uncertain.
+// P19: the task that gets the partitions of a failed task does not send the records that it left in doubt.
 func TestRecordInDoubtIsNotSentByAnotherTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -452,23 +452,23 @@ func TestRecordInDoubtIsNotSentByAnotherTask(t *testing.T) {
 		x.service.answer = byBody(map[string]uint16{"b=2": 0})
 		task := x.fails(t, `offset 1, key "b"`, "may have been written")
 		assert.Equal(t, 1, task.Progress().InDoubt, "records in doubt")
-		// The group starts at what was committed.
+		// The group starts at the committed offset.
 		x.fails(t, `topic orders, partition 3, offset 1, key "b"`,
 			"by a task that failed, and is not sent again", "POST /Set may have arrived")
-		assert.Equal(t, []string{"a=1", "b=2"}, x.service.seen(), "nothing is sent by the second task")
+		assert.Equal(t, []string{"a=1", "b=2"}, x.service.seen(), "requests of the second task")
 	})
 }
 
-// A decision is used up when its record is sent: a task that loses its partition before leaves it to the next one. What
-// was decided stays used up while the record is not settled, also where it was not in doubt for a while.
-func TestDecisionsGoWithTheirPartition(t *testing.T) {
+// A decision is used up when its record is sent: a task that loses its partition before leaves the decision to the next
+// task. A used decision stays used while the record is not settled, also if it was not in doubt for a while.
+func TestDecisionsFollowTheirPartition(t *testing.T) {
 	var u InDoubtRecords
 	at := recordID{"t", 0, 5}
 	reason := errors.New("no answer")
 	tp := at.topicPartition()
 	for range 2 { // two tasks, one after another
 		if !u.decide(at, reason, 1, 0) || len(u.usedDecisions(tp, 0)) != 0 {
-			t.Fatalf("expected the record to be sent, and nothing to be used up, found %v", u.usedDecisions(tp, 0))
+			t.Fatalf("expected the record to be sent, and no decision to be used up, found %v", u.usedDecisions(tp, 0))
 		}
 	}
 	for range 2 { // tried twice
@@ -477,9 +477,9 @@ func TestDecisionsGoWithTheirPartition(t *testing.T) {
 	if n := len(u.usedDecisions(tp, 0)); n != 1 {
 		t.Fatalf("expected one decision to be used up, found %d", n)
 	}
-	u.add(at, reason) // no answer again
+	u.add(at, reason) // the response is lost again
 	if u.decide(at, reason, 1, 1) {
-		t.Error("expected the decision to count once")
+		t.Error("expected the decision to apply once")
 	}
 	u.resolve(at) // a check finds that it was not written
 	if all, _ := u.names(); len(all) != 0 || len(u.openRanges(tp, 0)) != 0 || len(u.usedDecisions(tp, 0)) != 1 {
@@ -488,9 +488,9 @@ func TestDecisionsGoWithTheirPartition(t *testing.T) {
 	var next InDoubtRecords // another process, after a kill while it was sent
 	next.restoreDecisions(at, 1)
 	if next.decide(at, errKilled, 1, 1) {
-		t.Error("expected the decision to count once after a kill, too")
+		t.Error("expected the decision to apply once after a kill, too")
 	}
 	if next.remove(at); len(next.usedDecisions(tp, 0)) != 0 {
-		t.Error("expected a settled record to be forgotten")
+		t.Error("expected a settled record to be removed")
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// times makes a chain that makes so many rows of each record.
+// times returns a chain that creates a number of rows for each record.
 func times(rows int) func(context.Context) (Chain, error) {
 	return func(context.Context) (Chain, error) {
 		return chainFunc(func(b *record.Batch) []wit.RowError {
@@ -34,8 +34,8 @@ func times(rows int) func(context.Context) (Chain, error) {
 	}
 }
 
-// Of a record of which the service refuses some rows there is one letter when the others are written, and it names
-// those that are left.
+// A record with some rejected rows has one dead letter after its other rows are written, and the dead letter names the
+// remaining rows.
 func TestDeadLettersNameTheRemainingParts(t *testing.T) {
 	for rejected, want := range map[string]string{
 		"":     "[]",
@@ -56,17 +56,17 @@ func TestDeadLettersNameTheRemainingParts(t *testing.T) {
 				return 201, nil
 			}
 			p := x.ok(t).Progress()
-			assert.Equal(t, want, fmt.Sprint(kept.kept), rejected, "is refused")
+			assert.Equal(t, want, fmt.Sprint(kept.kept), rejected, "is rejected")
 			if int(p.Skipped) != len(rejected) || int(p.Written) != 6-len(rejected) || x.committed("t", 0) != 2 {
-				t.Errorf("%s is refused: %+v, committed %v", rejected, p, x.group.committed)
+				t.Errorf("%s is rejected: %+v, committed %v", rejected, p, x.group.committed)
 			}
 		})
 	}
 }
 
-// A record whose letter cannot be stored is not settled, and one of which other rows are written is reported: it would
-// be written again as a whole.
-func TestPartsWhoseLetterCannotBeStored(t *testing.T) {
+// A record whose dead letter cannot be stored is not settled; if other rows of it are written it is reported, because
+// otherwise all of it would be written again.
+func TestPartsWithoutStoredDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.TolerateAll, x.o.DeadLetters, x.o.NewChain, x.o.InFlight = true, &letters{refuses: errors.New("away")},
@@ -79,15 +79,15 @@ func TestPartsWhoseLetterCannotBeStored(t *testing.T) {
 	})
 }
 
-// A replay writes the parts that are left and no other, under the places that they had; where the transforms make
-// another number of rows than before, nobody knows which were written: the record goes back, and names the same.
+// A replay writes only the remaining rows, with their original indexes; if the transforms return another number of rows
+// than before, it is unknown which were written: the record is put back and names the same rows.
 func TestReplayOfParts(t *testing.T) {
 	for name, c := range map[string]struct {
 		rows  int
 		left  []uint32
 		want  int // rows that are sent
 		kept  string
-		parts string // that the plugin is given
+		parts string // that the plugin receives
 	}{
 		"some":          {4, []uint32{1, 3}, 2, "[]", "[1 3]"},
 		"another count": {3, []uint32{1, 3}, 0, "expected the transforms to create 4 rows", "[]"},
@@ -123,11 +123,11 @@ func TestReplayOfParts(t *testing.T) {
 	}
 }
 
-// TestReplayThatCannotBeginKeepsWhatIsKnown: a replay whose plugin cannot be opened stores nothing, so letters that an
-// earlier replay left in doubt stay in doubt.
-func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
+// A replay whose plugin cannot be opened stores nothing, so dead letters
+// that an earlier replay left in doubt stay in doubt.
+func TestFailedReplayKeepsRecordsInDoubt(t *testing.T) {
 	x := newWorld(&writer{})
-	x.o.Send = []string{"no name"} // which the task refuses before it reads
+	x.o.Send = []string{"no name"} // which the task rejects before it reads
 	err := Deliver(t.Context(), x.o, Replay{Lock: &group{},
 		Letters: []task.DeadLetter{{InDoubt: true, Record: &kgo.Record{Topic: "t", Offset: 7,
 			Timestamp: time.UnixMilli(7)}}},
@@ -138,7 +138,7 @@ func TestReplayThatCannotBeginKeepsWhatIsKnown(t *testing.T) {
 	runtest.Fails(t, err, sendSetting)
 }
 
-// Records that are held are not written before they may be, and do not keep the task from stopping.
+// Held records are not written before they may be, and do not prevent the task from stopping.
 func TestRecordsWaitUntilWritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -156,7 +156,7 @@ func TestRecordsWaitUntilWritable(t *testing.T) {
 		defer stop()
 		require.NoError(t, NewTask(x.o).Run(waitErr))
 		if seen := x.service.seen(); len(seen) > 0 || x.committed("t", 0) != 0 {
-			t.Errorf("expected nothing to be written, found %v", seen)
+			t.Errorf("expected no written record, found %v", seen)
 		}
 		close(free)
 		x.ok(t)

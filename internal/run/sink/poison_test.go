@@ -15,10 +15,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// refusing is a chain in which values that begin with "no" fail, and keys that begin with "x" are filtered out.
-type refusing struct{}
+// rejectingChain is a chain that fails values that begin with "no" and filters keys that begin with "x".
+type rejectingChain struct{}
 
-func (refusing) Apply(_ context.Context, b *record.Batch) (faults []wit.RowError, err error) {
+func (rejectingChain) Apply(_ context.Context, b *record.Batch) (faults []wit.RowError, err error) {
 	rows := b.Rows[:0]
 	for _, r := range b.Rows {
 		switch {
@@ -33,8 +33,8 @@ func (refusing) Apply(_ context.Context, b *record.Batch) (faults []wit.RowError
 	return faults, nil
 }
 
-// What was read before a record that cannot be written is written and committed before the task fails, of all
-// partitions; from the record on nothing is written, so that an offset that is set after it loses nothing.
+// All records before one that cannot be written are written and committed before the task fails, in all partitions;
+// from that record on nothing is written, so an offset that is set after it loses nothing.
 func TestPoisonPill(t *testing.T) {
 	for name, c := range map[string]struct {
 		value, fault string
@@ -58,7 +58,7 @@ func TestPoisonPill(t *testing.T) {
 			if strings.Contains(name, "many") {
 				x.o.InFlight = 4
 			}
-			x.o.NewChain = func(context.Context) (Chain, error) { return refusing{}, nil }
+			x.o.NewChain = func(context.Context) (Chain, error) { return rejectingChain{}, nil }
 			x.service.slow = 10 * time.Millisecond
 			written := map[string]int{}
 			x.service.answer = func(_ int, body string) (uint16, error) {
@@ -87,7 +87,7 @@ func TestPoisonPill(t *testing.T) {
 				"; topic t, partition 1: everything before offset 17 is written and committed, nothing from there on")
 			at := topicPartition{"t", 1}
 			assert.Equal(t, bad, x.committed("t", 1), "committed")
-			for i := range many { // of the other partition what is committed is written, too
+			for i := range many { // the committed records of the other partition are written, too
 				line := fmt.Sprintf("%c0=v%d", "abcdexfgh"[i%9], i)
 				if int64(i) < x.committed("t", 0) && line[0] != 'x' && written[line] != 1 {
 					t.Errorf("expected %s to be written once, found %d times", line, written[line])
@@ -98,13 +98,13 @@ func TestPoisonPill(t *testing.T) {
 				following += written[fmt.Sprintf("%c1=v%d", "abcdexfgh"[i%9], i)]
 			}
 			if (following > 0) != strings.Contains(err.Error(), "a restart skips them") {
-				t.Errorf("expected the message to say whether some of what follows is written, %d are: %v",
+				t.Errorf("expected a message about whether later records are written, %d are: %v",
 					following, err)
 			}
 			if x.o.InFlight == 1 && following > 0 {
-				t.Errorf("expected nothing after the record to be written, found %d", following)
+				t.Errorf("expected no later record to be written, found %d", following)
 			}
-			// The record is mended, or is passed over by hand, where that writes nothing twice.
+			// The record is fixed, or is skipped by hand if that writes nothing twice.
 			if following == 0 {
 				x.group.committed[at], x.group.metadata[at] = bad+1, ""
 			} else {

@@ -14,9 +14,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// P19: what an answer says by its status alone. Nothing but what [wit.IsRejection] has proves that the row was not
-// written.
-func TestAnswersThatProveNothing(t *testing.T) {
+// P19: what a response proves by its status alone. Only statuses for which [wit.IsRejection] is true prove that the row
+// was not written.
+func TestStatusesThatProveNothing(t *testing.T) {
 	for _, c := range []struct {
 		status    uint16
 		code      string
@@ -39,7 +39,7 @@ func TestAnswersThatProveNothing(t *testing.T) {
 			}
 			x := newWorld(w)
 			x.service.retry.Codes = []string{"500", "502", "503", "520", "X/1"}
-			x.o.TolerateAll = c.uncertain // which is no business of tolerance
+			x.o.TolerateAll = c.uncertain // errors.tolerance does not apply to records in doubt
 			x.group.put("t", 0, "a=1")
 			x.service.answer = func(int, string) (uint16, error) { return c.status, nil }
 			_, err := x.run(t)
@@ -56,7 +56,7 @@ func TestAnswersThatProveNothing(t *testing.T) {
 	}
 }
 
-// A pause before a row is sent again is as long as the service asks for.
+// The pause before a row is sent again is as long as the service specifies.
 func TestRetryAfterIsObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -73,8 +73,8 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 
 var errTrap = errors.New("wasm error: unreachable")
 
-// An answer that came is judged once more where the plugin broke on it; what is not judged then is uncertain, unless
-// its status says that the service refused it.
+// If the plugin traps on a response, the response is settled once more; a row that is still not settled is in doubt,
+// unless the status means that the service rejected it.
 func TestResponsesThePluginCannotRead(t *testing.T) {
 	oops := &wit.Error{Kind: wit.ErrorInternal, Message: "index out of range"}
 	old := &wit.Error{Kind: wit.ErrorStale, Message: "metadata changed"}
@@ -120,14 +120,14 @@ func TestResponsesThePluginCannotRead(t *testing.T) {
 			if c.metadata != "" {
 				x.o.InDoubt = nil // another process
 				if _, err := x.run(t); err == nil || len(x.service.seen()) != 1 {
-					t.Errorf("expected nothing to be sent again, found %q and %v", x.service.seen(), err)
+					t.Errorf("expected no repeated request, found %q and %v", x.service.seen(), err)
 				}
 			}
 		})
 	}
 }
 
-// A stop that cannot wait for the plugin any longer leaves no answer unaccounted for.
+// A stop that can no longer wait for the plugin accounts for every response.
 func TestStopWhileResponsesAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{hangs: true})
@@ -144,14 +144,14 @@ func TestStopWhileResponsesAreRead(t *testing.T) {
 	})
 }
 
-// An answer that came just before the stop gave up its request is judged, and settled.
-func TestAnswerOfTheLastMoment(t *testing.T) {
+// A response that arrived just before the stop canceled its request is settled.
+func TestResponseDuringStopIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.service.slow = false, 5*time.Second-10*time.Millisecond
 		x.group.put("t", 0, "a=1")
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		time.Sleep(2*time.Second + 240*time.Millisecond) // asked after 1 s; given up 3.75 s after the stop
+		time.Sleep(2*time.Second + 240*time.Millisecond) // sent after 1 s; canceled 3.75 s after the stop
 		if err := stop(); err != nil || x.committed("t", 0) != 1 {
 			t.Errorf("expected the row to be settled, found %v, metadata %q", err, x.group.metadata[topicPartition{"t",
 				0}])
@@ -159,8 +159,8 @@ func TestAnswerOfTheLastMoment(t *testing.T) {
 	})
 }
 
-// What the transport could not read names the status.
-func TestAnswersThatCannotBeRead(t *testing.T) {
+// If the transport could not read a response, the error contains the status.
+func TestUnreadableResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")

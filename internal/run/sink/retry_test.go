@@ -16,11 +16,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What fails and may do better the next time is tried again for as long as `errors.retry.timeout` says: transforms,
-// rows that the service does not take now, and requests that do not get there.
-func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
+// Transient failures are retried for as long as `errors.retry.timeout` specifies: in transforms, for rows that the
+// service does not accept now, and for requests that do not arrive.
+func TestRetriesUntilRetryTimeout(t *testing.T) {
 	notNow := &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
-	// fails is what the first so many tries of a stage come to; a world with it is as without else.
+	// stage makes a stage fail the given number of times.
 	type stage func(x *world, fails int)
 	tries := 0
 	failing := func(fails int) bool {
@@ -33,7 +33,7 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 				for i := range b.Rows {
 					b.Rows[i].RowIndex = uint32(i)
 				}
-				if failing(fails) { // the first row fails, the second one comes out
+				if failing(fails) { // the first row fails, the second one is returned
 					b.Rows = b.Rows[1:]
 					b.Data = append(b.Data, "of a try"...)
 					return []wit.RowError{{RowIndex: 0, Error: *notNow}}
@@ -63,7 +63,7 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 		stage   stage
 		retry   task.RetryPolicy
 		fails   int
-		message string // of the task, "" where all is written
+		message string // of the task; "" means all records are written
 	}{
 		{"transforms", transforms, task.RetryPolicy{Timeout: -1}, 12, ""},
 		{"transforms, short of time", transforms, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
@@ -92,7 +92,8 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 				return
 			}
 			if err != nil || tries <= c.fails || x.committed("t", 0) != 2 {
-				t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1, err,
+				t.Errorf("expected all records to be written after %d attempts, found %v after %d, committed %d",
+					c.fails+1, err,
 					tries, x.committed("t", 0))
 			}
 			written := x.service.seen()
@@ -101,8 +102,8 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 	}
 }
 
-// A stop ends the pauses.
-func TestStopWhileTryingAgain(t *testing.T) {
+// A stop ends pauses between attempts.
+func TestStopEndsRetryPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Retry = task.RetryPolicy{Timeout: -1}
@@ -121,8 +122,7 @@ func TestStopWhileTryingAgain(t *testing.T) {
 	})
 }
 
-// A plugin that wants a row again, again and again, does not keep the service busy: each time it waits longer, and not
-// for ever.
+// A plugin that retries a row endlessly does not keep the service busy: the pauses grow, up to a limit.
 func TestRetryWithoutProgressIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -142,13 +142,13 @@ func TestRetryWithoutProgressIsPaced(t *testing.T) {
 				t.Errorf("expected no pause before a row is written alone, found %v", pause)
 			}
 			if n > 0 && (pause < 100*time.Millisecond || n > 1 && n < 5 && pause <= at[n].Sub(at[n-1])) {
-				t.Errorf("try %d: found a pause of %v after one of %v", n+2, pause, at[n].Sub(at[n-1]))
+				t.Errorf("attempt %d: found a pause of %v after one of %v", n+2, pause, at[n].Sub(at[n-1]))
 			}
 		}
 	})
 }
 
-// A plugin that says of each answer that it has to be opened again asks for documents at a growing distance.
+// A plugin that needs to be reopened after each response requests documents at growing intervals.
 func TestReopeningIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{}

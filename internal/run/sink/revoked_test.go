@@ -18,12 +18,12 @@ import (
 	"github.com/culvert-project/culvert/internal/run/runtest"
 )
 
-// A group that cannot be reached takes partitions away before what is settled could be committed. When they come back,
-// nothing is written again; what was on its way meanwhile is waited for.
+// An unreachable group revokes partitions before settled records are committed. When they are reassigned, nothing is
+// written again; requests in progress are waited for.
 func TestLostPartitionsComeBack(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		// meanwhile is what happens to the offset 0 of the group: somebody else's commit, or an operator's.
+		// meanwhile changes the group's offset 0, like another client's commit or an operator.
 		meanwhile func(g *group, at topicPartition)
 		committed int64 // before the outage
 		want      []string
@@ -46,8 +46,8 @@ func TestLostPartitionsComeBack(t *testing.T) {
 				x.group.refuse = errors.New("nobody there")
 			}
 			stop := runtest.Start(t, NewTask(x.o).Run)
-			time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are on their way
-			x.group.refusing(errors.New("nobody there"))
+			time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are in progress
+			x.group.failCommits(errors.New("nobody there"))
 			synctest.Wait()
 			if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || ok && got != c.committed {
 				t.Errorf("%d committed before the outage, expected %d", got, c.committed)
@@ -66,7 +66,7 @@ func TestLostPartitionsComeBack(t *testing.T) {
 	}
 }
 
-// What one task has settled and could not commit, another task of the connector does not write again.
+// Records that one task has settled and could not commit are not written again by another task of the connector.
 func TestSettledIsSharedByTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
@@ -88,8 +88,8 @@ func TestSettledIsSharedByTasks(t *testing.T) {
 	})
 }
 
-// What was settled of a partition that was lost and came back is stored, although nothing of it is read before the
-// stop: another process does not write it again.
+// The settled records of a partition that was lost and reassigned are stored, although nothing of it is read before the
+// stop: another process does not write them again.
 func TestSettledOfALostPartitionIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
@@ -100,12 +100,12 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- NewTask(x.o).Run(ctx) }()
 		time.Sleep(5 * time.Second)
-		x.group.refusing(errors.New("nobody there"))
+		x.group.failCommits(errors.New("nobody there"))
 		x.group.put("t", 0, "b=2", "c=3")
 		runtest.Pass(5 * time.Second)
 		x.group.lose(at)
-		x.group.refusing(nil)
-		cancel() // nothing is polled any more
+		x.group.failCommits(nil)
+		cancel() // no more polls
 		x.group.assign(at)
 		require.NoError(t, <-done)
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
@@ -116,7 +116,8 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 	})
 }
 
-// What is settled out of order stands with the offset that is committed when a partition goes, for its next owner.
+// Records that are settled out of order are stored with the offset that is committed when a partition is revoked, for
+// its next owner.
 func TestMetadataOfARevokedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -126,7 +127,7 @@ func TestMetadataOfARevokedPartition(t *testing.T) {
 		at := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "a=2", "b=1")
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(2500 * time.Millisecond) // b=1 is written, a=1 on its way
+		runtest.Pass(2500 * time.Millisecond) // b=1 is written, a=1 is in progress
 		x.group.revoke(t.Context(), at)
 		assert.Equal(t, 1, x.committed("t", 0), "committed")
 		assert.Equal(t, "settled=1", x.group.metadata[at], "metadata")
@@ -134,8 +135,8 @@ func TestMetadataOfARevokedPartition(t *testing.T) {
 	})
 }
 
-// A partition that goes away again before anything of it is stored: what its metadata says of requests on their way is
-// from before the first time, and no less known.
+// A partition is lost again before anything of it is stored: its metadata about requests in progress is from before the
+// first loss, and is still valid.
 func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -150,9 +151,9 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 		at := topicPartition{"t", 0}
 		x.group.put("t", 0, "a=1", "a=2")
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(1500 * time.Millisecond) // a=1 is on its way
+		runtest.Pass(1500 * time.Millisecond) // a=1 is in progress
 		if got := x.metadata(at); got != "sent=0" {
-			t.Fatalf("expected metadata of a request on its way, found %q", got)
+			t.Fatalf("expected metadata of a request in progress, found %q", got)
 		}
 		x.group.lose(at)
 		x.group.assign(at) // waits for a=1
@@ -165,9 +166,9 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 	})
 }
 
-// What a partition had settled that went away and came back is stored before anything is sent that may follow it: a run
-// that is killed then would have it sent again, after what came after it.
-func TestNothingFollowsWhatIsNotStored(t *testing.T) {
+// The settled records of a partition that was lost and reassigned are stored before anything is sent that may follow
+// them: the run after a kill would send them again, after later records.
+func TestSettledRecordsAreStoredBeforeLaterSends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{repeatable: true})
 		x.o.Once = false
@@ -176,28 +177,28 @@ func TestNothingFollowsWhatIsNotStored(t *testing.T) {
 		x.group.put("t", 1)
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(5 * time.Second)
-		x.group.refusing(errors.New("nobody there"))
+		x.group.failCommits(errors.New("nobody there"))
 		x.group.put("t", 0, "b=2")
 		time.Sleep(5 * time.Second)
 		x.group.lose(at)
-		x.group.refusing(nil)
-		x.group.put("t", 1, "c=1") // is stored, and what is known of the other one is not
+		x.group.failCommits(nil)
+		x.group.put("t", 1, "c=1") // is stored, but the state of the other partition is not
 		time.Sleep(5 * time.Second)
-		x.group.refusing(errors.New("nobody there"))
+		x.group.failCommits(errors.New("nobody there"))
 		x.group.assign(at)
 		x.group.put("t", 0, "b=3")
 		time.Sleep(5 * time.Second)
-		assert.Equal(t, []string{"a=1", "b=2", "c=1"}, x.service.seen(), "while nothing can be stored")
-		x.group.refusing(nil)
+		assert.Equal(t, []string{"a=1", "b=2", "c=1"}, x.service.seen(), "requests while offsets cannot be stored")
+		x.group.failCommits(nil)
 		time.Sleep(20 * time.Second)
 		assert.Equal(t, []string{"a=1", "b=2", "c=1", "b=3"}, x.service.seen())
 		require.NoError(t, stop())
 	})
 }
 
-// A commit waits while a group rebalances. What was worked out for an assignment that is over is not stored over what
-// the partition's next one knows.
-func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
+// A commit waits while a group rebalances. A commit of an earlier assignment is not stored over the state of the
+// partition's current one.
+func TestCommitOfEndedAssignment(t *testing.T) {
 	at := map[string][]int32{"t": {0}}
 	for _, c := range []struct {
 		name     string
@@ -222,7 +223,7 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		}
 		next := accepted.offsets["t"][0].Offset
 		if retryAfter := l.apply(metadataRequested{topicPartition{"t", 0}, next, old}); next != 10 || retryAfter.ok {
-			t.Errorf("%s: expected the offset 10 to be left out, found %d with %q", c.name, next, retryAfter.text)
+			t.Errorf("%s: expected a commit without the offset 10, found %d with %q", c.name, next, retryAfter.text)
 		}
 		l.apply(commitSucceeded{accepted.offsets, accepted.number})
 		p := l.partitions[topicPartition{"t", 0}]
@@ -234,8 +235,9 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 	}
 }
 
-// A partition that ends before the group's offset, since its topic was made again, is read from its start where
-// auto.offset.reset says so. Its offsets are committed again, and inserts wait until it is stored that they are sent.
+// A partition that ends before the group's offset, because its topic was recreated, is read from its start if
+// auto.offset.reset specifies that. Its offsets are committed again, and inserts wait until it is stored that they are
+// sent.
 func TestPartitionBelowItsOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -251,17 +253,18 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 			return 201, nil
 		}
 		x.ok(t)
-		assert.Equal(t, 3, len(counted(t, x)), "records")
+		assert.Equal(t, 3, len(writeCounts(t, x)), "records")
 		assert.Equal(t, 3, x.committed("t", 0), "committed")
 		assert.Equal(t, "", x.metadata(at), "metadata")
 		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "offset=0 dropped=0") {
-			t.Errorf("expected an error that says where it goes on, found:\n%s", log.String())
+			t.Errorf("expected an error with the offset at which it continues, found:\n%s", log.String())
 		}
 	})
 }
 
-// A log that becomes shorter while the task runs: what was read before is not committed over what comes instead.
-func TestPartitionThatBecomesShorter(t *testing.T) {
+// A log becomes shorter while the task runs: offsets of records that were read before are not committed for the new
+// ones.
+func TestTruncatedPartition(t *testing.T) {
 	l, at := newLedger(&InDoubtRecords{}), topicPartition{"t", 0}
 	l.apply(assigned{map[string][]int32{"t": {0}}})
 	l.apply(offsetFetched{tp: at, committed: -1})
@@ -284,10 +287,10 @@ func TestPartitionThatBecomesShorter(t *testing.T) {
 		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", retryAfter.text)
 	}
 	if l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || l.isDurable(before) {
-		t.Error("expected a commit that left the partition out to have stored nothing")
+		t.Error("expected no stored metadata after a commit without the partition")
 	}
 	if !old[10].revoked() || slices.ContainsFunc(read.items, (*item).revoked) {
-		t.Error("expected the records that were read before to be dropped, and the others to be delivered")
+		t.Error("expected the earlier records to be dropped, and the others to be delivered")
 	}
 	accepted = l.apply(commitStarted{})
 	retryAfter := l.apply(metadataRequested{tp: at, next: accepted.offsets["t"][0].Offset})
@@ -295,13 +298,13 @@ func TestPartitionThatBecomesShorter(t *testing.T) {
 		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, retryAfter.text, retryAfter.ok)
 	}
 	if !l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || !l.isDurable(number) {
-		t.Error("expected what was announced to be stored")
+		t.Error("expected the announced deliveries to be stored")
 	}
 }
 
-// Markers of transactions are moved over by the commit, also an abort's, in whose front nothing was read, and they are
-// neither rows nor part of the metadata.
-func TestMarkersAreMovedOver(t *testing.T) {
+// The commit moves past transaction markers, also past an abort marker without records before it; they are neither rows
+// nor part of the metadata.
+func TestTransactionMarkersAreCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		at := topicPartition{"t", 0}
@@ -320,14 +323,14 @@ func TestMarkersAreMovedOver(t *testing.T) {
 			return 201, nil
 		}
 		done := x.ok(t)
-		assert.Equal(t, 2, len(counted(t, x)), "records")
+		assert.Equal(t, 2, len(writeCounts(t, x)), "records")
 		assert.Equal(t, 2, done.Progress().Read, "read")
 		assert.Equal(t, 5, x.committed("t", 0), "committed")
-		assert.Equal(t, "sent=0 settled=2", open, "metadata of the records alone")
+		assert.Equal(t, "sent=0 settled=2", open, "metadata without the markers")
 	})
 }
 
-// control are the attributes of a transaction's marker. Only a fetch sets them.
+// control returns the attributes of a transaction marker, which only a fetch sets.
 func control(t *testing.T) kgo.RecordAttrs {
 	t.Helper()
 	marker := kmsg.NewRecord()

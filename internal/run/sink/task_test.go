@@ -48,11 +48,11 @@ func TestOnceWritesEverything(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 		if p.Requests == 0 || p.Warnings != 2*p.Requests {
-			t.Errorf("expected two warnings with each of %d answers, found %d", p.Requests, p.Warnings)
+			t.Errorf("expected two warnings with each of %d responses, found %d", p.Requests, p.Warnings)
 		}
 		tombstone := func(s string) bool { return s == "b1" || strings.HasSuffix(s, ",b1") }
 		if !slices.ContainsFunc(x.service.seen(), tombstone) {
-			t.Error("no tombstone")
+			t.Error("expected a tombstone")
 		}
 	})
 }
@@ -87,7 +87,7 @@ func TestRefusedRows(t *testing.T) {
 	})
 }
 
-// letters keeps dead letters, or refuses them.
+// letters stores dead letters, or rejects them.
 type letters struct {
 	mu      sync.Mutex
 	kept    []string
@@ -111,7 +111,7 @@ func (l *letters) Send(ctx context.Context, all []FailedRecord) error {
 	return ctx.Err()
 }
 
-// A row that is skipped is settled when its dead letter is stored, and not before.
+// A skipped row is settled when its dead letter is stored, and not earlier.
 func TestDeadLetters(t *testing.T) {
 	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5", "f=bad"}
 	answer := byBody(map[string]uint16{"d=400": 400})
@@ -155,8 +155,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// A topic that nobody has configured is no record's fault: with errors.tolerance=all it would be emptied into nothing.
-func TestRowsThatNoSettingIsFor(t *testing.T) {
+// A topic without settings is no record's fault: with errors.tolerance=all, all of the topic would be skipped.
+func TestTopicWithoutSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.TolerateAll = true
@@ -168,7 +168,7 @@ func TestRowsThatNoSettingIsFor(t *testing.T) {
 	})
 }
 
-// Faults that are not the row's fail the task even where rows may be skipped.
+// Faults that are not the row's fail the task even if rows may be skipped.
 func TestFaultsOfTheService(t *testing.T) {
 	for status, c := range map[uint16]struct {
 		want     string
@@ -199,7 +199,7 @@ func TestFaultsOfTheService(t *testing.T) {
 	})
 }
 
-// What is settled after a row that fails does not move its partition's offset, and does move another's.
+// Records that are settled after a failed row do not move their partition's offset, but do move another partition's.
 func TestCommitsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -214,9 +214,9 @@ func TestCommitsInOrder(t *testing.T) {
 	})
 }
 
-// Rows of one delivery are settled each for itself: the one that fails keeps none of the others from being known as
+// The rows of a delivery are settled individually: a failed one does not prevent the others from being settled as
 // written.
-func TestRowsNextToAFailedOne(t *testing.T) {
+func TestRowsOfDeliverySettleIndividually(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
@@ -229,13 +229,13 @@ func TestRowsNextToAFailedOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 3})
 		x.group.put("t", 0, "a0=0", "a1=1", "a2=2")
-		x.service.answer = func(int, string) (uint16, error) { return 0, lostAnswer() }
+		x.service.answer = func(int, string) (uint16, error) { return 0, lostResponse() }
 		x.fails(t, "partition 0, offset 0,", "is not sent again")
 		assert.Equal(t, "uncertain=0-2", x.group.metadata[topicPartition{"t", 0}], "all rows of the request")
 	})
 }
 
-// Of several records that fail at the same time the one that stands first is named, although its answer came last.
+// Of several records that fail at the same time, the error names the first one, although its response arrived last.
 func TestFirstFailureIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -274,14 +274,14 @@ func TestCommitsWhileABatchIsWritten(t *testing.T) {
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(10*time.Second + 100*time.Millisecond)
 		if n := x.committed("t", 0); n < 15 || n > 20 {
-			t.Errorf("%d committed after 10 s of a batch that takes 20 s", n)
+			t.Errorf("offset %d is committed after 10 s of a batch that takes 20 s", n)
 		}
 		require.NoError(t, stop())
-		assert.Equal(t, int64(len(x.service.seen())), x.committed("t", 0), "committed of what was written")
+		assert.Equal(t, int64(len(x.service.seen())), x.committed("t", 0), "committed offset of the written records")
 	})
 }
 
-// TestStopEndsACommit: a commit that a stop interrupts is neither counted as failed nor logged; the last commit repeats
+// A commit that a stop interrupts is neither counted as failed nor logged; the last commit repeats
 // it.
 func TestStopEndsACommit(t *testing.T) {
 	var logged strings.Builder
@@ -298,7 +298,7 @@ func TestStopEndsACommit(t *testing.T) {
 	cancel()
 	x.group.refuse = ctx.Err()
 	if err := waitErr.commit(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("expected the commit to be cut off, found %v", err)
+		t.Errorf("expected the commit to be canceled, found %v", err)
 	}
 	assert.Equal(t, 0, x.o.Metrics.Snapshot(time.Now()).FailedCommits, "failed commits")
 	assert.Equal(t, "", logged.String(), "the log")
@@ -340,9 +340,9 @@ func TestRebalance(t *testing.T) {
 		x.group.put("t", 0, "a=1", "a=2", "a=3", "a=4")
 		x.group.put("t", 1, "b=1", "b=2", "b=3", "b=4")
 		stop := runtest.Start(t, NewTask(x.o).Run)
-		runtest.Pass(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 on their way
+		runtest.Pass(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 are in progress
 		x.group.revoke(t.Context(), topicPartition{"t", 0})
-		assert.Equal(t, 2, x.committed("t", 0), "committed when the partition goes")
+		assert.Equal(t, 2, x.committed("t", 0), "committed offset when the partition is revoked")
 		time.Sleep(10 * time.Second)
 		assert.Equal(t, []string{"a=1", "a=2", "b=1", "b=2", "b=3", "b=4"},
 			slices.Sorted(slices.Values(x.service.seen())))
@@ -356,19 +356,20 @@ func TestRebalance(t *testing.T) {
 	})
 }
 
-// Records of a delivery are another member's by the time that it is announced, or sent: the others that are in it are
-// written, before what comes after them.
+// Some records of a delivery belong to another member when it is announced or sent: the other records of the delivery
+// are written, before later ones.
 func TestRebalanceOfADelivery(t *testing.T) {
 	tp := topicPartition{"t", 1}
 	for name, take := range map[string]func(g *group){
 		"revoked": func(g *group) { g.revoke(context.Background(), tp) },
 		"lost":    func(g *group) { g.lose(tp) },
 	} {
-		for _, repeatable := range []bool{false, true} { // that one is not announced, and waits when it is to be sent
+		// a repeatable delivery is not announced, and waits before it is sent
+		for _, repeatable := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				x := newWorld(&writer{each: 3, repeatable: repeatable})
 				x.o.Once = false
-				x.group.outOfReach(errors.New("nobody there"))
+				x.group.setUnreachable(errors.New("nobody there"))
 				x.group.put("t", 0, "a1=1", "a2=2")
 				x.group.put("t", 1, "a3=3")
 				stop := runtest.Start(t, NewTask(x.o).Run)
@@ -376,7 +377,7 @@ func TestRebalanceOfADelivery(t *testing.T) {
 				x.group.put("t", 0, "a4=4")
 				runtest.Pass(5 * time.Second)
 				take(x.group)
-				x.group.outOfReach(nil)
+				x.group.setUnreachable(nil)
 				time.Sleep(time.Minute)
 				require.NoError(t, stop())
 				assert.Equal(t, []string{"a1=1,a2=2", "a4=4"}, x.service.seen(), name, "repeatable", repeatable)
@@ -386,13 +387,13 @@ func TestRebalanceOfADelivery(t *testing.T) {
 	}
 }
 
-// A partition that goes away is not waited for because of a delivery that has not gone out: those before it may wait
-// for a commit that is not taken before the group has gone on, as where it has given the member up meanwhile.
-func TestRevokedWhileOthersWait(t *testing.T) {
+// Revoking a partition does not wait for a delivery that was not sent: deliveries before it may wait for a commit that
+// is not accepted until the rebalance ends, as after the group has expelled the member.
+func TestRevokeDoesNotWaitForUnsentDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.o.Once, x.o.InFlight = false, 1
-		x.group.refusing(errors.New("unknown member"))
+		x.group.failCommits(errors.New("unknown member"))
 		x.group.put("t", 0, "a=1")
 		x.group.put("t", 1, "b=1")
 		stop := runtest.Start(t, NewTask(x.o).Run)
@@ -401,7 +402,7 @@ func TestRevokedWhileOthersWait(t *testing.T) {
 		defer cancel()
 		x.group.revoke(revoking, topicPartition{"t", 1})
 		require.NoError(t, revoking.Err())
-		x.group.refusing(nil)
+		x.group.failCommits(nil)
 		time.Sleep(time.Minute)
 		require.NoError(t, stop())
 		assert.Equal(t, []string{"a=1"}, x.service.seen())
@@ -415,7 +416,7 @@ func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, er
 	return c(b), nil
 }
 
-// Transforms may drop a row, make several of one, and fault; a record is settled with all of its rows.
+// Transforms may drop a row, split one, and fail; a record is settled with all of its rows.
 func TestTransforms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -449,12 +450,12 @@ func TestTransforms(t *testing.T) {
 		x.o.TolerateAll = false
 		x.group.put("t", 0, "f=fault")
 		x.fails(t, `topic t, partition 0, offset 5, key "f": transforms: no`)
-		assert.Equal(t, 5, x.committed("t", 0), "committed, without the record that failed")
+		assert.Equal(t, 5, x.committed("t", 0), "committed offset, without the failed record")
 	})
 }
 
-// P32: the row on which the plugin traps is found, the others are written.
-func TestTraps(t *testing.T) {
+// P32: the row that makes the plugin trap is found, and the others are written.
+func TestTrappingRowIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{trap: &plugin.Trap{Plugin: "p", Version: "1", Function: "encode",
 			Reason: errors.New("unreachable")}})
@@ -482,7 +483,7 @@ func TestStale(t *testing.T) {
 	})
 }
 
-// If opening the plugin again traps it, no row is at fault: the task fails and nothing is skipped.
+// If reopening the plugin makes it trap, no row is at fault: the task fails and nothing is skipped.
 func TestTrapOfReopenSkipsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &writer{staleOnce: true, openErrs: []error{&plugin.Trap{Function: "open", Reason: errTrap}}}
@@ -545,7 +546,7 @@ func (brokenConsumer) Poll(context.Context) (r []*kgo.Record, err error) {
 func (brokenConsumer) Commit(context.Context, kafka.Offsets) error { return nil }
 func (brokenConsumer) Close()                                      {}
 
-// headed is a converter that notes what it is given.
+// headed is a converter that records its arguments.
 type headed struct {
 	convert.Converter
 	header string
@@ -561,8 +562,8 @@ func (h *headed) Decode(context.Context, string, []byte, *record.Batch) (wit.Val
 	return wit.ValueSlice{}, nil
 }
 
-// The header that says the schema of the key is not that of the value, and the last of one name counts, as in Kafka.
-func TestSchemaHeadersAreTheirConverters(t *testing.T) {
+// The header with the key's schema does not apply to the value, and the last header of a name counts, as in Kafka.
+func TestKeySchemaHeaderIsIgnoredForValue(t *testing.T) {
 	r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "__value_schema_id", Value: []byte("first")},
 		{Key: "__value_schema_id", Value: []byte("last")}, {Key: "other"}}}
 	for key, want := range map[bool]string{true: "none", false: "last"} {
@@ -583,7 +584,7 @@ type brokenGroup struct{ Consumer }
 
 func (brokenGroup) Commit(context.Context, kafka.Offsets) error { panic("a mistake in the consumer") }
 
-// A mistake of the host's in any stage fails the task, which returns.
+// A panic of the host in any stage fails the task, and the task returns.
 func TestPanicsAreTheTasks(t *testing.T) {
 	for name, breakIt := range map[string]func(*world){
 		"delivering": func(x *world) { x.o.Client = brokenService{x.service} },
@@ -600,7 +601,7 @@ func TestPanicsAreTheTasks(t *testing.T) {
 			breakIt(x)
 			err := guard.Do(nil, "the test", func() error { return NewTask(x.o).Run(t.Context()) })
 			if p := new(guard.Panic); !errors.As(err, &p) {
-				t.Errorf("expected the mistake as the task's fault, found %v", err)
+				t.Errorf("expected the panic as the task's error, found %v", err)
 			}
 		})
 	}

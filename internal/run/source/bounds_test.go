@@ -21,12 +21,12 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// heavyProducer has batches of their own for all chunks.
+// heavyProducer creates a new batch for each chunk.
 type heavyProducer struct{ Output }
 
 func (p *heavyProducer) NewBatch() Batch { return &keptBatch{} }
 
-// newHeavy is a shaper with JSON converters, and a goroutine after it that takes chunks as the producer does.
+// newHeavy returns a shaper with JSON converters, and a goroutine that consumes its chunks as the producer does.
 func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*chunk)) (s *transformStage, stop func()) {
 	t.Helper()
 	o.Registry = registry
@@ -59,8 +59,7 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	return s, func() { close(f.pipeline.converted); <-ended }
 }
 
-// Rows of one byte under a schema that stands in each record: they go on in chunks of bounded size, all of them and in
-// order.
+// Rows of one byte whose schema is in each record are emitted in chunks of limited size, all of them and in order.
 func TestOutputOfAChunkIsBounded(t *testing.T) {
 	const rows, doc = 200, 900_000
 	registry := record.NewRegistry()
@@ -70,7 +69,7 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	var total, next int
 	take := func(c *chunk) {
 		if cap(c.out) > 2*(maxChunkOutput+1<<20) {
-			t.Errorf("a chunk holds %d bytes", cap(c.out))
+			t.Errorf("a chunk contains %d bytes", cap(c.out))
 		}
 		b := c.produced.(*keptBatch)
 		for _, r := range b.records[:b.n] {
@@ -99,9 +98,9 @@ func TestOutputOfAChunkIsBounded(t *testing.T) {
 	}
 }
 
-// A row whose record alone is more than a producer sends is that row's fault: 300 KB of control characters are 1.8 MB
+// A row whose single record exceeds the producer's limit is that row's fault: 300 KB of control characters are 1.8 MB
 // of JSON.
-func TestRowThatGetsTooLarge(t *testing.T) {
+func TestTooLargeRowFails(t *testing.T) {
 	registry := record.NewRegistry()
 	schema, err := registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
@@ -134,7 +133,7 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		tolerant.feed.task.count.errors.Skipped.Load() != 1 {
 		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
 	}
-	// Headers count, too, however many there are.
+	// Headers count, too, whatever their number.
 	for name, headers := range map[string][]connectdata.Header{"one": {{Name: "h", Encoding: wit.Raw,
 		Value: make([]byte,
 			2<<20)}}, "many": make([]connectdata.Header, 10_000)} {
@@ -156,8 +155,8 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 	}
 }
 
-// Feeds are told apart by their partitions, in time that grows with their number only.
-func TestPartitionsOfFeeds(t *testing.T) {
+// Feeds are identified by their partitions, in time that grows linearly with their number.
+func TestFeedPartitionsAreDistinct(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	feeds := make([]wit.Feed, 10_000)
@@ -169,13 +168,13 @@ func TestPartitionsOfFeeds(t *testing.T) {
 	if err := checkFeeds(feeds); err != nil || ctx.Err() != nil {
 		t.Error(err, ctx.Err())
 	}
-	// The order of fields does not tell them apart, as it does not in the topic of offsets.
+	// The order of fields does not distinguish them, like in the offset topic.
 	last := &feeds[len(feeds)-1]
 	last.Partition = []wit.OffsetEntry{wit.IntegerEntry("n", 5), wit.StringEntry("service", strings.Repeat("s", 1000))}
 	runtest.Fails(t, checkFeeds(feeds), "feeds 5 and 9999 have the same offset partition")
 }
 
-// Conversions end with the feed, and that is no row's fault.
+// Conversions end with the feed, which is no row's fault.
 func TestShapingEndsWithItsContext(t *testing.T) {
 	registry := record.NewRegistry()
 	s, stop := newHeavy(t, registry,
@@ -199,7 +198,7 @@ type stillProducer struct {
 
 func (p *stillProducer) NewBatch() Batch { return p.batch }
 
-// keptBatch keeps its records, as kafka's batches do over many uses.
+// keptBatch reuses its records, as kafka's batches do.
 type keptBatch struct {
 	records []kgo.Record
 	n       int
@@ -215,7 +214,7 @@ func (b *keptBatch) Add() *kgo.Record {
 func (b *keptBatch) Headers(n int) []kgo.RecordHeader { return make([]kgo.RecordHeader, n) }
 func (b *keptBatch) Len() int                         { return b.n }
 
-// A row costs no allocation on its way through the stages once they are warm.
+// A row needs no allocation on its way through the stages once they are warm.
 func TestNoAllocationForARow(t *testing.T) {
 	registry := record.NewRegistry()
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr("N.Order"), Fields: []wit.Field{{Name: "Id", Node: 1},
@@ -262,7 +261,7 @@ func TestNoAllocationForARow(t *testing.T) {
 	if batch.n != targetRows || string(batch.records[3].Value) != `{"Id":3,"Name":"name 3"}` {
 		t.Fatalf("%d records, %s", batch.n, batch.records[3].Value)
 	}
-	// connectdata.Append of the test boxes nothing here: its values are boxed above
+	// The test's connectdata.Append boxes nothing here: its values are boxed above.
 	if allocations := testing.AllocsPerRun(20, through); allocations > 5 {
 		t.Errorf("expected no allocation for a row, found %.0f for %d rows", allocations, targetRows)
 	}

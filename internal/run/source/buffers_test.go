@@ -21,42 +21,40 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// content is the value that belongs to a key of these tests, so that a record shows whether it has the bytes of another
-// one.
+// content returns the value for a key of these tests, so that a record shows whether it has the bytes of another one.
 func content(key string, size int) string {
 	return strings.Repeat(key+".", size/(len(key)+1)+1)
 }
 
-// slowProducer acknowledges late and fails at random. As a client that has given up a feed may still do, it goes on to
-// read the bytes of records after a failure and after Close: in the end they must be what they were when they were
-// handed over.
+// slowProducer acknowledges late and fails at random. Like a client that has abandoned a feed, it continues to read the
+// bytes of records after a failure and after Close: in the end they must be unchanged.
 type slowProducer struct {
 	t      *testing.T
 	broker *broker
 	pick   *rand.Rand
 	size   int // of values
-	// failures is how many more batches are to fail.
+	// failures is the number of batches that still fail.
 	failures *int
 	queue    chan func()
 	late     *lateRecords
 	all      *sync.WaitGroup
-	// failed is the first failure, which all later batches have too.
+	// failed is the first failure, which all later batches get too.
 	failed error
 }
 
-// lateRecords are those that were never acknowledged, of all producers.
+// lateRecords contains the records of all producers that were never acknowledged.
 type lateRecords struct {
 	mu      sync.Mutex
 	batches []*sentBatch
 }
 
-// sentBatch is a batch with a copy of what it was.
+// sentBatch is a batch with a copy of its original content.
 type sentBatch struct {
 	records []kgo.Record
 	want    []kgo.Record
 }
 
-// wrong tells which record is not what was handed over, "" if all are.
+// wrong returns the first record that has changed, or "".
 func (b *sentBatch) wrong() string {
 	for i := range b.records {
 		got, want := &b.records[i], &b.want[i]
@@ -101,9 +99,10 @@ func (p *slowProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset
 	}
 }
 
-// write is what becomes of a batch.
+// write ends a batch.
 func (p *slowProducer) write(b *sentBatch) error {
-	time.Sleep(time.Duration(p.pick.IntN(50)) * time.Millisecond) // of the bubble: all others go on as far as they can
+	// virtual time: all others continue as far as they can
+	time.Sleep(time.Duration(p.pick.IntN(50)) * time.Millisecond)
 	if wrong := b.wrong(); wrong != "" {
 		p.t.Error("before the acknowledgement:", wrong)
 	}
@@ -111,7 +110,7 @@ func (p *slowProducer) write(b *sentBatch) error {
 	defer p.broker.mu.Unlock()
 	if *p.failures > 0 && p.pick.IntN(12) == 0 {
 		*p.failures--
-		p.broker.refuse = "x" // from here on, all
+		p.broker.refuse = "x" // all from here on
 	}
 	if p.broker.refuse != "" {
 		p.late.mu.Lock()
@@ -132,13 +131,13 @@ func (p *slowProducer) Commit(context.Context) error    { return nil }
 func (p *slowProducer) Abort(context.Context) error     { return nil }
 func (p *slowProducer) Flush(ctx context.Context) error { return p.broker.Flush(ctx) }
 
-// Close does not wait for what is under way, as that of a client that others share.
+// Close does not wait for requests in progress, like the Close of a shared client.
 func (p *slowProducer) Close(context.Context) error {
 	close(p.queue)
 	return nil
 }
 
-// swelling is a transform that writes the value of each second row again, which moves it to the end of the batch.
+// swelling is a transform that rewrites the value of every second row, which moves it to the end of the batch.
 type swelling struct{ Chain }
 
 func (swelling) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
@@ -151,7 +150,7 @@ func (swelling) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error
 	return nil, nil
 }
 
-// widening makes large values of small ones, where it has a size, so that a chunk goes on in several.
+// widening makes values larger if it has a size, so that a chunk is split.
 type widening struct{ size int }
 
 func (w widening) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.ValueSlice) ([]byte,
@@ -167,8 +166,8 @@ func (widening) Decode(context.Context, string, []byte, *record.Batch) (wit.Valu
 	panic("not used")
 }
 
-// Many feeds share the memory of rows. Whatever fails, and however late brokers answer: no record's bytes are used
-// again before it was acknowledged, nothing is lost, and nothing is left over.
+// Many feeds share the memory of rows. Whatever fails, and however late brokers respond: no record's bytes are reused
+// before its acknowledgement, nothing is lost, and no chunk is leaked.
 func TestSharedMemoryIsNotReusedBeforeTheAcknowledgement(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -187,7 +186,7 @@ func shareMemory(t *testing.T, seed uint64) {
 		pick := rand.New(rand.NewPCG(seed, uint64(n)))
 		size, created := 200+pick.IntN(400), 0
 		wide := n%7 == 6
-		if wide { // values that the converter makes
+		if wide { // values that the converter creates
 			size, created = 12_000, 12_000
 		}
 		var pages [][]string
@@ -217,7 +216,7 @@ func shareMemory(t *testing.T, seed uint64) {
 			w.o.StopTimeout = 40 * time.Millisecond // a stop ends before all is acknowledged
 		}
 		breaks, failures := pick.IntN(4), pick.IntN(4)
-		chance := rand.New(rand.NewPCG(seed, uint64(100+n))) // its own goroutine's
+		chance := rand.New(rand.NewPCG(seed, uint64(100+n))) // used by one goroutine
 		w.service.answer = func(_ int, body string) (uint16, string, bool) {
 			if breaks > 0 && chance.IntN(3) == 0 {
 				breaks--
@@ -255,7 +254,7 @@ func shareMemory(t *testing.T, seed uint64) {
 					t.Error(err)
 				}
 			}
-			t.Error("did not come to its end")
+			t.Error("the feed did not end")
 		})
 	}
 	tasks.Wait()
@@ -266,7 +265,7 @@ func shareMemory(t *testing.T, seed uint64) {
 		}
 	}
 	if len(flushCtx.batches) == 0 {
-		t.Error("nothing failed")
+		t.Error("expected some failures")
 	}
 	for n, w := range worlds {
 		triggers := map[string]bool{}
@@ -290,13 +289,13 @@ func shareMemory(t *testing.T, seed uint64) {
 	assert.Equal(t, 0, len(buffers.sharedTokens), "more")
 }
 
-// panickingProducer has a mistake where a batch is asked for.
+// panickingProducer panics when a batch is requested.
 type panickingProducer struct{ Output }
 
 func (panickingProducer) NewBatch() Batch { panic("a mistake in the producer") }
 
-// A mistake where a chunk goes on in several costs other feeds nothing: the chunk that all share comes back.
-func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
+// A panic while a chunk is split does not affect other feeds: the shared chunk is released.
+func TestPanicReleasesSharedChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{}, rows("a", 500))
 		w.o.Buffers = NewBuffers()
@@ -306,16 +305,17 @@ func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
 			return panickingProducer{p}, err
 		}
 		if _, err := w.run(t); err == nil {
-			t.Error("expected the mistake, found nothing")
+			t.Error("expected the panic, found nothing")
 		}
 		if b := w.o.Buffers; b.inUse != 0 || len(b.sharedTokens) != 0 || len(b.free) != 0 {
-			t.Errorf("%d chunks are under way, %d shared ones, %d kept", b.inUse, len(b.sharedTokens), len(b.free))
+			t.Errorf("%d chunks are in progress, %d are shared, %d are cached", b.inUse, len(b.sharedTokens),
+				len(b.free))
 		}
 	})
 }
 
-// A producer may answer for a chunk after its feed has failed and the chunk was given back and taken again.
-func TestChunksAreAnsweredForLate(t *testing.T) {
+// A producer may acknowledge a chunk after its feed has failed and the chunk was released and reused.
+func TestLateAcknowledgementOfReusedChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		task := NewTask(newWorld(&reader{}).o)
 		f := emptyFeed(task, &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
@@ -324,7 +324,7 @@ func TestChunksAreAnsweredForLate(t *testing.T) {
 		f.pipeline.ctx, f.pipeline.fail = context.WithCancelCause(t.Context())
 		c, err := f.acquireChunk(t.Context(), &origin{request: "GET /x"})
 		require.NoError(t, err)
-		c.batch.Data = append(c.batch.Data, "under way"...)
+		c.batch.Data = append(c.batch.Data, "chunks in progress"...)
 		under := c.batch.Data
 		f.pipeline.fail(errors.New("refused"))
 		answered := make(chan struct{})
@@ -336,7 +336,7 @@ func TestChunksAreAnsweredForLate(t *testing.T) {
 		}
 		again.batch.Data = append(again.batch.Data, "something else"...)
 		<-answered
-		assert.Equal(t, "under way", string(under))
+		assert.Equal(t, "chunks in progress", string(under))
 		f.releaseChunk(again)
 	})
 }

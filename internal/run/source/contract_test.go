@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Followed requests are under way side by side, and their answers come one after another in the order asked.
-func TestFollowedSideBySide(t *testing.T) {
+// Followed requests are sent concurrently, and their responses are decoded in the order of the requests.
+func TestFollowedRequestsAreConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two", ">/three"})
 		w.service.follows = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}, "/three": {"+a=3"}}
@@ -26,7 +26,7 @@ func TestFollowedSideBySide(t *testing.T) {
 		w.service.before = func(r *wit.Request) {
 			if r.Tag == "/one" || r.Tag == "/two" || r.Tag == "/three" {
 				all.Done()
-				all.Wait() // no answer before all have been asked for
+				all.Wait() // no response before all requests are sent
 			}
 		}
 		w.ok(t)
@@ -34,7 +34,7 @@ func TestFollowedSideBySide(t *testing.T) {
 	})
 }
 
-// crowded is a service whose limits leave no room beside the page's own request.
+// crowded is a service whose limits allow no request besides the page's own.
 type crowded struct {
 	*service
 	first atomic.Bool
@@ -47,8 +47,8 @@ func (c *crowded) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 	return c.service.Do(ctx, r)
 }
 
-// A followed request that found no room is made when its turn comes.
-func TestFollowedWithoutRoom(t *testing.T) {
+// A followed request without a free slot is sent at its turn.
+func TestFollowedRequestWithoutFreeSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/one", ">/two"})
 		w.service.follows = map[string][]string{"/one": {"+a=1"}, "/two": {"+a=2"}}
@@ -62,8 +62,8 @@ func TestFollowedWithoutRoom(t *testing.T) {
 	})
 }
 
-// A follow that is tolerated goes to decode with its status; any other one fails the page.
-func TestToleratedAnswers(t *testing.T) {
+// A tolerated status of a followed request is passed to decode; any other one fails the page.
+func TestToleratedStatuses(t *testing.T) {
 	for _, c := range []struct {
 		tolerates []uint16
 		want      string
@@ -82,7 +82,7 @@ func TestToleratedAnswers(t *testing.T) {
 	}
 }
 
-// What differs is named once: what has another value, and what one side alone has.
+// Each difference is named once: changed values, and members that only one side has.
 func TestDiffers(t *testing.T) {
 	for stored, want := range map[string][]string{
 		"set=S client=100 filter=a":         nil,
@@ -98,7 +98,7 @@ func TestDiffers(t *testing.T) {
 		"an offset without a fingerprint")
 }
 
-// What a changed fingerprint means is the feed's to say: at a start, and when the plugin is opened again in between.
+// The feed decides what a changed fingerprint means: at a start, and when the plugin is reopened in between.
 func TestChangedFingerprint(t *testing.T) {
 	stored := []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.StringEntry("fingerprint", "client=100")}
 	for changed, want := range map[wit.MismatchPolicy]struct {
@@ -135,24 +135,25 @@ func TestChangedFingerprint(t *testing.T) {
 				}
 			}
 			w.ok(t)
-			assert.Equal(t, want, w.service.requests, changed, "opened again")
-			assert.Equal(t, "page=2 total=2 fingerprint=metadata=2", w.stored(), changed, "opened again: stored")
+			assert.Equal(t, want, w.service.requests, changed, "reopened")
+			assert.Equal(t, "page=2 total=2 fingerprint=metadata=2", w.stored(), changed,
+				"offset stored after reopening")
 		})
 	}
 }
 
-// A snapshot that the plugin reads only after what it is reading is asked for again then; one that it does not read at
-// all is told of, and keeps nothing from going on.
-func TestSnapshotBehindALoad(t *testing.T) {
+// A snapshot that the plugin can read only after its current load is requested again then; a snapshot that it cannot
+// read at all is reported, and does not block the feed.
+func TestSnapshotAfterLoad(t *testing.T) {
 	for _, calm := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			r := &reader{exact: true, calm: calm}
 			w := newWorld(r, []string{"a=1"}, []string{"b=2"})
 			w.service.follows = map[string][]string{"/snapshot": {"x=1"}}
 			task := NewTask(w.o)
-			at := "/page/0" // in the middle
+			at := "/page/0" // in the middle of the load
 			if !calm {
-				at = "/page/1" // the last one: the plugin is idle after it
+				at = "/page/1" // the last page, after which the plugin is idle
 			}
 			w.snapshotAt(t, task, at)
 			require.NoError(t, task.Run(t.Context()))
@@ -166,8 +167,7 @@ func TestSnapshotBehindALoad(t *testing.T) {
 	}
 }
 
-// A snapshot is read between two pages, without a change of the feed's offset, and what was about to be read comes
-// after it.
+// A snapshot is read between two pages without changing the feed's offset, and the next page follows it.
 func TestSnapshotBetweenPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
@@ -180,7 +180,7 @@ func TestSnapshotBetweenPages(t *testing.T) {
 		assert.Equal(t, []string{"topic0/a=1", "topic0/x=1", "topic0/b=2"}, w.broker.records())
 		assert.Equal(t, "page=2 total=2 fingerprint=", w.stored())
 		if err := task.Snapshot("none", "now"); !errors.Is(err, ErrNoFeed) {
-			t.Errorf("a feed that is not there: %v", err)
+			t.Errorf("a missing feed: %v", err)
 		}
 		snapshotEnded(t, task, true)
 	})

@@ -35,22 +35,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// stack is the real thing but for the worker around it: guest, HTTP, converters, broker, offsets.
+// stack consists of the real components except the worker: guest, HTTP, converters, broker, offsets.
 type stack struct {
 	service *northwind.Service
 	kafka   kafka.Config
 	place   workplace
 }
 
-// workplace is what a worker needs to know.
+// workplace contains what a worker needs to run.
 type workplace struct {
 	// Plugins and Cache are folders; Broker and Service are addresses.
 	Plugins, Cache, Broker, Service string
 	Settings                        []string
-	// idle is how long an instance is kept that nobody uses, 0: as long as in a worker.
+	// idle is how long an unused instance is kept. Zero means the worker's default.
 	idle time.Duration
-	// listen takes the place of a worker's listener, and the task runs until ctx ends; nil: there is none, and it ends
-	// when all is read.
+	// listen replaces a worker's listener, and the task runs until ctx ends. If nil, there is no listener, and the task
+	// ends when all is read.
 	listen func(feed string, take notify.Handler) (string, func(), error)
 }
 
@@ -148,7 +148,7 @@ func (p workplace) client() (*transport.Client, []wit.Setting, error) {
 	return client, list, err
 }
 
-// ODataSource is the class under its short name.
+// class is the short name of the source's class.
 const class = "ODataSource"
 
 func (x *stack) run(t *testing.T) *Task {
@@ -167,7 +167,7 @@ func (x *stack) keys(t *testing.T, topic string) map[string]int {
 	keys := map[string]int{}
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		if !json.Valid(r.Value) {
-			t.Errorf("no document: %.80s", r.Value)
+			t.Errorf("not a document: %.80s", r.Value)
 		}
 		keys[string(r.Key)]++
 		return nil
@@ -181,8 +181,8 @@ func sets(set string, more ...string) []string {
 		"topic=t"}, more...)
 }
 
-// An entity that no notification calls deleted and that is gone is read twice, also where the plugin's instance that
-// read it first was closed meanwhile.
+// An entity that is missing without a delete notification is read twice, also if the plugin's instance that read it
+// first was closed in between.
 func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 	x := newStack(t, northwind.Options{Rows: 30, Subscriptions: true}, append(sets("Products", "exec-period=-1",
 		"subscription.enable=1", "sap.odata.subscription.dest=CULVERT", "sap.odata.subscription.ports=8301",
@@ -226,13 +226,13 @@ func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 		}
 	}
 	tell(1001)
-	tell(1002) // whose second read comes after what would be the third one of the first
+	tell(1002) // its second read is later than a third read of the first would be
 	assert.Equal(t, 2, reads(1001), "reads of the entity 1001")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		keys := x.keys(t, "t")
 		first, second := keys[`{"ProductID":1001}`], keys[`{"ProductID":1002}`]
 		if second < 2 && time.Now().Before(deadline) {
-			continue // it is being written
+			continue // being written
 		}
 		assert.Equal(t, 2, first, "records of 1001")
 		assert.Equal(t, 2, second, "records of 1002")
@@ -242,8 +242,8 @@ func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// T17: pages that break off in every way, and answer otherwise the next time: nothing is missing.
-func TestPagesThatBreakOffOnTheWire(t *testing.T) {
+// T17: pages break off in every way, with a different response the next time: no row is missing.
+func TestPagesThatBreakOffInTransit(t *testing.T) {
 	for end, differences := range map[string][]string{"reset": {"", "reorder", "all"}, "length": {"reorder"},
 		"truncate": {"reorder"}} {
 		for _, differ := range differences {
@@ -262,7 +262,7 @@ func TestPagesThatBreakOffOnTheWire(t *testing.T) {
 					}
 				})
 				if p := task.Progress(); p.Errors == 0 {
-					t.Errorf("nothing broke: %+v", p)
+					t.Errorf("expected interrupted pages: %+v", p)
 				} else {
 					t.Logf("%+v", p)
 				}
@@ -274,9 +274,9 @@ func TestPagesThatBreakOffOnTheWire(t *testing.T) {
 // One page of any size streams through in constant memory.
 func TestOneLongPage(t *testing.T) {
 	const rows = 60_000
-	// so that what is in use is near to what is needed
+	// Memory in use is close to the memory needed.
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
-	// compiles the guest, which takes memory of its own
+	// The first run compiles the guest, which needs memory of its own.
 	newStack(t, northwind.Options{Rows: 1}, sets("Orders")...).run(t)
 	x := newStack(t, northwind.Options{Rows: rows}, sets("Orders", "page.size=1000000")...)
 	var maxBytes atomic.Uint64
@@ -302,7 +302,7 @@ func TestOneLongPage(t *testing.T) {
 	close(done)
 	sampler.Wait()
 	p := task.Progress()
-	if p.Written != rows || p.Pages != 2 { // the second one is the question whether the page's count is the set's
+	if p.Written != rows || p.Pages != 2 { // the second request checks whether the page's count is the set's
 		t.Fatalf("%+v", p)
 	}
 	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, elapsed,
@@ -313,9 +313,9 @@ func TestOneLongPage(t *testing.T) {
 	}
 }
 
-// What a service answers instead of rows fails the task with a text that says what came from where; no row counts as
-// read.
-func TestAnswersThatAreNoFeed(t *testing.T) {
+// If a service responds with something other than rows, the task fails with a message that contains the response and
+// its URL; no row counts as read.
+func TestResponsesWithoutRows(t *testing.T) {
 	x := newStack(t, northwind.Options{Rows: 10}, sets("Orders")...)
 	for _, c := range []struct {
 		switches string
@@ -349,11 +349,12 @@ func TestAnswersThatAreNoFeed(t *testing.T) {
 			_, err := x.place.worker(t.Context())
 			runtest.Fails(t, err, append(c.want, "feed Orders: ", "GET ")...)
 			if len(err.Error()) > 1500 {
-				t.Errorf("a fault of %d bytes", len(err.Error()))
+				t.Errorf("an error of %d bytes", len(err.Error()))
 			}
 		})
 	}
-	// A 500 with a document made the plugin ask without options: it may have stored that, and nothing else.
+	// After a 500 with a document the plugin sends the request without options: it may have stored that, and nothing
+	// else.
 	if rows, inside := x.covered(t); rows != 0 || inside {
 		t.Errorf("an offset that covers %d rows was stored", rows)
 	}
@@ -375,7 +376,7 @@ func (x *stack) store(t *testing.T) *offset.Store {
 	return s
 }
 
-// covered is how many rows the stored offset covers; false: none is stored for a place inside a page.
+// covered returns the number of rows before the stored offset, and whether the offset is inside a page.
 func (x *stack) covered(t *testing.T) (int, bool) {
 	t.Helper()
 	s := x.store(t)
@@ -394,10 +395,10 @@ func (x *stack) covered(t *testing.T) (int, bool) {
 	return int(*seen.Integer) + int(p.row) + 1, true
 }
 
-// VersionsOf makes a binding what a task runs.
+// VersionsOf returns the versions of a binding for a task.
 func VersionsOf(b *plugin.Binding) Versions { return BoundVersions(b, nil) }
 
-// StoredIn is the offsets that a worker's store has of a connector.
+// StoredIn returns a connector's offsets in a worker's store.
 func StoredIn(s *offset.Store, connector string) func(context.Context, []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 	return func(ctx context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 		fields, _, err := s.Get(ctx, connector, partition)

@@ -31,27 +31,27 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The service of these tests answers lines. `key=value` is a row, `+key=value` one more row of the same number, `?text`
-// a row that cannot be read, `>path` a body to be followed, `!kind` a fault of the plugin, and the last line is `END
-// next more`, where next is a number of a page or `-`.
+// The service of these tests responds with lines. `key=value` is a row, `+key=value` one more row of the same number,
+// `?text` a row that cannot be read, `>path` a body to be followed, `!kind` a fault of the plugin, and the last line is
+// `END next more`, where next is the number of a page or `-`.
 
-// service is a model of what the plugin reads: pages by number, and how it misbehaves.
+// service is a model of a service: pages by number, and its faults.
 type service struct {
 	mu       sync.Mutex
 	pages    [][]string // lines without END
 	follows  map[string][]string
 	requests []string
-	// answer may change what is answered; nil answers as it is.
+	// answer may change the response; nil leaves it unchanged.
 	answer func(page int, body string) (status uint16, answer string, cut bool)
-	// lose is how many requests that must not be sent twice get no answer.
+	// lose is the number of requests that must not be sent twice and get no response.
 	lose int
-	// before is called before each request is answered.
+	// before is called before each response.
 	before func(r *wit.Request)
 	retry  transport.Retry
-	more   bool // END says more for the last page too
+	more   bool // END contains more for the last page, too
 }
 
-// later has a wake of the token late answered with these lines from now on.
+// later makes a trigger with the token late return these lines from now on.
 func (s *service) later(lines ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,65 +144,65 @@ type reader struct {
 	version     string
 	feeds       int
 	fingerprint string
-	// calm: it reads snapshots when all has been read
+	// calm makes it read snapshots after everything else.
 	calm       bool
 	exact      bool
 	once       bool // its requests must not be sent twice
 	acks       bool
-	followBody []byte // of requests that are to be followed
+	followBody []byte // of requests to follow
 	pollMs     uint32
-	pollsMs    []uint32 // of feeds, before pollMs; 0: none
+	pollsMs    []uint32 // of feeds, before pollMs; zero means none
 	polls      bool     // also with a period of 0
-	counts     bool     // each page's offset is another one
+	counts     bool     // each page has a different offset
 	counted    int64
-	refuses    string // offsets that check-offset refuses
+	refuses    string // offsets that check-offset rejects
 	opens      int
 	staleOnce  bool
-	givenUp    int  // how often another page breaks its instance
-	wakes      bool // pages without a position of their own
+	givenUp    int  // how often another page makes its instance trap
+	wakes      bool // pages without their own position
 	changed    wit.MismatchPolicy
-	tolerates  []uint16          // of what is followed
-	statuses   map[string]uint16 // of answers by their tags
+	tolerates  []uint16          // of followed requests
+	statuses   map[string]uint16 // of responses by their tags
 	subscribes bool
 	holds      bool
 	stores     bool // at a start it reads a page without a position first
 	topic      string
-	// causes up to makes are guarded by seeing.
+	// The fields from causes to makes are guarded by seeing.
 	causes []string
-	// subscribed are the addresses that were subscribed with, subscription what came of it.
+	// subscribed contains the addresses of the subscriptions, subscription their outcome.
 	subscribed   []string
 	subscription string
-	// makes: the subscription is not there and has to be made.
+	// makes reports that the subscription is missing and must be created.
 	makes bool
 
 	page *readerPage
-	// lone are the answers without a request.
+	// lone contains the responses without a request.
 	lone []wit.Response
-	// breaks counts traps, after which the instance is another one.
+	// breaks counts traps, after which there is a new instance.
 	breaks int
-	// stubborn: it leaves no row out.
+	// stubborn makes it skip no row.
 	stubborn bool
 }
 
-// seeing guards what readers note for tests: subscriptions are renewed while the feed is read, and tests look in
-// between.
+// seeing guards the fields that readers record for tests: subscriptions are renewed while the feed is read, and tests
+// read the fields concurrently.
 var seeing sync.Mutex
 
-// record notes why the next page is requested.
+// record records why the next page is requested.
 func (r *reader) record(cause string) {
 	seeing.Lock()
 	defer seeing.Unlock()
 	r.causes = append(r.causes, cause)
 }
 
-// seen are the causes since the last call of forget, and the addresses that were subscribed with.
+// seen returns the causes since the last call of forget, and the addresses of the subscriptions.
 func (r *reader) seen() (causes, subscribed []string) {
 	seeing.Lock()
 	defer seeing.Unlock()
 	return slices.Clone(r.causes), slices.Clone(r.subscribed)
 }
 
-// forget empties the causes, and says what comes of subscribing from here on.
+// forget clears the causes, and sets the outcome of later subscriptions.
 func (r *reader) forget(subscription string) {
 	seeing.Lock()
 	defer seeing.Unlock()
@@ -376,7 +376,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 		b = rest
 		switch text := string(line); {
 		case text == "":
-		case strings.HasPrefix(text, "LATER "): // the wake is to come again after so many milliseconds
+		case strings.HasPrefix(text, "LATER "): // the trigger is repeated after that many milliseconds
 			fmt.Sscanf(text, "LATER %d", &p.WaitMs)
 			ended, p.More = true, true
 		case strings.HasPrefix(text, "END "):
@@ -453,7 +453,7 @@ func appendDatum(b *record.Batch, s string) wit.ValueSlice {
 	return d
 }
 
-// fakeCode is a version of the plugin with one instance, which one page at a time has.
+// fakeCode is a version of the plugin with one instance, which one page at a time may use.
 type fakeCode struct {
 	reader *reader
 	out    sync.Mutex
@@ -473,20 +473,20 @@ func (c *fakeCode) AcquireFresh(ctx context.Context) (Reader, error) { return c.
 func (c *fakeCode) Release(Reader)  { c.out.Unlock() }
 func (c *fakeCode) Version() string { return c.reader.version }
 
-// errKilled is what everything says after the worker was killed.
+// errKilled is the error of every call after the worker was killed.
 var errKilled = errors.New("killed")
 
-// broker is Kafka: a log of records and the stored offsets. After it was killed nothing gets in.
+// broker is Kafka: a log of records and the stored offsets. Writes after the kill have no effect.
 type broker struct {
 	mu      sync.Mutex
 	log     []string // topic/key=value
 	offsets map[string][]wit.OffsetEntry
 	pending map[string][]wit.OffsetEntry
-	// events counts what happens; at `kill` everything ends.
+	// events counts events; at the event number `kill` everything ends.
 	events, kill int
-	// killAfter more offsets stored it ends too, if that is not 0.
+	// killAfter, if not zero, kills the worker after that many more stored offsets.
 	killAfter int
-	flushes   bool // every acknowledged offset is stored at once, else a coin decides
+	flushes   bool // every acknowledged offset is stored at once, otherwise at random
 	coin      *rand.Rand
 	refuse    string // a record with this text fails
 	slow      chan struct{}
@@ -498,7 +498,7 @@ func newBroker() *broker {
 	return &broker{offsets: map[string][]wit.OffsetEntry{}, pending: map[string][]wit.OffsetEntry{}, flushes: true}
 }
 
-// alive counts an event; false from the moment of the kill on.
+// alive counts an event, and reports false from the kill on.
 func (b *broker) alive() bool {
 	b.events++
 	return b.kill == 0 || b.events < b.kill
@@ -552,7 +552,7 @@ func (f *fakeBatch) Add() *kgo.Record {
 func (f *fakeBatch) Headers(n int) []kgo.RecordHeader { return make([]kgo.RecordHeader, n) }
 func (f *fakeBatch) Len() int                         { return len(f.records) }
 
-// fakeProducer acknowledges in order, from a goroutine of its own.
+// fakeProducer acknowledges in order, from its own goroutine.
 type fakeProducer struct {
 	b     *broker
 	queue chan func()
@@ -575,7 +575,7 @@ func (p *fakeProducer) NewBatch() Batch {
 
 func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
 	p.queue <- func() {
-		time.Sleep(time.Millisecond) // what is acknowledged is settled before more is written
+		time.Sleep(time.Millisecond) // acknowledgements are processed before more is written
 		if p.b.slow != nil {
 			<-p.b.slow
 		}
@@ -596,7 +596,7 @@ func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset
 			n++
 		}
 		if failed == nil && !p.b.alive() {
-			failed = errKilled // written, and the answer lost
+			failed = errKilled // written, but the response is lost
 		}
 		p.b.mu.Unlock()
 		if failed == nil && upTo.Partition != nil {
@@ -624,7 +624,7 @@ func (b *broker) records() []string {
 	return slices.Clone(b.log)
 }
 
-// asIs is a converter: bytes as they are. Values that begin so cannot be converted.
+// asIs is a converter that copies bytes. Values that begin with refuse cannot be converted.
 type asIs struct{ refuse string }
 
 func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.ValueSlice) ([]byte, bool,
@@ -641,7 +641,7 @@ func (a asIs) Decode(_ context.Context, _ string, b []byte, into *record.Batch) 
 	return appendDatum(into, string(b)), nil
 }
 
-// world puts a task together.
+// world contains the parts of a task.
 type world struct {
 	service  *service
 	versions *runtest.Versions[Reader]
@@ -663,14 +663,14 @@ func newWorld(r *reader, pages ...[]string) *world {
 	return w
 }
 
-// offer has another version take the place of the one at work, if it fits.
+// offer makes a version the candidate of the task, which uses it if it is compatible.
 func (w *world) offer(r *reader) { w.versions.SetCandidate(&fakeCode{reader: r}) }
 
 func converting(key, value convert.Converter) func() (convert.Converter, convert.Converter, error) {
 	return func() (convert.Converter, convert.Converter, error) { return key, value, nil }
 }
 
-// deadLetters is a topic `dead`, whose letters are noted.
+// deadLetters returns a topic `dead` whose dead letters are passed to note.
 func deadLetters(note func(FailedRow)) *DeadLetters {
 	return &DeadLetters{Topic: "dead", NewConverters: converting(asIs{}, asIs{}),
 		Headers: func(l FailedRow) []kgo.RecordHeader {
@@ -679,7 +679,7 @@ func deadLetters(note func(FailedRow)) *DeadLetters {
 		}}
 }
 
-// received is what stands in Kafka: the dead letters, and all others.
+// received returns the records in Kafka: the dead letters, and all others.
 func (w *world) received() (dead, others []string) {
 	for _, record := range w.broker.records() {
 		if strings.HasPrefix(record, "dead/") {
@@ -691,14 +691,14 @@ func (w *world) received() (dead, others []string) {
 	return dead, others
 }
 
-// stored is the offset of the first feed.
+// stored returns the offset of the first feed.
 func (w *world) stored() string {
 	w.broker.mu.Lock()
 	defer w.broker.mu.Unlock()
 	return describeOffset(w.broker.offsets["feed=0"])
 }
 
-// snapshotAt has the task asked for a snapshot while such a request is sent, once.
+// snapshotAt requests a snapshot once, while such a request is sent.
 func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
 	asked := false
 	w.service.before = func(q *wit.Request) {
@@ -709,16 +709,16 @@ func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
 	}
 }
 
-// snapshotEnded reports a snapshot of the first feed that still waits, or was not begun as expected.
+// snapshotEnded fails the test if a snapshot of the first feed still waits, or was started against expectation.
 func snapshotEnded(t *testing.T, task *Task, started bool) {
 	t.Helper()
 	s := task.Progress().Feeds[0]
 	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Started != started {
-		t.Errorf("expected a snapshot, begun %v, found %+v", started, s)
+		t.Errorf("expected a snapshot, started: %v, found %+v", started, s)
 	}
 }
 
-// lettersLeft are dead letters of one topic, of which nothing follows; look may refuse to have them delivered.
+// lettersLeft returns dead letters of one topic; look may reject their delivery.
 func lettersLeft(left []task.DeadLetter, look func(context.Context, UnreadableReason) error) Replay {
 	return Replay{Partition: []wit.OffsetEntry{wit.StringEntry("topic", "dlq")}, Next: func(ctx context.Context,
 		unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry, err error) {
@@ -745,7 +745,7 @@ func (w *world) ok(t *testing.T) *Task {
 	return task
 }
 
-// fails runs a task whose error has these parts.
+// fails runs a task and checks that its error contains these parts.
 func (w *world) fails(t *testing.T, parts ...string) *Task {
 	t.Helper()
 	task, err := w.run(t)
@@ -753,7 +753,7 @@ func (w *world) fails(t *testing.T, parts ...string) *Task {
 	return task
 }
 
-// rows makes lines of rows with keys of a prefix.
+// rows returns lines of n rows whose keys have a prefix.
 func rows(prefix string, n int) []string {
 	out := make([]string, n)
 	for i := range out {

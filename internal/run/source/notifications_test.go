@@ -25,58 +25,58 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A listener of one path, for feeds of a task.
-type ear struct {
+// endpoint is a listener of one path, for feeds of a task.
+type endpoint struct {
 	take   notify.Handler
 	closed bool
 }
 
-func (e *ear) listen(_ string, take notify.Handler) (string, func(), error) {
+func (e *endpoint) listen(_ string, take notify.Handler) (string, func(), error) {
 	e.take = take
 	return "/c/feed0", func() { e.closed = true }, nil
 }
 
-// send hands a notification to the feed, which must take it.
-func (e *ear) send(t *testing.T, target, ident string) {
+// send passes a notification to the feed, which must accept it.
+func (e *endpoint) send(t *testing.T, target, ident string) {
 	t.Helper()
 	require.NoError(t, e.take(t.Context(), wit.Notification{Target: target, Body: []byte(ident)}))
 }
 
-// mustWake hands a wake to a feed, which must take it.
+// mustWake passes a trigger to a feed, which must accept it.
 func mustWake(t *testing.T, f *feed, token string) {
 	t.Helper()
 	_, err := f.enqueue(&wit.Trigger{Token: token})
 	require.NoError(t, err)
 }
 
-// notified runs a task, prepared so where that is not nil, that is subscribed to and has read its first load, and hands
-// it to do.
-func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.T, w *world, e *ear)) {
+// notified runs a task that is subscribed and has read its first load, and calls do with it. prepare, if not nil, is
+// called before the start.
+func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.T, w *world, e *endpoint)) {
 	synctest.Test(t, func(t *testing.T) {
 		r.subscribes = true
 		w := newWorld(r, rows("a", 3))
 		w.o.Once = false
-		e := &ear{}
+		e := &endpoint{}
 		w.o.Listen = e.listen
 		if prepare != nil {
 			prepare(w)
 		}
 		w.task = NewTask(w.o)
 		stop := runtest.Start(t, w.task.Run)
-		runtest.Pass(10 * time.Second) // the load is over
+		runtest.Pass(10 * time.Second) // the load has ended
 		if _, subscribed := r.seen(); !slices.Equal(subscribed, []string{"/c/feed0"}) || e.take == nil {
 			t.Fatalf("subscribed with %q", subscribed)
 		}
 		do(t, w, e)
 		require.NoError(t, stop())
 		if !e.closed {
-			t.Error("the path was not given back")
+			t.Error("the path was not released")
 		}
 	})
 }
 
-// Waiting notifications of one token become one wake, also while one of that token is served: it may have been answered
-// before the row changed.
+// Waiting notifications with the same token become one trigger, also while a trigger with that token is served: its
+// response may have been sent before the row changed.
 func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
 	f := emptyFeed(&Task{}, nil)
 	for range 2 {
@@ -84,20 +84,22 @@ func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
 			mustWake(t, f, "x")
 		}
 		if token, found := f.nextTrigger(); token != "x" || !found || f.hasDueTrigger() {
-			t.Errorf("expected one wake x, found %q (%t), and another that waits: %t", token, found, f.hasDueTrigger())
+			t.Errorf("expected one trigger x, found %q (%t), and another one waiting: %t", token, found,
+				f.hasDueTrigger())
 		}
 	}
 }
 
-// Each notification is served before anything that is due by the clock. One that was served is known again, and garbage
-// is the sender's fault.
+// Each notification is served before anything that is scheduled. A served one is accepted again later, and garbage is
+// the sender's fault.
 func TestNotifications(t *testing.T) {
 	r := &reader{exact: true}
-	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		r.causes = nil
 		p := w.task.Progress()
 		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.LastNotified.Equal(*f.Subscribed) {
-			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.LastNotified,
+			t.Errorf("no notification; subscribed at %s, last notification at %s and at %s of all feeds", f.Subscribed,
+				f.LastNotified,
 				p.LastNotified)
 		}
 		e.send(t, "x", "")
@@ -106,9 +108,9 @@ func TestNotifications(t *testing.T) {
 		p = w.task.Progress()
 		if at := p.Feeds[0].LastNotified; at == nil || !at.Equal(time.UnixMilli(time.Now().UnixMilli())) ||
 			!p.LastNotified.Equal(*at) {
-			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.LastNotified, time.Now())
+			t.Errorf("last notification at %s and at %s of all feeds, now %s", at, p.LastNotified, time.Now())
 		}
-		time.Sleep(time.Second) // it is stored, too
+		time.Sleep(time.Second) // the offset is stored, too
 		r.causes = nil
 		for range 3 {
 			e.send(t, "y", "1")
@@ -118,54 +120,55 @@ func TestNotifications(t *testing.T) {
 		var pluginErr *wit.Error
 		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) ||
 			pluginErr.Kind != wit.ErrorData {
-			t.Errorf("expected a fault of the data, found %v", err)
+			t.Errorf("expected a data error, found %v", err)
 		}
 	})
 }
 
-// A sender who is to wait is answered when the rows are in Kafka, and one that comes at the end is told to send again.
-func TestHeldNotifications(t *testing.T) {
+// A sender that waits gets its response when the rows are in Kafka, and one that arrives during the stop is told to
+// send again.
+func TestWaitingSenders(t *testing.T) {
 	r := &reader{exact: true, holds: true}
-	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		before := len(w.broker.records())
 		for i := range 5 {
 			e.send(t, "page/0", strconv.Itoa(i))
 			if found := len(w.broker.records()); found != before+3*(i+1) {
-				t.Fatalf("the sender was answered with %d records in Kafka, expected %d", found, before+3*(i+1))
+				t.Fatalf("the sender got its response with %d records in Kafka, expected %d", found, before+3*(i+1))
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := e.take(ctx, wit.Notification{Target: "page/0", Body: []byte("9")})
 		if !errors.Is(err, notify.ErrBusy) && !errors.Is(err, context.Canceled) {
-			t.Errorf("expected that a sender whose rows are not waited for is not told that they are there, found %v",
+			t.Errorf("expected an error for a sender whose rows are not in Kafka, found %v",
 				err)
 		}
 	})
 }
 
-// The subscription is looked at again and again; where it was made again, what happened meanwhile is asked for.
+// The subscription is checked periodically; if it was recreated, the changes since then are requested.
 func TestSubscriptionsAreRenewed(t *testing.T) {
 	r := &reader{exact: true, subscription: "1"}
-	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		r.forget("1")
 		runtest.Pass(subscriptionInterval + time.Second)
 		if causes, subscribed := r.seen(); len(subscribed) != 2 || len(causes) > 0 {
-			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
+			t.Errorf("subscribed %d times, triggered by %q", len(subscribed), causes)
 		}
 		r.forget("2")
 		runtest.Pass(subscriptionInterval)
 		if causes, subscribed := r.seen(); len(subscribed) != 3 || !slices.Equal(causes, []string{"wake "}) {
-			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
+			t.Errorf("subscribed %d times, triggered by %q", len(subscribed), causes)
 		}
 	})
 }
 
-// subscribedRun runs a task that listens until its feed rests, or what it has read cannot be stored, and tells by which
-// causes the feed was read.
+// subscribedRun runs a task that listens until its feed is idle, or its offset cannot be stored, and returns the causes
+// for which the feed was read.
 func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes bool) (causes []string, err error) {
 	t.Helper()
-	e := &ear{}
+	e := &endpoint{}
 	w.o.Once, w.o.Listen = false, e.listen
 	r.causes, r.subscribed, r.makes, r.subscription = nil, nil, makes, subscription
 	w.task = NewTask(w.o)
@@ -176,8 +179,8 @@ func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes
 	return causes, stop()
 }
 
-// A subscription that went while the connector was down has what happened meanwhile asked for at the next start, and so
-// has one of which the stored offset does not know; one that is there, or is made at the first start, does not.
+// If a subscription was deleted while the connector was down, or is missing in the stored offset, the changes since
+// then are requested at the next start; if it exists, or is created at the first start, they are not.
 func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 	for name, c := range map[string]struct{ before, knows, makes, asked bool }{
 		"made at first":  {false, false, true, false},
@@ -198,14 +201,14 @@ func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
 			}
 			causes, err := subscribedRun(t, w, r, "1", c.makes)
 			if slices.Contains(causes, "wake ") != c.asked || err != nil {
-				t.Errorf("the feed was read by the causes %q: %v", causes, err)
+				t.Errorf("the feed was read for the causes %q: %v", causes, err)
 			}
 		})
 	}
 }
 
-// What happened while nobody was subscribed is asked for until it was read: a worker that is killed in between finds
-// the subscription that it has made itself.
+// Changes during the time without a subscription are requested until they were read: a worker after a kill finds the
+// subscription that it has created itself.
 func TestLostSubscriptionAndAKill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true, subscribes: true}
@@ -226,14 +229,15 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 			}
 			causes, err := subscribedRun(t, w, r, c.subscription, c.makes)
 			if slices.Contains(causes, "wake ") != c.asked || (err != nil) != c.kill {
-				t.Errorf("start %d: the feed was read by the causes %q: %v", i, causes, err)
+				t.Errorf("start %d: the feed was read for the causes %q: %v", i, causes, err)
 			}
 		}
 	})
 }
 
-// A feed that starts over from its stored offset serves what waited for it, and its subscription's renewal reaches it.
-func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
+// A feed that restarts from its stored offset serves the waiting notifications, and still receives the renewal of its
+// subscription.
+func TestRestartedFeedServesWaitingNotifications(t *testing.T) {
 	old := emptyFeed(&Task{}, nil)
 	old.notifications.subscriptionDigest, old.notifications.currentDigest = "1", "2"
 	served, err := old.enqueue(&wit.Trigger{Token: "x", Ident: "1", AnswerWhenStored: true})
@@ -245,7 +249,7 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	again.notifications.subscriptionDigest = "1"
 	again.position = position{fields: []wit.OffsetEntry{wit.IntegerEntry("page", 1)}}
 	again.moveStateFrom(old)
-	mustWake(t, old, "z") // of somebody who has found the old one just before
+	mustWake(t, old, "z") // from a sender that found the old feed just before
 	var tokens []string
 	for again.hasDueTrigger() {
 		token, _ := again.nextTrigger()
@@ -259,14 +263,14 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	}
 	select {
 	case <-served:
-		t.Error("the sender of x was answered, and nothing was read")
+		t.Error("the sender of x got a response without a read")
 	default:
 	}
 }
 
-// A snapshot of several pages comes between a wake and its turn: the wake is served all the same, since a snapshot does
-// not tell of an entity that is gone.
-func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
+// A snapshot of several pages is read between a trigger and its turn: the trigger is still served, because a snapshot
+// does not report deleted entities.
+func TestSnapshotDoesNotReplaceTrigger(t *testing.T) {
 	r := &reader{exact: true, calm: true}
 	interrupted := func(w *world) {
 		w.service.follows = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
@@ -280,16 +284,16 @@ func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
 			}
 		}
 	}
-	notified(t, r, interrupted, func(t *testing.T, _ *world, e *ear) {
+	notified(t, r, interrupted, func(t *testing.T, _ *world, e *endpoint) {
 		e.send(t, "x", "")
 		runtest.Pass(10 * time.Second)
 		assert.Equal(t, []string{"start", "wake x", "snapshot now", "more", "wake y"}, r.causes)
 	})
 }
 
-// A snapshot that is asked for before a start has read anything comes after what the plugin reads at a start, since a
-// snapshot does not say which entities are gone.
-func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
+// A snapshot that is requested before the first page of a start is read after the plugin's reads of the start, because
+// a snapshot does not report deleted entities.
+func TestSnapshotDoesNotReplaceStart(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 1 true"}} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{exact: true, calm: true}
@@ -307,7 +311,7 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 			require.NoError(t, task.Run(t.Context()))
 			causes, _ := r.seen()
 			if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
-				t.Errorf("the feed was read by the causes %q", causes)
+				t.Errorf("the feed was read for the causes %q", causes)
 			}
 			assert.Equal(t, []string{"topic0/gone=", "topic0/s=1"}, w.broker.records()[before:])
 			snapshotEnded(t, task, true)
@@ -315,19 +319,19 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 	}
 }
 
-// A snapshot that comes before what a subscription missed is not taken for that: its pages are stored with the
-// subscriptions of before, so that a worker that is killed then asks for what was missed.
+// A snapshot before the changes that a subscription missed does not replace them: its pages are stored with the earlier
+// subscriptions, so that a worker after a kill requests the changes.
 func TestSnapshotBeforeDeferredReads(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
 		t.Run(name, func(t *testing.T) {
 			skipped := digestOf("2")
-			covers := map[string]bool{} // by what was asked for
+			covers := map[string]bool{} // by request
 			interrupted := func(w *world) {
 				w.service.follows = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
 				w.service.before = func(q *wit.Request) {
 					f := w.task.findFeed("feed0")
 					if f == nil {
-						return // it is being opened
+						return // being opened
 					}
 					if covers[q.Target] = f.notifications.subscriptionDigest == skipped; q.Target != "/x" {
 						return
@@ -336,18 +340,18 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 					f.onSubscribed(skipped, true)
 				}
 			}
-			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *ear) {
+			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *endpoint) {
 				e.send(t, "x", "")
 				runtest.Pass(10 * time.Second)
 				if _, asked := covers["/snapshot"]; !asked || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
-					t.Errorf("what was missed was taken for read with %v", covers)
+					t.Errorf("the missed changes count as read with %v", covers)
 				}
 			})
 		})
 	}
 }
 
-// Notifications that wait are bounded, by what they ask for and by their idents.
+// The number of waiting notifications is limited, by their tokens and by their idents.
 func TestWaitingNotificationsAreBounded(t *testing.T) {
 	for name, one := range map[string]func(i int) *wit.Trigger{
 		"tokens": func(i int) *wit.Trigger { return &wit.Trigger{Token: strconv.Itoa(i)} },
@@ -360,19 +364,19 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 			}
 		}
 		if _, err := f.enqueue(one(maxTriggers)); !errors.Is(err, notify.ErrBusy) {
-			t.Errorf("%s: expected that the next one is to be sent again, found %v", name, err)
+			t.Errorf("%s: expected the next sender to be told to send again, found %v", name, err)
 		}
 		if _, err := f.enqueue(one(0)); err != nil {
-			t.Errorf("%s: one that waits already came again: %v", name, err)
+			t.Errorf("%s: a waiting notification was sent again: %v", name, err)
 		}
 	}
 }
 
-// A wake that the plugin wants once more comes again after that time, or with the next notification of the same; its
-// sender need not wait for that.
+// A trigger that the plugin wants to repeat is repeated after that time, or with the next notification with the same
+// token; its sender does not wait for it.
 func TestRepeatedTriggers(t *testing.T) {
 	r := &reader{exact: true, holds: true}
-	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *endpoint) {
 		before := len(w.broker.records())
 		triggers := func(after time.Duration, causes ...string) {
 			t.Helper()
@@ -389,31 +393,31 @@ func TestRepeatedTriggers(t *testing.T) {
 		w.service.later("there")
 		triggers(3*time.Second, "wake late", "wake late")
 		triggers(time.Hour, "wake late", "wake late")
-		w.service.later("gone", "LATER 36000000") // cut at a minute
+		w.service.later("gone", "LATER 36000000") // reduced to a minute
 		e.send(t, "late", "2")
 		w.service.later("there")
 		triggers(maxRepeatDelay+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
 		w.service.later("gone", "LATER 30000")
 		e.send(t, "late", "3")
 		w.service.later("there")
-		e.send(t, "late", "4") // at once, and then not once more
+		e.send(t, "late", "4") // served at once, and not repeated
 		triggers(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
 		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
-		w.service.later("gone", "LATER 10000") // whatever the plugin says the second time
+		w.service.later("gone", "LATER 10000") // whatever the plugin returns the second time
 		e.send(t, "late", "5")
 		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
 		e.send(t, "late", "6")
 		triggers(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
-		e.send(t, "late", "7") // in place of what was put off, and put off again
+		e.send(t, "late", "7") // replaces the postponed trigger, and is postponed again
 		triggers(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
 		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
 	})
 }
 
-// postponing is an output whose pages are committed together, a minute after the first or when that is asked for.
+// postponing is an output whose pages are committed together, a minute after the first one or on request.
 type postponing struct {
 	transactions
-	// refuses has the next commit refused that has such a record; nil: none.
+	// refuses, if not nil, makes the next commit that contains this record fail.
 	refuses *atomic.Pointer[string]
 	due     *time.Timer
 }
@@ -445,8 +449,8 @@ func (o *postponing) end(ctx context.Context) error {
 	return o.transactions.Commit(ctx)
 }
 
-// With exactly-once the second answer about an entity is read again, too, when its commit is refused.
-func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
+// With exactly-once, the second response about an entity is also read again when its commit fails.
+func TestSecondResponseIsReadAgainAfterFailedCommit(t *testing.T) {
 	r := &reader{exact: true, holds: true}
 	var refuses atomic.Pointer[string]
 	postponed := func(w *world) {
@@ -454,7 +458,7 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 			return &postponing{transactions: transactions{t: t, b: w.broker}, refuses: &refuses}, nil
 		}
 	}
-	notified(t, r, postponed, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, postponed, func(t *testing.T, w *world, e *endpoint) {
 		w.service.later("late=gone", "LATER 10000")
 		e.send(t, "late", "1")
 		w.service.later("late=there")
@@ -468,12 +472,12 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 		}
 		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil ||
 			!slices.Equal(found, want) {
-			t.Errorf("expected a commit to be refused, and %q in Kafka, found %q", want, found)
+			t.Errorf("expected a failed commit, and %q in Kafka, found %q", want, found)
 		}
 	})
 }
 
-// Wakes that come once more are bounded, and take no room from notifications.
+// The number of repeated triggers is limited, and they take no space from notifications.
 func TestRepeatedTriggersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -491,19 +495,19 @@ func TestRepeatedTriggersAreBounded(t *testing.T) {
 		for i := range maxRepeats + 2 {
 			serve("again " + strconv.Itoa(i))
 		}
-		assert.Equal(t, maxRepeats, len(f.notifications.pending.list), "wakes that are to come again")
-		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "lines that say that more were to come again")
+		assert.Equal(t, maxRepeats, len(f.notifications.pending.list), "triggers to repeat")
+		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "log lines about more triggers to repeat")
 		for i := range maxTriggers {
 			mustWake(t, f, strconv.Itoa(i))
 		}
 		if _, err := f.enqueue(&wit.Trigger{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
-			t.Errorf("expected that the next one is to be sent again, found %v", err)
+			t.Errorf("expected the next sender to be told to send again, found %v", err)
 		}
 	})
 }
 
-// Whatever happens to wakes, each that waits is found by its token, those that come again are counted, and the first
-// that is due is served.
+// Whatever happens to triggers, each waiting one is found by its token, repeated ones are counted, and the first that
+// is due is served.
 func TestPendingTriggersAreFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
@@ -543,12 +547,13 @@ func TestPendingTriggersAreFound(t *testing.T) {
 				}
 			}
 			if again != q.repeated || !maps.Equal(last, q.byToken) {
-				t.Fatalf("step %d: expected %d that come again and %v, found %d and %v", step, again, last, q.repeated,
+				t.Fatalf("step %d: expected %d repeated triggers and %v, found %d and %v", step, again, last,
+					q.repeated,
 					q.byToken)
 			}
 		}
 		if served < 1000 {
-			t.Errorf("served %d alone", served)
+			t.Errorf("served only %d", served)
 		}
 	})
 }

@@ -20,14 +20,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// transactions is an output whose records and offsets get into the broker when a page is committed, all or none.
+// transactions is an output whose records and offsets are written to the broker when a page is committed, all or none.
 type transactions struct {
 	t    *testing.T
 	b    *broker
 	open bool
-	// failed is what the feed has set.
+	// failed is the feed's failure function.
 	failed func(error)
-	// lines and offset are those of the transaction.
+	// lines and offset are the content of the transaction.
 	lines []string
 	upTo  kafka.Offset
 }
@@ -38,7 +38,7 @@ func (o *transactions) OnFailure(failed func(error)) { o.failed = failed }
 
 func (o *transactions) Begin(context.Context) error {
 	if o.open {
-		o.t.Error("a page begins in another one")
+		o.t.Error("a page starts within another one")
 	}
 	o.open = true
 	return nil
@@ -59,7 +59,7 @@ func (o *transactions) Produce(_ context.Context, batch Batch, upTo kafka.Offset
 
 func (o *transactions) Commit(context.Context) error {
 	if !o.open {
-		o.t.Error("nothing is to be committed")
+		o.t.Error("commit without a page")
 	}
 	o.b.mu.Lock()
 	defer o.b.mu.Unlock()
@@ -72,14 +72,14 @@ func (o *transactions) Commit(context.Context) error {
 	}
 	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
 	if !o.b.alive() {
-		return errKilled // committed, and the worker died before it knew
+		return errKilled // committed, but the worker was killed before the response
 	}
 	return nil
 }
 
 func (o *transactions) Abort(context.Context) error {
 	if !o.open {
-		o.t.Error("nothing is to be aborted")
+		o.t.Error("abort without a page")
 	}
 	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
 	return nil
@@ -88,8 +88,8 @@ func (o *transactions) Abort(context.Context) error {
 func (o *transactions) Flush(context.Context) error { return nil }
 func (o *transactions) Close(context.Context) error { return nil }
 
-// The loop of a feed is one for both kinds of delivery: with an output that commits pages as a whole, every row arrives
-// once and in order, whatever breaks off, and whenever the worker is killed.
+// A feed works the same for both kinds of delivery: with an output that commits whole pages, every row arrives once and
+// in order, whatever breaks off, and whenever the worker is killed.
 func TestPagesAsTransactions(t *testing.T) {
 	runtest.Seeds(t, *rounds/5, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
 		l := newScenario(r)
@@ -123,12 +123,12 @@ func TestPagesAsTransactions(t *testing.T) {
 	})
 }
 
-// refusing is an output whose commits fail so often.
+// refusing is an output with a number of failing commits.
 type refusing struct {
 	transactions
 	left *int
 	by   error
-	// committed: others were, between two that fail.
+	// committed makes a commit succeed between two failures.
 	committed bool
 }
 
@@ -140,14 +140,14 @@ func (o *refusing) Commit(ctx context.Context) error {
 	return &kafka.TransactionAborted{Cause: o.by, Committed: o.committed}
 }
 
-// A feed whose pages brokers refuse to commit starts over a few times and not without end; one that finds nobody to
-// commit them goes on until it does.
-func TestRefusedCommits(t *testing.T) {
+// A feed whose commits brokers reject starts over a limited number of times; a feed without a coordinator continues
+// until there is one.
+func TestRejectedPageCommits(t *testing.T) {
 	for _, c := range []struct {
 		by    error
 		times int
 		fails bool
-		// committed: others are, between two that are refused, and the stored offset stays as it was.
+		// committed makes commits succeed between two that fail, and the stored offset stays unchanged.
 		committed bool
 	}{
 		{kerr.InvalidTxnState, maxRejectedCommits - 1, false, false},
@@ -178,7 +178,7 @@ func TestRefusedCommits(t *testing.T) {
 	}
 }
 
-// slowly is a service whose answers come piece by piece.
+// slowly is a service whose responses arrive piece by piece.
 type slowly struct {
 	*service
 	piece time.Duration
@@ -202,7 +202,7 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// committing is an output whose commits take a time.
+// committing is an output whose commits take a while.
 type committing struct {
 	transactions
 	takes time.Duration
@@ -213,8 +213,8 @@ func (o *committing) Commit(ctx context.Context) error {
 	return o.transactions.Commit(ctx)
 }
 
-// While a page is committed the next one is read, as far as chunks hold it: a load takes about as long as its pages
-// alone, and a commit.
+// While a page is committed the next one is read, as far as chunks allow: a load takes about as long as its pages
+// alone, and one commit.
 func TestPagesAreReadWhileOthersAreCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pages, piece, takes = 20, time.Millisecond, 9 * time.Millisecond

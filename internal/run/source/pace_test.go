@@ -17,9 +17,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A plugin that asks again and again, and gets nowhere, is paced by the host: whatever it says of periods, of more that
-// waits and of what is to be followed.
-func TestPluginsThatGetNowhere(t *testing.T) {
+// A plugin that requests repeatedly without progress is paced by the host, whatever periods, more or followed requests
+// it returns.
+func TestPluginsWithoutProgressArePaced(t *testing.T) {
 	again := func(answer string) func(int, string) (uint16, string, bool) {
 		return func(int, string) (uint16, string, bool) { return 200, answer, false }
 	}
@@ -33,7 +33,7 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 		reader *reader
 		pages  []string
 		answer func(int, string) (uint16, string, bool)
-		// most requests in a minute
+		// most is the maximum number of requests per minute
 		most int
 	}{
 		{"polls with a period of 0", &reader{polls: true}, []string{"a=1"}, nil, 70},
@@ -57,13 +57,13 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 			runtest.Pass(time.Minute)
 			require.NoError(t, stop())
 			if n := len(w.service.requests); n < 10 || n > c.most {
-				t.Errorf("expected at most %d requests in a minute, found %d", c.most, n)
+				t.Errorf("expected at most %d requests per minute, found %d", c.most, n)
 			}
 		})
 	}
 }
 
-// A page asks for a bounded number of answers beside its own, at once or nested in each other.
+// A page may follow a limited number of requests, at once or nested in each other.
 func TestFollowedRequestsAreBounded(t *testing.T) {
 	fails := func(t *testing.T, w *world, linked map[string][]string) {
 		t.Helper()
@@ -80,13 +80,13 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 	runtest.Bubble(t, "in each other", func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{">/0"})
 		w.service.follows = map[string][]string{}
-		for depth := range 2 * maxNesting { // each asks for the next one amid its body
+		for depth := range 2 * maxNesting { // each requests the next one within its body
 			w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
 				strings.Repeat("\n", 2*pieceSize)}
 		}
 		w.fails(t, "linked responses nest more than 16 deep")
 		if n := len(w.service.requests); n > maxNesting+2 {
-			t.Errorf("expected an end at a depth of %d, found it after %d requests", maxNesting, n)
+			t.Errorf("expected to end at a depth of %d, found the end after %d requests", maxNesting, n)
 		}
 	})
 	runtest.Bubble(t, "in answers that are followed", func(t *testing.T) {
@@ -99,18 +99,18 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// Requests that wait to be followed are bounded by their bytes together, and not those that were followed.
+// The total size of waiting followed requests is limited; requests that were followed do not count.
 func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const each, levels = 1 << 20, 100
 		w := newWorld(&reader{exact: true, followBody: make([]byte, each)}, []string{">/0"})
 		w.service.follows = map[string][]string{"/end": nil}
-		for n := range levels { // each asks for the next one at its end, and for one that waits meanwhile
+		for n := range levels { // each requests the next one at its end, and another one that waits
 			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
 		}
 		w.fails(t, "bytes of linked requests that wait")
 		if n := len(w.service.requests); n > 2*(maxPendingBytes/each+2) {
-			t.Errorf("expected an end at %d bytes, found it after %d requests", maxPendingBytes, n)
+			t.Errorf("expected to end at %d bytes, found the end after %d requests", maxPendingBytes, n)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -122,9 +122,9 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// Answers that come one after another nest nowhere, however many there are: those of further pages of one row, each of
-// which asks for the next one at its end, and those of rows after one another, which a plugin asks for one at a time.
-func TestAnswersBehindEachOther(t *testing.T) {
+// Responses one after another do not nest, whatever their number: those of further pages of a row, each of which
+// requests the next one at its end, and those of successive rows that a plugin requests one at a time.
+func TestSuccessiveResponsesDoNotNest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const last = 300
 		w := newWorld(&reader{exact: true}, []string{"first=0", ">/0", "last=0"})
@@ -146,7 +146,7 @@ func TestAnswersBehindEachOther(t *testing.T) {
 	})
 }
 
-// What brings rows isn't paced, and a period that is longer isn't touched.
+// Reads that return rows are not paced, and a longer period is unchanged.
 func TestProgressIsNotPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pages := make([][]string, 500)
@@ -172,15 +172,15 @@ func TestProgressIsNotPaced(t *testing.T) {
 	})
 }
 
-// apart is a version whose readers have nothing to do with each other.
+// apart is a version with independent readers.
 type apart struct{ *fakeCode }
 
 func (a apart) Acquire(context.Context) (Reader, error)      { return &reader{feeds: a.reader.feeds}, nil }
 func (a apart) AcquireFresh(context.Context) (Reader, error) { return a.Acquire(context.Background()) }
 func (a apart) Release(Reader)                               {}
 
-// A service that takes its time to begin an answer holds up no other feed: the slot of its page is theirs meanwhile.
-func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
+// A service that responds slowly delays no other feed: others use the page's slot in the meantime.
+func TestSlowResponseDelaysNoOtherFeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))
 		w.o.ConcurrentPages, w.o.Versions = 1, runtest.NewVersions[Reader](apart{w.versions.Current().(*fakeCode)})
@@ -192,7 +192,7 @@ func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 			}
 			switch asked.Add(1) {
 			case 1:
-				<-others // the first answer begins when the other feed's was asked for
+				<-others // the first response starts after the other feed's request
 			case 2:
 				close(others)
 			}
@@ -202,13 +202,13 @@ func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
 	})
 }
 
-// TestPageThatComesTwice: a plugin that says that more comes, and has the same rows read from the same offset again,
-// fails with the second page. Rows that differ by their values alone are other ones.
-func TestPageThatComesTwice(t *testing.T) {
+// A plugin that returns more, and reads the same rows again from the same offset, fails with
+// the second page. Rows that differ only in their values are different rows.
+func TestRepeatedPageFails(t *testing.T) {
 	answers := func(bodies []string) func(int, string) (uint16, string, bool) {
 		n := 0
 		return func(int, string) (uint16, string, bool) {
-			if n++; n >= 20 { // those that go on come to their end
+			if n++; n >= 20 { // loads that continue end here
 				return 200, "END 0 false\n", false
 			}
 			return 200, bodies[(n-1)%len(bodies)], false
@@ -243,7 +243,7 @@ func TestPageThatComesTwice(t *testing.T) {
 				runtest.Pass(time.Minute)
 				err := stop()
 				if (err != nil) != c.fails || c.fails && !strings.Contains(err.Error(), "came twice in succession") {
-					t.Fatalf("expected a fault: %v, found %v", c.fails, err)
+					t.Fatalf("expected an error: %v, found %v", c.fails, err)
 				}
 				if n := len(w.service.requests); c.fails && n != 3 || !c.fails && n < 10 { // with /open
 					t.Errorf("%d requests", n)
@@ -253,12 +253,12 @@ func TestPageThatComesTwice(t *testing.T) {
 	}
 }
 
-// A request that acknowledges is not sent while the worker may have left its group: the offset before it is
-// stored when that is asked, and the request goes out when the group has confirmed the worker, or never.
-func TestLease(t *testing.T) {
+// A request that acknowledges is not sent while the worker may have left its group: the offset before it is stored when
+// the acknowledgement is requested, and the request is sent when the group has confirmed the worker, or never.
+func TestAcknowledgementNeedsMembership(t *testing.T) {
 	for name, c := range map[string]struct {
 		acks  bool
-		away  time.Duration // how long the worker is none
+		away  time.Duration // how long the worker is no member of the group
 		fails string
 	}{
 		"nothing is acknowledged": {false, time.Hour, ""},
@@ -274,7 +274,7 @@ func TestLease(t *testing.T) {
 					asked++
 				}
 				if len(w.broker.pending) > 0 {
-					t.Errorf("%s: expected that offsets are stored before, found %v", name, w.broker.pending)
+					t.Errorf("%s: expected offsets to be stored before, found %v", name, w.broker.pending)
 				}
 				if time.Since(began) < c.away {
 					return errors.New("no coordinator")
@@ -287,7 +287,7 @@ func TestLease(t *testing.T) {
 			case name == "it is none":
 				if err == nil || !strings.Contains(err.Error(), "no coordinator") ||
 					!strings.Contains(err.Error(), "GET /page/0 is not sent") || len(sent) > 0 || asked != 4 {
-					t.Errorf("%s: asked %d times, sent %v: %v", name, asked, sent, err)
+					t.Errorf("%s: checked %d times, sent %v: %v", name, asked, sent, err)
 				}
 				return
 			case c.acks && c.away > 0:
@@ -303,9 +303,9 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// What was confirmed may be over when the request has waited for its turn: then it is asked once more, and a stop of
-// the task is not held up by a group that does not answer.
-func TestLeaseThatEndsMeanwhile(t *testing.T) {
+// If the confirmation expires while the request waits for its turn, membership is checked again, and an unresponsive
+// group does not delay a stop of the task.
+func TestMembershipIsConfirmedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{acks: true}, rows("a", 3))
 		asked, looked := 0, 0
@@ -322,9 +322,9 @@ func TestLeaseThatEndsMeanwhile(t *testing.T) {
 			return nil
 		}
 		stop := runtest.Start(t, NewTask(w.o).Run)
-		time.Sleep(time.Second) // of the bubble
+		time.Sleep(time.Second) // virtual time
 		require.NoError(t, stop())
 		assert.Equal(t, []string{"/open"}, w.service.requests)
-		assert.Equal(t, []int{3, 2}, []int{asked, looked}, "requests for the lease before and after the stop")
+		assert.Equal(t, []int{3, 2}, []int{asked, looked}, "membership checks before and after the stop")
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/task"
 )
 
-// poisoned is a page of several pieces with rows on which the plugin breaks, and the records that the others become.
+// poisoned returns a page of several pieces with rows that make the plugin trap, and the records of the other rows.
 func poisoned(at ...int) (lines, records []string) {
 	for i := range 12_000 {
 		if slices.Contains(at, i) {
@@ -25,9 +25,9 @@ func poisoned(at ...int) (lines, records []string) {
 	return lines, records
 }
 
-// A row on which the plugin breaks is found, and left out where that is tolerated, with its document as a dead letter;
-// the others are delivered (P32).
-func TestRowsThatBreakThePlugin(t *testing.T) {
+// A row that makes the plugin trap is found, and skipped if that is tolerated, with its document as a dead letter; the
+// others are delivered (P32).
+func TestTrappingRowsAreFound(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			lines, records := poisoned(0, 5000, 5001, 11_999)
@@ -41,19 +41,19 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 			})
 			w.ok(t)
 			dead, triggers := w.received()
-			if !exact { // the page came several times
+			if !exact { // the page was read several times
 				slices.Sort(triggers)
 				triggers = slices.Compact(triggers)
 				slices.Sort(records)
 			}
-			slices.Sort(letters) // one that no row stands after may come again
+			slices.Sort(letters) // a dead letter without a later row may be repeated
 			letters = slices.Compact(letters)
 			assert.Equal(t, records, triggers, "exact", exact)
 			if !slices.Contains(dead, "dead/=!trap") || r.breaks != 12 {
-				t.Errorf("exact %t: dead letters %q, the plugin broke %d times", exact, dead, r.breaks)
+				t.Errorf("exact %t: dead letters %q, the plugin trapped %d times", exact, dead, r.breaks)
 			}
 			var want []string
-			for _, row := range []int{0, 11_999, 5000, 5001} { // as texts are sorted
+			for _, row := range []int{0, 11_999, 5000, 5001} { // in the order of texts
 				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: plugin fake : decode: "+
 					"unreachable", row))
 			}
@@ -62,8 +62,8 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 	}
 }
 
-// A row that breaks the plugin with what it has followed, however deep, is found and left out like others.
-func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
+// A row whose followed responses make the plugin trap, however deep, is found and skipped like others.
+func TestTrappingNestedRowsAreFound(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			lines, records := poisoned()
@@ -81,7 +81,7 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 			dead, triggers := w.received()
 			slices.Sort(records)
 			slices.Sort(triggers)
-			// the page comes again: the reader gives no number to what it has followed
+			// The page is read again: the reader does not number what it has followed.
 			triggers = slices.Compact(triggers)
 			assert.Equal(t, records, triggers, "exact", exact)
 			for _, row := range []string{"dead/=>deep", "dead/=>deeper"} {
@@ -92,14 +92,14 @@ func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
 			if len(letters) == 0 || slices.ContainsFunc(letters, func(l string) bool {
 				return l != "decode the plugin breaks on this row: plugin fake : decode: unreachable"
 			}) {
-				t.Errorf("exact %t: dead letters say %q", exact, letters)
+				t.Errorf("exact %t: dead letters contain %q", exact, letters)
 			}
 		})
 	}
 }
 
-// Where no row may be left out the task fails and names the row, and what came before it is delivered.
-func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
+// If no row may be skipped, the task fails and names the row, and earlier rows are delivered.
+func TestTrappingRowIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines, records := poisoned(9000)
 		w := newWorld(&reader{exact: true}, lines)
@@ -108,8 +108,8 @@ func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
 	})
 }
 
-// A plugin that breaks on everything, and a page that is another one each time, end the task.
-func TestPagesThatBreakThePlugin(t *testing.T) {
+// A plugin that always traps, and a page that differs each time, fail the task.
+func TestTrappingPagesFailTheTask(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(w *world)
 		most   int
@@ -132,14 +132,14 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 			c.change(w)
 			w.fails(t, "unreachable")
 			if r.breaks > c.most {
-				t.Errorf("the plugin broke %d times", r.breaks)
+				t.Errorf("the plugin trapped %d times", r.breaks)
 			}
 		})
 	}
 }
 
-// Answers differ from one to the next without being other rows: each entry of a feed in Atom has the answer's time.
-// The rows are found all the same, where they stay at their bytes and where they move by some.
+// Responses may differ each time although their rows are equal: each entry of an Atom feed has the time of the
+// response. The rows are found, whether their position is unchanged or moves by some bytes.
 func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 	for name, c := range map[string]struct {
 		time   func(n int) string
@@ -174,39 +174,39 @@ func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
 				}
 				assert.Equal(t, keys(records), triggers)
 				if r.breaks > c.breaks {
-					t.Errorf("expected the plugin to break %d times at most, found %d", c.breaks, r.breaks)
+					t.Errorf("expected at most %d traps, found %d", c.breaks, r.breaks)
 				}
 			})
 		}
 	}
 }
 
-// A search of which nothing is left to narrow ends: the plugin breaks after the last byte, whatever comes before.
-func TestSearchBehindTheLastByte(t *testing.T) {
+// A search ends when it cannot be narrowed further: the plugin traps after the last byte, whatever precedes it.
+func TestSearchEndsAfterLastByte(t *testing.T) {
 	for _, size := range []int64{0, 1, pieceSize, 100 * pieceSize} {
 		s, n := bisection{}, 0
 		for s.narrow(&trapError{from: size, to: size}) {
 			n++
 		}
 		if n > 6 {
-			t.Errorf("a page of %d bytes was asked for %d times", size, n)
+			t.Errorf("a page of %d bytes was requested %d times", size, n)
 		}
 	}
 }
 
-// A plugin that breaks whatever it is given, also before the first byte, is no matter of a row.
-func TestSearchBeforeTheFirstByte(t *testing.T) {
+// If a plugin traps on any input, also before the first byte, no row is at fault.
+func TestTrapBeforeFirstByteIsNoRowFault(t *testing.T) {
 	s := bisection{}
 	if !s.narrow(&trapError{from: 0, to: 1480}) {
-		t.Error("expected the page to be asked for again in smaller pieces")
+		t.Error("expected the page to be requested again in smaller pieces")
 	}
 	if s.narrow(&trapError{}) {
 		t.Error("expected the search to end")
 	}
 }
 
-// Tags that the host itself uses are no plugin's.
-func TestPluginsThatUseTheHostsTags(t *testing.T) {
+// Tags that the host itself uses are rejected from plugins.
+func TestReservedTagsAreRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:skip-row"})
 		w.service.follows = map[string][]string{"culvert:skip-row": rows("b", 1)}

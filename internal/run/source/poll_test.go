@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestNextPoll: a period counts from the end of what was read, and a cron expression from then on.
+// A period starts at the end of the last read, and a cron expression is evaluated from then on.
 func TestNextPoll(t *testing.T) {
 	now := time.Date(2024, 3, 30, 12, 0, 0, 0, time.UTC)
 	period, often := wit.Ptr(uint32(60_000)), wit.Ptr(uint32(100))
@@ -33,16 +33,16 @@ func TestNextPoll(t *testing.T) {
 		}
 	}
 	if err := checkFeeds([]wit.Feed{{Name: "Orders", Cron: wit.Ptr("0 0 25 * * ?")}}); err == nil {
-		t.Error("an expression that is none was taken")
+		t.Error("an invalid expression was accepted")
 	}
 }
 
-// TestIdleTask: what a plugin's instances hold is let go when all feeds wait for long, once for each time, and not
-// while one of them waits for less.
+// The instances of a plugin are released when all feeds wait for long, once per time, and not while one
+// of them waits for less.
 func TestIdleTask(t *testing.T) {
 	const often, seldom = 4_999, 60_000
 	for name, c := range map[string]struct {
-		periods    [2]uint32 // of two feeds, in milliseconds, 0: they are read once
+		periods    [2]uint32 // of two feeds, in milliseconds; zero means read once
 		subscribes bool
 		rests      int
 	}{
@@ -61,11 +61,11 @@ func TestIdleTask(t *testing.T) {
 			w.o.OnIdle = func(until time.Time) func() {
 				rests.Add(1)
 				if rests.Load() != isLast.Load()+1 {
-					t.Errorf("%d rests and %d ends of them before", rests.Load(), isLast.Load())
+					t.Errorf("%d idle periods and %d earlier ends", rests.Load(), isLast.Load())
 				}
 				if never := c.periods == [2]uint32{}; until.IsZero() != never ||
 					!never && time.Until(until) < MinIdleTime {
-					t.Errorf("it rests until %v", until)
+					t.Errorf("idle until %v", until)
 				}
 				return func() { isLast.Add(1) }
 			}

@@ -20,9 +20,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestReplayGivesTheOffset: the plugin gets the texts of its feed's stored offset with a document out of a dead letter,
-// without the host's own, and a feed that has no offset has its letters replayed as well.
-func TestReplayGivesTheOffset(t *testing.T) {
+// The plugin receives its feed's stored offset with a document of a dead letter, without the
+// host's own entries; dead letters of a feed without an offset are replayed as well.
+func TestReplayPassesTheOffset(t *testing.T) {
 	for name, c := range map[string]struct {
 		stored []wit.OffsetEntry
 		want   []wit.Header
@@ -56,9 +56,9 @@ func TestReplayGivesTheOffset(t *testing.T) {
 	}
 }
 
-// A letter that cannot be read goes back and keeps none of the others from being delivered, whatever is wrong with it;
-// what is wrong with the service or the plugin as a whole ends the replay before anything of the letters is sent.
-func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
+// A dead letter that cannot be read is put back and does not prevent the delivery of the others, whatever its fault; a
+// fault of the service or of the plugin as a whole ends the replay before anything is sent.
+func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 	row := func(key string) task.DeadLetter {
 		return task.DeadLetter{Replays: 1, Record: &kgo.Record{Topic: "topic0", Key: []byte(key), Value: []byte("v")}}
 	}
@@ -68,9 +68,9 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		bad task.DeadLetter
-		// ends: with this fault; back: the letter goes back, with it.
+		// ends: the replay ends with this fault; back: the dead letter is put back with it.
 		ends, back string
-		// links are what the documents nest, missing ones are not there.
+		// links contains the documents that others nest; missing ones do not exist.
 		links  map[string][]string
 		plugin reader
 	}{
@@ -121,7 +121,7 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 			assert.Equal(t, topic([]string{"a=v", "b=v", "c=v", "d=v"}), rows)
 			if c.back == "" {
 				if len(dead)+len(back) > 0 {
-					t.Errorf("went back: %q %q", dead, back)
+					t.Errorf("put back: %q %q", dead, back)
 				}
 				return
 			}
@@ -135,7 +135,7 @@ func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// splitter makes a row of each of the words of a value, and keeps the rows' numbers.
+// splitter creates a row for each word of a value, with the original row's number.
 type splitter struct{ input []wit.Row }
 
 func (s *splitter) Input(at uint32) wit.Row { return s.input[at] }
@@ -153,11 +153,11 @@ func (s *splitter) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, er
 	return nil, nil
 }
 
-// Of a row that becomes several records, of which the converter refuses some, the others are delivered; the letter is
-// of the row, and names those that are left; and a replay delivers these alone.
-func TestPartsThatAConverterRefuses(t *testing.T) {
+// If the converter rejects some of a row's records, the others are delivered; the row has one dead letter, which names
+// the remaining records, and a replay delivers only these.
+func TestRejectedPartsBecomeDeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const number = 5 // of the row in its page: two before it have the same
+		const number = 5 // of the row in its page; two rows before it have the same
 		page := append(rows("a", number), "+b=v", "k=x|bad y|z|bad w", "l=v")
 		w := newWorld(&reader{exact: true}, page)
 		w.o.TolerateAll = true
@@ -183,7 +183,7 @@ func TestPartsThatAConverterRefuses(t *testing.T) {
 			t.Fatalf("found %+v", said)
 		}
 
-		// Replayed: one of them is refused once more, then none.
+		// In replays, one of them is rejected once more, then none.
 		letter := task.DeadLetter{Rows: said[0].Rows, Replays: 1, Record: &kgo.Record{Topic: "topic0", Partition: 3,
 			Offset: number, Key: []byte("k"), Value: []byte("x|bad y|z|bad w"), Timestamp: time.UnixMilli(7)}}
 		replayed := func(refuses string, l task.DeadLetter) []string {

@@ -21,9 +21,9 @@ import (
 
 var rounds = flag.Int("resume.rounds", 100, "rounds of the resume test")
 
-// Random pages, killed at random moments, over connections that break, against a service that keeps its word or does
-// not: no row that existed throughout is ever missing; and where the service repeats pages exactly, what comes again
-// lies after the last stored offset.
+// Random pages, kills at random moments, and broken connections, with a service that pages reliably or does not: no row
+// that existed throughout is ever missing; and if the service repeats pages exactly, repeated rows are after the last
+// stored offset.
 func TestResume(t *testing.T) {
 	runtest.Seeds(t, *rounds, 1, func(t *testing.T, seed uint64, r *rand.Rand) {
 		l := newScenario(r)
@@ -39,13 +39,13 @@ func TestResume(t *testing.T) {
 		}
 		l.finish(t)
 		if t.Failed() {
-			t.Fatalf("seed %d: exact %v, lies %v, %d feeds", seed, l.exact, l.lies, l.feeds)
+			t.Fatalf("seed %d: exact %v, unreliable %v, %d feeds", seed, l.exact, l.lies, l.feeds)
 		}
 	})
 }
 
-// What a plugin reads at a start in addition to a load that was begun leaves the stored offset where it is, in the
-// middle of a page, and is read once, however often a page of the load is asked for again.
+// A plugin's additional page at a start during a load leaves the stored offset unchanged, in the middle of a page, and
+// is read once, however often a page of the load is requested again.
 func TestExtraPageDuringALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
@@ -54,7 +54,7 @@ func TestExtraPageDuringALoad(t *testing.T) {
 			page[i] += strings.Repeat("x", 200) // so that it has several chunks
 		}
 		w := newWorld(r, page)
-		w.broker.killAfter = 4 // amid the page
+		w.broker.killAfter = 4 // within the page
 		if _, err := w.run(t); !errors.Is(err, errKilled) {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestExtraPageDuringALoad(t *testing.T) {
 		task := w.ok(t)
 		assert.Equal(t, before, w.broker.stores[0], "stored after the page in addition to the load")
 		if causes, _ := r.seen(); strings.Count(strings.Join(causes, " "), "store") != 1 {
-			t.Errorf("the feed was read by the causes %q", causes)
+			t.Errorf("the feed was read for the causes %q", causes)
 		}
 		p, _, _, err := parsePosition(fieldsBefore)
 		require.NoError(t, err)
@@ -87,15 +87,15 @@ func TestExtraPageDuringALoad(t *testing.T) {
 	})
 }
 
-// A topic that is changed amid a load would have a part of the rows each: the feed does what a changed fingerprint
-// means. Between two loads it may be changed.
+// If the topic is changed during a load, each topic would get a part of the rows: the feed handles it like a changed
+// fingerprint. Between two loads the topic may be changed.
 func TestTopicChangedDuringALoad(t *testing.T) {
 	a, b := rows("a", 3), rows("b", 3)
 	for name, c := range map[string]struct {
 		changed wit.MismatchPolicy
 		kill    int // offsets stored before that
 		stores  bool
-		want    []string // of the topic now
+		want    []string // records of the new topic
 		says    string
 	}{
 		"fail":   {wit.MismatchFail, 1, false, nil, `stored "topic=topic0", now "topic=other"`},
@@ -141,7 +141,7 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 	}
 }
 
-// scenario is a feed's over several workers.
+// scenario is a feed's history over several workers.
 type scenario struct {
 	r           *rand.Rand
 	exact, lies bool
@@ -149,9 +149,10 @@ type scenario struct {
 	pages       [][]string
 	deleted     map[string]bool
 	w           *world
-	// order is the place of each row, by its line.
+	// order is the index of each row, by its line.
 	order map[string]int
-	// ends is the number of rows up to and including each numbered row, by page; firsts the number before each page.
+	// ends contains the number of rows up to and including each numbered row, by page; firsts the number before each
+	// page.
 	ends   [][]int
 	firsts []int
 }
@@ -202,7 +203,7 @@ func (l *scenario) index() {
 	}
 }
 
-// killed runs until an event or until so many offsets were stored; after that nothing gets out of the worker.
+// killed runs a worker until an event or a number of stored offsets; after that its calls have no effect.
 func (l *scenario) killed(t *testing.T, events, stores int) {
 	b := l.w.broker
 	b.mu.Lock()
@@ -242,7 +243,8 @@ func (l *scenario) finish(t *testing.T) {
 	}
 }
 
-// stored is how many rows of each feed the stored offsets cover; of a service that does not keep its word nobody knows.
+// stored returns how many rows of each feed precede the stored offsets; with an unreliable service the number is
+// unknown.
 func (l *scenario) stored() []int {
 	out := make([]int, l.feeds)
 	if l.lies {
@@ -268,8 +270,8 @@ func (l *scenario) stored() []int {
 	return out
 }
 
-// check looks at what one worker wrote: where pages repeat exactly, nothing that the offsets which it found stored
-// cover.
+// check checks the records of one worker: if pages repeat exactly, it wrote none that precede the offsets stored at its
+// start.
 func (l *scenario) check(t *testing.T, stored []int, before int) {
 	if !l.exact || l.lies {
 		return
@@ -278,13 +280,13 @@ func (l *scenario) check(t *testing.T, stored []int, before int) {
 		topic, line, _ := strings.Cut(record, "/")
 		feed := int(topic[len("topic")] - '0')
 		if l.order[line] <= stored[feed] {
-			t.Errorf("%.40s came again, row %d of %d stored", record, l.order[line], stored[feed])
+			t.Errorf("%.40s was repeated, row %d of %d stored", record, l.order[line], stored[feed])
 			return
 		}
 	}
 }
 
-// change is a service that answers otherwise the next time: rows gone, moved, added.
+// change makes the service respond differently the next time: rows deleted, moved, added.
 func (l *scenario) change() {
 	l.w.service.mu.Lock()
 	defer l.w.service.mu.Unlock()
@@ -313,7 +315,7 @@ func (l *scenario) change() {
 	}
 }
 
-// A page that breaks off until the task fails, or in which the task is stopped, leaves a place after all that is in
+// If a page breaks off until the task fails, or the task is stopped within it, the stored offset is after everything in
 // Kafka: the next start repeats no row.
 func TestNoRowTwiceAfterAFailureWithinAPage(t *testing.T) {
 	several := rows("a", 2000)
@@ -334,7 +336,7 @@ func TestNoRowTwiceAfterAFailureWithinAPage(t *testing.T) {
 				w := newWorld(&reader{exact: true}, page)
 				w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:cut], true }
 				if _, err := w.run(t); err == nil {
-					t.Error("expected that the task fails")
+					t.Error("expected the task to fail")
 				}
 				w.service.answer = nil
 				task := w.ok(t)

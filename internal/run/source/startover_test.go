@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// swap has another version take the place of the one at work, whose code is closed then.
+// swap replaces the current version, whose code is closed then.
 func (w *world) swap(r *reader) {
 	old := w.versions.Current().(*fakeCode)
 	w.offer(r)
@@ -40,7 +40,7 @@ func (o *refusingOne) Commit(ctx context.Context) error {
 	return &kafka.TransactionAborted{Cause: kerr.NotCoordinator}
 }
 
-// A feed that starts over goes on with the version of the plugin that others have taken meanwhile: the code of its own
+// A feed that starts over uses the version of the plugin that other feeds have switched to: the code of its own version
 // is closed.
 func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
 	})
 }
 
-// A feed whose version asks to be opened again goes on with another one that has taken its place meanwhile.
-func TestStaleVersionThatWasSwapped(t *testing.T) {
+// A feed whose version must be reopened continues with another version that has replaced it.
+func TestStaleVersionIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{version: "1", exact: true, staleOnce: true},
 			slices.Concat(rows("a", 3), []string{"!stale"}, rows("b", 3)))
@@ -90,7 +90,7 @@ func TestStaleVersionThatWasSwapped(t *testing.T) {
 	})
 }
 
-// What is not committed while its feed is at rest comes again at once, not with the next page.
+// If the commit fails while its feed is idle, the page is read again at once, not with the next page.
 func TestFailureBetweenPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
@@ -114,9 +114,9 @@ func TestFailureBetweenPages(t *testing.T) {
 	})
 }
 
-// A snapshot whose first page is not committed is asked for again by the feed that starts over, after what that reads
-// at its start.
-func TestSnapshotThatIsNotCommitted(t *testing.T) {
+// A snapshot whose first page is not committed is requested again by the feed that starts over, after its reads at the
+// start.
+func TestUncommittedSnapshotIsRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
 		w := newWorld(r, rows("a", 3), rows("b", 3), rows("c", 3))

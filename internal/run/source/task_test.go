@@ -76,7 +76,7 @@ func TestPolls(t *testing.T) {
 	})
 }
 
-// A page that breaks off goes on after what was delivered where it repeats exactly, else from its start.
+// A page that breaks off continues after the delivered rows if it repeats exactly, else from its start.
 func TestPagesThatBreakOff(t *testing.T) {
 	for _, exact := range []bool{true, false} {
 		runtest.Bubble(t, fmt.Sprint("exact ", exact), func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestPagesThatBreakOff(t *testing.T) {
 	}
 }
 
-func TestBreaksAreTriedAFewTimes(t *testing.T) {
+func TestBrokenPagesAreRetriedAFewTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 10))
 		w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:30], true }
@@ -126,7 +126,7 @@ func TestBreaksAreTriedAFewTimes(t *testing.T) {
 	})
 }
 
-func TestPageThatAnswersDifferentlyComesAgain(t *testing.T) {
+func TestChangedPageIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 4000))
 		answers := 0
@@ -135,7 +135,7 @@ func TestPageThatAnswersDifferentlyComesAgain(t *testing.T) {
 			if answers == 1 {
 				return 200, body[:len(body)/2], true
 			}
-			// a0 was deleted, and comes changed at the end: a count alone would skip a row
+			// a0 was deleted, and is changed at the end: a count alone would skip a row.
 			return 200, strings.Replace(body, "a0=v0\n", "", 1), false
 		}
 		task := w.ok(t)
@@ -153,7 +153,7 @@ func TestPageThatAnswersDifferentlyComesAgain(t *testing.T) {
 	})
 }
 
-func TestPageThatGotShorterThanWhatWasDelivered(t *testing.T) {
+func TestPageShorterThanDeliveredRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 4000))
 		answers := 0
@@ -170,18 +170,18 @@ func TestPageThatGotShorterThanWhatWasDelivered(t *testing.T) {
 	})
 }
 
-func TestFollowedAnswers(t *testing.T) {
+func TestFollowedResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, []string{"a=1", ">/inner", "b=2"})
 		w.service.follows = map[string][]string{"/inner": {"+a=1.1", ">/inner/2", "+a=1.2"}, "/inner/2": {"+a=1.3"}}
 		w.ok(t)
-		// the main piece is decoded at once here, so what it nests comes after b
+		// The main piece is decoded at once here, so its nested response follows b.
 		assert.Equal(t, []string{"/open", "/page/0", "/inner", "/inner/2"}, w.service.requests)
 		assert.Equal(t, 5, len(w.broker.records()), "records")
 	})
 }
 
-func TestRowsThatCannotBeHandled(t *testing.T) {
+func TestFailingRows(t *testing.T) {
 	page := []string{"a=1", "b=2", "?bad date", "c=3", "bad=x", "d=4"}
 	upper := func(context.Context) (Chain, error) { return chainFunc(dropB), nil }
 	converters := converting(asIs{"bad"}, asIs{})
@@ -210,12 +210,12 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 			}), nil
 		}
 		w.o.Retry = core.RetryPolicy{Timeout: 3 * time.Second}
-		w.fails(t, "row 0: transforms: not now") // short of time
+		w.fails(t, "row 0: transforms: not now") // the timeout is almost reached
 		tries = 0
 		w.o.Retry = core.RetryPolicy{Timeout: -1}
 		task := w.ok(t)
 		if p := task.Progress(); p.Written != 3 || tries < 13 {
-			t.Errorf("expected 3 rows after more than 12 tries, found %d after %d", p.Written, tries)
+			t.Errorf("expected 3 rows after more than 12 attempts, found %d after %d", p.Written, tries)
 		}
 		assert.Equal(t, int64(tries-1), task.o.Metrics.Retries.Load(), "retries")
 	})
@@ -234,9 +234,8 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 	})
 }
 
-// A topic that cannot be had is no row's fault: nothing is skipped for it, whatever is tolerated, and the next run
-// reads all.
-func TestTopicsThatCannotBeMade(t *testing.T) {
+// An unavailable topic is no row's fault: no row is skipped for it, whatever is tolerated, and the next run reads all.
+func TestUnavailableTopicFailsTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
 		w.o.TolerateAll = true
@@ -257,7 +256,7 @@ func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, er
 	return c(b), nil
 }
 
-// dropB drops rows with the key b, as a transform does: origins become places in the call.
+// dropB drops rows with the key b, as a transform does: record IDs become indexes in the call.
 func dropB(b *record.Batch) []wit.RowError {
 	kept := b.Rows[:0]
 	for i, r := range b.Rows {
@@ -269,7 +268,7 @@ func dropB(b *record.Batch) []wit.RowError {
 	return nil
 }
 
-func TestRecordsThatTheBrokerRefuses(t *testing.T) {
+func TestRecordsRejectedByBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3))
 		w.broker.refuse = "b1"
@@ -293,9 +292,9 @@ func TestStale(t *testing.T) {
 	})
 }
 
-// A page whose instance another page broke is asked for again, as often as that happens, and goes on after the rows
-// that were delivered: it is no fault of its own.
-func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
+// A page whose instance trapped on another page is requested again, as often as that happens, and continues after the
+// delivered rows: it is not at fault.
+func TestPagesLostToAnotherTrap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, givenUp: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"},
 			rows("b", 3_000)))
@@ -307,8 +306,8 @@ func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
 	})
 }
 
-// P1: what acknowledges earlier data is not sent before those rows and their offset are stored.
-func TestRequestsThatAcknowledge(t *testing.T) {
+// P1: a request that acknowledges earlier data is not sent before those rows and their offset are stored.
+func TestAcknowledgingRequestWaitsForOffset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, acks: true}, rows("a", 3), rows("b", 3), rows("c", 3))
 		w.broker.flushes = false
@@ -362,7 +361,7 @@ func TestStopInTheMiddleOfAPage(t *testing.T) {
 		w.o.Once = true
 		w.ok(t)
 		got := w.broker.records()
-		// the last row before the stop cannot be known to be complete: it may come twice
+		// The last row before the stop may be incomplete: it may be read twice.
 		if n := len(got); n > 200_001 {
 			t.Errorf("%d records", n)
 		}
@@ -387,8 +386,8 @@ func TestStopThatTakesTooLong(t *testing.T) {
 	})
 }
 
-// A broker that takes its time for the offset fails no feed that has read everything; a stop does not wait for it.
-func TestOffsetThatTakesLongToStore(t *testing.T) {
+// A broker that stores the offset slowly fails no feed that has read everything; a stop does not wait for it.
+func TestSlowOffsetStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 3))
 		w.broker.flushes, w.broker.storing = false, time.Minute
@@ -410,7 +409,7 @@ func TestOffsetThatTakesLongToStore(t *testing.T) {
 	})
 }
 
-func TestStoredOffsetsThatDoNotFit(t *testing.T) {
+func TestIncompatibleStoredOffsets(t *testing.T) {
 	for want, c := range map[string]struct {
 		stored []wit.OffsetEntry
 		reader reader
@@ -432,8 +431,8 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 	}
 }
 
-// An offset without a digest says nothing that can be verified: the page comes again.
-func TestOffsetOfAnotherProgram(t *testing.T) {
+// An offset without a digest cannot be verified: the page is read again.
+func TestOffsetWithoutDigest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, fingerprint: "f"}, rows("a", 3), rows("b", 3))
 		w.broker.offsets["feed=0"] = []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.IntegerEntry("record", 1)}
@@ -514,7 +513,7 @@ func TestFaultsOfTheService(t *testing.T) {
 	})
 }
 
-func TestOneFeedThatFailsEndsTheOthersInOrder(t *testing.T) {
+func TestFailedFeedStopsTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{exact: true, feeds: 2, pollMs: 1000}, rows("a", 3))
 		w.o.Once = false
@@ -524,8 +523,8 @@ func TestOneFeedThatFailsEndsTheOthersInOrder(t *testing.T) {
 	})
 }
 
-// A request that must not be sent twice, and that has no answer or one that asks to be sent again, goes through the
-// plugin: it is asked what comes next, as after a start.
+// After a request that must not be sent twice, without a response or with one that asks to send again, the plugin is
+// asked for the next request, as after a start.
 func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
 	for _, status := range []uint16{0, 503, 429} {
 		synctest.Test(t, func(t *testing.T) {
@@ -547,7 +546,7 @@ func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
 	}
 }
 
-// broken has a mistake wherever it is used.
+// broken panics in every call.
 type broken struct{ asIs }
 
 func (broken) Encode(context.Context, []byte, int, string, *record.Batch, wit.ValueSlice) ([]byte, bool, error) {
@@ -566,7 +565,7 @@ func (brokenProducer) Produce(context.Context, Batch, kafka.Offset, func(int, er
 	panic("a mistake in the producer")
 }
 
-// A mistake of the host's in any stage fails the task, which returns.
+// A panic of the host in any stage fails the task, and the task returns.
 func TestPanicsAreTheTasks(t *testing.T) {
 	for name, breakIt := range map[string]func(*world){
 		"reading": func(w *world) { w.o.Client = brokenService{w.service} },
@@ -583,7 +582,7 @@ func TestPanicsAreTheTasks(t *testing.T) {
 			breakIt(w)
 			_, err := w.run(t)
 			if p := new(guard.Panic); !errors.As(err, &p) {
-				t.Errorf("expected the mistake as the task's fault, found %v", err)
+				t.Errorf("expected the panic as the task's error, found %v", err)
 			}
 		})
 	}

@@ -79,7 +79,7 @@ func TestFlow(t *testing.T) {
 			return NewFlow(began, &rows, &bytes, NewStage("fetch", &one, &other))
 		}
 		time.Sleep(10 * time.Second)
-		assert.Equal(t, Flow{Period: 10 * time.Second, Stages: []Stage{{Name: "fetch"}}}, flow(), "nothing has come")
+		assert.Equal(t, Flow{Period: 10 * time.Second, Stages: []Stage{{Name: "fetch"}}}, flow(), "nothing has arrived")
 		first := time.Now()
 		rows.Add(30)
 		bytes.Add(600)
@@ -101,7 +101,7 @@ func TestFlow(t *testing.T) {
 	})
 }
 
-// It is used for each piece of a page.
+// The clock is used for each piece of a page.
 func TestClockAllocatesNothing(t *testing.T) {
 	var c BusyClock
 	var m Meter

@@ -39,7 +39,7 @@ func TestWindow(t *testing.T) {
 		}
 	}
 	if s := w.Summary(began.Add(time.Hour + 2*halfWindow)); !math.IsNaN(s.Avg) {
-		t.Errorf("expected values that are forgotten, found %v", s)
+		t.Errorf("expected no values after the window, found %v", s)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestMetrics(t *testing.T) {
 		all.Batches.AddActive(5)
 		all.Batches.AddActive(7)
 		began := time.Now()
-		time.Sleep(250 * time.Millisecond) // of the bubble
+		time.Sleep(250 * time.Millisecond) // virtual time
 		all.Batches.Record(began, 5)
 		all.Batches.AddActive(-5)
 		all.Commits.Record(began, nil)
@@ -127,11 +127,11 @@ func TestRowSubset(t *testing.T) {
 		}
 	}
 	if _, ok := NewRowSubset(3, []uint32{1}).Intersect(NewRowSubset(4, []uint32{1})); ok {
-		t.Error("parts of 3 rows and of 4 fit together")
+		t.Error("parts of 3 rows and of 4 were combined")
 	}
 	if NewRowSubset(3, []uint32{1}).CheckTotal(4) == nil || NewRowSubset(3, []uint32{1}).CheckTotal(3) != nil ||
 		(RowSubset{}).CheckTotal(9) != nil {
-		t.Error("what fits")
+		t.Error("a subset that fits")
 	}
 	for _, text := range []string{"", "1", "1 of 0", "0 of 3", "4 of 3", "2-1 of 3", "2,1 of 3", "1,1 of 3", "1- of 3",
 		"1 of 99999999999", "x of 3"} {
@@ -173,7 +173,7 @@ func TestSkipLog(t *testing.T) {
 		time.Sleep(skipLogInterval)
 		lines("count=1 stage=encode")
 		time.Sleep(3 * skipLogInterval)
-		for i := range 1000 { // of as many causes
+		for i := range 1000 { // with as many causes
 			s.Skip(log, StageEncode, errors.New(strings.Repeat("x", i+1)), []any{"offset", i}, nil)
 		}
 		said := out.String()

@@ -70,7 +70,7 @@ func TestUpgrade(t *testing.T) {
 	for name, c := range map[string]struct {
 		open  func(n int) error
 		fits  error
-		after time.Duration // until it is taken; 0: never
+		after time.Duration // until it is used; zero means never
 		calls int
 	}{
 		"fits":             {nil, nil, time.Second, 1},
@@ -95,7 +95,7 @@ func TestUpgrade(t *testing.T) {
 				}
 				if opens := int(next.opens.Load()); total != c.after || opens != c.calls ||
 					(b.rejected == "") != (c.after > 0) || p.UpgradePending() {
-					t.Errorf("taken after %v, opened %d times, rejected: %q", total, opens, b.rejected)
+					t.Errorf("used after %v, opened %d times, rejected: %q", total, opens, b.rejected)
 				}
 			})
 		})
@@ -114,7 +114,7 @@ func TestFollowAndReopen(t *testing.T) {
 			t.Errorf("runs %s, %v", p.Version(), err)
 		}
 		if o, err := p.Reopen(t.Context(), old); err != nil || o.code != old.code || p.Version() != "2" {
-			t.Errorf("opened again: %s, runs %s, %v", o.code.Version(), p.Version(), err)
+			t.Errorf("reopened: %s, runs %s, %v", o.code.Version(), p.Version(), err)
 		}
 		began := time.Now()
 		for range 3 {
@@ -181,7 +181,7 @@ func TestUpgradeIfOpened(t *testing.T) {
 	})
 }
 
-// TestWatch: WatchVersions opens newer versions in the background and rejects those that fail.
+// TestWatch checks that WatchVersions opens newer versions in the background and rejects those that fail.
 func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		open     error

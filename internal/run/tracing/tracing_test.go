@@ -41,14 +41,14 @@ func flush(t *testing.T, tracer *Tracer) {
 	require.NoError(t, tracer.provider.ForceFlush(t.Context()))
 }
 
-// sendPage has a span go to the collector.
+// sendPage ends a span and sends it to the collector.
 func sendPage(t *testing.T, tracer *Tracer) {
 	t.Helper()
 	tracer.Start("page", Internal).End(nil)
 	flush(t, tracer)
 }
 
-// sent reports other numbers of spans that were taken and lost.
+// sent checks the numbers of accepted and lost spans.
 func sent(t *testing.T, tracer *Tracer, taken, lost int64) {
 	t.Helper()
 	if foundTaken, foundLost := tracer.Sent(); foundTaken != taken || foundLost != lost {
@@ -56,7 +56,7 @@ func sent(t *testing.T, tracer *Tracer, taken, lost int64) {
 	}
 }
 
-// partial is a collector's answer that has refused so many spans.
+// partial returns a collector's response that rejects some spans.
 func partial(refused uint64, why string) []byte {
 	inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), refused)
 	inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), why)
@@ -64,7 +64,7 @@ func partial(refused uint64, why string) []byte {
 }
 
 // The name of the service is that of the settings, else that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
-func TestNameOfTheService(t *testing.T) {
+func TestServiceName(t *testing.T) {
 	for _, c := range []struct{ given, attributes, want string }{
 		{"", "", "culvert"}, {"", "service.name=orders,team=x", "orders"}, {"feeds", "service.name=orders", "feeds"},
 	} {
@@ -121,8 +121,8 @@ func TestSpansArrive(t *testing.T) {
 	assert.Equal(t, 0, strings.Count(log.String(), "\n"), "lines in the log")
 }
 
-// A collector that refuses is told of once, and once more when it takes spans again.
-func TestOneLineForACollectorThatIsAway(t *testing.T) {
+// A collector that rejects spans is logged once, and once more when it accepts spans again.
+func TestUnreachableCollectorIsLoggedOnce(t *testing.T) {
 	r := tracetest.Start(t)
 	var away sync.Map
 	away.Store("away", true)
@@ -135,7 +135,7 @@ func TestOneLineForACollectorThatIsAway(t *testing.T) {
 	for range 5 {
 		sendPage(t, tracer)
 	}
-	assert.Equal(t, 1, strings.Count(log.String(), "cannot be sent"), "one line for 5 sendings that failed")
+	assert.Equal(t, 1, strings.Count(log.String(), "cannot be sent"), "one line for 5 failed requests")
 	away.Store("away", false)
 	sendPage(t, tracer)
 	sendPage(t, tracer)
@@ -145,8 +145,8 @@ func TestOneLineForACollectorThatIsAway(t *testing.T) {
 	assert.Equal(t, 0, strings.Count(log.String(), "geheim"), "the endpoint's secret")
 }
 
-// What may pass is sent again, after as long as the collector asks for.
-func TestSentAgain(t *testing.T) {
+// Spans are sent again after a transient error, after the delay that the collector requests.
+func TestSpansAreResent(t *testing.T) {
 	r := tracetest.Start(t)
 	statuses := make(chan int, 3)
 	statuses <- 503
@@ -163,8 +163,8 @@ func TestSentAgain(t *testing.T) {
 	}
 }
 
-// A collector that says yes and takes less: partial_success.
-func TestPartlyRefused(t *testing.T) {
+// A collector that responds with success may accept only a part: partial_success.
+func TestPartialSuccess(t *testing.T) {
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
@@ -179,8 +179,8 @@ func TestPartlyRefused(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(log.String(), "OTLP partial success: too old (2 spans rejected)"), "found")
 }
 
-// What a collector says is shown without the headers that it was sent.
-func TestCollectorsRepeatNoSecret(t *testing.T) {
+// A collector's response is logged without the headers that were sent to it.
+func TestCollectorResponsesAreRedacted(t *testing.T) {
 	r := tracetest.Start(t)
 	r.Answer = func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Content-Type", "application/x-protobuf")
@@ -194,8 +194,8 @@ func TestCollectorsRepeatNoSecret(t *testing.T) {
 	assert.Equal(t, 0, strings.Count(log.String(), "gehe/im"), log)
 }
 
-// A collector that answers without end is not read to it.
-func TestAnswersOfACollectorAreBounded(t *testing.T) {
+// An endless response of a collector is not read to its end.
+func TestCollectorResponsesAreBounded(t *testing.T) {
 	r := tracetest.Start(t)
 	written := make(chan int, 1)
 	r.Answer = func(w http.ResponseWriter, q *http.Request) {
@@ -211,33 +211,33 @@ func TestAnswersOfACollectorAreBounded(t *testing.T) {
 	tracer, _ := opened(t, r.URL, nil)
 	sendPage(t, tracer)
 	if n := <-written; n > 64<<20 {
-		t.Errorf("expected what fits into sockets to be written, found %d bytes", n)
+		t.Errorf("expected only the bytes that fit into sockets, found %d bytes", n)
 	}
 	sent(t, tracer, 0, 1)
 }
 
-// While a collector takes connections and answers nothing, spans end without waiting for it; those that find the queue
-// full are lost, and counted.
+// If a collector accepts connections and does not respond, spans end without waiting for it; spans that find the queue
+// full are lost and counted.
 func TestSilentCollector(t *testing.T) {
 	r := tracetest.Start(t)
 	over := make(chan struct{})
 	r.Answer = func(http.ResponseWriter, *http.Request) { <-over }
 	tracer, _ := opened(t, r.URL, nil)
-	const spans, batch = 3000, 512 // one batch may be on its way
+	const spans, batch = 3000, 512 // one batch may be in progress
 	for range spans {
 		tracer.Start("page", Internal).End(nil)
 	}
 	taken, lost := tracer.Sent()
 	close(over)
 	if taken != 0 || lost < spans-maxQueued-batch || lost > spans-maxQueued {
-		t.Errorf("expected about %d spans to be lost and none to be taken, found %d and %d", spans-maxQueued, lost,
+		t.Errorf("expected about %d lost spans and no accepted ones, found %d and %d", spans-maxQueued, lost,
 			taken)
 	}
 	flush(t, tracer)
 	sent(t, tracer, spans-lost, lost)
 }
 
-// A stop does not wait for a collector that takes connections and answers nothing.
+// A stop does not wait for a collector that accepts connections and does not respond.
 func TestCloseIsBounded(t *testing.T) {
 	r := tracetest.Start(t)
 	asked, over := make(chan struct{}), make(chan struct{})
@@ -259,8 +259,8 @@ func TestCloseIsBounded(t *testing.T) {
 	<-closed
 }
 
-// While nothing is traced, nothing is done and no memory is taken.
-func TestOffCostsNothing(t *testing.T) {
+// Without tracing, nothing is done and nothing is allocated.
+func TestDisabledTracingCostsNothing(t *testing.T) {
 	var tracer *Tracer
 	failure := errors.New("x")
 	request := &wit.Request{Method: "GET", Target: "/x"}
@@ -274,7 +274,7 @@ func TestOffCostsNothing(t *testing.T) {
 		s.AddPastChild("decode", time.Time{}, time.Time{}, 0)
 		s.SetInt("n", 1)
 		if h := s.Header(); h.Key != "" {
-			t.Error("a header of nothing")
+			t.Error("a header without a span")
 		}
 		s.End(nil)
 	}); n != 0 {
@@ -351,7 +351,7 @@ func TestSamplers(t *testing.T) {
 	tracer, _ := opened(t, r.URL, func(o *Options) { o.Sampler = "always_off" })
 	page := tracer.Start("page", Internal)
 	if h := page.Header(); !strings.HasSuffix(string(h.Value), "-00") {
-		t.Errorf("expected a header that says that it is not sampled, found %q", h.Value)
+		t.Errorf("expected a header with an unset sampled flag, found %q", h.Value)
 	}
 	page.End(nil)
 	flush(t, tracer)

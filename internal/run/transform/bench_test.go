@@ -19,22 +19,22 @@ import (
 
 const classes = "org.apache.kafka.connect.transforms."
 
-// benched is a stage with an alias and settings in pairs.
+// benched returns a stage with an alias and settings in pairs.
 func benched(alias, class string, settings ...string) Stage {
 	return Stage{Alias: alias, Class: classes + class, Settings: given(settings...)}
 }
 
-// when gives a stage a condition.
+// when returns a stage with a predicate.
 func when(s Stage, negate bool, class string, settings ...string) Stage {
 	p := benched("when", "predicates."+class, settings...)
 	s.Predicate, s.Negate = &Predicate{Alias: p.Alias, Class: p.Class, Settings: p.Settings}, negate
 	return s
 }
 
-// live has a stage leave out tombstones.
+// live returns a stage that skips tombstones.
 func live(s Stage) Stage { return when(s, true, "RecordIsTombstone") }
 
-// Stages that speed is measured with.
+// Stages of the benchmarks.
 var (
 	insertStage = benched("source", "InsertField$Value", "static.field", "system", "static.value", "SAP-PRD-100")
 	topicStage  = benched("topic", "InsertField$Value", "topic.field", "topic")
@@ -48,8 +48,8 @@ var (
 	namesStage = benched("names", "ReplaceField$Value", "renames", "f3:name", "exclude", "f7")
 )
 
-// benchChains are chains that speed is measured with, next to Kafka's classes and alone. A chain of three and one of
-// five are what the aims are set for; fieldStages only move bytes.
+// benchChains are the chains of the benchmarks, next to Kafka's classes and alone. The targets apply to a chain of
+// three and one of five; fieldStages only move bytes.
 var (
 	fiveStages  = []Stage{insertStage, namesStage, castStage, timeStage, routeStage}
 	fieldStages = []Stage{insertStage, benched("names", "ReplaceField$Value", "renames", "f0:id,f3:name", "exclude",
@@ -67,10 +67,10 @@ var (
 	}
 )
 
-// maskStages is a transform in the easy form of the SDK, the first plugin of the README.
+// maskStages is a transform with the simple interface of the SDK, the first plugin of the README.
 var maskStages = []Stage{{Alias: "mask", Class: "example.MaskText", Settings: given("fields", "f3", "keep", "4")}}
 
-// tenFields makes rows of ten fields with together size bytes.
+// tenFields returns rows of ten fields, size bytes in total.
 func tenFields(t testing.TB, reg *record.Registry, rows, size int) *record.Batch {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Name: wit.Ptr("Order")}, {Kind: wit.Int32}, {Kind: wit.Int64,
 		Optional: true},
@@ -102,7 +102,7 @@ func structured(t testing.TB, b *record.Batch, s *record.Schema, v any) wit.Valu
 		Size: uint32(len(b.Data) - start)}
 }
 
-// withoutSchema makes maps of the structures.
+// withoutSchema converts structs to maps.
 func withoutSchema(t testing.TB, b *record.Batch) {
 	for i := range b.Rows {
 		d := &b.Rows[i].Value
@@ -120,8 +120,8 @@ func withoutSchema(t testing.TB, b *record.Batch) {
 	}
 }
 
-// BenchmarkChains is what chains take for a record: of three stages by the number of rows and the size of one, the
-// others by 500 rows of 1 KB.
+// BenchmarkChains measures chains per record: of three stages by the number and size of rows, the others with 500 rows
+// of 1 KB.
 func BenchmarkChains(b *testing.B) {
 	m, reg, _ := manager(b, map[string][]byte{"mask.wasm": guesttest.Bytes(b, "../../../examples/plugin-transform")})
 	run := func(name string, stages []Stage, rows, size int) {
@@ -159,7 +159,7 @@ func benchChain(b *testing.B, m *plugin.Manager, reg *record.Registry, stages []
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/record")
 }
 
-// cpu is the processor time that the process has taken: on a busy machine the clock tells little.
+// cpu returns the processor time of the process: on a busy machine wall time is not meaningful.
 func cpu(t testing.TB) int64 {
 	var u syscall.Rusage
 	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))

@@ -27,21 +27,21 @@ func odd(t testing.TB, version string) []byte {
 	return guesttest.Bytes(t, "./testdata/guests/odd", "main.version="+version)
 }
 
-// numbered makes rows with n from 0 up, in two topics in turn.
+// numbered returns rows with n from 0 up, alternating between two topics.
 func numbered(t testing.TB, reg *record.Registry, rows int) *record.Batch {
 	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "n", Node: 1}, {Name: "s",
 		Node: 2}}}, {Kind: wit.Int64}, {Kind: wit.String}})
 	require.NoError(t, err)
 	b := &record.Batch{Registry: reg, Topics: []string{"even", "odd"}}
 	for i := range rows {
-		// several rows may share an origin
+		// Several rows may have the same row index.
 		b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(1000 + i/3), Topic: uint32(i % 2), Partition: -1,
 			Offset: int64(i), Timestamp: -1, Value: structured(t, b, s, connectdata.Struct{int64(i), "-"})})
 	}
 	return b
 }
 
-// texts are the rows as topic, number and text, and the added fields.
+// texts returns the rows as topic, number and text, and the added fields.
 func texts(t testing.TB, b *record.Batch) []string {
 	var list []string
 	for _, r := range b.Rows {
@@ -49,13 +49,13 @@ func texts(t testing.TB, b *record.Batch) []string {
 		require.NoError(t, err)
 		list = append(list, fmt.Sprint(b.Topics[r.Topic], v))
 		if n := v.(connectdata.Struct)[0].(int64); r.RowIndex != uint32(1000+n/3) || r.Offset != n {
-			t.Fatalf("row %d has origin %d, offset %d", n, r.RowIndex, r.Offset)
+			t.Fatalf("row %d has row index %d, offset %d", n, r.RowIndex, r.Offset)
 		}
 	}
 	return list
 }
 
-// given are settings that every version may see, in pairs.
+// given returns settings that are visible to every version, in pairs.
 func given(pairs ...string) func(plugin.Info) []wit.Setting {
 	var all []wit.Setting
 	for i := 0; i < len(pairs); i += 2 {
@@ -68,7 +68,7 @@ func mark(text string) Stage {
 	return Stage{Alias: "mark" + text, Class: "test.Mark", Settings: given("text", text)}
 }
 
-// withOdd loads the plugin of odd transforms, too.
+// withOdd also loads the plugin of odd transforms.
 func withOdd(t testing.TB) (*plugin.Manager, *record.Registry) {
 	t.Helper()
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
@@ -79,7 +79,7 @@ func insert(name, value string) Stage {
 	return benched("insert-"+name, "InsertField$Value", "static.field", name, "static.value", value)
 }
 
-// open makes a chain for the time of a test; limit is the rows of a call, 0: as many as fit.
+// open opens a chain until the test ends; limit is the number of rows per call. Zero means as many as fit.
 func open(t testing.TB, m *plugin.Manager, limit int, stages ...Stage) *Chain {
 	t.Helper()
 	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: stages, BatchRows: limit})
@@ -88,7 +88,7 @@ func open(t testing.TB, m *plugin.Manager, limit int, stages ...Stage) *Chain {
 	return c
 }
 
-// good has a chain do a batch of which no row fails.
+// good applies a chain to a batch and checks that no row fails.
 func good(t testing.TB, c *Chain, b *record.Batch) {
 	t.Helper()
 	if faults, err := c.Apply(t.Context(), b); err != nil || len(faults) > 0 {
@@ -103,24 +103,24 @@ func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...
 	return faults
 }
 
-// A field that is appended is written into the room that the host leaves after each value (valueRoom of
-// internal/plugin), which is as much as the plugin asks for (kernel.Room): values stay where they are in the call's
-// data, and all of that comes back.
-func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
+// An appended field is written into the space that the host leaves after each value (valueRoom of internal/plugin),
+// which is as much as the plugin requests (kernel.Room): values keep their position in the call's data, and all of the
+// data is returned.
+func TestAppendedFieldsUseReservedSpace(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	c := open(t, m, 0, fieldStages[0])
-	for call := range 2 { // the first row of a schema is written elsewhere, and so are those that follow in its call
+	for call := range 2 { // the first row of a schema, and those after it in the same call, take another code path
 		b := tenFields(t, reg, 3, 200)
 		good(t, c, b)
 		first, second := b.Rows[0].Value, b.Rows[1].Value
 		if between := int(second.Start) - int(first.Start+first.Size); call == 1 && between <= 0 {
-			t.Errorf("expected room after the values of the result, found %d bytes", between)
+			t.Errorf("expected reserved space after the values of the result, found %d bytes", between)
 		}
 	}
 }
 
-// A predicate of one plugin on a transform of another, both ways round, in pieces of every size: the rows keep their
-// order.
+// A predicate of one plugin on a transform of another, in both directions and in pieces of every size: the rows keep
+// their order.
 func TestPredicateOfAnotherPlugin(t *testing.T) {
 	m, reg := withOdd(t)
 	odds := benched("x", "InsertField$Value", "topic.field", "t")
@@ -150,9 +150,9 @@ func TestPredicateOfAnotherPlugin(t *testing.T) {
 	}
 }
 
-// Rows that were made of one row keep their order where a predicate of another plugin takes some of them, and where one
-// of them fails the fault names that row.
-func TestPartsOfARowKeepTheirOrder(t *testing.T) {
+// Rows that were created from one row keep their order if a predicate of another plugin matches only some of them, and
+// if one of them fails, the error names that row.
+func TestSplitRowsKeepTheirOrder(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0"),
 		"split.wasm": guesttest.Bytes(t, "./testdata/guests/split")})
 	split := Stage{Alias: "s", Class: "test.Split"}
@@ -178,8 +178,8 @@ func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// Faults of any stage name the row as it came and the stage in the whole chain; the others go on.
-func TestFaultsNameTheRowAndTheStage(t *testing.T) {
+// Errors of any stage name the original row and the stage in the whole chain; the other rows continue.
+func TestErrorsNameRowAndStage(t *testing.T) {
 	m, reg := withOdd(t)
 	filter := when(Stage{Alias: "f", Class: "Filter"}, false, "TopicNameMatches", "pattern", "even")
 	conditional := insert("i", "1")
@@ -196,9 +196,9 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 		for _, f := range faults {
 			got = append(got, fmt.Sprint(f.RowIndex, " ", f.Stage, " ", f.ErrorClass[strings.LastIndexByte(f.ErrorClass,
 				'.')+1:]))
-			assert.Equal(t, before[f.RowIndex], c.Input(f.RowIndex), f.RowIndex, "the row as it came")
+			assert.Equal(t, before[f.RowIndex], c.Input(f.RowIndex), f.RowIndex, "the original row")
 		}
-		// 5 traps the plugin and stands alone in the end; 13 fails the predicate
+		// 5 makes the plugin trap and is processed alone in the end; 13 fails the predicate.
 		assert.Equal(t, []string{"5 2 ConnectException", "13 1 DataException"}, got, fmt.Sprint(limit, " rows a call"))
 		want := []string{"odd[1 - 1]", "odd[3 - 1]", "odd[7 - 1]", "odd[9 - 1]", "odd[11 - 1]", "odd[15 - 1]",
 			"odd[17 - 1]", "odd[19 - 1]"}
@@ -206,9 +206,9 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 	}
 }
 
-// A row of which another plugin refuses one part fails as a whole, as it does where its own plugin refuses one: half an
-// order would be worse than none.
-func TestRowOfWhichOnePartFails(t *testing.T) {
+// A row of which another plugin rejects one part fails as a whole, as it does if its own plugin rejects the part: half
+// an order would be worse than none.
+func TestRowFailsAsAWhole(t *testing.T) {
 	m, reg := withOdd(t)
 	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "l", Node: 1}}},
 		{Kind: wit.Array, Element: 2}, {Kind: wit.Struct, Fields: []wit.Field{{Name: "n", Node: 3}, {Name: "s",
@@ -216,7 +216,7 @@ func TestRowOfWhichOnePartFails(t *testing.T) {
 	require.NoError(t, err)
 	for _, limit := range []int{1, 2, 500} {
 		b := &record.Batch{Registry: reg, Topics: []string{"even"}}
-		for first := range 3 { // 0-2, 3-5, 6-8: 5 traps, 8 is refused
+		for first := range 3 { // 0-2, 3-5, 6-8: 5 traps, 8 is rejected
 			var items connectdata.List
 			for n := range 3 {
 				items = append(items, connectdata.Struct{int64(3*first + n), "-"})
@@ -236,7 +236,7 @@ func TestRowOfWhichOnePartFails(t *testing.T) {
 	}
 }
 
-// A row on which a predicate of another plugin panics is found by halving, too; the others keep their order.
+// A row that makes a predicate of another plugin panic is found by halving, too; the others keep their order.
 func TestTrapsOfPredicatesAreHalved(t *testing.T) {
 	m, reg := withOdd(t)
 	stage := benched("x", "InsertField$Value", "topic.field", "t")
@@ -246,7 +246,7 @@ func TestTrapsOfPredicatesAreHalved(t *testing.T) {
 		faults := run(t, m, b, limit, stage)
 		if len(faults) != 2 || faults[0].RowIndex != 13 || faults[1].RowIndex != 666 ||
 			!strings.Contains(faults[1].Error.Message, "panic: the number of the beast") ||
-			!strings.Contains(faults[1].Error.Message, "main.go:") { // its stack
+			!strings.Contains(faults[1].Error.Message, "main.go:") { // its stack trace
 			t.Fatalf("%d rows a call: expected rows 13 and 666, found %v", limit, faults)
 		}
 		if all := texts(t, b); len(all) != 698 || all[665] != "odd[667 - odd]" {
@@ -255,7 +255,7 @@ func TestTrapsOfPredicatesAreHalved(t *testing.T) {
 	}
 }
 
-// Neighbours of one plugin go to it together.
+// Adjacent stages of one plugin are called together.
 func TestStagesAreGrouped(t *testing.T) {
 	m, _, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
 	own := when(insert("c", "3"), false, "TopicNameMatches", "pattern", "x")
@@ -292,9 +292,9 @@ func TestNewNamesTheSetting(t *testing.T) {
 	}
 }
 
-// Rows come to the same in calls of many, where loops do them in the guest's memory, as one by one: rows with and
+// Calls with many rows, which loops in the guest's memory process, have the same results as single rows: rows with and
 // without keys, tombstones, rows that share data, and several batches of one chain.
-func TestManyRowsComeToWhatOneDoes(t *testing.T) {
+func TestManyRowsEqualSingleRows(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	for name, stages := range map[string][]Stage{"appended": fieldStages[:1], "three": fieldStages} {
 		many, one := open(t, m, 0, stages...), open(t, m, 1, stages...)
@@ -338,7 +338,7 @@ func TestManyRowsComeToWhatOneDoes(t *testing.T) {
 	}
 }
 
-// A new version takes over at the boundary of a batch when it prepares the same stages, and does not when it cannot.
+// A new version takes over at a batch boundary if it can prepare the same stages, and does not otherwise.
 func TestNewVersionsTakeOver(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name string, b []byte) {
@@ -369,14 +369,14 @@ func TestNewVersionsTakeOver(t *testing.T) {
 	require.Until(t, func() bool { return apply(willing) == "even[0 -w2]" }, func() string { return "version 2" })
 	require.Until(t, func() bool { apply(unwilling); return unwilling.Status()["marks"].Rejected != "" },
 		func() string { return "the rejection" })
-	assert.Equal(t, "even[0 -s1]", apply(unwilling), "the version before should go on")
-	assert.Equal(t, "even[0 -a1]", apply(aside), "a chain aside takes nothing over")
+	assert.Equal(t, "even[0 -s1]", apply(unwilling), "the previous version continues")
+	assert.Equal(t, "even[0 -a1]", apply(aside), "an isolated chain does not take over")
 	if s := unwilling.Status()["marks"]; s.Version != "1.0.0" || !strings.Contains(s.Rejected, "no longer known") {
 		t.Errorf("%+v", s)
 	}
 }
 
-// A version that panics soon after it took over is left for the one before, which does the batch.
+// A version that panics soon after it took over is replaced by the previous one, which processes the batch.
 func TestVersionThatPanicsIsRolledBack(t *testing.T) {
 	m, reg, dir := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
 	c := open(t, m, 0, mark("w"))
@@ -385,14 +385,14 @@ func TestVersionThatPanicsIsRolledBack(t *testing.T) {
 	require.NoError(t, m.Reload(t.Context()))
 	b := numbered(t, reg, 5)
 	good(t, c, b)
-	assert.Equal(t, "even[4 -w1]", texts(t, b)[4], "what version 1 makes")
+	assert.Equal(t, "even[4 -w1]", texts(t, b)[4], "result of version 1")
 	if s := c.Status()["markw"]; s.Version != "1.0.0" || !strings.Contains(s.Rejected, "3 calls broke") {
 		t.Errorf("%+v", s)
 	}
 }
 
-// A chain aside that breaks a plugin until it is stopped there leaves the connector's own chain alone, and begins no
-// trial.
+// An isolated chain that makes a plugin trap until it is stopped there does not affect the connector's own chain, and
+// starts no trial.
 func TestIsolatedChainsDoNotCountForVersions(t *testing.T) {
 	m, reg := withOdd(t)
 	trap := Stage{Alias: "trap", Class: "test.Trap"}
@@ -406,7 +406,7 @@ func TestIsolatedChainsDoNotCountForVersions(t *testing.T) {
 		b := numbered(t, reg, 6)
 		b.Rows = b.Rows[5:]
 		if _, err = aside.Apply(t.Context(), b); tries > 100 {
-			t.Fatal("expected the plugin to be stopped for the chain aside, found", err)
+			t.Fatal("expected the plugin to be stopped for the isolated chain, found", err)
 		}
 	}
 	good(t, own, numbered(t, reg, 5))

@@ -24,7 +24,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// manager loads the plugin smt as it is built, and the plugins in further files.
+// manager loads the built plugin smt, and the plugins in more.
 func manager(t testing.TB, more map[string][]byte) (*plugin.Manager, *record.Registry, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,7 +50,7 @@ type golden struct {
 	want   string
 }
 
-// read is the text of a file.
+// read returns the text of a file.
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -58,7 +58,7 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// parseGolden reads a case: the lines of a golden file.
+// parseGolden parses a case: the lines of a golden file.
 func parseGolden(t *testing.T, text string) golden {
 	head, want, found := strings.Cut(text, "-----\n")
 	g := golden{want: want}
@@ -74,7 +74,7 @@ func parseGolden(t *testing.T, text string) golden {
 		}
 	}
 	if !found {
-		t.Fatalf("%s: expected lines of stage and record, ----- and what comes out", head)
+		t.Fatalf("%s: expected lines of stage and record, ----- and the outcome", head)
 	}
 	return g
 }
@@ -110,7 +110,7 @@ func jsonConverter(t testing.TB, reg *record.Registry) convert.Converter {
 	return c
 }
 
-// batch makes a batch of the case's record.
+// batch returns a batch with the case's record.
 func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 	number := func(name string) int64 {
 		n := int64(-1)
@@ -130,7 +130,7 @@ func (g golden) batch(t *testing.T, reg *record.Registry) *record.Batch {
 	return b
 }
 
-// decoded appends what a text of JSON is to a batch.
+// decoded appends the value of a JSON text to a batch.
 func decoded(t *testing.T, b *record.Batch, text []byte) wit.ValueSlice {
 	t.Helper()
 	d, err := jsonConverter(t, b.Registry).Decode(t.Context(), "t", text, b)
@@ -138,7 +138,7 @@ func decoded(t *testing.T, b *record.Batch, text []byte) wit.ValueSlice {
 	return d
 }
 
-// headers appends the block of the case's headers, pairs of a name and a value.
+// headers appends the case's headers, given as pairs of a name and a value.
 func (g golden) headers(t *testing.T, b *record.Batch) wit.ValueSlice {
 	var given [][2]json.RawMessage
 	if text := g.record["headers"]; text != nil {
@@ -163,9 +163,9 @@ func (g golden) headers(t *testing.T, b *record.Batch) wit.ValueSlice {
 	return wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 }
 
-// The plugin in its sandbox, and the host around it, make of each record what Kafka Connect 4.3.1 made of it
-// (Replay.java there).
-func TestTransformsAsKafkaDoes(t *testing.T) {
+// The plugin in its sandbox, with the host, returns for each record what Kafka Connect 4.3.1 returned (Replay.java
+// there).
+func TestTransformsMatchKafka(t *testing.T) {
 	m, reg, _ := manager(t, nil)
 	files, _ := filepath.Glob("../../../plugins/smt/testdata/*.golden")
 	if len(files) < 150 {
@@ -182,15 +182,15 @@ func TestTransformsAsKafkaDoes(t *testing.T) {
 				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", cmp.Diff(g.want, got))
 			}
 			if len(b.Rows) == 1 && b.Rows[0].RowIndex != 77 {
-				t.Errorf("origin %d", b.Rows[0].RowIndex)
+				t.Errorf("row index %d", b.Rows[0].RowIndex)
 			}
 			again(t, g, c, reg, g.want)
 		})
 	}
 }
 
-// again sends the record several times at once and expects the same of each: the plugin has loops, in assembly, for
-// rows that are like those before.
+// again sends several copies of the record at once and checks that each has the same result: the plugin has assembly
+// loops for rows that are like the previous ones.
 func again(t *testing.T, g golden, c *Chain, reg *record.Registry, want string) {
 	const times = 3
 	b := g.batch(t, reg)
@@ -200,7 +200,7 @@ func again(t *testing.T, g golden, c *Chain, reg *record.Registry, want string) 
 	faults, err := c.Apply(context.Background(), b)
 	require.NoError(t, err)
 	if len(b.Rows) > times || len(faults) > times {
-		return // a row becomes several, which are looked at one by one elsewhere
+		return // a row becomes several, which another test compares individually
 	}
 	rows := b.Rows
 	for i := range max(len(rows), len(faults), 1) {
@@ -243,7 +243,7 @@ func outcome(t *testing.T, b *record.Batch, faults []wit.RowError) string {
 	return out
 }
 
-// quoted is a text in JSON, as Jackson writes it.
+// quoted returns a text in JSON, as Jackson writes it.
 func quoted(text string, null bool) string {
 	if null {
 		return "null"
@@ -266,10 +266,10 @@ func written(t *testing.T, b *record.Batch, d wit.ValueSlice) string {
 	return string(out)
 }
 
-// recordText is what Kafka writes after a message: the whole record, in Java's words.
+// recordText precedes the whole record in Java's form, which Kafka appends to a message.
 const recordText = "Timestamp missing on record: "
 
-// equalOutcome compares texts, but values without schema as JSON: their members come in the order of a Java hash table.
+// equalOutcome compares texts, but schemaless values as JSON: their members are in the order of a Java hash table.
 func equalOutcome(want, got string) bool {
 	if want == got {
 		return true
@@ -295,8 +295,8 @@ func equalOutcome(want, got string) bool {
 	return true
 }
 
-// values are those of JSON texts one after another, nil where they are none. What a text holds that is JSON itself, as
-// a header's does, is taken for its value, too.
+// values returns the values of consecutive JSON texts, or nil if they are invalid. Texts that contain JSON themselves,
+// as those of headers do, are replaced by their value.
 func values(text string) (list []any) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -312,7 +312,7 @@ func values(text string) (list []any) {
 			if e.Decode(&w) == nil && !e.More() {
 				v = w
 			} else if strings.HasPrefix(inner, "{") || strings.HasPrefix(inner, "[") {
-				// Kafka's header of a map does not escape the ends of lines in it, so it may be no JSON.
+				// Kafka's header of a map does not escape line breaks in it, so it may be invalid JSON.
 				letters := strings.Split(inner, "")
 				slices.Sort(letters)
 				v = strings.Join(letters, "")
@@ -323,7 +323,7 @@ func values(text string) (list []any) {
 	return list
 }
 
-// Every test method of Kafka's transforms that testdata/upstream-cases.txt lists names a case that is there.
+// Every test method of Kafka's transforms in testdata/upstream-cases.txt names an existing case.
 func TestUpstreamCases(t *testing.T) {
 	const root = "../../.."
 	upstreamtest.List{Root: root, Area: "transforms and predicates", Least: 200,
@@ -346,13 +346,13 @@ func TestUpstreamCases(t *testing.T) {
 		}}.Check(t)
 }
 
-// tested is what the head of a case has that stands for a test of a class of Kafka's: the class itself, or what uses
-// it.
+// tested returns the text in the head of a case that identifies a test of a Kafka class: the class itself, or a class
+// that uses it.
 func tested(class string) string {
 	switch class {
 	case "SingleFieldPath", "FieldPathNotation", "FieldSyntaxVersion":
 		return `"field.syntax.version":`
-	case "Values", "SimpleHeaderConverter": // which read a literal, and write a header
+	case "Values", "SimpleHeaderConverter": // they read a literal, and write a header
 		return `"header`
 	case "HasHeaderKey", "TopicNameMatches":
 		return `.transforms.predicates.` + class + `"`

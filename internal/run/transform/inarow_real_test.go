@@ -22,13 +22,13 @@ var (
 	someMember = regexp.MustCompile(`"([a-zöß.]+)":`)
 )
 
-// near is a value that differs from another in little. The schema stays, most of the time.
+// near returns a value that differs slightly from another. The schema usually stays the same.
 func (g chance) near(value string) string {
 	schema, payload, has := strings.Cut(value, `,"payload":`)
 	if !has {
 		return value
 	}
-	// one is one of the places where the expression is found, with another text in it.
+	// one replaces one of the matches of the expression with another text.
 	one := func(in string, expression *regexp.Regexp, with string) string {
 		all := expression.FindAllStringIndex(in, -1)
 		if len(all) == 0 {
@@ -49,7 +49,7 @@ func (g chance) near(value string) string {
 		case 6:
 			payload = one(payload, someText, "null$1")
 		case 7:
-			if strings.Contains(schema, "null") { // another name, of as many bytes or more
+			if strings.Contains(schema, "null") { // another name of at least as many bytes
 				payload = one(payload, someMember, g.of(`"ie":`, `"names":`, `"$1$1":`, `"nestee":`, `"id":`,
 					`"name":`))
 			}
@@ -70,9 +70,9 @@ func (g chance) near(value string) string {
 	return schema + `,"payload":` + payload
 }
 
-// Rows that differ in little, sent together, come to what each comes to alone in a new chain (which is compared to
-// Kafka's elsewhere): the loops for rows that are alike do no row that is not.
-func TestRealRowsInARow(t *testing.T) {
+// Similar rows that are sent together have the same results as each alone in a new chain (which is compared with
+// Kafka's elsewhere): the loops for equal rows process no different ones.
+func TestRealSimilarRowsTogether(t *testing.T) {
 	g, cases := oracle(t, 5, 60)
 	m, reg, _ := manager(t, nil)
 	rows, differ, fine := 0, 0, 0
@@ -106,7 +106,7 @@ func TestRealRowsInARow(t *testing.T) {
 			}
 			if _, err := jsonConverter(t, reg).Decode(t.Context(), "t", one.record["value"],
 				&record.Batch{Registry: reg}); err != nil {
-				one.record["value"] = base.record["value"] // what is no record
+				one.record["value"] = base.record["value"] // not a valid record
 			}
 			b := one.batch(t, reg)
 			row := b.Rows[0]
@@ -160,7 +160,8 @@ func TestRealRowsInARow(t *testing.T) {
 	}
 }
 
-// A batch that goes to a plugin in several calls, each of which gives less than a call may, does not grow without end.
+// A batch that is sent to a plugin in several calls, each of which returns less than its limit, does not grow without
+// limit.
 func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	const each = 8 << 20
 	m, reg := withOdd(t)
@@ -170,6 +171,6 @@ func TestRealGrowthOfABatchIsBounded(t *testing.T) {
 	_, err = c.Apply(t.Context(), numbered(t, reg, maxGrowth/each+2))
 	if err == nil || !strings.Contains(err.Error(), "at most 268435456 bytes more than the batch") ||
 		!strings.Contains(err.Error(), "transforms.mark") {
-		t.Errorf("expected it to be refused, found %.300v", err)
+		t.Errorf("expected an error, found %.300v", err)
 	}
 }

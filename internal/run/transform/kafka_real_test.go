@@ -22,10 +22,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns what it prints, and says.
+// replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns its standard output and
+// standard error.
 func replay(t *testing.T, stdin, of string) (out, said string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute) // the first run downloads Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh",
 		"../../../plugins/smt/testdata/Replay.java",
@@ -42,7 +43,7 @@ func replay(t *testing.T, stdin, of string) (out, said string) {
 	return string(printed), stderr.String()
 }
 
-// The golden cases are what this Kafka makes.
+// The golden cases equal the results of this version of Kafka.
 func TestRealGoldenCases(t *testing.T) {
 	files, _ := filepath.Glob("../../../plugins/smt/testdata/*.golden")
 	out, _ := replay(t, "", "../../../plugins/smt/testdata")
@@ -52,25 +53,25 @@ func TestRealGoldenCases(t *testing.T) {
 	}
 }
 
-// answers has Kafka's classes answer cases, each the head of a golden file.
+// answers returns the results of Kafka's classes for cases, each the head of a golden file.
 func answers(t *testing.T, cases []string) []string {
 	t.Helper()
 	out, said := replay(t, strings.Join(cases, ""), "-")
 	list := strings.Split(out, "-----\n")
 	if len(list) != len(cases)+1 {
-		t.Fatalf("Replay.java: expected %d answers, found %d\n%s", len(cases), len(list)-1, said)
+		t.Fatalf("Replay.java: expected %d results, found %d\n%s", len(cases), len(list)-1, said)
 	}
 	return list[:len(cases)]
 }
 
-// wanted is a difference that is meant: what Kafka's outcome and ours look like, and the stage that ours fails at.
+// wanted is an intended difference: patterns of Kafka's outcome and ours, and the stage at which ours fails.
 type wanted struct {
 	kafka, ours, stage *regexp.Regexp
 	reason             string
 	found              int
 }
 
-// failing is the text of the stage that an outcome of ours fails at, "" where it fails at none.
+// failing returns the text of the stage at which our outcome failed, or "".
 func failing(head, got string) string {
 	number, _, fails := strings.Cut(strings.TrimPrefix(got, "stage "), " fails: ")
 	n, err := strconv.Atoi(number)
@@ -80,7 +81,7 @@ func failing(head, got string) string {
 	return ""
 }
 
-// wantedDifferences reads the one file that lists them.
+// wantedDifferences reads the file that lists the intended differences.
 func wantedDifferences(t *testing.T) (list []*wanted) {
 	for _, line := range strings.Split(read(t, "../../../plugins/smt/testdata/differences.tsv"), "\n") {
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -97,10 +98,10 @@ func wantedDifferences(t *testing.T) (list []*wanted) {
 	return list
 }
 
-// exponents are numbers of which Java 17 writes some with more digits than tell them.
+// exponents matches numbers that Java 17 may write with more digits than needed.
 var exponents = regexp.MustCompile(`-?[0-9]+\.[0-9]+E-?[0-9]+`)
 
-// shortest writes such numbers of 64 or 32 bits with the fewest digits, as Java does since 19 and as is decided here.
+// shortest rewrites such numbers of 64 or 32 bits with the fewest digits, as Java does since 19 and as Culvert does.
 func shortest(text string, bits int) string {
 	return exponents.ReplaceAllStringFunc(text, func(n string) string {
 		v, err := strconv.ParseFloat(n, bits)
@@ -111,7 +112,7 @@ func shortest(text string, bits int) string {
 	})
 }
 
-// number is a setting of the environment.
+// number returns a number from the environment.
 func number(t *testing.T, name string, byDefault uint64) uint64 {
 	text := os.Getenv(name)
 	if text == "" {
@@ -124,15 +125,15 @@ func number(t *testing.T, name string, byDefault uint64) uint64 {
 	return n
 }
 
-// oracle is what makes cases, and how many of them: CULVERT_ORACLE_CASES or as many by default.
+// oracle returns a generator of cases, and their number: CULVERT_ORACLE_CASES or byDefault.
 func oracle(t *testing.T, stream uint64, byDefault int) (g chance, cases int) {
 	seed := number(t, "CULVERT_ORACLE_SEED", 3)
 	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
 	return chance{rand.New(rand.NewPCG(seed, stream))}, int(number(t, "CULVERT_ORACLE_CASES", uint64(byDefault)))
 }
 
-// Chains by chance on records by chance: the plugin in its sandbox makes of them what Kafka's classes make.
-// `make oracle-fuzz` has it try 100,000, of another seed each time; CULVERT_ORACLE_SEED has it try the same again.
+// Random chains on random records: the plugin in its sandbox returns the same as Kafka's classes. `make oracle-fuzz`
+// runs 100,000 cases, with another seed each time; CULVERT_ORACLE_SEED repeats a run.
 func TestRealChains(t *testing.T) {
 	g, cases := oracle(t, 4, 2000)
 	failed, dropped, refused := compare(t, cases, func() string {
@@ -143,11 +144,11 @@ func TestRealChains(t *testing.T) {
 		return head.String() + "record " + g.record()
 	})
 	if failed == 0 || dropped == 0 || refused == 0 || failed+dropped+refused > cases*3/4 {
-		t.Errorf("expected chains of which some are refused, fail and drop, and a quarter do neither")
+		t.Errorf("expected some chains to be rejected, fail or drop the record, and a quarter to succeed")
 	}
 }
 
-// compare has Kafka's classes and the plugin answer cases, each stages and a record, and counts what Kafka did.
+// compare runs cases, each stages and a record, with Kafka's classes and the plugin, and counts Kafka's outcomes.
 func compare(t *testing.T, cases int, head func() string) (failed, dropped, refused int) {
 	t.Helper()
 	const atOnce = 10_000
@@ -161,7 +162,7 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 		}
 		tried += len(heads)
 		for i, want := range answers(t, heads) {
-			if strings.HasPrefix(want, "record refused: ") { // what a converter takes is compared elsewhere
+			if strings.HasPrefix(want, "record refused: ") { // another test compares what converters accept
 				unread++
 				continue
 			}
@@ -182,7 +183,7 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 				}
 				continue
 			}
-			if strings.HasPrefix(want, "stage ") { // tabs of a plugin's words are blanks outside
+			if strings.HasPrefix(want, "stage ") { // the host replaces tabs in a plugin's messages with blanks
 				want = strings.ReplaceAll(want, "\t", " ")
 			}
 			b := golden.batch(t, reg)
@@ -217,21 +218,21 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 			"take, %d differ", tried, refused, failed, dropped, unread, differ)
 	}
 	for _, w := range meant {
-		t.Logf("%d wanted: %s", w.found, w.reason)
+		t.Logf("%d wanted differences: %s", w.found, w.reason)
 	}
 	return failed, dropped, refused
 }
 
-// refusedLater reports whether Kafka's transforms made a value that its converter refuses, and ours failed with the
-// same message where it arose.
+// refusedLater reports whether Kafka's transforms created a value that its converter rejects, and ours failed with the
+// same message where the value was created.
 func refusedLater(want, got string) bool {
 	_, message, fails := strings.Cut(strings.TrimSpace(got), " fails: org.apache.kafka.connect.errors.DataException: ")
 	return fails && strings.Contains(want, "cannot be converted: "+message)
 }
 
-// sameRefusal reports whether Kafka refuses the settings of a chain, and ours does at the same stage with the same
-// text. What is refused by the JVM, which Kafka does not look for, is in words of ours, as is what is wrong with a
-// regular expression.
+// sameRefusal reports whether Kafka rejects the settings of a chain, and ours rejects them at the same stage with the
+// same text. Errors of the JVM, which Kafka does not check for, have our own texts, and so have errors in regular
+// expressions.
 func sameRefusal(want string, err error) bool {
 	stage, why, refused := strings.Cut(strings.TrimSuffix(want, "\n"), " refused: ")
 	if !refused || err == nil {
@@ -248,12 +249,12 @@ func sameRefusal(want string, err error) bool {
 		why = before
 	}
 	if before, _, is := strings.Cut(why, kafka+"InsertField$InsertionSpec@"); is {
-		return strings.HasPrefix(ours, oneLine(before)) // Kafka names the field by the number of an object
+		return strings.HasPrefix(ours, oneLine(before)) // Kafka's text contains the identity of an object
 	}
 	return ours == oneLine(why) || ours == blanks(why)
 }
 
-// blanks puts a blank in the place of each control character.
+// blanks replaces each control character with a blank.
 func blanks(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -263,7 +264,7 @@ func blanks(text string) string {
 	}, text)
 }
 
-// oneLine is a refusal of Kafka's as ours are written: a value with control characters is quoted, others are blanks.
+// oneLine returns an error of Kafka in the form of ours: a value with control characters is quoted, others are blanks.
 func oneLine(why string) string {
 	value, setting, found := strings.Cut(strings.TrimPrefix(why, "Invalid value "), " for configuration ")
 	if found && strings.ContainsFunc(value, unicode.IsControl) {
@@ -272,14 +273,14 @@ func oneLine(why string) string {
 	return blanks(why)
 }
 
-// refusedByName reports whether we refuse a regular expression, or the pattern of a date, for a part that RATIONALE
-// names.
+// refusedByName reports whether our error rejects a regular expression, or a date pattern, for an unsupported part that
+// RATIONALE.md names.
 func refusedByName(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), " is not supported near index ") ||
 		strings.Contains(err.Error(), " is not supported; supported are yMdHhmsSEazZX"))
 }
 
-// chance makes stages and records.
+// chance generates stages and records.
 type chance struct{ *rand.Rand }
 
 func (g chance) of(choices ...string) string { return choices[g.IntN(len(choices))] }
@@ -293,13 +294,13 @@ func (g chance) name() string {
 func (g chance) header() string { return g.of("h", "source", "ü") }
 func (g chance) side() string   { return g.of("Value", "Value", "Value", "Key") }
 
-// kinds of what Cast casts to, one of them wrong.
+// kind returns a type for Cast, or an invalid one.
 func (g chance) kind() string {
 	return g.of("int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "string", "STRING",
 		"String")
 }
 
-// names are one to three fields, mostly those that structures have.
+// names returns one to three field names, mostly those that structs have.
 func (g chance) names() string {
 	list := g.of("id", "id", "id", g.name())
 	for g.in(4) {
@@ -308,10 +309,11 @@ func (g chance) names() string {
 	return list
 }
 
-// manyX is none of SimpleDateFormat, which Kafka's TimestampRouter finds out at the first record and ours at once.
+// manyX matches patterns that are invalid for SimpleDateFormat; Kafka's TimestampRouter reports it at the first record
+// and ours at once.
 var manyX = regexp.MustCompile("X{4,}")
 
-// datePattern is letters of SimpleDateFormat in any order, without those that we refuse by name.
+// datePattern returns letters of SimpleDateFormat in any order, without those that we reject by name.
 func (g chance) datePattern() string {
 	const letters = "yMdHhmsSEazZX"
 	var b strings.Builder

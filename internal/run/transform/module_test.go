@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// moduleOfTheGuide builds the transform that the guide of plugins shows, in a module of its own, without any network.
+// moduleOfTheGuide builds the transform of the plugin guide, in its own Go module, without network.
 func moduleOfTheGuide(t *testing.T) []byte {
 	t.Helper()
 	text := read(t, "../../../cmd/culvert/guides/plugins.md")
@@ -46,9 +46,9 @@ func moduleOfTheGuide(t *testing.T) []byte {
 	return []byte(read(t, filepath.Join(dir, command[2])))
 }
 
-// A transform in a module of its own, as the guide shows it, adds a field and a header, with their schemas, and makes
-// two records of one.
-func TestTransformOfAnotherModule(t *testing.T) {
+// A transform in its own Go module, as in the guide, adds a field and a header, with their schemas, and splits a record
+// in two.
+func TestTransformInOwnModule(t *testing.T) {
 	m, reg, dir := manager(t, map[string][]byte{"my.wasm": moduleOfTheGuide(t)})
 	checked, err := plugin.Check(t.Context(), filepath.Join(dir, "my.wasm"), plugin.Options{Registry: reg,
 		CacheDir: guesttest.Code(t)})
@@ -56,7 +56,7 @@ func TestTransformOfAnotherModule(t *testing.T) {
 		t.Errorf("plugins check: %+v, %v", checked, err)
 	}
 	chain := open(t, m, 0, Stage{Alias: "source", Class: "com.example.AddSource", Settings: given("system", "S4H")})
-	for range 2 { // the second batch has the schemas already
+	for range 2 { // the second batch uses known schemas
 		b := tenFields(t, reg, 3, 200)
 		good(t, chain, b)
 		if len(b.Rows) != 6 {
@@ -65,7 +65,7 @@ func TestTransformOfAnotherModule(t *testing.T) {
 		for i, r := range b.Rows {
 			topic := [...]string{"orders", "orders.audit"}[i%2]
 			assert.Equal(t, topic, b.Topics[r.Topic], "topic of row", i)
-			assert.Equal(t, uint32(i/2), r.RowIndex, "origin of row", i)
+			assert.Equal(t, uint32(i/2), r.RowIndex, "row index of row", i)
 			nodes := reg.Get(r.Value.Schema).Nodes
 			value, _, err := connectdata.Read(nodes, 0, b.Bytes(r.Value))
 			require.NoError(t, err)

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// oddText is a setting's value that few would write: empty, blank, with blanks of Java's and of Unicode's around it,
-// lists with gaps, paths that do not end.
+// oddText returns an unusual value of a setting: empty, blank, with Java's or Unicode's whitespace around it, lists
+// with gaps, paths that do not end.
 func (g chance) oddText() string {
 	return g.of("", " ", "\t", "\u00a0", "\u3000", "ä", "😀", "id", " id ", "\u00a0id", "\x01id", "id\n", "ID", "a.b",
 		"`a.b`", "`id`", "id.", ".id", "nested.id", "nested..id", "`", "``", "`id", "id`", "nested.`id`", "`nested`.id",
@@ -37,8 +37,8 @@ func (g chance) oddText() string {
 		"`id`.", "`i`d`", "`i\\`d`", ".", "..", "[1", "{a", "\"q", "[1,a]", "{1:2", "{", "a\nb", "a\tb")
 }
 
-// options are the settings of each transform by class, without the package; of those whose name ends in $ there are
-// one for keys and one for values.
+// options contains the settings of each transform by class, without the package; classes whose name ends in $ exist for
+// keys and for values.
 var options = map[string][]string{
 	"Cast$":         {"spec", "replace.null.with.default"},
 	"DropHeaders":   {"headers"},
@@ -61,7 +61,7 @@ var options = map[string][]string{
 
 var classNames = slices.Sorted(maps.Keys(options))
 
-// good is a value that an option takes.
+// good returns a valid value of an option.
 func (g chance) good(option string) string {
 	switch option {
 	case "spec":
@@ -112,9 +112,9 @@ func (g chance) good(option string) string {
 	return g.name()
 }
 
-// stage is a transform with settings that are right; of one where odd is not 0, one in so many is odd, and one in eight
-// is missing. Only the first may give two entries of a map one name: which of them counts depends on the places of
-// Kafka's hash table, and so on the stages before.
+// stage returns a transform with valid settings. If odd is not zero, one setting in odd has an unusual value, and one
+// in eight is missing. Only the first stage may give two entries of a map the same name: which of them counts depends
+// on the positions in Kafka's hash table, and so on the stages before.
 func (g chance) stage(first bool, odd int) string {
 	class := classNames[g.IntN(len(classNames))]
 	s := map[string]any{"type": kafka + strings.TrimSuffix(class, "$")}
@@ -126,7 +126,7 @@ func (g chance) stage(first bool, odd int) string {
 		case odd > 0 && g.in(8):
 		case odd > 0 && g.in(odd):
 			of[option] = g.oddText()
-		case odd == 0 && (option == "regex" || option == "pattern"): // one of which any group is
+		case odd == 0 && (option == "regex" || option == "pattern"): // a pattern with every group
 			of[option] = g.of("(.)(.*)", "(or)(ders)", "(.*)-(.*)", "[a-z]+(.)(.)", "(x.*|a.*)(?<n>s)", "(")
 		case !first && option == "renames":
 			of[option] = g.name() + ":" + g.of("m3", "m4", "")
@@ -144,7 +144,7 @@ func (g chance) stage(first bool, odd int) string {
 	if _, replaces := s["include"]; replaces && !g.in(4) {
 		delete(s, "include")
 	}
-	if class == "HeaderFrom$" && (odd == 0 || !g.in(4)) { // as many headers as fields
+	if class == "HeaderFrom$" && (odd == 0 || !g.in(4)) { // must have as many headers as fields
 		if fields, given := s["fields"].(string); given {
 			s["headers"] = strings.Repeat("h,", strings.Count(fields, ",")) + g.header()
 		}
@@ -164,8 +164,8 @@ func (g chance) stage(first bool, odd int) string {
 	return string(text)
 }
 
-// edge is a value of a type, its schema without its end first, with the borders of the type and of the others that Cast
-// makes of it.
+// edge returns a value of a type, preceded by its schema without its end, at the limits of the type and of the other
+// types that Cast converts it to.
 func (g chance) edge() (schema, payload string) {
 	whole := func() string {
 		return g.of("0", "1", "-1", "127", "128", "-128", "-129", "255", "256", "32767", "32768", "-32769", "65536",
@@ -225,7 +225,7 @@ func (g chance) edge() (schema, payload string) {
 		`"type":"map","keys":{"type":"string","optional":false},"values":{"type":"string","optional":true}`), "null"
 }
 
-// datum is a key or value of any type, null, or with fields of any type, optional and with defaults.
+// datum returns a key or value of any type, null, or with fields of any type, optional and with defaults.
 func (g chance) datum() string {
 	if g.in(3) {
 		return everyDatum()[g.IntN(len(everyDatum()))]
@@ -273,7 +273,7 @@ func (g chance) datum() string {
 	var schemas, values []string
 	for _, name := range names {
 		if name == "" {
-			continue // a structure has none of this name
+			continue // structs have no such field
 		}
 		schema, payload := member(`,"field":` + strconv.Quote(name))
 		if name == "nested" && !g.in(4) {
@@ -328,15 +328,15 @@ func (g chance) record() string {
 	return r + `,"value":` + g.datum() + "}"
 }
 
-// Every transform and predicate with every option right, odd or missing, on records of every type with its borders,
-// comes to what Kafka's makes of it: the same refusal of settings, the same failure, the same bytes.
+// Every transform and predicate with every option valid, unusual or missing, on records of every type at its limits,
+// has the same result as Kafka's: the same configuration error, the same failure, the same bytes.
 func TestRealOddStages(t *testing.T) {
 	g, cases := oracle(t, 7, 3000)
 	failed, _, refused := compare(t, cases, func() string {
 		return "stage " + g.stage(true, 2+g.IntN(8)) + "\nrecord " + g.record()
 	})
 	if failed == 0 || refused == 0 || failed+refused > cases*9/10 {
-		t.Errorf("expected some to fail, some to be refused and a tenth neither, found %d and %d", failed, refused)
+		t.Errorf("expected some to fail, some to be rejected and a tenth to succeed, found %d and %d", failed, refused)
 	}
 }
 
@@ -346,7 +346,7 @@ type sample struct {
 	values []string
 }
 
-// samples are a schema of every type of Kafka Connect's, with the values at which transforms take another way.
+// samples returns a schema of every type of Kafka Connect, with the values at which transforms branch.
 func samples() []sample {
 	g := chance{}
 	named := `"type":"int32","name":"my.Kind","version":2,"doc":"d","parameters":{"p":"q"}`
@@ -379,9 +379,9 @@ func samples() []sample {
 	}
 }
 
-// everyDatum is each sample required, optional, null, with a default and null with a default: as a whole, as a field,
-// within a structure that is there and that is null, and without schema. No structure has a default: JsonConverter
-// takes none.
+// everyDatum contains each sample required, optional, null, with a default and null with a default: as a whole, as a
+// field, within a struct that is present and one that is null, and without schema. No struct has a default:
+// JsonConverter accepts none.
 var everyDatum = sync.OnceValue(func() (list []string) {
 	for i, s := range samples() {
 		type form struct{ schema, value string }
@@ -409,7 +409,7 @@ var everyDatum = sync.OnceValue(func() (list []string) {
 		}
 		list = append(list, `{"schema":{"type":"struct","fields":[{`+s.schema+`,"optional":false,"field":"id"}],`+
 			`"optional":true},"payload":null}`)
-		if i != 18 { // a list of pairs is a list without schema
+		if i != 18 { // without schema, a list of pairs is a list
 			for _, v := range s.values {
 				list = append(list, `{"schema":null,"payload":`+v+`}`, `{"schema":null,"payload":{"at":1,"id":`+v+`}}`,
 					`{"schema":null,"payload":{"nested":{"id":`+v+`,"a.b":null},"id":2}}`,

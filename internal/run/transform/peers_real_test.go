@@ -27,7 +27,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// peerSingles are each transform and each predicate, alone or as little as there is besides.
+// peerSingles contains each transform and each predicate, alone or with as little else as possible.
 var peerSingles = []struct {
 	name   string
 	stages []Stage
@@ -54,7 +54,7 @@ var peerSingles = []struct {
 	{"TopicNameMatches", []Stage{when(insertStage, false, "TopicNameMatches", "pattern", "orders.*")}},
 }
 
-// stagesText is stages as Peer.java reads them.
+// stagesText returns stages in the format of Peer.java.
 func stagesText(b *testing.B, stages []Stage) string {
 	component := func(class string, settings func(plugin.Info) []wit.Setting) map[string]any {
 		of := map[string]any{"type": class}
@@ -76,7 +76,7 @@ func stagesText(b *testing.B, stages []Stage) string {
 	return string(text)
 }
 
-// startPiped starts a program, and returns where it reads and what it writes.
+// startPiped starts a program, and returns its input and its output.
 func startPiped(b *testing.B, c *exec.Cmd) (in io.WriteCloser, out io.Reader) {
 	in, err := c.StdinPipe()
 	require.NoError(b, err)
@@ -86,8 +86,8 @@ func startPiped(b *testing.B, c *exec.Cmd) (in io.WriteCloser, out io.Reader) {
 	return in, out
 }
 
-// peer starts a program of testdata with Kafka's classes. What it returns has it do n records of a case, and returns
-// the nanoseconds of CPU of one.
+// peer starts a program of testdata with Kafka's classes. The returned function processes n records of a case, and
+// returns the nanoseconds of CPU per record.
 func peer(b *testing.B, tool, program string, settings ...string) func(b *testing.B, what string, n int) float64 {
 	c := exec.Command("../../../testdata/peers/"+tool+"/tool.sh", "testdata/"+program)
 	c.Env = append(append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4"), settings...)
@@ -109,12 +109,11 @@ func peer(b *testing.B, tool, program string, settings ...string) func(b *testin
 	}
 }
 
-// BenchmarkRealPeers has Kafka's own classes on a warm JVM and ours make the same of the same records, in turns, and
-// prints the nanoseconds of CPU of a record of each, the middle of the turns, and how many times as fast ours are. Of
-// the JVM that is the thread that works, without the collector of garbage; of ours it is the whole process. A turn is
-// long enough that it does not matter how much of the last one's memory the processor's caches still have. The plugin
-// runs in its sandbox with its fences. Of Avro the classes are Apicurio's fork of Confluent's. `make bench-peers` runs
-// it.
+// BenchmarkRealPeers compares Kafka's own classes on a warm JVM with ours, on the same records and in turns. It prints
+// the median nanoseconds of CPU per record of each, and their ratio. For the JVM only the working thread is measured,
+// without the garbage collector; for ours the whole process. A turn is long enough that the previous turn's data in the
+// processor's caches does not matter. The plugin runs in its sandbox with its limits. The Avro classes are from
+// Apicurio's fork of Confluent's. `make bench-peers` runs it.
 func BenchmarkRealPeers(b *testing.B) {
 	m, reg, _ := manager(b, nil)
 	compare := func(b *testing.B, theirs func(*testing.B, string, int) float64, what, form string, stages []Stage) {
@@ -126,7 +125,7 @@ func BenchmarkRealPeers(b *testing.B) {
 			do := ourWork(b, func() (*Chain, error) {
 				return New(context.Background(), Options{Manager: m, Connector: "c", Stages: stages})
 			}, reg, what, form == "schema", rows)
-			theirs(b, 200_000) // until it is warm
+			theirs(b, 200_000) // warm-up
 			do()
 			var of, ours []float64
 			for b.Loop() {
@@ -156,14 +155,14 @@ func BenchmarkRealPeers(b *testing.B) {
 	}
 	for _, c := range cases {
 		compare(b, kafkas, c.name, "schema", c.stages)
-		if c.name != "SetSchemaMetadata" { // it takes no record without schema
+		if c.name != "SetSchemaMetadata" { // it accepts no record without schema
 			compare(b, kafkas, c.name, "plain", c.stages)
 		}
 	}
 	b.Run("avro", func(b *testing.B) {
 		libraries, _ := filepath.Glob("../../../.peers/kafka-*/lib")
 		if len(libraries) == 0 {
-			b.Fatal("expected Kafka's classes, which Peer.java fetches")
+			b.Fatal("expected Kafka's classes, which Peer.java downloads")
 		}
 		avros := peer(b, "avro", "PeerAvro.java", "CLASSES="+libraries[0]+"/*")
 		for _, what := range []string{"avro-in", "avro-out", "avro-path"} {
@@ -172,7 +171,7 @@ func BenchmarkRealPeers(b *testing.B) {
 	})
 }
 
-// numberedSchemas is a schema registry without a socket, which gives schemas numbers from 1 on.
+// numberedSchemas is a schema registry without a socket, which assigns ids from 1 on.
 type numberedSchemas struct{ list []string }
 
 func (r *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
@@ -199,7 +198,7 @@ func (r *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
 	return answer(404, `{"error_code":40403,"message":"Schema not found."}`)
 }
 
-// peerConverter is the converter of a case.
+// peerConverter returns the converter of a case.
 func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert.Converter {
 	class, settings := convert.ClassJSON, map[string]string{"schemas.enable": strconv.FormatBool(typed)}
 	if avro {
@@ -214,7 +213,7 @@ func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert
 	return c
 }
 
-// ourWork is one call's worth of a case of Peer.java or PeerAvro.java.
+// ourWork returns a function that processes one call of a case of Peer.java or PeerAvro.java.
 func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, what string, typed bool,
 	count int) func() {
 	ctx := context.Background()

@@ -30,16 +30,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// brokerRecords is how many records lie in a topic that BenchmarkRealPeersBroker reads.
+// brokerRecords is the number of records in a topic that BenchmarkRealPeersBroker reads.
 const brokerRecords = 100_000
 
-// BenchmarkRealPeersBroker is the whole way from topic to topic of an Apache Kafka broker: a sink's consumer, the JSON
-// converter, three stages, the JSON converter, a source's producer, until all is acknowledged and the offsets are
-// committed. It prints the nanoseconds of CPU that this process takes for a record, the middle of the turns, and the
-// records of a second of one core; next to it, in turns, what the clients alone take, for the same records without
-// converters and stages, and what Kafka's own clients and classes take, whose JVM compiles and collects garbage in it.
-// Garbage of this process is collected by Go's own target, or that of GOGC; a worker has another, which follows what
-// is in use. `make bench-peers` runs it.
+// BenchmarkRealPeersBroker measures the whole way from topic to topic of an Apache Kafka broker: a sink's consumer, the
+// JSON converter, three stages, the JSON converter, a source's producer, until all is acknowledged and the offsets are
+// committed. It prints the median nanoseconds of CPU that this process needs per record, and the records per second of
+// one core; next to it, in turns, the same for the clients alone, without converters and stages, and for Kafka's own
+// clients and classes, whose JVM also compiles and collects garbage. This process collects garbage by Go's own target,
+// or that of GOGC; a worker has another target, which follows the memory in use. `make bench-peers` runs it.
 func BenchmarkRealPeersBroker(b *testing.B) {
 	m, reg, _ := manager(b, nil)
 	address := startBroker(b)
@@ -57,7 +56,7 @@ func BenchmarkRealPeersBroker(b *testing.B) {
 				return theirs(b, in+" "+out+" "+form, brokerRecords)
 			}
 			for range 2 {
-				of() // until it is warm
+				of() // warm-up
 			}
 			w.turn(b, in, chain)
 			var kafkas, ours, bare []float64
@@ -83,8 +82,8 @@ func BenchmarkRealPeersBroker(b *testing.B) {
 	}
 }
 
-// startBroker starts an Apache Kafka broker that ends with the benchmark, and when this process does: the script holds
-// its input.
+// startBroker starts an Apache Kafka broker that ends with the benchmark, and also when this process ends: the script
+// reads its input.
 func startBroker(b *testing.B) (address string) {
 	address = porttest.Address(b)
 	_, port, _ := net.SplitHostPort(address)
@@ -135,7 +134,7 @@ func newBrokerWork(b *testing.B, address string, reg *record.Registry, typed boo
 	return w
 }
 
-// topic makes one to write to. What was written goes soon after [brokerWork.remove].
+// topic creates a topic to write to. Its records are deleted soon after [brokerWork.remove].
 func (w *brokerWork) topic(b *testing.B) (name string) {
 	w.made++
 	name = fmt.Sprintf("out-%s-%d", w.name, w.made)
@@ -154,7 +153,7 @@ func (w *brokerWork) remove(b *testing.B, name string) {
 	require.NoError(b, err)
 }
 
-// fill makes a topic with records.
+// fill creates a topic with records.
 func (w *brokerWork) fill(b *testing.B, topic string) {
 	w.create(b, topic)
 	p, err := clients.NewProducer(w.config, "fill")
@@ -170,8 +169,8 @@ func (w *brokerWork) fill(b *testing.B, topic string) {
 	require.NoError(b, p.Close(b.Context()))
 }
 
-// turn has all records of a topic go into another one, through converters and a chain where there is one, and returns
-// the nanoseconds of CPU of one.
+// turn copies all records of a topic to another one, through converters and a chain if it is not nil, and returns the
+// nanoseconds of CPU per record.
 func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 	ctx, out := b.Context(), w.topic(b)
 	defer w.remove(b, out)
@@ -236,7 +235,7 @@ func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 	return elapsed
 }
 
-// convert sends records through converter, chain and converter into those of a producer, whose values lie in text.
+// convert passes records through converter, chain and converter into a producer's records, whose values are in text.
 func (w *brokerWork) convert(ctx context.Context, read []*kgo.Record, batch *record.Batch, chain *Chain, topic string,
 	records *clients.Batch, text []byte) ([]byte, error) {
 	batch.Reset()
@@ -260,7 +259,7 @@ func (w *brokerWork) convert(ctx context.Context, read []*kgo.Record, batch *rec
 			return nil, err
 		}
 		r := records.Add()
-		// Where text has moved since, the record keeps the memory that it had.
+		// If text has been reallocated since, the record keeps its earlier memory.
 		r.Topic, r.Value, r.Timestamp = topic, text[start:len(text):len(text)], time.UnixMilli(row.Timestamp)
 	}
 	return text, nil

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// literal is a text that SimpleHeaderConverter parses: numbers by their size, dates, lists, maps, quoted text, and what
-// is nearly one of those.
+// literal returns a text that SimpleHeaderConverter parses: numbers by their size, dates, lists, maps, quoted text, and
+// similar texts.
 func (g chance) literal(depth int) string {
 	space := func() string { return g.of("", "", "", " ", "\t", "  ") }
 	digits := func(n int) string {
@@ -71,7 +71,7 @@ func (g chance) literal(depth int) string {
 	return g.of("", "", "", " ") + text + g.of("", "", "", " ")
 }
 
-// numeral is a text that Cast may take for a number, or nearly.
+// numeral returns a text that Cast may accept as a number, or nearly.
 func (g chance) numeral() string {
 	var b strings.Builder
 	for range 1 + g.IntN(6) {
@@ -81,7 +81,7 @@ func (g chance) numeral() string {
 	return b.String()
 }
 
-// expression is a regular expression of Java's, or nearly.
+// expression returns a Java regular expression, or nearly.
 func (g chance) expression() string {
 	var b strings.Builder
 	for range 1 + g.IntN(5) {

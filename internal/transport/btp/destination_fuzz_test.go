@@ -27,10 +27,10 @@ func FuzzTarget(f *testing.F) {
 		switch {
 		case err == nil && (target.Host == "" || target.Scheme == "" || target.Port < 1 || target.Port > 65535 ||
 			target.Authentication == "" || target.ProxyType == ""):
-			t.Errorf("an address that is none: %#v", target)
+			t.Errorf("expected a valid address, found %#v", target)
 		case err == nil && target.Token != nil && !target.Token.Expires.IsZero() && (target.Token.Expires.Before(now) ||
 			target.Token.Expires.After(now.Add(maxLifetime))):
-			t.Errorf("a token that ends at %v", target.Token.Expires)
+			t.Errorf("expected a valid expiry of the token, found %v", target.Token.Expires)
 		case err != nil && !errors.As(err, &failure):
 			t.Errorf("expected a *Failure, found %v", err)
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/btp"
 )
 
-// destinationService returns the responses in answers to requests with a valid token.
+// destinationService responds with answers to requests with a valid token.
 type destinationService struct {
 	*httptest.Server
 	tokens *tokenService
@@ -24,7 +24,7 @@ type destinationService struct {
 
 	mu      sync.Mutex
 	answers map[string]string
-	status  int // if not 0, of all answers
+	status  int // of all responses, if not 0
 	token   string
 	asked   []string
 }
@@ -193,7 +193,7 @@ func TestFindDestination(t *testing.T) {
 	}
 }
 
-func TestDestinationIsWrong(t *testing.T) {
+func TestInvalidDestinations(t *testing.T) {
 	const address = `"Type":"HTTP","URL":"https://s4.example.com",`
 	for _, c := range []struct {
 		properties string
@@ -239,7 +239,7 @@ func TestDestinationIsWrong(t *testing.T) {
 	}
 }
 
-func TestDestinationServiceRefuses(t *testing.T) {
+func TestDestinationServiceErrors(t *testing.T) {
 	s := newDestinationService(t)
 	_, err := s.open(t).Find(t.Context(), "a/b c")
 	wantFailure(t, err, btp.NotFound, "a/b c",
@@ -268,7 +268,7 @@ func TestDestinationServiceRefuses(t *testing.T) {
 }
 
 // A token that the service rejects, for example after a change of its keys, is renewed without an error.
-func TestDestinationServiceRefusesAToken(t *testing.T) {
+func TestRejectedDestinationTokenIsRenewed(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
 	d := s.open(t)
@@ -290,7 +290,7 @@ func wantHost(t *testing.T, d *btp.Destinations, host string) btp.Destination {
 	return got
 }
 
-func TestDestinationIsKept(t *testing.T) {
+func TestDestinationIsCached(t *testing.T) {
 	s := newDestinationService(t)
 	s.tokens.lifetime = `,"expires_in":43200`
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
@@ -317,7 +317,7 @@ func TestDestinationIsKept(t *testing.T) {
 	asked = s.count()
 	_, err = d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
-	assert.Equal(t, 0, s.count()-asked, "requests while it is known to be away")
+	assert.Equal(t, 0, s.count()-asked, "requests while it is known to be unreachable")
 	s.clock.move(11 * time.Second)
 
 	// A deleted destination is not used any more.
@@ -338,7 +338,7 @@ func TestDestinationIsKept(t *testing.T) {
 }
 
 // The response to a request from before Forget is not cached.
-func TestForgottenInMidRequest(t *testing.T) {
+func TestForgetDuringRequest(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
 	g := newGate(t, s.tokens)
@@ -386,7 +386,7 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	_, err := d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
 	s.fail(0)
-	s.clock.move(11 * time.Second) // until then it is taken for away
+	s.clock.move(11 * time.Second) // until then it counts as unreachable
 
 	put("c", "3600")
 	want(wantHost(t, d, "one"), "c")
@@ -402,7 +402,7 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	}
 }
 
-func TestAttached(t *testing.T) {
+func TestConnectedCloudConnectors(t *testing.T) {
 	tokens := newTokenService(t)
 	body := `[{"attributes":{"connected_by":"a@b","connected_since":"1762174293176","agent_version":"2.18.0",
 		"exposed_systems":"[{\"protocol\":\"TCP\",\"host\":\"kafka:9092\",\"description\":\"k\",\"type\":\"nonSAPsys\",\"status\":\"exposed\"}]"}},
@@ -434,8 +434,8 @@ func TestAttached(t *testing.T) {
 }
 
 // A service that rejects the binding is called again after 10 s, then at doubling intervals up to 10 min, even after
-// Forget, until it succeeds.
-func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
+// Forget, until it accepts it.
+func TestRejectedBindingIsRetriedAtGrowingIntervals(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://s4","ProxyType":"Internet","Authentication":"NoAuthentication"`)
 	s.fail(403)
@@ -449,14 +449,14 @@ func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
 		return s.count() - before
 	}
 	if asks() == 0 {
-		t.Fatal("nobody was asked")
+		t.Fatal("expected a request")
 	}
 	for n, pause := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
 		s.clock.move(pause*time.Second - time.Second)
-		assert.Equal(t, 0, asks(), "asked a second before a pause is over", n, pause*time.Second)
+		assert.Equal(t, 0, asks(), "requests a second before a pause is over", n, pause*time.Second)
 		s.clock.move(2 * time.Second)
 		if asks() == 0 {
-			t.Errorf("pause %d: not asked after %v", n, pause*time.Second)
+			t.Errorf("pause %d: expected a request after %v", n, pause*time.Second)
 		}
 	}
 	s.fail(0)
@@ -466,10 +466,10 @@ func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
 	s.fail(403)
 	d.Forget("S4")
 	if asks() == 0 {
-		t.Fatal("nobody was asked after a success")
+		t.Fatal("expected a request after a success")
 	}
 	s.clock.move(11 * time.Second)
 	if asks() == 0 {
-		t.Error("the interval does not begin anew")
+		t.Error("expected the interval to restart")
 	}
 }

@@ -211,7 +211,7 @@ func FuzzBound(f *testing.F) {
 		if s.Connectivity != nil {
 			assert.Equal(t, s.Connectivity.ClientID, strings.TrimSpace(s.Connectivity.ClientID), "client id")
 			if address, err := s.Connectivity.SOCKS5Address(); err == nil && s.Connectivity.ProxyHost == "" {
-				t.Errorf("an address without a host: %q", address)
+				t.Errorf("expected an address with a host, found %q", address)
 			}
 		}
 	})

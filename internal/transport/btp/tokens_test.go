@@ -206,10 +206,10 @@ func TestTokenRequest(t *testing.T) {
 	}
 }
 
-func TestTokenIsRenewedInTime(t *testing.T) {
+func TestTokenIsRenewedBeforeExpiry(t *testing.T) {
 	for _, c := range []struct {
 		name, lifetime string
-		fresh, late    time.Duration // still the first one, and no longer
+		fresh, late    time.Duration // the first token is still used, and expires
 	}{
 		{"12 h", `,"expires_in":43200`, 43139 * time.Second, 43141 * time.Second},
 		{"2 min", `,"expires_in":120`, 59 * time.Second, 61 * time.Second},
@@ -232,7 +232,7 @@ func TestTokenIsRenewedInTime(t *testing.T) {
 }
 
 // Without expires_in the JWT's own expiry counts.
-func TestTokenWithoutLifetimeIsRead(t *testing.T) {
+func TestTokenExpiryOfJWT(t *testing.T) {
 	s, now := newTokenService(t), newClock()
 	jwt := "e30.eyJleHAiOjE3Nzc4OTcyMDB9.c2ln" // {"exp":1777897200}: 20 min from the clock's start
 	s.set(status(200, `{"access_token":"`+jwt+`"}`))
@@ -245,12 +245,12 @@ func TestTokenWithoutLifetimeIsRead(t *testing.T) {
 	wantToken(t, tokens, "", "token-1")
 }
 
-func TestRefusedTokenIsRenewed(t *testing.T) {
+func TestRejectedTokenIsRenewed(t *testing.T) {
 	s := newTokenService(t)
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
 	wantToken(t, tokens, "", "token-1")
 	wantToken(t, tokens, "token-1", "token-2")
-	wantToken(t, tokens, "token-1", "token-2") // somebody else's renewal serves
+	wantToken(t, tokens, "token-1", "token-2") // another caller's renewal is used
 	wantToken(t, tokens, "", "token-2")
 	s.set(status(200, `{"access_token":"token-2","expires_in":3600}`))
 	_, err := tokens.Token(t.Context(), "token-2")
@@ -298,7 +298,7 @@ func TestOneRenewalAtATime(t *testing.T) {
 		})
 	}
 	<-entered
-	// one that is tired of waiting goes
+	// a caller whose context ends returns
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("task stopped"))
 	if _, err := tokens.Token(ctx, ""); err == nil || !strings.Contains(err.Error(), "task stopped") {
@@ -310,7 +310,7 @@ func TestOneRenewalAtATime(t *testing.T) {
 }
 
 // During a renewal other callers get the old, valid token.
-func TestOldTokenServesDuringRenewal(t *testing.T) {
+func TestOldTokenIsUsedDuringRenewal(t *testing.T) {
 	s, now := newTokenService(t), newClock()
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
 	wantToken(t, tokens, "", "token-1")
@@ -353,7 +353,7 @@ func wantFailure(t *testing.T, err error, kind btp.Kind, setting string, parts .
 	noSecret(t, "error", err.Error())
 }
 
-func TestTokenServiceRefuses(t *testing.T) {
+func TestTokenServiceErrors(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		answer  http.HandlerFunc
@@ -410,7 +410,8 @@ func TestTokenServiceRefuses(t *testing.T) {
 				served := make(chan struct{})
 				go func() { defer close(served); _ = server.Serve(p) }()
 				s.set(c.answer)
-				// two pauses, of 100 to 150 and of 200 to 300 ms, have room in it, and no third, of 400 ms or more
+				// there is time for two pauses, of 100 to 150 and of 200 to 300 ms, but not for a third
+				// one of 400 ms or more
 				tokens := newTokens(t, credentials("http://token.example.com"), btp.TokenOptions{Dial: p.dial,
 					RetryPeriod: 690 * time.Millisecond})
 				_, err := tokens.Token(t.Context(), "")
@@ -544,11 +545,11 @@ func silent(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// The retry period, and growing pauses.
-func TestPatience(t *testing.T) {
+// Requests are retried for a period, with growing pauses.
+func TestRetryPeriodOfTokens(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		answer   http.HandlerFunc // nil: nobody accepts
+		answer   http.HandlerFunc // nil means that nothing accepts connections
 		deadline time.Duration
 		from, to time.Duration
 		tries    [2]int
@@ -607,8 +608,8 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// UAA decodes basic authentication as RFC 6749 requires only with a header.
-func TestEncodedHeaderSaysSo(t *testing.T) {
+// A header tells UAA to decode credentials that form-encoding (RFC 6749) has changed.
+func TestEncodedCredentialsHeader(t *testing.T) {
 	for id, want := range map[string]string{"plain-client": "", clientID: "true"} {
 		var got string
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -687,7 +688,7 @@ func TestFailureIsShared(t *testing.T) {
 }
 
 // The end of a caller's context does not fail other callers.
-func TestOwnEndIsNotShared(t *testing.T) {
+func TestCanceledCallerFailsNoOther(t *testing.T) {
 	s := newTokenService(t)
 	g := newGate(t, s)
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})

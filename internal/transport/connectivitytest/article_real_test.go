@@ -65,7 +65,7 @@ func TestRealArticle(t *testing.T) {
 		}
 	}
 	s.RefuseByReply(true)
-	assert.Equal(t, "ECONNREFUSED", run("eyJ", "10.9.8.7:9092", ""), "refused by REP")
+	assert.Equal(t, "ECONNREFUSED", run("eyJ", "10.9.8.7:9092", ""), "rejected by REP")
 	tunnels := s.Count(func(e connectivitytest.Entry) bool {
 		return e.Step == connectivitytest.Connect && e.Code == 0 && e.Sent == int64(len("is anybody there?"))
 	})

@@ -21,7 +21,7 @@ func join(l *Limiter, own Limits) *Client {
 	return l.Join(own, slog.New(slog.DiscardHandler), func() {}, func(int) {})
 }
 
-func TestPartOfLimits(t *testing.T) {
+func TestShareOfLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		clients  []Limits
 		workers  int
@@ -62,8 +62,8 @@ func TestPartOfLimits(t *testing.T) {
 	}
 }
 
-// The parts of all workers together do not exceed the limits, and each allows something.
-func TestPartsComeToNoMore(t *testing.T) {
+// The shares of all workers do not exceed the limits together, and each share allows something.
+func TestSharesDoNotExceedLimits(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(26, 16))
 	for range 10_000 {
@@ -81,11 +81,11 @@ func TestPartsComeToNoMore(t *testing.T) {
 	}
 }
 
-// asking holds requests that a test ends one by one.
+// asking sends requests that a test ends one by one.
 type asking struct {
 	t   *testing.T
 	now atomic.Int64
-	end chan bool // ends one that is under way
+	end chan bool // ends one request in flight
 	all sync.WaitGroup
 }
 
@@ -150,7 +150,7 @@ func TestDivisionWhileRequestsRun(t *testing.T) {
 	})
 }
 
-func TestWaitingForAPart(t *testing.T) {
+func TestWaitingForShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 2, PerSecond: 1})
@@ -184,7 +184,7 @@ func TestWaitingForAPart(t *testing.T) {
 	})
 }
 
-func TestPartOfASecond(t *testing.T) {
+func TestShareOfRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 100, PerSecond: 10})
@@ -204,7 +204,7 @@ func TestPartOfASecond(t *testing.T) {
 		}
 		sleep := func(until time.Duration) { time.Sleep(until - time.Since(began)) }
 		sleep(250 * time.Millisecond)
-		l.Divide(Division{Workers: 10}) // those that wait have times by the rate before
+		l.Divide(Division{Workers: 10}) // waiting requests keep the times of the previous rate
 		sleep(3500 * time.Millisecond)
 		l.Divide(Division{Workers: 5})
 		sleep(4100 * time.Millisecond)
@@ -218,8 +218,8 @@ func TestPartOfASecond(t *testing.T) {
 	})
 }
 
-// Requests that wait for the rate keep their slot when their client leaves.
-func TestTimesOfAClientThatLeft(t *testing.T) {
+// A request that waits for the rate keeps its slot when its client disconnects.
+func TestDisconnectedClientKeepsItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := join(New(origin), Limits{Concurrent: 4, PerSecond: 1})
 		began := time.Now()
@@ -235,7 +235,7 @@ func TestTimesOfAClientThatLeft(t *testing.T) {
 }
 
 // A division does not change maintenance windows.
-func TestDivisionWithinAWindow(t *testing.T) {
+func TestDivisionDuringMaintenanceWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		windows, err := ParseWindows("0 0 0 * * ?/2h UTC") // synctest begins at midnight
 		require.NoError(t, err)
@@ -254,8 +254,8 @@ func TestDivisionWithinAWindow(t *testing.T) {
 	})
 }
 
-// Connections beyond a smaller part stay until they are closed, and no new one is opened before.
-func TestConnectionsOfAPart(t *testing.T) {
+// Connections beyond a smaller share stay until they are closed, and no new one is opened before.
+func TestConnectionsOfShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 2, Connections: 4})
@@ -284,7 +284,7 @@ func TestConnectionsOfAPart(t *testing.T) {
 	})
 }
 
-func TestUse(t *testing.T) {
+func TestUsage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		windows, err := ParseWindows("0 0 2 * * ?/1h UTC; 0 0 2 * * ?/1h UTC")
 		require.NoError(t, err)
@@ -308,7 +308,7 @@ func TestUse(t *testing.T) {
 		a.all.Wait()
 		end := one.RecordRetryAfter()
 		waits := one.Waits()
-		assert.Equal(t, true, waits.ByService && waits.Since.Equal(time.Now()), "the service has asked for it")
+		assert.Equal(t, true, waits.ByService && waits.Since.Equal(time.Now()), "the service has requested a pause")
 		end()
 		assert.Equal(t, Wait{}, one.Waits())
 		time.Sleep(time.Until(began.Truncate(24 * time.Hour).Add(2*time.Hour + time.Minute)))

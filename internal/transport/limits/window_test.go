@@ -16,7 +16,7 @@ func TestWindows(t *testing.T) {
 		return when
 	}
 	for _, c := range []struct{ windows, now, until string }{
-		// winter: an hour before UTC
+		// in winter, one hour ahead of UTC
 		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-21T21:30:00Z", "2026-11-22T01:00:00Z"},
 		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-21T20:59:59Z", ""},
 		{"0 0 22 ? * SAT/4h Europe/Berlin", "2026-11-21T21:00:00Z", "2026-11-22T01:00:00Z"},
@@ -29,7 +29,7 @@ func TestWindows(t *testing.T) {
 		{"0 0/10 * * * ?/15m UTC", "2026-12-02T02:00:00Z", "2026-12-02T02:15:00Z"},
 		{"* * * * * ?/168h UTC", "2026-12-02T02:00:00.5Z", "2026-12-09T02:00:00Z"},
 		{" 0 0 1 * * ?/1h UTC ; 0 0 1 * * ?/2h UTC;", "2026-12-02T01:30:00Z", "2026-12-02T03:00:00Z"},
-		{"0 0 1 1 1 ? 2020/1h UTC", "2026-12-02T01:30:00Z", ""}, // for good
+		{"0 0 1 1 1 ? 2020/1h UTC", "2026-12-02T01:30:00Z", ""}, // closed forever
 		// Further syntax of Quartz: wrapping ranges, names in any case, steps without a start.
 		{"0 0 22 ? * SAT-SUN/4h UTC", "2026-11-21T22:30:00Z", "2026-11-22T02:00:00Z"}, // Saturday
 		{"0 0 22 ? * SAT-SUN/4h UTC", "2026-11-22T22:30:00Z", "2026-11-23T02:00:00Z"}, // Sunday
@@ -64,7 +64,7 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-func TestWrongWindows(t *testing.T) {
+func TestInvalidWindows(t *testing.T) {
 	for text, want := range map[string]string{
 		"SAT 22:00-02:00":                   "START/DURATION ZONE",
 		"0 0 22 ? * SAT":                    "START/DURATION ZONE",

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// A file of another user, who could remove refusals, is read but not written.
-func TestFileOfRefusalsIsTheUsers(t *testing.T) {
+// A file of another user, who could remove lockouts, is read but not written.
+func TestLockoutFileOfAnotherUser(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
 	if os.Geteuid() != 0 {

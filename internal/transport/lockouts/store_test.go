@@ -23,7 +23,7 @@ import (
 
 var alice = Identity{"http://sap.example:8000", "100", "ALICE", "Secr3t"}
 
-// always and never tell whether a request opens a session.
+// always and never report whether a request opens a session.
 func always() bool { return true }
 
 func never() bool { return false }
@@ -46,7 +46,7 @@ func open(t *testing.T, own string, others ...string) *Store {
 	return l
 }
 
-// wantRefusal checks the error of a secret that was refused before.
+// wantRefusal checks the error of a secret that was rejected before.
 func wantRefusal(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	_, locked := errors.AsType[*LockedOut](err)
@@ -62,22 +62,22 @@ func wantRefusal(t *testing.T, err error, texts ...string) {
 	}
 }
 
-// After one 401 the secret is not sent, also after a restart and by other processes, until it changes or an operator
-// resumes.
-func TestOneRefusalShutsTheGate(t *testing.T) {
+// After one 401 the secret is not sent again, also after a restart and by other processes, until it changes or an
+// operator resumes.
+func TestRejectedSecretIsLockedOut(t *testing.T) {
 	data, user := t.TempDir(), t.TempDir()
 	for what, c := range map[string]struct{ own, other string }{"worker": {data, user}, "command": {user, data}} {
 		if sent, err := try(t, open(t, c.own, c.other), alice, 401); !sent {
 			t.Fatal(err)
 		}
-		nothingReadable(t, filepath.Join(c.own, fileName))
-		running := open(t, c.other, c.own) // beside it
+		expectNothingReadable(t, filepath.Join(c.own, fileName))
+		running := open(t, c.other, c.own) // in another process
 		for _, l := range []*Store{open(t, c.own, c.other), running} {
 			_, err := try(t, l, alice, 200)
 			wantRefusal(t, err, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20",
 				"correct user or password", "culvert run --resume-logons")
 			if strings.Contains(err.Error(), alice.Secret) {
-				t.Errorf("%s: the error shows the secret: %v", what, err)
+				t.Errorf("%s: expected no secret in the error, found %v", what, err)
 			}
 		}
 		l := open(t, c.own, c.other)
@@ -115,7 +115,7 @@ func TestOneRefusalShutsTheGate(t *testing.T) {
 }
 
 // Of two wrong secrets of a user, neither is sent a second time.
-func TestEachRefusedSecretIsRemembered(t *testing.T) {
+func TestEachRejectedSecretIsRemembered(t *testing.T) {
 	folder := t.TempDir()
 	other := alice
 	other.Secret = "another"
@@ -130,8 +130,8 @@ func TestEachRefusedSecretIsRemembered(t *testing.T) {
 		"lines: a salt, two refusals")
 }
 
-// A refusal that cannot be stored is reported, and applies until the process ends.
-func TestRefusalThatCannotBeKept(t *testing.T) {
+// A lockout that cannot be stored is reported, and applies until the process ends.
+func TestLockoutWithoutFile(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	l := open(t, folder)
 	var log strings.Builder
@@ -142,24 +142,24 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(folder))
 	done(401)
-	if said := log.String(); !strings.Contains(said, "cannot be stored") || strings.Contains(said,
+	if logged := log.String(); !strings.Contains(logged, "cannot be stored") || strings.Contains(logged,
 		alice.Secret) {
-		t.Errorf("expected the refusal without the secret, found %q", said)
+		t.Errorf("expected the refusal without the secret, found %q", logged)
 	}
 	require.NoError(t, os.Mkdir(folder, 0o700)) // with another salt from now on
 	other := alice
 	other.User = "BOB"
 	try(t, l, other, 401)
 	if sent, err := try(t, l, alice, 200); sent {
-		t.Errorf("the secret was sent again: %v", err)
+		t.Errorf("expected the secret not to be sent again: %v", err)
 	}
 	n, err := l.Resume(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, 2, n)
 }
 
-// nothingReadable checks that a file reveals nothing.
-func nothingReadable(t *testing.T, path string) {
+// expectNothingReadable checks that a file reveals no secret or user.
+func expectNothingReadable(t *testing.T, path string) {
 	t.Helper()
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -169,13 +169,13 @@ func nothingReadable(t *testing.T, path string) {
 	require.NoError(t, err)
 	for _, text := range []string{"alice", "secr3t", "sap.example"} {
 		if strings.Contains(strings.ToLower(string(content)), text) {
-			t.Errorf("%s shows %q", path, text)
+			t.Errorf("%s: expected no %q in the file", path, text)
 		}
 	}
 }
 
-// Beyond the bound the oldest refusals are removed; damaged lines are skipped.
-func TestFileIsBounded(t *testing.T) {
+// Beyond the bound the oldest lockouts are removed. Damaged lines are skipped.
+func TestLockoutFileIsBounded(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
 	var lines strings.Builder
@@ -198,7 +198,7 @@ func TestFileIsBounded(t *testing.T) {
 }
 
 // Two processes with several connectors send a wrong secret once.
-func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
+func TestFirstLogonsAreSequential(t *testing.T) {
 	folder := t.TempDir()
 	processes := []*Store{open(t, folder), open(t, folder)}
 	var sent, under, most atomic.Int64
@@ -222,8 +222,8 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	}
 }
 
-// Of concurrent requests with a secret that is no longer right, one is refused and the others are not sent.
-func TestSecretThatIsWrongNow(t *testing.T) {
+// Of concurrent requests with a secret that has become wrong, one is rejected and the others are not sent.
+func TestChangedSecretFailsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New()
 		try(t, l, alice, 200)
@@ -238,7 +238,7 @@ func TestSecretThatIsWrongNow(t *testing.T) {
 					return
 				}
 				sent.Add(1)
-				time.Sleep(time.Millisecond) // the time that the service takes
+				time.Sleep(time.Millisecond) // the service's response time
 				done(401)
 			})
 		}
@@ -247,8 +247,8 @@ func TestSecretThatIsWrongNow(t *testing.T) {
 	})
 }
 
-// Logons of a user are made one after another, whatever the secret; other users' do not wait.
-func TestLogonsOfAUserTakeTurns(t *testing.T) {
+// Logons of a user are sent one after another, whatever the secret. Other users do not wait.
+func TestLogonsOfUserAreSequential(t *testing.T) {
 	l := New()
 	other, bob := alice, alice
 	other.Secret, bob.User = "another", "BOB"
@@ -266,7 +266,7 @@ func TestLogonsOfAUserTakeTurns(t *testing.T) {
 	if sent, err := try(t, l, other, 200); !sent {
 		t.Errorf("after the first: %v", err)
 	}
-	// A secret that was accepted goes without a turn, unless a session is to be opened.
+	// A request with an accepted secret does not wait, unless it opens a session.
 	holding, err := l.Gate(alice).Acquire(t.Context(), always)
 	require.NoError(t, err)
 	done, err := l.Gate(other).Acquire(ctx, never)
@@ -280,7 +280,7 @@ func TestLogonsOfAUserTakeTurns(t *testing.T) {
 	holding(0)
 }
 
-func TestRefusalsNeedTheirFile(t *testing.T) {
+func TestLockoutsRequireUsableFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	if _, err := Open("", filepath.Join(file, "data")); err == nil || !strings.Contains(err.Error(),
@@ -295,7 +295,7 @@ func TestRefusalsNeedTheirFile(t *testing.T) {
 }
 
 // Statuses that do not prove a check of the secret leave it unknown: the next request is sent alone (P10).
-func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
+func TestInconclusiveStatuses(t *testing.T) {
 	for status, known := range map[int]bool{200: true, 304: true, 400: true, 403: false, 404: false,
 		407: false, 408: false, 429: false, 502: false, 503: false, 302: false, 0: false, Unsent: false} {
 		l := New()
@@ -322,9 +322,9 @@ type fixedGroup struct {
 
 func (g *fixedGroup) Lookup(Secret) (refused, resumed time.Time) { return g.refused, g.resumed }
 
-// Refusals known to the group are stored for commands. A resume of the group removes older refusals, and all once
-// this worker learns of it.
-func TestRefusalsOfTheGroup(t *testing.T) {
+// Lockouts of the group are stored for commands. A resume in the group removes older lockouts, and all once this worker
+// receives it.
+func TestLockoutsOfGroup(t *testing.T) {
 	folder := t.TempDir()
 	try(t, open(t, folder), alice, 401)
 	wants := func(l *Store, refused bool, when string) {
@@ -348,8 +348,8 @@ func TestRefusalsOfTheGroup(t *testing.T) {
 	wants(open(t, folder), false, "beside it")
 }
 
-// A resume also removes refusals with a time in the future.
-func TestResumeOfRefusalsAhead(t *testing.T) {
+// A resume also removes lockouts with a time in the future.
+func TestResumeRemovesFutureLockouts(t *testing.T) {
 	for what, group := range map[string]*fixedGroup{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
 		l := open(t, t.TempDir())
 		if group != nil {
@@ -369,8 +369,8 @@ func TestResumeOfRefusalsAhead(t *testing.T) {
 	}
 }
 
-// An outdated lookup does not restore a refusal.
-func TestStaleLook(t *testing.T) {
+// An outdated lookup does not restore a lockout.
+func TestOutdatedLookup(t *testing.T) {
 	g := &fixedGroup{resumed: time.Now()}
 	l := open(t, t.TempDir())
 	l.JoinGroup(g)
@@ -380,8 +380,8 @@ func TestStaleLook(t *testing.T) {
 	assert.Equal(t, false, refused)
 }
 
-// An incomplete line does not damage the next one, and with an unreadable file no secret is sent.
-func TestDamagedFileOfRefusals(t *testing.T) {
+// An incomplete line does not damage the next one. With an unreadable file no secret is sent.
+func TestDamagedLockoutFile(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
 	path := filepath.Join(folder, fileName)
@@ -402,8 +402,8 @@ func TestDamagedFileOfRefusals(t *testing.T) {
 		"expected a salt in the first line")
 }
 
-// Refusals stored by older versions apply until an operator resumes.
-func TestRefusalsOfVersionsBefore(t *testing.T) {
+// Lockouts stored by older versions apply until an operator resumes.
+func TestLockoutsOfOlderVersions(t *testing.T) {
 	folder, user := t.TempDir(), t.TempDir()
 	former := filepath.Join(user, "logons")
 	require.NoError(t, os.Mkdir(former, 0o700))

@@ -61,7 +61,7 @@ func FuzzHead(f *testing.F) {
 		used := data[:len(data)-r.Len()]
 		if response != nil {
 			if !bytes.HasSuffix(used, []byte("\n\r\n")) && !bytes.HasSuffix(used, []byte("\n\n")) {
-				t.Fatalf("%q ends where the answer does not", used)
+				t.Fatalf("%q: expected the end of the head at the empty line", used)
 			}
 			return
 		}
@@ -70,7 +70,7 @@ func FuzzHead(f *testing.F) {
 			t.Fatalf("%q: %v", data, err)
 		}
 		if errors.Is(err, io.EOF) && r.Len() > 0 {
-			t.Fatalf("%q: an end before the end", data)
+			t.Fatalf("%q: expected no end before the empty line", data)
 		}
 	})
 }

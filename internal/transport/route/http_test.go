@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// behind is a subaccount with a system behind a Cloud Connector, and a route by the HTTP port.
+// behind starts a subaccount with a system behind a Cloud Connector, and returns a route through the HTTP port.
 func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Server, http.RoundTripper) {
 	t.Helper()
 	s := double(t)
@@ -50,7 +50,7 @@ func send(t *testing.T, roundTripper http.RoundTripper, method, address string, 
 	text, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	if diff := cmp.Diff(before, request.Header); diff != "" {
-		t.Errorf("the caller's request was changed: %s", diff)
+		t.Errorf("expected the caller's request to be unchanged, found %s", diff)
 	}
 	return response.StatusCode, string(text)
 }
@@ -81,11 +81,11 @@ func TestConnectivityHTTP(t *testing.T) {
 		t.Errorf("after the token expired: found %d %s", status, text)
 	}
 	assert.Equal(t, 2, s.TokenCount(s.Connectivity), "tokens")
-	// a body that cannot be had again: the caller is told, and the next request goes with another token
+	// with a body that cannot be read again the caller gets an error, and the next request has another token
 	s.ExpireTokens()
 	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
 		io.MultiReader(strings.NewReader("entity"))); status != 407 {
-		t.Errorf("expected the proxy's answer, found %d", status)
+		t.Errorf("expected the proxy's response, found %d", status)
 	}
 	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
 		io.MultiReader(strings.NewReader("entity"))); status != 200 {
@@ -153,7 +153,7 @@ func TestConnectivityHTTPLateLocation(t *testing.T) {
 	assert.Equal(t, []int{503, 503, 503, 200}, append(got, status))
 }
 
-func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
+func TestConnectivityHTTPRejectsConnections(t *testing.T) {
 	s := double(t)
 	r := routeOf(t, route.Settings{Type: route.ConnectivityHTTP, TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
 		Name: named})
@@ -163,8 +163,8 @@ func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
 	}
 }
 
-// Requests through the SOCKS5 port are the transport's, https included.
-func TestWireBySOCKS(t *testing.T) {
+// Requests through the SOCKS5 port use the given transport, also with https.
+func TestTransportUsesSOCKS(t *testing.T) {
 	s := double(t)
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.Host)

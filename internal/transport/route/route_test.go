@@ -31,14 +31,14 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-// serve is a server that runs until the test ends.
+// serve starts a server that runs until the test ends.
 func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return server
 }
 
-// double is a simulated subaccount of BTP.
+// double starts a simulated subaccount of BTP.
 func double(t *testing.T) *connectivitytest.Server {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
@@ -80,7 +80,7 @@ func file(t *testing.T, text string) string {
 	return path
 }
 
-func TestNone(t *testing.T) {
+func TestDirectRoute(t *testing.T) {
 	address := echo(t)
 	for _, kind := range []string{route.Unset, route.None} {
 		r := routeOf(t, route.Settings{Type: kind, AddressMap: map[string]string{"kafka.Corp:9092": address}})
@@ -212,7 +212,7 @@ func TestMisconfigured(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		settings route.Settings
-		setting  string // the user's name of it
+		setting  string // the setting's name for users
 		text     string
 	}{
 		{"unknown type", route.Settings{Type: "socks4"}, "kafka.proxy.type", `found "socks4"`},
@@ -327,7 +327,7 @@ func TestMisconfigured(t *testing.T) {
 				t.Fatalf("expected %s with %q, found %#v %v", c.setting, c.text, wrong, err)
 			}
 			if strings.Contains(err.Error(), "secret") && !strings.Contains(err.Error(), "client.secret") {
-				t.Fatalf("a secret is in the error: %v", err)
+				t.Fatalf("expected no secret in the error, found %v", err)
 			}
 		})
 	}
@@ -375,7 +375,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	}
 	for _, secret := range []string{first, second, s.Connectivity.Secret, "eyJ"} {
 		if strings.Contains(said.String(), secret) {
-			t.Fatalf("%q was said:\n%s", secret, said.String())
+			t.Fatalf("expected no %q in the log, found\n%s", secret, said.String())
 		}
 	}
 	if !strings.Contains(said.String(), "tunnel could not be opened") {

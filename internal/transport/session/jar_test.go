@@ -76,7 +76,7 @@ func TestCookiesAreBounded(t *testing.T) {
 }
 
 // A concurrent reader finds the cookies of the old or the new session, not none.
-func TestNewSessionWithinAnAnswer(t *testing.T) {
+func TestNewSessionIsStoredAtomically(t *testing.T) {
 	var j jar
 	h := http.Header{"Set-Cookie": {"SID=1; Path=/"}}
 	j.update(h, "/", time.Now(), 0)

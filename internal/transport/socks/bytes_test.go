@@ -27,9 +27,9 @@ type turn struct{ expect, answer string }
 type played struct {
 	talks    []talk
 	received chan string
-	// after is written behind the last answer, in the same write where whole is set.
+	// after is written after the last reply, in the same write if whole is set.
 	after string
-	// piece is how many bytes each write has; 0 means all.
+	// piece is the number of bytes per write. Zero means all.
 	piece int
 }
 
@@ -139,7 +139,7 @@ func TestBytes(t *testing.T) {
 				defer conn.Close()
 				got := make([]byte, len(p.after))
 				if _, err := io.ReadFull(conn, got); err != nil || string(got) != p.after {
-					t.Fatalf("expected the stream's bytes behind the answer, found %q, %v", got, err)
+					t.Fatalf("expected the stream's bytes after the reply, found %q, %v", got, err)
 				}
 				if _, err := conn.Write([]byte("x")); err != nil {
 					t.Fatalf("expected a connection without a deadline: %v", err)
@@ -149,7 +149,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-func TestUnusable(t *testing.T) {
+func TestInvalidDialArguments(t *testing.T) {
 	for _, c := range []struct{ name, network, address, location, token, expect string }{
 		{"IPv6", "tcp", "[fe80::1]:9092", "", "", "IPv6"},
 		{"IPv4 in IPv6", "tcp", "[::ffff:10.0.0.1]:9092", "", "", "IPv6"},
@@ -180,13 +180,13 @@ func TestUnusable(t *testing.T) {
 				t.Fatalf("expected a permanent error with %q, found %v", c.expect, err)
 			}
 			if strings.Contains(err.Error(), "secret") {
-				t.Fatalf("a token is in the error: %v", err)
+				t.Fatalf("expected no token in the error, found %v", err)
 			}
 		})
 	}
 }
 
-func TestWrongPeers(t *testing.T) {
+func TestUnexpectedPeers(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		talk   talk
@@ -211,8 +211,8 @@ func TestWrongPeers(t *testing.T) {
 	}
 }
 
-// The connection ends after each byte that the proxy sends.
-func TestCut(t *testing.T) {
+// The connection ends after each possible number of bytes from the proxy.
+func TestTruncatedReplies(t *testing.T) {
 	whole := talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x05\x00\x00\x03\x02ab\x00\x01"}}
 	for i, last := range whole {
 		for n := range len(last.answer) {
@@ -226,7 +226,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// closing ends the connection where a talk ends.
+// closing closes the connection at the end of a talk.
 type closing struct{ *played }
 
 func (c *closing) DialContext(context.Context, string, string) (net.Conn, error) {
@@ -247,7 +247,7 @@ func TestTrace(t *testing.T) {
 	var steps []socks.Step
 	d.Trace = func(e socks.Event) {
 		if e.Err != nil || e.Target != "kafka-broker-0:9093" {
-			t.Errorf("step %s: %+v", e.Step, e)
+			t.Errorf("step %s: found %+v", e.Step, e)
 		}
 		steps = append(steps, e.Step)
 	}

@@ -32,7 +32,7 @@ func FuzzConnected(f *testing.F) {
 		switch {
 		case err == nil && reply == Success:
 			if want := length(data); used != want {
-				t.Fatalf("read %d bytes of an answer of %d: % x", used, want, data)
+				t.Fatalf("found %d read bytes, expected a reply of %d: % x", used, want, data)
 			}
 		case err == nil:
 			if len(data) < 2 || data[0] != 5 || data[1] != reply {
@@ -40,7 +40,7 @@ func FuzzConnected(f *testing.F) {
 			}
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			if whole.Len() != 0 || length(data) <= len(data) {
-				t.Fatalf("the end of an answer that has not ended: % x", data)
+				t.Fatalf("expected an error for an incomplete reply: % x", data)
 			}
 		default:
 			var unexpected *Unexpected
@@ -51,8 +51,8 @@ func FuzzConnected(f *testing.F) {
 	})
 }
 
-// length is that of an answer that begins so, as RFC 1928 has it; beyond what is there where it has not ended, 0 where
-// it is none.
+// length returns the length of a reply by its first bytes (RFC 1928): more than len(data) if it is incomplete, 0 if it
+// is invalid.
 func length(data []byte) int {
 	if len(data) == 0 {
 		return 1
@@ -77,7 +77,7 @@ func length(data []byte) int {
 	return 0
 }
 
-// The same for the replies to greeting and logon.
+// Replies to greeting and logon are read to their end in the same way.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("\x05\x80rest"), byte(5))
 	f.Add([]byte("\x01\x00"), byte(1))

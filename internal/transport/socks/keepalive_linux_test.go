@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-// TestKeepAlive: the tunnel is the connection to the proxy itself, and the kernel probes it.
+// The tunnel is the connection to the proxy itself, and the kernel probes it.
 func TestKeepAlive(t *testing.T) {
 	system, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

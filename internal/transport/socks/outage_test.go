@@ -158,7 +158,7 @@ func TestLocations(t *testing.T) {
 		dial("first", "")
 		double.Detach("")
 		dial("first", "", "third")
-		assert.Equal(t, time.Duration(0), time.Since(began), "the next location is asked at once")
+		assert.Equal(t, time.Duration(0), time.Since(began), "pause before the next location")
 		double.Attach("first")
 		dial("first")
 		double.Detach("first")
@@ -219,7 +219,7 @@ func TestStall(t *testing.T) {
 }
 
 // If the context ends between rounds, the error contains the last failure.
-func TestEndedBetween(t *testing.T) {
+func TestContextEndsBetweenRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		double, d := newPiped(t)
 		double.Detach("")
@@ -235,7 +235,7 @@ func TestEndedBetween(t *testing.T) {
 	})
 }
 
-func TestProxyAway(t *testing.T) {
+func TestUnreachableProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		double, d := newPiped(t)
 		calls := 0
@@ -268,7 +268,7 @@ func (f dialFunc) DialContext(ctx context.Context, network, address string) (net
 var _ proxy.ContextDialer = dialFunc(nil)
 
 // A tunnel that is complete when ctx ends is not returned, since it has a deadline in the past.
-func TestEndedBehindTheLastByte(t *testing.T) {
+func TestContextEndsAfterLastByte(t *testing.T) {
 	p := play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, connected}})
 	ctx, cancel := context.WithCancel(bounded(t))
 	var made *ending

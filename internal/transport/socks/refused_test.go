@@ -64,8 +64,8 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// The bytes after the code of a refusal are not required.
-func TestRefusalIsEnough(t *testing.T) {
+// The bytes after the code of a rejection are not required.
+func TestTruncatedRejection(t *testing.T) {
 	for _, reply := range []string{"\x05\x02", "\x05\x02\x00", "\x05\x02\x00\x01\x00", "\x05\x02\x00\x07",
 		"\x05\x02\x00\x03\x20abc"} {
 		p := &closing{play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, reply}})}
@@ -77,7 +77,7 @@ func TestRefusalIsEnough(t *testing.T) {
 	}
 }
 
-func TestMethodRefused(t *testing.T) {
+func TestRejectedMethod(t *testing.T) {
 	for _, method := range []byte{0xff, 0x00, 0x02} {
 		_, err := dialer(play(talk{{greeting, "\x05" + string([]byte{method})}})).DialContext(bounded(t), "tcp",
 			"kafka-broker-0:9093")
@@ -105,7 +105,7 @@ func (r *renewing) token(_ context.Context, refused string) (string, error) {
 
 func logonOf(n int) string { return fmt.Sprintf("\x01\x00\x00\x00\x0aeyJsecret%d\x00", n) }
 
-func TestTokenRefused(t *testing.T) {
+func TestRejectedToken(t *testing.T) {
 	byStatus := func(n int, status byte) talk {
 		return talk{{greeting, taken}, {logonOf(n), "\x01" + string([]byte{status})}}
 	}
@@ -150,7 +150,7 @@ func TestTokenRefused(t *testing.T) {
 				t.Errorf("expected one refresh, found %+v", tokens)
 			}
 			if all := fmt.Sprint(err) + logged.String(); strings.Contains(all, "secret") {
-				t.Errorf("a token is in the error or in the log: %s", all)
+				t.Errorf("expected no token in the error and the log, found %s", all)
 			}
 		})
 	}

@@ -206,7 +206,7 @@ func (w *ways) refused(t *testing.T, p *e2etest.Place, file string, secret strin
 }
 
 // testStores checks that nginx accepts certificates of every kind from stores of every type, and that trust stores
-// accept nginx. TestMutualTLS and TestMadeStores have all stores.
+// accept nginx. TestMutualTLS and TestGeneratedStores have all stores.
 func (w *ways) testStores(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	var files []string

@@ -58,7 +58,7 @@ func TestParametersOfAllKinds(t *testing.T) {
 	}
 }
 
-// A small limit rejects a result before it is copied.
+// A result above a small limit is rejected before it is copied.
 func TestResultLimit(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 10)
 	wide := canon.FuncOf("test", "Wide", test.Wide)
@@ -71,7 +71,7 @@ func TestResultLimit(t *testing.T) {
 	}
 }
 
-func TestFuncThatIsNotThere(t *testing.T) {
+func TestMissingFunction(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 0)
 	if export := g.Func("nothing"); export != nil {
 		t.Error(export)
@@ -87,8 +87,8 @@ func randomRow(r *rand.Rand) wit.Row {
 		Timestamp: int64(r.Uint64()), Key: datum(), Value: datum(), Headers: datum()}
 }
 
-// Copied rows and rows of the reflective codec have the same bytes.
-func TestRowsInEveryWay(t *testing.T) {
+// Rows that are copied and rows that the reflective codec encodes have the same bytes.
+func TestRowEncodingsAgree(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	rows := make([]wit.Row, 50)
 	for i := range rows {
@@ -102,14 +102,14 @@ func TestRowsInEveryWay(t *testing.T) {
 	assert.Equal(t, want, b)
 	assert.Equal(t, rows, AppendRows(nil, b))
 	if got := AppendRows(rows[:1:1], b[:RowBytes]); len(got) != 2 || got[0] != rows[0] || got[1] != rows[0] {
-		t.Error("appending to rows that are there")
+		t.Error("appended to existing rows")
 	}
 	if AppendRows(nil, nil) != nil {
-		t.Error("rows out of nothing")
+		t.Error("rows of an empty list")
 	}
 }
 
-func TestSizeOfARow(t *testing.T) {
+func TestRowSize(t *testing.T) {
 	if got := canon.SizeOf[wit.Row](); got != RowBytes {
 		t.Error(got)
 	}

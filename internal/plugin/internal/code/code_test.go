@@ -14,12 +14,12 @@ import (
 	"github.com/culvert-project/culvert/internal/meter"
 )
 
-// A panic of the engine while it compiles fails one module. Without a runtime the call panics.
-func TestEngineThatPanics(t *testing.T) {
+// A panic of the engine while it compiles rejects only that module. Without a runtime the call panics.
+func TestEnginePanicRejectsModule(t *testing.T) {
 	assert.Error(t, (&Compiler{}).compileInto(t.Context(), &Code{}, &Prepared{}, 0), "the engine failed: ")
 }
 
-// hard is a small module whose values meet at many branches.
+// hard returns a small module whose values are live at many branches.
 func hard(functions, locals, branches int) []byte {
 	section := func(id byte, content []byte) []byte {
 		return append(binary.AppendUvarint([]byte{id}, uint64(len(content))), content...)
@@ -36,11 +36,11 @@ func hard(functions, locals, branches int) []byte {
 	return append(module, section(10, append(count, bytes.Repeat(body, functions)...))...)
 }
 
-// Compiling is stopped when its time is up.
-func TestHardModulesAreStopped(t *testing.T) {
+// Compiling stops at its time limit.
+func TestCompileTimeIsBounded(t *testing.T) {
 	prepared, err := Prepare(t.Context(), hard(400, 100, 300))
 	if err != nil || prepared.effort <= largeEffort || len(prepared.Wasm) > largeBytes/10 {
-		t.Fatalf("expected a small module of a large effort, found %+v and %v", prepared, err)
+		t.Fatalf("expected a small module with a large effort, found %+v and %v", prepared, err)
 	}
 	l := &Compiler{Time: 50 * time.Millisecond}
 	compile := func(prepared *Prepared) error {
@@ -54,11 +54,11 @@ func TestHardModulesAreStopped(t *testing.T) {
 		defer func() { t.Logf("effort %d: %v", prepared.effort, time.Since(start)) }()
 		return l.compileInto(ctx, code, prepared, 400)
 	}
-	// An engine that is not stopped returns code, however long it took.
+	// Compiling without a time limit returns code, however long it takes.
 	if err := compile(prepared); err == nil ||
 		err.Error() != "the module takes longer to compile than the allowed 50ms" {
-		t.Errorf("expected that it is stopped, found %v", err)
+		t.Errorf("expected the compilation to be stopped, found %v", err)
 	}
 	l.Time = 0
-	assert.NoError(t, compile(prepared), "with all of its time")
+	assert.NoError(t, compile(prepared), "without a time limit")
 }

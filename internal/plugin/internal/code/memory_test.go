@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/binary"
 )
 
-func TestMemoriesGrowAndKeep(t *testing.T) {
+func TestMemoriesGrowAndKeepContent(t *testing.T) {
 	for name, m := range map[string]experimental.LinearMemory{"mapped": allocateMemory(0, 4*binary.PageBytes),
 		"heap": &heapMemory{maximum: 4 * binary.PageBytes}} {
 		b := m.Reallocate(binary.PageBytes)

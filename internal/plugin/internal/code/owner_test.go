@@ -11,13 +11,13 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// A folder of another user can be written by that user, whatever its mode.
+// A folder that another user owns is writable by that user, whatever its mode.
 func TestFolderOfAnotherUser(t *testing.T) {
 	dir, user := t.TempDir(), os.Geteuid()
-	assert.NoError(t, preparePrivateFolder(dir, user), "a folder of its own")
+	assert.NoError(t, preparePrivateFolder(dir, user), "the test's own folder")
 	owner := user
 	if user == 0 {
-		// Only root can give a folder away, and what is root's is trusted.
+		// Only root can change the owner of a folder, and root's folders are trusted.
 		owner = 65534
 		require.NoError(t, os.Chown(dir, owner, owner))
 	}

@@ -28,9 +28,9 @@ func known(t testing.TB) Translator {
 	return s
 }
 
-// An instance that declares equal schemas again pays for them once; too many are refused, and before that the instance
-// is replaced.
-func TestBytesOfDeclaredSchemas(t *testing.T) {
+// An instance that declares equal schemas again is charged for them once; too many are rejected, and before that the
+// instance is replaced.
+func TestDeclaredSchemaBytesAreBounded(t *testing.T) {
 	s := New(record.NewRegistry().ForConnector("c"), nil)
 	big := func(i int) []wit.SchemaNode {
 		return []wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
@@ -41,7 +41,7 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 		require.NoError(t, declare(big(0)))
 	}
 	if s.NeedsRecycling() {
-		t.Error("worn by one schema")
+		t.Error("exhausted by one schema")
 	}
 	var err error
 	worn, n := 0, 1
@@ -52,12 +52,12 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || worn < 3 ||
 		n > 12 {
-		t.Errorf("%d schemas, worn for %d of them, %v", n, worn, err)
+		t.Errorf("%d schemas, exhausted for %d of them, %v", n, worn, err)
 	}
 }
 
-// Values that are nested too deeply are refused, with or without structs.
-func TestDeepValuesAreRefused(t *testing.T) {
+// Values that are nested too deeply are rejected, with or without structs.
+func TestDeepValuesAreRejected(t *testing.T) {
 	s := known(t)
 	nested := func(n int, inside ...byte) []byte {
 		b := []byte(strings.Repeat(string([]byte{connectdata.TagArray, 2}), n))
@@ -75,7 +75,7 @@ func TestDeepValuesAreRefused(t *testing.T) {
 	headers := connectdata.AppendHeaders(nil, make([]connectdata.Header, connectdata.MaxHeaders+1))
 	_, err := s.findReferences(wit.Raw, headers, abi.NewViolation)
 	assert.Error(t, err, "more than 10000 headers")
-	// a walk over megabytes
+	// several megabytes
 	wide := connectdata.AppendNumber([]byte{connectdata.TagArray}, 8<<20)
 	wide = append(wide, make([]byte, 8<<20)...)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -85,7 +85,8 @@ func TestDeepValuesAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzHeaders compares scanning headers with package connectdata: what that package reads is scanned without an error.
+// FuzzHeaders compares the header scanner with package connectdata: what that package reads is scanned without an
+// error.
 func FuzzHeaders(f *testing.F) {
 	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "a", Encoding: wit.WithSchema, Schema: 1,
 		Value: []byte{2}},
@@ -132,6 +133,6 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 		}
 	}
 	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}}); err != nil {
-		t.Errorf("the same again: %v", err)
+		t.Errorf("the same schema again: %v", err)
 	}
 }

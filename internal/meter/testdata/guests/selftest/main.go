@@ -1,5 +1,5 @@
-// Selftest is a guest that uses what Go's runtime has: maps, JSON, sorting, goroutines, channels, the garbage collector, panics.
-// Its results depend on the seed only.
+// Selftest is a guest that uses most of Go's runtime: maps, JSON, sorting, goroutines, channels, the garbage collector,
+// panics. Its results depend on the seed only.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 
 func main() {}
 
-// run returns a number made of all results; a seed divisible by 7 ends in a panic that nobody catches.
+// run returns a number computed from all results; a seed divisible by 7 ends in a panic that is not recovered.
 //
 //go:wasmexport run
 func run(seed uint32) uint64 {

@@ -1,4 +1,5 @@
-// All is a guest that behaves well: every interface of the contract, in the smallest form that shows what crosses.
+// All is a guest without faults: every interface of the contract, in the smallest form that shows which data is
+// exchanged.
 package main
 
 import (
@@ -35,7 +36,7 @@ func main() {}
 
 type plugin struct{}
 
-// Describe names one component of each kind, and a transform for each thing that a test wants to see.
+// Describe returns one component of each kind, and one transform for each behaviour under test.
 func (plugin) Describe() wit.Description {
 	spec := wit.ConfigKey{Name: "text", Kind: wit.KindString, DefaultValue: wit.Ptr("x"), Documentation: "any",
 		Rules: []wit.Rule{{AtLeast: wit.Ptr(int64(-5))}, {Width: wit.Ptr(uint8(3))}, {Allowed: &[]string{"x", "y"}}}}
@@ -72,7 +73,7 @@ func (plugin) Validate(component string, settings []wit.Setting, online bool, st
 	return wit.ValidateResult{Done: &done}, nil
 }
 
-// reader makes a row of each line of a page: a structured text by a schema of its own.
+// reader makes a row of each line of a page: a structured text with its own schema.
 type reader struct{ plugin }
 
 const (
@@ -172,7 +173,7 @@ func (reader) CheckOffset(partition, offset []wit.OffsetEntry) error {
 	return nil
 }
 
-// writer makes a delivery of each row that it was not hinted to leave.
+// writer makes a delivery of each row whose hint does not exclude it.
 type writer struct{ plugin }
 
 func (writer) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SinkOpenResult,
@@ -340,7 +341,7 @@ func unchanged(r wit.Row) wit.Row {
 	return r
 }
 
-// declare gives each row's value a schema of the guest's own, declared once for an instance.
+// declare gives each row's value a schema of the guest, declared once per instance.
 func (c *changer) declare(out *wit.ApplyResult, rows []wit.Row) {
 	if !c.declared {
 		c.declared = true
@@ -360,7 +361,7 @@ func (c *changer) put(form wit.Encoding, schema uint32, b []byte) wit.ValueSlice
 	return d
 }
 
-// mention names schemas inside bytes: in headers, and in structs within dynamic values.
+// mention refers to schemas inside bytes: in headers, and in structs within dynamic values.
 func (c *changer) mention(out *wit.ApplyResult, rows []wit.Row) {
 	if !c.declared {
 		c.declared = true

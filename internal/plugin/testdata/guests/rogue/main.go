@@ -1,6 +1,6 @@
-// Rogue is a guest that breaks one rule of the contract at a time. It is written against the canonical ABI by hand,
-// without the SDK, which would not let it. The chain that prepare gets names the rule, as the component or, for
-// connectors, in the setting `mode`; apply breaks it.
+// Rogue is a guest that violates one rule of the contract at a time. It implements the canonical ABI by hand, because
+// the SDK would prevent it. The chain that prepare receives names the rule, as the component or, for connectors, in the
+// setting `mode`; apply violates it.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 func main() {}
 
-// kept roots everything that was ever handed out: this guest is short-lived.
+// kept roots every allocation that was returned: this guest is short-lived.
 var kept [][]byte
 
 func give(size uint32) uint32 {
@@ -28,7 +28,7 @@ func give(size uint32) uint32 {
 	return (p + 7) &^ 7
 }
 
-// mode is the rule to be broken.
+// mode is the rule to violate.
 var mode string
 
 //go:wasmexport cabi_realloc
@@ -98,12 +98,12 @@ func prepare(chain, chainLen uint32) uint32 {
 	return p
 }
 
-// result is what apply gives back, as it lies in memory: ok, then schemas, topics, rows, data, faults, consumed.
+// result is apply's result in memory: ok, then schemas, topics, rows, data, faults, consumed.
 type result struct {
 	ok                                  uint32
 	schemas, topics, rows, data, faults list
 	consumed                            uint32
-	// room for the fault that it might be
+	// space for a fault
 	_ [2]uint32
 }
 
@@ -117,7 +117,7 @@ var (
 
 //go:wasmexport culvert:connect/transform@0.3.0#apply
 func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen uint32) uint32 {
-	if contextLen > 0 { // another instance may have prepared
+	if contextLen > 0 { // another instance may have prepared the context
 		mode = string(view(context, contextLen))
 	}
 	answer = result{rows: list{rows, rowsLen}, data: list{data, dataLen}, consumed: rowsLen}
@@ -132,7 +132,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	case "case":
 		answer.ok = 7
 	case "fault-kind":
-		// a fault lies where schemas, topics and rows would: kind, message, setting, …
+		// A fault is stored in place of schemas, topics and rows: kind, message, setting, …
 		answer = result{ok: 1, schemas: list{99, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 0}}
 	case "fault-text":
 		answer = result{ok: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{3, 0}}
@@ -278,7 +278,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	return ptr
 }
 
-// post must come once after a result that the host took, and never after one that it refused.
+// post must be called once after an accepted result, and never after a rejected one.
 //
 //go:wasmexport cabi_post_culvert:connect/transform@0.3.0#apply
 func post(ptr uint32) {

@@ -1,5 +1,5 @@
-// Odd is a plugin for tests of chains: a transform that leaves a mark, one that traps, and a predicate. Values are
-// structures or maps with a number `n` and a text `s`.
+// Odd is a plugin for tests of chains: a transform that writes a mark, one that traps, and a predicate. Values are
+// structs or maps with a number `n` and a text `s`.
 package main
 
 import (
@@ -28,7 +28,7 @@ func (odd) Describe() wit.Description {
 	}}
 }
 
-// New: `text` is the mark; from version 2 on `old` is refused.
+// New accepts the settings `text`, the mark, and `old`, which is rejected from version 2 on.
 func (odd) New(component string, settings []wit.Setting) (transform.Func, error) {
 	text := ""
 	for _, s := range settings {

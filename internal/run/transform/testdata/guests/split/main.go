@@ -1,5 +1,5 @@
-// Split is a plugin for tests of chains: a transform that makes of each row one for each topic of the batch, in the
-// order of the topics, and all of them once more.
+// Split is a plugin for tests of chains: a transform that creates one row per topic of the batch for each row, in the
+// order of the topics, and all of them a second time.
 package main
 
 import (

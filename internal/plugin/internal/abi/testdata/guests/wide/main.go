@@ -1,5 +1,5 @@
-// Wide is a guest with a function of 16 core parameters, the most that there are. It reads them by hand, at the places
-// that the canonical ABI says, and gives back what it read as a text.
+// Wide is a guest with a function of 16 core parameters, the maximum. It reads them by hand, at the offsets that the
+// canonical ABI specifies, and returns them as a text.
 package main
 
 import (
