@@ -9,7 +9,7 @@ import (
 )
 
 // transaction.boundary=interval is accepted with a warning that it is treated as poll.
-func TestBoundary(t *testing.T) {
+func TestIntervalBoundaryWarns(t *testing.T) {
 	for boundary, want := range map[string]string{"poll": "", "connector": "",
 		"interval": "interval is treated as poll",
 		"Interval": "interval is treated as poll"} {

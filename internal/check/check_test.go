@@ -81,8 +81,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// A sink that joins the group of the workers would end both, and is rejected as in Kafka Connect.
-func TestGroupOfTheWorker(t *testing.T) {
+// A sink in the consumer group of the workers would stop both. It is rejected, as in Kafka Connect.
+func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 	b := checktest.WithSpy(t)
 	var problems config.Problems
 	b.Checker.Worker, problems = config.NewWorker("w",
@@ -104,8 +104,8 @@ func TestGroupOfTheWorker(t *testing.T) {
 	}
 }
 
-// The same for a sink whose default group it is.
-func TestNameThatMakesTheGroupOfTheWorker(t *testing.T) {
+// A sink whose default group is the group of the workers is rejected too.
+func TestSinkWithTheWorkersGroupByDefaultIsRejected(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"spy": checktest.Spy(t)})
 	var problems config.Problems

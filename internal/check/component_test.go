@@ -17,8 +17,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A short form of a class leads to the plugin that comes with the program, whatever a file in the folder calls itself.
-func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
+// The short form of a class selects the built-in plugin, whatever name a file in the folder uses.
+func TestShortFormSelectsBuiltInPlugin(t *testing.T) {
 	folder := t.TempDir()
 	for name, c := range map[string]wit.Component{
 		"a": {Name: "SpySource"}, "b": {Name: "org.evil.SpySourceConnector"}, "c": {Name: "x",
@@ -44,15 +44,15 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 			t.Errorf("%s: expected the built-in, found %s %v", class, info.Name, err)
 		}
 	}
-	// Two plugins of a folder are ambiguous, and both are named.
+	// Two plugins of the folder are ambiguous, and the error names both.
 	if _, _, err := components.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil ||
 		!strings.Contains(err.Error(), "found a, c (") {
 		t.Errorf("expected an error that names both, found %v", err)
 	}
 }
 
-// The error for a class of another kind names its kind.
-func TestClassOfAnotherKind(t *testing.T) {
+// The error for a class of another kind names that kind.
+func TestErrorNamesKindOfClass(t *testing.T) {
 	b := checktest.WithSpy(t)
 	for _, class := range []string{"test.SpySource", "SpySource"} {
 		_, _, err := components.Find(b.Checker.Plugins, class, "", wit.ComponentSink)

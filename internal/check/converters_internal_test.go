@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A sink only reads, and ids of schemas are read wherever they are: how they would be written is a warning there.
-func TestWhereIDsOfSchemasAreWritten(t *testing.T) {
+// A sink only reads, and schema IDs are read wherever they are: a setting for where to write them is a warning.
+func TestSinkWarnsOfSchemaIDLocation(t *testing.T) {
 	entries, _ := config.Read("c.properties", []byte(`connector.class=C
 key.converter=StringConverter
 value.converter=AvroConverter

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// TestWorkerConverters: a misspelt setting of a converter in the worker's file is named there, with the nearest one,
-// whether or not a connector uses that converter.
+// A misspelled converter setting in the worker's file is reported there, with the nearest known setting, whether or not
+// a connector uses that converter.
 func TestWorkerConverters(t *testing.T) {
 	const text = `bootstrap.servers=embedded
 key.converter=JsonConverter
@@ -44,8 +44,8 @@ header.converter.zzzzzzzzzzzz=1
 	}
 }
 
-// Settings of a converter that is named by an unresolvable reference are not reported as without effect.
-func TestConverterByAReference(t *testing.T) {
+// If an unresolvable reference names the converter, its settings are not reported as without effect.
+func TestSettingsOfUnresolvableConverter(t *testing.T) {
 	b := checktest.WithSpy(t)
 	entries, _ := config.Read("c.properties", []byte(`connector.class=test.SpySource
 value.converter=${env:NO_SUCH_CONVERTER}
@@ -58,6 +58,6 @@ key.converter.schemas.enable=false`))
 	got := checktest.Text(b.Checker.Check(t.Context(), connector))
 	if strings.Contains(got, "value.converter.schemas.enable: warning: has no effect") ||
 		!strings.Contains(got, "key.converter.schemas.enable: warning: has no effect") {
-		t.Errorf("found\n%s", got)
+		t.Errorf("expected a warning for the key converter alone, found\n%s", got)
 	}
 }

@@ -19,23 +19,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The service's time begins with the first question to it, not before the plugin has answered.
-func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
+// The service's timeout starts with the first request to it, not before the plugin has responded.
+func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := &Checker{Wait: OnlineTimeout}
 		online := ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{})
-		time.Sleep(2 * OnlineTimeout) // for an instance
+		time.Sleep(2 * OnlineTimeout) // to start the instance
 		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout {
 			t.Errorf("expected %v, found %v", OnlineTimeout, remaining)
 		}
 		time.Sleep(time.Second)
 		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout-time.Second {
-			t.Errorf("after a second: %v", remaining)
+			t.Errorf("expected one second less than the timeout, found %v", remaining)
 		}
 	})
 }
 
-// A service is silent if it leaves a question without an answer, not if it answers 503, or is not there.
+// A service is silent if it does not respond to a request, not if it responds 503 or is unreachable.
 func TestSilentService(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
@@ -73,7 +73,7 @@ func TestSilentService(t *testing.T) {
 		require.NoError(t, err)
 		found := online.unansweredWarnings(connector, component)
 		if online.close(); len(found) != request.unasked || TimedOut(found) != request.silent {
-			t.Errorf("%s: expected %d questions without an answer and silence %t, found %v", request.path,
+			t.Errorf("%s: expected %d requests without a response and silence %t, found %v", request.path,
 				request.unasked,
 				request.silent, found)
 		}
@@ -81,7 +81,7 @@ func TestSilentService(t *testing.T) {
 }
 
 // A validation shares the limits of the worker's clients.
-func TestValidationMeetsTheWorkersClients(t *testing.T) {
+func TestValidationSharesClientLimits(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)
@@ -103,9 +103,9 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	assert.Equal(t, []string{"https://sap.example"}, met)
 }
 
-// A check shows the service no secret that it has not accepted yet, since its sender may still be typing, unless the
-// checker may log on; what the service refused or accepted before needs no leave.
-func TestTypedSecretsAreNotSent(t *testing.T) {
+// A check does not send the service a secret that it has not accepted yet, because the sender may still be typing,
+// unless the checker may log on. A secret that the service rejected or accepted before needs no permission.
+func TestUnacceptedSecretIsNotSent(t *testing.T) {
 	t.Parallel()
 	w, _, err := config.LoadWorker("", nil, nil)
 	require.NoError(t, err)

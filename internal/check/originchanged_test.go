@@ -11,9 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A source whose stored offsets belong to another origin, destination or SAP client is rejected, with the
-// setting that has it go on, unless each of its sets has that, or the offsets are of the new one.
-func TestMoved(t *testing.T) {
+// A source whose stored offsets belong to another origin, destination or SAP client is rejected with the setting that
+// lets it continue. It is accepted if each of its sets has that setting, or if the offsets belong to the new origin.
+func TestOffsetsOfAnotherOriginAreRejected(t *testing.T) {
 	spec := func(name, stored string) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(stored))
 	}
@@ -35,7 +35,7 @@ func TestMoved(t *testing.T) {
 	for name, test := range map[string]struct {
 		lines  []string
 		stored string // fingerprint
-		want   string // settings that are to be named
+		want   string // settings that must be named
 	}{
 		"another port": {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored,
 			"a#00.change a#01.change"},
@@ -69,7 +69,7 @@ func TestMoved(t *testing.T) {
 			if p.File != "f" || !strings.Contains(p.Text, p.Setting+"=keep") ||
 				!strings.Contains(p.Text, "http://h:8000") || strings.Contains(name, "client") &&
 				!strings.Contains(p.Text, "client 200") {
-				t.Errorf("%s: found %v", name, p)
+				t.Errorf("%s: expected the setting, the origin and the client to be named, found %v", name, p)
 			}
 		}
 		if found := strings.Join(named, " "); err != nil || found != test.want {
@@ -79,10 +79,10 @@ func TestMoved(t *testing.T) {
 	if _, err := OriginChanged(before, connector("a.host=g"), component, func() ([]string, error) {
 		return nil, errors.New("no brokers")
 	}); err == nil {
-		t.Error("expected that what is not known is no leave")
+		t.Error("expected an error if stored offsets are unavailable")
 	}
 	component.Settings = component.Settings[:len(component.Settings)-1]
 	if problems, _ := OriginChanged(before, connector("a.host=g"), component, nil); problems != nil {
-		t.Errorf("a plugin that is not told: found %v", problems)
+		t.Errorf("expected no problems for a plugin without that setting, found %v", problems)
 	}
 }

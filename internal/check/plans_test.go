@@ -26,9 +26,9 @@ func (l *looks) Err() error {
 	return l.Context.Err()
 }
 
-// What a check of a connector costs grows with its sets and with the connectors before it, and not with their squares:
-// it is no plugin's work, which has limits. The context ends it.
-func TestCheckOfManySetsAndConnectors(t *testing.T) {
+// The cost of a check grows linearly with the entity sets of a connector and with the other connectors. No plugin limit
+// bounds this work, so the end of the context must stop it.
+func TestCheckCostIsLinear(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")})
 	source := func(name string, sets int, set string) *config.Connector {
 		lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.address=127.0.0.1",
@@ -43,7 +43,7 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 		k := b.Checker.WithConnectors(connectors)
 		return &k
 	}
-	// The work is counted in allocations: each declaration that is looked for makes some.
+	// The cost is measured in allocations: the lookup of a declaration allocates.
 	ofSets := func(n int) float64 {
 		first, second := source("first", n, "X"), source("second", n, "X")
 		return testing.AllocsPerRun(1, func() {
@@ -53,7 +53,7 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 		})
 	}
 	if few, many := ofSets(40), ofSets(160); many < 2*few || many > 5*few {
-		t.Errorf("expected that four times the sets cost about four times as much, found %v and %v "+
+		t.Errorf("expected four times the sets to cost about four times as much, found %v and %v "+
 			"allocations", few, many)
 	}
 
@@ -76,7 +76,7 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 	small, few := ofConnectors(10)
 	large, many := ofConnectors(50)
 	if count := (many - few) / 40; count > 10 {
-		t.Errorf("expected that a connector whose plan is known costs the check of another nearly nothing, found %v "+
+		t.Errorf("expected the check with a known plan to cost almost nothing, found %v "+
 			"allocations", count)
 	}
 
@@ -85,11 +85,11 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 	looked := ctx.count.Swap(0)
 	large.Check(ctx, last)
 	if all := ctx.count.Load(); all != looked+40 {
-		t.Errorf("expected a look at the context for each of 40 connectors more, found %d and %d", looked, all)
+		t.Errorf("expected one check of the context for each of 40 more connectors, found %d and %d", looked, all)
 	}
 	ctx.last.Store(ctx.count.Swap(0) - 25)
 	ended := checktest.Text(large.Check(ctx, last))
 	if !strings.Contains(ended, "the check was canceled: context canceled") {
-		t.Errorf("expected a check that ended among the connectors to say so, found %q", ended)
+		t.Errorf("expected a problem about the canceled check, found %q", ended)
 	}
 }

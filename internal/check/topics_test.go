@@ -9,9 +9,9 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// A setting that names a topic which no record has is an error. It is found before anything runs, unless a transform
-// can change the topic of records. An unknown setting of a transform is a warning.
-func TestTopicsThatNoRecordReaches(t *testing.T) {
+// A setting that names a topic which no record has is an error before anything runs, unless a transform can change the
+// topic of records. An unknown setting of a transform is a warning.
+func TestUnreachableTopicIsAnError(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"smt": guesttest.Bytes(t, "../../plugins/smt")})
 	const kafka = "org.apache.kafka.connect.transforms."
@@ -24,7 +24,7 @@ func TestTopicsThatNoRecordReaches(t *testing.T) {
 	const setting, topics = "c.properties:7: sap.odata#00.topic: ", "c.properties:8: topics: "
 	for name, test := range map[string]struct {
 		lines string
-		want  []string // none: nothing is wrong
+		want  []string // empty: no problem
 	}{
 		"reached":         {"topics=aa", nil},
 		"another":         {"topics=A", []string{setting, `"aa"`, topics, `"A"`}},

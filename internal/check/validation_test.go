@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/check/checktest"
 )
 
-// What REST shows of a check: what every connector has, what its plugin declares, errors at their settings, no
-// password.
+// REST's validation contains the settings of every connector, the settings that the plugin declares, and the errors at
+// their settings, but no password.
 func TestValidate(t *testing.T) {
 	b := checktest.WithSpy(t)
 	connector := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0",
@@ -41,7 +41,7 @@ func TestValidate(t *testing.T) {
 		t.Errorf("found groups %s", groups)
 	}
 	if strings.Contains(string(data), "geheim") {
-		t.Errorf("found a password in %s", data)
+		t.Errorf("expected no password, found one in %s", data)
 	}
 	if validation, err = b.Checker.Validate(t.Context(), b.Connector(t,
 		"connector.class=test.SpySource")); err != nil ||
@@ -54,7 +54,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// A converter that a connector names shows what it declares, under the name that the setting has in the connector.
+// A converter that a connector names contributes its declared settings, under their names in the connector.
 func TestValidateConverters(t *testing.T) {
 	b := checktest.WithSpy(t)
 	v, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource",

@@ -11,17 +11,17 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// threeWorkers begins with 3 workers that run 2 connectors and 4 tasks each.
+// threeWorkers starts with 3 workers that run 2 connectors and 4 tasks each.
 const threeWorkers = "nothing; create c 2 6; +w2 w3; [2 2 2] [4 4 4]; had w2; "
 
-// Cases of Kafka Connect's IncrementalCooperativeAssignorTest, by their names there: 2 connectors of 4 tasks, or more,
-// at worker w1, and what becomes of them. See [memberCount.play] for the steps.
+// The cases are those of Kafka Connect's IncrementalCooperativeAssignorTest, by their names there: worker w1 has 2
+// connectors of 4 tasks, or more, and the steps follow. [memberCount.play] describes the steps.
 func TestAssignorOfKafkaConnect(t *testing.T) {
 	t.Parallel()
 	for name, steps := range map[string]string{
 		"testTaskAssignmentWhenWorkerJoins": "[2] [8]; +w2; [0 1] [0 4]; [1 1] [4 4]; [1 1] [4 4]",
-		// Differs: Connect puts the second revocation off by 40 ms, the third by 1.6 s. Here none is put off, as plans
-		// that follow each other take nothing away that the one before has placed.
+		// Differs: Connect delays the second revocation by 40 ms and the third by 1.6 s. No revocation is
+		// delayed here, because consecutive plans revoke nothing that the previous plan assigned.
 		"testAssignmentsWhenWorkersJoinAfterRevocations": "create connector3 4; [3] [12]; +w2; [0 2] [0 6]; +w3; " +
 			"[0 1 1] [3 3 4]; +w4; [0 1 1 1] [2 3 3 3]; +w5; [0 0 1 1 1] [1 2 2 3 3]; +w6; " +
 			"[0 0 0 1 1 1] [1 1 2 2 2 2]; [0 0 0 1 1 1] [2 2 2 2 2 2]",
@@ -29,7 +29,7 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 			"[0 1 1] [3 3 4]; [1 1 1] [4 4 4]",
 		"testTaskAssignmentWhenWorkerLeavesPermanently": "+w2; [1 1] [4 4]; -w2; [1] [4] for 5m0s; pass 150s; " +
 			"[1] [4] for 2m30s; pass 150s; [2] [8]",
-		// Differs: with Connect a worker that is back waits for the end of the delay, since it has no name.
+		// Differs: in Connect a worker that returns waits for the end of the delay, because it has no name.
 		"testTaskAssignmentWhenWorkerBounces": "+w2; [1 1] [4 4]; had w2; -w2; [1] [4] for 5m0s; pass 150s; +w2'; " +
 			"[1 1] [4 4]; has w2'",
 		"testTaskAssignmentWhenLeaderLeavesPermanently": "+w2 w3; [0 1 1] [2 3 3]; -w1; forget; [1 1] [4 4]; [1 1] " +
@@ -37,7 +37,7 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 		"testTaskAssignmentWhenLeaderBounces": "+w2 w3; [0 1 1] [2 3 3]; -w1; forget; [1 1] [4 4]; +w1'; " +
 			"[0 1 1] [0 3 3]; [0 1 1] [2 3 3]",
 		"testTaskAssignmentWhenFirstAssignmentAttemptFails": "+w2; lost plan; [1 1] [4 4]",
-		// Differs: Connect puts the second attempt off by 40 ms.
+		// Differs: Connect delays the second attempt by 40 ms.
 		"testTaskAssignmentWhenSubsequentAssignmentAttemptFails": "+w2; [1 1] [4 4]; +w3; lost plan; [0 1 1] [0 3 " +
 			"3]; " +
 			"[0 1 1] [2 3 3]",
@@ -53,13 +53,13 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 		"testAssignConnectorsWhenImbalanced": "nothing; +w2 w3 w4; create c 1 2; create d 1 3; create e 1 4; " +
 			"hold w1 c0 0 1; hold w1 c1 0 1; hold w2 d0 0 1; hold w2 d1 0 1; hold w2 d2 0 1; hold w3 e0 0 1; " +
 			"hold w3 e1 0 1; hold w3 e2 0 1; hold w3 e3 0 1; create f 1 15; [6 6 6 6] [6 6 6 6]",
-		// Differs as testTaskAssignmentWhenWorkerBounces does.
+		// Differs like testTaskAssignmentWhenWorkerBounces.
 		"testLostAssignmentHandlingWhenWorkerBounces": threeWorkers + "-w2; [2 2] [4 4] for 5m0s; pass 150s; +w2'; " +
 			"[2 2 2] [4 4 4]; has w2'",
 		"testLostAssignmentHandlingWhenWorkerLeavesPermanently": threeWorkers +
 			"-w2; [2 2] [4 4] for 5m0s; pass 150s; " +
 			"[2 2] [4 4] for 2m30s; pass 150s; [3 3] [6 6]",
-		// Differs: what is lost is dealt out when the worker that had it is back, as far as balance lets it have all.
+		// Differs: lost units are assigned again when their worker is back, as far as the balance allows.
 		"testLostAssignmentHandlingWithMoreThanOneCandidates": threeWorkers + "-w2; +w4; [0 2 2] [0 4 4] for 5m0s; " +
 			"pass 150s; +w2'; [1 1 2 2] [2 2 3 3]; has some w2'; [1 1 2 2] [3 3 3 3]",
 		"testLostAssignmentHandlingWhenWorkerBouncesBackButFinallyLeaves": threeWorkers +
@@ -81,12 +81,12 @@ func TestAssignorOfKafkaConnect(t *testing.T) {
 	}
 }
 
-// play has a group do steps, parted by semicolons. "[0 1] [4 4] for 5m0s" is a plan that all apply: what each worker
-// has after it, in rising order, connectors and then tasks; and how long until the leader plans by itself, if it does.
-// "+w2 w3" join, where w2' is w2 with another ID; "-w2" vanishes. "create c 4 3" makes three connectors of 4 tasks, c0
-// to c2; "nothing" deletes all. "lost plan" is one that no member hears of, and "forget" another leader. After "plan"
-// all hold still what they had, until they "settle"; "all" does both. "is" has what each worker is to have, in their
-// order, and "again" and "calm" whether they are to join again.
+// play runs steps, separated by semicolons. "[0 1] [4 4] for 5m0s" is a plan that all members apply: the connectors and
+// then the tasks per worker, in rising order, and the time until the leader plans on its own, if any. "+w2 w3" join,
+// where w2' is w2 with another ID; "-w2" vanishes. "create c 4 3" creates three connectors of 4 tasks, c0 to c2;
+// "nothing" deletes all. "lost plan" is a plan that no member receives, and "forget" is another leader. After "plan"
+// all members still have their units until they "settle"; "all" does both. "is" lists the target of each worker, in
+// their order. "again" and "calm" state whether they must join again.
 func (g *group) play(t *testing.T, steps string) {
 	t.Helper()
 	had := ""
@@ -102,7 +102,7 @@ func (g *group) play(t *testing.T, steps string) {
 		case strings.HasPrefix(step, "["):
 			counts, waits, _ := strings.Cut(step, " for ")
 			d, _ := time.ParseDuration(waits)
-			g.then(t, counts, d)
+			g.expectPlan(t, counts, d)
 		case what[0] == '+':
 			g.join(append([]string{what[1:]}, f...)...)
 		case what[0] == '-':
@@ -125,7 +125,7 @@ func (g *group) play(t *testing.T, steps string) {
 			g.connector(rest).Version += 1000
 		case what == "claims":
 			g.claims(t, rest)
-		case what == "fits": // those that have what a connector needs
+		case what == "fits": // the workers with the connector's requirements
 			fits := []bool{}
 			for _, id := range g.ids() {
 				fits = append(fits, slices.Contains(f[1:], id))
@@ -133,10 +133,10 @@ func (g *group) play(t *testing.T, steps string) {
 			g.connector(f[0]).Eligible = fits
 		case what == "needs":
 			g.connector(f[0]).Missing = strings.TrimPrefix(rest, f[0]+" ")
-		case what == "origin": // how many requests it may have at a time
+		case what == "origin": // the number of concurrent requests it allows
 			c := g.connector(f[0])
 			c.Origin, c.Requests = "https://sap"+strings.Join(f[2:], ""), number(1)
-		case what == "divide": // by how many each worker divides the limits of https://sap
+		case what == "divide": // the divisor of each worker for the limits of https://sap
 			var by []string
 			for _, id := range g.ids() {
 				by = append(by, fmt.Sprint(g.out.Origins[id][KeyOf("https://sap")].Workers))
@@ -170,24 +170,24 @@ func (g *group) play(t *testing.T, steps string) {
 			g.in.State = Assign(g.in).State
 		case what == "forget":
 			g.in.State = AssignorState{}
-		case what == "as": // new: it was given that in the last generation
+		case what == "as": // new: assigned in the last generation
 			g.member(f[1]).Generation = g.round
 		case what == "had":
-			had = fmt.Sprint(g.has(rest))
+			had = fmt.Sprint(g.targetOf(rest))
 		case what == "has" && len(f) == 1:
-			assert.Equal(t, had, fmt.Sprint(g.has(rest)))
-		case what == "has": // some of it
-			for _, unit := range g.has(f[1]) {
+			assert.Equal(t, had, fmt.Sprint(g.targetOf(rest)))
+		case what == "has": // some of its units
+			for _, unit := range g.targetOf(f[1]) {
 				assert.Contains(t, had, unit)
 			}
 		default:
-			t.Fatalf("no step %q", step)
+			t.Fatalf("unknown step %q", step)
 		}
 	}
 }
 
-// then is a plan that all apply, with what it comes to and how long until the leader plans by itself.
-func (g *group) then(t *testing.T, counts string, waits time.Duration) {
+// expectPlan expects the result of a plan that all members apply, and the time until the leader plans on its own.
+func (g *group) expectPlan(t *testing.T, counts string, waits time.Duration) {
 	t.Helper()
 	g.rebalance()
 	assert.Equal(t, counts, g.counts())

@@ -12,21 +12,21 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// expectAll is what members are to have, in their order.
+// expectAll expects the targets of the members, in their order.
 func (g *group) expectAll(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
 	for _, id := range g.ids() {
-		got = append(got, strings.Join(g.has(id), " "))
+		got = append(got, strings.Join(g.targetOf(id), " "))
 	}
 	assert.Equal(t, want, got)
 }
 
-// What units wait for, and what they do not. See [memberCount.play] for the steps.
-func TestRulesOfPlaces(t *testing.T) {
+// The rules state what units wait for. [memberCount.play] describes the steps.
+func TestAssignmentRules(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ group, steps string }{
-		// The connector itself does not wait, and m3 alone has tasks of the old version in the end, and may begin.
+		// The connector itself does not wait. In the end m3 alone has tasks of the old version, and may start.
 		"a new version begins when no other worker has tasks of the old one": {"a 3", "+m1 m2 m3; all; " +
 			"is a a-0 | a-1 | a-2; version a; plan; is a |  | ; again; settle m1 m2; plan; is a |  | a-2; settle m3; " +
 			"plan; is a a-0 | a-1 | a-2; calm"},
@@ -49,7 +49,7 @@ func TestRulesOfPlaces(t *testing.T) {
 		"where not all have what a class needs": {"a 2, b 2", "+m1 m2 m3; fits a m2; all; " +
 			"is b b-0 | a a-0 a-1 | b-1; fits a; needs a p 2; all; is b b-0 |  | b-1; " +
 			"lacks a expected a worker with the plugins of class C (p 2), found none among 3"},
-		// Of more workers than may have tasks some let go of all.
+		// If more workers have tasks than the limit allows, some give up all of them.
 		"P16: workers with tasks of an origin divide its limit, and are no more than it has requests": {"a 6, b 2",
 			"origin a 3; origin b 5; +m1; all; divide 1; +m2; [0 1] [0 4]; divide 1 0; again; all; divide 2 2; " +
 				"+m3 m4 m5; all; all; all; divide 3 3 3 0 0; calm; origin a 2; all; all; [0 0 0 1 1] [0 0 0 4 4]"},
@@ -72,7 +72,7 @@ func TestRulesOfPlaces(t *testing.T) {
 	}
 }
 
-// claims creates a connector by its name, how many tasks it has, and what it claims.
+// claims creates a connector from its name, its number of tasks and its claims.
 func (g *group) claims(t *testing.T, text string) {
 	t.Helper()
 	f := strings.Fields(text)
@@ -81,7 +81,8 @@ func (g *group) claims(t *testing.T, text string) {
 	g.create(f[0], tasks).Claims = f[2:]
 }
 
-// Tasks of one connector are at as many workers as there are, also where others have more to do.
+// The tasks of a connector are spread over as many workers as possible, even if other connectors are unevenly
+// distributed.
 func TestTasksOfAConnectorAreSpread(t *testing.T) {
 	t.Parallel()
 	g := newGroup()
@@ -92,7 +93,7 @@ func TestTasksOfAConnectorAreSpread(t *testing.T) {
 	g.create("wide", 4)
 	g.rebalance()
 	for _, id := range g.ids() {
-		assert.Contains(t, strings.Join(g.has(id), " "), "wide-")
+		assert.Contains(t, strings.Join(g.targetOf(id), " "), "wide-")
 	}
 	g.leave("m4")
 	g.in.State = AssignorState{}
@@ -101,12 +102,12 @@ func TestTasksOfAConnectorAreSpread(t *testing.T) {
 	g.rebalance()
 	g.rebalance()
 	for _, id := range g.ids() {
-		assert.Contains(t, strings.Join(g.has(id), " "), "wide-")
+		assert.Contains(t, strings.Join(g.targetOf(id), " "), "wide-")
 	}
 }
 
-// What cannot be placed says why, in a connector's own words.
-func TestConnectorsThatCannotBePlaced(t *testing.T) {
+// A connector that cannot be assigned reports the reason.
+func TestUnassignableConnectorReportsReason(t *testing.T) {
 	t.Parallel()
 	g := newGroup(connector("a", 1, 1), connector("b", 3, maxTask+1), connector("c", 5, 1), connector("d", 7, 3))
 	g.connector("c").Key = KeyOf("a")
@@ -131,8 +132,9 @@ func TestConnectorsThatCannotBePlaced(t *testing.T) {
 	assert.Equal(t, 0, len(Assign(Input{}).Targets))
 }
 
-// P16: the strictest limits of an origin count for connectors on all workers together, which know their own alone.
-func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
+// P16: the strictest limits of an origin apply to the connectors of all workers together, although each worker knows
+// only its own.
+func TestStrictestOriginLimitsApplyToAllWorkers(t *testing.T) {
 	t.Parallel()
 	own := map[string]limits.Limits{"x": {Concurrent: 2, PerSecond: 5}, "y": {Concurrent: 10}}
 	g := newGroup(connector("x", 1, 1), connector("y", 3, 1))
@@ -158,9 +160,9 @@ func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
 	}
 }
 
-// Where nothing is to move, members of the last generation keep what they hold, unless another has the same, or tasks
-// of another version. Who was out gets nothing.
-func TestFreezePlan(t *testing.T) {
+// A frozen plan moves nothing: members of the last generation keep their units, unless another member has the same unit
+// or tasks of another version. A member that was not in that generation receives nothing.
+func TestFrozenPlanMovesNothing(t *testing.T) {
 	t.Parallel()
 	g := newGroup(connector("a", 1, 4), connector("b", 3, 2), connector("c", 5, 1))
 	g.join("m1", "m2", "m3")

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// group simulates members that apply what the leader plans. A member has its target at once, and lets go of the rest
-// when it is said to.
+// group simulates members that apply the leader's plans. A member has its target at once and releases the rest when
+// told to.
 type group struct {
 	in      Input
 	out     Output
 	round   int32
 	targets map[string][]ResourceSet
-	ever    map[[2]int64]Connector // each version that there was
+	ever    map[[2]int64]Connector // every version so far
 }
 
 func newGroup(connectors ...Connector) *group {
@@ -55,7 +55,7 @@ func (g *group) connector(name string) *Connector {
 	return nil
 }
 
-// plan has the leader plan, and members take what they are given. What they are to let go of, they still hold.
+// plan runs the leader's assignment, which members receive. They still have what they must release.
 func (g *group) plan() {
 	for _, c := range g.in.Connectors {
 		g.ever[[2]int64{int64(c.Key), c.Version}] = c
@@ -71,7 +71,7 @@ func (g *group) plan() {
 	}
 }
 
-// settle has a member let go of what is not its target.
+// settle makes members release everything outside their target.
 func (g *group) settle(ids ...string) {
 	for _, id := range ids {
 		if m := g.member(id); m != nil {
@@ -87,7 +87,7 @@ func (g *group) ids() (ids []string) {
 	return ids
 }
 
-// rebalance is a plan that all apply at once.
+// rebalance runs a plan that all members apply at once.
 func (g *group) rebalance() {
 	g.plan()
 	g.settle(g.ids()...)
@@ -111,7 +111,7 @@ func union(a, b []ResourceSet) []ResourceSet {
 	return sum
 }
 
-// counts are the connectors and tasks of each member, in rising order.
+// counts returns the connectors and tasks of each member, in rising order.
 func (g *group) counts() string {
 	var connectors, tasks []int
 	for _, id := range g.ids() {
@@ -132,8 +132,8 @@ func (g *group) counts() string {
 	return fmt.Sprint(connectors, tasks)
 }
 
-// has is what a member is to have, as texts: a, a-0.
-func (g *group) has(id string) (units []string) {
+// targetOf returns the target of a member as texts: a, a-0.
+func (g *group) targetOf(id string) (units []string) {
 	for _, h := range g.targets[id] {
 		for u := range h.Resources.All() {
 			name := fmt.Sprintf("%x", h.Connector)
@@ -157,7 +157,7 @@ func connector(name string, created int64, tasks int) Connector {
 	return Connector{Name: name, Key: KeyOf(name), Class: "C", Created: created, Version: created + 1, Tasks: tasks}
 }
 
-// waits is how long until the leader plans by itself; 0: it does not.
+// waits returns the time until the leader plans on its own. Zero means that it does not.
 func (g *group) waits() time.Duration {
 	if g.out.Next.IsZero() {
 		return 0
@@ -165,9 +165,9 @@ func (g *group) waits() time.Duration {
 	return g.out.Next.Sub(g.in.Now)
 }
 
-// broken finds what the members' holdings break: a unit of two members, tasks of two versions at two members, tasks of
-// two connectors with one claim at two members, more members with tasks of an origin, or more requests of these, than
-// it may have.
+// broken returns a violation by the members' units: a unit of two members, tasks of two versions at two members, tasks
+// of two connectors with one claim at two members, or more members with tasks of an origin, or more of their requests,
+// than the limit allows.
 func broken(members []Member, connectors map[[2]int64]Connector, plan Output) string {
 	type at struct {
 		member  string
@@ -229,7 +229,7 @@ func broken(members []Member, connectors map[[2]int64]Connector, plan Output) st
 	for origin, at := range origins {
 		sum := 0
 		for id := range at {
-			sum += 1 // if it does not hear of workers, or of many
+			sum += 1 // in case it knows no other workers, or too many
 			if by := plan.Origins[id][KeyOf(origin)].Workers; by > 0 {
 				sum += max(limits[origin]/by, 1) - 1
 			}
@@ -241,8 +241,8 @@ func broken(members []Member, connectors map[[2]int64]Connector, plan Output) st
 	return ""
 }
 
-// unbalanced finds a unit that a member with at least two units fewer could have, and units that nobody has although
-// a member could.
+// unbalanced returns a unit that a member with at least two units fewer could have, or a unit without a member although
+// a member could have it.
 func unbalanced(g *group) string {
 	load := map[string][2]int{}
 	at := map[[2]int64]string{}
@@ -295,13 +295,13 @@ func unbalanced(g *group) string {
 	return ""
 }
 
-// states is how many random states are simulated.
+// states is the number of simulated random states.
 const states = 30_000
 
-// Random states, with members that come, go, vanish, return and are slow to let go, and connectors that come, go and
-// change. In no round is the barrier broken; when things rest, the group comes to rest soon, balanced, and another plan
-// changes nothing.
-func TestRandomStates(t *testing.T) {
+// In random states members join, leave, vanish, return and release units slowly, and connectors are created, deleted
+// and changed. No round violates the barrier. When nothing changes any more the group soon comes to rest, balanced, and
+// another plan changes nothing.
+func TestAssignorRandomStates(t *testing.T) {
 	t.Parallel()
 	for part := range 4 {
 		t.Run(fmt.Sprint(part), func(t *testing.T) {
@@ -317,7 +317,7 @@ func TestRandomStates(t *testing.T) {
 	}
 }
 
-// simulate goes through 20 states or more. It returns what is broken, and writes down its steps where somebody asks.
+// simulate runs through 20 states or more. It returns the violation, if any, and records its steps if steps is not nil.
 func simulate(seed uint64, steps *[]string) string {
 	r := rand.New(rand.NewPCG(seed, 26))
 	g := newGroup()
@@ -430,7 +430,7 @@ func simulate(seed uint64, steps *[]string) string {
 		})
 		refit()
 	}
-	// Now everything rests.
+	// From here on nothing changes.
 	for i := range g.in.Members {
 		g.in.Members[i].Leaving = false
 	}
@@ -454,13 +454,13 @@ func simulate(seed uint64, steps *[]string) string {
 		return fault
 	}
 	before := g.out
-	r.Shuffle(len(g.in.Connectors), func(a, b int) { // their order changes nothing
+	r.Shuffle(len(g.in.Connectors), func(a, b int) { // the order changes nothing
 		g.in.Connectors[a], g.in.Connectors[b] = g.in.Connectors[b], g.in.Connectors[a]
 	})
 	again := Assign(g.in)
 	if !reflect.DeepEqual(before.Targets, again.Targets) || !reflect.DeepEqual(before.Origins, again.Origins) ||
 		again.RejoinAfterRevoke || !again.Next.IsZero() {
-		return fmt.Sprintf("it changes its mind: %v %v, then %v %v %v %v", before.Targets, before.Origins,
+		return fmt.Sprintf("the same state gives another plan: %v %v, then %v %v %v %v", before.Targets, before.Origins,
 			again.Targets, again.Origins, again.RejoinAfterRevoke, again.Next)
 	}
 	return ""
@@ -469,7 +469,7 @@ func simulate(seed uint64, steps *[]string) string {
 func (g *group) String() string {
 	var s strings.Builder
 	for _, m := range g.in.Members {
-		fmt.Fprintf(&s, "%s has %v holds %v divides %v; ", m.ID, g.has(m.ID), m.Owned, g.out.Origins[m.ID])
+		fmt.Fprintf(&s, "%s has %v holds %v divides %v; ", m.ID, g.targetOf(m.ID), m.Owned, g.out.Origins[m.ID])
 	}
 	return s.String()
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// noteSteps has members ask and tell, and returns the answers. The step MEMBER/PERMIT:SECRET asks, with an outcome it
-// tells; -MEMBER leaves the group, +DURATION passes.
+// noteSteps lets members request permits and report outcomes, and returns the responses. The step MEMBER/PERMIT:SECRET
+// requests a permit; with an outcome it reports. -MEMBER leaves the group, +DURATION passes.
 func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 	t.Helper()
 	now, members := time.UnixMilli(1_000_000_000), map[string]bool{"a": true, "b": true, "c": true}
@@ -117,8 +117,8 @@ func TestLockoutTransitions(t *testing.T) {
 	}
 }
 
-// Of more refused secrets than are kept the oldest goes.
-func TestRefusedSecretsAreBounded(t *testing.T) {
+// The number of rejected secrets is bounded; the oldest is dropped.
+func TestRejectedSecretsAreBounded(t *testing.T) {
 	t.Parallel()
 	var l lockout
 	for i := range maxRejected + 3 {
@@ -128,8 +128,8 @@ func TestRefusedSecretsAreBounded(t *testing.T) {
 	assert.Equal(t, "permit; refused", strings.Join(noteSteps(t, &l, "a/1:2; a/1:3"), "; "))
 }
 
-// Whatever workers do, and whichever of them vanish: one at a time sends a secret for the first time, and a wrong one
-// is sent twice at most. What is refused stays so.
+// Whatever workers do, and whichever of them vanish, one at a time sends a secret for the first time, and a wrong
+// secret is sent twice at most. A rejected secret stays rejected.
 func TestRandomLockouts(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5_000) {
@@ -158,16 +158,16 @@ func TestRandomLockouts(t *testing.T) {
 					sent--
 				}
 				holder = ""
-			case n < 5: // of who holds no permit
+			case n < 5: // from a member without a permit
 				c.Outcome = []lockouts.Outcome{lockouts.Accepted, lockouts.Inconclusive}[r.IntN(2)]
 				if l.recordOutcome(c, now) {
-					t.Fatalf("seed %d, step %d: expected no change by who holds no permit, found %s", seed, step,
+					t.Fatalf("seed %d, step %d: expected no change without a permit, found %s", seed, step,
 						encodedNote(t, &l))
 				}
 			default:
 				a, _ := l.requestTurn(c, now, members)
 				if refused && a.RejectedAt.IsZero() && !a.Wait {
-					t.Fatalf("seed %d, step %d: expected it to stay refused, found %+v", seed, step, a)
+					t.Fatalf("seed %d, step %d: expected the secret to stay rejected, found %+v", seed, step, a)
 				}
 				refused = refused || !a.RejectedAt.IsZero()
 				if a.Granted && holder != "" || !a.Granted && !a.Wait && a.RejectedAt.IsZero() {
@@ -179,15 +179,16 @@ func TestRandomLockouts(t *testing.T) {
 				}
 			}
 			if sent > maxFailures {
-				t.Fatalf("seed %d, step %d: expected it to be sent %d times at most, found %d", seed, step, maxFailures,
+				t.Fatalf("seed %d, step %d: expected the secret to be sent %d times at most, found %d", seed, step,
+					maxFailures,
 					sent)
 			}
 		}
 	}
 }
 
-// Notes and calls of any bytes change nothing that they should not.
-func FuzzNoteOfAUser(f *testing.F) {
+// Arbitrary bytes in notes and calls change nothing that they must not change.
+func FuzzUserNote(f *testing.F) {
 	f.Add([]byte(`{"refused":[{"secret":"x","at":1}],"trial":{"secret":"y","permit":"p","member":"a","spent":1}}`),
 		[]byte(`{"what":"accepted","secret":"y","permit":"p","member":"a"}`))
 	f.Add([]byte(`{"trial":{"secret":"x","spent":-9},"accepted":"x"}`), []byte(`{"secret":"x","member":"a"}`))
@@ -203,7 +204,7 @@ func FuzzNoteOfAUser(f *testing.F) {
 			var a lockoutAnswer
 			a, changed = l.requestTurn(c, time.UnixMilli(5), map[string]bool{"a": true})
 			if refused && a.RejectedAt.IsZero() {
-				t.Errorf("%s, %s: found %+v", before, call, a)
+				t.Errorf("%s, %s: expected no change, found %+v", before, call, a)
 			}
 		} else {
 			changed = l.recordOutcome(c, time.UnixMilli(5))
@@ -212,7 +213,7 @@ func FuzzNoteOfAUser(f *testing.F) {
 			t.Errorf("%s, %s: expected no change, found %s", before, call, now)
 		}
 		if refused && len(l.Rejected) <= maxRejected && l.indexOf(c.Secret) < 0 {
-			t.Errorf("%s, %s: expected it to stay refused, found %s", before, call, encodedNote(t, &l))
+			t.Errorf("%s, %s: expected the secret to stay rejected, found %s", before, call, encodedNote(t, &l))
 		}
 	})
 }

@@ -15,15 +15,15 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// A worker is drained when the others were given what it had: a join that was under way when it let go of that has said
-// that it had it still, and the generation after that join gives it to nobody.
-func TestDrainedWhenItsGroupKnows(t *testing.T) {
+// A worker is drained when other workers were assigned its units. A join that was in flight when the worker released
+// them still listed them, and the generation after that join assigns them to nobody.
+func TestDrainEndsAfterReassignment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		client, err := kgo.NewClient()
 		require.NoError(t, err)
 		defer client.Close()
-		w := stopping(t, nil)
+		w := leaderOfStopped(t, nil)
 		w.options.SetQuotas = func(map[Key]limits.Division) {}
 		w.options.Logger, w.options.Log = slog.New(slog.DiscardHandler), &Log{term: t.Context()}
 		w.group.Store(&Group{client: client, ctx: t.Context(), cancel: func() {}})
@@ -44,7 +44,7 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		time.Sleep(time.Second)
 		joins(c)
 		begins(2)
-		joins(c) // it has not let go of it yet
+		joins(c) // c still has it
 		time.Sleep(time.Second)
 		begins(3)
 		time.Sleep(time.Second)
@@ -55,7 +55,7 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 		begins(4)
 		require.NoError(t, <-drained)
 
-		// A worker that leaves for good while it drains does not come back, though it is alone by then.
+		// A worker that leaves for good while it drains does not return, even if it is alone by then.
 		go func() { drained <- w.Drain(t.Context()) }()
 		time.Sleep(time.Second)
 		_ = w.Leave(t.Context())
@@ -64,7 +64,7 @@ func TestDrainedWhenItsGroupKnows(t *testing.T) {
 	})
 }
 
-// Rebalances are counted from when a member's metadata is given out, tries again included.
+// Rebalances are measured from the time at which a member's metadata is sent, including retries.
 func TestRebalancesAreMeasured(t *testing.T) {
 	t.Parallel()
 	var none *Worker
@@ -73,7 +73,7 @@ func TestRebalancesAreMeasured(t *testing.T) {
 		t.Errorf("expected no rebalance, found %+v", r)
 	}
 	var l rebalanceTimer
-	l.stop() // of which nothing has begun
+	l.stop() // nothing of it has started
 	l.start()
 	l.start()
 	assert.Equal(t, true, l.snapshot().InProgress)
@@ -95,8 +95,8 @@ func openStates(t *testing.T, broker, name string, log *slog.Logger) *StatusTopi
 	return status
 }
 
-// A static leader that came back, and has not seen the members, says of nothing that it is unassigned: it runs at
-// others. Once it has placed what there is, it says so of what nobody runs.
+// A static leader that returns and has not seen the members does not report units as unassigned: other workers run
+// them. Once it has assigned everything, it reports units that no worker runs.
 func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	ctx, cluster, f := oneLeader(t)
 	broker, log := cluster.ListenAddrs()[0], slog.New(slog.DiscardHandler)
@@ -116,7 +116,7 @@ func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	says(connect.Running)
 	w.leader.generation = 3
 	w.leader.cleanStatuses()
-	require.NoError(t, status.Close(ctx)) // all of it is written
+	require.NoError(t, status.Close(ctx)) // everything is written
 	assert.Equal(t, connect.Running, state())
 
 	status = openStates(t, broker, "states", log)
@@ -124,8 +124,8 @@ func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	w.leader.cleanStatuses()
 	says(connect.Unassigned)
 
-	// Why nobody runs it is said of what another worker had in a newer generation, and of a connector of which nothing
-	// was said; when that changes, once more.
+	// The reason why a unit does not run is written for a unit that another worker had in a newer generation, and
+	// for a connector without a status. It is written again when it changes.
 	require.NoError(t, f.put(ctx, "d", "1"))
 	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "java:1", Generation: 195})
 	says(connect.Running)
@@ -139,21 +139,21 @@ func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 				Generation: 195} && d.State == connect.Unassigned && d.Trace == why
 		}, func() string { return fmt.Sprint(status.Connector("c")) })
 	}
-	// A record may be read back before the client reports that it is written.
+	// A record may be read back before the client reports that it was written.
 	require.Until(t, func() bool { return status.pending() == 0 }, func() string {
 		return fmt.Sprint(status.pending())
 	})
 	w.leader.cleanStatuses()
 	assert.Equal(t, 0, status.pending())
 
-	// Who has it by then says so again, whatever generation that is of.
+	// The new owner writes its status again, whatever generation the record has.
 	w.published["c"] = map[int]Status{-1: {Connector: "c", Task: -1, State: connect.Running, WorkerID: "b:1",
 		Generation: 5}}
 	w.republish()
 	says(connect.Running)
 
-	// A former leader that does not know the new one yet takes a worker that joined since for lost, and writes in its
-	// name that its connector is unassigned. The worker then writes its own status again.
+	// A former leader that does not know the new one yet takes a newly joined worker for lost and writes that its
+	// connector is unassigned. The worker then writes its own status again.
 	unassigned := w.published["c"][-1]
 	unassigned.State = connect.Unassigned
 	status.PutSafe(unassigned)

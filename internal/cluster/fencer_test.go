@@ -20,9 +20,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The leader fences all producers that a connector had, and has: once for each version of its tasks, however many
-// workers ask, and also after another worker has become the leader. It remembers them for Kafka Connect and for us.
-func TestFences(t *testing.T) {
+// The leader fences all current and former producers of a connector, once for each version of its tasks, however many
+// workers request it, even after another worker has become the leader. It records the fencing for Kafka Connect and for
+// itself.
+func TestProducersAreFencedOnce(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
@@ -36,7 +37,7 @@ func TestFences(t *testing.T) {
 		require.NoError(t, err)
 		return version
 	}
-	// fenced are the ids that are fenced by a call, or by several at the same time.
+	// fenced contains the transactional IDs fenced by one call, or by several concurrent calls.
 	var mu sync.Mutex
 	var ids []string
 	kafkatest.RejectIf(cluster, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
@@ -68,7 +69,7 @@ func TestFences(t *testing.T) {
 	defer zombie.Close()
 	late := zombie.Output()
 	assert.Equal(t, nil, fenced(fences, first, now))
-	require.NoError(t, late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})) // it was not fenced
+	require.NoError(t, late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})) // the worker was not fenced
 	second, now := tasks(1), config.FencingCounts{Tasks: 1, Producers: 1}
 	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, second, now))
 	err = late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})
@@ -76,34 +77,34 @@ func TestFences(t *testing.T) {
 	found := a.store.Fencing("c")
 	assert.Equal(t, config.FencingCounts{Tasks: 1, Producers: 1, At: found.At}, found)
 	assert.Equal(t, `{"producer-count":1,"task-count":1}`, string(a.store.Annotations("culvert-fencing-")["c"]))
-	// Before its offsets are changed they are fenced in any case.
+	// Producers are always fenced before offsets are changed.
 	assert.Equal(t, 5, len(fenced(fences, 0, now)))
 
-	// Another leader knows it.
+	// Another leader knows the fencing.
 	require.NoError(t, b.Lead(ctx))
 	assert.Equal(t, nil, fenced(NewFencer(b.store, "g", leads), second, now))
 	if err := fences.Fence(ctx, k, "c", 0, now); err == nil {
-		t.Error("expected that the leader before can remember nothing")
+		t.Error("expected the former leader to be unable to record the fencing")
 	}
 	b.Resign()
 	if err := NewFencer(b.store, "g", leads).Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected that only a leader fences, found %v", err)
+		t.Errorf("expected an error because only a leader fences, found %v", err)
 	}
 	stale := NewFencer(b.store, "g", func(context.Context) error { return ErrNotLeader })
 	mu.Lock()
 	ids = nil
 	mu.Unlock()
 	if err := stale.Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) || len(ids) > 0 {
-		t.Errorf("expected that who may lead no more fences nothing, found %v and %v", ids, err)
+		t.Errorf("expected a former leader to fence nothing, found %v and %v", ids, err)
 	}
 	ended, end := context.WithCancel(ctx)
 	end()
 	assert.Error(t, fences.Fence(ended, k, "c", 0, now), "canceled")
 }
 
-// Fencing that takes too long may be tried again, and says which producer it waited for.
-func TestFencingThatTakesTooLong(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+// Fencing that takes too long may be retried. The error names the producer that it waited for.
+func TestFencingTimeoutIsRetriable(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		kafkatest.RejectIf(n.Cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {
 			return *r.(*kmsg.InitProducerIDRequest).TransactionalID == "g-c-1"
 		})

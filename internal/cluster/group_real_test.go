@@ -25,16 +25,16 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// The scripts of peers are below this root.
+// The scripts of the peers are below this root.
 func init() { e2etest.Bench.Root = "../.." }
 
-// peer is a script of testdata/peers/kafka that is running.
+// peer is a running script of testdata/peers/kafka.
 type peer struct {
 	*e2etest.Peer
 	port string
 }
 
-// runPeer runs a script until its Stop, or the test's end.
+// runPeer runs a script until its Stop or the end of the test.
 func runPeer(t *testing.T, env []string, script, port, dir string, args ...string) *peer {
 	t.Helper()
 	args = append(append([]string{port}, args...), dir)
@@ -53,7 +53,7 @@ func (p *peer) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// realBroker is one of Apache Kafka, with a topic.
+// realBroker starts an Apache Kafka broker with a topic.
 func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
 	t.Helper()
 	b := runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", e2etest.FreePort(t),
@@ -68,14 +68,14 @@ func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
 	return b, c
 }
 
-// Apache Kafka takes members of a group with bytes of ours, and static ones among them; it is paused for longer than
-// their session.
+// Apache Kafka accepts group members with our metadata, including static members, also after it was paused for longer
+// than their session.
 func TestRealGroup(t *testing.T) {
 	t.Parallel()
 	b, c := realBroker(t, testTopic)
 	static := func(name, says string) *worker {
 		w := newWorker(name, c)
-		w.says = says
+		w.metadataText = says
 		w.o.InstanceID, w.o.SessionTimeout, w.o.HeartbeatInterval = "pod-"+name, 6*time.Second, time.Second
 		return w.join(t)
 	}
@@ -117,7 +117,7 @@ func TestRealGroup(t *testing.T) {
 	at = agree(t, at, a, d, e)
 	lap("the leader came back")
 
-	e.set(func() { e.dwells = 15 * time.Second })
+	e.set(func() { e.assignDelay = 15 * time.Second })
 	a.Rejoin("a generation to dwell on")
 	require.Until(t, func() bool { _, now := e.Member(); return now > at },
 		func() string { return "expected one more" })
@@ -125,10 +125,10 @@ func TestRealGroup(t *testing.T) {
 	d.Rejoin("a generation that waits for e")
 	for waits := time.Now(); time.Since(waits) < 12*time.Second; time.Sleep(100 * time.Millisecond) {
 		if !a.OwnsAssignment() || !d.OwnsAssignment() || !e.OwnsAssignment() {
-			t.Fatal("expected all to be held, found", texts([]*worker{a, d, e}))
+			t.Fatal("expected all to be members, found", texts([]*worker{a, d, e}))
 		}
 	}
-	e.set(func() { e.dwells = 0 })
+	e.set(func() { e.assignDelay = 0 })
 	at = agree(t, at, a, d, e)
 	assert.Equal(t, 0, a.losses()+d.losses()+e.losses())
 	lap("members waited for a slow one")
@@ -166,11 +166,11 @@ func TestRealGroup(t *testing.T) {
 	lap("a member was killed, with a session of 10 s")
 }
 
-// A group of Kafka Connect's own workers lets us not in, and goes on; a worker of Kafka Connect's that meets a group of
-// ours ends.
-func TestRealGroupOfJava(t *testing.T) {
+// A group of Kafka Connect's own workers rejects us and continues. A Kafka Connect worker that joins one of our groups
+// stops.
+func TestRealGroupOfKafkaConnect(t *testing.T) {
 	t.Parallel()
-	b, c := realBroker(t, "ours") // Kafka Connect's worker makes its own
+	b, c := realBroker(t, "ours") // Kafka Connect's worker creates its own
 	java := []string{"GROUP=" + testGroup, "HEAP=320m"}
 	theirs := runPeer(t, java, "start-connect.sh", e2etest.FreePort(t), t.TempDir(), "127.0.0.1:"+b.port)
 	a := newWorker("a", c)
@@ -178,9 +178,9 @@ func TestRealGroupOfJava(t *testing.T) {
 	began := time.Now()
 	_, err := Join(t.Context(), a.o)
 	if !errors.Is(err, kerr.InconsistentGroupProtocol) {
-		t.Fatalf("expected a refusal, found %v", err)
+		t.Fatalf("expected a rejection, found %v", err)
 	}
-	t.Logf("refused after %v: %v", time.Since(began).Round(time.Millisecond), err)
+	t.Logf("rejected after %v: %v", time.Since(began).Round(time.Millisecond), err)
 	assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's")
 	admin := kadm.NewClient(kafkatest.Client(t, c.AdminOpts()...))
 	groups, err := admin.DescribeGroups(kafkatest.Context(t), testGroup)
@@ -199,7 +199,7 @@ func TestRealGroupOfJava(t *testing.T) {
 	again.Env = append(os.Environ(), java...)
 	again.Cancel = func() error { return again.Process.Signal(syscall.SIGTERM) }
 	if err := again.Run(); err == nil || ctx.Err() != nil {
-		t.Errorf("expected Kafka Connect's worker to end with an error, found %v", err)
+		t.Errorf("expected Kafka Connect's worker to exit with an error, found %v", err)
 	}
 	log, err := os.ReadFile(filepath.Join(dir, "worker.log"))
 	require.NoError(t, err)

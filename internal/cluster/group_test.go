@@ -30,28 +30,28 @@ const (
 	testTopic = "workers-configs"
 )
 
-// worker is a member, and what it has heard.
+// worker is a member and records its events.
 type worker struct {
 	name string
 	o    GroupOptions
 	*Group
 
 	mu sync.Mutex
-	// says is its metadata, asked how often it was asked for.
-	says  string
-	asked int
-	// refuses is what Place answers; placings are the metadata of the members that each call had.
+	// metadataText is its metadata, extended by the number of times it was requested.
+	metadataText string
+	asked        int
+	// refuses is the error that Place returns. placings contains the metadata of the members at each call.
 	refuses  error
 	placings [][]string
-	// dwells is how long Assigned takes.
-	dwells time.Duration
-	events []string
-	lostAt time.Time
+	// assignDelay is the duration of Assigned.
+	assignDelay time.Duration
+	events      []string
+	lostAt      time.Time
 }
 
-// newWorker is one that, as leader, gives each member "for" and its metadata.
+// newWorker returns a worker that, as leader, assigns each member "for" and its metadata.
 func newWorker(name string, c kafka.Config) *worker {
-	w := &worker{name: name, says: name}
+	w := &worker{name: name, metadataText: name}
 	w.o = GroupOptions{Kafka: c, Group: testGroup, Topic: testTopic, Metadata: w.metadata, Assign: w.place,
 		Assigned: func(generation int32, leader bool, assignment []byte) {
 			as := ""
@@ -59,7 +59,7 @@ func newWorker(name string, c kafka.Config) *worker {
 				as = ", leader"
 			}
 			w.mu.Lock()
-			dwells := w.dwells
+			dwells := w.assignDelay
 			w.mu.Unlock()
 			time.Sleep(dwells)
 			w.hears(fmt.Sprintf("%d: %s%s", generation, assignment, as))
@@ -76,7 +76,7 @@ func (w *worker) metadata() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked++
-	return []byte(w.says)
+	return []byte(w.metadataText)
 }
 
 func (w *worker) place(_ string, members []JoinedMember) (map[string][]byte, error) {
@@ -92,7 +92,7 @@ func (w *worker) place(_ string, members []JoinedMember) (map[string][]byte, err
 	return placed, w.refuses
 }
 
-// placing are the members that it has seen last, as leader.
+// placing returns the members that it has seen last, as leader.
 func (w *worker) placing() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,14 +114,14 @@ func (w *worker) set(change func()) {
 	change()
 }
 
-// all is what it heard until now.
+// all returns the events so far.
 func (w *worker) all() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.events)
 }
 
-// last is what it heard last.
+// last returns the last event.
 func (w *worker) last() string {
 	all := w.all()
 	if len(all) == 0 {
@@ -132,7 +132,7 @@ func (w *worker) last() string {
 
 func (w *worker) lost() bool { return strings.HasPrefix(w.last(), "lost: ") }
 
-// losses are how often it was lost.
+// losses returns how often its membership was lost.
 func (w *worker) losses() (n int) {
 	for _, what := range w.all() {
 		if strings.HasPrefix(what, "lost: ") {
@@ -142,7 +142,7 @@ func (w *worker) losses() (n int) {
 	return n
 }
 
-// join closes the member with the test.
+// join joins the group and closes the member with the test.
 func (w *worker) join(t *testing.T) *worker {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -154,13 +154,13 @@ func (w *worker) join(t *testing.T) *worker {
 	return w
 }
 
-// agree waits until all of these, and no others, are of one generation after that one, each with its own assignment,
-// and the leader has seen what they say now.
+// agree waits until exactly these workers are in one generation newer than after, each with its own assignment, and the
+// leader has seen their current metadata.
 func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 	t.Helper()
 	var all []string
 	for _, w := range workers {
-		all = append(all, w.says)
+		all = append(all, w.metadataText)
 	}
 	slices.Sort(all)
 	is := func() bool {
@@ -169,7 +169,7 @@ func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
 			at, rest, _ := strings.Cut(w.last(), ": ")
 			assignment, leads := strings.CutSuffix(rest, ", leader")
 			assignment, leader, _ := strings.Cut(assignment, " by ")
-			if n, err := fmt.Sscan(at, &generation); n != 1 || err != nil || assignment != "for "+w.says {
+			if n, err := fmt.Sscan(at, &generation); n != 1 || err != nil || assignment != "for "+w.metadataText {
 				return false
 			}
 			generations[generation], led[leader] = true, true
@@ -190,15 +190,15 @@ func texts(workers []*worker) (text string) {
 	return text
 }
 
-// in is a bubble with a network, side by side with other tests.
-func in(t *testing.T, run func(t *testing.T, n *clustertest.Network)) {
+// inNetwork runs a parallel test in a bubble with a network.
+func inNetwork(t *testing.T, run func(t *testing.T, n *clustertest.Network)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { run(t, clustertest.New(t, testTopic)) })
 }
 
-// three are members of one generation.
-func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
+// threeMembers returns three members of one generation.
+func threeMembers(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 	t.Helper()
 	a, b, c = newWorker("a", n.Config("a")), newWorker("b", n.Config("b")), newWorker("c", n.Config("c"))
 	for _, w := range []*worker{a, b, c} {
@@ -208,11 +208,11 @@ func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
 	return a, b, c
 }
 
-// One member is a group, three are one, and stay in their generation while nothing happens. News of a member form a new
-// one, with other bytes or the same. A goodbye is heard of with the next heartbeat; who was killed is waited for, for a
-// session.
+// One member is a group, three are one, and they stay in their generation while nothing happens. New metadata of a
+// member forms a new generation, with other bytes or the same. A departure is noticed with the next heartbeat, a killed
+// member after its session.
 func TestGroupLifecycle(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
 		assert.Equal(t, true, a.OwnsAssignment())
@@ -241,7 +241,7 @@ func TestGroupLifecycle(t *testing.T) {
 			}
 			at = now
 		}
-		b.set(func() { b.says = "b again" })
+		b.set(func() { b.metadataText = "b again" })
 		b.Rejoin("news")
 		at = agree(t, at, all...)
 		for _, c := range []struct {
@@ -256,7 +256,7 @@ func TestGroupLifecycle(t *testing.T) {
 			c.ends()
 			at = agree(t, at, c.left...)
 			if elapsed := time.Since(began); elapsed < c.least || elapsed > c.most {
-				t.Errorf("expected the others to hear of it after %v to %v, found %v", c.least, c.most, elapsed)
+				t.Errorf("expected the others to notice after %v to %v, found %v", c.least, c.most, elapsed)
 			}
 		}
 		assert.Equal(t, false, a.OwnsAssignment())
@@ -266,8 +266,8 @@ func TestGroupLifecycle(t *testing.T) {
 
 // Hurry does nothing if the member has called Rejoin in that generation.
 func TestGroupRejoinNowAfterRejoin(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		at := agree(t, 0, a, b, c)
 		before := b.rejoins.count.Load()
 		b.Rejoin("news")
@@ -281,11 +281,11 @@ func TestGroupRejoinNowAfterRejoin(t *testing.T) {
 	})
 }
 
-// News that come after the metadata was collected, while the group forms a generation, are in the one after it.
+// Metadata that changes after it was collected, while the group forms a generation, is in the next generation.
 func TestGroupRejoinsDuringAJoin(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
-		n.Hold("c", true, false) // nobody is assigned anything until c has joined
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
+		n.Hold("c", true, false) // no member is assigned anything until c has joined
 		b.set(func() { b.asked = 0 })
 		b.Rejoin("the first news")
 		require.Until(t, func() bool {
@@ -294,7 +294,7 @@ func TestGroupRejoinsDuringAJoin(t *testing.T) {
 			return b.asked > 0
 		}, func() string { return "expected b to join" })
 		time.Sleep(time.Second)
-		b.set(func() { b.says = "b again" })
+		b.set(func() { b.metadataText = "b again" })
 		b.Rejoin("the second news")
 		time.Sleep(time.Second)
 		n.Hold("c", false, false)
@@ -303,10 +303,10 @@ func TestGroupRejoinsDuringAJoin(t *testing.T) {
 	})
 }
 
-// A static member that comes back within its session is given what it had, and has the leader see it in a generation
-// of its own. kfake, unlike Kafka, forms one by itself where the metadata has changed.
+// A static member that returns within its session receives its old assignment, and the leader sees it in a generation
+// of its own. kfake, unlike Kafka, forms one by itself if the metadata has changed.
 func TestGroupStaticMember(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		static := func(name string) *worker {
 			w := newWorker(name, n.Config(name))
 			w.o.InstanceID = "pod-" + name
@@ -321,7 +321,7 @@ func TestGroupStaticMember(t *testing.T) {
 		time.Sleep(time.Minute)
 		assert.Equal(t, at+1, agree(t, at, a, b, c))
 
-		a.Close() // which leads
+		a.Close() // the leader
 		time.Sleep(5 * time.Second)
 		a = static("a")
 		assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", at+1), a.all()[0],
@@ -336,15 +336,15 @@ func TestGroupStaticMember(t *testing.T) {
 		require.NoError(t, b.Leave(t.Context(), true))
 		assert.Equal(t, at+4, agree(t, at+3, a, c))
 		if elapsed := time.Since(began); elapsed > 5*time.Second+4*time.Second {
-			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", elapsed)
+			t.Errorf("expected the others to notice with their next heartbeat, found %v", elapsed)
 		}
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
 }
 
-// Of two workers with one group.instance.id the first hears of it, and is a member when the other one has gone.
-func TestGroupInstanceTwice(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+// If two workers use one group.instance.id, the first one is told, and becomes a member when the other one has left.
+func TestGroupDuplicateInstanceID(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := newWorker("a", n.Config("a")), newWorker("b", n.Config("b"))
 		a.o.InstanceID, b.o.InstanceID = "pod", "pod"
 		a.join(t)
@@ -361,10 +361,11 @@ func TestGroupInstanceTwice(t *testing.T) {
 	})
 }
 
-// While the coordinator is away, a member is one until its session is over, and joins again when it is back.
-func TestGroupCoordinatorAway(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+// While the coordinator is unreachable, a member stays one until its session expires. It joins again when the
+// coordinator is back.
+func TestGroupCoordinatorUnreachable(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		all := []*worker{a, b, c}
 		for _, w := range all {
 			n.Hold(w.name, false, true)
@@ -398,9 +399,9 @@ func TestGroupCoordinatorAway(t *testing.T) {
 	})
 }
 
-// A coordinator that was away for longer than the session, and has forgotten nobody, is asked for a new generation.
+// After an outage longer than the session, a coordinator that has kept its members is asked for a new generation.
 func TestGroupCoordinatorKeepsMembers(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		var away atomic.Bool
 		away.Store(true)
@@ -415,11 +416,11 @@ func TestGroupCoordinatorKeepsMembers(t *testing.T) {
 	})
 }
 
-// Members that wait for one that is slow to join are members all the same, for longer than their session.
+// Members that wait for a slow member stay members, even for longer than their session.
 func TestGroupWaitsForASlowMember(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
-		c.set(func() { c.dwells = 40 * time.Second })
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
+		c.set(func() { c.assignDelay = 40 * time.Second })
 		a.Rejoin("c has a generation to dwell on")
 		time.Sleep(5 * time.Second)
 		a.Rejoin("c does not join this one for long")
@@ -428,20 +429,20 @@ func TestGroupWaitsForASlowMember(t *testing.T) {
 			time.Sleep(time.Second)
 			for _, w := range []*worker{a, b, c} {
 				if !w.OwnsAssignment() {
-					t.Fatalf("expected %s to be held, found%s", w.name, texts([]*worker{w}))
+					t.Fatalf("expected %s to be a member, found%s", w.name, texts([]*worker{w}))
 				}
 			}
 		}
-		c.set(func() { c.dwells = 0 })
+		c.set(func() { c.assignDelay = 0 })
 		agree(t, 0, a, b, c)
 		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
 	})
 }
 
-// What the leader cannot place is said, and the others are members all the same; it is tried again.
-func TestGroupPlaceFails(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+// A failed placement by the leader is logged and retried. The others stay members.
+func TestGroupRetriesFailedPlacement(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		a.set(func() { a.refuses = errors.New("the metadata of b is damaged at byte 7") })
 		a.Rejoin("it has to place")
 		require.Until(t, a.lost, func() string { return "expected a loss" })
@@ -467,15 +468,15 @@ func TestGroupPlaceFails(t *testing.T) {
 	})
 }
 
-// A member whose metadata is short of what each member of ours sends is the leader's to judge.
+// The leader judges members whose metadata lacks what our members send.
 func TestGroupForeignMetadata(t *testing.T) {
 	for _, short := range []string{"", "x", "1234"} {
 		t.Run(short, func(t *testing.T) {
-			in(t, func(t *testing.T, n *clustertest.Network) {
+			inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 				a := newWorker("a", n.Config("a")).join(t)
 				c := n.Config("b")
 				foreign := kafkatest.Client(t, c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic),
-					kgo.GroupProtocol(connectType), kgo.Balancers(named{culvertProtocol, short}))...)
+					kgo.GroupProtocol(connectType), kgo.Balancers(foreignBalancer{culvertProtocol, short}))...)
 				require.Until(t, func() bool { return len(a.all()) > 1 },
 					func() string { return "expected a generation" })
 				assert.Equal(t, []string{"", "a"}, a.placing())
@@ -487,21 +488,22 @@ func TestGroupForeignMetadata(t *testing.T) {
 	}
 }
 
-// named is the balancer of another program.
-type named struct{ name, metadata string }
+// foreignBalancer is the balancer of another program.
+type foreignBalancer struct{ name, metadata string }
 
-func (b named) ProtocolName() string { return b.name }
-func (b named) IsCooperative() bool  { return true }
-func (b named) JoinGroupMetadata([]string, map[string][]int32, int32) []byte {
+func (b foreignBalancer) ProtocolName() string { return b.name }
+func (b foreignBalancer) IsCooperative() bool  { return true }
+func (b foreignBalancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte {
 	return []byte(b.metadata)
 }
-func (b named) ParseSyncAssignment([]byte) (map[string][]int32, error) { return nil, nil }
-func (b named) MemberBalancer([]kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+func (b foreignBalancer) ParseSyncAssignment([]byte) (map[string][]int32, error) { return nil, nil }
+func (b foreignBalancer) MemberBalancer([]kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{},
+	error) {
 	return b, nil, nil
 }
-func (b named) Balance(map[string]int32) kgo.IntoSyncAssignment { return assignments{} }
+func (b foreignBalancer) Balance(map[string]int32) kgo.IntoSyncAssignment { return assignments{} }
 
-// refusals are why a client could not join.
+// refusals receives the reasons why a client could not join.
 type refusals chan error
 
 func (r refusals) OnGroupManageError(err error) {
@@ -511,19 +513,19 @@ func (r refusals) OnGroupManageError(err error) {
 	}
 }
 
-// Our workers and those of Kafka Connect or of other programs refuse to be in one group; the error says what to do.
-func TestGroupOfOthers(t *testing.T) {
+// Our workers and those of Kafka Connect or of other programs refuse to share a group. The error states what to do.
+func TestGroupRejectsForeignMembers(t *testing.T) {
 	t.Run("Kafka Connect's", func(t *testing.T) { groupOfOthers(t, "connect", "sessioned") })
 	t.Run("a type of their own", func(t *testing.T) { groupOfOthers(t, "x", culvertProtocol) })
 }
 
 func groupOfOthers(t *testing.T, kind, protocol string) {
 	t.Helper()
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		refused := make(refusals, 1)
 		c := n.Config("other")
 		opts := c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic), kgo.WithHooks(refused),
-			kgo.GroupProtocol(kind), kgo.Balancers(named{protocol, "metadata"}))
+			kgo.GroupProtocol(kind), kgo.Balancers(foreignBalancer{protocol, "metadata"}))
 		first := kafkatest.Client(t, opts...)
 		require.Until(t, func() bool { _, at := first.GroupMetadata(); return at > 0 },
 			func() string { return "expected the others to have a group" })
@@ -531,7 +533,7 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 		began := time.Now()
 		_, err := Join(t.Context(), a.o)
 		if err == nil || time.Since(began) > time.Second {
-			t.Fatalf("expected a refusal at once, found %v after %v", err, time.Since(began))
+			t.Fatalf("expected an immediate rejection, found %v after %v", err, time.Since(began))
 		}
 		assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "its own group.id",
 			"INCONSISTENT_GROUP_PROTOCOL")
@@ -541,11 +543,11 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 		a.join(t)
 		second := kafkatest.Client(t, opts...)
 		if err := <-refused; !errors.Is(err, kerr.InconsistentGroupProtocol) {
-			t.Errorf("expected the others to be refused, found %v", err)
+			t.Errorf("expected the others to be rejected, found %v", err)
 		}
 		second.Close()
 
-		n.Cut("a", true) // they take the group while it is away
+		n.Cut("a", true) // others take over the group while the member is cut off
 		require.Until(t, a.lost, func() string { return "expected a loss" })
 		time.Sleep(20 * time.Second)
 		kafkatest.Client(t, opts...)
@@ -556,9 +558,9 @@ func groupOfOthers(t *testing.T, kind, protocol string) {
 	})
 }
 
-// What keeps a worker from joining comes out of Join: at once, where somebody has to change something.
-func TestGroupNotJoined(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+// Join returns the reason why a worker cannot join, at once if somebody has to change something.
+func TestGroupJoinReturnsReason(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		denied := true
 		kafkatest.RejectIf(n.Cluster, kmsg.JoinGroup, kerr.GroupAuthorizationFailed,
 			func(kmsg.Request) bool { return denied })
@@ -576,17 +578,17 @@ func TestGroupNotJoined(t *testing.T) {
 			cancel()
 			assert.Error(t, err, "group.id=workers", name)
 			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: expected the context's end, found %v", name, err)
+				t.Errorf("%s: expected the error of the context, found %v", name, err)
 			}
 			n.Cut("a", false)
 		}
 	})
 }
 
-// A member that the coordinator gives up while it joins is a new one without a word: what it held was lost.
-func TestGroupGivenUpInAJoin(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+// A member that the coordinator removes while it joins becomes a new one silently: its units were lost.
+func TestGroupMemberRemovedWhileJoining(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		id, _ := b.Member()
 		asked := 0
 		kafkatest.RejectIf(n.Cluster, kmsg.JoinGroup, kerr.UnknownMemberID, func(r kmsg.Request) bool {
@@ -599,17 +601,17 @@ func TestGroupGivenUpInAJoin(t *testing.T) {
 		b.Rejoin("a test")
 		require.Until(t, func() bool { return b.losses() == 1 }, func() string { return "expected a loss" })
 		assert.Contains(t, b.last(), id)
-		time.Sleep(time.Minute) // the member of before is waited for
+		time.Sleep(time.Minute) // the group waits for the former member
 		agree(t, 0, a, b, c)
 		assert.Equal(t, 0, a.losses()+c.losses())
 	})
 }
 
-// A member whose JoinGroup hangs, while its heartbeats are answered, is one for as long as the coordinator waits for
-// it: it has its lease no longer, and hears of it with its next heartbeat. Those that wait for it go on.
+// A member whose JoinGroup hangs, while its heartbeats succeed, stays a member for as long as the coordinator waits for
+// it. Its lease has expired, which it learns with its next heartbeat. Members that wait for it continue.
 func TestGroupJoinHangs(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
-		a, b, c := three(t, n)
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := threeMembers(t, n)
 		id, _ := b.Member()
 		hangs := make(chan struct{})
 		n.Cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -637,11 +639,11 @@ func TestGroupJoinHangs(t *testing.T) {
 	})
 }
 
-// Who asks is answered when the context ends, although the client waits for a connection.
+// A caller returns when its context ends, even if the client waits for a connection.
 func TestGroupConfirmInTime(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
-		time.Sleep(time.Minute) // connections that are not used are closed meanwhile
+		time.Sleep(time.Minute) // unused connections are closed in this time
 		n.Cut("a", true)
 		n.Hold("a", true, true)
 		n.Cut("a", false)
@@ -649,7 +651,7 @@ func TestGroupConfirmInTime(t *testing.T) {
 		for range 3 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			if err := a.Confirm(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("expected the context's end, found %v", err)
+				t.Errorf("expected the error of the context, found %v", err)
 			}
 			cancel()
 		}
@@ -657,15 +659,15 @@ func TestGroupConfirmInTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := a.Leave(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("expected the context's end, found %v", err)
+			t.Errorf("expected the error of the context, found %v", err)
 		}
 		assert.Equal(t, 4*time.Second, time.Since(began))
 	})
 }
 
-// Callers that ask at once share an answer, and none is taken for one that the coordinator has not given.
+// Concurrent callers share a response, and no response is used that the coordinator did not send.
 func TestGroupConfirm(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a := newWorker("a", n.Config("a")).join(t)
 		time.Sleep(10 * time.Second)
 		var answer *kerr.Error
@@ -688,7 +690,7 @@ func TestGroupConfirm(t *testing.T) {
 		all.Wait()
 		mu.Lock()
 		if asked > 3 {
-			t.Errorf("expected callers to share an answer, found %d requests", asked)
+			t.Errorf("expected callers to share a response, found %d requests", asked)
 		}
 		answer = kerr.RebalanceInProgress
 		mu.Unlock()
@@ -701,12 +703,12 @@ func TestGroupConfirm(t *testing.T) {
 	})
 }
 
-// Whatever happens to members, those that are left are of one generation in the end. At no time does a member hold an
-// assignment by its own clock that the coordinator no longer has for it. A failing seed prints its steps.
-func TestGroupRounds(t *testing.T) {
+// Whatever happens to members, the remaining ones end up in one generation. At no time does a member, by its own clock,
+// have an assignment that the coordinator no longer has for it. A failing seed prints its steps.
+func TestGroupRandomEvents(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			in(t, func(t *testing.T, n *clustertest.Network) {
+			inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 				r := rounds{n: n, random: rand.New(rand.NewPCG(seed, 26)), members: map[string]*worker{}}
 				defer func() {
 					if t.Failed() {
@@ -728,7 +730,7 @@ func TestGroupRounds(t *testing.T) {
 	}
 }
 
-// rounds are steps by chance.
+// rounds runs random steps.
 type rounds struct {
 	n       *clustertest.Network
 	random  *rand.Rand
@@ -738,7 +740,7 @@ type rounds struct {
 	client  *kgo.Client
 }
 
-// asker is a client that is never held.
+// asker returns a client whose connections are never held.
 func (r *rounds) asker(t *testing.T) *kgo.Client {
 	t.Helper()
 	if r.client == nil {
@@ -798,7 +800,7 @@ func (r *rounds) step(t *testing.T) {
 	}
 }
 
-// check asks the coordinator, in one answer, whose sessions last by their own clocks.
+// check queries the coordinator, in one request, about members whose sessions are valid by their own clocks.
 func (r *rounds) check(t *testing.T) {
 	t.Helper()
 	request := kmsg.NewPtrDescribeGroupsRequest()
@@ -811,7 +813,7 @@ func (r *rounds) check(t *testing.T) {
 	}
 	for name, w := range r.members {
 		if id, _ := w.Member(); w.OwnsAssignment() && !known[id] {
-			t.Errorf("%s holds what the coordinator does not have for %s: %q", name, id, w.all())
+			t.Errorf("%s has an assignment that the coordinator does not have for %s: %q", name, id, w.all())
 		}
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 )
 
-// A worker joins its group by the way to the brokers that its settings say: a proxy that lets nobody through keeps it
-// out, although the brokers can be reached.
-func TestGroupJoinsByTheWorkersWay(t *testing.T) {
+// A worker reaches its group as its settings specify: a proxy that rejects everyone keeps it out, even if the brokers
+// are reachable directly.
+func TestGroupJoinsThroughProxy(t *testing.T) {
 	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, testTopic))
 	require.NoError(t, err)

@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
-// large is a group of members with 1,000 connectors of 4 tasks and names of 100 characters.
+// large returns a group of members with 1,000 connectors of 4 tasks and names of 100 characters.
 func large(members int) *group {
 	g := newGroup()
 	for i := range 1000 {
@@ -28,7 +28,7 @@ func large(members int) *group {
 	return g
 }
 
-// bytes is how long metadata and assignments of all members are together.
+// bytes returns the total size of the metadata and assignments of all members.
 func (g *group) bytes(t testing.TB) (total int) {
 	t.Helper()
 	for _, m := range g.in.Members {
@@ -46,8 +46,9 @@ func (g *group) bytes(t testing.TB) (total int) {
 	return total
 }
 
-// Metadata and assignments of all members are one record of __consumer_offsets, of 1 MB at most; half of it is spare.
-func TestBytesOfALargeGroup(t *testing.T) {
+// Metadata and assignments of all members are one record of __consumer_offsets, of 1 MB at most. They take at most half
+// of it.
+func TestLargeGroupFitsRecord(t *testing.T) {
 	t.Parallel()
 	g := large(100)
 	for range 2 {

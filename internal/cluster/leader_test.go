@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// A connector, or a stage of it, that names a version of its plugin fits where that is, whatever the group runs; others
-// fit where the version is that the group runs. What nobody has is named.
-func TestVersionsThatConnectorsName(t *testing.T) {
+// A connector, or one of its stages, that specifies a version of its plugin fits workers with that version, whatever
+// version the group runs. Others fit workers with the group's version. The error names what no worker has.
+func TestConnectorFitsWorkersWithItsVersion(t *testing.T) {
 	t.Parallel()
 	worker, _ := config.NewWorker("", nil, nil, nil)
 	store := configtopic.NewStore("configs", worker, nil, slog.New(slog.DiscardHandler))
@@ -39,7 +39,7 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 		member([]string{"Cast"}, old, smt), member([]string{"Shop", "Cast"}, newer, left, smt), member(nil, smt)}
 	stage := map[string]string{"transforms": "x", "transforms.x.type": "Cast"}
 	for _, c := range []struct {
-		class, version, cast string // cast: the version that the stage names; "-": there is no stage
+		class, version, cast string // cast is the version that the stage specifies; "-" means no stage
 		fit                  []bool
 		unmet                string
 	}{
@@ -70,9 +70,9 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group uses: culvert plugins swap selects another", unmet)
 }
 
-// The leader does not depend on the order in which the coordinator lists the members, and leaves out a member whose
+// The leader does not depend on the order in which the coordinator lists the members, and ignores a member whose
 // metadata is damaged.
-func TestOrderOfMembers(t *testing.T) {
+func TestLeaderIsIndependentOfMemberOrder(t *testing.T) {
 	t.Parallel()
 	l := newLeader(&Worker{options: WorkerOptions{Logger: slog.New(slog.DiscardHandler)}})
 	member := func(id string) JoinedMember {

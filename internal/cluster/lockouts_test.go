@@ -25,53 +25,53 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// [AttemptArbiter.HandleCall] is what workers are called by, signed.
+// Workers call [AttemptArbiter.HandleCall] with signed requests.
 var _ rest.Call = (*AttemptArbiter)(nil).HandleCall
 
-// office is a cluster in one process: a topic of notes, its leader, workers, and a service that they log on to.
-type office struct {
+// logonCluster is a cluster in one process: a topic of notes, its leader, workers, and a service that they log on to.
+type logonCluster struct {
 	t     *testing.T
-	desks []*desk // by number
+	desks []*logonWorker // by number
 
 	mu      sync.Mutex
 	notes   map[string]json.RawMessage
 	writes  int
-	leader  int // -1: none
+	leader  int // -1 means none
 	members map[string]bool
 	right   string
-	sent    int // of any secrets
+	sent    int // all secrets
 	refused int // by the service
 }
 
-// desk is a worker. Its ledger is the office's.
-type desk struct {
+// logonWorker is a worker. Its ledger is that of the cluster.
+type logonWorker struct {
 	configtopic.ClusterState
-	*office
+	*logonCluster
 	number  int
 	folder  string
-	blind   bool // it has read no user's note
+	blind   bool // it has not read any user's note
 	store   *lockouts.Store
 	permits *AttemptArbiter
 	shared  *Lockouts
 	end     context.CancelFunc
 }
 
-// takes is how long the service and the topic take.
-const takes = 20 * time.Millisecond
+// responseDelay is the response time of the service and of the topic.
+const responseDelay = 20 * time.Millisecond
 
-func newOffice(t *testing.T, workers int, right string) (*office, []*desk) {
+func newLogonCluster(t *testing.T, workers int, right string) (*logonCluster, []*logonWorker) {
 	t.Helper()
-	o := &office{t: t, notes: map[string]json.RawMessage{}, members: map[string]bool{}, right: right}
+	o := &logonCluster{t: t, notes: map[string]json.RawMessage{}, members: map[string]bool{}, right: right}
 	for i := range workers {
 		o.desk(i, filepath.Join(t.TempDir(), "logons"))
 	}
 	return o, slices.Clone(o.desks)
 }
 
-func (o *office) desk(number int, folder string) *desk {
+func (o *logonCluster) desk(number int, folder string) *logonWorker {
 	store, err := lockouts.Open(folder, folder)
 	require.NoError(o.t, err)
-	d := &desk{office: o, number: number, folder: folder, store: store}
+	d := &logonWorker{logonCluster: o, number: number, folder: folder, store: store}
 	name := string(rune('a' + number))
 	d.permits = NewAttemptArbiter(d, func() map[string]bool {
 		o.mu.Lock()
@@ -88,13 +88,13 @@ func (o *office) desk(number int, folder string) *desk {
 	defer o.mu.Unlock()
 	o.members[name] = true
 	o.desks = append(o.desks, d)
-	go d.shared.Run(ctx) // which may ask the leader, a desk, at once
+	go d.shared.Run(ctx) // which may call the leader, another worker, at once
 	return d
 }
 
 var errNoLeader = errors.New("no leader is known")
 
-func (o *office) ask(ctx context.Context, call, into any) error {
+func (o *logonCluster) ask(ctx context.Context, call, into any) error {
 	body, err := json.Marshal(call)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (o *office) ask(ctx context.Context, call, into any) error {
 	return answered(ctx, leader.permits, body, into)
 }
 
-// answered reads the answer of a leader.
+// answered reads the response of a leader.
 func answered(ctx context.Context, leader *AttemptArbiter, body []byte, into any) error {
 	answer, err := leader.HandleCall(ctx, "", body)
 	if err != nil {
@@ -121,7 +121,7 @@ func answered(ctx context.Context, leader *AttemptArbiter, body []byte, into any
 	return json.Unmarshal(text, into)
 }
 
-func (d *desk) Annotations(prefix string) map[string]json.RawMessage {
+func (d *logonWorker) Annotations(prefix string) map[string]json.RawMessage {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	found := map[string]json.RawMessage{}
@@ -133,8 +133,8 @@ func (d *desk) Annotations(prefix string) map[string]json.RawMessage {
 	return found
 }
 
-func (d *desk) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
-	time.Sleep(takes)
+func (d *logonWorker) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
+	time.Sleep(responseDelay)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leader != d.number {
@@ -156,7 +156,7 @@ func alice(secret string) lockouts.Identity {
 }
 
 // logOn sends one request with a secret.
-func (d *desk) logOn(ctx context.Context, secret string) (status int, err error) {
+func (d *logonWorker) logOn(ctx context.Context, secret string) (status int, err error) {
 	done, err := d.store.Gate(alice(secret)).Acquire(ctx, func() bool { return false })
 	if err != nil {
 		return 0, err
@@ -164,7 +164,7 @@ func (d *desk) logOn(ctx context.Context, secret string) (status int, err error)
 	d.mu.Lock()
 	d.sent++
 	d.mu.Unlock()
-	time.Sleep(takes)
+	time.Sleep(responseDelay)
 	d.mu.Lock()
 	status = 200
 	if secret != d.right {
@@ -176,8 +176,8 @@ func (d *desk) logOn(ctx context.Context, secret string) (status int, err error)
 	return status, nil
 }
 
-// all has each worker send several requests at once, and counts what comes of them.
-func all(ctx context.Context, desks []*desk, each int, secret string) (accepted, rejected, locked, other int) {
+// all sends several requests from each worker at once and counts the results.
+func all(ctx context.Context, desks []*logonWorker, each int, secret string) (accepted, rejected, locked, other int) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, d := range desks {
@@ -204,10 +204,11 @@ func all(ctx context.Context, desks []*desk, each int, secret string) (accepted,
 	return accepted, rejected, locked, other
 }
 
-// inOffice runs a test in a bubble; all workers end with it.
-func inOffice(t *testing.T, workers int, right string, f func(t *testing.T, o *office, desks []*desk)) {
+// inLogonCluster runs a test in a bubble. All workers end with it.
+func inLogonCluster(t *testing.T, workers int, right string, f func(t *testing.T, o *logonCluster,
+	desks []*logonWorker)) {
 	synctest.Test(t, func(t *testing.T) {
-		o, desks := newOffice(t, workers, right)
+		o, desks := newLogonCluster(t, workers, right)
 		f(t, o, desks)
 		for _, d := range o.desks {
 			d.end()
@@ -216,22 +217,23 @@ func inOffice(t *testing.T, workers int, right string, f func(t *testing.T, o *o
 }
 
 // accepts sets the only secret that the service accepts.
-func (o *office) accepts(secret string) {
+func (o *logonCluster) accepts(secret string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.right = secret
 }
 
-func (o *office) lead(number int) {
+func (o *logonCluster) lead(number int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.leader = number
 }
 
-// T3 with ten workers: a wrong secret is sent once, and all recover when it is corrected. A secret that is changed at
-// the service after all have used it is also sent once, though all want to send it at the same time, as on a schedule.
-func TestWrongSecretOnTenWorkers(t *testing.T) {
-	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
+// T3 with ten workers: a wrong secret is sent once, and all workers recover when it is corrected. A secret that is
+// changed at the service after all have used it is also sent once, even if all workers send it at the same time, as on
+// a schedule.
+func TestWrongSecretOfTenWorkersIsSentOnce(t *testing.T) {
+	inLogonCluster(t, 10, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		accepted, rejected, locked, other := all(t.Context(), desks, 5, "wrong")
 		assert.Equal(t, []int{0, 1, 49, 0}, []int{accepted, rejected, locked, other})
 		assert.Equal(t, 1, o.refused)
@@ -247,7 +249,7 @@ func TestWrongSecretOnTenWorkers(t *testing.T) {
 			command, err := lockouts.Open("", path, d.folder)
 			require.NoError(t, err)
 			if why := command.Gate(alice("wrong")).Refusal(); why == "" {
-				t.Error("expected a command of the machine to know")
+				t.Error("expected a local command to know the lockout")
 			}
 			list, _ := d.store.List()
 			assert.Equal(t, 1, len(list))
@@ -264,12 +266,12 @@ func TestWrongSecretOnTenWorkers(t *testing.T) {
 		late.blind = true // it reads the topic late
 		_, err := late.logOn(t.Context(), "wrong")
 		if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
-			t.Errorf("expected the leader's refusal, found %v", err)
+			t.Errorf("expected a rejection by the leader, found %v", err)
 		}
 		assert.Equal(t, 2, o.refused, "refused at the service")
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		assert.Equal(t, true, o.writes <= 9, "writes") // the key, four permits, four verdicts
+		assert.Equal(t, true, o.writes <= 9, "writes") // the key, four permits, four outcomes
 		for key, note := range o.notes {
 			for _, text := range []string{"alice", "sap.example", "wrong", "right"} {
 				if strings.Contains(strings.ToLower(key+string(note)), text) {
@@ -280,10 +282,11 @@ func TestWrongSecretOnTenWorkers(t *testing.T) {
 	})
 }
 
-// What was found out outlives the leader, and who has been let go is known to the next.
+// Outcomes outlive the leader, and the next leader knows which workers have a permit.
 func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
-	for _, pause := range []time.Duration{0, takes * 3 / 2, takes * 5 / 2, takes * 7 / 2, takes * 9 / 2} {
-		inOffice(t, 5, "right", func(t *testing.T, o *office, desks []*desk) {
+	for _, pause := range []time.Duration{0, responseDelay * 3 / 2, responseDelay * 5 / 2, responseDelay * 7 / 2,
+		responseDelay * 9 / 2} {
+		inLogonCluster(t, 5, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 			go func() {
 				time.Sleep(pause)
 				o.lead(-1)
@@ -299,10 +302,10 @@ func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
 	}
 }
 
-// Without a leader a secret that this worker has logged on with lately goes on; another one waits, and no longer than
-// somebody wants to.
+// Without a leader, logons with a secret that this worker has used successfully continue. Other logons wait, at most as
+// long as their callers do.
 func TestLogonsWithoutALeader(t *testing.T) {
-	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		_, err := desks[0].logOn(t.Context(), "right")
 		require.NoError(t, err)
 		time.Sleep(30 * time.Second)
@@ -321,14 +324,14 @@ func TestLogonsWithoutALeader(t *testing.T) {
 		_, err = desks[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
 		if elapsed := time.Since(began); elapsed > time.Minute+2*time.Second {
-			t.Errorf("expected it to go on after a minute, found %v", elapsed)
+			t.Errorf("expected the logon to continue after a minute, found %v", elapsed)
 		}
 	})
 }
 
-// An operator's resume reaches all workers, and what they keep themselves.
+// An operator's resume reaches all workers and their local state.
 func TestResumeOfACluster(t *testing.T) {
-	inOffice(t, 5, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 5, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		all(t.Context(), desks, 2, "wrong")
 		assert.Equal(t, 1, o.refused)
 		time.Sleep(time.Minute)
@@ -348,9 +351,9 @@ func TestResumeOfACluster(t *testing.T) {
 	})
 }
 
-// A request whose answer takes hours does not have other workers wait that know its secret, too.
-func TestSlowAnswerToTurnRequest(t *testing.T) {
-	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+// A request that takes hours does not block other workers that know its secret.
+func TestSlowRequestBlocksNoOtherWorker(t *testing.T) {
+	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		all(t.Context(), desks, 1, "right")
 		time.Sleep(10 * time.Minute)
 		done, err := desks[0].store.Gate(alice("right")).Acquire(t.Context(), func() bool { return false })
@@ -359,18 +362,18 @@ func TestSlowAnswerToTurnRequest(t *testing.T) {
 		_, err = desks[1].logOn(t.Context(), "right")
 		require.NoError(t, err)
 		if elapsed := time.Since(began); elapsed > 15*time.Second {
-			t.Errorf("expected it not to wait for the answer, found that it waited %v", elapsed)
+			t.Errorf("expected no wait for the response, found a wait of %v", elapsed)
 		}
 		done(200)
 		time.Sleep(time.Second)
 	})
 }
 
-// An operator's resume reaches a worker whose clock is ahead of the leader's.
+// An operator's resume reaches a worker whose clock is ahead of the leader's clock.
 func TestResumeAcrossClocks(t *testing.T) {
-	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 2, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		all(t.Context(), desks, 1, "wrong")
-		_, err := desks[1].logOn(t.Context(), "wrong") // it has looked
+		_, err := desks[1].logOn(t.Context(), "wrong") // so that it has checked
 		assert.Error(t, err, "was refused")
 		_, err = desks[0].store.Resume(t.Context())
 		require.NoError(t, err)
@@ -391,9 +394,9 @@ func TestResumeAcrossClocks(t *testing.T) {
 	})
 }
 
-// A malformed call about a logon is an error, and a worker that does not lead refuses all calls.
-func TestCallsThatAreRefused(t *testing.T) {
-	inOffice(t, 2, "right", func(t *testing.T, _ *office, desks []*desk) {
+// A malformed call about a logon is an error, and a worker that is not the leader rejects all calls.
+func TestMalformedCallsAreRejected(t *testing.T) {
+	inLogonCluster(t, 2, "right", func(t *testing.T, _ *logonCluster, desks []*logonWorker) {
 		for body, want := range map[string]string{
 			`{`:             "a call about a logon: unexpected end of JSON input",
 			`{"who":"key"}`: "a call about a logon: expected a digest of 32 characters, found 3",
@@ -406,9 +409,9 @@ func TestCallsThatAreRefused(t *testing.T) {
 	})
 }
 
-// A leader that another one has fenced gives no permit, whatever it knows of the group; notes are what workers read in
-// the topic.
-func TestFencedLeaderGrantsNoTurn(t *testing.T) {
+// A leader that was fenced by another one grants no permit, whatever it knows about the group. Workers only trust the
+// notes in the topic.
+func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	t.Parallel()
 	brokers := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
@@ -417,7 +420,7 @@ func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 	old, next := NewAttemptArbiter(a.store, members), NewAttemptArbiter(b.store, members)
 	session, err := rest.NewSession("HmacSHA256", []string{"HmacSHA256"})
 	require.NoError(t, err)
-	session.Handle(LockoutsCall, old.HandleCall) // which panics where users may call it
+	session.Handle(LockoutsCall, old.HandleCall) // which panics if it could be called by users
 	leader := old
 	store := lockouts.New()
 	shared := NewLockouts(store, b.store, func(ctx context.Context, call, into any) error {
@@ -434,7 +437,7 @@ func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 	secret := lockouts.Secret{Place: "another", Hash: func() (h [32]byte) { return h }}
 	_, _, err = shared.call(ctx, secret, lockoutCall{Turn: "p", Member: "w"})
 	if failed, ok := errors.AsType[*WriteError](err); !ok {
-		t.Errorf("expected that the leader of before writes no permit, found %v, %v", err, failed)
+		t.Errorf("expected the former leader to write no permit, found %v, %v", err, failed)
 	}
 	a.Resign()
 	leader = next
@@ -456,7 +459,7 @@ func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 	}
 	_, err = store.Gate(alice("first")).Acquire(ctx, func() bool { return false })
 	if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
-		t.Errorf("expected it to be refused, found %v", err)
+		t.Errorf("expected a rejection, found %v", err)
 	}
 	n, err := store.Resume(ctx)
 	require.NoError(t, err)
@@ -464,12 +467,12 @@ func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 	assert.Equal(t, 1, len(b.store.Annotations(lockoutPrefix)))
 }
 
-// Without a leader the log says once that logons wait for it, however many do.
-func TestLogonsThatWaitAreOneWarning(t *testing.T) {
+// Without a leader, the log reports once that logons wait, however many do.
+func TestWaitingLogonsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log logtest.Journal
-		_, desks := newOffice(t, 1, "right")
+		_, desks := newLogonCluster(t, 1, "right")
 		shared := NewLockouts(lockouts.New(), desks[0], func(context.Context, any, any) error { return errNoLeader },
 			func() string { return "w" }, log.Logger(slog.LevelWarn))
 		ctx, end := context.WithTimeout(t.Context(), time.Minute)
@@ -487,9 +490,9 @@ func TestLogonsThatWaitAreOneWarning(t *testing.T) {
 	})
 }
 
-// What the leader can't take of one user, whose note is damaged, holds up nothing of others.
+// If the leader cannot accept the outcome of one user, whose note is damaged, other users are not delayed.
 func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
-	inOffice(t, 1, "right", func(t *testing.T, o *office, desks []*desk) {
+	inLogonCluster(t, 1, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
 		bob := alice("wrong")
 		bob.User = "BOB"
 		for _, id := range []lockouts.Identity{alice("wrong"), bob} {
@@ -512,7 +515,7 @@ func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
 		defer desks[0].shared.mu.Unlock()
 		for _, v := range desks[0].shared.pending {
 			if strings.Contains(v.secret.Place, "BOB") {
-				t.Error("the refusal of another user was not told")
+				t.Error("expected the rejection of another user to be delivered")
 			}
 		}
 		assert.Equal(t, 1, len(desks[0].shared.pending))

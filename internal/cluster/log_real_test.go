@@ -27,7 +27,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// logBroker is an Apache Kafka broker whose cleaner works all the time.
+// logBroker starts an Apache Kafka broker whose cleaner runs all the time.
 func logBroker(t *testing.T) string {
 	t.Helper()
 	more := filepath.Join(t.TempDir(), "more.properties")
@@ -38,7 +38,7 @@ func logBroker(t *testing.T) string {
 	return "127.0.0.1:" + port
 }
 
-// connectREST asks a Java worker until it answers so.
+// connectREST sends a request to a Java worker until it returns this status.
 func connectREST(t *testing.T, base, method, path, body string, status int, into any) {
 	t.Helper()
 	last := ""
@@ -58,9 +58,9 @@ func connectREST(t *testing.T, base, method, path, body string, status int, into
 	}, func() string { return fmt.Sprintf("%s %s: expected %d, found %s", method, path, status, last) })
 }
 
-// What a worker of Apache Kafka Connect has written we read to the same state as its REST shows, with and without
-// transactions; and what we write on top of that, it reads.
-func TestRealLogOfConnect(t *testing.T) {
+// Records of an Apache Kafka Connect worker result in the same state as its REST API shows, with and without
+// transactions. It reads the records that we append.
+func TestRealLogOfKafkaConnect(t *testing.T) {
 	t.Parallel()
 	broker := logBroker(t)
 	for _, eos := range []string{"disabled", "enabled"} {
@@ -110,7 +110,7 @@ func TestRealLogOfConnect(t *testing.T) {
 				found := f.store.Fencing("a")
 				assert.Equal(t, config.FencingCounts{Tasks: 1, At: found.At}, found)
 				if version := now.Tasks["a"].Version; found.At <= version {
-					t.Errorf("expected that tasks of version %d were fenced after it, found offset %d", version,
+					t.Errorf("expected the fencing of version %d after its tasks, found offset %d", version,
 						found.At)
 				}
 			}
@@ -161,7 +161,7 @@ func TestRealLogOfConnect(t *testing.T) {
 			sameAsREST(t, base, f)
 			var tasks []any
 			connectREST(t, base, "GET", "/connectors/planned/tasks", "", http.StatusOK, &tasks)
-			assert.Equal(t, 2, len(tasks)) // of a commit that says more than Connect's do
+			assert.Equal(t, 2, len(tasks)) // of a commit with more fields than Connect's
 			log, err := os.ReadFile(filepath.Join(dir, "worker.log"))
 			require.NoError(t, err)
 			if strings.Contains(string(log), "wrong format") || strings.Contains(string(log), "Invalid data") {
@@ -171,13 +171,13 @@ func TestRealLogOfConnect(t *testing.T) {
 	}
 }
 
-// openLogOf follows the topic of configurations of a Java worker's group.
+// openLogOf follows the config topic of a Java worker's group.
 func openLogOf(t *testing.T, group, broker string) *follower {
 	t.Helper()
 	return openFollowerOf(t, func(o *LogOptions) { o.Group, o.Topic.Name = group, group+"-configs" }, broker)
 }
 
-// sameAsREST compares connectors and their tasks with what a Java worker shows.
+// sameAsREST compares connectors and their tasks with the REST API of a Java worker.
 func sameAsREST(t *testing.T, base string, f *follower) {
 	t.Helper()
 	var names []string
@@ -200,8 +200,8 @@ func sameAsREST(t *testing.T, base string, f *follower) {
 	assert.Equal(t, names, found)
 }
 
-// Kafka's own cleaner at work in small segments, and a leader that dies within a transaction: who reads the topic
-// later knows the same, but that tasks may be missing.
+// After Kafka's own cleaner has compacted small segments, and a leader has died within a transaction, a new reader has
+// the same state, except that tasks may be missing.
 func TestRealLogCompacted(t *testing.T) {
 	t.Parallel()
 	broker := logBroker(t)
@@ -231,7 +231,7 @@ func TestRealLogCompacted(t *testing.T) {
 		}
 	}
 	require.NoError(t, f.store.Delete(ctx, "c"))
-	// The leader dies: with tasks that have no commit, then within a transaction.
+	// The leader dies, first with tasks that have no commit, then within a transaction.
 	_, err = f.store.Write(ctx, configtopic.TaskRecord("b", 0, map[string]string{"t": "lost"}))
 	require.NoError(t, err)
 	dying := kafkatest.Client(t, kgo.SeedBrokers(broker), kgo.TransactionalID("connect-cluster-g"))
@@ -269,13 +269,14 @@ func TestRealLogCompacted(t *testing.T) {
 	assert.Equal(t, map[string]string{"a": "29", "b": "29"}, late.values())
 	assert.Equal(t, map[string]config.TaskConfigs{"a": want.Tasks["a"]}, found.Tasks)
 	assert.Equal(t, map[string]bool{"b": true}, found.Incomplete)
-	t.Logf("%d of %d records were left", n, written)
+	t.Logf("%d of %d records remain", n, written)
 	began := time.Now()
 	require.NoError(t, second.put(ctx, "e", "1"))
 	t.Logf("a write took %v", time.Since(began))
 }
 
-// Rights that a leader needs are named at the start, by the brokers' own authorizer; without them, nothing is fenced.
+// With the brokers' own authorizer, missing permissions of a leader are reported at the start. Without them, nothing is
+// fenced.
 func TestRealLogRights(t *testing.T) {
 	t.Parallel()
 	dir, more := t.TempDir(), filepath.Join(t.TempDir(), "more.properties")
@@ -321,7 +322,7 @@ func TestRealLogRights(t *testing.T) {
 		_, err := admin.CreateACLs(ctx, acls(denied.Deny("User:user").DenyHosts("*")))
 		require.NoError(t, err)
 		last := error(nil)
-		require.Until(t, func() bool { // brokers hear of rights from their controllers
+		require.Until(t, func() bool { // brokers learn permissions from their controllers
 			last = open()
 			return last != nil && strings.Contains(last.Error(), want)
 		}, func() string { return fmt.Sprintf("expected %q, found %v", want, last) })

@@ -26,7 +26,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// logOptionsOf are those of a log of a group g on brokers.
+// logOptionsOf returns the options of a log of a group g on these brokers.
 func logOptionsOf(addrs []string, log *slog.Logger) LogOptions {
 	k := kafka.Defaults()
 	k.Bootstrap = addrs
@@ -35,7 +35,7 @@ func logOptionsOf(addrs []string, log *slog.Logger) LogOptions {
 		Replication: 1}, Group: "g", Logger: log}
 }
 
-// follower is a worker's log with its store. pass holds back what it reads.
+// follower is a worker's log with its store. pass delays what it reads.
 type follower struct {
 	*Log
 	store   *configtopic.Store
@@ -45,7 +45,7 @@ type follower struct {
 	end     func()
 }
 
-// putTasks writes the tasks of a connector, and then the record that commits them, as a leader does.
+// putTasks writes the tasks of a connector and then the record that commits them, as a leader does.
 func (f *follower) putTasks(ctx context.Context, name string, tasks []map[string]string) (version int64, err error) {
 	var records []configtopic.Record
 	for number, settings := range tasks {
@@ -57,7 +57,7 @@ func (f *follower) putTasks(ctx context.Context, name string, tasks []map[string
 	return f.store.Write(ctx, configtopic.CommitRecord(name, len(tasks)))
 }
 
-// twoFollowers returns two workers of one broker, and the broker's addresses.
+// twoFollowers returns two workers of one broker and the broker's addresses.
 func twoFollowers(t *testing.T) (ctx context.Context, a, b *follower, addrs []string) {
 	t.Helper()
 	t.Parallel()
@@ -65,7 +65,7 @@ func twoFollowers(t *testing.T) (ctx context.Context, a, b *follower, addrs []st
 	return kafkatest.Context(t), openFollower(t, addrs...), openFollower(t, addrs...), addrs
 }
 
-// oneLeader returns a broker and a worker that leads.
+// oneLeader returns a broker and a worker that is the leader.
 func oneLeader(t *testing.T) (ctx context.Context, cluster *kfake.Cluster, f *follower) {
 	t.Helper()
 	t.Parallel()
@@ -75,13 +75,13 @@ func oneLeader(t *testing.T) (ctx context.Context, cluster *kfake.Cluster, f *fo
 	return ctx, cluster, f
 }
 
-// openFollower is closed with the test, unless it was before; it has read what the topic had.
+// openFollower opens a follower that has read the topic. The end of the test closes it unless it is closed already.
 func openFollower(t testing.TB, addrs ...string) *follower {
 	t.Helper()
 	return openFollowerOf(t, func(*LogOptions) {}, addrs...)
 }
 
-// openFollowerOf is openFollower with other options.
+// openFollowerOf is openFollower with changed options.
 func openFollowerOf(t testing.TB, change func(*LogOptions), addrs ...string) *follower {
 	t.Helper()
 	f := &follower{ended: make(chan error, 1)}
@@ -121,7 +121,7 @@ func openFollowerOf(t testing.TB, change func(*LogOptions), addrs ...string) *fo
 	return f
 }
 
-// connectorOf has a name and a value.
+// connectorOf returns a connector with a name and a value.
 func connectorOf(name, value string) *config.Connector {
 	return &config.Connector{Name: name, Entries: []config.Entry{config.NewEntry("x", value, "", 0)}}
 }
@@ -131,7 +131,7 @@ func (f *follower) put(ctx context.Context, name, value string) error {
 	return f.store.Put(ctx, name, config.Stored{Connector: connectorOf(name, value)})
 }
 
-// values are the connectors of a worker with their values.
+// values returns the values of a worker's connectors by name.
 func (f *follower) values() map[string]string {
 	now, _ := f.store.Snapshot()
 	all := map[string]string{}
@@ -141,11 +141,11 @@ func (f *follower) values() map[string]string {
 	return all
 }
 
-// What one worker writes both have read when they say so. Only the leader writes connectors.
-func TestLog(t *testing.T) {
+// Both workers have read a write when it is reported as done. Only the leader writes connectors.
+func TestLogWritesReachAllWorkers(t *testing.T) {
 	ctx, a, b, addrs := twoFollowers(t)
 	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected that only a leader writes, found %v", err)
+		t.Errorf("expected an error because only a leader writes, found %v", err)
 	}
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
@@ -163,30 +163,31 @@ func TestLog(t *testing.T) {
 	assert.Equal(t, map[string]string{"c": config.TargetStopped}, now.Targets)
 	a.Resign()
 	if err := a.put(ctx, "c", "2"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected that only a leader writes, found %v", err)
+		t.Errorf("expected an error because only a leader writes, found %v", err)
 	}
 	require.NoError(t, b.Lead(ctx))
 	require.NoError(t, b.store.Delete(ctx, "c"))
 	require.NoError(t, a.Await(ctx, b.Offset()))
 	assert.Equal(t, map[string]string{}, a.values())
 	late := openFollower(t, addrs...)
-	require.NoError(t, late.Refresh(ctx)) // what lies at the end are markers alone
+	require.NoError(t, late.Refresh(ctx)) // only markers are at the end
 	assert.Equal(t, a.Offset(), late.Offset())
 }
 
-// Two workers that both believe to lead: whoever claims later fences the other, whose write fails with Kafka Connect's
-// words; it has read then what the other wrote, and its next write is done.
+// If two workers both believe that they lead, the one that claims later fences the other. The write of the fenced
+// worker fails with Kafka Connect's message. By then it has read the other worker's records, and its next write
+// succeeds.
 func TestLogFenced(t *testing.T) {
 	ctx, a, b, _ := twoFollowers(t)
 	require.NoError(t, a.Lead(ctx))
 	require.NoError(t, a.put(ctx, "c", "1"))
 	require.NoError(t, b.Lead(ctx))
-	assert.Equal(t, map[string]string{"c": "1"}, b.values()) // it has read what was written before
+	assert.Equal(t, map[string]string{"c": "1"}, b.values()) // it has read the earlier records
 	require.NoError(t, b.put(ctx, "c", "2"))
 	var failed *WriteError
 	err := a.put(ctx, "c", "3")
 	if !errors.As(err, &failed) {
-		t.Errorf("expected that the write fails, found %v", err)
+		t.Errorf("expected the write to fail, found %v", err)
 	}
 	assert.Error(t, err, "Failed to write to config topic; this may be due to a transient error and the request can "+
 		"be safely retried")
@@ -196,11 +197,11 @@ func TestLogFenced(t *testing.T) {
 	require.NoError(t, b.Refresh(ctx))
 	assert.Equal(t, map[string]string{"c": "4"}, b.values())
 	b.Resign()
-	require.NoError(t, a.Lead(ctx)) // once more, as with each generation of the group
+	require.NoError(t, a.Lead(ctx)) // repeated, as in each generation of the group
 	require.NoError(t, a.put(ctx, "c", "5"))
 }
 
-// A worker that has stopped leading before it came to claim the right to write fences nobody.
+// A worker that stops leading before it has claimed the right to write fences nobody.
 func TestLogAfterResign(t *testing.T) {
 	ctx, a, b, _ := twoFollowers(t)
 	l := NewWorker(WorkerOptions{Topics: Topics{Log: a.Log}, Logger: a.journal.Logger(slog.LevelInfo)}).leader
@@ -209,15 +210,15 @@ func TestLogAfterResign(t *testing.T) {
 	require.NoError(t, b.Lead(ctx))
 	l.claimWrites(ctx)
 	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("expected that only a leader writes, found %v", err)
+		t.Errorf("expected an error because only a leader writes, found %v", err)
 	}
 	require.NoError(t, b.put(ctx, "c", "2"))
 	l.setGeneration(4)
 	require.NoError(t, a.put(ctx, "c", "3"))
 }
 
-// A leader that is killed between the tasks and their commit, or within a transaction: the tasks before count, until
-// the next leader has written its own.
+// If a leader is killed between the tasks and their commit, or within a transaction, the previous tasks apply until the
+// next leader has written its own.
 func TestLogWriteIsCanceled(t *testing.T) {
 	ctx, a, b, addrs := twoFollowers(t)
 	require.NoError(t, a.Lead(ctx))
@@ -228,7 +229,7 @@ func TestLogWriteIsCanceled(t *testing.T) {
 	_, err = a.store.Write(ctx, configtopic.TaskRecord("c", 0, map[string]string{"t": "lost 0"}),
 		configtopic.TaskRecord("c", 1, map[string]string{"t": "lost 1"}), configtopic.TaskRecord("c", 2, nil))
 	require.NoError(t, err)
-	// A transaction that is never ended.
+	// A transaction that never ends.
 	dying := kafkatest.Client(t, kgo.SeedBrokers(addrs...),
 		kgo.TransactionalID("connect-cluster-g"))
 	require.NoError(t, dying.BeginTransaction())
@@ -252,7 +253,7 @@ func TestLogWriteIsCanceled(t *testing.T) {
 	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: fresh}}, now.Tasks)
 }
 
-// A write returns when it is read back, not before, and no later than its caller wants.
+// A write returns when it was read back, not before, and not later than its caller's deadline.
 func TestWriteIsReadBack(t *testing.T) {
 	ctx, _, f := oneLeader(t)
 	f.pass.Lock()
@@ -272,9 +273,9 @@ func TestWriteIsReadBack(t *testing.T) {
 	assert.Equal(t, map[string]string{"c": "2"}, f.values())
 }
 
-// A topic that cannot be one of configurations is refused, and a right that is missing is named, before anything else
-// is done.
-func TestLogRefused(t *testing.T) {
+// A topic that cannot be a config topic is rejected, and a missing permission is reported, before anything else
+// happens.
+func TestLogRejectsUnsuitableTopic(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
 	open := func(t *testing.T, cluster *kfake.Cluster) error {
@@ -344,9 +345,9 @@ func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records 
 	require.NoError(t, client.ProduceSync(context.Background(), all...).FirstErr())
 }
 
-// Writes that wait at the same time share a transaction. A caller that stops waiting has written nothing. If one
-// record is too large for the topic, all writes of its transaction fail with an error that allows a retry; alone it is
-// reported as too large. The leader continues.
+// Writes that wait at the same time share a transaction. A caller that stops waiting has written nothing. If one record
+// is too large for the topic, all writes of its transaction fail with a retriable error; alone it is reported as too
+// large. The leader continues.
 func TestWritesShareATransaction(t *testing.T) {
 	ctx, cluster, f := oneLeader(t)
 	var ends atomic.Int32
@@ -391,8 +392,8 @@ func TestWritesShareATransaction(t *testing.T) {
 	assert.Equal(t, map[string]string{"c0": "4", "c1": "2", "c2": "3"}, f.values())
 }
 
-// A topic that was deleted and made again is no topic to go on with.
-func TestTopicMadeAgain(t *testing.T) {
+// A topic that was deleted and created again stops the log.
+func TestLogStopsWhenTopicIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
@@ -414,12 +415,12 @@ func TestTopicMadeAgain(t *testing.T) {
 	}()
 	<-again
 	if err := <-read; !errors.Is(err, kafka.ErrTruncated) {
-		t.Errorf("expected that records are lost, found %v", err)
+		t.Errorf("expected an error about lost records, found %v", err)
 	}
 }
 
-// What fails while the topic is followed is said, and tried again.
-func TestLogReadContinues(t *testing.T) {
+// Failures to read the topic are logged and retried.
+func TestLogReadIsRetried(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)

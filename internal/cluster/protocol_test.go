@@ -52,8 +52,8 @@ var assignmentExample = Assignment{
 	LastMember:        true,
 }
 
-// Java's part stands first; what follows says all that is ours. What is read is what was written.
-func TestBytesOfMembers(t *testing.T) {
+// Java's part comes first, and all of our data follows it. What is read equals what was written.
+func TestMemberEncoding(t *testing.T) {
 	t.Parallel()
 	java := "0002" + "000d" + hex.EncodeToString([]byte("http://a:8083")) + "0000000000000102"
 	b, err := metadataExample.Encode()
@@ -82,7 +82,7 @@ func TestBytesOfMembers(t *testing.T) {
 	assert.Equal(t, Key(0xba7816bf8f01cfea), KeyOf("abc"), "FIPS 180-2, the first example")
 }
 
-// section puts other JSON after Java's part of a member's metadata.
+// section appends other JSON to Java's part of a member's metadata.
 func section(t testing.TB, text string) []byte {
 	java := kmsg.ConnectMemberMetadata{Version: javaVersion, URL: "http://a:8083", ConfigOffset: 258}
 	b, err := encode(&java, json.RawMessage(text), nil)
@@ -90,20 +90,21 @@ func section(t testing.TB, text string) []byte {
 	return b
 }
 
-// What a later version adds is ignored.
-func TestSectionOfALaterVersion(t *testing.T) {
+// Additions of a later version are ignored.
+func TestAdditionsOfLaterVersionAreIgnored(t *testing.T) {
 	t.Parallel()
 	m, err := DecodeMetadata(section(t, `{"Name":"a","New":{"x":[1]},"Holds":[{"c":1,"u":"AQ==","new":2}]}`))
 	require.NoError(t, err)
 	assert.Equal(t, Metadata{URL: "http://a:8083", Offset: 258, Name: "a", Owned: []ResourceSet{{1, 0, units(0)}}}, m)
 }
 
-// What Java's workers write, what is cut, and what is out of bounds is refused, with what was expected.
-func TestBoundsOfMembersBytes(t *testing.T) {
+// Metadata of Java's workers, truncated metadata and values out of bounds are rejected. The error states what was
+// expected.
+func TestInvalidMemberBytesAreRejected(t *testing.T) {
 	t.Parallel()
 	good, err := metadataExample.Encode()
 	require.NoError(t, err)
-	// As a worker of Kafka Connect 4.3.1 lays it out: it holds connector c itself and its task 0.
+	// The layout is that of a Kafka Connect 4.3.1 worker with connector c and its task 0.
 	held := "0002" + "0000" + "0001" + "6d" + "0001" + "75" + "0000000000000005" + "00000001" + "0001" + "63" +
 		"00000002" + "ffffffff" + "00000000" + "00000000" + "00000000"
 	java := unhex(t, "0002"+"0001"+"75"+"0000000000000005"+"0000002d"+held)
@@ -174,7 +175,7 @@ func FuzzAssignment(f *testing.F) {
 	decodesAgain(f, b, DecodeAssignment, Assignment.Encode)
 }
 
-// decodesAgain expects that what is read is written so that it is read again as the same.
+// decodesAgain checks that a decoded value survives another round of encoding and decoding.
 func decodesAgain[T any](f *testing.F, example []byte, decode func([]byte) (T, error), encode func(T) ([]byte, error)) {
 	f.Add(example)
 	f.Fuzz(func(t *testing.T, b []byte) {

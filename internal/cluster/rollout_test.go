@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// rolls is a rollout by few words: a member is `name offers`, offers as `1.0:a` those first that it would take, with -
-// where the version was left.
+// rolls returns a rollout. A member is `name offers`, with offers such as `1.0:a` in order of preference, and with -
+// for an abandoned version.
 func rolls(pin rest.GroupPin, members ...string) *rollout {
 	r := &rollout{pin: pin}
 	for _, m := range members {
@@ -39,7 +39,7 @@ func TestRollout(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		before  rest.GroupPin
-		members string // parted by commas
+		members string // separated by commas
 		want    rest.GroupPin
 	}{
 		"the first pin":                   {rest.GroupPin{}, "m1 1:a, m2 1:a", one},
@@ -89,8 +89,8 @@ func TestRollout(t *testing.T) {
 	}
 }
 
-// What a newer version waits for is said: where it is not.
-func TestWhatARolloutWaitsFor(t *testing.T) {
+// The reason why a newer version waits names the members without it.
+func TestRolloutNamesMembersWithoutVersion(t *testing.T) {
 	t.Parallel()
 	one := rest.GroupPin{Version: "1", Hash: "a"}
 	for _, c := range []struct {
@@ -108,9 +108,9 @@ func TestWhatARolloutWaitsFor(t *testing.T) {
 	}
 }
 
-// Workers get another image in turn, in which the plugin has another version and the old one is not: every unit has a
-// worker after each step, and no worker has more than twice what it has when all do the same.
-func TestRollOfImages(t *testing.T) {
+// Workers receive another image one by one, which has another version of the plugin and not the old one. After each
+// step every unit has a worker, and no worker has more than twice its final share.
+func TestRollingImageUpdate(t *testing.T) {
 	t.Parallel()
 	const members, tasks = 10, 50
 	most := 0
@@ -137,7 +137,7 @@ func TestRollOfImages(t *testing.T) {
 				g.in.Connectors[c].Eligible = append(g.in.Connectors[c].Eligible, m.Plugins[0].Hash == r.pin.Hash)
 			}
 		}
-		for range 5 { // what moves takes two
+		for range 5 { // a move takes two
 			g.rebalance()
 			g.pass(g.in.Delay)
 		}
@@ -152,7 +152,7 @@ func TestRollOfImages(t *testing.T) {
 			held, most = held+n, max(most, n)
 		}
 		if len(g.out.Unplaced) > 0 || held != 2*tasks {
-			t.Fatalf("%s: %d of %d tasks have a worker: %v", id, held, 2*tasks, g.out.Unplaced)
+			t.Fatalf("%s: expected all tasks to have a worker, found %d of %d: %v", id, held, 2*tasks, g.out.Unplaced)
 		}
 	}
 	for n := range members {
@@ -171,7 +171,7 @@ func TestRollOfImages(t *testing.T) {
 	}
 }
 
-// What an operator has chosen stays until another file comes, whoever leads: it stands in the pin.
+// An operator's choice is stored in the pin. It applies until another file arrives, whoever leads.
 func TestChosenVersionStays(t *testing.T) {
 	t.Parallel()
 	members := []string{"m1 2:b 1:a", "m2 2:b 1:a"}
@@ -186,8 +186,8 @@ func TestChosenVersionStays(t *testing.T) {
 	assert.Equal(t, "c", r.next().Hash)
 }
 
-// Whatever members say, a pin comes to rest, and names what somebody has where anybody has anything.
-func TestRolloutsRest(t *testing.T) {
+// Whatever members report, a pin converges and names a version that some member has, if any.
+func TestRolloutConverges(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(26, 10))
 	hash := func() string { return string('a' + rune(r.IntN(4))) }
@@ -209,18 +209,18 @@ func TestRolloutsRest(t *testing.T) {
 		for step := 0; ; step++ {
 			next := all.next()
 			if len(next.Passed) > maxPassed+1 {
-				t.Fatalf("%d: %v: found %+v after %+v", n, members, next, all.pin)
+				t.Fatalf("%d: %v: expected a newer state, found %+v after %+v", n, members, next, all.pin)
 			}
 			if fmt.Sprint(next) == fmt.Sprint(all.pin) {
 				break
 			}
 			all.pin = next
 			if step > 8 {
-				t.Fatalf("%d: %v: no rest: %+v", n, members, next)
+				t.Fatalf("%d: %v: expected the pin to converge, found %+v", n, members, next)
 			}
 		}
 		if all.version(all.pin.Hash).members == nil {
-			t.Fatalf("%d: %v: nobody has %+v", n, members, all.pin)
+			t.Fatalf("%d: %v: expected a version that a member has, found %+v", n, members, all.pin)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// Scenes of a simulated group.
+// The scenes play fixed scenarios in a simulated group.
 func TestScenesOfAGroup(t *testing.T) {
 	code := counterFolder(t)
 	for name, scene := range map[string]func(*testing.T, string){
@@ -41,7 +41,7 @@ func TestScenesOfAGroup(t *testing.T) {
 	}
 }
 
-// create makes or changes a connector at a worker, and waits until it runs.
+// create creates or changes a connector at a worker, and waits until it runs.
 func (r *simulation) create(w *simWorker, name, tasks string) {
 	r.t.Helper()
 	require.NoError(r.t, r.put(r.t.Context(), w, name, tasks))
@@ -49,7 +49,7 @@ func (r *simulation) create(w *simWorker, name, tasks string) {
 	r.settle(name + " has " + tasks + " tasks")
 }
 
-// balanced looks whether no worker has more connectors, or tasks, than another, but for one.
+// balanced checks that the numbers of connectors, and of tasks, of any two workers differ by at most one.
 func (r *simulation) balanced(what string) {
 	r.t.Helper()
 	r.settle(what)
@@ -71,33 +71,32 @@ func (r *simulation) balanced(what string) {
 	}
 }
 
-// What any worker may write takes no longer than its caller waits, and a request that is under way may, while the
-// brokers do not answer.
+// While the brokers do not respond, a write ends no later than its caller's deadline, also if its request is in flight.
 func sceneWriteEnds(t *testing.T, code string) {
 	inSimulation(t, code, 0, 1, func(r *simulation) {
 		r.settle("one worker")
-		r.create(r.there()[0], "a", "1")
-		for range 2 { // the second finds the first in the producer
-			r.there()[0].part(false, true)
+		r.create(r.running()[0], "a", "1")
+		for range 2 { // the second waits in the producer behind the first
+			r.running()[0].holdBroker(false, true)
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			began := time.Now()
-			_, err := r.there()[0].store.Write(ctx, configtopic.TargetRecord("a", config.TargetStarted))
+			_, err := r.running()[0].store.Write(ctx, configtopic.TargetRecord("a", config.TargetStarted))
 			cancel()
 			if err == nil || time.Since(began) > 30*time.Second {
-				t.Errorf("expected the end of the context of 10 s, found %v after %v", err, time.Since(began))
+				t.Errorf("expected the error of the context after 10 s, found %v after %v", err, time.Since(began))
 			}
 		}
-		r.there()[0].part(false, false)
+		r.running()[0].holdBroker(false, false)
 		r.settle("the brokers answer")
 	})
 }
 
-// Of two groups on one config topic the first has what stands there, also when it has no members, until it is released;
-// then the other runs it.
+// If two groups use one config topic, the first owns its contents, even without members, until it is released. Then the
+// other group runs them.
 func sceneTwoGroups(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
-		r.create(r.there()[0], "a", "2")
+		r.create(r.running()[0], "a", "2")
 		barred := func(w *simWorker) {
 			r.t.Helper()
 			require.Until(r.t, func() bool {
@@ -105,7 +104,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 				return strings.Contains(strings.Join(o.Problems, " "), "found that the topic belongs to group ")
 			}, func() string { return "expected a group that runs nothing" })
 		}
-		first := r.there()
+		first := r.running()
 		r.group = "others"
 		other := r.start(2)
 		barred(other)
@@ -116,7 +115,7 @@ func sceneTwoGroups(t *testing.T, code string) {
 		assert.Equal(t, 0, len(other.worker.MemberIDs()))
 		assert.Equal(t, true, errors.As(other.worker.WhenStopped(r.t.Context(), "a", nil),
 			new(*configtopic.OtherGroupError)))
-		first[0].goodbye()
+		first[0].shutDown()
 		first[1].kill()
 		r.sleep(time.Minute)
 		assert.Equal(t, 0, len(other.herder.Owned()))
@@ -126,28 +125,28 @@ func sceneTwoGroups(t *testing.T, code string) {
 		r.group = testGroup
 		barred(r.start(0))
 		r.sleep(time.Minute)
-		assert.Equal(t, 0, len(r.there()[0].herder.Owned()))
+		assert.Equal(t, 0, len(r.running()[0].herder.Owned()))
 		assert.Equal(t, 1, strings.Count(r.journal.String(), "found that the topic belongs to group workers"))
 	})
 }
 
-// Who has asked a leader that is cut off for a write waits no longer than its session.
+// A worker that requested a write from a leader that is cut off waits no longer than the leader's session.
 func sceneCutLeader(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
 		leader, began := r.leader(), time.Now()
-		leader.part(true, true)
+		leader.holdBroker(true, true)
 		_, err := leader.store.Write(r.t.Context(), configtopic.CommitRecord("none", 0))
 		if elapsed := time.Since(began); !errors.As(err, new(*WriteError)) || elapsed > simSession+2*time.Second {
 			t.Errorf("expected an error once the session is over, found %v after %v", err, elapsed)
 		}
-		leader.part(false, false)
+		leader.holdBroker(false, false)
 		r.settle("it is back")
 		r.create(r.leader(), "a", "2")
 	})
 }
 
-// problem waits until the leader's overview has one with a text.
+// problem waits until the leader's overview has a problem with this text.
 func (r *simulation) problem(text string) {
 	r.t.Helper()
 	var all []string
@@ -162,7 +161,7 @@ func (r *simulation) problem(text string) {
 	}, func() string { return fmt.Sprintf("expected a problem with %q, found %q", text, all) })
 }
 
-// at waits until all units of a connector are at one worker.
+// at waits until one worker has all units of a connector.
 func (r *simulation) at(w *simWorker, connector string, units int) {
 	r.t.Helper()
 	require.Until(r.t, func() bool {
@@ -179,12 +178,12 @@ func (r *simulation) at(w *simWorker, connector string, units int) {
 	}, func() string { return fmt.Sprintf("expected %s at %s, found %v", connector, w.name, r.owners()) })
 }
 
-// A worker that names another config topic than the others of its group is not let in, and says what to set. Where the
-// coordinator lets it see nobody, the leader gives it nothing, and shows it; the others go on.
+// A worker with another config topic than the rest of its group is not admitted, and its error states what to set. If
+// the coordinator shows it no members, the leader assigns it nothing and reports it. The others continue.
 func sceneTwoTopics(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
-		r.create(r.there()[0], "a", "2")
+		r.create(r.running()[0], "a", "2")
 		r.sleep(10 * time.Second)
 		runs := r.service.begun()
 		r.topic = "other"
@@ -197,7 +196,7 @@ func sceneTwoTopics(t *testing.T, code string) {
 			testTopic+" as worker w")
 		client := kafkatest.Client(r.t, r.network.Config("other").AdminOpts(kgo.DefaultProduceTopic("other"))...)
 		defer client.Close()
-		for n := range 100 { // it has read further than the others
+		for n := range 100 { // beyond the offset of the others
 			require.NoError(r.t, client.ProduceSync(r.t.Context(), kgo.KeyStringRecord(fmt.Sprint("x", n),
 				"{}")).FirstErr())
 		}
@@ -207,23 +206,23 @@ func sceneTwoTopics(t *testing.T, code string) {
 		r.sleep(time.Minute)
 		assert.Equal(t, runs, r.service.begun())
 		assert.Equal(t, 0, len(odd.herder.Owned()))
-		require.NoError(r.t, r.put(r.t.Context(), r.there()[0], "b", "2"))
+		require.NoError(r.t, r.put(r.t.Context(), r.running()[0], "b", "2"))
 		r.want["b"] = "2"
 		require.Until(r.t, func() bool { return len(r.owners()) == 6 },
 			func() string { return fmt.Sprintf("expected b to run, found %v", r.owners()) })
 		assert.Equal(t, 0, len(odd.herder.Owned()))
-		odd.goodbye()
+		odd.shutDown()
 		r.balanced("it has gone")
 	})
 }
 
-// A worker that does not read the config topic gives up what it has, which the leader shows, until it does.
+// A worker that cannot read the config topic gives up its units, which the leader reports, until it can.
 func sceneDeaf(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
-		r.create(r.there()[0], "a", "2")
+		r.create(r.running()[0], "a", "2")
 		leader := r.leader()
-		deaf := r.there()[1-leader.slot]
+		deaf := r.running()[1-leader.slot]
 		deaf.mu.Lock()
 		deaf.deaf = make(chan struct{})
 		deaf.mu.Unlock()
@@ -246,12 +245,12 @@ func sceneDeaf(t *testing.T, code string) {
 	})
 }
 
-// While a new leader cannot read the config topic, all goes on where it is, and nobody stops anything.
+// While a new leader cannot read the config topic, everything keeps running where it is.
 func sceneUnread(t *testing.T, code string) {
 	inSimulation(t, code, 0, 3, func(r *simulation) {
 		r.settle("three workers")
-		r.create(r.there()[0], "a", "6")
-		r.sleep(10 * time.Second) // a task is said to run before it has asked the service
+		r.create(r.running()[0], "a", "6")
+		r.sleep(10 * time.Second) // a task is RUNNING before its first request
 		runs, leader, before := r.service.begun(), r.leader(), r.owners()
 		assert.Equal(t, 6, runs)
 		var away atomic.Bool
@@ -265,7 +264,7 @@ func sceneUnread(t *testing.T, code string) {
 		assert.Equal(t, runs, r.service.begun())
 		for unit, owner := range before {
 			if is := r.owners()[unit]; owner != leader.name && is != owner {
-				t.Errorf("expected %s at %s still, found it at %q", unit, owner, is)
+				t.Errorf("expected %s to stay at %s, found it at %q", unit, owner, is)
 			}
 		}
 		away.Store(false)
@@ -274,7 +273,7 @@ func sceneUnread(t *testing.T, code string) {
 	})
 }
 
-// asks is how often the leader has the group join again while something is done.
+// asks returns how often the leader triggers a rebalance during do.
 func (r *simulation) asks(do func()) uint32 {
 	count := &r.leader().worker.group.Load().rejoins.count
 	before := count.Load()
@@ -282,7 +281,7 @@ func (r *simulation) asks(do func()) uint32 {
 	return count.Load() - before
 }
 
-// change writes a record by which the leader has to plan once more.
+// change writes a record that makes the leader plan again.
 func (r *simulation) change(n int) {
 	r.t.Helper()
 	_, err := r.leader().store.Write(r.t.Context(), configtopic.TargetRecord(fmt.Sprint("none", n),
@@ -290,12 +289,12 @@ func (r *simulation) change(n int) {
 	require.NoError(r.t, err)
 }
 
-// A change has the group join once, however long that takes.
+// A change triggers one rebalance, however long the join takes.
 func sceneChangesWhileJoining(t *testing.T, code string) {
 	inSimulation(t, code, 0, 2, func(r *simulation) {
 		r.settle("two workers")
 		leader := r.leader()
-		other := r.there()[1-leader.slot]
+		other := r.running()[1-leader.slot]
 		id := other.worker.MemberID()
 		joins := make(chan struct{})
 		r.network.Cluster.ControlKey(int16(kmsg.JoinGroup), func(q kmsg.Request) (kmsg.Response, error, bool) {
@@ -314,7 +313,7 @@ func sceneChangesWhileJoining(t *testing.T, code string) {
 	})
 }
 
-// Changes within 100 ms are one rebalance; where they go on, those within ever longer, up to a second.
+// Changes within 100 ms are one rebalance. If they continue, the interval grows up to a second.
 func sceneChanges(t *testing.T, code string) {
 	inSimulation(t, code, 0, 1, func(r *simulation) {
 		r.settle("one worker")
@@ -337,11 +336,11 @@ func sceneChanges(t *testing.T, code string) {
 	})
 }
 
-// owner is the worker that has a unit.
+// owner returns the worker that has a unit.
 func (r *simulation) owner(unit string) *simWorker {
 	r.t.Helper()
 	name := r.owners()[unit]
-	for _, w := range r.there() {
+	for _, w := range r.running() {
 		if w.name == name {
 			return w
 		}
@@ -350,28 +349,27 @@ func (r *simulation) owner(unit string) *simWorker {
 	return nil
 }
 
-// row is the last that was asked for, and so acknowledges those before it, of a partition.
+// row returns the last row of a partition that was requested, which acknowledges the rows before it.
 func (r *simulation) row(partition string) int64 {
 	r.service.mu.Lock()
 	defer r.service.mu.Unlock()
 	return r.service.acked[partition].row
 }
 
-// What a worker was to store before it was paused it stores when others have a task's partition, as a task of another
-// number, before it hears that. It does not count: where the others are killed next, nobody asks for a row that the
-// service has forgotten.
+// A paused worker stores its pending offsets when others have already taken over a task's partition under another task
+// number. They do not count: if the others are killed next, nobody requests a row that the service has forgotten.
 func sceneZombieStores(t *testing.T, code string) {
 	inSimulation(t, code, 0, 3, func(r *simulation) {
 		r.settle("three workers")
-		r.create(r.there()[0], "queue2", "6")
-		zombie, partition := r.owner("queue2-5"), "queue2-0" // which is task 2's of three
+		r.create(r.running()[0], "queue2", "6")
+		zombie, partition := r.owner("queue2-5"), "queue2-0" // assigned to task 2 of three
 		if zombie == r.leader() {
 			zombie, partition = r.owner("queue2-4"), "queue2-1"
 		}
 		r.sleep(9 * time.Second)
-		zombie.quiet(true)
-		r.create(r.leader(), "queue2", "3")                    // so that nobody takes the task over as it was
-		for at := r.row(partition); r.row(partition) < at+3; { // the offset before this row is stored now
+		zombie.isolate(true)
+		r.create(r.leader(), "queue2", "3")                    // so that no worker takes over the task unchanged
+		for at := r.row(partition); r.row(partition) < at+3; { // by then the offset before this row is stored
 			r.sleep(250 * time.Millisecond)
 		}
 		others := r.up()
@@ -380,7 +378,7 @@ func sceneZombieStores(t *testing.T, code string) {
 		for _, w := range others {
 			w.kill()
 		}
-		zombie.quiet(false)
+		zombie.isolate(false)
 		r.settle("it has all")
 		r.sleep(5 * time.Second)
 	})

@@ -36,7 +36,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Times of a simulated group.
+// Timings of a simulated group.
 const (
 	simSession   = 6 * time.Second
 	simHeartbeat = 2 * time.Second
@@ -44,20 +44,20 @@ const (
 	simRebalance = 20 * time.Second
 )
 
-// simLevel is that of the log that a failing seed prints the last of.
+// simLevel is the level of the log, whose end a failing seed prints.
 const simLevel = slog.LevelInfo
 
-// simWorkers is how many members a simulated group has at most.
+// simWorkers is the maximum number of members of a simulated group.
 const simWorkers = 10
 
-// counted is the service of the counter: for each worker a listener of its own, so that it knows who asks. It is not in
-// the bubble, and closes each connection when it has answered: time stands still meanwhile.
-type counted struct {
+// counterService is the counter service. It has a listener for each worker, so it knows the sender of a request. It is
+// outside the bubble and closes each connection after the response: time stands still in between.
+type counterService struct {
 	servers []*httptest.Server
 
 	mu sync.Mutex
-	// runs is how many lives tasks had; of each partition that was acknowledged: by whom, in which life, up to which
-	// row.
+	// runs is the number of task runs so far. The other fields record, for each partition, which worker
+	// acknowledged which row last, and in which run.
 	runs  int
 	acked map[string]acknowledged
 	wrong []string
@@ -68,14 +68,14 @@ type acknowledged struct {
 	row         int64
 }
 
-func newCounted(t testing.TB) *counted {
-	s := &counted{acked: map[string]acknowledged{}}
+func newCounted(t testing.TB) *counterService {
+	s := &counterService{acked: map[string]acknowledged{}}
 	for n := range simWorkers {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.answer(n, w, r)
 		}))
 		server.Config.SetKeepAlivesEnabled(false)
-		// A connection that is not used any more when it is there, as its task has ended, holds time up until then.
+		// A connection that its ended task no longer uses blocks time until this timeout.
 		server.Config.ReadHeaderTimeout = 30 * time.Millisecond
 		server.Start()
 		t.Cleanup(server.Close)
@@ -84,20 +84,20 @@ func newCounted(t testing.TB) *counted {
 	return s
 }
 
-func (s *counted) port(worker int) string {
+func (s *counterService) port(worker int) string {
 	return strconv.Itoa(s.servers[worker].Listener.Addr().(*net.TCPAddr).Port)
 }
 
-// begun is how many lives tasks have had.
-func (s *counted) begun() int {
+// begun returns the number of task runs so far.
+func (s *counterService) begun() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.runs
 }
 
-// answer numbers lives of tasks, and refuses what it has forgotten. Rows are acknowledged by one life at a time: never
-// by an earlier one after a later one.
-func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {
+// answer numbers task runs and rejects requests for rows that it has forgotten. A partition is acknowledged by one run
+// at a time, never by an earlier run after a later one.
+func (s *counterService) answer(worker int, w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := r.URL.Query()
@@ -116,16 +116,17 @@ func (s *counted) answer(worker int, w http.ResponseWriter, r *http.Request) {
 			s.wrong = append(s.wrong, fmt.Sprintf("%s: w%d acknowledges in life %d, and w%d has in life %d", task,
 				now.worker, now.run, before.worker, before.run))
 		case ok && now.row < before.row:
-			s.wrong = append(s.wrong, fmt.Sprintf("%s: w%d asks for row %d, and w%d has had those before %d forgotten "+
-				"(536)", task, now.worker, now.row, before.worker, before.row))
+			s.wrong = append(s.wrong, fmt.Sprintf(
+				"%s: w%d requests row %d, but w%d made the service forget the rows before %d "+
+					"(536)", task, now.worker, now.row, before.worker, before.row))
 		}
 		s.acked[task] = now
 	}
 	io.WriteString(w, task+" "+q.Get("n"))
 }
 
-// found are its complaints since it was asked last.
-func (s *counted) found() (wrong []string) {
+// found returns the errors since the last call.
+func (s *counterService) found() (wrong []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wrong, s.wrong = s.wrong, nil
@@ -136,29 +137,29 @@ func (s *counted) found() (wrong []string) {
 type simulated struct {
 	t        testing.TB
 	network  *clustertest.Network
-	service  *counted
+	service  *counterService
 	registry *record.Registry
-	// plugins are those of all workers: code that each life of a worker loads for itself takes a third of the time.
+	// plugins is shared by all workers, because loading the code at each start takes a third of the time.
 	plugins *plugin.Manager
 	journal logtest.Journal
 	began   time.Time
 	started int
-	group   string // of workers that are started from now on, as is the config topic
+	group   string // group and config topic of workers that start from now on
 	topic   string
-	flush   time.Duration // offset.flush.interval.ms of theirs
-	limit   int           // how many requests at a time simOrigin may have; 0: nothing asks it
+	flush   time.Duration // their offset.flush.interval.ms
+	limit   int           // concurrent requests to simOrigin; zero means that no connector uses it
 
 	mu      sync.Mutex
-	workers map[string]*simWorker // that are there, by their ways
+	workers map[string]*simWorker // running workers by network name
 	ending  sync.WaitGroup
 }
 
-// simWorker is a worker of it. Its fields do not change while it is there, but for those with the lock.
+// simWorker is one run of a worker. Its fields do not change while it runs, except those below the lock.
 type simWorker struct {
 	of        *simulated
 	slot      int
 	name, url string
-	way       string // its name on the network, which another worker of its name does not have
+	way       string // its name on the network, unique for each run
 	worker    *Worker
 	herder    *connect.Herder
 	log       *Log
@@ -172,16 +173,16 @@ type simWorker struct {
 
 	mu       sync.Mutex
 	targets  map[string]string
-	have     map[string]int64 // offsets of the connectors that the herder has
+	have     map[string]int64 // offsets of the connectors that the herder knows
 	variants map[string]*config.Connector
-	silent   chan struct{} // while it stands still; nil: it does not
-	deaf     chan struct{} // while it reads nothing of the config topic; nil: it does
-	blind    bool          // some way to the broker is cut or held
+	silent   chan struct{} // set while it is paused
+	deaf     chan struct{} // set while it does not read the config topic
+	blind    bool          // a connection to the broker is cut or held
 	removed  bool
-	origins  map[Key]limits.Division // by which it divides the limits of origins
+	origins  map[Key]limits.Division // its division of the limits of origins
 }
 
-func newSimulated(t testing.TB, service *counted, code string) *simulated {
+func newSimulated(t testing.TB, service *counterService, code string) *simulated {
 	s := &simulated{t: t, service: service, registry: record.NewRegistry(), began: time.Now(),
 		group: testGroup, topic: testTopic, flush: time.Minute, workers: map[string]*simWorker{}}
 	var err error
@@ -193,15 +194,15 @@ func newSimulated(t testing.TB, service *counted, code string) *simulated {
 	return s
 }
 
-// simOrigin is what connectors ask that share an origin. At the counter's service each worker has one of its own.
+// simOrigin is the origin of connectors that share one. At the counter service each worker has its own origin.
 const simOrigin = "https://service"
 
-// sharing tells whether a connector asks simOrigin.
+// sharing reports whether a connector uses simOrigin.
 func (s *simulated) sharing(name string) bool { return s.limit > 0 && name[len(name)-1]%3 == 1 }
 
 var errSilent = errors.New("no answer")
 
-// start has a worker run, which joins by itself.
+// start starts a worker, which joins by itself.
 func (s *simulated) start(slot int) *simWorker {
 	w := &simWorker{of: s, slot: slot, name: fmt.Sprintf("w%d", slot), targets: map[string]string{},
 		have: map[string]int64{}, variants: map[string]*config.Connector{},
@@ -252,7 +253,7 @@ func (s *simulated) start(slot int) *simWorker {
 		SessionTimeout: simSession, RebalanceTimeout: simRebalance, HeartbeatInterval: simHeartbeat}, URL: w.url,
 		WorkerID: w.name + ":8083", RebalanceDelay: simDelay, SyncTimeout: 3 * time.Second,
 		Topics:  Topics{w.log, w.store, w.status},
-		Herder:  late{w.herder, w},
+		Herder:  pausableHerder{w.herder, w},
 		Plugins: s.plugins, FolderDigest: func() string { return "" },
 		Classes:      func() []string { return []string{"test.CounterSource"} },
 		ResolveClass: func(c string) (string, string) { return c, "counter" },
@@ -280,7 +281,7 @@ func (s *simulated) start(slot int) *simWorker {
 	return w
 }
 
-// run is what a worker does until it is stopped: all at once, for a goodbye is said before.
+// run runs a worker until it is stopped. On shutdown it leaves the group first.
 func (w *simWorker) run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -299,7 +300,7 @@ func (w *simWorker) run(ctx context.Context) {
 	if w.status.Await(ctx) != nil {
 		return
 	}
-	all.Go(func() { w.store.Watch(ctx, w.bring) })
+	all.Go(func() { w.store.Watch(ctx, w.applySnapshot) })
 	for w.worker.Join(ctx) != nil {
 		select {
 		case <-time.After(time.Second):
@@ -311,7 +312,7 @@ func (w *simWorker) run(ctx context.Context) {
 	w.worker.Run(ctx)
 }
 
-// apply takes a record of the config topic, once the worker is not deaf.
+// apply applies a record of the config topic, after any simulated delay.
 func (w *simWorker) apply(r configtopic.Record) {
 	w.mu.Lock()
 	deaf := w.deaf
@@ -326,31 +327,31 @@ func (w *simWorker) apply(r configtopic.Record) {
 	w.store.Apply(r)
 }
 
-// sharing tells whether the worker has tasks that ask simOrigin.
+// sharing reports whether the worker has tasks that use simOrigin.
 func (w *simWorker) sharing() bool {
 	return slices.ContainsFunc(w.herder.Owned(), func(h connect.Ownership) bool {
 		return len(h.Tasks) > 0 && w.of.sharing(h.Connector)
 	})
 }
 
-// holds tells whether it is a member within its session.
+// holds reports whether the worker is a member within its session.
 func (w *simWorker) holds() bool {
 	g := w.worker.group.Load()
 	return g != nil && g.OwnsAssignment()
 }
 
-// late is the herder of a worker, which hears nothing while that stands still.
-type late struct {
+// pausableHerder is the herder of a worker. It receives nothing while the worker is paused.
+type pausableHerder struct {
 	*connect.Herder
 	w *simWorker
 }
 
-func (l late) Assign(name string, share connect.Assignment) error {
+func (l pausableHerder) Assign(name string, share connect.Assignment) error {
 	l.w.awaitResumed()
 	return l.Herder.Assign(name, share)
 }
 
-// awaitResumed returns when the worker does not stand still.
+// awaitResumed waits until the worker is not paused.
 func (w *simWorker) awaitResumed() {
 	w.mu.Lock()
 	silent := w.silent
@@ -372,8 +373,8 @@ func (w *simWorker) target(name string) connect.TargetState {
 		config.TargetStopped: connect.Stopped, "": connect.Running, "STARTED": connect.Running}[w.targets[name]]
 }
 
-// bring brings the herder to a snapshot, as the host's reloader does.
-func (w *simWorker) bring(s config.Snapshot) {
+// applySnapshot applies a snapshot to the herder, like the host's reloader.
+func (w *simWorker) applySnapshot(s config.Snapshot) {
 	w.awaitResumed()
 	if w.store.IsStale(s) {
 		return
@@ -386,7 +387,7 @@ func (w *simWorker) bring(s config.Snapshot) {
 	}
 	for _, c := range s.Connectors {
 		if at, has := w.have[c.Name]; !has || at != s.ConfigOffsets[c.Name] {
-			w.herder.Put(w.own(c), nil)
+			w.herder.Put(w.localized(c), nil)
 			w.have[c.Name] = s.ConfigOffsets[c.Name]
 		}
 	}
@@ -410,8 +411,8 @@ func (w *simWorker) bring(s config.Snapshot) {
 	w.worker.ApplySnapshot(s)
 }
 
-// own is a connector as this worker has it: with its port of the service.
-func (w *simWorker) own(c *config.Connector) *config.Connector {
+// localized returns a connector with this worker's port of the service.
+func (w *simWorker) localized(c *config.Connector) *config.Connector {
 	settings := maps.Clone(c.Raw())
 	settings["counter.port"] = w.of.service.port(w.slot)
 	return simConnector(w.of.t, settings)
@@ -428,7 +429,7 @@ func simConnector(t testing.TB, settings map[string]string) *config.Connector {
 	return c
 }
 
-// simGroup is the group as a worker's herder asks it.
+// simGroup is the group as a worker's herder sees it.
 type simGroup struct {
 	*simWorker
 	s *simulated
@@ -438,7 +439,7 @@ func (g simGroup) PutTaskConfigs(ctx context.Context, name string, p config.Task
 	if p.Origin, p.Requests = "", g.s.limit; g.s.sharing(name) {
 		p.Origin = simOrigin
 	}
-	delete(p.Config, "counter.port") // another one for each worker
+	delete(p.Config, "counter.port") // different for each worker
 	return g.worker.PutTaskConfigs(ctx, name, p)
 }
 
@@ -450,7 +451,7 @@ func (simGroup) Forward(context.Context, string, wit.Notification) (h connect.Fo
 	return h
 }
 
-// Fence has the leader fence, as the host's.
+// Fence requests fencing from the leader, as in the host.
 func (w *simWorker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
 	return w.worker.RetryWithLeader(ctx, func() error {
 		to, me, known := w.worker.Leader()
@@ -460,7 +461,7 @@ func (w *simWorker) Fence(ctx context.Context, connector string, version int64, 
 		case me:
 			return w.fenceAsLeader(ctx, connector, version, now)
 		}
-		leader, err := w.reach(ctx, to)
+		leader, err := w.peer(ctx, to)
 		if err != nil {
 			return err
 		}
@@ -479,8 +480,8 @@ func (w *simWorker) fenceAsLeader(ctx context.Context, connector string, version
 	return w.fences.Fence(ctx, producers, connector, version, now)
 }
 
-// reach is another worker, once neither of them is silent.
-func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
+// peer returns another worker, once both are reachable.
+func (w *simWorker) peer(ctx context.Context, to string) (*simWorker, error) {
 	w.of.mu.Lock()
 	var other *simWorker
 	for _, one := range w.of.workers {
@@ -512,7 +513,7 @@ func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
 	return other, nil
 }
 
-// ask is what a signed call of another worker does there.
+// ask sends a signed call to another worker.
 func (w *simWorker) ask(ctx context.Context, to, call, connector string, body, _ any) error {
 	sent, err := json.Marshal(body)
 	if err != nil || call != TasksCall {
@@ -520,7 +521,7 @@ func (w *simWorker) ask(ctx context.Context, to, call, connector string, body, _
 	}
 	other := w
 	if to != "" {
-		if other, err = w.reach(ctx, to); err != nil {
+		if other, err = w.peer(ctx, to); err != nil {
 			return err
 		}
 	}
@@ -530,7 +531,7 @@ func (w *simWorker) ask(ctx context.Context, to, call, connector string, body, _
 	})
 }
 
-// serve does what another worker asks for, unless this one ends before it has answered.
+// serve handles a call of another worker. It fails if this worker ends before it has responded.
 func (w *simWorker) serve(ctx context.Context, do func(context.Context) error) error {
 	answer := make(chan error, 1)
 	go func() { answer <- do(ctx) }()
@@ -542,7 +543,7 @@ func (w *simWorker) serve(ctx context.Context, do func(context.Context) error) e
 	}
 }
 
-// write has the leader write, as REST of any worker does.
+// write makes the leader write, like the REST API of any worker.
 func (w *simWorker) write(ctx context.Context, do func(leader *simWorker) error) error {
 	to, me, known := w.worker.Leader()
 	switch {
@@ -551,36 +552,36 @@ func (w *simWorker) write(ctx context.Context, do func(leader *simWorker) error)
 	case me:
 		return do(w)
 	}
-	leader, err := w.reach(ctx, to)
+	leader, err := w.peer(ctx, to)
 	if err != nil {
 		return err
 	}
 	return leader.serve(ctx, func(context.Context) error { return do(leader) })
 }
 
-// memberWay is what the name of a worker's way ends with that it goes as a member of its group.
+// memberWay is the suffix of the name of the connection that a worker uses as a member of its group.
 const memberWay = " as a member"
 
-// hold holds all ways to the broker.
+// hold holds all connections to the broker.
 func (w *simWorker) hold(there, back bool) {
 	w.of.network.Hold(w.way, there, back)
 	w.of.network.Hold(w.way+memberWay, there, back)
 }
 
-// quiet has nothing go in and out, as of a process that is stopped, or has all go on.
-func (w *simWorker) quiet(quiet bool) {
+// isolate stops all input and output, as of a stopped process, or resumes it.
+func (w *simWorker) isolate(quiet bool) {
 	w.hold(quiet, quiet)
-	w.still(quiet)
+	w.setPaused(quiet)
 }
 
-// zombie has a worker's tasks go on, while it is no member any more and does not know it, until quiet ends that.
+// zombie lets a worker's tasks continue while it is no member any more and does not know it, until quiet ends that.
 func (w *simWorker) zombie() {
 	w.of.network.Hold(w.way+memberWay, true, true)
-	w.still(true)
+	w.setPaused(true)
 }
 
-// still has the worker do nothing of what it is told, and answer nobody.
-func (w *simWorker) still(still bool) {
+// setPaused makes the worker apply nothing and respond to nobody.
+func (w *simWorker) setPaused(still bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.blind = still; still && w.silent == nil {
@@ -591,8 +592,8 @@ func (w *simWorker) still(still bool) {
 	}
 }
 
-// part holds ways to the broker alone; workers reach it.
-func (w *simWorker) part(there, back bool) {
+// holdBroker holds the connections to the broker only. Other workers stay reachable.
+func (w *simWorker) holdBroker(there, back bool) {
 	w.hold(there, back)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -608,15 +609,15 @@ func (w *simWorker) cut(cut bool) {
 	w.blind = cut
 }
 
-// kill ends a worker without a word. Nothing more of it arrives anywhere. Its connections are not closed: kfake never
-// gives a member up whose connection is closed while it joins.
+// kill ends a worker abruptly. Nothing more from it arrives anywhere. Its connections stay open: kfake never removes a
+// member whose connection is closed while it joins.
 func (w *simWorker) kill() {
-	w.quiet(false)
+	w.isolate(false)
 	w.hold(true, true)
 	w.leave()
 }
 
-// leave takes it out of the list and ends it.
+// leave removes the worker from the list and ends it.
 func (w *simWorker) leave() {
 	w.of.mu.Lock()
 	delete(w.of.workers, w.way)
@@ -627,8 +628,8 @@ func (w *simWorker) leave() {
 	w.stop()
 }
 
-// goodbye is an orderly end.
-func (w *simWorker) goodbye() {
+// shutDown shuts the worker down in an orderly way.
+func (w *simWorker) shutDown() {
 	ctx, cancel := context.WithTimeout(w.of.t.Context(), 5*time.Second)
 	defer cancel()
 	if w.worker.group.Load() != nil {
@@ -638,7 +639,7 @@ func (w *simWorker) goodbye() {
 	<-w.ended
 }
 
-// counterFolder has the counter's module, and its compiled code.
+// counterFolder returns a folder with the counter's module and its compiled code.
 func counterFolder(t testing.TB) string {
 	folder := t.TempDir()
 	module := guesttest.Bytes(t, "./testdata/counter")

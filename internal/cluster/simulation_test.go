@@ -25,41 +25,40 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// simSeeds groups have simRounds rounds each; with CULVERT_SOAK there are soakSeeds.
+// simSeeds groups run simRounds rounds each. With CULVERT_SOAK there are soakSeeds groups.
 const (
 	simSeeds  = 8
 	soakSeeds = 100
 	simRounds = 12
-	// simMost is how many generations a group forms at most: three times what was seen, and fewer than where joins
-	// followed each other for as long as a task took to end.
+	// simMost is the maximum number of generations of a group: three times the highest number seen, and fewer than
+	// when joins followed each other for as long as a task took to end.
 	simMost = 300
 )
 
-// simOwned is how long a unit may have no owner: until the session of a worker that has gone is over, its tasks were
-// waited for, tasks have ended, and what one of them could not begin is tried again. simSettle is how long a group may
-// take until everything is as it is to be: a worker to which the answer to its joining got lost asks again after
-// simRebalance.
+// simOwned is how long a unit may have no owner: the session of a lost worker, the wait for its tasks, the end of
+// tasks, and the retry of a failed start. simSettle is how long a group may take to reach the desired state: a worker
+// whose join response was lost tries again after simRebalance.
 const (
 	simOwned  = simSession + simDelay + 10*time.Second
 	simSettle = simOwned + simRebalance
 )
 
-// Workers join, leave, are killed, paused and cut off, or go on as zombies that do not hear what they have lost, while
-// their connectors are made, changed and deleted on any of them. At no time do two workers that hold their lease run
-// one task, and never is a row acknowledged by a worker after another one has taken the task over, nor asked for once
-// more after that. After each round all that is to run does, once, the workers agree, and the status topic says so;
-// workers with tasks of an origin divide its limits by their number; of one that joined or left no more has moved. A
-// failing seed prints its steps; -run TestSimulatedGroup/SEED runs it once more.
+// Workers join, leave, are killed, paused and cut off, or continue as zombies without knowing what they lost, while
+// connectors are created, changed and deleted on any of them. At no time do two workers with a valid lease run one
+// task. A worker never acknowledges a row after another one has taken the task over, and never requests it again. After
+// each round everything that should run does, exactly once, the workers agree, and so does the status topic. Workers
+// with tasks of an origin divide its limits by their number, and a join or departure moves no more units than
+// necessary. A failing seed prints its steps; -run TestSimulatedGroup/SEED runs it again.
 func TestSimulatedGroup(t *testing.T) {
 	code := counterFolder(t)
-	before := debug.SetGCPercent(400) // else it takes a fifth of the time
+	before := debug.SetGCPercent(400) // otherwise it takes a fifth of the time
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	seeds := uint64(simSeeds)
 	if os.Getenv("CULVERT_SOAK") != "" {
 		seeds = soakSeeds
 	}
 	var ended, lost, shared atomic.Int64
-	t.Cleanup(func() { // after the parallel ones
+	t.Cleanup(func() { // after the parallel tests
 		if ended.Load() == int64(seeds) && (lost.Load() == 0 || shared.Load() == 0) {
 			t.Errorf("expected leaders lost in a transaction, and an origin of several workers, found %d, and %d times",
 				lost.Load(), shared.Load())
@@ -71,7 +70,7 @@ func TestSimulatedGroup(t *testing.T) {
 			size := 3 + int(seed)%(simWorkers-2)
 			inSimulation(t, code, seed, 0, func(r *simulation) {
 				r.least = max(3, size-1)
-				if seed/2%2 == 0 { // so often that a task has stored its offset when it asks for the next row
+				if seed/2%2 == 0 { // so often that a task has stored its offset before it requests the next row
 					r.flush = time.Second
 				}
 				if seed%3 == 0 {
@@ -82,7 +81,7 @@ func TestSimulatedGroup(t *testing.T) {
 				}
 				for n := range 3 {
 					r.settle(fmt.Sprint("before connector ", n))
-					r.post("create")
+					r.submitChange("create")
 				}
 				r.settle("at first")
 				for r.round = range simRounds {
@@ -101,7 +100,7 @@ func TestSimulatedGroup(t *testing.T) {
 	}
 }
 
-// inSimulation has a group of so many workers in a bubble of its own.
+// inSimulation runs a group of this many workers in a bubble of its own.
 func inSimulation(t *testing.T, code string, seed uint64, workers int, play func(*simulation)) {
 	service := newCounted(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -115,25 +114,25 @@ func inSimulation(t *testing.T, code string, seed uint64, workers int, play func
 	})
 }
 
-// simulation is a group to which things happen by chance. Only its own goroutine uses it.
+// simulation applies random events to a group. Only its own goroutine uses it.
 type simulation struct {
 	*simulated
 	random *rand.Rand
 	round  int
 	steps  []string
 	made   int
-	least  int // workers that there are at least
-	lost   int // leaders, in a transaction
+	least  int // minimum number of workers
+	lost   int // leaders killed in a transaction
 	shared int // how often several workers had tasks of simOrigin
-	// want are connectors as they were written last, with what was answered; unsure are those whose last write was not
-	// answered.
+	// want contains the last written connectors whose writes were confirmed. unsure contains those whose last write
+	// was not confirmed.
 	want    map[string]string
 	inDoubt map[string]bool
-	blinds  []*simWorker // that are away from the broker
-	slow    atomic.Int64 // until when writes to a topic take long, in nanoseconds of the bubble's time
+	blinds  []*simWorker // workers cut off from the broker
+	slow    atomic.Int64 // end of the slow writes to topics, in nanoseconds of the bubble's time
 }
 
-// end prints what was done, where that has failed, and ends all.
+// end prints the steps of a failed simulation, and ends all workers.
 func (r *simulation) end() {
 	if r.t.Failed() {
 		lines := slices.DeleteFunc(strings.Split(r.journal.String(), "\n"), func(line string) bool {
@@ -142,13 +141,13 @@ func (r *simulation) end() {
 		r.t.Logf("steps:\n%s\nthe last of the log:\n%s", strings.Join(r.steps, "\n"),
 			strings.Join(lines[max(0, len(lines)-150):], "\n"))
 	}
-	for _, w := range r.there() {
-		w.quiet(false)
+	for _, w := range r.running() {
+		w.isolate(false)
 		w.cut(false)
 		w.leave()
 	}
 	r.ending.Wait()
-	time.Sleep(time.Minute) // until what workers have given up ends: without the bubble's time it would not
+	time.Sleep(time.Minute) // until abandoned work of workers ends: outside the bubble it would not
 	_ = r.plugins.Close()
 }
 
@@ -162,15 +161,15 @@ func (r *simulation) fail(format string, args ...any) {
 	r.t.Fatalf(r.t.Name()+" "+time.Since(r.began).String()+": "+format, args...)
 }
 
-// there are the workers, by their slots; up those of them that reach the broker.
-func (s *simulated) there() []*simWorker {
+// running returns the workers by slot. up returns those that reach the broker.
+func (s *simulated) running() []*simWorker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.SortedFunc(maps.Values(s.workers), func(a, b *simWorker) int { return a.slot - b.slot })
 }
 
 func (r *simulation) up() []*simWorker {
-	return slices.DeleteFunc(r.there(), func(w *simWorker) bool {
+	return slices.DeleteFunc(r.running(), func(w *simWorker) bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.blind
@@ -186,7 +185,7 @@ func (r *simulation) any(of []*simWorker) *simWorker {
 
 func (r *simulation) join() *simWorker {
 	taken := map[int]bool{}
-	for _, w := range r.there() {
+	for _, w := range r.running() {
 		taken[w.slot] = true
 	}
 	for slot := range simWorkers {
@@ -198,7 +197,7 @@ func (r *simulation) join() *simWorker {
 	return nil
 }
 
-// play is one round: something happens, or up to three things do, and then all is looked at.
+// play runs one round: up to three events, and then all checks.
 func (r *simulation) play() {
 	n := 1 + max(0, r.random.IntN(5)-2)
 	before := r.owners()
@@ -211,11 +210,11 @@ func (r *simulation) play() {
 	}
 	r.settle(what)
 	if n == 1 && calm && whose != nil {
-		r.moves(what, whose, before, r.owners())
+		r.checkMoves(what, whose, before, r.owners())
 	}
 }
 
-// step does something; whose is the worker that it has started or ended, if that is all.
+// step triggers an event. whose is the worker that it started or ended, if it did nothing else.
 func (r *simulation) step() (what string, whose *simWorker) {
 	up := r.up()
 	w := r.any(up)
@@ -227,7 +226,7 @@ func (r *simulation) step() (what string, whose *simWorker) {
 		return "nothing", nil
 	case what == "leave":
 		r.says("%s says goodbye", w.name)
-		w.goodbye()
+		w.shutDown()
 		return what, w
 	case what == "kill":
 		r.says("%s is killed", w.name)
@@ -239,12 +238,12 @@ func (r *simulation) step() (what string, whose *simWorker) {
 			w.kill()
 		} else {
 			r.says("%s says goodbye, and is started again", w.name)
-			w.goodbye()
+			w.shutDown()
 		}
 		r.sleep(time.Duration(r.random.IntN(8000)) * time.Millisecond)
 		r.start(w.slot)
 	case what == "pause", what == "zombie", what == "one way", what == "cut":
-		r.blind(what, w)
+		r.disconnect(what, w)
 	case what == "mend":
 		r.mend()
 	case what == "mid-write":
@@ -255,7 +254,7 @@ func (r *simulation) step() (what string, whose *simWorker) {
 		r.slow.Store(time.Now().Add(15 * time.Second).UnixNano())
 		r.network.Cluster.ControlKey(int16(kmsg.Produce), func(q kmsg.Request) (kmsg.Response, error, bool) {
 			if time.Now().UnixNano() > r.slow.Load() {
-				return nil, nil, false // the last one
+				return nil, nil, false // the last worker
 			}
 			r.network.Cluster.KeepControl()
 			if p := q.(*kmsg.ProduceRequest); len(p.Topics) > 0 && p.Topics[0].Topic == topic {
@@ -264,7 +263,7 @@ func (r *simulation) step() (what string, whose *simWorker) {
 			return nil, nil, false
 		})
 	default:
-		r.post(what)
+		r.submitChange(what)
 	}
 	return what, nil
 }
@@ -277,22 +276,22 @@ func (r *simulation) choose() string {
 	return all[r.random.IntN(len(all))]
 }
 
-// blind has a worker not reach the broker, for a while or until it is mended. Connections are cut while nobody joins
-// alone, see kill.
-func (r *simulation) blind(what string, w *simWorker) {
+// disconnect cuts a worker off from the broker, for a while or until it is repaired. Connections are cut only while no
+// worker joins alone, see kill.
+func (r *simulation) disconnect(what string, w *simWorker) {
 	if what == "cut" && r.unsettled() != "" {
 		what = "pause"
 	}
 	switch what {
 	case "pause":
-		w.quiet(true)
+		w.isolate(true)
 	case "zombie":
 		w.zombie()
 	case "cut":
 		w.cut(true)
 	default:
 		there := r.random.IntN(2) == 0
-		w.part(there, !there)
+		w.holdBroker(there, !there)
 		what += map[bool]string{true: " (there)", false: " (back)"}[there]
 	}
 	r.blinds = append(r.blinds, w)
@@ -309,14 +308,14 @@ func (r *simulation) blind(what string, w *simWorker) {
 func (r *simulation) mend() {
 	r.says("all are mended")
 	for _, w := range r.blinds {
-		w.quiet(false)
+		w.isolate(false)
 		w.cut(false)
 	}
 	r.blinds = nil
 }
 
-// midWrite kills the leader when it writes tasks or a connector: before a transaction ends, or when that has, and it
-// has not heard so.
+// midWrite kills the leader while it writes tasks or a connector: before a transaction ends, or after its end but
+// before the confirmation.
 func (r *simulation) midWrite() {
 	leader := r.leader()
 	if leader == nil {
@@ -325,7 +324,7 @@ func (r *simulation) midWrite() {
 	at, done := int32(1+r.random.IntN(3)), r.random.IntN(2) == 0
 	r.says("%s, which leads, is lost at the end %d of a transaction; done: %v", leader.name, at, done)
 	lost := make(chan struct{})
-	lose := sync.OnceFunc(func() { leader.quiet(true); close(lost) })
+	lose := sync.OnceFunc(func() { leader.isolate(true); close(lost) })
 	var ends atomic.Int32
 	r.network.Cluster.ControlKey(int16(kmsg.EndTxn), func(q kmsg.Request) (kmsg.Response, error, bool) {
 		ours := strings.HasPrefix(q.(*kmsg.EndTxnRequest).TransactionalID, "connect-cluster-")
@@ -342,7 +341,7 @@ func (r *simulation) midWrite() {
 		}
 		return nil, errors.New("the connection is lost"), true
 	})
-	r.post("create")
+	r.submitChange("create")
 	select {
 	case <-lost:
 		r.lost++
@@ -361,8 +360,8 @@ func (r *simulation) leader() *simWorker {
 	return nil
 }
 
-// post has any worker take a change, as by REST.
-func (r *simulation) post(what string) {
+// submitChange sends a change to a random worker, like REST.
+func (r *simulation) submitChange(what string) {
 	w := r.any(r.up())
 	if w == nil {
 		return
@@ -423,13 +422,13 @@ func (r *simulation) post(what string) {
 	}
 }
 
-// simSettings are those of a connector of so many tasks.
+// simSettings returns the settings of a connector with this many tasks.
 func simSettings(name, tasks string) map[string]string {
 	return map[string]string{"name": name, "connector.class": "test.CounterSource", "tasks.max": tasks,
 		"counter.tasks": tasks, "counter.scheme": "http", "counter.address": "127.0.0.1", "counter.connector": name}
 }
 
-// put writes a connector of so many tasks; every second one claims something.
+// put writes a connector with this many tasks. Every second connector has a claim.
 func (r *simulation) put(ctx context.Context, w *simWorker, name, tasks string) error {
 	settings := simSettings(name, tasks)
 	if name[len(name)-1]%2 == 0 {
@@ -439,13 +438,13 @@ func (r *simulation) put(ctx context.Context, w *simWorker, name, tasks string) 
 	return w.write(ctx, func(l *simWorker) error { return l.store.Put(ctx, name, config.Stored{Connector: c}) })
 }
 
-// sleep looks at what may not be at any time.
+// sleep waits, and checks the invariants that hold at all times.
 func (r *simulation) sleep(d time.Duration) {
 	for end := time.Now().Add(d); ; {
 		if wrong := r.service.found(); len(wrong) > 0 {
-			r.fail("the service: %q", wrong)
+			r.fail("service errors: %q", wrong)
 		}
-		r.writing()
+		r.checkOwners()
 		if !time.Now().Before(end) {
 			return
 		}
@@ -453,10 +452,10 @@ func (r *simulation) sleep(d time.Duration) {
 	}
 }
 
-// writing looks for tasks that two workers run, each of which holds its lease.
-func (r *simulation) writing() {
+// checkOwners checks that no task runs on two workers with a valid lease.
+func (r *simulation) checkOwners() {
 	by := map[string]string{}
-	for _, w := range r.there() {
+	for _, w := range r.running() {
 		if !w.holds() {
 			continue
 		}
@@ -478,8 +477,9 @@ func (r *simulation) writing() {
 	}
 }
 
-// divided looks whether all workers with tasks of simOrigin divide its limit by their number, which is no more than it.
-func (r *simulation) divided(up []*simWorker) string {
+// limitProblem checks that all workers with tasks of simOrigin divide its limit by their number, which does not exceed
+// the limit.
+func (r *simulation) limitProblem(up []*simWorker) string {
 	sharing := slices.DeleteFunc(slices.Clone(up), func(w *simWorker) bool { return !w.sharing() })
 	for _, w := range sharing {
 		w.mu.Lock()
@@ -496,7 +496,7 @@ func (r *simulation) divided(up []*simWorker) string {
 	return ""
 }
 
-// settle waits until all that is to run does, once, and everybody says so.
+// settle waits until everything that should run does, exactly once, and all workers report it.
 func (r *simulation) settle(after string) {
 	r.t.Helper()
 	began, owned := time.Now(), time.Now()
@@ -511,22 +511,23 @@ func (r *simulation) settle(after string) {
 			began = quick
 		}
 		unowned := r.unowned()
-		if unowned == "" { // what moves later has its own time
+		if unowned == "" { // later moves have their own time limit
 			owned = time.Now()
 		}
 		if late := time.Since(began); late > simSettle || min(late, time.Since(owned)) > simOwned {
-			r.fail("after %s: not settled within %v: %s; nobody has %q", after, late, why, unowned)
+			r.fail("after %s: expected the desired state within %v: %s; units without a worker: %q", after, late, why,
+				unowned)
 		}
 	}
 }
 
-// unowned is a unit that nobody has, of the connectors that run.
+// unowned returns a unit of a running connector that no worker has.
 func (r *simulation) unowned() string {
 	s, _ := r.up()[0].store.Snapshot()
 	owners := r.owners()
 	for name, wants := range r.want {
 		tasks, _ := strconv.Atoi(wants)
-		if t := s.Targets[name]; t == config.TargetStopped || t == config.TargetPaused { // which may not be planned yet
+		if t := s.Targets[name]; t == config.TargetStopped || t == config.TargetPaused { // may not be planned yet
 			continue
 		}
 		for unit := range tasks {
@@ -538,7 +539,7 @@ func (r *simulation) unowned() string {
 	return ""
 }
 
-// unsettled says what is not as it is to be.
+// unsettled describes the first difference from the desired state.
 func (r *simulation) unsettled() string {
 	up := r.up()
 	if len(up) == 0 {
@@ -573,7 +574,7 @@ func (r *simulation) unsettled() string {
 	next, changed, members := l.planAt, l.changes != l.plannedChanges, len(l.members)
 	l.mu.Unlock()
 	if !next.IsZero() || changed || members != len(up) {
-		return fmt.Sprintf("%s is to plan again: next %v, changes %v, %d members of %d", leader.name, next, changed,
+		return fmt.Sprintf("%s has to plan again: next %v, changes %v, %d members of %d", leader.name, next, changed,
 			members, len(up))
 	}
 	s, _ := leader.store.Snapshot()
@@ -584,19 +585,19 @@ func (r *simulation) unsettled() string {
 				other.Targets, other.Tasks, leader.name, s.ConfigOffsets, s.Targets, s.Tasks)
 		}
 	}
-	if why := cmp.Or(r.written(s), r.divided(up)); why != "" {
+	if why := cmp.Or(r.configProblem(s), r.limitProblem(up)); why != "" {
 		return why
 	}
-	return r.units(up, s)
+	return r.unitProblem(up, s)
 }
 
-// written looks whether the config topic has what was written.
-func (r *simulation) written(s config.Snapshot) string {
+// configProblem compares the config topic with what was written.
+func (r *simulation) configProblem(s config.Snapshot) string {
 	found := map[string]string{}
 	for _, c := range s.Connectors {
 		found[c.Name] = c.Text("counter.tasks")
 	}
-	for name := range r.inDoubt { // it was, or was not
+	for name := range r.inDoubt { // written or not
 		if tasks, there := found[name]; there {
 			r.want[name] = tasks
 		} else {
@@ -610,14 +611,14 @@ func (r *simulation) written(s config.Snapshot) string {
 	return ""
 }
 
-// units looks who has what, and what is said of it.
-func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
+// unitProblem compares the workers' units and their states with the desired state.
+func (r *simulation) unitProblem(up []*simWorker, s config.Snapshot) string {
 	owners := map[string]string{}
 	states := map[string]connect.State{}
 	for _, w := range up {
 		for _, h := range w.herder.Owned() {
 			if _, there := s.ConfigOffsets[h.Connector]; !there {
-				return fmt.Sprintf("%s has %+v, which there is no more", w.name, h)
+				return fmt.Sprintf("%s has %+v, which no longer exists", w.name, h)
 			}
 			if set := s.TaskConfigs(h.Connector); len(h.Tasks) > 0 && (set == nil || set.Version != h.Version) {
 				return fmt.Sprintf("%s has %+v of %+v", w.name, h, set)
@@ -632,19 +633,19 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 			}
 			for _, number := range h.Tasks {
 				mine[fmt.Sprintf("%s-%d", h.Connector, number)] = "nothing"
-				if status.Connector.State == connect.Paused { // the herder shows those alone that have run there
+				if status.Connector.State == connect.Paused { // the herder shows only tasks that have run there
 					mine[fmt.Sprintf("%s-%d", h.Connector, number)] = connect.Paused
 				}
 			}
 			for _, task := range status.Tasks {
 				if task.State == connect.Paused &&
 					(s.TaskConfigs(h.Connector) == nil || !slices.Contains(h.Tasks, task.ID)) {
-					continue // it is one of before the configuration has changed
+					continue // from before the configuration change
 				}
 				mine[fmt.Sprintf("%s-%d", h.Connector, task.ID)] = task.State
 			}
 			for unit, state := range mine {
-				if other := owners[unit]; other != "" && other != w.name { // a share is said next to what runs of it
+				if other := owners[unit]; other != "" && other != w.name { // shown next to its running part
 					return fmt.Sprintf("%s is at %s and at %s", unit, other, w.name)
 				}
 				owners[unit], states[unit] = w.name, state
@@ -674,12 +675,12 @@ func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
 	if !maps.Equal(wanted, states) {
 		return fmt.Sprintf("expected %v, found %v", wanted, states)
 	}
-	return r.said(up, s, owners, states)
+	return r.statusProblem(up, s, owners, states)
 }
 
-// said looks at the status topic. Of tasks that were not planned since the configuration has changed, as while their
-// connector is paused, it says still what they were.
-func (r *simulation) said(up []*simWorker, s config.Snapshot, owners map[string]string,
+// statusProblem compares the status topic with the desired state. Tasks that were not planned since the configuration
+// changed, as while their connector is paused, still have their old status.
+func (r *simulation) statusProblem(up []*simWorker, s config.Snapshot, owners map[string]string,
 	states map[string]connect.State) string {
 	for _, w := range up {
 		said := map[string]string{}
@@ -700,19 +701,19 @@ func (r *simulation) said(up []*simWorker, s config.Snapshot, owners map[string]
 		}
 		for unit := range maps.Keys(is) {
 			if said[unit] != is[unit] {
-				return fmt.Sprintf("%s is %s, and the status topic says %q to %s", unit, is[unit], said[unit], w.name)
+				return fmt.Sprintf("%s is %s, but the status topic has %q for %s", unit, is[unit], said[unit], w.name)
 			}
 		}
 		for unit, what := range said {
 			if is[unit] == "" {
-				return fmt.Sprintf("the status topic says %s: %s to %s, and there is none", unit, what, w.name)
+				return fmt.Sprintf("the status topic has %s: %s for %s, which does not exist", unit, what, w.name)
 			}
 		}
 	}
 	return ""
 }
 
-// owners are the workers of units: of connectors themselves, and of tasks.
+// owners returns the workers of units: of connectors themselves, and of tasks.
 func (r *simulation) owners() map[string]string {
 	all := map[string]string{}
 	for _, w := range r.up() {
@@ -728,9 +729,9 @@ func (r *simulation) owners() map[string]string {
 	return all
 }
 
-// moves looks at what has moved for a worker that has come or gone. Tasks of an origin that one worker takes over as a
-// whole may have others move to where there are fewer.
-func (r *simulation) moves(what string, whose *simWorker, before, after map[string]string) {
+// checkMoves checks what has moved because a worker joined or left. If one worker takes over the tasks of an origin as
+// a whole, other tasks may move to less loaded workers.
+func (r *simulation) checkMoves(what string, whose *simWorker, before, after map[string]string) {
 	moved, units := [2]int{}, [2]int{}
 	for unit, was := range before {
 		kind := 0
@@ -754,7 +755,8 @@ func (r *simulation) moves(what string, whose *simWorker, before, after map[stri
 	n := len(r.up())
 	for kind := range moved {
 		if what == "join" && moved[kind] > (units[kind]+n-1)/n {
-			r.fail("%s joined as the %dth, and %d units of %d moved", whose.name, n, moved[kind], units[kind])
+			r.fail("expected fewer moves: %s joined as the %dth, and %d units of %d moved", whose.name, n, moved[kind],
+				units[kind])
 		}
 	}
 }

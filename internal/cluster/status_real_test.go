@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// javaWorker is a Kafka Connect worker's REST.
+// javaWorker is the REST URL of a Kafka Connect worker.
 type javaWorker string
 
 func (w javaWorker) call(t *testing.T, method, path, body string, answer any) {
@@ -37,7 +37,7 @@ func (w javaWorker) call(t *testing.T, method, path, body string, answer any) {
 	text, err := io.ReadAll(got.Body)
 	require.NoError(t, err)
 	if method == "GET" && got.StatusCode == http.StatusNotFound {
-		return // nothing is said of it yet
+		return // no status yet
 	}
 	if got.StatusCode >= 300 {
 		t.Fatalf("%s %s: %s %s", method, path, got.Status, text)
@@ -47,7 +47,7 @@ func (w javaWorker) call(t *testing.T, method, path, body string, answer any) {
 	}
 }
 
-// shown is what REST says of a connector, a line each for itself, its tasks and its topics.
+// shown returns what REST reports about a connector, its tasks and its topics, one per line.
 func (w javaWorker) shown(t *testing.T, name string) string {
 	t.Helper()
 	type unit struct {
@@ -69,10 +69,10 @@ func (w javaWorker) shown(t *testing.T, name string) string {
 	for _, u := range append([]unit{status.Connector}, status.Tasks...) {
 		text += fmt.Sprintf("%d %s %s %q %s\n", u.ID, u.State, u.WorkerID, u.Trace, u.Version)
 	}
-	return text + strings.Join(slices.Sorted(slices.Values(topics[name].Topics)), " ") // REST has them in any order
+	return text + strings.Join(slices.Sorted(slices.Values(topics[name].Topics)), " ") // REST returns them in any order
 }
 
-// linesOf is the same of what the topic says.
+// linesOf returns the same from the status topic.
 func linesOf(s *StatusTopic, name string) string {
 	own, _ := s.Connector(name)
 	text := ""
@@ -82,8 +82,8 @@ func linesOf(s *StatusTopic, name string) string {
 	return text + strings.Join(s.Topics(name), " ")
 }
 
-// What a worker of Apache Kafka says of its connectors in every state is read as its REST shows it, and it shows what
-// we say.
+// The statuses of an Apache Kafka worker in every state are read as its REST API shows them, and it shows the statuses
+// that we write.
 func TestRealStatuses(t *testing.T) {
 	dir, broker, rest := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)
 	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", broker,
@@ -136,7 +136,8 @@ func TestRealStatuses(t *testing.T) {
 		t.Logf("%s: %.200s", name, ofOurs(name))
 	}
 
-	// A safe write gives way to the Java worker's newer generation, and overwrites with a newer one of its own.
+	// A safe write yields to the Java worker's newer generation, and overwrites it with a newer generation of its
+	// own.
 	task := ours.Tasks("into")[1]
 	before, generation := ofJava("into"), task.Generation
 	task.WorkerID, task.Version, task.State, task.Generation = "culvert:8083", "1.2.3", connect.Unassigned, 0
@@ -166,12 +167,12 @@ func TestRealStatuses(t *testing.T) {
 	require.NoError(t, err)
 	for line := range strings.Lines(string(log)) {
 		if strings.Contains(line, "KafkaStatusBackingStore") && !strings.Contains(line, "INFO") {
-			t.Errorf("the worker says: %s", line)
+			t.Errorf("unexpected line of the worker's log: %s", line)
 		}
 	}
 }
 
-// A broker that is killed and comes back has the newest state of each key.
+// A broker that was killed and restarted has the newest status of each key.
 func TestRealStatusBrokerKilled(t *testing.T) {
 	dir, broker, controller := filepath.Join(t.TempDir(), "broker"), e2etest.FreePort(t), e2etest.FreePort(t)
 	env := []string{"CONTROLLER_PORT=" + controller}
@@ -194,13 +195,13 @@ func TestRealStatusBrokerKilled(t *testing.T) {
 	began := time.Now()
 	runPeer(t, env, "start-broker.sh", broker, dir)
 	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
-	t.Logf("all is written %v after the broker was started again", time.Since(began))
+	t.Logf("all is written %v after the broker was restarted", time.Since(began))
 	reader := openStates(t, "127.0.0.1:"+broker, "states", other.Logger(slog.LevelInfo))
 	got := reader.Tasks("c")
 	assert.Equal(t, tasks, len(got))
 	for _, s := range got {
 		if s.State != connect.Running {
-			t.Errorf("task %d is %s", s.Task, s.State)
+			t.Errorf("unexpected status: task %d is %s", s.Task, s.State)
 		}
 	}
 	assert.NoError(t, reader.Close(t.Context()))

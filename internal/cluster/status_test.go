@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// javaRecord is one that an Apache Kafka Connect 4.3.1 worker has written; a nil value is a tombstone.
+// javaRecord is a record that an Apache Kafka Connect 4.3.1 worker has written. A nil value is a tombstone.
 type javaRecord struct {
 	statusKey
 	partition  int32
@@ -47,8 +47,8 @@ func javaRecords(t testing.TB) (records []javaRecord) {
 	return records
 }
 
-// What a worker of Apache Kafka has written is read, and written again with the same bytes.
-func TestStatusAsJavaWritesIt(t *testing.T) {
+// Statuses written by Apache Kafka are read, and written again with the same bytes.
+func TestStatusMatchesJava(t *testing.T) {
 	t.Parallel()
 	var s Statuses
 	for _, r := range javaRecords(t) {
@@ -123,7 +123,7 @@ func TestStatusKeys(t *testing.T) {
 	}
 }
 
-// Values by structure: other members, another order and blanks do not matter; what is damaged changes nothing.
+// The order of members, unknown members and white space do not matter. Damaged values change nothing.
 func TestStatusValues(t *testing.T) {
 	t.Parallel()
 	var s Statuses
@@ -157,23 +157,23 @@ func TestStatusValues(t *testing.T) {
 	assert.Equal(t, nil, s.Connectors())
 }
 
-// teller is one of the workers that write to one topic. It knows of it what it has read.
-type teller struct {
+// statusWriter is one of the workers that write to one topic. It knows what it has read.
+type statusWriter struct {
 	id   string
 	said Statuses
 	out  outbox
 	read int
-	// sent are the keys that are under way, with their values.
+	// sent contains the values in flight by key.
 	sent map[statusKey][]byte
-	// java is what Kafka's own store would know of each key.
+	// java contains what Kafka's own store would know of each key.
 	java map[statusKey]Status
 }
 
-// tellers take turns at random: they say things of two tasks, in generations that are now and then of an earlier life
-// of the group, read on in the topic, and get their answers late.
-func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*teller {
+// statusWriters write at random: statuses of two tasks, in generations that sometimes belong to an earlier life of the
+// group. They read on in the topic, and receive their responses late.
+func statusWriters(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*statusWriter {
 	t.Helper()
-	two := []*teller{{id: "a:1", out: newOutbox()}, {id: "b:1", out: newOutbox()}}
+	two := []*statusWriter{{id: "a:1", out: newOutbox()}, {id: "b:1", out: newOutbox()}}
 	for _, w := range two {
 		w.sent, w.java = map[statusKey][]byte{}, map[statusKey]Status{}
 	}
@@ -208,19 +208,19 @@ func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*tell
 	return two
 }
 
-func (w *teller) send(t *testing.T) {
+func (w *statusWriter) send(t *testing.T) {
 	t.Helper()
 	for _, k := range w.out.keys() {
 		w.out.send(k, w.said.status(k), func(value []byte) {
 			if w.sent[k] != nil {
-				t.Fatalf("%v: two values are under way", k)
+				t.Fatalf("%v: expected one value in flight, found two", k)
 			}
 			w.sent[k] = value
 		})
 	}
 }
 
-func (w *teller) readOn(t *testing.T, log []statusWrite, to int) {
+func (w *statusWriter) readOn(t *testing.T, log []statusWrite, to int) {
 	t.Helper()
 	for ; w.read < min(to, len(log)); w.read++ {
 		s := log[w.read].status
@@ -230,8 +230,8 @@ func (w *teller) readOn(t *testing.T, log []statusWrite, to int) {
 	}
 }
 
-// answer settles what is under way; where it fails, it may be written all the same.
-func (w *teller) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) {
+// answer completes the writes in flight. A failed write may have been stored nevertheless.
+func (w *statusWriter) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) {
 	t.Helper()
 	if !fails {
 		w.send(t)
@@ -248,27 +248,27 @@ func (w *teller) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWri
 	}
 }
 
-// What is written by two workers in any order is what Kafka Connect's workers would have written: a safe write is left
-// out where another worker's word of a newer generation was read.
-func TestSafeWritesAreJavas(t *testing.T) {
+// Two workers that write in any order leave what Kafka Connect's workers would have left: a safe write is skipped if a
+// newer generation's status of another worker was read.
+func TestSafeWritesMatchJava(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
 		var log []statusWrite
-		tellers(t, rand.New(rand.NewPCG(seed, 1)), false, &log)
+		statusWriters(t, rand.New(rand.NewPCG(seed, 1)), false, &log)
 		if len(log) == 0 {
-			t.Errorf("seed %d: nothing was written", seed)
+			t.Errorf("seed %d: expected writes, found none", seed)
 		}
 	}
 }
 
-// With writes that fail or whose answer is lost, each worker's values of a key are written in the order in which they
-// were put, and at the end the last is: but for one that gives way to a newer generation of the other worker.
+// If writes fail or their responses are lost, each worker's values of a key are still written in order, and at the end
+// the last one stands, unless it yields to a newer generation of the other worker.
 func TestWritesKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	refused := 0
 	for seed := range uint64(300) {
 		r, log := rand.New(rand.NewPCG(seed, 2)), []statusWrite(nil)
-		two := tellers(t, r, true, &log)
+		two := statusWriters(t, r, true, &log)
 		type last struct {
 			w statusWrite
 			k statusKey
@@ -297,7 +297,7 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 					step := 0
 					fmt.Sscan(o.status.Trace, &step)
 					if step < at {
-						t.Fatalf("seed %d: %s wrote step %d after %d", seed, w.id, step, at)
+						t.Fatalf("seed %d: expected writes in order: %s wrote step %d after %d", seed, w.id, step, at)
 					}
 					at = step
 				}
@@ -311,16 +311,16 @@ func TestWritesKeepTheirOrder(t *testing.T) {
 			if !slices.ContainsFunc(log, func(o statusWrite) bool {
 				return o.status.Task == l.k.task && l.w.status.isSuperseded(o.status)
 			}) {
-				t.Fatalf("seed %d: %+v was not written, and nothing has overtaken it", seed, l.w.status)
+				t.Fatalf("seed %d: expected %+v to be written: no newer status replaced it", seed, l.w.status)
 			}
 		}
 	}
 	if refused == 0 {
-		t.Error("expected writes that give way")
+		t.Error("expected writes that yield to a newer generation")
 	}
 }
 
-// Whatever stands in the topic: nothing breaks, and what is taken is written again as it was meant.
+// Arbitrary contents of the topic break nothing, and accepted values are written again with the same meaning.
 func FuzzStatuses(f *testing.F) {
 	for _, r := range javaRecords(f)[:12] {
 		f.Add(r.key, r.value)

@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// statusWorker is one that says things as an id.
+// statusWorker writes statuses with a worker ID.
 type statusWorker struct {
 	*StatusTopic
 	id      string
@@ -34,7 +34,7 @@ func openStatusWorker(t *testing.T, n *clustertest.Network, id string, settings 
 	t.Helper()
 	w := statusWorker{id: id, journal: &logtest.Journal{}}
 	k := n.Config(id)
-	k.Consumer.Reset = "latest" // what users may have for their sinks
+	k.Consumer.Reset = "latest" // as users may configure for their sinks
 	properties := map[string]string{}
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
@@ -49,19 +49,19 @@ func openStatusWorker(t *testing.T, n *clustertest.Network, id string, settings 
 	return w
 }
 
-// close expects all to be written.
+// close closes the topic and expects everything to be written.
 func (w statusWorker) close(t *testing.T) {
 	t.Helper()
 	assert.NoError(t, w.Close(t.Context()))
 }
 
-// of is what the worker says of a task of connector c.
+// of returns a status of a task of connector c.
 func (w statusWorker) of(task int, state connect.State, generation int32) Status {
 	return Status{"c", task, state, "", w.id, generation, "1.0", ""}
 }
 
-// sees waits until the worker knows this of connector c: its state and those of its tasks, with the workers.
-func (w statusWorker) sees(t *testing.T, want string) {
+// awaitStates waits until the worker knows these states of connector c and its tasks, with their workers.
+func (w statusWorker) awaitStates(t *testing.T, want string) {
 	t.Helper()
 	now := func() string {
 		var all []string
@@ -77,14 +77,14 @@ func (w statusWorker) sees(t *testing.T, want string) {
 		func() string { return "expected " + want + ", found " + now() + "\n" + w.journal.String() })
 }
 
-// settles waits until all is written.
-func (w statusWorker) settles(t *testing.T) {
+// awaitWritten waits until everything is written.
+func (w statusWorker) awaitWritten(t *testing.T) {
 	t.Helper()
 	require.Until(t, func() bool { return w.pending() == 0 }, func() string { return w.journal.String() })
 }
 
 func TestStatusTopic(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
 		defer a.close(t)
 		defer b.close(t)
@@ -95,60 +95,60 @@ func TestStatusTopic(t *testing.T) {
 		b.RecordTopic("c", "items", 10)
 		a.Put(Status{"c-1", 0, connect.Failed, "no", a.id, 3, "", ""})
 		const all = "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, items, orders"
-		a.sees(t, all)
-		b.sees(t, all)
+		a.awaitStates(t, all)
+		b.awaitStates(t, all)
 
-		// One that comes later reads the same, and one that vanished is spoken for.
+		// A worker that joins later reads the same. Another worker writes the status of one that vanished.
 		c := openStatusWorker(t, n, "c:1")
 		defer c.close(t)
-		c.sees(t, all)
+		c.awaitStates(t, all)
 		assert.Equal(t, []string{"c", "c-1"}, c.Connectors())
 		assert.Equal(t, []Status{{"c-1", 0, connect.Failed, "no", "a:1", 3, "", ""}}, c.Tasks("c-1"))
 		c.PutSafe(c.of(10, connect.Unassigned, 4))
-		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 UNASSIGNED@c:1, items, orders")
+		b.awaitStates(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 UNASSIGNED@c:1, items, orders")
 		b.PutSafe(b.of(10, connect.Failed, 3))
 		assert.Equal(t, 0, b.pending(), "a safe write that another has overtaken")
 		b.Put(b.of(10, connect.Running, 3))
-		c.sees(t, all)
+		c.awaitStates(t, all)
 
-		// Topics are noted once, and again when they were reset by any worker.
+		// Topics are recorded once, and again after any worker has reset them.
 		a.RecordTopic("c", "orders", 0)
 		assert.Equal(t, 0, a.pending(), "a topic that is known")
 		b.ResetTopics("c")
-		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
+		a.awaitStates(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
 		a.RecordTopic("c", "orders", 2)
-		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, orders")
+		b.awaitStates(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, orders")
 		b.ResetTopics("c")
 		b.RecordTopic("c", "orders", 10)
-		b.settles(t)
+		b.awaitWritten(t)
 		a.RecordTopic("c", "last", 2)
-		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, last, orders")
+		b.awaitStates(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, last, orders")
 		b.ResetTopics("c")
-		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
+		b.awaitStates(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
 		a.RecordTopic("c", "orders", 2)
 
 		b.DeleteTasks("c", 3)
-		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, orders")
-		b.Put(b.of(11, connect.Running, 4)) // nobody has read it yet
+		a.awaitStates(t, "RUNNING@a:1, 2 PAUSED@a:1, orders")
+		b.Put(b.of(11, connect.Running, 4)) // no worker has read it yet
 		b.Delete("c")
-		b.settles(t)
+		b.awaitWritten(t)
 		for _, w := range []statusWorker{a, b, c} {
-			w.sees(t, "")
+			w.awaitStates(t, "")
 			assert.Equal(t, []string{"c-1"}, w.Connectors())
 			assert.Equal(t, "", w.journal.String())
 		}
 	})
 }
 
-// The records, and the partitions that they are in, are those that a worker of Apache Kafka writes.
+// The records, and their partitions, are those that a worker of Apache Kafka writes.
 func TestStatusRecords(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "127.0.0.1:18483", "status.storage.partitions=2")
 		defer w.close(t)
 		want := map[int32][]string{}
 		for _, r := range javaRecords(t) {
 			if r.topic != "" || r.value == nil && w.status(r.statusKey) == (Status{}) {
-				continue // with the time at which it was found; deleted twice, which only Java's workers do
+				continue // with the time of its discovery; deleted twice only by Java's workers
 			}
 			want[r.partition] = append(want[r.partition], fmt.Sprintf("%s %s", r.key, r.value))
 			s := Status{}
@@ -163,7 +163,7 @@ func TestStatusRecords(t *testing.T) {
 				require.NoError(t, err)
 				w.Put(s)
 			}
-			w.settles(t)
+			w.awaitWritten(t)
 			require.Until(t, func() bool { return w.status(r.statusKey) == s }, r.statusKey.String)
 		}
 		client := kafkatest.Client(t, n.Config("other").AdminOpts(kgo.ConsumeTopics("connect-status"))...)
@@ -180,10 +180,10 @@ func TestStatusRecords(t *testing.T) {
 	})
 }
 
-// 4,000 tasks that begin at once while the brokers take their time are few writes: of each the first state, and the
-// last.
+// 4,000 tasks that start at once while the brokers are slow result in few writes: the first state and the last state of
+// each.
 func TestManyStatuses(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		const tasks = 4000
 		var requests, records atomic.Int32
 		all := make(chan struct{})
@@ -226,15 +226,15 @@ func TestManyStatuses(t *testing.T) {
 	})
 }
 
-// Brokers that are away for minutes lose nothing: the newest of each key is written when they are back, and both is
-// logged once.
-func TestStatusBrokersAway(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+// Brokers that are unreachable for minutes lose nothing: the newest status of each key is written when they are back.
+// The outage and its end are logged once.
+func TestStatusSurvivesBrokerOutage(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
 		defer a.close(t)
 		defer b.close(t)
 		a.Put(a.of(0, connect.Running, 1))
-		b.sees(t, "0 RUNNING@a:1")
+		b.awaitStates(t, "0 RUNNING@a:1")
 		n.Cut(a.id, true)
 		for minute := range 5 {
 			a.Put(a.of(0, connect.Failed, 1))
@@ -243,10 +243,10 @@ func TestStatusBrokersAway(t *testing.T) {
 			a.Put(a.of(1+minute, connect.Running, 1))
 			a.PutSafe(a.of(0, connect.Paused, 1))
 		}
-		b.sees(t, "0 RUNNING@a:1")
+		b.awaitStates(t, "0 RUNNING@a:1")
 		n.Cut(a.id, false)
-		b.sees(t, "0 PAUSED@a:1, 1 RUNNING@a:1, 2 RUNNING@a:1, 3 RUNNING@a:1, 4 RUNNING@a:1, 5 RUNNING@a:1")
-		a.settles(t)
+		b.awaitStates(t, "0 PAUSED@a:1, 1 RUNNING@a:1, 2 RUNNING@a:1, 3 RUNNING@a:1, 4 RUNNING@a:1, 5 RUNNING@a:1")
+		a.awaitWritten(t)
 		log := a.journal.String()
 		for _, once := range []string{"statuses cannot be written", "statuses are written again"} {
 			assert.Equal(t, 1, strings.Count(log, once), once, log)
@@ -254,24 +254,24 @@ func TestStatusBrokersAway(t *testing.T) {
 	})
 }
 
-// Where the group was forgotten generations begin with 1 again: what a worker puts is written, at its second try too.
+// If the group was forgotten, generations start with 1 again: a worker's status is written, also by a retry.
 func TestStatusOfForgottenGroupIsOverwritten(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
 		defer a.close(t)
 		defer b.close(t)
 		a.Put(a.of(0, connect.Running, 195))
-		b.sees(t, "0 RUNNING@a:1")
+		b.awaitStates(t, "0 RUNNING@a:1")
 		refused := kafkatest.Reject(n.Cluster, kmsg.Produce, 1, kerr.TopicAuthorizationFailed)
 		b.Put(b.of(0, connect.Paused, 1))
-		a.sees(t, "0 PAUSED@b:1")
+		a.awaitStates(t, "0 PAUSED@b:1")
 		assert.Equal(t, int32(2), refused.Load())
 	})
 }
 
-// Without the right to write, nothing is lost, it is tried once a second, and the log names the right.
-func TestStatusWithoutTheRight(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+// Without permission to write, nothing is lost, a write is tried once a second, and the log names the permission.
+func TestStatusWithoutPermission(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
 		var granted atomic.Bool
@@ -288,28 +288,28 @@ func TestStatusWithoutTheRight(t *testing.T) {
 			t.Errorf("expected 20 to 70 requests in a minute, found %d", sent)
 		}
 		granted.Store(true)
-		w.sees(t, "0 RUNNING@a:1")
+		w.awaitStates(t, "0 RUNNING@a:1")
 	})
 }
 
-// What is too large for the topic is logged, and keeps nothing else from being written.
+// A status that is too large for the topic is logged and blocks no other write.
 func TestStatusTooLarge(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
 		large := w.of(0, connect.Failed, 1)
 		large.Version = strings.Repeat("x", 2<<20)
 		w.Put(large)
 		w.Put(w.of(1, connect.Running, 1))
-		w.sees(t, "1 RUNNING@a:1")
-		w.settles(t)
+		w.awaitStates(t, "1 RUNNING@a:1")
+		w.awaitWritten(t)
 		assert.Contains(t, w.journal.String(), "a status is not written", "status-task-c-0")
 	})
 }
 
-// Other programs' records are skipped, and the first of them is logged.
+// Records of other programs are skipped, and the first one is logged.
 func TestStatusForeignRecords(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
 		client := kafkatest.Client(t, n.Config("other").AdminOpts()...)
@@ -318,10 +318,10 @@ func TestStatusForeignRecords(t *testing.T) {
 				Value: []byte(r[1])}).FirstErr())
 		}
 		w.Put(w.of(0, connect.Running, 1))
-		w.sees(t, "0 RUNNING@a:1")
+		w.awaitStates(t, "0 RUNNING@a:1")
 		late := openStatusWorker(t, n, "b:1")
 		defer late.close(t)
-		late.sees(t, "0 RUNNING@a:1")
+		late.awaitStates(t, "0 RUNNING@a:1")
 		for _, j := range []*logtest.Journal{w.journal, late.journal} {
 			assert.Equal(t, 1, strings.Count(j.String(), "a record in the status topic is skipped"))
 		}
@@ -329,16 +329,16 @@ func TestStatusForeignRecords(t *testing.T) {
 	})
 }
 
-// A topic that is deleted and made again is read from its start.
-func TestStatusTopicMadeAgain(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+// A topic that is deleted and created again is read from its start.
+func TestStatusTopicCreatedAgain(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
 		defer w.close(t)
 		for range 10 {
 			w.Put(w.of(0, connect.Running, 1))
-			w.settles(t)
+			w.awaitWritten(t)
 		}
-		w.sees(t, "0 RUNNING@a:1")
+		w.awaitStates(t, "0 RUNNING@a:1")
 		_, err := kadm.NewClient(kafkatest.Client(t, n.Config("other").AdminOpts()...)).DeleteTopic(t.Context(),
 			"connect-status")
 		require.NoError(t, err)
@@ -346,19 +346,19 @@ func TestStatusTopicMadeAgain(t *testing.T) {
 		other := openStatusWorker(t, n, "b:1") // creates the topic again
 		defer other.close(t)
 		other.Put(other.of(0, connect.Paused, 2))
-		w.sees(t, "0 PAUSED@b:1")
+		w.awaitStates(t, "0 PAUSED@b:1")
 	})
 }
 
-// What cannot be written until Close is counted.
-func TestStatusTopicCloses(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+// Close reports the number of statuses that could not be written.
+func TestStatusTopicCloseCountsUnwritten(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		w := openStatusWorker(t, n, "a:1")
 		w.PutSafe(w.of(0, connect.Unassigned, 1))
 		w.close(t)
 		assert.Equal(t, "", w.journal.String())
 		w = openStatusWorker(t, n, "a:1")
-		w.sees(t, "0 UNASSIGNED@a:1")
+		w.awaitStates(t, "0 UNASSIGNED@a:1")
 		n.Cut(w.id, true)
 		w.Put(w.of(0, connect.Running, 1))
 		w.Put(w.of(1, connect.Running, 1))
@@ -369,9 +369,9 @@ func TestStatusTopicCloses(t *testing.T) {
 	})
 }
 
-// Settings that are no numbers, and a topic that is not compacted, are refused.
-func TestStatusTopicIsRefused(t *testing.T) {
-	in(t, func(t *testing.T, n *clustertest.Network) {
+// Settings that are no numbers, and a topic that is not compacted, are rejected.
+func TestUnsuitableStatusTopicIsRejected(t *testing.T) {
+	inNetwork(t, func(t *testing.T, n *clustertest.Network) {
 		topic, problems := ParseStatusTopic(map[string]string{"status.storage.partitions": "0",
 			"status.storage.topic": " my-states ", "status.storage.segment.bytes": "1000000",
 			"status.storage.cleanup.policy": "delete", "status.storage.replication.factor": "x",

@@ -17,29 +17,30 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// held is what a worker answers that has tasks of connector c.
-const held = `[{"Connector":"d","Tasks":[9]},{"Connector":"c","Version":1,"Tasks":[0,3]},{"Connector":"c","Version":2}]`
+// assignmentsJSON is the response of a worker that has tasks of connector c.
+const assignmentsJSON = "" +
+	`[{"Connector":"d","Tasks":[9]},{"Connector":"c","Version":1,"Tasks":[0,3]},{"Connector":"c","Version":2}]`
 
-// holder is a herder that has what it says.
-type holder struct {
+// staticHerder is a herder with a fixed assignment.
+type staticHerder struct {
 	Herder
 	holds  []connect.Ownership
 	status connect.Status
 }
 
-func (h *holder) Owned() []connect.Ownership { return h.holds }
+func (h *staticHerder) Owned() []connect.Ownership { return h.holds }
 
-func (h *holder) Status(string) (connect.Status, error) { return h.status, nil }
+func (h *staticHerder) Status(string) (connect.Status, error) { return h.status, nil }
 
-// noLog takes nothing.
+// noLog accepts no writes.
 type noLog struct{}
 
 func (noLog) Write(context.Context, bool, ...configtopic.Record) (int64, error) {
 	return 0, errors.New("expected nothing to be written")
 }
 
-// stopping is a worker that leads a group of two, with connector c stopped; ask is the other one.
-func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
+// leaderOfStopped returns a worker that leads a group of two, with connector c stopped. ask is the other worker.
+func leaderOfStopped(t *testing.T, ask func() ([]byte, error)) *Worker {
 	t.Helper()
 	alone, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
 	store := configtopic.NewStore("configs", alone, nil, slog.New(slog.DiscardHandler))
@@ -50,13 +51,13 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 		store.Apply(r)
 	}
 	store.CaughtUp()
-	w := NewWorker(WorkerOptions{URL: "http://w1:1", Topics: Topics{Store: store}, Herder: &holder{},
+	w := NewWorker(WorkerOptions{URL: "http://w1:1", Topics: Topics{Store: store}, Herder: &staticHerder{},
 		Logger: slog.New(slog.DiscardHandler),
 		Call: func(ctx context.Context, to, call, connector string, body, into any) error {
 			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`,
 				fmt.Sprint(to, " ", call, connector, " ", body))
 			if _, limited := ctx.Deadline(); !limited {
-				t.Error("expected a question with an end")
+				t.Error("expected the request to have a deadline")
 			}
 			answer, err := ask()
 			if err == nil {
@@ -70,18 +71,18 @@ func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
 	return w
 }
 
-// What is done about a stopped connector waits for tasks that end slowly on another worker, and nobody gets tasks of it
-// meanwhile.
+// An action on a stopped connector waits for tasks that end slowly on another worker. No worker is assigned tasks of
+// the connector in the meantime.
 func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		w := stopping(t, func() ([]byte, error) {
+		w := leaderOfStopped(t, func() ([]byte, error) {
 			switch since := time.Since(began); {
 			case since < 2*time.Second:
 				return nil, errors.New("paused")
 			case since < 7*time.Second:
-				return []byte(held), nil
+				return []byte(assignmentsJSON), nil
 			}
 			return []byte(`[{"Connector":"d","Tasks":[9]},{"Connector":"c"}]`), nil
 		})
@@ -94,25 +95,26 @@ func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
 			var failed *WriteError
 			if !errors.As(err, &failed) || failed.Cause.Error() !=
 				"connector c: expected no tasks while its offsets are changed" {
-				t.Errorf("expected tasks to be refused for now, found %v", err)
+				t.Errorf("expected tasks to be rejected for now, found %v", err)
 			}
 			return nil
 		}))
 		if elapsed < 7*time.Second || elapsed > 8*time.Second {
-			t.Errorf("expected it to be done when the tasks have ended, after 7 s, found %v", elapsed)
+			t.Errorf("expected the action to run when the tasks have ended, after 7 s, found %v", elapsed)
 		}
 		assert.Equal(t, map[string]int{}, w.leader.stoppedOnly)
 		assert.Equal(t, true, errors.Is(w.WhenStopped(t.Context(), "c", nil),
-			connect.ErrNotStopped)) // by now it goes on
+			connect.ErrNotStopped)) // by now the connector runs
 	})
 }
 
-// It is refused, with who keeps it from being done, where that does not end; and by a worker that does not lead.
+// The action is rejected, with the worker that blocks it, if the tasks do not end in time. A worker that is not the
+// leader rejects it too.
 func TestWhenStoppedTimesOut(t *testing.T) {
 	t.Parallel()
 	for want, ask := range map[string]func() ([]byte, error){
 		"its tasks [0 3] have not ended on worker w2:1": func() ([]byte, error) {
-			return []byte(held), nil
+			return []byte(assignmentsJSON), nil
 		},
 		"it is not known whether its tasks have ended on worker w2:1: silence": func() ([]byte, error) {
 			return nil, errors.New("silence")
@@ -120,29 +122,29 @@ func TestWhenStoppedTimesOut(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			err := stopping(t, ask).WhenStopped(t.Context(), "c", nil)
+			err := leaderOfStopped(t, ask).WhenStopped(t.Context(), "c", nil)
 			assert.Equal(t, "connector c is stopped, but "+want+"; try again later", fmt.Sprint(err))
 			if elapsed := time.Since(began); elapsed < stopTimeout || elapsed > stopTimeout+time.Second {
-				t.Errorf("expected it to take %v, found %v", stopTimeout, elapsed)
+				t.Errorf("expected a duration of %v, found %v", stopTimeout, elapsed)
 			}
 		})
 	}
-	follower := stopping(t, nil)
+	follower := leaderOfStopped(t, nil)
 	follower.leader.generation = 0
 	assert.Equal(t, true, errors.Is(follower.WhenStopped(t.Context(), "c", nil), ErrNotLeader))
 }
 
-// What a deleted connector has opened is the leader's to end where the workers that had it are lost, whether the group
-// knows that by then or not; where one is there that ends its tasks, it is that one's.
-func TestOwnersLost(t *testing.T) {
+// The leader ends what a deleted connector has opened if the workers that had it are lost, whether or not the group
+// knows that already. If one of them is alive and ends its tasks, that worker does it.
+func TestLeaderCleansUpForLostOwners(t *testing.T) {
 	t.Parallel()
 	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Owned: []ResourceSet{{KeyOf("c"), 1, units(1)}}}}
 	for name, c := range map[string]struct {
 		owner    Member
 		vanishes bool
-		back     bool // it is given up, and joins as another member before its tasks have ended
+		back     bool // it is removed, and joins as another member before its tasks have ended
 		want     bool
-		after    time.Duration // at least, and less than 1 s more
+		after    time.Duration // minimum; the maximum is 1 s more
 	}{
 		"had by nobody":       {Member{ID: "1", Metadata: Metadata{URL: "http://w1:1"}}, false, false, true, 0},
 		"its owner ends it":   {has, false, false, false, 6 * time.Second},
@@ -153,12 +155,12 @@ func TestOwnersLost(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			w := stopping(t, func() ([]byte, error) {
+			w := leaderOfStopped(t, func() ([]byte, error) {
 				switch since := time.Since(began); {
 				case c.vanishes:
 					return nil, errors.New("connection refused")
 				case since < 6*time.Second:
-					return []byte(held), nil
+					return []byte(assignmentsJSON), nil
 				}
 				return []byte(`[]`), nil
 			})
@@ -178,11 +180,11 @@ func TestOwnersLost(t *testing.T) {
 			}
 			assert.Equal(t, c.want, orphaned(t.Context()), name)
 			if elapsed := time.Since(began); elapsed < c.after || elapsed >= c.after+time.Second {
-				t.Errorf("%s: expected it after %v, found %v", name, c.after, elapsed)
+				t.Errorf("%s: expected the cleanup after %v, found %v", name, c.after, elapsed)
 			}
 		})
 	}
-	follower := stopping(t, nil)
+	follower := leaderOfStopped(t, nil)
 	follower.leader.generation = 0
 	assert.Equal(t, true, follower.OwnersLost("c") == nil)
 }
@@ -193,7 +195,7 @@ func TestTasksOfAFailedConnector(t *testing.T) {
 	t.Parallel()
 	for before, want := range map[connect.State]string{connect.Unassigned: "FAILED: no secret",
 		connect.Failed: "FAILED: no secret", connect.Running: "RUNNING: old reason"} {
-		herder := &holder{holds: []connect.Ownership{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
+		herder := &staticHerder{holds: []connect.Ownership{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
 			Connector: connect.ConnectorStatus{State: connect.Failed, Trace: "no secret"},
 			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: before, Trace: "old reason"}}}}
 		w := NewWorker(WorkerOptions{Herder: herder, Logger: slog.New(slog.DiscardHandler)})

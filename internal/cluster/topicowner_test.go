@@ -19,23 +19,23 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// board is a config topic for two leaders that take turns as a schedule says. Each has read as far as it has asked for,
-// as a worker's store has.
-type board struct {
+// scheduledTopic is a config topic for two leaders that take turns by a schedule. Each has read as much as it has
+// requested, like a worker's store.
+type scheduledTopic struct {
 	records []configtopic.Record
 	places  map[string]bool
 	steps   []string
 }
 
-// reader is a leader of a group in front of the board. turn waits until it is its turn.
+// reader is a leader of a group that uses the scheduled topic. turn waits for its turn.
 type reader struct {
-	*board
+	*scheduledTopic
 	group string
 	read  int
 	turn  func(what string)
 }
 
-// state is what the reader has read.
+// state returns what the reader has read.
 func (r *reader) state() *configtopic.State {
 	s := configtopic.NewState()
 	for n, record := range r.records[:r.read] {
@@ -47,7 +47,7 @@ func (r *reader) state() *configtopic.State {
 
 func (r *reader) Group() string { return r.state().Group() }
 
-// Write has written when the reader has read it, with everything before.
+// Write returns when the reader has read the record and everything before it.
 func (r *reader) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
 	r.turn("writes " + records[0].Key)
 	r.records = append(r.records, records...)
@@ -63,9 +63,9 @@ func (r *reader) CheckGroup() error {
 	return nil
 }
 
-// leads does what [leader.assign] and [leader.ownsTopic] do: it has read the topic when it joins, reads to the end, and
+// lead does what [leader.assign] and [leader.ownsTopic] do: it has read the topic when it joins, reads to the end, and
 // assigns if the group owns the topic. Otherwise it claims the topic.
-func (r *reader) leads() {
+func (r *reader) lead() {
 	r.turn("starts")
 	r.read = len(r.records)
 	r.turn("joins")
@@ -83,19 +83,19 @@ func (r *reader) leads() {
 	}
 }
 
-// play has two leaders take turns, which go to the other one where a schedule has a 1. It returns how many choices
-// there were at each turn.
-func play(records []configtopic.Record, schedule []int) (*board, []int) {
-	b := &board{records: slices.Clone(records), places: map[string]bool{}}
+// play runs two leaders by a schedule, which switches to the other one at each 1. It returns the number of choices at
+// each turn.
+func play(records []configtopic.Record, schedule []int) (*scheduledTopic, []int) {
+	b := &scheduledTopic{records: slices.Clone(records), places: map[string]bool{}}
 	groups := []string{"a", "b"}
-	var leaders [2]func() (string, bool) // to where the leader waits for its turn, with what it does then
+	var leaders [2]func() (string, bool) // until the leader waits for its turn, with its next action
 	var next [2]string
 	var live [2]bool
 	for n, group := range groups {
-		r := &reader{board: b, group: group}
+		r := &reader{scheduledTopic: b, group: group}
 		advance, stop := iter.Pull(func(yield func(string) bool) {
 			r.turn = func(what string) { yield(what) }
-			r.leads()
+			r.lead()
 		})
 		defer stop()
 		leaders[n] = advance
@@ -119,11 +119,11 @@ func play(records []configtopic.Record, schedule []int) (*board, []int) {
 	return b, choices
 }
 
-// mostSwitches is how often the turn goes to the other leader before one of them has done all.
+// mostSwitches is the maximum number of switches between the leaders before one of them has finished.
 const mostSwitches = 3
 
-// In whichever order two leaders of different groups do what they do on one config topic, at most one has its group run
-// something; where the topic was nobody's before, or is that of one of them, one has; where it is a third one's, none.
+// In whatever order two leaders of different groups use one config topic, at most one group runs anything. If the topic
+// belonged to nobody or to one of them, exactly one does. If it belongs to a third group, none does.
 func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 	t.Parallel()
 	note := func(group string) configtopic.Record { return configtopic.GroupRecord(group, true) }
@@ -162,11 +162,11 @@ func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
 	}
 }
 
-// What is wrong with the members of a group is logged once, and shown until it is mended. While two have one URL, it is
-// not known what runs.
-func TestProblemsOfAGroup(t *testing.T) {
+// A problem with the members of a group is logged once, and shown until it is solved. While two members have one URL,
+// it is unknown what runs.
+func TestGroupProblemsAreLoggedOnce(t *testing.T) {
 	t.Parallel()
-	w := stopping(t, func() ([]byte, error) { return []byte("[]"), nil })
+	w := leaderOfStopped(t, func() ([]byte, error) { return []byte("[]"), nil })
 	var journal logtest.Journal
 	w.options.Logger = journal.Logger(slog.LevelInfo)
 	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
@@ -193,8 +193,8 @@ func TestProblemsOfAGroup(t *testing.T) {
 		map[string][]byte{"1": []byte("6"), "2": []byte("78")}))
 }
 
-// A member answers whatever its body holds, as that of another version does.
-func TestMembersAnswerWithBodiesOfOtherVersions(t *testing.T) {
+// A member responds to any body, such as that of another version.
+func TestMemberRespondsToOtherVersions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWorker(WorkerOptions{URL: "http://w1:1", Call: func(_ context.Context, _, _, _ string, _,
@@ -208,8 +208,8 @@ func TestMembersAnswerWithBodiesOfOtherVersions(t *testing.T) {
 	})
 }
 
-// A member that does not answer at the URL that it advertises is named with it, until it does.
-func TestUnreachedMembers(t *testing.T) {
+// A member that does not respond at its advertised URL is reported with the URL until it does.
+func TestUnreachableMemberIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var journal logtest.Journal
@@ -248,7 +248,7 @@ func TestUnreachedMembers(t *testing.T) {
 	})
 }
 
-// Whoever waits for the leader for long says so once.
+// A caller that waits long for the leader logs it once.
 func TestRetryWithLeaderWarns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,14 +15,14 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// assigned is a herder that keeps what it is assigned, by connector.
-type assigned struct {
-	holder
+// recordingHerder is a herder that records its assignments by connector.
+type recordingHerder struct {
+	staticHerder
 	shares map[string]connect.Assignment
-	before func() // is called first, where it is there
+	before func() // called first, if not nil
 }
 
-func (a *assigned) Assign(name string, share connect.Assignment) error {
+func (a *recordingHerder) Assign(name string, share connect.Assignment) error {
 	if a.before != nil {
 		a.before()
 	}
@@ -30,24 +30,24 @@ func (a *assigned) Assign(name string, share connect.Assignment) error {
 	return nil
 }
 
-// A worker remembers nothing of connectors that are no more, however many there were.
+// A worker remembers nothing about deleted connectors, however many there were.
 func TestDeletedConnectorsAreForgotten(t *testing.T) {
 	t.Parallel()
-	herder := &assigned{shares: map[string]connect.Assignment{}}
+	herder := &recordingHerder{shares: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
 	for offset, name := range []string{"a", "b", "c"} {
 		w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: name}},
-			ConfigOffsets: map[string]int64{name: int64(offset)}}) // the first is the topic's first record
+			ConfigOffsets: map[string]int64{name: int64(offset)}}) // offset 0 is the first record of the topic
 		w.reconcile()
 		assert.Equal(t, 1, len(w.lastAssigned))
 	}
 	assert.Equal(t, 3, len(herder.shares))
 }
 
-// What a worker is about to run is what it has, though an assignment without it has come meanwhile.
+// A worker owns what it is about to start, even if a later assignment does not contain it.
 func TestAssignedButNotStartedIsOwned(t *testing.T) {
 	t.Parallel()
-	herder := &assigned{shares: map[string]connect.Assignment{}}
+	herder := &recordingHerder{shares: map[string]connect.Assignment{}}
 	w := NewWorker(WorkerOptions{Herder: herder})
 	given := []ResourceSet{{Connector: KeyOf("a"), Resources: units(0)}}
 	w.assigned, w.assignment.Target = true, given
@@ -64,12 +64,12 @@ func TestAssignedButNotStartedIsOwned(t *testing.T) {
 	assert.Equal(t, 0, len(w.owned()))
 }
 
-// A plan of settings that the config topic does not have now is not handed on as one of those that it has; one of
-// settings that were written once more is.
-func TestPlansOfOtherSettings(t *testing.T) {
+// A plan for settings that the config topic no longer has is not forwarded. A plan for settings that were written again
+// is.
+func TestOutdatedPlanIsNotForwarded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := stopping(t, nil)
+		w := leaderOfStopped(t, nil)
 		w.leading, w.assigned = true, true
 		var asked []config.TaskPlan
 		w.options.Logger = slog.New(slog.DiscardHandler)
@@ -84,12 +84,12 @@ func TestPlansOfOtherSettings(t *testing.T) {
 		}
 		plan := config.TaskPlan{Config: map[string]string{"name": "c", "sets": "A"},
 			Tasks: []map[string]string{{"set": "A"}}}
-		write(5, map[string]string{"sets": "A,B"}) // before the plan of A is there
+		write(5, map[string]string{"sets": "A,B"}) // before the plan of A arrives
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		var refused *WriteError
 		if err := w.PutTaskConfigs(ctx, "c", plan); !errors.As(err, &refused) || ctx.Err() == nil {
-			t.Errorf("expected that it waits for another plan, found %v", err)
+			t.Errorf("expected a wait for another plan, found %v", err)
 		}
 		assert.Error(t, refused.Cause, "connector c: expected task configs of its current settings in the config topic")
 		assert.Equal(t, 0, len(asked))

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// An expression that times out is an error that names it, and not a mismatch.
-func TestExpressionWithoutEndIsNamed(t *testing.T) {
+// An expression that times out is an error that names it, not a mismatch.
+func TestExpressionTimeoutIsReported(t *testing.T) {
 	p, err := pattern.Compile("(a|aa)+b")
 	require.NoError(t, err)
 	topic := strings.Repeat("a", 200)
@@ -26,7 +26,7 @@ func TestExpressionWithoutEndIsNamed(t *testing.T) {
 	}
 }
 
-// A sink makes a task for each that it may have: the number is bounded, with Kafka Connect's wording.
+// A sink creates a task for each that it may have, so the number is bounded, with Kafka Connect's message.
 func TestSinkTasksAreBounded(t *testing.T) {
 	for value, want := range map[string]bool{"1000": false, "1001": true, "2147483647": true} {
 		connector, problems := NewConnector("x", []Entry{NewEntry("name", "x", "", 0),
@@ -40,27 +40,28 @@ func TestSinkTasksAreBounded(t *testing.T) {
 				func(p Problem) bool { return p.Setting == "tasks.max" })
 		}
 		if refused(wit.ComponentSink) != want || refused(wit.ComponentSource) {
-			t.Errorf("%s: a sink is refused: %t, a source %t", value, refused(wit.ComponentSink),
+			t.Errorf("%s: expected only a sink to be rejected: sink rejected %t, source rejected %t", value,
+				refused(wit.ComponentSink),
 				refused(wit.ComponentSource))
 		}
 	}
 }
 
-// counting is a context that is canceled when it was looked at as often as that.
-type counting struct {
+// countingContext is a context that is canceled after this many checks of it.
+type countingContext struct {
 	context.Context
 	looks, most int
 }
 
-func (c *counting) Err() error {
+func (c *countingContext) Err() error {
 	if c.looks++; c.looks > c.most {
 		return context.Canceled
 	}
 	return nil
 }
 
-// A check stops when its context ends, with a problem.
-func TestChecksEnd(t *testing.T) {
+// A check stops with a problem when its context ends.
+func TestCheckStopsWithContext(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentTransformation, Prefixes: []string{"mad."}}
 	connector := &Connector{}
 	for i := range 1000 {
@@ -73,22 +74,24 @@ func TestChecksEnd(t *testing.T) {
 				component)
 		},
 	} {
-		whole := &counting{Context: context.Background(), most: 1 << 30}
+		whole := &countingContext{Context: context.Background(), most: 1 << 30}
 		check(whole)
 		if whole.looks < len(connector.Entries) {
-			t.Errorf("%s: expected a look for each of %d settings, found %d", name, len(connector.Entries), whole.looks)
+			t.Errorf("%s: expected a check of the context for each of %d settings, found %d", name,
+				len(connector.Entries), whole.looks)
 		}
 		for _, most := range []int{0, 100, whole.looks - 1} {
-			problems := check(&counting{Context: context.Background(), most: most})
+			problems := check(&countingContext{Context: context.Background(), most: most})
 			if n := len(problems); n == 0 || n > most+1 || problems.Err() == nil ||
 				!strings.Contains(problems[n-1].Text, "context canceled") {
-				t.Errorf("%s: expected an end behind %d settings and a word about it, found %d problems", name, most, n)
+				t.Errorf("%s: expected the check to stop after %d settings with a problem, found %d problems", name,
+					most, n)
 			}
 		}
 	}
 }
 
-// A declaration of thousands of long templates: a file with unknown keys is checked in time that does not grow with
+// With a declaration of thousands of long templates, the time to check a file with unknown keys does not grow with
 // their product.
 func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentSource, Prefixes: []string{"mad."}}
@@ -117,7 +120,7 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 		if unknown != len(connector.Entries) {
 			t.Errorf("expected %d unknown settings, found %d", len(connector.Entries), unknown)
 		}
-	case <-time.After(10 * time.Minute): // many times what it takes; without a bound it is an hour
-		t.Fatal("it takes too long")
+	case <-time.After(10 * time.Minute): // many times the usual duration; without a bound it is an hour
+		t.Fatal("expected the check to end in time")
 	}
 }

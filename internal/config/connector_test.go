@@ -21,7 +21,7 @@ import (
 
 func acting(r string) wit.Rule { return wit.Rule{Role: &r} }
 
-// component is what a source plugin might declare.
+// component returns the declaration of a source plugin.
 func component() wit.Component {
 	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.",
 		"shop#"}, Settings: []wit.ConfigKey{
@@ -68,13 +68,13 @@ func workerEntries(t *testing.T, text string) []Entry {
 	return entries
 }
 
-// expectLines expects these problems, each as a line.
+// expectLines expects these problems, one per line.
 func expectLines(t *testing.T, prefix, want string, problems Problems) {
 	t.Helper()
 	assert.Equal(t, want, lines(problems), prefix)
 }
 
-// relaxable ends the problem of an unknown setting that is an error.
+// relaxable is the end of the message about an unknown setting that is an error.
 const relaxable = "; with unknown.settings=warn this is a warning"
 
 // Values that look like variables or references.
@@ -187,7 +187,7 @@ func TestComponentProblems(t *testing.T) {
 }
 
 // A missing setting of a group is reported at the first line of the group.
-func TestExaminedStandsWithItsGroup(t *testing.T) {
+func TestMissingGroupSettingIsReportedAtGroup(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
 	missing := []wit.ConfigValue{{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
 		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}}}
@@ -195,8 +195,8 @@ func TestExaminedStandsWithItsGroup(t *testing.T) {
 	expectLines(t, "all", want, ValidationProblems(connector, "", missing, nil))
 }
 
-// An unreadable worker's file is the only problem.
-func TestWorkerFilesThatCannotBeRead(t *testing.T) {
+// If the worker's file is unreadable, that is the only problem.
+func TestUnreadableWorkerFile(t *testing.T) {
 	dir := t.TempDir()
 	for name, test := range map[string]struct{ text, want string }{
 		"utf16": {"\xff\xfea\x00", "the file is in UTF-16: expected UTF-8; save it in that encoding"},
@@ -235,13 +235,13 @@ func TestSinkRules(t *testing.T) {
 func TestPasswordsAreNeverShown(t *testing.T) {
 	connector := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
 	declarations := DeclareComponent(component())
-	// the value of a provider
+	// A value from a provider.
 	connector.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
 	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), connector, component()),
 		connector, connector.Entries,
 		NewRoles(declarations, connector))
 	if strings.Contains(shown, "hunter2") {
-		t.Errorf("found a secret in %s", shown)
+		t.Errorf("expected no secret, found one in %s", shown)
 	}
 	spec := wit.ConfigKey{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
 	if text := CheckValue(&spec, "hunter2", true); text == "" || strings.Contains(text, "hunter2") {
@@ -310,12 +310,12 @@ c.properties:4: transforms.b.negate: Invalid value maybe for configuration trans
 		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
 		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
 			"config 'transforms.a.predicate' defining a predicate to be negated."
-		expectLines(t, negate, want, problems) // as in Kafka Connect, "false" needs a predicate, too
+		expectLines(t, negate, want, problems) // as in Kafka Connect, "false" requires a predicate too
 	}
 }
 
-// Kafka passes over the names that its ReplaceField had before 4.0, so that fields that were to be left out go on.
-func TestSettingsThatKafkaRemoved(t *testing.T) {
+// Kafka ignores the names that its ReplaceField had before 4.0, so fields that should be dropped would pass.
+func TestRemovedKafkaSettings(t *testing.T) {
 	replace := wit.Component{Kind: wit.ComponentTransformation,
 		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.ConfigKey{
 			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
@@ -342,7 +342,7 @@ func TestSettingsThatKafkaRemoved(t *testing.T) {
 	}
 }
 
-func TestPartProblems(t *testing.T) {
+func TestStageProblems(t *testing.T) {
 	connector := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
 	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{declared("field", wit.KindString,
 		"", "", wit.Rule{Required: wit.Set}), declared("count", wit.KindInt, "", "")}}
@@ -364,7 +364,7 @@ func TestDocuments(t *testing.T) {
 			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: warning: " +
 				"not a setting: expected inside config\n" +
 				"c.json:1: topics: warning: not a setting: expected inside config"},
-		// As GET /connectors/NAME answers, in any order.
+		// As in responses to GET /connectors/NAME, in any order.
 		{"c.json",
 			`{"tasks":[{"connector":"n","task":0}],"type":"source","config":{"connector.class":"x","name":"n"},"name":"n"}`, "connector.class=x name=n", ""},
 		{"c.json", `{"name":"n","config":{"connector.class":"x"},"tasks":[],"type":null}`, "name=n connector.class=x",
@@ -455,12 +455,12 @@ func TestProviders(t *testing.T) {
 	_, problems := newProviders(workerEntries(t, "config.providers=v\nconfig.providers.v.class=com.example.Vault"))
 	if len(problems) != 1 || !strings.Contains(problems[0].String(),
 		`w.properties:2: config.providers.v.class: expected`) {
-		t.Errorf("expected the unknown class to be refused by name, found %v", problems)
+		t.Errorf("expected the unknown class to be rejected by name, found %v", problems)
 	}
 }
 
-// Only option values of a login module's line are redacted, not its class, flag and option names.
-func TestLoginModulesAreReadable(t *testing.T) {
+// Only the option values of a login module's line are redacted, not its class, flag and option names.
+func TestOnlyLoginModuleOptionsAreRedacted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="svc.orders" ` +
 		`password="hush;\\\"x=" tokenauth=true short="ab";`
@@ -483,13 +483,13 @@ func TestLoginModulesAreReadable(t *testing.T) {
 	providers, _ := newProviders(nil)
 	resolved, _ := providers.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
 	if got := providers.Redact("user svc.orders, hush"); got != "user [hidden], [hidden]" {
-		t.Errorf("of a part of a line: found %q", got)
+		t.Errorf("expected nothing for a part of a line, found %q", got)
 	}
 	runtime.KeepAlive(resolved)
 }
 
-// New values of a provider are redacted, and previous ones while something uses them.
-func TestWhatIsFollowedIsHidden(t *testing.T) {
+// New values of a provider are redacted, and so are previous values while something uses them.
+func TestRotatedSecretsAreRedacted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	write(t, file, "pw=first-s3cret")
 	w, problems := NewWorker("w.properties", []Entry{NewEntry("bootstrap.servers", "a:1", "w.properties", 1),
@@ -499,12 +499,12 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 	if current, ok := w.Current("sasl.jaas.config"); !ok || current != "second-passw0rd" {
 		t.Fatalf("found %q, %t", current, ok)
 	}
-	for range 2 { // what nobody has any more is forgotten, by the garbage collector
+	for range 2 { // unused values are forgotten by the garbage collector
 		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
 		w.Providers.resolveAll([]Entry{NewEntry("k", "${env:CONFIG_TEST_DROPPED}", "", 0)})
 		for deadline := time.Now().Add(time.Minute); w.Redact("third-passw0rd") == "[hidden]"; runtime.GC() {
 			if time.Now().After(deadline) {
-				t.Fatal("it is known for good")
+				t.Fatal("expected the former value to be forgotten")
 			}
 		}
 	}
@@ -514,7 +514,7 @@ func TestWhatIsFollowedIsHidden(t *testing.T) {
 }
 
 // The largest LONG means "forever".
-func TestDurationsWithoutEnd(t *testing.T) {
+func TestLargestDurationMeansForever(t *testing.T) {
 	const most = "9223372036854775807"
 	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": most})
 	if len(problems) > 0 {
@@ -579,7 +579,7 @@ w.properties:12: topics: warning: has no effect: a setting of connectors, which 
 }
 
 // Worker settings of Kafka Connect without effect are accepted with a warning that gives the reason.
-func TestLinesWithoutEffectSayWhy(t *testing.T) {
+func TestSettingsWithoutEffectWarnWithReason(t *testing.T) {
 	values := map[string]string{"connect.protocol": "sessioned", "inter.worker.key.generation.algorithm": "HmacSHA256",
 		"inter.worker.signature.algorithm": "HmacSHA256", "inter.worker.verification.algorithms": "HmacSHA256",
 		"metrics.recording.level": "INFO", "plugin.discovery": "hybrid_warn", "plugin.rollout": "any",
@@ -617,7 +617,7 @@ func TestIsConnector(t *testing.T) {
 		"connector.client.config.override.policy=All":     false,
 		"group.id=g\nkey.converter=x\nconfig.providers=f": false,
 		"": false,
-		// Snippets: what no worker has.
+		// Snippets with settings that no worker has.
 		"shop.address=h":                                   true,
 		"shop.address=h\nkey.converter=x":                  true,
 		"transforms.a.type=x":                              true,
@@ -667,7 +667,7 @@ func TestFolder(t *testing.T) {
 }
 
 // An unreadable file keeps its own name and takes no name from another file.
-func TestFilesThatCannotBeRead(t *testing.T) {
+func TestUnreadableConnectorFile(t *testing.T) {
 	dir := t.TempDir()
 	large, many := filepath.Join(dir, "large.json"), filepath.Join(dir, "many.json")
 	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x",
@@ -685,7 +685,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if len(in.Connectors) == 0 || in.Connectors[0].Problems != nil {
 		t.Errorf("found %+v", in.Connectors)
 	}
-	// A file that grows during the read is not accepted.
+	// A file that grows while it is read is not accepted.
 	growing := filepath.Join(dir, "growing.properties")
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	file, err := os.Create(growing)
@@ -712,7 +712,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	<-stopped
 }
 
-// The host uses settings of plugins by role. No name of a plugin's setting may stand in its code, tests apart.
+// The host uses settings of plugins by role. Its code contains no name of a plugin's setting, except in tests.
 func TestNoPluginSettingsByName(t *testing.T) {
 	name := regexp.MustCompile(`sap\.odata`)
 	var files int
@@ -727,7 +727,7 @@ func TestNoPluginSettingsByName(t *testing.T) {
 		data, err := os.ReadFile(path)
 		for i, line := range strings.Split(string(data), "\n") {
 			if name.MatchString(line) {
-				t.Errorf("%s:%d names a plugin's setting: %s", path, i+1, line)
+				t.Errorf("%s:%d: expected no name of a plugin's setting, found %s", path, i+1, line)
 			}
 		}
 		return err
@@ -737,8 +737,8 @@ func TestNoPluginSettingsByName(t *testing.T) {
 	}
 }
 
-// Each expression is bounded, and all of those for new topics together.
-func TestBoundsOfTopicCreation(t *testing.T) {
+// Each expression for topic creation is bounded, and so are all of them together.
+func TestTopicCreationExpressionsAreBounded(t *testing.T) {
 	for prefix, test := range map[string]struct{ include, want string }{
 		"as many as there may be": {strings.Repeat("a,", maxTopicExpressions-1) + "a", ""},
 		"one more": {strings.Repeat("a,", maxTopicExpressions) + "a", "c.properties:3: topic.creation.big.include: " +

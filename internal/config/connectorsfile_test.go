@@ -18,8 +18,8 @@ func openMade(t *testing.T, dir string) *ConnectorsFile {
 	return f
 }
 
-// with stores the connector a with a setting x, over a version; "" for any.
-func with(t *testing.T, s *FolderStore, x, over string) error {
+// storeSetting stores the connector a with a setting x, replacing a version; "" means any version.
+func storeSetting(t *testing.T, s *FolderStore, x, over string) error {
 	t.Helper()
 	stored := Stored{Connector: settings(t, "request", "name=a\nx="+x)}
 	if over != "" {
@@ -28,67 +28,68 @@ func with(t *testing.T, s *FolderStore, x, over string) error {
 	return s.Put(t.Context(), "a", stored)
 }
 
-// version returns the version in the store.
+// version returns the version of connector a in the store.
 func version(s *FolderStore) string {
 	snapshot, _ := s.Snapshot()
 	return snapshot.Connectors[0].Version
 }
 
-// What REST makes is there after a restart, whatever its characters, with its version; what was deleted is not.
-func TestConnectorsOfREST(t *testing.T) {
+// A connector created by REST exists after a restart, with any characters and with its version. A deleted connector
+// does not.
+func TestRESTConnectorsSurviveRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	odd := map[string]string{"name": "../b/c", "x": " # \\ \t = : é\n!\x00", "a b=c:#d": "#1"}
-	store := kept(t, Locations{REST: openMade(t, dir)})
+	store := openFolderStore(t, Locations{REST: openMade(t, dir)})
 	connector := &Connector{Name: "../b/c"}
 	for key, value := range odd {
 		connector.Entries = append(connector.Entries, NewEntry(key, value, "", 0))
 	}
 	require.NoError(t, store.Put(t.Context(), connector.Name, Stored{Connector: connector}))
-	require.NoError(t, with(t, store, "1", ""))
+	require.NoError(t, storeSetting(t, store, "1", ""))
 	require.NoError(t, store.Put(t.Context(), "a", Stored{Target: TargetPaused}))
 	assert.Equal(t, TargetPaused, store.locations.TargetStates.Get(&Connector{Name: "a"}))
-	store = kept(t, Locations{REST: openMade(t, dir)})
+	store = openFolderStore(t, Locations{REST: openMade(t, dir)})
 	snapshot, _ := store.Snapshot()
 	assert.Equal(t, 2, len(snapshot.Connectors))
 	assert.Equal(t, odd, snapshot.Connectors[0].Raw())
 	assert.Equal(t, "2", snapshot.Connectors[1].Version)
 	require.NoError(t, store.Delete(t.Context(), "a"))
 	assert.Error(t, store.Delete(t.Context(), "a"), "expected connector a to be one that was created by REST")
-	store = kept(t, Locations{REST: openMade(t, dir)})
-	require.NoError(t, with(t, store, "1", ""))
+	store = openFolderStore(t, Locations{REST: openMade(t, dir)})
+	require.NoError(t, storeSetting(t, store, "1", ""))
 	snapshot, _ = store.Snapshot()
-	assert.Equal(t, "3", snapshot.Connectors[1].Version) // that of no connector of its name before
+	assert.Equal(t, "3", snapshot.Connectors[1].Version) // not a version of an earlier connector of its name
 	write(t, filepath.Join(dir, "connectors.json"), "{")
 	if _, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json")); err == nil {
-		t.Error("expected an error for a file that is cut off")
+		t.Error("expected an error for a truncated file")
 	}
 }
 
-// Of two changes of one version the second is rejected and writes nothing.
-func TestChangedMeanwhile(t *testing.T) {
+// The second of two changes to one version is rejected and writes nothing.
+func TestConcurrentChangeIsRejected(t *testing.T) {
 	t.Parallel()
-	store := kept(t, Locations{REST: openMade(t, t.TempDir())})
-	assert.Error(t, with(t, store, "1", "1"), "has changed in the meantime")
-	require.NoError(t, with(t, store, "1", ""))
+	store := openFolderStore(t, Locations{REST: openMade(t, t.TempDir())})
+	assert.Error(t, storeSetting(t, store, "1", "1"), "has changed in the meantime")
+	require.NoError(t, storeSetting(t, store, "1", ""))
 	first := version(store)
-	require.NoError(t, with(t, store, "1", first)) // as it is
+	require.NoError(t, storeSetting(t, store, "1", first)) // unchanged
 	assert.Equal(t, first, version(store))
-	require.NoError(t, with(t, store, "2", first))
+	require.NoError(t, storeSetting(t, store, "2", first))
 	var changed *ChangedError
-	assert.Equal(t, true, errors.As(with(t, store, "3", first), &changed))
+	assert.Equal(t, true, errors.As(storeSetting(t, store, "3", first), &changed))
 	assert.Equal(t, "a=2", found(t, store))
 	require.NoError(t, store.Delete(t.Context(), "a"))
-	assert.Error(t, with(t, store, "3", "2"), "has changed in the meantime")
+	assert.Error(t, storeSetting(t, store, "3", "2"), "has changed in the meantime")
 }
 
-// A file that cannot be written leaves the connector, its state and its version as they were.
-func TestConnectorThatCannotBeWritten(t *testing.T) {
+// If the file cannot be written, the connector, its state and its version do not change.
+func TestFailedWriteChangesNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "gone")
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	s := kept(t, Locations{REST: openMade(t, dir)})
-	require.NoError(t, with(t, s, "1", ""))
+	s := openFolderStore(t, Locations{REST: openMade(t, dir)})
+	require.NoError(t, storeSetting(t, s, "1", ""))
 	require.NoError(t, os.RemoveAll(dir))
 	err := s.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=2"), Target: TargetStopped})
 	assert.Error(t, err, "no such file or directory")
@@ -131,15 +132,15 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// A connector that has a file is changed there, also while it runs as the file had it before.
+// A connector that has a file must be changed there, also while it runs with an earlier version of the file.
 func TestCheckWritable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.properties")
 	write(t, path, "name=a\nx=1\n")
-	s := kept(t, Locations{Folder: dir, Files: []*Connector{{Name: "n", File: "n.properties"}}})
+	s := openFolderStore(t, Locations{Folder: dir, Files: []*Connector{{Name: "n", File: "n.properties"}}})
 	message := "Connector a is kept in " + path + ", in the folder of connectors (--config): change it there"
-	for _, err := range []error{s.CheckWritable("a", path), s.CheckWritable("a", ""), with(t, s, "2", ""),
+	for _, err := range []error{s.CheckWritable("a", path), s.CheckWritable("a", ""), storeSetting(t, s, "2", ""),
 		s.Delete(t.Context(), "a")} {
 		assert.Error(t, err, message)
 	}
@@ -149,7 +150,7 @@ func TestCheckWritable(t *testing.T) {
 		"is kept in n.properties, which was named when the worker was started")
 }
 
-// A file that is too large is rejected without a change in memory.
+// A file that is too large is rejected, and nothing changes in memory.
 func TestConnectorsFileIsBounded(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "connectors.json")

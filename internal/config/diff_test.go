@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// readAs is what a file of these lines holds, and what is wrong with it.
+// readAs returns the connector of a file with these lines, and its problems.
 func readAs(path string, lines ...string) *Connector {
 	entries, problems := Read(path, []byte(strings.Join(lines, "\n")))
 	c, more := NewConnector(path, entries, nil)
@@ -108,7 +108,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// What a file was warned of is not said again with each look at the folder.
+// A warning about a file is not repeated with each scan of the folder.
 func TestDiffRepeatsNoWarning(t *testing.T) {
 	twice := readAs("a.properties", "name=a", "x=1", "x=2")
 	now := RunningConnector{Name: "a", File: twice.File, Raw: twice.Raw(), Config: twice}

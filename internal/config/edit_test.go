@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// settingsOf is what a file of properties is read as.
+// settingsOf returns the settings of a properties file.
 func settingsOf(t *testing.T, data []byte) map[string]string {
 	t.Helper()
 	entries, problems := Read("x.properties", data)
@@ -28,7 +28,7 @@ func TestEdit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, text string
-		// set and out are changes of the settings in the text.
+		// set and out are changes to the settings of the text.
 		set  map[string]string
 		out  []string
 		want string
@@ -67,7 +67,7 @@ func TestEdit(t *testing.T) {
 			assert.Equal(t, settings, settingsOf(t, []byte(edited)))
 		})
 	}
-	// Malformed lines are no settings, and do not affect others.
+	// Malformed lines are no settings and do not affect others.
 	data, err := Edit("a=\\u00g0\n# why\n\\u12=x\nb=2\n", map[string]string{"a": "1", "b": "2"})
 	require.NoError(t, err)
 	assert.Equal(t, "a=1\n# why\nb=2\n", data)
@@ -78,7 +78,7 @@ func TestEdit(t *testing.T) {
 	}
 }
 
-// edited checks the invariants of Edit for any text and settings.
+// edited checks the invariants of Edit for a text and settings.
 func edited(t *testing.T, text string, settings map[string]string) {
 	t.Helper()
 	result, err := Edit(text, settings)
@@ -111,7 +111,7 @@ func edited(t *testing.T, text string, settings map[string]string) {
 		}
 	}
 	unchanged = slices.DeleteFunc(unchanged, func(line string) bool { return line == "" })
-	for _, line := range lines { // in their order, with others between them
+	for _, line := range lines { // in order, with others in between
 		if len(unchanged) > 0 && line == unchanged[0] {
 			unchanged = unchanged[1:]
 		}
@@ -150,8 +150,8 @@ func FuzzEdit(f *testing.F) {
 	})
 }
 
-// Texts by chance hold what a fuzzer finds late: ends of lines, continued lines and both encodings, mixed.
-func TestEditByChance(t *testing.T) {
+// Random texts mix line ends, continued lines and both encodings, which a fuzzer finds late.
+func TestEditRandomTexts(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 4))
 	pieces := []string{"a", "b", "=", ":", " ", "\\", "\n", "\r", "\r\n", "#", "!", "{", "\t", "\\u00e4", "ä",
@@ -189,7 +189,7 @@ func TestEditByChance(t *testing.T) {
 	}
 }
 
-// Clear passwords are masked, also in comments.
+// Passwords in clear text are masked, also in comments.
 func TestMaskedText(t *testing.T) {
 	t.Parallel()
 	password := func(key string) bool { return strings.HasSuffix(key, "pwd") }

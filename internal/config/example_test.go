@@ -6,7 +6,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// What is wrong with a worker's settings, and what its settings come to.
+// The problems of a worker's settings, and the resulting settings.
 func ExampleNewWorker() {
 	w, problems := config.NewWorker("", nil, nil, map[string]string{
 		"task.shutdown.graceful.timeout.ms": "2000", "offset.storage.topc": "o"})

@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// followed is a watched folder with the snapshots that were reported.
-type followed struct {
+// watchedFolder is a watched folder and the snapshots that it reported.
+type watchedFolder struct {
 	t         *testing.T
 	dir       string
 	store     *FolderStore
@@ -23,10 +23,10 @@ type followed struct {
 	last      Snapshot
 }
 
-// follow follows a folder with looks in quick succession, until the test has ended.
-func follow(t *testing.T, dir string) *followed {
+// follow watches a folder with frequent scans until the test has ended.
+func follow(t *testing.T, dir string) *watchedFolder {
 	t.Helper()
-	followed := &followed{t: t, dir: dir, snapshots: make(chan Snapshot),
+	followed := &watchedFolder{t: t, dir: dir, snapshots: make(chan Snapshot),
 		store: NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))}
 	followed.store.settle, followed.store.interval = 10*time.Millisecond, 50*time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
@@ -44,16 +44,16 @@ func follow(t *testing.T, dir string) *followed {
 	return followed
 }
 
-// put writes a file in one go and by a rename, as careful editors do.
-func (f *followed) put(name, text string) {
+// put writes a file with a rename, as careful editors do.
+func (f *watchedFolder) put(name, text string) {
 	f.t.Helper()
 	temporary := filepath.Join(f.dir, "."+filepath.Base(name)+".new")
 	require.NoError(f.t, os.WriteFile(temporary, []byte(text), 0o600))
 	require.NoError(f.t, os.Rename(temporary, filepath.Join(f.dir, name)))
 }
 
-// shown is a snapshot as lines: NAME VALUE, or NAME and its problems.
-func (f *followed) shown(snapshot Snapshot) string {
+// shown returns a snapshot as lines: NAME VALUE, or NAME and its problems.
+func (f *watchedFolder) shown(snapshot Snapshot) string {
 	var lines []string
 	for _, connector := range snapshot.Connectors {
 		line := connector.Name + " " + connector.Text("x")
@@ -69,8 +69,8 @@ func (f *followed) shown(snapshot Snapshot) string {
 	return strings.Join(lines, "\n")
 }
 
-// until waits for a snapshot; earlier ones must be in meanwhile, or equal the previous one.
-func (f *followed) until(want string, meanwhile ...string) {
+// until waits for a snapshot. Earlier snapshots must be in meanwhile or equal the previous one.
+func (f *watchedFolder) until(want string, meanwhile ...string) {
 	f.t.Helper()
 	deadline := time.NewTimer(5 * time.Minute)
 	defer deadline.Stop()
@@ -85,7 +85,8 @@ func (f *followed) until(want string, meanwhile ...string) {
 		case strings.HasPrefix(found, want) && (found == want || strings.HasSuffix(want, " ")):
 			return
 		case !slices.Contains(allowed, found):
-			f.t.Fatalf("on the way from\n%s\nto\n%s\nfound\n%s", strings.Join(allowed, "\nor\n"), want, found)
+			f.t.Fatalf("between\n%s\nand\n%s\nfound an unexpected snapshot\n%s", strings.Join(allowed, "\nor\n"), want,
+				found)
 		}
 	}
 }
@@ -113,10 +114,10 @@ func TestFolderIsFollowed(t *testing.T) {
 		"none of them runs, because offsets belong to the name\nb 3")
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
 	folder.until("a 9\nb 3")
-	// its name stays
+	// The name of the connector stays the same.
 	require.NoError(t, os.Rename(filepath.Join(dir, "c.properties"), filepath.Join(dir, "d.properties")))
 	folder.until("a 9\nb 3", "b 3", folder.shown(folder.last))
-	// Other files and hidden ones are ignored.
+	// Other files and hidden files are ignored.
 	folder.put("README.md", "x=1")
 	folder.put(".e.properties", "x=1")
 	require.NoError(t, os.Remove(filepath.Join(dir, "b.json")))
@@ -129,9 +130,9 @@ func TestFolderIsFollowed(t *testing.T) {
 	}
 }
 
-// A file that grows is accepted when it no longer changes; until then its previous contents are used, and other files
-// are not delayed.
-func TestFileThatGrows(t *testing.T) {
+// A growing file is accepted when it no longer changes. Until then its previous contents apply, and other files are not
+// delayed.
+func TestGrowingFileIsReadWhole(t *testing.T) {
 	folder := follow(t, t.TempDir())
 	folder.put("a.properties", "x=before\n")
 	folder.until("a before")
@@ -153,7 +154,7 @@ func TestFileThatGrows(t *testing.T) {
 		}
 	}()
 	folder.put("b.properties", "x=1\n")
-	// On a machine that is busy the writer may rest for longer than the looks are apart: then the file counts as it is,
+	// On a busy machine the writer may pause for longer than the scan interval. Then the file counts as complete,
 	// and is read whole.
 	for {
 		folder.last = <-folder.snapshots
@@ -168,14 +169,14 @@ func TestFileThatGrows(t *testing.T) {
 		for _, connector := range folder.last.Connectors {
 			if connector.Problems.Err() != nil &&
 				connector.Problems[0].Text != "the file is empty: expected the settings of a connector" {
-				t.Errorf("found %v", connector.Problems)
+				t.Errorf("expected no problems, found %v", connector.Problems)
 			}
 		}
 	}
 }
 
-// A file that changes during the start does not count as deleted: the first snapshot has it.
-func TestFileThatChangesAtTheStart(t *testing.T) {
+// A file that changes during the start does not count as deleted: the first snapshot contains it.
+func TestFileChangedAtStartIsNotDeleted(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a", "b"} {
 		write(t, filepath.Join(dir, name+".properties"), "x=1\n")
@@ -183,7 +184,7 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 	s := NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	for range 3 {
 		if _, unstable := s.scan(); !unstable {
-			t.Error("expected another look at a file that has just changed")
+			t.Error("expected another scan of a file that has just changed")
 		}
 		if found := s.snapshot(false); len(found.Connectors) != 2 {
 			t.Errorf("expected both files, found %v", found.Connectors)
@@ -192,8 +193,8 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 	}
 }
 
-// Kubernetes puts files of a ConfigMap in place by a link to a folder that is swapped.
-func TestLinksThatAreSwapped(t *testing.T) {
+// Kubernetes replaces the files of a ConfigMap by swapping a link to a folder.
+func TestSwappedLinksAreFollowed(t *testing.T) {
 	dir := t.TempDir()
 	version := func(name, x string) {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
@@ -215,8 +216,8 @@ func TestLinksThatAreSwapped(t *testing.T) {
 	f.until("a 2\nb 2", "a 2\nb 1", "a 1\nb 2")
 }
 
-// A deleted folder deletes no connectors, nor does an empty one in its place; when it is back, its files are used.
-func TestFolderThatVanishes(t *testing.T) {
+// A deleted folder deletes no connectors, and neither does an empty one in its place. When it is back, its files apply.
+func TestMissingFolderDeletesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "folder")
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	folder := follow(t, dir)
@@ -242,7 +243,7 @@ func TestFolderThatVanishes(t *testing.T) {
 	folder.put("a.properties", "x=2\n")
 	folder.until("a 2\nb 1")
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
-	require.NoError(t, os.Remove(filepath.Join(dir, "b.properties"))) // its user removes the last one
+	require.NoError(t, os.Remove(filepath.Join(dir, "b.properties"))) // the user removes the last file
 	folder.until("", "a 2", "b 1")
 }
 

@@ -30,10 +30,10 @@ func TestMaskedSettings(t *testing.T) {
 	}
 	assert.Equal(t, want, masked)
 	if stored["shop.key"] != "k3y" {
-		t.Error("what is stored was changed")
+		t.Error("expected the stored settings not to change")
 	}
 
-	// What was shown and comes back is what is stored, with what was changed.
+	// A masked configuration that is sent back is stored with the original values and the changes.
 	masked["name"] = "d"
 	back, err := RestoreMasked(masked, stored)
 	require.NoError(t, err)
@@ -45,12 +45,12 @@ func TestMaskedSettings(t *testing.T) {
 		t.Errorf("expected the settings to be named, found %v", err)
 	}
 	if back, err := RestoreMasked(map[string]string{"a": "x" + Mask}, nil); err != nil || back["a"] != "x"+Mask {
-		t.Errorf("a value that holds the mask is no mask: %v, %v", back, err)
+		t.Errorf("expected a value that contains the mask not to count as masked: %v, %v", back, err)
 	}
 }
 
-// Without a file of the worker REST is for this machine alone.
-func TestDefaultOfListeners(t *testing.T) {
+// Without a worker file, REST listens on this machine only.
+func TestListenersAreLocalByDefault(t *testing.T) {
 	for file, want := range map[string]string{"": "http://127.0.0.1:8083", "worker.properties": "http://:8083"} {
 		w, _ := NewWorker(file, nil, nil, nil)
 		if got := strings.Join(w.List("listeners"), ","); got != want || w.IsSet("listeners") {
@@ -59,6 +59,6 @@ func TestDefaultOfListeners(t *testing.T) {
 	}
 	w, _ := NewWorker("", nil, []string{"CULVERT_LISTENERS=http://:1"}, nil)
 	if got := w.Text("listeners"); got != "http://:1" {
-		t.Errorf("expected what is given, found %s", got)
+		t.Errorf("expected the specified listeners, found %s", got)
 	}
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A setting is a secret if any component declares it so, or, if none declares it, by its name.
+// A setting is a secret if any component declares it as one, or, if none declares it, by its name.
 func TestSecretsOfAnyDeclaration(t *testing.T) {
 	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
 		"", "", acting("http.header.{name}")))
 	pluginSettings := Declare(
-		declared("shop.key", wit.KindString, "", ""),                            // another plugin says password
-		declared("shop.token", wit.KindString, "", "", acting("http.password")), // its own role does
+		declared("shop.key", wit.KindString, "", ""),                            // a password in another plugin
+		declared("shop.token", wit.KindString, "", "", acting("http.password")), // its own role is secret
 		declared("shop.store", wit.KindString, "", "", acting("tls.keystore.key-password")),
-		declared("shop.set.password", wit.KindString, "", ""), // declared, and by nobody as a secret
+		declared("shop.set.password", wit.KindString, "", ""), // declared, but never as a secret
 		declared("shop.header.a{name}", wit.KindString, "", ""), declared("shop.free.{name}", wit.KindString, "", ""),
 		declared("shop.plain", wit.KindString, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
 	for key, want := range map[string]bool{"shop.key": true, "shop.token": true, "shop.store": true,
@@ -31,8 +31,7 @@ func TestSecretsOfAnyDeclaration(t *testing.T) {
 	}
 }
 
-// Plugins see values from files only if they are built in, or if the user exposes them;
-// secrets to none.
+// Plugins see values from files only if they are built in or if the user exposes them. Secrets are never exposed.
 func TestValuesFromFiles(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "value"), "kept")
@@ -63,7 +62,8 @@ func TestValuesFromFiles(t *testing.T) {
 	} {
 		test.guest.Component = DeclareComponent(component())
 		assert.Equal(t, test.want, test.guest.Settings(connector), name)
-		// What a built-in plugin has planned with is handed to another version: it sees no more than it would have.
+		// A plan of a built-in plugin is passed to another version, which sees no more than it would have seen
+		// otherwise.
 		if diff := cmp.Diff(test.want, test.guest.PlannedSettings(connector, settings("kept", "open", Mask, "kept",
 			"pre-kept"))); diff != "" {
 			t.Errorf("%s, planned (-want +got)\n%s", name, diff)
@@ -71,8 +71,8 @@ func TestValuesFromFiles(t *testing.T) {
 	}
 }
 
-// Where requests go, and what secures them, comes from the user alone.
-func TestDefaultsThatDoNotCount(t *testing.T) {
+// Only the user specifies where requests are sent and what secures them.
+func TestEndpointDefaultsOfPluginsAreIgnored(t *testing.T) {
 	declarations := Declare(
 		declared("x.address", wit.KindString, "evil.example", "", acting("http.address")),
 		declared("x.port", wit.KindInt,
@@ -119,7 +119,7 @@ c.properties:1: x.proxy: warning: not set; the plugin's default "http" is ignore
 	}
 }
 
-// A secret is not used where it would be shown, and no message shows it.
+// A secret is rejected in a setting that is shown, and no message contains it.
 func TestSecretInAPublicRole(t *testing.T) {
 	declarations := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{declared("shop.pwd",
 		wit.KindString, "", "", acting("http.address")),

@@ -60,7 +60,8 @@ func TestPropertiesSyntax(t *testing.T) {
 	}
 }
 
-// storedProperties returns files in hexadecimal, some odd and some random, and what java.util.Properties finds in them.
+// storedProperties returns files in hexadecimal, some odd and some random, and what java.util.Properties reads from
+// them.
 func storedProperties(t *testing.T) (files, answers []string) {
 	t.Helper()
 	content, err := os.ReadFile("testdata/properties.tsv")
@@ -75,8 +76,8 @@ func storedProperties(t *testing.T) (files, answers []string) {
 	return files, answers
 }
 
-// Files are read as by java.util.Properties, with one difference: if the last line of a file is a backslash alone, Java
-// finds an entry with an empty name and an empty value there, and we find none.
+// Files are read as by java.util.Properties, with one difference: if the last line is a single backslash, Java reads an
+// entry with an empty name and value there, and we read none.
 func TestPropertiesAsJava(t *testing.T) {
 	files, answers := storedProperties(t)
 	for i, file := range files {
@@ -86,7 +87,7 @@ func TestPropertiesAsJava(t *testing.T) {
 	}
 }
 
-// asJava returns what readProperties finds, in the form that Load.java prints.
+// asJava returns what readProperties reads, in the format of Load.java.
 func asJava(text string) string {
 	entries, problems := readProperties("x", []byte(text))
 	if problems.Err() != nil {
@@ -128,7 +129,7 @@ func lines(problems Problems) string {
 	return strings.Join(l, "\n")
 }
 
-// FuzzProperties compares with another reader of the same syntax, where that one follows Java.
+// FuzzProperties compares with another reader of the same syntax, as far as that one follows Java.
 func FuzzProperties(f *testing.F) {
 	for _, seed := range []string{"a=1\nb : 2", "a\\ b=1\\\n  2", "!x\n#y\nz", "k = \\u0041\\t", "a=\\\\\n=b"} {
 		f.Add(seed)
@@ -146,7 +147,7 @@ func FuzzProperties(f *testing.F) {
 		last := map[string]string{}
 		for _, entry := range got {
 			if entry.Key == "" {
-				return // the other reader refuses or misreads empty keys
+				return // the other reader rejects or misreads empty keys
 			}
 			last[entry.Key] = entry.Raw
 		}
@@ -156,7 +157,7 @@ func FuzzProperties(f *testing.F) {
 	})
 }
 
-// FuzzRead: entries and problems of any file have its name and a line.
+// FuzzRead checks that all entries and problems of any file have its name and a line.
 func FuzzRead(f *testing.F) {
 	f.Add("x.json", `{"name":"n","config":{"a":1,"b":[{}],"c":null}}`)
 	f.Add("x.yaml", "a: 1\nb:\n  c: [x, y]\nd: *z\n")

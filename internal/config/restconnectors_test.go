@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// kept returns a store of these locations after its first scan.
-func kept(t *testing.T, locations Locations) *FolderStore {
+// openFolderStore returns a store of these locations after its first scan.
+func openFolderStore(t *testing.T, locations Locations) *FolderStore {
 	t.Helper()
 	s := NewFolderStore(locations, plainWorker(t, ""), slog.New(slog.DiscardHandler))
 	s.scan()
@@ -29,12 +29,12 @@ func settings(t *testing.T, file, text string) *Connector {
 	return connector
 }
 
-// found are the connectors of a store as NAME=x, with the warnings behind.
+// found returns the connectors of a store as NAME=x, followed by the warnings.
 func found(t *testing.T, s *FolderStore) string {
 	t.Helper()
 	snapshot, looked := s.Snapshot()
 	if !looked {
-		t.Fatal("expected it to have looked")
+		t.Fatal("expected the first scan to be done")
 	}
 	var all []string
 	for _, connector := range snapshot.Connectors {
@@ -46,8 +46,8 @@ func found(t *testing.T, s *FolderStore) string {
 	return strings.Join(all, " ")
 }
 
-// Files override connectors created by REST, which are back when the file is deleted.
-func TestFilesBeatREST(t *testing.T) {
+// A file overrides a connector created by REST, which is back when the file is deleted.
+func TestFileOverridesRESTConnector(t *testing.T) {
 	dir, folder := t.TempDir(), t.TempDir()
 	fromREST := openMade(t, dir)
 	for _, name := range []string{"a", "b"} {
@@ -55,7 +55,7 @@ func TestFilesBeatREST(t *testing.T) {
 	}
 	path := filepath.Join(folder, "a.properties")
 	write(t, path, "name=a\nx=folder")
-	store := kept(t, Locations{Folder: folder, REST: fromREST})
+	store := openFolderStore(t, Locations{Folder: folder, REST: fromREST})
 	if all := found(t, store); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
 		"warning: has no effect: "+path+" contains a connector of the same name, a") {
 		t.Errorf("found %s", all)
@@ -72,7 +72,7 @@ func TestFilesBeatREST(t *testing.T) {
 	assert.Equal(t, "a=rest b=rest", found(t, store))
 }
 
-func TestTargets(t *testing.T) {
+func TestTargetStatesSurviveRestart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "states.json")
 	first, err := OpenTargetStates(path)
 	require.NoError(t, err)

@@ -8,8 +8,8 @@ import (
 
 const fileClass = "org.apache.kafka.common.config.provider.FileConfigProvider"
 
-// References of what REST brings are resolved by the providers of config.providers alone, but for settings that a file
-// has as they are sent.
+// References in connectors created by REST are resolved only by the providers of config.providers, except in settings
+// that equal those of a file.
 func TestReferencesOfREST(t *testing.T) {
 	dir := t.TempDir()
 	secrets := filepath.Join(dir, "secrets")
@@ -43,8 +43,8 @@ func TestReferencesOfREST(t *testing.T) {
 	}
 }
 
-// The warnings of providers that REST may have read everything by.
-func TestProvidersWithoutBounds(t *testing.T) {
+// Providers that let REST read everything cause warnings.
+func TestUnboundedProvidersWarn(t *testing.T) {
 	for class, bound := range map[string]string{"FileConfigProvider": "allowed.paths",
 		"DirectoryConfigProvider": "allowed.paths", "EnvVarConfigProvider": "allowlist.pattern"} {
 		lines := "config.providers=p\nconfig.providers.p.class=" + providerClasses + class
@@ -65,7 +65,7 @@ func TestProvidersWithoutBounds(t *testing.T) {
 			t.Errorf("%s with an empty bound: expected %q, found %v", class, want, problems)
 		}
 		if _, problems := providers.resolveAll([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
-			t.Errorf("%s with an empty bound gives PATH of the environment", class)
+			t.Errorf("%s with an empty bound: expected no access to PATH of the environment", class)
 		}
 	}
 }

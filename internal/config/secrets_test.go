@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// secretsOf is a connector with a secret in a file of its own and one among others, and the folder that they are in.
+// secretsOf returns a connector with one secret in its own file and another among others, and the folder of these
+// files.
 func secretsOf(t *testing.T) (providers *Providers, connector *Connector, dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -43,19 +44,20 @@ func TestReferencesAreReadAgain(t *testing.T) {
 	if keys := connector.ChangedSince(reread); len(keys) != 1 || keys[0] != "token" ||
 		reread.Text("token") != "Bearer due" ||
 		reread.Text("password") != "one" || connector.Text("token") != "Bearer uno" {
-		t.Errorf("differing %v: %q, %q", keys, reread.Text("token"), reread.Text("password"))
+		t.Errorf("expected other values of the changed keys, found changes %v: %q, %q", keys, reread.Text("token"),
+			reread.Text("password"))
 	}
 	if entry, _ := reread.Entry("token"); !entry.Value.IsSecret() || entry.Raw != "Bearer ${dir:"+dir+":token}" {
 		t.Errorf("the entry is %+v", entry)
 	}
 	require.NoError(t, os.Remove(files[1]))
 	if _, err := connector.Resolve(providers); err == nil {
-		t.Error("expected an error for a secret that is not there")
+		t.Error("expected an error for a missing secret")
 	}
 }
 
-// Settings whose name ends with a word of the user's own.
-func TestNamesOfOnesOwn(t *testing.T) {
+// Setting names that end with a word of the user's list are secret.
+func TestUserSecretNames(t *testing.T) {
 	declarations := Declare(declared("x.header.{name}", wit.KindPassword, "", "",
 		wit.Rule{Role: wit.Ptr("http.header.{name}")}),
 		declared("x.header.fixed", wit.KindString, "", ""))
@@ -67,9 +69,9 @@ func TestNamesOfOnesOwn(t *testing.T) {
 		t.Errorf("found %v by %s", headers, r.Setting("http.header.API-Key"))
 	}
 	if _, ok := declarations.Find("x.header."); ok {
-		t.Error("expected a name")
+		t.Error("expected no declaration for an empty name")
 	}
 	if near := declarations.Nearest("x.heder.API"); near != "x.header.API" {
-		t.Errorf("the nearest is %q", near)
+		t.Errorf("unexpected nearest setting %q", near)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// served declares a plugin's settings by their roles, each by the name of its role.
-func served() *Declarations {
+// roleDeclarations declares a plugin's settings by role, each named like its role.
+func roleDeclarations() *Declarations {
 	declarations := Declare()
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.Destination, role.User, role.Auth,
 		role.OAuthTokenEndpoint, role.OAuthClientID, role.LoginTarget, role.LoginBody, role.Origins, role.ProxyType,
@@ -48,7 +48,7 @@ func connectorEntries(lines string) (entries []Entry) {
 	return entries
 }
 
-// joined are settings as [connectorOf] reads them.
+// joined returns settings as [connectorOf] reads them.
 func joined(settings map[string]string) string {
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
@@ -57,7 +57,8 @@ func joined(settings map[string]string) string {
 	return strings.Join(all, " ")
 }
 
-// A stored secret is sent only where it was stored for; a shared one never to an endpoint that only the sender names.
+// A stored secret is sent only to where it was stored for, and a shared secret never to an endpoint that only the
+// sender names.
 func TestMisdirectedSecrets(t *testing.T) {
 	const worker = "bootstrap.servers=own:9092 security.protocol=SASL_SSL sasl.mechanism=SCRAM-SHA-512 " +
 		"sasl.jaas.config=theworkers"
@@ -69,7 +70,7 @@ func TestMisdirectedSecrets(t *testing.T) {
 	const listener = "listener.user=u listener.password=s listener.tls.keystore.password=k "
 	for _, test := range []struct {
 		name, stored string
-		// sent are settings that replace stored ones; -NAME removes one.
+		// sent contains the settings that replace stored ones; -NAME removes one.
 		sent, want string
 	}{
 		{"nothing else", service, "http.user=v http.read-timeout-ms=5", ""},
@@ -147,7 +148,7 @@ func TestMisdirectedSecrets(t *testing.T) {
 		{"SAP Connectivity", "", "http.address=a http.proxy.type=sap-connectivity", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			declarations := served()
+			declarations := roleDeclarations()
 			w, _ := NewWorker("worker.properties", connectorOf(t, worker).Entries, nil, nil)
 			change := ConfigChange{Declarations: declarations, Worker: w,
 				IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
@@ -181,9 +182,9 @@ func TestMisdirectedSecrets(t *testing.T) {
 	}
 }
 
-// Secrets of which all are references to config providers are whole, wherever they go; one that is typed is not, nor
-// one that no provider has, in whole or in part.
-func TestReferencesAreWhole(t *testing.T) {
+// A configuration has complete credentials if all of its secrets are references to config providers. A typed secret
+// does not count, nor one that refers to a missing provider, even in part.
+func TestHasCompleteCredentials(t *testing.T) {
 	const to = "http.address=a http.user=u "
 	w, _ := NewWorker("worker.properties", nil, nil, nil)
 	t.Setenv("K", "v")
@@ -199,7 +200,7 @@ func TestReferencesAreWhole(t *testing.T) {
 		to + "http.password=${file:f:k} producer.override.ssl.key=s":    true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=":      true,
 		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
-		declarations := served()
+		declarations := roleDeclarations()
 		connector, _ := NewConnector("c.properties", connectorEntries(text.Replace(lines)), w.Providers)
 		s := ConfigChange{Declarations: declarations, Worker: w, New: connector,
 			IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
@@ -209,13 +210,13 @@ func TestReferencesAreWhole(t *testing.T) {
 	}
 }
 
-// The secret of the stored connector is that with which all that logs on is as it is stored.
+// The stored credentials apply if all settings that affect the logon are as stored.
 func TestHasStoredCredentials(t *testing.T) {
 	const stored = "connector.class=C http.address=a http.user=u http.password=s http.header.key=k"
 	for sent, want := range map[string]bool{"http.read-timeout-ms=5": true, "http.password=s": true,
 		"http.password=t": false, "http.user=v": false, "http.port=5": false, "http.header.key=l": false,
 		"http.auth=header": false, "tls.keystore.password=p": false} {
-		s := ConfigChange{Declarations: served(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
+		s := ConfigChange{Declarations: roleDeclarations(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
 		all := s.Stored.Raw()
 		key, value, _ := strings.Cut(sent, "=")
 		all[key] = value

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Whatever the format of a worker's file, keys are no tree, values are the text that is written, and the environment
-// and the command line go before both, with the place of each setting.
+// In any format of a worker's file, keys are flat and values are the text as written. The environment and the command
+// line override it, and each setting has its source.
 func TestWorkerFormats(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "token"), "hush-hush-hush")
@@ -57,7 +57,7 @@ func TestWorkerFormats(t *testing.T) {
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
 			if shown := fmt.Sprintf(verb, w); strings.Contains(shown, "hush-hush") {
-				t.Errorf("%s: %s shows the password", file, verb)
+				t.Errorf("%s: expected no password with %s", file, verb)
 			}
 		}
 		if found := w.Text(""); found != "" {
@@ -67,7 +67,7 @@ func TestWorkerFormats(t *testing.T) {
 }
 
 // The memory for a list in YAML grows linearly.
-func TestLongLists(t *testing.T) {
+func TestYAMLListMemoryIsLinear(t *testing.T) {
 	const items, most = 20_000, 64 << 20
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

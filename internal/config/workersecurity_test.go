@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A referenced secret is read again; a value in the file itself does not change.
-func TestCurrent(t *testing.T) {
+// A referenced secret is read again. A value in the file itself does not change.
+func TestReferencedSecretIsReadAgain(t *testing.T) {
 	secrets := filepath.Join(t.TempDir(), "secrets.properties")
 	write(t, secrets, "logon=before")
 	w := plainWorker(t, "bootstrap.servers=a:1\nsasl.jaas.config=${file:"+secrets+":logon}\nclient.id=me\n")
@@ -29,7 +29,7 @@ func TestCurrent(t *testing.T) {
 	}
 }
 
-// No message about a setting of kind password shows what was found.
+// No message about a setting of type password shows its value.
 func TestPasswordsAreNotShown(t *testing.T) {
 	for _, s := range workerSettings {
 		if strings.Contains(s.Name, "password") || strings.Contains(s.Name, "secret") && s.Name != SecretsSetting {
@@ -41,8 +41,8 @@ func TestPasswordsAreNotShown(t *testing.T) {
 	}
 }
 
-// A property of security is checked alike for all clients and behind the prefix of one kind: what is wrong with it, and
-// in which words, does not depend on who reads it first.
+// A security property is checked in the same way for all clients and with the prefix of one kind. The problem and its
+// message do not depend on who reads it first.
 func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 	wrong := 0
 	for _, p := range kafka.ClientProperties() {
@@ -77,9 +77,9 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 	}
 }
 
-// A reference to an unknown config provider is never sent as a secret;
-// elsewhere it is used as it is, as by Kafka Connect.
-func TestUnprovidedSecretsOfAWorker(t *testing.T) {
+// A reference to an unknown config provider is never sent as a secret. In other settings it is used literally, as in
+// Kafka Connect.
+func TestUnknownProviderIsNeverSentAsSecret(t *testing.T) {
 	for _, name := range []string{"sasl.jaas.config", "producer.sasl.jaas.config", "consumer.ssl.keystore.password",
 		"admin.ssl.truststore.password", "listeners.https.ssl.key.password", "key.converter.basic.auth.user.info",
 		"value.converter.schema.registry.ssl.keystore.password"} {

@@ -27,8 +27,8 @@ import (
 type stepped struct {
 	*httptest.Server
 	t     *testing.T
-	asked [8]chan struct{} // a page was asked for
-	let   [8]chan struct{} // one may be answered
+	asked [8]chan struct{} // a page was requested
+	let   [8]chan struct{} // a response is allowed
 }
 
 const steppedRows = 60 // in six pages
@@ -114,7 +114,7 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	}
 	assert.Equal(t, 8, len(before))
 	require.NoError(t, h.Assign("c", Assignment{Tasks: others}))
-	for range 2 { // while the request of the one that goes is not answered yet
+	for range 2 { // while the request of the revoked task has no response yet
 		for _, n := range others {
 			service.page(n)
 		}
@@ -124,7 +124,7 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 		service.page(n)
 	}
 	if after := tasksOf(ctl); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
-		t.Errorf("expected the tasks that were there before, found %v and %v", before, after)
+		t.Errorf("expected the previous tasks, found %v and %v", before, after)
 	}
 	require.NoError(t, h.Assign("c", Assignment{Standalone: true}))
 	<-service.asked[taken]
@@ -213,7 +213,7 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	}
 	// Offsets of a stopped connector can be changed anyway.
 	if err := h.ResetOffsets(t.Context(), "a"); !errors.Is(err, ErrNotStopped) {
-		t.Errorf("expected that it has to be stopped, found %v", err)
+		t.Errorf("expected an error because the connector is not stopped, found %v", err)
 	}
 	require.NoError(t, h.Stop("a"))
 	require.NoError(t, h.ResetOffsets(t.Context(), "a"))
@@ -286,7 +286,7 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	if ctl.currentRun() == run {
 		t.Error("expected another run by another plan, found the same")
 	}
-	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan does not count any more
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan no longer counts
 	assert.Equal(t, 3, len((<-plans).Tasks))
 	h.await("a", Running, running())
 
@@ -300,7 +300,7 @@ func TestPlanIsStoredInTheGroup(t *testing.T) {
 	h.await("b", Running, hasRunningTask)
 }
 
-// TestStatusChangedIsCalledWithoutLock: the group can query the status in StatusChanged.
+// The group can query the status in StatusChanged.
 func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	var states sync.Map
 	h := newHerdWith(t, func(h *herd) {
@@ -319,7 +319,7 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	h.await("a", Paused)
 	for _, state := range []State{Unassigned, Running, Paused} {
 		if _, calls := states.Load(state); !calls {
-			t.Errorf("expected to be told of %s", state)
+			t.Errorf("expected a report of state %s", state)
 		}
 	}
 }
@@ -339,12 +339,12 @@ func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
 	<-requests
 	after := tasksOf(ctl)
 	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {
-		t.Errorf("expected the first task as it was and the second made again, found %v and %v", before, after)
+		t.Errorf("expected the first task to be unchanged and the second to be new, found %v and %v", before, after)
 	}
 }
 
 // Connectors use the worker's quota of their service's limits.
-func TestConnectorsHaveTheWorkersPart(t *testing.T) {
+func TestConnectorsUseTheWorkersQuota(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	b := connected(t)

@@ -50,7 +50,7 @@ func TestClaims(t *testing.T) {
 			}
 			if problems := checker.Check(t.Context(), first); problems.Err() != nil &&
 				strings.Contains(problems.Err().Error(), "claim") {
-				t.Errorf("the first: %v", problems)
+				t.Errorf("expected no problems of the first connector, found %v", problems)
 			}
 			text := ""
 			for _, p := range checker.Check(t.Context(), second) {
@@ -115,7 +115,7 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 	if holds := h.Owned(); !slices.ContainsFunc(holds, func(o Ownership) bool {
 		return o.Connector == "first" && len(o.Tasks) == 1
 	}) || len(requests) > 0 {
-		t.Errorf("expected the first alone until it has retired, found %v and %d requests", holds, len(requests))
+		t.Errorf("expected only the first connector until it has ended, found %v and %d requests", holds, len(requests))
 	}
 	close(goOn)
 	<-requests
@@ -124,7 +124,7 @@ func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
 }
 
 // A worker whose assignment was revoked a moment ago cleans up a deleted connector. It does not if it has left its
-// group, because another worker may run it.
+// group, because another worker may run the connector.
 func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	connector := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")

@@ -126,7 +126,7 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 		"error":  fmt.Sprint(err),
 		"status": fmt.Sprint(status)} {
 		if strings.Contains(shown, secret) {
-			t.Errorf("found the secret in the %s: %s", name, shown)
+			t.Errorf("expected no secret, found it in the %s: %s", name, shown)
 		}
 	}
 }

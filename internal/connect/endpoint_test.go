@@ -34,7 +34,7 @@ func TestNotificationIsForwarded(t *testing.T) {
 
 // A trap of a plugin is logged as an error, and the sender is not asked to retry. In a group it is, because the feed
 // may have moved.
-func TestNotificationThatBreaksThePlugin(t *testing.T) {
+func TestTrapInNotificationIsLogged(t *testing.T) {
 	trap := errors.New("the plugin trapped")
 	for _, test := range []struct {
 		name         string
@@ -61,7 +61,7 @@ func TestNotificationThatBreaksThePlugin(t *testing.T) {
 			t.Errorf("%s: expected %v, found %v", test.name, test.want, err)
 		}
 		if h := h.HandleNotification(t.Context(), "a", n); test.group != nil && (!h.Found || !h.Retry) {
-			t.Errorf("%s: expected it to be sent again, found %+v", test.name, h)
+			t.Errorf("%s: expected a request to retry, found %+v", test.name, h)
 		}
 		if n := strings.Count(log.String(), trap.Error()); test.group != nil && (n == 2) != test.logged {
 			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", test.name, test.logged, log.String())

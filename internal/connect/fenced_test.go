@@ -34,11 +34,11 @@ type member struct {
 	t         *testing.T
 	connector *config.Connector
 	plans     chan config.TaskPlan
-	lost      atomic.Bool // it is no member any more
-	changes   string      // an address that has the service's data change
+	lost      atomic.Bool // it is no longer a member
+	changes   string      // an address that changes the service's data
 	mu        sync.Mutex
 	fenced    []string // calls of Group.Fence
-	unfenced  error    // their answer
+	unfenced  error    // their result
 }
 
 func newMember(t *testing.T, with *checktest.Bench, cluster *kfake.Cluster, url string, tracked bool) *member {
@@ -104,7 +104,7 @@ func (m *member) planned() (p config.TaskPlan, set *config.TaskConfigs) {
 	return p, &config.TaskConfigs{Version: 5, Settings: p.Tasks, Requirements: p.Requirements}
 }
 
-// demo is a service whose products change with each page that is read.
+// demo returns the URL of a service whose products change with each page that is read.
 func demo(t *testing.T) (url string) {
 	server := httptest.NewServer(odatatest.New(odatatest.Options{Rows: 77,
 		Switches: odatatest.Switches{Churn: 2, PageSize: 10}}))
@@ -126,7 +126,7 @@ func TestFencedInAGroup(t *testing.T) {
 	}
 }
 
-// A paused worker that has lost its task stores nothing and does not fence the new owner: the task fails until the
+// A paused worker that has lost its task stores nothing and does not fence the new owner. The task fails until the
 // worker is a member again.
 func groupZombie(t *testing.T, with *checktest.Bench) {
 	cluster, url := kafkatest.Cluster(t, kfake.NumBrokers(1)), demo(t)
@@ -150,13 +150,13 @@ func groupZombie(t *testing.T, with *checktest.Bench) {
 	if strings.Contains(owner.Log.String(), fenced) {
 		t.Errorf("expected that nobody fences the owner, found:\n%s", owner.Log.String())
 	}
-	zombie.lost.Store(false) // the group gives it back
+	zombie.lost.Store(false) // the group assigns it again
 	require.NoError(t, owner.Assign("c", Assignment{}))
 	require.NoError(t, zombie.Restart("c", 0))
 	zombie.await(Running, "")
 }
 
-// A worker that is no member any more does not send acknowledging requests.
+// A worker that is no longer a member does not send acknowledging requests.
 func groupMembership(t *testing.T, with *checktest.Bench) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	m := newMember(t, with, cluster, demo(t), true)

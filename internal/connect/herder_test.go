@@ -65,7 +65,7 @@ func hasRunningTask(result Status) bool {
 func changing(t *testing.T, ctl *controller) (goOn chan struct{}, done chan error) {
 	begun := make(chan struct{})
 	goOn, done = make(chan struct{}), make(chan error, 1)
-	go func() { // at once, as a client does
+	go func() { // immediately, as a client does
 		done <- ctl.runWhenStopped(t.Context(), 10*time.Minute, waitForAction, func(context.Context) error {
 			close(begun)
 			<-goOn
@@ -90,14 +90,14 @@ func (h *herd) await(name string, want State, also ...func(Status) bool) Status 
 	require.Until(h.t, func() bool {
 		result, _ = h.Status(name)
 		failed := func(ok func(Status) bool) bool { return !ok(result) }
-		return !slices.ContainsFunc(also, failed) && result.Connector.State == want // each is asked, whatever the state
+		return !slices.ContainsFunc(also, failed) && result.Connector.State == want // evaluates each in any state
 	}, func() string {
 		return fmt.Sprintf("%s: expected %v, found %+v\n%s", name, want, result, h.Log.String())
 	})
 	return result
 }
 
-// silentService accepts requests and never answers.
+// silentService accepts requests and never responds.
 func silentService(t *testing.T) (address string, requests chan struct{}) {
 	requests = make(chan struct{}, 100)
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -177,9 +177,9 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 	h.await("many", Running, tasks(3))
 }
 
-// TestMoves: WaitIdle names a loop that does not respond, and events do not accumulate.
-func TestMoves(t *testing.T) {
-	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
+// The error of WaitIdle names a loop that does not respond, and events do not accumulate.
+func TestWaitIdleNamesBlockedLoop(t *testing.T) {
+	h := newHerd(t, "b") // one: on a slow machine a second loop may not respond within a millisecond either
 	h.await("b", Running)
 	h.must(h.WaitIdle(t.Context()))
 	gate, owned := make(chan struct{}), make(chan struct{})
@@ -199,14 +199,14 @@ func TestMoves(t *testing.T) {
 			round = ctl.idleCh
 		}
 		if round == nil || ctl.idleCh != round {
-			t.Errorf("try %d: expected the first question to wait still, found another", try)
+			t.Errorf("try %d: expected the first request to wait, found another", try)
 		}
 		ctl.mu.Unlock()
 	}
 	close(gate)
 	h.must(h.WaitIdle(t.Context()))
 	if err := New(h.bench.options, nil).WaitIdle(t.Context()); err == nil {
-		t.Error("expected a herder that does not run to say so")
+		t.Error("expected an error from a herder that does not run")
 	}
 }
 
@@ -263,7 +263,7 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	h.must(h.Resume("a"))
 	h.await("a", Running)
 	if n := h.starts("b"); n != 1 {
-		t.Errorf("expected the other connector to run on, found it started %d times", n)
+		t.Errorf("expected the other connector to keep running, found it started %d times", n)
 	}
 	restart := func(name string) error { return h.Restart(name) }
 	for _, do := range []func(string) error{h.Pause, h.Stop, h.Resume, restart, h.Remove} {
@@ -278,7 +278,7 @@ func TestRemoveAtTheEndOfRun(t *testing.T) {
 	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	h.runCtx = ctx // and the loop has ended by it before Run notes that
+	h.runCtx = ctx // so the loop ends before Run notices
 	require.NoError(t, h.Remove("c"))
 	if len(h.deleting) > 0 {
 		t.Errorf("expected nothing in leaving, found %v", h.deleting)
@@ -335,7 +335,7 @@ func TestConnectorsAreAddedAndRemoved(t *testing.T) {
 	if names := h.Names(); len(names) != 0 {
 		t.Errorf("expected no connectors, found %q", names)
 	}
-	h.Put(h.named("after"), nil) // the herder is still there
+	h.Put(h.named("after"), nil) // the herder still runs
 	h.await("after", Running)
 }
 
@@ -354,12 +354,13 @@ func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
 	h.must(h.RejectConfig("c", bad.Problems))
 	if result := h.await("c", Running); result.Connector.ConfigError != "c.properties:7: x: no" ||
 		result.Connector.Trace != "" {
-		t.Errorf("expected it to run with the problem beside it, found %+v", result)
+		t.Errorf("expected the connector to run and show the problem, found %+v", result)
 	}
 	h.must(h.UpdateInPlace(h.named("c", "spy.user=other")))
 	result := h.await("c", Running, func(result Status) bool { return result.Connector.ConfigError == "" })
 	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.starts("c") != 1 {
-		t.Errorf("expected it to go on with another user, found %+v, %v, %d starts", result, info, h.starts("c"))
+		t.Errorf("expected the connector to continue with another user, found %+v, %v, %d starts", result, info,
+			h.starts("c"))
 	}
 }
 
@@ -378,12 +379,12 @@ func TestWhileStopped(t *testing.T) {
 	h.must(h.Resume("a"))
 	assert.NoError(t, h.WaitIdle(t.Context()))
 	if result, _ := h.Status("a"); result.Connector.State == Running {
-		t.Error("it was resumed in the midst of that")
+		t.Error("expected the connector not to resume during the action")
 	}
 	if err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, nothing); !errors.Is(err, ErrNotStopped) {
 		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
 	}
-	ctl.enqueue(event{apply: func(context.Context) { ctl.stopTimer.Reset(0) }}) // at once
+	ctl.enqueue(event{apply: func(context.Context) { ctl.stopTimer.Reset(0) }}) // immediately
 	h.says("the connector waits for an action that requires it to be stopped")
 	close(goOn)
 	assert.NoError(t, <-done)
@@ -426,10 +427,10 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.must(h.Stop("a"))
 	h.await("a", Stopped, func(result Status) bool { return len(result.Tasks) == 0 })
 	if len(requests) > 0 {
-		t.Error("the service was asked")
+		t.Error("expected no request to the service")
 	}
 	if result := h.await("made", Paused); len(result.Tasks) != 0 {
-		t.Errorf("expected no task of the connector that was made so, found %+v", result.Tasks)
+		t.Errorf("expected no task of a connector created as paused, found %+v", result.Tasks)
 	}
 	h.service = answers
 	h.Put(h.named("a"), nil)

@@ -15,14 +15,14 @@ func TestIdleTasksReleaseInstances(t *testing.T) {
 		let = 0
 		end = tracker.setIdle(task, until, now, func() { let++ })
 		if let != want {
-			t.Errorf("task %d rests: expected that instances are let go %d times, found %d", task, want, let)
+			t.Errorf("idle task %d: expected %d releases of instances, found %d", task, want, let)
 		}
 		return end
 	}
 	never, later := time.Time{}, now.Add(time.Minute)
 	first := tracker.addTask()
 	defer first()
-	rest(0, later, 1)() // it is alone
+	rest(0, later, 1)() // the only task
 	second := tracker.addTask()
 	end := rest(0, later, 0)
 	wake := rest(1, never, 1)
@@ -33,11 +33,11 @@ func TestIdleTasksReleaseInstances(t *testing.T) {
 	wake = rest(1, now.Add(6*time.Second), 1)
 	end()
 	now = now.Add(5 * time.Second)
-	end = rest(0, never, 0) // the other one goes on in a second
+	end = rest(0, never, 0) // the other task continues in a second
 	wake()
 	wake = rest(1, later.Add(time.Hour), 1)
 	wake()
-	second() // a task that has ended uses none
+	second() // an ended task uses none
 	end()
 	rest(0, later.Add(time.Hour), 1)()
 }

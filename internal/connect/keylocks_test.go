@@ -15,7 +15,7 @@ import (
 	core "github.com/culvert-project/culvert/internal/run/task"
 )
 
-// Records wait for locked keys; letters without a key lock the topic.
+// Records wait for locked keys. Dead letters without a key lock the topic.
 func TestKeyLocks(t *testing.T) {
 	keyed := newDeadLetter(3, "a", 0, core.RowSubset{})
 	unkeyed := newDeadLetter(3, "a", 0, core.RowSubset{})
@@ -52,8 +52,9 @@ func TestKeyLocks(t *testing.T) {
 	}
 }
 
-// A newer record of the key supersedes a letter during a replay; any newer record supersedes letters without a key.
-func TestReplaySkipsLettersOfNewerRecords(t *testing.T) {
+// A newer record of the key supersedes a dead letter during a replay. Any newer record supersedes dead letters without
+// a key.
+func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
 	kafkaConfig := kafka.Defaults()

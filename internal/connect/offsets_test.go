@@ -14,7 +14,7 @@ import (
 )
 
 // An absolute URL in a rejected offset must be a path if only a destination knows the origin.
-func TestPathForm(t *testing.T) {
+func TestRejectedOffsetMustBePath(t *testing.T) {
 	component := wit.Component{Kind: wit.ComponentSource, Settings: []wit.ConfigKey{
 		{Name: "host", Rules: []wit.Rule{{Role: wit.Ptr(role.Address)}}},
 		{Name: "destination", Rules: []wit.Rule{{Role: wit.Ptr(role.Destination)}}},
@@ -68,7 +68,7 @@ func TestTopicsAreTracked(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "c"}, topics)
 	assert.NoError(t, h.ResetTopics("orders"))
 	record.recordTopic("b")
-	run.controller.mu.Lock() // which a topic that is known does not wait for
+	run.controller.mu.Lock() // a known topic does not wait for it
 	record.recordTopic("b")
 	run.controller.mu.Unlock()
 	topics, err = h.Topics("orders")

@@ -27,7 +27,7 @@ func TestRecordIndex(t *testing.T) {
 	for name, test := range map[string]struct {
 		deadLetters []indexed
 		done        []bool
-		inDoubt     bool // of the first's record
+		inDoubt     bool // for the record of the first
 		times       int32
 	}{
 		"one":                   {[]indexed{{first, false, false}}, []bool{false}, false, 0},
@@ -50,7 +50,7 @@ func TestRecordIndex(t *testing.T) {
 		}
 		for i, l := range test.deadLetters {
 			if r.isDone(l.DeadLetter) != test.done[i] {
-				t.Errorf("%s: letter %d: expected done %t", name, i, test.done[i])
+				t.Errorf("%s: dead letter %d: expected done %t", name, i, test.done[i])
 			}
 		}
 		if state := r.setSelected(first.recordID(), true); state.inDoubt != test.inDoubt ||
@@ -84,7 +84,7 @@ func TestRecordIndexRows(t *testing.T) {
 			found = parts.String()
 		}
 		if found != test.want || r.contradictory[id] != test.odd {
-			t.Errorf("letter %d: expected %q, contradicting %t, found %q, %t", i, test.want, test.odd, found,
+			t.Errorf("dead letter %d: expected %q, contradicting %t, found %q, %t", i, test.want, test.odd, found,
 				r.contradictory[id])
 		}
 	}

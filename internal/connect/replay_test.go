@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Replayed letters are known in whatever order they were settled. Unmarking one changes no other.
+// Replayed dead letters are known in whatever order they were settled. Unmarking one changes no other.
 func TestReplayState(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
@@ -42,7 +42,7 @@ func TestReplayState(t *testing.T) {
 		require.NoError(t, err)
 		for at := range int64(70) {
 			if state.isDone(at) != settled[at] || reparsed.isDone(at) != settled[at] {
-				t.Fatalf("offset %d: expected settled %t, found %t, and %t after it was stored: %v", at, settled[at],
+				t.Fatalf("offset %d: expected settled %t, found %t, and %t after a round trip: %v", at, settled[at],
 					state.isDone(at), reparsed.isDone(at), state)
 			}
 		}
@@ -64,7 +64,7 @@ func TestFilterByPosition(t *testing.T) {
 		for _, positions := range names {
 			var f DeadLetterFilter
 			if err := f.SelectPositions(positions); err != nil || f.Matches(&deadLetter) != want {
-				t.Errorf("%q: expected taken %t, found %v", positions, want, err)
+				t.Errorf("%q: expected a match %t, found %v", positions, want, err)
 			}
 		}
 	}
@@ -87,7 +87,7 @@ func TestParseDeadLetterPosition(t *testing.T) {
 	}
 }
 
-// Filters leave gaps, whose number is bounded; every second letter is the worst case.
+// Filters leave gaps, whose number is bounded. Every second dead letter is the worst case.
 func TestReplayStateIsBounded(t *testing.T) {
 	var state replayState
 	for i := range int64(maxReplayedRanges) {
@@ -96,6 +96,6 @@ func TestReplayStateIsBounded(t *testing.T) {
 	assert.NoError(t, state.checkBounds())
 	state.markDone(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
 	if state.checkBounds() == nil {
-		t.Errorf("expected at most %d runs, found %d taken", maxReplayedRanges, len(state.done))
+		t.Errorf("expected at most %d ranges, found %d", maxReplayedRanges, len(state.done))
 	}
 }

@@ -86,7 +86,7 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 			}
 			k.mend()
 			if result := herd.await("c", Running, shown); result.Connector.Trace != "" || len(result.Tasks) != 1 {
-				t.Errorf("mended: found %v", result)
+				t.Errorf("expected the connector to run after the fix, found %v", result)
 			}
 			if logs := strings.Count(b.Log.String(), "connector FAILED"); logs != 1 {
 				t.Errorf("expected one FAILED in the log, found %d", logs)
@@ -107,13 +107,13 @@ func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
 	run := ctl.currentRun()
 	_, err := run.start(t.Context())
 	if !run.retriesLookup(err) {
-		t.Fatalf("expected that the destination is missing, found %v", err)
+		t.Fatalf("expected an error about the missing destination, found %v", err)
 	}
 	t.Setenv("TEST_USER", "after")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if !run.waitRetryable(ctx, err, watch.Stamp()) {
-		t.Error("expected it to start again, found that it waits")
+		t.Error("expected another start, found a wait")
 	}
 }
 
@@ -126,7 +126,7 @@ func TestRejectedBindingIsNotSentAgain(t *testing.T) {
 		"spy.destination=D")})
 	runs(t, h)
 	ctl := h.controllers["c"]
-	require.Until(t, func() bool { // nothing but another binding lets it go on
+	require.Until(t, func() bool { // only another binding lets it continue
 		does := make(chan bool, 1)
 		ctl.enqueue(event{apply: func(context.Context) { does <- ctl.activity != nil }})
 		return !<-does
@@ -156,7 +156,7 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 		}
 		if !restart {
 			if starts := <-ended; starts || expectStatus() != "" {
-				t.Errorf("%v: expected that nothing starts it, found %t, %q", witError, starts, expectStatus())
+				t.Errorf("%v: expected no start, found %t, %q", witError, starts, expectStatus())
 			}
 			stop()
 			continue
@@ -169,7 +169,7 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 		}
 		stop()
 		if starts := <-ended; starts || expectStatus() != "" {
-			t.Errorf("%v: stopped: found %t, %q", witError, starts, expectStatus())
+			t.Errorf("%v: after a stop: expected no next start, found %t, %q", witError, starts, expectStatus())
 		}
 	}
 }
@@ -190,11 +190,11 @@ func TestIsRetriable(t *testing.T) {
 		{fmt.Errorf("produce: %w", kgo.ErrRecordRetries), true},
 		{fmt.Errorf("list offsets: unable to dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), true},
 		{fault(wit.ErrorUnauthorized), false},
-		{fault(wit.ErrorConfig), false}, // a transactional id that another producer took is one, see kafka
+		{fault(wit.ErrorConfig), false}, // such as a transactional ID taken by another producer, see kafka
 		{fault(wit.ErrorIncompatible), false},
 		{fault(wit.ErrorGone), false},
 		{fault(wit.ErrorInternal), false},
-		{fault(wit.ErrorData), false}, // records that expired before they were read are one, see kafka.Consumer
+		{fault(wit.ErrorData), false}, // such as records that expired before they were read, see kafka.Consumer
 		{fmt.Errorf("fetch: %w", kerr.OffsetOutOfRange), false},
 		{fmt.Errorf("produce: %w", kerr.MessageTooLarge), false},
 		{fmt.Errorf("produce: %w", kerr.TopicAuthorizationFailed), false},
@@ -229,15 +229,15 @@ func TestAutoRestartDoubles(t *testing.T) {
 			backoff.recordFailure(unavailable, worked, moved)
 			began := time.Now()
 			if !k.waitForRestart(t.Context(), unavailable, 0, &backoff) {
-				t.Fatal("expected the task to go on")
+				t.Fatal("expected the task to continue")
 			}
 			if !k.restartsAt.Equal(began.Add(time.Since(began))) {
-				t.Errorf("expected its status to say %v, found %v", time.Now(), k.restartsAt)
+				t.Errorf("expected the status to contain %v, found %v", time.Now(), k.restartsAt)
 			}
 			waited = append(waited, time.Since(began))
 		}
 		for range 8 {
-			fails(time.Minute, false) // the tries of a request
+			fails(time.Minute, false) // the retries of a request
 		}
 		const second = time.Second
 		want := []time.Duration{10 * second, 20 * second, 40 * second, 80 * second, 160 * second, 320 * second,
@@ -283,7 +283,7 @@ func TestRestartBeforeTheWait(t *testing.T) {
 	err := askedError{func() { restarted = run.restartTask(0) }}
 	continues := k.waitForRestart(t.Context(), err, 0, &restartBackoff{})
 	if !restarted || !continues || k.idle || run.taskSet.restartable.Err() != nil {
-		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v",
+		t.Errorf("expected the task to continue, found restarted %t, continued %t, waiting %t, the end of the set %v",
 			restarted, continues, k.idle, run.taskSet.restartable.Err())
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Tasks of a paused connector are PAUSED, also those that have not run, except failed ones.
-func TestTasksThatHaveNotRunArePaused(t *testing.T) {
+func TestUnstartedTasksArePaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
 		run := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
@@ -59,7 +59,7 @@ func TestStateClocks(t *testing.T) {
 		want(0, 0, 0)
 		all.setState(0, Running)
 		all.setState(1, Failed)
-		want(0, 0, 0) // of no time
+		want(0, 0, 0) // no time passes
 		time.Sleep(6 * time.Second)
 		want(0, 1, 0)
 		all.setState(0, Unassigned)

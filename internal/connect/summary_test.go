@@ -30,7 +30,7 @@ func TestTaskConditions(t *testing.T) {
 	rows := core.Flow{ActiveSince: time.Now().Add(-30 * time.Second), LastActive: time.Now()}
 	for name, test := range map[string]struct {
 		limits  limits.Limits
-		answer  http.HandlerFunc // nil: there is none
+		answer  http.HandlerFunc // nil means none
 		asks    int
 		now     Progress
 		want    ComponentStatus

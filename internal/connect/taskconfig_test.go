@@ -93,7 +93,7 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 	declarations := config.DeclareComponent(run.class.component)
 	for seed := range uint64(2000) {
 		random := rand.New(rand.NewPCG(seed, 26))
-		guest.BuiltIn = seed%2 == 0 // else it does not see what files hold
+		guest.BuiltIn = seed%2 == 0 // otherwise it does not see values of files
 		shown := guest.Settings(connector)
 		want := []wit.Setting{}
 		for _, settings := range shown {
@@ -137,7 +137,7 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 }
 
 // A version from a folder does not see values from files, even if they were planned before.
-func TestVersionFromAFolderSeesLess(t *testing.T) {
+func TestFolderVersionSeesNoFileValues(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	folder := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "spy.wasm"), checktest.Spy(t, "main.version=2.0.0"), 0o600))
@@ -168,7 +168,7 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 }
 
 // A password of an earlier version stays hidden, also after a restart.
-func TestWhatWasAPasswordStaysHidden(t *testing.T) {
+func TestFormerPasswordStaysHidden(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	folder, history := t.TempDir(), filepath.Join(t.TempDir(), "history.json")
 	connector := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost", "spy.user=me",

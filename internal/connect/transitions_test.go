@@ -28,7 +28,7 @@ func TestTransitions(t *testing.T) {
 			case !slices.Contains(allStates, to.next):
 				t.Errorf("%s, %s: expected a state, found %q", state, e, to.next)
 			case !atRestEvent(e) && to.action == doStart && to.next == Running:
-				t.Errorf("%s, %s: nothing runs before it has started", state, e)
+				t.Errorf("%s, %s: expected nothing to run before the start", state, e)
 			case e == evPaused && to != (transition{Paused, doNothing}), e == evStopped &&
 				to != (transition{Stopped, doNothing}):
 				t.Errorf("%s, %s: expected the target state, found %v", state, e, to)

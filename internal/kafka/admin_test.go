@@ -45,7 +45,7 @@ func TestEnsureTopics(t *testing.T) {
 		t.Errorf("topics: %v, %v", topics, err)
 	}
 	if _, err := a.EnsureTopics(ctx, Topic{Name: "too/odd"}); err == nil || !strings.Contains(err.Error(), "too/odd") {
-		t.Errorf("a name that is not allowed: expected an error that names it, got %v", err)
+		t.Errorf("an invalid name: expected an error that names it, got %v", err)
 	}
 	if _, err := a.EnsureTopics(ctx, Topic{Name: "many", Replication: 5}); err == nil || !strings.Contains(err.Error(),
 		"many") {
@@ -53,7 +53,7 @@ func TestEnsureTopics(t *testing.T) {
 	}
 }
 
-// A broker that is about to stop, or has just started, has no place for a topic yet.
+// A broker that is about to stop, or has just started, cannot place a topic yet. Creation is retried.
 func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
@@ -72,7 +72,7 @@ func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
 	}
 }
 
-// On the embedded broker compaction loses data: the topic must ask for none and expire never.
+// On the embedded broker compaction would lose data: the topic must neither be compacted nor expire.
 func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
@@ -96,8 +96,8 @@ func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	}
 }
 
-// Topics of Kafka Connect's own are made compacted on brokers that compact; one that is there and would let its entries
-// expire is refused with the setting that names it, as is one with more replicas than there are brokers.
+// Internal topics of Kafka Connect are created as compacted on brokers that compact. An existing topic whose entries
+// would expire is rejected with the setting that names it, and so is a topic with more replicas than brokers.
 func TestInternalTopicsAreCompacted(t *testing.T) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	a, ctx := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ",")), kafkatest.Context(t)
@@ -134,13 +134,14 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	}
 }
 
-// Leaders that move answer that they do not lead: where topics begin and end is asked again until the new ones answer.
+// While leaders move, brokers respond that they do not lead. Start and end offsets are requested again until the new
+// leaders respond.
 func TestOffsetsWaitForLeaders(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
 	config, ctx := testConfig(b.Addr()), kafkatest.Context(t)
-	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its patience ends sooner than leaders may be away
+	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its retries end sooner than leaders may be missing
 	for name, ask := range map[string]func(*Admin) (Positions, error){
 		"start": func(a *Admin) (Positions, error) { return a.StartOffsets(ctx, "orders") },
 		"end": func(a *Admin) (Positions, error) {
@@ -160,18 +161,18 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 			defer a.Close()
 			found, err := ask(a)
 			if n := asked.Load(); err != nil || len(found) != 1 || n <= times {
-				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found,
+				t.Errorf("expected the offset of a partition after %d rejections, found %v, %v after %d", times, found,
 					err, n-1)
 			}
 			kafkatest.Reject(b.Cluster, kmsg.ListOffsets, 1, kerr.TopicAuthorizationFailed)
 			if _, err := ask(a); !errors.Is(err, kerr.TopicAuthorizationFailed) {
-				t.Errorf("expected a refusal that does not pass to be an error at once, found %v", err)
+				t.Errorf("expected a permanent rejection to be an error at once, found %v", err)
 			}
 		})
 	}
 }
 
-// A topic whose begin is not known has no number of records: its end alone would count those that are deleted.
+// A topic with unknown start offsets has no number of records: the end offset alone would count deleted records.
 func TestRecordsWithoutStarts(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "letters", "one", "two")
@@ -188,7 +189,7 @@ func TestRecordsWithoutStarts(t *testing.T) {
 	assert.Equal(t, map[string]int64{}, a.Records(kafkatest.Context(t), "letters"))
 }
 
-// A new Kafka cluster says COORDINATOR_NOT_AVAILABLE until it has made the topic of its groups' offsets.
+// A new Kafka cluster returns COORDINATOR_NOT_AVAILABLE until it has created the topic of group offsets.
 func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -196,10 +197,11 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	asked := kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
 	committed, err := a.Committed(ctx, "connect-new")
 	if n := asked.Load(); err != nil || len(committed) != 0 || n < 4 {
-		t.Errorf("expected no offsets after the coordinator refused 3 times, found %v, %v after %d", committed, err, n)
+		t.Errorf("expected no offsets after the coordinator rejected 3 requests, found %v, %v after %d", committed,
+			err, n)
 	}
 	kafkatest.Reject(b.Cluster, kmsg.OffsetFetch, kafkatest.Unlimited, kerr.GroupAuthorizationFailed)
 	if _, err := a.Committed(ctx, "connect-new"); err == nil {
-		t.Error("expected a refusal that does not pass to be an error at once")
+		t.Error("expected a permanent rejection to be an error at once")
 	}
 }

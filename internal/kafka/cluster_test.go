@@ -17,23 +17,23 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// door is a listener that can be closed, with all connections that came through it, and opened again on the same port:
-// a broker that is restarted, as its clients see it.
-type door struct {
+// restartableListener is a listener that can be closed, with all of its connections, and opened again on the same port:
+// a restarted broker, as its clients see it.
+type restartableListener struct {
 	at         string // the port's real address
 	advertised net.Addr
 
 	mu       sync.Mutex
 	open     *sync.Cond
-	listener net.Listener // nil: closed for now
+	listener net.Listener // nil while closed
 	inside   map[net.Conn]bool
 	over     bool
 }
 
-func newDoor(t *testing.T, advertised string) *door {
+func newDoor(t *testing.T, advertised string) *restartableListener {
 	t.Helper()
 	l := porttest.Listen(t)
-	d := &door{at: l.Addr().String(), advertised: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
+	d := &restartableListener{at: l.Addr().String(), advertised: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
 	if advertised != "" {
 		d.advertised = hostPort(advertised)
 	}
@@ -41,15 +41,15 @@ func newDoor(t *testing.T, advertised string) *door {
 	return d
 }
 
-func (d *door) Addr() net.Addr { return d.advertised }
+func (d *restartableListener) Addr() net.Addr { return d.advertised }
 
-// hostPort is an address as it is told.
+// hostPort is an advertised address.
 type hostPort string
 
 func (hostPort) Network() string  { return "tcp" }
 func (a hostPort) String() string { return string(a) }
 
-func (d *door) Accept() (net.Conn, error) {
+func (d *restartableListener) Accept() (net.Conn, error) {
 	for {
 		d.mu.Lock()
 		for d.listener == nil && !d.over {
@@ -72,25 +72,25 @@ func (d *door) Accept() (net.Conn, error) {
 		d.mu.Lock()
 		d.inside[conn] = true
 		d.mu.Unlock()
-		return guest{conn, d}, nil
+		return trackedConn{conn, d}, nil
 	}
 }
 
-// guest is a connection that leaves the door when it ends.
-type guest struct {
+// trackedConn is a connection that unregisters itself at its listener when it ends.
+type trackedConn struct {
 	net.Conn
-	door *door
+	door *restartableListener
 }
 
-func (g guest) Close() error {
+func (g trackedConn) Close() error {
 	g.door.mu.Lock()
 	delete(g.door.inside, g.Conn)
 	g.door.mu.Unlock()
 	return g.Conn.Close()
 }
 
-// shut closes the port and everything that came through it, and says how many connections that were.
-func (d *door) shut() (n int) {
+// shut closes the port and all of its connections, and returns their number.
+func (d *restartableListener) shut() (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.listener != nil {
@@ -106,8 +106,8 @@ func (d *door) shut() (n int) {
 	return n
 }
 
-// busiest is the door with the most connections, when there is any.
-func busiest(ctx context.Context, doors []*door) (busiest *door) {
+// busiest waits for a listener with connections, and returns the one with the most.
+func busiest(ctx context.Context, doors []*restartableListener) (busiest *restartableListener) {
 	for most := 0; ctx.Err() == nil; pause.For(ctx, time.Millisecond) {
 		for _, d := range doors {
 			d.mu.Lock()
@@ -123,7 +123,7 @@ func busiest(ctx context.Context, doors []*door) (busiest *door) {
 	return doors[0]
 }
 
-func (d *door) reopen(t *testing.T) {
+func (d *restartableListener) reopen(t *testing.T) {
 	t.Helper()
 	l, err := net.Listen("tcp", d.at)
 	require.NoError(t, err)
@@ -133,7 +133,7 @@ func (d *door) reopen(t *testing.T) {
 	d.open.Broadcast()
 }
 
-func (d *door) Close() error {
+func (d *restartableListener) Close() error {
 	d.shut()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -142,8 +142,8 @@ func (d *door) Close() error {
 	return nil
 }
 
-// openCluster is a cluster with a broker behind each door.
-func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster {
+// openCluster starts a cluster with a broker behind each listener.
+func openCluster(t *testing.T, doors []*restartableListener, opts ...kfake.Opt) *kfake.Cluster {
 	t.Helper()
 	next := 0
 	opts = append([]kfake.Opt{kfake.NumBrokers(len(doors)), kfake.DefaultNumPartitions(3),
@@ -154,11 +154,12 @@ func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster 
 	return kafkatest.Cluster(t, opts...)
 }
 
-// remote is a cluster of three brokers that are called as nobody can resolve, behind a Cloud Connector of a subaccount.
+// remote is a cluster of three brokers behind a Cloud Connector of a subaccount, with host names that nobody else can
+// resolve.
 type remote struct {
 	*connectivitytest.Server
 	cluster *kfake.Cluster
-	doors   []*door
+	doors   []*restartableListener
 }
 
 func openRemote(t *testing.T, opts ...kfake.Opt) *remote {
@@ -175,7 +176,7 @@ func openRemote(t *testing.T, opts ...kfake.Opt) *remote {
 	return r
 }
 
-// properties are those of a worker that reaches the cluster; more are of the form NAME=VALUE.
+// properties returns the settings of a worker that reaches the cluster; more are of the form NAME=VALUE.
 func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 	t.Helper()
 	return with(map[string]string{
@@ -189,7 +190,7 @@ func (r *remote) properties(t *testing.T, more ...string) map[string]string {
 	}, more...)
 }
 
-// unbound are the properties without those that a service's binding brings.
+// unbound returns the properties without those that a service binding provides.
 func (r *remote) unbound(t *testing.T, more ...string) map[string]string {
 	t.Helper()
 	p := r.properties(t, more...)
@@ -206,14 +207,14 @@ func parsed(t *testing.T, properties map[string]string) Config {
 	return c
 }
 
-// waits is a context for what comes to its end, also on a machine that has other things to do.
-func waits(t *testing.T) context.Context {
+// longContext returns a context that is long enough for events that must happen, even on a busy machine.
+func longContext(t *testing.T) context.Context {
 	t.Helper()
-	return waitsFor(t, 5*time.Minute)
+	return limitedContext(t, 5*time.Minute)
 }
 
-// waitsFor is a context for what does not.
-func waitsFor(t *testing.T, limit time.Duration) context.Context {
+// limitedContext returns a context for events that must not happen.
+func limitedContext(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)

@@ -18,9 +18,9 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// limitNotes has a broker store at most so many bytes with an offset, as offset.metadata.max.bytes has it. It refuses
-// the whole request, which is what matters here: Kafka refuses the partition.
-func limitNotes(b *embedded.Broker, limit int) {
+// limitMetadata limits the metadata that a broker stores with an offset, like offset.metadata.max.bytes. It rejects the
+// whole request, which is what matters here; Kafka rejects the partition.
+func limitMetadata(b *embedded.Broker, limit int) {
 	kafkatest.RejectIf(b.Cluster, kmsg.OffsetCommit, kerr.OffsetMetadataTooLarge, func(r kmsg.Request) bool {
 		for _, topic := range r.(*kmsg.OffsetCommitRequest).Topics {
 			for _, p := range topic.Partitions {
@@ -33,12 +33,11 @@ func limitNotes(b *embedded.Broker, limit int) {
 	})
 }
 
-// What a broker takes with an offset is found out by the first commit, and no commit goes without what is to stand
-// there.
-func TestNotesThatBrokersDoNotTake(t *testing.T) {
+// The first commit detects what a broker accepts as metadata, and no commit drops required metadata.
+func TestRejectedMetadataIsDetected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		limit, longest int // 0: too little
+		limit, longest int // 0 means too little
 	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataPrefix), MaxCommitText},
 		{MaxCommitMetadata + len(metadataPrefix) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000,
 			875 - metadataIdentity},
@@ -46,7 +45,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		{minCommitMetadata + len(metadataPrefix) - 1, 0}, {100, 0}, {0, 0}} {
 		b := openTestBroker(t, t.TempDir())
 		kafkatest.Put(t, b.Addr(), "orders", "1", "2")
-		limitNotes(b, c.limit)
+		limitMetadata(b, c.limit)
 		metadata, reported, stored := "sent=7", MaxCommitText, CommitMetadata{Text: "none"}
 		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 			Metadata:      func(string, int32, int64) (string, bool) { return metadata, true },
@@ -61,10 +60,10 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, metadataSetting, err)
 			}
 		} else if err != nil || reported != c.longest {
-			t.Errorf("%d bytes: expected to hear of %d bytes, found %d, %v", c.limit, c.longest, reported, err)
+			t.Errorf("%d bytes: expected an error about %d bytes, found %d, %v", c.limit, c.longest, reported, err)
 		}
 		if c.longest > 0 {
-			// What is longer is not stored, and neither is the offset.
+			// If the metadata is too long, the offset is not stored either.
 			metadata = strings.Repeat("x", c.longest+1)
 			settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
 			if err := s.Commit(kafkatest.Context(t), settled); !errors.Is(err,
@@ -81,7 +80,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 
 		again := openTestConsumer(t, b.Addr(), o)
 		wanted, records := CommitMetadata{Text: "sent=7", Verified: true, WrittenFor: 1, End: 2}, 1
-		if c.longest == 0 { // nothing was committed: all comes again
+		if c.longest == 0 { // nothing was committed: everything is read again
 			wanted, records = CommitMetadata{}, 2
 		}
 		pollValues(t, again, records, Offsets{})
@@ -91,10 +90,10 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	}
 }
 
-// What is found with an offset is taken for what it was written for: another offset, or another topic of the name, is
-// told, and so is the end of the log. Metadata of versions before, which say neither, and what others store are read as
-// these versions read them; these in turn take no notice of what is stored now.
-func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
+// Metadata applies only to what it was written for. Another offset, or another topic of the same name, is detected, and
+// so is an offset after the end of the log. Metadata of earlier versions, which lack both, and of other programs are
+// read as those versions read them. Earlier versions ignore the current metadata.
+func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
 	fresh := func() *kadm.Client { return kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))) }
@@ -128,7 +127,7 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 	require.NoError(t, err)
 	found, _ := all.Lookup("orders", 0)
 	if _, known := strings.CutPrefix(found.Metadata, legacyPrefix); known {
-		t.Errorf("expected versions before to take no notice of %q", found.Metadata)
+		t.Errorf("expected earlier versions to ignore %q", found.Metadata)
 	}
 	identity, _, _ := strings.Cut(found.Metadata, " ")
 	anonymous, _, _ := strings.Cut(identity, ":")
@@ -154,19 +153,19 @@ func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
 		reads(3)
 		assert.Equal(t, want, stored, metadata)
 	}
-	// The topic is made again, with as many records, and the group's offsets are restored.
+	// The topic is created again with as many records, and the group's offsets are restored.
 	deleted, err := admin.DeleteTopics(kafkatest.Context(t), "orders")
 	require.NoError(t, cmp.Or(err, deleted.Error()))
 	kafkatest.Put(t, b.Addr(), "orders", "5", "6", "7")
-	admin = fresh() // the other one knows the ID of the topic before
+	admin = fresh() // the other client knows the ID of the former topic
 	set(2, found.Metadata)
 	reads(1)
 	assert.Equal(t, CommitMetadata{Text: "settled=1", Mismatch: again, WrittenFor: 2, End: 3}, stored)
 }
 
-// A topic whose metadata the broker refuses has no ID in the answer: that is an error, and is asked again, so that what
-// was written for another topic is not trusted.
-func TestTopicIDsThatAreRefused(t *testing.T) {
+// A topic whose metadata the broker rejects has no ID in the response. That is an error, and the request is retried, so
+// that metadata of another topic is not trusted.
+func TestRejectedTopicMetadataIsRetried(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
@@ -175,7 +174,7 @@ func TestTopicIDsThatAreRefused(t *testing.T) {
 	offsets := kadm.Offsets{}
 	offsets.Add(kadm.Offset{Topic: "orders", At: 1, LeaderEpoch: -1, Metadata: encodeMetadata(1, kadm.TopicID{1}, "")})
 	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", offsets))
-	var read atomic.Bool // the consumer has read the group's offsets, and asks for IDs
+	var read atomic.Bool // the consumer has read the group's offsets and requests IDs
 	var refused atomic.Int32
 	b.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
@@ -193,13 +192,13 @@ func TestTopicIDsThatAreRefused(t *testing.T) {
 	pollValues(t, s, 1, Offsets{})
 	s.Close()
 	if refused.Load() == 0 || len(stored) != 1 || stored[0].Mismatch == "" {
-		t.Errorf("expected metadata of another topic, found %+v after %d refusals", stored, refused.Load())
+		t.Errorf("expected metadata of another topic, found %+v after %d rejections", stored, refused.Load())
 	}
 }
 
-// What waits for a rebalance may be of an assignment that is over: it is left out, without an error, and what stands at
-// the group stays.
-func TestCommitLeavesOut(t *testing.T) {
+// A commit that waited for a rebalance may belong to an assignment that has ended. It is skipped without an error, and
+// the group's offset does not change.
+func TestCommitSkipsEndedAssignment(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
 	old, dropped, stored := false, false, int64(-2)
@@ -207,7 +206,7 @@ func TestCommitLeavesOut(t *testing.T) {
 	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
 		Metadata: func(string, int32, int64) (string, bool) {
 			if dropped {
-				t.Error("expected no question about a partition that went away")
+				t.Error("expected no request for a revoked partition")
 			}
 			return "sent=7", !old
 		},
@@ -221,7 +220,7 @@ func TestCommitLeavesOut(t *testing.T) {
 	assert.NoError(t, s.Commit(kafkatest.Context(t), settled))
 	old, dropped = false, true
 	s.drop(s.client, map[string][]int32{"orders": {0}})
-	if err := s.commit(kafkatest.Context(t), settled); err != nil { // as one that waited
+	if err := s.commit(kafkatest.Context(t), settled); err != nil { // like a commit that waited
 		t.Error(err)
 	}
 	s.Close()

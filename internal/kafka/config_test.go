@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// texts are warnings as the user reads them, without the word.
-func texts(warnings setting.Problems) (texts []string) {
+// warningTexts returns warnings as the user reads them, without the word "warning".
+func warningTexts(warnings setting.Problems) (texts []string) {
 	for _, w := range warnings {
 		texts = append(texts, w.Setting+": "+w.Text)
 	}
@@ -52,12 +52,12 @@ func TestParse(t *testing.T) {
 		"producer.batch.size: has no effect here",
 		"producer.max.block.ms: has no effect here",
 		"producer.something.else.entirely: unknown setting",
-	}, texts(warnings)); diff != "" {
+	}, warningTexts(warnings)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	cases := []struct{ name, value, expect string }{
 		{"bootstrap.servers", "", "Missing required configuration"},
 		{"bootstrap.servers", "localhost",
@@ -83,7 +83,7 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("expected a problem of the setting, found %#v", err)
 			}
 			if err == nil || !strings.HasPrefix(err.Error(), c.name+":") || !strings.Contains(err.Error(), c.expect) {
-				t.Errorf("expected an error of %s that says %s, got %v", c.name, c.expect, err)
+				t.Errorf("expected an error about %s that contains %s, got %v", c.name, c.expect, err)
 			}
 		})
 	}
@@ -100,15 +100,15 @@ func TestOverride(t *testing.T) {
 		t.Fatal(warnings, err)
 	}
 	if got.Producer.Compression != "lz4" || got.Consumer.Group != "mine" || got.Producer.Linger != 5*time.Millisecond {
-		t.Errorf("overridden: %+v %+v", got.Producer, got.Consumer)
+		t.Errorf("unexpected overrides: %+v %+v", got.Producer, got.Consumer)
 	}
 	if worker.Producer.Compression != "none" {
-		t.Error("the worker's configuration was changed")
+		t.Error("expected the worker's configuration not to change")
 	}
 }
 
-// What one kind of client is told does not change the others.
-func TestSidesAreApart(t *testing.T) {
+// Settings of one kind of client do not change the others.
+func TestClientSettingsAreIndependent(t *testing.T) {
 	c, _, err := Parse(t.Context(), map[string]string{
 		"bootstrap.servers": "a:9092", "client.id": "all",
 		"producer.bootstrap.servers": "p:9092", "consumer.client.id": "c", "admin.bootstrap.servers": "x:9092",
@@ -152,7 +152,7 @@ func TestEmbeddedListen(t *testing.T) {
 	}
 }
 
-// Every combination of settings must be one that the client accepts.
+// The client accepts every combination of settings.
 func TestOptionsAreValid(t *testing.T) {
 	for _, properties := range []map[string]string{
 		{},

@@ -29,7 +29,7 @@ func openTestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	return openConsumer(t, config, o)
 }
 
-// pollValues polls until n records have come and marks them as settled.
+// pollValues polls until n records have arrived and marks them as settled.
 func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 	t.Helper()
 	ctx := kafkatest.Context(t)
@@ -48,7 +48,7 @@ func pollValues(t *testing.T, s *Consumer, n int, settled Offsets) []string {
 	return got
 }
 
-// expectValues polls for that many records, which are to have these values, in any order.
+// expectValues polls for records with these values, in any order.
 func expectValues(t *testing.T, s *Consumer, settled Offsets, want ...string) {
 	t.Helper()
 	slices.Sort(want)
@@ -66,7 +66,7 @@ func TestConsumerResumesAtCommittedOffset(t *testing.T) {
 	settled := Offsets{}
 	expectValues(t, s, settled, "1", "2", "3")
 	if !s.membership.owns("orders", 0) || s.membership.owns("orders", 1) || s.membership.owns("other", 0) {
-		t.Errorf("owned: %v", owned(s, "orders"))
+		t.Errorf("unexpected partitions: %v", owned(s, "orders"))
 	}
 	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
@@ -79,7 +79,7 @@ func TestConsumerResumesAtCommittedOffset(t *testing.T) {
 	}
 	s = openTestConsumer(t, b.Addr(), o)
 	expectValues(t, s, settled, "3")
-	// Not ours: left out without an error.
+	// A partition of another member is skipped without an error.
 	assert.NoError(t, s.Commit(kafkatest.Context(t), Offsets{"other": {0: {Epoch: -1, Offset: 5}}}))
 }
 
@@ -102,8 +102,9 @@ func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 	}
 }
 
-// Expressions that Go does not have, or reads otherwise, are Java's: here a look ahead and a possessive quantifier.
-func TestConsumerRegexIsJavas(t *testing.T) {
+// Expressions that Go does not support, or interprets differently, are Java's, such as a lookahead and a possessive
+// quantifier.
+func TestConsumerRegexIsJava(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders-b", "yes")
 	kafkatest.Put(t, b.Addr(), "orders-c", "no")
@@ -123,9 +124,9 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 	}
 }
 
-// When a second member comes, the first is asked for what it has settled of the partitions that go, and the second
-// begins after exactly that.
-func TestConsumerHandsOver(t *testing.T) {
+// When a second member joins, the first commits what it has settled of the revoked partitions, and the second starts
+// exactly after that.
+func TestConsumerCommitsRevokedPartitions(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
 	makeTopics(t, b.Addr(), Topic{Name: "wide", Partitions: 4})
@@ -156,7 +157,7 @@ func TestConsumerHandsOver(t *testing.T) {
 
 	o.Revoked = nil
 	second := openTestConsumer(t, b.Addr(), o)
-	go func() { // the first goes on polling, as a sink does
+	go func() { // the first one keeps polling, as a sink does
 		for ctx.Err() == nil {
 			if _, err := first.Poll(ctx); err != nil {
 				return
@@ -166,7 +167,7 @@ func TestConsumerHandsOver(t *testing.T) {
 	got := pollValues(t, second, 10, Offsets{})
 	dropped := <-revoked
 	if len(dropped["wide"]) != 2 {
-		t.Fatalf("revoked: %v", dropped)
+		t.Fatalf("unexpected revoked partitions: %v", dropped)
 	}
 	var want []string
 	for i := 20; i < 40; i++ {
@@ -183,8 +184,8 @@ func TestConsumerHandsOver(t *testing.T) {
 	}
 }
 
-// The client joins its group while the consumer is being made. What it calls back waits until the consumer is there.
-func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
+// The client joins its group while the consumer is being created. Its callbacks wait until the consumer exists.
+func TestAssignmentDuringConsumerCreation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, err := kgo.NewClient()
 		require.NoError(t, err)
@@ -193,7 +194,7 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()
 		if s.membership.owns("orders", 0) {
-			t.Error("a partition was assigned before the consumer was there")
+			t.Error("expected no assignment before the consumer exists")
 		}
 		close(s.ready)
 		synctest.Wait()
@@ -204,9 +205,9 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 	})
 }
 
-// A match that does not come to an end ends Poll: the topic is neither read nor left out.
-func TestRegexWithoutAnswer(t *testing.T) {
-	const regex = "(a|aa)+b" // tries every way to divide the letters before it says no
+// A regex match that does not end fails Poll: the topic is neither read nor ignored.
+func TestEndlessRegexFailsPoll(t *testing.T) {
+	const regex = "(a|aa)+b" // tries every way to divide the letters before it fails
 	p, err := pattern.Compile(regex)
 	require.NoError(t, err)
 	name := strings.Repeat("a", 60)
@@ -220,8 +221,7 @@ func TestRegexWithoutAnswer(t *testing.T) {
 	}
 }
 
-// A broker that came back does not know a member that joined before: Kafka's own consumer joins again then, and so does
-// ours.
+// After a restart a broker does not know its former members. The member joins again, as Kafka's own consumer does.
 func TestUnknownMemberRejoins(t *testing.T) {
 	t.Parallel()
 	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress,
@@ -233,14 +233,14 @@ func TestUnknownMemberRejoins(t *testing.T) {
 			s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}})
 			pollValues(t, s, 1, Offsets{})
 			if n := asked.Load(); n < 3 {
-				t.Errorf("expected SyncGroup to be refused twice, found %d requests", n)
+				t.Errorf("expected SyncGroup to be rejected twice, found %d requests", n)
 			}
 		})
 	}
 }
 
-// A member that the group removes while it is joining again loses its partitions: a commit that waited for the join
-// does not overwrite the offset that another member has committed, and the consumer continues from that offset.
+// A member that the group removes while it joins again loses its partitions: a commit that waited for the join does not
+// overwrite the offset of another member, and the consumer continues from that offset.
 func TestMemberRemovedWhileItJoins(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -259,7 +259,7 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 	setAt(settled, "orders", 0, kgo.EpochOffset{Epoch: -1, Offset: 1})
 	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
 
-	// A refused heartbeat makes it join again. During the join the group removes it, and another member commits.
+	// A rejected heartbeat makes it join again. During the join the group removes it, and another member commits.
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	admin := kadm.NewClient(client)
 	joining, joins, first := make(chan struct{}), make(chan struct{}), true
@@ -295,14 +295,14 @@ func TestMemberRemovedWhileItJoins(t *testing.T) {
 	}
 	expectValues(t, s, settled, "4")
 	if next := <-committed; next != 4 {
-		t.Errorf("expected to go on after the other member's offset 4, found %d", next)
+		t.Errorf("expected to continue after the other member's offset 4, found %d", next)
 	}
 	all := "map[orders:[0]]"
 	assert.Equal(t, []string{"assigned " + all, "lost " + all, "assigned " + all}, calls)
 }
 
-// A member whose group changes from a cooperative protocol to an eager one loses its partitions: it keeps them while it
-// joins, and others are assigned them before it could commit.
+// A member whose group changes from a cooperative protocol to an eager one loses its partitions: it would keep them
+// while it joins, and others would be assigned them before it could commit.
 func TestGroupBecomesEager(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -327,7 +327,7 @@ func TestGroupBecomesEager(t *testing.T) {
 	assert.Equal(t, 1, len(owned(first, "orders")))
 }
 
-// watchedContext is a context that closes waits when a caller begins to wait for its end.
+// watchedContext is a context that closes waits when a caller starts to wait for its end.
 type watchedContext struct {
 	context.Context
 	once  sync.Once

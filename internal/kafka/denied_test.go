@@ -21,12 +21,12 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
-// journal is a log with more than debugging needs.
+// journal is a log that enables more than debug messages.
 type journal struct{ logtest.Journal }
 
 func (j *journal) logger() *slog.Logger { return j.Logger(slog.LevelDebug - 4) }
 
-// Clients that brokers do not let in fail within seconds, with words that name what to mend.
+// Clients that brokers deny access fail within seconds, with a message that names what to change.
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	a, other := certtest.Issue(t, "authority", nil, nil), certtest.Issue(t, "authority", nil, nil)
@@ -44,7 +44,7 @@ func TestDenied(t *testing.T) {
 		name   string
 		opts   []kfake.Opt
 		given  []string
-		expect string // "" : let in
+		expect string // "" means access
 	}{
 		{"plain", nil, nil, ""},
 		{"plain client, TLS broker", []kfake.Opt{kfake.TLS(secure)}, nil,
@@ -87,7 +87,7 @@ func TestDenied(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			d := newDoor(t, host+":9092")
-			openCluster(t, []*door{d}, c.opts...)
+			openCluster(t, []*restartableListener{d}, c.opts...)
 			config := parsed(t, with(map[string]string{"bootstrap.servers": host + ":9092",
 				"kafka.proxy.address.map": host + ":9092=" + d.at}, c.given...))
 			var log journal
@@ -98,19 +98,19 @@ func TestDenied(t *testing.T) {
 				use  func(*testing.T, Config) error
 			}{{"reader", readOnce}, {"producer", produceOne}, {"consumer", pollOnce}} {
 				if c.expect != "" && time.Since(began) > time.Second {
-					break // what takes patience is shown by one client
+					break // one client is enough for denials that take time
 				}
 				what, err := client.what, client.use(t, config)
 				if c.expect == "" {
 					if err != nil {
-						t.Errorf("%s: expected to be let in, found %v", what, err)
+						t.Errorf("%s: expected access, found %v", what, err)
 					}
 					continue
 				}
 				expectDenied(t, what, err, c.expect, "broker "+host+":9092: ")
 			}
 			if strings.Contains(log.String(), "hush-hush") {
-				t.Error("the password is in the log")
+				t.Error("expected no password in the log")
 			}
 		})
 	}
@@ -119,15 +119,15 @@ func TestDenied(t *testing.T) {
 func produceOne(t *testing.T, c Config) error {
 	t.Helper()
 	p := openTestProducer(t, c)
-	// The topic is there or is made with the metadata: a client of its own sees to that where it is let in.
+	// The topic exists or is created by the metadata request of another client, once that has access.
 	go func() {
 		if admin, err := NewAdmin(c); err == nil {
 			defer admin.Close()
-			admin.EnsureTopics(waits(t), Topic{Name: "t"})
+			admin.EnsureTopics(longContext(t), Topic{Name: "t"})
 		}
 	}()
 	select {
-	case err := <-deliver(waits(t), p, "t", "1"):
+	case err := <-deliver(longContext(t), p, "t", "1"):
 		return err
 	case <-time.After(5 * time.Minute):
 		return errors.New("nothing happened for 5 min")
@@ -141,7 +141,7 @@ func pollOnce(t *testing.T, c Config) error {
 		return err
 	}
 	defer s.Close()
-	_, err = s.Poll(waits(t))
+	_, err = s.Poll(longContext(t))
 	return err
 }
 
@@ -152,19 +152,20 @@ func readOnce(t *testing.T, c Config) error {
 		return err
 	}
 	defer r.Close()
-	_, err = r.Read(waits(t), "t", ReadOptions{}, func(*kgo.Record) error { return nil })
+	_, err = r.Read(longContext(t), "t", ReadOptions{}, func(*kgo.Record) error { return nil })
 	if errors.Is(err, ErrUnknownTopic) {
 		return nil
 	}
 	return err
 }
 
-// A broker that ends connections because it is being stopped denies nobody: who asks it what it speaks gets no answer.
+// A broker that closes connections because it is being stopped denies nobody: requests for API versions get no
+// response.
 func TestStoppedBrokerIsNoDenial(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")
-	openCluster(t, []*door{d}, kfake.SeedTopics(1, "t"))
-	to := porttest.Serve(t, func(net.Conn) {}) // takes connections and ends them
+	openCluster(t, []*restartableListener{d}, kfake.SeedTopics(1, "t"))
+	to := porttest.Serve(t, func(net.Conn) {}) // accepts connections and closes them
 	a := certtest.Issue(t, "authority", nil, nil)
 	for name, more := range map[string]map[string]string{"plain": {}, "TLS": {"security.protocol": "SSL",
 		"ssl.truststore.certificates": string(a.PEM())}} {
@@ -174,14 +175,14 @@ func TestStoppedBrokerIsNoDenial(t *testing.T) {
 			admin, err := NewAdmin(c)
 			require.NoError(t, err)
 			defer admin.Close()
-			_, err = admin.ClusterID(waitsFor(t, 4*time.Second))
-			expectPassing(t, err)
+			_, err = admin.ClusterID(limitedContext(t, 4*time.Second))
+			expectTransient(t, err)
 		})
 	}
 }
 
 // A broker that is restarted during the check is not reported as one that requires SASL.
-func TestKilledBrokerWantsNoSASL(t *testing.T) {
+func TestRestartedBrokerRequiresNoSASL(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// compressions are all forms in which a batch may be compressed.
+// compressions contains all forms in which a batch may be compressed.
 var compressions = map[string]struct {
 	codec    kgo.CompressionCodecType
 	compress func(t *testing.T, plain []byte) []byte
@@ -52,7 +52,7 @@ func xerial(_ *testing.T, plain []byte) []byte {
 	return framed
 }
 
-// streamed has no length before its frame.
+// streamed compresses without a content size in the frame.
 func streamed(t *testing.T, plain []byte) []byte {
 	var out bytes.Buffer
 	w, err := zstd.NewWriter(&out, zstd.WithWindowSize(256<<10))
@@ -65,7 +65,7 @@ func streamed(t *testing.T, plain []byte) []byte {
 	return out.Bytes()
 }
 
-// zeros is a record that takes so many bytes in all.
+// zeros returns a record of this total size.
 func zeros(t *testing.T, size int) []byte {
 	t.Helper()
 	for value := size; value > 0; value-- {
@@ -78,8 +78,8 @@ func zeros(t *testing.T, size int) []byte {
 	return nil
 }
 
-// waysToRead are all ways in which records come from Kafka; each returns after the first record that it gets.
-var waysToRead = map[string]func(t *testing.T, c Config, topic string) error{
+// recordReaders contains all ways to read records from Kafka. Each returns after its first record.
+var recordReaders = map[string]func(t *testing.T, c Config, topic string) error{
 	"reader": func(t *testing.T, c Config, topic string) error {
 		return firstRead(t, c, topic, ReadOptions{})
 	},
@@ -106,8 +106,8 @@ func firstRead(t *testing.T, c Config, topic string, o ReadOptions) error {
 	return err
 }
 
-// TestExpansionIsBounded: a batch that grows beyond fetch.max.decompressed.bytes is given up while it grows, whatever
-// compressed it and whoever reads it; one that grows up to there is read.
+// Decompression of a batch stops once it exceeds fetch.max.decompressed.bytes, for every compression and every reader.
+// A batch up to that size is read.
 func TestExpansionIsBounded(t *testing.T) {
 	const limit, bomb = 256 << 10, 16 << 20
 	b := openTestBroker(t, t.TempDir())
@@ -120,7 +120,7 @@ func TestExpansionIsBounded(t *testing.T) {
 			topic := strings.NewReplacer(" ", "-", ",", "").Replace(name + "-" + what)
 			makeTopics(t, b.Addr(), Topic{Name: topic})
 			kafkatest.PutBatch(t, b.Addr(), topic, 0, by.codec, by.compress(t, zeros(t, size)))
-			for way, read := range waysToRead {
+			for way, read := range recordReaders {
 				t.Run(name+"/"+what+"/"+way, func(t *testing.T) {
 					runtime.GC()
 					var before, after runtime.MemStats
@@ -142,7 +142,7 @@ func TestExpansionIsBounded(t *testing.T) {
 	}
 }
 
-// expectTexts expects an error that holds all of these.
+// expectTexts expects an error that contains all of these texts.
 func expectTexts(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
@@ -160,8 +160,7 @@ func TestExpansionIsBoundedByDefault(t *testing.T) {
 	}
 }
 
-// TestExpansionEndsConsumerOfSeveral: the client gives up the partition once, maybe together with records of others,
-// and says nothing about it afterwards.
+// The client gives up the partition once, maybe together with records of others, and does not report it again.
 func TestExpansionEndsConsumerOfSeveral(t *testing.T) {
 	const limit = 1 << 20
 	b := openTestBroker(t, t.TempDir())
@@ -185,7 +184,7 @@ func TestExpansionEndsConsumerOfSeveral(t *testing.T) {
 	assert.Equal(t, 1, records, "records of the other partition")
 }
 
-// TestExpansionByWindow: what zstd has to keep while it decompresses counts, too, whatever comes of it.
+// The memory that zstd needs while it decompresses counts too, whatever the size of the result.
 func TestExpansionByWindow(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
@@ -195,11 +194,11 @@ func TestExpansionByWindow(t *testing.T) {
 	for piece := range slices.Chunk(zeros(t, 100<<10), 10<<10) {
 		_, err := w.Write(piece)
 		require.NoError(t, err)
-		require.NoError(t, w.Flush()) // else the encoder knows the length, and writes that
+		require.NoError(t, w.Flush()) // otherwise the encoder knows the length and writes it
 	}
 	require.NoError(t, w.Close())
 	kafkatest.PutBatch(t, b.Addr(), "orders", 0, kgo.CodecZstd, out.Bytes())
-	for way, read := range waysToRead {
+	for way, read := range recordReaders {
 		t.Run(way, func(t *testing.T) {
 			c := testConfig(b.Addr())
 			c.Consumer.DecompressedBytes = 4 << 20

@@ -12,21 +12,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A turn that was lost stays so, though its client joins the group again and gets the partition back.
-func TestTurnThatIsLost(t *testing.T) {
+// A lost lock stays lost, even if its client joins the group again and is assigned the partition again.
+func TestLostLockStaysLost(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
 	turn, err := AcquireGroupLock(kafkatest.Context(t), testConfig(b.b.Addr()), "turns", "orders")
 	require.NoError(t, err)
 	t.Cleanup(turn.Close)
 	if err := turn.CheckMembership(kafkatest.Context(t)); err != nil || !turn.IsSessionValid() {
-		t.Fatalf("expected it to have the turn, found %v", err)
+		t.Fatalf("expected the lock to be held, found %v", err)
 	}
 	again := make(chan struct{})
 	b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
 		b.b.Cluster.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
 			b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
-				close(again) // it has been given what it is a member for
+				close(again) // the partition is assigned
 				return nil, nil, false
 			})
 			return nil, nil, false
@@ -39,16 +39,16 @@ func TestTurnThatIsLost(t *testing.T) {
 	}
 	<-again
 	if err := turn.CheckMembership(kafkatest.Context(t)); !errors.Is(err, errLockLost) || turn.IsSessionValid() {
-		t.Errorf("expected it to stay lost, found %v", err)
+		t.Errorf("expected the lock to stay lost, found %v", err)
 	}
 }
 
-// Who is stopped has the turn until it is given up: what is half done may be completed.
-func TestTurnOutlastsItsContext(t *testing.T) {
+// A holder whose context ends keeps the lock until it releases it, so it can complete its work.
+func TestLockOutlivesItsContext(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
 	config := testConfig(b.b.Addr())
-	config.Consumer.Reset = "none" // which says what becomes of records, of which a turn reads none
+	config.Consumer.Reset = "none" // it applies to records, and a lock reads none
 	ctx, stop := context.WithCancel(kafkatest.Context(t))
 	defer stop()
 	turn, err := AcquireGroupLock(ctx, config, "turns", "orders")
@@ -65,6 +65,6 @@ func TestTurnOutlastsItsContext(t *testing.T) {
 	})
 	<-kept
 	if err := turn.CheckMembership(kafkatest.Context(t)); err != nil || !turn.IsSessionValid() {
-		t.Errorf("expected it to have the turn, found %v", err)
+		t.Errorf("expected the lock to be held, found %v", err)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestMain lets the test binary be a broker that can be killed. The tests wait more than they compute, so that eight
-// run at a time, unless -parallel says otherwise.
+// TestMain lets the test binary be a broker that can be killed. The tests wait more than they compute, so eight run at
+// a time unless -parallel specifies otherwise.
 func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
@@ -49,14 +49,14 @@ func shortContext(t *testing.T) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 500*time.Millisecond)
 }
 
-// makeTopics has an administrator of its own make topics.
+// makeTopics creates topics with an administrator of its own.
 func makeTopics(t *testing.T, addr string, topics ...Topic) {
 	t.Helper()
 	_, err := openTestAdmin(t, addr).EnsureTopics(kafkatest.Context(t), topics...)
 	require.NoError(t, err)
 }
 
-// openConsumer is closed with the test.
+// openConsumer opens a consumer that is closed with the test.
 func openConsumer(t *testing.T, c Config, o ConsumerOptions) *Consumer {
 	t.Helper()
 	s, err := NewConsumer(c, o)
@@ -65,27 +65,27 @@ func openConsumer(t *testing.T, c Config, o ConsumerOptions) *Consumer {
 	return s
 }
 
-// ordersSink is a sink of the topic orders.
+// ordersSink are the options of a sink of the topic orders.
 var ordersSink = ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}}
 
-// owned are the partitions of a topic that a member has.
+// owned returns the partitions of a topic that a member has.
 func owned(s *Consumer, topic string) []int32 {
 	s.membership.mu.Lock()
 	defer s.membership.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.membership.owned[topic]))
 }
 
-// mark notes that a record and all before it in its partition are settled.
+// mark records that a record and all before it in its partition are settled.
 func mark(o Offsets, r *kgo.Record) {
 	setAt(o, r.Topic, r.Partition, kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1})
 }
 
-// expectFault expects a fault of a kind whose text holds all of these.
+// expectFault expects a fault of a kind whose text contains all of these texts.
 func expectFault(t *testing.T, what string, err error, kind wit.ErrorKind, texts ...string) {
 	t.Helper()
 	fault := (*wit.Error)(nil)
 	if !errors.As(err, &fault) || fault.Kind != kind || !holdsAll(err.Error(), texts) {
-		t.Errorf("%s: expected a fault of kind %v that says %q, found %v", what, kind, texts, err)
+		t.Errorf("%s: expected a fault of kind %v that contains %q, found %v", what, kind, texts, err)
 	}
 }
 
@@ -93,7 +93,7 @@ func holdsAll(text string, parts []string) bool {
 	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
 }
 
-// expectDenied expects that brokers deny a client, in words that hold all of these.
+// expectDenied expects that brokers deny access to a client, with a message that contains all of these texts.
 func expectDenied(t *testing.T, what string, err error, texts ...string) {
 	t.Helper()
 	if !errors.As(err, new(*security.Denied)) || !holdsAll(err.Error(), texts) {
@@ -101,15 +101,15 @@ func expectDenied(t *testing.T, what string, err error, texts ...string) {
 	}
 }
 
-// expectPassing expects a failure that denies nothing.
-func expectPassing(t *testing.T, err error) {
+// expectTransient expects a transient failure, not a denial.
+func expectTransient(t *testing.T, err error) {
 	t.Helper()
 	if err == nil || errors.As(err, new(*security.Denied)) {
 		t.Errorf("expected a failure that passes, found %v", err)
 	}
 }
 
-// with are properties and more, of the form NAME=VALUE.
+// with returns the properties with more of the form NAME=VALUE.
 func with(properties map[string]string, lines ...string) map[string]string {
 	all := map[string]string{}
 	maps.Copy(all, properties)
@@ -130,7 +130,7 @@ func produce(ctx context.Context, p *Producer, topic string, done func(int, erro
 	p.Produce(ctx, batch, done)
 }
 
-// deliver sends a value and says what comes of it.
+// deliver sends a value and returns its result.
 func deliver(ctx context.Context, p *Producer, topic, value string) <-chan error {
 	done := make(chan error, 1)
 	produce(ctx, p, topic, func(_ int, err error) { done <- err }, []byte(value))

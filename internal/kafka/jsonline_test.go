@@ -26,7 +26,7 @@ func lineRecord(key, value []byte, headers ...kgo.RecordHeader) *kgo.Record {
 	}
 }
 
-// TestLineGolden compares with testdata/lines.jsonl, which a person has looked through.
+// TestLineGolden compares with testdata/lines.jsonl, which a person has reviewed.
 func TestLineGolden(t *testing.T) {
 	records := []*kgo.Record{
 		lineRecord(nil, nil),
@@ -59,7 +59,7 @@ func TestLineGolden(t *testing.T) {
 	assert.Equal(t, strings.Split(string(want), "\n"), strings.Split(got.String(), "\n"), "lines")
 }
 
-// FuzzLine: whatever the bytes, a line is one JSON document on one line from which they can be had again.
+// FuzzLine checks that any bytes result in one JSON document on one line from which they can be restored.
 func FuzzLine(f *testing.F) {
 	for _, seed := range []string{"", "x", `{"a":1}`, "\xff", "[1,\n2]", `"\ud800"`, "\u2028", "-0", "1e999",
 		`{"base64":"eA=="}`} {
@@ -68,7 +68,7 @@ func FuzzLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte) {
 		line := AppendLine(nil, lineRecord(value, value, kgo.RecordHeader{Key: string(value), Value: value}))
 		if bytes.ContainsAny(line, "\n\r") || !utf8.Valid(line) {
-			t.Fatalf("not one line of text: %q", line)
+			t.Fatalf("expected one line of text, found %q", line)
 		}
 		var parsed struct {
 			Value json.RawMessage `json:"value"`
@@ -83,20 +83,20 @@ func FuzzLine(f *testing.F) {
 		switch {
 		case value == nil:
 			if string(parsed.Value) != "null" {
-				t.Fatalf("nil became %s", parsed.Value)
+				t.Fatalf("expected null for nil, found %s", parsed.Value)
 			}
 		case !utf8.Valid(value):
 			if err := json.Unmarshal(parsed.Value, &encoded); err != nil || !bytes.Equal(encoded.Base64, value) {
-				t.Fatalf("%q became %s", value, parsed.Value)
+				t.Fatalf("expected %q, found %s", value, parsed.Value)
 			}
 		case json.Valid(value):
 			var want bytes.Buffer
 			if err := json.Compact(&want, value); err != nil || want.String() != string(parsed.Value) {
-				t.Fatalf("%q became %s", value, parsed.Value)
+				t.Fatalf("expected %q, found %s", value, parsed.Value)
 			}
 		default:
 			if err := json.Unmarshal(parsed.Value, &text); err != nil || text != string(value) {
-				t.Fatalf("%q became %s", value, parsed.Value)
+				t.Fatalf("expected %q, found %s", value, parsed.Value)
 			}
 		}
 	})

@@ -17,8 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// smallTopic is a broker whose topic rows takes batches of 2,000 bytes, with how many of its answers refused one. It
-// says what the topic takes where reportsLimit is set.
+// smallTopic starts a broker whose topic rows accepts batches of 2,000 bytes, and counts rejected batches. With
+// reportsLimit the broker returns the topic's limit.
 func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, refused *atomic.Int64) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
@@ -28,18 +28,18 @@ func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, re
 		kafkatest.Reject(b.Cluster, kmsg.DescribeConfigs, kafkatest.Unlimited, kerr.TopicAuthorizationFailed)
 	}
 	c = shareable(t, b.Addr())
-	c.Producer.Linger = time.Minute // Flush sends
+	c.Producer.Linger = time.Minute // only Flush sends
 	refused = &atomic.Int64{}
-	c.Extra = append(c.Extra, kgo.WithLogger(countsRefused{refused}))
+	c.Extra = append(c.Extra, kgo.WithLogger(rejectionCounter{refused}))
 	return c, refused
 }
 
-// countsRefused counts what a client says of batches that are too large.
-type countsRefused struct{ n *atomic.Int64 }
+// rejectionCounter counts the client's messages about batches that are too large.
+type rejectionCounter struct{ n *atomic.Int64 }
 
-func (countsRefused) Level() kgo.LogLevel { return kgo.LogLevelInfo }
+func (rejectionCounter) Level() kgo.LogLevel { return kgo.LogLevelInfo }
 
-func (r countsRefused) Log(_ kgo.LogLevel, _ string, values ...any) {
+func (r rejectionCounter) Log(_ kgo.LogLevel, _ string, values ...any) {
 	for _, v := range values {
 		if err, ok := v.(error); ok && errors.Is(err, kerr.MessageTooLarge) {
 			r.n.Add(1)
@@ -47,7 +47,7 @@ func (r countsRefused) Log(_ kgo.LogLevel, _ string, values ...any) {
 	}
 }
 
-// valuesOf are the values of a topic's partitions, with read_committed.
+// valuesOf returns the values of a topic's partitions, with read_committed.
 func valuesOf(t *testing.T, c Config, topic string) (of map[int32][]string, n int) {
 	t.Helper()
 	r, err := NewReader(c)
@@ -66,7 +66,7 @@ func valuesOf(t *testing.T, c Config, topic string) (of map[int32][]string, n in
 
 const rowsOfTest = 1000
 
-// fill adds numbered rows to a batch, of some 100 bytes but for one of 1,500.
+// fill adds numbered rows to a batch, of some 100 bytes each except for one of 1,500.
 func fill(b Records, n int) {
 	for i := range n {
 		r := b.Add()
@@ -79,7 +79,7 @@ func fill(b Records, n int) {
 	}
 }
 
-// outputs are a producer and a transaction of a configuration, by name: each sends rows and returns what came of it.
+// outputs contains a producer and a transaction of a configuration, by name. Each sends rows and returns the result.
 var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
 	"idempotent": func(t *testing.T, c Config, add func(Records)) error {
 		p := openTestProducer(t, c)
@@ -89,7 +89,7 @@ var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
 		p.Produce(t.Context(), b, func(_ int, err error) { done <- err })
 		err := p.Flush(kafkatest.Context(t))
 		if settled := <-done; !errors.Is(settled, err) {
-			t.Errorf("expected the batch to end as the producer, found %v and %v", settled, err)
+			t.Errorf("expected the batch to fail like the producer, found %v and %v", settled, err)
 		}
 		return err
 	},
@@ -105,7 +105,7 @@ var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
 	},
 }
 
-// A topic that accepts small batches gets such: as large as max.message.bytes says, else as max.request.size says. Each
+// A topic that accepts small batches receives batches of its max.message.bytes if known, else of max.request.size. Each
 // row arrives once.
 func TestTopicOfSmallBatches(t *testing.T) {
 	t.Parallel()
@@ -123,7 +123,7 @@ func TestTopicOfSmallBatches(t *testing.T) {
 				of, n := valuesOf(t, config, "rows")
 				for partition, values := range of {
 					if !slices.IsSorted(values) || len(slices.Compact(slices.Clone(values))) != len(values) {
-						t.Errorf("partition %d is not in order", partition)
+						t.Errorf("expected partition %d to be in order", partition)
 					}
 				}
 				assert.Equal(t, rowsOfTest, n, "records")
@@ -132,7 +132,7 @@ func TestTopicOfSmallBatches(t *testing.T) {
 	}
 }
 
-// A batch that is too large for its topic fails by an error that names the topic, the size and the setting. With
+// A batch that is too large for its topic fails with an error that names the topic, the size and the setting. With
 // transactions nothing of it is committed.
 func TestBatchTooLargeForItsTopic(t *testing.T) {
 	for name, c := range map[string]struct {

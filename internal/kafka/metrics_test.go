@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Clients count together, by role and broker: however many there are, there are no more figures, and those of one that
-// is closed stay.
-func TestFiguresOfClients(t *testing.T) {
+// Metrics of clients are summed by role and broker: the number of metrics does not grow with the clients, and the
+// counts of a closed client stay.
+func TestClientMetricsAreSummed(t *testing.T) {
 	c := Defaults()
 	c.Bootstrap = []string{openTestBroker(t, t.TempDir()).Addr()}
 	c.Metrics = NewMetrics()
@@ -57,7 +57,7 @@ func TestFiguresOfClients(t *testing.T) {
 		if first == 0 {
 			first = series
 		}
-		if series < first || series >= 2*first { // disconnects may be counted late, and are a few
+		if series < first || series >= 2*first { // disconnects may be counted late, but are few
 			t.Errorf("expected about %d figures, found %d", first, series)
 		}
 	}

@@ -11,8 +11,9 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
-// What brokers refuse for a record's time says that time and the clock; nothing else does.
-func TestMistimed(t *testing.T) {
+// The error for a record that brokers reject because of its timestamp contains the timestamp and the clock. No other
+// error does.
+func TestRejectedTimestampIsReported(t *testing.T) {
 	r, other := &kgo.Record{Timestamp: time.UnixMilli(1795497388118)}, errors.New("other")
 	assert.Equal(t, "other", withClockHint(r, other).Error())
 	err := withClockHint(r, kerr.InvalidTimestamp)

@@ -18,18 +18,19 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// A transaction that has outlasted its time because the broker was away is given up, and its feed starts over: with
-// the producer, or with one opened again where the broker takes nothing more of it. Where another worker has taken the
-// id over meanwhile it is left to that one.
-func TestOutlastedTransactionsStartOver(t *testing.T) {
+// A transaction that timed out because the broker was unreachable is given up, and its feed starts over: with the same
+// producer, or with a new one if the broker accepts nothing more from it. If another worker has taken over the ID in
+// the meantime, the ID is left to that worker.
+func TestTimedOutTransactionsStartOver(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		// fenced: the broker refuses the producer; state is what it says of the id then, so many epochs above.
+		// fenced: the broker rejects the producer. state is what it returns for the ID then, with an epoch that
+		// is higher by this number.
 		fenced bool
 		state  []string
 		above  int16
 		over   bool
-		// says is in the error; lines is how often the log says that the brokers are waited for.
+		// says is part of the error. lines is how often the log reports the wait for brokers.
 		says  string
 		lines int
 	}{
@@ -53,7 +54,7 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 				withoutDescribing(b)
 			}
 			o := newTransacting(t, config, "g-c-0").Output()
-			require.NoError(t, page(t, o, "late", 1))
+			require.NoError(t, sendPage(t, o, "late", 1))
 			o.mu.Lock()
 			producer, epoch, err := o.current.ProducerID(t.Context())
 			o.startedAt = o.startedAt.Add(-2 * time.Minute)
@@ -96,18 +97,18 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 					t.Error(err)
 				}
 				if err := o.Flush(t.Context()); err == nil {
-					t.Error("expected Flush to fail too, or the feed would begin once more, and wait for the producer")
+					t.Error("expected Flush to fail too, or the feed would start over and wait for the producer")
 				}
 				return
 			}
 			again := o.transactions.Output()
-			require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
+			require.NoError(t, errors.Join(sendPage(t, again, "again", 1), again.Commit(t.Context())))
 			expectCommitted(t, config, "again", "1")
 		})
 	}
 }
 
-// withoutDescribing has a broker answer as Apache Kafka before 3.0, which knows no DescribeTransactions.
+// withoutDescribing makes a broker respond like Apache Kafka before 3.0, which has no DescribeTransactions.
 func withoutDescribing(b *embedded.Broker) {
 	b.Cluster.ControlKey(int16(kmsg.ApiVersions), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()

@@ -30,9 +30,9 @@ func expire(t *testing.T, addr, topic string, before int64) {
 	require.NoError(t, err)
 }
 
-// What a group has not read before it expired is not passed over without a word: whatever auto.offset.reset is, and
-// whether that happened before the consumer came or while it was at work.
-func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
+// Records that expired before a group has read them are never skipped silently, whatever auto.offset.reset is, and
+// whether they expired before the consumer joined or while it ran.
+func TestExpiredRecordsAreReported(t *testing.T) {
 	const missing = "the records from offset 2 to 3 have expired"
 	cases := []struct {
 		reset string
@@ -66,9 +66,9 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 					s = openConsumer(t, config, ordersSink)
 					expectValues(t, s, Offsets{}, "1", "2")
 					select {
-					case <-held(b, release):
+					case <-holdFetches(b, release):
 					case <-ctx.Done():
-						t.Fatal("no fetch came")
+						t.Fatal("expected a fetch")
 					}
 				}
 				kafkatest.Put(t, b.Addr(), "orders", "3", "4", "5", "6")
@@ -98,9 +98,9 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 	}
 }
 
-// held has a broker hold fetches back until release is closed; what it returns is closed when one is held. The client
-// sends one at a time: the one before has ended then.
-func held(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
+// holdFetches makes a broker hold fetches until release is closed. The returned channel is closed when one is held. The
+// client sends one fetch at a time, so the previous one has ended by then.
+func holdFetches(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
 	one = make(chan struct{})
 	var once sync.Once
 	b.Cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -111,8 +111,8 @@ func held(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
 	return one
 }
 
-// A group whose offset lies after the end of its partition has read what is no longer there.
-func TestOffsetBehindTheEnd(t *testing.T) {
+// If the offset of a group is after the end of its partition, the group has read records that no longer exist.
+func TestOffsetAfterEnd(t *testing.T) {
 	cases := []struct {
 		reset, fault string
 		rest         []string
@@ -149,7 +149,7 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 	}
 }
 
-// That is told also where another topic always has records.
+// Expired records are also reported if another topic always has records.
 func TestExpiredRecordsOfOnePartition(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
@@ -162,7 +162,7 @@ func TestExpiredRecordsOfOnePartition(t *testing.T) {
 	var err error
 	for n := 0; err == nil; n++ {
 		if n == 1000 {
-			t.Fatal("expected to be told of the records that have expired")
+			t.Fatal("expected an error about expired records")
 		}
 		r := &kgo.Record{Topic: "busy", Value: []byte("x")}
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
@@ -173,13 +173,13 @@ func TestExpiredRecordsOfOnePartition(t *testing.T) {
 	}
 }
 
-// A transaction's marker takes an offset, and is no record that could be missed: where nothing but markers has expired
-// after what a sink has settled, it goes on.
+// The marker of a transaction occupies an offset, but is no record that could be missed: if only markers have expired
+// after a sink's offset, it continues.
 func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	o := newTransacting(t, c, "g-c-0").Output()
 	for n, value := range []string{"settled", "aborted"} {
-		require.NoError(t, page(t, o, value, int64(n)))
+		require.NoError(t, sendPage(t, o, value, int64(n)))
 		end := o.Commit
 		if value == "aborted" {
 			end = o.Abort
@@ -213,9 +213,9 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	expectValues(t, open(), Offsets{}, "next")
 }
 
-// A partition of which nothing was read does not stand still when what it was to begin with expires unread: with a
-// reset the sink goes on with the oldest record that is left and logs an error; without, the task fails and says so,
-// and goes on there when it is restarted.
+// A partition of which nothing was read does not stall if its first record expires unread. With a reset the sink
+// continues with the oldest record and logs an error. Without one the task fails with a message, and continues there
+// when it is restarted.
 func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 	for _, reset := range []string{"", "earliest", "latest"} {
 		t.Run(reset, func(t *testing.T) {
@@ -225,7 +225,8 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
 			config, begun, log := testConfig(b.Addr()), make(chan struct{}), &journal{}
 			config.Consumer.Reset, config.Logger = reset, log.logger()
-			// The broker works requests off one by one: what is put after the one for the start comes later.
+			// The broker processes requests one by one: a write after the request for the start comes
+			// later.
 			var once sync.Once
 			b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
 				once.Do(func() { close(begun) })
@@ -273,7 +274,7 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 	}
 }
 
-// An offset out of range is no failure, and nothing is committed, if this member does not own the partition any more.
+// An offset out of range is no failure, and nothing is committed, if this member no longer owns the partition.
 func TestOutOfRangeOfAnotherMember(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestOverridePolicies: the nine cases in which Kafka Connect's own tests ask its policies, for the producer's, the
-// consumer's and the administrator's settings alike.
+// The nine cases in which Kafka Connect's own tests query its policies apply to the settings of the producer, the
+// consumer and the administrator alike.
 func TestOverridePolicies(t *testing.T) {
 	for _, c := range []struct{ name, policy, allowlist, setting, refusal string }{
 		{"none, a setting", "None", "", "max.poll.records", "allows none"},
@@ -29,11 +29,11 @@ func TestOverridePolicies(t *testing.T) {
 		for _, client := range []string{"producer", "consumer", "admin"} {
 			setting := client + ".override." + c.setting
 			if c.setting == "" {
-				setting = client + ".name" // below no prefix of overrides
+				setting = client + ".name" // without a prefix for overrides
 			}
 			err := o.Check(setting)
 			if (err == nil) != (c.refusal == "") || err != nil && !strings.Contains(err.Error(), c.refusal) {
-				t.Errorf("%s: %s: expected a refusal with %q, found %v", c.name, setting, c.refusal, err)
+				t.Errorf("%s: %s: expected a rejection with %q, found %v", c.name, setting, c.refusal, err)
 			}
 		}
 	}

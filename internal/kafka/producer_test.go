@@ -25,13 +25,13 @@ func openTestProducer(t *testing.T, c Config) *Producer {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // tests flush by themselves
+		cancel() // tests flush explicitly
 		p.Close(ctx)
 	})
 	return p
 }
 
-// reports collects what done functions said, in order.
+// reports collects the results of done functions in order.
 type reports struct {
 	mu  sync.Mutex
 	all []string
@@ -83,15 +83,15 @@ func TestProduceReportsInOrder(t *testing.T) {
 		var n int
 		if _, err := fmt.Sscan(string(r.Key), &n); err != nil || string(r.Value) != fmt.Sprint("value ", n) ||
 			seen[string(r.Key)] {
-			t.Errorf("record %q: %q (twice: %v)", r.Key, r.Value, seen[string(r.Key)])
+			t.Errorf("record %q: unexpected value %q (duplicate: %v)", r.Key, r.Value, seen[string(r.Key)])
 		}
 		seen[string(r.Key)] = true
 		if n%2 == 0 && r.Partition != int32(n%3) {
-			t.Errorf("record %d: in partition %d", n, r.Partition)
+			t.Errorf("record %d: unexpected partition %d", n, r.Partition)
 		}
 		if (n%5 == 0) != (len(r.Headers) == 2) || n%5 == 0 && (string(r.Headers[0].Value) != string(r.Key) ||
 			r.Headers[1].Key != "twice") {
-			t.Errorf("record %d: headers %v", n, r.Headers)
+			t.Errorf("record %d: unexpected headers %v", n, r.Headers)
 		}
 		return nil
 	})
@@ -100,7 +100,7 @@ func TestProduceReportsInOrder(t *testing.T) {
 	}
 }
 
-// Keys go where Kafka's own producer puts them: murmur2, as its tests state it for these keys.
+// Keys are partitioned as by Kafka's own producer: murmur2, with the values that its tests state for these keys.
 func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 	const partitions = 1000
 	p := newPartitioner().ForTopic("any")
@@ -115,13 +115,13 @@ func TestProducePartitionsAsKafkaDoes(t *testing.T) {
 		}
 		r.Partition = 7
 		if got := p.Partition(r, partitions); got != 7 || !p.RequiresConsistency(r) {
-			t.Errorf("%q for partition 7: %d", key, got)
+			t.Errorf("%q: expected partition 7, found %d", key, got)
 		}
 	}
 }
 
-// After a failed record nothing is reported as acknowledged any more: an offset after it would lose it.
-func TestProduceFailureSticks(t *testing.T) {
+// After a failed record nothing is reported as acknowledged: an offset after it would lose it.
+func TestNothingIsAcknowledgedAfterAFailure(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
@@ -140,15 +140,15 @@ func TestProduceFailureSticks(t *testing.T) {
 	}
 	send("later", []byte("5"))
 	if p.Flush(ctx) == nil || p.Err() == nil {
-		t.Error("the failure was forgotten")
+		t.Error("expected the failure to be reported again")
 	}
 	if len(got.all) != 4 || got.all[0] != "good 3 false" || got.all[1] != "bad 0 true" || !strings.HasSuffix(got.all[2],
 		"true") || got.all[3] != "later 0 true" {
-		t.Errorf("reports: %v", got.all)
+		t.Errorf("unexpected reports: %v", got.all)
 	}
 }
 
-// A caller that stops waits for records on their way; they are not taken back.
+// A caller whose context ends still waits for records in flight. They are not withdrawn.
 func TestProduceOutlivesItsContext(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
@@ -160,12 +160,12 @@ func TestProduceOutlivesItsContext(t *testing.T) {
 	cancel()
 	require.NoError(t, p.Close(kafkatest.Context(t)))
 	if !slices.Equal(got.all, []string{"one 1 false"}) {
-		t.Errorf("reports: %v", got.all)
+		t.Errorf("unexpected reports: %v", got.all)
 	}
 }
 
-// Producing waits for acknowledgements when the buffer is full, and a context ends that wait.
-func TestProduceWaitsForRoom(t *testing.T) {
+// Producing waits for acknowledgements when the buffer is full, until the context ends.
+func TestProduceWaitsWhileBufferIsFull(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
 	config := testConfig(b.Addr())
@@ -178,14 +178,14 @@ func TestProduceWaitsForRoom(t *testing.T) {
 		return nil, nil, false
 	})
 	var got reports
-	// larger than the buffer: goes alone
+	// A record larger than the buffer is sent alone.
 	produce(kafkatest.Context(t), p, "orders", got.take("first"), make([]byte, 20_000))
 	<-held
 	ctx, cancel := shortContext(t)
 	defer cancel()
 	produce(ctx, p, "orders", got.take("no room"), make([]byte, 10))
 	if ctx.Err() == nil {
-		t.Error("producing did not wait")
+		t.Error("expected producing to wait")
 	}
 	close(hold)
 	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, context.DeadlineExceeded) {
@@ -207,8 +207,8 @@ func TestProduceToUnknownTopicFails(t *testing.T) {
 	}
 }
 
-// What does not arrive in time fails at Close rather than hanging there.
-func TestCloseGivesUp(t *testing.T) {
+// Records that do not arrive in time make Close fail instead of hang.
+func TestCloseFailsAfterTimeout(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "orders"})
@@ -224,11 +224,11 @@ func TestCloseGivesUp(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 	if err := <-failed; err == nil {
-		t.Error("a record that nobody took was acknowledged")
+		t.Error("expected no acknowledgement of a record that no broker received")
 	}
 }
 
-// A producer goes on when its broker is killed and started again: nothing that was reported is missing.
+// A producer continues when its broker is killed and started again: no acknowledged record is missing.
 func TestProduceOutlivesItsBroker(t *testing.T) {
 	t.Parallel()
 	dir, ctx := t.TempDir(), kafkatest.Context(t)
@@ -262,11 +262,11 @@ func TestProduceOutlivesItsBroker(t *testing.T) {
 		seen[v] = true
 	}
 	if len(seen) != batches*records {
-		t.Errorf("%d of %d records", len(seen), batches*records)
+		t.Errorf("unexpected number of records: found %d of %d", len(seen), batches*records)
 	}
 }
 
-// A record costs no allocation of ours: what is left is the client's own, by batches and requests.
+// A record costs none of our allocations: the remaining ones are the client's own, per batch and request.
 func TestProduceAllocations(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
@@ -284,10 +284,10 @@ func TestProduceAllocations(t *testing.T) {
 		p.Produce(ctx, batch, nil)
 		require.NoError(t, p.Flush(ctx))
 	})
-	// The embedded broker's allocations are counted as well.
+	// The allocations of the embedded broker are counted as well.
 	perRecord := perBatch / n
-	t.Logf("%.3f allocations a record", perRecord)
+	t.Logf("%.3f allocations per record", perRecord)
 	if perRecord > 0.2 {
-		t.Errorf("%.2f allocations a record", perRecord)
+		t.Errorf("expected fewer allocations, found %.2f per record", perRecord)
 	}
 }

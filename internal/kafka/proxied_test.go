@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// load is a number of records that is produced and consumed at the same time, each with a number of its own.
+// load is a number of records that are produced and consumed at the same time, each with its own number.
 type load struct {
 	topic   string
 	records int
@@ -33,13 +33,13 @@ type load struct {
 	consumed atomic.Int64 // different ones
 }
 
-// step is something that happens when the consumer has seen so many records, before it asks for more.
+// step is an action that runs when the consumer has received this many records, before it polls for more.
 type step struct {
 	seen int
 	do   func()
 }
 
-// produce sends all records, 500 in a batch, and waits until they are acknowledged.
+// produce sends all records, 500 per batch, and waits until they are acknowledged.
 func (l *load) produce(ctx context.Context, c Config) error {
 	p, err := NewProducer(c, "load")
 	if err != nil {
@@ -64,7 +64,7 @@ func (l *load) produce(ctx context.Context, c Config) error {
 				}
 			}
 		})
-		// Behind the consumer by a bounded number, so that what happens in the middle happens to both.
+		// The producer is ahead of the consumer by a bounded number, so that an event halfway affects both.
 		for l.produced.Load() > l.consumed.Load()+5_000 && ctx.Err() == nil {
 			if pause.For(ctx, time.Millisecond) != nil {
 				break
@@ -80,7 +80,7 @@ func (l *load) produce(ctx context.Context, c Config) error {
 	}
 }
 
-// consume reads until every record was seen, commits on the way, and tells of records that came with two offsets.
+// consume reads until every record was received, commits on the way, and reports records that arrived with two offsets.
 func (l *load) consume(ctx context.Context, c Config) error {
 	s, err := NewConsumer(c, ConsumerOptions{Group: "connect-load", Topics: []string{l.topic}})
 	if err != nil {
@@ -111,7 +111,7 @@ func (l *load) consume(ctx context.Context, c Config) error {
 		}
 		l.consumed.Store(int64(len(seen)))
 		if polls%20 == 0 {
-			if s.Commit(ctx, settled) == nil { // else it is tried again with the next
+			if s.Commit(ctx, settled) == nil { // otherwise it is retried with the next batch
 				commits++
 			}
 		}
@@ -123,7 +123,7 @@ func (l *load) consume(ctx context.Context, c Config) error {
 	return nil
 }
 
-// run produces and consumes, and fails the test when something is lost or doubled or one of both sides fails.
+// run produces and consumes. The test fails if records are lost or duplicated or if one side fails.
 func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 	t.Helper()
 	var group sync.WaitGroup
@@ -140,8 +140,8 @@ func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 	}
 }
 
-// Three brokers can be reached only through the tunnel, with TLS and SASL inside it. Tokens expire, a broker is
-// restarted, no Cloud Connector answers for a while (T13), and nothing is lost.
+// Three brokers are reachable only through the tunnel, with TLS and SASL inside it. Tokens expire, a broker is
+// restarted, no Cloud Connector responds for a while (T13), and nothing is lost.
 func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()
 	a := certtest.Issue(t, "authority", nil, nil)
@@ -149,19 +149,19 @@ func TestThroughCloudConnector(t *testing.T) {
 	r := openRemote(t, kfake.TLS(serverOf(t, a, hosts...)), kfake.EnableSASL(),
 		kfake.Superuser("SCRAM-SHA-256", "alice",
 			"hush-hush"), kfake.SeedTopics(6, "load"))
-	r.Fragment(true) // every answer of the proxy in single bytes
+	r.Fragment(true) // every response of the proxy in single bytes
 	var log journal
 	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
 		"sasl.jaas.config="+scramLogon, "ssl.truststore.certificates="+string(a.PEM())))
 	c.Logger = log.logger()
-	ctx := waits(t)
+	ctx := longContext(t)
 
 	var group sync.WaitGroup
 	expire := func() {
-		r.Lifetime(2 * time.Second) // of the next ones, which then expire by themselves
-		r.ExpireTokens()            // the proxy refuses those that are in use
+		r.Lifetime(2 * time.Second) // for new tokens, which then expire on their own
+		r.ExpireTokens()            // the proxy rejects the tokens in use
 		if r.DropTunnels() == 0 {
-			t.Error("there were no tunnels")
+			t.Error("expected tunnels")
 		}
 	}
 	unreached := func() int {
@@ -170,7 +170,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	restart := func() {
 		broker := busiest(ctx, r.doors) // some lead no partition
 		if broker.shut() == 0 {
-			t.Error("no connection of the broker ended")
+			t.Error("expected a connection of the broker to end")
 		}
 		group.Go(func() {
 			for unreached() == 0 && pause.For(ctx, 100*time.Millisecond) == nil {
@@ -194,7 +194,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	l.run(t, ctx, c)
 	group.Wait()
 	if n := asked(); n < 3 {
-		t.Errorf("expected the proxy to be asked again and again, found %d answers of 03", n)
+		t.Errorf("expected repeated requests to the proxy, found %d responses of 03", n)
 	}
 
 	if n := r.TokenCount(r.Connectivity); n < 2 {
@@ -204,7 +204,7 @@ func TestThroughCloudConnector(t *testing.T) {
 		return e.Port == "socks5" && e.Step == connectivitytest.Logon
 	})
 	if refused == 0 || unreached() == 0 {
-		t.Errorf("expected refused tokens and an unreachable broker, found %d and %d", refused, unreached())
+		t.Errorf("expected rejected tokens and an unreachable broker, found %d and %d", refused, unreached())
 	}
 	reached := 0
 	for i := range hosts {
@@ -215,34 +215,34 @@ func TestThroughCloudConnector(t *testing.T) {
 			reached++
 		}
 	}
-	if reached < 2 { // one that leads no partition may be asked for nothing
+	if reached < 2 { // a broker that leads no partition may receive no request
 		t.Errorf("expected tunnels to several brokers by their names, found them to %d", reached)
 	}
 	for _, secret := range []string{"hush-hush", r.Connectivity.Secret, "eyJ"} {
 		if strings.Contains(log.String(), secret) {
-			t.Errorf("%.10s… is in the log", secret)
+			t.Errorf("expected no secret in the log, found %.10s…", secret)
 		}
 	}
 	if !strings.Contains(log.String(), "kafka: ") {
-		t.Error("nothing is in the log: it is not the one that clients write")
+		t.Error("expected entries in the log: it is not the clients' log")
 	}
 }
 
-// A virtual host that no Cloud Connector exposes fails the task at once, by its name.
-func TestForbiddenFailsAtOnce(t *testing.T) {
+// A virtual host that no Cloud Connector exposes fails the task at once, with its name.
+func TestForbiddenHostFailsAtOnce(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(3, "t"))
 	for i := range 3 {
 		r.Unmap(fmt.Sprintf("kafka.virtual:%d", 19092+i))
 	}
-	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // for which nobody here waits
+	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // no test waits for it
 	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce,
 		"reader":  readOnce,
-		"command": func(_ *testing.T, c Config) error { return c.CheckReachable(waits(t)) }} {
+		"command": func(_ *testing.T, c Config) error { return c.CheckReachable(longContext(t)) }} {
 		expectDenied(t, what, use(t, c), "add kafka.virtual:1909")
 	}
 }
 
-// A token service that is down is a passing error, one that refuses the secret is not. The secret is not shown.
+// A token service that is down is a transient error, one that rejects the secret is not. The secret is not shown.
 func TestTokenServiceOfTheProxy(t *testing.T) {
 	t.Parallel()
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
@@ -252,8 +252,8 @@ func TestTokenServiceOfTheProxy(t *testing.T) {
 		admin, err := NewAdmin(parsed(t, r.properties(t, "kafka.proxy.outage.ms=60000")))
 		require.NoError(t, err)
 		defer admin.Close()
-		_, err = admin.ClusterID(waitsFor(t, 2*time.Second))
-		expectPassing(t, err)
+		_, err = admin.ClusterID(limitedContext(t, 2*time.Second))
+		expectTransient(t, err)
 	})
 	t.Run("wrong secret", func(t *testing.T) {
 		err := produceOne(t, parsed(t, r.properties(t, "kafka.proxy.token.client.secret=hush-hush")))
@@ -264,9 +264,8 @@ func TestTokenServiceOfTheProxy(t *testing.T) {
 	})
 }
 
-// P25: the token service's secret changes in its file, and a new service key is put in the place of the old one: no
-// restart.
-func TestProxySecretsThatChange(t *testing.T) {
+// P25: the token service's secret changes in its file, and a new service key replaces the old one, without a restart.
+func TestProxySecretRotation(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
 	key := filepath.Join(t.TempDir(), "key.json")
 	put := func(text string) {
@@ -291,18 +290,18 @@ func TestProxySecretsThatChange(t *testing.T) {
 				return now,
 					name == "kafka.proxy.token.client.secret"
 			})
-			if err := config.CheckReachable(waits(t)); err == nil {
-				t.Fatal("expected the old secret to be refused")
+			if err := config.CheckReachable(longContext(t)); err == nil {
+				t.Fatal("expected the old secret to be rejected")
 			}
 			c.mend()
-			assert.NoError(t, config.CheckReachable(waits(t)))
+			assert.NoError(t, config.CheckReachable(longContext(t)))
 		})
 	}
 }
 
-// What crosses the wire between client and broker, and what is logged, holds no secret and no token where TLS is on.
-// Without TLS it would.
-func TestNothingSecretInClear(t *testing.T) {
+// With TLS, neither the traffic between client and broker nor the log contains a secret or a token. Without TLS it
+// would.
+func TestNoSecretInTrafficOrLog(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	token := "eyJhbGciOiJub25lIn0"
 	for _, c := range []struct {
@@ -324,7 +323,7 @@ func TestNothingSecretInClear(t *testing.T) {
 					opts = append(opts, kfake.TLS(serverOf(t, a)))
 				}
 				d := newDoor(t, "127.0.0.1:1")
-				openCluster(t, []*door{d}, opts...)
+				openCluster(t, []*restartableListener{d}, opts...)
 				wire := porttest.NewTap(t, d.at)
 				var log journal
 				config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1",
@@ -333,18 +332,18 @@ func TestNothingSecretInClear(t *testing.T) {
 					"ssl.truststore.certificates": string(a.PEM())})
 				config.Logger = log.logger()
 				err := produceOne(t, config)
-				if (err != nil) != (c.mechanism == "OAUTHBEARER") { // which this broker does not have
+				if (err != nil) != (c.mechanism == "OAUTHBEARER") { // which this broker does not support
 					t.Fatal(err)
 				}
 				clear := false
 				for _, secret := range c.secrets {
 					clear = clear || strings.Contains(wire.Seen(), secret)
 					if strings.Contains(log.String(), secret) {
-						t.Errorf("%.10s… is in the log", secret)
+						t.Errorf("expected no secret in the log, found %.10s…", secret)
 					}
 				}
 				if len(wire.Seen()) < 100 {
-					t.Fatal("nothing crossed the wire")
+					t.Fatal("expected traffic")
 				}
 				if expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"; clear != expected {
 					t.Errorf("secrets in clear: expected %v, found %v", expected, clear)

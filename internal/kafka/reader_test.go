@@ -57,14 +57,14 @@ func TestReadPartitionByPartition(t *testing.T) {
 	assert.Equal(t, []string{"0/0 0", "1/1 4"}, got, "bounded")
 	assert.Equal(t, Positions{0: 1, 1: 2}, at, "bounded: positions")
 	if _, err := r.Read(kafkatest.Context(t), "wide", ReadOptions{To: Positions{7: 1}}, nil); err == nil {
-		t.Error("a partition that does not exist: expected an error")
+		t.Error("expected an error for a missing partition")
 	}
 }
 
 func TestReadUnknownTopic(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	r := openTestReader(t, b.Addr())
-	for range 2 { // asking must not create it
+	for range 2 { // the request must not create it
 		if _, err := r.Read(kafkatest.Context(t), "nope", ReadOptions{}, nil); !errors.Is(err, ErrUnknownTopic) {
 			t.Errorf("expected ErrUnknownTopic, got %v", err)
 		}
@@ -96,8 +96,8 @@ func TestReadEndsEarly(t *testing.T) {
 	}
 }
 
-// A transaction that was aborted while another one was open leaves a gap in front of the end offset in which no record
-// and no marker is ever seen: a reader that waits for the record before the end would wait for ever.
+// A transaction that was aborted while another one was open leaves a gap before the end offset in which there is no
+// record and no marker: a reader that waited for the record before the end would wait forever.
 func TestReadEndsInsideTransactions(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	ctx := kafkatest.Context(t)
@@ -170,11 +170,11 @@ func TestReadFollows(t *testing.T) {
 		done <- err
 	}()
 	if v := <-got; v != "one" {
-		t.Errorf("first: %q", v)
+		t.Errorf("unexpected first values: %q", v)
 	}
 	kafkatest.Put(t, b.Addr(), "orders", "two")
 	if v := <-got; v != "two" {
-		t.Errorf("followed: %q", v)
+		t.Errorf("unexpected later values: %q", v)
 	}
 	stop()
 	if err := <-done; err != nil {
@@ -182,7 +182,7 @@ func TestReadFollows(t *testing.T) {
 	}
 }
 
-// Large values need several answers, and one larger than an answer must still come.
+// Large values need several responses, and a value larger than a response must still arrive.
 func TestReadLargeValues(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	values := make([]string, 20)
@@ -203,9 +203,9 @@ func TestReadLargeValues(t *testing.T) {
 	}
 }
 
-// A leader that does not know yet that it is one, as in a new cluster or when others have ended, is asked again for
-// longer than that takes.
-func TestLeadersThatDoNotKnowItYet(t *testing.T) {
+// A leader that does not know yet that it leads, as in a new cluster or after others have ended, receives retries for
+// longer than it needs.
+func TestReadRetriesNewLeader(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "new", "x")
@@ -214,9 +214,9 @@ func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 	assert.Equal(t, []string{"0/0 x"}, got)
 }
 
-// A broker that was killed leads in the cluster's metadata until the controller misses it: a reader finds the broker
-// that takes over, before it knows the topic's ends and after.
-func TestLeaderThatWasKilled(t *testing.T) {
+// A killed broker remains the leader in the cluster's metadata until the controller notices: a reader finds the broker
+// that takes over, both before and after it knows the topic's end offsets.
+func TestReadFindsNewLeader(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -238,7 +238,7 @@ func TestLeaderThatWasKilled(t *testing.T) {
 				return ledBy(c, r.(*kmsg.MetadataRequest), alive, dead), nil, true
 			})
 			config := testConfig(addr)
-			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // else it keeps the leader that it knows
+			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // otherwise it keeps the known leader
 			r, err := NewReader(config)
 			require.NoError(t, err)
 			defer r.Close()
@@ -251,7 +251,7 @@ func TestLeaderThatWasKilled(t *testing.T) {
 	}
 }
 
-// brokerAt is how metadata name a broker.
+// brokerAt returns a broker as metadata contain it.
 func brokerAt(t *testing.T, node int32, addr string) kmsg.MetadataResponseBroker {
 	t.Helper()
 	at, err := net.ResolveTCPAddr("tcp", addr)
@@ -261,7 +261,7 @@ func brokerAt(t *testing.T, node int32, addr string) kmsg.MetadataResponseBroker
 	return b
 }
 
-// ledBy is an answer of the cluster's only broker by which another broker leads the topic orders.
+// ledBy returns a metadata response of the cluster's only broker in which another broker leads the topic orders.
 func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.MetadataResponseBroker) kmsg.Response {
 	answer := asked.ResponseKind().(*kmsg.MetadataResponse)
 	answer.Default()
@@ -276,9 +276,9 @@ func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.Met
 	return answer
 }
 
-// A reader goes on after what an answer brought, takes two empty answers for the end, and no third one that holds
-// batches without a record from its offset on.
-func TestStalls(t *testing.T) {
+// A reader continues after the records of a response, takes two empty responses for the end, and accepts no third
+// response that has batches but no record from its offset on.
+func TestReadStopsAfterEmptyResponses(t *testing.T) {
 	type step struct {
 		got       fetchResult
 		at, next  int64
@@ -307,14 +307,14 @@ func TestStalls(t *testing.T) {
 			for i, one := range steps {
 				next, err := s.next(one.at, 9, one.got)
 				if next != one.next || (err != nil) != one.isRefused {
-					t.Errorf("answer %d: expected offset %d, found %d, %v", i, one.next, next, err)
+					t.Errorf("response %d: expected offset %d, found %d, %v", i, one.next, next, err)
 				}
 			}
 		})
 	}
 }
 
-// batchWithoutRecords is a batch of one offset whose record is gone, as compaction leaves it.
+// batchWithoutRecords returns a batch of one offset whose record was removed by compaction.
 func batchWithoutRecords(offset int64) []byte {
 	b := (&kmsg.RecordBatch{FirstOffset: offset, Magic: 2, ProducerID: -1, ProducerEpoch: -1,
 		FirstSequence: -1}).AppendTo(nil)
@@ -323,7 +323,7 @@ func batchWithoutRecords(offset int64) []byte {
 	return b
 }
 
-// A broker that goes on answering with batches that lie before what was asked for is an error, and no endless loop.
+// A broker that keeps returning batches before the requested offset is an error, not an endless loop.
 func TestReadWithoutProgress(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	makeTopics(t, b.Addr(), Topic{Name: "broken"})
@@ -341,6 +341,6 @@ func TestReadWithoutProgress(t *testing.T) {
 		func(*kgo.Record) error { return nil })
 	if err == nil || !strings.Contains(err.Error(),
 		"read broken, partition 0 at offset 1: the broker returns batches that end before the requested offset") {
-		t.Errorf("expected an error that names the place, found %v at %v", err, at)
+		t.Errorf("expected an error that names the offset, found %v at %v", err, at)
 	}
 }

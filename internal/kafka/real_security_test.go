@@ -58,7 +58,8 @@ connections.max.reauth.ms=4000
 	return b
 }
 
-// makeStores has keytool make an authority, a server's and a client's key, as PKCS12 and JKS, and PEM files of them.
+// makeStores uses keytool to create an authority, a server key and a client key, as PKCS12 and JKS, and exports them to
+// PEM files.
 func (b *realBroker) makeStores(t *testing.T) {
 	t.Helper()
 	kt := func(args ...string) {
@@ -115,7 +116,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// start runs the broker until stop; the test's end stops it, too. The script holds our input, so that it ends with this
+// start runs the broker until stop or the end of the test. The script reads our standard input, so it ends with this
 // process.
 func (b *realBroker) start(t *testing.T) (stop func()) {
 	t.Helper()
@@ -148,7 +149,7 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 		case <-ended:
 		case <-time.After(5 * time.Minute):
 			c.Process.Kill()
-			t.Error("the broker did not end within 5 min of SIGTERM")
+			t.Error("expected the broker to exit within 5 min of SIGTERM")
 		}
 	}
 	t.Cleanup(stop)
@@ -158,13 +159,14 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 			<-ended
 			t.Fatalf("the broker did not start:\n%s", stderr.String())
 		}
-	case <-time.After(30 * time.Minute): // the first start fetches Kafka
+	case <-time.After(30 * time.Minute): // the first start downloads Kafka
 		t.Fatal("the broker did not start in time")
 	}
 	return stop
 }
 
-// properties are those of a worker that reaches the broker by the Cloud Connector; more are of the form NAME=VALUE.
+// properties returns the settings of a worker that reaches the broker through the Cloud Connector; more are of the form
+// NAME=VALUE.
 func (b *realBroker) properties(port string, more ...string) map[string]string {
 	return with(map[string]string{
 		"bootstrap.servers": "kafka.virtual:" + port, "kafka.proxy.type": "sap-connectivity",
@@ -174,8 +176,8 @@ func (b *realBroker) properties(port string, more ...string) map[string]string {
 	}, more...)
 }
 
-// TestRealSecurity uses Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every way to
-// be refused; then 30,000 records while tokens expire and the broker is restarted.
+// TestRealSecurity uses Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every kind of
+// rejection; then 30,000 records while tokens expire and the broker is restarted.
 func TestRealSecurity(t *testing.T) {
 	b := openRealBroker(t)
 	stop := b.start(t)
@@ -198,7 +200,7 @@ func TestRealSecurity(t *testing.T) {
 	for _, c := range []struct {
 		name, port string
 		given      []string
-		expect     string // "": let in
+		expect     string // "" means access
 	}{
 		{"PLAIN, PKCS12", "9094", logon("PLAIN", plainModule, user, trust("p12")...), ""},
 		{"SCRAM-SHA-256, JKS", "9094", logon("SCRAM-SHA-256", scramModule, user, trust("jks")...), ""},
@@ -233,14 +235,14 @@ func TestRealSecurity(t *testing.T) {
 					err = pollOnce(t, config)
 				}
 				if err != nil {
-					t.Errorf("expected to be let in, found %v", err)
+					t.Errorf("expected access, found %v", err)
 				}
 			} else {
 				expectDenied(t, "producer", err, c.expect)
 			}
 			for _, secret := range []string{"user-secret", "hush-hush", "changeit", "eyJ"} {
 				if strings.Contains(log.String(), secret) {
-					t.Errorf("%s is in the log", secret)
+					t.Errorf("expected no secret in the log, found %s", secret)
 				}
 			}
 		})
@@ -248,7 +250,7 @@ func TestRealSecurity(t *testing.T) {
 	t.Run("TLS client, plain broker", func(t *testing.T) {
 		config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:" + b.plain, "security.protocol": "SSL"})
 		if err := produceOne(t, config); err == nil || !strings.Contains(err.Error(), "the broker speaks plain Kafka") {
-			t.Errorf("expected to be told, found %v", err)
+			t.Errorf("expected an error about plain Kafka, found %v", err)
 		}
 	})
 	t.Run("30,000 records", func(t *testing.T) {
@@ -256,7 +258,7 @@ func TestRealSecurity(t *testing.T) {
 		admin, err := NewAdmin(config)
 		require.NoError(t, err)
 		defer admin.Close()
-		ctx := waits(t)
+		ctx := longContext(t)
 		_, err = admin.EnsureTopics(ctx, Topic{Name: "load", Partitions: 3})
 		require.NoError(t, err)
 		restarted := make(chan func(), 1)
@@ -277,7 +279,7 @@ func TestRealSecurity(t *testing.T) {
 			return e.Port == "socks5" && e.Target == "kafka.virtual:9094" && e.Code == 0
 		})
 		if tunnels < 6 || b.TokenCount(b.Connectivity) < 3 {
-			t.Errorf("expected tunnels and tokens again after each step, found %d and %d", tunnels,
+			t.Errorf("expected new tunnels and tokens after each step, found %d and %d", tunnels,
 				b.TokenCount(b.Connectivity))
 		}
 	})

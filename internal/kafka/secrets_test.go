@@ -22,12 +22,13 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// P25: a password that is changed, first at the broker and then in its file, is used for the next logon; nothing is
+// P25: a password that is changed, first at the broker and then in its file, is used for the next logon. Nothing is
 // restarted or lost.
-func TestSecretsThatChange(t *testing.T) {
+func TestKafkaSecretRotation(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")
-	openCluster(t, []*door{d}, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
+	openCluster(t, []*restartableListener{d}, kfake.EnableSASL(),
+		kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
 		kfake.Superuser("PLAIN", "root", "root"), kfake.SeedTopics(1, "t"))
 	c := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT",
 		"sasl.mechanism": "SCRAM-SHA-256", "sasl.jaas.config": scramLogon})
@@ -37,7 +38,7 @@ func TestSecretsThatChange(t *testing.T) {
 		value := now.Load().(string)
 		return value, name == "sasl.jaas.config"
 	})
-	ctx := waits(t)
+	ctx := longContext(t)
 	p := openTestProducer(t, c)
 	require.NoError(t, <-deliver(ctx, p, "t", "x"))
 	root := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT",
@@ -50,7 +51,7 @@ func TestSecretsThatChange(t *testing.T) {
 		err = changed.Error()
 	}
 	require.NoError(t, err)
-	d.shut() // the next logon is with the old password
+	d.shut() // the next logon uses the old password
 	d.reopen(t)
 	sent := deliver(ctx, p, "t", "x")
 	pause.For(ctx, 2*time.Second)
@@ -58,7 +59,7 @@ func TestSecretsThatChange(t *testing.T) {
 	assert.NoError(t, <-sent)
 }
 
-// What is logged on with as OAUTHBEARER: the token service's token, a file's, or one that is made here.
+// OAUTHBEARER logs on with the token of a token service, of a file, or with a locally created one.
 func TestBearer(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
@@ -97,7 +98,7 @@ func TestBearer(t *testing.T) {
 		_, err := first(t, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
 			"sasl.jaas.config="+oauthModule+" required "+id+`clientSecret="hush-hush";`)
 		if err == nil || strings.Contains(err.Error(), "hush-hush") || kgo.IsRetryableBrokerErr(err) {
-			t.Errorf("expected an error that does not pass, found %v", err)
+			t.Errorf("expected a permanent error, found %v", err)
 		}
 	})
 	t.Run("token service down", func(t *testing.T) {
@@ -108,7 +109,7 @@ func TestBearer(t *testing.T) {
 		c := parsed(t, with(bearer, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
 			"sasl.jaas.config="+oauthModule+" required "+id+secret+";"))
 		if _, _, err := c.SASL().Authenticate(ctx, ""); err == nil || !kgo.IsRetryableBrokerErr(err) {
-			t.Errorf("expected an error that the client takes for one that passes, found %v", err)
+			t.Errorf("expected an error that the client takes for a transient one, found %v", err)
 		}
 	})
 	t.Run("file", func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
-// serverOf is a certificate for hosts and 127.0.0.1.
+// serverOf returns a certificate for these hosts and 127.0.0.1.
 func serverOf(t *testing.T, ca *certtest.Issued, hosts ...string) *tls.Config {
 	t.Helper()
 	broker := certtest.Issue(t, "broker", ca, func(c *x509.Certificate) {
@@ -28,7 +28,7 @@ func serverOf(t *testing.T, ca *certtest.Issued, hosts ...string) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{broker.TLS()}}
 }
 
-// clientOf is a certificate and its key as PEM texts.
+// clientOf returns a certificate and its key as PEM texts.
 func clientOf(t *testing.T, ca *certtest.Issued) (chain, key string) {
 	t.Helper()
 	client := certtest.Issue(t, "client", ca, func(c *x509.Certificate) {
@@ -51,10 +51,10 @@ const (
 	oauthLogon = oauthModule + ` required clientId="id" clientSecret="hush-hush" scope="kafka";`
 )
 
-// what a property does: nothing wrong, a warning, or an error.
+// verdict is the effect of a property: no problem, a warning, or an error.
 type verdict struct{ wrong, warns string }
 
-// Every property of Kafka's clients about security has cases here; which, is in the table itself.
+// Every security property of Kafka's clients has cases in this table.
 func TestSecuritySettings(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	chain, key := clientOf(t, a)
@@ -207,20 +207,20 @@ func TestSecuritySettings(t *testing.T) {
 		t.Run(c.name+"="+firstLine(c.value), func(t *testing.T) {
 			properties := with(c.extra, c.name+"="+c.value, "bootstrap.servers=kafka.example.com:9092")
 			parsed, warnings, err := Parse(t.Context(), properties)
-			text := strings.Join(texts(warnings), "\n")
+			text := strings.Join(warningTexts(warnings), "\n")
 			switch {
 			case c.wrong == "" && err != nil:
 				t.Errorf("expected no error, found %v", err)
 			case c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)):
-				t.Errorf("expected an error that says %q, found %v", c.wrong, err)
+				t.Errorf("expected an error that contains %q, found %v", c.wrong, err)
 			case c.warns == "" && c.wrong == "" && text != "":
 				t.Errorf("expected no warning, found %s", text)
 			case !strings.Contains(text, c.warns), c.warns != "" && !strings.Contains(text, c.name+": "):
-				t.Errorf("expected a warning of %s that says %q, found %q", c.name, c.warns, text)
+				t.Errorf("expected a warning about %s that contains %q, found %q", c.name, c.warns, text)
 			}
 			if shown := fmt.Sprint(err) + text + fmt.Sprintf("%v %+v %#v", parsed.Security, parsed,
 				parsed.Producer.Security); strings.Contains(shown, "hush-hush") || strings.Contains(shown, key[40:80]) {
-				t.Errorf("a secret is shown: %s", shown)
+				t.Errorf("expected no secret, found one in %s", shown)
 			}
 		})
 	}
@@ -230,12 +230,13 @@ func TestSecuritySettings(t *testing.T) {
 		case covered[name]:
 		case p.NoEffect, p.Unsupported != "":
 			_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", name: "x"})
-			if (err == nil) == (p.Unsupported != "") || p.NoEffect && !cmp.Equal(texts(warnings),
+			if (err == nil) == (p.Unsupported != "") || p.NoEffect && !cmp.Equal(warningTexts(warnings),
 				[]string{name + ": has no effect here"}) {
-				t.Errorf("%s: expected it refused, or said to have no effect, found %v, %v", name, warnings, err)
+				t.Errorf("%s: expected a rejection, or a warning that it has no effect, found %v, %v", name, warnings,
+					err)
 			}
 		default:
-			t.Errorf("%s has no case", name)
+			t.Errorf("expected a case for %s", name)
 		}
 	}
 }
@@ -245,8 +246,8 @@ func firstLine(s string) string {
 	return s[:min(len(s), 60)]
 }
 
-// Kinds of clients take over what all have, property by property; one that goes to another cluster takes none of it.
-func TestSecurityBySide(t *testing.T) {
+// Kinds of clients inherit the common settings property by property. A client of another cluster inherits none of them.
+func TestSecurityByClientKind(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	worker, _, err := Parse(t.Context(), map[string]string{
 		"bootstrap.servers": "kafka:9092", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN",
@@ -282,17 +283,17 @@ func TestSecurityBySide(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"TLS SCRAM-SHA-256", "TLS", "PLAIN"}, sides(connector), "connector")
 	if diff := cmp.Diff([]string{"TLS PLAIN", "TLS SCRAM-SHA-512", "PLAINTEXT"}, sides(worker)); diff != "" {
-		t.Errorf("the worker's configuration was changed (-want +got):\n%s", diff)
+		t.Errorf("expected the worker's configuration not to change (-want +got):\n%s", diff)
 	}
 	_, _, err = worker.Override(t.Context(), map[string]string{"producer.override.sasl.jaas.config": scramLogon})
 	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+
 		" for sasl.mechanism PLAIN") {
-		t.Errorf("expected the names as they were given, found %v", err)
+		t.Errorf("expected the names as specified, found %v", err)
 	}
 }
 
-// A key store's work, bounded as it is, ends with whoever waits for it.
-func TestReadingOfStoresEnds(t *testing.T) {
+// Reading a key store is bounded work, and stops when its caller's context ends.
+func TestKeyStoreReadStopsWithContext(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
 	for _, store := range []string{"client.p12", "client.jceks"} {
@@ -302,7 +303,7 @@ func TestReadingOfStoresEnds(t *testing.T) {
 			t.Errorf("%s: %v", store, err)
 		}
 		if _, _, err := Parse(ended, properties); !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: expected that the reading ends, found %v", store, err)
+			t.Errorf("%s: expected the read to stop, found %v", store, err)
 		}
 	}
 }

@@ -30,18 +30,18 @@ func (c *clock) goOn(by time.Duration) {
 	c.at = c.at.minus(-by)
 }
 
-// Within its session a member asks nobody. Behind one, the coordinator's word counts, and nothing else: not the answer
-// to a heartbeat that was on its way, nor how long ago the last one went well.
-func TestMemberAfterItsSession(t *testing.T) {
+// Within its session a member sends no request. After a session has expired only the coordinator's response counts: not
+// the response to a heartbeat in flight, nor the time since the last successful one.
+func TestExpiredSessionNeedsCoordinator(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1")
 	config := testConfig(b.Addr())
-	// no heartbeats but those that are asked for
+	// No heartbeats except the requested ones.
 	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
 	config.Consumer.MaxPollInterval = 16 * time.Minute
 	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
 	c, real := &clock{at: now()}, now
-	now = c.now // the client asks it from its first request on, in goroutines of its own
+	now = c.now // the client calls it from its first request on, in its own goroutines
 	s := openConsumer(t, config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
 	now = real
 	pollValues(t, s, 1, Offsets{})
@@ -64,7 +64,7 @@ func TestMemberAfterItsSession(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if !errors.Is(err, want) || asked != times {
-			t.Errorf("%s: asked %d times, %v", what, asked, err)
+			t.Errorf("%s: %d requests, %v", what, asked, err)
 		}
 	}
 	expect("at first", nil, 1, nil)
@@ -72,7 +72,7 @@ func TestMemberAfterItsSession(t *testing.T) {
 	c.goOn(config.Consumer.SessionTimeout - 1)
 	expect("at its end", kerr.UnknownMemberID, 0, nil)
 	c.goOn(1)
-	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // answered, nobody knows what
+	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // with unknown contents
 	expect("after it", kerr.UnknownMemberID, 1, kerr.UnknownMemberID)
 	expect("once more", kerr.FencedInstanceID, 1, kerr.FencedInstanceID)
 	expect("while the group rebalances", kerr.RebalanceInProgress, 1, nil)
@@ -87,7 +87,7 @@ func TestMemberAfterItsSession(t *testing.T) {
 	expect("once it has joined", nil, 1, nil)
 }
 
-// A session is over when either of its clocks says so: a machine that slept has stopped Go's.
+// A session expires when either of its clocks says so: Go's clock stops while a machine sleeps.
 func TestSessionOnBothClocks(t *testing.T) {
 	t.Parallel()
 	start := now()
@@ -105,17 +105,17 @@ func TestSessionOnBothClocks(t *testing.T) {
 		at := start
 		s.now = func() bootTime { return at }
 		if s.IsValid() {
-			t.Errorf("%s: expected no session before it has begun", name)
+			t.Errorf("%s: expected no session before its start", name)
 		}
-		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // of a session that is over
+		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // from an earlier session
 		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.SyncGroup), kgo.BrokerE2E{})
 		if s.IsValid() {
-			t.Errorf("%s: expected no session before it was joined", name)
+			t.Errorf("%s: expected no session before the join", name)
 		}
 		s.Joined()
 		at = bootTime{start.at.Add(c.ran), start.boot + c.awake}
 		if s.IsValid() != c.lasts {
-			t.Errorf("%s: expected that it lasts: %v", name, c.lasts)
+			t.Errorf("%s: expected a valid session: %v", name, c.lasts)
 		}
 		s.Ended()
 		at = start
@@ -124,6 +124,6 @@ func TestSessionOnBothClocks(t *testing.T) {
 		}
 	}
 	if first := now(); now().since(first) < 0 || first.boot <= 0 {
-		t.Errorf("expected clocks that go on, found %v", first)
+		t.Errorf("expected running clocks, found %v", first)
 	}
 }

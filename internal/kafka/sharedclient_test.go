@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// counted is a broker that counts the connections to it.
-func counted(t *testing.T) (address string, connections *atomic.Int64) {
+// countingBroker starts a broker that counts its connections.
+func countingBroker(t *testing.T) (address string, connections *atomic.Int64) {
 	t.Helper()
 	connections = new(atomic.Int64)
 	c := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.ListenFn(func(network, address string) (net.Listener, error) {
@@ -47,7 +47,7 @@ func shareable(t *testing.T, address string) Config {
 	return c
 }
 
-// sharedProducer is a producer that shares its client.
+// sharedProducer opens a producer that shares its client.
 func sharedProducer(t *testing.T, c Config) *Producer {
 	t.Helper()
 	p, err := c.SharedProducer("", "connector-producer")
@@ -55,17 +55,17 @@ func sharedProducer(t *testing.T, c Config) *Producer {
 	return p
 }
 
-// Producers of equal settings share one client, those of others do not; the last one to go ends it, and who comes then
-// gets another.
+// Producers with equal settings share one client, those with other settings do not. The last one closes it, and later
+// producers get another.
 func TestProducersShareAClient(t *testing.T) {
-	address, connections := counted(t)
+	address, connections := countingBroker(t)
 	ctx := kafkatest.Context(t)
 	makeTopics(t, address, Topic{Name: "orders"})
 	before := connections.Load()
 	c := shareable(t, address)
 	of := func(key string, n int) (all []*Producer) {
 		for range n {
-			own, _, err := c.Override(t.Context(), nil) // as each connector has it
+			own, _, err := c.Override(t.Context(), nil) // as for each connector
 			require.NoError(t, err)
 			p, err := own.SharedProducer(key, "connector-producer")
 			require.NoError(t, err)
@@ -79,21 +79,21 @@ func TestProducersShareAClient(t *testing.T) {
 	}
 	one := connections.Load() - before
 	if one > 5 {
-		t.Errorf("50 producers of equal settings: %d connections", one)
+		t.Errorf("expected the connections of one client for 50 producers with equal settings, found %d", one)
 	}
 	other := of("other", 1)[0]
 	require.NoError(t, <-deliver(ctx, other, "orders", "one"))
 	if other.client == all[0].client {
-		t.Error("other settings, and the same client")
+		t.Error("expected another client for other settings")
 	}
 	for i, p := range all {
 		require.NoError(t, p.Close(ctx))
 		if i+1 < len(all) && p.client.ctx.Err() != nil {
-			t.Fatalf("the client ended with user %d of 50", i+1)
+			t.Fatalf("expected the client to last for all users, ended with user %d of 50", i+1)
 		}
 	}
 	if all[0].client.ctx.Err() == nil {
-		t.Error("the client outlives its users")
+		t.Error("expected the client to end with its users")
 	}
 	again := of("", 1)[0]
 	assert.NoError(t, <-deliver(ctx, again, "orders", "one"))
@@ -101,14 +101,14 @@ func TestProducersShareAClient(t *testing.T) {
 		_ = p.Close(ctx)
 	}
 	if n := len(c.shared.producers); n != 0 {
-		t.Errorf("%d clients are left", n)
+		t.Errorf("expected no remaining clients, found %d", n)
 	}
 }
 
-// What fails for one feed fails for no other of the client, though their records go to the same partition; and a feed
-// that is closed before its records are acknowledged takes back those of nobody else.
+// A failure of one feed fails no other feed of the client, even if their records go to the same partition. A feed that
+// is closed before its records are acknowledged withdraws no records of others.
 func TestSharedProducersFailAlone(t *testing.T) {
-	address, _ := counted(t)
+	address, _ := countingBroker(t)
 	ctx := kafkatest.Context(t)
 	makeTopics(t, address, Topic{Name: "orders"})
 	c := shareable(t, address)
@@ -124,7 +124,8 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	_ = bad.Close(ctx)
 	assert.NoError(t, good.Close(ctx))
 
-	// The client keeps the limit that a topic had: who comes after a batch that was too large gets another one.
+	// The client keeps the former limit of a topic: a producer opened after a batch that was too large gets another
+	// client.
 	hasty, good := open(), open()
 	assert.Equal(t, false, hasty.client == bad.client)
 	assert.Equal(t, true, hasty.client == good.client)
@@ -143,7 +144,7 @@ func TestSharedProducersFailAlone(t *testing.T) {
 	assert.NoError(t, good.Close(ctx))
 }
 
-// A client that a broker gave no producer id fails for good. A feed that is started again gets another one, though an
+// A client that received no producer ID from a broker fails for good. A restarted feed gets another client, even if an
 // idle feed keeps the first.
 func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
@@ -160,24 +161,24 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	again, other := open(), open()
 	assert.NoError(t, <-deliver(ctx, again, "orders", "one"), "started again, and it fails again")
 	if other.client != again.client {
-		t.Error("those that are started again do not share a client")
+		t.Error("expected restarted producers to share a client")
 	}
 	for _, p := range []*Producer{idle, again, other} {
 		_ = p.Close(ctx)
 	}
 	if idle.client.ctx.Err() == nil || len(c.shared.producers) != 0 {
-		t.Error("a client outlives its users")
+		t.Error("expected the client to end with its users")
 	}
 }
 
-// Administrators of equal settings share one client, those of others do not; the last one to go ends it, closing twice
-// counts once, and who comes then gets another.
+// Administrators with equal settings share one client, those with other settings do not. The last one closes it,
+// closing twice counts once, and later administrators get another.
 func TestAdministratorsShareAClient(t *testing.T) {
-	address, connections := counted(t)
+	address, connections := countingBroker(t)
 	ctx := kafkatest.Context(t)
 	c := shareable(t, address)
 	of := func(key string) *Admin {
-		own, _, err := c.Override(t.Context(), nil) // as each connector has it
+		own, _, err := c.Override(t.Context(), nil) // as for each connector
 		require.NoError(t, err)
 		a, err := own.SharedAdmin(key, "connector-adminclient")
 		require.NoError(t, err)
@@ -196,12 +197,12 @@ func TestAdministratorsShareAClient(t *testing.T) {
 		ask(a)
 	}
 	if n := connections.Load(); n > 5 {
-		t.Errorf("50 administrators of equal settings: %d connections", n)
+		t.Errorf("expected the connections of one client for 50 administrators with equal settings, found %d", n)
 	}
 	other := of("other")
 	ask(other)
 	if other.client == all[0].client {
-		t.Error("other settings, and the same client")
+		t.Error("expected another client for other settings")
 	}
 	for _, a := range all[1:] {
 		a.Close()
@@ -214,11 +215,11 @@ func TestAdministratorsShareAClient(t *testing.T) {
 	}
 	again := of("")
 	if ask(again); again.client == all[0].client {
-		t.Error("a client that was ended is used again")
+		t.Error("expected a closed client not to be used again")
 	}
 	again.Close()
 	other.Close()
 	if n := len(c.shared.admins); n != 0 {
-		t.Errorf("%d clients are left", n)
+		t.Errorf("expected no remaining clients, found %d", n)
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// flaky has a broker drop connections and refuse batches for a while, before it writes or after it did, in turns that a
-// number decides.
+// flaky makes a broker drop connections and reject batches for a while, before or after the write, in an order that the
+// seed determines.
 func flaky(b *embedded.Broker, seed uint64, times int) {
 	pick := rand.New(rand.NewPCG(seed, 0))
 	b.Cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -41,14 +41,14 @@ func flaky(b *embedded.Broker, seed uint64, times int) {
 	})
 }
 
-// memories are what the producers of a test write from, as feeds do: what was acknowledged is used again, by any of
-// them.
-type memories struct {
+// bufferPool is a pool of buffers from which the producers of a test write, like feeds: acknowledged buffers are reused
+// by any of them.
+type bufferPool struct {
 	mu   sync.Mutex
 	free [][]byte
 }
 
-func (m *memories) take() (b []byte) {
+func (m *bufferPool) take() (b []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.free); n > 0 {
@@ -57,19 +57,19 @@ func (m *memories) take() (b []byte) {
 	return b[:0]
 }
 
-func (m *memories) give(b []byte) {
+func (m *bufferPool) give(b []byte) {
 	for i := range b {
-		b[i] = '#' // who still sends it sends this
+		b[i] = '#' // a record still being sent would contain this
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.free = append(m.free, b)
 }
 
-// Producers share a client and the memory of what they write, while connections break, brokers refuse and producers
-// fail and are closed with records under way: each record arrives as it was handed over, and none that was acknowledged
-// is missing.
-func TestSharedProducersLetMemoryGoWhenItIsAcknowledged(t *testing.T) {
+// Producers share a client and the buffers of their records, while connections break, brokers reject, and producers
+// fail and are closed with records in flight: each record arrives as it was passed, and no acknowledged record is
+// missing.
+func TestSharedProducersReuseAcknowledgedBuffers(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { shareClient(t, seed) })
@@ -87,10 +87,10 @@ func shareClient(t *testing.T, seed uint64) {
 	c := shareable(t, b.Addr())
 	c.Producer.MaxRequestBytes, c.Producer.BufferBytes = 20_000, 100_000
 	flaky(b, seed, 8)
-	memory := &memories{}
+	memory := &bufferPool{}
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
-	var kept [][2][]byte // memory of what was not acknowledged, and what it was
+	var kept [][2][]byte // unacknowledged buffers, and their original contents
 	var all, reported sync.WaitGroup
 	for n := range producers {
 		all.Go(func() {
@@ -124,7 +124,7 @@ func shareClient(t *testing.T, seed uint64) {
 						r.Headers[0] = kgo.RecordHeader{Key: "key", Value: r.Key}
 					}
 				}
-				if pick.IntN(25) == 0 { // one that no broker takes
+				if pick.IntN(25) == 0 { // a batch that no broker accepts
 					r := batch.Add()
 					r.Topic, r.Value = topics[0], make([]byte, 50_000)
 				}
@@ -146,8 +146,8 @@ func shareClient(t *testing.T, seed uint64) {
 				})
 				select {
 				case <-failed:
-					// as a feed does that has failed: another one takes its place, and does not wait for what is under
-					// way
+					// Like a failed feed: another one replaces it without waiting for records in
+					// flight.
 					ended, cancel := context.WithCancel(ctx)
 					cancel()
 					_ = p.Close(ended)
@@ -159,24 +159,25 @@ func shareClient(t *testing.T, seed uint64) {
 		})
 	}
 	all.Wait()
-	reported.Wait() // those of producers that were closed before, too
+	reported.Wait() // including producers closed earlier
 	if ctx.Err() != nil {
-		t.Fatal("took too long")
+		t.Fatal("expected the end in time")
 	}
 	for _, k := range kept {
 		if !bytes.Equal(k[0], k[1]) {
-			t.Errorf("what was not acknowledged has become %.60q", k[0])
+			t.Errorf("expected an unacknowledged buffer not to change, found %.60q", k[0])
 		}
 	}
 	if len(kept) == 0 || len(acknowledged) < 1000 {
-		t.Errorf("%d batches failed, %d records were acknowledged", len(kept), len(acknowledged))
+		t.Errorf("expected failed and acknowledged records, found %d failed batches, %d acknowledged records",
+			len(kept), len(acknowledged))
 	}
 	arrived := map[string]bool{}
 	for _, topic := range topics {
 		for _, value := range kafkatest.Values(t, b.Addr(), topic) {
 			key, _, _ := strings.Cut(value, ".")
 			if strings.Trim(strings.ReplaceAll(value, key+".", ""), "") != "" || strings.Count(key, "/") != 2 {
-				t.Fatalf("topic %s has %.100q", topic, value)
+				t.Fatalf("topic %s: unexpected value %.100q", topic, value)
 			}
 			arrived[key] = true
 		}
@@ -189,6 +190,6 @@ func shareClient(t *testing.T, seed uint64) {
 	}
 	slices.Sort(lost)
 	if len(lost) > 0 {
-		t.Errorf("%d records were acknowledged and did not arrive: %.200q", len(lost), lost)
+		t.Errorf("expected all acknowledged records, %d are missing: %.200q", len(lost), lost)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// latestConsumer is a sink's consumer with auto.offset.reset=latest that soon sees new partitions.
+// latestConsumer opens a sink's consumer with auto.offset.reset=latest that discovers new partitions quickly.
 func latestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	t.Helper()
 	config := testConfig(addr)
@@ -28,11 +28,11 @@ func latestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
 	return openConsumer(t, config, o)
 }
 
-// joined polls until a consumer has so many partitions, and none of their records.
-func joined(t *testing.T, s *Consumer, partitions int) {
+// awaitPartitions polls until a consumer has this many partitions, and none of their records.
+func awaitPartitions(t *testing.T, s *Consumer, partitions int) {
 	t.Helper()
 	for ctx := kafkatest.Context(t); ; {
-		// The commits of where they begin come before their records.
+		// The commits of the start offsets come before the records.
 		a, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group)
 		if err == nil && len(owned(s, "orders")) == partitions && len(a["orders"]) == partitions {
 			return
@@ -43,7 +43,7 @@ func joined(t *testing.T, s *Consumer, partitions int) {
 	}
 }
 
-// pollBriefly polls for a moment, which may bring nothing and must not fail but by errors that pass.
+// pollBriefly polls for a moment. It may return nothing, and only transient errors are allowed.
 func pollBriefly(ctx context.Context, t *testing.T, s *Consumer, pass ...error) []*kgo.Record {
 	t.Helper()
 	polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
@@ -60,33 +60,33 @@ func pollBriefly(ctx context.Context, t *testing.T, s *Consumer, pass ...error) 
 	return records
 }
 
-// beginning is a topic orders on a broker of its own, or none yet.
-type beginning struct {
+// startTopic is a topic orders, possibly still missing, on a broker of its own.
+type startTopic struct {
 	t     *testing.T
 	b     *embedded.Broker
 	admin *kadm.Client
 }
 
-func newBeginning(t *testing.T, partitions int32) *beginning {
+func newBeginning(t *testing.T, partitions int32) *startTopic {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr())))
 	if partitions > 0 {
 		makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: partitions})
 	}
-	return &beginning{t, b, admin}
+	return &startTopic{t, b, admin}
 }
 
 // put writes a record to a partition.
-func (b *beginning) put(partition int32, value string) {
+func (b *startTopic) put(partition int32, value string) {
 	b.t.Helper()
 	client := kafkatest.Client(b.t, kgo.SeedBrokers(b.b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(b.t, client.ProduceSync(kafkatest.Context(b.t), &kgo.Record{Topic: "orders", Partition: partition,
 		Value: []byte(value)}).FirstErr())
 }
 
-// grow adds partitions, up to so many.
-func (b *beginning) grow(partitions int) {
+// grow adds partitions, up to this number.
+func (b *startTopic) grow(partitions int) {
 	b.t.Helper()
 	answers, err := b.admin.UpdatePartitions(kafkatest.Context(b.t), partitions, "orders")
 	if err == nil {
@@ -95,7 +95,7 @@ func (b *beginning) grow(partitions int) {
 	require.NoError(b.t, err)
 }
 
-// bySubscription runs a test with a sink's ways to name the topic orders.
+// bySubscription runs a test with each way in which a sink can specify the topic orders.
 func bySubscription(t *testing.T, test func(*testing.T, ConsumerOptions)) {
 	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
 		t.Run(name, func(t *testing.T) {
@@ -105,37 +105,37 @@ func bySubscription(t *testing.T, test func(*testing.T, ConsumerOptions)) {
 	}
 }
 
-// With `latest` a group begins after what was there before it, and from then on nothing is passed over: neither what
-// comes into a partition that it has not read yet while it is away, nor what is written to a partition that is added
-// while it reads, before the consumer sees it.
-func TestLatestPassesNothingOver(t *testing.T) {
+// With `latest` a group starts after the existing records, and skips nothing afterwards: neither records of a partition
+// that it has not read yet, written while it is stopped, nor records of a new partition, written before the consumer
+// sees it.
+func TestLatestSkipsNothing(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b, ctx := newBeginning(t, 2), kafkatest.Context(t)
 		b.put(0, "before")
 		b.put(1, "before")
 		s := latestConsumer(t, b.b.Addr(), o)
-		joined(t, s, 2)
+		awaitPartitions(t, s, 2)
 		b.put(0, "1")
 		settled := Offsets{}
 		expectValues(t, s, settled, "1")
 		b.grow(3)
-		b.put(2, "2") // into a new partition
+		b.put(2, "2") // to a new partition
 		expectValues(t, s, settled, "2")
 		require.NoError(t, s.Commit(ctx, settled))
 		s.Close()
 		b.put(1, "3")
-		expectValues(t, latestConsumer(t, b.b.Addr(), o), Offsets{}, "3") // while no consumer was there
+		expectValues(t, latestConsumer(t, b.b.Addr(), o), Offsets{}, "3") // while no consumer was running
 	})
 }
 
-// With `latest`, a topic that was not there when the consumer joined is read from its beginning: what is written before
-// the consumer sees it is not passed over.
-func TestLatestOfATopicThatIsMissing(t *testing.T) {
+// With `latest`, a topic that was missing when the consumer joined is read from its beginning: records that were
+// written before the consumer sees it are not skipped.
+func TestLatestOfMissingTopic(t *testing.T) {
 	t.Parallel()
 	b, ctx := newBeginning(t, 0), kafkatest.Context(t)
 	config := testConfig(b.b.Addr())
 	config.Consumer.Reset = "latest"
-	var written atomic.Bool // until then nobody joins
+	var written atomic.Bool // no member joins until then
 	kafkatest.RejectIf(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress, func(kmsg.Request) bool {
 		return !written.Load()
 	})
@@ -159,9 +159,9 @@ func TestLatestOfATopicThatIsMissing(t *testing.T) {
 	}
 }
 
-// With `latest`, brokers that have just started, and do not know a topic for some seconds, do not make it one that was
-// missing: it would be read from its beginning.
-func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
+// With `latest`, a topic that brokers do not know for some seconds after their start does not count as missing: it
+// would be read from its beginning.
+func TestLatestOfTopicKnownLate(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
 	config := testConfig(b.b.Addr())
@@ -174,12 +174,13 @@ func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
 	})
 	require.NoError(t, s.joinGroup(kafkatest.Context(t)))
 	if asked.Load() < 3 || s.isAdded("orders", 0) {
-		t.Errorf("asked %d times, and then taken for missing: %t", asked.Load(), s.isAdded("orders", 0))
+		t.Errorf("expected the topic not to count as missing: %d requests, missing %t", asked.Load(),
+			s.isAdded("orders", 0))
 	}
 }
 
-// With `latest`, a partition without an offset begins at its end where the topic had it when the consumer joined,
-// though the group has offsets of others: it may have been quiet under an older version, or its offset was reset.
+// With `latest`, a partition without an offset starts at its end if the topic had it when the consumer joined, even if
+// the group has offsets of other partitions: it may have been quiet under an older version, or its offset was reset.
 func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b := newBeginning(t, 2)
@@ -189,19 +190,19 @@ func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 		stored.AddOffset("orders", 0, 1, -1)
 		require.NoError(t, b.admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", stored))
 		s := latestConsumer(t, b.b.Addr(), o)
-		joined(t, s, 2)
+		awaitPartitions(t, s, 2)
 		b.put(1, "after")
 		expectValues(t, s, Offsets{}, "after")
 	})
 }
 
-// A member that had no partition at first knows that one was added, too.
-func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
+// A member without partitions also notices that one was added.
+func TestLatestOfMemberWithoutPartitions(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b, ctx := newBeginning(t, 1), kafkatest.Context(t)
 		b.put(0, "before")
 		busy := latestConsumer(t, b.b.Addr(), o)
-		joined(t, busy, 1)
+		awaitPartitions(t, busy, 1)
 		idle := latestConsumer(t, b.b.Addr(), o)
 		for members := 0; members < 2; {
 			pollBriefly(ctx, t, idle)
@@ -213,7 +214,7 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 		}
 		b.grow(2)
 		b.put(1, "added")
-		for { // whoever gets it commits where it begins
+		for { // whoever is assigned it commits the start offset
 			stored, err := b.admin.FetchOffsets(ctx, "connect-test")
 			require.NoError(t, err)
 			if at, begun := stored.Lookup("orders", 1); begun {
@@ -229,9 +230,9 @@ func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
 	})
 }
 
-// A partition that another member reads, and whose leader does not answer, keeps nobody from beginning with others; and
-// where all that are assigned have offsets, nobody is asked.
-func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
+// If the leader of a partition that another member reads does not respond, the member still starts with its own
+// partitions. If all assigned partitions have offsets, no request is sent.
+func TestStartOffsetsIgnoreForeignPartitions(t *testing.T) {
 	for _, reset := range []string{"earliest", "latest"} {
 		t.Run(reset, func(t *testing.T) {
 			t.Parallel()
@@ -255,28 +256,28 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 				return answer, nil, true
 			})
 			config := testConfig(b.b.Addr())
-			config.Consumer.Reset = "latest" // has not joined yet
+			config.Consumer.Reset = "latest" // it has not joined yet
 			s := openConsumer(t, config, ordersSink)
 			s.config.Consumer.Reset = reset
 			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{}); err != nil ||
 				asked.Load() > 0 {
-				t.Errorf("with an offset: expected not to ask, found %d requests, %v", asked.Load(), err)
+				t.Errorf("with an offset: expected no request, found %d requests, %v", asked.Load(), err)
 			}
 			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {0, 2}}, Offsets{}); err != nil {
-				t.Errorf("beside a partition without a leader: %v", err)
+				t.Errorf("with another partition without a leader: %v", err)
 			}
 			short, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
 			if err := s.commitStarts(short, s.client, map[string][]int32{"orders": {0, 1}}, Offsets{}); err == nil {
-				t.Error("expected an error of an assigned partition without a leader")
+				t.Error("expected an error for an assigned partition without a leader")
 			}
 		})
 	}
 }
 
-// A coordinator that does not take where partitions begin, since the group rebalances or has forgotten the member, is
-// told again when the member has joined again: no record is read before, also of a partition that the member keeps.
-func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
+// A coordinator that rejects the start offsets, because the group rebalances or has forgotten the member, receives them
+// again when the member has joined again: no record is read before, even of a partition that the member keeps.
+func TestStartOffsetsAreCommittedAfterRebalance(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID} {
 		for _, reset := range []string{"earliest", "latest"} {
 			t.Run(reset+" "+code.Message, func(t *testing.T) {
@@ -285,10 +286,10 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 				b.put(0, "before")
 				refused := make(chan struct{})
 				b.b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
-					close(refused) // once, then the request is taken
+					close(refused) // once, then the request is accepted
 					return kafkatest.Response(r, code), nil, true
 				})
-				var written atomic.Bool // until then the member does not join again
+				var written atomic.Bool // the member does not join again until then
 				kafkatest.RejectIf(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress,
 					func(kmsg.Request) bool {
 						select {
@@ -304,7 +305,7 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 				for put := false; ; {
 					records := pollBriefly(ctx, t, s, kerr.CoordinatorLoadInProgress)
 					stored, err := b.admin.FetchOffsets(ctx, "connect-test")
-					if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // not before the member has joined again
+					if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // before the member has joined again
 						t.Fatal(err)
 					}
 					at, begun := stored.Lookup("orders", 0)
@@ -312,9 +313,10 @@ func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
 						t.Fatalf("expected no record before the beginning is committed, found %q", records[0].Value)
 					}
 					if begun {
-						// latest is where the topic ended when the beginning was taken at first.
+						// With latest, the expected offset is the end of the topic at the time
+						// of the first lookup.
 						if reset == "earliest" && at.At != 0 || reset == "latest" && at.At != 1 {
-							t.Errorf("the partition begins at %d", at.At)
+							t.Errorf("unexpected start offset %d", at.At)
 						}
 						return
 					}

@@ -46,7 +46,7 @@ func at(n int64) Offset {
 	return Offset{[]wit.OffsetEntry{wit.StringEntry("feed", "a")}, []wit.OffsetEntry{wit.IntegerEntry("at", n)}}
 }
 
-// newTransacting are the transactions of a worker's task.
+// newTransacting returns the transactions of a worker's task.
 func newTransacting(t *testing.T, c Config, ids ...string) *Transactions {
 	t.Helper()
 	all, err := OpenTransactions(t.Context(), c, "test", ids, &offsetRecords{})
@@ -55,8 +55,8 @@ func newTransacting(t *testing.T, c Config, ids ...string) *Transactions {
 	return all
 }
 
-// page sends a page of one record with its offset, up to its end.
-func page(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
+// sendPage sends a page of one record with its offset, and ends it.
+func sendPage(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
 	t.Helper()
 	require.NoError(t, o.Begin(t.Context()))
 	done := make(chan error, 1)
@@ -73,8 +73,8 @@ func produceRow(t *testing.T, o *TransactionalOutput, topic, value string, upTo 
 	o.Produce(t.Context(), b, upTo, func(_ int, err error) { done <- err })
 }
 
-// committed are the values of a topic that a consumer with read_committed sees.
-func committed(t *testing.T, c Config, topic string) string {
+// committedValues returns the values of a topic that a consumer with read_committed sees.
+func committedValues(t *testing.T, c Config, topic string) string {
 	t.Helper()
 	r, err := NewReader(c)
 	require.NoError(t, err)
@@ -88,23 +88,23 @@ func committed(t *testing.T, c Config, topic string) string {
 	return strings.Join(values, " ")
 }
 
-// expectCommitted expects those values of the topics rows and offsets.
+// expectCommitted expects these values of the topics rows and offsets.
 func expectCommitted(t *testing.T, c Config, rows, offsets string) {
 	t.Helper()
-	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != rows+"; "+offsets {
+	if got := committedValues(t, c, "rows") + "; " + committedValues(t, c, "offsets"); got != rows+"; "+offsets {
 		t.Errorf("expected %s; %s, found %s", rows, offsets, got)
 	}
 }
 
-// expectRowsCommitted expects those values of the topic rows.
+// expectRowsCommitted expects these values of the topic rows.
 func expectRowsCommitted(t *testing.T, c Config, want string) {
 	t.Helper()
-	if got := committed(t, c, "rows"); got != want {
+	if got := committedValues(t, c, "rows"); got != want {
 		t.Errorf("expected %q, found %q", want, got)
 	}
 }
 
-// transactionsBroker is a broker with the topics rows and offsets.
+// transactionsBroker starts a broker with the topics rows and offsets.
 func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 	t.Helper()
 	b := openTestBroker(t, t.TempDir())
@@ -113,12 +113,12 @@ func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
 	return c, b
 }
 
-// A page and its offset are seen together or not at all.
+// A page and its offset become visible together or not at all.
 func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	o := newTransacting(t, c, "g-c-0").Output()
 	for n, value := range []string{"a", "broken", "b", "left"} {
-		require.NoError(t, page(t, o, value, int64(n)))
+		require.NoError(t, sendPage(t, o, value, int64(n)))
 		end := o.Commit
 		switch value {
 		case "broken":
@@ -131,41 +131,41 @@ func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
 	expectCommitted(t, c, "a b", "0 2")
 }
 
-// Ids are Kafka Connect's for the first producer of each task.
+// The ID of each task's first producer is that of Kafka Connect.
 func TestTransactionalIDs(t *testing.T) {
 	assert.Equal(t, []string{"g-orders-0", "g-orders-0-1", "g-orders-1", "g-orders-1-1"},
 		TransactionalIDs("g", "orders", 2, 2))
 	assert.Equal(t, []string{"g-orders-0"}, TransactionalIDs("g", "orders", 1, 0))
 }
 
-// A producer that was fenced while a page was open commits nothing of it, and its fault names the id.
+// A producer that was fenced while a page was open commits nothing of it, and its fault names the ID.
 func TestFencedProducersCommitNothing(t *testing.T) {
 	for _, by := range []string{"fence", "open"} {
 		t.Run(by, func(t *testing.T) {
 			c, _ := transactionsBroker(t)
 			o := newTransacting(t, c, "g-c-0").Output()
-			require.NoError(t, page(t, o, "zombie", 1))
+			require.NoError(t, sendPage(t, o, "zombie", 1))
 			if by == "fence" {
 				require.NoError(t, Fence(t.Context(), c, []string{"g-c-0", "g-c-1"}))
 			} else {
 				owner := newTransacting(t, c, "g-c-0").Output()
-				require.NoError(t, page(t, owner, "owner", 2))
+				require.NoError(t, sendPage(t, owner, "owner", 2))
 				require.NoError(t, owner.Commit(t.Context()))
 			}
 			err := o.Commit(t.Context())
 			expectFault(t, by, err, wit.ErrorConfig, "g-c-0", "group.id")
 			if id := FencedTransactionalID(err); id != "g-c-0" {
-				t.Errorf("expected that the id is taken, found %q", id)
+				t.Errorf("expected the error to contain the transactional ID g-c-0, found %q", id)
 			}
-			if got := committed(t, c, "rows"); strings.Contains(got, "zombie") {
+			if got := committedValues(t, c, "rows"); strings.Contains(got, "zombie") {
 				t.Errorf("found %s", got)
 			}
 		})
 	}
 }
 
-// However many ids there are, only one that the coordinator does not answer for ends it.
-func TestFenceOfMany(t *testing.T) {
+// However many IDs there are, only one without a response from the coordinator ends the fencing.
+func TestFenceManyIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := &kfake.VirtualNetwork{}
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(network.Listen), kfake.Ports(9092))
@@ -186,13 +186,13 @@ func TestFenceOfMany(t *testing.T) {
 	})
 }
 
-// A page that outlasts the transaction's time is a fault that names what to set.
-func TestPagesThatTakeTooLong(t *testing.T) {
+// A page that exceeds the transaction timeout is a fault that names the setting.
+func TestPageTimeoutNamesSetting(t *testing.T) {
 	c, _ := transactionsBroker(t)
 	c.Producer.TransactionTimeout = 100 * time.Millisecond
 	o := newTransacting(t, c, "g-c-0").Output()
-	// On a machine that has other things to do the record alone may outlast it.
-	err := page(t, o, "slow", 1)
+	// On a busy machine the record alone may exceed it.
+	err := sendPage(t, o, "slow", 1)
 	for !o.isOverdue(o.startedAt) {
 		<-time.After(time.Millisecond)
 	}
@@ -206,9 +206,9 @@ func TestPagesThatTakeTooLong(t *testing.T) {
 	expectRowsCommitted(t, c, "")
 }
 
-// A transaction that outlasts its time because a broker is away fails by what may pass, and names the broker; a short
-// absence leaves the page in doubt.
-func TestTransactionsThatOutlastAnOutage(t *testing.T) {
+// A transaction that times out because a broker is unreachable fails with a transient error that names the broker. A
+// short outage leaves the page in doubt.
+func TestTransactionTimeoutDuringOutage(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
 	for _, c := range []struct {
 		before, away, after time.Duration // of the transaction
@@ -239,17 +239,17 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 					client.OnBrokerRead(broker, int16(kmsg.Metadata), 100, 0, 0, nil)
 				}
 			}
-			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // no earlier than when its time is over
+			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // not before the transaction timeout
 			err := o.explain(m, began, kerr.InvalidProducerEpoch)
 			expectFault(t, fmt.Sprint(c), err, c.kind, c.want)
 			if strings.Contains(fmt.Sprint(err), c.not) {
-				t.Errorf("%v: expected it without %q, found %v", c, c.not, err)
+				t.Errorf("%v: expected an error without %q, found %v", c, c.not, err)
 			}
 		})
 	}
 }
 
-// What is missing is named.
+// Faults name what is missing.
 func TestTransactionFaults(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -270,28 +270,28 @@ func TestTransactionFaults(t *testing.T) {
 	}
 }
 
-// A producer whose commit brokers refuse for good is not used again, and its feed is not told to start over: the
-// transaction is still open, and whoever opens the id again ends it at once.
-func TestCommitsThatAreRefused(t *testing.T) {
+// A producer whose commit brokers reject for good is not used again, and its feed is not told to start over: the
+// transaction is still open, and the next user of the ID aborts it at once.
+func TestRejectedCommitEndsProducer(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "rows", "before")
 	kafkatest.Put(t, b.Addr(), "offsets", "0")
 	c := testConfig(b.Addr())
 	o := newTransacting(t, c, "g-c-0").Output()
-	require.NoError(t, page(t, o, "refused", 1))
+	require.NoError(t, sendPage(t, o, "refused", 1))
 	kafkatest.Reject(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
 	if rewound := (*TransactionAborted)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
-		t.Errorf("expected what the brokers have said, found %v", err)
+		t.Errorf("expected the error of the brokers, found %v", err)
 	}
 	again := newTransacting(t, c, "g-c-0").Output()
-	require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
+	require.NoError(t, errors.Join(sendPage(t, again, "again", 1), again.Commit(t.Context())))
 	expectRowsCommitted(t, c, "before again")
 }
 
-// heldTopics has the client of c send records to a topic that is new to it, and then not store the partitions of that
-// topic until it is let go: kgo chooses the partition of a record "last", which no broker gets, in between.
-func heldTopics(c *Config) (held <-chan struct{}, letGo func()) {
+// holdNewTopics makes the client of c send records to a topic that is new to it, and delays the partitions of that
+// topic until letGo: kgo chooses the partition of a record "last", which no broker receives, in between.
+func holdNewTopics(c *Config) (held <-chan struct{}, letGo func()) {
 	holds, free := make(chan struct{}), make(chan struct{})
 	c.Extra = append(c.Extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record,
 		int) int {
@@ -307,9 +307,9 @@ func heldTopics(c *Config) (held <-chan struct{}, letGo func()) {
 	return holds, sync.OnceFunc(func() { close(free) })
 }
 
-// A transaction does not end before the client can find its partitions, with which it would abort it and say that it
-// has committed it; older brokers would be asked nothing. What is aborted does not come with the next one.
-func TestTransactionsEndWithTheirPartitions(t *testing.T) {
+// A transaction does not end before the client knows its partitions. Otherwise the client would abort it and report a
+// commit, without a request to older brokers. Aborted records do not appear in the next transaction.
+func TestTransactionEndWaitsForPartitions(t *testing.T) {
 	for _, brokers := range []struct {
 		name     string
 		versions *kversion.Versions
@@ -323,11 +323,11 @@ func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 					kfake.MaxVersions(brokers.versions))
 				plain := testConfig(strings.Join(cluster.ListenAddrs(), ","))
 				c := plain
-				held, letGo := heldTopics(&c)
+				held, letGo := holdNewTopics(&c)
 				defer letGo()
 				o := newTransacting(t, c, "g-c-0").Output()
 				require.NoError(t, o.Begin(t.Context()))
-				both := make(chan struct{}) // are with the client, before it hears of the topic
+				both := make(chan struct{}) // both records are in the client before it knows the topic
 				cluster.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
 					<-both
 					return nil, nil, false
@@ -344,7 +344,7 @@ func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 				defer cancel()
 				select {
 				case err := <-ended:
-					t.Errorf("expected that the transaction is not ended, found %v", err)
+					t.Errorf("expected the transaction not to end, found %v", err)
 					letGo()
 				case <-short.Done():
 					letGo()
@@ -364,8 +364,8 @@ func TestTransactionsEndWithTheirPartitions(t *testing.T) {
 	}
 }
 
-// A transaction of which the client loses a part, as it takes the producer's next epoch within it, begins again.
-func TestTransactionsOfTwoEpochs(t *testing.T) {
+// A transaction starts again if the client loses a part of it because the producer's epoch changes in the middle.
+func TestTransactionRestartsOnNewEpoch(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows", "others"))
 	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
@@ -391,10 +391,10 @@ func TestTransactionsOfTwoEpochs(t *testing.T) {
 	})
 	assert.Error(t, err, "expected all records of the transaction by producer")
 	if rewound := (*TransactionAborted)(nil); !errors.As(err, &rewound) {
-		t.Errorf("expected that the feed starts over, found %v", err)
+		t.Errorf("expected the feed to start over, found %v", err)
 	}
 	require.NoError(t, transact(func() {}))
-	assert.Equal(t, "a a; a a", committed(t, c, "rows")+"; "+committed(t, c, "others"))
+	assert.Equal(t, "a a; a a", committedValues(t, c, "rows")+"; "+committedValues(t, c, "others"))
 }
 
 // Brokers without transactions are a fault that names the setting.

@@ -31,14 +31,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// formerGroup is a cluster that workers have left, with its topics.
+// formerGroup is a cluster with topics of workers that have left.
 type formerGroup struct {
 	t      *testing.T
 	fake   *kfake.Cluster
 	client *kgo.Client
 	admin  *kadm.Client
 	config setup.Config
-	group  string // that members join
+	group  string // the group of the members
 }
 
 func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
@@ -79,7 +79,7 @@ func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
 	return group
 }
 
-// put writes records, each as its key, a blank and its value, which is none for a record that deletes.
+// put writes records of the form KEY VALUE; a record without a value is a tombstone.
 func (l *formerGroup) put(topic string, records ...string) {
 	l.t.Helper()
 	for _, text := range records {
@@ -102,7 +102,7 @@ func (l *formerGroup) aborted(topic, key, value string) {
 	require.NoError(l.t, client.EndTransaction(l.t.Context(), kgo.TryAbort))
 }
 
-// join has a member join the group, and returns when the group is stable.
+// join joins a member to the group and returns when the group is stable.
 func (l *formerGroup) join(kind, protocol, url string) (leave func()) {
 	l.t.Helper()
 	metadata, err := cluster.Metadata{URL: url}.Encode()
@@ -141,7 +141,7 @@ func (l *formerGroup) join(kind, protocol, url string) (leave func()) {
 	}
 }
 
-// problemLines are problems, a line each, with ! before those that are no warnings, without the worker's folder.
+// problemLines returns problems, one per line, with ! before errors, without the worker's folder.
 func (l *formerGroup) problemLines(problems config.Problems) (lines []string) {
 	for _, p := range problems {
 		text := strings.Replace(p.String(), filepath.Dir(l.config.Files.Worker)+string(filepath.Separator), "", 1)
@@ -158,8 +158,8 @@ func connectorRecord(name, class, settings string) string {
 		`","x.host":"127.0.0.1","x.port":"1"` + settings + `}}`
 }
 
-// What workers of another program have left is shown, connector by connector, with all that keeps one from running,
-// without a value that is secret; and nothing is written.
+// The check shows the connectors of another program's workers, each with everything that keeps it from running, without
+// secret values. It writes nothing.
 func TestCheckTakeover(t *testing.T) {
 	t.Parallel()
 	group := newFormerGroup(t)
@@ -215,21 +215,21 @@ func TestCheckTakeover(t *testing.T) {
 	}
 	if strings.Contains(shown, "c4n4ry") || strings.Contains(shown, "connector-sink") ||
 		strings.Contains(shown, "! configs: connector-orders") || strings.Count("\n"+shown, "\n! ") != 6 {
-		t.Errorf("found what was not expected:\n%s", shown)
+		t.Errorf("found unexpected lines:\n%s", shown)
 	}
 	after, err := group.admin.ListEndOffsets(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, before.Offsets(), after.Offsets())
 }
 
-// Members are named, and those of another program are a reason not to start; so are topics that workers cannot use, and
-// rights that are missing. What is not there is not made.
-func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
+// The check names members, and rejects members of another program, topics that workers cannot use, and missing
+// permissions. It creates nothing that is missing.
+func TestCheckTakeoverReportsObstacles(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		prepare func(group *formerGroup)
-		want    string // beginning of the only problem, "" for none
+		want    string // beginning of the only problem, "" means none
 		fails   string // or the error
 	}{
 		{name: "nothing", prepare: func(*formerGroup) {}},
@@ -323,8 +323,8 @@ func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
 	}
 }
 
-// A group is released when it has no members: all of our producers are fenced, also those of connectors that are
-// gone, no connector has tasks, and the topic is no group's. A second time writes nothing.
+// A group is released when it has no members: all of our producers are fenced, also those of deleted connectors, no
+// connector has tasks, and the topic belongs to no group. A second release writes nothing.
 func TestReleaseGroup(t *testing.T) {
 	t.Parallel()
 	group := newFormerGroup(t, "exactly.once.source.support=enabled")
@@ -337,7 +337,7 @@ func TestReleaseGroup(t *testing.T) {
 		`tasks-fencing-gone {"task-count":1}`, `culvert-fencing-gone {"task-count":1,"producer-count":1}`)
 	leave := group.join("connect", "culvert-1", "http://b:8083/")
 	if _, err := Release(t.Context(), group.config); err == nil || !strings.Contains(err.Error(), "http://b:8083/") {
-		t.Errorf("expected that the live member is named, found %v", err)
+		t.Errorf("expected an error that names the live member, found %v", err)
 	}
 	leave()
 	group.put("configs", "culvert-group-other {}")
@@ -392,6 +392,6 @@ func TestReleaseGroup(t *testing.T) {
 	ended, end := context.WithTimeout(t.Context(), time.Minute)
 	defer end()
 	if err := zombie.EndTransaction(ended, kgo.TryCommit); err == nil {
-		t.Error("expected that a worker that hung commits nothing")
+		t.Error("expected a stalled worker to commit nothing")
 	}
 }

@@ -1,5 +1,5 @@
-// Package checktest creates workers, plugins and connectors for tests of checks and of running connectors, among them a
-// plugin that logs all of its input.
+// Package checktest creates workers, plugins and connectors for tests of checks and of running connectors. One of its
+// plugins logs all of its input.
 package checktest
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 )
 
-// Spy is the module of a source, test.SpySource, that logs all of its input; variables set string variables of its
+// Spy returns the module of a source, test.SpySource, that logs all of its input. variables set string variables of its
 // package main, such as `main.version=2.0.0`.
 func Spy(t testing.TB, variables ...string) []byte {
 	t.Helper()
@@ -33,7 +33,7 @@ type Bench struct {
 	Logger  *slog.Logger // writes Log
 }
 
-// New creates a bench with these plugin modules, by name.
+// New creates a bench with these plugin modules, keyed by name.
 func New(t testing.TB, modules map[string][]byte) *Bench {
 	t.Helper()
 	b := &Bench{}
@@ -60,13 +60,13 @@ func New(t testing.TB, modules map[string][]byte) *Bench {
 	return b
 }
 
-// WithSpy is New with the plugin [Spy].
+// WithSpy creates a bench with the plugin [Spy].
 func WithSpy(t testing.TB) *Bench {
 	t.Helper()
 	return New(t, map[string][]byte{"spy": Spy(t)})
 }
 
-// Connector parses the lines of a file c.properties.
+// Connector parses these lines as a file c.properties.
 func (b *Bench) Connector(t testing.TB, lines ...string) *config.Connector {
 	t.Helper()
 	entries, problems := config.Read("c.properties", []byte(strings.Join(lines, "\n")))
@@ -77,7 +77,7 @@ func (b *Bench) Connector(t testing.TB, lines ...string) *config.Connector {
 	return c
 }
 
-// Text joins problems, one to a line.
+// Text returns the problems, one per line.
 func Text(problems config.Problems) string {
 	var lines []string
 	for _, p := range problems {

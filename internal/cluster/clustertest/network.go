@@ -18,9 +18,9 @@ import (
 )
 
 // Network is a cluster of brokers and the connections of workers to it, which a test can hold and cut. It ends with the
-// test. A test in a synctest bubble closes its clients there.
+// test. A test in a synctest bubble must close its clients inside the bubble.
 type Network struct {
-	// Cluster is what answers: its ControlKey changes answers.
+	// Cluster is the broker. Its ControlKey changes responses.
 	Cluster *kfake.Cluster
 	network kfake.VirtualNetwork
 
@@ -46,8 +46,8 @@ func New(t testing.TB, topic string, opts ...kfake.Opt) *Network {
 	return n
 }
 
-// listen returns addresses that need no resolver and that nobody listens on: after a broken connection a dialer probes
-// the address on the machine's own network.
+// listen returns addresses that need no resolver and on which nothing listens: after a broken connection a dialer
+// probes the address on the machine's real network.
 func (n *Network) listen(network, address string) (net.Listener, error) {
 	l, err := n.network.Listen(network, address)
 	_, port, _ := net.SplitHostPort(address)
@@ -63,7 +63,7 @@ func (l listener) Addr() net.Addr { return l }
 func (listener) Network() string  { return "tcp" }
 func (l listener) String() string { return "127.0.0.1:" + l.port }
 
-// Config returns the configuration of a worker, whose connections are known by its name.
+// Config returns the configuration of a worker. Its connections are identified by its name.
 func (n *Network) Config(worker string) kafka.Config {
 	c := kafka.Defaults()
 	c.Bootstrap = n.Cluster.ListenAddrs()
@@ -93,7 +93,7 @@ func (n *Network) Hold(worker string, toBroker, toWorker bool) {
 	n.link(worker).toWorker.shut(toWorker)
 }
 
-// Cut breaks a worker's connections and refuses new ones while cut is true.
+// Cut breaks a worker's connections and rejects new ones while cut is true.
 func (n *Network) Cut(worker string, cut bool) { n.link(worker).cutOff(cut) }
 
 func (n *Network) link(worker string) *link {
@@ -107,7 +107,7 @@ func (n *Network) link(worker string) *link {
 
 var errCut = &net.OpError{Op: "dial", Net: "fake", Err: errors.New("the test has cut it off")}
 
-// link is the connection of a worker to the brokers.
+// link is the connection of one worker to the brokers.
 type link struct {
 	toBroker, toWorker gate
 
@@ -122,7 +122,7 @@ func (l *link) isCut() bool {
 	return l.cut
 }
 
-// connect passes a connection through the gates.
+// connect forwards a connection through the gates.
 func (l *link) connect(broker net.Conn) net.Conn {
 	worker, far := net.Pipe()
 	closed := make(chan struct{})
@@ -153,10 +153,10 @@ func (l *link) cutOff(cut bool) {
 	}
 }
 
-// pieceCount is how many pieces a connection holds, as buffers of TCP do: more than any test sends.
+// pieceCount is the number of pieces that a connection buffers, as TCP does: more than any test sends.
 const pieceCount = 1 << 12
 
-// carry copies bytes through a gate, and closes the connection after them.
+// carry copies bytes through a gate and closes the connection after them.
 func carry(from, to net.Conn, g *gate, closed <-chan struct{}, end func()) {
 	pieces := make(chan []byte, pieceCount)
 	go func() {
@@ -185,7 +185,7 @@ func carry(from, to net.Conn, g *gate, closed <-chan struct{}, end func()) {
 // gate delays bytes while it is closed.
 type gate struct {
 	mu     sync.Mutex
-	opened chan struct{} // nil while it is open
+	opened chan struct{} // nil means open
 }
 
 func (g *gate) shut(shut bool) {
@@ -200,7 +200,7 @@ func (g *gate) shut(shut bool) {
 	}
 }
 
-// pass waits until the gate is open; false means that canceled was closed first.
+// pass waits until the gate is open. It returns false if canceled was closed first.
 func (g *gate) pass(canceled <-chan struct{}) bool {
 	g.mu.Lock()
 	opened := g.opened

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// fileOf is a connector as it stands in a file of a folder.
+// fileOf returns a connector as read from a file of a folder.
 func fileOf(t *testing.T, w *config.Worker, path string, lines ...string) *config.Connector {
 	t.Helper()
 	entries, problems := config.Read(path, []byte(strings.Join(lines, "\n")))
@@ -27,8 +27,8 @@ func workerOf(t *testing.T, settings map[string]string) *config.Worker {
 	return w
 }
 
-// What a folder comes to in a topic: its connectors are made, changed and deleted with the notes of them, and those
-// that REST made are left alone.
+// A folder in a topic creates, changes and deletes its connectors together with their notes, and leaves connectors
+// created by REST alone.
 func TestFolderRecords(t *testing.T) {
 	t.Parallel()
 	w := workerOf(t, nil)
@@ -48,7 +48,7 @@ func TestFolderRecords(t *testing.T) {
 		name   string
 		files  []*config.Connector
 		topic  map[string]string // x of connectors
-		noted  map[string]string // their files
+		noted  map[string]string // their files, from the notes
 		target map[string]string
 		want   []string
 	}{
@@ -88,7 +88,7 @@ func TestFolderRecords(t *testing.T) {
 		for name, file := range c.noted {
 			notes[name] = json.RawMessage(fmt.Sprintf(`{"file":%q}`, file))
 		}
-		check := func(k *config.Connector) config.Problems { // as the host's
+		check := func(k *config.Connector) config.Problems { // as in the host
 			if _, there := topic.ConfigOffsets[k.Name]; there && notes[k.Name] == nil {
 				return config.Problems{{File: k.File, Text: "REST's"}}
 			}
@@ -102,7 +102,7 @@ func TestFolderRecords(t *testing.T) {
 				found = append(found, fmt.Sprintf("refused %s goes %t", step.Name, step.KeepsRunning))
 			}
 			if step.Action == config.NoChange && len(step.Problems) > 0 {
-				t.Errorf("%s: expected no warnings of what is as it was, found %v", c.name, step.Problems)
+				t.Errorf("%s: expected no warnings about unchanged connectors, found %v", c.name, step.Problems)
 			}
 			for _, r := range configtopic.ChangeRecords(step, topic, notes) {
 				found = append(found, strings.TrimSpace(r.Key+" "+string(r.Value)))
@@ -112,7 +112,7 @@ func TestFolderRecords(t *testing.T) {
 	}
 }
 
-// Folders have equal digests where they say the same, whatever their files are called and in which order they say it.
+// Folders with the same contents have equal digests, whatever the names of their files and the order of their settings.
 func TestFolderDigest(t *testing.T) {
 	t.Parallel()
 	w := workerOf(t, nil)
@@ -129,8 +129,8 @@ func TestFolderDigest(t *testing.T) {
 	assert.Equal(t, 6, len(digests), "all differ")
 }
 
-// What stands in the topic has references by those providers alone that config.providers names, and no passwords where
-// config.storage.secrets refuses them.
+// In the topic, references may use only the providers that config.providers names, and passwords are rejected if
+// config.storage.secrets forbids them.
 func TestSharedProblems(t *testing.T) {
 	t.Setenv("FOLDERTOPIC", "secret")
 	password := func(key string) bool { return key == "pwd" }
@@ -151,7 +151,7 @@ func TestSharedProblems(t *testing.T) {
 	for _, c := range []struct {
 		worker map[string]string
 		line   string
-		want   string // "" for none
+		want   string // "" means none
 	}{
 		{group, "pwd=clear", ""},
 		{group, "pwd=${env:FOLDERTOPIC}", "These lines declare this one, limited by the last line: " +
@@ -166,7 +166,7 @@ func TestSharedProblems(t *testing.T) {
 			"(now: env, files)"},
 		{refusing(nil), "pwd=clear", "(now: none)"},
 		{refusing(nil), "pwd=${nobody:x}", "found the password"},
-		{map[string]string{"config.storage.secrets": "refuse"}, "pwd=clear", ""}, // it is alone
+		{map[string]string{"config.storage.secrets": "refuse"}, "pwd=clear", ""}, // the only problem
 	} {
 		w := workerOf(t, c.worker)
 		k := fileOf(t, w, "f/a.properties", "name=a", c.line)

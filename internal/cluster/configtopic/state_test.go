@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// records are those of lines `KEY VALUE`, at offsets from 0 on; a value `-` is none.
+// records returns records from lines `KEY VALUE`, with offsets from 0. The value `-` is a tombstone.
 func records(lines ...string) (all []Record) {
 	for offset, line := range lines {
 		key, value, _ := strings.Cut(line, " ")
@@ -28,7 +28,7 @@ func records(lines ...string) (all []Record) {
 	return all
 }
 
-// applied is the state that records come to, with what was wrong with them, by key.
+// applied returns the state after these records, and the errors by key.
 func applied(all []Record) (s *State, wrong map[string]string) {
 	s, wrong = NewState(), map[string]string{}
 	for _, r := range all {
@@ -39,7 +39,7 @@ func applied(all []Record) (s *State, wrong map[string]string) {
 	return s, wrong
 }
 
-// ofKafka are records as a worker of Apache Kafka 4.3.1 wrote them, and what we write for the same.
+// ofKafka contains records that a worker of Apache Kafka 4.3.1 wrote, and the records that we write for the same.
 var ofKafka = []struct {
 	name, key, value string
 	ours             func() []Record
@@ -82,8 +82,8 @@ var ofKafka = []struct {
 	{"deleted state", "target-state-a-1", "-", func() []Record { return []Record{TargetRecord("a-1", "")} }},
 }
 
-// What we write is what Kafka Connect writes, but for the order of members.
-func TestRecordsAreKafkaConnects(t *testing.T) {
+// We write the same records as Kafka Connect, except for the order of members.
+func TestRecordsMatchKafkaConnect(t *testing.T) {
 	for _, c := range ofKafka {
 		want := records(c.key + " " + c.value)[0]
 		found := c.ours()
@@ -104,7 +104,7 @@ func TestRecordsAreKafkaConnects(t *testing.T) {
 	}
 }
 
-// Where a name may be read in two ways, it is read as Kafka Connect reads it.
+// An ambiguous key is read as by Kafka Connect.
 func TestKeys(t *testing.T) {
 	for key, want := range map[string][2]string{
 		"connector-connector-x":    {"connector-", "connector-x"},
@@ -132,8 +132,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A history in all its parts: order of members, blanks, members that nobody knows, names that are given twice, a state
-// before its connector.
+// The state does not depend on the order of members, on white space, on unknown or duplicate members, or on whether a
+// target state precedes its connector.
 func TestTopicState(t *testing.T) {
 	s, wrong := applied(records(
 		`target-state-a {"state.v2":"STOPPED", "state":"PAUSED", "more":[1]}`,
@@ -178,16 +178,16 @@ func TestTopicState(t *testing.T) {
 	assert.Equal(t, SessionKey{[]byte{1, 2}, "HmacSHA256", time.UnixMilli(1500)}, s.session)
 }
 
-// A session key ends when it is as old as it may become, also one of a leader whose clock was ahead.
-func TestSessionKeyLasts(t *testing.T) {
+// A session key expires when it reaches its maximum age, even if the leader's clock was ahead.
+func TestSessionKeyExpires(t *testing.T) {
 	for age, lasts := range map[time.Duration]bool{0: true, 59 * time.Minute: true, 61 * time.Minute: false,
 		-59 * time.Minute: true, -61 * time.Minute: false, -9000 * time.Hour: false} {
 		assert.Equal(t, lasts, SessionKey{Created: time.Now().Add(-age)}.IsFresh(time.Hour), age)
 	}
 }
 
-// Tasks count as planned where their commit says what they need, for the connector's settings as they stand: those that
-// a worker of Kafka Connect's has planned do not, nor those of a connector that was made again.
+// Task configs count as planned if their commit has the requirements for the connector's current settings. Tasks
+// planned by a Kafka Connect worker, or of a connector that was created again, do not.
 func TestTasksWithoutRequirementsAreReplanned(t *testing.T) {
 	l := config.TaskPlan{Tasks: []map[string]string{{"t": "0"}},
 		Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o", Requests: 2,
@@ -230,7 +230,7 @@ func TestTasksWithoutRequirementsAreReplanned(t *testing.T) {
 	planned("of the new settings")
 }
 
-// Damaged records are passed over, and all is as it was; what they hold is in no error.
+// Damaged records are skipped and change nothing. Errors do not contain their contents.
 func TestDamagedRecords(t *testing.T) {
 	before := []string{`connector-a {"properties":{"k":"1"}}`, `target-state-a {"state":"PAUSED"}`,
 		`task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`, `tasks-fencing-a {"task-count":1}`,
@@ -290,12 +290,12 @@ func TestDamagedRecords(t *testing.T) {
 		want, _ := applied(all[:len(before)])
 		want.next++
 		if !reflect.DeepEqual(contents(want), contents(s)) {
-			t.Errorf("%s: expected that nothing changes, found %+v", about, contents(s))
+			t.Errorf("%s: expected no change, found %+v", about, contents(s))
 		}
 	}
 }
 
-// What records ask for is said once, with the defaults of Kafka Connect.
+// Each change of the topic is reported once, with the defaults of Kafka Connect.
 func TestTopicChanges(t *testing.T) {
 	s := NewState()
 	for _, c := range []struct {
@@ -320,8 +320,8 @@ func TestTopicChanges(t *testing.T) {
 	}
 }
 
-// compacted is what Kafka's cleaner leaves: up to an offset the last record of each key, of which it drops those that
-// delete, where their time is over; all after that offset.
+// compacted returns the records that Kafka's cleaner leaves: up to an offset the last record of each key, without
+// expired tombstones if dropping is set, and all records after that offset.
 func compacted(all []Record, end int64, dropping bool) (left []Record) {
 	last := map[string]int64{}
 	for _, r := range all {
@@ -337,14 +337,14 @@ func compacted(all []Record, end int64, dropping bool) (left []Record) {
 	return left
 }
 
-// history is one of leaders that write connectors and their tasks, and are cut off at times.
+// history returns random records of leaders that write connectors and their tasks and sometimes stop halfway.
 func history(random *rand.Rand, length int) (all []Record) {
 	offset, set := int64(0), 0
 	add := func(more ...Record) {
 		for _, r := range more {
 			r.Offset = offset
 			all = append(all, r)
-			offset += 1 + random.Int64N(2) // markers of transactions
+			offset += 1 + random.Int64N(2) // transaction markers
 		}
 	}
 	for len(all) < length {
@@ -371,14 +371,14 @@ func history(random *rand.Rand, length int) (all []Record) {
 	return all
 }
 
-// contents are all of a state but its lock.
+// contents returns all fields of a state except its lock.
 func contents(s *State) []any {
 	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.annotations, s.groups, s.next}
 }
 
-// Whatever compaction has taken, all that is known is the same, but that tasks may be missing, and all of a connector's
-// then. No set is mixed from two.
-func TestCompactionMixesNothing(t *testing.T) {
+// Compaction changes nothing that is known, except that the tasks of a connector may be missing, all of them at once.
+// Sets of task configs are never mixed.
+func TestCompactionKeepsTaskConfigsConsistent(t *testing.T) {
 	incomplete := 0
 	for seed := range uint64(3000) {
 		random := rand.New(rand.NewPCG(seed, 26))
@@ -421,7 +421,7 @@ func TestCompactionMixesNothing(t *testing.T) {
 	}
 }
 
-// FuzzTopicState takes any records: what is taken of them is said, and of what is passed over nothing stays.
+// FuzzTopicState applies any records: applied records are reported as changes, and skipped records leave no trace.
 func FuzzTopicState(f *testing.F) {
 	for _, c := range ofKafka {
 		f.Add(c.key, []byte(c.value))
@@ -438,7 +438,7 @@ func FuzzTopicState(f *testing.F) {
 			want, _ := applied(all)
 			want.next = 8
 			if change != (Change{}) || !reflect.DeepEqual(contents(want), contents(s)) {
-				t.Errorf("expected that nothing changes, found %v", change)
+				t.Errorf("expected no change, found %v", change)
 			}
 			return
 		}
@@ -454,8 +454,8 @@ func FuzzTopicState(f *testing.F) {
 	})
 }
 
-// The fast lane says the same as the other, or nothing.
-func TestPlainSettings(t *testing.T) {
+// The fast path returns the same as encoding/json, or nothing.
+func TestSettingsFastPath(t *testing.T) {
 	for value, plain := range map[string]bool{
 		`{"properties":{"a":"1"}}`: true, `{"properties":{"a":"","":"ä","a":"{}[]:,"}}`: true,
 		`{"properties":{"a":"1"} }`: false, `{"properties":{"a":"1"}}}`: false, `{"properties":{"a":"1",}}`: false,
@@ -473,7 +473,7 @@ func TestPlainSettings(t *testing.T) {
 	}
 }
 
-// sameAsPlain compares the fast lane with encoding/json.
+// sameAsPlain compares the fast path with encoding/json.
 func sameAsPlain(t *testing.T, r Record, settings map[string]string, ok bool) {
 	t.Helper()
 	if !ok {
@@ -485,8 +485,8 @@ func sameAsPlain(t *testing.T, r Record, settings map[string]string, ok bool) {
 	}
 }
 
-// Of several groups the topic is the one's whose note stands first, whatever compaction has left of it.
-func TestGroupOfATopic(t *testing.T) {
+// If several groups use a topic, it belongs to the group whose note is first, whatever compaction removed.
+func TestTopicBelongsToFirstGroup(t *testing.T) {
 	t.Parallel()
 	records := []Record{GroupRecord("gone", true), ConnectorRecord("a", nil), GroupRecord("b", true),
 		GroupRecord("a", true), GroupRecord("gone", false), GroupRecord("b", false), GroupRecord("b", true)}
@@ -506,7 +506,7 @@ func TestGroupOfATopic(t *testing.T) {
 		require.NoError(t, err)
 	}
 	assert.Equal(t, "a", compacted.Group())
-	_, err := compacted.Apply(GroupRecord("", true)) // a record of somebody's, before that of any group
+	_, err := compacted.Apply(GroupRecord("", true)) // a record before any group's note
 	require.NoError(t, err)
 	assert.Equal(t, "a", compacted.Group())
 }

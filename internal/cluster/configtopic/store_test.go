@@ -19,11 +19,11 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// memoryLog hands to a store what it writes.
+// memoryLog returns to a store what the store writes.
 type memoryLog struct {
 	*Store
 	all    []Record
-	writes []string // whose they were, with the keys
+	writes []string // the writer and the keys
 	fails  error
 }
 
@@ -42,7 +42,7 @@ func (l *memoryLog) Write(_ context.Context, leading bool, records ...Record) (i
 	return int64(len(l.all) - 1), nil
 }
 
-// topicStore is a store of a topic in memory, whose first records are these.
+// topicStore returns a store of a topic in memory that starts with these records.
 func topicStore(w *config.Worker, log *slog.Logger, changed func(Change), lines ...string) *memoryLog {
 	l := &memoryLog{all: records(lines...)}
 	l.Store = NewStore("configs", w, changed, log)
@@ -73,11 +73,11 @@ func settings(t *testing.T, file, text string) *config.Connector {
 
 var discard = slog.New(slog.DiscardHandler)
 
-// What is put is there when Put returns; what the leader alone may write is written together.
+// A connector is readable when Put returns. Records that only the leader may write are written together.
 func TestTopicStore(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil)
 	if _, ok := l.Snapshot(); ok || l.Ready() {
-		t.Error("expected nothing to be known before all was read")
+		t.Error("expected no snapshot before everything was read")
 	}
 	l.CaughtUp()
 	ctx := t.Context()
@@ -102,7 +102,7 @@ func TestTopicStore(t *testing.T) {
 	assert.Equal(t, "configs: connector-a", now.Connectors[0].File)
 	assert.Equal(t, true, &now.Connectors[0].Entries[0] == &before.Connectors[0].Entries[0])
 	if len(before.Tasks) > 0 {
-		t.Error("expected a snapshot to stay what it was")
+		t.Error("expected a snapshot not to change")
 	}
 	require.NoError(t, l.Delete(ctx, "a"))
 	now, _ = l.Snapshot()
@@ -112,8 +112,8 @@ func TestTopicStore(t *testing.T) {
 		"leading=true connector-a target-state-a"}, l.writes)
 }
 
-// A connector that a folder has made is REST's once REST writes or deletes it; what it is to do is said by REST anyway.
-func TestTopicStoreTakesFromFolder(t *testing.T) {
+// A connector of a folder belongs to REST once REST writes or deletes it. Its target state is always set by REST.
+func TestRESTTakesOverFolderConnector(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil, `culvert-folder-a {"file":"a.json"}`,
 		`connector-a {"properties":{"name":"a","x":"1"}}`, `culvert-folder-b {"file":"b.json"}`,
 		`connector-b {"properties":{"name":"b"}}`)
@@ -128,7 +128,7 @@ func TestTopicStoreTakesFromFolder(t *testing.T) {
 	assert.Equal(t, 0, len(l.Annotations(FolderAnnotation)))
 }
 
-// names are those of a snapshot's connectors.
+// names returns the names of a snapshot's connectors.
 func names(of config.Snapshot) (all []string) {
 	for _, c := range of.Connectors {
 		all = append(all, c.Name)
@@ -136,15 +136,15 @@ func names(of config.Snapshot) (all []string) {
 	return all
 }
 
-// What fails is said, and changes nothing; what no record may hold is not written.
-func TestTopicStoreRefuses(t *testing.T) {
+// A failed write is reported and changes nothing. Records with invalid contents are not written.
+func TestTopicStoreRejectsInvalidWrites(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"x":"1"}}`)
 	l.CaughtUp()
 	var unfit *config.TooLargeError
 	c := settings(t, "request", "x="+strings.Repeat("y", 1<<20-100))
 	c.Entries[0].Raw = strings.Repeat("y", maxTopicValue)
 	if err := l.Put(t.Context(), "a", config.Stored{Connector: c}); !errors.As(err, &unfit) {
-		t.Errorf("expected that it is too large, found %v", err)
+		t.Errorf("expected an error about the size, found %v", err)
 	}
 	l.fails = errors.New("fenced")
 	assert.Error(t, l.Delete(t.Context(), "a"), "fenced")
@@ -157,8 +157,8 @@ func TestTopicStoreRefuses(t *testing.T) {
 	assert.Error(t, err, "begins with culvert-")
 }
 
-// What stands in the topic is as if REST had brought it, whoever wrote it: only providers count that config.providers
-// names. What a reference leads to later is found.
+// The contents of the topic are treated as sent by REST, whoever wrote them: only the providers of config.providers are
+// used. A reference that resolves later is found.
 func TestReferencesInTheTopic(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "s.properties")
@@ -175,7 +175,7 @@ func TestReferencesInTheTopic(t *testing.T) {
 	l := topicStore(w, discard, nil, record)
 	l.CaughtUp()
 	now, _ = l.Snapshot()
-	assert.Equal(t, "a", now.Connectors[0].Name) // the key's
+	assert.Equal(t, "a", now.Connectors[0].Name) // from the key
 	assert.Error(t, now.Connectors[0].Problems.Err(), file)
 	require.NoError(t, os.WriteFile(file, []byte("k=hush"), 0o600))
 	l.interval = time.Millisecond
@@ -191,8 +191,8 @@ func TestReferencesInTheTopic(t *testing.T) {
 	assert.Equal(t, "${file:"+file+":k}", now.Connectors[0].Raw()["x"])
 }
 
-// Watch hands on what there is when all was read, then what comes, and what somebody asks for; not each record of the
-// first reading.
+// Watch reports the state once everything was read, then each change and each request, but not each record of the first
+// read.
 func TestWatchTopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var changes []Change
@@ -236,7 +236,7 @@ func TestWatchTopic(t *testing.T) {
 	})
 }
 
-// The ledger holds what is no connector's.
+// The ledger contains the records that belong to no connector.
 func TestClusterState(t *testing.T) {
 	l := topicStore(plainWorker(t, ""), discard, nil)
 	if _, ok := l.SessionKey(); ok {
@@ -255,8 +255,8 @@ func TestClusterState(t *testing.T) {
 	assert.Equal(t, []string{"leading=true session-key", "leading=true tasks-fencing-a culvert-fencing-a"}, l.writes)
 }
 
-// Damaged records are named with their places, the first of them; others, and keys that nobody knows, are counted.
-func TestDamagedRecordsAreSaid(t *testing.T) {
+// The first damaged records are logged with their positions. Further ones, and unknown keys, are counted.
+func TestDamagedRecordsAreLogged(t *testing.T) {
 	var journal logtest.Journal
 	var lines []string
 	for n := range 30 {
@@ -272,8 +272,8 @@ func TestDamagedRecordsAreSaid(t *testing.T) {
 	assert.Equal(t, 10+1, strings.Count(text, "\n"))
 }
 
-// In a topic the version is the record's offset, and stays where nothing is written.
-func TestVersionsOfATopic(t *testing.T) {
+// In a topic the version is the record's offset. It stays the same if nothing is written.
+func TestVersionIsRecordOffset(t *testing.T) {
 	t.Parallel()
 	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"name":"a","x":"1"}}`)
 	l.CaughtUp()

@@ -48,14 +48,14 @@ func TestBrokerKeepsDataOverRestart(t *testing.T) {
 	b = openTestBroker(t, dir)
 	kafkatest.Put(t, b.Addr(), "orders", "three")
 	if got := fmt.Sprint(kafkatest.Values(t, b.Addr(), "orders")); got != "[one two three]" {
-		t.Errorf("after a restart: %s", got)
+		t.Errorf("unexpected values after a restart: %s", got)
 	}
 	if after := folderClusterID(dir); after != before || !strings.HasPrefix(after, ClusterPrefix) {
-		t.Errorf("cluster id: %q became %q", before, after)
+		t.Errorf("expected the same cluster ID, found %q and then %q", before, after)
 	}
 }
 
-// The topic is created by the producer's metadata request, which kfake alone would forget.
+// The topic is created by the producer's metadata request, which kfake alone would not persist.
 func TestBrokerKeepsDataOverKill(t *testing.T) {
 	dir := t.TempDir()
 	for round := range 3 {
@@ -65,7 +65,7 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 		kill()
 	}
 	if _, running := Find(kafkatest.Context(t), dir); running {
-		t.Error("a killed broker is reported as running")
+		t.Error("expected a killed broker to be reported as not running")
 	}
 	if _, err := os.Stat(filepath.Join(dir, announcementFile)); err != nil {
 		t.Errorf("the killed broker's address should have stayed after: %v", err)
@@ -101,11 +101,11 @@ func TestBrokerAnnouncesItself(t *testing.T) {
 	b := openTestBroker(t, dir)
 	kafkatest.Put(t, b.Addr(), "orders", "one")
 	if addr, running := Find(ctx, dir); !running || addr != b.Addr() {
-		t.Errorf("FindBroker: %q %v, expected %q", addr, running, b.Addr())
+		t.Errorf("FindBroker: found %q %v, expected %q", addr, running, b.Addr())
 	}
 	addr, done, err := Attach(ctx, dir, nil)
 	if err != nil || addr != b.Addr() {
-		t.Errorf("attach to a running broker: %q %v, expected %q", addr, err, b.Addr())
+		t.Errorf("attach to a running broker: found %q %v, expected %q", addr, err, b.Addr())
 	}
 	assert.NoError(t, done())
 	b.Close()
@@ -128,7 +128,7 @@ func TestFindBrokerDistinguishesFolders(t *testing.T) {
 	b = openTestBroker(t, other)
 	require.NoError(t, writeAnnouncement(mine, announcement{Address: b.Addr(), PID: 1}))
 	if addr, running := Find(kafkatest.Context(t), mine); running {
-		t.Errorf("%s of another folder was taken for ours", addr)
+		t.Errorf("expected the broker at %s to belong to another folder", addr)
 	}
 }
 
@@ -136,16 +136,16 @@ func TestBrokerListens(t *testing.T) {
 	b1 := openWith(t, Options{Dir: t.TempDir()})
 	b2 := openWith(t, Options{Dir: t.TempDir()})
 	p1, p2 := portOf(t, b1.Addr()), portOf(t, b2.Addr())
-	// Other tests of this machine may hold some of them.
+	// Other tests on this machine may use some of the ports.
 	if p1 < firstPort || p1 > lastPort || p2 < firstPort || p2 > lastPort || p1 == p2 {
 		t.Errorf("default ports: %d and %d; expected two from %d to %d", p1, p2, firstPort, lastPort)
 	}
 	_, err := Open(Options{Dir: t.TempDir(), Listen: b1.Addr()})
 	if err == nil || !strings.Contains(err.Error(), b1.Addr()) {
-		t.Errorf("a taken port: expected an error that names %s, got %v", b1.Addr(), err)
+		t.Errorf("a port in use: expected an error that names %s, got %v", b1.Addr(), err)
 	}
 	if _, err := Open(Options{Dir: t.TempDir(), Listen: "9092"}); err == nil {
-		t.Error("listen address without a host and colon: expected an error")
+		t.Error("expected an error for a listen address without host and colon")
 	}
 }
 
@@ -153,7 +153,7 @@ func TestBrokerAdvertises(t *testing.T) {
 	b := openWith(t, Options{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
 	host, _, _ := net.SplitHostPort(b.Addr())
 	if host != "localhost" {
-		t.Errorf("advertised: %s", b.Addr())
+		t.Errorf("unexpected advertised address %s", b.Addr())
 	}
 	kafkatest.Put(t, b.Addr(), "orders", "one")
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
@@ -185,27 +185,27 @@ func TestBrokerVersionsForJava(t *testing.T) {
 		highest[k.ApiKey] = k.MaxVersion
 	}
 	if v, ok := highest[int16(kmsg.CreateTopics)]; !ok || v != 4 {
-		t.Errorf("CreateTopics: %d %v, expected 4", v, ok)
+		t.Errorf("CreateTopics: found version %d %v, expected 4", v, ok)
 	}
 	if v, ok := highest[int16(kmsg.DescribeTopicPartitions)]; ok {
-		t.Errorf("DescribeTopicPartitions is offered in version %d", v)
+		t.Errorf("expected no DescribeTopicPartitions, found version %d", v)
 	}
 	if _, ok := highest[int16(kmsg.Produce)]; !ok {
-		t.Error("Produce is not offered")
+		t.Error("expected Produce to be offered")
 	}
 }
 
-// Nothing is compacted or expires, whatever a topic asks for.
+// Nothing is compacted or expires, whatever the settings of the topic.
 func TestBrokerNeverCleans(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	got := brokerConfig(t, b.Addr(), "log.cleaner.backoff.ms", "log.retention.ms")
 	if got["log.cleaner.backoff.ms"] != "3155760000000" || got["log.retention.ms"] != "-1" {
-		t.Errorf("broker configuration: %v", got)
+		t.Errorf("unexpected broker configuration: %v", got)
 	}
 }
 
-// The control function that keeps auto-created topics is renewed; the broker must go on answering across that.
-func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
+// The control function that keeps auto-created topics is renewed. The broker keeps responding after that.
+func TestBrokerRespondsToManyMetadataRequests(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
 	for i := range 2100 {
@@ -223,7 +223,7 @@ func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
 	}
 }
 
-// brokerConfig reads settings of a broker.
+// brokerConfig returns settings of a broker.
 func brokerConfig(t *testing.T, addr string, names ...string) map[string]string {
 	t.Helper()
 	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(addr)))

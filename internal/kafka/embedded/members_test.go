@@ -19,14 +19,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// The timeouts of members in tests: the shortest session that the broker takes, and as long for a rebalance as a sink
-// has by default.
+// Timeouts of members in tests: the shortest session that the broker accepts, and a sink's default rebalance timeout.
 const (
 	testSession   = 6 * time.Second
 	testRebalance = 5 * time.Minute
 )
 
-// member is a member of a group that does one step at a time, over connections of its own.
+// member is a member of a group that takes one step at a time, over its own connections.
 type member struct {
 	client     *kgo.Client
 	addr       string
@@ -48,10 +47,10 @@ func (m *member) connect(t *testing.T) {
 	m.client = kafkatest.Client(t, kgo.SeedBrokers(m.addr), kgo.RequestRetries(0))
 }
 
-// kill closes the member's connections; the group is not left.
+// kill closes the member's connections without leaving the group.
 func (m *member) kill() { m.client.Close() }
 
-// join returns with the answer to the request, or with what ended it. A new member is given its id first.
+// join sends a JoinGroup request and waits for the response. A new member receives its ID first.
 func (m *member) join(t *testing.T) error {
 	t.Helper()
 	for {
@@ -79,8 +78,8 @@ func (m *member) join(t *testing.T) error {
 	}
 }
 
-// joining is a join that waits: the broker has taken it, and its answer comes through the channel.
-func (m *member) joining(t *testing.T, b *Broker) <-chan error {
+// startJoin starts a join and returns when the broker has received it. Its result arrives on the channel.
+func (m *member) startJoin(t *testing.T, b *Broker) <-chan error {
 	t.Helper()
 	before := len(b.Cluster.GroupInfo(m.group).Members)
 	again := m.id != ""
@@ -117,7 +116,7 @@ func (m *member) heartbeat(t *testing.T) error {
 	return kerr.ErrorForCode(response.ErrorCode)
 }
 
-// join has the last member of a group join, which answers the joins that wait for it.
+// join joins the last member of a group, which completes the joins that wait for it.
 func join(t *testing.T, last *member, waiting ...<-chan error) {
 	t.Helper()
 	require.NoError(t, last.join(t))
@@ -126,12 +125,12 @@ func join(t *testing.T, last *member, waiting ...<-chan error) {
 		case err := <-answer:
 			require.NoError(t, err)
 		case <-time.After(testSession):
-			t.Fatal("a join that waited was not answered when the last member had joined")
+			t.Fatal("expected the waiting join to end when the last member had joined")
 		}
 	}
 }
 
-// syncAll makes a group stable: its leader gives out what there is, then the others ask.
+// syncAll makes a group stable: its leader distributes the assignment, then the others request it.
 func syncAll(t *testing.T, leader *member, others ...*member) {
 	t.Helper()
 	for _, m := range append([]*member{leader}, others...) {
@@ -139,14 +138,14 @@ func syncAll(t *testing.T, leader *member, others ...*member) {
 	}
 }
 
-// Members that are killed leave the group within their session timeout, also those that waited in a join: one of these
-// held the next member for its rebalance timeout.
+// Killed members leave the group within their session timeout, including those that waited in a join. Such a member
+// used to block the next one for its rebalance timeout.
 func TestKilledMembersLeave(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
 	const partitions = 16
 	tests := map[string]struct {
-		joining int // how many are killed one after the other while they wait in a join
+		joining int // number of members killed one after the other while they wait in a join
 		static  bool
 	}{
 		"one that had joined":    {},
@@ -165,13 +164,13 @@ func TestKilledMembersLeave(t *testing.T) {
 			if instance := fmt.Sprint(i); test.static {
 				m.instance = &instance
 			}
-			m.joining(t, b)
+			m.startJoin(t, b)
 			m.kill()
 		}
 	}
 
-	// It takes two sessions: that of the member that had joined, for which the joins wait, and then theirs, as with
-	// Kafka's own broker. A loaded machine may take longer, and a fault takes testRebalance.
+	// It takes two sessions: first that of the joined member, for which the joins wait, then theirs, as with
+	// Kafka's own broker. A loaded machine may take longer, and a failure takes testRebalance.
 	ctx, cancel := context.WithTimeout(kafkatest.Context(t), testRebalance/3)
 	defer cancel()
 	start := time.Now()
@@ -189,11 +188,11 @@ func TestKilledMembersLeave(t *testing.T) {
 				g.NumAssigned(), partitions, time.Since(start).Round(time.Second), g.State, len(g.Members))
 		}
 	}
-	cancel() // also ends what clients wait for
+	cancel() // also ends the clients' waits
 }
 
-// The leader of a group is killed before it has given anything out: the others, which wait for that, are told to join
-// again within its session timeout. kfake alone removes some of them, and these are never answered.
+// If the leader of a group is killed before it has distributed an assignment, the members that wait for it are told to
+// join again within its session timeout. kfake alone removes some of them without a response.
 func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 	t.Parallel()
 	b := openTestBroker(t, t.TempDir())
@@ -204,7 +203,7 @@ func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 	var others []*member
 	for range 8 {
 		m := newMember(t, b.Addr(), "group")
-		others, joins = append(others, m), append(joins, m.joining(t, b))
+		others, joins = append(others, m), append(joins, m.startJoin(t, b))
 	}
 	join(t, leader, joins...)
 	leader.kill()
@@ -221,12 +220,12 @@ func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
 				t.Errorf("member %d: %v", i, err)
 			}
 		case <-late:
-			t.Fatalf("member %d of %d waits for what the killed leader would have given out", i, len(others))
+			t.Fatalf("expected member %d of %d not to wait for the assignment of the killed leader", i, len(others))
 		}
 	}
 }
 
-// A member is slow and alive as long as its connections are: neither the one that heartbeats and joins late is removed,
+// A slow member is alive as long as its connections are: neither a member that heartbeats and joins late is removed,
 // nor one that waits for it longer than its session timeout.
 func TestSlowMembersStay(t *testing.T) {
 	t.Parallel()
@@ -246,21 +245,21 @@ func TestSlowMembersStay(t *testing.T) {
 		if test.rejoins {
 			join(t, other)
 			syncAll(t, other)
-			join(t, other, slow.joining(t, b))
+			join(t, other, slow.startJoin(t, b))
 			syncAll(t, other, slow)
 		} else {
 			join(t, slow)
 			syncAll(t, slow)
 		}
 
-		answer := other.joining(t, b)
+		answer := other.startJoin(t, b)
 		if test.reconnects {
 			other.kill()
 			if err := <-answer; err == nil {
-				t.Fatal("the join was answered over a connection that is closed")
+				t.Fatal("expected no response on a closed connection")
 			}
 			other.connect(t)
-			answer = other.joining(t, b)
+			answer = other.startJoin(t, b)
 		}
 		pairs[group] = &pair{slow, other, answer}
 	}
@@ -281,26 +280,26 @@ func TestSlowMembersStay(t *testing.T) {
 	}
 	for group, p := range pairs {
 		if len(p.answer) > 0 {
-			t.Errorf("%s: the join did not wait: %v", group, <-p.answer)
+			t.Errorf("%s: expected the join to wait, found %v", group, <-p.answer)
 			continue
 		}
 		if n := len(b.Cluster.GroupInfo(group).Members); n != 2 {
-			t.Errorf("%s: %d members are left while one is slow and one waits", group, n)
+			t.Errorf("%s: expected the slow and the waiting member to stay, found %d members", group, n)
 			continue
 		}
 		join(t, p.slow, p.answer)
 		if p.slow.generation != p.other.generation {
-			t.Errorf("%s: generations %d and %d", group, p.slow.generation, p.other.generation)
+			t.Errorf("%s: expected one generation, found %d and %d", group, p.slow.generation, p.other.generation)
 		}
 	}
 }
 
-// Requests of every version are known for what they are, however their bytes come, until their answer is written.
-func TestWhoWaitsIsRead(t *testing.T) {
+// Requests of every version are recognized, in whatever pieces their bytes arrive, until their response is written.
+func TestPendingRequestsAreRecognized(t *testing.T) {
 	instance := "instance"
 	join := kmsg.JoinGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
 	sync := kmsg.SyncGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
-	for request, since := range map[kmsg.Request]int16{&join: 5, &sync: 3} { // versions that bring the instance
+	for request, since := range map[kmsg.Request]int16{&join: 5, &sync: 3} { // first versions with the instance ID
 		for version := range request.MaxVersion() + 1 {
 			for _, piece := range []int{1, 3, 5, 1000} {
 				request.SetVersion(version)
@@ -313,7 +312,7 @@ func TestWhoWaitsIsRead(t *testing.T) {
 				_, err := io.ReadFull(conn, make([]byte, len(first)))
 				require.NoError(t, err)
 				if len(waiting.snapshot()) > 0 {
-					t.Fatal("a member waits before its request was read")
+					t.Fatal("expected no waiting member before its request was read")
 				}
 				rest, err := io.ReadAll(conn)
 				require.NoError(t, err)
@@ -321,12 +320,12 @@ func TestWhoWaitsIsRead(t *testing.T) {
 				m := waiting.snapshot()[conn]
 				named := m.instance != nil && *m.instance == instance
 				if m.group != "group" || m.id != "id" || m.correlation != 7 || named != (version >= since) {
-					t.Errorf("%T of version %d in pieces of %d: %+v", request, version, piece, m)
+					t.Errorf("%T of version %d in pieces of %d: unexpected state %+v", request, version, piece, m)
 				}
 				for correlation, left := range []int{6: 1, 7: 0} {
 					conn.Write(binary.BigEndian.AppendUint32(make([]byte, 4), uint32(correlation)))
 					if n := len(waiting.snapshot()); correlation >= 6 && n != left {
-						t.Errorf("%d members wait after answer %d", n, correlation)
+						t.Errorf("expected no waiting members, found %d after response %d", n, correlation)
 					}
 				}
 			}
@@ -334,7 +333,7 @@ func TestWhoWaitsIsRead(t *testing.T) {
 	}
 }
 
-// inPieces brings so many bytes at a time, and drops what is written.
+// inPieces returns this many bytes per read and discards writes.
 type inPieces struct {
 	net.Conn
 	rest  []byte

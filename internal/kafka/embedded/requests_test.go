@@ -15,8 +15,8 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
 
-// What is no request of Kafka's ends its connection, and takes no more memory than was sent, whatever length it
-// announces. The broker goes on.
+// Data that is no Kafka request closes its connection and takes no more memory than was sent, whatever length it
+// announces. The broker continues.
 func TestJunkTakesNoMemory(t *testing.T) {
 	b, err := Open(Options{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	require.NoError(t, err)

@@ -1,5 +1,5 @@
-// Package kafkatest provides brokers for tests: in-process ones that fail like Apache Kafka's, and ones in a process of
-// their own that can be killed.
+// Package kafkatest provides brokers for tests: in-process brokers that fail like Apache Kafka, and brokers in their
+// own process that can be killed.
 package kafkatest
 
 import (
@@ -110,7 +110,7 @@ func ClusterWithLateTopics(t *testing.T, times int32) *kfake.Cluster {
 	asked := Reject(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
 	t.Cleanup(func() {
 		if n := asked.Load(); n <= times {
-			t.Errorf("expected the leader to be asked more than %d times, found %d", times, n)
+			t.Errorf("expected more than %d requests to the leader, found %d", times, n)
 		}
 	})
 	return cluster

@@ -14,15 +14,15 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
 
-// A client that was let in is denied only when it is turned away again and again for a while: secrets are not changed
-// on both sides at once.
-func TestDialersPatience(t *testing.T) {
+// A client that had access is denied only after repeated rejections for a while: secrets are not changed on both sides
+// at once.
+func TestDialerToleratesRejections(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "broker", Port: 9092}
 	cases := []struct {
 		name string
 		err  error
 		let  bool
-		// waits are between one refusal and the next; denied after the last one alone.
+		// waits are the intervals between rejections. denied applies to the last rejection alone.
 		waits []time.Duration
 	}{
 		{"password refused, never let in", kerr.SaslAuthenticationFailed, false, nil},
@@ -57,7 +57,7 @@ func TestDialersPatience(t *testing.T) {
 				g.OnBrokerConnect(broker, 0, conn, c.err)
 				for _, wait := range c.waits {
 					if len(denials) > 0 {
-						t.Fatalf("denied too early: %v", denials)
+						t.Fatalf("expected a later denial, found %v", denials)
 					}
 					time.Sleep(wait)
 					g.OnBrokerConnect(broker, 0, conn, c.err)
@@ -85,7 +85,7 @@ func TestDialersPatience(t *testing.T) {
 				time.Sleep(3 * time.Second)
 			}
 			if err := g.activeDenial(); err != nil {
-				t.Errorf("expected that brokers which let the client in go before, found %v", err)
+				t.Errorf("expected no denial by brokers that gave access before, found %v", err)
 			}
 		})
 	})

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// The answers are those of Kafka 4.3.1's JaasConfig.
+// The expected results are those of Kafka 4.3.1's JaasConfig.
 func TestParseJAAS(t *testing.T) {
 	const class = "org.apache.kafka.common.security.plain.PlainLoginModule"
 	cases := []struct {
@@ -50,7 +50,7 @@ func TestParseJAAS(t *testing.T) {
 	}
 }
 
-func TestParseJAASRefuses(t *testing.T) {
+func TestParseJAASRejects(t *testing.T) {
 	const class = "org.apache.kafka.common.security.plain.PlainLoginModule"
 	cases := []struct{ text, expect string }{
 		{"", "class of a login module at character 1"},
@@ -75,16 +75,16 @@ func TestParseJAASRefuses(t *testing.T) {
 		t.Run(c.text, func(t *testing.T) {
 			m, err := parseJAAS(c.text)
 			if err == nil || !strings.Contains(err.Error(), c.expect) {
-				t.Fatalf("expected an error that says %q, found %v", c.expect, err)
+				t.Fatalf("expected an error that contains %q, found %v", c.expect, err)
 			}
 			if text := err.Error() + fmt.Sprintf("%v %+v %#v", m, m, m); strings.Contains(text, "hush") {
-				t.Errorf("the password is shown: %s", text)
+				t.Errorf("expected no password, found one in %s", text)
 			}
 		})
 	}
 }
 
-// Whatever is given: no panic, no endless loop, and what was read is in the text.
+// Any input causes no panic and no endless loop, and all results are part of the text.
 func FuzzParseJAAS(f *testing.F) {
 	f.Add(`a.b.C required user="x" pass='y\061';`)
 	f.Add(`C optional -1=2; /* * / */ // x`)
@@ -92,7 +92,7 @@ func FuzzParseJAAS(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := parseJAAS(text)
 		if err == nil && (m.class == "" && !strings.Contains(text, `""`) && !strings.Contains(text, `''`)) {
-			t.Errorf("%q: no class", text)
+			t.Errorf("%q: expected a class", text)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Every outage is a line, and its end another, whatever the order in which clients that run late tell of what they met.
+// Every outage is logged once, and its end once, in whatever order late clients report theirs.
 func TestOutages(t *testing.T) {
 	seed := kgo.BrokerMetadata{NodeID: -1<<31 + 1, Host: "localhost", Port: 9092}
 	one, two := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}, kgo.BrokerMetadata{NodeID: 2, Host: "b2",
@@ -77,7 +77,7 @@ func TestOutages(t *testing.T) {
 			lost(w, one, 0)
 			time.Sleep(10 * time.Second)
 			found(w, one)
-			for range 10 { // tries of a client
+			for range 10 { // attempts of a client
 				time.Sleep(time.Second)
 				lost(w, one, time.Millisecond)
 			}

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// The settings of the proxy before the brokers.
+// The settings of the proxy in front of the brokers.
 func TestProxySettings(t *testing.T) {
 	cases := []struct {
 		name       string
@@ -60,7 +60,7 @@ func TestProxySettings(t *testing.T) {
 			p, err := NewProxy(properties, []string{"kafka:9092"}, &CurrentValues{})
 			if c.wrong != "" {
 				if err == nil || !strings.Contains(err.Error(), c.wrong) || strings.Contains(err.Error(), "hush-hush") {
-					t.Errorf("expected an error that says %q, found %v", c.wrong, err)
+					t.Errorf("expected an error that contains %q, found %v", c.wrong, err)
 				}
 				return
 			}
@@ -90,8 +90,8 @@ func TestProxySettings(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// One broker that is away for longer than an outage may last fails nobody while others answer: there is a way.
-func TestOneBrokerAway(t *testing.T) {
+// One broker that is unreachable for longer than the maximum outage fails nobody while others respond: the proxy works.
+func TestOneUnreachableBrokerFailsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
 		g := NewDialer(&Access{dial: barred, proxied: true, maxProxyOutage: time.Minute, connectTimeout: time.Second},
@@ -110,13 +110,13 @@ func TestOneBrokerAway(t *testing.T) {
 		third := dial()
 		time.Sleep(11 * time.Second)
 		if fourth := dial(); first || second || third || !fourth {
-			t.Errorf("expected to be denied when nobody has answered for a minute, found %v %v %v %v", first, second,
+			t.Errorf("expected a denial after a minute without responses, found %v %v %v %v", first, second,
 				third, fourth)
 		}
 	})
 }
 
-// The way that was barred once, and was not wanted for longer than an outage may last, is found barred again.
+// A proxy that was unreachable once, and was not used for longer than the maximum outage, counts as newly unreachable.
 func TestIdleIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }

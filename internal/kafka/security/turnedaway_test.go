@@ -15,9 +15,9 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// A token that a broker does not take, although it has not expired, is followed by another one: it may have been
-// revoked, or signed with a key that is no longer in use.
-func TestTokenThatABrokerDoesNotTake(t *testing.T) {
+// A token that a broker rejects, although it has not expired, is replaced by another one: it may have been revoked, or
+// signed with a key that is no longer in use.
+func TestRejectedTokenIsReplaced(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
 	given := map[string]Value{}
@@ -31,7 +31,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	require.NoError(t, err)
 	g := NewDialer(a, nil, nil)
 	defer g.cancel()
-	g.logons.accepted = true // a client that worked until now
+	g.logons.accepted = true // a client that had access until now
 	show := func() string {
 		_, message, err := g.access.sasl.Authenticate(context.Background(), "")
 		require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	}
 	first := show()
 	if again := show(); again != first {
-		t.Error("expected the token to be kept while brokers take it")
+		t.Error("expected the token to be kept while brokers accept it")
 	}
 	conn, other := net.Pipe()
 	defer conn.Close()
@@ -55,7 +55,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	if n := s.TokenCount(s.XSUAA); n != 3 {
 		t.Errorf("expected three tokens in all, found %d", n)
 	}
-	// A tunnel logs on by itself.
+	// A tunnel authenticates by itself.
 	old := show()
 	_, err = wire.Authenticate(t.Context(), "broker", g.access.sasl, func(r kmsg.Request) ([]byte, error) {
 		if a, ok := r.ResponseKind().(*kmsg.SASLAuthenticateResponse); ok {
@@ -67,11 +67,11 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	if next := show(); err == nil || next == old {
 		t.Errorf("expected another token after %v", err)
 	}
-	// Where there is no other one, it is shown again.
+	// If there is no other token, it is used again.
 	before := show()
 	s.TokenServiceDown(400)
 	g.OnBrokerConnect(kgo.BrokerMetadata{Host: "broker", Port: 9093}, 0, conn, kerr.SaslAuthenticationFailed)
 	if next := show(); next != before {
-		t.Error("expected the token that there is")
+		t.Error("expected the only token")
 	}
 }
