@@ -297,7 +297,7 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		"Share of offset commits that failed in the last minute, from 0 to 1.",
 		func(t taskSample) float64 { return t.Counters.RecentCommits.Failed }),
 	labelled(prometheus.GaugeValue, "culvert_task_caught_up",
-		"1 while a task has caught up, else 0. For autoscaling, so only RUNNING tasks have it.", nil,
+		"1 while a task has caught up, else 0. Only for RUNNING tasks, which more workers can help.", nil,
 		func(t taskSample, emit func(float64, ...string)) {
 			if t.State == connect.Running {
 				emit(boolValue(t.CaughtUp))
