@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -24,6 +25,10 @@ const (
 	acceptSuffix = ".accept"
 	revealSuffix = ".reveal"
 )
+
+// RevealSetting declares `plugin.NAME.reveal`.
+var RevealSetting = setting.Define("reveal", wit.KindList, wit.Low, nil, "Settings of connectors whose values from "+
+	"`${file:…}` and `${dir:…}` the plugin of a folder may see. Passwords are never among them.")
 
 func isTrustSetting(key string) bool {
 	rest, ok := strings.CutPrefix(key, "plugin.")
