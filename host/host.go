@@ -176,8 +176,8 @@ func fatalProblems(installation *setup.Installation, problems config.Problems) c
 }
 
 // Run runs the worker until ctx ends and everything has stopped; with Once until all data was delivered. The error is a
-// [SetupError], or why the config topic cannot be read. With Once it joins the errors of tasks and connectors, each a
-// [connect.Failure], in a SetupError if a connector's file was rejected.
+// [SetupError], or why the config topic cannot be read. With Once it joins the errors of tasks and connectors, in a
+// SetupError if a connector's file was rejected.
 func (h *Host) Run(ctx context.Context) (err error) {
 	defer func() { err = secret.RedactError(err, h.installation.Worker.Redact) }()
 	cleanup, err := h.start(ctx)

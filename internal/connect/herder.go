@@ -136,7 +136,7 @@ func (h *Herder) Owned() (all []Ownership) {
 	return all
 }
 
-// UpdateInPlace applies a configuration to running tasks, see [config.InPlace].
+// UpdateInPlace applies a configuration to running tasks, see [config.UpdateInPlace].
 func (h *Herder) UpdateInPlace(connector *config.Connector) error {
 	return h.withController(connector.Name, func(ctl *controller) { ctl.updateInPlace(connector) })
 }
@@ -146,7 +146,7 @@ func (h *Herder) ReplaceEquivalent(connector *config.Connector) error {
 	return h.withController(connector.Name, func(ctl *controller) { ctl.replaceEquivalent(connector) })
 }
 
-// RunningConfigs returns the connectors for [config.Plan].
+// RunningConfigs returns the connectors for [config.Diff].
 func (h *Herder) RunningConfigs() []config.RunningConnector {
 	var running []config.RunningConnector
 	for _, ctl := range h.all() {

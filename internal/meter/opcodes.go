@@ -41,7 +41,7 @@ const (
 type instructionKind byte
 
 const (
-	kindUnknown instructionKind = iota
+	_ instructionKind = iota // opcodes that do not exist
 	// kindPlain and kindSlow have no immediates. Slow instructions are divisions, remainders and square roots.
 	kindPlain
 	kindSlow

@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// shop declares its settings once. [setting.Table.Examine] checks them one by one.
+// shop declares its settings once. [setting.Table.Validate] checks them one by one.
 type shop struct{}
 
 var settings = setting.NewTable(

@@ -66,13 +66,11 @@ func (w *activeBatch) encodeRows(out *outcome, rows []uint32, hints []wit.Hint) 
 	return w.encodeWith(out, w.task.plugin.Opened(), rows, hints, keepVersion)
 }
 
+// checkTiming is when to send checks of rows in doubt. The zero value means at once.
 type checkTiming bool
 
-const (
-	checkNow checkTiming = false
-	// checkAfterPause waits first, because the service may still be processing the original requests.
-	checkAfterPause checkTiming = true
-)
+// checkAfterPause waits first, because the service may still be processing the original requests.
+const checkAfterPause checkTiming = true
 
 func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, timing checkTiming) ([]delivery, error) {
 	if len(rows) == 0 {

@@ -17,10 +17,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// afterODPResponse handles a response without rows. An ODP service keeps a queue of changes per user. Each request with
-// Prefer: odata.track-changes starts a job that reads everything; the first one opens the queue. For a set Facts, the
-// service also has the set DeltaLinksOfFacts with valid tokens, and the functions SubscribedToFacts and
-// TerminateDeltasForFacts.
+// afterODPResponse handles the response to a request that is not for rows of the entity set. An ODP service keeps a
+// queue of changes per user, the subscription. Each request with Prefer: odata.track-changes starts a job that reads
+// everything; the first one opens the subscription. For a set Facts, the service also has the set DeltaLinksOfFacts
+// with the valid tokens, and the functions SubscribedToFacts and TerminateDeltasForFacts.
+//
+// The steps: stepCheckSubscribed asks whether a subscription is open. If it is, and may be taken over, stepTerminate
+// ends it, and the check is repeated. stepExtract starts the first extraction, whose delta link findingDeltaLink finds;
+// stepAwaitExtraction waits for one that an earlier run has started, because a second request would start another job.
 func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 	set := pg.set()
 	switch current := pg.phase.(type) {

@@ -39,7 +39,7 @@ func hasVersion(response *wit.Response) bool {
 }
 
 // isNotServed reports whether an error document with this status means that the request was not processed. Without a
-// document the status may come from a proxy (see [wit.Refuses]).
+// document the status may come from a proxy (see [wit.IsRejection]).
 func isNotServed(status uint16) bool { return status == 408 || status == 503 }
 
 // isRepeatRejected reports whether the service rejected a RequestID, by its own header or OASIS Repeatable Requests.

@@ -33,9 +33,9 @@ func Prepare(ctx context.Context, data []byte) (*Prepared, error) {
 	return &Prepared{metered, report.Effort}, nil
 }
 
-func (s *Cache) prepared(ctx context.Context, module *Module) (*Prepared, error) {
+func (c *Cache) prepared(ctx context.Context, module *Module) (*Prepared, error) {
 	const effortBytes = 8
-	if cached := s.Read(module.Hash, preparedKind); len(cached) > effortBytes {
+	if cached := c.Read(module.Hash, preparedKind); len(cached) > effortBytes {
 		return &Prepared{cached[effortBytes:], int(stdbinary.BigEndian.Uint64(cached))}, nil
 	}
 	data, err := module.Original()
@@ -44,7 +44,7 @@ func (s *Cache) prepared(ctx context.Context, module *Module) (*Prepared, error)
 	}
 	prepared, err := Prepare(ctx, data)
 	if err == nil {
-		s.Write(module.Hash, preparedKind, append(stdbinary.BigEndian.AppendUint64(nil, uint64(prepared.effort)),
+		c.Write(module.Hash, preparedKind, append(stdbinary.BigEndian.AppendUint64(nil, uint64(prepared.effort)),
 			prepared.Wasm...))
 	}
 	return prepared, err

@@ -10,7 +10,7 @@ const (
 	Highs = 0x8080808080808080
 )
 
-// Load, Byte, Store and Put read and write eight bytes or one byte at p+i.
+// Load reads eight bytes at p+i; Byte reads one byte, Store writes eight bytes and Put writes one byte there.
 func Load(p unsafe.Pointer, i int) uint64 { return *(*uint64)(unsafe.Add(p, i)) }
 
 func Byte(p unsafe.Pointer, i int) byte { return *(*byte)(unsafe.Add(p, i)) }

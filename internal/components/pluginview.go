@@ -8,19 +8,21 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PluginView returns what a version of a plugin may see of its component's settings. For a built-in plugin only its own
-// declarations count: no plugin file can hide a setting from it by declaring it a password.
+// PluginView returns which of a component's settings a version of its plugin may see: none that a plugin declares as a
+// password. For a built-in plugin only declarations of built-in plugins count, so that no plugin file can hide a
+// setting from it.
 func PluginView(plugins *plugin.Manager, info plugin.Info, declared wit.Component) config.PluginView {
 	if c := component(&info, declared.Kind, declared.Name); c != nil {
 		declared = *c
 	}
-	g := config.PluginView{Component: config.DeclareComponent(declared), BuiltIn: info.BuiltIn,
+	view := config.PluginView{Component: config.DeclareComponent(declared), BuiltIn: info.BuiltIn,
 		Exposed: plugins.Revealed(info.Name)}
-	g.OtherComponents = append(Declarations(plugins, info), secrets(plugins, &info))
-	return g
+	view.OtherComponents = append(Declarations(plugins, info), pastSecrets(plugins, &info))
+	return view
 }
 
-// Declarations returns the declarations that decide which settings are secrets to a plugin.
+// Declarations returns the declarations that decide which settings are hidden from a plugin. The zero Info returns
+// those of all plugins.
 func Declarations(plugins *plugin.Manager, target plugin.Info) (all []*config.Declarations) {
 	for _, info := range plugins.Modules() {
 		if target.BuiltIn && !info.BuiltIn {
@@ -33,7 +35,8 @@ func Declarations(plugins *plugin.Manager, target plugin.Info) (all []*config.De
 	return all
 }
 
-func secrets(plugins *plugin.Manager, target *plugin.Info) *config.Declarations {
+// pastSecrets declares the settings that were passwords in any version that ran, see [plugin.Manager.Secrets].
+func pastSecrets(plugins *plugin.Manager, target *plugin.Info) *config.Declarations {
 	var c wit.Component
 	for _, name := range plugins.Secrets(target) {
 		c.Settings = append(c.Settings, wit.ConfigKey{Name: name, Kind: wit.KindPassword})
@@ -45,7 +48,7 @@ func secrets(plugins *plugin.Manager, target *plugin.Info) *config.Declarations 
 func Passwords(plugins *plugin.Manager) func(key string) bool {
 	var declared []*config.Declarations
 	if plugins != nil {
-		declared = append(Declarations(plugins, plugin.Info{}), secrets(plugins, &plugin.Info{}))
+		declared = append(Declarations(plugins, plugin.Info{}), pastSecrets(plugins, &plugin.Info{}))
 	}
 	return func(key string) bool {
 		for _, prefix := range []string{"transforms.", "predicates."} {
