@@ -372,18 +372,21 @@ func bound(t *testing.T, packages map[string]string, name string) string {
 	if field, ok := strings.CutPrefix(name, "meter.Limits."); ok {
 		v := reflect.ValueOf(meter.Defaults()).FieldByName(field)
 		if !v.IsValid() {
-			return "nothing of that name"
+			t.Errorf("%s is no limit", name)
+			return ""
 		}
 		return fmt.Sprint(v.Int())
 	}
 	at, constantName, _ := strings.Cut(name, ".")
 	if packages[at] == "" {
-		return "no package of that name"
+		t.Errorf("%s: its package does not exist", name)
+		return ""
 	}
 	all := constants(t, packages[at])
 	e := all[constantName]
 	if e == nil {
-		return "nothing of that name"
+		t.Errorf("%s is no constant", name)
+		return ""
 	}
 	if product, ok := e.(*ast.BinaryExpr); ok {
 		if other, ok := product.Y.(*ast.Ident); ok && all[other.Name] != nil {
