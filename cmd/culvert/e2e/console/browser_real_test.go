@@ -157,7 +157,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	}
 	tab.Reach(`button[value="check"]`)
 	tab.Press(kb.Enter)
-	tab.Has("The logon was tried")
+	tab.Has("The logon was checked")
 	// choices returns the browser's proposals for a field.
 	choices := func(setting string) string {
 		return fmt.Sprintf(`[...document.getElementById(document.querySelector('[name="f.%s"]').getAttribute("list")).options]
@@ -173,7 +173,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	settled()
 	tab.Reach(`button[value="review"]`)
 	tab.Press(kb.Enter)
-	tab.Has("A new connector is made")
+	tab.Has("A new connector is created")
 	tab.Reach(`button[value="apply"]`)
 	tab.Press(kb.Enter)
 	tab.Until("the connector's page", `location.pathname.endsWith("/console/connector") && location.search === "?name=orders"`)
