@@ -441,7 +441,7 @@ func (r *remote) newRestart() *cobra.Command {
 	var onlyFailed bool
 	task := -1
 	c := &cobra.Command{
-		Use: "restart NAME…", Short: "Restart connectors with their tasks, what of them has failed, or one task",
+		Use: "restart NAME…", Short: "Restart connectors with all tasks, only their failed parts, or one task",
 		ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			route, did := "POST /connectors/{name}/restart?includeTasks=true&onlyFailed="+

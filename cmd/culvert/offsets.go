@@ -27,8 +27,8 @@ func newOffsets() *cobra.Command {
 		Use:   "offsets",
 		Short: "Show, set, reset or import the offsets of a connector",
 		Long: `Show, set, reset or import the offsets of a connector: the position of a source in its service, or of a sink in its
-topics. With --url a running worker is called, Culvert's or Kafka Connect's; the connector must be stopped there for a
-change. Without --url the files of the installation are given, as for culvert run, and no worker may run on its data
+topics. With --url the command calls a running worker, Culvert's or Kafka Connect's; stop the connector there before you
+change its offsets. Without --url pass the files of the installation, as for culvert run; no worker may run on its data
 folder.`,
 		Example: `  culvert offsets show orders --url http://127.0.0.1:8083
   culvert offsets show orders --config /etc/culvert --json > orders.json

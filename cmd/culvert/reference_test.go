@@ -306,11 +306,10 @@ func clientsMetrics() string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("\n## Clients of Kafka\n\nWhat the worker's clients of Kafka do, as franz-go's kprom " +
-		"counts it. All clients " +
-		"of a role (producer, consumer, admin)\ncount together, so that there is one of these " +
-		"for each role and broker " +
-		"(`role`, `node_id`) however many connectors\nthere are. One comes when there is something to count.\n\n")
+	b.WriteString("\n## Kafka clients\n\nMetrics of the worker's Kafka clients, from franz-go's kprom. There is one " +
+		"time " +
+		"series for each\nrole (producer, consumer, admin) and broker (`role`, `node_id`), however many connectors " +
+		"run. A series\nappears with its first event.\n\n")
 	cells(&b, "metric", "meaning")
 	cells(&b, "---", "---")
 	for _, name := range slices.Sorted(maps.Keys(help)) {
@@ -325,10 +324,10 @@ func kafkasMetrics(t *testing.T, ours string) string {
 	list, err := os.ReadFile("../../testdata/connect-metrics.txt")
 	e2etest.NoError(t, err)
 	var b strings.Builder
-	b.WriteString("\n## Kafka Connect's names\n\nWhat a worker of Kafka Connect registers with " +
-		"JMX, and where it is here: " +
-		"under the name that Prometheus' JMX\nexporter gives it.\n\n")
-	cells(&b, "of Kafka Connect", "here", "why not")
+	b.WriteString("\n## Kafka Connect's names\n\nThe JMX metrics of a Kafka Connect worker and their names in " +
+		"/metrics, which " +
+		"Prometheus' JMX exporter\ncreates.\n\n")
+	cells(&b, "Kafka Connect", "Culvert", "reason if missing")
 	cells(&b, "---", "---", "---")
 	for line := range strings.Lines(string(list)) {
 		line = strings.TrimSpace(line)
@@ -464,9 +463,9 @@ func pluginComponents(t *testing.T) map[string]string {
 				var b strings.Builder
 				fmt.Fprintf(&b, "# Settings of the OData %s\n\n`connector.class=%s`, or %s.\n%s\n\n", c.Kind, c.Name,
 					code(strings.Join(c.Aliases, "`, `")), c.Documentation)
-				b.WriteString("## Of every " + c.Kind.String() + "\n\n")
+				b.WriteString("## Settings of all " + c.Kind.String() + "s\n\n")
 				settings(&b, "", config.CommonSettings(c.Kind))
-				b.WriteString("\n## Its own\n\n")
+				b.WriteString("\n## Settings of the OData " + c.Kind.String() + "\n\n")
 				settings(&b, "", c.Settings)
 				pages[c.Kind.String()] = b.String()
 			default:

@@ -35,9 +35,10 @@ var generalSettings = []wit.ConfigKey{
 		"root, and nobody else may write to it; otherwise plugins are compiled at each start. culvert plugins warm "+
 		"fills it."),
 	declared("plugins.memory.bytes", wit.KindLong, "",
-		"Maximum memory of the instances of all sources and sinks, and as much again for all transforms, in bytes. "+
-			"Each instance counts with its limit memory.bytes. If all is used, connectors take turns; at least one "+
-			"always runs. Default: a quarter of the memory of the machine or its control group, at most 2 GiB.",
+		"Maximum total memory of the instances of sources and sinks, in bytes; the same maximum applies separately to "+
+			"transforms. Each instance counts with its limit memory.bytes. At the maximum, connectors run in turn; at "+
+			"least one always runs. Default: a quarter of the memory of the machine or its control group, at most 2 "+
+			"GiB.",
 		atLeast(1)),
 	declared("key.converter", wit.KindClass, JSONConverter,
 		"Converter of record keys; its own settings follow as key.converter.…"),
@@ -69,8 +70,8 @@ var generalSettings = []wit.ConfigKey{
 	declared("rest.allowed.hosts", wit.KindList, "",
 		"Host names that REST requests may use for this worker in their Host header, in addition to localhost and "+
 			"loopback addresses. Without this setting, Host is checked only on loopback listeners; on other "+
-			"listeners that require no logon, requests by a host name that a web page may have see masked passwords "+
-			"and cannot change anything."),
+			"listeners without logon, requests with another host name, which may come from a web page (DNS "+
+			"rebinding), see masked passwords and are read-only."),
 	declared("rest.config.masked", wit.KindBoolean, "false",
 		"true: REST shows "+Mask+" instead of passwords; false: configurations as written, as Kafka Connect does."),
 	declared("console.records", wit.KindString, "full",

@@ -42,13 +42,13 @@ func (c *clientCounts) connections(role string) float64 {
 }
 
 func clientRole(role, name string) []metric[*clientCounts] {
-	suffix := " of all clients of the role " + role + "."
+	suffix := " all " + role + " clients."
 	return []metric[*clientCounts]{
-		gauge(name+"_connection_count", "Connections"+suffix,
+		gauge(name+"_connection_count", "Connections of"+suffix,
 			func(c *clientCounts) float64 { return c.connections(role) }),
-		counter(name+"_incoming_byte_total", "Bytes that were received"+suffix,
+		counter(name+"_incoming_byte_total", "Bytes received by"+suffix,
 			func(c *clientCounts) float64 { return c.count(role, "read_bytes_total") }),
-		counter(name+"_outgoing_byte_total", "Bytes that were sent"+suffix,
+		counter(name+"_outgoing_byte_total", "Bytes sent by"+suffix,
 			func(c *clientCounts) float64 { return c.count(role, "write_bytes_total") }),
 	}
 }

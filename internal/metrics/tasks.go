@@ -297,7 +297,8 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		"Share of offset commits that failed in the last minute, from 0 to 1.",
 		func(t taskSample) float64 { return t.Counters.RecentCommits.Failed }),
 	labelled(prometheus.GaugeValue, "culvert_task_caught_up",
-		"1 while a task has caught up, else 0. Only for RUNNING tasks, which more workers can help.", nil,
+		"1 while a task has caught up, else 0. Only for RUNNING tasks: more workers do not help failed and paused "+
+			"ones.", nil,
 		func(t taskSample, emit func(float64, ...string)) {
 			if t.State == connect.Running {
 				emit(boolValue(t.CaughtUp))
@@ -336,11 +337,11 @@ var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 			integer(func(t *taskSample) int64 { return t.Bytes })),
 		counter("culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.", integer(rows)),
 		since("culvert_source_delta_age_seconds",
-			"Time since a source had read everything, of the feed for which it is longest: the age of its delta token.",
+			"Time since the feed that is furthest behind had read everything; in delta mode the age of its token.",
 			func(t *taskSample) time.Time { return t.LastCaughtUp }),
 		since("culvert_source_notified_seconds",
-			"Time since a subscribed source received a notification, or has subscribed, of the feed for which it "+
-				"is longest.",
+			"Time since the last notification, or since the subscription, of the subscribed feed for which it is "+
+				"longest.",
 			func(t *taskSample) time.Time { return t.LastNotified }),
 	})...)
 

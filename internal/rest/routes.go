@@ -142,12 +142,14 @@ var routes = []route{
 			"reason.",
 		operation{responseBody: []Module{}}},
 	{"PUT", "/culvert/plugins/{name}/rollback", leader, (*request).rollBack,
-		"Switches connectors to the previous version of a plugin; a new file of the plugin ends that. In a group " +
+		"Switches connectors to the previous version of a plugin, until a new file of the plugin is loaded. In a " +
+			"group " +
 			"all workers switch to the group's previous version.",
 		operation{status: http.StatusNoContent, otherStatuses: []int{404, 405}}},
 	{"PUT", "/culvert/plugins/{name}/swap", leader, (*request).swap,
-		"Switches connectors to one version of a plugin, {\"hash\": …} as GET /culvert/plugins shows it; a new file " +
-			"of the plugin ends that. In a group, workers without this version run no tasks with the plugin.",
+		"Switches connectors to one version of a plugin, {\"hash\": …} as GET /culvert/plugins shows it, until " +
+			"a new file of the plugin is loaded. In a group, workers without this version run no tasks with the " +
+			"plugin.",
 		operation{requestBody: choice{}, status: http.StatusNoContent, otherStatuses: []int{404, 405}}},
 	{"GET", "/culvert/lockouts", local, (*request).lockouts,
 		"Logons that a service has refused, since when, and what to do; they are not sent again.",
@@ -170,9 +172,10 @@ var routes = []route{
 			"group. GET /culvert/cluster names what no other worker can run.",
 		operation{status: http.StatusNoContent, otherStatuses: []int{404, 409, 500}}},
 	{"GET", "/culvert/connectors", fanOut, (*request).listConnectors,
-		"Connectors with their state, since when, the cause and what to do, the most urgent first. ?state= and " +
-			"?search= (in name, class and cause) filter, ?limit= (default 50, at most 1000) and ?after= are for " +
-			"pages; 304 if If-None-Match has the ETag; with ?own=true only what this worker runs.",
+		"Connectors, the most urgent first, each with its state, the time of the last change of state, the cause " +
+			"and a remedy. ?state= and ?search= (in name, class and cause) filter, ?limit= (default 50, at most " +
+			"1000) and ?after= select a page; 304 if If-None-Match has the ETag; with ?own=true only what this " +
+			"worker runs.",
 		operation{query: []string{"state", "search", "after", "limit", "own=boolean"}, responseBody: ConnectorList{},
 			otherStatuses: []int{304, 400}}},
 	{"GET", "/culvert/connectors/{name}", fanOut, (*request).connectorProgress,

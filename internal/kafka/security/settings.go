@@ -198,8 +198,8 @@ func Settings() []wit.ConfigKey {
 	return specs
 }
 
-const noAssertions = "tokens by JWT assertion are not built: client credentials (clientId, " +
-	"clientSecret) and token files are"
+const noAssertions = "JWT assertions are not supported: use client credentials (clientId, " +
+	"clientSecret) or a token file"
 
 // IsSecurityProperty reports whether a name without a prefix is about security, known or not.
 func IsSecurityProperty(name string) bool {

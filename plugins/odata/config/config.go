@@ -74,11 +74,11 @@ func Declare(t *setting.Table) {
 			setting.Pattern("[A-Za-z0-9-]{1,14}"), setting.Role(role.Header+"sap-language"), group,
 			setting.Display("Language")),
 		setting.Define(ClientIn, wit.KindString, wit.Low, role.HostDefault(role.ClientIn),
-			"header, or query: SAP client and language are also in the query of requests, for gateways that "+
-				"remove headers. Links of the service are followed as they are.",
+			"header sends SAP client and language as headers; query also adds them to the query, for gateways that "+
+				"remove headers. Links of the service are not changed.",
 			setting.Allowed("header", "query"), setting.Role(role.ClientIn), group, setting.Display("Client in")),
 		setting.Define("sap.odata.http.codes", wit.KindList, wit.Medium, role.HostDefault(role.RetryCodes),
-			"HTTP codes, and message codes of SAP, after which a request is sent again.", setting.Role(role.RetryCodes),
+			"HTTP codes and SAP message codes after which a request is retried.", setting.Role(role.RetryCodes),
 			group, setting.Display("Retriable codes")),
 		setting.Define("sap.odata.max.retries", wit.KindInt, wit.Medium, role.HostDefault(role.RetryMax),
 			"How often a request is sent again before the task fails.",
@@ -168,10 +168,10 @@ func declareProxy(t *setting.Table) {
 	declare("token.key.location", wit.KindString, role.ProxyTokenKey,
 		"Path of the private key of that certificate, in PEM.", setting.Display("Key"))
 	declare("service.key", wit.KindString, role.ProxyServiceKey, "Path of a service key of the connectivity service, "+
-		"in JSON. With no key and no token settings what is bound in VCAP_SERVICES counts.",
+		"in JSON. Without a key and token settings, the binding in VCAP_SERVICES is used.",
 		setting.Display("Service key"))
-	declare("outage.ms", wit.KindLong, role.ProxyOutageMS, "How long a Cloud Connector that is away, or that doesn't "+
-		"reach the service, is waited for, in milliseconds. Default 300000.",
+	declare("outage.ms", wit.KindLong, role.ProxyOutageMS, "How long to wait for a Cloud Connector that is "+
+		"disconnected or cannot reach the service, in milliseconds. Default 300000.",
 		setting.AtLeast(0), setting.Display("Outage"))
 }
 

@@ -138,8 +138,8 @@ func declareDelivery(table *setting.Table) {
 				"reports the record and does not send it again; check looks it up by the record's key or by "+
 				NameCheckFilter+" (rejected if the service numbers the keys of the set according to $metadata, unless "+
 				NameCheckFilter+" is set); repeatable sends SAP's RequestID, which makes the request idempotent, "+
-				"and sends it again if the service has confirmed RequestIDs since the start, else checks; after a "+
-				"crash it first checks the inserts sent before the confirmation; "+
+				"and repeats the insert once the service has confirmed RequestIDs (until then it acts like check; "+
+				"after a crash it first checks the inserts sent before the confirmation); "+
 				"retry sends it again, which may create a duplicate.",
 			setting.Allowed("fail", "check", "repeatable", "retry"), group,
 			setting.Display("Inserts without response")),
@@ -218,10 +218,9 @@ func declareBatches(table *setting.Table) {
 				"are distributed over the concurrent requests.",
 			setting.AtLeast(1), setting.AtMost(10_000), group, setting.Display("Operations in a batch")),
 		setting.Define(nameChangesets, wit.KindString, wit.Low, setting.Default("auto"),
-			"Which operations of a batch are applied "+
-				"as a whole: one makes each of them a changeset, all puts all of them into one; "+
-				"auto is one for services of SAP, which reject more by default, and for inserts. Other operations "+
-				"share a changeset until the service rejects it.",
+			"How the operations of a batch are grouped into changesets: one puts each operation into its own, all "+
+				"puts all of them into one; auto acts like one for inserts and for services of SAP, which reject "+
+				"larger changesets by default, and else like all until the service rejects it.",
 			setting.Allowed("auto", "one", "all"), group, setting.Display("Changesets")),
 	)
 }

@@ -111,9 +111,9 @@ func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, st
 			"tracking; deleted rows are not detected.",
 		setting.Display("Cursor"))
 	both(NameLookback, wit.KindLong, wit.Low, "0",
-		"How far below the highest value seen an extraction by cursor begins: seconds of dates, else units of "+
-			"numbers. For rows that are committed late or change while others are read. Rows that were already "+
-			"delivered unchanged are left out.",
+		"How far below the highest value seen an extraction by cursor starts: in seconds for dates, in units of "+
+			"the property for numbers. For rows that are committed late or change while others are read. Rows that "+
+			"were already delivered unchanged are skipped.",
 		setting.AtLeast(0), setting.Display("Look-back"))
 }
 

@@ -120,9 +120,9 @@ func declareShared(t *setting.Table) {
 			"timestamp makes them Timestamp, as all others.",
 		setting.Allowed("timestamp", "date"), setting.Display("Date mapping"))
 	both(nameTimestamps, wit.KindString, wit.Low, "millis",
-		"millis makes points in time Connect's Timestamp, digits after milliseconds are dropped; micros makes them "+
-			"int64 of microseconds since 1970 "+
-			"("+wit.NameMicroTimestamp+"), and reads in Atom, since JSON has milliseconds only.",
+		"millis converts points in time to Connect's Timestamp and drops digits after milliseconds; micros converts "+
+			"them to int64 microseconds since 1970 ("+wit.NameMicroTimestamp+") and requests Atom, because JSON has "+
+			"only milliseconds.",
 		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
 	both(nameZone, wit.KindString, wit.Low, "",
 		"Time zone of the service's points in time without one (Edm.DateTime), by its IANA "+

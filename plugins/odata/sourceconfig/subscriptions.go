@@ -88,15 +88,15 @@ func declareListener(t *setting.Table, group wit.Rule) {
 func declareNotifications(t *setting.Table, group wit.Rule) {
 	t.Declare(
 		setting.Define(NotificationCatchup, wit.KindString, wit.Low, setting.Default("none"),
-			"What a set in full mode with "+NameExecPeriod+
-				" = -1 does at a start about changes while the connector was down: none relies on "+
+			"How a set in full mode with "+NameExecPeriod+
+				" = -1 catches up at a start on changes made while the connector was down: none relies on "+
 				"the service, which resends undelivered notifications, and reads the set again if the subscription "+
 				"no longer exists; store reads the entities in SAP's notification store; reload reads the set again.",
 			setting.Allowed("none", catchupStore, CatchupReload), group, setting.Display("After a restart")),
 		setting.Define(notificationCheck, wit.KindInt, wit.Low, setting.Default("3600"),
-			"Seconds after which a set in delta mode without a period requests changes "+
-				"without a notification. This detects a subscription that does not deliver notifications, and "+
-				"nothing is lost. -1 relies on notifications.",
+			"Seconds without a notification after which a subscribed set in delta mode without a period "+
+				"requests changes nevertheless, so that no change is lost if the subscription stops delivering. "+
+				"-1 relies on notifications.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Check")),
 		setting.Define(notificationConfirm, wit.KindInt, wit.Low, setting.Default("10"),
 			"Seconds after which a set in full mode with "+NameExecPeriod+" = -1 reads an entity again that does "+

@@ -77,10 +77,10 @@ func declareTracking(t *setting.Table) {
 			"true ends an ODP subscription that another reader has opened with this user, and starts over.",
 			setting.Allowed(setting.BoolValues...), allSets, setting.Display("Take over")),
 		setting.Define(NotFoundCodes, wit.KindList, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
-			"that an entity does not exist, which is read because a notification names it, or because "+
-			"it occurs as a row and as deleted: in addition to 404 and 410 with an OData error document. Such an "+
-			"entity "+
-			"is deleted. A code with any other meaning deletes existing entities.",
+			"that an entity does not exist, in addition to 404 and 410 with an OData error document. They apply to "+
+			"single entities, which are read after a notification, or because a response has them both as a row and "+
+			"as deleted. The entity is then written as deleted, so a code with another meaning deletes existing "+
+			"entities.",
 			allSets, setting.Display("Codes of missing")),
 		setting.Define(InitialRead, wit.KindLong, wit.Low, setting.Default("7200000"),
 			"Silence allowed before the first byte of a first extraction in delta mode, in milliseconds.",
