@@ -215,7 +215,7 @@ func (o *origin) of(worker int, from, to time.Time) (found []string) {
 type relay struct {
 	mu    sync.Mutex
 	flows [2]chan struct{} // closed: what comes from the worker, or from the brokers, goes on
-	trap  *trap            // nil: there is none
+	trap  *trap            // nil means none
 }
 
 // trap catches the request that ends a transaction of the group's leader: it is not forwarded, and its connection is

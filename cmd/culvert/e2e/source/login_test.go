@@ -37,7 +37,7 @@ type strict struct {
 	refused  []string // what was not as expected
 	pages    int
 	allowed  func(r *http.Request) (problem string)  // of a request for a page
-	login    func(r *http.Request, body string) bool // nil: there is none
+	login    func(r *http.Request, body string) bool // nil means none
 	next     func(page int) string                   // the link behind a page, "" for a cursor
 	lifetime string
 }
