@@ -12,22 +12,23 @@ import (
 )
 
 // ConfigChange is a configuration that REST received for a connector. Its sender may not know the secrets in it, so a
-// secret may only go where its owner sends it: the stored configuration, the worker, or a binding of BTP. Values that
-// the sender has shown to know may go anywhere.
+// secret may only go where its owner sends it: the stored configuration, the worker, or a binding of BTP. A value that
+// the sender has sent in clear may go anywhere.
 type ConfigChange struct {
 	New, Stored *Connector
-	// FromStored reports whether a value of New is the stored one: the sender sent [Mask], or a PATCH without it.
+	// FromStored reports whether a value of New is the stored one: the sender sent [Mask], or a PATCH without the key.
 	FromStored   func(key string) bool
 	Declarations *Declarations
 	IsPassword   func(key string) bool
 	Worker       *Worker
 }
 
-// secretScope is a group of settings whose secrets go to the same endpoint. All but the first two are prefixes.
+// secretScope is a group of settings whose secrets go to the same endpoint. All but the three constants are prefixes of
+// the settings.
 type secretScope string
 
 const (
-	noScope       secretScope = "" // of settings that are sent to no endpoint
+	noScope       secretScope = "" // common settings; their secrets are treated like those of the service
 	serviceScope  secretScope = "service"
 	listenerScope secretScope = "listener"
 )
@@ -59,8 +60,9 @@ func (s ConfigChange) MisdirectedSecrets() (problems Problems) {
 	return append(problems, s.sharedCredentials()...)
 }
 
-// HasCompleteCredentials reports whether the credentials for the service cannot be half typed: they are stored for this
-// endpoint, or references. A user without a password is incomplete.
+// HasCompleteCredentials reports whether the credentials for the service are certainly not partly typed, as in a form
+// that validates after each keystroke: they are stored for this endpoint, or are references. A user without a password
+// is incomplete.
 func (s ConfigChange) HasCompleteCredentials() bool {
 	roles := NewRoles(s.Declarations, s.New)
 	isBegun := roles.Text(role.User) != "" && roles.Text(role.Password) == ""
@@ -161,18 +163,19 @@ func (s ConfigChange) differingEndpoint(scope secretScope, than *Connector) stri
 	return ""
 }
 
-func (s ConfigChange) settingName(scope secretScope, file string) string {
+// settingName returns the user's name of an endpoint, which differs from its key in endpoints if that is a role.
+func (s ConfigChange) settingName(scope secretScope, name string) string {
 	if scope != serviceScope && scope != listenerScope {
-		return file
+		return name
 	}
 	for _, connector := range []*Connector{s.New, s.Stored} {
 		if connector != nil {
-			if setting := NewRoles(s.Declarations, connector).Setting(file); setting != file {
+			if setting := NewRoles(s.Declarations, connector).Setting(name); setting != name {
 				return setting
 			}
 		}
 	}
-	return file
+	return name
 }
 
 func (s ConfigChange) endpoints(scope secretScope, connector *Connector) map[string]string {
@@ -221,10 +224,10 @@ func normalizeOrigin(endpoints map[string]string) {
 // sharedCredentials checks credentials that are not the connector's: of a BTP destination, of a binding or service key
 // of SAP Connectivity, and the worker's. They must not go to an endpoint that only the sender names.
 func (s ConfigChange) sharedCredentials() (problems Problems) {
-	const whose = "differs from the stored configuration: expected no change, because %s logs on with %s, which " +
+	const mustNotChange = "differs from the stored configuration: expected no change, because %s logs on with %s, which " +
 		"must not be sent elsewhere"
 	roles := NewRoles(s.Declarations, s.New)
-	at := func(name string) Entry {
+	entryOf := func(name string) Entry {
 		entry, _ := s.New.Entry(roles.Setting(name))
 		return entry
 	}
@@ -233,20 +236,20 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 			if roles.Has(role.Destination) && roles.IsSet(name) && roles.Has(name) && isEndpointRole(serviceScope,
 				name) &&
 				name != role.Destination && name != role.OAuthTokenEndpoint && !strings.HasPrefix(name, role.Login) {
-				problems = append(problems, at(name).problem(whose, roles.Setting(role.Destination),
+				problems = append(problems, entryOf(name).problem(mustNotChange, roles.Setting(role.Destination),
 					"the credentials of the BTP destination"))
 			}
 		}
 		if strings.HasPrefix(roles.Text(role.ProxyType), route.Connectivity) && roles.Has(role.ProxyAddress) &&
 			!slices.ContainsFunc([]string{role.ProxyTokenURL, role.ProxyTokenClientID, role.ProxyTokenClientSecret,
 				role.ProxyTokenCertificate, role.ProxyTokenKey}, roles.Has) {
-			problems = append(problems, at(role.ProxyAddress).problem(whose, roles.Setting(role.ProxyType),
+			problems = append(problems, entryOf(role.ProxyAddress).problem(mustNotChange, roles.Setting(role.ProxyType),
 				"a service key or a binding of SAP Connectivity"))
 		}
 	}
 	for _, scope := range clientScopes {
-		if at := s.differingEndpoint(scope, nil); at != "" { // the worker's own brokers
-			problems = append(problems, s.workerCredentials(scope, at, s.changedEndpoint(scope) == "")...)
+		if changed := s.differingEndpoint(scope, nil); changed != "" { // the connector overrides the worker's brokers
+			problems = append(problems, s.workerCredentials(scope, changed, s.changedEndpoint(scope) == "")...)
 		}
 	}
 	return problems
