@@ -248,7 +248,7 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 		}
 	}
 	for _, scope := range clientScopes {
-		if changed := s.differingEndpoint(scope, nil); changed != "" { // the connector overrides the worker's brokers
+		if changed := s.differingEndpoint(scope, nil); changed != "" { // it overrides the worker's brokers
 			problems = append(problems, s.workerCredentials(scope, changed, s.changedEndpoint(scope) == "")...)
 		}
 	}
