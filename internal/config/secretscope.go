@@ -224,8 +224,8 @@ func normalizeOrigin(endpoints map[string]string) {
 // sharedCredentials checks credentials that are not the connector's: of a BTP destination, of a binding or service key
 // of SAP Connectivity, and the worker's. They must not go to an endpoint that only the sender names.
 func (s ConfigChange) sharedCredentials() (problems Problems) {
-	const mustNotChange = "differs from the stored configuration: expected no change, because %s logs on with %s, which " +
-		"must not be sent elsewhere"
+	const mustNotChange = "differs from the stored configuration: expected no change, because %s logs on with %s, " +
+		"which must not be sent elsewhere"
 	roles := NewRoles(s.Declarations, s.New)
 	entryOf := func(name string) Entry {
 		entry, _ := s.New.Entry(roles.Setting(name))
