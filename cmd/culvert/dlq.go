@@ -228,7 +228,7 @@ func newDLQReplay() *cobra.Command {
 to the topic. Other errors, such as a service that does not respond, end the command; the next run continues after the
 replayed dead letters. A sink's record is skipped if its topic has a later one with the same key.
 
-The files are those of culvert run. No worker may be running on the --data folder. See culvert reference
+Pass the files of culvert run. No worker may be running on the --data folder. See culvert reference
 guide/delivery.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h

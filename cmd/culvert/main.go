@@ -134,7 +134,7 @@ connector files unchanged; sandboxed plugins implement the protocols of services
 Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check failed,
 or a task with --once; 2 wrong use or configuration; 130 exited immediately on a second signal.
 
-Plugins of connectors add commands, culvert COMMAND -p FILE; those of the built-in plugins are listed below. See
+Plugins of connectors add commands, culvert COMMAND -p FILE; the list below has the built-in plugins' commands. See
 culvert reference guide/commands.`,
 		Example: `  culvert run --once orders.properties   # move the existing data, with an embedded broker
   culvert consume Orders                  # read it

@@ -32,7 +32,8 @@ type schemaReader struct {
 	batch      record.Batch
 }
 
-// newSchemaReader uses the registry at url, else that of the worker's converters; w may be nil.
+// newSchemaReader uses the registry at url, or without one the registry of the worker's converters. A nil w means no
+// worker's file.
 func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *schemaReader, err error) {
 	schemas := record.NewRegistry().ForConnector("consume")
 	r = &schemaReader{log: log, batch: record.Batch{Registry: schemas}}

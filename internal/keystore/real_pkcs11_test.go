@@ -49,14 +49,14 @@ func TestRealPKCS11(t *testing.T) {
 	expectFault(t, err, "location", "no private key", `"ca" (trusted certificate)`)
 
 	refused := map[string]Location{
-		"is not set":         {Type: "pkcs11", Path: module + "#keys"},
-		"a different PIN":        {Type: "pkcs11", Path: module + "#keys", Password: "9999"},
-		"2 tokens match":       {Type: "pkcs11", Path: module, Password: "1234"},
-		`"keys" in slot`:     {Type: "pkcs11", Path: module + "#other", Password: "1234"},
-		"a line library = FILE":    {Type: "pkcs11", Path: sample("generate.sh"), Password: "1234"},
-		"no such file":       {Type: "pkcs11", Path: "/no/such.so", Password: "1234"},
-		"cannot be loaded":   {Type: "pkcs11", Path: sample("client.p12"), Password: "1234"},
-		"slotListIndex = 99": {Type: "pkcs11", Path: sunConfig(t, module, "slotListIndex = 99"), Password: "1234"},
+		"is not set":            {Type: "pkcs11", Path: module + "#keys"},
+		"a different PIN":       {Type: "pkcs11", Path: module + "#keys", Password: "9999"},
+		"2 tokens match":        {Type: "pkcs11", Path: module, Password: "1234"},
+		`"keys" in slot`:        {Type: "pkcs11", Path: module + "#other", Password: "1234"},
+		"a line library = FILE": {Type: "pkcs11", Path: sample("generate.sh"), Password: "1234"},
+		"no such file":          {Type: "pkcs11", Path: "/no/such.so", Password: "1234"},
+		"cannot be loaded":      {Type: "pkcs11", Path: sample("client.p12"), Password: "1234"},
+		"slotListIndex = 99":    {Type: "pkcs11", Path: sunConfig(t, module, "slotListIndex = 99"), Password: "1234"},
 	}
 	for text, l := range refused {
 		if _, err := Open(l); err == nil || !strings.Contains(err.Error(), text) {

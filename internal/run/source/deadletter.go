@@ -92,11 +92,11 @@ func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, at, number 
 	if !null {
 		l.value = value
 	}
-	letter := FailedRow{Feed: s.feed.name, Topic: chunk.batch.Topics[row.Topic], Page: chunk.origin.request,
+	failedRow := FailedRow{Feed: s.feed.name, Topic: chunk.batch.Topics[row.Topic], Page: chunk.origin.request,
 		Row:       number,
 		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
-	letter.Rows = parts
-	l.headers = t.o.DeadLetters.Headers(withReplayOrigin(chunk.origin.replayed, letter))
+	failedRow.Rows = parts
+	l.headers = t.o.DeadLetters.Headers(withReplayOrigin(chunk.origin.replayed, failedRow))
 	chunk.deadLetters = append(chunk.deadLetters, l)
 	if s.dlqBytes += len(key) + len(value) + recordOverhead; s.dlqBytes < maxChunkOutput {
 		return nil

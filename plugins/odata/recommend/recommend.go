@@ -74,8 +74,8 @@ func (a *adviser) entitySet(cfg *sourceconfig.EntitySetConfig) {
 func (a *adviser) properties(cfg *sourceconfig.EntitySetConfig, model *edm.Model, entityType *edm.StructuredType) {
 	fullName := func(name string) string { return config.InGroup(cfg.Number, name) }
 	var chosen, expands, filters []string
-	var walk func(s *edm.StructuredType, prefix string, depth int, many bool)
-	walk = func(entityType *edm.StructuredType, prefix string, depth int, many bool) {
+	var addProperties func(s *edm.StructuredType, prefix string, depth int, many bool)
+	addProperties = func(entityType *edm.StructuredType, prefix string, depth int, many bool) {
 		if depth > 10 || len(chosen) > probe.MaxRecommended {
 			return
 		}
@@ -106,11 +106,11 @@ func (a *adviser) properties(cfg *sourceconfig.EntitySetConfig, model *edm.Model
 				return x == path || strings.HasPrefix(x, path+"/")
 			})
 			if expanded {
-				walk(target, path+"/", depth+1, many || n.Many)
+				addProperties(target, path+"/", depth+1, many || n.Many)
 			}
 		}
 	}
-	walk(entityType, "", 0, false)
+	addProperties(entityType, "", 0, false)
 	a.Recommend(fullName(query.Select), chosen)
 	a.Recommend(fullName(query.Expand), expands)
 	a.Recommend(fullName(sourceconfig.NameCursor), feedreader.CursorProperties(entityType))

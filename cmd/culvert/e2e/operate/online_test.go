@@ -123,8 +123,8 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 		offline(sapSource(address, typed, set...))
 	}
 
-	// A reference to a file is tried at once, because nobody is typing it. A reference to an unknown provider is
-	// never sent.
+	// A reference to a file is tried at once, because a file has no half-typed password. A reference to an unknown
+	// provider is never sent.
 	p.File("secrets/service.properties", "pw=sesame", "half=ses")
 	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
 	f.Checked(sapSource(address, "x"+reference, set...))

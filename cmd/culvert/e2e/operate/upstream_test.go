@@ -283,8 +283,8 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	}
 }
 
-// A sink's service that accepts requests but never answers blocks nobody else, neither at the sink's start nor at its
-// stop (Kafka Connect's BlockingConnectorTest).
+// A service that accepts a sink's requests but never responds delays no other connector, neither when the sink starts
+// nor when it stops (Kafka Connect's BlockingConnectorTest).
 func TestBlockedSinks(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)

@@ -58,7 +58,7 @@ func TestPluginsCheck(t *testing.T) {
 			}
 		})
 	}
-	// The limits are those of the worker's settings, and wrong ones are reported.
+	// check uses the limits of the worker's settings, and reports invalid ones.
 	all := filepath.Join(t.TempDir(), "all.wasm")
 	e2etest.NoError(t, os.WriteFile(all, files["all"].module, 0o600))
 	for _, c := range []struct {

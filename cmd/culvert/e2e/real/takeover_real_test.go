@@ -66,7 +66,7 @@ func (f *takeover) java() (stop func()) {
 	}
 }
 
-// worker returns the arguments of one of Culvert's workers, which are also those of commands for its group.
+// worker returns the arguments of a Culvert worker. Commands for its group need the same arguments.
 func (f *takeover) worker(n int, at string) (arguments []string) {
 	f.T.Helper()
 	plugins := f.Subfolder("plugins") // no sink among them

@@ -24,9 +24,9 @@ import (
 // ways is SAP CAP behind nginx and behind common proxies.
 type ways struct {
 	cap *capService
-	// mutual and made are ports that require a client certificate: mutual has the server certificate of the sample
-	// trust stores, made that of the stores in more/. namesakes is like mutual for certificates of another key with
-	// the same name, because OpenSSL finds only one by name. packed compresses all responses.
+	// mutual and made are ports that require a client certificate. The server certificate of mutual is in the
+	// sample trust stores, the one of made in the stores of more/. namesakes are ports for certificates of another
+	// key with the same name, because OpenSSL finds only one by name. packed compresses all responses.
 	mutual, made, packed         string
 	namesakes                    [2]string
 	nginx, pems                  string // folders

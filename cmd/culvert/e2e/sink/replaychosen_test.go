@@ -39,7 +39,10 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	f.Await("orders", "runs", e2etest.Runs)
 	f.Changes()
 	const path = "/culvert/connectors/orders/deadletters"
-	letters := func() rest.DeadLetterList { return e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", path, "")) }
+	deadLetters := func() rest.DeadLetterList {
+		return e2etest.As[rest.DeadLetterList](t,
+			f.Must(200, "GET", path, ""))
+	}
 	replay := func(asked rest.ReplayRequest) rest.ReplayResult {
 		t.Helper()
 		body, err := json.Marshal(asked)
@@ -47,7 +50,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		return e2etest.As[rest.ReplayResult](t, f.Must(200, "POST", path+"/replay", string(body)))
 	}
 	done := func() (offsets []int64) {
-		for _, l := range letters().DeadLetters {
+		for _, l := range deadLetters().DeadLetters {
 			if l.Replayed != nil && *l.Replayed {
 				offsets = append(offsets, l.Offset)
 			}
@@ -55,7 +58,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		return offsets
 	}
 	var found rest.DeadLetterList
-	f.Eventually("dead letters", func() bool { found = letters(); return len(found.DeadLetters) == n })
+	f.Eventually("dead letters", func() bool { found = deadLetters(); return len(found.DeadLetters) == n })
 	sum := 0
 	for _, c := range found.Causes {
 		sum += c.Count
@@ -76,8 +79,9 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		!strings.Contains(r.Refusals[0].Reason, "alue") {
 		t.Errorf("expected why it would be refused, found %+v", r.Refusals[0])
 	}
-	if len(letters().DeadLetters) != n || done() != nil {
-		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v", len(letters().DeadLetters),
+	if len(deadLetters().DeadLetters) != n || done() != nil {
+		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v",
+			len(deadLetters().DeadLetters),
 			done())
 	}
 	f.Must(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
