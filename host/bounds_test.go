@@ -89,6 +89,7 @@ var outsideTheTable = map[string]string{
 	"rest.maxValidations":        "work at a time",
 	"btp.maxAnswer":              "answers of SAP BTP, which the user names",
 	"pattern.maxNesting":         "a regular expression that the user wrote",
+	"dateformat.maxYear":         "the years of Java's own calendar",
 	"values.maxLiteralDepth":     "a setting that the user wrote",
 	"route.maxHead":              "answers of the user's own proxy",
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/convert/avro"
+	"github.com/culvert-project/culvert/internal/convert/charset"
 	"github.com/culvert-project/culvert/internal/convert/connectjson"
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
@@ -45,8 +46,8 @@ func declared() []Declaration {
 		declare(ClassJSON, "JSON, each record together with its schema unless schemas.enable=false.",
 			connectjson.Settings(),
 			connectjson.New),
-		declare(ClassString, "Strings; other values are written like Java's toString.", stringSettings(),
-			newString),
+		declare(ClassString, "Strings; other values are written like Java's toString. The character set is "+
+			charset.Names()+".", stringSettings(), newString),
 		declare(classByteArray, "Bytes, unchanged.", setting.NewTable(), newByteArray),
 	}
 	for _, p := range primitives {

@@ -8,9 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// Charset is a character set of Java. The zero value is [UTF8].
+// Charset is one of the character sets that each Java platform has (java.nio.charset.StandardCharsets). The zero value
+// is [UTF8].
 type Charset struct {
-	latin1 bool
+	// last is the last character of a set whose characters are single bytes with their Unicode numbers. Zero means that
+	// it is another set.
+	last rune
 	// byteOrder is the byte order of UTF-16. mark means that a byte order mark is written, and obeyed when reading.
 	byteOrder binary.ByteOrder
 	hasBOM    bool
@@ -27,8 +30,10 @@ var (
 		{"UTF-16 UTF_16 UTF16 UnicodeBig unicode", Charset{byteOrder: binary.BigEndian, hasBOM: true}},
 		{"UTF-16BE UTF_16BE X-UTF-16BE ISO-10646-UCS-2 UnicodeBigUnmarked", Charset{byteOrder: binary.BigEndian}},
 		{"UTF-16LE UTF_16LE X-UTF-16LE UnicodeLittleUnmarked", Charset{byteOrder: binary.LittleEndian}},
+		{"US-ASCII ASCII ascii7 646 ISO646-US ISO_646.irv:1991 ISO_646.irv:1983 ANSI_X3.4-1968 ANSI_X3.4-1986 IBM367 " +
+			"cp367 csASCII iso-ir-6 us default", Charset{last: 0x7f}},
 		{"ISO-8859-1 819 8859_1 IBM-819 IBM819 ISO8859-1 ISO8859_1 ISO_8859-1 ISO_8859-1:1987 ISO_8859_1 cp819 " +
-			"csISOLatin1 iso-ir-100 l1 latin1", Charset{latin1: true}},
+			"csISOLatin1 iso-ir-100 l1 latin1", Charset{last: 0xff}},
 	}
 )
 
@@ -73,9 +78,9 @@ func (c *Charset) Encode(dst, text []byte) []byte {
 	}
 	for _, r := range string(text) {
 		switch {
-		case c.latin1 && r > 0xff:
+		case c.last > 0 && r > c.last:
 			dst = append(dst, '?')
-		case c.latin1:
+		case c.last > 0:
 			dst = append(dst, byte(r))
 		default:
 			for _, u := range utf16.AppendRune(nil, r) {
@@ -101,9 +106,13 @@ func (c *Charset) Decode(dst, data []byte) []byte {
 			}
 		}
 		return AppendUTF16(dst, data, order)
-	case c.latin1:
+	case c.last > 0:
 		for _, b := range data {
-			dst = utf8.AppendRune(dst, rune(b))
+			r := rune(b)
+			if r > c.last {
+				r = utf8.RuneError
+			}
+			dst = utf8.AppendRune(dst, r)
 		}
 		return dst
 	case utf8.Valid(data):

@@ -1,6 +1,5 @@
-// Package dateformat formats and parses times like java.text.SimpleDateFormat, in UTC and with the names of Locale.US.
-// Plugins use it for transforms, the host for converters. It supports the pattern letters of dates, times of day and
-// time zones, not those of eras, weeks, days of the year and hours up to 24.
+// Package dateformat formats and parses times like java.text.SimpleDateFormat, in UTC and with the names and weeks of
+// Locale.US. Plugins use it for transforms, the host for converters.
 package dateformat
 
 import (
@@ -10,8 +9,8 @@ import (
 	"unicode/utf16"
 )
 
-// Format is a pattern of java.text.SimpleDateFormat in UTC with the names of Locale.US, which is the locale of Kafka's
-// image and of most workers.
+// Format is a pattern of java.text.SimpleDateFormat in UTC with the names and weeks of Locale.US, which is the locale of
+// Kafka's image and of most workers. There a week begins on Sunday, and a year's first week contains January 1st.
 type Format struct {
 	items []item
 	// Unit is the smallest interval that the pattern shows, in milliseconds. All times in it have the same text.
@@ -69,18 +68,8 @@ const (
 	day    = 24 * hour
 )
 
-// Supported letters, and the other letters of SimpleDateFormat.
-const (
-	letters     = "yMdHhmsSEazZX"
-	unsupported = "GkDFwWKYuL"
-)
-
-// UnsupportedError is a pattern letter that Java supports and this package does not.
-type UnsupportedError struct{ Letter byte }
-
-func (u *UnsupportedError) Error() string {
-	return "the pattern letter '" + string(rune(u.Letter)) + "' is not supported; supported are " + letters
-}
+// letters contains the pattern letters of SimpleDateFormat.
+const letters = "GyMdkHmsSEDFwWahKzZYuXL"
 
 // MustParse is [Parse] for a valid pattern. It panics on errors.
 func MustParse(pattern string) *Format {
@@ -91,7 +80,7 @@ func MustParse(pattern string) *Format {
 	return f
 }
 
-// Parse parses a pattern. The error is an [*UnsupportedError], or Java's message for an invalid pattern.
+// Parse parses a pattern. The error is Java's message for an invalid pattern.
 func Parse(pattern string) (*Format, error) {
 	f := &Format{Unit: day}
 	var text strings.Builder
@@ -112,8 +101,6 @@ func Parse(pattern string) (*Format, error) {
 			quoted = !quoted
 		case quoted || b|0x20 < 'a' || b|0x20 > 'z':
 			text.WriteByte(b)
-		case strings.IndexByte(unsupported, b) >= 0:
-			return nil, &UnsupportedError{b}
 		case strings.IndexByte(letters, b) < 0:
 			return nil, errors.New("Illegal pattern character '" + string(rune(b)) + "'")
 		default:
@@ -147,7 +134,7 @@ func unitOf(letter byte) int64 {
 		return second
 	case 'm':
 		return 60 * second
-	case 'H', 'h', 'a':
+	case 'H', 'k', 'K', 'h', 'a':
 		return hour
 	}
 	return day
@@ -161,10 +148,9 @@ var (
 
 // Append appends a formatted time. at is in milliseconds since 1970.
 func (f *Format) Append(dst []byte, at int64) []byte {
-	days := FloorDiv(at, day)
-	rest := at - days*day
-	year, month, dayOfMonth := dateOf(days)
-	h := rest / hour
+	d := dateOf(FloorDiv(at, day))
+	sinceMidnight := at - d.days*day
+	h := sinceMidnight / hour
 	for i := range f.items {
 		x := &f.items[i]
 		n := int64(0)
@@ -172,21 +158,21 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 		case 0:
 			dst = append(dst, x.text...)
 			continue
+		case 'G':
+			dst = append(dst, eras[d.era()][0]...)
+			continue
 		case 'y':
-			if n = year; n <= 0 { // before Christ
-				n = 1 - n
-			}
-			if x.count == 2 {
-				n %= 100
-			}
-		case 'M':
+			n = yearDigits(d.yearOfEra(), x.count)
+		case 'Y':
+			n = yearDigits(d.weekYear(), x.count)
+		case 'M', 'L':
 			if x.count >= 3 {
-				dst = append(dst, shortName(months[month-1], x.count)...)
+				dst = append(dst, shortName(months[d.month-1], x.count)...)
 				continue
 			}
-			n = month
+			n = d.month
 		case 'E':
-			dst = append(dst, shortName(weekdays[FloorMod(days+4, 7)], x.count)...)
+			dst = append(dst, shortName(weekdays[d.weekday()], x.count)...)
 			continue
 		case 'a':
 			dst = append(dst, [...]string{"AM", "PM"}[h/12]...)
@@ -205,21 +191,43 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 			dst = append(dst, 'Z')
 			continue
 		case 'd':
-			n = dayOfMonth
+			n = d.dayOfMonth
+		case 'D':
+			n = d.dayOfYear()
+		case 'F':
+			n = d.weekdayInMonth()
+		case 'w':
+			n = d.week()
+		case 'W':
+			n = d.weekOfMonth()
+		case 'u':
+			n = (d.weekday()+6)%7 + 1
 		case 'H':
 			n = h
+		case 'k':
+			n = (h+23)%24 + 1
+		case 'K':
+			n = h % 12
 		case 'h':
 			n = (h+11)%12 + 1
 		case 'm':
-			n = rest / (60 * second) % 60
+			n = sinceMidnight / (60 * second) % 60
 		case 's':
-			n = rest / second % 60
+			n = sinceMidnight / second % 60
 		case 'S':
-			n = rest % second
+			n = sinceMidnight % second
 		}
 		dst = appendPadded(dst, n, x.count)
 	}
 	return dst
+}
+
+// yearDigits returns a year, or its last two digits if the pattern has two letters. A week year may be negative.
+func yearDigits(year int64, count int) int64 {
+	if count == 2 {
+		return year % 100
+	}
+	return year
 }
 
 // shortName returns the first three letters of a name if the pattern has fewer than four.
@@ -231,59 +239,16 @@ func shortName(name string, count int) string {
 }
 
 func appendPadded(dst []byte, n int64, digits int) []byte {
+	if n < 0 {
+		dst = append(dst, '-')
+		n = -n
+	}
 	var b [20]byte
 	text := strconv.AppendInt(b[:0], n, 10)
 	for ; digits > len(text); digits-- {
 		dst = append(dst, '0')
 	}
 	return append(dst, text...)
-}
-
-// cutover is the first Gregorian day of java.util.GregorianCalendar, 1582-10-15, in days since 1970.
-const cutover = -141427
-
-// dateOf returns the date of a day since 1970, in the Julian calendar before the cutover. The year 0 is 1 BC.
-func dateOf(days int64) (year, month, dayOfMonth int64) {
-	// Years are counted from March of the year 0, so that a leap day is the last day of its year.
-	var dayOfYear uint32 // 32 bits are divided faster
-	if days >= cutover {
-		z := days + 719468
-		era := z / 146097
-		of := uint32(z - era*146097)
-		inEra := (of - of/1460 + of/36524 - of/146096) / 365
-		year, dayOfYear = era*400+int64(inEra), of-(365*inEra+inEra/4-inEra/100)
-	} else {
-		z := days + 719470
-		era := FloorDiv(z, 1461)
-		of := uint32(z - era*1461)
-		inEra := min(of/365, 3)
-		year, dayOfYear = era*4+int64(inEra), of-365*inEra
-	}
-	m := (5*dayOfYear + 2) / 153
-	dayOfMonth = int64(dayOfYear - (153*m+2)/5 + 1)
-	if month = int64((m+2)%12 + 1); month <= 2 {
-		year++
-	}
-	return year, month, dayOfMonth
-}
-
-func gregorianDays(year, month, day int64) int64 {
-	year, days := marchDays(year, month, day)
-	return 365*year + FloorDiv(year, 4) - FloorDiv(year, 100) + FloorDiv(year, 400) + days - 719468
-}
-
-func julianDays(year, month, day int64) int64 {
-	year, days := marchDays(year, month, day)
-	return 365*year + FloorDiv(year, 4) + days - 719470
-}
-
-// marchDays returns the year that began in March and the days since then. Month 13 is January of the next year.
-func marchDays(year, month, day int64) (inYear, days int64) {
-	if month <= 2 {
-		year--
-		month += 12
-	}
-	return year, (153*(month-3)+2)/5 + day - 1
 }
 
 // FloorDiv is java.lang.Math.floorDiv.

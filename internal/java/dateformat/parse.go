@@ -9,9 +9,9 @@ import (
 // isNumeric reports whether the item is read as digits.
 func (x *item) isNumeric() bool {
 	switch x.letter {
-	case 0, 'E', 'a', 'z', 'Z', 'X':
+	case 0, 'G', 'E', 'a', 'z', 'Z', 'X':
 		return false
-	case 'M':
+	case 'M', 'L':
 		return x.count <= 2
 	}
 	return true
@@ -21,10 +21,16 @@ func (x *item) isNumeric() bool {
 type calendarField int
 
 const (
-	yearField calendarField = iota
+	eraField calendarField = iota
+	yearField
+	weekYearField
 	monthField
+	weekField
+	weekOfMonthField
 	dayField
+	dayOfYearField
 	weekdayField
+	weekdayInMonthField
 	amPMField
 	hour12Field
 	hourField
@@ -36,9 +42,10 @@ const (
 )
 
 // fieldOf contains the fields of the letters.
-var fieldOf = map[byte]calendarField{'y': yearField, 'M': monthField, 'd': dayField, 'H': hourField, 'm': minuteField,
-	's': secondField, 'S': milliField, 'E': weekdayField, 'a': amPMField, 'h': hour12Field, 'z': zoneField,
-	'Z': zoneField, 'X': zoneField}
+var fieldOf = map[byte]calendarField{'G': eraField, 'y': yearField, 'Y': weekYearField, 'M': monthField,
+	'L': monthField, 'w': weekField, 'W': weekOfMonthField, 'd': dayField, 'D': dayOfYearField, 'E': weekdayField,
+	'u': weekdayField, 'F': weekdayInMonthField, 'a': amPMField, 'h': hour12Field, 'K': hour12Field, 'H': hourField,
+	'k': hourField, 'm': minuteField, 's': secondField, 'S': milliField, 'z': zoneField, 'Z': zoneField, 'X': zoneField}
 
 // Java maps two-digit years to the time from 80 years before the creation of the format to 20 years after. Plugins do
 // not know the current year. The parser accepts years that have the same meaning from clockFrom to clockTo.
@@ -47,9 +54,13 @@ const (
 	clockTo   = 2036
 )
 
+// maxYear is the largest year, before and after 1, for whose days 64 bits hold the milliseconds since 1970 if other
+// fields have their largest values. Texts with a week year are only parsed up to it; Java's milliseconds overflow.
+const maxYear = 290_000_000
+
 // Parser parses times like java.text.SimpleDateFormat in its lenient mode, in UTC and with the names of Locale.US. It
-// rejects unknown time zones, and two-digit years whose century depends on the current date, since plugins have no
-// clock. Large years overflow like in Java.
+// rejects unknown time zones, two-digit years whose century depends on the current date, since plugins have no clock, and
+// week years above 290,000,000. Other large years overflow like in Java.
 type Parser struct {
 	Format *Format
 	text   []uint16
@@ -97,6 +108,10 @@ func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
 	if pos == 0 {
 		return 0, false, false
 	}
+	if p.set[weekYearField] > 0 && max(p.value[yearField], p.value[weekYearField], -p.value[yearField],
+		-p.value[weekYearField]) > maxYear {
+		return 0, false, false
+	}
 	at = p.time()
 	return at, p.ambiguous, !p.ambiguous && (!p.Zoned || at+p.value[zoneField] >= p.validFrom)
 }
@@ -119,6 +134,8 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 	}
 	f := fieldOf[x.letter]
 	switch x.letter {
+	case 'G':
+		return p.name(f, start, eras)
 	case 'E':
 		return p.name(f, start, weekdayNames)
 	case 'a':
@@ -127,7 +144,7 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 		return p.zone(start, pos)
 	case 'X':
 		return p.isoZone(pos, x.count)
-	case 'M':
+	case 'M', 'L':
 		if x.count > 2 {
 			return p.name(f, start, monthNames)
 		}
@@ -144,15 +161,23 @@ func (p *Parser) field(x *item, start int, counted bool) int {
 		return -1
 	}
 	switch x.letter {
-	case 'y':
+	case 'y', 'Y':
 		if x.count <= 2 && end-pos == 2 && unicode.IsDigit(rune(p.text[pos])) && unicode.IsDigit(rune(p.text[pos+1])) {
 			n = p.century(n)
 		}
-	case 'M':
+	case 'M', 'L':
 		n = int64(int32(n - 1))
+	case 'k':
+		if n == 24 {
+			n = 0
+		}
 	case 'h':
 		if n == 12 {
 			n = 0
+		}
+	case 'u': // Monday is 1; Calendar's Sunday is 1
+		if n >= 1 && n <= 7 {
+			n = n%7 + 1
 		}
 	}
 	p.put(f, n)
@@ -429,42 +454,4 @@ func clipped(digits []byte, exponent int64, negative bool) int64 {
 		n = -n
 	}
 	return n
-}
-
-// time returns the time of the fields as java.util.GregorianCalendar computes it.
-func (p *Parser) time() int64 {
-	at := p.timeOfDay()
-	year, month, more := int64(1970), p.value[monthField], FloorDiv(at, day)
-	if p.set[yearField] > 0 {
-		year = p.value[yearField]
-	}
-	if p.set[dayField] > 0 {
-		more += p.value[dayField] - 1
-	}
-	inYear, inMonth := int64(int32(year+FloorDiv(month, 12))), FloorMod(month, 12)+1
-	date := func(first int64) int64 {
-		if p.set[weekdayField] > 0 && p.set[dayField] == 0 { // the month's first such weekday
-			first += FloorMod(p.value[weekdayField]-5-first, 7)
-		}
-		return first + more
-	}
-	days := date(gregorianDays(inYear, inMonth, 1))
-	if year < 1582 || days < cutover {
-		days = date(julianDays(inYear, inMonth, 1))
-	}
-	return days*day + FloorMod(at, day) - p.value[zoneField]
-}
-
-// timeOfDay returns the time of day in milliseconds. Of hours and half days with their hours, the field that was set
-// last counts.
-func (p *Parser) timeOfDay() int64 {
-	half := 0
-	if p.set[hour12Field] > 0 && p.set[amPMField] > 0 {
-		half = max(p.set[hour12Field], p.set[amPMField])
-	}
-	hours := p.value[hourField]
-	if half > p.set[hourField] || p.set[hourField] == 0 {
-		hours = p.value[hour12Field] + 12*p.value[amPMField]
-	}
-	return ((hours*60+p.value[minuteField])*60+p.value[secondField])*second + p.value[milliField]
 }

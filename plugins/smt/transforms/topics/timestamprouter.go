@@ -42,11 +42,7 @@ func newTimestampRouter(values settings.Values) (operation.Operation, *wit.Error
 		return *spec.DefaultValue
 	}
 	o := &TimestampRouter{topic: valueOrDefault(&timestampRouterKeys[0])}
-	pattern := valueOrDefault(&timestampRouterKeys[1])
-	o.date, o.Err = dateformat.Parse(pattern)
-	if _, unsupported := o.Err.(*dateformat.UnsupportedError); unsupported {
-		return nil, settings.Invalid("timestamp.format", pattern, o.Err.Error())
-	}
+	o.date, o.Err = dateformat.Parse(valueOrDefault(&timestampRouterKeys[1]))
 	return o, nil
 }
 

@@ -1,0 +1,122 @@
+package dateformat
+
+// cutover is the first Gregorian day of java.util.GregorianCalendar, 1582-10-15, in days since 1970.
+const cutover = -141427
+
+// date is a day of java.util.GregorianCalendar, which is Julian before the cutover.
+type date struct {
+	// days is the number of days since 1970-01-01.
+	days int64
+	// year is the astronomical year: 0 is 1 BC.
+	year int64
+	// month is 1 for January.
+	month      int64
+	dayOfMonth int64
+}
+
+// dateOf returns the date of a day since 1970.
+func dateOf(days int64) date {
+	// Years are counted from March of the year 0, so that a leap day is the last day of its year.
+	d := date{days: days}
+	var dayOfYear uint32 // 32 bits are divided faster
+	if days >= cutover {
+		z := days + 719468
+		era := z / 146097
+		of := uint32(z - era*146097)
+		inEra := (of - of/1460 + of/36524 - of/146096) / 365
+		d.year = era*400 + int64(inEra)
+		dayOfYear = of - (365*inEra + inEra/4 - inEra/100)
+	} else {
+		z := days + 719470
+		era := FloorDiv(z, 1461)
+		of := uint32(z - era*1461)
+		inEra := min(of/365, 3)
+		d.year = era*4 + int64(inEra)
+		dayOfYear = of - 365*inEra
+	}
+	m := (5*dayOfYear + 2) / 153
+	d.dayOfMonth = int64(dayOfYear - (153*m+2)/5 + 1)
+	d.month = int64((m+2)%12 + 1)
+	if d.month <= 2 {
+		d.year++
+	}
+	return d
+}
+
+// eras contains the short and the long names of the eras by Java's numbers.
+var eras = [][]string{{"BC", "Before Christ"}, {"AD", "Anno Domini"}}
+
+// era returns the number of the era: 0 before the year 1, otherwise 1.
+func (d *date) era() int {
+	if d.year <= 0 {
+		return 0
+	}
+	return 1
+}
+
+// yearOfEra returns the year counted in its era.
+func (d *date) yearOfEra() int64 {
+	if d.year <= 0 {
+		return 1 - d.year
+	}
+	return d.year
+}
+
+// weekday returns the day of the week, 0 for Sunday.
+func (d *date) weekday() int64 { return FloorMod(d.days+4, 7) }
+
+func (d *date) dayOfYear() int64 { return d.days - daysOf(d.year, 1, 1) + 1 }
+
+// weekdayInMonth returns how often the weekday has occurred in the month. October 1582 lacks ten days.
+func (d *date) weekdayInMonth() int64 { return (d.days-daysOf(d.year, d.month, 1))/7 + 1 }
+
+// weekYear returns the year to which the week belongs. Unlike years, it is not counted in an era.
+func (d *date) weekYear() int64 {
+	if sunday(d.days)+6 >= daysOf(d.year+1, 1, 1) {
+		return d.year + 1
+	}
+	return d.year
+}
+
+// week returns the number of the week in its week year.
+func (d *date) week() int64 {
+	if d.weekYear() != d.year {
+		return 1
+	}
+	return (sunday(d.days)-sunday(daysOf(d.year, 1, 1)))/7 + 1
+}
+
+// weekOfMonth returns the number of the week in the month. The month's first day is in week 1.
+func (d *date) weekOfMonth() int64 {
+	return (sunday(d.days)-sunday(daysOf(d.year, d.month, 1)))/7 + 1
+}
+
+// sunday returns the first day of the week of a day.
+func sunday(days int64) int64 { return days - FloorMod(days+4, 7) }
+
+// daysOf returns the number of a day since 1970, in the Julian calendar before the cutover.
+func daysOf(year, month, day int64) int64 {
+	if gregorian := gregorianDays(year, month, day); gregorian >= cutover {
+		return gregorian
+	}
+	return julianDays(year, month, day)
+}
+
+func gregorianDays(year, month, day int64) int64 {
+	year, days := marchDays(year, month, day)
+	return 365*year + FloorDiv(year, 4) - FloorDiv(year, 100) + FloorDiv(year, 400) + days - 719468
+}
+
+func julianDays(year, month, day int64) int64 {
+	year, days := marchDays(year, month, day)
+	return 365*year + FloorDiv(year, 4) + days - 719470
+}
+
+// marchDays returns the year that began in March and the days since then. Month 13 is January of the next year.
+func marchDays(year, month, day int64) (inYear, days int64) {
+	if month <= 2 {
+		year--
+		month += 12
+	}
+	return year, (153*(month-3)+2)/5 + day - 1
+}
