@@ -27,6 +27,8 @@ type checker struct {
 	writer
 	// hasty makes encode ignore the hint.
 	hasty bool
+	// unrepeatableChecks makes its checks requests that must not be repeated.
+	unrepeatableChecks bool
 	// hints are the hints that rows were encoded with.
 	hints []string
 	// alone contains the number of bytes that came with each row that was encoded alone.
@@ -55,7 +57,8 @@ func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, rec
 			r = wit.Request{Method: "MERGE", Target: "/Set", Body: []byte("merge " + key), Repeatable: true}
 		}
 		if requestsCheck(hinted[uint32(i)]) && !c.hasty {
-			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key), Repeatable: true}
+			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key),
+				Repeatable: !c.unrepeatableChecks}
 		}
 		d.Ready = append(d.Ready, wit.Delivery{Request: r, Rows: []uint32{uint32(i)}, State: r.Body,
 			OrderingKey: uint32(key[0])})
@@ -121,6 +124,93 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 				task.o.InDoubt.cause(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
 				t.Errorf("the record is still in doubt: %s", metadata)
 			}
+		})
+	}
+}
+
+// P19: without a response nobody knows whether a request that must not be repeated was done. Whatever the plugin says,
+// its rows are in doubt, and each is written once: of 231 records every fifth gets no response, half of these are written.
+func TestRowsWithoutResponseAreInDoubtWhateverThePluginSays(t *testing.T) {
+	transient := &wit.Error{Kind: wit.ErrorTransient, Message: "no response"}
+	for name, lie := range map[string]wit.RowResult{
+		"retry":                  {Retry: &wit.Retry{Hint: "insert"}},
+		"retry with an error":    {Retry: &wit.Retry{Error: transient}},
+		"retry with a check":     {Retry: &wit.Retry{Hint: wit.HintUncertain}},
+		"written":                {Written: wit.Set},
+		"rejected":               {Rejected: &wit.Error{Kind: wit.ErrorData, Message: "invalid"}},
+		"rejected and transient": {Rejected: transient},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			const records = 231
+			x := newCheckedWorld(&checker{writer: writer{blind: &lie}})
+			x.o.InFlight = 4
+			for n := 3; n < records; n++ {
+				x.group.put("orders", 3, fmt.Sprintf("%c%d=1", 'a'+n%20, n))
+			}
+			written := map[string]int{}
+			posts := 0
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				if entity, ok := strings.CutPrefix(body, "look "); ok {
+					if written[entity] == 0 {
+						return 404, nil
+					}
+					return 200, nil
+				}
+				posts++
+				if posts%10 != 5 {
+					written[body]++
+				}
+				if posts%5 == 0 {
+					return 0, lostResponse()
+				}
+				return 201, nil
+			}
+			task := x.ok(t)
+			twice := 0
+			for _, writes := range written {
+				if writes > 1 {
+					twice++
+				}
+			}
+			assert.Equal(t, 0, twice, "records that were written twice")
+			assert.Equal(t, records, len(written), "records that were written")
+			assert.Equal(t, records, task.Progress().Written, "written, as the task counts")
+			assert.Equal(t, records, x.committed("orders", 3), "committed")
+		})
+	}
+}
+
+// A check without a response proves nothing, whatever the plugin says: it is repeated.
+func TestCheckWithoutResponseIsRepeated(t *testing.T) {
+	for name, lie := range map[string]wit.RowResult{
+		"written":     {Written: wit.Set},
+		"not written": {Retry: &wit.Retry{Hint: "insert"}},
+		"unknown":     {Rejected: &wit.Error{Kind: wit.ErrorData, Message: "invalid"}},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x := newCheckedWorld(&checker{unrepeatableChecks: true, says: func(status uint16) wit.RowResult {
+				if status == 0 {
+					return lie
+				}
+				return wit.RowResult{Written: wit.Set}
+			}})
+			checks := 0
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				switch body {
+				case "look b":
+					checks++
+					if checks < 3 {
+						return 0, lostResponse()
+					}
+					return 200, nil
+				case "b":
+					return 0, lostResponse()
+				}
+				return 201, nil
+			}
+			x.ok(t)
+			assert.Equal(t, "a b look b look b look b c", strings.Join(x.service.seen(), " "))
+			assert.Equal(t, 3, x.committed("orders", 3), "committed")
 		})
 	}
 }

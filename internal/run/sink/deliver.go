@@ -88,7 +88,7 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	span.End(err)
 	var noAnswer *transport.NoResponseError
 	var notSent *unsentError
-	// The order matters: a request that was not sent leaves no doubt; of one without a response the plugin decides.
+	// The order matters: a request that was not sent leaves no doubt; one without a response leaves its rows in doubt.
 	switch {
 	case errors.As(err, &notSent) && notSent.cause == nil:
 		return w.returnUnsent(delivery), nil
