@@ -106,7 +106,8 @@ func (g *resultHandler) handleNoResponse(row uint32, rejection *wit.Error) {
 		}
 		g.markInDoubt(row, reason)
 	}
-	g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
+	g.checkRows = append(g.checkRows, row)
+	g.checkTiming = checkAfterPause
 }
 
 func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
