@@ -296,7 +296,7 @@ func (w *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery
 	defer w.task.count.settle.Stop()
 	var settled wit.ResponseResult
 	err = task.DoAcquired(ctx, delivery.opened.code, acquire, func(p Writer) error {
-		context, _ := delivery.opened.currentContext()
+		context := delivery.opened.currentContext().data
 		settled, err = p.HandleResponse(ctx, context, delivery.State, delivery.Delivery.Rows, response)
 		w.task.count.warnings.Add(int64(p.Warnings()))
 		return err
