@@ -129,7 +129,8 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 }
 
 // P19: without a response nobody knows whether a request that must not be repeated was done. Whatever the plugin says,
-// its rows are in doubt, and each is written once: of 231 records every fifth gets no response, half of these are written.
+// its rows are in doubt, and each is written once: of 231 records every fifth gets no response, and half of these are
+// written.
 func TestRowsWithoutResponseAreInDoubtWhateverThePluginSays(t *testing.T) {
 	transient := &wit.Error{Kind: wit.ErrorTransient, Message: "no response"}
 	for name, lie := range map[string]wit.RowResult{
@@ -514,8 +515,8 @@ func TestLearnedContextIsPassedOn(t *testing.T) {
 		runtest.Pass(time.Minute)
 		require.NoError(t, stop())
 		if !slices.Equal(l.encoded, []string{"", "xxxxx"}) || l.overlap {
-			t.Errorf("expected the second call of encode to receive %q, found %q; concurrent calls of settle: %v", "xxxxx",
-				l.encoded, l.overlap)
+			t.Errorf("expected the second call of encode to receive %q, found %q; concurrent calls of settle: %v",
+				"xxxxx", l.encoded, l.overlap)
 		}
 	})
 }

@@ -82,8 +82,8 @@ func TestRowsBehindSlowLaneAreBounded(t *testing.T) {
 	})
 }
 
-// shifting is a plugin that hashes keys to as many lanes as its context specifies, and sometimes learns something, which
-// may be another number.
+// shifting is a plugin that hashes keys to as many lanes as its context specifies, and sometimes learns something,
+// which may be another number.
 type shifting struct {
 	*writer
 	random *rand.Rand
@@ -122,8 +122,8 @@ func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []by
 	return settled, err
 }
 
-// learning is a plugin that learns something from each of its first responses. Its lessons are the contexts, which begin
-// with the number of lanes.
+// learning is a plugin that learns something from each of its first responses. Its lessons are the contexts, which
+// begin with the number of lanes.
 type learning struct {
 	*shifting
 	lessons []string

@@ -77,7 +77,8 @@ func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
 		}
 	case result.Rejected != nil:
-		if retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status); !g.addFailure(err) && retry {
+		retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status)
+		if !g.addFailure(err) && retry {
 			g.retryRows, g.backoff, state.hint = append(g.retryRows, row), true, ""
 		}
 		if state.inDoubt != nil {

@@ -283,9 +283,8 @@ func cutOff(t *testing.T, opened *harness, end int, mode string) (whole int) {
 	return whole
 }
 
-// A batch whose response lacks parts is sent again in halves, at the end row by row: the service may answer, or process,
-// no more than some operations of a batch. Before, the same batch was sent again and again. Rows that must not be
-// repeated are checked.
+// A batch whose response lacks parts is sent again in halves, at the end row by row: the service may answer, or
+// process, no more than some operations of a batch. Rows that must not be repeated are checked.
 func TestBatchWithMissingPartsIsHalved(t *testing.T) {
 	const rows = 40
 	for _, test := range []struct {
@@ -325,8 +324,8 @@ func TestBatchWithMissingPartsIsHalved(t *testing.T) {
 			}
 			for entity, n := range service.Ledger().Writes {
 				if n.Created != 1 || (isUpdate && n.Updated > test.writes) {
-					t.Errorf("%s: expected 1 insert and at most %d updates, found %d and %d", entity, test.writes, n.Created,
-						n.Updated)
+					t.Errorf("%s: expected 1 insert and at most %d updates, found %d and %d", entity, test.writes,
+						n.Created, n.Updated)
 				}
 			}
 			if names := productsOf(service); len(names) != rows || slices.Contains(names, "old") {

@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// forgetful is a service that stores the rows of POSTs and does not answer every fifth; half of these it does not store.
+// forgetful is a service that stores the rows of POSTs. It does not answer every fifth POST, and does not store half of
+// these.
 type forgetful struct {
 	mu     sync.Mutex
 	posts  int
@@ -52,8 +53,8 @@ func TestPluginIsNotBelievedWithoutResponse(t *testing.T) {
 			host, port, err := net.SplitHostPort(e2etest.Serve(t, service))
 			e2etest.NoError(t, err)
 			p.MustOnceWith(dir, p.File("there.properties", e2etest.Source("there", address, "Orders")...),
-				p.File("mad.properties", "name=mad", "connector.class=example.MadSink", "topics=Orders", "mad.scheme=http",
-					"mad.address="+host, "mad.port="+port, "mad.mode="+mode, "mad.min-backoff=1",
+				p.File("mad.properties", "name=mad", "connector.class=example.MadSink", "topics=Orders",
+					"mad.scheme=http", "mad.address="+host, "mad.port="+port, "mad.mode="+mode, "mad.min-backoff=1",
 					"mad.max-backoff=2"))
 			twice := 0
 			for _, times := range service.stored {
@@ -62,7 +63,8 @@ func TestPluginIsNotBelievedWithoutResponse(t *testing.T) {
 				}
 			}
 			if twice > 0 || len(service.stored) != rows {
-				t.Errorf("expected %d rows, each once, found %d, %d of them more than once", rows, len(service.stored), twice)
+				t.Errorf("expected %d rows, each once, found %d, %d of them more than once", rows,
+					len(service.stored), twice)
 			}
 		})
 	}

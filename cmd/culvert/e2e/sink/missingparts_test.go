@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A service that answers 7 operations of a batch gets smaller batches after its first answers: 25,000 rows are inserted,
-// each once, and then updated, hardly one of them twice. One warning for a batch names the setting.
+// A service that answers 7 operations of a batch gets smaller batches after its first answers: 25,000 rows are
+// inserted, each once, and then updated, few of them twice. One warning for a batch names the setting.
 func TestMissingPartsAtUsersSize(t *testing.T) {
 	t.Parallel()
 	const rows, batch = 25_000, 40
