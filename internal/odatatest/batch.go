@@ -106,6 +106,9 @@ func (x *exchange) batch() *fault {
 	if x.lost() {
 		return nil
 	}
+	if x.sw.BatchAnswers > 0 {
+		all = all[:min(len(all), x.sw.BatchAnswers)]
+	}
 	x.sendBatch(all)
 	return nil
 }

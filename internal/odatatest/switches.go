@@ -43,6 +43,8 @@ type Switches struct {
 	BatchLimit int `switch:"batch-limit"`
 	// parts of a batch after the first one that fails are not executed, and not answered
 	BatchStop bool `switch:"batch-stop"`
+	// parts of the response to a batch; later ones are executed and not answered; zero means all
+	BatchAnswers int `switch:"batch-answers"`
 	// any (default), or one: changesets of several operations are refused
 	Changesets string `switch:"changesets,any,one"`
 	// If-Match for an entity without an ETag is 400, as in WCF Data Services

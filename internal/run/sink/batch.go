@@ -56,7 +56,11 @@ type activeBatch struct {
 	rowStates []rowState
 	rows      []uint32 // to be encoded, first or again
 	state     batchState
-	encoded   *encodedBatch
+	encoded   []delivery // until the batch is queued
+	// contexts give the rows the ordering keys of the deliveries: the one that has encoded all of them, and that of the
+	// queue. Empty means that the keys cannot be compared.
+	contexts []*pluginContext
+	retakes  int // how often the batch was taken back because the plugin had learned something
 	// switchVersion means that another plugin version must encode the batch, started that it is too late for that.
 	switchVersion, started bool
 	remaining              int
@@ -75,12 +79,6 @@ const (
 	batchQueued
 )
 
-type encodedBatch struct {
-	deliveries []delivery
-	version    contextVersion // of all lanes, unless they are mixed
-	mixed      bool
-}
-
 type rowState struct {
 	portion           int
 	repeats, failures int
@@ -95,7 +93,7 @@ type delivery struct {
 	active  *activeBatch
 	rows    []uint32
 	opened  *openedVersion // encoded it and must read its response
-	version contextVersion
+	context *pluginContext
 	// The sequence numbers awaitedSeq, for what its lane has settled, and announcedSeq, for its own announcement, must
 	// be durable before it is sent. announcedSeq is 0 unless it is a non-repeatable delivery that was announced.
 	awaitedSeq, announcedSeq int

@@ -27,6 +27,8 @@ type checker struct {
 	writer
 	// hasty makes encode ignore the hint.
 	hasty bool
+	// unrepeatableChecks makes its checks requests that must not be repeated.
+	unrepeatableChecks bool
 	// hints are the hints that rows were encoded with.
 	hints []string
 	// alone contains the number of bytes that came with each row that was encoded alone.
@@ -55,7 +57,8 @@ func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, rec
 			r = wit.Request{Method: "MERGE", Target: "/Set", Body: []byte("merge " + key), Repeatable: true}
 		}
 		if requestsCheck(hinted[uint32(i)]) && !c.hasty {
-			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key), Repeatable: true}
+			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key),
+				Repeatable: !c.unrepeatableChecks}
 		}
 		d.Ready = append(d.Ready, wit.Delivery{Request: r, Rows: []uint32{uint32(i)}, State: r.Body,
 			OrderingKey: uint32(key[0])})
@@ -121,6 +124,94 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 				task.o.InDoubt.cause(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
 				t.Errorf("the record is still in doubt: %s", metadata)
 			}
+		})
+	}
+}
+
+// P19: without a response nobody knows whether a request that must not be repeated was done. Whatever the plugin says,
+// its rows are in doubt, and each is written once: of 231 records every fifth gets no response, and half of these are
+// written.
+func TestRowsWithoutResponseAreInDoubtWhateverThePluginSays(t *testing.T) {
+	transient := &wit.Error{Kind: wit.ErrorTransient, Message: "no response"}
+	for name, lie := range map[string]wit.RowResult{
+		"retry":                  {Retry: &wit.Retry{Hint: "insert"}},
+		"retry with an error":    {Retry: &wit.Retry{Error: transient}},
+		"retry with a check":     {Retry: &wit.Retry{Hint: wit.HintUncertain}},
+		"written":                {Written: wit.Set},
+		"rejected":               {Rejected: &wit.Error{Kind: wit.ErrorData, Message: "invalid"}},
+		"rejected and transient": {Rejected: transient},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			const records = 231
+			x := newCheckedWorld(&checker{writer: writer{blind: &lie}})
+			x.o.InFlight = 4
+			for n := 3; n < records; n++ {
+				x.group.put("orders", 3, fmt.Sprintf("%c%d=1", 'a'+n%20, n))
+			}
+			written := map[string]int{}
+			posts := 0
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				if entity, ok := strings.CutPrefix(body, "look "); ok {
+					if written[entity] == 0 {
+						return 404, nil
+					}
+					return 200, nil
+				}
+				posts++
+				if posts%10 != 5 {
+					written[body]++
+				}
+				if posts%5 == 0 {
+					return 0, lostResponse()
+				}
+				return 201, nil
+			}
+			task := x.ok(t)
+			twice := 0
+			for _, writes := range written {
+				if writes > 1 {
+					twice++
+				}
+			}
+			assert.Equal(t, 0, twice, "records that were written twice")
+			assert.Equal(t, records, len(written), "records that were written")
+			assert.Equal(t, records, task.Progress().Written, "written, as the task counts")
+			assert.Equal(t, records, x.committed("orders", 3), "committed")
+		})
+	}
+}
+
+// A check without a response proves nothing, whatever the plugin says: it is repeated.
+func TestCheckWithoutResponseIsRepeated(t *testing.T) {
+	for name, lie := range map[string]wit.RowResult{
+		"written":     {Written: wit.Set},
+		"not written": {Retry: &wit.Retry{Hint: "insert"}},
+		"unknown":     {Rejected: &wit.Error{Kind: wit.ErrorData, Message: "invalid"}},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x := newCheckedWorld(&checker{unrepeatableChecks: true, says: func(status uint16) wit.RowResult {
+				if status == 0 {
+					return lie
+				}
+				return wit.RowResult{Written: wit.Set}
+			}})
+			checks := 0
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				switch body {
+				case "look b":
+					checks++
+					if checks < 3 {
+						return 0, lostResponse()
+					}
+					return 200, nil
+				case "b":
+					return 0, lostResponse()
+				}
+				return 201, nil
+			}
+			x.ok(t)
+			assert.Equal(t, "a b look b look b look b c", strings.Join(x.service.seen(), " "))
+			assert.Equal(t, 3, x.committed("orders", 3), "committed")
 		})
 	}
 }
@@ -415,15 +506,17 @@ func TestLearnedContextIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &learner{}
 		x := newWorldOf(&l.writer, l)
-		x.o.InFlight, x.o.BatchRows = 4, 5
-		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=")
+		x.o.Once, x.o.InFlight, x.o.BatchRows = false, 4, 5
+		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=")
 		x.group.atMost = 5
-		x.ok(t)
-		// The second batch may have been encoded earlier, too, but none of it was sent.
-		if n := len(l.encoded); l.encoded[0] != "" || l.encoded[n-1] != "xxxxx" || n > 3 || l.overlap {
-			t.Errorf("expected the last call of encode to receive %q, found %q; concurrent calls of settle: %v",
-				"xxxxx",
-				l.encoded, l.overlap)
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(time.Minute)
+		x.group.put("t", 0, "f=")
+		runtest.Pass(time.Minute)
+		require.NoError(t, stop())
+		if !slices.Equal(l.encoded, []string{"", "xxxxx"}) || l.overlap {
+			t.Errorf("expected the second call of encode to receive %q, found %q; concurrent calls of settle: %v",
+				"xxxxx", l.encoded, l.overlap)
 		}
 	})
 }
@@ -444,13 +537,14 @@ func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
 			return 201, nil
 		}
 		x.ok(t)
-		if n := len(before.encoded); before.encoded[n-1] == "" {
+		hasLearned := func(context string) bool { return context != "" }
+		if !slices.ContainsFunc(before.encoded, hasLearned) {
 			t.Errorf("expected the first version to have learned, found %q", before.encoded)
 		}
 		// A batch may be encoded before the responses to the previous one, and is then encoded again.
 		retry := func(what string, encoded []string) {
 			t.Helper()
-			if n := len(encoded); n == 0 || encoded[0] != "" || encoded[n-1] == "" {
+			if len(encoded) == 0 || encoded[0] != "" || !slices.ContainsFunc(encoded, hasLearned) {
 				t.Errorf("expected %s to begin again and to learn, found %q", what, encoded)
 			}
 		}

@@ -88,7 +88,7 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	span.End(err)
 	var noAnswer *transport.NoResponseError
 	var notSent *unsentError
-	// The order matters: a request that was not sent leaves no doubt; of one without a response the plugin decides.
+	// The order matters: a request that was not sent leaves no doubt; one without a response leaves its rows in doubt.
 	switch {
 	case errors.As(err, &notSent) && notSent.cause == nil:
 		return w.returnUnsent(delivery), nil
@@ -296,7 +296,7 @@ func (w *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery
 	defer w.task.count.settle.Stop()
 	var settled wit.ResponseResult
 	err = task.DoAcquired(ctx, delivery.opened.code, acquire, func(p Writer) error {
-		context, _ := delivery.opened.currentContext()
+		context := delivery.opened.currentContext().data
 		settled, err = p.HandleResponse(ctx, context, delivery.State, delivery.Delivery.Rows, response)
 		w.task.count.warnings.Add(int64(p.Warnings()))
 		return err

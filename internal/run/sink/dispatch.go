@@ -121,9 +121,13 @@ func (d *dispatcher) step() (finished bool, err error) {
 	}
 	d.requeue()
 	if active := d.firstIn(batchEncoded); active != nil && d.fits(active) {
+		if d.isIdle() {
+			d.queue.setContext(active.encodedWith())
+		}
 		d.queue.add(active.encoded)
 		d.findUncheckable(active)
-		active.encoded, active.state = nil, batchQueued
+		active.encoded = nil
+		active.state = batchQueued
 		d.startDeliveries()
 		d.requeue()
 	}
@@ -150,8 +154,8 @@ func (d *dispatcher) step() (finished bool, err error) {
 
 // findUncheckable updates firstUncheckable. The batch is not requeued any more, so that the task fails by it.
 func (d *dispatcher) findUncheckable(active *activeBatch) {
-	for i := range active.encoded.deliveries {
-		delivery := &active.encoded.deliveries[i]
+	for i := range active.encoded {
+		delivery := &active.encoded[i]
 		if delivery.uncheckable == nil {
 			continue
 		}
@@ -191,50 +195,71 @@ func (d *dispatcher) isIdle() bool {
 	})
 }
 
-// fits reports whether a batch may join the queue: lanes of different context versions cannot be compared.
+// fits reports whether a batch may join the queue: only ordering keys of one context can be compared.
 func (d *dispatcher) fits(w *activeBatch) bool {
-	return d.isIdle() || !w.encoded.mixed && w.encoded.version == d.queue.version
+	return d.isIdle() || (d.queue.context != nil && slices.Contains(w.contexts, d.queue.context))
 }
 
-func (d *dispatcher) contextVersion() contextVersion {
-	_, version := d.task.plugin.Opened().currentContext()
-	return version
-}
+func (d *dispatcher) currentContext() *pluginContext { return d.task.plugin.Opened().currentContext() }
 
-func (d *dispatcher) contextChanged() bool {
-	return d.contextVersion() != d.queue.version || d.task.plugin.UpgradePending()
-}
-
-// requeue takes back the last batches, unsent ones that another context version must encode.
-func (d *dispatcher) requeue() {
-	at := slices.IndexFunc(d.active, func(active *activeBatch) bool { return active.state == batchWaiting })
-	if at < 0 {
-		at = len(d.active)
+// queuedContext returns the context whose ordering keys the next batch must have, nil if it need not. This is the
+// current context as soon as it gives all queued deliveries their keys.
+func (d *dispatcher) queuedContext() *pluginContext {
+	if d.isIdle() {
+		return nil
 	}
-	if at == 0 || d.firstIn(batchEncoding) != nil || !d.contextChanged() {
+	current := d.currentContext()
+	hasOtherKeys := func(w *activeBatch) bool {
+		return w.state == batchQueued && !slices.Contains(w.contexts, current)
+	}
+	if !slices.ContainsFunc(d.active, hasOtherKeys) {
+		d.queue.setContext(current)
+	}
+	return d.queue.context
+}
+
+// requeue takes back the last batches, unsent ones that another context must encode.
+func (d *dispatcher) requeue() {
+	end := slices.IndexFunc(d.active, func(active *activeBatch) bool { return active.state == batchWaiting })
+	if end < 0 {
+		end = len(d.active)
+	}
+	if end == 0 || d.firstIn(batchEncoding) != nil {
 		return
 	}
-	if active := d.active[at-1]; active.state == batchEncoded {
-		if at == 1 && active.encoded.mixed || active.encoded.version == d.contextVersion() &&
-			!d.task.plugin.UpgradePending() {
-			return // it only waits for the batches before it
+	if end == 1 && d.active[0].state == batchEncoded && d.active[0].encodedWith() == nil {
+		return // it will be sent
+	}
+	start := end
+	for start > 0 && !d.active[start-1].started {
+		start--
+	}
+	for start < end && !d.isOutdated(d.active[start]) {
+		start++
+	}
+	for _, active := range slices.Backward(d.active[start:end]) {
+		deliveries := active.encoded
+		if active.state == batchQueued {
+			d.retract(active)
+			deliveries = d.queue.removeBatch(active)
 		}
-		active.requeueRows(active.encoded.deliveries)
-		active.encoded, active.state = nil, batchWaiting
-		at--
+		active.requeueRows(deliveries)
+		active.encoded = nil
+		active.state = batchWaiting
+		active.retakes++
 	}
-	for at > 0 && !d.active[at-1].started {
-		at--
-		d.retract(d.active[at])
-		d.active[at].requeueRows(d.queue.removeBatch(d.active[at]))
-		d.active[at].state = batchWaiting
-	}
+}
+
+// isOutdated reports whether an unsent batch must be encoded again: by another version of the plugin, or because the
+// plugin has learned something, which happens maxRepeats times at most.
+func (d *dispatcher) isOutdated(w *activeBatch) bool {
+	return d.task.plugin.UpgradePending() || (w.encodedWith() != d.currentContext() && w.retakes < maxRepeats)
 }
 
 func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {
 	t := d.task
 	switch idle := d.isIdle(); {
-	case !idle && (active.switchVersion || d.contextChanged()): // first the queue must be sent
+	case !idle && (active.switchVersion || t.plugin.UpgradePending()): // first the queue must be sent
 		return false, nil
 	case active.switchVersion || t.plugin.UpgradePending():
 		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
@@ -268,7 +293,7 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 		return false, nil
 	case d.inDoubtErr != nil && !t.tracker.checksPending():
 		return true, d.inDoubtErr
-	case !idle && (d.contextChanged() || d.bytes()+b.bytes()+t.tracker.bytes() > maxActiveBytes):
+	case !idle && (t.plugin.UpgradePending() || d.bytes()+b.bytes()+t.tracker.bytes() > maxActiveBytes):
 		return false, nil // until other batches have ended
 	}
 	if idle && t.plugin.UpgradePending() {
@@ -309,6 +334,7 @@ func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 }
 
 func (d *dispatcher) encode(active *activeBatch) {
+	queued := d.queuedContext()
 	active.state, active.switchVersion = batchEncoding, false
 	go func() {
 		var deliveries []delivery
@@ -316,6 +342,9 @@ func (d *dispatcher) encode(active *activeBatch) {
 		span := active.batch.span.StartChild("encode", tracing.Internal)
 		err := guard.Do(d.task.log, "a sink task, the stage of encoding", func() (err error) {
 			deliveries, err = active.encodeBatch(&out)
+			if err == nil {
+				active.setContexts(deliveries, queued)
+			}
 			return err
 		})
 		span.SetInt("culvert.requests", int64(len(deliveries)))
@@ -349,22 +378,9 @@ func (d *dispatcher) onEncoded(active *activeBatch, deliveries []delivery, err e
 		d.finishBatch(active)
 		return
 	}
-	active.state, active.encoded = batchEncoded, &encodedBatch{deliveries: deliveries, version: d.contextVersion()}
+	active.state = batchEncoded
+	active.encoded = deliveries
 	active.bytes = active.batch.bytes() + int(active.deliveryBytes.Load())
-	first := true
-	for n := range deliveries {
-		delivery := &deliveries[n]
-		if delivery.uncheckable != nil {
-			continue
-		}
-		if first {
-			active.encoded.version, first = delivery.version, false
-		}
-		active.encoded.mixed = active.encoded.mixed || delivery.version != active.encoded.version
-	}
-	if active.encoded.mixed {
-		active.encoded.version = contextVersion{}
-	}
 }
 
 func (d *dispatcher) finishBatch(active *activeBatch) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -81,7 +82,8 @@ func TestRowsBehindSlowLaneAreBounded(t *testing.T) {
 	})
 }
 
-// shifting is a plugin that hashes keys to as many lanes as its context specifies, and sometimes learns another number.
+// shifting is a plugin that hashes keys to as many lanes as its context specifies, and sometimes learns something,
+// which may be another number.
 type shifting struct {
 	*writer
 	random *rand.Rand
@@ -113,10 +115,133 @@ func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []by
 	s.writer.mu.Lock()
 	defer s.writer.mu.Unlock()
 	if s.random.IntN(20) == 0 {
-		learned := fmt.Appendf(nil, "%s/%d", own, 1+s.random.IntN(9))
+		lanes := []int{7, 7, 7, 1 + s.random.IntN(9)}[s.random.IntN(4)]
+		learned := fmt.Appendf(nil, "%s/%d, learned %d", own, lanes, s.random.IntN(3))
 		settled.Context = &learned
 	}
 	return settled, err
+}
+
+// learning is a plugin that learns something from each of its first responses. Its lessons are the contexts, which
+// begin with the number of lanes.
+type learning struct {
+	*shifting
+	lessons []string
+	// times counts how often rows were encoded, by value.
+	times map[string]int
+}
+
+func (l *learning) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.RecordIDs,
+	hints []wit.Hint) (wit.EncodeResult, error) {
+	l.mu.Lock()
+	for i := range b.Rows {
+		l.times[string(b.Bytes(b.Rows[i].Value))]++
+	}
+	l.mu.Unlock()
+	return l.shifting.Encode(ctx, context, b, recordIDs, hints)
+}
+
+func (l *learning) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
+	own, _, _ := bytes.Cut(context, []byte("/"))
+	settled, err := l.writer.HandleResponse(ctx, own, memo, rows, response)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.lessons) > 0 {
+		settled.Context = wit.Ptr(fmt.Appendf(nil, "%s/%s", own, l.lessons[0]))
+		l.lessons = l.lessons[1:]
+	}
+	return settled, err
+}
+
+func newLearningWorld(lessons ...string) (*world, *learning) {
+	w := &writer{}
+	l := &learning{shifting: &shifting{writer: w}, lessons: lessons, times: map[string]int{}}
+	x := newWorldOf(w, l)
+	x.o.Once, x.o.BatchRows, x.group.atMost = false, 10, 10
+	x.service.slow = 10 * time.Millisecond
+	x.service.slowFor = map[string]time.Duration{"z=0": time.Minute}
+	x.group.put("t", 0, "z=0")
+	return x, l
+}
+
+// A slow first response delays no other lane, although the plugin learns from the responses after it and gets another
+// context, as long as rows have the same lanes with both.
+func TestSlowFirstResponseDelaysNoOtherLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x, l := newLearningWorld("7, learned", "7, learned more", "7, learned all")
+		const rows = 3000
+		others := 0
+		for i := range rows {
+			key := 'a' + i%20
+			if key%7 != 'z'%7 {
+				others++
+			}
+			x.group.put("t", 0, fmt.Sprintf("%c=%d", key, 1+i))
+		}
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(50 * time.Second)
+		assert.Equal(t, 1+others, len(x.service.seen()), "requests, with the slow one")
+		time.Sleep(time.Minute)
+		assert.Equal(t, 1+rows, len(x.service.seen()), "requests in the end")
+		// When the slow response is there, rows are encoded once again.
+		x.group.put("t", 0, "a=late", "b=late", "c=late")
+		time.Sleep(time.Minute)
+		assert.Equal(t, 3, l.times["late"], "encoded rows")
+		assert.Equal(t, rows+4, x.committed("t", 0), "committed")
+		require.NoError(t, stop())
+	})
+}
+
+// If rows get other lanes, they wait for the slow response: a row could overtake an earlier one of its key.
+func TestOtherLanesWaitForSlowResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x, _ := newLearningWorld("5")
+		for i := range 300 {
+			x.group.put("t", 0, fmt.Sprintf("%c=%d", 'a'+i%26, 1+i))
+		}
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(50 * time.Second)
+		if n := len(x.service.seen()); n > 25 {
+			t.Errorf("expected requests of the first batches only, found %d", n)
+		}
+		time.Sleep(time.Minute)
+		last := map[byte]int{}
+		for _, body := range x.service.seen() {
+			value, err := strconv.Atoi(body[2:])
+			require.NoError(t, err)
+			if value < last[body[0]] {
+				t.Errorf("%s was sent after %d", body, last[body[0]])
+			}
+			last[body[0]] = value
+		}
+		assert.Equal(t, 301, x.committed("t", 0), "committed")
+		require.NoError(t, stop())
+	})
+}
+
+// A plugin that learns something from each response has an unsent batch encoded again at most maxRepeats times.
+func TestUnsentBatchIsEncodedAgainWithinBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lessons []string
+		for n := range 300 {
+			lessons = append(lessons, fmt.Sprint("7, lesson ", n))
+		}
+		x, l := newLearningWorld(lessons...)
+		x.o.BatchRows, x.group.atMost = 1, 1
+		for i := range 200 {
+			x.group.put("t", 0, fmt.Sprintf("a=%d", i))
+		}
+		x.group.put("t", 0, "a=waits")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(2 * time.Minute)
+		assert.Equal(t, 202, x.committed("t", 0), "committed")
+		// Each time it is also encoded with the context of the queue.
+		if n := l.times["waits"]; n < maxRepeats || n > 2*(maxRepeats+1) {
+			t.Errorf("expected the row to be encoded %d to %d times, found %d", maxRepeats, 2*(maxRepeats+1), n)
+		}
+		require.NoError(t, stop())
+	})
 }
 
 // Batches are written concurrently: with slow responses, rejections, rows that come back, versions that take over,

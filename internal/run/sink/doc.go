@@ -8,6 +8,7 @@
 //
 // - options.go, task.go, run.go: the task and its run. code.go: the interfaces of plugin, client, chain and consumer.
 // - encode.go, deliver.go, results.go, row.go, deadletter.go: a delivery, from its rows to their results.
+// - contexts.go: which contexts of the plugin give rows the same ordering keys.
 // - indoubt.go, indoubtrecords.go, decisions.go, errors.go: rows whose outcome is unknown.
 // - tracker.go, ledger.go, item.go, partition.go: which records are settled and committed. recordevents.go,
 // deliveryevents.go, commitevents.go: the events that change it.

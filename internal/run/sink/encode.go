@@ -121,15 +121,8 @@ func (w *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uin
 	return w.toDeliveries(out, rows, encoded)
 }
 
-type encodeResult struct {
-	wit.EncodeResult
-	opened  *openedVersion // encoded the rows; the given version, or that version opened again
-	version contextVersion
-	trapped bool // by the rows: a trap while the version is opened again is no row's fault
-}
-
-func (w *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []wit.Hint,
-	policy versionPolicy) (encoded encodeResult, err error) {
+// subset returns rows as the input of an encode call.
+func (w *activeBatch) subset(rows []uint32) (*record.Batch, record.RecordIDs) {
 	part := w.batch.rows.Subset(rows)
 	recordIDs := record.RecordIDs{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
@@ -138,14 +131,26 @@ func (w *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []w
 		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record)
 		recordIDs.IDs[n] = w.batch.recordIDs.IDs[row]
 	}
+	return part, recordIDs
+}
+
+type encodeResult struct {
+	wit.EncodeResult
+	opened  *openedVersion // encoded the rows; the given version, or that version opened again
+	context *pluginContext
+	trapped bool // by the rows: a trap while the version is opened again is no row's fault
+}
+
+func (w *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []wit.Hint,
+	policy versionPolicy) (encoded encodeResult, err error) {
+	part, recordIDs := w.subset(rows)
 	encoded.opened = opened
 	began := time.Now()
 	for attempt, reopened := 0, false; ; {
 		w.task.count.encode.Start()
 		err = task.Do(w.task.run.requestCtx, encoded.opened.code, func(p Writer) error {
-			var context []byte
-			context, encoded.version = encoded.opened.currentContext()
-			encoded.EncodeResult, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
+			encoded.context = encoded.opened.currentContext()
+			encoded.EncodeResult, err = p.Encode(w.task.run.requestCtx, encoded.context.data, part, recordIDs, hints)
 			return err
 		})
 		w.task.count.encode.Stop()
@@ -240,7 +245,7 @@ func (w *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeRe
 			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(encoded.Ready))
 		}
 		next := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: encoded.opened,
-			version: encoded.version}
+			context: encoded.context}
 		for n, row := range ready.Rows {
 			next.rows[n] = rows[row]
 		}

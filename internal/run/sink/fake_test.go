@@ -341,6 +341,8 @@ type writer struct {
 	repeatable bool
 	// statuses replaces the response's status for rows by their index in the batch, as the response to a batch does.
 	statuses map[uint32]uint16
+	// blind, if not nil, replaces the result of rows whose request got no response.
+	blind *wit.RowResult
 	// warnings is the number of warnings of each response.
 	warnings int
 	// encoded counts the rows that were encoded.
@@ -467,6 +469,8 @@ func (w *writer) HandleResponse(ctx context.Context, context []byte, memo []byte
 			return wit.RowResult{Rejected: f}
 		}
 		switch {
+		case s == 0 && w.blind != nil:
+			out[i] = *w.blind
 		case s == 0:
 			out[i] = fault(wit.ErrorTransient)
 		case s == 409:

@@ -14,9 +14,9 @@ type queue struct {
 	// ready has the lanes without a delivery in flight, by the partition of their next row.
 	ready   map[*partition]*laneHeap
 	blocked map[*partition]bool // partitions wait until a delivery has ended
-	version contextVersion      // the context version that produced the ordering keys
+	context *pluginContext      // gives all deliveries their ordering keys. Nil means that several do.
 	// settledSeq is, by lane, the sequence number that must be durable before its next delivery is sent, because it
-	// covers what the lane has settled. minSeq is the same for all lanes, from earlier context versions.
+	// covers what the lane has settled. minSeq is the same for all lanes, from earlier contexts.
 	settledSeq map[uint32]int
 	minSeq     int
 }
@@ -43,22 +43,27 @@ func newQueue() *queue {
 		settledSeq: map[uint32]int{}}
 }
 
-// add appends the deliveries of a batch. If they were encoded with several context versions, all go into one lane.
-func (q *queue) add(encoded *encodedBatch) {
-	if encoded.version != q.version { // lanes had other keys
-		for _, seq := range q.settledSeq {
-			q.minSeq = max(q.minSeq, seq)
-		}
-		clear(q.settledSeq)
-		q.version = encoded.version
+// setContext sets the context of the ordering keys. The keys of the queued deliveries must be equal with it.
+func (q *queue) setContext(context *pluginContext) {
+	if context == q.context {
+		return
 	}
+	for _, seq := range q.settledSeq { // of keys that may mean other lanes now
+		q.minSeq = max(q.minSeq, seq)
+	}
+	clear(q.settledSeq)
+	q.context = context
+}
+
+// add appends the deliveries of a batch. If there is no context that gives them their keys, all go into one lane.
+func (q *queue) add(deliveries []delivery) {
 	var fresh []*lane
-	for _, added := range encoded.deliveries {
+	for _, added := range deliveries {
 		if added.uncheckable != nil {
 			fresh = append(fresh, &lane{deliveries: []delivery{added}})
 			continue
 		}
-		if encoded.mixed {
+		if q.context == nil {
 			added.OrderingKey = 0
 		}
 		target := q.lanes[added.OrderingKey]

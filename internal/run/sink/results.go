@@ -35,7 +35,8 @@ func (w *activeBatch) handleResults(out *outcome, delivery *delivery, results []
 	handler := &resultHandler{activeBatch: w, out: out, delivery: delivery, status: response.Status, noAnswer: noAnswer}
 	written := int64(0)
 	for n, v := range results {
-		if handler.handleRow(delivery.rows[n], v); v.Written != nil {
+		handler.handleRow(delivery.rows[n], v)
+		if v.Written != nil && noAnswer == nil {
 			written++
 		}
 	}
@@ -59,6 +60,8 @@ func (w *activeBatch) handleResults(out *outcome, delivery *delivery, results []
 func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 	state := &g.rowStates[row]
 	switch {
+	case g.noAnswer != nil:
+		g.handleNoResponse(row, result.Rejected)
 	case result.Written != nil:
 		// Settle before resolve: a commit in between stores the row as settled or in doubt.
 		if !g.delivery.Request.Repeatable || state.inDoubt != nil {
@@ -74,9 +77,8 @@ func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
 		}
 	case result.Rejected != nil:
-		if retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status,
-			g.noAnswer); !g.addFailure(err) &&
-			retry {
+		retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status)
+		if !g.addFailure(err) && retry {
 			g.retryRows, g.backoff, state.hint = append(g.retryRows, row), true, ""
 		}
 		if state.inDoubt != nil {
@@ -85,6 +87,28 @@ func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 	case result.Retry != nil:
 		g.retryRow(row, result.Retry)
 	}
+}
+
+// handleNoResponse handles a row whose request must not be repeated and got no response. It may have been written:
+// sending it again could create a second entity (RATIONALE.md P19). So it is checked, whatever the plugin says;
+// rejection may be nil.
+func (g *resultHandler) handleNoResponse(row uint32, rejection *wit.Error) {
+	if g.rowStates[row].inDoubt != nil {
+		reason := &wit.Error{Kind: wit.ErrorTransient, Message: g.noAnswer.Error()}
+		retry, err := g.handleInconclusiveCheck(g.out, row, reason, true)
+		if g.addFailure(err) || !retry {
+			return
+		}
+	} else {
+		g.task.count.errors.Add()
+		var reason error = g.noAnswer
+		if g.noAnswer.Status == 0 && rejection != nil {
+			reason = fmt.Errorf("%w (%w)", g.noAnswer, rejection)
+		}
+		g.markInDoubt(row, reason)
+	}
+	g.checkRows = append(g.checkRows, row)
+	g.checkTiming = checkAfterPause
 }
 
 func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
@@ -144,19 +168,10 @@ func (g *resultHandler) wait(retryAfter time.Duration) error {
 // handleRejected decides about a row that the service has rejected. retry sends it again; an error fails the task;
 // otherwise the row gets a dead letter or is in doubt. The order of the cases matters: first whether it may have been
 // written, then whether a retry can help.
-func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint32, pluginErr *wit.Error, status uint16,
-	noAnswer *transport.NoResponseError) (retry bool, err error) {
+func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint32, pluginErr *wit.Error,
+	status uint16) (retry bool, err error) {
 	t, item := w.task, w.batch.items[row]
 	switch {
-	case noAnswer != nil && noAnswer.Status != 0:
-		t.count.errors.Add()
-		w.markInDoubt(row, noAnswer)
-		return false, nil
-	case noAnswer != nil:
-		// It may have been written: sending it again could create a second entity (RATIONALE.md P19).
-		t.count.errors.Add()
-		w.markInDoubt(row, fmt.Errorf("%w (%w)", noAnswer, pluginErr))
-		return false, nil
 	case delivery.isRetriable(pluginErr, status, t.o.Client.Retry()):
 		t.count.errors.Add()
 		if !w.countFailure(row, pluginErr) {

@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -56,32 +55,8 @@ type openedVersion struct {
 	// responseLock serializes handle-response calls: each needs the context that the previous one returned.
 	responseLock guard.CtxMutex
 
-	mu       sync.Mutex
-	context  []byte
-	revision int // counts the changes of the context
-}
-
-// contextVersion identifies the context with which ordering keys were computed. Only keys of one version can be
-// compared, because a plugin may hash differently after it has learned something or was opened again.
-type contextVersion struct {
-	opened   *openedVersion
-	revision int
-}
-
-func (o *openedVersion) currentContext() ([]byte, contextVersion) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.context, contextVersion{o, o.revision}
-}
-
-// updateContext stores the context of a handle-response call, until the plugin is opened again.
-func (o *openedVersion) updateContext(context []byte) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !bytes.Equal(o.context, context) {
-		o.context = context
-		o.revision++
-	}
+	mu      sync.Mutex
+	context *pluginContext // the current one
 }
 
 // Progress is what a task has done since it started. Counts are of rows unless they name something else.
@@ -161,7 +136,7 @@ func (t *Task) callOpen(ctx context.Context, w Writer, opened *openedVersion, st
 	answers []wit.Response) (*wit.RequestBatch, error) {
 	result, err := w.OpenSink(ctx, t.o.Component, task.VisibleSettings(opened.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {
-		opened.context, opened.topics = result.Ready.Context, result.Ready.Topics
+		opened.context, opened.topics = &pluginContext{opened, result.Ready.Context}, result.Ready.Topics
 	}
 	return result.Pending, err
 }

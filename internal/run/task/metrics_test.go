@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -119,12 +120,24 @@ func TestRowSubset(t *testing.T) {
 			}
 		}
 		both, ok := lists[0].Intersect(lists[1])
+		if !both.IsAll() {
+			read, err := ParseRowSubset(both.String())
+			if err != nil || read.Total != both.Total || !slices.Equal(read.spans, both.spans) {
+				t.Fatalf("%s and %s: %q was read as %q (%v)", lists[0], lists[1], both, read, err)
+			}
+		}
 		for at := range of {
 			if expected := has[0][at] && has[1][at]; !ok || both.Contains(at) != expected ||
 				lists[0].Contains(at) != has[0][at] {
 				t.Fatalf("%s and %s: %d in both: %t, found %t", lists[0], lists[1], at, expected, both.Contains(at))
 			}
 		}
+	}
+	disjoint, _ := NewRowSubset(3, []uint32{0}).Intersect(NewRowSubset(3, []uint32{2}))
+	assert.Equal(t, "none of 3", disjoint.String())
+	stored, err := ParseRowSubset(" of 3") // as earlier versions stored it
+	if err != nil || stored.IsAll() || stored.Contains(0) || stored.CheckTotal(4) == nil {
+		t.Errorf("expected no row of 3, found %q (%v)", stored, err)
 	}
 	if _, ok := NewRowSubset(3, []uint32{1}).Intersect(NewRowSubset(4, []uint32{1})); ok {
 		t.Error("parts of 3 rows and of 4 were combined")
@@ -134,7 +147,7 @@ func TestRowSubset(t *testing.T) {
 		t.Error("a subset that fits")
 	}
 	for _, text := range []string{"", "1", "1 of 0", "0 of 3", "4 of 3", "2-1 of 3", "2,1 of 3", "1,1 of 3", "1- of 3",
-		"1 of 99999999999", "x of 3"} {
+		"1 of 99999999999", "x of 3", "none of 0", "none", "none,1 of 3"} {
 		if p, err := ParseRowSubset(text); err == nil {
 			t.Errorf("%q: read %s", text, p)
 		}

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// RowSubset is a subset of the rows that transforms created from one record. The zero value is all rows.
+// RowSubset is a subset of the rows that transforms created from one record. The zero value is all rows. It is empty if
+// dead letters of one record have no row in common: then nothing is left to be written.
 //
 // Invariant: unless Total is 0, spans are sorted, not adjacent, and below Total.
 type RowSubset struct {
@@ -87,12 +88,17 @@ func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 	return both, true
 }
 
-// String returns indexes from 1, such as "2-4,7 of 9"; "" means all.
+const noRows = "none" // in the text of an empty subset
+
+// String returns indexes from 1, such as "2-4,7 of 9", or "none of 9"; "" means all.
 func (p RowSubset) String() string {
 	if p.IsAll() {
 		return ""
 	}
 	text := make([]byte, 0, 8*len(p.spans)+8)
+	if len(p.spans) == 0 {
+		text = append(text, noRows...)
+	}
 	for i, s := range p.spans {
 		if i > 0 {
 			text = append(text, ',')
@@ -105,13 +111,18 @@ func (p RowSubset) String() string {
 	return string(text) + " of " + strconv.FormatUint(uint64(p.Total), 10)
 }
 
-// ParseRowSubset parses the result of [RowSubset.String].
+// ParseRowSubset parses the result of [RowSubset.String]. An empty list means no rows, as "none" does: earlier versions
+// stored it.
 func ParseRowSubset(text string) (p RowSubset, err error) {
 	invalid := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
 	list, count, _ := strings.Cut(text, " of ")
 	total, err := strconv.ParseUint(count, 10, 32)
 	if err != nil || total == 0 {
 		return p, invalid
+	}
+	p.Total = uint32(total)
+	if list == noRows || list == "" {
+		return p, nil
 	}
 	least := uint64(1)
 	for one := range strings.SplitSeq(list, ",") {
@@ -127,6 +138,5 @@ func ParseRowSubset(text string) (p RowSubset, err error) {
 		p.spans = append(p.spans, rowSpan{uint32(first - 1), uint32(last - 1)})
 		least = last + 1
 	}
-	p.Total = uint32(total)
 	return p, nil
 }

@@ -51,7 +51,7 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 		state.ServiceCapabilities = append(state.ServiceCapabilities, Service{NoBatch: reader.Bool(),
 			SingleChangesets: reader.Bool(), RequestIDs: reader.Bool(), SendsVersion: reader.Bool(),
-			MaxBatchBytes: reader.Int()})
+			MaxBatchBytes: reader.Int(), MaxOperations: reader.Int()})
 	}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 		state.SetCapabilities = append(state.SetCapabilities, EntitySet{IfMatch: IfMatch(reader.Int()),

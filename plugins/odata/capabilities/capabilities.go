@@ -12,6 +12,7 @@ type Service struct {
 	RequestIDs       bool // it recognizes repeated requests
 	SendsVersion     bool // its responses contain the OData version
 	MaxBatchBytes    int  // largest batch that is accepted. Zero means no limit.
+	MaxOperations    int  // most operations of a batch that are all answered. Zero means no limit.
 }
 
 // EntitySet holds what responses have shown of an entity set.

@@ -39,7 +39,7 @@ func (s *State) Pack() []byte {
 	for _, service := range s.ServiceCapabilities {
 		b = pack.Bool(pack.Bool(pack.Bool(pack.Bool(b, service.NoBatch), service.SingleChangesets),
 			service.RequestIDs), service.SendsVersion)
-		b = pack.Int(b, service.MaxBatchBytes)
+		b = pack.Int(pack.Int(b, service.MaxBatchBytes), service.MaxOperations)
 	}
 	b = pack.Int(b, len(s.SetCapabilities))
 	for _, set := range s.SetCapabilities {
@@ -116,4 +116,4 @@ func (o *Connector) unpack(packed string) (ok bool) {
 	return reader.Done()
 }
 
-const contextVersion = "odata-sink 12" // first part of a context. A context of another version is stale.
+const contextVersion = "odata-sink 13" // first part of a context. A context of another version is stale.

@@ -63,8 +63,12 @@ func (p *deliveryPlan) fits(open *group, req *request) bool {
 			maxOperations = min(maxOperations, hint.MaxBatchSize)
 		}
 	}
-	if limit := p.state.ServiceCapabilities[req.Set.ServiceIndex].MaxBatchBytes; limit > 0 {
-		maxSize = min(maxSize, limit)
+	learned := &p.state.ServiceCapabilities[req.Set.ServiceIndex]
+	if learned.MaxBatchBytes > 0 {
+		maxSize = min(maxSize, learned.MaxBatchBytes)
+	}
+	if learned.MaxOperations > 0 {
+		maxOperations = min(maxOperations, learned.MaxOperations)
 	}
 	return open.operations+req.operations() <= maxOperations && open.size+req.size() <= maxSize
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -68,6 +69,8 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	outcomes := b.match(document)
 	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
 	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
+	missing := missingResults{sentBatch: b, noResult: noResult,
+		name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
 	next, allOwnChangesets, allWritten := 0, len(b.Targets) > 1, true
 	results, err := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
 		matched := outcomes[next]
@@ -75,6 +78,10 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 		if stopped && matched.message == nil && target.IsRepeatable(b.State) {
 			allWritten = false
 			return retryAfterStop(target), nil
+		}
+		if !stopped && matched.message == nil && matched.inconclusive == 0 {
+			allWritten = false
+			return missing.result(target), nil
 		}
 		result, err := b.partResult(target, matched, noResult, response.ReceivedAt)
 		allOwnChangesets = allOwnChangesets && target.Hint.OwnChangeset && !target.Hint.NoIfMatch
@@ -84,7 +91,56 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	if allOwnChangesets && allWritten {
 		b.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
 	}
+	missing.learn()
 	return results, err
+}
+
+// missingResults decides about the rows of a batch whose response lacks their results, as if the service answered, or
+// processed, only some operations. A smaller batch follows, at the end single requests, and the size is remembered, as
+// after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. A row that must not be repeated
+// is in doubt.
+type missingResults struct {
+	*sentBatch
+	noResult *wit.Error // of each row
+	name     string     // of the response
+	repeated int        // rows that are sent again
+	inDoubt  int        // rows that must not be repeated
+}
+
+func (m *missingResults) result(target *requests.Target) wit.RowResult {
+	failure := *m.noResult
+	failure.Message = target.Name() + ": " + failure.Message
+	switch {
+	case !target.IsRepeatable(m.State):
+		m.inDoubt++
+		return reject(&failure)
+	case len(m.Targets) == 1: // nested updates, which need a batch
+		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: &failure}}
+	}
+	m.repeated++
+	return requeue(target.Hint)
+}
+
+// learn halves the size of later batches, and logs one warning for all rows.
+func (m *missingResults) learn() {
+	count := m.repeated + m.inDoubt
+	if count == 0 {
+		return
+	}
+	learned := &m.ServiceCapabilities[m.ServiceIndex]
+	half := max(1, len(m.Targets)/2)
+	if learned.MaxOperations == 0 || half < learned.MaxOperations { // a late response may concern a larger batch
+		learned.MaxOperations = half
+	}
+	message := m.name + " has no results for " + strconv.Itoa(count) + " of " + strconv.Itoa(len(m.Targets)) + " rows: "
+	if m.repeated > 0 {
+		message += strconv.Itoa(m.repeated) + " are sent again, "
+	}
+	if m.inDoubt > 0 {
+		message += strconv.Itoa(m.inDoubt) + " are in doubt, "
+	}
+	sdk.Log(wit.LevelWarn, message+"and batches have at most "+strconv.Itoa(learned.MaxOperations)+
+		" operations from now on; set "+sinkconfig.NameMaxBatchSize+" to what the service answers")
 }
 
 func parseBatch(response *wit.Response) (document batch.Document, ok bool) {
@@ -110,6 +166,9 @@ func (b *sentBatch) noResultError(name string, status uint16, complete, stopped 
 		strconv.Itoa(int(status)) + " does not contain its result"}
 	if !complete {
 		failure.Message += ", because it is cut off"
+	}
+	if !stopped {
+		failure.Message += " (" + sinkconfig.NameMaxBatchSize + " limits a batch to what the service answers)"
 	}
 	if stopped && b.InsertUncertain == "fail" {
 		failure.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +

@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -280,6 +281,71 @@ func cutOff(t *testing.T, opened *harness, end int, mode string) (whole int) {
 		}
 	}
 	return whole
+}
+
+// A batch whose response lacks parts is sent again in halves, at the end row by row: the service may answer, or
+// process, no more than some operations of a batch. Rows that must not be repeated are checked.
+func TestBatchWithMissingPartsIsHalved(t *testing.T) {
+	const rows = 40
+	for _, test := range []struct {
+		name     string
+		settings []string
+		answers  int // parts of a response, at most
+		requests int // at most
+		writes   int // of a row, at most
+	}{
+		{"updates", []string{"sap.odata.operation.mode=merge", "sap.odata.changesets=one"}, 10, 7, 3},
+		{"updates, one by one at the end", []string{"sap.odata.operation.mode=merge", "sap.odata.changesets=one"}, 1,
+			79, 6},
+		{"updates in one changeset", []string{"sap.odata.operation.mode=merge", "sap.odata.changesets=all"}, 1, 1, 1},
+		{"inserts", []string{"sap.odata.insert.uncertain=check"}, 10, 41, 1},
+		{"inserts, none twice with a RequestID", []string{"sap.odata.insert.uncertain=repeatable"}, 10, 47, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Repeatability: true}})
+			isUpdate := strings.HasPrefix(test.name, "updates")
+			if isUpdate {
+				stock := open(t, service, northwind(oneOrderingKey)...).host("ProductCopies")
+				stock.addProducts(100, rows, "old")
+				stock.run()
+				stock.expectAll(outcomeWritten)
+			}
+			run := open(t, service, northwind(append(test.settings, oneOrderingKey)...)...)
+			setSwitches(t, service, fmt.Sprint("batch-answers=", test.answers))
+			host := run.host("ProductCopies")
+			host.addProducts(100, rows, "new")
+			host.run()
+			if host.failed != nil {
+				t.Fatal(host.failed)
+			}
+			host.expectAll(outcomeWritten)
+			if len(host.requests) > test.requests {
+				t.Errorf("expected at most %d requests, found %d", test.requests, len(host.requests))
+			}
+			for entity, n := range service.Ledger().Writes {
+				if n.Created != 1 || (isUpdate && n.Updated > test.writes) {
+					t.Errorf("%s: expected 1 insert and at most %d updates, found %d and %d", entity, test.writes,
+						n.Created, n.Updated)
+				}
+			}
+			if names := productsOf(service); len(names) != rows || slices.Contains(names, "old") {
+				t.Errorf("expected %d products, found %d: %s", rows, len(names), names)
+			}
+		})
+	}
+}
+
+// A batch of one row, which nested updates need, cannot be smaller: after the attempts its row fails, and the message
+// says what was missing.
+func TestBatchOfOneRowIsNotHalved(t *testing.T) {
+	run := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
+		"sap.odata.nested.updates=operations")...)
+	host := run.host("Orders")
+	host.value("ID", "1", "Items", connectdata.List{fields("Pos", int64(1))})
+	host.answer = func(*wit.Request) wit.Response { return batchAnswer() }
+	host.run()
+	expectEqual(t, "outcome", "again and again", host.outcome())
+	expectEqual(t, "requests", host.maxAttempts+1, len(host.requests))
 }
 
 // Unusual responses to a batch of three inserts.

@@ -36,7 +36,7 @@ const (
 	NameUnknownFields   = "sap.odata.unknown.fields"
 	NameRequestFormat   = "sap.odata.request.format"
 	nameEnableBatch     = "sap.odata.enable.batch"
-	nameMaxBatchSize    = "sap.odata.max.batch.size"
+	NameMaxBatchSize    = "sap.odata.max.batch.size"
 	nameChangesets      = "sap.odata.changesets"
 	NameInsertUncertain = "sap.odata.insert.uncertain"
 	NameCheckFilter     = "sap.odata.check.filter"
@@ -213,7 +213,7 @@ func declareBatches(table *setting.Table) {
 			"1 sends several operations in one "+
 				"$batch request if the service supports it; 0 sends a request for each record.",
 			setting.Allowed(setting.BoolValues...), group, setting.Display("Batches")),
-		setting.Define(nameMaxBatchSize, wit.KindInt, wit.Medium, setting.Default("500"),
+		setting.Define(NameMaxBatchSize, wit.KindInt, wit.Medium, setting.Default("500"),
 			"Most operations in a $batch request. The records of a flush (sap.odata.flush.trigger.size) "+
 				"are distributed over the concurrent requests.",
 			setting.AtLeast(1), setting.AtMost(10_000), group, setting.Display("Operations in a batch")),

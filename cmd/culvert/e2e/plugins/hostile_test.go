@@ -56,6 +56,8 @@ var madSinkModes = map[string]string{
 	"rowless":  "has no rows",
 	"again":    "for the 17th time",
 	"verdicts": "one for each row",
+	"retries":  "",
+	"settles":  "",
 	"spin":     "",
 }
 

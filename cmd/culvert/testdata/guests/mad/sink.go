@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -12,6 +14,8 @@ type sinkMadness struct {
 	asks    func() []wit.Request
 	deliver func(rows []wit.Row) wit.EncodeResult
 	settle  func(rows []uint32) []wit.RowResult
+	// poster posts each row instead, checks rows in doubt, and returns this result if there was no response.
+	poster wit.RowResult
 }
 
 var sinkModes = map[string]sinkMadness{
@@ -54,6 +58,9 @@ var sinkModes = map[string]sinkMadness{
 		return verdicts
 	}},
 	"verdicts": {settle: func([]uint32) []wit.RowResult { return written(100_000) }},
+	// No plugin can know what these modes say of a POST that must not be repeated.
+	"retries": {poster: wit.RowResult{Retry: &wit.Retry{Hint: "alone", Error: &wit.Error{Kind: wit.ErrorTransient, Message: "again"}}}},
+	"settles": {poster: wit.RowResult{Written: wit.Set}},
 	"spin": {deliver: func([]wit.Row) wit.EncodeResult {
 		for {
 			schemas++
@@ -65,6 +72,20 @@ var sinkModes = map[string]sinkMadness{
 func pages(rows []wit.Row) (d wit.EncodeResult) {
 	for _, r := range rows {
 		d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{r.RowIndex}, Request: wit.Request{Method: "GET", Target: target, Repeatable: true}})
+	}
+	return d
+}
+
+// posts posts the place of each row, or gets it to check a row in doubt.
+func posts(rows []wit.Row, hints []wit.Hint) (d wit.EncodeResult) {
+	for n, r := range rows {
+		place := fmt.Sprint(target, "?row=", r.Partition, "-", r.Offset)
+		request := wit.Request{Method: "POST", Target: place}
+		isRowsHint := func(h wit.Hint) bool { return h.Row == uint32(n) && strings.HasPrefix(h.Text, wit.HintUncertain) }
+		if slices.ContainsFunc(hints, isRowsHint) {
+			request = wit.Request{Method: "GET", Target: place, Repeatable: true}
+		}
+		d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(n)}, Request: request, OrderingKey: uint32(n)})
 	}
 	return d
 }
@@ -83,14 +104,25 @@ func (madSink) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Re
 	return wit.SinkOpenResult{Ready: opened}, nil
 }
 
-func (madSink) Encode(context []byte, _ []wit.Schema, _ []string, rows []wit.Row, _ []byte, _ []wit.RecordID, _ []string, _ []wit.Hint) (wit.EncodeResult, error) {
+func (madSink) Encode(context []byte, _ []wit.Schema, _ []string, rows []wit.Row, _ []byte, _ []wit.RecordID, _ []string, hints []wit.Hint) (wit.EncodeResult, error) {
+	if sinkModes[string(context)].poster != (wit.RowResult{}) {
+		return posts(rows, hints), nil
+	}
 	if deliver := sinkModes[string(context)].deliver; deliver != nil {
 		return deliver(rows), nil
 	}
 	return pages(rows), nil
 }
 
-func (madSink) HandleResponse(context, _ []byte, rows []uint32, _ wit.Response) (wit.ResponseResult, error) {
+func (madSink) HandleResponse(context, _ []byte, rows []uint32, response wit.Response) (wit.ResponseResult, error) {
+	if poster := sinkModes[string(context)].poster; poster != (wit.RowResult{}) {
+		switch response.Status {
+		case 0:
+			return wit.ResponseResult{Results: []wit.RowResult{poster}}, nil
+		case 404:
+			return wit.ResponseResult{Results: []wit.RowResult{{Retry: &wit.Retry{Hint: "insert"}}}}, nil
+		}
+	}
 	if settle := sinkModes[string(context)].settle; settle != nil {
 		return wit.ResponseResult{Results: settle(rows)}, nil
 	}

@@ -1,0 +1,71 @@
+package plugins
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+)
+
+// forgetful is a service that stores the rows of POSTs. It does not answer every fifth POST, and does not store half of
+// these.
+type forgetful struct {
+	mu     sync.Mutex
+	posts  int
+	stored map[string]int // by row
+}
+
+func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	row := r.URL.Query().Get("row")
+	if r.Method == http.MethodGet {
+		if f.stored[row] == 0 {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		return
+	}
+	f.posts++
+	if f.posts%10 != 5 {
+		f.stored[row]++
+	}
+	if f.posts%5 == 0 {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// P19: a sink plugin cannot decide what became of a POST without a response. Whatever it says, each row is checked, and
+// written once.
+func TestPluginIsNotBelievedWithoutResponse(t *testing.T) {
+	t.Parallel()
+	const rows = 231
+	dir := e2etest.Folder(t)
+	e2etest.Put(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
+	for _, mode := range []string{"retries", "settles"} {
+		t.Run(mode, func(t *testing.T) {
+			p := e2etest.NewPlace(t)
+			_, address := e2etest.Demo(t, odatatest.Options{Rows: rows})
+			service := &forgetful{stored: map[string]int{}}
+			host, port, err := net.SplitHostPort(e2etest.Serve(t, service))
+			e2etest.NoError(t, err)
+			p.MustOnceWith(dir, p.File("there.properties", e2etest.Source("there", address, "Orders")...),
+				p.File("mad.properties", "name=mad", "connector.class=example.MadSink", "topics=Orders",
+					"mad.scheme=http", "mad.address="+host, "mad.port="+port, "mad.mode="+mode, "mad.min-backoff=1",
+					"mad.max-backoff=2"))
+			twice := 0
+			for _, times := range service.stored {
+				if times > 1 {
+					twice++
+				}
+			}
+			if twice > 0 || len(service.stored) != rows {
+				t.Errorf("expected %d rows, each once, found %d, %d of them more than once", rows,
+					len(service.stored), twice)
+			}
+		})
+	}
+}

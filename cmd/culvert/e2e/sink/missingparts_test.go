@@ -1,0 +1,59 @@
+package sink
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// A service that answers 7 operations of a batch gets smaller batches after its first answers: 25,000 rows are
+// inserted, each once, and then updated, few of them twice. One warning for a batch names the setting.
+func TestMissingPartsAtUsersSize(t *testing.T) {
+	t.Parallel()
+	const rows, batch = 25_000, 40
+	p := e2etest.NewPlace(t)
+	servers := p.Broker()
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: 1, Switches: odatatest.Switches{BatchAnswers: 7}})
+	for _, mode := range []string{"insert", "merge"} {
+		want := map[string]string{}
+		records := make([]*kgo.Record, rows)
+		for i := range records {
+			want[fmt.Sprintf("(%d)", i)] = mode
+			records[i] = &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"OrderID":%d}`, i),
+				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":%q}`, i, mode)}
+		}
+		e2etest.Produce(t, servers, records...)
+		r := p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), p.Plain(servers), p.File(mode+".properties",
+			append(e2etest.SinkOf(mode, address, mode, "OrderCopies"), "sap.odata.operation.mode="+mode,
+				"sap.odata.insert.uncertain=check", fmt.Sprint("sap.odata.max.batch.size=", batch),
+				"sap.odata.changesets=one", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...))
+		e2etest.Equal(t, "after "+mode, want, references(s, "OrderCopies"))
+		warnings := 0
+		for line := range strings.Lines(r.Stderr) {
+			if strings.Contains(line, "sap.odata.max.batch.size") && strings.Contains(line, "WARN") {
+				warnings++
+			}
+		}
+		// Batches that were encoded before the first response have the configured size.
+		if warnings == 0 || warnings > rows/batch/4 {
+			t.Errorf("%s: expected a warning for each of the first batches, found %d", mode, warnings)
+		}
+		if lines := strings.Count(r.Stderr, "level=WARN"); lines > warnings+10 {
+			t.Errorf("%s: expected no warning for each row, found %d", mode, lines)
+		}
+	}
+	updates := 0
+	l := s.Ledger()
+	for _, w := range l.Writes {
+		updates += w.Updated
+	}
+	e2etest.CreatedOnce(t, l, rows)
+	if updates > rows+30*batch {
+		t.Errorf("expected %d updates and some repeated ones, found %d", rows, updates)
+	}
+}

@@ -1,0 +1,94 @@
+package sink
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// pluginContext is a context of an opened version. It never changes. Only ordering keys of one context can be compared,
+// because a plugin may hash differently after it has learned something or was opened again.
+type pluginContext struct {
+	opened *openedVersion
+	data   []byte // the context as the plugin returned it
+}
+
+func (o *openedVersion) currentContext() *pluginContext {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.context
+}
+
+// updateContext stores the context of a handle-response call, until the plugin is opened again.
+func (o *openedVersion) updateContext(context []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !bytes.Equal(o.context.data, context) {
+		o.context = &pluginContext{o, context}
+	}
+}
+
+// encodedWith returns the context that has encoded the deliveries. If there were several, it is that of the queue, or
+// nil if rows have other keys with it.
+func (w *activeBatch) encodedWith() *pluginContext {
+	if len(w.contexts) == 0 {
+		return nil
+	}
+	return w.contexts[0]
+}
+
+// setContexts sets the contexts of a batch that was encoded. If another context than that of the queue has encoded it,
+// its lanes are the same only if both give each row the same ordering key: a plugin that has learned something may hash
+// differently. With equal keys, the batch need not wait until the queue is empty, which a slow response delays.
+func (w *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) {
+	w.contexts = w.contexts[:0]
+	encodedWith := w.task.plugin.Opened().currentContext()
+	lanes := slices.DeleteFunc(slices.Clone(deliveries), func(d delivery) bool { return d.uncheckable != nil })
+	if len(lanes) > 0 {
+		encodedWith = lanes[0].context
+	}
+	if !slices.ContainsFunc(lanes, func(d delivery) bool { return d.context != encodedWith }) {
+		w.contexts = append(w.contexts, encodedWith)
+	}
+	if queued != nil && !slices.Contains(w.contexts, queued) && w.hasKeysOf(queued, lanes) {
+		w.contexts = append(w.contexts, queued)
+	}
+}
+
+// hasKeysOf reports whether a context gives the rows of deliveries the ordering keys that they have.
+func (w *activeBatch) hasKeysOf(context *pluginContext, deliveries []delivery) bool {
+	var rows []uint32
+	var keys []uint32
+	var hints []wit.Hint
+	for i := range deliveries {
+		for _, row := range deliveries[i].rows {
+			if w.rowStates[row].inDoubt != nil {
+				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: w.rowStates[row].hint})
+			}
+			rows = append(rows, row)
+			keys = append(keys, deliveries[i].OrderingKey)
+		}
+	}
+	part, recordIDs := w.subset(rows)
+	var encoded wit.EncodeResult
+	w.task.count.encode.Start()
+	defer w.task.count.encode.Stop()
+	err := task.Do(w.task.run.requestCtx, context.opened.code, func(p Writer) (err error) {
+		encoded, err = p.Encode(w.task.run.requestCtx, context.data, part, recordIDs, hints)
+		return err
+	})
+	if err != nil {
+		return false
+	}
+	equal := 0
+	for i := range encoded.Ready {
+		for _, row := range encoded.Ready[i].Rows {
+			if encoded.Ready[i].OrderingKey == keys[row] {
+				equal++
+			}
+		}
+	}
+	return equal == len(rows)
+}
