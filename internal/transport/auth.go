@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -42,7 +44,7 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 	if err != nil {
 		return "", err
 	}
-	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+	if !isToken(name) || !httpguts.ValidHeaderFieldValue(value) {
 		return "", errorf(wit.ErrorUnauthorized, "token for the service: expected a token without line breaks")
 	}
 	h.Set(name, value)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -101,25 +103,27 @@ func readAuth(c *Config, roles Roles, environment Environment) error {
 }
 
 func checkHeaders(roles Roles) error {
-	seen := map[string]bool{}
-	for name := range roles.Prefix(role.Header) {
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(roles.Prefix(role.Header))) {
 		header := role.Header + name
 		canonical := http.CanonicalHeaderKey(name)
+		isAuthorization := canonical == "Authorization"
+		other, repeated := seen[canonical]
 		switch {
 		case !isToken(name):
 			return settingError(roles, header, "expected the name of a header after the last dot, found %q", name)
-		case canonical == "Authorization" && strings.ToLower(roles.Text(role.Auth)) == AuthHeader:
-		case canonical == "Authorization":
+		case isAuthorization && strings.ToLower(roles.Text(role.Auth)) != AuthHeader:
 			return settingError(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
 				orNothing(roles.Text(role.Auth)))
-		case isReservedHeader(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
+		case !isAuthorization && isReservedHeader(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
 			return settingError(roles, header, "%s is set by Culvert and cannot be configured", name)
-		case seen[canonical]:
-			return settingError(roles, header, "%s is also set by another setting", name)
-		case strings.ContainsAny(roles.Text(header), "\r\n\x00"):
-			return invalidValue(roles, header, setting.Hidden, errors.New("expected a value without line breaks"))
+		case repeated:
+			return settingError(roles, header, "%s is also set by another setting, as %s", name, other)
+		case !httpguts.ValidHeaderFieldValue(roles.Text(header)):
+			return invalidValue(roles, header, setting.Hidden, errors.New("expected a value without line breaks and "+
+				"other control characters"))
 		}
-		seen[canonical] = true
+		seen[canonical] = name
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -109,11 +111,15 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 		if value == "" {
 			continue
 		}
-		if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, errorf(wit.ErrorConfig, "header %q: expected a valid name and a value without line breaks",
-				name)
+		if !isToken(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, errorf(wit.ErrorConfig, "header %q: expected a valid name and a value without line breaks and "+
+				"other control characters", name)
 		}
-		headers[strings.ToLower(name)] = value
+		lower := strings.ToLower(name)
+		if _, repeated := headers[lower]; repeated {
+			return nil, errorf(wit.ErrorConfig, "header %q: expected one value, found two in different spellings", lower)
+		}
+		headers[lower] = value
 	}
 	return headers, nil
 }
