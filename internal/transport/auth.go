@@ -21,6 +21,7 @@ type authentication struct {
 	tokens   Authorizer
 	identity Identity
 	header   string
+	headers  Identity // of secret headers that are not the identity; a refusal is that of the identity
 }
 
 func headerIdentity(headers map[string]string) (id Identity) {

@@ -24,6 +24,8 @@ func authenticationOf(c *Config) (auth authentication, err error) {
 		if c.User != "" {
 			auth.fixed = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password))
 			auth.identity = Identity{c.User, c.Password}
+		} else {
+			auth.identity = headerIdentity(c.Headers)
 		}
 	case AuthOAuth2:
 		if c.Authorizer == nil {
@@ -33,14 +35,16 @@ func authenticationOf(c *Config) (auth authentication, err error) {
 	case authLogin:
 		name, _, _ := c.Login.header()
 		auth = authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}
-	case AuthHeader:
+	case AuthHeader, AuthNone:
 		auth.identity = headerIdentity(c.Headers)
 	case AuthCertificate:
 		auth.identity = c.Identity
-	case AuthNone:
 	default:
 		return auth, errorf(wit.ErrorConfig,
 			"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
+	}
+	if headers := headerIdentity(c.Headers); headers != auth.identity {
+		auth.headers = headers
 	}
 	auth.identity = queryIdentity(auth.identity, c.SecretQuery)
 	return auth, nil

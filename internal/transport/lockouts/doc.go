@@ -6,5 +6,6 @@
 // Files contain times and slow, salted hashes. In a group, logons need permission of [Group], so that a wrong secret
 // fails at most twice: for the worker with permission, and again if that worker was lost.
 //
-// Lock order, outermost first: Gate.exclusive, the group's permission, the lock file, Gate.mu, Store.mu.
+// Lock order, outermost first: Gate.exclusive (the service's, then the proxy's), the group's permission, the lock file,
+// Gate.mu, Store.mu.
 package lockouts
