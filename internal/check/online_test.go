@@ -180,17 +180,19 @@ func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var shown []string
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				secret, status := r.Header.Get("X-Api-Key"), http.StatusUnauthorized
-				isRight := secret == "right"
+				secret := r.Header.Get("X-Api-Key")
+				status := http.StatusUnauthorized
+				right := "right"
 				if c.setting == role.ProxyPassword {
-					secret, status = r.Header.Get("Proxy-Authorization"), http.StatusProxyAuthRequired
-					isRight = secret == basic("p", "right")
+					secret = r.Header.Get("Proxy-Authorization")
+					status = http.StatusProxyAuthRequired
+					right = basic("p", "right")
 				}
 				if secret == "" { // the worker's own request without it
 					return
 				}
 				shown = append(shown, secret)
-				if !isRight {
+				if secret != right {
 					w.WriteHeader(status)
 				}
 			}))
@@ -203,9 +205,12 @@ func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 				if settings == nil {
 					settings = map[string]string{}
 				}
-				settings[role.Scheme], settings[role.Address], settings[role.Port] = "http", at.Hostname(), at.Port()
+				settings[role.Scheme] = "http"
+				settings[role.Address] = at.Hostname()
+				settings[role.Port] = at.Port()
 				if c.setting == role.ProxyPassword {
-					settings[role.ProxyType], settings[role.ProxyAddress] = "http", at.Host
+					settings[role.ProxyType] = "http"
+					settings[role.ProxyAddress] = at.Host
 				}
 				if secret != "" {
 					settings[c.setting] = secret

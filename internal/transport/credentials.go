@@ -112,7 +112,7 @@ func checkHeaders(roles Roles) error {
 		header := role.Header + name
 		canonical := http.CanonicalHeaderKey(name)
 		isAuthorization := canonical == "Authorization"
-		other, repeated := seen[canonical]
+		other, ok := seen[canonical]
 		switch {
 		case !isToken(name):
 			return settingError(roles, header, "expected the name of a header after the last dot, found %q", name)
@@ -121,7 +121,7 @@ func checkHeaders(roles Roles) error {
 				orNothing(roles.Text(role.Auth)))
 		case !isAuthorization && isReservedHeader(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
 			return settingError(roles, header, "%s is set by Culvert and cannot be configured", name)
-		case repeated:
+		case ok:
 			return settingError(roles, header, "%s is also set by another setting, as %s", name, other)
 		case !httpguts.ValidHeaderFieldValue(roles.Text(header)):
 			return invalidValue(roles, header, setting.Hidden, errors.New("expected a value without line breaks and "+

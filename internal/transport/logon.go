@@ -54,16 +54,15 @@ func secretHeaderRole(headers map[string]string) string {
 // Untried returns the role of the first secret that was not accepted before, "" for that of the service. ok is false if
 // there is none, or if a secret was refused, because then none is sent.
 func (l Logon) Untried() (role string, ok bool) {
-	for _, s := range slices.Backward(l.secrets) {
-		accepted, isRefused := l.lockouts.Status(s.id)
-		if isRefused {
-			return "", false
-		}
-		if !accepted {
-			role, ok = s.role, true
+	if _, ok := l.Refused(); ok {
+		return "", false
+	}
+	for _, s := range l.secrets {
+		if accepted, _ := l.lockouts.Status(s.id); !accepted {
+			return s.role, true
 		}
 	}
-	return role, ok
+	return "", false
 }
 
 // Refused returns the role of the first secret that was refused, "" for that of the service.

@@ -118,7 +118,7 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 				"other control characters", name)
 		}
 		lower := strings.ToLower(name)
-		if _, repeated := headers[lower]; repeated {
+		if _, ok := headers[lower]; ok {
 			return nil, errorf(wit.ErrorConfig, "header %q: expected one value, found two in different spellings", lower)
 		}
 		headers[lower] = value
