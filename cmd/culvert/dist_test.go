@@ -401,7 +401,7 @@ func TestKubernetesGroup(t *testing.T) {
 		t.Error("expected a worker of a group with a name of its own")
 	}
 	if set.at(t, "spec", "template", "spec", "enableServiceLinks") != false {
-		t.Error("expected enableServiceLinks: false, since CULVERT_SERVICE_HOST and the like are unknown settings")
+		t.Error("expected enableServiceLinks: false, since the worker warns of CULVERT_SERVICE_HOST and the like")
 	}
 	address := container.at(t, "env", 2, "value").(string)
 	if w.Text("rest.advertised.host.name") == "" || !strings.HasSuffix(address, "."+peers+".$(POD_NAMESPACE).svc") {

@@ -65,11 +65,10 @@ func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connect
 		return nil, skipped, ch.validateOffline(ctx, connector, "", info, component, found)
 	}
 	problems = config.ValidationProblems(connector, "", validated, found)
-	name := secretSetting(connector.Roles(component))
 	if online.rejected != nil {
-		problems = append(problems, problem(entryFor(connector, name), online.rejected))
+		problems = append(problems, problem(entryFor(connector, online.rejectedSetting), online.rejected))
 	}
-	return validated, logonHint{name, online.logonSkipped}, append(problems,
+	return validated, logonHint{online.untriedSetting, online.logonSkipped}, append(problems,
 		online.unansweredWarnings(connector, component)...)
 }
 
@@ -102,8 +101,12 @@ func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feed
 
 type logonHint struct{ setting, reason string }
 
-// secretSetting returns the setting that an error about the logon belongs to.
-func secretSetting(roles config.Roles) string {
+// secretSetting returns the setting that an error about a logon belongs to, by the role of the secret; "" is that of
+// the service.
+func secretSetting(roles config.Roles, secret string) string {
+	if secret != "" {
+		return roles.Setting(secret)
+	}
 	names := []string{role.Password, role.User, role.Address}
 	switch auth := strings.ToLower(roles.Text(role.Auth)); {
 	case roles.Has(role.Destination) && auth == "" && !roles.Has(role.User):
@@ -137,12 +140,14 @@ type onlineCheck struct {
 	// plugin takes before does not count.
 	deadline func() time.Time
 
-	mu           sync.Mutex
-	client       *transport.Client
-	connectErr   error
-	rejected     error    // the service rejects the user
-	logonSkipped string   // why no logon was tried
-	unanswered   []string // requests without a response, with the reason
+	mu              sync.Mutex
+	client          *transport.Client
+	connectErr      error
+	rejected        error    // the service or the proxy rejects the user
+	rejectedSetting string   // the setting of the secret, if one was or will be rejected
+	logonSkipped    string   // why no logon was tried
+	untriedSetting  string   // the setting of the secret that was not tried
+	unanswered      []string // requests without a response, with the reason
 }
 
 func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
@@ -200,9 +205,14 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		if err != nil {
 			return nil, err
 		}
-		accepted, refused := logon.Status() // a rejected secret is not sent
-		if logon.Needed() && !ch.Logon && !accepted && !refused {
+		refused, _ := logon.Refused() // which is not sent
+		online.rejectedSetting = secretSetting(roles, refused)
+		if untried, ok := logon.Untried(); ok && !ch.Logon {
+			online.untriedSetting = secretSetting(roles, untried)
 			online.logonSkipped = "the service has not accepted this secret yet, and it is not stored"
+			if strings.HasPrefix(untried, role.Proxy) {
+				online.logonSkipped = strings.Replace(online.logonSkipped, "service", "proxy", 1)
+			}
 			return nil, errors.New("logon not tried: " + online.logonSkipped)
 		}
 		return transport.New(destination)

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -145,5 +147,115 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 		online.close()
 		assert.Equal(t, []int{int(request.status), request.sent}, []int{int(answers[0].Status), len(shown)},
 			request.password)
+	}
+}
+
+// A check sends neither a proxy's password nor a secret header that was not accepted before, unless the checker may log
+// on: the sender may still be typing it. That the user's password was accepted does not suffice.
+func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
+	t.Parallel()
+	const key = role.Header + "X-Api-Key"
+	w, _, err := config.LoadWorker("", nil, nil)
+	require.NoError(t, err)
+	var component wit.Component
+	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password, role.ProxyType,
+		role.ProxyAddress, role.ProxyUser, role.ProxyPassword, role.Header + "{name}"} {
+		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
+			Rules: []wit.Rule{{Role: &name}}})
+	}
+	basic := func(user, password string) string {
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	}
+	for _, c := range []struct {
+		name    string
+		setting string
+		entries map[string]string
+	}{
+		{"header of an anonymous service", key, nil},
+		{"header next to a user", key, map[string]string{role.User: "me", role.Password: "right"}},
+		{"proxy of an anonymous service", role.ProxyPassword, map[string]string{role.ProxyUser: "p"}},
+		{"proxy next to a user", role.ProxyPassword, map[string]string{role.ProxyUser: "p", role.User: "me",
+			role.Password: "right"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var shown []string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				secret := r.Header.Get("X-Api-Key")
+				status := http.StatusUnauthorized
+				right := "right"
+				if c.setting == role.ProxyPassword {
+					secret = r.Header.Get("Proxy-Authorization")
+					status = http.StatusProxyAuthRequired
+					right = basic("p", "right")
+				}
+				if secret == "" { // the worker's own request without it
+					return
+				}
+				shown = append(shown, secret)
+				if secret != right {
+					w.WriteHeader(status)
+				}
+			}))
+			defer server.Close()
+			store := lockouts.New()
+			fetch := func(secret string, logon bool) (uint16, *onlineCheck) {
+				at, err := url.Parse(server.URL)
+				require.NoError(t, err)
+				settings := maps.Clone(c.entries)
+				if settings == nil {
+					settings = map[string]string{}
+				}
+				settings[role.Scheme] = "http"
+				settings[role.Address] = at.Hostname()
+				settings[role.Port] = at.Port()
+				if c.setting == role.ProxyPassword {
+					settings[role.ProxyType] = "http"
+					settings[role.ProxyAddress] = at.Host
+				}
+				if secret != "" {
+					settings[c.setting] = secret
+				}
+				var entries []config.Entry
+				for name, value := range settings {
+					entries = append(entries, config.NewEntry(name, value, "", 0))
+				}
+				connector, _ := config.NewConnector("c.properties", entries, w.Providers)
+				ch := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: logon,
+					Destinations: transport.NewOriginRegistry()}
+				online := ch.newOnlineCheck(t.Context(), component, connector)
+				defer online.close()
+				answers, err := online.Fetch(t.Context(),
+					wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
+				require.NoError(t, err)
+				return answers[0].Status, online
+			}
+			expect := func(secret string, logon bool, status uint16, sent int) {
+				t.Helper()
+				found, online := fetch(secret, logon)
+				assert.Equal(t, []int{int(status), sent}, []int{int(found), len(shown)}, secret)
+				isOnlyUntried := c.entries[role.User] == "" || sent > 0 // else the user's password comes first
+				if status == http.StatusBadGateway && isOnlyUntried {
+					assert.Equal(t, c.setting, online.untriedSetting, "the setting that was not tried")
+				}
+			}
+			expect("ri", false, http.StatusBadGateway, 0)
+			expect("right", true, http.StatusOK, 1)
+			expect("right", false, http.StatusOK, 2)
+			expect("righ", false, http.StatusBadGateway, 2)
+			refused := uint16(http.StatusUnauthorized)
+			if c.setting == role.ProxyPassword {
+				refused = http.StatusGatewayTimeout // what replaces the proxy's 407
+			}
+			expect("wrong", true, refused, 3)
+			expect("wrong", true, http.StatusUnauthorized, 3) // was refused before
+			expect("wrong", false, http.StatusUnauthorized, 3)
+			next := uint16(http.StatusOK)
+			sent := 4
+			if c.name == "header next to a user" { // a 401 is the user's
+				next = http.StatusUnauthorized
+				sent = 3
+			}
+			expect("right", false, next, sent)
+		})
 	}
 }

@@ -65,7 +65,8 @@ func (s ConfigChange) MisdirectedSecrets() (problems Problems) {
 // is incomplete.
 func (s ConfigChange) HasCompleteCredentials() bool {
 	roles := NewRoles(s.Declarations, s.New)
-	isBegun := roles.Text(role.User) != "" && roles.Text(role.Password) == ""
+	isBegun := (roles.Text(role.User) != "" && roles.Text(role.Password) == "") ||
+		(roles.Text(role.ProxyUser) != "" && roles.Text(role.ProxyPassword) == "")
 	return s.hasStoredCredentials() || !isBegun && !slices.ContainsFunc(s.New.Entries, func(entry Entry) bool {
 		return s.scope(entry.Key) == serviceScope && s.IsPassword(entry.Key) && setting.Trim(entry.Raw) != "" &&
 			(!IsReference(entry.Raw) || s.Worker.Providers.HasUnknownProvider(entry))
@@ -78,7 +79,8 @@ func (s ConfigChange) hasStoredCredentials() bool {
 	}
 	current, stored := NewRoles(s.Declarations, s.New), NewRoles(s.Declarations, s.Stored)
 	return !slices.ContainsFunc([]string{role.Auth, role.User, role.OAuth, role.Header, role.Query, role.Password,
-		role.TLSKeyStore}, func(name string) bool {
+		role.TLSKeyStore, role.ProxyUser, role.ProxyPassword, role.ProxyTokenClientID,
+		role.ProxyTokenClientSecret}, func(name string) bool {
 		return current.Text(name) != stored.Text(name) || strings.HasSuffix(name, ".") &&
 			!maps.Equal(current.Prefix(name), stored.Prefix(name))
 	})

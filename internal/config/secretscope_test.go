@@ -195,11 +195,14 @@ func TestHasCompleteCredentials(t *testing.T) {
 		to + "http.password=${vault:f:k}": false, to + "http.header.key=${vault:k} http.password=${file:f:k}": false,
 		to: false, to + "http.password=": false, to + "http.header.key=${env:K}": false,
 		to + "http.password=s": false, to + "http.password=s${file:f:k}": false, to + "http.password=${file:f:k": false,
-		to + "http.password=${file:f:k} http.header.key=k":              false,
-		to + "http.password=${file:f:k} http.header.key=${env:K}":       true,
-		to + "http.password=${file:f:k} producer.override.ssl.key=s":    true,
-		to + "http.password=${file:f:k} http.oauth.client-secret=":      true,
-		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
+		to + "http.password=${file:f:k} http.header.key=k":                                 false,
+		to + "http.password=${file:f:k} http.header.key=${env:K}":                          true,
+		to + "http.password=${file:f:k} producer.override.ssl.key=s":                       true,
+		to + "http.password=${file:f:k} http.oauth.client-secret=":                         true,
+		to + "http.password=${file:f:k} http.proxy.user=p http.proxy.password=${file:f:k}": true,
+		to + "http.password=${file:f:k} http.proxy.user=p http.proxy.password=typed":       false,
+		to + "http.password=${file:f:k} http.proxy.user=p":                                 false,
+		to + "http.password=${file:f:k} http.oauth.client-secret=typed":                    false} {
 		declarations := roleDeclarations()
 		connector, _ := NewConnector("c.properties", connectorEntries(text.Replace(lines)), w.Providers)
 		s := ConfigChange{Declarations: declarations, Worker: w, New: connector,
@@ -212,10 +215,12 @@ func TestHasCompleteCredentials(t *testing.T) {
 
 // The stored credentials apply if all settings that affect the logon are as stored.
 func TestHasStoredCredentials(t *testing.T) {
-	const stored = "connector.class=C http.address=a http.user=u http.password=s http.header.key=k"
+	const stored = "connector.class=C http.address=a http.user=u http.password=s http.header.key=k " +
+		"http.proxy.user=p http.proxy.password=s"
 	for sent, want := range map[string]bool{"http.read-timeout-ms=5": true, "http.password=s": true,
 		"http.password=t": false, "http.user=v": false, "http.port=5": false, "http.header.key=l": false,
-		"http.auth=header": false, "tls.keystore.password=p": false} {
+		"http.auth=header": false, "tls.keystore.password=p": false, "http.proxy.password=s": true,
+		"http.proxy.password=t": false, "http.proxy.user=q": false} {
 		s := ConfigChange{Declarations: roleDeclarations(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
 		all := s.Stored.Raw()
 		key, value, _ := strings.Cut(sent, "=")

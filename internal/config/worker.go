@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 
@@ -29,15 +27,6 @@ type Worker struct {
 	layers    layers
 	resolved  sync.Map // the last values of [Worker.Current], by setting; values are redacted while referenced
 }
-
-type layers struct {
-	*koanf.Koanf
-	entries []Entry // the user's settings with file, line and order, which koanf's map cannot hold
-}
-
-// noDelimiter is a delimiter that no key contains, so that koanf keeps keys flat: no input contains a byte 0 after
-// 0xff.
-const noDelimiter = "\xff\x00"
 
 // LoadWorker reads a file (empty for none), the environment as os.Environ returns it, and flags by setting name. It
 // only fails if the file cannot be read.
@@ -67,6 +56,7 @@ func NewWorker(file string, entries []Entry, environ []string, flags map[string]
 }
 
 func newWorker(doc *document, data []byte, environ []string, flags map[string]string) (*Worker, Problems) {
+	environ, links := withoutServiceLinks(environ)
 	merged := layers{Koanf: koanf.New(noDelimiter)}
 	err := errors.Join(merged.Load(defaults(doc.path), nil), merged.Load(rawbytes.Provider(data), doc),
 		merged.Load(merged.environment(environ), nil), merged.Load(merged.commandLine(flags), nil))
@@ -75,7 +65,8 @@ func newWorker(doc *document, data []byte, environ []string, flags map[string]st
 	merged.entries = slices.Concat(below, merged.entries)
 	providers, problems := newProviders(merged.entries)
 	resolved, more := providers.resolveAll(merged.entries)
-	problems = slices.Concat(problems, warnings, more)
+	problems = slices.Concat(problems, warnings, links, more)
+	problems = append(problems, emptiedProtections(resolved, problems)...)
 	merged.entries = MergeLayers(resolved)
 	last := slices.DeleteFunc(slices.Clone(merged.entries),
 		func(entry Entry) bool {
@@ -106,33 +97,6 @@ func defaults(file string) koanf.Provider {
 }
 
 const loopbackListener = "http://127.0.0.1:8083"
-
-const fromEnvironment = "environment "
-
-// variableKey converts a variable's name as in Kafka's container images: _ is a dot, __ an underscore, ___ a dash.
-var variableKey = strings.NewReplacer("___", "-", "__", "_", "_", ".")
-
-func (l *layers) environment(environ []string) koanf.Provider {
-	return variables("CULVERT_", environ, func(name, value string) (string, any) {
-		key := variableKey.Replace(strings.ToLower(strings.TrimPrefix(name, "CULVERT_")))
-		l.entries = append(l.entries, NewEntry(key, value, fromEnvironment+name, 0))
-		return key, value
-	})
-}
-
-func variables(prefix string, environ []string, keyed func(name, value string) (string, any)) koanf.Provider {
-	all := func() []string { return environ }
-	return env.Provider(noDelimiter, env.Opt{Prefix: prefix, TransformFunc: keyed, EnvironFunc: all})
-}
-
-func (l *layers) commandLine(flags map[string]string) koanf.Provider {
-	var entries []Entry
-	for _, key := range slices.Sorted(maps.Keys(flags)) {
-		entries = append(entries, NewEntry(key, flags[key], "command line", 0))
-	}
-	l.entries = append(l.entries, entries...)
-	return confmap.Provider(valuesByKey(entries), noDelimiter)
-}
 
 func (w *Worker) check() Problems {
 	var problems Problems
@@ -178,8 +142,11 @@ func (w *Worker) check() Problems {
 	return problems
 }
 
+// clientPrefixes begin settings of one kind of Kafka clients, or of https listeners.
+var clientPrefixes = []string{"producer.", "consumer.", "admin.", "listeners.https."}
+
 func (w *Worker) isSecret(key string) bool {
-	for _, prefix := range []string{"producer.", "consumer.", "admin.", "listeners.https."} {
+	for _, prefix := range clientPrefixes {
 		key = strings.TrimPrefix(key, prefix)
 	}
 	return IsPassword(key, workerDeclarations())

@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -158,11 +160,16 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[trustAnchors]
 			return errors.New("tls: no host to compare with the server's certificate; the configuration must be " +
 				"made with keystore.ForHost")
 		}
-		if o.AllowCommonName && isCommonName(state.PeerCertificates[0], state.ServerName) {
-			options.DNSName = "" // the chain is still verified
-		}
 	}
-	_, err := state.PeerCertificates[0].Verify(options)
+	leaf := state.PeerCertificates[0]
+	byCommonName := !o.SkipHostCheck && o.AllowCommonName && isCommonName(leaf, state.ServerName)
+	if byCommonName {
+		options.DNSName = ""
+	}
+	chains, err := leaf.Verify(options)
+	if err == nil && byCommonName {
+		err = verifyCommonName(leaf, state.ServerName, chains)
+	}
 	if err == nil {
 		return nil
 	}
@@ -184,6 +191,27 @@ func isCommonName(c *x509.Certificate, host string) bool {
 		return above == parent && strings.Contains(parent, ".") && net.ParseIP(host) == nil
 	}
 	return name == host && net.ParseIP(host) == nil
+}
+
+// verifyCommonName checks the common name, and the host if that begins with *., by the name constraints of a verified
+// chain. Verify applies these to subject alternative names only, so they are checked as such, as openssl does
+// (NAME_CONSTRAINTS_check_CN).
+func verifyCommonName(leaf *x509.Certificate, host string, chains [][]*x509.Certificate) (err error) {
+	named := *leaf
+	named.DNSNames = []string{strings.ToLower(leaf.Subject.CommonName), strings.TrimSuffix(host, ".")}
+	named.Extensions = append(slices.Clip(leaf.Extensions), pkix.Extension{Id: subjectAlternativeName})
+	for _, chain := range chains {
+		last := len(chain) - 1
+		options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+		options.Roots.AddCert(chain[last])
+		for _, c := range chain[min(1, last):last] {
+			options.Intermediates.AddCert(c)
+		}
+		if _, err = named.Verify(options); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 var subjectAlternativeName = asn1.ObjectIdentifier{2, 5, 29, 17}

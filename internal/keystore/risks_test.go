@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"maps"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
@@ -38,6 +39,78 @@ func TestRSAKeyExchange(t *testing.T) {
 	assert.NoError(t, err)
 	_, err = ask(t, issuedServer(t, ca, &tls.Config{}), client(t, o), "localhost") // others are unaffected
 	assert.NoError(t, err)
+}
+
+// constrained is a chain of authorities with name constraints, and a certificate without subject alternative names.
+type constrained struct {
+	root         []string // permitted domains
+	intermediate []string // permitted domains; nil means no intermediate authority
+	excluded     []string // domains that the root excludes
+	name         string   // the common name
+	host         string
+	accepts      bool
+}
+
+var constrainedChains = map[string]constrained{
+	"no constraint":                {nil, nil, nil, "erp.sap.example", "erp.sap.example", true},
+	"a permitted domain":           {[]string{"sap.example"}, nil, nil, "erp.sap.example", "erp.sap.example", true},
+	"the permitted name":           {[]string{"erp.sap.example"}, nil, nil, "erp.sap.example", "erp.sap.example", true},
+	"capitals":                     {[]string{"sap.example"}, nil, nil, "ERP.SAP.example", "erp.sap.example", true},
+	"another domain":               {[]string{"sap.example"}, nil, nil, "bank.example", "bank.example", false},
+	"an end of a label":            {[]string{"sap.example"}, nil, nil, "notsap.example", "notsap.example", false},
+	"an excluded domain":           {nil, nil, []string{"bank.example"}, "a.bank.example", "a.bank.example", false},
+	"beside an excluded domain":    {nil, nil, []string{"bank.example"}, "a.sap.example", "a.sap.example", true},
+	"permitted by an intermediate": {nil, []string{"sap.example"}, nil, "erp.sap.example", "erp.sap.example", true},
+	"not by an intermediate":       {nil, []string{"sap.example"}, nil, "bank.example", "bank.example", false},
+	"not by the root": {[]string{"sap.example"}, []string{"bank.example"}, nil, "bank.example",
+		"bank.example", false},
+	"by both": {[]string{"sap.example"}, []string{"erp.sap.example"}, nil, "erp.sap.example",
+		"erp.sap.example", true},
+}
+
+// issue returns the root and the certificate of a chain.
+func (c *constrained) issue(t *testing.T) (root, leaf *certtest.Issued) {
+	t.Helper()
+	authority := func(name string, ca *certtest.Issued, permitted, excluded []string) *certtest.Issued {
+		return certtest.Issue(t, name, ca, func(a *x509.Certificate) {
+			a.DNSNames, a.IPAddresses, a.ExtKeyUsage = nil, nil, nil
+			a.IsCA = true
+			a.BasicConstraintsValid = true
+			a.KeyUsage = x509.KeyUsageCertSign
+			a.PermittedDNSDomainsCritical = len(permitted)+len(excluded) > 0
+			a.PermittedDNSDomains = permitted
+			a.ExcludedDNSDomains = excluded
+		})
+	}
+	root = authority("Root", nil, c.root, c.excluded)
+	issuer := root
+	if c.intermediate != nil {
+		issuer = authority("Intermediate", root, c.intermediate, nil)
+	}
+	return root, certtest.Issue(t, c.name, issuer, func(a *x509.Certificate) { a.DNSNames, a.IPAddresses = nil, nil })
+}
+
+// A host in the common name obeys the name constraints of all authorities, as one in a subject alternative name does.
+func TestCommonNameObeysNameConstraints(t *testing.T) {
+	cases := maps.Clone(constrainedChains)
+	cases["a label for any"] = constrained{[]string{"sap.example"}, nil, nil, "*.sap.example", "a.sap.example", true}
+	cases["a label for any elsewhere"] = constrained{[]string{"sap.example"}, nil, nil, "*.bank.example",
+		"a.bank.example", false}
+	cases["a label for any, but not this one"] = constrained{nil, nil, []string{"a.sap.example"}, "*.sap.example",
+		"a.sap.example", false}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			root, leaf := c.issue(t)
+			s := server(t, &tls.Config{Certificates: []tls.Certificate{leaf.TLS()}})
+			o := Options{Trust: fromPEM(root.PEM()), HasRisks: true, AllowCommonName: true}
+			_, err := ask(t, s, client(t, o), c.host)
+			if c.accepts {
+				assert.NoError(t, err)
+				return
+			}
+			expectFault(t, Explain(err, o), "truststore.location", "not authorized")
+		})
+	}
 }
 
 // A certificate with the host as the common name only requires a setting.

@@ -99,6 +99,16 @@ const (
 	maxMessageBytes    = 16 << 10 // any program may have written it
 )
 
+// withheldMessage replaces messages of dead letters, which quote values of records, for a reader who may not see the
+// values of samples. It is empty for others.
+func (req *request) withheldMessage() string {
+	why := req.shapeOnlyReason()
+	if why == "" {
+		return ""
+	}
+	return "not shown, because it may quote values of records: " + why
+}
+
 func (req *request) listDeadLetters() {
 	last, err := req.queryNumber("last", defaultLastRecords, 1, maxLastRecords)
 	if err != nil {
@@ -107,10 +117,16 @@ func (req *request) listDeadLetters() {
 	}
 	found, chosen := DeadLetterList{DeadLetters: []DeadLetter{}},
 		connect.DeadLetterFilter{Error: req.queryValue("error")}
+	withheld := req.withheldMessage()
 	found.Topic, err = req.herder().ReadDeadLetters(req.timeoutContext(), req.name(), last,
 		func(l *connect.DeadLetter) error {
+			if withheld != "" { // from the filter, too
+				l.Message = ""
+				l.Request = ""
+			}
 			if chosen.Matches(l) {
 				one := NewDeadLetter(l) // which any program may have written
+				one.Message = cmp.Or(withheld, one.Message)
 				one.Message, one.From.Request = req.worker.Redact(one.Message), req.worker.Redact(one.From.Request)
 				if more := len(one.Message) - maxMessageBytes; more > 0 {
 					shortened := strings.ToValidUTF8(one.Message[:maxMessageBytes], "")
@@ -153,7 +169,8 @@ type ReplayResult struct {
 	Refusals  []connect.Rejection `json:"refusals,omitempty"`
 }
 
-func (req *request) replayResult(done connect.ReplayResult, dry bool) ReplayResult {
+// replayResult returns the REST form of a result. withheld replaces the reasons of rejections unless it is empty.
+func (req *request) replayResult(done connect.ReplayResult, dry bool, withheld string) ReplayResult {
 	shownAs := ReplayResult{Replayed: done.Replayed, Refused: done.Rejected, Skipped: map[string]int{}, DryRun: dry}
 	for why, n := range done.Skipped {
 		shownAs.Skipped[req.worker.Redact(why)] = n
@@ -163,7 +180,7 @@ func (req *request) replayResult(done connect.ReplayResult, dry bool) ReplayResu
 	}
 	shownAs.Replayed, shownAs.WouldPass = 0, max(0, done.Replayed-done.Rejected)
 	for _, r := range done.Rejections {
-		r.Reason = shown.Line(req.worker.Redact(r.Reason))
+		r.Reason = cmp.Or(withheld, shown.Line(req.worker.Redact(r.Reason)))
 		shownAs.Refusals = append(shownAs.Refusals, r)
 	}
 	if more := done.Rejected - len(done.Rejections); more > 0 {
@@ -210,12 +227,12 @@ func (req *request) replay() {
 	case err != nil:
 		req.failErr(err)
 	case body.DryRun:
-		shownAs := req.replayResult(done, true)
+		shownAs := req.replayResult(done, true, req.withheldMessage())
 		req.answer(http.StatusOK, struct {
 			ReplayResult
 			Passes int `json:"passes"`
 		}{shownAs, shownAs.WouldPass})
 	default:
-		req.answer(http.StatusOK, req.replayResult(done, false))
+		req.answer(http.StatusOK, req.replayResult(done, false, ""))
 	}
 }

@@ -2,6 +2,8 @@ package rest
 
 import (
 	"context"
+	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -40,15 +42,16 @@ func TestResultOfDryReplay(t *testing.T) {
 	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Skipped: map[string]int{"of topic *": 3,
 		"that would be refused, but are not listed": 109}, Refusals: []connect.Rejection{{Position: "0@1",
 		Reason: "no * and more"}}},
-		req.replayResult(done, true))
+		req.replayResult(done, true, ""))
 	assert.Equal(t, ReplayResult{Replayed: 130, Refused: 110, Skipped: map[string]int{"of topic *": 3}},
-		req.replayResult(done, false))
+		req.replayResult(done, false, ""))
 }
 
 // deadLetterWorker has a dead letter of another program.
 type deadLetterWorker struct {
 	logger
-	more string // appended to its message
+	more    string // appended to its message
+	rejects bool   // a dry replay rejects one
 }
 
 func (l *deadLetterWorker) worker() Worker { return l.as(l) }
@@ -57,11 +60,16 @@ func (l *deadLetterWorker) ReadDeadLetters(_ context.Context, _ string, _ int64,
 	each func(*connect.DeadLetter) error) (string,
 	error) {
 	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{},
-		DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim"},
-		DeadLetterCause:  connect.DeadLetterCause{Message: "no geheim" + l.more}})
+		DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim/Orders(1)"},
+		DeadLetterCause:  connect.DeadLetterCause{Class: "Exception", Message: "no geheim, order 4711" + l.more}})
 }
 
-func (*deadLetterWorker) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult, error) {
+func (l *deadLetterWorker) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult,
+	error) {
+	if l.rejects {
+		return connect.ReplayResult{Replayed: 1, Rejected: 1,
+			Rejections: []connect.Rejection{{Position: "0@1", Reason: "no order 4711"}}}, nil
+	}
 	return connect.ReplayResult{}, nil
 }
 
@@ -75,14 +83,81 @@ func TestDryReplayWithoutPassingRows(t *testing.T) {
 	}
 }
 
+// Messages and requests of dead letters quote values of records: they are shown to readers who may see values of samples,
+// and only these can search in messages. So it is for the reasons of a dry replay.
+func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
+	anywhere := Options{Listeners: []string{"http://:0"}}
+	withUsers := Options{Listeners: anywhere.Listeners, Users: usersFile(t)}
+	masked := withUsers
+	masked.Masked = true
+	for name, c := range map[string]struct {
+		options Options
+		host    string
+		header  string
+		hidden  string // the reason
+	}{
+		"this machine":           {},
+		"a user":                 {options: withUsers},
+		"anybody":                {options: anywhere, hidden: "this listener requires no logon"},
+		"a user of masks":        {options: masked, hidden: "rest.config.masked"},
+		"shapes alone":           {options: Options{Records: "shape"}, hidden: "console.records=shape"},
+		"off":                    {options: Options{Records: "off"}, hidden: "console.records=off"},
+		"a page's name":          {options: anywhere, host: "evil.example.com", hidden: "the Host of the request"},
+		"forwarded by a masker":  {header: maskedHeader, hidden: "this request sees no passwords"},
+		"forwarded by a shapist": {header: shapeOnlyHeader, hidden: "the worker that received the request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := opened(t, c.options, slog.New(slog.DiscardHandler), &deadLetterWorker{rejects: true})
+			_, port, _ := net.SplitHostPort(s.Addresses()[0])
+			ask := func(method, path, body string) (int, string) {
+				r := requestOf(t, method, "http://127.0.0.1:"+port+"/culvert/connectors/a/deadletters"+path, body,
+					"Content-Type", "application/json", "Authorization", "Basic YW5uYTpnZWhlaW0=")
+				if c.header != "" {
+					r.Header.Set(c.header, "true")
+				}
+				if c.host != "" {
+					r.Host = c.host
+				}
+				a, answer := exchanged(t, http.DefaultClient, r)
+				return a.StatusCode, answer
+			}
+			isShown := c.hidden == ""
+			for _, query := range []string{"", "?error=order", "?error=Exc"} {
+				status, answer := ask("GET", query, "")
+				wantLetter := isShown || query != "?error=order"
+				quotes := strings.Contains(answer, "order 4711") || strings.Contains(answer, "/Orders(")
+				if status != http.StatusOK || quotes != isShown ||
+					strings.Contains(answer, `"class":"Exception"`) != wantLetter ||
+					(wantLetter && !strings.Contains(answer, c.hidden)) {
+					t.Errorf("%q: found %d %s", query, status, answer)
+				}
+			}
+			status, answer := ask("POST", "/replay", `{"dry":true}`)
+			if c.host != "" {
+				assert.Equal(t, http.StatusForbidden, status)
+				return
+			}
+			if status != http.StatusOK || strings.Contains(answer, "order 4711") != isShown ||
+				!strings.Contains(answer, c.hidden) {
+				t.Errorf("dry replay: found %d %s", status, answer)
+			}
+		})
+	}
+}
+
 // No dead letter contains a secret, whichever program has written it.
 func TestDeadLettersAreRedacted(t *testing.T) {
-	w := sent(&deadLetterWorker{}, "GET", "/culvert/connectors/a/deadletters", "")
-	assert.Equal(t, http.StatusOK, w.Code)
-	assert.Contains(t, w.Body.String(), `"message":"no *"`, `"request":"GET /*"`)
-	if strings.Contains(w.Body.String(), "geheim") {
-		t.Errorf("found %s", w.Body)
+	for more, want := range map[string][]string{
+		"":                         {`"message":"no *, order 4711"`, `"request":"GET /*/Orders(1)"`},
+		strings.Repeat("ü", 1<<20): {`ü... (2080784 bytes more)"`},
+	} {
+		s := opened(t, Options{}, slog.New(slog.DiscardHandler), &deadLetterWorker{more: more})
+		a, answer := exchanged(t, http.DefaultClient, requestOf(t, "GET",
+			"http://"+s.Addresses()[0]+"/culvert/connectors/a/deadletters", ""))
+		assert.Equal(t, http.StatusOK, a.StatusCode)
+		assert.Contains(t, answer, want...)
+		if strings.Contains(answer, "geheim") {
+			t.Errorf("found %s", answer)
+		}
 	}
-	w = sent(&deadLetterWorker{more: strings.Repeat("ü", 1<<20)}, "GET", "/culvert/connectors/a/deadletters", "")
-	assert.Contains(t, w.Body.String(), `ü... (2080772 bytes more)"`)
 }

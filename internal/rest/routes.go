@@ -197,7 +197,8 @@ var routes = []route{
 		operation{responseBody: snapshotResult{}, status: http.StatusAccepted, otherStatuses: []int{404, 405}}},
 	{"GET", "/culvert/connectors/{name}/deadletters", local, (*request).listDeadLetters,
 		"Dead letters of the connector among the last 100 records of each partition of its dead letter topic " +
-			"(?last=, at most 1000), also counted by cause; ?error= filters by class or message of the exception.",
+			"(?last=, at most 1000), also counted by cause; ?error= filters by class or message of the exception. " +
+			"Messages and requests are shown to those who may see values of samples (console.records).",
 		operation{query: []string{"last", "error"}, responseBody: DeadLetterList{},
 			otherStatuses: []int{400, 404, 409, 500}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/replay", owner, (*request).replay,

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -19,6 +21,7 @@ type authentication struct {
 	tokens   Authorizer
 	identity Identity
 	header   string
+	headers  Identity // of secret headers that are not the identity; a refusal is that of the identity
 }
 
 func headerIdentity(headers map[string]string) (id Identity) {
@@ -42,7 +45,7 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 	if err != nil {
 		return "", err
 	}
-	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+	if !isToken(name) || !httpguts.ValidHeaderFieldValue(value) {
 		return "", errorf(wit.ErrorUnauthorized, "token for the service: expected a token without line breaks")
 	}
 	h.Set(name, value)

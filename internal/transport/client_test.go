@@ -26,6 +26,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -344,6 +345,34 @@ func TestConfigOfRoles(t *testing.T) {
 	} {
 		_, err = ConfigOf(roleMap{"http.address": "a", role: c.value}, Environment{})
 		wantFault(t, err, wit.ErrorConfig, "Invalid value "+c.value+" for configuration "+role+": "+c.want)
+	}
+}
+
+// A header that two settings name, in any spelling, is rejected, because one of the values would be sent at random, and
+// so is a value that HTTP does not allow, before it is sent. Authorization is no exception.
+func TestHeadersAreChecked(t *testing.T) {
+	for _, name := range []string{"Authorization", "X-Api-Key"} {
+		header := func(name string) string { return "http.header." + name }
+		roles := roleMap{"http.address": "a", "http.auth": "header", header("X-Other-Key"): "k"}
+		roles[header(name)] = "Bearer a\tb"
+		_, err := ConfigOf(roles, Environment{})
+		require.NoError(t, err)
+		for _, value := range []string{"a\nb", "a\rb", "a\x00b", "a\x01b", "a\x1fb", "a\x7fb"} {
+			roles[header(name)] = value
+			_, err := ConfigOf(roles, Environment{})
+			wantFault(t, err, wit.ErrorConfig, "Invalid value "+setting.Hidden+" for configuration "+header(name))
+		}
+		roles[header(name)] = "Bearer a"
+		roles[header(strings.ToLower(name))] = "Bearer b"
+		_, err = ConfigOf(roles, Environment{})
+		wantFault(t, err, wit.ErrorConfig, strings.ToLower(name)+" is also set by another setting, as "+name)
+	}
+	for want, headers := range map[string]map[string]string{
+		`header "x-api-key": expected one value`:    {"X-Api-Key": "a", "x-api-key": "b"},
+		`header "x-api-key": expected a valid name`: {"x-api-key": "a\x01"},
+	} {
+		_, err := New(Config{Service: Service{Address: "a"}, Credentials: Credentials{Headers: headers}})
+		wantFault(t, err, wit.ErrorConfig, want)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -22,6 +24,8 @@ func authenticationOf(c *Config) (auth authentication, err error) {
 		if c.User != "" {
 			auth.fixed = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password))
 			auth.identity = Identity{c.User, c.Password}
+		} else {
+			auth.identity = headerIdentity(c.Headers)
 		}
 	case AuthOAuth2:
 		if c.Authorizer == nil {
@@ -31,14 +35,16 @@ func authenticationOf(c *Config) (auth authentication, err error) {
 	case authLogin:
 		name, _, _ := c.Login.header()
 		auth = authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}
-	case AuthHeader:
+	case AuthHeader, AuthNone:
 		auth.identity = headerIdentity(c.Headers)
 	case AuthCertificate:
 		auth.identity = c.Identity
-	case AuthNone:
 	default:
 		return auth, errorf(wit.ErrorConfig,
 			"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
+	}
+	if headers := headerIdentity(c.Headers); headers != auth.identity {
+		auth.headers = headers
 	}
 	auth.identity = queryIdentity(auth.identity, c.SecretQuery)
 	return auth, nil
@@ -101,25 +107,27 @@ func readAuth(c *Config, roles Roles, environment Environment) error {
 }
 
 func checkHeaders(roles Roles) error {
-	seen := map[string]bool{}
-	for name := range roles.Prefix(role.Header) {
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(roles.Prefix(role.Header))) {
 		header := role.Header + name
 		canonical := http.CanonicalHeaderKey(name)
+		isAuthorization := canonical == "Authorization"
+		other, ok := seen[canonical]
 		switch {
 		case !isToken(name):
 			return settingError(roles, header, "expected the name of a header after the last dot, found %q", name)
-		case canonical == "Authorization" && strings.ToLower(roles.Text(role.Auth)) == AuthHeader:
-		case canonical == "Authorization":
+		case isAuthorization && strings.ToLower(roles.Text(role.Auth)) != AuthHeader:
 			return settingError(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
 				orNothing(roles.Text(role.Auth)))
-		case isReservedHeader(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
+		case !isAuthorization && isReservedHeader(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
 			return settingError(roles, header, "%s is set by Culvert and cannot be configured", name)
-		case seen[canonical]:
-			return settingError(roles, header, "%s is also set by another setting", name)
-		case strings.ContainsAny(roles.Text(header), "\r\n\x00"):
-			return invalidValue(roles, header, setting.Hidden, errors.New("expected a value without line breaks"))
+		case ok:
+			return settingError(roles, header, "%s is also set by another setting, as %s", name, other)
+		case !httpguts.ValidHeaderFieldValue(roles.Text(header)):
+			return invalidValue(roles, header, setting.Hidden, errors.New("expected a value without line breaks and "+
+				"other control characters"))
 		}
-		seen[canonical] = true
+		seen[canonical] = name
 	}
 	return nil
 }

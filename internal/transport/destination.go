@@ -21,6 +21,8 @@ type destination struct {
 	auth         authentication
 	sapClient    string // from headers, or the destination's query
 	gate         *lockouts.Gate
+	headerGate   *lockouts.Gate // of secret headers next to the logon, which it only observes; nil for none
+	routeGate    *lockouts.Gate // of the proxy's password, or of its token's secret; nil for none
 	transport    *http.Transport
 	roundTripper http.RoundTripper // transport, or the route around it
 
@@ -40,6 +42,11 @@ type destination struct {
 func (d *destination) identity(client string) lockouts.Identity {
 	return lockouts.Identity{Origin: d.address(), Client: client, User: d.auth.identity.User,
 		Secret: d.auth.identity.Secret}
+}
+
+// headerIdentity is the identity of secret headers next to the logon.
+func (d *destination) headerIdentity() lockouts.Identity {
+	return lockouts.Identity{Origin: d.address(), Secret: d.auth.headers.Secret}
 }
 
 // address is the key of shared state: the origin, plus the network behind a Cloud Connector.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -59,8 +61,8 @@ func guestHeaders(method string, headers []wit.Header) (http.Header, error) {
 		if !isToken(header.Name) {
 			return nil, errorf(wit.ErrorData, "header of a request: expected a name, found %q", header.Name)
 		}
-		if strings.ContainsAny(header.Value, "\r\n\x00") {
-			return nil, errorf(wit.ErrorData, "header %s of a request: expected no line break, found %q", header.Name,
+		if !httpguts.ValidHeaderFieldValue(header.Value) {
+			return nil, errorf(wit.ErrorData, "header %s of a request: expected no control character, found %q", header.Name,
 				header.Value)
 		}
 		if err := checkMethodOverride(method, header.Name, header.Value); err != nil {

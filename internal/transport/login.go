@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/internal/transport/session"
@@ -98,7 +100,7 @@ func (l *Login) validate(c *Config) error {
 	}
 	name, value, ok := l.header()
 	canonical := http.CanonicalHeaderKey(name)
-	if !ok || !isToken(name) || strings.Count(value, tokenPlaceholder) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
+	if !ok || !isToken(name) || strings.Count(value, tokenPlaceholder) != 1 || !httpguts.ValidHeaderFieldValue(value) ||
 		isReservedHeader(canonical) && canonical != "Authorization" || slices.Contains(settingsHeaders, canonical) {
 		return l.errorf(role.LoginHeader,
 			"expected a header with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlaceholder,

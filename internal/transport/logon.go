@@ -4,14 +4,24 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// Logon identifies a user, an origin and a secret, which printing does not reveal.
+// Logon identifies the secrets of a configuration, which printing does not reveal: for the service, in headers next to
+// that, and for the route.
 type Logon struct {
-	id       lockouts.Identity
+	secrets  []logonSecret
+	origin   string
 	lockouts *lockouts.Store
+}
+
+// logonSecret is a secret with the role of its setting. An empty role means the logon at the service.
+type logonSecret struct {
+	id   lockouts.Identity
+	role string
 }
 
 // LogonOf returns the logon of a configuration without sending or registering anything.
@@ -20,16 +30,52 @@ func LogonOf(c Config) (Logon, error) {
 	if err != nil {
 		return Logon{}, err
 	}
-	return Logon{d.identity(d.sapClient), d.config.Lockouts}, nil
+	inHeader := secretHeaderRole(c.Headers)
+	atService := logonSecret{id: d.identity(d.sapClient)}
+	if c.User == "" && (c.Auth == "" || c.Auth == AuthNone) {
+		atService.role = inHeader
+	}
+	secrets := []logonSecret{atService, {d.headerIdentity(), inHeader},
+		{d.config.Route.identity(d.origin), role.Proxy + d.config.Route.Settings.Logon().Setting}}
+	secrets = slices.DeleteFunc(secrets, func(s logonSecret) bool { return !s.id.Needed() })
+	return Logon{secrets, d.address(), d.config.Lockouts}, nil
 }
 
-// Needed reports whether there are credentials.
-func (l Logon) Needed() bool { return l.id.Needed() }
+// secretHeaderRole returns the role of the first secret header, "" without one.
+func secretHeaderRole(headers map[string]string) string {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		if !slices.Contains(publicHeaders, strings.ToLower(name)) {
+			return role.Header + name
+		}
+	}
+	return ""
+}
 
-// Status calls [lockouts.Store.Status].
-func (l Logon) Status() (accepted, isRefused bool) { return l.lockouts.Status(l.id) }
+// Untried returns the role of the first secret that was not accepted before, "" for that of the service. ok is false if
+// there is none, or if a secret was refused, because then none is sent.
+func (l Logon) Untried() (role string, ok bool) {
+	if _, ok := l.Refused(); ok {
+		return "", false
+	}
+	for _, s := range l.secrets {
+		if accepted, _ := l.lockouts.Status(s.id); !accepted {
+			return s.role, true
+		}
+	}
+	return "", false
+}
 
-func (l Logon) String() string { return l.id.Origin }
+// Refused returns the role of the first secret that was refused, "" for that of the service.
+func (l Logon) Refused() (role string, ok bool) {
+	for _, s := range l.secrets {
+		if _, isRefused := l.lockouts.Status(s.id); isRefused {
+			return s.role, true
+		}
+	}
+	return "", false
+}
+
+func (l Logon) String() string { return l.origin }
 
 func (l Logon) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
@@ -55,7 +101,7 @@ func (d *destination) gateFor(client string) *lockouts.Gate {
 func (d *destination) gates() []*lockouts.Gate {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := []*lockouts.Gate{d.gate}
+	all := []*lockouts.Gate{d.gate, d.routeGate}
 	for _, client := range slices.Sorted(maps.Keys(d.gatesByClient)) {
 		all = append(all, d.gatesByClient[client])
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -48,6 +50,8 @@ func newDestination(c Config) (*destination, error) {
 	d.config.Lockouts.LogTo(d.config.Logger)
 	d.gate = d.config.Lockouts.Gate(d.identity(d.sapClient))
 	d.gate.SetProxyHint(d.config.Route.proxyHint())
+	d.headerGate = d.config.Lockouts.Gate(d.headerIdentity())
+	d.routeGate = d.config.Lockouts.Gate(d.config.Route.identity(d.origin))
 	d.transport, d.roundTripper = d.config.transport(d.origin)
 	d.config.Destinations.join(d)
 	return d, d.addOrigins()
@@ -109,11 +113,15 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 		if value == "" {
 			continue
 		}
-		if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, errorf(wit.ErrorConfig, "header %q: expected a valid name and a value without line breaks",
-				name)
+		if !isToken(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, errorf(wit.ErrorConfig, "header %q: expected a valid name and a value without line breaks and "+
+				"other control characters", name)
 		}
-		headers[strings.ToLower(name)] = value
+		lower := strings.ToLower(name)
+		if _, ok := headers[lower]; ok {
+			return nil, errorf(wit.ErrorConfig, "header %q: expected one value, found two in different spellings", lower)
+		}
+		headers[lower] = value
 	}
 	return headers, nil
 }

@@ -159,11 +159,13 @@ func TestNotFoundDoesNotProveLogon(t *testing.T) {
 }
 
 func TestLogonShowsNoSecret(t *testing.T) {
-	l := Logon{id: lockouts.Identity{Origin: "http://sap.example:8000", User: "u", Secret: "geheim"}}
+	const origin = "http://sap.example:8000"
+	l := Logon{origin: origin, secrets: []logonSecret{{id: lockouts.Identity{Origin: origin, User: "u",
+		Secret: "geheim"}}}}
 	var logged strings.Builder
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("logs on", "logon", l)
 	if shown := fmt.Sprintf("%v %+v", l, l) + logged.String(); strings.Contains(shown, "geheim") ||
-		strings.Count(shown, l.id.Origin) != 3 {
+		strings.Count(shown, origin) != 3 {
 		t.Errorf("expected the origin and no secret, found %s", shown)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/internal/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -36,6 +37,59 @@ func (r *Route) credentialsHint() string {
 		return " (see HTTP_PROXY, HTTPS_PROXY of the environment)"
 	}
 	return ""
+}
+
+// identity is the identity of the secret that the route to an origin contains; it is empty without one.
+func (r *Route) identity(o endpoint) lockouts.Identity {
+	logon := r.Settings.Logon()
+	if logon.Setting == "" || (r.Settings.Type == route.HTTP && r.proxyOf(o) == nil) {
+		return lockouts.Identity{}
+	}
+	endpoint := strings.ToLower(logon.Endpoint)
+	if logon.Setting == route.NamePassword {
+		endpoint = lockouts.ProxyOrigin + endpoint
+	}
+	return lockouts.Identity{Origin: endpoint, User: logon.User, Secret: logon.Secret}
+}
+
+// showsSecret reports whether the route has checked its secret when a connection exists; a proxy that reads requests
+// checks each of them.
+func (r *Route) showsSecret() bool { return !r.AbsoluteForm || r.Settings.Type != route.HTTP }
+
+// statusOfAnswer returns the status that says whether the route accepted its secret, for the gate, by an answer.
+func (r *Route) statusOfAnswer(status int) int {
+	switch {
+	case r.showsSecret():
+		return http.StatusOK
+	case status == http.StatusProxyAuthRequired:
+		return http.StatusUnauthorized
+	case status == http.StatusUnauthorized: // it may be the service's
+		return 0
+	}
+	return status
+}
+
+// statusOfError is [Route.statusOfAnswer] for the error of a connection.
+func (r *Route) statusOfError(err error) int {
+	connect, isConnect := errors.AsType[*proxyError](err)
+	socks, isSOCKS := errors.AsType[*route.LogonRefused](err)
+	token, isToken := errors.AsType[*btp.Failure](err) // of SAP Connectivity
+	if (isConnect && connect.refused()) || (isSOCKS && socks.Rejected()) || (isToken && token.Kind == btp.Unauthorized) {
+		return http.StatusUnauthorized
+	}
+	return 0
+}
+
+// statusOfTokenError is [Route.statusOfError] for the request of a token for the service, which uses ordinary proxies.
+func (r *Route) statusOfTokenError(err error) int {
+	failure, ok := errors.AsType[*btp.Failure](err)
+	if ok && failure.Kind == btp.Unauthorized { // the service's
+		return 0
+	}
+	if ok && failure.Status == http.StatusProxyAuthRequired && r.Settings.Type == route.HTTP {
+		return http.StatusUnauthorized
+	}
+	return r.statusOfError(err)
 }
 
 // proxyHint names the proxy if a 401 may come from it; "" without credentials of a proxy.
@@ -109,10 +163,18 @@ func (r *Route) httpOnly() bool {
 }
 
 func (r *Route) usesAbsoluteForm(o endpoint) bool {
-	proxy := r.resolved.HTTPProxy()
-	if proxy == nil || o.scheme != "http" {
-		return false
+	proxy := r.proxyOf(o)
+	return proxy != nil && o.scheme == "http" && strings.HasPrefix(proxy.Scheme, "http")
+}
+
+// proxyOf returns the HTTP proxy for an origin, or nil.
+func (r *Route) proxyOf(o endpoint) *url.URL {
+	if r.resolved == nil || r.resolved.HTTPProxy() == nil {
+		return nil
 	}
-	found, err := proxy.URL(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
-	return err == nil && found != nil && strings.HasPrefix(found.Scheme, "http")
+	proxy, err := r.resolved.HTTPProxy().URL(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
+	if err != nil {
+		return nil
+	}
+	return proxy
 }

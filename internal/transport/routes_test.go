@@ -325,6 +325,96 @@ func TestCorporateProxy(t *testing.T) {
 	}
 }
 
+// A proxy's wrong password is sent once, by all clients together and also for tokens, until it changes. A service that is
+// reached through the proxy with the right one keeps its own logon.
+func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
+	answer := func(http.ResponseWriter, *http.Request) {}
+	secure := httptest.NewTLSServer(http.HandlerFunc(answer))
+	defer secure.Close()
+	plain := serve(t, answer)
+	issuer := serve(t, (&issuer{}).withService())
+	for _, c := range []struct {
+		name  string
+		at    string
+		to    *httptest.Server
+		roles []string
+	}{
+		{"absolute form", "http://sap.example:8000", plain, nil},
+		{"tunnel", "https://example.com:44300", secure, nil},
+		{"token by absolute form", "http://sap.example:8000", issuer, byOAuth2("http://idp.example/token")},
+		{"token by tunnel", "http://sap.example:8000", issuer, byOAuth2("https://idp.example/token")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &corporate{to: c.to.Listener.Addr().String()}
+			proxy := serve(t, p.ServeHTTP)
+			store := lockouts.New()
+			client := func(password, address string) *Client {
+				roles := rolesOf(t, address, byProxy(proxy, password, append(c.roles, "http.header.x-a=b")...)...)
+				config := configOf(t, roles, Environment{Shared: Shared{Lockouts: store}})
+				if strings.HasPrefix(c.at, "https") {
+					config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
+				}
+				return opened(t, config)
+			}
+			wrong := client("wr0ng", c.at)
+			if _, _, err := text(t, wrong, get("/x")); err == nil {
+				t.Error("expected an error of the proxy, found none")
+			}
+			for _, address := range []string{c.at, strings.Replace(c.at, "e", "ee", 1)} {
+				wantFaultOf(t, client("wr0ng", address), get("/x"), wit.ErrorUnauthorized,
+					`the password of user "me" was refused at`, "by proxy "+proxy.Listener.Addr().String(), "not sent again")
+			}
+			assert.Equal(t, 1, len(p.lines), "requests to the proxy")
+			if why := wrong.Refusal(); !strings.Contains(why, "by proxy ") {
+				t.Errorf("expected the reason of the proxy, found %q", why)
+			}
+			if c.name != "token by tunnel" { // of which the test's certificate is not trusted
+				status, _, err := text(t, client("pr0xy", c.at), get("/x"))
+				if err != nil || status != http.StatusOK {
+					t.Errorf("with the right password: status %d, %v", status, err)
+				}
+			}
+		})
+	}
+}
+
+// A SOCKS5 proxy's wrong password is sent once.
+func TestWrongPasswordOfSOCKSIsSentOnce(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	var logons atomic.Int64
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			head := make([]byte, 2)
+			_, err = io.ReadFull(conn, head)
+			methods := make([]byte, head[1])
+			if err == nil {
+				_, err = io.ReadFull(conn, methods)
+			}
+			if err == nil {
+				conn.Write([]byte{5, 2}) // user and password
+				_, err = io.ReadFull(conn, head)
+			}
+			if err == nil {
+				logons.Add(1)
+				conn.Write([]byte{1, 1}) // refused
+			}
+			conn.Close()
+		}
+	}()
+	roles := rolesOf(t, "http://sap.example:8000", "http.proxy.type=socks5",
+		"http.proxy.address="+listener.Addr().String(), "http.proxy.user=me", "http.proxy.password=wr0ng")
+	c := clientOf(t, roles, Environment{})
+	wantFaultOf(t, c, get("/x"), wit.ErrorConfig, "username/password authentication failed")
+	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `the password of user "me" was refused at`, "not sent again")
+	assert.Equal(t, int64(1), logons.Load(), "times that the password was sent")
+}
+
 // A proxy's own 401 to an absolute-form request counts as the service's. The error names the settings of both.
 func TestProxyResponseTakenForService(t *testing.T) {
 	requests := 0

@@ -35,22 +35,36 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 		return nil, nil, err
 	}
 	status := lockouts.Unsent
-	defer func() { done(status) }()
+	defer func() {
+		done(status)
+		destination.headerGate.Observe(status)
+	}()
+	routeDone, err := destination.routeGate.Acquire(ctx, func() bool { return false })
+	if err != nil {
+		return nil, nil, err
+	}
+	var once sync.Once
+	reportRoute := func(status int) { once.Do(func() { routeDone(status) }) }
+	defer reportRoute(lockouts.Unsent)
 	h, token, err := destination.headers(ctx, exchange)
 	if err != nil {
+		reportRoute(destination.config.Route.statusOfTokenError(err))
 		converted, refused := tokenError(ctx, err)
 		if refused {
 			status = http.StatusUnauthorized
 		}
 		return nil, nil, converted
 	}
-	attempt := c.prepare(ctx, permit, exchange, h, csrf.Value)
+	attempt := c.prepare(ctx, permit, exchange, h, csrf.Value, reportRoute)
 	if csrf.Value != "" && csrf.Generation != attempt.generation {
 		attempt.timeout.cancel(nil)
 		return nil, nil, errOldToken
 	}
 	status = 0
 	answer, err := attempt.roundTrip()
+	if err == nil {
+		reportRoute(destination.config.Route.statusOfAnswer(answer.StatusCode))
+	}
 	if err != nil {
 		if errors.Is(err, errSendCheckExpired) {
 			status = lockouts.Unsent
@@ -80,13 +94,19 @@ type sending struct {
 	generation     int
 	mayHaveArrived atomic.Bool
 	began          time.Time
+	// reportRoute receives a status once it is known whether the route accepted its secret; the first one counts.
+	reportRoute func(status int)
 }
 
-func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange, h http.Header, csrf string) *sending {
-	attempt := &sending{client: c, permit: permit, exchange: exchange, parent: ctx,
+func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange, h http.Header, csrf string,
+	reportRoute func(status int)) *sending {
+	attempt := &sending{client: c, permit: permit, exchange: exchange, parent: ctx, reportRoute: reportRoute,
 		timeout: newReadTimeout(ctx, max(permit.destination.config.ReadTimeout, exchange.firstByteTimeout))}
 	trace := &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
+			if permit.destination.config.Route.showsSecret() {
+				reportRoute(http.StatusOK)
+			}
 			if exchange.tokenFor == nil && !SendCheckHolds(ctx) {
 				attempt.timeout.cancel(errSendCheckExpired)
 				i.Conn.Close() // otherwise net/http would still send
@@ -142,6 +162,7 @@ func (s *sending) roundTrip() (*http.Response, error) {
 	s.timeout.answerBegan(d.config.ReadTimeout)
 	if err != nil {
 		counter.countAnswer(0, time.Since(s.began))
+		s.reportRoute(d.config.Route.statusOfError(err))
 		defer s.timeout.cancel(nil)
 		err = d.explainFailure(s.parent, s.timeout, s.exchange, s.mayHaveArrived.Load(), err)
 		s.log(0, 0, err)

@@ -81,7 +81,9 @@ func (p *remoteService) connectionFailure(ctx context.Context, field string, err
 	}
 	// Nested failures come from the proxy's token or a response that is too large.
 	if nested, ok := errors.AsType[*Failure](err); ok && !nested.Temporary() {
-		return p.failure(nested.Kind, field, err, "%s", text)
+		f := p.failure(nested.Kind, field, err, "%s", text)
+		f.Status = nested.Status
+		return f
 	}
 	return p.failure(Unavailable, field, err, "no response: %s", text)
 }

@@ -143,6 +143,7 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 		},
 		Proxy: o.Proxy, TLSClientConfig: config, TLSHandshakeTimeout: o.ConnectTimeout,
 		ResponseHeaderTimeout: o.ReadTimeout, DisableKeepAlives: true,
+		OnProxyConnectResponse: checkConnect,
 	}
 	var roundTripper http.RoundTripper = transport
 	if o.RoundTripper != nil {
@@ -153,6 +154,16 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport:     wholeBodyRoundTripper{roundTripper},
 	}
+}
+
+// checkConnect returns a failure with status 407 if a proxy requires or rejects user and password: a retry could lock
+// the user. Tinyproxy answers 401 for a wrong password.
+func checkConnect(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode != http.StatusProxyAuthRequired && answer.StatusCode != http.StatusUnauthorized {
+		return nil
+	}
+	return &Failure{Kind: Misconfigured, Status: http.StatusProxyAuthRequired, text: fmt.Sprintf(
+		"the proxy %s answered %s: it requires a user and a password, or rejected them", proxy.Host, answer.Status)}
 }
 
 // Pauses between attempts.

@@ -1,10 +1,11 @@
-// Package lockouts prevents that SAP locks a user: a secret that a service refused (401) is not sent again before it
-// changes or an operator resumes it (RATIONALE.md P10). A [Store] holds the refusals and a [Gate] for each secret.
-// Logons of a user go through its gates one at a time; requests with a secret that was accepted within [trustPeriod]
-// run concurrently.
+// Package lockouts prevents that SAP, or the directory of a proxy, locks a user: a secret that was refused (401, 407)
+// is not sent again before it changes or an operator resumes it (RATIONALE.md P10). A [Store] holds the refusals and a
+// [Gate] for each secret. Logons of a user go through its gates one at a time; requests with a secret that was accepted
+// within [trustPeriod] run concurrently.
 //
 // Files contain times and slow, salted hashes. In a group, logons need permission of [Group], so that a wrong secret
 // fails at most twice: for the worker with permission, and again if that worker was lost.
 //
-// Lock order, outermost first: Gate.exclusive, the group's permission, the lock file, Gate.mu, Store.mu.
+// Lock order, outermost first: Gate.exclusive (the service's, then the proxy's), the group's permission, the lock file,
+// Gate.mu, Store.mu.
 package lockouts

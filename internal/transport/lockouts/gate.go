@@ -18,8 +18,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Identity is a user at an origin with a secret. Client is the SAP client, or "".
+// Identity is a user at an origin with a secret. Client is the SAP client, or "". The origin of a proxy's user is
+// [ProxyOrigin] and the proxy's address.
 type Identity struct{ Origin, Client, User, Secret string }
+
+// ProxyOrigin begins the origin of a proxy's user.
+const ProxyOrigin = "proxy "
 
 // place ignores the case of users, as SAP systems do.
 func (id Identity) place() string {
@@ -103,10 +107,15 @@ func (g *Gate) Refusal() string {
 	if g.store.group != nil {
 		hint += " (or two workers of the group stopped while they tried it)"
 	}
-	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks users after a few "+
-		"failures: correct user or password, or, if they are right and the user is unlocked, retry with "+
-		"culvert run --resume-logons, or PUT /culvert/lockouts/resume",
-		who, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, hint)
+	status := " (401)"
+	stops := "and is not sent again, because SAP locks users after a few failures"
+	if strings.HasPrefix(g.Origin, ProxyOrigin) {
+		status = ""
+		stops = "and is not sent again, because directories lock users after a few failures"
+	}
+	return fmt.Sprintf("%s was refused%s at %s by %s%s %s: correct user or password, or, if they are right and the "+
+		"user is unlocked, retry with culvert run --resume-logons, or PUT /culvert/lockouts/resume",
+		who, status, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, hint, stops)
 }
 
 func (g *Gate) lockedOut() error {
@@ -220,6 +229,17 @@ func (g *Gate) record(o Outcome) {
 		g.accepted, g.redirectedAway = time.Time{}, false
 		g.store.refuse(g.secret)
 	}
+}
+
+// Observe records that a secret was accepted that was sent next to that of another gate. A refusal is the other's. A
+// nil gate observes nothing.
+func (g *Gate) Observe(status int) {
+	if g == nil || outcome(status) != Accepted {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.accepted = time.Now()
 }
 
 // notAuthoritative are statuses below 500 that may come from proxies, rate limits or a check of the path.

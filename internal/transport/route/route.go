@@ -132,11 +132,17 @@ type socksDialer struct {
 	settings *Settings
 }
 
+// passwordRefused is the text of the library's error for a wrong user or password.
+const passwordRefused = "username/password authentication failed"
+
 // LogonRefused is the error of a SOCKS5 proxy that rejects user and password, or requires them.
 type LogonRefused struct {
 	Proxy, Reason string
 	Setting       string
 }
+
+// Rejected reports whether the proxy checked user and password.
+func (l *LogonRefused) Rejected() bool { return l.Reason == passwordRefused }
 
 func (l *LogonRefused) Error() string {
 	return fmt.Sprintf("SOCKS5 proxy %s: %s (see %s)", l.Proxy, l.Reason, l.Setting)
@@ -148,8 +154,7 @@ func (o *socksDialer) DialContext(ctx context.Context, network, address string) 
 	conn, err := o.ContextDialer.DialContext(ctx, network, address)
 	if op, ok := errors.AsType[*net.OpError](err); ok && strings.HasPrefix(op.Op, "socks") && op.Err != nil {
 		// The library distinguishes these by their texts only.
-		for _, reason := range []string{"username/password authentication failed",
-			"no acceptable authentication methods"} {
+		for _, reason := range []string{passwordRefused, "no acceptable authentication methods"} {
 			if op.Err.Error() == reason {
 				s := o.settings
 				return nil, &LogonRefused{s.Address, reason, s.name(NameUser) + ", " + s.name(NamePassword)}

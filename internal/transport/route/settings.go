@@ -122,6 +122,31 @@ func SettingsOf(text, name func(short string) string, vcap string, vcapErr error
 	return settings, err
 }
 
+// Logon is a secret in the settings, with its user.
+type Logon struct {
+	// Endpoint is the address of the proxy, or the URL of the token service of SAP Connectivity.
+	Endpoint string
+	User     string
+	Secret   string
+	Setting  string // the short name
+}
+
+// Logon returns the secret that the settings contain. It is empty without one: secrets of a binding, of the environment
+// and of the files of a certificate are the worker's.
+func (s *Settings) Logon() Logon {
+	switch s.Type {
+	case SOCKS5, HTTP:
+		if s.User != "" {
+			return Logon{s.Address, s.User, s.Password, NamePassword}
+		}
+	case Connectivity, ConnectivitySOCKS5, ConnectivityHTTP:
+		if s.Token.Secret != "" {
+			return Logon{s.Token.TokenURL, s.Token.ClientID, s.Token.Secret, NameTokenSecret}
+		}
+	}
+	return Logon{}
+}
+
 // Misconfigured is the error of a missing or invalid setting.
 type Misconfigured struct {
 	// Setting is the user's name.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
@@ -77,7 +79,7 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 	pair, rest, _ := strings.Cut(line, ";")
 	name, value, ok := strings.Cut(pair, "=")
 	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value), path: defaultPath(path)}
-	if !ok || (&http.Cookie{Name: c.name}).Valid() != nil || strings.ContainsAny(c.value, "\r\n\x00") {
+	if !ok || (&http.Cookie{Name: c.name}).Valid() != nil || !httpguts.ValidHeaderFieldValue(c.value) {
 		return c, false
 	}
 	hasMaxAge := false

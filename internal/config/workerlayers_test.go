@@ -1,0 +1,121 @@
+package config
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// An empty or blank value of the environment or of the command line never switches off a protection that a file sets.
+func TestEmptyValueSwitchesNoProtectionOff(t *testing.T) {
+	for name, value := range map[string]string{
+		"rest.basic.auth.file":                        "/etc/culvert/users",
+		"rest.allowed.hosts":                          "culvert.example",
+		"rest.read.only":                              "true",
+		"rest.config.masked":                          "true",
+		"console.records":                             "off",
+		"response.http.headers.config":                "set X-Frame-Options: DENY",
+		"connector.client.config.override.policy":     "None",
+		"config.storage.secrets":                      "refuse",
+		"config.providers":                            "file",
+		"config.providers.file.param.allowed.paths":   "/etc/secrets",
+		"security.protocol":                           "SSL",
+		"ssl.truststore.location":                     "/etc/trust.pem",
+		"ssl.endpoint.identification.algorithm":       "https",
+		"admin.ssl.endpoint.identification.algorithm": "https",
+		"listeners.https.ssl.client.auth":             "required",
+		"listeners.https.ssl.truststore.location":     "/etc/clients.pem",
+		"tracing.otlp.certificate":                    "/etc/collector.pem",
+	} {
+		file := filepath.Join(t.TempDir(), "w.properties")
+		class := "config.providers.file.class=" + providerClasses + "FileConfigProvider"
+		write(t, file, "bootstrap.servers=a:1\n"+class+"\n"+name+"="+value+"\n")
+		for _, blank := range []string{"", " \t "} {
+			flags := map[string]string{name: blank}
+			w, problems, err := LoadWorker(file, nil, flags)
+			require.NoError(t, err)
+			if !hasError(problems, name) {
+				t.Errorf("%s=%q on the command line: expected an error, found %v and the value %q", name, blank, problems,
+					w.Text(name))
+			}
+			_, problems, err = LoadWorker(file, nil, map[string]string{name: value})
+			require.NoError(t, err)
+			require.NoError(t, problems.Err())
+		}
+	}
+}
+
+// An empty value for one kind of Kafka clients does not switch off what the file sets for all kinds, nor does a reference
+// without a value. Settings that a file leaves empty, or does not set, may be empty.
+func TestEmptyValueOfOneClientAndOfReference(t *testing.T) {
+	t.Setenv("REST_USERS", " ")
+	const names, ofProducer = "ssl.endpoint.identification.algorithm", "producer.ssl.endpoint.identification.algorithm"
+	const variable = "CULVERT_PRODUCER_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM="
+	for _, c := range []struct {
+		name    string
+		file    string
+		environ []string
+		want    string
+	}{
+		{"a kind of clients", names + "=https", []string{variable}, "environment CULVERT_PRODUCER_SSL_ENDPOINT_" +
+			"IDENTIFICATION_ALGORITHM: " + ofProducer + ": is empty, which would switch off the protection that " +
+			"w.properties:2 sets (" + names + "): expected a value. To switch it off, change that place"},
+		{"a reference", "rest.basic.auth.file=${env:REST_USERS}", nil, "w.properties:2: rest.basic.auth.file: is empty, " +
+			"which would switch off the protection that w.properties:2 sets (rest.basic.auth.file): expected a value. " +
+			"To switch it off, change that place"},
+		{"a reference to nothing", "rest.basic.auth.file=${env:REST_NOBODY}", nil, "w.properties:2: rest.basic.auth.file: " +
+			"${env:REST_NOBODY}: not found: the environment of this program has no such variable"},
+		{"the file itself", names + "=https\n" + ofProducer + "=", nil, ""},
+		{"nothing in the file", "rest.basic.auth.file=", []string{variable, "CULVERT_REST_BASIC_AUTH_FILE="}, ""},
+		{"no protection", "client.id=a", []string{"CULVERT_CLIENT_ID=", "CULVERT_LISTENERS="}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			entries, _ := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+c.file+"\n"))
+			_, problems := NewWorker("w.properties", entries, c.environ, nil)
+			expectLines(t, c.name, c.want, problems)
+		})
+	}
+}
+
+// Variables that Kubernetes sets for a service named culvert-rest change no setting and stop no worker. Similar
+// variables are settings, and wrong values of settings stay errors.
+func TestServiceLinksOfKubernetesAreIgnored(t *testing.T) {
+	links := []string{"CULVERT_REST_SERVICE_HOST=10.0.0.11", "CULVERT_REST_SERVICE_PORT=8083",
+		"CULVERT_REST_SERVICE_PORT_HTTP=8083", "CULVERT_REST_PORT=tcp://10.0.0.11:8083",
+		"CULVERT_REST_PORT_8083_TCP=tcp://10.0.0.11:8083", "CULVERT_REST_ADVERTISED_PORT=tcp://10.0.0.12:8083",
+		"CULVERT_PORT=tcp://10.0.0.13:8083"}
+	others := []string{"CULVERT_REST_PORT_8083_TCP_PROTO=tcp", "CULVERT_REST_PORT_8083_TCP_PORT=8083",
+		"CULVERT_REST_PORT_8083_TCP_ADDR=10.0.0.11", "CULVERT_CLIENT_ID=me"}
+	w, problems := NewWorker("", nil, slices.Concat(links, others), nil)
+	expectLines(t, "links", "environment: warning: CULVERT_PORT, CULVERT_REST_ADVERTISED_PORT, CULVERT_REST_PORT, "+
+		"CULVERT_REST_PORT_8083_TCP, CULVERT_REST_SERVICE_HOST, CULVERT_REST_SERVICE_PORT, "+
+		"CULVERT_REST_SERVICE_PORT_HTTP: ignored, because Kubernetes sets such variables for a service. "+
+		"enableServiceLinks: false in the pod's spec removes them", problems)
+	plain, _ := NewWorker("", nil, others, nil)
+	if diff := cmp.Diff(plain.All(), w.All()); diff != "" {
+		t.Errorf("expected no setting of these variables: (-want +got)\n%s", diff)
+	}
+	for _, variable := range []string{"CULVERT_REST_PORT=tcp", "CULVERT_REST_PORT=http://10.0.0.11:8083",
+		"CULVERT_REST_PORT=10.0.0.11:8083", "CULVERT_REST_ADVERTISED_PORT=tcp:/x"} {
+		if _, problems := NewWorker("", nil, []string{variable}, nil); problems.Err() == nil {
+			t.Errorf("%s: expected an error, found %v", variable, problems)
+		}
+	}
+	w, problems = NewWorker("", nil, []string{"CULVERT_REST_ADVERTISED_PORT=8084"}, nil)
+	if value := w.Text("rest.advertised.port"); problems.Err() != nil || value != "8084" {
+		t.Errorf("expected the port 8084, found %q and %v", value, problems)
+	}
+}
+
+func hasError(problems Problems, name string) bool {
+	for _, p := range problems {
+		if p.Setting == name && !p.Warning {
+			return true
+		}
+	}
+	return false
+}
