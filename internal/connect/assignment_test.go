@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -321,6 +322,69 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 		if _, calls := states.Load(state); !calls {
 			t.Errorf("expected a report of state %s", state)
 		}
+	}
+}
+
+// A failed task restarts alone from the moment that its failure is reported, before it waits for the request.
+func TestReportedTaskRestartsAlone(t *testing.T) {
+	const failing = 3
+	b := connectedWith(t, checktest.New(t, map[string][]byte{
+		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
+	service := newStepped(t)
+	var rejects atomic.Bool
+	inner := service.Config.Handler
+	service.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rejects.Load() && r.URL.Query().Get("feed") == fmt.Sprint(failing) {
+			w.Header().Set("DataServiceVersion", "2.0")
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	})
+	plans := make(chan config.TaskPlan, 10)
+	handled := make(chan error, 1)
+	var h *Herder
+	var reported atomic.Bool
+	b.options.Group = &group{
+		planned: func(_ string, plan config.TaskPlan) error {
+			plans <- plan
+			return nil
+		},
+		changed: func(name string) {
+			result, _ := h.Status(name)
+			failed := len(result.Tasks) == 8 && result.Tasks[failing].State == Failed
+			if failed && reported.CompareAndSwap(false, true) { // the task has not continued yet
+				rejects.Store(false)
+				handled <- errors.Join(h.Restart(name, failing), h.WaitIdle(t.Context()))
+			}
+		},
+	}
+	h = New(b.options, []*config.Connector{service.connector(b)})
+	runs(t, h)
+	require.NoError(t, h.Assign("c", Assignment{OwnsConnector: true}))
+	planned := &config.TaskConfigs{Version: 5, Settings: (<-plans).Tasks}
+	require.NoError(t, h.Assign("c", Assignment{OwnsConnector: true, TaskConfigs: planned,
+		Tasks: []int{0, 1, 2, 3, 4, 5, 6, 7}}))
+	for n := range service.asked {
+		<-service.asked[n]
+	}
+	require.NoError(t, h.WaitIdle(t.Context()))
+	running := tasksOf(h.controllers["c"])
+	tasksCtx := running[0].run.taskSet.ctx
+	rejects.Store(true)
+	service.let[failing] <- struct{}{} // the first page; the request for the second is rejected
+	require.NoError(t, <-handled)
+	if tasksCtx.Err() != nil {
+		t.Fatal("expected the other tasks to continue after the restart of one, found the connector restarting")
+	}
+	<-service.asked[failing]
+	service.page(failing)
+	for n := range service.asked {
+		service.let[n] <- struct{}{}
+		<-service.asked[n]
+	}
+	if !slices.Equal(tasksOf(h.controllers["c"]), running) {
+		t.Errorf("expected the same tasks after the restart of one, found others:\n%s", b.Log.String())
 	}
 }
 
