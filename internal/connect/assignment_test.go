@@ -22,6 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // stepped is a service whose feeds (query option feed) return a page only when the test calls page.
@@ -63,8 +64,8 @@ func (s *stepped) page(feed int) {
 	<-s.asked[feed]
 }
 
-// connector reads the same set with eight tasks.
-func (s *stepped) connector(b *bench) *config.Connector {
+// connector reads the same set with eight tasks. more are further lines of its file.
+func (s *stepped) connector(b *bench, more ...string) *config.Connector {
 	host, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
 	lines := []string{"name=c", "connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
 		"tasks.max=8", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host, "sap.odata.host.port=" + port,
@@ -76,7 +77,7 @@ func (s *stepped) connector(b *bench) *config.Connector {
 			fmt.Sprintf("%sid=%d", entry, n), fmt.Sprintf("%stopic=rows%d", entry, n),
 			fmt.Sprintf("%squery=feed=%d", entry, n))
 	}
-	return b.Connector(s.t, lines...)
+	return b.Connector(s.t, append(lines, more...)...)
 }
 
 // rows returns the keys of a topic's rows in order.
@@ -386,6 +387,21 @@ func TestReportedTaskRestartsAlone(t *testing.T) {
 	if !slices.Equal(tasksOf(h.controllers["c"]), running) {
 		t.Errorf("expected the same tasks after the restart of one, found others:\n%s", b.Log.String())
 	}
+}
+
+// The trace of a transform's failure names the plugin of the transform, not that of the source.
+func TestTraceNamesThePluginOfTheTransform(t *testing.T) {
+	trapping := guesttest.Static(wit.Description{Name: "odd", Version: "2.0.0", Components: []wit.Component{
+		{Name: "Odd", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	b := connectedWith(t, checktest.New(t, map[string][]byte{
+		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source"), "odd": trapping}))
+	h := New(b.options, []*config.Connector{newStepped(t).connector(b, "transforms=o", "transforms.o.type=Odd",
+		"task.auto.restart=false")})
+	runs(t, h)
+	(&herd{bench: b, Herder: h, t: t}).await("c", Running, func(result Status) bool {
+		return len(result.Tasks) == 8 && result.Tasks[0].State == Failed &&
+			strings.Contains(result.Tasks[0].Trace, "\tat task c-0 (odd 2.0.0)\n")
+	})
 }
 
 // A revoked task that is assigned again while it stops restarts when it has ended.
