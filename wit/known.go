@@ -32,20 +32,25 @@ func (k Known) With(other Known) Known {
 		return k
 	}
 	words := strings.Split(string(k+","+other), ",")
-	joined := func() string {
-		slices.Sort(words)
-		return strings.Trim(strings.Join(slices.Compact(words), ","), ",")
+	words = slices.DeleteFunc(words, func(word string) bool { return word == "" })
+	if slices.Contains(words, "*") {
+		return "*"
 	}
-	if all := joined(); len(all) <= MaxKnown && !slices.Contains(words, "*") {
-		return Known(all)
+	if union := joinWords(words); len(union) <= MaxKnown {
+		return union
 	}
 	for i, word := range words {
-		words[i] = word[:min(len(word), 1)] + "*"
+		words[i] = word[:1] + "*"
 	}
-	if all := joined(); len(all) <= MaxKnown && !slices.Contains(words, "**") {
-		return Known(all)
+	if union := joinWords(words); len(union) <= MaxKnown {
+		return union
 	}
 	return "*"
+}
+
+func joinWords(words []string) Known {
+	distinct := slices.Compact(slices.Sorted(slices.Values(words)))
+	return Known(strings.Join(distinct, ","))
 }
 
 // Contains reports whether k contains a word or a `*` that stands for it.

@@ -28,7 +28,8 @@ func TestKnown(t *testing.T) {
 		{"", "", ""}, {"nabc", "", "nabc"}, {"", "nabc", "nabc"}, {"nabc", "nabc", "nabc"},
 		{"nabc", "fabc", "fabc,nabc"},
 		{"n1,n2,n3", "n4,n5", "n1,n2,n3,n4,n5"}, {"nabc,ndef,nghi", "nklm", "n*"}, {"n*", "nabc", "n*,nabc"},
-		{"fabc,fdef,fghi", "nklm", "f*,n*"}, {"a*,b*,c*,d*,e*", "f1", "*"}, {"*", "nabc", "*"},
+		{"fabc,fdef,fghi", "nklm", "f*,n*"}, {"nabc,ndef,nghi", "nabc,nklm", "n*"},
+		{"fabc,nabc,nxyz", "fabc,ndef", "f*,n*"}, {"a*,b*,c*,d*,e*", "f1", "*"}, {"*", "nabc", "*"},
 	} {
 		if found := c.one.With(c.other); found != c.want || len(found) > MaxKnown || found.With(c.one) != found {
 			t.Errorf("%q with %q: expected %q, found %q", c.one, c.other, c.want, found)

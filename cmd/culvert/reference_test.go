@@ -124,8 +124,8 @@ func worker(t *testing.T) string {
 	documented(t, "worker", specs)
 	b.WriteString("\n## Limits of plugins\n\nFor each plugin, by its name, and for all of its versions.\n\n")
 	settings(&b, "plugin.NAME.limits.", plugin.LimitSettings())
-	b.WriteString("\n## Values that plugins see\n\n")
-	settings(&b, "plugin.NAME.", []wit.ConfigKey{plugin.RevealSetting})
+	b.WriteString("\n## What plugins see and replace\n\n")
+	settings(&b, "plugin.NAME.", []wit.ConfigKey{plugin.RevealSetting, plugin.ReplaceSetting})
 	return b.String()
 }
 

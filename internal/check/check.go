@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,6 +114,7 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 	problems = append(problems, ch.checkClients(ctx, connector)...)
 	if component.Kind == wit.ComponentSink {
 		problems = append(problems, ch.checkGroup(connector)...)
+		problems = append(problems, ch.checkSharedGroup(connector)...)
 	}
 	problems = append(problems, unsupported(connector, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
@@ -233,8 +235,8 @@ func (ch *Checker) checkClients(ctx context.Context, connector *config.Connector
 	return append(problems, ch.checkOverrides(connector)...)
 }
 
-// checkOverrides finds clients of one connector that use different brokers, and consumer groups that belong to another
-// connector or to the workers.
+// checkOverrides finds clients of one connector that use different brokers, and a consumer group that belongs to the
+// workers.
 func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 	var problems config.Problems
 	if entry, ok := connector.Entry("producer.override.bootstrap.servers"); ok {
@@ -244,7 +246,7 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 					"Kafka Connect: set admin.override.bootstrap.servers to create them where the records are written"))
 		}
 	}
-	if entry, ok := connector.Entry("consumer.override.group.id"); ok {
+	if entry, ok := connector.Entry(groupOverride); ok {
 		group := setting.Trim(entry.Value.Reveal())
 		if group != "" && group == ch.Worker.Text("group.id") {
 			shown := setting.Trim(entry.Value.String())
@@ -252,21 +254,53 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 				"worker group %s",
 				shown, shown))) // Kafka Connect's words
 		}
-		for _, other := range ch.Connectors {
-			if other.Name != connector.Name && group == config.ConsumerGroup(other.Name) {
-				problems = append(problems, problem(entry,
-					fmt.Errorf("expected a group that no other connector uses, found the group of connector %s: "+
-						"each connector would miss records that the other one has read", other.Name)))
-			}
-		}
 	}
 	return problems
+}
+
+const groupOverride = "consumer.override.group.id"
+
+// checkSharedGroup finds a sink whose consumer group this sink names, at the same brokers. Of two sinks that name the
+// same group the later one is rejected, and a change that introduces it.
+func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems config.Problems) {
+	entry, ok := connector.Entry(groupOverride)
+	group := override(connector, groupOverride)
+	if !ok || group == "" {
+		return nil
+	}
+	brokers := override(connector, "consumer.override.bootstrap.servers")
+	isListed := false // the connector with this group was reached: later ones that name the group are rejected themselves
+	for _, other := range ch.Connectors {
+		named := override(other, groupOverride)
+		switch {
+		case other.Name == connector.Name:
+			isListed = named == group
+			continue
+		case cmp.Or(named, config.ConsumerGroup(other.Name)) != group, isListed && named != "",
+			override(other, "consumer.override.bootstrap.servers") != brokers, !ch.isSink(other):
+			continue
+		}
+		problems = append(problems, problem(entry, fmt.Errorf("expected a group that no other sink uses, found the "+
+			"group of connector %s: each of them would miss records that the other one has read", other.Name)))
+	}
+	return problems
+}
+
+func override(connector *config.Connector, key string) string {
+	entry, _ := connector.Entry(key)
+	return setting.Trim(entry.Value.Reveal())
+}
+
+func (ch *Checker) isSink(connector *config.Connector) bool {
+	_, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
+		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	return err == nil && component.Kind == wit.ComponentSink
 }
 
 // checkGroup finds a sink whose default consumer group, connect-NAME, is the group of the workers.
 func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
 	group := ch.Worker.Text("group.id")
-	if _, named := connector.Entry("consumer.override.group.id"); named ||
+	if _, named := connector.Entry(groupOverride); named ||
 		config.ConsumerGroup(connector.Name) != group {
 		return nil
 	}

@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,9 +61,8 @@ func TestCheck(t *testing.T) {
 			"number of type INT"},
 		{"records elsewhere than their topics", good + "\nproducer.override.bootstrap.servers=h:1",
 			"c.properties:5: producer.override.bootstrap.servers: warning: records are written to these brokers"},
-		{"another connector's group", good + "\nconsumer.override.group.id=connect-other",
-			"c.properties:5: consumer.override.group.id: expected a group that no other connector uses, found the " +
-				"group of connector other"},
+		{"the name of a source's group, which it does not use", good + "\nconsumer.override.group.id=connect-other",
+			""},
 		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected " +
 			"requested, found required: exactly-once requires a worker's file"},
 		{"no word of exactly once", good + "\nexactly.once.support=invalid", "c.properties:5: exactly.once.support: " +
@@ -101,6 +101,48 @@ func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 		if !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%s: expected %q, found %q", text, want, got)
 		}
+	}
+}
+
+// Two sinks have no consumer group in common, by name or by default: each would miss records of the other. Of two files
+// the later one is rejected; a change is compared with all connectors.
+func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
+	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
+		"spy": checktest.Spy(t)})
+	sink := func(name string, lines ...string) *config.Connector {
+		return b.Connector(t, append([]string{"name=" + name, "connector.class=ODataSink"}, lines...)...)
+	}
+	const mine, theirs = "consumer.override.group.id=shared", "consumer.override.group.id= shared"
+	first, last := sink("a", mine), sink("z", theirs)
+	elsewhere := sink("elsewhere", mine, "consumer.override.bootstrap.servers=other:1")
+	unnamed, source := sink("unnamed"), b.Connector(t, "name=source", "connector.class=test.SpySource", mine)
+	listed := []*config.Connector{first, elsewhere, unnamed, source, last}
+	for name, x := range map[string]struct {
+		connector *config.Connector
+		want      []string
+	}{
+		"the first":           {first, nil},
+		"the later":           {last, []string{"a"}},
+		"a new one":           {sink("m", mine), []string{"a", "z"}},
+		"a change":            {sink("unnamed", mine), []string{"a", "z"}},
+		"a default group":     {sink("a", "consumer.override.group.id=connect-unnamed"), []string{"unnamed"}},
+		"its own group":       {sink("unnamed", "consumer.override.group.id=connect-unnamed"), nil},
+		"no group":            {unnamed, nil},
+		"a group of a source": {sink("m", "consumer.override.group.id=connect-source"), nil},
+		"other brokers":       {elsewhere, nil},
+		"a source":            {source, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b.Checker.Connectors = listed
+			problems := checktest.Text(b.Checker.Check(t.Context(), x.connector))
+			for _, other := range listed {
+				conflict := "consumer.override.group.id: expected a group that no other sink uses, found the group of " +
+					"connector " + other.Name + ": "
+				if strings.Contains(problems, conflict) != slices.Contains(x.want, other.Name) {
+					t.Errorf("expected conflicts with %v, found %s", x.want, problems)
+				}
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,5 +162,42 @@ func TestReturningStaticLeaderReportsNothing(t *testing.T) {
 	w.republish()
 	says(connect.Running)
 	assert.Equal(t, []string{"c", "d"}, status.Connectors())
+	require.NoError(t, status.Close(ctx))
+}
+
+// The leader deletes the statuses of tasks that a connector no longer has, and writes no other ones in their place,
+// whichever numbers are missing between them.
+func TestStatusesOfRemovedTasksAreDeleted(t *testing.T) {
+	ctx, cluster, f := oneLeader(t)
+	status := openStates(t, cluster.ListenAddrs()[0], "states", slog.New(slog.DiscardHandler))
+	w := NewWorker(WorkerOptions{Topics: Topics{Store: f.store, Status: status}})
+	w.leader.members = []Member{{ID: "m", Metadata: Metadata{URL: "http://a:1"}}}
+	stored := map[string][]int{"c": {0, 2, 3}, "d": {0, 2}, "e": {0, 1}}
+	states := func() map[string]string {
+		byConnector := map[string]string{}
+		for _, name := range status.Connectors() {
+			for _, s := range status.Tasks(name) {
+				byConnector[name] += fmt.Sprint(s.Task, " ", s.State, " ")
+			}
+		}
+		return byConnector
+	}
+	for name, tasks := range stored {
+		require.NoError(t, f.put(ctx, name, "1"))
+		_, err := f.putTasks(ctx, name, []map[string]string{{"t": "0"}, {"t": "1"}})
+		require.NoError(t, err)
+		for _, task := range tasks {
+			status.Put(Status{Connector: name, Task: task, State: connect.Running, WorkerID: "lost:1", Generation: 3})
+		}
+	}
+	await := func(want map[string]string) {
+		t.Helper()
+		require.Until(t, func() bool { return status.pending() == 0 && maps.Equal(states(), want) },
+			func() string { return fmt.Sprint("expected ", want, ", found ", states()) })
+	}
+	await(map[string]string{"c": "0 RUNNING 2 RUNNING 3 RUNNING ", "d": "0 RUNNING 2 RUNNING ",
+		"e": "0 RUNNING 1 RUNNING "})
+	w.leader.cleanStatuses()
+	await(map[string]string{"c": "0 UNASSIGNED ", "d": "0 UNASSIGNED ", "e": "0 UNASSIGNED 1 UNASSIGNED "})
 	require.NoError(t, status.Close(ctx))
 }

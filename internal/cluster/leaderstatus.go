@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"net/url"
+	"slices"
 
 	"github.com/culvert-project/culvert/internal/connect"
 )
@@ -35,26 +36,30 @@ func (l *leader) cleanStatuses() {
 			l.worker.options.Status.Delete(name)
 			continue
 		}
-		all := l.worker.options.Status.Tasks(name)
-		if set, there := snapshot.Tasks[name]; there && len(all) > len(set.Settings) {
-			l.worker.options.Status.DeleteTasks(name, len(set.Settings))
-			all = all[:len(set.Settings)]
+		statuses := l.worker.options.Status.Tasks(name)
+		if set, ok := snapshot.Tasks[name]; ok {
+			isMissing := func(s Status) bool { return s.Task >= len(set.Settings) }
+			if slices.ContainsFunc(statuses, isMissing) {
+				l.worker.options.Status.DeleteTasks(name, len(set.Settings))
+				statuses = slices.DeleteFunc(statuses, isMissing)
+			}
 		}
 		if connectorStatus, ok := l.worker.options.Status.Connector(name); ok {
-			all = append(all, connectorStatus)
+			statuses = append(statuses, connectorStatus)
 		}
-		for _, one := range all {
+		for _, status := range statuses {
 			why := ""
-			if one.Task < 0 {
+			if status.Task < 0 {
 				why = unplaced[name]
 			}
-			switch {
-			case one.State == connect.Unassigned && (why == "" || why == one.Trace):
-			case one.State != connect.Unassigned && members[one.WorkerID], l.worker.ownsStatus(one.Connector, one.Task):
-			default:
-				one.State, one.Trace = connect.Unassigned, why
-				l.worker.options.Status.PutSafe(one)
+			isCurrent := status.State == connect.Unassigned && (why == "" || why == status.Trace)
+			runs := status.State != connect.Unassigned && members[status.WorkerID]
+			if isCurrent || runs || l.worker.ownsStatus(status.Connector, status.Task) {
+				continue
 			}
+			status.State = connect.Unassigned
+			status.Trace = why
+			l.worker.options.Status.PutSafe(status)
 		}
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -21,6 +23,7 @@ const (
 	// statusDeliveryTimeout makes pending writes fail before the group's session (10 s) ends and other workers write.
 	statusDeliveryTimeout = 5 * time.Second
 	statusRetryInterval   = time.Second
+	writtenPollInterval   = 5 * time.Millisecond
 )
 
 // ParseStatusTopic reads status.storage.… from properties. Default: connect-status with 5 partitions, as in Kafka
@@ -47,6 +50,9 @@ type StatusTopic struct {
 
 	mu     guard.Mutex
 	outbox outbox
+	// written and read are the positions after the last records that this worker has written and has read back.
+	written kafka.Positions
+	read    kafka.Positions
 	// following is true while new records are read as they are written. Otherwise nothing is sent. interrupt ends it.
 	following bool
 	interrupt context.CancelFunc
@@ -80,7 +86,7 @@ func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.InternalTo
 		return nil, err
 	}
 	t := &StatusTopic{name: topic.Name, log: log, client: client, reader: reader, caughtUp: make(chan struct{}),
-		ended: make(chan struct{}), outbox: newOutbox()}
+		ended: make(chan struct{}), outbox: newOutbox(), written: kafka.Positions{}, read: kafka.Positions{}}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	go t.follow()
 	return t, nil
@@ -155,11 +161,43 @@ func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 	}
 }
 
+// AwaitWritten waits until everything that this worker has to write about a connector was written and read back.
+func (t *StatusTopic) AwaitWritten(ctx context.Context, connector string) error {
+	var written kafka.Positions // nil while the connector's records wait
+	for !t.hasRead(connector, &written) {
+		if err := pause.For(ctx, writtenPollInterval); err != nil {
+			return fmt.Errorf("topic %s of status.storage.topic: statuses of connector %s are not read back yet: %w",
+				t.name, connector, err)
+		}
+	}
+	return nil
+}
+
+// hasRead sets written, unless it is set, once nothing about the connector waits, and reports whether the records up to
+// there were read back.
+func (t *StatusTopic) hasRead(connector string, written *kafka.Positions) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if *written == nil {
+		isOfConnector := func(k statusKey) bool { return k.connector == connector }
+		if slices.ContainsFunc(t.outbox.keys(), isOfConnector) {
+			return false
+		}
+		*written = maps.Clone(t.written)
+	}
+	for partition, next := range *written {
+		if t.read[partition] < next {
+			return false
+		}
+	}
+	return true
+}
+
 // Close writes what waits until ctx ends, then ends the goroutine and the clients. It returns an error for unwritten
 // statuses.
 func (t *StatusTopic) Close(ctx context.Context) (err error) {
 	for left := t.pending(); left > 0 && err == nil; left = t.pending() {
-		if err = pause.For(ctx, 5*time.Millisecond); err != nil {
+		if err = pause.For(ctx, writtenPollInterval); err != nil {
 			err = fmt.Errorf("topic %s of status.storage.topic: %d statuses cannot be written: %w", t.name, left, err)
 		}
 	}
@@ -183,14 +221,17 @@ func (t *StatusTopic) send(keys ...statusKey) {
 		}
 		t.outbox.send(k, t.status(k), func(value []byte) {
 			r := &kgo.Record{Topic: t.name, Partition: -1, Key: []byte(k.String()), Value: value}
-			t.client.Produce(t.ctx, r, func(_ *kgo.Record, err error) { t.onProduced(k, err) })
+			t.client.Produce(t.ctx, r, func(r *kgo.Record, err error) { t.onProduced(k, r, err) })
 		})
 	}
 }
 
-func (t *StatusTopic) onProduced(k statusKey, err error) {
+func (t *StatusTopic) onProduced(k statusKey, r *kgo.Record, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err == nil {
+		t.written[r.Partition] = r.Offset + 1
+	}
 	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) {
 		t.log.Error("a status is not written", "topic", t.name, "key", k.String(), "error", err)
 		err = nil
@@ -267,5 +308,8 @@ func (t *StatusTopic) applyRecord(r *kgo.Record) error {
 				"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
 		}
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.read[r.Partition] = r.Offset + 1
 	return nil
 }

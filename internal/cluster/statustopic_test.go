@@ -115,6 +115,8 @@ func TestStatusTopic(t *testing.T) {
 		a.RecordTopic("c", "orders", 0)
 		assert.Equal(t, 0, a.pending(), "a topic that is known")
 		b.ResetTopics("c")
+		require.NoError(t, b.AwaitWritten(t.Context(), "c"))
+		assert.Equal(t, 0, len(b.Topics("c")), "topics that were reset and read back")
 		a.awaitStates(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
 		a.RecordTopic("c", "orders", 2)
 		b.awaitStates(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, orders")

@@ -184,8 +184,9 @@ func (w *Worker) exactlyOnceProblem() string {
 }
 
 func isPluginSetting(key string) bool {
-	return strings.HasPrefix(key, "plugin.") &&
-		(strings.Contains(key, ".limits.") || strings.HasSuffix(key, ".accept") || strings.HasSuffix(key, ".reveal"))
+	hasSuffix := func(suffix string) bool { return strings.HasSuffix(key, suffix) }
+	return strings.HasPrefix(key, "plugin.") && (strings.Contains(key, ".limits.") ||
+		slices.ContainsFunc([]string{".accept", ".reveal", ".replace"}, hasSuffix))
 }
 
 func isConnectorSetting(key string) bool {

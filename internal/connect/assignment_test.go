@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,6 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // stepped is a service whose feeds (query option feed) return a page only when the test calls page.
@@ -62,8 +64,8 @@ func (s *stepped) page(feed int) {
 	<-s.asked[feed]
 }
 
-// connector reads the same set with eight tasks.
-func (s *stepped) connector(b *bench) *config.Connector {
+// connector reads the same set with eight tasks. more are further lines of its file.
+func (s *stepped) connector(b *bench, more ...string) *config.Connector {
 	host, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
 	lines := []string{"name=c", "connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
 		"tasks.max=8", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host, "sap.odata.host.port=" + port,
@@ -75,7 +77,7 @@ func (s *stepped) connector(b *bench) *config.Connector {
 			fmt.Sprintf("%sid=%d", entry, n), fmt.Sprintf("%stopic=rows%d", entry, n),
 			fmt.Sprintf("%squery=feed=%d", entry, n))
 	}
-	return b.Connector(s.t, lines...)
+	return b.Connector(s.t, append(lines, more...)...)
 }
 
 // rows returns the keys of a topic's rows in order.
@@ -322,6 +324,84 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 			t.Errorf("expected a report of state %s", state)
 		}
 	}
+}
+
+// A failed task restarts alone from the moment that its failure is reported, before it waits for the request.
+func TestReportedTaskRestartsAlone(t *testing.T) {
+	const failing = 3
+	b := connectedWith(t, checktest.New(t, map[string][]byte{
+		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
+	service := newStepped(t)
+	var rejects atomic.Bool
+	inner := service.Config.Handler
+	service.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rejects.Load() && r.URL.Query().Get("feed") == fmt.Sprint(failing) {
+			w.Header().Set("DataServiceVersion", "2.0")
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	})
+	plans := make(chan config.TaskPlan, 10)
+	handled := make(chan error, 1)
+	var h *Herder
+	var reported atomic.Bool
+	b.options.Group = &group{
+		planned: func(_ string, plan config.TaskPlan) error {
+			plans <- plan
+			return nil
+		},
+		changed: func(name string) {
+			result, _ := h.Status(name)
+			failed := len(result.Tasks) == 8 && result.Tasks[failing].State == Failed
+			if failed && reported.CompareAndSwap(false, true) { // the task has not continued yet
+				rejects.Store(false)
+				handled <- errors.Join(h.Restart(name, failing), h.WaitIdle(t.Context()))
+			}
+		},
+	}
+	h = New(b.options, []*config.Connector{service.connector(b)})
+	runs(t, h)
+	require.NoError(t, h.Assign("c", Assignment{OwnsConnector: true}))
+	planned := &config.TaskConfigs{Version: 5, Settings: (<-plans).Tasks}
+	require.NoError(t, h.Assign("c", Assignment{OwnsConnector: true, TaskConfigs: planned,
+		Tasks: []int{0, 1, 2, 3, 4, 5, 6, 7}}))
+	for n := range service.asked {
+		<-service.asked[n]
+	}
+	require.NoError(t, h.WaitIdle(t.Context()))
+	running := tasksOf(h.controllers["c"])
+	tasksCtx := running[0].run.taskSet.ctx
+	rejects.Store(true)
+	service.let[failing] <- struct{}{} // the first page; the request for the second is rejected
+	require.NoError(t, <-handled)
+	if tasksCtx.Err() != nil {
+		t.Fatal("expected the other tasks to continue after the restart of one, found the connector restarting")
+	}
+	<-service.asked[failing]
+	service.page(failing)
+	for n := range service.asked {
+		service.let[n] <- struct{}{}
+		<-service.asked[n]
+	}
+	if !slices.Equal(tasksOf(h.controllers["c"]), running) {
+		t.Errorf("expected the same tasks after the restart of one, found others:\n%s", b.Log.String())
+	}
+}
+
+// The trace of a transform's failure names the plugin of the transform, not that of the source.
+func TestTraceNamesThePluginOfTheTransform(t *testing.T) {
+	trapping := guesttest.Static(wit.Description{Name: "odd", Version: "2.0.0", Components: []wit.Component{
+		{Name: "Odd", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	b := connectedWith(t, checktest.New(t, map[string][]byte{
+		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source"), "odd": trapping}))
+	h := New(b.options, []*config.Connector{newStepped(t).connector(b, "transforms=o", "transforms.o.type=Odd",
+		"task.auto.restart=false")})
+	runs(t, h)
+	(&herd{bench: b, Herder: h, t: t}).await("c", Running, func(result Status) bool {
+		return len(result.Tasks) == 8 && result.Tasks[0].State == Failed &&
+			strings.Contains(result.Tasks[0].Trace, "\tat task c-0 (odd 2.0.0)\n")
+	})
 }
 
 // A revoked task that is assigned again while it stops restarts when it has ended.

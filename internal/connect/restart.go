@@ -51,10 +51,10 @@ func (b *restartBackoff) logLevel(first slog.Level) slog.Level {
 
 func isRestart(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 
-func (t *task) waitForRestart(ctx context.Context, err error, version int64, backoff *restartBackoff) bool {
+// waitForRestart waits after a failure and reports whether the task makes another attempt. A restart on request cancels
+// waitCtx, which is a child of ctx.
+func (t *task) waitForRestart(ctx, waitCtx context.Context, err error, version int64, backoff *restartBackoff) bool {
 	run := t.run
-	waitCtx, stop := t.startWork(ctx)
-	defer stop(nil)
 	switch {
 	case service.IsConfigError(err):
 		if !run.clients.service.WaitForConfigChange(waitCtx, run.clients.client, version) {
@@ -67,7 +67,11 @@ func (t *task) waitForRestart(ctx context.Context, err error, version int64, bac
 			"task", t.number)
 		return true
 	case run.autoRestart() && isRetriable(err):
-		run.controller.update(func(*spec, *status) { t.restartsAt = time.Now().Add(backoff.delay) })
+		run.controller.update(func(*spec, *status) {
+			if !t.restartRequested() { // a restart has reset it
+				t.restartsAt = time.Now().Add(backoff.delay)
+			}
+		})
 		run.log.Log(ctx, backoff.logLevel(slog.LevelInfo), "the task restarts by itself (task.auto.restart)", "task",
 			t.number, "in", backoff.delay)
 		if pause.For(waitCtx, backoff.delay) == nil {
@@ -75,7 +79,7 @@ func (t *task) waitForRestart(ctx context.Context, err error, version int64, bac
 		}
 	default:
 		run.controller.update(func(*spec, *status) {
-			if !isRestart(waitCtx) { // a restart has reset it
+			if !t.restartRequested() { // a restart has reset it
 				t.setIdle()
 			}
 		})

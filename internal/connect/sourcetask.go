@@ -65,7 +65,7 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 	setSnapshots(task.Snapshot)
 	defer setSnapshots(nil)
 	defer run.taskSet.idle.addTask()()
-	return t.asFencedError(task.Run(ctx))
+	return t.asFencedError(transforms.withPlugin(task.Run(ctx)))
 }
 
 // redactFeeds redacts values of config providers.

@@ -228,7 +228,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 			t.Helper()
 			backoff.recordFailure(unavailable, worked, moved)
 			began := time.Now()
-			if !k.waitForRestart(t.Context(), unavailable, 0, &backoff) {
+			if !k.waitForRestart(t.Context(), t.Context(), unavailable, 0, &backoff) {
 				t.Fatal("expected the task to continue")
 			}
 			if !k.restartsAt.Equal(began.Add(time.Since(began))) {
@@ -281,7 +281,8 @@ func TestRestartBeforeTheWait(t *testing.T) {
 	run.taskSet.restartable, run.taskSet.endRestarts = context.WithCancel(t.Context())
 	restarted := false
 	err := askedError{func() { restarted = run.restartTask(0) }}
-	continues := k.waitForRestart(t.Context(), err, 0, &restartBackoff{})
+	waitCtx, _ := k.nextWork(t.Context())
+	continues := k.waitForRestart(t.Context(), waitCtx, err, 0, &restartBackoff{})
 	if !restarted || !continues || k.idle || run.taskSet.restartable.Err() != nil {
 		t.Errorf("expected the task to continue, found restarted %t, continued %t, waiting %t, the end of the set %v",
 			restarted, continues, k.idle, run.taskSet.restartable.Err())

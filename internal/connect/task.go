@@ -25,7 +25,10 @@ type task struct {
 
 	// The following fields are guarded by controller.mu.
 	taskStatus
-	// cancelWork cancels the current attempt or wait. It is nil before the task starts and after it has ended.
+	// workCtx is the context of the current attempt or wait, which cancelWork cancels. The next one replaces it at once,
+	// so that a restart on request reaches the task at any time. cancelWork is nil before the task starts and after it
+	// has ended.
+	workCtx    context.Context
 	cancelWork context.CancelCauseFunc
 	cancel     context.CancelFunc
 	revoked    bool
@@ -65,12 +68,11 @@ func (t *task) loop(ctx context.Context, once bool) {
 	var backoff restartBackoff
 	for {
 		version, began := run.clients.service.Version(), time.Now()
-		workCtx, stop := t.startWork(ctx)
+		workCtx, _ := t.nextWork(ctx)
 		err := service.Explain(run.clients.client, guard.Do(run.log, t.name(), func() error {
 			return t.work(workCtx, once)
 		}))
-		restarted := t.endWork(workCtx)
-		stop(nil)
+		waitCtx, restarted := t.nextWork(ctx)
 		if restarted && ctx.Err() == nil {
 			t.resetForRestart()
 			run.log.Info("the task is restarted on request", "task", t.number)
@@ -78,7 +80,7 @@ func (t *task) loop(ctx context.Context, once bool) {
 		}
 		backoff.recordFailure(err, time.Since(began), t.hasProgress())
 		t.recordEnd(ctx, err, backoff.logLevel(run.failureLevel(err, once)))
-		if once || err == nil || ctx.Err() != nil || !t.waitForRestart(ctx, err, version, &backoff) {
+		if once || err == nil || ctx.Err() != nil || !t.waitForRestart(ctx, waitCtx, err, version, &backoff) {
 			return
 		}
 	}
@@ -104,6 +106,7 @@ func (t *task) start() {
 	run := t.run
 	ctx, leave := context.WithCancel(run.taskSet.ctx)
 	t.cancel = leave
+	t.workCtx, t.cancelWork = context.WithCancelCause(ctx)
 	once := run.controller.spec.once
 	go func() {
 		defer t.remove()
@@ -112,19 +115,22 @@ func (t *task) start() {
 	}()
 }
 
-func (t *task) startWork(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	workCtx, stop := context.WithCancelCause(ctx)
-	t.run.controller.update(func(*spec, *status) { t.cancelWork = stop })
-	return workCtx, stop
+// nextWork replaces the context of the last attempt or wait by one for the next, a child of ctx. It reports whether a
+// restart was requested in the meantime.
+func (t *task) nextWork(ctx context.Context) (workCtx context.Context, restarted bool) {
+	t.run.controller.update(func(*spec, *status) {
+		restarted = t.restartRequested()
+		if t.cancelWork != nil {
+			t.cancelWork(nil)
+		}
+		t.workCtx, t.cancelWork = context.WithCancelCause(ctx)
+		workCtx = t.workCtx
+	})
+	return workCtx, restarted
 }
 
-func (t *task) endWork(workCtx context.Context) (restarted bool) {
-	t.run.controller.update(func(*spec, *status) {
-		t.cancelWork = nil
-		restarted = isRestart(workCtx)
-	})
-	return restarted
-}
+// restartRequested reports whether a restart was requested during the current attempt or wait. controller.mu is held.
+func (t *task) restartRequested() bool { return t.cancelWork != nil && isRestart(t.workCtx) }
 
 func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 	ctl := t.run.controller
@@ -152,7 +158,9 @@ func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
 			t.run.options.starts.tasks.addFailure()
 		}
 		t.err = err
-		t.setState(Failed)
+		if !t.restartRequested() { // else it is RESTARTING
+			t.setState(Failed)
+		}
 		t.run.log.Log(ctx, level, "task FAILED", "task", t.number, "error", err)
 	case ctx.Err() != nil:
 		t.setState(Unassigned)

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -148,6 +149,17 @@ func (n namedChain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError,
 		}
 	}
 	return faults, err
+}
+
+// withPlugin adds the plugin of the transform to an error of a row.
+func (f *chainFactory) withPlugin(err error) error {
+	rowError, ok := errors.AsType[core.RowError](err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !ok || len(f.opened) == 0 {
+		return err
+	}
+	return f.opened[0].Named(rowError.Row.Stage, err)
 }
 
 func (f *chainFactory) close() {

@@ -1,10 +1,12 @@
 package connect
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/run/transform"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -98,7 +100,11 @@ func (v *view) restStatus() Status {
 			shownTask.Trace = v.redact(v.client.Waiting())
 		}
 		if task.err != nil {
-			at := fmt.Sprintf("task %s-%d (%s %s)", v.name, task.number, info.Name, shownTask.Version)
+			failing := info.Name + " " + shownTask.Version
+			if transformError, ok := errors.AsType[*transform.Error](task.err); ok {
+				failing = transformError.Plugin
+			}
+			at := fmt.Sprintf("task %s-%d (%s)", v.name, task.number, failing)
 			shownTask.Trace = v.redact(trace(task.err, at))
 			shownTask.Restarts = formatRestart(task.restartsAt)
 		}

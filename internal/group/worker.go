@@ -112,6 +112,12 @@ func (c *Worker) Store() *configtopic.Store { return c.store }
 // Refresh waits until the current end of the config topic was read.
 func (c *Worker) Refresh(ctx context.Context) error { return c.log.Refresh(ctx) }
 
+// AwaitStatuses waits until this worker has read back everything that it has written about a connector's status and
+// topics.
+func (c *Worker) AwaitStatuses(ctx context.Context, connector string) error {
+	return c.status.AwaitWritten(ctx, connector)
+}
+
 // LeadEmptyGroup makes this worker the leader of a group without members, to write to the config topic.
 func (c *Worker) LeadEmptyGroup(ctx context.Context) error { return c.log.LeadEmptyGroup(ctx) }
 

@@ -22,25 +22,31 @@ import (
 // setting would send credentials elsewhere. So a version from a folder is compared with all versions that ran.
 
 const (
-	acceptSuffix = ".accept"
-	revealSuffix = ".reveal"
+	acceptSuffix  = ".accept"
+	revealSuffix  = ".reveal"
+	replaceSuffix = ".replace"
 )
 
 // RevealSetting declares `plugin.NAME.reveal`.
 var RevealSetting = setting.Define("reveal", wit.KindList, wit.Low, nil, "Settings of connectors whose values from "+
 	"`${file:…}` and `${dir:…}` the plugin of a folder may see. Passwords are never among them.")
 
+// ReplaceSetting declares `plugin.NAME.replace`.
+var ReplaceSetting = setting.Define("replace", wit.KindBoolean, wit.Low, setting.Default("false"), "Whether a file "+
+	"may replace the built-in plugin of this name, if that has transforms: these see the records of all connectors.")
+
 func isTrustSetting(key string) bool {
-	rest, ok := strings.CutPrefix(key, "plugin.")
-	return ok && len(rest) > len(acceptSuffix) && (strings.HasSuffix(rest, acceptSuffix) ||
-		strings.HasSuffix(rest, revealSuffix))
+	suffixed, ok := strings.CutPrefix(key, "plugin.")
+	return ok && slices.ContainsFunc([]string{acceptSuffix, revealSuffix, replaceSuffix}, func(suffix string) bool {
+		return len(suffixed) > len(suffix) && strings.HasSuffix(suffixed, suffix)
+	})
 }
 
 func parseReveal(settings map[string]string, log *slog.Logger) map[string][]string {
 	reveal := map[string][]string{}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		switch name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), revealSuffix); {
-		case !isTrustSetting(key):
+		case !isTrustSetting(key), strings.HasSuffix(key, replaceSuffix): // see parseReplace
 		case !ok:
 			log.Warn("the setting has no effect: every version of a plugin is used unless it moves the role of an "+
 				"address to another setting", "setting", key)
@@ -53,6 +59,50 @@ func parseReveal(settings map[string]string, log *slog.Logger) map[string][]stri
 		}
 	}
 	return reveal
+}
+
+// parseReplace returns the names of plugins that a file may replace, see [ReplaceSetting].
+func parseReplace(settings map[string]string) (map[string]bool, error) {
+	replace := map[string]bool{}
+	for key, value := range settings {
+		name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), replaceSuffix)
+		if !ok || !isTrustSetting(key) {
+			continue
+		}
+		key := ReplaceSetting
+		key.Name = "plugin." + name + replaceSuffix
+		if why := (setting.Check{}).Value(&key, value); why != "" {
+			return nil, setting.Problem{Setting: key.Name, Code: setting.CodeInvalid, Text: why}
+		}
+		replace[name], _ = setting.ParseBool(value)
+	}
+	return replace, nil
+}
+
+// checkReplacement returns why a file must not replace a built-in plugin, or nil.
+func (m *Manager) checkReplacement(file *candidateFile) error {
+	name := file.loaded.info.Name
+	if file.builtIn || m.replace[name] {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, source := range m.sources {
+		mod := source.active
+		if mod == nil || !mod.info.BuiltIn || mod.info.Name != name {
+			continue
+		}
+		if slices.ContainsFunc(mod.info.Components, hasRecordsOfAll) {
+			return fmt.Errorf("plugin %s is built in, and its transforms see the records of all connectors: give the "+
+				"plugin another name, or set plugin.%s%s=true", name, name, replaceSuffix)
+		}
+	}
+	return nil
+}
+
+// hasRecordsOfAll reports whether connectors of any plugin use a component.
+func hasRecordsOfAll(component wit.Component) bool {
+	return component.Kind == wit.ComponentTransformation || component.Kind == wit.ComponentPredicate
 }
 
 // roleDeclarations holds the roles and secrets that versions of a plugin declare, by component (`source

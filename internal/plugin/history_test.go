@@ -257,6 +257,48 @@ func TestBuiltInClassIsReserved(t *testing.T) {
 	}
 }
 
+// A file replaces the built-in transforms, which see the records of all connectors, only with plugin.NAME.replace=true.
+// A built-in connector is replaced by a newer file of its plugin.
+func TestBuiltInTransformsAreReplacedIfAllowed(t *testing.T) {
+	transforms := func(version string) []byte {
+		return guesttest.Static(wit.Description{Name: "smt", Version: version, Components: []wit.Component{
+			{Name: "org.example.Cast", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	}
+	embedded := fstest.MapFS{"smt.wasm": {Data: transforms("1.0.0")},
+		"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
+	const refusal = "plugin smt is built in, and its transforms see the records of all connectors: give the plugin " +
+		"another name, or set plugin.smt.replace=true"
+	for name, x := range map[string]struct {
+		settings      map[string]string
+		version, want string
+	}{
+		"newer":         {nil, "2.0.0", "1.0.0"},
+		"older":         {nil, "0.9.0", "1.0.0"},
+		"the same":      {nil, "1.0.0", "1.0.0"},
+		"forbidden":     {map[string]string{"plugin.smt.replace": "false"}, "2.0.0", "1.0.0"},
+		"other allowed": {map[string]string{"plugin.shop.replace": "true"}, "2.0.0", "1.0.0"},
+		"allowed":       {map[string]string{"plugin.smt.replace": "true"}, "2.0.0", "2.0.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, log := t.TempDir(), &logtest.Journal{}
+			put(t, folder, "mine.wasm", transforms(x.version))
+			put(t, folder, "shop.wasm", shop("shop", "2.0.0", honest...))
+			m := manager(t, plugin.Options{Embedded: embedded, Settings: x.settings, Logger: log.Logger(slog.LevelError)},
+				folder)
+			assert.Equal(t, "shop 2.0.0", selectedVersion(m))
+			cast, err := m.Find(wit.ComponentTransformation, "org.example.Cast", "")
+			require.NoError(t, err)
+			assert.Equal(t, x.want, cast.Version)
+			isRefused := strings.Contains(log.String(), filepath.Join(folder, "mine.wasm")+": "+refusal)
+			assert.Equal(t, x.want == "1.0.0", isRefused, log.String())
+			assert.Equal(t, x.want == "1.0.0", cast.BuiltIn)
+		})
+	}
+	_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(),
+		Settings: map[string]string{"plugin.smt.replace": "maybe"}})
+	assert.Error(t, err, "Invalid value maybe for configuration plugin.smt.replace: ")
+}
+
 // A damaged history of versions prevents the start, because any version would be accepted as the first.
 func TestDamagedVersionHistory(t *testing.T) {
 	history := filepath.Join(t.TempDir(), "history.json")

@@ -26,8 +26,8 @@ type Options struct {
 	CacheDir string
 	History  string // the file that records the roles that versions declared, "" for none
 	// Limits for every plugin, and Settings for single ones: `plugin.<name>.limits.memory.bytes`, `.result.bytes`,
-	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.reveal`, see
-	// [Manager.Revealed]. Other keys are ignored.
+	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; `plugin.<name>.reveal`, see
+	// [Manager.Revealed]; and `plugin.<name>.replace`, see [ReplaceSetting]. Other keys are ignored.
 	Limits   Limits
 	Settings map[string]string
 	Registry *record.Registry // assigns schema IDs. Required.
@@ -91,6 +91,7 @@ type Manager struct {
 	stop              context.CancelFunc
 	loading, watching sync.WaitGroup
 	reveal            map[string][]string
+	replace           map[string]bool // built-in plugins of transforms that a file may replace
 	history           *history
 	// changes is incremented when files or choices change, so that bindings search for candidates only then.
 	changes atomic.Uint64

@@ -259,6 +259,9 @@ func (m *Manager) checkAndActivate(ctx context.Context, file *candidateFile) {
 		return // the next scan loads the file
 	}
 	if file.err == nil {
+		file.err = m.checkReplacement(file)
+	}
+	if file.err == nil {
 		file.err = m.history.checkRoles(&file.loaded.info, m.olderDeclarations(file))
 	}
 	m.activate(file)

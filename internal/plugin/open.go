@@ -21,11 +21,15 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	replace, err := parseReplace(options.Settings)
+	if err != nil {
+		return nil, err
+	}
 	before, err := readHistory(options.History, options.logger())
 	if err != nil {
 		return nil, err
 	}
-	manager := &Manager{reveal: parseReveal(options.Settings, options.logger()), history: before,
+	manager := &Manager{reveal: parseReveal(options.Settings, options.logger()), replace: replace, history: before,
 		folders:  folders{paths: options.Folders},
 		trimming: trimming{after: options.CodeIdle}, sources: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},

@@ -23,13 +23,30 @@ type Trap struct {
 	Hint            string // how to change the limit, "" for none
 }
 
-// Cause returns the limit or the first line of the reason.
+// maxPanicChars bounds the text of a panic in [Trap.Cause].
+const maxPanicChars = 200
+
+// Cause returns the limit or the first line of the reason, with the text of a panic, in one line.
 func (t *Trap) Cause() string {
 	if t.Limit != "" {
 		return t.Limit
 	}
 	reason, _, _ := strings.Cut(t.reason(), "\n")
+	if message := t.panicText(); message != "" {
+		reason += ": " + shown.LineUpTo(message, maxPanicChars)
+	}
 	return reason
+}
+
+// panicText returns what the guest has written about its panic: in Go the text up to the stack, which follows an empty
+// line. It returns the first lines of another output.
+func (t *Trap) panicText() string {
+	output := strings.TrimSpace(t.Output)
+	if start := strings.Index(output, "panic: "); start >= 0 {
+		output = output[start:]
+	}
+	message, _, _ := strings.Cut(output, "\n\n")
+	return message
 }
 
 // Error names plugin, function, reason and limit in the first line; output and stack follow.

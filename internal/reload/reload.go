@@ -153,6 +153,18 @@ func (r *Reloader) Reload(ctx context.Context, snapshot config.Snapshot) {
 	r.reconciled.Store(ctx.Err() == nil)
 }
 
+// CatchUp reconciles the connectors with the store as it is now.
+func (r *Reloader) CatchUp(ctx context.Context) error {
+	if err := r.Lock.Lock(ctx); err != nil {
+		return err
+	}
+	defer r.Lock.Unlock()
+	if snapshot, ok := r.store.Snapshot(); ok {
+		r.Reconcile(context.WithoutCancel(ctx), snapshot, r.herder.RunningConfigs(), snapshot.Connectors, r.Check, nil)
+	}
+	return nil
+}
+
 // Reconcile applies the files of a snapshot to the connectors in have. The lock is held. found returns the problems of
 // a connector that differs. apply applies a change; nil means that the herder does.
 func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, running []config.RunningConnector,

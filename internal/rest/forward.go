@@ -271,7 +271,7 @@ func (req *request) forward(to string) {
 	if at, err := answer.Location(); err == nil { // the client may not reach the other worker
 		req.w.Header().Set("Location", req.baseURL()+at.EscapedPath())
 	}
-	req.w.WriteHeader(answer.StatusCode)
+	req.writeHeader(answer.StatusCode)
 	_, _ = io.Copy(req.w, answer.Body) // a truncated response closes the connection
 }
 

@@ -162,8 +162,22 @@ func (req *request) send(status int, data []byte) {
 func (req *request) sendAs(contentType string, status int, data []byte) {
 	req.w.Header().Set("Content-Type", contentType)
 	req.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	req.w.WriteHeader(status)
+	req.writeHeader(status)
 	req.w.Write(data)
+}
+
+// viewTimeout bounds how long the answer to a change waits for this worker's view of the group.
+const viewTimeout = 5 * time.Second
+
+// writeHeader sends the status. The answer to a change of a connector waits until this worker's next answers contain
+// the change, which another worker may have made.
+func (req *request) writeHeader(status int) {
+	if status < 300 && req.worker.CatchUp != nil && req.route != nil && req.route.changesConnector() {
+		ctx, cancel := context.WithTimeout(req.r.Context(), viewTimeout)
+		defer cancel()
+		req.worker.CatchUp(ctx, req.name())
+	}
+	req.w.WriteHeader(status)
 }
 
 // queryValues returns all values. Unlike [url.Values] it takes invalid escapes literally and keeps semicolons.
@@ -257,7 +271,7 @@ func (req *request) finish(status int, err error) {
 		req.failErr(err)
 		return
 	}
-	req.w.WriteHeader(status)
+	req.writeHeader(status)
 }
 
 var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDeadLetterTopic: 404,

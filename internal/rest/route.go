@@ -42,6 +42,11 @@ func (r *route) matches(method string, path []string) bool {
 // isCulvertRoute reports whether Kafka Connect does not have the route.
 func (r *route) isCulvertRoute() bool { return strings.HasPrefix(r.path, "/culvert/") }
 
+// changesConnector reports whether the route changes what Kafka Connect's routes return about connectors.
+func (r *route) changesConnector() bool {
+	return r.method != http.MethodGet && strings.HasPrefix(r.path, "/connectors")
+}
+
 // allowedMethods returns the response to OPTIONS by path, in Kafka Connect's order; "" if OPTIONS is not allowed.
 func allowedMethods() map[string]string {
 	methods := map[string][]string{}

@@ -41,6 +41,43 @@ func counted(state, task connect.State) *counting {
 		tasks: []connect.TaskStatus{{ID: 0, State: connect.Running}, {ID: 1, State: task}}}}}}
 }
 
+// statusWriter records when a status is written.
+type statusWriter struct {
+	*httptest.ResponseRecorder
+	record func(event string)
+}
+
+func (w statusWriter) WriteHeader(status int) {
+	w.record(fmt.Sprint(status))
+	w.ResponseRecorder.WriteHeader(status)
+}
+
+// Answers to successful changes of connectors wait for the worker's view of its group before their status; no other
+// answers do.
+func TestAnswersToChangesWaitForTheView(t *testing.T) {
+	for call, want := range map[string]string{
+		"PUT /connectors/a/resume":                     "[view of a 202]",
+		"PUT /connectors/a/stop":                       "[view of a 204]",
+		"PUT /connectors/a/pause":                      "[409]",
+		"POST /connectors/a/restart":                   "[view of a 204]",
+		"POST /connectors/a/restart?includeTasks=true": "[view of a 202]",
+		"POST /connectors/a/tasks/0/restart":           "[view of a 204]",
+		"POST /connectors/a/tasks/7/restart":           "[404]",
+		"GET /connectors/a/status":                     "[200]",
+	} {
+		var events []string
+		record := func(event string) { events = append(events, event) }
+		worker := counted(connect.Running, connect.Running).worker()
+		worker.CatchUp = func(_ context.Context, connector string) { record("view of " + connector) }
+		method, target, _ := strings.Cut(call, " ")
+		Handler(worker).ServeHTTP(statusWriter{httptest.NewRecorder(), record},
+			httptest.NewRequest(method, target, nil))
+		if got := fmt.Sprint(events); got != want {
+			t.Errorf("%s: expected %s, found %s", call, want, got)
+		}
+	}
+}
+
 // With onlyFailed only failed instances are restarted.
 func TestRestartMatrix(t *testing.T) {
 	for _, c := range []struct {

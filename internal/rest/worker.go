@@ -29,6 +29,9 @@ type Worker struct {
 	// Reload returns the last reload of the connector folder, after a new scan if again is set; ok is false without
 	// one.
 	Reload func(again bool) (r Reload, ok bool)
+	// CatchUp waits until this worker's answers contain all earlier changes of a connector ("" means one that is new),
+	// whichever worker made them. It is nil without a group.
+	CatchUp func(ctx context.Context, connector string)
 	Configs
 	Samples
 }

@@ -76,12 +76,36 @@ func New(o Options) *Backend { return &Backend{Options: o} }
 
 // REST returns the functions by which package rest reads and changes the worker.
 func (b *Backend) REST() rest.Worker {
-	return rest.Worker{Now: b.now, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
+	w := rest.Worker{Now: b.now, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
 		Passwords: b.passwords, SetTargetState: b.setTargetState, Reload: b.reload,
 		Configs: rest.Configs{Validate: b.validate, Definitions: b.definitions, Write: b.writeConnector,
 			Compare: b.compareConfig, Delete: b.deleteConnector, Source: b.source},
 		Samples: rest.Samples{StartSample: b.startSample, ReadSample: b.readSample, SampleTestFile: b.sampleTest,
 			Tools: b.commands, RunTool: b.runCommand}}
+	if b.Group != nil {
+		w.CatchUp = b.catchUp
+	}
+	return w
+}
+
+// catchUp implements [rest.Worker.CatchUp]. It waits for what this worker reads from the group's topics: the
+// connectors, and its own records of statuses and topics.
+func (b *Backend) catchUp(ctx context.Context, connector string) {
+	reloader := b.Parts().Reloader
+	if reloader == nil {
+		return
+	}
+	err := b.Group.Refresh(ctx)
+	if err == nil {
+		err = reloader.CatchUp(ctx)
+	}
+	if err == nil && connector != "" {
+		err = b.Group.AwaitStatuses(ctx, connector)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		b.Log.Warn("a change was answered before this worker's own answers contain it", "connector", connector,
+			"error", err)
+	}
 }
 
 func (b *Backend) herder() *connect.Herder { return b.Parts().Herder }

@@ -32,6 +32,14 @@ type Decimal struct {
 	Unscaled *big.Int
 }
 
+// Equal reports whether both have the same digits and the same scale, as java.math.BigDecimal's equals does.
+func (d Decimal) Equal(other Decimal) bool {
+	if d.Unscaled == nil || other.Unscaled == nil {
+		return d == other
+	}
+	return d.Scale == other.Scale && d.Unscaled.Cmp(other.Unscaled) == 0
+}
+
 // Instant is a schemaless java.util.Date, in milliseconds since 1970-01-01T00:00:00Z.
 type Instant int64
 

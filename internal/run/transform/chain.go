@@ -97,7 +97,7 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 			}
 			if err := p.prepare(ctx); err != nil {
 				c.Close()
-				return nil, fmt.Errorf("transforms.%s: %w", strings.Join(group.aliases, ", transforms."), err)
+				return nil, fmt.Errorf("transforms.%s: %w", strings.Join(group.aliases, ", transforms."), p.named(err))
 			}
 		}
 	}
@@ -169,6 +169,16 @@ func (c *Chain) Status() map[string]plugin.Status {
 		}
 	}
 	return all
+}
+
+// Named returns an error of a stage with the stage's plugin.
+func (c *Chain) Named(stage uint32, err error) error {
+	for i := len(c.groups) - 1; i >= 0; i-- {
+		if c.groups[i].first <= int(stage) {
+			return c.groups[i].chain.named(err)
+		}
+	}
+	return err
 }
 
 // Apply applies the transforms to a batch. It replaces b.Rows by the results, in order, and appends to b.Data; a row
@@ -261,14 +271,14 @@ func (c *Chain) applyGroup(ctx context.Context, group *group, b *record.Batch) e
 		f.Stage += uint32(group.first)
 		c.rowErrs = append(c.rowErrs, f)
 	}
-	return err
+	return group.chain.named(err)
 }
 
 // conditional tests a predicate of another plugin, applies the stage to the matching rows and merges all rows in order.
 func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) error {
 	matches, rowErrs, err := c.testRows(ctx, group, b)
 	if err != nil {
-		return err
+		return group.condition.named(err)
 	}
 	failed := map[uint32]bool{}
 	before := len(c.rowErrs)

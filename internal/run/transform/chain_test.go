@@ -206,6 +206,29 @@ func TestErrorsNameRowAndStage(t *testing.T) {
 	}
 }
 
+// An error of a stage names the stage's plugin, in chains of several plugins.
+func TestErrorsHaveThePluginOfTheStage(t *testing.T) {
+	m, reg := withOdd(t)
+	c := open(t, m, 0, insert("i", "1"), Stage{Alias: "t", Class: "test.Trap"})
+	failure := errors.New("no")
+	var smt, odd *Error
+	if !errors.As(c.Named(0, failure), &smt) || !errors.As(c.Named(1, failure), &odd) ||
+		!strings.HasPrefix(smt.Plugin, "smt ") || !strings.HasPrefix(odd.Plugin, "odd ") || !errors.Is(odd, failure) {
+		t.Errorf("expected the plugins smt and odd, found %v and %v", smt, odd)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	_, err := c.Apply(ended, numbered(t, reg, 1))
+	if !errors.As(err, &smt) || !strings.HasPrefix(smt.Plugin, "smt ") {
+		t.Errorf("expected an error of the plugin smt, found %v", err)
+	}
+	_, err = New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{insert("i", "1"),
+		benched("o", "InsertField$Value", "partition.fields", "p")}})
+	if !errors.As(err, &smt) {
+		t.Errorf("expected an error of the plugin smt, found %v", err)
+	}
+}
+
 // A row of which another plugin rejects one part fails as a whole, as it does if its own plugin rejects the part: half
 // an order would be worse than none.
 func TestRowFailsAsAWhole(t *testing.T) {
@@ -386,7 +409,9 @@ func TestVersionThatPanicsIsRolledBack(t *testing.T) {
 	b := numbered(t, reg, 5)
 	good(t, c, b)
 	assert.Equal(t, "even[4 -w1]", texts(t, b)[4], "result of version 1")
-	if s := c.Status()["markw"]; s.Version != "1.0.0" || !strings.Contains(s.Rejected, "3 calls broke") {
+	// The reason has the text of the panic.
+	if s := c.Status()["markw"]; s.Version != "1.0.0" || !strings.Contains(s.Rejected, "3 calls broke") ||
+		!strings.Contains(s.Rejected, "panic: no version for anybody") {
 		t.Errorf("%+v", s)
 	}
 }

@@ -25,6 +25,27 @@ func (p *preparedStages) prepare(ctx context.Context) error {
 	return err
 }
 
+// Error is an error of stages with their plugin, which may be another one than the connector's.
+type Error struct {
+	// Plugin is the name and the version of the plugin.
+	Plugin string
+	Err    error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error of the stages.
+func (e *Error) Unwrap() error { return e.Err }
+
+// named returns an error of the stages as an [Error], nil for nil.
+func (p *preparedStages) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	info := p.binding.Current().Module()
+	return &Error{Plugin: info.Name + " " + info.Version, Err: err}
+}
+
 type boundStage struct {
 	wit.Stage
 	settings, condition func(plugin.Info) []wit.Setting

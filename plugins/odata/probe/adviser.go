@@ -41,7 +41,7 @@ type Adviser struct {
 	index   map[string]int // in Examined, by name
 	offered []offer
 	paths   map[string]bool
-	models  map[string]*edm.Model
+	models  map[string]serviceModel
 	budget  int
 }
 
@@ -297,44 +297,61 @@ func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions
 	return model
 }
 
+// serviceModel is what is known about the metadata of a service, for all entity sets of it.
+type serviceModel struct {
+	metadata *edm.Model // nil if unknown
+	problem  string     // why the metadata cannot be used, "" for no problem
+	hint     string     // why they are unknown for now, "" for no reason
+}
+
 // model returns the metadata of a service, or nil after adding its error to the setting.
 func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
-	if metadata, ok := a.models[path]; ok {
-		return metadata
+	described, ok := a.models[path]
+	if !ok {
+		if len(a.models) >= MaxServices {
+			a.Hint(config.InGroup(number, nameEntitySet), "Entity sets are suggested for "+
+				strconv.Itoa(MaxServices)+" services at a time only")
+			return nil
+		}
+		if a.models == nil {
+			a.models = map[string]serviceModel{}
+		}
+		described = a.describe(path, query)
+		a.models[path] = described
 	}
-	if len(a.models) >= MaxServices {
-		a.Hint(config.InGroup(number, nameEntitySet), "Entity sets are suggested for "+strconv.Itoa(MaxServices)+
-			" services at a time only")
-		return nil
-	}
-	if a.models == nil {
-		a.models = map[string]*edm.Model{}
-	}
-	a.models[path] = nil
 	name := config.InGroup(number, nameService)
+	if described.problem != "" {
+		a.AddProblem(name, described.problem)
+	}
+	if described.hint != "" {
+		a.Hint(name, described.hint)
+	}
+	return described.metadata
+}
+
+func (a *Adviser) describe(path string, query uri.Query) (described serviceModel) {
 	answer, err := a.Get(service.MetadataRequest(path, query))
 	if err != nil {
-		return nil
+		return described
 	}
-	metadata, err := service.ReadMetadata(path, answer)
+	described.metadata, err = service.ReadMetadata(path, answer)
 	var failure *wit.Error
 	switch {
 	case err == nil:
+		// the metadata are known
 	case errors.As(err, &failure) && (failure.Kind == wit.ErrorNotFound || failure.Kind == wit.ErrorGone):
-		text := "The service " + path + " doesn't exist: " + failure.Message
+		described.problem = "The service " + path + " doesn't exist: " + failure.Message
 		if near := a.nearest(path); len(near) > 0 {
-			text += odataerror.Suggest(path, near, "")
+			described.problem += odataerror.Suggest(path, near, "")
 		}
-		a.AddProblem(name, text)
 	case errors.As(err, &failure) && (failure.Kind == wit.ErrorForbidden || failure.Kind == wit.ErrorData ||
 		succeeded(answer)):
-		a.AddProblem(name, failure.Message)
+		described.problem = failure.Message
 	default: // may be temporary
-		a.Hint(name, "Its entity sets are not known: "+err.Error())
-		metadata = nil
+		described.hint = "Its entity sets are not known: " + err.Error()
+		described.metadata = nil
 	}
-	a.models[path] = metadata
-	return metadata
+	return described
 }
 
 // sets returns the entity sets of metadata and service document, and with functions the function imports with entities.

@@ -43,6 +43,10 @@ func TestRecommendations(t *testing.T) {
 		{append(recommended("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"),
 			"sap.odata#00.service", root,
 			"The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", true},
+		{append(recommended("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR",
+			"sap.odata#01.service=/sap/opu/odata/sap/NORTHWIND_SVR", "sap.odata#01.entityset=Orders"),
+			"sap.odata#01.service", root,
+			"The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", true},
 	} {
 		var state []byte
 		var answers []wit.Response

@@ -1,6 +1,8 @@
 package plugintest_test
 
 import (
+	"math"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -56,6 +58,20 @@ func testUpper(t *testing.T) {
 }
 
 func TestUpper(t *testing.T) { testUpper(t) }
+
+// Values of every kind are compared: also a decimal without a schema, and one that is no number.
+func TestTransformedValuesAreCompared(t *testing.T) {
+	amount := connectdata.Decimal{Unscaled: big.NewInt(1250), Scale: 2}
+	record := plugintest.Record{Topic: "sales", Value: plugintest.Value{Data: connectdata.Map{
+		{Key: "name", Value: "a"}, {Key: "amount", Value: amount}, {Key: "rate", Value: math.NaN()}}}}
+	stages := []wit.Stage{{Component: "example.Upper", Settings: []wit.Setting{{Name: "field", Value: "name"}}}}
+	got := plugintest.RunTransform(t, transform.Records(upper{}), stages, record)
+	fields := got[0].Records[0].Value.Data.(connectdata.Map)
+	decimal := fields[1].Value.(connectdata.Decimal)
+	if fields[0].Value != "A" || decimal.Scale != 2 || decimal.Unscaled.Cmp(amount.Unscaled) != 0 {
+		t.Errorf("expected A and 12.50, found %v", fields)
+	}
+}
 
 // news is the tested source. It reads a list of titles.
 type news struct{}

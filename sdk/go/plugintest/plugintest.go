@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -128,7 +129,7 @@ func RunTransform(t *testing.T, p wit.Transform, stages []wit.Stage, records ...
 		row.RowIndex = 0
 		b.apply(t, p, context, []wit.Row{row}, nil, single[i:i+1])
 	}
-	if d := cmp.Diff(whole, single); d != "" {
+	if d := cmp.Diff(whole, single, cmpopts.EquateNaNs()); d != "" {
 		t.Errorf("one by one the records come to something else:\n%s", d)
 	}
 	return whole
