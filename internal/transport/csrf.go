@@ -171,8 +171,8 @@ func (c *Client) fetchToken(ctx context.Context, p *permit, tokenFor *exchange) 
 			return nil, errorf(wit.ErrorUnauthorized, "%s %s for a CSRF token: status 401: %s", try.method, try.line,
 				a.excerpt())
 		case a.Status >= 500 && try.method == http.MethodGet:
-			return nil, errorf(wit.ErrorTransient, "%s %s for a CSRF token: status %d: %s", try.method, try.line, a.Status,
-				a.excerpt())
+			return nil, errorf(wit.ErrorTransient, "%s %s for a CSRF token: status %d: %s", try.method, try.line,
+				a.Status, a.excerpt())
 		}
 		a.discard()
 	}

@@ -414,8 +414,8 @@ func TestServiceWithOneSession(t *testing.T) {
 				assert.Equal(t, 800, s.writes)
 				warnings := strings.Count(log.String(), "sap.odata.max.connections = 1")
 				if s.opened > k.opened || warnings != k.warned {
-					t.Errorf("expected at most %d sessions and %d warning, found %d and %s", k.opened, k.warned, s.opened,
-						&log)
+					t.Errorf("expected at most %d sessions and %d warning, found %d and %s", k.opened, k.warned,
+						s.opened, &log)
 				}
 			})
 		})

@@ -40,8 +40,8 @@ func (n settingNames) errorf(setting, description, format string, args ...any) *
 
 // connectionsAdvice says how to configure one session.
 func (n settingNames) connectionsAdvice() string {
-	return "set " + cmp.Or(n.connections, "the maximum number of connections") + " = 1 to start with one session, and " +
-		"give other programs and workers another user"
+	return "set " + cmp.Or(n.connections, "the maximum number of connections") + " = 1 to start with one session, " +
+		"and give other programs and workers another user"
 }
 
 func isNotTLS(err error) bool {

@@ -124,7 +124,8 @@ func TestAcceptedReadsDoNotProveWrites(t *testing.T) {
 				time.Sleep(time.Minute)
 			}
 			if writes < 1 || writes > lanes+1 {
-				t.Errorf("%d lanes: expected the requests in flight and one more to be rejected, found %d", lanes, writes)
+				t.Errorf("%d lanes: expected the requests in flight and one more to be rejected, found %d", lanes,
+					writes)
 			}
 			if c.Refusal() == "" {
 				t.Error("expected the secret to be rejected")

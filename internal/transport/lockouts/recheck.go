@@ -123,7 +123,8 @@ func (g *Gate) acquireLogon(ctx context.Context) (done func(status int), err err
 			g.exclusive.Unlock()
 		})
 	}
-	timer := time.AfterFunc(openingWait, func() { release(Inconclusive) })
+	admitOthers := func() { release(Inconclusive) }
+	timer := time.AfterFunc(openingWait, admitOthers)
 	answered := g.send(func(o Outcome) {
 		timer.Stop()
 		release(o)

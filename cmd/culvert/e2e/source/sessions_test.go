@@ -81,8 +81,8 @@ func TestExpiredSessionsStopNoConnector(t *testing.T) {
 	e2etest.CreatedOnce(t, l, rows)
 	timedOut := l.Sessions["me@NWD_01"].TimedOut
 	if timedOut < 10 || l.FailedLogons != 0 || len(p.Refusals()) != 0 {
-		t.Errorf("expected sessions that timed out and no wrong password, found %+v, %d, %v", l.Sessions, l.FailedLogons,
-			p.Refusals())
+		t.Errorf("expected sessions that timed out and no wrong password, found %+v, %d, %v", l.Sessions,
+			l.FailedLogons, p.Refusals())
 	}
 	t.Logf("%d requests, %d sessions, %d timed out", l.Total, l.SessionsOpened, timedOut)
 }
