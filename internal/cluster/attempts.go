@@ -41,6 +41,8 @@ type lockoutCall struct {
 	Secret  string           `json:"secret,omitempty"`
 	Turn    string           `json:"permit,omitempty"`
 	Member  string           `json:"member,omitempty"`
+	// SessionEnded requests a turn even if the secret was accepted recently.
+	SessionEnded bool `json:"SessionEnded,omitempty"`
 }
 
 type lockoutAnswer struct {
@@ -70,6 +72,8 @@ type attempt struct {
 	Turn     string `json:"permit,omitempty"` // Turn and Member identify the worker with the turn
 	Member   string `json:"member,omitempty"`
 	Failures int    `json:"spent"` // how often the service may have rejected the secret at the end of the turn
+	// SessionEnded makes all workers wait for the turn, also those that have used the secret recently.
+	SessionEnded bool `json:"SessionEnded,omitempty"`
 }
 
 // requestTurn decides whether a worker may send a secret now, must wait, or must not because it was rejected.
@@ -88,13 +92,18 @@ func (l *lockout) requestTurn(call lockoutCall, now time.Time, members map[strin
 		return lockoutAnswer{Wait: true}, false
 	case isTaken: // the response was lost
 		return lockoutAnswer{Granted: true}, false
-	case failures == 0 && l.acceptedRecently(call.Secret, now):
+	case failures == 0 && !call.SessionEnded && l.acceptedRecently(call.Secret, now):
 		return lockoutAnswer{}, false
 	case failures >= maxFailures:
 		l.reject(call.Secret, now)
 		return lockoutAnswer{RejectedAt: now}, true
 	}
-	l.Attempt = &attempt{call.Secret, call.Turn, call.Member, failures + 1}
+	if call.SessionEnded && l.Accepted == call.Secret {
+		l.Accepted = ""
+		l.AcceptedAt = 0
+	}
+	l.Attempt = &attempt{Secret: call.Secret, Turn: call.Turn, Member: call.Member, Failures: failures + 1,
+		SessionEnded: call.SessionEnded}
 	return lockoutAnswer{Granted: true}, true
 }
 

@@ -14,7 +14,8 @@ import (
 )
 
 // noteSteps lets members request permits and report outcomes, and returns the responses. The step MEMBER/PERMIT:SECRET
-// requests a permit; with an outcome it reports. -MEMBER leaves the group, +DURATION passes.
+// requests a permit; with an outcome it reports. PERMIT ends in ! if a session has ended. -MEMBER leaves the group,
+// +DURATION passes.
 func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 	t.Helper()
 	now, members := time.UnixMilli(1_000_000_000), map[string]bool{"a": true, "b": true, "c": true}
@@ -32,7 +33,8 @@ func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
 		who, rest, _ := strings.Cut(step, ":")
 		secret, what, hasOutcome := strings.Cut(rest, " ")
 		member, _, _ := strings.Cut(who, "/")
-		c := lockoutCall{Outcome: lockouts.Outcome(what), Secret: secret, Turn: who, Member: member}
+		c := lockoutCall{Outcome: lockouts.Outcome(what), Secret: secret, Turn: who, Member: member,
+			SessionEnded: strings.HasSuffix(who, "!")}
 		before := encodedNote(t, l)
 		if hasOutcome {
 			changed := l.recordOutcome(c, now)
@@ -73,6 +75,18 @@ func TestLockoutTransitions(t *testing.T) {
 		"accepted": {
 			"a/1:x; a/1:x accepted; b/1:x; +59s; b/1:x; +2s; b/1:x; c/1:x",
 			"permit; heard; free; free; permit; wait"},
+		"a session ended": {
+			"a/1:x; a/1:x accepted; b/1:x; b/2!:x; b/2!:x; a/2!:x; c/1:x; b/2!:x nothing; c/1:x; c/1:x accepted; a/3:x",
+			"permit; heard; free; permit; permit; wait; wait; heard; permit; heard; free"},
+		"a session ended, wrong": {
+			"a/1:x; a/1:x accepted; b/1!:x; a/2:x; b/1!:x refused; a/2:x; c/1!:x",
+			"permit; heard; permit; wait; heard; refused; refused"},
+		"a session ended, and the worker": {
+			"a/1:x; a/1:x accepted; b/1!:x; -b; c/1!:x; -c; a/2:x",
+			"permit; heard; permit; permit; refused"},
+		"a session ended, of another secret": {
+			"a/1:x; a/1:x accepted; b/1!:y; b/1!:y accepted; a/2:x",
+			"permit; heard; permit; heard; permit"},
 		"accepted long ago": {
 			"a/1:x; a/1:x accepted; +61m; b/1:x",
 			"permit; heard; permit"},
@@ -143,7 +157,7 @@ func TestRandomLockouts(t *testing.T) {
 		for step := range 60 {
 			now = now.Add(time.Duration(r.IntN(100)) * time.Second)
 			m := fmt.Sprint(r.IntN(8))
-			c := lockoutCall{Secret: "wrong", Turn: fmt.Sprint(m, "/", step), Member: m}
+			c := lockoutCall{Secret: "wrong", Turn: fmt.Sprint(m, "/", step), Member: m, SessionEnded: step%2 == 0}
 			switch n := r.IntN(10); {
 			case n == 0 && len(members) > 2:
 				delete(members, m)

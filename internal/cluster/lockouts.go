@@ -96,36 +96,43 @@ func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret, request loc
 	return answer, known, err
 }
 
-func (l *Lockouts) Lookup(secret lockouts.Secret) (refused, resumed time.Time) {
+func (l *Lockouts) Lookup(secret lockouts.Secret) (f lockouts.Finding) {
+	member := l.memberID()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var settings lockoutSettings
 	if l.readAnnotation(lockoutKey, &settings); len(settings.Key) == 0 {
-		return refused, resumed
+		return f
 	}
-	var note lockout
-	l.readAnnotation(settings.userDigest(secret), &note)
-	if len(note.Rejected) > 0 { // the digest of a secret is expensive
-		if i := note.indexOf(settings.secretDigest(secret)); i >= 0 {
-			refused = time.UnixMilli(note.Rejected[i].At)
-		}
+	f.Resumed = time.UnixMilli(settings.Resumed)
+	var state lockout
+	l.readAnnotation(settings.userDigest(secret), &state)
+	turn := state.Attempt
+	isTaken := turn != nil && turn.SessionEnded && turn.Member != member
+	if len(state.Rejected) == 0 && !isTaken { // the digest of a secret is expensive
+		return f
 	}
-	return refused, time.UnixMilli(settings.Resumed)
+	digest := settings.secretDigest(secret)
+	if i := state.indexOf(digest); i >= 0 {
+		f.Refused = time.UnixMilli(state.Rejected[i].At)
+	}
+	f.IsTried = isTaken && turn.Secret == digest
+	return f
 }
 
 // Acquire implements [lockouts.Group]. Without a leader it waits.
-func (l *Lockouts) Acquire(ctx context.Context, secret lockouts.Secret) (turn string, refused time.Time, err error) {
-	origin, _, _ := strings.Cut(secret.Place, "\x00")
-	turn = rand.Text()
+func (l *Lockouts) Acquire(ctx context.Context, s lockouts.Secret, sessionEnded bool) (string, time.Time, error) {
+	origin, _, _ := strings.Cut(s.Place, "\x00")
+	turn := rand.Text()
 	for {
 		began := time.Now()
-		answer, _, err := l.call(ctx, secret, lockoutCall{Turn: turn, Member: l.memberID()})
+		answer, _, err := l.call(ctx, s, lockoutCall{Turn: turn, Member: l.memberID(), SessionEnded: sessionEnded})
 		if err == nil {
 			l.leader.Back(l.log, began, "the cluster's leader answers calls about logons again")
 		}
 		switch {
 		case err == nil && answer.Granted:
-			return turn, refused, nil
+			return turn, time.Time{}, nil
 		case err == nil && !answer.Wait:
 			return "", answer.RejectedAt, nil
 		case err != nil && ctx.Err() == nil:
@@ -133,8 +140,8 @@ func (l *Lockouts) Acquire(ctx context.Context, secret lockouts.Secret) (turn st
 				"error", err)
 		}
 		if err := pause.For(ctx, turnRetryInterval); err != nil {
-			l.Report(secret, turn, lockouts.Inconclusive) // the leader may have granted it in a lost response
-			return "", refused, err
+			l.Report(s, turn, lockouts.Inconclusive) // the leader may have granted it in a lost response
+			return "", time.Time{}, err
 		}
 	}
 }

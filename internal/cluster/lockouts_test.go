@@ -441,7 +441,7 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	}
 	a.Resign()
 	leader = next
-	_, _, err = shared.Acquire(ctx, secret)
+	_, _, err = shared.Acquire(ctx, secret, false)
 	require.NoError(t, err)
 	running, end := context.WithCancel(ctx)
 	defer end()
@@ -480,7 +480,7 @@ func TestWaitingLogonsAreLoggedOnce(t *testing.T) {
 		secret := lockouts.Secret{Place: "service", Hash: func() (h [32]byte) { return h }}
 		var all sync.WaitGroup
 		for range 5 {
-			all.Go(func() { shared.Acquire(ctx, secret) })
+			all.Go(func() { shared.Acquire(ctx, secret, false) })
 		}
 		all.Wait()
 		if n := strings.Count(log.String(), "a logon waits for the cluster's leader"); n != 1 {

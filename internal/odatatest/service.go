@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,6 +46,7 @@ type Service struct {
 	book     *book
 	users    *users
 	front    *dispatcher
+	requests atomic.Int64 // while the switch expire-every is on
 
 	mu          sync.Mutex
 	sw          Switches

@@ -161,6 +161,30 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	}
 }
 
+// A session that has ended is answered 401 and a page; it is no wrong password. The newest session may end the others.
+func TestSessionsEnd(t *testing.T) {
+	c := start(t, odatatest.Options{Rows: 10, User: "u", Password: "p", Switches: odatatest.Switches{SessionEnd: "401",
+		ExpireEvery: 3, LockAfter: 1}})
+	c.headers["Authorization"] = "Basic dTpw"
+	c.expect(200, "GET", odatatest.SAPPath, "")
+	c.expect(200, "GET", odatatest.SAPPath, "")
+	h, page := c.expect(401, "GET", odatatest.SAPPath, "")
+	if !strings.Contains(page, "Session timed out") || !strings.Contains(h.Get("Set-Cookie"), "Max-Age=0") {
+		t.Errorf("expected a page, and a cookie to be deleted, found %v, %s", h, page)
+	}
+	c.expect(200, "GET", odatatest.SAPPath, "")
+	ok(t, c.service.Set("expire-every", "0"))
+	ok(t, c.service.Set("one-session", "true"))
+	jar := c.http.Jar
+	c.forgetCookies()
+	c.expect(200, "GET", odatatest.SAPPath, "")
+	c.http.Jar = jar
+	c.expect(401, "GET", odatatest.SAPPath, "")
+	if l := c.service.Ledger(); l.SessionsOpen != 1 || l.SessionsOpened != 3 || l.FailedLogons != 0 {
+		t.Errorf("expected one open session of three, found %+v", l)
+	}
+}
+
 func TestPageThatDiffersTheSecondTime(t *testing.T) {
 	for _, mode := range []string{"reorder", "all"} {
 		c := start(t, odatatest.Options{Rows: 40, PageSize: 20, Switches: odatatest.Switches{Differ: mode}})

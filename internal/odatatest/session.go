@@ -46,9 +46,13 @@ func (s *sessions) count(n *session, change func(l *Ledger, c *SessionCount)) {
 	})
 }
 
-func (s *sessions) start(user string) *session {
+// start opens a session. alone ends the user's others.
+func (s *sessions) start(user string, alone bool) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if alone {
+		s.end(func(n *session) bool { return n.user == user }, false)
+	}
 	n := &session{id: secret(), user: user, token: secret() + "=="}
 	s.open[n.id] = n
 	s.count(n, func(l *Ledger, c *SessionCount) {
@@ -108,7 +112,15 @@ func (s *sessions) logoff(r *http.Request) {
 func (s *sessions) expire(lost bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.end(func(*session) bool { return true }, lost)
+}
+
+// end ends the sessions that a function selects. The caller holds s.mu.
+func (s *sessions) end(selects func(*session) bool, lost bool) {
 	for id, n := range s.open {
+		if !selects(n) {
+			continue
+		}
 		delete(s.open, id)
 		s.count(n, func(l *Ledger, c *SessionCount) {
 			l.SessionsOpen--
@@ -152,7 +164,14 @@ func (u *users) unlock() {
 // logon checks the session cookie, then user and password; a wrong password is counted and may lock the user.
 func (x *exchange) logon() *fault {
 	s := x.service
+	if x.sw.ExpireEvery > 0 && s.requests.Add(1)%int64(x.sw.ExpireEvery) == 0 {
+		s.front.expire()
+	}
 	x.session = x.server.sessions.of(x.r)
+	if _, err := x.r.Cookie(sessionCookie); err == nil && x.session == nil && x.sw.SessionEnd == "401" {
+		return &fault{status: http.StatusUnauthorized, message: "Session timed out", page: true,
+			header: map[string]string{"Set-Cookie": sessionCookie + "=; Path=/; Max-Age=0"}}
+	}
 	if s.user == "" || x.session != nil {
 		return nil
 	}
@@ -183,7 +202,7 @@ func (x *exchange) protect() *fault {
 		return nil
 	}
 	if x.session == nil {
-		x.session = x.server.sessions.start(s.user)
+		x.session = x.server.sessions.start(s.user, x.sw.OneSession)
 		x.sendCookies()
 	} else if x.session.rotate {
 		x.session = x.server.sessions.change(x.session, false)

@@ -28,6 +28,11 @@ type Switches struct {
 	CSRF bool `switch:"csrf"` // writes need a token bound to a session
 	// off (default) or both: the session id changes with a token fetch and with the request after it
 	RotateSession string `switch:"rotate-session,off,both"`
+	// new (default) or 401: how a request in a session that has ended is answered, by a new session or by a page
+	SessionEnd string `switch:"session-end,new,401"`
+	// number of requests after which all sessions time out, again and again; zero means never
+	ExpireEvery   int    `switch:"expire-every"`
+	OneSession    bool   `switch:"one-session"`    // a new session ends the user's others
 	LockAfter     int    `switch:"lock-after"`     // failed logons that lock the user; zero means none do
 	OmitNull      bool   `switch:"omit-null"`      // null properties are left out
 	Prefixes      bool   `switch:"prefixes"`       // other namespace prefixes in Atom and $metadata

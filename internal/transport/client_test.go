@@ -819,7 +819,7 @@ func TestExpiredCSRFToken(t *testing.T) {
 			return r.Method == "POST"
 		}}
 		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
-			wantStatus(t, c, write(), 403)
+			wantFaultOf(t, c, write(), wit.ErrorForbidden, "status 403", "the maximum number of connections = 1")
 			assert.Equal(t, 3, len(g.fetches))
 		})
 	})

@@ -2,62 +2,119 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/internal/transport/session"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // refusedToken renews a CSRF token: an accepted one was lost with its session. This does not count as a retry, since
-// the service has not processed the request; concurrent requests may lose several sessions in a row.
+// the service has not processed the request; concurrent requests may lose several sessions in a row. A service that
+// refuses fresh tokens may end a user's other sessions, so the last attempts share one session.
 func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error) {
 	if !t.answer.tokenRefused || r.exchange.tokenFrom == "" {
 		return notApplicable, nil
 	}
-	if !t.token.Accepted.Load() {
+	sessions := t.permit.destination.sessions
+	isFresh := !t.token.Accepted.Load()
+	// While other requests use other sessions, these may have ended this one.
+	if isFresh && (t.permit.isAlone || !sessions.IsSingle()) {
 		r.freshRefusals++
 	}
 	if r.freshRefusals > maxFreshRefusals || r.tokenRenewals > max(maxFreshRefusals,
 		t.permit.destination.config.Retry.Times()) {
-		return final, nil
+		return final, t.permit.destination.refusedTokenError(r.exchange, t.answer)
+	}
+	if r.freshRefusals == maxFreshRefusals && t.permit.useSingleSession() {
+		r.tokenRenewals = 0
 	}
 	r.tokenRenewals++
 	t.answer.discard()
 	return retry, nil
 }
 
+func (d *destination) refusedTokenError(e *exchange, a *Answer) error {
+	return errorf(wit.ErrorForbidden, "%s: the service refuses CSRF tokens that it has just issued, also in the only "+
+		"session: status %d: %s; %s", e.name(), a.Status, a.excerpt(), d.config.names.connectionsAdvice())
+}
+
 // tryOnce makes an attempt with a CSRF token. If the answer ended the session, that restarts before other requests
-// get it.
-func (c *Client) tryOnce(ctx context.Context, p *permit, e *exchange, fetching bool) (*Answer, http.Header,
-	*session.Token, error) {
+// get it. If the answer is 401 because the session had ended before, the request is sent again in a new session, with
+// the slot that it has (RATIONALE.md P10); requests for a CSRF token leave that to the request that needs it.
+func (c *Client) tryOnce(ctx context.Context, t *attempt, e *exchange) {
+	p := t.permit
 	defer p.returnSession()
-	used, answered, err := p.session.Token(ctx, e.tokenFrom,
-		func() (string, error) { return c.fetchToken(ctx, p, e) })
-	if err != nil {
-		p.release()
-		return nil, nil, nil, err
+	c.tryInSession(ctx, t, e)
+	if expired, ok := errors.AsType[*sessionExpiredError](t.err); ok && e.tokenFor == nil {
+		c.tryAfresh(ctx, t, e, expired)
 	}
-	a, h, err := c.send(ctx, p, e, used)
-	if err == nil {
-		if a.tokenRefused = a.refusesToken(h, used); !a.tokenRefused {
-			used.Accepted.Store(true)
-		}
-	}
-	answered()
-	switch {
-	case err != nil:
+	switch a := t.answer; {
+	case t.err != nil:
 		p.release()
 	case a.tokenRefused:
 		if e.tokenFrom != "" {
-			p.session.Restart(used.Generation, fetching, h, e.line)
+			p.session.Restart(t.token.Generation, t.header, e.line)
 		}
 	case a.isSessionEnd():
 		a.sessionEnded = true
-		p.session.Restart(a.generation, fetching, h, e.line)
+		p.session.Restart(a.generation, t.header, e.line)
 	}
-	return a, h, used, err
+}
+
+// sessionExpiredError is the error of a request that was answered 401 in a session that had ended.
+type sessionExpiredError struct {
+	recheck *lockouts.Recheck
+	fresh   *session.Session // replaces the one that ended; acquired
+}
+
+func (s *sessionExpiredError) Error() string { return "the session has expired" }
+
+// tryInSession makes an attempt in the session of the permit.
+func (c *Client) tryInSession(ctx context.Context, t *attempt, e *exchange) {
+	var answered func()
+	t.token, answered, t.err = t.permit.session.Token(ctx, e.tokenFrom,
+		func() (*session.Token, error) { return c.fetchToken(ctx, t.permit, e) })
+	if t.err == nil {
+		defer answered()
+		c.sendWithToken(ctx, t, e)
+	}
+}
+
+// tryAfresh sends a request without cookies, and its CSRF token's request before. The token is not taken from the
+// session: another request may hold its lock and wait for this logon.
+func (c *Client) tryAfresh(ctx context.Context, t *attempt, e *exchange, expired *sessionExpiredError) {
+	p := t.permit
+	p.session = expired.fresh
+	waited := p.destination.limits.RecordLogonWait()
+	done, err := expired.recheck.Acquire(ctx)
+	waited()
+	if t.err = err; err != nil {
+		return
+	}
+	defer done(lockouts.Unsent)
+	p.logon = done
+	defer func() { p.logon = nil }()
+	t.token = &session.Token{}
+	if e.tokenFrom != "" {
+		t.token, t.err = c.fetchToken(ctx, p, e)
+	}
+	if t.err == nil {
+		c.sendWithToken(ctx, t, e)
+	}
+}
+
+func (c *Client) sendWithToken(ctx context.Context, t *attempt, e *exchange) {
+	if t.answer, t.header, t.err = c.send(ctx, t.permit, e, t.token); t.err != nil {
+		return
+	}
+	t.answer.tokenRefused = t.answer.refusesToken(t.header, t.token)
+	if !t.answer.tokenRefused {
+		t.token.Accepted.Store(true)
+	}
 }
 
 // tokenRefusals are SAP's texts in a 403 that refuses a CSRF token, in lower case (SAP Note 3048103).
@@ -80,7 +137,7 @@ func (a *Answer) refusesToken(h http.Header, used *session.Token) bool {
 
 // fetchToken requests a CSRF token by HEAD, GET, and GET with or without a trailing slash, as SAP's SDKs do. SAP
 // SuccessFactors responds to HEAD without a token (openui5 issue 3445).
-func (c *Client) fetchToken(ctx context.Context, p *permit, tokenFor *exchange) (string, error) {
+func (c *Client) fetchToken(ctx context.Context, p *permit, tokenFor *exchange) (*session.Token, error) {
 	from := tokenFor.tokenFrom
 	path, query, _ := strings.Cut(from, "?")
 	other := path + "/"
@@ -90,6 +147,7 @@ func (c *Client) fetchToken(ctx context.Context, p *permit, tokenFor *exchange) 
 	if query != "" {
 		other += "?" + query
 	}
+	generation := 0
 	for _, try := range []struct{ method, line string }{{http.MethodHead, from}, {http.MethodGet, from},
 		{http.MethodGet, other}} {
 		if try.line == "" {
@@ -100,24 +158,25 @@ func (c *Client) fetchToken(ctx context.Context, p *permit, tokenFor *exchange) 
 			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
 		a, err := (&retryLoop{client: c, exchange: e, permit: p}).run(ctx)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		value := a.token
+		generation = a.generation
 		switch {
 		case value != "" && !strings.EqualFold(value, csrfRequired) && !strings.EqualFold(value, "Fetch"):
 			a.discard()
 			c.counter.tokens.Add(1)
-			return value, nil
+			return &session.Token{Value: value, Generation: generation}, nil
 		case a.Status == http.StatusUnauthorized:
-			return "", errorf(wit.ErrorUnauthorized, "%s %s for a CSRF token: status 401: %s", try.method, try.line,
+			return nil, errorf(wit.ErrorUnauthorized, "%s %s for a CSRF token: status 401: %s", try.method, try.line,
 				a.excerpt())
 		case a.Status >= 500 && try.method == http.MethodGet:
-			return "", errorf(wit.ErrorTransient, "%s %s for a CSRF token: status %d: %s", try.method, try.line, a.Status,
-				a.excerpt())
+			return nil, errorf(wit.ErrorTransient, "%s %s for a CSRF token: status %d: %s", try.method, try.line,
+				a.Status, a.excerpt())
 		}
 		a.discard()
 	}
 	c.counter.noTokens.Add(1)
 	c.target.Load().config.Logger.Debug("the service returns no CSRF token", "from", from)
-	return "", nil
+	return &session.Token{Generation: generation}, nil
 }

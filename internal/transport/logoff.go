@@ -24,7 +24,7 @@ func (d *destination) logoff(all []*session.Session) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, defaultConcurrent)
 	for _, s := range all {
-		cookies, _ := s.Cookies(d.config.LogoffPath)
+		cookies := s.Cookies(d.config.LogoffPath).Header
 		if !s.Opened() || cookies == "" {
 			continue
 		}

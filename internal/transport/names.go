@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"cmp"
+
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
@@ -8,7 +10,7 @@ import (
 
 // settingNames are the user's names of settings, or "". destination is the setting of a BTP destination that supplies
 // the values.
-type settingNames struct{ scheme, address, port, destination, origins string }
+type settingNames struct{ scheme, address, port, destination, origins, connections string }
 
 func settingNamesOf(roles Roles) settingNames {
 	nameOf := func(name string) string {
@@ -17,7 +19,8 @@ func settingNamesOf(roles Roles) settingNames {
 		}
 		return ""
 	}
-	n := settingNames{scheme: nameOf(role.Scheme), address: nameOf(role.Address), port: nameOf(role.Port)}
+	n := settingNames{scheme: nameOf(role.Scheme), address: nameOf(role.Address), port: nameOf(role.Port),
+		connections: nameOf(role.MaxConnections)}
 	if roles.Text(role.Destination) != "" {
 		n.destination = nameOf(role.Destination)
 	}
@@ -33,6 +36,12 @@ func (n settingNames) errorf(setting, description, format string, args ...any) *
 	}
 	f.Setting = &setting
 	return f
+}
+
+// connectionsAdvice says how to configure one session.
+func (n settingNames) connectionsAdvice() string {
+	return "set " + cmp.Or(n.connections, "the maximum number of connections") + " = 1 to start with one session, " +
+		"and give other programs and workers another user"
 }
 
 func isNotTLS(err error) bool {

@@ -2,8 +2,10 @@ package transport
 
 import (
 	"context"
+	"net/http"
 	"sync"
 
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/internal/transport/session"
 )
 
@@ -12,6 +14,10 @@ type permit struct {
 	service     *destination // the client's
 	destination *destination // the service, or a further origin
 	session     *session.Session
+	// isAlone reports that the service allows one session, and that no request used another one at admission.
+	isAlone bool
+	// logon, if not nil, is the logon whose turn this request has; it ends it.
+	logon func(status int)
 	// returnSession returns the session when the answer begins; release ends the request. Both are idempotent.
 
 	returnSession, release func()
@@ -44,7 +50,8 @@ func mustNotWait(ctx context.Context) bool {
 // acquire waits for a slot and a session, or shares those of parent. A nil service means the current one.
 func (c *Client) acquire(ctx context.Context, parent *permit, service *destination, e *exchange) (*permit, error) {
 	if parent != nil {
-		return &permit{parent.service, parent.destination, parent.session, func() {}, func() {}}, nil
+		return &permit{service: parent.service, destination: parent.destination, session: parent.session,
+			logon: parent.logon, returnSession: func() {}, release: func() {}}, nil
 	}
 	if service == nil {
 		var err error
@@ -67,13 +74,44 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 		}
 		releaseSlot = destination.limits.Release
 	}
-	s := destination.sessions.Acquire(destination.limits.MaxSessions())
-	release := sync.OnceFunc(func() {
+	sessions := destination.sessions
+	p := &permit{service: service, destination: destination}
+	p.session = sessions.Acquire(destination.limits.MaxSessions())
+	p.isAlone = sessions.IsAlone(p.session)
+	p.returnSession = sync.OnceFunc(func() { sessions.Release(p.session) })
+	p.release = sync.OnceFunc(func() {
 		releaseSlot()
-		destination.sessions.Done(s)
-		if limit := destination.limits.MaxSessions(); limit > 0 {
+		sessions.Done(p.session)
+		if limit := sessions.Limit(destination.limits.MaxSessions()); limit > 0 {
 			destination.trim(limit)
 		}
 	})
-	return &permit{service, destination, s, sync.OnceFunc(func() { destination.sessions.Release(s) }), release}, nil
+	return p, nil
+}
+
+// useSingleSession makes this worker continue with one session, since the service seems to end a user's others. It
+// reports false if it has only one.
+func (p *permit) useSingleSession() (changed bool) {
+	d := p.destination
+	if changed = d.sessions.UseSingle(); changed {
+		d.config.Logger.Warn("the service ended sessions that it had just opened: it seems to allow one session for a "+
+			"user, so this worker continues with one; "+d.config.names.connectionsAdvice(), "origin", d.origin.String())
+	}
+	return changed
+}
+
+// logOn waits until the secret may be sent. done must be called with the status of the answer.
+func (p *permit) logOn(ctx context.Context, gate *lockouts.Gate, e *exchange) (done func(status int), err error) {
+	switch {
+	case p.logon == nil:
+		defer p.destination.limits.RecordLogonWait()()
+		return gate.Acquire(ctx, func() bool { return p.destination.sessions.IsOpening(p.session) })
+	case e.tokenFor == nil:
+		return p.logon, nil
+	}
+	return func(status int) { // the answer to the request that needs the token decides, unless this one is refused
+		if status == http.StatusUnauthorized {
+			p.logon(status)
+		}
+	}, nil
 }

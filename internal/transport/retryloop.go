@@ -121,7 +121,7 @@ func (r *retryLoop) try(ctx context.Context) (*attempt, error) {
 	}
 	r.service = nil
 	t := &attempt{permit: p, sent: time.Now()}
-	t.answer, t.header, t.token, t.err = r.client.tryOnce(ctx, p, r.exchange, r.permit != nil)
+	r.client.tryOnce(ctx, t, r.exchange)
 	return t, nil
 }
 
@@ -134,9 +134,12 @@ func (r *retryLoop) decide(ctx context.Context, t *attempt) (decision, error) {
 	return final, nil
 }
 
-// notSent repeats attempts that sent nothing: the send check expired, the session of the CSRF token ended, or the
-// token was refused and another one may exist.
+// notSent repeats attempts that were not processed: the send check expired, the session or that of the CSRF token
+// ended, or the token was refused and another one may exist.
 func (r *retryLoop) notSent(_ context.Context, t *attempt) (decision, error) {
+	if errors.Is(t.err, errSessionEnded) && r.permit == nil { // otherwise the request that needs the token is repeated
+		return retry, nil
+	}
 	if errors.Is(t.err, errSendCheckExpired) || errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {
 		return retry, nil
 	}
@@ -200,10 +203,20 @@ func (r *retryLoop) repeat(ctx context.Context, d *destination, atLeast time.Dur
 	return retry, nil
 }
 
-// endedSession repeats an attempt in a restarted session, once per session.
+// endedSession repeats an attempt in a restarted session, once per session. If that ended as well, others may have
+// ended it, so the last attempts share one session.
 func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error) {
-	if !t.answer.sessionEnded || slices.Contains(r.endedSessions, t.permit.session) {
+	if !t.answer.sessionEnded {
 		return notApplicable, nil
+	}
+	if slices.Contains(r.endedSessions, t.permit.session) {
+		isShared := t.permit.destination.sessions.IsSingle() && !t.permit.isAlone
+		switch {
+		case t.permit.useSingleSession():
+			r.endedSessions = nil
+		case !isShared || len(r.endedSessions) > max(maxFreshRefusals, t.permit.destination.config.Retry.Times()):
+			return notApplicable, nil
+		}
 	}
 	r.endedSessions = append(r.endedSessions, t.permit.session)
 	t.answer.discard()

@@ -18,6 +18,9 @@ import (
 
 var errOldToken = errors.New("the session of the CSRF token has ended")
 
+// errSessionEnded is the error of a request whose session another one has found to have ended.
+var errSessionEnded = errors.New("the session has ended")
+
 var errRefusedToken = errors.New("the token was refused")
 
 // send makes one attempt. Without an answer the error is a *sendError.
@@ -27,10 +30,8 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 	if err := destination.limits.WaitToSend(ctx); err != nil {
 		return nil, nil, err
 	}
-	waited := destination.limits.RecordLogonWait()
-	done, err := destination.gateFor(exchange.sapClient).Acquire(ctx,
-		func() bool { return destination.sessions.IsOpening(permit.session) })
-	waited()
+	gate := destination.gateFor(exchange.sapClient)
+	done, err := permit.logOn(ctx, gate, exchange)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -39,6 +40,9 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 		done(status)
 		destination.headerGate.Observe(status)
 	}()
+	if permit.logon == nil && destination.sessions.HasEnded(permit.session) {
+		return nil, nil, errSessionEnded
+	}
 	routeDone, err := destination.routeGate.Acquire(ctx, func() bool { return false })
 	if err != nil {
 		return nil, nil, err
@@ -56,7 +60,7 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 		return nil, nil, converted
 	}
 	attempt := c.prepare(ctx, permit, exchange, h, csrf.Value, reportRoute)
-	if csrf.Value != "" && csrf.Generation != attempt.generation {
+	if csrf.Value != "" && csrf.Generation != attempt.cookies.Generation {
 		attempt.timeout.cancel(nil)
 		return nil, nil, errOldToken
 	}
@@ -75,6 +79,13 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 		attempt.drop(answer, nil)
 		return nil, nil, errRefusedToken
 	}
+	if answer.StatusCode == http.StatusUnauthorized && attempt.cookies.Proven && permit.logon == nil {
+		attempt.drop(answer, nil)
+		if fresh := destination.sessions.Replace(permit.session); fresh != nil {
+			return nil, nil, &sessionExpiredError{gate.SessionEnded(), fresh}
+		}
+		return nil, nil, errSessionEnded
+	}
 	status = answer.StatusCode
 	a, err := attempt.accept(answer)
 	if err != nil {
@@ -91,7 +102,7 @@ type sending struct {
 	parent         context.Context // of the caller; the request has timeout's
 	timeout        *readTimeout
 	request        *http.Request
-	generation     int
+	cookies        session.Cookies
 	mayHaveArrived atomic.Bool
 	began          time.Time
 	// reportRoute receives a status once it is known whether the route accepted its secret; the first one counts.
@@ -115,10 +126,9 @@ func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange
 		WroteHeaders: func() { attempt.mayHaveArrived.Store(true); attempt.timeout.sending() },
 		WroteRequest: func(httptrace.WroteRequestInfo) { attempt.timeout.sending() },
 	}
-	cookies, generation := permit.session.Cookies(exchange.line)
-	attempt.generation = generation
-	if cookies != "" {
-		h.Set("Cookie", cookies)
+	attempt.cookies = permit.session.Cookies(exchange.line)
+	if attempt.cookies.Header != "" {
+		h.Set("Cookie", attempt.cookies.Header)
 	}
 	if csrf != "" {
 		h.Set("X-Csrf-Token", csrf)
@@ -185,7 +195,7 @@ func (s *sending) drop(answer *http.Response, err error) {
 // accept updates the session and returns the answer without the request's secrets.
 func (s *sending) accept(answer *http.Response) (*Answer, error) {
 	destination, e, status, sent := s.permit.destination, s.exchange, answer.StatusCode, s.request.Header
-	s.permit.session.Update(answer.Header, e.line, s.generation)
+	s.permit.session.Update(answer.Header, e.line, s.cookies.Generation, status < 400 && !isRedirect(status))
 	destination.sessions.Observe(s.permit.session, status)
 	if err := destination.checkClient(answer.Header); err != nil {
 		s.drop(answer, err)
@@ -193,7 +203,7 @@ func (s *sending) accept(answer *http.Response) (*Answer, error) {
 	}
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
 		ReceivedAt: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil,
-		generation: s.generation,
+		generation: s.cookies.Generation,
 		secrets:    destination.secrets(sent), token: answer.Header.Get("X-Csrf-Token")}
 	body := s.body(answer) // before the headers: it removes Content-Encoding
 	addressSecrets := func() []string { return destination.secretsOf(sent, shortestSession) }

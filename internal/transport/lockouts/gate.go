@@ -66,6 +66,7 @@ type Gate struct {
 	redirectedAway bool      // since the secret was accepted
 	inFlight       int       // requests without a response yet
 	leading        bool      // one of them was sent before others to test the secret
+	recheck        *Recheck  // nil unless sessions have ended
 	proxyHint      string
 }
 
@@ -151,14 +152,23 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 	if g == nil {
 		return func(int) {}, nil
 	}
-	if err := g.lockedOut(); err != nil {
-		return nil, err
-	}
-	if !opening() && g.mayJoin() {
-		return g.send(nil), nil
-	}
-	if err := g.exclusive.Lock(ctx); err != nil {
-		return nil, err
+	for {
+		if err := g.lockedOut(); err != nil {
+			return nil, err
+		}
+		if err := g.waitForRecheck(ctx); err != nil {
+			return nil, err
+		}
+		if !opening() && g.mayJoin() {
+			return g.send(nil), nil
+		}
+		if err := g.exclusive.Lock(ctx); err != nil {
+			return nil, err
+		}
+		if g.rechecking() == nil {
+			break
+		}
+		g.exclusive.Unlock()
 	}
 	if err := g.lockedOut(); err != nil {
 		g.exclusive.Unlock()
@@ -171,12 +181,7 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 	known, recent := g.trust()
 	end := func(Outcome) {}
 	if !recent {
-		if end, err = g.store.acquire(ctx, g.secret); err == nil {
-			if err = g.lockedOut(); err != nil { // refused for another process or worker in the meantime
-				end(Inconclusive)
-			}
-		}
-		if err != nil {
+		if end, err = g.acquireTurn(ctx, false); err != nil {
 			g.exclusive.Unlock()
 			return nil, err
 		}
@@ -203,6 +208,18 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 	admitOthers := func() { release(Inconclusive) }
 	timer := time.AfterFunc(maxWait, admitOthers)
 	return g.send(func(o Outcome) { timer.Stop(); release(o) }), nil
+}
+
+// acquireTurn waits until no other process or worker of the group logs on with the secret. end ends the turn.
+func (g *Gate) acquireTurn(ctx context.Context, sessionEnded bool) (end func(Outcome), err error) {
+	if end, err = g.store.acquire(ctx, g.secret, sessionEnded); err != nil {
+		return nil, err
+	}
+	if err = g.lockedOut(); err != nil { // refused for another process or worker in the meantime
+		end(Inconclusive)
+		return nil, err
+	}
+	return end, nil
 }
 
 func (g *Gate) send(after func(Outcome)) (done func(status int)) {
@@ -258,6 +275,9 @@ func outcome(status int) Outcome {
 }
 
 func (g *Gate) mayJoin() bool {
+	if g.store.isTriedElsewhere(g.secret) {
+		return false
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ago := time.Since(g.accepted)
@@ -265,9 +285,10 @@ func (g *Gate) mayJoin() bool {
 }
 
 func (g *Gate) trust() (known, recent bool) {
+	isTried := g.store.isTriedElsewhere(g.secret)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !g.accepted.IsZero(), time.Since(g.accepted) < trustPeriod
+	return !g.accepted.IsZero(), time.Since(g.accepted) < trustPeriod && !isTried
 }
 
 func (g *Gate) setLeading(leading bool) {

@@ -65,13 +65,23 @@ func (l *Store) Writable() error {
 
 // Group shares refusals among the workers of a group (RATIONALE.md P10). Lookup and Report do not block.
 type Group interface {
-	// Lookup returns when the secret was refused (zero means not), and when an operator resumed last.
-	Lookup(Secret) (refused, resumed time.Time)
+	// Lookup returns what this worker has read about the secret.
+	Lookup(Secret) Finding
 	// Acquire waits for permission to log on, ended by Report. attempt is "" if none is needed, or the secret was
-	// refused.
-	Acquire(context.Context, Secret) (attempt string, refused time.Time, err error)
+	// refused. sessionEnded requests permission even if the secret was accepted just now.
+	Acquire(ctx context.Context, s Secret, sessionEnded bool) (attempt string, refused time.Time, err error)
 	Report(s Secret, attempt string, o Outcome)
 	Resume(context.Context) (int, error)
+}
+
+// Finding is what a worker has read about a secret of its group.
+type Finding struct {
+	// Refused is when the secret was refused. Zero means that it was not.
+	Refused time.Time
+	// Resumed is when an operator resumed last.
+	Resumed time.Time
+	// IsTried reports that another worker tries the secret, because a session has ended.
+	IsTried bool
 }
 
 // Outcome is what an answer proves about a secret.
@@ -124,15 +134,17 @@ func (l *Store) Gate(id Identity) *Gate {
 }
 
 func (l *Store) Status(id Identity) (accepted, isRefused bool) {
+	s := id.hidden()
 	l.mu.Lock()
-	g, s := l.gates[id.key()], id.hidden()
+	g := l.gates[id.key()]
 	if g == nil {
 		l.importLegacy(id, s)
-	} else {
+	}
+	l.mu.Unlock()
+	if g != nil { // after the lock, which is taken under Gate.mu
 		s = g.secret
 		accepted, _ = g.trust()
 	}
-	l.mu.Unlock()
 	at, err := l.refused(s)
 	return accepted, !at.IsZero() || err != nil
 }
@@ -142,7 +154,9 @@ func (l *Store) Status(id Identity) (accepted, isRefused bool) {
 func (l *Store) refused(secret Secret) (time.Time, error) {
 	var inGroup, resumed time.Time
 	if l.group != nil {
-		inGroup, resumed = l.group.Lookup(secret)
+		finding := l.group.Lookup(secret)
+		inGroup = finding.Refused
+		resumed = finding.Resumed
 	}
 	secret.Hash() // slow: not under the lock
 	l.mu.Lock()
@@ -218,11 +232,16 @@ func (l *Store) Resume(ctx context.Context) (int, error) {
 	return max(known, forgotten), errors.Join(err, forgetErr)
 }
 
-func (l *Store) acquire(ctx context.Context, secret Secret) (end func(Outcome), err error) {
+// isTriedElsewhere reports whether another worker of the group tries a secret, because a session has ended.
+func (l *Store) isTriedElsewhere(secret Secret) bool {
+	return l.group != nil && l.group.Lookup(secret).IsTried
+}
+
+func (l *Store) acquire(ctx context.Context, secret Secret, sessionEnded bool) (end func(Outcome), err error) {
 	unlock := func() {}
 	end = func(Outcome) { unlock() }
 	if l.group != nil {
-		attempt, err := l.acquireInGroup(ctx, secret)
+		attempt, err := l.acquireInGroup(ctx, secret, sessionEnded)
 		if err != nil {
 			return nil, err
 		}
@@ -248,13 +267,13 @@ func (l *Store) acquire(ctx context.Context, secret Secret) (end func(Outcome), 
 	return end, nil
 }
 
-func (l *Store) acquireInGroup(ctx context.Context, secret Secret) (attempt string, err error) {
+func (l *Store) acquireInGroup(ctx context.Context, secret Secret, sessionEnded bool) (attempt string, err error) {
 	secret.Hash() // slow: not under the lock
 	for {
 		l.mu.Lock()
 		resumed := l.resumedAt
 		l.mu.Unlock()
-		attempt, at, err := l.group.Acquire(ctx, secret)
+		attempt, at, err := l.group.Acquire(ctx, secret, sessionEnded)
 		if err != nil || at.IsZero() {
 			return attempt, err
 		}

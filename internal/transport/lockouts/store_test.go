@@ -320,7 +320,9 @@ type fixedGroup struct {
 	refused, resumed time.Time
 }
 
-func (g *fixedGroup) Lookup(Secret) (refused, resumed time.Time) { return g.refused, g.resumed }
+func (g *fixedGroup) Lookup(Secret) Finding {
+	return Finding{Refused: g.refused, Resumed: g.resumed}
+}
 
 // Lockouts of the group are stored for commands. A resume in the group removes older lockouts, and all once this worker
 // receives it.

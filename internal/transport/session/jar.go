@@ -45,14 +45,19 @@ func UserContexts(h http.Header) (values []string) {
 type cookie struct {
 	name, value, path string
 	expires           time.Time // zero means with the session
+	// accepted reports that the service accepted a request since it set this value.
+	accepted bool
 }
 
 // update ignores responses to requests of an older generation, which may belong to another session.
-func (j *jar) update(h http.Header, path string, now time.Time, generation int) {
+func (j *jar) update(h http.Header, path string, now time.Time, generation int, accepted bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if generation == j.generation {
 		j.setCookies(h, path, now)
+		for i := range j.cookies {
+			j.cookies[i].accepted = j.cookies[i].accepted || accepted
+		}
 	}
 }
 
@@ -66,7 +71,11 @@ func (j *jar) setCookies(h http.Header, path string, now time.Time) {
 }
 
 func (j *jar) set(c cookie, now time.Time) {
-	j.cookies = slices.DeleteFunc(j.cookies, func(o cookie) bool { return o.name == c.name && o.path == c.path })
+	j.cookies = slices.DeleteFunc(j.cookies, func(o cookie) bool {
+		isSame := o.name == c.name && o.path == c.path
+		c.accepted = c.accepted || (isSame && o.accepted && o.value == c.value)
+		return isSame
+	})
 	if c.expires.IsZero() || c.expires.After(now) {
 		j.cookies = append(j.cookies, c)
 	}
@@ -127,7 +136,7 @@ func defaultPath(path string) string {
 }
 
 // header sorts longer paths first (RFC 6265).
-func (j *jar) header(path string, now time.Time) (header string, generation int) {
+func (j *jar) header(path string, now time.Time) (c Cookies) {
 	path, _, _ = strings.Cut(path, "?")
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -136,16 +145,19 @@ func (j *jar) header(path string, now time.Time) (header string, generation int)
 	})
 	slices.SortStableFunc(j.cookies, func(a, b cookie) int { return len(b.path) - len(a.path) })
 	var b strings.Builder
-	for _, c := range j.cookies {
-		if !Below(path, c.path) {
+	for _, cookie := range j.cookies {
+		if !Below(path, cookie.path) {
 			continue
 		}
 		if b.Len() > 0 {
 			b.WriteString("; ")
 		}
-		b.WriteString(c.name + "=" + c.value)
+		b.WriteString(cookie.name + "=" + cookie.value)
+		c.Proven = c.Proven || (cookie.accepted && cookie.isSession())
 	}
-	return b.String(), j.generation
+	c.Header = b.String()
+	c.Generation = j.generation
+	return c
 }
 
 // Below reports whether a path is a folder or in it (RFC 6265, section 5.1.4).
@@ -181,10 +193,12 @@ func (j *jar) empty() bool {
 }
 
 // Assumption: a session is open if there is a cookie without expiry other than sap-usercontext.
+func (c cookie) isSession() bool {
+	return c.expires.IsZero() && !strings.EqualFold(c.name, UserContext)
+}
+
 func (j *jar) opened() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return slices.ContainsFunc(j.cookies, func(c cookie) bool {
-		return c.expires.IsZero() && !strings.EqualFold(c.name, UserContext)
-	})
+	return slices.ContainsFunc(j.cookies, cookie.isSession)
 }

@@ -48,8 +48,8 @@ func TestJar(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var j jar
-			j.update(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now, 0)
-			if got, _ := j.header(c.path, now.Add(c.later)); got != c.want {
+			j.update(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now, 0, true)
+			if got := j.header(c.path, now.Add(c.later)).Header; got != c.want {
 				t.Errorf("expected %q, found %q", c.want, got)
 			}
 		})
@@ -66,9 +66,9 @@ func TestCookiesAreBounded(t *testing.T) {
 			h.Add("Set-Cookie", fmt.Sprintf("c%d-%d=x", answer, i))
 		}
 		h.Add("Set-Cookie", "long="+strings.Repeat("x", maxCookieBytes))
-		j.update(h, "/a", now, 0)
+		j.update(h, "/a", now, 0, true)
 	}
-	header, _ := j.header("/a", now)
+	header := j.header("/a", now).Header
 	if n := strings.Count(header, "="); n != maxCookies || !strings.Contains(header, "c19-499=x") ||
 		strings.Contains(header, "long") {
 		t.Errorf("expected the %d newest cookies, found %d: %.200s", maxCookies, n, header)
@@ -79,7 +79,7 @@ func TestCookiesAreBounded(t *testing.T) {
 func TestNewSessionIsStoredAtomically(t *testing.T) {
 	var j jar
 	h := http.Header{"Set-Cookie": {"SID=1; Path=/"}}
-	j.update(h, "/", time.Now(), 0)
+	j.update(h, "/", time.Now(), 0, true)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -90,7 +90,7 @@ func TestNewSessionIsStoredAtomically(t *testing.T) {
 		}
 	}()
 	for {
-		if header, _ := j.header("/", time.Now()); header != "SID=1" || j.empty() {
+		if header := j.header("/", time.Now()).Header; header != "SID=1" || j.empty() {
 			t.Fatalf("found %q", header)
 		}
 		select {

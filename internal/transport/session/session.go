@@ -11,38 +11,48 @@ import (
 
 // Session is a session at a service. Safe for concurrent use.
 type Session struct {
-	jar         jar
-	tokens      tokens
-	users, open int // requests without a response yet; with an open response; guarded by Store.mu
+	jar    jar
+	tokens tokens
+	// users and open are the requests without a response yet, and with an open response; ended is set by
+	// [Pool.Replace]. Store.mu guards them.
+	users, open int
+	ended       bool
 }
 
-func (s *Session) Cookies(path string) (header string, generation int) {
+// Cookies are the cookies of a request.
+type Cookies struct {
+	// Header is the value of the request's header, or "".
+	Header string
+	// Generation is the session's.
+	Generation int
+	// Proven reports that the service opened the session and has accepted a request in it, so that only the end of
+	// the session, or of the user's right to log on, explains a 401.
+	Proven bool
+}
+
+// Cookies returns the cookies for a path.
+func (s *Session) Cookies(path string) Cookies {
 	return s.jar.header(path, time.Now())
 }
 
-func (s *Session) Generation() int { return s.jar.currentGeneration() }
-
-func (s *Session) Update(h http.Header, path string, generation int) {
-	s.jar.update(h, path, time.Now(), generation)
+// Update stores the cookies of a response to a request of a generation. accepted reports that the service accepted the
+// request.
+func (s *Session) Update(h http.Header, path string, generation int, accepted bool) {
+	s.jar.update(h, path, time.Now(), generation, accepted)
 }
 
 func (s *Session) Opened() bool { return s.jar.opened() }
 
 // Restart begins a new generation with the cookies of the response that ended the session, unless another request
-// did. fetching means that the caller fetches a token and holds the lock.
-func (s *Session) Restart(generation int, fetching bool, h http.Header, path string) {
-	if !fetching {
-		_ = s.tokens.lock.Lock(context.Background())
-		defer s.tokens.lock.Unlock()
-	}
-	if s.jar.restart(generation, h, path, time.Now()) {
-		clear(s.tokens.known)
-	}
+// did. It waits for no request.
+func (s *Session) Restart(generation int, h http.Header, path string) {
+	s.jar.restart(generation, h, path, time.Now())
 }
 
+// tokens holds the newest CSRF token by path. Tokens of former generations are replaced at their next use.
 type tokens struct {
-	lock  guard.CtxMutex
-	known map[string]*Token
+	lock   guard.CtxMutex // held while a token is fetched and used first
+	byPath map[string]*Token
 }
 
 // Token is a CSRF token of a session's generation. Value is "" if the service returns none.
@@ -53,12 +63,12 @@ type Token struct {
 }
 
 func newTokens() tokens {
-	return tokens{lock: guard.NewCtxMutex(), known: map[string]*Token{}}
+	return tokens{lock: guard.NewCtxMutex(), byPath: map[string]*Token{}}
 }
 
 // Token returns the CSRF token of a path, fetching it if needed. answered must be called after the response: the
 // first request with a new token is sent alone, since services then change the session id.
-func (s *Session) Token(ctx context.Context, from string, fetch func() (string, error)) (token *Token,
+func (s *Session) Token(ctx context.Context, from string, fetch func() (*Token, error)) (token *Token,
 	answered func(), err error) {
 	t := &s.tokens
 	if from == "" {
@@ -67,16 +77,14 @@ func (s *Session) Token(ctx context.Context, from string, fetch func() (string, 
 	if err := t.lock.Lock(ctx); err != nil {
 		return nil, nil, err
 	}
-	release := t.lock.Unlock
-	if known, ok := t.known[from]; ok && known.Generation == s.jar.currentGeneration() {
-		release()
-		return known, func() {}, nil
+	if token, ok := t.byPath[from]; ok && token.Generation == s.jar.currentGeneration() {
+		t.lock.Unlock()
+		return token, func() {}, nil
 	}
-	value, err := fetch()
-	if err != nil {
-		release()
+	if token, err = fetch(); err != nil {
+		t.lock.Unlock()
 		return nil, nil, err
 	}
-	t.known[from] = &Token{Value: value, Generation: s.jar.currentGeneration()} // generations only begin under the lock
-	return t.known[from], release, nil
+	t.byPath[from] = token
+	return token, t.lock.Unlock, nil
 }

@@ -28,6 +28,8 @@ type Pool struct {
 	all       []*Session
 	idle      []*Session
 	stateless bool
+	// single limits the pool to its first session: the service ends a user's other sessions.
+	single bool
 }
 
 func (st *Store) Join(identity string) *Pool {
@@ -63,6 +65,9 @@ func (s *Pool) Acquire(limit int) *Session {
 	defer s.store.mu.Unlock()
 	var one *Session
 	switch n := len(s.idle); {
+	case s.single && len(s.all) > 0:
+		one = s.all[0]
+		s.idle = slices.DeleteFunc(s.idle, func(idle *Session) bool { return idle == one })
 	case n > 0:
 		one, s.idle = s.idle[n-1], s.idle[:n-1]
 	case limit == 0 || len(s.all)+s.store.ending[s.key] < limit || len(s.all) == 0:
@@ -79,15 +84,76 @@ func (s *Pool) Acquire(limit int) *Session {
 func (s *Pool) Release(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	if one.users--; one.users == 0 {
+	if one.users--; one.users == 0 && !one.ended {
 		s.idle = append(s.idle, one)
 	}
+}
+
+// Replace removes a session that the service has ended, and returns one without cookies in its place, which the caller
+// has acquired in place of the other. It returns nil if another request has done so.
+func (s *Pool) Replace(ended *Session) (fresh *Session) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if ended.ended {
+		return nil
+	}
+	ended.ended = true
+	ended.users--
+	ended.open--
+	fresh = &Session{tokens: newTokens(), users: 1, open: 1}
+	if i := slices.Index(s.all, ended); i >= 0 { // unless the pool's last client has left
+		s.all[i] = fresh
+	}
+	return fresh
+}
+
+// HasEnded reports whether [Pool.Replace] has removed a session.
+func (s *Pool) HasEnded(one *Session) bool {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	return one.ended
+}
+
+// UseSingle limits the pool to one session from now on. Others end when they are released. It reports false if there is
+// one session only.
+func (s *Pool) UseSingle() (changed bool) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if s.single || len(s.all) < 2 {
+		return false
+	}
+	s.single = true
+	return true
+}
+
+// IsSingle reports whether the pool is limited to one session.
+func (s *Pool) IsSingle() bool {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	return s.single
+}
+
+// IsAlone reports whether the pool is limited to one session, and no request uses another one.
+func (s *Pool) IsAlone(one *Session) bool {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	return s.single && !slices.ContainsFunc(s.all, func(other *Session) bool { return other != one && other.users > 0 })
 }
 
 func (s *Pool) Done(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	one.open--
+}
+
+// Limit returns the stricter of a limit (zero means none) and the pool's own.
+func (s *Pool) Limit(limit int) int {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if s.single {
+		return 1
+	}
+	return limit
 }
 
 // Trim removes idle sessions beyond limit, to be logged off and passed to [Pool.Ended], but none whose response is
@@ -97,7 +163,8 @@ func (s *Pool) Trim(limit int) (over []*Session) {
 	defer s.store.mu.Unlock()
 	isOver := func(one *Session) bool { return slices.Contains(over, one) }
 	for _, one := range s.idle {
-		if len(s.all)-len(over) > limit && one.open == 0 {
+		isKept := s.single && limit > 0 && one == s.all[0]
+		if len(s.all)-len(over) > limit && one.open == 0 && !isKept {
 			over = append(over, one)
 		}
 	}

@@ -50,6 +50,64 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Logf("%d requests, %d sessions", l.Total, l.SessionsOpened)
 }
 
+// Sessions that expire again and again, with 401 and a page, stop neither a source nor a sink: all rows arrive once,
+// and no password counts as wrong.
+func TestExpiredSessionsStopNoConnector(t *testing.T) {
+	t.Parallel()
+	const rows = 25_000
+	p, _, worker := e2etest.Filled(t, rows)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 100, User: "me", Password: e2etest.Password,
+		Switches: odatatest.Switches{CSRF: true, SessionEnd: "401", ExpireEvery: 61, LockAfter: 3}})
+	listen := porttest.Address(t)
+	back := p.File("back.properties", e2etest.Instead(e2etest.CopiesOf(address), "tasks.max=1",
+		"sap.odata.enable.batch=1", "sap.odata.max.batch.size=50")...)
+	away := p.File("away.properties", e2etest.AsMe(e2etest.Instead(e2etest.Source("away", address, "Orders"),
+		"sap.odata#00.topic=Away", "sap.odata#00.page.size=100"))...)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--set",
+		"listeners=http://"+listen, worker, back, away)
+	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == rows })
+	c.Arrives(p, "Away", rows)
+	for _, name := range []string{"back", "away"} {
+		if task := e2etest.TaskOf(t, listen, name); task.State != connect.Running {
+			t.Errorf("%s: expected it RUNNING, found %s: %s", name, task.State, task.Trace)
+		}
+	}
+	c.MustStop()
+	p.Holds("Away", rows)
+	_, keys := p.Topic("Away")
+	slices.Sort(keys)
+	e2etest.Equal(t, "rows of the source, each once", rows, len(slices.Compact(keys)))
+	l := s.Ledger()
+	e2etest.CreatedOnce(t, l, rows)
+	timedOut := l.Sessions["me@NWD_01"].TimedOut
+	if timedOut < 10 || l.FailedLogons != 0 || len(p.Refusals()) != 0 {
+		t.Errorf("expected sessions that timed out and no wrong password, found %+v, %d, %v", l.Sessions,
+			l.FailedLogons, p.Refusals())
+	}
+	t.Logf("%d requests, %d sessions, %d timed out", l.Total, l.SessionsOpened, timedOut)
+}
+
+// A service that allows one session for a user ends the others. The sink goes on with one session, and a warning names
+// the setting.
+func TestServiceWithOneSessionForAUser(t *testing.T) {
+	t.Parallel()
+	const rows = 25_000
+	p, _, worker := e2etest.Filled(t, rows)
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
+		Switches: odatatest.Switches{CSRF: true, OneSession: true}})
+	back := p.File("back.properties", e2etest.Instead(e2etest.CopiesOf(address), "sap.odata.enable.batch=1",
+		"sap.odata.max.batch.size=20")...)
+	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
+	r.Exits(0)
+	l := s.Ledger()
+	e2etest.CreatedOnce(t, l, rows)
+	warning := "sap.odata.max.connections = 1"
+	if n := strings.Count(r.Stderr, warning); n != 1 || l.SessionsOpened > 100 {
+		t.Errorf("expected one warning with %s and few sessions, found %d and %d", warning, n, l.SessionsOpened)
+	}
+	t.Logf("%d requests, %d sessions, %d tokens refused", l.Total, l.SessionsOpened, l.TokenRefusals)
+}
+
 // Of two application servers one is killed repeatedly. The dispatcher's page does not report whether the request had
 // reached it; an operator finds that it had not, and has the rows sent.
 func TestKilledApplicationServers(t *testing.T) {

@@ -1,0 +1,154 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+)
+
+// sessionCounts are the requests to a service whose sessions have expired.
+type sessionCounts struct {
+	mu       sync.Mutex
+	expired  int // requests in expired sessions
+	accepted int // requests without a session, by outcome
+	refused  int
+	locked   int // requests that were not sent
+}
+
+// sendInSession sends a request in a session that has expired, and again without a session.
+func (d *logonWorker) sendInSession(ctx context.Context, secret string, n *sessionCounts) error {
+	gate := d.store.Gate(alice(secret))
+	done, err := gate.Acquire(ctx, func() bool { return false })
+	if err != nil {
+		return n.count(0, err)
+	}
+	time.Sleep(responseDelay)
+	n.mu.Lock()
+	n.expired++
+	n.mu.Unlock()
+	recheck := gate.SessionEnded()
+	done(0)
+	logOn, err := recheck.Acquire(ctx)
+	if err != nil {
+		return n.count(0, err)
+	}
+	time.Sleep(responseDelay)
+	status := 200
+	d.mu.Lock()
+	if d.right != secret {
+		status = 401
+	}
+	d.mu.Unlock()
+	logOn(status)
+	logOn(lockouts.Unsent) // has no effect
+	return n.count(status, nil)
+}
+
+func (n *sessionCounts) count(status int, err error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, isLocked := errors.AsType[*lockouts.LockedOut](err)
+	switch {
+	case isLocked:
+		n.locked++
+	case err != nil:
+		return err
+	case status == 200:
+		n.accepted++
+	default:
+		n.refused++
+	}
+	return nil
+}
+
+// If all sessions of ten workers expire at once, all of them log on again. If the password was changed in the meantime,
+// it is sent once more in the whole group, and no other request is repeated.
+func TestSessionsOfAllWorkersExpireAtOnce(t *testing.T) {
+	for _, right := range []bool{true, false} {
+		t.Run(fmt.Sprintf("right %t", right), func(t *testing.T) {
+			inLogonCluster(t, 10, "right", func(t *testing.T, o *logonCluster, desks []*logonWorker) {
+				accepted, _, _, _ := all(t.Context(), desks, 1, "right")
+				assert.Equal(t, 10, accepted)
+				if !right {
+					o.accepts("new")
+				}
+				var n sessionCounts
+				var wg sync.WaitGroup
+				for i, d := range desks {
+					for lane := range 3 {
+						wg.Go(func() {
+							time.Sleep(time.Duration(i+lane) * time.Millisecond)
+							require.NoError(t, d.sendInSession(t.Context(), "right", &n))
+						})
+					}
+				}
+				wg.Wait()
+				if right {
+					assert.Equal(t, []int{30, 30, 0, 0}, []int{n.expired, n.accepted, n.refused, n.locked})
+				} else {
+					assert.Equal(t, []int{0, 1}, []int{n.accepted, n.refused}, "requests without a session")
+					assert.Equal(t, 30, n.locked+n.refused)
+				}
+				time.Sleep(2 * time.Second) // outcomes are reported
+				accepted, _, locked, _ := all(t.Context(), desks, 2, "right")
+				assert.Equal(t, map[bool][]int{true: {20, 0}, false: {0, 20}}[right], []int{accepted, locked})
+			})
+		})
+	}
+}
+
+// Workers that have used a secret recently wait for a worker whose session has ended, once they have read of its turn,
+// but not longer than openingWait.
+func TestWorkersWaitForTheTurnOfAnEndedSession(t *testing.T) {
+	for name, k := range map[string]struct {
+		after     time.Duration
+		status    int
+		wait      time.Duration // at least; at most a second more
+		isRefused bool
+	}{
+		"right":               {5 * time.Second, 200, 5 * time.Second, false},
+		"wrong":               {5 * time.Second, 401, 5 * time.Second, true},
+		"an answer for hours": {time.Hour, 200, 10 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLogonCluster(t, 3, "right", func(t *testing.T, _ *logonCluster, desks []*logonWorker) {
+				all(t.Context(), desks, 1, "right")
+				gate := desks[1].store.Gate(alice("right"))
+				done, err := gate.Acquire(t.Context(), func() bool { return false })
+				require.NoError(t, err)
+				recheck := gate.SessionEnded()
+				done(0)
+				logOn, err := recheck.Acquire(t.Context())
+				require.NoError(t, err)
+				answered := time.AfterFunc(k.after, func() { logOn(k.status) })
+				began := time.Now()
+				time.Sleep(2 * annotationsTTL)
+				var wg sync.WaitGroup
+				for _, d := range desks {
+					wg.Go(func() {
+						_, err := d.logOn(t.Context(), "right")
+						_, isLocked := errors.AsType[*lockouts.LockedOut](err)
+						assert.Equal(t, k.isRefused, isLocked)
+						if waited := time.Since(began); waited < k.wait || waited > k.wait+2*time.Second {
+							t.Errorf("worker %d: expected to wait for %v, found %v", d.number, k.wait, waited)
+						}
+					})
+				}
+				wg.Wait()
+				if answered.Stop() {
+					logOn(k.status)
+				}
+				synctest.Wait()
+				time.Sleep(5 * time.Second)
+			})
+		})
+	}
+}

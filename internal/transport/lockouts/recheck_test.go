@@ -1,0 +1,127 @@
+package lockouts
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// sessionEnds returns a recheck of a secret that is in use.
+func sessionEnds(t *testing.T, l *Store) *Recheck {
+	t.Helper()
+	try(t, l, alice, 200)
+	done, err := l.Gate(alice).Acquire(t.Context(), never)
+	require.NoError(t, err)
+	r := l.Gate(alice).SessionEnded()
+	done(0)
+	return r
+}
+
+// After a session ended, other requests wait for the answer to one logon, at most openingWait, and go on if nobody logs
+// on.
+func TestOthersWaitForRecheck(t *testing.T) {
+	for name, c := range map[string]struct {
+		recheck   func(t *testing.T, r *Recheck) // in its own goroutine
+		wait      time.Duration
+		isRefused bool
+	}{
+		"accepted":  {logOnWith(time.Second, 200), time.Second, false},
+		"refused":   {logOnWith(time.Second, 401), time.Second, true},
+		"no answer": {logOnWith(time.Second, 0), time.Second, false},
+		"not sent":  {logOnWith(time.Second, Unsent), time.Second, false},
+		"slow":      {logOnWith(time.Hour, 200), openingWait, false},
+		"cancelled": {func(t *testing.T, r *Recheck) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cancel(errors.New("enough"))
+			if _, err := r.Acquire(ctx); err == nil || err.Error() != "enough" {
+				t.Errorf("expected the logon to be cancelled, found %v", err)
+			}
+		}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := New()
+				r := sessionEnds(t, l)
+				go c.recheck(t, r)
+				synctest.Wait()
+				began := time.Now()
+				for _, opening := range []func() bool{never, always} {
+					done, err := l.Gate(alice).Acquire(t.Context(), opening)
+					assert.Equal(t, c.wait, time.Since(began), "waited")
+					if c.isRefused {
+						wantRefusal(t, err, "ALICE")
+						continue
+					}
+					require.NoError(t, err)
+					done(200)
+				}
+				time.Sleep(2 * time.Hour)
+				if c.isRefused {
+					return
+				}
+				if sent, err := try(t, l, alice, 200); !sent {
+					t.Errorf("expected no refusal, found %v", err)
+				}
+			})
+		})
+	}
+}
+
+func logOnWith(delay time.Duration, status int) func(t *testing.T, r *Recheck) {
+	return func(t *testing.T, r *Recheck) {
+		done, err := r.Acquire(t.Context())
+		require.NoError(t, err)
+		time.Sleep(delay)
+		done(status)
+		done(200) // has no effect
+	}
+}
+
+// Of the requests whose sessions ended together, one asks the question. If it is answered, the others log on one after
+// another; if the secret was refused, they do not. A request that is late joins the question that is open by then.
+func TestRecheckIsAnsweredOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, right := range []bool{true, false} {
+			l := New()
+			first := sessionEnds(t, l)
+			var joined []*Recheck
+			for range 3 {
+				joined = append(joined, l.Gate(alice).SessionEnded())
+				assert.Equal(t, true, joined[0] == first)
+			}
+			done, err := first.Acquire(t.Context())
+			require.NoError(t, err)
+			if !right {
+				done(401)
+				for _, r := range joined {
+					_, err := r.Acquire(t.Context())
+					wantRefusal(t, err, "ALICE")
+				}
+				assert.Equal(t, true, l.Gate(alice).rechecking() == nil)
+				continue
+			}
+			done(200)
+			next := l.Gate(alice).SessionEnded()
+			assert.Equal(t, false, next == first)
+			late, err := joined[0].Acquire(t.Context()) // answers the next question, too
+			require.NoError(t, err)
+			assert.Equal(t, true, l.Gate(alice).rechecking() == next)
+			late(200)
+			assert.Equal(t, true, l.Gate(alice).rechecking() == nil)
+			for _, r := range append(joined[1:], next) {
+				done, err := r.Acquire(t.Context())
+				require.NoError(t, err)
+				done(200)
+			}
+		}
+		var none *Gate
+		done, err := none.SessionEnded().Acquire(t.Context())
+		require.NoError(t, err)
+		done(401)
+	})
+}
