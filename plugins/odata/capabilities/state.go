@@ -37,8 +37,8 @@ func (s *State) Pack() []byte {
 	}
 	b = pack.Int(pack.String(b, contextVersion), len(s.ServiceCapabilities))
 	for _, service := range s.ServiceCapabilities {
-		b = pack.Bool(pack.Bool(pack.Bool(pack.Bool(b, service.NoBatch), service.SingleChangesets),
-			service.RequestIDs), service.SendsVersion)
+		b = pack.Int(pack.Bool(pack.Bool(b, service.Answered), service.NoBatch), int(service.BatchDoubt))
+		b = pack.Bool(pack.Bool(pack.Bool(b, service.SingleChangesets), service.RequestIDs), service.SendsVersion)
 		b = pack.Int(b, service.MaxBatchBytes)
 	}
 	b = pack.Int(b, len(s.SetCapabilities))
@@ -116,4 +116,4 @@ func (o *Connector) unpack(packed string) (ok bool) {
 	return reader.Done()
 }
 
-const contextVersion = "odata-sink 12" // first part of a context. A context of another version is stale.
+const contextVersion = "odata-sink 13" // first part of a context. A context of another version is stale.
