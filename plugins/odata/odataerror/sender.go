@@ -16,35 +16,22 @@ func FromService(response *wit.Response, body []byte) bool {
 }
 
 // HasVersion reports whether a response contains the OData version.
-func HasVersion(response *wit.Response) bool { return len(VersionHeaders(response)) > 0 }
-
-// VersionHeaders returns the headers of a response that contain the OData version.
-func VersionHeaders(response *wit.Response) []wit.Header {
-	var versions []wit.Header
-	for _, header := range response.Headers {
-		if isVersion(header) && header.Value != "" {
-			versions = append(versions, header)
-		}
-	}
-	return versions
+func HasVersion(response *wit.Response) bool {
+	return slices.ContainsFunc(response.Headers, func(header wit.Header) bool {
+		isVersion := strings.EqualFold(header.Name, "DataServiceVersion") ||
+			strings.EqualFold(header.Name, "OData-Version")
+		return isVersion && header.Value != ""
+	})
 }
 
-func isVersion(header wit.Header) bool {
-	return slices.ContainsFunc([]string{"DataServiceVersion", "OData-Version"},
-		func(name string) bool { return strings.EqualFold(header.Name, name) })
-}
+// RouterStatuses are the statuses for which [FromRouter] may return true.
+var RouterStatuses = []uint16{404, 405, 415, 501}
 
 // FromRouter reports whether a router answered in place of the service, with a status that routers use while an
 // application restarts or is not deployed: Cloud Foundry answers 404 "Requested route does not exist" while no instance
 // passes its health check (capire, "Troubleshooting"; cloudfoundry/gorouter pull request 314). Assumption: 405, 415 and
 // 501 come from default pages of web servers in the same way. An empty 404 may be the answer of a small service.
 func FromRouter(response *wit.Response, body []byte) bool {
-	isEmpty := len(trimStart(body)) == 0
-	switch response.Status {
-	case 404:
-		return !isEmpty && !FromService(response, body)
-	case 405, 415, 501:
-		return !FromService(response, body)
-	}
-	return false
+	isEmptyNotFound := response.Status == 404 && len(trimStart(body)) == 0
+	return slices.Contains(RouterStatuses, response.Status) && !isEmptyNotFound && !FromService(response, body)
 }
