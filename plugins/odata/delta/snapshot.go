@@ -47,7 +47,7 @@ func (pg *Page) decodeSnapshotPage(snapshot *readingSnapshot, tag string, status
 	pg.CopyLearned(pg.snapshotPage.Reader)
 	var failure *wit.Error
 	if errors.As(err, &failure) && failure.Kind != wit.ErrorTransient && pg.snapshotPage.IsAway() { // a load preceded
-		err = feedreader.Away(failure)
+		err = feedreader.AwayError(failure)
 	}
 	if next := pg.afterSnapshotFailure(snapshot, err); next != nil {
 		result = wit.DecodeResult{}

@@ -273,7 +273,7 @@ func (pg *Page) afterError() (phase, error) {
 		}
 	}
 	if pg.isAnswered() && pg.IsAway() {
-		return nil, feedreader.Away(failed)
+		return nil, feedreader.AwayError(failed)
 	}
 	return nil, failed
 }

@@ -37,8 +37,8 @@ func (f *Feed) NotFoundStatuses() []uint16 {
 	return statuses
 }
 
-// Away returns a router's answer as a transient error of a service that has answered before: it may be restarting.
-func Away(failure *wit.Error) error {
+// AwayError returns a router's answer as a transient error of a service that has answered before: it may be restarting.
+func AwayError(failure *wit.Error) error {
 	failure.Kind = wit.ErrorTransient
 	failure.Message += "; not from the OData service, which has answered before: it may be restarting"
 	return failure
@@ -48,7 +48,7 @@ func Away(failure *wit.Error) error {
 func ReadError(subject string, answer *wit.Response, body []byte) error {
 	failure := odataerror.FromResponse(subject, answer, body)
 	if odataerror.FromRouter(answer, body) {
-		return Away(failure)
+		return AwayError(failure)
 	}
 	switch answer.Status {
 	case 404, 410:

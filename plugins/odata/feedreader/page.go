@@ -129,7 +129,7 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 	}
 	f := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
 	if pg.page.Position().Answered() && pg.IsAway() {
-		return Away(f)
+		return AwayError(f)
 	}
 	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status),
 		ReceivedAt: pg.Response.ReceivedAt, Err: f,

@@ -115,7 +115,7 @@ func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.D
 			" = reload reads the set again at a start, none relies on notifications that " +
 			"the service sends again"
 		if pg.IsAway() {
-			return result, true, feedreader.Away(failed)
+			return result, true, feedreader.AwayError(failed)
 		}
 		return result, true, failed
 	}

@@ -77,10 +77,11 @@ func (b *sentBatch) withoutBatch(name string, response *wit.Response) []wit.RowR
 	}
 	failure.Kind = wit.ErrorTransient
 	return b.forEach(func(target *requests.Target) wit.RowResult {
-		hint := target.Hint
-		if hint.NoBatch = true; target.NestedUpdates > 0 && !learned.NoBatch {
+		if target.NestedUpdates > 0 && !learned.NoBatch {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 		}
+		hint := target.Hint
+		hint.NoBatch = true
 		return requeue(hint)
 	})
 }

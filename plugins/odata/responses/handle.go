@@ -116,15 +116,14 @@ func requeue(hint requests.Hint) wit.RowResult {
 
 // classify handles other errors: 401 fails the task, locks and transient errors are retried, anything else rejects the
 // row. A 500 rejects the row too, because services answer so for invalid rows.
-func (s responseHandler) classify(target *requests.Target, failure *wit.Error, response *wit.Response) (wit.RowResult,
-	error) {
-	lock := s.lockOf(target, response)
+func (s responseHandler) classify(target *requests.Target, failure *wit.Error, r *wit.Response) (wit.RowResult, error) {
+	lock := s.lockOf(target, r)
 	switch {
 	case failure.Kind == wit.ErrorUnauthorized:
 		return wit.RowResult{}, failure
 	case lock != odataerror.NotLocked:
 		return lockResult(failure, lock), nil
-	case response.Status == 500:
+	case r.Status == 500:
 		failure.Kind = wit.ErrorData
 	case failure.Kind == wit.ErrorTransient:
 		return retry(failure), nil

@@ -9,15 +9,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// lockOf returns what an error says about locks, if the request certainly changed nothing or may be sent twice. A status
-// that proves this suffices; for a 500 the document must (RATIONALE.md P17 and P19).
+// lockOf returns what an error says about locks, if the request certainly changed nothing, or may be sent twice. A
+// status that proves this suffices; for a 500 the document must (RATIONALE.md P17 and P19).
 func (s responseHandler) lockOf(target *requests.Target, response *wit.Response) odataerror.Lock {
 	switch response.Status {
 	case 0, 401, 404, 408, 410, 413, 429: // these have other meanings
 		return odataerror.NotLocked
 	}
 	code, message, isDocument := odataerror.Document(response.Body)
-	isRejection := response.Status == 400 || isDocument && wit.IsRejection(response.Status)
+	isRejection := response.Status == 400 || (isDocument && wit.IsRejection(response.Status))
 	isServerError := response.Status == 500
 	switch {
 	case isRejection, isServerError && target.IsRepeatable(s.State),
@@ -28,14 +28,15 @@ func (s responseHandler) lockOf(target *requests.Target, response *wit.Response)
 	return odataerror.NotLocked
 }
 
-// lockResult sends a row again whose data are locked, as often as other rows. Then the host rejects the row, because the
-// error is not transient: the lock may be permanent, and the other rows can be written. A locked user, client or system
-// concerns all rows, so that error is transient and fails the task in the end.
+// lockResult sends a row again whose data are locked, as often as other rows. Then the host rejects the row, because
+// the error is not transient: the lock may be permanent, and the other rows can be written. A locked user, client or
+// system concerns all rows, so that error is transient and fails the task in the end.
 func lockResult(failure *wit.Error, lock odataerror.Lock) wit.RowResult {
-	if failure.Kind = wit.ErrorConflict; lock == odataerror.LogonLocked {
+	if lock == odataerror.LogonLocked {
 		failure.Kind = wit.ErrorTransient
 		return retry(failure)
 	}
+	failure.Kind = wit.ErrorConflict
 	return retry(withCodeAdvice(failure))
 }
 
