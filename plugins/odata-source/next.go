@@ -64,8 +64,11 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 			current = feed.Paging.FirstAfter(current, now)
 		}
 	}
-	if current == nil || reason.Snapshot != nil { // a snapshot reads all rows, even with a cursor
+	if isFirst := current == nil; isFirst || reason.Snapshot != nil { // a snapshot reads all rows, even with a cursor
 		current = feed.Paging.First(now)
+		if !isFirst {
+			current.SetAnswered()
+		}
 	}
 	current = feed.Paging.RestoreLink(current)
 	target, repeats := feed.Paging.Request(current)

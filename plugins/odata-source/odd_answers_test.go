@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // TestResponsesThatAreNoFeed: if a response is not a feed, the error says what it is, so that users do not search
@@ -90,5 +91,100 @@ func TestASCIIUnderAnotherName(t *testing.T) {
 		if _, err := load.run(0, nil); err != nil || len(load.rows) != 1 {
 			t.Errorf("%s: %d rows, %v", charset, len(load.rows), err)
 		}
+	}
+}
+
+// routed answers the requests that its function selects as a router does whose application restarts.
+type routed struct {
+	http.Handler
+	status int
+	body   string
+	header string
+	away   func(r *http.Request) bool
+}
+
+func (s *routed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.away == nil || !s.away(r) {
+		s.Handler.ServeHTTP(w, r)
+		return
+	}
+	if s.header != "" {
+		w.Header().Set(s.header, "2.0")
+	}
+	w.WriteHeader(s.status)
+	_, _ = w.Write([]byte(s.body))
+}
+
+// TestRouterAnswersForRestartingService: once the service has answered in a load, or in an earlier one, an answer that
+// it did not give is an outage, after which the feed goes on. Before that, and if the service itself answered, the feed
+// fails.
+func TestRouterAnswersForRestartingService(t *testing.T) {
+	const route = "404 Not Found: Requested route ('x') does not exist."
+	isSet := func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/Orders") }
+	isNested := func(r *http.Request) bool {
+		return strings.Contains(r.URL.Path, "/Orders") && strings.Contains(r.URL.Path, "Order_Details")
+	}
+	document := `{"error":{"code":"X/1","message":{"lang":"en","value":"no"}}}`
+	for _, c := range []struct {
+		name       string
+		status     int
+		body       string
+		header     string
+		firstPages wit.ErrorKind // on the first page of the first load
+		laterPages wit.ErrorKind // everywhere else
+	}{
+		{"route", 404, route, "", wit.ErrorNotFound, wit.ErrorTransient},
+		{"HTML", 404, "<html><title>Not Found</title></html>", "", wit.ErrorNotFound, wit.ErrorTransient},
+		{"no method", 405, "", "", wit.ErrorUnsupported, wit.ErrorTransient},
+		{"no media type", 415, "no", "", wit.ErrorData, wit.ErrorTransient},
+		{"no content", 404, "", "", wit.ErrorNotFound, wit.ErrorNotFound},
+		{"service's document", 404, document, "", wit.ErrorNotFound, wit.ErrorNotFound},
+		{"service's version", 404, route, "DataServiceVersion", wit.ErrorNotFound, wit.ErrorNotFound},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			service := &routed{Handler: odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{
+				PageSize: 10, ExpandPageSize: 1}}), status: c.status, body: c.body, header: c.header}
+			kind := func(what string, expected wit.ErrorKind, err error) {
+				t.Helper()
+				if found := faultOf(err); err == nil || found.Kind != expected {
+					t.Errorf("%s: expected %v, found %v (%v)", what, expected, found.Kind, err)
+				}
+			}
+			load := newLoad(t, service, of(northwind, "Orders", "sap.odata#00.exec-period=60",
+				"sap.odata#00.paging=links")...)
+			service.away = isSet
+			_, err := load.run(0, nil)
+			kind("first page", c.firstPages, err)
+			service.away = nil
+			offset, err := load.some(0, nil, 2)
+			noError(t, err)
+			service.away = isSet
+			_, err = load.run(0, offset)
+			kind("third page", c.laterPages, err)
+			service.away = nil
+			offset = load.all(offset)
+			if len(load.rows) != 40 {
+				t.Errorf("expected 40 rows, found %d", len(load.rows))
+			}
+			service.away = isSet
+			for what, reason := range map[string]wit.PollReason{"next load": poll,
+				"snapshot": {Snapshot: wit.Ptr("now")}} {
+				step, err := load.next(0, offset, reason)
+				noError(t, err)
+				_, err = load.page(0, step.Fetch)
+				kind(what, c.laterPages, err)
+			}
+			service.away = isNested
+			_, err = newLoad(t, service, of(northwind, "Orders", "sap.odata#00.expand=Order_Details")...).run(0, nil)
+			if c.header == "" { // the host does not pass the headers of nested pages on
+				kind("nested page", c.laterPages, err)
+			}
+			service.away = nil
+			changes := loaded(t, service, tracked00("Orders")...)
+			service.away = isSet
+			kind("changes", c.laterPages, changes.catchUp(poll))
+			service.away = nil
+			noError(t, changes.catchUp(poll))
+		})
 	}
 }

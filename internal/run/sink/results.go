@@ -174,7 +174,7 @@ func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint3
 	switch {
 	case delivery.isRetriable(pluginErr, status, t.o.Client.Retry()):
 		t.count.errors.Add()
-		if !w.countFailure(row, pluginErr) {
+		if !w.countFailure(row, isRetriable(pluginErr, t.o.Client.Retry())) {
 			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.rowStates[row].failures),
 				err: pluginErr}
 		}
@@ -211,6 +211,8 @@ func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retr
 }
 
 // shouldReencode decides about a row to write again. The plugin vouches that it was not written, whatever the status.
+// After the last attempt a transient error fails the task; another one, such as a lock (RATIONALE.md P17), rejects the
+// row.
 func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
 	error) {
 	t, item := w.task, w.batch.items[row]
@@ -218,7 +220,7 @@ func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry, noA
 		return w.countRepeat(row, r)
 	}
 	t.count.errors.Add()
-	if w.countFailure(row, r.Error) {
+	if w.countFailure(row, true) {
 		t.o.Metrics.Retries.Add(1)
 		task.LogRetry(t.log, t.o.Client, "the row is written again", "record", item.String(), "hint", r.Hint, "error",
 			r.Error)
@@ -231,7 +233,7 @@ func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry, noA
 	if isCallError(r.Error) {
 		return false, &recordError{item: item, stage: "write", err: r.Error}
 	}
-	w.rejectRow(out, row, task.StageWrite, r.Error)
+	w.rejectRow(out, row, task.StageWrite, fmt.Errorf("%w (tried %d times)", r.Error, w.rowStates[row].failures))
 	return false, nil
 }
 

@@ -166,3 +166,54 @@ func TestReopeningIsPaced(t *testing.T) {
 		}
 	})
 }
+
+// A row that the plugin has sent again for another reason than a transient error, such as a lock, is sent as often as
+// the settings allow while the other keys go on. Then it is what errors.tolerance specifies.
+func TestRowThatStaysLockedIsRejected(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		tolerate bool
+		retry    task.RetryPolicy
+		locked   int // attempts that find the lock
+		attempts int
+		dead     int
+		message  string // of the task; "" means that it ends without an error
+	}{
+		{"tolerated", true, task.RetryPolicy{}, 1000, 4, 1, ""},
+		{"not tolerated", false, task.RetryPolicy{}, 1000, 4, 0,
+			`topic t, partition 0, offset 0, key "a": write: changed (tried 4 times)`},
+		{"released in time", true, task.RetryPolicy{}, 3, 4, 0, ""},
+		{"released within errors.retry.timeout", true, task.RetryPolicy{Timeout: -1}, 50, 51, 0, ""},
+		{"longer than errors.retry.timeout", true, task.RetryPolicy{Timeout: 7 * time.Second}, 1000, 8, 1, ""},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newWorld(&writer{})
+			kept := &letters{}
+			x.o.TolerateAll, x.o.Retry, x.o.DeadLetters = c.tolerate, c.retry, kept
+			x.group.put("t", 0, "a=1", "b=2", "c=3", "b=4")
+			attempts := 0
+			var order []string
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				if body[0] != 'a' {
+					order = append(order, body)
+					return 201, nil
+				}
+				if attempts++; attempts <= c.locked {
+					return 412, nil
+				}
+				return 201, nil
+			}
+			_, err := x.run(t)
+			if c.message != "" {
+				runtest.Fails(t, err, c.message)
+			} else if err != nil || x.committed("t", 0) != 4 || len(order) != 3 {
+				t.Errorf("expected 3 other rows and all committed, found %v, committed %d (%v)", order,
+					x.committed("t", 0), err)
+			}
+			if attempts != c.attempts || len(kept.kept) != c.dead {
+				t.Errorf("expected %d attempts and %d dead letters, found %d and %v", c.attempts, c.dead, attempts,
+					kept.kept)
+			}
+		})
+	}
+}

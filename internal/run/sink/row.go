@@ -51,16 +51,15 @@ func (w *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
 }
 
 // countFailure counts a failed attempt and reports whether to try again: as often as the client's settings allow, and
-// for transient errors as long as errors.retry.timeout allows.
-func (w *activeBatch) countFailure(row uint32, pluginErr *wit.Error) bool {
+// for errors that may pass as long as errors.retry.timeout allows.
+func (w *activeBatch) countFailure(row uint32, mayPass bool) bool {
 	state := &w.rowStates[row]
 	if state.failures == 0 {
 		state.failedSince = time.Now()
 	}
 	state.failures++
 	retry := w.task.o.Client.Retry()
-	return state.failures <= retry.Times() || isRetriable(pluginErr, retry) &&
-		w.task.o.Retry.Allows(time.Since(state.failedSince))
+	return state.failures <= retry.Times() || (mayPass && w.task.o.Retry.Allows(time.Since(state.failedSince)))
 }
 
 func isTransient(err error) bool {

@@ -49,9 +49,10 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	}
 	state := &State{}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
-		state.ServiceCapabilities = append(state.ServiceCapabilities, Service{NoBatch: reader.Bool(),
-			SingleChangesets: reader.Bool(), RequestIDs: reader.Bool(), SendsVersion: reader.Bool(),
-			MaxBatchBytes: reader.Int(), MaxOperations: reader.Int()})
+		state.ServiceCapabilities = append(state.ServiceCapabilities, Service{Answered: reader.Bool(),
+			NoBatch: reader.Bool(), BatchDoubt: BatchDoubt(reader.Int()), SingleChangesets: reader.Bool(),
+			RequestIDs: reader.Bool(), SendsVersion: reader.Bool(), MaxBatchBytes: reader.Int(),
+			MaxOperations: reader.Int()})
 	}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 		state.SetCapabilities = append(state.SetCapabilities, EntitySet{IfMatch: IfMatch(reader.Int()),

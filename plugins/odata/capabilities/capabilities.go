@@ -7,13 +7,25 @@ import (
 
 // Service holds what responses have shown of a service.
 type Service struct {
+	Answered         bool // it has answered a request of this run, so that it exists and accepts requests
 	NoBatch          bool // it has no $batch
+	BatchDoubt       BatchDoubt
 	SingleChangesets bool // it rejects changesets of several operations
 	RequestIDs       bool // it recognizes repeated requests
 	SendsVersion     bool // its responses contain the OData version
 	MaxBatchBytes    int  // largest batch that is accepted. Zero means no limit.
 	MaxOperations    int  // most operations of a batch that are all answered. Zero means no limit.
 }
+
+// BatchDoubt is what is known of $batch since a router answered one in place of the service. The next response to a
+// batch ends it.
+type BatchDoubt byte
+
+const (
+	BatchTrusted  BatchDoubt = iota
+	BatchDoubted             // a router answered: either the service was away, or it has no $batch
+	BatchDisputed            // since then, the service has accepted a request without $batch
+)
 
 // EntitySet holds what responses have shown of an entity set.
 type EntitySet struct {

@@ -37,8 +37,8 @@ func (s *State) Pack() []byte {
 	}
 	b = pack.Int(pack.String(b, contextVersion), len(s.ServiceCapabilities))
 	for _, service := range s.ServiceCapabilities {
-		b = pack.Bool(pack.Bool(pack.Bool(pack.Bool(b, service.NoBatch), service.SingleChangesets),
-			service.RequestIDs), service.SendsVersion)
+		b = pack.Int(pack.Bool(pack.Bool(b, service.Answered), service.NoBatch), int(service.BatchDoubt))
+		b = pack.Bool(pack.Bool(pack.Bool(b, service.SingleChangesets), service.RequestIDs), service.SendsVersion)
 		b = pack.Int(pack.Int(b, service.MaxBatchBytes), service.MaxOperations)
 	}
 	b = pack.Int(b, len(s.SetCapabilities))

@@ -98,7 +98,7 @@ func (pg *Page) Decode(tag string, status uint16, chunk []byte, last bool) (resu
 	if tag == "" && !rows {
 		return pg.collectResponse(chunk, last)
 	}
-	if waits, err := pg.DecodePage(tag, chunk, last, &result); waits || err != nil {
+	if waits, err := pg.DecodePage(tag, status, chunk, last, &result); waits || err != nil {
 		return result, err != nil, err
 	}
 	if err := pg.ApplyFilter(); err != nil {

@@ -272,7 +272,21 @@ func (pg *Page) afterError() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	}
+	if pg.isAnswered() && pg.IsAway() {
+		return nil, feedreader.AwayError(failed)
+	}
 	return nil, failed
+}
+
+// isAnswered reports whether the service has answered a request of this load, or of an earlier one.
+func (pg *Page) isAnswered() bool {
+	switch current := pg.phase.(type) {
+	case *loading:
+		return current.continued
+	case *subscribing, *legacyLoad:
+		return false
+	}
+	return true
 }
 
 // retryFromLink requests changes from their delta link again after a page or a prepared response was lost.

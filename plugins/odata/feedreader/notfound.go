@@ -37,9 +37,19 @@ func (f *Feed) NotFoundStatuses() []uint16 {
 	return statuses
 }
 
+// AwayError returns a router's answer as a transient error of a service that has answered before: it may be restarting.
+func AwayError(failure *wit.Error) error {
+	failure.Kind = wit.ErrorTransient
+	failure.Message += "; not from the OData service, which has answered before: it may be restarting"
+	return failure
+}
+
 // ReadError returns the error for an entity that cannot be read and is not known to be deleted.
 func ReadError(subject string, answer *wit.Response, body []byte) error {
 	failure := odataerror.FromResponse(subject, answer, body)
+	if odataerror.FromRouter(answer, body) {
+		return AwayError(failure)
+	}
 	switch answer.Status {
 	case 404, 410:
 		failure.Message += "; it is not considered deleted: only an error document of the OData service " +

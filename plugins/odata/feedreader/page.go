@@ -53,7 +53,7 @@ func (r *Reader) pageReader(position *paging.Position) *PageReader {
 func (pg *PageReader) Base() *Reader { return pg.Reader }
 
 // Decode decodes a chunk of the page.
-func (pg *PageReader) Decode(tag string, _ uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
+func (pg *PageReader) Decode(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
 	err error) {
 	if pg.Response.Status < 200 || pg.Response.Status > 299 {
 		if pg.CollectBody(chunk); !last {
@@ -61,7 +61,7 @@ func (pg *PageReader) Decode(tag string, _ uint16, chunk []byte, last bool) (res
 		}
 		return result, true, pg.afterError(&result)
 	}
-	if waits, err := pg.DecodePage(tag, chunk, last, &result); waits || err != nil {
+	if waits, err := pg.DecodePage(tag, status, chunk, last, &result); waits || err != nil {
 		return result, err != nil, err
 	}
 	if len(pg.Out.Tombstones) > 0 {
@@ -128,11 +128,19 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 		return pg.continueWith(result, at.WithURL(WithoutFormat(at.URL())), nil)
 	}
 	f := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
+	if pg.page.Position().Answered() && pg.IsAway() {
+		return AwayError(f)
+	}
 	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status),
 		ReceivedAt: pg.Response.ReceivedAt, Err: f,
 		Text:      odataerror.SearchText(pg.Response.Target, string(pg.Body)),
 		TokenLost: odataerror.LostToken(&pg.Response, pg.Body)})
 	return pg.continueWith(result, next, err)
+}
+
+// IsAway reports whether a router answered in place of the service. A lost token is no outage, whoever reports it.
+func (r *Reader) IsAway() bool {
+	return odataerror.FromRouter(&r.Response, r.Body) && !odataerror.LostToken(&r.Response, r.Body)
 }
 
 func (pg *PageReader) continueWith(result *wit.DecodeResult, next *paging.Position, err error) error {

@@ -5,23 +5,41 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// DecodePage decodes a chunk. waits reports that there are no rows yet, or that they wait for metadata.
-func (r *Reader) DecodePage(tag string, chunk []byte, last bool, result *wit.DecodeResult) (waits bool, err error) {
+// DecodePage decodes a chunk, of the page or of a linked response with a status. The first result reports that there
+// are no rows yet, or that they wait for metadata.
+func (r *Reader) DecodePage(tag string, status uint16, b []byte, last bool, out *wit.DecodeResult) (bool, error) {
 	switch {
+	case tag != "" && slices.Contains(odataerror.RouterStatuses, status):
+		r.CollectBody(b)
+		if !last {
+			return true, nil
+		}
+		return false, r.linkedError(status)
 	case r.Response.Status == 204:
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": HTTP 204 (No Content) in response to " +
 			"a feed: expected a feed, which may be empty"}
-	case !r.isUTF8(chunk):
+	case !r.isUTF8(b):
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": expected text in UTF-8, found " +
 			strconv.Quote(r.charset) + " in the response's Content-Type"}
-	case r.Decoder == nil && !r.ChooseDecoder(chunk, last):
+	case r.Decoder == nil && !r.ChooseDecoder(b, last):
 		return true, nil
 	}
 	r.Ended = r.Ended || tag == "" && last
-	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, chunk, last}, result)
+	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, b, last}, out)
+}
+
+// linkedError returns the error of a linked request.
+func (r *Reader) linkedError(status uint16) error {
+	response := &wit.Response{Status: status, ReceivedAt: r.Response.ReceivedAt}
+	failure := odataerror.FromResponse(r.Label(), response, r.Body)
+	if odataerror.FromRouter(response, r.Body) {
+		return AwayError(failure)
+	}
+	return failure
 }
 
 // isUTF8 accepts charsets that servlets declare by default, as long as the text is ASCII.
@@ -53,7 +71,8 @@ func (r *Reader) RequestNested(result *wit.DecodeResult) error {
 		if err != nil {
 			return err
 		}
-		result.Linked = append(result.Linked, wit.LinkedRequest{Request: r.Feed.Request(follow.Tag, target)})
+		result.Linked = append(result.Linked, wit.LinkedRequest{Request: r.Feed.Request(follow.Tag, target),
+			Tolerate: odataerror.RouterStatuses})
 	}
 	return nil
 }

@@ -71,12 +71,18 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 	reader.Body = reader.Body[:0]
 	reader.BaseURL = string([]byte(response.Target))
 	reader.Response = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: reader.BaseURL}
+	if odataerror.HasVersion(response) {
+		reader.Response.Headers = versionHeaders
+	}
 	reader.guidCase = parseGuidCase(guidField)
 	_, reader.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
 	reader.charset, _, _ = strings.Cut(reader.charset, ";")
 	reader.charset = strings.Trim(reader.charset, `"' `)
 	return reader
 }
+
+// versionHeaders stand for the headers of a response that contain the OData version. Its own ones belong to the call.
+var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}
 
 // End ends reading. reuse keeps the decoder; it is false after an error.
 func (p *Pool) End(reader *Reader, reuse bool) {

@@ -70,7 +70,7 @@ func beginEntity(pool *feedreader.Pool, o *feedreader.Context, feed *feedreader.
 }
 
 // Decode decodes a chunk.
-func (pg *Entity) Decode(tag string, _ uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
+func (pg *Entity) Decode(tag string, linkedStatus uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
 	err error) {
 	set, subject := pg.set(), pg.Label()+": the entity "+pg.predicate
 	if status := pg.Response.Status; status < 200 || status > 299 {
@@ -91,7 +91,7 @@ func (pg *Entity) Decode(tag string, _ uint16, chunk []byte, last bool) (result 
 		pg.scheduleConfirm(&result, !pg.notifiedDeleted)
 		return result, true, nil
 	}
-	if waits, err := pg.DecodePage(tag, chunk, last, &result); waits || err != nil {
+	if waits, err := pg.DecodePage(tag, linkedStatus, chunk, last, &result); waits || err != nil {
 		return result, err != nil, err
 	}
 	if err := pg.ApplyFilter(); err != nil {

@@ -114,6 +114,9 @@ func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.D
 		failed.Message += "; " + sourceconfig.NotificationCatchup +
 			" = reload reads the set again at a start, none relies on notifications that " +
 			"the service sends again"
+		if pg.IsAway() {
+			return result, true, feedreader.AwayError(failed)
+		}
 		return result, true, failed
 	}
 	entries, next, err := readEntries(pg.Body)
@@ -188,7 +191,9 @@ const maxStoreBody = 32 << 20
 func (pg *Store) reloadSet(reason string) (wit.DecodeResult, bool, error) {
 	sdk.Log(wit.LevelWarn, pg.set().Label()+": SAP's notification store is not used: "+reason+
 		"; the set is read again, and rows deleted in the meantime are not reported")
-	fields := pg.set().Paging.First(pg.Response.ReceivedAt).Fields()
+	first := pg.set().Paging.First(pg.Response.ReceivedAt)
+	first.SetAnswered()
+	fields := first.Fields()
 	return wit.DecodeResult{Next: &fields, More: true}, true, nil
 }
 

@@ -25,12 +25,12 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 		(strings.Contains(text, "option") || strings.Contains(text, "parameter"))
 }
 
-// kind classifies a status. A 400 about a locked entity is transient, as the lock will be released (RATIONALE.md P17).
-func kind(response *wit.Response, message string) wit.ErrorKind {
+// kind classifies a status. A 400 about a lock is transient, as the lock will be released (RATIONALE.md P17).
+func kind(response *wit.Response, code, message string) wit.ErrorKind {
 	switch status := response.Status; {
 	case status == 409 || status == 412 || status == 428:
 		return wit.ErrorConflict
-	case status == 400 && Locked(response, message):
+	case status == 400 && LockOf(response, code, message) != NotLocked:
 		return wit.ErrorTransient
 	case status == 405 || status == 501 || status == 505:
 		return wit.ErrorUnsupported
@@ -46,13 +46,6 @@ func kind(response *wit.Response, message string) wit.ErrorKind {
 func NoService(code string) bool {
 	return strings.HasPrefix(code, "/IWFND/MED/") || strings.HasPrefix(code, "/IWFND/CM_CONSUMER/") ||
 		strings.HasPrefix(code, "/IWFND/CM_COS/")
-}
-
-// Locked reports whether another user has locked the entity, by SAP's English and German texts.
-func Locked(response *wit.Response, message string) bool {
-	text := SearchText(response.Target, message)
-	return strings.Contains(text, "locked by") || strings.Contains(text, "is locked") ||
-		strings.Contains(text, "gesperrt")
 }
 
 // Exists reports whether the entity exists already. Assumption: 409 means so, and English and German texts of SAP and

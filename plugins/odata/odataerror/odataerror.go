@@ -22,7 +22,7 @@ const detailSize = 1024
 // FromResponse returns the error of a response with an error status. subject starts the message: "$metadata of /s".
 func FromResponse(subject string, response *wit.Response, body []byte) *wit.Error {
 	code, message := document(body)
-	result := &wit.Error{Kind: kind(response, message),
+	result := &wit.Error{Kind: kind(response, code, message),
 		Message: subject + ": HTTP " + strconv.Itoa(int(response.Status))}
 	switch {
 	case message != "":

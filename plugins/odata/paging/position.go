@@ -77,6 +77,7 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "faults", Text: &p.undecodedHashes}, {Name: "passed", Number: &state.skipped, Min: 1},
 		{Name: "warned", Capabilities: &p.capabilities, Capability: excessReported},
 		{Name: "done", Capabilities: &p.capabilities, Capability: loadComplete},
+		{Name: "answered", Capabilities: &p.capabilities, Capability: answeredBefore},
 		{Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
 		{Name: "prior", Text: &p.probe.priorKey},
 		{Name: "check", Text: &p.probe.kind}, {Name: "skipping", Flag: &state.skipping},
@@ -176,6 +177,14 @@ func (p *Position) Done() (is bool, at int64) {
 	return p.capabilities.has(loadComplete), int64(p.timestamp)
 }
 
+// Answered reports whether the service has answered a request of this load, or of an earlier one.
+func (p *Position) Answered() bool {
+	return p.pager != nil || p.snapshot > 0 || p.capabilities.has(answeredBefore)
+}
+
+// SetAnswered records that the service has answered the requests of an earlier load.
+func (p *Position) SetAnswered() { p.capabilities.set(answeredBefore, true) }
+
 func (p *Position) isSpeculative() bool {
 	switch w := p.pager.(type) {
 	case keysetPager:
@@ -226,6 +235,7 @@ const (
 	duplicateKeys        // one page contained the same key twice, which moving rows do not explain
 	excessReported
 	loadComplete
+	answeredBefore // an earlier load was completed
 
 	// for later loads
 	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet

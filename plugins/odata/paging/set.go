@@ -93,6 +93,7 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	position.previous = &previousAttempts{repeatDigest: done.previous.repeatDigest,
 		outOfOrderKey: done.previous.outOfOrderKey}
 	position.endMarkerPending, position.timestamp = done.endMarkerPending, int(now)
+	position.SetAnswered()
 	if s.Cursor != nil {
 		position.cursor = s.Cursor.nextState(done.cursor)
 	}

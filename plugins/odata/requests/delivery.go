@@ -9,8 +9,11 @@ import (
 type Delivery struct {
 	ServiceIndex int
 	BatchBytes   int // size of the batch, 0 for a single request
-	Targets      []Target
-	Parts        []int // number of targets in each part of the batch. Nested updates follow the target of their row.
+	// BatchDisputed means that the batch was encoded after the service had accepted a request without $batch, and a
+	// router had answered a batch ([capabilities.BatchDisputed]).
+	BatchDisputed bool
+	Targets       []Target
+	Parts         []int // number of targets in each part of the batch. Nested updates follow the target of their row.
 }
 
 // ReadDelivery decodes the state of a delivery. ok is false if another version of this plugin wrote it.
@@ -18,6 +21,7 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 	reader := pack.NewReader(text)
 	delivery = &Delivery{ServiceIndex: reader.Int(), BatchBytes: reader.Int()}
 	count := reader.Count()
+	delivery.BatchDisputed = delivery.BatchBytes > 0 && reader.Bool()
 	validService := delivery.ServiceIndex >= 0 && delivery.ServiceIndex < len(state.Services)
 	validCount := count == 1 || count > 1 && delivery.BatchBytes > 0
 	if reader.Failed || !validService || !validCount {
@@ -70,7 +74,8 @@ func (m *targetReader) next() (ok bool) {
 	return !m.reader.Failed && m.NestedUpdates >= 0
 }
 
-// AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.
+// AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request. The state of
+// a batch continues with [Delivery.BatchDisputed].
 func AppendStateHead(dst []byte, service, size, count int) []byte {
 	return pack.Int(pack.Int(pack.Int(dst, service), size), count)
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -75,6 +77,8 @@ func (p *deliveryPlan) batch(planned *group) wit.Delivery {
 	}
 	content, boundary := batch.Append(nil, parts)
 	state := AppendStateHead(make([]byte, 0, stateSize), planned.serviceIndex, len(content), len(planned.requests))
+	doubt := p.state.ServiceCapabilities[planned.serviceIndex].BatchDoubt
+	state = pack.Bool(state, doubt == capabilities.BatchDisputed)
 	var previous *Target
 	for i, req := range planned.requests {
 		state = req.AppendState(state, previous, starts[i])

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
@@ -34,11 +35,10 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 		}
 		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
-		learned.NoBatch = true
-		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
+		return b.withoutBatch(name, response), nil
 	case status == 401, isServiceWideInBatch(response):
 		return nil, odataerror.FromResponse(name, response, response.Body)
-	case status == 429:
+	case status == 429 || b.lockOf(&b.Targets[0], response) == odataerror.LogonLocked:
 		failure := odataerror.FromResponse(name, response, response.Body)
 		return b.forEach(func(target *requests.Target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
@@ -55,6 +55,37 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 	})
 }
 
+// withoutBatch handles a response that means that there is no $batch: the rows go one at a time. The service itself is
+// believed at once. A router's answer may mean that the service is away, so it turns batches off only if the batch was
+// sent after the service had accepted requests without $batch.
+func (b *sentBatch) withoutBatch(name string, response *wit.Response) []wit.RowResult {
+	learned := &b.ServiceCapabilities[b.ServiceIndex]
+	failure := odataerror.FromResponse(name, response, response.Body)
+	needsBatch := slices.ContainsFunc(b.Targets,
+		func(target requests.Target) bool { return target.NestedUpdates > 0 })
+	isKnown := learned.NoBatch
+	learned.NoBatch = isKnown || b.BatchDisputed || !odataerror.FromRouter(response, response.Body) ||
+		(needsBatch && !learned.Answered)
+	switch {
+	case learned.NoBatch && !isKnown:
+		sdk.Log(wit.LevelWarn, failure.Message+"; the service has no $batch, so records are sent one at a time until "+
+			"the task starts again; "+sinkconfig.NameEnableBatch+" = 0 sends no batches")
+	case !learned.NoBatch && learned.BatchDoubt == capabilities.BatchTrusted:
+		learned.BatchDoubt = capabilities.BatchDoubted
+		sdk.Log(wit.LevelInfo, failure.Message+"; this is not an answer of the OData service: the records are sent "+
+			"one at a time, and later ones in batches again")
+	}
+	failure.Kind = wit.ErrorTransient
+	return b.forEach(func(target *requests.Target) wit.RowResult {
+		if target.NestedUpdates > 0 && !learned.NoBatch {
+			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
+		}
+		hint := target.Hint
+		hint.NoBatch = true
+		return requeue(hint)
+	})
+}
+
 // partResults handles a success: the response has parts, from the results of which the results of the rows follow.
 func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowResult, error) {
 	if odataerror.IsHTML(response.Body) {
@@ -66,6 +97,7 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 		return b.forEach(func(target *requests.Target) wit.RowResult { return b.unknownResult(target, failure) }), nil
 	}
 	logServiceMessages(name, response)
+	b.ServiceCapabilities[b.ServiceIndex].BatchDoubt = capabilities.BatchTrusted
 	outcomes := b.match(document)
 	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
 	noResult := b.noResultError(name, response.Status, document.Complete, stopped)

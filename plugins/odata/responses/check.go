@@ -21,7 +21,7 @@ import (
 // checkResult returns the result of an insert without a response, after a read has shown whether the entity exists.
 func (s responseHandler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !s.isNotFound(response)) {
-		return classify(odataerror.FromResponse(target.Name(), response, response.Body), response)
+		return s.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 	}
 	unknown := func(reason string) (wit.RowResult, error) { return unknownInsert(target, reason), nil }
 	byKey := target.Operation == requests.LookUp || target.Operation == requests.LookUpForUpsert

@@ -15,6 +15,7 @@ type responseHandler struct{ *capabilities.State }
 func Handle(known *capabilities.State, delivery *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
 	handler := responseHandler{known}
 	LearnVersion(known, delivery.ServiceIndex, response)
+	defer handler.learnAnswer(delivery.ServiceIndex, response)
 	if delivery.BatchBytes > 0 {
 		sent := sentBatch{handler, delivery}
 		return sent.results(response)
@@ -23,6 +24,7 @@ func Handle(known *capabilities.State, delivery *requests.Delivery, response *wi
 	if err != nil {
 		return nil, err
 	}
+	handler.learnBatchDispute(&delivery.Targets[0], response)
 	return []wit.RowResult{result}, nil
 }
 
@@ -69,6 +71,9 @@ func (s responseHandler) otherResult(target *requests.Target, response *wit.Resp
 	if mayRejectAddress(target, response) {
 		return addressResult(target, odataerror.FromResponse(target.Name(), response, response.Body)), nil
 	}
+	if s.isAway(target, response) {
+		return retry(awayError(target, response)), nil
+	}
 	if s.isServiceWide(target, response) {
 		return wit.RowResult{}, serviceWideError(target, response)
 	}
@@ -87,7 +92,7 @@ func (s responseHandler) otherResult(target *requests.Target, response *wit.Resp
 	case requests.Delete:
 		return s.deleteResult(target, response)
 	case requests.ConfirmDelete:
-		return confirmResult(target, response)
+		return s.confirmResult(target, response)
 	case requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
 		return s.etagResult(target, response)
 	case requests.ReadSet:
@@ -109,19 +114,21 @@ func requeue(hint requests.Hint) wit.RowResult {
 	return wit.RowResult{Retry: &wit.Retry{Hint: hint.Text()}}
 }
 
-// classify handles other errors: 401 fails the task, transient errors are retried, anything else rejects the row. A 500
-// rejects the row too, because services answer so for invalid rows, unless it reports a lock.
-func classify(failure *wit.Error, response *wit.Response) (wit.RowResult, error) {
-	_, message, _ := odataerror.Document(response.Body)
+// classify handles other errors: 401 fails the task, locks and transient errors are retried, anything else rejects the
+// row. A 500 rejects the row too, because services answer so for invalid rows.
+func (s responseHandler) classify(target *requests.Target, failure *wit.Error, r *wit.Response) (wit.RowResult, error) {
+	lock := s.lockOf(target, r)
 	switch {
 	case failure.Kind == wit.ErrorUnauthorized:
 		return wit.RowResult{}, failure
-	case response.Status == 500 && !odataerror.Locked(response, message):
+	case lock != odataerror.NotLocked:
+		return lockResult(failure, lock), nil
+	case r.Status == 500:
 		failure.Kind = wit.ErrorData
 	case failure.Kind == wit.ErrorTransient:
 		return retry(failure), nil
 	}
-	return reject(failure), nil
+	return reject(withCodeAdvice(failure)), nil
 }
 
 // classifyRepeatable also applies the configured codes in a batch, because the host does not see the status there.
@@ -132,7 +139,7 @@ func (s responseHandler) classifyRepeatable(target *requests.Target, failure *wi
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
 	}
-	return classify(failure, response)
+	return s.classify(target, failure, response)
 }
 
 func inDoubtError(target, why string) *wit.Error {

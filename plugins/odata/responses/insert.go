@@ -36,6 +36,7 @@ func (s responseHandler) insertResult(target *requests.Target, response *wit.Res
 func (s responseHandler) insertFailure(target *requests.Target, response *wit.Response,
 	failure *wit.Error) (wit.RowResult, error) {
 	code, message, isDocument := odataerror.Document(response.Body)
+	lock := s.lockOf(target, response)
 	isRejection := wit.IsRejection(response.Status)
 	if !isDocument && !isRejection {
 		failure.Code = nil
@@ -49,7 +50,9 @@ func (s responseHandler) insertFailure(target *requests.Target, response *wit.Re
 		return reject(inDoubtError(target.Path(), "no response")), nil
 	case isSuccess(response.Status) && odataerror.IsHTML(response.Body):
 		return wit.RowResult{}, odataerror.NotData(target.Name(), "an OData response", response.Body)
-	case isDocument && (odataerror.Locked(response, message) || isNotServed(response.Status)):
+	case lock != odataerror.NotLocked:
+		return lockResult(failure, lock), nil
+	case isDocument && isNotServed(response.Status):
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
 	case failed && isDocument && target.Operation == requests.UpsertInsert && s.isExisting(response, code, message):
@@ -59,7 +62,7 @@ func (s responseHandler) insertFailure(target *requests.Target, response *wit.Re
 		return retry(failure), nil
 	case isProof && !isRejection:
 		failure.Kind = wit.ErrorData
-		return reject(failure), nil
+		return reject(withCodeAdvice(failure)), nil
 	case !isRejection: // includes an error document with status 200
 		failure.Kind = wit.ErrorTransient
 		return reject(failure), nil
@@ -73,6 +76,8 @@ func (s responseHandler) insertRejection(target *requests.Target, response *wit.
 	code, message, isDocument := odataerror.Document(response.Body)
 	isServiceWide := s.isServiceWide(target, response)
 	switch {
+	case s.isAway(target, response):
+		return retry(awayError(target, response)), nil
 	case !isServiceWide && response.Status == 404 && isDocument:
 		// The document may concern an entity that the row refers to, or the set.
 		return addressResult(target, failure), nil
@@ -85,7 +90,7 @@ func (s responseHandler) insertRejection(target *requests.Target, response *wit.
 		}
 		failure.Kind = wit.ErrorConflict
 	}
-	return classify(failure, response)
+	return s.classify(target, failure, response)
 }
 
 // retryAsUpdate continues an upsert whose insert found an existing entity. If an update has found none before, another

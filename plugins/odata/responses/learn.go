@@ -18,7 +18,23 @@ import (
 // LearnVersion records that the responses of a service contain the OData version.
 func LearnVersion(state *capabilities.State, service int, response *wit.Response) {
 	state.ServiceCapabilities[service].SendsVersion = state.ServiceCapabilities[service].SendsVersion ||
-		hasVersion(response)
+		odataerror.HasVersion(response)
+}
+
+// learnAnswer records that the service has answered a request.
+func (s responseHandler) learnAnswer(service int, response *wit.Response) {
+	learned := &s.ServiceCapabilities[service]
+	learned.Answered = learned.Answered || odataerror.FromService(response, response.Body) ||
+		(isSuccess(response.Status) && !odataerror.IsHTML(response.Body))
+}
+
+// learnBatchDispute records that the service accepts requests without $batch after a router has answered a batch.
+func (s responseHandler) learnBatchDispute(target *requests.Target, response *wit.Response) {
+	learned := &s.ServiceCapabilities[target.Set.ServiceIndex]
+	if learned.BatchDoubt == capabilities.BatchDoubted && isSuccess(response.Status) &&
+		s.isServiceSuccess(target, response) {
+		learned.BatchDoubt = capabilities.BatchDisputed
+	}
 }
 
 // learnRequestIDs records whether the service recognizes the RequestIDs of repeated inserts.
@@ -110,8 +126,7 @@ func (s responseHandler) mayRejectIfMatch(target *requests.Target, response *wit
 	code, message, _ := odataerror.Document(response.Body)
 	return !target.Set.SAP && !target.Set.Type.Etag() &&
 		s.SetCapabilities[target.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted &&
-		!odataerror.Locked(response,
-			message) &&
+		odataerror.LockOf(response, code, message) == odataerror.NotLocked &&
 		!odataerror.MatchesCode(s.RetryCodes, response.Status, code)
 }
 

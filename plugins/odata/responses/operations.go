@@ -79,7 +79,7 @@ func (s responseHandler) deleteResult(target *requests.Target, response *wit.Res
 }
 
 // confirmResult returns the result of a delete that was answered 412, after its entity was read.
-func confirmResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (s responseHandler) confirmResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return written(), nil
@@ -87,7 +87,7 @@ func confirmResult(target *requests.Target, response *wit.Response) (wit.RowResu
 		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + target.Path() +
 			": HTTP 412 although If-Match: * was sent and the entity exists"}), nil
 	}
-	return classify(odataerror.FromResponse(target.Name(), response, response.Body), response)
+	return s.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }
 
 // etagResult continues an update or delete whose entity's ETag was read.

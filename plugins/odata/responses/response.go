@@ -34,10 +34,6 @@ func inconclusiveText(status uint16) string {
 
 func isEmpty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 
-func hasVersion(response *wit.Response) bool {
-	return headerOf(response, "DataServiceVersion") != "" || headerOf(response, "OData-Version") != ""
-}
-
 // isNotServed reports whether an error document with this status means that the request was not processed. Without a
 // document the status may come from a proxy (see [wit.IsRejection]).
 func isNotServed(status uint16) bool { return status == 408 || status == 503 }

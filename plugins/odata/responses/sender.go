@@ -20,11 +20,10 @@ func (s responseHandler) isServiceError(target *requests.Target, response *wit.R
 	if target.InBatch {
 		return true
 	}
-	code, _, document := odataerror.Document(response.Body)
-	if odataerror.NoService(code) {
+	if code, _, _ := odataerror.Document(response.Body); odataerror.NoService(code) {
 		return false // SAP Gateway does not know the service
 	}
-	if document || hasVersion(response) {
+	if odataerror.FromService(response, response.Body) {
 		return true
 	}
 	return isEmpty(response.Body) && !s.ServiceCapabilities[target.Set.ServiceIndex].SendsVersion ||
@@ -37,7 +36,7 @@ func (s responseHandler) isServiceSuccess(target *requests.Target, response *wit
 	if target.Operation == requests.ProbeService {
 		return true
 	}
-	return provesDone(response.Status) && (target.InBatch || isEmpty(response.Body) || hasVersion(response) ||
+	return provesDone(response.Status) && (target.InBatch || isEmpty(response.Body) || odataerror.HasVersion(response) ||
 		hasEntityLocation(target, response) || containsEntity(target.Set, response.Body))
 }
 
@@ -66,6 +65,27 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 }
 
 const namespaceAtom = "http://www.w3.org/2005/Atom"
+
+// isAway reports whether a router answered in place of a service that has answered before in this run: the service
+// restarts, or is deployed again. notfound.codes configures other cases.
+func (s responseHandler) isAway(target *requests.Target, response *wit.Response) bool {
+	learned := &s.ServiceCapabilities[target.Set.ServiceIndex]
+	if !learned.Answered || target.InBatch || !odataerror.FromRouter(response, response.Body) {
+		return false
+	}
+	return odataerror.IsHTML(response.Body) || !odataerror.MatchesCode(s.NotFoundCodes, response.Status, "")
+}
+
+func awayError(target *requests.Target, response *wit.Response) *wit.Error {
+	failure := odataerror.FromResponse(target.Name(), response, response.Body)
+	failure.Kind = wit.ErrorTransient
+	failure.Message += " (not from the OData service, which has answered before: it may be restarting"
+	if response.Status == 404 {
+		failure.Message += "; HTTP codes in " + sinkconfig.NameNotFoundCodes + " are always trusted"
+	}
+	failure.Message += ")"
+	return failure
+}
 
 // isServiceWide reports whether an error concerns all requests and not this row: the service is switched off, a gateway
 // answers, or a token is missing. Skipping row after row for such responses would lose them all.
@@ -153,7 +173,7 @@ func (s responseHandler) setResult(target *requests.Target, response *wit.Respon
 	case response.Status == 404 || response.Status == 410:
 		return wit.RowResult{}, serviceWideError(target, response)
 	case isSuccess(response.Status), response.Status == 501 && document,
-		wit.IsRejection(response.Status) && (document || hasVersion(response)):
+		wit.IsRejection(response.Status) && (document || odataerror.HasVersion(response)):
 		return requeue(hint), nil
 	}
 	return s.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)

@@ -425,18 +425,20 @@ func TestAddressWithAHiddenPart(t *testing.T) {
 	again.expectAll(outcomeWritten)
 }
 
-// Rows are sent one by one if the service has no $batch, whatever its status. A gateway's response proves nothing.
+// Rows are sent one by one if the service has no $batch, whatever its status. The service itself is believed at once, a
+// router once the service has accepted single requests and the next batch is answered in the same way. A gateway's
+// response proves nothing.
 func TestServicesWithoutBatch(t *testing.T) {
 	for _, test := range []struct {
-		answer string
-		none   bool
-	}{{"501", true}, {"501 <html>Not Implemented", true}, {"501 " + denial("X/1", "no"), true}, {"405", true},
-		{"404 <html>", true},
-		{"415", true}, {"502", false}, {"504 <html>", false}} {
+		answer  string
+		batches int // sent in the run
+		none    bool
+	}{{"501", 2, true}, {"501 <html>Not Implemented", 2, true}, {"501 " + denial("X/1", "no"), 1, true},
+		{"405", 2, true}, {"404 <html>", 2, true}, {"404", 1, true}, {"404 DataServiceVersion: 2.0", 1, true},
+		{"415", 2, true}, {"502", 1, false}, {"504 <html>", 1, false}} {
 		run := openOrders(t, oneOrderingKey)
-		first := scripted(t, test.answer)
 		batches, single := 0, 0
-		for range 2 {
+		for range 3 {
 			host := run.host("Orders")
 			for i := range 3 {
 				host.value("ID", strconv.Itoa(i), "Note", "n")
@@ -444,7 +446,7 @@ func TestServicesWithoutBatch(t *testing.T) {
 			host.answer = func(request *wit.Request) wit.Response {
 				if strings.HasSuffix(request.Target, "/$batch") {
 					batches++
-					return first(request)
+					return scripted(t, test.answer)(request)
 				}
 				single++
 				return wit.Response{Status: 201}
@@ -456,8 +458,99 @@ func TestServicesWithoutBatch(t *testing.T) {
 			}
 			host.expectAll(outcomeWritten)
 		}
-		if batches != 1 || test.none != (single == 6) || !test.none && single > 0 {
+		if batches != test.batches || test.none != (single == 9) || !test.none && single > 0 {
 			t.Errorf("%s: found %d batches and %d requests of one row", test.answer, batches, single)
 		}
+	}
+}
+
+// A router answers for a service that restarts: all requests at first, then no more. Once the service has answered in
+// this run, rows wait for it, and batches go on afterwards. Before that, the task fails, as for a wrong path.
+func TestRouterAnswersForRestartingService(t *testing.T) {
+	for _, test := range []struct {
+		router   string
+		answered bool // the service has answered before
+		away     int  // number of the router's answers
+		batches  int
+		outcome  string
+	}{
+		{"404 Requested route ('x') does not exist.", true, 5, 3, outcomeWritten},
+		{"404 <html>", true, 5, 3, outcomeWritten},
+		{"405", true, 2, 3, outcomeWritten},
+		{"415 no", true, 3, 3, outcomeWritten},
+		{"404 Requested route ('x') does not exist.", false, 5, 1, "fault not-found"},
+		{"405", false, 2, 1, "fault unsupported"},
+		{"404 " + denial("X/1", "no such set"), true, 5, 2, "fault not-found"},
+	} {
+		run := openOrders(t, oneOrderingKey)
+		batches, away := 0, 0
+		write := func() *fakeHost {
+			host := run.host("Orders")
+			for i := range 3 {
+				host.value("ID", strconv.Itoa(i), "Note", "n")
+			}
+			host.answer = func(request *wit.Request) wit.Response {
+				isBatch := strings.HasSuffix(request.Target, "/$batch")
+				if isBatch {
+					batches++
+				}
+				switch {
+				case away > 0:
+					away--
+					return scripted(t, test.router)(request)
+				case isBatch:
+					return batchAnswer(part("201 Created"), part("201 Created"), part("201 Created"))
+				}
+				return wit.Response{Status: 201}
+			}
+			host.run()
+			return host
+		}
+		if test.answered {
+			write().expectAll(outcomeWritten)
+		}
+		away = test.away
+		host := write()
+		if host.failed == nil {
+			write().expectAll(outcomeWritten)
+		}
+		if found := host.outcome(); found != test.outcome || batches != test.batches {
+			t.Errorf("%s: expected %s after %d batches, found %s after %d (%v)", test.router, test.outcome, test.batches,
+				found, batches, host.reasons[0])
+		}
+	}
+}
+
+// A router answers batches only, of several concurrent ones: those that were encoded before a single request worked do
+// not turn batches off.
+func TestBatchesOfBeforeTheRestartTurnNothingOff(t *testing.T) {
+	run := openOrders(t, "sap.odata.max.in.flight=4")
+	encode := func() []wit.Delivery {
+		host := run.host("Orders")
+		for i := range 40 {
+			host.value("ID", strconv.Itoa(i), "Note", "n")
+		}
+		out, err := run.p.Encode(run.context, nil, []string{"Orders"}, host.rows, slices.Clone(run.data), nil, nil, nil)
+		noError(t, err)
+		return out.Ready
+	}
+	answer := func(delivery *wit.Delivery, response wit.Response) {
+		result, err := run.p.HandleResponse(run.context, delivery.State, delivery.Rows, response)
+		noError(t, err)
+		if result.Context != nil {
+			run.context = *result.Context
+		}
+	}
+	isBatch := func(delivery *wit.Delivery) bool { return strings.HasSuffix(delivery.Request.Target, "/$batch") }
+	router := wit.Response{Status: 404, Body: []byte("<html>")}
+	early := encode()
+	answer(&early[0], router)
+	single := run.deliveryState(requests.Insert, "/Orders")
+	answer(&wit.Delivery{State: single, Rows: []uint32{1}}, wit.Response{Status: 201})
+	answer(&early[1], router)
+	if later := encode(); !isBatch(&later[0]) {
+		t.Error("expected batches to go on after a late answer to an early batch")
+	} else if answer(&later[0], router); isBatch(&encode()[0]) {
+		t.Error("expected no batches after a router's answer to a batch that was encoded after a single request worked")
 	}
 }

@@ -110,12 +110,12 @@ func Parse(values setting.Values) Config {
 			FailOnUnknownFields: values.Lower(NameUnknownFields) == "fail",
 		},
 		Batches: Batches{
-			Batch:            values.Bool(nameEnableBatch) && values.Int(NameMaxBatchSize) > 1,
+			Batch:            values.Bool(NameEnableBatch) && values.Int(NameMaxBatchSize) > 1,
 			SingleChangesets: values.Lower(nameChangesets) == "one",
 			SharedChangesets: values.Lower(nameChangesets) == "all",
 			MaxBatchSize:     values.Int(NameMaxBatchSize),
 			OrderingKeys:     max(1, min(values.Int(nameMaxInFlight), values.Int(nameMaxConcurrent))),
-			RetryCodes:       values.List(nameHTTPCodes),
+			RetryCodes:       values.List(NameHTTPCodes),
 		},
 		Atom:         values.Lower(NameRequestFormat) == "atom",
 		MethodTunnel: values.Bool(nameMethodTunnel),
@@ -144,9 +144,9 @@ func Validate(settings []wit.Setting) []wit.ConfigValue {
 	}
 	if values.Lower(NameNestedUpdates) == "operations" {
 		switch {
-		case !values.Bool(nameEnableBatch) || values.Int(NameMaxBatchSize) == 1:
+		case !values.Bool(NameEnableBatch) || values.Int(NameMaxBatchSize) == 1:
 			addError(NameNestedUpdates,
-				"the operations need batches, which "+nameEnableBatch+" or "+NameMaxBatchSize+" disables")
+				"the operations need batches, which "+NameEnableBatch+" or "+NameMaxBatchSize+" disables")
 		case values.Lower(NameETag) == "use":
 			addError(NameNestedUpdates, NameETag+" = use reads no ETags of nested entities")
 		}

@@ -35,7 +35,7 @@ const (
 	nameLossy           = "sap.odata.lossy"
 	NameUnknownFields   = "sap.odata.unknown.fields"
 	NameRequestFormat   = "sap.odata.request.format"
-	nameEnableBatch     = "sap.odata.enable.batch"
+	NameEnableBatch     = "sap.odata.enable.batch"
 	NameMaxBatchSize    = "sap.odata.max.batch.size"
 	nameChangesets      = "sap.odata.changesets"
 	NameInsertUncertain = "sap.odata.insert.uncertain"
@@ -43,9 +43,9 @@ const (
 	NameNestedUpdates   = "sap.odata.nested.updates"
 	nameMaxInFlight     = "sap.odata.max.in.flight"
 	nameMaxConcurrent   = "sap.odata.max.concurrent.requests"
-	// nameHTTPCodes lists codes after which the host repeats a request. Inside a batch the plugin has to do it: the
+	// NameHTTPCodes lists codes after which the host repeats a request. Inside a batch the plugin has to do it: the
 	// response to a batch has status 200 even if operations failed temporarily (RATIONALE.md P31).
-	nameHTTPCodes = "sap.odata.http.codes"
+	NameHTTPCodes = "sap.odata.http.codes"
 )
 
 const (
@@ -209,7 +209,7 @@ func declareEntities(table *setting.Table) {
 func declareBatches(table *setting.Table) {
 	group := setting.InGroup("Batches")
 	table.Declare(
-		setting.Define(nameEnableBatch, wit.KindString, wit.Medium, setting.Default("1"),
+		setting.Define(NameEnableBatch, wit.KindString, wit.Medium, setting.Default("1"),
 			"1 sends several operations in one "+
 				"$batch request if the service supports it; 0 sends a request for each record.",
 			setting.Allowed(setting.BoolValues...), group, setting.Display("Batches")),

@@ -1,0 +1,174 @@
+package sink
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// restarting is an application whose router answers in its place for a number of requests.
+type restarting struct {
+	*odatatest.Service
+	requests atomic.Int64
+	away     atomic.Int64 // number of further answers of the router
+	routed   func(r *http.Request) bool
+}
+
+func (s *restarting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
+	if s.routed(r) && s.away.Add(-1) >= 0 {
+		io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, "404 Not Found: Requested route ('erp.example') does not exist.")
+		return
+	}
+	s.Service.ServeHTTP(w, r)
+}
+
+func isBatch(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/$batch") }
+
+// orders returns records of orders, one for each key.
+func orders(rows int) []*kgo.Record {
+	all := make([]*kgo.Record, rows)
+	for i := range all {
+		all[i] = &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i+1),
+			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"x","ShipCity":"Ulm"}`, i+1)}
+	}
+	return all
+}
+
+// hasFailed reports whether a task has failed.
+func hasFailed(s connect.Status) bool { return len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed }
+
+// An application restarts while 25,000 records are written: its router answers 404, to batches and to all else. The task
+// goes on with few requests, writes each record once, and sends batches again afterwards. If the router answers batches
+// only, they are off after the second one, with one line.
+func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
+	t.Parallel()
+	everything := func(*http.Request) bool { return true }
+	for _, c := range []struct {
+		name     string
+		mode     string
+		rows     int
+		routed   func(r *http.Request) bool
+		away     int64
+		requests int64 // at most
+		off      int   // lines that batches are off
+	}{
+		{"insert", "insert", 25_000, everything, 20, 1500, 0},
+		{"upsert", "upsert", 25_000, everything, 20, 2500, 0},
+		{"no batches", "insert", 3_000, isBatch, 1 << 40, 3_000, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := e2etest.NewPlace(t)
+			service := &restarting{Service: odatatest.New(odatatest.Options{Rows: 1,
+				Switches: odatatest.Switches{CSRF: true}}), routed: c.routed}
+			servers := p.Broker()
+			e2etest.Produce(t, servers, orders(c.rows)...)
+			p.File("conf/back.properties", e2etest.Instead(e2etest.SinkOf("back", e2etest.Serve(t, service), "Orders",
+				"OrderCopies"), "sap.odata.operation.mode="+c.mode, "sap.odata.enable.batch=1",
+				"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=20",
+				"sap.odata.max.retry.backoff.ms=100")...)
+			f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
+				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+			f.Eventually("a third of the rows", func() bool { return service.Count("OrderCopies") > c.rows/3 })
+			before := service.requests.Load()
+			service.away.Store(c.away)
+			failed := false
+			f.Await("back", "has written all rows", func(s connect.Status) bool {
+				failed = failed || hasFailed(s)
+				return failed || service.Count("OrderCopies") == c.rows
+			})
+			f.Await("back", "runs", e2etest.Runs)
+			r := f.MustStop()
+			if failed || strings.Contains(r.Stderr, "task FAILED") {
+				t.Errorf("expected the task to go on, found: %s", r.Stderr)
+			}
+			e2etest.CreatedOnce(t, service.Ledger(), c.rows)
+			if sent := service.requests.Load() - before; sent > c.requests {
+				t.Errorf("expected at most %d requests, found %d", c.requests, sent)
+			}
+			r.SaysTimes(c.off, "the service has no $batch")
+		})
+	}
+}
+
+// Of 25,000 records, one refers to master data that stay locked. That record is sent as often as the settings allow and
+// then is the only dead letter; with errors.tolerance=none the task fails for good, after the records before it.
+func TestRecordWhoseDataStayLocked(t *testing.T) {
+	t.Parallel()
+	const rows = 25_000
+	const locked = 12_345
+	exists := regexp.MustCompile(`[^"]*already exists[^"]*`)
+	for _, tolerance := range []string{"all", "none"} {
+		t.Run(tolerance, func(t *testing.T) {
+			t.Parallel()
+			p := e2etest.NewPlace(t)
+			s := odatatest.New(odatatest.Options{Rows: 1})
+			var locks atomic.Int64
+			address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				answer := httptest.NewRecorder()
+				s.ServeHTTP(answer, r)
+				body := answer.Body.Bytes()
+				if exists.Match(body) {
+					locks.Add(1)
+				}
+				body = exists.ReplaceAll(body, []byte("Customer 7 is being processed by user SMITH"))
+				for name, values := range answer.Header() {
+					w.Header()[name] = values
+				}
+				w.Header().Del("Content-Length")
+				w.WriteHeader(answer.Code)
+				w.Write(body)
+			}))
+			servers := p.Broker()
+			all := orders(rows)
+			all[locked].Value = all[0].Value // the service rejects a second order of this number
+			e2etest.Produce(t, servers, all...)
+			lines := e2etest.Instead(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance="+tolerance,
+				"sap.odata.max.retries=4", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5")
+			if tolerance == "all" {
+				lines = append(lines, "errors.deadletterqueue.topic.name=letters", "errors.log.enable=true",
+					"errors.deadletterqueue.context.headers.enable=true")
+			}
+			worker := p.Plain(servers, "key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+			r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
+			if n := locks.Load(); n != 5 {
+				t.Errorf("expected the record to be sent 5 times, found %d", n)
+			}
+			e2etest.NoneTwice(t, s.Ledger())
+			said := []string{"Customer 7 is being processed by user SMITH", "sap.odata.http.codes = ", "(tried 5 times)"}
+			if tolerance == "none" {
+				r.Exits(1).LastLineHas(said...)
+				return
+			}
+			r.Exits(0).Says(said...)
+			if n := s.Count("OrderCopies"); n != rows-1 {
+				t.Errorf("expected %d rows, found %d", rows-1, n)
+			}
+			letters := e2etest.ReadTopic(t, servers, "letters", 1)
+			if len(letters) != 1 || string(letters[0].Value) != string(all[locked].Value) {
+				t.Errorf("expected the locked record as the only dead letter, found %d", len(letters))
+			}
+			message := ""
+			for _, h := range letters[0].Headers {
+				if h.Key == "__connect.errors.exception.message" {
+					message = string(h.Value)
+				}
+			}
+			e2etest.Contains(t, "the dead letter's message", message, said[:2]...)
+		})
+	}
+}

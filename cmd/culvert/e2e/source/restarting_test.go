@@ -1,0 +1,87 @@
+package source
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// An application restarts while 25,000 rows are read: its router answers 404 to some requests. The task goes on with
+// few requests, also when the next load begins, and delivers each row of each load once.
+func TestRestartingServiceIsReadOn(t *testing.T) {
+	t.Parallel()
+	const rows = 25_000
+	for _, c := range []struct {
+		name     string
+		path     string
+		settings []string
+		loads    int // the rows arrive so many times
+	}{
+		{"full", odatatest.NorthwindPath, []string{"sap.odata#00.exec-period=1"}, 2},
+		{"changes", odatatest.SAPPath, []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1",
+			"sap.odata#00.format=json"}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := e2etest.NewPlace(t)
+			s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 500}})
+			var away, routed, pages atomic.Int64
+			address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if away.Add(-1) >= 0 {
+					routed.Add(1)
+					w.WriteHeader(http.StatusNotFound)
+					fmt.Fprint(w, "404 Not Found: Requested route ('erp.example') does not exist.")
+					return
+				}
+				if strings.HasSuffix(r.URL.Path, "/Orders") {
+					pages.Add(1)
+				}
+				s.ServeHTTP(w, r)
+			}))
+			p.File("conf/there.properties", e2etest.Instead(e2etest.Source("there", address, "Orders"),
+				append([]string{"sap.odata#00.service=" + c.path, "sap.odata#00.page.size=500",
+					"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=10",
+					"sap.odata.max.retry.backoff.ms=50"}, c.settings...)...)...)
+			f := p.FollowsWith(e2etest.Plugins(t), "conf")
+			failed := false
+			awaits := func(what string, done func() bool) {
+				f.Await("there", what, func(s connect.Status) bool {
+					failed = failed || (len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed)
+					return failed || done()
+				})
+			}
+			awaits("reads pages", func() bool { return pages.Load() >= 10 })
+			away.Store(7)
+			awaits("has met the router", func() bool { return routed.Load() == 7 })
+			awaits("reads on", func() bool { return pages.Load() >= 50 })
+			awaits("has read all", func() bool { return s.Ledger().Pages >= 50 })
+			before := pages.Load()
+			away.Store(7)
+			awaits("has met the router again", func() bool { return routed.Load() == 14 })
+			awaits("polls again", func() bool { return pages.Load() > before+int64(51*(c.loads-1)) })
+			f.Await("there", "runs", e2etest.Runs)
+			r := f.MustStop()
+			if failed || strings.Contains(r.Stderr, "task FAILED") {
+				t.Errorf("expected the task to go on, found: %s", r.Stderr)
+			}
+			received := map[string]int{}
+			for _, record := range p.Records("Orders") {
+				received[fmt.Sprint(record["key"])]++
+			}
+			for key, n := range received {
+				if n < c.loads || n > c.loads+1 || (c.loads == 1 && n > 1) {
+					t.Fatalf("expected key %s in each of %d loads, found it %d times", key, c.loads, n)
+				}
+			}
+			if len(received) != rows {
+				t.Errorf("expected %d keys, found %d", rows, len(received))
+			}
+		})
+	}
+}

@@ -1,0 +1,164 @@
+package odataerror
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Lock is what an error says about locks.
+type Lock int
+
+const (
+	// NotLocked means that the error is not about a lock, or that its words are unknown.
+	NotLocked Lock = iota
+	// EntityLocked means that another user or process has locked the data of the request (RATIONALE.md P17).
+	EntityLocked
+	// LogonLocked means that the user, the client or the system is locked, which concerns every request.
+	LogonLocked
+)
+
+// lockCodes are messages of SAP about locked data: message class, slash, number, as in SAP Gateway's error documents.
+// The texts are those of SAP's message classes, as the named sources quote them.
+var lockCodes = []string{
+	"MC/601",                   // Object requested is currently locked by user & (ABAP programs on GitHub)
+	"EU/510",                   // User & is currently editing & (arc-1, vibing-steampunk and others, on GitHub)
+	"PAK/058",                  // Package & is already locked (as EU/510)
+	"VL/045",                   // The sales order & is currently being processed by user & (SAP Community)
+	"SO/198",                   // <&> is being processed by & (erplingo.com)
+	"BK/254",                   // The controlling document & is already being used by user & (stechno.net)
+	"AUT/126",                  // Table & is currently locked by user & (stechno.net)
+	"06/001",                   // Table & record & blocked by another user (sapdatasheet.org)
+	"UPC/090",                  // The data requested is already locked by user & (stechno.net)
+	"MMPUR_INTEGRATION_PO/002", // Purchase Order & is locked in another session (docsfortec.com)
+	"/CPD/PWS_ODATA_MSG/002",   // Commercial project & is being updated by & (erplingo.com)
+	"CMS_CAG/103",              // Collateral agreement locked for editing by user & (erplingo.com)
+	"ME/006",                   // User & already processing purchasing document &. Assumption: no source was found
+}
+
+// provenLockWords are the words with which SAP rejects a request before it changes anything. Assumption: as observed
+// with BAPIs, which lock first.
+var provenLockWords = []string{"is locked", "locked by", "gesperrt"}
+
+// lockWords are further English words, of the messages in lockCodes and of their variants in other classes.
+var lockWords = []string{
+	"currently locked", "already locked", "locked for editing", "locked in another session",
+	"being processed by", "being edited by", "being changed by", "being updated by", "being used by",
+	"being maintained by", "already being processed", "already being edited", "already in use by",
+	"currently editing", "currently processing", "already editing", "already processing",
+}
+
+// Parts of German messages such as "Der Auftrag wird gerade von Benutzer MEIER bearbeitet" and "Benutzer MEIER
+// bearbeitet bereits den Beleg". Assumption: these are SAP's translations; no source was found.
+var (
+	germanVerbs   = []string{"wird ", "werden "}
+	germanAgents  = []string{" von ", " vom ", " durch ", " gerade ", " bereits ", " derzeit ", " zurzeit ", " zur zeit "}
+	germanWork    = []string{"bearbeitet", "geändert", "gepflegt", "benutzt"}
+	germanPhrases = []string{"bearbeitet gerade", "bearbeitet bereits", "bearbeitet derzeit", "bearbeitet zurzeit",
+		"bereits in bearbeitung", "gerade in bearbeitung", "in bearbeitung durch"}
+)
+
+// LockOf returns what an error says about locks, by its message code and by SAP's English and German words.
+func LockOf(response *wit.Response, code, message string) Lock {
+	text := SearchText(response.Target, message)
+	switch {
+	case saysLogonLocked(text):
+		return LogonLocked
+	case slices.ContainsFunc(lockCodes, func(known string) bool { return strings.EqualFold(known, code) }),
+		containsAny(text, provenLockWords), containsAny(text, lockWords), saysGermanLock(text):
+		return EntityLocked
+	}
+	return NotLocked
+}
+
+// LockProvesNothingDone reports whether the words of an error about a lock prove by themselves that the request changed
+// nothing, whatever the status (RATIONALE.md P19). Message codes and the other words do not.
+func LockProvesNothingDone(response *wit.Response, message string) bool {
+	return containsAny(SearchText(response.Target, message), provenLockWords)
+}
+
+func containsAny(text string, words []string) bool {
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
+}
+
+// saysGermanLock reports whether a verb, an agent and work follow each other: "wird" "von" MEIER "bearbeitet".
+func saysGermanLock(text string) bool {
+	if containsAny(text, germanPhrases) {
+		return true
+	}
+	verb := firstOf(text, germanVerbs)
+	if verb < 0 {
+		return false
+	}
+	text = text[verb:]
+	agent := firstOf(text, germanAgents)
+	if agent < 0 {
+		return false
+	}
+	work := firstOf(text[agent:], germanWork)
+	return work >= 0 && !strings.Contains(text[:agent+work], " nicht ")
+}
+
+// firstOf returns the position of the first of some words, or -1.
+func firstOf(text string, words []string) int {
+	first := -1
+	for _, word := range words {
+		if pos := strings.Index(text, word); pos >= 0 && (first < 0 || pos < first) {
+			first = pos
+		}
+	}
+	return first
+}
+
+// Words of messages about a locked logon, such as "User SMITH is locked; notify the person responsible" (00/158, and
+// S>/515 with the client; erplingo.com) and "Der Mandant 100 ist gesperrt" (assumption: no source was found).
+var (
+	logonNouns  = []string{"user", "client", "system", "account", "logon", "benutzer", "mandant"}
+	logonVerbs  = []string{"is", "was", "ist", "wurde"}
+	lockedWords = []string{"locked", "gesperrt"}
+	// ownerWords precede the name of who holds a lock, or of what a noun belongs to: "Order 7 of user SMITH is locked".
+	ownerWords = []string{"of", "by", "from", "for", "in", "im", "von", "vom", "durch", "des", "beim", "für"}
+	// holderWords precede the name of who holds a lock.
+	holderWords = []string{"by", "durch", "von", "vom"}
+)
+
+const (
+	maxNameWords   = 4 // between a noun and its verb: "user SMITH in client 100 is"
+	maxLockedWords = 5 // from a verb to its participle: "ist zurzeit für die Anmeldung gesperrt"
+)
+
+// saysLogonLocked reports whether a user, client or system is the subject of "is locked", and nobody is named who holds
+// the lock.
+func saysLogonLocked(text string) bool {
+	for sentence := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(".;:!\n", r) }) {
+		words := strings.FieldsFunc(sentence, func(r rune) bool { return strings.ContainsRune(" \t\r,()'\"", r) })
+		for i, word := range words {
+			isSubject := slices.Contains(logonNouns, word) && (i == 0 || !slices.Contains(ownerWords, words[i-1]))
+			if isSubject && isLockedLogon(words[i+1:]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isLockedLogon reports whether the words after a noun continue with at most one name, or a name and its place, and "is
+// locked".
+func isLockedLogon(words []string) bool {
+	name := slices.IndexFunc(words, func(word string) bool { return slices.Contains(logonVerbs, word) })
+	hasPlace := name > 1 && name <= maxNameWords && slices.Contains(ownerWords, words[1])
+	if name < 0 || name > 1 && !hasPlace {
+		return false
+	}
+	words = words[name+1:]
+	for i, word := range words[:min(len(words), maxLockedWords)] {
+		switch {
+		case slices.Contains(lockedWords, word):
+			return i+1 == len(words) || !slices.Contains(holderWords, words[i+1])
+		case slices.Contains(holderWords, word), slices.Contains(logonVerbs, word):
+			return false
+		}
+	}
+	return false
+}

@@ -1,0 +1,37 @@
+package odataerror
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// FromService reports whether the OData service itself sent an error response: it contains an OData error document, or
+// the OData version. Routers, proxies and gateways in front of a service send neither. So only such a response says
+// something about the request: that an option is not supported, or that an entity does not exist.
+func FromService(response *wit.Response, body []byte) bool {
+	_, _, isDocument := Document(body)
+	return isDocument || HasVersion(response)
+}
+
+// HasVersion reports whether a response contains the OData version.
+func HasVersion(response *wit.Response) bool {
+	return slices.ContainsFunc(response.Headers, func(header wit.Header) bool {
+		isVersion := strings.EqualFold(header.Name, "DataServiceVersion") ||
+			strings.EqualFold(header.Name, "OData-Version")
+		return isVersion && header.Value != ""
+	})
+}
+
+// RouterStatuses are the statuses for which [FromRouter] may return true.
+var RouterStatuses = []uint16{404, 405, 415, 501}
+
+// FromRouter reports whether a router answered in place of the service, with a status that routers use while an
+// application restarts or is not deployed: Cloud Foundry answers 404 "Requested route does not exist" while no instance
+// passes its health check (capire, "Troubleshooting"; cloudfoundry/gorouter pull request 314). Assumption: 405, 415 and
+// 501 come from default pages of web servers in the same way. An empty 404 may be the answer of a small service.
+func FromRouter(response *wit.Response, body []byte) bool {
+	isEmptyNotFound := response.Status == 404 && len(trimStart(body)) == 0
+	return slices.Contains(RouterStatuses, response.Status) && !isEmptyNotFound && !FromService(response, body)
+}

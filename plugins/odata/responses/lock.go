@@ -1,0 +1,54 @@
+package responses
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// lockOf returns what an error says about locks, if the request certainly changed nothing, or may be sent twice. A
+// status that proves this suffices; for a 500 the document must (RATIONALE.md P17 and P19).
+func (s responseHandler) lockOf(target *requests.Target, response *wit.Response) odataerror.Lock {
+	switch response.Status {
+	case 0, 401, 404, 408, 410, 413, 429: // these have other meanings
+		return odataerror.NotLocked
+	}
+	code, message, isDocument := odataerror.Document(response.Body)
+	isRejection := response.Status == 400 || (isDocument && wit.IsRejection(response.Status))
+	isServerError := response.Status == 500
+	switch {
+	case isRejection, isServerError && target.IsRepeatable(s.State),
+		isServerError && isDocument && target.InBatch,
+		isDocument && odataerror.LockProvesNothingDone(response, message):
+		return odataerror.LockOf(response, code, message)
+	}
+	return odataerror.NotLocked
+}
+
+// lockResult sends a row again whose data are locked, as often as other rows. Then the host rejects the row, because
+// the error is not transient: the lock may be permanent, and the other rows can be written. A locked user, client or
+// system concerns all rows, so that error is transient and fails the task in the end.
+func lockResult(failure *wit.Error, lock odataerror.Lock) wit.RowResult {
+	if lock == odataerror.LogonLocked {
+		failure.Kind = wit.ErrorTransient
+		return retry(failure)
+	}
+	failure.Kind = wit.ErrorConflict
+	return retry(withCodeAdvice(failure))
+}
+
+// withCodeAdvice adds to the error of a rejected row how to have rows with its message code sent again. HTTP statuses
+// that services repeat as codes are no message codes.
+func withCodeAdvice(failure *wit.Error) *wit.Error {
+	if failure.Code == nil {
+		return failure
+	}
+	if _, err := strconv.Atoi(*failure.Code); err != nil {
+		failure.Message += "; " + sinkconfig.NameHTTPCodes + " = " + *failure.Code + " has such records sent again, " +
+			"and never rejects them"
+	}
+	return failure
+}
