@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -24,7 +25,7 @@ func readJSON(file string, data []byte) ([]Entry, Problems) {
 	r := &jsonReader{file: file, data: data, lineNumber: 1}
 	r.dec = json.NewDecoder(bytes.NewReader(r.data))
 	r.dec.UseNumber()
-	err := r.document()
+	err := secret.JSONError(r.document())
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("expected the rest of the document, found its end")
 	}
@@ -112,7 +113,7 @@ func (r *jsonReader) document() error {
 		return err
 	}
 	if t != json.Delim('{') {
-		return fmt.Errorf("expected an object, found %v", t)
+		return fmt.Errorf("expected an object, found %s", tokenKind(t))
 	}
 	if err := r.members(r.config); err != nil {
 		return err
@@ -121,6 +122,21 @@ func (r *jsonReader) document() error {
 		return errors.New("expected the end of the file after the object")
 	}
 	return nil
+}
+
+// tokenKind returns the kind of a token. The token itself may be a password.
+func tokenKind(token json.Token) string {
+	switch token.(type) {
+	case json.Delim:
+		return "a list"
+	case string:
+		return "a string"
+	case json.Number:
+		return "a number"
+	case bool:
+		return "a boolean"
+	}
+	return "null"
 }
 
 func (r *jsonReader) config(entry Entry, opened json.Delim) error {
@@ -197,7 +213,7 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
-		return nil, Problems{YAMLProblem(file, "invalid YAML", err)}
+		return nil, Problems{YAMLProblem(file, "invalid YAML", data, err)}
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, Problems{{File: file, Line: max(more.Line, 1),
@@ -219,14 +235,20 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	return r.entries, r.problems
 }
 
-// YAMLProblem returns the problem of an invalid file, at the line in the decoder's error.
-func YAMLProblem(file, prefix string, err error) Problem {
+// YAMLProblem returns the problem of an invalid file, at the line in the decoder's error. It quotes no value.
+func YAMLProblem(file, prefix string, data []byte, err error) Problem {
 	p := Problem{File: file, Line: 1, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
 		number, text, _ := strings.Cut(rest, ": ")
 		if n, err := strconv.Atoi(number); err == nil && n > 0 {
 			p.Line, p.Text = n, text
 		}
+	}
+	if name, ok := strings.CutPrefix(p.Text, "unknown anchor '"); ok {
+		name, _, _ = strings.Cut(name, "'")
+		p.Line += bytes.Count(data[:max(bytes.Index(data, []byte("*"+name)), 0)], []byte("\n"))
+		p.Text = "a value begins with *, which means an alias in YAML, and there is no anchor for it: put quotation " +
+			"marks around values that begin with * or &"
 	}
 	p.Text = prefix + ": " + p.Text
 	return p

@@ -11,8 +11,11 @@ func readProperties(file string, data []byte) (entries []Entry, problems Problem
 	for l := range logicalLines(string(data)) {
 		switch {
 		case l.malformed:
-			problems = append(problems, Problem{File: file, Line: l.line, Setting: l.key,
-				Text: `expected four hexadecimal digits after \u`})
+			p := Problem{File: file, Line: l.line, Text: `expected four hexadecimal digits after \u`}
+			if !strings.Contains(l.key, `\u`) { // else the key is malformed, too, and may be a part of a password
+				p.Setting = l.key
+			}
+			problems = append(problems, p)
 		case l.isSetting:
 			entries = append(entries, NewEntry(l.key, l.value, file, l.line))
 		}
