@@ -209,6 +209,14 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	transforms, _ := c.Entry("transforms")
 	predicates, _ := c.Entry("predicates")
 	known := List(predicates.Value.Reveal())
+	if n := len(known) + len(List(transforms.Value.Reveal())); n > maxStages {
+		at := transforms
+		if at.Key == "" {
+			at = predicates
+		}
+		return nil, Problems{at.codedProblem(setting.CodeInvalid, fmt.Sprintf("expected at most %d transforms and "+
+			"predicates together, found %d", maxStages, n))}
+	}
 	problems = append(problems, c.duplicateAliases(transforms)...)
 	problems = append(problems, c.duplicateAliases(predicates)...)
 	for _, alias := range unique(List(transforms.Value.Reveal())) {
@@ -257,10 +265,15 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	return stages, problems
 }
 
-// Predicates returns all declared predicates, used or not.
+// maxStages is the largest number of transforms and predicates of a connector. A check calls a plugin for each, and its
+// answer describes all settings of each.
+const maxStages = 200
+
+// Predicates returns all declared predicates, used or not, and no more than a connector may have.
 func (c *Connector) Predicates() []Predicate {
 	var all []Predicate
-	for _, alias := range unique(List(c.Text("predicates"))) {
+	aliases := unique(List(c.Text("predicates")))
+	for _, alias := range aliases[:min(len(aliases), maxStages)] {
 		all = append(all, c.predicate(alias))
 	}
 	return all
@@ -273,8 +286,10 @@ func (c *Connector) predicate(alias string) Predicate {
 
 func unique(aliases []string) []string {
 	var once []string
+	isKnown := make(map[string]bool, len(aliases))
 	for _, alias := range aliases {
-		if !slices.Contains(once, alias) {
+		if !isKnown[alias] {
+			isKnown[alias] = true
 			once = append(once, alias)
 		}
 	}

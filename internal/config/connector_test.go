@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -752,4 +753,46 @@ func TestTopicCreationExpressionsAreBounded(t *testing.T) {
 		"Invalid regex: expected at most 1000 characters, found 180000") {
 		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(whole), whole)
 	}
+}
+
+// A connector has a bounded number of transforms and predicates together. Aliases are compared in linear time.
+func TestStagesAreBounded(t *testing.T) {
+	lines := func(transforms, predicates int) string {
+		var b strings.Builder
+		for _, list := range []struct {
+			name  string
+			count int
+		}{{"transforms", transforms}, {"predicates", predicates}} {
+			b.WriteString(list.name + "=")
+			for i := range list.count {
+				fmt.Fprintf(&b, "a%d,", i)
+			}
+			b.WriteString("z\n")
+		}
+		return b.String()
+	}
+	for _, test := range []struct {
+		transforms, predicates int // besides one of each
+		want                   string
+	}{
+		{maxStages - 2, 0, ""},
+		{maxStages - 1, 0, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 201"},
+		{100, 100, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 202"},
+		{100_000, 0, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 100002"},
+	} {
+		c := connector(t, lines(test.transforms, test.predicates))
+		stages, problems := c.Stages()
+		if test.want != "" {
+			expectLines(t, test.want, test.want, problems)
+		}
+		if isRejected := test.want != ""; isRejected != (len(stages) == 0) || len(c.Predicates()) > maxStages {
+			t.Errorf("%d and %d: found %d transforms, %d predicates", test.transforms, test.predicates, len(stages),
+				len(c.Predicates()))
+		}
+	}
+	c := connector(t, lines(-1, maxStages))
+	c.Entries = slices.DeleteFunc(c.Entries, func(entry Entry) bool { return entry.Key == "transforms" })
+	_, problems := c.Stages()
+	expectLines(t, "predicates only",
+		"c.properties:2: predicates: expected at most 200 transforms and predicates together, found 201", problems)
 }
