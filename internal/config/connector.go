@@ -26,23 +26,46 @@ type Connector struct {
 
 // LoadConnector reads a connector with [ReadFile]. It only fails if the file cannot be read.
 func LoadConnector(file string, providers *Providers) (*Connector, Problems, error) {
-	entries, problems, err := ReadFile(file)
-	if err != nil {
-		return nil, nil, err
+	read := readConnectorFile(file)
+	if read.err != nil {
+		return nil, nil, read.err
 	}
-	if len(entries) == 0 && problems.Err() == nil {
-		problems = append(problems, Problem{File: file,
+	connector := read.connector(providers.newReferences(read.entries))
+	return connector, connector.Problems, nil
+}
+
+// connectorFile is a connector's file whose references are not resolved yet.
+type connectorFile struct {
+	path     string
+	entries  []Entry
+	problems Problems
+	err      error // that the file cannot be read
+}
+
+func readConnectorFile(path string) connectorFile {
+	f := connectorFile{path: path}
+	f.entries, f.problems, f.err = ReadFile(path)
+	if f.err == nil && len(f.entries) == 0 && f.problems.Err() == nil {
+		f.problems = append(f.problems, Problem{File: path,
 			Text: "the file is empty: expected the settings of a connector"})
 	}
-	connector, more := NewConnector(file, entries, providers)
-	connector.Problems = append(problems, more...)
-	return connector, connector.Problems, nil
+	return f
+}
+
+func (f *connectorFile) connector(references *references) *Connector {
+	connector, more := newConnector(f.path, f.entries, references)
+	connector.Problems = append(f.problems, more...)
+	return connector
 }
 
 // NewConnector is [LoadConnector] for entries in memory.
 func NewConnector(file string, entries []Entry, providers *Providers) (*Connector, Problems) {
+	return newConnector(file, entries, providers.newReferences(entries))
+}
+
+func newConnector(file string, entries []Entry, references *references) (*Connector, Problems) {
 	settings, initial := splitInitialState(entries)
-	entries, problems := providers.resolveAll(settings)
+	entries, problems := references.resolve(settings)
 	connector := &Connector{File: file, Entries: entries, InitialState: initial}
 	if name, ok := connector.Get("name"); ok {
 		connector.Name = setting.Trim(name)
@@ -51,7 +74,7 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 		base := filepath.Base(file)
 		connector.Name = strings.TrimSuffix(base, filepath.Ext(base))
 	}
-	return connector, providers.redactProblems(problems)
+	return connector, references.providers.redactProblems(problems)
 }
 
 func splitInitialState(entries []Entry) (settings []Entry, initial *Entry) {
