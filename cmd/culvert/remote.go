@@ -129,7 +129,11 @@ func redactPasswords(text string, passwords ...string) string {
 func workerURL(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, asUsageError(fmt.Errorf("--url: expected http://HOST:PORT, found %q", shown.Line(text)))
+		problem := "--url: expected http://HOST:PORT"
+		if !strings.Contains(text, "@") { // else it contains a password
+			problem += fmt.Sprintf(", found %q", shown.Line(text))
+		}
+		return nil, asUsageError(errors.New(problem))
 	}
 	return base, nil
 }

@@ -73,10 +73,10 @@ func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 
 func (in *installation) settings() (map[string]string, error) {
 	settings := map[string]string{}
-	for _, s := range in.set {
+	for i, s := range in.set {
 		name, value, ok := strings.Cut(s, "=")
-		if !ok {
-			return nil, asUsageError(fmt.Errorf("--set: expected name=value, found %q", s))
+		if !ok { // the text is not printed: it may contain a password
+			return nil, asUsageError(fmt.Errorf("--set: expected name=value, found no = in number %d of them", i+1))
 		}
 		settings[name] = value
 	}

@@ -142,7 +142,7 @@ func read(path string) (*file, config.Problems, error) {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("the file is empty")
 		}
-		return nil, config.Problems{config.YAMLProblem(path, "expected tests in YAML", err)}, nil
+		return nil, config.Problems{config.YAMLProblem(path, "expected tests in YAML", data, err)}, nil
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, config.Problems{{File: path, Line: max(more.Line, 1),

@@ -185,8 +185,9 @@ func (ch *Checker) CheckStages(ctx context.Context, connector *config.Connector)
 
 func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector, rules config.Checker) config.Problems {
 	stages, problems := connector.Stages()
+	hasEnded := false
 	check := func(prefix, class, version string, kind wit.ComponentKind) {
-		if class == "" {
+		if class == "" || hasEnded {
 			return
 		}
 		info, component, err := components.Find(ch.Plugins, class, version, kind)
@@ -200,6 +201,10 @@ func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector,
 		}
 		found := rules.CheckStage(ctx, connector, prefix, component)
 		problems = append(problems, found...)
+		hasEnded = ctx.Err() != nil
+		if hasEnded { // which is one of the problems now
+			return
+		}
 		problems = append(problems, ch.validateOffline(ctx, connector, prefix, info, component, found)...)
 	}
 	for _, s := range stages {

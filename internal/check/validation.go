@@ -90,9 +90,15 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	}
 	stages, _ := connector.Stages()
 	for _, s := range stages {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		builder.addStage(ch, s.Prefix, s.Alias, s.Class, wit.ComponentTransformation)
 	}
 	for _, p := range connector.Predicates() {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		builder.addStage(ch, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
 	}
 	for _, value := range config.DeclareComponent(component).Validate(rawSettings(connector)) {

@@ -1,7 +1,10 @@
 package check_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -107,5 +110,38 @@ func TestValidateConverters(t *testing.T) {
 	}
 	if groups := strings.Join(v.Groups, ","); !strings.Contains(groups, "Schemas,Serialization") {
 		t.Errorf("found groups %s", groups)
+	}
+}
+
+// The answer to many transforms has no settings of theirs, and a check ends with its context.
+func TestValidationOfManyTransformsIsBounded(t *testing.T) {
+	b := checktest.WithSpy(t)
+	lines := func(count int) []string {
+		aliases := make([]string, count)
+		lines := []string{"name=v", "connector.class=test.SpySource", "spy.address=h"}
+		for i := range aliases {
+			aliases[i] = fmt.Sprintf("t%d", i)
+			lines = append(lines, "transforms."+aliases[i]+".type=no.such.Thing")
+		}
+		return append(lines, "transforms="+strings.Join(aliases, ","))
+	}
+	validation, err := b.Checker.Validate(t.Context(), b.Connector(t, lines(3_000)...))
+	require.NoError(t, err)
+	bounded := 0
+	for _, s := range validation.Configs {
+		if s.Value.Name == "transforms" && strings.Contains(strings.Join(s.Value.Errors, ""), "at most 200 transforms") {
+			bounded++
+		}
+		if s.Definition.Group != nil && strings.HasPrefix(*s.Definition.Group, "Transforms: ") {
+			t.Fatalf("expected no settings of transforms, found %s", s.Value.Name)
+		}
+	}
+	if bounded != 1 {
+		t.Errorf("expected the bound at transforms, found %+v", validation.Configs[0])
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if validation, err := b.Checker.Validate(ctx, b.Connector(t, lines(200)...)); !errors.Is(err, context.Canceled) {
+		t.Errorf("expected the end of the context, found %v and %d settings", err, len(validation.Configs))
 	}
 }

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/secret"
 )
 
 // Changes of the config topic within rebalanceDelay cause one rebalance; if they continue, one in
@@ -242,7 +242,7 @@ func (w *Worker) waitOwnersLost(ctx context.Context, name string, owners map[str
 
 func (w *Worker) HandleTasksCall(ctx context.Context, name string, body []byte) (any, error) {
 	var taskPlan config.TaskPlan
-	if err := json.Unmarshal(body, &taskPlan); err != nil {
+	if err := secret.UnmarshalJSON(body, &taskPlan); err != nil {
 		return nil, fmt.Errorf("tasks of connector %s: %w", name, err)
 	}
 	if _, isSelf, known := w.Leader(); !known || !isSelf {

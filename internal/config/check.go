@@ -251,8 +251,11 @@ func isNested(connector *Connector, key string) bool {
 		return true
 	}
 	for _, list := range []string{"transforms", "predicates"} {
+		if !strings.HasPrefix(key, list+".") {
+			continue
+		}
 		for _, alias := range List(connector.Text(list)) {
-			if strings.HasPrefix(key, list+"."+alias+".") {
+			if strings.HasPrefix(key[len(list)+1:], alias+".") {
 				return true
 			}
 		}

@@ -26,23 +26,46 @@ type Connector struct {
 
 // LoadConnector reads a connector with [ReadFile]. It only fails if the file cannot be read.
 func LoadConnector(file string, providers *Providers) (*Connector, Problems, error) {
-	entries, problems, err := ReadFile(file)
-	if err != nil {
-		return nil, nil, err
+	read := readConnectorFile(file)
+	if read.err != nil {
+		return nil, nil, read.err
 	}
-	if len(entries) == 0 && problems.Err() == nil {
-		problems = append(problems, Problem{File: file,
+	connector := read.connector(providers.newReferences(read.entries))
+	return connector, connector.Problems, nil
+}
+
+// connectorFile is a connector's file whose references are not resolved yet.
+type connectorFile struct {
+	path     string
+	entries  []Entry
+	problems Problems
+	err      error // that the file cannot be read
+}
+
+func readConnectorFile(path string) connectorFile {
+	f := connectorFile{path: path}
+	f.entries, f.problems, f.err = ReadFile(path)
+	if f.err == nil && len(f.entries) == 0 && f.problems.Err() == nil {
+		f.problems = append(f.problems, Problem{File: path,
 			Text: "the file is empty: expected the settings of a connector"})
 	}
-	connector, more := NewConnector(file, entries, providers)
-	connector.Problems = append(problems, more...)
-	return connector, connector.Problems, nil
+	return f
+}
+
+func (f *connectorFile) connector(references *references) *Connector {
+	connector, more := newConnector(f.path, f.entries, references)
+	connector.Problems = append(f.problems, more...)
+	return connector
 }
 
 // NewConnector is [LoadConnector] for entries in memory.
 func NewConnector(file string, entries []Entry, providers *Providers) (*Connector, Problems) {
+	return newConnector(file, entries, providers.newReferences(entries))
+}
+
+func newConnector(file string, entries []Entry, references *references) (*Connector, Problems) {
 	settings, initial := splitInitialState(entries)
-	entries, problems := providers.resolveAll(settings)
+	entries, problems := references.resolve(settings)
 	connector := &Connector{File: file, Entries: entries, InitialState: initial}
 	if name, ok := connector.Get("name"); ok {
 		connector.Name = setting.Trim(name)
@@ -51,7 +74,7 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 		base := filepath.Base(file)
 		connector.Name = strings.TrimSuffix(base, filepath.Ext(base))
 	}
-	return connector, providers.redactProblems(problems)
+	return connector, references.providers.redactProblems(problems)
 }
 
 func splitInitialState(entries []Entry) (settings []Entry, initial *Entry) {
@@ -209,6 +232,14 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	transforms, _ := c.Entry("transforms")
 	predicates, _ := c.Entry("predicates")
 	known := List(predicates.Value.Reveal())
+	if n := len(known) + len(List(transforms.Value.Reveal())); n > maxStages {
+		at := transforms
+		if at.Key == "" {
+			at = predicates
+		}
+		return nil, Problems{at.codedProblem(setting.CodeInvalid, fmt.Sprintf("expected at most %d transforms and "+
+			"predicates together, found %d", maxStages, n))}
+	}
 	problems = append(problems, c.duplicateAliases(transforms)...)
 	problems = append(problems, c.duplicateAliases(predicates)...)
 	for _, alias := range unique(List(transforms.Value.Reveal())) {
@@ -257,10 +288,15 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	return stages, problems
 }
 
-// Predicates returns all declared predicates, used or not.
+// maxStages is the largest number of transforms and predicates of a connector. A check calls a plugin for each, and its
+// answer describes all settings of each.
+const maxStages = 200
+
+// Predicates returns all declared predicates, used or not, and no more than a connector may have.
 func (c *Connector) Predicates() []Predicate {
 	var all []Predicate
-	for _, alias := range unique(List(c.Text("predicates"))) {
+	aliases := unique(List(c.Text("predicates")))
+	for _, alias := range aliases[:min(len(aliases), maxStages)] {
 		all = append(all, c.predicate(alias))
 	}
 	return all
@@ -273,8 +309,10 @@ func (c *Connector) predicate(alias string) Predicate {
 
 func unique(aliases []string) []string {
 	var once []string
+	isKnown := make(map[string]bool, len(aliases))
 	for _, alias := range aliases {
-		if !slices.Contains(once, alias) {
+		if !isKnown[alias] {
+			isKnown[alias] = true
 			once = append(once, alias)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -379,7 +380,7 @@ func TestDocuments(t *testing.T) {
 			"c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found null"},
 		{"c.properties", " \n{\"name\":\"n\"}", "name=n", ""},
 		{"c.json", "", "", ""},
-		{"c.json", "name=n", "", "c.json:1: invalid JSON: invalid character 'a' in literal null (expecting 'u')"},
+		{"c.json", "name=n", "", "c.json:1: invalid JSON: unexpected character"},
 		{"c.properties", "\xff\xfen\x00", "",
 			"c.properties: the file is in UTF-16: expected UTF-8; save it in that encoding"},
 		{"c.json", "{\n\x00", "", "c.json: expected text in UTF-8, found a byte 0 in line 2"},
@@ -394,7 +395,7 @@ func TestDocuments(t *testing.T) {
 		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another after ---"},
 		{"c.yaml", "# nothing", "", ""},
 		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: expected the rest of the document, found its end"},
-		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found ["},
+		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found a list"},
 		{"c.json", `{"config":[{"a":1}]}`, "",
 			"c.json:1: config: expected text, a number or a boolean, found an object or a list"},
 		{"w.yaml", "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no",
@@ -752,4 +753,46 @@ func TestTopicCreationExpressionsAreBounded(t *testing.T) {
 		"Invalid regex: expected at most 1000 characters, found 180000") {
 		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(whole), whole)
 	}
+}
+
+// A connector has a bounded number of transforms and predicates together. Aliases are compared in linear time.
+func TestStagesAreBounded(t *testing.T) {
+	lines := func(transforms, predicates int) string {
+		var b strings.Builder
+		for _, list := range []struct {
+			name  string
+			count int
+		}{{"transforms", transforms}, {"predicates", predicates}} {
+			b.WriteString(list.name + "=")
+			for i := range list.count {
+				fmt.Fprintf(&b, "a%d,", i)
+			}
+			b.WriteString("z\n")
+		}
+		return b.String()
+	}
+	for _, test := range []struct {
+		transforms, predicates int // besides one of each
+		want                   string
+	}{
+		{maxStages - 2, 0, ""},
+		{maxStages - 1, 0, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 201"},
+		{100, 100, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 202"},
+		{100_000, 0, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 100002"},
+	} {
+		c := connector(t, lines(test.transforms, test.predicates))
+		stages, problems := c.Stages()
+		if test.want != "" {
+			expectLines(t, test.want, test.want, problems)
+		}
+		if isRejected := test.want != ""; isRejected != (len(stages) == 0) || len(c.Predicates()) > maxStages {
+			t.Errorf("%d and %d: found %d transforms, %d predicates", test.transforms, test.predicates, len(stages),
+				len(c.Predicates()))
+		}
+	}
+	c := connector(t, lines(-1, maxStages))
+	c.Entries = slices.DeleteFunc(c.Entries, func(entry Entry) bool { return entry.Key == "transforms" })
+	_, problems := c.Stages()
+	expectLines(t, "predicates only",
+		"c.properties:2: predicates: expected at most 200 transforms and predicates together, found 201", problems)
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/internal/base/wholefile"
+	"github.com/culvert-project/culvert/internal/secret"
 )
 
 // ConnectorsFile stores the connectors that REST created on a worker without a group. It is safe for concurrent use.
@@ -187,7 +188,7 @@ func loadJSON(path string, most int64, into any) error {
 	case err != nil:
 		return err
 	}
-	if err := json.Unmarshal(data, into); err != nil {
+	if err := secret.UnmarshalJSON(data, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil

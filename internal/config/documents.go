@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -24,7 +25,7 @@ func readJSON(file string, data []byte) ([]Entry, Problems) {
 	r := &jsonReader{file: file, data: data, lineNumber: 1}
 	r.dec = json.NewDecoder(bytes.NewReader(r.data))
 	r.dec.UseNumber()
-	err := r.document()
+	err := secret.JSONError(r.document())
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("expected the rest of the document, found its end")
 	}
@@ -112,7 +113,7 @@ func (r *jsonReader) document() error {
 		return err
 	}
 	if t != json.Delim('{') {
-		return fmt.Errorf("expected an object, found %v", t)
+		return fmt.Errorf("expected an object, found %s", tokenKind(t))
 	}
 	if err := r.members(r.config); err != nil {
 		return err
@@ -121,6 +122,21 @@ func (r *jsonReader) document() error {
 		return errors.New("expected the end of the file after the object")
 	}
 	return nil
+}
+
+// tokenKind returns the kind of a token. The token itself may be a password.
+func tokenKind(token json.Token) string {
+	switch token.(type) {
+	case json.Delim:
+		return "a list"
+	case string:
+		return "a string"
+	case json.Number:
+		return "a number"
+	case bool:
+		return "a boolean"
+	}
+	return "null"
 }
 
 func (r *jsonReader) config(entry Entry, opened json.Delim) error {
@@ -197,7 +213,7 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
-		return nil, Problems{YAMLProblem(file, "invalid YAML", err)}
+		return nil, Problems{YAMLProblem(file, "invalid YAML", data, err)}
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, Problems{{File: file, Line: max(more.Line, 1),
@@ -208,25 +224,31 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	}
 	r := yamlReader{file: file}
 	if config, outer := restForm(root.Content[0]); config != nil {
-		r.mapping("", config)
+		r.mapping(config)
 		settings := r.entries
 		r.entries = nil
-		r.mapping("", outer)
+		r.mapping(outer)
 		entries, problems := envelope(r.entries, settings, nil)
 		return entries, append(r.problems, problems...)
 	}
-	r.mapping("", root.Content[0])
+	r.mapping(root.Content[0])
 	return r.entries, r.problems
 }
 
-// YAMLProblem returns the problem of an invalid file, at the line in the decoder's error.
-func YAMLProblem(file, prefix string, err error) Problem {
+// YAMLProblem returns the problem of an invalid file, at the line in the decoder's error. It quotes no value.
+func YAMLProblem(file, prefix string, data []byte, err error) Problem {
 	p := Problem{File: file, Line: 1, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
 		number, text, _ := strings.Cut(rest, ": ")
 		if n, err := strconv.Atoi(number); err == nil && n > 0 {
 			p.Line, p.Text = n, text
 		}
+	}
+	if name, ok := strings.CutPrefix(p.Text, "unknown anchor '"); ok {
+		name, _, _ = strings.Cut(name, "'")
+		p.Line += bytes.Count(data[:max(bytes.Index(data, []byte("*"+name)), 0)], []byte("\n"))
+		p.Text = "a value begins with *, which means an alias in YAML, and there is no anchor for it: put quotation " +
+			"marks around values that begin with * or &"
 	}
 	p.Text = prefix + ": " + p.Text
 	return p
@@ -235,7 +257,7 @@ func YAMLProblem(file, prefix string, err error) Problem {
 // YAMLSettings returns the settings in a mapping of a YAML document, see [ReadFile].
 func YAMLSettings(file string, n *yaml.Node) ([]Entry, Problems) {
 	r := yamlReader{file: file}
-	r.mapping("", n)
+	r.mapping(n)
 	entries, twice := dropDuplicates(r.entries)
 	return entries, append(r.problems, twice...)
 }
@@ -268,29 +290,62 @@ func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 	return config, &rest
 }
 
+// yamlReader joins the keys of nested mappings. Invariant: prefix is the keys around the current one with dots, and
+// nothing is joined that was not counted before: a long key may have many values.
 type yamlReader struct {
-	file     string
-	entries  []Entry
-	problems Problems
+	file      string
+	prefix    []byte
+	count     int // Count is the number of settings so far, valid or not.
+	nameBytes int // NameBytes is the length of their names together.
+	isFull    bool
+	entries   []Entry
+	problems  Problems
 }
 
-func (r *yamlReader) mapping(prefix string, n *yaml.Node) {
+func (r *yamlReader) mapping(n *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		r.problems = append(r.problems, Problem{File: r.file, Line: n.Line, Text: "expected a mapping of settings"})
 		return
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		r.value(prefix+n.Content[i].Value, n.Content[i].Line, n.Content[i+1])
+	for i := 0; i+1 < len(n.Content) && !r.isFull; i += 2 {
+		r.value(n.Content[i], n.Content[i+1])
 	}
 }
 
-func (r *yamlReader) value(key string, line int, n *yaml.Node) {
-	entry := Entry{Key: key, File: r.file, Line: line}
+// setting returns the entry of a key, or false, with a problem, if there are too many settings or too long names.
+func (r *yamlReader) setting(key *yaml.Node) (entry Entry, ok bool) {
+	r.count++
+	r.nameBytes += len(r.prefix) + len(key.Value)
+	p := Problem{File: r.file, Line: key.Line}
 	switch {
+	case r.count > MaxSettings:
+		p.Text = fmt.Sprintf("expected at most %d settings, found more", MaxSettings)
+	case r.nameBytes > maxFileBytes:
+		p.Text = fmt.Sprintf("the names of settings are too long: expected at most %d bytes together when the keys "+
+			"around them are added, found more", maxFileBytes)
+	default:
+		return Entry{Key: string(r.prefix) + key.Value, File: r.file, Line: key.Line}, true
+	}
+	r.isFull = true
+	r.entries = nil
+	r.problems = Problems{p}
+	return Entry{}, false
+}
+
+func (r *yamlReader) value(key, n *yaml.Node) {
+	if n.Kind == yaml.MappingNode {
+		outer := len(r.prefix)
+		r.prefix = append(append(r.prefix, key.Value...), '.')
+		r.mapping(n)
+		r.prefix = r.prefix[:outer]
+		return
+	}
+	entry, ok := r.setting(key)
+	switch {
+	case !ok:
+		return
 	case n.Kind == yaml.AliasNode:
 		r.problems = append(r.problems, entry.problem("expected a value, found an alias"))
-	case n.Kind == yaml.MappingNode:
-		r.mapping(key+".", n)
 	case n.Kind == yaml.SequenceNode:
 		var items []string
 		for _, item := range n.Content {
@@ -300,10 +355,10 @@ func (r *yamlReader) value(key string, line int, n *yaml.Node) {
 			}
 			items = append(items, item.Value)
 		}
-		r.entries = append(r.entries, NewEntry(key, strings.Join(items, ","), r.file, line))
+		r.entries = append(r.entries, NewEntry(entry.Key, strings.Join(items, ","), r.file, entry.Line))
 	case n.Tag == "!!null":
 		r.problems = append(r.problems, entry.problem("expected a value, found null"))
 	default:
-		r.entries = append(r.entries, NewEntry(key, n.Value, r.file, line))
+		r.entries = append(r.entries, NewEntry(entry.Key, n.Value, r.file, entry.Line))
 	}
 }

@@ -126,10 +126,8 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 
 // LoadConnectors reads the connectors for a worker with these providers; shadowed is as in [Installation].
 func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden Problems) {
-	var connectors, fromREST []*Connector
-	for _, file := range files.Connectors {
-		connectors = append(connectors, loadAny(file, providers))
-	}
+	var fromREST []*Connector
+	connectors := loadAll(files.Connectors, providers)
 	if files.REST != nil {
 		for _, name := range files.REST.Names() {
 			fromREST = append(fromREST, files.REST.connector(name, providers))
@@ -142,16 +140,32 @@ func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden
 func (f Files) IsRESTConnector(connector *Connector) bool { return f.REST.contains(connector) }
 
 func loadAny(file string, providers *Providers) *Connector {
-	connector, _, err := LoadConnector(file, providers)
-	if err != nil {
-		connector = &Connector{File: file,
-			Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
+	return loadAll([]string{file}, providers)[0]
+}
+
+// loadAll reads the files of connectors. A file that references of several connectors name is read once.
+func loadAll(files []string, providers *Providers) []*Connector {
+	read := make([]connectorFile, len(files))
+	entries := make([][]Entry, len(files))
+	for i, file := range files {
+		read[i] = readConnectorFile(file)
+		entries[i] = read[i].entries
 	}
-	if _, isSet := connector.Get("name"); !isSet && connector.Problems.Err() != nil {
-		// Its real name is unknown; it must not be the name of another file's connector.
-		connector.Name = filepath.Base(file)
+	references := providers.newReferences(entries...)
+	connectors := make([]*Connector, len(files))
+	for i, file := range files {
+		if err := read[i].err; err != nil {
+			connectors[i] = &Connector{File: file,
+				Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
+		} else {
+			connectors[i] = read[i].connector(references)
+		}
+		if _, isSet := connectors[i].Get("name"); !isSet && connectors[i].Problems.Err() != nil {
+			// Its real name is unknown; it must not be the name of another file's connector.
+			connectors[i].Name = filepath.Base(file)
+		}
 	}
-	return connector
+	return connectors
 }
 
 func uniqueNames(connectors []*Connector) (distinct []*Connector) {

@@ -115,10 +115,14 @@ func (s *FolderStore) consumeRequests() (requested, changed bool) {
 }
 
 func (s *FolderStore) reload(which func(*Connector) bool) {
-	for _, file := range s.state.files {
+	var paths []string
+	for path, file := range s.state.files {
 		if file.stamp != "" && file.loaded != nil && which(file.loaded) {
-			file.loaded = s.load(file.loaded.File)
+			paths = append(paths, path)
 		}
+	}
+	for i, connector := range loadAll(paths, s.worker.Providers) {
+		s.state.files[paths[i]].loaded = connector
 	}
 	for name, connector := range s.state.rest {
 		if which(connector) {
@@ -127,8 +131,6 @@ func (s *FolderStore) reload(which func(*Connector) bool) {
 	}
 }
 
-func (s *FolderStore) load(path string) *Connector { return loadAny(path, s.worker.Providers) }
-
 func (s *FolderStore) scan() (different, unstable bool) {
 	files, problem := s.listFiles()
 	if problem != nil {
@@ -136,6 +138,7 @@ func (s *FolderStore) scan() (different, unstable bool) {
 	}
 	different = s.setGlobalProblems(s.checkWorkerFile(files.Worker))
 	exists := make(map[string]bool, len(files.Connectors))
+	var changed []string
 	for _, path := range files.Connectors {
 		exists[path] = true
 		file := s.state.files[path]
@@ -143,8 +146,20 @@ func (s *FolderStore) scan() (different, unstable bool) {
 			file = &watchedFile{}
 			s.state.files[path] = file
 		}
-		changed, more := s.scanFile(path, file)
-		different, unstable = different || changed, unstable || more
+		isChanged, more := s.scanFile(path, file)
+		unstable = unstable || more
+		if isChanged {
+			changed = append(changed, path)
+		}
+	}
+	for i, connector := range loadAll(changed, s.worker.Providers) {
+		file := s.state.files[changed[i]]
+		isLoaded := file.load(connector)
+		if !isLoaded && !s.state.scanned {
+			file.loaded = connector // the next scan loads it again
+		}
+		different = different || (isLoaded && s.state.scanned)
+		unstable = unstable || !isLoaded
 	}
 	s.state.scanned = true
 	for path, file := range s.state.files {
@@ -205,26 +220,27 @@ func (s *FolderStore) setGlobalProblems(problems Problems) bool {
 	return true
 }
 
-func (s *FolderStore) scanFile(path string, file *watchedFile) (different, unstable bool) {
+// scanFile reports whether a file must be loaded, and whether another scan must see it unchanged.
+func (s *FolderStore) scanFile(path string, file *watchedFile) (isChanged, unstable bool) {
 	stamp := watch.Stamp(path)
 	file.missing = 0
 	if stamp != file.stamp {
 		file.stamp = stamp
-		if !s.state.scanned { // the worker started with these files; their connectors would count as deleted
-			file.loaded, file.loadedStamp = s.load(path), stamp
-		}
-		return false, true
+		// The worker started with the files of the first scan; their connectors would count as deleted.
+		return !s.state.scanned, true
 	}
-	if file.loaded != nil && file.loadedStamp == stamp {
-		return false, false
+	return file.loaded == nil || file.loadedStamp != stamp, false
+}
+
+// load stores the connector that was read from the file, unless the file has changed since the scan saw it.
+func (f *watchedFile) load(connector *Connector) bool {
+	if stamp := watch.Stamp(connector.File); stamp != f.stamp { // it changed during the read
+		f.stamp = stamp
+		return false
 	}
-	connector := s.load(path)
-	if newStamp := watch.Stamp(path); newStamp != stamp { // it changed during the read
-		file.stamp = newStamp
-		return false, true
-	}
-	file.loaded, file.loadedStamp = connector, stamp
-	return true, false
+	f.loaded = connector
+	f.loadedStamp = f.stamp
+	return true
 }
 
 func (s *FolderStore) checkWorkerFile(path string) Problems {

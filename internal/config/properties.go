@@ -11,13 +11,35 @@ func readProperties(file string, data []byte) (entries []Entry, problems Problem
 	for l := range logicalLines(string(data)) {
 		switch {
 		case l.malformed:
-			problems = append(problems, Problem{File: file, Line: l.line, Setting: l.key,
-				Text: `expected four hexadecimal digits after \u`})
+			problems = append(problems, l.problem(file))
 		case l.isSetting:
 			entries = append(entries, NewEntry(l.key, l.value, file, l.line))
 		}
 	}
 	return entries, problems
+}
+
+// problem returns the problem of a malformed line.
+func (l logicalLine) problem(file string) Problem {
+	p := Problem{File: file, Line: l.line, Text: `expected four hexadecimal digits after \u`}
+	if !strings.Contains(l.key, `\u`) { // else the key is malformed, too, and may be a part of a password
+		p.Setting = l.key
+	}
+	return p
+}
+
+// readKeys returns the values of some keys of Java properties. It fails at the first malformed line.
+func readKeys(file string, data []byte, keys map[string]bool) (map[string]string, error) {
+	values := make(map[string]string, len(keys))
+	for l := range logicalLines(string(data)) {
+		if l.malformed {
+			return nil, l.problem(file)
+		}
+		if l.isSetting && keys[l.key] {
+			values[l.key] = strings.Clone(l.value) // else the whole file stays in memory
+		}
+	}
+	return values, nil
 }
 
 func naturalLines(s string) []string {

@@ -57,7 +57,10 @@ func (p *Providers) names() string {
 type provider struct {
 	kind       *providerKind
 	openToREST bool
-	get        func(path, key string) (value string, ok bool, err error)
+	// get returns the value of a key. Providers of files of properties have read instead, which returns the values of
+	// several keys; keys that are not in the file are not in its result.
+	get  func(path, key string) (value string, ok bool, err error)
+	read func(path string, keys map[string]bool) (values map[string]string, err error)
 }
 
 type providerKind struct{ class, missing, limit string }
@@ -138,24 +141,19 @@ func newProvider(class Entry, prefix string, worker []Entry) (provider, *Problem
 }
 
 func fileProvider(allowed []string) provider {
-	return provider{kind: fileKind, get: func(path, key string) (string, bool, error) {
+	return provider{kind: fileKind, read: func(path string, keys map[string]bool) (map[string]string, error) {
 		real, err := allowedPath(allowed, path)
 		if err != nil {
-			return "", false, err
+			return nil, err
 		}
 		data, err := ReadRegular(real)
 		if err == nil {
 			data, err = decodeText(data)
 		}
 		if err != nil {
-			return "", false, err
+			return nil, err
 		}
-		entries, problems := readProperties(path, data)
-		if err := problems.Err(); err != nil {
-			return "", false, err
-		}
-		entry, ok := lastEntry(entries, key)
-		return entry.Raw, ok, nil
+		return readKeys(path, data, keys)
 	}}
 }
 
@@ -212,14 +210,9 @@ func allowedPath(allowed []string, path string) (real string, err error) {
 
 var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 
-// resolveAll keeps references to undeclared providers, as Kafka does: a transformation's replacement may look like one.
+// resolveAll resolves the references of one configuration.
 func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
-	var problems Problems
-	resolved := slices.Clone(entries)
-	for i := range resolved {
-		problems = append(problems, p.resolve(&resolved[i])...)
-	}
-	return resolved, problems
+	return p.newReferences(entries).resolve(entries)
 }
 
 // AllowedForREST reports whether all providers in a value are open to REST.
@@ -235,42 +228,6 @@ func (p *Providers) hasReference(entry Entry) bool {
 		_, ok := p.byName[parts[1]]
 		return ok
 	})
-}
-
-func (p *Providers) resolve(entry *Entry) (problems Problems) {
-	if !p.hasReference(*entry) {
-		return nil
-	}
-	var secrets []string
-	fromFile, absent := false, false
-	text := reference.ReplaceAllStringFunc(entry.Raw, func(match string) string {
-		parts := reference.FindStringSubmatch(match)
-		source, ok := p.byName[parts[1]]
-		if !ok {
-			return match
-		}
-		fromFile = fromFile || source.kind != environmentKind
-		if entry.FromREST && !source.openToREST {
-			problems = append(problems, entry.problem("%s: %s", match,
-				p.closedHint(source, parts[1], parts[3], parts[4])))
-			return ""
-		}
-		value, ok, err := source.get(parts[3], parts[4])
-		switch {
-		case err != nil:
-			problems = append(problems, entry.problem("%s: %v", match, err))
-		case !ok:
-			problems = append(problems, entry.problem("%s: not found: %s", match, source.kind.missing))
-		}
-		absent = absent || err != nil || !ok
-		secrets = append(secrets, secretValues(value)...)
-		return value
-	})
-	if absent { // the text around it is no value, either
-		text = ""
-	}
-	entry.Value = p.known.NewSecret(text, fromFile, secrets...)
-	return problems
 }
 
 // secretValues returns the option values of a login module's line, because its other words occur in many messages; else

@@ -66,18 +66,52 @@ func TestWorkerFormats(t *testing.T) {
 	}
 }
 
-// The memory for a list in YAML grows linearly.
-func TestYAMLListMemoryIsLinear(t *testing.T) {
-	const items, most = 20_000, 64 << 20
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	entries, problems := Read("c.yaml", []byte("topics: ["+strings.Repeat("a,", items)+"a]"))
-	runtime.ReadMemStats(&after)
-	require.NoError(t, problems.Err())
-	if found := len(List(entries[0].Raw)); found != items+1 {
-		t.Errorf("expected %d topics, found %d", items+1, found)
+// The memory for a YAML file grows with its size, however its keys are nested.
+func TestYAMLMemoryIsLinear(t *testing.T) {
+	const most = 64 << 20
+	const depth = 2_000
+	long := strings.Repeat("k", 100_000)
+	for name, test := range map[string]struct{ text, problem string }{
+		"a list":                          {"topics: [" + strings.Repeat("a,", 20_000) + "a]", ""},
+		"a long key above many values":    {"? " + long + "\n: {" + strings.Repeat("a: 1, ", 20_000) + "}", "names of settings"},
+		"a long key above many problems":  {"? " + long + "\n: {" + strings.Repeat("a: , ", 20_000) + "}", "names of settings"},
+		"many values":                     {"k: {" + strings.Repeat("a: 1, ", 20_000) + "}", "at most 10000 settings"},
+		"many problems":                   {"k: {" + strings.Repeat("a: , ", 20_000) + "}", "at most 10000 settings"},
+		"long keys above keys":            {strings.Repeat("{"+long[:400]+": ", depth) + "1" + strings.Repeat("}", depth), ""},
+		"long keys above an empty object": {strings.Repeat("{"+long[:400]+": ", depth) + "{}" + strings.Repeat("}", depth), ""},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, problems := Read("c.yaml", []byte(test.text))
+		runtime.ReadMemStats(&after)
+		if found := problems.Error(); !strings.Contains(found, test.problem) || (test.problem == "") != (found == "") {
+			t.Errorf("%s: expected an error with %q, found %.300q", name, test.problem, found)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > most {
+			t.Errorf("%s: expected at most %d bytes, found %d", name, most, used)
+		}
 	}
-	if used := after.TotalAlloc - before.TotalAlloc; used > most {
-		t.Errorf("expected at most %d bytes, found %d", most, used)
+}
+
+// Names of settings in YAML are bounded together, as in properties, where each is written in full.
+func TestYAMLNamesAreBounded(t *testing.T) {
+	const count = 1 << 6
+	prefix := strings.Repeat("k", maxFileBytes/count-len(".aa"))
+	for _, test := range []struct{ more, problem string }{
+		{"", ""},
+		{"x", "c.yaml:66: the names of settings are too long: expected at most 1048576 bytes together when the keys " +
+			"around them are added, found more"},
+	} {
+		text := "? " + prefix + test.more + "\n:\n"
+		for i := range count {
+			text += fmt.Sprintf(" %02d: 1\n", i)
+		}
+		entries, problems := Read("c.yaml", []byte(text))
+		if found := problems.Error(); found != test.problem {
+			t.Errorf("expected %q, found %.300q", test.problem, found)
+		}
+		if test.problem == "" && len(entries) != count {
+			t.Errorf("expected %d settings, found %d", count, len(entries))
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/internal/base/inbound"
+	"github.com/culvert-project/culvert/internal/secret"
 )
 
 // Limits of one body, and of all bodies in memory at a time, including responses of other workers.
@@ -42,7 +43,7 @@ func (req *request) readJSON(into any) bool {
 		return false
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	err := json.Unmarshal(data, into)
+	err := secret.UnmarshalJSON(data, into)
 	if err == nil && req.route.isCulvertRoute() {
 		err = decodeStrict(data, into)
 	}
@@ -129,7 +130,7 @@ func (req *request) requireSettings(g ConfigRequest) bool {
 func decodeStrict(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	return d.Decode(into)
+	return secret.JSONError(d.Decode(into))
 }
 
 func (req *request) timeoutContext() context.Context {

@@ -10,6 +10,8 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+
+	"github.com/culvert-project/culvert/internal/secret"
 )
 
 // Client calls routes of the REST API of a worker, Culvert's or Kafka Connect's.
@@ -66,7 +68,7 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 	case asText:
 		*text = string(data)
 	case into != nil && len(data) > 0:
-		if err := json.Unmarshal(data, into); err != nil {
+		if err := secret.UnmarshalJSON(data, into); err != nil {
 			return nil, fmt.Errorf("%s %s: expected a worker's answer in JSON: %w", method, target, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/logging"
+	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
@@ -33,7 +34,7 @@ func (req *request) setLogger() {
 	if !named {
 		raw = json.RawMessage("null")
 	}
-	switch err := json.Unmarshal(raw, &text); {
+	switch err := secret.UnmarshalJSON(raw, &text); {
 	case members == nil:
 		req.fail(http.StatusInternalServerError, "expected a level as a JSON object, found null")
 		return

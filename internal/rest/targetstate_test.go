@@ -141,6 +141,10 @@ func TestRejectedChanges(t *testing.T) {
 			`"errors":["Null value can not be supplied as the configuration value."]`},
 		{"PUT", "/connector-plugins/A/config/validate", `{"a": []}`, "application/json", 500, "a: expected text"},
 		{"PUT", "/connector-plugins/A/config/validate", `{`, "application/json", 500, "expected a JSON object"},
+		{"PUT", "/connector-plugins/A/config/validate", `{"a": ZWZ}`, "application/json", 500,
+			"expected a JSON object: unexpected character at byte 7"},
+		{"PUT", "/connector-plugins/A/config/validate", `{"a": "\ZWZ"}`, "application/json", 500,
+			"expected a JSON object: unexpected character at byte 9"},
 		{"PUT", "/connector-plugins/A/config/validate", `null`, "application/json", 500, "expected a configuration"},
 		{"PUT", "/connector-plugins/A/config/validate", ``, "application/json", 500, "found nothing"},
 		{"PUT", "/connector-plugins/A/config/validate", `{"a": "` + strings.Repeat("x", maxBodyBytes) + `"}`,
@@ -154,6 +158,9 @@ func TestRejectedChanges(t *testing.T) {
 		w := sent(counted(connect.Running, connect.Running), c.method, c.path, c.body, "Content-Type", c.media)
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
 			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
+		}
+		if strings.Contains(w.Body.String(), "Z") {
+			t.Errorf("%+v: expected no value of the body, found %s", c, w.Body)
 		}
 	}
 }

@@ -3,8 +3,9 @@ package btp
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
+
+	"github.com/culvert-project/culvert/internal/secret"
 )
 
 // ConnectedCloudConnectors returns the location ids of the Cloud Connectors that are connected to the subaccount; ""
@@ -32,7 +33,7 @@ func ConnectedCloudConnectors(ctx context.Context, api ConnectivityAPI, options 
 		Attributes fields `json:"attributes"`
 		Location   string `json:"location_id"`
 	}
-	if err := json.Unmarshal(body, &found); err != nil {
+	if err := secret.UnmarshalJSON(body, &found); err != nil {
 		return nil, &Failure{Kind: Misconfigured, err: err,
 			text: fmt.Sprintf("connectivity service %s: expected a list of Cloud Connectors, found %v", address, err)}
 	}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/internal/secret"
 )
 
 // Destination is a destination of SAP BTP's destination service. Its maps and pointers are shared: do not change
@@ -97,7 +99,7 @@ type destinationResponse struct {
 func parseDestination(name string, body []byte, now time.Time) (Destination, error) {
 	t := Destination{Name: name, Endpoint: Endpoint{Query: url.Values{}, Headers: http.Header{}}}
 	var response destinationResponse
-	if err := json.Unmarshal(body, &response); err != nil {
+	if err := secret.UnmarshalJSON(body, &response); err != nil {
 		return t, &Failure{Kind: Misconfigured, err: err,
 			text: fmt.Sprintf("destination %s: expected an object with destinationConfiguration, found %v", name, err)}
 	}

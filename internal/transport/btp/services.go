@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/secret"
 )
 
 // Services are an application's bindings of the services that this package supports. Nil means not bound.
@@ -124,7 +125,7 @@ func ReadVCAP() (string, error) {
 // name, then those of the platform, then the first name, with a warning. Fields are validated when they are used.
 func ParseVCAP(vcap string) (Services, error) {
 	var document map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(vcap), &document); err != nil {
+	if err := secret.UnmarshalJSON([]byte(vcap), &document); err != nil {
 		return Services{}, unreadable("VCAP_SERVICES",
 			"an object with the name of a service and a list of its bindings", err)
 	}
@@ -150,7 +151,7 @@ func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, e
 			Tags         []string `json:"tags"`
 			Credentials  fields   `json:"credentials"`
 		}
-		if err := json.Unmarshal(document[label], &entries); err != nil {
+		if err := secret.UnmarshalJSON(document[label], &entries); err != nil {
 			if !isKnownService(label) {
 				continue // another service
 			}
@@ -300,12 +301,12 @@ func ReadServiceKey(path string) (Services, error) {
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	var document map[string]json.RawMessage
-	if err := json.Unmarshal(data, &document); err != nil {
+	if err := secret.UnmarshalJSON(data, &document); err != nil {
 		return Services{}, unreadable(path, "an object, the service key", err)
 	}
 	if inner, ok := document["VCAP_SERVICES"]; ok {
 		document = nil
-		if err := json.Unmarshal(inner, &document); err != nil {
+		if err := secret.UnmarshalJSON(inner, &document); err != nil {
 			return Services{}, unreadable(path+", VCAP_SERVICES", "an object", err)
 		}
 	}
@@ -315,7 +316,7 @@ func ReadServiceKey(path string) (Services, error) {
 	}
 	if len(bindings) == 0 {
 		var f fields
-		if err := json.Unmarshal(data, &f); err != nil {
+		if err := secret.UnmarshalJSON(data, &f); err != nil {
 			return Services{}, unreadable(path, "an object, the service key", err)
 		}
 		f = f.unwrapped()

@@ -35,7 +35,9 @@ type StructuredType struct {
 	Properties        []Property
 	Navigations       []Navigation
 
-	// unparsed is the content of the type's element, nil once parsed. feedMappings are attributes of its tag.
+	// size is the number of elements in the type's element. unparsed is its content, nil once parsed. feedMappings are
+	// attributes of its tag.
+	size         int
 	unparsed     *markup.Reader
 	feedMappings []sourcedMapping
 }

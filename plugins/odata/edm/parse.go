@@ -142,7 +142,10 @@ func (p *parser) structure() error {
 	structType.feedMappings = p.feedMappings()
 	p.model.Structures = append(p.model.Structures, structType)
 	structType.unparsed = p.Fork()
-	return p.Skip()
+	return p.children(func() error {
+		structType.size++
+		return p.Skip()
+	})
 }
 
 // parseContent parses the content of a type, whose form was checked before, and adds what it inherits.
@@ -322,15 +325,39 @@ func (m *Model) resolve() error {
 	for _, l := range m.associationSets {
 		l.name = m.qualified(l.name)
 	}
-	done := make(map[*StructuredType]bool, len(m.Structures))
+	return m.checkBases()
+}
+
+// maxInherited bounds what all types of a document inherit, in properties, keys and base types: each type has a copy of
+// what it inherits. Services of SAP inherit nothing; those of others, some properties.
+const maxInherited = 100_000
+
+// checkBases rejects types that inherit from themselves, and documents whose types inherit too much.
+func (m *Model) checkBases() error {
+	sizes := make(map[*StructuredType]int, len(m.Structures)) // with what they inherit
+	inherited := 0
 	for _, structure := range m.Structures {
-		for t, depth := structure, 0; t != nil && t.Base != "" && !done[t]; t, depth = m.find(t.Base), depth+1 {
-			if depth > len(m.Structures) {
+		var path []*StructuredType
+		t := structure
+		for t != nil && sizes[t] == 0 {
+			if path = append(path, t); len(path) > len(m.Structures) {
 				return &Error{"base types of " + structure.QualifiedName() + " form a circle"}
 			}
+			if t.Base == "" {
+				break
+			}
+			t = m.find(t.Base)
 		}
-		for t := structure; t != nil && !done[t]; t = m.find(t.Base) {
-			done[t] = true
+		for _, t := range slices.Backward(path) {
+			size := 0
+			if base := m.find(t.Base); t.Base != "" && base != nil {
+				size = sizes[base]
+			}
+			if inherited += size; inherited > maxInherited {
+				return &Error{"expected types that inherit at most " + strconv.Itoa(maxInherited) + " properties, keys " +
+					"and base types together, found more up to " + t.QualifiedName()}
+			}
+			sizes[t] = size + t.size + 1
 		}
 	}
 	return nil

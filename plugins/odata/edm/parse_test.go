@@ -1,6 +1,7 @@
 package edm_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -158,6 +159,56 @@ func TestDefaultContainer(t *testing.T) {
 					`"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`))
 		if err != nil || len(model.Sets) != 1 || model.Sets[0].Default != want {
 			t.Errorf("%s: expected %v, found %+v, %v", text, want, model, err)
+		}
+	}
+}
+
+// What types inherit is bounded together: each type has a copy of it, and a small document may have many types that are
+// derived from one large type, or from each other.
+func TestInheritedPropertiesAreBounded(t *testing.T) {
+	const most = 100_000
+	document := func(properties, derived int, base func(i int) int) []byte {
+		var b strings.Builder
+		b.WriteString(`<Schema Namespace="N"><EntityType Name="T0">`)
+		for i := range properties {
+			fmt.Fprintf(&b, `<Property Name="P%d" Type="Edm.String"/>`, i)
+		}
+		b.WriteString(`</EntityType>`)
+		for i := 1; i <= derived; i++ {
+			fmt.Fprintf(&b, `<EntityType Name="T%d" BaseType="N.T%d"/>`, i, base(i))
+		}
+		b.WriteString(`</Schema>`)
+		return []byte(b.String())
+	}
+	ofFirst := func(int) int { return 0 }
+	ofPrevious := func(i int) int { return i - 1 }
+	for _, test := range []struct {
+		name                string
+		properties, derived int
+		base                func(i int) int
+		isRejected          bool
+	}{
+		{"as many as there may be", 99, most / 100, ofFirst, false},
+		{"one more", 99, most/100 + 1, ofFirst, true},
+		{"many types of a large one", 2_000, 500, ofFirst, true},
+		{"a chain", 0, 446, ofPrevious, false},
+		{"a longer chain", 0, 447, ofPrevious, true},
+		{"a chain without end", 0, 50_000, ofPrevious, true},
+	} {
+		model, err := edm.Parse(document(test.properties, test.derived, test.base))
+		if (err != nil) != test.isRejected {
+			t.Errorf("%s: found %v", test.name, err)
+			continue
+		}
+		if err != nil {
+			if !strings.Contains(err.Error(), "at most 100000 properties, keys and base types together, found more") {
+				t.Errorf("%s: found %v", test.name, err)
+			}
+			continue
+		}
+		last := model.Structure(fmt.Sprintf("N.T%d", test.derived))
+		if len(last.Properties) != test.properties {
+			t.Errorf("%s: expected %d properties, found %d", test.name, test.properties, len(last.Properties))
 		}
 	}
 }

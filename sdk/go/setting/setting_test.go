@@ -483,3 +483,37 @@ func TestNearestNamesOfManyAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A long name is examined up to a bound: the time for it must not grow with the square of its length.
+func TestLongNamesAreExaminedUpToABound(t *testing.T) {
+	digits := strings.Repeat("7", 900_000)
+	if n := len(numbersIn(digits)); n > maxPlaceholders {
+		t.Errorf("expected at most %d numbers of a name, found %d", maxPlaceholders, n)
+	}
+	if n := leadingDigits(digits); n != maxDigits+1 {
+		t.Errorf("expected to see %d digits, found %d", maxDigits+1, n)
+	}
+	table := NewTable(Define("shop#{n}.table", wit.KindString, wit.High, nil, ""),
+		Define("shop.header.{name}", wit.KindString, wit.High, nil, ""),
+		Define("shop.{name}.x.{name}.y", wit.KindString, wit.High, nil, ""))
+	table.Prefixes = []string{"shop#{n}.", "shop.{name}."}
+	longest := "shop.header." + strings.Repeat("h", maxTemplateName-len("shop.header."))
+	for name, want := range map[string]bool{longest: true, longest + "h": false, "shop#" + digits + ".table": false,
+		"shop." + strings.Repeat(".x", 400_000) + "\n.y": false} {
+		if _, ok := table.Find(name); ok != want {
+			t.Errorf("%.40s… of %d bytes: expected %v, found %v", name, len(name), want, ok)
+		}
+		setting := wit.Setting{Name: name, Value: "1"}
+		allocated := testing.AllocsPerRun(1, func() { table.Validate([]wit.Setting{setting}) })
+		if allocated > 100 {
+			t.Errorf("%.40s… of %d bytes: expected at most 100 allocations, found %v", name, len(name), allocated)
+		}
+	}
+	near := "shop.heder." + strings.Repeat("h", maxTemplateName-len("shop.heder."))
+	if found := table.Nearest(near); !strings.HasPrefix(found, "shop.header.h") {
+		t.Errorf("expected the nearest name of %.40s…, found %.40q", near, found)
+	}
+	if found := table.Nearest(near + "h"); found != "" {
+		t.Errorf("expected no nearest name of a longer one, found %.40q", found)
+	}
+}

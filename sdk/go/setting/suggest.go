@@ -27,6 +27,9 @@ func (t *Table) Nearest(name string) string {
 // Nearest returns the declared name that is most similar to name, with or without its prefix, or "". Placeholders are
 // replaced by the numbers of name, and {name} by its last word.
 func (g *Suggester) Nearest(name string) string {
+	if len(name) > maxTemplateName {
+		return "" // no misspelt name
+	}
 	t := g.Table
 	numbers := numbersIn(name)
 	if len(numbers) == 0 && g.Number != "" {

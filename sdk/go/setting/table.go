@@ -55,7 +55,7 @@ func newTemplate(name string, spec int) template {
 }
 
 func (t *template) matches(name string) bool {
-	return strings.HasSuffix(name, t.after) && strings.HasPrefix(name, t.before) && matches(t.name, name)
+	return len(name) <= maxTemplateName && strings.HasSuffix(name, t.after) && strings.HasPrefix(name, t.before) && matches(t.name, name)
 }
 
 // NewTable returns a table of declarations.
@@ -152,8 +152,8 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 	if i, ok := in.exact[name]; ok {
 		return i, "", true
 	}
-	for _, tmpl := range in.templates {
-		if tmpl.matches(name) {
+	for i := range in.templates {
+		if tmpl := &in.templates[i]; tmpl.matches(name) {
 			return tmpl.spec, tmpl.name, true
 		}
 	}
@@ -195,10 +195,11 @@ func (t *Table) Matching(name string) (keys []wit.ConfigKey) {
 	return keys
 }
 
-// Prefix returns the prefix of the table with which the name begins, or "".
+// Prefix returns the prefix of the table with which the name begins, or "". Long names are compared up to a bound.
 func (t *Table) Prefix(name string) string {
+	begin := name[:min(len(name), maxTemplateName)]
 	for _, p := range t.Prefixes {
-		if hasTemplatePrefix(p, name) {
+		if hasTemplatePrefix(p, begin) {
 			return p
 		}
 	}

@@ -33,10 +33,17 @@ func cutPlaceholder(template string) (before, placeholder string, ok bool) {
 	return template, "", false
 }
 
-// maxDigits is the largest number of digits of a placeholder.
-const maxDigits = 3
+const (
+	// maxDigits is the largest number of digits of a placeholder.
+	maxDigits = 3
+	// maxPlaceholders is the largest number of placeholders of a template.
+	maxPlaceholders = 2
+	// maxTemplateName is the length in bytes up to which templates match a name, and names are similar: with two
+	// placeholders the time grows with the square of the length. A header's name, the longest one, has some hundred.
+	maxTemplateName = 1_000
+)
 
-// matches reports whether a template matches a name. Templates have at most two placeholders, which the host checks
+// matches reports whether a template matches a name. Templates have at most [maxPlaceholders], which the host checks
 // when it loads a plugin. The first placeholder is greedy.
 func matches(template, name string) bool { return compareNames(template, name, false, nil) }
 
@@ -77,7 +84,15 @@ func longest(placeholder, text string) int {
 	return len(text)
 }
 
-func leadingDigits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
+// leadingDigits returns the number of digits at the start of a text. It stops counting when a placeholder cannot match
+// all of them.
+func leadingDigits(s string) int {
+	n := 0
+	for n < len(s) && n <= maxDigits && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	return n
+}
 
 // instantiate returns the declaration for a name: it replaces placeholders in name, role, group, display name and
 // dependents. template is the declared name or an alias, and matches the name.
@@ -147,9 +162,9 @@ func fillTemplate(template string, numbers []string, last string) string {
 	})
 }
 
-// numbersIn returns the numbers in a name that a placeholder could match; longer ones are split.
+// numbersIn returns the first numbers in a name that placeholders could match; longer ones are split.
 func numbersIn(name string) (numbers []string) {
-	for name != "" {
+	for name != "" && len(numbers) < maxPlaceholders {
 		n := min(leadingDigits(name), maxDigits)
 		if n > 0 {
 			numbers = append(numbers, name[:n])

@@ -138,7 +138,7 @@ func (v Values) Groups(group, shared string) []Group {
 			continue
 		}
 		number := rest[:leadingDigits(rest)]
-		if seen[number] || !hasTemplatePrefix(group, v.settings[i].Name) {
+		if seen[number] || len(rest) > maxTemplateName || !hasTemplatePrefix(group, v.settings[i].Name) {
 			continue
 		}
 		seen[number] = true

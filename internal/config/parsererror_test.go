@@ -1,0 +1,61 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// hiddenText is the password that no parser may quote. No message contains one of its letters.
+const hiddenText = "ZWZ"
+
+// The error of a file that cannot be parsed has its line and no part of a value, not even a letter: the value may be a
+// password without quotation marks.
+func TestParserErrorsQuoteNoValue(t *testing.T) {
+	for _, test := range []struct{ file, text, want string }{
+		{"c.yaml", "a: 1\npwd: *" + hiddenText, "c.yaml:2: invalid YAML: a value begins with *, which means an alias " +
+			"in YAML, and there is no anchor for it: put quotation marks around values that begin with * or &"},
+		{"c.yaml", "pwd: [*" + hiddenText + "]", "c.yaml:1: invalid YAML: a value begins with *"},
+		{"c.yaml", "pwd: !" + hiddenText + "!%% x", "c.yaml:1: invalid YAML: "},
+		{"c.yaml", "pwd: \"" + hiddenText, "c.yaml:1: invalid YAML: "},
+		{"c.yaml", "pwd: %" + hiddenText, "c.yaml:1: invalid YAML: "},
+		{"c.yaml", "pwd: @" + hiddenText, "c.yaml:1: invalid YAML: "},
+		{"c.json", "{\n\"pwd\": " + hiddenText + "}", "c.json:2: invalid JSON: unexpected character"},
+		{"c.json", `{"pwd": n` + hiddenText + "}", "c.json:1: invalid JSON: unexpected character"},
+		{"c.json", `{"pwd": "\` + hiddenText + `"}`, "c.json:1: invalid JSON: unexpected character"},
+		{"c.json", `{"pwd": "a"` + hiddenText + "}", "c.json:1: invalid JSON: unexpected character"},
+		{"c.json", `"` + hiddenText + `"`, "c.json:1: invalid JSON: expected an object, found a string"},
+		{"c.json", "4711", "c.json:1: invalid JSON: expected an object, found a number"},
+		{"c.json", "[]", "c.json:1: invalid JSON: expected an object, found a list"},
+		{"c.json", "{} " + hiddenText, "c.json:1: invalid JSON: expected the end of the file after the object"},
+		{"c.properties", "pwd=\\u" + hiddenText, `c.properties:1: pwd: expected four hexadecimal digits after \u`},
+		{"c.properties", "pwd=a\n" + hiddenText + "\\u1", `c.properties:2: expected four hexadecimal digits after \u`},
+	} {
+		_, problems := Read(test.file, []byte(test.text))
+		message := problems.Error()
+		if !strings.HasPrefix(message, test.want) || strings.ContainsAny(message, hiddenText) {
+			t.Errorf("%s: expected %q, found %q", test.text, test.want, message)
+		}
+	}
+}
+
+// FuzzParserErrors puts a password anywhere in a file.
+func FuzzParserErrors(f *testing.F) {
+	const password = "Geheim4711"
+	for _, ending := range []string{".yaml", ".json", ".properties"} {
+		f.Add(ending, "pwd: *", "")
+		f.Add(ending, "{\"pwd\": ", "}")
+		f.Add(ending, "a: !<", "> b")
+		f.Add(ending, "%TAG !", "! x\n--- a")
+		f.Add(ending, "pwd=\\u", "")
+		f.Add(ending, "", "\\u")
+	}
+	f.Fuzz(func(t *testing.T, ending, head, tail string) {
+		_, problems := Read("c"+ending, []byte(head+password+tail))
+		for _, p := range problems {
+			isPublic := p.Setting == "name" || p.Setting == "initial_state"
+			if strings.Contains(p.Text, password) && !isPublic {
+				t.Errorf("%q: %s", head+password+tail, p)
+			}
+		}
+	})
+}

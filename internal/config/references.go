@@ -1,0 +1,135 @@
+package config
+
+// maxResolvedBytes bounds the values that references insert into the settings of one connector or worker: one file may
+// be named by many references, and one reference may be repeated in a value.
+const maxResolvedBytes = 16 << 20
+
+// references resolves the references of one configuration, or of all that one scan reads. Invariants: what it read is
+// not read again, of a file of properties it keeps only keys that were requested before the first lookup in the file,
+// and nothing outlives the scan, because secrets change.
+type references struct {
+	providers *Providers
+	requested map[secretFile]map[string]bool
+	files     map[secretFile]fileContent
+	others    map[secretKey]lookupResult
+}
+
+// secretFile is the path of a file of properties, and the provider that may read it.
+type secretFile struct{ provider, path string }
+
+type fileContent struct {
+	values map[string]string
+	err    error
+}
+
+type secretKey struct{ provider, path, key string }
+
+type lookupResult struct {
+	value string
+	ok    bool
+	err   error
+}
+
+// newReferences returns a resolver for entries.
+func (p *Providers) newReferences(configurations ...[]Entry) *references {
+	r := &references{providers: p, requested: map[secretFile]map[string]bool{}, files: map[secretFile]fileContent{},
+		others: map[secretKey]lookupResult{}}
+	for _, entries := range configurations {
+		for _, entry := range entries {
+			for _, parts := range reference.FindAllStringSubmatch(entry.Raw, -1) {
+				r.request(parts)
+			}
+		}
+	}
+	return r
+}
+
+func (r *references) request(parts []string) {
+	if r.providers.byName[parts[1]].kind != fileKind {
+		return
+	}
+	file := secretFile{parts[1], parts[3]}
+	if r.requested[file] == nil {
+		r.requested[file] = map[string]bool{}
+	}
+	r.requested[file][parts[4]] = true
+}
+
+// lookup returns the value of a reference, given its parts.
+func (r *references) lookup(parts []string) (value string, ok bool, err error) {
+	source := r.providers.byName[parts[1]]
+	if source.kind == fileKind {
+		file := secretFile{parts[1], parts[3]}
+		content, isRead := r.files[file]
+		if !isRead {
+			content.values, content.err = source.read(file.path, r.requested[file])
+			r.files[file] = content
+		}
+		value, ok = content.values[parts[4]]
+		return value, ok, content.err
+	}
+	key := secretKey{parts[1], parts[3], parts[4]}
+	result, isRead := r.others[key]
+	if !isRead {
+		result.value, result.ok, result.err = source.get(key.path, key.key)
+		r.others[key] = result
+	}
+	return result.value, result.ok, result.err
+}
+
+// resolve returns entries with their references resolved. It keeps references to undeclared providers, as Kafka does: a
+// transformation's replacement may look like one.
+func (r *references) resolve(entries []Entry) ([]Entry, Problems) {
+	var problems Problems
+	resolved := make([]Entry, len(entries))
+	remaining := maxResolvedBytes
+	for i, entry := range entries {
+		problems = append(problems, r.resolveEntry(&entry, &remaining)...)
+		resolved[i] = entry
+	}
+	return resolved, problems
+}
+
+// resolveEntry resolves the references in a value. remaining is how many bytes they may insert; it is decreased.
+func (r *references) resolveEntry(entry *Entry, remaining *int) (problems Problems) {
+	p := r.providers
+	if !p.hasReference(*entry) {
+		return nil
+	}
+	var secrets []string
+	fromFile, absent := false, false
+	text := reference.ReplaceAllStringFunc(entry.Raw, func(match string) string {
+		parts := reference.FindStringSubmatch(match)
+		source, ok := p.byName[parts[1]]
+		if !ok {
+			return match
+		}
+		fromFile = fromFile || source.kind != environmentKind
+		if entry.FromREST && !source.openToREST {
+			problems = append(problems, entry.problem("%s: %s", match,
+				p.closedHint(source, parts[1], parts[3], parts[4])))
+			return ""
+		}
+		value, ok, err := r.lookup(parts)
+		*remaining -= len(value)
+		switch {
+		case err != nil:
+			problems = append(problems, entry.problem("%s: %v", match, err))
+		case !ok:
+			problems = append(problems, entry.problem("%s: not found: %s", match, source.kind.missing))
+		case *remaining < 0:
+			ok = false
+			value = ""
+			problems = append(problems, entry.problem("%s: expected at most %d bytes of values from config providers "+
+				"in one configuration, found more", match, maxResolvedBytes))
+		}
+		absent = absent || err != nil || !ok
+		secrets = append(secrets, secretValues(value)...)
+		return value
+	})
+	if absent { // the text around it is no value, either
+		text = ""
+	}
+	entry.Value = p.known.NewSecret(text, fromFile, secrets...)
+	return problems
+}
