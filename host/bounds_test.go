@@ -39,6 +39,7 @@ var outsideTheTable = map[string]string{
 	"code.maxCachedBytes":        "files of our own cache",
 	"plugin.maxLineBytes":        "what is kept of a guest's output; the rest is cut",
 	"plugin.maxOutputBytes":      "what is kept of a guest's output; the rest is cut",
+	"plugin.maxPanicChars":       "what is told",
 	"source.maxChunkRecords":     "when a chunk is passed on",
 	"source.maxPause":            "a pause",
 	"source.maxPrefetch":         "requests side by side, within those of the service",

@@ -274,7 +274,7 @@ func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems confi
 		return nil
 	}
 	brokers := override(connector, "consumer.override.bootstrap.servers")
-	isListed := false // the connector with this group was reached: later ones that name the group are rejected themselves
+	isListed := false // reached the connector with this group: later ones that name it are rejected themselves
 	for _, other := range ch.Connectors {
 		named := override(other, groupOverride)
 		switch {

@@ -136,8 +136,8 @@ func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 			b.Checker.Connectors = listed
 			problems := checktest.Text(b.Checker.Check(t.Context(), x.connector))
 			for _, other := range listed {
-				conflict := "consumer.override.group.id: expected a group that no other sink uses, found the group of " +
-					"connector " + other.Name + ": "
+				conflict := "consumer.override.group.id: expected a group that no other sink uses, found the group " +
+					"of connector " + other.Name + ": "
 				if strings.Contains(problems, conflict) != slices.Contains(x.want, other.Name) {
 					t.Errorf("expected conflicts with %v, found %s", x.want, problems)
 				}

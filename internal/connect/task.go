@@ -25,9 +25,9 @@ type task struct {
 
 	// The following fields are guarded by controller.mu.
 	taskStatus
-	// workCtx is the context of the current attempt or wait, which cancelWork cancels. The next one replaces it at once,
-	// so that a restart on request reaches the task at any time. cancelWork is nil before the task starts and after it
-	// has ended.
+	// workCtx is the context of the current attempt or wait, which cancelWork cancels. The next one replaces it at
+	// once, so that a restart on request reaches the task at any time. cancelWork is nil before the task starts and
+	// after it has ended.
 	workCtx    context.Context
 	cancelWork context.CancelCauseFunc
 	cancel     context.CancelFunc

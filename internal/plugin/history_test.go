@@ -283,8 +283,8 @@ func TestBuiltInTransformsAreReplacedIfAllowed(t *testing.T) {
 			folder, log := t.TempDir(), &logtest.Journal{}
 			put(t, folder, "mine.wasm", transforms(x.version))
 			put(t, folder, "shop.wasm", shop("shop", "2.0.0", honest...))
-			m := manager(t, plugin.Options{Embedded: embedded, Settings: x.settings, Logger: log.Logger(slog.LevelError)},
-				folder)
+			m := manager(t, plugin.Options{Embedded: embedded, Settings: x.settings,
+				Logger: log.Logger(slog.LevelError)}, folder)
 			assert.Equal(t, "shop 2.0.0", selectedVersion(m))
 			cast, err := m.Find(wit.ComponentTransformation, "org.example.Cast", "")
 			require.NoError(t, err)

@@ -14,8 +14,8 @@
 //     (signed calls).
 //   - Console and commands: pages.go, client.go.
 //
-// Invariants: a request is answered once, in Kafka Connect's form. The answer to a change of a connector waits until this
-// worker's next answers contain the change, for viewTimeout at most. Values from config providers are redacted in every
-// text. A request whose Host may be that of a web page sees no passwords and changes nothing. No header turns a user's
-// request into a call of a worker.
+// Invariants: a request is answered once, in Kafka Connect's form. The answer to a change of a connector waits until
+// this worker's next answers contain the change, for viewTimeout at most. Values from config providers are redacted in
+// every text. A request whose Host may be that of a web page sees no passwords and changes nothing. No header turns a
+// user's request into a call of a worker.
 package rest
