@@ -205,9 +205,14 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 		maxWait = leaderWait
 		g.setLeading(true)
 	}
-	admitOthers := func() { release(Inconclusive) }
-	timer := time.AfterFunc(maxWait, admitOthers)
+	timer := releaseAfter(maxWait, release)
 	return g.send(func(o Outcome) { timer.Stop(); release(o) }), nil
+}
+
+// releaseAfter lets others log on if there is no response for a time.
+func releaseAfter(wait time.Duration, release func(Outcome)) *time.Timer {
+	admitOthers := func() { release(Inconclusive) }
+	return time.AfterFunc(wait, admitOthers)
 }
 
 // acquireTurn waits until no other process or worker of the group logs on with the secret. end ends the turn.

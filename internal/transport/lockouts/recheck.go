@@ -123,8 +123,7 @@ func (g *Gate) acquireLogon(ctx context.Context) (done func(status int), err err
 			g.exclusive.Unlock()
 		})
 	}
-	admitOthers := func() { release(Inconclusive) }
-	timer := time.AfterFunc(openingWait, admitOthers)
+	timer := releaseAfter(openingWait, release)
 	answered := g.send(func(o Outcome) {
 		timer.Stop()
 		release(o)

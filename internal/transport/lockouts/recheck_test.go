@@ -38,6 +38,8 @@ func TestOthersWaitForRecheck(t *testing.T) {
 		"cancelled": {func(t *testing.T, r *Recheck) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			cancel(errors.New("enough"))
+			require.NoError(t, r.gate.exclusive.Lock(t.Context())) // as during another logon
+			defer r.gate.exclusive.Unlock()
 			if _, err := r.Acquire(ctx); err == nil || err.Error() != "enough" {
 				t.Errorf("expected the logon to be cancelled, found %v", err)
 			}
