@@ -128,7 +128,7 @@ func (s responseHandler) classify(target *requests.Target, failure *wit.Error, r
 	case failure.Kind == wit.ErrorTransient:
 		return retry(failure), nil
 	}
-	return reject(withCodeAdvice(failure)), nil
+	return rejectWithAdvice(failure), nil
 }
 
 // classifyRepeatable also applies the configured codes in a batch, because the host does not see the status there.

@@ -62,7 +62,7 @@ func (s responseHandler) insertFailure(target *requests.Target, response *wit.Re
 		return retry(failure), nil
 	case isProof && !isRejection:
 		failure.Kind = wit.ErrorData
-		return reject(withCodeAdvice(failure)), nil
+		return rejectWithAdvice(failure), nil
 	case !isRejection: // includes an error document with status 200
 		failure.Kind = wit.ErrorTransient
 		return reject(failure), nil

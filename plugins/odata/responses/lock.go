@@ -37,18 +37,28 @@ func lockResult(failure *wit.Error, lock odataerror.Lock) wit.RowResult {
 		return retry(failure)
 	}
 	failure.Kind = wit.ErrorConflict
-	return retry(withCodeAdvice(failure))
+	if code, ok := messageCode(failure); ok {
+		failure.Message += "; " + sinkconfig.NameHTTPCodes + " = " + code + " has such records sent again until the " +
+			"task fails, and rejects none"
+	}
+	return retry(failure)
 }
 
-// withCodeAdvice adds to the error of a rejected row how to have rows with its message code sent again. HTTP statuses
-// that services repeat as codes are no message codes.
-func withCodeAdvice(failure *wit.Error) *wit.Error {
+// rejectWithAdvice rejects a row. If the error has a message code, it says how to have such rows sent again: services
+// report locks in more languages than [odataerror.LockOf] knows.
+func rejectWithAdvice(failure *wit.Error) wit.RowResult {
+	if code, ok := messageCode(failure); ok && failure.Kind != wit.ErrorConflict {
+		failure.Message += "; if this may pass, as a lock does, " + sinkconfig.NameHTTPCodes + " = " + code +
+			" has such records sent again"
+	}
+	return reject(failure)
+}
+
+// messageCode returns the message code of an error. HTTP statuses that services repeat as codes are none.
+func messageCode(failure *wit.Error) (code string, ok bool) {
 	if failure.Code == nil {
-		return failure
+		return "", false
 	}
-	if _, err := strconv.Atoi(*failure.Code); err != nil {
-		failure.Message += "; " + sinkconfig.NameHTTPCodes + " = " + *failure.Code + " has such records sent again, " +
-			"and never rejects them"
-	}
-	return failure
+	_, err := strconv.Atoi(*failure.Code)
+	return *failure.Code, err != nil
 }

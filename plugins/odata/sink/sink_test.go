@@ -326,6 +326,38 @@ func TestHandleResponse(t *testing.T) {
 	}
 }
 
+// The error of a rejected or locked row with a message code names the setting that has such rows sent again. It does not
+// for HTTP statuses as codes, nor for entities that exist.
+func TestErrorNamesSettingForMessageCodes(t *testing.T) {
+	run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1")...)
+	for _, test := range []struct {
+		status  uint16
+		body    string
+		advised string // part of the message; "" means that the setting is not named
+	}{
+		{400, denial("M7/021", "Pedido bloqueado por SMITH"), "if this may pass, as a lock does, sap.odata.http.codes = " +
+			"M7/021 has such records sent again"},
+		{400, denial("MC/601", "Pedido bloqueado por SMITH"), "sap.odata.http.codes = MC/601 has such records sent again " +
+			"until the task fails, and rejects none"},
+		{400, denial("400", "Pedido bloqueado por SMITH"), ""},
+		{400, denial("X/2", "Order 7 already exists"), ""},
+		{400, "Pedido bloqueado", ""},
+	} {
+		result, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Insert, "/s/Orders"), []uint32{4},
+			wit.Response{Status: test.status, Body: []byte(test.body)})
+		noError(t, err)
+		failure := result.Results[0].Rejected
+		if failure == nil {
+			failure = result.Results[0].Retry.Error
+		}
+		isAdvised := strings.Contains(failure.Message, "sap.odata.http.codes")
+		if isAdvised != (test.advised != "") || !strings.Contains(failure.Message, test.advised) {
+			t.Errorf("%s: expected %q, found %q", test.body, test.advised, failure.Message)
+		}
+	}
+}
+
 // describe returns the result of one row in words: written, refused, again, again HINT or fault, with the kind and the
 // code of the error.
 func describe(t *testing.T, result wit.ResponseResult, err error) string {

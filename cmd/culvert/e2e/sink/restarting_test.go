@@ -51,9 +51,9 @@ func orders(rows int) []*kgo.Record {
 // hasFailed reports whether a task has failed.
 func hasFailed(s connect.Status) bool { return len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed }
 
-// An application restarts while 25,000 records are written: its router answers 404, to batches and to all else. The task
-// goes on with few requests, writes each record once, and sends batches again afterwards. If the router answers batches
-// only, they are off after the second one, with one line.
+// An application restarts while 25,000 records are written: its router answers 404, to batches and to all else. The
+// task goes on with few requests, writes each record once, and sends batches again afterwards. If the router answers
+// batches only, they are off after the second one, with one line.
 func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 	t.Parallel()
 	everything := func(*http.Request) bool { return true }
