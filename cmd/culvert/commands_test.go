@@ -54,6 +54,10 @@ func TestInvalidCommandLines(t *testing.T) {
 		{"validate --log-format xml " + file, 2, `--log-format: expected text, text+location or json, found "xml"`},
 		{"consume", 2, "expected TOPIC, found nothing"},
 		{"consume x --data nowhere", 1, "nowhere"},
+		{"consume x --data nowhere --properties " + p.File("port.properties", "bootstrap.servers=embedded:9999"), 1,
+			"no embedded broker's data to read (--data nowhere)"},
+		{"consume x --data nowhere --properties " + p.File("two.properties", "bootstrap.servers=embedded:x"), 2,
+			"expected embedded:PORT with a port from 1 to 65535"},
 		{"consume x --bootstrap-servers " + closed, 1, "connection refused"},
 		{"reference AvroConvrter", 2, `there is no page "AvroConvrter": the nearest one is AvroConverter (culvert ` +
 			"reference lists all)"},

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -138,8 +139,15 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 func openBrokers(ctx context.Context, data, servers string, w *config.Worker, log *slog.Logger) (brokers kafka.Config,
 	done func(), err error) {
 	settings := workerSettings(w)
-	if servers == "" && settings["bootstrap.servers"] != "embedded" {
-		servers = settings["bootstrap.servers"]
+	if servers == "" {
+		named := config.List(settings["bootstrap.servers"])
+		_, isEmbedded, err := kafka.EmbeddedListen(named)
+		switch {
+		case err != nil:
+			return brokers, nil, asUsageError(err)
+		case !isEmbedded: // its address is in the data folder
+			servers = strings.Join(named, ",")
+		}
 	}
 	done = func() {}
 	if servers == "" {

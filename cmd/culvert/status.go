@@ -62,13 +62,15 @@ type statusSnapshot struct {
 
 // problem returns an error that names connectors with problems.
 func (l statusSnapshot) problem() error {
-	var failing, unavailable, refused []string
+	var failing, unavailable, withoutKafka, refused []string
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
 		switch s := l.connectors[name].listed(); {
 		case s.State == "failed" || s.Failed > 0:
 			failing = append(failing, inLine(name))
 		case s.State == "waiting-for-service":
 			unavailable = append(unavailable, inLine(name))
+		case s.State == "waiting-for-kafka":
+			withoutKafka = append(withoutKafka, inLine(name))
 		case s.Refused > 0:
 			refused = append(refused, inLine(name))
 		}
@@ -77,7 +79,7 @@ func (l statusSnapshot) problem() error {
 	for _, kind := range []struct {
 		what  string
 		names []string
-	}{{"FAILED", failing}, {"service away", unavailable}, {"records refused", refused}} {
+	}{{"FAILED", failing}, {"service away", unavailable}, {"Kafka away", withoutKafka}, {"records refused", refused}} {
 		if len(kind.names) > 0 {
 			problems = append(problems, kind.what+": "+strings.Join(kind.names, ", "))
 		}

@@ -4,8 +4,8 @@
 //   - entry.go, properties.go, documents.go, files.go: [Entry] with file and line, from properties, JSON and YAML.
 //   - worker*.go: [Worker], layers of defaults, file, environment and flags, which koanf merges.
 //   - connector*.go, check.go, roles.go: [Connector], its declared settings, their problems, and their roles.
-//   - provider.go, references.go, mask.go, pluginview.go, secretscope.go: references to secrets, what REST and plugins may see of
-//     them, and where stored secrets may go.
+//   - provider.go, references.go, mask.go, pluginview.go, secretscope.go: references to secrets, what REST and plugins
+//     may see of them, and where stored secrets may go.
 //   - store.go, folder*.go, targetstates.go, taskconfigs.go: [Store], connectors in files and how changes are noticed.
 //     edit.go, diff.go: changes of a file and of a running connector.
 //

@@ -251,12 +251,15 @@ func MergeLayers(layers ...[]Entry) []Entry {
 }
 
 func dropDuplicates(entries []Entry) ([]Entry, Problems) {
+	first := make(map[string]int, len(entries))
 	last := make(map[string]int, len(entries))
 	var problems Problems
 	for i, entry := range entries {
-		if before, ok := last[entry.Key]; ok {
-			problems = append(problems, entry.warning("set twice, first in line %d: the last one counts",
-				entries[before].Line))
+		if earlier, ok := first[entry.Key]; ok {
+			problems = append(problems, entry.warning("set again, first in line %d: the last one counts",
+				entries[earlier].Line))
+		} else {
+			first[entry.Key] = i
 		}
 		last[entry.Key] = i
 	}

@@ -110,9 +110,10 @@ func asJava(text string) string {
 }
 
 func TestPropertiesProblems(t *testing.T) {
-	entries, problems := Read("x.properties", []byte("a=1\nb=\\u00g0\na=2\n"))
+	entries, problems := Read("x.properties", []byte("a=0\nb=\\u00g0\na=1\na=2\n"))
 	want := "x.properties:2: b: expected four hexadecimal digits after \\u\n" +
-		"x.properties:3: a: warning: set twice, first in line 1: the last one counts"
+		"x.properties:3: a: warning: set again, first in line 1: the last one counts\n" +
+		"x.properties:4: a: warning: set again, first in line 1: the last one counts"
 	if got := lines(problems); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -6,7 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/internal/transport"
@@ -14,10 +18,13 @@ import (
 )
 
 // Conditions lists the one-word conditions of connectors and tasks, the most severe first.
-var Conditions = []string{"failed", "paused", "stopped", waitingForService, "maintenance", "throttled", "running",
-	"idle"}
+var Conditions = []string{"failed", "paused", "stopped", waitingForService, waitingForKafka, "maintenance",
+	"throttled", "running", "idle"}
 
-const waitingForService = "waiting-for-service"
+const (
+	waitingForService = "waiting-for-service"
+	waitingForKafka   = "waiting-for-kafka"
+)
 
 // Summary describes the condition of a connector and its tasks.
 type Summary struct {
@@ -130,6 +137,9 @@ func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(str
 	p.Condition, p.State, p.RestartsAt, p.Cause = "failed", Failed, next, causeLine(redact(fault.Error()))
 	if !next.IsZero() {
 		p.Condition = waitingForService
+		if isKafkaFault(fault) {
+			p.Condition = waitingForKafka
+		}
 	}
 	var witError *wit.Error
 	switch {
@@ -140,6 +150,13 @@ func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(str
 	case errors.As(fault, &witError):
 		p.Kind = witError.Kind.String()
 	}
+}
+
+// isKafkaFault reports whether brokers caused a transient error. Those of services are [wit.Error]s.
+func isKafkaFault(fault error) bool {
+	return errors.As(fault, new(*kerr.Error)) || errors.Is(fault, kgo.ErrRecordTimeout) ||
+		errors.Is(fault, kgo.ErrRecordRetries) || kafka.IsTransactionTimeout(fault) ||
+		(!errors.As(fault, new(*wit.Error)) && security.IsTransient(fault))
 }
 
 // Severity returns the index of a condition in [Conditions]; unknown conditions come last.

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
@@ -114,6 +119,14 @@ func TestFailureKinds(t *testing.T) {
 				Kind: "transient"}},
 		{fmt.Errorf("feed: %w", &wit.Error{Kind: wit.ErrorTransient, Message: "away"}), next,
 			ComponentStatus{Condition: waitingForService, Cause: "feed: away", Kind: "transient", RestartsAt: next}},
+		{fmt.Errorf("topic t: %w", kgo.ErrRecordTimeout), next,
+			ComponentStatus{Condition: waitingForKafka, Cause: "topic t: " + kgo.ErrRecordTimeout.Error(),
+				RestartsAt: next}},
+		{fmt.Errorf("topic t: %w", kerr.NotLeaderForPartition), next,
+			ComponentStatus{Condition: waitingForKafka, Cause: "topic t: " + kerr.NotLeaderForPartition.Error(),
+				RestartsAt: next}},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, next,
+			ComponentStatus{Condition: waitingForKafka, Cause: "dial: i/o timeout", RestartsAt: next}},
 		{config.Problems{{Text: "x"}}, time.Time{}, ComponentStatus{Condition: "failed",
 			Cause: config.Problems{{Text: "x"}}.Error(),
 			Kind:  "config"}},

@@ -156,7 +156,7 @@ func TestCompareConfigs(t *testing.T) {
 	}{
 		{`{"name":"a","config":{"x":2}}`, 200, `"connector":"a"`},
 		{`{"config":{"name":"a ","x":"2"}}`, 200, `"connector":"a"`},
-		{`{"name":"a","text":"x=1\nx=2"}`, 200, `"warnings":["the text:2: x: warning: set twice`},
+		{`{"name":"a","text":"x=1\nx=2"}`, 200, `"warnings":["the text:2: x: warning: set again`},
 		{`{"name":"a","text":"x=2"}`, 200, `"problems":["a [hidden] one"]`},
 		{`{"name":"a","text":"x=2"}`, 200, `"kept":"[hidden]"`},
 		{`{"name":"a"}`, 400, "expected either config"},

@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,19 +74,8 @@ func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
 func RetryAfter(answer wit.Response) time.Duration {
 	for _, h := range answer.Headers {
 		if strings.EqualFold(h.Name, "Retry-After") {
-			return retryAfter(http.Header{"Retry-After": {h.Value}}, time.Now())
+			return pause.RetryAfter(h.Value, time.Now())
 		}
-	}
-	return 0
-}
-
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	v := h.Get("Retry-After")
-	if n, err := strconv.Atoi(v); err == nil && n > 0 {
-		return time.Duration(n) * time.Second
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return t.Sub(now)
 	}
 	return 0
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/transport/session"
 	"github.com/culvert-project/culvert/wit"
@@ -236,7 +237,7 @@ func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision,
 	d.logOutage(t.sent, noConnectorText, r.exchange,
 		"for", time.Since(r.outageSince).Round(time.Second), "at most", d.config.Route.Outage, "answer",
 		t.answer.excerpt())
-	if err := d.config.Retry.Wait(ctx, retryAfter(t.header, time.Now())); err != nil {
+	if err := d.config.Retry.Wait(ctx, pause.RetryAfter(t.header.Get("Retry-After"), time.Now())); err != nil {
 		return final, err
 	}
 	r.client.counter.repeated.Add(1)
@@ -251,7 +252,7 @@ func (r *retryLoop) retryStatus(ctx context.Context, t *attempt) (decision, erro
 	}
 	destination.logOutage(t.sent, unavailableText, r.exchange, "status", t.status(), "retry", r.retries+1, "answer",
 		t.answer.excerpt())
-	atLeast := retryAfter(t.header, time.Now())
+	atLeast := pause.RetryAfter(t.header.Get("Retry-After"), time.Now())
 	if atLeast > 0 {
 		defer destination.limits.RecordRetryAfter()()
 	}

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,7 +12,7 @@ import (
 // listen opens the address of [Options.Listen]; the listener's Addr is the address for clients.
 func listen(address, advertised string) (*advertisedListener, error) {
 	if address == "" {
-		return listenNextFree(advertised)
+		return listenNextFree(firstPort, lastPort, advertised)
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -27,11 +28,12 @@ func listen(address, advertised string) (*advertisedListener, error) {
 	return advertise(l, host, advertised)
 }
 
-func listenNextFree(advertised string) (*advertisedListener, error) {
+func listenNextFree(first, most int, advertised string) (*advertisedListener, error) {
 	var last error
-	for port := firstPort; port <= lastPort; port++ {
+	for port := first; port <= most; port++ {
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
 		if isListening(addr) {
+			last = errors.New("another program listens there")
 			continue
 		}
 		l, err := net.Listen("tcp", addr)
@@ -40,8 +42,8 @@ func listenNextFree(advertised string) (*advertisedListener, error) {
 		}
 		last = err
 	}
-	return nil, fmt.Errorf("embedded broker: no free port from %d to %d on 127.0.0.1 (last: %v)", firstPort, lastPort,
-		last)
+	return nil, fmt.Errorf("embedded broker: no free port from %d to %d on 127.0.0.1 (the last one: %w); "+
+		"bootstrap.servers=embedded:PORT chooses another one", first, most, last)
 }
 
 // isListening detects other processes: some systems let us bind a narrower address next to a wildcard.

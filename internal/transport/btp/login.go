@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/loopback"
+	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
 // Login exchanges user and password for a token at services without OAuth.
@@ -61,7 +62,7 @@ func (r *loginRequester) requestToken(ctx context.Context) (response tokenRespon
 	text, _ := io.ReadAll(answer.Body) // cannot fail: wholeBodyRoundTripper has read it
 	body := string(text)
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return tokenResponse{}, seconds(answer.Header.Get("Retry-After")), r.refusalFailure(answer, body)
+		return tokenResponse{}, pause.RetryAfter(answer.Header.Get("Retry-After"), time.Now()), r.refusalFailure(answer, body)
 	}
 	response, err = r.read(body)
 	return response, 0, err

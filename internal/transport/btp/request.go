@@ -186,7 +186,7 @@ func retryUntil(ctx context.Context, period time.Duration, try func() (atLeast t
 func (r *tokenRequester) requestToken(ctx context.Context) (response tokenResponse, atLeast time.Duration, err error) {
 	token, err := r.config.Token(context.WithValue(ctx, oauth2.HTTPClient, r.client))
 	if refusal, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		return tokenResponse{}, seconds(refusal.Response.Header.Get("Retry-After")), r.refusalFailure(refusal)
+		return tokenResponse{}, pause.RetryAfter(refusal.Response.Header.Get("Retry-After"), time.Now()), r.refusalFailure(refusal)
 	}
 	if lost, ok := errors.AsType[*url.Error](err); ok {
 		field := "token-url"

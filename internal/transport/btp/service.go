@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
 type serviceClient struct {
@@ -97,5 +99,5 @@ func (c *serviceClient) getOnce(ctx context.Context, address, token string) (bod
 	}
 	f := remote.failure(kind, "", nil, "%s", remote.statusMessage(status, string(body)))
 	f.Status = status
-	return nil, seconds(answer.Header.Get("Retry-After")), f
+	return nil, pause.RetryAfter(answer.Header.Get("Retry-After"), time.Now()), f
 }

@@ -562,6 +562,10 @@ func TestRetryPeriodOfTokens(t *testing.T) {
 			w.Header().Set("Retry-After", "12")
 			w.WriteHeader(429)
 		}, 0, 24 * time.Second, 24 * time.Second, [2]int{3, 3}},
+		{"Retry-After with a date", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", time.Now().Add(12*time.Second).UTC().Format(http.TimeFormat))
+			w.WriteHeader(429)
+		}, 0, 24 * time.Second, 24 * time.Second, [2]int{3, 3}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -64,17 +64,22 @@ func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType)
 
 // readRaw parses the user's own query options, except for options that the connector sets itself.
 func (q *Query) readRaw(settings *Settings) error {
+	isSet := map[string]bool{} // of the options that have settings, by name
 	for part := range strings.SplitSeq(strings.TrimPrefix(settings.Raw, "?"), "&") {
 		if part == "" {
 			continue
 		}
 		name, value, _ := strings.Cut(part, "=")
 		list := func() []string { return setting.ParseList(uri.Unescape(value)) }
-		switch name = optionName(name); {
-		case strings.EqualFold(name, "$filter"):
-			if q.userFilter != "" {
-				return invalid(settings.Prefix+Raw, settings.Raw, "expected one $filter, found two")
+		name = optionName(name)
+		if option := strings.ToLower(name); slices.Contains(ownOptions, option) {
+			if isSet[option] {
+				return invalid(settings.Prefix+Raw, settings.Raw, "expected one "+option+", found two")
 			}
+			isSet[option] = true
+		}
+		switch {
+		case strings.EqualFold(name, "$filter"):
 			q.userFilter = uri.EncodeQuery(value)
 		case strings.EqualFold(name, "$select"):
 			if len(settings.Select) > 0 {
@@ -102,6 +107,9 @@ func (q *Query) readRaw(settings *Settings) error {
 	}
 	return nil
 }
+
+// ownOptions are read here. Each may be in the text once.
+var ownOptions = []string{"$filter", "$select", "$expand"}
 
 // reservedOptions are set by the connector.
 var reservedOptions = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count",

@@ -12,6 +12,9 @@ func TestOwnOptionsRejectDuplicates(t *testing.T) {
 	for raw, wants := range map[string]string{
 		"$filter=A eq 1": "", " %24Filter=A eq 1&x=1": "", "x=1": "",
 		"$filter=A&%24filter=B":           "expected one $filter, found two",
+		"$select=A&$Select=A":             "expected one $select, found two",
+		"$expand=&%24expand=":             "expected one $expand, found two",
+		"$filter=&$filter=":               "expected one $filter, found two",
 		"$top=1":                          "it holds $top",
 		" %24skip =1":                     "it holds $skip",
 		"x=1&$ORDERBY=A":                  "it holds $ORDERBY",
