@@ -56,8 +56,6 @@ func TestInvalidCommandLines(t *testing.T) {
 		{"consume x --data nowhere", 1, "nowhere"},
 		{"consume x --data nowhere --properties " + p.File("port.properties", "bootstrap.servers=embedded:9999"), 1,
 			"no embedded broker's data to read (--data nowhere)"},
-		{"dlq list x --data nowhere --properties " + p.File("port.properties", "bootstrap.servers=embedded:9999"), 1,
-			"no embedded broker's data to read (--data nowhere)"},
 		{"consume x --data nowhere --properties " + p.File("two.properties", "bootstrap.servers=embedded:x"), 2,
 			"expected embedded:PORT with a port from 1 to 65535"},
 		{"consume x --bootstrap-servers " + closed, 1, "connection refused"},
