@@ -15,14 +15,21 @@ type references struct {
 }
 
 // secretFile is the path of a file of properties, and the provider that may read it.
-type secretFile struct{ provider, path string }
+type secretFile struct {
+	provider string
+	path     string
+}
 
 type fileContent struct {
 	values map[string]string
 	err    error
 }
 
-type secretKey struct{ provider, path, key string }
+type secretKey struct {
+	provider string
+	path     string
+	key      string
+}
 
 type lookupResult struct {
 	value string
