@@ -271,7 +271,8 @@ func (b exactBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecT
 	default:
 		return nil // the size is in the batch
 	}
-	size, _ := io.Copy(io.Discard, io.LimitReader(content, min(b.limit, math.MaxInt32)+1)) // the decompressor reports errors
+	// The decompressor reports errors.
+	size, _ := io.Copy(io.Discard, io.LimitReader(content, min(b.limit, math.MaxInt32)+1))
 	return make([]byte, 0, size+2*bytes.MinRead)
 }
 

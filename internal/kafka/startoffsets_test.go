@@ -199,8 +199,8 @@ func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 	})
 }
 
-// With `latest`, a partition that was added while no consumer ran begins at its end, and a warning names the records that
-// are skipped. The first start of a group does not warn, nor one that skips nothing.
+// With `latest`, a partition that was added while no consumer ran begins at its end, and a warning names the records
+// that are skipped. The first start of a group does not warn, nor one that skips nothing.
 func TestLatestNamesSkippedRecords(t *testing.T) {
 	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
 		b := newBeginning(t, 1)

@@ -41,7 +41,8 @@ func New(limit int64) *Budget {
 // Plugins returns the bytes for the instances of all plugins.
 func (b *Budget) Plugins() int64 { return min(max(b.limit/4, minInstance), defaultPlugins) }
 
-// Instance returns the bytes that an instance of a plugin may grow to: several fit, because a slow service occupies one.
+// Instance returns the bytes that an instance of a plugin may grow to. Several fit, because a slow service occupies
+// one.
 func (b *Budget) Instance() int64 { return min(max(b.limit/8, minInstance), defaultInstance) }
 
 // Chunks returns how many chunks all source tasks share.
