@@ -147,6 +147,7 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 	}
 	cleanup.Add(stored.Close)
 	o := connect.Options{Worker: installation.Worker, Plugins: installation.Plugins, Registry: installation.Registry,
+		Memory:   installation.Memory,
 		Kafka:    installation.Kafka,
 		Offsets:  stored,
 		Lockouts: h.lockouts, WorkerID: h.workerID(), Version: buildinfo.REST(), Target: h.states.Get, Tracer: tracer,

@@ -115,6 +115,7 @@ func (ch *Checker) check(ctx context.Context, connector *config.Connector, valid
 	if component.Kind == wit.ComponentSink {
 		problems = append(problems, ch.checkGroup(connector)...)
 		problems = append(problems, ch.checkSharedGroup(connector)...)
+		problems = append(problems, ch.checkInstance(connector)...)
 	}
 	problems = append(problems, unsupported(connector, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
@@ -312,6 +313,28 @@ func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
 	return config.Problems{problem(entryFor(connector, "name"),
 		fmt.Errorf("Consumer group for sink connector named %s conflicts "+
 			"with Connect worker group %s", connector.Name, group))} // Kafka Connect's words
+}
+
+// checkInstance finds a static member name for the consumers of several tasks. They would fence each other: the
+// coordinator has one member of a name in a group.
+func (ch *Checker) checkInstance(connector *config.Connector) config.Problems {
+	const override = "consumer.override.group.instance.id"
+	instance := ch.Kafka.Consumer.Instance
+	source := "the worker's consumer.group.instance.id"
+	entry, ok := connector.Entry(override)
+	if ok {
+		instance = setting.Trim(entry.Value.Reveal())
+		source = override
+	} else {
+		entry = entryFor(connector, "tasks.max")
+	}
+	tasks, valid := setting.ParseInt(wit.KindInt, connector.Text("tasks.max"))
+	if instance == "" || !valid || tasks <= 1 {
+		return nil
+	}
+	return config.Problems{problem(entry, fmt.Errorf("expected one task, found tasks.max=%d: the consumers of all "+
+		"tasks would have the name of %s, and each would end the one before. Set tasks.max=1 or remove the name", tasks,
+		source))}
 }
 
 func (ch *Checker) checkDestination(ctx context.Context, connector *config.Connector,

@@ -37,8 +37,8 @@ var generalSettings = []wit.ConfigKey{
 	declared("plugins.memory.bytes", wit.KindLong, "",
 		"Maximum total memory of the instances of sources and sinks, in bytes; the same maximum applies separately to "+
 			"transforms. Each instance counts with its limit memory.bytes. At the maximum, connectors run in turn; at "+
-			"least one always runs. Default: a quarter of the memory of the machine or its control group, at most 2 "+
-			"GiB.",
+			"least one always runs. Default: a quarter of the memory limit (GOMEMLIMIT, the control group, the "+
+			"machine), at most 2 GiB.",
 		atLeast(1)),
 	declared("key.converter", wit.KindClass, JSONConverter,
 		"Converter of record keys; its own settings follow as key.converter.…"),

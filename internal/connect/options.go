@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
@@ -30,6 +31,8 @@ type Options struct {
 	Lockouts *lockouts.Store
 	// Destinations shares limits between clients of the same origin. Default: one for the process.
 	Destinations *transport.OriginRegistry
+	// Memory is divided among the tasks. Nil means no limit.
+	Memory *memory.Budget
 	// WorkerID is host:port of this worker. Version is reported as the version of converters.
 	WorkerID, Version string
 	// Target returns the initial target state of a connector. Default: Running.

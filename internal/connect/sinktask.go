@@ -105,6 +105,7 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 			Linger:      flushEvery(roles, run.options.Worker),
 			InFlight:    roles.Int(role.SinkInFlight),
 			StopTimeout: run.options.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+			Memory:      run.options.Memory.Rows(),
 		},
 		ErrorHandling: sink.ErrorHandling{
 			Tolerance: run.tolerance(),

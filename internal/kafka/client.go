@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -92,10 +93,11 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 
 func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	consumer := c.Consumer
+	fetchBytes := c.fetchBytes()
 	opts := append(c.opts(consumer.withDefaults(c.ClientConfig)),
-		kgo.FetchMaxBytes(consumer.FetchBytes),
-		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(consumer.FetchBytes))),
-		kgo.FetchMaxPartitionBytes(min(consumer.FetchBytes, partitionBytes(consumer, 1))),
+		kgo.FetchMaxBytes(fetchBytes),
+		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(fetchBytes))),
+		kgo.FetchMaxPartitionBytes(min(fetchBytes, partitionBytes(consumer, 1))),
 		kgo.FetchMinBytes(consumer.FetchMinBytes),
 		kgo.FetchMaxWait(consumer.FetchMaxWait),
 	)
@@ -118,6 +120,11 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	}
 	opts = c.Metrics.appendTo(opts, func(m *Metrics) kgo.Opt { return m.consumers })
 	return append(append(opts, extra...), c.Extra...)
+}
+
+// fetchBytes returns the size of a fetch before the expansion of batches is known.
+func (c Config) fetchBytes() int32 {
+	return cmp.Or(c.Consumer.FetchBytes, int32(min(c.Memory.Part(), defaultFetchBytes)))
 }
 
 // AdminOpts returns options of a client that neither reads nor writes records.

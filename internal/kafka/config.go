@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
@@ -22,6 +23,7 @@ type Config struct {
 	Extra   []kgo.Opt
 	Logger  *slog.Logger
 	Metrics *Metrics
+	Memory  *memory.Share // Memory is what the consumers of a worker share. Nil means no limit.
 
 	currentValues *security.CurrentValues
 	shared        *sharedClients
@@ -108,7 +110,7 @@ type ConsumerConfig struct {
 	Reset string
 	// ReadUncommitted includes records of open and aborted transactions. Default false; Kafka's default is true.
 	ReadUncommitted bool
-	FetchBytes      int32
+	FetchBytes      int32 // FetchBytes bounds a fetch. Zero means up to 16 MiB, within the memory of the consumer.
 	// PartitionBytes bounds the part of one partition. Zero means 8 MiB for up to 4 partitions, 1 MiB for more.
 	PartitionBytes    int32
 	DecompressedBytes int32 // DecompressedBytes bounds a decompressed batch. Default 128 MiB.
@@ -130,7 +132,7 @@ func Defaults() Config {
 			BufferBytes: 32 << 20, MaxRequestBytes: 1_000_012, TransactionTimeout: time.Minute,
 		},
 		Consumer: ConsumerConfig{
-			FetchBytes: 16 << 20, DecompressedBytes: 128 << 20, FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond,
+			DecompressedBytes: 128 << 20, FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond,
 			MaxPollRecords: 500, SessionTimeout: 45 * time.Second, HeartbeatInterval: 3 * time.Second,
 			MaxPollInterval: 5 * time.Minute,
 		},

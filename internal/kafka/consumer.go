@@ -37,8 +37,12 @@ func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 	if joinsLater {
 		topics = nil
 	}
+	if s.memory, err = newFetchMemory(config.Memory, config.Consumer); err != nil {
+		return nil, err
+	}
 	client, dialer, err := newClient(config.ConsumerOpts(append(topics, s.groupOpts()...)...))
 	if err != nil {
+		s.memory.close()
 		return nil, err
 	}
 	s.client, s.dialer = client, dialer
@@ -47,6 +51,7 @@ func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 	close(s.ready)
 	subscribe, err := s.subscription(joinsLater)
 	if err != nil {
+		s.Close()
 		return nil, err
 	}
 	if joinsLater {
@@ -73,7 +78,8 @@ func (s *Consumer) groupOpts() []kgo.Opt {
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
 		kgo.AdjustFetchOffsetsFn(s.checkStart),
-		kgo.WithHooks(s.session),
+		kgo.WithHooks(s.session, s.memory, &fetchPace{}),
+		kgo.WithDecompressor(s.memory),
 	}
 	if consumer.Instance != "" {
 		opts = append(opts, kgo.InstanceID(consumer.Instance))
@@ -207,7 +213,8 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			return nil, cmp.Or(s.pollError(), ctx.Err(), err)
 		}
 	}
-	fetches := s.client.PollRecords(polling, s.config.Consumer.MaxPollRecords)
+	s.resize(s.client)
+	fetches := s.client.PollRecords(polling, s.memory.beforePoll(s.client))
 	if failed := s.pollError(); failed != nil {
 		return nil, failed
 	}
@@ -220,6 +227,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 				s.config.Consumer.explainTooLarge(err, 0)))
 		}
 	})
+	s.memory.afterPoll(s.client, s.records)
 	if len(s.records) > 0 {
 		return s.records, nil // other errors of this fetch are transient or repeated by the next one
 	}
@@ -237,6 +245,10 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 func (s *Consumer) handleFetchError(ctx context.Context, topic string, partition int32, err error) error {
 	lost := (*kgo.ErrDataLoss)(nil)
 	switch {
+	case errors.Is(err, errFetchedEnough):
+		return nil // the next fetch requests it again
+	case errors.Is(err, errAwaitTurn):
+		return s.awaitTurn(ctx, topic, partition)
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		return s.handleOutOfRange(ctx, topic, partition)
 	case errors.As(err, &lost):
@@ -294,6 +306,7 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 func (s *Consumer) Close() {
 	s.client.CloseAllowingRebalance()
 	s.cancel()
+	s.memory.close()
 }
 
 func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
@@ -374,10 +387,23 @@ func (s *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) 
 
 func (s *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
 	s.membership.drop(partitions)
+	s.memory.endUnused(client)
 	s.resize(client)
 }
 
+// resize adapts the size of fetches to the partitions, the brokers and the expansion of recent batches.
 func (s *Consumer) resize(client *kgo.Client) {
-	client.UpdateFetchMaxBytes(s.config.Consumer.FetchBytes, min(s.config.Consumer.FetchBytes,
-		partitionBytes(s.config.Consumer, s.membership.count())))
+	partitions := s.membership.count()
+	client.UpdateFetchMaxBytes(s.memory.limits(partitions, min(partitions, len(client.DiscoveredBrokers()))))
+}
+
+func (s *Consumer) awaitTurn(ctx context.Context, topic string, partition int32) error {
+	began := time.Now()
+	err := s.memory.awaitTurn(ctx, s.client)
+	if waited := time.Since(began); waited > time.Second {
+		s.config.log().Warn("kafka: a batch that is large when decompressed had to wait, because one at a time is read: "+
+			"a higher memory limit of the worker does not change this, smaller batches do", "group", s.options.Group,
+			"topic", topic, "partition", partition, "bytes", largeBatchBytes, "waited", waited)
+	}
+	return err
 }

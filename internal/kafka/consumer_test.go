@@ -190,7 +190,7 @@ func TestAssignmentDuringConsumerCreation(t *testing.T) {
 		client, err := kgo.NewClient()
 		require.NoError(t, err)
 		s := &Consumer{config: testConfig("127.0.0.1:1"), options: ConsumerOptions{Group: "g"},
-			ready: make(chan struct{})}
+			memory: &fetchMemory{expansion: 1}, ready: make(chan struct{})}
 		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()
 		if s.membership.owns("orders", 0) {

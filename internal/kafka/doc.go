@@ -10,6 +10,7 @@
 //   - sharedclient.go, producer.go: producers. output.go, transactionaloutput.go, transactions.go: the output of a
 //     source's feed, at least and exactly once.
 //   - consumer.go, member.go, membership.go, startoffsets.go, commitmetadata.go, outofrange.go: the consumer of a sink.
+//     fetchmemory.go, fetchpace.go: how much and how often it fetches.
 //     session.go, bootclock_linux.go, bootclock_other.go: its session. grouplock.go: a lock by a consumer group.
 //   - reader.go: reading without a group. jsonline.go: JSON lines. admin.go, groups.go, reserved.go, authorization.go:
 //     topics, groups and rights.

@@ -455,7 +455,7 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 	}
 	request.MaxWaitMillis = int32(r.config.Consumer.FetchMaxWait.Milliseconds())
 	request.MinBytes = 1
-	request.MaxBytes = r.config.Consumer.FetchBytes
+	request.MaxBytes = r.config.fetchBytes()
 	request.SessionEpoch = -1
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition, p.FetchOffset = partition, offset
@@ -478,9 +478,11 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 			len(response.Topics))
 	}
 	raw := &response.Topics[0].Partitions[0]
+	decompressor := &responseMemory{r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor),
+		min(r.config.Memory.Part(), defaultFetchedBytes)}
 	processed, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: offset, IsolationLevel: level, Topic: leader.topic.Topic, Partition: partition,
-	}, raw, r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor), nil)
+	}, raw, decompressor, nil)
 	if processed.Err != nil {
 		return fetchResult{}, r.config.Consumer.explainTooLarge(processed.Err, offset)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -23,17 +24,25 @@ import (
 // A partition that is added while the group reads a topic is read from its beginning, also with `latest`; Kafka's
 // consumer would skip records written before it sees the partition (KAFKA-12478, KIP-1282). A partition counts as
 // added only if the topic had fewer when this member joined: a missing offset alone proves nothing. A topic that a
-// regular expression matches later begins at its end, as in Kafka.
+// regular expression matches later begins at its end, as in Kafka. So does a partition that was added while no member
+// ran, but a warning names the records that are skipped.
 
 // topicRetryDelays are for brokers that just started and do not know a topic yet.
 var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
-// joinGroup counts the partitions of the topics, see isAdded, and subscribes. For an expression addMatching counts.
+// joinGroup counts the partitions of the topics, see isAdded, finds those that the group has read, and subscribes. For
+// an expression addMatching counts.
 func (s *Consumer) joinGroup(ctx context.Context) error {
 	if s.options.Regex == "" {
 		if err := s.countPartitions(ctx); err != nil {
 			return fmt.Errorf("count the partitions of the topics of group %s: %w", s.options.Group, err)
 		}
+	}
+	// Without an answer, the group's next request fails, too.
+	if committed, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group); err == nil {
+		s.mu.Lock()
+		s.readTopics = committed
+		s.mu.Unlock()
 	}
 	s.subscribe()
 	s.subscribe = nil
@@ -90,6 +99,13 @@ func (s *Consumer) isAdded(topic string, partition int32) bool {
 	defer s.mu.Unlock()
 	count, known := s.partitionCounts[topic]
 	return known && int(partition) >= count
+}
+
+// hasRead reports whether the group had an offset for a partition of the topic when this member joined.
+func (s *Consumer) hasRead(topic string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.readTopics[topic]) > 0
 }
 
 // takePendingStarts adds partitions whose start is still to be committed, and returns the starts known for them.
@@ -172,6 +188,7 @@ func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 			return err
 		}
 	}
+	var skipped []string
 	for topic, list := range starts {
 		for partition := range list {
 			first, start := oldest[topic][partition], newest[topic][partition]
@@ -187,7 +204,17 @@ func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 			}
 			list[partition] = kgo.EpochOffset{Epoch: -1, Offset: start}
 			setAt(known, topic, partition, list[partition])
+			if start > first && s.hasRead(topic) {
+				skipped = append(skipped, fmt.Sprintf("%s-%d: %d to %d", topic, partition, first, start-1))
+			}
 		}
+	}
+	if len(skipped) > 0 {
+		slices.Sort(skipped)
+		s.config.log().Warn("kafka: partitions without a committed offset begin at their end, because "+
+			"auto.offset.reset is latest: these records are skipped, as in Kafka Connect. The partitions were added, or "+
+			"their offsets removed, while no task was running. To write the records, stop the connector and alter its "+
+			"offsets", "group", s.options.Group, "skipped", strings.Join(skipped, ", "))
 	}
 	return nil
 }

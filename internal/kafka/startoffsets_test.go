@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/embedded"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
@@ -193,6 +196,42 @@ func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 		awaitPartitions(t, s, 2)
 		b.put(1, "after")
 		expectValues(t, s, Offsets{}, "after")
+	})
+}
+
+// With `latest`, a partition that was added while no consumer ran begins at its end, and a warning names the records
+// that are skipped. The first start of a group does not warn, nor one that skips nothing.
+func TestLatestNamesSkippedRecords(t *testing.T) {
+	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
+		b := newBeginning(t, 1)
+		b.put(0, "before")
+		var journal logtest.Journal
+		open := func(partitions int) *Consumer {
+			config := testConfig(b.b.Addr())
+			config.Consumer.Reset = "latest"
+			config.Logger = journal.Logger(slog.LevelWarn)
+			o.Group = "connect-test"
+			s := openConsumer(t, config, o)
+			awaitPartitions(t, s, partitions)
+			return s
+		}
+		open(1).Close()
+		b.grow(2)
+		open(2).Close()
+		if log := journal.String(); strings.Contains(log, "skipped") {
+			t.Errorf("expected no warning, found %s", log)
+		}
+		b.grow(4)
+		for range 3 {
+			b.put(2, "missed")
+		}
+		b.put(3, "missed")
+		s := open(4)
+		if log := journal.String(); !strings.Contains(log, `skipped="orders-2: 0 to 2, orders-3: 0 to 0"`) {
+			t.Errorf("expected the skipped records, found %s", log)
+		}
+		b.put(2, "after")
+		expectValues(t, s, Offsets{}, "after") // the position is Kafka's
 	})
 }
 

@@ -38,7 +38,8 @@ var limits = []struct {
 	defaultValue int64
 	doc          string
 }{
-	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20, "Maximum memory of an instance."},
+	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20,
+		"Maximum memory of an instance. Below 1 GiB of memory the default is an eighth of it, at least 32 MiB."},
 	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20,
 		"Maximum size of the results of one call."},
 	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
@@ -27,6 +28,7 @@ type Installation struct {
 	Recent   *logging.Recent
 	Registry *record.Registry
 	Kafka    kafka.Config
+	Memory   *memory.Budget
 	Embedded bool
 	Checker  *check.Checker // complete when the plugins are open
 	Plugins  *plugin.Manager
@@ -106,6 +108,8 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 	if in.Kafka, warnings, err = kafka.Parse(ctx, valid); err != nil {
 		add(err)
 	}
+	in.Memory = newBudget()
+	in.Kafka.Memory = in.Memory.Fetched()
 	in.Kafka.Metrics = kafka.NewMetrics()
 	in.Kafka.SetCurrentValues(in.Worker.Current)
 	if _, known := valid["security.protocol"]; known { // without it no one can know which settings have an effect

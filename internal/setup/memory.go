@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 )
@@ -26,14 +27,20 @@ func LimitMemory() {
 	}
 }
 
-// minPluginMemory is enough for four instances with the default limit. A slow service occupies an instance.
-const minPluginMemory = 512 << 20
+// newBudget returns the budget of the available memory, or of GOMEMLIMIT if that is less.
+func newBudget() *memory.Budget {
+	limit := available()
+	if os.Getenv("GOMEMLIMIT") != "" {
+		limit = min(limit, debug.SetMemoryLimit(-1)) // reads it
+	}
+	return memory.New(limit)
+}
 
-func pluginMemory(w *config.Worker) int64 {
+func pluginMemory(w *config.Worker, budget *memory.Budget) int64 {
 	if n := w.Int(plugin.MemorySetting); n > 0 {
 		return int64(n)
 	}
-	return min(max(available()/4, minPluginMemory), 4*minPluginMemory)
+	return budget.Plugins()
 }
 
 const fallbackMemory = 2 << 30 // if the available memory is unknown

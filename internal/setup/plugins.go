@@ -22,10 +22,12 @@ func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 	only bool) (*plugin.Manager, error) {
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
+	budget := newBudget()
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data, w),
 		History: historyFile(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
-		NeededOnly: only, MemoryBytes: pluginMemory(w)})
+		NeededOnly: only, MemoryBytes: pluginMemory(w, budget),
+		Limits: plugin.Limits{MemoryBytes: budget.Instance()}})
 }
 
 func historyFile(data string) string {

@@ -101,7 +101,8 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	var items []*item
 	var due time.Time
 	bytes := 0
-	for len(items) < t.o.BatchRows && bytes < maxBatchBytes {
+	maxBytes := t.o.memoryLimits().batch
+	for len(items) < t.o.BatchRows && bytes < maxBytes {
 		records, err := g.poll(ctx, due, len(items) == 0)
 		if err != nil {
 			g.stopErr = err
@@ -199,7 +200,8 @@ func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*k
 
 // buildBatch converts and transforms records. It ends before one that cannot be written and must not be skipped.
 func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
-	b := g.newBatch(items)
+	maxBytes := g.task.o.memoryLimits().converted
+	b := g.newBatch(items, maxBytes)
 	read := make([]*item, 0, len(items))
 	g.startSpan(b, items, time.Now())
 	g.task.count.convert.Start()
@@ -207,7 +209,7 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 	defer converted()
 	converting := b.span.StartChild("convert", tracing.Internal)
 	for n, i := range items {
-		if len(b.rows.Data) >= maxConvertedBytes {
+		if len(b.rows.Data) >= maxBytes {
 			g.leftover = items[n:]
 			break
 		}
@@ -257,10 +259,10 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 	return b, err
 }
 
-func (g *batchReader) newBatch(items []*item) *batch {
+func (g *batchReader) newBatch(items []*item, maxBytes int) *batch {
 	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
 	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
-		Data: make([]byte, 0, min(size, maxConvertedBytes))},
+		Data: make([]byte, 0, min(size, maxBytes))},
 		recordIDs: record.RecordIDs{IDs: make([]wit.RecordID, 0, len(items))}}
 }
 

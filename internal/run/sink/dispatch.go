@@ -293,7 +293,8 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 		return false, nil
 	case d.inDoubtErr != nil && !t.tracker.checksPending():
 		return true, d.inDoubtErr
-	case !idle && (t.plugin.UpgradePending() || d.bytes()+b.bytes()+t.tracker.bytes() > maxActiveBytes):
+	case !idle && (t.plugin.UpgradePending() ||
+		d.bytes()+b.bytes()+t.tracker.bytes() > t.o.memoryLimits().active):
 		return false, nil // until other batches have ended
 	}
 	if idle && t.plugin.UpgradePending() {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/record"
@@ -55,6 +56,21 @@ type Limits struct {
 	InFlight       int           // requests at the same time, default 4; rows of one key stay in order
 	CommitInterval time.Duration // default 1 s; the end of a batch commits, too
 	StopTimeout    time.Duration // for requests in flight when the task stops, default 5 s
+	Memory         *memory.Share // for the rows of all sink tasks; nil means no limit
+}
+
+// memoryLimits bound the rows of a task, in bytes.
+type memoryLimits struct {
+	batch     int // records of a batch
+	converted int // rows of a batch
+	active    int // rows, requests and records of all batches
+}
+
+// memoryLimits returns the limits of the task's part of the memory. A single row may exceed them.
+func (l *Limits) memoryLimits() memoryLimits {
+	part := l.Memory.Part()
+	return memoryLimits{batch: int(min(part/8, maxBatchBytes)), converted: int(min(part/4, maxConvertedBytes)),
+		active: int(min(part, maxActiveBytes))}
 }
 
 // ErrorHandling decides about records and requests that fail.

@@ -28,6 +28,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	}
 	t.plugin.Use(opened)
 	defer t.plugin.Close()
+	defer t.o.Memory.Join()()
 	reader, err := t.newBatchReader(ctx)
 	if err != nil {
 		return err

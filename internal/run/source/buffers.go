@@ -28,11 +28,11 @@ const (
 	// reservedChunks is one for each place where a chunk may wait for another: reading, decoded, converting, and a part
 	// of that.
 	reservedChunks = 4
-	sharedChunks   = 32
+	sharedChunks   = 32 // default
 )
 
-// NewBuffers returns the buffers of a worker.
-func NewBuffers() *Buffers { return &Buffers{sharedTokens: make(chan struct{}, sharedChunks)} }
+// NewBuffers returns the buffers of a worker, whose feeds share a number of chunks.
+func NewBuffers(shared int) *Buffers { return &Buffers{sharedTokens: make(chan struct{}, shared)} }
 
 func (b *Buffers) attach(chunk *chunk) {
 	b.mu.Lock()
@@ -58,7 +58,7 @@ func (b *Buffers) detach(chunk *chunk, reusable bool) {
 	switch {
 	case b.inUse == 0:
 		b.free = nil
-	case reusable && len(b.free) < sharedChunks:
+	case reusable && len(b.free) < cap(b.sharedTokens):
 		b.free = append(b.free, f)
 	}
 }

@@ -178,7 +178,7 @@ func TestSharedMemoryIsNotReusedBeforeTheAcknowledgement(t *testing.T) {
 
 func shareMemory(t *testing.T, seed uint64) {
 	const feeds = 14
-	buffers := NewBuffers()
+	buffers := NewBuffers(sharedChunks)
 	flushCtx := &lateRecords{}
 	var tasks, producers sync.WaitGroup
 	worlds := make([]*world, feeds)
@@ -298,7 +298,7 @@ func (panickingProducer) NewBatch() Batch { panic("a mistake in the producer") }
 func TestPanicReleasesSharedChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{}, rows("a", 500))
-		w.o.Buffers = NewBuffers()
+		w.o.Buffers = NewBuffers(sharedChunks)
 		w.o.NewConverters = converting(asIs{}, widening{12_000})
 		w.o.NewOutput = func(name string) (Output, error) {
 			p, err := w.broker.output(name)

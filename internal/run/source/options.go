@@ -102,7 +102,7 @@ func (o *Options) setDefaults() {
 		o.Metrics = &task.Metrics{}
 	}
 	if o.Buffers == nil {
-		o.Buffers = NewBuffers()
+		o.Buffers = NewBuffers(sharedChunks)
 	}
 	if o.PrepareOffsets == nil {
 		o.PrepareOffsets = func(context.Context, int) error { return nil }

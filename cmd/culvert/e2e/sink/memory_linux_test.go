@@ -1,0 +1,101 @@
+package sink
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// A worker whose memory limit is 512 MiB stays below it with large records, also if they are compressed well and the
+// service is slow.
+func TestSinkStaysWithinItsMemory(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		codec    kgo.CompressionCodec
+		size     int
+		records  int
+		repeated bool // the content compresses 100:1 and better
+		batch    int  // bytes of a batch of records before compression
+		settings []string
+	}{
+		{name: "100 KB", codec: kgo.NoCompression(), size: 100_000, records: 2000, batch: 1 << 20},
+		{name: "900 KB", codec: kgo.NoCompression(), size: 900_000, records: 200, batch: 1 << 20},
+		{name: "100 KB, zstd", codec: kgo.ZstdCompression(), size: 100_000, records: 2000, repeated: true, batch: 1 << 20},
+		{name: "100 KB, lz4", codec: kgo.Lz4Compression(), size: 100_000, records: 2000, repeated: true, batch: 1 << 20},
+		{name: "100 KB, gzip", codec: kgo.GzipCompression(), size: 100_000, records: 2000, repeated: true, batch: 1 << 20},
+		{name: "900 KB, zstd", codec: kgo.ZstdCompression(), size: 900_000, records: 250, repeated: true, batch: 1 << 20},
+		{name: "100 KB, batches of 50 MB", codec: kgo.ZstdCompression(), size: 100_000, records: 2000, repeated: true,
+			batch: 50 << 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			const partitions = 4
+			p := e2etest.NewPlace(t)
+			p.Environ = append(p.Environ, "GOMEMLIMIT=512MiB")
+			broker := e2etest.Embedded(t).Addr()
+			client := e2etest.Client(t, broker, kgo.ProducerBatchMaxBytes(int32(c.batch)),
+				kgo.BrokerMaxWriteBytes(100<<20), kgo.ProducerLinger(100*time.Millisecond),
+				kgo.ProducerBatchCompression(c.codec), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+			large := "104857600"
+			_, err := kadm.NewClient(client).CreateTopics(t.Context(), partitions, 1,
+				map[string]*string{"max.message.bytes": &large}, "texts")
+			e2etest.NoError(t, err)
+			produce(t, client, c.size, c.records, c.repeated, partitions)
+			s, _ := e2etest.Demo(t, odatatest.Options{Rows: 1})
+			address := e2etest.Serve(t, slowly(s))
+			w := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "folder", "bootstrap.servers="+broker,
+				"key.converter=org.apache.kafka.connect.storage.StringConverter", "value.converter.schemas.enable=false",
+				"connector.client.config.override.policy=All")
+			w.Replaced("folder/texts.properties", append(append(e2etest.SinkOf("texts", address, "texts", "Categories"),
+				"tasks.max=4"), c.settings...)...)
+			w.Eventually("all records", func() bool { return len(s.Ledger().Writes) >= c.records })
+			e2etest.WithinMemory(t, w.Process.Process.Pid, 512<<20)
+		})
+	}
+}
+
+func produce(t *testing.T, client *kgo.Client, size, records int, repeated bool, partitions int32) {
+	content := []byte(strings.Repeat("0123456789abcdef", size/16))
+	random := make([]byte, size/2)
+	var failed atomic.Value
+	for i := range records {
+		if !repeated {
+			r := rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)})
+			r.Read(random)
+			content = []byte(hex.EncodeToString(random))
+		}
+		record := &kgo.Record{Topic: "texts", Partition: int32(i) % partitions, Key: []byte(strconv.Itoa(i)),
+			Value: fmt.Appendf(nil, `{"CategoryID":%d,"CategoryName":"a","Description":"%s"}`, 1000+i, content)}
+		client.Produce(context.Background(), record, func(_ *kgo.Record, err error) {
+			if err != nil {
+				failed.Store(err)
+			}
+		})
+	}
+	e2etest.NoError(t, client.Flush(t.Context()))
+	if err := failed.Load(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// slowly delays the answers of a service to writes.
+func slowly(s http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			<-time.After(50 * time.Millisecond)
+		}
+		s.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,53 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// A worker whose memory limit is 512 MiB stays below it while several sources read large rows in large pages.
+func TestSourceStaysWithinItsMemory(t *testing.T) {
+	for name, c := range map[string]struct {
+		size int
+		rows int
+	}{
+		"100 KB": {size: 100_000, rows: 1000},
+		"900 KB": {size: 900_000, rows: 150},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const connectors = 3
+			p := e2etest.NewPlace(t)
+			p.Environ = append(p.Environ, "GOMEMLIMIT=512MiB")
+			s, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
+			writer := e2etest.Writer{S: s}
+			content := strings.Repeat("0123456789abcdef", c.size/16)
+			for i := range c.rows {
+				row := map[string]any{"CategoryID": 1000 + i, "CategoryName": "a", "Description": content}
+				if !writer.Send("POST", "Categories", row) {
+					t.Fatalf("expected row %d to be written", i)
+				}
+			}
+			broker := e2etest.Embedded(t).Addr()
+			w := p.Follows("folder", "bootstrap.servers="+broker, "key.converter.schemas.enable=false",
+				"value.converter.schemas.enable=false")
+			for i := range connectors {
+				name := fmt.Sprint("texts-", i)
+				w.Replaced("folder/"+name+".properties", e2etest.Instead(e2etest.Source(name, address, "Categories"),
+					"sap.odata#00.service="+odatatest.SAPPath, "sap.odata#00.topic="+name)...)
+			}
+			w.Eventually("all rows", func() bool {
+				for i := range connectors {
+					if w.Rows(fmt.Sprint("texts-", i)) < c.rows {
+						return false
+					}
+				}
+				return true
+			})
+			e2etest.WithinMemory(t, w.Process.Process.Pid, 512<<20)
+		})
+	}
+}

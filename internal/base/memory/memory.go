@@ -1,0 +1,132 @@
+// Package memory divides the memory limit of the process among its buffers.
+package memory
+
+import (
+	"context"
+	"math"
+	"sync/atomic"
+)
+
+// Budget divides the memory limit of the process:
+//
+//   - a quarter for the plugin instances of sources and sinks. Transforms have as much, see package plugin;
+//   - an eighth for the rows of sink tasks, from their batches to their requests;
+//   - a sixteenth for records that consumers have fetched and tasks have not received;
+//   - a sixteenth for the chunks of source tasks.
+//
+// The rest is for the program, the garbage between two collections, and what a row above the part of its task needs.
+// A setting for one of these buffers has precedence. The nil budget has no limit.
+type Budget struct {
+	limit   int64
+	rows    *Share
+	fetched *Share
+}
+
+// The defaults apply where the memory suffices.
+const (
+	defaultPlugins  = 2 << 30
+	defaultInstance = 128 << 20
+	defaultChunks   = 32
+	minInstance     = 32 << 20 // a Go guest needs about this
+	minPart         = 1 << 20
+	minChunks       = 4
+	chunkBytes      = 1 << 20 // rows of a chunk with their records, unless one row is larger
+)
+
+// New returns the budget of a process with a memory limit in bytes.
+func New(limit int64) *Budget {
+	return &Budget{limit: limit, rows: newShare(limit / 8), fetched: newShare(limit / 16)}
+}
+
+// Plugins returns the bytes for the instances of all plugins.
+func (b *Budget) Plugins() int64 { return min(max(b.limit/4, minInstance), defaultPlugins) }
+
+// Instance returns the bytes that an instance of a plugin may grow to. Several fit, because a slow service occupies
+// one.
+func (b *Budget) Instance() int64 { return min(max(b.limit/8, minInstance), defaultInstance) }
+
+// Chunks returns how many chunks all source tasks share.
+func (b *Budget) Chunks() int {
+	if b == nil {
+		return defaultChunks
+	}
+	return int(min(max(b.limit/16/chunkBytes, minChunks), defaultChunks))
+}
+
+// Rows returns the share of the sink tasks for their rows.
+func (b *Budget) Rows() *Share {
+	if b == nil {
+		return nil
+	}
+	return b.rows
+}
+
+// Fetched returns the share of the consumers for records that tasks have not received.
+func (b *Budget) Fetched() *Share {
+	if b == nil {
+		return nil
+	}
+	return b.fetched
+}
+
+// Share is memory that is divided equally among its users: no user waits for another one, and each may use at least
+// 1 MiB. Only what is too large for a part is used by one user at a time, which has the turn. The nil share has no
+// limit. It is safe for concurrent use.
+type Share struct {
+	bytes int64
+	users atomic.Int64
+	turn  chan struct{} // has one element while a user has the turn
+}
+
+func newShare(bytes int64) *Share { return &Share{bytes: bytes, turn: make(chan struct{}, 1)} }
+
+// Join adds a user until leave is called, once.
+func (s *Share) Join() (leave func()) {
+	if s == nil {
+		return func() {}
+	}
+	s.users.Add(1)
+	return func() { s.users.Add(-1) }
+}
+
+// Part returns the bytes that each user may use now. It changes when users come and go.
+func (s *Share) Part() int64 {
+	if s == nil {
+		return math.MaxInt64
+	}
+	return max(s.bytes/max(s.users.Load(), 1), minPart)
+}
+
+// TryTurn takes the turn, or returns false if another user has it.
+func (s *Share) TryTurn() bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// AwaitTurn blocks until no user has the turn. It does not take it.
+func (s *Share) AwaitTurn(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+		<-s.turn
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// EndTurn ends the turn of the caller.
+func (s *Share) EndTurn() {
+	if s != nil {
+		<-s.turn
+	}
+}

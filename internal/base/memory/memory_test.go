@@ -1,0 +1,78 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"math"
+	"testing"
+	"testing/synctest"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// All shares together leave memory for the program, above the least that a worker needs.
+func TestSharesFitIntoTheLimit(t *testing.T) {
+	for _, limit := range []int64{256 << 20, 512 << 20, 1 << 30, 64 << 30} {
+		b := New(limit)
+		sum := 2*b.Plugins() + b.Rows().Part() + b.Fetched().Part() + int64(b.Chunks())*chunkBytes
+		if sum > limit*3/4 {
+			t.Errorf("limit %d: expected shares of at most three quarters, found %d", limit, sum)
+		}
+		if b.Instance()*2 > b.Plugins() {
+			t.Errorf("limit %d: expected room for two instances of %d, found %d", limit, b.Instance(), b.Plugins())
+		}
+	}
+	assert.Equal(t, int64(128<<20), New(512<<20).Plugins(), "plugins within 512 MiB")
+	assert.Equal(t, int64(defaultPlugins), New(1<<50).Plugins(), "plugins without a limit")
+	assert.Equal(t, int64(defaultInstance), New(1<<30).Instance(), "an instance within 1 GiB")
+	assert.Equal(t, int64(defaultInstance/2), New(512<<20).Instance(), "an instance within 512 MiB")
+	assert.Equal(t, defaultChunks, New(512<<20).Chunks(), "chunks within 512 MiB")
+	assert.Equal(t, minChunks, New(1).Chunks(), "chunks within the least memory")
+}
+
+// The users of a share have equal parts, which together are the share until a part has its least size.
+func TestPartsFollowTheUsers(t *testing.T) {
+	s := newShare(16 << 20)
+	assert.Equal(t, int64(16<<20), s.Part(), "without users")
+	var leave []func()
+	for range 16 {
+		leave = append(leave, s.Join())
+	}
+	assert.Equal(t, int64(minPart), s.Part(), "16 users")
+	leave = append(leave, s.Join())
+	assert.Equal(t, int64(minPart), s.Part(), "17 users")
+	for _, f := range leave[1:] {
+		f()
+	}
+	assert.Equal(t, int64(16<<20), s.Part(), "one user")
+}
+
+// Only one user has the turn, and others wait until it ends or they give up.
+func TestOnlyOneUserHasTheTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShare(16 << 20)
+		assert.Equal(t, true, s.TryTurn(), "the first")
+		assert.Equal(t, false, s.TryTurn(), "the second")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		assert.Equal(t, true, errors.Is(s.AwaitTurn(ctx), context.Canceled), "a wait that is given up")
+		done := make(chan error)
+		go func() { done <- s.AwaitTurn(t.Context()) }()
+		synctest.Wait()
+		s.EndTurn()
+		require.NoError(t, <-done)
+		assert.Equal(t, true, s.TryTurn(), "after the first")
+	})
+}
+
+// Without a budget nothing is limited.
+func TestNoBudgetLimitsNothing(t *testing.T) {
+	b := (*Budget)(nil)
+	defer b.Rows().Join()()
+	assert.Equal(t, int64(math.MaxInt64), b.Rows().Part(), "rows")
+	assert.Equal(t, true, b.Fetched().TryTurn(), "the turn")
+	require.NoError(t, b.Fetched().AwaitTurn(t.Context()))
+	b.Fetched().EndTurn()
+	assert.Equal(t, defaultChunks, b.Chunks(), "chunks")
+}

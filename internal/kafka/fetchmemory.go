@@ -1,0 +1,296 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/memory"
+)
+
+const (
+	// defaultFetchBytes is the default of fetch.max.bytes where the memory suffices.
+	defaultFetchBytes = 16 << 20
+	// defaultFetchedBytes bounds the fetched records of a consumer where the memory suffices.
+	defaultFetchedBytes = 64 << 20
+	// minFetchBytes is the least that a fetch requests. Brokers return at least one batch.
+	minFetchBytes = 64 << 10
+	// largeBatchBytes is the decompressed size above which one batch at a time is read in a worker. Producers' batches
+	// have 1 MiB at most by default. It includes the window of zstd, 2 MiB by default.
+	largeBatchBytes = 4 << 20
+)
+
+var (
+	errFetchedEnough = errors.New("the consumer has fetched as many records as its memory allows")
+	errAwaitTurn     = errors.New("the batch is large when decompressed, and another large one is being read")
+)
+
+// fetchMemory bounds the records that the client of a consumer holds until they are polled. The client decompresses all
+// batches of a response at once. After a batch that this decompressor refuses, it returns the records before that batch
+// and later requests the others again. So that this rarely happens, fetches request as much as fits when decompressed.
+//
+// Invariants:
+//
+//   - A batch is decompressed while less than the consumer's part is in use. So a consumer without records progresses,
+//     and it exceeds its part by one batch at most, and by responses that arrive while [fetchMemory.beforePoll] counts.
+//   - A batch above largeBatchBytes is decompressed only in the worker's turn, which lasts until its records were
+//     polled.
+type fetchMemory struct {
+	config ConsumerConfig
+	share  *memory.Share
+	leave  func()           // gives the part back
+	small  kgo.Decompressor // for batches up to largeBatchBytes
+	large  kgo.Decompressor // for larger ones, up to fetch.max.decompressed.bytes; nil means that none are read
+
+	mu          sync.Mutex
+	fetched     int64   // bytes since the last poll, with those that it left
+	expansion   float64 // of recent batches when decompressed, at least 1
+	recordBytes int64   // of the records of the last batch, on average
+	hasTurn     bool
+	endWait     context.CancelFunc // ends a wait for the turn; nil while there is none
+	closed      bool
+}
+
+// newFetchMemory returns the memory of a consumer, which closes it.
+func newFetchMemory(share *memory.Share, config ConsumerConfig) (*fetchMemory, error) {
+	maxBatch := config.DecompressedBytes
+	small, err := boundedDecompressor(min(maxBatch, largeBatchBytes))
+	if err != nil {
+		return nil, err
+	}
+	var large kgo.Decompressor
+	if maxBatch > largeBatchBytes {
+		if large, err = boundedDecompressor(maxBatch, kgo.WithPools(exactBuffers{int64(maxBatch)})); err != nil {
+			return nil, err
+		}
+	}
+	return &fetchMemory{config: config, share: share, leave: share.Join(), small: small, large: large,
+		expansion: 1}, nil
+}
+
+// boundedDecompressor returns franz-go's decompressor with a limit in bytes, which it exports only by a client.
+func boundedDecompressor(limit int32, opts ...kgo.Opt) (kgo.Decompressor, error) {
+	client, err := kgo.NewClient(append(opts, kgo.MaxDecompressBatchBytes(int(limit)), kgo.DisableClientMetrics())...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka client: %w", err)
+	}
+	defer client.Close()
+	return client.OptValue(kgo.WithDecompressor).(kgo.Decompressor), nil
+}
+
+// Decompress implements [kgo.Decompressor]. It never blocks, because that would block rebalances.
+func (f *fetchMemory) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	if !f.hasRoom() {
+		return nil, errFetchedEnough
+	}
+	data, err := f.small.Decompress(src, codec)
+	isLarge := errors.Is(err, kgo.ErrMaxDecompress) || errors.Is(err, zstd.ErrWindowSizeExceeded)
+	if isLarge && f.large != nil {
+		data, err = f.decompressLarge(src, codec)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fetched += int64(len(data))
+	f.observeExpansion(float64(len(data)) / float64(max(len(src), 1)))
+	return data, nil
+}
+
+func (f *fetchMemory) hasRoom() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fetched < f.part()
+}
+
+// part returns the bytes that the consumer may hold. It is not less than a configured fetch.max.bytes.
+func (f *fetchMemory) part() int64 {
+	return max(min(f.share.Part(), defaultFetchedBytes), int64(f.config.FetchBytes))
+}
+
+func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || f.hasTurn || !f.share.TryTurn() { // a second large batch of this consumer waits, too
+		return nil, errAwaitTurn
+	}
+	data, err := f.large.Decompress(src, codec)
+	if err != nil {
+		f.share.EndTurn()
+		return nil, err
+	}
+	f.hasTurn = true
+	if f.endWait != nil {
+		f.endWait()
+	}
+	return data, nil
+}
+
+// observeExpansion adopts an increase at once and a decrease slowly.
+func (f *fetchMemory) observeExpansion(expansion float64) {
+	const smoothing = 16
+	if expansion < f.expansion {
+		expansion = f.expansion + (expansion-f.expansion)/smoothing
+	}
+	f.expansion = max(expansion, 1)
+}
+
+// OnFetchBatchRead implements [kgo.HookFetchBatchRead].
+func (f *fetchMemory) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, batch kgo.FetchBatchMetrics) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if batch.CompressionType == 0 {
+		f.fetched += int64(batch.UncompressedBytes)
+		f.observeExpansion(1)
+	}
+	if batch.NumRecords > 0 {
+		f.recordBytes = int64(batch.UncompressedBytes / batch.NumRecords)
+	}
+}
+
+// beforePoll counts what the client holds. It returns how many records to poll, about a quarter of the consumer's part:
+// the others stay in the client, which fetches more only after the last one.
+func (f *fetchMemory) beforePoll(client *kgo.Client) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fetched = client.BufferedFetchBytes()
+	fitting := f.part() / 4 / max(f.recordBytes, 1)
+	return int(min(max(fitting, 1), int64(f.config.MaxPollRecords)))
+}
+
+// afterPoll makes records of a large batch independent of it: one that is written late would keep all of it in memory.
+// After the last record it ends the turn.
+func (f *fetchMemory) afterPoll(client *kgo.Client, records []*kgo.Record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.hasTurn || len(records) == 0 {
+		return
+	}
+	for _, r := range records {
+		r.Key = bytes.Clone(r.Key)
+		r.Value = bytes.Clone(r.Value)
+		for i := range r.Headers {
+			r.Headers[i].Value = bytes.Clone(r.Headers[i].Value)
+		}
+	}
+	if client.BufferedFetchRecords() == 0 {
+		f.endTurn()
+	}
+}
+
+func (f *fetchMemory) endTurn() {
+	f.share.EndTurn()
+	f.hasTurn = false
+}
+
+// endUnused ends the turn if the client holds no record, because partitions were revoked or no record is readable.
+func (f *fetchMemory) endUnused(client *kgo.Client) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hasTurn && client.BufferedFetchRecords() == 0 {
+		f.endTurn()
+	}
+}
+
+// awaitTurn waits until the batch that was refused with errAwaitTurn may be read. The wait also ends when the client,
+// which goes on fetching, takes the turn: then it has records to poll.
+func (f *fetchMemory) awaitTurn(ctx context.Context, client *kgo.Client) error {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.mu.Lock()
+	hasTurn := f.hasTurn
+	f.endWait = cancel
+	f.mu.Unlock()
+	if hasTurn {
+		f.endUnused(client)
+		return nil
+	}
+	if f.share.AwaitTurn(waiting) == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// limits returns the limits of a fetch from one of the brokers, in bytes of the log.
+func (f *fetchMemory) limits(partitions, brokers int) (total, partition int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	total = f.config.FetchBytes
+	if total == 0 {
+		fitting := float64(f.part()) / f.expansion / float64(max(brokers, 1))
+		total = int32(min(max(fitting, minFetchBytes), defaultFetchBytes))
+	}
+	return total, min(total, partitionBytes(f.config, partitions))
+}
+
+// close returns the memory of a client that is closed.
+func (f *fetchMemory) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hasTurn {
+		f.endTurn()
+	}
+	f.closed = true
+	f.leave()
+}
+
+// exactBuffers is a pool for [boundedDecompressor] that returns buffers of the size that a batch has when decompressed,
+// up to a limit: buffers that grow need three times as much.
+type exactBuffers struct{ limit int64 }
+
+// GetDecompressBytes returns a buffer for a batch, or nil if the decompressor has to find the size.
+func (b exactBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType) []byte {
+	var content io.Reader
+	switch codec {
+	case kgo.CodecGzip:
+		reader, err := gzip.NewReader(bytes.NewReader(src))
+		if err != nil {
+			return nil
+		}
+		content = reader
+	case kgo.CodecLz4:
+		content = lz4.NewReader(bytes.NewReader(src))
+	case kgo.CodecZstd:
+		reader, err := zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(uint64(b.limit)))
+		if err != nil {
+			return nil
+		}
+		defer reader.Close()
+		content = reader
+	default:
+		return nil // the size is in the batch
+	}
+	// The decompressor reports errors.
+	size, _ := io.Copy(io.Discard, io.LimitReader(content, min(b.limit, math.MaxInt32)+1))
+	return make([]byte, 0, size+2*bytes.MinRead)
+}
+
+// PutDecompressBytes implements [kgo.PoolDecompressBytes]. No buffer is used again.
+func (exactBuffers) PutDecompressBytes([]byte) {}
+
+// responseMemory is a decompressor for one response, which ends it after the batch that exceeds a limit in bytes.
+type responseMemory struct {
+	decompressor kgo.Decompressor
+	remaining    int64
+}
+
+// Decompress implements [kgo.Decompressor].
+func (m *responseMemory) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
+	if m.remaining <= 0 {
+		return nil, errFetchedEnough // the reader requests it again
+	}
+	data, err := m.decompressor.Decompress(src, codec)
+	m.remaining -= int64(len(data))
+	return data, err
+}

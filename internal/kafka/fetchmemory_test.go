@@ -1,0 +1,255 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/memory"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// compressibleTopic fills partitions of a topic with batches of numbered records that compress very well.
+type compressibleTopic struct {
+	name        string
+	codec       kgo.CompressionCodec
+	partitions  int32
+	batches     int
+	records     int // of a batch
+	recordBytes int
+}
+
+func (c compressibleTopic) fill(t *testing.T, addr string) {
+	t.Helper()
+	makeTopics(t, addr, Topic{Name: c.name, Partitions: c.partitions})
+	client := kafkatest.Client(t, kgo.SeedBrokers(addr), kgo.ProducerBatchCompression(c.codec),
+		kgo.ProducerBatchMaxBytes(64<<20), kgo.BrokerMaxWriteBytes(100<<20), kgo.ProducerLinger(time.Minute),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	var failure error
+	for batch := range c.batches {
+		for partition := range c.partitions {
+			for n := range c.records {
+				value := binary.BigEndian.AppendUint32(nil, uint32(batch*c.records+n))
+				client.Produce(t.Context(), &kgo.Record{Topic: c.name, Partition: partition,
+					Value: append(value, make([]byte, c.recordBytes)...)},
+					func(_ *kgo.Record, err error) { failure = errors.Join(failure, err) })
+			}
+		}
+		require.NoError(t, client.Flush(t.Context()))
+	}
+	require.NoError(t, failure)
+}
+
+// A consumer decompresses no more than its part of the memory and a batch, whatever the size of a fetch when
+// decompressed, and delivers each record once and in order. Each poll returns about a quarter of the part.
+func TestFetchesStayWithinTheMemory(t *testing.T) {
+	for name, codec := range map[string]kgo.CompressionCodec{"gzip": kgo.GzipCompression(),
+		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const limit, part = 128 << 20, 128 << 20 / 16
+			b := openTestBroker(t, t.TempDir())
+			topic := compressibleTopic{name: "orders", codec: codec, partitions: 2, batches: 40, records: 20,
+				recordBytes: 50_000}
+			topic.fill(t, b.Addr())
+			c := testConfig(b.Addr())
+			c.Memory = memory.New(limit).Fetched()
+			s := openConsumer(t, c, ordersSink)
+			ctx := kafkatest.Context(t)
+			next := map[int32]uint32{}
+			for total := 0; total < 2*40*20; {
+				records, err := s.Poll(ctx)
+				require.NoError(t, err)
+				bytes := int64(0)
+				for _, r := range records {
+					assert.Equal(t, next[r.Partition], binary.BigEndian.Uint32(r.Value), "the next record")
+					next[r.Partition]++
+					bytes += int64(len(r.Value))
+				}
+				isFirst := total == 0 && len(records) > 0 // the size of records is not known yet
+				total += len(records)
+				if bytes > part/4+100_000 && !isFirst {
+					t.Fatalf("expected about %d bytes of a poll, found %d", part/4, bytes)
+				}
+				// At the beginning of a poll a response may be on its way, which counts from the next one.
+				if held := s.client.BufferedFetchBytes(); held > 2*(part+1<<20) {
+					t.Fatalf("expected at most %d bytes in the client, found %d", 2*(part+1<<20), held)
+				}
+			}
+			total, _ := s.memory.limits(2, 1)
+			if name != "snappy" && total > part/16 { // it compresses little
+				t.Errorf("expected fetches that follow the expansion, found %d bytes", total)
+			}
+		})
+	}
+}
+
+// Batches above the size of a large one are read one at a time by the consumers of a worker: the second consumer gets
+// its records when those of the first were polled, and none is lost.
+func TestLargeBatchesAreReadInTurn(t *testing.T) {
+	for name, codec := range map[string]kgo.CompressionCodec{"gzip": kgo.GzipCompression(),
+		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := openTestBroker(t, t.TempDir())
+			topic := compressibleTopic{name: "orders", codec: codec, partitions: 2, batches: 2, records: 100,
+				recordBytes: 100_000}
+			topic.fill(t, b.Addr())
+			c := testConfig(b.Addr())
+			c.Memory = memory.New(128 << 20).Fetched()
+			c.Consumer.MaxPollRecords = 10 // the others keep the turn
+			ctx := kafkatest.Context(t)
+			first := openConsumer(t, c, ConsumerOptions{Group: "first", Topics: []string{"orders"}})
+			records, err := first.Poll(ctx)
+			for err == nil && len(records) == 0 {
+				records, err = first.Poll(ctx)
+			}
+			require.NoError(t, err)
+			second := openConsumer(t, c, ConsumerOptions{Group: "second", Topics: []string{"orders"}})
+			for range 3 {
+				waiting, cancel := shortContext(t)
+				got, err := second.Poll(waiting)
+				cancel()
+				if len(got) > 0 || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatalf("expected nothing before the turn, found %d records, %v", len(got), err)
+				}
+			}
+			read := func(s *Consumer, count int) {
+				for count < 400 {
+					records, err := s.Poll(ctx)
+					require.NoError(t, err)
+					for _, r := range records {
+						if !bytes.Equal(r.Value[4:], make([]byte, 100_000)) {
+							t.Fatal("expected zeros")
+						}
+					}
+					count += len(records)
+				}
+				assert.Equal(t, 400, count, "records")
+			}
+			both := make(chan struct{})
+			go func() {
+				defer close(both)
+				read(second, 0)
+			}()
+			read(first, len(records))
+			first.Close() // gives the turn back
+			<-both
+		})
+	}
+}
+
+// A consumer that is closed in the middle of a large batch ends its turn.
+func TestClosedConsumerEndsItsTurn(t *testing.T) {
+	share := memory.New(128 << 20).Fetched()
+	f, err := newFetchMemory(share, Defaults().Consumer)
+	require.NoError(t, err)
+	compress := compressions["zstd"].compress
+	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes)), kgo.CodecZstd)
+	require.NoError(t, err)
+	assert.Equal(t, false, f.hasTurn, "a batch that is not large")
+	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
+	require.NoError(t, err)
+	assert.Equal(t, true, f.hasTurn, "a large batch")
+	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
+	assert.Equal(t, true, errors.Is(err, errFetchedEnough), "after the part is used")
+	f.fetched = 0
+	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
+	assert.Equal(t, true, errors.Is(err, errAwaitTurn), "a second large batch")
+	assert.Equal(t, false, share.TryTurn(), "another consumer")
+	f.close()
+	assert.Equal(t, true, share.TryTurn(), "another consumer, after the end")
+}
+
+// Settings have precedence over the memory, and a part is never less than a configured fetch.
+func TestConfiguredFetchHasPrecedence(t *testing.T) {
+	config := Defaults().Consumer
+	config.FetchBytes = 100 << 20
+	config.PartitionBytes = 50 << 20
+	f, err := newFetchMemory(memory.New(128<<20).Fetched(), config)
+	require.NoError(t, err)
+	f.expansion = 100
+	total, partition := f.limits(1, 3)
+	assert.Equal(t, []int32{100 << 20, 50 << 20}, []int32{total, partition}, "fetches")
+	assert.Equal(t, int64(100<<20), f.part(), "the part")
+}
+
+// A fetch requests what fits when decompressed, divided among the brokers, within its limits.
+func TestFetchFollowsExpansion(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		expansion float64
+		brokers   int
+		want      int32
+	}{
+		{"uncompressed", 1, 1, 8 << 20},
+		{"ten times", 10, 1, (8 << 20) / 10},
+		{"ten times, three brokers", 10, 3, (8 << 20) / 30},
+		{"no broker yet", 1, 0, 8 << 20},
+		{"a million times", 1e6, 1, minFetchBytes},
+	} {
+		f, err := newFetchMemory(memory.New(128<<20).Fetched(), Defaults().Consumer)
+		require.NoError(t, err)
+		f.observeExpansion(c.expansion)
+		total, _ := f.limits(1, c.brokers)
+		assert.Equal(t, c.want, total, c.name)
+	}
+	f, err := newFetchMemory(nil, Defaults().Consumer)
+	require.NoError(t, err)
+	total, _ := f.limits(1, 1)
+	assert.Equal(t, int32(defaultFetchBytes), total, "without a limit")
+	f.observeExpansion(100)
+	for range 1000 {
+		f.observeExpansion(1)
+	}
+	total, _ = f.limits(1, 1)
+	assert.Equal(t, int32(defaultFetchBytes), total, "after many batches without compression")
+}
+
+// A reader decompresses a part of the memory of a response at a time, and reads all of it.
+func TestReaderStaysWithinTheMemory(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	topic := compressibleTopic{name: "orders", codec: kgo.ZstdCompression(), partitions: 1, batches: 30, records: 10,
+		recordBytes: 100_000}
+	topic.fill(t, b.Addr())
+	c := testConfig(b.Addr())
+	c.Memory = memory.New(64 << 20).Fetched()
+	r, err := NewReader(c)
+	require.NoError(t, err)
+	defer r.Close()
+	ctx := kafkatest.Context(t)
+	leader, err := r.leader(ctx, "orders", 0)
+	require.NoError(t, err)
+	result, err := r.fetch(ctx, leader, 0, 0, false)
+	require.NoError(t, err)
+	if n := len(result.records); n < 40 || n > 50 {
+		t.Errorf("expected 4 MiB of records, found %d records", n)
+	}
+	var got []uint32
+	_, err = r.Read(ctx, "orders", ReadOptions{}, func(r *kgo.Record) error {
+		got = append(got, binary.BigEndian.Uint32(r.Value))
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 300, len(slices.Compact(got)), "records")
+}
+
+// A large batch that no record can be read of does not stop the consumer.
+func TestTurnWithoutRecordsEnds(t *testing.T) {
+	share := memory.New(128 << 20).Fetched()
+	f, err := newFetchMemory(share, Defaults().Consumer)
+	require.NoError(t, err)
+	client := kafkatest.Client(t)
+	_, err = f.Decompress(compressions["zstd"].compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
+	require.NoError(t, err)
+	require.NoError(t, f.awaitTurn(t.Context(), client))
+	assert.Equal(t, true, share.TryTurn(), "another consumer")
+}

@@ -1,0 +1,54 @@
+package kafka
+
+import (
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+const (
+	// quickResponse is less than the time that a broker waits for records, which it skips if a partition fails.
+	quickResponse = 50 * time.Millisecond
+	// quickResponses in a row are usual, for example while leaders move.
+	quickResponses = 10
+	quickPause     = 100 * time.Millisecond
+)
+
+// fetchPace delays fetches that brokers answer at once and without records. A broker does so while a partition of the
+// fetch fails, for example one of a deleted topic, and the client sends the next fetch at once, unless all partitions
+// of the response have failed. Brokers that mention other partitions, too, such as the embedded one, would be asked
+// hundreds of times a second for ever. Each broker has a connection for fetches only, which waits in a hook.
+type fetchPace struct {
+	mu    sync.Mutex
+	quick map[int32]int // quick responses in a row, by broker
+}
+
+// OnBrokerRead implements [kgo.HookBrokerRead].
+func (f *fetchPace) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, readWait, _ time.Duration, err error) {
+	if key == int16(kmsg.Fetch) && err == nil && f.isTooOften(broker.NodeID, readWait) {
+		time.Sleep(quickPause)
+	}
+}
+
+func (f *fetchPace) isTooOften(broker int32, readWait time.Duration) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.quick == nil {
+		f.quick = map[int32]int{}
+	}
+	if readWait >= quickResponse {
+		f.quick[broker] = 0
+		return false
+	}
+	f.quick[broker]++
+	return f.quick[broker] > quickResponses
+}
+
+// OnFetchBatchRead implements [kgo.HookFetchBatchRead].
+func (f *fetchPace) OnFetchBatchRead(broker kgo.BrokerMetadata, _ string, _ int32, _ kgo.FetchBatchMetrics) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.quick[broker.NodeID] = 0
+}
