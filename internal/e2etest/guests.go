@@ -111,10 +111,16 @@ const stopsWithin = 50 * time.Second
 const maxMemory = 1 << 30
 
 // HighWater returns the maximum memory of the program so far; zero if the system does not report it.
-func (c *Command) HighWater() int64 {
-	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.Process.Process.Pid), "status"))
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+func (c *Command) HighWater() int64 { return c.memory("VmHWM") }
+
+// HeldMemory returns the memory of the program without pages of files, which the system can drop; zero if the system
+// does not report it.
+func (c *Command) HeldMemory() int64 { return c.memory("RssAnon") }
+
+func (c *Command) memory(field string) int64 {
+	status, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.Process.Process.Pid), "status"))
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == field+":" {
 			kb, _ := strconv.ParseInt(fields[1], 10, 64)
 			return kb << 10
 		}

@@ -4,9 +4,10 @@
 //
 // Loading a file: read ([binary.Read]), check imports and exports ([binary.Module.CheckContract]), prepare
 // ([code.Prepare], the only place that changes bytes), compile, compare signatures with the contract, describe. Each
-// step can refuse the file. The description is kept; code is freed at most a minute after its last instance, since it
-// needs five times the file's size and loads from the cache in 0.1 s. Loading is bounded by sizes, by the compile cost
-// that the meter computes, and by two minutes: a function of 1 MiB, the maximum, needs 0.9 GB to compile.
+// step can refuse the file. The description is kept. Code needs five times the file's size and loads from the cache in
+// 0.1 s, so it is freed half a minute after its last instance. A second after compiling or freeing, package code
+// returns unused memory to the system. Loading is bounded by sizes, by the compile cost that the meter computes, and by
+// two minutes: a function of 1 MiB, the maximum, needs 0.9 GB to compile.
 //
 // A connector gets a [Binding] to a version, with a [Pool] of instances of its own. A newer version waits as
 // [Binding.Candidate] until the task accepts or rejects it at the boundary of a page or batch. Pages of a source use

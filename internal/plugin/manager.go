@@ -45,7 +45,7 @@ type Options struct {
 	// NeededOnly does not load the rest: a short run would compile it each time without finishing.
 	NeededOnly bool
 	// CodeIdle is how long code stays in memory while no connector uses the module (default 5 s) or it has no instance
-	// (default 1 min). Without CacheDir, code of used modules stays.
+	// (default 30 s). Without CacheDir, code of used modules stays.
 	CodeIdle time.Duration
 	Idle     time.Duration // how long an unused instance is kept. Default 5 s.
 	// MemoryBytes bounds the memory of all instances, by [Limits.MemoryBytes] of each; connectors wait for it.

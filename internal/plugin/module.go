@@ -162,8 +162,8 @@ type compilation struct {
 }
 
 // codeIdleTime is how long the code of a used module without instances is kept. Instances live [idleTime] longer than
-// their last call, so only modules that are called less than once a minute load again, in 0.1 s.
-const codeIdleTime = time.Minute
+// their last call, so only modules that are called less than every 35 s load again, in 0.1 s.
+const codeIdleTime = 30 * time.Second
 
 // acquireCode returns the code for an instance and compiles the module if the code was freed. Call releaseCode when the
 // instance is closed, also after an error. It returns when ctx ends, though compiling continues, since the engine
@@ -248,7 +248,8 @@ func (m *module) free() bool {
 	if m.instances > 0 || m.code == nil {
 		return false
 	}
-	m.code.Close()
+	unused := m.code
 	m.code = nil
+	unused.Close()
 	return true
 }

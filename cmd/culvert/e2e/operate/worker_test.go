@@ -284,3 +284,22 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 }
 
 func TestMain(m *testing.M) { e2etest.Main(m) }
+
+// Compiling a plugin uses 150 MB and more. After a first start, a worker without connectors soon holds a tenth of that.
+func TestMemoryOfCompilingIsReturned(t *testing.T) {
+	t.Parallel()
+	const most = 40 << 20
+	p := e2etest.NewPlace(t)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://127.0.0.1:0")
+	// With "=", because the data folder of --plugins DIR has the code that other tests have compiled.
+	c := p.Start("run", "--plugins="+e2etest.Plugins(t), "--data", filepath.Join(p.Dir, "first"), worker)
+	c.Awaits("plugin loaded")
+	if c.HighWater() < 2*most {
+		t.Skipf("expected compiling to use memory that this system reports, found %d MB", c.HighWater()>>20)
+	}
+	deadline := time.Now().Add(time.Minute) // the garbage collector alone needs minutes
+	c.Eventually("memory is returned", func() bool { return c.HeldMemory() <= most || time.Now().After(deadline) })
+	if held := c.HeldMemory(); held > most {
+		t.Errorf("expected at most %d MB a minute after a first start, found %d", most>>20, held>>20)
+	}
+}

@@ -22,7 +22,8 @@ type Code struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	// cache is closed with the code. Nil means the compiler's own.
-	cache wazero.CompilationCache
+	cache    wazero.CompilationCache
+	returner *memoryReturner
 }
 
 // Instantiate creates an instance.
@@ -38,6 +39,7 @@ type Compiler struct {
 	logger         *slog.Logger
 	memory         wazero.CompilationCache // holds the code of modules for which there is no folder
 	cache          *Cache
+	returner       memoryReturner
 }
 
 // NewCompiler creates a compiler with the cache folder dir; "" caches in memory only. provide adds the module's
@@ -84,6 +86,7 @@ func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err
 		if _, slow := errors.AsType[*TooSlowError](cacheErr); slow || ctx.Err() != nil {
 			return nil, cacheErr
 		}
+		defer l.returner.schedule()
 		if code, err = l.compile(ctx, module, prepared, l.memory); err != nil {
 			return nil, err
 		}
@@ -101,6 +104,9 @@ func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err
 // compileCached compiles with the module's folder, and again without its files if one is damaged.
 func (l *Compiler) compileCached(ctx context.Context, module *Module, prepared *Prepared) (*Code, error) {
 	dir, hasFiles := l.cache.codeFolder(module.Hash)
+	if !hasFiles {
+		defer l.returner.schedule()
+	}
 	code, err := l.compileIn(ctx, module, prepared, dir)
 	if err != nil && hasFiles && ctx.Err() == nil {
 		l.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "folder", dir, "error",
@@ -132,7 +138,7 @@ func (l *Compiler) compileIn(ctx context.Context, module *Module, prepared *Prep
 func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepared,
 	cache wazero.CompilationCache) (*Code, error) {
 	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(module.Pages)
-	code := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
+	code := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config), returner: &l.returner}
 	err := l.provideImports(ctx, code.runtime, module.Binary)
 	if err == nil {
 		err = l.compileInto(ctx, code, prepared, module.Binary.Functions)
@@ -168,6 +174,7 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 		err      error
 	}
 	done := make(chan result, 1)
+	engine := code.runtime // code may be closed while the engine continues
 	go func() {
 		var outcome result
 		defer cancel()
@@ -177,7 +184,7 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 				outcome = result{nil, fmt.Errorf("the engine failed: %v", r)}
 			}
 		}()
-		outcome.compiled, outcome.err = code.runtime.CompileModule(compileCtx, prepared.Wasm)
+		outcome.compiled, outcome.err = engine.CompileModule(compileCtx, prepared.Wasm)
 	}()
 	var outcome result
 	select {
@@ -208,7 +215,7 @@ func (s *TooSlowError) Error() string {
 	return fmt.Sprintf("the module takes longer to compile than the allowed %v", s.limit)
 }
 
-// Close frees the runtime and the code.
+// Close frees the runtime and the code. The code cannot be used after that.
 func (c *Code) Close() {
 	ctx := context.Background()
 	if c.compiled != nil {
@@ -218,4 +225,6 @@ func (c *Code) Close() {
 	if c.cache != nil {
 		_ = c.cache.Close(ctx)
 	}
+	c.returner.schedule()
+	*c = Code{} // the engine unmaps the code when nothing refers to it
 }

@@ -45,7 +45,7 @@ func TestCompileTimeIsBounded(t *testing.T) {
 	l := &Compiler{Time: 50 * time.Millisecond}
 	compile := func(prepared *Prepared) error {
 		ctx := context.Background()
-		code := &Code{runtime: wazero.NewRuntime(ctx)}
+		code := &Code{runtime: wazero.NewRuntime(ctx), returner: &l.returner}
 		defer code.Close()
 		_, err := code.runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
 			WithFunc(func() int64 { return 0 }).Export(meter.Name).Instantiate(ctx)
