@@ -521,9 +521,9 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 	}
 }
 
-// A router answers batches only, of several concurrent ones: those that were encoded before a single request worked do
-// not turn batches off.
-func TestBatchesOfBeforeTheRestartTurnNothingOff(t *testing.T) {
+// A router answers only batches. Of several concurrent batches, those that were encoded before a single request worked
+// do not turn batches off.
+func TestEarlyBatchesDoNotTurnBatchesOff(t *testing.T) {
 	run := openOrders(t, "sap.odata.max.in.flight=4")
 	encode := func() []wit.Delivery {
 		host := run.host("Orders")
