@@ -336,8 +336,8 @@ func (ch *Checker) checkInstance(connector *config.Connector) config.Problems {
 		return nil
 	}
 	return config.Problems{problem(entry, fmt.Errorf("expected one task, found tasks.max=%d: the consumers of all "+
-		"tasks would be the same static member, by %s, and fence each other. Set tasks.max=1 or remove that setting", tasks,
-		source))}
+		"tasks would be the same static member, by %s, and fence each other. Set tasks.max=1 or remove that setting",
+		tasks, source))}
 }
 
 func (ch *Checker) checkDestination(ctx context.Context, connector *config.Connector,

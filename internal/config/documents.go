@@ -290,8 +290,8 @@ func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 	return config, &rest
 }
 
-// yamlReader joins the keys of nested mappings. Invariants: prefix contains the keys around the current one, each with a
-// dot. A name is counted before it is built, because a long key may be part of many names.
+// yamlReader joins the keys of nested mappings. Invariants: prefix contains the keys around the current one, each with
+// a dot. A name is counted before it is built, because a long key may be part of many names.
 type yamlReader struct {
 	file      string
 	prefix    []byte

@@ -84,8 +84,8 @@ func withoutServiceLinks(environ []string) (remaining []string, warnings Problem
 var protections = []string{"rest.basic.auth.file", "rest.allowed.hosts", "response.http.headers.config",
 	"connector.client.config.override.policy", "config.providers", TracingCertificate}
 
-// isProtection reports whether a setting is one of protections, restricts a config provider, or configures TLS or logons
-// of Kafka clients or listeners.
+// isProtection reports whether a setting is one of protections, restricts a config provider, or configures TLS or
+// logons of Kafka clients or listeners.
 func isProtection(key string) bool {
 	for _, prefix := range clientPrefixes {
 		key = strings.TrimPrefix(key, prefix)

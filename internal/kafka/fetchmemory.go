@@ -279,7 +279,8 @@ func (b exactBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecT
 // PutDecompressBytes implements [kgo.PoolDecompressBytes]. No buffer is used again.
 func (exactBuffers) PutDecompressBytes([]byte) {}
 
-// responseMemory is a decompressor for one response. It rejects all batches after the one that exceeds a limit in bytes.
+// responseMemory is a decompressor for one response. It rejects all batches after the one that exceeds a limit in
+// bytes.
 type responseMemory struct {
 	decompressor kgo.Decompressor
 	remaining    int64

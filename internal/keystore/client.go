@@ -193,8 +193,8 @@ func isCommonName(c *x509.Certificate, host string) bool {
 	return name == host && net.ParseIP(host) == nil
 }
 
-// verifyCommonName checks the name constraints of a verified chain for the common name and the host, which differ if the
-// name is a wildcard. Verify applies constraints to subject alternative names only, so both are checked as such, as
+// verifyCommonName checks the name constraints of a verified chain for the common name and the host, which differ if
+// the name is a wildcard. Verify applies constraints to subject alternative names only, so both are checked as such, as
 // openssl does (NAME_CONSTRAINTS_check_CN).
 func verifyCommonName(leaf *x509.Certificate, host string, chains [][]*x509.Certificate) (err error) {
 	named := *leaf

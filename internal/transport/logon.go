@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// Logon identifies the secrets of a configuration: for the service, in headers next to that, and for the route. Printing
-// it reveals none.
+// Logon identifies the secrets of a configuration: for the service, in headers next to that, and for the route.
+// Printing it reveals none.
 type Logon struct {
 	secrets  []logonSecret
 	origin   string

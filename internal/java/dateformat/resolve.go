@@ -134,8 +134,8 @@ func (p *Parser) selectFields() selection {
 	return byWeekdayInMonth
 }
 
-// daysIn returns the day that the fields mean in the Julian or the Gregorian calendar. calendar converts a date of it to
-// days since 1970.
+// daysIn returns the day that the fields mean in the Julian or the Gregorian calendar. calendar converts a date of it
+// to days since 1970.
 func (p *Parser) daysIn(calendar func(year, month, day int64) int64, s selection, year int64) int64 {
 	weekday := p.valueOr(weekdayField, 1)
 	if s == byDayOfYear {

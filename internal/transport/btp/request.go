@@ -156,8 +156,8 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	}
 }
 
-// checkConnect returns a failure with status 407 if a proxy requires or rejects user and password, because a retry could
-// lock the user. Tinyproxy answers 401 for a wrong password.
+// checkConnect returns a failure with status 407 if a proxy requires or rejects user and password, because a retry
+// could lock the user. Tinyproxy answers 401 for a wrong password.
 func checkConnect(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode != http.StatusProxyAuthRequired && answer.StatusCode != http.StatusUnauthorized {
 		return nil

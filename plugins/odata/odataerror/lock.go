@@ -82,8 +82,8 @@ func containsAny(text string, words []string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
-// hasGermanLock reports whether a text contains a phrase, or a verb, an agent and work in this order: "wird" "von" MEIER
-// "bearbeitet".
+// hasGermanLock reports whether a text contains a phrase, or a verb, an agent and work in this order: "wird" "von"
+// MEIER "bearbeitet".
 func hasGermanLock(text string) bool {
 	if containsAny(text, germanPhrases) {
 		return true

@@ -57,8 +57,8 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 
 // handleNoBatch handles a response that means that there is no $batch: the rows are sent one at a time. The service
 // itself is believed at once. A router's answer may mean that the service is away, so it turns batches off only if the
-// batch was encoded after the service had accepted a request without $batch, or if rows need batches and the service has
-// never answered.
+// batch was encoded after the service had accepted a request without $batch, or if rows need batches and the service
+// has never answered.
 func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.RowResult {
 	learned := &b.ServiceCapabilities[b.ServiceIndex]
 	failure := odataerror.FromResponse(name, response, response.Body)
@@ -202,7 +202,7 @@ func (b *sentBatch) noResultError(name string, status uint16, complete, stopped 
 		failure.Message += ", because it is cut off"
 	}
 	if !stopped {
-		failure.Message += " (" + sinkconfig.NameMaxBatchSize + " limits batches to the number that the service answers)"
+		failure.Message += " (" + sinkconfig.NameMaxBatchSize + " limits batches to what the service answers)"
 	}
 	if stopped && b.InsertUncertain == "fail" {
 		failure.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +

@@ -29,8 +29,8 @@ func (s responseHandler) lockOf(target *requests.Target, response *wit.Response)
 }
 
 // lockResult returns the result of a row whose data are locked: it is sent again as often as other rows. Then the host
-// rejects it, because the error is not transient: the lock may be permanent, and the other rows can be written. A locked
-// user, client or system concerns all rows, so that error is transient and fails the task in the end.
+// rejects it, because the error is not transient: the lock may be permanent, and the other rows can be written. A
+// locked user, client or system concerns all rows, so that error is transient and fails the task in the end.
 func lockResult(failure *wit.Error, lock odataerror.LockKind) wit.RowResult {
 	if lock == odataerror.LogonLocked {
 		failure.Kind = wit.ErrorTransient

@@ -465,7 +465,7 @@ func TestServicesWithoutBatch(t *testing.T) {
 }
 
 // A router answers for a service that restarts: all requests at first, then no more. Once the service has answered in
-// this run, rows wait for it, and batches go on afterwards. Before that, the task fails, as for a wrong path.
+// this run, rows wait for it, and batches continue afterwards. Before that, the task fails, as for a wrong path.
 func TestRouterAnswersForRestartingService(t *testing.T) {
 	for _, test := range []struct {
 		router   string

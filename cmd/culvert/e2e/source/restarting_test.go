@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// An application restarts while 25,000 rows are read: its router answers 404 to some requests. The task goes on with
-// few requests, also when the next load begins, and delivers each row of each load once.
+// An application restarts while 25,000 rows are read: its router answers 404 to some requests. The task continues
+// with few requests, also when the next load begins, and delivers each row of each load once.
 func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000

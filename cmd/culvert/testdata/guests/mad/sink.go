@@ -14,8 +14,8 @@ type sinkMadness struct {
 	asks    func() []wit.Request
 	deliver func(rows []wit.Row) wit.EncodeResult
 	settle  func(rows []uint32) []wit.RowResult
-	// noResponse, if it is not zero, is the result of a row without a response. The sink then sends a POST for each row,
-	// and checks rows in doubt.
+	// noResponse, if it is not zero, is the result of a row without a response. The sink then sends a POST for each
+	// row, and checks rows in doubt.
 	noResponse wit.RowResult
 }
 
