@@ -48,6 +48,7 @@ func (k Known) With(other Known) Known {
 	return "*"
 }
 
+// joinWords returns the distinct words in order.
 func joinWords(words []string) Known {
 	distinct := slices.Compact(slices.Sorted(slices.Values(words)))
 	return Known(strings.Join(distinct, ","))

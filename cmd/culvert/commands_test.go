@@ -66,7 +66,7 @@ func TestInvalidCommandLines(t *testing.T) {
 		{"offsets show c --url ftp://x:1", 2, noURL},
 		{"connectors list --url admin:geheim@host:8083", 2, "--url: expected http://HOST:PORT"},
 		{"run --set a=b --set rest.password:geheim " + file, 2,
-			"--set: expected name=value, found no = in number 2 of them"},
+			"--set number 2: expected name=value, found no ="},
 		{"connectors list --url http://" + closed, 1, away},
 		{"status --url http://" + closed, 1, away},
 		{"offsets show c --url http://" + closed, 1, away},

@@ -140,13 +140,13 @@ func openBrokers(ctx context.Context, data, servers string, w *config.Worker, lo
 	done func(), err error) {
 	settings := workerSettings(w)
 	if servers == "" {
-		named := config.List(settings["bootstrap.servers"])
-		_, isEmbedded, err := kafka.EmbeddedListen(named)
+		bootstrap := config.List(settings["bootstrap.servers"])
+		_, isEmbedded, err := kafka.EmbeddedListen(bootstrap)
 		switch {
 		case err != nil:
 			return brokers, nil, asUsageError(err)
-		case !isEmbedded: // its address is in the data folder
-			servers = strings.Join(named, ",")
+		case !isEmbedded: // the address of the embedded broker is in the data folder
+			servers = strings.Join(bootstrap, ",")
 		}
 	}
 	done = func() {}

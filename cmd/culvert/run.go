@@ -76,7 +76,7 @@ func (in *installation) settings() (map[string]string, error) {
 	for i, s := range in.set {
 		name, value, ok := strings.Cut(s, "=")
 		if !ok { // the text is not printed: it may contain a password
-			return nil, asUsageError(fmt.Errorf("--set: expected name=value, found no = in number %d of them", i+1))
+			return nil, asUsageError(fmt.Errorf("--set number %d: expected name=value, found no =", i+1))
 		}
 		settings[name] = value
 	}

@@ -203,7 +203,7 @@ func (ch *Checker) checkStages(ctx context.Context, connector *config.Connector,
 		found := rules.CheckStage(ctx, connector, prefix, component)
 		problems = append(problems, found...)
 		hasEnded = ctx.Err() != nil
-		if hasEnded { // which is one of the problems now
+		if hasEnded { // the problems already contain the end of the context
 			return
 		}
 		problems = append(problems, ch.validateOffline(ctx, connector, prefix, info, component, found)...)
@@ -266,8 +266,8 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 
 const groupOverride = "consumer.override.group.id"
 
-// checkSharedGroup finds a sink whose consumer group this sink names, at the same brokers. Of two sinks that name the
-// same group the later one is rejected, and a change that introduces it.
+// checkSharedGroup finds other sinks with the consumer group that a sink names, at the same brokers. If several
+// connectors in the list name a group, the first one is accepted.
 func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems config.Problems) {
 	entry, ok := connector.Entry(groupOverride)
 	group := override(connector, groupOverride)
@@ -275,15 +275,17 @@ func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems confi
 		return nil
 	}
 	brokers := override(connector, "consumer.override.bootstrap.servers")
-	isListed := false // reached the connector with this group: later ones that name it are rejected themselves
+	isListed := false // the connector itself was passed: later ones that name the group are rejected instead of it
 	for _, other := range ch.Connectors {
-		named := override(other, groupOverride)
-		switch {
-		case other.Name == connector.Name:
-			isListed = named == group
+		otherGroup := override(other, groupOverride)
+		if other.Name == connector.Name {
+			isListed = otherGroup == group
 			continue
-		case cmp.Or(named, config.ConsumerGroup(other.Name)) != group, isListed && named != "",
-			override(other, "consumer.override.bootstrap.servers") != brokers, !ch.isSink(other):
+		}
+		sharesGroup := cmp.Or(otherGroup, config.ConsumerGroup(other.Name)) == group &&
+			override(other, "consumer.override.bootstrap.servers") == brokers
+		isRejected := isListed && otherGroup != ""
+		if !sharesGroup || isRejected || !ch.isSink(other) {
 			continue
 		}
 		problems = append(problems, problem(entry, fmt.Errorf("expected a group that no other sink uses, found the "+
@@ -292,6 +294,7 @@ func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems confi
 	return problems
 }
 
+// override returns the trimmed value of a setting, "" if it is not set.
 func override(connector *config.Connector, key string) string {
 	entry, _ := connector.Entry(key)
 	return setting.Trim(entry.Value.Reveal())
@@ -315,16 +318,16 @@ func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
 			"with Connect worker group %s", connector.Name, group))} // Kafka Connect's words
 }
 
-// checkInstance finds a static member name for the consumers of several tasks. They would fence each other: the
-// coordinator has one member of a name in a group.
+// checkInstance finds a group.instance.id for the consumers of several tasks. They would fence each other, because a
+// group has one static member of a name.
 func (ch *Checker) checkInstance(connector *config.Connector) config.Problems {
-	const override = "consumer.override.group.instance.id"
+	const instanceOverride = "consumer.override.group.instance.id"
 	instance := ch.Kafka.Consumer.Instance
 	source := "the worker's consumer.group.instance.id"
-	entry, ok := connector.Entry(override)
+	entry, ok := connector.Entry(instanceOverride)
 	if ok {
 		instance = setting.Trim(entry.Value.Reveal())
-		source = override
+		source = instanceOverride
 	} else {
 		entry = entryFor(connector, "tasks.max")
 	}
@@ -333,8 +336,8 @@ func (ch *Checker) checkInstance(connector *config.Connector) config.Problems {
 		return nil
 	}
 	return config.Problems{problem(entry, fmt.Errorf("expected one task, found tasks.max=%d: the consumers of all "+
-		"tasks would have the name of %s, and each would end the one before. Set tasks.max=1 or remove the name", tasks,
-		source))}
+		"tasks would be the same static member, by %s, and fence each other. Set tasks.max=1 or remove that setting",
+		tasks, source))}
 }
 
 func (ch *Checker) checkDestination(ctx context.Context, connector *config.Connector,

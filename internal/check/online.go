@@ -101,8 +101,8 @@ func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feed
 
 type logonHint struct{ setting, reason string }
 
-// secretSetting returns the setting that an error about a logon belongs to, by the role of the secret; "" is that of
-// the service.
+// secretSetting returns the setting that an error about a logon belongs to, by the role of the secret. "" means the
+// secret for the service.
 func secretSetting(roles config.Roles, secret string) string {
 	if secret != "" {
 		return roles.Setting(secret)
@@ -144,7 +144,7 @@ type onlineCheck struct {
 	client          *transport.Client
 	connectErr      error
 	rejected        error    // the service or the proxy rejects the user
-	rejectedSetting string   // the setting of the secret, if one was or will be rejected
+	rejectedSetting string   // the setting of a secret that was rejected, or would be
 	logonSkipped    string   // why no logon was tried
 	untriedSetting  string   // the setting of the secret that was not tried
 	unanswered      []string // requests without a response, with the reason
@@ -205,14 +205,15 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		if err != nil {
 			return nil, err
 		}
-		refused, _ := logon.Refused() // which is not sent
+		refused, _ := logon.Refused() // such a secret is not sent
 		online.rejectedSetting = secretSetting(roles, refused)
 		if untried, ok := logon.Untried(); ok && !ch.Logon {
 			online.untriedSetting = secretSetting(roles, untried)
-			online.logonSkipped = "the service has not accepted this secret yet, and it is not stored"
+			recipient := "service"
 			if strings.HasPrefix(untried, role.Proxy) {
-				online.logonSkipped = strings.Replace(online.logonSkipped, "service", "proxy", 1)
+				recipient = "proxy"
 			}
+			online.logonSkipped = "the " + recipient + " has not accepted this secret yet, and it is not stored"
 			return nil, errors.New("logon not tried: " + online.logonSkipped)
 		}
 		return transport.New(destination)

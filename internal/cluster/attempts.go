@@ -42,7 +42,7 @@ type lockoutCall struct {
 	Turn    string           `json:"permit,omitempty"`
 	Member  string           `json:"member,omitempty"`
 	// SessionEnded requests a turn even if the secret was accepted recently.
-	SessionEnded bool `json:"SessionEnded,omitempty"`
+	SessionEnded bool `json:"sessionEnded,omitempty"`
 }
 
 type lockoutAnswer struct {
@@ -73,7 +73,7 @@ type attempt struct {
 	Member   string `json:"member,omitempty"`
 	Failures int    `json:"spent"` // how often the service may have rejected the secret at the end of the turn
 	// SessionEnded makes all workers wait for the turn, also those that have used the secret recently.
-	SessionEnded bool `json:"SessionEnded,omitempty"`
+	SessionEnded bool `json:"sessionEnded,omitempty"`
 }
 
 // requestTurn decides whether a worker may send a secret now, must wait, or must not because it was rejected.

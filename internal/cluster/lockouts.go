@@ -96,6 +96,7 @@ func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret, request loc
 	return answer, known, err
 }
 
+// Lookup implements [lockouts.Group].
 func (l *Lockouts) Lookup(secret lockouts.Secret) (f lockouts.Finding) {
 	member := l.memberID()
 	l.mu.Lock()

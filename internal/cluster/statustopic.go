@@ -163,7 +163,7 @@ func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 
 // AwaitWritten waits until everything that this worker has to write about a connector was written and read back.
 func (t *StatusTopic) AwaitWritten(ctx context.Context, connector string) error {
-	var written kafka.Positions // nil while the connector's records wait
+	var written kafka.Positions // nil while records about the connector wait in the outbox
 	for !t.hasRead(connector, &written) {
 		if err := pause.For(ctx, writtenPollInterval); err != nil {
 			return fmt.Errorf("topic %s of status.storage.topic: statuses of connector %s are not read back yet: %w",
@@ -173,8 +173,8 @@ func (t *StatusTopic) AwaitWritten(ctx context.Context, connector string) error 
 	return nil
 }
 
-// hasRead sets written, unless it is set, once nothing about the connector waits, and reports whether the records up to
-// there were read back.
+// hasRead reports whether this worker has read back what it has written about a connector. If *written is nil, it sets
+// *written to the positions to reach, as soon as no record about the connector waits in the outbox.
 func (t *StatusTopic) hasRead(connector string, written *kafka.Positions) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

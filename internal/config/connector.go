@@ -39,7 +39,7 @@ type connectorFile struct {
 	path     string
 	entries  []Entry
 	problems Problems
-	err      error // that the file cannot be read
+	err      error // not nil if the file cannot be read
 }
 
 func readConnectorFile(path string) connectorFile {
@@ -233,11 +233,11 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	predicates, _ := c.Entry("predicates")
 	known := List(predicates.Value.Reveal())
 	if n := len(known) + len(List(transforms.Value.Reveal())); n > maxStages {
-		at := transforms
-		if at.Key == "" {
-			at = predicates
+		list := transforms
+		if list.Key == "" {
+			list = predicates
 		}
-		return nil, Problems{at.codedProblem(setting.CodeInvalid, fmt.Sprintf("expected at most %d transforms and "+
+		return nil, Problems{list.codedProblem(setting.CodeInvalid, fmt.Sprintf("expected at most %d transforms and "+
 			"predicates together, found %d", maxStages, n))}
 	}
 	problems = append(problems, c.duplicateAliases(transforms)...)
@@ -288,11 +288,11 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	return stages, problems
 }
 
-// maxStages is the largest number of transforms and predicates of a connector. A check calls a plugin for each, and its
-// answer describes all settings of each.
+// maxStages is the maximum number of transforms and predicates of a connector. A check calls a plugin for each, and the
+// answer to a validation contains all settings of each.
 const maxStages = 200
 
-// Predicates returns all declared predicates, used or not, and no more than a connector may have.
+// Predicates returns the declared predicates, used or not, at most [maxStages].
 func (c *Connector) Predicates() []Predicate {
 	var all []Predicate
 	aliases := unique(List(c.Text("predicates")))

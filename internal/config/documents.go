@@ -124,7 +124,7 @@ func (r *jsonReader) document() error {
 	return nil
 }
 
-// tokenKind returns the kind of a token. The token itself may be a password.
+// tokenKind returns the kind of a token that begins no object. The token itself may be a password.
 func tokenKind(token json.Token) string {
 	switch token.(type) {
 	case json.Delim:
@@ -290,14 +290,14 @@ func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 	return config, &rest
 }
 
-// yamlReader joins the keys of nested mappings. Invariant: prefix is the keys around the current one with dots, and
-// nothing is joined that was not counted before: a long key may have many values.
+// yamlReader joins the keys of nested mappings. Invariants: prefix contains the keys around the current one, each with
+// a dot. A name is counted before it is built, because a long key may be part of many names.
 type yamlReader struct {
 	file      string
 	prefix    []byte
-	count     int // Count is the number of settings so far, valid or not.
-	nameBytes int // NameBytes is the length of their names together.
-	isFull    bool
+	count     int  // settings so far, valid or not
+	nameBytes int  // length of their names together
+	isFull    bool // there are too many settings, or too long names
 	entries   []Entry
 	problems  Problems
 }
@@ -312,8 +312,9 @@ func (r *yamlReader) mapping(n *yaml.Node) {
 	}
 }
 
-// setting returns the entry of a key, or false, with a problem, if there are too many settings or too long names.
-func (r *yamlReader) setting(key *yaml.Node) (entry Entry, ok bool) {
+// countSetting counts a setting and returns its entry. If there are too many settings, or too long names, ok is false,
+// and the file has this problem only.
+func (r *yamlReader) countSetting(key *yaml.Node) (entry Entry, ok bool) {
 	r.count++
 	r.nameBytes += len(r.prefix) + len(key.Value)
 	p := Problem{File: r.file, Line: key.Line}
@@ -321,8 +322,8 @@ func (r *yamlReader) setting(key *yaml.Node) (entry Entry, ok bool) {
 	case r.count > MaxSettings:
 		p.Text = fmt.Sprintf("expected at most %d settings, found more", MaxSettings)
 	case r.nameBytes > maxFileBytes:
-		p.Text = fmt.Sprintf("the names of settings are too long: expected at most %d bytes together when the keys "+
-			"around them are added, found more", maxFileBytes)
+		p.Text = fmt.Sprintf("the names of settings are too long: expected at most %d bytes for all names, each "+
+			"with the keys around it, found more", maxFileBytes)
 	default:
 		return Entry{Key: string(r.prefix) + key.Value, File: r.file, Line: key.Line}, true
 	}
@@ -340,7 +341,7 @@ func (r *yamlReader) value(key, n *yaml.Node) {
 		r.prefix = r.prefix[:outer]
 		return
 	}
-	entry, ok := r.setting(key)
+	entry, ok := r.countSetting(key)
 	switch {
 	case !ok:
 		return

@@ -143,7 +143,7 @@ func loadAny(file string, providers *Providers) *Connector {
 	return loadAll([]string{file}, providers)[0]
 }
 
-// loadAll reads the files of connectors. A file that references of several connectors name is read once.
+// loadAll reads the files of connectors. A file of secrets to which several connectors refer is read once.
 func loadAll(files []string, providers *Providers) []*Connector {
 	read := make([]connectorFile, len(files))
 	entries := make([][]Entry, len(files))

@@ -154,7 +154,7 @@ func (s *FolderStore) scan() (different, unstable bool) {
 	}
 	for i, connector := range loadAll(changed, s.worker.Providers) {
 		file := s.state.files[changed[i]]
-		isLoaded := file.load(connector)
+		isLoaded := file.setLoaded(connector)
 		if !isLoaded && !s.state.scanned {
 			file.loaded = connector // the next scan loads it again
 		}
@@ -232,8 +232,9 @@ func (s *FolderStore) scanFile(path string, file *watchedFile) (isChanged, unsta
 	return file.loaded == nil || file.loadedStamp != stamp, false
 }
 
-// load stores the connector that was read from the file, unless the file has changed since the scan saw it.
-func (f *watchedFile) load(connector *Connector) bool {
+// setLoaded stores the connector that was read from the file and reports whether it did: not if the file has changed
+// since the scan saw it.
+func (f *watchedFile) setLoaded(connector *Connector) bool {
 	if stamp := watch.Stamp(connector.File); stamp != f.stamp { // it changed during the read
 		f.stamp = stamp
 		return false

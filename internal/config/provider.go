@@ -57,8 +57,8 @@ func (p *Providers) names() string {
 type provider struct {
 	kind       *providerKind
 	openToREST bool
-	// get returns the value of a key. Providers of files of properties have read instead, which returns the values of
-	// several keys; keys that are not in the file are not in its result.
+	// get returns the value of a key. Providers of properties files have read instead, which returns the values of
+	// several keys, without those that are not in the file.
 	get  func(path, key string) (value string, ok bool, err error)
 	read func(path string, keys map[string]bool) (values map[string]string, err error)
 }

@@ -4,27 +4,29 @@ package config
 // be named by many references, and one reference may be repeated in a value.
 const maxResolvedBytes = 16 << 20
 
-// references resolves the references of one configuration, or of all that one scan reads. Invariants: what it read is
-// not read again, of a file of properties it keeps only keys that were requested before the first lookup in the file,
-// and nothing outlives the scan, because secrets change.
+// references resolves the references of one configuration, or of all configurations that one scan reads. Invariants:
+// nothing is read twice. Of a properties file only the keys are kept that were requested before the first lookup in the
+// file. Nothing is kept longer than the scan, because secrets change.
 type references struct {
 	providers *Providers
-	requested map[secretFile]map[string]bool
-	files     map[secretFile]fileContent
-	others    map[secretKey]lookupResult
+	requested map[secretFile]map[string]bool // keys that references name
+	files     map[secretFile]fileContent     // properties files that were read
+	others    map[secretKey]lookupResult     // results of other providers
 }
 
-// secretFile is the path of a file of properties, and the provider that may read it.
+// secretFile is the path of a properties file, and the provider that reads it.
 type secretFile struct {
 	provider string
 	path     string
 }
 
+// fileContent holds the requested keys of a properties file, or the error of reading it.
 type fileContent struct {
 	values map[string]string
 	err    error
 }
 
+// secretKey identifies a value of a provider other than of properties files.
 type secretKey struct {
 	provider string
 	path     string
@@ -37,7 +39,7 @@ type lookupResult struct {
 	err   error
 }
 
-// newReferences returns a resolver for entries.
+// newReferences returns a resolver for the references in configurations.
 func (p *Providers) newReferences(configurations ...[]Entry) *references {
 	r := &references{providers: p, requested: map[secretFile]map[string]bool{}, files: map[secretFile]fileContent{},
 		others: map[secretKey]lookupResult{}}
@@ -51,6 +53,8 @@ func (p *Providers) newReferences(configurations ...[]Entry) *references {
 	return r
 }
 
+// request records the key of a reference, given its parts: the submatches of [reference], of which 1 is the provider, 3
+// the path and 4 the key.
 func (r *references) request(parts []string) {
 	if r.providers.byName[parts[1]].kind != fileKind {
 		return
@@ -62,7 +66,7 @@ func (r *references) request(parts []string) {
 	r.requested[file][parts[4]] = true
 }
 
-// lookup returns the value of a reference, given its parts.
+// lookup returns the value of a reference, given its parts as in request.
 func (r *references) lookup(parts []string) (value string, ok bool, err error) {
 	source := r.providers.byName[parts[1]]
 	if source.kind == fileKind {
@@ -104,8 +108,9 @@ func (r *references) resolveEntry(entry *Entry, remaining *int) (problems Proble
 		return nil
 	}
 	var secrets []string
-	fromFile, absent := false, false
-	text := reference.ReplaceAllStringFunc(entry.Raw, func(match string) string {
+	fromFile := false
+	absent := false
+	resolved := reference.ReplaceAllStringFunc(entry.Raw, func(match string) string {
 		parts := reference.FindStringSubmatch(match)
 		source, ok := p.byName[parts[1]]
 		if !ok {
@@ -135,8 +140,8 @@ func (r *references) resolveEntry(entry *Entry, remaining *int) (problems Proble
 		return value
 	})
 	if absent { // the text around it is no value, either
-		text = ""
+		resolved = ""
 	}
-	entry.Value = p.known.NewSecret(text, fromFile, secrets...)
+	entry.Value = p.known.NewSecret(resolved, fromFile, secrets...)
 	return problems
 }

@@ -24,7 +24,8 @@ func countReads(p *Providers, files, values *int) {
 	p.byName["file"] = source
 }
 
-// A file that many references of several connectors name is read once in a scan, and only the requested keys are kept.
+// A file of secrets that many references of several connectors name is read once in a scan, and only the requested keys
+// are kept.
 func TestFileOfManyReferencesIsReadOnceInAScan(t *testing.T) {
 	const connectors, count = 3, 3_000
 	const most = 256 << 20 // a hundredth of what reading the file for each reference takes
@@ -85,17 +86,17 @@ func TestFileOfManyReferencesIsReadOnceInAScan(t *testing.T) {
 func TestResolvedValuesAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "large"), strings.Repeat("v", maxResolvedBytes/16))
-	one := "${dir:" + dir + ":large}"
+	large := "${dir:" + dir + ":large}"
 	providers, problems := newProviders(nil)
 	require.NoError(t, problems.Err())
 	for _, test := range []struct {
 		value, more string
 		want        string
 	}{
-		{strings.Repeat(one, 16), "", ""},
-		{strings.Repeat(one, 15), one, ""},
-		{strings.Repeat(one, 16), "${env:CONFIG_TEST_BYTE}", "in one configuration"},
-		{strings.Repeat(one, 10_000), "", "in one configuration"},
+		{strings.Repeat(large, 16), "", ""},
+		{strings.Repeat(large, 15), large, ""},
+		{strings.Repeat(large, 16), "${env:CONFIG_TEST_BYTE}", "in one configuration"},
+		{strings.Repeat(large, 10_000), "", "in one configuration"},
 	} {
 		t.Setenv("CONFIG_TEST_BYTE", "v")
 		var before, after runtime.MemStats

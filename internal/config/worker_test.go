@@ -99,8 +99,8 @@ func TestYAMLNamesAreBounded(t *testing.T) {
 	prefix := strings.Repeat("k", maxFileBytes/count-len(".aa"))
 	for _, test := range []struct{ more, problem string }{
 		{"", ""},
-		{"x", "c.yaml:66: the names of settings are too long: expected at most 1048576 bytes together when the keys " +
-			"around them are added, found more"},
+		{"x", "c.yaml:66: the names of settings are too long: expected at most 1048576 bytes for all names, " +
+			"each with the keys around it, found more"},
 	} {
 		text := "? " + prefix + test.more + "\n:\n"
 		for i := range count {

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
+// layers merges the settings of the worker: its defaults, its file, the environment and the command line.
 type layers struct {
 	*koanf.Koanf
 	entries []Entry // the user's settings with file, line and order, which koanf's map cannot hold
@@ -24,6 +25,7 @@ type layers struct {
 // 0xff.
 const noDelimiter = "\xff\x00"
 
+// fromEnvironment begins the File of entries from the environment.
 const fromEnvironment = "environment "
 
 // variableKey converts a variable's name as in Kafka's container images: _ is a dot, __ an underscore, ___ a dash.
@@ -38,8 +40,8 @@ func (l *layers) environment(environ []string) koanf.Provider {
 }
 
 func variables(prefix string, environ []string, keyed func(name, value string) (string, any)) koanf.Provider {
-	all := func() []string { return environ }
-	return env.Provider(noDelimiter, env.Opt{Prefix: prefix, TransformFunc: keyed, EnvironFunc: all})
+	return env.Provider(noDelimiter, env.Opt{Prefix: prefix, TransformFunc: keyed,
+		EnvironFunc: func() []string { return environ }})
 }
 
 func (l *layers) commandLine(flags map[string]string) koanf.Provider {
@@ -52,8 +54,8 @@ func (l *layers) commandLine(flags map[string]string) koanf.Provider {
 }
 
 // serviceLink matches variables that Kubernetes sets in each pod of a namespace for a service, here one whose name
-// begins with culvert: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables. Its
-// variables that end in _TCP_PROTO, _TCP_PORT and _TCP_ADDR name no setting.
+// begins with culvert: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables. The
+// variables that end in _TCP_PROTO, _TCP_PORT and _TCP_ADDR are not matched, because they name no setting.
 var serviceLink = regexp.MustCompile(
 	`^CULVERT(_[A-Z0-9_]+)?_(SERVICE_HOST=|SERVICE_PORT(_[A-Z0-9_]+)?=|PORT(_[0-9]+_TCP)?=tcp://)`)
 
@@ -77,11 +79,13 @@ func withoutServiceLinks(environ []string) (remaining []string, warnings Problem
 			"spec removes them", strings.Join(links, ", "))}}
 }
 
-// protections restrict who may use REST and what connectors may read and override, as TLS and logons do. An empty value
-// of theirs is valid and restricts less; for other such settings, such as rest.read.only, it is invalid.
+// protections are settings that restrict who may use REST and what connectors may read and override. Their empty value
+// is valid and restricts less; that of similar settings, such as rest.read.only, is invalid.
 var protections = []string{"rest.basic.auth.file", "rest.allowed.hosts", "response.http.headers.config",
 	"connector.client.config.override.policy", "config.providers", TracingCertificate}
 
+// isProtection reports whether a setting is one of protections, restricts a config provider, or configures TLS or
+// logons of Kafka clients or listeners.
 func isProtection(key string) bool {
 	for _, prefix := range clientPrefixes {
 		key = strings.TrimPrefix(key, prefix)
@@ -90,16 +94,16 @@ func isProtection(key string) bool {
 		(strings.HasPrefix(key, "config.providers.") && strings.HasSuffix(key, "."+fileKind.limit))
 }
 
-// emptiedProtections returns an error for each protection that an empty value would switch off: one in the environment
-// or on the command line that overrides another value, or one of a reference. A file's own empty value is valid.
-// Settings with a reported error are omitted.
-func emptiedProtections(layers []Entry, reported Problems) (problems Problems) {
-	for _, entry := range MergeLayers(layers) {
+// emptiedProtections returns an error for each protection that an empty value would switch off: if the environment or
+// the command line overrides another value with it, or if a reference has an empty value. An empty value in the file
+// itself is valid. Settings with a reported error are omitted.
+func emptiedProtections(entries []Entry, reported Problems) (problems Problems) {
+	for _, entry := range MergeLayers(entries) {
 		if !isProtection(entry.Key) || setting.Trim(entry.Value.Reveal()) != "" ||
 			slices.ContainsFunc(reported, func(p Problem) bool { return p.Setting == entry.Key && !p.Warning }) {
 			continue
 		}
-		emptied, ok := protectionBelow(entry, layers)
+		emptied, ok := protectionBelow(entry, entries)
 		if !ok {
 			continue
 		}
@@ -114,9 +118,9 @@ func emptiedProtections(layers []Entry, reported Problems) (problems Problems) {
 	return problems
 }
 
-// protectionBelow returns the last entry with a value that an empty entry overrides. Of the environment and the command
-// line, the setting of one kind of clients also overrides that of all.
-func protectionBelow(empty Entry, layers []Entry) (Entry, bool) {
+// protectionBelow returns the last entry with a value that an empty entry overrides. In the environment or on the
+// command line, a setting of one kind of clients also overrides the setting of all clients.
+func protectionBelow(empty Entry, entries []Entry) (Entry, bool) {
 	keys := []string{empty.Key}
 	if empty.Line == 0 {
 		for _, prefix := range clientPrefixes {
@@ -126,7 +130,7 @@ func protectionBelow(empty Entry, layers []Entry) (Entry, bool) {
 		}
 	}
 	for _, key := range keys {
-		for _, entry := range slices.Backward(layers) {
+		for _, entry := range slices.Backward(entries) {
 			if entry.Key == key && setting.Trim(entry.Raw) != "" {
 				return entry, true
 			}

@@ -152,7 +152,7 @@ func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(str
 	}
 }
 
-// isKafkaFault reports whether brokers caused a transient error. Those of services are [wit.Error]s.
+// isKafkaFault reports whether brokers caused a transient error. Errors of services are [wit.Error]s.
 func isKafkaFault(fault error) bool {
 	return errors.As(fault, new(*kerr.Error)) || errors.Is(fault, kgo.ErrRecordTimeout) ||
 		errors.Is(fault, kgo.ErrRecordRetries) || kafka.IsTransactionTimeout(fault) ||

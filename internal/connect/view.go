@@ -104,8 +104,8 @@ func (v *view) restStatus() Status {
 			if transformError, ok := errors.AsType[*transform.Error](task.err); ok {
 				failing = transformError.Plugin
 			}
-			at := fmt.Sprintf("task %s-%d (%s)", v.name, task.number, failing)
-			shownTask.Trace = v.redact(trace(task.err, at))
+			frame := fmt.Sprintf("task %s-%d (%s)", v.name, task.number, failing)
+			shownTask.Trace = v.redact(trace(task.err, frame))
 			shownTask.Restarts = formatRestart(task.restartsAt)
 		}
 		result.Tasks = append(result.Tasks, shownTask)

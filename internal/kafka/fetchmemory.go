@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// defaultFetchBytes is the default of fetch.max.bytes where the memory suffices.
+	// defaultFetchBytes is the default of fetch.max.bytes if the memory suffices.
 	defaultFetchBytes = 16 << 20
-	// defaultFetchedBytes bounds the fetched records of a consumer where the memory suffices.
+	// defaultFetchedBytes bounds the fetched records of a consumer if the memory suffices.
 	defaultFetchedBytes = 64 << 20
 	// minFetchBytes is the least that a fetch requests. Brokers return at least one batch.
 	minFetchBytes = 64 << 10
@@ -35,8 +35,8 @@ var (
 )
 
 // fetchMemory bounds the records that the client of a consumer holds until they are polled. The client decompresses all
-// batches of a response at once. After a batch that this decompressor refuses, it returns the records before that batch
-// and later requests the others again. So that this rarely happens, fetches request as much as fits when decompressed.
+// batches of a response at once. If this decompressor rejects a batch, the client returns the records before that batch
+// and later requests the others again. To make this rare, fetches request as much as fits when decompressed.
 //
 // Invariants:
 //
@@ -47,20 +47,20 @@ var (
 type fetchMemory struct {
 	config ConsumerConfig
 	share  *memory.Share
-	leave  func()           // gives the part back
+	leave  func()           // returns the part to the share
 	small  kgo.Decompressor // for batches up to largeBatchBytes
-	large  kgo.Decompressor // for larger ones, up to fetch.max.decompressed.bytes; nil means that none are read
+	large  kgo.Decompressor // for larger batches, up to fetch.max.decompressed.bytes; nil if these are rejected
 
 	mu          sync.Mutex
-	fetched     int64   // bytes since the last poll, with those that it left
+	fetched     int64   // bytes since the last poll, and bytes that this left in the client
 	expansion   float64 // of recent batches when decompressed, at least 1
 	recordBytes int64   // of the records of the last batch, on average
 	hasTurn     bool
-	endWait     context.CancelFunc // ends a wait for the turn; nil while there is none
+	endWait     context.CancelFunc // ends the last wait for the turn; nil before the first one
 	closed      bool
 }
 
-// newFetchMemory returns the memory of a consumer, which closes it.
+// newFetchMemory returns the memory of a consumer. The caller must close it.
 func newFetchMemory(share *memory.Share, config ConsumerConfig) (*fetchMemory, error) {
 	maxBatch := config.DecompressedBytes
 	small, err := boundedDecompressor(min(maxBatch, largeBatchBytes))
@@ -77,7 +77,7 @@ func newFetchMemory(share *memory.Share, config ConsumerConfig) (*fetchMemory, e
 		expansion: 1}, nil
 }
 
-// boundedDecompressor returns franz-go's decompressor with a limit in bytes, which it exports only by a client.
+// boundedDecompressor returns franz-go's decompressor with a limit in bytes, which only a client provides.
 func boundedDecompressor(limit int32, opts ...kgo.Opt) (kgo.Decompressor, error) {
 	client, err := kgo.NewClient(append(opts, kgo.MaxDecompressBatchBytes(int(limit)), kgo.DisableClientMetrics())...)
 	if err != nil {
@@ -113,7 +113,7 @@ func (f *fetchMemory) hasRoom() bool {
 	return f.fetched < f.part()
 }
 
-// part returns the bytes that the consumer may hold. It is not less than a configured fetch.max.bytes.
+// part returns the bytes that the consumer may hold, at least a configured fetch.max.bytes.
 func (f *fetchMemory) part() int64 {
 	return max(min(f.share.Part(), defaultFetchedBytes), int64(f.config.FetchBytes))
 }
@@ -202,8 +202,8 @@ func (f *fetchMemory) endUnused(client *kgo.Client) {
 	}
 }
 
-// awaitTurn waits until the batch that was refused with errAwaitTurn may be read. The wait also ends when the client,
-// which goes on fetching, takes the turn: then it has records to poll.
+// awaitTurn waits until the batch that was rejected with errAwaitTurn may be read. The wait also ends when the client,
+// which continues to fetch, takes the turn: then it has records to poll.
 func (f *fetchMemory) awaitTurn(ctx context.Context, client *kgo.Client) error {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -233,7 +233,7 @@ func (f *fetchMemory) limits(partitions, brokers int) (total, partition int32) {
 	return total, min(total, partitionBytes(f.config, partitions))
 }
 
-// close returns the memory of a client that is closed.
+// close returns the memory of the consumer to the share. Its client must be closed.
 func (f *fetchMemory) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -244,8 +244,8 @@ func (f *fetchMemory) close() {
 	f.leave()
 }
 
-// exactBuffers is a pool for [boundedDecompressor] that returns buffers of the size that a batch has when decompressed,
-// up to a limit: buffers that grow need three times as much.
+// exactBuffers is a pool for [boundedDecompressor]. Its buffers have the decompressed size of a batch, up to a limit:
+// buffers that grow need three times as much.
 type exactBuffers struct{ limit int64 }
 
 // GetDecompressBytes returns a buffer for a batch, or nil if the decompressor has to find the size.
@@ -279,7 +279,8 @@ func (b exactBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecT
 // PutDecompressBytes implements [kgo.PoolDecompressBytes]. No buffer is used again.
 func (exactBuffers) PutDecompressBytes([]byte) {}
 
-// responseMemory is a decompressor for one response, which ends it after the batch that exceeds a limit in bytes.
+// responseMemory is a decompressor for one response. It rejects all batches after the one that exceeds a limit in
+// bytes.
 type responseMemory struct {
 	decompressor kgo.Decompressor
 	remaining    int64

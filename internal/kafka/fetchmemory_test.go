@@ -48,8 +48,8 @@ func (c compressibleTopic) fill(t *testing.T, addr string) {
 	require.NoError(t, failure)
 }
 
-// A consumer decompresses no more than its part of the memory and a batch, whatever the size of a fetch when
-// decompressed, and delivers each record once and in order. Each poll returns about a quarter of the part.
+// A consumer decompresses at most its part of the memory and one batch more, however large a fetch is when decompressed,
+// and delivers each record once and in order. Each poll returns about a quarter of the part.
 func TestFetchesStayWithinTheMemory(t *testing.T) {
 	for name, codec := range map[string]kgo.CompressionCodec{"gzip": kgo.GzipCompression(),
 		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()} {
@@ -242,7 +242,7 @@ func TestReaderStaysWithinTheMemory(t *testing.T) {
 	assert.Equal(t, 300, len(slices.Compact(got)), "records")
 }
 
-// A large batch that no record can be read of does not stop the consumer.
+// A large batch without readable records does not stop the consumer.
 func TestTurnWithoutRecordsEnds(t *testing.T) {
 	share := memory.New(128 << 20).Fetched()
 	f, err := newFetchMemory(share, Defaults().Consumer)

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// quickResponse is less than the time that a broker waits for records, which it skips if a partition fails.
+	// quickResponse is less than the time that a broker waits for records. A broker does not wait if a partition fails.
 	quickResponse = 50 * time.Millisecond
 	// quickResponses in a row are usual, for example while leaders move.
 	quickResponses = 10
@@ -18,8 +18,8 @@ const (
 
 // fetchPace delays fetches that brokers answer at once and without records. A broker does so while a partition of the
 // fetch fails, for example one of a deleted topic, and the client sends the next fetch at once, unless all partitions
-// of the response have failed. Brokers that mention other partitions, too, such as the embedded one, would be asked
-// hundreds of times a second for ever. Each broker has a connection for fetches only, which waits in a hook.
+// of the response have failed. Brokers that return other partitions, too, such as the embedded one, would receive
+// hundreds of fetches a second. Each broker has a connection for fetches only, which waits in a hook.
 type fetchPace struct {
 	mu    sync.Mutex
 	quick map[int32]int // quick responses in a row, by broker
@@ -32,6 +32,7 @@ func (f *fetchPace) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, re
 	}
 }
 
+// isTooOften counts a response to a fetch and reports whether the next fetch must be delayed.
 func (f *fetchPace) isTooOften(broker int32, readWait time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

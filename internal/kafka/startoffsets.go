@@ -30,8 +30,8 @@ import (
 // topicRetryDelays are for brokers that just started and do not know a topic yet.
 var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
-// joinGroup counts the partitions of the topics, see isAdded, finds those that the group has read, and subscribes. For
-// an expression addMatching counts.
+// joinGroup counts the partitions of the topics, see isAdded, finds the topics that the group has read, and subscribes.
+// For an expression addMatching counts.
 func (s *Consumer) joinGroup(ctx context.Context) error {
 	if s.options.Regex == "" {
 		if err := s.countPartitions(ctx); err != nil {

@@ -193,9 +193,9 @@ func isCommonName(c *x509.Certificate, host string) bool {
 	return name == host && net.ParseIP(host) == nil
 }
 
-// verifyCommonName checks the common name, and the host if that begins with *., by the name constraints of a verified
-// chain. Verify applies these to subject alternative names only, so they are checked as such, as openssl does
-// (NAME_CONSTRAINTS_check_CN).
+// verifyCommonName checks the name constraints of a verified chain for the common name and the host, which differ if
+// the name is a wildcard. Verify applies constraints to subject alternative names only, so both are checked as such, as
+// openssl does (NAME_CONSTRAINTS_check_CN).
 func verifyCommonName(leaf *x509.Certificate, host string, chains [][]*x509.Certificate) (err error) {
 	named := *leaf
 	named.DNSNames = []string{strings.ToLower(leaf.Subject.CommonName), strings.TrimSuffix(host, ".")}

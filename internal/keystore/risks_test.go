@@ -59,7 +59,7 @@ var constrainedChains = map[string]constrained{
 	"another domain":               {[]string{"sap.example"}, nil, nil, "bank.example", "bank.example", false},
 	"an end of a label":            {[]string{"sap.example"}, nil, nil, "notsap.example", "notsap.example", false},
 	"an excluded domain":           {nil, nil, []string{"bank.example"}, "a.bank.example", "a.bank.example", false},
-	"beside an excluded domain":    {nil, nil, []string{"bank.example"}, "a.sap.example", "a.sap.example", true},
+	"next to an excluded domain":   {nil, nil, []string{"bank.example"}, "a.sap.example", "a.sap.example", true},
 	"permitted by an intermediate": {nil, []string{"sap.example"}, nil, "erp.sap.example", "erp.sap.example", true},
 	"not by an intermediate":       {nil, []string{"sap.example"}, nil, "bank.example", "bank.example", false},
 	"not by the root": {[]string{"sap.example"}, []string{"bank.example"}, nil, "bank.example",
@@ -93,10 +93,10 @@ func (c *constrained) issue(t *testing.T) (root, leaf *certtest.Issued) {
 // A host in the common name obeys the name constraints of all authorities, as one in a subject alternative name does.
 func TestCommonNameObeysNameConstraints(t *testing.T) {
 	cases := maps.Clone(constrainedChains)
-	cases["a label for any"] = constrained{[]string{"sap.example"}, nil, nil, "*.sap.example", "a.sap.example", true}
-	cases["a label for any elsewhere"] = constrained{[]string{"sap.example"}, nil, nil, "*.bank.example",
+	cases["a wildcard"] = constrained{[]string{"sap.example"}, nil, nil, "*.sap.example", "a.sap.example", true}
+	cases["a wildcard elsewhere"] = constrained{[]string{"sap.example"}, nil, nil, "*.bank.example",
 		"a.bank.example", false}
-	cases["a label for any, but not this one"] = constrained{nil, nil, []string{"a.sap.example"}, "*.sap.example",
+	cases["a wildcard, but not this host"] = constrained{nil, nil, []string{"a.sap.example"}, "*.sap.example",
 		"a.sap.example", false}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

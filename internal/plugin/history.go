@@ -69,10 +69,10 @@ func parseReplace(settings map[string]string) (map[string]bool, error) {
 		if !ok || !isTrustSetting(key) {
 			continue
 		}
-		key := ReplaceSetting
-		key.Name = "plugin." + name + replaceSuffix
-		if why := (setting.Check{}).Value(&key, value); why != "" {
-			return nil, setting.Problem{Setting: key.Name, Code: setting.CodeInvalid, Text: why}
+		declaration := ReplaceSetting
+		declaration.Name = key
+		if why := (setting.Check{}).Value(&declaration, value); why != "" {
+			return nil, setting.Problem{Setting: key, Code: setting.CodeInvalid, Text: why}
 		}
 		replace[name], _ = setting.ParseBool(value)
 	}
@@ -92,7 +92,7 @@ func (m *Manager) checkReplacement(file *candidateFile) error {
 		if mod == nil || !mod.info.BuiltIn || mod.info.Name != name {
 			continue
 		}
-		if slices.ContainsFunc(mod.info.Components, hasRecordsOfAll) {
+		if slices.ContainsFunc(mod.info.Components, isForAllConnectors) {
 			return fmt.Errorf("plugin %s is built in, and its transforms see the records of all connectors: give the "+
 				"plugin another name, or set plugin.%s%s=true", name, name, replaceSuffix)
 		}
@@ -100,8 +100,8 @@ func (m *Manager) checkReplacement(file *candidateFile) error {
 	return nil
 }
 
-// hasRecordsOfAll reports whether connectors of any plugin use a component.
-func hasRecordsOfAll(component wit.Component) bool {
+// isForAllConnectors reports whether connectors of other plugins use a component, too.
+func isForAllConnectors(component wit.Component) bool {
 	return component.Kind == wit.ComponentTransformation || component.Kind == wit.ComponentPredicate
 }
 

@@ -39,7 +39,7 @@ func (t *Trap) Cause() string {
 }
 
 // panicText returns what the guest has written about its panic: in Go the text up to the stack, which follows an empty
-// line. It returns the first lines of another output.
+// line. Of other output it returns the first paragraph.
 func (t *Trap) panicText() string {
 	output := strings.TrimSpace(t.Output)
 	if start := strings.Index(output, "panic: "); start >= 0 {

@@ -32,7 +32,8 @@ type ConnectorSummary struct {
 	Type  string `json:"type"`
 	Class string `json:"class"`
 	// State is the first that applies: failed (connector or a task), paused, stopped, waiting-for-service (also failed
-	// with an automatic restart), waiting-for-kafka (the same because of brokers), maintenance, throttled, running, idle.
+	// with an automatic restart), waiting-for-kafka (the same, because of brokers), maintenance, throttled, running,
+	// idle.
 	State string     `json:"state"`
 	Since *time.Time `json:"since,omitempty"` // nil if unknown
 	// Cause is the first line of the reason for the state, Advice what to do.

@@ -99,8 +99,8 @@ const (
 	maxMessageBytes    = 16 << 10 // any program may have written it
 )
 
-// withheldMessage replaces messages of dead letters, which quote values of records, for a reader who may not see the
-// values of samples. It is empty for others.
+// withheldMessage returns the text in place of messages of dead letters, which quote values of records, for users who
+// may not see the values of samples. "" means that the user may see them.
 func (req *request) withheldMessage() string {
 	why := req.shapeOnlyReason()
 	if why == "" {
@@ -120,7 +120,7 @@ func (req *request) listDeadLetters() {
 	withheld := req.withheldMessage()
 	found.Topic, err = req.herder().ReadDeadLetters(req.timeoutContext(), req.name(), last,
 		func(l *connect.DeadLetter) error {
-			if withheld != "" { // from the filter, too
+			if withheld != "" { // before the filter, which must not search in them
 				l.Message = ""
 				l.Request = ""
 			}
@@ -169,7 +169,7 @@ type ReplayResult struct {
 	Refusals  []connect.Rejection `json:"refusals,omitempty"`
 }
 
-// replayResult returns the REST form of a result. withheld replaces the reasons of rejections unless it is empty.
+// replayResult returns the REST form of a result. withheld, if not empty, replaces the reasons of rejections.
 func (req *request) replayResult(done connect.ReplayResult, dry bool, withheld string) ReplayResult {
 	shownAs := ReplayResult{Replayed: done.Replayed, Refused: done.Rejected, Skipped: map[string]int{}, DryRun: dry}
 	for why, n := range done.Skipped {

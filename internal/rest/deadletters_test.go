@@ -83,8 +83,8 @@ func TestDryReplayWithoutPassingRows(t *testing.T) {
 	}
 }
 
-// Messages and requests of dead letters quote values of records: they are shown to readers who may see values of samples,
-// and only these can search in messages. So it is for the reasons of a dry replay.
+// Messages and requests of dead letters quote values of records: they are shown to users who may see values of samples,
+// and only these users can search in messages. The same is true of the reasons of a dry replay.
 func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 	anywhere := Options{Listeners: []string{"http://:0"}}
 	withUsers := Options{Listeners: anywhere.Listeners, Users: usersFile(t)}
@@ -99,12 +99,12 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 		"this machine":           {},
 		"a user":                 {options: withUsers},
 		"anybody":                {options: anywhere, hidden: "this listener requires no logon"},
-		"a user of masks":        {options: masked, hidden: "rest.config.masked"},
-		"shapes alone":           {options: Options{Records: "shape"}, hidden: "console.records=shape"},
+		"masked":                 {options: masked, hidden: "rest.config.masked"},
+		"shapes only":            {options: Options{Records: "shape"}, hidden: "console.records=shape"},
 		"off":                    {options: Options{Records: "off"}, hidden: "console.records=off"},
 		"a page's name":          {options: anywhere, host: "evil.example.com", hidden: "the Host of the request"},
-		"forwarded by a masker":  {header: maskedHeader, hidden: "this request sees no passwords"},
-		"forwarded by a shapist": {header: shapeOnlyHeader, hidden: "the worker that received the request"},
+		"forwarded, masked":      {header: maskedHeader, hidden: "this request sees no passwords"},
+		"forwarded, shapes only": {header: shapeOnlyHeader, hidden: "the worker that received the request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := opened(t, c.options, slog.New(slog.DiscardHandler), &deadLetterWorker{rejects: true})

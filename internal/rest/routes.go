@@ -198,7 +198,7 @@ var routes = []route{
 	{"GET", "/culvert/connectors/{name}/deadletters", local, (*request).listDeadLetters,
 		"Dead letters of the connector among the last 100 records of each partition of its dead letter topic " +
 			"(?last=, at most 1000), also counted by cause; ?error= filters by class or message of the exception. " +
-			"Messages and requests are shown to those who may see values of samples (console.records).",
+			"Messages and requests are shown to users who may see values of samples (console.records).",
 		operation{query: []string{"last", "error"}, responseBody: DeadLetterList{},
 			otherStatuses: []int{400, 404, 409, 500}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/replay", owner, (*request).replay,

@@ -17,8 +17,8 @@ func UnmarshalJSON(data []byte, into any) error {
 	return JSONError(err)
 }
 
-// JSONError returns an error of encoding/json without what it quotes of the document: a value, or the letter of a
-// password without quotation marks. Names of unknown members stay, and errors of other packages.
+// JSONError returns an error of encoding/json without quotations of the document: a value, or a letter of a password
+// without quotation marks. It keeps names of unknown members, and returns errors of other packages unchanged.
 func JSONError(err error) error {
 	var syntax *json.SyntaxError
 	var mismatch *json.UnmarshalTypeError

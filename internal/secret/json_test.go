@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Errors of encoding/json tell the place and quote nothing of the document.
+// Errors of encoding/json contain the position and quote nothing of the document.
 func TestJSONErrorsQuoteNothing(t *testing.T) {
 	type document struct {
 		Port  int8              `json:"port"`

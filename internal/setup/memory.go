@@ -31,7 +31,7 @@ func LimitMemory() {
 func newBudget() *memory.Budget {
 	limit := available()
 	if os.Getenv("GOMEMLIMIT") != "" {
-		limit = min(limit, debug.SetMemoryLimit(-1)) // reads it
+		limit = min(limit, debug.SetMemoryLimit(-1)) // returns GOMEMLIMIT
 	}
 	return memory.New(limit)
 }

@@ -21,7 +21,7 @@ type authentication struct {
 	tokens   Authorizer
 	identity Identity
 	header   string
-	headers  Identity // of secret headers that are not the identity; a refusal is that of the identity
+	headers  Identity // of secret headers next to identity; a 401 is attributed to identity
 }
 
 func headerIdentity(headers map[string]string) (id Identity) {

@@ -21,7 +21,7 @@ func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error
 	}
 	sessions := t.permit.destination.sessions
 	isFresh := !t.token.Accepted.Load()
-	// While other requests use other sessions, these may have ended this one.
+	// As long as other requests use other sessions, these may have ended this session.
 	if isFresh && (t.permit.isAlone || !sessions.IsSingle()) {
 		r.freshRefusals++
 	}
@@ -38,8 +38,8 @@ func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error
 }
 
 func (d *destination) refusedTokenError(e *exchange, a *Answer) error {
-	return errorf(wit.ErrorForbidden, "%s: the service refuses CSRF tokens that it has just issued, also in the only "+
-		"session: status %d: %s; %s", e.name(), a.Status, a.excerpt(), d.config.names.connectionsAdvice())
+	return errorf(wit.ErrorForbidden, "%s: the service refuses CSRF tokens that it has just issued, even in a "+
+		"single session: status %d: %s; %s", e.name(), a.Status, a.excerpt(), d.config.names.connectionsAdvice())
 }
 
 // tryOnce makes an attempt with a CSRF token. If the answer ended the session, that restarts before other requests
@@ -68,7 +68,7 @@ func (c *Client) tryOnce(ctx context.Context, t *attempt, e *exchange) {
 // sessionExpiredError is the error of a request that was answered 401 in a session that had ended.
 type sessionExpiredError struct {
 	recheck *lockouts.Recheck
-	fresh   *session.Session // replaces the one that ended; acquired
+	fresh   *session.Session // replaces the session that ended, and is acquired
 }
 
 func (s *sessionExpiredError) Error() string { return "the session has expired" }
@@ -92,7 +92,8 @@ func (c *Client) tryAfresh(ctx context.Context, t *attempt, e *exchange, expired
 	waited := p.destination.limits.RecordLogonWait()
 	done, err := expired.recheck.Acquire(ctx)
 	waited()
-	if t.err = err; err != nil {
+	t.err = err
+	if err != nil {
 		return
 	}
 	defer done(lockouts.Unsent)

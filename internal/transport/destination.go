@@ -21,8 +21,8 @@ type destination struct {
 	auth         authentication
 	sapClient    string // from headers, or the destination's query
 	gate         *lockouts.Gate
-	headerGate   *lockouts.Gate // of secret headers next to the logon, which it only observes; nil for none
-	routeGate    *lockouts.Gate // of the proxy's password, or of its token's secret; nil for none
+	headerGate   *lockouts.Gate // only observes secret headers next to the logon; nil without such headers
+	routeGate    *lockouts.Gate // of the proxy's password, or of its token's secret; nil without one
 	transport    *http.Transport
 	roundTripper http.RoundTripper // transport, or the route around it
 

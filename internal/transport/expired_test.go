@@ -102,7 +102,7 @@ func (s *expiring) expire(password string) {
 	s.seen = nil
 }
 
-// batchRequest and subscription are requests as those of sinks and of feeds with notifications.
+// batchRequest returns a request as a sink sends it, subscription one of a feed with notifications.
 func batchRequest() *wit.Request { return withToken(post("/svc/$batch"), "/svc/") }
 
 func subscription() *wit.Request {

@@ -62,8 +62,8 @@ func guestHeaders(method string, headers []wit.Header) (http.Header, error) {
 			return nil, errorf(wit.ErrorData, "header of a request: expected a name, found %q", header.Name)
 		}
 		if !httpguts.ValidHeaderFieldValue(header.Value) {
-			return nil, errorf(wit.ErrorData, "header %s of a request: expected no control character, found %q", header.Name,
-				header.Value)
+			return nil, errorf(wit.ErrorData, "header %s of a request: expected no control character, found %q",
+				header.Name, header.Value)
 		}
 		if err := checkMethodOverride(method, header.Name, header.Value); err != nil {
 			return nil, err

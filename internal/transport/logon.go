@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// Logon identifies the secrets of a configuration, which printing does not reveal: for the service, in headers next to
-// that, and for the route.
+// Logon identifies the secrets of a configuration: for the service, in headers next to that, and for the route.
+// Printing it reveals none.
 type Logon struct {
 	secrets  []logonSecret
 	origin   string
@@ -30,12 +30,12 @@ func LogonOf(c Config) (Logon, error) {
 	if err != nil {
 		return Logon{}, err
 	}
-	inHeader := secretHeaderRole(c.Headers)
-	atService := logonSecret{id: d.identity(d.sapClient)}
+	headerRole := secretHeaderRole(c.Headers)
+	serviceSecret := logonSecret{id: d.identity(d.sapClient)}
 	if c.User == "" && (c.Auth == "" || c.Auth == AuthNone) {
-		atService.role = inHeader
+		serviceSecret.role = headerRole
 	}
-	secrets := []logonSecret{atService, {d.headerIdentity(), inHeader},
+	secrets := []logonSecret{serviceSecret, {d.headerIdentity(), headerRole},
 		{d.config.Route.identity(d.origin), role.Proxy + d.config.Route.Settings.Logon().Setting}}
 	secrets = slices.DeleteFunc(secrets, func(s logonSecret) bool { return !s.id.Needed() })
 	return Logon{secrets, d.address(), d.config.Lockouts}, nil
@@ -51,8 +51,8 @@ func secretHeaderRole(headers map[string]string) string {
 	return ""
 }
 
-// Untried returns the role of the first secret that was not accepted before, "" for that of the service. ok is false if
-// there is none, or if a secret was refused, because then none is sent.
+// Untried returns the role of the first secret that was not accepted before, "" for the secret of the service. ok is
+// false if all were accepted, or if a secret was refused, because then no secret is sent.
 func (l Logon) Untried() (role string, ok bool) {
 	if _, ok := l.Refused(); ok {
 		return "", false
@@ -65,7 +65,8 @@ func (l Logon) Untried() (role string, ok bool) {
 	return "", false
 }
 
-// Refused returns the role of the first secret that was refused, "" for that of the service.
+// Refused returns the role of the first secret that was refused, "" for the secret of the service. ok is false if none
+// was refused.
 func (l Logon) Refused() (role string, ok bool) {
 	for _, s := range l.secrets {
 		if _, isRefused := l.lockouts.Status(s.id); isRefused {
@@ -101,11 +102,11 @@ func (d *destination) gateFor(client string) *lockouts.Gate {
 func (d *destination) gates() []*lockouts.Gate {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := []*lockouts.Gate{d.gate, d.routeGate}
+	gates := []*lockouts.Gate{d.gate, d.routeGate}
 	for _, client := range slices.Sorted(maps.Keys(d.gatesByClient)) {
-		all = append(all, d.gatesByClient[client])
+		gates = append(gates, d.gatesByClient[client])
 	}
-	return all
+	return gates
 }
 
 // Refusal says who was refused where and since when, and what to do; "" if the current secret was not refused.

@@ -10,7 +10,14 @@ import (
 
 // settingNames are the user's names of settings, or "". destination is the setting of a BTP destination that supplies
 // the values.
-type settingNames struct{ scheme, address, port, destination, origins, connections string }
+type settingNames struct {
+	scheme      string
+	address     string
+	port        string
+	destination string
+	origins     string
+	connections string
+}
 
 func settingNamesOf(roles Roles) settingNames {
 	nameOf := func(name string) string {
@@ -38,7 +45,7 @@ func (n settingNames) errorf(setting, description, format string, args ...any) *
 	return f
 }
 
-// connectionsAdvice says how to configure one session.
+// connectionsAdvice returns the advice to configure one session.
 func (n settingNames) connectionsAdvice() string {
 	return "set " + cmp.Or(n.connections, "the maximum number of connections") + " = 1 to start with one session, " +
 		"and give other programs and workers another user"

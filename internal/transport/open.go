@@ -119,7 +119,8 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 		}
 		lower := strings.ToLower(name)
 		if _, ok := headers[lower]; ok {
-			return nil, errorf(wit.ErrorConfig, "header %q: expected one value, found two in different spellings", lower)
+			return nil, errorf(wit.ErrorConfig, "header %q: expected one value, found two in different spellings",
+				lower)
 		}
 		headers[lower] = value
 	}

@@ -14,9 +14,9 @@ type permit struct {
 	service     *destination // the client's
 	destination *destination // the service, or a further origin
 	session     *session.Session
-	// isAlone reports that the service allows one session, and that no request used another one at admission.
+	// isAlone reports whether the pool is limited to one session, and no request used another one at admission.
 	isAlone bool
-	// logon, if not nil, is the logon whose turn this request has; it ends it.
+	// logon, if not nil, ends the logon whose turn this request has, with the status of the answer.
 	logon func(status int)
 	// returnSession returns the session when the answer begins; release ends the request. Both are idempotent.
 
@@ -90,7 +90,7 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 }
 
 // useSingleSession makes this worker continue with one session, since the service seems to end a user's others. It
-// reports false if it has only one.
+// reports false if the worker has only one already.
 func (p *permit) useSingleSession() (changed bool) {
 	d := p.destination
 	if changed = d.sessions.UseSingle(); changed {

@@ -204,8 +204,8 @@ func (r *retryLoop) repeat(ctx context.Context, d *destination, atLeast time.Dur
 	return retry, nil
 }
 
-// endedSession repeats an attempt in a restarted session, once per session. If that ended as well, others may have
-// ended it, so the last attempts share one session.
+// endedSession repeats an attempt in a restarted session, once per session. If that session ended as well, other
+// sessions may have ended it, so the last attempts share one session.
 func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error) {
 	if !t.answer.sessionEnded {
 		return notApplicable, nil

@@ -39,27 +39,27 @@ func (r *Route) credentialsHint() string {
 	return ""
 }
 
-// identity is the identity of the secret that the route to an origin contains; it is empty without one.
+// identity returns the identity of the secret that the route to an origin sends. It is empty if there is no secret.
 func (r *Route) identity(o endpoint) lockouts.Identity {
 	logon := r.Settings.Logon()
 	if logon.Setting == "" || (r.Settings.Type == route.HTTP && r.proxyOf(o) == nil) {
 		return lockouts.Identity{}
 	}
-	endpoint := strings.ToLower(logon.Endpoint)
+	origin := strings.ToLower(logon.Endpoint)
 	if logon.Setting == route.NamePassword {
-		endpoint = lockouts.ProxyOrigin + endpoint
+		origin = lockouts.ProxyOrigin + origin
 	}
-	return lockouts.Identity{Origin: endpoint, User: logon.User, Secret: logon.Secret}
+	return lockouts.Identity{Origin: origin, User: logon.User, Secret: logon.Secret}
 }
 
-// showsSecret reports whether the route has checked its secret when a connection exists; a proxy that reads requests
-// checks each of them.
-func (r *Route) showsSecret() bool { return !r.AbsoluteForm || r.Settings.Type != route.HTTP }
+// checksOnConnect reports whether the route has checked its secret once a connection exists. A proxy that receives
+// requests in absolute form checks each of them instead.
+func (r *Route) checksOnConnect() bool { return !r.AbsoluteForm || r.Settings.Type != route.HTTP }
 
-// statusOfAnswer returns the status that says whether the route accepted its secret, for the gate, by an answer.
+// statusOfAnswer returns the status for the gate of the route's secret if a request was answered.
 func (r *Route) statusOfAnswer(status int) int {
 	switch {
-	case r.showsSecret():
+	case r.checksOnConnect():
 		return http.StatusOK
 	case status == http.StatusProxyAuthRequired:
 		return http.StatusUnauthorized
@@ -69,18 +69,20 @@ func (r *Route) statusOfAnswer(status int) int {
 	return status
 }
 
-// statusOfError is [Route.statusOfAnswer] for the error of a connection.
+// statusOfError returns the status for the gate of the route's secret if a connection failed.
 func (r *Route) statusOfError(err error) int {
 	connect, isConnect := errors.AsType[*proxyError](err)
 	socks, isSOCKS := errors.AsType[*route.LogonRefused](err)
 	token, isToken := errors.AsType[*btp.Failure](err) // of SAP Connectivity
-	if (isConnect && connect.refused()) || (isSOCKS && socks.Rejected()) || (isToken && token.Kind == btp.Unauthorized) {
+	if (isConnect && connect.refused()) || (isSOCKS && socks.Rejected()) ||
+		(isToken && token.Kind == btp.Unauthorized) {
 		return http.StatusUnauthorized
 	}
 	return 0
 }
 
-// statusOfTokenError is [Route.statusOfError] for the request of a token for the service, which uses ordinary proxies.
+// statusOfTokenError returns the status for the gate of the route's secret if no token for the service could be
+// requested. That request uses ordinary proxies.
 func (r *Route) statusOfTokenError(err error) int {
 	failure, ok := errors.AsType[*btp.Failure](err)
 	if ok && failure.Kind == btp.Unauthorized { // the service's

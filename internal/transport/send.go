@@ -18,7 +18,7 @@ import (
 
 var errOldToken = errors.New("the session of the CSRF token has ended")
 
-// errSessionEnded is the error of a request whose session another one has found to have ended.
+// errSessionEnded is the error of a request whose session has ended, as another request found.
 var errSessionEnded = errors.New("the session has ended")
 
 var errRefusedToken = errors.New("the token was refused")
@@ -115,7 +115,7 @@ func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange
 		timeout: newReadTimeout(ctx, max(permit.destination.config.ReadTimeout, exchange.firstByteTimeout))}
 	trace := &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
-			if permit.destination.config.Route.showsSecret() {
+			if permit.destination.config.Route.checksOnConnect() {
 				reportRoute(http.StatusOK)
 			}
 			if exchange.tokenFor == nil && !SendCheckHolds(ctx) {

@@ -115,9 +115,8 @@ func (s *routed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(s.body))
 }
 
-// TestRouterAnswersForRestartingService: once the service has answered in a load, or in an earlier one, an answer that
-// it did not give is an outage, after which the feed goes on. Before that, and if the service itself answered, the feed
-// fails.
+// Once the service has answered in a load, or in an earlier one, a router's answer is an outage, after which the feed
+// continues. Before that, and if the service itself answers, the feed fails.
 func TestRouterAnswersForRestartingService(t *testing.T) {
 	const route = "404 Not Found: Requested route ('x') does not exist."
 	isSet := func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/Orders") }

@@ -14,15 +14,16 @@ import (
 //   - a sixteenth for records that consumers have fetched and tasks have not received;
 //   - a sixteenth for the chunks of source tasks.
 //
-// The rest is for the program, the garbage between two collections, and what a row above the part of its task needs.
-// A setting for one of these buffers has precedence. The nil budget has no limit.
+// The rest is for the program, the garbage between two collections, and rows that are larger than the part of their
+// task. A setting for one of these buffers has precedence. The nil budget limits neither rows nor fetched records;
+// Plugins and Instance need another one.
 type Budget struct {
 	limit   int64
 	rows    *Share
 	fetched *Share
 }
 
-// The defaults apply where the memory suffices.
+// The defaults apply if the memory suffices.
 const (
 	defaultPlugins  = 2 << 30
 	defaultInstance = 128 << 20
@@ -70,8 +71,8 @@ func (b *Budget) Fetched() *Share {
 }
 
 // Share is memory that is divided equally among its users: no user waits for another one, and each may use at least
-// 1 MiB. Only what is too large for a part is used by one user at a time, which has the turn. The nil share has no
-// limit. It is safe for concurrent use.
+// 1 MiB. What is too large for a part needs the turn, which one user has at a time. The nil share has no limit. It is
+// safe for concurrent use.
 type Share struct {
 	bytes int64
 	users atomic.Int64
@@ -80,7 +81,7 @@ type Share struct {
 
 func newShare(bytes int64) *Share { return &Share{bytes: bytes, turn: make(chan struct{}, 1)} }
 
-// Join adds a user until leave is called, once.
+// Join adds a user. leave removes it and must be called once.
 func (s *Share) Join() (leave func()) {
 	if s == nil {
 		return func() {}
@@ -97,7 +98,7 @@ func (s *Share) Part() int64 {
 	return max(s.bytes/max(s.users.Load(), 1), minPart)
 }
 
-// TryTurn takes the turn, or returns false if another user has it.
+// TryTurn takes the turn and reports whether it could; false means that another user has it.
 func (s *Share) TryTurn() bool {
 	if s == nil {
 		return true
@@ -124,7 +125,7 @@ func (s *Share) AwaitTurn(ctx context.Context) error {
 	}
 }
 
-// EndTurn ends the turn of the caller.
+// EndTurn ends the turn of the caller, who must have it.
 func (s *Share) EndTurn() {
 	if s != nil {
 		<-s.turn

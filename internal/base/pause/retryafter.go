@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// maxRetryAfter is the longest pause in seconds, a year. A longer one would be no duration.
+// maxRetryAfter is the longest pause in seconds, a year. Much longer ones overflow a [time.Duration].
 const maxRetryAfter = 365 * 24 * 60 * 60
 
-// RetryAfter returns the pause that the value of a header Retry-After requests: a number of seconds or a date (RFC 9110,
-// section 10.2.3). The zero pause means that it requests none, or one that is over.
+// RetryAfter returns the pause that a Retry-After header requests: a number of seconds, or until a date (RFC 9110,
+// section 10.2.3). Zero means that the value requests no pause, or one that is over.
 func RetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if n, err := strconv.Atoi(value); err == nil && n > 0 {
 		return time.Duration(min(n, maxRetryAfter)) * time.Second
 	}
-	if at, err := http.ParseTime(value); err == nil {
-		return min(max(at.Sub(now), 0), maxRetryAfter*time.Second)
+	if date, err := http.ParseTime(value); err == nil {
+		return min(max(date.Sub(now), 0), maxRetryAfter*time.Second)
 	}
 	return 0
 }

@@ -11,8 +11,8 @@ import (
 // Charset is one of the character sets that each Java platform has (java.nio.charset.StandardCharsets). The zero value
 // is [UTF8].
 type Charset struct {
-	// last is the last character of a set whose characters are single bytes with their Unicode numbers. Zero means that
-	// it is another set.
+	// last is the last character of a set in which each byte is the code point of its character. Zero means UTF-8 or
+	// UTF-16.
 	last rune
 	// byteOrder is the byte order of UTF-16. mark means that a byte order mark is written, and obeyed when reading.
 	byteOrder binary.ByteOrder

@@ -21,18 +21,18 @@ func dateOf(days int64) date {
 	var dayOfYear uint32 // 32 bits are divided faster
 	if days >= cutover {
 		z := days + 719468
-		era := z / 146097
-		of := uint32(z - era*146097)
-		inEra := (of - of/1460 + of/36524 - of/146096) / 365
-		d.year = era*400 + int64(inEra)
-		dayOfYear = of - (365*inEra + inEra/4 - inEra/100)
+		cycle := z / 146097
+		inCycle := uint32(z - cycle*146097) // days
+		years := (inCycle - inCycle/1460 + inCycle/36524 - inCycle/146096) / 365
+		d.year = cycle*400 + int64(years)
+		dayOfYear = inCycle - (365*years + years/4 - years/100)
 	} else {
 		z := days + 719470
-		era := FloorDiv(z, 1461)
-		of := uint32(z - era*1461)
-		inEra := min(of/365, 3)
-		d.year = era*4 + int64(inEra)
-		dayOfYear = of - 365*inEra
+		cycle := FloorDiv(z, 1461)
+		inCycle := uint32(z - cycle*1461) // days
+		years := min(inCycle/365, 3)
+		d.year = cycle*4 + int64(years)
+		dayOfYear = inCycle - 365*years
 	}
 	m := (5*dayOfYear + 2) / 153
 	d.dayOfMonth = int64(dayOfYear - (153*m+2)/5 + 1)

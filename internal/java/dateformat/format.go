@@ -9,8 +9,8 @@ import (
 	"unicode/utf16"
 )
 
-// Format is a pattern of java.text.SimpleDateFormat in UTC with the names and weeks of Locale.US, which is the locale of
-// Kafka's image and of most workers. There a week begins on Sunday, and a year's first week contains January 1st.
+// Format is a pattern of java.text.SimpleDateFormat in UTC with the names and weeks of Locale.US, which is the locale
+// of Kafka's image and of most workers. There a week begins on Sunday, and a year's first week contains January 1st.
 type Format struct {
 	items []item
 	// Unit is the smallest interval that the pattern shows, in milliseconds. All times in it have the same text.

@@ -59,8 +59,8 @@ const (
 const maxYear = 290_000_000
 
 // Parser parses times like java.text.SimpleDateFormat in its lenient mode, in UTC and with the names of Locale.US. It
-// rejects unknown time zones, two-digit years whose century depends on the current date, since plugins have no clock, and
-// week years above 290,000,000. Other large years overflow like in Java.
+// rejects unknown time zones, week years above 290,000,000, and two-digit years whose century depends on the current
+// date, since plugins have no clock. Other large years overflow like in Java.
 type Parser struct {
 	Format *Format
 	text   []uint16

@@ -66,7 +66,7 @@ func (p *Parser) setDateOfWeek() {
 	p.put(dayField, d.dayOfMonth)
 }
 
-// days returns the day of the fields since 1970. It includes the days by which the time of day exceeds one.
+// days returns the day of the fields since 1970. It includes the whole days of a time of day above 24 hours.
 func (p *Parser) days() int64 {
 	year := p.valueOr(yearField, 1970)
 	if p.set[eraField] > 0 && p.value[eraField] == 0 {
@@ -83,7 +83,7 @@ func (p *Parser) days() int64 {
 	return p.daysIn(julianDays, selection, year) + extra
 }
 
-// selection is the set of fields that determines the day of a year.
+// selection names the fields that determine the day of a year.
 type selection int
 
 const (
@@ -134,7 +134,8 @@ func (p *Parser) selectFields() selection {
 	return byWeekdayInMonth
 }
 
-// daysIn returns the day in one of the two calendars, whose days since 1970 calendar returns.
+// daysIn returns the day that the fields mean in the Julian or the Gregorian calendar. calendar converts a date of it
+// to days since 1970.
 func (p *Parser) daysIn(calendar func(year, month, day int64) int64, s selection, year int64) int64 {
 	weekday := p.valueOr(weekdayField, 1)
 	if s == byDayOfYear {
@@ -160,7 +161,7 @@ func (p *Parser) daysIn(calendar func(year, month, day int64) int64, s selection
 	return weekdayUntil(calendar(year, month+1, 1)+int64(int32(7*(n+1)))-1, weekday)
 }
 
-// weekdayUntil returns the last day up to the given one that is a weekday, 1 for Sunday.
+// weekdayUntil returns the last day, at most days, that is the given weekday, 1 for Sunday.
 func weekdayUntil(days, weekday int64) int64 {
 	return days - FloorMod(days+4-int64(int32(weekday-1)), 7)
 }

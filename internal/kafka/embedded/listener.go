@@ -28,22 +28,23 @@ func listen(address, advertised string) (*advertisedListener, error) {
 	return advertise(l, host, advertised)
 }
 
-func listenNextFree(first, most int, advertised string) (*advertisedListener, error) {
-	var last error
-	for port := first; port <= most; port++ {
+// listenNextFree opens the first free port of a range.
+func listenNextFree(first, last int, advertised string) (*advertisedListener, error) {
+	var lastErr error
+	for port := first; port <= last; port++ {
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
 		if isListening(addr) {
-			last = errors.New("another program listens there")
+			lastErr = errors.New("another program listens there")
 			continue
 		}
 		l, err := net.Listen("tcp", addr)
 		if err == nil {
 			return advertise(l, "127.0.0.1", advertised)
 		}
-		last = err
+		lastErr = err
 	}
 	return nil, fmt.Errorf("embedded broker: no free port from %d to %d on 127.0.0.1 (the last one: %w); "+
-		"bootstrap.servers=embedded:PORT chooses another one", first, most, last)
+		"bootstrap.servers=embedded:PORT chooses another one", first, last, lastErr)
 }
 
 // isListening detects other processes: some systems let us bind a narrower address next to a wildcard.

@@ -30,8 +30,8 @@ func (o *openedVersion) updateContext(context []byte) {
 	}
 }
 
-// encodedWith returns the context that has encoded the deliveries. If there were several, it is that of the queue, or
-// nil if rows have other keys with it.
+// encodedWith returns the context that has encoded the deliveries. If several have, it returns the context of the
+// queue, or nil if rows have other keys with that.
 func (w *activeBatch) encodedWith() *pluginContext {
 	if len(w.contexts) == 0 {
 		return nil
@@ -39,9 +39,10 @@ func (w *activeBatch) encodedWith() *pluginContext {
 	return w.contexts[0]
 }
 
-// setContexts sets the contexts of a batch that was encoded. If another context than that of the queue has encoded it,
-// its lanes are the same only if both give each row the same ordering key: a plugin that has learned something may hash
-// differently. With equal keys, the batch need not wait until the queue is empty, which a slow response delays.
+// setContexts sets the contexts of an encoded batch. If another context than that of the queue has encoded it, its
+// lanes are those of the queue only if both contexts give each row the same ordering key: a plugin that has learned
+// something may hash differently. With equal keys, the batch need not wait until the queue is empty, which a slow
+// response delays.
 func (w *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) {
 	w.contexts = w.contexts[:0]
 	encodedWith := w.task.plugin.Opened().currentContext()
@@ -57,7 +58,7 @@ func (w *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) 
 	}
 }
 
-// hasKeysOf reports whether a context gives the rows of deliveries the ordering keys that they have.
+// hasKeysOf reports whether the rows of deliveries have the same ordering keys with another context.
 func (w *activeBatch) hasKeysOf(context *pluginContext, deliveries []delivery) bool {
 	var rows []uint32
 	var keys []uint32

@@ -14,7 +14,7 @@ type queue struct {
 	// ready has the lanes without a delivery in flight, by the partition of their next row.
 	ready   map[*partition]*laneHeap
 	blocked map[*partition]bool // partitions wait until a delivery has ended
-	context *pluginContext      // gives all deliveries their ordering keys. Nil means that several do.
+	context *pluginContext      // all ordering keys are from this context; nil if they are from several
 	// settledSeq is, by lane, the sequence number that must be durable before its next delivery is sent, because it
 	// covers what the lane has settled. minSeq is the same for all lanes, from earlier contexts.
 	settledSeq map[uint32]int
@@ -48,14 +48,14 @@ func (q *queue) setContext(context *pluginContext) {
 	if context == q.context {
 		return
 	}
-	for _, seq := range q.settledSeq { // of keys that may mean other lanes now
+	for _, seq := range q.settledSeq { // the lanes of its keys may be other ones now
 		q.minSeq = max(q.minSeq, seq)
 	}
 	clear(q.settledSeq)
 	q.context = context
 }
 
-// add appends the deliveries of a batch. If there is no context that gives them their keys, all go into one lane.
+// add appends the deliveries of a batch. Without a common context of their keys, all go into one lane.
 func (q *queue) add(deliveries []delivery) {
 	var fresh []*lane
 	for _, added := range deliveries {

@@ -168,7 +168,7 @@ func TestReopeningIsPaced(t *testing.T) {
 }
 
 // A row that the plugin has sent again for another reason than a transient error, such as a lock, is sent as often as
-// the settings allow while the other keys go on. Then it is what errors.tolerance specifies.
+// the settings allow while other keys continue. Then errors.tolerance decides.
 func TestRowThatStaysLockedIsRejected(t *testing.T) {
 	for _, c := range []struct {
 		name     string

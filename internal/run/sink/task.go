@@ -136,7 +136,8 @@ func (t *Task) callOpen(ctx context.Context, w Writer, opened *openedVersion, st
 	answers []wit.Response) (*wit.RequestBatch, error) {
 	result, err := w.OpenSink(ctx, t.o.Component, task.VisibleSettings(opened.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {
-		opened.context, opened.topics = &pluginContext{opened, result.Ready.Context}, result.Ready.Topics
+		opened.context = &pluginContext{opened, result.Ready.Context}
+		opened.topics = result.Ready.Topics
 	}
 	return result.Pending, err
 }

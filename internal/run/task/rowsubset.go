@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// RowSubset is a subset of the rows that transforms created from one record. The zero value is all rows. It is empty if
-// dead letters of one record have no row in common: then nothing is left to be written.
+// RowSubset is a subset of the rows that transforms created from one record. The zero value means all rows. A subset is
+// empty if dead letters of one record have no row in common: then no row must be written.
 //
 // Invariant: unless Total is 0, spans are sorted, not adjacent, and below Total.
 type RowSubset struct {

@@ -62,7 +62,8 @@ func (r *loginRequester) requestToken(ctx context.Context) (response tokenRespon
 	text, _ := io.ReadAll(answer.Body) // cannot fail: wholeBodyRoundTripper has read it
 	body := string(text)
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return tokenResponse{}, pause.RetryAfter(answer.Header.Get("Retry-After"), time.Now()), r.refusalFailure(answer, body)
+		wait := pause.RetryAfter(answer.Header.Get("Retry-After"), time.Now())
+		return tokenResponse{}, wait, r.refusalFailure(answer, body)
 	}
 	response, err = r.read(body)
 	return response, 0, err

@@ -156,8 +156,8 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	}
 }
 
-// checkConnect returns a failure with status 407 if a proxy requires or rejects user and password: a retry could lock
-// the user. Tinyproxy answers 401 for a wrong password.
+// checkConnect returns a failure with status 407 if a proxy requires or rejects user and password, because a retry
+// could lock the user. Tinyproxy answers 401 for a wrong password.
 func checkConnect(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
 	if answer.StatusCode != http.StatusProxyAuthRequired && answer.StatusCode != http.StatusUnauthorized {
 		return nil
@@ -197,7 +197,8 @@ func retryUntil(ctx context.Context, period time.Duration, try func() (atLeast t
 func (r *tokenRequester) requestToken(ctx context.Context) (response tokenResponse, atLeast time.Duration, err error) {
 	token, err := r.config.Token(context.WithValue(ctx, oauth2.HTTPClient, r.client))
 	if refusal, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		return tokenResponse{}, pause.RetryAfter(refusal.Response.Header.Get("Retry-After"), time.Now()), r.refusalFailure(refusal)
+		wait := pause.RetryAfter(refusal.Response.Header.Get("Retry-After"), time.Now())
+		return tokenResponse{}, wait, r.refusalFailure(refusal)
 	}
 	if lost, ok := errors.AsType[*url.Error](err); ok {
 		field := "token-url"

@@ -1,13 +1,13 @@
-// Package lockouts prevents that SAP, or the directory of a proxy, locks a user: a secret that was refused (401, 407)
-// is not sent again before it changes or an operator resumes it (RATIONALE.md P10). A [Store] holds the refusals and a
+// Package lockouts keeps SAP, or the directory of a proxy, from locking a user: a secret that was refused (401, 407) is
+// not sent again before it changes or an operator resumes it (RATIONALE.md P10). A [Store] holds the refusals and a
 // [Gate] for each secret. Logons of a user go through its gates one at a time; requests with a secret that was accepted
 // within [trustPeriod] run concurrently. A 401 in a session that may have expired raises a [Recheck], during which one
 // request logs on and no other is sent.
 //
 // Files contain times and slow, salted hashes. In a group, logons need permission of [Group], so that a wrong secret
-// fails at most twice: for the worker with permission, and again if that worker was lost. Requests that were under way
-// when a session ended, or were sent before their worker read of the permission for its recheck, count besides.
+// fails at most twice: for the worker with permission, and again if that worker was lost. In addition, requests
+// can fail that were in flight when a session ended, or whose worker had not read yet that another one rechecks.
 //
 // Lock order, outermost first: Gate.exclusive (the service's, then the proxy's), the group's permission, the lock file,
-// Gate.mu, Store.mu. Whoever waits for a recheck holds none of them.
+// Gate.mu, Store.mu. A request that waits for a recheck holds none of them.
 package lockouts

@@ -19,7 +19,7 @@ import (
 )
 
 // Identity is a user at an origin with a secret. Client is the SAP client, or "". The origin of a proxy's user is
-// [ProxyOrigin] and the proxy's address.
+// [ProxyOrigin], followed by the proxy's address.
 type Identity struct{ Origin, Client, User, Secret string }
 
 // ProxyOrigin begins the origin of a proxy's user.
@@ -109,14 +109,14 @@ func (g *Gate) Refusal() string {
 		hint += " (or two workers of the group stopped while they tried it)"
 	}
 	status := " (401)"
-	stops := "and is not sent again, because SAP locks users after a few failures"
+	consequence := "and is not sent again, because SAP locks users after a few failures"
 	if strings.HasPrefix(g.Origin, ProxyOrigin) {
 		status = ""
-		stops = "and is not sent again, because directories lock users after a few failures"
+		consequence = "and is not sent again, because directories lock users after a few failures"
 	}
 	return fmt.Sprintf("%s was refused%s at %s by %s%s %s: correct user or password, or, if they are right and the "+
 		"user is unlocked, retry with culvert run --resume-logons, or PUT /culvert/lockouts/resume",
-		who, status, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, hint, stops)
+		who, status, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, hint, consequence)
 }
 
 func (g *Gate) lockedOut() error {
@@ -209,13 +209,14 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 	return g.send(func(o Outcome) { timer.Stop(); release(o) }), nil
 }
 
-// releaseAfter lets others log on if there is no response for a time.
+// releaseAfter lets others log on if there is no response within a time. The caller stops the timer.
 func releaseAfter(wait time.Duration, release func(Outcome)) *time.Timer {
 	admitOthers := func() { release(Inconclusive) }
 	return time.AfterFunc(wait, admitOthers)
 }
 
-// acquireTurn waits until no other process or worker of the group logs on with the secret. end ends the turn.
+// acquireTurn waits until no other process or worker of the group logs on with the secret. end must be called with the
+// outcome.
 func (g *Gate) acquireTurn(ctx context.Context, sessionEnded bool) (end func(Outcome), err error) {
 	if end, err = g.store.acquire(ctx, g.secret, sessionEnded); err != nil {
 		return nil, err
@@ -253,8 +254,8 @@ func (g *Gate) record(o Outcome) {
 	}
 }
 
-// Observe records that a secret was accepted that was sent next to that of another gate. A refusal is the other's. A
-// nil gate observes nothing.
+// Observe records that a secret was accepted that was sent together with the secret of another gate. A refusal is
+// attributed to the other gate. A nil gate observes nothing.
 func (g *Gate) Observe(status int) {
 	if g == nil || outcome(status) != Accepted {
 		return

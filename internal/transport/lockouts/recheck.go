@@ -50,8 +50,8 @@ func (g *Gate) waitForRecheck(ctx context.Context) error {
 	return g.lockedOut()
 }
 
-// end ends the recheck. Without an answer the secret counts as accepted long ago, so that the next request is sent
-// alone.
+// end ends the recheck. Without an answer the secret counts as accepted trustPeriod ago, so that the next request is
+// sent alone.
 func (r *Recheck) end(o Outcome) {
 	g := r.gate
 	g.mu.Lock()
@@ -67,7 +67,7 @@ func (r *Recheck) end(o Outcome) {
 	close(r.over)
 }
 
-// leave ends the part of a request that was cancelled before it logged on.
+// leave removes a request that was cancelled before it logged on. The last one ends the recheck.
 func (r *Recheck) leave() {
 	r.gate.mu.Lock()
 	r.pending--
@@ -92,8 +92,8 @@ func (r *Recheck) Acquire(ctx context.Context) (done func(status int), err error
 	return done, err
 }
 
-// acquireLogon is [Recheck.Acquire]. If other requests have answered the question, or raised it again, the logon is an
-// ordinary one, or answers theirs.
+// acquireLogon acquires the gate for [Recheck.Acquire]. If another request has answered the question, the logon is an
+// ordinary one. If the question was raised again since then, the logon answers it.
 func (g *Gate) acquireLogon(ctx context.Context) (done func(status int), err error) {
 	if err := g.lockedOut(); err != nil {
 		return nil, err

@@ -22,8 +22,8 @@ func sessionEnds(t *testing.T, l *Store) *Recheck {
 	return r
 }
 
-// After a session ended, other requests wait for the answer to one logon, at most openingWait, and go on if nobody logs
-// on.
+// After a session ended, other requests wait for the answer to one logon, at most openingWait, and continue if nobody
+// logs on.
 func TestOthersWaitForRecheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		recheck   func(t *testing.T, r *Recheck) // in its own goroutine
@@ -84,8 +84,8 @@ func logOnWith(delay time.Duration, status int) func(t *testing.T, r *Recheck) {
 	}
 }
 
-// Of the requests whose sessions ended together, one asks the question. If it is answered, the others log on one after
-// another; if the secret was refused, they do not. A request that is late joins the question that is open by then.
+// Of the requests whose sessions ended together, one asks the question. If the secret was accepted, the others log on
+// one after another; if it was refused, they do not. A late request joins the question that is open by then.
 func TestRecheckIsAnsweredOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, right := range []bool{true, false} {

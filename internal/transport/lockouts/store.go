@@ -80,7 +80,7 @@ type Finding struct {
 	Refused time.Time
 	// Resumed is when an operator resumed last.
 	Resumed time.Time
-	// IsTried reports that another worker tries the secret, because a session has ended.
+	// IsTried reports whether another worker tries the secret, because a session has ended.
 	IsTried bool
 }
 
@@ -141,7 +141,7 @@ func (l *Store) Status(id Identity) (accepted, isRefused bool) {
 		l.importLegacy(id, s)
 	}
 	l.mu.Unlock()
-	if g != nil { // after the lock, which is taken under Gate.mu
+	if g != nil { // without the lock, because the gate takes it under Gate.mu
 		s = g.secret
 		accepted, _ = g.trust()
 	}
@@ -273,13 +273,13 @@ func (l *Store) acquireInGroup(ctx context.Context, secret Secret, sessionEnded 
 		l.mu.Lock()
 		resumed := l.resumedAt
 		l.mu.Unlock()
-		attempt, at, err := l.group.Acquire(ctx, secret, sessionEnded)
-		if err != nil || at.IsZero() {
+		attempt, refusedAt, err := l.group.Acquire(ctx, secret, sessionEnded)
+		if err != nil || refusedAt.IsZero() {
 			return attempt, err
 		}
 		l.mu.Lock()
 		if resumed.Equal(l.resumedAt) {
-			l.save(secret, at)
+			l.save(secret, refusedAt)
 		}
 		l.mu.Unlock()
 		if at, err := l.refused(secret); err != nil || !at.IsZero() {

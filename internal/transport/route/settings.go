@@ -122,13 +122,13 @@ func SettingsOf(text, name func(short string) string, vcap string, vcapErr error
 	return settings, err
 }
 
-// Logon is a secret in the settings, with its user.
+// Logon is a user with a secret that the settings contain.
 type Logon struct {
 	// Endpoint is the address of the proxy, or the URL of the token service of SAP Connectivity.
 	Endpoint string
 	User     string
 	Secret   string
-	Setting  string // the short name
+	Setting  string // the short name of the secret's setting
 }
 
 // Logon returns the secret that the settings contain. It is empty without one: secrets of a binding, of the environment

@@ -45,7 +45,7 @@ func UserContexts(h http.Header) (values []string) {
 type cookie struct {
 	name, value, path string
 	expires           time.Time // zero means with the session
-	// accepted reports that the service accepted a request since it set this value.
+	// accepted reports whether the service has accepted a request since it set this value.
 	accepted bool
 }
 
@@ -192,7 +192,8 @@ func (j *jar) empty() bool {
 	return len(j.cookies) == 0
 }
 
-// Assumption: a session is open if there is a cookie without expiry other than sap-usercontext.
+// isSession reports whether the service identifies a session by the cookie. Assumption: this is each cookie without
+// expiry other than sap-usercontext.
 func (c cookie) isSession() bool {
 	return c.expires.IsZero() && !strings.EqualFold(c.name, UserContext)
 }

@@ -13,19 +13,21 @@ import (
 type Session struct {
 	jar    jar
 	tokens tokens
-	// users and open are the requests without a response yet, and with an open response; ended is set by
-	// [Pool.Replace]. Store.mu guards them.
-	users, open int
-	ended       bool
+	// users counts the requests without a response yet. Store.mu guards it, open and ended.
+	users int
+	// open counts the requests whose response has not been read yet.
+	open int
+	// ended reports whether [Pool.Replace] has removed the session.
+	ended bool
 }
 
 // Cookies are the cookies of a request.
 type Cookies struct {
 	// Header is the value of the request's header, or "".
 	Header string
-	// Generation is the session's.
+	// Generation is the generation of the session.
 	Generation int
-	// Proven reports that the service opened the session and has accepted a request in it, so that only the end of
+	// Proven reports whether the service opened the session and has accepted a request in it, so that only the end of
 	// the session, or of the user's right to log on, explains a 401.
 	Proven bool
 }
@@ -51,7 +53,7 @@ func (s *Session) Restart(generation int, h http.Header, path string) {
 
 // tokens holds the newest CSRF token by path. Tokens of former generations are replaced at their next use.
 type tokens struct {
-	lock   guard.CtxMutex // held while a token is fetched and used first
+	lock   guard.CtxMutex // held while a token is fetched and during its first request
 	byPath map[string]*Token
 }
 

@@ -84,13 +84,14 @@ func (s *Pool) Acquire(limit int) *Session {
 func (s *Pool) Release(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	if one.users--; one.users == 0 && !one.ended {
+	one.users--
+	if one.users == 0 && !one.ended {
 		s.idle = append(s.idle, one)
 	}
 }
 
-// Replace removes a session that the service has ended, and returns one without cookies in its place, which the caller
-// has acquired in place of the other. It returns nil if another request has done so.
+// Replace removes a session that the service has ended. It returns a session without cookies in its place, which the
+// caller has acquired instead, or nil if another request has replaced the session.
 func (s *Pool) Replace(ended *Session) (fresh *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -108,14 +109,14 @@ func (s *Pool) Replace(ended *Session) (fresh *Session) {
 }
 
 // HasEnded reports whether [Pool.Replace] has removed a session.
-func (s *Pool) HasEnded(one *Session) bool {
+func (s *Pool) HasEnded(session *Session) bool {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	return one.ended
+	return session.ended
 }
 
-// UseSingle limits the pool to one session from now on. Others end when they are released. It reports false if there is
-// one session only.
+// UseSingle limits the pool to one session from now on. Others end when they are released. It reports false if the pool
+// has one session only.
 func (s *Pool) UseSingle() (changed bool) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -133,11 +134,12 @@ func (s *Pool) IsSingle() bool {
 	return s.single
 }
 
-// IsAlone reports whether the pool is limited to one session, and no request uses another one.
-func (s *Pool) IsAlone(one *Session) bool {
+// IsAlone reports whether the pool is limited to one session, and no request uses another session than the given one.
+func (s *Pool) IsAlone(session *Session) bool {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
-	return s.single && !slices.ContainsFunc(s.all, func(other *Session) bool { return other != one && other.users > 0 })
+	isOtherUsed := func(other *Session) bool { return other != session && other.users > 0 }
+	return s.single && !slices.ContainsFunc(s.all, isOtherUsed)
 }
 
 func (s *Pool) Done(one *Session) {

@@ -17,14 +17,14 @@ type Service struct {
 	MaxOperations    int  // most operations of a batch that are all answered. Zero means no limit.
 }
 
-// BatchDoubt is what is known of $batch since a router answered one in place of the service. The next response to a
-// batch ends it.
+// BatchDoubt is what is known of $batch since a router answered a batch in place of the service. The service's next
+// response to a batch ends the doubt.
 type BatchDoubt byte
 
 const (
-	BatchTrusted  BatchDoubt = iota
-	BatchDoubted             // a router answered: either the service was away, or it has no $batch
-	BatchDisputed            // since then, the service has accepted a request without $batch
+	BatchTrusted  BatchDoubt = iota // no doubt
+	BatchDoubted                    // a router answered: either the service was away, or it has no $batch
+	BatchDisputed                   // since then, the service has accepted a request without $batch
 )
 
 // EntitySet holds what responses have shown of an entity set.

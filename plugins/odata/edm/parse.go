@@ -329,7 +329,7 @@ func (m *Model) resolve() error {
 }
 
 // maxInherited bounds what all types of a document inherit, in properties, keys and base types: each type has a copy of
-// what it inherits. Services of SAP inherit nothing; those of others, some properties.
+// what it inherits. Types of SAP's services inherit nothing; types of other services, some properties.
 const maxInherited = 100_000
 
 // checkBases rejects types that inherit from themselves, and documents whose types inherit too much.
@@ -340,7 +340,8 @@ func (m *Model) checkBases() error {
 		var path []*StructuredType
 		t := structure
 		for t != nil && sizes[t] == 0 {
-			if path = append(path, t); len(path) > len(m.Structures) {
+			path = append(path, t)
+			if len(path) > len(m.Structures) {
 				return &Error{"base types of " + structure.QualifiedName() + " form a circle"}
 			}
 			if t.Base == "" {
@@ -353,9 +354,10 @@ func (m *Model) checkBases() error {
 			if base := m.find(t.Base); t.Base != "" && base != nil {
 				size = sizes[base]
 			}
-			if inherited += size; inherited > maxInherited {
-				return &Error{"expected types that inherit at most " + strconv.Itoa(maxInherited) + " properties, keys " +
-					"and base types together, found more up to " + t.QualifiedName()}
+			inherited += size
+			if inherited > maxInherited {
+				return &Error{"expected types that inherit at most " + strconv.Itoa(maxInherited) + " properties, " +
+					"keys and base types together, found more up to " + t.QualifiedName()}
 			}
 			sizes[t] = size + t.size + 1
 		}

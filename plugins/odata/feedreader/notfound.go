@@ -37,7 +37,8 @@ func (f *Feed) NotFoundStatuses() []uint16 {
 	return statuses
 }
 
-// AwayError returns a router's answer as a transient error of a service that has answered before: it may be restarting.
+// AwayError makes the error of a router's answer transient and returns it: a service that has answered before may be
+// restarting.
 func AwayError(failure *wit.Error) error {
 	failure.Kind = wit.ErrorTransient
 	failure.Message += "; not from the OData service, which has answered before: it may be restarting"

@@ -138,7 +138,7 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 	return pg.continueWith(result, next, err)
 }
 
-// IsAway reports whether a router answered in place of the service. A lost token is no outage, whoever reports it.
+// IsAway reports whether a router answered in place of the service. An answer about a lost token is no outage.
 func (r *Reader) IsAway() bool {
 	return odataerror.FromRouter(&r.Response, r.Body) && !odataerror.LostToken(&r.Response, r.Body)
 }

@@ -81,7 +81,8 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 	return reader
 }
 
-// versionHeaders stand for the headers of a response that contain the OData version. Its own ones belong to the call.
+// versionHeaders replace the headers of a response that contain the OData version. The response's own headers are only
+// valid during the call.
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}
 
 // End ends reading. reuse keeps the decoder; it is false after an error.

@@ -7,20 +7,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Lock is what an error says about locks.
-type Lock int
+// LockKind is the kind of lock that an error reports.
+type LockKind int
 
 const (
-	// NotLocked means that the error is not about a lock, or that its words are unknown.
-	NotLocked Lock = iota
+	// NotLocked means that the error is not about a lock, or has unknown words.
+	NotLocked LockKind = iota
 	// EntityLocked means that another user or process has locked the data of the request (RATIONALE.md P17).
 	EntityLocked
 	// LogonLocked means that the user, the client or the system is locked, which concerns every request.
 	LogonLocked
 )
 
-// lockCodes are messages of SAP about locked data: message class, slash, number, as in SAP Gateway's error documents.
-// The texts are those of SAP's message classes, as the named sources quote them.
+// lockCodes are codes of SAP's messages about locked data: message class, slash, number, as in SAP Gateway's error
+// documents. The comments contain the text of the message, as the named source quotes it.
 var lockCodes = []string{
 	"MC/601",                   // Object requested is currently locked by user & (ABAP programs on GitHub)
 	"EU/510",                   // User & is currently editing & (arc-1, vibing-steampunk and others, on GitHub)
@@ -59,14 +59,14 @@ var (
 		"bereits in bearbeitung", "gerade in bearbeitung", "in bearbeitung durch"}
 )
 
-// LockOf returns what an error says about locks, by its message code and by SAP's English and German words.
-func LockOf(response *wit.Response, code, message string) Lock {
+// LockOf returns the kind of lock that an error reports, by its message code and by SAP's English and German words.
+func LockOf(response *wit.Response, code, message string) LockKind {
 	text := SearchText(response.Target, message)
 	switch {
-	case saysLogonLocked(text):
+	case hasLogonLock(text):
 		return LogonLocked
 	case slices.ContainsFunc(lockCodes, func(known string) bool { return strings.EqualFold(known, code) }),
-		containsAny(text, provenLockWords), containsAny(text, lockWords), saysGermanLock(text):
+		containsAny(text, provenLockWords), containsAny(text, lockWords), hasGermanLock(text):
 		return EntityLocked
 	}
 	return NotLocked
@@ -82,8 +82,9 @@ func containsAny(text string, words []string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
-// saysGermanLock reports whether a verb, an agent and work follow each other: "wird" "von" MEIER "bearbeitet".
-func saysGermanLock(text string) bool {
+// hasGermanLock reports whether a text contains a phrase, or a verb, an agent and work in this order: "wird" "von"
+// MEIER "bearbeitet".
+func hasGermanLock(text string) bool {
 	if containsAny(text, germanPhrases) {
 		return true
 	}
@@ -117,9 +118,9 @@ var (
 	logonNouns  = []string{"user", "client", "system", "account", "logon", "benutzer", "mandant"}
 	logonVerbs  = []string{"is", "was", "ist", "wurde"}
 	lockedWords = []string{"locked", "gesperrt"}
-	// ownerWords precede the name of who holds a lock, or of what a noun belongs to: "Order 7 of user SMITH is locked".
+	// ownerWords precede the name of a lock's holder, or of a thing's owner: "Order 7 of user SMITH is locked".
 	ownerWords = []string{"of", "by", "from", "for", "in", "im", "von", "vom", "durch", "des", "beim", "für"}
-	// holderWords precede the name of who holds a lock.
+	// holderWords precede the name of a lock's holder.
 	holderWords = []string{"by", "durch", "von", "vom"}
 )
 
@@ -128,9 +129,9 @@ const (
 	maxLockedWords = 5 // from a verb to its participle: "ist zurzeit für die Anmeldung gesperrt"
 )
 
-// saysLogonLocked reports whether a user, client or system is the subject of "is locked", and nobody is named who holds
+// hasLogonLock reports whether a user, client or system is the subject of "is locked" in a text that names no holder of
 // the lock.
-func saysLogonLocked(text string) bool {
+func hasLogonLock(text string) bool {
 	for sentence := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(".;:!\n", r) }) {
 		words := strings.FieldsFunc(sentence, func(r rune) bool { return strings.ContainsRune(" \t\r,()'\"", r) })
 		for i, word := range words {
@@ -146,12 +147,12 @@ func saysLogonLocked(text string) bool {
 // isLockedLogon reports whether the words after a noun continue with at most one name, or a name and its place, and "is
 // locked".
 func isLockedLogon(words []string) bool {
-	name := slices.IndexFunc(words, func(word string) bool { return slices.Contains(logonVerbs, word) })
-	hasPlace := name > 1 && name <= maxNameWords && slices.Contains(ownerWords, words[1])
-	if name < 0 || name > 1 && !hasPlace {
+	verb := slices.IndexFunc(words, func(word string) bool { return slices.Contains(logonVerbs, word) })
+	hasPlace := verb > 1 && verb <= maxNameWords && slices.Contains(ownerWords, words[1])
+	if verb < 0 || (verb > 1 && !hasPlace) {
 		return false
 	}
-	words = words[name+1:]
+	words = words[verb+1:]
 	for i, word := range words[:min(len(words), maxLockedWords)] {
 		switch {
 		case slices.Contains(lockedWords, word):

@@ -14,7 +14,7 @@ func TestLocks(t *testing.T) {
 	const none, entity, logon = odataerror.NotLocked, odataerror.EntityLocked, odataerror.LogonLocked
 	for _, c := range []struct {
 		code, message string
-		lock          odataerror.Lock
+		lock          odataerror.LockKind
 		proves        bool
 	}{
 		{"", "Order 7 is locked by user SMITH", entity, true},

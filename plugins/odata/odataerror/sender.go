@@ -8,8 +8,8 @@ import (
 )
 
 // FromService reports whether the OData service itself sent an error response: it contains an OData error document, or
-// the OData version. Routers, proxies and gateways in front of a service send neither. So only such a response says
-// something about the request: that an option is not supported, or that an entity does not exist.
+// the OData version. Routers, proxies and gateways in front of a service send neither. So only a response of the
+// service is about the request: that an option is not supported, or that an entity does not exist.
 func FromService(response *wit.Response, body []byte) bool {
 	_, _, isDocument := Document(body)
 	return isDocument || HasVersion(response)

@@ -300,8 +300,8 @@ func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions
 // serviceModel is what is known about the metadata of a service, for all entity sets of it.
 type serviceModel struct {
 	metadata *edm.Model // nil if unknown
-	problem  string     // why the metadata cannot be used, "" for no problem
-	hint     string     // why they are unknown for now, "" for no reason
+	problem  string     // why the metadata cannot be used, or ""
+	hint     string     // why the metadata are not known for now, or ""
 }
 
 // model returns the metadata of a service, or nil after adding its error to the setting.
@@ -329,6 +329,7 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	return described.metadata
 }
 
+// describe requests the metadata of a service.
 func (a *Adviser) describe(path string, query uri.Query) (described serviceModel) {
 	answer, err := a.Get(service.MetadataRequest(path, query))
 	if err != nil {

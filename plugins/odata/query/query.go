@@ -64,7 +64,7 @@ func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType)
 
 // readRaw parses the user's own query options, except for options that the connector sets itself.
 func (q *Query) readRaw(settings *Settings) error {
-	isSet := map[string]bool{} // of the options that have settings, by name
+	isSet := map[string]bool{} // by name, of ownOptions
 	for part := range strings.SplitSeq(strings.TrimPrefix(settings.Raw, "?"), "&") {
 		if part == "" {
 			continue
@@ -108,7 +108,7 @@ func (q *Query) readRaw(settings *Settings) error {
 	return nil
 }
 
-// ownOptions are read here. Each may be in the text once.
+// ownOptions are the query options that readRaw itself reads. Each may occur once.
 var ownOptions = []string{"$filter", "$select", "$expand"}
 
 // reservedOptions are set by the connector.

@@ -35,7 +35,7 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 		}
 		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
-		return b.withoutBatch(name, response), nil
+		return b.handleNoBatch(name, response), nil
 	case status == 401, isServiceWideInBatch(response):
 		return nil, odataerror.FromResponse(name, response, response.Body)
 	case status == 429 || b.lockOf(&b.Targets[0], response) == odataerror.LogonLocked:
@@ -55,10 +55,11 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 	})
 }
 
-// withoutBatch handles a response that means that there is no $batch: the rows go one at a time. The service itself is
-// believed at once. A router's answer may mean that the service is away, so it turns batches off only if the batch was
-// sent after the service had accepted requests without $batch.
-func (b *sentBatch) withoutBatch(name string, response *wit.Response) []wit.RowResult {
+// handleNoBatch handles a response that means that there is no $batch: the rows are sent one at a time. The service
+// itself is believed at once. A router's answer may mean that the service is away, so it turns batches off only if the
+// batch was encoded after the service had accepted a request without $batch, or if rows need batches and the service
+// has never answered.
+func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.RowResult {
 	learned := &b.ServiceCapabilities[b.ServiceIndex]
 	failure := odataerror.FromResponse(name, response, response.Body)
 	needsBatch := slices.ContainsFunc(b.Targets,
@@ -127,18 +128,19 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	return results, err
 }
 
-// missingResults decides about the rows of a batch whose response lacks their results, as if the service answered, or
-// processed, only some operations. A smaller batch follows, at the end single requests, and the size is remembered, as
-// after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. A row that must not be repeated
-// is in doubt.
+// missingResults decides about the rows of a batch whose response lacks their results: the service may answer, or
+// process, only some operations of a batch. Smaller batches follow, at the end single requests, and the size is
+// remembered, as after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. A row that must
+// not be repeated is in doubt.
 type missingResults struct {
 	*sentBatch
-	noResult *wit.Error // of each row
-	name     string     // of the response
+	noResult *wit.Error // error of a row without a result
+	name     string     // name of the response in messages
 	repeated int        // rows that are sent again
 	inDoubt  int        // rows that must not be repeated
 }
 
+// result counts a row and returns its result.
 func (m *missingResults) result(target *requests.Target) wit.RowResult {
 	failure := *m.noResult
 	failure.Message = target.Name() + ": " + failure.Message
@@ -172,7 +174,7 @@ func (m *missingResults) learn() {
 		message += strconv.Itoa(m.inDoubt) + " are in doubt, "
 	}
 	sdk.Log(wit.LevelWarn, message+"and batches have at most "+strconv.Itoa(learned.MaxOperations)+
-		" operations from now on; set "+sinkconfig.NameMaxBatchSize+" to what the service answers")
+		" operations from now on; set "+sinkconfig.NameMaxBatchSize+" to the number that the service answers")
 }
 
 func parseBatch(response *wit.Response) (document batch.Document, ok bool) {
@@ -200,7 +202,7 @@ func (b *sentBatch) noResultError(name string, status uint16, complete, stopped 
 		failure.Message += ", because it is cut off"
 	}
 	if !stopped {
-		failure.Message += " (" + sinkconfig.NameMaxBatchSize + " limits a batch to what the service answers)"
+		failure.Message += " (" + sinkconfig.NameMaxBatchSize + " limits batches to what the service answers)"
 	}
 	if stopped && b.InsertUncertain == "fail" {
 		failure.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +

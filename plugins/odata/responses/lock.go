@@ -9,9 +9,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// lockOf returns what an error says about locks, if the request certainly changed nothing, or may be sent twice. A
-// status that proves this suffices; for a 500 the document must (RATIONALE.md P17 and P19).
-func (s responseHandler) lockOf(target *requests.Target, response *wit.Response) odataerror.Lock {
+// lockOf returns the kind of lock that an error reports, if the request certainly changed nothing, or may be repeated.
+// The status or, for a 500, the error document must prove this (RATIONALE.md P17 and P19).
+func (s responseHandler) lockOf(target *requests.Target, response *wit.Response) odataerror.LockKind {
 	switch response.Status {
 	case 0, 401, 404, 408, 410, 413, 429: // these have other meanings
 		return odataerror.NotLocked
@@ -28,33 +28,33 @@ func (s responseHandler) lockOf(target *requests.Target, response *wit.Response)
 	return odataerror.NotLocked
 }
 
-// lockResult sends a row again whose data are locked, as often as other rows. Then the host rejects the row, because
-// the error is not transient: the lock may be permanent, and the other rows can be written. A locked user, client or
-// system concerns all rows, so that error is transient and fails the task in the end.
-func lockResult(failure *wit.Error, lock odataerror.Lock) wit.RowResult {
+// lockResult returns the result of a row whose data are locked: it is sent again as often as other rows. Then the host
+// rejects it, because the error is not transient: the lock may be permanent, and the other rows can be written. A
+// locked user, client or system concerns all rows, so that error is transient and fails the task in the end.
+func lockResult(failure *wit.Error, lock odataerror.LockKind) wit.RowResult {
 	if lock == odataerror.LogonLocked {
 		failure.Kind = wit.ErrorTransient
 		return retry(failure)
 	}
 	failure.Kind = wit.ErrorConflict
 	if code, ok := messageCode(failure); ok {
-		failure.Message += "; " + sinkconfig.NameHTTPCodes + " = " + code + " has such records sent again until the " +
-			"task fails, and rejects none"
+		failure.Message += "; with " + sinkconfig.NameHTTPCodes + " = " + code + " such records are sent again until " +
+			"the task fails, and none is rejected"
 	}
 	return retry(failure)
 }
 
-// rejectWithAdvice rejects a row. If the error has a message code, it says how to have such rows sent again: services
-// report locks in more languages than [odataerror.LockOf] knows.
+// rejectWithAdvice rejects a row. If the error has a message code, it names the setting with which such rows are sent
+// again: services report locks in more languages than [odataerror.LockOf] knows.
 func rejectWithAdvice(failure *wit.Error) wit.RowResult {
 	if code, ok := messageCode(failure); ok && failure.Kind != wit.ErrorConflict {
-		failure.Message += "; if this may pass, as a lock does, " + sinkconfig.NameHTTPCodes + " = " + code +
-			" has such records sent again"
+		failure.Message += "; if this may pass, as a lock does, set " + sinkconfig.NameHTTPCodes + " = " + code +
+			" to send such records again"
 	}
 	return reject(failure)
 }
 
-// messageCode returns the message code of an error. HTTP statuses that services repeat as codes are none.
+// messageCode returns the message code of an error. ok is false without one, also if the code is an HTTP status.
 func messageCode(failure *wit.Error) (code string, ok bool) {
 	if failure.Code == nil {
 		return "", false

@@ -335,8 +335,7 @@ func TestBatchWithMissingPartsIsHalved(t *testing.T) {
 	}
 }
 
-// A batch of one row, which nested updates need, cannot be smaller: after the attempts its row fails, and the message
-// says what was missing.
+// A batch of one row, which nested updates need, cannot be halved: the row fails after all attempts.
 func TestBatchOfOneRowIsNotHalved(t *testing.T) {
 	run := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
 		"sap.odata.nested.updates=operations")...)

@@ -465,7 +465,7 @@ func TestServicesWithoutBatch(t *testing.T) {
 }
 
 // A router answers for a service that restarts: all requests at first, then no more. Once the service has answered in
-// this run, rows wait for it, and batches go on afterwards. Before that, the task fails, as for a wrong path.
+// this run, rows wait for it, and batches continue afterwards. Before that, the task fails, as for a wrong path.
 func TestRouterAnswersForRestartingService(t *testing.T) {
 	for _, test := range []struct {
 		router   string
@@ -521,9 +521,9 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 	}
 }
 
-// A router answers batches only, of several concurrent ones: those that were encoded before a single request worked do
-// not turn batches off.
-func TestBatchesOfBeforeTheRestartTurnNothingOff(t *testing.T) {
+// A router answers only batches. Of several concurrent batches, those that were encoded before a single request worked
+// do not turn batches off.
+func TestEarlyBatchesDoNotTurnBatchesOff(t *testing.T) {
 	run := openOrders(t, "sap.odata.max.in.flight=4")
 	encode := func() []wit.Delivery {
 		host := run.host("Orders")

@@ -326,8 +326,8 @@ func TestHandleResponse(t *testing.T) {
 	}
 }
 
-// The error of a rejected or locked row with a message code names the setting that has such rows sent again. It does not
-// for HTTP statuses as codes, nor for entities that exist.
+// The error of a rejected or locked row with a message code names the setting with which such rows are sent again. It
+// does not if the code is an HTTP status, or if the entity exists.
 func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 	run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
@@ -336,10 +336,10 @@ func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 		body    string
 		advised string // part of the message; "" means that the setting is not named
 	}{
-		{400, denial("M7/021", "Pedido bloqueado por SMITH"), "if this may pass, as a lock does, sap.odata.http.codes = " +
-			"M7/021 has such records sent again"},
-		{400, denial("MC/601", "Pedido bloqueado por SMITH"), "sap.odata.http.codes = MC/601 has such records sent again " +
-			"until the task fails, and rejects none"},
+		{400, denial("M7/021", "Pedido bloqueado por SMITH"), "if this may pass, as a lock does, set " +
+			"sap.odata.http.codes = M7/021 to send such records again"},
+		{400, denial("MC/601", "Pedido bloqueado por SMITH"), "with sap.odata.http.codes = MC/601 such records are " +
+			"sent again until the task fails, and none is rejected"},
 		{400, denial("400", "Pedido bloqueado por SMITH"), ""},
 		{400, denial("X/2", "Order 7 already exists"), ""},
 		{400, "Pedido bloqueado", ""},

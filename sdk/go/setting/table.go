@@ -55,7 +55,8 @@ func newTemplate(name string, spec int) template {
 }
 
 func (t *template) matches(name string) bool {
-	return len(name) <= maxTemplateName && strings.HasSuffix(name, t.after) && strings.HasPrefix(name, t.before) && matches(t.name, name)
+	return len(name) <= maxTemplateName && strings.HasSuffix(name, t.after) && strings.HasPrefix(name, t.before) &&
+		matches(t.name, name)
 }
 
 // NewTable returns a table of declarations.
@@ -195,7 +196,7 @@ func (t *Table) Matching(name string) (keys []wit.ConfigKey) {
 	return keys
 }
 
-// Prefix returns the prefix of the table with which the name begins, or "". Long names are compared up to a bound.
+// Prefix returns the prefix of the table with which the name begins, or "". Of a long name it compares a part.
 func (t *Table) Prefix(name string) string {
 	begin := name[:min(len(name), maxTemplateName)]
 	for _, p := range t.Prefixes {

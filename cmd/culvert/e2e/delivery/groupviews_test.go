@@ -12,11 +12,11 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// views counts the answers of a worker that lack a change which the worker has answered before.
+// views reads answers of a worker, and collects those that lack a change that the worker has answered before.
 type views struct {
 	*e2etest.Followed
 	reads int      // answers that were read
-	stale []string // what was read without the change
+	stale []string // answers without the change
 }
 
 // change makes a change and expects its status.

@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A worker whose memory limit is 512 MiB stays below it with large records, also if they are compressed well and the
-// service is slow.
+// A worker whose memory limit is 512 MiB stays below it with large records, even if they compress well and the service is
+// slow.
 func TestSinkStaysWithinItsMemory(t *testing.T) {
 	for _, c := range []struct {
 		name     string

@@ -40,20 +40,20 @@ func isBatch(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/$bat
 
 // orders returns records of orders, one for each key.
 func orders(rows int) []*kgo.Record {
-	all := make([]*kgo.Record, rows)
-	for i := range all {
-		all[i] = &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i+1),
+	records := make([]*kgo.Record, rows)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i+1),
 			Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"x","ShipCity":"Ulm"}`, i+1)}
 	}
-	return all
+	return records
 }
 
 // hasFailed reports whether a task has failed.
 func hasFailed(s connect.Status) bool { return len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed }
 
-// An application restarts while 25,000 records are written: its router answers 404, to batches and to all else. The
-// task goes on with few requests, writes each record once, and sends batches again afterwards. If the router answers
-// batches only, they are off after the second one, with one line.
+// An application restarts while 25,000 records are written: its router answers all requests with 404. The task continues
+// with few requests, writes each record once, and sends batches again afterwards. If the router answers only batches,
+// no batches are sent after the second one, and one line is logged.
 func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 	t.Parallel()
 	everything := func(*http.Request) bool { return true }
@@ -64,7 +64,7 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 		routed   func(r *http.Request) bool
 		away     int64
 		requests int64 // at most
-		off      int   // lines that batches are off
+		off      int   // log lines that no batches are sent any more
 	}{
 		{"insert", "insert", 25_000, everything, 20, 1500, 0},
 		{"upsert", "upsert", 25_000, everything, 20, 2500, 0},
@@ -94,7 +94,7 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 			f.Await("back", "runs", e2etest.Runs)
 			r := f.MustStop()
 			if failed || strings.Contains(r.Stderr, "task FAILED") {
-				t.Errorf("expected the task to go on, found: %s", r.Stderr)
+				t.Errorf("expected the task to continue, found: %s", r.Stderr)
 			}
 			e2etest.CreatedOnce(t, service.Ledger(), c.rows)
 			if sent := service.requests.Load() - before; sent > c.requests {
@@ -134,11 +134,11 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 				w.Write(body)
 			}))
 			servers := p.Broker()
-			all := orders(rows)
-			all[locked].Value = all[0].Value // the service rejects a second order of this number
-			e2etest.Produce(t, servers, all...)
-			lines := e2etest.Instead(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance="+tolerance,
-				"sap.odata.max.retries=4", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5")
+			records := orders(rows)
+			records[locked].Value = records[0].Value // the service rejects a second order of this number
+			e2etest.Produce(t, servers, records...)
+			lines := e2etest.Instead(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+				"errors.tolerance="+tolerance, "sap.odata.max.retries=4", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5")
 			if tolerance == "all" {
 				lines = append(lines, "errors.deadletterqueue.topic.name=letters", "errors.log.enable=true",
 					"errors.deadletterqueue.context.headers.enable=true")
@@ -159,7 +159,7 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 				t.Errorf("expected %d rows, found %d", rows-1, n)
 			}
 			letters := e2etest.ReadTopic(t, servers, "letters", 1)
-			if len(letters) != 1 || string(letters[0].Value) != string(all[locked].Value) {
+			if len(letters) != 1 || string(letters[0].Value) != string(records[locked].Value) {
 				t.Errorf("expected the locked record as the only dead letter, found %d", len(letters))
 			}
 			message := ""

@@ -12,9 +12,9 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// An application restarts while 25,000 rows are read: its router answers 404 to some requests. The task goes on with
-// few requests, also when the next load begins, and delivers each row of each load once.
-func TestRestartingServiceIsReadOn(t *testing.T) {
+// An application restarts while 25,000 rows are read: its router answers 404 to some requests. The task continues
+// with few requests, also when the next load begins, and delivers each row of each load once.
+func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
 	for _, c := range []struct {
@@ -68,7 +68,7 @@ func TestRestartingServiceIsReadOn(t *testing.T) {
 			f.Await("there", "runs", e2etest.Runs)
 			r := f.MustStop()
 			if failed || strings.Contains(r.Stderr, "task FAILED") {
-				t.Errorf("expected the task to go on, found: %s", r.Stderr)
+				t.Errorf("expected the task to continue, found: %s", r.Stderr)
 			}
 			received := map[string]int{}
 			for _, record := range p.Records("Orders") {

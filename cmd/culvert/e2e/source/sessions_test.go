@@ -87,8 +87,8 @@ func TestExpiredSessionsStopNoConnector(t *testing.T) {
 	t.Logf("%d requests, %d sessions, %d timed out", l.Total, l.SessionsOpened, timedOut)
 }
 
-// A service that allows one session for a user ends the others. The sink goes on with one session, and a warning names
-// the setting.
+// A service that allows one session for a user ends the others. The sink continues with one session, and a warning
+// names the setting.
 func TestServiceWithOneSessionForAUser(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000

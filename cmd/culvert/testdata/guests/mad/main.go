@@ -170,7 +170,9 @@ func (mad) Describe() wit.Description {
 		return wit.ConfigKey{Name: "mad." + name, Kind: wit.KindString, Rules: []wit.Rule{{Role: &role}}}
 	}
 	settings := []wit.ConfigKey{setting("scheme", "http.scheme"), setting("address", "http.address"), setting("port", "http.port"),
-		setting("retries", "retry.max"), setting("min-backoff", "retry.min-backoff-ms"), setting("max-backoff", "retry.max-backoff-ms"), {Name: "mad.mode", Kind: wit.KindString}, {Name: "mad.note", Kind: wit.KindString},
+		setting("retries", "retry.max"), setting("min-backoff", "retry.min-backoff-ms"),
+		setting("max-backoff", "retry.max-backoff-ms"), {Name: "mad.mode", Kind: wit.KindString},
+		{Name: "mad.note", Kind: wit.KindString},
 		{Name: "sap.odata.user.pwd", Kind: wit.KindString}}
 	prefixes := []string{"mad."}
 	return wit.Description{Name: "mad", Version: "1.0.0", Components: []wit.Component{

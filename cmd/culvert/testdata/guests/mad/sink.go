@@ -14,8 +14,9 @@ type sinkMadness struct {
 	asks    func() []wit.Request
 	deliver func(rows []wit.Row) wit.EncodeResult
 	settle  func(rows []uint32) []wit.RowResult
-	// poster posts each row instead, checks rows in doubt, and returns this result if there was no response.
-	poster wit.RowResult
+	// noResponse, if it is not zero, is the result of a row without a response. The sink then sends a POST for each
+	// row, and checks rows in doubt.
+	noResponse wit.RowResult
 }
 
 var sinkModes = map[string]sinkMadness{
@@ -58,9 +59,10 @@ var sinkModes = map[string]sinkMadness{
 		return verdicts
 	}},
 	"verdicts": {settle: func([]uint32) []wit.RowResult { return written(100_000) }},
-	// No plugin can know what these modes say of a POST that must not be repeated.
-	"retries": {poster: wit.RowResult{Retry: &wit.Retry{Hint: "alone", Error: &wit.Error{Kind: wit.ErrorTransient, Message: "again"}}}},
-	"settles": {poster: wit.RowResult{Written: wit.Set}},
+	// These modes claim of a POST without a response what no plugin can know.
+	"retries": {noResponse: wit.RowResult{Retry: &wit.Retry{Hint: "alone",
+		Error: &wit.Error{Kind: wit.ErrorTransient, Message: "again"}}}},
+	"settles": {noResponse: wit.RowResult{Written: wit.Set}},
 	"spin": {deliver: func([]wit.Row) wit.EncodeResult {
 		for {
 			schemas++
@@ -76,13 +78,15 @@ func pages(rows []wit.Row) (d wit.EncodeResult) {
 	return d
 }
 
-// posts posts the place of each row, or gets it to check a row in doubt.
-func posts(rows []wit.Row, hints []wit.Hint) (d wit.EncodeResult) {
+// encodePosts returns a POST for each row, or a GET that checks a row in doubt.
+func encodePosts(rows []wit.Row, hints []wit.Hint) (d wit.EncodeResult) {
 	for n, r := range rows {
 		place := fmt.Sprint(target, "?row=", r.Partition, "-", r.Offset)
 		request := wit.Request{Method: "POST", Target: place}
-		isRowsHint := func(h wit.Hint) bool { return h.Row == uint32(n) && strings.HasPrefix(h.Text, wit.HintUncertain) }
-		if slices.ContainsFunc(hints, isRowsHint) {
+		isInDoubt := func(h wit.Hint) bool {
+			return h.Row == uint32(n) && strings.HasPrefix(h.Text, wit.HintUncertain)
+		}
+		if slices.ContainsFunc(hints, isInDoubt) {
 			request = wit.Request{Method: "GET", Target: place, Repeatable: true}
 		}
 		d.Ready = append(d.Ready, wit.Delivery{Rows: []uint32{uint32(n)}, Request: request, OrderingKey: uint32(n)})
@@ -105,8 +109,8 @@ func (madSink) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Re
 }
 
 func (madSink) Encode(context []byte, _ []wit.Schema, _ []string, rows []wit.Row, _ []byte, _ []wit.RecordID, _ []string, hints []wit.Hint) (wit.EncodeResult, error) {
-	if sinkModes[string(context)].poster != (wit.RowResult{}) {
-		return posts(rows, hints), nil
+	if sinkModes[string(context)].noResponse != (wit.RowResult{}) {
+		return encodePosts(rows, hints), nil
 	}
 	if deliver := sinkModes[string(context)].deliver; deliver != nil {
 		return deliver(rows), nil
@@ -115,10 +119,10 @@ func (madSink) Encode(context []byte, _ []wit.Schema, _ []string, rows []wit.Row
 }
 
 func (madSink) HandleResponse(context, _ []byte, rows []uint32, response wit.Response) (wit.ResponseResult, error) {
-	if poster := sinkModes[string(context)].poster; poster != (wit.RowResult{}) {
+	if noResponse := sinkModes[string(context)].noResponse; noResponse != (wit.RowResult{}) {
 		switch response.Status {
 		case 0:
-			return wit.ResponseResult{Results: []wit.RowResult{poster}}, nil
+			return wit.ResponseResult{Results: []wit.RowResult{noResponse}}, nil
 		case 404:
 			return wit.ResponseResult{Results: []wit.RowResult{{Retry: &wit.Retry{Hint: "insert"}}}}, nil
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// forgetful is a service that stores the rows of POSTs. It does not answer every fifth POST, and does not store half of
-// these.
+// forgetful is a service that stores the rows of POSTs. It does not answer every fifth POST, and stores the rows of half
+// of these.
 type forgetful struct {
 	mu     sync.Mutex
 	posts  int
@@ -38,8 +38,8 @@ func (f *forgetful) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// P19: a sink plugin cannot decide what became of a POST without a response. Whatever it says, each row is checked, and
-// written once.
+// P19: a sink plugin cannot decide whether a POST without a response was executed. Whatever it returns, each row is
+// checked, and written once.
 func TestPluginIsNotBelievedWithoutResponse(t *testing.T) {
 	t.Parallel()
 	const rows = 231
