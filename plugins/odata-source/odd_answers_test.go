@@ -298,3 +298,17 @@ func TestRouterAnswersInTheMiddleOfPage(t *testing.T) {
 
 // deletesAlso adds a deleted entry of a product that is also a row.
 func deletesAlso(_ *wit.Request, r *wit.Response) { alsoDeleted(r, 3, "</feed>") }
+
+// TestOptionRejectedByDefaultPage: if a service rejects an option with its web server's page, the first page is
+// requested without the option.
+func TestOptionRejectedByDefaultPage(t *testing.T) {
+	for _, status := range []int{405, 501} {
+		service := &routed{Handler: odatatest.New(odatatest.Options{Rows: 40}), status: status, body: "no",
+			away: func(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "$inlinecount") }}
+		load := newLoad(t, service, of(northwind, "Orders")...)
+		_, err := load.run(0, nil)
+		if err != nil || len(load.rows) != 40 {
+			t.Errorf("%d: expected 40 rows, found %d (%v)", status, len(load.rows), err)
+		}
+	}
+}
