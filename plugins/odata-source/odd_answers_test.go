@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -115,75 +119,196 @@ func (s *routed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(s.body))
 }
 
-// Once the service has answered in a load, or in an earlier one, a router's answer is an outage, after which the feed
-// continues. Before that, and if the service itself answers, the feed fails.
+// Once the service has answered, if only with its metadata, a router's answer is an outage, after which the feed
+// continues. If the service itself answered, the feed fails.
 func TestRouterAnswersForRestartingService(t *testing.T) {
-	const route = "404 Not Found: Requested route ('x') does not exist."
 	isSet := func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/Orders") }
 	isNested := func(r *http.Request) bool {
 		return strings.Contains(r.URL.Path, "/Orders") && strings.Contains(r.URL.Path, "Order_Details")
 	}
-	document := `{"error":{"code":"X/1","message":{"lang":"en","value":"no"}}}`
+	isData := func(r *http.Request) bool { return !strings.HasSuffix(r.URL.Path, "$metadata") }
 	for _, c := range []struct {
-		name       string
-		status     int
-		body       string
-		header     string
-		firstPages wit.ErrorKind // on the first page of the first load
-		laterPages wit.ErrorKind // everywhere else
+		name   string
+		status int
+		body   string
+		header string
+		kind   wit.ErrorKind
 	}{
-		{"route", 404, route, "", wit.ErrorNotFound, wit.ErrorTransient},
-		{"HTML", 404, "<html><title>Not Found</title></html>", "", wit.ErrorNotFound, wit.ErrorTransient},
-		{"no method", 405, "", "", wit.ErrorUnsupported, wit.ErrorTransient},
-		{"no media type", 415, "no", "", wit.ErrorData, wit.ErrorTransient},
-		{"no content", 404, "", "", wit.ErrorNotFound, wit.ErrorNotFound},
-		{"service's document", 404, document, "", wit.ErrorNotFound, wit.ErrorNotFound},
-		{"service's version", 404, route, "DataServiceVersion", wit.ErrorNotFound, wit.ErrorNotFound},
+		{"route", 404, route, "", wit.ErrorTransient},
+		{"HTML", 404, "<html><title>Not Found</title></html>", "", wit.ErrorTransient},
+		{"no method", 405, "", "", wit.ErrorTransient},
+		{"no media type", 415, "no", "", wit.ErrorTransient},
+		{"no implementation", 501, "no", "", wit.ErrorTransient},
+		{"no content", 404, "", "", wit.ErrorNotFound},
+		{"service's document", 404, document, "", wit.ErrorNotFound},
+		{"service's version", 404, route, "DataServiceVersion", wit.ErrorNotFound},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			service := &routed{Handler: odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{
-				PageSize: 10, ExpandPageSize: 1}}), status: c.status, body: c.body, header: c.header}
-			kind := func(what string, expected wit.ErrorKind, err error) {
+			service := &routed{Handler: odatatest.New(odatatest.Options{Rows: 40, Subscriptions: true,
+				Switches: odatatest.Switches{PageSize: 10, ExpandPageSize: 1}}), status: c.status, body: c.body,
+				header: c.header}
+			hasKind := func(subject string, err error) {
 				t.Helper()
-				if found := faultOf(err); err == nil || found.Kind != expected {
-					t.Errorf("%s: expected %v, found %v (%v)", what, expected, found.Kind, err)
+				if failure := faultOf(err); err == nil || failure.Kind != c.kind {
+					t.Errorf("%s: expected %v, found %v (%v)", subject, c.kind, failure.Kind, err)
 				}
 			}
 			load := newLoad(t, service, of(northwind, "Orders", "sap.odata#00.exec-period=60",
 				"sap.odata#00.paging=links")...)
 			service.away = isSet
 			_, err := load.run(0, nil)
-			kind("first page", c.firstPages, err)
+			hasKind("first page", err)
 			service.away = nil
 			offset, err := load.some(0, nil, 2)
 			noError(t, err)
 			service.away = isSet
 			_, err = load.run(0, offset)
-			kind("third page", c.laterPages, err)
+			hasKind("third page", err)
 			service.away = nil
 			offset = load.all(offset)
 			if len(load.rows) != 40 {
 				t.Errorf("expected 40 rows, found %d", len(load.rows))
 			}
 			service.away = isSet
-			for what, reason := range map[string]wit.PollReason{"next load": poll,
+			for subject, reason := range map[string]wit.PollReason{"next load": poll,
 				"snapshot": {Snapshot: wit.Ptr("now")}} {
 				step, err := load.next(0, offset, reason)
 				noError(t, err)
 				_, err = load.page(0, step.Fetch)
-				kind(what, c.laterPages, err)
+				hasKind(subject, err)
 			}
 			service.away = isNested
 			_, err = newLoad(t, service, of(northwind, "Orders", "sap.odata#00.expand=Order_Details")...).run(0, nil)
 			if c.header == "" { // the host does not pass the headers of nested pages on
-				kind("nested page", c.laterPages, err)
+				hasKind("nested page", err)
 			}
+			service.away = isData
+			changes := newFollower(t, service, tracked00("Orders")...)
+			hasKind("first page of changes", changes.catchUp(start))
+			hasKind("ODP", newFollower(t, service, odpSet("Products")...).catchUp(start))
+			_, err = newFollower(t, service, subscribed00("Products")...).subscribe("/c/Products")
+			hasKind("subscription", err)
 			service.away = nil
-			changes := loaded(t, service, tracked00("Orders")...)
+			noError(t, changes.catchUp(start))
 			service.away = isSet
-			kind("changes", c.laterPages, changes.catchUp(poll))
+			hasKind("changes", changes.catchUp(poll))
 			service.away = nil
 			noError(t, changes.catchUp(poll))
 		})
+	}
+}
+
+// route is the body of a router's 404.
+const route = "404 Not Found: Requested route ('x') does not exist."
+
+// document is the body of the service's own 404.
+const document = `{"error":{"code":"X/1","message":{"lang":"en","value":"no"}}}`
+
+// TestRouterAnswersInTheMiddleOfPage: an answer that the service did not give is an outage for each request that a page
+// or changes cause. The set is read completely afterwards.
+func TestRouterAnswersInTheMiddleOfPage(t *testing.T) {
+	filtered := tracked00("Products", "sap.odata#00.query=$filter=ProductID%20gt%200")
+	store := subscribed00("Products", "sap.odata.notification.catchup=store")
+	hasTag := func(prefix string) func(q *wit.Request) bool {
+		return func(q *wit.Request) bool { return strings.HasPrefix(q.Tag, prefix) }
+	}
+	reloaded := tracked00("Products", "sap.odata#00.delta.lost=reload")
+	expanded := tracked00("Products", "sap.odata#00.expand=Order_Details")
+	isDelta := func(q *wit.Request) bool { return strings.Contains(q.Target, "/Products?!deltatoken") }
+	const monitor = sapNorthwind + "/poll/1"
+	for _, c := range []struct {
+		name     string
+		settings []string
+		switches odatatest.Switches
+		changes  int
+		isEntity bool // the service's error document means that the entity was deleted
+		isAway   func(q *wit.Request) bool
+		answered func(q *wit.Request, r *wit.Response) // changes other answers
+	}{
+		{name: "entity of the store", settings: store, changes: 3, isEntity: true,
+			isAway: hasTag(notifications.EntityTag)},
+		{name: "next page of the store", settings: store, changes: 130, isAway: func(q *wit.Request) bool {
+			return strings.HasPrefix(q.Target, notifications.StoreTarget) && strings.Contains(q.Target, "skiptoken")
+		}},
+		{name: "entity that is read again", settings: tracked00("Products"), changes: 1, isEntity: true,
+			isAway: hasTag("again "), answered: deletesAlso},
+		{name: "entity that is read again by a filter", settings: filtered, changes: 1,
+			switches: odatatest.Switches{Delta: "links"}, isAway: hasTag("again "), answered: deletesAlso},
+		{name: "nested page of an entity that is read again", settings: expanded, changes: 1,
+			switches: odatatest.Switches{ExpandPageSize: 1}, isAway: hasTag("again 1 "), answered: deletesAlso},
+		{name: "metadata", settings: tracked00("Products"), changes: 1, isAway: hasTag("metadata"),
+			answered: func(q *wit.Request, r *wit.Response) {
+				r.Body = bytes.ReplaceAll(r.Body, []byte("<d:ProductName"), []byte("<d:New>x</d:New><d:ProductName"))
+			}},
+		{name: "load after a lost token", settings: reloaded, isAway: func(q *wit.Request) bool { return !isDelta(q) },
+			answered: func(_ *wit.Request, r *wit.Response) { r.Status, r.Body = 410, nil }},
+		{name: "prepared changes", settings: tracked00("Products"), changes: 1,
+			isAway: func(q *wit.Request) bool { return q.Target == monitor },
+			answered: func(_ *wit.Request, r *wit.Response) {
+				r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
+			}},
+	} {
+		for _, answer := range []struct {
+			status uint16
+			body   string
+			kind   wit.ErrorKind
+		}{{404, route, wit.ErrorTransient}, {405, "", wit.ErrorTransient}, {404, document, wit.ErrorNotFound}} {
+			if c.isEntity && answer.kind == wit.ErrorNotFound {
+				continue
+			}
+			t.Run(fmt.Sprint(c.name, " ", answer.status, answer.kind), func(t *testing.T) {
+				service := odatatest.New(odatatest.Options{Rows: 200, Subscriptions: true, Switches: c.switches})
+				handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					isChanges := strings.HasSuffix(r.URL.Path, "/Products") &&
+						strings.Contains(r.URL.RawQuery, "deltatoken")
+					if c.switches.ExpandPageSize > 0 && isChanges {
+						r.URL.RawQuery += "&$expand=Order_Details"
+					}
+					service.ServeHTTP(w, r)
+				})
+				follower := newFollower(t, handler, c.settings...)
+				if slices.Equal(c.settings, store) {
+					_, err := follower.subscribe("/c/Products")
+					noError(t, err)
+				}
+				noError(t, follower.catchUp(start))
+				for i := range c.changes {
+					write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 3+i%20), map[string]any{"ProductName": "New"})
+				}
+				follower.answered = func(q *wit.Request, r *wit.Response) {
+					switch {
+					case c.isAway(q):
+						r.Status, r.Body, r.Headers = answer.status, []byte(answer.body), nil
+					case c.answered != nil && isDelta(q):
+						c.answered(q, r)
+					}
+				}
+				err := follower.catchUp(start)
+				if failure := faultOf(err); failure.Kind != answer.kind {
+					t.Errorf("expected %v, found %v (%v)", answer.kind, failure.Kind, err)
+				}
+				follower.answered = nil
+				noError(t, follower.catchUp(start))
+				noError(t, follower.catchUp(poll))
+				follower.equals(service, "Products", "ProductID", "ProductName")
+			})
+		}
+	}
+}
+
+// deletesAlso adds a deleted entry of a product that is also a row.
+func deletesAlso(_ *wit.Request, r *wit.Response) { alsoDeleted(r, 3, "</feed>") }
+
+// TestOptionRejectedByDefaultPage: if a service rejects an option with its web server's page, the first page is
+// requested without the option.
+func TestOptionRejectedByDefaultPage(t *testing.T) {
+	for _, status := range []int{405, 501} {
+		service := &routed{Handler: odatatest.New(odatatest.Options{Rows: 40}), status: status, body: "no",
+			away: func(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "$inlinecount") }}
+		load := newLoad(t, service, of(northwind, "Orders")...)
+		_, err := load.run(0, nil)
+		if err != nil || len(load.rows) != 40 {
+			t.Errorf("%d: expected 40 rows, found %d (%v)", status, len(load.rows), err)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -54,10 +55,11 @@ func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, delet
 	number := strconv.Itoa(rows.rereads.lastNumber)
 	entity := &rereadEntity{keys: keyParts, predicate: predicate, target: feed.EntityTarget(predicate),
 		deletedAt: deletedAt}
-	tolerated := feed.NotFoundStatuses()
+	tolerated := feed.EntityStatuses()
 	if entity.viaFilter = feed.RowQuery.Selects(); entity.viaFilter {
 		// The entity's URL would return it even if it does not match the user's $filter.
-		entity.target, tolerated = feed.Paging.FilteredURL(feed.Keys.FilterEqual(keyParts)), nil
+		entity.target, tolerated = feed.Paging.FilteredURL(feed.Keys.FilterEqual(keyParts)),
+			odataerror.RouterStatuses
 	}
 	rows.rereads.pending[number] = entity
 	sdk.Log(wit.LevelDebug, pg.Label()+": "+predicate+" occurs as a row and as deleted, or may do so: reading it again")
@@ -81,6 +83,8 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte, last bool) (resu
 		switch {
 		case !last:
 			return result, true, nil
+		case nested != "" || entity.viaFilter:
+			return result, false, pg.LinkedError(subject, status, entity.body)
 		case !feed.IsNotFound(status, entity.body):
 			return result, false, feedreader.ReadError(subject, &wit.Response{Status: status,
 				ReceivedAt: pg.Response.ReceivedAt},
@@ -174,7 +178,8 @@ func (pg *Page) nestedRequests(a *rereadEntity, tag string) (follows []wit.Linke
 		if err != nil {
 			return nil, err
 		}
-		follows = append(follows, wit.LinkedRequest{Request: pg.Feed.Request(tag+follow.Tag, target)})
+		follows = append(follows, wit.LinkedRequest{Request: pg.Feed.Request(tag+follow.Tag, target),
+			Tolerate: odataerror.RouterStatuses})
 	}
 	return follows, nil
 }

@@ -45,10 +45,6 @@ func (pg *Page) decodeSnapshotPage(snapshot *readingSnapshot, tag string, status
 	ended bool, err error) {
 	result, ended, err = pg.snapshotPage.Decode(tag, status, chunk, last)
 	pg.CopyLearned(pg.snapshotPage.Reader)
-	var failure *wit.Error
-	if errors.As(err, &failure) && failure.Kind != wit.ErrorTransient && pg.snapshotPage.IsAway() { // a load preceded
-		err = feedreader.AwayError(failure)
-	}
 	if next := pg.afterSnapshotFailure(snapshot, err); next != nil {
 		result = wit.DecodeResult{}
 		pg.continueWith(&result, next)

@@ -255,7 +255,6 @@ func (pg *Page) afterError() (phase, error) {
 		switch {
 		case moved && current.retriedAfter202:
 			failed.Message += "; it is the URL that the service announced for the changes of " + current.link
-			return nil, failed
 		case moved:
 			next := pg.retryFromLink(current, failed.Message)
 			next.retriedAfter202 = true
@@ -272,21 +271,10 @@ func (pg *Page) afterError() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	}
-	if pg.isAnswered() && pg.IsAway() {
+	if pg.IsAway() {
 		return nil, feedreader.AwayError(failed)
 	}
 	return nil, failed
-}
-
-// isAnswered reports whether the service has answered a request of this load, or of an earlier one.
-func (pg *Page) isAnswered() bool {
-	switch current := pg.phase.(type) {
-	case *loading:
-		return current.continued
-	case *subscribing, *legacyLoad:
-		return false
-	}
-	return true
 }
 
 // retryFromLink requests changes from their delta link again after a page or a prepared response was lost.

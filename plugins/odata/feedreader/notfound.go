@@ -23,13 +23,13 @@ func (f *Feed) IsNotFound(status uint16, body []byte) bool {
 		!odataerror.IsHTML(body)
 }
 
-// NotFoundStatuses returns the statuses with which an entity may not exist.
-func (f *Feed) NotFoundStatuses() []uint16 {
-	statuses := []uint16{404, 410}
+// EntityStatuses returns the statuses with which an entity may not exist, and those of routers.
+func (f *Feed) EntityStatuses() []uint16 {
+	statuses := append([]uint16{410}, odataerror.RouterStatuses...)
+	if len(f.Tracking.NotFound) > 0 {
+		statuses = append(statuses, 400) // used with codes of their own
+	}
 	for _, code := range f.Tracking.NotFound {
-		if len(statuses) == 2 {
-			statuses = append(statuses, 400) // used with codes of their own
-		}
 		if status, err := strconv.ParseUint(code, 10, 16); err == nil && !slices.Contains(statuses, uint16(status)) {
 			statuses = append(statuses, uint16(status))
 		}

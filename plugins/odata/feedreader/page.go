@@ -131,14 +131,19 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 	if pg.page.Position().Answered() && pg.IsAway() {
 		return AwayError(f)
 	}
+	// Before, the service may have rejected an option with such an answer.
 	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status),
 		ReceivedAt: pg.Response.ReceivedAt, Err: f,
 		Text:      odataerror.SearchText(pg.Response.Target, string(pg.Body)),
 		TokenLost: odataerror.LostToken(&pg.Response, pg.Body)})
+	if err != nil && pg.IsAway() {
+		return AwayError(f)
+	}
 	return pg.continueWith(result, next, err)
 }
 
-// IsAway reports whether a router answered in place of the service. An answer about a lost token is no outage.
+// IsAway reports whether a router answered in place of the service, which has answered before: its metadata precede each
+// page. An answer about a lost token is no outage.
 func (r *Reader) IsAway() bool {
 	return odataerror.FromRouter(&r.Response, r.Body) && !odataerror.LostToken(&r.Response, r.Body)
 }

@@ -18,7 +18,7 @@ func (r *Reader) DecodePage(tag string, status uint16, b []byte, last bool, out 
 		if !last {
 			return true, nil
 		}
-		return false, r.linkedError(status)
+		return false, r.LinkedError(r.Label(), status, r.Body)
 	case r.Response.Status == 204:
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": HTTP 204 (No Content) in response to " +
 			"a feed: expected a feed, which may be empty"}
@@ -32,11 +32,11 @@ func (r *Reader) DecodePage(tag string, status uint16, b []byte, last bool, out 
 	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, b, last}, out)
 }
 
-// linkedError returns the error of a linked request.
-func (r *Reader) linkedError(status uint16) error {
+// LinkedError returns the error of a linked request, whose headers the host does not pass on.
+func (r *Reader) LinkedError(subject string, status uint16, body []byte) error {
 	response := &wit.Response{Status: status, ReceivedAt: r.Response.ReceivedAt}
-	failure := odataerror.FromResponse(r.Label(), response, r.Body)
-	if odataerror.FromRouter(response, r.Body) {
+	failure := odataerror.FromResponse(subject, response, body)
+	if odataerror.FromRouter(response, body) {
 		return AwayError(failure)
 	}
 	return failure

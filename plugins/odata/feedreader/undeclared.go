@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
@@ -47,7 +48,7 @@ func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, chunk Chunk, 
 	}
 	request := service.MetadataRequest(r.Feed.Service, r.Feed.Query)
 	request.Tag = chunk.TagPrefix + metadataTag
-	result.Linked = append(result.Linked, wit.LinkedRequest{Request: request})
+	result.Linked = append(result.Linked, wit.LinkedRequest{Request: request, Tolerate: odataerror.RouterStatuses})
 	return true, nil
 }
 

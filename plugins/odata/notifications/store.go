@@ -76,8 +76,9 @@ func (pg *Store) Decode(tag string, status uint16, chunk []byte, last bool) (res
 	if token, first := strings.CutPrefix(tag, EntityTag); first {
 		if tag = ""; token != state.token {
 			state.token = strings.Clone(token)
-			pg.predicate, pg.entities, pg.Ended, pg.Response.Status = state.token, 0, false, status
-			pg.Body, pg.BaseURL = pg.Body[:0], pg.Feed.Service+"/"+pg.Feed.Address+state.token
+			pg.predicate, pg.entities, pg.Ended = state.token, 0, false
+			pg.beginLinked(pg.Feed.Service + "/" + pg.Feed.Address + state.token)
+			pg.Response.Status = status
 			if pg.Decoder != nil {
 				pg.Decoder.Reset()
 			}
@@ -100,6 +101,13 @@ func (pg *Store) Decode(tag string, status uint16, chunk []byte, last bool) (res
 	return result, state.remaining == 0, nil
 }
 
+// beginLinked starts reading a linked response, whose headers the host does not pass on.
+func (pg *Store) beginLinked(target string) {
+	pg.Body = pg.Body[:0]
+	pg.BaseURL = target
+	pg.Response = wit.Response{ReceivedAt: pg.Response.ReceivedAt, Target: target}
+}
+
 func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
 	state, set := &pg.storeState, pg.set()
 	if len(pg.Body)+len(chunk) > maxStoreBody {
@@ -109,6 +117,7 @@ func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.D
 		return result, false, nil
 	}
 	subject := set.Label() + ": SAP's notification store"
+	pg.Response.Status = status
 	if status < 200 || status > 299 {
 		failed := odataerror.FromResponse(subject, &pg.Response, pg.Body)
 		failed.Message += "; " + sourceconfig.NotificationCatchup +
@@ -125,7 +134,6 @@ func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.D
 		failed.Message += ": " + err.Error()
 		return result, true, failed
 	}
-	pg.Body = pg.Body[:0]
 	state.pages++
 	switch err := pg.addEntries(entries); {
 	case err != nil:
@@ -141,8 +149,8 @@ func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.D
 		}
 		r := ListRequest(set.Query.AppendTo(target))
 		r.Tag = StoreTag
-		pg.BaseURL = target
-		result.Linked = append(result.Linked, wit.LinkedRequest{Request: r})
+		pg.beginLinked(target)
+		result.Linked = append(result.Linked, wit.LinkedRequest{Request: r, Tolerate: odataerror.RouterStatuses})
 		return result, false, nil
 	}
 	if elsewhere := strconv.Itoa(state.foreign) + " entities of a set " + set.Set + " that are not below " +
@@ -157,7 +165,7 @@ func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.D
 		state.tokens))+" entities, which are read as they are now")
 	for _, token := range state.tokens {
 		result.Linked = append(result.Linked, wit.LinkedRequest{Request: set.entityRequest(token),
-			Tolerate: []uint16{404, 410}})
+			Tolerate: set.EntityStatuses()})
 	}
 	state.remaining = len(state.tokens)
 	result.More = state.remaining == 0 && state.loading

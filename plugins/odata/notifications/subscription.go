@@ -95,6 +95,11 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": the state cannot be read"}
 	}
+	for i := range answers {
+		if a := &answers[i]; odataerror.FromRouter(a, a.Body) { // $metadata was answered before
+			return wit.CallResult{}, feedreader.AwayError(odataerror.FromResponse(subject+": "+a.Tag, a, a.Body))
+		}
+	}
 	if phase == phaseCreate {
 		for i := range answers {
 			if a := &answers[i]; a.Status < 200 || a.Status > 299 {
