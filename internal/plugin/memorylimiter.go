@@ -92,11 +92,11 @@ func (b *memoryBudget) admits() bool {
 	if b.reserved.Load() < int64(admittedPerProcessor*b.processors.count()) {
 		return true
 	}
-	now := time.Now().UnixNano()
+	checked := time.Now().UnixNano()
 	if !b.processors.free() {
-		b.lastBusy.Store(now)
+		b.lastBusy.Store(checked)
 	}
-	return now-b.lastBusy.Load() >= int64(freeTime)
+	return checked-b.lastBusy.Load() >= int64(freeTime)
 }
 
 // awaitProcessors waits until another instance is admitted.
