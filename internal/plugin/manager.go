@@ -80,7 +80,7 @@ func newHost(o *Options) host {
 	h := host{compiler: code.NewCompiler(o.CacheDir, provideImports, o.logger()), registry: o.Registry,
 		logger:     o.logger(),
 		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), codeIdle: o.CodeIdle}
-	h.memory = newMemoryLimiter(o.MemoryBytes, h.logger)
+	h.memory = newMemoryLimiter(o.MemoryBytes, h.processors, h.logger)
 	return h
 }
 

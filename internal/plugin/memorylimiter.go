@@ -21,14 +21,21 @@ const (
 	contendedLifetime = time.Second
 	contendedIdle     = 50 * time.Millisecond
 	warnInterval      = time.Minute
+	// admittedPerProcessor is how many instances of a budget are created for each processor while calls wait for one.
+	// Each occupies 5 MB and more, and further ones would only slow the others down.
+	admittedPerProcessor = 4
+	// freeTime is how long a processor was free in all checks before further instances are created: pages wait for
+	// services then. In saturation, one more is created after contendedLifetime at the latest.
+	freeTime = 100 * time.Millisecond
 )
 
 // MemorySetting is the worker's setting for [Options.MemoryBytes].
 const MemorySetting = "plugins.memory.bytes"
 
 // memoryLimiter bounds the instances of all connectors by the memory that each may grow to, and serves waiters in
-// order. Transforms have a separate budget, or there could be a deadlock: a source's page keeps its instance while its
-// rows wait for one of a transform.
+// order. While calls wait for a processor, few instances are created for each (see [admittedPerProcessor]). Transforms
+// have a separate budget, or there could be a deadlock: a source's page keeps its instance while its rows wait for one
+// of a transform.
 type memoryLimiter struct {
 	sources, transforms memoryBudget
 	used                atomic.Int64
@@ -37,21 +44,29 @@ type memoryLimiter struct {
 type memoryBudget struct {
 	bytes   int64
 	permits *semaphore.Weighted
-	waiting atomic.Int64
-	logger  *slog.Logger
+	// turn is held by the waiter that is admitted next.
+	turn     *semaphore.Weighted
+	waiting  atomic.Int64
+	reserved atomic.Int64 // instances
+	// lastBusy is when a check saw that all processors were in use, in nanoseconds since 1970.
+	lastBusy   atomic.Int64
+	processors *processors
+	logger     *slog.Logger
 
 	mu         sync.Mutex
 	pools      map[*Pool]struct{}
 	lastWarned time.Time
 }
 
-func newMemoryLimiter(bytes int64, logger *slog.Logger) *memoryLimiter {
+func newMemoryLimiter(bytes int64, slots *processors, logger *slog.Logger) *memoryLimiter {
 	if bytes <= 0 {
 		bytes = math.MaxInt64
 	}
 	a := &memoryLimiter{}
 	for _, b := range []*memoryBudget{&a.sources, &a.transforms} {
 		b.bytes, b.permits, b.logger, b.pools = bytes, semaphore.NewWeighted(bytes), logger, map[*Pool]struct{}{}
+		b.turn = semaphore.NewWeighted(1)
+		b.processors = slots
 	}
 	return a
 }
@@ -59,47 +74,106 @@ func newMemoryLimiter(bytes int64, logger *slog.Logger) *memoryLimiter {
 // instanceBytes is at most the whole budget, so that one instance always fits.
 func (b *memoryBudget) instanceBytes(mod *module) int64 { return min(mod.limits.MemoryBytes, b.bytes) }
 
+// tryReserve reserves memory for an instance if nobody waits for it.
 func (b *memoryBudget) tryReserve(mod *module) bool {
-	return b.permits.TryAcquire(b.instanceBytes(mod))
+	return b.waiting.Load() == 0 && b.admits() && b.tryPermit(mod)
 }
 
+func (b *memoryBudget) tryPermit(mod *module) bool {
+	ok := b.permits.TryAcquire(b.instanceBytes(mod))
+	if ok {
+		b.reserved.Add(1)
+	}
+	return ok
+}
+
+// admits reports whether the processors have time for another instance.
+func (b *memoryBudget) admits() bool {
+	if b.reserved.Load() < int64(admittedPerProcessor*b.processors.count()) {
+		return true
+	}
+	checked := time.Now().UnixNano()
+	if !b.processors.free() {
+		b.lastBusy.Store(checked)
+	}
+	return checked-b.lastBusy.Load() >= int64(freeTime)
+}
+
+// awaitProcessors waits until another instance is admitted.
+func (b *memoryBudget) awaitProcessors(ctx context.Context) error {
+	recheck := time.NewTicker(contentionTime)
+	defer recheck.Stop()
+	for start := time.Now(); !b.admits() && time.Since(start) < contendedLifetime; {
+		select {
+		case <-recheck.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// reserve reserves memory for an instance, in the order of the calls.
 func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
 	if b.tryReserve(pool.module) {
 		return nil
 	}
 	b.waiting.Add(1)
 	defer b.waiting.Add(-1)
-	b.mu.Lock()
-	warn := time.Since(b.lastWarned) > warnInterval
-	if warn {
-		b.lastWarned = time.Now()
-	}
-	others := slices.Collect(maps.Keys(b.pools))
-	b.mu.Unlock()
-	if warn {
-		b.logger.Warn("the memory for plugins is used up: connectors wait for each other", "setting", MemorySetting,
-			"bound",
-			b.bytes, "connector", pool.connector)
-	}
-	for _, other := range others {
-		if other != pool {
-			other.trim() // closes its idle instances
-		}
-	}
 	waitCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(pool.ctx, func() { cancel(pool.closedError()) })()
-	if err := b.permits.Acquire(waitCtx, b.instanceBytes(pool.module)); err != nil {
-		if cause := context.Cause(waitCtx); errors.Is(cause, ErrClosed) {
-			return cause
-		}
-		return fmt.Errorf("waiting for memory for an instance of plugin %s (%s is %d): %w", pool.module.info.Name,
-			MemorySetting, b.bytes, err)
+	b.trimOthers(pool)
+	err := b.turn.Acquire(waitCtx, 1)
+	if err == nil {
+		defer b.turn.Release(1)
+		err = b.awaitProcessors(waitCtx)
 	}
-	return nil
+	if err == nil && !b.tryPermit(pool.module) {
+		b.warn(pool)
+		if err = b.permits.Acquire(waitCtx, b.instanceBytes(pool.module)); err == nil {
+			b.reserved.Add(1)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(waitCtx); errors.Is(cause, ErrClosed) {
+		return cause
+	}
+	return fmt.Errorf("waiting for memory for an instance of plugin %s (%s is %d): %w", pool.module.info.Name,
+		MemorySetting, b.bytes, err)
 }
 
-func (b *memoryBudget) release(mod *module) { b.permits.Release(b.instanceBytes(mod)) }
+// trimOthers closes idle instances of other pools.
+func (b *memoryBudget) trimOthers(pool *Pool) {
+	b.mu.Lock()
+	others := slices.Collect(maps.Keys(b.pools))
+	b.mu.Unlock()
+	for _, other := range others {
+		if other != pool {
+			other.trim()
+		}
+	}
+}
+
+func (b *memoryBudget) warn(pool *Pool) {
+	b.mu.Lock()
+	due := time.Since(b.lastWarned) > warnInterval
+	if due {
+		b.lastWarned = time.Now()
+	}
+	b.mu.Unlock()
+	if due {
+		b.logger.Warn("the memory for plugins is used up: connectors wait for each other", "setting", MemorySetting,
+			"bound", b.bytes, "connector", pool.connector)
+	}
+}
+
+func (b *memoryBudget) release(mod *module) {
+	b.reserved.Add(-1)
+	b.permits.Release(b.instanceBytes(mod))
+}
 
 func (b *memoryBudget) add(pool *Pool) {
 	b.mu.Lock()
