@@ -24,6 +24,9 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 	name := "POST " + b.Services[b.ServiceIndex] + "/$batch"
 	isSmallest := len(b.Targets) == 1
 	learned := &b.ServiceCapabilities[b.ServiceIndex]
+	// An error document for the whole batch does not prove that no changeset was stored.
+	first := b.Targets[0]
+	first.InBatch = false
 	switch status := response.Status; { // the first case that applies counts
 	case isSuccess(status):
 		return b.partResults(name, response)
@@ -38,7 +41,7 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 		return b.withoutBatch(name, response), nil
 	case status == 401, isServiceWideInBatch(response):
 		return nil, odataerror.FromResponse(name, response, response.Body)
-	case status == 429 || b.lockOf(&b.Targets[0], response) == odataerror.LogonLocked:
+	case status == 429 || b.lockOf(&first, response) == odataerror.LogonLocked:
 		failure := odataerror.FromResponse(name, response, response.Body)
 		return b.forEach(func(target *requests.Target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}

@@ -384,6 +384,10 @@ func TestUnusualBatchResponses(t *testing.T) {
 		{"an empty multipart that opens", mixed, "--b\r\n\r\n" + end, 202, doubts},
 		{"502", "text/html", "<html>Bad Gateway</html>", 502, doubts},
 		{"no answer", "", "", 0, doubts},
+		// Some changesets may be stored.
+		{"500, user locked", "application/json", denial("X/1", "User SMITH was locked"), 500, doubts},
+		{"500, client locked", "application/json", denial("X/1", "Client 100 is currently locked"), 500, doubts},
+		{"500, data locked", "application/json", denial("X/1", "Order 7 is currently locked"), 500, doubts},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)
