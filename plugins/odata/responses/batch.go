@@ -67,7 +67,8 @@ func (b *sentBatch) withoutBatch(name string, response *wit.Response) []wit.RowR
 	needsBatch := slices.ContainsFunc(b.Targets,
 		func(target requests.Target) bool { return target.NestedUpdates > 0 })
 	isKnown := learned.NoBatch
-	learned.NoBatch = isKnown || b.BatchDisputed || !odataerror.FromRouter(response, response.Body) ||
+	isDisputed := b.BatchDoubt == capabilities.BatchDisputed && learned.BatchDoubt == capabilities.BatchDisputed
+	learned.NoBatch = isKnown || isDisputed || !odataerror.FromRouter(response, response.Body) ||
 		(needsBatch && !learned.Answered)
 	switch {
 	case learned.NoBatch && !isKnown:

@@ -24,7 +24,7 @@ func Handle(known *capabilities.State, delivery *requests.Delivery, response *wi
 	if err != nil {
 		return nil, err
 	}
-	handler.learnBatchDispute(&delivery.Targets[0], response)
+	handler.learnBatchDispute(delivery, response)
 	return []wit.RowResult{result}, nil
 }
 

@@ -400,10 +400,12 @@ func (w *harness) target(operation requests.Operation, path string) requests.Tar
 	return a
 }
 
-// deliveryState returns the state of a single request.
+// deliveryState returns the state of a single request that is encoded now.
 func (w *harness) deliveryState(operation requests.Operation, path string) []byte {
 	a := w.target(operation, path)
-	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true)
+	state, err := w.p.cache.Read(w.context)
+	noError(w.t, err)
+	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0].BatchDoubt), nil, true)
 }
 
 // withoutVersion removes the version from the responses of a service.
