@@ -335,6 +335,44 @@ func TestBatchWithMissingPartsIsHalved(t *testing.T) {
 	}
 }
 
+// A changeset that is answered with a message for each operation, one of them an error, says nothing of its rows. They
+// are halved until the bad one is alone, but the service answered all parts: later batches are as large as before.
+func TestOneBadRowDoesNotShrinkLaterBatches(t *testing.T) {
+	const rows = 16
+	run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.operation.mode=merge",
+		"sap.odata.changesets=all")...)
+	write := func(bad string) *fakeHost {
+		host := run.host("ProductCopies")
+		host.addProducts(100, rows, "x")
+		host.answer = func(request *wit.Request) wit.Response {
+			if !strings.HasSuffix(request.Target, "/$batch") {
+				if strings.Contains(request.Target, bad) {
+					return wit.Response{Status: 400, Body: []byte(denial("X/1", "wrong"))}
+				}
+				return wit.Response{Status: 204}
+			}
+			var parts []string
+			for line := range strings.Lines(string(request.Body)) {
+				switch {
+				case !strings.HasPrefix(line, "MERGE "):
+				case strings.Contains(line, bad):
+					parts = append(parts, partOf("400 Bad Request"))
+				default:
+					parts = append(parts, part("204 No Content"))
+				}
+			}
+			return batchAnswer(changeset(parts...))
+		}
+		host.run()
+		return host
+	}
+	host := write("(107)")
+	expectEqual(t, "outcome of the bad row", "data", host.outcomes[7])
+	later := write("(999)")
+	later.expectAll(outcomeWritten)
+	expectEqual(t, "later requests", 1, len(later.requests))
+}
+
 // A batch of one row, which nested updates need, cannot be smaller: after the attempts its row fails, and the message
 // says what was missing.
 func TestBatchOfOneRowIsNotHalved(t *testing.T) {
