@@ -37,7 +37,7 @@ func (s *State) Pack() []byte {
 	}
 	b = pack.Int(pack.String(b, contextVersion), len(s.ServiceCapabilities))
 	for _, service := range s.ServiceCapabilities {
-		b = pack.Int(pack.Bool(b, service.NoBatch), int(service.BatchDoubt))
+		b = pack.Int(pack.Bool(pack.Bool(b, service.Answered), service.NoBatch), int(service.BatchDoubt))
 		b = pack.Bool(pack.Bool(pack.Bool(b, service.SingleChangesets), service.RequestIDs), service.SendsVersion)
 		b = pack.Int(pack.Int(b, service.MaxBatchBytes), service.MaxOperations)
 	}
@@ -116,4 +116,4 @@ func (o *Connector) unpack(packed string) (ok bool) {
 	return reader.Done()
 }
 
-const contextVersion = "odata-sink 14" // first part of a context. A context of another version is stale.
+const contextVersion = "odata-sink 13" // first part of a context. A context of another version is stale.

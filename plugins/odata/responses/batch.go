@@ -64,9 +64,12 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 func (b *sentBatch) withoutBatch(name string, response *wit.Response) []wit.RowResult {
 	learned := &b.ServiceCapabilities[b.ServiceIndex]
 	failure := odataerror.FromResponse(name, response, response.Body)
+	needsBatch := slices.ContainsFunc(b.Targets,
+		func(target requests.Target) bool { return target.NestedUpdates > 0 })
 	isKnown := learned.NoBatch
 	isDisputed := b.BatchDoubt == capabilities.BatchDisputed && learned.BatchDoubt == capabilities.BatchDisputed
-	learned.NoBatch = isKnown || isDisputed || !odataerror.FromRouter(response, response.Body)
+	learned.NoBatch = isKnown || isDisputed || !odataerror.FromRouter(response, response.Body) ||
+		(needsBatch && !learned.Answered)
 	switch {
 	case learned.NoBatch && !isKnown:
 		sdk.Log(wit.LevelWarn, failure.Message+"; the service has no $batch, so records are sent one at a time until "+
@@ -77,7 +80,6 @@ func (b *sentBatch) withoutBatch(name string, response *wit.Response) []wit.RowR
 			"one at a time, and later ones in batches again")
 	}
 	failure.Kind = wit.ErrorTransient
-	failure.Message += " (not from the OData service; records with nested updates need its $batch)"
 	return b.forEach(func(target *requests.Target) wit.RowResult {
 		if target.NestedUpdates > 0 && !learned.NoBatch {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}

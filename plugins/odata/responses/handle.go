@@ -15,6 +15,7 @@ type responseHandler struct{ *capabilities.State }
 func Handle(known *capabilities.State, delivery *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
 	handler := responseHandler{known}
 	LearnVersion(known, delivery.ServiceIndex, response)
+	defer handler.learnAnswer(delivery.ServiceIndex, response)
 	if delivery.BatchBytes > 0 {
 		sent := sentBatch{handler, delivery}
 		return sent.results(response)

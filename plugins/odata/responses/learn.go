@@ -21,6 +21,13 @@ func LearnVersion(state *capabilities.State, service int, response *wit.Response
 		odataerror.HasVersion(response)
 }
 
+// learnAnswer records that the service has answered a request.
+func (s responseHandler) learnAnswer(service int, response *wit.Response) {
+	learned := &s.ServiceCapabilities[service]
+	learned.Answered = learned.Answered || odataerror.FromService(response, response.Body) ||
+		(isSuccess(response.Status) && !odataerror.IsHTML(response.Body))
+}
+
 // learnBatchDispute records that the service accepts requests without $batch that were encoded after a router had
 // answered a batch.
 func (s responseHandler) learnBatchDispute(delivery *requests.Delivery, response *wit.Response) {

@@ -66,10 +66,11 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 
 const namespaceAtom = "http://www.w3.org/2005/Atom"
 
-// isAway reports whether a router answered in place of the service, which has answered before in this run, at least with
-// its metadata: the service restarts, or is deployed again. notfound.codes configures other cases.
+// isAway reports whether a router answered in place of a service that has answered before in this run: the service
+// restarts, or is deployed again. notfound.codes configures other cases.
 func (s responseHandler) isAway(target *requests.Target, response *wit.Response) bool {
-	if target.InBatch || !odataerror.FromRouter(response, response.Body) {
+	learned := &s.ServiceCapabilities[target.Set.ServiceIndex]
+	if !learned.Answered || target.InBatch || !odataerror.FromRouter(response, response.Body) {
 		return false
 	}
 	return odataerror.IsHTML(response.Body) || !odataerror.MatchesCode(s.NotFoundCodes, response.Status, "")

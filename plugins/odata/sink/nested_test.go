@@ -85,7 +85,7 @@ func TestNestedUpdates(t *testing.T) {
 		{"the batch is refused", []string{update}, order, []string{"400 " + denial("X/1", "no batch")},
 			[]string{puts}, "data"},
 		{"too large", []string{update}, order, []string{"413 "}, []string{puts}, "data"},
-		{"no batches there", []string{update}, order, []string{"405 DataServiceVersion: 2.0"}, []string{puts}, "config"},
+		{"no batches there", []string{update}, order, []string{"405 "}, []string{puts}, "config"},
 		{"too few answers, then all", []string{update}, order, []string{answer("204 No Content", 4),
 			done}, []string{puts, puts}, outcomeWritten},
 		{"upsert that updates", []string{upsert}, order, []string{done}, []string{merges}, outcomeWritten},

@@ -464,23 +464,22 @@ func TestServicesWithoutBatch(t *testing.T) {
 	}
 }
 
-// A router answers for a service that restarts: all requests at first, then no more. The service has answered in this
-// run, at least with its metadata, so rows wait for it, and batches go on afterwards.
+// A router answers for a service that restarts: all requests at first, then no more. Once the service has answered in
+// this run, rows wait for it, and batches go on afterwards. Before that, the task fails, as for a wrong path.
 func TestRouterAnswersForRestartingService(t *testing.T) {
 	for _, test := range []struct {
-		router  string
-		written bool // the service has accepted rows before, not only sent its metadata
-		away    int  // number of the router's answers
-		batches int
-		outcome string
+		router   string
+		answered bool // the service has answered before
+		away     int  // number of the router's answers
+		batches  int
+		outcome  string
 	}{
 		{"404 Requested route ('x') does not exist.", true, 5, 3, outcomeWritten},
 		{"404 <html>", true, 5, 3, outcomeWritten},
 		{"405", true, 2, 3, outcomeWritten},
 		{"415 no", true, 3, 3, outcomeWritten},
-		{"404 Requested route ('x') does not exist.", false, 5, 2, outcomeWritten},
-		{"404 <html>", false, 5, 2, outcomeWritten},
-		{"405", false, 2, 2, outcomeWritten},
+		{"404 Requested route ('x') does not exist.", false, 5, 1, "fault not-found"},
+		{"405", false, 2, 1, "fault unsupported"},
 		{"404 " + denial("X/1", "no such set"), true, 5, 2, "fault not-found"},
 	} {
 		run := openOrders(t, oneOrderingKey)
@@ -507,7 +506,7 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 			host.run()
 			return host
 		}
-		if test.written {
+		if test.answered {
 			write().expectAll(outcomeWritten)
 		}
 		away = test.away
