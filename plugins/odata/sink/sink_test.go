@@ -382,8 +382,8 @@ func TestLockWithConfiguredCodeRejectsNoRow(t *testing.T) {
 				wit.Response{Status: test.status, Body: []byte(locked)})
 			found := describe(t, result, err)
 			if found != test.want {
-				t.Errorf("operation %d, HTTP %d with codes %s: expected %s, found %s", operation, test.status, test.codes,
-					test.want, found)
+				t.Errorf("operation %d, HTTP %d with codes %s: expected %s, found %s", operation, test.status,
+					test.codes, test.want, found)
 			}
 			isAdvised := result.Results[0].Retry != nil && strings.Contains(result.Results[0].Retry.Error.Message,
 				"sap.odata.http.codes")
