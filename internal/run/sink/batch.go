@@ -80,11 +80,19 @@ const (
 )
 
 type rowState struct {
-	portion           int
-	repeats, failures int
-	failedSince       time.Time // the time of the first failure
-	hint              string    // of the last encoding
-	inDoubt           *inDoubt
+	portion  int
+	repeats  int
+	failures failureCount // whose last one fails the task, or leaves the row in doubt
+	// rejectable counts failures whose last one rejects the row, such as locks. An outage does not use up its attempts.
+	rejectable failureCount
+	hint       string // of the last encoding
+	inDoubt    *inDoubt
+}
+
+// failureCount counts failed attempts of a row.
+type failureCount struct {
+	attempts int
+	since    time.Time // the time of the first one
 }
 
 // delivery is a request to send, with its rows as positions in the batch.

@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -732,4 +733,48 @@ func TestPluginContextIsStored(t *testing.T) {
 			assert.Equal(t, []string{"a", "b", "c"}, posts, "inserts")
 		})
 	}
+}
+
+// A check that finds its row locked, which is not transient, is repeated for as long as errors.retry.timeout specifies.
+func TestCheckThatFindsLockWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const locked = 12
+		checks := 0
+		x := newCheckedWorld(&checker{says: func(uint16) wit.RowResult {
+			checks++
+			if checks <= locked {
+				return wit.RowResult{Retry: &wit.Retry{Error: &wit.Error{Kind: wit.ErrorConflict, Message: "locked"}}}
+			}
+			return wit.RowResult{Written: wit.Set}
+		}})
+		x.o.Retry = task.RetryPolicy{Timeout: -1}
+		x.service.answer = byBody(map[string]uint16{"b": 0})
+		x.ok(t)
+		assert.Equal(t, locked+1, checks, "checks")
+		assert.Equal(t, 3, x.committed("orders", 3), "committed")
+	})
+}
+
+// A row whose checks used up their attempts, and which was not written, has all attempts when it is locked then.
+func TestFailedChecksUseUpNoAttemptsOfALock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newCheckedWorld(&checker{})
+		kept := &letters{}
+		x.o.TolerateAll, x.o.DeadLetters = true, kept
+		statuses := map[string][]uint16{"b": {0, 412, 412, 412, 201}, "look b": {503, 503, 503, 404}}
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if len(statuses[body]) == 0 {
+				return 201, nil
+			}
+			status := statuses[body][0]
+			statuses[body] = statuses[body][1:]
+			if status == 0 {
+				return 0, lostResponse()
+			}
+			return status, nil
+		}
+		x.ok(t)
+		assert.Equal(t, 0, len(kept.kept), "dead letters")
+		assert.Equal(t, 3, x.committed("orders", 3), "committed")
+	})
 }

@@ -135,7 +135,7 @@ func (w *activeBatch) handleInconclusiveCheck(out *outcome, row uint32, pluginEr
 	retryable bool) (retry bool, err error) {
 	t := w.task
 	t.count.errors.Add()
-	if w.countFailure(row, isRetriable(pluginErr, t.o.Client.Retry())) && retryable && w.task.run.stopCtx.Err() == nil {
+	if retryable && t.countFailure(&w.rowStates[row].failures, true) && t.run.stopCtx.Err() == nil {
 		t.o.Metrics.Retries.Add(1)
 		task.LogRetry(t.log, t.o.Client, "the row in doubt is checked again", "record", w.batch.items[row].String(),
 			"error", pluginErr)

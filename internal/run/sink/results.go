@@ -123,7 +123,7 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 			g.markInDoubt(row, fmt.Errorf("the plugin cannot tell whether %s %s, answered %d, has written it",
 				g.delivery.Request.Method, transport.PrintableTarget(g.delivery.Request.Target), g.status))
 		}
-		ok, err = g.shouldReencode(g.out, row, r, g.noAnswer)
+		ok, err = g.shouldReencode(g.out, row, r)
 	}
 	if g.addFailure(err) || !ok {
 		return
@@ -174,8 +174,9 @@ func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint3
 	switch {
 	case delivery.isRetriable(pluginErr, status, t.o.Client.Retry()):
 		t.count.errors.Add()
-		if !w.countFailure(row, isRetriable(pluginErr, t.o.Client.Retry())) {
-			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.rowStates[row].failures),
+		failures := &w.rowStates[row].failures
+		if !t.countFailure(failures, isRetriable(pluginErr, t.o.Client.Retry())) {
+			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", failures.attempts),
 				err: pluginErr}
 		}
 		t.o.Metrics.Retries.Add(1)
@@ -213,27 +214,30 @@ func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retr
 // shouldReencode decides about a row to write again. The plugin vouches that it was not written, whatever the status.
 // After the last attempt a transient error fails the task; another one, such as a lock (RATIONALE.md P17), rejects the
 // row.
-func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
-	error) {
+func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Error == nil {
 		return w.countRepeat(row, r)
 	}
 	t.count.errors.Add()
-	if w.countFailure(row, true) {
+	failsTask := isRetriable(r.Error, t.o.Client.Retry())
+	failures := &w.rowStates[row].failures
+	if !failsTask {
+		failures = &w.rowStates[row].rejectable
+	}
+	if t.countFailure(failures, true) {
 		t.o.Metrics.Retries.Add(1)
 		task.LogRetry(t.log, t.o.Client, "the row is written again", "record", item.String(), "hint", r.Hint, "error",
 			r.Error)
 		return true, nil
 	}
-	if noAnswer != nil || isRetriable(r.Error, t.o.Client.Retry()) {
-		return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.rowStates[row].failures),
-			err: r.Error}
+	if failsTask {
+		return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", failures.attempts), err: r.Error}
 	}
 	if isCallError(r.Error) {
 		return false, &recordError{item: item, stage: "write", err: r.Error}
 	}
-	w.rejectRow(out, row, task.StageWrite, fmt.Errorf("%w (tried %d times)", r.Error, w.rowStates[row].failures))
+	w.rejectRow(out, row, task.StageWrite, fmt.Errorf("%w (tried %d times)", r.Error, failures.attempts))
 	return false, nil
 }
 

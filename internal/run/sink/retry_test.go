@@ -174,17 +174,24 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 		name     string
 		tolerate bool
 		retry    task.RetryPolicy
+		away     int // attempts before, which find no service
 		locked   int // attempts that find the lock
 		attempts int
 		dead     int
 		message  string // of the task; "" means that it ends without an error
 	}{
-		{"tolerated", true, task.RetryPolicy{}, 1000, 4, 1, ""},
-		{"not tolerated", false, task.RetryPolicy{}, 1000, 4, 0,
+		{"tolerated", true, task.RetryPolicy{}, 0, 1000, 4, 1, ""},
+		{"not tolerated", false, task.RetryPolicy{}, 0, 1000, 4, 0,
 			`topic t, partition 0, offset 0, key "a": write: changed (tried 4 times)`},
-		{"released in time", true, task.RetryPolicy{}, 3, 4, 0, ""},
-		{"released within errors.retry.timeout", true, task.RetryPolicy{Timeout: -1}, 50, 51, 0, ""},
-		{"longer than errors.retry.timeout", true, task.RetryPolicy{Timeout: 7 * time.Second}, 1000, 8, 1, ""},
+		{"released in time", true, task.RetryPolicy{}, 0, 3, 4, 0, ""},
+		{"released within errors.retry.timeout", true, task.RetryPolicy{Timeout: -1}, 0, 50, 51, 0, ""},
+		{"longer than errors.retry.timeout", true, task.RetryPolicy{Timeout: 7 * time.Second}, 0, 1000, 8, 1, ""},
+		{"after an outage, released in time", true, task.RetryPolicy{}, 3, 3, 7, 0, ""},
+		{"after an outage", true, task.RetryPolicy{}, 3, 1000, 7, 1, ""},
+		{"after an outage, longer than errors.retry.timeout", true, task.RetryPolicy{Timeout: 7 * time.Second}, 7, 1000,
+			15, 1, ""},
+		{"after an outage, not tolerated", false, task.RetryPolicy{}, 3, 1000, 7, 0,
+			`topic t, partition 0, offset 0, key "a": write: changed (tried 4 times)`},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
@@ -198,7 +205,11 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 					order = append(order, body)
 					return 201, nil
 				}
-				if attempts++; attempts <= c.locked {
+				attempts++
+				switch {
+				case attempts <= c.away:
+					return 503, nil
+				case attempts <= c.away+c.locked:
 					return 412, nil
 				}
 				return 201, nil

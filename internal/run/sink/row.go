@@ -52,14 +52,13 @@ func (w *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
 
 // countFailure counts a failed attempt and reports whether to try again: as often as the client's settings allow, and
 // for errors that may pass as long as errors.retry.timeout allows.
-func (w *activeBatch) countFailure(row uint32, mayPass bool) bool {
-	state := &w.rowStates[row]
-	if state.failures == 0 {
-		state.failedSince = time.Now()
+func (t *Task) countFailure(count *failureCount, mayPass bool) bool {
+	if count.attempts == 0 {
+		count.since = time.Now()
 	}
-	state.failures++
-	retry := w.task.o.Client.Retry()
-	return state.failures <= retry.Times() || (mayPass && w.task.o.Retry.Allows(time.Since(state.failedSince)))
+	count.attempts++
+	retry := t.o.Client.Retry()
+	return count.attempts <= retry.Times() || (mayPass && t.o.Retry.Allows(time.Since(count.since)))
 }
 
 func isTransient(err error) bool {

@@ -115,9 +115,14 @@ func firstOf(text string, words []string) int {
 // Words of messages about a locked logon, such as "User SMITH is locked; notify the person responsible" (00/158, and
 // S>/515 with the client; erplingo.com) and "Der Mandant 100 ist gesperrt" (assumption: no source was found).
 var (
-	logonNouns  = []string{"user", "client", "system", "account", "logon", "benutzer", "mandant"}
-	logonVerbs  = []string{"is", "was", "ist", "wurde"}
-	lockedWords = []string{"locked", "gesperrt"}
+	logonNouns = []string{"user", "logon", "benutzer"}
+	// systemNouns are followed by a name of systemNameSize characters, if any: "client 100" or "system PRD". "Client
+	// 4711" is a business partner.
+	systemNouns = []string{"client", "system", "mandant"}
+	// accountOwners precede "account" if it is a user's: "Account 113100" and "Customer account" are master data.
+	accountOwners = []string{"the", "this", "your"}
+	logonVerbs    = []string{"is", "was", "ist", "wurde"}
+	lockedWords   = []string{"locked", "gesperrt"}
 	// ownerWords precede the name of a lock's holder, or of a thing's owner: "Order 7 of user SMITH is locked".
 	ownerWords = []string{"of", "by", "from", "for", "in", "im", "von", "vom", "durch", "des", "beim", "für"}
 	// holderWords precede the name of a lock's holder.
@@ -125,6 +130,7 @@ var (
 )
 
 const (
+	systemNameSize = 3
 	maxNameWords   = 4 // between a noun and its verb: "user SMITH in client 100 is"
 	maxLockedWords = 5 // from a verb to its participle: "ist zurzeit für die Anmeldung gesperrt"
 )
@@ -135,13 +141,31 @@ func hasLogonLock(text string) bool {
 	for sentence := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(".;:!\n", r) }) {
 		words := strings.FieldsFunc(sentence, func(r rune) bool { return strings.ContainsRune(" \t\r,()'\"", r) })
 		for i, word := range words {
-			isSubject := slices.Contains(logonNouns, word) && (i == 0 || !slices.Contains(ownerWords, words[i-1]))
-			if isSubject && isLockedLogon(words[i+1:]) {
+			previous := ""
+			if i > 0 {
+				previous = words[i-1]
+			}
+			if isLogonNoun(previous, word, words[i+1:]) && isLockedLogon(words[i+1:]) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// isLogonNoun reports whether a noun, by the words around it, is a user, a client or a system, and not the owner of
+// something else.
+func isLogonNoun(previous, noun string, following []string) bool {
+	hasName := len(following) > 0 && !slices.Contains(logonVerbs, following[0])
+	switch {
+	case slices.Contains(ownerWords, previous):
+		return false
+	case slices.Contains(systemNouns, noun):
+		return !hasName || len(following[0]) == systemNameSize
+	case noun == "account":
+		return previous == "user" || (!hasName && (previous == "" || slices.Contains(accountOwners, previous)))
+	}
+	return slices.Contains(logonNouns, noun)
 }
 
 // isLockedLogon reports whether the words after a noun continue with at most one name, or a name and its place, and "is

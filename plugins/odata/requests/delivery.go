@@ -9,11 +9,11 @@ import (
 type Delivery struct {
 	ServiceIndex int
 	BatchBytes   int // size of the batch, 0 for a single request
-	// BatchDisputed means that the batch was encoded after the service had accepted a request without $batch, and a
-	// router had answered a batch ([capabilities.BatchDisputed]).
-	BatchDisputed bool
-	Targets       []Target
-	Parts         []int // number of targets in each part of the batch. Nested updates follow the target of their row.
+	// BatchDoubt is the doubt about $batch when the delivery was encoded: its response says nothing about answers to
+	// batches that came later.
+	BatchDoubt capabilities.BatchDoubt
+	Targets    []Target
+	Parts      []int // number of targets in each part of the batch. Nested updates follow the target of their row.
 }
 
 // ReadDelivery decodes the state of a delivery. ok is false if another version of this plugin wrote it.
@@ -21,7 +21,7 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 	reader := pack.NewReader(text)
 	delivery = &Delivery{ServiceIndex: reader.Int(), BatchBytes: reader.Int()}
 	count := reader.Count()
-	delivery.BatchDisputed = delivery.BatchBytes > 0 && reader.Bool()
+	delivery.BatchDoubt = capabilities.BatchDoubt(reader.Int())
 	validService := delivery.ServiceIndex >= 0 && delivery.ServiceIndex < len(state.Services)
 	validCount := count == 1 || count > 1 && delivery.BatchBytes > 0
 	if reader.Failed || !validService || !validCount {
@@ -74,10 +74,9 @@ func (m *targetReader) next() (ok bool) {
 	return !m.reader.Failed && m.NestedUpdates >= 0
 }
 
-// AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request. The state of
-// a batch continues with [Delivery.BatchDisputed].
-func AppendStateHead(dst []byte, service, size, count int) []byte {
-	return pack.Int(pack.Int(pack.Int(dst, service), size), count)
+// AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.
+func AppendStateHead(dst []byte, service, size, count int, doubt capabilities.BatchDoubt) []byte {
+	return pack.Int(pack.Int(pack.Int(pack.Int(dst, service), size), count), int(doubt))
 }
 
 // partStart reports whether a target starts a part of its batch.

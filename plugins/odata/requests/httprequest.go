@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
-	"github.com/culvert-project/culvert/plugins/odata/capabilities"
-	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -43,8 +41,9 @@ func (p *deliveryPlan) single(req *request) wit.Delivery {
 			httpRequest.Headers = append(httpRequest.Headers, wit.Header{Name: "X-HTTP-Method", Value: req.Method()})
 		}
 	}
+	doubt := p.state.ServiceCapabilities[req.Set.ServiceIndex].BatchDoubt
 	return wit.Delivery{Request: httpRequest, Rows: []uint32{req.row},
-		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1), nil, newPart)}
+		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1, doubt), nil, newPart)}
 }
 
 // batch returns a $batch request. Each request is a part of its own, unless changesets are shared.
@@ -76,9 +75,8 @@ func (p *deliveryPlan) batch(planned *group) wit.Delivery {
 		parts, starts[i] = append(parts, part), newPart
 	}
 	content, boundary := batch.Append(nil, parts)
-	state := AppendStateHead(make([]byte, 0, stateSize), planned.serviceIndex, len(content), len(planned.requests))
-	doubt := p.state.ServiceCapabilities[planned.serviceIndex].BatchDoubt
-	state = pack.Bool(state, doubt == capabilities.BatchDisputed)
+	state := AppendStateHead(make([]byte, 0, stateSize), planned.serviceIndex, len(content), len(planned.requests),
+		p.state.ServiceCapabilities[planned.serviceIndex].BatchDoubt)
 	var previous *Target
 	for i, req := range planned.requests {
 		state = req.AppendState(state, previous, starts[i])

@@ -24,6 +24,9 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 	name := "POST " + b.Services[b.ServiceIndex] + "/$batch"
 	isSmallest := len(b.Targets) == 1
 	learned := &b.ServiceCapabilities[b.ServiceIndex]
+	// An error document for the whole batch does not prove that no changeset was stored.
+	first := b.Targets[0]
+	first.InBatch = false
 	switch status := response.Status; { // the first case that applies counts
 	case isSuccess(status):
 		return b.partResults(name, response)
@@ -38,7 +41,7 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 		return b.handleNoBatch(name, response), nil
 	case status == 401, isServiceWideInBatch(response):
 		return nil, odataerror.FromResponse(name, response, response.Body)
-	case status == 429 || b.lockOf(&b.Targets[0], response) == odataerror.LogonLocked:
+	case status == 429 || b.lockOf(&first, response) == odataerror.LogonLocked:
 		failure := odataerror.FromResponse(name, response, response.Body)
 		return b.forEach(func(target *requests.Target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
@@ -65,7 +68,8 @@ func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.Row
 	needsBatch := slices.ContainsFunc(b.Targets,
 		func(target requests.Target) bool { return target.NestedUpdates > 0 })
 	isKnown := learned.NoBatch
-	learned.NoBatch = isKnown || b.BatchDisputed || !odataerror.FromRouter(response, response.Body) ||
+	isDisputed := b.BatchDoubt == capabilities.BatchDisputed && learned.BatchDoubt == capabilities.BatchDisputed
+	learned.NoBatch = isKnown || isDisputed || !odataerror.FromRouter(response, response.Body) ||
 		(needsBatch && !learned.Answered)
 	switch {
 	case learned.NoBatch && !isKnown:
@@ -102,7 +106,7 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	outcomes := b.match(document)
 	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
 	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
-	missing := missingResults{sentBatch: b, noResult: noResult,
+	missing := missingResults{sentBatch: b, noResult: noResult, answersAll: b.answersAll(document),
 		name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
 	next, allOwnChangesets, allWritten := 0, len(b.Targets) > 1, true
 	results, err := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
@@ -128,16 +132,17 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	return results, err
 }
 
-// missingResults decides about the rows of a batch whose response lacks their results: the service may answer, or
-// process, only some operations of a batch. Smaller batches follow, at the end single requests, and the size is
-// remembered, as after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. A row that must
-// not be repeated is in doubt.
+// missingResults decides about the rows of a batch whose response lacks their results, as if the service answered, or
+// processed, only some operations. A smaller batch follows, at the end single requests, and the size is remembered, as
+// after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. It is not remembered if all
+// operations are answered, because then the cause is one of the rows. A row that must not be repeated is in doubt.
 type missingResults struct {
 	*sentBatch
-	noResult *wit.Error // error of a row without a result
-	name     string     // name of the response in messages
-	repeated int        // rows that are sent again
-	inDoubt  int        // rows that must not be repeated
+	noResult   *wit.Error // of each row
+	answersAll bool       // see [sentBatch.answersAll]
+	name       string     // of the response
+	repeated   int        // rows that are sent again
+	inDoubt    int        // rows that must not be repeated
 }
 
 // result counts a row and returns its result.
@@ -152,6 +157,9 @@ func (m *missingResults) result(target *requests.Target) wit.RowResult {
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: &failure}}
 	}
 	m.repeated++
+	if m.answersAll {
+		return m.retryInHalf(target)
+	}
 	return requeue(target.Hint)
 }
 
@@ -163,7 +171,8 @@ func (m *missingResults) learn() {
 	}
 	learned := &m.ServiceCapabilities[m.ServiceIndex]
 	half := max(1, len(m.Targets)/2)
-	if learned.MaxOperations == 0 || half < learned.MaxOperations { // a late response may concern a larger batch
+	isLarger := learned.MaxOperations == 0 || half < learned.MaxOperations
+	if isLarger && !m.answersAll { // a late response may concern a larger batch
 		learned.MaxOperations = half
 	}
 	message := m.name + " has no results for " + strconv.Itoa(count) + " of " + strconv.Itoa(len(m.Targets)) + " rows: "
@@ -172,6 +181,10 @@ func (m *missingResults) learn() {
 	}
 	if m.inDoubt > 0 {
 		message += strconv.Itoa(m.inDoubt) + " are in doubt, "
+	}
+	if m.answersAll {
+		sdk.Log(wit.LevelWarn, message+"in smaller batches if they are repeatable, until the row that fails is alone")
+		return
 	}
 	sdk.Log(wit.LevelWarn, message+"and batches have at most "+strconv.Itoa(learned.MaxOperations)+
 		" operations from now on; set "+sinkconfig.NameMaxBatchSize+" to the number that the service answers")
@@ -312,15 +325,17 @@ func (b *sentBatch) forEach(f func(target *requests.Target) wit.RowResult) []wit
 	return results
 }
 
-func (b *sentBatch) retryInHalves() []wit.RowResult {
-	half := len(b.Targets) / 2
-	return b.forEach(func(target *requests.Target) wit.RowResult {
-		hint := target.Hint
-		if hint.MaxBatchSize = half; half < 2 {
-			hint.MaxBatchSize, hint.NoBatch = 0, true
-		}
-		return requeue(hint)
-	})
+func (b *sentBatch) retryInHalves() []wit.RowResult { return b.forEach(b.retryInHalf) }
+
+// retryInHalf sends a row again in a batch of half the size, at the end without a batch.
+func (b *sentBatch) retryInHalf(target *requests.Target) wit.RowResult {
+	hint := target.Hint
+	hint.MaxBatchSize = len(b.Targets) / 2
+	if hint.MaxBatchSize < 2 {
+		hint.MaxBatchSize = 0
+		hint.NoBatch = true
+	}
+	return requeue(hint)
 }
 
 func (b *sentBatch) isRepeatable() bool {

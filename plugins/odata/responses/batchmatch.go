@@ -34,6 +34,23 @@ func (b *sentBatch) match(document batch.Document) []outcome {
 	return outcomes
 }
 
+// answersAll reports whether a response has a message for each operation, or an error in place of a changeset.
+func (b *sentBatch) answersAll(document batch.Document) bool {
+	if !document.Complete || len(document.Parts) < len(b.Parts) {
+		return false
+	}
+	row := 0
+	for i, count := range b.Parts {
+		messages := document.Parts[i].Messages
+		isError := len(messages) == 1 && messages[0].Status() >= 400
+		if !isError && len(messages) < count+b.Targets[row].NestedUpdates {
+			return false
+		}
+		row += count
+	}
+	return true
+}
+
 // partResponse matches the response to one part of a batch with the part's rows.
 type partResponse struct {
 	response       *batch.ParsedPart

@@ -24,7 +24,7 @@ func Handle(known *capabilities.State, delivery *requests.Delivery, response *wi
 	if err != nil {
 		return nil, err
 	}
-	handler.learnBatchDispute(&delivery.Targets[0], response)
+	handler.learnBatchDispute(delivery, response)
 	return []wit.RowResult{result}, nil
 }
 
@@ -122,7 +122,7 @@ func (s responseHandler) classify(target *requests.Target, failure *wit.Error, r
 	case failure.Kind == wit.ErrorUnauthorized:
 		return wit.RowResult{}, failure
 	case lock != odataerror.NotLocked:
-		return lockResult(failure, lock), nil
+		return s.lockResult(r, failure, lock), nil
 	case r.Status == 500:
 		failure.Kind = wit.ErrorData
 	case failure.Kind == wit.ErrorTransient:

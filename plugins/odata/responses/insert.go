@@ -51,7 +51,7 @@ func (s responseHandler) insertFailure(target *requests.Target, response *wit.Re
 	case isSuccess(response.Status) && odataerror.IsHTML(response.Body):
 		return wit.RowResult{}, odataerror.NotData(target.Name(), "an OData response", response.Body)
 	case lock != odataerror.NotLocked:
-		return lockResult(failure, lock), nil
+		return s.lockResult(response, failure, lock), nil
 	case isDocument && isNotServed(response.Status):
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil

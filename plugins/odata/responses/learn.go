@@ -28,11 +28,12 @@ func (s responseHandler) learnAnswer(service int, response *wit.Response) {
 		(isSuccess(response.Status) && !odataerror.IsHTML(response.Body))
 }
 
-// learnBatchDispute records that the service accepts requests without $batch after a router has answered a batch.
-func (s responseHandler) learnBatchDispute(target *requests.Target, response *wit.Response) {
-	learned := &s.ServiceCapabilities[target.Set.ServiceIndex]
-	if learned.BatchDoubt == capabilities.BatchDoubted && isSuccess(response.Status) &&
-		s.isServiceSuccess(target, response) {
+// learnBatchDispute records that the service accepts requests without $batch that were encoded after a router had
+// answered a batch.
+func (s responseHandler) learnBatchDispute(delivery *requests.Delivery, response *wit.Response) {
+	learned := &s.ServiceCapabilities[delivery.ServiceIndex]
+	isDoubted := learned.BatchDoubt == capabilities.BatchDoubted && delivery.BatchDoubt == capabilities.BatchDoubted
+	if isDoubted && isSuccess(response.Status) && s.isServiceSuccess(&delivery.Targets[0], response) {
 		learned.BatchDoubt = capabilities.BatchDisputed
 	}
 }

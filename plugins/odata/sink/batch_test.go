@@ -335,7 +335,46 @@ func TestBatchWithMissingPartsIsHalved(t *testing.T) {
 	}
 }
 
-// A batch of one row, which nested updates need, cannot be halved: the row fails after all attempts.
+// A changeset that is answered with a message for each operation, one of them an error, says nothing of its rows. They
+// are halved until the bad one is alone, but the service answered all parts: later batches are as large as before.
+func TestOneBadRowDoesNotShrinkLaterBatches(t *testing.T) {
+	const rows = 16
+	run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey, "sap.odata.operation.mode=merge",
+		"sap.odata.changesets=all")...)
+	write := func(bad string) *fakeHost {
+		host := run.host("ProductCopies")
+		host.addProducts(100, rows, "x")
+		host.answer = func(request *wit.Request) wit.Response {
+			if !strings.HasSuffix(request.Target, "/$batch") {
+				if strings.Contains(request.Target, bad) {
+					return wit.Response{Status: 400, Body: []byte(denial("X/1", "wrong"))}
+				}
+				return wit.Response{Status: 204}
+			}
+			var parts []string
+			for line := range strings.Lines(string(request.Body)) {
+				switch {
+				case !strings.HasPrefix(line, "MERGE "):
+				case strings.Contains(line, bad):
+					parts = append(parts, partOf("400 Bad Request"))
+				default:
+					parts = append(parts, part("204 No Content"))
+				}
+			}
+			return batchAnswer(changeset(parts...))
+		}
+		host.run()
+		return host
+	}
+	host := write("(107)")
+	expectEqual(t, "outcome of the bad row", "data", host.outcomes[7])
+	later := write("(999)")
+	later.expectAll(outcomeWritten)
+	expectEqual(t, "later requests", 1, len(later.requests))
+}
+
+// A batch of one row, which nested updates need, cannot be smaller: after the attempts its row fails, and the message
+// says what was missing.
 func TestBatchOfOneRowIsNotHalved(t *testing.T) {
 	run := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
 		"sap.odata.nested.updates=operations")...)
@@ -383,6 +422,10 @@ func TestUnusualBatchResponses(t *testing.T) {
 		{"an empty multipart that opens", mixed, "--b\r\n\r\n" + end, 202, doubts},
 		{"502", "text/html", "<html>Bad Gateway</html>", 502, doubts},
 		{"no answer", "", "", 0, doubts},
+		// Some changesets may be stored.
+		{"500, user locked", "application/json", denial("X/1", "User SMITH was locked"), 500, doubts},
+		{"500, client locked", "application/json", denial("X/1", "Client 100 is currently locked"), 500, doubts},
+		{"500, data locked", "application/json", denial("X/1", "Order 7 is currently locked"), 500, doubts},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			run := open(t, odatatest.New(odatatest.Options{}), products(oneOrderingKey)...)

@@ -116,8 +116,8 @@ func guestWrite(t *testing.T, instance *host.Instance, service *odatatest.Servic
 			`{"code":"A/1","severity":"success","details":[{"severity": "Warning"}]}`: 1,
 			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
-			state := (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(requests.AppendStateHead(nil, 0, 0, 1),
-				nil, true)
+			state := requests.AppendStateHead(nil, 0, 0, 1, 0)
+			state = (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(state, nil, true)
 			result, err := instance.HandleResponse(t.Context(), context, state, delivery.Rows[:1], response)
 			if err != nil || result.Results[0].Written == nil || instance.Warnings() != want {
 				t.Errorf("%s: expected %d warnings and a success, found %d, %+v (%v)", message, want,

@@ -521,36 +521,59 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 	}
 }
 
-// A router answers only batches. Of several concurrent batches, those that were encoded before a single request worked
-// do not turn batches off.
+// A router answers batches only, of several concurrent ones: batches are turned off only by one that was encoded after
+// a single request had worked, which itself was sent after the router's first answer. A batch that the service answers
+// ends the doubt, also about batches that were encoded before.
 func TestEarlyBatchesDoNotTurnBatchesOff(t *testing.T) {
-	run := openOrders(t, "sap.odata.max.in.flight=4")
-	encode := func() []wit.Delivery {
-		host := run.host("Orders")
-		for i := range 40 {
-			host.value("ID", strconv.Itoa(i), "Note", "n")
-		}
-		out, err := run.p.Encode(run.context, nil, []string{"Orders"}, host.rows, slices.Clone(run.data), nil, nil, nil)
-		noError(t, err)
-		return out.Ready
-	}
-	answer := func(delivery *wit.Delivery, response wit.Response) {
-		result, err := run.p.HandleResponse(run.context, delivery.State, delivery.Rows, response)
-		noError(t, err)
-		if result.Context != nil {
-			run.context = *result.Context
-		}
-	}
-	isBatch := func(delivery *wit.Delivery) bool { return strings.HasSuffix(delivery.Request.Target, "/$batch") }
 	router := wit.Response{Status: 404, Body: []byte("<html>")}
-	early := encode()
-	answer(&early[0], router)
-	single := run.deliveryState(requests.Insert, "/Orders")
-	answer(&wit.Delivery{State: single, Rows: []uint32{1}}, wit.Response{Status: 201})
-	answer(&early[1], router)
-	if later := encode(); !isBatch(&later[0]) {
-		t.Error("expected batches to go on after a late answer to an early batch")
-	} else if answer(&later[0], router); isBatch(&encode()[0]) {
-		t.Error("expected no batches after a router's answer to a batch that was encoded after a single request worked")
+	worked := wit.Response{Status: 201}
+	batchWorked := batchAnswer() // without results, which the rows need, but from the service
+	for _, test := range []struct {
+		name string
+		// steps are what is encoded, as NAME: for a batch and NAME. for a single request, and what is answered.
+		steps   string
+		batches bool // later rows are sent in batches
+	}{
+		{"batch of before the single request", "a: b: a=router c. c=worked b=router", true},
+		{"batch of after it", "a: b: a=router c. c=worked b=router d: d=router", false},
+		{"single request of before the router's answer", "a: c. a=router c=worked d: d=router", true},
+		{"and another one of after it", "a: c. a=router c=worked d. d=worked e: e=router", false},
+		{"batches worked since", "a: a=router c. c=worked d: e: d=batch e=router", true},
+		{"batches worked, then away again", "a: a=router c. c=worked d: d=batch e: e=router f. f=worked g: g=router",
+			false},
+	} {
+		run := openOrders(t, "sap.odata.max.in.flight=4")
+		encode := func() *wit.Delivery {
+			host := run.host("Orders")
+			for i := range 40 {
+				host.value("ID", strconv.Itoa(i), "Note", "n")
+			}
+			out, err := run.p.Encode(run.context, nil, []string{"Orders"}, host.rows, slices.Clone(run.data), nil, nil,
+				nil)
+			noError(t, err)
+			return &out.Ready[0]
+		}
+		deliveries := map[string]*wit.Delivery{}
+		answers := map[string]wit.Response{"router": router, "worked": worked, "batch": batchWorked}
+		for step := range strings.FieldsSeq(test.steps) {
+			name, answer, isAnswer := strings.Cut(step, "=")
+			switch {
+			case isAnswer:
+				delivery := deliveries[name]
+				result, err := run.p.HandleResponse(run.context, delivery.State, delivery.Rows, answers[answer])
+				noError(t, err)
+				if result.Context != nil {
+					run.context = *result.Context
+				}
+			case strings.HasSuffix(name, "."):
+				deliveries[name[:1]] = &wit.Delivery{State: run.deliveryState(requests.Insert, "/Orders"),
+					Rows: []uint32{1}}
+			default:
+				deliveries[name[:1]] = encode()
+			}
+		}
+		if isBatch := strings.HasSuffix(encode().Request.Target, "/$batch"); isBatch != test.batches {
+			t.Errorf("%s: expected batches %t, found %t", test.name, test.batches, isBatch)
+		}
 	}
 }

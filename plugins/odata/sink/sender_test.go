@@ -192,9 +192,8 @@ func TestSuccessMustComeFromService(t *testing.T) {
 	// A request that is not repeatable is not repeated.
 	q := run.target(requests.Put, path+key)
 	q.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
-	out, err := run.p.HandleResponse(run.context, q.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true),
-		[]uint32{4},
-		wit.Response{Status: 200, Body: []byte("wait")})
+	state := q.AppendState(requests.AppendStateHead(nil, 0, 0, 1, 0), nil, true)
+	out, err := run.p.HandleResponse(run.context, state, []uint32{4}, wit.Response{Status: 200, Body: []byte("wait")})
 	if found := describe(t, out, err); found != "refused transient" {
 		t.Errorf("expected a rejection, found %s", found)
 	}

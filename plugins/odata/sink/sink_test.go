@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"math/big"
 	"net/http"
@@ -358,6 +359,47 @@ func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 	}
 }
 
+// A lock whose status or message code is in http.codes fails the task after the attempts, so it loses no row: alone and
+// in a batch.
+func TestLockWithConfiguredCodeRejectsNoRow(t *testing.T) {
+	locked := denial("MC/601", "Order 7 is locked by user SMITH")
+	for _, test := range []struct {
+		codes  string
+		status uint16
+		want   string
+	}{
+		{"400", 400, "again transient"},
+		{"409,423", 409, "again transient"},
+		{"409,423", 423, "again transient"},
+		{"500", 500, "again transient"},
+		{"mc/601", 400, "again transient"},
+		{"409,423,MC/602", 400, "again conflict"},
+	} {
+		run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), products(oneOrderingKey,
+			"sap.odata.enable.delete=1", "sap.odata.http.codes="+test.codes)...)
+		for _, operation := range []requests.Operation{requests.Insert, requests.Put, requests.Delete} {
+			result, err := run.p.HandleResponse(run.context, run.deliveryState(operation, "/s/Products(1)"), []uint32{4},
+				wit.Response{Status: test.status, Body: []byte(locked)})
+			found := describe(t, result, err)
+			if found != test.want {
+				t.Errorf("operation %d, HTTP %d with codes %s: expected %s, found %s", operation, test.status,
+					test.codes, test.want, found)
+			}
+			isAdvised := result.Results[0].Retry != nil && strings.Contains(result.Results[0].Retry.Error.Message,
+				"sap.odata.http.codes")
+			if isAdvised != (test.want == "again conflict") {
+				t.Errorf("HTTP %d with codes %s: advice to set them %t", test.status, test.codes, isAdvised)
+			}
+		}
+		result, _ := answered(t, 2, part(fmt.Sprint(test.status, " Locked"), "Content-Type: application/json\r\n\r\n",
+			locked), "sap.odata.http.codes="+test.codes)
+		if r := result.Results[1].Retry; r == nil || r.Error == nil || "again "+r.Error.Kind.String() != test.want {
+			t.Errorf("part with HTTP %d and codes %s: expected %s, found %+v", test.status, test.codes, test.want,
+				result.Results[1])
+		}
+	}
+}
+
 // describe returns the result of one row in words: written, refused, again, again HINT or fault, with the kind and the
 // code of the error.
 func describe(t *testing.T, result wit.ResponseResult, err error) string {
@@ -400,10 +442,12 @@ func (w *harness) target(operation requests.Operation, path string) requests.Tar
 	return a
 }
 
-// deliveryState returns the state of a single request.
+// deliveryState returns the state of a single request that is encoded now.
 func (w *harness) deliveryState(operation requests.Operation, path string) []byte {
 	a := w.target(operation, path)
-	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1), nil, true)
+	state, err := w.p.cache.Read(w.context)
+	noError(w.t, err)
+	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0].BatchDoubt), nil, true)
 }
 
 // withoutVersion removes the version from the responses of a service.
