@@ -231,18 +231,13 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	var problems Problems
 	transforms, _ := c.Entry("transforms")
 	predicates, _ := c.Entry("predicates")
-	known := List(predicates.Value.Reveal())
-	if n := len(known) + len(List(transforms.Value.Reveal())); n > maxStages {
-		at := transforms
-		if at.Key == "" {
-			at = predicates
-		}
-		return nil, Problems{at.codedProblem(setting.CodeInvalid, fmt.Sprintf("expected at most %d transforms and "+
-			"predicates together, found %d", maxStages, n))}
+	aliases, declared, problem := stageAliases(transforms, predicates)
+	if problem != nil {
+		return nil, Problems{*problem}
 	}
 	problems = append(problems, c.duplicateAliases(transforms)...)
 	problems = append(problems, c.duplicateAliases(predicates)...)
-	for _, alias := range unique(List(transforms.Value.Reveal())) {
+	for _, alias := range unique(aliases) {
 		prefix := "transforms." + alias + "."
 		stage := stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
 			Prefix: prefix}
@@ -263,10 +258,9 @@ func (c *Connector) Stages() ([]stage, Problems) {
 		}
 		if named, ok := c.Entry(prefix + "predicate"); ok {
 			name := setting.Trim(named.Value.Reveal())
-			if !slices.Contains(known, name) {
-				text := fmt.Sprintf("expected one of the predicates (%s), found %q", strings.Join(known, ", "),
-					name)
-				if len(known) == 0 {
+			if !slices.Contains(declared, name) {
+				text := fmt.Sprintf("expected one of the predicates (%s), found %q", strings.Join(declared, ", "), name)
+				if len(declared) == 0 {
 					text = fmt.Sprintf("there is no predicate %q: expected predicates=%s", name, name)
 				}
 				problems = append(problems, named.problem("%s", text))
@@ -280,7 +274,7 @@ func (c *Connector) Stages() ([]stage, Problems) {
 		}
 		stages = append(stages, stage)
 	}
-	for _, alias := range unique(known) {
+	for _, alias := range unique(declared) {
 		if c.Text("predicates."+alias+".type") == "" {
 			problems = append(problems, predicates.missingProblem("predicates."+alias+".type"))
 		}
@@ -291,6 +285,42 @@ func (c *Connector) Stages() ([]stage, Problems) {
 // maxStages is the largest number of transforms and predicates of a connector. A check calls a plugin for each, and its
 // answer describes all settings of each.
 const maxStages = 200
+
+// stageAliases returns the aliases in the lists of transforms and predicates, or the problem of lists beyond the
+// bounds.
+func stageAliases(transforms, predicates Entry) (ofTransforms, ofPredicates []string, problem *Problem) {
+	ofTransforms = List(transforms.Value.Reveal())
+	ofPredicates = List(predicates.Value.Reveal())
+	if n := len(ofTransforms) + len(ofPredicates); n > maxStages {
+		entry := transforms
+		if entry.Key == "" {
+			entry = predicates
+		}
+		tooMany := entry.codedProblem(setting.CodeInvalid, fmt.Sprintf("expected at most %d transforms and predicates "+
+			"together, found %d", maxStages, n))
+		return nil, nil, &tooMany
+	}
+	return ofTransforms, ofPredicates, nil
+}
+
+// stagePrefixes returns the prefixes of the settings of transforms and predicates. If their lists are beyond the
+// bounds, which [Connector.Stages] reports, all keys with these words count as such settings.
+func (c *Connector) stagePrefixes() []string {
+	transforms, _ := c.Entry("transforms")
+	predicates, _ := c.Entry("predicates")
+	ofTransforms, ofPredicates, problem := stageAliases(transforms, predicates)
+	if problem != nil {
+		return []string{"transforms.", "predicates."}
+	}
+	var prefixes []string
+	for _, alias := range ofTransforms {
+		prefixes = append(prefixes, "transforms."+alias+".")
+	}
+	for _, alias := range ofPredicates {
+		prefixes = append(prefixes, "predicates."+alias+".")
+	}
+	return prefixes
+}
 
 // Predicates returns all declared predicates, used or not, and no more than a connector may have.
 func (c *Connector) Predicates() []Predicate {
