@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -259,7 +260,8 @@ func (c *Connector) Stages() ([]stage, Problems) {
 		if named, ok := c.Entry(prefix + "predicate"); ok {
 			name := setting.Trim(named.Value.Reveal())
 			if !slices.Contains(declared, name) {
-				text := fmt.Sprintf("expected one of the predicates (%s), found %q", strings.Join(declared, ", "), name)
+				text := fmt.Sprintf("expected one of the predicates (%s), found %q",
+					shown.LineUpTo(strings.Join(declared, ", "), 200), name) // each transform may have this problem
 				if len(declared) == 0 {
 					text = fmt.Sprintf("there is no predicate %q: expected predicates=%s", name, name)
 				}
@@ -282,13 +284,20 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	return stages, problems
 }
 
-// maxStages is the largest number of transforms and predicates of a connector. A check calls a plugin for each, and its
-// answer describes all settings of each.
-const maxStages = 200
+// maxStages is the largest number of transforms and predicates of a connector, and maxAliasBytes the longest alias of
+// one. A check calls a plugin for each, and its answer describes all settings of each, with the alias in their names.
+const (
+	maxStages     = 200
+	maxAliasBytes = 250
+)
 
 // stageAliases returns the aliases in the lists of transforms and predicates, or the problem of lists beyond the
 // bounds.
 func stageAliases(transforms, predicates Entry) (ofTransforms, ofPredicates []string, problem *Problem) {
+	invalid := func(entry Entry, text string) *Problem {
+		p := entry.codedProblem(setting.CodeInvalid, text)
+		return &p
+	}
 	ofTransforms = List(transforms.Value.Reveal())
 	ofPredicates = List(predicates.Value.Reveal())
 	if n := len(ofTransforms) + len(ofPredicates); n > maxStages {
@@ -296,9 +305,16 @@ func stageAliases(transforms, predicates Entry) (ofTransforms, ofPredicates []st
 		if entry.Key == "" {
 			entry = predicates
 		}
-		tooMany := entry.codedProblem(setting.CodeInvalid, fmt.Sprintf("expected at most %d transforms and predicates "+
-			"together, found %d", maxStages, n))
-		return nil, nil, &tooMany
+		return nil, nil, invalid(entry, fmt.Sprintf("expected at most %d transforms and predicates together, found %d",
+			maxStages, n))
+	}
+	isLong := func(alias string) bool { return len(alias) > maxAliasBytes }
+	const tooLong = "expected names of at most %d bytes, found one of %d"
+	if i := slices.IndexFunc(ofTransforms, isLong); i >= 0 {
+		return nil, nil, invalid(transforms, fmt.Sprintf(tooLong, maxAliasBytes, len(ofTransforms[i])))
+	}
+	if i := slices.IndexFunc(ofPredicates, isLong); i >= 0 {
+		return nil, nil, invalid(predicates, fmt.Sprintf(tooLong, maxAliasBytes, len(ofPredicates[i])))
 	}
 	return ofTransforms, ofPredicates, nil
 }
@@ -322,14 +338,16 @@ func (c *Connector) stagePrefixes() []string {
 	return prefixes
 }
 
-// Predicates returns all declared predicates, used or not, and no more than a connector may have.
+// Predicates returns all declared predicates, used or not. Lists beyond the bounds have none.
 func (c *Connector) Predicates() []Predicate {
-	var all []Predicate
-	aliases := unique(List(c.Text("predicates")))
-	for _, alias := range aliases[:min(len(aliases), maxStages)] {
-		all = append(all, c.predicate(alias))
+	transforms, _ := c.Entry("transforms")
+	predicates, _ := c.Entry("predicates")
+	_, aliases, _ := stageAliases(transforms, predicates)
+	var declared []Predicate
+	for _, alias := range unique(aliases) {
+		declared = append(declared, c.predicate(alias))
 	}
-	return all
+	return declared
 }
 
 func (c *Connector) predicate(alias string) Predicate {
