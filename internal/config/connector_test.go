@@ -795,8 +795,8 @@ func TestAliasesAreBounded(t *testing.T) {
 		}
 	}
 	if unknown != maxStages/2-2 || size > 2*aliases {
-		t.Errorf("expected %d unknown predicates in at most %d bytes, found %d in %d", maxStages/2-2, 2*aliases, unknown,
-			size)
+		t.Errorf("expected %d unknown predicates in at most %d bytes, found %d in %d", maxStages/2-2, 2*aliases,
+			unknown, size)
 	}
 }
 
