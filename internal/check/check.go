@@ -32,6 +32,7 @@ type Checker struct {
 	Embedded   bool         // the built-in broker is used
 	Registry   *record.Registry
 	Connectors []*config.Connector // all of the installation, with or without the checked one
+	Running    []*config.Connector // the configurations that run before a reload, empty before the first one
 
 	// The next four fields are for [Checker.Validate] and [Checker.CheckOnline] only. Lockouts stores rejected logons;
 	// nil means for this process only. Wait is how long a validation waits for a service; zero means that it sends no
@@ -266,35 +267,47 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 
 const groupOverride = "consumer.override.group.id"
 
-// checkSharedGroup finds other sinks with the consumer group that a sink names, at the same brokers. If several
-// connectors in the list name a group, the first one is accepted.
+// checkSharedGroup finds a sink with the consumer group of this sink, at the same brokers. A sink that runs with the
+// group keeps it. If neither of two sinks runs with it, the one that names the other's default group is rejected, or
+// else the later one.
 func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems config.Problems) {
-	entry, ok := connector.Entry(groupOverride)
-	group := override(connector, groupOverride)
-	if !ok || group == "" {
-		return nil
+	entry := entryFor(connector, "name")
+	expected := "a name whose consumer group no other sink uses"
+	group := consumerGroup(connector)
+	isDefault := override(connector, groupOverride) == ""
+	if !isDefault {
+		entry = entryFor(connector, groupOverride)
+		expected = "a group that no other sink uses"
 	}
-	brokers := override(connector, "consumer.override.bootstrap.servers")
-	isListed := false // the connector itself was passed: later ones that name the group are rejected instead of it
+	inGroup := func(other *config.Connector) bool {
+		const brokers = "consumer.override.bootstrap.servers"
+		return consumerGroup(other) == group && override(other, brokers) == override(connector, brokers)
+	}
+	runs := func(name string) bool {
+		return slices.ContainsFunc(ch.Running, func(c *config.Connector) bool { return c.Name == name && inGroup(c) })
+	}
+	isSelf := func(c *config.Connector) bool { return c.Name == connector.Name && consumerGroup(c) == group }
+	isOwner := runs(connector.Name)
+	isFirst := isDefault && slices.ContainsFunc(ch.Connectors, isSelf)
 	for _, other := range ch.Connectors {
-		otherGroup := override(other, groupOverride)
 		if other.Name == connector.Name {
-			isListed = otherGroup == group
+			isFirst = isSelf(other) // the later ones that name the group are rejected themselves
 			continue
 		}
-		sharesGroup := cmp.Or(otherGroup, config.ConsumerGroup(other.Name)) == group &&
-			override(other, "consumer.override.bootstrap.servers") == brokers
-		isRejected := isListed && otherGroup != ""
-		if !sharesGroup || isRejected || !ch.isSink(other) {
+		isRejected := (isOwner || (isFirst && override(other, groupOverride) != "")) && !runs(other.Name)
+		if isRejected || !inGroup(other) || !ch.isSink(other) {
 			continue
 		}
-		problems = append(problems, problem(entry, fmt.Errorf("expected a group that no other sink uses, found the "+
-			"group of connector %s: each of them would miss records that the other one has read", other.Name)))
+		problems = append(problems, problem(entry, fmt.Errorf("expected %s, found the group of connector %s: each of "+
+			"them would miss records that the other one has read", expected, other.Name)))
 	}
 	return problems
 }
 
-// override returns the trimmed value of a setting, "" if it is not set.
+func consumerGroup(connector *config.Connector) string {
+	return cmp.Or(override(connector, groupOverride), config.ConsumerGroup(connector.Name))
+}
+
 func override(connector *config.Connector, key string) string {
 	entry, _ := connector.Entry(key)
 	return setting.Trim(entry.Value.Reveal())

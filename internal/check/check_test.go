@@ -105,7 +105,7 @@ func TestSinkInTheWorkersGroupIsRejected(t *testing.T) {
 }
 
 // Two sinks have no consumer group in common, by name or by default: each would miss records of the other. Of two files
-// the later one is rejected; a change is compared with all connectors.
+// the later one is rejected; a change is compared with all connectors, and a sink that runs with a group keeps it.
 func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
 		"spy": checktest.Spy(t)})
@@ -116,28 +116,41 @@ func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 	first, last := sink("a", mine), sink("z", theirs)
 	elsewhere := sink("elsewhere", mine, "consumer.override.bootstrap.servers=other:1")
 	unnamed, source := sink("unnamed"), b.Connector(t, "name=source", "connector.class=test.SpySource", mine)
-	listed := []*config.Connector{first, elsewhere, unnamed, source, last}
+	toDefault := sink("a", "consumer.override.group.id=connect-unnamed")
+	taker, taken := sink("taker", "consumer.override.group.id=connect-taken"), sink("taken")
+	listed := []*config.Connector{first, elsewhere, unnamed, source, taker, taken, last}
 	for name, x := range map[string]struct {
 		connector *config.Connector
 		want      []string
+		running   []*config.Connector
 	}{
-		"the first":           {first, nil},
-		"the later":           {last, []string{"a"}},
-		"a new one":           {sink("m", mine), []string{"a", "z"}},
-		"a change":            {sink("unnamed", mine), []string{"a", "z"}},
-		"a default group":     {sink("a", "consumer.override.group.id=connect-unnamed"), []string{"unnamed"}},
-		"its own group":       {sink("unnamed", "consumer.override.group.id=connect-unnamed"), nil},
-		"no group":            {unnamed, nil},
-		"a group of a source": {sink("m", "consumer.override.group.id=connect-source"), nil},
-		"other brokers":       {elsewhere, nil},
-		"a source":            {source, nil},
+		"the first":                       {first, nil, nil},
+		"the later":                       {last, []string{"a"}, nil},
+		"a new one":                       {sink("m", mine), []string{"a", "z"}, nil},
+		"a change":                        {sink("unnamed", mine), []string{"a", "z"}, nil},
+		"a default group":                 {toDefault, []string{"unnamed"}, nil},
+		"its own group":                   {sink("unnamed", "consumer.override.group.id=connect-unnamed"), nil, nil},
+		"no group":                        {unnamed, nil, nil},
+		"a group of a source":             {sink("m", "consumer.override.group.id=connect-source"), nil, nil},
+		"other brokers":                   {elsewhere, nil, nil},
+		"a source":                        {source, nil, nil},
+		"a change to a group that runs":   {first, []string{"z"}, []*config.Connector{sink("a"), last}},
+		"a new one before one that runs":  {first, []string{"z"}, []*config.Connector{last}},
+		"one that runs":                   {last, nil, []*config.Connector{sink("a"), last}},
+		"both run":                        {last, []string{"a"}, []*config.Connector{first, last}},
+		"two changes":                     {first, nil, []*config.Connector{sink("a"), sink("z")}},
+		"a taken default group":           {taken, nil, nil},
+		"one that takes it":               {taker, []string{"taken"}, nil},
+		"a default group that runs":       {taken, []string{"taker"}, []*config.Connector{taker}},
+		"one that runs with a default":    {taker, nil, []*config.Connector{taker}},
+		"a group that runs at no brokers": {elsewhere, nil, []*config.Connector{first, last}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.Checker.Connectors = listed
+			b.Checker.Running = x.running
 			problems := checktest.Text(b.Checker.Check(t.Context(), x.connector))
 			for _, other := range listed {
-				conflict := "consumer.override.group.id: expected a group that no other sink uses, found the group " +
-					"of connector " + other.Name + ": "
+				conflict := "no other sink uses, found the group of connector " + other.Name + ": "
 				if strings.Contains(problems, conflict) != slices.Contains(x.want, other.Name) {
 					t.Errorf("expected conflicts with %v, found %s", x.want, problems)
 				}

@@ -310,6 +310,9 @@ func (t *StatusTopic) applyRecord(r *kgo.Record) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if r.Offset < t.read[r.Partition] { // the topic was created again, and what was written before is lost
+		delete(t.written, r.Partition)
+	}
 	t.read[r.Partition] = r.Offset + 1
 	return nil
 }

@@ -142,6 +142,24 @@ func TestStatusTopic(t *testing.T) {
 	})
 }
 
+// Nobody waits for records that were written to the topic before it was created again.
+func TestStatusesOfADeletedTopicAreNotAwaited(t *testing.T) {
+	topic := StatusTopic{log: slog.New(slog.DiscardHandler), outbox: newOutbox(),
+		written: kafka.Positions{0: 90, 1: 5}, read: kafka.Positions{0: 100, 1: 4}}
+	hasRead := func() bool {
+		var written kafka.Positions
+		return topic.hasRead("c", &written)
+	}
+	assert.Equal(t, false, hasRead(), "a record that was not read back")
+	require.NoError(t, topic.applyRecord(&kgo.Record{Partition: 1, Offset: 4}))
+	assert.Equal(t, true, hasRead(), "all were read back")
+	require.NoError(t, topic.applyRecord(&kgo.Record{Partition: 0, Offset: 0}))
+	assert.Equal(t, true, hasRead(), "the topic was created again")
+	topic.written[0] = 3
+	require.NoError(t, topic.applyRecord(&kgo.Record{Partition: 0, Offset: 1}))
+	assert.Equal(t, false, hasRead(), "a record in the new topic")
+}
+
 // The records, and their partitions, are those that a worker of Apache Kafka writes.
 func TestStatusRecords(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *clustertest.Network) {

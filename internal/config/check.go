@@ -37,12 +37,14 @@ func (ch Checker) CheckComponent(ctx context.Context, connector *Connector, comp
 		return &setting.Suggester{Table: both, Number: pluginSettings.NumberIn(keys(connector.Entries)),
 			Budget: maxGuesses}
 	})
+	nested := slices.Concat(nestedPrefixes, connector.stagePrefixes())
 	var problems Problems
 	for _, entry := range connector.Entries {
 		if ctx.Err() != nil {
 			return append(problems, connector.checkCanceled(ctx))
 		}
-		problems = append(problems, ch.checkSetting(connector, entry, pluginSettings, connectSettings, suggester)...)
+		problems = append(problems,
+			ch.checkSetting(connector, entry, nested, pluginSettings, connectSettings, suggester)...)
 	}
 	for _, rule := range []func() Problems{
 		func() Problems { return missingSettings(ctx, connector, connectSettings) },
@@ -63,8 +65,9 @@ func (c *Connector) checkCanceled(ctx context.Context) Problem {
 	return Problem{File: c.File, Line: 1, Text: fmt.Sprintf("the check was canceled: %v", context.Cause(ctx))}
 }
 
-func (ch Checker) checkSetting(connector *Connector, entry Entry, pluginSettings, connectSettings *Declarations,
-	suggester func() *setting.Suggester) Problems {
+// checkSetting checks one setting. nested are the prefixes of settings that the component does not read itself.
+func (ch Checker) checkSetting(connector *Connector, entry Entry, nested []string,
+	pluginSettings, connectSettings *Declarations, suggester func() *setting.Suggester) Problems {
 	if text := exactlyOnceUnavailable(entry, ch.Worker, ch.Embedded); text != "" {
 		return Problems{entry.codedProblem(setting.CodeInvalid, text)}
 	}
@@ -75,7 +78,7 @@ func (ch Checker) checkSetting(connector *Connector, entry Entry, pluginSettings
 	switch {
 	case ok:
 		return ch.checkValue(entry, &spec, pluginSettings)
-	case pluginSettings.Prefix(entry.Key) == "" && isNested(connector, entry.Key):
+	case pluginSettings.Prefix(entry.Key) == "" && hasPrefix(entry.Key, nested):
 		return checkClientSetting(entry, ch.providers())
 	}
 	return Problems{ch.unknownProblem(connector, entry, pluginSettings, suggester())}
@@ -245,23 +248,10 @@ func invalidValue(entry Entry, text string, providers *Providers) Problems {
 	return problems
 }
 
-func isNested(connector *Connector, key string) bool {
-	if hasPrefix(key, []string{"key.converter.", "value.converter.", "header.converter.", "topic.creation.",
-		"producer.override.", "consumer.override.", "admin.override."}) {
-		return true
-	}
-	for _, list := range []string{"transforms", "predicates"} {
-		if !strings.HasPrefix(key, list+".") {
-			continue
-		}
-		for _, alias := range List(connector.Text(list)) {
-			if strings.HasPrefix(key[len(list)+1:], alias+".") {
-				return true
-			}
-		}
-	}
-	return false
-}
+// nestedPrefixes are the prefixes of settings that converters, topics and Kafka clients read, besides those of
+// [Connector.stagePrefixes].
+var nestedPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "topic.creation.",
+	"producer.override.", "consumer.override.", "admin.override."}
 
 func missingSettings(ctx context.Context, connector *Connector, declarations *Declarations) Problems {
 	var problems Problems

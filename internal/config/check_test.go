@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,39 @@ func TestCheckStopsWithContext(t *testing.T) {
 				!strings.Contains(problems[n-1].Text, "context canceled") {
 				t.Errorf("%s: expected the check to stop after %d settings with a problem, found %d problems", name,
 					most, n)
+			}
+		}
+	}
+}
+
+// The lists of aliases are parsed once for a check, not for each setting of a transform or predicate.
+func TestAliasesAreParsedOnceForACheck(t *testing.T) {
+	const count = 100
+	component := wit.Component{Name: "c", Kind: wit.ComponentSource}
+	for _, list := range []string{"transforms", "predicates"} {
+		for aliases, warnings := range map[string]int{strings.Repeat("a,", 150_000) + "a": 0, "a,b,a.q": 2 * count} {
+			connector := &Connector{Entries: []Entry{NewEntry(list, aliases, "", 1)}}
+			for i := range count {
+				for _, alias := range []string{"a", "a.q", "qa", "q.a"} {
+					connector.Entries = append(connector.Entries, NewEntry(fmt.Sprintf("%s.%s.%d", list, alias, i), "x", "", 2))
+				}
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			problems := Checker{}.CheckComponent(t.Context(), connector, component)
+			runtime.ReadMemStats(&after)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 50<<20 {
+				t.Errorf("%s: expected at most 50 MiB for a list of %d bytes and %d settings, found %d MiB", list,
+					len(aliases), len(connector.Entries), used>>20)
+			}
+			noEffect := 0
+			for _, p := range problems {
+				if strings.HasPrefix(p.Text, "has no effect: "+list+" does not name q") {
+					noEffect++
+				}
+			}
+			if noEffect != warnings {
+				t.Errorf("%s=%.9s: expected %d settings without effect, found %d", list, aliases, warnings, noEffect)
 			}
 		}
 	}

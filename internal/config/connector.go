@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -231,18 +232,13 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	var problems Problems
 	transforms, _ := c.Entry("transforms")
 	predicates, _ := c.Entry("predicates")
-	known := List(predicates.Value.Reveal())
-	if n := len(known) + len(List(transforms.Value.Reveal())); n > maxStages {
-		list := transforms
-		if list.Key == "" {
-			list = predicates
-		}
-		return nil, Problems{list.codedProblem(setting.CodeInvalid, fmt.Sprintf("expected at most %d transforms and "+
-			"predicates together, found %d", maxStages, n))}
+	aliases, declared, problem := stageAliases(transforms, predicates)
+	if problem != nil {
+		return nil, Problems{*problem}
 	}
 	problems = append(problems, c.duplicateAliases(transforms)...)
 	problems = append(problems, c.duplicateAliases(predicates)...)
-	for _, alias := range unique(List(transforms.Value.Reveal())) {
+	for _, alias := range unique(aliases) {
 		prefix := "transforms." + alias + "."
 		stage := stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
 			Prefix: prefix}
@@ -263,10 +259,10 @@ func (c *Connector) Stages() ([]stage, Problems) {
 		}
 		if named, ok := c.Entry(prefix + "predicate"); ok {
 			name := setting.Trim(named.Value.Reveal())
-			if !slices.Contains(known, name) {
-				text := fmt.Sprintf("expected one of the predicates (%s), found %q", strings.Join(known, ", "),
-					name)
-				if len(known) == 0 {
+			if !slices.Contains(declared, name) {
+				text := fmt.Sprintf("expected one of the predicates (%s), found %q",
+					shown.LineUpTo(strings.Join(declared, ", "), 200), name) // each transform may have this problem
+				if len(declared) == 0 {
 					text = fmt.Sprintf("there is no predicate %q: expected predicates=%s", name, name)
 				}
 				problems = append(problems, named.problem("%s", text))
@@ -280,7 +276,7 @@ func (c *Connector) Stages() ([]stage, Problems) {
 		}
 		stages = append(stages, stage)
 	}
-	for _, alias := range unique(known) {
+	for _, alias := range unique(declared) {
 		if c.Text("predicates."+alias+".type") == "" {
 			problems = append(problems, predicates.missingProblem("predicates."+alias+".type"))
 		}
@@ -288,18 +284,70 @@ func (c *Connector) Stages() ([]stage, Problems) {
 	return stages, problems
 }
 
-// maxStages is the maximum number of transforms and predicates of a connector. A check calls a plugin for each, and the
-// answer to a validation contains all settings of each.
-const maxStages = 200
+// maxStages is the largest number of transforms and predicates of a connector, and maxAliasBytes the longest alias of
+// one. A check calls a plugin for each, and its answer describes all settings of each, with the alias in their names.
+const (
+	maxStages     = 200
+	maxAliasBytes = 250
+)
 
-// Predicates returns the declared predicates, used or not, at most [maxStages].
-func (c *Connector) Predicates() []Predicate {
-	var all []Predicate
-	aliases := unique(List(c.Text("predicates")))
-	for _, alias := range aliases[:min(len(aliases), maxStages)] {
-		all = append(all, c.predicate(alias))
+// stageAliases returns the aliases in the lists of transforms and predicates, or the problem of lists beyond the
+// bounds.
+func stageAliases(transforms, predicates Entry) (ofTransforms, ofPredicates []string, problem *Problem) {
+	invalid := func(entry Entry, text string) *Problem {
+		p := entry.codedProblem(setting.CodeInvalid, text)
+		return &p
 	}
-	return all
+	ofTransforms = List(transforms.Value.Reveal())
+	ofPredicates = List(predicates.Value.Reveal())
+	if n := len(ofTransforms) + len(ofPredicates); n > maxStages {
+		entry := transforms
+		if entry.Key == "" {
+			entry = predicates
+		}
+		return nil, nil, invalid(entry, fmt.Sprintf("expected at most %d transforms and predicates together, found %d",
+			maxStages, n))
+	}
+	isLong := func(alias string) bool { return len(alias) > maxAliasBytes }
+	const tooLong = "expected names of at most %d bytes, found one of %d"
+	if i := slices.IndexFunc(ofTransforms, isLong); i >= 0 {
+		return nil, nil, invalid(transforms, fmt.Sprintf(tooLong, maxAliasBytes, len(ofTransforms[i])))
+	}
+	if i := slices.IndexFunc(ofPredicates, isLong); i >= 0 {
+		return nil, nil, invalid(predicates, fmt.Sprintf(tooLong, maxAliasBytes, len(ofPredicates[i])))
+	}
+	return ofTransforms, ofPredicates, nil
+}
+
+// stagePrefixes returns the prefixes of the settings of transforms and predicates. If their lists are beyond the
+// bounds, which [Connector.Stages] reports, all keys with these words count as such settings.
+func (c *Connector) stagePrefixes() []string {
+	transforms, _ := c.Entry("transforms")
+	predicates, _ := c.Entry("predicates")
+	ofTransforms, ofPredicates, problem := stageAliases(transforms, predicates)
+	if problem != nil {
+		return []string{"transforms.", "predicates."}
+	}
+	var prefixes []string
+	for _, alias := range ofTransforms {
+		prefixes = append(prefixes, "transforms."+alias+".")
+	}
+	for _, alias := range ofPredicates {
+		prefixes = append(prefixes, "predicates."+alias+".")
+	}
+	return prefixes
+}
+
+// Predicates returns all declared predicates, used or not. Lists beyond the bounds have none.
+func (c *Connector) Predicates() []Predicate {
+	transforms, _ := c.Entry("transforms")
+	predicates, _ := c.Entry("predicates")
+	_, aliases, _ := stageAliases(transforms, predicates)
+	var declared []Predicate
+	for _, alias := range unique(aliases) {
+		declared = append(declared, c.predicate(alias))
+	}
+	return declared
 }
 
 func (c *Connector) predicate(alias string) Predicate {

@@ -755,6 +755,51 @@ func TestTopicCreationExpressionsAreBounded(t *testing.T) {
 	}
 }
 
+// Problems and settings of transforms repeat an alias, but no long one, and no list of them.
+func TestAliasesAreBounded(t *testing.T) {
+	longest := strings.Repeat("p", maxAliasBytes)
+	for list, want := range map[string]string{
+		"transforms": "c.properties:1: transforms: expected names of at most 250 bytes, found one of 251",
+		"predicates": "c.properties:1: predicates: expected names of at most 250 bytes, found one of 251",
+	} {
+		c := connector(t, list+"=a,"+longest+"\n"+list+".a.type=A\n"+list+"."+longest+".type=P")
+		_, problems := c.Stages()
+		require.NoError(t, problems.Err())
+		c = connector(t, list+"=a,"+longest+"p,b\n"+list+".a.type=A\n"+list+"."+longest+"p.type=P")
+		stages, problems := c.Stages()
+		expectLines(t, list, want, problems)
+		if len(stages) > 0 || len(c.Predicates()) > 0 {
+			t.Errorf("%s: expected none, found %v and %v", list, stages, c.Predicates())
+		}
+	}
+	var b strings.Builder
+	b.WriteString("predicates=" + longest[2:] + "10")
+	for i := range maxStages / 2 {
+		fmt.Fprintf(&b, ",%s%d", longest[2:], i)
+	}
+	aliases := b.Len()
+	b.WriteString("\ntransforms=t")
+	for i := range maxStages/2 - 2 {
+		fmt.Fprintf(&b, ",t%d", i)
+	}
+	for i := range maxStages/2 - 2 {
+		fmt.Fprintf(&b, "\ntransforms.t%d.predicate=x", i)
+	}
+	_, problems := connector(t, b.String()).Stages()
+	size := 0
+	unknown := 0
+	for _, p := range problems {
+		if strings.HasPrefix(p.Text, "expected one of the predicates (ppp") {
+			unknown++
+			size += len(p.Text)
+		}
+	}
+	if unknown != maxStages/2-2 || size > 2*aliases {
+		t.Errorf("expected %d unknown predicates in at most %d bytes, found %d in %d", maxStages/2-2, 2*aliases,
+			unknown, size)
+	}
+}
+
 // A connector has a bounded number of transforms and predicates together. Aliases are compared in linear time.
 func TestStagesAreBounded(t *testing.T) {
 	lines := func(transforms, predicates int) string {

@@ -11,7 +11,6 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/v2"
 
-	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -79,10 +78,14 @@ func withoutServiceLinks(environ []string) (remaining []string, warnings Problem
 			"spec removes them", strings.Join(links, ", "))}}
 }
 
-// protections are settings that restrict who may use REST and what connectors may read and override. Their empty value
-// is valid and restricts less; that of similar settings, such as rest.read.only, is invalid.
+// protections restrict who may use REST, what connectors may read and override, and how Kafka clients and listeners
+// prove who they are. An empty value of theirs is valid and restricts less. For other such settings, such as
+// rest.read.only, it is invalid. For a password, a keystore or a Java class it removes no restriction: a key may have
+// no password.
 var protections = []string{"rest.basic.auth.file", "rest.allowed.hosts", "response.http.headers.config",
-	"connector.client.config.override.policy", "config.providers", TracingCertificate}
+	"connector.client.config.override.policy", "config.providers", TracingCertificate, "security.protocol",
+	"ssl.protocol", "ssl.enabled.protocols", "ssl.cipher.suites", "ssl.endpoint.identification.algorithm",
+	"ssl.client.auth", "ssl.truststore.location", "ssl.truststore.certificates", "sasl.mechanism", "sasl.jaas.config"}
 
 // isProtection reports whether a setting is one of protections, restricts a config provider, or configures TLS or
 // logons of Kafka clients or listeners.
@@ -90,7 +93,7 @@ func isProtection(key string) bool {
 	for _, prefix := range clientPrefixes {
 		key = strings.TrimPrefix(key, prefix)
 	}
-	return slices.Contains(protections, key) || security.IsSecurityProperty(key) ||
+	return slices.Contains(protections, key) ||
 		(strings.HasPrefix(key, "config.providers.") && strings.HasSuffix(key, "."+fileKind.limit))
 }
 

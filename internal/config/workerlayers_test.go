@@ -24,6 +24,8 @@ func TestEmptyValueSwitchesNoProtectionOff(t *testing.T) {
 		"config.providers":                            "file",
 		"config.providers.file.param.allowed.paths":   "/etc/secrets",
 		"security.protocol":                           "SSL",
+		"ssl.enabled.protocols":                       "TLSv1.3",
+		"ssl.cipher.suites":                           "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
 		"ssl.truststore.location":                     "/etc/trust.pem",
 		"ssl.endpoint.identification.algorithm":       "https",
 		"admin.ssl.endpoint.identification.algorithm": "https",
@@ -71,6 +73,12 @@ func TestEmptyValueOfOneClientAndOfReference(t *testing.T) {
 			"${env:REST_NOBODY}: not found: the environment of this program has no such variable"},
 		{"the file itself", names + "=https\n" + ofProducer + "=", nil, ""},
 		{"nothing in the file", "rest.basic.auth.file=", []string{variable, "CULVERT_REST_BASIC_AUTH_FILE="}, ""},
+		{"a key without a password", "ssl.key.password=${env:REST_USERS}\nssl.keystore.password=${env:REST_USERS}\n" +
+			"ssl.truststore.password=${env:REST_USERS}\nlisteners.https.ssl.key.password=${env:REST_USERS}", nil, ""},
+		{"a password in the environment", "ssl.key.password=x", []string{"CULVERT_SSL_KEY_PASSWORD="}, "environment " +
+			"CULVERT_SSL_KEY_PASSWORD: ssl.key.password: warning: is empty: set a password or remove the line"},
+		{"a Java class", "sasl.login.callback.handler.class=x",
+			[]string{"CULVERT_SASL_LOGIN_CALLBACK_HANDLER_CLASS="}, ""},
 		{"no protection", "client.id=a", []string{"CULVERT_CLIENT_ID=", "CULVERT_LISTENERS="}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

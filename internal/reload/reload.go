@@ -178,6 +178,12 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	r.files = snapshot.Connectors
 	r.mu.Unlock()
 	r.Checker, r.serviceDeadline = r.Checker.WithConnectors(snapshot.Connectors), time.Now().Add(serviceTimeout)
+	r.Checker.Running = nil
+	for _, current := range running {
+		if current.Config != nil && !current.Rejected {
+			r.Checker.Running = append(r.Checker.Running, current.Config)
+		}
+	}
 	r.timedOutOrigins = map[string]bool{}
 	check := func(connector *config.Connector) config.Problems { return found(ctx, connector) }
 	if apply == nil {

@@ -197,6 +197,10 @@ func (req *request) replay() {
 	if req.r.ContentLength != 0 && !req.readJSON(&body) {
 		return
 	}
+	if withheld := req.withheldMessage(); withheld != "" && body.Error != "" { // the counts would tell what occurs
+		req.fail(http.StatusForbidden, "error: cannot select by the messages of dead letters. A message is "+withheld)
+		return
+	}
 	filter := connect.DeadLetterFilter{Error: body.Error}
 	if len(body.Positions) > maxReplayPositions {
 		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxReplayPositions,

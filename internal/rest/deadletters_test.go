@@ -132,7 +132,15 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 					t.Errorf("%q: found %d %s", query, status, answer)
 				}
 			}
-			status, answer := ask("POST", "/replay", `{"dry":true}`)
+			wantStatus := http.StatusOK
+			if !isShown {
+				wantStatus = http.StatusForbidden
+			}
+			status, answer := ask("POST", "/replay", `{"dry":true,"again":true,"error":"no order 4"}`)
+			if status != wantStatus || (c.host == "" && !strings.Contains(answer, c.hidden)) {
+				t.Errorf("selected by message: expected %d, found %d %s", wantStatus, status, answer)
+			}
+			status, answer = ask("POST", "/replay", `{"dry":true}`)
 			if c.host != "" {
 				assert.Equal(t, http.StatusForbidden, status)
 				return
