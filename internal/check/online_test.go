@@ -256,6 +256,14 @@ func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 				sent = 3
 			}
 			expect("right", false, next, sent)
+			if c.name == "header of an anonymous service" { // the same headers are sent with a user's password
+				c.entries = map[string]string{role.User: "me", role.Password: "half"}
+				status, online := fetch("wrong", false)
+				assert.Equal(t, []int{http.StatusBadGateway, sent}, []int{int(status), len(shown)})
+				assert.Equal(t, role.Password, online.untriedSetting, "the setting that was not tried")
+				status, _ = fetch("new", false)
+				assert.Equal(t, []int{http.StatusBadGateway, sent}, []int{int(status), len(shown)})
+			}
 		})
 	}
 }

@@ -22,6 +22,8 @@ type Logon struct {
 type logonSecret struct {
 	id   lockouts.Identity
 	role string
+	// isObserved reports that a refusal prevents no request, because it is that of the secret next to this one.
+	isObserved bool
 }
 
 // LogonOf returns the logon of a configuration without sending or registering anything.
@@ -35,8 +37,10 @@ func LogonOf(c Config) (Logon, error) {
 	if c.User == "" && (c.Auth == "" || c.Auth == AuthNone) {
 		atService.role = inHeader
 	}
-	secrets := []logonSecret{atService, {d.headerIdentity(), inHeader},
-		{d.config.Route.identity(d.origin), role.Proxy + d.config.Route.Settings.Logon().Setting}}
+	nextToLogon := logonSecret{id: d.headerIdentity(), role: inHeader, isObserved: true}
+	ofRoute := logonSecret{id: d.config.Route.identity(d.origin),
+		role: role.Proxy + d.config.Route.Settings.Logon().Setting}
+	secrets := []logonSecret{atService, nextToLogon, ofRoute}
 	secrets = slices.DeleteFunc(secrets, func(s logonSecret) bool { return !s.id.Needed() })
 	return Logon{secrets, d.address(), d.config.Lockouts}, nil
 }
@@ -52,7 +56,7 @@ func secretHeaderRole(headers map[string]string) string {
 }
 
 // Untried returns the role of the first secret that was not accepted before, "" for that of the service. ok is false if
-// there is none, or if a secret was refused, because then none is sent.
+// there is none, or if [Logon.Refused] finds one, because then none is sent.
 func (l Logon) Untried() (role string, ok bool) {
 	if _, ok := l.Refused(); ok {
 		return "", false
@@ -65,9 +69,12 @@ func (l Logon) Untried() (role string, ok bool) {
 	return "", false
 }
 
-// Refused returns the role of the first secret that was refused, "" for that of the service.
+// Refused returns the role of the first secret that is not sent because it was refused, "" for that of the service.
 func (l Logon) Refused() (role string, ok bool) {
 	for _, s := range l.secrets {
+		if s.isObserved {
+			continue
+		}
 		if _, isRefused := l.lockouts.Status(s.id); isRefused {
 			return s.role, true
 		}
