@@ -17,7 +17,18 @@ type Session struct {
 	// [Pool.Replace]. Store.mu guards them.
 	users, open int
 	ended       bool
+	created     time.Time
+	earlyEnds   int // see EarlyEnds
 }
+
+// shortLife is the age below which the end of a session is early: idle sessions live for minutes at least.
+const shortLife = time.Minute
+
+func newSession() *Session { return &Session{tokens: newTokens(), created: time.Now()} }
+
+// EarlyEnds returns how many sessions in a row before this one, each in place of the former, ended within [shortLife].
+// A service that restarts ends each of them once; one that allows a user one session does it again and again.
+func (s *Session) EarlyEnds() int { return s.earlyEnds }
 
 // Cookies are the cookies of a request.
 type Cookies struct {
