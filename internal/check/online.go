@@ -136,6 +136,8 @@ type onlineCheck struct {
 	log     *slog.Logger
 	wait    time.Duration
 	connect func() (*transport.Client, error)
+	// refusedSetting returns the setting of the secret that was refused by now. connect sets it.
+	refusedSetting func() string
 	// deadline is when the service must have responded. It starts with the first request, because the time that the
 	// plugin takes before does not count.
 	deadline func() time.Time
@@ -207,6 +209,10 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		}
 		refused, _ := logon.Refused() // such a secret is not sent
 		online.rejectedSetting = secretSetting(roles, refused)
+		online.refusedSetting = func() string {
+			refused, _ := logon.Refused()
+			return secretSetting(roles, refused)
+		}
 		if untried, ok := logon.Untried(); ok && !ch.Logon {
 			online.untriedSetting = secretSetting(roles, untried)
 			recipient := "service"
@@ -269,7 +275,8 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	}
 	response, err := client.Exchange(ctx, r)
 	switch {
-	case err == nil && response.Status == http.StatusUnauthorized, service.IsUnauthorized(err):
+	case err == nil && response.Status == http.StatusUnauthorized, service.IsUnauthorized(err),
+		err != nil && client.Refusal() != "": // such as 407 of a proxy
 		if err == nil {
 			err = &wit.Error{Kind: wit.ErrorUnauthorized, Message: "the service answered 401"}
 		}
@@ -277,6 +284,7 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		v.mu.Lock()
 		if v.rejected == nil {
 			v.rejected = why
+			v.rejectedSetting = v.refusedSetting()
 		}
 		v.mu.Unlock()
 		return respond(http.StatusUnauthorized, why.Error())

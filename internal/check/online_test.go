@@ -242,11 +242,12 @@ func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 			expect("right", true, http.StatusOK, 1)
 			expect("right", false, http.StatusOK, 2)
 			expect("righ", false, http.StatusBadGateway, 2)
-			refused := uint16(http.StatusUnauthorized)
+			found, online := fetch("wrong", true)
+			assert.Equal(t, []int{http.StatusUnauthorized, 3}, []int{int(found), len(shown)}, "wrong")
 			if c.setting == role.ProxyPassword {
-				refused = http.StatusGatewayTimeout // what replaces the proxy's 407
+				assert.Equal(t, true, online.rejected != nil, "rejected")
+				assert.Equal(t, c.setting, online.rejectedSetting, "the setting that was rejected")
 			}
-			expect("wrong", true, refused, 3)
 			expect("wrong", true, http.StatusUnauthorized, 3) // was refused before
 			expect("wrong", false, http.StatusUnauthorized, 3)
 			next := uint16(http.StatusOK)
@@ -256,6 +257,14 @@ func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 				sent = 3
 			}
 			expect("right", false, next, sent)
+			if c.name == "header of an anonymous service" { // the same headers are sent with a user's password
+				c.entries = map[string]string{role.User: "me", role.Password: "half"}
+				status, online := fetch("wrong", false)
+				assert.Equal(t, []int{http.StatusBadGateway, sent}, []int{int(status), len(shown)})
+				assert.Equal(t, role.Password, online.untriedSetting, "the setting that was not tried")
+				status, _ = fetch("new", false)
+				assert.Equal(t, []int{http.StatusBadGateway, sent}, []int{int(status), len(shown)})
+			}
 		})
 	}
 }

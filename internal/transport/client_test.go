@@ -823,6 +823,38 @@ func TestExpiredCSRFToken(t *testing.T) {
 			assert.Equal(t, 3, len(g.fetches))
 		})
 	})
+	t.Run("is fetched again, not for ever, while others may end the session", func(t *testing.T) {
+		var release chan struct{}
+		writes := 0
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == "/slow":
+				<-release
+			case r.Method == "POST":
+				writes++
+				w.Header().Set("X-Csrf-Token", "Required")
+				w.WriteHeader(403)
+				io.WriteString(w, "refused")
+			default:
+				w.Header().Set("X-Csrf-Token", "t")
+			}
+		}, retries(0), func(t *testing.T, c *Client) {
+			release = make(chan struct{}) // in the bubble
+			var others sync.WaitGroup
+			for range 2 { // in sessions that are in use until the end
+				others.Go(func() { wantStatus(t, c, get("/slow"), 200) })
+			}
+			synctest.Wait()
+			c.target.Load().sessions.UseSingle()
+			status, body, err := text(t, c, write())
+			if status != 403 || body != "refused" || err != nil {
+				t.Errorf("expected the service's answer, found %d, %q, %v", status, body, err)
+			}
+			assert.Equal(t, maxFreshRefusals+2, writes)
+			close(release)
+			others.Wait()
+		})
+	})
 	t.Run("one refresh for all who share a session", func(t *testing.T) {
 		g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
 			// Only tokens are checked, so that concurrent requests do not affect each other.

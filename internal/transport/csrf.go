@@ -25,9 +25,11 @@ func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error
 	if isFresh && (t.permit.isAlone || !sessions.IsSingle()) {
 		r.freshRefusals++
 	}
-	if r.freshRefusals > maxFreshRefusals || r.tokenRenewals > max(maxFreshRefusals,
-		t.permit.destination.config.Retry.Times()) {
+	if r.freshRefusals > maxFreshRefusals {
 		return final, t.permit.destination.refusedTokenError(r.exchange, t.answer)
+	}
+	if r.tokenRenewals > max(maxFreshRefusals, t.permit.destination.config.Retry.Times()) {
+		return final, nil // other requests may have ended each session: the answer is the service's
 	}
 	if r.freshRefusals == maxFreshRefusals && t.permit.useSingleSession() {
 		r.tokenRenewals = 0

@@ -392,7 +392,7 @@ func TestServiceWithOneSession(t *testing.T) {
 		expired int // status in a session that has ended; zero means that another one is opened
 		opened  int // at most
 		warned  int
-	}{"refused tokens": {0, 60, 1}, "session not found": {400, 60, 1}, "401": {401, 1000, 0}} {
+	}{"refused tokens": {0, 60, 1}, "session not found": {400, 60, 1}, "401": {401, 60, 1}} {
 		t.Run(name, func(t *testing.T) {
 			s := &onlySession{expired: k.expired}
 			var log logtest.Journal
@@ -417,6 +417,34 @@ func TestServiceWithOneSession(t *testing.T) {
 					t.Errorf("expected at most %d sessions and %d warning, found %d and %s", k.opened, k.warned,
 						s.opened, &log)
 				}
+			})
+		})
+	}
+}
+
+// Sessions that end within a minute of their logon, twice in a row, show a service with one session. A service that
+// restarts once, or ends sessions later, keeps several.
+func TestSessionsThatEndEarly(t *testing.T) {
+	for name, k := range map[string]struct {
+		ends int
+		life time.Duration
+		want bool
+	}{
+		"once":  {1, time.Second, false},
+		"twice": {2, 59 * time.Second, true},
+		"later": {10, 61 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &expiring{password: "p", delay: 10 * time.Millisecond}
+			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+				send := func(int) { wantStatus(t, c, get("/svc/Orders"), 200) }
+				together(2, send)
+				for range k.ends {
+					time.Sleep(k.life)
+					s.expire("p")
+					together(2, send)
+				}
+				assert.Equal(t, k.want, c.target.Load().sessions.IsSingle(), "limited to one session")
 			})
 		})
 	}

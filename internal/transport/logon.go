@@ -22,6 +22,8 @@ type Logon struct {
 type logonSecret struct {
 	id   lockouts.Identity
 	role string
+	// isObserved reports that a refusal prevents no request, because it is that of the secret next to this one.
+	isObserved bool
 }
 
 // LogonOf returns the logon of a configuration without sending or registering anything.
@@ -35,8 +37,10 @@ func LogonOf(c Config) (Logon, error) {
 	if c.User == "" && (c.Auth == "" || c.Auth == AuthNone) {
 		serviceSecret.role = headerRole
 	}
-	secrets := []logonSecret{serviceSecret, {d.headerIdentity(), headerRole},
-		{d.config.Route.identity(d.origin), role.Proxy + d.config.Route.Settings.Logon().Setting}}
+	nextToLogon := logonSecret{id: d.headerIdentity(), role: headerRole, isObserved: true}
+	routeSecret := logonSecret{id: d.config.Route.identity(d.origin),
+		role: role.Proxy + d.config.Route.Settings.Logon().Setting}
+	secrets := []logonSecret{serviceSecret, nextToLogon, routeSecret}
 	secrets = slices.DeleteFunc(secrets, func(s logonSecret) bool { return !s.id.Needed() })
 	return Logon{secrets, d.address(), d.config.Lockouts}, nil
 }
@@ -52,7 +56,7 @@ func secretHeaderRole(headers map[string]string) string {
 }
 
 // Untried returns the role of the first secret that was not accepted before, "" for the secret of the service. ok is
-// false if all were accepted, or if a secret was refused, because then no secret is sent.
+// false if all were accepted, or if [Logon.Refused] finds one, because then no secret is sent.
 func (l Logon) Untried() (role string, ok bool) {
 	if _, ok := l.Refused(); ok {
 		return "", false
@@ -65,10 +69,13 @@ func (l Logon) Untried() (role string, ok bool) {
 	return "", false
 }
 
-// Refused returns the role of the first secret that was refused, "" for the secret of the service. ok is false if none
-// was refused.
+// Refused returns the role of the first secret that is not sent because it was refused, "" for the secret of the
+// service. ok is false if there is none.
 func (l Logon) Refused() (role string, ok bool) {
 	for _, s := range l.secrets {
+		if s.isObserved {
+			continue
+		}
 		if _, isRefused := l.lockouts.Status(s.id); isRefused {
 			return s.role, true
 		}

@@ -82,6 +82,9 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 	if answer.StatusCode == http.StatusUnauthorized && attempt.cookies.Proven && permit.logon == nil {
 		attempt.drop(answer, nil)
 		if fresh := destination.sessions.Replace(permit.session); fresh != nil {
+			if fresh.EarlyEnds() >= maxFreshRefusals {
+				permit.useSingleSession()
+			}
 			return nil, nil, &sessionExpiredError{gate.SessionEnded(), fresh}
 		}
 		return nil, nil, errSessionEnded

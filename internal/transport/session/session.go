@@ -13,13 +13,25 @@ import (
 type Session struct {
 	jar    jar
 	tokens tokens
-	// users counts the requests without a response yet. Store.mu guards it, open and ended.
+	// users counts the requests without a response yet. Store.mu guards it and the fields below.
 	users int
 	// open counts the requests whose response has not been read yet.
 	open int
 	// ended reports whether [Pool.Replace] has removed the session.
-	ended bool
+	ended   bool
+	created time.Time
+	// earlyEnds is the result of EarlyEnds.
+	earlyEnds int
 }
+
+// shortLife is the age below which the end of a session is early: idle sessions live for minutes at least.
+const shortLife = time.Minute
+
+func newSession() *Session { return &Session{tokens: newTokens(), created: time.Now()} }
+
+// EarlyEnds returns how many sessions in a row before this one, each in place of the former, ended within [shortLife].
+// A service that restarts ends each of them once; one that allows a user one session does it again and again.
+func (s *Session) EarlyEnds() int { return s.earlyEnds }
 
 // Cookies are the cookies of a request.
 type Cookies struct {

@@ -71,7 +71,7 @@ func (s *Pool) Acquire(limit int) *Session {
 	case n > 0:
 		one, s.idle = s.idle[n-1], s.idle[:n-1]
 	case limit == 0 || len(s.all)+s.store.ending[s.key] < limit || len(s.all) == 0:
-		one = &Session{tokens: newTokens()}
+		one = newSession()
 		s.all = append(s.all, one)
 	default:
 		one = slices.MinFunc(s.all, func(a, b *Session) int { return a.users - b.users })
@@ -101,7 +101,12 @@ func (s *Pool) Replace(ended *Session) (fresh *Session) {
 	ended.ended = true
 	ended.users--
 	ended.open--
-	fresh = &Session{tokens: newTokens(), users: 1, open: 1}
+	fresh = newSession()
+	fresh.users = 1
+	fresh.open = 1
+	if fresh.created.Sub(ended.created) < shortLife {
+		fresh.earlyEnds = ended.earlyEnds + 1
+	}
 	if i := slices.Index(s.all, ended); i >= 0 { // unless the pool's last client has left
 		s.all[i] = fresh
 	}
