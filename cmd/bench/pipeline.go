@@ -429,9 +429,9 @@ func (b *bench) idle(ctx context.Context, of candidate) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s: idle worker, %v after a start with a %s compile cache loaded its %d plugins: %.0f MiB resident, "+
-			"of which %.0f are private (a tuned JVM Connect worker: 136; as shipped: 450–530)\n", of.culvert,
-			startTime, cache, builtInPlugins, resident, private)
+		fmt.Printf("%s: idle worker, %v after a start with a %s compile cache loaded its %d plugins: "+
+			"%.0f MiB resident, of which %.0f are private (a tuned JVM Connect worker: 136; as shipped: 450–530)\n",
+			of.culvert, startTime, cache, builtInPlugins, resident, private)
 	}
 	return nil
 }

@@ -821,9 +821,11 @@ func TestStagesAreBounded(t *testing.T) {
 		want                   string
 	}{
 		{maxStages - 2, 0, ""},
-		{maxStages - 1, 0, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 201"},
+		{maxStages - 1, 0,
+			"c.properties:1: transforms: expected at most 200 transforms and predicates together, found 201"},
 		{100, 100, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 202"},
-		{100_000, 0, "c.properties:1: transforms: expected at most 200 transforms and predicates together, found 100002"},
+		{100_000, 0,
+			"c.properties:1: transforms: expected at most 200 transforms and predicates together, found 100002"},
 	} {
 		c := connector(t, lines(test.transforms, test.predicates))
 		stages, problems := c.Stages()

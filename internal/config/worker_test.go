@@ -72,9 +72,11 @@ func TestYAMLMemoryIsLinear(t *testing.T) {
 	const depth = 2_000
 	long := strings.Repeat("k", 100_000)
 	for name, test := range map[string]struct{ text, problem string }{
-		"a list":                          {"topics: [" + strings.Repeat("a,", 20_000) + "a]", ""},
-		"a long key above many values":    {"? " + long + "\n: {" + strings.Repeat("a: 1, ", 20_000) + "}", "names of settings"},
-		"a long key above many problems":  {"? " + long + "\n: {" + strings.Repeat("a: , ", 20_000) + "}", "names of settings"},
+		"a list": {"topics: [" + strings.Repeat("a,", 20_000) + "a]", ""},
+		"a long key above many values": {"? " + long + "\n: {" + strings.Repeat("a: 1, ", 20_000) + "}",
+			"names of settings"},
+		"a long key above many problems": {"? " + long + "\n: {" + strings.Repeat("a: , ", 20_000) + "}",
+			"names of settings"},
 		"many values":                     {"k: {" + strings.Repeat("a: 1, ", 20_000) + "}", "at most 10000 settings"},
 		"many problems":                   {"k: {" + strings.Repeat("a: , ", 20_000) + "}", "at most 10000 settings"},
 		"long keys above keys":            {strings.Repeat("{"+long[:400]+": ", depth) + "1" + strings.Repeat("}", depth), ""},

@@ -41,7 +41,8 @@ func TestEmptyValueSwitchesNoProtectionOff(t *testing.T) {
 			w, problems, err := LoadWorker(file, nil, flags)
 			require.NoError(t, err)
 			if !hasError(problems, name) {
-				t.Errorf("%s=%q on the command line: expected an error, found %v and the value %q", name, blank, problems,
+				t.Errorf("%s=%q on the command line: expected an error, found %v and the value %q", name, blank,
+					problems,
 					w.Text(name))
 			}
 			_, problems, err = LoadWorker(file, nil, map[string]string{name: value})
@@ -51,8 +52,8 @@ func TestEmptyValueSwitchesNoProtectionOff(t *testing.T) {
 	}
 }
 
-// An empty value for one kind of Kafka clients does not switch off what the file sets for all kinds, nor does a reference
-// without a value. Settings that a file leaves empty, or does not set, may be empty.
+// An empty value for one kind of Kafka clients does not switch off what the file sets for all kinds, nor does a
+// reference without a value. Settings that a file leaves empty, or does not set, may be empty.
 func TestEmptyValueOfOneClientAndOfReference(t *testing.T) {
 	t.Setenv("REST_USERS", " ")
 	const names, ofProducer = "ssl.endpoint.identification.algorithm", "producer.ssl.endpoint.identification.algorithm"
@@ -67,7 +68,8 @@ func TestEmptyValueOfOneClientAndOfReference(t *testing.T) {
 			"IDENTIFICATION_ALGORITHM: " + ofProducer + ": is empty, which would switch off the protection that " +
 			"w.properties:2 sets (" + names + "): expected a value. To switch it off, change that place"},
 		{"a reference", "rest.basic.auth.file=${env:REST_USERS}", nil, "w.properties:2: rest.basic.auth.file: is empty, " +
-			"which would switch off the protection that w.properties:2 sets (rest.basic.auth.file): expected a value. " +
+			"which would switch off the protection that w.properties:2 sets (rest.basic.auth.file): expected a " +
+			"value. " +
 			"To switch it off, change that place"},
 		{"a reference to nothing", "rest.basic.auth.file=${env:REST_NOBODY}", nil, "w.properties:2: rest.basic.auth.file: " +
 			"${env:REST_NOBODY}: not found: the environment of this program has no such variable"},

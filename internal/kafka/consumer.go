@@ -401,7 +401,8 @@ func (s *Consumer) awaitTurn(ctx context.Context, topic string, partition int32)
 	began := time.Now()
 	err := s.memory.awaitTurn(ctx, s.client)
 	if waited := time.Since(began); waited > time.Second {
-		s.config.log().Warn("kafka: a batch that is large when decompressed had to wait, because one at a time is read: "+
+		s.config.log().Warn("kafka: a batch that is large when decompressed had to wait, because one at a time is "+
+			"read: "+
 			"a higher memory limit of the worker does not change this, smaller batches do", "group", s.options.Group,
 			"topic", topic, "partition", partition, "bytes", largeBatchBytes, "waited", waited)
 	}

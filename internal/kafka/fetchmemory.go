@@ -261,7 +261,8 @@ func (b exactBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecT
 	case kgo.CodecLz4:
 		content = lz4.NewReader(bytes.NewReader(src))
 	case kgo.CodecZstd:
-		reader, err := zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		reader, err := zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxMemory(uint64(b.limit)))
 		if err != nil {
 			return nil

@@ -48,8 +48,8 @@ func (c compressibleTopic) fill(t *testing.T, addr string) {
 	require.NoError(t, failure)
 }
 
-// A consumer decompresses at most its part of the memory and one batch more, however large a fetch is when decompressed,
-// and delivers each record once and in order. Each poll returns about a quarter of the part.
+// A consumer decompresses at most its part of the memory and one batch more, however large a fetch is when
+// decompressed, and delivers each record once and in order. Each poll returns about a quarter of the part.
 func TestFetchesStayWithinTheMemory(t *testing.T) {
 	for name, codec := range map[string]kgo.CompressionCodec{"gzip": kgo.GzipCompression(),
 		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()} {

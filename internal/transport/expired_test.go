@@ -427,7 +427,7 @@ func TestServiceWithOneSession(t *testing.T) {
 func TestSessionsThatEndEarly(t *testing.T) {
 	for name, k := range map[string]struct {
 		ends int
-		life time.Duration
+		age  time.Duration
 		want bool
 	}{
 		"once":  {1, time.Second, false},
@@ -440,7 +440,7 @@ func TestSessionsThatEndEarly(t *testing.T) {
 				send := func(int) { wantStatus(t, c, get("/svc/Orders"), 200) }
 				together(2, send)
 				for range k.ends {
-					time.Sleep(k.life)
+					time.Sleep(k.age)
 					s.expire("p")
 					together(2, send)
 				}

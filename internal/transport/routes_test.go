@@ -325,8 +325,8 @@ func TestCorporateProxy(t *testing.T) {
 	}
 }
 
-// A proxy's wrong password is sent once, by all clients together and also for tokens, until it changes. A service that is
-// reached through the proxy with the right one keeps its own logon.
+// A proxy's wrong password is sent once, by all clients together and also for tokens, until it changes. A service
+// that is reached through the proxy with the right one keeps its own logon.
 func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
 	answer := func(http.ResponseWriter, *http.Request) {}
 	secure := httptest.NewTLSServer(http.HandlerFunc(answer))

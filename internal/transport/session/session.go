@@ -24,13 +24,13 @@ type Session struct {
 	earlyEnds int
 }
 
-// shortLife is the age below which the end of a session is early: idle sessions live for minutes at least.
-const shortLife = time.Minute
+// earlyEndAge is the age below which the end of a session is early: idle sessions live for minutes at least.
+const earlyEndAge = time.Minute
 
 func newSession() *Session { return &Session{tokens: newTokens(), created: time.Now()} }
 
-// EarlyEnds returns how many sessions in a row before this one, each in place of the former, ended within [shortLife].
-// A service that restarts ends each of them once; one that allows a user one session does it again and again.
+// EarlyEnds returns how many sessions in a row before this one, each in place of the former, ended within
+// [earlyEndAge]. A service that restarts ends each of them once; one that allows a user one session does it again and again.
 func (s *Session) EarlyEnds() int { return s.earlyEnds }
 
 // Cookies are the cookies of a request.

@@ -104,7 +104,7 @@ func (s *Pool) Replace(ended *Session) (fresh *Session) {
 	fresh = newSession()
 	fresh.users = 1
 	fresh.open = 1
-	if fresh.created.Sub(ended.created) < shortLife {
+	if fresh.created.Sub(ended.created) < earlyEndAge {
 		fresh.earlyEnds = ended.earlyEnds + 1
 	}
 	if i := slices.Index(s.all, ended); i >= 0 { // unless the pool's last client has left

@@ -142,8 +142,8 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 	return pg.continueWith(result, next, err)
 }
 
-// IsAway reports whether a router answered in place of the service, which has answered before: its metadata precede each
-// page. An answer about a lost token is no outage.
+// IsAway reports whether a router answered in place of the service, which has answered before: its metadata precede
+// each page. An answer about a lost token is no outage.
 func (r *Reader) IsAway() bool {
 	return odataerror.FromRouter(&r.Response, r.Body) && !odataerror.LostToken(&r.Response, r.Body)
 }

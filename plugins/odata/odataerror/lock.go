@@ -52,8 +52,9 @@ var lockWords = []string{
 // Parts of German messages such as "Der Auftrag wird gerade von Benutzer MEIER bearbeitet" and "Benutzer MEIER
 // bearbeitet bereits den Beleg". Assumption: these are SAP's translations; no source was found.
 var (
-	germanVerbs   = []string{"wird ", "werden "}
-	germanAgents  = []string{" von ", " vom ", " durch ", " gerade ", " bereits ", " derzeit ", " zurzeit ", " zur zeit "}
+	germanVerbs  = []string{"wird ", "werden "}
+	germanAgents = []string{" von ", " vom ", " durch ", " gerade ", " bereits ", " derzeit ", " zurzeit ",
+		" zur zeit "}
 	germanWork    = []string{"bearbeitet", "geändert", "gepflegt", "benutzt"}
 	germanPhrases = []string{"bearbeitet gerade", "bearbeitet bereits", "bearbeitet derzeit", "bearbeitet zurzeit",
 		"bereits in bearbeitung", "gerade in bearbeitung", "in bearbeitung durch"}

@@ -32,7 +32,8 @@ func (s responseHandler) lockOf(target *requests.Target, response *wit.Response)
 // the error is not transient: the lock may be permanent, and the other rows can be written. A locked user, client or
 // system concerns all rows, so that error is transient and fails the task in the end. So does a lock with a configured
 // status or code (RATIONALE.md P31).
-func (s responseHandler) lockResult(response *wit.Response, failure *wit.Error, lock odataerror.LockKind) wit.RowResult {
+func (s responseHandler) lockResult(response *wit.Response, failure *wit.Error,
+	lock odataerror.LockKind) wit.RowResult {
 	code, _, _ := odataerror.Document(response.Body)
 	if lock == odataerror.LogonLocked || odataerror.MatchesCode(s.RetryCodes, response.Status, code) {
 		failure.Kind = wit.ErrorTransient

@@ -36,7 +36,8 @@ func (s responseHandler) isServiceSuccess(target *requests.Target, response *wit
 	if target.Operation == requests.ProbeService {
 		return true
 	}
-	return provesDone(response.Status) && (target.InBatch || isEmpty(response.Body) || odataerror.HasVersion(response) ||
+	return provesDone(response.Status) && (target.InBatch || isEmpty(response.Body) ||
+		odataerror.HasVersion(response) ||
 		hasEntityLocation(target, response) || containsEntity(target.Set, response.Body))
 }
 

@@ -515,7 +515,8 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 			write().expectAll(outcomeWritten)
 		}
 		if found := host.outcome(); found != test.outcome || batches != test.batches {
-			t.Errorf("%s: expected %s after %d batches, found %s after %d (%v)", test.router, test.outcome, test.batches,
+			t.Errorf("%s: expected %s after %d batches, found %s after %d (%v)", test.router, test.outcome,
+				test.batches,
 				found, batches, host.reasons[0])
 		}
 	}

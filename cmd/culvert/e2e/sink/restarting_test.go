@@ -51,9 +51,9 @@ func orders(rows int) []*kgo.Record {
 // hasFailed reports whether a task has failed.
 func hasFailed(s connect.Status) bool { return len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed }
 
-// An application restarts while 25,000 records are written: its router answers all requests with 404. The task continues
-// with few requests, writes each record once, and sends batches again afterwards. If the router answers only batches,
-// no batches are sent after the second one, and one line is logged.
+// An application restarts while 25,000 records are written: its router answers all requests with 404. The task
+// continues with few requests, writes each record once, and sends batches again afterwards. If the router answers only
+// batches, no batches are sent after the second one, and one line is logged.
 func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 	t.Parallel()
 	everything := func(*http.Request) bool { return true }
@@ -149,7 +149,8 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 				t.Errorf("expected the record to be sent 5 times, found %d", n)
 			}
 			e2etest.NoneTwice(t, s.Ledger())
-			said := []string{"Customer 7 is being processed by user SMITH", "sap.odata.http.codes = ", "(tried 5 times)"}
+			said := []string{"Customer 7 is being processed by user SMITH", "sap.odata.http.codes = ",
+				"(tried 5 times)"}
 			if tolerance == "none" {
 				r.Exits(1).LastLineHas(said...)
 				return
