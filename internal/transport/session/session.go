@@ -30,7 +30,8 @@ const earlyEndAge = time.Minute
 func newSession() *Session { return &Session{tokens: newTokens(), created: time.Now()} }
 
 // EarlyEnds returns how many sessions in a row before this one, each in place of the former, ended within
-// [earlyEndAge]. A service that restarts ends each of them once; one that allows a user one session does it again and again.
+// [earlyEndAge]. A service that restarts ends each of them once; one that allows a user one session does it again and
+// again.
 func (s *Session) EarlyEnds() int { return s.earlyEnds }
 
 // Cookies are the cookies of a request.
