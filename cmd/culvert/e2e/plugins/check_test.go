@@ -68,7 +68,7 @@ func TestPluginsCheck(t *testing.T) {
 		{"plugin.all.limits.memory.bytes=65536", "65536 are allowed (plugin.all.limits.memory.bytes)", 1},
 		{"plugin.all.limits.cal.ms=5", "plugin.all.limits.cal.ms: unknown setting; the nearest known one is " +
 			"plugin.all.limits.call.ms", 2},
-		{"plugin.all.limits.call.ms", "--set: expected name=value", 2},
+		{"plugin.all.limits.call.ms", "--set number 1: expected name=value", 2},
 	} {
 		p.Run("plugins", "check", "--set", c.set, all).Exits(c.code).Reports(c.says)
 	}
