@@ -112,6 +112,8 @@ var boundsOfPlugins = map[string]string{
 	"setting.maxPlaceholders":        "what is read",
 	"setting.maxTemplateName":        "what is read",
 	"edm.maxInherited":               "what is read",
+	"odataerror.maxNameWords":        "what is read",
+	"odataerror.maxLockedWords":      "what is read",
 	"recommend.maxErrors":            "TestValidationErrorsAreBounded",
 	"responses.maxStops":             "TestLargestHintFits",
 	"responses.maxETag":              "TestLargestHintFits",
