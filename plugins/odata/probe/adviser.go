@@ -301,7 +301,7 @@ func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions
 type serviceModel struct {
 	metadata *edm.Model // nil if unknown
 	problem  string     // why the metadata cannot be used, or ""
-	hint     string     // why the metadata are not known for now, or ""
+	hint     string     // why the metadata could not be read, or ""
 }
 
 // model returns the metadata of a service, or nil after adding its error to the setting.
