@@ -10,7 +10,7 @@ var memoryMetrics = newMetrics("culvert_plugins_", nil,
 	gauge("memory_bytes", "Memory of all instances of plugins.",
 		func(m plugin.Memory) float64 { return float64(m.Used) }),
 	gauge("memory_limit_bytes", "Limit of that memory.", func(m plugin.Memory) float64 { return float64(m.Bound) }),
-	gauge("memory_waiting", "Calls that wait for memory for an instance.",
+	gauge("memory_waiting", "Calls that wait for memory or a processor for an instance.",
 		func(m plugin.Memory) float64 { return float64(m.Waiting) }))
 
 // versionLabels include the hash because a file can change under the same version.

@@ -231,10 +231,11 @@ func (m *module) compileCode(ctx context.Context) (*code.Code, error) {
 		return nil, err
 	}
 	return m.host.compiler.Compile(ctx, &code.Module{Hash: m.info.Hash, Binary: m.binary,
-		Interfaces: m.info.Interfaces, Pages: m.limits.pages(), Original: m.original})
+		Interfaces: m.info.Interfaces, Pages: m.limits.pages(), Original: m.original,
+		NoTimeLimit: m.info.BuiltIn})
 }
 
-// freeIfUnused frees the code of a module without pools, 15 to 20 MB for a Go guest.
+// freeIfUnused frees the code of a module without pools, 36 MB for a Go guest.
 func (m *module) freeIfUnused() bool {
 	m.mu.Lock()
 	used := m.pools > 0

@@ -31,7 +31,7 @@ func (r *Refused) Error() string {
 }
 
 // slowRetry is when a module that was too slow is tried again: the machine may have been busy.
-const slowRetry = 24 * time.Hour
+const slowRetry = time.Hour
 
 // refusalRules identifies this program, which decides about refusals together with the limits.
 var refusalRules = sync.OnceValue(func() string {

@@ -138,7 +138,9 @@ func (r *retryLoop) decide(ctx context.Context, t *attempt) (decision, error) {
 // notSent repeats attempts that were not processed: the send check expired, the session or that of the CSRF token
 // ended, or the token was refused and another one may exist.
 func (r *retryLoop) notSent(_ context.Context, t *attempt) (decision, error) {
-	if errors.Is(t.err, errSessionEnded) && r.permit == nil { // otherwise the request that needs the token is repeated
+	// If another exchange shares the permit, the request that needs the token is repeated instead. No count is needed:
+	// before each repetition another request has logged on.
+	if errors.Is(t.err, errSessionEnded) && r.permit == nil {
 		return retry, nil
 	}
 	if errors.Is(t.err, errSendCheckExpired) || errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {

@@ -30,6 +30,10 @@ func (id Identity) place() string {
 	return id.Origin + "\x00" + id.Client + "\x00" + strings.ToUpper(id.User) + "\x00"
 }
 
+// isOfProxy reports whether a proxy checks the secret. It does so at once, unlike a service, which may answer a first
+// logon after hours.
+func (id Identity) isOfProxy() bool { return strings.HasPrefix(id.Origin, ProxyOrigin) }
+
 func (id Identity) Needed() bool { return id.User != "" || id.Secret != "" }
 
 func (id Identity) key() [sha256.Size]byte { return sha256.Sum256([]byte(id.place() + id.Secret)) }
@@ -110,7 +114,7 @@ func (g *Gate) Refusal() string {
 	}
 	status := " (401)"
 	consequence := "and is not sent again, because SAP locks users after a few failures"
-	if strings.HasPrefix(g.Origin, ProxyOrigin) {
+	if g.isOfProxy() {
 		status = ""
 		consequence = "and is not sent again, because directories lock users after a few failures"
 	}
@@ -141,7 +145,7 @@ const (
 	trustPeriod = time.Minute
 	// After leaderAfter without a response, one request is sent before others, in case the secret has changed.
 	leaderAfter, leaderWait = 100 * time.Millisecond, 500 * time.Millisecond
-	// openingWait bounds the wait for a logon with a known secret, whose response may take hours.
+	// openingWait bounds the wait for a logon with a known secret or at a proxy, whose response may take hours.
 	openingWait  = 10 * time.Second
 	recentPeriod = time.Hour
 )
@@ -197,7 +201,7 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 			g.exclusive.Unlock()
 		})
 	}
-	if !known {
+	if !known && !g.isOfProxy() {
 		return g.send(release), nil
 	}
 	maxWait := openingWait

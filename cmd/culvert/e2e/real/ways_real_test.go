@@ -336,8 +336,11 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 	}
 	for i, url := range []string{"http://" + w.capAt("cap.corp"), "https://cap.corp:" + name} {
 		before := w.squid.saw(t, `^407 `)
-		w.refused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), url, w.viaSquid("wr0ng-secret")...),
-			"wr0ng-secret", "407", "sap.odata.proxy.password")
+		secret := fmt.Sprintf("wr0ng-secret-%d", i)
+		w.refused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), url, w.viaSquid(secret)...),
+			secret, "407", "sap.odata.proxy.password")
+		w.refused(t, p, w.reader(p, fmt.Sprintf("again%d", i), "http://"+w.capAt("cap.corp"), w.viaSquid(secret)...),
+			secret, "proxy "+w.squid.address, "--resume-logons")
 		if n := w.squid.saw(t, `^407 `) - before; n != 1 {
 			t.Errorf("%s: the wrong password was sent %d times, expected once", url, n)
 		}

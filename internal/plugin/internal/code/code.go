@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
@@ -69,6 +70,8 @@ type Module struct {
 	Interfaces []string // the contract's interfaces that the module exports
 	Pages      uint32   // bounds the memory of an instance, in pages of 64 KiB
 	Original   func() ([]byte, error)
+	// NoTimeLimit is set for modules of this program: without them a worker on a busy machine would have no plugin.
+	NoTimeLimit bool
 }
 
 // Compile returns a module's code, from the folder if it has it. The error of a module that cannot be used is an
@@ -141,7 +144,7 @@ func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepar
 	code := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config), returner: &l.returner}
 	err := l.provideImports(ctx, code.runtime, module.Binary)
 	if err == nil {
-		err = l.compileInto(ctx, code, prepared, module.Binary.Functions)
+		err = l.compileInto(ctx, code, prepared, module)
 	}
 	if err != nil {
 		code.Close()
@@ -150,7 +153,7 @@ func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepar
 	return code, nil
 }
 
-// CompileTime bounds compiling. The largest guests take 2 to 5 s on an idle core. Effort bounds the functions of small
+// CompileTime bounds compiling, see [Module.NoTimeLimit]. The largest guests take 2 to 5 s on an idle core. Effort bounds the functions of small
 // modules; compiling of large modules is stopped between two functions.
 const (
 	CompileTime    = 2 * time.Minute
@@ -162,10 +165,13 @@ const (
 
 // compileInto compiles a module. When ctx ends or the time is up, it returns, though the engine may continue until the
 // end of a function: only [meter.Limits.Effort] bounds that.
-func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepared, functions uint64) (err error) {
+func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepared, module *Module) (err error) {
 	allowed := cmp.Or(l.Time, CompileTime*compileTimeFactor)
+	if module.NoTimeLimit {
+		allowed = math.MaxInt64
+	}
 	compileCtx, cancel := context.WithTimeout(ctx, allowed)
-	if len(prepared.Wasm) > largeBytes || functions > largeFunctions || prepared.effort > largeEffort {
+	if len(prepared.Wasm) > largeBytes || module.Binary.Functions > largeFunctions || prepared.effort > largeEffort {
 		// The engine checks the context between functions only with several workers.
 		compileCtx = experimental.WithCompilationWorkers(compileCtx, 2)
 	}

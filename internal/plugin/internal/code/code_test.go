@@ -12,11 +12,16 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/meter"
+	pluginbinary "github.com/culvert-project/culvert/internal/plugin/binary"
 )
 
 // A panic of the engine while it compiles rejects only that module. Without a runtime the call panics.
 func TestEnginePanicRejectsModule(t *testing.T) {
-	assert.Error(t, (&Compiler{}).compileInto(t.Context(), &Code{}, &Prepared{}, 0), "the engine failed: ")
+	assert.Error(t, (&Compiler{}).compileInto(t.Context(), &Code{}, &Prepared{}, moduleOf(0)), "the engine failed: ")
+}
+
+func moduleOf(functions uint64) *Module {
+	return &Module{Binary: &pluginbinary.Module{Functions: functions}}
 }
 
 // hard returns a small module whose values are live at many branches.
@@ -43,6 +48,7 @@ func TestCompileTimeIsBounded(t *testing.T) {
 		t.Fatalf("expected a small module with a large effort, found %+v and %v", prepared, err)
 	}
 	l := &Compiler{Time: 50 * time.Millisecond}
+	module := moduleOf(400)
 	compile := func(prepared *Prepared) error {
 		ctx := context.Background()
 		code := &Code{runtime: wazero.NewRuntime(ctx), returner: &l.returner}
@@ -52,13 +58,13 @@ func TestCompileTimeIsBounded(t *testing.T) {
 		require.NoError(t, err)
 		start := time.Now()
 		defer func() { t.Logf("effort %d: %v", prepared.effort, time.Since(start)) }()
-		return l.compileInto(ctx, code, prepared, 400)
+		return l.compileInto(ctx, code, prepared, module)
 	}
 	// Compiling without a time limit returns code, however long it takes.
 	if err := compile(prepared); err == nil ||
 		err.Error() != "the module takes longer to compile than the allowed 50ms" {
 		t.Errorf("expected the compilation to be stopped, found %v", err)
 	}
-	l.Time = 0
-	assert.NoError(t, compile(prepared), "without a time limit")
+	module.NoTimeLimit = true
+	assert.NoError(t, compile(prepared), "a module of the program")
 }
