@@ -7,7 +7,7 @@ import (
 
 // Service holds what responses have shown of a service.
 type Service struct {
-	Answered         bool // it has answered a request of this run, so that it exists and accepts requests
+	Answered         bool // it has answered a request for a row in this run
 	NoBatch          bool // it has no $batch
 	BatchDoubt       BatchDoubt
 	SingleChangesets bool // it rejects changesets of several operations

@@ -70,11 +70,18 @@ const namespaceAtom = "http://www.w3.org/2005/Atom"
 // isAway reports whether a router answered in place of a service that has answered before in this run: the service
 // restarts, or is deployed again. notfound.codes configures other cases.
 func (s responseHandler) isAway(target *requests.Target, response *wit.Response) bool {
-	learned := &s.ServiceCapabilities[target.Set.ServiceIndex]
-	if !learned.Answered || target.InBatch || !odataerror.FromRouter(response, response.Body) {
+	if target.InBatch || !s.hasAnswered(target.Set.ServiceIndex, response.Status) ||
+		!odataerror.FromRouter(response, response.Body) {
 		return false
 	}
 	return odataerror.IsHTML(response.Body) || !odataerror.MatchesCode(s.NotFoundCodes, response.Status, "")
+}
+
+// hasAnswered reports whether the service has answered in this run, so that a router's answer with a status means that
+// it is away. For a 404 its metadata suffice. 405, 415 and 501 may mean that a server in front of it never lets such
+// requests pass, unless the service has answered a request for a row.
+func (s responseHandler) hasAnswered(service int, status uint16) bool {
+	return status == 404 || s.ServiceCapabilities[service].Answered
 }
 
 func awayError(target *requests.Target, response *wit.Response) *wit.Error {

@@ -36,6 +36,7 @@ func world(t *testing.T) *e2etest.Followed {
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/Customers") { // it repeats what it was sent, as some gateways do
 			user, password, _ := r.BasicAuth()
+			w.Header().Set("DataServiceVersion", "2.0") // without it a router might have answered
 			w.WriteHeader(http.StatusNotFound)
 			io.WriteString(w, "no such set for "+user+" with "+password+" <script>alert(1)</script>")
 			return
