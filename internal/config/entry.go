@@ -256,8 +256,7 @@ func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 	var problems Problems
 	for i, entry := range entries {
 		if earlier, ok := first[entry.Key]; ok {
-			problems = append(problems, entry.warning("set again, first in line %d: the last one counts",
-				entries[earlier].Line))
+			problems = append(problems, entry.repeats(entries[earlier]))
 		} else {
 			first[entry.Key] = i
 		}
@@ -273,6 +272,16 @@ func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 		}
 	}
 	return remaining, problems
+}
+
+// repeats returns the problem of a key that an earlier entry has set: an error if the empty value of this one would
+// switch off a protection.
+func (e Entry) repeats(earlier Entry) Problem {
+	if isProtection(e.Key) && setting.Trim(e.Raw) == "" && setting.Trim(earlier.Raw) != "" {
+		return e.codedProblem(setting.CodeInvalid, fmt.Sprintf("is empty, which would switch off the protection that "+
+			"line %d sets: expected one of the two lines", earlier.Line))
+	}
+	return e.warning("set again, first in line %d: the last one counts", earlier.Line)
 }
 
 // decodeText reads invalid UTF-8 as ISO-8859-1, in which Java before 9 and many editors wrote properties.

@@ -71,6 +71,8 @@ func TestEmptyValueOfOneClientAndOfReference(t *testing.T) {
 			"which would switch off the protection that w.properties:2 sets (rest.basic.auth.file): expected a " +
 			"value. " +
 			"To switch it off, change that place"},
+		{"the file again", "rest.basic.auth.file=/users\nrest.basic.auth.file=", nil, "w.properties:3: rest.basic.auth.file: " +
+			"is empty, which would switch off the protection that line 2 sets: expected one of the two lines"},
 		{"a reference to nothing", "rest.basic.auth.file=${env:REST_NOBODY}", nil, "w.properties:2: rest.basic.auth.file: " +
 			"${env:REST_NOBODY}: not found: the environment of this program has no such variable"},
 		{"the file itself", names + "=https\n" + ofProducer + "=", nil, ""},
@@ -84,9 +86,9 @@ func TestEmptyValueOfOneClientAndOfReference(t *testing.T) {
 		{"no protection", "client.id=a", []string{"CULVERT_CLIENT_ID=", "CULVERT_LISTENERS="}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			entries, _ := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+c.file+"\n"))
+			entries, found := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+c.file+"\n"))
 			_, problems := NewWorker("w.properties", entries, c.environ, nil)
-			expectLines(t, c.name, c.want, problems)
+			expectLines(t, c.name, c.want, append(found, problems...))
 		})
 	}
 }
