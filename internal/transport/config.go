@@ -171,6 +171,7 @@ type Route struct {
 	Outage time.Duration
 
 	resolved *route.Route // nil means direct
+	tokenURL *url.URL     // of requests for tokens, or of the logon; nil without such
 }
 
 // The kinds of authentication.

@@ -11,10 +11,17 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
 // transport supports HTTP/1.1 only: HTTP/2 does not tell whether a request may have arrived.
-func (c *Config) transport(origin endpoint) (*http.Transport, http.RoundTripper) {
+func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Transport, http.RoundTripper) {
+	observe := func(err error) error {
+		if c.Route.statusOfError(err) == http.StatusUnauthorized {
+			routeGate.ObserveRefusal()
+		}
+		return err
+	}
 	secure := c.ServerTLS()
 	if secure != nil {
 		secure = keystore.ForHost(secure, origin.host)
@@ -29,13 +36,19 @@ func (c *Config) transport(origin endpoint) (*http.Transport, http.RoundTripper)
 		ReadBufferSize: 64 << 10, WriteBufferSize: 4 << 10,
 		ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 1 << 20,
 		TLSNextProto: nil, ForceAttemptHTTP2: false, Protocols: http1(),
-		OnProxyConnectResponse: c.checkConnect,
+		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+			return observe(c.checkConnect(proxy, answer))
+		},
 	}
 	var route http.RoundTripper = transport
 	if c.Route.RoundTripper != nil {
 		route = c.Route.RoundTripper(transport)
 	}
-	transport.DialContext = c.withDialTimeout(transport.DialContext)
+	dial := c.withDialTimeout(transport.DialContext)
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return conn, observe(err)
+	}
 	if c.usesTLSProxy(transport, origin) {
 		transport.DialTLSContext = c.dialTLSProxy(transport)
 	}
@@ -139,7 +152,7 @@ func (p *proxyError) refused() bool {
 	return p.status == http.StatusProxyAuthRequired || p.status == http.StatusUnauthorized
 }
 
-func (c *Config) checkConnect(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+func (c *Config) checkConnect(proxy *url.URL, answer *http.Response) error {
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}

@@ -145,8 +145,11 @@ func readOAuth(c *Config, roles Roles, environment Environment) error {
 		return r.err
 	}
 	c.Route.forTokens(&options)
-	if u, err := url.Parse(credentials.TokenURL); err == nil && c.settingsTLS != nil {
-		options.TLS = keystore.ForHost(c.settingsTLS, u.Hostname())
+	if u, err := url.Parse(credentials.TokenURL); err == nil {
+		c.Route.tokenURL = u
+		if c.settingsTLS != nil {
+			options.TLS = keystore.ForHost(c.settingsTLS, u.Hostname())
+		}
 	}
 	tokens, err := btp.NewTokens(credentials, options)
 	if err != nil {

@@ -226,6 +226,7 @@ func (c *Config) addLogin(origin endpoint) error {
 	if secure != nil {
 		options.TLS = keystore.ForHost(secure, request.URL.Hostname())
 	}
+	c.Route.tokenURL = request.URL
 	request.Secrets = c.loginSecrets(request.Body)
 	name, value, _ := login.header()
 	c.Authorizer = &tokenHeader{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}

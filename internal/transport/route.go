@@ -42,7 +42,7 @@ func (r *Route) credentialsHint() string {
 // identity returns the identity of the secret that the route to an origin sends. It is empty if there is no secret.
 func (r *Route) identity(o endpoint) lockouts.Identity {
 	logon := r.Settings.Logon()
-	if logon.Setting == "" || (r.Settings.Type == route.HTTP && r.proxyOf(o) == nil) {
+	if logon.Setting == "" || (r.Settings.Type == route.HTTP && r.proxyOf(o) == nil && r.proxyOfTokens() == nil) {
 		return lockouts.Identity{}
 	}
 	origin := strings.ToLower(logon.Endpoint)
@@ -50,6 +50,11 @@ func (r *Route) identity(o endpoint) lockouts.Identity {
 		origin = lockouts.ProxyOrigin + origin
 	}
 	return lockouts.Identity{Origin: origin, User: logon.User, Secret: logon.Secret}
+}
+
+// isForTokensOnly reports whether only requests for tokens send the proxy's secret, not those to an origin.
+func (r *Route) isForTokensOnly(o endpoint) bool {
+	return r.Settings.Type == route.HTTP && r.proxyOf(o) == nil && r.proxyOfTokens() != nil
 }
 
 // checksOnConnect reports whether the route has checked its secret once a connection exists. A proxy that receives
@@ -82,7 +87,7 @@ func (r *Route) statusOfError(err error) int {
 }
 
 // statusOfTokenError returns the status for the gate of the route's secret if no token for the service could be
-// requested. That request uses ordinary proxies.
+// requested. Such requests are sent through HTTP and SOCKS5 proxies only.
 func (r *Route) statusOfTokenError(err error) int {
 	failure, ok := errors.AsType[*btp.Failure](err)
 	if ok && failure.Kind == btp.Unauthorized { // the service's
@@ -171,10 +176,22 @@ func (r *Route) usesAbsoluteForm(o endpoint) bool {
 
 // proxyOf returns the HTTP proxy for an origin, or nil.
 func (r *Route) proxyOf(o endpoint) *url.URL {
+	return r.proxyFor(&url.URL{Scheme: o.scheme, Host: o.authority()})
+}
+
+// proxyOfTokens returns the HTTP proxy for requests for tokens, or nil.
+func (r *Route) proxyOfTokens() *url.URL {
+	if r.tokenURL == nil {
+		return nil
+	}
+	return r.proxyFor(r.tokenURL)
+}
+
+func (r *Route) proxyFor(u *url.URL) *url.URL {
 	if r.resolved == nil || r.resolved.HTTPProxy() == nil {
 		return nil
 	}
-	proxy, err := r.resolved.HTTPProxy().URL(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
+	proxy, err := r.resolved.HTTPProxy().URL(&http.Request{URL: u})
 	if err != nil {
 		return nil
 	}

@@ -378,6 +378,56 @@ func TestWrongProxyPasswordIsSentOnce(t *testing.T) {
 	}
 }
 
+// A proxy's wrong password is sent once even if the request has ended before the proxy refuses it.
+func TestLateRefusalOfProxyCounts(t *testing.T) {
+	received, refuse := make(chan bool, 8), make(chan bool)
+	proxy := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		received <- true
+		<-refuse
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	})
+	roles := rolesOf(t, "https://example.com:44300", byProxy(proxy, "wr0ng")...)
+	c := opened(t, configOf(t, roles, Environment{Shared: Shared{Lockouts: lockouts.New()}}))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-received
+		cancel()
+	}()
+	if _, err := c.Do(ctx, get("/x")); err == nil {
+		t.Error("expected the request to be cancelled")
+	}
+	close(refuse)
+	require.Until(t, func() bool { return c.Refusal() != "" }, func() string { return "a refusal" })
+	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, "not sent again")
+	assert.Equal(t, 0, len(received), "further requests to the proxy")
+}
+
+// A proxy's password that only the requests for tokens carry is sent once, too, and counts as accepted with a token.
+func TestProxyPasswordOfTokensOnly(t *testing.T) {
+	t.Setenv("NO_PROXY", "127.0.0.1")
+	service := serve(t, (&issuer{}).withService())
+	p := &corporate{to: service.Listener.Addr().String()}
+	proxy := serve(t, p.ServeHTTP)
+	for _, password := range []string{"wr0ng", "pr0xy"} {
+		p.lines = nil
+		store := lockouts.New()
+		roles := rolesOf(t, service.URL, byProxy(proxy, password, byOAuth2("http://idp.example/token")...)...)
+		config := configOf(t, roles, Environment{Shared: Shared{Lockouts: store}})
+		logon, err := LogonOf(config)
+		require.NoError(t, err)
+		c := opened(t, config)
+		_, _, first := text(t, c, get("/x"))
+		_, _, second := text(t, c, get("/x"))
+		assert.Equal(t, []string{"POST http://idp.example/token"}, p.lines, "requests to the proxy")
+		if isWrong := password == "wr0ng"; isWrong != (first != nil) || isWrong != (second != nil) {
+			t.Errorf("%s: found %v and %v", password, first, second)
+		}
+		if role, ok := logon.Untried(); ok {
+			t.Errorf("%s: expected no untried secret, found %q", password, role)
+		}
+	}
+}
+
 // A SOCKS5 proxy's wrong password is sent once.
 func TestWrongPasswordOfSOCKSIsSentOnce(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -59,6 +59,9 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 		}
 		return nil, nil, converted
 	}
+	if destination.config.Route.isForTokensOnly(destination.origin) {
+		reportRoute(http.StatusOK)
+	}
 	attempt := c.prepare(ctx, permit, exchange, h, csrf.Value, reportRoute)
 	if csrf.Value != "" && csrf.Generation != attempt.cookies.Generation {
 		attempt.timeout.cancel(nil)

@@ -30,10 +30,6 @@ func (id Identity) place() string {
 	return id.Origin + "\x00" + id.Client + "\x00" + strings.ToUpper(id.User) + "\x00"
 }
 
-// isOfProxy reports whether a proxy checks the secret. It does so at once, unlike a service, which may answer a first
-// logon after hours.
-func (id Identity) isOfProxy() bool { return strings.HasPrefix(id.Origin, ProxyOrigin) }
-
 func (id Identity) Needed() bool { return id.User != "" || id.Secret != "" }
 
 func (id Identity) key() [sha256.Size]byte { return sha256.Sum256([]byte(id.place() + id.Secret)) }
@@ -62,6 +58,7 @@ func (id Identity) hidden() Secret {
 type Gate struct {
 	Identity  // without the secret
 	secret    Secret
+	isOfRoute bool // see [Store.RouteGate]
 	store     *Store
 	exclusive guard.CtxMutex // held while logging on; all secrets of the user share it
 
@@ -114,7 +111,7 @@ func (g *Gate) Refusal() string {
 	}
 	status := " (401)"
 	consequence := "and is not sent again, because SAP locks users after a few failures"
-	if g.isOfProxy() {
+	if strings.HasPrefix(g.Origin, ProxyOrigin) {
 		status = ""
 		consequence = "and is not sent again, because directories lock users after a few failures"
 	}
@@ -145,7 +142,8 @@ const (
 	trustPeriod = time.Minute
 	// After leaderAfter without a response, one request is sent before others, in case the secret has changed.
 	leaderAfter, leaderWait = 100 * time.Millisecond, 500 * time.Millisecond
-	// openingWait bounds the wait for a logon with a known secret or at a proxy, whose response may take hours.
+	// openingWait bounds the wait for a logon with a known secret or on a route. Until a service responds, hours may
+	// pass.
 	openingWait  = 10 * time.Second
 	recentPeriod = time.Hour
 )
@@ -201,7 +199,7 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 			g.exclusive.Unlock()
 		})
 	}
-	if !known && !g.isOfProxy() {
+	if !known && !g.isOfRoute {
 		return g.send(release), nil
 	}
 	maxWait := openingWait
@@ -222,7 +220,7 @@ func releaseAfter(wait time.Duration, release func(Outcome)) *time.Timer {
 // acquireTurn waits until no other process or worker of the group logs on with the secret. end must be called with the
 // outcome.
 func (g *Gate) acquireTurn(ctx context.Context, sessionEnded bool) (end func(Outcome), err error) {
-	if end, err = g.store.acquire(ctx, g.secret, sessionEnded); err != nil {
+	if end, err = g.store.acquire(ctx, g, sessionEnded); err != nil {
 		return nil, err
 	}
 	if err = g.lockedOut(); err != nil { // refused for another process or worker in the meantime
@@ -256,6 +254,18 @@ func (g *Gate) record(o Outcome) {
 		g.accepted, g.redirectedAway = time.Time{}, false
 		g.store.refuse(g.secret)
 	}
+}
+
+// ObserveRefusal records that the secret was refused, whatever the request for which it was sent receives: net/http
+// continues to dial a proxy when that request has ended, or uses another connection. A nil gate observes nothing.
+func (g *Gate) ObserveRefusal() {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.accepted = time.Time{}
+	g.store.refuse(g.secret)
 }
 
 // Observe records that a secret was accepted that was sent together with the secret of another gate. A refusal is

@@ -111,7 +111,14 @@ func (l *Store) LogTo(log *slog.Logger) {
 	}
 }
 
-func (l *Store) Gate(id Identity) *Gate {
+// Gate returns the gate of a secret for a service, nil if there is no secret.
+func (l *Store) Gate(id Identity) *Gate { return l.gate(id, false) }
+
+// RouteGate returns the gate of a secret that the route to a service sends, such as that of a proxy. A request acquires
+// it while it holds the service's.
+func (l *Store) RouteGate(id Identity) *Gate { return l.gate(id, true) }
+
+func (l *Store) gate(id Identity, isOfRoute bool) *Gate {
 	if !id.Needed() {
 		return nil
 	}
@@ -126,7 +133,7 @@ func (l *Store) Gate(id Identity) *Gate {
 		exclusive = guard.NewCtxMutex()
 		l.locks[id.place()] = exclusive
 	}
-	g := &Gate{Identity: id, secret: id.hidden(), store: l, exclusive: exclusive}
+	g := &Gate{Identity: id, secret: id.hidden(), store: l, exclusive: exclusive, isOfRoute: isOfRoute}
 	g.Secret = ""
 	l.gates[key] = g
 	l.importLegacy(id, g.secret)
@@ -237,7 +244,8 @@ func (l *Store) isTriedElsewhere(secret Secret) bool {
 	return l.group != nil && l.group.Lookup(secret).IsTried
 }
 
-func (l *Store) acquire(ctx context.Context, secret Secret, sessionEnded bool) (end func(Outcome), err error) {
+func (l *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end func(Outcome), err error) {
+	secret := g.secret
 	unlock := func() {}
 	end = func(Outcome) { unlock() }
 	if l.group != nil {
@@ -255,8 +263,13 @@ func (l *Store) acquire(ctx context.Context, secret Secret, sessionEnded bool) (
 		}
 	}
 	if l.lockFolder != "" {
-		// The name does not reveal the user; users with the same name of a lock file wait for each other.
-		name := fmt.Sprintf("logons-%02x.lock", sha256.Sum256([]byte(secret.Place))[0])
+		// The name does not reveal the user; users with the same name of a lock file wait for each other. A request
+		// that holds the file of its service's secret must not wait for the same one.
+		name := "logons-%02x.lock"
+		if g.isOfRoute {
+			name = "route-" + name
+		}
+		name = fmt.Sprintf(name, sha256.Sum256([]byte(secret.Place))[0])
 		unlockFile, err := lockFile(ctx, filepath.Join(l.lockFolder, name))
 		if err != nil {
 			end(Inconclusive)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -220,6 +221,34 @@ func TestFirstLogonsAreSequential(t *testing.T) {
 	if sent.Load() != 1 || most.Load() != 1 {
 		t.Errorf("expected the secret to be sent once, found %d times, %d at a time", sent.Load(), most.Load())
 	}
+}
+
+// A request that logs on at a service also logs on at a proxy, even if both secrets have the same name of a lock file.
+// The proxy's gate is held for openingWait at most.
+func TestLogonsOfServiceAndRoute(t *testing.T) {
+	fileOf := func(id Identity) byte { return sha256.Sum256([]byte(id.place()))[0] }
+	proxy := Identity{Origin: ProxyOrigin + "proxy.example:3128", User: "me", Secret: "pr0xy"}
+	for n := 0; fileOf(proxy) != fileOf(alice); n++ {
+		proxy.User = strconv.Itoa(n)
+	}
+	l := open(t, t.TempDir())
+	done, err := l.Gate(alice).Acquire(t.Context(), always)
+	require.NoError(t, err)
+	defer done(200)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	routeDone, err := l.RouteGate(proxy).Acquire(ctx, never)
+	require.NoError(t, err)
+	routeDone(Unsent)
+	synctest.Test(t, func(t *testing.T) {
+		l := New()
+		began := time.Now()
+		for range 3 { // without answers
+			_, err := l.RouteGate(proxy).Acquire(t.Context(), never)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 2*openingWait, time.Since(began), "waited")
+	})
 }
 
 // Of concurrent requests with a secret that has become wrong, one is rejected and the others are not sent.
