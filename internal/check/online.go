@@ -68,7 +68,7 @@ func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connect
 	if online.rejected != nil {
 		problems = append(problems, problem(entryFor(connector, online.rejectedSetting), online.rejected))
 	}
-	return validated, logonHint{online.untriedSetting, online.logonSkipped}, append(problems,
+	return validated, online.skipped, append(problems,
 		online.unansweredWarnings(connector, component)...)
 }
 
@@ -145,11 +145,10 @@ type onlineCheck struct {
 	mu              sync.Mutex
 	client          *transport.Client
 	connectErr      error
-	rejected        error    // the service or the proxy rejects the user
-	rejectedSetting string   // the setting of a secret that was rejected, or would be
-	logonSkipped    string   // why no logon was tried
-	untriedSetting  string   // the setting of the secret that was not tried
-	unanswered      []string // requests without a response, with the reason
+	rejected        error     // the service or the proxy rejects the user
+	rejectedSetting string    // the setting of a secret that was rejected
+	skipped         logonHint // why no logon was tried; its setting is that of the secret
+	unanswered      []string  // requests without a response, with the reason
 }
 
 func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
@@ -207,20 +206,18 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		if err != nil {
 			return nil, err
 		}
-		refused, _ := logon.Refused() // such a secret is not sent
-		online.rejectedSetting = secretSetting(roles, refused)
 		online.refusedSetting = func() string {
 			refused, _ := logon.Refused()
 			return secretSetting(roles, refused)
 		}
 		if untried, ok := logon.Untried(); ok && !ch.Logon {
-			online.untriedSetting = secretSetting(roles, untried)
+			online.skipped.setting = secretSetting(roles, untried)
 			recipient := "service"
 			if strings.HasPrefix(untried, role.Proxy) {
 				recipient = "proxy"
 			}
-			online.logonSkipped = "the " + recipient + " has not accepted this secret yet, and it is not stored"
-			return nil, errors.New("logon not tried: " + online.logonSkipped)
+			online.skipped.reason = "the " + recipient + " has not accepted this secret yet, and it is not stored"
+			return nil, errors.New("logon not tried: " + online.skipped.reason)
 		}
 		return transport.New(destination)
 	}

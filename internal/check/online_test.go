@@ -235,7 +235,7 @@ func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 				assert.Equal(t, []int{int(status), sent}, []int{int(found), len(shown)}, secret)
 				isOnlyUntried := c.entries[role.User] == "" || sent > 0 // else the user's password comes first
 				if status == http.StatusBadGateway && isOnlyUntried {
-					assert.Equal(t, c.setting, online.untriedSetting, "the setting that was not tried")
+					assert.Equal(t, c.setting, online.skipped.setting, "the setting that was not tried")
 				}
 			}
 			expect("ri", false, http.StatusBadGateway, 0)
@@ -261,7 +261,7 @@ func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
 				c.entries = map[string]string{role.User: "me", role.Password: "half"}
 				status, online := fetch("wrong", false)
 				assert.Equal(t, []int{http.StatusBadGateway, sent}, []int{int(status), len(shown)})
-				assert.Equal(t, role.Password, online.untriedSetting, "the setting that was not tried")
+				assert.Equal(t, role.Password, online.skipped.setting, "the setting that was not tried")
 				status, _ = fetch("new", false)
 				assert.Equal(t, []int{http.StatusBadGateway, sent}, []int{int(status), len(shown)})
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -246,7 +247,9 @@ func YAMLProblem(file, prefix string, data []byte, err error) Problem {
 	}
 	if name, ok := strings.CutPrefix(p.Text, "unknown anchor '"); ok {
 		name, _, _ = strings.Cut(name, "'")
-		p.Line += bytes.Count(data[:max(bytes.Index(data, []byte("*"+name)), 0)], []byte("\n"))
+		if at := regexp.MustCompile(`[\s\[{,]\*` + regexp.QuoteMeta(name) + `(?:[\s,\]}]|$)`).FindIndex(data); at != nil {
+			p.Line += bytes.Count(data[:at[0]+1], []byte("\n"))
+		}
 		p.Text = "a value begins with *, which means an alias in YAML, and there is no anchor for it: put quotation " +
 			"marks around values that begin with * or &"
 	}

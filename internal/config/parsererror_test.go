@@ -14,6 +14,8 @@ func TestParserErrorsQuoteNoValue(t *testing.T) {
 	for _, test := range []struct{ file, text, want string }{
 		{"c.yaml", "a: 1\npwd: *" + hiddenText, "c.yaml:2: invalid YAML: a value begins with *, which means an alias " +
 			"in YAML, and there is no anchor for it: put quotation marks around values that begin with * or &"},
+		{"c.yaml", "a: \"*" + hiddenText + "\"\nb: x*" + hiddenText + "\npwd: *" + hiddenText,
+			"c.yaml:3: invalid YAML: a value begins with *"},
 		{"c.yaml", "pwd: [*" + hiddenText + "]", "c.yaml:1: invalid YAML: a value begins with *"},
 		{"c.yaml", "pwd: !" + hiddenText + "!%% x", "c.yaml:1: invalid YAML: "},
 		{"c.yaml", "pwd: \"" + hiddenText, "c.yaml:1: invalid YAML: "},

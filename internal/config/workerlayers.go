@@ -80,19 +80,23 @@ func withoutServiceLinks(environ []string) (remaining []string, warnings Problem
 
 // protections restrict who may use REST, what connectors may read and override, and how Kafka clients and listeners
 // prove who they are. An empty value of theirs is valid and restricts less. For other such settings, such as
-// rest.read.only, it is invalid. For a password, a keystore or a Java class it removes no restriction: a key may have
-// no password.
+// rest.read.only, it is invalid. Passwords, keystores and Java classes are not in the list: without them nothing is
+// restricted less.
 var protections = []string{"rest.basic.auth.file", "rest.allowed.hosts", "response.http.headers.config",
 	"connector.client.config.override.policy", "config.providers", TracingCertificate, "security.protocol",
 	"ssl.protocol", "ssl.enabled.protocols", "ssl.cipher.suites", "ssl.endpoint.identification.algorithm",
 	"ssl.client.auth", "ssl.truststore.location", "ssl.truststore.certificates", "sasl.mechanism", "sasl.jaas.config"}
 
+// registryOf matches the beginning of settings for a converter's client of a schema registry.
+var registryOf = regexp.MustCompile(`^(key|value|header)\.converter\.schema\.registry\.`)
+
 // isProtection reports whether a setting is one of protections, restricts a config provider, or configures TLS or
-// logons of Kafka clients or listeners.
+// logons of Kafka clients, listeners or clients of a schema registry.
 func isProtection(key string) bool {
 	for _, prefix := range clientPrefixes {
 		key = strings.TrimPrefix(key, prefix)
 	}
+	key = registryOf.ReplaceAllString(key, "")
 	return slices.Contains(protections, key) ||
 		(strings.HasPrefix(key, "config.providers.") && strings.HasSuffix(key, "."+fileKind.limit))
 }

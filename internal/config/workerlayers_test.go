@@ -32,6 +32,8 @@ func TestEmptyValueSwitchesNoProtectionOff(t *testing.T) {
 		"listeners.https.ssl.client.auth":             "required",
 		"listeners.https.ssl.truststore.location":     "/etc/clients.pem",
 		"tracing.otlp.certificate":                    "/etc/collector.pem",
+		"value.converter.schema.registry.ssl.endpoint.identification.algorithm": "https",
+		"key.converter.schema.registry.ssl.truststore.location":                 "/etc/registry.pem",
 	} {
 		file := filepath.Join(t.TempDir(), "w.properties")
 		class := "config.providers.file.class=" + providerClasses + "FileConfigProvider"

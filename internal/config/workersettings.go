@@ -29,7 +29,7 @@ var generalSettings = []wit.ConfigKey{
 		"(`embedded:PORT`) for the built-in broker, which is meant for trials."),
 	declared("plugin.path", wit.KindList, "",
 		"Folders with .wasm plugins, in addition to the built-in plugins; a module in a folder replaces a built-in "+
-			"one of the same name. If that has transforms, plugin.NAME.replace=true must allow it."),
+			"one of the same name, one with transforms only with plugin.NAME.replace=true."),
 	declared("cache.dir", wit.KindString, "", "Folder for compiled plugins; by default plugins.cache in the data "+
 		"folder, and for commands without one in the user's cache folder. It must belong to the worker's user or "+
 		"root, and nobody else may write to it; otherwise plugins are compiled at each start. culvert plugins warm "+

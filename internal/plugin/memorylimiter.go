@@ -24,8 +24,8 @@ const (
 	// admittedPerProcessor is how many instances of a budget are created for each processor while calls wait for one.
 	// Each occupies 5 MB and more, and further ones would only slow the others down.
 	admittedPerProcessor = 4
-	// freeTime is how long a processor was free in all checks before further instances are created: pages wait for
-	// services then. In saturation, one more is created after contendedLifetime at the latest.
+	// Further instances are created once a processor was free in all checks for freeTime, which means that calls wait
+	// for services. If none is free, one more is created after contendedLifetime at the latest.
 	freeTime = 100 * time.Millisecond
 )
 

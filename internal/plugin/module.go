@@ -162,7 +162,7 @@ type compilation struct {
 }
 
 // codeIdleTime is how long the code of a used module without instances is kept. Instances live [idleTime] longer than
-// their last call, so only modules that are called less than every 35 s load again, in 0.1 s.
+// their last call, so only modules that are called less often than every 35 s load again, in 0.1 s.
 const codeIdleTime = 30 * time.Second
 
 // acquireCode returns the code for an instance and compiles the module if the code was freed. Call releaseCode when the

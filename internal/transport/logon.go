@@ -22,7 +22,7 @@ type Logon struct {
 type logonSecret struct {
 	id   lockouts.Identity
 	role string
-	// isObserved reports that a refusal prevents no request, because it is that of the secret next to this one.
+	// isObserved means that a refusal counts for the logon next to this secret, so that it stops no request.
 	isObserved bool
 }
 

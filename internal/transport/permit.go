@@ -95,7 +95,8 @@ func (p *permit) useSingleSession() (changed bool) {
 	d := p.destination
 	if changed = d.sessions.UseSingle(); changed {
 		d.config.Logger.Warn("the service ended sessions that it had just opened: it seems to allow one session for a "+
-			"user, so this worker continues with one; "+d.config.names.connectionsAdvice(), "origin", d.origin.String())
+			"user, so this worker continues with one until no connector uses the service; "+
+			d.config.names.connectionsAdvice(), "origin", d.origin.String())
 	}
 	return changed
 }

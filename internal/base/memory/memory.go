@@ -16,7 +16,7 @@ import (
 //
 // The rest is for the program, the garbage between two collections, and rows that are larger than the part of their
 // task. A setting for one of these buffers has precedence. The nil budget limits neither rows nor fetched records;
-// Plugins and Instance need another one.
+// Plugins and Instance must not be called on it.
 type Budget struct {
 	limit   int64
 	rows    *Share

@@ -74,7 +74,7 @@ type Group interface {
 	Resume(context.Context) (int, error)
 }
 
-// Finding is what a worker has read about a secret of its group.
+// Finding holds what a worker has read about a secret of its group.
 type Finding struct {
 	// Refused is when the secret was refused. Zero means that it was not.
 	Refused time.Time

@@ -34,7 +34,7 @@ func newSession() *Session { return &Session{tokens: newTokens(), created: time.
 // again.
 func (s *Session) EarlyEnds() int { return s.earlyEnds }
 
-// Cookies are the cookies of a request.
+// Cookies holds the Cookie header of a request, and what it proves.
 type Cookies struct {
 	// Header is the value of the request's header, or "".
 	Header string

@@ -11,9 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// forgetful is a service that stores the rows of POSTs. It does not answer every fifth POST, and stores the rows
-// of half
-// of these.
+// forgetful is a service that stores the rows of POSTs. It does not answer every fifth POST, and stores the rows of
+// half of these.
 type forgetful struct {
 	mu     sync.Mutex
 	posts  int
