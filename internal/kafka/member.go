@@ -77,7 +77,7 @@ type Consumer struct {
 	ready           chan struct{} // ready is closed when all fields are set: the client calls back earlier.
 	subscribe       func()
 	partitionCounts map[string]int
-	readTopics      kadm.OffsetResponses // committed offsets of the group when this member joined
+	committedAtJoin kadm.OffsetResponses // committed offsets of the group when this member joined
 	pendingStarts   pendingStarts
 	records         []*kgo.Record // of the last poll
 }

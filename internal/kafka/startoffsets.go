@@ -41,7 +41,7 @@ func (s *Consumer) joinGroup(ctx context.Context) error {
 	// Without an answer, the group's next request fails, too.
 	if committed, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group); err == nil {
 		s.mu.Lock()
-		s.readTopics = committed
+		s.committedAtJoin = committed
 		s.mu.Unlock()
 	}
 	s.subscribe()
@@ -105,7 +105,7 @@ func (s *Consumer) isAdded(topic string, partition int32) bool {
 func (s *Consumer) hasRead(topic string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.readTopics[topic]) > 0
+	return len(s.committedAtJoin[topic]) > 0
 }
 
 // takePendingStarts adds partitions whose start is still to be committed, and returns the starts known for them.

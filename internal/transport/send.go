@@ -85,7 +85,7 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 			if fresh.EarlyEnds() >= maxFreshRefusals {
 				permit.useSingleSession()
 			}
-			return nil, nil, &sessionExpiredError{gate.SessionEnded(), fresh}
+			return nil, nil, &sessionExpiredError{gate.BeginRecheck(), fresh}
 		}
 		return nil, nil, errSessionEnded
 	}

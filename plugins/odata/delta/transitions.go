@@ -271,8 +271,8 @@ func (pg *Page) afterError() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	}
-	if pg.IsAway() {
-		return nil, feedreader.AwayError(failed)
+	if pg.IsOutage() {
+		return nil, feedreader.OutageError(failed)
 	}
 	return nil, failed
 }

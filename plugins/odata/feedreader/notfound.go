@@ -37,9 +37,9 @@ func (f *Feed) EntityStatuses() []uint16 {
 	return statuses
 }
 
-// AwayError makes the error of a router's answer transient and returns it: a service that has answered before may be
+// OutageError makes the error of a router's answer transient and returns it: a service that has answered before may be
 // restarting.
-func AwayError(failure *wit.Error) error {
+func OutageError(failure *wit.Error) error {
 	failure.Kind = wit.ErrorTransient
 	failure.Message += "; not from the OData service, which has answered before: it may be restarting"
 	return failure
@@ -49,7 +49,7 @@ func AwayError(failure *wit.Error) error {
 func ReadError(subject string, answer *wit.Response, body []byte) error {
 	failure := odataerror.FromResponse(subject, answer, body)
 	if odataerror.FromRouter(answer, body) {
-		return AwayError(failure)
+		return OutageError(failure)
 	}
 	switch answer.Status {
 	case 404, 410:

@@ -37,7 +37,7 @@ func (r *Reader) LinkedError(subject string, status uint16, body []byte) error {
 	response := &wit.Response{Status: status, ReceivedAt: r.Response.ReceivedAt}
 	failure := odataerror.FromResponse(subject, response, body)
 	if odataerror.FromRouter(response, body) {
-		return AwayError(failure)
+		return OutageError(failure)
 	}
 	return failure
 }

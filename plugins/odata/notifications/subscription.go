@@ -97,7 +97,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	}
 	for i := range answers {
 		if a := &answers[i]; odataerror.FromRouter(a, a.Body) { // $metadata was answered before
-			return wit.CallResult{}, feedreader.AwayError(odataerror.FromResponse(subject+": "+a.Tag, a, a.Body))
+			return wit.CallResult{}, feedreader.OutageError(odataerror.FromResponse(subject+": "+a.Tag, a, a.Body))
 		}
 	}
 	if phase == phaseCreate {

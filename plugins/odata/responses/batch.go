@@ -68,15 +68,15 @@ func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.Row
 	needsBatch := slices.ContainsFunc(b.Targets,
 		func(target requests.Target) bool { return target.NestedUpdates > 0 })
 	isKnown := learned.NoBatch
-	isDisputed := b.BatchDoubt == capabilities.BatchDisputed && learned.BatchDoubt == capabilities.BatchDisputed
-	learned.NoBatch = isKnown || isDisputed || !odataerror.FromRouter(response, response.Body) ||
+	isUnlikely := b.BatchSupport == capabilities.BatchUnlikely && learned.BatchSupport == capabilities.BatchUnlikely
+	learned.NoBatch = isKnown || isUnlikely || !odataerror.FromRouter(response, response.Body) ||
 		(needsBatch && !b.hasAnswered(b.ServiceIndex, response.Status))
 	switch {
 	case learned.NoBatch && !isKnown:
 		sdk.Log(wit.LevelWarn, failure.Message+"; the service has no $batch, so records are sent one at a time until "+
 			"the task starts again; "+sinkconfig.NameEnableBatch+" = 0 sends no batches")
-	case !learned.NoBatch && learned.BatchDoubt == capabilities.BatchTrusted:
-		learned.BatchDoubt = capabilities.BatchDoubted
+	case !learned.NoBatch && learned.BatchSupport == capabilities.BatchAssumed:
+		learned.BatchSupport = capabilities.BatchUnconfirmed
 		sdk.Log(wit.LevelInfo, failure.Message+"; this is not an answer of the OData service: the records are sent "+
 			"one at a time, and later ones in batches again")
 	}
@@ -102,7 +102,7 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 		return b.forEach(func(target *requests.Target) wit.RowResult { return b.unknownResult(target, failure) }), nil
 	}
 	logServiceMessages(name, response)
-	b.ServiceCapabilities[b.ServiceIndex].BatchDoubt = capabilities.BatchTrusted
+	b.ServiceCapabilities[b.ServiceIndex].BatchSupport = capabilities.BatchAssumed
 	outcomes := b.match(document)
 	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
 	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
