@@ -271,9 +271,7 @@ func (pg *Page) afterError() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	}
-	if pg.IsOutage() {
-		return nil, feedreader.OutageError(failed)
-	}
+	pg.MarkOutage(failed)
 	return nil, failed
 }
 

@@ -86,12 +86,10 @@ func (s responseHandler) hasAnswered(service int, status uint16) bool {
 
 func outageError(target *requests.Target, response *wit.Response) *wit.Error {
 	failure := odataerror.FromResponse(target.Name(), response, response.Body)
-	failure.Kind = wit.ErrorTransient
-	failure.Message += " (not from the OData service, which has answered before: it may be restarting"
+	odataerror.MarkOutage(failure, response, response.Body)
 	if response.Status == 404 {
 		failure.Message += "; HTTP codes in " + sinkconfig.NameNotFoundCodes + " are always trusted"
 	}
-	failure.Message += ")"
 	return failure
 }
 
