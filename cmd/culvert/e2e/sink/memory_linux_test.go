@@ -31,7 +31,7 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 		records  int
 		repeated bool // the content compresses 100:1 and better
 		batch    int  // bytes of a batch of records before compression
-		soak     bool   // only with CULVERT_SOAK=1
+		soak     bool // only with CULVERT_SOAK=1
 	}{
 		{name: "100 KB", codec: plain, size: 100_000, records: 2000, batch: 1 << 20},
 		{name: "900 KB", codec: plain, size: 900_000, records: 200, batch: 1 << 20},
@@ -68,7 +68,7 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 			w.Replaced("folder/texts.properties", append(e2etest.SinkOf("texts", address, "texts", "Categories"),
 				"tasks.max=4")...)
 			w.Eventually("all records", func() bool { return len(s.Ledger().Writes) >= c.records })
-			e2etest.WithinMemory(t, w.Process.Process.Pid, 512<<20)
+			w.WithinMemory(512 << 20)
 		})
 	}
 }
