@@ -19,10 +19,8 @@ func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error
 	if !t.answer.tokenRefused || r.exchange.tokenFrom == "" {
 		return notApplicable, nil
 	}
-	sessions := t.permit.destination.sessions
 	isFresh := !t.token.Accepted.Load()
-	// As long as other requests use other sessions, these may have ended this session.
-	if isFresh && (t.permit.isAlone || !sessions.IsSingle()) {
+	if isFresh && !t.permit.mayBeEndedByOthers() {
 		r.freshRefusals++
 	}
 	if r.freshRefusals > maxFreshRefusals {

@@ -213,11 +213,11 @@ func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error
 		return notApplicable, nil
 	}
 	if slices.Contains(r.endedSessions, t.permit.session) {
-		isShared := t.permit.destination.sessions.IsSingle() && !t.permit.isAlone
+		attempts := max(maxFreshRefusals, t.permit.destination.config.Retry.Times())
 		switch {
 		case t.permit.useSingleSession():
 			r.endedSessions = nil
-		case !isShared || len(r.endedSessions) > max(maxFreshRefusals, t.permit.destination.config.Retry.Times()):
+		case !t.permit.mayBeEndedByOthers() || len(r.endedSessions) > attempts:
 			return notApplicable, nil
 		}
 	}
