@@ -153,8 +153,8 @@ func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepar
 	return code, nil
 }
 
-// CompileTime bounds compiling, see [Module.NoTimeLimit]. The largest guests take 2 to 5 s on an idle core. Effort bounds the functions of small
-// modules; compiling of large modules is stopped between two functions.
+// CompileTime bounds compiling, see [Module.NoTimeLimit]. The largest guests take 2 to 5 s on an idle core. Effort
+// bounds the functions of small modules; compiling of large modules is stopped between two functions.
 const (
 	CompileTime    = 2 * time.Minute
 	largeBytes     = 16 << 20
