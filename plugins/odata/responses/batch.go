@@ -3,6 +3,7 @@ package responses
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
@@ -171,23 +172,34 @@ func (m *missingResults) learn() {
 	}
 	learned := &m.ServiceCapabilities[m.ServiceIndex]
 	half := max(1, len(m.Targets)/2)
-	isLarger := learned.MaxOperations == 0 || half < learned.MaxOperations
-	if isLarger && !m.answersAll { // a late response may concern a larger batch
+	isSmaller := learned.MaxOperations == 0 || half < learned.MaxOperations
+	hasLearned := isSmaller && !m.answersAll // a late response may concern a larger batch
+	if hasLearned {
 		learned.MaxOperations = half
 	}
-	message := m.name + " has no results for " + strconv.Itoa(count) + " of " + strconv.Itoa(len(m.Targets)) + " rows: "
+	message := m.name + " has no results for " + strconv.Itoa(count) + " of " + strconv.Itoa(len(m.Targets)) +
+		" rows: " + m.consequences()
+	if hasLearned {
+		message += "; batches have at most " + strconv.Itoa(half) + " operations from now on; set " +
+			sinkconfig.NameMaxBatchSize + " to the number that the service answers"
+	}
+	sdk.Log(wit.LevelWarn, message)
+}
+
+// consequences returns what happens to the rows without results.
+func (m *missingResults) consequences() string {
+	var parts []string
 	if m.repeated > 0 {
-		message += strconv.Itoa(m.repeated) + " are sent again, "
+		again := strconv.Itoa(m.repeated) + " are sent again"
+		if m.answersAll {
+			again += " in smaller batches until the failing row is alone"
+		}
+		parts = append(parts, again)
 	}
 	if m.inDoubt > 0 {
-		message += strconv.Itoa(m.inDoubt) + " are in doubt, "
+		parts = append(parts, strconv.Itoa(m.inDoubt)+" must not be repeated and are in doubt")
 	}
-	if m.answersAll {
-		sdk.Log(wit.LevelWarn, message+"in smaller batches if they are repeatable, until the row that fails is alone")
-		return
-	}
-	sdk.Log(wit.LevelWarn, message+"and batches have at most "+strconv.Itoa(learned.MaxOperations)+
-		" operations from now on; set "+sinkconfig.NameMaxBatchSize+" to the number that the service answers")
+	return strings.Join(parts, ", ")
 }
 
 func parseBatch(response *wit.Response) (document batch.Document, ok bool) {
