@@ -41,7 +41,7 @@ type measurement struct {
 
 // interleave runs the cases of all candidates in turns. Round -1 runs only the first case, to fill the compile caches,
 // and does not count.
-func (b *bench) interleave(cases int, run func(round, i int, of candidate) (usage, error)) ([]measurement, error) {
+func (b *bench) interleave(cases int, run func(round, i int, side candidate) (usage, error)) ([]measurement, error) {
 	sides, found := b.candidates(), make([]measurement, cases)
 	for round := -1; round < b.rounds; round++ {
 		for i := range found {

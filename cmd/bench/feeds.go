@@ -83,11 +83,11 @@ type feedMemory struct {
 	private  float64
 }
 
-func (b *bench) warm(ctx context.Context, of candidate, data string) error {
+func (b *bench) warm(ctx context.Context, side candidate, data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
 	}
-	c, err := startProgram(ctx, of.culvert, "plugins", "warm", "--data", data)
+	c, err := startProgram(ctx, side.culvert, "plugins", "warm", "--data", data)
 	if err != nil {
 		return err
 	}
@@ -95,18 +95,18 @@ func (b *bench) warm(ctx context.Context, of candidate, data string) error {
 }
 
 // read runs a worker until all rows have arrived and idleTime has passed.
-func (b *bench) read(ctx context.Context, service *process, of candidate, m feedCase) (memory feedMemory, err error) {
-	broker, err := b.broker(ctx, "broker-feeds-"+of.data)
+func (b *bench) read(ctx context.Context, service *process, side candidate, m feedCase) (memory feedMemory, err error) {
+	broker, err := b.broker(ctx, "broker-feeds-"+side.data)
 	if err != nil {
 		return memory, err
 	}
 	defer broker.stop()
-	dir := filepath.Join(b.dir, "feeds-connectors-"+of.data)
+	dir := filepath.Join(b.dir, "feeds-connectors-"+side.data)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return memory, err
 	}
-	data := filepath.Join(b.dir, "feeds-"+of.data)
-	if err := b.warm(ctx, of, data); err != nil {
+	data := filepath.Join(b.dir, "feeds-"+side.data)
+	if err := b.warm(ctx, side, data); err != nil {
 		return memory, err
 	}
 	args := []string{"run", "--data", data, "--set", "listeners=http://127.0.0.1:0"}
@@ -133,7 +133,7 @@ func (b *bench) read(ctx context.Context, service *process, of candidate, m feed
 	}
 	// The worker must end before the origins, which wait for their connections.
 	started := time.Now()
-	culvert, err := startProgram(ctx, of.culvert, args...)
+	culvert, err := startProgram(ctx, side.culvert, args...)
 	if err != nil {
 		return memory, err
 	}

@@ -34,8 +34,8 @@ func long(ctx context.Context, b *bench) error {
 	}
 	defer broker.stop()
 	loads := []longLoad{{1, "key"}, {b.scaled(100), "key"}, {b.scaled(100), "offset"}, {b.scaled(1000), "key"}}
-	found, err := b.interleave(len(loads), func(round, i int, of candidate) (usage, error) {
-		return b.longOnce(ctx, of, fmt.Sprintf("long-%d-%d-%s", i, round+1, of.data), broker.address, loads[i])
+	found, err := b.interleave(len(loads), func(round, i int, side candidate) (usage, error) {
+		return b.longOnce(ctx, side, fmt.Sprintf("long-%d-%d-%s", i, round+1, side.data), broker.address, loads[i])
 	})
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func long(ctx context.Context, b *bench) error {
 	return nil
 }
 
-func (b *bench) longOnce(ctx context.Context, of candidate, name, broker string, load longLoad) (u usage, err error) {
+func (b *bench) longOnce(ctx context.Context, side candidate, name, broker string, load longLoad) (u usage, err error) {
 	service, err := b.demo(ctx, "--rows", strconv.Itoa(load.pages*longPage), "--page-size", strconv.Itoa(longPage),
 		"--switch", "delta=links", "--switch", "skiptoken="+load.links)
 	if err != nil {
@@ -74,7 +74,7 @@ func (b *bench) longOnce(ctx context.Context, of candidate, name, broker string,
 	if err := os.WriteFile(connector, text, 0o644); err != nil {
 		return u, err
 	}
-	u, log, err := b.worker(ctx, of, worker, connector)
+	u, log, err := b.worker(ctx, side, worker, connector)
 	if want := " rows=" + strconv.Itoa(load.rows()) + " "; err == nil && !strings.Contains(log, want) {
 		err = fmt.Errorf("expected %s, found %s", want, log)
 	}

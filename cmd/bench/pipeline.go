@@ -190,12 +190,13 @@ func stagesOf(log string, names []string) (stages []float64, err error) {
 	return stages, nil
 }
 
-func (b *bench) once(ctx context.Context, of candidate, name, broker, servicePort string, s set) (u usage, err error) {
+func (b *bench) once(ctx context.Context, side candidate, name, broker, servicePort string,
+	s set) (u usage, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, s)
 	if err != nil {
 		return u, err
 	}
-	u, log, err := b.worker(ctx, of, worker, connector)
+	u, log, err := b.worker(ctx, side, worker, connector)
 	if err == nil {
 		u.stages, err = stagesOf(log, stageNames)
 	}
@@ -203,9 +204,10 @@ func (b *bench) once(ctx context.Context, of candidate, name, broker, servicePor
 }
 
 // worker runs a candidate until its connector is done.
-func (b *bench) worker(ctx context.Context, of candidate, worker, connector string) (u usage, log string, err error) {
+func (b *bench) worker(ctx context.Context, side candidate, worker, connector string) (u usage, log string, err error) {
 	started := time.Now()
-	c, err := startProgram(ctx, of.culvert, "run", "--once", "--data", filepath.Join(b.dir, of.data), worker, connector)
+	data := filepath.Join(b.dir, side.data)
+	c, err := startProgram(ctx, side.culvert, "run", "--once", "--data", data, worker, connector)
 	if err != nil {
 		return u, "", err
 	}
@@ -255,12 +257,12 @@ func pipeline(ctx context.Context, b *bench) error {
 	}
 	defer service.stop()
 	defer broker.stop()
-	found, err := b.interleave(len(pipelineCases), func(round, i int, of candidate) (usage, error) {
+	found, err := b.interleave(len(pipelineCases), func(round, i int, side candidate) (usage, error) {
 		s := pipelineCases[i]
 		if round < 0 {
 			s = warming
 		}
-		return b.once(ctx, of, fmt.Sprintf("p%d-%d-%s", i, round+1, of.data), broker.address, service.port(), s)
+		return b.once(ctx, side, fmt.Sprintf("p%d-%d-%s", i, round+1, side.data), broker.address, service.port(), s)
 	})
 	if err != nil {
 		return err
@@ -312,12 +314,12 @@ func start(ctx context.Context, b *bench) error {
 	defer service.stop()
 	defer broker.stop()
 	folders := []string{"empty data folder", "warm data folder"}
-	found, err := b.interleave(len(folders), func(round, i int, of candidate) (usage, error) {
-		data := filepath.Join(b.dir, "start-warm-"+of.data)
+	found, err := b.interleave(len(folders), func(round, i int, side candidate) (usage, error) {
+		data := filepath.Join(b.dir, "start-warm-"+side.data)
 		if i == 0 && round >= 0 {
-			data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%s", round, of.data))
+			data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%s", round, side.data))
 		}
-		return b.firstRecord(ctx, of.culvert, fmt.Sprintf("s%d-%d-%s", round+1, i, of.data), broker.address,
+		return b.firstRecord(ctx, side.culvert, fmt.Sprintf("s%d-%d-%s", round+1, i, side.data), broker.address,
 			service.port(), data)
 	})
 	if err != nil {
@@ -418,33 +420,33 @@ func memory(ctx context.Context, b *bench) error {
 }
 
 // idle measures a worker without connectors twice: the first run fills the compile cache.
-func (b *bench) idle(ctx context.Context, of candidate) error {
-	broker, err := b.broker(ctx, "broker-idle-"+of.data)
+func (b *bench) idle(ctx context.Context, side candidate) error {
+	broker, err := b.broker(ctx, "broker-idle-"+side.data)
 	if err != nil {
 		return err
 	}
 	defer broker.stop()
 	for _, cache := range []string{"cold", "warm"} {
-		resident, private, err := b.idleMemory(ctx, of, broker.address)
+		resident, private, err := b.idleMemory(ctx, side, broker.address)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("%s: idle worker, %v after a start with a %s compile cache loaded its %d plugins: "+
 			"%.0f MiB resident, of which %.0f are private (a tuned JVM Connect worker: 136; as shipped: 450–530)\n",
-			of.culvert, startTime, cache, builtInPlugins, resident, private)
+			side.culvert, settleTime, cache, builtInPlugins, resident, private)
 	}
 	return nil
 }
 
 const (
 	builtInPlugins = 3
-	// startTime is the wait after a start before the memory of the idle worker is measured.
-	startTime = 10 * time.Second
+	// settleTime is the wait after a start before the memory of the idle worker is measured.
+	settleTime = 10 * time.Second
 )
 
 // idleMemory measures a worker some time after it has loaded the built-in plugins, in MiB: private memory is what no
 // file of the program backs.
-func (b *bench) idleMemory(ctx context.Context, of candidate, broker string) (resident, private float64, err error) {
+func (b *bench) idleMemory(ctx context.Context, side candidate, broker string) (resident, private float64, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, 0, err
@@ -456,7 +458,7 @@ func (b *bench) idleMemory(ctx context.Context, of candidate, broker string) (re
 		0o644); err != nil {
 		return 0, 0, err
 	}
-	c, err := startProgram(ctx, of.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+of.data), worker)
+	c, err := startProgram(ctx, side.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+side.data), worker)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -472,6 +474,6 @@ func (b *bench) idleMemory(ctx context.Context, of candidate, broker string) (re
 	if len(loaded) < builtInPlugins {
 		return 0, 0, fmt.Errorf("the worker did not load its %d plugins in 5 minutes", builtInPlugins)
 	}
-	err = b.wait(ctx, startTime)
+	err = b.wait(ctx, settleTime)
 	return status(c.Process.Pid, "status", "VmRSS"), status(c.Process.Pid, "smaps_rollup", "Private_Dirty"), err
 }

@@ -93,7 +93,7 @@ func delayingProxy(service string) (*http.Server, string, error) {
 }
 
 // runSinkCase runs a candidate until a topic was written to a new service.
-func (b *bench) runSinkCase(ctx context.Context, of candidate, name, broker string, c sinkCase) (u usage, err error) {
+func (b *bench) runSinkCase(ctx context.Context, side candidate, name, broker string, c sinkCase) (u usage, err error) {
 	service, err := b.demo(ctx, "--rows", "1")
 	if err != nil {
 		return u, err
@@ -133,7 +133,7 @@ sap.odata#00.topic=`+topicOf(c)+`
 `), 0o644); err != nil {
 		return u, err
 	}
-	u, log, err := b.worker(ctx, of, worker, connector)
+	u, log, err := b.worker(ctx, side, worker, connector)
 	if err == nil {
 		u.stages, err = stagesOf(log, sinkStages)
 	}
@@ -173,8 +173,8 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 			return err
 		}
 	}
-	found, err := b.interleave(len(all), func(round, i int, of candidate) (usage, error) {
-		return b.runSinkCase(ctx, of, fmt.Sprintf("k%d-%d-%s", i, round+1, of.data), broker.address, all[i])
+	found, err := b.interleave(len(all), func(round, i int, side candidate) (usage, error) {
+		return b.runSinkCase(ctx, side, fmt.Sprintf("k%d-%d-%s", i, round+1, side.data), broker.address, all[i])
 	})
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ func unmap(content string) {
 	pageBytes := uintptr(os.Getpagesize())
 	start := uintptr(unsafe.Pointer(unsafe.StringData(content)))
 	skipped := int(-start & (pageBytes - 1)) // to the next boundary of a page
-	if whole := (len(content) - skipped) &^ int(pageBytes-1); whole > 0 {
-		_ = syscall.Madvise(unsafe.Slice(unsafe.StringData(content[skipped:]), whole), syscall.MADV_DONTNEED)
+	if length := (len(content) - skipped) &^ int(pageBytes-1); length > 0 {
+		_ = syscall.Madvise(unsafe.Slice(unsafe.StringData(content[skipped:]), length), syscall.MADV_DONTNEED)
 	}
 }

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -263,94 +262,6 @@ func (ch *Checker) checkOverrides(connector *config.Connector) config.Problems {
 		}
 	}
 	return problems
-}
-
-const groupOverride = "consumer.override.group.id"
-
-// checkSharedGroup finds a sink with the consumer group of this sink, at the same brokers. A sink that runs with the
-// group keeps it. If neither of two sinks runs with it, the one that names the other's default group is rejected, or
-// else the later one.
-func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems config.Problems) {
-	entry := entryFor(connector, "name")
-	expected := "a name whose consumer group no other sink uses"
-	group := consumerGroup(connector)
-	isDefault := override(connector, groupOverride) == ""
-	if !isDefault {
-		entry = entryFor(connector, groupOverride)
-		expected = "a group that no other sink uses"
-	}
-	inGroup := func(other *config.Connector) bool {
-		const brokers = "consumer.override.bootstrap.servers"
-		return consumerGroup(other) == group && override(other, brokers) == override(connector, brokers)
-	}
-	runs := func(name string) bool {
-		return slices.ContainsFunc(ch.Running, func(c *config.Connector) bool { return c.Name == name && inGroup(c) })
-	}
-	isSelf := func(c *config.Connector) bool { return c.Name == connector.Name && consumerGroup(c) == group }
-	isOwner := runs(connector.Name)
-	isFirst := isDefault && slices.ContainsFunc(ch.Connectors, isSelf)
-	for _, other := range ch.Connectors {
-		if other.Name == connector.Name {
-			isFirst = isSelf(other) // the later ones that name the group are rejected themselves
-			continue
-		}
-		isRejected := (isOwner || (isFirst && override(other, groupOverride) != "")) && !runs(other.Name)
-		if isRejected || !inGroup(other) || !ch.isSink(other) {
-			continue
-		}
-		problems = append(problems, problem(entry, fmt.Errorf("expected %s, found the group of connector %s: each of "+
-			"them would miss records that the other one has read", expected, other.Name)))
-	}
-	return problems
-}
-
-func consumerGroup(connector *config.Connector) string {
-	return cmp.Or(override(connector, groupOverride), config.ConsumerGroup(connector.Name))
-}
-
-func override(connector *config.Connector, key string) string {
-	entry, _ := connector.Entry(key)
-	return setting.Trim(entry.Value.Reveal())
-}
-
-func (ch *Checker) isSink(connector *config.Connector) bool {
-	_, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
-		connector.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
-	return err == nil && component.Kind == wit.ComponentSink
-}
-
-// checkGroup finds a sink whose default consumer group, connect-NAME, is the group of the workers.
-func (ch *Checker) checkGroup(connector *config.Connector) config.Problems {
-	group := ch.Worker.Text("group.id")
-	if _, named := connector.Entry(groupOverride); named ||
-		config.ConsumerGroup(connector.Name) != group {
-		return nil
-	}
-	return config.Problems{problem(entryFor(connector, "name"),
-		fmt.Errorf("Consumer group for sink connector named %s conflicts "+
-			"with Connect worker group %s", connector.Name, group))} // Kafka Connect's words
-}
-
-// checkInstance finds a group.instance.id for the consumers of several tasks. They would fence each other, because a
-// group has one static member of a name.
-func (ch *Checker) checkInstance(connector *config.Connector) config.Problems {
-	const instanceOverride = "consumer.override.group.instance.id"
-	instance := ch.Kafka.Consumer.Instance
-	source := "the worker's consumer.group.instance.id"
-	entry, ok := connector.Entry(instanceOverride)
-	if ok {
-		instance = setting.Trim(entry.Value.Reveal())
-		source = instanceOverride
-	} else {
-		entry = entryFor(connector, "tasks.max")
-	}
-	tasks, valid := setting.ParseInt(wit.KindInt, connector.Text("tasks.max"))
-	if instance == "" || !valid || tasks <= 1 {
-		return nil
-	}
-	return config.Problems{problem(entry, fmt.Errorf("expected one task, found tasks.max=%d: the consumers of all "+
-		"tasks would be the same static member, by %s, and fence each other. Set tasks.max=1 or remove that setting",
-		tasks, source))}
 }
 
 func (ch *Checker) checkDestination(ctx context.Context, connector *config.Connector,

@@ -19,9 +19,18 @@ func (w *statusWrite) isSuperseded(now Status) bool {
 	return w.status.isSuperseded(now) && (w.safe || w.tried && now != w.previous)
 }
 
-type outbox struct{ waiting, inFlight map[statusKey]statusWrite }
+// outbox holds the writes that the topic has not accepted yet.
+type outbox struct {
+	waiting  map[statusKey]statusWrite
+	inFlight map[statusKey]statusWrite
+	failing  bool // true from a failed write until the outbox is empty
+}
 
-func newOutbox() outbox { return outbox{map[statusKey]statusWrite{}, map[statusKey]statusWrite{}} }
+func newOutbox() outbox {
+	return outbox{waiting: map[statusKey]statusWrite{}, inFlight: map[statusKey]statusWrite{}}
+}
+
+func (o *outbox) size() int { return len(o.waiting) + len(o.inFlight) }
 
 func (o *outbox) keys() []statusKey {
 	return slices.AppendSeq(slices.Collect(maps.Keys(o.waiting)), maps.Keys(o.inFlight))

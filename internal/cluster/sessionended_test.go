@@ -34,7 +34,7 @@ func (d *logonWorker) sendInSession(ctx context.Context, secret string, n *sessi
 	n.mu.Lock()
 	n.expired++
 	n.mu.Unlock()
-	recheck := gate.SessionEnded()
+	recheck := gate.BeginRecheck()
 	done(0)
 	logOn, err := recheck.Acquire(ctx)
 	if err != nil {
@@ -124,7 +124,7 @@ func TestWorkersWaitForTheTurnOfAnEndedSession(t *testing.T) {
 				gate := desks[1].store.Gate(alice("right"))
 				done, err := gate.Acquire(t.Context(), func() bool { return false })
 				require.NoError(t, err)
-				recheck := gate.SessionEnded()
+				recheck := gate.BeginRecheck()
 				done(0)
 				logOn, err := recheck.Acquire(t.Context())
 				require.NoError(t, err)

@@ -56,7 +56,6 @@ type StatusTopic struct {
 	// following is true while new records are read as they are written. Otherwise nothing is sent. interrupt ends it.
 	following bool
 	interrupt context.CancelFunc
-	failing   bool // true from a failed write until the outbox is empty
 }
 
 // OpenStatusTopic creates the topic if it is missing, and starts reading it. It rejects one that is not compacted.
@@ -211,7 +210,7 @@ func (t *StatusTopic) Close(ctx context.Context) (err error) {
 func (t *StatusTopic) pending() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.outbox.waiting) + len(t.outbox.inFlight)
+	return t.outbox.size()
 }
 
 func (t *StatusTopic) send(keys ...statusKey) {
@@ -239,15 +238,16 @@ func (t *StatusTopic) onProduced(k statusKey, r *kgo.Record, err error) {
 	t.outbox.done(k, err != nil)
 	switch {
 	case err != nil:
-		if !t.failing && t.ctx.Err() == nil {
+		if !t.outbox.failing && t.ctx.Err() == nil {
 			t.log.Warn("statuses cannot be written; the newest ones are written when the brokers accept them again",
 				"topic", t.name, "key",
 				k.String(), "error", kafka.WithMissingRight(err, "WRITE", "Topic "+t.name))
 		}
-		t.failing, t.following = true, false
+		t.outbox.failing = true
+		t.following = false
 		t.interrupt()
-	case t.failing && len(t.outbox.waiting)+len(t.outbox.inFlight) == 0:
-		t.failing = false
+	case t.outbox.failing && t.outbox.size() == 0:
+		t.outbox.failing = false
 		t.log.Info("statuses are written again", "topic", t.name)
 	}
 	t.send(k)

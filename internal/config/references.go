@@ -5,32 +5,23 @@ package config
 const maxResolvedBytes = 16 << 20
 
 // references resolves the references of one configuration, or of all configurations that one scan reads. Invariants:
-// nothing is read twice. Of a properties file only the keys are kept that were requested before the first lookup in the
-// file. Nothing is kept longer than the scan, because secrets change.
+// nothing is read twice. Of a properties file only the keys are kept that the configurations name. Nothing is kept
+// longer than the scan, because secrets change.
 type references struct {
 	providers *Providers
-	requested map[secretFile]map[string]bool // keys that references name
-	files     map[secretFile]fileContent     // properties files that were read
-	others    map[secretKey]lookupResult     // results of other providers
+	requested map[secretFile]map[string]bool // keys of properties files that references name
+	results   map[secretKey]lookupResult
 }
 
-// secretFile is the path of a properties file, and the provider that reads it.
+// secretFile is a path and the provider that reads it.
 type secretFile struct {
 	provider string
 	path     string
 }
 
-// fileContent holds the requested keys of a properties file, or the error of reading it.
-type fileContent struct {
-	values map[string]string
-	err    error
-}
-
-// secretKey identifies a value of a provider other than of properties files.
 type secretKey struct {
-	provider string
-	path     string
-	key      string
+	secretFile
+	key string
 }
 
 type lookupResult struct {
@@ -41,8 +32,7 @@ type lookupResult struct {
 
 // newReferences returns a resolver for the references in configurations.
 func (p *Providers) newReferences(configurations ...[]Entry) *references {
-	r := &references{providers: p, requested: map[secretFile]map[string]bool{}, files: map[secretFile]fileContent{},
-		others: map[secretKey]lookupResult{}}
+	r := &references{providers: p, requested: map[secretFile]map[string]bool{}, results: map[secretKey]lookupResult{}}
 	for _, entries := range configurations {
 		for _, entry := range entries {
 			for _, parts := range reference.FindAllStringSubmatch(entry.Raw, -1) {
@@ -68,24 +58,27 @@ func (r *references) request(parts []string) {
 
 // lookup returns the value of a reference, given its parts as in request.
 func (r *references) lookup(parts []string) (value string, ok bool, err error) {
-	source := r.providers.byName[parts[1]]
-	if source.kind == fileKind {
-		file := secretFile{parts[1], parts[3]}
-		content, isRead := r.files[file]
-		if !isRead {
-			content.values, content.err = source.read(file.path, r.requested[file])
-			r.files[file] = content
-		}
-		value, ok = content.values[parts[4]]
-		return value, ok, content.err
+	key := secretKey{secretFile{parts[1], parts[3]}, parts[4]}
+	if _, isRead := r.results[key]; !isRead {
+		r.read(key)
 	}
-	key := secretKey{parts[1], parts[3], parts[4]}
-	result, isRead := r.others[key]
-	if !isRead {
-		result.value, result.ok, result.err = source.get(key.path, key.key)
-		r.others[key] = result
-	}
+	result := r.results[key]
 	return result.value, result.ok, result.err
+}
+
+// read stores the result of a key, and of all requested keys if it is in a properties file.
+func (r *references) read(key secretKey) {
+	source := r.providers.byName[key.provider]
+	if source.kind != fileKind {
+		value, ok, err := source.get(key.path, key.key)
+		r.results[key] = lookupResult{value, ok, err}
+		return
+	}
+	values, err := source.read(key.path, r.requested[key.secretFile])
+	for name := range r.requested[key.secretFile] {
+		value, ok := values[name]
+		r.results[secretKey{key.secretFile, name}] = lookupResult{value, ok, err}
+	}
 }
 
 // resolve returns entries with their references resolved. It keeps references to undeclared providers, as Kafka does: a

@@ -45,15 +45,16 @@ type Options struct {
 	Observer func(connector string) *core.Observer
 	Logger   *slog.Logger
 
-	reserved kafka.ReservedTopics // topics that connectors must not write to
 	sharedResources
 }
 
+// sharedResources are what the connectors of a worker share.
 type sharedResources struct {
-	claims  *claimRegistry
-	buffers *source.Buffers
-	hub     *notify.Hub
-	starts  *startCounters
+	reserved kafka.ReservedTopics // topics that connectors must not write to
+	claims   *claimRegistry
+	buffers  *source.Buffers
+	hub      *notify.Hub
+	starts   *startCounters
 	// refreshInterval is how often a failed start checks again for settings that change elsewhere.
 	refreshInterval time.Duration
 }

@@ -128,6 +128,20 @@ func (c *Command) memory(field string) int64 {
 	return 0
 }
 
+// WithinMemory checks that the program never had more resident memory than a number of bytes, and logs its peak. Only
+// Linux reports it.
+func (c *Command) WithinMemory(limit int64) {
+	c.t.Helper()
+	peak := c.HighWater()
+	if peak == 0 {
+		c.t.Fatal("expected VmHWM in the status of the process")
+	}
+	c.t.Logf("peak: %d MiB", peak>>20)
+	if peak > limit {
+		c.t.Errorf("expected a peak of at most %d MiB, found %d", limit>>20, peak>>20)
+	}
+}
+
 // crowded returns the factor by which a busy machine may be slower: twice the load of each processor.
 func crowded() float64 {
 	text, _ := os.ReadFile("/proc/loadavg")

@@ -69,17 +69,15 @@ type Consumer struct {
 
 	membership membership
 
-	mu              sync.Mutex
-	failure         error
-	metadata        metadataState
-	ctx             context.Context
-	cancel          context.CancelFunc
-	ready           chan struct{} // ready is closed when all fields are set: the client calls back earlier.
-	subscribe       func()
-	partitionCounts map[string]int
-	readTopics      kadm.OffsetResponses // committed offsets of the group when this member joined
-	pendingStarts   pendingStarts
-	records         []*kgo.Record // of the last poll
+	mu        sync.Mutex
+	failure   error
+	metadata  metadataState
+	ctx       context.Context
+	cancel    context.CancelFunc
+	ready     chan struct{} // ready is closed when all fields are set: the client calls back earlier.
+	subscribe func()
+	starts    startState
+	records   []*kgo.Record // of the last poll
 }
 
 // metadataState is what commits need for their metadata: the limit in bytes, whether a commit has confirmed it, and the
@@ -88,12 +86,6 @@ type metadataState struct {
 	limit     int
 	confirmed bool
 	topics    map[string]kadm.TopicID
-}
-
-// pendingStarts holds start offsets that cannot be committed until the member rejoins, and the error.
-type pendingStarts struct {
-	offsets Offsets
-	err     error
 }
 
 func (s *Consumer) fail(err error) {

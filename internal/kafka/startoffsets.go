@@ -27,6 +27,14 @@ import (
 // regular expression matches later begins at its end, as in Kafka. So does a partition that was added while no member
 // ran, but a warning names the records that are skipped.
 
+// startState decides where partitions without a committed offset begin.
+type startState struct {
+	partitionCounts map[string]int       // the partitions of the topics when this member joined
+	committedAtJoin kadm.OffsetResponses // committed offsets of the group when this member joined
+	pending         Offsets              // starts that cannot be committed until the member rejoins, because of err
+	err             error
+}
+
 // topicRetryDelays are for brokers that just started and do not know a topic yet.
 var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
@@ -41,7 +49,7 @@ func (s *Consumer) joinGroup(ctx context.Context) error {
 	// Without an answer, the group's next request fails, too.
 	if committed, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group); err == nil {
 		s.mu.Lock()
-		s.readTopics = committed
+		s.starts.committedAtJoin = committed
 		s.mu.Unlock()
 	}
 	s.subscribe()
@@ -86,18 +94,18 @@ func (s *Consumer) countPartitions(ctx context.Context) error {
 func (s *Consumer) recordPartitions(topic string, partitions int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.partitionCounts == nil {
-		s.partitionCounts = map[string]int{}
+	if s.starts.partitionCounts == nil {
+		s.starts.partitionCounts = map[string]int{}
 	}
-	if _, known := s.partitionCounts[topic]; !known {
-		s.partitionCounts[topic] = partitions
+	if _, known := s.starts.partitionCounts[topic]; !known {
+		s.starts.partitionCounts[topic] = partitions
 	}
 }
 
 func (s *Consumer) isAdded(topic string, partition int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	count, known := s.partitionCounts[topic]
+	count, known := s.starts.partitionCounts[topic]
 	return known && int(partition) >= count
 }
 
@@ -105,7 +113,7 @@ func (s *Consumer) isAdded(topic string, partition int32) bool {
 func (s *Consumer) hasRead(topic string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.readTopics[topic]) > 0
+	return len(s.starts.committedAtJoin[topic]) > 0
 }
 
 // takePendingStarts adds partitions whose start is still to be committed, and returns the starts known for them.
@@ -116,7 +124,7 @@ func (s *Consumer) takePendingStarts(partitions map[string][]int32) (all map[str
 	for topic, list := range partitions {
 		all[topic] = slices.Clone(list)
 	}
-	for topic, list := range s.pendingStarts.offsets {
+	for topic, list := range s.starts.pending {
 		known[topic] = maps.Clone(list)
 		for p := range list {
 			if s.membership.owns(topic, p) && !slices.Contains(all[topic], p) {
@@ -124,7 +132,7 @@ func (s *Consumer) takePendingStarts(partitions map[string][]int32) (all map[str
 			}
 		}
 	}
-	s.pendingStarts.offsets, s.pendingStarts.err = nil, nil
+	s.starts.pending, s.starts.err = nil, nil
 	return all, known
 }
 
@@ -134,7 +142,7 @@ func (s *Consumer) checkStart(_ context.Context, offsets map[string]map[int32]kg
 	map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return offsets, s.pendingStarts.err
+	return offsets, s.starts.err
 }
 
 // commitStarts commits the start of partitions without a committed offset, by auto.offset.reset. known holds starts
@@ -163,7 +171,7 @@ func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	if isUnknownMember(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.pendingStarts.offsets, s.pendingStarts.err = starts, err
+		s.starts.pending, s.starts.err = starts, err
 		return nil
 	}
 	if err != nil {

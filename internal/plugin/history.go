@@ -82,7 +82,7 @@ func parseReplace(settings map[string]string) (map[string]bool, error) {
 // checkReplacement returns why a file must not replace a built-in plugin, or nil.
 func (m *Manager) checkReplacement(file *candidateFile) error {
 	name := file.loaded.info.Name
-	if file.builtIn || m.replace[name] {
+	if file.builtIn || m.trusted.replace[name] {
 		return nil
 	}
 	m.mu.Lock()

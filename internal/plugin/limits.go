@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/plugin/binary"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -38,7 +39,7 @@ var limits = []struct {
 	defaultValue int64
 	doc          string
 }{
-	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20,
+	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, memory.DefaultInstance,
 		"Maximum memory of an instance. Below 1 GiB of memory the default is an eighth of it, at least 32 MiB."},
 	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20,
 		"Maximum size of the results of one call."},

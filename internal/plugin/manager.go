@@ -90,8 +90,7 @@ type Manager struct {
 	folders           folders
 	stop              context.CancelFunc
 	loading, watching sync.WaitGroup
-	reveal            map[string][]string
-	replace           map[string]bool // built-in plugins of transforms that a file may replace
+	trusted           trust
 	history           *history
 	// changes is incremented when files or choices change, so that bindings search for candidates only then.
 	changes atomic.Uint64
@@ -111,6 +110,12 @@ type folders struct {
 	scanning sync.Mutex
 	paths    []string
 	changes  *watch.Folders
+}
+
+// trust is what plugins from folders may do according to the settings, by the name of the plugin.
+type trust struct {
+	reveal  map[string][]string // settings whose values from files the plugin may see
+	replace map[string]bool     // whether a file may replace the built-in plugin, if that has transforms
 }
 
 type trimming struct {
@@ -187,4 +192,4 @@ type moduleSource struct {
 type Requirement struct{ Class, Version string }
 
 // Revealed returns the settings whose values from files a plugin from a folder may see: `plugin.NAME.reveal`.
-func (m *Manager) Revealed(name string) []string { return m.reveal[name] }
+func (m *Manager) Revealed(name string) []string { return m.trusted.reveal[name] }

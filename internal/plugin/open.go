@@ -29,7 +29,7 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager := &Manager{reveal: parseReveal(options.Settings, options.logger()), replace: replace, history: before,
+	manager := &Manager{trusted: trust{parseReveal(options.Settings, options.logger()), replace}, history: before,
 		folders:  folders{paths: options.Folders},
 		trimming: trimming{after: options.CodeIdle}, sources: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},

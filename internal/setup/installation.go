@@ -81,7 +81,7 @@ func (in *Installation) Close() error {
 
 // OpenPlugins opens the plugins, the needed ones first, see [plugin.Options], and completes the checker.
 func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Requirement, only bool) (err error) {
-	if in.Plugins, err = openPlugins(ctx, in.Config, in.Worker, in.Registry, needed, only); err != nil {
+	if in.Plugins, err = openPlugins(ctx, in.Config, in.Worker, in.Registry, in.Memory, needed, only); err != nil {
 		return err
 	}
 	*in.Checker = check.Checker{Worker: in.Worker, Plugins: in.Plugins, Kafka: in.Kafka, Embedded: in.Embedded,

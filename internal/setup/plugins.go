@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
@@ -13,16 +14,14 @@ import (
 
 // OpenPlugins opens the built-in plugins and those of plugin.path and c.Plugins.
 func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
-	return openPlugins(ctx, c, w, registry, nil, false)
+	return openPlugins(ctx, c, w, registry, newBudget(), nil, false)
 }
 
 // openPlugins opens the needed plugins first, all if nil, and the others in the background unless only is set.
-func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry,
-	needed []plugin.Requirement,
-	only bool) (*plugin.Manager, error) {
+func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry, budget *memory.Budget,
+	needed []plugin.Requirement, only bool) (*plugin.Manager, error) {
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
-	budget := newBudget()
 	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data, w),
 		History: historyFile(c.Data), Settings: w.All(),
 		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,

@@ -19,10 +19,8 @@ func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error
 	if !t.answer.tokenRefused || r.exchange.tokenFrom == "" {
 		return notApplicable, nil
 	}
-	sessions := t.permit.destination.sessions
 	isFresh := !t.token.Accepted.Load()
-	// As long as other requests use other sessions, these may have ended this session.
-	if isFresh && (t.permit.isAlone || !sessions.IsSingle()) {
+	if isFresh && !t.permit.mayBeEndedByOthers() {
 		r.freshRefusals++
 	}
 	if r.freshRefusals > maxFreshRefusals {
@@ -52,7 +50,7 @@ func (c *Client) tryOnce(ctx context.Context, t *attempt, e *exchange) {
 	defer p.returnSession()
 	c.tryInSession(ctx, t, e)
 	if expired, ok := errors.AsType[*sessionExpiredError](t.err); ok && e.tokenFor == nil {
-		c.tryAfresh(ctx, t, e, expired)
+		c.retryInNewSession(ctx, t, e, expired)
 	}
 	switch a := t.answer; {
 	case t.err != nil:
@@ -86,9 +84,9 @@ func (c *Client) tryInSession(ctx context.Context, t *attempt, e *exchange) {
 	}
 }
 
-// tryAfresh sends a request without cookies, and its CSRF token's request before. The token is not taken from the
-// session: another request may hold its lock and wait for this logon.
-func (c *Client) tryAfresh(ctx context.Context, t *attempt, e *exchange, expired *sessionExpiredError) {
+// retryInNewSession sends a request without cookies, and its CSRF token's request before. The token is not taken from
+// the session: another request may hold its lock and wait for this logon.
+func (c *Client) retryInNewSession(ctx context.Context, t *attempt, e *exchange, expired *sessionExpiredError) {
 	p := t.permit
 	p.session = expired.fresh
 	waited := p.destination.limits.RecordLogonWait()

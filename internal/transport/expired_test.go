@@ -324,7 +324,9 @@ func TestOthersWaitForRenewal(t *testing.T) {
 					wg.Go(send)
 				}
 				time.Sleep(time.Second)
+				s.mu.Lock()
 				assert.Equal(t, []string{"GET true", "GET true", "GET true", "GET true", "GET false"}, s.seen)
+				s.mu.Unlock()
 				wg.Wait()
 				assert.Equal(t, map[bool]int64{true: 0, false: 9}[right], failed.Load())
 				assert.Equal(t, map[bool]int{true: 0, false: 1}[right], s.wrong)

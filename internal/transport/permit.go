@@ -101,6 +101,10 @@ func (p *permit) useSingleSession() (changed bool) {
 	return changed
 }
 
+// mayBeEndedByOthers reports whether another session may have ended this one although the worker continues with one: a
+// request that began before may use another.
+func (p *permit) mayBeEndedByOthers() bool { return p.destination.sessions.IsSingle() && !p.isAlone }
+
 // logOn waits until the secret may be sent. done must be called with the status of the answer.
 func (p *permit) logOn(ctx context.Context, gate *lockouts.Gate, e *exchange) (done func(status int), err error) {
 	switch {

@@ -84,7 +84,7 @@ const (
 
 // rules are applied in this order, which matters: those from endOutage on expect an answer.
 var rules = []func(*retryLoop, context.Context, *attempt) (decision, error){
-	(*retryLoop).notSent, (*retryLoop).changedSecret, (*retryLoop).noResponse, (*retryLoop).endOutage,
+	(*retryLoop).notProcessed, (*retryLoop).changedSecret, (*retryLoop).noResponse, (*retryLoop).endOutage,
 	(*retryLoop).refusedToken, (*retryLoop).endedSession, (*retryLoop).redirect, (*retryLoop).refusedByProxy,
 	(*retryLoop).missingConnector, (*retryLoop).retryStatus,
 }
@@ -135,9 +135,9 @@ func (r *retryLoop) decide(ctx context.Context, t *attempt) (decision, error) {
 	return final, nil
 }
 
-// notSent repeats attempts that were not processed: the send check expired, the session or that of the CSRF token
+// notProcessed repeats attempts that were not processed: the send check expired, the session or that of the CSRF token
 // ended, or the token was refused and another one may exist.
-func (r *retryLoop) notSent(_ context.Context, t *attempt) (decision, error) {
+func (r *retryLoop) notProcessed(_ context.Context, t *attempt) (decision, error) {
 	// If another exchange shares the permit, the request that needs the token is repeated instead. No count is needed:
 	// before each repetition another request has logged on.
 	if errors.Is(t.err, errSessionEnded) && r.permit == nil {
@@ -213,11 +213,11 @@ func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error
 		return notApplicable, nil
 	}
 	if slices.Contains(r.endedSessions, t.permit.session) {
-		isShared := t.permit.destination.sessions.IsSingle() && !t.permit.isAlone
+		attempts := max(maxFreshRefusals, t.permit.destination.config.Retry.Times())
 		switch {
 		case t.permit.useSingleSession():
 			r.endedSessions = nil
-		case !isShared || len(r.endedSessions) > max(maxFreshRefusals, t.permit.destination.config.Retry.Times()):
+		case !t.permit.mayBeEndedByOthers() || len(r.endedSessions) > attempts:
 			return notApplicable, nil
 		}
 	}

@@ -24,8 +24,8 @@ var errSessionEnded = errors.New("the session has ended")
 var errRefusedToken = errors.New("the token was refused")
 
 // send makes one attempt. Without an answer the error is a *sendError.
-func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, csrf *session.Token) (*Answer,
-	http.Header, error) {
+func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
+	csrf *session.Token) (*Answer, http.Header, error) {
 	destination := permit.destination
 	if err := destination.limits.WaitToSend(ctx); err != nil {
 		return nil, nil, err
@@ -43,16 +43,14 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 	if permit.logon == nil && destination.sessions.HasEnded(permit.session) {
 		return nil, nil, errSessionEnded
 	}
-	routeDone, err := destination.routeGate.Acquire(ctx, func() bool { return false })
+	logon, err := destination.logOnToRoute(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	var once sync.Once
-	reportRoute := func(status int) { once.Do(func() { routeDone(status) }) }
-	defer reportRoute(lockouts.Unsent)
+	defer logon.report(lockouts.Unsent)
 	h, token, err := destination.headers(ctx, exchange)
 	if err != nil {
-		reportRoute(destination.config.Route.statusOfTokenError(err))
+		logon.report(destination.config.Route.statusOfTokenError(err))
 		converted, refused := tokenError(ctx, err)
 		if refused {
 			status = http.StatusUnauthorized
@@ -60,44 +58,61 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, c
 		return nil, nil, converted
 	}
 	if destination.config.Route.isForTokensOnly(destination.origin) {
-		reportRoute(http.StatusOK)
+		logon.report(http.StatusOK)
 	}
-	attempt := c.prepare(ctx, permit, exchange, h, csrf.Value, reportRoute)
+	attempt := c.prepare(ctx, permit, exchange, h, csrf.Value, logon)
 	if csrf.Value != "" && csrf.Generation != attempt.cookies.Generation {
 		attempt.timeout.cancel(nil)
 		return nil, nil, errOldToken
 	}
 	status = 0
 	answer, err := attempt.roundTrip()
-	if err == nil {
-		reportRoute(destination.config.Route.statusOfAnswer(answer.StatusCode))
-	}
 	if err != nil {
 		if errors.Is(err, errSendCheckExpired) {
 			status = lockouts.Unsent
 		}
 		return nil, nil, err
 	}
+	logon.report(destination.config.Route.statusOfAnswer(answer.StatusCode))
 	if exchange.newlyRefused(answer.StatusCode, token) {
 		attempt.drop(answer, nil)
 		return nil, nil, errRefusedToken
 	}
 	if answer.StatusCode == http.StatusUnauthorized && attempt.cookies.Proven && permit.logon == nil {
 		attempt.drop(answer, nil)
-		if fresh := destination.sessions.Replace(permit.session); fresh != nil {
-			if fresh.EarlyEnds() >= maxFreshRefusals {
-				permit.useSingleSession()
-			}
-			return nil, nil, &sessionExpiredError{gate.SessionEnded(), fresh}
-		}
-		return nil, nil, errSessionEnded
+		return nil, nil, permit.endSession(gate)
 	}
 	status = answer.StatusCode
-	a, err := attempt.accept(answer)
-	if err != nil {
-		return nil, nil, err
+	return attempt.accept(answer)
+}
+
+// routeLogon is the turn of one attempt at the gate of the route's secret.
+type routeLogon struct {
+	once sync.Once
+	done func(status int)
+}
+
+// logOnToRoute waits until the secret of the route may be sent. The caller must report a status.
+func (d *destination) logOnToRoute(ctx context.Context) (*routeLogon, error) {
+	done, err := d.routeGate.Acquire(ctx, func() bool { return false })
+	return &routeLogon{done: done}, err
+}
+
+// report ends the turn with a status, once it is known whether the route accepted its secret. Further calls have no
+// effect.
+func (l *routeLogon) report(status int) { l.once.Do(func() { l.done(status) }) }
+
+// endSession replaces the session after a 401 in it and returns the error of the attempt. The caller has not ended its
+// logon at the gate yet.
+func (p *permit) endSession(gate *lockouts.Gate) error {
+	fresh := p.destination.sessions.Replace(p.session)
+	if fresh == nil {
+		return errSessionEnded
 	}
-	return a, answer.Header, nil
+	if fresh.EarlyEnds() >= maxFreshRefusals {
+		p.useSingleSession()
+	}
+	return &sessionExpiredError{gate.BeginRecheck(), fresh}
 }
 
 // sending is one attempt, from the complete request to the end of the answer's body.
@@ -111,18 +126,17 @@ type sending struct {
 	cookies        session.Cookies
 	mayHaveArrived atomic.Bool
 	began          time.Time
-	// reportRoute receives a status once it is known whether the route accepted its secret; the first one counts.
-	reportRoute func(status int)
+	logon          *routeLogon
 }
 
 func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange, h http.Header, csrf string,
-	reportRoute func(status int)) *sending {
-	attempt := &sending{client: c, permit: permit, exchange: exchange, parent: ctx, reportRoute: reportRoute,
+	logon *routeLogon) *sending {
+	attempt := &sending{client: c, permit: permit, exchange: exchange, parent: ctx, logon: logon,
 		timeout: newReadTimeout(ctx, max(permit.destination.config.ReadTimeout, exchange.firstByteTimeout))}
 	trace := &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
 			if permit.destination.config.Route.checksOnConnect() {
-				reportRoute(http.StatusOK)
+				logon.report(http.StatusOK)
 			}
 			if exchange.tokenFor == nil && !SendCheckHolds(ctx) {
 				attempt.timeout.cancel(errSendCheckExpired)
@@ -178,7 +192,7 @@ func (s *sending) roundTrip() (*http.Response, error) {
 	s.timeout.answerBegan(d.config.ReadTimeout)
 	if err != nil {
 		counter.countAnswer(0, time.Since(s.began))
-		s.reportRoute(d.config.Route.statusOfError(err))
+		s.logon.report(d.config.Route.statusOfError(err))
 		defer s.timeout.cancel(nil)
 		err = d.explainFailure(s.parent, s.timeout, s.exchange, s.mayHaveArrived.Load(), err)
 		s.log(0, 0, err)
@@ -198,14 +212,14 @@ func (s *sending) drop(answer *http.Response, err error) {
 	s.timeout.cancel(nil)
 }
 
-// accept updates the session and returns the answer without the request's secrets.
-func (s *sending) accept(answer *http.Response) (*Answer, error) {
+// accept updates the session and returns the answer without the request's secrets, and the header as received.
+func (s *sending) accept(answer *http.Response) (*Answer, http.Header, error) {
 	destination, e, status, sent := s.permit.destination, s.exchange, answer.StatusCode, s.request.Header
 	s.permit.session.Update(answer.Header, e.line, s.cookies.Generation, status < 400 && !isRedirect(status))
 	destination.sessions.Observe(s.permit.session, status)
 	if err := destination.checkClient(answer.Header); err != nil {
 		s.drop(answer, err)
-		return nil, e.unusable(status, err)
+		return nil, nil, e.unusable(status, err)
 	}
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
 		ReceivedAt: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil,
@@ -215,7 +229,7 @@ func (s *sending) accept(answer *http.Response) (*Answer, error) {
 	addressSecrets := func() []string { return destination.secretsOf(sent, shortestSession) }
 	a.Headers = answerHeaders(answer.Header, a.secrets, addressSecrets)
 	a.Body = mask(body, destination.hiddenTexts(status, a.secrets))
-	return a, nil
+	return a, answer.Header, nil
 }
 
 func (s *sending) body(answer *http.Response) *body {

@@ -222,28 +222,29 @@ func TestRouterAnswersInTheMiddleOfPage(t *testing.T) {
 		switches odatatest.Switches
 		changes  int
 		isEntity bool // the service's error document means that the entity was deleted
-		isAway   func(q *wit.Request) bool
+		isOutage func(q *wit.Request) bool
 		answered func(q *wit.Request, r *wit.Response) // changes other answers
 	}{
 		{name: "entity of the store", settings: store, changes: 3, isEntity: true,
-			isAway: hasTag(notifications.EntityTag)},
-		{name: "next page of the store", settings: store, changes: 130, isAway: func(q *wit.Request) bool {
+			isOutage: hasTag(notifications.EntityTag)},
+		{name: "next page of the store", settings: store, changes: 130, isOutage: func(q *wit.Request) bool {
 			return strings.HasPrefix(q.Target, notifications.StoreTarget) && strings.Contains(q.Target, "skiptoken")
 		}},
 		{name: "entity that is read again", settings: tracked00("Products"), changes: 1, isEntity: true,
-			isAway: hasTag("again "), answered: deletesAlso},
+			isOutage: hasTag("again "), answered: deletesAlso},
 		{name: "entity that is read again by a filter", settings: filtered, changes: 1,
-			switches: odatatest.Switches{Delta: "links"}, isAway: hasTag("again "), answered: deletesAlso},
+			switches: odatatest.Switches{Delta: "links"}, isOutage: hasTag("again "), answered: deletesAlso},
 		{name: "nested page of an entity that is read again", settings: expanded, changes: 1,
-			switches: odatatest.Switches{ExpandPageSize: 1}, isAway: hasTag("again 1 "), answered: deletesAlso},
-		{name: "metadata", settings: tracked00("Products"), changes: 1, isAway: hasTag("metadata"),
+			switches: odatatest.Switches{ExpandPageSize: 1}, isOutage: hasTag("again 1 "), answered: deletesAlso},
+		{name: "metadata", settings: tracked00("Products"), changes: 1, isOutage: hasTag("metadata"),
 			answered: func(q *wit.Request, r *wit.Response) {
 				r.Body = bytes.ReplaceAll(r.Body, []byte("<d:ProductName"), []byte("<d:New>x</d:New><d:ProductName"))
 			}},
-		{name: "load after a lost token", settings: reloaded, isAway: func(q *wit.Request) bool { return !isDelta(q) },
+		{name: "load after a lost token", settings: reloaded,
+			isOutage: func(q *wit.Request) bool { return !isDelta(q) },
 			answered: func(_ *wit.Request, r *wit.Response) { r.Status, r.Body = 410, nil }},
 		{name: "prepared changes", settings: tracked00("Products"), changes: 1,
-			isAway: func(q *wit.Request) bool { return q.Target == monitor },
+			isOutage: func(q *wit.Request) bool { return q.Target == monitor },
 			answered: func(_ *wit.Request, r *wit.Response) {
 				r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
 			}},
@@ -277,7 +278,7 @@ func TestRouterAnswersInTheMiddleOfPage(t *testing.T) {
 				}
 				follower.answered = func(q *wit.Request, r *wit.Response) {
 					switch {
-					case c.isAway(q):
+					case c.isOutage(q):
 						r.Status, r.Body, r.Headers = answer.status, []byte(answer.body), nil
 					case c.answered != nil && isDelta(q):
 						c.answered(q, r)

@@ -25,9 +25,9 @@ type Budget struct {
 
 // The defaults apply if the memory suffices.
 const (
+	DefaultInstance = 128 << 20 // bytes, see [Budget.Instance]
+	DefaultChunks   = 32        // see [Budget.Chunks]
 	defaultPlugins  = 2 << 30
-	defaultInstance = 128 << 20
-	defaultChunks   = 32
 	minInstance     = 32 << 20 // a Go guest needs about this
 	minPart         = 1 << 20
 	minChunks       = 4
@@ -44,14 +44,14 @@ func (b *Budget) Plugins() int64 { return min(max(b.limit/4, minInstance), defau
 
 // Instance returns the bytes that an instance of a plugin may grow to. Several fit, because a slow service occupies
 // one.
-func (b *Budget) Instance() int64 { return min(max(b.limit/8, minInstance), defaultInstance) }
+func (b *Budget) Instance() int64 { return min(max(b.limit/8, minInstance), DefaultInstance) }
 
 // Chunks returns how many chunks all source tasks share.
 func (b *Budget) Chunks() int {
 	if b == nil {
-		return defaultChunks
+		return DefaultChunks
 	}
-	return int(min(max(b.limit/16/chunkBytes, minChunks), defaultChunks))
+	return int(min(max(b.limit/16/chunkBytes, minChunks), DefaultChunks))
 }
 
 // Rows returns the share of the sink tasks for their rows.

@@ -25,9 +25,9 @@ func TestSharesFitIntoTheLimit(t *testing.T) {
 	}
 	assert.Equal(t, int64(128<<20), New(512<<20).Plugins(), "plugins within 512 MiB")
 	assert.Equal(t, int64(defaultPlugins), New(1<<50).Plugins(), "plugins without a limit")
-	assert.Equal(t, int64(defaultInstance), New(1<<30).Instance(), "an instance within 1 GiB")
-	assert.Equal(t, int64(defaultInstance/2), New(512<<20).Instance(), "an instance within 512 MiB")
-	assert.Equal(t, defaultChunks, New(512<<20).Chunks(), "chunks within 512 MiB")
+	assert.Equal(t, int64(DefaultInstance), New(1<<30).Instance(), "an instance within 1 GiB")
+	assert.Equal(t, int64(DefaultInstance/2), New(512<<20).Instance(), "an instance within 512 MiB")
+	assert.Equal(t, DefaultChunks, New(512<<20).Chunks(), "chunks within 512 MiB")
 	assert.Equal(t, minChunks, New(1).Chunks(), "chunks within the least memory")
 }
 
@@ -74,5 +74,5 @@ func TestNoBudgetLimitsNothing(t *testing.T) {
 	assert.Equal(t, true, b.Fetched().TryTurn(), "the turn")
 	require.NoError(t, b.Fetched().AwaitTurn(t.Context()))
 	b.Fetched().EndTurn()
-	assert.Equal(t, defaultChunks, b.Chunks(), "chunks")
+	assert.Equal(t, DefaultChunks, b.Chunks(), "chunks")
 }

@@ -57,10 +57,12 @@ type activeBatch struct {
 	rows      []uint32 // to be encoded, first or again
 	state     batchState
 	encoded   []delivery // until the batch is queued
-	// contexts contains the contexts with which the rows get the ordering keys of the deliveries: the context that has
-	// encoded all of them, and that of the queue. Empty means that the keys cannot be compared.
-	contexts []*pluginContext
-	retakes  int // how often the batch was taken back because the plugin had learned something
+	// encodedWith is the context that has encoded all deliveries, nil if several contexts have.
+	encodedWith *pluginContext
+	// sameKeysWith is the queue's context if the rows get the ordering keys of the deliveries with that, too. Nil if
+	// they do not, if the queue is empty, or if it is encodedWith.
+	sameKeysWith *pluginContext
+	retakes      int // how often the batch was taken back because the plugin had learned something
 	// switchVersion means that another plugin version must encode the batch, started that it is too late for that.
 	switchVersion, started bool
 	remaining              int

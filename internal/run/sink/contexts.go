@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/culvert-project/culvert/internal/run/task"
@@ -30,36 +31,39 @@ func (o *openedVersion) updateContext(context []byte) {
 	}
 }
 
-// encodedWith returns the context that has encoded the deliveries. If several have, it returns the context of the
-// queue, or nil if rows have other keys with that.
-func (w *activeBatch) encodedWith() *pluginContext {
-	if len(w.contexts) == 0 {
-		return nil
-	}
-	return w.contexts[0]
+// keyContext returns a context with which the rows get the ordering keys of the deliveries, the one that has encoded
+// them if possible. Nil means that the keys cannot be compared with those of other batches.
+func (w *activeBatch) keyContext() *pluginContext { return cmp.Or(w.encodedWith, w.sameKeysWith) }
+
+// hasKeysOf reports whether the rows get the ordering keys of the deliveries with a context. No batch has keys of a nil
+// context.
+func (w *activeBatch) hasKeysOf(context *pluginContext) bool {
+	return context != nil && (context == w.encodedWith || context == w.sameKeysWith)
 }
 
-// setContexts sets the contexts of an encoded batch. If another context than that of the queue has encoded it, its
-// lanes are those of the queue only if both contexts give each row the same ordering key: a plugin that has learned
-// something may hash differently. With equal keys, the batch need not wait until the queue is empty, which a slow
-// response delays.
+// setContexts sets encodedWith and sameKeysWith of an encoded batch. If another context than that of the queue has
+// encoded it, its lanes are those of the queue only if both contexts give each row the same ordering key: a plugin that
+// has learned something may hash differently. With equal keys, the batch need not wait until the queue is empty, which
+// a slow response delays.
 func (w *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) {
-	w.contexts = w.contexts[:0]
 	encodedWith := w.task.plugin.Opened().currentContext()
 	lanes := slices.DeleteFunc(slices.Clone(deliveries), func(d delivery) bool { return d.uncheckable != nil })
 	if len(lanes) > 0 {
 		encodedWith = lanes[0].context
 	}
-	if !slices.ContainsFunc(lanes, func(d delivery) bool { return d.context != encodedWith }) {
-		w.contexts = append(w.contexts, encodedWith)
+	if slices.ContainsFunc(lanes, func(d delivery) bool { return d.context != encodedWith }) {
+		encodedWith = nil
 	}
-	if queued != nil && !slices.Contains(w.contexts, queued) && w.hasKeysOf(queued, lanes) {
-		w.contexts = append(w.contexts, queued)
+	w.encodedWith = encodedWith
+	w.sameKeysWith = nil
+	if queued != nil && queued != encodedWith && w.encodesSameKeys(queued, lanes) {
+		w.sameKeysWith = queued
 	}
 }
 
-// hasKeysOf reports whether the rows of deliveries have the same ordering keys with another context.
-func (w *activeBatch) hasKeysOf(context *pluginContext, deliveries []delivery) bool {
+// encodesSameKeys encodes the rows of deliveries with another context and reports whether their ordering keys are the
+// same.
+func (w *activeBatch) encodesSameKeys(context *pluginContext, deliveries []delivery) bool {
 	var rows []uint32
 	var keys []uint32
 	var hints []wit.Hint

@@ -122,7 +122,7 @@ func (d *dispatcher) step() (finished bool, err error) {
 	d.requeue()
 	if active := d.firstIn(batchEncoded); active != nil && d.fits(active) {
 		if d.isIdle() {
-			d.queue.setContext(active.encodedWith())
+			d.queue.setContext(active.keyContext())
 		}
 		d.queue.add(active.encoded)
 		d.findUncheckable(active)
@@ -197,7 +197,7 @@ func (d *dispatcher) isIdle() bool {
 
 // fits reports whether a batch may join the queue: only ordering keys of one context can be compared.
 func (d *dispatcher) fits(w *activeBatch) bool {
-	return d.isIdle() || (d.queue.context != nil && slices.Contains(w.contexts, d.queue.context))
+	return d.isIdle() || w.hasKeysOf(d.queue.context)
 }
 
 func (d *dispatcher) currentContext() *pluginContext { return d.task.plugin.Opened().currentContext() }
@@ -209,9 +209,7 @@ func (d *dispatcher) queuedContext() *pluginContext {
 		return nil
 	}
 	current := d.currentContext()
-	hasOtherKeys := func(w *activeBatch) bool {
-		return w.state == batchQueued && !slices.Contains(w.contexts, current)
-	}
+	hasOtherKeys := func(w *activeBatch) bool { return w.state == batchQueued && !w.hasKeysOf(current) }
 	if !slices.ContainsFunc(d.active, hasOtherKeys) {
 		d.queue.setContext(current)
 	}
@@ -227,7 +225,7 @@ func (d *dispatcher) requeue() {
 	if end == 0 || d.firstIn(batchEncoding) != nil {
 		return
 	}
-	if end == 1 && d.active[0].state == batchEncoded && d.active[0].encodedWith() == nil {
+	if end == 1 && d.active[0].state == batchEncoded && d.active[0].keyContext() == nil {
 		return // it will be sent
 	}
 	start := end
@@ -253,7 +251,7 @@ func (d *dispatcher) requeue() {
 // isOutdated reports whether an unsent batch must be encoded again: by another version of the plugin, or because the
 // plugin has learned something, which happens maxRepeats times at most.
 func (d *dispatcher) isOutdated(w *activeBatch) bool {
-	return d.task.plugin.UpgradePending() || (w.encodedWith() != d.currentContext() && w.retakes < maxRepeats)
+	return d.task.plugin.UpgradePending() || (w.keyContext() != d.currentContext() && w.retakes < maxRepeats)
 }
 
 func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {

@@ -191,7 +191,7 @@ func TestSlowFirstResponseDelaysNoOtherLane(t *testing.T) {
 		assert.Equal(t, 1+rows, len(x.service.seen()), "requests in the end")
 		// When the slow response is there, rows are encoded once again.
 		x.group.put("t", 0, "a=late", "b=late", "c=late")
-		time.Sleep(time.Minute)
+		runtest.Pass(time.Minute)
 		assert.Equal(t, 3, l.times["late"], "encoded rows")
 		assert.Equal(t, rows+4, x.committed("t", 0), "committed")
 		require.NoError(t, stop())
@@ -210,7 +210,7 @@ func TestBatchWithoutRequestsIsNotCompared(t *testing.T) {
 		for range 10 {
 			x.group.put("t", 0, "b=~ignored")
 		}
-		time.Sleep(2 * time.Minute)
+		runtest.Pass(2 * time.Minute)
 		assert.Equal(t, 0, l.empty, "encodings of no rows")
 		assert.Equal(t, 20, x.committed("t", 0), "committed")
 		require.NoError(t, stop())

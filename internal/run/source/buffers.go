@@ -24,12 +24,9 @@ type buffer struct {
 	out     []byte
 }
 
-const (
-	// reservedChunks is one for each place where a chunk may wait for another: reading, decoded, converting, and a part
-	// of that.
-	reservedChunks = 4
-	sharedChunks   = 32 // default
-)
+// reservedChunks is one for each place where a chunk may wait for another: reading, decoded, converting, and a part of
+// that.
+const reservedChunks = 4
 
 // NewBuffers returns the buffers of a worker, whose feeds share a number of chunks.
 func NewBuffers(shared int) *Buffers { return &Buffers{sharedTokens: make(chan struct{}, shared)} }

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/record"
@@ -178,7 +179,7 @@ func TestSharedMemoryIsNotReusedBeforeTheAcknowledgement(t *testing.T) {
 
 func shareMemory(t *testing.T, seed uint64) {
 	const feeds = 14
-	buffers := NewBuffers(sharedChunks)
+	buffers := NewBuffers(memory.DefaultChunks)
 	flushCtx := &lateRecords{}
 	var tasks, producers sync.WaitGroup
 	worlds := make([]*world, feeds)
@@ -298,7 +299,7 @@ func (panickingProducer) NewBatch() Batch { panic("a mistake in the producer") }
 func TestPanicReleasesSharedChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{}, rows("a", 500))
-		w.o.Buffers = NewBuffers(sharedChunks)
+		w.o.Buffers = NewBuffers(memory.DefaultChunks)
 		w.o.NewConverters = converting(asIs{}, widening{12_000})
 		w.o.NewOutput = func(name string) (Output, error) {
 			p, err := w.broker.output(name)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/run/notify"
@@ -102,7 +103,7 @@ func (o *Options) setDefaults() {
 		o.Metrics = &task.Metrics{}
 	}
 	if o.Buffers == nil {
-		o.Buffers = NewBuffers(sharedChunks)
+		o.Buffers = NewBuffers(memory.DefaultChunks)
 	}
 	if o.PrepareOffsets == nil {
 		o.PrepareOffsets = func(context.Context, int) error { return nil }

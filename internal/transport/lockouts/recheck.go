@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Recheck is the question whether a secret is still right, which a 401 in an open session raises: the session may have
-// ended, or the secret may have changed. Until it is answered, no other request sends the secret. It ends with the
-// first logon of a request whose session ended, after openingWait, or when all of these requests are cancelled.
+// Recheck blocks the other requests of a secret after a 401 in an open session, until one request has logged on: the
+// session may have ended, or the secret may have changed. It ends with the first logon of a request whose session
+// ended, after openingWait, or when all of these requests are cancelled.
 type Recheck struct {
 	gate *Gate
 	over chan struct{} // closed at the end
@@ -18,9 +18,10 @@ type Recheck struct {
 	isOver  bool
 }
 
-// SessionEnded records that the answer to a request was 401 in a session that the service had opened and used. The
-// caller must call [Recheck.Acquire], and has not called done yet. A nil gate returns a nil Recheck.
-func (g *Gate) SessionEnded() *Recheck {
+// BeginRecheck records that the answer to a request was 401 in a session that the service had opened and used. The
+// caller must call [Recheck.Acquire], and has not called done yet. It joins a recheck that has begun. A nil gate
+// returns a nil Recheck.
+func (g *Gate) BeginRecheck() *Recheck {
 	if g == nil {
 		return nil
 	}
@@ -50,8 +51,8 @@ func (g *Gate) waitForRecheck(ctx context.Context) error {
 	return g.lockedOut()
 }
 
-// end ends the recheck. Without an answer the secret counts as accepted trustPeriod ago, so that the next request is
-// sent alone.
+// end ends the recheck. If the outcome is inconclusive, the secret counts as accepted trustPeriod ago, so that the next
+// request is sent alone.
 func (r *Recheck) end(o Outcome) {
 	g := r.gate
 	g.mu.Lock()
@@ -92,8 +93,8 @@ func (r *Recheck) Acquire(ctx context.Context) (done func(status int), err error
 	return done, err
 }
 
-// acquireLogon acquires the gate for [Recheck.Acquire]. If another request has answered the question, the logon is an
-// ordinary one. If the question was raised again since then, the logon answers it.
+// acquireLogon acquires the gate for [Recheck.Acquire]. If another request has ended the recheck, the logon is an
+// ordinary one. If another recheck has begun since then, the logon ends that one.
 func (g *Gate) acquireLogon(ctx context.Context) (done func(status int), err error) {
 	if err := g.lockedOut(); err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func sessionEnds(t *testing.T, l *Store) *Recheck {
 	try(t, l, alice, 200)
 	done, err := l.Gate(alice).Acquire(t.Context(), never)
 	require.NoError(t, err)
-	r := l.Gate(alice).SessionEnded()
+	r := l.Gate(alice).BeginRecheck()
 	done(0)
 	return r
 }
@@ -84,16 +84,16 @@ func logOnWith(delay time.Duration, status int) func(t *testing.T, r *Recheck) {
 	}
 }
 
-// Of the requests whose sessions ended together, one asks the question. If the secret was accepted, the others log on
-// one after another; if it was refused, they do not. A late request joins the question that is open by then.
-func TestRecheckIsAnsweredOnce(t *testing.T) {
+// Of the requests whose sessions ended together, one logs on for all. If the secret was accepted, the others log on one
+// after another; if it was refused, they do not. A late request ends the recheck that has begun by then.
+func TestOneLogonEndsRecheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, right := range []bool{true, false} {
 			l := New()
 			first := sessionEnds(t, l)
 			var joined []*Recheck
 			for range 3 {
-				joined = append(joined, l.Gate(alice).SessionEnded())
+				joined = append(joined, l.Gate(alice).BeginRecheck())
 				assert.Equal(t, true, joined[0] == first)
 			}
 			done, err := first.Acquire(t.Context())
@@ -108,9 +108,9 @@ func TestRecheckIsAnsweredOnce(t *testing.T) {
 				continue
 			}
 			done(200)
-			next := l.Gate(alice).SessionEnded()
+			next := l.Gate(alice).BeginRecheck()
 			assert.Equal(t, false, next == first)
-			late, err := joined[0].Acquire(t.Context()) // answers the next question, too
+			late, err := joined[0].Acquire(t.Context()) // ends the next recheck, too
 			require.NoError(t, err)
 			assert.Equal(t, true, l.Gate(alice).rechecking() == next)
 			late(200)
@@ -122,7 +122,7 @@ func TestRecheckIsAnsweredOnce(t *testing.T) {
 			}
 		}
 		var none *Gate
-		done, err := none.SessionEnded().Acquire(t.Context())
+		done, err := none.BeginRecheck().Acquire(t.Context())
 		require.NoError(t, err)
 		done(401)
 	})

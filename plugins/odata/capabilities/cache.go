@@ -50,7 +50,7 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	state := &State{}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 		state.ServiceCapabilities = append(state.ServiceCapabilities, Service{Answered: reader.Bool(),
-			NoBatch: reader.Bool(), BatchDoubt: BatchDoubt(reader.Int()), SingleChangesets: reader.Bool(),
+			NoBatch: reader.Bool(), BatchSupport: BatchSupport(reader.Int()), SingleChangesets: reader.Bool(),
 			RequestIDs: reader.Bool(), SendsVersion: reader.Bool(), MaxBatchBytes: reader.Int(),
 			MaxOperations: reader.Int()})
 	}

@@ -9,7 +9,7 @@ import (
 type Service struct {
 	Answered         bool // it has answered a request for a row in this run
 	NoBatch          bool // it has no $batch
-	BatchDoubt       BatchDoubt
+	BatchSupport     BatchSupport
 	SingleChangesets bool // it rejects changesets of several operations
 	RequestIDs       bool // it recognizes repeated requests
 	SendsVersion     bool // its responses contain the OData version
@@ -17,14 +17,14 @@ type Service struct {
 	MaxOperations    int  // most operations of a batch that are all answered. Zero means no limit.
 }
 
-// BatchDoubt is what is known of $batch since a router answered a batch in place of the service. The service's next
-// response to a batch ends the doubt.
-type BatchDoubt byte
+// BatchSupport reports how likely it is that a service supports $batch. It decreases when a router answers a batch in
+// place of the service. The service's next response to a batch resets it to BatchAssumed.
+type BatchSupport byte
 
 const (
-	BatchTrusted  BatchDoubt = iota // no doubt
-	BatchDoubted                    // a router answered: either the service was away, or it has no $batch
-	BatchDisputed                   // since then, the service has accepted a request without $batch
+	BatchAssumed     BatchSupport = iota // no router has answered a batch
+	BatchUnconfirmed                     // a router answered: either the service was away, or it has no $batch
+	BatchUnlikely                        // since then, the service has accepted a request without $batch
 )
 
 // EntitySet holds what responses have shown of an entity set.

@@ -37,7 +37,7 @@ func (s *State) Pack() []byte {
 	}
 	b = pack.Int(pack.String(b, contextVersion), len(s.ServiceCapabilities))
 	for _, service := range s.ServiceCapabilities {
-		b = pack.Int(pack.Bool(pack.Bool(b, service.Answered), service.NoBatch), int(service.BatchDoubt))
+		b = pack.Int(pack.Bool(pack.Bool(b, service.Answered), service.NoBatch), int(service.BatchSupport))
 		b = pack.Bool(pack.Bool(pack.Bool(b, service.SingleChangesets), service.RequestIDs), service.SendsVersion)
 		b = pack.Int(pack.Int(b, service.MaxBatchBytes), service.MaxOperations)
 	}

@@ -271,9 +271,7 @@ func (pg *Page) afterError() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	}
-	if pg.IsAway() {
-		return nil, feedreader.AwayError(failed)
-	}
+	pg.MarkOutage(failed)
 	return nil, failed
 }
 

@@ -37,19 +37,11 @@ func (f *Feed) EntityStatuses() []uint16 {
 	return statuses
 }
 
-// AwayError makes the error of a router's answer transient and returns it: a service that has answered before may be
-// restarting.
-func AwayError(failure *wit.Error) error {
-	failure.Kind = wit.ErrorTransient
-	failure.Message += "; not from the OData service, which has answered before: it may be restarting"
-	return failure
-}
-
 // ReadError returns the error for an entity that cannot be read and is not known to be deleted.
 func ReadError(subject string, answer *wit.Response, body []byte) error {
 	failure := odataerror.FromResponse(subject, answer, body)
-	if odataerror.FromRouter(answer, body) {
-		return AwayError(failure)
+	if odataerror.MarkOutage(failure, answer, body) {
+		return failure
 	}
 	switch answer.Status {
 	case 404, 410:

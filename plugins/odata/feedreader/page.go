@@ -128,24 +128,24 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 		return pg.continueWith(result, at.WithURL(WithoutFormat(at.URL())), nil)
 	}
 	f := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
-	if pg.page.Position().Answered() && pg.IsAway() {
-		return AwayError(f)
+	if pg.page.Position().Answered() && pg.MarkOutage(f) {
+		return f
 	}
 	// Before, the service may have rejected an option with such an answer.
 	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status),
 		ReceivedAt: pg.Response.ReceivedAt, Err: f,
 		Text:      odataerror.SearchText(pg.Response.Target, string(pg.Body)),
 		TokenLost: odataerror.LostToken(&pg.Response, pg.Body)})
-	if err != nil && pg.IsAway() {
-		return AwayError(f)
+	if err != nil && pg.MarkOutage(f) {
+		return f
 	}
 	return pg.continueWith(result, next, err)
 }
 
-// IsAway reports whether a router answered in place of the service, which has answered before: its metadata precede
-// each page. An answer about a lost token is no outage.
-func (r *Reader) IsAway() bool {
-	return odataerror.FromRouter(&r.Response, r.Body) && !odataerror.LostToken(&r.Response, r.Body)
+// MarkOutage makes failure transient if a router answered in place of the service, which has answered before: its
+// metadata precede each page. It reports whether a router answered. An answer about a lost token is no outage.
+func (r *Reader) MarkOutage(failure *wit.Error) bool {
+	return !odataerror.LostToken(&r.Response, r.Body) && odataerror.MarkOutage(failure, &r.Response, r.Body)
 }
 
 func (pg *PageReader) continueWith(result *wit.DecodeResult, next *paging.Position, err error) error {

@@ -36,9 +36,7 @@ func (r *Reader) DecodePage(tag string, status uint16, b []byte, last bool, out 
 func (r *Reader) LinkedError(subject string, status uint16, body []byte) error {
 	response := &wit.Response{Status: status, ReceivedAt: r.Response.ReceivedAt}
 	failure := odataerror.FromResponse(subject, response, body)
-	if odataerror.FromRouter(response, body) {
-		return AwayError(failure)
-	}
+	odataerror.MarkOutage(failure, response, body)
 	return failure
 }
 

@@ -123,9 +123,7 @@ func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.D
 		failed.Message += "; " + sourceconfig.NotificationCatchup +
 			" = reload reads the set again at a start, none relies on notifications that " +
 			"the service sends again"
-		if pg.IsAway() {
-			return result, true, feedreader.AwayError(failed)
-		}
+		pg.MarkOutage(failed)
 		return result, true, failed
 	}
 	entries, next, err := readEntries(pg.Body)

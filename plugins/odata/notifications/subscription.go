@@ -96,8 +96,10 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": the state cannot be read"}
 	}
 	for i := range answers {
-		if a := &answers[i]; odataerror.FromRouter(a, a.Body) { // $metadata was answered before
-			return wit.CallResult{}, feedreader.AwayError(odataerror.FromResponse(subject+": "+a.Tag, a, a.Body))
+		a := &answers[i]
+		failure := odataerror.FromResponse(subject+": "+a.Tag, a, a.Body)
+		if odataerror.MarkOutage(failure, a, a.Body) { // $metadata was answered before
+			return wit.CallResult{}, failure
 		}
 	}
 	if phase == phaseCreate {

@@ -35,3 +35,14 @@ func FromRouter(response *wit.Response, body []byte) bool {
 	isEmptyNotFound := response.Status == 404 && len(trimStart(body)) == 0
 	return slices.Contains(RouterStatuses, response.Status) && !isEmptyNotFound && !FromService(response, body)
 }
+
+// MarkOutage makes failure transient if a router answered in place of a service that has answered before: the service
+// may be restarting. It reports whether a router answered.
+func MarkOutage(failure *wit.Error, response *wit.Response, body []byte) bool {
+	if !FromRouter(response, body) {
+		return false
+	}
+	failure.Kind = wit.ErrorTransient
+	failure.Message += "; not from the OData service, which has answered before: it may be restarting"
+	return true
+}

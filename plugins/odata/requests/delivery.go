@@ -9,11 +9,11 @@ import (
 type Delivery struct {
 	ServiceIndex int
 	BatchBytes   int // size of the batch, 0 for a single request
-	// BatchDoubt is the doubt about $batch when the delivery was encoded: its response says nothing about answers to
-	// batches that came later.
-	BatchDoubt capabilities.BatchDoubt
-	Targets    []Target
-	Parts      []int // number of targets in each part of the batch. Nested updates follow the target of their row.
+	// BatchSupport is the service's when the delivery was encoded: its response proves nothing about batches that were
+	// answered later.
+	BatchSupport capabilities.BatchSupport
+	Targets      []Target
+	Parts        []int // number of targets in each part of the batch. Nested updates follow the target of their row.
 }
 
 // ReadDelivery decodes the state of a delivery. ok is false if another version of this plugin wrote it.
@@ -21,7 +21,7 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 	reader := pack.NewReader(text)
 	delivery = &Delivery{ServiceIndex: reader.Int(), BatchBytes: reader.Int()}
 	count := reader.Count()
-	delivery.BatchDoubt = capabilities.BatchDoubt(reader.Int())
+	delivery.BatchSupport = capabilities.BatchSupport(reader.Int())
 	validService := delivery.ServiceIndex >= 0 && delivery.ServiceIndex < len(state.Services)
 	validCount := count == 1 || count > 1 && delivery.BatchBytes > 0
 	if reader.Failed || !validService || !validCount {
@@ -75,8 +75,8 @@ func (m *targetReader) next() (ok bool) {
 }
 
 // AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.
-func AppendStateHead(dst []byte, service, size, count int, doubt capabilities.BatchDoubt) []byte {
-	return pack.Int(pack.Int(pack.Int(pack.Int(dst, service), size), count), int(doubt))
+func AppendStateHead(dst []byte, service, size, count int, support capabilities.BatchSupport) []byte {
+	return pack.Int(pack.Int(pack.Int(pack.Int(dst, service), size), count), int(support))
 }
 
 // partStart reports whether a target starts a part of its batch.

@@ -41,9 +41,9 @@ func (p *deliveryPlan) single(req *request) wit.Delivery {
 			httpRequest.Headers = append(httpRequest.Headers, wit.Header{Name: "X-HTTP-Method", Value: req.Method()})
 		}
 	}
-	doubt := p.state.ServiceCapabilities[req.Set.ServiceIndex].BatchDoubt
+	support := p.state.ServiceCapabilities[req.Set.ServiceIndex].BatchSupport
 	return wit.Delivery{Request: httpRequest, Rows: []uint32{req.row},
-		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1, doubt), nil, newPart)}
+		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1, support), nil, newPart)}
 }
 
 // batch returns a $batch request. Each request is a part of its own, unless changesets are shared.
@@ -76,7 +76,7 @@ func (p *deliveryPlan) batch(planned *group) wit.Delivery {
 	}
 	content, boundary := batch.Append(nil, parts)
 	state := AppendStateHead(make([]byte, 0, stateSize), planned.serviceIndex, len(content), len(planned.requests),
-		p.state.ServiceCapabilities[planned.serviceIndex].BatchDoubt)
+		p.state.ServiceCapabilities[planned.serviceIndex].BatchSupport)
 	var previous *Target
 	for i, req := range planned.requests {
 		state = req.AppendState(state, previous, starts[i])

@@ -3,6 +3,7 @@ package responses
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
@@ -68,15 +69,15 @@ func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.Row
 	needsBatch := slices.ContainsFunc(b.Targets,
 		func(target requests.Target) bool { return target.NestedUpdates > 0 })
 	isKnown := learned.NoBatch
-	isDisputed := b.BatchDoubt == capabilities.BatchDisputed && learned.BatchDoubt == capabilities.BatchDisputed
-	learned.NoBatch = isKnown || isDisputed || !odataerror.FromRouter(response, response.Body) ||
+	isUnlikely := b.BatchSupport == capabilities.BatchUnlikely && learned.BatchSupport == capabilities.BatchUnlikely
+	learned.NoBatch = isKnown || isUnlikely || !odataerror.FromRouter(response, response.Body) ||
 		(needsBatch && !b.hasAnswered(b.ServiceIndex, response.Status))
 	switch {
 	case learned.NoBatch && !isKnown:
 		sdk.Log(wit.LevelWarn, failure.Message+"; the service has no $batch, so records are sent one at a time until "+
 			"the task starts again; "+sinkconfig.NameEnableBatch+" = 0 sends no batches")
-	case !learned.NoBatch && learned.BatchDoubt == capabilities.BatchTrusted:
-		learned.BatchDoubt = capabilities.BatchDoubted
+	case !learned.NoBatch && learned.BatchSupport == capabilities.BatchAssumed:
+		learned.BatchSupport = capabilities.BatchUnconfirmed
 		sdk.Log(wit.LevelInfo, failure.Message+"; this is not an answer of the OData service: the records are sent "+
 			"one at a time, and later ones in batches again")
 	}
@@ -102,7 +103,7 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 		return b.forEach(func(target *requests.Target) wit.RowResult { return b.unknownResult(target, failure) }), nil
 	}
 	logServiceMessages(name, response)
-	b.ServiceCapabilities[b.ServiceIndex].BatchDoubt = capabilities.BatchTrusted
+	b.ServiceCapabilities[b.ServiceIndex].BatchSupport = capabilities.BatchAssumed
 	outcomes := b.match(document)
 	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
 	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
@@ -171,23 +172,34 @@ func (m *missingResults) learn() {
 	}
 	learned := &m.ServiceCapabilities[m.ServiceIndex]
 	half := max(1, len(m.Targets)/2)
-	isLarger := learned.MaxOperations == 0 || half < learned.MaxOperations
-	if isLarger && !m.answersAll { // a late response may concern a larger batch
+	isSmaller := learned.MaxOperations == 0 || half < learned.MaxOperations
+	hasLearned := isSmaller && !m.answersAll // a late response may concern a larger batch
+	if hasLearned {
 		learned.MaxOperations = half
 	}
-	message := m.name + " has no results for " + strconv.Itoa(count) + " of " + strconv.Itoa(len(m.Targets)) + " rows: "
+	message := m.name + " has no results for " + strconv.Itoa(count) + " of " + strconv.Itoa(len(m.Targets)) +
+		" rows: " + m.consequences()
+	if hasLearned {
+		message += "; batches have at most " + strconv.Itoa(half) + " operations from now on; set " +
+			sinkconfig.NameMaxBatchSize + " to the number that the service answers"
+	}
+	sdk.Log(wit.LevelWarn, message)
+}
+
+// consequences returns what happens to the rows without results.
+func (m *missingResults) consequences() string {
+	var parts []string
 	if m.repeated > 0 {
-		message += strconv.Itoa(m.repeated) + " are sent again, "
+		again := strconv.Itoa(m.repeated) + " are sent again"
+		if m.answersAll {
+			again += " in smaller batches until the failing row is alone"
+		}
+		parts = append(parts, again)
 	}
 	if m.inDoubt > 0 {
-		message += strconv.Itoa(m.inDoubt) + " are in doubt, "
+		parts = append(parts, strconv.Itoa(m.inDoubt)+" must not be repeated and are in doubt")
 	}
-	if m.answersAll {
-		sdk.Log(wit.LevelWarn, message+"in smaller batches if they are repeatable, until the row that fails is alone")
-		return
-	}
-	sdk.Log(wit.LevelWarn, message+"and batches have at most "+strconv.Itoa(learned.MaxOperations)+
-		" operations from now on; set "+sinkconfig.NameMaxBatchSize+" to the number that the service answers")
+	return strings.Join(parts, ", ")
 }
 
 func parseBatch(response *wit.Response) (document batch.Document, ok bool) {

@@ -24,7 +24,7 @@ func Handle(known *capabilities.State, delivery *requests.Delivery, response *wi
 	if err != nil {
 		return nil, err
 	}
-	handler.learnBatchDispute(delivery, response)
+	handler.learnBatchSupport(delivery, response)
 	return []wit.RowResult{result}, nil
 }
 
@@ -71,8 +71,8 @@ func (s responseHandler) otherResult(target *requests.Target, response *wit.Resp
 	if mayRejectAddress(target, response) {
 		return addressResult(target, odataerror.FromResponse(target.Name(), response, response.Body)), nil
 	}
-	if s.isAway(target, response) {
-		return retry(awayError(target, response)), nil
+	if s.isOutage(target, response) {
+		return retry(outageError(target, response)), nil
 	}
 	if s.isServiceWide(target, response) {
 		return wit.RowResult{}, serviceWideError(target, response)

@@ -76,8 +76,8 @@ func (s responseHandler) insertRejection(target *requests.Target, response *wit.
 	code, message, isDocument := odataerror.Document(response.Body)
 	isServiceWide := s.isServiceWide(target, response)
 	switch {
-	case s.isAway(target, response):
-		return retry(awayError(target, response)), nil
+	case s.isOutage(target, response):
+		return retry(outageError(target, response)), nil
 	case !isServiceWide && response.Status == 404 && isDocument:
 		// The document may concern an entity that the row refers to, or the set.
 		return addressResult(target, failure), nil

@@ -28,13 +28,14 @@ func (s responseHandler) learnAnswer(service int, response *wit.Response) {
 		(isSuccess(response.Status) && !odataerror.IsHTML(response.Body))
 }
 
-// learnBatchDispute records that the service accepts requests without $batch that were encoded after a router had
-// answered a batch.
-func (s responseHandler) learnBatchDispute(delivery *requests.Delivery, response *wit.Response) {
+// learnBatchSupport records that $batch is unlikely to be supported: the service accepts requests without it that were
+// encoded after a router had answered a batch.
+func (s responseHandler) learnBatchSupport(delivery *requests.Delivery, response *wit.Response) {
 	learned := &s.ServiceCapabilities[delivery.ServiceIndex]
-	isDoubted := learned.BatchDoubt == capabilities.BatchDoubted && delivery.BatchDoubt == capabilities.BatchDoubted
-	if isDoubted && isSuccess(response.Status) && s.isServiceSuccess(&delivery.Targets[0], response) {
-		learned.BatchDoubt = capabilities.BatchDisputed
+	isUnconfirmed := learned.BatchSupport == capabilities.BatchUnconfirmed &&
+		delivery.BatchSupport == capabilities.BatchUnconfirmed
+	if isUnconfirmed && isSuccess(response.Status) && s.isServiceSuccess(&delivery.Targets[0], response) {
+		learned.BatchSupport = capabilities.BatchUnlikely
 	}
 }
 

@@ -67,9 +67,9 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 
 const namespaceAtom = "http://www.w3.org/2005/Atom"
 
-// isAway reports whether a router answered in place of a service that has answered before in this run: the service
+// isOutage reports whether a router answered in place of a service that has answered before in this run: the service
 // restarts, or is deployed again. notfound.codes configures other cases.
-func (s responseHandler) isAway(target *requests.Target, response *wit.Response) bool {
+func (s responseHandler) isOutage(target *requests.Target, response *wit.Response) bool {
 	if target.InBatch || !s.hasAnswered(target.Set.ServiceIndex, response.Status) ||
 		!odataerror.FromRouter(response, response.Body) {
 		return false
@@ -84,14 +84,12 @@ func (s responseHandler) hasAnswered(service int, status uint16) bool {
 	return status == 404 || s.ServiceCapabilities[service].Answered
 }
 
-func awayError(target *requests.Target, response *wit.Response) *wit.Error {
+func outageError(target *requests.Target, response *wit.Response) *wit.Error {
 	failure := odataerror.FromResponse(target.Name(), response, response.Body)
-	failure.Kind = wit.ErrorTransient
-	failure.Message += " (not from the OData service, which has answered before: it may be restarting"
+	odataerror.MarkOutage(failure, response, response.Body)
 	if response.Status == 404 {
 		failure.Message += "; HTTP codes in " + sinkconfig.NameNotFoundCodes + " are always trusted"
 	}
-	failure.Message += ")"
 	return failure
 }
 

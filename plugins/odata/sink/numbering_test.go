@@ -525,7 +525,7 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 
 // A router answers batches only, of several concurrent ones: batches are turned off only by one that was encoded after
 // a single request had worked, which itself was sent after the router's first answer. A batch that the service answers
-// ends the doubt, also about batches that were encoded before.
+// turns them on again, also for batches that were encoded before.
 func TestEarlyBatchesDoNotTurnBatchesOff(t *testing.T) {
 	router := wit.Response{Status: 404, Body: []byte("<html>")}
 	worked := wit.Response{Status: 201}

@@ -447,7 +447,7 @@ func (w *harness) deliveryState(operation requests.Operation, path string) []byt
 	a := w.target(operation, path)
 	state, err := w.p.cache.Read(w.context)
 	noError(w.t, err)
-	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0].BatchDoubt), nil, true)
+	return a.AppendState(requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0].BatchSupport), nil, true)
 }
 
 // withoutVersion removes the version from the responses of a service.

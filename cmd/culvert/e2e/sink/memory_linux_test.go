@@ -68,7 +68,7 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 			w.Replaced("folder/texts.properties", append(e2etest.SinkOf("texts", address, "texts", "Categories"),
 				"tasks.max=4")...)
 			w.Eventually("all records", func() bool { return len(s.Ledger().Writes) >= c.records })
-			e2etest.WithinMemory(t, w.Process.Process.Pid, 512<<20)
+			w.WithinMemory(512 << 20)
 		})
 	}
 }

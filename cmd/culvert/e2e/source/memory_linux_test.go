@@ -47,7 +47,7 @@ func TestSourceStaysWithinItsMemory(t *testing.T) {
 				}
 				return true
 			})
-			e2etest.WithinMemory(t, w.Process.Process.Pid, 512<<20)
+			w.WithinMemory(512 << 20)
 		})
 	}
 }
