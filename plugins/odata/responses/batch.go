@@ -61,7 +61,7 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 // handleNoBatch handles a response that means that there is no $batch: the rows are sent one at a time. The service
 // itself is believed at once. A router's answer may mean that the service is away, so it turns batches off only if the
 // batch was encoded after the service had accepted a request without $batch, or if rows need batches and the service
-// has not answered, see [responseHandler.hasAnswered].
+// has never answered a request for a row.
 func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.RowResult {
 	learned := &b.ServiceCapabilities[b.ServiceIndex]
 	failure := odataerror.FromResponse(name, response, response.Body)
@@ -70,7 +70,7 @@ func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.Row
 	isKnown := learned.NoBatch
 	isDisputed := b.BatchDoubt == capabilities.BatchDisputed && learned.BatchDoubt == capabilities.BatchDisputed
 	learned.NoBatch = isKnown || isDisputed || !odataerror.FromRouter(response, response.Body) ||
-		(needsBatch && !b.hasAnswered(b.ServiceIndex, response.Status))
+		(needsBatch && !learned.Answered)
 	switch {
 	case learned.NoBatch && !isKnown:
 		sdk.Log(wit.LevelWarn, failure.Message+"; the service has no $batch, so records are sent one at a time until "+
