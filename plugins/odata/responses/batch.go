@@ -107,7 +107,7 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
 	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
 	missing := missingResults{sentBatch: b, noResult: noResult, answersAll: b.answersAll(document),
-		name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
+		isCutOff: !document.Complete, name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
 	next, allOwnChangesets, allWritten := 0, len(b.Targets) > 1, true
 	results, err := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
 		matched := outcomes[next]
@@ -135,11 +135,13 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 // missingResults decides about the rows of a batch whose response lacks their results, as if the service answered, or
 // processed, only some operations. A smaller batch follows, at the end single requests, and the size is remembered, as
 // after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. It is not remembered if all
-// operations are answered, because then the cause is one of the rows. A row that must not be repeated is in doubt.
+// operations are answered, because then the cause is one of the rows, nor if the response was cut off on its way. A row
+// that must not be repeated is in doubt.
 type missingResults struct {
 	*sentBatch
 	noResult   *wit.Error // of each row
 	answersAll bool       // see [sentBatch.answersAll]
+	isCutOff   bool       // the response lacks its end
 	name       string     // of the response
 	repeated   int        // rows that are sent again
 	inDoubt    int        // rows that must not be repeated
@@ -157,7 +159,7 @@ func (m *missingResults) result(target *requests.Target) wit.RowResult {
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: &failure}}
 	}
 	m.repeated++
-	if m.answersAll {
+	if m.answersAll || m.isCutOff {
 		return m.retryInHalf(target)
 	}
 	return requeue(target.Hint)
@@ -170,9 +172,9 @@ func (m *missingResults) learn() {
 		return
 	}
 	learned := &m.ServiceCapabilities[m.ServiceIndex]
-	half := max(1, len(m.Targets)/2)
+	half := max(1, m.operations()/2)
 	isLarger := learned.MaxOperations == 0 || half < learned.MaxOperations
-	if isLarger && !m.answersAll { // a late response may concern a larger batch
+	if isLarger && !m.answersAll && !m.isCutOff { // a late response may concern a larger batch
 		learned.MaxOperations = half
 	}
 	message := m.name + " has no results for " + strconv.Itoa(count) + " of " + strconv.Itoa(len(m.Targets)) + " rows: "
@@ -181,6 +183,10 @@ func (m *missingResults) learn() {
 	}
 	if m.inDoubt > 0 {
 		message += strconv.Itoa(m.inDoubt) + " are in doubt, "
+	}
+	if m.isCutOff {
+		sdk.Log(wit.LevelWarn, message+"in smaller batches if they are repeatable, because the response is cut off")
+		return
 	}
 	if m.answersAll {
 		sdk.Log(wit.LevelWarn, message+"in smaller batches if they are repeatable, until the row that fails is alone")
@@ -327,15 +333,24 @@ func (b *sentBatch) forEach(f func(target *requests.Target) wit.RowResult) []wit
 
 func (b *sentBatch) retryInHalves() []wit.RowResult { return b.forEach(b.retryInHalf) }
 
-// retryInHalf sends a row again in a batch of half the size, at the end without a batch.
+// retryInHalf sends a row again in a batch of half the operations, at the end without a batch.
 func (b *sentBatch) retryInHalf(target *requests.Target) wit.RowResult {
 	hint := target.Hint
-	hint.MaxBatchSize = len(b.Targets) / 2
+	hint.MaxBatchSize = b.operations() / 2
 	if hint.MaxBatchSize < 2 {
 		hint.MaxBatchSize = 0
 		hint.NoBatch = true
 	}
 	return requeue(hint)
+}
+
+// operations returns the number of operations in the batch, nested updates included.
+func (b *sentBatch) operations() int {
+	n := len(b.Targets)
+	for i := range b.Targets {
+		n += b.Targets[i].NestedUpdates
+	}
+	return n
 }
 
 func (b *sentBatch) isRepeatable() bool {
