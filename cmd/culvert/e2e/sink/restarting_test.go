@@ -149,7 +149,7 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 				t.Errorf("expected the record to be sent 5 times, found %d", n)
 			}
 			e2etest.NoneTwice(t, s.Ledger())
-			said := []string{"Customer 7 is being processed by user SMITH", "sap.odata.http.codes = ",
+			said := []string{"Customer 7 is being processed by user SMITH", "added to sap.odata.http.codes",
 				"(tried 5 times)"}
 			if tolerance == "none" {
 				r.Exits(1).LastLineHas(said...)
