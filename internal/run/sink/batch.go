@@ -60,7 +60,7 @@ type activeBatch struct {
 	// contexts contains the contexts with which the rows get the ordering keys of the deliveries: the context that has
 	// encoded all of them, and that of the queue. Empty means that the keys cannot be compared.
 	contexts []*pluginContext
-	retakes  int // how often the batch was taken back because the plugin had learned something
+	retakes  int // how often the batch was taken back to be encoded again, for any reason
 	// switchVersion means that another plugin version must encode the batch, started that it is too late for that.
 	switchVersion, started bool
 	remaining              int
@@ -82,7 +82,7 @@ const (
 type rowState struct {
 	portion  int
 	repeats  int
-	failures failureCount // whose last one fails the task, or leaves the row in doubt
+	failures failureCount // After the last failed attempt the task fails, or the row is in doubt.
 	// rejectable counts failures whose last one rejects the row, such as locks. An outage does not use up its attempts.
 	rejectable failureCount
 	hint       string // of the last encoding
