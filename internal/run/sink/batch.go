@@ -105,7 +105,10 @@ type delivery struct {
 	// The sequence numbers awaitedSeq, for what its lane has settled, and announcedSeq, for its own announcement, must
 	// be durable before it is sent. announcedSeq is 0 unless it is a non-repeatable delivery that was announced.
 	awaitedSeq, announcedSeq int
-	uncheckable              *inDoubt // a placeholder for a row in doubt that cannot be checked
+	// releaseSlot lets another delivery be sent while rows of this one wait. It is called once at most, when the
+	// outcome of the request is known.
+	releaseSlot func()
+	uncheckable *inDoubt // a placeholder for a row in doubt that cannot be checked
 }
 
 func bytesOf(deliveries []delivery) (n int64) {
