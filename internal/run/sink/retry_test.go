@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,6 +167,25 @@ func TestReopeningIsPaced(t *testing.T) {
 		if elapsed := time.Since(start); elapsed < 10*time.Second || w.opens != records+1 {
 			t.Errorf("opened %d times in %v", w.opens, elapsed)
 		}
+	})
+}
+
+// If a router answers in place of the service when the plugin is opened again, or by the next attempt of the task, the
+// task ends with a transient error, so that it restarts.
+func TestServiceThatIsNotFoundAnyMoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		notFound := &wit.Error{Kind: wit.ErrorNotFound, Message: "no route"}
+		x := newWorld(&writer{staleOnce: true, openErrs: []error{notFound, notFound}})
+		x.o.Answered = &atomic.Bool{}
+		x.group.put("t", 0, "a=1")
+		for _, step := range []string{"open again: no route", "open: no route"} {
+			_, err := x.run(t)
+			runtest.Fails(t, err, step)
+			if !isTransient(err) {
+				t.Errorf("expected a transient error, found %v", err)
+			}
+		}
+		x.ok(t)
 	})
 }
 
