@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
 )
 
@@ -49,5 +51,27 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", test.err, test.ctx.Err() != nil, test.state,
 				k.state, k.err)
 		}
+	}
+}
+
+// All attempts of all tasks of a run share what is known of the service: once one of them has opened the plugin, a
+// service that is not found is a transient error. A new run starts without that.
+func TestTasksShareThatServiceHasAnswered(t *testing.T) {
+	b := newBench(t, checktest.WithSpy(t))
+	answeredOf := func(run *connectorRun, number int) *atomic.Bool {
+		k := &task{run: run, number: number}
+		return k.sinkOptions(nil, &chainFactory{}).Answered
+	}
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource")})
+	ctl, _ := h.find("c")
+	run := ctl.currentRun()
+	first := answeredOf(run, 0)
+	if first == nil || first != answeredOf(run, 1) || first != (&task{run: run}).sourceOptions(delivery{}, nil,
+		&chainFactory{}).Answered {
+		t.Error("expected the tasks to share it")
+	}
+	ctl.newRun()
+	if answeredOf(ctl.currentRun(), 0) == first {
+		t.Error("expected a new run not to share it")
 	}
 }

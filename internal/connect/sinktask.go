@@ -113,8 +113,8 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) si
 			Send:      config.List(run.config.Text("errors.uncertain.send")),
 			Skip:      config.List(run.config.Text("errors.uncertain.skip")),
 		},
-		Shared: sink.Shared{InDoubt: &run.taskSet.inDoubt, Revoked: &run.taskSet.revoked,
-			Unmatched: run.taskSet.unmatched},
+		Shared: sink.Shared{Answered: &run.taskSet.answered, InDoubt: &run.taskSet.inDoubt,
+			Revoked: &run.taskSet.revoked, Unmatched: run.taskSet.unmatched},
 		Telemetry: sink.Telemetry{Metrics: t.metrics, Tracer: run.options.Tracer, Logger: run.options.Logger},
 	}
 }

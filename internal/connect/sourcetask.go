@@ -90,7 +90,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 	options := source.Options{
 		Connector: run.config.Name, Task: t.number, Component: run.class.component.Name, Settings: t.settings,
 		Versions: source.BoundVersions(binding, t.visibleSettings), Client: run.clients.client,
-		Registry: run.registry(),
+		Registry: run.registry(), Answered: &run.taskSet.answered,
 		Offsets: source.Offsets{
 			StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
 				fields, _, err = run.clients.offsets.Get(ctx, run.config.Name, partition)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/run/sink"
@@ -63,6 +64,8 @@ type taskSet struct {
 	// when no task runs or restarts by itself.
 	restartable context.Context
 	endRestarts context.CancelFunc
+
+	answered atomic.Bool // a task has opened the plugin: if the service is not found later, it may be restarting
 
 	// Of a source. These have their own locks.
 	handlers feedHandlers

@@ -62,7 +62,7 @@ type activeBatch struct {
 	// sameKeysWith is the queue's context if the rows get the ordering keys of the deliveries with that, too. Nil if
 	// they do not, if the queue is empty, or if it is encodedWith.
 	sameKeysWith *pluginContext
-	retakes      int // how often the batch was taken back because the plugin had learned something
+	retakes      int // how often the batch was taken back to be encoded again, for any reason
 	// switchVersion means that another plugin version must encode the batch, started that it is too late for that.
 	switchVersion, started bool
 	remaining              int
@@ -84,7 +84,7 @@ const (
 type rowState struct {
 	portion  int
 	repeats  int
-	failures failureCount // whose last one fails the task, or leaves the row in doubt
+	failures failureCount // After the last failed attempt the task fails, or the row is in doubt.
 	// rejectable counts failures whose last one rejects the row, such as locks. An outage does not use up its attempts.
 	rejectable failureCount
 	hint       string // of the last encoding
@@ -107,7 +107,10 @@ type delivery struct {
 	// The sequence numbers awaitedSeq, for what its lane has settled, and announcedSeq, for its own announcement, must
 	// be durable before it is sent. announcedSeq is 0 unless it is a non-repeatable delivery that was announced.
 	awaitedSeq, announcedSeq int
-	uncheckable              *inDoubt // a placeholder for a row in doubt that cannot be checked
+	// releaseSlot lets another delivery be sent while rows of this one wait. It is called once at most, when the
+	// outcome of the request is known.
+	releaseSlot func()
+	uncheckable *inDoubt // a placeholder for a row in doubt that cannot be checked
 }
 
 func bytesOf(deliveries []delivery) (n int64) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
@@ -62,7 +63,13 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	}
 	defer w.task.tracker.apply(deliveryEnded{items})
 	if !delivery.Request.Repeatable {
-		defer w.task.tracker.apply(outcomeKnown{items})
+		markKnown := sync.OnceFunc(func() { w.task.tracker.apply(outcomeKnown{items}) })
+		defer markKnown()
+		releaseSlot := delivery.releaseSlot
+		delivery.releaseSlot = func() {
+			markKnown()
+			releaseSlot()
+		}
 	}
 	if !sendable {
 		return w.returnUnsent(delivery), nil

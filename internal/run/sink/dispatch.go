@@ -28,7 +28,8 @@ type dispatcher struct {
 	task     *Task
 	queue    *queue
 	events   chan func() // the follow-up functions of finished deliveries and encodings
-	inFlight int
+	inFlight int         // running deliveries
+	waiting  int         // deliveries of inFlight whose rows wait to be sent again
 	// announced lanes wait, in sending order, for one commit that stores their non-repeatable deliveries.
 	announced  []*lane
 	next       *batch // the batch that was received last and has not started

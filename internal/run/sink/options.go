@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/memory"
@@ -93,6 +94,7 @@ type DeadLetters interface {
 
 // Shared is the state that the tasks of a connector share, by default a task's own. Nil Unmatched checks no topics.
 type Shared struct {
+	Answered  *atomic.Bool // see [task.Opener]
 	InDoubt   *InDoubtRecords
 	Revoked   *RevokedPartitions
 	Unmatched *UnmatchedTopics

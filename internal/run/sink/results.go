@@ -20,7 +20,9 @@ type resultHandler struct {
 	retryRows, checkRows []uint32
 	retryHints           []wit.Hint
 	// backoff delays repeated rows by minWait or more; noProgress counts how often a row came without progress.
-	backoff     bool
+	backoff bool
+	// isBusy means that the service does not accept a row now, for a reason that may concern other rows.
+	isBusy      bool
 	checkTiming checkTiming
 	minWait     time.Duration
 	noProgress  int
@@ -79,7 +81,7 @@ func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 	case result.Rejected != nil:
 		retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status)
 		if !g.addFailure(err) && retry {
-			g.retryRows, g.backoff, state.hint = append(g.retryRows, row), true, ""
+			g.retryRows, g.backoff, g.isBusy, state.hint = append(g.retryRows, row), true, true, ""
 		}
 		if state.inDoubt != nil {
 			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
@@ -143,6 +145,7 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	state.hint = r.Hint
 	g.retryHints = append(g.retryHints, wit.Hint{Row: uint32(len(g.retryRows)), Text: r.Hint})
 	g.retryRows, g.backoff = append(g.retryRows, row), g.backoff || r.Error != nil
+	g.isBusy = g.isBusy || (r.Error != nil && isRetriable(r.Error, g.task.o.Client.Retry()))
 }
 
 func (g *resultHandler) addFailure(err error) bool {
@@ -154,8 +157,13 @@ func (g *resultHandler) addFailure(err error) bool {
 
 const maxRetryWait = time.Minute
 
+// wait pauses before rows are sent again. Locked rows do not keep rows of other keys waiting; a service that accepts
+// nothing now gets no further requests instead.
 func (g *resultHandler) wait(retryAfter time.Duration) error {
 	stopping, least := g.task.run.stopCtx, min(g.minWait, maxRetryWait)
+	if g.backoff && !g.isBusy {
+		g.delivery.releaseSlot()
+	}
 	switch {
 	case g.backoff:
 		return g.task.o.Client.Retry().Wait(stopping, max(least, retryAfter))

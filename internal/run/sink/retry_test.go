@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -167,6 +170,25 @@ func TestReopeningIsPaced(t *testing.T) {
 	})
 }
 
+// If a router answers in place of the service when the plugin is opened again, or by the next attempt of the task, the
+// task ends with a transient error, so that it restarts.
+func TestServiceThatIsNotFoundAnyMoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		notFound := &wit.Error{Kind: wit.ErrorNotFound, Message: "no route"}
+		x := newWorld(&writer{staleOnce: true, openErrs: []error{notFound, notFound}})
+		x.o.Answered = &atomic.Bool{}
+		x.group.put("t", 0, "a=1")
+		for _, step := range []string{"open again: no route", "open: no route"} {
+			_, err := x.run(t)
+			runtest.Fails(t, err, step)
+			if !isTransient(err) {
+				t.Errorf("expected a transient error, found %v", err)
+			}
+		}
+		x.ok(t)
+	})
+}
+
 // A row that the plugin has sent again for another reason than a transient error, such as a lock, is sent as often as
 // the settings allow while other keys continue. Then errors.tolerance decides.
 func TestRowThatStaysLockedIsRejected(t *testing.T) {
@@ -224,6 +246,60 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 			if attempts != c.attempts || len(kept.kept) != c.dead {
 				t.Errorf("expected %d attempts and %d dead letters, found %d and %v", c.attempts, c.dead, attempts,
 					kept.kept)
+			}
+		})
+	}
+}
+
+// More rows than requests may be sent at once stay locked: rows of other keys are written in the meantime, and later
+// rows of the locked keys after them. The locked rows are not stored as in flight, which would leave them in doubt
+// after a kill. While the service accepts nothing, it gets no further requests.
+func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
+	const locked = 3 * time.Second
+	for _, c := range []struct {
+		name     string
+		status   uint16
+		others   bool // rows of other keys are written in the meantime
+		requests int  // during the locks, at most
+	}{
+		{"locked", 412, true, 6*4 + 3},
+		{"not accepted now", 503, false, 2 * 4},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.InFlight, x.service.slow = 2, time.Millisecond
+			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1", "f=1", "a=2", "x=1", "y=1", "z=1")
+			var start time.Time
+			var order []string
+			metadata, requests := "", 0
+			x.service.answer = func(n int, body string) (uint16, error) {
+				if n == 1 {
+					start = time.Now()
+				}
+				isLocked := time.Since(start) < locked
+				if isLocked {
+					requests = n
+				}
+				row, _, _ := strings.Cut(body, "?")
+				if row < "x" && isLocked {
+					return c.status, nil
+				}
+				order = append(order, row)
+				if row == "z=1" {
+					metadata = x.metadata(topicPartition{"t", 0})
+				}
+				if row >= "x" && c.others != isLocked {
+					t.Errorf("expected %s to be written during the locks: %t, found %t", row, c.others, isLocked)
+				}
+				return 201, nil
+			}
+			x.ok(t)
+			if requests > c.requests || (c.others && strings.HasPrefix(metadata, "sent=0")) {
+				t.Errorf("expected at most %d requests and no first record in flight, found %d and %s", c.requests,
+					requests, metadata)
+			}
+			if slices.Index(order, "a=1") > slices.Index(order, "a=2") || x.service.maxBusy != 2 {
+				t.Errorf("found the order %v and %d requests at once", order, x.service.maxBusy)
 			}
 		})
 	}

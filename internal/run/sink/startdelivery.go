@@ -7,9 +7,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// startDeliveries keeps Options.InFlight deliveries in flight.
+// startDeliveries keeps Options.InFlight deliveries in flight, in addition to those that wait.
 func (d *dispatcher) startDeliveries() {
-	for d.inFlight < d.task.o.InFlight {
+	for d.inFlight-d.waiting < d.task.o.InFlight {
 		lane := d.nextDelivery()
 		if lane == nil {
 			return
@@ -18,11 +18,19 @@ func (d *dispatcher) startDeliveries() {
 		delivery := lane.deliveries[0] // a copy: the lane may grow in the meantime
 		delivery.active.started = true
 		delivery.awaitedSeq = d.queue.awaitedSeq(lane)
+		waits := 0 // 1 after releaseSlot; belongs to the dispatcher
+		delivery.releaseSlot = func() {
+			d.events <- func() {
+				waits = 1
+				d.waiting++
+			}
+		}
 		go func() {
 			var out outcome
 			retries, err := delivery.active.deliverGuarded(&out, &delivery)
 			d.events <- func() {
 				d.inFlight--
+				d.waiting -= waits
 				d.merge(&out)
 				// A read without retries has settled its row: the entity existed already.
 				if lane.keyed && (!delivery.isRead() || err == nil && len(retries) == 0) {

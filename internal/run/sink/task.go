@@ -95,7 +95,7 @@ func NewTask(o Options) *Task {
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Writer, *openedVersion]{
 		New:       func(c Code) *openedVersion { return &openedVersion{code: c, responseLock: guard.NewCtxMutex()} },
 		VersionOf: func(o *openedVersion) Code { return o.code },
-		CallOpen:  t.callOpen, CheckCompatible: t.compatible})
+		CallOpen:  t.callOpen, CheckCompatible: t.compatible, Answered: o.Answered})
 	if o.Once {
 		t.Finish()
 	}

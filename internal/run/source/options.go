@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/memory"
@@ -23,7 +24,8 @@ type Options struct {
 	Versions  Versions
 	Client    Client
 	Registry  *record.Registry
-	Once      bool // ends Run when every feed has caught up and is acknowledged
+	Answered  *atomic.Bool // shared by the tasks of a connector, see [task.Opener]; nil means the task's own
+	Once      bool         // ends Run when every feed has caught up and is acknowledged
 	// OnIdle, if not nil, is called when all feeds will wait for their next poll for [MinIdleTime] or longer, until the
 	// earliest poll (zero for none). end is called before the first feed continues.
 	OnIdle func(until time.Time) (end func())

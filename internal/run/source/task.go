@@ -60,7 +60,7 @@ func NewTask(o Options) *Task {
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Reader, *openedVersion]{
 		New:       func(c Code) *openedVersion { return &openedVersion{code: c} },
 		VersionOf: func(o *openedVersion) Code { return o.code }, CallOpen: t.callOpen,
-		CheckCompatible: t.compatible})
+		CheckCompatible: t.compatible, Answered: o.Answered})
 	return t
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
@@ -43,6 +44,9 @@ type Opener[C any, O comparable] struct {
 	CallOpen func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.RequestBatch, error)
 	// CheckCompatible returns an error if a newer version cannot continue from the task's offsets.
 	CheckCompatible func(ctx context.Context, o O) error
+	// Answered is true after a version was opened, so that the service has answered. The attempts of all tasks of a
+	// connector share it; nil means that it is this plugin's own.
+	Answered *atomic.Bool
 }
 
 // Plugin is the plugin of a task: the opened version and a newer one that may replace it. It is safe for concurrent
@@ -67,6 +71,9 @@ type Plugin[C any, O comparable] struct {
 // NewPlugin returns a plugin without an opened version.
 func NewPlugin[C any, O comparable](versions PluginVersions[C], client transport.Fetcher, log *slog.Logger,
 	o Opener[C, O]) *Plugin[C, O] {
+	if o.Answered == nil {
+		o.Answered = &atomic.Bool{}
+	}
 	return &Plugin[C, O]{Opener: o, versions: versions, client: client, log: log}
 }
 
@@ -76,7 +83,8 @@ const (
 	callAttempts  = 3
 )
 
-// Open opens a version.
+// Open opens a version. That a service which has answered before is not found is a transient error: it may be
+// restarting, and a router answers in its place, or it is deactivated for a time.
 func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
 	opened := p.New(code)
 	err := transport.CallWithFetch(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
@@ -87,6 +95,16 @@ func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, erro
 		})
 		return need, err
 	})
+	notFound, ok := errors.AsType[*wit.Error](err)
+	switch {
+	case err == nil:
+		p.Answered.Store(true)
+	case ok && notFound.Kind == wit.ErrorNotFound && p.Answered.Load():
+		outage := *notFound
+		outage.Kind = wit.ErrorTransient
+		outage.Message += " (the service has answered before: it may be restarting)"
+		return opened, &outage
+	}
 	return opened, err
 }
 

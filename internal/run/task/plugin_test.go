@@ -45,7 +45,15 @@ func (b *bound) ShouldRetry(error) bool                        { return false }
 type state struct{ code PluginVersion[string] }
 
 func started(t *testing.T, b *bound, fits error) *Plugin[string, *state] {
-	p := NewPlugin[string, *state](b, nil, slog.New(slog.DiscardHandler), Opener[string, *state]{
+	p := newPlugin(b, fits)
+	o, err := p.Start(t.Context())
+	require.NoError(t, err)
+	p.Use(o)
+	return p
+}
+
+func newPlugin(b *bound, fits error) *Plugin[string, *state] {
+	return NewPlugin[string, *state](b, nil, slog.New(slog.DiscardHandler), Opener[string, *state]{
 		New:       func(c PluginVersion[string]) *state { return &state{c} },
 		VersionOf: func(o *state) PluginVersion[string] { return o.code },
 		CallOpen: func(_ context.Context, call string, o *state, _ []byte, _ []wit.Response) (*wit.RequestBatch,
@@ -58,10 +66,39 @@ func started(t *testing.T, b *bound, fits error) *Plugin[string, *state] {
 		},
 		CheckCompatible: func(context.Context, *state) error { return fits },
 	})
-	o, err := p.Start(t.Context())
-	require.NoError(t, err)
-	p.Use(o)
-	return p
+}
+
+// A service that is not found is an error of the configuration until it was opened once. Then it may be restarting,
+// also for later attempts of the task. Other errors keep their kind.
+func TestServiceThatWasOpenedBeforeIsAway(t *testing.T) {
+	for _, test := range []struct {
+		kind, want wit.ErrorKind
+	}{
+		{wit.ErrorNotFound, wit.ErrorTransient},
+		{wit.ErrorUnsupported, wit.ErrorUnsupported},
+		{wit.ErrorConfig, wit.ErrorConfig},
+	} {
+		var failure error = &wit.Error{Kind: test.kind, Message: "HTTP 404"}
+		b := &bound{current: &version{name: "1", open: func(int) error { return failure }}}
+		kindOf := func(_ *state, err error) wit.ErrorKind {
+			var f *wit.Error
+			if !errors.As(err, &f) {
+				t.Fatalf("expected an error of the plugin, found %v", err)
+			}
+			assert.Contains(t, err.Error(), "HTTP 404")
+			return f.Kind
+		}
+		p, later := newPlugin(b, nil), newPlugin(b, nil)
+		later.Answered = p.Answered
+		assert.Equal(t, test.kind, kindOf(p.Start(t.Context())), "first attempt")
+		before := failure
+		failure = nil
+		o, err := p.Start(t.Context())
+		require.NoError(t, err)
+		failure = before
+		assert.Equal(t, test.want, kindOf(p.Reopen(t.Context(), o)), "opened again")
+		assert.Equal(t, test.want, kindOf(later.Start(t.Context())), "next attempt")
+	}
 }
 
 // A newer version is used if it opens and is compatible. After a transient error it is tried again later.

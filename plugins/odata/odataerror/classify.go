@@ -25,7 +25,7 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 		(strings.Contains(text, "option") || strings.Contains(text, "parameter"))
 }
 
-// kind classifies a status. A 400 about a lock is transient, as the lock will be released (RATIONALE.md P17).
+// kind classifies a status. A 400 about a lock is transient here; sinks decide about locks in lockResult.
 func kind(response *wit.Response, code, message string) wit.ErrorKind {
 	switch status := response.Status; {
 	case status == 409 || status == 412 || status == 428:

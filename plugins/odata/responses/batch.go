@@ -62,7 +62,7 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 // handleNoBatch handles a response that means that there is no $batch: the rows are sent one at a time. The service
 // itself is believed at once. A router's answer may mean that the service is away, so it turns batches off only if the
 // batch was encoded after the service had accepted a request without $batch, or if rows need batches and the service
-// has not answered, see [responseHandler.hasAnswered].
+// has never answered a request for a row.
 func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.RowResult {
 	learned := &b.ServiceCapabilities[b.ServiceIndex]
 	failure := odataerror.FromResponse(name, response, response.Body)
@@ -71,7 +71,7 @@ func (b *sentBatch) handleNoBatch(name string, response *wit.Response) []wit.Row
 	isKnown := learned.NoBatch
 	isUnlikely := b.BatchSupport == capabilities.BatchUnlikely && learned.BatchSupport == capabilities.BatchUnlikely
 	learned.NoBatch = isKnown || isUnlikely || !odataerror.FromRouter(response, response.Body) ||
-		(needsBatch && !b.hasAnswered(b.ServiceIndex, response.Status))
+		(needsBatch && !learned.Answered)
 	switch {
 	case learned.NoBatch && !isKnown:
 		sdk.Log(wit.LevelWarn, failure.Message+"; the service has no $batch, so records are sent one at a time until "+
@@ -108,7 +108,7 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
 	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
 	missing := missingResults{sentBatch: b, noResult: noResult, answersAll: b.answersAll(document),
-		name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
+		isCutOff: !document.Complete, name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
 	next, allOwnChangesets, allWritten := 0, len(b.Targets) > 1, true
 	results, err := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
 		matched := outcomes[next]
@@ -136,11 +136,13 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 // missingResults decides about the rows of a batch whose response lacks their results, as if the service answered, or
 // processed, only some operations. A smaller batch follows, at the end single requests, and the size is remembered, as
 // after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. It is not remembered if all
-// operations are answered, because then the cause is one of the rows. A row that must not be repeated is in doubt.
+// operations are answered, because then the cause is one of the rows, nor if the response was cut off on its way. A row
+// that must not be repeated is in doubt.
 type missingResults struct {
 	*sentBatch
 	noResult   *wit.Error // of each row
 	answersAll bool       // see [sentBatch.answersAll]
+	isCutOff   bool       // the response lacks its end
 	name       string     // of the response
 	repeated   int        // rows that are sent again
 	inDoubt    int        // rows that must not be repeated
@@ -158,7 +160,7 @@ func (m *missingResults) result(target *requests.Target) wit.RowResult {
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: &failure}}
 	}
 	m.repeated++
-	if m.answersAll {
+	if m.answersAll || m.isCutOff {
 		return m.retryInHalf(target)
 	}
 	return requeue(target.Hint)
@@ -171,9 +173,9 @@ func (m *missingResults) learn() {
 		return
 	}
 	learned := &m.ServiceCapabilities[m.ServiceIndex]
-	half := max(1, len(m.Targets)/2)
+	half := max(1, m.operations()/2)
 	isSmaller := learned.MaxOperations == 0 || half < learned.MaxOperations
-	hasLearned := isSmaller && !m.answersAll // a late response may concern a larger batch
+	hasLearned := isSmaller && !m.answersAll && !m.isCutOff // a late response may concern a larger batch
 	if hasLearned {
 		learned.MaxOperations = half
 	}
@@ -191,7 +193,10 @@ func (m *missingResults) consequences() string {
 	var parts []string
 	if m.repeated > 0 {
 		again := strconv.Itoa(m.repeated) + " are sent again"
-		if m.answersAll {
+		switch {
+		case m.isCutOff:
+			again += " in smaller batches, because the response is cut off"
+		case m.answersAll:
 			again += " in smaller batches until the failing row is alone"
 		}
 		parts = append(parts, again)
@@ -339,15 +344,24 @@ func (b *sentBatch) forEach(f func(target *requests.Target) wit.RowResult) []wit
 
 func (b *sentBatch) retryInHalves() []wit.RowResult { return b.forEach(b.retryInHalf) }
 
-// retryInHalf sends a row again in a batch of half the size, at the end without a batch.
+// retryInHalf sends a row again in a batch of half the operations, at the end without a batch.
 func (b *sentBatch) retryInHalf(target *requests.Target) wit.RowResult {
 	hint := target.Hint
-	hint.MaxBatchSize = len(b.Targets) / 2
+	hint.MaxBatchSize = b.operations() / 2
 	if hint.MaxBatchSize < 2 {
 		hint.MaxBatchSize = 0
 		hint.NoBatch = true
 	}
 	return requeue(hint)
+}
+
+// operations returns the number of operations in the batch, nested updates included.
+func (b *sentBatch) operations() int {
+	n := len(b.Targets)
+	for i := range b.Targets {
+		n += b.Targets[i].NestedUpdates
+	}
+	return n
 }
 
 func (b *sentBatch) isRepeatable() bool {

@@ -10,9 +10,10 @@ import (
 
 // insertResult returns the result of an insert. It repeats a POST only if the request is repeatable or if the response
 // proves that no entity was created, because a service that numbers its documents would create a second one
-// (RATIONALE.md P19). Proof is one of the statuses of [wit.IsRejection], or an error document that reports a lock or
-// that the request was not served. In a batch any error document is proof: nothing of a failed changeset is stored.
-// After any other response the record is in doubt: a rejection with a transient error.
+// (RATIONALE.md P19). Proof is one of the statuses of [wit.IsRejection], an answer of a router in place of the service,
+// or an error document that reports a lock or that the request was not served. In a batch any error document is proof:
+// nothing of a failed changeset is stored. After any other response the record is in doubt: a rejection with a
+// transient error.
 func (s responseHandler) insertResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	succeeded := isSuccess(response.Status) && !isRepeatRejected(response) && !odataerror.IsHTML(response.Body) &&
 		!odataerror.IsError(response.Body)
@@ -60,6 +61,8 @@ func (s responseHandler) insertFailure(target *requests.Target, response *wit.Re
 	case isProof && odataerror.MatchesCode(s.RetryCodes, response.Status, code):
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
+	case s.isOutage(target, response):
+		return retry(outageError(target, response)), nil
 	case isProof && !isRejection:
 		failure.Kind = wit.ErrorData
 		return rejectWithAdvice(failure), nil
@@ -76,8 +79,6 @@ func (s responseHandler) insertRejection(target *requests.Target, response *wit.
 	code, message, isDocument := odataerror.Document(response.Body)
 	isServiceWide := s.isServiceWide(target, response)
 	switch {
-	case s.isOutage(target, response):
-		return retry(outageError(target, response)), nil
 	case !isServiceWide && response.Status == 404 && isDocument:
 		// The document may concern an entity that the row refers to, or the set.
 		return addressResult(target, failure), nil

@@ -41,8 +41,8 @@ func (s responseHandler) lockResult(response *wit.Response, failure *wit.Error,
 	}
 	failure.Kind = wit.ErrorConflict
 	if code, ok := messageCode(failure); ok {
-		failure.Message += "; with " + sinkconfig.NameHTTPCodes + " = " + code + " such records are sent again until " +
-			"the task fails, and none is rejected"
+		failure.Message += "; with " + code + " added to " + sinkconfig.NameHTTPCodes + ", such records are sent " +
+			"again until the task fails, and none is rejected"
 	}
 	return retry(failure)
 }
@@ -51,7 +51,7 @@ func (s responseHandler) lockResult(response *wit.Response, failure *wit.Error,
 // again: services report locks in more languages than [odataerror.LockOf] knows.
 func rejectWithAdvice(failure *wit.Error) wit.RowResult {
 	if code, ok := messageCode(failure); ok && failure.Kind != wit.ErrorConflict {
-		failure.Message += "; if this may pass, as a lock does, set " + sinkconfig.NameHTTPCodes + " = " + code +
+		failure.Message += "; if this may pass, as a lock does, add " + code + " to " + sinkconfig.NameHTTPCodes +
 			" to send such records again"
 	}
 	return reject(failure)

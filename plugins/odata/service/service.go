@@ -58,11 +58,15 @@ func Get(tag, target, accept string) wit.Request {
 		{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 
-// ReadMetadata parses $metadata. Errors are *wit.Error.
+// ReadMetadata parses $metadata. Errors are *wit.Error. After a router's answer the service is not found.
 func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
 	subject := "$metadata of " + path
 	if answer.Status < 200 || answer.Status > 299 {
-		return nil, odataerror.FromResponse(subject, answer, answer.Body)
+		failure := odataerror.FromResponse(subject, answer, answer.Body)
+		if odataerror.FromRouter(answer, answer.Body) {
+			failure.Kind = wit.ErrorNotFound
+		}
+		return nil, failure
 	}
 	if len(answer.Body) == 0 || odataerror.IsHTML(answer.Body) {
 		return nil, odataerror.NotData(subject, "a $metadata document", answer.Body)

@@ -373,6 +373,55 @@ func TestOneBadRowDoesNotShrinkLaterBatches(t *testing.T) {
 	expectEqual(t, "later requests", 1, len(later.requests))
 }
 
+// A service answers 20 operations of a batch at most. Nested updates count: of ten rows with three of them each, later
+// batches have five. A response that was cut off on its way says nothing of the service: its batch is sent in parts,
+// and later batches are as large as before.
+func TestSizeOfLaterBatches(t *testing.T) {
+	const rows = 10
+	for _, test := range []struct {
+		name     string
+		answers  int  // rows of a response, at most
+		cutOff   bool // the first response lacks the end
+		requests int
+		later    int // requests of the same rows in another call
+	}{
+		{"some rows are answered", 5, false, 3, 2},
+		{"a response is cut off", rows, true, 3, 1},
+	} {
+		run := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
+			"sap.odata.nested.updates=operations")...)
+		isCutOff := test.cutOff
+		write := func() *fakeHost {
+			host := run.host("Orders")
+			for i := range rows {
+				items := connectdata.List{}
+				for pos := range int64(3) {
+					items = append(items, fields("Pos", 3*int64(i)+pos))
+				}
+				host.value("ID", strconv.Itoa(i), "Items", items)
+			}
+			host.answer = func(request *wit.Request) wit.Response {
+				done := part("204 No Content")
+				parts := make([]string, min(test.answers, strings.Count(string(request.Body), "boundary=changeset")))
+				for i := range parts {
+					parts[i] = changeset(done, done, done, done)
+				}
+				response := batchAnswer(parts...)
+				if isCutOff {
+					isCutOff = false
+					response.Body = response.Body[:10]
+				}
+				return response
+			}
+			host.run()
+			host.expectAll(outcomeWritten)
+			return host
+		}
+		expectEqual(t, test.name+": requests", test.requests, len(write().requests))
+		expectEqual(t, test.name+": later requests", test.later, len(write().requests))
+	}
+}
+
 // A batch of one row, which nested updates need, cannot be smaller: after the attempts its row fails, and the message
 // says what was missing.
 func TestBatchOfOneRowIsNotHalved(t *testing.T) {

@@ -86,6 +86,8 @@ func TestNestedUpdates(t *testing.T) {
 			[]string{puts}, "data"},
 		{"too large", []string{update}, order, []string{"413 "}, []string{puts}, "data"},
 		{"no batches there", []string{update}, order, []string{"405 "}, []string{puts}, "config"},
+		{"no batches there, says a server", []string{update}, order, []string{"404 no such page"}, []string{puts},
+			"config"},
 		{"too few answers, then all", []string{update}, order, []string{answer("204 No Content", 4),
 			done}, []string{puts, puts}, outcomeWritten},
 		{"upsert that updates", []string{upsert}, order, []string{done}, []string{merges}, outcomeWritten},

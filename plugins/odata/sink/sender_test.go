@@ -7,8 +7,10 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/responses"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/google/go-cmp/cmp"
 )
@@ -27,6 +29,23 @@ func describeResponse(t *testing.T, run *harness, operation requests.Operation, 
 	}
 	out, err := run.p.HandleResponse(run.context, run.deliveryState(operation, path), []uint32{4}, response)
 	return describe(t, out, err)
+}
+
+// A router's answer to $metadata means that the service is not found, whatever its status. The service's own answer
+// keeps its kind.
+func TestRouterAnswersMetadata(t *testing.T) {
+	for answer, want := range map[string]wit.ErrorKind{
+		"404 Requested route ('x') does not exist.": wit.ErrorNotFound, "405 <html>": wit.ErrorNotFound,
+		"415 no": wit.ErrorNotFound, "501 <html>": wit.ErrorNotFound, "404": wit.ErrorNotFound,
+		"404 " + denial("/IWFND/MED/170", "No service found"): wit.ErrorNotFound,
+		"501 " + denial("X/1", "no metadata"):                 wit.ErrorUnsupported, "503": wit.ErrorTransient,
+	} {
+		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(set("00", "Orders")...), nil,
+			[]wit.Response{scripted(t, answer)(&wit.Request{})})
+		if found := odataerror.As(err).Kind; found != want {
+			t.Errorf("%s: expected %s, found %s", answer, want, found)
+		}
+	}
 }
 
 // A 404 counts for a row only if the service itself sent it. Otherwise a router's 404 would count deletes as done and

@@ -337,10 +337,10 @@ func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 		body    string
 		advised string // part of the message; "" means that the setting is not named
 	}{
-		{400, denial("M7/021", "Pedido bloqueado por SMITH"), "if this may pass, as a lock does, set " +
-			"sap.odata.http.codes = M7/021 to send such records again"},
-		{400, denial("MC/601", "Pedido bloqueado por SMITH"), "with sap.odata.http.codes = MC/601 such records are " +
-			"sent again until the task fails, and none is rejected"},
+		{400, denial("M7/021", "Pedido bloqueado por SMITH"), "; if this may pass, as a lock does, add M7/021 " +
+			"to sap.odata.http.codes to send such records again"},
+		{400, denial("MC/601", "Pedido bloqueado por SMITH"), "; with MC/601 added to sap.odata.http.codes, " +
+			"such records are sent again until the task fails, and none is rejected"},
 		{400, denial("400", "Pedido bloqueado por SMITH"), ""},
 		{400, denial("X/2", "Order 7 already exists"), ""},
 		{400, "Pedido bloqueado", ""},

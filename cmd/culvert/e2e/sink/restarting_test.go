@@ -105,6 +105,38 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 	}
 }
 
+// The router of an application that restarts answers for longer than the retries last, also when the task that has
+// failed restarts by itself and reads the metadata. All records arrive, each once.
+func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
+	t.Parallel()
+	const rows = 3_000
+	p := e2etest.NewPlace(t)
+	var metadata atomic.Int64
+	service := &restarting{Service: odatatest.New(odatatest.Options{Rows: 1}), routed: func(r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/$metadata") {
+			metadata.Add(1)
+		}
+		return true
+	}}
+	servers := p.Broker()
+	e2etest.Produce(t, servers, orders(rows)...)
+	p.File("conf/back.properties", e2etest.Instead(e2etest.SinkOf("back", e2etest.Serve(t, service), "Orders",
+		"OrderCopies"), "sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1",
+		"sap.odata.max.retry.backoff.ms=5")...)
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	f.Eventually("a third of the rows", func() bool { return service.Count("OrderCopies") > rows/3 })
+	before := metadata.Load()
+	service.away.Store(1 << 40)
+	f.Await("back", "fails", hasFailed)
+	f.Await("back", "reads the metadata again", func(connect.Status) bool { return metadata.Load() > before })
+	service.away.Store(0)
+	f.Await("back", "has written all rows", func(connect.Status) bool { return service.Count("OrderCopies") == rows })
+	f.Await("back", "runs", e2etest.Runs)
+	f.MustStop()
+	e2etest.CreatedOnce(t, service.Ledger(), rows)
+}
+
 // Of 25,000 records, one refers to master data that stay locked. That record is sent as often as the settings allow and
 // then is the only dead letter; with errors.tolerance=none the task fails for good, after the records before it.
 func TestRecordWhoseDataStayLocked(t *testing.T) {
@@ -149,7 +181,7 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 				t.Errorf("expected the record to be sent 5 times, found %d", n)
 			}
 			e2etest.NoneTwice(t, s.Ledger())
-			said := []string{"Customer 7 is being processed by user SMITH", "sap.odata.http.codes = ",
+			said := []string{"Customer 7 is being processed by user SMITH", "added to sap.odata.http.codes",
 				"(tried 5 times)"}
 			if tolerance == "none" {
 				r.Exits(1).LastLineHas(said...)
