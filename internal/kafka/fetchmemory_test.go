@@ -242,6 +242,28 @@ func TestReaderStaysWithinTheMemory(t *testing.T) {
 	assert.Equal(t, 300, len(slices.Compact(got)), "records")
 }
 
+// A reader gets past aborted records that need more than its memory.
+func TestReaderPassesAbortedRecords(t *testing.T) {
+	b, ctx := openTestBroker(t, t.TempDir()), kafkatest.Context(t)
+	makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
+	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID("aborted"),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression()))...)
+	require.NoError(t, client.BeginTransaction())
+	for range 20 {
+		aborted := &kgo.Record{Topic: "orders", Partition: -1, Value: make([]byte, 100_000)}
+		require.NoError(t, client.ProduceSync(ctx, aborted).FirstErr())
+	}
+	require.NoError(t, client.EndTransaction(ctx, kgo.TryAbort))
+	kafkatest.Put(t, b.Addr(), "orders", "seen")
+	c := testConfig(b.Addr())
+	c.Memory = memory.New(16 << 20).Fetched()
+	r, err := NewReader(c)
+	require.NoError(t, err)
+	defer r.Close()
+	got, _ := readAll(t, r, "orders", ReadOptions{})
+	assert.Equal(t, []string{"0/21 seen"}, got, "records")
+}
+
 // A large batch without readable records does not stop the consumer.
 func TestTurnWithoutRecordsEnds(t *testing.T) {
 	share := memory.New(128 << 20).Fetched()
