@@ -233,10 +233,13 @@ func (f *fetchMemory) limits(partitions, brokers int) (total, partition int32) {
 	return total, min(total, partitionBytes(f.config, partitions))
 }
 
-// close returns the memory of the consumer to the share. Its client must be closed.
+// close returns the memory of the consumer to the share, once. Its client must be closed.
 func (f *fetchMemory) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.closed {
+		return
+	}
 	if f.hasTurn {
 		f.endTurn()
 	}

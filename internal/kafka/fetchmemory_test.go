@@ -169,6 +169,19 @@ func TestClosedConsumerEndsItsTurn(t *testing.T) {
 	assert.Equal(t, true, share.TryTurn(), "another consumer, after the end")
 }
 
+// A second close does not remove another user of the share.
+func TestMemoryIsLeftOnce(t *testing.T) {
+	share := memory.New(128 << 20).Fetched()
+	for range 2 {
+		defer share.Join()()
+	}
+	f, err := newFetchMemory(share, Defaults().Consumer)
+	require.NoError(t, err)
+	f.close()
+	f.close()
+	assert.Equal(t, int64(4<<20), share.Part(), "the part of two users")
+}
+
 // Settings have precedence over the memory, and a part is never less than a configured fetch.
 func TestConfiguredFetchHasPrecedence(t *testing.T) {
 	config := Defaults().Consumer
