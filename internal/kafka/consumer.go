@@ -78,7 +78,7 @@ func (s *Consumer) groupOpts() []kgo.Opt {
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
 		kgo.AdjustFetchOffsetsFn(s.checkStart),
-		kgo.WithHooks(s.session, s.memory, &fetchPace{}),
+		kgo.WithHooks(s.session, s.memory, newFetchPace(consumer.FetchMaxWait)),
 		kgo.WithDecompressor(s.memory),
 	}
 	if consumer.Instance != "" {
