@@ -216,10 +216,10 @@ func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 	if len(skipped) > 0 {
 		slices.Sort(skipped)
 		s.config.log().Warn("kafka: partitions without a committed offset begin at their end, because "+
-			"auto.offset.reset is latest: these records are skipped, as in Kafka Connect. The partitions were "+
-			"added, or "+
-			"their offsets removed, while no task was running. To write the records, stop the connector and alter its "+
-			"offsets", "group", s.options.Group, "skipped", strings.Join(skipped, ", "))
+			"auto.offset.reset is latest: these records are skipped, as in Kafka Connect. The partitions were added, "+
+			"or their offsets removed, while no task was running. To write the records, stop the connector and alter "+
+			"its offsets",
+			"group", s.options.Group, "skipped", strings.Join(skipped, ", "))
 	}
 	return nil
 }
