@@ -80,6 +80,7 @@ type Consumer struct {
 	readTopics      kadm.OffsetResponses // committed offsets of the group when this member joined
 	pendingStarts   pendingStarts
 	records         []*kgo.Record // of the last poll
+	undelivered     kgo.Fetches   // undelivered is for the next poll.
 }
 
 // metadataState is what commits need for their metadata: the limit in bytes, whether a commit has confirmed it, and the
