@@ -41,7 +41,7 @@ type builtInFile struct{ fs.File }
 
 // Close closes the file and unmaps its content, which the system maps again if it is read again.
 func (b *builtInFile) Close() error {
-	unmap(contentOf(b.File))
+	_, _ = unmap(contentOf(b.File)) // else its pages stay mapped
 	return b.File.Close()
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
+	"os"
 	"testing"
 )
 
@@ -29,5 +31,27 @@ func TestBuiltInFilesStayReadable(t *testing.T) {
 	entries, err := fs.ReadDir(builtIn(), ".")
 	if err != nil || len(entries) == 0 {
 		t.Errorf("expected the files of the folder, found %v, %v", entries, err)
+	}
+}
+
+// Whole pages of a file in the program are removed from memory, and its content stays the same.
+func TestLargeBuiltInFileIsUnmapped(t *testing.T) {
+	const name = "reference/commands.md"
+	opened, err := referencePages.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	content := contentOf(opened)
+	expected := string([]byte(content))
+	pages, err := unmap(content)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("nothing is unmapped on this system")
+	}
+	if least := max(len(content)/os.Getpagesize()-1, 1); err != nil || pages < least {
+		t.Errorf("expected at least %d pages, found %d, %v", least, pages, err)
+	}
+	if content != expected {
+		t.Error("expected the same content after its pages were removed")
 	}
 }

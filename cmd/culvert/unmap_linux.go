@@ -6,13 +6,17 @@ import (
 	"unsafe"
 )
 
-// unmap removes the pages that contain nothing but content from this process's memory. Content must be part of the
-// program's file and constant: when a page is read again, the system maps it again from the file.
-func unmap(content string) {
+// unmap removes the pages that contain nothing but content from this process's memory, and returns their number.
+// Content must be part of the program's file and constant: when a page is read again, the system maps it again from the
+// file.
+func unmap(content string) (pages int, err error) {
 	pageBytes := uintptr(os.Getpagesize())
 	start := uintptr(unsafe.Pointer(unsafe.StringData(content)))
 	skipped := int(-start & (pageBytes - 1)) // to the next boundary of a page
-	if length := (len(content) - skipped) &^ int(pageBytes-1); length > 0 {
-		_ = syscall.Madvise(unsafe.Slice(unsafe.StringData(content[skipped:]), length), syscall.MADV_DONTNEED)
+	length := (len(content) - skipped) &^ int(pageBytes-1)
+	if length <= 0 {
+		return 0, nil
 	}
+	err = syscall.Madvise(unsafe.Slice(unsafe.StringData(content[skipped:]), length), syscall.MADV_DONTNEED)
+	return length / int(pageBytes), err
 }

@@ -2,5 +2,7 @@
 
 package main
 
-// unmap does nothing: memory was measured on Linux only.
-func unmap(string) {}
+import "errors"
+
+// unmap returns [errors.ErrUnsupported]: memory was measured on Linux only.
+func unmap(string) (pages int, err error) { return 0, errors.ErrUnsupported }

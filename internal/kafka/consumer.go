@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // NewConsumer opens the consumer of one sink task. It joins its group with the first Poll.
@@ -48,6 +49,7 @@ func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 	s.client, s.dialer = client, dialer
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	dialer.OnDenied(s.fail)
+	s.memory.discard = s.discardFetched
 	close(s.ready)
 	subscribe, err := s.subscription(joinsLater)
 	if err != nil {
@@ -78,7 +80,7 @@ func (s *Consumer) groupOpts() []kgo.Opt {
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
 		kgo.AdjustFetchOffsetsFn(s.checkStart),
-		kgo.WithHooks(s.session, s.memory, &fetchPace{}),
+		kgo.WithHooks(s.session, s.memory, newFetchPace(consumer.FetchMaxWait)),
 		kgo.WithDecompressor(s.memory),
 	}
 	if consumer.Instance != "" {
@@ -214,7 +216,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 		}
 	}
 	s.resize(s.client)
-	fetches := s.client.PollRecords(polling, s.memory.beforePoll(s.client))
+	fetches := s.fetch(polling)
 	if failed := s.pollError(); failed != nil {
 		return nil, failed
 	}
@@ -248,7 +250,8 @@ func (s *Consumer) handleFetchError(ctx context.Context, topic string, partition
 	case errors.Is(err, errFetchedEnough):
 		return nil // the next fetch requests it again
 	case errors.Is(err, errAwaitTurn):
-		return s.awaitTurn(ctx, topic, partition)
+		s.awaitTurn(ctx, topic, partition)
+		return nil
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		return s.handleOutOfRange(ctx, topic, partition)
 	case errors.As(err, &lost):
@@ -397,14 +400,43 @@ func (s *Consumer) resize(client *kgo.Client) {
 	client.UpdateFetchMaxBytes(s.memory.limits(partitions, min(partitions, len(client.DiscoveredBrokers()))))
 }
 
-func (s *Consumer) awaitTurn(ctx context.Context, topic string, partition int32) error {
-	began := time.Now()
-	err := s.memory.awaitTurn(ctx, s.client)
-	if waited := time.Since(began); waited > time.Second {
-		s.config.log().Warn("kafka: a batch that is large when decompressed had to wait, because one at a time is "+
-			"read: "+
-			"a higher memory limit of the worker does not change this, smaller batches do", "group", s.options.Group,
-			"topic", topic, "partition", partition, "bytes", largeBatchBytes, "waited", waited)
+func (s *Consumer) awaitTurn(ctx context.Context, topic string, partition int32) {
+	if s.memory.isLongWait() {
+		s.config.log().Warn("kafka: a batch above 4 MiB when decompressed waits for another one: a worker reads one "+
+			"such batch at a time. Smaller batches of the producer avoid this; more memory does not",
+			"group", s.options.Group, "topic", topic, "partition", partition, "limit", largeBatchBytes)
 	}
-	return err
+	s.memory.awaitTurn(ctx, s.client)
+}
+
+// discardFetched discards the records that the client has fetched, so that it fetches them again: a poll does so with
+// partitions that are paused. What such a poll returns nevertheless is for the next Poll.
+func (s *Consumer) discardFetched(tooLarge bool) {
+	partitions := s.membership.list()
+	s.client.PauseFetchPartitions(partitions)
+	defer s.client.ResumeFetchPartitions(partitions)
+	var noWait context.Context
+	fetches := s.client.PollRecords(noWait, 1)
+	s.mu.Lock()
+	s.undelivered = append(s.undelivered, fetches...)
+	s.mu.Unlock()
+	if tooLarge {
+		// The client reports this only once, maybe with records that were just discarded.
+		s.fail(&wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("group %s: a batch is larger than %d bytes "+
+			"(%s) after decompression. Restart the task to learn which one", s.options.Group,
+			s.config.Consumer.DecompressedBytes, decompressedBytes)})
+	}
+}
+
+// fetch returns what the client has fetched. It waits for records.
+func (s *Consumer) fetch(ctx context.Context) kgo.Fetches {
+	limit := s.memory.beforePoll(s.client)
+	s.mu.Lock()
+	fetches := s.undelivered
+	s.undelivered = nil
+	s.mu.Unlock()
+	if len(fetches) > 0 {
+		return fetches
+	}
+	return s.client.PollRecords(ctx, limit)
 }

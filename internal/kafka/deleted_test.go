@@ -81,7 +81,7 @@ func TestDeletedTopicIsRequestedRarely(t *testing.T) {
 // Only fetches that are answered at once and without records are delayed, from the eleventh in a row.
 func TestQuickFetchesArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pace := &fetchPace{}
+		pace := newFetchPace(Defaults().Consumer.FetchMaxWait)
 		broker := kgo.BrokerMetadata{NodeID: 1}
 		read := func(key kmsg.Key, wait time.Duration) time.Duration {
 			start := time.Now()
@@ -101,4 +101,17 @@ func TestQuickFetchesArePaced(t *testing.T) {
 		assert.Equal(t, time.Duration(0), read(kmsg.Fetch, quickResponse), "a response that was waited for")
 		assert.Equal(t, time.Duration(0), read(kmsg.Fetch, 0), "after a response that was waited for")
 	})
+}
+
+// Fetches that have waited fetch.max.wait.ms are not delayed, however short it is.
+func TestShortWaitsAreNotPaced(t *testing.T) {
+	const maxWait = 10 * time.Millisecond
+	pace := newFetchPace(maxWait)
+	for range quickResponses + 1 {
+		assert.Equal(t, false, pace.isTooOften(1, maxWait), "a response that was waited for")
+	}
+	for range quickResponses {
+		assert.Equal(t, false, pace.isTooOften(1, time.Millisecond), "the first quick ones")
+	}
+	assert.Equal(t, true, pace.isTooOften(1, time.Millisecond), "the next one")
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -15,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/memory"
+	"github.com/culvert-project/culvert/internal/guard"
 )
 
 const (
@@ -27,6 +29,12 @@ const (
 	// largeBatchBytes is the decompressed size above which one batch at a time is read in a worker. Producers' batches
 	// have 1 MiB at most by default. It includes the window of zstd, 2 MiB by default.
 	largeBatchBytes = 4 << 20
+	// turnTime bounds the time that a consumer with a large batch lets others wait. Reading a batch again costs less
+	// than a second.
+	turnTime = 5 * time.Second
+	// turnPause is how long a poll waits for the turn, and thus the time between two fetches of the batch that waits.
+	turnPause = 500 * time.Millisecond
+	longWait  = time.Second
 )
 
 var (
@@ -43,7 +51,9 @@ var (
 //   - A batch is decompressed while less than the consumer's part is in use. So a consumer without records progresses,
 //     and it exceeds its part by one batch at most, and by responses that arrive while [fetchMemory.beforePoll] counts.
 //   - A batch above largeBatchBytes is decompressed only in the worker's turn, which lasts until its records were
-//     polled.
+//     polled. If another consumer wants the turn, it also ends after turnTime, because the task may wait for its
+//     service: the client then discards the records, and fetches them again after the next poll. So there is one large
+//     batch at a time, and a consumer waits for about turnTime per consumer before it.
 type fetchMemory struct {
 	config ConsumerConfig
 	share  *memory.Share
@@ -56,8 +66,17 @@ type fetchMemory struct {
 	expansion   float64 // of recent batches when decompressed, at least 1
 	recordBytes int64   // of the records of the last batch, on average
 	hasTurn     bool
-	endWait     context.CancelFunc // ends the last wait for the turn; nil before the first one
+	hadTurn     bool        // when the current poll began
+	expiry      *time.Timer // calls expire; nil before the first turn
+	ended       time.Time   // when this consumer ended its turn, until the one that wanted it has taken it
+	waitBegan   time.Time   // when another consumer's turn was first waited for; zero without a wait
+	isReported  bool        // isLongWait has reported the wait
+	tooLarge    bool        // a batch was larger than fetch.max.decompressed.bytes
 	closed      bool
+
+	// discard discards what the client has fetched, so that it fetches it again. tooLarge reports that the client may
+	// have found a batch above fetch.max.decompressed.bytes. It is set before the first fetch.
+	discard func(tooLarge bool)
 }
 
 // newFetchMemory returns the memory of a consumer. The caller must close it.
@@ -97,11 +116,12 @@ func (f *fetchMemory) Decompress(src []byte, codec kgo.CompressionCodecType) ([]
 	if isLarge && f.large != nil {
 		data, err = f.decompressLarge(src, codec)
 	}
-	if err != nil {
-		return nil, err
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err != nil {
+		f.tooLarge = f.tooLarge || errors.Is(err, kgo.ErrMaxDecompress)
+		return nil, err
+	}
 	f.fetched += int64(len(data))
 	f.observeExpansion(float64(len(data)) / float64(max(len(src), 1)))
 	return data, nil
@@ -121,7 +141,8 @@ func (f *fetchMemory) part() int64 {
 func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || f.hasTurn || !f.share.TryTurn() { // a second large batch of this consumer waits, too
+	// A second large batch of this consumer waits, too.
+	if f.closed || f.hasTurn || f.letsOthers() || !f.share.TryTurn() {
 		return nil, errAwaitTurn
 	}
 	data, err := f.large.Decompress(src, codec)
@@ -130,10 +151,46 @@ func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType
 		return nil, err
 	}
 	f.hasTurn = true
-	if f.endWait != nil {
-		f.endWait()
+	f.waitBegan = time.Time{}
+	if f.expiry == nil {
+		f.expiry = time.AfterFunc(turnTime, f.expire)
+	} else {
+		f.expiry.Reset(turnTime)
 	}
 	return data, nil
+}
+
+// letsOthers reports whether this consumer, which had the turn, leaves it to another one that wants it. That one may be
+// gone, or may not poll now, so it has turnTime. The caller holds mu.
+func (f *fetchMemory) letsOthers() bool {
+	if !f.ended.IsZero() && (!f.share.IsTurnWanted() || time.Since(f.ended) > turnTime) {
+		f.ended = time.Time{}
+	}
+	return !f.ended.IsZero()
+}
+
+// expire ends the turn if another consumer wants it.
+func (f *fetchMemory) expire() {
+	defer guard.Recover(nil, "the end of the turn for a large batch", nil)
+	f.mu.Lock()
+	isWanted := f.hasTurn && f.share.IsTurnWanted()
+	tooLarge := f.tooLarge
+	switch {
+	case isWanted:
+		f.fetched = math.MaxInt64 / 2 // nothing is decompressed before the next poll
+	case f.hasTurn:
+		f.expiry.Reset(turnTime)
+	}
+	f.mu.Unlock()
+	if !isWanted {
+		return
+	}
+	f.discard(tooLarge) // without mu, because the client holds its own locks when it decompresses
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hasTurn {
+		f.endTurn()
+	}
 }
 
 // observeExpansion adopts an increase at once and a decrease slowly.
@@ -163,6 +220,7 @@ func (f *fetchMemory) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, 
 func (f *fetchMemory) beforePoll(client *kgo.Client) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.hadTurn = f.hasTurn
 	f.fetched = client.BufferedFetchBytes()
 	fitting := f.part() / 4 / max(f.recordBytes, 1)
 	return int(min(max(fitting, 1), int64(f.config.MaxPollRecords)))
@@ -173,7 +231,7 @@ func (f *fetchMemory) beforePoll(client *kgo.Client) int {
 func (f *fetchMemory) afterPoll(client *kgo.Client, records []*kgo.Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.hasTurn || len(records) == 0 {
+	if (!f.hasTurn && !f.hadTurn) || len(records) == 0 {
 		return
 	}
 	for _, r := range records {
@@ -183,7 +241,7 @@ func (f *fetchMemory) afterPoll(client *kgo.Client, records []*kgo.Record) {
 			r.Headers[i].Value = bytes.Clone(r.Headers[i].Value)
 		}
 	}
-	if client.BufferedFetchRecords() == 0 {
+	if f.hasTurn && client.BufferedFetchRecords() == 0 {
 		f.endTurn()
 	}
 }
@@ -191,34 +249,66 @@ func (f *fetchMemory) afterPoll(client *kgo.Client, records []*kgo.Record) {
 func (f *fetchMemory) endTurn() {
 	f.share.EndTurn()
 	f.hasTurn = false
+	f.ended = time.Now()
+	f.expiry.Stop()
 }
 
 // endUnused ends the turn if the client holds no record, because partitions were revoked or no record is readable.
 func (f *fetchMemory) endUnused(client *kgo.Client) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.waitBegan = time.Time{}
 	if f.hasTurn && client.BufferedFetchRecords() == 0 {
 		f.endTurn()
 	}
 }
 
-// awaitTurn waits until the batch that was rejected with errAwaitTurn may be read. The wait also ends when the client,
-// which continues to fetch, takes the turn: then it has records to poll.
-func (f *fetchMemory) awaitTurn(ctx context.Context, client *kgo.Client) error {
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
+// awaitTurn waits until the batch that was rejected with errAwaitTurn may be read, but not longer than turnPause, nor
+// while the client has records of other partitions: the next poll returns these.
+func (f *fetchMemory) awaitTurn(ctx context.Context, client *kgo.Client) {
 	f.mu.Lock()
 	hasTurn := f.hasTurn
-	f.endWait = cancel
 	f.mu.Unlock()
 	if hasTurn {
 		f.endUnused(client)
-		return nil
+		return
 	}
-	if f.share.AwaitTurn(waiting) == nil {
-		return nil
+	ctx, cancel := context.WithTimeout(ctx, turnPause)
+	defer cancel()
+	for ctx.Err() == nil && client.BufferedFetchRecords() == 0 && !f.isTurnFree(ctx) {
 	}
-	return context.Cause(ctx)
+}
+
+// isTurnFree waits up to 20 ms for the turn and reports whether this consumer may take it.
+func (f *fetchMemory) isTurnFree(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	f.mu.Lock()
+	letsOthers := f.letsOthers()
+	f.mu.Unlock()
+	if letsOthers {
+		<-ctx.Done()
+		return false
+	}
+	return f.share.AwaitTurn(ctx) == nil
+}
+
+// isLongWait is called before each wait and reports, once, that a batch has waited for another consumer's for longWait.
+func (f *fetchMemory) isLongWait() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hasTurn {
+		return false
+	}
+	if f.waitBegan.IsZero() {
+		f.waitBegan = time.Now()
+		f.isReported = false
+	}
+	if f.isReported || time.Since(f.waitBegan) < longWait {
+		return false
+	}
+	f.isReported = true
+	return true
 }
 
 // limits returns the limits of a fetch from one of the brokers, in bytes of the log.
@@ -233,10 +323,13 @@ func (f *fetchMemory) limits(partitions, brokers int) (total, partition int32) {
 	return total, min(total, partitionBytes(f.config, partitions))
 }
 
-// close returns the memory of the consumer to the share. Its client must be closed.
+// close returns the memory of the consumer to the share, once. Its client must be closed.
 func (f *fetchMemory) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.closed {
+		return
+	}
 	if f.hasTurn {
 		f.endTurn()
 	}

@@ -5,13 +5,17 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
@@ -147,6 +151,113 @@ func TestLargeBatchesAreReadInTurn(t *testing.T) {
 	}
 }
 
+// A consumer whose task does not poll, because it waits for its service, does not stop another one: records of other
+// partitions arrive while a large batch waits, the wait is reported, and the batch is read once the turn has expired.
+// The first consumer then reads its other records again, each once.
+func TestStalledConsumerLetsOthersRead(t *testing.T) {
+	b, ctx := openTestBroker(t, t.TempDir()), kafkatest.Context(t)
+	for _, name := range []string{"stalled", "orders"} {
+		compressibleTopic{name: name, codec: kgo.GzipCompression(), partitions: 1, batches: 1, records: 100,
+			recordBytes: 100_000}.fill(t, b.Addr())
+	}
+	makeTopics(t, b.Addr(), Topic{Name: "small", Partitions: 1})
+	var journal logtest.Journal
+	c := testConfig(b.Addr())
+	c.Logger = journal.Logger(slog.LevelWarn)
+	c.Memory = memory.New(128 << 20).Fetched()
+	c.Consumer.MaxPollRecords = 10
+	read := func(s *Consumer, topic string, offset, end int64) {
+		t.Helper()
+		polling, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		for offset < end {
+			records, err := s.Poll(polling)
+			require.NoError(t, err)
+			for _, r := range records {
+				assert.Equal(t, topic, r.Topic, "the topic")
+				assert.Equal(t, offset, r.Offset, "the offset")
+				offset = r.Offset + 1
+			}
+		}
+	}
+	first := openConsumer(t, c, ConsumerOptions{Group: "first", Topics: []string{"stalled"}})
+	read(first, "stalled", 0, 10)
+	second := openConsumer(t, c, ConsumerOptions{Group: "second", Topics: []string{"orders", "small"}})
+	const warning = "a batch above 4 MiB when decompressed waits"
+	for offset := int64(0); offset < 2 || !strings.Contains(journal.String(), warning); offset++ {
+		kafkatest.Put(t, b.Addr(), "small", "{}")
+		read(second, "small", offset, offset+1)
+	}
+	assert.Equal(t, 1, strings.Count(journal.String(), warning), "warnings")
+	first.memory.expire()
+	assert.Equal(t, int64(0), first.client.BufferedFetchRecords(), "records that the first consumer holds")
+	read(second, "orders", 0, 100)
+	read(first, "stalled", 10, 100)
+}
+
+// A turn expires if another consumer wants it, however long its consumer does not poll. Nothing more is decompressed
+// before the next poll, and the consumer leaves the turn to the other one first.
+func TestTurnExpires(t *testing.T) {
+	share := memory.New(128 << 20).Fetched()
+	f, err := newFetchMemory(share, Defaults().Consumer)
+	require.NoError(t, err)
+	large := compressions["gzip"].compress(t, zeros(t, largeBatchBytes+1))
+	synctest.Test(t, func(t *testing.T) {
+		discards := 0
+		sleep := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+		}
+		f.discard = func(bool) { discards++ }
+		_, err = f.Decompress(large, kgo.CodecGzip)
+		require.NoError(t, err)
+		sleep(2*turnTime + time.Second)
+		assert.Equal(t, 0, discards, "discards without another consumer")
+		assert.Equal(t, false, share.TryTurn(), "another consumer")
+		sleep(turnTime)
+		assert.Equal(t, 1, discards, "discards for another consumer")
+		_, err = f.Decompress(large, kgo.CodecGzip)
+		assert.Equal(t, true, errors.Is(err, errFetchedEnough), "before the next poll")
+		f.fetched = 0
+		_, err = f.Decompress(large, kgo.CodecGzip)
+		assert.Equal(t, true, errors.Is(err, errAwaitTurn), "before the other consumer")
+		assert.Equal(t, true, share.TryTurn(), "the other consumer")
+		share.EndTurn()
+		_, err = f.Decompress(large, kgo.CodecGzip)
+		require.NoError(t, err)
+		assert.Equal(t, false, share.TryTurn(), "another consumer that is gone then")
+		sleep(turnTime + time.Second)
+		f.fetched = 0
+		_, err = f.Decompress(large, kgo.CodecGzip)
+		assert.Equal(t, true, errors.Is(err, errAwaitTurn), "before the consumer that is gone")
+		sleep(turnTime)
+		_, err = f.Decompress(large, kgo.CodecGzip)
+		require.NoError(t, err)
+		f.close()
+		sleep(2 * turnTime)
+		assert.Equal(t, 2, discards, "discards after the end")
+	})
+}
+
+// The client reports only once that a batch is too large. If the report may be among the records that are discarded,
+// the consumer fails instead of skipping the partition silently.
+func TestDiscardedReportFailsConsumer(t *testing.T) {
+	c := testConfig(openTestBroker(t, t.TempDir()).Addr())
+	c.Memory = memory.New(128 << 20).Fetched()
+	c.Consumer.DecompressedBytes = largeBatchBytes + 1
+	s := openConsumer(t, c, ordersSink)
+	compress := compressions["gzip"].compress
+	_, err := s.memory.Decompress(compress(t, zeros(t, largeBatchBytes+2)), kgo.CodecGzip)
+	assert.Equal(t, true, errors.Is(err, kgo.ErrMaxDecompress), "a batch that is too large")
+	_, err = s.memory.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecGzip)
+	require.NoError(t, err)
+	assert.Equal(t, false, c.Memory.TryTurn(), "another consumer")
+	s.memory.expire()
+	assert.Equal(t, true, c.Memory.TryTurn(), "another consumer, after the turn")
+	_, err = s.Poll(kafkatest.Context(t))
+	expectTexts(t, err, "group connect-test", "fetch.max.decompressed.bytes")
+}
+
 // A consumer that is closed in the middle of a large batch ends its turn.
 func TestClosedConsumerEndsItsTurn(t *testing.T) {
 	share := memory.New(128 << 20).Fetched()
@@ -167,6 +278,19 @@ func TestClosedConsumerEndsItsTurn(t *testing.T) {
 	assert.Equal(t, false, share.TryTurn(), "another consumer")
 	f.close()
 	assert.Equal(t, true, share.TryTurn(), "another consumer, after the end")
+}
+
+// A second close does not remove another user of the share.
+func TestMemoryIsLeftOnce(t *testing.T) {
+	share := memory.New(128 << 20).Fetched()
+	for range 2 {
+		defer share.Join()()
+	}
+	f, err := newFetchMemory(share, Defaults().Consumer)
+	require.NoError(t, err)
+	f.close()
+	f.close()
+	assert.Equal(t, int64(4<<20), share.Part(), "the part of two users")
 }
 
 // Settings have precedence over the memory, and a part is never less than a configured fetch.
@@ -242,6 +366,28 @@ func TestReaderStaysWithinTheMemory(t *testing.T) {
 	assert.Equal(t, 300, len(slices.Compact(got)), "records")
 }
 
+// A reader gets past aborted records that need more than its memory.
+func TestReaderPassesAbortedRecords(t *testing.T) {
+	b, ctx := openTestBroker(t, t.TempDir()), kafkatest.Context(t)
+	makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
+	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID("aborted"),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression()))...)
+	require.NoError(t, client.BeginTransaction())
+	for range 20 {
+		aborted := &kgo.Record{Topic: "orders", Partition: -1, Value: make([]byte, 100_000)}
+		require.NoError(t, client.ProduceSync(ctx, aborted).FirstErr())
+	}
+	require.NoError(t, client.EndTransaction(ctx, kgo.TryAbort))
+	kafkatest.Put(t, b.Addr(), "orders", "seen")
+	c := testConfig(b.Addr())
+	c.Memory = memory.New(16 << 20).Fetched()
+	r, err := NewReader(c)
+	require.NoError(t, err)
+	defer r.Close()
+	got, _ := readAll(t, r, "orders", ReadOptions{})
+	assert.Equal(t, []string{"0/21 seen"}, got, "records")
+}
+
 // A large batch without readable records does not stop the consumer.
 func TestTurnWithoutRecordsEnds(t *testing.T) {
 	share := memory.New(128 << 20).Fetched()
@@ -250,6 +396,6 @@ func TestTurnWithoutRecordsEnds(t *testing.T) {
 	client := kafkatest.Client(t)
 	_, err = f.Decompress(compressions["zstd"].compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
 	require.NoError(t, err)
-	require.NoError(t, f.awaitTurn(t.Context(), client))
+	f.awaitTurn(t.Context(), client)
 	assert.Equal(t, true, share.TryTurn(), "another consumer")
 }

@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	// quickResponse is less than the time that a broker waits for records. A broker does not wait if a partition fails.
 	quickResponse = 50 * time.Millisecond
 	// quickResponses in a row are usual, for example while leaders move.
 	quickResponses = 10
@@ -21,8 +20,16 @@ const (
 // of the response have failed. Brokers that return other partitions, too, such as the embedded one, would receive
 // hundreds of fetches a second. Each broker has a connection for fetches only, which waits in a hook.
 type fetchPace struct {
+	// threshold is less than the time that a broker waits for records. A broker does not wait if a partition fails.
+	threshold time.Duration
+
 	mu    sync.Mutex
 	quick map[int32]int // quick responses in a row, by broker
+}
+
+// newFetchPace returns the pace of a client whose fetches wait for records up to maxWait.
+func newFetchPace(maxWait time.Duration) *fetchPace {
+	return &fetchPace{threshold: min(quickResponse, maxWait/2), quick: map[int32]int{}}
 }
 
 // OnBrokerRead implements [kgo.HookBrokerRead].
@@ -36,10 +43,7 @@ func (f *fetchPace) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, re
 func (f *fetchPace) isTooOften(broker int32, readWait time.Duration) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.quick == nil {
-		f.quick = map[int32]int{}
-	}
-	if readWait >= quickResponse {
+	if readWait >= f.threshold {
 		f.quick[broker] = 0
 		return false
 	}

@@ -69,15 +69,16 @@ type Consumer struct {
 
 	membership membership
 
-	mu        sync.Mutex
-	failure   error
-	metadata  metadataState
-	ctx       context.Context
-	cancel    context.CancelFunc
-	ready     chan struct{} // ready is closed when all fields are set: the client calls back earlier.
-	subscribe func()
-	starts    startState
-	records   []*kgo.Record // of the last poll
+	mu          sync.Mutex
+	failure     error
+	metadata    metadataState
+	ctx         context.Context
+	cancel      context.CancelFunc
+	ready       chan struct{} // ready is closed when all fields are set: the client calls back earlier.
+	subscribe   func()
+	starts      startState
+	records     []*kgo.Record // of the last poll
+	undelivered kgo.Fetches   // undelivered is for the next poll.
 }
 
 // metadataState is what commits need for their metadata: the limit in bytes, whether a commit has confirmed it, and the

@@ -52,6 +52,12 @@ func (m *membership) owns(topic string, partition int32) bool {
 	return m.owned[topic][partition]
 }
 
+func (m *membership) list() map[string][]int32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ownedLists()
+}
+
 func (m *membership) count() (partitions int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -80,13 +86,19 @@ func (m *membership) downgrade() (lost map[string][]int32) {
 
 // expire marks a nonempty assignment as stale and returns it. The caller holds mu.
 func (m *membership) expire() map[string][]int32 {
+	owned := m.ownedLists()
+	m.stale = m.stale || len(owned) > 0
+	return owned
+}
+
+// ownedLists returns the owned partitions by topic. The caller holds mu.
+func (m *membership) ownedLists() map[string][]int32 {
 	owned := map[string][]int32{}
 	for topic, partitions := range m.owned {
 		if len(partitions) > 0 {
 			owned[topic] = slices.Collect(maps.Keys(partitions))
 		}
 	}
-	m.stale = m.stale || len(owned) > 0
 	return owned
 }
 

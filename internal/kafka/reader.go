@@ -483,7 +483,9 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 	processed, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: offset, IsolationLevel: level, Topic: leader.topic.Topic, Partition: partition,
 	}, raw, decompressor, nil)
-	if processed.Err != nil {
+	// Without records the client keeps this error although aborted batches were passed.
+	isPartial := next > offset && errors.Is(processed.Err, errFetchedEnough)
+	if processed.Err != nil && !isPartial {
 		return fetchResult{}, r.config.Consumer.explainTooLarge(processed.Err, offset)
 	}
 	readable := processed.LastStableOffset

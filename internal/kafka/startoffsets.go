@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,12 +47,15 @@ func (s *Consumer) joinGroup(ctx context.Context) error {
 			return fmt.Errorf("count the partitions of the topics of group %s: %w", s.options.Group, err)
 		}
 	}
-	// Without an answer, the group's next request fails, too.
-	if committed, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group); err == nil {
-		s.mu.Lock()
-		s.starts.committedAtJoin = committed
-		s.mu.Unlock()
+	committed, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) && ctx.Err() == nil {
+		s.config.log().Warn("kafka: the group's offsets could not be read before it was joined: if partitions without "+
+			"a committed offset begin at their end, no warning will name the skipped records",
+			"group", s.options.Group, "error", err)
 	}
+	s.mu.Lock()
+	s.starts.committedAtJoin = committed
+	s.mu.Unlock()
 	s.subscribe()
 	s.subscribe = nil
 	return nil
@@ -220,10 +224,10 @@ func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 	if len(skipped) > 0 {
 		slices.Sort(skipped)
 		s.config.log().Warn("kafka: partitions without a committed offset begin at their end, because "+
-			"auto.offset.reset is latest: these records are skipped, as in Kafka Connect. The partitions were "+
-			"added, or "+
-			"their offsets removed, while no task was running. To write the records, stop the connector and alter its "+
-			"offsets", "group", s.options.Group, "skipped", strings.Join(skipped, ", "))
+			"auto.offset.reset is latest: these records are skipped, as in Kafka Connect. The partitions were added, "+
+			"or their offsets removed, while no task was running. To write the records, stop the connector and alter "+
+			"its offsets",
+			"group", s.options.Group, "skipped", strings.Join(skipped, ", "))
 	}
 	return nil
 }

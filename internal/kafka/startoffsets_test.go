@@ -199,6 +199,21 @@ func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
 	})
 }
 
+// If the offsets of the group cannot be read, a warning says that skipped records will not be named.
+func TestLatestWarnsWithoutOffsets(t *testing.T) {
+	b := newBeginning(t, 1)
+	var journal logtest.Journal
+	config := testConfig(b.b.Addr())
+	config.Consumer.Reset = "latest"
+	config.Logger = journal.Logger(slog.LevelWarn)
+	s := openConsumer(t, config, ordersSink)
+	kafkatest.RejectIf(b.b.Cluster, kmsg.OffsetFetch, kerr.UnknownServerError, func(kmsg.Request) bool { return true })
+	require.NoError(t, s.joinGroup(kafkatest.Context(t)))
+	if log := journal.String(); !holdsAll(log, []string{"group=connect-test", "UNKNOWN_SERVER_ERROR", "skipped"}) {
+		t.Errorf("expected a warning, found %q", log)
+	}
+}
+
 // With `latest`, a partition that was added while no consumer ran begins at its end, and a warning names the records
 // that are skipped. The first start of a group does not warn, nor one that skips nothing.
 func TestLatestNamesSkippedRecords(t *testing.T) {

@@ -70,13 +70,14 @@ func (b *Budget) Fetched() *Share {
 	return b.fetched
 }
 
-// Share is memory that is divided equally among its users: no user waits for another one, and each may use at least
-// 1 MiB. What is too large for a part needs the turn, which one user has at a time. The nil share has no limit. It is
-// safe for concurrent use.
+// Share is memory that is divided equally among its users, each of which may use at least 1 MiB. What is too large for
+// a part needs the turn, which one user has at a time and others wait for: once [Share.IsTurnWanted], its user must end
+// it within a bounded time, whatever it waits for itself. The nil share has no limit. It is safe for concurrent use.
 type Share struct {
-	bytes int64
-	users atomic.Int64
-	turn  chan struct{} // has one element while a user has the turn
+	bytes  int64
+	users  atomic.Int64
+	turn   chan struct{} // has one element while a user has the turn
+	wanted atomic.Bool
 }
 
 func newShare(bytes int64) *Share { return &Share{bytes: bytes, turn: make(chan struct{}, 1)} }
@@ -105,11 +106,16 @@ func (s *Share) TryTurn() bool {
 	}
 	select {
 	case s.turn <- struct{}{}:
+		s.wanted.Store(false)
 		return true
 	default:
+		s.wanted.Store(true)
 		return false
 	}
 }
+
+// IsTurnWanted reports whether a user was denied the turn and none has taken it since.
+func (s *Share) IsTurnWanted() bool { return s != nil && s.wanted.Load() }
 
 // AwaitTurn blocks until no user has the turn. It does not take it.
 func (s *Share) AwaitTurn(ctx context.Context) error {

@@ -53,7 +53,9 @@ func TestOnlyOneUserHasTheTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShare(16 << 20)
 		assert.Equal(t, true, s.TryTurn(), "the first")
+		assert.Equal(t, false, s.IsTurnWanted(), "wanted by nobody else")
 		assert.Equal(t, false, s.TryTurn(), "the second")
+		assert.Equal(t, true, s.IsTurnWanted(), "wanted by the second")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		assert.Equal(t, true, errors.Is(s.AwaitTurn(ctx), context.Canceled), "a wait that is given up")
@@ -63,6 +65,7 @@ func TestOnlyOneUserHasTheTurn(t *testing.T) {
 		s.EndTurn()
 		require.NoError(t, <-done)
 		assert.Equal(t, true, s.TryTurn(), "after the first")
+		assert.Equal(t, false, s.IsTurnWanted(), "wanted after the second has it")
 	})
 }
 
@@ -73,6 +76,7 @@ func TestNoBudgetLimitsNothing(t *testing.T) {
 	assert.Equal(t, int64(math.MaxInt64), b.Rows().Part(), "rows")
 	assert.Equal(t, true, b.Fetched().TryTurn(), "the turn")
 	require.NoError(t, b.Fetched().AwaitTurn(t.Context()))
+	assert.Equal(t, false, b.Fetched().IsTurnWanted(), "wanted")
 	b.Fetched().EndTurn()
 	assert.Equal(t, DefaultChunks, b.Chunks(), "chunks")
 }
