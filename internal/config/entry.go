@@ -252,13 +252,17 @@ func MergeLayers(layers ...[]Entry) []Entry {
 
 func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 	first := make(map[string]int, len(entries))
+	set := make(map[string]Entry, len(entries)) // the last one with a value
 	last := make(map[string]int, len(entries))
 	var problems Problems
 	for i, entry := range entries {
 		if earlier, ok := first[entry.Key]; ok {
-			problems = append(problems, entry.repeats(entries[earlier]))
+			problems = append(problems, entry.repeats(entries[earlier], set[entry.Key]))
 		} else {
 			first[entry.Key] = i
+		}
+		if setting.Trim(entry.Raw) != "" {
+			set[entry.Key] = entry
 		}
 		last[entry.Key] = i
 	}
@@ -274,14 +278,14 @@ func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 	return remaining, problems
 }
 
-// repeats returns the problem of a key that an earlier entry has set: an error if the empty value of this one would
-// switch off a protection.
-func (e Entry) repeats(earlier Entry) Problem {
-	if isProtection(e.Key) && setting.Trim(e.Raw) == "" && setting.Trim(earlier.Raw) != "" {
+// repeats returns the problem of a key that was set before: an error if the empty value of this entry would switch off a
+// protection. withValue is the last earlier entry with a value, or the zero entry.
+func (e Entry) repeats(first, withValue Entry) Problem {
+	if isProtection(e.Key) && setting.Trim(e.Raw) == "" && withValue.Key != "" {
 		return e.codedProblem(setting.CodeInvalid, fmt.Sprintf("is empty, which would switch off the protection that "+
-			"line %d sets: expected one of the two lines", earlier.Line))
+			"line %d sets: expected one of the two lines", withValue.Line))
 	}
-	return e.warning("set again, first in line %d: the last one counts", earlier.Line)
+	return e.warning("set again, first in line %d: the last one counts", first.Line)
 }
 
 // decodeText reads invalid UTF-8 as ISO-8859-1, in which Java before 9 and many editors wrote properties.

@@ -237,7 +237,15 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 		return nil, failed
 	}
 	var failure error
+	hasWaited := false
 	fetches.EachError(func(topic string, partition int32, err error) {
+		if errors.Is(err, errAwaitTurn) {
+			if !hasWaited {
+				s.awaitTurn(polling, topic, partition)
+			}
+			hasWaited = true
+			return
+		}
 		failure = cmp.Or(failure, s.handleFetchError(polling, topic, partition, err))
 	})
 	return nil, cmp.Or(failure, ctx.Err())
@@ -249,9 +257,6 @@ func (s *Consumer) handleFetchError(ctx context.Context, topic string, partition
 	switch {
 	case errors.Is(err, errFetchedEnough):
 		return nil // the next fetch requests it again
-	case errors.Is(err, errAwaitTurn):
-		s.awaitTurn(ctx, topic, partition)
-		return nil
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		return s.handleOutOfRange(ctx, topic, partition)
 	case errors.As(err, &lost):
@@ -390,6 +395,17 @@ func (s *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) 
 
 func (s *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
 	s.membership.drop(partitions)
+	s.mu.Lock()
+	for _, fetch := range s.undelivered {
+		for _, topic := range fetch.Topics {
+			for i := range topic.Partitions {
+				if slices.Contains(partitions[topic.Topic], topic.Partitions[i].Partition) {
+					topic.Partitions[i].Records = nil
+				}
+			}
+		}
+	}
+	s.mu.Unlock()
 	s.memory.endUnused(client)
 	s.resize(client)
 }

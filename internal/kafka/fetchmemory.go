@@ -53,7 +53,7 @@ var (
 //   - A batch above largeBatchBytes is decompressed only in the worker's turn, which lasts until its records were
 //     polled. If another consumer wants the turn, it also ends after turnTime, because the task may wait for its
 //     service: the client then discards the records, and fetches them again after the next poll. So there is one large
-//     batch at a time, and a consumer waits for about turnTime per consumer before it.
+//     batch at a time, and the turn passes on every turnTime while others want it.
 type fetchMemory struct {
 	config ConsumerConfig
 	share  *memory.Share
@@ -160,8 +160,8 @@ func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType
 	return data, nil
 }
 
-// letsOthers reports whether this consumer, which had the turn, leaves it to another one that wants it. That one may be
-// gone, or may not poll now, so it has turnTime. The caller holds mu.
+// letsOthers reports whether this consumer, which had the turn, leaves it to another one that wants it. The other one may
+// be closed or busy, so it is waited for up to turnTime. The caller holds mu.
 func (f *fetchMemory) letsOthers() bool {
 	if !f.ended.IsZero() && (!f.share.IsTurnWanted() || time.Since(f.ended) > turnTime) {
 		f.ended = time.Time{}
@@ -293,7 +293,8 @@ func (f *fetchMemory) isTurnFree(ctx context.Context) bool {
 	return f.share.AwaitTurn(ctx) == nil
 }
 
-// isLongWait is called before each wait and reports, once, that a batch has waited for another consumer's for longWait.
+// isLongWait is called before each wait. It reports once that a batch has waited for longWait for the batch of another
+// consumer.
 func (f *fetchMemory) isLongWait() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

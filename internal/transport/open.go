@@ -51,7 +51,7 @@ func newDestination(c Config) (*destination, error) {
 	d.gate = d.config.Lockouts.Gate(d.identity(d.sapClient))
 	d.gate.SetProxyHint(d.config.Route.proxyHint())
 	d.headerGate = d.config.Lockouts.Gate(d.headerIdentity())
-	d.routeGate = d.config.Lockouts.RouteGate(d.config.Route.identity(d.origin))
+	d.routeGate = d.config.Lockouts.RouteGate(d.config.Route.identity(d.origin), d.config.Route.maxLogonWait())
 	d.transport, d.roundTripper = d.config.transport(d.origin, d.routeGate)
 	d.config.Destinations.join(d)
 	return d, d.addOrigins()

@@ -95,6 +95,7 @@ func (c Config) forOrigin(o Origin) Config {
 		return c
 	}
 	c.Credentials = Credentials{Auth: AuthNone}
+	c.Route.tokenURL = nil
 	c.ClientInQuery = false
 	c.TLS = withoutCertificate(c.TLS)
 	return c

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
@@ -60,6 +61,15 @@ func (r *Route) isForTokensOnly(o endpoint) bool {
 // checksOnConnect reports whether the route has checked its secret once a connection exists. A proxy that receives
 // requests in absolute form checks each of them instead.
 func (r *Route) checksOnConnect() bool { return !r.AbsoluteForm || r.Settings.Type != route.HTTP }
+
+// maxLogonWait returns how long other requests wait for the first answer to the route's secret. net/http waits a minute
+// for the answer to CONNECT.
+func (r *Route) maxLogonWait() time.Duration {
+	if r.checksOnConnect() {
+		return 75 * time.Second
+	}
+	return 10 * time.Second
+}
 
 // statusOfAnswer returns the status for the gate of the route's secret if a request was answered.
 func (r *Route) statusOfAnswer(status int) int {

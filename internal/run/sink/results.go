@@ -157,7 +157,7 @@ func (g *resultHandler) addFailure(err error) bool {
 
 const maxRetryWait = time.Minute
 
-// wait pauses before rows are sent again. Locked rows do not keep rows of other keys waiting; a service that accepts
+// wait pauses before rows are sent again. Locked rows do not keep rows of other lanes waiting; a service that accepts
 // nothing now gets no further requests instead.
 func (g *resultHandler) wait(retryAfter time.Duration) error {
 	stopping, least := g.task.run.stopCtx, min(g.minWait, maxRetryWait)

@@ -7,9 +7,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// startDeliveries keeps Options.InFlight deliveries in flight, in addition to those that wait.
+// maxWaiting is how many deliveries may wait for each request slot without using one. If more rows are locked, a whole
+// table may be: their attempts should not be used up at once.
+const maxWaiting = 4
+
+// startDeliveries keeps Options.InFlight deliveries in flight, in addition to those that wait. A lane of batches has
+// many entities, and there are as many such lanes as slots: there, a waiting row holds back the entities of its lane.
 func (d *dispatcher) startDeliveries() {
-	for d.inFlight-d.waiting < d.task.o.InFlight {
+	for d.inFlight-min(d.waiting, maxWaiting*d.task.o.InFlight) < d.task.o.InFlight {
 		lane := d.nextDelivery()
 		if lane == nil {
 			return

@@ -106,7 +106,7 @@ func (k *cachedValue[V]) renewEarly(ctx context.Context, before snapshot[V]) {
 	}
 	k.hasEntry = stays
 	k.entry.renew = k.clock().Add(min(earlyTimeout, left/4))
-	if failure, ok := errors.AsType[*Failure](err); ok && stays && failure.Kind == Unauthorized {
+	if failure, ok := errors.AsType[*Failure](err); ok && stays && failure.isRefusal() {
 		k.entry.renew, k.earlyRefusal = k.entry.expires, err
 	}
 }

@@ -55,6 +55,11 @@ func (p *remoteService) failure(kind Kind, field string, err error, format strin
 		text: fmt.Sprintf("%s %s: %s", p.service, p.address, fmt.Sprintf(format, args...))}
 }
 
+// isRefusal reports whether the service or the proxy refused credentials, so that the same ones must not be sent again.
+func (f *Failure) isRefusal() bool {
+	return f.Kind == Unauthorized || f.Status == http.StatusProxyAuthRequired
+}
+
 func (p *remoteService) statusMessage(status int, text string) string {
 	if text = quote(text, p.secrets...); text != "" {
 		text = ": " + text

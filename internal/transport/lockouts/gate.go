@@ -58,7 +58,7 @@ func (id Identity) hidden() Secret {
 type Gate struct {
 	Identity  // without the secret
 	secret    Secret
-	isOfRoute bool // see [Store.RouteGate]
+	routeWait time.Duration // zero for services, see [Store.RouteGate]
 	store     *Store
 	exclusive guard.CtxMutex // held while logging on; all secrets of the user share it
 
@@ -142,8 +142,7 @@ const (
 	trustPeriod = time.Minute
 	// After leaderAfter without a response, one request is sent before others, in case the secret has changed.
 	leaderAfter, leaderWait = 100 * time.Millisecond, 500 * time.Millisecond
-	// openingWait bounds the wait for a logon with a known secret or on a route. Until a service responds, hours may
-	// pass.
+	// openingWait bounds the wait for a logon with a known secret, whose response may take hours.
 	openingWait  = 10 * time.Second
 	recentPeriod = time.Hour
 )
@@ -199,11 +198,13 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 			g.exclusive.Unlock()
 		})
 	}
-	if !known && !g.isOfRoute {
-		return g.send(release), nil
-	}
 	maxWait := openingWait
-	if leads {
+	switch {
+	case !known && g.routeWait == 0:
+		return g.send(release), nil
+	case !known:
+		maxWait = g.routeWait
+	case leads:
 		maxWait = leaderWait
 		g.setLeading(true)
 	}
@@ -257,7 +258,8 @@ func (g *Gate) record(o Outcome) {
 }
 
 // ObserveRefusal records that the secret was refused, whatever the request for which it was sent receives: net/http
-// continues to dial a proxy when that request has ended, or uses another connection. A nil gate observes nothing.
+// continues to dial a proxy when that request has ended, or uses another connection. A request that begins before the
+// refusal sends the secret again. A nil gate observes nothing.
 func (g *Gate) ObserveRefusal() {
 	if g == nil {
 		return

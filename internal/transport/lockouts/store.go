@@ -112,13 +112,14 @@ func (l *Store) LogTo(log *slog.Logger) {
 }
 
 // Gate returns the gate of a secret for a service, nil if there is no secret.
-func (l *Store) Gate(id Identity) *Gate { return l.gate(id, false) }
+func (l *Store) Gate(id Identity) *Gate { return l.gate(id, 0) }
 
 // RouteGate returns the gate of a secret that the route to a service sends, such as that of a proxy. A request acquires
-// it while it holds the service's.
-func (l *Store) RouteGate(id Identity) *Gate { return l.gate(id, true) }
+// it while it holds the service's. maxWait, above zero, bounds the wait for an answer to an unknown secret: the route
+// may answer only when the service does, hours later.
+func (l *Store) RouteGate(id Identity, maxWait time.Duration) *Gate { return l.gate(id, maxWait) }
 
-func (l *Store) gate(id Identity, isOfRoute bool) *Gate {
+func (l *Store) gate(id Identity, routeWait time.Duration) *Gate {
 	if !id.Needed() {
 		return nil
 	}
@@ -133,7 +134,7 @@ func (l *Store) gate(id Identity, isOfRoute bool) *Gate {
 		exclusive = guard.NewCtxMutex()
 		l.locks[id.place()] = exclusive
 	}
-	g := &Gate{Identity: id, secret: id.hidden(), store: l, exclusive: exclusive, isOfRoute: isOfRoute}
+	g := &Gate{Identity: id, secret: id.hidden(), store: l, exclusive: exclusive, routeWait: routeWait}
 	g.Secret = ""
 	l.gates[key] = g
 	l.importLegacy(id, g.secret)
@@ -266,7 +267,7 @@ func (l *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end fu
 		// The name does not reveal the user; users with the same name of a lock file wait for each other. A request
 		// that holds the file of its service's secret must not wait for the same one.
 		name := "logons-%02x.lock"
-		if g.isOfRoute {
+		if g.routeWait > 0 {
 			name = "route-" + name
 		}
 		name = fmt.Sprintf(name, sha256.Sum256([]byte(secret.Place))[0])

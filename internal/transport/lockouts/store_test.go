@@ -224,7 +224,7 @@ func TestFirstLogonsAreSequential(t *testing.T) {
 }
 
 // A request that logs on at a service also logs on at a proxy, even if both secrets have the same name of a lock file.
-// The proxy's gate is held for openingWait at most.
+// The proxy's gate is held for a time.
 func TestLogonsOfServiceAndRoute(t *testing.T) {
 	fileOf := func(id Identity) byte { return sha256.Sum256([]byte(id.place()))[0] }
 	proxy := Identity{Origin: ProxyOrigin + "proxy.example:3128", User: "me", Secret: "pr0xy"}
@@ -237,17 +237,17 @@ func TestLogonsOfServiceAndRoute(t *testing.T) {
 	defer done(200)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	routeDone, err := l.RouteGate(proxy).Acquire(ctx, never)
+	routeDone, err := l.RouteGate(proxy, time.Minute).Acquire(ctx, never)
 	require.NoError(t, err)
 	routeDone(Unsent)
 	synctest.Test(t, func(t *testing.T) {
 		l := New()
 		began := time.Now()
 		for range 3 { // without answers
-			_, err := l.RouteGate(proxy).Acquire(t.Context(), never)
+			_, err := l.RouteGate(proxy, time.Minute).Acquire(t.Context(), never)
 			require.NoError(t, err)
 		}
-		assert.Equal(t, 2*openingWait, time.Since(began), "waited")
+		assert.Equal(t, 2*time.Minute, time.Since(began), "waited")
 	})
 }
 

@@ -9,8 +9,8 @@ import (
 type Delivery struct {
 	ServiceIndex int
 	BatchBytes   int // size of the batch, 0 for a single request
-	// BatchSupport is the service's when the delivery was encoded: its response proves nothing about batches that were
-	// answered later.
+	// BatchSupport is what was known of the service's $batch when the delivery was encoded: its response proves nothing
+	// about batches that were answered later.
 	BatchSupport capabilities.BatchSupport
 	Targets      []Target
 	Parts        []int // number of targets in each part of the batch. Nested updates follow the target of their row.

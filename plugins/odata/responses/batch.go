@@ -174,15 +174,15 @@ func (m *missingResults) learn() {
 	}
 	learned := &m.ServiceCapabilities[m.ServiceIndex]
 	half := max(1, m.operations()/2)
-	isSmaller := learned.MaxOperations == 0 || half < learned.MaxOperations
-	hasLearned := isSmaller && !m.answersAll && !m.isCutOff // a late response may concern a larger batch
-	if hasLearned {
+	isTooLarge := !m.answersAll && !m.isCutOff
+	isFirst := learned.MaxOperations == 0
+	if isTooLarge && (isFirst || half < learned.MaxOperations) { // a late response may concern a larger batch
 		learned.MaxOperations = half
 	}
 	message := m.name + " has no results for " + strconv.Itoa(count) + " of " + strconv.Itoa(len(m.Targets)) +
 		" rows: " + m.consequences()
-	if hasLearned {
-		message += "; batches have at most " + strconv.Itoa(half) + " operations from now on; set " +
+	if isTooLarge {
+		message += "; batches have at most " + strconv.Itoa(learned.MaxOperations) + " operations from now on; set " +
 			sinkconfig.NameMaxBatchSize + " to the number that the service answers"
 	}
 	sdk.Log(wit.LevelWarn, message)

@@ -61,7 +61,7 @@ func (s responseHandler) insertFailure(target *requests.Target, response *wit.Re
 	case isProof && odataerror.MatchesCode(s.RetryCodes, response.Status, code):
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
-	case s.isOutage(target, response):
+	case (isRejection || target.IsRepeatable(s.State)) && s.isOutage(target, response):
 		return retry(outageError(target, response)), nil
 	case isProof && !isRejection:
 		failure.Kind = wit.ErrorData

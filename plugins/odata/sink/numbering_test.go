@@ -479,7 +479,6 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 		{"404 <html>", true, 5, 3, outcomeWritten},
 		{"405", true, 2, 3, outcomeWritten},
 		{"415 no", true, 3, 3, outcomeWritten},
-		{"501 <html>", true, 5, 3, outcomeWritten},
 		{"404 Requested route ('x') does not exist.", false, 5, 2, outcomeWritten},
 		{"405", false, 2, 1, "fault unsupported"},
 		{"404 " + denial("X/1", "no such set"), true, 5, 2, "fault not-found"},

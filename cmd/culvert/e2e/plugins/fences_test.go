@@ -18,7 +18,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	dir := e2etest.Folder(t)
-	const rows, page = 60, 10
+	const rows, page = 300, 10
 	g, _, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 10*rows)
 	listen := porttest.Address(t)
 	c := p.Start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400",
@@ -33,10 +33,16 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 			"main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSource, "decode")))
 	c.Awaits(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
-	c.Awaits("a newer version of the plugin is open and will replace the current one") // so it does at the next one
-	// The page on hold, a page that traps the new version three times, and the same page by the old version.
-	g.Let(6)
-	c.Awaits("plugin=odata-source from=0.1.0 to=0.2.0")
+	c.Awaits("a newer version of the plugin is open and will replace the current one")
+	const swap = "plugin=odata-source from=0.1.0 to=0.2.0"
+	isSwapped := func() bool { return strings.Contains(c.Stderr.String(), swap) }
+	for pages := 0; pages < 20 && !isSwapped(); pages++ { // at the end of a page, soon
+		g.Let(1)
+		c.Eventually("the new version, or the next page", func() bool { return isSwapped() || g.Held() })
+	}
+	c.Awaits(swap)
+	// A page that traps the new version three times, and the same page by the old version.
+	g.Let(5)
 	e2etest.Contains(t, "the reason",
 		c.Awaits(`msg="plugin version rolled back; the previous version takes over" plugin=odata-source version=0.2.0`),
 		"3 calls broke soon after it was activated for connector orders, last decode by call.ms")
