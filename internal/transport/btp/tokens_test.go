@@ -330,6 +330,27 @@ func TestOldTokenIsUsedDuringRenewal(t *testing.T) {
 	wantToken(t, tokens, "", "token-2")
 }
 
+// An early renewal that the service or a proxy refuses is not repeated, and is reported when the token has expired:
+// sending a changed secret again and again locks its user. Another failure is repeated.
+func TestRefusedEarlyRenewalIsNotRepeated(t *testing.T) {
+	for code, isRepeated := range map[int]bool{401: false, 407: false, 404: true} {
+		s, now := newTokenService(t), newClock()
+		tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
+		wantToken(t, tokens, "", "token-1")
+		s.set(status(code, ""))
+		now.move(3545 * time.Second)
+		for range 4 {
+			wantToken(t, tokens, "", "token-1")
+			now.move(11 * time.Second)
+		}
+		now.move(time.Minute)
+		_, err := tokens.Token(t.Context(), "")
+		if renewals := len(s.requests()) - 1; (renewals > 1) != isRepeated || err == nil {
+			t.Errorf("%d: found %d renewals and %v", code, renewals, err)
+		}
+	}
+}
+
 func wantNew(t *testing.T, tokens *btp.Tokens) {
 	if got, err := tokens.Token(t.Context(), ""); got != "token-2" || err != nil {
 		t.Errorf("expected token-2, found %q, %v", got, err)
