@@ -278,8 +278,8 @@ func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 	return remaining, problems
 }
 
-// repeats returns the problem of a key that was set before: an error if the empty value of this entry would switch off a
-// protection. withValue is the last earlier entry with a value, or the zero entry.
+// repeats returns the problem of a key that was set before: an error if the empty value of this entry would switch off
+// a protection. withValue is the last earlier entry with a value, or the zero entry.
 func (e Entry) repeats(first, withValue Entry) Problem {
 	if isProtection(e.Key) && setting.Trim(e.Raw) == "" && withValue.Key != "" {
 		return e.codedProblem(setting.CodeInvalid, fmt.Sprintf("is empty, which would switch off the protection that "+

@@ -73,8 +73,8 @@ func TestEmptyValueOfOneClientAndOfReference(t *testing.T) {
 			"which would switch off the protection that w.properties:2 sets (rest.basic.auth.file): expected a " +
 			"value. " +
 			"To switch it off, change that place"},
-		{"the file again", "rest.basic.auth.file=/users\nrest.basic.auth.file=", nil, "w.properties:3: rest.basic.auth.file: " +
-			"is empty, which would switch off the protection that line 2 sets: expected one of the two lines"},
+		{"the file again", "rest.basic.auth.file=/users\nrest.basic.auth.file=", nil,
+			"w.properties:3: rest.basic.auth.file: is empty, which would switch off the protection that line 2 sets: expected one of the two lines"},
 		{"the file again and again", "rest.basic.auth.file=\nrest.basic.auth.file=/users\nrest.basic.auth.file=", nil,
 			"w.properties:3: rest.basic.auth.file: warning: set again, first in line 2: the last one counts\n" +
 				"w.properties:4: rest.basic.auth.file: is empty, which would switch off the protection that line 3 sets: " +

@@ -160,8 +160,8 @@ func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType
 	return data, nil
 }
 
-// letsOthers reports whether this consumer, which had the turn, leaves it to another one that wants it. The other one may
-// be closed or busy, so it is waited for up to turnTime. The caller holds mu.
+// letsOthers reports whether this consumer, which had the turn, leaves it to another one that wants it. The other one
+// may be closed or busy, so it is waited for up to turnTime. The caller holds mu.
 func (f *fetchMemory) letsOthers() bool {
 	if !f.ended.IsZero() && (!f.share.IsTurnWanted() || time.Since(f.ended) > turnTime) {
 		f.ended = time.Time{}
