@@ -74,11 +74,12 @@ func TestEmptyValueOfOneClientAndOfReference(t *testing.T) {
 			"value. " +
 			"To switch it off, change that place"},
 		{"the file again", "rest.basic.auth.file=/users\nrest.basic.auth.file=", nil,
-			"w.properties:3: rest.basic.auth.file: is empty, which would switch off the protection that line 2 sets: expected one of the two lines"},
+			"w.properties:3: rest.basic.auth.file: is empty, which would switch off the protection that line 2 sets: " +
+				"expected one of the two lines"},
 		{"the file again and again", "rest.basic.auth.file=\nrest.basic.auth.file=/users\nrest.basic.auth.file=", nil,
 			"w.properties:3: rest.basic.auth.file: warning: set again, first in line 2: the last one counts\n" +
-				"w.properties:4: rest.basic.auth.file: is empty, which would switch off the protection that line 3 sets: " +
-				"expected one of the two lines"},
+				"w.properties:4: rest.basic.auth.file: is empty, which would switch off the protection that line 3 " +
+				"sets: expected one of the two lines"},
 		{"a reference to nothing", "rest.basic.auth.file=${env:REST_NOBODY}", nil, "w.properties:2: rest.basic.auth.file: " +
 			"${env:REST_NOBODY}: not found: the environment of this program has no such variable"},
 		{"the file itself", names + "=https\n" + ofProducer + "=", nil, ""},
