@@ -251,6 +251,40 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 	}
 }
 
+// If a whole table is locked, a few rows for each request slot are tried before the first ones are repeated, so that
+// the attempts of all rows are not used up at once.
+func TestWaitingDeliveriesAreBounded(t *testing.T) {
+	const slots = 2
+	const most = slots * (maxWaiting + 1)
+	for _, rows := range []int{most, most + 1, most + 5} {
+		runtest.Bubble(t, fmt.Sprint(rows, " rows"), func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.InFlight, x.service.slow = slots, time.Millisecond
+			for key := range rows {
+				x.group.put("t", 0, string(rune('a'+key))+"=1")
+			}
+			var start time.Time
+			tried := map[string]int{}
+			first := 0 // rows that were tried before one was repeated
+			x.service.answer = func(n int, body string) (uint16, error) {
+				if n == 1 {
+					start = time.Now()
+				}
+				if time.Since(start) > 3*time.Second {
+					return 201, nil
+				}
+				row, _, _ := strings.Cut(body, "?")
+				if tried[row]++; tried[row] == 2 && first == 0 {
+					first = len(tried)
+				}
+				return 412, nil
+			}
+			x.ok(t)
+			assert.Equal(t, most, first)
+		})
+	}
+}
+
 // More rows than requests may be sent at once stay locked: rows of other keys are written in the meantime, and later
 // rows of the locked keys after them. The locked rows are not stored as in flight, which would leave them in doubt
 // after a kill. While the service accepts nothing, it gets no further requests.
