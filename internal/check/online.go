@@ -147,7 +147,7 @@ type onlineCheck struct {
 	connectErr      error
 	rejected        error     // the service or the proxy rejects the user
 	rejectedSetting string    // the setting of a secret that was rejected
-	skipped         logonHint // why no logon was tried; its setting is that of the secret
+	skipped         logonHint // the setting of the secret that was not tried, and the reason
 	unanswered      []string  // requests without a response, with the reason
 }
 

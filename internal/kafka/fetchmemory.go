@@ -65,18 +65,25 @@ type fetchMemory struct {
 	fetched     int64   // bytes since the last poll, and bytes that this left in the client
 	expansion   float64 // of recent batches when decompressed, at least 1
 	recordBytes int64   // of the records of the last batch, on average
-	hasTurn     bool
-	hadTurn     bool        // when the current poll began
-	expiry      *time.Timer // calls expire; nil before the first turn
-	ended       time.Time   // when this consumer ended its turn, until the one that wanted it has taken it
-	waitBegan   time.Time   // when another consumer's turn was first waited for; zero without a wait
-	isReported  bool        // isLongWait has reported the wait
-	tooLarge    bool        // a batch was larger than fetch.max.decompressed.bytes
+	turn        turnState
+	tooLarge    bool // a batch was larger than fetch.max.decompressed.bytes
 	closed      bool
 
 	// discard discards what the client has fetched, so that it fetches it again. tooLarge reports that the client may
 	// have found a batch above fetch.max.decompressed.bytes. It is set before the first fetch.
 	discard func(tooLarge bool)
+}
+
+// turnState is what a consumer knows of the worker's turn for large batches. The consumer holds the turn, waits for it,
+// or neither. fetchMemory.mu guards it.
+type turnState struct {
+	isHeld  bool
+	wasHeld bool        // when the current poll began
+	expiry  *time.Timer // calls expire while the turn is held; nil before the first turn
+	ended   time.Time   // when this consumer ended its turn, until the one that wanted it has taken it
+
+	waitBegan  time.Time // when another consumer's turn was first waited for; zero without a wait
+	isReported bool      // isLongWait has reported the wait
 }
 
 // newFetchMemory returns the memory of a consumer. The caller must close it.
@@ -142,7 +149,7 @@ func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	// A second large batch of this consumer waits, too.
-	if f.closed || f.hasTurn || f.letsOthers() || !f.share.TryTurn() {
+	if f.closed || f.turn.isHeld || f.letsOthers() || !f.share.TryTurn() {
 		return nil, errAwaitTurn
 	}
 	data, err := f.large.Decompress(src, codec)
@@ -150,12 +157,12 @@ func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType
 		f.share.EndTurn()
 		return nil, err
 	}
-	f.hasTurn = true
-	f.waitBegan = time.Time{}
-	if f.expiry == nil {
-		f.expiry = time.AfterFunc(turnTime, f.expire)
+	f.turn.isHeld = true
+	f.turn.waitBegan = time.Time{}
+	if f.turn.expiry == nil {
+		f.turn.expiry = time.AfterFunc(turnTime, f.expire)
 	} else {
-		f.expiry.Reset(turnTime)
+		f.turn.expiry.Reset(turnTime)
 	}
 	return data, nil
 }
@@ -163,23 +170,23 @@ func (f *fetchMemory) decompressLarge(src []byte, codec kgo.CompressionCodecType
 // letsOthers reports whether this consumer, which had the turn, leaves it to another one that wants it. The other one
 // may be closed or busy, so it is waited for up to turnTime. The caller holds mu.
 func (f *fetchMemory) letsOthers() bool {
-	if !f.ended.IsZero() && (!f.share.IsTurnWanted() || time.Since(f.ended) > turnTime) {
-		f.ended = time.Time{}
+	if !f.turn.ended.IsZero() && (!f.share.IsTurnWanted() || time.Since(f.turn.ended) > turnTime) {
+		f.turn.ended = time.Time{}
 	}
-	return !f.ended.IsZero()
+	return !f.turn.ended.IsZero()
 }
 
 // expire ends the turn if another consumer wants it.
 func (f *fetchMemory) expire() {
 	defer guard.Recover(nil, "the end of the turn for a large batch", nil)
 	f.mu.Lock()
-	isWanted := f.hasTurn && f.share.IsTurnWanted()
+	isWanted := f.turn.isHeld && f.share.IsTurnWanted()
 	tooLarge := f.tooLarge
 	switch {
 	case isWanted:
 		f.fetched = math.MaxInt64 / 2 // nothing is decompressed before the next poll
-	case f.hasTurn:
-		f.expiry.Reset(turnTime)
+	case f.turn.isHeld:
+		f.turn.expiry.Reset(turnTime)
 	}
 	f.mu.Unlock()
 	if !isWanted {
@@ -188,7 +195,7 @@ func (f *fetchMemory) expire() {
 	f.discard(tooLarge) // without mu, because the client holds its own locks when it decompresses
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.hasTurn {
+	if f.turn.isHeld {
 		f.endTurn()
 	}
 }
@@ -220,7 +227,7 @@ func (f *fetchMemory) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, 
 func (f *fetchMemory) beforePoll(client *kgo.Client) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.hadTurn = f.hasTurn
+	f.turn.wasHeld = f.turn.isHeld
 	f.fetched = client.BufferedFetchBytes()
 	fitting := f.part() / 4 / max(f.recordBytes, 1)
 	return int(min(max(fitting, 1), int64(f.config.MaxPollRecords)))
@@ -231,7 +238,7 @@ func (f *fetchMemory) beforePoll(client *kgo.Client) int {
 func (f *fetchMemory) afterPoll(client *kgo.Client, records []*kgo.Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if (!f.hasTurn && !f.hadTurn) || len(records) == 0 {
+	if (!f.turn.isHeld && !f.turn.wasHeld) || len(records) == 0 {
 		return
 	}
 	for _, r := range records {
@@ -241,24 +248,24 @@ func (f *fetchMemory) afterPoll(client *kgo.Client, records []*kgo.Record) {
 			r.Headers[i].Value = bytes.Clone(r.Headers[i].Value)
 		}
 	}
-	if f.hasTurn && client.BufferedFetchRecords() == 0 {
+	if f.turn.isHeld && client.BufferedFetchRecords() == 0 {
 		f.endTurn()
 	}
 }
 
 func (f *fetchMemory) endTurn() {
 	f.share.EndTurn()
-	f.hasTurn = false
-	f.ended = time.Now()
-	f.expiry.Stop()
+	f.turn.isHeld = false
+	f.turn.ended = time.Now()
+	f.turn.expiry.Stop()
 }
 
 // endUnused ends the turn if the client holds no record, because partitions were revoked or no record is readable.
 func (f *fetchMemory) endUnused(client *kgo.Client) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.waitBegan = time.Time{}
-	if f.hasTurn && client.BufferedFetchRecords() == 0 {
+	f.turn.waitBegan = time.Time{}
+	if f.turn.isHeld && client.BufferedFetchRecords() == 0 {
 		f.endTurn()
 	}
 }
@@ -267,9 +274,9 @@ func (f *fetchMemory) endUnused(client *kgo.Client) {
 // while the client has records of other partitions: the next poll returns these.
 func (f *fetchMemory) awaitTurn(ctx context.Context, client *kgo.Client) {
 	f.mu.Lock()
-	hasTurn := f.hasTurn
+	isHeld := f.turn.isHeld
 	f.mu.Unlock()
-	if hasTurn {
+	if isHeld {
 		f.endUnused(client)
 		return
 	}
@@ -298,17 +305,17 @@ func (f *fetchMemory) isTurnFree(ctx context.Context) bool {
 func (f *fetchMemory) isLongWait() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.hasTurn {
+	if f.turn.isHeld {
 		return false
 	}
-	if f.waitBegan.IsZero() {
-		f.waitBegan = time.Now()
-		f.isReported = false
+	if f.turn.waitBegan.IsZero() {
+		f.turn.waitBegan = time.Now()
+		f.turn.isReported = false
 	}
-	if f.isReported || time.Since(f.waitBegan) < longWait {
+	if f.turn.isReported || time.Since(f.turn.waitBegan) < longWait {
 		return false
 	}
-	f.isReported = true
+	f.turn.isReported = true
 	return true
 }
 
@@ -331,7 +338,7 @@ func (f *fetchMemory) close() {
 	if f.closed {
 		return
 	}
-	if f.hasTurn {
+	if f.turn.isHeld {
 		f.endTurn()
 	}
 	f.closed = true

@@ -266,10 +266,10 @@ func TestClosedConsumerEndsItsTurn(t *testing.T) {
 	compress := compressions["zstd"].compress
 	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes)), kgo.CodecZstd)
 	require.NoError(t, err)
-	assert.Equal(t, false, f.hasTurn, "a batch that is not large")
+	assert.Equal(t, false, f.turn.isHeld, "a batch that is not large")
 	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
 	require.NoError(t, err)
-	assert.Equal(t, true, f.hasTurn, "a large batch")
+	assert.Equal(t, true, f.turn.isHeld, "a large batch")
 	_, err = f.Decompress(compress(t, zeros(t, largeBatchBytes+1)), kgo.CodecZstd)
 	assert.Equal(t, true, errors.Is(err, errFetchedEnough), "after the part is used")
 	f.fetched = 0

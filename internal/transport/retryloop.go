@@ -135,8 +135,8 @@ func (r *retryLoop) decide(ctx context.Context, t *attempt) (decision, error) {
 	return final, nil
 }
 
-// notProcessed repeats attempts that were not processed: the send check expired, the session or that of the CSRF token
-// ended, or the token was refused and another one may exist.
+// notProcessed repeats attempts that were not processed: the send check expired, the session of the request or of its
+// CSRF token ended, or the token was refused and another one may exist.
 func (r *retryLoop) notProcessed(_ context.Context, t *attempt) (decision, error) {
 	// If another exchange shares the permit, the request that needs the token is repeated instead. No count is needed:
 	// before each repetition another request has logged on.

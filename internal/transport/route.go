@@ -65,10 +65,11 @@ func (r *Route) checksOnConnect() bool { return !r.AbsoluteForm || r.Settings.Ty
 // maxLogonWait returns how long other requests wait for the first answer to the route's secret. net/http waits a minute
 // for the answer to CONNECT.
 func (r *Route) maxLogonWait() time.Duration {
+	const onConnect, withAnswer = 75 * time.Second, 10 * time.Second
 	if r.checksOnConnect() {
-		return 75 * time.Second
+		return onConnect
 	}
-	return 10 * time.Second
+	return withAnswer
 }
 
 // statusOfAnswer returns the status for the gate of the route's secret if a request was answered.

@@ -84,7 +84,7 @@ const (
 type rowState struct {
 	portion  int
 	repeats  int
-	failures failureCount // After the last failed attempt the task fails, or the row is in doubt.
+	failures failureCount // after the last one the task fails, or the row is in doubt
 	// rejectable counts failures whose last one rejects the row, such as locks. An outage does not use up its attempts.
 	rejectable failureCount
 	hint       string // of the last encoding

@@ -41,10 +41,10 @@ func (w *activeBatch) hasKeysOf(context *pluginContext) bool {
 	return context != nil && (context == w.encodedWith || context == w.sameKeysWith)
 }
 
-// setContexts sets encodedWith and sameKeysWith of an encoded batch. If another context than that of the queue has
-// encoded it, its lanes are those of the queue only if both contexts give each row the same ordering key: a plugin that
-// has learned something may hash differently. With equal keys, the batch need not wait until the queue is empty, which
-// a slow response delays.
+// setContexts sets encodedWith and sameKeysWith of an encoded batch. If another context than the queue's has
+// encoded it, it has the queue's lanes only if both contexts give each row the same ordering key: a plugin that has
+// learned something may hash differently. With equal keys, the batch need not wait until the queue is empty, which a
+// slow response delays.
 func (w *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) {
 	encodedWith := w.task.plugin.Opened().currentContext()
 	lanes := slices.DeleteFunc(slices.Clone(deliveries), func(d delivery) bool { return d.uncheckable != nil })

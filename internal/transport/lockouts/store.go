@@ -114,9 +114,9 @@ func (l *Store) LogTo(log *slog.Logger) {
 // Gate returns the gate of a secret for a service, nil if there is no secret.
 func (l *Store) Gate(id Identity) *Gate { return l.gate(id, 0) }
 
-// RouteGate returns the gate of a secret that the route to a service sends, such as that of a proxy. A request acquires
-// it while it holds the service's. maxWait, above zero, bounds the wait for an answer to an unknown secret: the route
-// may answer only when the service does, hours later.
+// RouteGate returns the gate of a secret that the route to a service sends, for example a proxy's password. A request
+// acquires it while it holds the service's gate. maxWait, above zero, bounds the wait for an answer to an unknown
+// secret: the route may answer only when the service does, hours later.
 func (l *Store) RouteGate(id Identity, maxWait time.Duration) *Gate { return l.gate(id, maxWait) }
 
 func (l *Store) gate(id Identity, routeWait time.Duration) *Gate {
