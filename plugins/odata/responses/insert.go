@@ -10,10 +10,9 @@ import (
 
 // insertResult returns the result of an insert. It repeats a POST only if the request is repeatable or if the response
 // proves that no entity was created, because a service that numbers its documents would create a second one
-// (RATIONALE.md P19). Proof is one of the statuses of [wit.IsRejection], an answer of a router in place of the service,
-// or an error document that reports a lock or that the request was not served. In a batch any error document is proof:
-// nothing of a failed changeset is stored. After any other response the record is in doubt: a rejection with a
-// transient error.
+// (RATIONALE.md P19). Proof is one of the statuses of [wit.IsRejection], or an error document that reports a lock or
+// that the request was not served. In a batch any error document is proof: nothing of a failed changeset is stored.
+// After any other response the record is in doubt: a rejection with a transient error.
 func (s responseHandler) insertResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	succeeded := isSuccess(response.Status) && !isRepeatRejected(response) && !odataerror.IsHTML(response.Body) &&
 		!odataerror.IsError(response.Body)
