@@ -128,7 +128,7 @@ func (f *Feed) compile() error {
 func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNode) {
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Support: f.support,
 		Count: f.Count, Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
-		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On}
+		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
 	f.Paging.Ordered = f.support.Ordered && f.ODP == nil // rows of ODP are in the order of the queue
 	if key != nil {
 		f.Keys = rowkey.New(entityType, f.RowSchema, key)

@@ -114,10 +114,11 @@ func (pg *PageReader) finish(result *wit.DecodeResult) error {
 	}
 	next.SetEndMarkerPending(pg.endMarkerPending)
 	if done, _ := next.Done(); pg.markers.HasBufferedRow() {
-		result.Rows, result.Data = pg.markers.Flush(result.Rows, result.Data, done)
+		result.Rows, result.Data = pg.markers.Flush(result.Rows, result.Data, done, next.Verdict())
 		pg.Out.Data = result.Data
 		pg.AddSchemas(result)
-	} else if number, begun := pg.page.Position().Snapshot(); done && number > 0 && begun {
+	} else if number, begun := pg.page.Position().Snapshot(); done && number > 0 && begun &&
+		next.Verdict() != paging.Unproven {
 		next.SetEndMarkerPending(number)
 	}
 	return pg.continueWith(result, next, nil)
@@ -127,18 +128,11 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 	if at := pg.page.Position(); pg.RefusesFormat(pg.Feed.Paging.Target(at)) {
 		return pg.continueWith(result, at.WithURL(WithoutFormat(at.URL())), nil)
 	}
-	f := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
-	if pg.page.Position().Answered() && pg.MarkOutage(f) {
-		return f
-	}
-	// Before, the service may have rejected an option with such an answer.
 	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status),
-		ReceivedAt: pg.Response.ReceivedAt, Err: f,
-		Text:      odataerror.SearchText(pg.Response.Target, string(pg.Body)),
-		TokenLost: odataerror.LostToken(&pg.Response, pg.Body)})
-	if err != nil && pg.MarkOutage(f) {
-		return f
-	}
+		ReceivedAt: pg.Response.ReceivedAt, Err: odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body),
+		Text:        odataerror.SearchText(pg.Response.Target, string(pg.Body)),
+		FromService: odataerror.FromService(&pg.Response, pg.Body),
+		TokenLost:   odataerror.LostToken(&pg.Response, pg.Body)})
 	return pg.continueWith(result, next, err)
 }
 
@@ -154,6 +148,7 @@ func (pg *PageReader) continueWith(result *wit.DecodeResult, next *paging.Positi
 	}
 	fields := next.Fields()
 	done, _ := next.Done()
-	result.Next, result.More = &fields, !done
+	result.Next = &fields
+	result.More = !done || (next.Verdict() == paging.Unproven && pg.Feed.RequiresProof()) // the next request fails
 	return nil
 }

@@ -13,11 +13,20 @@ type probe struct {
 }
 
 const ( // kinds of probes, as stored
-	probeKeyOrder      = "keys"  // does the service sort by key and compare keys?
-	probePageCount     = "count" // does a page of one row have the count of all rows?
-	probeRowCount      = "end"   // how many rows are there now?
-	probeHighestCursor = "high"  // what is the highest value of the cursor property?
+	probeKeyOrder      = "keys"    // does the service sort by key and compare keys?
+	probePageCount     = "count"   // does a page of one row have the count of all rows?
+	probeRowCount      = "end"     // how many rows are there now?
+	probeHighestCursor = "high"    // what is the highest value of the cursor property?
+	probeDeletedRow    = "deleted" // was the last row deleted, with which the page should have started?
+	probeKnownRows     = "known"   // were all rows before a page under suspicion read?
+	probeKnownEnd      = "lastly"  // the same at the end of the load
+	probeFurtherRows   = "further" // is there a row after those read, while links bring none?
 )
+
+// asksForKnownRows reports whether all rows of the response must have been read before.
+func (p *Position) asksForKnownRows() bool {
+	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd
+}
 
 // afterProbe evaluates a probe. The next position is then the page that the probe preceded, another one, or the end.
 func (t *transition) afterProbe() error {
@@ -30,24 +39,56 @@ func (t *transition) afterProbe() error {
 		}
 		next.capabilities.set(sortsByKey, true)
 	case probePageCount:
-		if t.Count > t.Rows {
-			next.capabilities.set(countsWholeSet, true)
-			return t.complete()
+		if t.Count <= t.Rows {
+			return t.afterLastQuestion()
 		}
+		next.capabilities.set(countsWholeSet, true)
+		next.totalCount = next.rowsRead
+		return t.complete("")
 	case probeRowCount:
-		if t.Count < 0 || t.Count > next.rowsRead {
-			reason := "and it now counts " + itoa(t.Count)
-			moved := t.Count >= 0 && t.Count != next.totalCount // rows were inserted and deleted
-			if t.position.usesKeyset() && !moved {
-				return t.restartWithoutKeyset(reason)
-			}
-			return t.retry(reason)
+		return t.afterRowCount()
+	case probeDeletedRow:
+		if slices.Equal(t.set.sortTexts(t.firstKey), t.set.unpackKey(sent.priorKey)) {
+			return t.restartWithoutKeyset("the service left out the row from which on rows were requested")
 		}
-		t.info(itoa(next.rowsRead) + " rows were read of " + itoa(next.totalCount) +
-			": the others were deleted in the meantime, the service counts " + itoa(t.Count))
-		return t.complete()
+	case probeKnownRows, probeKnownEnd:
+		return t.afterKnownRows()
+	case probeFurtherRows:
+		if t.Rows == 0 && t.Link == "" {
+			return t.afterConfirmedEnd()
+		}
 	}
 	return nil
+}
+
+// afterRejectedProbe continues without the answer to a probe.
+func (t *transition) afterRejectedProbe(kind string) error {
+	t.next.probe = &probe{}
+	t.next.suspectFrom = 0
+	switch kind {
+	case probeKnownEnd:
+		return t.lastPage()
+	case probePageCount:
+		return t.afterLastQuestion()
+	}
+	return nil
+}
+
+// afterConfirmedEnd ends a load whose links go on behind the last row.
+func (t *transition) afterConfirmedEnd() error {
+	if t.set.Keys == nil && t.next.checks.repeatCount > 0 {
+		return t.loopError(t.position.url + " and others have the same rows as earlier pages, and the service has no " +
+			"row after as many rows")
+	}
+	t.next.url = t.position.url
+	return t.lastPage()
+}
+
+// checkDeleted probes whether the last row was deleted, since the page did not start with it.
+func (t *transition) checkDeleted(key string) {
+	if t.next.probe.kind == "" && !t.next.capabilities.has(loadComplete) {
+		t.next.probe = &probe{kind: probeDeletedRow, priorKey: key}
+	}
 }
 
 // keyOrderConfirmed evaluates the response to keyOrderURL. The last row may have been deleted in the meantime.
@@ -71,23 +112,18 @@ func (t *transition) isAfter(a, b []string) bool {
 	return known && plain > 0
 }
 
-// abandonKeyset continues by next link or $skip. Rows of a keyset page were emitted only if it was speculative.
+// abandonKeyset continues by next link or $skip. No page by key was read yet.
 func (t *transition) abandonKeyset(reason string) error {
 	next, link := t.next, t.position.probe.fallbackLink
-	if next.capabilities.has(foundSpeculativeRows) {
-		return t.restartWithoutKeyset(reason)
-	}
 	t.markKeyFilterIgnored()
 	next.probe = &probe{}
 	next.rowsRead, next.undecoded, next.undecodedHashes = next.rowsRead+next.undecoded, 0, ""
 	if link == "" {
 		t.info(reason + "; continuing by $skip")
-		t.skipRowsRead(expectation(next.totalCount < 0))
+		isSpeculative := next.totalCount < 0 && !next.capabilities.has(foundSpeculativeRows)
+		t.useSkip(skipPager{overlaps: next.rowsRead > 1 && next.totalCount < 0, speculative: isSpeculative})
 		return nil
 	}
 	t.info(reason + "; continuing by its next links")
-	last := next.checks.lastHashes
-	err := t.followLink(link, nextLinkPager{counts: true})
-	next.checks.lastHashes = last
-	return err
+	return t.followLink(link, nextLinkPager{counts: true})
 }

@@ -39,8 +39,9 @@ type KeyOrder interface {
 // KeyFilter returns conditions for $filter, and the key properties for $orderby.
 type KeyFilter interface {
 	Names() []string
-	// FilterAfter selects the rows after a key, FilterUpTo the others.
+	// FilterAfter selects the rows after a key, FilterFrom also that key, FilterUpTo the key and the rows before it.
 	FilterAfter(key []string) string
+	FilterFrom(key []string) string
 	FilterUpTo(key []string) string
 }
 
@@ -54,10 +55,12 @@ type Set struct {
 	Count        bool
 	FormatOption string
 	// Paging is links, keys, auto or top. Top is the page size for $top, else zero.
-	Paging      string
-	Top         int
-	AfterLoad   string
-	ExactlyOnce bool // a failed check fails the load if rows were emitted
+	Paging    string
+	Top       int
+	AfterLoad string
+	// Completeness is what an unproven load is: warn, require (an error of later requests) or off (silent).
+	Completeness string
+	ExactlyOnce  bool // a failed check fails the load if rows were emitted
 	// Filter merges a condition with the user's filter and returns the encoded value of $filter; nil means that the
 	// user has none. Options are further options of each request.
 	Filter  func(condition string) string
@@ -94,6 +97,10 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 		outOfOrderKey: done.previous.outOfOrderKey}
 	position.endMarkerPending, position.timestamp = done.endMarkerPending, int(now)
 	position.SetAnswered()
+	position.previous.verdict = done.verdict
+	if Proves(done.verdict) {
+		position.previous.provenRows = done.rowsRead
+	}
 	if s.Cursor != nil {
 		position.cursor = s.Cursor.nextState(done.cursor)
 	}
@@ -122,6 +129,13 @@ func (s *Set) Target(position *Position) string {
 		return s.pageURL(position, "", 0)
 	case probePageCount:
 		return oneRow.pageURL(position, "", 0)
+	case probeDeletedRow:
+		oneRow.Count = false
+		return oneRow.sortedURL(position, s.Keys.FilterUpTo(s.unpackKey(position.probe.priorKey)), " desc", 0)
+	case probeKnownRows, probeKnownEnd:
+		return s.pageURL(position, "", position.suspectFrom)
+	case probeFurtherRows:
+		return oneRow.pageURL(position, "", position.rowsRead)
 	case probeHighestCursor:
 		return s.highestURL(position)
 	}
