@@ -66,8 +66,8 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 		isFirst := pg.digest.rows == 0
 		if isFirst {
 			pg.firstKey = append(pg.firstKey, keyOf(&rows[0], out.Data)...)
-			pg.digest.addContents(rows, out.Data)
 		}
+		pg.digest.addContents(rows, out.Data)
 		pg.observe(rows, out.Data)
 		if isFirst && pg.position.probe.kind == "" {
 			rows = pg.checkOverlap(rows, out.Data)

@@ -82,9 +82,12 @@ func (c *pageDigest) reset() {
 	*c = pageDigest{keys: emptyHash, first: emptyHash, contents: emptyHash, errorDigest: emptyHash, last: c.last[:0]}
 }
 
-// addContents adds a page's first part to the digest of its contents.
+// addContents adds the first rows of a page to the digest of its contents, before they are added to the others.
 func (c *pageDigest) addContents(rows []wit.Row, data []byte) {
-	for i := range rows[:min(len(rows), comparedRows)] {
+	if c.rows == 0 {
+		c.first.add(valueOf(&rows[0], data))
+	}
+	for i := range rows[:min(len(rows), max(0, comparedRows-c.rows))] {
 		value, key := valueOf(&rows[i], data), keyOf(&rows[i], data)
 		if at := bytes.Index(value, key); at >= 0 {
 			c.contents.add(value[:at])
@@ -92,7 +95,6 @@ func (c *pageDigest) addContents(rows []wit.Row, data []byte) {
 		}
 		c.contents.add(value)
 	}
-	c.first.add(valueOf(&rows[0], data))
 }
 
 func (c *pageDigest) add(rows []wit.Row, data []byte) {
