@@ -34,7 +34,9 @@ func (t *transition) afterPage() error {
 	}
 	t.countRows()
 	t.next.capabilities.set(workedBy(t.position.pager), true)
-	if t.countEmptyPage(t.Rows > 0); t.next.checks.emptyPages > maxEmptyPages {
+	t.next.probe = &probe{}
+	hasRows := t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows())
+	if t.countEmptyPage(hasRows); t.next.checks.emptyPages > maxEmptyPages {
 		return t.loopError(itoa(maxEmptyPages) + " consecutive pages have no rows, the last one is " + t.position.url)
 	}
 	if handled, err := t.checkLoop(); handled || err != nil {
@@ -76,6 +78,8 @@ func (t *transition) afterMismatch() error {
 	case t.position.followsEmptyPage():
 		return t.incomplete("the page after them has none, and a link to rows before and after their last key; " +
 			t.set.Setting("paging") + " = links follows such links")
+	case t.position.usesKeyset() && !t.position.capabilities.has(keysWorked) && t.emitted == 0:
+		return t.abandonKeyset(t.mismatch)
 	case t.position.usesKeyset():
 		return t.restartWithoutKeyset(t.mismatch)
 	}
@@ -90,6 +94,8 @@ func (t *transition) afterQuestion() error {
 	case t.newRows() > 0 && !t.position.usesKeyset() && isKnown && next.checks.pages.has(content):
 		t.mismatch = "the service ignores $skip"
 		return t.afterSpeculativeFailure()
+	case t.newRows() > 0 && !t.position.usesKeyset() && next.capabilities.has(linksWorked) && !t.startsWithLast:
+		return t.retry("the service has rows that its links did not bring")
 	case t.newRows() > 0:
 		t.foundMoreRows()
 		if !t.position.usesKeyset() {
@@ -148,7 +154,6 @@ func (t *transition) checkFirstCount() {
 		t.next.capabilities.set(countMayBePageOnly, true)
 	default:
 		t.next.totalCount = t.Count
-		t.next.capabilities.set(countsWholeSet, t.Count > t.Rows || t.next.capabilities.has(countsWholeSet))
 	}
 }
 
@@ -158,7 +163,8 @@ func (t *transition) checkLoop() (handled bool, err error) {
 	if keyset && (!t.nothingDecoded() || t.newRows() <= 0) {
 		return false, nil // rows after the key, in order, are new
 	}
-	if t.Link == "" && t.overlapRows() == t.Rows && t.position.rowsRead > t.Rows {
+	isMoved := t.overlapRows() == t.Rows && t.position.rowsRead >= t.Rows
+	if isMoved && !keyset && t.Rows > 0 && (t.Link == "" || t.next.checks.emptyPages == 1) {
 		return false, nil // inserted rows moved the previous page here
 	}
 	content, known := t.digest.hash()
@@ -349,21 +355,25 @@ func (t *transition) afterUnlinkedPage() error {
 	}
 	_, isLinked := t.position.pager.(nextLinkPager)
 	hasOnlyErrors := t.nothingDecoded() && t.reportedErrors > 0
+	isAfterRow := t.lastDecoded > 0 || (isLinked && t.position.pageRows > 1)
 	switch {
 	case isCounted && !isShort, t.newRows() <= 0 && !hasOnlyErrors && (!isLinked || isShort):
 		return t.lastPage()
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
 		return t.afterUndecodedPage(expected)
-	case t.useKeyset(expected):
-		if expected == promised {
+	case (t.isOrderKnown() || !next.capabilities.has(countMayBePageOnly)) && t.useKeyset(expected):
+		if expected == promised || !t.isOrderKnown() {
 			t.requireKeyOrder("")
 		}
+	case isShort && isLinked && !isAfterRow:
+		return t.lastPage()
 	case !t.set.Pageable && isShort:
 		return t.incomplete("and according to its metadata it cannot be paged")
 	case !t.set.Pageable:
 		return t.complete("according to its metadata it cannot be paged")
 	default:
-		overlaps := t.lastDecoded > 0 && (expected == speculative || next.capabilities.has(refusesOrderBy))
+		isOrdered := t.set.Ordered && !next.capabilities.has(refusesOrderBy)
+		overlaps := isAfterRow && (expected == speculative || !isOrdered || isLinked)
 		t.useSkip(skipPager{overlaps: overlaps, speculative: expected == speculative})
 	}
 	if isShort && t.set.Top == 0 {

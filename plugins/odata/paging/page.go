@@ -155,10 +155,8 @@ func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, known bool) {
 
 // isUnread reports whether a row was certainly not read before this page.
 func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
-	if advances, known := pg.advancesKey(row, data); known {
-		return advances
-	}
-	return !pg.position.usesKeyset() && pg.repeats.isUnread(row, data)
+	advances, _ := pg.advancesKey(row, data)
+	return advances || (!pg.position.usesKeyset() && pg.repeats.isUnread(row, data))
 }
 
 // checkOverlap drops the first row if it was read before, as requested, and checks whether the service applies $skip.

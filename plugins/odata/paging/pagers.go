@@ -74,6 +74,9 @@ func (t *transition) continueByKey(request expectation) {
 		t.rereadUndecoded()
 	}
 	hasRoom := t.next.pageRows > 1 // else the page would consist of the last row
+	if request == promised && !hasRoom {
+		t.next.capabilities.set(equalKeysUnseen, true)
+	}
 	t.useKeysetPager(keysetPager{overlaps: request == promised && hasRoom, speculative: request == speculative})
 }
 
@@ -92,7 +95,9 @@ func (t *transition) keysetURL(pager keysetPager) string {
 
 // requireKeyOrder probes, unless known, whether the service sorts and compares keys. If not, fallbackLink is followed.
 func (t *transition) requireKeyOrder(fallbackLink string) {
-	if !t.next.capabilities.has(sortsByKey) {
+	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
+	t.next.probe = &probe{fallbackLink: fallbackLink}
+	if !isAssumed && !t.next.capabilities.has(sortsByKey) {
 		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink, priorKey: t.previousKey()}
 	}
 }
@@ -106,7 +111,7 @@ func (t *transition) previousKey() string {
 
 // useSkip requests the rows after those read. A page that overlaps starts with the last of them.
 func (t *transition) useSkip(pager skipPager) {
-	if t.isPage() && pager.overlaps {
+	if t.isPage() && pager.overlaps && t.digest.rows > 0 {
 		t.rereadUndecoded()
 	}
 	rows := t.next.rowsRead
@@ -119,7 +124,9 @@ func (t *transition) useSkip(pager skipPager) {
 }
 
 // isPage reports whether the response is a page whose rows were handed on.
-func (t *transition) isPage() bool { return t.position.probe.kind == "" && !t.position.isQuestion() }
+func (t *transition) isPage() bool {
+	return t.mismatch == "" && t.position.probe.kind == "" && !t.position.isQuestion()
+}
 
 // rereadUndecoded moves the position back so that undecodable rows at the end are requested again but reported once.
 func (t *transition) rereadUndecoded() {
@@ -158,7 +165,7 @@ func (t *transition) recordCounting(next pager) {
 	if pager, _ := next.(skipPager); next.countsRows() && !pager.speculative {
 		t.next.capabilities.set(rowsMayShift, true)
 	}
-	if !t.isPage() {
+	if !t.isPage() || (t.Rows == 0 && t.position.pager != nil) {
 		return // the keys of the page before it are stored
 	}
 	if t.next.checks.lastHashes = ""; next.countsRows() {
@@ -192,7 +199,9 @@ func (t *transition) afterSpeculativeFailure() error {
 		t.useSkip(skipPager{overlaps: rowsRead > 1, speculative: true})
 		return nil
 	case !position.usesKeyset() && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():
-		t.useKeysetPager(keysetPager{speculative: true})
+		if t.useKeysetPager(keysetPager{speculative: true}); !t.isOrderKnown() {
+			t.requireKeyOrder("")
+		}
 		return nil
 	}
 	next.rowsRead = rowsRead

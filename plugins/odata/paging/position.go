@@ -110,6 +110,8 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "byskip", Capabilities: &p.capabilities, Capability: skipWorked},
 		{Name: "unread", Capabilities: &p.capabilities, Capability: leftUnreadRows},
 		{Name: "settled", Capabilities: &p.capabilities, Capability: suspicionSettled},
+		{Name: "assumed", Capabilities: &p.capabilities, Capability: orderAssumed},
+		{Name: "single", Capabilities: &p.capabilities, Capability: equalKeysUnseen},
 		{Name: "started", Capabilities: &p.capabilities, Capability: firstSinceStart},
 		{Name: "claimed", Number: &state.pageOnlyCount, Min: 1}, {Name: "proven", Capabilities: &p.capabilities,
 			Capability: countsWholeSet},
@@ -280,9 +282,12 @@ const (
 	leftUnreadRows   // a page that was not handed on had a row that was not read
 	suspicionSettled // the service skips rows in links because it hides them
 	firstSinceStart  // the first load since the connector started
+	orderAssumed     // the service ignores $orderby, and its own order is that of the keys
+	equalKeysUnseen  // pages of one row were requested by key, which hide rows with equal keys
 
 	// for later loads
-	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet
+	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet |
+		orderAssumed
 )
 
 func (f Capabilities) has(fact Capabilities) bool { return f&fact != 0 }

@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"cmp"
 	"slices"
 )
 
@@ -34,17 +33,19 @@ func (t *transition) afterProbe() error {
 	next.probe = &probe{}
 	switch sent.kind {
 	case probeKeyOrder:
-		if !t.keyOrderConfirmed() {
+		isConfirmed := t.keyOrderConfirmed()
+		if !isConfirmed && next.totalCount < 0 {
 			return t.abandonKeyset("the service does not sort by key or does not compare keys")
 		}
-		next.capabilities.set(sortsByKey, true)
+		// If not confirmed, its own order may be that of the keys; the pages and the count at the end will show it.
+		next.capabilities.set(sortsByKey, isConfirmed)
+		next.capabilities.set(orderAssumed, !isConfirmed)
+		next.probe = &probe{fallbackLink: sent.fallbackLink} // the next page may contradict
 	case probePageCount:
 		if t.Count <= t.Rows {
 			return t.afterLastQuestion()
 		}
-		next.capabilities.set(countsWholeSet, true)
-		next.totalCount = next.rowsRead
-		return t.complete("")
+		return t.complete("its count may end at a limit, and it ignores or rejects requests for further rows")
 	case probeRowCount:
 		return t.afterRowCount()
 	case probeDeletedRow:
@@ -91,25 +92,13 @@ func (t *transition) checkDeleted(key string) {
 	}
 }
 
-// keyOrderConfirmed evaluates the response to keyOrderURL. The last row may have been deleted in the meantime.
+// keyOrderConfirmed evaluates the response to the probe for the last row up to the last key. That row may have been
+// deleted in the meantime.
 func (t *transition) keyOrderConfirmed() bool {
-	found, prior := t.set.sortTexts(t.firstKey), t.set.unpackKey(t.position.probe.priorKey)
-	switch {
-	case found == nil:
-		return false
-	case t.position.totalCount >= 0:
-		return t.isAfter(found, t.set.unpackKey(cmp.Or(t.position.probe.priorKey, t.position.checks.key)))
-	}
-	return slices.Equal(found, t.set.unpackKey(t.position.checks.key)) || t.position.rowsRead > 2 &&
-		slices.Equal(found, prior)
-}
-
-func (t *transition) isAfter(a, b []string) bool {
-	plain, folded, known := t.set.Keys.CompareTexts(a, b)
-	if !t.position.checks.sorted {
-		plain = folded
-	}
-	return known && plain > 0
+	found := t.set.sortTexts(t.firstKey)
+	isPrior := t.position.rowsRead > 2 && slices.Equal(found, t.set.unpackKey(t.position.probe.priorKey))
+	// The only row read may be the first one in any order.
+	return found != nil && t.position.rowsRead > 1 && (isPrior || slices.Equal(found, t.set.unpackKey(t.position.checks.key)))
 }
 
 // abandonKeyset continues by next link or $skip. No page by key was read yet.
@@ -121,7 +110,8 @@ func (t *transition) abandonKeyset(reason string) error {
 	if link == "" {
 		t.info(reason + "; continuing by $skip")
 		isSpeculative := next.totalCount < 0 && !next.capabilities.has(foundSpeculativeRows)
-		t.useSkip(skipPager{overlaps: next.rowsRead > 1 && next.totalCount < 0, speculative: isSpeculative})
+		isUnsure := next.totalCount < 0 || next.capabilities.has(linksWorked)
+		t.useSkip(skipPager{overlaps: next.rowsRead > 1 && isUnsure, speculative: isSpeculative})
 		return nil
 	}
 	t.info(reason + "; continuing by its next links")

@@ -24,6 +24,8 @@ type service struct {
 	page int
 	// key returns the key of a row, whose value is then the number in keys. If nil, the number is the key.
 	key func(row int) int
+	// keyless rows have no key. generated keys number the rows of each response from 1.
+	keyless, generated bool
 	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP with $top), page (the number of the page),
 	// sealed (rows counted, encrypted), key (the last row's), grow (a number that grows while rows do not), back
 	// (on each page, to the second one), fresh (as token, but always new), echo (as token, and for an empty page
@@ -38,7 +40,7 @@ type service struct {
 	// filter: heeds (applied), ignores, refused.
 	filter string
 	// count: filtered, whole, page (the page's rows), zero (0, always), none, refused, first (on the first page alone),
-	// more (five too many).
+	// more (five too many), less (five too few), limit (at most as many as on a page).
 	count string
 	// skips and tops: $skip and $top are applied. noSkip is the status with which a request with $skip is rejected.
 	// Zero means that it is accepted.
@@ -52,6 +54,8 @@ type service struct {
 	circle int
 	// hidden contains the keys of rows that are removed from a page after it was cut.
 	hidden map[int]bool
+	// fault changes the answer to a request. number counts requests from 1.
+	fault func(s *service, number int, target string, correct answer) answer
 	// between changes the rows before a request. number counts requests from 1.
 	between  func(s *service, number int)
 	deleted  map[int]bool
@@ -61,9 +65,10 @@ type service struct {
 // answer is the response to a request. keys are the keys of its rows.
 type answer struct {
 	status     int
-	keys       []int
+	keys       []int // numbers of rows
 	count      int
 	link, says string
+	isHTML     bool // from a router in front of the service
 }
 
 func (s *service) String() string {
@@ -207,6 +212,10 @@ func (s *service) counted(all, page int, filter string, start int) int {
 		return 0
 	case "more":
 		return all + 5
+	case "less":
+		return max(0, len(s.keys)-5)
+	case "limit":
+		return min(all, s.page)
 	}
 	return all
 }
@@ -229,7 +238,7 @@ func (s *service) choose(filter string) []int {
 		panic(filter)
 	}
 	return slices.DeleteFunc(keys, func(k int) bool {
-		c := s.compare(k, than)
+		c := s.compare(s.keyOf(k), than)
 		return !((words[1] == "gt" && c > 0) || (words[1] == "ge" && c >= 0) || (words[1] == "le" && c <= 0))
 	})
 }
@@ -245,7 +254,7 @@ func (s *service) sorted(keys []int, by, filter string) []int {
 	if by == "" || s.order == "ignores" || s.order == "unfiltered" && filter != "" {
 		return keys
 	}
-	slices.SortFunc(keys, s.compare)
+	slices.SortStableFunc(keys, func(a, b int) int { return s.compare(s.keyOf(a), s.keyOf(b)) })
 	if strings.HasSuffix(by, " desc") {
 		slices.Reverse(keys)
 	}
@@ -263,6 +272,8 @@ func (s *service) remove(keys ...int) {
 // result is the result of a load.
 type result struct {
 	rows, faults []int
+	// numbers are the numbers of rows, which tell rows with equal keys apart.
+	numbers []int
 	// missing contains the rows that existed throughout the load but did not arrive. twice is the number of rows
 	// that were read more than once.
 	missing []int
@@ -326,11 +337,14 @@ func (s *service) keyOf(row int) int {
 func (s *service) turn(set *Set, page *Page, position *Position, loaded *result) (*Position, error) {
 	target, _ := set.Request(position)
 	answer := s.get(target)
+	if s.fault != nil {
+		answer = s.fault(s, len(s.requests), target, answer)
+	}
 	page.Begin(set, position)
 	defer page.End()
 	if answer.status != 200 {
 		return page.AfterError(ErrorResponse{Status: answer.status, ReceivedAt: 1_700_000_000_000, Text: answer.says,
-			TokenLost: answer.status == 410, FromService: true,
+			TokenLost: answer.status == 410, FromService: !answer.isHTML,
 			Err: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(answer.status)}})
 	}
 	origin := uint32(0)
@@ -344,7 +358,13 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 				out.Errors = append(out.Errors, wit.RowError{RowIndex: origin, RawStart: start,
 					RawSize: uint32(len(out.Data)) - start})
 			} else {
-				out.Data = binary.AppendVarint(out.Data, int64(s.keyOf(k)))
+				switch {
+				case s.keyless:
+				case s.generated:
+					out.Data = binary.AppendVarint(out.Data, int64(origin)+1)
+				default:
+					out.Data = binary.AppendVarint(out.Data, int64(s.keyOf(k)))
+				}
 				value := uint32(len(out.Data))
 				out.Data = fmt.Appendf(out.Data, "row %d", k)
 				out.Rows = append(out.Rows, wit.Row{RowIndex: origin,
@@ -358,6 +378,9 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 			for i := range rows {
 				k, _ := binary.Varint(keyOf(&rows[i], out.Data))
 				loaded.rows = append(loaded.rows, int(k))
+				var number int
+				fmt.Sscanf(string(valueOf(&rows[i], out.Data)), "row %d", &number)
+				loaded.numbers = append(loaded.numbers, number)
 			}
 			for _, f := range out.Errors {
 				var k int

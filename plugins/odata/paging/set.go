@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,14 +123,13 @@ func (s *Set) Target(position *Position) string {
 	oneRow.Top = 1
 	switch position.probe.kind {
 	case probeKeyOrder:
-		return oneRow.keyOrderURL(position)
+		return s.lastUpToURL(position, position.checks.key)
 	case probeRowCount:
 		return s.pageURL(position, "", 0)
 	case probePageCount:
 		return oneRow.pageURL(position, "", 0)
 	case probeDeletedRow:
-		oneRow.Count = false
-		return oneRow.sortedURL(position, s.Keys.FilterUpTo(s.unpackKey(position.probe.priorKey)), " desc", 0)
+		return s.lastUpToURL(position, position.probe.priorKey)
 	case probeKnownRows, probeKnownEnd:
 		return s.pageURL(position, "", position.suspectFrom)
 	case probeFurtherRows:
@@ -142,17 +140,13 @@ func (s *Set) Target(position *Position) string {
 	return position.url
 }
 
-// keyOrderURL probes whether the service sorts by key and compares keys: the first row after the second last key must
-// come after it. If the service does not count, the last row up to the last key is requested, which must have that key:
-// a service that ignores $orderby could return the right row to the first request by chance.
-func (s *Set) keyOrderURL(position *Position) string {
-	uncounted := *s
-	uncounted.Count = false
-	if position.totalCount >= 0 {
-		return uncounted.sortedURL(position,
-			s.Keys.FilterAfter(s.unpackKey(cmp.Or(position.probe.priorKey, position.checks.key))), "", 0)
-	}
-	return uncounted.sortedURL(position, s.Keys.FilterUpTo(s.unpackKey(position.checks.key)), " desc", 0)
+// lastUpToURL requests the last row up to a key, in descending order. A service that ignores $orderby or the filter
+// returns another row, even if its own order is that of the keys.
+func (s *Set) lastUpToURL(position *Position, key string) string {
+	oneRow := *s
+	oneRow.Top = 1
+	oneRow.Count = false
+	return oneRow.sortedURL(position, s.Keys.FilterUpTo(s.unpackKey(key)), " desc", 0)
 }
 
 func (s *Set) UnorderedURL(counted bool) string {

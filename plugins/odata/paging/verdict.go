@@ -40,7 +40,7 @@ func (t *transition) lastPage() error {
 
 // countsAgain reports whether a second count, at the end, can prove what the first one says.
 func (t *transition) countsAgain() bool {
-	return t.next.capabilities.has(linksWorked) && t.provenByCount()
+	return t.next.capabilities.has(linksWorked|equalKeysUnseen|orderAssumed) && t.provenByCount()
 }
 
 // afterRowCount evaluates the count at the end of a load. One that is the same as at first and too high shows that rows
@@ -100,11 +100,18 @@ func (t *transition) readAgain(reason string) error {
 	return t.restart(reason)
 }
 
+// isOrderKnown reports whether the service sorts by key, or the rows read are too many to ascend by chance.
+func (t *transition) isOrderKnown() bool {
+	next := t.next
+	return next.capabilities.has(sortsByKey) || (next.checks.ascending() && next.rowsRead >= minOrderedRows)
+}
+
 // provenByKey reports whether all pages after the first were requested by key.
 func (t *transition) provenByKey() bool {
 	known := t.next.capabilities
 	isEmpty := t.next.rowsRead+t.next.undecoded == 0 && t.set.canUseKeyset(known)
-	return (t.position.usesKeyset() || isEmpty) && !known.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows)
+	return (isEmpty || (t.position.usesKeyset() && t.isOrderKnown())) && !known.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|
+		equalKeysUnseen|orderAssumed)
 }
 
 // provenByCount reports whether the service's count equals the rows that were read, all of them different, and none of
@@ -114,7 +121,8 @@ func (t *transition) provenByCount() bool {
 	next := t.next
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
 	isCounted := next.totalCount == next.rowsRead+next.undecoded ||
-		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isQuestion())
+		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isQuestion() &&
+			(!t.position.usesKeyset() || t.isOrderKnown()))
 	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
 		(next.checks.ascending() || next.rowsRead <= sampled)
 	return isCounted && isDifferent && !next.capabilities.has(rowsMayShift|leftUnreadRows)
@@ -141,6 +149,9 @@ func (t *transition) finish(doubt string) error {
 	isNews := next.capabilities.has(firstSinceStart) || next.previous.verdict != verdict
 	if verdict == Unproven && isNews && t.set.Completeness != "off" {
 		t.warn("nothing proves that the " + itoa(seen) + " rows read are all rows: " + t.set.lacks(next, doubt))
+	}
+	if Proves(verdict) && next.totalCount == seen && next.capabilities.has(keysWorked|linksWorked) {
+		next.capabilities.set(countsWholeSet, true)
 	}
 	end := newPosition(next.capabilities&serviceCapabilities | loadComplete)
 	end.url = t.position.url
