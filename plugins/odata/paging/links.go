@@ -45,8 +45,9 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 	return path + "?" + strings.Join(options, "&"), err
 }
 
-// appendLost appends the set's options without $ that a link to the set omits. Other URLs, such as the URL of a prepared
-// response or of a function, are no requests of the set. Names are case-sensitive, as OData's custom options are.
+// appendLost appends the set's options without $ that a link to the set omits. Other URLs, such as the URL of a
+// prepared response or of a function, are no requests of the set. Names are case-sensitive, as OData's custom options
+// are.
 // [uri.Query.AppendTo] adds the SAP client when the link is requested.
 func (s *Set) appendLost(link string) string {
 	path, query, _ := strings.Cut(link, "?")
