@@ -43,6 +43,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 		return nil, err
 	}
 	feed.model = &edm.Model{Structures: asked.Structures()}
+	feed.Subtypes = subtypes(model, asked.View)
 	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
 		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": its metadata say that the set "+
 			"requires a "+
@@ -100,6 +101,7 @@ func (f *Feed) compile() error {
 	if err != nil {
 		return unreadable(err)
 	}
+	f.acceptTypes(f.RowSchema)
 	if f.Rows, err = f.RowQuery.RowChecker(f.model, f.Options); err != nil {
 		return fail(err)
 	}

@@ -52,6 +52,8 @@ type setMetadata struct {
 	model            *edm.Model // starts with the set's type
 	// Derived holds properties of derived types as "property type".
 	Derived []string
+	// Subtypes holds types that derive from expanded types, as "type base" with base being any of its bases.
+	Subtypes []string
 }
 
 // changeColumns are the columns of delta mode, -1 if missing.
