@@ -36,7 +36,8 @@ func (t *transition) afterPage() error {
 	t.next.capabilities.set(workedBy(t.position.pager), true)
 	t.next.probe = &probe{}
 	hasRows := t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows())
-	if t.countEmptyPage(hasRows); t.next.checks.emptyPages > maxEmptyPages {
+	t.countEmptyPage(hasRows)
+	if t.next.checks.emptyPages > maxEmptyPages {
 		return t.loopError(itoa(maxEmptyPages) + " consecutive pages have no rows, the last one is " + t.position.url)
 	}
 	if handled, err := t.checkLoop(); handled || err != nil {
@@ -59,7 +60,8 @@ func (t *transition) afterPage() error {
 }
 
 func (t *transition) countEmptyPage(hasRows bool) {
-	if t.next.checks.emptyPages++; hasRows {
+	t.next.checks.emptyPages++
+	if hasRows {
 		t.next.checks.emptyPages = 0
 	}
 }
@@ -167,11 +169,11 @@ func (t *transition) checkLoop() (handled bool, err error) {
 	if isMoved && !keyset && t.Rows > 0 && (t.Link == "" || t.next.checks.emptyPages == 1) {
 		return false, nil // inserted rows moved the previous page here
 	}
-	content, known := t.digest.hash()
+	content, isKnown := t.digest.hash()
 	if keyset && t.digest.errorCount == 0 {
-		known = false
+		isKnown = false
 	}
-	isRepeated := known && t.next.checks.pages.visit(content)
+	isRepeated := isKnown && t.next.checks.pages.visit(content)
 	switch {
 	case t.set.Keys == nil && t.Rows > 0:
 		return t.checkRepeatedRows(isRepeated)
@@ -191,15 +193,13 @@ func (t *transition) checkRepeatedRows(isRepeated bool) (handled bool, err error
 	case !isRepeated:
 		checks.repeatCount = 0
 		return false, nil
-	case t.Link == "":
-		return false, nil
 	case repeated > maxEmptyPages, t.next.totalCount >= 0 && t.next.rowsRead > t.next.totalCount:
 		return true, t.loopError(itoa(repeated) + " consecutive pages repeat the rows of earlier ones, the last one is " +
 			t.position.url)
 	}
 	checks.repeatCount = repeated
 	isPowerOf4 := bits.OnesCount(uint(repeated)) == 1 && bits.TrailingZeros(uint(repeated))%2 == 0
-	if repeated == 1 || !isPowerOf4 || !t.set.Pageable {
+	if t.Link == "" || repeated == 1 || !isPowerOf4 || !t.set.Pageable {
 		return false, nil
 	}
 	t.saveChecks()

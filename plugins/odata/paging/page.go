@@ -96,8 +96,8 @@ func (pg *Page) observe(rows []wit.Row, data []byte) {
 	pg.checkOrder(rest, data)
 	if pg.position.followsEmptyPage() {
 		pg.keyAdvanced = pg.keyAdvanced || slices.ContainsFunc(rest, func(row wit.Row) bool {
-			advances, known := pg.advancesKey(&row, data)
-			return advances || !known
+			advances, isKnown := pg.advancesKey(&row, data)
+			return advances || !isKnown
 		})
 	}
 	if pg.position.probe.kind != "" {
@@ -134,12 +134,13 @@ func (pg *Page) keyBefore(first *wit.Row, data []byte) []string {
 	if pg.position.probe.kind != "" || pg.position.rowsRead == 0 {
 		return nil
 	}
-	before := pg.set.unpackKey(pg.position.checks.key)
+	last := pg.set.unpackKey(pg.position.checks.key)
 	pager, _ := pg.position.pager.(keysetPager)
-	if pg.startsWithLast = pager.overlaps && slices.Equal(before, pg.set.sortTexts(keyOf(first, data))); pg.startsWithLast {
+	pg.startsWithLast = pager.overlaps && slices.Equal(last, pg.set.sortTexts(keyOf(first, data)))
+	if pg.startsWithLast {
 		return nil
 	}
-	return before
+	return last
 }
 
 // advancesKey reports whether a row comes after the last key of ascending rows.

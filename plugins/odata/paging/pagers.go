@@ -193,13 +193,15 @@ func (t *transition) afterSpeculativeFailure() error {
 	switch {
 	case position.usesKeyset() && !isAfterKey && t.set.Pageable && next.checks.lastHashes != "":
 		t.markKeyFilterIgnored()
+		overlaps := rowsRead > 1 && next.undecoded == 0
 		next.rowsRead = rowsRead
 		next.undecoded = 0
 		next.undecodedHashes = ""
-		t.useSkip(skipPager{overlaps: rowsRead > 1, speculative: true})
+		t.useSkip(skipPager{overlaps: overlaps, speculative: true})
 		return nil
 	case !position.usesKeyset() && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():
-		if t.useKeysetPager(keysetPager{speculative: true}); !t.isOrderKnown() {
+		t.useKeysetPager(keysetPager{speculative: true})
+		if !t.isOrderKnown() {
 			t.requireKeyOrder("")
 		}
 		return nil

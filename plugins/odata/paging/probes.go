@@ -95,15 +95,16 @@ func (t *transition) checkDeleted(key string) {
 // keyOrderConfirmed evaluates the response to the probe for the last row up to the last key. That row may have been
 // deleted in the meantime.
 func (t *transition) keyOrderConfirmed() bool {
-	found := t.set.sortTexts(t.firstKey)
-	isPrior := t.position.rowsRead > 2 && slices.Equal(found, t.set.unpackKey(t.position.probe.priorKey))
+	first := t.set.sortTexts(t.firstKey)
+	isPrior := t.position.rowsRead > 2 && slices.Equal(first, t.set.unpackKey(t.position.probe.priorKey))
 	// The only row read may be the first one in any order.
-	return found != nil && t.position.rowsRead > 1 && (isPrior || slices.Equal(found, t.set.unpackKey(t.position.checks.key)))
+	return first != nil && t.position.rowsRead > 1 && (isPrior || slices.Equal(first, t.set.unpackKey(t.position.checks.key)))
 }
 
 // abandonKeyset continues by next link or $skip. No page by key was read yet.
 func (t *transition) abandonKeyset(reason string) error {
 	next, link := t.next, t.position.probe.fallbackLink
+	endsDecoded := next.undecoded == 0
 	t.markKeyFilterIgnored()
 	next.probe = &probe{}
 	next.rowsRead, next.undecoded, next.undecodedHashes = next.rowsRead+next.undecoded, 0, ""
@@ -111,7 +112,7 @@ func (t *transition) abandonKeyset(reason string) error {
 		t.info(reason + "; continuing by $skip")
 		isSpeculative := next.totalCount < 0 && !next.capabilities.has(foundSpeculativeRows)
 		isUnsure := next.totalCount < 0 || next.capabilities.has(linksWorked)
-		t.useSkip(skipPager{overlaps: next.rowsRead > 1 && isUnsure, speculative: isSpeculative})
+		t.useSkip(skipPager{overlaps: endsDecoded && next.rowsRead > 1 && isUnsure, speculative: isSpeculative})
 		return nil
 	}
 	t.info(reason + "; continuing by its next links")

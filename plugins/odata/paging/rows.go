@@ -89,9 +89,9 @@ func (c *pageDigest) addContents(rows []wit.Row, data []byte) {
 	}
 	for i := range rows[:min(len(rows), max(0, comparedRows-c.rows))] {
 		value, key := valueOf(&rows[i], data), keyOf(&rows[i], data)
-		if at := bytes.Index(value, key); at >= 0 {
-			c.contents.add(value[:at])
-			value = value[at+len(key):]
+		if start := bytes.Index(value, key); start >= 0 {
+			c.contents.add(value[:start])
+			value = value[start+len(key):]
 		}
 		c.contents.add(value)
 	}

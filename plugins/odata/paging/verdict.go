@@ -108,9 +108,9 @@ func (t *transition) isOrderKnown() bool {
 
 // provenByKey reports whether all pages after the first were requested by key.
 func (t *transition) provenByKey() bool {
-	known := t.next.capabilities
-	isEmpty := t.next.rowsRead+t.next.undecoded == 0 && t.set.canUseKeyset(known)
-	return (isEmpty || (t.position.usesKeyset() && t.isOrderKnown())) && !known.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|
+	facts := t.next.capabilities
+	isEmpty := t.next.rowsRead+t.next.undecoded == 0 && t.set.canUseKeyset(facts)
+	return (isEmpty || (t.position.usesKeyset() && t.isOrderKnown())) && !facts.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|
 		equalKeysUnseen|orderAssumed)
 }
 
@@ -131,15 +131,16 @@ func (t *transition) provenByCount() bool {
 // finish ends a load. doubt is the reason why nothing proves that it is complete, or "" if something may.
 func (t *transition) finish(doubt string) error {
 	next := t.next
+	seen := next.rowsRead + next.undecoded
+	if seen == 0 && next.previous.count > 0 {
+		doubt = "it returned rows before and now returns none"
+	}
 	verdict := Unproven
-	switch {
-	case doubt != "":
-	case t.provenByKey():
+	if doubt == "" && t.provenByKey() {
 		verdict = provenByKey
-	case t.provenByCount():
+	} else if doubt == "" && t.provenByCount() {
 		verdict = provenByCount
 	}
-	seen := next.rowsRead + next.undecoded
 	duration := "?"
 	if begun := int64(next.timestamp); begun > 0 && t.ReceivedAt >= begun {
 		duration = (time.Duration(t.ReceivedAt-begun) * time.Millisecond).String()
@@ -160,7 +161,8 @@ func (t *transition) finish(doubt string) error {
 	end.timestamp = int(t.ReceivedAt)
 	end.endMarkerPending = next.endMarkerPending
 	end.verdict = verdict
-	if end.previous.outOfOrderKey = next.previous.outOfOrderKey; next.checks.repeatCount > 0 {
+	end.previous.outOfOrderKey = next.previous.outOfOrderKey
+	if next.checks.repeatCount > 0 {
 		end.previous.repeatDigest = next.previous.repeatDigest
 	}
 	t.next = end
@@ -169,7 +171,7 @@ func (t *transition) finish(doubt string) error {
 
 // lacks returns what a service lacks for a proof, and the settings that help.
 func (s *Set) lacks(position *Position, doubt string) string {
-	known := position.capabilities
+	facts := position.capabilities
 	var reasons []string
 	if doubt != "" {
 		reasons = append(reasons, strings.TrimPrefix(doubt, "and "))
@@ -177,23 +179,23 @@ func (s *Set) lacks(position *Position, doubt string) string {
 	switch {
 	case s.Keys == nil:
 		reasons = append(reasons, "its type has no key")
-	case known.has(duplicateKeys):
+	case facts.has(duplicateKeys):
 		reasons = append(reasons, "its keys occur more than once, as if they numbered the rows of each response")
-	case known.has(refusesOrderBy) || !s.Ordered:
+	case facts.has(refusesOrderBy) || !s.Ordered:
 		reasons = append(reasons, "it does not sort by key ($orderby)")
-	case known.has(ignoresKeyFilter):
+	case facts.has(ignoresKeyFilter):
 		reasons = append(reasons, "it does not select by key ($filter and $orderby)")
-	case s.Paging == "links" && known.has(rowsMayShift):
+	case s.Paging == "links" && facts.has(rowsMayShift):
 		reasons = append(reasons, "its links count rows; "+s.Setting("paging")+" = keys requests rows by key")
 	}
 	switch {
 	case !s.Count:
 		reasons = append(reasons, s.Setting("count")+" = none requests no count")
-	case known.has(countMayBePageOnly):
+	case facts.has(countMayBePageOnly):
 		reasons = append(reasons, "its count may be that of a page")
 	case position.totalCount < 0:
 		reasons = append(reasons, "it returns no count that covers the set")
-	case known.has(rowsMayShift):
+	case facts.has(rowsMayShift):
 		reasons = append(reasons, "rows that were deleted and inserted during the load leave its count as it was")
 	}
 	return strings.Join(reasons, "; ") + ". " + s.Setting("completeness") + " = off hides this warning, require makes it " +
