@@ -72,6 +72,9 @@ func (t *transition) newRows() int { return t.Rows - t.reportedErrors - t.overla
 // afterMismatch handles a page that is not the one requested.
 func (t *transition) afterMismatch() error {
 	t.next.capabilities.set(leftUnreadRows, t.leftUnread)
+	if t.digest.duplicateKeys {
+		t.next.capabilities.set(duplicateKeys, true)
+	}
 	switch {
 	case t.position.isQuestion():
 		return t.afterSpeculativeFailure()
@@ -296,7 +299,9 @@ func (t *transition) afterLinkedPage() error {
 		t.requireKeyOrder(link)
 		return nil
 	}
-	t.suspectJump(link)
+	if !isSafe {
+		t.suspectJump(link)
+	}
 	if err := t.followLink(link, nextLinkPager{counts: !isSafe}); err != nil {
 		return err
 	}

@@ -43,8 +43,8 @@ type checkState struct {
 	repeatCount     int
 	repeatDigest    string
 	followed, pages LoopDetector
-	// contents is the hash of the last page's first rows without their keys.
-	contents string
+	// contents is the hash of the last page's first rows without their keys, keys that of all its keys.
+	contents, keys string
 	// emptyPages counts consecutive pages without a new row.
 	emptyPages int
 }
@@ -110,6 +110,8 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "byskip", Capabilities: &p.capabilities, Capability: skipWorked},
 		{Name: "unread", Capabilities: &p.capabilities, Capability: leftUnreadRows},
 		{Name: "settled", Capabilities: &p.capabilities, Capability: suspicionSettled},
+		{Name: "numbered", Capabilities: &p.capabilities, Capability: keysNumberRows},
+		{Name: "keydigest", Text: &checks.keys},
 		{Name: "assumed", Capabilities: &p.capabilities, Capability: orderAssumed},
 		{Name: "single", Capabilities: &p.capabilities, Capability: equalKeysUnseen},
 		{Name: "started", Capabilities: &p.capabilities, Capability: firstSinceStart},
@@ -282,6 +284,7 @@ const (
 	leftUnreadRows   // a page that was not handed on had a row that was not read
 	suspicionSettled // the service skips rows in links because it hides them
 	firstSinceStart  // the first load since the connector started
+	keysNumberRows   // keys number the rows of each response
 	orderAssumed     // the service ignores $orderby, and its own order is that of the keys
 	equalKeysUnseen  // pages of one row were requested by key, which hide rows with equal keys
 

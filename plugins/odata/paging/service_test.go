@@ -26,6 +26,7 @@ type service struct {
 	key func(row int) int
 	// keyless rows have no key. generated keys number the rows of each response from 1.
 	keyless, generated bool
+	equal              bool // rows have equal values
 	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP with $top), page (the number of the page),
 	// sealed (rows counted, encrypted), key (the last row's), grow (a number that grows while rows do not), back
 	// (on each page, to the second one), fresh (as token, but always new), echo (as token, and for an empty page
@@ -344,7 +345,7 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 	defer page.End()
 	if answer.status != 200 {
 		return page.AfterError(ErrorResponse{Status: answer.status, ReceivedAt: 1_700_000_000_000, Text: answer.says,
-			TokenLost: answer.status == 410, FromService: !answer.isHTML,
+			TokenLost: answer.status == 410 && !answer.isHTML, FromService: !answer.isHTML,
 			Err: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(answer.status)}})
 	}
 	origin := uint32(0)
@@ -366,7 +367,9 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 					out.Data = binary.AppendVarint(out.Data, int64(s.keyOf(k)))
 				}
 				value := uint32(len(out.Data))
-				out.Data = fmt.Appendf(out.Data, "row %d", k)
+				if out.Data = append(out.Data, "row "...); !s.equal {
+					out.Data = fmt.Append(out.Data, k)
+				}
 				out.Rows = append(out.Rows, wit.Row{RowIndex: origin,
 					Key:   wit.ValueSlice{Start: start, Size: value - start},
 					Value: wit.ValueSlice{Start: value, Size: uint32(len(out.Data)) - value}})

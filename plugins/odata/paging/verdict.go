@@ -74,6 +74,10 @@ func (t *transition) afterRowCount() error {
 // same keys repeat in two attempts: then they are not unique. doubt is as in [transition.finish].
 func (t *transition) complete(doubt string) error {
 	next, checks := t.next, t.next.checks
+	if next.capabilities.has(keysNumberRows) {
+		return t.finish("its keys number the rows of each response, as the generated keys of SAP HANA XSODATA do: they " +
+			"identify no row, and no setting helps; the view needs keys of its own")
+	}
 	if checks.repeatCount == 0 || t.set.Keys == nil {
 		return t.finish(doubt)
 	}
@@ -180,7 +184,7 @@ func (s *Set) lacks(position *Position, doubt string) string {
 	case s.Keys == nil:
 		reasons = append(reasons, "its type has no key")
 	case facts.has(duplicateKeys):
-		reasons = append(reasons, "its keys occur more than once, as if they numbered the rows of each response")
+		reasons = append(reasons, "its keys occur more than once")
 	case facts.has(refusesOrderBy) || !s.Ordered:
 		reasons = append(reasons, "it does not sort by key ($orderby)")
 	case facts.has(ignoresKeyFilter):
@@ -224,15 +228,19 @@ func (t *transition) suspectJump(link string) {
 }
 
 // suspectContents suspects a page that repeats the page before under other keys. That is right where few properties are
-// selected.
+// selected. A page of other rows under the same keys shows that keys number the rows of each response.
 func (t *transition) suspectContents() {
 	checks := t.next.checks
 	contents := encodeHash(t.digest.contents)
 	if t.digest.rows > 1 && contents == checks.contents && t.overlapRows() == 0 && !t.position.usesKeyset() {
 		t.suspect(t.position.rowsRead)
 	}
+	keys := encodeHash(t.digest.keys)
+	if t.digest.rows > 1 && keys == checks.keys && contents != checks.contents {
+		t.next.capabilities.set(keysNumberRows, true)
+	}
 	if t.digest.rows > 0 {
-		checks.contents = contents
+		checks.contents, checks.keys = contents, keys
 	}
 }
 
