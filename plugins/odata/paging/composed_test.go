@@ -104,7 +104,7 @@ func TestComposedServices(t *testing.T) {
 			isCounted := fake.count == "filtered" || fake.count == "whole"
 			isUncounted := (fake.count == "none" || fake.count == "refused") && fake.page >= minOrderedRows &&
 				rows > 1
-			isSound := fake.between == nil && (isCounted || isUncounted) && fake.order == "heeds" && fake.filter == "heeds" && fake.fault == nil && fake.key == nil &&
+			isSound := fake.between == nil && fake.page > 1 && (isCounted || isUncounted) && fake.order == "heeds" && fake.filter == "heeds" && fake.fault == nil && fake.key == nil &&
 				!fake.keyless && !fake.generated && set.Paging != "links"
 			switch {
 			case isProven && len(missing) > 0:

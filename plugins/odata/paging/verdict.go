@@ -40,7 +40,7 @@ func (t *transition) lastPage() error {
 
 // countsAgain reports whether a second count, at the end, can prove what the first one says.
 func (t *transition) countsAgain() bool {
-	return t.next.capabilities.has(linksWorked|equalKeysUnseen|orderAssumed) && t.provenByCount()
+	return t.next.capabilities.has(linksWorked|orderAssumed) && t.provenByCount()
 }
 
 // afterRowCount evaluates the count at the end of a load. One that is the same as at first and too high shows that rows
@@ -129,7 +129,7 @@ func (t *transition) provenByCount() bool {
 			(!t.position.usesKeyset() || t.isOrderKnown()))
 	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
 		(next.checks.ascending() || next.rowsRead <= sampled)
-	return isCounted && isDifferent && !next.capabilities.has(rowsMayShift|leftUnreadRows)
+	return isCounted && isDifferent && !next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen)
 }
 
 // finish ends a load. doubt is the reason why nothing proves that it is complete, or "" if something may.
@@ -193,6 +193,8 @@ func (s *Set) lacks(position *Position, doubt string) string {
 		reasons = append(reasons, "its links count rows; "+s.Setting("paging")+" = keys requests rows by key")
 	}
 	switch {
+	case facts.has(equalKeysUnseen):
+		reasons = append(reasons, "its pages have one row, which hides rows with equal keys")
 	case !s.Count:
 		reasons = append(reasons, s.Setting("count")+" = none requests no count")
 	case facts.has(countMayBePageOnly):
