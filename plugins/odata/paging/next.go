@@ -245,7 +245,7 @@ func (t *transition) saveChecks() {
 }
 
 // afterKeyPage continues after a page by key. The last page has as many rows as the service counts from the last key
-// on, and fewer than the page before, or it is the empty answer to a request for rows after the last key.
+// on, or it is the empty answer to a request for rows after the last key.
 func (t *transition) afterKeyPage() error {
 	next := t.next
 	pager := t.position.pager.(keysetPager)
@@ -267,7 +267,7 @@ func (t *transition) afterKeyPage() error {
 		return t.followEmptyPage()
 	case t.Rows == 0 && t.Link == "":
 		return t.lastPage() // nothing follows the last key
-	case countsRest && t.Link == "" && isShort:
+	case countsRest && t.Link == "":
 		return t.lastPage()
 	case t.newRows() <= 0: // only the last key, or a link that replaces it
 		isQuestion := expected == speculative && !next.capabilities.has(foundSpeculativeRows)

@@ -37,8 +37,8 @@ func (s *Set) MayHideRows(last string, first []byte) bool {
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
 }
 
-// rowNumberIn returns the number in a link that consists of nothing else, or is named as a number of rows: $skip=1000,
-// $skiptoken=1000, {"startRow":1000,"endRow":2000}, $rows=500&$offset=1000.
+// rowNumberIn returns the number of a link that is named as a number of rows: $skip=1000, {"startRow":1000,"endRow":2000},
+// $rows=500&$offset=1000.
 func rowNumberIn(link string) (row int, ok bool) {
 	_, query, _ := strings.Cut(link, "?")
 	for option := range strings.SplitSeq(query, "&") {
@@ -51,7 +51,7 @@ func rowNumberIn(link string) (row int, ok bool) {
 			_, start, isOffset := strings.Cut(t, "offset=")
 			if _, startRow, isStart := strings.Cut(t, `"startRow":`); isStart {
 				start, _, _ = strings.Cut(startRow, ",")
-			} else if !isOffset {
+			} else if !isOffset && name == "$skip" {
 				start = t
 			}
 			if row, err := strconv.Atoi(start); err == nil {
