@@ -86,8 +86,12 @@ func (pg *PageReader) observe() (wit.DecodeResult, error) {
 	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors, Skipped: pg.Out.Skipped,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
 	rows, keep := pg.page.Observe(&out)
+	pg.Out.RowErrors = out.Errors
 	result := wit.DecodeResult{}
-	if pg.Out.RowErrors = out.Errors; keep {
+	if len(out.Errors) > 0 {
+		result.Data, result.Errors = pg.Out.Data, out.Errors
+	}
+	if keep {
 		pg.Out.Data = pg.Feed.AddHeadersToAll(rows, pg.Out.Data, ChangeRead)
 		if pg.endMarkerPending > 0 && len(rows) > 0 {
 			pg.Out.Data, pg.endMarkerPending = AddEndedMarker(&rows[0], pg.Out.Data, pg.endMarkerPending), 0
@@ -132,6 +136,7 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 		ReceivedAt: pg.Response.ReceivedAt, Err: odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body),
 		Text:        odataerror.SearchText(pg.Response.Target, string(pg.Body)),
 		FromService: odataerror.FromService(&pg.Response, pg.Body),
+		FromRouter:  odataerror.FromRouter(&pg.Response, pg.Body),
 		TokenLost:   odataerror.LostToken(&pg.Response, pg.Body)})
 	return pg.continueWith(result, next, err)
 }

@@ -13,8 +13,10 @@ type ErrorResponse struct {
 	Text string
 	// FromService means that the OData service itself answered, not a router or proxy in front of it.
 	FromService bool
-	TokenLost   bool // the service no longer knows the link's token
-	ReceivedAt  int64
+	// FromRouter means that a router or proxy answered, as while the service restarts.
+	FromRouter bool
+	TokenLost  bool // the service no longer knows the link's token
+	ReceivedAt int64
 }
 
 // AfterError handles a response with an error status: it returns the error, or the position of another request, since
@@ -26,8 +28,8 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	var action string // for the log
 	var err error
 	switch kind := pg.position.probe.kind; {
-	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.Status == 410):
-		return nil, pg.disbelieve(r.Err)
+	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter):
+		return nil, pg.disbelieve(r.Err, r.FromRouter)
 	case r.rejectsProbe(kind):
 		action, err = "continuing without an answer", t.afterRejectedProbe(kind)
 	case kind == probeKeyOrder && r.rejectsOption():
@@ -41,7 +43,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	case !r.rejectsOption():
 		return nil, r.Err
 	case pg.position.capabilities.has(workedBy(pg.position.pager)):
-		return nil, pg.disbelieve(r.Err)
+		return nil, pg.disbelieve(r.Err, false)
 	case pg.position.isQuestion():
 		action, err = "continuing, because the service does not say whether it has more rows",
 			t.afterSpeculativeFailure()
@@ -63,11 +65,13 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	return t.end(err)
 }
 
-// disbelieve returns the error for a rejection that says nothing about the request. It is transient if the service has
-// answered such requests before; before, options may be the reason.
-func (pg *Page) disbelieve(failure *wit.Error) *wit.Error {
-	if pg.position.Answered() {
+// disbelieve returns the error for a rejection that says nothing about the request. It is transient if a router
+// answered, or if the service has answered such requests before; before, options may be the reason.
+func (pg *Page) disbelieve(failure *wit.Error, isFromRouter bool) *wit.Error {
+	if isFromRouter || pg.position.Answered() {
 		failure.Kind = wit.ErrorTransient
+	}
+	if pg.position.Answered() {
 		failure.Message += "; the service has answered such requests before: it may be restarting"
 		return failure
 	}

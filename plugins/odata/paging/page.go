@@ -82,6 +82,10 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 		pg.leftUnread = slices.ContainsFunc(rows, func(row wit.Row) bool { return pg.isUnread(&row, out.Data) })
 	}
 	if isLeft || pg.position.probe.kind != "" || pg.position.isQuestion() {
+		// The host waits for the errors that it requested.
+		out.Errors = slices.DeleteFunc(out.Errors, func(rowError wit.RowError) bool {
+			return !slices.Contains(out.Skipped, rowError.RowIndex)
+		})
 		return nil, false
 	}
 	pg.emitted += len(rows)

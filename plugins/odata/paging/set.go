@@ -124,9 +124,7 @@ func (s *Set) Target(position *Position) string {
 	switch position.probe.kind {
 	case probeKeyOrder:
 		return s.lastUpToURL(position, position.checks.key)
-	case probeRowCount:
-		return s.pageURL(position, "", 0)
-	case probePageCount:
+	case probePageCount, probeRowCount:
 		return oneRow.pageURL(position, "", 0)
 	case probeDeletedRow:
 		return s.lastUpToURL(position, position.probe.priorKey)

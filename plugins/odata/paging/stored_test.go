@@ -43,7 +43,7 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 		"by number, unannounced": {`{"url":"/s/X?$skip=6","seen":6,"shifts":true,"faults":"k7Pk-zcZ","beyond":true}`,
 			skipPager{speculative: true}, "/s/X?$skip=6"},
 		"the count at the end": {`{"url":"` + keyed + `","seen":5,"count":6,"base":2,"check":"end"}`, nextLinkPager{},
-			page},
+			page + "1"},
 		"the way without": {`{"url":"` + page + `","seen":0,"check":"without","refused":"500 SY/530"}`, nil, page},
 		"complete": {`{"url":"` + page + `","seen":4,"count":4,"done":true,"proven":true,
 			"fell":"Hge06I3X"}`, nil, page},
