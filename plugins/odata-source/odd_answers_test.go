@@ -307,8 +307,8 @@ func TestRouterAnswersInTheMiddleOfPage(t *testing.T) {
 // deletesAlso adds a deleted entry of a product that is also a row.
 func deletesAlso(_ *wit.Request, r *wit.Response) { alsoDeleted(r, 3, "</feed>") }
 
-// TestOptionRejectedByDefaultPage: a web server's page is no answer of the service: it is not taken for the rejection of
-// an option. The error names the setting that leaves the option out.
+// TestOptionRejectedByDefaultPage: a web server's page is no answer of the service: it is not taken for the rejection
+// of an option. The error names the setting that leaves the option out.
 func TestOptionRejectedByDefaultPage(t *testing.T) {
 	for _, status := range []int{405, 501} {
 		service := &routed{Handler: odatatest.New(odatatest.Options{Rows: 40}), status: status, body: "no",

@@ -50,7 +50,8 @@ func (f Set) snapshotOnDemand(waiting *idle, ident string, now int64) phase {
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
-	c := common{startedAt: int(now), rewriteSettings: waiting.rewriteSettings, snapshot: number, verdict: waiting.verdict}
+	c := common{startedAt: int(now), rewriteSettings: waiting.rewriteSettings, snapshot: number,
+		verdict: waiting.verdict}
 	return &readingSnapshot{common: c, link: waiting.link, onDemand: true, position: f.Paging.First(now).Fields()}
 }
 

@@ -76,8 +76,9 @@ func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase
 	}
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
 		feedreader.HeaderMark+"; continuing with changes")
-	return &idle{common: common{rewriteSettings: snapshot.rewriteSettings, verdict: snapshot.verdict}, link: snapshot.link,
-		at: int(pg.Response.ReceivedAt)}
+	return &idle{common: common{rewriteSettings: snapshot.rewriteSettings, verdict: snapshot.verdict},
+		link: snapshot.link,
+		at:   int(pg.Response.ReceivedAt)}
 }
 
 // endSnapshotPage ends a page. After the last one, the changes since the load before the snapshot follow.

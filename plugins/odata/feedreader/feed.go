@@ -118,9 +118,9 @@ func (f *Feed) CheckProof(isUnproven bool) error {
 		return nil
 	}
 	name := f.Setting(sourceconfig.NameCompleteness)
-	return odataerror.ForSetting(name, f.Label()+": nothing proves that a load of the set is complete: the service, as far "+
-		"as it is configured, offers no proof by key or by count. "+name+" = warn reads it nevertheless; after "+
-		"another change, reset the connector's offsets to read the set again")
+	return odataerror.ForSetting(name, f.Label()+": nothing proves that a load of the set is complete: the "+
+		"service, as far as it is configured, offers no proof by key or by count. "+name+" = warn reads it "+
+		"nevertheless; after another change, reset the connector's offsets to read the set again")
 }
 
 // Label names the set in messages.

@@ -58,8 +58,8 @@ func Exists(response *wit.Response, message string) bool {
 }
 
 // LostToken reports whether the service no longer knows a link's token: its own 410, SAP's codes, or a text with 400,
-// 404, 410 or 412. The text of a failing service proves nothing, because it may quote the request. The status of SAP's codes is not
-// documented.
+// 404, 410 or 412. The text of a failing service proves nothing, because it may quote the request. The status of SAP's
+// codes is not documented.
 func LostToken(response *wit.Response, body []byte) bool {
 	code, message := document(body)
 	switch response.Status {

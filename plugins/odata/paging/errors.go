@@ -75,21 +75,22 @@ func (pg *Page) disbelieve(failure *wit.Error, isFromRouter bool) *wit.Error {
 		failure.Message += "; the service has answered such requests before: it may be restarting"
 		return failure
 	}
-	failure.Message += "; it is no error of the OData service. If something in front of the service rejects options of " +
-		"the request: " + pg.set.Setting("count") + " = none requests no $inlinecount, " + pg.set.Setting("paging") +
+	failure.Message += "; it is no error of the OData service. If something in front of the service rejects options " +
+		"of the request: " + pg.set.Setting("count") + " = none requests no $inlinecount, " + pg.set.Setting("paging") +
 		" = links no $orderby"
 	return failure
 }
 
 // followsOtherLink reports whether the page is the link of an empty keyset page, and not that page itself again.
 func (pg *Page) followsOtherLink(t *transition) bool {
-	return pg.position.followsEmptyPage() && pg.position.url != t.keysetURL(keysetPager{skipped: pg.position.skippedRows()})
+	page := t.keysetURL(keysetPager{skipped: pg.position.skippedRows()})
+	return pg.position.followsEmptyPage() && pg.position.url != page
 }
 
 // rejectsProbe reports whether the load continues without the result of a probe.
 func (r *ErrorResponse) rejectsProbe(kind string) bool {
-	isOptional := kind == probeHighestCursor || kind == probePageCount || kind == probeDeletedRow || kind == probeKnownRows ||
-		kind == probeKnownEnd || kind == probeFurtherRows
+	isOptional := kind == probeHighestCursor || kind == probePageCount || kind == probeDeletedRow ||
+		kind == probeKnownRows || kind == probeKnownEnd || kind == probeFurtherRows
 	return isOptional && (r.rejectsOption() || r.Status == 408 || r.Status >= 500)
 }
 

@@ -197,8 +197,8 @@ func (t *transition) checkRepeatedRows(isRepeated bool) (handled bool, err error
 		checks.repeatCount = 0
 		return false, nil
 	case repeated > maxEmptyPages, t.next.totalCount >= 0 && t.next.rowsRead > t.next.totalCount:
-		return true, t.loopError(itoa(repeated) + " consecutive pages repeat the rows of earlier ones, the last one is " +
-			t.position.url)
+		return true, t.loopError(itoa(repeated) + " consecutive pages repeat the rows of earlier ones, the last one " +
+			"is " + t.position.url)
 	}
 	checks.repeatCount = repeated
 	isPowerOf4 := bits.OnesCount(uint(repeated)) == 1 && bits.TrailingZeros(uint(repeated))%2 == 0
@@ -255,8 +255,8 @@ func (t *transition) afterKeyPage() error {
 	countsRest := next.totalCount >= 0 && t.Count == t.Rows+pager.skipped
 	expected := promised
 	isReached := next.totalCount >= 0 && next.totalCount <= next.rowsRead
-	isUnannounced := t.Link == "" && next.totalCount < 0 && t.Count <= t.Rows+pager.skipped
-	if countsRest || isReached || isUnannounced {
+	isOpen := t.Link == "" && next.totalCount < 0 && t.Count <= t.Rows+pager.skipped
+	if countsRest || isReached || isOpen {
 		expected = speculative
 	}
 	isShort := t.Rows < t.position.pageRows
@@ -273,7 +273,7 @@ func (t *transition) afterKeyPage() error {
 		isQuestion := expected == speculative && !next.capabilities.has(foundSpeculativeRows)
 		t.useKeysetPager(keysetPager{speculative: isQuestion})
 		return nil
-	case isUnannounced && next.capabilities.has(foundSpeculativeRows) && !isShort:
+	case isOpen && next.capabilities.has(foundSpeculativeRows) && !isShort:
 		expected = promised
 	}
 	t.continueByKey(expected)

@@ -13,7 +13,8 @@ type Position struct {
 	rowsRead, totalCount int // totalCount is the service's count on the first page, negative if unknown
 	// pageRows is the number of rows of the last page that was handed on.
 	pageRows int
-	// suspectFrom is the number of rows before a page that is under suspicion, see [transition.suspect]. Zero means none.
+	// suspectFrom is the number of rows before a page that is under suspicion, see [transition.suspect]. Zero means
+	// none.
 	suspectFrom int
 	// verdict is the proof of a load that has ended, see verdict.go.
 	verdict string
@@ -171,8 +172,8 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 		position.pager = nextLinkPager{position.capabilities.has(rowsMayShift)}
 	}
 	switch position.probe.kind {
-	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, probeDeletedRow, probeKnownRows, probeKnownEnd,
-		probeFurtherRows, "":
+	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, probeDeletedRow, probeKnownRows,
+		probeKnownEnd, probeFurtherRows, "":
 	case "order": // of an earlier version
 		position.probe = &probe{kind: probeKeyOrder, fallbackLink: position.probe.fallbackLink}
 	default:

@@ -98,7 +98,8 @@ func (t *transition) keyOrderConfirmed() bool {
 	first := t.set.sortTexts(t.firstKey)
 	isPrior := t.position.rowsRead > 2 && slices.Equal(first, t.set.unpackKey(t.position.probe.priorKey))
 	// The only row read may be the first one in any order.
-	return first != nil && t.position.rowsRead > 1 && (isPrior || slices.Equal(first, t.set.unpackKey(t.position.checks.key)))
+	isLast := slices.Equal(first, t.set.unpackKey(t.position.checks.key))
+	return first != nil && t.position.rowsRead > 1 && (isPrior || isLast)
 }
 
 // abandonKeyset continues by next link or $skip. No page by key was read yet.
@@ -111,8 +112,8 @@ func (t *transition) abandonKeyset(reason string) error {
 	if link == "" {
 		t.info(reason + "; continuing by $skip")
 		isSpeculative := next.totalCount < 0 && !next.capabilities.has(foundSpeculativeRows)
-		isUnsure := next.totalCount < 0 || next.capabilities.has(linksWorked)
-		t.useSkip(skipPager{overlaps: endsDecoded && next.rowsRead > 1 && isUnsure, speculative: isSpeculative})
+		needsOverlap := next.totalCount < 0 || next.capabilities.has(linksWorked)
+		t.useSkip(skipPager{overlaps: endsDecoded && next.rowsRead > 1 && needsOverlap, speculative: isSpeculative})
 		return nil
 	}
 	t.info(reason + "; continuing by its next links")

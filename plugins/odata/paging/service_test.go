@@ -345,8 +345,9 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 	defer page.End()
 	if answer.status != 200 {
 		return page.AfterError(ErrorResponse{Status: answer.status, ReceivedAt: 1_700_000_000_000, Text: answer.says,
-			TokenLost: answer.status == 410 && !answer.isHTML, FromService: !answer.isHTML, FromRouter: answer.isHTML && answer.status != 400,
-			Err: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(answer.status)}})
+			TokenLost: answer.status == 410 && !answer.isHTML, FromService: !answer.isHTML,
+			FromRouter: answer.isHTML && answer.status != 400,
+			Err:        &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(answer.status)}})
 	}
 	origin := uint32(0)
 	for rest := answer.keys; len(rest) > 0; {

@@ -37,8 +37,8 @@ func (s *Set) MayHideRows(last string, first []byte) bool {
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
 }
 
-// rowNumberIn returns the number of a link that is named as a number of rows: $skip=1000, {"startRow":1000,"endRow":2000},
-// $rows=500&$offset=1000.
+// rowNumberIn returns the number of a link that is named as a number of rows: $skip=1000,
+// {"startRow":1000,"endRow":2000}, $rows=500&$offset=1000.
 func rowNumberIn(link string) (row int, ok bool) {
 	_, query, _ := strings.Cut(link, "?")
 	for option := range strings.SplitSeq(query, "&") {

@@ -55,7 +55,8 @@ func (t *transition) end(err error) (*Position, error) {
 func (t *transition) repeatsRequest() bool {
 	continues := t.next.pager != nil && !t.next.capabilities.has(loadComplete)
 	isAnswered := t.position.isQuestion() && !t.next.isQuestion() // its rows are handed on now
-	return continues && !isAnswered && t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
+	isSame := t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
+	return continues && !isAnswered && isSame
 }
 
 func (t *transition) warn(text string) {

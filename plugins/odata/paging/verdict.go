@@ -77,8 +77,8 @@ func (t *transition) afterRowCount() error {
 func (t *transition) complete(doubt string) error {
 	next, checks := t.next, t.next.checks
 	if next.capabilities.has(keysNumberRows) {
-		return t.finish("its keys number the rows of each response, as the generated keys of SAP HANA XSODATA do: they " +
-			"identify no row, and no setting helps; the view needs keys of its own")
+		return t.finish("its keys number the rows of each response, as the generated keys of SAP HANA XSODATA do: " +
+			"they identify no row, and no setting helps; the view needs keys of its own")
 	}
 	if checks.repeatCount == 0 || t.set.Keys == nil {
 		return t.finish(doubt)
@@ -91,8 +91,8 @@ func (t *transition) complete(doubt string) error {
 		return t.finish(doubt)
 	}
 	next.previous.repeatDigest = checks.repeatDigest
-	return t.readAgain("and at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier page: " +
-		"moved rows may have hidden others, since pages were requested by counting")
+	return t.readAgain("and at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier " +
+		"page: moved rows may have hidden others, since pages were requested by counting")
 }
 
 // readAgain reads the set again if only that can show whether rows are missing. If it may not be read again, or was
@@ -116,8 +116,9 @@ func (t *transition) isOrderKnown() bool {
 func (t *transition) provenByKey() bool {
 	facts := t.next.capabilities
 	isEmpty := t.next.rowsRead+t.next.undecoded == 0 && t.set.canUseKeyset(facts)
-	return (isEmpty || (t.position.usesKeyset() && t.isOrderKnown())) && !facts.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|
-		equalKeysUnseen|orderAssumed)
+	isByKey := t.position.usesKeyset() && t.isOrderKnown()
+	return (isEmpty || isByKey) && !facts.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|equalKeysUnseen|
+		orderAssumed)
 }
 
 // provenByCount reports whether the service's count equals the rows that were read, all of them different, and none of
@@ -155,7 +156,7 @@ func (t *transition) finish(doubt string) error {
 		t.set.AfterLoad)
 	isNews := next.capabilities.has(firstSinceStart) || next.previous.verdict != verdict
 	if verdict == Unproven && isNews && t.set.Completeness != "off" {
-		t.warn("nothing proves that the " + itoa(seen) + " rows read are all rows: " + t.set.lacks(next, doubt))
+		t.warn("nothing proves that the " + itoa(seen) + " rows read are all rows: " + t.set.missingProof(next, doubt))
 	}
 	if Proves(verdict) && next.totalCount == seen && next.capabilities.has(keysWorked|linksWorked) {
 		next.capabilities.set(countsWholeSet, true)
@@ -175,8 +176,8 @@ func (t *transition) finish(doubt string) error {
 	return nil
 }
 
-// lacks returns what a service lacks for a proof, and the settings that help.
-func (s *Set) lacks(position *Position, doubt string) string {
+// missingProof returns what a service lacks for a proof, and the settings that help.
+func (s *Set) missingProof(position *Position, doubt string) string {
 	facts := position.capabilities
 	var reasons []string
 	if doubt != "" {
@@ -252,7 +253,8 @@ func (t *transition) suspectContents() {
 // did.
 func (t *transition) settleSuspicion(kind string) bool {
 	next := t.next
-	if next.suspectFrom == 0 || next.suspectFrom > t.position.rowsRead || next.probe.kind != "" || next.capabilities.has(loadComplete) {
+	isReady := next.suspectFrom > 0 && next.suspectFrom <= t.position.rowsRead
+	if !isReady || next.probe.kind != "" || next.capabilities.has(loadComplete) {
 		return false
 	}
 	next.probe = &probe{kind: kind}

@@ -127,7 +127,7 @@ func TestVerdicts(t *testing.T) {
 			}
 			pages := slices.DeleteFunc(slices.Clone(fake.requests), func(r string) bool { return !pageOf(r) })
 			if len(res.rows) != test.rows || len(fake.requests) > test.requests {
-				t.Errorf("expected %d rows in at most %d requests, found %d in %d, %d of them pages, the last ones:\n%s",
+				t.Errorf("expected %d rows in at most %d requests: found %d in %d, %d of them pages, the last:\n%s",
 					test.rows, test.requests, len(res.rows), len(fake.requests), len(pages),
 					strings.Join(fake.requests[max(0, len(fake.requests)-5):], "\n"))
 			}
@@ -211,8 +211,8 @@ func TestProofIsRemembered(t *testing.T) {
 		fake.keys, fake.requests = upFrom(1, test.rows), nil
 		next, err := fake.load(t, set, set.FirstAfter(stored, 1_700_000_100_000))
 		if err != nil || !Proves(next.end.verdict) || len(fake.requests) != test.requests {
-			t.Errorf("%d rows: expected a proof in %d requests, found %v, %v, in %q", test.rows, test.requests, next.end,
-				err, fake.requests)
+			t.Errorf("%d rows: expected a proof in %d requests, found %v, %v, in %q", test.rows, test.requests,
+				next.end, err, fake.requests)
 		}
 	}
 }
