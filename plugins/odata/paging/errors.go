@@ -83,8 +83,10 @@ func (pg *Page) disbelieve(failure *wit.Error, isFromRouter bool) *wit.Error {
 
 // followsOtherLink reports whether the page is the link of an empty keyset page, and not that page itself again.
 func (pg *Page) followsOtherLink(t *transition) bool {
-	page := t.keysetURL(keysetPager{skipped: pg.position.skippedRows()})
-	return pg.position.followsEmptyPage() && pg.position.url != page
+	if !pg.position.followsEmptyPage() {
+		return false
+	}
+	return pg.position.url != t.keysetURL(keysetPager{skipped: pg.position.skippedRows()})
 }
 
 // rejectsProbe reports whether the load continues without the result of a probe.
