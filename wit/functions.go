@@ -252,6 +252,23 @@ type Retirement interface {
 		error)
 }
 
+// LoadProgress is how far a load is: one whole reading of a feed.
+type LoadProgress struct {
+	// Read is the number of the load's rows that the offset has passed; it may be 0 after the end. Total is the service's
+	// count of these rows, nil if there is none that the plugin believes.
+	Read  uint64
+	Total *uint64
+	// Complete is set after the end of a load: the name of what proves that it has every row (key, count, delta), or
+	// unproven.
+	Complete *string
+}
+
+// Progress is optional: how far a load is, and how its end was proven, for operators.
+type Progress interface {
+	// Progress returns the progress of the load that an offset belongs to, nil if it belongs to none.
+	Progress(context []byte, feed uint32, offset []OffsetEntry) *LoadProgress
+}
+
 // SinkOpened is the state that a sink prepares before it writes.
 type SinkOpened struct {
 	Context []byte

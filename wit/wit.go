@@ -29,6 +29,7 @@ const (
 	InterfaceSource        = "source"
 	InterfaceNotifications = "notifications"
 	InterfaceRetirement    = "retirement"
+	InterfaceProgress      = "progress"
 	InterfaceSink          = "sink"
 	InterfaceTransform     = "transform"
 )

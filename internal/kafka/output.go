@@ -16,12 +16,19 @@ type Records interface {
 }
 
 // Offset is the source offset of a feed; the zero value is none.
-type Offset struct{ Partition, Position []wit.OffsetEntry }
+type Offset struct {
+	Partition []wit.OffsetEntry
+	Position  []wit.OffsetEntry
+	// Prompt stores the offset as soon as it is acknowledged, instead of periodically.
+	Prompt bool
+}
 
 // OffsetStore stores acknowledged offsets periodically (*offset.Writer).
 type OffsetStore interface {
 	// Acknowledged reports that all records up to a position are in Kafka. It must not block.
 	Acknowledged(partition, position []wit.OffsetEntry)
+	// FlushSoon requests that acknowledged offsets be stored soon. It must not block.
+	FlushSoon()
 	// Flush stores acknowledged offsets.
 	Flush(ctx context.Context) error
 	// OnFailure adds a function that is called when offsets cannot be stored any more.
@@ -64,6 +71,9 @@ func (o *Output) Produce(ctx context.Context, b Records, upTo Offset, done func(
 	o.producer.Produce(ctx, b.(*Batch), func(n int, err error) {
 		if err == nil && upTo.Partition != nil {
 			o.offsets.Acknowledged(upTo.Partition, upTo.Position)
+			if upTo.Prompt {
+				o.offsets.FlushSoon()
+			}
 		}
 		done(n, err)
 	})

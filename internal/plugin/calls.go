@@ -2,6 +2,8 @@ package plugin
 
 import (
 	"context"
+	"regexp"
+	"slices"
 
 	"github.com/culvert-project/culvert/internal/plugin/binary"
 	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
@@ -177,6 +179,24 @@ func (i *Instance) Retire(ctx context.Context, component string, settings []wit.
 		addresses,
 		state, answers))
 }
+
+// Progress returns the progress of the load that an offset belongs to. It is nil if the offset belongs to none, or the
+// module does not export the interface.
+func (i *Instance) Progress(ctx context.Context, context []byte, feed uint32,
+	offset []wit.OffsetEntry) (*wit.LoadProgress, error) {
+	if !slices.Contains(i.module.info.Interfaces, wit.InterfaceProgress) {
+		return nil, nil
+	}
+	progress, err := invoke[*wit.LoadProgress](ctx, i, wit.InterfaceProgress, "Progress", context, feed, offset)
+	if err == nil && progress != nil && progress.Complete != nil && !completeName.MatchString(*progress.Complete) {
+		return nil, i.discard(abi.NewViolation("progress: expected one to sixteen letters a–z for complete, found %q",
+			shown.Line(*progress.Complete)))
+	}
+	return progress, err
+}
+
+// completeName matches what may prove that a load has every row: it is the value of a metric's label.
+var completeName = regexp.MustCompile(`^[a-z]{1,16}$`)
 
 func (i *Instance) checkCallResult(a wit.CallResult, err error) (wit.CallResult, error) {
 	if err == nil {

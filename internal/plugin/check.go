@@ -309,6 +309,11 @@ func (c *checker) callAll() {
 				_, err := i.Retire(c.ctx, component, nil, nil, nil, nil)
 				return err
 			})
+		case wit.InterfaceProgress:
+			c.try("progress.progress", "", func(i *Instance) error {
+				_, err := i.Progress(c.ctx, nil, 0, nil)
+				return err
+			})
 		case wit.InterfaceSink:
 			c.sink()
 		case wit.InterfaceTransform:

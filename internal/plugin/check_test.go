@@ -55,7 +55,7 @@ func TestCheck(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, 7, len(c.Info.Interfaces), "interfaces of the guest")
+	assert.Equal(t, 8, len(c.Info.Interfaces), "interfaces of the guest")
 	if _, err := plugin.Check(t.Context(), filepath.Join(t.TempDir(), "none.wasm"),
 		plugin.Options{}); !os.IsNotExist(err) {
 		t.Error(err)

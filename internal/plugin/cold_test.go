@@ -68,6 +68,17 @@ func TestPluginAndTools(t *testing.T) {
 			wit.Notification{Method: "POST", Body: []byte("x")}))
 		equal(t, "subscribe", wit.CallResult{Done: wit.Ptr("address")})(i.Subscribe(ctx, nil, 1, "address", nil, nil))
 		equal(t, "retire", wit.CallResult{Done: wit.Ptr("c2")})(i.Retire(ctx, "c", nil, []string{"a", "b"}, nil, nil))
+		equal(t, "progress", (*wit.LoadProgress)(nil))(i.Progress(ctx, nil, 1<<31, nil))
+		offset := []wit.OffsetEntry{wit.IntegerEntry("n", 1)}
+		equal(t, "progress", &wit.LoadProgress{Read: 1 << 31, Total: wit.Ptr(uint64(1))})(
+			i.Progress(ctx, nil, 1<<31, offset))
+		offset[0] = wit.StringEntry("t", "key")
+		equal(t, "progress", &wit.LoadProgress{Total: wit.Ptr(uint64(1)), Complete: wit.Ptr("key")})(
+			i.Progress(ctx, nil, 0, offset))
+		offset[0] = wit.StringEntry("t", "ä\n")
+		if _, err := i.Progress(ctx, nil, 0, offset); err == nil || !strings.Contains(err.Error(), "for complete") {
+			t.Errorf("expected an error for another name of a proof, found %v", err)
+		}
 	})
 }
 

@@ -17,7 +17,8 @@ func TestEveryFunctionHasTimeLimit(t *testing.T) {
 	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "handle-response": true}
 	found := 0
 	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource,
-		wit.InterfaceNotifications, wit.InterfaceRetirement, wit.InterfaceSink, wit.InterfaceTransform} {
+		wit.InterfaceNotifications, wit.InterfaceRetirement, wit.InterfaceProgress, wit.InterfaceSink,
+		wit.InterfaceTransform} {
 		for _, f := range canon.Functions(iface) {
 			want := 10 * time.Second
 			if quick[f.Name] {

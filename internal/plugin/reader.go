@@ -218,6 +218,12 @@ func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Offset
 	return r.call(ctx, func(i *Instance) error { return i.CheckOffset(ctx, partition, offset) })
 }
 
+// Progress is [Instance.Progress].
+func (r *Reader) Progress(ctx context.Context, context []byte, feed uint32,
+	offset []wit.OffsetEntry) (*wit.LoadProgress, error) {
+	return reading(ctx, r, func(i *Instance) (*wit.LoadProgress, error) { return i.Progress(ctx, context, feed, offset) })
+}
+
 // HandleNotification is [Instance.HandleNotification]. It waits at most for the current call of the instance.
 func (r *Reader) HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error) {
 	return reading(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })

@@ -5,12 +5,14 @@ import (
 	_ "time/tzdata" // a Wasm guest has no zone files
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/recommend"
 	"github.com/culvert-project/culvert/plugins/odata/retire"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdknotifications "github.com/culvert-project/culvert/sdk/go/notifications"
+	"github.com/culvert-project/culvert/sdk/go/progress"
 	"github.com/culvert-project/culvert/sdk/go/retirement"
 	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/sdk/go/tools"
@@ -27,6 +29,7 @@ func init() {
 	tools.Register(p)
 	sdknotifications.Register(p)
 	retirement.Register(p)
+	progress.Register(p)
 }
 
 func main() {}
@@ -82,6 +85,14 @@ func (p *plugin) Subscribe(context []byte, number uint32, address string, state 
 		return wit.CallResult{}, err
 	}
 	return notifications.Subscribe(o, f, address, state, answers)
+}
+
+// Progress reads what the offset says of its load.
+func (p *plugin) Progress(_ []byte, _ uint32, offset []wit.OffsetEntry) *wit.LoadProgress {
+	if delta.IsDeltaOffset(offset) {
+		return delta.Progress(offset)
+	}
+	return feedreader.Progress(offset)
 }
 
 func (p *plugin) Retire(component string, settings []wit.Setting, addresses []string, state []byte,

@@ -33,6 +33,7 @@ var Interfaces = map[string]reflect.Type{
 	wit.InterfaceSource:        reflect.TypeFor[wit.Source](),
 	wit.InterfaceNotifications: reflect.TypeFor[wit.Notifications](),
 	wit.InterfaceRetirement:    reflect.TypeFor[wit.Retirement](),
+	wit.InterfaceProgress:      reflect.TypeFor[wit.Progress](),
 	wit.InterfaceSink:          reflect.TypeFor[wit.Sink](),
 	wit.InterfaceTransform:     reflect.TypeFor[wit.Transform](),
 }

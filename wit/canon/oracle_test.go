@@ -97,7 +97,7 @@ func TestSDKExportsMatchOracle(t *testing.T) {
 			}
 		}
 	}
-	if seen != 21 {
+	if seen != 22 {
 		t.Errorf("found %d exports in %v", seen, files)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // interfaces are all that a module can export, in the order of culvert.wit.
 var interfaces = []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource, wit.InterfaceNotifications,
-	wit.InterfaceRetirement, wit.InterfaceSink, wit.InterfaceTransform}
+	wit.InterfaceRetirement, wit.InterfaceProgress, wit.InterfaceSink, wit.InterfaceTransform}
 
 // Functions are the contract's functions by interface and Go name.
 var Functions = func() map[string]map[string]*canon.Func {

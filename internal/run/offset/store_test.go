@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -456,4 +457,35 @@ func TestConnectorOffsetTopic(t *testing.T) {
 			t.Errorf("expected no more offsets, found %v, %v", found, err)
 		}
 	}
+}
+
+// An end of a load is written at once, the next one a second later at the earliest, and other offsets at the interval.
+func TestWriterFlushesSoonAtMostOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		w := &Writer{store: &Store{config: DefaultConfig()}, requested: guard.NewBell()}
+		begin := time.Now()
+		var writes []time.Duration
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for last := (time.Time{}); w.awaitFlush(ctx, last) == nil; {
+				last = time.Now()
+				writes = append(writes, last.Sub(begin))
+			}
+		}()
+		time.Sleep(400 * time.Millisecond)
+		for range 20 {
+			w.FlushSoon()
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(90 * time.Second)
+		w.FlushSoon()
+		synctest.Wait()
+		cancel()
+		<-done
+		seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+		assert.Equal(t, []time.Duration{seconds(0.4), seconds(1.4), seconds(2.4), seconds(62.4),
+			seconds(92.4)}, writes, "writes")
+	})
 }

@@ -8,18 +8,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Writer writes the acknowledged offsets of one task, the newest of each partition, every offset.flush.interval.ms and
-// at Close. It owns a goroutine until Close.
+// Writer writes the acknowledged offsets of one task, the newest of each partition, every offset.flush.interval.ms, soon
+// after [Writer.FlushSoon], and at Close. It owns a goroutine until Close.
 type Writer struct {
 	store     *Store
 	connector string
 	onWrite   func(began time.Time, err error)
 	producer  *transactionalProducer // nil: the store's producer
+	requested guard.Bell             // see FlushSoon
 	cancel    context.CancelFunc
 	done      chan struct{}
 
@@ -39,7 +39,7 @@ func (s *Store) writer(connector string, onWrite func(began time.Time, err error
 	producer *transactionalProducer) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
 	w := &Writer{store: s, connector: connector, onWrite: onWrite, producer: producer, cancel: stop,
-		done:     make(chan struct{}),
+		requested: guard.NewBell(), done: make(chan struct{}),
 		flushing: guard.NewCtxMutex(), pending: map[string]Entry{}}
 	go w.run(ctx)
 	return w
@@ -48,7 +48,9 @@ func (s *Store) writer(connector string, onWrite func(began time.Time, err error
 func (w *Writer) run(ctx context.Context) {
 	defer close(w.done)
 	defer guard.Vital("the writing of offsets of connector " + w.connector)
-	for failing := false; pause.For(ctx, w.store.config.FlushInterval) == nil; {
+	var last time.Time
+	for failing := false; w.awaitFlush(ctx, last) == nil; {
+		last = time.Now()
 		limited, cancel := context.WithTimeout(ctx, w.store.config.FlushTimeout)
 		err := w.Flush(limited)
 		cancel()
@@ -64,6 +66,36 @@ func (w *Writer) run(ctx context.Context) {
 		failing = err != nil
 	}
 }
+
+// minFlushInterval is the least time between two writes that [Writer.FlushSoon] requests.
+const minFlushInterval = time.Second
+
+// awaitFlush waits until the next write is due: offset.flush.interval.ms after the last one, or earlier on request.
+func (w *Writer) awaitFlush(ctx context.Context, last time.Time) error {
+	interval := time.NewTimer(w.store.config.FlushInterval)
+	defer interval.Stop()
+	select {
+	case <-interval.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-w.requested:
+	}
+	select {
+	case <-interval.C:
+	case <-ctx.Done():
+	case <-time.After(time.Until(last.Add(minFlushInterval))):
+	}
+	select {
+	case <-w.requested: // this write is also for the requests since
+	default:
+	}
+	return context.Cause(ctx)
+}
+
+// FlushSoon requests a write of the acknowledged offsets before the interval has passed: at once, if the last write was
+// a second ago or longer. It does not block.
+func (w *Writer) FlushSoon() { w.requested.Ring() }
 
 // Acknowledged records that everything up to a position is stored in Kafka. Call it in the order of positions and for
 // every batch. The writer owns the fields.

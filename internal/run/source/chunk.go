@@ -34,6 +34,8 @@ type chunk struct {
 	origin   *origin
 	// offsetAfter is stored when this chunk and all before it are acknowledged; zero means nothing.
 	offsetAfter kafka.Offset
+	// beginning is stored before the records are sent; zero means nothing.
+	beginning   kafka.Offset
 	firstOfPage bool // also set where an interrupted page continues
 	pageEnd     pageEnd
 	barrier     chan struct{} // if not nil, closed when offsetAfter is stored
@@ -84,7 +86,7 @@ func (c *chunk) reset(topic string, source *origin) {
 	c.batch.Reset()
 	c.batch.Topics = append(c.batch.Topics, topic)
 	c.origin, c.origins = source, c.origins[:0]
-	c.offsetAfter, c.barrier = kafka.Offset{}, nil
+	c.offsetAfter, c.beginning, c.barrier = kafka.Offset{}, kafka.Offset{}, nil
 	c.firstOfPage, c.pageEnd = false, pageContinues
 	c.err, c.out, c.produced = nil, c.out[:0], nil
 	c.deadLetters, c.deadLetterCount, c.sending = nil, 0, nil

@@ -19,6 +19,8 @@ type Reader interface {
 	// Next returns the next action of a feed: a request for a page, or that there is nothing to read now.
 	Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
 		now int64) (wit.NextAction, error)
+	// Progress returns nil if the plugin does not report it, or the offset belongs to no load.
+	Progress(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry) (*wit.LoadProgress, error)
 	PageReader
 	NotificationReader
 }

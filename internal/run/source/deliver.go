@@ -29,6 +29,11 @@ func (f *feed) produceOne(chunk *chunk) error {
 			return fmt.Errorf("%s: %w", chunk.origin.request, err)
 		}
 	}
+	if chunk.beginning.Partition != nil {
+		if err := f.storeBeginning(chunk); err != nil {
+			return fmt.Errorf("store the offset: %w", err)
+		}
+	}
 	if chunk.produced.Len() > 0 {
 		chunk.sending = chunk.origin.span.StartChild("produce", tracing.Producer)
 		chunk.sending.SetInt("culvert.records", int64(chunk.produced.Len()))

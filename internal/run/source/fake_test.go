@@ -167,6 +167,8 @@ type reader struct {
 	holds      bool
 	stores     bool // at a start it reads a page without a position first
 	topic      string
+	silent     bool     // has no progress
+	asked      []string // the offsets whose progress was asked for
 	// The fields from causes to makes are guarded by seeing.
 	causes []string
 	// subscribed contains the addresses of the subscriptions, subscription their outcome.
@@ -325,6 +327,20 @@ func (r *reader) CheckOffset(_ context.Context, _, offset []wit.OffsetEntry) err
 		return &wit.Error{Kind: wit.ErrorIncompatible, Message: "unknown offset"}
 	}
 	return nil
+}
+
+// Progress reads the fields of the offsets that Decode returns: a load has ended at its total.
+func (r *reader) Progress(_ context.Context, _ []byte, _ uint32, offset []wit.OffsetEntry) (*wit.LoadProgress, error) {
+	r.asked = append(r.asked, describeOffset(offset))
+	page, ok := wit.Lookup(offset, "page")
+	if !ok || r.silent {
+		return nil, nil
+	}
+	progress := &wit.LoadProgress{Read: uint64(*page.Integer)}
+	if total, ended := wit.Lookup(offset, "total"); ended {
+		progress.Total, progress.Complete = wit.Ptr(uint64(*total.Integer)), wit.Ptr("key")
+	}
+	return progress, nil
 }
 
 func (r *reader) HandleNotification(_ context.Context, _ []byte, n wit.Notification) ([]wit.Trigger, error) {
@@ -491,6 +507,7 @@ type broker struct {
 	refuse    string // a record with this text fails
 	slow      chan struct{}
 	stores    []string
+	prompt    []string      // offsets that were to be stored as soon as acknowledged
 	storing   time.Duration // how long Flush takes
 }
 
@@ -522,6 +539,9 @@ func (b *broker) Acknowledged(partition, offset []wit.OffsetEntry) {
 func (b *broker) flush() error {
 	if !b.alive() {
 		return errKilled
+	}
+	if len(b.pending) == 0 {
+		return nil
 	}
 	for k, v := range b.pending {
 		b.offsets[k] = v
@@ -575,7 +595,9 @@ func (p *fakeProducer) NewBatch() Batch {
 
 func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
 	p.queue <- func() {
-		time.Sleep(time.Millisecond) // acknowledgements are processed before more is written
+		if batch.Len() > 0 {
+			time.Sleep(time.Millisecond) // acknowledgements are processed before more is written
+		}
 		if p.b.slow != nil {
 			<-p.b.slow
 		}
@@ -601,6 +623,12 @@ func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset
 		p.b.mu.Unlock()
 		if failed == nil && upTo.Partition != nil {
 			p.b.Acknowledged(upTo.Partition, upTo.Position)
+			if upTo.Prompt {
+				p.b.mu.Lock()
+				p.b.prompt = append(p.b.prompt, describeOffset(upTo.Position))
+				p.b.flush()
+				p.b.mu.Unlock()
+			}
 		}
 		done(n, failed)
 	}

@@ -45,6 +45,12 @@ type readState struct {
 	position  position          // where reading continues; it is ahead of what is acknowledged
 	pageStart []wit.OffsetEntry // the offset before the current page
 	lastPage  string            // identifies the previous page if more was to follow, see [page.checkProgress]
+	// atBeginning means that no row of the first load was sent.
+	atBeginning bool
+	// sentRows means that rows were sent since the last offset that is stored promptly.
+	sentRows bool
+	// progressAt is when the plugin was asked for the progress of the load.
+	progressAt time.Time
 }
 
 // pipeline connects the stages: each chunk is in one channel or with one stage. The cause of ctx is the feed's error.
@@ -72,6 +78,8 @@ type feedStatus struct {
 	nextPoll     time.Time
 	lastError    *FeedError
 	lastSnapshot *FeedSnapshot
+	load         *FeedLoad
+	complete     string // the proof of the last load, see [FeedProgress.Complete]; empty means none
 }
 
 func emptyFeed(t *Task, o *openedVersion) *feed {
@@ -102,7 +110,11 @@ func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32)
 		return nil, err
 	}
 	feed.pageStart, feed.boundary, feed.readStage = feed.position.fields, feed.position.fields, feed.read
-	return feed, nil
+	feed.atBeginning = len(feed.position.fields) == 0
+	if feed.atBeginning {
+		return feed, nil
+	}
+	return feed, task.Do(ctx, opened.code, func(r Reader) error { feed.observeLoad(ctx, r); return nil })
 }
 
 // resume returns the position in a stored offset. An offset of another query would silently continue that one, so its
@@ -241,8 +253,11 @@ func (f *feed) progress() FeedProgress {
 	s := f.status
 	p := FeedProgress{Name: f.name, CaughtUp: s.caughtUp.Load(), Notifications: len(f.notifications.pending.list),
 		Snapshots: len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
-		LastSnapshot: s.lastSnapshot,
+		LastSnapshot: s.lastSnapshot, Load: s.load,
 		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), Subscribed: timePtr(s.subscribed.Load())}
+	if s.complete != "" {
+		p.Complete = &s.complete
+	}
 	if p.Subscribed != nil {
 		p.LastNotified = timePtr(s.notified.Load())
 	}

@@ -21,6 +21,8 @@ const (
 	fieldFingerprint = "fingerprint"
 	// fieldSubscription is [notificationQueue.subscriptionDigest].
 	fieldSubscription = "subscription"
+	// fieldBeginning is only in the offset that is stored before the first row: the digest of the request.
+	fieldBeginning = "beginning"
 )
 
 // position is a position in a feed: between pages, or after a row of a page.
@@ -36,6 +38,9 @@ type position struct {
 	// topic is where the rows of the current load go, empty between loads: rows of one load go to one topic. It is
 	// stored as a part of the fingerprint.
 	topic string
+	// beginning is the digest of the request whose rows, the first ones, may have been delivered although no offset
+	// after them was stored. It is empty after that.
+	beginning string
 }
 
 const topicPart = ";topic="
@@ -55,6 +60,9 @@ func (p *position) storedFields(fingerprint, subscription string) []wit.OffsetEn
 	}
 	if subscription != "" {
 		fields = append(fields, wit.StringEntry(fieldSubscription, subscription))
+	}
+	if p.beginning != "" {
+		fields = append(fields, wit.StringEntry(fieldBeginning, p.beginning))
 	}
 	return append(fields, wit.StringEntry(fieldFingerprint, withTopic(fingerprint, p.topic)))
 }
@@ -126,6 +134,11 @@ func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, s
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
 			}
 			subscription = *v.String
+		case fieldBeginning:
+			if v.String == nil {
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
+			}
+			p.beginning = *v.String
 		default:
 			p.fields = append(p.fields, f)
 		}
@@ -144,7 +157,7 @@ func PluginFields(stored []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
 func reservedField(fields []wit.OffsetEntry) (string, bool) {
 	for _, f := range fields {
 		switch f.Name {
-		case fieldRecord, fieldKeys, fieldFingerprint, fieldSubscription:
+		case fieldRecord, fieldKeys, fieldFingerprint, fieldSubscription, fieldBeginning:
 			return f.Name, true
 		}
 	}

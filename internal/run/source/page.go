@@ -76,6 +76,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	source := &origin{request: fetch.Request.Method + " " + transport.PrintableTarget(fetch.Request.Target)}
 	page := newPage(f, fetch, source, &attempts.bisection)
 	page.reader = r
+	f.warnIfRepeated(page)
 	if f.position.midPage && fetch.Position != nil {
 		page.startSkipping()
 	}

@@ -93,6 +93,7 @@ func (p *page) flush(ctx context.Context) error {
 			keys: p.cursor.completeKeys, topic: p.feed.spec().Topic})
 	}
 	chunk.firstOfPage = !p.emitted.any
+	p.markBeginning(chunk)
 	err := p.feed.send(ctx, chunk)
 	if err == nil { // otherwise there is nothing to abort
 		p.emitted.any = true
@@ -140,7 +141,7 @@ func (p *page) finish(ctx context.Context) error {
 	if err := p.ensureChunk(ctx); err != nil {
 		return err
 	}
-	next := position{fields: feed.pageStart, topic: feed.position.topic}
+	next := position{fields: feed.pageStart, topic: feed.position.topic, beginning: feed.position.beginning}
 	if p.end.Next != nil {
 		if next = (position{fields: *p.end.Next}); p.end.More {
 			next.topic = feed.spec().Topic
@@ -149,6 +150,11 @@ func (p *page) finish(ctx context.Context) error {
 		next = feed.position // an extra page; an interrupted one continues after it
 	}
 	p.chunk.offsetAfter, p.chunk.pageEnd = feed.offsetAt(next), pageComplete
+	feed.sentRows = feed.sentRows || p.emitted.rows > 0
+	if feed.sentRows && !p.end.More && p.end.Next != nil { // the end of a load, or of changes
+		p.chunk.offsetAfter.Prompt = true
+		feed.sentRows = false
+	}
 	if err := p.flush(ctx); err != nil {
 		return err
 	}

@@ -43,6 +43,15 @@ type FeedProgress struct {
 	LastError     *FeedError    `json:"last_error"`
 	Snapshots     int           `json:"waiting_snapshots"`
 	LastSnapshot  *FeedSnapshot `json:"last_snapshot"`
+	Load          *FeedLoad     `json:"load"` // nil while no load is under way
+	// Complete is what proves that the last load has read all rows: key, count or delta; unproven if nothing does.
+	Complete *string `json:"complete"`
+}
+
+// FeedLoad is a whole reading of a feed that is under way.
+type FeedLoad struct {
+	Read  uint64  `json:"read"`  // rows
+	Total *uint64 `json:"total"` // the service's count of the rows, nil if it is unknown or not believed
 }
 
 // FeedSnapshot is a requested snapshot of a feed.

@@ -200,6 +200,9 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 	}
 	end.advanced = !sameFields(pageStart, f.pageStart)
 	end.requested, end.fetched = true, step.Fetch.Position != nil
+	if err == nil && (!end.more || time.Since(f.progressAt) >= progressInterval) {
+		f.observeLoad(ctx, r)
+	}
 	return end, err
 }
 

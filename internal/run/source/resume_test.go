@@ -93,17 +93,17 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 	a, b := rows("a", 3), rows("b", 3)
 	for name, c := range map[string]struct {
 		changed wit.MismatchPolicy
-		kill    int // offsets stored before that
+		kill    int // offsets stored before that, of which the first is the beginning
 		stores  bool
 		want    []string // records of the new topic
 		says    string
 	}{
-		"fail":   {wit.MismatchFail, 1, false, nil, `stored "topic=topic0", now "topic=other"`},
-		"reload": {wit.MismatchReload, 1, false, slices.Concat(a, b), ""},
-		"keep":   {wit.MismatchKeep, 1, false, b, ""},
-		"fail, after a page in addition to the load": {wit.MismatchFail, 1, true, nil,
+		"fail":   {wit.MismatchFail, 2, false, nil, `stored "topic=topic0", now "topic=other"`},
+		"reload": {wit.MismatchReload, 2, false, slices.Concat(a, b), ""},
+		"keep":   {wit.MismatchKeep, 2, false, b, ""},
+		"fail, after a page in addition to the load": {wit.MismatchFail, 2, true, nil,
 			`stored "topic=topic0", now "topic=other"`},
-		"between two": {wit.MismatchFail, 2, false, nil, ""},
+		"between two": {wit.MismatchFail, 3, false, nil, ""},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}

@@ -189,7 +189,7 @@ func TestFailingRows(t *testing.T) {
 		w := newWorld(&reader{exact: true}, page)
 		w.fails(t, "feed feed0: GET /page/0", "row 2: bad date")
 		assert.Equal(t, []string{"topic0/a=1", "topic0/b=2"}, w.broker.records())
-		assert.Equal(t, 0, len(w.broker.offsets), "offsets")
+		assert.Equal(t, 1, len(w.broker.stores), "stores: only the beginning")
 	})
 	runtest.Bubble(t, "none tolerated, converter", func(t *testing.T) {
 		w := newWorld(&reader{exact: true}, slices.DeleteFunc(slices.Clone(page),

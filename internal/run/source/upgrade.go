@@ -106,8 +106,9 @@ func (f *feed) changeFingerprint(spec *wit.Feed) {
 	f.mu.Unlock()
 	if spec.OnMismatch == wit.MismatchReload {
 		f.position = position{fields: []wit.OffsetEntry{}}
-		f.pageStart = f.position.fields
+		f.pageStart, f.atBeginning = f.position.fields, true
 		f.setBoundary(f.pageStart)
+		f.setLoad(nil)
 	}
 }
 

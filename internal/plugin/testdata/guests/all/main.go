@@ -8,6 +8,7 @@ import (
 
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/notifications"
+	"github.com/culvert-project/culvert/sdk/go/progress"
 	"github.com/culvert-project/culvert/sdk/go/retirement"
 	"github.com/culvert-project/culvert/sdk/go/sink"
 	"github.com/culvert-project/culvert/sdk/go/source"
@@ -30,6 +31,7 @@ func init() {
 	tools.Register(commands{})
 	notifications.Register(pushed{})
 	retirement.Register(pushed{})
+	progress.Register(pushed{})
 }
 
 func main() {}
@@ -416,4 +418,11 @@ func (pushed) Subscribe(context []byte, feed uint32, address string, state []byt
 func (pushed) Retire(component string, settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	return wit.CallResult{Done: wit.Ptr(component + strconv.Itoa(len(addresses)))}, nil
+}
+
+func (pushed) Progress(context []byte, feed uint32, offset []wit.OffsetEntry) *wit.LoadProgress {
+	if len(offset) == 0 {
+		return nil
+	}
+	return &wit.LoadProgress{Read: uint64(feed), Total: wit.Ptr(uint64(len(offset))), Complete: offset[0].Value.String}
 }

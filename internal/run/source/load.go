@@ -1,0 +1,82 @@
+package source
+
+import (
+	"context"
+	"time"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// progressInterval is the least time between two questions for the progress of a load that is under way.
+const progressInterval = time.Second
+
+// observeLoad asks the plugin for the progress of the load that the feed's position belongs to. An error is only logged:
+// reading does not depend on it.
+func (f *feed) observeLoad(ctx context.Context, r Reader) {
+	f.progressAt = time.Now()
+	progress, err := r.Progress(ctx, f.opened.context, f.index, f.position.fields)
+	if err != nil {
+		f.log.Warn("the plugin does not report the progress of the load", "error", err)
+		return
+	}
+	f.setLoad(progress)
+}
+
+func (f *feed) setLoad(progress *wit.LoadProgress) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	status := f.status
+	status.load = nil
+	switch {
+	case progress == nil:
+		status.complete = ""
+	case progress.Complete != nil:
+		status.complete = *progress.Complete
+	default: // the proof of the load before counts until this one has ended
+		status.load = &FeedLoad{Read: progress.Read, Total: progress.Total}
+	}
+}
+
+// warnIfRepeated warns if a page is the beginning of the first load, which an earlier run had begun, too.
+func (f *feed) warnIfRepeated(p *page) {
+	if p.fetch.Position == nil {
+		return
+	}
+	if f.position.beginning == digestOf(p.origin.request) {
+		f.log.Warn("the first load was interrupted and begins again: rows that it had delivered may be of entities that "+
+			"were deleted since, which nothing reports; a snapshot mends that",
+			"command", "culvert connectors snapshot "+f.task.o.Connector+" "+f.name)
+	}
+	f.position.beginning = ""
+}
+
+// markBeginning has the position of a chunk with the first rows stored before them: otherwise nobody would know after a
+// crash that they were delivered. A transaction contains both.
+func (p *page) markBeginning(chunk *chunk) {
+	feed := p.feed
+	hasRows := len(chunk.batch.Rows)+len(chunk.deadLetters) > 0
+	if !feed.atBeginning || !hasRows || p.fetch.Position == nil {
+		return
+	}
+	feed.atBeginning = false
+	if feed.pipeline.output.AtLeastOnce() {
+		chunk.beginning = feed.offsetAt(position{fields: *p.fetch.Position, topic: feed.spec().Topic,
+			beginning: digestOf(p.origin.request)})
+	}
+}
+
+// storeBeginning stores an offset before the records of its chunk are sent.
+func (f *feed) storeBeginning(chunk *chunk) error {
+	ctx, output := f.pipeline.ctx, f.pipeline.output
+	acknowledged := make(chan error, 1)
+	output.Produce(ctx, output.NewBatch(), chunk.beginning, func(_ int, err error) { acknowledged <- err })
+	select {
+	case err := <-acknowledged:
+		if err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return output.Flush(ctx)
+}

@@ -1,0 +1,24 @@
+package delta
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Progress returns the progress of the load that an offset of delta mode belongs to. While changes are read or waited
+// for, it is the proof of the load before, nil if the offset has none.
+func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
+	switch paging.TextField(offset, "phase") {
+	case "load":
+		progress := feedreader.Progress(offset)
+		progress.Total = nil // nothing counts what links with a delta token return
+		return progress
+	case "second":
+		return feedreader.Progress(stripPrefix(snapshotPrefix, offset))
+	}
+	if complete := feedreader.Complete(offset); complete != nil {
+		return &wit.LoadProgress{Complete: complete}
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package feedreader
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Progress returns the progress of the load that an offset of full mode belongs to. It is nil for an empty offset, and
+// for the end of a load of an earlier version, which stored no proof.
+func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
+	progress := &wit.LoadProgress{Complete: Complete(offset)}
+	if progress.Complete == nil && (len(offset) == 0 || paging.FlagField(offset, "done")) {
+		return nil
+	}
+	if seen := numberField(offset, "seen"); seen != nil {
+		progress.Read = *seen
+	}
+	progress.Total = numberField(offset, "count")
+	return progress
+}
+
+// Complete returns the proof with which the last load has ended, nil if the offset has none.
+func Complete(offset []wit.OffsetEntry) *string {
+	if v, ok := wit.Lookup(offset, "complete"); ok && v.String != nil && *v.String != "" {
+		return v.String
+	}
+	return nil
+}
+
+func numberField(offset []wit.OffsetEntry, name string) *uint64 {
+	if v, ok := wit.Lookup(offset, name); ok && v.Integer != nil && *v.Integer >= 0 {
+		return wit.Ptr(uint64(*v.Integer))
+	}
+	return nil
+}
