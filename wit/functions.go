@@ -254,8 +254,8 @@ type Retirement interface {
 
 // LoadProgress is how far a load is: one whole reading of a feed.
 type LoadProgress struct {
-	// Read is the number of the load's rows that the offset has passed; it may be 0 after the end. Total is the service's
-	// count of these rows, nil if there is none that the plugin believes.
+	// Read is the number of the load's rows that the offset has passed; it may be 0 after the end. Total is the
+	// service's count of these rows, nil if there is none that the plugin believes.
 	Read  uint64
 	Total *uint64
 	// Complete is set after the end of a load: the name of what proves that it has every row (key, count, delta), or

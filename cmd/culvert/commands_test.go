@@ -318,16 +318,20 @@ func TestProgress(t *testing.T) {
 	start := time.Unix(1000, 0)
 	before := progressSnapshot(start, []connect.Progress{{Connector: "orders", Rows: 100}})
 	now := progressSnapshot(start.Add(2*time.Second), []connect.Progress{
-		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3},
+		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3,
+			Feeds: []connect.FeedProgress{{Name: "A", Complete: new("key")}, {Name: "B", Complete: new("key")}}},
+		{Connector: "parts", Type: "source", State: connect.Running,
+			Feeds: []connect.FeedProgress{{Name: "A", Complete: new("unproven")}, {Name: "B"}}},
 		{Connector: "copies", Type: "sink", State: connect.Failed, Rows: 5, Lag: 7, Failed: 1},
 	})
 	d.show(now, before)
 	d.Write([]byte("log\n"))
 	d.show(now, before)
 	want := "" +
-		"NAME    TYPE    STATE    TASKS  ROWS  ROWS/S  LAG  REFUSED  LETTERS\n" +
-		"copies  sink    failed   -      5     -       7    1        -\n" +
-		"orders  source  running  -      300   100     -    0        -\n" +
+		"NAME    TYPE    STATE    TASKS  ROWS  ROWS/S  LAG  REFUSED  LETTERS  COMPLETE\n" +
+		"copies  sink    failed   -      5     -       7    1        -        -\n" +
+		"orders  source  running  -      300   100     -    0        -        key\n" +
+		"parts   source  running  -      0     -       -    0        -        -,unproven\n" +
 		"log\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)

@@ -262,6 +262,15 @@ func feedLines(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) 
 		if f.Notifications > 0 {
 			fmt.Fprintf(b, ", %s waiting", number(f.Notifications, "notification"))
 		}
+		if l := f.Load; l != nil {
+			fmt.Fprintf(b, ", %s read", number(int(l.Read), "row"))
+			if l.Total != nil {
+				fmt.Fprintf(b, " of %d", *l.Total)
+			}
+		}
+		if f.Complete != nil {
+			b.WriteString(", last load complete: " + shown.Line(*f.Complete))
+		}
 		b.WriteByte('\n')
 		if r := f.LastRequest; r != nil {
 			fmt.Fprintf(b, "      %s: %d in %d ms, %s\n", shown.Line(r.Request), r.Status, r.Milliseconds, ago(r.At))

@@ -140,6 +140,26 @@ func (e expanded) figures() (rows, lag *float64, unknown string) {
 	return &sum, lag, ""
 }
 
+// complete returns what proves the last load of each feed, - without one.
+func (e expanded) complete() map[string]string {
+	proofs := map[string]string{}
+	if e.Motion == nil {
+		return proofs
+	}
+	for _, t := range e.Motion.Tasks {
+		if t.Progress == nil {
+			continue
+		}
+		for _, f := range t.Feeds {
+			proofs[f.Name] = "-"
+			if f.Complete != nil {
+				proofs[f.Name] = *f.Complete
+			}
+		}
+	}
+	return proofs
+}
+
 // connectorState is a connector in the JSON output.
 type connectorState struct {
 	Connector string   `json:"connector"`
@@ -151,6 +171,8 @@ type connectorState struct {
 	Lag       *float64 `json:"lag,omitempty"`
 	Refused   *int64   `json:"refused,omitempty"`
 	Letters   *int64   `json:"dead_letters,omitempty"`
+	// Complete is what proves the last load of each feed, see [connect.FeedProgress].
+	Complete map[string]string `json:"complete,omitempty"`
 	// Errors are the reasons for failures, an unavailable service, a rejected configuration and missing metrics.
 	Errors []string `json:"errors,omitempty"`
 }
@@ -185,7 +207,7 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 		s, listed := l.connectors[name].Status, l.connectors[name].listed()
 		state := connectorState{Connector: name, Type: s.Type, State: listed.State, Tasks: []string{},
 			Errors:  statusErrors(s),
-			Letters: listed.DeadLetters}
+			Letters: listed.DeadLetters, Complete: l.connectors[name].complete()}
 		if l.connectors[name].Listed != nil {
 			state.Refused = &listed.Refused
 		}
@@ -218,9 +240,10 @@ func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) e
 		var rows [][]string
 		for _, s := range states {
 			rows = append(rows, []string{s.Connector, s.Type, s.State, tasks(l.connectors[s.Connector].listed()),
-				figure(s.Rows), figure(s.Rate), figure(s.Lag), figure(s.Refused), figure(s.Letters)})
+				figure(s.Rows), figure(s.Rate), figure(s.Lag), figure(s.Refused), figure(s.Letters),
+				proofs(s.Complete)})
 		}
-		if err := columns(out, "NAME TYPE STATE TASKS ROWS ROWS/S LAG REFUSED LETTERS", rows); err != nil {
+		if err := columns(out, "NAME TYPE STATE TASKS ROWS ROWS/S LAG REFUSED LETTERS COMPLETE", rows); err != nil {
 			return err
 		}
 		var lines []string
@@ -235,6 +258,15 @@ func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) e
 		_, err := io.WriteString(out, strings.Join(lines, ""))
 		return err
 	})
+}
+
+// proofs lists the different proofs of feeds.
+func proofs(byFeed map[string]string) string {
+	names := slices.Compact(slices.Sorted(maps.Values(byFeed)))
+	if len(names) == 0 {
+		return "-"
+	}
+	return shown.Line(strings.Join(names, ","))
 }
 
 // figure formats a number, - if it is unknown.

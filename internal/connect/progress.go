@@ -66,6 +66,7 @@ func (v *view) progress() Progress {
 		progress.Lag += taskProgress.Lag
 		progress.Failed += taskProgress.Failed
 		progress.Warnings += taskProgress.Warnings
+		progress.Feeds = append(progress.Feeds, taskProgress.Feeds...)
 		progress.CaughtUp = progress.CaughtUp && taskProgress.CaughtUp
 		if task.state == Failed && v.state != Stopped {
 			progress.State = Failed

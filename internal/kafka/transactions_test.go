@@ -43,7 +43,8 @@ func (r *offsetRecords) Committed(o Offset, _ *kgo.Record) {
 }
 
 func at(n int64) Offset {
-	return Offset{Partition: []wit.OffsetEntry{wit.StringEntry("feed", "a")}, Position: []wit.OffsetEntry{wit.IntegerEntry("at", n)}}
+	return Offset{Partition: []wit.OffsetEntry{wit.StringEntry("feed", "a")},
+		Position: []wit.OffsetEntry{wit.IntegerEntry("at", n)}}
 }
 
 // newTransacting returns the transactions of a worker's task.

@@ -339,6 +339,16 @@ var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
 		since("culvert_source_delta_age_seconds",
 			"Time since the feed that is furthest behind had read everything; in delta mode the age of its token.",
 			func(t *taskSample) time.Time { return t.LastCaughtUp }),
+		labelled(prometheus.GaugeValue, "culvert_feed_load_complete",
+			"1 for each feed whose last load has ended; the label complete names what proves that it has every row "+
+				"(key, count, delta), or is unproven.", []string{"feed", "complete"},
+			func(t taskSample, emit func(float64, ...string)) {
+				for _, feed := range t.Feeds {
+					if feed.Complete != nil {
+						emit(1, label(feed.Name), *feed.Complete)
+					}
+				}
+			}),
 		since("culvert_source_notified_seconds",
 			"Time since the last notification, or since the subscription, of the subscribed feed for which it is "+
 				"longest.",

@@ -59,6 +59,7 @@ func TestTaskMetrics(t *testing.T) {
 			Tasks: []connect.TaskMetrics{
 				{Task: 0, State: connect.Running,
 					Progress: &connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
+						Feeds: []connect.FeedProgress{{Name: "A", Complete: new("key")}, {Name: "B"}},
 						InternalProgress: connect.InternalProgress{LastCaughtUp: time.Now().Add(-time.Hour),
 							LastNotified: time.Now().Add(-time.Hour)}}},
 				{Task: 1, State: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2,
@@ -87,6 +88,9 @@ func TestTaskMetrics(t *testing.T) {
 			t.Errorf("%s: expected no age of a task that was never caught up, nor subscribes", figure)
 		}
 	}
+	if _, ok := all["culvert_feed_load_complete orders B 0"]; ok {
+		t.Error("expected no proof of a feed whose load has not ended")
+	}
 	for figure, want := range map[string]float64{
 		"kafka_connect_worker_connector_count": 2, "kafka_connect_worker_task_count": 3,
 		"kafka_connect_worker_connector_total_task_count orders":       2,
@@ -105,6 +109,7 @@ func TestTaskMetrics(t *testing.T) {
 		"culvert_source_pages_total orders 0":                          2,
 		"culvert_source_bytes_total orders 0":                          99,
 		"culvert_task_caught_up orders 0":                              1,
+		"culvert_feed_load_complete key orders A 0":                    1,
 		"culvert_sink_refused_total copies 0":                          4,
 		"culvert_sink_batches_total copies 0":                          10,
 		"culvert_sink_requests_total copies 0":                         11,

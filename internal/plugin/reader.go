@@ -221,7 +221,9 @@ func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Offset
 // Progress is [Instance.Progress].
 func (r *Reader) Progress(ctx context.Context, context []byte, feed uint32,
 	offset []wit.OffsetEntry) (*wit.LoadProgress, error) {
-	return reading(ctx, r, func(i *Instance) (*wit.LoadProgress, error) { return i.Progress(ctx, context, feed, offset) })
+	return reading(ctx, r, func(i *Instance) (*wit.LoadProgress, error) {
+		return i.Progress(ctx, context, feed, offset)
+	})
 }
 
 // HandleNotification is [Instance.HandleNotification]. It waits at most for the current call of the instance.

@@ -344,6 +344,10 @@ func (r *recorder) describe(t *testing.T) {
 		_, _ = invoke[[]wit.Trigger](r, wit.InterfaceNotifications, "HandleNotification", []byte(nil),
 			wit.Notification{Method: "POST", Target: "/a/b", Body: []byte("x")})
 	}
+	if slices.Contains(r.found, wit.InterfaceProgress) {
+		_, _ = invoke[*wit.LoadProgress](r, wit.InterfaceProgress, "Progress", []byte(nil), uint32(0),
+			[]wit.OffsetEntry(nil))
+	}
 	if slices.Contains(r.found, wit.InterfaceRetirement) {
 		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", description.Components[0].Name,
 			[]wit.Setting(nil),

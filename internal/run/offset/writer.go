@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Writer writes the acknowledged offsets of one task, the newest of each partition, every offset.flush.interval.ms, soon
+// Writer writes the acknowledged offsets of one task, the newest of each partition, every offset.flush.interval.ms,
 // after [Writer.FlushSoon], and at Close. It owns a goroutine until Close.
 type Writer struct {
 	store     *Store

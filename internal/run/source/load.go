@@ -10,8 +10,8 @@ import (
 // progressInterval is the least time between two questions for the progress of a load that is under way.
 const progressInterval = time.Second
 
-// observeLoad asks the plugin for the progress of the load that the feed's position belongs to. An error is only logged:
-// reading does not depend on it.
+// observeLoad asks the plugin for the progress of the load that the feed's position belongs to. An error is only
+// logged, because reading does not depend on it.
 func (f *feed) observeLoad(ctx context.Context, r Reader) {
 	f.progressAt = time.Now()
 	progress, err := r.Progress(ctx, f.opened.context, f.index, f.position.fields)
@@ -43,15 +43,15 @@ func (f *feed) warnIfRepeated(p *page) {
 		return
 	}
 	if f.position.beginning == digestOf(p.origin.request) {
-		f.log.Warn("the first load was interrupted and begins again: rows that it had delivered may be of entities that "+
-			"were deleted since, which nothing reports; a snapshot mends that",
+		f.log.Warn("the first load was interrupted and begins again: rows that it had delivered may be of entities "+
+			"that were deleted since, which nothing reports; a snapshot mends that",
 			"command", "culvert connectors snapshot "+f.task.o.Connector+" "+f.name)
 	}
 	f.position.beginning = ""
 }
 
-// markBeginning has the position of a chunk with the first rows stored before them: otherwise nobody would know after a
-// crash that they were delivered. A transaction contains both.
+// markBeginning has the position of the first rows stored before them: otherwise nobody would know after a crash that
+// they were delivered. A transaction contains both.
 func (p *page) markBeginning(chunk *chunk) {
 	feed := p.feed
 	hasRows := len(chunk.batch.Rows)+len(chunk.deadLetters) > 0

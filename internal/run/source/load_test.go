@@ -165,16 +165,15 @@ func TestLoadProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
 		w := newWorld(r, rows("a", 3), rows("b", 3), rows("c", 3), rows("d", 3), rows("e", 3))
-		var task *Task
+		task := NewTask(w.o)
 		seen := map[string]*FeedLoad{}
 		w.service.before = func(q *wit.Request) {
-			if task == nil || q.Target == "/open" {
+			if q.Target == "/open" {
 				return
 			}
 			seen[q.Target] = task.Progress().Feeds[0].Load
 			time.Sleep(600 * time.Millisecond) // of the bubble
 		}
-		task = NewTask(w.o)
 		require.NoError(t, task.Run(t.Context()))
 		assert.Equal(t, []string{"page=1", "page=3", "page=5 total=5"}, r.asked, "asked for")
 		want := map[string]*FeedLoad{"/page/0": nil, "/page/1": {Read: 1}, "/page/2": {Read: 1}, "/page/3": {Read: 3},
@@ -190,7 +189,8 @@ func TestLoadProgress(t *testing.T) {
 			}
 		}
 		ended("at the end", task, wit.Ptr("key"))
-		task, w.service.before, r.asked = nil, nil, nil
+		w.service.before = nil
+		r.asked = nil
 		ended("after a restart", w.ok(t), wit.Ptr("key"))
 		assert.Equal(t, []string{"page=5 total=5"}, r.asked, "asked for at a start")
 		r.silent = true

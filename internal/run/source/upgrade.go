@@ -106,7 +106,8 @@ func (f *feed) changeFingerprint(spec *wit.Feed) {
 	f.mu.Unlock()
 	if spec.OnMismatch == wit.MismatchReload {
 		f.position = position{fields: []wit.OffsetEntry{}}
-		f.pageStart, f.atBeginning = f.position.fields, true
+		f.pageStart = f.position.fields
+		f.atBeginning = true
 		f.setBoundary(f.pageStart)
 		f.setLoad(nil)
 	}

@@ -24,7 +24,8 @@ func (loads) Progress(_ []byte, _ uint32, offset []wit.OffsetEntry) *wit.LoadPro
 func ExampleRegister() {
 	progress.Register(loads{})
 
-	end := loads{}.Progress(nil, 0, []wit.OffsetEntry{wit.IntegerEntry("rows", 7), wit.StringEntry("complete", "count")})
+	offset := []wit.OffsetEntry{wit.IntegerEntry("rows", 7), wit.StringEntry("complete", "count")}
+	end := loads{}.Progress(nil, 0, offset)
 	fmt.Println(end.Read, *end.Complete)
 	// Output: 7 count
 }

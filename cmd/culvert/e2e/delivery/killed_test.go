@@ -3,11 +3,15 @@ package delivery
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
 // reading prepares a worker with at-least-once that reads a set, and starts its broker as a process of its own.
@@ -87,6 +91,41 @@ func TestSoakKilledInMidPage(t *testing.T) {
 	}
 	t.Logf("%d rows, %d records, %d kills, %d of them with rows that came again: %v", len(e.Rows), len(numbers),
 		len(kills), inside, kills)
+}
+
+// A worker that is killed right after a first load, long before the next flush of offsets, reads nothing again: the end
+// of the load is stored at once.
+func TestKilledAfterTheFirstLoad(t *testing.T) {
+	t.Parallel()
+	const rows = 25_000
+	p := e2etest.NewPlace(t)
+	_, servers := p.StartBroker()
+	var pages atomic.Int64
+	service := odatatest.New(odatatest.Options{Rows: 10_000, PageSize: 250})
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "Order_Details") {
+			pages.Add(1)
+		}
+		service.ServeHTTP(w, r)
+	}))
+	file := p.File("orders.properties", e2etest.Source("orders", address, "Order_Details")...)
+	start := func() *e2etest.Command {
+		return p.Start("run", "--data", p.Data, "--plugins", e2etest.Plugins(t), p.Plain(servers), file)
+	}
+	records := func() int {
+		return strings.Count(p.Run("consume", "Order_Details", "--bootstrap-servers", servers).Stdout, "\n")
+	}
+	w := start()
+	w.Awaits("extraction finished")
+	<-time.After(400 * time.Millisecond)
+	w.Kill()
+	e2etest.Equal(t, "records after the first load", rows, records())
+	read := pages.Load()
+	w = start()
+	w.Awaits("this start reads nothing")
+	w.MustStop()
+	e2etest.Equal(t, "pages after the restart", read, pages.Load())
+	e2etest.Equal(t, "records after the restart", rows, records())
 }
 
 // A stop that cannot end because the broker does not answer and offsets are not stored yet ends at the second signal.
