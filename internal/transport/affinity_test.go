@@ -16,7 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// cursors is a service whose tokens belong to the session that issued them, as SAP SuccessFactors' with paging=snapshot.
+// cursors is a service whose tokens belong to the session that issued them, like those of SAP SuccessFactors with
+// paging=snapshot.
 type cursors struct {
 	mu       sync.Mutex
 	opened   int

@@ -46,8 +46,8 @@ type turn struct {
 }
 
 // Acquire returns a session for a request of a read, or of none if affinity is nil. A read waits for its session while
-// other requests use it. These never wait for a session, and the read has none, so they cannot wait for each other. If
-// the session has ended, or for the first page, it prefers one that no other read uses.
+// other requests use it. Those have a session and never wait for another one, and the read has none yet, so there is no
+// deadlock. If the session has ended, or for the first page, it prefers one that no other read uses.
 //
 // Other requests get an idle session, a new one, or at the limit (zero means none) the one with the fewest users. The
 // error is the cause of ctx.
@@ -78,15 +78,15 @@ func (s *Pool) acquireOrQueue(limit int, affinity *Affinity) (*Session, *turn) {
 	if affinity == nil || s.single {
 		return s.take(s.choose(limit, false)), nil
 	}
-	own := affinity.session
-	if own == nil || !slices.Contains(s.all, own) {
+	kept := affinity.session
+	if kept == nil || !slices.Contains(s.all, kept) {
 		return s.take(s.choose(limit, true)), nil
 	}
-	if own.users == 0 {
-		return s.take(own), nil
+	if kept.users == 0 {
+		return s.take(kept), nil
 	}
-	waiting := &turn{session: own, granted: make(chan bool, 1)}
-	own.turns = append(own.turns, waiting)
+	waiting := &turn{session: kept, granted: make(chan bool, 1)}
+	kept.turns = append(kept.turns, waiting)
 	return nil, waiting
 }
 
