@@ -72,8 +72,8 @@ type attempt struct {
 	sent   time.Time
 }
 
-// keepAffinity makes the session of an accepted request that of its read. If the request was not accepted, and the read's
-// session has ended, the answer says so.
+// keepAffinity makes the session of an accepted request that of its read. If the request was not accepted, and the
+// read's session has ended, the answer says so.
 func (t *attempt) keepAffinity(affinity *Affinity) {
 	switch {
 	case affinity == nil || t.answer == nil:

@@ -58,7 +58,8 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 			return notifications.Set{Feed: feed}.FetchStore(!done, offset), nil
 		}
 		if done {
-			if err := feed.CheckProof(current.Verdict() == paging.Unproven); err != nil {
+			isUnproven := current.Verdict() == paging.Unproven && reason.Snapshot == nil
+			if err := feed.CheckProof(isUnproven); err != nil {
 				return wit.NextAction{}, err
 			}
 			if action := withoutLoad(feed, when, offset, reason, now); action != nil {

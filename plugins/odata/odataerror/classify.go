@@ -66,7 +66,8 @@ func LostToken(response *wit.Response, body []byte) bool {
 	case 408, 429, 502, 503, 504:
 		return false
 	case 400, 404, 410, 412:
-		if response.Status == 410 && FromService(response, body) {
+		isEmpty := len(trimStart(body)) == 0
+		if response.Status == 410 && (isEmpty || FromService(response, body)) {
 			return true
 		}
 		text := strings.ReplaceAll(SearchText(response.Target, code+" "+message), " ", "")

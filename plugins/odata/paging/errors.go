@@ -30,7 +30,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	switch kind := pg.position.probe.kind; {
 	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter):
 		return nil, pg.disbelieve(r.Err, r.FromRouter)
-	case r.rejectsProbe(kind):
+	case r.rejectsProbe(pg.position):
 		action, err = "continuing without an answer", t.afterRejectedProbe(kind)
 	case kind == probeKeyOrder && r.rejectsOption():
 		action, err = "continuing differently", t.abandonKeyset(r.Err.Message)
@@ -48,7 +48,9 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 		action, err = "continuing, because the service does not say whether it has more rows",
 			t.afterSpeculativeFailure()
 	case pg.position.usesKeyset():
-		action, err = "continuing differently", t.restartWithoutKeyset(r.Err.Message)
+		action, err = "continuing differently", t.abandonKeyset(r.Err.Message)
+	case pg.position.pager == nil && Proves(pg.position.previous.verdict):
+		return nil, pg.disbelieve(r.Err, false) // such requests have worked in the load before
 	case pg.position.pager == nil && t.dropOption(r):
 		action = "continuing without options that the service may not support"
 	case pg.position.pager == nil && r.Status == 400 && pg.set.Top == 0:
@@ -89,11 +91,18 @@ func (pg *Page) followsOtherLink(t *transition) bool {
 	return pg.position.url != t.keysetURL(keysetPager{skipped: pg.position.skippedRows()})
 }
 
-// rejectsProbe reports whether the load continues without the result of a probe.
-func (r *ErrorResponse) rejectsProbe(kind string) bool {
-	isOptional := kind == probeHighestCursor || kind == probePageCount || kind == probeDeletedRow ||
-		kind == probeKnownRows || kind == probeKnownEnd || kind == probeFurtherRows
-	return isOptional && (r.rejectsOption() || r.Status == 408 || r.Status >= 500)
+// rejectsProbe reports whether the load continues without the result of a probe. Without the highest value or the count
+// of a page it also continues if the service fails.
+func (r *ErrorResponse) rejectsProbe(position *Position) bool {
+	switch kind := position.probe.kind; kind {
+	case probeHighestCursor, probePageCount:
+		return r.rejectsOption() || r.Status == 408 || r.Status >= 500
+	case probeDeletedRow, probeKnownRows, probeKnownEnd, probeFurtherRows:
+		return r.rejectsOption()
+	case probeRowCount:
+		return r.rejectsOption() && position.totalCount <= position.rowsRead
+	}
+	return false
 }
 
 func (r *ErrorResponse) rejectsOption() bool {

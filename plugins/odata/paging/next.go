@@ -71,7 +71,9 @@ func (t *transition) newRows() int { return t.Rows - t.reportedErrors - t.overla
 
 // afterMismatch handles a page that is not the one requested.
 func (t *transition) afterMismatch() error {
-	t.next.capabilities.set(leftUnreadRows, t.leftUnread)
+	if t.leftUnread {
+		t.next.capabilities.set(leftUnreadRows, true)
+	}
 	if t.digest.duplicateKeys {
 		t.next.capabilities.set(duplicateKeys, true)
 	}

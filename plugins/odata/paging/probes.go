@@ -71,6 +71,8 @@ func (t *transition) afterRejectedProbe(kind string) error {
 		return t.lastPage()
 	case probePageCount:
 		return t.afterLastQuestion()
+	case probeRowCount:
+		return t.complete("it rejects the request for a second count")
 	}
 	return nil
 }

@@ -97,9 +97,7 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	position.endMarkerPending, position.timestamp = done.endMarkerPending, int(now)
 	position.SetAnswered()
 	position.previous.verdict = done.verdict
-	if Proves(done.verdict) {
-		position.previous.provenRows = done.rowsRead
-	}
+	position.previous.provenRows = done.previous.provenRows
 	if s.Cursor != nil {
 		position.cursor = s.Cursor.nextState(done.cursor)
 	}

@@ -48,8 +48,14 @@ func (t *transition) countsAgain() bool {
 func (t *transition) afterRowCount() error {
 	next := t.next
 	isSteady := t.Count == next.totalCount
+	isMissing := next.rowsRead < next.totalCount
+	isOfPage := t.Count < 0 || (t.Count <= t.Rows && t.Rows < next.rowsRead)
 	switch {
-	case t.Count <= next.rowsRead && t.Count >= 0:
+	case isOfPage && isMissing:
+		return t.retry("and it returns no count of the set any more")
+	case isOfPage:
+		return t.complete("it returns no second count of the set")
+	case t.Count <= next.rowsRead:
 		first := next.totalCount
 		next.totalCount = t.Count
 		if next.rowsRead < first {
@@ -158,7 +164,8 @@ func (t *transition) finish(doubt string) error {
 	if verdict == Unproven && isNews && t.set.Completeness != "off" {
 		t.warn("nothing proves that the " + itoa(seen) + " rows read are all rows: " + t.set.missingProof(next, doubt))
 	}
-	if Proves(verdict) && next.totalCount == seen && next.capabilities.has(keysWorked|linksWorked) {
+	hasManyPages := next.capabilities.has(keysWorked | linksWorked | skipWorked)
+	if Proves(verdict) && next.totalCount == seen && hasManyPages {
 		next.capabilities.set(countsWholeSet, true)
 	}
 	end := newPosition(next.capabilities&serviceCapabilities | loadComplete)
@@ -168,6 +175,9 @@ func (t *transition) finish(doubt string) error {
 	end.timestamp = int(t.ReceivedAt)
 	end.endMarkerPending = next.endMarkerPending
 	end.verdict = verdict
+	if Proves(verdict) && !hasManyPages {
+		end.previous.provenRows = seen
+	}
 	end.previous.outOfOrderKey = next.previous.outOfOrderKey
 	if next.checks.repeatCount > 0 {
 		end.previous.repeatDigest = next.previous.repeatDigest

@@ -216,3 +216,17 @@ func TestProofIsRemembered(t *testing.T) {
 		}
 	}
 }
+
+// TestProofOfPagesProvesNoPage: that a load of many pages was proven says nothing about a count that equals the rows of
+// a page.
+func TestProofOfPagesProvesNoPage(t *testing.T) {
+	fake := &service{keys: upFrom(1, many), page: 1000, links: "none", count: "page", skips: true}
+	set := setOf("auto", 0)
+	first, err := fake.load(t, set, nil)
+	fake.whole(t, first, err)
+	next, err := fake.load(t, set, set.FirstAfter(first.end, 1_700_000_100_000))
+	fake.whole(t, next, err)
+	if first.end.verdict != provenByKey || next.end.verdict != provenByKey {
+		t.Errorf("expected proofs by key, found %s and %s", first.end.verdict, next.end.verdict)
+	}
+}

@@ -67,7 +67,7 @@ func (r *reader) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		}
 		than, _ := strconv.Atoi(words[2])
 		rows = slices.DeleteFunc(rows, func(k int) bool {
-			return words[1] == "gt" && k <= than || words[1] == "le" && k > than
+			return (words[1] == "gt" && k <= than) || (words[1] == "ge" && k < than) || (words[1] == "le" && k > than)
 		})
 	}
 	skip, _ := strconv.Atoi(query.Get("$skip"))
