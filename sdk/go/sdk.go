@@ -3,8 +3,8 @@
 // The main package of a plugin imports one package for each world of the contract that it implements: source, sink,
 // transform or tools. A source may also import notifications (it is called when the service notifies of changes),
 // retirement (it ends its subscriptions when its connector is deleted) and progress (it reports how far a load is).
-// Importing such a package adds the exports of its world to the module, so import only those that you implement. An init
-// function passes the implementation to the package's Register; main stays empty, because the host calls exports.
+// Importing such a package adds the exports of its world to the module, so import only those that you implement. An
+// init function passes the implementation to the package's Register; main stays empty, because the host calls exports.
 //
 // A plugin only computes: it has no sockets, files, clock or environment. It returns requests, which the host sends,
 // and is called again with the responses. Build one with
