@@ -46,7 +46,10 @@ type Answer struct {
 	wit.Response
 	// Body ends with io.EOF if the answer is complete. Other errors are a transient *wit.Error, or the context's
 	// cause.
-	Body         io.ReadCloser
+	Body io.ReadCloser
+	// SessionLost reports that a request of a read was not accepted, and that the session of the page before has ended,
+	// see [WithAffinity].
+	SessionLost  bool
 	reason       string
 	token        string
 	secrets      []string // of the request, hidden in messages

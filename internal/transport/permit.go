@@ -47,6 +47,22 @@ func mustNotWait(ctx context.Context) bool {
 	return isSet && !shares
 }
 
+// Affinity holds the session of a read, see [WithAffinity].
+type Affinity = session.Affinity
+
+type affinityKey struct{}
+
+// WithAffinity returns a context for a page of a read, whose requests prefer the session that served the page before,
+// and wait for it while another request uses it. affinity is shared by the pages of the read, one after another.
+func WithAffinity(ctx context.Context, affinity *Affinity) context.Context {
+	return context.WithValue(ctx, affinityKey{}, affinity)
+}
+
+func affinityOf(ctx context.Context) *Affinity {
+	affinity, _ := ctx.Value(affinityKey{}).(*Affinity)
+	return affinity
+}
+
 // acquire waits for a slot and a session, or shares those of parent. A nil service means the current one.
 func (c *Client) acquire(ctx context.Context, parent *permit, service *destination, e *exchange) (*permit, error) {
 	if parent != nil {
@@ -76,7 +92,10 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 	}
 	sessions := destination.sessions
 	p := &permit{service: service, destination: destination}
-	p.session = sessions.Acquire(destination.limits.MaxSessions())
+	if p.session, err = sessions.Acquire(ctx, destination.limits.MaxSessions(), affinityOf(ctx)); err != nil {
+		releaseSlot()
+		return nil, err
+	}
 	p.isAlone = sessions.IsAlone(p.session)
 	p.returnSession = sync.OnceFunc(func() { sessions.Release(p.session) })
 	p.release = sync.OnceFunc(func() {

@@ -72,6 +72,19 @@ type attempt struct {
 	sent   time.Time
 }
 
+// keepAffinity makes the session of an accepted request that of its read. If the request was not accepted, and the read's
+// session has ended, the answer says so.
+func (t *attempt) keepAffinity(affinity *Affinity) {
+	switch {
+	case affinity == nil || t.answer == nil:
+		return // of no read, or without an answer
+	case t.status() < http.StatusBadRequest:
+		affinity.Keep(t.permit.session, t.answer.generation)
+	default:
+		t.answer.SessionLost = affinity.Lost(t.permit.session, t.answer.generation)
+	}
+}
+
 func (t *attempt) status() int { return int(t.answer.Status) }
 
 type decision uint8
@@ -105,6 +118,7 @@ func (r *retryLoop) run(ctx context.Context) (*Answer, error) {
 		case err != nil:
 			return nil, err
 		case d == final:
+			t.keepAffinity(affinityOf(ctx))
 			return t.answer, nil
 		}
 	}

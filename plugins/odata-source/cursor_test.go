@@ -140,6 +140,12 @@ func TestCursorWhileRowsChange(t *testing.T) {
 	}
 }
 
+// refuse answers as an OData service.
+func refuse(w http.ResponseWriter, status int) {
+	w.Header().Set("DataServiceVersion", "2.0")
+	http.Error(w, "no", status)
+}
+
 // TestCursorWithRejectedEndRequest: if the service returns no count and rejects a request for rows after its last one,
 // the load is complete, and the next one starts at the cursor.
 func TestCursorWithRejectedEndRequest(t *testing.T) {
@@ -148,7 +154,7 @@ func TestCursorWithRejectedEndRequest(t *testing.T) {
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if query := r.URL.Query(); query.Has("$skip") || strings.Contains(query.Get("$filter"), "OrderID gt") {
 			refused++
-			http.Error(w, "no", http.StatusBadRequest)
+			refuse(w, http.StatusBadRequest)
 			return
 		}
 		service.ServeHTTP(w, r)
@@ -181,7 +187,7 @@ func TestCursorWithUnavailableHighestValue(t *testing.T) {
 					return
 				case highest:
 					requests++
-					http.Error(w, "not now", status)
+					refuse(w, status)
 					return
 				}
 				service.ServeHTTP(w, r)
@@ -213,7 +219,7 @@ func TestCursorWithoutValueOnFirstPage(t *testing.T) {
 	changed := false
 	load := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Query().Get("$orderby"), "OrderDate") {
-			http.Error(w, "not now", http.StatusBadRequest)
+			refuse(w, http.StatusBadRequest)
 			return
 		}
 		if r.URL.Query().Has("$skiptoken") && !changed {

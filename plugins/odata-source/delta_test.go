@@ -537,7 +537,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 		// lost is the number of pages of the snapshot that the service no longer has.
 		lost, rows int
 		ends       bool
-	}{{"whole", 0, 77, true}, {"a page is lost", 1, 117, true}, {"two are", 2, 80, false}} {
+	}{{"whole", 0, 77, true}, {"a page is lost", 1, 116, true}, {"two are", 2, 78, false}} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 			follower := newFollower(t, service, tracked00("Products")...)
@@ -550,7 +550,7 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
 			before, lost := len(follower.log), test.lost
 			follower.answered = func(q *wit.Request, r *wit.Response) {
-				third := strings.Contains(q.Target, "ProductID%20gt%2040&")
+				third := strings.Contains(q.Target, "ProductID%20ge%2039&")
 				if third && lost > 0 {
 					lost--
 					r.Status, r.Body = 410, nil

@@ -44,7 +44,7 @@ func TestAdditionalKeyFieldsAreNotRequested(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"}})
 	l := whole(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
 	l.same(s, "Order_Details")
-	if all := strings.Join(l.targets, "\n"); !strings.Contains(all, "%20and%20ProductID%20gt%20") ||
+	if all := strings.Join(l.targets, "\n"); !strings.Contains(all, "%20and%20ProductID%20ge%20") ||
 		strings.Contains(all, "system") {
 		t.Error(all)
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -262,4 +264,51 @@ func TestPreparedResponseWithWrongFilter(t *testing.T) {
 				follower.targets[before:])
 		}
 	}
+}
+
+// TestLinksWithoutSearch: the service's next links and delta links leave out search, which the service then does not
+// apply. Each request contains it, so exactly the rows that were searched for are read, of the load and of the changes.
+func TestLinksWithoutSearch(t *testing.T) {
+	const rows, size = 25_000, 500
+	metadata := metadataOf("K", `<Property Name="K" Type="Edm.Int32" Nullable="false"/>`)
+	// The search selects odd keys. The changes are the first page again.
+	handler := described(metadata, func(w http.ResponseWriter, r *http.Request) {
+		options := r.URL.Query()
+		last, _ := strconv.Atoi(options.Get("$skiptoken"))
+		var page []string
+		for key := last + 1; len(page) < size && key < 2*rows; key++ {
+			if key%2 == 0 && options.Get("search") == "odd" {
+				continue
+			}
+			page = append(page, fmt.Sprintf(`{"K":%d}`, key))
+			last = key
+		}
+		link := fmt.Sprintf(`"__next":"X?$skiptoken=%d"`, last)
+		if last >= 2*rows-1 || options.Has("!deltatoken") {
+			link = `"__delta":"X?!deltatoken=1"`
+		}
+		w.Header().Set("Preference-Applied", "odata.track-changes")
+		fmt.Fprintf(w, `{"d":{"results":[%s],%s}}`, strings.Join(page, ","), link)
+	})
+	const search = "sap.odata#00.query=search=odd"
+	check := func(mode string, targets []string, keys int) {
+		t.Helper()
+		if keys != rows {
+			t.Errorf("%s: expected %d rows, found %d", mode, rows, keys)
+		}
+		for _, target := range targets {
+			if strings.Contains(target, "/X?") && strings.Count(target, "search=odd") != 1 {
+				t.Errorf("%s: expected search=odd once in %s", mode, target)
+				return
+			}
+		}
+	}
+	for _, paging := range []string{"links", "auto"} {
+		load := whole(t, handler, of("/s", "X", search, "sap.odata.paging="+paging, "sap.odata.count=none")...)
+		check(paging, load.targets, len(load.rows))
+	}
+	follower := newFollower(t, handler, tracked("/s", "X", search, "sap.odata#00.format=json")...)
+	noError(t, follower.catchUp(start))
+	noError(t, follower.catchUp(poll))
+	check("delta", follower.targets, len(follower.state))
 }

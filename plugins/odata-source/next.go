@@ -58,10 +58,18 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 			return notifications.Set{Feed: feed}.FetchStore(!done, offset), nil
 		}
 		if done {
+			if err := feed.CheckProof(current.Verdict() == paging.Unproven); err != nil {
+				return wit.NextAction{}, err
+			}
 			if action := withoutLoad(feed, when, offset, reason, now); action != nil {
 				return *action, nil
 			}
 			current = feed.Paging.FirstAfter(current, now)
+		}
+	}
+	if current == nil {
+		if err := feed.CheckProof(!feed.Paging.CanProve()); err != nil {
+			return wit.NextAction{}, err
 		}
 	}
 	if isFirst := current == nil; isFirst || reason.Snapshot != nil { // a snapshot reads all rows, even with a cursor
@@ -71,6 +79,9 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 		}
 	}
 	current = feed.Paging.RestoreLink(current)
+	if reason.Start != nil {
+		current.SetStarted()
+	}
 	target, repeats := feed.Paging.Request(current)
 	position := current.Fields()
 	return wit.NextAction{Fetch: &wit.Fetch{Request: feed.Request("", target), Position: &position,

@@ -163,7 +163,9 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 			noError(t, err)
 			service.away = isSet
 			_, err = load.run(0, offset)
-			hasKind("third page", err)
+			if failure := faultOf(err); err == nil || failure.Kind != wit.ErrorTransient { // links have worked
+				t.Errorf("third page: expected a transient error, found %v (%v)", failure.Kind, err)
+			}
 			service.away = nil
 			offset = load.all(offset)
 			if len(load.rows) != 40 {
@@ -175,7 +177,12 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 				step, err := load.next(0, offset, reason)
 				noError(t, err)
 				_, err = load.page(0, step.Fetch)
-				hasKind(subject, err)
+				failure := faultOf(err)
+				if isEmpty := c.body == ""; isEmpty && failure.Kind != wit.ErrorTransient {
+					t.Errorf("%s: expected a transient error, found %v (%v)", subject, failure.Kind, err)
+				} else if !isEmpty {
+					hasKind(subject, err)
+				}
 			}
 			service.away = isNested
 			_, err = newLoad(t, service, of(northwind, "Orders", "sap.odata#00.expand=Order_Details")...).run(0, nil)
@@ -300,15 +307,18 @@ func TestRouterAnswersInTheMiddleOfPage(t *testing.T) {
 // deletesAlso adds a deleted entry of a product that is also a row.
 func deletesAlso(_ *wit.Request, r *wit.Response) { alsoDeleted(r, 3, "</feed>") }
 
-// TestOptionRejectedByDefaultPage: if a service rejects an option with its web server's page, the first page is
-// requested without the option.
+// TestOptionRejectedByDefaultPage: a web server's page is no answer of the service: it is not taken for the rejection
+// of an option. The error names the setting that leaves the option out.
 func TestOptionRejectedByDefaultPage(t *testing.T) {
 	for _, status := range []int{405, 501} {
 		service := &routed{Handler: odatatest.New(odatatest.Options{Rows: 40}), status: status, body: "no",
 			away: func(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "$inlinecount") }}
-		load := newLoad(t, service, of(northwind, "Orders")...)
-		_, err := load.run(0, nil)
-		if err != nil || len(load.rows) != 40 {
+		_, err := newLoad(t, service, of(northwind, "Orders")...).run(0, nil)
+		if err == nil || !strings.Contains(err.Error(), "sap.odata#00.count = none requests no $inlinecount") {
+			t.Errorf("%d: expected an error that names the setting, found %v", status, err)
+		}
+		load := newLoad(t, service, of(northwind, "Orders", "sap.odata#00.count=none")...)
+		if _, err := load.run(0, nil); err != nil || len(load.rows) != 40 {
 			t.Errorf("%d: expected 40 rows, found %d (%v)", status, len(load.rows), err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -40,11 +41,12 @@ type feed struct {
 
 // readState belongs to the read stage.
 type readState struct {
-	opened    *openedVersion    // changes between pages only
-	index     uint32            // of the feed in opened
-	position  position          // where reading continues; it is ahead of what is acknowledged
-	pageStart []wit.OffsetEntry // the offset before the current page
-	lastPage  string            // identifies the previous page if more was to follow, see [page.checkProgress]
+	opened    *openedVersion      // changes between pages only
+	index     uint32              // of the feed in opened
+	position  position            // where reading continues; it is ahead of what is acknowledged
+	pageStart []wit.OffsetEntry   // the offset before the current page
+	affinity  *transport.Affinity // the session of the pages
+	lastPage  string              // identifies the previous page if more was to follow, see [page.checkProgress]
 	// atBeginning means that no row of the first load was sent.
 	atBeginning bool
 	// sentRows means that rows were sent since the last offset that is stored promptly.

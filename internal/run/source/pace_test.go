@@ -41,7 +41,7 @@ func TestPluginsWithoutProgressArePaced(t *testing.T) {
 		{"polls with a period of 0 that bring rows", &reader{polls: true}, []string{"a=1"}, again("a=1\nEND 0 false\n"),
 			610},
 		{"more without rows", &reader{}, nil, again("END 0 true\n"), 70},
-		{"more without rows, another offset each time", &reader{counts: true}, nil, again("END 0 true\n"), 70},
+		{"more without rows, another offset each time", &reader{counts: true}, nil, again("END 0 true\n"), 610},
 		{"more with rows, the offset stands", &reader{}, nil, func(int, string) (uint16, string, bool) {
 			row++
 			return 200, fmt.Sprintf("a=%d\nEND 0 true\n", row), false
@@ -61,6 +61,25 @@ func TestPluginsWithoutProgressArePaced(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Pages without rows whose offsets differ, such as those of links behind the end, are paced by 100 ms at most.
+func TestEmptyPagesThatAdvanceArePacedBriefly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pages = 1000
+		w := newWorld(&reader{exact: true, counts: true}, nil)
+		requests := 0
+		w.service.answer = func(int, string) (uint16, string, bool) {
+			requests++
+			return 200, fmt.Sprintf("END 0 %t\n", requests < pages), false
+		}
+		began := time.Now()
+		w.ok(t)
+		assert.Equal(t, pages, requests, "pages")
+		if elapsed := time.Since(began); elapsed > 100*time.Second {
+			t.Errorf("expected at most 100 s for %d pages, found %v", pages, elapsed)
+		}
+	})
 }
 
 // A page may follow a limited number of requests, at once or nested in each other.

@@ -91,7 +91,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	fetchSpan := page.origin.span.StartRequest("fetch", &fetch.Request)
 	workCtx, endFetch := f.task.count.fetch.Track(ctx)
 	sendCtx, leaseErr := f.withLease(workCtx, fetch)
-	answer, err := f.task.o.Client.Do(sendCtx, &fetch.Request)
+	answer, err := f.task.o.Client.Do(transport.WithAffinity(sendCtx, f.affinity), &fetch.Request)
 	endFetch()
 	if err == nil {
 		lastRequest.Status, lastRequest.Milliseconds = int(answer.Status), time.Since(start).Milliseconds()
@@ -116,6 +116,11 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 		return end, err
 	}
 	end, err = page.decodePage(transport.WithParent(ctx), answer)
+	if err == nil && answer.SessionLost && answer.Status < 500 {
+		f.log.Warn("the session that the link's token belongs to has ended, and the service rejects the link: "+
+			"the load begins again, or continues without the link",
+			"page", page.origin.request, "status", answer.Status)
+	}
 	if err == nil {
 		f.task.o.Metrics.Batches.Record(start, page.emitted.rows)
 	} else {

@@ -121,11 +121,11 @@ func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 }
 
 // continueReading continues with the next page. It pauses after a page without rows or progress, because a plugin may
-// announce more for ever.
+// announce more for ever; the pauses grow only while the offset stays the same.
 func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 	r.reason = wit.PollReason{More: wit.Set}
-	progressed := end.rows && end.advanced
-	if minDelay := r.backoff.after(progressed); !progressed {
+	minDelay := r.backoff.after(end.advanced)
+	if !end.rows || !end.advanced {
 		end.wait = max(end.wait, minDelay)
 	}
 	return pause.For(ctx, end.wait)

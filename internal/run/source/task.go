@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -116,10 +117,13 @@ const maxRejectedCommits = 5
 
 // runFeed runs a feed, and again from its stored offset if its data was not committed.
 func (t *Task) runFeed(ctx context.Context, i int) error {
+	affinity := &transport.Affinity{}
+	defer affinity.Forget()
 	var backoff progressBackoff
 	rejectedCommits := 0
 	for {
 		feed := t.currentFeeds()[i]
+		feed.affinity = affinity // also of a feed that starts over, whose link is the same
 		from, before := feed.position, t.count.written.Load()
 		err := feed.run(ctx)
 		var aborted *kafka.TransactionAborted

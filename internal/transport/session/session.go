@@ -13,10 +13,14 @@ import (
 type Session struct {
 	jar    jar
 	tokens tokens
+	// reads counts the reads whose session this is.
+	reads atomic.Int32
 	// users counts the requests without a response yet. Store.mu guards it and the fields below.
 	users int
 	// open counts the requests whose response has not been read yet.
 	open int
+	// turns holds the reads that wait for the session, first come first.
+	turns []*turn
 	// ended reports whether [Pool.Replace] has removed the session.
 	ended   bool
 	created time.Time

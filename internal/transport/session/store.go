@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"slices"
 
@@ -59,33 +60,49 @@ func (s *Pool) Leave() []*Session {
 	return s.all
 }
 
-// Acquire returns an idle session, a new one, or at the limit (zero means none) the one with the fewest users.
-func (s *Pool) Acquire(limit int) *Session {
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
-	var one *Session
-	switch n := len(s.idle); {
+// choose returns the session for a request. isRead reports that it is the first of a read, which leaves the sessions of
+// other reads alone if that takes no more sessions than requests. Store.mu is held.
+func (s *Pool) choose(limit int, isRead bool) *Session {
+	mayAdd := limit == 0 || len(s.all)+s.store.ending[s.key] < limit || len(s.all) == 0
+	unclaimed := slices.DeleteFunc(slices.Clone(s.idle), func(idle *Session) bool { return idle.reads.Load() > 0 })
+	switch {
 	case s.single && len(s.all) > 0:
-		one = s.all[0]
-		s.idle = slices.DeleteFunc(s.idle, func(idle *Session) bool { return idle == one })
-	case n > 0:
-		one, s.idle = s.idle[n-1], s.idle[:n-1]
-	case limit == 0 || len(s.all)+s.store.ending[s.key] < limit || len(s.all) == 0:
-		one = newSession()
-		s.all = append(s.all, one)
-	default:
-		one = slices.MinFunc(s.all, func(a, b *Session) int { return a.users - b.users })
+		return s.all[0]
+	case len(unclaimed) > 0:
+		return unclaimed[len(unclaimed)-1]
+	case len(s.idle) > 0 && !(isRead && mayAdd && len(s.all) <= s.openRequests()):
+		return s.idle[len(s.idle)-1]
+	case mayAdd:
+		session := newSession()
+		s.all = append(s.all, session)
+		return session
 	}
-	one.users++
-	one.open++
-	return one
+	return slices.MinFunc(s.all, func(a, b *Session) int {
+		return cmp.Or(cmp.Compare(len(a.turns), len(b.turns)), cmp.Compare(a.users, b.users))
+	})
+}
+
+// openRequests returns the number of requests whose response has not been read yet. Store.mu is held.
+func (s *Pool) openRequests() (n int) {
+	for _, session := range s.all {
+		n += session.open
+	}
+	return n
+}
+
+// take makes a request the user of a session. Store.mu is held.
+func (s *Pool) take(session *Session) *Session {
+	s.idle = slices.DeleteFunc(s.idle, func(idle *Session) bool { return idle == session })
+	session.users++
+	session.open++
+	return session
 }
 
 func (s *Pool) Release(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	one.users--
-	if one.users == 0 && !one.ended {
+	if one.users == 0 && !one.ended && !s.grant(one) {
 		s.idle = append(s.idle, one)
 	}
 }
@@ -99,6 +116,7 @@ func (s *Pool) Replace(ended *Session) (fresh *Session) {
 		return nil
 	}
 	ended.ended = true
+	ended.endTurns()
 	ended.users--
 	ended.open--
 	fresh = newSession()

@@ -54,7 +54,7 @@ func (d *Atom) Reset() {
 
 func (d *Atom) nestedDecoder() *stream {
 	child := newPlainAtom(d.schema)
-	child.collect = true
+	child.collector = &d.nestedPages
 	return &child.stream
 }
 
@@ -298,7 +298,7 @@ func (d *Atom) link(b []byte, tag scan.XMLTag, scope int) {
 }
 
 func (d *Atom) deleted(element []byte, pageOffset int64, out *Output) {
-	if d.collect {
+	if d.collector != nil {
 		return
 	}
 	if d.skipRow(element, pageOffset, out) {

@@ -8,12 +8,69 @@ import (
 )
 
 func (d *Atom) row(text []byte, pageOffset int64, out *Output) {
-	if d.collect {
+	if d.collector != nil {
+		d.checkCollected(text)
 		d.collected = d.rowDocument(d.collected, text)
 		d.page.Rows++
 		return
 	}
 	d.decode(text, pageOffset, out, true)
+}
+
+// checkCollected checks a row of a nested page. What makes it unreadable is reported when it is decoded.
+func (d *Atom) checkCollected(row []byte) {
+	r := atomReader{decoder: d, row: row}
+	d.namespaces.all = d.namespaces.all[:d.rowBindings]
+	r.prepareLevel(0, d.schema, "")
+	tag, _ := scan.XMLTagAt(row, 0)
+	entry := element{tag, len(row)}
+	scope := d.namespaces.push(row, tag, d.outer)
+	d.collector.checkType(d.schema, r.typeName(entry, scope))
+	if r.entry(entry, scope, d.schema, 0) == nil &&
+		!d.collector.addKey(r.key(d.collector.keyBuffer[:0], d.schema, 0, entry)) {
+		d.collector.reportKey(d.schema, func(column int) []byte {
+			source := d.levels[0].spans[column]
+			if source.end == 0 {
+				return nil // it is outside of the properties
+			}
+			tag, _ := scan.XMLTagAt(row, source.start)
+			return row[tag.End:contentEnd(row, tag, source.end)]
+		})
+	}
+}
+
+// typeName returns the type in an entry's category, or nil.
+func (r *atomReader) typeName(entry element, scope int) []byte {
+	const scheme = "http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"
+	namespaces := &r.decoder.namespaces
+	children := childrenOf(r.row, entry.tag, entry.end)
+	for child, ok := children.next(); ok; child, ok = children.next() {
+		inside := namespaces.push(r.row, child.tag, scope)
+		namespace, local := namespaces.element(r.row, child.tag, inside)
+		if namespace != atomNamespace || string(local) != "category" {
+			continue
+		}
+		if of, _ := attribute(r.row, child.tag, "scheme"); string(of) == scheme {
+			term, _ := attribute(r.row, child.tag, "term")
+			name, _ := scan.XMLContent(nil, term)
+			return name
+		}
+	}
+	return nil
+}
+
+// key appends the encoded key of an entry whose values were located at a level. It returns nil if the key is not
+// complete, as well as for a schema without keys.
+func (r *atomReader) key(dst []byte, schema *RowSchema, depth int, entry element) []byte {
+	for _, i := range schema.Keys {
+		start := len(dst)
+		var m *conversionError
+		dst, m = r.column(dst, schema, i, depth, entry, true)
+		if m != nil || schema.Columns[i].isNull(dst[start:]) {
+			return nil
+		}
+	}
+	return dst
 }
 
 // decode decodes an entry or, if entry is false, an element with properties.
@@ -333,15 +390,25 @@ func (r *atomReader) inlineFeed(dst []byte, column *Column, inline element, scop
 
 func (r *atomReader) feed(dst []byte, column *Column, feed element, scope, depth int) ([]byte, *conversionError) {
 	count := 0
+	linkedBefore := r.nextLink.found
 	if m := r.eachEntry(feed, scope, func(element, int) *conversionError { count++; return nil }); m != nil {
 		return dst, m
+	}
+	linked := r.nextLink.found && !linkedBefore
+	if linked {
+		r.nextLink.schema = column.Nested
+		r.nextLink.property = r.decoder.levels[depth].path + column.Name
+		r.decoder.nestedPages.newKeys()
 	}
 	if count == 0 {
 		return append(dst, 0), nil
 	}
 	dst = appendCount(dst, count)
 	m := r.eachEntry(feed, scope, func(e element, inside int) (m *conversionError) {
-		dst, m = r.nestedEntry(dst, column, e, inside, depth+1)
+		if dst, m = r.nestedEntry(dst, column, e, inside, depth+1); m == nil && linked {
+			pages := &r.decoder.nestedPages
+			pages.addKey(r.key(pages.keyBuffer[:0], column.Nested, depth+1, e))
+		}
 		return m
 	})
 	return append(dst, 0), m

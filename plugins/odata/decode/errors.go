@@ -21,6 +21,8 @@ type PageError struct {
 	ServiceText string
 	Failed      bool   // the service returned an error inside of the page
 	Tag         string // of the nested page; empty for the page itself
+	// Hint says what to do about it; may be empty.
+	Hint string
 }
 
 func (e *PageError) Error() string {
@@ -38,6 +40,9 @@ func (e *PageError) Error() string {
 	if e.HTML {
 		s += " (an HTML page with a status of success is usually a logon page: check the user's type " +
 			"and the authentication)"
+	}
+	if e.Hint != "" {
+		s += "; " + e.Hint
 	}
 	return s
 }

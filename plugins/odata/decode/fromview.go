@@ -65,12 +65,25 @@ func viewSchema(model *edm.Model, view *edm.View, options edm.Options, depth int
 		c := Column{Name: e.Name, Kind: NavigationToOne, Optional: true, Inline: true, Nested: nested}
 		if e.Many {
 			c.Kind, c.Optional = NavigationToMany, false
+			nested.Keys = nested.columnsOf(e.View.Structure.Key)
 		}
 		schema.Columns = append(schema.Columns, c)
 	}
 	schema.ValueColumns = len(schema.Columns)
 	schema.Columns = append(schema.Columns, hidden...)
 	return schema, nil
+}
+
+// columnsOf returns the columns of properties. It returns none if one of them is not read or not primitive.
+func (l *RowSchema) columnsOf(properties []string) (columns []int) {
+	for _, name := range properties {
+		i := slices.IndexFunc(l.Columns, func(c Column) bool { return c.Name == name && c.Kind == Primitive })
+		if i < 0 {
+			return nil
+		}
+		columns = append(columns, i)
+	}
+	return columns
 }
 
 // structureSchema describes the wanted properties. If wanted is nil, it describes all.

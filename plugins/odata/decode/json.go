@@ -57,7 +57,7 @@ func (d *JSON) Reset() {
 
 func (d *JSON) nestedDecoder() *stream {
 	child := newPlainJSON(d.schema)
-	child.collect = true
+	child.collector = &d.nestedPages
 	return &child.stream
 }
 

@@ -11,7 +11,8 @@ func (d *JSON) row(text []byte, pageOffset int64, out *Output) {
 	if d.skipRow(text, pageOffset, out) {
 		return
 	}
-	if d.collect {
+	if d.collector != nil {
+		d.checkCollected(text)
 		if len(d.collected) > 0 {
 			d.collected = append(d.collected, ',')
 		}
@@ -23,6 +24,64 @@ func (d *JSON) row(text []byte, pageOffset int64, out *Output) {
 	start := len(out.Data)
 	m := r.decode(out)
 	d.addRow(text, pageOffset, start, r.nextLink, r.deleted, m, out)
+}
+
+// checkCollected checks a row of a nested page. What makes it unreadable is reported when it is decoded.
+func (d *JSON) checkCollected(row []byte) {
+	if row[0] != '{' {
+		return
+	}
+	r := jsonReader{decoder: d, row: row}
+	d.collector.checkType(d.schema, r.typeName())
+	located := d.level(0, d.schema)
+	if r.members(d.schema, textRange{0, len(row)}, located) == nil &&
+		!d.collector.addKey(r.key(d.collector.keyBuffer[:0], d.schema, 0)) {
+		d.collector.reportKey(d.schema, func(column int) []byte {
+			return d.scalarText(row[located.spans[column].start:located.spans[column].end])
+		})
+	}
+}
+
+// typeName returns the type in the row's metadata, or nil.
+func (r *jsonReader) typeName() []byte {
+	metadata := r.member(textRange{0, len(r.row)}, "__metadata")
+	if metadata.end == 0 || r.row[metadata.start] != '{' {
+		return nil
+	}
+	name := r.member(metadata, "type")
+	if name.end == 0 {
+		return nil
+	}
+	return r.decoder.scalarText(r.row[name.start:name.end])
+}
+
+// member returns the value of an object's member. Its end is zero if the object has no such member.
+func (r *jsonReader) member(object textRange, name string) textRange {
+	b := r.row
+	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
+	for !closed {
+		end, value, _ := scan.JSONName(b, i)
+		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
+		if string(nameIn(b[i:end])) == name {
+			return textRange{value, valueEnd}
+		}
+		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
+	}
+	return textRange{}
+}
+
+// key appends the encoded key of the struct whose values were located at a level. It returns nil if the key is not
+// complete, as well as for a schema without keys.
+func (r *jsonReader) key(dst []byte, schema *RowSchema, depth int) []byte {
+	for _, i := range schema.Keys {
+		start := len(dst)
+		var m *conversionError
+		dst, m = r.column(dst, schema, i, r.decoder.levels[depth].spans[i], depth)
+		if m != nil || schema.Columns[i].isNull(dst[start:]) {
+			return nil
+		}
+	}
+	return dst
 }
 
 // rowDocument makes an array of one row: a row alone could be a function result.
@@ -204,10 +263,13 @@ func (r *jsonReader) array(dst []byte, column *Column, source textRange, depth i
 		last, _ = scan.JSONValue(r.row, i, maxDepth)
 		i, closed, _ = scan.JSONNext(r.row, last, ']')
 	}
+	linked := false
 	if next.end != 0 && !r.nextLink.found {
 		if href := r.decoder.scalarText(r.row[next.start:next.end]); len(href) > 0 {
 			r.nextLink = nestedNextLink{found: true, link: Link{Href: string(href)}, linkAt: next, emptyLink: `""`,
-				rowsAt: last}
+				rowsAt: last, schema: column.Nested, property: r.decoder.levels[depth].path + column.Name}
+			linked = true
+			r.decoder.nestedPages.newKeys()
 			if count > 0 {
 				r.nextLink.separator = ","
 			}
@@ -222,6 +284,9 @@ func (r *jsonReader) array(dst []byte, column *Column, source textRange, depth i
 		var m *conversionError
 		if dst, m = r.structure(dst, column, textRange{i, end}, depth); m != nil {
 			return dst, m
+		}
+		if linked {
+			r.decoder.nestedPages.addKey(r.key(r.decoder.nestedPages.keyBuffer[:0], column.Nested, depth+1))
 		}
 		i, closed, _ = scan.JSONNext(r.row, end, ']')
 	}

@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // nestedPages holds a row that waits for further pages of an expanded feed. Their rows replace the link in the row's
@@ -18,9 +19,17 @@ type nestedPages struct {
 	number   int
 	child    *stream
 	out      Output
+	// link is the link to the page that is being read.
+	link Link
 	// visited are hashes of the links followed for this feed. emptyPages counts consecutive pages without rows.
 	visited    map[uint64]bool
 	emptyPages int
+	// keys holds digests of the keys of the feed's rows so far: at most one for each row of the feed, whose texts have
+	// at most maxRow bytes in total. Only feeds with a next link are checked, because only their pages may repeat.
+	keys      map[uint64]bool
+	keyBuffer []byte
+	// problem is what is wrong with the page that is being read, if its rows do not belong to the feed.
+	problem *PageError
 }
 
 const maxEmptyPages = 1000 // consecutive pages without a row in an expanded feed
@@ -34,6 +43,9 @@ type nestedNextLink struct {
 	linkAt               textRange
 	rowsAt               int
 	emptyLink, separator string
+	// schema describes the feed's rows. property is the path of the navigation property.
+	schema   *RowSchema
+	property string
 }
 
 func (s *stream) awaitNestedPages(row []byte, at int64, nextLink nestedNextLink, out *Output) {
@@ -47,6 +59,8 @@ func (s *stream) awaitNestedPages(row []byte, at int64, nextLink nestedNextLink,
 		w.child = s.format.nestedDecoder()
 	}
 	w.child.format.Reset()
+	w.child.schema = nextLink.schema
+	w.problem = nil
 	w.emptyPages = 0
 	if clear(w.visited); w.visited == nil {
 		w.visited = map[uint64]bool{}
@@ -69,7 +83,9 @@ func (s *stream) requestNestedPage(link Link, out *Output) {
 	w := &s.nestedPages
 	w.number++
 	w.tag = "nested page " + strconv.Itoa(w.number)
-	out.NestedPages = append(out.NestedPages, NestedPageRequest{w.tag, link})
+	w.link = link
+	out.NestedPages = append(out.NestedPages, NestedPageRequest{Tag: w.tag, Link: link, Row: s.page.Rows,
+		Property: w.nextLink.property})
 }
 
 // nestedPiece reads a piece of a nested page. After the last page it decodes the row and continues with the outer page.
@@ -85,6 +101,12 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 		return &e
 	}
 	child := w.child
+	if w.problem != nil {
+		w.problem.Byte = child.base + int64(child.pos)
+		w.problem.Row = int64(s.page.Rows)
+		w.problem.Tag = tag
+		return w.problem
+	}
 	if len(child.collected)+len(w.row) > maxRow {
 		return &PageError{Row: int64(s.page.Rows), Tag: tag, Found: "a longer one",
 			Expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes with all its nested pages"}
@@ -112,8 +134,51 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 		return nil
 	}
 	w.splice(child.collected)
+	w.keys = nil
 	s.format.row(w.row, w.at, out)
 	return s.run(out)
+}
+
+// newKeys starts the keys of another feed.
+func (w *nestedPages) newKeys() { w.keys = map[uint64]bool{} }
+
+// addKey records the encoded key of a row, nil if it is not known. It returns false if a row before has the same key.
+func (w *nestedPages) addKey(key []byte) bool {
+	if key == nil {
+		return true
+	}
+	w.keyBuffer = key
+	h := fnv.New64a()
+	_, _ = h.Write(key)
+	size := len(w.keys)
+	w.keys[h.Sum64()] = true
+	return len(w.keys) > size
+}
+
+// checkType reports a row of a nested page whose type cannot be in the feed.
+func (w *nestedPages) checkType(schema *RowSchema, name []byte) {
+	if schema.acceptsType(name) || w.problem != nil {
+		return
+	}
+	w.report("rows of "+w.nextLink.property+" of type "+schema.Name, "type "+quoted(name))
+}
+
+// reportKey reports a row of a nested page whose key the feed already has: the service repeats rows, so others may be
+// missing.
+func (w *nestedPages) reportKey(schema *RowSchema, value func(column int) []byte) {
+	if w.problem != nil {
+		return
+	}
+	var parts []string
+	for _, i := range schema.Keys {
+		parts = append(parts, schema.Columns[i].Name+"="+quoted(value(i)))
+	}
+	w.report("each key once in "+w.nextLink.property, strings.Join(parts, ",")+" again")
+}
+
+func (w *nestedPages) report(expected, found string) {
+	w.problem = &PageError{Expected: expected, Found: found + " behind the link " + strconv.Quote(w.link.Href),
+		Hint: "leave " + w.nextLink.property + " out of expand, or read its entity set by itself"}
 }
 
 // splice removes the next link and inserts the collected rows.

@@ -48,6 +48,10 @@ type Link struct{ Href, Base string }
 type NestedPageRequest struct {
 	Tag  string
 	Link Link
+	// Row is the index of the row that contains the feed.
+	Row uint32
+	// Property is the path of the expanded navigation property from the row, `Items/Parts`.
+	Property string
 }
 
 // Page is the metadata of a page.

@@ -1,7 +1,9 @@
 package decode
 
 import (
+	"bytes"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -56,7 +58,7 @@ type Column struct {
 	Precision, Scale int
 	Rounding         edm.Rounding
 	Zone             *zone.Zone // of an Edm.DateTime (`datetime.zone`); nil means UTC
-	// Nested describes the struct of the column or of its items. It has no keys.
+	// Nested describes the struct of the column or of its items. Its keys identify the items of an expanded collection.
 	Nested *RowSchema
 	// Target is the FC_TargetPath of the metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`). In Atom, a value that is
 	// missing from the properties is read from there.
@@ -94,6 +96,9 @@ type RowSchema struct {
 	// Ignored are names of the type that the projection leaves out, including navigation properties. They are not
 	// reported as unknown.
 	Ignored []string
+	// Types are the names of the type and of types derived from it, without namespaces, for items of an expanded
+	// collection. None means that items may have any type.
+	Types   []string
 	names   map[string]int
 	ignored map[string]bool
 }
@@ -136,6 +141,16 @@ func (l *RowSchema) keyIsInPlace() bool {
 		}
 	}
 	return len(l.Keys) > 0 && len(l.KeyTail) == 0 && len(l.Tracked) == 0
+}
+
+// isNull reports whether an encoded value of the column is null.
+func (c *Column) isNull(encoded []byte) bool { return c.Optional && encoded[0] == 0 }
+
+// acceptsType reports whether the type that a row names may be in the collection. Namespaces are not compared, since a
+// service may write an alias. An empty name means that the row does not name its type.
+func (l *RowSchema) acceptsType(name []byte) bool {
+	name = name[bytes.LastIndexByte(name, '.')+1:]
+	return len(name) == 0 || len(l.Types) == 0 || slices.Contains(l.Types, string(name))
 }
 
 // syndication maps the target names of the metadata to Atom elements.

@@ -24,8 +24,9 @@ type stream struct {
 	unknown map[string]bool
 	rowMemory
 	nestedPages nestedPages
-	// collect keeps rows as text in collected instead of decoding them. It is set for nested pages.
-	collect   bool
+	// collector, if not nil, makes this the stream of a nested page: rows are kept as text in collected instead of
+	// being decoded, after the collector has checked them.
+	collector *nestedPages
 	collected []byte
 	steps     int // format steps, for tests
 }
@@ -85,6 +86,7 @@ func (s *stream) reset() {
 	s.ended, s.failed, s.inRow, s.skipNextRow = false, false, false, false
 	s.page, s.serviceText = Page{Count: -1}, serviceText{}
 	s.nestedPages.waiting = false
+	s.nestedPages.keys = nil
 	s.collected = s.collected[:0]
 	if len(s.unknown) > 0 {
 		clear(s.unknown)
@@ -132,7 +134,7 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 
 // skipRow reports whether the host wants this row skipped, and records it as a row error.
 func (s *stream) skipRow(text []byte, pageOffset int64, out *Output) bool {
-	if !s.skipNextRow || s.collect {
+	if !s.skipNextRow || s.collector != nil {
 		return false
 	}
 	s.skipNextRow = false

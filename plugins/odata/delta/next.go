@@ -3,6 +3,7 @@ package delta
 import (
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
@@ -21,6 +22,8 @@ func (f Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 		return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 	case reason.Snapshot != nil:
 		current = f.snapshotOnDemand(waiting, *reason.Snapshot, now)
+	case waits && f.CheckProof(waiting.verdict == paging.Unproven) != nil:
+		return wit.NextAction{}, f.CheckProof(true)
 	case waits:
 		current, err = f.pollChanges(waiting, reason, now)
 	case current == nil:
@@ -47,7 +50,8 @@ func (f Set) snapshotOnDemand(waiting *idle, ident string, now int64) phase {
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
-	c := common{startedAt: int(now), rewriteSettings: waiting.rewriteSettings, snapshot: number}
+	c := common{startedAt: int(now), rewriteSettings: waiting.rewriteSettings, snapshot: number,
+		verdict: waiting.verdict}
 	return &readingSnapshot{common: c, link: waiting.link, onDemand: true, position: f.Paging.First(now).Fields()}
 }
 

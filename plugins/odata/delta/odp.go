@@ -223,7 +223,7 @@ func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
 		sdk.Log(wit.LevelWarn, pg.Label()+": continuing from the delta token "+search.token+" of "+search.created+
 			"; changes since then are delivered again")
 		c := common{startedAt: now, rewriteSettings: set.rewriteSettings(), lostTokens: search.lostTokens,
-			endMarkerPending: search.endMarkerPending}
+			endMarkerPending: search.endMarkerPending, verdict: search.verdict}
 		return &readingChanges{common: c, url: link}, nil
 	case search.reason == reasonOpened:
 		// The extraction has ended, but its response was lost. Do not start another job.

@@ -28,7 +28,8 @@ func (c *common) fields() []paging.OffsetField {
 	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1},
 		{Name: "rewritten", Text: &c.rewriteSettings},
 		{Name: "pass", Number: &c.lostTokens, Min: 1}, {Name: "resumed", Flag: &c.resumed},
-		{Name: "snapshot", Number: &c.snapshot, Min: 1}, {Name: "owed", Number: &c.endMarkerPending, Min: 1}}
+		{Name: "snapshot", Number: &c.snapshot, Min: 1}, {Name: "owed", Number: &c.endMarkerPending, Min: 1},
+		{Name: "complete", Text: &c.verdict}}
 }
 
 func (p *subscribing) fields() []paging.OffsetField {
@@ -89,7 +90,7 @@ const snapshotPrefix = "second."
 
 var fieldOrder = strings.Fields("phase url rest at began inside link seen applied token why created first rewritten " +
 	"again " +
-	"relinked resumed untold counted doubt pass owed snapshot beside followed")
+	"relinked resumed untold counted doubt pass owed snapshot beside complete followed")
 
 func writePhase(current phase) []wit.OffsetEntry {
 	items := current.fields()

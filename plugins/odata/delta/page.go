@@ -2,6 +2,7 @@ package delta
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -41,7 +42,8 @@ func (pg *Page) continueWith(result *wit.DecodeResult, next phase) {
 		next, waits = &readingChanges{common: waiting.common, url: waiting.link}, false
 	}
 	fields := writePhase(next)
-	result.Next, result.More = &fields, !waits
+	isRejected := pg.Feed.CheckProof(common.verdict == paging.Unproven) != nil // by the next request
+	result.Next, result.More = &fields, !waits || isRejected
 }
 
 func (pg *Page) loopError(link string) error {

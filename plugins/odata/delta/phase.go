@@ -26,7 +26,12 @@ type common struct {
 	snapshot int
 	// endMarkerPending is the number of a snapshot whose end no row has marked yet.
 	endMarkerPending int
+	// verdict is how the last load ended: the name of a proof, or unproven.
+	verdict string
 }
+
+// provenByDelta is the verdict of a load that the service ended with a delta link, and none of whose links counts rows.
+const provenByDelta = "delta"
 
 func (c *common) shared() *common { return c }
 

@@ -133,7 +133,8 @@ func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk, result
 	if err := pg.addEntityRows(entity); err != nil {
 		return false, err
 	}
-	if result.Linked, err = pg.nestedRequests(entity, part.TagPrefix); err != nil {
+	if result.Linked, err = pg.NestedRequests(&rows.rereads.out, part.TagPrefix,
+		entity.target); err != nil {
 		return false, err
 	}
 	return !entity.complete || !rows.rereads.out.Page.Done, nil
@@ -167,19 +168,4 @@ func (pg *Page) addEntityRows(entity *rereadEntity) error {
 		entity.rows = append(entity.rows, row)
 	}
 	return nil
-}
-
-func (pg *Page) nestedRequests(a *rereadEntity, tag string) (follows []wit.LinkedRequest, err error) {
-	base := pg.BaseURL
-	defer func() { pg.BaseURL = base }()
-	pg.BaseURL = a.target
-	for _, follow := range pg.rows.rereads.out.NestedPages {
-		target, err := pg.Resolve(follow.Link)
-		if err != nil {
-			return nil, err
-		}
-		follows = append(follows, wit.LinkedRequest{Request: pg.Feed.Request(tag+follow.Tag, target),
-			Tolerate: odataerror.RouterStatuses})
-	}
-	return follows, nil
 }

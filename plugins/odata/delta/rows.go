@@ -140,7 +140,8 @@ func (pg *Page) addMarkers(result *wit.DecodeResult) {
 func (pg *Page) flushMarkers(result *wit.DecodeResult, next phase) {
 	_, loads := next.(*loading)
 	_, rereads := next.(*readingSnapshot)
-	result.Rows, result.Data = pg.rows.markers.Flush(result.Rows, result.Data, !loads && !rereads)
+	isLast := !loads && !rereads
+	result.Rows, result.Data = pg.rows.markers.Flush(result.Rows, result.Data, isLast, next.shared().verdict)
 	pg.AddSchemas(result)
 }
 

@@ -28,7 +28,7 @@ func (f Set) findDeltaLink(c common, reason, link string) *findingDeltaLink {
 
 func (f Set) idleAt(c common, link string, now int64) phase {
 	return &idle{common: common{rewriteSettings: f.rewriteSettings(), endMarkerPending: c.endMarkerPending,
-		lostTokens: c.lostTokens}, link: link,
+		lostTokens: c.lostTokens, verdict: c.verdict}, link: link,
 		at: int(now)}
 }
 

@@ -70,14 +70,15 @@ func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase
 	if snapshot.lostTokens == 0 {
 		sdk.Log(wit.LevelWarn, failed.Message+"; restarting the snapshot")
 		c := common{startedAt: int(pg.Response.ReceivedAt), rewriteSettings: snapshot.rewriteSettings,
-			snapshot: snapshot.snapshot, lostTokens: 1}
+			snapshot: snapshot.snapshot, lostTokens: 1, verdict: snapshot.verdict}
 		return &readingSnapshot{common: c, link: snapshot.link, onDemand: true,
 			position: pg.Feed.Paging.First(pg.Response.ReceivedAt).Fields()}
 	}
 	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
 		feedreader.HeaderMark+"; continuing with changes")
-	return &idle{common: common{rewriteSettings: snapshot.rewriteSettings}, link: snapshot.link,
-		at: int(pg.Response.ReceivedAt)}
+	return &idle{common: common{rewriteSettings: snapshot.rewriteSettings, verdict: snapshot.verdict},
+		link: snapshot.link,
+		at:   int(pg.Response.ReceivedAt)}
 }
 
 // endSnapshotPage ends a page. After the last one, the changes since the load before the snapshot follow.
@@ -94,7 +95,8 @@ func (pg *Page) endSnapshotPage(snapshot *readingSnapshot, result *wit.DecodeRes
 		if snapshot.onDemand {
 			shared.lostTokens = 0
 		}
-		if snapshot.snapshot > 0 && !pg.rows.markers.HasBufferedRow() {
+		shared.verdict = at.Verdict()
+		if snapshot.snapshot > 0 && !pg.rows.markers.HasBufferedRow() && shared.verdict != paging.Unproven {
 			shared.endMarkerPending = snapshot.snapshot
 		}
 		next = &readingChanges{common: shared, url: snapshot.link}

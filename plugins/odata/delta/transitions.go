@@ -68,7 +68,8 @@ func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
 		return &next, nil
 	}
 	if !next.linksCountRows {
-		pg.logFinished("first load finished: ", wit.LevelInfo, &next.common, next.rowsRead)
+		next.verdict = provenByDelta
+		pg.logFinished("first load finished, complete="+next.verdict+": ", wit.LevelInfo, &next.common, next.rowsRead)
 		pg.checkEndMarker(&next.common)
 	}
 	switch {

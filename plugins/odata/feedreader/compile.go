@@ -43,6 +43,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 		return nil, err
 	}
 	feed.model = &edm.Model{Structures: asked.Structures()}
+	feed.Subtypes = subtypes(model, asked.View)
 	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
 		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": its metadata say that the set "+
 			"requires a "+
@@ -100,6 +101,7 @@ func (f *Feed) compile() error {
 	if err != nil {
 		return unreadable(err)
 	}
+	f.acceptTypes(f.RowSchema)
 	if f.Rows, err = f.RowQuery.RowChecker(f.model, f.Options); err != nil {
 		return fail(err)
 	}
@@ -128,7 +130,7 @@ func (f *Feed) compile() error {
 func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNode) {
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Support: f.support,
 		Count: f.Count, Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
-		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On}
+		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
 	f.Paging.Ordered = f.support.Ordered && f.ODP == nil // rows of ODP are in the order of the queue
 	if key != nil {
 		f.Keys = rowkey.New(entityType, f.RowSchema, key)

@@ -13,7 +13,7 @@ import (
 )
 
 // contextVersion makes contexts of other versions of this plugin stale.
-const contextVersion = "odata-source 14"
+const contextVersion = "odata-source 15"
 
 // Context is the result of open: packed for the host and unpacked by each instance.
 type Context struct {
@@ -48,7 +48,7 @@ func PackContext(unpacked *Context) []byte {
 			feed.DeclaresTracking} {
 			b = pack.Bool(b, on)
 		}
-		b = edm.Pack(pack.Strings(feed.ODP.pack(b), feed.Derived), feed.model.Structures)
+		b = edm.Pack(pack.Strings(pack.Strings(feed.ODP.pack(b), feed.Derived), feed.Subtypes), feed.model.Structures)
 	}
 	return b
 }
@@ -68,7 +68,10 @@ func UnpackContext(context []byte) (*Context, error) {
 			&feed.DeclaresTracking} {
 			*on = r.Bool()
 		}
-		feed.ODP, feed.Derived, feed.model = unpackODP(r), r.Strings(), edm.Unpack(r)
+		feed.ODP = unpackODP(r)
+		feed.Derived = r.Strings()
+		feed.Subtypes = r.Strings()
+		feed.model = edm.Unpack(r)
 		if r.Failed || len(feed.model.Structures) == 0 {
 			break
 		}

@@ -2,7 +2,9 @@ package feedreader
 
 import (
 	"slices"
+	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -67,6 +69,41 @@ func derivedProperties(model *edm.Model, entityType *edm.StructuredType) (proper
 }
 
 const maxDerived = 1000
+
+// subtypes returns the types that derive from types of expanded collections, each as "type base".
+func subtypes(model *edm.Model, view *edm.View) (names []string) {
+	for _, expansion := range view.Expanded {
+		base := expansion.View.Structure
+		for _, t := range model.Structures {
+			if expansion.Many && t != base && !t.Complex && t.Base != "" && derives(model, t, base) {
+				names = append(names, t.QualifiedName()+" "+base.QualifiedName())
+			}
+		}
+		names = append(names, subtypes(model, expansion.View)...)
+	}
+	return names
+}
+
+// acceptTypes sets the types that entities of expanded collections may have.
+func (f *Feed) acceptTypes(schema *decode.RowSchema) {
+	for i := range schema.Columns {
+		nested := schema.Columns[i].Nested
+		if nested == nil {
+			continue
+		}
+		if schema.Columns[i].Kind == decode.NavigationToMany {
+			nested.Types = []string{bareName(nested.Name)}
+			for _, names := range f.Subtypes {
+				if t, base, _ := strings.Cut(names, " "); base == nested.Name {
+					nested.Types = append(nested.Types, bareName(t))
+				}
+			}
+		}
+		f.acceptTypes(nested)
+	}
+}
+
+func bareName(qualified string) string { return qualified[strings.LastIndexByte(qualified, '.')+1:] }
 
 // derives reports whether t is base or derived from it.
 func derives(model *edm.Model, t, from *edm.StructuredType) bool {

@@ -7,6 +7,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/paging/rowkey"
 	"github.com/culvert-project/culvert/plugins/odata/query"
@@ -51,6 +52,8 @@ type setMetadata struct {
 	model            *edm.Model // starts with the set's type
 	// Derived holds properties of derived types as "property type".
 	Derived []string
+	// Subtypes holds types that derive from expanded types, as "type base" with base being any of its bases.
+	Subtypes []string
 }
 
 // changeColumns are the columns of delta mode, -1 if missing.
@@ -107,6 +110,17 @@ func (f *Feed) Request(tag, target string) wit.Request {
 	r := service.Get(tag, f.Query.AppendTo(target), accept)
 	r.Headers = append(r.Headers, wit.Header{Name: "Prefer", Value: "odata.maxpagesize=" + strconv.Itoa(f.PageSize)})
 	return r
+}
+
+// CheckProof returns an error if a load is not proven to be complete, or cannot be, and the settings require it.
+func (f *Feed) CheckProof(isUnproven bool) error {
+	if !isUnproven || !f.RequiresProof() {
+		return nil
+	}
+	name := f.Setting(sourceconfig.NameCompleteness)
+	return odataerror.ForSetting(name, f.Label()+": nothing proves that a load of the set is complete: the "+
+		"service, as far as it is configured, offers no proof by key or by count. "+name+" = warn reads it "+
+		"nevertheless; after another change, reset the connector's offsets to read the set again")
 }
 
 // Label names the set in messages.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -14,6 +15,9 @@ const (
 	HeaderSnapshot = "culvert.snapshot" // the number of the snapshot
 	// HeaderMark is begin, end or both (begin,end); ended in the first row after a snapshot whose last page was empty.
 	HeaderMark = "culvert.snapshot.mark"
+	// HeaderComplete is in the last row of a snapshot in place of its end marker if nothing proves that the snapshot is
+	// complete: unproven. Entities that it lacks may exist.
+	HeaderComplete = "culvert.snapshot.complete"
 )
 
 // SnapshotMarkers adds the headers to rows. It buffers the last row of each page until the next page shows whether it
@@ -37,7 +41,7 @@ func (m *SnapshotMarkers) Add(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 	}
 	marked := make([]wit.Row, 0, len(rows)+1)
 	if m.buffered {
-		marked, data = m.Flush(marked, data, false)
+		marked, data = m.Flush(marked, data, false, "")
 	}
 	last := rows[len(rows)-1]
 	for _, row := range rows[:len(rows)-1] {
@@ -54,8 +58,8 @@ func bytesOf(dst, data []byte, d wit.ValueSlice) []byte {
 	return append(dst[:0], data[d.Start:d.Start+d.Size]...)
 }
 
-// Flush appends the buffered row. last marks it as the last row of the snapshot.
-func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
+// Flush appends the buffered row. last marks it as the last row of a snapshot that ended with a verdict.
+func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, last bool, verdict string) ([]wit.Row, []byte) {
 	if !m.buffered {
 		return rows, data
 	}
@@ -66,7 +70,10 @@ func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, last bool) ([]wit.R
 	data = append(data, m.value...)
 	row.Headers.Start = uint32(len(data))
 	data = append(data, m.headers...)
-	data = m.addMarker(&row, data, last)
+	data = m.addMarker(&row, data, last && verdict != paging.Unproven)
+	if last && verdict == paging.Unproven {
+		data = addHeader(&row, data, HeaderComplete, verdict)
+	}
 	m.buffered = false
 	return append(rows, row), data
 }
@@ -91,15 +98,19 @@ func AddEndedMarker(row *wit.Row, data []byte, snapshot int) []byte {
 }
 
 func addMarkerHeaders(row *wit.Row, data []byte, snapshot int, mark string) []byte {
+	data = addHeader(row, data, HeaderSnapshot, strconv.Itoa(snapshot))
+	if mark != "" {
+		data = addHeader(row, data, HeaderMark, mark)
+	}
+	return data
+}
+
+func addHeader(row *wit.Row, data []byte, name, value string) []byte {
 	var headers []connectdata.Header
 	if of := row.Headers; of.Encoding == wit.Raw { // encoded by AddHeaders
 		headers, _ = connectdata.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))
 	}
-	headers = append(headers, connectdata.Header{Name: HeaderSnapshot, Encoding: wit.Raw,
-		Value: strconv.AppendInt(nil, int64(snapshot), 10)})
-	if mark != "" {
-		headers = append(headers, connectdata.Header{Name: HeaderMark, Encoding: wit.Raw, Value: []byte(mark)})
-	}
+	headers = append(headers, connectdata.Header{Name: name, Encoding: wit.Raw, Value: []byte(value)})
 	row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(data))}
 	data = connectdata.AppendHeaders(data, headers)
 	row.Headers.Size = uint32(len(data)) - row.Headers.Start

@@ -25,7 +25,7 @@ func (f *Feed) IsNotFound(status uint16, body []byte) bool {
 
 // EntityStatuses returns the statuses with which an entity may not exist, and those of routers.
 func (f *Feed) EntityStatuses() []uint16 {
-	statuses := append([]uint16{410}, odataerror.RouterStatuses...)
+	statuses := slices.Clone(odataerror.RouterStatuses)
 	if len(f.Tracking.NotFound) > 0 {
 		statuses = append(statuses, 400) // used with codes of their own
 	}

@@ -86,8 +86,12 @@ func (pg *PageReader) observe() (wit.DecodeResult, error) {
 	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors, Skipped: pg.Out.Skipped,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
 	rows, keep := pg.page.Observe(&out)
+	pg.Out.RowErrors = out.Errors
 	result := wit.DecodeResult{}
-	if pg.Out.RowErrors = out.Errors; keep {
+	if len(out.Errors) > 0 {
+		result.Data, result.Errors = pg.Out.Data, out.Errors
+	}
+	if keep {
 		pg.Out.Data = pg.Feed.AddHeadersToAll(rows, pg.Out.Data, ChangeRead)
 		if pg.endMarkerPending > 0 && len(rows) > 0 {
 			pg.Out.Data, pg.endMarkerPending = AddEndedMarker(&rows[0], pg.Out.Data, pg.endMarkerPending), 0
@@ -114,10 +118,11 @@ func (pg *PageReader) finish(result *wit.DecodeResult) error {
 	}
 	next.SetEndMarkerPending(pg.endMarkerPending)
 	if done, _ := next.Done(); pg.markers.HasBufferedRow() {
-		result.Rows, result.Data = pg.markers.Flush(result.Rows, result.Data, done)
+		result.Rows, result.Data = pg.markers.Flush(result.Rows, result.Data, done, next.Verdict())
 		pg.Out.Data = result.Data
 		pg.AddSchemas(result)
-	} else if number, begun := pg.page.Position().Snapshot(); done && number > 0 && begun {
+	} else if number, begun := pg.page.Position().Snapshot(); done && number > 0 && begun &&
+		next.Verdict() != paging.Unproven {
 		next.SetEndMarkerPending(number)
 	}
 	return pg.continueWith(result, next, nil)
@@ -127,18 +132,12 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 	if at := pg.page.Position(); pg.RefusesFormat(pg.Feed.Paging.Target(at)) {
 		return pg.continueWith(result, at.WithURL(WithoutFormat(at.URL())), nil)
 	}
-	f := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
-	if pg.page.Position().Answered() && pg.MarkOutage(f) {
-		return f
-	}
-	// Before, the service may have rejected an option with such an answer.
 	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status),
-		ReceivedAt: pg.Response.ReceivedAt, Err: f,
-		Text:      odataerror.SearchText(pg.Response.Target, string(pg.Body)),
-		TokenLost: odataerror.LostToken(&pg.Response, pg.Body)})
-	if err != nil && pg.MarkOutage(f) {
-		return f
-	}
+		ReceivedAt: pg.Response.ReceivedAt, Err: odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body),
+		Text:        odataerror.SearchText(pg.Response.Target, string(pg.Body)),
+		FromService: odataerror.FromService(&pg.Response, pg.Body),
+		FromRouter:  odataerror.FromRouter(&pg.Response, pg.Body),
+		TokenLost:   odataerror.LostToken(&pg.Response, pg.Body)})
 	return pg.continueWith(result, next, err)
 }
 
@@ -154,6 +153,7 @@ func (pg *PageReader) continueWith(result *wit.DecodeResult, next *paging.Positi
 	}
 	fields := next.Fields()
 	done, _ := next.Done()
-	result.Next, result.More = &fields, !done
+	result.Next = &fields
+	result.More = !done || (next.Verdict() == paging.Unproven && pg.Feed.RequiresProof()) // the next request fails
 	return nil
 }

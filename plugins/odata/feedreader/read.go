@@ -5,7 +5,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/query"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -64,15 +67,48 @@ func (r *Reader) ApplyFilter() error {
 
 // RequestNested requests further pages of expanded collections.
 func (r *Reader) RequestNested(result *wit.DecodeResult) error {
-	for _, follow := range r.Out.NestedPages {
-		target, err := r.Resolve(follow.Link)
+	requests, err := r.NestedRequests(&r.Out, "", r.BaseURL)
+	result.Linked = append(result.Linked, requests...)
+	return err
+}
+
+// NestedRequests returns the requests for further pages of expanded collections in rows that were requested by a URL.
+func (r *Reader) NestedRequests(out *decode.Output, tagPrefix, requested string) ([]wit.LinkedRequest, error) {
+	var requests []wit.LinkedRequest
+	for _, follow := range out.NestedPages {
+		target, err := r.Feed.ResolveNested(&r.context.Origin, follow, requested)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		result.Linked = append(result.Linked, wit.LinkedRequest{Request: r.Feed.Request(follow.Tag, target),
+		requests = append(requests, wit.LinkedRequest{Request: r.Feed.Request(tagPrefix+follow.Tag, target),
 			Tolerate: odataerror.RouterStatuses})
 	}
-	return nil
+	return requests, nil
+}
+
+// ResolveNested turns the next link of an expanded collection into a target. The rows that contain the collection were
+// requested by a URL. A link with the path of that request or of the set is an error: its response would be rows of the
+// set. This includes a collection of the set's own type, such as Employees?$expand=Reports. A link
+// Employees?$filter=... to it would be indistinguishable from a repeated request of a service that changes or ignores
+// the filter, and OData v2 and Olingo write Employees(1)/Reports.
+func (f *Feed) ResolveNested(origin *uri.Origin, follow decode.NestedPageRequest, requested string) (string, error) {
+	target, err := f.Resolve(origin, follow.Link, requested)
+	if err != nil {
+		return "", err
+	}
+	if path := pathOf(target); path != pathOf(requested) && path != pathOf(f.Service+"/"+f.Address) {
+		return target, nil
+	}
+	return "", &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": row " + strconv.Itoa(int(follow.Row)) +
+		" of the page: the next link of the expanded " + follow.Property + ", " + strconv.Quote(follow.Link.Href) +
+		", repeats the request for the row itself (" + pathOf(target) + "), expected a link to entities of " +
+		follow.Property + "; leave " + follow.Property + " out of " + f.Setting(query.Expand) +
+		", or read its entity set by itself"}
+}
+
+func pathOf(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	return uri.Unescape(path)
 }
 
 // Finalize adds the offset fields that all pages share, and the partition of rows.

@@ -53,7 +53,7 @@ func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 		}
 		follow := reader.Out.NestedPages[0]
 		o := sourceconfig.Origin(sourceconfig.Table.Values(args.settings))
-		inside, wrong := feed.Resolve(&o, follow.Link, target)
+		inside, wrong := feed.ResolveNested(&o, follow, target)
 		if wrong != nil {
 			return wit.CommandResult{}, wrong
 		}

@@ -57,17 +57,18 @@ func Exists(response *wit.Response, message string) bool {
 		strings.Contains(text, "unique constraint")
 }
 
-// LostToken reports whether the service no longer knows a link's token: 410, SAP's codes, or a text with 400, 404 or
-// 412. The text of a failing service proves nothing, because it may quote the request. The status of SAP's codes is not
-// documented.
+// LostToken reports whether the service no longer knows a link's token: its own 410, SAP's codes, or a text with 400,
+// 404, 410 or 412. The text of a failing service proves nothing, because it may quote the request. The status of SAP's
+// codes is not documented.
 func LostToken(response *wit.Response, body []byte) bool {
 	code, message := document(body)
 	switch response.Status {
-	case 410:
-		return true
 	case 408, 429, 502, 503, 504:
 		return false
-	case 400, 404, 412:
+	case 400, 404, 410, 412:
+		if response.Status == 410 && FromService(response, body) {
+			return true
+		}
 		text := strings.ReplaceAll(SearchText(response.Target, code+" "+message), " ", "")
 		for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
 			"recoveryofoldrequests", "error536", "(536)"} {

@@ -114,6 +114,7 @@ func TestWhoSentAnError(t *testing.T) {
 		{"forbidden", wit.Response{Status: 403, Body: []byte("<html>")}, false, false},
 		{"bad request", wit.Response{Status: 400, Body: []byte("no")}, false, false},
 		{"gone", wit.Response{Status: 410}, false, false},
+		{"HTML, gone", wit.Response{Status: 410, Body: []byte("<html>")}, false, true},
 		{"unavailable", wit.Response{Status: 503}, false, false},
 	} {
 		service := odataerror.FromService(&c.response, c.response.Body)

@@ -25,14 +25,15 @@ func HasVersion(response *wit.Response) bool {
 }
 
 // RouterStatuses are the statuses for which [FromRouter] may return true.
-var RouterStatuses = []uint16{404, 405, 415, 501}
+var RouterStatuses = []uint16{404, 405, 410, 415, 501}
 
 // FromRouter reports whether a router answered in place of the service, with a status that routers use while an
 // application restarts or is not deployed: Cloud Foundry answers 404 "Requested route does not exist" while no instance
-// passes its health check (capire, "Troubleshooting"; cloudfoundry/gorouter pull request 314). Assumption: 405, 415 and
-// 501 come from default pages of web servers in the same way. An empty 404 may be the answer of a small service.
+// passes its health check (capire, "Troubleshooting"; cloudfoundry/gorouter pull request 314). Assumption: 405, 410,
+// 415 and 501 come from default pages of web servers in the same way. An empty 404 or 410 may be the answer of a small
+// service.
 func FromRouter(response *wit.Response, body []byte) bool {
-	isEmptyNotFound := response.Status == 404 && len(trimStart(body)) == 0
+	isEmptyNotFound := (response.Status == 404 || response.Status == 410) && len(trimStart(body)) == 0
 	return slices.Contains(RouterStatuses, response.Status) && !isEmptyNotFound && !FromService(response, body)
 }
 

@@ -3,13 +3,14 @@
 //
 // A [Page] is created from a [Position], the offset; rows are passed to [Page.Observe]; [Page.Next] returns the next
 // position. The end of the first page decides for a pager: nextLinkPager follows next links, keysetPager filters by the
-// last key, skipPager uses $skip. A failed check restarts the load, or fails it with exactly-once.
+// last key, skipPager uses $skip. A failed check restarts the load, or fails it with exactly-once. verdict.go decides
+// how a load ends: with the name of a proof, without proof, or by an error.
 //
 // Where to look: page.go, next.go (what follows a page) and pagers.go; errors.go and probes.go handle other responses,
 // transition.go the end of a load. position.go and offsetfields.go are the stored state, with what was learned about
 // the service. set.go builds URLs; links.go and tokens.go read next links. Checks are in order.go, repeats.go,
 // loopdetector.go and rows.go. cursor.go and seenrows.go handle loads of rows that changed since the previous load.
 //
-// Invariants: a load never completes with fewer rows than the service counts, unless the service now counts fewer and
-// no row can have been hidden. Any page may be read twice, or by another instance. Rows of probes are never emitted.
+// Invariants: a load whose verdict names a proof has all rows that existed throughout it. Rows of questions (requests
+// that nothing promised) and of probes are not handed on. Any page may be read twice, or by another instance.
 package paging

@@ -9,39 +9,52 @@ import (
 type ErrorResponse struct {
 	Status int
 	// Err is returned if no other request can be tried. Text is the text in lower case, without the request's URL.
-	Err        *wit.Error
-	Text       string
+	Err  *wit.Error
+	Text string
+	// FromService means that the OData service itself answered, not a router or proxy in front of it.
+	FromService bool
+	// FromRouter means that a router or proxy answered, as while the service restarts.
+	FromRouter bool
 	TokenLost  bool // the service no longer knows the link's token
 	ReceivedAt int64
 }
 
 // AfterError handles a response with an error status: it returns the error, or the position of another request, since
-// services reject $orderby, counts and filters by key (RATIONALE.md P3). The load starts over if a link expired.
+// services reject $orderby, counts and filters by key (RATIONALE.md P3). The load starts over if a link expired. A
+// rejection is believed only if it is the service's, and about a form of request that has not worked in this load.
 func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	t := pg.newTransition(PageInfo{Count: -1, ReceivedAt: r.ReceivedAt})
-	_, linked := pg.position.pager.(nextLinkPager)
+	_, isLinked := pg.position.pager.(nextLinkPager)
 	var action string // for the log
 	var err error
 	switch kind := pg.position.probe.kind; {
+	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter):
+		return nil, pg.disbelieve(r.Err, r.FromRouter)
 	case r.rejectsProbe(kind):
-		action, t.next.probe = "continuing without an answer", &probe{}
+		action, err = "continuing without an answer", t.afterRejectedProbe(kind)
 	case kind == probeKeyOrder && r.rejectsOption():
 		action, err = "continuing differently", t.abandonKeyset(r.Err.Message)
 	case kind != "":
 		return nil, r.Err
-	case r.TokenLost && linked:
+	case r.TokenLost && isLinked:
 		return t.end(t.retry(r.Err.Message))
 	case (r.TokenLost || r.rejectsOption()) && pg.followsOtherLink(t):
 		action, err = t.retryEmptyPage()
 	case !r.rejectsOption():
 		return nil, r.Err
-	case pg.position.isSpeculative():
+	case pg.position.capabilities.has(workedBy(pg.position.pager)):
+		return nil, pg.disbelieve(r.Err, false)
+	case pg.position.isQuestion():
 		action, err = "continuing, because the service does not say whether it has more rows",
 			t.afterSpeculativeFailure()
 	case pg.position.usesKeyset():
 		action, err = "continuing differently", t.restartWithoutKeyset(r.Err.Message)
 	case pg.position.pager == nil && t.dropOption(r):
 		action = "continuing without options that the service may not support"
+	case pg.position.pager == nil && r.Status == 400 && pg.set.Top == 0:
+		r.Err.Message += "; if the service limits the rows of a response, " + pg.set.Setting("paging") + " = top requests " +
+			pg.set.Setting("page.size") + " rows at a time"
+		return nil, r.Err
 	default:
 		return nil, r.Err
 	}
@@ -52,15 +65,35 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	return t.end(err)
 }
 
+// disbelieve returns the error for a rejection that says nothing about the request. It is transient if a router
+// answered, or if the service has answered such requests before; before, options may be the reason.
+func (pg *Page) disbelieve(failure *wit.Error, isFromRouter bool) *wit.Error {
+	if isFromRouter || pg.position.Answered() {
+		failure.Kind = wit.ErrorTransient
+	}
+	if pg.position.Answered() {
+		failure.Message += "; the service has answered such requests before: it may be restarting"
+		return failure
+	}
+	failure.Message += "; it is no error of the OData service. If something in front of the service rejects options " +
+		"of the request: " + pg.set.Setting("count") + " = none requests no $inlinecount, " + pg.set.Setting("paging") +
+		" = links no $orderby"
+	return failure
+}
+
 // followsOtherLink reports whether the page is the link of an empty keyset page, and not that page itself again.
 func (pg *Page) followsOtherLink(t *transition) bool {
-	return pg.position.followsEmptyPage() && pg.position.url != t.keysetURL(pg.position.skippedRows())
+	if !pg.position.followsEmptyPage() {
+		return false
+	}
+	return pg.position.url != t.keysetURL(keysetPager{skipped: pg.position.skippedRows()})
 }
 
 // rejectsProbe reports whether the load continues without the result of a probe.
 func (r *ErrorResponse) rejectsProbe(kind string) bool {
-	optional := kind == probeHighestCursor || kind == probePageCount
-	return optional && (r.rejectsOption() || r.Status == 408 || r.Status >= 500)
+	isOptional := kind == probeHighestCursor || kind == probePageCount || kind == probeDeletedRow ||
+		kind == probeKnownRows || kind == probeKnownEnd || kind == probeFurtherRows
+	return isOptional && (r.rejectsOption() || r.Status == 408 || r.Status >= 500)
 }
 
 func (r *ErrorResponse) rejectsOption() bool {

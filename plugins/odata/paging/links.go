@@ -11,9 +11,11 @@ import (
 var repeatedOptions = []string{"$filter", "$select", "$expand", "$orderby"}
 
 // RestoreOptions returns a service's link with the options as requested first or later: services repeat options in
-// forms that mean something else, such as + for %2B. A different value is an error because it selects other rows.
-// Options that the link omits or adds are not changed.
+// forms that mean something else, such as + for %2B. A different value is an error because it selects other rows. If
+// the link omits an option without $, such as search, it is appended as requested: only options with $ may be in the
+// token. Options that the link adds are not changed.
 func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, err error) {
+	link = s.appendLost(link)
 	path, query, has := strings.Cut(link, "?")
 	if !has {
 		return link, nil
@@ -41,6 +43,38 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 		}
 	}
 	return path + "?" + strings.Join(options, "&"), err
+}
+
+// appendLost appends the set's options without $ that a link to the set omits. Other URLs, such as the URL of a
+// prepared response or of a function, are no requests of the set. Names are case-sensitive, as OData's custom options
+// are.
+// [uri.Query.AppendTo] adds the SAP client when the link is requested.
+func (s *Set) appendLost(link string) string {
+	path, query, _ := strings.Cut(link, "?")
+	if uri.Unescape(path) != uri.Unescape(s.Service+"/"+s.Address) {
+		return link
+	}
+	var names []string
+	for option := range strings.SplitSeq(query, "&") {
+		names = append(names, optionName(option))
+	}
+	for _, option := range s.Options {
+		name := optionName(option)
+		if name == "" || name[0] == '$' || name[0] == '!' || slices.Contains(names, name) {
+			continue
+		}
+		if query != "" {
+			query += "&"
+		}
+		query += option
+		link = path + "?" + query
+	}
+	return link
+}
+
+func optionName(option string) string {
+	name, _, _ := strings.Cut(option, "=")
+	return uri.Unescape(name)
 }
 
 // RestoreLink restores the options of a link stored by an earlier version.

@@ -69,6 +69,62 @@ func TestOptionsOfALink(t *testing.T) {
 	}
 }
 
+// TestLostOptionsOfALink: an option without $ that a link lacks is appended as it was sent, since only options with $
+// may be in the service's token.
+func TestLostOptionsOfALink(t *testing.T) {
+	set := setOf("auto", 0)
+	set.Options = []string{"$select=K,Name", "search=red%20car", "!x=1", "my%2Doption='A%26B'",
+		"tag=1", "tag=2", "flag"}
+	const all = "search=red%20car&my%2Doption='A%26B'&tag=1&tag=2&flag"
+	for name, test := range map[string]struct{ link, want string }{
+		"all are lost":        {"/s/X?$skiptoken=7", "/s/X?$skiptoken=7&" + all},
+		"no query":            {"/s/X", "/s/X?" + all},
+		"an empty query":      {"/s/X?", "/s/X?" + all},
+		"the path is escaped": {"/s/%58?$skip=7", "/s/%58?$skip=7&" + all},
+		"a delta link":        {"/s/X?!deltatoken='7'", "/s/X?!deltatoken='7'&" + all},
+		"none is lost":        {"/s/X?" + all + "&$skiptoken=7", "/s/X?" + all + "&$skiptoken=7"},
+		"names are escaped":   {"/s/X?se%61rch=red+car&my-option='A%26B'&tag=1&flag", ""},
+		"another value":       {"/s/X?search=blue&my-option=&tag=3&flag=0", ""},
+		"another case": {"/s/X?Search=red%20car&my-option=1&tag=1&flag",
+			"/s/X?Search=red%20car&my-option=1&tag=1&flag&search=red%20car"},
+		"one is lost": {"/s/X?$skiptoken=7&search=red%20car&tag=1&flag",
+			"/s/X?$skiptoken=7&search=red%20car&tag=1&flag&my%2Doption='A%26B'"},
+		"the name is in a value": {"/s/X?$skiptoken='search=1'&my-option&tag&flag",
+			"/s/X?$skiptoken='search=1'&my-option&tag&flag&search=red%20car"},
+		"not a request of the set":  {"/s/Jobs('7')?$format=json", ""},
+		"an expanded set":           {"/s/X(1)/Items?$skiptoken=7", ""},
+		"an option with $ is fixed": {"/s/X?$select=K,+Name&" + all, "/s/X?$select=K,Name&" + all},
+	} {
+		if test.want == "" { // as it was
+			test.want = test.link
+		}
+		found, err := set.RestoreOptions(test.link, set.UnorderedURL(false))
+		if err != nil || found != test.want {
+			t.Errorf("%s: expected %s, found %s, %v", name, test.want, found, err)
+		}
+		if again, err := set.RestoreOptions(found, set.UnorderedURL(false)); err != nil || again != found {
+			t.Errorf("%s: expected no second change of %s, found %s, %v", name, found, again, err)
+		}
+	}
+}
+
+// TestRestoredOptionsAreNoKey: an option that was restored is one that was sent, so a key in it does not prove that the
+// link continues after that key.
+func TestRestoredOptionsAreNoKey(t *testing.T) {
+	set := setOf("auto", 0)
+	set.Options = []string{"search=4711"}
+	request := set.UnorderedURL(false)
+	for link, want := range map[string]bool{"/s/X?$skiptoken=A": false, "/s/X?$skiptoken=4711": true} {
+		restored, err := set.RestoreOptions(link, request)
+		if err != nil || !strings.Contains(restored, "search=4711") {
+			t.Fatalf("%s: expected search=4711, found %s, %v", link, restored, err)
+		}
+		if found := set.linkHasKey(restored, request, []string{"4711"}); found != want {
+			t.Errorf("%s: expected a link with the key: %t, found %t", restored, want, found)
+		}
+	}
+}
+
 // TestOptionsOfTheRequest: a link may repeat the options of the request that returned it instead of the first page's,
 // also if that request was a link that followed a page by key.
 func TestOptionsOfTheRequest(t *testing.T) {

@@ -22,10 +22,10 @@ const (
 )
 
 func (t *LoopDetector) visit(hash hash) (before bool) {
-	h := encodeHash(hash)
-	if h == t.checkpoint || t.isRecent(h) {
+	if t.has(hash) {
 		return true
 	}
+	h := encodeHash(hash)
 	t.steps++
 	if bits.OnesCount(uint(t.steps)) == 1 {
 		t.checkpoint = h
@@ -36,6 +36,12 @@ func (t *LoopDetector) visit(hash hash) (before bool) {
 
 // Visit reports whether a URL was visited before, and records it.
 func (t *LoopDetector) Visit(text string) (before bool) { return t.visit(hashOf(text)) }
+
+// has reports whether a hash was visited before.
+func (t *LoopDetector) has(hash hash) bool {
+	h := encodeHash(hash)
+	return h == t.checkpoint || t.isRecent(h)
+}
 
 func (t *LoopDetector) isRecent(h string) bool {
 	for at := 0; at < len(t.recent); at += hashSize {

@@ -121,7 +121,8 @@ func TestRowThatMovesDuringEachLoad(t *testing.T) {
 					s.change(10)
 				}
 			}
-			if c, err := fake.load(t, setOf(paging, 0), nil); len(c.missing) > 0 && err == nil {
+			c, err := fake.load(t, setOf(paging, 0), nil)
+			if len(c.missing) > 0 && err == nil && c.end.verdict != Unproven {
 				t.Errorf("%d rows, %s: rows %v are missing", rows, paging, c.missing)
 			}
 		}

@@ -1,11 +1,17 @@
 package paging
 
 import (
+	"math/bits"
+
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxEmptyPages limits consecutive pages without rows.
-const maxEmptyPages = 1000
+const (
+	// maxEmptyPages limits consecutive pages without rows, or with rows that only repeat an earlier page.
+	maxEmptyPages = 1000
+	// confirmedEmptyPages is the number of empty pages after which a request without a link asks for further rows.
+	confirmedEmptyPages = 3
+)
 
 // Next returns the position after a complete page: the next page, a probe, or the end of the load. It fails if the load
 // cannot be complete, and starts the load over if a check failed.
@@ -23,50 +29,115 @@ func (t *transition) afterPage() error {
 		return t.afterProbe()
 	case t.mismatch != "":
 		return t.afterMismatch()
+	case t.position.isQuestion():
+		return t.afterQuestion()
 	}
 	t.countRows()
-	checks := t.next.checks
-	if checks.emptyPages++; t.Rows > 0 {
-		checks.emptyPages = 0
-	}
-	if checks.emptyPages > maxEmptyPages {
+	t.next.capabilities.set(workedBy(t.position.pager), true)
+	t.next.probe = &probe{}
+	hasRows := t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows())
+	t.countEmptyPage(hasRows)
+	if t.next.checks.emptyPages > maxEmptyPages {
 		return t.loopError(itoa(maxEmptyPages) + " consecutive pages have no rows, the last one is " + t.position.url)
 	}
 	if handled, err := t.checkLoop(); handled || err != nil {
 		return err
 	}
 	t.warnExcess()
-	if t.position.isSpeculative() && t.next.rowsRead > t.position.rowsRead+t.position.undecoded {
-		t.next.capabilities.set(foundSpeculativeRows, true)
-	}
 	t.saveChecks()
-	if t.Link != "" {
-		return t.afterLinkedPage()
+	t.next.pageRows = t.Rows
+	var err error
+	switch {
+	case t.position.usesKeyset():
+		err = t.afterKeyPage()
+	case t.Link != "":
+		err = t.afterLinkedPage()
+	default:
+		err = t.afterUnlinkedPage()
 	}
-	return t.afterUnlinkedPage()
+	t.settleSuspicion(probeKnownRows)
+	return err
 }
+
+func (t *transition) countEmptyPage(hasRows bool) {
+	t.next.checks.emptyPages++
+	if hasRows {
+		t.next.checks.emptyPages = 0
+	}
+}
+
+// newRows returns the number of rows that were not read before.
+func (t *transition) newRows() int { return t.Rows - t.reportedErrors - t.overlapRows() }
 
 // afterMismatch handles a page that is not the one requested.
 func (t *transition) afterMismatch() error {
+	t.next.capabilities.set(leftUnreadRows, t.leftUnread)
+	if t.digest.duplicateKeys {
+		t.next.capabilities.set(duplicateKeys, true)
+	}
 	switch {
-	case t.position.isSpeculative():
-		if t.emitted > 0 {
-			t.next.capabilities.set(foundSpeculativeRows, true)
-		}
+	case t.position.isQuestion():
 		return t.afterSpeculativeFailure()
 	case t.position.followsEmptyPage() && !t.keyAdvanced:
-		return t.checkCount()
+		return t.lastPage()
 	case t.position.followsEmptyPage():
 		return t.incomplete("the page after them has none, and a link to rows before and after their last key; " +
 			t.set.Setting("paging") + " = links follows such links")
+	case t.position.usesKeyset() && !t.position.capabilities.has(keysWorked) && t.emitted == 0:
+		return t.abandonKeyset(t.mismatch)
 	case t.position.usesKeyset():
 		return t.restartWithoutKeyset(t.mismatch)
 	}
 	return t.retry(t.mismatch)
 }
 
+// afterQuestion evaluates a page that nothing had promised. If it has new rows, the load continues there, else it ends.
+func (t *transition) afterQuestion() error {
+	next := t.next
+	content, isKnown := t.digest.hash()
+	switch {
+	case t.newRows() > 0 && !t.position.usesKeyset() && isKnown && next.checks.pages.has(content):
+		t.mismatch = "the service ignores $skip"
+		return t.afterSpeculativeFailure()
+	case t.newRows() > 0 && !t.position.usesKeyset() && next.capabilities.has(linksWorked) && !t.startsWithLast:
+		return t.retry("the service has rows that its links did not bring")
+	case t.newRows() > 0:
+		t.foundMoreRows()
+		if !t.position.usesKeyset() {
+			t.useSkip(skipPager{overlaps: t.position.overlaps()})
+			return nil
+		}
+		if skipped := t.position.skippedRows(); skipped > 0 {
+			t.useKeysetPager(keysetPager{skipped: skipped})
+		} else {
+			t.continueByKey(promised)
+		}
+		t.requireKeyOrder("")
+		return nil
+	case t.Link != "" && t.position.usesKeyset():
+		t.countEmptyPage(false)
+		return t.followEmptyPage()
+	}
+	next.rowsRead += next.undecoded + t.position.skippedRows()
+	next.undecoded = 0
+	return t.lastPage()
+}
+
+// foundMoreRows records that the service has rows that neither a link nor a count had promised.
+func (t *transition) foundMoreRows() {
+	next := t.next
+	next.capabilities.set(foundSpeculativeRows, true)
+	next.capabilities.set(leftUnreadRows|countMayBePageOnly, false)
+	if next.totalCount >= 0 && next.totalCount <= next.rowsRead {
+		t.warn("the service counts " + itoa(next.totalCount) + " rows and has more: its count is ignored")
+		next.totalCount = -1
+		next.capabilities.set(excessReported, true)
+	}
+}
+
 func (t *transition) countRows() {
-	t.next.undecoded, t.next.undecodedHashes = 0, ""
+	t.next.undecoded = 0
+	t.next.undecodedHashes = ""
 	t.next.rowsRead += t.position.skippedRows() + t.Rows - t.overlapRows()
 	if t.position.rowsRead == 0 && t.position.totalCount < 0 && t.set.Count && t.Count >= 0 {
 		t.checkFirstCount()
@@ -74,47 +145,72 @@ func (t *transition) countRows() {
 }
 
 // checkFirstCount decides whether the first page's count covers the set, because some services count the rows of the
-// page only, or return 0. If nothing shows that the service counts beyond a page, a probe follows (RATIONALE.md P4).
+// page only, or return 0. If nothing shows that the service counts beyond a page, further rows are requested
+// (RATIONALE.md P4).
 func (t *transition) checkFirstCount() {
 	switch {
 	case t.Count < t.Rows:
 		t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
 			": its count is ignored")
 		t.next.capabilities.set(excessReported, true)
-	case t.Count == t.Rows && t.Link != "": // the count of a page: ignored
-	case t.Count == t.Rows && t.Rows > 0 && !t.next.capabilities.has(countsWholeSet):
+	case t.Count == t.Rows && t.Link != "":
+		// It is the count of a page.
+	case t.Count == t.Rows && t.Rows > t.next.previous.provenRows && !t.next.capabilities.has(countsWholeSet):
 		t.next.capabilities.set(countMayBePageOnly, true)
 	default:
 		t.next.totalCount = t.Count
 	}
 }
 
-// checkLoop compares the page with earlier ones. handled means that the next position is set: if a speculative page
-// repeats an earlier one, the service ignores $skip.
+// checkLoop compares the page with earlier ones. handled means that the next position is set.
 func (t *transition) checkLoop() (handled bool, err error) {
 	keyset := t.position.usesKeyset()
-	if keyset && !t.nothingDecoded() {
+	if keyset && (!t.nothingDecoded() || t.newRows() <= 0) {
 		return false, nil // rows after the key, in order, are new
 	}
-	if t.Link == "" && t.overlapRows() == t.Rows && t.position.rowsRead > t.Rows {
+	isMoved := t.overlapRows() == t.Rows && t.position.rowsRead >= t.Rows
+	if isMoved && !keyset && t.Rows > 0 && (t.Link == "" || t.next.checks.emptyPages == 1) {
 		return false, nil // inserted rows moved the previous page here
 	}
-	content, known := t.digest.hash()
+	content, isKnown := t.digest.hash()
 	if keyset && t.digest.errorCount == 0 {
-		known = false
+		isKnown = false
 	}
-	if !known || !t.next.checks.pages.visit(content) {
+	isRepeated := isKnown && t.next.checks.pages.visit(content)
+	switch {
+	case t.set.Keys == nil && t.Rows > 0:
+		return t.checkRepeatedRows(isRepeated)
+	case isRepeated:
+		return true, t.loopError(t.position.url + " has the same rows as an earlier page")
+	}
+	t.suspectContents()
+	return false, nil
+}
+
+// checkRepeatedRows handles a page of rows without keys. Equal pages prove nothing, since equal rows are usual if few
+// properties are selected; after 4, 16, 64… of them in succession, it is asked whether the service has as many rows.
+func (t *transition) checkRepeatedRows(isRepeated bool) (handled bool, err error) {
+	checks := t.next.checks
+	repeated := checks.repeatCount + 1
+	switch {
+	case !isRepeated:
+		checks.repeatCount = 0
+		return false, nil
+	case repeated > maxEmptyPages, t.next.totalCount >= 0 && t.next.rowsRead > t.next.totalCount:
+		return true, t.loopError(itoa(repeated) + " consecutive pages repeat the rows of earlier ones, the last one " +
+			"is " + t.position.url)
+	}
+	checks.repeatCount = repeated
+	isPowerOf4 := bits.OnesCount(uint(repeated)) == 1 && bits.TrailingZeros(uint(repeated))%2 == 0
+	if t.Link == "" || repeated == 1 || !isPowerOf4 || !t.set.Pageable {
 		return false, nil
 	}
-	if t.position.isSpeculative() && (t.nothingDecoded() || !keyset) {
-		if t.set.ExactlyOnce && t.emitted > 0 {
-			return true, t.restart("the page after the last one repeats the first rows")
-		}
-		t.next.rowsRead, t.next.undecoded, t.next.undecodedHashes = t.position.rowsRead, t.position.undecoded,
-			t.position.undecodedHashes
-		return true, t.afterSpeculativeFailure()
+	t.saveChecks()
+	err = t.afterLinkedPage()
+	if err == nil && t.next.probe.kind == "" {
+		t.next.probe = &probe{kind: probeFurtherRows}
 	}
-	return true, t.loopError(t.position.url + " has the same rows as an earlier page")
+	return true, err
 }
 
 func (t *transition) warnExcess() {
@@ -148,26 +244,71 @@ func (t *transition) saveChecks() {
 	}
 }
 
-// afterLinkedPage follows the next link, or continues by key if the link may count rows: rows deleted or inserted
-// meanwhile would then hide others (RATIONALE.md P3).
-func (t *transition) afterLinkedPage() error {
-	keyset := t.position.usesKeyset()
-	if keyset && t.Rows == 0 {
-		return t.followEmptyPage()
+// afterKeyPage continues after a page by key. The last page has as many rows as the service counts from the last key
+// on, or it is the empty answer to a request for rows after the last key.
+func (t *transition) afterKeyPage() error {
+	next := t.next
+	pager := t.position.pager.(keysetPager)
+	if pager.overlaps && !t.startsWithLast && t.digest.rows > 0 {
+		defer t.checkDeleted(t.position.checks.key)
 	}
-	t.Link, _ = t.restoreOptions(t.Link) // an error is reported when the link is followed
-	if t.Link == t.position.url {
-		return t.afterLinkLoop("the next link of " + t.Link + " is its own URL")
+	countsRest := next.totalCount >= 0 && t.Count == t.Rows+pager.skipped
+	expected := promised
+	isReached := next.totalCount >= 0 && next.totalCount <= next.rowsRead
+	isOpen := t.Link == "" && next.totalCount < 0 && t.Count <= t.Rows+pager.skipped
+	if countsRest || isReached || isOpen {
+		expected = speculative
 	}
-	safe := t.set.linkHasKey(t.Link, t.position.url, t.set.literalTexts(t.digest.last), t.next.rowsRead)
+	isShort := t.Rows < t.position.pageRows
 	switch {
-	case keyset && t.nothingDecoded() && t.set.Pageable:
-		return t.skipUndecoded()
-	case (keyset || t.set.Paging == "keys" || !safe) && t.useKeyset(promised):
-		t.requireKeyOrder(t.Link)
+	case t.nothingDecoded() && t.Rows > t.overlapRows():
+		return t.afterUndecodedPage(expected)
+	case t.Rows == 0 && t.Link != "" && !pager.overlaps:
+		return t.followEmptyPage()
+	case t.Rows == 0 && t.Link == "":
+		return t.lastPage() // nothing follows the last key
+	case countsRest && t.Link == "":
+		return t.lastPage()
+	case t.newRows() <= 0: // only the last key, or a link that replaces it
+		isQuestion := expected == speculative && !next.capabilities.has(foundSpeculativeRows)
+		t.useKeysetPager(keysetPager{speculative: isQuestion})
+		return nil
+	case isOpen && next.capabilities.has(foundSpeculativeRows) && !isShort:
+		expected = promised
+	}
+	t.continueByKey(expected)
+	return nil
+}
+
+// afterLinkedPage follows the next link, or continues by key if the link may count rows: rows deleted or inserted
+// meanwhile would then hide others (RATIONALE.md P3). It also continues by key if no count can prove that the load is
+// complete.
+func (t *transition) afterLinkedPage() error {
+	next := t.next
+	link, _ := t.restoreOptions(t.Link) // an error is reported when the link is followed
+	if link == t.position.url {
+		return t.afterLinkLoop("the next link of " + link + " is its own URL")
+	}
+	isEmpty := t.Rows == 0 && t.position.pager != nil
+	if isEmpty && next.totalCount >= 0 && next.totalCount <= next.rowsRead {
+		return t.lastPage()
+	}
+	isSafe := t.set.linkHasKey(link, t.position.url, t.set.literalTexts(t.digest.last), next.rowsRead)
+	prefersKeys := t.set.Paging == "keys" || !isSafe || next.totalCount < 0
+	if prefersKeys && t.useKeyset(promised) {
+		t.requireKeyOrder(link)
 		return nil
 	}
-	return t.followLink(t.Link, nextLinkPager{counts: !safe})
+	if !isSafe {
+		t.suspectJump(link)
+	}
+	if err := t.followLink(link, nextLinkPager{counts: !isSafe}); err != nil {
+		return err
+	}
+	if isEmpty && next.checks.emptyPages == confirmedEmptyPages && t.set.Pageable {
+		next.probe = &probe{kind: probeFurtherRows}
+	}
+	return nil
 }
 
 // followEmptyPage follows the link of an empty keyset page, unless all rows were read or links loop: some services
@@ -175,13 +316,17 @@ func (t *transition) afterLinkedPage() error {
 func (t *transition) followEmptyPage() error {
 	next := t.next
 	link, err := t.restoreOptions(t.Link)
+	isCounted := next.totalCount >= 0
 	switch {
-	case next.totalCount >= 0 && next.totalCount <= next.rowsRead, link == t.position.url:
-		return t.checkCount()
+	case isCounted && next.totalCount <= next.rowsRead, isCounted && t.Count == t.Rows, link == t.position.url:
+		return t.lastPage()
 	case err != nil:
 		return err
 	case next.checks.followed.visit(hashOf(link)):
-		return t.checkCount()
+		return t.lastPage()
+	}
+	if !t.set.linkHasKey(link, t.position.url, t.set.unpackKey(next.checks.key), next.rowsRead) {
+		next.capabilities.set(rowsMayShift, true)
 	}
 	// The skipped rows are counted with the next page.
 	next.url, next.pager, next.rowsRead = link, keysetPager{skipped: t.position.skippedRows()}, t.position.rowsRead
@@ -192,102 +337,80 @@ func (t *transition) followEmptyPage() error {
 // that link fails too, the load ends. action is for the log.
 func (t *transition) retryEmptyPage() (action string, err error) {
 	requested := LoopDetector{}
-	t.next.url = t.keysetURL(t.position.skippedRows())
+	t.next.url = t.keysetURL(keysetPager{skipped: t.position.skippedRows()})
 	requested.Visit(t.next.url)
 	linked := requested
 	if linked.Visit(t.position.url); t.next.checks.followed == linked {
-		return "the page before it was requested again and has no rows: the load ends there", t.checkCount()
+		t.next.capabilities.set(rowsMayShift, true) // nothing proves that no row follows
+		return "the page before it was requested again and has no rows: the load ends there", t.lastPage()
 	}
 	t.next.checks.followed = requested // the link returned no page and may be followed again
 	return "requesting the page before it again", nil
 }
 
-// afterUnlinkedPage handles a page without next link. It is the last one only if no count and no further page say
-// otherwise (RATIONALE.md P4). The order of the cases matters: first the ends, then ways to continue.
+// afterUnlinkedPage handles a page without next link that was not requested by key. It is the last one only if no count
+// and no further page say otherwise (RATIONALE.md P4).
 func (t *transition) afterUnlinkedPage() error {
-	next, keyset := t.next, t.position.usesKeyset()
-	newRows := t.Rows - t.reportedErrors - t.overlapRows()
-	afterKey := t.Rows + t.position.skippedRows() // counts of keyset pages cover the rows after the key
-	counted := next.totalCount >= 0
-	short := next.totalCount > next.rowsRead
-	more := keyset && t.Count > afterKey
-	complete := keyset && t.Count == afterKey && counted
-	switch {
-	case complete, newRows == 0 && !(t.nothingDecoded() && t.reportedErrors > 0), counted && !short && !more:
-		return t.checkCount()
-	case t.nothingDecoded() && (t.set.Pageable || short || more || next.capabilities.has(foundSpeculativeRows)):
-		return t.skipUndecoded()
-	case newRows == 0:
-		return t.checkCount()
+	next := t.next
+	isCounted := next.totalCount >= 0
+	isShort := next.totalCount > next.rowsRead
+	expected := promised
+	if !isCounted && !next.capabilities.has(foundSpeculativeRows) {
+		expected = speculative
 	}
-	request := promised
-	if !counted && !more {
-		request = speculative
-	}
+	_, isLinked := t.position.pager.(nextLinkPager)
+	hasOnlyErrors := t.nothingDecoded() && t.reportedErrors > 0
+	isAfterRow := t.lastDecoded > 0 || (isLinked && t.position.pageRows > 1)
 	switch {
-	case t.useKeyset(request):
-		if request == promised || next.capabilities.has(foundSpeculativeRows) {
+	case isCounted && !isShort, t.newRows() <= 0 && !hasOnlyErrors && (!isLinked || isShort):
+		return t.lastPage()
+	case t.nothingDecoded() && t.Rows > t.overlapRows():
+		return t.afterUndecodedPage(expected)
+	case (t.isOrderKnown() || !next.capabilities.has(countMayBePageOnly)) && t.useKeyset(expected):
+		if expected == promised || !t.isOrderKnown() {
 			t.requireKeyOrder("")
 		}
-	case !t.set.Pageable && short:
+	case isShort && isLinked && !isAfterRow:
+		return t.lastPage()
+	case !t.set.Pageable && isShort:
 		return t.incomplete("and according to its metadata it cannot be paged")
-	case short && len(t.digest.last) == 0:
-		return t.incomplete("without a next link; without keys, rows cannot be requested by $skip")
-	case !t.set.Pageable, len(t.digest.last) == 0, keyset && !short:
-		return t.checkCount()
+	case !t.set.Pageable:
+		return t.complete("according to its metadata it cannot be paged")
 	default:
-		orderUnknown := request == speculative || next.capabilities.has(refusesOrderBy)
-		t.useSkip(skipPager{overlaps: t.lastDecoded > 0 && orderUnknown, speculative: request == speculative})
+		isOrdered := t.set.Ordered && !next.capabilities.has(refusesOrderBy)
+		overlaps := isAfterRow && (expected == speculative || !isOrdered || isLinked)
+		t.useSkip(skipPager{overlaps: overlaps, speculative: expected == speculative})
 	}
-	t.probePageCount(next.rowsRead + next.undecoded)
-	if short && t.set.Top == 0 {
+	if isShort && t.set.Top == 0 {
 		t.info(itoa(next.rowsRead) + " of " + itoa(next.totalCount) +
 			" rows were read and there is no next link; continuing with " + next.url)
 	}
 	return nil
 }
 
-// probePageCount probes after a first page of several rows whether the service's count is of a page only.
-func (t *transition) probePageCount(rows int) {
-	if t.position.rowsRead == 0 && t.next.capabilities.has(countMayBePageOnly) && rows > 1 {
-		t.next.probe = &probe{kind: probePageCount}
-	}
-}
-
-// skipUndecoded continues after a page without a decodable row, which has no key to continue from: by $skip, from the
-// previous key if there is one. A service that rejects or ignores $skip and returns no count has no more rows.
-func (t *transition) skipUndecoded() error {
+// afterUndecodedPage continues after a page without a decodable row, which has no key to continue from: by $skip, from
+// the previous key if there is one.
+func (t *transition) afterUndecodedPage(expected expectation) error {
 	next, position := t.next, t.position
-	if !t.set.Pageable {
+	if !t.set.Pageable && (expected == promised || next.capabilities.has(foundSpeculativeRows)) {
 		return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": none of the rows of " + position.url +
 			" can be decoded, and according to its metadata others cannot be requested by $skip: expected a page " +
 			"with a row that can be decoded; increase " + t.set.Setting("page.size")}
 	}
+	if !t.set.Pageable {
+		return t.lastPage()
+	}
 	next.undecodedHashes = packHashes(t.errorHashes)
 	if !position.usesKeyset() {
-		t.useSkip(skipPager{speculative: next.totalCount < 0})
-	} else {
-		checks := next.checks
-		checks.sorted, checks.folded, checks.key = position.checks.sorted, position.checks.folded, position.checks.key
-		skipped := position.skippedRows() + t.Rows
-		next.rowsRead, next.pager = position.rowsRead, keysetPager{skipped: skipped, speculative: next.totalCount < 0}
-		next.url = t.keysetURL(skipped)
+		t.useSkip(skipPager{speculative: expected == speculative})
+		return nil
 	}
-	t.probePageCount(t.Rows)
-	return nil
-}
-
-// checkCount ends the load if all counted rows were read. Else it probes whether the others were deleted meanwhile.
-func (t *transition) checkCount() error {
-	next := t.next
-	switch {
-	case next.totalCount <= next.rowsRead:
-		return t.complete()
-	case next.rowsRead == 0:
-		return t.incomplete("and " + t.position.url + " has none")
-	case next.capabilities.has(rowsMayShift):
-		return t.retry("deleted rows may have hidden others, since pages were requested by counting")
-	}
-	next.probe = &probe{kind: probeRowCount}
+	checks := next.checks
+	checks.sorted, checks.folded, checks.key = position.checks.sorted, position.checks.folded, position.checks.key
+	skipped := position.skippedRows() + t.Rows - t.overlapRows()
+	next.rowsRead = position.rowsRead
+	next.pager = keysetPager{skipped: skipped, speculative: expected == speculative}
+	next.url = t.keysetURL(next.pager.(keysetPager))
+	next.capabilities.set(rowsMayShift, true)
 	return nil
 }

@@ -24,9 +24,14 @@ type results struct {
 	lastDecoded uint32
 	errorHashes []uint64
 	// reportedErrors counts undecodable rows that were reported before.
-	reportedErrors, emitted int
+	reportedErrors int
+	emitted        int
+	// startsWithLast means that the first row is the last one read, as requested.
+	startsWithLast bool
 	// keyAdvanced means that a row after an empty page comes after the last key, or may do so.
 	keyAdvanced bool
+	// leftUnread means that a row that was not handed on was certainly not read.
+	leftUnread bool
 	// mismatch is the reason why the page is not the one requested. If set, no row is emitted.
 	mismatch string
 }
@@ -58,20 +63,29 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 	rows = out.Rows
 	pg.observeRowErrors(out)
 	if n := len(rows); n > 0 {
-		first := pg.digest.rows == 0
-		if first {
+		isFirst := pg.digest.rows == 0
+		if isFirst {
 			pg.firstKey = append(pg.firstKey, keyOf(&rows[0], out.Data)...)
 		}
+		pg.digest.addContents(rows, out.Data)
 		pg.observe(rows, out.Data)
-		if pager, skips := pg.position.pager.(skipPager); skips && first {
-			rows = pg.checkOverlap(pager, rows, out.Data)
+		if isFirst && pg.position.probe.kind == "" {
+			rows = pg.checkOverlap(rows, out.Data)
 		}
 		pg.lastDecoded = out.Rows[n-1].RowIndex
 		if pg.position.probe.kind == probeHighestCursor {
 			pg.cursor.observeHighest(pg.set, out, pg.digest.rows == n)
 		}
 	}
-	if pg.mismatch != "" || pg.position.probe.kind != "" {
+	isLeft := pg.mismatch != "" || pg.position.asksForKnownRows()
+	if isLeft && !pg.leftUnread {
+		pg.leftUnread = slices.ContainsFunc(rows, func(row wit.Row) bool { return pg.isUnread(&row, out.Data) })
+	}
+	if isLeft || pg.position.probe.kind != "" || pg.position.isQuestion() {
+		// The host waits for the errors that it requested.
+		out.Errors = slices.DeleteFunc(out.Errors, func(rowError wit.RowError) bool {
+			return !slices.Contains(out.Skipped, rowError.RowIndex)
+		})
 		return nil, false
 	}
 	pg.emitted += len(rows)
@@ -85,7 +99,10 @@ func (pg *Page) observe(rows []wit.Row, data []byte) {
 	rest := rows[repeated:]
 	pg.checkOrder(rest, data)
 	if pg.position.followsEmptyPage() {
-		pg.keyAdvanced = pg.keyAdvanced || pg.advancesKey(rest, data)
+		pg.keyAdvanced = pg.keyAdvanced || slices.ContainsFunc(rest, func(row wit.Row) bool {
+			advances, isKnown := pg.advancesKey(&row, data)
+			return advances || !isKnown
+		})
 	}
 	if pg.position.probe.kind != "" {
 		return
@@ -105,13 +122,10 @@ func (pg *Page) checkOrder(rows []wit.Row, data []byte) {
 			break
 		}
 		batch := rows[done:]
-		firstOfPage := pg.order.rows == 0 && pg.order.watching
-		if firstOfPage {
-			batch = batch[:1] // after it, observeAscending can continue
-		}
 		var before []string
-		if firstOfPage && pg.position.probe.kind == "" && pg.position.rowsRead > 0 {
-			before = pg.set.unpackKey(pg.position.checks.key)
+		if pg.order.rows == 0 && pg.order.watching {
+			batch = batch[:1] // after it, observeAscending can continue
+			before = pg.keyBefore(&batch[0], data)
 		}
 		pg.order.observe(batch, data, before)
 		pg.digest.add(batch, data)
@@ -119,24 +133,48 @@ func (pg *Page) checkOrder(rows []wit.Row, data []byte) {
 	}
 }
 
-func (pg *Page) advancesKey(rows []wit.Row, data []byte) bool {
-	checks := pg.position.checks
-	return slices.ContainsFunc(rows, func(row wit.Row) bool {
-		byBytes, folded, known := pg.set.Keys.CompareTexts(pg.set.sortTexts(keyOf(&row, data)),
-			pg.set.unpackKey(checks.key))
-		return !known || checks.sorted && byBytes > 0 || checks.folded && folded > 0
-	})
+// keyBefore returns the key after which the page's first row must come, or nil. A page by key starts with that key.
+func (pg *Page) keyBefore(first *wit.Row, data []byte) []string {
+	if pg.position.probe.kind != "" || pg.position.rowsRead == 0 {
+		return nil
+	}
+	last := pg.set.unpackKey(pg.position.checks.key)
+	pager, _ := pg.position.pager.(keysetPager)
+	pg.startsWithLast = pager.overlaps && slices.Equal(last, pg.set.sortTexts(keyOf(first, data)))
+	if pg.startsWithLast {
+		return nil
+	}
+	return last
 }
 
-// checkOverlap checks whether the first row shows that the service applies $skip, and drops a row that was read before.
-func (pg *Page) checkOverlap(pager skipPager, rows []wit.Row, data []byte) []wit.Row {
-	startsWithLast := pg.repeats.tail.endsWith(keyHash(&rows[0], data))
+// advancesKey reports whether a row comes after the last key of ascending rows.
+func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, known bool) {
+	checks := pg.position.checks
+	last := pg.set.unpackKey(checks.key)
+	if last == nil || !checks.ascending() {
+		return false, false
+	}
+	byBytes, folded, known := pg.set.Keys.CompareTexts(pg.set.sortTexts(keyOf(row, data)), last)
+	return (checks.sorted && byBytes > 0) || (checks.folded && folded > 0), known
+}
+
+// isUnread reports whether a row was certainly not read before this page.
+func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
+	advances, _ := pg.advancesKey(row, data)
+	return advances || (!pg.position.usesKeyset() && pg.repeats.isUnread(row, data))
+}
+
+// checkOverlap drops the first row if it was read before, as requested, and checks whether the service applies $skip.
+func (pg *Page) checkOverlap(rows []wit.Row, data []byte) []wit.Row {
+	pager, skips := pg.position.pager.(skipPager)
+	isLast := skips && pg.repeats.tail.endsWith(rowHash(&rows[0], data))
+	pg.startsWithLast = pg.startsWithLast || pager.overlaps && isLast
 	switch {
-	case pager.overlaps && !startsWithLast:
-		pg.mismatch = "its rows have another order when they are requested again"
-	case pager.overlaps:
+	case pg.startsWithLast:
 		return rows[1:]
-	case pager.speculative && (startsWithLast || pg.repeats.seenBefore(&rows[0], data)):
+	case pager.overlaps:
+		pg.mismatch = "its rows have another order when they are requested again"
+	case pager.speculative && pg.set.Keys != nil && (isLast || pg.repeats.seenBefore(&rows[0], data)):
 		pg.mismatch = "the service ignores $skip"
 	}
 	return rows
@@ -154,7 +192,7 @@ func (pg *Page) observeRowErrors(out *Rows) {
 	}
 	reported := unpackHashes(pg.position.undecodedHashes)
 	end := uint32(len(reported))
-	if pg.overlaps() {
+	if pg.position.overlaps() {
 		end++
 	}
 	unreported := out.Errors[:0]
@@ -179,17 +217,13 @@ func (pg *Page) observeRowErrors(out *Rows) {
 	out.Errors = unreported
 }
 
-func (pg *Page) overlaps() bool {
-	pager, _ := pg.position.pager.(skipPager)
-	return pager.overlaps
-}
-
 func (pg *Page) nothingDecoded() bool {
-	return pg.digest.rows == 0 || pg.digest.rows == 1 && pg.overlaps()
+	return pg.digest.rows == 0 || (pg.digest.rows == 1 && pg.startsWithLast)
 }
 
+// overlapRows returns the number of the page's first rows that were read before.
 func (pg *Page) overlapRows() int {
-	if n := pg.repeats.tail.overlap(); n > 0 || !pg.overlaps() || pg.digest.rows == 0 {
+	if n := pg.repeats.tail.overlap(); n > 0 || !pg.startsWithLast {
 		return n
 	}
 	return 1

@@ -14,8 +14,10 @@ const (
 
 type pager interface{ countsRows() bool }
 
-// keysetPager requests rows after the last key ($filter and $orderby).
+// keysetPager requests rows by the last key ($filter and $orderby).
 type keysetPager struct {
+	// overlaps means that the page starts with the last row read, to check the order and to show equal keys.
+	overlaps    bool
 	skipped     int // undecodable rows after the key
 	speculative bool
 }
@@ -29,42 +31,73 @@ type skipPager struct {
 }
 
 func (keysetPager) countsRows() bool     { return false }
-func (w nextLinkPager) countsRows() bool { return w.counts }
+func (p nextLinkPager) countsRows() bool { return p.counts }
 func (skipPager) countsRows() bool       { return true }
+
+// workedBy returns the fact that a page of a pager was read.
+func workedBy(pager pager) Capabilities {
+	switch pager.(type) {
+	case keysetPager:
+		return keysWorked
+	case nextLinkPager:
+		return linksWorked
+	case skipPager:
+		return skipWorked
+	}
+	return 0
+}
 
 // useKeyset continues by key, if the keys ascended so far. It returns false if another pager must be used.
 func (t *transition) useKeyset(request expectation) bool {
 	next := t.next
-	if !t.set.canUseKeyset(next.capabilities) || !next.checks.ascending() || t.nothingDecoded() {
+	if !t.set.canUseKeyset(next.capabilities) || !next.checks.ascending() || next.checks.key == "" {
 		return false
 	}
 	if next.totalCount < 0 && !t.position.usesKeyset() {
 		// Without a count nothing would reveal missing rows, so the order must be certain.
-		ordered := request == speculative || next.capabilities.has(sortsByKey) || t.order.rows >= minOrderedRows
-		if !next.checks.sorted || !ordered {
+		isOrdered := request == speculative || next.capabilities.has(sortsByKey) || t.order.rows >= minOrderedRows
+		if !next.checks.sorted || !isOrdered {
 			return false
 		}
 	}
-	url := t.keysetURL(0)
-	if url == t.position.url {
-		return false
-	}
-	t.rereadUndecoded()
-	next.url, next.pager = url, keysetPager{speculative: request == speculative}
-	// the pager may change
+	t.continueByKey(request)
+	// The pager may change.
 	if next.checks.lastHashes = ""; request == speculative || !next.capabilities.has(sortsByKey) {
 		next.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
 	return true
 }
 
-func (t *transition) keysetURL(skipped int) string {
-	return t.set.pageURL(t.next, t.set.Keys.FilterAfter(t.set.unpackKey(t.next.checks.key)), skipped)
+// continueByKey requests the last key and the rows after it, or asks whether there are rows after it.
+func (t *transition) continueByKey(request expectation) {
+	if t.isPage() && t.digest.rows > 0 {
+		t.rereadUndecoded()
+	}
+	hasRoom := t.next.pageRows > 1 // else the page would consist of the last row
+	if request == promised && !hasRoom {
+		t.next.capabilities.set(equalKeysUnseen, true)
+	}
+	t.useKeysetPager(keysetPager{overlaps: request == promised && hasRoom, speculative: request == speculative})
+}
+
+func (t *transition) useKeysetPager(pager keysetPager) {
+	t.next.pager = pager
+	t.next.url = t.keysetURL(pager)
+}
+
+func (t *transition) keysetURL(pager keysetPager) string {
+	condition := t.set.Keys.FilterAfter
+	if pager.overlaps {
+		condition = t.set.Keys.FilterFrom
+	}
+	return t.set.pageURL(t.next, condition(t.set.unpackKey(t.next.checks.key)), pager.skipped)
 }
 
 // requireKeyOrder probes, unless known, whether the service sorts and compares keys. If not, fallbackLink is followed.
 func (t *transition) requireKeyOrder(fallbackLink string) {
-	if !t.next.capabilities.has(sortsByKey) {
+	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
+	t.next.probe = &probe{fallbackLink: fallbackLink}
+	if !isAssumed && !t.next.capabilities.has(sortsByKey) {
 		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink, priorKey: t.previousKey()}
 	}
 }
@@ -76,26 +109,23 @@ func (t *transition) previousKey() string {
 	return t.position.checks.key
 }
 
+// useSkip requests the rows after those read. A page that overlaps starts with the last of them.
 func (t *transition) useSkip(pager skipPager) {
+	if t.isPage() && pager.overlaps && t.digest.rows > 0 {
+		t.rereadUndecoded()
+	}
 	rows := t.next.rowsRead
 	if pager.overlaps {
-		t.rereadUndecoded()
-		rows = t.next.rowsRead - 1
-	}
-	t.next.pager = pager
-	t.next.url = t.set.pageURL(t.next, "", rows)
-	t.recordCounting(pager)
-}
-
-func (t *transition) skipRowsRead(request expectation) {
-	pager, rows := skipPager{speculative: request == speculative}, t.next.rowsRead
-	if rows > 1 && pager.speculative {
-		pager.overlaps = true
 		rows--
 	}
+	t.recordCounting(pager)
 	t.next.pager = pager
 	t.next.url = t.set.pageURL(t.next, "", rows)
-	t.next.capabilities.set(rowsMayShift, true)
+}
+
+// isPage reports whether the response is a page whose rows were handed on.
+func (t *transition) isPage() bool {
+	return t.mismatch == "" && t.position.probe.kind == "" && !t.position.isQuestion()
 }
 
 // rereadUndecoded moves the position back so that undecodable rows at the end are requested again but reported once.
@@ -132,8 +162,13 @@ func (t *transition) restoreOptions(link string) (string, error) {
 
 // recordCounting stores the last keys if the next page is requested by counting, so that shifted rows are detected.
 func (t *transition) recordCounting(next pager) {
-	if t.next.checks.lastHashes = ""; next.countsRows() {
+	if pager, _ := next.(skipPager); next.countsRows() && !pager.speculative {
 		t.next.capabilities.set(rowsMayShift, true)
+	}
+	if !t.isPage() || (t.Rows == 0 && t.position.pager != nil) {
+		return // the keys of the page before it are stored
+	}
+	if t.next.checks.lastHashes = ""; next.countsRows() {
 		t.next.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
 }
@@ -143,43 +178,55 @@ func (t *transition) afterLinkLoop(reason string) error {
 	if !t.useKeyset(speculative) {
 		return t.loopError(reason)
 	}
-	t.next.capabilities.set(foundSpeculativeRows, true)
-	t.requireKeyOrder("")
+	t.next.capabilities.set(foundSpeculativeRows, true) // the link has shown that there are more rows
 	t.warn("the service's pages form a loop: " + reason + "; continuing by key")
 	return nil
 }
 
-// afterSpeculativeFailure handles an error for a speculative page: it tries another pager, or ends the load.
+// afterSpeculativeFailure handles a question for further rows that the service rejects or does not answer: it asks in
+// another way, or ends the load.
 func (t *transition) afterSpeculativeFailure() error {
-	next := t.next
-	skipped, keyset := t.position.skippedRows(), t.position.usesKeyset()
-	answered := next.rowsRead + next.undecoded // rows read, of the set or after the key
-	if skipped > 0 {
-		answered = skipped
+	next, position := t.next, t.position
+	next.probe = &probe{}
+	isAfterKey := position.skippedRows() > 0
+	rowsRead := next.rowsRead + next.undecoded + position.skippedRows()
+	switch {
+	case position.usesKeyset() && !isAfterKey && t.set.Pageable && next.checks.lastHashes != "":
+		t.markKeyFilterIgnored()
+		overlaps := rowsRead > 1 && next.undecoded == 0
+		next.rowsRead = rowsRead
+		next.undecoded = 0
+		next.undecodedHashes = ""
+		t.useSkip(skipPager{overlaps: overlaps, speculative: true})
+		return nil
+	case !position.usesKeyset() && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():
+		t.useKeysetPager(keysetPager{speculative: true})
+		if !t.isOrderKnown() {
+			t.requireKeyOrder("")
+		}
+		return nil
 	}
-	next.probe, next.rowsRead = &probe{}, next.rowsRead+skipped
+	next.rowsRead = rowsRead
+	if next.capabilities.has(countMayBePageOnly) && rowsRead > 1 {
+		next.probe = &probe{kind: probePageCount}
+		return nil
+	}
+	return t.afterLastQuestion()
+}
+
+// afterLastQuestion ends a load after the last question for further rows was not answered.
+func (t *transition) afterLastQuestion() error {
+	next := t.next
+	isAfterKey := t.position.skippedRows() > 0
 	switch {
 	case next.capabilities.has(foundSpeculativeRows), next.previous.minRows > next.rowsRead:
 		return t.restartWithoutKeyset("the service returned rows beyond the last announced page and now refuses the " +
 			"next page")
-	case keyset && skipped == 0 && t.set.Pageable && next.checks.lastHashes != "":
-		t.markKeyFilterIgnored()
-		next.rowsRead, next.undecoded, next.undecodedHashes = next.rowsRead+next.undecoded, 0, ""
-		t.skipRowsRead(speculative)
-		return nil
-	case !keyset && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():
-		next.pager = keysetPager{speculative: true}
-		next.url = t.keysetURL(0)
-		return nil
-	case answered == t.set.Top:
+	case next.capabilities.has(leftUnreadRows):
+		return t.retry("the service has other rows, and ignores or rejects requests for the rows after the last one")
+	case isAfterKey && t.position.skippedRows() == t.set.Top, next.rowsRead == t.set.Top:
 		return t.incomplete("as many as requested, and it ignores or rejects requests for further rows; " +
 			"paging = auto lets the service choose the pages")
 	}
-	counts := "returns no count and no next link"
-	if next.capabilities.has(excessReported) || next.capabilities.has(countMayBePageOnly) {
-		counts = "returns no next link, and its count may be that of a page"
-	}
-	t.warn("the service " + counts + ", and rejects or ignores requests for further rows: the " +
-		itoa(next.rowsRead) + " rows read are considered all rows")
-	return t.complete()
+	return t.complete("it ignores or rejects requests for further rows")
 }

@@ -28,7 +28,7 @@ func TestRowsOutOfOrder(t *testing.T) {
 						s := &service{keys: keys, page: 100, links: links, order: order, count: count, skips: true}
 						c, err := s.load(t, setOf("auto", 0), nil)
 						s.whole(t, c, err)
-						if len(s.requests) > 12 { // it is read again at most once
+						if len(s.requests) > 14 { // it is read again at most once
 							t.Errorf("%d rows were read twice, %v", c.twice, s.requests)
 						}
 					})
@@ -142,8 +142,8 @@ func TestUnreadableRowsWithoutSkip(t *testing.T) {
 					res, err := fake.load(t, set, nil)
 					if test.settled {
 						fake.settled(t, res, err)
-					} else if err == nil {
-						t.Errorf("expected an error, found a load with %d rows:\n%s", len(res.rows),
+					} else if err == nil && res.end.verdict != Unproven {
+						t.Errorf("expected no proof, found a load with %d rows:\n%s", len(res.rows),
 							strings.Join(fake.requests, "\n"))
 					}
 					if len(fake.requests) >= 100 {
@@ -238,7 +238,7 @@ func TestCircles(t *testing.T) {
 }
 
 // If the order of rows changes between pages that are requested by number, some rows are read twice and as many are
-// missing, while the count is right. The load fails and never ends as if it were complete. If the order changes only
+// missing, while the count is right. The load is never proven. If the order changes only
 // once, the set is read again.
 func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 	shuffling := func(links, order string, swaps, requests int) *service {
@@ -257,7 +257,8 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 			for _, swaps := range []int{3, 100} {
 				s := shuffling(links, order, swaps, 400)
 				c, err := s.load(t, setOf("auto", 0), nil)
-				if len(s.requests) > 400 || err == nil && len(c.missing) > 0 {
+				isProven := err == nil && c.end.verdict != Unproven
+				if len(s.requests) > 400 || (isProven && len(c.missing) > 0) {
 					t.Errorf("links %s, order %s, %d swaps: rows %v are missing in %d requests, %v", links, order,
 						swaps, c.missing, len(s.requests), err)
 				}
@@ -300,7 +301,7 @@ func TestLinkOfAnEmptyPage(t *testing.T) {
 			set := setOf("auto", 0)
 			set.ExactlyOnce = once
 			res, err := fake.load(t, set, nil)
-			if err != nil || len(res.rows) != 25_000 || res.twice > 0 || len(fake.requests) > 254 {
+			if err != nil || len(res.rows) != 25_000 || res.twice > 0 || len(fake.requests) > 258 {
 				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", test.count, once,
 					len(res.rows),
 					res.twice, len(fake.requests), err, strings.Join(fake.requests[len(fake.requests)-4:], "\n"))

@@ -11,6 +11,13 @@ type Position struct {
 	pager                pager
 	probe                *probe
 	rowsRead, totalCount int // totalCount is the service's count on the first page, negative if unknown
+	// pageRows is the number of rows of the last page that was handed on.
+	pageRows int
+	// suspectFrom is the number of rows before a page that is under suspicion, see [transition.suspect]. Zero means
+	// none.
+	suspectFrom int
+	// verdict is the proof of a load that has ended, see verdict.go.
+	verdict string
 	// undecoded counts the rows after the last decoded one; they are requested again but reported once.
 	undecoded       int
 	undecodedHashes string
@@ -37,14 +44,19 @@ type checkState struct {
 	repeatCount     int
 	repeatDigest    string
 	followed, pages LoopDetector
-	emptyPages      int
+	// contents is the hash of the last page's first rows without their keys, keys that of all its keys.
+	contents, keys string
+	// emptyPages counts consecutive pages without a new row.
+	emptyPages int
 }
 
 // previousAttempts is what earlier attempts found. Keys are not unique if repeatDigest is the same in two attempts. If
-// outOfOrderKey is the same too, the service orders that key differently.
+// outOfOrderKey is the same too, the service orders that key differently. provenRows is the number of rows of the
+// previous load if it was proven, verdict how that ended.
 type previousAttempts struct {
-	count, minRows              int
+	count, minRows, provenRows  int
 	repeatDigest, outOfOrderKey string
+	verdict                     string
 }
 
 func (m *checkState) ascending() bool { return m.sorted || m.folded }
@@ -91,6 +103,19 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "fell", Text: &previous.outOfOrderKey}, {Name: "followed", Loop: &checks.followed},
 		{Name: "pages", Loop: &checks.pages},
 		{Name: "empty", Number: &checks.emptyPages, Min: 1}, {Name: "pass", Number: &previous.count, Min: 1},
+		{Name: "page", Number: &p.pageRows, Min: 1}, {Name: "suspect", Number: &p.suspectFrom, Min: 1},
+		{Name: "contents", Text: &checks.contents}, {Name: "complete", Text: &p.verdict},
+		{Name: "whole", Number: &previous.provenRows, Min: 1}, {Name: "verdict", Text: &previous.verdict},
+		{Name: "bylinks", Capabilities: &p.capabilities, Capability: linksWorked},
+		{Name: "bykeys", Capabilities: &p.capabilities, Capability: keysWorked},
+		{Name: "byskip", Capabilities: &p.capabilities, Capability: skipWorked},
+		{Name: "unread", Capabilities: &p.capabilities, Capability: leftUnreadRows},
+		{Name: "settled", Capabilities: &p.capabilities, Capability: suspicionSettled},
+		{Name: "numbered", Capabilities: &p.capabilities, Capability: keysNumberRows},
+		{Name: "keydigest", Text: &checks.keys},
+		{Name: "assumed", Capabilities: &p.capabilities, Capability: orderAssumed},
+		{Name: "single", Capabilities: &p.capabilities, Capability: equalKeysUnseen},
+		{Name: "started", Capabilities: &p.capabilities, Capability: firstSinceStart},
 		{Name: "claimed", Number: &state.pageOnlyCount, Min: 1}, {Name: "proven", Capabilities: &p.capabilities,
 			Capability: countsWholeSet},
 		{Name: "snapshot", Number: &p.snapshot, Min: 1}, {Name: "owed", Number: &p.endMarkerPending, Min: 1},
@@ -111,6 +136,7 @@ func (p *Position) Fields() []wit.OffsetEntry {
 	switch w := p.pager.(type) {
 	case keysetPager:
 		state.base, state.skipped, state.speculative = p.rowsRead, w.skipped, w.speculative
+		state.overlaps = w.overlaps
 	case skipPager:
 		state.overlaps, state.speculative = w.overlaps, w.speculative
 		state.skipping = !w.overlaps && !w.speculative
@@ -139,14 +165,15 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	switch {
 	case position.capabilities.has(loadComplete):
 	case state.base > 0 && state.base == position.rowsRead && position.checks.key != "":
-		position.pager = keysetPager{state.skipped, state.speculative}
+		position.pager = keysetPager{state.overlaps, state.skipped, state.speculative}
 	case state.skipping || state.overlaps || state.speculative:
 		position.pager = skipPager{state.overlaps, state.speculative}
 	case position.rowsRead > 0 || position.checks.followed.steps > 0:
 		position.pager = nextLinkPager{position.capabilities.has(rowsMayShift)}
 	}
 	switch position.probe.kind {
-	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, "":
+	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, probeDeletedRow, probeKnownRows,
+		probeKnownEnd, probeFurtherRows, "":
 	case "order": // of an earlier version
 		position.probe = &probe{kind: probeKeyOrder, fallbackLink: position.probe.fallbackLink}
 	default:
@@ -182,10 +209,15 @@ func (p *Position) Answered() bool {
 	return p.pager != nil || p.snapshot > 0 || p.capabilities.has(answeredBefore)
 }
 
+// SetStarted records that the connector has started: an unproven end is reported, even if the previous one was.
+func (p *Position) SetStarted() { p.capabilities.set(firstSinceStart, true) }
+
 // SetAnswered records that the service has answered the requests of an earlier load.
 func (p *Position) SetAnswered() { p.capabilities.set(answeredBefore, true) }
 
-func (p *Position) isSpeculative() bool {
+// isQuestion reports whether the page is requested although nothing shows that there are further rows. Its rows are
+// not handed on.
+func (p *Position) isQuestion() bool {
 	switch w := p.pager.(type) {
 	case keysetPager:
 		return w.speculative
@@ -195,9 +227,20 @@ func (p *Position) isSpeculative() bool {
 	return false
 }
 
+// overlaps reports whether the page is requested so that it starts with the last row read.
+func (p *Position) overlaps() bool {
+	switch pager := p.pager.(type) {
+	case keysetPager:
+		return pager.overlaps
+	case skipPager:
+		return pager.overlaps
+	}
+	return false
+}
+
 // followsEmptyPage reports whether the page is the next link of a keyset page without rows.
 func (p *Position) followsEmptyPage() bool {
-	return p.usesKeyset() && !p.isSpeculative() && p.checks.emptyPages > 0
+	return p.usesKeyset() && !p.isQuestion() && p.checks.emptyPages > 0
 }
 
 func (p *Position) usesKeyset() bool {
@@ -221,7 +264,7 @@ type cursorState struct {
 }
 
 // Capabilities is a bit set of what is known about a service and about a load.
-type Capabilities uint16
+type Capabilities uint32
 
 const (
 	refusesOrderBy Capabilities = 1 << iota
@@ -235,10 +278,20 @@ const (
 	duplicateKeys        // one page contained the same key twice, which moving rows do not explain
 	excessReported
 	loadComplete
-	answeredBefore // an earlier load was completed
+	answeredBefore   // an earlier load was completed
+	linksWorked      // a page requested by a link was read in this load
+	keysWorked       // one requested by key
+	skipWorked       // one requested by $skip
+	leftUnreadRows   // a page that was not handed on had a row that was not read
+	suspicionSettled // the service skips rows in links because it hides them
+	firstSinceStart  // the first load since the connector started
+	keysNumberRows   // keys number the rows of each response
+	orderAssumed     // the service ignores $orderby, and its own order is that of the keys
+	equalKeysUnseen  // pages of one row were requested by key, which hide rows with equal keys
 
 	// for later loads
-	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet
+	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet |
+		orderAssumed
 )
 
 func (f Capabilities) has(fact Capabilities) bool { return f&fact != 0 }

@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"cmp"
 	"slices"
 )
 
@@ -13,11 +12,20 @@ type probe struct {
 }
 
 const ( // kinds of probes, as stored
-	probeKeyOrder      = "keys"  // does the service sort by key and compare keys?
-	probePageCount     = "count" // does a page of one row have the count of all rows?
-	probeRowCount      = "end"   // how many rows are there now?
-	probeHighestCursor = "high"  // what is the highest value of the cursor property?
+	probeKeyOrder      = "keys"    // does the service sort by key and compare keys?
+	probePageCount     = "count"   // does a page of one row have the count of all rows?
+	probeRowCount      = "end"     // how many rows are there now?
+	probeHighestCursor = "high"    // what is the highest value of the cursor property?
+	probeDeletedRow    = "deleted" // was the last row deleted, with which the page should have started?
+	probeKnownRows     = "known"   // were all rows before a page under suspicion read?
+	probeKnownEnd      = "lastly"  // the same at the end of the load
+	probeFurtherRows   = "further" // is there a row after those read, while links bring none?
 )
+
+// asksForKnownRows reports whether all rows of the response must have been read before.
+func (p *Position) asksForKnownRows() bool {
+	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd
+}
 
 // afterProbe evaluates a probe. The next position is then the page that the probe preceded, another one, or the end.
 func (t *transition) afterProbe() error {
@@ -25,69 +33,89 @@ func (t *transition) afterProbe() error {
 	next.probe = &probe{}
 	switch sent.kind {
 	case probeKeyOrder:
-		if !t.keyOrderConfirmed() {
+		isConfirmed := t.keyOrderConfirmed()
+		if !isConfirmed && next.totalCount < 0 {
 			return t.abandonKeyset("the service does not sort by key or does not compare keys")
 		}
-		next.capabilities.set(sortsByKey, true)
+		// If not confirmed, its own order may be that of the keys; the pages and the count at the end will show it.
+		next.capabilities.set(sortsByKey, isConfirmed)
+		next.capabilities.set(orderAssumed, !isConfirmed)
+		next.probe = &probe{fallbackLink: sent.fallbackLink} // the next page may contradict
 	case probePageCount:
-		if t.Count > t.Rows {
-			next.capabilities.set(countsWholeSet, true)
-			return t.complete()
+		if t.Count <= t.Rows {
+			return t.afterLastQuestion()
 		}
+		return t.complete("its count may end at a limit, and it ignores or rejects requests for further rows")
 	case probeRowCount:
-		if t.Count < 0 || t.Count > next.rowsRead {
-			reason := "and it now counts " + itoa(t.Count)
-			moved := t.Count >= 0 && t.Count != next.totalCount // rows were inserted and deleted
-			if t.position.usesKeyset() && !moved {
-				return t.restartWithoutKeyset(reason)
-			}
-			return t.retry(reason)
+		return t.afterRowCount()
+	case probeDeletedRow:
+		if slices.Equal(t.set.sortTexts(t.firstKey), t.set.unpackKey(sent.priorKey)) {
+			return t.restartWithoutKeyset("the service left out the row from which on rows were requested")
 		}
-		t.info(itoa(next.rowsRead) + " rows were read of " + itoa(next.totalCount) +
-			": the others were deleted in the meantime, the service counts " + itoa(t.Count))
-		return t.complete()
+	case probeKnownRows, probeKnownEnd:
+		return t.afterKnownRows()
+	case probeFurtherRows:
+		if t.Rows == 0 && t.Link == "" {
+			return t.afterConfirmedEnd()
+		}
 	}
 	return nil
 }
 
-// keyOrderConfirmed evaluates the response to keyOrderURL. The last row may have been deleted in the meantime.
+// afterRejectedProbe continues without the answer to a probe.
+func (t *transition) afterRejectedProbe(kind string) error {
+	t.next.probe = &probe{}
+	t.next.suspectFrom = 0
+	switch kind {
+	case probeKnownEnd:
+		return t.lastPage()
+	case probePageCount:
+		return t.afterLastQuestion()
+	}
+	return nil
+}
+
+// afterConfirmedEnd ends a load whose links go on behind the last row.
+func (t *transition) afterConfirmedEnd() error {
+	if t.set.Keys == nil && t.next.checks.repeatCount > 0 {
+		return t.loopError(t.position.url + " and others have the same rows as earlier pages, and the service has no " +
+			"row after as many rows")
+	}
+	t.next.url = t.position.url
+	return t.lastPage()
+}
+
+// checkDeleted probes whether the last row was deleted, since the page did not start with it.
+func (t *transition) checkDeleted(key string) {
+	if t.next.probe.kind == "" && !t.next.capabilities.has(loadComplete) {
+		t.next.probe = &probe{kind: probeDeletedRow, priorKey: key}
+	}
+}
+
+// keyOrderConfirmed evaluates the response to the probe for the last row up to the last key. That row may have been
+// deleted in the meantime.
 func (t *transition) keyOrderConfirmed() bool {
-	found, prior := t.set.sortTexts(t.firstKey), t.set.unpackKey(t.position.probe.priorKey)
-	switch {
-	case found == nil:
-		return false
-	case t.position.totalCount >= 0:
-		return t.isAfter(found, t.set.unpackKey(cmp.Or(t.position.probe.priorKey, t.position.checks.key)))
-	}
-	return slices.Equal(found, t.set.unpackKey(t.position.checks.key)) || t.position.rowsRead > 2 &&
-		slices.Equal(found, prior)
+	first := t.set.sortTexts(t.firstKey)
+	isPrior := t.position.rowsRead > 2 && slices.Equal(first, t.set.unpackKey(t.position.probe.priorKey))
+	// The only row read may be the first one in any order.
+	isLast := slices.Equal(first, t.set.unpackKey(t.position.checks.key))
+	return first != nil && t.position.rowsRead > 1 && (isPrior || isLast)
 }
 
-func (t *transition) isAfter(a, b []string) bool {
-	plain, folded, known := t.set.Keys.CompareTexts(a, b)
-	if !t.position.checks.sorted {
-		plain = folded
-	}
-	return known && plain > 0
-}
-
-// abandonKeyset continues by next link or $skip. Rows of a keyset page were emitted only if it was speculative.
+// abandonKeyset continues by next link or $skip. No page by key was read yet.
 func (t *transition) abandonKeyset(reason string) error {
 	next, link := t.next, t.position.probe.fallbackLink
-	if next.capabilities.has(foundSpeculativeRows) {
-		return t.restartWithoutKeyset(reason)
-	}
+	endsDecoded := next.undecoded == 0
 	t.markKeyFilterIgnored()
 	next.probe = &probe{}
 	next.rowsRead, next.undecoded, next.undecodedHashes = next.rowsRead+next.undecoded, 0, ""
 	if link == "" {
 		t.info(reason + "; continuing by $skip")
-		t.skipRowsRead(expectation(next.totalCount < 0))
+		isSpeculative := next.totalCount < 0 && !next.capabilities.has(foundSpeculativeRows)
+		needsOverlap := next.totalCount < 0 || next.capabilities.has(linksWorked)
+		t.useSkip(skipPager{overlaps: endsDecoded && next.rowsRead > 1 && needsOverlap, speculative: isSpeculative})
 		return nil
 	}
 	t.info(reason + "; continuing by its next links")
-	last := next.checks.lastHashes
-	err := t.followLink(link, nextLinkPager{counts: true})
-	next.checks.lastHashes = last
-	return err
+	return t.followLink(link, nextLinkPager{counts: true})
 }

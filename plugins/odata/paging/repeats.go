@@ -14,6 +14,7 @@ import (
 // ascend, a key below the previous page's last one counts as repeated too.
 type repeatCheck struct {
 	sampling          bool
+	keyless           bool // equal rows are different rows
 	previous, current []uint64
 	maxHash           uint64
 	tail              overlapCheck
@@ -33,18 +34,13 @@ const (
 
 func (r *repeatCheck) begin(set *Set, position *Position) {
 	checks := position.checks
-	counting := position.pager != nil && position.pager.countsRows()
-	r.sampling = set.Keys != nil && position.probe.kind == "" &&
-		(position.rowsRead < minOrderedRows || counting || !checks.ascending())
+	r.keyless, r.sampling = set.Keys == nil, position.probe.kind == "" && !position.usesKeyset()
 	r.previous, r.current, r.maxHash, r.repeated = nil, r.current[:0], 1<<48, r.repeated[:0]
 	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = overlapCheck{}, r.lastHashes[:0], nil,
 		position.previous.outOfOrderKey, false
-	if _, keyed := position.pager.(keysetPager); keyed || set.Keys == nil || position.probe.kind != "" {
-		return
-	}
-	if !position.capabilities.has(duplicateKeys) { // else equal keys may be different rows
-		r.tail.begin(checks.lastHashes)
-	}
+	r.tail.hashes = unpackHashes(checks.lastHashes)
+	// Else equal keys may be different rows.
+	r.tail.matching = len(r.tail.hashes) > 0 && r.sampling && !r.keyless && !position.capabilities.has(duplicateKeys)
 	if r.previous = unpackHashes(checks.sample); len(r.previous) >= sampled {
 		slices.Sort(r.previous)
 		r.maxHash = r.previous[len(r.previous)-1]
@@ -55,9 +51,14 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 	}
 }
 
+// isUnread reports whether a row was certainly not read: the least hashes of all rows read are known.
+func (r *repeatCheck) isUnread(row *wit.Row, data []byte) bool {
+	return rowHash(row, data) <= r.maxHash && !r.seenBefore(row, data)
+}
+
 func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
 	for n < len(rows) && r.tail.matching {
-		r.tail.next(keyHash(&rows[n], data))
+		r.tail.next(rowHash(&rows[n], data))
 		if r.tail.matching || r.tail.complete {
 			n++
 		}
@@ -73,7 +74,7 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, checks
 		return
 	}
 	for i := range rows {
-		rowHash := keyHash(&rows[i], data)
+		rowHash := rowHash(&rows[i], data)
 		if r.tail.endsWith(rowHash) {
 			r.repeated = append(r.repeated, rowHash)
 		}
@@ -108,7 +109,7 @@ func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, order *orde
 }
 
 func (r *repeatCheck) seenBefore(row *wit.Row, data []byte) bool {
-	_, some := slices.BinarySearch(r.previous, keyHash(row, data))
+	_, some := slices.BinarySearch(r.previous, rowHash(row, data))
 	return some
 }
 
@@ -116,7 +117,7 @@ func (r *repeatCheck) rememberLast(rows []wit.Row, data []byte) {
 	rows = rows[max(0, len(rows)-maxTail):]
 	r.lastHashes = r.lastHashes[max(0, len(r.lastHashes)+len(rows)-maxTail):]
 	for i := range rows {
-		r.lastHashes = append(r.lastHashes, keyHash(&rows[i], data))
+		r.lastHashes = append(r.lastHashes, rowHash(&rows[i], data))
 	}
 }
 
@@ -144,7 +145,9 @@ func (r *repeatCheck) save(checks *checkState) {
 		}
 		all = append(all, keyHash)
 	}
-	checks.addRepeats(r.repeated)
+	if !r.keyless {
+		checks.addRepeats(r.repeated)
+	}
 	if r.sampling {
 		slices.Sort(all)
 		checks.sample = packHashes(all[:min(len(all), sampled)])
@@ -169,11 +172,6 @@ type overlapCheck struct {
 	// matching means that the next row may match, complete that the last row of the previous page matched.
 	matching, complete bool
 	matched, from      int
-}
-
-func (t *overlapCheck) begin(last string) {
-	t.hashes = unpackHashes(last)
-	t.matching = len(t.hashes) > 0
 }
 
 func (t *overlapCheck) next(keyHash uint64) {

@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 
@@ -22,7 +23,19 @@ func keyOf(row *wit.Row, data []byte) []byte {
 	return data[row.Key.Start : row.Key.Start+row.Key.Size]
 }
 
-func keyHash(row *wit.Row, data []byte) uint64 { return hashOf(keyOf(row, data)).bits48() }
+// identityOf returns the bytes that identify a row: its key, or the whole row if its type has no key.
+func identityOf(row *wit.Row, data []byte) []byte {
+	if row.Key.Size == 0 {
+		return valueOf(row, data)
+	}
+	return keyOf(row, data)
+}
+
+func valueOf(row *wit.Row, data []byte) []byte {
+	return data[row.Value.Start : row.Value.Start+row.Value.Size]
+}
+
+func rowHash(row *wit.Row, data []byte) uint64 { return hashOf(identityOf(row, data)).bits48() }
 
 const packedHashSize = 6
 
@@ -50,28 +63,45 @@ func unpackHashes(text string) []uint64 {
 	return hashes
 }
 
-// pageDigest identifies a page by its keys, and by its first value if keys are not unique: some views have empty keys.
+// pageDigest identifies a page by the identities of its rows and by its first row: some keys number the rows of each
+// response.
 type pageDigest struct {
 	rows          int
 	keys, first   hash
+	contents      hash // of the first rows without their keys
 	errorDigest   hash
 	errorCount    int
 	last          []byte
 	duplicateKeys bool
 }
 
+// comparedRows is the number of rows of a page whose contents are compared with those of the page before.
+const comparedRows = 8
+
 func (c *pageDigest) reset() {
-	*c = pageDigest{keys: emptyHash, first: emptyHash, errorDigest: emptyHash, last: c.last[:0]}
+	*c = pageDigest{keys: emptyHash, first: emptyHash, contents: emptyHash, errorDigest: emptyHash, last: c.last[:0]}
+}
+
+// addContents adds the first rows of a page to the digest of its contents, before they are added to the others.
+func (c *pageDigest) addContents(rows []wit.Row, data []byte) {
+	if c.rows == 0 {
+		c.first.add(valueOf(&rows[0], data))
+	}
+	for i := range rows[:min(len(rows), max(0, comparedRows-c.rows))] {
+		value, key := valueOf(&rows[i], data), keyOf(&rows[i], data)
+		if start := bytes.Index(value, key); start >= 0 {
+			c.contents.add(value[:start])
+			value = value[start+len(key):]
+		}
+		c.contents.add(value)
+	}
 }
 
 func (c *pageDigest) add(rows []wit.Row, data []byte) {
 	last, keys := c.last, c.keys
 	for i := range rows {
-		key := keyOf(&rows[i], data)
-		if c.rows == 0 {
-			value := rows[i].Value
-			c.first.add(data[value.Start : value.Start+value.Size])
-		} else if !c.duplicateKeys {
+		key := identityOf(&rows[i], data)
+		if c.rows > 0 && !c.duplicateKeys {
 			c.duplicateKeys = string(key) == string(last)
 		}
 		c.rows++
@@ -86,12 +116,8 @@ func (c *pageDigest) addHashed(rows int, last []byte, keys hash) {
 }
 
 func (c *pageDigest) hash() (h hash, some bool) {
-	h = c.keys
-	if c.duplicateKeys || c.rows == 1 {
-		h ^= c.first * 31
-	}
 	if c.rows == 0 && c.errorCount > 0 {
 		return c.errorDigest, true
 	}
-	return h, c.rows > 0 && len(c.last) > 0
+	return c.keys ^ c.first*31, c.rows > 0
 }

@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,8 +38,9 @@ type KeyOrder interface {
 // KeyFilter returns conditions for $filter, and the key properties for $orderby.
 type KeyFilter interface {
 	Names() []string
-	// FilterAfter selects the rows after a key, FilterUpTo the others.
+	// FilterAfter selects the rows after a key, FilterFrom also that key, FilterUpTo the key and the rows before it.
 	FilterAfter(key []string) string
+	FilterFrom(key []string) string
 	FilterUpTo(key []string) string
 }
 
@@ -54,10 +54,12 @@ type Set struct {
 	Count        bool
 	FormatOption string
 	// Paging is links, keys, auto or top. Top is the page size for $top, else zero.
-	Paging      string
-	Top         int
-	AfterLoad   string
-	ExactlyOnce bool // a failed check fails the load if rows were emitted
+	Paging    string
+	Top       int
+	AfterLoad string
+	// Completeness is what an unproven load is: warn, require (an error of later requests) or off (silent).
+	Completeness string
+	ExactlyOnce  bool // a failed check fails the load if rows were emitted
 	// Filter merges a condition with the user's filter and returns the encoded value of $filter; nil means that the
 	// user has none. Options are further options of each request.
 	Filter  func(condition string) string
@@ -94,6 +96,10 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 		outOfOrderKey: done.previous.outOfOrderKey}
 	position.endMarkerPending, position.timestamp = done.endMarkerPending, int(now)
 	position.SetAnswered()
+	position.previous.verdict = done.verdict
+	if Proves(done.verdict) {
+		position.previous.provenRows = done.rowsRead
+	}
 	if s.Cursor != nil {
 		position.cursor = s.Cursor.nextState(done.cursor)
 	}
@@ -117,28 +123,28 @@ func (s *Set) Target(position *Position) string {
 	oneRow.Top = 1
 	switch position.probe.kind {
 	case probeKeyOrder:
-		return oneRow.keyOrderURL(position)
-	case probeRowCount:
-		return s.pageURL(position, "", 0)
-	case probePageCount:
+		return s.lastUpToURL(position, position.checks.key)
+	case probePageCount, probeRowCount:
 		return oneRow.pageURL(position, "", 0)
+	case probeDeletedRow:
+		return s.lastUpToURL(position, position.probe.priorKey)
+	case probeKnownRows, probeKnownEnd:
+		return s.pageURL(position, "", position.suspectFrom)
+	case probeFurtherRows:
+		return oneRow.pageURL(position, "", position.rowsRead)
 	case probeHighestCursor:
 		return s.highestURL(position)
 	}
 	return position.url
 }
 
-// keyOrderURL probes whether the service sorts by key and compares keys: the first row after the second last key must
-// come after it. If the service does not count, the last row up to the last key is requested, which must have that key:
-// a service that ignores $orderby could return the right row to the first request by chance.
-func (s *Set) keyOrderURL(position *Position) string {
-	uncounted := *s
-	uncounted.Count = false
-	if position.totalCount >= 0 {
-		return uncounted.sortedURL(position,
-			s.Keys.FilterAfter(s.unpackKey(cmp.Or(position.probe.priorKey, position.checks.key))), "", 0)
-	}
-	return uncounted.sortedURL(position, s.Keys.FilterUpTo(s.unpackKey(position.checks.key)), " desc", 0)
+// lastUpToURL requests the last row up to a key, in descending order. A service that ignores $orderby or the filter
+// returns another row, even if its own order is that of the keys.
+func (s *Set) lastUpToURL(position *Position, key string) string {
+	oneRow := *s
+	oneRow.Top = 1
+	oneRow.Count = false
+	return oneRow.sortedURL(position, s.Keys.FilterUpTo(s.unpackKey(key)), " desc", 0)
 }
 
 func (s *Set) UnorderedURL(counted bool) string {

@@ -43,7 +43,7 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 		"by number, unannounced": {`{"url":"/s/X?$skip=6","seen":6,"shifts":true,"faults":"k7Pk-zcZ","beyond":true}`,
 			skipPager{speculative: true}, "/s/X?$skip=6"},
 		"the count at the end": {`{"url":"` + keyed + `","seen":5,"count":6,"base":2,"check":"end"}`, nextLinkPager{},
-			page},
+			page + "1"},
 		"the way without": {`{"url":"` + page + `","seen":0,"check":"without","refused":"500 SY/530"}`, nil, page},
 		"complete": {`{"url":"` + page + `","seen":4,"count":4,"done":true,"proven":true,
 			"fell":"Hge06I3X"}`, nil, page},
@@ -60,7 +60,7 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 			target, _ := setOf("auto", 0).Request(position)
 			switch test.target {
 			case "": // the check for two keys, by the one that is known
-				test.target = "/s/X?$filter=K%20gt%202L&$orderby=K&$top=1"
+				test.target = "/s/X?$filter=K%20le%202L&$orderby=K%20desc&$top=1"
 			case page + "1":
 				test.target = "/s/X?$orderby=K&$top=1&$inlinecount=allpages"
 			}

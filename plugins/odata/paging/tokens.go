@@ -37,6 +37,31 @@ func (s *Set) MayHideRows(last string, first []byte) bool {
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
 }
 
+// rowNumberIn returns the number of a link that is named as a number of rows: $skip=1000,
+// {"startRow":1000,"endRow":2000}, $rows=500&$offset=1000.
+func rowNumberIn(link string) (row int, ok bool) {
+	_, query, _ := strings.Cut(link, "?")
+	for option := range strings.SplitSeq(query, "&") {
+		name, text, _ := strings.Cut(option, "=")
+		name = uri.Unescape(name)
+		if name != "$skip" && name != tokenOption {
+			continue
+		}
+		for _, t := range decodings(uri.Unescape(text)) {
+			_, start, isOffset := strings.Cut(t, "offset=")
+			if _, startRow, isStart := strings.Cut(t, `"startRow":`); isStart {
+				start, _, _ = strings.Cut(startRow, ",")
+			} else if !isOffset && name == "$skip" {
+				start = t
+			}
+			if row, err := strconv.Atoi(start); err == nil {
+				return row, true
+			}
+		}
+	}
+	return 0, false
+}
+
 const maxLink = 16 << 10
 
 // linkHasKey reports whether a next link contains the key and none of the counts.

@@ -2,7 +2,6 @@ package paging
 
 import (
 	"strconv"
-	"time"
 
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
@@ -55,7 +54,9 @@ func (t *transition) end(err error) (*Position, error) {
 // repeatsRequest reports whether the next request is the same one although the page had no new row.
 func (t *transition) repeatsRequest() bool {
 	continues := t.next.pager != nil && !t.next.capabilities.has(loadComplete)
-	return continues && t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
+	isAnswered := t.position.isQuestion() && !t.next.isQuestion() // its rows are handed on now
+	isSame := t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
+	return continues && !isAnswered && isSame
 }
 
 func (t *transition) warn(text string) {
@@ -67,47 +68,6 @@ func (t *transition) info(text string) {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// complete ends a load whose pages were all read. Repeated keys mean that moved rows may have hidden others, unless the
-// same keys repeat in two attempts: then they are not unique.
-func (t *transition) complete() error {
-	next, checks := t.next, t.next.checks
-	if checks.repeatCount == 0 {
-		t.finish()
-		return nil
-	}
-	if checks.repeatDigest == next.previous.repeatDigest && next.capabilities.has(duplicateKeys) {
-		if t.position.previous.count > 0 {
-			t.warn(itoa(checks.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
-				"the entity set's keys are not unique")
-		}
-		t.finish()
-		return nil
-	}
-	next.previous.repeatDigest = checks.repeatDigest
-	return t.retry("and at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier page: " +
-		"moved rows may have hidden others, since pages were requested by counting")
-}
-
-func (t *transition) finish() {
-	next := t.next
-	seen := next.rowsRead + next.undecoded
-	duration := "?"
-	if begun := int64(next.timestamp); begun > 0 && t.ReceivedAt >= begun {
-		duration = (time.Duration(t.ReceivedAt-begun) * time.Millisecond).String()
-	}
-	t.info("extraction finished: " + itoa(seen) + " rows in " + duration + "; " + t.set.AfterLoad)
-	end := newPosition(next.capabilities&serviceCapabilities | loadComplete)
-	end.url, end.rowsRead, end.totalCount, end.timestamp, end.endMarkerPending = t.position.url, seen, next.totalCount,
-		int(t.ReceivedAt), next.endMarkerPending
-	if end.previous.outOfOrderKey = next.previous.outOfOrderKey; next.checks.repeatCount > 0 {
-		end.previous.repeatDigest = next.previous.repeatDigest
-	}
-	if next.capabilities.has(countMayBePageOnly) && !next.capabilities.has(foundSpeculativeRows) {
-		end.totalCount = max(end.totalCount, seen)
-	}
-	t.next = end
-}
 
 func (t *transition) restartWithoutKeyset(reason string) error {
 	if t.next.capabilities.has(ignoresKeyFilter) {
@@ -151,8 +111,9 @@ func (t *transition) restart(reason string) error {
 			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
-	first := t.set.start(next.capabilities & (serviceCapabilities | excessReported))
+	first := t.set.start(next.capabilities & (serviceCapabilities | excessReported | duplicateKeys | keysNumberRows))
 	first.previous, first.timestamp = next.previous, next.timestamp
+	first.capabilities.set(firstSinceStart, next.capabilities.has(firstSinceStart))
 	first.snapshot, first.endMarkerPending = max(int(t.ReceivedAt), next.snapshot+1), next.endMarkerPending
 	first.cursor = &cursorState{from: next.cursor.from, high: next.cursor.high, previousRows: next.cursor.previousRows,
 		truncated: next.cursor.truncated}

@@ -43,6 +43,7 @@ const (
 	NameSubscription   = "subscription.enable"
 	nameKeyExtra       = "key.extra"
 	NameIncompleteLoad = "incomplete.load"
+	NameCompleteness   = "completeness"
 	namePartition      = "topic.partition"
 	NameDerived        = "derived"
 
@@ -125,7 +126,12 @@ type PagingConfig struct {
 	PagingMode string
 	// ExactlyOnce fails a full load that would have to start over.
 	ExactlyOnce bool
+	// Completeness is what an unproven load is: warn, require or off.
+	Completeness string
 }
+
+// RequiresProof reports whether a load that is not proven to be complete fails.
+func (c *PagingConfig) RequiresProof() bool { return c.Completeness == "require" }
 
 // Format is the format of rows and the zone of their times.
 type Format struct {

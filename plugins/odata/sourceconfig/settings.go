@@ -98,6 +98,11 @@ func declareShared(t *setting.Table) {
 	both(NameCount, wit.KindString, wit.Low, "allpages",
 		"allpages requests the number of rows, which detects a feed that ends early; none does not.",
 		setting.Allowed("allpages", "none"), setting.Display("Count"))
+	both(NameCompleteness, wit.KindString, wit.Low, "warn",
+		"What a load is that ends without proof that it is complete, because the service offers none: warn logs a "+
+			"warning; require stops the task, and no restart reads the set again; off logs no warning. If rows are "+
+			"known to be missing, the load fails in any case.",
+		setting.Allowed("warn", "require", "off"), setting.Display("Completeness"))
 	both(NameFormat, wit.KindString, wit.Low, "json", "Format of rows: json or atom.",
 		setting.Allowed("json", "atom"), setting.Display("Format"))
 	both(NameNullable, wit.KindString, wit.Low, "metadata",
@@ -206,7 +211,7 @@ func readEntitySet(values setting.Values, group setting.Group) EntitySetConfig {
 			CronSource: group.Source(NameCron)},
 		KeyExtra: KeyExtra{ExtraText: group.String(nameKeyExtra), ExtraSource: group.Source(nameKeyExtra)},
 		PagingConfig: PagingConfig{PageSize: group.Int(namePageSize), Count: group.Lower(NameCount) != "none",
-			PagingMode: group.Lower(namePaging)},
+			PagingMode: group.Lower(namePaging), Completeness: group.Lower(NameCompleteness)},
 		Format: Format{Atom: group.Lower(NameFormat) == "atom"}}
 	cfg.Extra, _ = parseKeyExtra(cfg.ExtraText)
 	cfg.TopicPartition = group.Int(namePartition)

@@ -301,6 +301,9 @@ func isComparable(p *edm.Property) bool {
 // FilterAfter returns the condition for rows after a key: A gt 1 or A eq 1 and B gt 2.
 func (k *Keys) FilterAfter(texts []string) string { return k.comparison(texts, "gt", "gt") }
 
+// FilterFrom returns the condition for a key and the rows after it: A gt 1 or A eq 1 and B ge 2.
+func (k *Keys) FilterFrom(texts []string) string { return k.comparison(texts, "gt", "ge") }
+
 // FilterUpTo returns the condition for all other rows: A lt 1 or A eq 1 and B le 2.
 func (k *Keys) FilterUpTo(texts []string) string { return k.comparison(texts, "lt", "le") }
 

@@ -1,0 +1,132 @@
+package session
+
+import (
+	"context"
+	"slices"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+)
+
+// Affinity holds the session of a read, which served its last page: skip tokens and cursors of services may belong to
+// it. The zero value means no session. One request at a time may use an Affinity.
+type Affinity struct {
+	session    *Session
+	generation int
+}
+
+// Keep makes a session of a generation that of the read, after a response. Services without session cookies have
+// nothing that a token could belong to.
+func (a *Affinity) Keep(session *Session, generation int) {
+	a.Forget()
+	if session.Opened() {
+		a.session = session
+		a.generation = generation
+		session.reads.Add(1)
+	}
+}
+
+// Forget ends the read.
+func (a *Affinity) Forget() {
+	if a.session != nil {
+		a.session.reads.Add(-1)
+	}
+	*a = Affinity{}
+}
+
+// Lost reports whether a request in a session of a generation could not use the read's session, because that has ended.
+func (a *Affinity) Lost(session *Session, generation int) bool {
+	return a.session != nil && (a.session != session || a.generation != generation)
+}
+
+// turn is a read that waits for its session. granted, with a buffer of one, receives true if the session was acquired
+// for it, and false if it must choose again.
+type turn struct {
+	session *Session
+	granted chan bool
+}
+
+// Acquire returns a session for a request of a read, or of none if affinity is nil. A read waits for its session while
+// other requests use it. Those have a session and never wait for another one, and the read has none yet, so there is no
+// deadlock. If the session has ended, or for the first page, it prefers one that no other read uses.
+//
+// Other requests get an idle session, a new one, or at the limit (zero means none) the one with the fewest users. The
+// error is the cause of ctx.
+func (s *Pool) Acquire(ctx context.Context, limit int, affinity *Affinity) (*Session, error) {
+	for {
+		acquired, waiting := s.acquireOrQueue(limit, affinity)
+		if waiting == nil {
+			return acquired, nil
+		}
+		endWait := pause.MarkWait(ctx)
+		select {
+		case granted := <-waiting.granted:
+			endWait()
+			if granted {
+				return waiting.session, nil
+			}
+		case <-ctx.Done():
+			endWait()
+			s.cancel(waiting)
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (s *Pool) acquireOrQueue(limit int, affinity *Affinity) (*Session, *turn) {
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	if affinity == nil || s.single {
+		return s.take(s.choose(limit, false)), nil
+	}
+	kept := affinity.session
+	if kept == nil || !slices.Contains(s.all, kept) {
+		return s.take(s.choose(limit, true)), nil
+	}
+	if kept.users == 0 {
+		return s.take(kept), nil
+	}
+	waiting := &turn{session: kept, granted: make(chan bool, 1)}
+	kept.turns = append(kept.turns, waiting)
+	return nil, waiting
+}
+
+// cancel ends a wait for a session, which may have been granted already.
+func (s *Pool) cancel(waiting *turn) {
+	s.store.mu.Lock()
+	session := waiting.session
+	session.turns = slices.DeleteFunc(session.turns, func(other *turn) bool { return other == waiting })
+	s.store.mu.Unlock()
+	select {
+	case granted := <-waiting.granted:
+		if granted {
+			s.Release(session)
+			s.Done(session)
+		}
+	default: // it was not granted, and is not in the queue any more
+	}
+}
+
+// grant passes a session without users to the read that waits for it longest. It reports false if none does. Store.mu
+// is held.
+func (s *Pool) grant(session *Session) bool {
+	if s.single {
+		session.endTurns()
+	}
+	if len(session.turns) == 0 {
+		return false
+	}
+	next := session.turns[0]
+	session.turns = session.turns[1:]
+	session.users++
+	session.open++
+	next.granted <- true
+	return true
+}
+
+// endTurns makes the reads that wait for the session choose another one. Store.mu is held.
+func (s *Session) endTurns() {
+	for _, waiting := range s.turns {
+		waiting.granted <- false
+	}
+	s.turns = nil
+}

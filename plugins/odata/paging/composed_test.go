@@ -1,0 +1,127 @@
+package paging
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var composedSeeds = flag.Int("composed", 12_000, "number of services of TestComposedServices")
+
+var onlySeed = flag.Uint64("composed.seed", 0, "the only seed of TestComposedServices. Zero means all.")
+
+// composed returns a service with one choice for each of: paging, count, order, keys, changes while it is read, and one
+// fault.
+func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
+	pick := func(words ...string) string {
+		word := words[r.IntN(len(words))]
+		traits = append(traits, word)
+		return word
+	}
+	fake = &service{page: 1 + r.IntN(12)}
+	fake.links = pick("key", "token", "skip", "base64", "sealed", "none", "none")
+	fake.skips = pick("skips", "skips", "ignores $skip") == "skips"
+	fake.count = pick("filtered", "filtered", "whole", "more", "less", "zero", "limit", "none", "refused", "page")
+	fake.order = pick("heeds", "heeds", "ignores", "text", "refused")
+	fake.filter = pick("heeds", "heeds", "heeds", "ignores", "refused")
+	set = setOf(pick("auto", "auto", "keys", "links"), 0)
+	if pick("auto", "auto", "top") == "top" {
+		set.Paging, set.Top, fake.tops = "top", fake.page, r.IntN(2) == 0
+	}
+	n := r.IntN(60)
+	fake.keys = upFrom(1, n)
+	switch pick("ascending", "ascending", "shuffled", "duplicate", "keyless", "generated") {
+	case "shuffled":
+		r.Shuffle(n, func(i, j int) { fake.keys[i], fake.keys[j] = fake.keys[j], fake.keys[i] })
+	case "duplicate":
+		equal := 2 + r.IntN(2)
+		fake.key = func(row int) int { return row / equal }
+	case "keyless":
+		fake.keyless, set.Keys, set.Ordered = true, nil, false
+	case "generated":
+		fake.generated, fake.filter = true, "ignores"
+	}
+	if pick("still", "still", "moving") == "moving" && n > 0 {
+		fake.between = func(s *service, _ int) { s.move(r) }
+		fake.skips = fake.skips || fake.keyless // else each answer may be new, without end
+	}
+	at, width := 1+r.IntN(8), 1+r.IntN(2)
+	previous := answer{}
+	switch fault := pick("none", "none", "repeated", "empty", "400 once", "400 always", "html", "fewer"); fault {
+	case "none":
+	default:
+		fake.fault = func(s *service, number int, target string, correct answer) answer {
+			last := previous
+			previous = correct
+			isHit := number >= at && number < at+width
+			switch {
+			case fault == "repeated" && isHit && number > 1 && last.status == 200:
+				last.link, last.count = correct.link, correct.count
+				return last
+			case fault == "empty" && isHit && correct.link != "":
+				correct.keys = nil
+			case fault == "fewer" && isHit && len(correct.keys) > 1 && correct.link != "":
+				correct.keys = correct.keys[:len(correct.keys)/2]
+			case fault == "400 once" && isHit, fault == "400 always" && number >= at:
+				return answer{status: 400, says: "no"}
+			case fault == "html" && isHit:
+				return answer{status: 404, isHTML: true}
+			}
+			return correct
+		}
+	}
+	return fake, set, traits
+}
+
+// TestComposedServices: whatever a service does, a load that ends with a proof has all rows that existed throughout.
+// Otherwise it fails, or it ends without proof. A service that does what OData demands is proven, each row read once.
+func TestComposedServices(t *testing.T) {
+	t.Parallel()
+	verdicts := map[string]int{}
+	for seed := range uint64(*composedSeeds) {
+		if *onlySeed > 0 && seed != *onlySeed {
+			continue
+		}
+		for _, once := range []bool{false, true} {
+			fake, set, traits := composed(rand.New(rand.NewPCG(seed, 7)))
+			set.ExactlyOnce = once
+			description := fmt.Sprint(traits, " ", fake)
+			before := slices.Clone(fake.keys)
+			rows := len(before)
+			result, err := fake.load(t, set, nil)
+			missing := slices.DeleteFunc(before, func(row int) bool {
+				return fake.deleted[row] || slices.Contains(result.numbers, row)
+			})
+			distinct := len(slices.Compact(slices.Sorted(slices.Values(result.numbers))))
+			verdict := "failed"
+			if err == nil {
+				verdict = result.end.verdict
+			}
+			verdicts[verdict]++
+			isProven := err == nil && verdict != Unproven
+			isCounted := fake.count == "filtered" || fake.count == "whole"
+			isUncounted := (fake.count == "none" || fake.count == "refused") && fake.page >= minOrderedRows &&
+				rows > 1
+			isSound := fake.between == nil && fake.page > 1 && (isCounted || isUncounted) &&
+				fake.order == "heeds" && fake.filter == "heeds" && fake.fault == nil && fake.key == nil &&
+				!fake.keyless && !fake.generated && set.Paging != "links"
+			switch {
+			case isProven && len(missing) > 0:
+				t.Fatalf("seed %d, exactly-once %v: complete=%s, but rows %v are missing: %s\n%s", seed, once, verdict,
+					missing, description, strings.Join(fake.requests, "\n"))
+			case isSound && (!isProven || len(result.rows) != rows):
+				t.Fatalf("seed %d, exactly-once %v: found %s with %d rows, expected a proof and each row once, %v: "+
+					"%s\n%s", seed, once, verdict, len(result.rows), err, description,
+					strings.Join(fake.requests, "\n"))
+			case once && err == nil && len(result.numbers) > distinct &&
+				fake.fault == nil && fake.key == nil && fake.between == nil && fake.skips:
+				t.Fatalf("seed %d: rows were read twice, with exactly-once: %s\n%s", seed, description,
+					strings.Join(fake.requests, "\n"))
+			}
+		}
+	}
+	t.Logf("%v", verdicts)
+}

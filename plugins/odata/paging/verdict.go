@@ -1,0 +1,276 @@
+package paging
+
+import (
+	"strings"
+	"time"
+)
+
+// Verdicts of a load that has ended: the proof that it is complete, or none (RATIONALE.md P4).
+const (
+	// provenByKey: all pages were requested from the last key on, and nothing follows the last key of all.
+	provenByKey = "key"
+	// provenByCount: as many different rows were read as the service counts, in one response or by links with keys.
+	provenByCount = "count"
+	// Unproven: the service offers no proof, and nothing shows that rows are missing.
+	Unproven = "unproven"
+)
+
+// Verdict returns how a load ended, or "" if it has not ended.
+func (p *Position) Verdict() string { return p.verdict }
+
+// Proves reports whether a verdict names a proof.
+func Proves(verdict string) bool { return verdict != "" && verdict != Unproven }
+
+// lastPage ends a load after its last page, unless something shows that rows are missing: then it starts over, or
+// fails. What only another request can tell is requested first.
+func (t *transition) lastPage() error {
+	next := t.next
+	isMissing := next.totalCount > next.rowsRead
+	switch {
+	case t.settleSuspicion(probeKnownEnd):
+		return nil
+	case isMissing && next.rowsRead == 0:
+		return t.incomplete("and " + t.position.url + " has none")
+	case isMissing, t.countsAgain():
+		next.probe = &probe{kind: probeRowCount}
+		return nil
+	}
+	return t.complete("")
+}
+
+// countsAgain reports whether a second count, at the end, can prove what the first one says.
+func (t *transition) countsAgain() bool {
+	return t.next.capabilities.has(linksWorked|orderAssumed) && t.provenByCount()
+}
+
+// afterRowCount evaluates the count at the end of a load. One that is the same as at first and too high shows that rows
+// are missing; one that has changed shows nothing.
+func (t *transition) afterRowCount() error {
+	next := t.next
+	isSteady := t.Count == next.totalCount
+	switch {
+	case t.Count <= next.rowsRead && t.Count >= 0:
+		first := next.totalCount
+		next.totalCount = t.Count
+		if next.rowsRead < first {
+			t.info(itoa(next.rowsRead) + " rows were read of " + itoa(first) +
+				": the others were deleted in the meantime, the service counts " + itoa(t.Count))
+			if next.capabilities.has(rowsMayShift) {
+				return t.readAgain("deleted rows may have hidden others, since pages were requested by counting")
+			}
+		}
+		return t.complete("")
+	case isSteady && t.position.usesKeyset():
+		return t.restartWithoutKeyset("and it still counts " + itoa(t.Count))
+	case isSteady:
+		return t.retry("and it still counts " + itoa(t.Count))
+	case t.provenByKey():
+		return t.complete("")
+	case next.capabilities.has(rowsMayShift):
+		return t.readAgain("and it now counts " + itoa(t.Count))
+	}
+	return t.complete("its count moved during the load")
+}
+
+// complete ends a load whose pages were all read. Repeated keys mean that moved rows may have hidden others, unless the
+// same keys repeat in two attempts: then they are not unique. doubt is as in [transition.finish].
+func (t *transition) complete(doubt string) error {
+	next, checks := t.next, t.next.checks
+	if next.capabilities.has(keysNumberRows) {
+		return t.finish("its keys number the rows of each response, as the generated keys of SAP HANA XSODATA do: " +
+			"they identify no row, and no setting helps; the view needs keys of its own")
+	}
+	if checks.repeatCount == 0 || t.set.Keys == nil {
+		return t.finish(doubt)
+	}
+	if checks.repeatDigest == next.previous.repeatDigest && next.capabilities.has(duplicateKeys) {
+		if t.position.previous.count > 0 {
+			t.warn(itoa(checks.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
+				"the entity set's keys are not unique")
+		}
+		return t.finish(doubt)
+	}
+	next.previous.repeatDigest = checks.repeatDigest
+	return t.readAgain("and at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier " +
+		"page: moved rows may have hidden others, since pages were requested by counting")
+}
+
+// readAgain reads the set again if only that can show whether rows are missing. If it may not be read again, or was
+// often enough, the load ends without proof.
+func (t *transition) readAgain(reason string) error {
+	t.next.previous.count++
+	isExcluded := t.set.ExactlyOnce && (t.next.rowsRead > 0 || t.emitted > 0)
+	if isExcluded || t.next.previous.count >= maxAttempts {
+		return t.finish(reason)
+	}
+	return t.restart(reason)
+}
+
+// isOrderKnown reports whether the service sorts by key, or the rows read are too many to ascend by chance.
+func (t *transition) isOrderKnown() bool {
+	next := t.next
+	return next.capabilities.has(sortsByKey) || (next.checks.ascending() && next.rowsRead >= minOrderedRows)
+}
+
+// provenByKey reports whether all pages after the first were requested by key.
+func (t *transition) provenByKey() bool {
+	facts := t.next.capabilities
+	isEmpty := t.next.rowsRead+t.next.undecoded == 0 && t.set.canUseKeyset(facts)
+	isByKey := t.position.usesKeyset() && t.isOrderKnown()
+	return (isEmpty || isByKey) && !facts.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|equalKeysUnseen|
+		orderAssumed)
+}
+
+// provenByCount reports whether the service's count equals the rows that were read, all of them different, and none of
+// them was requested by counting. A count of the first page alone is believed after a request for further rows, or if
+// it is not higher than in a load that was proven.
+func (t *transition) provenByCount() bool {
+	next := t.next
+	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
+	isCounted := next.totalCount == next.rowsRead+next.undecoded ||
+		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isQuestion() &&
+			(!t.position.usesKeyset() || t.isOrderKnown()))
+	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
+		(next.checks.ascending() || next.rowsRead <= sampled)
+	return isCounted && isDifferent && !next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen)
+}
+
+// finish ends a load. doubt is the reason why nothing proves that it is complete, or "" if something may.
+func (t *transition) finish(doubt string) error {
+	next := t.next
+	seen := next.rowsRead + next.undecoded
+	if seen == 0 && next.previous.count > 0 {
+		doubt = "it returned rows before and now returns none"
+	}
+	verdict := Unproven
+	if doubt == "" && t.provenByKey() {
+		verdict = provenByKey
+	} else if doubt == "" && t.provenByCount() {
+		verdict = provenByCount
+	}
+	duration := "?"
+	if begun := int64(next.timestamp); begun > 0 && t.ReceivedAt >= begun {
+		duration = (time.Duration(t.ReceivedAt-begun) * time.Millisecond).String()
+	}
+	t.info("extraction finished: " + itoa(seen) + " rows in " + duration + ", complete=" + verdict + "; " +
+		t.set.AfterLoad)
+	isNews := next.capabilities.has(firstSinceStart) || next.previous.verdict != verdict
+	if verdict == Unproven && isNews && t.set.Completeness != "off" {
+		t.warn("nothing proves that the " + itoa(seen) + " rows read are all rows: " + t.set.missingProof(next, doubt))
+	}
+	if Proves(verdict) && next.totalCount == seen && next.capabilities.has(keysWorked|linksWorked) {
+		next.capabilities.set(countsWholeSet, true)
+	}
+	end := newPosition(next.capabilities&serviceCapabilities | loadComplete)
+	end.url = t.position.url
+	end.rowsRead = seen
+	end.totalCount = next.totalCount
+	end.timestamp = int(t.ReceivedAt)
+	end.endMarkerPending = next.endMarkerPending
+	end.verdict = verdict
+	end.previous.outOfOrderKey = next.previous.outOfOrderKey
+	if next.checks.repeatCount > 0 {
+		end.previous.repeatDigest = next.previous.repeatDigest
+	}
+	t.next = end
+	return nil
+}
+
+// missingProof returns what a service lacks for a proof, and the settings that help.
+func (s *Set) missingProof(position *Position, doubt string) string {
+	facts := position.capabilities
+	var reasons []string
+	if doubt != "" {
+		reasons = append(reasons, strings.TrimPrefix(doubt, "and "))
+	}
+	switch {
+	case s.Keys == nil:
+		reasons = append(reasons, "its type has no key")
+	case facts.has(duplicateKeys):
+		reasons = append(reasons, "its keys occur more than once")
+	case facts.has(refusesOrderBy) || !s.Ordered:
+		reasons = append(reasons, "it does not sort by key ($orderby)")
+	case facts.has(ignoresKeyFilter):
+		reasons = append(reasons, "it does not select by key ($filter and $orderby)")
+	case s.Paging == "links" && facts.has(rowsMayShift):
+		reasons = append(reasons, "its links count rows; "+s.Setting("paging")+" = keys requests rows by key")
+	}
+	switch {
+	case facts.has(equalKeysUnseen):
+		reasons = append(reasons, "its pages have one row, which hides rows with equal keys")
+	case !s.Count:
+		reasons = append(reasons, s.Setting("count")+" = none requests no count")
+	case facts.has(countMayBePageOnly):
+		reasons = append(reasons, "its count may be that of a page")
+	case position.totalCount < 0:
+		reasons = append(reasons, "it returns no count that covers the set")
+	case facts.has(rowsMayShift):
+		reasons = append(reasons, "rows that were deleted and inserted during the load leave its count as it was")
+	}
+	return strings.Join(reasons, "; ") + ". " + s.Setting("completeness") + " = off hides this warning, require makes it " +
+		"an error"
+}
+
+// CanProve reports whether a load of the set can be proven, as far as the configuration and the metadata show.
+func (s *Set) CanProve() bool {
+	return s.Count && s.Countable || s.canUseKeyset(0)
+}
+
+// suspect records that the page to come, or the last one, may not follow the rows before it. It is settled by a request
+// for those rows again: all of them must be known.
+func (t *transition) suspect(rowsBefore int) {
+	if t.next.suspectFrom == 0 && rowsBefore > 0 && t.set.Pageable && !t.next.capabilities.has(suspicionSettled) {
+		t.next.suspectFrom = rowsBefore
+	}
+}
+
+// suspectJump suspects a link with a number of rows that is higher than the rows read. It is right where the service
+// hides rows.
+func (t *transition) suspectJump(link string) {
+	if row, ok := rowNumberIn(link); ok && row > t.next.rowsRead+1 {
+		t.suspect(t.next.rowsRead)
+	}
+}
+
+// suspectContents suspects a page that repeats the page before under other keys. That is right where few properties are
+// selected. A page of other rows under the same keys shows that keys number the rows of each response.
+func (t *transition) suspectContents() {
+	checks := t.next.checks
+	contents := encodeHash(t.digest.contents)
+	if t.digest.rows > 1 && contents == checks.contents && t.overlapRows() == 0 && !t.position.usesKeyset() {
+		t.suspect(t.position.rowsRead)
+	}
+	keys := encodeHash(t.digest.keys)
+	if t.digest.rows > 1 && keys == checks.keys && contents != checks.contents {
+		t.next.capabilities.set(keysNumberRows, true)
+	}
+	if t.digest.rows > 0 {
+		checks.contents, checks.keys = contents, keys
+	}
+}
+
+// settleSuspicion requests the rows before a page under suspicion again, now that it was read. It reports whether it
+// did.
+func (t *transition) settleSuspicion(kind string) bool {
+	next := t.next
+	isReady := next.suspectFrom > 0 && next.suspectFrom <= t.position.rowsRead
+	if !isReady || next.probe.kind != "" || next.capabilities.has(loadComplete) {
+		return false
+	}
+	next.probe = &probe{kind: kind}
+	return true
+}
+
+// afterKnownRows evaluates the answer to a suspicion.
+func (t *transition) afterKnownRows() error {
+	next := t.next
+	if t.leftUnread {
+		return t.retry("the service has rows between two pages that neither of them had")
+	}
+	next.suspectFrom = 0
+	next.capabilities.set(suspicionSettled, true)
+	if t.position.probe.kind == probeKnownEnd {
+		return t.lastPage()
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package paging
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// many is the number of rows of the tests below, as users have them.
+const many = 25_000
+
+// TestVerdicts reads services as they were seen, or as reports describe them, to their end: all rows arrive once and
+// the load is proven, or it ends without proof, or it fails.
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	const failed = "failed"
+	pageOf := func(request string) bool { return !strings.Contains(request, "$top=1") }
+	for _, test := range []struct {
+		name    string
+		s       *service
+		paging  string
+		top     int
+		once    bool // exactly-once
+		keyless bool
+		first   int // the first key. Zero means 1.
+		verdict string
+		rows    int
+		// requests is the maximum. Zero means one page more than needed.
+		requests int
+	}{
+		{name: "links that count, keys in order", s: &service{links: "token"}, verdict: provenByKey, rows: many,
+			requests: 257},
+		{name: "links by key, no count", s: &service{links: "key", count: "none"}, verdict: provenByKey, rows: many,
+			requests: 257},
+		{name: "links by key, followed", s: &service{links: "key"}, paging: "links", first: 100_001,
+			verdict: provenByCount, rows: many,
+			requests: 251},
+		{name: "no links, no count", s: &service{links: "none", count: "none", skips: true}, verdict: provenByKey,
+			rows: many, requests: 257},
+		{name: "no links, count of a page", s: &service{links: "none", count: "page", skips: true},
+			verdict: provenByKey, rows: many, requests: 257},
+		{name: "no links, a count that ends at a limit", s: &service{links: "none", count: "limit", skips: true},
+			verdict: provenByKey, rows: many, requests: 257},
+		{name: "pages of top", s: &service{links: "none", tops: true, skips: true}, top: 100, paging: "top",
+			verdict: provenByKey, rows: many, requests: 256},
+		{name: "links that count, followed", s: &service{links: "skip", skips: true}, paging: "links",
+			verdict: Unproven, rows: many, requests: 250},
+		{name: "a row is deleted and another inserted between two pages of links that count",
+			s: &service{links: "skip", skips: true, order: "ignores", between: func(s *service, number int) {
+				if number == 100 {
+					s.remove(5)
+					s.keys = append(s.keys, 90_000)
+				}
+			}}, paging: "links", once: true, verdict: Unproven, rows: many, requests: 252},
+		{name: "no keys, no links", s: &service{links: "none", keyless: true, skips: true}, keyless: true,
+			verdict: Unproven, rows: many, requests: 254},
+		{name: "no keys, no links, no count", s: &service{links: "none", count: "none", keyless: true, skips: true},
+			keyless: true, verdict: Unproven, rows: many, requests: 255},
+		{name: "no keys, $skip ignored", s: &service{links: "none", keyless: true}, keyless: true, verdict: failed},
+		{name: "no keys, all in one page", s: &service{links: "none", keyless: true, skips: true, page: 30_000},
+			keyless: true, verdict: Unproven, rows: many, requests: 2},
+		{name: "keys that number the rows of a response", s: &service{links: "skip", generated: true, skips: true,
+			order: "ignores", filter: "ignores"}, verdict: Unproven, rows: many, requests: 252},
+		{name: "two rows of one key, on two pages", s: &service{links: "token", skips: true,
+			key: func(row int) int {
+				if row > 100 {
+					return row - 1
+				}
+				return row
+			}}, verdict: Unproven, rows: 2 * many, requests: 510},
+		{name: "links that jump", s: &service{links: "skip", skips: true, order: "ignores",
+			fault: func(_ *service, _ int, _ string, correct answer) answer {
+				if strings.HasSuffix(correct.link, "$skip=1000") {
+					correct.link = strings.Replace(correct.link, "1000", "2000", 1)
+				}
+				return correct
+			}}, paging: "links", verdict: failed},
+		{name: "hidden rows: links jump rightly", s: &service{links: "skip", skips: true, count: "none",
+			hidden: setFrom(upFrom(301, 50))}, paging: "links", verdict: Unproven, rows: many - 50, requests: 253},
+		{name: "an exactly full last page has a link to an empty page", s: &service{links: "token", skips: true,
+			order: "refused", filter: "refused",
+			fault: func(s *service, _ int, target string, correct answer) answer {
+				if len(correct.keys) > 0 && correct.keys[len(correct.keys)-1] == many {
+					correct.link = "/s/X?$skiptoken=25000"
+				}
+				return correct
+			}}, verdict: Unproven, rows: many, requests: 252},
+		{name: "links behind the end, with a count", s: &service{links: "fresh", skips: true, order: "ignores",
+			filter: "ignores", fault: linksBehindTheEnd}, verdict: Unproven, rows: many, requests: 253},
+		{name: "links behind the end, no count", s: &service{links: "fresh", skips: true, order: "ignores",
+			filter: "ignores", count: "none", fault: linksBehindTheEnd}, verdict: Unproven, rows: many, requests: 257},
+		{name: "links behind the end, and nothing can confirm it", s: &service{links: "fresh", order: "ignores",
+			filter: "ignores", count: "none", noSkip: 400, fault: linksBehindTheEnd}, verdict: failed},
+		{name: "equal rows of few properties, no keys", s: &service{links: "token", keyless: true, skips: true,
+			equal: true}, keyless: true, verdict: Unproven, rows: many, requests: 257},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			fake := test.s
+			fake.keys = upFrom(max(test.first, 1), many)
+			if fake.page == 0 {
+				fake.page = 100
+			}
+			if test.paging == "" {
+				test.paging = "auto"
+			}
+			set := setOf(test.paging, test.top)
+			set.ExactlyOnce = test.once
+			if test.keyless {
+				set.Keys, set.Ordered = nil, false
+			}
+			res, err := fake.load(t, set, nil)
+			verdict := failed
+			if err == nil {
+				verdict = res.end.verdict
+			}
+			if verdict != test.verdict {
+				t.Fatalf("expected %s, found %s with %d rows in %d requests, %v", test.verdict, verdict, len(res.rows),
+					len(fake.requests), err)
+			}
+			if verdict == failed {
+				return
+			}
+			pages := slices.DeleteFunc(slices.Clone(fake.requests), func(r string) bool { return !pageOf(r) })
+			if len(res.rows) != test.rows || len(fake.requests) > test.requests {
+				t.Errorf("expected %d rows in at most %d requests: found %d in %d, %d of them pages, the last:\n%s",
+					test.rows, test.requests, len(res.rows), len(fake.requests), len(pages),
+					strings.Join(fake.requests[max(0, len(fake.requests)-5):], "\n"))
+			}
+		})
+	}
+}
+
+// linksBehindTheEnd adds a new link to each empty page.
+func linksBehindTheEnd(s *service, number int, target string, correct answer) answer {
+	if (len(correct.keys) == 0 || correct.keys[len(correct.keys)-1] == many) && strings.Contains(target, "$skiptoken") {
+		correct.link = fmt.Sprint("/s/X?$skiptoken=25000-", number)
+	}
+	return correct
+}
+
+// TestRejectionsOfRequestsThatWorked: an answer that says nothing about the request, or rejects a form of request that
+// has worked in this load, fails the page, transiently: no row is read again and nothing is learned from it. On the
+// first page it names the settings.
+func TestRejectionsOfRequestsThatWorked(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		status    int
+		isHTML    bool
+		request   int // the number of the rejected request
+		links     string
+		transient bool
+	}{
+		{"a router on the first page", 404, true, 1, "token", true},
+		{"a router on the first page, 400", 400, true, 1, "token", false},
+		{"a router on a page by key", 404, true, 14, "token", true},
+		{"a router on a page by key, 400", 400, true, 14, "token", true},
+		{"the service on the fourteenth page by key", 400, false, 14, "token", true},
+		{"a router on the request after the last page", 404, true, 3, "none", true},
+		{"a router, 410", 410, true, 14, "skip", true},
+		{"the service on a link after others", 400, false, 14, "skip", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			fake := &service{keys: upFrom(1, many), page: 1000, links: test.links, skips: true, count: "none"}
+			fake.fault = func(_ *service, number int, _ string, correct answer) answer {
+				if number == test.request {
+					return answer{status: test.status, isHTML: test.isHTML, says: "no"}
+				}
+				return correct
+			}
+			paging := "auto"
+			if test.links == "skip" {
+				paging = "links"
+			}
+			res, err := fake.load(t, setOf(paging, 0), nil)
+			var failure *wit.Error
+			if !errors.As(err, &failure) {
+				t.Fatalf("expected an error, found %d rows", len(res.rows))
+			}
+			if isTransient := failure.Kind == wit.ErrorTransient; isTransient != test.transient {
+				t.Errorf("expected transient %v, found %v", test.transient, err)
+			}
+			if test.request == 1 && !strings.Contains(failure.Message, "count = none") {
+				t.Errorf("expected an error that names settings, found %v", err)
+			}
+			if len(fake.requests) != test.request {
+				t.Errorf("expected %d requests, found %d", test.request, len(fake.requests))
+			}
+		})
+	}
+}
+
+// TestProofIsRemembered: the verdict survives a restart, and later loads of as many rows in one page need no request
+// for further ones.
+func TestProofIsRemembered(t *testing.T) {
+	fake := &service{keys: upFrom(1, 50), page: 100, links: "none", skips: true}
+	set := setOf("auto", 0)
+	first, err := fake.load(t, set, nil)
+	if err != nil || first.end.verdict != provenByKey || len(fake.requests) != 2 {
+		t.Fatalf("found %v, %v, in %q", first.end, err, fake.requests)
+	}
+	stored, err := Read(first.end.Fields())
+	if err != nil || stored.Verdict() != provenByKey {
+		t.Fatalf("expected the stored verdict %s, found %q, %v", provenByKey, stored.Verdict(), err)
+	}
+	for _, test := range []struct{ rows, requests int }{{50, 1}, {40, 1}, {60, 2}} {
+		fake.keys, fake.requests = upFrom(1, test.rows), nil
+		next, err := fake.load(t, set, set.FirstAfter(stored, 1_700_000_100_000))
+		if err != nil || !Proves(next.end.verdict) || len(fake.requests) != test.requests {
+			t.Errorf("%d rows: expected a proof in %d requests, found %v, %v, in %q", test.rows, test.requests,
+				next.end, err, fake.requests)
+		}
+	}
+}
