@@ -338,7 +338,8 @@ func (r *reader) Progress(_ context.Context, _ []byte, _ uint32, offset []wit.Of
 	}
 	progress := &wit.LoadProgress{Read: uint64(*page.Integer)}
 	if total, ended := wit.Lookup(offset, "total"); ended {
-		progress.Total, progress.Complete = wit.Ptr(uint64(*total.Integer)), wit.Ptr("key")
+		progress.Total = wit.Ptr(uint64(*total.Integer))
+		progress.Complete = wit.Ptr("key")
 	}
 	return progress, nil
 }

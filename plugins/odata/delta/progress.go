@@ -12,7 +12,8 @@ func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
 	switch paging.TextField(offset, "phase") {
 	case "load":
 		progress := feedreader.Progress(offset)
-		progress.Total = nil // nothing counts what links with a delta token return
+		progress.Total = nil    // nothing counts what links with a delta token return
+		progress.Complete = nil // it is of the load before
 		return progress
 	case "second":
 		return feedreader.Progress(stripPrefix(snapshotPrefix, offset))
