@@ -49,7 +49,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 			t.afterSpeculativeFailure()
 	case pg.position.usesKeyset():
 		action, err = "continuing differently", t.abandonKeyset(r.Err.Message)
-	case pg.position.pager == nil && Proves(pg.position.previous.verdict):
+	case pg.position.pager == nil && r.Status != 404 && Proves(pg.position.previous.verdict):
 		return nil, pg.disbelieve(r.Err, false) // such requests have worked in the load before
 	case pg.position.pager == nil && t.dropOption(r):
 		action = "continuing without options that the service may not support"
