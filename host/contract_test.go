@@ -180,7 +180,6 @@ var boundsOfFields = map[string]string{
 	"config-key.documentation": "plugin.maxDescriptionBytes",
 	"config-key.name":          "plugin.maxNameBytes",
 	"config-key.rules":         "plugin.maxSettings",
-	"load-progress.complete":   "one to sixteen letters, see TestProgressOfLoads",
 	"response-result.context":  newestAlone,
 	"response-result.results":  "one for each row of the delivery",
 	"sink-opened.context":      newestAlone,
