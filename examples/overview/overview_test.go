@@ -214,8 +214,8 @@ func dataFolder(t *testing.T) string {
 // conditions on keys.
 func singleRowRequests(demo *odatatest.Service) (asked int64) {
 	for _, r := range demo.Ledger().Requests {
-		startsWithLast := strings.Contains(r.Query, "%20ge%20") && strings.Contains(r.Query, "$orderby")
-		if strings.Contains(r.Query, "$top=1&") || startsWithLast {
+		// A request by number starts with the last row read, to check the order.
+		if strings.Contains(r.Query, "$top=1&") || strings.Contains(r.Query, "$skip=") {
 			asked++
 		}
 	}
