@@ -251,7 +251,8 @@ func (t *transition) saveChecks() {
 func (t *transition) afterKeyPage() error {
 	next := t.next
 	pager := t.position.pager.(keysetPager)
-	if pager.overlaps && !t.startsWithLast && t.digest.rows > 0 {
+	isUnfounded := pager.overlaps && !t.startsWithLast
+	if isUnfounded {
 		defer t.checkDeleted(t.position.checks.key)
 	}
 	countsRest := next.totalCount >= 0 && t.Count == t.Rows+pager.skipped
@@ -267,10 +268,8 @@ func (t *transition) afterKeyPage() error {
 		return t.afterUndecodedPage(expected)
 	case t.Rows == 0 && t.Link != "" && !pager.overlaps:
 		return t.followEmptyPage()
-	case t.Rows == 0 && t.Link == "":
+	case t.Link == "" && !isUnfounded && (t.Rows == 0 || countsRest):
 		return t.lastPage() // nothing follows the last key
-	case countsRest && t.Link == "":
-		return t.lastPage()
 	case t.newRows() <= 0: // only the last key, or a link that replaces it
 		isQuestion := expected == speculative && !next.capabilities.has(foundSpeculativeRows)
 		t.useKeysetPager(keysetPager{speculative: isQuestion})

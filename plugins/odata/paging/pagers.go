@@ -73,6 +73,7 @@ func (t *transition) continueByKey(request expectation) {
 	if t.isPage() && t.digest.rows > 0 {
 		t.rereadUndecoded()
 	}
+	t.next.checks.emptyPages = 0
 	hasRoom := t.next.pageRows > 1 // else the page would consist of the last row
 	if request == promised && !hasRoom {
 		t.next.capabilities.set(equalKeysUnseen, true)
@@ -188,6 +189,9 @@ func (t *transition) afterLinkLoop(reason string) error {
 func (t *transition) afterSpeculativeFailure() error {
 	next, position := t.next, t.position
 	next.probe = &probe{}
+	if t.mismatch != "" && !position.usesKeyset() {
+		next.capabilities.set(skipMisled, true)
+	}
 	isAfterKey := position.skippedRows() > 0
 	rowsRead := next.rowsRead + next.undecoded + position.skippedRows()
 	switch {

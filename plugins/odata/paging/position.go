@@ -115,6 +115,7 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "keydigest", Text: &checks.keys},
 		{Name: "assumed", Capabilities: &p.capabilities, Capability: orderAssumed},
 		{Name: "single", Capabilities: &p.capabilities, Capability: equalKeysUnseen},
+		{Name: "misled", Capabilities: &p.capabilities, Capability: skipMisled},
 		{Name: "started", Capabilities: &p.capabilities, Capability: firstSinceStart},
 		{Name: "claimed", Number: &state.pageOnlyCount, Min: 1}, {Name: "proven", Capabilities: &p.capabilities,
 			Capability: countsWholeSet},
@@ -288,6 +289,7 @@ const (
 	keysNumberRows   // keys number the rows of each response
 	orderAssumed     // the service ignores $orderby, and its own order is that of the keys
 	equalKeysUnseen  // pages of one row were requested by key, which hide rows with equal keys
+	skipMisled       // a request with $skip was answered with other rows than those at that place
 
 	// for later loads
 	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet |

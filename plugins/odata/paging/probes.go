@@ -30,7 +30,7 @@ func (p *Position) asksForKnownRows() bool {
 // afterProbe evaluates a probe. The next position is then the page that the probe preceded, another one, or the end.
 func (t *transition) afterProbe() error {
 	next, sent := t.next, t.position.probe
-	next.probe = &probe{}
+	next.probe = &probe{fallbackLink: sent.fallbackLink} // the page that the probe precedes may contradict
 	switch sent.kind {
 	case probeKeyOrder:
 		isConfirmed := t.keyOrderConfirmed()
@@ -40,7 +40,6 @@ func (t *transition) afterProbe() error {
 		// If not confirmed, its own order may be that of the keys; the pages and the count at the end will show it.
 		next.capabilities.set(sortsByKey, isConfirmed)
 		next.capabilities.set(orderAssumed, !isConfirmed)
-		next.probe = &probe{fallbackLink: sent.fallbackLink} // the next page may contradict
 	case probePageCount:
 		if t.Count <= t.Rows {
 			return t.afterLastQuestion()
@@ -62,12 +61,15 @@ func (t *transition) afterProbe() error {
 	return nil
 }
 
-// afterRejectedProbe continues without the answer to a probe.
+// afterRejectedProbe continues without the answer to a probe. Then nothing proves what the probe should have shown.
 func (t *transition) afterRejectedProbe(kind string) error {
-	t.next.probe = &probe{}
+	t.next.probe = &probe{fallbackLink: t.next.probe.fallbackLink}
 	t.next.suspectFrom = 0
 	switch kind {
+	case probeDeletedRow, probeKnownRows, probeFurtherRows:
+		t.next.capabilities.set(rowsMayShift, true)
 	case probeKnownEnd:
+		t.next.capabilities.set(rowsMayShift, true)
 		return t.lastPage()
 	case probePageCount:
 		return t.afterLastQuestion()
