@@ -45,7 +45,7 @@ func (t *transition) afterPage() error {
 	}
 	t.warnExcess()
 	t.saveChecks()
-	t.next.pageRows = t.Rows
+	t.next.pageRows = max(t.next.pageRows, t.Rows)
 	var err error
 	switch {
 	case t.position.usesKeyset():
@@ -120,8 +120,13 @@ func (t *transition) afterQuestion() error {
 		t.countEmptyPage(false)
 		return t.followEmptyPage()
 	}
-	next.rowsRead += next.undecoded + t.position.skippedRows()
-	next.undecoded = 0
+	return t.afterLastRow()
+}
+
+// afterLastRow ends a load whose last row is known to be the last one.
+func (t *transition) afterLastRow() error {
+	t.next.rowsRead += t.next.undecoded + t.position.skippedRows()
+	t.next.undecoded = 0
 	return t.lastPage()
 }
 
@@ -277,7 +282,9 @@ func (t *transition) afterKeyPage() error {
 	case isOpen && next.capabilities.has(foundSpeculativeRows) && !isShort:
 		expected = promised
 	}
-	t.continueByKey(expected)
+	if t.continueByKey(expected); t.position.rowsRead == 1 {
+		t.requireKeyOrder("")
+	}
 	return nil
 }
 
@@ -367,10 +374,8 @@ func (t *transition) afterUnlinkedPage() error {
 		return t.lastPage()
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
 		return t.afterUndecodedPage(expected)
-	case (t.isOrderKnown() || !next.capabilities.has(countMayBePageOnly)) && t.useKeyset(expected):
-		if expected == promised || !t.isOrderKnown() {
-			t.requireKeyOrder("")
-		}
+	case t.useKeyset(expected):
+		t.requireKeyOrder("")
 	case isShort && isLinked && !isAfterRow:
 		return t.lastPage()
 	case !t.set.Pageable && isShort:

@@ -73,17 +73,17 @@ func (t *transition) continueByKey(request expectation) {
 	if t.isPage() && t.digest.rows > 0 {
 		t.rereadUndecoded()
 	}
-	t.next.checks.emptyPages = 0
 	hasRoom := t.next.pageRows > 1 // else the page would consist of the last row
 	if request == promised && !hasRoom {
 		t.next.capabilities.set(equalKeysUnseen, true)
 	}
-	t.useKeysetPager(keysetPager{overlaps: request == promised && hasRoom, speculative: request == speculative})
+	t.useKeysetPager(keysetPager{overlaps: hasRoom, speculative: request == speculative})
 }
 
 func (t *transition) useKeysetPager(pager keysetPager) {
 	t.next.pager = pager
 	t.next.url = t.keysetURL(pager)
+	t.next.checks.emptyPages = 0 // of links
 }
 
 func (t *transition) keysetURL(pager keysetPager) string {
@@ -97,8 +97,9 @@ func (t *transition) keysetURL(pager keysetPager) string {
 // requireKeyOrder probes, unless known, whether the service sorts and compares keys. If not, fallbackLink is followed.
 func (t *transition) requireKeyOrder(fallbackLink string) {
 	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
+	hasOrder := t.next.rowsRead > 1 || t.next.isQuestion() // one row may be the first one in any order
 	t.next.probe = &probe{fallbackLink: fallbackLink}
-	if !isAssumed && !t.next.capabilities.has(sortsByKey) {
+	if hasOrder && !isAssumed && !t.next.capabilities.has(sortsByKey) {
 		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink, priorKey: t.previousKey()}
 	}
 }
@@ -197,17 +198,15 @@ func (t *transition) afterSpeculativeFailure() error {
 	switch {
 	case position.usesKeyset() && !isAfterKey && t.set.Pageable && next.checks.lastHashes != "":
 		t.markKeyFilterIgnored()
-		overlaps := rowsRead > 1 && next.undecoded == 0
+		overlaps := next.pageRows > 1 && next.undecoded == 0
 		next.rowsRead = rowsRead
 		next.undecoded = 0
 		next.undecodedHashes = ""
 		t.useSkip(skipPager{overlaps: overlaps, speculative: true})
 		return nil
 	case !position.usesKeyset() && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():
-		t.useKeysetPager(keysetPager{speculative: true})
-		if !t.isOrderKnown() {
-			t.requireKeyOrder("")
-		}
+		t.useKeysetPager(keysetPager{overlaps: next.pageRows > 1, speculative: true})
+		t.requireKeyOrder("")
 		return nil
 	}
 	next.rowsRead = rowsRead

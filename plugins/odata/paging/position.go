@@ -11,7 +11,7 @@ type Position struct {
 	pager                pager
 	probe                *probe
 	rowsRead, totalCount int // totalCount is the service's count on the first page, negative if unknown
-	// pageRows is the number of rows of the last page that was handed on.
+	// pageRows is the number of rows of the largest page that was handed on.
 	pageRows int
 	// suspectFrom is the number of rows before a page that is under suspicion, see [transition.suspect]. Zero means
 	// none.

@@ -116,17 +116,11 @@ func (t *transition) readAgain(reason string) error {
 	return t.restart(reason)
 }
 
-// isOrderKnown reports whether the service sorts by key, or the rows read are too many to ascend by chance.
-func (t *transition) isOrderKnown() bool {
-	next := t.next
-	return next.capabilities.has(sortsByKey) || (next.checks.ascending() && next.rowsRead >= minOrderedRows)
-}
-
 // provenByKey reports whether all pages after the first were requested by key.
 func (t *transition) provenByKey() bool {
 	facts := t.next.capabilities
 	isEmpty := t.next.rowsRead+t.next.undecoded == 0 && t.set.canUseKeyset(facts)
-	isByKey := t.position.usesKeyset() && t.isOrderKnown()
+	isByKey := t.position.usesKeyset() && facts.has(sortsByKey)
 	return (isEmpty || isByKey) && !facts.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|equalKeysUnseen|
 		orderAssumed)
 }
@@ -139,7 +133,7 @@ func (t *transition) provenByCount() bool {
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
 	isAnswerBelieved := !next.capabilities.has(skipMisled)
 	if t.position.usesKeyset() {
-		isAnswerBelieved = t.isOrderKnown()
+		isAnswerBelieved = next.capabilities.has(sortsByKey)
 	}
 	isCounted := next.totalCount == next.rowsRead+next.undecoded ||
 		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isQuestion() && isAnswerBelieved)

@@ -97,7 +97,7 @@ func TestVerdicts(t *testing.T) {
 				}
 			}}, once: true, verdict: provenByKey, rows: many, requests: 257},
 		{name: "equal keys that are never on one page", s: &service{links: "skip", order: "ignores", filter: "ignores",
-			skips: true, key: func(row int) int { return (row-1) % (many / 2) }}, verdict: Unproven, rows: 2 * many,
+			skips: true, key: func(row int) int { return (row - 1) % (many / 2) }}, verdict: Unproven, rows: 2 * many,
 			requests: 504},
 		{name: "links that jump", s: &service{links: "skip", skips: true, order: "ignores",
 			fault: func(_ *service, _ int, _ string, correct answer) answer {
