@@ -47,8 +47,8 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// The first load since a start warns again if it ends without proof, also if the start itself had nothing to read. Later
-// loads do not.
+// The first load since a start warns again if it ends without proof, also if the start itself had nothing to read.
+// Later loads do not.
 func TestFirstLoadSinceStart(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "opaque",
 		RefuseOrderBy: true}})
