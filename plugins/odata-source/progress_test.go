@@ -84,3 +84,25 @@ func TestFirstLoadSinceStart(t *testing.T) {
 		}
 	}
 }
+
+// With completeness=require, a first load of changes without proof fails at its end. With warn, the feed continues from
+// its offset: no row arrives again, and changes do.
+func TestRequiredProofOfChanges(t *testing.T) {
+	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20,
+		SkipToken: "opaque", RefuseOrderBy: true}})
+	f := newFollower(t, service, tracked00("Orders", "sap.odata#00.completeness=require")...)
+	for _, reason := range []wit.PollReason{start, start, poll} {
+		if err := f.catchUp(reason); !errorContains(err, "sap.odata#00.completeness = warn reads it nevertheless") {
+			t.Fatalf("expected an error that names the setting, found %v", err)
+		}
+	}
+	read := len(f.log)
+	f.settings = tracked00("Orders", "sap.odata#00.completeness=warn")
+	f.start()
+	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
+	noError(t, f.catchUp(poll))
+	f.equals(service, "Orders", "OrderID", "ShipName")
+	if len(f.log) != read+1 {
+		t.Errorf("expected one change after %d rows, found %d", read, len(f.log)-read)
+	}
+}
