@@ -182,6 +182,10 @@ type Request struct {
 // With them the plugin can write the same keys as for rows of a page.
 const OffsetHeader = "culvert-offset-"
 
+// SessionLostHeader is a header that the host adds to a rejected page of a read if the session of the page before has
+// ended: tokens and cursors of its links may have ended with it. Its value is true.
+const SessionLostHeader = "culvert-session-lost"
+
 // Response is a final response. Status 0 (only in HandleResponse) means that the request may have arrived and no
 // response came. ReceivedAt is in milliseconds since 1970-01-01T00:00:00Z.
 type Response struct {

@@ -112,6 +112,9 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 		return end, &permanentError{err}
 	}
 	defer answer.Body.Close()
+	if answer.SessionLost {
+		answer.Headers = append(answer.Headers, wit.Header{Name: wit.SessionLostHeader, Value: "true"})
+	}
 	if err := slot.acquire(ctx); err != nil {
 		return end, err
 	}

@@ -252,7 +252,7 @@ func (pg *Page) afterError() (phase, error) {
 	switch current := pg.phase.(type) {
 	case *readingChanges:
 		moved := !current.continued && current.link != "" && (pg.Response.Status == 404 || pg.Response.Status == 410)
-		lost := odataerror.LostToken(&pg.Response, pg.Body)
+		isPageLost := current.continued && odataerror.LostPage(&pg.Response, pg.Body)
 		switch {
 		case moved && current.retriedAfter202:
 			failed.Message += "; it is the URL that the service announced for the changes of " + current.link
@@ -260,15 +260,15 @@ func (pg *Page) afterError() (phase, error) {
 			next := pg.retryFromLink(current, failed.Message)
 			next.retriedAfter202 = true
 			return next, nil
-		case lost && current.continued && !current.retriedAfterLostPage:
+		case isPageLost && !current.retriedAfterLostPage:
 			next := pg.retryFromLink(current, failed.Message)
 			next.retriedAfterLostPage = true
 			return next, nil
-		case lost:
+		case odataerror.LostToken(&pg.Response, pg.Body):
 			return pg.lostToken(failed)
 		}
 	case *loading:
-		if current.continued && odataerror.LostToken(&pg.Response, pg.Body) {
+		if current.continued && odataerror.LostPage(&pg.Response, pg.Body) {
 			return pg.lostToken(failed)
 		}
 	}

@@ -137,7 +137,7 @@ func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 		Text:        odataerror.SearchText(pg.Response.Target, string(pg.Body)),
 		FromService: odataerror.FromService(&pg.Response, pg.Body),
 		FromRouter:  odataerror.FromRouter(&pg.Response, pg.Body),
-		TokenLost:   odataerror.LostToken(&pg.Response, pg.Body)})
+		TokenLost:   odataerror.LostPage(&pg.Response, pg.Body)})
 	return pg.continueWith(result, next, err)
 }
 

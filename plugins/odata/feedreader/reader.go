@@ -74,6 +74,10 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 	if odataerror.HasVersion(response) {
 		reader.Response.Headers = versionHeaders
 	}
+	if lost := HeaderValue(response.Headers, wit.SessionLostHeader); lost != "" {
+		reader.Response.Headers = append(slices.Clip(reader.Response.Headers),
+			wit.Header{Name: wit.SessionLostHeader, Value: strings.Clone(lost)})
+	}
 	reader.guidCase = parseGuidCase(guidField)
 	_, reader.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
 	reader.charset, _, _ = strings.Cut(reader.charset, ";")

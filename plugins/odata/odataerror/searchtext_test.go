@@ -145,6 +145,32 @@ func TestFormatNamedAsAWhole(t *testing.T) {
 }
 
 // TestLostToken: a status, an SAP code, or a text with one of three statuses reports that a token is lost.
+// A link is lost with its session if the service itself rejects it.
+func TestLostPage(t *testing.T) {
+	document := []byte(`{"error":{"code":"X/1","message":{"lang":"en","value":"unknown cursor"}}}`)
+	lost := []wit.Header{{Name: wit.SessionLostHeader, Value: "true"}}
+	for _, test := range []struct {
+		status  uint16
+		headers []wit.Header
+		body    []byte
+		isLost  bool
+	}{
+		{400, lost, document, true},
+		{404, lost, document, true},
+		{412, lost, document, true},
+		{400, nil, document, false},
+		{400, lost, []byte("<html>"), false},
+		{403, lost, document, false},
+		{500, lost, document, false},
+		{410, nil, document, true}, // the token
+	} {
+		response := wit.Response{Status: test.status, Headers: test.headers, Target: "/s/X?$skiptoken=1000"}
+		if isLost := odataerror.LostPage(&response, test.body); isLost != test.isLost {
+			t.Errorf("%+v: expected %v, found %v", test, test.isLost, isLost)
+		}
+	}
+}
+
 func TestLostToken(t *testing.T) {
 	document := func(code, message string) string {
 		return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + message + `"}}}`

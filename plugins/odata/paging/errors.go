@@ -74,8 +74,8 @@ func (pg *Page) disbelieve(failure *wit.Error, isFromRouter bool) *wit.Error {
 		failure.Kind = wit.ErrorTransient
 	}
 	if pg.position.Answered() {
-		failure.Message += "; the service has answered requests before: it may be restarting, or something in front of " +
-			"it rejects this one"
+		failure.Message += "; the service has answered requests before: it may be restarting, or something in front " +
+			"of it rejects this one"
 		return failure
 	}
 	failure.Message += "; it is no error of the OData service. If something in front of the service rejects options " +

@@ -240,7 +240,8 @@ func (s *service) choose(filter string) []int {
 	}
 	return slices.DeleteFunc(keys, func(k int) bool {
 		c := s.compare(s.keyOf(k), than)
-		return !((words[1] == "gt" && c > 0) || (words[1] == "ge" && (c > 0 || c == 0 && s.filter != "above")) || (words[1] == "le" && c <= 0))
+		isFrom := c > 0 || (c == 0 && s.filter != "above")
+		return !((words[1] == "gt" && c > 0) || (words[1] == "ge" && isFrom) || (words[1] == "le" && c <= 0))
 	})
 }
 

@@ -17,6 +17,8 @@ import (
 type tokenService struct {
 	// dropAt is the page at which the service ends all sessions. Zero means never.
 	dropAt int
+	// message is the text of a rejected token.
+	message string
 
 	mu       sync.Mutex
 	sessions map[string]map[string]int // rows before the page, by session and token
@@ -64,7 +66,7 @@ func (s *tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			s.rejected++
 			w.WriteHeader(http.StatusBadRequest)
-			io.WriteString(w, `{"error":{"code":"X/2","message":{"value":"the skiptoken is of another session"}}}`)
+			fmt.Fprintf(w, `{"error":{"code":"X/2","message":{"value":"%s"}}}`, s.message)
 			return
 		}
 		first = position
@@ -99,15 +101,17 @@ func (s *tokenService) session(w http.ResponseWriter, r *http.Request) map[strin
 func TestTokensOfSessions(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name   string
-		dropAt int
+		name    string
+		dropAt  int
+		message string
 	}{
 		{name: "sessions last"},
-		{name: "sessions are replaced", dropAt: 150},
+		{name: "sessions are replaced", dropAt: 150, message: "the skiptoken is of another session"},
+		{name: "sessions are replaced, and the text does not name the token", dropAt: 150, message: "unknown cursor"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := &tokenService{dropAt: c.dropAt, sessions: map[string]map[string]int{}}
+			s := &tokenService{dropAt: c.dropAt, message: c.message, sessions: map[string]map[string]int{}}
 			address := e2etest.Serve(t, s)
 			lines := append(e2etest.Source("tokens", address), "tasks.max=3", "sap.odata.max.concurrent.requests=2")
 			for i := range tokenSets {
