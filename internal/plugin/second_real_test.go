@@ -215,7 +215,9 @@ func invoke[T any](r *recorder, iface, method string, args ...any) (result T, er
 	case failure != nil:
 		answer["fault"], err = r.shape(reflect.ValueOf(*failure)), failure
 	case dst != nil:
-		answer["ok"] = r.shape(reflect.ValueOf(result))
+		if value := r.shape(reflect.ValueOf(result)); value != nil { // Node's undefined is not in its JSON
+			answer["ok"] = value
+		}
 	}
 	r.here.Answers = append(r.here.Answers, answer)
 	return result, err

@@ -36,19 +36,19 @@ func TestLoads(t *testing.T) {
 			settings: []string{"sap.odata.format=ATOM"}, requests: []string{"$orderby=OrderID,ProductID&$inlinecount",
 				"$skiptoken", "$skiptoken", "$top=1"}},
 		{name: "offsets become keys", set: "Orders", switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"},
-			requests: []string{"$orderby", "$filter=OrderID%20le%2010547&$orderby=OrderID%20desc&$top=1",
+			requests: []string{"$orderby", "$filter=OrderID%20le%2010547&$orderby=OrderID%20desc&$top=8",
 				"$filter=OrderID%20ge%2010547&", "$filter=OrderID%20ge%2010846&"}},
 		{name: "a key of two parts", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000,
-			SkipToken: "offset"}, requests: []string{"$orderby", "$top=1", "$filter=%28OrderID%20gt%20",
+			SkipToken: "offset"}, requests: []string{"$orderby", "$top=8", "$filter=%28OrderID%20gt%20",
 			"%20and%20ProductID%20ge%20"}},
 		{name: "links though they count", set: "Orders", switches: odatatest.Switches{PageSize: 500,
 			SkipToken: "offset"},
 			settings: []string{"sap.odata#00.paging=links"},
 			requests: []string{"", "$skiptoken=500"}},
 		{name: "keys always", set: "Orders", switches: odatatest.Switches{PageSize: 500},
-			settings: []string{"sap.odata.paging=keys"}, requests: []string{"", "$top=1", "$filter=OrderID%20ge%20"}},
+			settings: []string{"sap.odata.paging=keys"}, requests: []string{"", "$top=8", "$filter=OrderID%20ge%20"}},
 		{name: "ends early", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
-			requests: []string{"", "$top=1",
+			requests: []string{"", "$top=8",
 				"$filter=OrderID%20ge%2010547", "$filter=OrderID%20ge%2010846"}},
 		{name: "ends early without order", set: "Orders", switches: odatatest.Switches{EndEarly: 300,
 			RefuseOrderBy: true}, requests: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
@@ -59,7 +59,7 @@ func TestLoads(t *testing.T) {
 			requests: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken", "$top=1"}},
 		{name: "rejects the count", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true},
 			requests: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "OrderID%20desc",
-				"$filter=OrderID%20ge%2010747", "$filter=OrderID%20gt%2011077"}},
+				"$filter=OrderID%20ge%2010747", "$filter=OrderID%20ge%2011077"}},
 		{name: "rejects both", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true,
 			RefuseOrderBy: true},
 			requests: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
@@ -69,22 +69,22 @@ func TestLoads(t *testing.T) {
 		{name: "rejects the format, own page size", set: "Orders", switches: odatatest.Switches{RefuseFormat: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
 			requests: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
-				"$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=1",
+				"$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=8",
 				"$filter=OrderID%20ge%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20ge%2011046&"}},
 		{name: "version 1", set: "Orders", switches: odatatest.Switches{V1: true},
-			settings: []string{"sap.odata.count=none"}, requests: []string{"", "$filter=OrderID%20gt%2011077"}},
+			settings: []string{"sap.odata.count=none"}, requests: []string{"", "OrderID%20desc"}},
 		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"},
 			requests: []string{"Orders?$orderby=OrderID&$format=json", "OrderID%20desc", "$filter=OrderID%20ge%2010647",
-				"$filter=OrderID%20ge%2011046", "$filter=OrderID%20gt%2011077"}},
+				"$filter=OrderID%20ge%2011046", "$filter=OrderID%20ge%2011077"}},
 		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"},
 			requests: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
-				"$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=1&",
+				"$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=8&",
 				"$filter=OrderID%20ge%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20ge%2011046&"}},
 		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top",
 			"sap.odata.page.size=400", "sap.odata.count=none"}, requests: []string{"$top=400",
-			"$filter=OrderID%20gt%2010647&", "$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=1",
+			"Orders?$orderby=OrderID%20desc&$top=8", "$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=8",
 			"$filter=OrderID%20ge%2010647&", "$filter=OrderID%20ge%2011046&",
-			"$filter=OrderID%20gt%2011077&"}},
+			"$filter=OrderID%20ge%2011077&"}},
 		{name: "pages of ours by number", set: "Orders", switches: odatatest.Switches{RefuseOrderBy: true},
 			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
 			requests: []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
@@ -97,7 +97,7 @@ func TestLoads(t *testing.T) {
 			requests: []string{"", "$skiptoken", "$top=1"}},
 		{name: "every type", set: "AllTypes", switches: odatatest.Switches{PageSize: 100, OmitNull: true,
 			Prefixes: true},
-			settings: []string{"sap.odata.format=atom"}, requests: []string{"", "$top=1", "", ""}},
+			settings: []string{"sap.odata.format=atom"}, requests: []string{"", "$top=8", "", ""}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Switches: test.switches})
@@ -224,11 +224,11 @@ func TestSkippedRowIsError(t *testing.T) {
 // next error contains why the row was skipped.
 func TestSkippedRowOfPreviousPage(t *testing.T) {
 	handler := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
-		rows := `{"K":8},{"K":9},`
-		if r.URL.Query().Has("$filter") { // the rows after 9
-			rows = ""
+		rows := `{"K":8},{"K":9},{"K":"no number 10"}`
+		if r.URL.Query().Get("$orderby") == "K desc" {
+			rows = `{"K":"no number 10"},{"K":9},{"K":8}`
 		}
-		fmt.Fprintf(w, `{"d":{"results":[%s{"K":"no number 10"}]}}`, rows)
+		fmt.Fprintf(w, `{"d":{"results":[%s]}}`, rows)
 	})
 	load := newLoad(t, handler, set("00", "X")...)
 	offset, err := load.some(0, nil, 1)

@@ -234,7 +234,7 @@ func TestMicros(t *testing.T) {
 		t.Errorf("%v", load.values)
 	}
 	if len(filters) == 0 || !slices.Contains(filters, "At ge datetime'2024-01-31T00:00:00.000002'") ||
-		!slices.Contains(filters, "At gt datetime'2024-01-31T00:00:00.000003'") {
+		!slices.Contains(filters, "At ge datetime'2024-01-31T00:00:00.000003'") {
 		t.Errorf("unexpected filters %v", filters)
 	}
 	if high := text(offset, "high"); high != "2024-01-31T00:00:00.123457Z" {

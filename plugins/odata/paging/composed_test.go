@@ -25,8 +25,8 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 	fake.links = pick("key", "token", "skip", "base64", "sealed", "none", "none")
 	fake.skips = pick("skips", "skips", "ignores $skip") == "skips"
 	fake.count = pick("filtered", "filtered", "whole", "more", "less", "zero", "limit", "none", "refused", "page")
-	fake.order = pick("heeds", "heeds", "ignores", "text", "refused")
-	fake.filter = pick("heeds", "heeds", "heeds", "ignores", "refused")
+	fake.order = pick("heeds", "heeds", "ignores", "text", "refused", "unfiltered")
+	fake.filter = pick("heeds", "heeds", "heeds", "ignores", "refused", "above")
 	set = setOf(pick("auto", "auto", "keys", "links"), 0)
 	if pick("auto", "auto", "top") == "top" {
 		set.Paging, set.Top, fake.tops = "top", fake.page, r.IntN(2) == 0

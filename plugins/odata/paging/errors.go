@@ -28,7 +28,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	var action string // for the log
 	var err error
 	switch kind := pg.position.probe.kind; {
-	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter):
+	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter) && kind != probeHighestCursor:
 		return nil, pg.disbelieve(r.Err, r.FromRouter)
 	case r.rejectsProbe(pg.position):
 		action, err = "continuing without an answer", t.afterRejectedProbe(kind)
@@ -68,13 +68,14 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 }
 
 // disbelieve returns the error for a rejection that says nothing about the request. It is transient if a router
-// answered, or if the service has answered such requests before; before, options may be the reason.
+// answered, or if the service has answered before; until then options may be the reason.
 func (pg *Page) disbelieve(failure *wit.Error, isFromRouter bool) *wit.Error {
 	if isFromRouter || pg.position.Answered() {
 		failure.Kind = wit.ErrorTransient
 	}
 	if pg.position.Answered() {
-		failure.Message += "; the service has answered such requests before: it may be restarting"
+		failure.Message += "; the service has answered requests before: it may be restarting, or something in front of " +
+			"it rejects this one"
 		return failure
 	}
 	failure.Message += "; it is no error of the OData service. If something in front of the service rejects options " +

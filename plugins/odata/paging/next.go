@@ -45,7 +45,7 @@ func (t *transition) afterPage() error {
 	}
 	t.warnExcess()
 	t.saveChecks()
-	t.next.pageRows = t.Rows
+	t.next.pageRows = max(t.next.pageRows, t.Rows)
 	var err error
 	switch {
 	case t.position.usesKeyset():
@@ -120,8 +120,13 @@ func (t *transition) afterQuestion() error {
 		t.countEmptyPage(false)
 		return t.followEmptyPage()
 	}
-	next.rowsRead += next.undecoded + t.position.skippedRows()
-	next.undecoded = 0
+	return t.afterLastRow()
+}
+
+// afterLastRow ends a load whose last row is known to be the last one.
+func (t *transition) afterLastRow() error {
+	t.next.rowsRead += t.next.undecoded + t.position.skippedRows()
+	t.next.undecoded = 0
 	return t.lastPage()
 }
 
@@ -251,7 +256,8 @@ func (t *transition) saveChecks() {
 func (t *transition) afterKeyPage() error {
 	next := t.next
 	pager := t.position.pager.(keysetPager)
-	if pager.overlaps && !t.startsWithLast && t.digest.rows > 0 {
+	isUnfounded := pager.overlaps && !t.startsWithLast
+	if isUnfounded {
 		defer t.checkDeleted(t.position.checks.key)
 	}
 	countsRest := next.totalCount >= 0 && t.Count == t.Rows+pager.skipped
@@ -267,10 +273,8 @@ func (t *transition) afterKeyPage() error {
 		return t.afterUndecodedPage(expected)
 	case t.Rows == 0 && t.Link != "" && !pager.overlaps:
 		return t.followEmptyPage()
-	case t.Rows == 0 && t.Link == "":
+	case t.Link == "" && !isUnfounded && (t.Rows == 0 || countsRest):
 		return t.lastPage() // nothing follows the last key
-	case countsRest && t.Link == "":
-		return t.lastPage()
 	case t.newRows() <= 0: // only the last key, or a link that replaces it
 		isQuestion := expected == speculative && !next.capabilities.has(foundSpeculativeRows)
 		t.useKeysetPager(keysetPager{speculative: isQuestion})
@@ -278,7 +282,9 @@ func (t *transition) afterKeyPage() error {
 	case isOpen && next.capabilities.has(foundSpeculativeRows) && !isShort:
 		expected = promised
 	}
-	t.continueByKey(expected)
+	if t.continueByKey(expected); t.position.rowsRead == 1 {
+		t.requireKeyOrder("")
+	}
 	return nil
 }
 
@@ -368,10 +374,8 @@ func (t *transition) afterUnlinkedPage() error {
 		return t.lastPage()
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
 		return t.afterUndecodedPage(expected)
-	case (t.isOrderKnown() || !next.capabilities.has(countMayBePageOnly)) && t.useKeyset(expected):
-		if expected == promised || !t.isOrderKnown() {
-			t.requireKeyOrder("")
-		}
+	case t.useKeyset(expected):
+		t.requireKeyOrder("")
 	case isShort && isLinked && !isAfterRow:
 		return t.lastPage()
 	case !t.set.Pageable && isShort:

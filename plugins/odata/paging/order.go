@@ -15,6 +15,7 @@ type orderCheck struct {
 	prior, last []byte
 	// bytes and folded mean that all rows so far ascend by bytes or case-insensitively.
 	bytes, folded bool
+	descends      bool // the order to check is the reverse one
 }
 
 func (o *orderCheck) begin(keys Keys, checks *checkState, seen int) {
@@ -34,6 +35,8 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
 		key := keyOf(&rows[i], data)
 		if o.rows == 0 {
 			o.compareFirst(before, key)
+		} else if o.descends {
+			o.record(o.keys.Compare(key, last))
 		} else {
 			o.record(o.keys.Compare(last, key))
 		}
@@ -66,7 +69,7 @@ func (o *orderCheck) record(plain, folded int, known bool) {
 
 // observeAscending is a fast path for integer keys. It returns the number of leading rows that ascend.
 func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data []byte) int {
-	if !o.watching || o.rows == 0 || len(rows) == 0 || !o.keys.IsInteger() {
+	if !o.watching || o.descends || o.rows == 0 || len(rows) == 0 || !o.keys.IsInteger() {
 		return 0
 	}
 	before, size := binary.Varint(o.last)

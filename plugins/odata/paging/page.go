@@ -50,6 +50,7 @@ func (pg *Page) Begin(set *Set, position *Position) {
 	pg.results = results{errorHashes: pg.errorHashes[:0]}
 	if position.probe.kind != "" {
 		pg.order.bytes, pg.order.folded, pg.order.watching = true, true, set.Keys != nil
+		pg.order.descends = position.probe.kind == probeKeyOrder
 	}
 }
 

@@ -77,12 +77,13 @@ func (t *transition) continueByKey(request expectation) {
 	if request == promised && !hasRoom {
 		t.next.capabilities.set(equalKeysUnseen, true)
 	}
-	t.useKeysetPager(keysetPager{overlaps: request == promised && hasRoom, speculative: request == speculative})
+	t.useKeysetPager(keysetPager{overlaps: hasRoom, speculative: request == speculative})
 }
 
 func (t *transition) useKeysetPager(pager keysetPager) {
 	t.next.pager = pager
 	t.next.url = t.keysetURL(pager)
+	t.next.checks.emptyPages = 0 // of links
 }
 
 func (t *transition) keysetURL(pager keysetPager) string {
@@ -96,8 +97,9 @@ func (t *transition) keysetURL(pager keysetPager) string {
 // requireKeyOrder probes, unless known, whether the service sorts and compares keys. If not, fallbackLink is followed.
 func (t *transition) requireKeyOrder(fallbackLink string) {
 	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
+	hasOrder := t.next.rowsRead > 1 || t.next.isQuestion() // one row may be the first one in any order
 	t.next.probe = &probe{fallbackLink: fallbackLink}
-	if !isAssumed && !t.next.capabilities.has(sortsByKey) {
+	if hasOrder && !isAssumed && !t.next.capabilities.has(sortsByKey) {
 		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink, priorKey: t.previousKey()}
 	}
 }
@@ -188,22 +190,23 @@ func (t *transition) afterLinkLoop(reason string) error {
 func (t *transition) afterSpeculativeFailure() error {
 	next, position := t.next, t.position
 	next.probe = &probe{}
+	if t.mismatch != "" && !position.usesKeyset() {
+		next.capabilities.set(skipMisled, true)
+	}
 	isAfterKey := position.skippedRows() > 0
 	rowsRead := next.rowsRead + next.undecoded + position.skippedRows()
 	switch {
 	case position.usesKeyset() && !isAfterKey && t.set.Pageable && next.checks.lastHashes != "":
 		t.markKeyFilterIgnored()
-		overlaps := rowsRead > 1 && next.undecoded == 0
+		overlaps := next.pageRows > 1 && next.undecoded == 0
 		next.rowsRead = rowsRead
 		next.undecoded = 0
 		next.undecodedHashes = ""
 		t.useSkip(skipPager{overlaps: overlaps, speculative: true})
 		return nil
 	case !position.usesKeyset() && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():
-		t.useKeysetPager(keysetPager{speculative: true})
-		if !t.isOrderKnown() {
-			t.requireKeyOrder("")
-		}
+		t.useKeysetPager(keysetPager{overlaps: next.pageRows > 1, speculative: true})
+		t.requireKeyOrder("")
 		return nil
 	}
 	next.rowsRead = rowsRead

@@ -11,7 +11,7 @@ type Position struct {
 	pager                pager
 	probe                *probe
 	rowsRead, totalCount int // totalCount is the service's count on the first page, negative if unknown
-	// pageRows is the number of rows of the last page that was handed on.
+	// pageRows is the number of rows of the largest page that was handed on.
 	pageRows int
 	// suspectFrom is the number of rows before a page that is under suspicion, see [transition.suspect]. Zero means
 	// none.
@@ -115,6 +115,7 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "keydigest", Text: &checks.keys},
 		{Name: "assumed", Capabilities: &p.capabilities, Capability: orderAssumed},
 		{Name: "single", Capabilities: &p.capabilities, Capability: equalKeysUnseen},
+		{Name: "misled", Capabilities: &p.capabilities, Capability: skipMisled},
 		{Name: "started", Capabilities: &p.capabilities, Capability: firstSinceStart},
 		{Name: "claimed", Number: &state.pageOnlyCount, Min: 1}, {Name: "proven", Capabilities: &p.capabilities,
 			Capability: countsWholeSet},
@@ -291,6 +292,7 @@ const (
 	keysNumberRows   // keys number the rows of each response
 	orderAssumed     // the service ignores $orderby, and its own order is that of the keys
 	equalKeysUnseen  // pages of one row were requested by key, which hide rows with equal keys
+	skipMisled       // a request with $skip was answered with other rows than those at that place
 
 	// for later loads
 	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet |

@@ -22,25 +22,43 @@ const ( // kinds of probes, as stored
 	probeFurtherRows   = "further" // is there a row after those read, while links bring none?
 )
 
-// asksForKnownRows reports whether all rows of the response must have been read before.
+// asksForKnownRows reports whether all rows of the response were read before, if the load is complete so far.
 func (p *Position) asksForKnownRows() bool {
-	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd
+	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd || p.asksForLastRow()
 }
+
+// asksForLastRow reports whether the last row of all is requested, to show that it is the last one read, and that the
+// service sorts by key.
+func (p *Position) asksForLastRow() bool { return p.probe.kind == probeKeyOrder && p.isQuestion() }
 
 // afterProbe evaluates a probe. The next position is then the page that the probe preceded, another one, or the end.
 func (t *transition) afterProbe() error {
 	next, sent := t.next, t.position.probe
-	next.probe = &probe{}
+	next.probe = &probe{fallbackLink: sent.fallbackLink} // the page that the probe precedes may contradict
 	switch sent.kind {
 	case probeKeyOrder:
 		isConfirmed := t.keyOrderConfirmed()
-		if !isConfirmed && next.totalCount < 0 {
+		switch {
+		case t.leftUnread:
+			next.previous.minRows = max(next.previous.minRows, next.rowsRead+1)
+			t.foundMoreRows()
+			t.continueByKey(promised)
+			t.requireKeyOrder("")
+			return nil
+		case isConfirmed && t.position.asksForLastRow():
+			known := next.capabilities.has(sortsByKey) // some services only sort pages without filter
+			next.capabilities.set(sortsByKey, true)
+			err := t.afterLastRow()
+			t.next.capabilities.set(sortsByKey, known)
+			return err
+		case !isConfirmed && next.capabilities.has(keysWorked) && !t.position.isQuestion():
+			return t.restartWithoutKeyset("the service does not sort by key or does not compare keys")
+		case !isConfirmed && next.totalCount < 0:
 			return t.abandonKeyset("the service does not sort by key or does not compare keys")
 		}
 		// If not confirmed, its own order may be that of the keys; the pages and the count at the end will show it.
 		next.capabilities.set(sortsByKey, isConfirmed)
 		next.capabilities.set(orderAssumed, !isConfirmed)
-		next.probe = &probe{fallbackLink: sent.fallbackLink} // the next page may contradict
 	case probePageCount:
 		if t.Count <= t.Rows {
 			return t.afterLastQuestion()
@@ -62,12 +80,15 @@ func (t *transition) afterProbe() error {
 	return nil
 }
 
-// afterRejectedProbe continues without the answer to a probe.
+// afterRejectedProbe continues without the answer to a probe. Then nothing proves what the probe should have shown.
 func (t *transition) afterRejectedProbe(kind string) error {
-	t.next.probe = &probe{}
+	t.next.probe = &probe{fallbackLink: t.next.probe.fallbackLink}
 	t.next.suspectFrom = 0
 	switch kind {
+	case probeDeletedRow, probeKnownRows, probeFurtherRows:
+		t.next.capabilities.set(rowsMayShift, true)
 	case probeKnownEnd:
+		t.next.capabilities.set(rowsMayShift, true)
 		return t.lastPage()
 	case probePageCount:
 		return t.afterLastQuestion()
@@ -94,14 +115,14 @@ func (t *transition) checkDeleted(key string) {
 	}
 }
 
-// keyOrderConfirmed evaluates the response to the probe for the last row up to the last key. That row may have been
-// deleted in the meantime.
+// keyOrderConfirmed evaluates the response to the probe for the last rows up to the last key, or of all rows if nothing
+// promises rows after it: they descend from that key. Its row may have been deleted in the meantime.
 func (t *transition) keyOrderConfirmed() bool {
 	first := t.set.sortTexts(t.firstKey)
 	isPrior := t.position.rowsRead > 2 && slices.Equal(first, t.set.unpackKey(t.position.probe.priorKey))
 	// The only row read may be the first one in any order.
 	isLast := slices.Equal(first, t.set.unpackKey(t.position.checks.key))
-	return first != nil && t.position.rowsRead > 1 && (isPrior || isLast)
+	return t.order.ascends() && first != nil && t.position.rowsRead > 1 && (isPrior || isLast)
 }
 
 // abandonKeyset continues by next link or $skip. No page by key was read yet.
@@ -113,9 +134,9 @@ func (t *transition) abandonKeyset(reason string) error {
 	next.rowsRead, next.undecoded, next.undecodedHashes = next.rowsRead+next.undecoded, 0, ""
 	if link == "" {
 		t.info(reason + "; continuing by $skip")
-		isSpeculative := next.totalCount < 0 && !next.capabilities.has(foundSpeculativeRows)
 		needsOverlap := next.totalCount < 0 || next.capabilities.has(linksWorked)
-		t.useSkip(skipPager{overlaps: endsDecoded && next.rowsRead > 1 && needsOverlap, speculative: isSpeculative})
+		t.useSkip(skipPager{overlaps: endsDecoded && next.pageRows > 1 && needsOverlap,
+			speculative: next.totalCount < 0})
 		return nil
 	}
 	t.info(reason + "; continuing by its next links")

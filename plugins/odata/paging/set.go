@@ -121,11 +121,14 @@ func (s *Set) Target(position *Position) string {
 	oneRow.Top = 1
 	switch position.probe.kind {
 	case probeKeyOrder:
-		return s.lastUpToURL(position, position.checks.key)
+		if position.asksForLastRow() {
+			return s.lastRowsURL(position, "", minOrderedRows)
+		}
+		return s.lastRowsURL(position, s.Keys.FilterUpTo(s.unpackKey(position.checks.key)), minOrderedRows)
 	case probePageCount, probeRowCount:
 		return oneRow.pageURL(position, "", 0)
 	case probeDeletedRow:
-		return s.lastUpToURL(position, position.probe.priorKey)
+		return s.lastRowsURL(position, s.Keys.FilterUpTo(s.unpackKey(position.probe.priorKey)), 1)
 	case probeKnownRows, probeKnownEnd:
 		return s.pageURL(position, "", position.suspectFrom)
 	case probeFurtherRows:
@@ -136,13 +139,12 @@ func (s *Set) Target(position *Position) string {
 	return position.url
 }
 
-// lastUpToURL requests the last row up to a key, in descending order. A service that ignores $orderby or the filter
-// returns another row, even if its own order is that of the keys.
-func (s *Set) lastUpToURL(position *Position, key string) string {
-	oneRow := *s
-	oneRow.Top = 1
-	oneRow.Count = false
-	return oneRow.sortedURL(position, s.Keys.FilterUpTo(s.unpackKey(key)), " desc", 0)
+// lastRowsURL requests the last rows that meet a condition, in descending order. A service that ignores $orderby or the
+// filter returns others, even if its own order is that of the keys.
+func (s *Set) lastRowsURL(position *Position, condition string, rows int) string {
+	last := *s
+	last.Top, last.Count = rows, false
+	return last.sortedURL(position, condition, " desc", 0)
 }
 
 func (s *Set) UnorderedURL(counted bool) string {

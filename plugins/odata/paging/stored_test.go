@@ -60,7 +60,7 @@ func TestOffsetsOfPreviousVersion(t *testing.T) {
 			target, _ := setOf("auto", 0).Request(position)
 			switch test.target {
 			case "": // the check for two keys, by the one that is known
-				test.target = "/s/X?$filter=K%20le%202L&$orderby=K%20desc&$top=1"
+				test.target = "/s/X?$filter=K%20le%202L&$orderby=K%20desc&$top=8"
 			case page + "1":
 				test.target = "/s/X?$orderby=K&$top=1&$inlinecount=allpages"
 			}

@@ -89,16 +89,20 @@ func (t *transition) complete(doubt string) error {
 	if checks.repeatCount == 0 || t.set.Keys == nil {
 		return t.finish(doubt)
 	}
-	if checks.repeatDigest == next.previous.repeatDigest && next.capabilities.has(duplicateKeys) {
+	reason := "at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier page: moved rows " +
+		"may have hidden others, since pages were requested by counting"
+	switch isSame := checks.repeatDigest == next.previous.repeatDigest; {
+	case isSame && next.capabilities.has(duplicateKeys):
 		if t.position.previous.count > 0 {
 			t.warn(itoa(checks.repeatCount) + " keys are duplicated, in each attempt and on one page; " +
 				"the entity set's keys are not unique")
 		}
 		return t.finish(doubt)
+	case isSame:
+		return t.finish(reason + ", in each reading alike")
 	}
 	next.previous.repeatDigest = checks.repeatDigest
-	return t.readAgain("and at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier " +
-		"page: moved rows may have hidden others, since pages were requested by counting")
+	return t.readAgain("and " + reason)
 }
 
 // readAgain reads the set again if only that can show whether rows are missing. If it may not be read again, or was
@@ -112,17 +116,11 @@ func (t *transition) readAgain(reason string) error {
 	return t.restart(reason)
 }
 
-// isOrderKnown reports whether the service sorts by key, or the rows read are too many to ascend by chance.
-func (t *transition) isOrderKnown() bool {
-	next := t.next
-	return next.capabilities.has(sortsByKey) || (next.checks.ascending() && next.rowsRead >= minOrderedRows)
-}
-
 // provenByKey reports whether all pages after the first were requested by key.
 func (t *transition) provenByKey() bool {
 	facts := t.next.capabilities
 	isEmpty := t.next.rowsRead+t.next.undecoded == 0 && t.set.canUseKeyset(facts)
-	isByKey := t.position.usesKeyset() && t.isOrderKnown()
+	isByKey := t.position.usesKeyset() && facts.has(sortsByKey)
 	return (isEmpty || isByKey) && !facts.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|equalKeysUnseen|
 		orderAssumed)
 }
@@ -133,9 +131,12 @@ func (t *transition) provenByKey() bool {
 func (t *transition) provenByCount() bool {
 	next := t.next
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
+	isAnswerBelieved := !next.capabilities.has(skipMisled)
+	if t.position.usesKeyset() {
+		isAnswerBelieved = next.capabilities.has(sortsByKey)
+	}
 	isCounted := next.totalCount == next.rowsRead+next.undecoded ||
-		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isQuestion() &&
-			(!t.position.usesKeyset() || t.isOrderKnown()))
+		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isQuestion() && isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
 		(next.checks.ascending() || next.rowsRead <= sampled)
 	return isCounted && isDifferent && !next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen)
@@ -267,7 +268,7 @@ func (t *transition) settleSuspicion(kind string) bool {
 	if !isReady || next.probe.kind != "" || next.capabilities.has(loadComplete) {
 		return false
 	}
-	next.probe = &probe{kind: kind}
+	next.probe = &probe{kind: kind, fallbackLink: next.probe.fallbackLink}
 	return true
 }
 

@@ -72,6 +72,33 @@ func TestVerdicts(t *testing.T) {
 				}
 				return row
 			}}, verdict: Unproven, rows: 2 * many, requests: 510},
+		{name: "ge means gt", s: &service{links: "none", filter: "above", skips: true}, verdict: Unproven,
+			rows: many + 200, requests: 256},
+		{name: "two rows of one key, on two pages, and ge means gt", s: &service{links: "none", filter: "above",
+			skips: true, page: 20_000, key: func(row int) int {
+				if row > 20_000 {
+					return row - 1
+				}
+				return row
+			}}, verdict: failed},
+		{name: "an empty page from the last key on", s: &service{links: "none", count: "none", skips: true,
+			fault: func(_ *service, number int, target string, correct answer) answer {
+				if number > 100 && strings.Contains(target, "ge%20") {
+					correct.keys = nil
+				}
+				return correct
+			}}, once: true, verdict: failed},
+		{name: "the last row is deleted before the last page", s: &service{links: "none", skips: true,
+			between: func(s *service, number int) {
+				if number == 254 {
+					var last int
+					fmt.Sscanf(s.requests[number-1], "$filter=K%%20ge%%20%dL", &last)
+					s.remove(last)
+				}
+			}}, once: true, verdict: provenByKey, rows: many, requests: 257},
+		{name: "equal keys that are never on one page", s: &service{links: "skip", order: "ignores", filter: "ignores",
+			skips: true, key: func(row int) int { return (row - 1) % (many / 2) }}, verdict: Unproven, rows: 2 * many,
+			requests: 504},
 		{name: "links that jump", s: &service{links: "skip", skips: true, order: "ignores",
 			fault: func(_ *service, _ int, _ string, correct answer) answer {
 				if strings.HasSuffix(correct.link, "$skip=1000") {
