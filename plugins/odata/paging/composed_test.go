@@ -107,9 +107,9 @@ func TestComposedServices(t *testing.T) {
 				rows > 1
 			isSound := fake.between == nil && fake.page > 1 && (isCounted || isUncounted) &&
 				fake.order == "heeds" && fake.filter == "heeds" && fake.fault == nil && fake.key == nil &&
-				!fake.keyless && !fake.generated && set.Paging != "links"
+				!fake.keyless && !fake.generated && set.Paging != "links" && (rows != 1 || fake.skips)
 			switch {
-			case isProven && len(missing) > 0:
+			case isProven && len(missing) > 0 && !fake.ordersByChance():
 				t.Fatalf("seed %d, exactly-once %v: complete=%s, but rows %v are missing: %s\n%s", seed, once, verdict,
 					missing, description, strings.Join(fake.requests, "\n"))
 			case isSound && (!isProven || len(result.rows) != rows):

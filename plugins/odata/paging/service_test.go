@@ -327,6 +327,13 @@ func (s *service) whole(t *testing.T, c result, err error) {
 	}
 }
 
+// ordersByChance reports whether a few rows of the service's pages may be in order by chance, first ascending and then
+// descending.
+func (s *service) ordersByChance() bool {
+	isChance := s.page == 1 || s.between != nil || s.order == "unfiltered"
+	return isChance && s.page < minOrderedRows && s.order != "heeds"
+}
+
 func (s *service) keyOf(row int) int {
 	if s.key == nil {
 		return row
@@ -436,10 +443,10 @@ func random(r *rand.Rand) (fake *service, set *Set, sound bool) {
 		fake.links = "grow"
 	}
 	set = setOf(pick("auto", "auto", "auto", "keys", "links"), 0)
-	switch r.IntN(4) {
-	case 0:
+	switch change := r.IntN(4); {
+	case change == 0 && fake.links != "grow": // whose answers would all be new, without end
 		fake.between = func(s *service, _ int) { s.move(r) }
-	case 1:
+	case change == 1:
 		fake.ends = fake.page * (1 + r.IntN(3))
 	}
 	sound = fake.order == "heeds" && fake.filter == "heeds" && fake.skips &&
@@ -473,7 +480,7 @@ func TestOddServices(t *testing.T) {
 		description := service.String()
 		result, err := service.load(t, set, nil)
 		switch {
-		case err == nil && result.end.verdict != Unproven && len(result.missing) > 0:
+		case err == nil && result.end.verdict != Unproven && len(result.missing) > 0 && !service.ordersByChance():
 			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, result.missing, description,
 				strings.Join(service.requests, "\n"))
 		case sound && (err != nil || result.twice > 0):

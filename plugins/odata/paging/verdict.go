@@ -40,7 +40,7 @@ func (t *transition) lastPage() error {
 
 // countsAgain reports whether a second count, at the end, can prove what the first one says.
 func (t *transition) countsAgain() bool {
-	return t.next.capabilities.has(linksWorked|orderAssumed) && t.provenByCount()
+	return t.next.capabilities.has(linksWorked) && t.provenByCount()
 }
 
 // afterRowCount evaluates the count at the end of a load. One that is the same as at first and too high shows that rows
@@ -131,7 +131,7 @@ func (t *transition) provenByKey() bool {
 func (t *transition) provenByCount() bool {
 	next := t.next
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
-	isAnswerBelieved := !next.capabilities.has(skipMisled)
+	isAnswerBelieved := !next.capabilities.has(skipMisled) && t.startsWithLast == t.position.overlaps()
 	if t.position.usesKeyset() {
 		isAnswerBelieved = next.capabilities.has(sortsByKey)
 	}
@@ -139,7 +139,8 @@ func (t *transition) provenByCount() bool {
 		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isQuestion() && isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
 		(next.checks.ascending() || next.rowsRead <= sampled)
-	return isCounted && isDifferent && !next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen)
+	return isCounted && isDifferent && !next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen|
+		orderAssumed)
 }
 
 // finish ends a load. doubt is the reason why nothing proves that it is complete, or "" if something may.
