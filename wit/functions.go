@@ -267,8 +267,9 @@ type LoadProgress struct {
 // offset from which the keys of all rows can be compared with the remembered ones.
 type KeysUse struct {
 	Variant
-	Ignored, Remembered *struct{}
-	Compared            *[]OffsetEntry
+	Ignored    *struct{}
+	Remembered *struct{}
+	Compared   *[]OffsetEntry
 }
 
 // Progress is optional: how far a load is, and how its end was proven.

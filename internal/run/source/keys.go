@@ -66,7 +66,8 @@ func (k *keySet) remember(batch *record.Batch) bool {
 func (k *keySet) begin(offset []wit.OffsetEntry) {
 	slices.Sort(k.digests)
 	k.digests = slices.Compact(k.digests)
-	k.use, k.offset = keysCompared, offset
+	k.use = keysCompared
+	k.offset = offset
 	k.isFound = make([]bool, len(k.digests))
 	k.unknown = map[string]bool{}
 }
@@ -158,8 +159,8 @@ func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetE
 // forgetKeys ends a comparison, if there is one: reading continues from the feed's position.
 func (f *feed) forgetKeys(reason error) {
 	if f.keys.comparing() {
-		f.log.Info("the keys of the first load cannot be compared: its rows are read and delivered again", "reason",
-			reason)
+		f.log.Info("the keys of the first load cannot be compared: its rows are read and delivered again",
+			"reason", reason)
 	}
 	f.keys = nil
 }
@@ -182,7 +183,9 @@ func (p *page) forgetAborted() {
 
 // finishCompared ends a page of the comparison. After the last one, the plugin decides where to continue.
 func (p *page) finishCompared(ctx context.Context) error {
-	feed, keys, next := p.feed, p.feed.keys, *p.fetch.Position
+	feed := p.feed
+	keys := feed.keys
+	next := *p.fetch.Position
 	if p.end.Next != nil {
 		next = *p.end.Next
 	}
@@ -204,12 +207,13 @@ func (p *page) finishCompared(ctx context.Context) error {
 	if name, ok := reservedField(*after); ok {
 		return fmt.Errorf("the plugin's offset has a field %s, which is the host's name", name)
 	}
-	p.end.Next, p.end.More = after, true
+	p.end.Next = after
+	p.end.More = true
 	if err := p.finish(ctx); err != nil {
 		return err
 	}
-	feed.log.Info("the keys of the first load were compared: no row is delivered again", "compared", keys.rows,
-		"missed", len(unknown))
+	feed.log.Info("the keys of the first load were compared: no row is delivered again",
+		"compared", keys.rows, "missed", len(unknown))
 	feed.keys = nil
 	return nil
 }

@@ -48,8 +48,8 @@ func (f Set) Compared(offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetE
 	if err != nil || !ok {
 		return nil
 	}
-	at, err := paging.Read(current.position)
-	if err != nil || !at.ProvenByKey() {
+	end, err := paging.Read(current.position)
+	if err != nil || !end.ProvenByKey() {
 		return nil
 	}
 	var packed []string
@@ -61,8 +61,8 @@ func (f Set) Compared(offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetE
 	if len(hidden.keys) > maxHiddenBytes {
 		return nil
 	}
-	_, now := at.Done()
-	fields := writePhase(f.afterHidden(hidden, now))
+	_, endedAt := end.Done()
+	fields := writePhase(f.afterHidden(hidden, endedAt))
 	return &fields
 }
 
@@ -93,14 +93,14 @@ func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk 
 	if err != nil || !ended {
 		return result, ended, err
 	}
-	at, err := paging.Read(*result.Next)
+	reached, err := paging.Read(*result.Next)
 	if err != nil {
 		return result, true, err
 	}
 	next := *current
 	next.position = *result.Next
 	pg.continueWith(&result, &next)
-	done, _ := at.Done()
+	done, _ := reached.Done()
 	result.More = !done
 	return result, true, nil
 }
@@ -108,7 +108,8 @@ func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk 
 // afterHiddenRow returns the phase after the response to a request for one row. The row may have been deleted since.
 func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
 	key, others := hidden.nextKey()
-	rows, firstKey := int(pg.Out.Page.Rows), pg.rows.firstKey
+	rows := int(pg.Out.Page.Rows)
+	firstKey := pg.rows.firstKey
 	isOther := len(firstKey) > 0 && string(firstKey) != string(key)
 	if isOther || rows > 1 || pg.Out.Page.Next.Href != "" {
 		return pg.readAgain(hidden, "the service does not select a row by its key")

@@ -21,10 +21,11 @@ func TestFirstLoadIsNotDeliveredTwice(t *testing.T) {
 	servers := p.Broker()
 	for name, c := range map[string]struct {
 		exactly bool
-		// deletes is a row that is deleted during the load; restores inserts it again after the load.
-		deletes, restores bool
-		again             int // rows that are delivered again
-		want              string
+		deletes bool // a row is deleted during the load
+		// restores inserts the row again after the load.
+		restores bool
+		again    int // rows that are delivered again
+		want     string
 	}{
 		"all rows":                    {want: "missed=0"},
 		"a hidden row":                {deletes: true, restores: true, want: "missed=1"},
