@@ -66,6 +66,9 @@ func TestFirstLoadIsNotDeliveredTwice(t *testing.T) {
 					t.Errorf("expected %q in the log", part)
 				}
 			}
+			if warns := strings.Contains(run.Stderr, "so the set is read again by key"); warns != (c.again > 0) {
+				t.Errorf("warned of rows that are delivered again: %v", warns)
+			}
 			received := map[string]int{}
 			again := 0
 			for line := range strings.Lines(q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout) {
