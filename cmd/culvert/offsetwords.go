@@ -26,6 +26,7 @@ var offsetLabels = []struct {
 	{field: "record", label: "rows of the request that were delivered"},
 	{field: "count", label: "rows by the service's count"},
 	{field: "high", label: "highest cursor value"},
+	{field: "complete", label: "proof of the last load"},
 	{field: "fingerprint", label: "belongs to"},
 }
 
@@ -39,6 +40,14 @@ var phases = map[string]string{
 	"end":     "ending the subscription of another reader",
 	"open":    "starting the first extraction of the ODP service",
 	"wait":    "waiting for the first extraction of the ODP service",
+}
+
+// proofWords are the words for values of the field complete.
+var proofWords = map[string]string{
+	"key":      "order of the keys",
+	"count":    "the service's count",
+	"delta":    "delta link",
+	"unproven": "none",
 }
 
 type storedOffset struct{ Partition, Offset json.RawMessage }
@@ -85,13 +94,16 @@ func (s storedOffset) print(out io.Writer) error {
 	var rows [][]string
 	used := []string{}
 	if partition["entityset"] != nil && len(fields) > 0 {
-		rows, used = append(rows, []string{"  state", stateOf(offset)}), append(used, "phase", "rest", "done")
+		rows, used = append(rows, []string{"  state", stateOf(offset)}), append(used, "phase", "rest", "done", "beginning")
 	}
 	for _, l := range offsetLabels {
 		if value := offset[l.field]; value != nil {
 			text := cell(value)
 			if ms, err := strconv.ParseInt(text, 10, 64); l.isTime && err == nil {
 				text = time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC")
+			}
+			if words, ok := proofWords[text]; ok && l.field == "complete" {
+				text = words
 			}
 			rows, used = append(rows, []string{"  " + l.label, text}), append(used, l.field)
 		}
@@ -113,12 +125,16 @@ func stateOf(offset map[string]json.RawMessage) string {
 	isSet := func(name string) bool { return string(offset[name]) == "true" }
 	phase := cell(offset["phase"])
 	switch words, known := phases[phase]; {
+	case offset["beginning"] != nil:
+		return "first load; its first rows may have been delivered"
 	case phase == "changes" && isSet("rest"):
 		return "all changes were read; the request asks for the next ones"
 	case known:
 		return words
 	case phase != "":
 		return phase
+	case isSet("done") && cell(offset["complete"]) == "unproven":
+		return "finished: nothing proves that all rows were read"
 	case isSet("done"):
 		return "complete: all rows were read"
 	case strings.Contains(strings.ToLower(cell(offset["url"])), "deltatoken"):

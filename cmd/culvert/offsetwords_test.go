@@ -24,6 +24,36 @@ func TestOffsetsShowPrintsLabels(t *testing.T) {
   belongs to                   mode=full
   other fields                 sorts=true
 `},
+		{"proven load", set, `{"url":"/p","seen":9,"done":true,"complete":"key"}`, `service /s, entityset Orders
+  state                    complete: all rows were read
+  request                  /p
+  rows before the request  9
+  proof of the last load   order of the keys
+`},
+		{"unproven load", set, `{"url":"/p","done":true,"complete":"unproven"}`, `service /s, entityset Orders
+  state                   finished: nothing proves that all rows were read
+  request                 /p
+  proof of the last load  none
+`},
+		{"proof of a later version", set, `{"url":"/p","done":true,"complete":"x"}`, `service /s, entityset Orders
+  state                   complete: all rows were read
+  request                 /p
+  proof of the last load  x
+`},
+		{"changes after a load", set, `{"phase":"changes","url":"/d","complete":"delta"}`, `service /s, entityset Orders
+  state                   reading changes
+  request                 /d
+  proof of the last load  delta link
+`},
+		{"beginning", set, `{"url":"/p","beginning":"qrs"}`, `service /s, entityset Orders
+  state    first load; its first rows may have been delivered
+  request  /p
+`},
+		{"beginning with change tracking", set, `{"phase":"load","url":"/p","beginning":"qrs"}`,
+			`service /s, entityset Orders
+  state    first load; its first rows may have been delivered
+  request  /p
+`},
 		{"load in progress", set, `{"url":"/p","record":3}`, `service /s, entityset Orders
   state                                   full load; the request is the next page
   request                                 /p

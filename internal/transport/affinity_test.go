@@ -25,13 +25,20 @@ type cursors struct {
 	issued   map[string]int  // the next page, by session and read
 	rejected int             // pages with a token of another session
 	delay    time.Duration
+	// reopens means that the service opens a new session in place of one that has ended.
+	reopens bool
+	// counts means that each response sets another value of a second cookie, as some load balancers do.
+	counts bool
+	// answers is the number of responses.
+	answers int
 }
 
 func newCursors(delay time.Duration) *cursors {
 	return &cursors{delay: delay, sessions: map[string]bool{}, issued: map[string]int{}}
 }
 
-// ServeHTTP responds to /NAME/PAGE, where page 0 issues the first token, and with 401 in a session that has ended.
+// ServeHTTP responds to /NAME/PAGE, where page 0 issues the first token, and with 401 in a session that has ended,
+// unless the service reopens it.
 func (s *cursors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	time.Sleep(s.delay)
 	s.mu.Lock()
@@ -40,8 +47,12 @@ func (s *cursors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie("SID"); err == nil {
 		id = c.Value
 	}
+	s.answers++
+	if s.counts {
+		http.SetCookie(w, &http.Cookie{Name: "BALANCER", Value: fmt.Sprint(s.answers), Path: "/"})
+	}
 	switch {
-	case id == "":
+	case id == "", s.reopens && !s.sessions[id]:
 		s.opened++
 		id = fmt.Sprint(s.opened)
 		s.sessions[id] = true
@@ -101,21 +112,39 @@ func TestPagesOfReadUseOneSession(t *testing.T) {
 // If the session has ended, the next page is sent in another one, and the answer that rejects its token says so. A
 // token that is rejected in its session is not lost with it.
 func TestLostSessionOfRead(t *testing.T) {
-	for _, ends := range []bool{true, false} {
-		t.Run(fmt.Sprint("ends ", ends), func(t *testing.T) {
+	for name, k := range map[string]struct {
+		ends    bool
+		reopens bool
+		counts  bool
+		// others means that another request meets the end of the session first.
+		others bool
+	}{
+		"lasts":                            {},
+		"lasts, with a counting cookie":    {counts: true},
+		"ends":                             {ends: true},
+		"is replaced":                      {ends: true, reopens: true},
+		"is replaced in another request":   {ends: true, reopens: true, others: true},
+		"is replaced, with another cookie": {ends: true, reopens: true, counts: true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			s := newCursors(0)
+			s.reopens, s.counts = k.reopens, k.counts
 			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 				affinity := &Affinity{}
 				s.send(t.Context(), t, c, affinity, "/read/0")
-				second := "/read/7" // a token that nobody issued
-				if ends {
+				s.send(t.Context(), t, c, affinity, "/read/1")
+				third := "/read/7" // a token that nobody issued
+				if k.ends {
 					clear(s.sessions)
-					second = "/read/1"
+					third = "/read/2"
+				}
+				if k.others {
+					wantStatus(t, c, get("/other/0"), 200)
 				}
 				for range 2 { // the answer to a repetition says so, too
-					answer := s.send(t.Context(), t, c, affinity, second)
+					answer := s.send(t.Context(), t, c, affinity, third)
 					assert.Equal(t, uint16(400), answer.Status)
-					assert.Equal(t, ends, answer.SessionLost, "lost")
+					assert.Equal(t, k.ends, answer.SessionLost, "lost")
 				}
 				s.send(t.Context(), t, c, affinity, "/read/0")
 				answer := s.send(t.Context(), t, c, affinity, "/read/1")

@@ -53,8 +53,10 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 	if err != nil {
 		return wit.NextAction{}, err
 	}
+	isFirstSinceStart := reason.Start != nil
 	if current != nil {
 		done, when := current.Done()
+		isFirstSinceStart = isFirstSinceStart || when < o.ReadAt // the start had something else to do, or nothing
 		if !done && reason.Snapshot != nil {
 			return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 		}
@@ -84,7 +86,7 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 		}
 	}
 	current = feed.Paging.RestoreLink(current)
-	if reason.Start != nil {
+	if isFirstSinceStart {
 		current.SetStarted()
 	}
 	target, repeats := feed.Paging.Request(current)

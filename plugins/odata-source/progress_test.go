@@ -5,6 +5,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -48,5 +50,65 @@ func TestProgress(t *testing.T) {
 		if diff := cmp.Diff(c.want, (&plugin{}).Progress(nil, 0, c.offset)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+// The first load since a start warns again if it ends without proof, also if the start itself had nothing to read.
+// Later loads do not.
+func TestFirstLoadSinceStart(t *testing.T) {
+	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{PageSize: 300, SkipToken: "opaque",
+		RefuseOrderBy: true}})
+	settings := append(set("00", "Orders"), "sap.odata#00.exec-period=60")
+	load := newLoad(t, service, settings...)
+	offset := load.all(nil)
+	if verdict := text(offset, "complete"); verdict != paging.Unproven {
+		t.Fatalf("expected a load without proof, found %q", verdict)
+	}
+	next := func(reason wit.PollReason) *wit.Fetch {
+		step, err := load.p.Next(load.opened.Context, 0, offset, reason, load.now)
+		noError(t, err)
+		return step.Fetch
+	}
+	load.now += 30_000
+	noError(t, load.open(settings...)) // the connector is started again
+	if fetch := next(start); fetch != nil {
+		t.Fatalf("expected no load before its time, found %+v", fetch)
+	}
+	for n, isFirst := range []bool{true, false} {
+		load.now += 60_000
+		fetch := next(poll)
+		for fetch != nil {
+			if v, _ := wit.Lookup(*fetch.Position, "started"); (v.Boolean != nil) != isFirst {
+				t.Errorf("load %d: expected the first load since the start: %v, found %v", n, isFirst, !isFirst)
+			}
+			end, err := load.reader.page(0, fetch)
+			noError(t, err)
+			offset = *end.Next
+			if fetch = nil; end.More {
+				fetch = next(onward)
+			}
+		}
+	}
+}
+
+// With completeness=require, a first load of changes without proof fails at its end. With warn, the feed continues from
+// its offset: no row arrives again, and changes do.
+func TestRequiredProofOfChanges(t *testing.T) {
+	service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20,
+		SkipToken: "opaque", RefuseOrderBy: true}})
+	f := newFollower(t, service, tracked00("Orders", "sap.odata#00.completeness=require")...)
+	for _, reason := range []wit.PollReason{start, start, poll} {
+		if err := f.catchUp(reason); !errorContains(err, "sap.odata#00.completeness = warn reads it nevertheless") {
+			t.Fatalf("expected an error that names the setting, found %v", err)
+		}
+	}
+	read := len(f.log)
+	f.settings = tracked00("Orders", "sap.odata#00.completeness=warn")
+	f.start()
+	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
+	noError(t, f.catchUp(poll))
+	f.equals(service, "Orders", "OrderID", "ShipName")
+	if len(f.log) != read+1 {
+		t.Errorf("expected one change after %d rows, found %d", read, len(f.log)-read)
 	}
 }

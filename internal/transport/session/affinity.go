@@ -12,16 +12,29 @@ import (
 type Affinity struct {
 	session    *Session
 	generation int
+	// cookies are those that identify the session, see [jar.sessionCookies]. A cookie that changed from one page to the
+	// next identifies nothing and has the value "".
+	cookies map[string]string
 }
 
 // Keep makes a session of a generation that of the read, after a response. Services without session cookies have
 // nothing that a token could belong to.
 func (a *Affinity) Keep(session *Session, generation int) {
+	previous := *a
 	a.Forget()
-	if session.Opened() {
-		a.session = session
-		a.generation = generation
-		session.reads.Add(1)
+	if !session.Opened() {
+		return
+	}
+	a.session = session
+	a.generation = generation
+	a.cookies = session.jar.sessionCookies()
+	session.reads.Add(1)
+	if previous.session == session && previous.generation == generation {
+		for name, value := range a.cookies {
+			if last, ok := previous.cookies[name]; ok && last != value {
+				a.cookies[name] = ""
+			}
+		}
 	}
 }
 
@@ -33,9 +46,24 @@ func (a *Affinity) Forget() {
 	*a = Affinity{}
 }
 
-// Lost reports whether a request in a session of a generation could not use the read's session, because that has ended.
+// Lost reports whether a request in a session of a generation could not use the read's session, because that has
+// ended. The service may have replaced it by another one, by which it answered an unknown cookie.
 func (a *Affinity) Lost(session *Session, generation int) bool {
-	return a.session != nil && (a.session != session || a.generation != generation)
+	if a.session == nil {
+		return false
+	}
+	return a.session != session || a.generation != generation || a.isReplaced()
+}
+
+// isReplaced reports whether cookies of the session have other values than after the read's last page.
+func (a *Affinity) isReplaced() bool {
+	current := a.session.jar.sessionCookies()
+	for name, value := range a.cookies {
+		if value != "" && current[name] != value {
+			return true
+		}
+	}
+	return false
 }
 
 // turn is a read that waits for its session. granted, with a buffer of one, receives true if the session was acquired

@@ -166,6 +166,19 @@ func Below(path, folder string) bool {
 		path[len(folder)] == '/')
 }
 
+// sessionCookies returns the values of the cookies that identify a session, by path and name.
+func (j *jar) sessionCookies() map[string]string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	values := map[string]string{}
+	for _, cookie := range j.cookies {
+		if cookie.isSession() {
+			values[cookie.path+" "+cookie.name] = cookie.value
+		}
+	}
+	return values
+}
+
 // restart begins a new generation, in one step so that no request finds an empty jar and opens another session. It
 // reports false if generation is not the current one.
 func (j *jar) restart(generation int, h http.Header, path string, now time.Time) bool {

@@ -37,7 +37,7 @@ func (t *transition) afterPage() error {
 	t.next.probe = &probe{}
 	hasRows := t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows())
 	t.countEmptyPage(hasRows)
-	if _, isLinked := t.position.pager.(nextLinkPager); isLinked && t.Rows == 0 {
+	if t.Rows == 0 && workedBy(t.position.pager) == linksWorked {
 		t.next.capabilities.set(rowsMayShift, true) // the link had promised rows
 	}
 	if t.next.checks.emptyPages > maxEmptyPages {
@@ -285,7 +285,8 @@ func (t *transition) afterKeyPage() error {
 	case isOpen && next.capabilities.has(foundSpeculativeRows) && !isShort:
 		expected = promised
 	}
-	if t.continueByKey(expected); t.position.rowsRead == 1 {
+	t.continueByKey(expected)
+	if t.position.rowsRead == 1 {
 		t.requireKeyOrder("")
 	}
 	return nil

@@ -46,10 +46,10 @@ func (t *transition) afterProbe() error {
 			t.requireKeyOrder("")
 			return nil
 		case isConfirmed && t.position.asksForLastRow():
-			known := next.capabilities.has(sortsByKey) // some services only sort pages without filter
+			wasShown := next.capabilities.has(sortsByKey) // some services only sort pages without filter
 			next.capabilities.set(sortsByKey, true)
 			err := t.afterLastRow()
-			t.next.capabilities.set(sortsByKey, known)
+			t.next.capabilities.set(sortsByKey, wasShown)
 			return err
 		case !isConfirmed && next.capabilities.has(keysWorked) && !t.position.isQuestion():
 			return t.restartWithoutKeyset("the service does not sort by key or does not compare keys")

@@ -143,7 +143,8 @@ func (s *Set) Target(position *Position) string {
 // filter returns others, even if its own order is that of the keys.
 func (s *Set) lastRowsURL(position *Position, condition string, rows int) string {
 	last := *s
-	last.Top, last.Count = rows, false
+	last.Top = rows
+	last.Count = false
 	return last.sortedURL(position, condition, " desc", 0)
 }
 

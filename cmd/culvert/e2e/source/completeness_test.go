@@ -1,0 +1,37 @@
+package source
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// With completeness=require, a load without proof fails at its end, and a restart reads nothing again. The setting that
+// the message names lets the connector continue: no offset is reset, and no row arrives twice.
+func TestRequiredProof(t *testing.T) {
+	t.Parallel()
+	const rows = 25_000
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 500,
+		Switches: odatatest.Switches{RefuseOrderBy: true, SkipToken: "opaque"}})
+	p := e2etest.NewPlace(t)
+	run := func(settings ...string) e2etest.Result {
+		return p.Once(p.File("required.properties", e2etest.Instead(e2etest.Source("required", address, "Orders"),
+			append([]string{"sap.odata#00.page.size=500"}, settings...)...)...))
+	}
+	const advice = "sap.odata#00.completeness = warn reads it nevertheless"
+	run("sap.odata#00.completeness=require", "sap.odata#00.count=none", "sap.odata#00.paging=links").Exits(1).Says(advice)
+	e2etest.Equal(t, "pages of a load that cannot be proven", 0, s.Ledger().Pages)
+	run("sap.odata#00.completeness=require").Exits(1).Says(advice)
+	pages := s.Ledger().Pages
+	run("sap.odata#00.completeness=require").Exits(1).Says(advice)
+	result := run("sap.odata#00.completeness=warn").Exits(0)
+	if n := s.Ledger().Pages; pages < rows/500 || n != pages {
+		t.Errorf("expected all pages in the failed load and none after it, found %d and %d more", pages, n-pages)
+	}
+	if strings.Contains(result.Stderr, "reset the connector's offsets to read") {
+		t.Errorf("expected no advice to reset offsets, found %s", result.Stderr)
+	}
+	p.Holds("Orders", rows)
+}

@@ -1,0 +1,145 @@
+package source
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// tokenService is a service without $orderby whose skip tokens are valid only in the session that issued them, as
+// identified by the cookie. Each set has rows 1 to tokenRows.
+type tokenService struct {
+	// dropAt is the page at which the service ends all sessions. Zero means never.
+	dropAt int
+
+	mu       sync.Mutex
+	sessions map[string]map[string]int // rows before the page, by session and token
+	opened   int
+	pages    int
+	rejected int
+}
+
+const (
+	tokenRows = 25_000
+	tokenPage = 250
+	tokenSets = 3
+
+	tokenCookie = "SAP_SESSIONID_X_100"
+)
+
+func (s *tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("DataServiceVersion", "2.0")
+	if strings.HasSuffix(r.URL.Path, "$metadata") {
+		w.Header().Set("Content-Type", "application/xml")
+		var sets strings.Builder
+		for i := range tokenSets {
+			fmt.Fprintf(&sets, `<EntitySet Name="Rows%d" EntityType="N.Row"/>`, i)
+		}
+		io.WriteString(w, strings.Replace(oddMetadata, `<EntitySet Name="Rows" EntityType="N.Row"/>`, sets.String(), 1))
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	query := r.URL.Query()
+	if query.Has("$orderby") {
+		w.WriteHeader(http.StatusNotImplemented)
+		io.WriteString(w, `{"error":{"code":"X/1","message":{"value":"$orderby is not supported"}}}`)
+		return
+	}
+	s.pages++
+	if s.pages == s.dropAt {
+		clear(s.sessions)
+	}
+	tokens := s.session(w, r)
+	first, _ := strconv.Atoi(query.Get("$skip"))
+	if token := query.Get("$skiptoken"); token != "" {
+		position, ok := tokens[token]
+		if !ok {
+			s.rejected++
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"error":{"code":"X/2","message":{"value":"the skiptoken is of another session"}}}`)
+			return
+		}
+		first = position
+	}
+	var items []string
+	for row := first + 1; row <= min(first+tokenPage, tokenRows); row++ {
+		items = append(items, fmt.Sprintf(`{"ID":%d}`, row))
+	}
+	next := ""
+	if first+tokenPage < tokenRows {
+		token := fmt.Sprintf("cursor%dof%d", s.pages, s.opened)
+		tokens[token] = first + tokenPage
+		next = fmt.Sprintf(`,"__next":"%s?$skiptoken=%s"`, r.URL.Path, token)
+	}
+	fmt.Fprintf(w, `{"d":{"__count":"%d","results":[%s]%s}}`, tokenRows, strings.Join(items, ","), next)
+}
+
+// session returns the tokens of the request's session, which it opens if the cookie is missing or unknown.
+func (s *tokenService) session(w http.ResponseWriter, r *http.Request) map[string]int {
+	if cookie, err := r.Cookie(tokenCookie); err == nil && s.sessions[cookie.Value] != nil {
+		return s.sessions[cookie.Value]
+	}
+	s.opened++
+	id := fmt.Sprint("session", s.opened)
+	http.SetCookie(w, &http.Cookie{Name: tokenCookie, Value: id, Path: "/"})
+	s.sessions[id] = map[string]int{}
+	return s.sessions[id]
+}
+
+// Three tasks read three sets in two sessions, each to the end with the tokens of its session. If the service ends the
+// sessions in the middle, the loads begin again, the log gives the reason, and all rows arrive.
+func TestTokensOfSessions(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		dropAt int
+	}{
+		{name: "sessions last"},
+		{name: "sessions are replaced", dropAt: 150},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := &tokenService{dropAt: c.dropAt, sessions: map[string]map[string]int{}}
+			address := e2etest.Serve(t, s)
+			lines := append(e2etest.Source("tokens", address), "tasks.max=3", "sap.odata.max.concurrent.requests=2")
+			for i := range tokenSets {
+				lines = append(lines, fmt.Sprintf("sap.odata#%02d.service=/s", i),
+					fmt.Sprintf("sap.odata#%02d.entityset=Rows%d", i, i), fmt.Sprintf("sap.odata#%02d.topic=rows%d", i, i))
+			}
+			p := e2etest.NewPlace(t)
+			r := p.Once(p.File("tokens.properties", lines...))
+			r.Exits(0)
+			const warning = "the session that the link's token belongs to has ended"
+			reloads := 0
+			for i := range tokenSets {
+				keys, marked := map[string]bool{}, false
+				records := p.Records(fmt.Sprint("rows", i))
+				for _, record := range records {
+					keys[fmt.Sprint(record["key"])] = true
+					marked = marked || strings.Contains(fmt.Sprint(record["headers"]), "culvert.snapshot")
+				}
+				e2etest.Equal(t, "different keys", tokenRows, len(keys))
+				if len(records) > tokenRows != marked {
+					t.Errorf("set %d: %d records, marked as a reload: %v", i, len(records), marked)
+				}
+				if marked {
+					reloads++
+				}
+			}
+			e2etest.Equal(t, "loads that began again", s.rejected, reloads)
+			e2etest.Equal(t, "warnings", s.rejected, strings.Count(r.Stderr, warning))
+			if (s.rejected > 0) != (c.dropAt > 0) || s.opened > 4 {
+				t.Errorf("%d tokens were rejected, %d sessions opened", s.rejected, s.opened)
+			}
+			t.Logf("%d pages, %d sessions, %d tokens rejected", s.pages, s.opened, s.rejected)
+		})
+	}
+}
