@@ -120,6 +120,7 @@ var boundsOfPlugins = map[string]string{
 	"records.maxSplit":               "TestSplitsAreBounded",
 	"records.maxItems":               "TestSplitsAreBounded",
 	"document.MaxEntries":            "plugin.maxTriggers",
+	"delta.maxHiddenBytes":           "wit.MaxOffsetBytes",
 	"notifications.maxStoreEntities": "source.maxLinked",
 	"notifications.maxStorePages":    "transport.maxRounds",
 	"notifications.maxStoreBody":     "transport.maxBodies",

@@ -108,6 +108,8 @@ var boundsOfFields = map[string]string{
 	"component.name":          "plugin.maxNameBytes",
 	"component.prefixes":      "plugin.maxPrefixes",
 	"component.settings":      "plugin.maxSettings",
+	"keys-use.compared":       "wit.MaxOffsetBytes",
+	"progress.compared":       "wit.MaxOffsetBytes",
 	"load-progress.complete":  "at most 16 letters, see TestPluginAndTools",
 	"encode-result.ignored":   "each row of the batch stands in one place, see judgeDeliveries",
 	"encode-result.ready": "each row of the batch stands in one place, and a delivery without rows is " +

@@ -263,10 +263,24 @@ type LoadProgress struct {
 	Complete *string
 }
 
-// Progress is optional: how far a load is, and how its end was proven, for operators.
+// KeysUse is what the host does with the keys of a page's rows: nothing, or it keeps a digest of each. Compared is the
+// offset from which the keys of all rows can be compared with the remembered ones.
+type KeysUse struct {
+	Variant
+	Ignored    *struct{}
+	Remembered *struct{}
+	Compared   *[]OffsetEntry
+}
+
+// Progress is optional: how far a load is, and how its end was proven.
 type Progress interface {
 	// Progress returns the progress of the load that an offset belongs to, nil if it belongs to none.
 	Progress(context []byte, feed uint32, offset []OffsetEntry) *LoadProgress
+	// Keys returns what to do with the keys of the rows of the page that Next requests from an offset.
+	Keys(context []byte, feed uint32, offset []OffsetEntry) KeysUse
+	// Compared returns the offset to continue from after a comparison that has found each remembered key. unknown are
+	// the keys that were found and not remembered. Nil means that the load's rows are read again.
+	Compared(context []byte, feed uint32, offset []OffsetEntry, unknown [][]byte) *[]OffsetEntry
 }
 
 // SinkOpened is the state that a sink prepares before it writes.

@@ -195,6 +195,35 @@ func (i *Instance) Progress(ctx context.Context, context []byte, feed uint32,
 	return progress, err
 }
 
+// Keys returns what to do with the keys of the rows of the page that Next requests from an offset: they are ignored if
+// the module does not export the interface.
+func (i *Instance) Keys(ctx context.Context, context []byte, feed uint32,
+	offset []wit.OffsetEntry) (wit.KeysUse, error) {
+	if !slices.Contains(i.module.info.Interfaces, wit.InterfaceProgress) {
+		return wit.KeysUse{Ignored: wit.Set}, nil
+	}
+	use, err := invoke[wit.KeysUse](ctx, i, wit.InterfaceProgress, "Keys", context, feed, offset)
+	if err == nil {
+		if err := checkPosition("keys: compared", use.Compared); err != nil {
+			return wit.KeysUse{}, i.discard(err)
+		}
+	}
+	return use, err
+}
+
+// Compared returns the offset after a comparison of keys, or nil. The module exports the interface, because it was
+// asked with Keys before.
+func (i *Instance) Compared(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
+	unknown [][]byte) (*[]wit.OffsetEntry, error) {
+	next, err := invoke[*[]wit.OffsetEntry](ctx, i, wit.InterfaceProgress, "Compared", context, feed, offset, unknown)
+	if err == nil {
+		if err := checkPosition("compared", next); err != nil {
+			return nil, i.discard(err)
+		}
+	}
+	return next, err
+}
+
 // completeName matches what may prove that a load has every row: it is the value of a metric's label.
 var completeName = regexp.MustCompile(`^[a-z]{1,16}$`)
 

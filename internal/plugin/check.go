@@ -314,6 +314,14 @@ func (c *checker) callAll() {
 				_, err := i.Progress(c.ctx, nil, 0, nil)
 				return err
 			})
+			c.try("progress.keys", "", func(i *Instance) error {
+				_, err := i.Keys(c.ctx, nil, 0, nil)
+				return err
+			})
+			c.try("progress.compared", "", func(i *Instance) error {
+				_, err := i.Compared(c.ctx, nil, 0, nil, nil)
+				return err
+			})
 		case wit.InterfaceSink:
 			c.sink()
 		case wit.InterfaceTransform:

@@ -3,6 +3,7 @@ package plugin_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,12 @@ func TestPluginAndTools(t *testing.T) {
 		offset := []wit.OffsetEntry{wit.IntegerEntry("n", 1)}
 		equal(t, "progress", &wit.LoadProgress{Read: 1 << 31, Total: wit.Ptr(uint64(1))})(
 			i.Progress(ctx, nil, 1<<31, offset))
+		equal(t, "keys", wit.KeysUse{Ignored: wit.Set})(i.Keys(ctx, nil, 0, nil))
+		equal(t, "keys", wit.KeysUse{Remembered: wit.Set})(i.Keys(ctx, nil, 0, offset))
+		equal(t, "keys", wit.KeysUse{Compared: &offset})(i.Keys(ctx, nil, 1, offset))
+		equal(t, "compared", (*[]wit.OffsetEntry)(nil))(i.Compared(ctx, nil, 1, offset, nil))
+		after := append(slices.Clone(offset), wit.StringEntry("a", "unknown"), wit.StringEntry("", "unknown"))
+		equal(t, "compared", &after)(i.Compared(ctx, nil, 1, offset, [][]byte{[]byte("a"), {}}))
 		offset[0] = wit.StringEntry("t", "key")
 		equal(t, "progress", &wit.LoadProgress{Total: wit.Ptr(uint64(1)), Complete: wit.Ptr("key")})(
 			i.Progress(ctx, nil, 0, offset))

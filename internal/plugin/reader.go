@@ -226,6 +226,19 @@ func (r *Reader) Progress(ctx context.Context, context []byte, feed uint32,
 	})
 }
 
+// Keys is [Instance.Keys].
+func (r *Reader) Keys(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry) (wit.KeysUse, error) {
+	return reading(ctx, r, func(i *Instance) (wit.KeysUse, error) { return i.Keys(ctx, context, feed, offset) })
+}
+
+// Compared is [Instance.Compared].
+func (r *Reader) Compared(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
+	unknown [][]byte) (*[]wit.OffsetEntry, error) {
+	return reading(ctx, r, func(i *Instance) (*[]wit.OffsetEntry, error) {
+		return i.Compared(ctx, context, feed, offset, unknown)
+	})
+}
+
 // HandleNotification is [Instance.HandleNotification]. It waits at most for the current call of the instance.
 func (r *Reader) HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error) {
 	return reading(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })

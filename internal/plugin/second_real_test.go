@@ -349,6 +349,9 @@ func (r *recorder) describe(t *testing.T) {
 	if slices.Contains(r.found, wit.InterfaceProgress) {
 		_, _ = invoke[*wit.LoadProgress](r, wit.InterfaceProgress, "Progress", []byte(nil), uint32(0),
 			[]wit.OffsetEntry(nil))
+		_, _ = invoke[wit.KeysUse](r, wit.InterfaceProgress, "Keys", []byte(nil), uint32(0), []wit.OffsetEntry(nil))
+		_, _ = invoke[*[]wit.OffsetEntry](r, wit.InterfaceProgress, "Compared", []byte(nil), uint32(0),
+			[]wit.OffsetEntry(nil), [][]byte(nil))
 	}
 	if slices.Contains(r.found, wit.InterfaceRetirement) {
 		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", description.Components[0].Name,

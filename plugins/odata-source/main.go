@@ -95,6 +95,37 @@ func (p *plugin) Progress(_ []byte, _ uint32, offset []wit.OffsetEntry) *wit.Loa
 	return feedreader.Progress(offset)
 }
 
+// Keys returns what the host does with the keys of the next page.
+func (p *plugin) Keys(context []byte, number uint32, offset []wit.OffsetEntry) wit.KeysUse {
+	feed := p.deltaFeed(context, number, offset)
+	if feed == nil {
+		return wit.KeysUse{Ignored: wit.Set}
+	}
+	use := delta.Set{Feed: feed}.KeysUse(offset)
+	use.Compared = withLearned(feed, offset, use.Compared)
+	return use
+}
+
+// Compared returns where a load continues after the keys of its rows were compared.
+func (p *plugin) Compared(context []byte, number uint32, offset []wit.OffsetEntry,
+	unknown [][]byte) *[]wit.OffsetEntry {
+	feed := p.deltaFeed(context, number, offset)
+	if feed == nil {
+		return nil
+	}
+	return withLearned(feed, offset, delta.Set{Feed: feed}.Compared(offset, unknown))
+}
+
+// deltaFeed returns a feed in delta mode, or nil.
+func (p *plugin) deltaFeed(context []byte, number uint32, offset []wit.OffsetEntry) *feedreader.Feed {
+	_, feed, err := p.contexts.Feed(context, number)
+	if err != nil || !feed.Tracking.On {
+		return nil
+	}
+	feed.SetFormatRefused(feedreader.FormatRefused(offset))
+	return feed
+}
+
 func (p *plugin) Retire(component string, settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {

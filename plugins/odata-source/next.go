@@ -18,14 +18,18 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.OffsetEntry, r
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	refused := feedreader.FormatRefused(offset)
-	feed.SetFormatRefused(refused)
+	feed.SetFormatRefused(feedreader.FormatRefused(offset))
 	step, err := nextAction(opened, feed, offset, reason, now)
 	if err == nil && step.Fetch != nil {
-		feed.AddGuidCase(step.Fetch.Position, offset)
-		step.Fetch.Position = feedreader.WithFormat(refused, step.Fetch.Position)
+		step.Fetch.Position = withLearned(feed, offset, step.Fetch.Position)
 	}
 	return step, err
+}
+
+// withLearned copies what an offset contains about the service to the next one.
+func withLearned(feed *feedreader.Feed, offset []wit.OffsetEntry, next *[]wit.OffsetEntry) *[]wit.OffsetEntry {
+	feed.AddGuidCase(next, offset)
+	return feedreader.WithFormat(feedreader.FormatRefused(offset), next)
 }
 
 // nextAction continues an unfinished load, or repeats a complete one when its period has passed, also while the

@@ -97,7 +97,7 @@ func TestSDKExportsMatchOracle(t *testing.T) {
 			}
 		}
 	}
-	if seen != 22 {
+	if seen != 24 {
 		t.Errorf("found %d exports in %v", seen, files)
 	}
 }

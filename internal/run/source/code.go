@@ -21,8 +21,18 @@ type Reader interface {
 		now int64) (wit.NextAction, error)
 	// Progress returns nil if the plugin does not report it, or the offset belongs to no load.
 	Progress(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry) (*wit.LoadProgress, error)
+	KeyReader
 	PageReader
 	NotificationReader
+}
+
+// KeyReader lets the keys of two readings be compared.
+type KeyReader interface {
+	// Keys returns what to do with the keys of the page that Next requests from an offset.
+	Keys(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry) (wit.KeysUse, error)
+	// Compared returns the offset after a comparison, or nil.
+	Compared(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
+		unknown [][]byte) (*[]wit.OffsetEntry, error)
 }
 
 // PageReader decodes the responses of pages.

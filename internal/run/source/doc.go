@@ -12,8 +12,8 @@
 // - read.go, poll.go, snapshot.go, retry.go: the read stage. page.go, pagerows.go, pagechunks.go, linked.go: a page and
 // its linked requests. poison.go: rows that trap the plugin.
 // - transform.go, deliver.go, chunk.go, buffers.go: the other stages, their data and its memory.
-// - notifications.go, subscription.go: notifications. offset.go, load.go: stored offsets and their loads. upgrade.go:
-// plugin versions.
+// - notifications.go, subscription.go: notifications. offset.go, load.go: stored offsets and their loads. keys.go: the
+// keys of a first load. upgrade.go: plugin versions.
 // - deadletter.go, replay.go: dead letters, written and read.
 //
 // Invariants: an offset is stored when all records before it are acknowledged, never earlier. The records of a feed are

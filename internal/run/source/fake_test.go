@@ -169,6 +169,15 @@ type reader struct {
 	topic      string
 	silent     bool     // has no progress
 	asked      []string // the offsets whose progress was asked for
+	// second is the page that begins to read the set again; zero means none. Then the keys are compared from page 100
+	// on. after is where the plugin continues then.
+	second int
+	after  *[]wit.OffsetEntry
+	// positioned gives snapshots an offset.
+	positioned bool
+	keysOf     []string // the offsets whose use of keys was asked for
+	unknown    []string // the unknown keys of a comparison
+	compares   int      // counts comparisons that have ended
 	// The fields from causes to makes are guarded by seeing.
 	causes []string
 	// subscribed contains the addresses of the subscriptions, subscription their outcome.
@@ -281,9 +290,11 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	switch {
 	case cause.Snapshot != nil:
 		r.record("snapshot " + *cause.Snapshot)
-		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot",
-				Repeatable: true}}},
-			nil
+		fetch := wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}
+		if r.positioned {
+			fetch.Position = &offset
+		}
+		return wit.NextAction{Fetch: &fetch}, nil
 	case cause.More != nil:
 		r.record("more")
 	case cause.Poll != nil:
@@ -342,6 +353,30 @@ func (r *reader) Progress(_ context.Context, _ []byte, _ uint32, offset []wit.Of
 		progress.Complete = wit.Ptr("key")
 	}
 	return progress, nil
+}
+
+func (r *reader) Keys(_ context.Context, _ []byte, _ uint32, offset []wit.OffsetEntry) (wit.KeysUse, error) {
+	r.keysOf = append(r.keysOf, describeOffset(offset))
+	page := 0
+	if v, ok := wit.Lookup(offset, "page"); ok {
+		page = int(*v.Integer)
+	}
+	switch {
+	case page < r.second:
+		return wit.KeysUse{Remembered: wit.Set}, nil
+	case r.second > 0 && page == r.second:
+		return wit.KeysUse{Compared: &[]wit.OffsetEntry{wit.IntegerEntry("page", 100)}}, nil
+	}
+	return wit.KeysUse{Ignored: wit.Set}, nil
+}
+
+func (r *reader) Compared(_ context.Context, _ []byte, _ uint32, offset []wit.OffsetEntry,
+	unknown [][]byte) (*[]wit.OffsetEntry, error) {
+	r.compares++
+	for _, key := range unknown {
+		r.unknown = append(r.unknown, string(key))
+	}
+	return r.after, nil
 }
 
 func (r *reader) HandleNotification(_ context.Context, _ []byte, n wit.Notification) ([]wit.Trigger, error) {
@@ -440,6 +475,8 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 			r.staleOnce = false
 			return p, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
 		case text == "!stale":
+		case text == "!transient":
+			return p, &wit.Error{Kind: wit.ErrorTransient, Message: "busy"}
 		case text == "!always stale":
 			return p, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
 		case text[0] == '!':

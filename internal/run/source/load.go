@@ -14,7 +14,11 @@ const progressInterval = time.Second
 // logged, because reading does not depend on it.
 func (f *feed) observeLoad(ctx context.Context, r Reader) {
 	f.progressAt = time.Now()
-	progress, err := r.Progress(ctx, f.opened.context, f.index, f.position.fields)
+	offset := f.position.fields
+	if f.keys.comparing() {
+		offset = f.keys.offset
+	}
+	progress, err := r.Progress(ctx, f.opened.context, f.index, offset)
 	if err != nil {
 		f.log.Warn("the plugin does not report the progress of the load", "error", err)
 		return

@@ -208,7 +208,11 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end st
 	if err := p.checkProgress(); err != nil {
 		return end, err
 	}
-	if err := p.finish(ctx); err != nil {
+	finish := p.finish
+	if feed.keys.compares() {
+		finish = p.finishCompared
+	}
+	if err := finish(ctx); err != nil {
 		return end, err
 	}
 	feed.task.count.pages.Add(1)

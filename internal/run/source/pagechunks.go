@@ -94,6 +94,7 @@ func (p *page) flush(ctx context.Context) error {
 	}
 	chunk.firstOfPage = !p.emitted.any
 	p.markBeginning(chunk)
+	p.rememberKeys(chunk)
 	err := p.feed.send(ctx, chunk)
 	if err == nil { // otherwise there is nothing to abort
 		p.emitted.any = true
@@ -169,6 +170,10 @@ func (p *page) finish(ctx context.Context) error {
 func (p *page) savePosition(err error) {
 	feed := p.feed
 	feed.pipeline.logRestart = nil
+	if feed.keys.compares() {
+		return // nothing was delivered
+	}
+	p.forgetAborted()
 	var row *rowError
 	if errors.As(err, &row) && p.chunk != nil {
 		_ = p.flush(feed.pipeline.ctx) // the rows before it are valid

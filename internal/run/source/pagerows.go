@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -59,6 +60,9 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	if len(b.Rows) == from && len(portion.Errors) == 0 {
 		b.Data = b.Data[:data] // all rows were delivered already
 	}
+	if p.feed.keys.compares() && len(portion.Errors) > 0 {
+		return portion, errors.New("a row cannot be decoded: " + portion.Errors[0].Error.Message)
+	}
 	if err := p.handleRowErrors(portion.Errors); err != nil {
 		return portion, err
 	}
@@ -85,6 +89,13 @@ func (p *page) acceptRows(from int) error {
 		if err != nil {
 			p.chunk.truncate(kept)
 			return err
+		}
+		if p.feed.keys.compares() {
+			if err := p.feed.keys.compare(b.Bytes(r.Key)); err != nil {
+				p.chunk.truncate(kept)
+				return err
+			}
+			continue
 		}
 		if p.skipping || skip {
 			p.feed.task.count.resumed.Add(1)

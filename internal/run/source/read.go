@@ -65,7 +65,16 @@ func (r *readLoop) preemptForSnapshot() {
 
 func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) error {
 	r.feed.setLastError(err)
-	if err := r.feed.prepareRetry(ctx, &r.attempts, err); err != nil {
+	if !end.compared || errors.As(err, new(*wit.Error)) {
+		err = r.feed.prepareRetry(ctx, &r.attempts, err)
+	}
+	if err != nil && end.compared && ctx.Err() == nil {
+		r.feed.forgetKeys(err)
+		r.attempts.reset()
+		r.reason = wit.PollReason{More: wit.Set}
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	if end.fetched {
@@ -160,6 +169,7 @@ type stepResult struct {
 	requested               bool // the plugin returned a request
 	fetched, more, finished bool // fetched means that the page has an offset of its own
 	rows, advanced          bool // the page had rows, or changed the offset
+	compared                bool // the page belongs to a comparison of keys
 	wait                    time.Duration
 }
 
@@ -180,13 +190,16 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 		return end, err
 	}
 	defer slot.release()
-	step, err := r.Next(ctx, f.opened.context, f.index, f.position.fields, cause, time.Now().UnixMilli())
+	pageStart := f.reached()
+	step, err := f.nextAction(ctx, r, cause, time.Now().UnixMilli())
+	end.compared = f.keys.compares()
 	if err != nil {
 		return end, fmt.Errorf("next: %w", err)
 	}
 	if step.Fetch == nil {
 		f.lastPage = ""
-		return stepResult{finished: step.Finished != nil}, nil
+		end.finished = step.Finished != nil
+		return end, nil
 	}
 	if position := step.Fetch.Position; position != nil {
 		if name, ok := reservedField(*position); ok {
@@ -194,16 +207,24 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 		}
 	}
 	f.status.caughtUp.Store(false)
-	pageStart := f.pageStart
+	isCompared := end.compared
 	if end, err = f.readPage(ctx, r, step.Fetch, attempts, slot); err != nil {
 		f.lastPage = ""
 	}
-	end.advanced = !sameFields(pageStart, f.pageStart)
-	end.requested, end.fetched = true, step.Fetch.Position != nil
+	end.advanced = !sameFields(pageStart, f.reached())
+	end.requested, end.fetched, end.compared = true, step.Fetch.Position != nil, isCompared
 	if err == nil && (!end.more || time.Since(f.progressAt) >= progressInterval) {
 		f.observeLoad(ctx, r)
 	}
 	return end, err
+}
+
+// reached returns the offset at the last page boundary, of the comparison of keys if there is one.
+func (f *feed) reached() []wit.OffsetEntry {
+	if f.keys.comparing() {
+		return f.keys.offset
+	}
+	return f.pageStart
 }
 
 // pageSlot is the right to read a response, of which a task has Options.ConcurrentPages.

@@ -89,6 +89,9 @@ func (f *feed) switchTo(ctx context.Context, opened *openedVersion) error {
 	if err != nil {
 		return fmt.Errorf("version %s of the plugin: %w", opened.code.Version(), err)
 	}
+	if opened.code != f.opened.code {
+		f.forgetKeys(errors.New("another version of the plugin is used"))
+	}
 	f.opened, f.index = opened, index
 	if w := f.spec(); w.Fingerprint != f.currentFingerprint() {
 		f.changeFingerprint(w)
@@ -101,6 +104,7 @@ func (f *feed) switchTo(ctx context.Context, opened *openedVersion) error {
 func (f *feed) changeFingerprint(spec *wit.Feed) {
 	f.log.Info("the query of the feed has changed", "changed", describeDiff(f.currentFingerprint(), spec.Fingerprint),
 		"read again", spec.OnMismatch == wit.MismatchReload)
+	f.forgetKeys(errors.New("the query of the feed has changed"))
 	f.mu.Lock()
 	f.fingerprint = spec.Fingerprint
 	f.mu.Unlock()

@@ -6,8 +6,8 @@
 //
 // Where to look: phase.go and offset.go are the phases, set.go and next.go the requests. response.go and page.go read a
 // response; rows.go merges rows and deleted entities, images.go reads ODP's change modes, reread.go requests entities
-// again. transitions.go computes the next phase, odp.go for ODP services, snapshot.go reads the whole set again,
-// and progress.go the progress of a load.
+// again. transitions.go computes the next phase, odp.go for ODP services. snapshot.go reads the whole set again,
+// compare.go its keys, and the rows that were hidden from a load. progress.go is the progress of a load.
 //
 // Invariants: a delta link is requested only after all rows before it are durable, because the request confirms them
 // (RATIONALE.md P1). The first extraction of an ODP service is requested once, because each request starts a job (P13).

@@ -3,6 +3,7 @@ package delta
 import (
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -75,6 +76,13 @@ func (f Set) resume(current phase, reason wit.PollReason, now int64) phase {
 		if current.step == stepExtract && reason.More == nil {
 			current.step, current.url = stepAwaitExtraction, f.FunctionURL(f.ODP.Subscribed)
 		}
+	case *readingSnapshot:
+		if f.ODP == nil && !current.onDemand && !current.started {
+			sdk.Log(wit.LevelWarn, f.Label()+": the load's next links count rows, or may do so: rows "+
+				"deleted in the meantime may have hidden others, so the set is read again by key, and its rows are "+
+				"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+
+				f.Setting("page.size")+" of at least all rows avoids it")
+		}
 	case *readingChanges:
 		current.retriedAfter202, current.retriedAfterLostPage = current.retriedAfter202 && reason.Start == nil,
 			current.retriedAfterLostPage &&
@@ -115,8 +123,21 @@ func (f Set) fetch(current phase) (fetch *wit.Fetch, err error) {
 			r.FirstByteTimeoutMs = timeout
 		}
 	case *readingSnapshot:
-		*r, err = f.snapshotRequest(current)
+		*r, err = f.snapshotRequest(f.Feed, current)
 		r.FirstByteTimeoutMs = timeout // the service may sort all rows
+	case *comparing:
+		var keys *feedreader.Feed
+		if keys, err = f.KeysOnly(); err == nil {
+			*r, err = f.snapshotRequest(keys, &current.readingSnapshot)
+			r.FirstByteTimeoutMs = timeout
+		}
+	case *readingHidden:
+		key, _ := current.nextKey()
+		if len(key) == 0 {
+			return nil, &wit.Error{Kind: wit.ErrorIncompatible,
+				Message: "offset: expected keys in Base64 in field hidden"}
+		}
+		*r = f.Request("", f.Paging.FilteredURL(f.Keys.FilterEqual([][]byte{key})))
 	case *readingChanges:
 		preferTracking(r)
 		fetch.Acknowledges = !current.continued

@@ -10,6 +10,8 @@ import (
 
 func (*loading) name() string          { return "load" }
 func (*readingSnapshot) name() string  { return "second" }
+func (*comparing) name() string        { return "keys" }
+func (*readingHidden) name() string    { return "hidden" }
 func (*readingChanges) name() string   { return "changes" }
 func (*idle) name() string             { return "changes" }
 func (*findingDeltaLink) name() string { return "links" }
@@ -19,6 +21,7 @@ func (p *subscribing) name() string    { return p.step }
 func (p *subscribing) target() string      { return p.url }
 func (p *loading) target() string          { return p.url }
 func (p *readingSnapshot) target() string  { return p.link }
+func (r *readingHidden) target() string    { return r.link }
 func (p *readingChanges) target() string   { return p.url }
 func (p *idle) target() string             { return p.link }
 func (p *findingDeltaLink) target() string { return p.url }
@@ -51,6 +54,11 @@ func (p *readingSnapshot) fields() []paging.OffsetField {
 	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.link}, paging.OffsetField{Name: "beside",
 		Flag: &p.onDemand},
 		paging.OffsetField{Name: "inside", Flag: &p.started})
+}
+
+func (r *readingHidden) fields() []paging.OffsetField {
+	return append(r.common.fields(), paging.OffsetField{Name: "url", Text: &r.link},
+		paging.OffsetField{Name: "hidden", Text: &r.keys}, paging.OffsetField{Name: "seen", Number: &r.rowsRead, Min: 1})
 }
 
 func (p *readingChanges) fields() []paging.OffsetField {
@@ -90,7 +98,7 @@ const snapshotPrefix = "second."
 
 var fieldOrder = strings.Fields("phase url rest at began inside link seen applied token why created first rewritten " +
 	"again " +
-	"relinked resumed untold counted doubt pass owed snapshot beside complete followed")
+	"relinked resumed untold counted doubt pass owed snapshot beside complete hidden followed")
 
 func writePhase(current phase) []wit.OffsetEntry {
 	items := current.fields()
@@ -98,7 +106,7 @@ func writePhase(current phase) []wit.OffsetEntry {
 		return slices.Index(fieldOrder, a.Name) - slices.Index(fieldOrder, b.Name)
 	})
 	fields := append([]wit.OffsetEntry{wit.StringEntry("phase", current.name())}, paging.WriteFields(items)...)
-	if p, ok := current.(*readingSnapshot); ok {
+	if p := snapshotOf(current); p != nil {
 		fields = append(fields, addPrefix(snapshotPrefix, p.position)...)
 	}
 	return fields
@@ -138,6 +146,10 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 		current = &loading{}
 	case name == "second":
 		current = &readingSnapshot{}
+	case name == "keys":
+		current = &comparing{}
+	case name == "hidden":
+		current = &readingHidden{}
 	case name == "links":
 		current = &findingDeltaLink{}
 	case name == stepCheckSubscribed || name == stepTerminate || name == stepExtract || name == stepAwaitExtraction:
@@ -153,8 +165,8 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected field url with a path, found none"}
 	}
-	if p, ok := current.(*readingSnapshot); ok {
-		return p, p.read(offset)
+	if p := snapshotOf(current); p != nil {
+		return current, p.read(offset)
 	}
 	return current, nil
 }

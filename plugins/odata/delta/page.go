@@ -13,7 +13,7 @@ type Page struct {
 	phase        phase
 	headers      []wit.Header
 	rows         *pageRows
-	snapshotPage *feedreader.PageReader // nil unless the phase is readingSnapshot
+	snapshotPage *feedreader.PageReader // nil unless the phase is readingSnapshot or comparing
 	// firstExtraction means that the request started ODP's first extraction.
 	firstExtraction bool
 	// deadLetter means that the response is the document of one row from a dead letter.

@@ -77,6 +77,30 @@ type readingSnapshot struct {
 	position []wit.OffsetEntry
 }
 
+// comparing reads the keys of the set after a first load whose links count rows, in place of a snapshot. The host
+// compares them with the keys of the load; no row is handed on.
+type comparing struct{ readingSnapshot }
+
+// readingHidden reads the rows that a comparison has found missing, one by one, by key. The changes since link follow.
+type readingHidden struct {
+	common
+	link string
+	keys string // the encoded keys of these rows, in Base64, separated by commas
+	// rowsRead counts the rows of the load, without those that are still to be read.
+	rowsRead int
+}
+
+// snapshotOf returns the reading of the whole set that a phase consists of, or nil.
+func snapshotOf(current phase) *readingSnapshot {
+	switch current := current.(type) {
+	case *readingSnapshot:
+		return current
+	case *comparing:
+		return &current.readingSnapshot
+	}
+	return nil
+}
+
 // readingChanges reads changes from a delta link. Its first request confirms everything before it (RATIONALE.md P1).
 type readingChanges struct {
 	common

@@ -10,10 +10,14 @@ import (
 // for, it is the proof of the load before, nil if the offset has none.
 func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
 	switch paging.TextField(offset, "phase") {
-	case "load":
+	case "load", "hidden":
 		progress := feedreader.Progress(offset)
 		progress.Total = nil    // nothing counts what links with a delta token return
 		progress.Complete = nil // it is of the load before
+		return progress
+	case "keys":
+		progress := feedreader.Progress(stripPrefix(snapshotPrefix, offset))
+		progress.Complete = nil // of the load, until its missing rows were read
 		return progress
 	case "second":
 		return feedreader.Progress(stripPrefix(snapshotPrefix, offset))

@@ -41,7 +41,15 @@ func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.
 		current.applied = current.applied || confirmsTracking(response.Headers)
 		*page.rows.markers = feedreader.SnapshotMarkers{Snapshot: current.snapshot, Started: current.continued}
 	case *readingSnapshot:
-		if err := page.beginSnapshotPage(current, pool, context, response); err != nil {
+		if err := page.beginSnapshotPage(feed, current, pool, context, response); err != nil {
+			return nil, err
+		}
+	case *comparing:
+		keys, err := feed.KeysOnly()
+		if err == nil {
+			err = page.beginSnapshotPage(keys, &current.readingSnapshot, pool, context, response)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -92,7 +100,9 @@ func (pg *Page) Decode(tag string, status uint16, chunk []byte, last bool) (resu
 	switch current := pg.phase.(type) {
 	case *readingSnapshot:
 		return pg.decodeSnapshotPage(current, tag, status, chunk, last)
-	case *loading, *readingChanges:
+	case *comparing:
+		return pg.decodeKeys(current, tag, status, chunk, last)
+	case *loading, *readingHidden, *readingChanges:
 		rows = rows || code >= 200 && code <= 299 && code != 202
 	}
 	if tag == "" && !rows {

@@ -15,7 +15,7 @@ type pageRows struct {
 	rowErrors []wit.RowError
 	// changedKeys and deletedKeys are hashes of the keys that occurred on this page as row and as deleted.
 	changedKeys, deletedKeys map[uint64]bool
-	// firstKey and lastKey are keys of a load's page.
+	// firstKey and lastKey are keys of a page that is none of changes.
 	firstKey, lastKey []byte
 	// rowIndex is the index of the last row.
 	rowIndex uint32
@@ -60,7 +60,7 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 // read again, because the service does not say which is newer (RATIONALE.md P22).
 func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	key := feedreader.KeyOf(row, pg.Out.Data)
-	pg.rememberLoadedKey(key)
+	pg.rememberKey(key)
 	if pg.Feed.FirstTracked >= 0 {
 		pg.addImage(row, pg.tracked(index))
 		return
@@ -78,9 +78,10 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	pg.emit(row, pg.changeOf(nil))
 }
 
-// rememberLoadedKey keeps the first and the last key of a load's page: they show whether next links count rows.
-func (pg *Page) rememberLoadedKey(key []byte) {
-	if _, loads := pg.phase.(*loading); !loads {
+// rememberKey keeps the first and the last key of a page, unless it is one of changes. Those of a load show whether
+// next links count rows.
+func (pg *Page) rememberKey(key []byte) {
+	if pg.readsChanges() {
 		return
 	}
 	if len(pg.rows.firstKey) == 0 {

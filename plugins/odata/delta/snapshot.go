@@ -18,25 +18,26 @@ func (f Set) startSnapshot(c common, link string, now int64) phase {
 	return &readingSnapshot{common: c, link: link, position: f.Paging.First(now).Fields()}
 }
 
-func (f Set) snapshotRequest(snapshot *readingSnapshot) (wit.Request, error) {
+func (f Set) snapshotRequest(feed *feedreader.Feed, snapshot *readingSnapshot) (wit.Request, error) {
 	at, err := paging.Read(snapshot.position)
 	if err != nil {
 		return wit.Request{}, err
 	}
-	at = f.Paging.RestoreLink(at)
+	at = feed.Paging.RestoreLink(at)
 	snapshot.position = at.Fields()
-	target, _ := f.Paging.Request(at)
+	target, _ := feed.Paging.Request(at)
 	return f.Request("", target), nil
 }
 
-func (pg *Page) beginSnapshotPage(snapshot *readingSnapshot, pool *feedreader.Pool, o *feedreader.Context,
-	response *wit.Response) (err error) {
+// beginSnapshotPage begins a page of the feed, or of its keys.
+func (pg *Page) beginSnapshotPage(feed *feedreader.Feed, snapshot *readingSnapshot, pool *feedreader.Pool,
+	o *feedreader.Context, response *wit.Response) (err error) {
 	*pg.rows.markers = feedreader.SnapshotMarkers{Snapshot: snapshot.snapshot, Started: snapshot.started}
-	if pg.snapshotPage, err = feedreader.BeginPage(pool, o, pg.Feed, snapshot.position, response); err != nil {
+	if pg.snapshotPage, err = feedreader.BeginPage(pool, o, feed, snapshot.position, response); err != nil {
 		return err
 	}
 	pg.snapshotPage.FormatRefused = pg.FormatRefused
-	pg.Feed.SetFormatRefused(pg.FormatRefused)
+	feed.SetFormatRefused(pg.FormatRefused)
 	return nil
 }
 

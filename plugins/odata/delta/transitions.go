@@ -13,6 +13,9 @@ import (
 )
 
 func (pg *Page) afterRows() (phase, error) {
+	if hidden, ok := pg.phase.(*readingHidden); ok {
+		return pg.afterHiddenRow(hidden), nil
+	}
 	read := &pg.Out.Page
 	follow, delta := read.Next, read.Delta
 	if delta.Href == "" && isDeltaLink(follow.Href) {
@@ -69,7 +72,7 @@ func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
 	}
 	if !next.linksCountRows {
 		next.verdict = provenByDelta
-		pg.logFinished("first load finished, complete="+next.verdict+": ", wit.LevelInfo, &next.common, next.rowsRead)
+		set.logLoaded(&next.common, next.rowsRead, pg.Response.ReceivedAt)
 		pg.checkEndMarker(&next.common)
 	}
 	switch {
@@ -79,10 +82,6 @@ func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
 		return nil, pg.noDeltaLinkError(load.applied, "load")
 	case next.linksCountRows:
 		next.rewriteSettings = set.rewriteSettings()
-		sdk.Log(wit.LevelWarn, pg.Label()+": the load's next links count rows, or may do so: rows "+
-			"deleted in the meantime may have hidden others, so the set is read again by key, and its rows are "+
-			"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+
-			set.Setting("page.size")+" of at least all rows avoids it")
 		return set.startSnapshot(next.common, link, pg.Response.ReceivedAt), nil
 	}
 	return set.idleAt(next.common, link, pg.Response.ReceivedAt), nil
@@ -114,7 +113,7 @@ func (pg *Page) afterChanges(changes *readingChanges, nextLink, link string) (ph
 			"preceding notification: if this repeats, the subscription does not deliver notifications; see culvert "+
 			"active-subscriptions, and the service's log of notifications")
 	}
-	pg.logFinished("changes read: ", level, &next.common, next.rowsRead)
+	set.logFinished("changes read: ", level, &next.common, next.rowsRead, pg.Response.ReceivedAt)
 	next.lostTokens = 0
 	switch {
 	case link == "" && set.ODP != nil:
@@ -162,19 +161,24 @@ func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
 		" = 0 reads it whole each time"}
 }
 
-func (pg *Page) logFinished(subject string, level wit.Level, shared *common, rowsRead int) {
-	feed, duration := pg.Feed, "?"
-	if at := int(pg.Response.ReceivedAt); shared.startedAt > 0 && at >= shared.startedAt {
+// logLoaded logs the end of a first load, with its proof.
+func (f Set) logLoaded(shared *common, rowsRead int, now int64) {
+	f.logFinished("first load finished, complete="+shared.verdict+": ", wit.LevelInfo, shared, rowsRead, now)
+}
+
+func (f Set) logFinished(subject string, level wit.Level, shared *common, rowsRead int, now int64) {
+	duration := "?"
+	if at := int(now); shared.startedAt > 0 && at >= shared.startedAt {
 		duration = (time.Duration(at-shared.startedAt) * time.Millisecond).String()
 	}
-	when := "scheduled by " + feed.Setting(sourceconfig.NameCron)
+	when := "scheduled by " + f.Setting(sourceconfig.NameCron)
 	switch {
-	case feed.PolledOnNotification():
+	case f.PolledOnNotification():
 		when = "on notification"
-	case feed.Cron == "":
-		when = "in " + (time.Duration(feed.Period) * time.Second).String()
+	case f.Cron == "":
+		when = "in " + (time.Duration(f.Period) * time.Second).String()
 	}
-	sdk.Log(level, pg.Label()+": "+subject+strconv.Itoa(rowsRead)+" rows in "+duration+
+	sdk.Log(level, f.Label()+": "+subject+strconv.Itoa(rowsRead)+" rows in "+duration+
 		"; the next request for changes is "+when)
 }
 
@@ -270,6 +274,10 @@ func (pg *Page) afterError() (phase, error) {
 	case *loading:
 		if current.continued && odataerror.LostPage(&pg.Response, pg.Body) {
 			return pg.lostToken(failed)
+		}
+	case *readingHidden:
+		if failed.Kind == wit.ErrorData && odataerror.FromService(&pg.Response, pg.Body) {
+			return pg.readAgain(current, failed.Message), nil
 		}
 	}
 	pg.MarkOutage(failed)

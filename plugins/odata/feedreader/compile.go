@@ -147,6 +147,25 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 	}
 }
 
+// KeysOnly returns a feed of the keys of the same rows, which is paged by key if possible.
+func (f *Feed) KeysOnly() (*Feed, error) {
+	if f.keysOnly == nil {
+		keys := &Feed{EntitySetConfig: f.EntitySetConfig, setMetadata: f.setMetadata, Name: f.Name}
+		keys.QueryOptions = f.QueryOptions.WithSelect(f.EntityType().Key)
+		keys.Completeness = "off"
+		if err := keys.compile(); err != nil {
+			return nil, err
+		}
+		keys.Paging.AfterLoad = "only keys were read, to compare them"
+		if keys.Paging.Paging == "auto" {
+			keys.Paging.Paging = "keys"
+		}
+		f.keysOnly = keys
+	}
+	f.keysOnly.Paging.FormatOption = f.Paging.FormatOption
+	return f.keysOnly, nil
+}
+
 func (f *Feed) afterLoadText() string {
 	switch {
 	case f.Tracking.On:

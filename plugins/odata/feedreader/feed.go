@@ -36,7 +36,8 @@ type Feed struct {
 	cursor  func(out *decode.Output, row int) (text string, ok bool)
 	headers encodedHeaders
 	// guids are the parts of the key that are GUIDs.
-	guids []int
+	guids    []int
+	keysOnly *Feed // see [Feed.KeysOnly]
 	// absent caches properties that rows have and the metadata lack.
 	absent map[string]absence
 }

@@ -220,6 +220,9 @@ func (s *Set) requestsCount(known Capabilities) bool {
 	return s.Count && s.Countable && !known.has(refusesCount)
 }
 
+// CanUseKeyset reports whether the set can be paged by key, as far as the configuration and the metadata show.
+func (s *Set) CanUseKeyset() bool { return s.canUseKeyset(0) }
+
 func (s *Set) canUseKeyset(known Capabilities) bool {
 	return s.Keys != nil && s.Ordered && !known.has(refusesOrderBy) && !known.has(ignoresKeyFilter) &&
 		s.Paging != "links"

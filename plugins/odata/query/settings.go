@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
@@ -49,6 +50,17 @@ func (s *Settings) Filters() bool {
 		}
 	}
 	return false
+}
+
+// WithSelect returns settings that select the same rows, with these properties and without expanded ones.
+func (s Settings) WithSelect(names []string) Settings {
+	s.Select, s.Expand = names, nil
+	options := slices.DeleteFunc(strings.Split(strings.TrimPrefix(s.Raw, "?"), "&"), func(part string) bool {
+		name, _, _ := strings.Cut(part, "=")
+		return strings.EqualFold(optionName(name), "$select") || strings.EqualFold(optionName(name), "$expand")
+	})
+	s.Raw = strings.Join(options, "&")
+	return s
 }
 
 func optionName(name string) string { return strings.TrimSpace(uri.Unescape(name)) }

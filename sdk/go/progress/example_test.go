@@ -20,6 +20,13 @@ func (loads) Progress(_ []byte, _ uint32, offset []wit.OffsetEntry) *wit.LoadPro
 	return &wit.LoadProgress{Read: uint64(*rows.Integer), Complete: proof.String}
 }
 
+// Keys has no load whose rows must be read a second time.
+func (loads) Keys([]byte, uint32, []wit.OffsetEntry) wit.KeysUse {
+	return wit.KeysUse{Ignored: wit.Set}
+}
+
+func (loads) Compared([]byte, uint32, []wit.OffsetEntry, [][]byte) *[]wit.OffsetEntry { return nil }
+
 // A source registers its progress in an init function, in addition to itself.
 func ExampleRegister() {
 	progress.Register(loads{})

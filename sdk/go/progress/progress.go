@@ -1,5 +1,5 @@
 // Package progress adds the optional interface progress to a source: it reports how far a load is, and how its end was
-// proven. Import it together with package source.
+// proven, and lets the host compare the keys of two readings. Import it together with package source.
 package progress
 
 import "github.com/culvert-project/culvert/wit"

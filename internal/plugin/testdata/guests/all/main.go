@@ -426,3 +426,23 @@ func (pushed) Progress(context []byte, feed uint32, offset []wit.OffsetEntry) *w
 	}
 	return &wit.LoadProgress{Read: uint64(feed), Total: wit.Ptr(uint64(len(offset))), Complete: offset[0].Value.String}
 }
+
+func (pushed) Keys(context []byte, feed uint32, offset []wit.OffsetEntry) wit.KeysUse {
+	switch {
+	case len(offset) == 0:
+		return wit.KeysUse{Ignored: wit.Set}
+	case feed == 0:
+		return wit.KeysUse{Remembered: wit.Set}
+	}
+	return wit.KeysUse{Compared: &offset}
+}
+
+func (pushed) Compared(context []byte, feed uint32, offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetEntry {
+	if len(unknown) == 0 {
+		return nil
+	}
+	for _, key := range unknown {
+		offset = append(offset, wit.StringEntry(string(key), "unknown"))
+	}
+	return &offset
+}

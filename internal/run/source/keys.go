@@ -1,0 +1,219 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
+
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const (
+	maxDigestBytes  = 10 << 20 // of the keys of a first load
+	maxUnknownKeys  = 1_000    // that a comparison finds
+	maxUnknownBytes = 1 << 20  // of these keys
+)
+
+// keySet holds digests of the keys of a first load. A second reading, whose rows are not handed on, is compared with
+// them: if each is found, the rows of the unknown keys are all that the load has missed.
+//
+// Invariants: digests are those of the rows that this run has sent, from the beginning of the load on, and of no
+// others. While keys are compared, they ascend and are unique. Nothing is stored: the feed's position remains the end
+// of the load.
+type keySet struct {
+	use     keyUse // of the current page
+	digests []uint64
+	// pageStart is the number of digests before the current page.
+	pageStart int
+	// offset is where the comparison continues; it is nil before.
+	offset       []wit.OffsetEntry
+	isFound      []bool // by the index of the digest
+	found        int    // digests
+	rows         int    // of the comparison
+	unknown      map[string]bool
+	unknownBytes int
+}
+
+type keyUse int
+
+const (
+	keysIgnored keyUse = iota
+	keysRemembered
+	keysCompared
+)
+
+// comparing reports whether a comparison has begun, compares whether the current page belongs to it.
+func (k *keySet) comparing() bool { return k != nil && k.offset != nil }
+func (k *keySet) compares() bool  { return k != nil && k.use == keysCompared }
+
+// remember adds the keys of rows. It returns false if a row has no key, or there are too many.
+func (k *keySet) remember(batch *record.Batch) bool {
+	for i := range batch.Rows {
+		key := batch.Rows[i].Key
+		if key.Encoding == wit.Absent || len(k.digests) == maxDigestBytes/8 {
+			return false
+		}
+		k.digests = append(k.digests, maphash.Bytes(contentSeed, batch.Bytes(key)))
+	}
+	return true
+}
+
+// begin ends the remembering and begins the comparison at an offset.
+func (k *keySet) begin(offset []wit.OffsetEntry) {
+	slices.Sort(k.digests)
+	k.digests = slices.Compact(k.digests)
+	k.use = keysCompared
+	k.offset = offset
+	k.isFound = make([]bool, len(k.digests))
+	k.unknown = map[string]bool{}
+}
+
+// compare looks up the key of a row.
+func (k *keySet) compare(key []byte) error {
+	k.rows++
+	if i, ok := slices.BinarySearch(k.digests, maphash.Bytes(contentSeed, key)); ok {
+		if !k.isFound[i] {
+			k.isFound[i] = true
+			k.found++
+		}
+		return nil
+	}
+	if k.unknown[string(key)] {
+		return nil
+	}
+	k.unknown[string(key)] = true
+	k.unknownBytes += len(key)
+	if len(k.unknown) > maxUnknownKeys || k.unknownBytes > maxUnknownBytes {
+		return fmt.Errorf("more than %d keys, or %d bytes of keys, are of rows that the load does not have",
+			maxUnknownKeys, maxUnknownBytes)
+	}
+	return nil
+}
+
+// unknownKeys returns the keys that were not remembered, after the last page. It fails if a remembered key was not
+// found.
+func (k *keySet) unknownKeys() (keys [][]byte, err error) {
+	if missing := len(k.digests) - k.found; missing > 0 {
+		return nil, fmt.Errorf("%d rows of the load were deleted since they were read", missing)
+	}
+	for _, key := range slices.Sorted(maps.Keys(k.unknown)) {
+		keys = append(keys, []byte(key))
+	}
+	return keys, nil
+}
+
+// nextAction gets the next action from the plugin. While keys are compared, it requests the next page of the
+// comparison, unless a notification or a snapshot is read in between.
+func (f *feed) nextAction(ctx context.Context, r Reader, cause wit.PollReason, now int64) (wit.NextAction, error) {
+	offset := f.position.fields
+	isExtra := cause.Trigger != nil || cause.Snapshot != nil
+	if !isExtra {
+		offset = f.chooseKeyUse(ctx, r)
+	} else if f.keys != nil {
+		f.keys.use = keysIgnored
+	}
+	action, err := r.Next(ctx, f.opened.context, f.index, offset, cause, now)
+	hasPosition := action.Fetch != nil && action.Fetch.Position != nil
+	if err == nil && isExtra && hasPosition {
+		f.forgetKeys(errors.New("other rows are read first"))
+	}
+	if err == nil && f.keys.compares() && !hasPosition {
+		err = errors.New("the plugin requests no page")
+	}
+	return action, err
+}
+
+// chooseKeyUse asks the plugin what to do with the keys of the next page, and returns the offset to request it from.
+func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetEntry) {
+	if f.keys.comparing() {
+		f.keys.use = keysCompared
+		return f.keys.offset
+	}
+	if f.atBeginning && len(f.position.fields) == 0 {
+		f.keys = &keySet{}
+	}
+	if f.keys == nil {
+		return f.position.fields
+	}
+	use, err := r.Keys(ctx, f.opened.context, f.index, f.position.fields)
+	switch {
+	case err != nil:
+		f.log.Warn("the plugin does not report whether keys are compared", "error", err)
+		f.keys = nil
+	case use.Remembered != nil:
+		f.keys.use = keysRemembered
+		f.keys.pageStart = len(f.keys.digests)
+	case use.Compared != nil:
+		f.keys.begin(*use.Compared)
+		return f.keys.offset
+	default:
+		f.keys = nil
+	}
+	return f.position.fields
+}
+
+// forgetKeys ends a comparison, if there is one: reading continues from the feed's position.
+func (f *feed) forgetKeys(reason error) {
+	if f.keys.comparing() {
+		f.log.Info("the keys of the first load cannot be compared: its rows are read and delivered again",
+			"reason", reason)
+	}
+	f.keys = nil
+}
+
+// rememberKeys remembers the keys of rows that are about to be sent.
+func (p *page) rememberKeys(chunk *chunk) {
+	keys := p.feed.keys
+	if keys != nil && keys.use == keysRemembered && p.fetch.Position != nil && !keys.remember(&chunk.batch) {
+		p.feed.keys = nil
+	}
+}
+
+// forgetAborted forgets the keys of a failed page, unless what was sent of it stays visible.
+func (p *page) forgetAborted() {
+	keys := p.feed.keys
+	if keys != nil && keys.use == keysRemembered && !p.feed.pipeline.output.AtLeastOnce() {
+		keys.digests = keys.digests[:keys.pageStart]
+	}
+}
+
+// finishCompared ends a page of the comparison. After the last one, the plugin decides where to continue.
+func (p *page) finishCompared(ctx context.Context) error {
+	feed := p.feed
+	keys := feed.keys
+	next := *p.fetch.Position
+	if p.end.Next != nil {
+		next = *p.end.Next
+	}
+	if p.end.More {
+		keys.offset = next
+		return nil
+	}
+	unknown, err := keys.unknownKeys()
+	if err != nil {
+		return err
+	}
+	after, err := p.reader.Compared(ctx, feed.opened.context, feed.index, next, unknown)
+	if err != nil {
+		return err
+	}
+	if after == nil {
+		return errors.New("nothing proves that the second reading has all rows")
+	}
+	if name, ok := reservedField(*after); ok {
+		return fmt.Errorf("the plugin's offset has a field %s, which is the host's name", name)
+	}
+	p.end.Next = after
+	p.end.More = true
+	if err := p.finish(ctx); err != nil {
+		return err
+	}
+	feed.log.Info("the keys of the first load were compared: no row is delivered again",
+		"compared", keys.rows, "missed", len(unknown))
+	feed.keys = nil
+	return nil
+}

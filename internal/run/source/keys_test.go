@@ -1,0 +1,271 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// comparedWorld is a first load of the keys a0 to b2 in two pages, after which the set is read again in one page. The
+// pages of the comparison have keys only. After it, a page has the row that was missed.
+func comparedWorld(pages ...[]string) (w *world, r *reader) {
+	after := []wit.OffsetEntry{wit.IntegerEntry("page", 200)}
+	r = &reader{version: "1", second: 2, after: &after}
+	w = newWorld(r, rows("a", 3), rows("b", 3), firstLoad())
+	w.service.follows = map[string][]string{"/page/200": {"missed=row", "END 201 false"}}
+	for i, page := range pages {
+		end := fmt.Sprintf("END %d %v", 101+i, i+1 < len(pages))
+		w.service.follows[fmt.Sprint("/page/", 100+i)] = append(slices.Clone(page), end)
+	}
+	return w, r
+}
+
+func firstLoad() []string { return slices.Concat(rows("a", 3), rows("b", 3)) }
+
+// keysOf returns lines of keys only.
+func keysOf(lines ...string) []string {
+	for i := range lines {
+		key, _, _ := strings.Cut(lines[i], "=")
+		lines[i] = key + "="
+	}
+	return lines
+}
+
+// The second reading of a first load hands no row on if it finds all keys of the first one. Otherwise the rows are read
+// and delivered again.
+func TestKeysAreCompared(t *testing.T) {
+	found := keysOf(firstLoad()...)
+	for name, c := range map[string]struct {
+		pages   [][]string
+		answer  func(r *reader)
+		unknown []string
+		reason  string // why the rows are delivered again; empty means that they are not
+	}{
+		"all found":           {pages: [][]string{found[:4], found[4:]}},
+		"twice":               {pages: [][]string{found, found[2:]}},
+		"unknown keys":        {pages: [][]string{found, {"x2=", "x1=", "x2="}}, unknown: []string{"x1", "x2"}},
+		"all unknown keys":    {pages: [][]string{found, keysOf(rows("x", 1000)...)}, unknown: make([]string, 1000)},
+		"a missing key":       {pages: [][]string{found[1:], {"x1="}}, reason: "1 rows of the load were deleted"},
+		"other keys":          {pages: [][]string{{}, {}}, reason: "6 rows of the load were deleted"},
+		"too many unknown":    {pages: [][]string{found, keysOf(rows("x", 1001)...)}, reason: "more than 1000 keys"},
+		"large unknown keys":  {pages: [][]string{found, {strings.Repeat("x", 1<<20+1)}}, reason: "or 1048576 bytes"},
+		"undecodable row":     {pages: [][]string{found, {"?not a number"}}, reason: "not a number"},
+		"error of the plugin": {pages: [][]string{found, {"!broken"}}, reason: "broken"},
+		"trap":                {pages: [][]string{found, {"!trap"}}, reason: "unreachable"},
+		"lost instance": {pages: [][]string{found, {"!given up"}}, answer: func(r *reader) { r.givenUp = 1 },
+			reason: "another page's"},
+		"rejected": {pages: [][]string{found}, answer: func(r *reader) { r.after = nil }, reason: "nothing proves"},
+		"name of the host": {pages: [][]string{found}, answer: func(r *reader) {
+			r.after = &[]wit.OffsetEntry{wit.IntegerEntry("record", 1)}
+		}, reason: "is the host's name"},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			w, r := comparedWorld(c.pages...)
+			if c.answer != nil {
+				c.answer(r)
+			}
+			want, begin := firstLoad(), time.Now()
+			if c.reason == "" {
+				want = append(want, "missed=row")
+			} else {
+				want = append(want, firstLoad()...)
+			}
+			log := w.logged(t)
+			if diff := compareLines(topic(want), w.broker.records()); diff != "" {
+				t.Error(diff)
+			}
+			assert.Equal(t, c.reason == "", strings.Contains(log, "no row is delivered again"), log)
+			assert.Equal(t, c.reason != "", strings.Contains(log, "level=INFO") && strings.Contains(log, c.reason) &&
+				strings.Contains(log, "cannot be compared"), log)
+			if c.reason == "" {
+				assert.Equal(t, len(c.unknown), len(r.unknown), "unknown keys")
+				assert.Equal(t, "page=201 total=201 fingerprint=", w.stored(), "stored")
+			}
+			if len(c.unknown) == 2 {
+				assert.Equal(t, c.unknown, r.unknown, "unknown keys")
+			}
+			if pause := time.Since(begin); c.reason == "" && pause >= minPause {
+				t.Errorf("expected no pauses between pages with rows, found %v", pause)
+			}
+			if slices.ContainsFunc(w.broker.stores, func(s string) bool { return strings.HasPrefix(s, "page=10") }) {
+				t.Errorf("expected no offset of the comparison to be stored, found %q", w.broker.stores)
+			}
+		})
+	}
+}
+
+func compareLines(want, got []string) string {
+	if slices.Equal(want, got) {
+		return ""
+	}
+	return fmt.Sprintf("expected %d lines, found %d: %.2000q", len(want), len(got), got)
+}
+
+// The keys are asked for from the beginning of a load on, until the plugin ignores them.
+func TestKeysAreAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := comparedWorld(keysOf(firstLoad()...))
+		w.ok(t)
+		assert.Equal(t, []string{"", "page=1", "page=2"}, r.keysOf, "a load that is compared")
+		r.keysOf = nil
+		w.ok(t)
+		assert.Equal(t, 0, len(r.keysOf), "after the load")
+		other := &reader{}
+		newWorld(other, rows("a", 3), rows("b", 3)).ok(t)
+		assert.Equal(t, []string{""}, other.keysOf, "a load that is not compared")
+	})
+}
+
+// A transient error of a page of the comparison is retried as usual, a longer one ends the comparison.
+func TestComparisonIsRetried(t *testing.T) {
+	for name, fails := range map[string]int{"once": 1, "as often as allowed": 3, "too often": 4} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			w, _ := comparedWorld(keysOf(firstLoad()...))
+			page := w.service.follows["/page/100"]
+			w.service.before = func(q *wit.Request) {
+				if q.Target == "/page/100" {
+					w.service.follows[q.Target] = page
+					if fails--; fails >= 0 {
+						delete(w.service.follows, q.Target)
+						w.service.follows[q.Target] = []string{"!transient"}
+					}
+				}
+			}
+			isCompared := fails < 4
+			log := w.logged(t)
+			assert.Equal(t, isCompared, strings.Contains(log, "no row is delivered again"), log)
+			assert.Equal(t, !isCompared, len(w.broker.records()) == 12, "records")
+		})
+	}
+}
+
+// After a kill during the comparison, another run reads the rows again, as does another version of the plugin.
+func TestComparisonIsInterrupted(t *testing.T) {
+	again := topic(slices.Concat(firstLoad(), firstLoad()))
+	runtest.Bubble(t, "kill", func(t *testing.T) {
+		found := keysOf(firstLoad()...)
+		w, r := comparedWorld(found[:3], found[3:])
+		w.service.before = func(q *wit.Request) {
+			if q.Target == "/page/101" {
+				time.Sleep(time.Second) // of the bubble: all is acknowledged
+				w.broker.mu.Lock()
+				w.broker.kill = 1
+				w.broker.mu.Unlock()
+			}
+		}
+		w.logged(t)
+		assert.Equal(t, "page=2 fingerprint=;topic=topic0", w.stored(), "stored")
+		w.service.before = nil
+		r.keysOf = nil
+		w.ok(t)
+		assert.Equal(t, again, w.broker.records())
+		assert.Equal(t, 0, len(r.keysOf), "questions for keys after a restart")
+	})
+	runtest.Bubble(t, "version", func(t *testing.T) {
+		found := keysOf(firstLoad()...)
+		w, _ := comparedWorld(found[:3], found[3:])
+		next := &reader{version: "2", feeds: 1, second: 2}
+		w.service.before = func(q *wit.Request) {
+			if q.Target == "/page/100" {
+				w.offer(next)
+			}
+		}
+		log := w.logged(t)
+		assert.Equal(t, again, w.broker.records(), log)
+		assert.Equal(t, true, strings.Contains(log, "another version"), log)
+		assert.Equal(t, 0, len(next.keysOf), "questions for keys")
+	})
+	runtest.Bubble(t, "stop", func(t *testing.T) {
+		w, _ := comparedWorld(keysOf(firstLoad()...))
+		ctx, stop := context.WithCancel(t.Context())
+		w.service.before = func(q *wit.Request) {
+			if q.Target == "/page/100" {
+				stop()
+			}
+		}
+		require.NoError(t, NewTask(w.o).Run(ctx))
+		assert.Equal(t, "page=2 fingerprint=;topic=topic0", w.stored(), "stored")
+	})
+}
+
+// What is read in between leaves a comparison as it is, unless the plugin's offset continues from there.
+func TestRowsBetweenPagesOfTheComparison(t *testing.T) {
+	for name, positioned := range map[string]bool{"without an offset": false, "with an offset": true} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			found := keysOf(firstLoad()...)
+			w, r := comparedWorld(found[:3], found[3:])
+			r.positioned = positioned
+			w.service.follows["/snapshot"] = []string{"now=row", "END 2 true"}
+			if !positioned {
+				w.service.follows["/snapshot"] = []string{"now=row"}
+			}
+			task := NewTask(w.o)
+			w.snapshotAt(t, task, "/page/100")
+			require.NoError(t, task.Run(t.Context()))
+			want := append(firstLoad(), "now=row")
+			if positioned {
+				want = append(want, firstLoad()...)
+			} else {
+				want = append(want, "missed=row")
+			}
+			assert.Equal(t, topic(want), w.broker.records())
+		})
+	}
+}
+
+// A page that is aborted with its transaction has delivered nothing: its keys are not remembered, so a row that the
+// repeated page lacks is missed, and read. If what was sent stays visible, that row must be found.
+func TestKeysOfAbortedPages(t *testing.T) {
+	large := rows("a", 3000)
+	for i := range large {
+		large[i] += strings.Repeat("x", 200) // so that it has several chunks
+	}
+	for name, transactional := range map[string]bool{"aborted": true, "delivered": false} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			w, r := comparedWorld(keysOf(slices.Clone(large)...), keysOf(rows("b", 3)...))
+			w.service.pages[0] = large
+			if transactional {
+				w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: w.broker}, nil }
+			}
+			broken := false
+			w.service.answer = func(page int, body string) (uint16, string, bool) {
+				if page > 0 {
+					return 200, body, false
+				}
+				if !broken {
+					broken = true
+					return 200, body, true
+				}
+				_, body, _ = strings.Cut(body, "\n") // a0 has moved elsewhere
+				return 200, body, false
+			}
+			log := w.logged(t)
+			assert.Equal(t, 1, r.compares, log)
+			if transactional {
+				assert.Equal(t, []string{"a0"}, r.unknown, "missed")
+			} else {
+				assert.Equal(t, 0, len(r.unknown), "missed")
+			}
+		})
+	}
+}
+
+// The digests of a first load's keys have a limit. Rows without keys are not compared.
+func TestRememberedKeysAreBounded(t *testing.T) {
+	keys := keySet{digests: make([]uint64, maxDigestBytes/8-1)}
+	batch := &record.Batch{Data: []byte("k"), Rows: []wit.Row{{Key: wit.ValueSlice{Encoding: wit.WithSchema, Size: 1}}}}
+	assert.Equal(t, true, keys.remember(batch), "within the limit")
+	assert.Equal(t, false, keys.remember(batch), "above the limit")
+	assert.Equal(t, maxDigestBytes/8, len(keys.digests), "digests")
+	assert.Equal(t, false, (&keySet{}).remember(&record.Batch{Rows: []wit.Row{{}}}), "no key")
+}

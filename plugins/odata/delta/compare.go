@@ -1,0 +1,128 @@
+package delta
+
+import (
+	"encoding/base64"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// maxHiddenBytes bounds the packed keys of rows that were hidden from a load. They are stored in the offset.
+const maxHiddenBytes = 32 << 10
+
+// KeysUse returns what the host does with the keys of the page that follows an offset. It remembers those of a first
+// load. If the load's links count rows, they are compared with those of a second reading, which need not deliver the
+// rows again then.
+func (f Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
+	current, err := readPhase(offset)
+	if err != nil || f.ODP != nil || !f.Paging.CanUseKeyset() {
+		return wit.KeysUse{Ignored: wit.Set}
+	}
+	switch current := current.(type) {
+	case nil:
+		return wit.KeysUse{Remembered: wit.Set}
+	case *loading:
+		if current.snapshot == 0 {
+			return wit.KeysUse{Remembered: wit.Set}
+		}
+	case *readingSnapshot:
+		if keys, err := f.KeysOnly(); err == nil && !current.onDemand && !current.started {
+			next := &comparing{readingSnapshot{common: current.common, link: current.link,
+				position: keys.Paging.First(int64(current.snapshot)).Fields()}}
+			next.snapshot = 0
+			fields := writePhase(next)
+			return wit.KeysUse{Compared: &fields}
+		}
+	}
+	return wit.KeysUse{Ignored: wit.Set}
+}
+
+// Compared returns the offset after a comparison that has found all keys of the load: unknown are keys of rows that
+// were hidden from the load. It returns nil if the order of the keys does not prove that there are no others.
+func (f Set) Compared(offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetEntry {
+	phase, err := readPhase(offset)
+	current, ok := phase.(*comparing)
+	if err != nil || !ok {
+		return nil
+	}
+	end, err := paging.Read(current.position)
+	if err != nil || !end.ProvenByKey() {
+		return nil
+	}
+	var packed []string
+	for _, key := range unknown {
+		packed = append(packed, base64.RawURLEncoding.EncodeToString(key))
+	}
+	hidden := &readingHidden{common: current.common, link: current.link, keys: strings.Join(packed, ","),
+		rowsRead: int(feedreader.Progress(current.position).Read) - len(unknown)}
+	if len(hidden.keys) > maxHiddenBytes {
+		return nil
+	}
+	_, endedAt := end.Done()
+	fields := writePhase(f.afterHidden(hidden, endedAt))
+	return &fields
+}
+
+// nextKey returns the key of the next row to read, and the others. It is nil for an offset that was changed.
+func (r *readingHidden) nextKey() (key []byte, others string) {
+	first, others, _ := strings.Cut(r.keys, ",")
+	key, _ = base64.RawURLEncoding.DecodeString(first)
+	return key, others
+}
+
+// afterHidden returns the phase that reads the rows that were hidden, or the changes, if none is left.
+func (f Set) afterHidden(hidden *readingHidden, now int64) phase {
+	if hidden.keys != "" {
+		return hidden
+	}
+	changes := &readingChanges{common: hidden.common, url: hidden.link}
+	changes.verdict = "key"
+	f.logLoaded(&changes.common, hidden.rowsRead, now)
+	changes.startedAt = int(now)
+	return changes
+}
+
+// decodeKeys decodes a page of keys. The host drops its rows.
+func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk []byte,
+	last bool) (result wit.DecodeResult, ended bool, err error) {
+	result, ended, err = pg.snapshotPage.Decode(tag, status, chunk, last)
+	pg.CopyLearned(pg.snapshotPage.Reader)
+	if err != nil || !ended {
+		return result, ended, err
+	}
+	reached, err := paging.Read(*result.Next)
+	if err != nil {
+		return result, true, err
+	}
+	next := *current
+	next.position = *result.Next
+	pg.continueWith(&result, &next)
+	done, _ := reached.Done()
+	result.More = !done
+	return result, true, nil
+}
+
+// afterHiddenRow returns the phase after the response to a request for one row. The row may have been deleted since.
+func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
+	key, others := hidden.nextKey()
+	rows := int(pg.Out.Page.Rows)
+	firstKey := pg.rows.firstKey
+	isOther := len(firstKey) > 0 && string(firstKey) != string(key)
+	if isOther || rows > 1 || pg.Out.Page.Next.Href != "" {
+		return pg.readAgain(hidden, "the service does not select a row by its key")
+	}
+	next := *hidden
+	next.keys = others
+	next.rowsRead += rows
+	return pg.set().afterHidden(&next, pg.Response.ReceivedAt)
+}
+
+// readAgain returns the snapshot that follows if rows that were hidden cannot be read by key.
+func (pg *Page) readAgain(hidden *readingHidden, reason string) phase {
+	sdk.Log(wit.LevelInfo, pg.Label()+": "+reason+", so rows that were hidden from the first load cannot be "+
+		"read by themselves")
+	return pg.set().startSnapshot(hidden.common, hidden.link, pg.Response.ReceivedAt)
+}
