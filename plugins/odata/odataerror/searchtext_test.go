@@ -144,8 +144,7 @@ func TestFormatNamedAsAWhole(t *testing.T) {
 	}
 }
 
-// TestLostToken: a status, an SAP code, or a text with one of three statuses reports that a token is lost.
-// A link is lost with its session if the service itself rejects it.
+// TestLostPage: a link is lost with its session if the service itself rejects it.
 func TestLostPage(t *testing.T) {
 	document := []byte(`{"error":{"code":"X/1","message":{"lang":"en","value":"unknown cursor"}}}`)
 	lost := []wit.Header{{Name: wit.SessionLostHeader, Value: "true"}}
@@ -171,6 +170,7 @@ func TestLostPage(t *testing.T) {
 	}
 }
 
+// TestLostToken: a status, an SAP code, or a text with one of three statuses reports that a token is lost.
 func TestLostToken(t *testing.T) {
 	document := func(code, message string) string {
 		return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + message + `"}}}`

@@ -96,6 +96,19 @@ func TestVerdicts(t *testing.T) {
 					s.remove(last)
 				}
 			}}, once: true, verdict: provenByKey, rows: many, requests: 257},
+		{name: "the last row is deleted, and the request that shows it is rejected", s: &service{links: "none",
+			skips: true, between: func(s *service, number int) {
+				if number == 254 {
+					var last int
+					fmt.Sscanf(s.requests[number-1], "$filter=K%%20ge%%20%dL", &last)
+					s.remove(last)
+				}
+			}, fault: func(s *service, number int, target string, correct answer) answer {
+				if strings.HasSuffix(target, "desc&$top=1") {
+					return answer{status: 400, says: "no"}
+				}
+				return correct
+			}}, verdict: Unproven, rows: many, requests: 257},
 		{name: "equal keys that are never on one page", s: &service{links: "skip", order: "ignores", filter: "ignores",
 			skips: true, key: func(row int) int { return (row - 1) % (many / 2) }}, verdict: Unproven, rows: 2 * many,
 			requests: 504},
