@@ -61,7 +61,7 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 			case fault == "repeated" && isHit && number > 1 && last.status == 200:
 				last.link, last.count = correct.link, correct.count
 				return last
-			case fault == "empty" && isHit && correct.link != "":
+			case fault == "empty" && isHit && (correct.link != "" || strings.Contains(target, "%20ge%20")):
 				correct.keys = nil
 			case fault == "fewer" && isHit && len(correct.keys) > 1 && correct.link != "":
 				correct.keys = correct.keys[:len(correct.keys)/2]

@@ -122,6 +122,10 @@ func (t *transition) afterQuestion() error {
 	case t.Link != "" && t.position.usesKeyset():
 		t.countEmptyPage(false)
 		return t.followEmptyPage()
+	case t.position.usesKeyset() && t.position.overlaps() && !t.startsWithLast:
+		t.useKeysetPager(keysetPager{speculative: true})
+		t.checkDeleted(t.position.checks.key)
+		return nil
 	}
 	return t.afterLastRow()
 }

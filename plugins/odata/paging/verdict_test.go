@@ -88,6 +88,13 @@ func TestVerdicts(t *testing.T) {
 				}
 				return correct
 			}}, once: true, verdict: failed},
+		{name: "an empty answer to the question at the end", s: &service{links: "none", count: "none", skips: true,
+			fault: func(_ *service, number int, target string, correct answer) answer {
+				if len(correct.keys) == 1 && strings.Contains(target, "ge%20") {
+					correct.keys = nil
+				}
+				return correct
+			}}, once: true, verdict: failed},
 		{name: "the last row is deleted before the last page", s: &service{links: "none", skips: true,
 			between: func(s *service, number int) {
 				if number == 254 {
