@@ -206,6 +206,8 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 		reasons = append(reasons, "it does not sort by key ($orderby)")
 	case facts.has(ignoresKeyFilter):
 		reasons = append(reasons, "it does not select by key ($filter and $orderby)")
+	case facts.has(orderAssumed), position.rowsRead > 0 && !position.checks.ascending():
+		reasons = append(reasons, "nothing shows that it sorts by key ($orderby)")
 	case s.Paging == "links" && facts.has(rowsMayShift):
 		reasons = append(reasons, "its links count rows; "+s.Setting("paging")+" = keys requests rows by key")
 	}
@@ -218,8 +220,10 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 		reasons = append(reasons, "its count may be that of a page")
 	case position.totalCount < 0:
 		reasons = append(reasons, "it returns no count that covers the set")
+	case position.totalCount != position.rowsRead+position.undecoded:
+		reasons = append(reasons, "it counts "+itoa(position.totalCount)+" rows")
 	case facts.has(rowsMayShift):
-		reasons = append(reasons, "rows that were deleted and inserted during the load leave its count as it was")
+		reasons = append(reasons, "its count shows no row that was deleted while another was inserted")
 	}
 	return strings.Join(reasons, "; ") + ". " + s.Setting("completeness") + " = off hides this warning, require makes it " +
 		"an error"
