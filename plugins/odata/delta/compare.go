@@ -14,8 +14,8 @@ import (
 const maxHiddenBytes = 32 << 10
 
 // KeysUse returns what the host does with the keys of the page that follows an offset. It remembers the keys of a first
-// load. If the load's links count rows, all keys are read once more and compared, so that the rows need not be delivered
-// again.
+// load. If the load's links count rows, all keys are read once more and compared, so that the rows need not be
+// delivered again.
 func (f Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
 	current, err := readPhase(offset)
 	if err != nil || f.ODP != nil || !f.Paging.CanUseKeyset() {

@@ -81,8 +81,8 @@ type readingSnapshot struct {
 // compares them with the keys of the load; no row is handed on.
 type comparing struct{ readingSnapshot }
 
-// readingHidden reads the rows that were hidden from a first load, one by one, by the keys that the comparison found. The
-// changes since link follow.
+// readingHidden reads the rows that were hidden from a first load, one by one, by the keys that the comparison found.
+// The changes since link follow.
 type readingHidden struct {
 	common
 	link string

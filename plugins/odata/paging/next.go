@@ -255,13 +255,13 @@ func (t *transition) saveChecks() {
 	}
 }
 
-// afterKeyPage continues after a page by key. The last page starts with the last key and has as many rows as the service
-// counts from it on, or it is the empty response to a request for rows after that key.
+// afterKeyPage continues after a page by key. The last page starts with the last key and has as many rows as the
+// service counts from it on, or it is the empty response to a request for rows after that key.
 func (t *transition) afterKeyPage() error {
 	next := t.next
 	pager := t.position.pager.(keysetPager)
-	lacksLastRow := pager.overlaps && !t.startsWithLast
-	if lacksLastRow {
+	isLastRowMissing := pager.overlaps && !t.startsWithLast
+	if isLastRowMissing {
 		defer t.checkDeleted(t.position.checks.key)
 	}
 	countsRest := next.totalCount >= 0 && t.Count == t.Rows+pager.skipped
@@ -277,7 +277,7 @@ func (t *transition) afterKeyPage() error {
 		return t.afterUndecodedPage(expected)
 	case t.Rows == 0 && t.Link != "" && !pager.overlaps:
 		return t.followEmptyPage()
-	case t.Link == "" && !lacksLastRow && (t.Rows == 0 || countsRest):
+	case t.Link == "" && !isLastRowMissing && (t.Rows == 0 || countsRest):
 		return t.lastPage() // nothing follows the last key
 	case t.newRows() <= 0: // only the row of the last key, or none because it was deleted
 		isSpeculative := expected == speculative && !next.capabilities.has(foundSpeculativeRows)

@@ -68,7 +68,8 @@ func (t *transition) useKeyset(request expectation) bool {
 	return true
 }
 
-// continueByKey requests the rows from the last key on. Only if pages have one row, it requests the rows after that key.
+// continueByKey requests the rows from the last key on. Only if pages have one row, it requests the rows after that
+// key.
 func (t *transition) continueByKey(request expectation) {
 	if t.isPage() && t.digest.rows > 0 {
 		t.rereadUndecoded()
@@ -94,8 +95,8 @@ func (t *transition) keysetURL(pager keysetPager) string {
 	return t.set.pageURL(t.next, condition(t.set.unpackKey(t.next.checks.key)), pager.skipped)
 }
 
-// requireKeyOrder probes whether the service sorts and compares keys, unless that is known, or is assumed and there is a
-// count. If it does not, fallbackLink is followed, or $skip is used if that is empty.
+// requireKeyOrder probes whether the service sorts and compares keys, unless that is known, or is assumed and there is
+// a count. If it does not, fallbackLink is followed, or $skip is used if that is empty.
 func (t *transition) requireKeyOrder(fallbackLink string) {
 	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
 	hasOrder := t.next.rowsRead > 1 || t.next.isSpeculative() // else the order of the next page is probed

@@ -28,8 +28,8 @@ func (p *Position) requestsKnownRows() bool {
 	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd || p.requestsLastRows()
 }
 
-// requestsLastRows reports whether a probe requests the last rows of the set, to show that nothing follows the last key,
-// and that the service sorts by key.
+// requestsLastRows reports whether a probe requests the last rows of the set, to show that nothing follows the last
+// key, and that the service sorts by key.
 func (p *Position) requestsLastRows() bool { return p.probe.kind == probeKeyOrder && p.isSpeculative() }
 
 // afterProbe evaluates a probe. The next position is then the page that the probe preceded, another one, or the end.
@@ -47,7 +47,7 @@ func (t *transition) afterProbe() error {
 			t.requireKeyOrder("")
 			return nil
 		case isConfirmed && t.position.requestsLastRows():
-			wasShown := next.capabilities.has(sortsByKey) // the filter was not tested: some services only sort without one
+			wasShown := next.capabilities.has(sortsByKey) // some services only sort without a filter
 			next.capabilities.set(sortsByKey, true)
 			err := t.afterLastRow()
 			t.next.capabilities.set(sortsByKey, wasShown)

@@ -79,8 +79,8 @@ func (t *transition) afterRowCount() error {
 }
 
 // complete ends a load whose pages were all read. Repeated keys mean that moved rows may have hidden others, so the set
-// is read again, unless the same keys repeat in two attempts: if a page had one twice, keys are not unique, else the load
-// is unproven. doubt is as in [transition.finish].
+// is read again, unless the same keys repeat in two attempts: if a page had one twice, keys are not unique, else the
+// load is unproven. doubt is as in [transition.finish].
 func (t *transition) complete(doubt string) error {
 	next, checks := t.next, t.next.checks
 	if next.capabilities.has(keysNumberRows) {
@@ -128,8 +128,8 @@ func (t *transition) provenByKey() bool {
 
 // provenByCount reports whether the service's count equals the rows that were read, all of them different, and none of
 // them was requested by counting. A count that may be of the first page alone is believed if it is not higher than in a
-// load that was proven, or after a speculative page without new rows: by key, if the service sorts; by $skip, if the page
-// started as requested. No count is believed if the order of the keys was only assumed.
+// load that was proven, or after a speculative page without new rows: by key, if the service sorts; by $skip, if the
+// page started as requested. No count is believed if the order of the keys was only assumed.
 func (t *transition) provenByCount() bool {
 	next := t.next
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
@@ -234,8 +234,8 @@ func (s *Set) CanProve() bool {
 	return s.Count && s.Countable || s.canUseKeyset(0)
 }
 
-// suspect records that the next page, or the last one, may not follow the rows before it. It is settled by a request that
-// skips those rows ($skip): all rows of its response must have been read.
+// suspect records that the next page, or the last one, may not follow the rows before it. It is settled by a request
+// that skips those rows ($skip): all rows of its response must have been read.
 func (t *transition) suspect(rowsBefore int) {
 	if t.next.suspectFrom == 0 && rowsBefore > 0 && t.set.Pageable && !t.next.capabilities.has(suspicionSettled) {
 		t.next.suspectFrom = rowsBefore

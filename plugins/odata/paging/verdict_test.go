@@ -277,7 +277,7 @@ func TestWarningNamesMissingProof(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(*Position)
-		lacks  string
+		want   string
 	}{
 		"order assumed":       {func(p *Position) { p.capabilities.set(orderAssumed, true) }, "$orderby"},
 		"rows do not ascend":  {func(p *Position) { p.checks.sorted = false }, "$orderby"},
@@ -289,8 +289,8 @@ func TestWarningNamesMissingProof(t *testing.T) {
 		position.totalCount = 3
 		position.checks.sorted = true
 		test.change(position)
-		if text := setOf("auto", 0).missingProof(position, ""); !strings.Contains(text, test.lacks) {
-			t.Errorf("%s: expected a warning with %q, found %q", name, test.lacks, text)
+		if text := setOf("auto", 0).missingProof(position, ""); !strings.Contains(text, test.want) {
+			t.Errorf("%s: expected a warning with %q, found %q", name, test.want, text)
 		}
 	}
 }
