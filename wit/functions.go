@@ -272,7 +272,7 @@ type KeysUse struct {
 	Compared   *[]OffsetEntry
 }
 
-// Progress is optional: how far a load is, and how its end was proven.
+// Progress is optional: how far a load is, how its end was proven, and which rows a first load has missed.
 type Progress interface {
 	// Progress returns the progress of the load that an offset belongs to, nil if it belongs to none.
 	Progress(context []byte, feed uint32, offset []OffsetEntry) *LoadProgress

@@ -34,6 +34,7 @@ var offsetLabels = []struct {
 var phases = map[string]string{
 	"load":    "first load, with change tracking",
 	"second":  "reading the entity set a second time",
+	"hidden":  "reading rows that the first load missed",
 	"changes": "reading changes",
 	"links":   "asking the ODP service for its delta links",
 	"ask":     "asking the ODP service for existing subscriptions",

@@ -59,6 +59,9 @@ func TestOffsetsShowPrintsLabels(t *testing.T) {
   request                                 /p
   rows of the request that were delivered  3
 `},
+		{"rows that a comparison has found", set, `{"phase":"hidden","url":"/d"}`, "service /s, entityset Orders\n" +
+			"  state    reading rows that the first load missed\n" +
+			"  request  /d\n"},
 		{"changes", set, `{"phase":"changes","url":"/d","rest":true}`, `service /s, entityset Orders
   state    all changes were read; the request asks for the next ones
   request  /d

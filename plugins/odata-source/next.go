@@ -56,7 +56,7 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 	isFirstSinceStart := reason.Start != nil
 	if current != nil {
 		done, when := current.Done()
-		isFirstSinceStart = isFirstSinceStart || when < o.ReadAt // the start had something else to do, or nothing
+		isFirstSinceStart = isFirstSinceStart || when < o.ReadAt // no load has begun or ended since the start
 		if !done && reason.Snapshot != nil {
 			return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 		}

@@ -26,11 +26,12 @@ type Reader interface {
 	NotificationReader
 }
 
-// KeyReader lets the keys of two readings be compared.
+// KeyReader decides about the comparison of the keys of a first load.
 type KeyReader interface {
 	// Keys returns what to do with the keys of the page that Next requests from an offset.
 	Keys(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry) (wit.KeysUse, error)
-	// Compared returns the offset after a comparison, or nil.
+	// Compared returns the offset after a comparison that has found all keys of the load. Nil means that the rows are
+	// read again.
 	Compared(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
 		unknown [][]byte) (*[]wit.OffsetEntry, error)
 }

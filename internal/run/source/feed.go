@@ -51,7 +51,7 @@ type readState struct {
 	atBeginning bool
 	// sentRows means that rows were sent since the last offset that is stored promptly.
 	sentRows bool
-	// keys are the keys of the first load; nil means that they are not compared.
+	// keys are the keys of the first load. Nil means that they will not be compared.
 	keys *keySet
 	// progressAt is when the plugin was asked for the progress of the load.
 	progressAt time.Time

@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	maxDigestBytes  = 10 << 20 // of the keys of a first load
+	maxDigestBytes  = 10 << 20 // of the digests of a first load, 8 for each key
 	maxUnknownKeys  = 1_000    // that a comparison finds
 	maxUnknownBytes = 1 << 20  // of these keys
 )
 
-// keySet holds digests of the keys of a first load. A second reading, whose rows are not handed on, is compared with
-// them: if each is found, the rows of the unknown keys are all that the load has missed.
+// keySet holds digests of the keys of a first load. A comparison reads the keys of all rows once more, without handing
+// rows on: if it finds each remembered key, the rows of the unknown keys are all that the load has missed.
 //
 // Invariants: digests are those of the rows that this run has sent, from the beginning of the load on, and of no
 // others. While keys are compared, they ascend and are unique. Nothing is stored: the feed's position remains the end
@@ -29,11 +29,11 @@ type keySet struct {
 	digests []uint64
 	// pageStart is the number of digests before the current page.
 	pageStart int
-	// offset is where the comparison continues; it is nil before.
+	// offset is where the comparison continues; nil means that none has begun.
 	offset       []wit.OffsetEntry
 	isFound      []bool // by the index of the digest
-	found        int    // digests
-	rows         int    // of the comparison
+	found        int    // number of digests whose key was found
+	rows         int    // number of rows that the comparison has read
 	unknown      map[string]bool
 	unknownBytes int
 }
@@ -46,9 +46,9 @@ const (
 	keysCompared
 )
 
-// comparing reports whether a comparison has begun, compares whether the current page belongs to it.
-func (k *keySet) comparing() bool { return k != nil && k.offset != nil }
-func (k *keySet) compares() bool  { return k != nil && k.use == keysCompared }
+// isComparing reports whether a comparison has begun, comparesPage whether the current page belongs to it.
+func (k *keySet) isComparing() bool  { return k != nil && k.offset != nil }
+func (k *keySet) comparesPage() bool { return k != nil && k.use == keysCompared }
 
 // remember adds the keys of rows. It returns false if a row has no key, or there are too many.
 func (k *keySet) remember(batch *record.Batch) bool {
@@ -72,7 +72,7 @@ func (k *keySet) begin(offset []wit.OffsetEntry) {
 	k.unknown = map[string]bool{}
 }
 
-// compare looks up the key of a row.
+// compare looks up the key of a row. It fails if too many keys are unknown.
 func (k *keySet) compare(key []byte) error {
 	k.rows++
 	if i, ok := slices.BinarySearch(k.digests, maphash.Bytes(contentSeed, key)); ok {
@@ -88,7 +88,7 @@ func (k *keySet) compare(key []byte) error {
 	k.unknown[string(key)] = true
 	k.unknownBytes += len(key)
 	if len(k.unknown) > maxUnknownKeys || k.unknownBytes > maxUnknownBytes {
-		return fmt.Errorf("more than %d keys, or %d bytes of keys, are of rows that the load does not have",
+		return fmt.Errorf("the load lacks rows with more than %d keys, or %d bytes of keys",
 			maxUnknownKeys, maxUnknownBytes)
 	}
 	return nil
@@ -121,7 +121,7 @@ func (f *feed) nextAction(ctx context.Context, r Reader, cause wit.PollReason, n
 	if err == nil && isExtra && hasPosition {
 		f.forgetKeys(errors.New("other rows are read first"))
 	}
-	if err == nil && f.keys.compares() && !hasPosition {
+	if err == nil && f.keys.comparesPage() && !hasPosition {
 		err = errors.New("the plugin requests no page")
 	}
 	return action, err
@@ -129,7 +129,7 @@ func (f *feed) nextAction(ctx context.Context, r Reader, cause wit.PollReason, n
 
 // chooseKeyUse asks the plugin what to do with the keys of the next page, and returns the offset to request it from.
 func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetEntry) {
-	if f.keys.comparing() {
+	if f.keys.isComparing() {
 		f.keys.use = keysCompared
 		return f.keys.offset
 	}
@@ -142,7 +142,7 @@ func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetE
 	use, err := r.Keys(ctx, f.opened.context, f.index, f.position.fields)
 	switch {
 	case err != nil:
-		f.log.Warn("the plugin does not report whether keys are compared", "error", err)
+		f.log.Warn("the plugin does not report whether the keys of the first load are compared", "error", err)
 		f.keys = nil
 	case use.Remembered != nil:
 		f.keys.use = keysRemembered
@@ -156,9 +156,9 @@ func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetE
 	return f.position.fields
 }
 
-// forgetKeys ends a comparison, if there is one: reading continues from the feed's position.
+// forgetKeys ends a comparison, if there is one, and forgets the keys: reading continues from the feed's position.
 func (f *feed) forgetKeys(reason error) {
-	if f.keys.comparing() {
+	if f.keys.isComparing() {
 		f.log.Info("the keys of the first load cannot be compared: its rows are read and delivered again",
 			"reason", reason)
 	}
@@ -202,7 +202,7 @@ func (p *page) finishCompared(ctx context.Context) error {
 		return err
 	}
 	if after == nil {
-		return errors.New("nothing proves that the second reading has all rows")
+		return errors.New("nothing proves that all keys were read again")
 	}
 	if name, ok := reservedField(*after); ok {
 		return fmt.Errorf("the plugin's offset has a field %s, which is the host's name", name)
@@ -212,7 +212,7 @@ func (p *page) finishCompared(ctx context.Context) error {
 	if err := p.finish(ctx); err != nil {
 		return err
 	}
-	feed.log.Info("the keys of the first load were compared: no row is delivered again",
+	feed.log.Info("the keys were read again, and show which rows the first load has missed: no row is delivered again",
 		"compared", keys.rows, "missed", len(unknown))
 	feed.keys = nil
 	return nil

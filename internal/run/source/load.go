@@ -15,7 +15,7 @@ const progressInterval = time.Second
 func (f *feed) observeLoad(ctx context.Context, r Reader) {
 	f.progressAt = time.Now()
 	offset := f.position.fields
-	if f.keys.comparing() {
+	if f.keys.isComparing() {
 		offset = f.keys.offset
 	}
 	progress, err := r.Progress(ctx, f.opened.context, f.index, offset)

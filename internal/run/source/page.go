@@ -209,7 +209,7 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end st
 		return end, err
 	}
 	finish := p.finish
-	if feed.keys.compares() {
+	if feed.keys.comparesPage() {
 		finish = p.finishCompared
 	}
 	if err := finish(ctx); err != nil {

@@ -170,7 +170,7 @@ func (p *page) finish(ctx context.Context) error {
 func (p *page) savePosition(err error) {
 	feed := p.feed
 	feed.pipeline.logRestart = nil
-	if feed.keys.compares() {
+	if feed.keys.comparesPage() {
 		return // nothing was delivered
 	}
 	p.forgetAborted()

@@ -60,7 +60,7 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	if len(b.Rows) == from && len(portion.Errors) == 0 {
 		b.Data = b.Data[:data] // all rows were delivered already
 	}
-	if p.feed.keys.compares() && len(portion.Errors) > 0 {
+	if p.feed.keys.comparesPage() && len(portion.Errors) > 0 {
 		return portion, errors.New("a row cannot be decoded: " + portion.Errors[0].Error.Message)
 	}
 	if err := p.handleRowErrors(portion.Errors); err != nil {
@@ -90,7 +90,7 @@ func (p *page) acceptRows(from int) error {
 			p.chunk.truncate(kept)
 			return err
 		}
-		if p.feed.keys.compares() {
+		if p.feed.keys.comparesPage() {
 			if err := p.feed.keys.compare(b.Bytes(r.Key)); err != nil {
 				p.chunk.truncate(kept)
 				return err

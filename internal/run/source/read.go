@@ -65,6 +65,7 @@ func (r *readLoop) preemptForSnapshot() {
 
 func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) error {
 	r.feed.setLastError(err)
+	// A comparison that fails is repeated only if a request or the plugin failed; then the rows are read again instead.
 	if !end.compared || errors.As(err, new(*wit.Error)) {
 		err = r.feed.prepareRetry(ctx, &r.attempts, err)
 	}
@@ -192,7 +193,7 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 	defer slot.release()
 	pageStart := f.reached()
 	step, err := f.nextAction(ctx, r, cause, time.Now().UnixMilli())
-	end.compared = f.keys.compares()
+	end.compared = f.keys.comparesPage()
 	if err != nil {
 		return end, fmt.Errorf("next: %w", err)
 	}
@@ -219,9 +220,9 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 	return end, err
 }
 
-// reached returns the offset at the last page boundary, of the comparison of keys if there is one.
+// reached returns the offset at the last page boundary, in a comparison the offset of that.
 func (f *feed) reached() []wit.OffsetEntry {
-	if f.keys.comparing() {
+	if f.keys.isComparing() {
 		return f.keys.offset
 	}
 	return f.pageStart

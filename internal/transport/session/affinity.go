@@ -47,7 +47,7 @@ func (a *Affinity) Forget() {
 }
 
 // Lost reports whether a request in a session of a generation could not use the read's session, because that has
-// ended. The service may have replaced it by another one, by which it answered an unknown cookie.
+// ended, or because the service has replaced it, as it does if it no longer knows the cookie.
 func (a *Affinity) Lost(session *Session, generation int) bool {
 	if a.session == nil {
 		return false

@@ -13,9 +13,9 @@ import (
 // maxHiddenBytes bounds the packed keys of rows that were hidden from a load. They are stored in the offset.
 const maxHiddenBytes = 32 << 10
 
-// KeysUse returns what the host does with the keys of the page that follows an offset. It remembers those of a first
-// load. If the load's links count rows, they are compared with those of a second reading, which need not deliver the
-// rows again then.
+// KeysUse returns what the host does with the keys of the page that follows an offset. It remembers the keys of a first
+// load. If the load's links count rows, all keys are read once more and compared, so that the rows need not be
+// delivered again.
 func (f Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
 	current, err := readPhase(offset)
 	if err != nil || f.ODP != nil || !f.Paging.CanUseKeyset() {
@@ -85,7 +85,7 @@ func (f Set) afterHidden(hidden *readingHidden, now int64) phase {
 	return changes
 }
 
-// decodeKeys decodes a page of keys. The host drops its rows.
+// decodeKeys decodes a page of the comparison. The host does not hand its rows on.
 func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk []byte,
 	last bool) (result wit.DecodeResult, ended bool, err error) {
 	result, ended, err = pg.snapshotPage.Decode(tag, status, chunk, last)
@@ -105,7 +105,7 @@ func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk 
 	return result, true, nil
 }
 
-// afterHiddenRow returns the phase after the response to a request for one row. The row may have been deleted since.
+// afterHiddenRow returns the phase after the response to a request for one hidden row. It may have been deleted since.
 func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
 	key, others := hidden.nextKey()
 	rows := int(pg.Out.Page.Rows)
@@ -122,7 +122,7 @@ func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
 
 // readAgain returns the snapshot that follows if rows that were hidden cannot be read by key.
 func (pg *Page) readAgain(hidden *readingHidden, reason string) phase {
-	sdk.Log(wit.LevelInfo, pg.Label()+": "+reason+", so rows that were hidden from the first load cannot be "+
-		"read by themselves")
+	sdk.Log(wit.LevelInfo, pg.Label()+": "+reason+": rows that were hidden from the first load cannot be "+
+		"read by key, so the set is read again")
 	return pg.set().startSnapshot(hidden.common, hidden.link, pg.Response.ReceivedAt)
 }

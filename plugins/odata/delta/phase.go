@@ -81,12 +81,13 @@ type readingSnapshot struct {
 // compares them with the keys of the load; no row is handed on.
 type comparing struct{ readingSnapshot }
 
-// readingHidden reads the rows that a comparison has found missing, one by one, by key. The changes since link follow.
+// readingHidden reads the rows that were hidden from a first load, one by one, by the keys that the comparison found.
+// The changes since link follow.
 type readingHidden struct {
 	common
 	link string
 	keys string // the encoded keys of these rows, in Base64, separated by commas
-	// rowsRead counts the rows of the load, without those that are still to be read.
+	// rowsRead counts the rows of the load so far.
 	rowsRead int
 }
 

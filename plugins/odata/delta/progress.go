@@ -13,11 +13,11 @@ func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
 	case "load", "hidden":
 		progress := feedreader.Progress(offset)
 		progress.Total = nil    // nothing counts what links with a delta token return
-		progress.Complete = nil // it is of the load before
+		progress.Complete = nil // the offset has only the proof of the load before
 		return progress
 	case "keys":
 		progress := feedreader.Progress(stripPrefix(snapshotPrefix, offset))
-		progress.Complete = nil // of the load, until its missing rows were read
+		progress.Complete = nil // the load has no proof before its hidden rows were read
 		return progress
 	case "second":
 		return feedreader.Progress(stripPrefix(snapshotPrefix, offset))

@@ -15,7 +15,7 @@ type pageRows struct {
 	rowErrors []wit.RowError
 	// changedKeys and deletedKeys are hashes of the keys that occurred on this page as row and as deleted.
 	changedKeys, deletedKeys map[uint64]bool
-	// firstKey and lastKey are keys of a page that is none of changes.
+	// firstKey and lastKey are the first and the last key of a page, unless it contains changes.
 	firstKey, lastKey []byte
 	// rowIndex is the index of the last row.
 	rowIndex uint32
@@ -78,8 +78,8 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	pg.emit(row, pg.changeOf(nil))
 }
 
-// rememberKey keeps the first and the last key of a page, unless it is one of changes. Those of a load show whether
-// next links count rows.
+// rememberKey keeps the first and the last key of a page, unless it contains changes. In a load they show whether next
+// links count rows, in a request for a hidden row whether the service selects it.
 func (pg *Page) rememberKey(key []byte) {
 	if pg.readsChanges() {
 		return

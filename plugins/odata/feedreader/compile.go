@@ -147,7 +147,7 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 	}
 }
 
-// KeysOnly returns a feed of the keys of the same rows, which is paged by key if possible.
+// KeysOnly returns a feed of the same rows with their key properties only. It is paged by key if possible.
 func (f *Feed) KeysOnly() (*Feed, error) {
 	if f.keysOnly == nil {
 		keys := &Feed{EntitySetConfig: f.EntitySetConfig, setMetadata: f.setMetadata, Name: f.Name}

@@ -6,6 +6,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// ErrorResponse is a response with an error status.
 type ErrorResponse struct {
 	Status int
 	// Err is returned if no other request can be tried. Text is the text in lower case, without the request's URL.
@@ -44,7 +45,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 		return nil, r.Err
 	case pg.position.capabilities.has(workedBy(pg.position.pager)):
 		return nil, pg.disbelieve(r.Err, false)
-	case pg.position.isQuestion():
+	case pg.position.isSpeculative():
 		action, err = "continuing, because the service does not say whether it has more rows",
 			t.afterSpeculativeFailure()
 	case pg.position.usesKeyset():
@@ -78,7 +79,7 @@ func (pg *Page) disbelieve(failure *wit.Error, isFromRouter bool) *wit.Error {
 			"of it rejects this one"
 		return failure
 	}
-	failure.Message += "; it is no error of the OData service. If something in front of the service rejects options " +
+	failure.Message += "; the response is not one of the OData service itself. If a proxy or gateway rejects options " +
 		"of the request: " + pg.set.Setting("count") + " = none requests no $inlinecount, " + pg.set.Setting("paging") +
 		" = links no $orderby"
 	return failure

@@ -29,8 +29,8 @@ func (t *transition) afterPage() error {
 		return t.afterProbe()
 	case t.mismatch != "":
 		return t.afterMismatch()
-	case t.position.isQuestion():
-		return t.afterQuestion()
+	case t.position.isSpeculative():
+		return t.afterSpeculativePage()
 	}
 	t.countRows()
 	t.next.capabilities.set(workedBy(t.position.pager), true)
@@ -38,7 +38,7 @@ func (t *transition) afterPage() error {
 	hasRows := t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows())
 	t.countEmptyPage(hasRows)
 	if t.Rows == 0 && workedBy(t.position.pager) == linksWorked {
-		t.next.capabilities.set(rowsMayShift, true) // the link had promised rows
+		t.next.capabilities.set(rowsMayShift, true) // the link had promised rows, so no count is believed
 	}
 	if t.next.checks.emptyPages > maxEmptyPages {
 		return t.loopError(itoa(maxEmptyPages) + " consecutive pages have no rows, the last one is " + t.position.url)
@@ -81,7 +81,7 @@ func (t *transition) afterMismatch() error {
 		t.next.capabilities.set(duplicateKeys, true)
 	}
 	switch {
-	case t.position.isQuestion():
+	case t.position.isSpeculative():
 		return t.afterSpeculativeFailure()
 	case t.position.followsEmptyPage() && !t.keyAdvanced:
 		return t.lastPage()
@@ -96,8 +96,9 @@ func (t *transition) afterMismatch() error {
 	return t.retry(t.mismatch)
 }
 
-// afterQuestion evaluates a page that nothing had promised. If it has new rows, the load continues there, else it ends.
-func (t *transition) afterQuestion() error {
+// afterSpeculativePage evaluates a page that nothing had promised, and that starts with the last row read if pages have
+// several rows. If it has new rows, they are requested again and handed on, else the load ends.
+func (t *transition) afterSpeculativePage() error {
 	next := t.next
 	content, isKnown := t.digest.hash()
 	switch {
@@ -130,7 +131,7 @@ func (t *transition) afterQuestion() error {
 	return t.afterLastRow()
 }
 
-// afterLastRow ends a load whose last row is known to be the last one.
+// afterLastRow ends a load after a request has shown that nothing follows the last row.
 func (t *transition) afterLastRow() error {
 	t.next.rowsRead += t.next.undecoded + t.position.skippedRows()
 	t.next.undecoded = 0
@@ -258,13 +259,13 @@ func (t *transition) saveChecks() {
 	}
 }
 
-// afterKeyPage continues after a page by key. The last page has as many rows as the service counts from the last key
-// on, or it is the empty answer to a request for rows after the last key.
+// afterKeyPage continues after a page by key. The last page starts with the last key and has as many rows as the
+// service counts from it on, or it is the empty response to a request for rows after that key.
 func (t *transition) afterKeyPage() error {
 	next := t.next
 	pager := t.position.pager.(keysetPager)
-	isUnfounded := pager.overlaps && !t.startsWithLast
-	if isUnfounded {
+	isLastRowMissing := pager.overlaps && !t.startsWithLast
+	if isLastRowMissing {
 		defer t.checkDeleted(t.position.checks.key)
 	}
 	countsRest := next.totalCount >= 0 && t.Count == t.Rows+pager.skipped
@@ -280,18 +281,18 @@ func (t *transition) afterKeyPage() error {
 		return t.afterUndecodedPage(expected)
 	case t.Rows == 0 && t.Link != "" && !pager.overlaps:
 		return t.followEmptyPage()
-	case t.Link == "" && !isUnfounded && (t.Rows == 0 || countsRest):
+	case t.Link == "" && !isLastRowMissing && (t.Rows == 0 || countsRest):
 		return t.lastPage() // nothing follows the last key
-	case t.newRows() <= 0: // only the last key, or a link that replaces it
-		isQuestion := expected == speculative && !next.capabilities.has(foundSpeculativeRows)
-		t.useKeysetPager(keysetPager{speculative: isQuestion})
+	case t.newRows() <= 0: // only the row of the last key, or none because it was deleted
+		isSpeculative := expected == speculative && !next.capabilities.has(foundSpeculativeRows)
+		t.useKeysetPager(keysetPager{speculative: isSpeculative})
 		return nil
 	case isOpen && next.capabilities.has(foundSpeculativeRows) && !isShort:
 		expected = promised
 	}
 	t.continueByKey(expected)
 	if t.position.rowsRead == 1 {
-		t.requireKeyOrder("")
+		t.requireKeyOrder("") // one row did not show it
 	}
 	return nil
 }
@@ -383,7 +384,7 @@ func (t *transition) afterUnlinkedPage() error {
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
 		return t.afterUndecodedPage(expected)
 	case (next.pageRows > 1 || next.capabilities.has(sortsByKey)) && t.useKeyset(expected):
-		t.requireKeyOrder("") // which one row does not show
+		t.requireKeyOrder("") // pages of one row do not show it
 	case isShort && isLinked && !isAfterRow:
 		return t.lastPage()
 	case !t.set.Pageable && isShort:

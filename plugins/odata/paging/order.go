@@ -15,7 +15,7 @@ type orderCheck struct {
 	prior, last []byte
 	// bytes and folded mean that all rows so far ascend by bytes or case-insensitively.
 	bytes, folded bool
-	descends      bool // the order to check is the reverse one
+	descends      bool // rows must descend instead
 }
 
 func (o *orderCheck) begin(keys Keys, checks *checkState, seen int) {

@@ -78,11 +78,11 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 			pg.cursor.observeHighest(pg.set, out, pg.digest.rows == n)
 		}
 	}
-	isLeft := pg.mismatch != "" || pg.position.asksForKnownRows()
+	isLeft := pg.mismatch != "" || pg.position.requestsKnownRows()
 	if isLeft && !pg.leftUnread {
 		pg.leftUnread = slices.ContainsFunc(rows, func(row wit.Row) bool { return pg.isUnread(&row, out.Data) })
 	}
-	if isLeft || pg.position.probe.kind != "" || pg.position.isQuestion() {
+	if isLeft || pg.position.probe.kind != "" || pg.position.isSpeculative() {
 		// The host waits for the errors that it requested.
 		out.Errors = slices.DeleteFunc(out.Errors, func(rowError wit.RowError) bool {
 			return !slices.Contains(out.Skipped, rowError.RowIndex)

@@ -68,7 +68,8 @@ func (t *transition) useKeyset(request expectation) bool {
 	return true
 }
 
-// continueByKey requests the last key and the rows after it, or asks whether there are rows after it.
+// continueByKey requests the rows from the last key on. Only if pages have one row, it requests the rows after that
+// key.
 func (t *transition) continueByKey(request expectation) {
 	if t.isPage() && t.digest.rows > 0 {
 		t.rereadUndecoded()
@@ -94,10 +95,11 @@ func (t *transition) keysetURL(pager keysetPager) string {
 	return t.set.pageURL(t.next, condition(t.set.unpackKey(t.next.checks.key)), pager.skipped)
 }
 
-// requireKeyOrder probes, unless known, whether the service sorts and compares keys. If not, fallbackLink is followed.
+// requireKeyOrder probes whether the service sorts and compares keys, unless that is known, or is assumed and there is
+// a count. If it does not, fallbackLink is followed, or $skip is used if that is empty.
 func (t *transition) requireKeyOrder(fallbackLink string) {
 	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
-	hasOrder := t.next.rowsRead > 1 || t.next.isQuestion() // one row may be the first one in any order
+	hasOrder := t.next.rowsRead > 1 || t.next.isSpeculative() // else the order of the next page is probed
 	t.next.probe = &probe{fallbackLink: fallbackLink}
 	if hasOrder && !isAssumed && !t.next.capabilities.has(sortsByKey) {
 		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink, priorKey: t.previousKey()}
@@ -127,7 +129,7 @@ func (t *transition) useSkip(pager skipPager) {
 
 // isPage reports whether the response is a page whose rows were handed on.
 func (t *transition) isPage() bool {
-	return t.mismatch == "" && t.position.probe.kind == "" && !t.position.isQuestion()
+	return t.mismatch == "" && t.position.probe.kind == "" && !t.position.isSpeculative()
 }
 
 // rereadUndecoded moves the position back so that undecodable rows at the end are requested again but reported once.
@@ -185,13 +187,13 @@ func (t *transition) afterLinkLoop(reason string) error {
 	return nil
 }
 
-// afterSpeculativeFailure handles a question for further rows that the service rejects or does not answer: it asks in
-// another way, or ends the load.
+// afterSpeculativeFailure handles a speculative page that the service rejects, or that is not the one requested: it
+// requests further rows in another way, or ends the load.
 func (t *transition) afterSpeculativeFailure() error {
 	next, position := t.next, t.position
 	next.probe = &probe{}
 	if t.mismatch != "" && !position.usesKeyset() {
-		next.capabilities.set(skipMisled, true)
+		next.capabilities.set(skipUnreliable, true)
 	}
 	isAfterKey := position.skippedRows() > 0
 	rowsRead := next.rowsRead + next.undecoded + position.skippedRows()
@@ -214,11 +216,11 @@ func (t *transition) afterSpeculativeFailure() error {
 		next.probe = &probe{kind: probePageCount}
 		return nil
 	}
-	return t.afterLastQuestion()
+	return t.afterLastSpeculativePage()
 }
 
-// afterLastQuestion ends a load after the last question for further rows was not answered.
-func (t *transition) afterLastQuestion() error {
+// afterLastSpeculativePage ends a load if no way to request further rows has worked.
+func (t *transition) afterLastSpeculativePage() error {
 	next := t.next
 	isAfterKey := t.position.skippedRows() > 0
 	switch {
@@ -229,7 +231,7 @@ func (t *transition) afterLastQuestion() error {
 		return t.retry("the service has other rows, and ignores or rejects requests for the rows after the last one")
 	case isAfterKey && t.position.skippedRows() == t.set.Top, next.rowsRead == t.set.Top:
 		return t.incomplete("as many as requested, and it ignores or rejects requests for further rows; " +
-			"paging = auto lets the service choose the pages")
+			t.set.Setting("paging") + " = auto lets the service choose the pages")
 	}
 	return t.complete("it ignores or rejects requests for further rows")
 }

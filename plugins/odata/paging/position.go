@@ -13,7 +13,7 @@ type Position struct {
 	rowsRead, totalCount int // totalCount is the service's count on the first page, negative if unknown
 	// pageRows is the number of rows of the largest page that was handed on.
 	pageRows int
-	// suspectFrom is the number of rows before a page that is under suspicion, see [transition.suspect]. Zero means
+	// suspectFrom is the number of rows before a suspected page, see [transition.suspect]. Zero means
 	// none.
 	suspectFrom int
 	// verdict is the proof of a load that has ended, see verdict.go.
@@ -115,7 +115,7 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "keydigest", Text: &checks.keys},
 		{Name: "assumed", Capabilities: &p.capabilities, Capability: orderAssumed},
 		{Name: "single", Capabilities: &p.capabilities, Capability: equalKeysUnseen},
-		{Name: "misled", Capabilities: &p.capabilities, Capability: skipMisled},
+		{Name: "misled", Capabilities: &p.capabilities, Capability: skipUnreliable},
 		{Name: "started", Capabilities: &p.capabilities, Capability: firstSinceStart},
 		{Name: "claimed", Number: &state.pageOnlyCount, Min: 1}, {Name: "proven", Capabilities: &p.capabilities,
 			Capability: countsWholeSet},
@@ -219,9 +219,9 @@ func (p *Position) SetStarted() { p.capabilities.set(firstSinceStart, true) }
 // SetAnswered records that the service has answered the requests of an earlier load.
 func (p *Position) SetAnswered() { p.capabilities.set(answeredBefore, true) }
 
-// isQuestion reports whether the page is requested although nothing shows that there are further rows. Its rows are
+// isSpeculative reports whether the page is requested although nothing shows that there are further rows. Its rows are
 // not handed on.
-func (p *Position) isQuestion() bool {
+func (p *Position) isSpeculative() bool {
 	switch w := p.pager.(type) {
 	case keysetPager:
 		return w.speculative
@@ -244,7 +244,7 @@ func (p *Position) overlaps() bool {
 
 // followsEmptyPage reports whether the page is the next link of a keyset page without rows.
 func (p *Position) followsEmptyPage() bool {
-	return p.usesKeyset() && !p.isQuestion() && p.checks.emptyPages > 0
+	return p.usesKeyset() && !p.isSpeculative() && p.checks.emptyPages > 0
 }
 
 func (p *Position) usesKeyset() bool {
@@ -277,7 +277,7 @@ const (
 	ignoresKeyFilter
 	countsWholeSet       // the service counted more rows than one page had
 	countMayBePageOnly   // the first page had as many rows as its count and no link
-	rowsMayShift         // pages were requested by counting, so deleted rows may have hidden others
+	rowsMayShift         // rows may be missing whatever the count is, as if pages were requested by counting
 	foundSpeculativeRows // a page that neither a link nor a count had promised had rows
 	duplicateKeys        // one page contained the same key twice, which moving rows do not explain
 	excessReported
@@ -290,9 +290,9 @@ const (
 	suspicionSettled // the service skips rows in links because it hides them
 	firstSinceStart  // the first load since the connector started
 	keysNumberRows   // keys number the rows of each response
-	orderAssumed     // the service ignores $orderby, and its own order is that of the keys
+	orderAssumed     // the probe did not show that the service sorts, but its rows ascend so far
 	equalKeysUnseen  // pages of one row were requested by key, which hide rows with equal keys
-	skipMisled       // a request with $skip was answered with other rows than those at that place
+	skipUnreliable   // a speculative page by $skip was not the one requested
 
 	// for later loads
 	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet |

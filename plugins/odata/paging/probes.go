@@ -7,8 +7,9 @@ import (
 // probe is a request whose rows are not emitted: it finds out what a service can do before the load relies on it.
 type probe struct {
 	kind         string
-	fallbackLink string // to follow if the service does not sort by key
-	priorKey     string // the key before the last one, see keyOrderURL
+	fallbackLink string // to follow if the service does not sort by key; empty means $skip
+	// priorKey is the key before the last one for probeKeyOrder, and the last key for probeDeletedRow.
+	priorKey string
 }
 
 const ( // kinds of probes, as stored
@@ -17,24 +18,24 @@ const ( // kinds of probes, as stored
 	probeRowCount      = "end"     // how many rows are there now?
 	probeHighestCursor = "high"    // what is the highest value of the cursor property?
 	probeDeletedRow    = "deleted" // was the last row deleted, with which the page should have started?
-	probeKnownRows     = "known"   // were all rows before a page under suspicion read?
+	probeKnownRows     = "known"   // were the rows that $skip returns in place of a suspected page read?
 	probeKnownEnd      = "lastly"  // the same at the end of the load
-	probeFurtherRows   = "further" // is there a row after those read, while links bring none?
+	probeFurtherRows   = "further" // is there a row after those read, while links return no new one?
 )
 
-// asksForKnownRows reports whether all rows of the response were read before, if the load is complete so far.
-func (p *Position) asksForKnownRows() bool {
-	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd || p.asksForLastRow()
+// requestsKnownRows reports whether a probe requests rows that were all read, unless the load lacks some of them.
+func (p *Position) requestsKnownRows() bool {
+	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd || p.requestsLastRows()
 }
 
-// asksForLastRow reports whether the last row of all is requested, to show that it is the last one read, and that the
-// service sorts by key.
-func (p *Position) asksForLastRow() bool { return p.probe.kind == probeKeyOrder && p.isQuestion() }
+// requestsLastRows reports whether a probe requests the last rows of the set, to show that nothing follows the last
+// key, and that the service sorts by key.
+func (p *Position) requestsLastRows() bool { return p.probe.kind == probeKeyOrder && p.isSpeculative() }
 
 // afterProbe evaluates a probe. The next position is then the page that the probe preceded, another one, or the end.
 func (t *transition) afterProbe() error {
 	next, sent := t.next, t.position.probe
-	next.probe = &probe{fallbackLink: sent.fallbackLink} // the page that the probe precedes may contradict
+	next.probe = &probe{fallbackLink: sent.fallbackLink} // the next page may contradict the answer
 	switch sent.kind {
 	case probeKeyOrder:
 		isConfirmed := t.keyOrderConfirmed()
@@ -45,23 +46,23 @@ func (t *transition) afterProbe() error {
 			t.continueByKey(promised)
 			t.requireKeyOrder("")
 			return nil
-		case isConfirmed && t.position.asksForLastRow():
-			wasShown := next.capabilities.has(sortsByKey) // some services only sort pages without filter
+		case isConfirmed && t.position.requestsLastRows():
+			wasShown := next.capabilities.has(sortsByKey) // some services only sort without a filter
 			next.capabilities.set(sortsByKey, true)
 			err := t.afterLastRow()
 			t.next.capabilities.set(sortsByKey, wasShown)
 			return err
-		case !isConfirmed && next.capabilities.has(keysWorked) && !t.position.isQuestion():
+		case !isConfirmed && next.capabilities.has(keysWorked) && !t.position.isSpeculative():
 			return t.restartWithoutKeyset("the service does not sort by key or does not compare keys")
 		case !isConfirmed && next.totalCount < 0:
 			return t.abandonKeyset("the service does not sort by key or does not compare keys")
 		}
-		// If not confirmed, its own order may be that of the keys; the pages and the count at the end will show it.
+		// If not confirmed, its own order may be that of the keys: pages and count are checked, but prove nothing.
 		next.capabilities.set(sortsByKey, isConfirmed)
 		next.capabilities.set(orderAssumed, !isConfirmed)
 	case probePageCount:
 		if t.Count <= t.Rows {
-			return t.afterLastQuestion()
+			return t.afterLastSpeculativePage()
 		}
 		return t.complete("its count may end at a limit, and it ignores or rejects requests for further rows")
 	case probeRowCount:
@@ -91,7 +92,7 @@ func (t *transition) afterRejectedProbe(kind string) error {
 		t.next.capabilities.set(rowsMayShift, true)
 		return t.lastPage()
 	case probePageCount:
-		return t.afterLastQuestion()
+		return t.afterLastSpeculativePage()
 	case probeRowCount:
 		return t.complete("it rejects the request for a second count")
 	}
@@ -115,8 +116,8 @@ func (t *transition) checkDeleted(key string) {
 	}
 }
 
-// keyOrderConfirmed evaluates the response to the probe for the last rows up to the last key, or of all rows if nothing
-// promises rows after it: they descend from that key. Its row may have been deleted in the meantime.
+// keyOrderConfirmed reports whether the rows of the probe descend from the last key. If its row was deleted in the
+// meantime, they descend from the key before it.
 func (t *transition) keyOrderConfirmed() bool {
 	first := t.set.sortTexts(t.firstKey)
 	isPrior := t.position.rowsRead > 2 && slices.Equal(first, t.set.unpackKey(t.position.probe.priorKey))
@@ -125,7 +126,7 @@ func (t *transition) keyOrderConfirmed() bool {
 	return t.order.ascends() && first != nil && t.position.rowsRead > 1 && (isPrior || isLast)
 }
 
-// abandonKeyset continues by next link or $skip. No page by key was read yet.
+// abandonKeyset continues by the next link that paging by key replaced, or by $skip.
 func (t *transition) abandonKeyset(reason string) error {
 	next, link := t.next, t.position.probe.fallbackLink
 	endsDecoded := next.undecoded == 0

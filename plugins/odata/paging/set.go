@@ -57,7 +57,7 @@ type Set struct {
 	Paging    string
 	Top       int
 	AfterLoad string
-	// Completeness is what an unproven load is: warn, require (an error of later requests) or off (silent).
+	// Completeness is the effect of an unproven load: warn, require (the next request fails) or off (no warning).
 	Completeness string
 	ExactlyOnce  bool // a failed check fails the load if rows were emitted
 	// Filter merges a condition with the user's filter and returns the encoded value of $filter; nil means that the
@@ -69,7 +69,8 @@ type Set struct {
 	Keys    Keys
 }
 
-// Support is what the metadata say about a set. Ordered means that all key properties are sortable.
+// Support is what the metadata say about a set. Ordered means that all key properties are sortable,
+// Pageable that $skip and $top work.
 type Support struct{ Ordered, Countable, Pageable bool }
 
 const (
@@ -121,7 +122,7 @@ func (s *Set) Target(position *Position) string {
 	oneRow.Top = 1
 	switch position.probe.kind {
 	case probeKeyOrder:
-		if position.asksForLastRow() {
+		if position.requestsLastRows() {
 			return s.lastRowsURL(position, "", minOrderedRows)
 		}
 		return s.lastRowsURL(position, s.Keys.FilterUpTo(s.unpackKey(position.checks.key)), minOrderedRows)
@@ -139,8 +140,8 @@ func (s *Set) Target(position *Position) string {
 	return position.url
 }
 
-// lastRowsURL requests the last rows that meet a condition, in descending order. A service that ignores $orderby or the
-// filter returns others, even if its own order is that of the keys.
+// lastRowsURL returns the URL of the last rows that meet a condition, in descending order. An empty condition means all
+// rows. A service that ignores $orderby or the filter returns others, even if its own order is that of the keys.
 func (s *Set) lastRowsURL(position *Position, condition string, rows int) string {
 	last := *s
 	last.Top = rows

@@ -7,7 +7,7 @@ import (
 
 // Verdicts of a load that has ended: the proof that it is complete, or none (RATIONALE.md P4).
 const (
-	// provenByKey: all pages were requested from the last key on, and nothing follows the last key of all.
+	// provenByKey: pages were requested by key, the service was seen to sort, and nothing follows the last key.
 	provenByKey = "key"
 	// provenByCount: as many different rows were read as the service counts, in one response or by links with keys.
 	provenByCount = "count"
@@ -78,8 +78,9 @@ func (t *transition) afterRowCount() error {
 	return t.complete("its count moved during the load")
 }
 
-// complete ends a load whose pages were all read. Repeated keys mean that moved rows may have hidden others, unless the
-// same keys repeat in two attempts: then they are not unique. doubt is as in [transition.finish].
+// complete ends a load whose pages were all read. Repeated keys mean that moved rows may have hidden others, so the set
+// is read again, unless the same keys repeat in two attempts: if a page had one twice, keys are not unique, else the
+// load is unproven. doubt is as in [transition.finish].
 func (t *transition) complete(doubt string) error {
 	next, checks := t.next, t.next.checks
 	if next.capabilities.has(keysNumberRows) {
@@ -116,7 +117,7 @@ func (t *transition) readAgain(reason string) error {
 	return t.restart(reason)
 }
 
-// provenByKey reports whether all pages after the first were requested by key.
+// provenByKey reports whether all pages after the first were requested by key, and the service was seen to sort by it.
 func (t *transition) provenByKey() bool {
 	facts := t.next.capabilities
 	isEmpty := t.next.rowsRead+t.next.undecoded == 0 && t.set.canUseKeyset(facts)
@@ -126,17 +127,18 @@ func (t *transition) provenByKey() bool {
 }
 
 // provenByCount reports whether the service's count equals the rows that were read, all of them different, and none of
-// them was requested by counting. A count of the first page alone is believed after a request for further rows, or if
-// it is not higher than in a load that was proven.
+// them was requested by counting. A count that may be of the first page alone is believed if it is not higher than in a
+// load that was proven, or after a speculative page without new rows: by key, if the service sorts; by $skip, if the
+// page started as requested. No count is believed if the order of the keys was only assumed.
 func (t *transition) provenByCount() bool {
 	next := t.next
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
-	isAnswerBelieved := !next.capabilities.has(skipMisled) && t.startsWithLast == t.position.overlaps()
+	isAnswerBelieved := !next.capabilities.has(skipUnreliable) && t.startsWithLast == t.position.overlaps()
 	if t.position.usesKeyset() {
 		isAnswerBelieved = next.capabilities.has(sortsByKey)
 	}
 	isCounted := next.totalCount == next.rowsRead+next.undecoded ||
-		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isQuestion() && isAnswerBelieved)
+		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isSpeculative() && isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
 		(next.checks.ascending() || next.rowsRead <= sampled)
 	return isCounted && isDifferent && !next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen|
@@ -204,6 +206,8 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 		reasons = append(reasons, "it does not sort by key ($orderby)")
 	case facts.has(ignoresKeyFilter):
 		reasons = append(reasons, "it does not select by key ($filter and $orderby)")
+	case facts.has(orderAssumed), position.rowsRead > 0 && !position.checks.ascending():
+		reasons = append(reasons, "nothing shows that it sorts by key ($orderby)")
 	case s.Paging == "links" && facts.has(rowsMayShift):
 		reasons = append(reasons, "its links count rows; "+s.Setting("paging")+" = keys requests rows by key")
 	}
@@ -216,8 +220,10 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 		reasons = append(reasons, "its count may be that of a page")
 	case position.totalCount < 0:
 		reasons = append(reasons, "it returns no count that covers the set")
+	case position.totalCount != position.rowsRead+position.undecoded:
+		reasons = append(reasons, "it counts "+itoa(position.totalCount)+" rows")
 	case facts.has(rowsMayShift):
-		reasons = append(reasons, "rows that were deleted and inserted during the load leave its count as it was")
+		reasons = append(reasons, "its count shows no row that was deleted while another was inserted")
 	}
 	return strings.Join(reasons, "; ") + ". " + s.Setting("completeness") + " = off hides this warning, require makes it " +
 		"an error"
@@ -228,8 +234,8 @@ func (s *Set) CanProve() bool {
 	return s.Count && s.Countable || s.canUseKeyset(0)
 }
 
-// suspect records that the page to come, or the last one, may not follow the rows before it. It is settled by a request
-// for those rows again: all of them must be known.
+// suspect records that the next page, or the last one, may not follow the rows before it. It is settled by a request
+// that skips those rows ($skip): all rows of its response must have been read.
 func (t *transition) suspect(rowsBefore int) {
 	if t.next.suspectFrom == 0 && rowsBefore > 0 && t.set.Pageable && !t.next.capabilities.has(suspicionSettled) {
 		t.next.suspectFrom = rowsBefore
@@ -261,8 +267,8 @@ func (t *transition) suspectContents() {
 	}
 }
 
-// settleSuspicion requests the rows before a page under suspicion again, now that it was read. It reports whether it
-// did.
+// settleSuspicion requests the rows in place of a suspected page by $skip, after that page was read. It reports whether
+// it did.
 func (t *transition) settleSuspicion(kind string) bool {
 	next := t.next
 	isReady := next.suspectFrom > 0 && next.suspectFrom <= t.position.rowsRead

@@ -277,3 +277,27 @@ func TestProofOfPagesProvesNoPage(t *testing.T) {
 		t.Errorf("expected proofs by key, found %s and %s", first.end.verdict, next.end.verdict)
 	}
 }
+
+// The warning about an unproven load names what the service lacks, also if its order was only assumed, its rows do not
+// ascend, or its count is wrong.
+func TestWarningNamesMissingProof(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*Position)
+		want   string
+	}{
+		"order assumed":       {func(p *Position) { p.capabilities.set(orderAssumed, true) }, "$orderby"},
+		"rows do not ascend":  {func(p *Position) { p.checks.sorted = false }, "$orderby"},
+		"$orderby is refused": {func(p *Position) { p.capabilities.set(refusesOrderBy, true) }, "$orderby"},
+		"another count":       {func(p *Position) { p.totalCount = 2 }, "it counts 2 rows"},
+	} {
+		position := newPosition(0)
+		position.rowsRead = 3
+		position.totalCount = 3
+		position.checks.sorted = true
+		test.change(position)
+		if text := setOf("auto", 0).missingProof(position, ""); !strings.Contains(text, test.want) {
+			t.Errorf("%s: expected a warning with %q, found %q", name, test.want, text)
+		}
+	}
+}

@@ -99,7 +99,7 @@ func declareShared(t *setting.Table) {
 		"allpages requests the number of rows, which detects a feed that ends early; none does not.",
 		setting.Allowed("allpages", "none"), setting.Display("Count"))
 	both(NameCompleteness, wit.KindString, wit.Low, "warn",
-		"What a load is that ends without proof that it is complete, because the service offers none: warn logs a "+
+		"What to do if a load ends without proof that it is complete, because the service offers none: warn logs a "+
 			"warning; require stops the task, and no restart reads the set again; off logs no warning. If rows are "+
 			"known to be missing, the load fails in any case.",
 		setting.Allowed("warn", "require", "off"), setting.Display("Completeness"))
