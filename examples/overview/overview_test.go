@@ -2,8 +2,10 @@
 package overview
 
 import (
+	"encoding/json"
 	"io"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,8 +102,9 @@ func TestConnectorsRun(t *testing.T) {
 		}
 	}
 	ok(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
-	want += singleRowRequests(demo)
-	if rows := demo.Ledger().Rows; len(sources) < 8 || len(sinks) < 8 || rows != want {
+	rows := demo.Ledger().Rows
+	want += checkedRows(t, demo)
+	if len(sources) < 8 || len(sinks) < 8 || rows != want {
 		t.Errorf("expected 8 sources or more to read %d rows, and 8 sinks or more; found %d, %d rows, %d sinks", want,
 			len(sources), rows, len(sinks))
 	}
@@ -210,16 +213,22 @@ func dataFolder(t *testing.T) string {
 	return folder
 }
 
-// singleRowRequests returns the number of requests for a single row, which detect whether the service applies
-// conditions on keys.
-func singleRowRequests(demo *odatatest.Service) (asked int64) {
+// checkedRows returns the number of rows that were requested to check the service, and not handed on: the last eight in
+// descending order, which show that it sorts, and the last one read, with which pages by number start.
+func checkedRows(t *testing.T, demo *odatatest.Service) (rows int64) {
 	for _, r := range demo.Ledger().Requests {
-		// A request by number starts with the last row read, to check the order.
-		if strings.Contains(r.Query, "$top=1&") || strings.Contains(r.Query, "$skip=") {
-			asked++
+		switch {
+		case strings.Contains(r.Query, "$top=8&"):
+			answer := httptest.NewRecorder()
+			demo.ServeHTTP(answer, httptest.NewRequest(r.Method, r.Path+"?"+r.Query, nil))
+			var page struct{ D struct{ Results []any } }
+			ok(t, json.Unmarshal(answer.Body.Bytes(), &page))
+			rows += int64(len(page.D.Results))
+		case strings.Contains(r.Query, "$top=1&"), strings.Contains(r.Query, "$skip="):
+			rows++
 		}
 	}
-	return asked
+	return rows
 }
 
 // ok fails the test on an error in its setup.

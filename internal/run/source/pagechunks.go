@@ -173,11 +173,11 @@ func (p *page) savePosition(err error) {
 	if feed.keys.comparesPage() {
 		return // nothing was delivered
 	}
-	p.forgetAborted()
 	var row *rowError
 	if errors.As(err, &row) && p.chunk != nil {
 		_ = p.flush(feed.pipeline.ctx) // the rows before it are valid
 	}
+	p.forgetAborted()
 	if errors.Is(err, errMismatch) || p.fetch.Position == nil {
 		p.sendEnd(pageAborted)
 		return

@@ -117,7 +117,7 @@ const maxRejectedCommits = 5
 
 // runFeed runs a feed, and again from its stored offset if its data was not committed.
 func (t *Task) runFeed(ctx context.Context, i int) error {
-	affinity := &transport.Affinity{}
+	affinity := &transport.Affinity{Resumed: !t.currentFeeds()[i].atBeginning}
 	defer affinity.Forget()
 	var backoff progressBackoff
 	rejectedCommits := 0

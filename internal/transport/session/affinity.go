@@ -8,8 +8,10 @@ import (
 )
 
 // Affinity holds the session of a read, which served its last page: skip tokens and cursors of services may belong to
-// it. The zero value means no session. One request at a time may use an Affinity.
+// it. The zero value means no session yet. One request at a time may use an Affinity.
 type Affinity struct {
+	// Resumed means that an earlier run has read pages, in a session that is unknown.
+	Resumed    bool
 	session    *Session
 	generation int
 	// cookies are those that identify the session, see [jar.sessionCookies]. A cookie that changed from one page to the
@@ -50,7 +52,7 @@ func (a *Affinity) Forget() {
 // ended, or because the service has replaced it, as it does if it no longer knows the cookie.
 func (a *Affinity) Lost(session *Session, generation int) bool {
 	if a.session == nil {
-		return false
+		return a.Resumed
 	}
 	return a.session != session || a.generation != generation || a.isReplaced()
 }

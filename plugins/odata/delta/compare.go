@@ -110,8 +110,8 @@ func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
 	key, others := hidden.nextKey()
 	rows := int(pg.Out.Page.Rows)
 	firstKey := pg.rows.firstKey
-	isOther := len(firstKey) > 0 && string(firstKey) != string(key)
-	if isOther || rows > 1 || pg.Out.Page.Next.Href != "" {
+	isRow := rows == 1 && string(firstKey) == string(key)
+	if !isRow || pg.Out.Page.Next.Href != "" {
 		return pg.readAgain(hidden, "the service does not select a row by its key")
 	}
 	next := *hidden

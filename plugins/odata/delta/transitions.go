@@ -272,7 +272,12 @@ func (pg *Page) afterError() (phase, error) {
 			return pg.lostToken(failed)
 		}
 	case *loading:
-		if current.continued && odataerror.LostPage(&pg.Response, pg.Body) {
+		isFirst := current.snapshot == 0 && pg.set().ODP == nil
+		switch {
+		case current.continued && isFirst && odataerror.LostSession(&pg.Response, pg.Body):
+			sdk.Log(wit.LevelWarn, failed.Message+"; the first load begins again, rows are delivered again")
+			return pg.startOver(), nil
+		case current.continued && odataerror.LostPage(&pg.Response, pg.Body):
 			return pg.lostToken(failed)
 		}
 	case *readingHidden:
@@ -293,6 +298,17 @@ func (pg *Page) retryFromLink(changes *readingChanges, reason string) *readingCh
 		retriedAfterLostPage: changes.retriedAfterLostPage}
 	next.startedAt = int(pg.Response.ReceivedAt)
 	return next
+}
+
+// startOver returns the first phase of a load in place of one whose token is lost.
+func (pg *Page) startOver() phase {
+	set := pg.set()
+	again := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
+		lostTokens: pg.phase.shared().lostTokens + 1}
+	if set.ODP != nil && set.ODP.Terminate != "" {
+		return &subscribing{common: again, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}
+	}
+	return set.first(again)
 }
 
 // MaxLostTokens limits consecutive lost tokens.
@@ -317,12 +333,7 @@ func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
 	case set.Tracking.OnLostToken == sourceconfig.LostReload:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the whole set is read again: rows that "+
 			"were deleted in the meantime are not reported")
-		again := common{startedAt: int(pg.Response.ReceivedAt), snapshot: int(pg.Response.ReceivedAt),
-			lostTokens: shared.lostTokens + 1}
-		if set.ODP != nil && set.ODP.Terminate != "" {
-			return &subscribing{common: again, step: stepTerminate, url: set.FunctionURL(set.ODP.Terminate)}, nil
-		}
-		return set.first(again), nil
+		return pg.startOver(), nil
 	}
 	failed.Message += "; the service no longer knows the token of " + url + ". " + set.Setting(sourceconfig.NameLost) +
 		" = reload reads the whole set again"

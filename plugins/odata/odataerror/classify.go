@@ -84,14 +84,19 @@ func LostToken(response *wit.Response, body []byte) bool {
 		code == "COE0019" || strings.HasPrefix(message, "[COE0019]")
 }
 
-// LostPage reports whether the service no longer knows a link to a further page: its token is lost, or the session that
-// the token belongs to has ended and the service itself rejects the link.
+// LostPage reports whether the service no longer knows a link to a further page: its token is lost, or its session.
 func LostPage(response *wit.Response, body []byte) bool {
+	return LostToken(response, body) || LostSession(response, body)
+}
+
+// LostSession reports whether the session that a link's token may belong to has ended and the service itself rejects
+// the link.
+func LostSession(response *wit.Response, body []byte) bool {
 	isRejected := response.Status == 400 || response.Status == 404 || response.Status == 412
 	isSessionLost := slices.ContainsFunc(response.Headers, func(h wit.Header) bool {
 		return strings.EqualFold(h.Name, wit.SessionLostHeader)
 	})
-	return LostToken(response, body) || (isRejected && isSessionLost && FromService(response, body))
+	return isRejected && isSessionLost && FromService(response, body)
 }
 
 // MatchesCode reports whether codes contain the status or the error code.

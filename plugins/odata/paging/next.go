@@ -135,6 +135,9 @@ func (t *transition) afterSpeculativePage() error {
 func (t *transition) afterLastRow() error {
 	t.next.rowsRead += t.next.undecoded + t.position.skippedRows()
 	t.next.undecoded = 0
+	if t.next.previous.minRows > t.next.rowsRead {
+		return t.retry("the service has shown a row after the last one and does not return it")
+	}
 	return t.lastPage()
 }
 

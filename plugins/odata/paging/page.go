@@ -162,7 +162,8 @@ func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, known bool) {
 // isUnread reports whether a row was certainly not read before this page.
 func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
 	advances, _ := pg.advancesKey(row, data)
-	return advances || (!pg.position.usesKeyset() && pg.repeats.isUnread(row, data))
+	isSampled := !pg.position.usesKeyset() || !pg.position.capabilities.has(keysWorked)
+	return advances || (isSampled && pg.repeats.isUnread(row, data))
 }
 
 // checkOverlap drops the first row if it was read before, as requested, and checks whether the service applies $skip.

@@ -25,7 +25,7 @@ const ( // kinds of probes, as stored
 
 // requestsKnownRows reports whether a probe requests rows that were all read, unless the load lacks some of them.
 func (p *Position) requestsKnownRows() bool {
-	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd || p.requestsLastRows()
+	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd || p.probe.kind == probeKeyOrder
 }
 
 // requestsLastRows reports whether a probe requests the last rows of the set, to show that nothing follows the last
@@ -40,6 +40,11 @@ func (t *transition) afterProbe() error {
 	case probeKeyOrder:
 		isConfirmed := t.keyOrderConfirmed()
 		switch {
+		case t.leftUnread && !t.position.requestsLastRows():
+			isConfirmed = false // rows before the last key were not returned
+			if next.totalCount < 0 {
+				return t.abandonKeyset("the service does not sort by key")
+			}
 		case t.leftUnread:
 			next.previous.minRows = max(next.previous.minRows, next.rowsRead+1)
 			t.foundMoreRows()

@@ -141,8 +141,9 @@ func (t *transition) provenByCount() bool {
 		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isSpeculative() && isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
 		(next.checks.ascending() || next.rowsRead <= sampled)
-	return isCounted && isDifferent && !next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen|
-		orderAssumed)
+	mayHideRows := next.capabilities.has(keysWorked) && next.capabilities.has(orderAssumed)
+	return isCounted && isDifferent && !mayHideRows &&
+		!next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen)
 }
 
 // finish ends a load. doubt is the reason why nothing proves that it is complete, or "" if something may.
@@ -224,6 +225,9 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 		reasons = append(reasons, "it counts "+itoa(position.totalCount)+" rows")
 	case facts.has(rowsMayShift):
 		reasons = append(reasons, "its count shows no row that was deleted while another was inserted")
+	}
+	if len(reasons) == 0 {
+		reasons = append(reasons, "its answers contradict each other")
 	}
 	return strings.Join(reasons, "; ") + ". " + s.Setting("completeness") + " = off hides this warning, require makes it " +
 		"an error"

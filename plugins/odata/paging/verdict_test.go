@@ -3,7 +3,9 @@ package paging
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,7 +28,8 @@ func TestVerdicts(t *testing.T) {
 		top     int
 		once    bool // exactly-once
 		keyless bool
-		first   int // the first key. Zero means 1.
+		gaps    bool // odd keys precede even ones
+		first   int  // the first key. Zero means 1.
 		verdict string
 		rows    int
 		// requests is the maximum. Zero means one page more than needed.
@@ -88,6 +91,12 @@ func TestVerdicts(t *testing.T) {
 				}
 				return correct
 			}}, once: true, verdict: failed},
+		{name: "rows are cut before they are filtered", s: &service{links: "none", count: "none", skips: true,
+			page: many, fault: cutBeforeFilter}, verdict: failed},
+		{name: "rows are cut before they are filtered, count of a page", s: &service{links: "none", count: "page",
+			skips: true, page: many, fault: cutBeforeFilter}, verdict: failed},
+		{name: "only filtered rows are sorted", s: &service{links: "token", count: "none", skips: true, page: 1000,
+			fault: sortsFilteredOnly}, gaps: true, verdict: Unproven, rows: 2 * many, requests: 60},
 		{name: "an empty answer to the question at the end", s: &service{links: "none", count: "none", skips: true,
 			fault: func(_ *service, number int, target string, correct answer) answer {
 				if len(correct.keys) == 1 && strings.Contains(target, "ge%20") {
@@ -149,6 +158,9 @@ func TestVerdicts(t *testing.T) {
 			t.Parallel()
 			fake := test.s
 			fake.keys = upFrom(max(test.first, 1), many)
+			if test.gaps {
+				slices.SortStableFunc(fake.keys, func(a, b int) int { return b%2 - a%2 })
+			}
 			if fake.page == 0 {
 				fake.page = 100
 			}
@@ -180,6 +192,35 @@ func TestVerdicts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cutBeforeFilter selects 1,000 rows in the requested order, and then applies $filter and $skip to them.
+func cutBeforeFilter(s *service, _ int, target string, correct answer) answer {
+	query, _ := url.ParseQuery(target[strings.Index(target, "?")+1:])
+	rows := slices.Clone(s.keys)
+	if strings.Contains(query.Get("$orderby"), "desc") {
+		slices.Reverse(rows)
+	}
+	chosen := setFrom(s.choose(query.Get("$filter")))
+	rows = slices.DeleteFunc(rows[:1000], func(row int) bool { return !chosen[row] })
+	skip, _ := strconv.Atoi(query.Get("$skip"))
+	rows = rows[min(skip, len(rows)):]
+	if query.Has("$top") {
+		rows = rows[:min(8, len(rows))]
+	}
+	correct.keys = rows
+	if correct.count > 0 {
+		correct.count = len(rows)
+	}
+	return correct
+}
+
+// sortsFilteredOnly ignores $orderby in requests without filter.
+func sortsFilteredOnly(s *service, _ int, target string, correct answer) answer {
+	if !strings.Contains(target, "$filter") && !strings.Contains(target, "$skip") {
+		correct.keys = s.keys[:s.page]
+	}
+	return correct
 }
 
 // linksBehindTheEnd adds a new link to each empty page.

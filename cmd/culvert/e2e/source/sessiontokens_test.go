@@ -96,6 +96,40 @@ func (s *tokenService) session(w http.ResponseWriter, r *http.Request) map[strin
 	return s.sessions[id]
 }
 
+// After a restart in the middle of a load nobody has the session that the token belongs to: the load begins again.
+func TestTokensOfSessionsAfterRestart(t *testing.T) {
+	t.Parallel()
+	s := &tokenService{message: "unknown cursor", sessions: map[string]map[string]int{}}
+	isStopped := false
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		stops := s.pages == 40 && !isStopped
+		isStopped = isStopped || stops
+		s.mu.Unlock()
+		if stops {
+			w.Header().Set("DataServiceVersion", "2.0")
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, `{"error":{"code":"X/3","message":{"value":"no authorization"}}}`)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	p := e2etest.NewPlace(t)
+	file := p.File("tokens.properties", append(e2etest.Source("tokens", address), "sap.odata#00.service=/s",
+		"sap.odata#00.entityset=Rows0", "sap.odata#00.topic=rows")...)
+	p.Once(file).Exits(1)
+	s.mu.Lock()
+	clear(s.sessions)
+	s.mu.Unlock()
+	p.Once(file).Exits(0)
+	keys := map[string]bool{}
+	for _, record := range p.Records("rows") {
+		keys[fmt.Sprint(record["key"])] = true
+	}
+	e2etest.Equal(t, "different keys", tokenRows, len(keys))
+	e2etest.Equal(t, "rejected tokens", 1, s.rejected)
+}
+
 // Three tasks read three sets in two sessions, each to the end with the tokens of its session. If the service ends the
 // sessions in the middle, the loads begin again, the log gives the reason, and all rows arrive.
 func TestTokensOfSessions(t *testing.T) {
