@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -110,5 +111,36 @@ func TestRequiredProofOfChanges(t *testing.T) {
 	f.equals(service, "Orders", "OrderID", "ShipName")
 	if len(f.log) != read+1 {
 		t.Errorf("expected one change after %d rows, found %d", read, len(f.log)-read)
+	}
+}
+
+// A first load of changes begins again if the session of its link has ended, whatever delta.lost says: nothing is lost.
+// If that happens each time, it fails.
+func TestFirstLoadWithoutItsSession(t *testing.T) {
+	for _, rejections := range []int{1, 100} {
+		service := odatatest.New(odatatest.Options{Rows: 95, Switches: odatatest.Switches{PageSize: 10}})
+		pages := 0
+		f := newFollower(t, service, tracked00("Orders", "sap.odata#00.format=json")...)
+		f.answered = func(q *wit.Request, r *wit.Response) {
+			if !strings.Contains(q.Target, "skiptoken") {
+				return
+			}
+			if pages++; pages >= 3 && rejections > 0 {
+				rejections--
+				pages = 0
+				r.Status = 400
+				r.Headers = []wit.Header{{Name: wit.SessionLostHeader, Value: "true"}}
+				r.Body = []byte(`{"error":{"code":"X/1","message":{"value":"unknown cursor"}}}`)
+			}
+		}
+		err := f.catchUp(start)
+		if rejections > 0 {
+			if fault := faultOf(err); fault.Kind != wit.ErrorGone || !strings.Contains(fault.Message, "unknown cursor") {
+				t.Errorf("expected a lost session, found %v", err)
+			}
+			continue
+		}
+		noError(t, err)
+		f.equals(service, "Orders", "OrderID", "ShipName")
 	}
 }
