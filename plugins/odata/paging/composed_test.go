@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 var composedSeeds = flag.Int("composed", 12_000, "number of services of TestComposedServices")
 
 var onlySeed = flag.Uint64("composed.seed", 0, "the only seed of TestComposedServices. Zero means all.")
+
+var lostOption = regexp.MustCompile(`\$(orderby|filter)=[^&]*&`)
 
 // composed returns a service with one choice for each of: paging, count, order, keys, changes while it is read, and one
 // fault.
@@ -50,7 +53,8 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 	}
 	at, width := 1+r.IntN(8), 1+r.IntN(2)
 	previous := answer{}
-	switch fault := pick("none", "none", "repeated", "empty", "400 once", "400 always", "html", "fewer"); fault {
+	switch fault := pick("none", "none", "repeated", "empty", "400 once", "400 always", "html", "fewer",
+		"lost option"); fault {
 	case "none":
 	default:
 		fake.fault = func(s *service, number int, target string, correct answer) answer {
@@ -63,6 +67,8 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 				return last
 			case fault == "empty" && isHit && (correct.link != "" || strings.Contains(target, "%20ge%20")):
 				correct.keys = nil
+			case fault == "lost option" && isHit:
+				correct.link = lostOption.ReplaceAllString(correct.link, "")
 			case fault == "fewer" && isHit && len(correct.keys) > 1 && correct.link != "":
 				correct.keys = correct.keys[:len(correct.keys)/2]
 			case fault == "400 once" && isHit, fault == "400 always" && number >= at:

@@ -163,7 +163,8 @@ func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, known bool) {
 func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
 	advances, _ := pg.advancesKey(row, data)
 	isSampled := !pg.position.usesKeyset() || !pg.position.capabilities.has(keysWorked)
-	return advances || (isSampled && pg.repeats.isUnread(row, data))
+	isImported := pg.position.timestamp == 0 // another connector has read the rows before
+	return advances || (isSampled && !isImported && pg.repeats.isUnread(row, data))
 }
 
 // checkOverlap drops the first row if it was read before, as requested, and checks whether the service applies $skip.
