@@ -162,9 +162,10 @@ func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, known bool) {
 // isUnread reports whether a row was certainly not read before this page.
 func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
 	advances, _ := pg.advancesKey(row, data)
-	isSampled := !pg.position.usesKeyset() || !pg.position.capabilities.has(keysWorked)
-	isImported := pg.position.timestamp == 0 // another connector has read the rows before
-	return advances || (isSampled && !isImported && pg.repeats.isUnread(row, data))
+	// The last rows of the set may be of before an imported offset, or rows that were skipped.
+	checksOrder := pg.position.probe.kind == probeKeyOrder && !pg.position.requestsLastRows()
+	isSampled := checksOrder || !pg.position.usesKeyset()
+	return advances || (isSampled && pg.repeats.isUnread(row, data))
 }
 
 // checkOverlap drops the first row if it was read before, as requested, and checks whether the service applies $skip.
