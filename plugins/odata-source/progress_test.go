@@ -135,7 +135,8 @@ func TestFirstLoadWithoutItsSession(t *testing.T) {
 		}
 		err := f.catchUp(start)
 		if rejections > 0 {
-			if fault := faultOf(err); fault.Kind != wit.ErrorGone || !strings.Contains(fault.Message, "unknown cursor") {
+			fault := faultOf(err)
+			if fault.Kind != wit.ErrorGone || !strings.Contains(fault.Message, "unknown cursor") {
 				t.Errorf("expected a lost session, found %v", err)
 			}
 			continue
