@@ -339,6 +339,7 @@ func (t *transition) followEmptyPage() error {
 	isCounted := next.totalCount >= 0
 	switch {
 	case isCounted && next.totalCount <= next.rowsRead, isCounted && t.Count == t.Rows, link == t.position.url:
+		next.capabilities.set(rowsMayShift, true) // the link had promised rows, whatever the count says
 		return t.lastPage()
 	case err != nil:
 		return err
