@@ -105,18 +105,17 @@ func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk 
 	return result, true, nil
 }
 
-// afterHiddenRow returns the phase after the response to a request for one hidden row. It may have been deleted since.
+// afterHiddenRow returns the phase after the response to a request for one hidden row. If it is not found, the set is
+// read again.
 func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
 	key, others := hidden.nextKey()
-	rows := int(pg.Out.Page.Rows)
-	firstKey := pg.rows.firstKey
-	isRow := rows == 1 && string(firstKey) == string(key)
+	isRow := pg.Out.Page.Rows == 1 && string(pg.rows.firstKey) == string(key)
 	if !isRow || pg.Out.Page.Next.Href != "" {
 		return pg.readAgain(hidden, "the service does not select a row by its key")
 	}
 	next := *hidden
 	next.keys = others
-	next.rowsRead += rows
+	next.rowsRead++
 	return pg.set().afterHidden(&next, pg.Response.ReceivedAt)
 }
 

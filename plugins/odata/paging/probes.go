@@ -62,7 +62,7 @@ func (t *transition) afterProbe() error {
 		case !isConfirmed && next.totalCount < 0:
 			return t.abandonKeyset("the service does not sort by key or does not compare keys")
 		}
-		// If not confirmed, its own order may be that of the keys: pages and count are checked, but prove nothing.
+		// If not, rows may be stored in the order of the keys: pages and count are checked, but prove nothing.
 		next.capabilities.set(sortsByKey, isConfirmed)
 		next.capabilities.set(orderAssumed, !isConfirmed)
 	case probePageCount:

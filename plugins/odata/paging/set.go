@@ -141,7 +141,7 @@ func (s *Set) Target(position *Position) string {
 }
 
 // lastRowsURL returns the URL of the last rows that meet a condition, in descending order. An empty condition means all
-// rows. A service that ignores $orderby or the filter returns others, even if its own order is that of the keys.
+// rows. A service that ignores $orderby or the filter returns others, even if it stores rows in the order of the keys.
 func (s *Set) lastRowsURL(position *Position, condition string, rows int) string {
 	last := *s
 	last.Top = rows

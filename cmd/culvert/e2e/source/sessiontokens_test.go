@@ -96,7 +96,7 @@ func (s *tokenService) session(w http.ResponseWriter, r *http.Request) map[strin
 	return s.sessions[id]
 }
 
-// After a restart in the middle of a load nobody has the session that the token belongs to: the load begins again.
+// A restart in mid-load ends the session of the token: the load begins again.
 func TestTokensOfSessionsAfterRestart(t *testing.T) {
 	t.Parallel()
 	s := &tokenService{message: "unknown cursor", sessions: map[string]map[string]int{}}
