@@ -64,9 +64,10 @@ func rowNumberIn(link string) (row int, ok bool) {
 
 const maxLink = 16 << 10
 
-// linkHasKey reports whether a next link contains the key and none of the counts.
+// linkHasKey reports whether a next link contains the key, none of the counts, and the order of the request.
 func (s *Set) linkHasKey(link, kind string, keys []string, counts ...int) bool {
-	if len(link) > maxLink {
+	losesOrder := optionOf(kind, "$orderby") != "" && optionOf(link, "$orderby") == ""
+	if len(link) > maxLink || losesOrder {
 		return false
 	}
 	_, query, _ := strings.Cut(link, "?")

@@ -11,7 +11,7 @@ var v2 = &Set{}
 func TestLinksThatCountRows(t *testing.T) {
 	// Links by row number and unreadable links are both not by key.
 	const afterKey, byNumber, unknown = true, false, false
-	const request = "/s/X?$orderby=K&$filter=Country%20eq%20'DE'"
+	const request = "/s/X?$filter=Country%20eq%20'DE'"
 	for _, test := range []struct {
 		link, keys string
 		seen       int
@@ -46,8 +46,8 @@ func TestLinksThatCountRows(t *testing.T) {
 		{"/s/X?$skiptoken=K:7,DE", "7 DE", 1000, afterKey}, {"/s/X?after='DE'", "DE", 1000, afterKey},
 		{"/s/X?$skiptoken=eyJLIjo3fQ==", "7", 1000, afterKey}, // {"K":7}
 		// what the request itself contained proves nothing
-		{"/s/X?$orderby=K&$filter=Country%20eq%20'DE'&page=xyz", "DE", 10, unknown},
-		{"/s/X?$orderby=K&$filter=Country+eq+'DE'&$skiptoken=DE", "DE", 10, afterKey},
+		{"/s/X?$filter=Country%20eq%20'DE'&page=xyz", "DE", 10, unknown},
+		{"/s/X?$filter=Country+eq+'DE'&$skiptoken=DE", "DE", 10, afterKey},
 		{"/s/X", "7", 10, unknown}, {"/s/X?$skiptoken=", "", 10, unknown},
 		{"/s/X?$skiptoken=99999999999999999999999", "7", 10, unknown},
 		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, unknown},
@@ -55,6 +55,21 @@ func TestLinksThatCountRows(t *testing.T) {
 		if found := v2.linkHasKey(test.link, request, strings.Fields(test.keys), test.seen); found != test.want {
 			t.Errorf("%.80s after %s, %d rows: expected by key %v, found %v", test.link, test.keys, test.seen,
 				test.want, found)
+		}
+	}
+}
+
+// The rows after a key are others where the service has lost the order.
+func TestLinksThatLoseTheOrder(t *testing.T) {
+	const request = "/s/X?$orderby=K&$filter=K%20ne%20'DE'"
+	for link, isByKey := range map[string]bool{
+		"/s/X?$filter=K%20ne%20'DE'&$orderby=K&$skiptoken='ALFKI'":       true,
+		"/s/X?%24filter=K+ne+'DE'&%24orderby=K%20asc&$skiptoken='ALFKI'": true,
+		"/s/X?$orderby=K&$skiptoken='ALFKI'":                             true,
+		"/s/X?$filter=K%20ne%20'DE'&$skiptoken='ALFKI'":                  false,
+	} {
+		if found := v2.linkHasKey(link, request, []string{"ALFKI"}, 10); found != isByKey {
+			t.Errorf("%s: expected by key %v, found %v", link, isByKey, found)
 		}
 	}
 }
