@@ -30,7 +30,7 @@ func marksOf(n int) (marks []uint64) {
 // largestPosition returns a position of which every part has its maximum size.
 func largestPosition() *Position {
 	position := newPosition(math.MaxUint16 &^ loadComplete)
-	position.url, position.pager = textOf(linkBytes), skipPager{overlaps: true}
+	position.url, position.pager = textOf(linkBytes), pager{by: skipWorked, overlaps: true}
 	position.probe = &probe{probeKeyOrder, textOf(linkBytes), textOf(textBytes)}
 	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded, &position.snapshot,
 		&position.endMarkerPending, &position.timestamp,

@@ -2,8 +2,8 @@
 // missing and that pages do not repeat forever, and stores the state of a load in an offset. It does no I/O.
 //
 // A [Page] is created from a [Position], the offset; rows are passed to [Page.Observe]; [Page.Next] returns the next
-// position. The end of the first page decides for a pager: nextLinkPager follows next links, keysetPager filters by the
-// last key, skipPager uses $skip. A failed check restarts the load, or fails it with exactly-once. verdict.go decides
+// position. The end of the first page decides for a pager: by next links, by the last key
+// ($filter), or by $skip. A failed check restarts the load, or fails it with exactly-once. verdict.go decides
 // how a load ends: with the name of a proof, without proof, or by an error.
 //
 // Where to look: page.go, next.go (what follows a page) and pagers.go; errors.go and probes.go handle other responses,

@@ -25,7 +25,7 @@ type ErrorResponse struct {
 // rejection is believed only if it is the service's, and about a form of request that has not worked in this load.
 func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	t := pg.newTransition(PageInfo{Count: -1, ReceivedAt: r.ReceivedAt})
-	_, isLinked := pg.position.pager.(nextLinkPager)
+	isLinked := pg.position.pager.by == linksWorked
 	var action string // for the log
 	var err error
 	switch kind := pg.position.probe.kind; {
@@ -43,18 +43,18 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 		action, err = t.retryEmptyPage()
 	case !r.rejectsOption():
 		return nil, r.Err
-	case pg.position.capabilities.has(workedBy(pg.position.pager)):
+	case pg.position.capabilities.has(pg.position.pager.by):
 		return nil, pg.disbelieve(r.Err, false)
-	case pg.position.isSpeculative():
+	case pg.position.pager.speculative:
 		action, err = "continuing, because the service does not say whether it has more rows",
 			t.afterSpeculativeFailure()
 	case pg.position.usesKeyset():
 		action, err = "continuing differently", t.abandonKeyset(r.Err.Message)
-	case pg.position.pager == nil && r.Status != 404 && Proves(pg.position.previous.verdict):
+	case pg.position.pager.by == 0 && r.Status != 404 && Proves(pg.position.previous.verdict):
 		return nil, pg.disbelieve(r.Err, false) // such requests have worked in the load before
-	case pg.position.pager == nil && t.dropOption(r):
+	case pg.position.pager.by == 0 && t.dropOption(r):
 		action = "continuing without options that the service may not support"
-	case pg.position.pager == nil && r.Status == 400 && pg.set.Top == 0:
+	case pg.position.pager.by == 0 && r.Status == 400 && pg.set.Top == 0:
 		r.Err.Message += "; if the service limits the rows of a response, " + pg.set.Setting("paging") + " = top requests " +
 			pg.set.Setting("page.size") + " rows at a time"
 		return nil, r.Err
@@ -90,7 +90,7 @@ func (pg *Page) followsOtherLink(t *transition) bool {
 	if !pg.position.followsEmptyPage() {
 		return false
 	}
-	return pg.position.url != t.keysetURL(keysetPager{skipped: pg.position.skippedRows()})
+	return pg.position.url != t.keysetURL(pager{skipped: pg.position.pager.skipped})
 }
 
 // rejectsProbe reports whether the load continues without the result of a probe. Without the highest value or the count

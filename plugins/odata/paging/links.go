@@ -79,7 +79,7 @@ func optionName(option string) string {
 
 // RestoreLink restores the options of a link stored by an earlier version.
 func (s *Set) RestoreLink(position *Position) *Position {
-	if _, linked := position.pager.(nextLinkPager); !linked {
+	if position.pager.by != linksWorked {
 		return position
 	}
 	url, _ := s.RestoreOptions(position.url, s.pageURL(position, "", 0))

@@ -133,14 +133,14 @@ func TestOptionsOfTheRequest(t *testing.T) {
 	for query, fails := range map[string]bool{"$filter=U+and+K+gt+1000L": false, "$filter=U": false, "": false,
 		"$filter=K%20gt%201000L": true, "$filter=U%20and%20K%20gt%207L": true} {
 		for _, kind := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
-			for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
+			for _, w := range []pager{{by: keysWorked}, {by: linksWorked}, {by: skipWorked}} {
 				set.Filter = func(condition string) string { return strings.ReplaceAll("U"+condition, " ", "%20") }
 				pg, at := NewPage(), *first
 				at.url, at.pager = "/s/X?"+kind+"&$skiptoken=9", w
 				pg.Begin(set, &at)
 				found, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
 				if (err != nil) != (fails || kind == "" && strings.Contains(query, "1000")) {
-					t.Errorf("%T, request %s: link %s, found %s, %v", w, kind, query, found, err)
+					t.Errorf("%+v, request %s: link %s, found %s, %v", w, kind, query, found, err)
 				}
 			}
 		}

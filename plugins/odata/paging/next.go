@@ -29,15 +29,15 @@ func (t *transition) afterPage() error {
 		return t.afterProbe()
 	case t.mismatch != "":
 		return t.afterMismatch()
-	case t.position.isSpeculative():
+	case t.position.pager.speculative:
 		return t.afterSpeculativePage()
 	}
 	t.countRows()
-	t.next.capabilities.set(workedBy(t.position.pager), true)
+	t.next.capabilities.set(t.position.pager.by, true)
 	t.next.probe = &probe{}
 	hasRows := t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows())
 	t.countEmptyPage(hasRows)
-	if t.Rows == 0 && workedBy(t.position.pager) == linksWorked {
+	if t.Rows == 0 && t.position.pager.by == linksWorked {
 		t.next.capabilities.set(rowsMayShift, true) // the link had promised rows, so no count is believed
 	}
 	if t.next.checks.emptyPages > maxEmptyPages {
@@ -81,7 +81,7 @@ func (t *transition) afterMismatch() error {
 		t.next.capabilities.set(duplicateKeys, true)
 	}
 	switch {
-	case t.position.isSpeculative():
+	case t.position.pager.speculative:
 		return t.afterSpeculativeFailure()
 	case t.position.followsEmptyPage() && !t.keyAdvanced:
 		return t.lastPage()
@@ -110,11 +110,11 @@ func (t *transition) afterSpeculativePage() error {
 	case t.newRows() > 0:
 		t.foundMoreRows()
 		if !t.position.usesKeyset() {
-			t.useSkip(skipPager{overlaps: t.position.overlaps()})
+			t.useSkip(pager{overlaps: t.position.pager.overlaps})
 			return nil
 		}
-		if skipped := t.position.skippedRows(); skipped > 0 {
-			t.useKeysetPager(keysetPager{skipped: skipped})
+		if skipped := t.position.pager.skipped; skipped > 0 {
+			t.useKeysetPager(pager{skipped: skipped})
 		} else {
 			t.continueByKey(promised)
 		}
@@ -123,8 +123,8 @@ func (t *transition) afterSpeculativePage() error {
 	case t.Link != "" && t.position.usesKeyset():
 		t.countEmptyPage(false)
 		return t.followEmptyPage()
-	case t.position.usesKeyset() && t.position.overlaps() && !t.startsWithLast:
-		t.useKeysetPager(keysetPager{speculative: true})
+	case t.position.usesKeyset() && t.position.pager.overlaps && !t.startsWithLast:
+		t.useKeysetPager(pager{speculative: true})
 		t.checkDeleted(t.position.checks.key)
 		return nil
 	}
@@ -133,7 +133,7 @@ func (t *transition) afterSpeculativePage() error {
 
 // afterLastRow ends a load after a request has shown that nothing follows the last row.
 func (t *transition) afterLastRow() error {
-	t.next.rowsRead += t.next.undecoded + t.position.skippedRows()
+	t.next.rowsRead += t.next.undecoded + t.position.pager.skipped
 	t.next.undecoded = 0
 	if t.next.previous.minRows > t.next.rowsRead {
 		return t.retry("the service has shown a row after the last one and does not return it")
@@ -156,7 +156,7 @@ func (t *transition) foundMoreRows() {
 func (t *transition) countRows() {
 	t.next.undecoded = 0
 	t.next.undecodedHashes = ""
-	t.next.rowsRead += t.position.skippedRows() + t.Rows - t.overlapRows()
+	t.next.rowsRead += t.position.pager.skipped + t.Rows - t.overlapRows()
 	if t.position.rowsRead == 0 && t.position.totalCount < 0 && t.set.Count && t.Count >= 0 {
 		t.checkFirstCount()
 	}
@@ -266,34 +266,31 @@ func (t *transition) saveChecks() {
 // service counts from it on, or it is the empty response to a request for rows after that key.
 func (t *transition) afterKeyPage() error {
 	next := t.next
-	pager := t.position.pager.(keysetPager)
-	isLastRowMissing := pager.overlaps && !t.startsWithLast
+	isLastRowMissing := t.position.pager.overlaps && !t.startsWithLast
 	if isLastRowMissing {
 		defer t.checkDeleted(t.position.checks.key)
 	}
-	countsRest := next.totalCount >= 0 && t.Count == t.Rows+pager.skipped
-	expected := promised
+	rowsFromKey := t.Rows + t.position.pager.skipped
+	countsRest := next.totalCount >= 0 && t.Count == rowsFromKey
 	isReached := next.totalCount >= 0 && next.totalCount <= next.rowsRead
-	isOpen := t.Link == "" && next.totalCount < 0 && t.Count <= t.Rows+pager.skipped
-	if countsRest || isReached || isOpen {
-		expected = speculative
-	}
+	isOpen := t.Link == "" && next.totalCount < 0 && t.Count <= rowsFromKey
+	isSpeculative := countsRest || isReached || isOpen
 	isShort := t.Rows < t.position.pageRows
 	switch {
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
-		return t.afterUndecodedPage(expected)
-	case t.Rows == 0 && t.Link != "" && !pager.overlaps:
+		return t.afterUndecodedPage(isSpeculative)
+	case t.Rows == 0 && t.Link != "" && !t.position.pager.overlaps:
 		return t.followEmptyPage()
 	case t.Link == "" && !isLastRowMissing && (t.Rows == 0 || countsRest):
 		return t.lastPage() // nothing follows the last key
 	case t.newRows() <= 0: // only the row of the last key, or none because it was deleted
-		isSpeculative := expected == speculative && !next.capabilities.has(foundSpeculativeRows)
-		t.useKeysetPager(keysetPager{speculative: isSpeculative})
+		isSpeculative = isSpeculative && !next.capabilities.has(foundSpeculativeRows)
+		t.useKeysetPager(pager{speculative: isSpeculative})
 		return nil
 	case isOpen && next.capabilities.has(foundSpeculativeRows) && !isShort:
-		expected = promised
+		isSpeculative = promised
 	}
-	t.continueByKey(expected)
+	t.continueByKey(isSpeculative)
 	if t.position.rowsRead == 1 {
 		t.requireKeyOrder("") // one row did not show it
 	}
@@ -309,7 +306,7 @@ func (t *transition) afterLinkedPage() error {
 	if link == t.position.url {
 		return t.afterLinkLoop("the next link of " + link + " is its own URL")
 	}
-	isEmpty := t.Rows == 0 && t.position.pager != nil
+	isEmpty := t.Rows == 0 && t.position.pager.by != 0
 	if isEmpty && next.totalCount >= 0 && next.totalCount <= next.rowsRead {
 		return t.lastPage()
 	}
@@ -322,7 +319,7 @@ func (t *transition) afterLinkedPage() error {
 	if !isSafe {
 		t.suspectJump(link)
 	}
-	if err := t.followLink(link, nextLinkPager{counts: !isSafe}); err != nil {
+	if err := t.followLink(link, !isSafe); err != nil {
 		return err
 	}
 	if isEmpty && next.checks.emptyPages == confirmedEmptyPages && t.set.Pageable {
@@ -350,7 +347,7 @@ func (t *transition) followEmptyPage() error {
 		next.capabilities.set(rowsMayShift, true)
 	}
 	// The skipped rows are counted with the next page.
-	next.url, next.pager, next.rowsRead = link, keysetPager{skipped: t.position.skippedRows()}, t.position.rowsRead
+	next.url, next.pager, next.rowsRead = link, pager{by: keysWorked, skipped: t.position.pager.skipped}, t.position.rowsRead
 	return nil
 }
 
@@ -358,7 +355,7 @@ func (t *transition) followEmptyPage() error {
 // that link fails too, the load ends. action is for the log.
 func (t *transition) retryEmptyPage() (action string, err error) {
 	requested := LoopDetector{}
-	t.next.url = t.keysetURL(keysetPager{skipped: t.position.skippedRows()})
+	t.next.url = t.keysetURL(pager{skipped: t.position.pager.skipped})
 	requested.Visit(t.next.url)
 	linked := requested
 	if linked.Visit(t.position.url); t.next.checks.followed == linked {
@@ -375,19 +372,16 @@ func (t *transition) afterUnlinkedPage() error {
 	next := t.next
 	isCounted := next.totalCount >= 0
 	isShort := next.totalCount > next.rowsRead
-	expected := promised
-	if !isCounted && !next.capabilities.has(foundSpeculativeRows) {
-		expected = speculative
-	}
-	_, isLinked := t.position.pager.(nextLinkPager)
+	isSpeculative := !isCounted && !next.capabilities.has(foundSpeculativeRows)
+	isLinked := t.position.pager.by == linksWorked
 	hasOnlyErrors := t.nothingDecoded() && t.reportedErrors > 0
 	isAfterRow := t.lastDecoded > 0 || (isLinked && t.position.pageRows > 1)
 	switch {
 	case isCounted && !isShort, t.newRows() <= 0 && !hasOnlyErrors && (!isLinked || isShort):
 		return t.lastPage()
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
-		return t.afterUndecodedPage(expected)
-	case (next.pageRows > 1 || next.capabilities.has(sortsByKey)) && t.useKeyset(expected):
+		return t.afterUndecodedPage(isSpeculative)
+	case (next.pageRows > 1 || next.capabilities.has(sortsByKey)) && t.useKeyset(isSpeculative):
 		t.requireKeyOrder("") // pages of one row do not show it
 	case isShort && isLinked && !isAfterRow:
 		return t.lastPage()
@@ -397,8 +391,8 @@ func (t *transition) afterUnlinkedPage() error {
 		return t.complete("according to its metadata it cannot be paged")
 	default:
 		isOrdered := t.set.Ordered && !next.capabilities.has(refusesOrderBy)
-		overlaps := isAfterRow && (expected == speculative || !isOrdered || isLinked)
-		t.useSkip(skipPager{overlaps: overlaps, speculative: expected == speculative})
+		overlaps := isAfterRow && (isSpeculative || !isOrdered || isLinked)
+		t.useSkip(pager{overlaps: overlaps, speculative: isSpeculative})
 	}
 	if isShort && t.set.Top == 0 {
 		t.info(itoa(next.rowsRead) + " of " + itoa(next.totalCount) +
@@ -409,9 +403,9 @@ func (t *transition) afterUnlinkedPage() error {
 
 // afterUndecodedPage continues after a page without a decodable row, which has no key to continue from: by $skip, from
 // the previous key if there is one.
-func (t *transition) afterUndecodedPage(expected expectation) error {
+func (t *transition) afterUndecodedPage(isSpeculative bool) error {
 	next, position := t.next, t.position
-	if !t.set.Pageable && (expected == promised || next.capabilities.has(foundSpeculativeRows)) {
+	if !t.set.Pageable && (!isSpeculative || next.capabilities.has(foundSpeculativeRows)) {
 		return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": none of the rows of " + position.url +
 			" can be decoded, and according to its metadata others cannot be requested by $skip: expected a page " +
 			"with a row that can be decoded; increase " + t.set.Setting("page.size")}
@@ -421,15 +415,15 @@ func (t *transition) afterUndecodedPage(expected expectation) error {
 	}
 	next.undecodedHashes = packHashes(t.errorHashes)
 	if !position.usesKeyset() {
-		t.useSkip(skipPager{speculative: expected == speculative})
+		t.useSkip(pager{speculative: isSpeculative})
 		return nil
 	}
 	checks := next.checks
 	checks.sorted, checks.folded, checks.key = position.checks.sorted, position.checks.folded, position.checks.key
-	skipped := position.skippedRows() + t.Rows - t.overlapRows()
+	skipped := position.pager.skipped + t.Rows - t.overlapRows()
 	next.rowsRead = position.rowsRead
-	next.pager = keysetPager{skipped: skipped, speculative: expected == speculative}
-	next.url = t.keysetURL(next.pager.(keysetPager))
+	next.pager = pager{by: keysWorked, skipped: skipped, speculative: isSpeculative}
+	next.url = t.keysetURL(next.pager)
 	next.capabilities.set(rowsMayShift, true)
 	return nil
 }

@@ -82,7 +82,7 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 	if isLeft && !pg.leftUnread {
 		pg.leftUnread = slices.ContainsFunc(rows, func(row wit.Row) bool { return pg.isUnread(&row, out.Data) })
 	}
-	if isLeft || pg.position.probe.kind != "" || pg.position.isSpeculative() {
+	if isLeft || pg.position.probe.kind != "" || pg.position.pager.speculative {
 		// The host waits for the errors that it requested.
 		out.Errors = slices.DeleteFunc(out.Errors, func(rowError wit.RowError) bool {
 			return !slices.Contains(out.Skipped, rowError.RowIndex)
@@ -140,7 +140,7 @@ func (pg *Page) keyBefore(first *wit.Row, data []byte) []string {
 		return nil
 	}
 	last := pg.set.unpackKey(pg.position.checks.key)
-	pager, _ := pg.position.pager.(keysetPager)
+	pager := pg.position.pager
 	pg.startsWithLast = pager.overlaps && slices.Equal(last, pg.set.sortTexts(keyOf(first, data)))
 	if pg.startsWithLast {
 		return nil
@@ -170,15 +170,16 @@ func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
 
 // checkOverlap drops the first row if it was read before, as requested, and checks whether the service applies $skip.
 func (pg *Page) checkOverlap(rows []wit.Row, data []byte) []wit.Row {
-	pager, skips := pg.position.pager.(skipPager)
+	pager := pg.position.pager
+	skips := pager.by == skipWorked
 	isLast := skips && pg.repeats.tail.endsWith(rowHash(&rows[0], data))
 	pg.startsWithLast = pg.startsWithLast || pager.overlaps && isLast
 	switch {
 	case pg.startsWithLast:
 		return rows[1:]
-	case pager.overlaps:
+	case skips && pager.overlaps:
 		pg.mismatch = "its rows have another order when they are requested again"
-	case pager.speculative && pg.set.Keys != nil && (isLast || pg.repeats.seenBefore(&rows[0], data)):
+	case skips && pager.speculative && pg.set.Keys != nil && (isLast || pg.repeats.seenBefore(&rows[0], data)):
 		pg.mismatch = "the service ignores $skip"
 	}
 	return rows
@@ -196,7 +197,7 @@ func (pg *Page) observeRowErrors(out *Rows) {
 	}
 	reported := unpackHashes(pg.position.undecodedHashes)
 	end := uint32(len(reported))
-	if pg.position.overlaps() {
+	if pg.position.pager.overlaps {
 		end++
 	}
 	unreported := out.Errors[:0]

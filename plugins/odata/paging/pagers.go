@@ -2,67 +2,39 @@ package paging
 
 import "github.com/culvert-project/culvert/wit"
 
-// expectation is whether the service promised the next page, by a link or a count.
-type expectation bool
-
 const (
-	promised expectation = false
+	// promised pages were announced, by a link or a count.
+	promised = false
 	// speculative pages are requested although nothing shows that there are more rows: some services only return a
 	// page.
-	speculative expectation = true
+	speculative = true
 )
 
-type pager interface{ countsRows() bool }
-
-// keysetPager requests rows by the last key ($filter and $orderby).
-type keysetPager struct {
-	// overlaps means that the page starts with the last row read, to check the order and to show equal keys.
+// pager is how a page is requested. The zero value requests the first one.
+type pager struct {
+	by Capabilities // keysWorked, linksWorked or skipWorked: the fact that such a page was read
+	// overlaps means that the page starts with the last row read, to check the order, and $skip or equal keys.
 	overlaps    bool
-	skipped     int // undecodable rows after the key
-	speculative bool
-}
-
-// nextLinkPager follows the service's next link. counts means that the link counts rows, or may do so.
-type nextLinkPager struct{ counts bool }
-
-type skipPager struct {
-	overlaps    bool // the page starts with the last row read, to check $skip and the order
-	speculative bool
-}
-
-func (keysetPager) countsRows() bool     { return false }
-func (p nextLinkPager) countsRows() bool { return p.counts }
-func (skipPager) countsRows() bool       { return true }
-
-// workedBy returns the fact that a page of a pager was read.
-func workedBy(pager pager) Capabilities {
-	switch pager.(type) {
-	case keysetPager:
-		return keysWorked
-	case nextLinkPager:
-		return linksWorked
-	case skipPager:
-		return skipWorked
-	}
-	return 0
+	speculative bool // its rows are not handed on
+	skipped     int  // undecodable rows after the key
 }
 
 // useKeyset continues by key, if the keys ascended so far. It returns false if another pager must be used.
-func (t *transition) useKeyset(request expectation) bool {
+func (t *transition) useKeyset(isSpeculative bool) bool {
 	next := t.next
 	if !t.set.canUseKeyset(next.capabilities) || !next.checks.ascending() || next.checks.key == "" {
 		return false
 	}
 	if next.totalCount < 0 && !t.position.usesKeyset() {
 		// Without a count nothing would reveal missing rows, so the order must be certain.
-		isOrdered := request == speculative || next.capabilities.has(sortsByKey) || t.order.rows >= minOrderedRows
+		isOrdered := isSpeculative || next.capabilities.has(sortsByKey) || t.order.rows >= minOrderedRows
 		if !next.checks.sorted || !isOrdered {
 			return false
 		}
 	}
-	t.continueByKey(request)
+	t.continueByKey(isSpeculative)
 	// The pager may change.
-	if next.checks.lastHashes = ""; request == speculative || !next.capabilities.has(sortsByKey) {
+	if next.checks.lastHashes = ""; isSpeculative || !next.capabilities.has(sortsByKey) {
 		next.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
 	return true
@@ -70,24 +42,25 @@ func (t *transition) useKeyset(request expectation) bool {
 
 // continueByKey requests the rows from the last key on. Only if pages have one row, it requests the rows after that
 // key.
-func (t *transition) continueByKey(request expectation) {
+func (t *transition) continueByKey(isSpeculative bool) {
 	if t.isPage() && t.digest.rows > 0 {
 		t.rereadUndecoded()
 	}
 	hasRoom := t.next.pageRows > 1 // else the page would consist of the last row
-	if request == promised && !hasRoom {
+	if !isSpeculative && !hasRoom {
 		t.next.capabilities.set(equalKeysUnseen, true)
 	}
-	t.useKeysetPager(keysetPager{overlaps: hasRoom, speculative: request == speculative})
+	t.useKeysetPager(pager{overlaps: hasRoom, speculative: isSpeculative})
 }
 
-func (t *transition) useKeysetPager(pager keysetPager) {
+func (t *transition) useKeysetPager(pager pager) {
+	pager.by = keysWorked
 	t.next.pager = pager
 	t.next.url = t.keysetURL(pager)
 	t.next.checks.emptyPages = 0 // of links
 }
 
-func (t *transition) keysetURL(pager keysetPager) string {
+func (t *transition) keysetURL(pager pager) string {
 	condition := t.set.Keys.FilterAfter
 	if pager.overlaps {
 		condition = t.set.Keys.FilterFrom
@@ -99,7 +72,7 @@ func (t *transition) keysetURL(pager keysetPager) string {
 // a count. If it does not, fallbackLink is followed, or $skip is used if that is empty.
 func (t *transition) requireKeyOrder(fallbackLink string) {
 	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
-	hasOrder := t.next.rowsRead > 1 || t.next.isSpeculative() // else the order of the next page is probed
+	hasOrder := t.next.rowsRead > 1 || t.next.pager.speculative // else the order of the next page is probed
 	t.next.probe = &probe{fallbackLink: fallbackLink}
 	if hasOrder && !isAssumed && !t.next.capabilities.has(sortsByKey) {
 		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink, priorKey: t.previousKey()}
@@ -114,7 +87,7 @@ func (t *transition) previousKey() string {
 }
 
 // useSkip requests the rows after those read. A page that overlaps starts with the last of them.
-func (t *transition) useSkip(pager skipPager) {
+func (t *transition) useSkip(pager pager) {
 	if t.isPage() && pager.overlaps && t.digest.rows > 0 {
 		t.rereadUndecoded()
 	}
@@ -122,14 +95,18 @@ func (t *transition) useSkip(pager skipPager) {
 	if pager.overlaps {
 		rows--
 	}
-	t.recordCounting(pager)
+	if !pager.speculative {
+		t.next.capabilities.set(rowsMayShift, true)
+	}
+	t.recordLastKeys(true)
+	pager.by = skipWorked
 	t.next.pager = pager
 	t.next.url = t.set.pageURL(t.next, "", rows)
 }
 
 // isPage reports whether the response is a page whose rows were handed on.
 func (t *transition) isPage() bool {
-	return t.mismatch == "" && t.position.probe.kind == "" && !t.position.isSpeculative()
+	return t.mismatch == "" && t.position.probe.kind == "" && !t.position.pager.speculative
 }
 
 // rereadUndecoded moves the position back so that undecodable rows at the end are requested again but reported once.
@@ -139,7 +116,7 @@ func (t *transition) rereadUndecoded() {
 	t.next.undecodedHashes = packHashes(t.errorHashes[:min(len(t.errorHashes), t.next.undecoded, maxErrorHashes)])
 }
 
-func (t *transition) followLink(link string, pager nextLinkPager) error {
+func (t *transition) followLink(link string, countsRows bool) error {
 	link, err := t.restoreOptions(link)
 	if err != nil {
 		return err
@@ -151,8 +128,11 @@ func (t *transition) followLink(link string, pager nextLinkPager) error {
 	if followed.visit(hashOf(link)) {
 		return t.afterLinkLoop("the link " + link + " was followed before")
 	}
-	t.next.url, t.next.pager = link, pager
-	t.recordCounting(pager)
+	t.next.url, t.next.pager = link, pager{by: linksWorked}
+	if countsRows {
+		t.next.capabilities.set(rowsMayShift, true)
+	}
+	t.recordLastKeys(countsRows)
 	return nil
 }
 
@@ -164,15 +144,12 @@ func (t *transition) restoreOptions(link string) (string, error) {
 	return restored, err
 }
 
-// recordCounting stores the last keys if the next page is requested by counting, so that shifted rows are detected.
-func (t *transition) recordCounting(next pager) {
-	if pager, _ := next.(skipPager); next.countsRows() && !pager.speculative {
-		t.next.capabilities.set(rowsMayShift, true)
-	}
-	if !t.isPage() || (t.Rows == 0 && t.position.pager != nil) {
+// recordLastKeys stores the last keys if the next page is requested by counting, so that shifted rows are detected.
+func (t *transition) recordLastKeys(countsRows bool) {
+	if !t.isPage() || (t.Rows == 0 && t.position.pager.by != 0) {
 		return // the keys of the page before it are stored
 	}
-	if t.next.checks.lastHashes = ""; next.countsRows() {
+	if t.next.checks.lastHashes = ""; countsRows {
 		t.next.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
 }
@@ -195,8 +172,8 @@ func (t *transition) afterSpeculativeFailure() error {
 	if t.mismatch != "" && !position.usesKeyset() {
 		next.capabilities.set(skipUnreliable, true)
 	}
-	isAfterKey := position.skippedRows() > 0
-	rowsRead := next.rowsRead + next.undecoded + position.skippedRows()
+	isAfterKey := position.pager.skipped > 0
+	rowsRead := next.rowsRead + next.undecoded + position.pager.skipped
 	switch {
 	case position.usesKeyset() && !isAfterKey && t.set.Pageable && next.checks.lastHashes != "":
 		t.markKeyFilterIgnored()
@@ -204,10 +181,10 @@ func (t *transition) afterSpeculativeFailure() error {
 		next.rowsRead = rowsRead
 		next.undecoded = 0
 		next.undecodedHashes = ""
-		t.useSkip(skipPager{overlaps: overlaps, speculative: true})
+		t.useSkip(pager{overlaps: overlaps, speculative: true})
 		return nil
 	case !position.usesKeyset() && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():
-		t.useKeysetPager(keysetPager{overlaps: next.pageRows > 1, speculative: true})
+		t.useKeysetPager(pager{overlaps: next.pageRows > 1, speculative: true})
 		t.requireKeyOrder("")
 		return nil
 	}
@@ -222,14 +199,14 @@ func (t *transition) afterSpeculativeFailure() error {
 // afterLastSpeculativePage ends a load if no way to request further rows has worked.
 func (t *transition) afterLastSpeculativePage() error {
 	next := t.next
-	isAfterKey := t.position.skippedRows() > 0
+	isAfterKey := t.position.pager.skipped > 0
 	switch {
 	case next.capabilities.has(foundSpeculativeRows), next.previous.minRows > next.rowsRead:
 		return t.restartWithoutKeyset("the service returned rows beyond the last announced page and now refuses the " +
 			"next page")
 	case next.capabilities.has(leftUnreadRows):
 		return t.retry("the service has other rows, and ignores or rejects requests for the rows after the last one")
-	case isAfterKey && t.position.skippedRows() == t.set.Top, next.rowsRead == t.set.Top:
+	case isAfterKey && t.position.pager.skipped == t.set.Top, next.rowsRead == t.set.Top:
 		return t.incomplete("as many as requested, and it ignores or rejects requests for further rows; " +
 			t.set.Setting("paging") + " = auto lets the service choose the pages")
 	}

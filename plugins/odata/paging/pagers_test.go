@@ -357,7 +357,7 @@ func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
 
 // TestEmptyPageIsNotRepeated: no strategy requests a page again that has returned no row.
 func TestEmptyPageIsNotRepeated(t *testing.T) {
-	for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
+	for _, w := range []pager{{by: keysWorked}, {by: linksWorked}, {by: skipWorked}} {
 		for rows, fails := range map[int]bool{0: true, 1: false} {
 			position := newPosition(0)
 			position.url, position.pager, position.rowsRead = "/s/X?$skip=7", w, 7
@@ -366,7 +366,7 @@ func TestEmptyPageIsNotRepeated(t *testing.T) {
 			next := pg.newTransition(PageInfo{})
 			next.next.rowsRead += rows
 			if _, err := next.end(nil); (err != nil) != fails {
-				t.Errorf("%T after %d rows: %v", w, rows, err)
+				t.Errorf("%+v after %d rows: %v", w, rows, err)
 			}
 		}
 	}

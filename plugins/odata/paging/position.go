@@ -5,7 +5,7 @@ import (
 )
 
 // Position is the state of a full load, stored in the offset: the next page and what is known so far. On the first
-// page, pager is nil and rowsRead is 0. Values behind its pointers are replaced, never changed.
+// page, pager is zero and rowsRead is 0. Values behind its pointers are replaced, never changed.
 type Position struct {
 	url                  string
 	pager                pager
@@ -67,11 +67,12 @@ func newPosition(known Capabilities) *Position {
 		cursor:   &cursorState{}}
 }
 
+// encodedState is what an offset stores in another form. earlierHash is the last hash of checks.lastHashes in offsets of
+// earlier versions.
 type encodedState struct {
-	base, skipped, pageOnlyCount    int
-	began, at                       int
-	overlaps, speculative, skipping bool
-	final, run                      string
+	base, began, at int
+	skips           bool
+	earlierHash     string
 }
 
 func (p *Position) offsetFields(state *encodedState) []OffsetField {
@@ -86,18 +87,18 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "sorted", Flag: &checks.sorted}, {Name: "folded", Flag: &checks.folded},
 		{Name: "shifts", Capabilities: &p.capabilities, Capability: rowsMayShift},
 		{Name: "again", Number: &p.undecoded, Min: 1},
-		{Name: "faults", Text: &p.undecodedHashes}, {Name: "passed", Number: &state.skipped, Min: 1},
+		{Name: "faults", Text: &p.undecodedHashes}, {Name: "passed", Number: &p.pager.skipped, Min: 1},
 		{Name: "warned", Capabilities: &p.capabilities, Capability: excessReported},
 		{Name: "done", Capabilities: &p.capabilities, Capability: loadComplete},
 		{Name: "answered", Capabilities: &p.capabilities, Capability: answeredBefore},
 		{Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
 		{Name: "prior", Text: &p.probe.priorKey},
-		{Name: "check", Text: &p.probe.kind}, {Name: "skipping", Flag: &state.skipping},
-		{Name: "laps", Flag: &state.overlaps}, {Name: "beyond", Flag: &state.speculative},
+		{Name: "check", Text: &p.probe.kind}, {Name: "skipping", Flag: &state.skips},
+		{Name: "laps", Flag: &p.pager.overlaps}, {Name: "beyond", Flag: &p.pager.speculative},
 		{Name: "further", Capabilities: &p.capabilities, Capability: foundSpeculativeRows},
 		{Name: "same", Capabilities: &p.capabilities, Capability: duplicateKeys},
 		{Name: "least", Number: &previous.minRows, Min: 1},
-		{Name: "tail", Text: &state.final}, {Name: "run", Text: &state.run}, {Name: "sample", Text: &checks.sample},
+		{Name: "tail", Text: &state.earlierHash}, {Name: "run", Text: &checks.lastHashes}, {Name: "sample", Text: &checks.sample},
 		{Name: "twice", Number: &checks.repeatCount, Min: 1}, {Name: "repeated", Text: &checks.repeatDigest},
 		{Name: "before", Text: &previous.repeatDigest},
 		{Name: "fell", Text: &previous.outOfOrderKey}, {Name: "followed", Loop: &checks.followed},
@@ -117,8 +118,8 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "single", Capabilities: &p.capabilities, Capability: equalKeysUnseen},
 		{Name: "misled", Capabilities: &p.capabilities, Capability: skipUnreliable},
 		{Name: "started", Capabilities: &p.capabilities, Capability: firstSinceStart},
-		{Name: "claimed", Number: &state.pageOnlyCount, Min: 1}, {Name: "proven", Capabilities: &p.capabilities,
-			Capability: countsWholeSet},
+		{Name: "ofpage", Capabilities: &p.capabilities, Capability: countMayBePageOnly},
+		{Name: "proven", Capabilities: &p.capabilities, Capability: countsWholeSet},
 		{Name: "snapshot", Number: &p.snapshot, Min: 1}, {Name: "owed", Number: &p.endMarkerPending, Min: 1},
 		{Name: "from", Text: &cursor.from}, {Name: "high", Text: &cursor.high}, {Name: "low", Text: &cursor.base},
 		{Name: "lowless", Flag: &cursor.baseUnknown}, {Name: "cut", Flag: &cursor.truncated},
@@ -131,19 +132,9 @@ func (p *Position) Fields() []wit.OffsetEntry {
 	state := encodedState{began: p.timestamp}
 	if p.capabilities.has(loadComplete) {
 		state.began, state.at = 0, p.timestamp
-	} else if p.capabilities.has(countMayBePageOnly) {
-		state.pageOnlyCount = p.rowsRead
 	}
-	switch w := p.pager.(type) {
-	case keysetPager:
-		state.base, state.skipped, state.speculative = p.rowsRead, w.skipped, w.speculative
-		state.overlaps = w.overlaps
-	case skipPager:
-		state.overlaps, state.speculative = w.overlaps, w.speculative
-		state.skipping = !w.overlaps && !w.speculative
-	}
-	if n := len(p.checks.lastHashes); n > 0 { // earlier versions store the last hash separately
-		state.run, state.final = p.checks.lastHashes[:n-hashSize], p.checks.lastHashes[n-hashSize:]
+	if state.skips = p.pager.by == skipWorked; p.usesKeyset() {
+		state.base = p.rowsRead
 	}
 	return WriteFields(p.offsetFields(&state))
 }
@@ -161,16 +152,16 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected field url with a path, found none"}
 	}
-	position.checks.lastHashes, position.timestamp = state.run+state.final, max(state.began, state.at)
-	position.capabilities.set(countMayBePageOnly, state.pageOnlyCount > 0)
+	position.checks.lastHashes += state.earlierHash
+	position.timestamp = max(state.began, state.at)
 	switch {
 	case position.capabilities.has(loadComplete):
 	case state.base > 0 && state.base == position.rowsRead && position.checks.key != "":
-		position.pager = keysetPager{state.overlaps, state.skipped, state.speculative}
-	case state.skipping || state.overlaps || state.speculative:
-		position.pager = skipPager{state.overlaps, state.speculative}
-	case position.rowsRead > 0 || position.checks.followed.steps > 0:
-		position.pager = nextLinkPager{position.capabilities.has(rowsMayShift)}
+		position.pager.by = keysWorked
+	case state.skips, position.pager.overlaps, position.pager.speculative:
+		position.pager.by = skipWorked
+	case position.rowsRead > 0, position.checks.followed.steps > 0:
+		position.pager.by = linksWorked
 	}
 	switch position.probe.kind {
 	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, probeDeletedRow, probeKnownRows,
@@ -210,7 +201,7 @@ func (p *Position) ProvenByKey() bool { return p.verdict == provenByKey }
 
 // Answered reports whether the service has answered a request of this load, or of an earlier one.
 func (p *Position) Answered() bool {
-	return p.pager != nil || p.snapshot > 0 || p.capabilities.has(answeredBefore)
+	return p.pager.by != 0 || p.snapshot > 0 || p.capabilities.has(answeredBefore)
 }
 
 // SetStarted records that the connector has started: an unproven end is reported, even if the previous one was.
@@ -219,43 +210,12 @@ func (p *Position) SetStarted() { p.capabilities.set(firstSinceStart, true) }
 // SetAnswered records that the service has answered the requests of an earlier load.
 func (p *Position) SetAnswered() { p.capabilities.set(answeredBefore, true) }
 
-// isSpeculative reports whether the page is requested although nothing shows that there are further rows. Its rows are
-// not handed on.
-func (p *Position) isSpeculative() bool {
-	switch w := p.pager.(type) {
-	case keysetPager:
-		return w.speculative
-	case skipPager:
-		return w.speculative
-	}
-	return false
-}
-
-// overlaps reports whether the page is requested so that it starts with the last row read.
-func (p *Position) overlaps() bool {
-	switch pager := p.pager.(type) {
-	case keysetPager:
-		return pager.overlaps
-	case skipPager:
-		return pager.overlaps
-	}
-	return false
-}
-
 // followsEmptyPage reports whether the page is the next link of a keyset page without rows.
 func (p *Position) followsEmptyPage() bool {
-	return p.usesKeyset() && !p.isSpeculative() && p.checks.emptyPages > 0
+	return p.usesKeyset() && !p.pager.speculative && p.checks.emptyPages > 0
 }
 
-func (p *Position) usesKeyset() bool {
-	_, is := p.pager.(keysetPager)
-	return is
-}
-
-func (p *Position) skippedRows() int {
-	keyset, _ := p.pager.(keysetPager)
-	return keyset.skipped
-}
+func (p *Position) usesKeyset() bool { return p.pager.by == keysWorked }
 
 // cursorState is the stored state of a load by cursor; an empty from means all rows.
 type cursorState struct {

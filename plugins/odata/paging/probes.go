@@ -30,7 +30,9 @@ func (p *Position) requestsKnownRows() bool {
 
 // requestsLastRows reports whether a probe requests the last rows of the set, to show that nothing follows the last
 // key, and that the service sorts by key.
-func (p *Position) requestsLastRows() bool { return p.probe.kind == probeKeyOrder && p.isSpeculative() }
+func (p *Position) requestsLastRows() bool {
+	return p.probe.kind == probeKeyOrder && p.pager.speculative
+}
 
 // afterProbe evaluates a probe. The next position is then the page that the probe preceded, another one, or the end.
 func (t *transition) afterProbe() error {
@@ -57,7 +59,7 @@ func (t *transition) afterProbe() error {
 			err := t.afterLastRow()
 			t.next.capabilities.set(sortsByKey, wasShown)
 			return err
-		case !isConfirmed && next.capabilities.has(keysWorked) && !t.position.isSpeculative():
+		case !isConfirmed && next.capabilities.has(keysWorked) && !t.position.pager.speculative:
 			return t.restartWithoutKeyset("the service does not sort by key or does not compare keys")
 		case !isConfirmed && next.totalCount < 0:
 			return t.abandonKeyset("the service does not sort by key or does not compare keys")
@@ -141,10 +143,10 @@ func (t *transition) abandonKeyset(reason string) error {
 	if link == "" {
 		t.info(reason + "; continuing by $skip")
 		needsOverlap := next.totalCount < 0 || next.capabilities.has(linksWorked)
-		t.useSkip(skipPager{overlaps: endsDecoded && next.pageRows > 1 && needsOverlap,
+		t.useSkip(pager{overlaps: endsDecoded && next.pageRows > 1 && needsOverlap,
 			speculative: next.totalCount < 0})
 		return nil
 	}
 	t.info(reason + "; continuing by its next links")
-	return t.followLink(link, nextLinkPager{counts: true})
+	return t.followLink(link, true)
 }

@@ -53,8 +53,8 @@ func (t *transition) end(err error) (*Position, error) {
 
 // repeatsRequest reports whether the next request is the same one although the page had no new row.
 func (t *transition) repeatsRequest() bool {
-	continues := t.next.pager != nil && !t.next.capabilities.has(loadComplete)
-	isAnswered := t.position.isSpeculative() && !t.next.isSpeculative() // its rows are handed on now
+	continues := t.next.pager.by != 0 && !t.next.capabilities.has(loadComplete)
+	isAnswered := t.position.pager.speculative && !t.next.pager.speculative // its rows are handed on now
 	isSame := t.next.rowsRead <= t.position.rowsRead && t.set.Target(t.next) == t.set.Target(t.position)
 	return continues && !isAnswered && isSame
 }

@@ -133,12 +133,12 @@ func (t *transition) provenByKey() bool {
 func (t *transition) provenByCount() bool {
 	next := t.next
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
-	isAnswerBelieved := !next.capabilities.has(skipUnreliable) && t.startsWithLast == t.position.overlaps()
+	isAnswerBelieved := !next.capabilities.has(skipUnreliable) && t.startsWithLast == t.position.pager.overlaps
 	if t.position.usesKeyset() {
 		isAnswerBelieved = next.capabilities.has(sortsByKey)
 	}
 	isCounted := next.totalCount == next.rowsRead+next.undecoded ||
-		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.isSpeculative() && isAnswerBelieved)
+		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.pager.speculative && isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
 		(next.checks.ascending() || next.rowsRead <= sampled)
 	mayHideRows := next.capabilities.has(keysWorked) && next.capabilities.has(orderAssumed)
