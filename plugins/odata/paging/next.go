@@ -46,7 +46,6 @@ func (t *transition) afterPage() error {
 	if handled, err := t.checkLoop(); handled || err != nil {
 		return err
 	}
-	t.warnExcess()
 	t.saveChecks()
 	t.next.pageRows = max(t.next.pageRows, t.Rows)
 	var err error
@@ -149,7 +148,6 @@ func (t *transition) foundMoreRows() {
 	if next.totalCount >= 0 && next.totalCount <= next.rowsRead {
 		t.warn("the service counts " + itoa(next.totalCount) + " rows and has more: its count is ignored")
 		next.totalCount = -1
-		next.capabilities.set(excessReported, true)
 	}
 }
 
@@ -170,7 +168,6 @@ func (t *transition) checkFirstCount() {
 	case t.Count < t.Rows:
 		t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
 			": its count is ignored")
-		t.next.capabilities.set(excessReported, true)
 	case t.Count == t.Rows && t.Link != "":
 		// It is the count of a page.
 	case t.Count == t.Rows && t.Rows > t.next.previous.provenRows && !t.next.capabilities.has(countsWholeSet):
@@ -229,16 +226,6 @@ func (t *transition) checkRepeatedRows(isRepeated bool) (handled bool, err error
 		t.next.probe = &probe{kind: probeFurtherRows}
 	}
 	return true, err
-}
-
-func (t *transition) warnExcess() {
-	next := t.next
-	if next.totalCount < 0 || next.rowsRead <= next.totalCount || next.capabilities.has(excessReported) {
-		return
-	}
-	next.capabilities.set(excessReported, true)
-	t.warn("there are more rows than the " + itoa(next.totalCount) + " that the service counted: rows were inserted " +
-		"in the meantime or occur twice, or it counts up to a limit only")
 }
 
 func (t *transition) saveChecks() {
@@ -346,8 +333,8 @@ func (t *transition) followEmptyPage() error {
 	if !t.set.linkHasKey(link, t.position.url, t.set.unpackKey(next.checks.key), next.rowsRead) {
 		next.capabilities.set(rowsMayShift, true)
 	}
-	// The skipped rows are counted with the next page.
-	next.url, next.pager, next.rowsRead = link, pager{by: keysWorked, skipped: t.position.pager.skipped}, t.position.rowsRead
+	next.url, next.pager = link, pager{by: keysWorked, skipped: t.position.pager.skipped}
+	next.rowsRead = t.position.rowsRead // the skipped rows are counted with the next page
 	return nil
 }
 

@@ -67,8 +67,8 @@ func newPosition(known Capabilities) *Position {
 		cursor:   &cursorState{}}
 }
 
-// encodedState is what an offset stores in another form. earlierHash is the last hash of checks.lastHashes in offsets of
-// earlier versions.
+// encodedState is what an offset stores in another form. earlierHash is the last one of checks.lastHashes in offsets
+// of earlier versions.
 type encodedState struct {
 	base, began, at int
 	skips           bool
@@ -77,49 +77,34 @@ type encodedState struct {
 
 func (p *Position) offsetFields(state *encodedState) []OffsetField {
 	checks, previous, cursor := p.checks, p.previous, p.cursor
+	fact := func(name string, capability Capabilities) OffsetField {
+		return OffsetField{Name: name, Capabilities: &p.capabilities, Capability: capability}
+	}
 	return []OffsetField{
 		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.rowsRead}, {Name: "count", Number: &p.totalCount},
-		{Name: "base", Number: &state.base, Min: 1},
-		{Name: "unordered", Capabilities: &p.capabilities, Capability: refusesOrderBy},
-		{Name: "uncounted", Capabilities: &p.capabilities, Capability: refusesCount},
-		{Name: "links", Capabilities: &p.capabilities, Capability: ignoresKeyFilter},
-		{Name: "sorts", Capabilities: &p.capabilities, Capability: sortsByKey},
-		{Name: "sorted", Flag: &checks.sorted}, {Name: "folded", Flag: &checks.folded},
-		{Name: "shifts", Capabilities: &p.capabilities, Capability: rowsMayShift},
-		{Name: "again", Number: &p.undecoded, Min: 1},
-		{Name: "faults", Text: &p.undecodedHashes}, {Name: "passed", Number: &p.pager.skipped, Min: 1},
-		{Name: "warned", Capabilities: &p.capabilities, Capability: excessReported},
-		{Name: "done", Capabilities: &p.capabilities, Capability: loadComplete},
-		{Name: "answered", Capabilities: &p.capabilities, Capability: answeredBefore},
-		{Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
-		{Name: "prior", Text: &p.probe.priorKey},
-		{Name: "check", Text: &p.probe.kind}, {Name: "skipping", Flag: &state.skips},
-		{Name: "laps", Flag: &p.pager.overlaps}, {Name: "beyond", Flag: &p.pager.speculative},
-		{Name: "further", Capabilities: &p.capabilities, Capability: foundSpeculativeRows},
-		{Name: "same", Capabilities: &p.capabilities, Capability: duplicateKeys},
-		{Name: "least", Number: &previous.minRows, Min: 1},
-		{Name: "tail", Text: &state.earlierHash}, {Name: "run", Text: &checks.lastHashes}, {Name: "sample", Text: &checks.sample},
-		{Name: "twice", Number: &checks.repeatCount, Min: 1}, {Name: "repeated", Text: &checks.repeatDigest},
-		{Name: "before", Text: &previous.repeatDigest},
+		{Name: "base", Number: &state.base, Min: 1}, fact("unordered", refusesOrderBy), fact("uncounted", refusesCount),
+		fact("links", ignoresKeyFilter), fact("sorts", sortsByKey), {Name: "sorted", Flag: &checks.sorted},
+		{Name: "folded", Flag: &checks.folded}, fact("shifts", rowsMayShift),
+		{Name: "again", Number: &p.undecoded, Min: 1}, {Name: "faults", Text: &p.undecodedHashes},
+		{Name: "passed", Number: &p.pager.skipped, Min: 1}, fact("done", loadComplete),
+		fact("answered", answeredBefore), {Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
+		{Name: "prior", Text: &p.probe.priorKey}, {Name: "check", Text: &p.probe.kind},
+		{Name: "skipping", Flag: &state.skips}, {Name: "laps", Flag: &p.pager.overlaps},
+		{Name: "beyond", Flag: &p.pager.speculative}, fact("further", foundSpeculativeRows),
+		fact("same", duplicateKeys), {Name: "least", Number: &previous.minRows, Min: 1},
+		{Name: "tail", Text: &state.earlierHash}, {Name: "run", Text: &checks.lastHashes},
+		{Name: "sample", Text: &checks.sample}, {Name: "twice", Number: &checks.repeatCount, Min: 1},
+		{Name: "repeated", Text: &checks.repeatDigest}, {Name: "before", Text: &previous.repeatDigest},
 		{Name: "fell", Text: &previous.outOfOrderKey}, {Name: "followed", Loop: &checks.followed},
-		{Name: "pages", Loop: &checks.pages},
-		{Name: "empty", Number: &checks.emptyPages, Min: 1}, {Name: "pass", Number: &previous.count, Min: 1},
-		{Name: "page", Number: &p.pageRows, Min: 1}, {Name: "suspect", Number: &p.suspectFrom, Min: 1},
-		{Name: "contents", Text: &checks.contents}, {Name: "complete", Text: &p.verdict},
-		{Name: "whole", Number: &previous.provenRows, Min: 1}, {Name: "verdict", Text: &previous.verdict},
-		{Name: "bylinks", Capabilities: &p.capabilities, Capability: linksWorked},
-		{Name: "bykeys", Capabilities: &p.capabilities, Capability: keysWorked},
-		{Name: "byskip", Capabilities: &p.capabilities, Capability: skipWorked},
-		{Name: "unread", Capabilities: &p.capabilities, Capability: leftUnreadRows},
-		{Name: "settled", Capabilities: &p.capabilities, Capability: suspicionSettled},
-		{Name: "numbered", Capabilities: &p.capabilities, Capability: keysNumberRows},
-		{Name: "keydigest", Text: &checks.keys},
-		{Name: "assumed", Capabilities: &p.capabilities, Capability: orderAssumed},
-		{Name: "single", Capabilities: &p.capabilities, Capability: equalKeysUnseen},
-		{Name: "misled", Capabilities: &p.capabilities, Capability: skipUnreliable},
-		{Name: "started", Capabilities: &p.capabilities, Capability: firstSinceStart},
-		{Name: "ofpage", Capabilities: &p.capabilities, Capability: countMayBePageOnly},
-		{Name: "proven", Capabilities: &p.capabilities, Capability: countsWholeSet},
+		{Name: "pages", Loop: &checks.pages}, {Name: "empty", Number: &checks.emptyPages, Min: 1},
+		{Name: "pass", Number: &previous.count, Min: 1}, {Name: "page", Number: &p.pageRows, Min: 1},
+		{Name: "suspect", Number: &p.suspectFrom, Min: 1}, {Name: "contents", Text: &checks.contents},
+		{Name: "complete", Text: &p.verdict}, {Name: "whole", Number: &previous.provenRows, Min: 1},
+		{Name: "verdict", Text: &previous.verdict}, fact("bylinks", linksWorked), fact("bykeys", keysWorked),
+		fact("byskip", skipWorked), fact("unread", leftUnreadRows), fact("settled", suspicionSettled),
+		fact("numbered", keysNumberRows), {Name: "keydigest", Text: &checks.keys}, fact("assumed", orderAssumed),
+		fact("single", equalKeysUnseen), fact("misled", skipUnreliable), fact("started", firstSinceStart),
+		fact("ofpage", countMayBePageOnly), fact("proven", countsWholeSet),
 		{Name: "snapshot", Number: &p.snapshot, Min: 1}, {Name: "owed", Number: &p.endMarkerPending, Min: 1},
 		{Name: "from", Text: &cursor.from}, {Name: "high", Text: &cursor.high}, {Name: "low", Text: &cursor.base},
 		{Name: "lowless", Flag: &cursor.baseUnknown}, {Name: "cut", Flag: &cursor.truncated},
@@ -240,7 +225,6 @@ const (
 	rowsMayShift         // rows may be missing whatever the count is, as if pages were requested by counting
 	foundSpeculativeRows // a page that neither a link nor a count had promised had rows
 	duplicateKeys        // one page contained the same key twice, which moving rows do not explain
-	excessReported
 	loadComplete
 	answeredBefore   // an earlier load was completed
 	linksWorked      // a page requested by a link was read in this load

@@ -111,7 +111,7 @@ func (t *transition) restart(reason string) error {
 			". Reading the set again would deliver rows twice, which exactly-once excludes: " + name +
 			" = reload does so nevertheless, and marks them"}
 	}
-	first := t.set.start(next.capabilities & (serviceCapabilities | excessReported | duplicateKeys | keysNumberRows))
+	first := t.set.start(next.capabilities & (serviceCapabilities | duplicateKeys | keysNumberRows))
 	first.previous, first.timestamp = next.previous, next.timestamp
 	first.capabilities.set(firstSinceStart, next.capabilities.has(firstSinceStart))
 	first.snapshot, first.endMarkerPending = max(int(t.ReceivedAt), next.snapshot+1), next.endMarkerPending

@@ -138,7 +138,8 @@ func (t *transition) provenByCount() bool {
 		isAnswerBelieved = next.capabilities.has(sortsByKey)
 	}
 	isCounted := next.totalCount == next.rowsRead+next.undecoded ||
-		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.pager.speculative && isAnswerBelieved)
+		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.pager.speculative &&
+			isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
 		(next.checks.ascending() || next.rowsRead <= sampled)
 	mayHideRows := next.capabilities.has(keysWorked) && next.capabilities.has(orderAssumed)
