@@ -28,7 +28,7 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 	fake.links = pick("key", "token", "skip", "base64", "sealed", "none", "none")
 	fake.skips = pick("skips", "skips", "ignores $skip") == "skips"
 	fake.count = pick("filtered", "filtered", "whole", "more", "less", "zero", "limit", "none", "refused", "page")
-	fake.order = pick("heeds", "heeds", "ignores", "text", "refused", "unfiltered")
+	fake.order = pick("heeds", "heeds", "ignores", "text", "refused", "unfiltered", "filtered")
 	fake.filter = pick("heeds", "heeds", "heeds", "ignores", "refused", "above")
 	set = setOf(pick("auto", "auto", "keys", "links"), 0)
 	if pick("auto", "auto", "top") == "top" {
@@ -36,7 +36,9 @@ func composed(r *rand.Rand) (fake *service, set *Set, traits []string) {
 	}
 	n := r.IntN(60)
 	fake.keys = upFrom(1, n)
-	switch pick("ascending", "ascending", "shuffled", "duplicate", "keyless", "generated") {
+	switch pick("ascending", "ascending", "shuffled", "rotated", "duplicate", "keyless", "generated") {
+	case "rotated":
+		fake.keys = append(fake.keys[n/2:], fake.keys[:n/2]...)
 	case "shuffled":
 		r.Shuffle(n, func(i, j int) { fake.keys[i], fake.keys[j] = fake.keys[j], fake.keys[i] })
 	case "duplicate":

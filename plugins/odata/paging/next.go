@@ -126,6 +126,8 @@ func (t *transition) afterSpeculativePage() error {
 		t.useKeysetPager(pager{speculative: true})
 		t.checkDeleted(t.position.checks.key)
 		return nil
+	case next.previous.minRows > next.rowsRead+next.undecoded+t.position.pager.skipped:
+		return t.retry("the service has shown a row after the last one and does not return it")
 	}
 	return t.afterLastRow()
 }
@@ -134,9 +136,6 @@ func (t *transition) afterSpeculativePage() error {
 func (t *transition) afterLastRow() error {
 	t.next.rowsRead += t.next.undecoded + t.position.pager.skipped
 	t.next.undecoded = 0
-	if t.next.previous.minRows > t.next.rowsRead {
-		return t.retry("the service has shown a row after the last one and does not return it")
-	}
 	return t.lastPage()
 }
 
@@ -262,25 +261,31 @@ func (t *transition) afterKeyPage() error {
 	isReached := next.totalCount >= 0 && next.totalCount <= next.rowsRead
 	isOpen := t.Link == "" && next.totalCount < 0 && t.Count <= rowsFromKey
 	isSpeculative := countsRest || isReached || isOpen
+	isLast := t.Link == "" && !isLastRowMissing && (t.Rows == 0 || countsRest) // nothing follows the last key
+	isCounted := next.totalCount == next.rowsRead
+	if t.newRows() > 0 {
+		next.capabilities.set(leftUnreadRows, false)
+	}
 	isShort := t.Rows < t.position.pageRows
 	switch {
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
 		return t.afterUndecodedPage(isSpeculative)
 	case t.Rows == 0 && t.Link != "" && !t.position.pager.overlaps:
 		return t.followEmptyPage()
-	case t.Link == "" && !isLastRowMissing && (t.Rows == 0 || countsRest):
-		return t.lastPage() // nothing follows the last key
+	case isLast && !next.capabilities.has(leftUnreadRows) && (isCounted || !t.provenByKey()):
+		return t.lastPage()
+	case isLast && next.capabilities.has(sortsByKey): // pages without filter may have another order
+		isSpeculative = speculative
 	case t.newRows() <= 0: // only the row of the last key, or none because it was deleted
 		isSpeculative = isSpeculative && !next.capabilities.has(foundSpeculativeRows)
 		t.useKeysetPager(pager{speculative: isSpeculative})
+		t.requireKeyOrder("")
 		return nil
 	case isOpen && next.capabilities.has(foundSpeculativeRows) && !isShort:
 		isSpeculative = promised
 	}
 	t.continueByKey(isSpeculative)
-	if t.position.rowsRead == 1 {
-		t.requireKeyOrder("") // one row did not show it
-	}
+	t.requireKeyOrder("")
 	return nil
 }
 

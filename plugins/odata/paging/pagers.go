@@ -74,7 +74,8 @@ func (t *transition) requireKeyOrder(fallbackLink string) {
 	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
 	hasOrder := t.next.rowsRead > 1 || t.next.pager.speculative // else the order of the next page is probed
 	t.next.probe = &probe{fallbackLink: fallbackLink}
-	if hasOrder && !isAssumed && !t.next.capabilities.has(sortsByKey) {
+	isKnown := isAssumed || (t.next.capabilities.has(sortsByKey) && !t.next.pager.speculative)
+	if hasOrder && !isKnown {
 		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink, priorKey: t.previousKey()}
 	}
 }

@@ -47,12 +47,18 @@ func (t *transition) afterProbe() error {
 			if next.totalCount < 0 {
 				return t.abandonKeyset("the service does not sort by key")
 			}
+		case t.leftUnread && next.capabilities.has(leftUnreadRows):
+			return t.restartWithoutKeyset("the service shows a row after the last one, and does not return it")
 		case t.leftUnread:
 			next.previous.minRows = max(next.previous.minRows, next.rowsRead+1)
 			t.foundMoreRows()
+			next.capabilities.set(leftUnreadRows, true)
 			t.continueByKey(promised)
 			t.requireKeyOrder("")
 			return nil
+		case t.Rows == 0 && t.position.requestsLastRows() && next.capabilities.has(sortsByKey):
+			next.capabilities.set(rowsMayShift, true) // some services hide rows after they cut a page
+			return t.afterLastRow()
 		case isConfirmed && t.position.requestsLastRows():
 			wasShown := next.capabilities.has(sortsByKey) // some services only sort without a filter
 			next.capabilities.set(sortsByKey, true)
@@ -124,13 +130,14 @@ func (t *transition) checkDeleted(key string) {
 }
 
 // keyOrderConfirmed reports whether the rows of the probe descend from the last key. If its row was deleted in the
-// meantime, they descend from the key before it.
+// meantime, they descend from the key before it, or from a lower one if pages by key have shown the order.
 func (t *transition) keyOrderConfirmed() bool {
 	first := t.set.sortTexts(t.firstKey)
 	isPrior := t.position.rowsRead > 2 && slices.Equal(first, t.set.unpackKey(t.position.probe.priorKey))
 	// The only row read may be the first one in any order.
 	isLast := slices.Equal(first, t.set.unpackKey(t.position.checks.key))
-	return t.order.ascends() && first != nil && t.position.rowsRead > 1 && (isPrior || isLast)
+	isLower := t.position.requestsLastRows() && t.position.capabilities.has(sortsByKey) && t.order.rows > 1
+	return t.order.ascends() && first != nil && t.position.rowsRead > 1 && (isPrior || isLast || isLower)
 }
 
 // abandonKeyset continues by the next link that paging by key replaced, or by $skip.

@@ -35,8 +35,8 @@ type service struct {
 	links   string
 	refused func(times int) int
 	times   int
-	// order: heeds (applied), ignores, unfiltered (applied on pages without filter only), text (numbers as texts),
-	// refused.
+	// order: heeds (applied), ignores, unfiltered (applied on pages without filter only), filtered (only with one), text
+	// (numbers as texts), refused.
 	order string
 	// filter: heeds (applied), ignores, refused, above (ge means gt).
 	filter string
@@ -253,7 +253,8 @@ func (s *service) compare(a, b int) int {
 }
 
 func (s *service) sorted(keys []int, by, filter string) []int {
-	if by == "" || s.order == "ignores" || s.order == "unfiltered" && filter != "" {
+	if by == "" || s.order == "ignores" || s.order == "unfiltered" && filter != "" ||
+		s.order == "filtered" && filter == "" {
 		return keys
 	}
 	slices.SortStableFunc(keys, func(a, b int) int { return s.compare(s.keyOf(a), s.keyOf(b)) })

@@ -99,14 +99,14 @@ func TestVerdicts(t *testing.T) {
 			fault: sortsFilteredOnly}, gaps: true, verdict: Unproven, rows: 2 * many, requests: 60},
 		{name: "an empty answer to the question at the end", s: &service{links: "none", count: "none", skips: true,
 			fault: func(_ *service, number int, target string, correct answer) answer {
-				if len(correct.keys) == 1 && strings.Contains(target, "ge%20") {
+				if strings.HasSuffix(target, "?$orderby=K%20desc&$top=8") {
 					correct.keys = nil
 				}
 				return correct
-			}}, once: true, verdict: failed},
+			}}, once: true, verdict: Unproven, rows: many, requests: 257},
 		{name: "the last row is deleted before the last page", s: &service{links: "none", skips: true,
 			between: func(s *service, number int) {
-				if number == 254 {
+				if number == 253 {
 					var last int
 					fmt.Sscanf(s.requests[number-1], "$filter=K%%20ge%%20%dL", &last)
 					s.remove(last)
@@ -114,7 +114,7 @@ func TestVerdicts(t *testing.T) {
 			}}, once: true, verdict: provenByKey, rows: many, requests: 257},
 		{name: "the last row is deleted, and the request that shows it is rejected", s: &service{links: "none",
 			skips: true, between: func(s *service, number int) {
-				if number == 254 {
+				if number == 253 {
 					var last int
 					fmt.Sscanf(s.requests[number-1], "$filter=K%%20ge%%20%dL", &last)
 					s.remove(last)
