@@ -79,7 +79,7 @@ func (f Set) afterHidden(hidden *readingHidden, now int64) phase {
 		return hidden
 	}
 	changes := &readingChanges{common: hidden.common, url: hidden.link}
-	changes.verdict = "key"
+	changes.verdict = paging.ByKey
 	f.logLoaded(&changes.common, hidden.rowsRead, now)
 	changes.startedAt = int(now)
 	return changes

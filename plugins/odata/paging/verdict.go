@@ -7,8 +7,9 @@ import (
 
 // Verdicts of a load that has ended: the proof that it is complete, or none (RATIONALE.md P4).
 const (
-	// provenByKey: pages were requested by key, the service was seen to sort, and nothing follows the last key.
-	provenByKey = "key"
+	// ByKey: pages were requested by key, the service was seen to sort, and nothing follows the last key.
+	ByKey       = "key"
+	provenByKey = ByKey
 	// provenByCount: as many different rows were read as the service counts, in one response or by links with keys.
 	provenByCount = "count"
 	// Unproven: the service offers no proof, and nothing shows that rows are missing.
