@@ -120,8 +120,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	}
 	end, err = page.decodePage(transport.WithParent(ctx), answer)
 	if err == nil && answer.SessionLost && answer.Status < 500 {
-		f.log.Warn("the session that the link's token belongs to has ended, and the service rejects the link: "+
-			"the load begins again, or continues without the link",
+		f.log.Warn("the service rejects a page whose token may belong to an earlier session, and the plugin continues",
 			"page", page.origin.request, "status", answer.Status)
 	}
 	if err == nil {
