@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -120,7 +122,9 @@ func TestKeysOfFirstLoadAreCompared(t *testing.T) {
 		// during is called during the load, after before the comparison, before the first row that was hidden is read.
 		during, after, before func(t *testing.T, s *odatatest.Service)
 		// answered changes responses to requests for a row that was hidden.
-		answered    func(r *wit.Response)
+		answered func(r *wit.Response)
+		// broken is the ID of a row with a property that cannot be decoded. Zero means none.
+		broken      int
 		hidden      int // rows read by themselves
 		repeats     int // rows that came twice, because inserted rows moved them
 		isDelivered bool
@@ -150,6 +154,9 @@ func TestKeysOfFirstLoadAreCompared(t *testing.T) {
 			answered: func(r *wit.Response) {
 				r.Status, r.Body = 400, []byte(`{"error":{"code":"X","message":{"value":"no such option"}}}`)
 			}, hidden: 1, isDelivered: true},
+		"a row that cannot be decoded": {broken: 10250, hidden: 1},
+		"a row that cannot be decoded, and a hidden one": {broken: 10260, during: deletes(10250),
+			after: inserts(10250), hidden: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.switches.PageSize = 10; c.switches.SkipToken == "" {
@@ -198,12 +205,12 @@ func TestKeysOfFirstLoadAreCompared(t *testing.T) {
 				settings = c.settings
 			}
 			f = newFollower(t, handler, tracked00(c.set, settings...)...)
-			if c.answered != nil {
-				f.answered = func(q *wit.Request, r *wit.Response) {
-					if strings.Contains(q.Target, "%20eq%20") {
-						c.answered(r)
-					}
+			broken := regexp.MustCompile(fmt.Sprintf(`"OrderID":%d,.*?"OrderDate":"`, c.broken))
+			f.answered = func(q *wit.Request, r *wit.Response) {
+				if c.answered != nil && strings.Contains(q.Target, "%20eq%20") {
+					c.answered(r)
 				}
+				r.Body = broken.ReplaceAll(r.Body, []byte("${0}x"))
 			}
 			got := compare(t, f)
 			if (c.answered == nil && got.ended == c.isDelivered) || hidden != c.hidden {
@@ -216,6 +223,12 @@ func TestKeysOfFirstLoadAreCompared(t *testing.T) {
 				}
 			}
 			want := service.Count(c.set)
+			if c.broken > 0 {
+				want--
+				if len(f.faults) != 2 {
+					t.Errorf("expected the fault of the load and that of the row by itself, found %v", f.faults)
+				}
+			}
 			wantAgain := 0
 			if c.isDelivered {
 				wantAgain = want
@@ -225,7 +238,8 @@ func TestKeysOfFirstLoadAreCompared(t *testing.T) {
 			}
 			service.Each(c.set, func(_ string, fields map[string]string) {
 				id := fields["OrderID"]
-				if c.set == "Orders" && f.state["["+id+"]"] == nil && f.state["["+id+" 7]"] == nil {
+				isRead := f.state["["+id+"]"] != nil || f.state["["+id+" 7]"] != nil
+				if c.set == "Orders" && !isRead && id != strconv.Itoa(c.broken) {
 					t.Errorf("row %s is missing", id)
 				}
 			})

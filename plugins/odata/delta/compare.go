@@ -106,10 +106,11 @@ func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk 
 }
 
 // afterHiddenRow returns the phase after the response to a request for one hidden row. If it is not found, the set is
-// read again.
+// read again. A row that cannot be decoded, but for its key, is requested as a hidden one, and reported once more.
 func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
 	key, others := hidden.nextKey()
-	isRow := pg.Out.Page.Rows == 1 && string(pg.rows.firstKey) == string(key)
+	isUndecoded := len(pg.rows.firstKey) == 0 && len(pg.rows.deletedKeys) == 0
+	isRow := pg.Out.Page.Rows == 1 && (isUndecoded || string(pg.rows.firstKey) == string(key))
 	if !isRow || pg.Out.Page.Next.Href != "" {
 		return pg.readAgain(hidden, "the service does not select a row by its key")
 	}
