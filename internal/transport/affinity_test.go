@@ -133,7 +133,7 @@ func TestLostSessionOfRead(t *testing.T) {
 				affinity := &Affinity{}
 				s.send(t.Context(), t, c, affinity, "/read/0")
 				s.send(t.Context(), t, c, affinity, "/read/1")
-				third := "/read/7" // a token that nobody issued
+				third := "/read/7" // the service has not issued its token
 				if k.ends {
 					clear(s.sessions)
 					third = "/read/2"

@@ -129,8 +129,8 @@ func (s *olingo) testModes(t *testing.T) {
 }
 
 // testManyRows reads a set of a realistic size in both formats. Olingo tracks its changes, and its next links count
-// rows. The set is read as a whole, its keys are compared with those of a second reading, and then its changes are
-// read. Each row is delivered once.
+// rows. The set is read as a whole, its keys are read again and compared, and then its changes are read. Each row is
+// delivered once.
 func (s *olingo) testManyRows(t *testing.T) {
 	const rows = manyRows
 	p := e2etest.NewPlace(t)

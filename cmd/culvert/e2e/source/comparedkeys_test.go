@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
-// A first load of changes whose links count rows is not delivered twice: the keys of a second reading show that no row
-// is missing, or which rows were hidden by rows that were deleted meanwhile. A row that was deleted causes the whole
+// A first load of changes whose links count rows is not delivered twice: its keys, read again, show that no row is
+// missing, or which rows were hidden by rows that were deleted in the meantime. A row that was deleted causes the whole
 // set to be delivered again. The same holds with exactly-once.
 func TestFirstLoadIsNotDeliveredTwice(t *testing.T) {
 	t.Parallel()
