@@ -130,7 +130,8 @@ func (f *Feed) compile() error {
 func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNode) {
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Support: f.support,
 		Count: f.Count, Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
-		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
+		AfterRestart: "rows are delivered again",
+		ExactlyOnce:  f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
 	f.Paging.Ordered = f.support.Ordered && f.ODP == nil // rows of ODP are in the order of the queue
 	if key != nil {
 		f.Keys = rowkey.New(entityType, f.RowSchema, key)
@@ -157,6 +158,7 @@ func (f *Feed) KeysOnly() (*Feed, error) {
 			return nil, err
 		}
 		keys.Paging.AfterLoad = "only keys were read, to compare them"
+		keys.Paging.AfterRestart = "only keys are read, no row is delivered again"
 		if keys.Paging.Paging == "auto" {
 			keys.Paging.Paging = "keys"
 		}

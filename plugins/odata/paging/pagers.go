@@ -150,7 +150,8 @@ func (t *transition) recordLastKeys(countsRows bool) {
 	if !t.isPage() || (t.Rows == 0 && t.position.pager.by != 0) {
 		return // the keys of the page before it are stored
 	}
-	if t.next.checks.lastHashes = ""; countsRows {
+	t.next.checks.lastHashes = ""
+	if countsRows {
 		t.next.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
 }

@@ -118,7 +118,8 @@ func (p *Position) Fields() []wit.OffsetEntry {
 	if p.capabilities.has(loadComplete) {
 		state.began, state.at = 0, p.timestamp
 	}
-	if state.skips = p.pager.by == skipWorked; p.usesKeyset() {
+	state.skips = p.pager.by == skipWorked
+	if p.usesKeyset() {
 		state.base = p.rowsRead
 	}
 	return WriteFields(p.offsetFields(&state))

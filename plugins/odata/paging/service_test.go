@@ -411,8 +411,8 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 func setOf(paging string, top int) *Set {
 	return &Set{Name: "X", Service: "/s", Address: "X", Count: true, Paging: paging, Top: top,
 		Support:   Support{Ordered: true, Countable: true, Pageable: true},
-		AfterLoad: "nothing more",
-		Setting:   func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
+		AfterLoad: "nothing more", AfterRestart: "rows are delivered again",
+		Setting: func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
 }
 
 // random returns a service, and reports whether it behaves as it declares.

@@ -54,9 +54,10 @@ type Set struct {
 	Count        bool
 	FormatOption string
 	// Paging is links, keys, auto or top. Top is the page size for $top, else zero.
-	Paging    string
-	Top       int
-	AfterLoad string
+	Paging string
+	Top    int
+	// AfterLoad and AfterRestart are for the log: what follows the end of a load, or another start of it.
+	AfterLoad, AfterRestart string
 	// Completeness is the effect of an unproven load: warn, require (the next request fails) or off (no warning).
 	Completeness string
 	ExactlyOnce  bool // a failed check fails the load if rows were emitted

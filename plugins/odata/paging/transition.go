@@ -122,7 +122,7 @@ func (t *transition) restart(reason string) error {
 		first.previous.minRows = max(next.previous.minRows, next.rowsRead)
 	}
 	t.next = first
-	t.warn(progress + ", " + reason + "; reading the set again from its start, rows are delivered again")
+	t.warn(progress + ", " + reason + "; reading the set again from its start, " + t.set.AfterRestart)
 	return nil
 }
 
