@@ -239,6 +239,9 @@ func (t *transition) saveChecks() {
 	if t.order.rows == 0 && t.Rows == t.overlapRows() {
 		return // no new rows
 	}
+	if t.position.usesKeyset() && t.newRows() > 0 {
+		checks.lastHashes = packHashes(t.repeats.lastHashes)
+	}
 	texts := []string(nil)
 	if t.order.ascends() {
 		texts = t.set.sortTexts(t.digest.last)

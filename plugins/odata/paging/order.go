@@ -9,17 +9,17 @@ import (
 // orderCheck checks that rows ascend by key, since many services accept $orderby but ignore it. Texts may ascend by
 // bytes or case-insensitively; any other collation counts as unordered.
 type orderCheck struct {
-	keys        Keys
-	watching    bool
-	rows        int
-	prior, last []byte
+	keys     Keys
+	watching bool
+	rows     int
+	last     []byte
 	// bytes and folded mean that all rows so far ascend by bytes or case-insensitively.
 	bytes, folded bool
 	descends      bool // rows must descend instead
 }
 
 func (o *orderCheck) begin(keys Keys, checks *checkState, seen int) {
-	*o = orderCheck{keys: keys, prior: o.prior[:0], last: o.last[:0], bytes: checks.sorted || seen == 0,
+	*o = orderCheck{keys: keys, last: o.last[:0], bytes: checks.sorted || seen == 0,
 		folded: checks.folded || seen == 0}
 	o.watching = keys != nil && (seen == 0 || checks.ascending() && checks.key != "")
 }
@@ -30,7 +30,7 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
 	if !o.watching || len(rows) == 0 {
 		return
 	}
-	prior, last := o.prior, o.last
+	last := o.last
 	for i := range rows {
 		key := keyOf(&rows[i], data)
 		if o.rows == 0 {
@@ -41,15 +41,10 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
 			o.record(o.keys.Compare(last, key))
 		}
 		o.rows++
-		if prior, last = last, key; !o.watching {
+		if last = key; !o.watching {
 			break
 		}
 	}
-	o.saveKeys(prior, last)
-}
-
-func (o *orderCheck) saveKeys(prior, last []byte) {
-	o.prior = append(o.prior[:0], prior...)
 	o.last = append(o.last[:0], last...)
 }
 
@@ -77,7 +72,7 @@ func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data [
 		return 0
 	}
 	keys, n := uint64(digest.keys), 0
-	prior, last := o.prior, o.last
+	last := o.last
 	for n < len(rows) {
 		d := &rows[n].Key
 		key := data[d.Start : d.Start+d.Size]
@@ -94,12 +89,12 @@ func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data [
 		if v <= before {
 			break
 		}
-		before, keys, prior, last = v, hashed, last, key
+		before, keys, last = v, hashed, key
 		n++
 	}
 	if n > 0 {
 		o.rows += n
-		o.saveKeys(prior, last)
+		o.last = append(o.last[:0], last...)
 		digest.addHashed(n, last, hash(keys))
 	}
 	return n

@@ -32,6 +32,8 @@ type results struct {
 	keyAdvanced bool
 	// leftUnread means that a row that was not handed on was certainly not read.
 	leftUnread bool
+	// hasKnownRow means that a row of a probe is one of the last rows read.
+	hasKnownRow bool
 	// mismatch is the reason why the page is not the one requested. If set, no row is emitted.
 	mismatch string
 }
@@ -82,6 +84,11 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 	if isLeft && !pg.leftUnread {
 		pg.leftUnread = slices.ContainsFunc(rows, func(row wit.Row) bool { return pg.isUnread(&row, out.Data) })
 	}
+	if pg.position.probe.kind == probeKeyOrder && !pg.hasKnownRow {
+		pg.hasKnownRow = slices.ContainsFunc(rows, func(row wit.Row) bool {
+			return slices.Contains(pg.repeats.tail.hashes, rowHash(&row, out.Data))
+		})
+	}
 	if isLeft || pg.position.probe.kind != "" || pg.position.pager.speculative {
 		// The host waits for the errors that it requested.
 		out.Errors = slices.DeleteFunc(out.Errors, func(rowError wit.RowError) bool {
@@ -108,9 +115,9 @@ func (pg *Page) observe(rows []wit.Row, data []byte) {
 	if pg.position.probe.kind != "" {
 		return
 	}
+	pg.repeats.rememberLast(rows, data)
 	if !pg.position.usesKeyset() {
 		pg.repeats.observe(rest, data, pg.order, pg.position.checks)
-		pg.repeats.rememberLast(rows, data)
 	} else if !pg.order.watching && len(rest) > 0 && pg.mismatch == "" {
 		pg.mismatch = "the service ignores the filter by key, or $orderby: row " + itoa(pg.order.rows-1) +
 			" of the page isn't after the one before"

@@ -33,10 +33,7 @@ func (t *transition) useKeyset(isSpeculative bool) bool {
 		}
 	}
 	t.continueByKey(isSpeculative)
-	// The pager may change.
-	if next.checks.lastHashes = ""; isSpeculative || !next.capabilities.has(sortsByKey) {
-		next.checks.lastHashes = packHashes(t.repeats.lastHashes)
-	}
+	next.checks.lastHashes = packHashes(t.repeats.lastHashes)
 	return true
 }
 
@@ -76,15 +73,8 @@ func (t *transition) requireKeyOrder(fallbackLink string) {
 	t.next.probe = &probe{fallbackLink: fallbackLink}
 	isKnown := isAssumed || (t.next.capabilities.has(sortsByKey) && !t.next.pager.speculative)
 	if hasOrder && !isKnown {
-		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink, priorKey: t.previousKey()}
+		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink}
 	}
-}
-
-func (t *transition) previousKey() string {
-	if texts := t.set.sortTexts(t.order.prior); t.order.rows > 1 && texts != nil {
-		return t.set.Keys.Pack(texts)
-	}
-	return t.position.checks.key
 }
 
 // useSkip requests the rows after those read. A page that overlaps starts with the last of them.

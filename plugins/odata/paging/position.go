@@ -88,7 +88,7 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "again", Number: &p.undecoded, Min: 1}, {Name: "faults", Text: &p.undecodedHashes},
 		{Name: "passed", Number: &p.pager.skipped, Min: 1}, fact("done", loadComplete),
 		fact("answered", answeredBefore), {Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
-		{Name: "prior", Text: &p.probe.priorKey}, {Name: "check", Text: &p.probe.kind},
+		{Name: "prior", Text: &p.probe.lastKey}, {Name: "check", Text: &p.probe.kind},
 		{Name: "skipping", Flag: &state.skips}, {Name: "laps", Flag: &p.pager.overlaps},
 		{Name: "beyond", Flag: &p.pager.speculative}, fact("further", foundSpeculativeRows),
 		fact("same", duplicateKeys), {Name: "least", Number: &previous.minRows, Min: 1},

@@ -8,8 +8,7 @@ import (
 type probe struct {
 	kind         string
 	fallbackLink string // to follow if the service does not sort by key; empty means $skip
-	// priorKey is the key before the last one for probeKeyOrder, and the last key for probeDeletedRow.
-	priorKey string
+	lastKey      string // for probeDeletedRow
 }
 
 const ( // kinds of probes, as stored
@@ -81,7 +80,7 @@ func (t *transition) afterProbe() error {
 	case probeRowCount:
 		return t.afterRowCount()
 	case probeDeletedRow:
-		if slices.Equal(t.set.sortTexts(t.firstKey), t.set.unpackKey(sent.priorKey)) {
+		if slices.Equal(t.set.sortTexts(t.firstKey), t.set.unpackKey(sent.lastKey)) {
 			return t.restartWithoutKeyset("the service left out the row from which on rows were requested")
 		}
 	case probeKnownRows, probeKnownEnd:
@@ -125,19 +124,15 @@ func (t *transition) afterConfirmedEnd() error {
 // checkDeleted probes whether the last row was deleted, since the page did not start with it.
 func (t *transition) checkDeleted(key string) {
 	if t.next.probe.kind == "" && !t.next.capabilities.has(loadComplete) {
-		t.next.probe = &probe{kind: probeDeletedRow, priorKey: key}
+		t.next.probe = &probe{kind: probeDeletedRow, lastKey: key}
 	}
 }
 
-// keyOrderConfirmed reports whether the rows of the probe descend from the last key. If its row was deleted in the
-// meantime, they descend from the key before it, or from a lower one if pages by key have shown the order.
+// keyOrderConfirmed reports whether the rows of the probe descend, and one of the last rows read is among them: others
+// may have been inserted or deleted in the meantime.
 func (t *transition) keyOrderConfirmed() bool {
-	first := t.set.sortTexts(t.firstKey)
-	isPrior := t.position.rowsRead > 2 && slices.Equal(first, t.set.unpackKey(t.position.probe.priorKey))
 	// The only row read may be the first one in any order.
-	isLast := slices.Equal(first, t.set.unpackKey(t.position.checks.key))
-	isLower := t.position.requestsLastRows() && t.position.capabilities.has(sortsByKey) && t.order.rows > 1
-	return t.order.ascends() && first != nil && t.position.rowsRead > 1 && (isPrior || isLast || isLower)
+	return t.order.ascends() && t.hasKnownRow && t.position.rowsRead > 1
 }
 
 // abandonKeyset continues by the next link that paging by key replaced, or by $skip.

@@ -35,7 +35,7 @@ type service struct {
 	links   string
 	refused func(times int) int
 	times   int
-	// order: heeds (applied), ignores, unfiltered (applied on pages without filter only), filtered (only with one), text
+	// order: heeds (applied), ignores, unfiltered (on pages without filter alone), filtered (on those with one), text
 	// (numbers as texts), refused.
 	order string
 	// filter: heeds (applied), ignores, refused, above (ge means gt).

@@ -130,7 +130,7 @@ func (s *Set) Target(position *Position) string {
 	case probePageCount, probeRowCount:
 		return oneRow.pageURL(position, "", 0)
 	case probeDeletedRow:
-		return s.lastRowsURL(position, s.Keys.FilterUpTo(s.unpackKey(position.probe.priorKey)), 1)
+		return s.lastRowsURL(position, s.Keys.FilterUpTo(s.unpackKey(position.probe.lastKey)), 1)
 	case probeKnownRows, probeKnownEnd:
 		return s.pageURL(position, "", position.suspectFrom)
 	case probeFurtherRows:
