@@ -73,7 +73,7 @@ func (r *readingHidden) nextKey() (key []byte, others string) {
 	return key, others
 }
 
-// afterHidden returns the phase that reads the rows that were hidden, or the changes, if none is left.
+// afterHidden returns the phase that reads the next hidden row, or the changes after the last one.
 func (f Set) afterHidden(hidden *readingHidden, now int64) phase {
 	if hidden.keys != "" {
 		return hidden
@@ -106,7 +106,8 @@ func (pg *Page) decodeKeys(current *comparing, tag string, status uint16, chunk 
 }
 
 // afterHiddenRow returns the phase after the response to a request for one hidden row. If it is not found, the set is
-// read again. A row that cannot be decoded, but for its key, is requested as a hidden one, and reported once more.
+// read again. A row that cannot be decoded is requested, too, since its key is not known from the load; it is reported
+// once more.
 func (pg *Page) afterHiddenRow(hidden *readingHidden) phase {
 	key, others := hidden.nextKey()
 	isUndecoded := len(pg.rows.firstKey) == 0 && len(pg.rows.deletedKeys) == 0

@@ -2,12 +2,12 @@
 // missing and that pages do not repeat forever, and stores the state of a load in an offset. It does no I/O.
 //
 // A [Page] is created from a [Position], the offset; rows are passed to [Page.Observe]; [Page.Next] returns the next
-// position. The end of the first page decides for a pager: by next links, by the last key
-// ($filter), or by $skip. A failed check restarts the load, or fails it with exactly-once. verdict.go decides
-// how a load ends: with the name of a proof, without proof, or by an error.
+// position. Its pager is chosen after the first page: further pages are requested by next links, by the last key
+// ($filter), or by $skip. A failed check restarts the load, or fails it with exactly-once. verdict.go decides how a
+// load ends: with the name of a proof, without proof, or by an error.
 //
 // Where to look: page.go, next.go (what follows a page) and pagers.go; errors.go and probes.go handle other responses,
-// transition.go the end of a load. position.go and offsetfields.go are the stored state, with what was learned about
+// transition.go restarts a load. position.go and offsetfields.go are the stored state, with what was learned about
 // the service. set.go builds URLs; links.go and tokens.go read next links. Checks are in order.go, repeats.go,
 // loopdetector.go and rows.go. cursor.go and seenrows.go handle loads of rows that changed since the previous load.
 //

@@ -47,8 +47,7 @@ func (s *Set) RestoreOptions(link, first string, requests ...string) (_ string, 
 
 // appendLost appends the set's options without $ that a link to the set omits. Other URLs, such as the URL of a
 // prepared response or of a function, are no requests of the set. Names are case-sensitive, as OData's custom options
-// are.
-// [uri.Query.AppendTo] adds the SAP client when the link is requested.
+// are. [uri.Query.AppendTo] adds the SAP client when the link is requested.
 func (s *Set) appendLost(link string) string {
 	path, query, _ := strings.Cut(link, "?")
 	if uri.Unescape(path) != uri.Unescape(s.Service+"/"+s.Address) {

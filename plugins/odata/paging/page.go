@@ -141,7 +141,8 @@ func (pg *Page) checkOrder(rows []wit.Row, data []byte) {
 	}
 }
 
-// keyBefore returns the key after which the page's first row must come, or nil. A page by key starts with that key.
+// keyBefore returns the key after which the page's first row must come, or nil. A page that overlaps may start with
+// that key, which is recorded.
 func (pg *Page) keyBefore(first *wit.Row, data []byte) []string {
 	if pg.position.probe.kind != "" || pg.position.rowsRead == 0 {
 		return nil
@@ -169,7 +170,7 @@ func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, known bool) {
 // isUnread reports whether a row was certainly not read before this page.
 func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
 	advances, _ := pg.advancesKey(row, data)
-	// The last rows of the set may be of before an imported offset, or rows that were skipped.
+	// The last rows of the set may have been read before an imported offset, or skipped.
 	checksOrder := pg.position.probe.kind == probeKeyOrder && !pg.position.requestsLastRows()
 	isSampled := checksOrder || !pg.position.usesKeyset()
 	return advances || (isSampled && pg.repeats.isUnread(row, data))

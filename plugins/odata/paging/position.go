@@ -13,8 +13,7 @@ type Position struct {
 	rowsRead, totalCount int // totalCount is the service's count on the first page, negative if unknown
 	// pageRows is the number of rows of the largest page that was handed on.
 	pageRows int
-	// suspectFrom is the number of rows before a suspected page, see [transition.suspect]. Zero means
-	// none.
+	// suspectFrom is the number of rows before a suspected page, see [transition.suspect]. Zero means none.
 	suspectFrom int
 	// verdict is the proof of a load that has ended, see verdict.go.
 	verdict string
@@ -37,7 +36,8 @@ type checkState struct {
 	// sorted and folded mean that all rows ascend, by bytes or case-insensitively. key is the last key.
 	sorted, folded bool
 	key            string
-	// lastHashes are hashes of the last rows: if the next page starts with them, rows were inserted.
+	// lastHashes are hashes of the last rows. If the next page starts with them, rows were inserted. A probe of the
+	// order must return one of these rows.
 	lastHashes string
 	// sample holds hashes of keys. repeatCount is the number of keys on two pages, repeatDigest their hash.
 	sample          string
@@ -59,16 +59,15 @@ type previousAttempts struct {
 	verdict                     string
 }
 
-func (m *checkState) ascending() bool { return m.sorted || m.folded }
+func (c *checkState) ascending() bool { return c.sorted || c.folded }
 
 func newPosition(known Capabilities) *Position {
 	return &Position{totalCount: -1, capabilities: known, probe: &probe{}, checks: &checkState{},
-		previous: &previousAttempts{},
-		cursor:   &cursorState{}}
+		previous: &previousAttempts{}, cursor: &cursorState{}}
 }
 
-// encodedState is what an offset stores in another form. earlierHash is the last one of checks.lastHashes in offsets
-// of earlier versions.
+// encodedState holds what an offset stores in another form than a Position. base is the number of rows read if pages
+// are requested by key. earlierHash is the last hash of checks.lastHashes in offsets of earlier versions.
 type encodedState struct {
 	base, began, at int
 	skips           bool
@@ -114,11 +113,10 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 }
 
 func (p *Position) Fields() []wit.OffsetEntry {
-	state := encodedState{began: p.timestamp}
+	state := encodedState{began: p.timestamp, skips: p.pager.by == skipWorked}
 	if p.capabilities.has(loadComplete) {
 		state.began, state.at = 0, p.timestamp
 	}
-	state.skips = p.pager.by == skipWorked
 	if p.usesKeyset() {
 		state.base = p.rowsRead
 	}
@@ -229,8 +227,8 @@ const (
 	loadComplete
 	answeredBefore   // an earlier load was completed
 	linksWorked      // a page requested by a link was read in this load
-	keysWorked       // one requested by key
-	skipWorked       // one requested by $skip
+	keysWorked       // a page requested by key was read
+	skipWorked       // a page requested by $skip was read
 	leftUnreadRows   // a page that was not handed on had a row that was not read
 	suspicionSettled // the service skips rows in links because it hides them
 	firstSinceStart  // the first load since the connector started
@@ -244,10 +242,11 @@ const (
 		orderAssumed
 )
 
-func (f Capabilities) has(fact Capabilities) bool { return f&fact != 0 }
+func (c Capabilities) has(fact Capabilities) bool { return c&fact != 0 }
 
-func (f *Capabilities) set(fact Capabilities, is bool) {
-	if *f &^= fact; is {
-		*f |= fact
+func (c *Capabilities) set(fact Capabilities, isTrue bool) {
+	*c &^= fact
+	if isTrue {
+		*c |= fact
 	}
 }

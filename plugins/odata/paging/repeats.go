@@ -155,15 +155,16 @@ func (r *repeatCheck) save(checks *checkState) {
 }
 
 // addRepeats counts repeated keys. The digest does not depend on their order.
-func (m *checkState) addRepeats(hashes []uint64) {
+func (c *checkState) addRepeats(hashes []uint64) {
 	if len(hashes) == 0 {
 		return
 	}
 	sum := uint64(0)
-	for _, mark := range append(unpackHashes(m.repeatDigest), hashes...) {
+	for _, mark := range append(unpackHashes(c.repeatDigest), hashes...) {
 		sum += mark
 	}
-	m.repeatCount, m.repeatDigest = m.repeatCount+len(hashes), packHashes([]uint64{sum & (1<<48 - 1)})
+	c.repeatCount += len(hashes)
+	c.repeatDigest = packHashes([]uint64{sum & (1<<48 - 1)})
 }
 
 // overlapCheck compares the first rows of a page with the last ones of the previous page.

@@ -56,7 +56,7 @@ type Set struct {
 	// Paging is links, keys, auto or top. Top is the page size for $top, else zero.
 	Paging string
 	Top    int
-	// AfterLoad and AfterRestart are for the log: what follows the end of a load, or another start of it.
+	// AfterLoad and AfterRestart end the log lines about a load that has ended, or starts over.
 	AfterLoad, AfterRestart string
 	// Completeness is the effect of an unproven load: warn, require (the next request fails) or off (no warning).
 	Completeness string
@@ -142,7 +142,7 @@ func (s *Set) Target(position *Position) string {
 }
 
 // lastRowsURL returns the URL of the last rows that meet a condition, in descending order. An empty condition means all
-// rows. A service that ignores $orderby or the filter returns others, even if it stores rows in the order of the keys.
+// rows. A service that ignores $orderby or the filter returns other rows, even if they are stored in the order of keys.
 func (s *Set) lastRowsURL(position *Position, condition string, rows int) string {
 	last := *s
 	last.Top = rows

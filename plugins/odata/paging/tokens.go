@@ -16,15 +16,15 @@ import (
 // SuccessFactors, SAP KBA 2489065) or of $rows=500&$offset=1000 (CAP with $top). Only a link that contains the last
 // row's key is safe.
 
-// CountsRows reports whether inserted or deleted rows may shift a next link. last is the key of the last row, seen the
-// number of rows so far. If the link contains a number that may be either, unless is that number for
-// [Set.MayHideRows].
-func (s *Set) CountsRows(link, kind string, last []byte, seen int) (yes bool, unless string) {
+// CountsRows reports whether inserted or deleted rows may shift the next link of a requested page. last is the key of
+// the last row, seen the number of rows so far. If the link contains a number that may be either, unless is that number
+// for [Set.MayHideRows].
+func (s *Set) CountsRows(link, request string, last []byte, seen int) (yes bool, unless string) {
 	texts := s.literalTexts(last)
 	switch {
-	case s.linkHasKey(link, kind, texts, seen):
+	case s.linkHasKey(link, request, texts, seen):
 		return false, ""
-	case s.Keys != nil && s.Keys.IsInteger() && s.linkHasKey(link, kind, texts):
+	case s.Keys != nil && s.Keys.IsInteger() && s.linkHasKey(link, request, texts):
 		return false, texts[0]
 	}
 	return true, ""
@@ -65,15 +65,15 @@ func rowNumberIn(link string) (row int, ok bool) {
 const maxLink = 16 << 10
 
 // linkHasKey reports whether a next link contains the key, none of the counts, and the order of the request.
-func (s *Set) linkHasKey(link, kind string, keys []string, counts ...int) bool {
-	losesOrder := optionOf(kind, "$orderby") != "" && optionOf(link, "$orderby") == ""
+func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) bool {
+	losesOrder := optionOf(request, "$orderby") != "" && optionOf(link, "$orderby") == ""
 	if len(link) > maxLink || losesOrder {
 		return false
 	}
 	_, query, _ := strings.Cut(link, "?")
-	_, before, _ := strings.Cut(kind, "?")
+	_, sent, _ := strings.Cut(request, "?")
 	var addedOptions []string // options added by the service
-	sentOptions := strings.Split(before, "&")
+	sentOptions := strings.Split(sent, "&")
 	for i := range sentOptions {
 		sentOptions[i] = uri.Unescape(sentOptions[i])
 	}
