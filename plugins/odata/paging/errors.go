@@ -32,9 +32,9 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter) && kind != probeHighestCursor:
 		return nil, pg.disbelieve(r.Err, r.FromRouter)
 	case r.rejectsProbe(pg.position):
-		action, err = "continuing without an answer", t.afterRejectedProbe(kind)
+		action, err = "continuing without this check", t.afterRejectedProbe(kind)
 	case kind == probeKeyOrder && r.rejectsOption():
-		action, err = "continuing differently", t.abandonKeyset(r.Err.Message)
+		action, err = "requesting pages in another way", t.abandonKeyset(r.Err.Message)
 	case kind != "":
 		return nil, r.Err
 	case r.TokenLost && isLinked:
@@ -49,7 +49,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 		action, err = "continuing, because the service does not say whether it has more rows",
 			t.afterSpeculativeFailure()
 	case pg.position.usesKeyset():
-		action, err = "continuing differently", t.abandonKeyset(r.Err.Message)
+		action, err = "requesting pages in another way", t.abandonKeyset(r.Err.Message)
 	case pg.position.pager.by == 0 && r.Status != 404 && Proves(pg.position.previous.verdict):
 		return nil, pg.disbelieve(r.Err, false) // such requests have worked in the load before
 	case pg.position.pager.by == 0 && t.dropOption(r):

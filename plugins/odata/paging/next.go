@@ -35,8 +35,10 @@ func (t *transition) afterPage() error {
 	t.countRows()
 	t.next.capabilities.set(t.position.pager.by, true)
 	t.next.probe = &probe{}
-	hasRows := t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows())
-	t.countEmptyPage(hasRows)
+	t.next.checks.emptyPages++
+	if t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows()) {
+		t.next.checks.emptyPages = 0
+	}
 	if t.Rows == 0 && t.position.pager.by == linksWorked {
 		t.next.capabilities.set(rowsMayShift, true) // the link had promised rows, so no count is believed
 	}
@@ -61,13 +63,6 @@ func (t *transition) afterPage() error {
 	return err
 }
 
-func (t *transition) countEmptyPage(hasRows bool) {
-	t.next.checks.emptyPages++
-	if hasRows {
-		t.next.checks.emptyPages = 0
-	}
-}
-
 // newRows returns the number of rows that were not read before.
 func (t *transition) newRows() int { return t.Rows - t.reportedErrors - t.overlapRows() }
 
@@ -85,7 +80,7 @@ func (t *transition) afterMismatch() error {
 	case t.position.followsEmptyPage() && !t.keyAdvanced:
 		return t.lastPage()
 	case t.position.followsEmptyPage():
-		return t.incomplete("the page after them has none, and a link to rows before and after their last key; " +
+		return t.incomplete("the next page has none, and its link returns rows before and after the last key; " +
 			t.set.Setting("paging") + " = links follows such links")
 	case t.position.usesKeyset() && !t.position.capabilities.has(keysWorked) && t.emitted == 0:
 		return t.abandonKeyset(t.mismatch)
@@ -105,7 +100,7 @@ func (t *transition) afterSpeculativePage() error {
 		t.mismatch = "the service ignores $skip"
 		return t.afterSpeculativeFailure()
 	case t.newRows() > 0 && !t.position.usesKeyset() && next.capabilities.has(linksWorked) && !t.startsWithLast:
-		return t.retry("the service has rows that its links did not bring")
+		return t.retry("the service has rows that its links did not return")
 	case t.newRows() > 0:
 		t.foundMoreRows()
 		if !t.position.usesKeyset() {
@@ -120,14 +115,14 @@ func (t *transition) afterSpeculativePage() error {
 		t.requireKeyOrder("")
 		return nil
 	case t.Link != "" && t.position.usesKeyset():
-		t.countEmptyPage(false)
+		next.checks.emptyPages++
 		return t.followEmptyPage()
 	case t.position.usesKeyset() && t.position.pager.overlaps && !t.startsWithLast:
 		t.useKeysetPager(pager{speculative: true})
 		t.checkDeleted(t.position.checks.key)
 		return nil
 	case next.previous.minRows > next.rowsRead+next.undecoded+t.position.pager.skipped:
-		return t.retry("the service has shown a row after the last one and does not return it")
+		return t.retry("the service returned a row after the last one before, and does not return it now")
 	}
 	return t.afterLastRow()
 }
@@ -202,7 +197,7 @@ func (t *transition) checkLoop() (handled bool, err error) {
 }
 
 // checkRepeatedRows handles a page of rows without keys. Equal pages prove nothing, since equal rows are usual if few
-// properties are selected; after 4, 16, 64… of them in succession, it is asked whether the service has as many rows.
+// properties are selected; after 4, 16, 64… of them in succession, a probe requests further rows.
 func (t *transition) checkRepeatedRows(isRepeated bool) (handled bool, err error) {
 	checks := t.next.checks
 	repeated := checks.repeatCount + 1
@@ -242,17 +237,15 @@ func (t *transition) saveChecks() {
 	if t.position.usesKeyset() && t.newRows() > 0 {
 		checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
-	texts := []string(nil)
-	if t.order.ascends() {
-		texts = t.set.sortTexts(t.digest.last)
-	}
-	if checks.sorted, checks.folded, checks.key = false, false, ""; texts != nil {
+	checks.sorted, checks.folded, checks.key = false, false, ""
+	if texts := t.set.sortTexts(t.digest.last); t.order.ascends() && texts != nil {
 		checks.sorted, checks.folded, checks.key = t.order.bytes, t.order.folded, t.set.Keys.Pack(texts)
 	}
 }
 
-// afterKeyPage continues after a page by key. The last page starts with the last key and has as many rows as the
-// service counts from it on, or it is the empty response to a request for rows after that key.
+// afterKeyPage continues after a page by key. It is the last one if it starts with the last key and has as many rows
+// as the service counts from it on, or if it is the empty response to a request for rows after that key. Unless as many
+// rows were read as counted, the last rows of the set are then requested: without filter, it may have another order.
 func (t *transition) afterKeyPage() error {
 	next := t.next
 	isLastRowMissing := t.position.pager.overlaps && !t.startsWithLast
@@ -277,7 +270,7 @@ func (t *transition) afterKeyPage() error {
 		return t.followEmptyPage()
 	case isLast && !next.capabilities.has(leftUnreadRows) && (isCounted || !t.provenByKey()):
 		return t.lastPage()
-	case isLast && next.capabilities.has(sortsByKey): // pages without filter may have another order
+	case isLast && next.capabilities.has(sortsByKey):
 		isSpeculative = speculative
 	case t.newRows() <= 0: // only the row of the last key, or none because it was deleted
 		isSpeculative = isSpeculative && !next.capabilities.has(foundSpeculativeRows)
@@ -293,8 +286,7 @@ func (t *transition) afterKeyPage() error {
 }
 
 // afterLinkedPage follows the next link, or continues by key if the link may count rows: rows deleted or inserted
-// meanwhile would then hide others (RATIONALE.md P3). It also continues by key if no count can prove that the load is
-// complete.
+// during the load would hide others (RATIONALE.md P3). It also continues by key if no count can prove the load.
 func (t *transition) afterLinkedPage() error {
 	next := t.next
 	link, _ := t.restoreOptions(t.Link) // an error is reported when the link is followed
@@ -353,7 +345,8 @@ func (t *transition) retryEmptyPage() (action string, err error) {
 	t.next.url = t.keysetURL(pager{skipped: t.position.pager.skipped})
 	requested.Visit(t.next.url)
 	linked := requested
-	if linked.Visit(t.position.url); t.next.checks.followed == linked {
+	linked.Visit(t.position.url)
+	if t.next.checks.followed == linked {
 		t.next.capabilities.set(rowsMayShift, true) // nothing proves that no row follows
 		return "the page before it was requested again and has no rows: the load ends there", t.lastPage()
 	}
@@ -361,8 +354,8 @@ func (t *transition) retryEmptyPage() (action string, err error) {
 	return "requesting the page before it again", nil
 }
 
-// afterUnlinkedPage handles a page without next link that was not requested by key. It is the last one only if no count
-// and no further page say otherwise (RATIONALE.md P4).
+// afterUnlinkedPage handles a page without next link that was not requested by key. It is the last one only if neither
+// a count nor a further page shows more rows (RATIONALE.md P4).
 func (t *transition) afterUnlinkedPage() error {
 	next := t.next
 	isCounted := next.totalCount >= 0

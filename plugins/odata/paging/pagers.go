@@ -10,10 +10,10 @@ const (
 	speculative = true
 )
 
-// pager is how a page is requested. The zero value requests the first one.
+// pager is how a page is requested. The zero value requests the first page.
 type pager struct {
-	by Capabilities // keysWorked, linksWorked or skipWorked: the fact that such a page was read
-	// overlaps means that the page starts with the last row read, to check the order, and $skip or equal keys.
+	by Capabilities // keysWorked, linksWorked or skipWorked: what is known of the service once the page was read
+	// overlaps means that the page starts with the last row read, to check $skip, or to show rows with equal keys.
 	overlaps    bool
 	speculative bool // its rows are not handed on
 	skipped     int  // undecodable rows after the key
@@ -37,8 +37,7 @@ func (t *transition) useKeyset(isSpeculative bool) bool {
 	return true
 }
 
-// continueByKey requests the rows from the last key on. Only if pages have one row, it requests the rows after that
-// key.
+// continueByKey requests the rows from the last key on, or the rows after that key if pages have one row.
 func (t *transition) continueByKey(isSpeculative bool) {
 	if t.isPage() && t.digest.rows > 0 {
 		t.rereadUndecoded()
@@ -54,7 +53,7 @@ func (t *transition) useKeysetPager(pager pager) {
 	pager.by = keysWorked
 	t.next.pager = pager
 	t.next.url = t.keysetURL(pager)
-	t.next.checks.emptyPages = 0 // of links
+	t.next.checks.emptyPages = 0 // the page is not the link of an empty page
 }
 
 func (t *transition) keysetURL(pager pager) string {
@@ -66,14 +65,15 @@ func (t *transition) keysetURL(pager pager) string {
 }
 
 // requireKeyOrder probes whether the service sorts and compares keys, unless that is known, or is assumed and there is
-// a count. If it does not, fallbackLink is followed, or $skip is used if that is empty.
+// a count. If it does not, fallbackLink is followed, or $skip is used if that is empty. A probe of the last rows of the
+// set takes the place of a speculative page.
 func (t *transition) requireKeyOrder(fallbackLink string) {
 	isAssumed := t.next.capabilities.has(orderAssumed) && t.next.totalCount >= 0
-	hasOrder := t.next.rowsRead > 1 || t.next.pager.speculative // else the order of the next page is probed
+	isShown := t.next.capabilities.has(sortsByKey)
+	hasOrder := t.next.rowsRead > 1 // else the order of the next page is probed
 	t.next.probe = &probe{fallbackLink: fallbackLink}
-	isKnown := isAssumed || (t.next.capabilities.has(sortsByKey) && !t.next.pager.speculative)
-	if hasOrder && !isKnown {
-		t.next.probe = &probe{kind: probeKeyOrder, fallbackLink: fallbackLink}
+	if !isAssumed && (t.next.pager.speculative || (hasOrder && !isShown)) {
+		t.next.probe.kind = probeKeyOrder
 	}
 }
 
@@ -107,6 +107,7 @@ func (t *transition) rereadUndecoded() {
 	t.next.undecodedHashes = packHashes(t.errorHashes[:min(len(t.errorHashes), t.next.undecoded, maxErrorHashes)])
 }
 
+// followLink requests the page of a link. countsRows means that deleted or inserted rows may shift that page.
 func (t *transition) followLink(link string, countsRows bool) error {
 	link, err := t.restoreOptions(link)
 	if err != nil {
@@ -151,7 +152,7 @@ func (t *transition) afterLinkLoop(reason string) error {
 	if !t.useKeyset(speculative) {
 		return t.loopError(reason)
 	}
-	t.next.capabilities.set(foundSpeculativeRows, true) // the link has shown that there are more rows
+	t.next.capabilities.set(foundSpeculativeRows, true)
 	t.warn("the service's pages form a loop: " + reason + "; continuing by key")
 	return nil
 }
@@ -164,10 +165,9 @@ func (t *transition) afterSpeculativeFailure() error {
 	if t.mismatch != "" && !position.usesKeyset() {
 		next.capabilities.set(skipUnreliable, true)
 	}
-	isAfterKey := position.pager.skipped > 0
 	rowsRead := next.rowsRead + next.undecoded + position.pager.skipped
 	switch {
-	case position.usesKeyset() && !isAfterKey && t.set.Pageable && next.checks.lastHashes != "":
+	case position.usesKeyset() && position.pager.skipped == 0 && t.set.Pageable && next.checks.lastHashes != "":
 		t.markKeyFilterIgnored()
 		overlaps := next.pageRows > 1 && next.undecoded == 0
 		next.rowsRead = rowsRead
@@ -191,14 +191,13 @@ func (t *transition) afterSpeculativeFailure() error {
 // afterLastSpeculativePage ends a load if no way to request further rows has worked.
 func (t *transition) afterLastSpeculativePage() error {
 	next := t.next
-	isAfterKey := t.position.pager.skipped > 0
+	skipped := t.position.pager.skipped
 	switch {
 	case next.capabilities.has(foundSpeculativeRows), next.previous.minRows > next.rowsRead:
-		return t.restartWithoutKeyset("the service returned rows beyond the last announced page and now refuses the " +
-			"next page")
+		return t.restartWithoutKeyset("the service has more rows than it announced, and rejects requests for them")
 	case next.capabilities.has(leftUnreadRows):
 		return t.retry("the service has other rows, and ignores or rejects requests for the rows after the last one")
-	case isAfterKey && t.position.pager.skipped == t.set.Top, next.rowsRead == t.set.Top:
+	case skipped > 0 && skipped == t.set.Top, next.rowsRead == t.set.Top:
 		return t.incomplete("as many as requested, and it ignores or rejects requests for further rows; " +
 			t.set.Setting("paging") + " = auto lets the service choose the pages")
 	}

@@ -23,7 +23,7 @@ func (p *Position) Verdict() string { return p.verdict }
 func Proves(verdict string) bool { return verdict != "" && verdict != Unproven }
 
 // lastPage ends a load after its last page, unless something shows that rows are missing: then it starts over, or
-// fails. What only another request can tell is requested first.
+// fails. If only another request can show it, that is sent first.
 func (t *transition) lastPage() error {
 	next := t.next
 	isMissing := next.totalCount > next.rowsRead
@@ -39,13 +39,13 @@ func (t *transition) lastPage() error {
 	return t.complete("")
 }
 
-// countsAgain reports whether a second count, at the end, can prove what the first one says.
+// countsAgain reports whether a second count, at the end, can confirm the first one.
 func (t *transition) countsAgain() bool {
 	return t.next.capabilities.has(linksWorked) && t.provenByCount()
 }
 
-// afterRowCount evaluates the count at the end of a load. One that is the same as at first and too high shows that rows
-// are missing; one that has changed shows nothing.
+// afterRowCount evaluates the count at the end of a load. A count above the rows read shows that rows are missing if it
+// is the same as at first. If it has changed, it shows nothing.
 func (t *transition) afterRowCount() error {
 	next := t.next
 	isSteady := t.Count == next.totalCount
@@ -101,7 +101,7 @@ func (t *transition) complete(doubt string) error {
 		}
 		return t.finish(doubt)
 	case isSame:
-		return t.finish(reason + ", in each reading alike")
+		return t.finish(reason + "; they were the same each time the set was read")
 	}
 	next.previous.repeatDigest = checks.repeatDigest
 	return t.readAgain("and " + reason)
@@ -130,7 +130,7 @@ func (t *transition) provenByKey() bool {
 // provenByCount reports whether the service's count equals the rows that were read, all of them different, and none of
 // them was requested by counting. A count that may be of the first page alone is believed if it is not higher than in a
 // load that was proven, or after a speculative page without new rows: by key, if the service sorts; by $skip, if the
-// page started as requested. No count is believed if the order of the keys was only assumed.
+// page started as requested. No count is believed if pages were requested by key and their order was only assumed.
 func (t *transition) provenByCount() bool {
 	next := t.next
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
@@ -226,7 +226,7 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 	case position.totalCount != position.rowsRead+position.undecoded:
 		reasons = append(reasons, "it counts "+itoa(position.totalCount)+" rows")
 	case facts.has(rowsMayShift):
-		reasons = append(reasons, "its count shows no row that was deleted while another was inserted")
+		reasons = append(reasons, "its count stays the same if one row is deleted and another inserted")
 	}
 	if len(reasons) == 0 {
 		reasons = append(reasons, "its answers contradict each other")
