@@ -12,7 +12,7 @@ type probe struct {
 }
 
 const ( // kinds of probes, as stored
-	probeKeyOrder      = "keys"    // does the service sort by key and compare keys?
+	probeKeyOrder      = "keys"    // does the service sort by key and compare keys, and is the last key the last one?
 	probePageCount     = "count"   // does a page of one row have the count of all rows?
 	probeRowCount      = "end"     // how many rows are there now?
 	probeHighestCursor = "high"    // what is the highest value of the cursor property?
@@ -22,7 +22,7 @@ const ( // kinds of probes, as stored
 	probeFurtherRows   = "further" // is there a row after those read, while links return no new one?
 )
 
-// requestsKnownRows reports whether a probe requests rows that were all read, unless the load lacks some of them.
+// requestsKnownRows reports whether a probe requests rows that were all read, unless rows are missing.
 func (p *Position) requestsKnownRows() bool {
 	return p.probe.kind == probeKnownRows || p.probe.kind == probeKnownEnd || p.probe.kind == probeKeyOrder
 }
@@ -39,39 +39,7 @@ func (t *transition) afterProbe() error {
 	next.probe = &probe{fallbackLink: sent.fallbackLink} // the next page may contradict the answer
 	switch sent.kind {
 	case probeKeyOrder:
-		isConfirmed := t.keyOrderConfirmed()
-		switch {
-		case t.leftUnread && !t.position.requestsLastRows():
-			isConfirmed = false // rows before the last key were not returned
-			if next.totalCount < 0 {
-				return t.abandonKeyset("the service does not sort by key")
-			}
-		case t.leftUnread && next.capabilities.has(leftUnreadRows):
-			return t.restartWithoutKeyset("the service shows a row after the last one, and does not return it")
-		case t.leftUnread:
-			next.previous.minRows = max(next.previous.minRows, next.rowsRead+1)
-			t.foundMoreRows()
-			next.capabilities.set(leftUnreadRows, true)
-			t.continueByKey(promised)
-			t.requireKeyOrder("")
-			return nil
-		case t.Rows == 0 && t.position.requestsLastRows() && next.capabilities.has(sortsByKey):
-			next.capabilities.set(rowsMayShift, true) // some services hide rows after they cut a page
-			return t.afterLastRow()
-		case isConfirmed && t.position.requestsLastRows():
-			wasShown := next.capabilities.has(sortsByKey) // some services only sort without a filter
-			next.capabilities.set(sortsByKey, true)
-			err := t.afterLastRow()
-			t.next.capabilities.set(sortsByKey, wasShown)
-			return err
-		case !isConfirmed && next.capabilities.has(keysWorked) && !t.position.pager.speculative:
-			return t.restartWithoutKeyset("the service does not sort by key or does not compare keys")
-		case !isConfirmed && next.totalCount < 0:
-			return t.abandonKeyset("the service does not sort by key or does not compare keys")
-		}
-		// If not, rows may be stored in the order of the keys: pages and count are checked, but prove nothing.
-		next.capabilities.set(sortsByKey, isConfirmed)
-		next.capabilities.set(orderAssumed, !isConfirmed)
+		return t.afterKeyOrder()
 	case probePageCount:
 		if t.Count <= t.Rows {
 			return t.afterLastSpeculativePage()
@@ -81,7 +49,7 @@ func (t *transition) afterProbe() error {
 		return t.afterRowCount()
 	case probeDeletedRow:
 		if slices.Equal(t.set.sortTexts(t.firstKey), t.set.unpackKey(sent.lastKey)) {
-			return t.restartWithoutKeyset("the service left out the row from which on rows were requested")
+			return t.restartWithoutKeyset("the service omits the last row read from a page that must start with it")
 		}
 	case probeKnownRows, probeKnownEnd:
 		return t.afterKnownRows()
@@ -90,6 +58,48 @@ func (t *transition) afterProbe() error {
 			return t.afterConfirmedEnd()
 		}
 	}
+	return nil
+}
+
+// afterKeyOrder evaluates the rows up to the last key, or the last rows of the set, in descending order. At least one
+// of the last rows read must be among them: others may have been inserted or deleted in the meantime.
+func (t *transition) afterKeyOrder() error {
+	next := t.next
+	areLastRows := t.position.requestsLastRows()
+	// The rows must descend. If only one was read, it may be the first one in any order.
+	isConfirmed := t.order.ascends() && t.hasKnownRow && t.position.rowsRead > 1
+	switch {
+	case t.leftUnread && !areLastRows:
+		isConfirmed = false // rows before the last key were not returned
+		if next.totalCount < 0 {
+			return t.abandonKeyset("the service does not sort by key")
+		}
+	case t.leftUnread && next.capabilities.has(leftUnreadRows):
+		return t.restartWithoutKeyset("the service has a row after the last key, and pages by key do not return it")
+	case t.leftUnread:
+		next.previous.minRows = max(next.previous.minRows, next.rowsRead+1)
+		t.foundMoreRows()
+		next.capabilities.set(leftUnreadRows, true)
+		t.continueByKey(promised)
+		t.requireKeyOrder("")
+		return nil
+	case t.Rows == 0 && areLastRows && next.capabilities.has(sortsByKey):
+		next.capabilities.set(rowsMayShift, true) // some services hide rows after they cut a page
+		return t.afterLastRow()
+	case isConfirmed && areLastRows:
+		sortsFiltered := next.capabilities.has(sortsByKey) // later loads rely on it: some only sort without a filter
+		next.capabilities.set(sortsByKey, true)
+		err := t.afterLastRow()
+		t.next.capabilities.set(sortsByKey, sortsFiltered)
+		return err
+	case !isConfirmed && next.capabilities.has(keysWorked) && !areLastRows:
+		return t.restartWithoutKeyset("the service does not sort by key or does not compare keys")
+	case !isConfirmed && next.totalCount < 0:
+		return t.abandonKeyset("the service does not sort by key or does not compare keys")
+	}
+	// If not confirmed, rows may still be stored in the order of the keys: the checks go on, but prove nothing.
+	next.capabilities.set(sortsByKey, isConfirmed)
+	next.capabilities.set(orderAssumed, !isConfirmed)
 	return nil
 }
 
@@ -111,11 +121,11 @@ func (t *transition) afterRejectedProbe(kind string) error {
 	return nil
 }
 
-// afterConfirmedEnd ends a load whose links go on behind the last row.
+// afterConfirmedEnd ends a load whose links continue after the last row.
 func (t *transition) afterConfirmedEnd() error {
 	if t.set.Keys == nil && t.next.checks.repeatCount > 0 {
 		return t.loopError(t.position.url + " and others have the same rows as earlier pages, and the service has no " +
-			"row after as many rows")
+			"row after the first " + itoa(t.next.rowsRead))
 	}
 	t.next.url = t.position.url
 	return t.lastPage()
@@ -126,13 +136,6 @@ func (t *transition) checkDeleted(key string) {
 	if t.next.probe.kind == "" && !t.next.capabilities.has(loadComplete) {
 		t.next.probe = &probe{kind: probeDeletedRow, lastKey: key}
 	}
-}
-
-// keyOrderConfirmed reports whether the rows of the probe descend, and one of the last rows read is among them: others
-// may have been inserted or deleted in the meantime.
-func (t *transition) keyOrderConfirmed() bool {
-	// The only row read may be the first one in any order.
-	return t.order.ascends() && t.hasKnownRow && t.position.rowsRead > 1
 }
 
 // abandonKeyset continues by the next link that paging by key replaced, or by $skip.
