@@ -55,8 +55,8 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	case pg.position.pager.by == 0 && t.dropOption(r):
 		action = "continuing without options that the service may not support"
 	case pg.position.pager.by == 0 && r.Status == 400 && pg.set.Top == 0:
-		r.Err.Message += "; if the service limits the rows of a response, " + pg.set.Setting("paging") + " = top requests " +
-			pg.set.Setting("page.size") + " rows at a time"
+		r.Err.Message += "; if the service limits the rows of a response, " + pg.set.Setting("paging") +
+			" = top requests " + pg.set.Setting("page.size") + " rows at a time"
 		return nil, r.Err
 	default:
 		return nil, r.Err

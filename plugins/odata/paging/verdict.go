@@ -231,8 +231,8 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 	if len(reasons) == 0 {
 		reasons = append(reasons, "its answers contradict each other")
 	}
-	return strings.Join(reasons, "; ") + ". " + s.Setting("completeness") + " = off hides this warning, require makes it " +
-		"an error"
+	return strings.Join(reasons, "; ") + ". " + s.Setting("completeness") +
+		" = off hides this warning, require makes it an error"
 }
 
 // CanProve reports whether a load of the set can be proven, as far as the configuration and the metadata show.
