@@ -183,7 +183,7 @@ type Request struct {
 const OffsetHeader = "culvert-offset-"
 
 // SessionLostHeader is a header that the host adds to a rejected page of a read if the session of the page before has
-// ended, or is that of an earlier run: tokens and cursors of its links may have ended with it. Its value is true.
+// ended, or was opened by an earlier run: tokens and cursors of its links may have ended with it. Its value is true.
 const SessionLostHeader = "culvert-session-lost"
 
 // Response is a final response. Status 0 (only in HandleResponse) means that the request may have arrived and no

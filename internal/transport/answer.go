@@ -48,7 +48,7 @@ type Answer struct {
 	// cause.
 	Body io.ReadCloser
 	// SessionLost reports that a request of a read was not accepted, and that the session of the page before has ended,
-	// or is that of an earlier run and unknown, see [WithAffinity].
+	// or was opened by an earlier run and is unknown, see [WithAffinity].
 	SessionLost  bool
 	reason       string
 	token        string
