@@ -49,7 +49,7 @@ func (f Set) Compared(offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetE
 		return nil
 	}
 	end, err := paging.Read(current.position)
-	if err != nil || !end.ProvenByKey() {
+	if err != nil || end.Verdict() != paging.ProvenByKey {
 		return nil
 	}
 	var packed []string
@@ -79,7 +79,7 @@ func (f Set) afterHidden(hidden *readingHidden, now int64) phase {
 		return hidden
 	}
 	changes := &readingChanges{common: hidden.common, url: hidden.link}
-	changes.verdict = paging.ByKey
+	changes.verdict = paging.ProvenByKey
 	f.logLoaded(&changes.common, hidden.rowsRead, now)
 	changes.startedAt = int(now)
 	return changes

@@ -180,9 +180,6 @@ func (p *Position) Done() (is bool, at int64) {
 	return p.capabilities.has(loadComplete), int64(p.timestamp)
 }
 
-// ProvenByKey reports whether the load has ended, and the order of the keys proves that it is complete.
-func (p *Position) ProvenByKey() bool { return p.verdict == provenByKey }
-
 // Answered reports whether the service has answered a request of this load, or of an earlier one.
 func (p *Position) Answered() bool {
 	return p.pager.by != 0 || p.snapshot > 0 || p.capabilities.has(answeredBefore)

@@ -559,7 +559,7 @@ func TestRowsInsertedBelowTheLastKey(t *testing.T) {
 	}
 	c, err := fake.load(t, setOf("auto", 0), nil)
 	fake.whole(t, c, err)
-	if c.end.verdict != provenByKey || c.twice > 0 {
+	if c.end.verdict != ProvenByKey || c.twice > 0 {
 		t.Fatalf("expected a proof by key and each row once, found %s, %v", c.end.verdict, c.rows)
 	}
 	if c.end.capabilities.has(ignoresKeyFilter) || !c.end.capabilities.has(sortsByKey) {

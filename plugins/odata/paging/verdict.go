@@ -7,9 +7,8 @@ import (
 
 // Verdicts of a load that has ended: the proof that it is complete, or none (RATIONALE.md P4).
 const (
-	// ByKey: pages were requested by key, the service was seen to sort, and nothing follows the last key.
-	ByKey       = "key"
-	provenByKey = ByKey
+	// ProvenByKey: pages were requested by key, the service was seen to sort, and nothing follows the last key.
+	ProvenByKey = "key"
 	// provenByCount: as many different rows were read as the service counts, in one response or by links with keys.
 	provenByCount = "count"
 	// Unproven: the service offers no proof, and nothing shows that rows are missing.
@@ -157,7 +156,7 @@ func (t *transition) finish(doubt string) error {
 	}
 	verdict := Unproven
 	if doubt == "" && t.provenByKey() {
-		verdict = provenByKey
+		verdict = ProvenByKey
 	} else if doubt == "" && t.provenByCount() {
 		verdict = provenByCount
 	}

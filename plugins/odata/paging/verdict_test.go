@@ -35,21 +35,21 @@ func TestVerdicts(t *testing.T) {
 		// requests is the maximum. Zero means one page more than needed.
 		requests int
 	}{
-		{name: "links that count, keys in order", s: &service{links: "token"}, verdict: provenByKey, rows: many,
+		{name: "links that count, keys in order", s: &service{links: "token"}, verdict: ProvenByKey, rows: many,
 			requests: 257},
-		{name: "links by key, no count", s: &service{links: "key", count: "none"}, verdict: provenByKey, rows: many,
+		{name: "links by key, no count", s: &service{links: "key", count: "none"}, verdict: ProvenByKey, rows: many,
 			requests: 257},
 		{name: "links by key, followed", s: &service{links: "key"}, paging: "links", first: 100_001,
 			verdict: provenByCount, rows: many,
 			requests: 251},
-		{name: "no links, no count", s: &service{links: "none", count: "none", skips: true}, verdict: provenByKey,
+		{name: "no links, no count", s: &service{links: "none", count: "none", skips: true}, verdict: ProvenByKey,
 			rows: many, requests: 257},
 		{name: "no links, count of a page", s: &service{links: "none", count: "page", skips: true},
-			verdict: provenByKey, rows: many, requests: 257},
+			verdict: ProvenByKey, rows: many, requests: 257},
 		{name: "no links, a count that ends at a limit", s: &service{links: "none", count: "limit", skips: true},
-			verdict: provenByKey, rows: many, requests: 257},
+			verdict: ProvenByKey, rows: many, requests: 257},
 		{name: "pages of top", s: &service{links: "none", tops: true, skips: true}, top: 100, paging: "top",
-			verdict: provenByKey, rows: many, requests: 256},
+			verdict: ProvenByKey, rows: many, requests: 256},
 		{name: "links that count, followed", s: &service{links: "skip", skips: true}, paging: "links",
 			verdict: Unproven, rows: many, requests: 250},
 		{name: "a row is deleted and another inserted between two pages of links that count",
@@ -111,7 +111,7 @@ func TestVerdicts(t *testing.T) {
 					fmt.Sscanf(s.requests[number-1], "$filter=K%%20ge%%20%dL", &last)
 					s.remove(last)
 				}
-			}}, once: true, verdict: provenByKey, rows: many, requests: 257},
+			}}, once: true, verdict: ProvenByKey, rows: many, requests: 257},
 		{name: "the last row is deleted, and the request that shows it is rejected", s: &service{links: "none",
 			skips: true, between: func(s *service, number int) {
 				if number == 253 {
@@ -288,12 +288,12 @@ func TestProofIsRemembered(t *testing.T) {
 	fake := &service{keys: upFrom(1, 50), page: 100, links: "none", skips: true}
 	set := setOf("auto", 0)
 	first, err := fake.load(t, set, nil)
-	if err != nil || first.end.verdict != provenByKey || len(fake.requests) != 2 {
+	if err != nil || first.end.verdict != ProvenByKey || len(fake.requests) != 2 {
 		t.Fatalf("found %v, %v, in %q", first.end, err, fake.requests)
 	}
 	stored, err := Read(first.end.Fields())
-	if err != nil || stored.Verdict() != provenByKey {
-		t.Fatalf("expected the stored verdict %s, found %q, %v", provenByKey, stored.Verdict(), err)
+	if err != nil || stored.Verdict() != ProvenByKey {
+		t.Fatalf("expected the stored verdict %s, found %q, %v", ProvenByKey, stored.Verdict(), err)
 	}
 	for _, test := range []struct{ rows, requests int }{{50, 1}, {40, 1}, {60, 2}} {
 		fake.keys, fake.requests = upFrom(1, test.rows), nil
@@ -314,7 +314,7 @@ func TestProofOfPagesProvesNoPage(t *testing.T) {
 	fake.whole(t, first, err)
 	next, err := fake.load(t, set, set.FirstAfter(first.end, 1_700_000_100_000))
 	fake.whole(t, next, err)
-	if first.end.verdict != provenByKey || next.end.verdict != provenByKey {
+	if first.end.verdict != ProvenByKey || next.end.verdict != ProvenByKey {
 		t.Errorf("expected proofs by key, found %s and %s", first.end.verdict, next.end.verdict)
 	}
 }
