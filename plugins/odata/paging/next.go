@@ -370,7 +370,7 @@ func (t *transition) afterUnlinkedPage() error {
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
 		return t.afterUndecodedPage(isSpeculative)
 	case (next.pageRows > 1 || next.capabilities.has(sortsByKey)) && t.useKeyset(isSpeculative):
-		t.requireKeyOrder("") // pages of one row do not show it
+		t.requireKeyOrder("") // not if pages have one row, which does not show an order
 	case isShort && isLinked && !isAfterRow:
 		return t.lastPage()
 	case !t.set.Pageable && isShort:

@@ -8,7 +8,7 @@ import (
 type probe struct {
 	kind         string
 	fallbackLink string // to follow if the service does not sort by key; empty means $skip
-	lastKey      string // for probeDeletedRow
+	lastKey      string // the key of the row that probeDeletedRow requests
 }
 
 const ( // kinds of probes, as stored
