@@ -148,8 +148,8 @@ func (pg *Page) keyBefore(first *wit.Row, data []byte) []string {
 		return nil
 	}
 	last := pg.set.unpackKey(pg.position.checks.key)
-	pager := pg.position.pager
-	pg.startsWithLast = pager.overlaps && slices.Equal(last, pg.set.sortTexts(keyOf(first, data)))
+	pg.startsWithLast = pg.position.usesKeyset() && pg.position.pager.overlaps &&
+		slices.Equal(last, pg.set.sortTexts(keyOf(first, data)))
 	if pg.startsWithLast {
 		return nil
 	}
