@@ -100,6 +100,7 @@ var outsideTheTable = map[string]string{
 // less. Other bounds have a reason: most limit what is read.
 var boundsOfPlugins = map[string]string{
 	"paging.maxEmptyPages":           "TestLargestPositionFits",
+	"paging.maxUnreturned":           "TestLargestPositionFits",
 	"paging.maxErrorHashes":          "TestLargestPositionFits",
 	"paging.maxAttempts":             "TestLargestPositionFits",
 	"paging.maxRecent":               "TestLargestPositionFits",

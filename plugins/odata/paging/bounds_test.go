@@ -29,13 +29,14 @@ func marksOf(n int) (marks []uint64) {
 
 // largestPosition returns a position of which every part has its maximum size.
 func largestPosition() *Position {
-	position := newPosition(math.MaxUint16 &^ loadComplete)
+	position := newPosition(math.MaxUint32 &^ loadComplete)
 	position.url, position.pager = textOf(linkBytes), pager{by: skipWorked, overlaps: true}
 	position.probe = &probe{probeKeyOrder, textOf(linkBytes), textOf(textBytes)}
 	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded, &position.snapshot,
 		&position.endMarkerPending, &position.timestamp,
 		&position.checks.repeatCount,
-		&position.checks.emptyPages, &position.previous.count, &position.previous.minRows} {
+		&position.checks.emptyPages, &position.checks.unreturned, &position.pageRows, &position.suspectFrom,
+		&position.pager.skipped, &position.previous.provenRows, &position.previous.count, &position.previous.minRows} {
 		*n = math.MaxInt
 	}
 	checks, r := position.checks, repeatCheck{sampling: true}

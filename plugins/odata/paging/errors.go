@@ -99,6 +99,9 @@ func (r *ErrorResponse) rejectsProbe(position *Position) bool {
 	switch kind := position.probe.kind; kind {
 	case probeHighestCursor, probePageCount:
 		return r.rejectsOption() || r.Status == 408 || r.Status >= 500
+	case probeKeyOrder: // the service may not sort all rows in time
+		isOptional := position.requestsLastRows() && position.capabilities.has(sortsByKey)
+		return isOptional && (r.rejectsOption() || r.Status == 408 || r.Status >= 500)
 	case probeDeletedRow, probeKnownRows, probeKnownEnd, probeFurtherRows:
 		return r.rejectsOption()
 	case probeRowCount:

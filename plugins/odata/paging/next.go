@@ -95,8 +95,9 @@ func (t *transition) afterMismatch() error {
 func (t *transition) afterSpeculativePage() error {
 	next := t.next
 	content, isKnown := t.digest.hash()
+	isRepeated := (t.newRows() > 0 && isKnown && next.checks.pages.has(content)) || t.reportedErrors > next.undecoded
 	switch {
-	case t.newRows() > 0 && !t.position.usesKeyset() && isKnown && next.checks.pages.has(content):
+	case isRepeated && !t.position.usesKeyset():
 		t.mismatch = "the service ignores $skip"
 		return t.afterSpeculativeFailure()
 	case t.newRows() > 0 && !t.position.usesKeyset() && next.capabilities.has(linksWorked) && !t.startsWithLast:
@@ -174,7 +175,8 @@ func (t *transition) checkFirstCount() {
 // checkLoop compares the page with earlier ones. handled means that the next position is set.
 func (t *transition) checkLoop() (handled bool, err error) {
 	keyset := t.position.usesKeyset()
-	if keyset && (!t.nothingDecoded() || t.newRows() <= 0) {
+	isNew := !t.nothingDecoded() || (t.newRows() <= 0 && t.position.pager.skipped == 0)
+	if keyset && isNew {
 		return false, nil // rows after the key, in order, are new
 	}
 	isMoved := t.overlapRows() == t.Rows && t.position.rowsRead >= t.Rows
@@ -258,22 +260,23 @@ func (t *transition) afterKeyPage() error {
 	isOpen := t.Link == "" && next.totalCount < 0 && t.Count <= rowsFromKey
 	isSpeculative := countsRest || isReached || isOpen
 	isLast := t.Link == "" && !isLastRowMissing && (t.Rows == 0 || countsRest) // nothing follows the last key
-	isCounted := next.totalCount == next.rowsRead
 	if t.newRows() > 0 {
-		next.capabilities.set(leftUnreadRows, false)
+		next.checks.unreturned = 0
 	}
+	isSettled := next.checks.unreturned == 0 && (next.totalCount == next.rowsRead || !t.provenByKey())
 	isShort := t.Rows < t.position.pageRows
 	switch {
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
 		return t.afterUndecodedPage(isSpeculative)
 	case t.Rows == 0 && t.Link != "" && !t.position.pager.overlaps:
 		return t.followEmptyPage()
-	case isLast && !next.capabilities.has(leftUnreadRows) && (isCounted || !t.provenByKey()):
+	case isLast && (isSettled || !next.capabilities.has(sortsByKey)):
 		return t.lastPage()
-	case isLast && next.capabilities.has(sortsByKey):
+	case isLast:
 		isSpeculative = speculative
 	case t.newRows() <= 0: // only the row of the last key, or none because it was deleted
-		isSpeculative = isSpeculative && !next.capabilities.has(foundSpeculativeRows)
+		isShown := next.capabilities.has(sortsByKey) && next.checks.unreturned == 0
+		isSpeculative = isSpeculative && (isShown || !next.capabilities.has(foundSpeculativeRows))
 		t.useKeysetPager(pager{speculative: isSpeculative})
 		t.requireKeyOrder("")
 		return nil

@@ -32,6 +32,8 @@ type results struct {
 	keyAdvanced bool
 	// leftUnread means that a row that was not handed on was certainly not read.
 	leftUnread bool
+	// startsUndecoded means that undecodable rows before the first decoded one were not reported before.
+	startsUndecoded bool
 	// hasKnownRow means that a row of a probe is one of the last rows read.
 	hasKnownRow bool
 	// mismatch is the reason why the page is not the one requested. If set, no row is emitted.
@@ -69,6 +71,7 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 		isFirst := pg.digest.rows == 0
 		if isFirst {
 			pg.firstKey = append(pg.firstKey, keyOf(&rows[0], out.Data)...)
+			pg.startsUndecoded = int(rows[0].RowIndex) > pg.reportedErrors
 		}
 		pg.digest.addContents(rows, out.Data)
 		pg.observe(rows, out.Data)
@@ -172,7 +175,7 @@ func (pg *Page) isUnread(row *wit.Row, data []byte) bool {
 	advances, _ := pg.advancesKey(row, data)
 	// The last rows of the set may have been read before an imported offset, or skipped.
 	checksOrder := pg.position.probe.kind == probeKeyOrder && !pg.position.requestsLastRows()
-	isSampled := checksOrder || !pg.position.usesKeyset()
+	isSampled := (checksOrder && !pg.position.capabilities.has(keysWorked)) || !pg.position.usesKeyset()
 	return advances || (isSampled && pg.repeats.isUnread(row, data))
 }
 

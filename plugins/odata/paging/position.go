@@ -46,8 +46,9 @@ type checkState struct {
 	followed, pages LoopDetector
 	// contents is the hash of the last page's first rows without their keys, keys that of all its keys.
 	contents, keys string
-	// emptyPages counts consecutive pages without a new row.
-	emptyPages int
+	// emptyPages counts consecutive pages without a new row, unreturned consecutive probes with a row after the last
+	// one that the next page did not return.
+	emptyPages, unreturned int
 }
 
 // previousAttempts is what earlier attempts found. Keys are not unique if repeatDigest is the same in two attempts. If
@@ -71,6 +72,7 @@ func newPosition(known Capabilities) *Position {
 type encodedState struct {
 	base, began, at int
 	skips           bool
+	claimed         int // of earlier versions: the first page's count, if it may be of the page alone
 	earlierHash     string
 }
 
@@ -103,6 +105,7 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		fact("byskip", skipWorked), fact("unread", leftUnreadRows), fact("settled", suspicionSettled),
 		fact("numbered", keysNumberRows), {Name: "keydigest", Text: &checks.keys}, fact("assumed", orderAssumed),
 		fact("single", equalKeysUnseen), fact("misled", skipUnreliable), fact("started", firstSinceStart),
+		{Name: "shown", Number: &checks.unreturned, Min: 1}, {Name: "claimed", Number: &state.claimed, Min: 1},
 		fact("ofpage", countMayBePageOnly), fact("proven", countsWholeSet),
 		{Name: "snapshot", Number: &p.snapshot, Min: 1}, {Name: "owed", Number: &p.endMarkerPending, Min: 1},
 		{Name: "from", Text: &cursor.from}, {Name: "high", Text: &cursor.high}, {Name: "low", Text: &cursor.base},
@@ -146,6 +149,12 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 		position.pager.by = skipWorked
 	case position.rowsRead > 0, position.checks.followed.steps > 0:
 		position.pager.by = linksWorked
+	}
+	if state.claimed > 0 && !position.capabilities.has(loadComplete) {
+		position.capabilities.set(countMayBePageOnly, true)
+		if position.probe.kind == probePageCount { // an earlier version asked for it before the page
+			position.probe = &probe{}
+		}
 	}
 	switch position.probe.kind {
 	case probeKeyOrder, probePageCount, probeRowCount, probeHighestCursor, probeDeletedRow, probeKnownRows,

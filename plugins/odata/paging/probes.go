@@ -61,31 +61,37 @@ func (t *transition) afterProbe() error {
 	return nil
 }
 
+// maxUnreturned limits consecutive probes with a row that the next page does not return: rows may come and go.
+const maxUnreturned = 10
+
 // afterKeyOrder evaluates the rows up to the last key, or the last rows of the set, in descending order. At least one
 // of the last rows read must be among them: others may have been inserted or deleted in the meantime.
 func (t *transition) afterKeyOrder() error {
 	next := t.next
 	areLastRows := t.position.requestsLastRows()
-	// The rows must descend. If only one was read, it may be the first one in any order.
-	isConfirmed := t.order.ascends() && t.hasKnownRow && t.position.rowsRead > 1
+	isKnown := t.hasKnownRow || slices.Equal(t.set.sortTexts(t.firstKey), t.set.unpackKey(t.position.checks.key))
+	// One row descends in any order, but some pages have no more. The only row read may be the first one in any order.
+	hasOrder := (t.order.rows > 1 || next.pageRows == 1) && t.position.rowsRead > 1
+	isConfirmed := t.order.ascends() && hasOrder && isKnown && !t.leftUnread
+	isUndecoded := t.startsUndecoded || (t.digest.rows == 0 && t.Rows > 0)
 	switch {
-	case t.leftUnread && !areLastRows:
-		isConfirmed = false // rows before the last key were not returned
-		if next.totalCount < 0 {
-			return t.abandonKeyset("the service does not sort by key")
-		}
-	case t.leftUnread && next.capabilities.has(leftUnreadRows):
+	case areLastRows && t.leftUnread && next.checks.unreturned == maxUnreturned:
 		return t.restartWithoutKeyset("the service has a row after the last key, and pages by key do not return it")
-	case t.leftUnread:
+	case areLastRows && t.leftUnread:
 		next.previous.minRows = max(next.previous.minRows, next.rowsRead+1)
 		t.foundMoreRows()
-		next.capabilities.set(leftUnreadRows, true)
+		next.checks.unreturned++
 		t.continueByKey(promised)
 		t.requireKeyOrder("")
 		return nil
 	case t.Rows == 0 && areLastRows && next.capabilities.has(sortsByKey):
 		next.capabilities.set(rowsMayShift, true) // some services hide rows after they cut a page
 		return t.afterLastRow()
+	case areLastRows && isUndecoded && (isConfirmed || next.capabilities.has(sortsByKey)):
+		if !isConfirmed {
+			next.capabilities.set(rowsMayShift, true)
+		}
+		return nil // the page from the last key on shows whether these rows were reported
 	case isConfirmed && areLastRows:
 		sortsFiltered := next.capabilities.has(sortsByKey) // later loads rely on it: some only sort without a filter
 		next.capabilities.set(sortsByKey, true)
@@ -108,7 +114,7 @@ func (t *transition) afterRejectedProbe(kind string) error {
 	t.next.probe = &probe{fallbackLink: t.next.probe.fallbackLink}
 	t.next.suspectFrom = 0
 	switch kind {
-	case probeDeletedRow, probeKnownRows, probeFurtherRows:
+	case probeKeyOrder, probeDeletedRow, probeKnownRows, probeFurtherRows:
 		t.next.capabilities.set(rowsMayShift, true)
 	case probeKnownEnd:
 		t.next.capabilities.set(rowsMayShift, true)

@@ -39,6 +39,9 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = overlapCheck{}, r.lastHashes[:0], nil,
 		position.previous.outOfOrderKey, false
 	r.tail.hashes = unpackHashes(checks.lastHashes)
+	if position.usesKeyset() {
+		r.lastHashes = append(r.lastHashes, r.tail.hashes...)
+	}
 	// Else equal keys may be different rows.
 	r.tail.matching = len(r.tail.hashes) > 0 && r.sampling && !r.keyless && !position.capabilities.has(duplicateKeys)
 	if r.previous = unpackHashes(checks.sample); len(r.previous) >= sampled {

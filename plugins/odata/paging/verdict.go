@@ -140,8 +140,8 @@ func (t *transition) provenByCount() bool {
 	isCounted := next.totalCount == next.rowsRead+next.undecoded ||
 		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.pager.speculative &&
 			isAnswerBelieved)
-	isDifferent := next.checks.repeatCount == 0 && !next.capabilities.has(duplicateKeys) &&
-		(next.checks.ascending() || next.rowsRead <= sampled)
+	isDifferent := next.checks.repeatCount == 0 && next.checks.unreturned == 0 &&
+		!next.capabilities.has(duplicateKeys) && (next.checks.ascending() || next.rowsRead <= sampled)
 	mayHideRows := next.capabilities.has(keysWorked) && next.capabilities.has(orderAssumed)
 	return isCounted && isDifferent && !mayHideRows &&
 		!next.capabilities.has(rowsMayShift|leftUnreadRows|equalKeysUnseen)

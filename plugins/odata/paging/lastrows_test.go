@@ -1,0 +1,227 @@
+package paging
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+)
+
+// requestsLastRows reports whether the last request is the one that ends a load by key.
+func (s *service) requestsLastRows() bool {
+	return len(s.requests) > 2 && strings.HasPrefix(s.requests[len(s.requests)-1], "$orderby=K%20desc&$top=8")
+}
+
+// expect fails a test unless a load ended with a verdict, no row is missing, and none count twice.
+func (s *service) expect(t *testing.T, verdict string, found result, err error) {
+	t.Helper()
+	if err != nil || found.end.verdict != verdict || len(found.missing) > 0 || found.twice > 0 {
+		t.Fatalf("expected %s, found %+v, %d rows missing, %d twice, %v, in\n%s", verdict, found.end,
+			len(found.missing), found.twice, err, strings.Join(s.requests, "\n"))
+	}
+}
+
+// again returns the load after one that has ended, of a service that does what OData demands.
+func (s *service) again(t *testing.T, set *Set, end *Position) (result, error) {
+	s.between, s.fault, s.requests = nil, nil, nil
+	return s.load(t, set, set.FirstAfter(end, 1_700_000_001_000))
+}
+
+// TestLastRowsAreDeleted: that all rows of the last page are deleted before the last rows of the set are requested
+// takes no proof away, neither now nor later.
+func TestLastRowsAreDeleted(t *testing.T) {
+	for _, count := range []string{"none", "filtered"} {
+		fake := &service{keys: upFrom(1, 46), page: 12, count: count, links: "none", skips: true}
+		isDeleted := false
+		fake.between = func(s *service, number int) {
+			if count != "none" && number == 5 { // the count at the end differs
+				s.remove(3)
+				s.keys = append(s.keys, 47, 48)
+			}
+			if s.requestsLastRows() && !isDeleted {
+				isDeleted = true
+				s.remove(45, 46, 47, 48)
+			}
+		}
+		set := setOf("auto", 0)
+		loaded, err := fake.load(t, set, nil)
+		if !isDeleted {
+			t.Fatalf("count %s: the last rows were not requested", count)
+		}
+		fake.expect(t, provenByKeyOrCount(loaded), loaded, err)
+		loaded, err = fake.again(t, set, loaded.end)
+		fake.expect(t, provenByKeyOrCount(loaded), loaded, err)
+	}
+}
+
+func provenByKeyOrCount(found result) string {
+	if found.end != nil && found.end.verdict == provenByCount {
+		return provenByCount
+	}
+	return ProvenByKey
+}
+
+// TestLastRowsCannotBeDecoded: rows behind the last key that cannot be decoded are reported, also if they are inserted
+// before the end. If none of the last rows can be decoded, only the count proves the load, until they can be.
+func TestLastRowsCannotBeDecoded(t *testing.T) {
+	for _, count := range []string{"none", "page", "refused"} {
+		fake := &service{keys: upFrom(1, 14), page: 10, count: count, links: "none", skips: true, tops: true,
+			unread: setFrom(upFrom(11, 4))}
+		loaded, err := fake.load(t, setOf("auto", 0), nil)
+		if err != nil || !slices.Equal(loaded.faults, upFrom(11, 4)) {
+			t.Errorf("count %s: expected faults for rows 11 to 14, found %v, %+v, %v", count, loaded.faults, loaded.end,
+				err)
+		}
+	}
+	inserted := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "key", skips: true, tops: true,
+		unread: setFrom(upFrom(47, 2))}
+	inserted.between = func(s *service, number int) {
+		if number == 7 {
+			s.keys = append(s.keys, 47, 48)
+		}
+	}
+	loaded, err := inserted.load(t, setOf("auto", 0), nil)
+	if err != nil || !slices.Equal(loaded.faults, upFrom(47, 2)) {
+		t.Errorf("expected faults for rows 47 and 48, found %v, %+v, %v", loaded.faults, loaded.end, err)
+	}
+
+	fake := &service{keys: upFrom(1, 46), page: 16, count: "none", links: "key", skips: true, tops: true,
+		unread: setFrom(upFrom(35, 12))}
+	set := setOf("auto", 0)
+	loaded, err = fake.load(t, set, nil)
+	fake.expect(t, Unproven, loaded, err)
+	fake.unread = nil
+	loaded, err = fake.again(t, set, loaded.end)
+	fake.expect(t, ProvenByKey, loaded, err)
+}
+
+// TestRowsComeAndGo: rows at the end that exist only while the last rows are requested, as those of a queue, neither
+// restart the load nor take its proof away. If the pages never return such a row, that is evidence.
+func TestRowsComeAndGo(t *testing.T) {
+	for _, test := range []struct {
+		times int
+		fails bool
+	}{{1, false}, {2, false}, {maxUnreturned, false}, {maxUnreturned + 1, true}} {
+		fake := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "none", skips: true}
+		count := 0
+		fake.between = func(s *service, _ int) {
+			s.keys = slices.DeleteFunc(s.keys, func(key int) bool { return key >= 100 })
+			if s.requestsLastRows() && count < test.times {
+				s.keys = append(s.keys, 100+count)
+				count++
+			}
+		}
+		set := setOf("auto", 0)
+		set.ExactlyOnce = true
+		loaded, err := fake.load(t, set, nil)
+		if test.fails {
+			if err == nil || !strings.Contains(err.Error(), "incomplete.load") {
+				t.Errorf("%d times: expected an error that names a setting, found %+v, %v", test.times, loaded.end, err)
+			}
+			continue
+		}
+		if count != test.times {
+			t.Fatalf("expected %d rows that come and go, found %d", test.times, count)
+		}
+		fake.expect(t, ProvenByKey, loaded, err)
+	}
+}
+
+// TestOneRowShowsNoOrder: one decodable row of a probe descends in any order.
+func TestOneRowShowsNoOrder(t *testing.T) {
+	for name, fake := range map[string]*service{
+		"generated keys": {order: "heeds", skips: true, generated: true, unread: map[int]bool{32: true}},
+		"ignores":        {order: "ignores", unread: map[int]bool{1: true}},
+	} {
+		fake.keys, fake.page, fake.filter, fake.count, fake.links = upFrom(1, 33), 2, "ignores", "none", "none"
+		for _, paging := range []string{"auto", "keys"} {
+			fake.requests = nil
+			loaded, err := fake.load(t, setOf(paging, 0), nil)
+			if err == nil && Proves(loaded.end.verdict) {
+				t.Errorf("%s, paging %s: found %s with %d rows", name, paging, loaded.end.verdict, len(loaded.rows))
+			}
+		}
+	}
+}
+
+// TestUndecodableEndIsReadOnce: a service that ignores $skip returns the rows at the end that cannot be decoded again
+// and again.
+func TestUndecodableEndIsReadOnce(t *testing.T) {
+	fake := &service{keys: upFrom(1, 58), page: 8, count: "limit", links: "token", unread: setFrom(upFrom(48, 11))}
+	loaded, err := fake.load(t, setOf("auto", 0), nil)
+	if len(fake.requests) > 20 || err == nil && loaded.end.verdict != Unproven {
+		t.Errorf("%d requests, %+v, %v", len(fake.requests), loaded.end, err)
+	}
+	// Such a page does not prove the first page's count.
+	fake = &service{keys: upFrom(1, 22), page: 2, count: "page", links: "none", order: "refused",
+		unread: setFrom(upFrom(1, 2))}
+	if loaded, err = fake.load(t, setOf("auto", 0), nil); err == nil && loaded.end.verdict != Unproven {
+		t.Errorf("expected no proof, found %+v", loaded.end)
+	}
+}
+
+// TestLastRowsAreRejected: a service that cannot sort all rows in time ends without proof, and pages by key are
+// requested in later loads.
+func TestLastRowsAreRejected(t *testing.T) {
+	for _, status := range []int{400, 408, 500, 501, 504} {
+		fake := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "key", skips: true}
+		fake.fault = func(s *service, _ int, _ string, correct answer) answer {
+			if s.requestsLastRows() {
+				return answer{status: status, says: "timeout"}
+			}
+			return correct
+		}
+		set := setOf("auto", 0)
+		set.ExactlyOnce = true
+		loaded, err := fake.load(t, set, nil)
+		fake.expect(t, Unproven, loaded, err)
+		loaded, err = fake.again(t, set, loaded.end)
+		fake.expect(t, ProvenByKey, loaded, err)
+	}
+}
+
+// TestRequestsWithoutLinksAndCount: at most one request more than pages are needed, the probe of the order, and one
+// that shows further rows.
+func TestRequestsWithoutLinksAndCount(t *testing.T) {
+	fake := &service{keys: upFrom(1, 37), page: 7, count: "none", links: "none", skips: true, tops: true}
+	loaded, err := fake.load(t, setOf("top", 7), nil)
+	fake.expect(t, ProvenByKey, loaded, err)
+	if pages := 1 + (37-7)/6 + 1; len(fake.requests) > pages+3 {
+		t.Errorf("expected at most %d requests, found\n%s", pages+3, strings.Join(fake.requests, "\n"))
+	}
+}
+
+// TestOffsetsNearTheEnd: offsets that earlier versions stored before the question for further rows, and at the last
+// page, are continued. What they do not tell of the rows read may cost the proof.
+func TestOffsetsNearTheEnd(t *testing.T) {
+	for offset, test := range map[string]struct {
+		fake    *service
+		rows    int // not read yet
+		verdict string
+	}{
+		`{"url":"/s/X?$filter=K%20gt%208L&$orderby=K&$inlinecount=allpages","check":"count","claimed":8,"base":8,"seen":8,
+			"beyond":true,"sorted":true,"folded":true,"key":"(8L)","pages":"1.EqUM2O5D.EqUM2O5D","tail":"Mge06K_b",
+			"run":"JAe06JgFHge06I3XIAe06IFxGge06HcDHAe06Iq9Fge06HBPGAe06HPp"}`: {
+			&service{keys: upFrom(1, 55), page: 8, count: "page", links: "none", skips: true}, 47, Unproven},
+		`{"url":"/s/X?$filter=K%20ge%2037L&$orderby=K&$top=7&$inlinecount=allpages","base":37,"seen":37,"least":8,"page":7,
+			"bykeys":true,"folded":true,"further":true,"laps":true,"sorted":true,"sorts":true,"key":"(37L)",
+			"tail":"GAe06HPp","run":"JAe06JgFHge06I3XIAe06IFxGge06HcDHAe06Iq9Fge06HBP","pages":"1.N_wtE7il.N_wtE7il"}`: {
+			&service{keys: upFrom(1, 37), page: 7, count: "none", links: "none", skips: true, tops: true}, 0, ProvenByKey},
+	} {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(offset), &fields); err != nil {
+			t.Fatal(err)
+		}
+		from, err := Read(configtest.Offset(fields))
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded, err := test.fake.load(t, setOf("auto", 0), from)
+		if err != nil || len(loaded.rows) != test.rows || loaded.end.verdict != test.verdict {
+			t.Errorf("expected %d rows and %s, found %d, %+v, %v in\n%s", test.rows, test.verdict, len(loaded.rows),
+				loaded.end, err, strings.Join(test.fake.requests, "\n"))
+		}
+	}
+}
