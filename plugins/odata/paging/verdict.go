@@ -128,12 +128,12 @@ func (t *transition) provenByKey() bool {
 
 // provenByCount reports whether the service's count equals the rows that were read, all of them different, and none of
 // them was requested by counting. A count that may be of the first page alone is believed if it is not higher than in a
-// load that was proven, or after a speculative page without new rows: by key, if the service sorts; by $skip, if the
-// page started as requested. No count is believed if pages were requested by key and their order was only assumed.
+// load that was proven, or after a speculative page without new rows: by key, if the service sorts; by $skip, if it
+// starts with the last row. No count is believed if pages were requested by key and their order was only assumed.
 func (t *transition) provenByCount() bool {
 	next := t.next
 	hasOneResponse := !next.capabilities.has(linksWorked | keysWorked | skipWorked)
-	isAnswerBelieved := !next.capabilities.has(skipUnreliable) && t.startsWithLast == t.position.pager.overlaps
+	isAnswerBelieved := !next.capabilities.has(skipUnreliable) && (t.startsWithLast || next.rowsRead == 1)
 	if t.position.usesKeyset() {
 		isAnswerBelieved = next.capabilities.has(sortsByKey)
 	}
