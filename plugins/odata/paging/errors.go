@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/wit"
@@ -101,7 +102,7 @@ func (r *ErrorResponse) rejectsProbe(position *Position) bool {
 		return r.rejectsOption() || r.Status == 408 || r.Status >= 500
 	case probeKeyOrder: // the service may not sort all rows in time
 		isOptional := position.requestsLastRows() && position.capabilities.has(sortsByKey)
-		return isOptional && (r.rejectsOption() || r.Status == 408 || r.Status >= 500)
+		return isOptional && (r.rejectsOption() || slices.Contains([]int{408, 500, 504}, r.Status))
 	case probeDeletedRow, probeKnownRows, probeKnownEnd, probeFurtherRows:
 		return r.rejectsOption()
 	case probeRowCount:

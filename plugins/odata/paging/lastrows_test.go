@@ -95,6 +95,15 @@ func TestLastRowsCannotBeDecoded(t *testing.T) {
 	fake.unread = nil
 	loaded, err = fake.again(t, set, loaded.end)
 	fake.expect(t, ProvenByKey, loaded, err)
+
+	// Only the last key can be decoded.
+	fake = &service{keys: upFrom(1, 46), page: 16, count: "none", links: "key", skips: true, tops: true,
+		unread: setFrom(upFrom(36, 10))}
+	loaded, err = fake.load(t, set, nil)
+	fake.expect(t, Unproven, loaded, err)
+	fake.unread = nil
+	loaded, err = fake.again(t, set, loaded.end)
+	fake.expect(t, ProvenByKey, loaded, err)
 }
 
 // TestRowsComeAndGo: rows at the end that exist only while the last rows are requested, as those of a queue, neither
@@ -162,8 +171,20 @@ func TestUndecodableEndIsReadOnce(t *testing.T) {
 	}
 }
 
+// TestOnlyDecodableRowIsRepeated: a page by key starts with the only row of the first page that could be decoded. That
+// is no loop.
+func TestOnlyDecodableRowIsRepeated(t *testing.T) {
+	fake := &service{keys: upFrom(1, 24), page: 8, count: "filtered", links: "skip", skips: true,
+		unread: setFrom(append(upFrom(1, 7), upFrom(9, 7)...))}
+	loaded, err := fake.load(t, setOf("auto", 0), nil)
+	if err != nil || len(loaded.missing) > 0 || len(loaded.faults) != 14 {
+		t.Errorf("%d faults, %d rows missing, %v\n%s", len(loaded.faults), len(loaded.missing), err,
+			strings.Join(fake.requests, "\n"))
+	}
+}
+
 // TestLastRowsAreRejected: a service that cannot sort all rows in time ends without proof, and pages by key are
-// requested in later loads.
+// requested in later loads. If it does not answer at all, the request is repeated.
 func TestLastRowsAreRejected(t *testing.T) {
 	for _, status := range []int{400, 408, 500, 501, 504} {
 		fake := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "key", skips: true}
@@ -179,6 +200,18 @@ func TestLastRowsAreRejected(t *testing.T) {
 		fake.expect(t, Unproven, loaded, err)
 		loaded, err = fake.again(t, set, loaded.end)
 		fake.expect(t, ProvenByKey, loaded, err)
+	}
+	for _, status := range []int{502, 503} {
+		fake := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "key", skips: true}
+		fake.fault = func(s *service, _ int, _ string, correct answer) answer {
+			if s.requestsLastRows() {
+				return answer{status: status, says: "busy"}
+			}
+			return correct
+		}
+		if loaded, err := fake.load(t, setOf("auto", 0), nil); err == nil {
+			t.Errorf("status %d: expected an error, found %+v", status, loaded.end)
+		}
 	}
 }
 

@@ -175,8 +175,7 @@ func (t *transition) checkFirstCount() {
 // checkLoop compares the page with earlier ones. handled means that the next position is set.
 func (t *transition) checkLoop() (handled bool, err error) {
 	keyset := t.position.usesKeyset()
-	isNew := !t.nothingDecoded() || (t.newRows() <= 0 && t.position.pager.skipped == 0)
-	if keyset && isNew {
+	if keyset && (!t.nothingDecoded() || t.position.pager.skipped == 0) {
 		return false, nil // rows after the key, in order, are new
 	}
 	isMoved := t.overlapRows() == t.Rows && t.position.rowsRead >= t.Rows

@@ -73,7 +73,7 @@ func (t *transition) afterKeyOrder() error {
 	// One row descends in any order, but some pages have no more. The only row read may be the first one in any order.
 	hasOrder := (t.order.rows > 1 || next.pageRows == 1) && t.position.rowsRead > 1
 	isConfirmed := t.order.ascends() && hasOrder && isKnown && !t.leftUnread
-	isUndecoded := t.startsUndecoded || (t.digest.rows == 0 && t.Rows > 0)
+	isUndecoded := t.startsUndecoded || (t.order.rows <= 1 && t.digest.errorCount > 0)
 	switch {
 	case areLastRows && t.leftUnread && next.checks.unreturned == maxUnreturned:
 		return t.restartWithoutKeyset("the service has a row after the last key, and pages by key do not return it")
