@@ -36,7 +36,7 @@ func long(ctx context.Context, b *bench) error {
 		return err
 	}
 	fmt.Printf("a set in delta mode, JSON, pages of %d rows: its first load, by the kind of next links; the worker's "+
-		"CPU beyond that of a page; medians of %d rounds\n", longPage, b.rounds)
+		"CPU, for µs/row without that of a load of one page; medians of %d rounds\n", longPage, b.rounds)
 	fmt.Println("pages  next links    s CPU   µs/row   peak MiB")
 	for i, l := range loads {
 		m := found[i]

@@ -226,7 +226,7 @@ func TestKeysOfFirstLoadAreCompared(t *testing.T) {
 			if c.broken > 0 {
 				want--
 				if len(f.faults) != 2 {
-					t.Errorf("expected the fault of the load and that of the row by itself, found %v", f.faults)
+					t.Errorf("expected two faults, of the load and of the request for the row, found %v", f.faults)
 				}
 			}
 			wantAgain := 0

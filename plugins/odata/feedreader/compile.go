@@ -129,9 +129,9 @@ func (f *Feed) compile() error {
 // compilePaging sets how the set is paged through. key is the schema of the key without extra fields.
 func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNode) {
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Support: f.support,
-		Count: f.Count, Paging: f.PagingMode, Query: f.Query, AfterLoad: f.afterLoadText(),
-		AfterRestart: "rows are delivered again",
-		ExactlyOnce:  f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
+		Count: f.Count, Paging: f.PagingMode, Query: f.Query,
+		Texts:       paging.Texts{AfterLoad: f.afterLoadText(), AfterRestart: "rows are delivered again"},
+		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
 	f.Paging.Ordered = f.support.Ordered && f.ODP == nil // rows of ODP are in the order of the queue
 	if key != nil {
 		f.Keys = rowkey.New(entityType, f.RowSchema, key)
@@ -157,8 +157,8 @@ func (f *Feed) KeysOnly() (*Feed, error) {
 		if err := keys.compile(); err != nil {
 			return nil, err
 		}
-		keys.Paging.AfterLoad = "only keys were read, to compare them"
-		keys.Paging.AfterRestart = "only keys are read, no row is delivered again"
+		keys.Paging.Texts = paging.Texts{AfterLoad: "only keys were read, to compare them",
+			AfterRestart: "only keys are read, no row is delivered again"}
 		if keys.Paging.Paging == "auto" {
 			keys.Paging.Paging = "keys"
 		}

@@ -94,13 +94,13 @@ func (pg *Page) followsOtherLink(t *transition) bool {
 	return pg.position.url != t.keysetURL(pager{skipped: pg.position.pager.skipped})
 }
 
-// rejectsProbe reports whether the load continues without the result of a probe. Without the highest value or the count
-// of a page it also continues if the service fails.
+// rejectsProbe reports whether the load continues without the result of a probe. Without the highest value, the count
+// of a page or the last rows of the set it also continues if the service fails.
 func (r *ErrorResponse) rejectsProbe(position *Position) bool {
 	switch kind := position.probe.kind; kind {
 	case probeHighestCursor, probePageCount:
 		return r.rejectsOption() || r.Status == 408 || r.Status >= 500
-	case probeKeyOrder: // the service may not sort all rows in time
+	case probeKeyOrder: // the service may not sort all rows in time; 502 and 503 do not tell
 		isOptional := position.requestsLastRows() && position.capabilities.has(sortsByKey)
 		return isOptional && (r.rejectsOption() || slices.Contains([]int{408, 500, 504}, r.Status))
 	case probeDeletedRow, probeKnownRows, probeKnownEnd, probeFurtherRows:

@@ -72,7 +72,7 @@ func newPosition(known Capabilities) *Position {
 type encodedState struct {
 	base, began, at int
 	skips           bool
-	claimed         int // of earlier versions: the first page's count, if it may be of the page alone
+	claimed         int // of earlier versions: the first page's count, if it may be that of the page alone
 	earlierHash     string
 }
 

@@ -56,8 +56,7 @@ type Set struct {
 	// Paging is links, keys, auto or top. Top is the page size for $top, else zero.
 	Paging string
 	Top    int
-	// AfterLoad and AfterRestart end the log lines about a load that has ended, or starts over.
-	AfterLoad, AfterRestart string
+	Texts
 	// Completeness is the effect of an unproven load: warn, require (the next request fails) or off (no warning).
 	Completeness string
 	ExactlyOnce  bool // a failed check fails the load if rows were emitted
@@ -69,6 +68,9 @@ type Set struct {
 	Query   uri.Query
 	Keys    Keys
 }
+
+// Texts end the log lines about a load that has ended, or starts over.
+type Texts struct{ AfterLoad, AfterRestart string }
 
 // Support is what the metadata say about a set. Ordered means that all key properties are sortable,
 // Pageable that $skip and $top work.
