@@ -35,7 +35,10 @@ func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (api
 
 // Compiler compiles modules, and stores their code in a folder if it has one. It is safe for concurrent use.
 type Compiler struct {
-	Time           time.Duration // how long compiling a module may take. Default [CompileTime].
+	// Time bounds compiling a module: it passes on the clock, and the process uses as much of its processors. So a
+	// busy machine refuses no module. Default [CompileTime].
+	Time           time.Duration
+	processorTime  func() time.Duration // what this process has used. Nil means [processorTime].
 	provideImports func(context.Context, wazero.Runtime, *binary.Module) error
 	logger         *slog.Logger
 	memory         wazero.CompilationCache // holds the code of modules for which there is no folder
@@ -153,7 +156,7 @@ func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepar
 	return code, nil
 }
 
-// CompileTime bounds compiling, see [Module.NoTimeLimit]. The largest guests take 2 to 5 s on an idle core. Effort
+// CompileTime bounds compiling, see [Compiler] and [Module.NoTimeLimit]. The largest guests take 2 to 5 s. Effort
 // bounds the functions of small modules; compiling of large modules is stopped between two functions.
 const (
 	CompileTime    = 2 * time.Minute
@@ -170,7 +173,9 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 	if module.NoTimeLimit {
 		allowed = math.MaxInt64
 	}
-	compileCtx, cancel := context.WithTimeout(ctx, allowed)
+	compileCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l.stopAfter(compileCtx, cancel, allowed)
 	if len(prepared.Wasm) > largeBytes || module.Binary.Functions > largeFunctions || prepared.effort > largeEffort {
 		// The engine checks the context between functions only with several workers.
 		compileCtx = experimental.WithCompilationWorkers(compileCtx, 2)
@@ -183,7 +188,6 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 	engine := code.runtime // code may be closed while the engine continues
 	go func() {
 		var outcome result
-		defer cancel()
 		defer func() { done <- outcome }()
 		defer func() {
 			if r := recover(); r != nil { // of the engine
@@ -206,12 +210,30 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 	case outcome.err == nil:
 		code.compiled = outcome.compiled
 		return nil
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.Is(compileCtx.Err(), context.DeadlineExceeded):
-		return &TooSlowError{allowed}
+	case compileCtx.Err() != nil:
+		return context.Cause(compileCtx)
 	}
 	return &UnusableError{fmt.Errorf("the module does not compile: %w", outcome.err)}
+}
+
+// stopAfter cancels ctx with a [*TooSlowError] when allowed has passed on the clock, and this process has used as much
+// processor time since now.
+func (l *Compiler) stopAfter(ctx context.Context, cancel context.CancelCauseFunc, allowed time.Duration) {
+	used := l.processorTime
+	if used == nil {
+		used = processorTime
+	}
+	start := used()
+	go func() {
+		for left := allowed; left > 0; left = allowed - (used() - start) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(max(left, time.Millisecond)):
+			}
+		}
+		cancel(&TooSlowError{allowed})
+	}()
 }
 
 // TooSlowError is the error of a module that took too long to compile. The machine may have been busy.
