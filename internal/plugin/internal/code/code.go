@@ -173,67 +173,55 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 	if module.NoTimeLimit {
 		allowed = math.MaxInt64
 	}
-	compileCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	l.stopAfter(compileCtx, cancel, allowed)
+	compileCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if len(prepared.Wasm) > largeBytes || module.Binary.Functions > largeFunctions || prepared.effort > largeEffort {
 		// The engine checks the context between functions only with several workers.
 		compileCtx = experimental.WithCompilationWorkers(compileCtx, 2)
 	}
-	type result struct {
-		compiled wazero.CompiledModule
-		err      error
-	}
-	done := make(chan result, 1)
+	done := make(chan engineResult, 1)
 	engine := code.runtime // code may be closed while the engine continues
 	go func() {
-		var outcome result
-		defer func() { done <- outcome }()
+		var result engineResult
+		defer func() { done <- result }()
 		defer func() {
 			if r := recover(); r != nil { // of the engine
-				outcome = result{nil, fmt.Errorf("the engine failed: %v", r)}
+				result = engineResult{nil, fmt.Errorf("the engine failed: %v", r)}
 			}
 		}()
-		outcome.compiled, outcome.err = engine.CompileModule(compileCtx, prepared.Wasm)
+		result.compiled, result.err = engine.CompileModule(compileCtx, prepared.Wasm)
 	}()
-	var outcome result
-	select {
-	case outcome = <-done:
-	case <-compileCtx.Done():
-		select {
-		case outcome = <-done:
-		default:
-			outcome.err = compileCtx.Err()
-		}
-	}
-	switch {
-	case outcome.err == nil:
-		code.compiled = outcome.compiled
-		return nil
-	case compileCtx.Err() != nil:
-		return context.Cause(compileCtx)
-	}
-	return &UnusableError{fmt.Errorf("the module does not compile: %w", outcome.err)}
+	code.compiled, err = l.await(ctx, done, allowed)
+	return err
 }
 
-// stopAfter cancels ctx with a [*TooSlowError] when allowed has passed on the clock, and this process has used as much
-// processor time since now.
-func (l *Compiler) stopAfter(ctx context.Context, cancel context.CancelCauseFunc, allowed time.Duration) {
+type engineResult struct {
+	compiled wazero.CompiledModule
+	err      error
+}
+
+// await returns the engine's result, or an error when ctx has ended, or when allowed has passed on the clock and this
+// process has used as much processor time.
+func (l *Compiler) await(ctx context.Context, done <-chan engineResult,
+	allowed time.Duration) (wazero.CompiledModule, error) {
 	used := l.processorTime
 	if used == nil {
 		used = processorTime
 	}
 	start := used()
-	go func() {
-		for left := allowed; left > 0; left = allowed - (used() - start) {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(max(left, time.Millisecond)):
+	for left := allowed; left > 0; left = allowed - (used() - start) {
+		select {
+		case result := <-done:
+			if result.err != nil && ctx.Err() == nil {
+				return nil, &UnusableError{fmt.Errorf("the module does not compile: %w", result.err)}
 			}
+			return result.compiled, context.Cause(ctx)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(max(left, time.Millisecond)):
 		}
-		cancel(&TooSlowError{allowed})
-	}()
+	}
+	return nil, &TooSlowError{allowed}
 }
 
 // TooSlowError is the error of a module that took too long to compile. The machine may have been busy.
