@@ -35,8 +35,8 @@ func long(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("a set in delta mode, JSON, pages of %d rows: its first load, by the kind of next links; the worker's "+
-		"CPU, for µs/row without that of a load of one page; medians of %d rounds\n", longPage, b.rounds)
+	fmt.Printf("a set in delta mode, JSON, pages of %d rows: its first load, by the kind of next links; CPU of the "+
+		"worker; µs/row leaves out the CPU of a load of one page; medians of %d rounds\n", longPage, b.rounds)
 	fmt.Println("pages  next links    s CPU   µs/row   peak MiB")
 	for i, l := range loads {
 		m := found[i]

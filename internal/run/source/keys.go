@@ -21,8 +21,8 @@ const (
 // keySet holds digests of the keys of a first load. A comparison reads the keys of all rows once more, without handing
 // rows on: if it finds each remembered key, the rows of the unknown keys are all that the load has missed.
 //
-// Invariants: digests are exactly those of the rows that this run has sent since the load began. While keys are
-// compared, they ascend and are unique. Nothing is stored: the feed's position remains the end of the load.
+// Invariants: digests has the digest of each row that this run has sent since the load began, and no other. While keys
+// are compared, digests ascend and are unique. Nothing is stored: the feed's position remains the end of the load.
 type keySet struct {
 	use     keyUse // of the current page
 	digests []uint64

@@ -32,7 +32,7 @@ func largestPosition() *Position {
 	position := newPosition(math.MaxUint32 &^ loadComplete)
 	position.url, position.pager = textOf(linkBytes), pager{by: skipWorked, overlaps: true}
 	position.probe = &probe{probeKeyOrder, textOf(linkBytes), textOf(textBytes)}
-	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded, &position.snapshot,
+	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded.count, &position.snapshot,
 		&position.endMarkerPending, &position.timestamp,
 		&position.checks.repeatCount,
 		&position.checks.emptyPages, &position.checks.unreturned, &position.pageRows, &position.suspectFrom,
@@ -52,7 +52,7 @@ func largestPosition() *Position {
 	r.current, r.repeated = marksOf(4*sampled), marksOf(1)
 	r.save(checks)
 	checks.lastHashes = packHashes(r.lastHashes)
-	position.undecodedHashes = packHashes(marksOf(maxErrorHashes))
+	position.undecoded.hashes = packHashes(marksOf(maxErrorHashes))
 	position.previous.repeatDigest, position.previous.outOfOrderKey = checks.repeatDigest, encodeHash(hashOf("x"))
 	return position
 }

@@ -114,8 +114,8 @@ func TestLastRowsCannotBeDecoded(t *testing.T) {
 	fake.expect(t, ProvenByKey, loaded, err)
 }
 
-// TestRowsComeAndGo: a row at the end may exist only while the last rows are requested, as in a queue. The load goes on
-// and is proven. If the pages return none of many such rows, that is evidence.
+// TestRowsComeAndGo: a row at the end may exist only while the last rows are requested, as in a queue. The load
+// continues and is proven. If the pages return none of many such rows, that is evidence.
 func TestRowsComeAndGo(t *testing.T) {
 	for _, test := range []struct {
 		times int

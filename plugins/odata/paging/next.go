@@ -95,7 +95,8 @@ func (t *transition) afterMismatch() error {
 func (t *transition) afterSpeculativePage() error {
 	next := t.next
 	content, isKnown := t.digest.hash()
-	isRepeated := (t.newRows() > 0 && isKnown && next.checks.pages.has(content)) || t.reportedErrors > next.undecoded
+	isRepeated := (t.newRows() > 0 && isKnown && next.checks.pages.has(content)) ||
+		t.reportedErrors > next.undecoded.count
 	switch {
 	case isRepeated && !t.position.usesKeyset():
 		t.mismatch = "the service ignores $skip"
@@ -122,7 +123,7 @@ func (t *transition) afterSpeculativePage() error {
 		t.useKeysetPager(pager{speculative: true})
 		t.checkDeleted(t.position.checks.key)
 		return nil
-	case next.previous.minRows > next.rowsRead+next.undecoded+t.position.pager.skipped:
+	case next.previous.minRows > next.rowsSeen()+t.position.pager.skipped:
 		return t.retry("the service returned a row after the last one before, and does not return it now")
 	}
 	return t.afterLastRow()
@@ -130,8 +131,8 @@ func (t *transition) afterSpeculativePage() error {
 
 // afterLastRow ends a load after a request has shown that nothing follows the last row.
 func (t *transition) afterLastRow() error {
-	t.next.rowsRead += t.next.undecoded + t.position.pager.skipped
-	t.next.undecoded = 0
+	t.next.rowsRead = t.next.rowsSeen() + t.position.pager.skipped
+	t.next.undecoded.count = 0
 	return t.lastPage()
 }
 
@@ -147,8 +148,7 @@ func (t *transition) foundMoreRows() {
 }
 
 func (t *transition) countRows() {
-	t.next.undecoded = 0
-	t.next.undecodedHashes = ""
+	t.next.undecoded = undecodedRows{}
 	t.next.rowsRead += t.position.pager.skipped + t.Rows - t.overlapRows()
 	if t.position.rowsRead == 0 && t.position.totalCount < 0 && t.set.Count && t.Count >= 0 {
 		t.checkFirstCount()
@@ -403,7 +403,7 @@ func (t *transition) afterUndecodedPage(isSpeculative bool) error {
 	if !t.set.Pageable {
 		return t.lastPage()
 	}
-	next.undecodedHashes = packHashes(t.errorHashes)
+	next.undecoded.hashes = packHashes(t.errorHashes)
 	if !position.usesKeyset() {
 		t.useSkip(pager{speculative: isSpeculative})
 		return nil

@@ -206,7 +206,7 @@ func (pg *Page) observeRowErrors(out *Rows) {
 	if len(out.Errors) == 0 {
 		return
 	}
-	reported := unpackHashes(pg.position.undecodedHashes)
+	reported := unpackHashes(pg.position.undecoded.hashes)
 	end := uint32(len(reported))
 	if pg.position.pager.overlaps {
 		end++

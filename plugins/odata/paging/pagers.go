@@ -102,9 +102,9 @@ func (t *transition) isPage() bool {
 
 // rereadUndecoded moves the position back so that undecodable rows at the end are requested again but reported once.
 func (t *transition) rereadUndecoded() {
-	t.next.undecoded = t.Rows - 1 - int(t.lastDecoded)
-	t.next.rowsRead -= t.next.undecoded
-	t.next.undecodedHashes = packHashes(t.errorHashes[:min(len(t.errorHashes), t.next.undecoded, maxErrorHashes)])
+	count := t.Rows - 1 - int(t.lastDecoded)
+	t.next.rowsRead -= count
+	t.next.undecoded = undecodedRows{count, packHashes(t.errorHashes[:min(len(t.errorHashes), count, maxErrorHashes)])}
 }
 
 // followLink requests the page of a link. countsRows means that deleted or inserted rows may shift that page.
@@ -165,14 +165,13 @@ func (t *transition) afterSpeculativeFailure() error {
 	if t.mismatch != "" && !position.usesKeyset() {
 		next.capabilities.set(skipUnreliable, true)
 	}
-	rowsRead := next.rowsRead + next.undecoded + position.pager.skipped
+	rowsRead := next.rowsSeen() + position.pager.skipped
 	switch {
 	case position.usesKeyset() && position.pager.skipped == 0 && t.set.Pageable && next.checks.lastHashes != "":
 		t.markKeyFilterIgnored()
-		overlaps := next.pageRows > 1 && next.undecoded == 0
+		overlaps := next.pageRows > 1 && next.undecoded.count == 0
 		next.rowsRead = rowsRead
-		next.undecoded = 0
-		next.undecodedHashes = ""
+		next.undecoded = undecodedRows{}
 		t.useSkip(pager{overlaps: overlaps, speculative: true})
 		return nil
 	case !position.usesKeyset() && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():

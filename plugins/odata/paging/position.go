@@ -16,10 +16,8 @@ type Position struct {
 	// suspectFrom is the number of rows before a suspected page, see [transition.suspect]. Zero means none.
 	suspectFrom int
 	// verdict is the proof of a load that has ended, see verdict.go.
-	verdict string
-	// undecoded counts the rows after the last decoded one; they are requested again but reported once.
-	undecoded       int
-	undecodedHashes string
+	verdict   string
+	undecoded undecodedRows
 	// snapshot is the number in the headers of a restarted load, so that consumers can delete other rows (RATIONALE.md
 	// P8); endMarkerPending is the number of one whose end no row has marked yet. Zero means none.
 	snapshot, endMarkerPending int
@@ -30,6 +28,15 @@ type Position struct {
 	previous  *previousAttempts
 	cursor    *cursorState
 }
+
+// undecodedRows are the rows after the last decoded one. They are requested again, but reported once.
+type undecodedRows struct {
+	count  int // not in [Position.rowsRead]
+	hashes string
+}
+
+// rowsSeen returns the number of rows read, with the undecoded ones at the end.
+func (p *Position) rowsSeen() int { return p.rowsRead + p.undecoded.count }
 
 // checkState is what the checks store from page to page.
 type checkState struct {
@@ -72,7 +79,7 @@ func newPosition(known Capabilities) *Position {
 type encodedState struct {
 	base, began, at int
 	skips           bool
-	claimed         int // of earlier versions: the first page's count, if it may be that of the page alone
+	firstCount      int // in offsets of earlier versions: the first page's count, which may count that page alone
 	earlierHash     string
 }
 
@@ -86,7 +93,7 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		{Name: "base", Number: &state.base, Min: 1}, fact("unordered", refusesOrderBy), fact("uncounted", refusesCount),
 		fact("links", ignoresKeyFilter), fact("sorts", sortsByKey), {Name: "sorted", Flag: &checks.sorted},
 		{Name: "folded", Flag: &checks.folded}, fact("shifts", rowsMayShift),
-		{Name: "again", Number: &p.undecoded, Min: 1}, {Name: "faults", Text: &p.undecodedHashes},
+		{Name: "again", Number: &p.undecoded.count, Min: 1}, {Name: "faults", Text: &p.undecoded.hashes},
 		{Name: "passed", Number: &p.pager.skipped, Min: 1}, fact("done", loadComplete),
 		fact("answered", answeredBefore), {Name: "key", Text: &checks.key}, {Name: "next", Text: &p.probe.fallbackLink},
 		{Name: "prior", Text: &p.probe.lastKey}, {Name: "check", Text: &p.probe.kind},
@@ -105,7 +112,7 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 		fact("byskip", skipWorked), fact("unread", leftUnreadRows), fact("settled", suspicionSettled),
 		fact("numbered", keysNumberRows), {Name: "keydigest", Text: &checks.keys}, fact("assumed", orderAssumed),
 		fact("single", equalKeysUnseen), fact("misled", skipUnreliable), fact("started", firstSinceStart),
-		{Name: "shown", Number: &checks.unreturned, Min: 1}, {Name: "claimed", Number: &state.claimed, Min: 1},
+		{Name: "shown", Number: &checks.unreturned, Min: 1}, {Name: "claimed", Number: &state.firstCount, Min: 1},
 		fact("ofpage", countMayBePageOnly), fact("proven", countsWholeSet),
 		{Name: "snapshot", Number: &p.snapshot, Min: 1}, {Name: "owed", Number: &p.endMarkerPending, Min: 1},
 		{Name: "from", Text: &cursor.from}, {Name: "high", Text: &cursor.high}, {Name: "low", Text: &cursor.base},
@@ -150,7 +157,7 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	case position.rowsRead > 0, position.checks.followed.steps > 0:
 		position.pager.by = linksWorked
 	}
-	if state.claimed > 0 && !position.capabilities.has(loadComplete) {
+	if state.firstCount > 0 && !position.capabilities.has(loadComplete) {
 		position.capabilities.set(countMayBePageOnly, true)
 		if position.probe.kind == probePageCount { // an earlier version asked for it before the page
 			position.probe = &probe{}
@@ -177,7 +184,7 @@ func (p *Position) WithURL(url string) *Position {
 
 // Snapshot returns the number in the headers of rows, or zero, and whether a previous page had rows.
 func (p *Position) Snapshot() (snapshot int, begun bool) {
-	return p.snapshot, p.rowsRead+p.undecoded > 0
+	return p.snapshot, p.rowsSeen() > 0
 }
 
 func (p *Position) EndMarkerPending() int { return p.endMarkerPending }

@@ -147,10 +147,11 @@ func (t *transition) checkDeleted(key string) {
 // abandonKeyset continues by the next link that paging by key replaced, or by $skip.
 func (t *transition) abandonKeyset(reason string) error {
 	next, link := t.next, t.position.probe.fallbackLink
-	endsDecoded := next.undecoded == 0
+	endsDecoded := next.undecoded.count == 0
 	t.markKeyFilterIgnored()
 	next.probe = &probe{}
-	next.rowsRead, next.undecoded, next.undecodedHashes = next.rowsRead+next.undecoded, 0, ""
+	next.rowsRead = next.rowsSeen()
+	next.undecoded = undecodedRows{}
 	if link == "" {
 		t.info(reason + "; continuing by $skip")
 		needsOverlap := next.totalCount < 0 || next.capabilities.has(linksWorked)

@@ -120,7 +120,7 @@ func (t *transition) readAgain(reason string) error {
 // provenByKey reports whether all pages after the first were requested by key, and the service was seen to sort by it.
 func (t *transition) provenByKey() bool {
 	facts := t.next.capabilities
-	isEmpty := t.next.rowsRead+t.next.undecoded == 0 && t.set.canUseKeyset(facts)
+	isEmpty := t.next.rowsSeen() == 0 && t.set.canUseKeyset(facts)
 	isByKey := t.position.usesKeyset() && facts.has(sortsByKey)
 	return (isEmpty || isByKey) && !facts.has(linksWorked|skipWorked|rowsMayShift|leftUnreadRows|equalKeysUnseen|
 		orderAssumed)
@@ -137,7 +137,7 @@ func (t *transition) provenByCount() bool {
 	if t.position.usesKeyset() {
 		isAnswerBelieved = next.capabilities.has(sortsByKey)
 	}
-	isCounted := next.totalCount == next.rowsRead+next.undecoded ||
+	isCounted := next.totalCount == next.rowsSeen() ||
 		(next.capabilities.has(countMayBePageOnly) && hasOneResponse && t.position.pager.speculative &&
 			isAnswerBelieved)
 	isDifferent := next.checks.repeatCount == 0 && next.checks.unreturned == 0 &&
@@ -150,7 +150,7 @@ func (t *transition) provenByCount() bool {
 // finish ends a load. doubt is the reason why nothing proves that it is complete, or "" if something may.
 func (t *transition) finish(doubt string) error {
 	next := t.next
-	seen := next.rowsRead + next.undecoded
+	seen := next.rowsSeen()
 	if seen == 0 && next.previous.count > 0 {
 		doubt = "it returned rows before and now returns none"
 	}
@@ -222,7 +222,7 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 		reasons = append(reasons, "its count may be that of a page")
 	case position.totalCount < 0:
 		reasons = append(reasons, "it returns no count that covers the set")
-	case position.totalCount != position.rowsRead+position.undecoded:
+	case position.totalCount != position.rowsSeen():
 		reasons = append(reasons, "it counts "+itoa(position.totalCount)+" rows")
 	case facts.has(rowsMayShift):
 		reasons = append(reasons, "its count stays the same if one row is deleted and another inserted")

@@ -35,10 +35,10 @@ func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (api
 
 // Compiler compiles modules, and stores their code in a folder if it has one. It is safe for concurrent use.
 type Compiler struct {
-	// Time bounds compiling a module: it passes on the clock, and the process uses as much of its processors. So a
-	// busy machine refuses no module. Default [CompileTime].
+	// Time is how long compiling a module may take, both on the clock and in processor time of this process: other
+	// processes may keep the processors busy. Default [CompileTime].
 	Time           time.Duration
-	processorTime  func() time.Duration // what this process has used. Nil means [processorTime].
+	processorTime  func() time.Duration // nil means the function of this name
 	provideImports func(context.Context, wazero.Runtime, *binary.Module) error
 	logger         *slog.Logger
 	memory         wazero.CompilationCache // holds the code of modules for which there is no folder
@@ -224,7 +224,7 @@ func (l *Compiler) await(ctx context.Context, done <-chan engineResult,
 	return nil, &TooSlowError{allowed}
 }
 
-// TooSlowError is the error of a module that took too long to compile. The machine may have been busy.
+// TooSlowError is the error of a module that took too long to compile. The process may have done other work.
 type TooSlowError struct{ limit time.Duration }
 
 func (s *TooSlowError) Error() string {

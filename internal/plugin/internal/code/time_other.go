@@ -4,7 +4,7 @@ package code
 
 import "time"
 
-// processorTime is the time on the clock, because the standard library tells the processor time on Unix only.
+// processorTime returns the time on the clock, so a busy machine may refuse a module.
 func processorTime() time.Duration { return time.Since(started) }
 
 var started = time.Now()

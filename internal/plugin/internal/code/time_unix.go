@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// processorTime is the processor time that this process has used.
+// processorTime returns the processor time that this process has used.
 func processorTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0 // it does not fail for RUSAGE_SELF
+		return 0 // the call does not fail for RUSAGE_SELF
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
