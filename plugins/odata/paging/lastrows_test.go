@@ -266,3 +266,17 @@ func TestOffsetsNearTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestUndecodableEndIsCountedOnce: if further rows cannot be requested, the rows at the end that cannot be decoded are
+// counted once.
+func TestUndecodableEndIsCountedOnce(t *testing.T) {
+	for _, undecoded := range []int{0, 2} {
+		fake := &service{keys: upFrom(1, 10), page: 100, count: "refused", links: "none", order: "refused",
+			filter: "refused", unread: setFrom(upFrom(11-undecoded, undecoded))}
+		loaded, err := fake.load(t, setOf("auto", 0), nil)
+		if err != nil || loaded.end.rowsSeen() != 10 || len(loaded.faults) != undecoded {
+			t.Errorf("expected 10 rows and %d faults, found %d, %v, %v in\n%s", undecoded, loaded.end.rowsSeen(),
+				loaded.faults, err, strings.Join(fake.requests, "\n"))
+		}
+	}
+}

@@ -131,8 +131,8 @@ func (t *transition) afterSpeculativePage() error {
 
 // afterLastRow ends a load after a request has shown that nothing follows the last row.
 func (t *transition) afterLastRow() error {
-	t.next.rowsRead = t.next.rowsSeen() + t.position.pager.skipped
-	t.next.undecoded.count = 0
+	t.next.countUndecoded()
+	t.next.rowsRead += t.position.pager.skipped
 	return t.lastPage()
 }
 

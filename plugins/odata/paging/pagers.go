@@ -165,13 +165,11 @@ func (t *transition) afterSpeculativeFailure() error {
 	if t.mismatch != "" && !position.usesKeyset() {
 		next.capabilities.set(skipUnreliable, true)
 	}
-	rowsRead := next.rowsSeen() + position.pager.skipped
 	switch {
 	case position.usesKeyset() && position.pager.skipped == 0 && t.set.Pageable && next.checks.lastHashes != "":
 		t.markKeyFilterIgnored()
 		overlaps := next.pageRows > 1 && next.undecoded.count == 0
-		next.rowsRead = rowsRead
-		next.undecoded = undecodedRows{}
+		next.countUndecoded()
 		t.useSkip(pager{overlaps: overlaps, speculative: true})
 		return nil
 	case !position.usesKeyset() && t.set.canUseKeyset(next.capabilities) && next.checks.ascending():
@@ -179,8 +177,9 @@ func (t *transition) afterSpeculativeFailure() error {
 		t.requireKeyOrder("")
 		return nil
 	}
-	next.rowsRead = rowsRead
-	if next.capabilities.has(countMayBePageOnly) && rowsRead > 1 {
+	next.countUndecoded()
+	next.rowsRead += position.pager.skipped
+	if next.capabilities.has(countMayBePageOnly) && next.rowsRead > 1 {
 		next.probe = &probe{kind: probePageCount}
 		return nil
 	}

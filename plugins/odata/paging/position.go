@@ -38,6 +38,12 @@ type undecodedRows struct {
 // rowsSeen returns the number of rows read, with the undecoded ones at the end.
 func (p *Position) rowsSeen() int { return p.rowsRead + p.undecoded.count }
 
+// countUndecoded counts the undecoded rows at the end as read, because they are not requested again.
+func (p *Position) countUndecoded() {
+	p.rowsRead = p.rowsSeen()
+	p.undecoded = undecodedRows{}
+}
+
 // checkState is what the checks store from page to page.
 type checkState struct {
 	// sorted and folded mean that all rows ascend, by bytes or case-insensitively. key is the last key.

@@ -150,8 +150,7 @@ func (t *transition) abandonKeyset(reason string) error {
 	endsDecoded := next.undecoded.count == 0
 	t.markKeyFilterIgnored()
 	next.probe = &probe{}
-	next.rowsRead = next.rowsSeen()
-	next.undecoded = undecodedRows{}
+	next.countUndecoded()
 	if link == "" {
 		t.info(reason + "; continuing by $skip")
 		needsOverlap := next.totalCount < 0 || next.capabilities.has(linksWorked)
