@@ -7,7 +7,8 @@
 // step can refuse the file. The description is kept. Code needs five times the file's size and loads from the cache in
 // 0.1 s, so it is freed half a minute after its last instance. A second after compiling or freeing, package code
 // returns unused memory to the system. Loading is bounded by sizes, by the compile cost that the meter computes, and by
-// two minutes of processor time unless the module is built in. A function of 1 MiB, the maximum, needs 0.9 GB.
+// two minutes of processor time unless the module is built in. Compiling a function of 1 MiB, the maximum, needs
+// 0.9 GB of memory.
 //
 // A connector gets a [Binding] to a version, with a [Pool] of instances of its own. A newer version waits as
 // [Binding.Candidate] until the task accepts or rejects it at the boundary of a page or batch. Pages of a source use

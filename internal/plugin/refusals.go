@@ -30,7 +30,7 @@ func (r *Refused) Error() string {
 	return text + "; to try it now delete " + r.File + ")"
 }
 
-// slowRetry is when a module that was too slow is tried again: the process may have done other work.
+// slowRetry is the time until a module that was too slow is tried again: the process may have done other work.
 const slowRetry = time.Hour
 
 // refusalRules identifies this program, which decides about refusals together with the limits.

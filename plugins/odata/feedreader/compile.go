@@ -130,7 +130,7 @@ func (f *Feed) compile() error {
 func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNode) {
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Support: f.support,
 		Count: f.Count, Paging: f.PagingMode, Query: f.Query,
-		Texts:       paging.Texts{AfterLoad: f.afterLoadText(), AfterRestart: "rows are delivered again"},
+		LogEndings:  paging.LogEndings{AfterLoad: f.afterLoadText(), AfterRestart: "rows are delivered again"},
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
 	f.Paging.Ordered = f.support.Ordered && f.ODP == nil // rows of ODP are in the order of the queue
 	if key != nil {
@@ -157,7 +157,7 @@ func (f *Feed) KeysOnly() (*Feed, error) {
 		if err := keys.compile(); err != nil {
 			return nil, err
 		}
-		keys.Paging.Texts = paging.Texts{AfterLoad: "only keys were read, to compare them",
+		keys.Paging.LogEndings = paging.LogEndings{AfterLoad: "only keys were read, to compare them",
 			AfterRestart: "only keys are read, no row is delivered again"}
 		if keys.Paging.Paging == "auto" {
 			keys.Paging.Paging = "keys"

@@ -94,13 +94,13 @@ func (pg *Page) followsOtherLink(t *transition) bool {
 	return pg.position.url != t.keysetURL(pager{skipped: pg.position.pager.skipped})
 }
 
-// rejectsProbe reports whether the load continues without the result of a probe. Without the highest value, the count
-// of a page or the last rows of the set it also continues if the service fails.
+// rejectsProbe reports whether the load continues without the result of a probe. For the highest value, the count of a
+// page and the last rows of the set, some failures of the service count as a rejection, too.
 func (r *ErrorResponse) rejectsProbe(position *Position) bool {
 	switch kind := position.probe.kind; kind {
 	case probeHighestCursor, probePageCount:
 		return r.rejectsOption() || r.Status == 408 || r.Status >= 500
-	case probeKeyOrder: // the service may not sort all rows in time; 502 and 503 do not tell
+	case probeKeyOrder: // the service may be too slow to sort all rows; 502 and 503 may have other causes
 		isOptional := position.requestsLastRows() && position.capabilities.has(sortsByKey)
 		return isOptional && (r.rejectsOption() || slices.Contains([]int{408, 500, 504}, r.Status))
 	case probeDeletedRow, probeKnownRows, probeKnownEnd, probeFurtherRows:

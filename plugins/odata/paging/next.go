@@ -124,7 +124,7 @@ func (t *transition) afterSpeculativePage() error {
 		t.checkDeleted(t.position.checks.key)
 		return nil
 	case next.previous.minRows > next.rowsSeen()+t.position.pager.skipped:
-		return t.retry("the service returned a row after the last one before, and does not return it now")
+		return t.retry("the service returned more rows earlier, and does not return them now")
 	}
 	return t.afterLastRow()
 }
@@ -244,9 +244,10 @@ func (t *transition) saveChecks() {
 	}
 }
 
-// afterKeyPage continues after a page by key. It is the last one if it starts with the last key and has as many rows
-// as the service counts from it on, or if it is the empty response to a request for rows after that key. Unless as many
-// rows were read as counted, the last rows of the set are then requested: without filter, it may have another order.
+// afterKeyPage continues after a page by key. The page is the last one if it starts with the last key and has as many
+// rows as the service counts from that key on, or if it has no rows and was requested after that key. The last rows of
+// the set are then requested, since the service may sort differently without a filter. They are not needed if as many
+// rows were read as counted, or if the load cannot be proven by key.
 func (t *transition) afterKeyPage() error {
 	next := t.next
 	isLastRowMissing := t.position.pager.overlaps && !t.startsWithLast

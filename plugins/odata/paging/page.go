@@ -32,7 +32,7 @@ type results struct {
 	keyAdvanced bool
 	// leftUnread means that a row that was not handed on was certainly not read.
 	leftUnread bool
-	// startsUndecoded means that undecodable rows before the first decoded one were not reported before.
+	// startsUndecoded means that the page starts with undecodable rows, not all of which were reported earlier.
 	startsUndecoded bool
 	// hasKnownRow means that a row of a probe is one of the last rows read.
 	hasKnownRow bool

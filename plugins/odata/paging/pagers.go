@@ -53,7 +53,7 @@ func (t *transition) useKeysetPager(pager pager) {
 	pager.by = keysWorked
 	t.next.pager = pager
 	t.next.url = t.keysetURL(pager)
-	t.next.checks.emptyPages = 0 // the page is not the link of an empty page
+	t.next.checks.emptyPages = 0 // the request does not follow the link of an empty page
 }
 
 func (t *transition) keysetURL(pager pager) string {

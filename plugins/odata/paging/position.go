@@ -31,14 +31,14 @@ type Position struct {
 
 // undecodedRows are the rows after the last decoded one. They are requested again, but reported once.
 type undecodedRows struct {
-	count  int // not in [Position.rowsRead]
-	hashes string
+	count  int    // not included in [Position.rowsRead]
+	hashes string // of the last undecodable rows, at most [maxErrorHashes]; may be set even if count is zero
 }
 
 // rowsSeen returns the number of rows read, with the undecoded ones at the end.
 func (p *Position) rowsSeen() int { return p.rowsRead + p.undecoded.count }
 
-// countUndecoded counts the undecoded rows at the end as read, because they are not requested again.
+// countUndecoded adds the undecoded rows at the end to rowsRead. Callers do not request these rows again.
 func (p *Position) countUndecoded() {
 	p.rowsRead = p.rowsSeen()
 	p.undecoded = undecodedRows{}
@@ -59,9 +59,10 @@ type checkState struct {
 	followed, pages LoopDetector
 	// contents is the hash of the last page's first rows without their keys, keys that of all its keys.
 	contents, keys string
-	// emptyPages counts consecutive pages without a new row, unreturned consecutive probes with a row after the last
-	// one that the next page did not return.
-	emptyPages, unreturned int
+	// emptyPages counts consecutive pages without a new row.
+	emptyPages int
+	// unreturned counts consecutive probes that found a row after the last key. A page by key with new rows resets it.
+	unreturned int
 }
 
 // previousAttempts is what earlier attempts found. Keys are not unique if repeatDigest is the same in two attempts. If

@@ -61,7 +61,8 @@ func (t *transition) afterProbe() error {
 	return nil
 }
 
-// maxUnreturned limits consecutive probes with a row that the next page does not return: rows may come and go.
+// maxUnreturned limits consecutive probes that find a row after the last key which no page returns. Fewer such probes
+// show nothing, since a row may exist for a short time only.
 const maxUnreturned = 10
 
 // afterKeyOrder evaluates the rows up to the last key, or the last rows of the set, in descending order. At least one
@@ -70,7 +71,8 @@ func (t *transition) afterKeyOrder() error {
 	next := t.next
 	areLastRows := t.position.requestsLastRows()
 	isKnown := t.hasKnownRow || slices.Equal(t.set.sortTexts(t.firstKey), t.set.unpackKey(t.position.checks.key))
-	// One row descends in any order, but some pages have no more. The only row read may be the first one in any order.
+	// One row shows no order, but pages of one row cannot show more. If only one row was read, it may be the first by
+	// chance.
 	hasOrder := (t.order.rows > 1 || next.pageRows == 1) && t.position.rowsRead > 1
 	isConfirmed := t.order.ascends() && hasOrder && isKnown && !t.leftUnread
 	isUndecoded := t.startsUndecoded || (t.order.rows <= 1 && t.digest.errorCount > 0)
@@ -93,7 +95,7 @@ func (t *transition) afterKeyOrder() error {
 		}
 		return nil // the page from the last key on shows whether these rows were reported
 	case isConfirmed && areLastRows:
-		sortsFiltered := next.capabilities.has(sortsByKey) // later loads rely on it: some only sort without a filter
+		sortsFiltered := next.capabilities.has(sortsByKey) // for later loads: some services sort only without a filter
 		next.capabilities.set(sortsByKey, true)
 		err := t.afterLastRow()
 		t.next.capabilities.set(sortsByKey, sortsFiltered)
@@ -103,7 +105,7 @@ func (t *transition) afterKeyOrder() error {
 	case !isConfirmed && next.totalCount < 0:
 		return t.abandonKeyset("the service does not sort by key or does not compare keys")
 	}
-	// If not confirmed, rows may still be stored in the order of the keys: the checks go on, but prove nothing.
+	// If not confirmed, rows may still be stored in the order of the keys. The checks continue, but prove nothing.
 	next.capabilities.set(sortsByKey, isConfirmed)
 	next.capabilities.set(orderAssumed, !isConfirmed)
 	return nil

@@ -39,7 +39,7 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = overlapCheck{}, r.lastHashes[:0], nil,
 		position.previous.outOfOrderKey, false
 	r.tail.hashes = unpackHashes(checks.lastHashes)
-	if position.usesKeyset() { // they may be of several pages
+	if position.usesKeyset() { // the last rows may come from several pages
 		r.lastHashes = append(r.lastHashes, r.tail.hashes...)
 	}
 	// Else equal keys may be different rows.

@@ -410,9 +410,9 @@ func (s *service) turn(set *Set, page *Page, position *Position, loaded *result)
 // setOf returns the set X as settings configure it.
 func setOf(paging string, top int) *Set {
 	return &Set{Name: "X", Service: "/s", Address: "X", Count: true, Paging: paging, Top: top,
-		Support: Support{Ordered: true, Countable: true, Pageable: true},
-		Texts:   Texts{AfterLoad: "nothing more", AfterRestart: "rows are delivered again"},
-		Setting: func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
+		Support:    Support{Ordered: true, Countable: true, Pageable: true},
+		LogEndings: LogEndings{AfterLoad: "nothing more", AfterRestart: "rows are delivered again"},
+		Setting:    func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
 }
 
 // random returns a service, and reports whether it behaves as it declares.

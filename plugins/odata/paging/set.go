@@ -56,7 +56,7 @@ type Set struct {
 	// Paging is links, keys, auto or top. Top is the page size for $top, else zero.
 	Paging string
 	Top    int
-	Texts
+	LogEndings
 	// Completeness is the effect of an unproven load: warn, require (the next request fails) or off (no warning).
 	Completeness string
 	ExactlyOnce  bool // a failed check fails the load if rows were emitted
@@ -69,8 +69,11 @@ type Set struct {
 	Keys    Keys
 }
 
-// Texts end the log lines about a load that has ended, or starts over.
-type Texts struct{ AfterLoad, AfterRestart string }
+// LogEndings are the ends of log lines about a load.
+type LogEndings struct {
+	AfterLoad    string // what follows a load that has ended
+	AfterRestart string // what follows when a load starts over
+}
 
 // Support is what the metadata say about a set. Ordered means that all key properties are sortable,
 // Pageable that $skip and $top work.

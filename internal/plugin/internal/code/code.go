@@ -35,10 +35,10 @@ func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (api
 
 // Compiler compiles modules, and stores their code in a folder if it has one. It is safe for concurrent use.
 type Compiler struct {
-	// Time is how long compiling a module may take, both on the clock and in processor time of this process: other
-	// processes may keep the processors busy. Default [CompileTime].
+	// Time limits compiling. A module is too slow if both the clock and the processor time of this process have
+	// advanced by it, since other processes may keep the processors busy. Default [CompileTime].
 	Time           time.Duration
-	processorTime  func() time.Duration // nil means the function of this name
+	processorTime  func() time.Duration // nil means the function processorTime; tests replace it
 	provideImports func(context.Context, wazero.Runtime, *binary.Module) error
 	logger         *slog.Logger
 	memory         wazero.CompilationCache // holds the code of modules for which there is no folder
@@ -200,8 +200,8 @@ type engineResult struct {
 	err      error
 }
 
-// await returns the engine's result, or an error when ctx has ended, or when allowed has passed on the clock and this
-// process has used as much processor time.
+// await returns the engine's result. It returns an error when ctx has ended, or when both the clock and the processor
+// time of this process have advanced by allowed.
 func (l *Compiler) await(ctx context.Context, done <-chan engineResult,
 	allowed time.Duration) (wazero.CompiledModule, error) {
 	used := l.processorTime
@@ -209,7 +209,7 @@ func (l *Compiler) await(ctx context.Context, done <-chan engineResult,
 		used = processorTime
 	}
 	start := used()
-	for left := allowed; left > 0; left = allowed - (used() - start) {
+	for left := allowed; left > 0 || len(done) > 0; left = allowed - (used() - start) {
 		select {
 		case result := <-done:
 			if result.err != nil && ctx.Err() == nil {
@@ -224,7 +224,7 @@ func (l *Compiler) await(ctx context.Context, done <-chan engineResult,
 	return nil, &TooSlowError{allowed}
 }
 
-// TooSlowError is the error of a module that took too long to compile. The process may have done other work.
+// TooSlowError is the error of a module that took too long to compile, maybe because the process also did other work.
 type TooSlowError struct{ limit time.Duration }
 
 func (s *TooSlowError) Error() string {

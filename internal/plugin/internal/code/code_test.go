@@ -60,13 +60,13 @@ func TestCompileTimeIsBounded(t *testing.T) {
 		defer func() { t.Logf("effort %d: %v", prepared.effort, time.Since(start)) }()
 		return l.compileInto(ctx, code, prepared, module)
 	}
-	// Compiling without a time limit returns code, however long it takes.
 	if err := compile(prepared); err == nil ||
 		err.Error() != "the module takes longer to compile than the allowed 50ms" {
 		t.Errorf("expected the compilation to be stopped, found %v", err)
 	}
 	l.processorTime = func() time.Duration { return 0 }
 	assert.NoError(t, compile(prepared), "a machine that gives this process no time")
+	// Compiling without a time limit returns code, however long it takes.
 	l.processorTime, module.NoTimeLimit = nil, true
 	assert.NoError(t, compile(prepared), "a module of the program")
 }

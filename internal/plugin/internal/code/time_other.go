@@ -4,7 +4,8 @@ package code
 
 import "time"
 
-// processorTime returns the time on the clock, so a busy machine may refuse a module.
+// processorTime returns the time on the clock since the program started. So a module may be refused because the machine
+// is busy.
 func processorTime() time.Duration { return time.Since(started) }
 
 var started = time.Now()
