@@ -172,7 +172,7 @@ func TestCommandsShowWorkerResponses(t *testing.T) {
 			"expected culvert connectors apply"},
 		{"a state is for new connectors", []string{"connectors", "apply", connector, "--state", "STOPPED"}, 2,
 			"--state is for a connector that is created, and orders exists"},
-		{"status names what failed", []string{"status"}, 1, "FAILED: a (see culvert"},
+		{"status names what failed", []string{"status"}, 1, "failed: a (see culvert"},
 		{"states that are not known are no success", []string{"status", "--url", unknown}, 1,
 			"unknown states of connectors: only Kafka Connect's states are shown"},
 		{"a worker is drained", []string{"drain", "--url", placed}, 0, "the worker is drained\n"},
@@ -228,7 +228,7 @@ func TestStatusOfKafkaConnectWorker(t *testing.T) {
 	defer server.Close()
 	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
 	code, stdout, stderr := command(t, "status", "--url", server.URL, "--user", "anna")
-	if code != exitFailed || !strings.Contains(stdout, "1, 1 failed") || !strings.Contains(stderr, "FAILED: a ") {
+	if code != exitFailed || !strings.Contains(stdout, "1, 1 failed") || !strings.Contains(stderr, "failed: a ") {
 		t.Errorf("found exit %d\n%s%s", code, stdout, stderr)
 	}
 	code, _, stderr = command(t, "status", "--url", server.URL, "--user", "bert")
@@ -318,11 +318,11 @@ func TestProgress(t *testing.T) {
 	start := time.Unix(1000, 0)
 	before := progressSnapshot(start, []connect.Progress{{Connector: "orders", Rows: 100}})
 	now := progressSnapshot(start.Add(2*time.Second), []connect.Progress{
-		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3,
+		{Connector: "orders", Type: "source", State: connect.ConditionRunning, Rows: 300, Pages: 3,
 			Feeds: []connect.FeedProgress{{Name: "A", Complete: new("key")}, {Name: "B", Complete: new("key")}}},
-		{Connector: "parts", Type: "source", State: connect.Running,
+		{Connector: "parts", Type: "source", State: connect.ConditionRunning,
 			Feeds: []connect.FeedProgress{{Name: "A", Complete: new("unproven")}, {Name: "B"}}},
-		{Connector: "copies", Type: "sink", State: connect.Failed, Rows: 5, Lag: 7, Failed: 1},
+		{Connector: "copies", Type: "sink", State: connect.ConditionFailed, Rows: 5, Lag: 7, Failed: 1},
 	})
 	d.show(now, before)
 	d.Write([]byte("log\n"))

@@ -73,11 +73,12 @@ func (e expanded) listed() rest.ConnectorSummary {
 		return *e.Listed
 	}
 	s := e.Status
-	l := rest.ConnectorSummary{Name: s.Name, Type: s.Type, State: strings.ToLower(string(s.Connector.State)),
-		Tasks: len(s.Tasks)}
+	l := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: s.Name, Type: s.Type, Tasks: len(s.Tasks),
+		State: connect.RemoteStatus(-1, s.Connector.State, "", "").Condition}}
 	for _, t := range s.Tasks {
 		if t.State == connect.Failed {
-			l.State, l.Failed = "failed", l.Failed+1
+			l.State = connect.ConditionFailed
+			l.Failed++
 		}
 	}
 	return l
@@ -159,8 +160,7 @@ Culvert worker.`,
 			return now.print(c.OutOrStdout(), nil, r.output)
 		},
 	}
-	c.Flags().StringVar(&state, "state", "", "list only connectors in this `STATE`: "+strings.Join(connect.Conditions,
-		", "))
+	c.Flags().StringVar(&state, "state", "", fmt.Sprintf("list only connectors in this `STATE`: %s", connect.Conditions))
 	c.Flags().StringVar(&search, "search", "", "list only connectors with this `TEXT` in name, class or cause")
 	return c
 }
@@ -216,8 +216,8 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 	}
 	fmt.Fprintf(&b, "%s (%s): ", shown.Line(one.Info.Name), shown.Line(one.Info.Type))
 	listed := one.listed()
-	line(listed.State, one.Status.Connector.WorkerID, one.Status.Connector.Trace)
-	if listed.Cause != "" && listed.State != "failed" {
+	line(string(listed.State), one.Status.Connector.WorkerID, one.Status.Connector.Trace)
+	if listed.Cause != "" && listed.State != connect.ConditionFailed {
 		fmt.Fprintf(&b, "    %s\n", strings.TrimSpace(shown.Line(listed.Cause)+". "+shown.Line(listed.Advice)))
 	}
 	for _, t := range one.Status.Tasks {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -96,8 +95,8 @@ func (d *display) show(now, before statusSnapshot) {
 func progressSnapshot(at time.Time, progress []connect.Progress) statusSnapshot {
 	l := statusSnapshot{at: at, connectors: map[string]expanded{}}
 	for _, p := range progress {
-		listed := rest.ConnectorSummary{Name: p.Connector, Type: p.Type, State: strings.ToLower(string(p.State)),
-			Refused: p.Failed}
+		listed := rest.ConnectorSummary{Activity: connect.Activity{Refused: p.Failed},
+			ConnectorState: rest.ConnectorState{Name: p.Connector, Type: p.Type, State: p.State}}
 		l.connectors[p.Connector] = expanded{Status: connect.Status{Type: p.Type}, Listed: &listed,
 			Motion: &connect.Metrics{Type: p.Type, Tasks: []connect.TaskMetrics{{Progress: &p}}}}
 	}

@@ -62,26 +62,22 @@ type statusSnapshot struct {
 
 // problem returns an error that names connectors with problems.
 func (l statusSnapshot) problem() error {
-	var failing, unavailable, withoutKafka, refused []string
+	names := map[connect.Condition][]string{}
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
-		switch s := l.connectors[name].listed(); {
-		case s.State == "failed" || s.Failed > 0:
-			failing = append(failing, inLine(name))
-		case s.State == "waiting-for-service":
-			unavailable = append(unavailable, inLine(name))
-		case s.State == "waiting-for-kafka":
-			withoutKafka = append(withoutKafka, inLine(name))
-		case s.Refused > 0:
-			refused = append(refused, inLine(name))
+		s := l.connectors[name].listed()
+		state := s.State
+		switch {
+		case s.Failed > 0 && s.State != connect.ConditionAway:
+			state = connect.ConditionFailed
+		case s.Refused > 0 && state.Urgency() > connect.ConditionRefusing.Urgency():
+			state = connect.ConditionRefusing
 		}
+		names[state] = append(names[state], inLine(name))
 	}
 	var problems []string
-	for _, kind := range []struct {
-		what  string
-		names []string
-	}{{"FAILED", failing}, {"service away", unavailable}, {"Kafka away", withoutKafka}, {"records refused", refused}} {
-		if len(kind.names) > 0 {
-			problems = append(problems, kind.what+": "+strings.Join(kind.names, ", "))
+	for _, state := range connect.Conditions[:connect.ConditionStarting.Urgency()] {
+		if len(names[state]) > 0 {
+			problems = append(problems, string(state)+": "+strings.Join(names[state], ", "))
 		}
 	}
 	if len(problems) > 0 {
@@ -205,7 +201,7 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 	all := []connectorState{}
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
 		s, listed := l.connectors[name].Status, l.connectors[name].listed()
-		state := connectorState{Connector: name, Type: s.Type, State: listed.State, Tasks: []string{},
+		state := connectorState{Connector: name, Type: s.Type, State: string(listed.State), Tasks: []string{},
 			Errors:  statusErrors(s),
 			Letters: listed.DeadLetters, Complete: l.connectors[name].complete()}
 		if l.connectors[name].Listed != nil {

@@ -415,7 +415,7 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
 		t.Errorf("expected its task with its settings, found %+v", tasks)
 	}
-	if metrics, _ := h.ConnectorMetrics("a"); len(metrics.Tasks) != 1 || metrics.Tasks[0].State != Paused {
+	if metrics, _ := h.ConnectorMetrics("a"); len(metrics.Tasks) != 1 || metrics.Tasks[0].ConnectState != Paused {
 		t.Errorf("expected figures of its task, found %+v", metrics)
 	}
 	h.Put(h.named("a", "spy.user=other"), nil)
@@ -508,9 +508,9 @@ func TestProgressOfAStoppedConnector(t *testing.T) {
 		run.taskSet.tasks = append(run.taskSet.tasks, &task{run: run, number: number,
 			taskStatus: taskStatus{fillProgress: func(progress *Progress) { *progress = taskProgress }}})
 	}
-	ctl.status.currentRun, ctl.status.state = run, Stopped
+	ctl.status.currentRun, ctl.status.state, ctl.spec.target = run, Stopped, Stopped
 	h := &Herder{controllers: map[string]*controller{"c": ctl}}
-	want := Progress{Type: "source", State: Stopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
+	want := Progress{Type: "source", State: ConditionStopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
 		InternalProgress: InternalProgress{Read: 12, Warnings: 14}}
 	assert.Equal(t, []Progress{want}, h.Progress())
 }

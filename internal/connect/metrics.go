@@ -16,12 +16,14 @@ const MaxTasksWithMetrics = 10_000
 
 // Metrics are the metrics of a connector.
 type Metrics struct {
-	Name    string        `json:"name"`
-	State   State         `json:"state"`
-	Type    string        `json:"type"`
-	Tasks   []TaskMetrics `json:"tasks"`
-	Class   string        `json:"-"`
-	Version string        `json:"-"`
+	Name string `json:"name"`
+	// State is the first condition that applies to the connector or a task, ConnectState Kafka Connect's state.
+	State        Condition     `json:"state"`
+	ConnectState State         `json:"-"`
+	Type         string        `json:"type"`
+	Tasks        []TaskMetrics `json:"tasks"`
+	Class        string        `json:"-"`
+	Version      string        `json:"-"`
 	// OwnsConnector means that this worker runs the connector itself and not only tasks of it.
 	OwnsConnector bool `json:"-"`
 	// HTTP is nil before the connector has a client.
@@ -30,9 +32,10 @@ type Metrics struct {
 
 // TaskMetrics are the metrics of a task since it was created.
 type TaskMetrics struct {
-	Task     int    `json:"id"`
-	State    State  `json:"state"`
-	WorkerID string `json:"worker_id"`
+	Task         int       `json:"id"`
+	State        Condition `json:"state"`
+	ConnectState State     `json:"-"`
+	WorkerID     string    `json:"worker_id"`
 	// Progress is nil if Error specifies why it is unknown.
 	*Progress
 	Error string `json:"error,omitempty"`
@@ -58,7 +61,8 @@ func (v *view) metrics() Metrics {
 	result := v.restStatus()
 	metrics := Metrics{Name: v.name, Type: result.Type, Class: v.currentRun.class.component.Name,
 		Version: result.Connector.Version,
-		State:   v.state, Tasks: []TaskMetrics{}, OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
+		State:   v.ownStatus().Condition, ConnectState: v.state, Tasks: []TaskMetrics{},
+		OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
 	if v.client != nil {
 		n := v.client.Counters()
 		metrics.HTTP = &n
@@ -66,11 +70,22 @@ func (v *view) metrics() Metrics {
 	for i, t := range result.Tasks {
 		running, paused := v.tasks[i].clock.ratios()
 		current := v.tasks[i].currentProgress()
-		metrics.Tasks = append(metrics.Tasks, TaskMetrics{Task: t.ID, State: t.State, WorkerID: t.WorkerID,
-			Progress: &current,
-			Running:  running, Paused: paused})
+		condition := v.taskStatus(&v.tasks[i], &current).Condition
+		metrics.Tasks = append(metrics.Tasks, TaskMetrics{Task: t.ID, State: condition, ConnectState: t.State,
+			WorkerID: t.WorkerID, Progress: &current,
+			Running: running, Paused: paused})
 	}
+	metrics.AddTaskStates()
 	return metrics
+}
+
+// AddTaskStates makes the state of the connector the first condition that applies to it or a task.
+func (m *Metrics) AddTaskStates() {
+	for _, task := range m.Tasks {
+		if task.State.Precedence() < m.State.Precedence() {
+			m.State = task.State
+		}
+	}
 }
 
 // OriginUse is what this worker uses of an origin, and for which connectors.

@@ -12,11 +12,11 @@ type FeedProgress = source.FeedProgress
 
 // Progress counts what a connector or a task has done since its start. REST shows the fields with a JSON name.
 type Progress struct {
-	Connector string `json:"-"`
-	Type      string `json:"-"`
-	State     State  `json:"-"`
-	CaughtUp  bool   `json:"caught_up"`
-	Rows      int64  `json:"rows"`
+	Connector string    `json:"-"`
+	Type      string    `json:"-"`
+	State     Condition `json:"-"` // the first one that applies to the connector or a task
+	CaughtUp  bool      `json:"caught_up"`
+	Rows      int64     `json:"rows"`
 	// Failed counts rows that were rejected and tolerated.
 	Failed int64          `json:"refused"`
 	Pages  int64          `json:"pages,omitempty"`
@@ -41,6 +41,8 @@ type InternalProgress struct {
 	Counters     core.MetricsSnapshot
 	Errors       int64
 	LastError    time.Time
+	LastRefused  time.Time // zero means none
+	IsLagKnown   bool
 	Partitions   int64
 	// Flow has no stages before the task has run.
 	Flow core.Flow
@@ -56,9 +58,15 @@ func (h *Herder) Progress() []Progress {
 }
 
 func (v *view) progress() Progress {
-	progress := Progress{Connector: v.name, Type: v.currentRun.kind(), State: v.state, CaughtUp: len(v.lastTasks) > 0}
-	for _, task := range v.lastTasks {
+	progress := Progress{Connector: v.name, Type: v.currentRun.kind(), State: v.ownStatus().Condition,
+		CaughtUp: len(v.lastTasks) > 0}
+	for i := range v.lastTasks {
+		task := &v.lastTasks[i]
 		taskProgress := task.currentProgress()
+		condition := v.taskStatus(task, &taskProgress).Condition
+		if v.state != Stopped && condition.Precedence() < progress.State.Precedence() {
+			progress.State = condition
+		}
 		progress.Rows += taskProgress.Rows
 		progress.Read += taskProgress.Read
 		progress.Pages += taskProgress.Pages
@@ -68,9 +76,6 @@ func (v *view) progress() Progress {
 		progress.Warnings += taskProgress.Warnings
 		progress.Feeds = append(progress.Feeds, taskProgress.Feeds...)
 		progress.CaughtUp = progress.CaughtUp && taskProgress.CaughtUp
-		if task.state == Failed && v.state != Stopped {
-			progress.State = Failed
-		}
 	}
 	return progress
 }

@@ -78,6 +78,7 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskLag *lag, metrics *core.Metrics) {
 	progress.Counters, progress.Errors, progress.LastError = metrics.Snapshot(time.Now()), current.Errors,
 		current.LastError
+	progress.LastRefused = current.LastRefused
 	progress.Flow = current.Flow
 	progress.Partitions, progress.Read = int64(current.Partitions), current.Read
 	progress.Rows, progress.Failed = current.Written, current.Skipped
@@ -85,6 +86,7 @@ func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskL
 	progress.Batches, progress.Requests, progress.Reencoded = current.Batches, current.Requests, current.Reencoded
 	if t.number == 0 { // both are counts of all tasks of the connector
 		progress.Uncertain, progress.Lag = int64(current.InDoubt), taskLag.group.Load()
+		progress.IsLagKnown = taskLag.task.Load() >= 0
 	}
 	progress.CaughtUp = current.Unsettled == 0 && taskLag.task.Load() == 0
 }

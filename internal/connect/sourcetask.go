@@ -51,6 +51,7 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 		current := task.Progress()
 		progress.Counters, progress.Errors, progress.LastError = tally.Snapshot(time.Now()), current.Errors,
 			current.LastError
+		progress.LastRefused = current.LastRefused
 		progress.Flow = current.Flow
 		progress.Rows, progress.Read, progress.Pages, progress.Bytes, progress.Failed = current.Written, current.Read,
 			current.Pages, current.Bytes, current.Skipped

@@ -2,7 +2,7 @@ package connect
 
 import (
 	"errors"
-	"slices"
+	"fmt"
 	"strings"
 	"time"
 
@@ -13,17 +13,9 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/internal/shown"
-	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
-)
-
-// Conditions lists the one-word conditions of connectors and tasks, the most severe first.
-var Conditions = []string{"failed", "paused", "stopped", waitingForService, waitingForKafka, "maintenance",
-	"throttled", "running", "idle"}
-
-const (
-	waitingForService = "waiting-for-service"
-	waitingForKafka   = "waiting-for-kafka"
 )
 
 // Summary describes the condition of a connector and its tasks.
@@ -38,18 +30,18 @@ type ComponentStatus struct {
 	Task     int
 	WorkerID string
 	// Local means that this worker runs it. If not, only the group's status topic was read.
-	Local bool
-	State State
-	// Condition is one of [Conditions]. Since is when it began; zero means unknown. RestartsAt is when the component
-	// restarts by itself; zero means that it does not.
-	Condition         string
+	Local     bool
+	State     State
+	Condition Condition
+	// Since is when the condition began; zero means unknown. RestartsAt is when the component restarts by itself, or
+	// its maintenance window ends; zero means that it does not.
 	Since, RestartsAt time.Time
+	// Note is in addition to any condition, such as a limit of the user.
+	Note string
 	// Cause is one line without secrets. Kind is a kind of [wit.Error], "kafka", or "".
 	Cause, Kind string
-	// RowsPerSecond is the mean of the last minute. Rejected counts rejected, tolerated rows since the task was
-	// created.
-	RowsPerSecond float64
-	Rejected      int64
+	Action      *Action
+	Activity    Activity
 }
 
 func causeLine(text string) string {
@@ -59,16 +51,28 @@ func causeLine(text string) string {
 
 // RemoteStatus returns the status of a component of which only the state is known.
 func RemoteStatus(task int, state State, worker, trace string) ComponentStatus {
-	component := ComponentStatus{Task: task, WorkerID: worker, State: state, Condition: "running"}
-	switch {
-	case state == Failed:
-		component.Condition, component.Cause = "failed", causeLine(trace)
-	case state == Unassigned && task >= 0:
+	component := ComponentStatus{Task: task, WorkerID: worker, State: state}
+	facts := evidence{hasFailed: state == Failed, state: state, target: state, hasStarted: true, isCaughtUp: task < 0}
+	component.Condition = facts.condition(time.Now())
+	switch component.Condition {
+	case ConditionFailed:
+		component.Cause = causeLine(trace)
+		component.Action = &Action{Do: "restart"}
+	case ConditionUnassigned:
 		component.Cause = "no worker runs this task at the moment"
-	case task < 0:
-		component.Condition = "idle" // its tasks have the details
+		if task < 0 {
+			component.Cause = "no worker runs this connector at the moment"
+		}
 	}
 	return component
+}
+
+// SetUnknown marks a component of which the worker does not answer. A target state is known without it.
+func (p *ComponentStatus) SetUnknown(reason string) {
+	if p.Condition != ConditionPaused && p.Condition != ConditionStopped {
+		*p = ComponentStatus{Task: p.Task, WorkerID: p.WorkerID, State: p.State, Condition: ConditionUnknown,
+			Cause: causeLine(reason)}
+	}
 }
 
 // Summaries returns the conditions of all connectors, sorted by name.
@@ -82,74 +86,170 @@ func (h *Herder) Summaries() (list []Summary) {
 func (v *view) summary() Summary {
 	summary := Summary{Name: v.name, Type: v.currentRun.kind(), Config: v.config,
 		Class: shown.Line(v.redact(v.config.Text("connector.class")))}
-	ownStatus := RemoteStatus(-1, v.state, v.options.WorkerID, "")
-	ownStatus.Local, ownStatus.Since = v.assignment.Standalone || v.assignment.OwnsConnector, v.stateSince
-	if refused := v.rejected.Err(); refused != nil {
-		ownStatus.Cause, ownStatus.Kind = causeLine(v.redact(refused.Error())), wit.ErrorConfig.String()
+	components := []ComponentStatus{v.ownStatus()}
+	for i := range v.tasks {
+		current := v.tasks[i].currentProgress()
+		components = append(components, v.taskStatus(&v.tasks[i], &current))
 	}
-	switch {
-	case v.state == Failed && v.err != nil:
-		ownStatus.setFailed(v.err, v.restartsAt, v.redact)
-	case v.target == Paused:
-		ownStatus.Condition = "paused"
-	case v.target == Stopped:
-		ownStatus.Condition = "stopped"
-	}
-	summary.Components = []ComponentStatus{ownStatus}
-	for _, task := range v.tasks {
-		current := task.currentProgress()
-		component := ComponentStatus{Task: task.number, WorkerID: v.options.WorkerID, Local: true, State: task.state,
-			Condition: "running",
-			Since:     task.clock.stateSince, RowsPerSecond: current.Flow.Rows, Rejected: current.Failed}
-		switch {
-		case task.err != nil:
-			component.setFailed(task.err, task.restartsAt, v.redact)
-		case task.state == Running && v.client != nil:
-			component.setWorking(v.client, &current)
-			component.Cause = causeLine(v.redact(component.Cause))
-		}
-		summary.Components = append(summary.Components, component)
-	}
+	summary.Components = components
 	return summary
 }
 
-func (p *ComponentStatus) setWorking(client *transport.Client, current *Progress) {
-	waits, unavailableSince, until := client.Waits(), client.AwaySince(), client.Window()
-	switch {
-	case !unavailableSince.IsZero() && !waits.ByService:
-		p.Condition, p.Since, p.Kind = waitingForService, unavailableSince, wit.ErrorTransient.String()
-		p.Cause = client.Origin() + " does not answer, or is not available"
-	case !until.IsZero():
-		p.Condition, p.Since, p.RestartsAt, p.Cause = "maintenance", waits.Since, until,
-			strings.Join(waits.Reasons, "; ")
-	case len(waits.Reasons) > 0:
-		p.Condition, p.Since, p.Cause = "throttled", waits.Since, strings.Join(waits.Reasons, "; ")
-	case current.CaughtUp:
-		if p.Condition = "idle"; current.Flow.LastActive.After(p.Since) {
-			p.Since = current.Flow.LastActive
-		}
-	case time.Since(current.Flow.LastActive) < time.Minute:
-		p.Since = current.Flow.ActiveSince
+// ownStatus is the status of the connector itself. While it runs, its tasks decide.
+func (v *view) ownStatus() ComponentStatus {
+	own := ComponentStatus{Task: -1, WorkerID: v.options.WorkerID, State: v.state, Since: v.stateSince,
+		Local: v.assignment.Standalone || v.assignment.OwnsConnector}
+	facts := evidence{target: v.target, hasStarted: len(v.tasks) > 0, isCaughtUp: true}
+	if !v.assignment.Standalone {
+		facts.state = v.state
 	}
+	if v.currentRun.isSink() {
+		own.Activity.Topics = config.List(v.config.Text("topics"))
+	}
+	if refused := v.rejected.Err(); refused != nil {
+		own.Cause, own.Kind = causeLine(v.redact(refused.Error())), wit.ErrorConfig.String()
+		own.Action = &Action{Do: "edit", Setting: firstSetting(v.rejected)}
+	}
+	if v.state == Failed && v.err != nil {
+		facts.hasFailed = true
+		facts.restarts = !v.restartsAt.IsZero()
+		v.setFailed(&own, v.err, v.restartsAt)
+	}
+	own.Condition = facts.condition(time.Now())
+	if own.Condition == ConditionPaused || own.Condition == ConditionStopped {
+		own.Action = &Action{Do: "resume"}
+	}
+	return own
 }
 
-func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(string) string) {
-	p.Condition, p.State, p.RestartsAt, p.Cause = "failed", Failed, next, causeLine(redact(fault.Error()))
-	if !next.IsZero() {
-		p.Condition = waitingForService
-		if isKafkaFault(fault) {
-			p.Condition = waitingForKafka
+// taskStatus also sets the conditions of the feeds in current.
+func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
+	component := ComponentStatus{Task: task.number, WorkerID: v.options.WorkerID, Local: true, State: task.state,
+		Since: task.clock.stateSince, Activity: taskActivity(current)}
+	facts := evidence{target: task.state, hasStarted: task.fillProgress != nil, isCaughtUp: current.CaughtUp,
+		lastRefused: current.LastRefused, readingSince: earliestReading(current.Feeds)}
+	var unavailableSince time.Time
+	switch {
+	case task.err != nil:
+		facts.hasFailed = true
+		facts.restarts = !task.restartsAt.IsZero()
+		v.setFailed(&component, task.err, task.restartsAt)
+	case task.state == Running && v.client != nil:
+		facts.waits = v.client.Waits()
+		unavailableSince = v.setAway(&component, &facts.waits)
+		facts.isAway = !unavailableSince.IsZero()
+	}
+	component.Condition = facts.condition(time.Now())
+	switch component.Condition {
+	case ConditionAway:
+		if facts.isAway {
+			component.Since = unavailableSince
+		}
+	case ConditionRefusing:
+		component.Since = current.LastRefused
+		component.Cause = "a record was refused in the last 10 minutes"
+		component.Action = &Action{Do: "log"}
+		if v.config.Text(deadLetterTopic) != "" {
+			component.Action.Do = "letters"
+		}
+	case ConditionLoading:
+		component.Since = facts.readingSince
+	case ConditionWaiting:
+		component.Since = facts.waits.Since
+		component.RestartsAt = v.client.Window()
+		component.Cause = strings.Join(facts.waits.Reasons, "; ")
+	case ConditionIdle:
+		if current.Flow.LastActive.After(component.Since) {
+			component.Since = current.Flow.LastActive
+		}
+	case ConditionRunning:
+		if time.Since(current.Flow.LastActive) < time.Minute {
+			component.Since = current.Flow.ActiveSince
 		}
 	}
+	if limit := facts.waits.PerSecond; limit > 0 && component.State == Running {
+		component.Note = fmt.Sprintf("limited to %v requests a second", limit)
+		if component.Action == nil && v.currentRun.roles().IsSet(role.RequestsPerSecond) {
+			component.Action = &Action{Do: "limit", Setting: v.currentRun.roles().Setting(role.RequestsPerSecond)}
+		}
+	}
+	component.Cause = causeLine(v.redact(component.Cause))
+	for i := range current.Feeds {
+		current.Feeds[i].State = string(component.feedCondition(&current.Feeds[i], time.Now()))
+	}
+	return component
+}
+
+// feedCondition is the condition of a feed: that of its task, unless it depends on the feed alone.
+func (p *ComponentStatus) feedCondition(feed *FeedProgress, now time.Time) Condition {
+	switch p.Condition {
+	case ConditionLoading, ConditionRunning, ConditionIdle:
+		facts := evidence{hasStarted: true, isCaughtUp: feed.CaughtUp}
+		if feed.ReadingSince != nil {
+			facts.readingSince = *feed.ReadingSince
+		}
+		return facts.condition(now)
+	}
+	return p.Condition
+}
+
+func earliestReading(feeds []FeedProgress) (since time.Time) {
+	for i := range feeds {
+		began := feeds[i].ReadingSince
+		if began != nil && (since.IsZero() || began.Before(since)) {
+			since = *began
+		}
+	}
+	return since
+}
+
+// setAway returns since when the service or Kafka has not answered, zero if they do, and records which one.
+func (v *view) setAway(p *ComponentStatus, waits *limits.Wait) time.Time {
+	if since := v.client.AwaySince(); !since.IsZero() && !waits.ByService {
+		p.Kind = wit.ErrorTransient.String()
+		p.Cause = v.client.Origin() + " does not answer, or is not available"
+		return since
+	}
+	since := v.currentRun.clients.kafka.Unreachable(v.currentRun.isSink())
+	if !since.IsZero() {
+		p.Kind, p.Cause = wit.ErrorTransient.String(), "Kafka does not answer"
+	}
+	return since
+}
+
+func (v *view) setFailed(p *ComponentStatus, fault error, restartsAt time.Time) {
+	p.State = Failed
+	p.RestartsAt = restartsAt
+	p.Cause = causeLine(v.redact(fault.Error()))
+	if !restartsAt.IsZero() && isKafkaFault(fault) {
+		p.Cause = causeLine("Kafka: " + v.redact(fault.Error()))
+	}
+	p.Action = &Action{Do: "restart"}
 	var witError *wit.Error
+	var problems config.Problems
 	switch {
-	case errors.As(fault, new(config.Problems)):
-		p.Kind = wit.ErrorConfig.String()
+	case errors.As(fault, &problems):
+		p.Kind, p.Action = wit.ErrorConfig.String(), &Action{Do: "edit", Setting: firstSetting(problems)}
 	case errors.As(fault, new(*security.Denied)):
 		p.Kind = "kafka"
 	case errors.As(fault, &witError):
 		p.Kind = witError.Kind.String()
+		switch {
+		case witError.Setting != nil:
+			p.Action = &Action{Do: "edit", Setting: *witError.Setting}
+		case witError.Kind == wit.ErrorUnauthorized && v.currentRun.roles().IsSet(role.Password):
+			p.Action = &Action{Do: "edit", Setting: v.currentRun.roles().Setting(role.Password)}
+		}
 	}
+}
+
+func firstSetting(problems config.Problems) string {
+	for _, problem := range problems {
+		if problem.Setting != "" && !problem.Warning {
+			return problem.Setting
+		}
+	}
+	return ""
 }
 
 // isKafkaFault reports whether brokers caused a transient error. Errors of services are [wit.Error]s.
@@ -157,12 +257,4 @@ func isKafkaFault(fault error) bool {
 	return errors.As(fault, new(*kerr.Error)) || errors.Is(fault, kgo.ErrRecordTimeout) ||
 		errors.Is(fault, kgo.ErrRecordRetries) || kafka.IsTransactionTimeout(fault) ||
 		(!errors.As(fault, new(*wit.Error)) && security.IsTransient(fault))
-}
-
-// Severity returns the index of a condition in [Conditions]; unknown conditions come last.
-func Severity(condition string) int {
-	if at := slices.Index(Conditions, condition); at >= 0 {
-		return at
-	}
-	return len(Conditions)
 }

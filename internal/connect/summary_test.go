@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -26,37 +27,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The condition of a running task depends on its client and its last rows.
-func TestTaskConditions(t *testing.T) {
+// What a client waits for decides about the condition of a running task, and a limit is only noted.
+func TestConditionsOfClients(t *testing.T) {
 	t.Parallel()
-	began := time.Now().Add(-time.Hour)
 	always, err := limits.ParseWindows("0 0 0 * * ?/25h UTC")
 	require.NoError(t, err)
-	rows := core.Flow{ActiveSince: time.Now().Add(-30 * time.Second), LastActive: time.Now()}
 	for name, test := range map[string]struct {
 		limits  limits.Limits
 		answer  http.HandlerFunc // nil means none
 		asks    int
-		now     Progress
 		want    ComponentStatus
 		because string
 	}{
-		"runs": {want: ComponentStatus{Condition: "running", Since: began}},
-		"rows come": {now: Progress{InternalProgress: InternalProgress{Flow: rows}},
-			want: ComponentStatus{Condition: "running", Since: rows.ActiveSince}},
-		"caught up": {now: Progress{CaughtUp: true}, want: ComponentStatus{Condition: "idle", Since: began}},
-		"after rows": {now: Progress{CaughtUp: true, InternalProgress: InternalProgress{Flow: rows}},
-			want: ComponentStatus{Condition: "idle",
-				Since: rows.LastActive}},
-		"a window": {limits: limits.Limits{Windows: always}, want: ComponentStatus{Condition: "maintenance"}},
-		"no answer": {asks: 1, want: ComponentStatus{Condition: waitingForService, Kind: "transient"},
-			because: "does not answer"},
+		"runs":      {want: ComponentStatus{Condition: "idle"}},
+		"a window":  {limits: limits.Limits{Windows: always}, asks: 1, want: ComponentStatus{Condition: "waiting"}},
+		"no answer": {asks: 1, want: ComponentStatus{Condition: "away", Kind: "transient"}, because: "does not answer"},
 		"of a rate": {asks: 2, limits: limits.Limits{PerSecond: 0.001}, answer: atOnce,
-			want: ComponentStatus{Condition: "throttled"}, because: "limit of 0.001 requests per second"},
-		"Retry-After": {asks: 1, answer: later, want: ComponentStatus{Condition: "throttled"},
-			because: "(Retry-After)"},
-		"all the same": {asks: 1, now: Progress{CaughtUp: true}, answer: later,
-			want: ComponentStatus{Condition: "throttled"}, because: "Retry-After"},
+			want: ComponentStatus{Condition: "idle", Note: "limited to 0.001 requests a second"}},
+		"Retry-After": {asks: 1, answer: later, want: ComponentStatus{Condition: "waiting"}, because: "(Retry-After)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,18 +67,60 @@ func TestTaskConditions(t *testing.T) {
 			for range test.asks {
 				go client.Exchange(ctx, &wit.Request{Method: "GET", Target: "/", Repeatable: true})
 			}
+			v := newTestView(t)
+			v.client = client
+			task := taskView{taskStatus: taskStatus{state: Running}}
+			task.fillProgress = func(p *Progress) { p.CaughtUp = true }
 			component := ComponentStatus{}
 			require.Until(t, func() bool {
-				component = ComponentStatus{Condition: "running", Since: began}
-				component.setWorking(client, &test.now)
-				return component.Condition == test.want.Condition && strings.Contains(component.Cause, test.because)
+				current := task.currentProgress()
+				component = v.taskStatus(&task, &current)
+				return component.Condition == test.want.Condition && strings.Contains(component.Cause, test.because) &&
+					component.Note == test.want.Note
 			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", test.want, test.because, component) })
 			assert.Equal(t, test.want.Kind, component.Kind)
-			if !test.want.Since.IsZero() {
-				assert.Equal(t, test.want.Since, component.Since)
-			}
-			assert.Equal(t, test.want.Condition == "maintenance", !component.RestartsAt.IsZero())
+			assert.Equal(t, test.want.Condition == "waiting" && test.answer == nil, !component.RestartsAt.IsZero())
 		})
+	}
+}
+
+// newTestView returns the view of a connector whose class is unknown.
+func newTestView(t *testing.T) *view {
+	t.Helper()
+	run := emptyConnector(&Options{Worker: &config.Worker{}}, slog.New(slog.DiscardHandler))
+	run.controller.status.currentRun, run.config = run, &config.Connector{Name: "c"}
+	run.class.declarations = config.DeclareComponent(wit.Component{})
+	v := run.controller.observe()
+	v.assignment.Standalone, v.config = true, run.config
+	return v
+}
+
+func TestTimesOfTaskConditions(t *testing.T) {
+	t.Parallel()
+	began := time.Now().Add(-time.Hour)
+	rows := core.Flow{ActiveSince: time.Now().Add(-30 * time.Second), LastActive: time.Now()}
+	reading := time.Now().Add(-LoadingTime)
+	for name, test := range map[string]struct {
+		now  Progress
+		want Condition
+		time time.Time
+	}{
+		"runs":       {Progress{}, "running", began},
+		"rows":       {Progress{InternalProgress: InternalProgress{Flow: rows}}, "running", rows.ActiveSince},
+		"caught up":  {Progress{CaughtUp: true}, "idle", began},
+		"after rows": {Progress{CaughtUp: true, InternalProgress: InternalProgress{Flow: rows}}, "idle", rows.LastActive},
+		"refused":    {Progress{InternalProgress: InternalProgress{LastRefused: reading}}, "refusing", reading},
+		"pages": {Progress{Feeds: []FeedProgress{{Name: "a", ReadingSince: &reading}, {Name: "b"}}}, "loading",
+			reading},
+	} {
+		task := taskView{taskStatus: taskStatus{state: Running, fillProgress: func(p *Progress) {}},
+			clock: stateClock{stateSince: began}}
+		component := newTestView(t).taskStatus(&task, &test.now)
+		assert.Equal(t, test.want, component.Condition, name)
+		assert.Equal(t, test.time, component.Since, name)
+		if name == "pages" {
+			assert.Equal(t, "loading running", test.now.Feeds[0].State+" "+test.now.Feeds[1].State)
+		}
 	}
 }
 
@@ -103,40 +133,38 @@ func later(w http.ResponseWriter, _ *http.Request) {
 
 func TestFailureKinds(t *testing.T) {
 	t.Parallel()
-	redact := func(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
 	next := time.Now()
+	setting := "sap.odata.user.pwd"
+	restart := &Action{Do: "restart"}
 	for _, test := range []struct {
 		fault error
 		next  time.Time
 		want  ComponentStatus
 	}{
-		{errors.New("broken geheim\nat x"), time.Time{}, ComponentStatus{Condition: "failed",
-			Cause: "broken [hidden]"}},
-		{&wit.Error{Kind: wit.ErrorUnauthorized, Message: "no"}, time.Time{},
-			ComponentStatus{Condition: "failed", Cause: "no", Kind: "unauthorized"}},
-		{&wit.Error{Kind: wit.ErrorTransient, Message: "away"}, time.Time{},
-			ComponentStatus{Condition: "failed", Cause: "away",
-				Kind: "transient"}},
-		{fmt.Errorf("feed: %w", &wit.Error{Kind: wit.ErrorTransient, Message: "away"}), next,
-			ComponentStatus{Condition: waitingForService, Cause: "feed: away", Kind: "transient", RestartsAt: next}},
-		{fmt.Errorf("topic t: %w", kgo.ErrRecordTimeout), next,
-			ComponentStatus{Condition: waitingForKafka, Cause: "topic t: " + kgo.ErrRecordTimeout.Error(),
-				RestartsAt: next}},
-		{fmt.Errorf("topic t: %w", kerr.NotLeaderForPartition), next,
-			ComponentStatus{Condition: waitingForKafka, Cause: "topic t: " + kerr.NotLeaderForPartition.Error(),
-				RestartsAt: next}},
+		{errors.New("broken\nat x"), time.Time{}, ComponentStatus{Condition: "failed", Cause: "broken", Action: restart}},
+		{&wit.Error{Kind: wit.ErrorUnauthorized, Message: "no", Setting: &setting}, time.Time{},
+			ComponentStatus{Condition: "failed", Cause: setting + ": no", Kind: "unauthorized",
+				Action: &Action{Do: "edit", Setting: setting}}},
+		{&wit.Error{Kind: wit.ErrorTransient, Message: "gone"}, time.Time{},
+			ComponentStatus{Condition: "failed", Cause: "gone", Kind: "transient", Action: restart}},
+		{fmt.Errorf("feed: %w", &wit.Error{Kind: wit.ErrorTransient, Message: "gone"}), next,
+			ComponentStatus{Condition: "away", Cause: "feed: gone", Kind: "transient", RestartsAt: next, Action: restart}},
+		{fmt.Errorf("topic t: %w", kgo.ErrRecordTimeout), next, ComponentStatus{Condition: "away",
+			Cause: "Kafka: topic t: " + kgo.ErrRecordTimeout.Error(), RestartsAt: next, Action: restart}},
+		{fmt.Errorf("topic t: %w", kerr.NotLeaderForPartition), next, ComponentStatus{Condition: "away",
+			Cause: "Kafka: topic t: " + kerr.NotLeaderForPartition.Error(), RestartsAt: next, Action: restart}},
 		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, next,
-			ComponentStatus{Condition: waitingForKafka, Cause: "dial: i/o timeout", RestartsAt: next}},
-		{config.Problems{{Text: "x"}}, time.Time{}, ComponentStatus{Condition: "failed",
-			Cause: config.Problems{{Text: "x"}}.Error(),
-			Kind:  "config"}},
+			ComponentStatus{Condition: "away", Cause: "Kafka: dial: i/o timeout", RestartsAt: next, Action: restart}},
+		{config.Problems{{Text: "x"}, {Setting: "tasks.max", Text: "y"}}, time.Time{}, ComponentStatus{Condition: "failed",
+			Cause: causeLine(config.Problems{{Text: "x"}, {Setting: "tasks.max", Text: "y"}}.Error()), Kind: "config",
+			Action: &Action{Do: "edit", Setting: "tasks.max"}}},
 	} {
-		var component ComponentStatus
-		component.setFailed(test.fault, test.next, redact)
-		test.want.State = Failed
+		task := taskView{taskStatus: taskStatus{state: Failed, err: test.fault, restartsAt: test.next}}
+		component := newTestView(t).taskStatus(&task, &Progress{})
+		test.want.State, test.want.Local = Failed, true
 		assert.Equal(t, test.want, component)
 	}
-	var component ComponentStatus
-	component.setFailed(errors.New(strings.Repeat("x", 1000)), next, redact)
+	task := taskView{taskStatus: taskStatus{state: Failed, err: errors.New(strings.Repeat("x", 1000))}}
+	component := newTestView(t).taskStatus(&task, &Progress{})
 	assert.Equal(t, true, len([]rune(component.Cause)) <= 300, "bounded")
 }

@@ -73,7 +73,7 @@ func (v *pageRequest) summary(name string) rest.ConnectorSummary {
 	if at := slices.IndexFunc(l.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name }); at >= 0 {
 		return l.Connectors[at]
 	}
-	return rest.ConnectorSummary{Name: name}
+	return rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: name}}
 }
 
 // LogWorker is the worker whose log is the most relevant: of the first task, else of the connector.

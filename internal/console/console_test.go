@@ -66,8 +66,9 @@ func (f *fake) log() string {
 func newFake() *fake {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	name := odd
-	one := rest.ConnectorSummary{Name: name, Type: "source", Class: odd, State: "failed", Since: &at, Cause: odd,
-		Advice: odd, Rows: 12345.678, Tasks: 2, Failed: 1}
+	one := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: name, Type: "source", Class: odd,
+		State: "failed", Since: &at, Cause: odd, Advice: odd, Tasks: 2, Failed: 1},
+		Activity: connect.Activity{Rows: 12345.678}}
 	record := rest.SampledRecord{Topic: odd, Key: odd, Value: odd, Headers: []rest.SampledHeader{{Name: odd,
 		Value: odd}}, KeySchema: odd, ValueSchema: odd, Cut: true}
 	text := odd
@@ -96,8 +97,9 @@ func newFake() *fake {
 	}
 	return &fake{refuses: map[string]int{}, answers: map[string]any{
 		"GET /": map[string]string{"version": odd, "kafka_cluster_id": odd},
-		"GET /culvert/connectors": rest.ConnectorList{Counts: map[string]int{"failed": 1, "running": 2}, Total: 3,
-			Connectors: []rest.ConnectorSummary{one, {Name: "plain", State: "running"}}, Next: odd,
+		"GET /culvert/connectors": rest.ConnectorList{Counts: map[connect.Condition]int{"failed": 1, "running": 2}, Total: 3,
+			Connectors: []rest.ConnectorSummary{one,
+				{ConnectorState: rest.ConnectorState{Name: "plain", State: "running"}}}, Next: odd,
 			Silent: []string{odd}},
 		"GET " + of("/connectors/{name}/status"): status,
 		"GET " + of("/connectors/{name}"): map[string]any{"name": name, "config": map[string]string{
@@ -402,7 +404,7 @@ func TestShownCommandsAndFormats(t *testing.T) {
 		{formatCount(-1234567), "-1\u202f234\u202f567"}, {formatCount(12), "12"}, {formatRate(0), "0"},
 		{formatRate(0.001), "< 0.01"},
 		{formatRate(1.234), "1.23"}, {formatRate(1234.5), "1\u202f235"}, {formatPercent(0.1234), "12.3 %"},
-		{string(formatTime(time.Time{})), "–"}, {stateWord("waiting-for-service"), "waiting for service"},
+		{string(formatTime(time.Time{})), "–"}, {stateWord("UNKNOWN"), "unknown"},
 	} {
 		if one.got != one.want {
 			t.Errorf("expected %q, found %q", one.want, one.got)

@@ -40,8 +40,9 @@ func (v *pageRequest) overview() (any, error) {
 		return "./?" + pairs("state", state, "search", l.Search, "after", after).Encode()
 	}
 	l.States = []stateCount{{"", l.Total, link("", "")}}
-	for _, s := range connect.Conditions {
-		if n := l.Counts[s]; n > 0 || s == l.State || s == "failed" || s == "running" {
+	for _, condition := range connect.Conditions {
+		s := string(condition)
+		if n := l.Counts[condition]; n > 0 || s == l.State || s == "failed" || s == "running" {
 			l.States = append(l.States, stateCount{s, n, link(s, "")})
 		}
 	}

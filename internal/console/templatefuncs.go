@@ -102,11 +102,10 @@ func elementID(parts ...any) string {
 
 // stateWords has text and sign of each state, so that color is never the only difference.
 var stateWords = map[string][2]string{
-	"failed": {"failed", "✕"}, "paused": {"paused", "‖"}, "stopped": {"stopped", "■"},
-	"waiting-for-service": {"waiting for service", "…"}, "waiting-for-kafka": {"waiting for Kafka", "…"},
-	"maintenance": {"maintenance window", "◷"},
-	"throttled":   {"throttled", "≋"}, "running": {"running", "▶"}, "idle": {"idle", "○"},
-	"unassigned": {"unassigned", "?"}, "restarting": {"restarting", "↻"},
+	"failed": {"failed", "✕"}, "unknown": {"unknown", "?"}, "unassigned": {"unassigned", "?"}, "away": {"away", "…"},
+	"refusing": {"refusing", "!"}, "starting": {"starting", "↻"}, "loading": {"loading", "↓"},
+	"waiting": {"waiting", "◷"}, "running": {"running", "▶"}, "idle": {"idle", "○"}, "paused": {"paused", "‖"},
+	"stopped": {"stopped", "■"}, "restarting": {"restarting", "↻"},
 }
 
 func stateWord(s any) string {

@@ -147,13 +147,11 @@ func (g groupHerder) Summaries() []connect.Summary {
 		summary := &all[i]
 		own := summary.Components
 		summary.Components = own[:1:1]
-		if stored, ok := g.group.status.Connector(summary.Name); ok && !own[0].Local && stored.State == connect.Failed {
-			summary.Components[0] = connect.RemoteStatus(-1, stored.State, stored.WorkerID,
-				g.group.Settings.Redact(stored.Trace))
-		} else if ok && !own[0].Local {
-			summary.Components[0].WorkerID = stored.WorkerID
+		tasks := g.group.status.Tasks(summary.Name)
+		if !own[0].Local {
+			summary.Components[0] = g.remoteConnector(&own[0], summary.Name, len(tasks) > 0)
 		}
-		for _, task := range g.group.status.Tasks(summary.Name) {
+		for _, task := range tasks {
 			part := connect.RemoteStatus(task.Task, task.State, task.WorkerID, g.group.Settings.Redact(task.Trace))
 			at := slices.IndexFunc(own, func(p connect.ComponentStatus) bool { return p.Task == task.Task })
 			if at >= 0 && task.WorkerID == ownID {
@@ -163,4 +161,24 @@ func (g groupHerder) Summaries() []connect.Summary {
 		}
 	}
 	return all
+}
+
+// remoteConnector returns the status of a connector that another worker runs. Its target state is known here.
+func (g groupHerder) remoteConnector(own *connect.ComponentStatus, name string, hasTasks bool) connect.ComponentStatus {
+	stored, known := g.group.status.Connector(name)
+	if !known {
+		stored.State = connect.Unassigned
+	}
+	part := connect.RemoteStatus(-1, stored.State, stored.WorkerID, g.group.Settings.Redact(stored.Trace))
+	switch {
+	case part.Condition == connect.ConditionFailed:
+		// a failure precedes the target state
+	case own.Condition == connect.ConditionPaused || own.Condition == connect.ConditionStopped:
+		part = *own
+		part.WorkerID = stored.WorkerID
+	case part.Condition == connect.ConditionIdle && !hasTasks:
+		part.Condition = connect.ConditionStarting
+	}
+	part.Activity.Topics = own.Activity.Topics
+	return part
 }

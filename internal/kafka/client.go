@@ -33,11 +33,7 @@ func (c Config) opts(client ClientConfig) []kgo.Opt {
 		kgo.AlwaysRetryEOF(),
 		client.metadataMinAge(time.Second),
 	}
-	var outages *security.Outages
-	if c.shared != nil {
-		outages = &c.shared.cluster(client.Bootstrap).outages
-	}
-	opts = append(opts, security.NewDialer(client.access, outages, c.Logger).Opts()...)
+	opts = append(opts, security.NewDialer(client.access, c.outages(client), c.Logger).Opts()...)
 	if client.IdleTimeout > 0 {
 		opts = append(opts, kgo.ConnIdleTimeout(client.IdleTimeout))
 	}
@@ -48,6 +44,27 @@ func (c Config) opts(client ClientConfig) []kgo.Opt {
 		opts = append(opts, kgo.WithLogger(clientLogger{c.Logger}))
 	}
 	return opts
+}
+
+// outages returns nil if clients of the configuration share nothing.
+func (c Config) outages(client ClientConfig) *security.Outages {
+	if c.shared == nil {
+		return nil
+	}
+	return &c.shared.cluster(client.Bootstrap).outages
+}
+
+// Unreachable returns since when no broker of the producers' cluster can be reached, or with consumes of the
+// consumers' cluster; zero if one can, as far as known.
+func (c Config) Unreachable(consumes bool) time.Time {
+	client := c.Producer.withDefaults(c.ClientConfig)
+	if consumes {
+		client = c.Consumer.withDefaults(c.ClientConfig)
+	}
+	if outages := c.outages(client); outages != nil {
+		return outages.Unreachable()
+	}
+	return time.Time{}
 }
 
 func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {

@@ -42,7 +42,7 @@ func (t taskCollector) Collect(to chan<- prometheus.Metric) {
 		name := label(c.Name)
 		counts := connectorCounts{Metrics: c, states: map[connect.State]int{}}
 		for _, snapshot := range c.Tasks {
-			counts.states[snapshot.State]++
+			counts.states[snapshot.ConnectState]++
 			// Further tasks are counted only, to bound the time of a scrape and the series in Prometheus.
 			if worker.tasks++; worker.tasks <= connect.MaxTasksWithMetrics {
 				t.collectTask(to, now, name, c.Type, snapshot)
@@ -162,7 +162,7 @@ var connectorMetrics = newMetrics("kafka_connect_", []string{"connector"}, appen
 	connectorText("connector_info", "A connector: its state, type, class and version.",
 		[]string{"status", "connector_type", "connector_class", "connector_version"},
 		func(c connectorCounts) []string {
-			return []string{strings.ToLower(string(c.State)), c.Type, label(c.Class), label(c.Version)}
+			return []string{strings.ToLower(string(c.ConnectState)), c.Type, label(c.Class), label(c.Version)}
 		}),
 	// Strimzi's dashboards join each of these with the state of a task by one label.
 	connectorText("connector_connector_class", "The class of a connector.", []string{"connector_class"},
@@ -250,7 +250,7 @@ func since(name, help string, at func(*taskSample) time.Time) metric[taskSample]
 
 func taskStatus(name string) metric[taskSample] {
 	return labelled(prometheus.GaugeValue, name, "The state of a task.", []string{"status"},
-		func(t taskSample, emit func(float64, ...string)) { emit(1, strings.ToLower(string(t.State))) })
+		func(t taskSample, emit func(float64, ...string)) { emit(1, strings.ToLower(string(t.ConnectState))) })
 }
 
 func rows(t *taskSample) int64        { return t.Rows }
@@ -300,7 +300,7 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 		"1 while a task has caught up, else 0. Only for RUNNING tasks: more workers do not help failed and paused "+
 			"ones.", nil,
 		func(t taskSample, emit func(float64, ...string)) {
-			if t.State == connect.Running {
+			if t.ConnectState == connect.Running {
 				emit(boolValue(t.CaughtUp))
 			}
 		}),

@@ -52,17 +52,17 @@ func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics)
 
 func TestTaskMetrics(t *testing.T) {
 	all := gathered(t,
-		connect.Metrics{Name: "orders", Type: "source", Class: "Source", Version: "1", State: connect.Running,
+		connect.Metrics{Name: "orders", Type: "source", Class: "Source", Version: "1", ConnectState: connect.Running,
 			OwnsConnector: true,
 			HTTP: &transport.Counters{Repeated: 6, BytesSent: 8, BytesReceived: 9, Answers: [6]int64{1, 0, 22, 3, 4, 5},
 				Waited: 1500 * time.Millisecond},
 			Tasks: []connect.TaskMetrics{
-				{Task: 0, State: connect.Running,
+				{Task: 0, ConnectState: connect.Running,
 					Progress: &connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
 						Feeds: []connect.FeedProgress{{Name: "A", Complete: new("key")}, {Name: "B"}},
 						InternalProgress: connect.InternalProgress{LastCaughtUp: time.Now().Add(-time.Hour),
 							LastNotified: time.Now().Add(-time.Hour)}}},
-				{Task: 1, State: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2,
+				{Task: 1, ConnectState: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2,
 					InternalProgress: connect.InternalProgress{Read: 5, Errors: 9, LastError: time.UnixMilli(17),
 						Counters: task.MetricsSnapshot{Retries: 6,
 							Errors: 1, Logged: 2, DeadLetters: 3,
@@ -70,8 +70,8 @@ func TestTaskMetrics(t *testing.T) {
 							RecentCommits: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25},
 							BatchSize:     task.Summary{Avg: 1, Max: 2, Min: 1},
 							Transactions:  task.Summary{Avg: 6, Max: 8, Min: 5}}}}, Running: 0.5, Paused: 0.25}}},
-		connect.Metrics{Name: "copies", Type: "sink", State: connect.Paused, OwnsConnector: true,
-			Tasks: []connect.TaskMetrics{{State: connect.Paused,
+		connect.Metrics{Name: "copies", Type: "sink", ConnectState: connect.Paused, OwnsConnector: true,
+			Tasks: []connect.TaskMetrics{{ConnectState: connect.Paused,
 				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Uncertain: 13,
 					InternalProgress: connect.InternalProgress{Read: 7, Errors: 4, Partitions: 14, Batches: 10,
 						Requests: 11, Reencoded: 12}}}}})
@@ -162,10 +162,10 @@ func TestTaskMetrics(t *testing.T) {
 
 // A worker of a group counts its own tasks, and the group's rebalances.
 func TestMetricsOfWorkerInGroup(t *testing.T) {
-	connectors := []connect.Metrics{{Name: "planned", Type: "source", State: connect.Running, OwnsConnector: true},
-		{Name: "task", Type: "source", State: connect.Unassigned,
-			Tasks: []connect.TaskMetrics{{Task: 3, State: connect.Running, Progress: new(connect.Progress)}}},
-		{Name: "others", Type: "source", State: connect.Unassigned}}
+	connectors := []connect.Metrics{{Name: "planned", Type: "source", ConnectState: connect.Running, OwnsConnector: true},
+		{Name: "task", Type: "source", ConnectState: connect.Unassigned,
+			Tasks: []connect.TaskMetrics{{Task: 3, ConnectState: connect.Running, Progress: new(connect.Progress)}}},
+		{Name: "others", Type: "source", ConnectState: connect.Unassigned}}
 	all := gatheredIn(t, cluster.Rebalances{Completed: 7, InProgress: true, Duration: task.Summary{Avg: 20, Max: 30},
 		SinceLast:  5,
 		Generation: 9, Leader: "http://a:1", Protocol: "p"}, connectors...)
@@ -195,7 +195,7 @@ func TestMetricsOfWorkerInGroup(t *testing.T) {
 func TestNumberOfTasksWithMetricsIsBounded(t *testing.T) {
 	many := connect.Metrics{Name: "many", Type: "source"}
 	for n := range connect.MaxTasksWithMetrics + 5 {
-		many.Tasks = append(many.Tasks, connect.TaskMetrics{Task: n, State: connect.Running,
+		many.Tasks = append(many.Tasks, connect.TaskMetrics{Task: n, ConnectState: connect.Running,
 			Progress: new(connect.Progress)})
 	}
 	withMetrics := 0

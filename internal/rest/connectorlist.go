@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,50 +15,83 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// ConnectorList is a page of GET /culvert/connectors: the most urgent states first, then by name.
+// ConnectorList is a page of GET /culvert/connectors.
 type ConnectorList struct {
 	// Counts has the number of connectors that match the search, by state; Total is their sum.
-	Counts     map[string]int     `json:"counts"`
-	Total      int                `json:"total"`
-	Connectors []ConnectorSummary `json:"connectors"`
-	// Next is for ?after= of the next page, "" on the last page. It is a position in the order, STATE/NAME: a connector
-	// that keeps its state is on exactly one page, even if others change or the one of the position is gone.
+	Counts     map[connect.Condition]int `json:"counts"`
+	Total      int                       `json:"total"`
+	Connectors []ConnectorSummary        `json:"connectors"`
+	// Next is for ?after= of the next page, "" on the last page. It is a position in the order, VALUE/NAME: a connector
+	// that keeps its value is on exactly one page, even if others change or the one of the position is gone.
 	Next   string   `json:"next,omitempty"`
 	Silent []string `json:"silent,omitempty"` // workers that did not respond, with the reason
 }
 
-// ConnectorSummary is the state of a connector with all of its tasks.
+// ConnectorSummary is a connector with all of its tasks. Null in JSON means unknown.
 type ConnectorSummary struct {
-	Name  string `json:"name"`
-	Type  string `json:"type"`
-	Class string `json:"class"`
-	// State is the first that applies: failed (connector or a task), paused, stopped, waiting-for-service (also failed
-	// with an automatic restart), waiting-for-kafka (the same, because of brokers), maintenance, throttled, running,
-	// idle.
-	State string     `json:"state"`
-	Since *time.Time `json:"since,omitempty"` // nil if unknown
-	// Cause is the first line of the reason for the state, Advice what to do.
-	Cause  string  `json:"cause,omitempty"`
-	Advice string  `json:"advice,omitempty"`
-	Rows   float64 `json:"rows_per_second"` // the mean of delivered rows per second in the last minute
-	// Refused counts tolerated errors since the start. DeadLetters is nil if unknown or without a topic.
-	Refused     int64  `json:"refused"`
+	ConnectorState
+	connect.Activity
 	DeadLetters *int64 `json:"dead_letters,omitempty"`
-	Tasks       int    `json:"tasks"`
-	Failed      int    `json:"failed_tasks"`
+}
+
+// ConnectorState is what a connector is doing, why, and what an operator can do.
+type ConnectorState struct {
+	Name  string            `json:"name"`
+	Type  string            `json:"type"`
+	Class string            `json:"class"`
+	State connect.Condition `json:"state"`
+	Since *time.Time        `json:"since,omitempty"`
+	// Note adds to the state what needs no action: "1 of 4 tasks", "limited to 3 requests a second".
+	Note string `json:"note"`
+	// Cause is the first line of the reason for the state, Advice what to do, and Action a step that can succeed.
+	Cause   string          `json:"cause,omitempty"`
+	Advice  string          `json:"advice,omitempty"`
+	Action  *connect.Action `json:"action"`
+	Tasks   int             `json:"tasks"`
+	Failed  int             `json:"failed_tasks"`
+	Workers []string        `json:"workers"` // that run it or a task of it
 }
 
 const (
-	defaultListLimit = 50
+	defaultListLimit = 100
 	maxListLimit     = 1000
 )
 
+// listOrders have the value by which a list is sorted, ascending and then by name, for ?sort=.
+var listOrders = map[string]func(l *ConnectorSummary) float64{
+	"urgency":  func(l *ConnectorSummary) float64 { return float64(l.State.Urgency()) },
+	"name":     func(*ConnectorSummary) float64 { return 0 },
+	"rows":     func(l *ConnectorSummary) float64 { return -l.Rows },
+	"lag":      func(l *ConnectorSummary) float64 { return mostFirst(l.Lag) },
+	"letters":  func(l *ConnectorSummary) float64 { return mostFirst(l.DeadLetters) },
+	"activity": func(l *ConnectorSummary) float64 { return latestFirst(l.LastActive) },
+}
+
+// unknownLast is greater than any value of an order.
+const unknownLast = 1e15
+
+func mostFirst(n *int64) float64 {
+	if n == nil {
+		return unknownLast
+	}
+	return -float64(*n)
+}
+
+func latestFirst(at *time.Time) float64 {
+	if at == nil {
+		return unknownLast
+	}
+	return -float64(at.Unix())
+}
+
 type listQuery struct {
-	state, search string
-	limit         int
-	// severity and name are the last position of the previous page; severity is -1 for the first page.
-	severity int
-	name     string
+	state  connect.Condition
+	search string
+	limit  int
+	order  func(l *ConnectorSummary) float64
+	// value and name are the last position of the previous page; value is -Inf for the first page.
+	value float64
+	name  string
 }
 
 func (req *request) parseListQuery() (query listQuery, err error) {
@@ -65,23 +99,35 @@ func (req *request) parseListQuery() (query listQuery, err error) {
 	if err != nil {
 		return query, err
 	}
-	after := req.queryValue("after")
-	query = listQuery{req.queryValue("state"), strings.ToLower(req.queryValue("search")), int(limit), -1, ""}
-	known := func(word string) bool { return slices.Contains(connect.Conditions, word) }
-	if query.state != "" && !known(query.state) {
-		return query, &Refusal{http.StatusBadRequest, fmt.Sprintf("state: expected one of %s, found %q",
-			strings.Join(connect.Conditions, ", "), shown.LineUpTo(query.state, 100))}
+	sort := cmp.Or(req.queryValue("sort"), "urgency")
+	query = listQuery{state: connect.Condition(req.queryValue("state")), search: strings.ToLower(req.queryValue("search")),
+		limit: int(limit), order: listOrders[sort], value: math.Inf(-1)}
+	if query.order == nil {
+		return query, oneOf("sort", slices.Sorted(maps.Keys(listOrders)), sort)
 	}
-	if after != "" {
-		state, name, is := strings.Cut(after, "/")
-		if !is || !known(state) {
+	if query.state != "" && !slices.Contains(connect.Conditions, query.state) {
+		return query, oneOf("state", connect.Conditions, query.state)
+	}
+	if after := req.queryValue("after"); after != "" {
+		value, name, isPosition := strings.Cut(after, "/")
+		query.value, err = strconv.ParseFloat(value, 64)
+		if !isPosition || err != nil || math.IsNaN(query.value) {
 			return query, &Refusal{http.StatusBadRequest,
-				fmt.Sprintf("after: expected STATE/NAME, the next of the previous page, found %q",
+				fmt.Sprintf("after: expected VALUE/NAME, the next of the previous page, found %q",
 					shown.LineUpTo(after, 100))}
 		}
-		query.severity, query.name = connect.Severity(state), name
+		query.name = name
 	}
 	return query, nil
+}
+
+func oneOf[T ~string](parameter string, expected []T, found T) error {
+	var names []string
+	for _, name := range expected {
+		names = append(names, string(name))
+	}
+	return &Refusal{http.StatusBadRequest, fmt.Sprintf("%s: expected one of %s, found %q", parameter,
+		strings.Join(names, ", "), shown.LineUpTo(string(found), 100))}
 }
 
 func (req *request) listConnectors() {
@@ -94,41 +140,88 @@ func (req *request) listConnectors() {
 		req.failErr(err)
 		return
 	}
-	byWorker := map[string]map[string]ConnectorSummary{} // by worker and connector
-	silent := mergeAnswers(answers, func(worker string, l ConnectorList) {
-		byWorker[worker] = map[string]ConnectorSummary{}
-		for _, summary := range l.Connectors {
-			byWorker[worker][summary.Name] = summary
-		}
-	})
-	ownOnly, all := req.queryBool("own"), []ConnectorSummary{}
+	group := newListAnswers(answers)
+	ownOnly := req.queryBool("own")
+	connectors := []ConnectorSummary{}
+	if !ownOnly && req.cluster != nil {
+		group.addMembers(req.cluster)
+	}
 	for _, c := range req.herder().Summaries() {
-		if summary, included := req.summary(&c, byWorker, ownOnly); included {
-			all = append(all, summary)
+		summary, included := summarize(&c, group, ownOnly)
+		if summary.Action != nil && summary.Action.Setting != "" && !ownOnly && req.isOfFile(c.Name) {
+			summary.Action = nil // REST cannot change it
+		}
+		if included {
+			connectors = append(connectors, summary)
 		}
 	}
-	page := ConnectorList{Connectors: all}
-	var deadLetters map[string]int64
+	page := ConnectorList{Connectors: connectors}
 	if !ownOnly { // the leader sorts and cuts
-		page, deadLetters = query.page(all), req.herder().DeadLetterCounts(req.r.Context())
-	}
-	for i := range page.Connectors {
-		l := &page.Connectors[i]
-		if n, known := deadLetters[l.Name]; known {
-			l.DeadLetters = &n
+		deadLetters := req.herder().DeadLetterCounts(req.r.Context())
+		for i := range connectors {
+			if n, ok := deadLetters[connectors[i].Name]; ok {
+				connectors[i].DeadLetters = &n
+			}
 		}
+		page = query.page(connectors)
 	}
-	page.Silent = silent
+	page.Silent = group.silent
 	req.answerWithETag(page)
 }
 
-// summary merges the state of a connector from this worker's view and the reports of other workers about their own
+// listAnswers are the reports of other workers about their own tasks.
+type listAnswers struct {
+	byWorker map[string]map[string]ConnectorSummary // by worker and connector
+	// silent has a line for each worker that did not respond, unknown the same by worker.
+	silent  []string
+	unknown map[string]string
+	// members are the workers of the group. Nil without a group.
+	members map[string]bool
+}
+
+func newListAnswers(answers []workerAnswer) *listAnswers {
+	group := &listAnswers{byWorker: map[string]map[string]ConnectorSummary{}, unknown: map[string]string{}}
+	group.silent = mergeAnswers(answers, func(worker string, l ConnectorList) {
+		group.byWorker[worker] = map[string]ConnectorSummary{}
+		for _, summary := range l.Connectors {
+			group.byWorker[worker][summary.Name] = summary
+		}
+	})
+	for _, answer := range answers {
+		if answer.err != nil {
+			group.unknown[answer.worker] = answer.err.Error()
+		}
+	}
+	return group
+}
+
+func (l *listAnswers) addMembers(c Cluster) {
+	overview, leads := c.Overview()
+	if !leads {
+		return
+	}
+	l.members = map[string]bool{}
+	for _, member := range overview.Members {
+		l.members[member.WorkerID] = true
+	}
+}
+
+// refine corrects what the status topic says of a component of another worker, which has not reported it.
+func (l *listAnswers) refine(component connect.ComponentStatus) connect.ComponentStatus {
+	if reason := cmp.Or(l.unknown[component.WorkerID], l.unknown[""]); reason != "" {
+		component.SetUnknown(reason)
+	} else if l.members != nil && !l.members[component.WorkerID] && component.State == connect.Running {
+		return connect.RemoteStatus(component.Task, connect.Unassigned, component.WorkerID, "") // it has left
+	}
+	return component
+}
+
+// summarize merges the state of a connector from this worker's view and the reports of other workers about their own
 // tasks. With ownOnly it includes only components of this worker; included is false if there are none.
-func (req *request) summary(c *connect.Summary, byWorker map[string]map[string]ConnectorSummary,
-	ownOnly bool) (summary ConnectorSummary, included bool) {
-	summary = ConnectorSummary{Name: c.Name, Type: c.Type, Class: c.Class}
+func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary ConnectorSummary, included bool) {
+	summary.ConnectorState = ConnectorState{Name: c.Name, Type: c.Type, Class: c.Class, Workers: []string{}}
 	for i := range c.Components {
-		component := &c.Components[i]
+		component := c.Components[i]
 		if ownOnly && !component.Local {
 			continue
 		}
@@ -139,46 +232,71 @@ func (req *request) summary(c *connect.Summary, byWorker map[string]map[string]C
 				summary.Failed++
 			}
 		}
-		if _, better := byWorker[component.WorkerID][c.Name]; better && !component.Local {
+		if component.WorkerID != "" && !slices.Contains(summary.Workers, component.WorkerID) {
+			summary.Workers = append(summary.Workers, component.WorkerID)
+		}
+		if _, ok := group.byWorker[component.WorkerID][c.Name]; ok && !component.Local {
 			continue
 		}
-		line := ConnectorSummary{State: component.Condition, Cause: component.Cause, Advice: advice(c.Name, component),
-			Rows:    component.RowsPerSecond,
-			Refused: component.Rejected}
-		if !component.Since.IsZero() {
-			since := component.Since.UTC().Truncate(time.Second)
-			line.Since = &since
+		if !component.Local && !ownOnly {
+			component = group.refine(component)
 		}
-		summary.merge(line)
+		summary.merge(ConnectorSummary{ConnectorState: newConnectorState(c.Name, &component),
+			Activity: component.Activity})
 	}
-	for _, worker := range slices.Sorted(maps.Keys(byWorker)) { // in one order, for the ETag
-		if other, exists := byWorker[worker][c.Name]; exists {
+	for _, worker := range slices.Sorted(maps.Keys(group.byWorker)) { // in one order, for the ETag
+		if other, exists := group.byWorker[worker][c.Name]; exists {
 			summary.merge(other)
 		}
 	}
-	if summary.Tasks == 0 && summary.State == "idle" && !ownOnly {
-		summary.State = "running" // it is being started
-	}
+	slices.Sort(summary.Workers)
 	summary.Rows = math.Round(10*summary.Rows) / 10
+	if summary.State == connect.ConditionFailed && summary.Failed > 0 && summary.Failed < summary.Tasks {
+		summary.Note = fmt.Sprintf("%d of %d tasks", summary.Failed, summary.Tasks)
+	}
 	return summary, included
 }
 
-// merge adds another part of the connector: the more urgent state wins. Of equal states the earlier one counts, but the
-// later one if idle, since all parts must be idle. A cause is kept if the winning part has none.
+// isOfFile reports whether only a user can change the connector's file.
+func (req *request) isOfFile(name string) bool {
+	_, version, err := req.worker.Source(name, false)
+	return err == nil && version == ""
+}
+
+func newConnectorState(name string, component *connect.ComponentStatus) ConnectorState {
+	state := ConnectorState{State: component.Condition, Note: component.Note, Cause: component.Cause,
+		Advice: advice(name, component), Action: component.Action}
+	if !component.Since.IsZero() {
+		since := component.Since.UTC().Truncate(time.Second)
+		state.Since = &since
+	}
+	return state
+}
+
+// merge adds another part of the connector: the state with the least precedence wins. Of equal states the earlier one
+// counts, but the later one if idle, since all parts must be idle. A cause is kept if the winning part has none.
 func (l *ConnectorSummary) merge(other ConnectorSummary) {
-	order := cmp.Compare(connect.Severity(other.State), connect.Severity(l.State))
+	order := -1
+	if l.State != "" {
+		order = cmp.Compare(other.State.Precedence(), l.State.Precedence())
+	}
 	if order == 0 && other.Since != nil &&
-		(l.Since == nil || other.Since.Before(*l.Since) != (l.State == "idle")) {
+		(l.Since == nil || other.Since.Before(*l.Since) != (l.State == connect.ConditionIdle)) {
 		order = -1
 	}
 	if order < 0 {
 		l.State, l.Since = other.State, other.Since
 	}
 	if other.Cause != "" && (order < 0 || l.Cause == "") {
-		l.Cause, l.Advice = other.Cause, other.Advice
+		l.Cause = other.Cause
+		l.Advice = other.Advice
+		l.Action = other.Action
 	}
-	l.Rows += other.Rows
-	l.Refused += other.Refused
+	if l.Action == nil {
+		l.Action = other.Action
+	}
+	l.Note = cmp.Or(l.Note, other.Note)
+	l.Activity.Add(other.Activity)
 }
 
 // adviceByKind has the advice by kind of failure. NAME is replaced by the connector.
@@ -200,40 +318,57 @@ var adviceByKind = map[string]string{
 }
 
 func advice(name string, p *connect.ComponentStatus) string {
+	switch p.Condition {
+	case connect.ConditionPaused, connect.ConditionStopped:
+		return ""
+	case connect.ConditionUnknown, connect.ConditionUnassigned:
+		return "If the worker does not return, its tasks move to another worker of the group."
+	case connect.ConditionWaiting:
+		if !p.RestartsAt.IsZero() {
+			return "It continues automatically at " + p.RestartsAt.UTC().Format(time.RFC3339) + "."
+		}
+		return "It continues automatically: GET /culvert/origins shows which connectors use the service."
+	case connect.ConditionRefusing:
+		return "See the connector's dead letters, or the log if it has no dead letter topic."
+	}
 	switch {
 	case !p.RestartsAt.IsZero():
 		return "It restarts automatically at " + p.RestartsAt.UTC().Format(time.RFC3339) + "."
-	case p.Condition == "throttled":
-		return "Nothing, or raise the connector's limits: GET /culvert/origins shows which connectors use them."
-	case p.Condition == "waiting-for-service" && p.State == connect.Running:
-		return "It continues automatically when the service responds."
-	case p.Condition == "failed" || p.Kind != "":
+	case p.Condition == connect.ConditionAway:
+		return "It continues automatically when the service or Kafka responds."
+	case p.Condition == connect.ConditionFailed || p.Kind != "":
 		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME", shown.Line(shown.ShellWord(name)))
 	}
 	return ""
 }
 
 func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
-	page := ConnectorList{Counts: map[string]int{}, Connectors: []ConnectorSummary{}}
-	has := func(text string) bool { return strings.Contains(strings.ToLower(text), query.search) }
-	for _, l := range all {
-		if query.search != "" && !has(l.Name) && !has(l.Class) && !has(l.Cause) {
+	page := ConnectorList{Counts: map[connect.Condition]int{}, Connectors: []ConnectorSummary{}}
+	compare := func(value float64, a *ConnectorSummary, name string) int {
+		return cmp.Or(cmp.Compare(query.order(a), value), cmp.Compare(a.Name, name))
+	}
+	for i := range all {
+		l := &all[i]
+		if !query.matches(l) {
 			continue
 		}
 		page.Counts[l.State]++
 		page.Total++
-		at := cmp.Or(cmp.Compare(connect.Severity(l.State), query.severity), cmp.Compare(l.Name, query.name))
-		if at > 0 && (query.state == "" || query.state == l.State) {
-			page.Connectors = append(page.Connectors, l)
+		if compare(query.value, l, query.name) > 0 && (query.state == "" || query.state == l.State) {
+			page.Connectors = append(page.Connectors, *l)
 		}
 	}
-	slices.SortFunc(page.Connectors, func(a, b ConnectorSummary) int {
-		return cmp.Or(cmp.Compare(connect.Severity(a.State), connect.Severity(b.State)), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortFunc(page.Connectors, func(a, b ConnectorSummary) int { return compare(query.order(&b), &a, b.Name) })
 	if len(page.Connectors) > query.limit {
 		page.Connectors = page.Connectors[:query.limit]
 		last := page.Connectors[query.limit-1]
-		page.Next = last.State + "/" + last.Name
+		page.Next = strconv.FormatFloat(query.order(&last), 'f', -1, 64) + "/" + last.Name
 	}
 	return page
+}
+
+func (query *listQuery) matches(l *ConnectorSummary) bool {
+	has := func(text string) bool { return strings.Contains(strings.ToLower(text), query.search) }
+	return query.search == "" || has(l.Name) || has(l.Class) || has(l.Cause) || slices.ContainsFunc(l.Sets, has) ||
+		slices.ContainsFunc(l.Topics, has)
 }

@@ -34,14 +34,13 @@ func (l *lister) DeadLetterCounts(context.Context) map[string]int64 {
 }
 
 // conditionOf returns a connector with tasks, one for each condition.
-func conditionOf(name string, words ...string) connect.Summary {
+func conditionOf(name string, words ...connect.Condition) connect.Summary {
 	c := connect.Summary{Name: name, Type: "source", Class: "a.Class",
 		Components: []connect.ComponentStatus{{Task: -1, Local: true,
 			State: connect.Running, Condition: "idle"}}}
 	for n, word := range words {
 		p := connect.ComponentStatus{Task: n, Local: true, State: connect.Running, Condition: word,
-			RowsPerSecond: 1.26, Rejected: 2,
-			Since: time.Unix(int64(100+n), 0)}
+			Activity: connect.Activity{Rows: 1.26, Refused: 2}, Since: time.Unix(int64(100+n), 0)}
 		if word == "failed" {
 			p.State, p.Kind, p.Cause = connect.Failed, "unauthorized", name+": no!"
 		}
@@ -66,7 +65,7 @@ func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 func (l ConnectorList) summary() string {
 	var all []string
 	for _, c := range l.Connectors {
-		all = append(all, c.Name+"="+c.State)
+		all = append(all, c.Name+"="+string(c.State))
 	}
 	return strings.Join(append(all, "next:"+l.Next), " ")
 }
@@ -76,35 +75,49 @@ func TestConnectorList(t *testing.T) {
 	paused := conditionOf("p", "running")
 	paused.Components[0].Condition = "paused"
 	l := &lister{conditions: []connect.Summary{conditionOf("Orders", "running", "idle"), conditionOf("b", "failed",
-		"running"), conditionOf("c", "idle"), conditionOf("d", "throttled", "running"), paused, conditionOf("new")}}
+		"running"), conditionOf("c", "idle"), conditionOf("d", "waiting", "running"), paused,
+		conditionOf("new", "starting")}}
+	l.conditions[0].Components[1].Activity.Sets = []string{"Invoices"}
+	l.conditions[0].Components[1].Activity.Lag = wit.Ptr(int64(9))
+	l.conditions[0].Components[1].Activity.LastActive = wit.Ptr(time.Unix(5, 0))
+	l.conditions[2].Components[1].Activity.Rows = 70
+	l.conditions[2].Components[1].Activity.LastActive = wit.Ptr(time.Unix(9, 0))
 	h := Handler(l.worker())
 	for query, want := range map[string]string{
-		"":                            "b=failed p=paused d=throttled Orders=running new=running c=idle next:",
-		"?limit=2":                    "b=failed p=paused next:paused/p",
-		"?limit=2&after=paused/p":     "d=throttled Orders=running next:running/Orders",
-		"?limit=2&after=running/gone": "new=running c=idle next:",
-		"?state=running":              "Orders=running new=running next:",
-		"?search=ORD":                 "Orders=running next:",
-		"?search=no!":                 "b=failed next:",
-		"?search=A.CLASS&limit=1":     "b=failed next:failed/b",
-		"?search=none":                "next:",
+		"":                        "b=failed new=starting d=waiting Orders=running c=idle p=paused next:",
+		"?limit=2":                "b=failed new=starting next:5/new",
+		"?limit=2&after=5/new":    "d=waiting Orders=running next:8/Orders",
+		"?limit=2&after=8/A":      "Orders=running c=idle next:9/c", // the position is gone
+		"?state=running":          "Orders=running next:",
+		"?search=ORD":             "Orders=running next:",
+		"?search=invoice":         "Orders=running next:",
+		"?search=no!":             "b=failed next:",
+		"?search=A.CLASS&limit=1": "b=failed next:0/b",
+		"?search=none":            "next:",
+		"?sort=name&limit=3":      "Orders=running b=failed c=idle next:0/c",
+		"?sort=name&after=0/c":    "d=waiting new=starting p=paused next:",
+		"?sort=rows&limit=2":      "c=idle Orders=running next:-2.5/Orders",
+		"?sort=rows&after=-2.5/b": "d=waiting new=starting p=paused next:",
+		"?sort=lag&limit=2":       "Orders=running b=failed next:1000000000000000/b",
+		"?sort=lag&limit=2&after=1000000000000000/b": "c=idle d=waiting next:1000000000000000/d",
+		"?sort=letters&limit=1":                      "b=failed next:-7/b",
+		"?sort=activity&limit=2":                     "c=idle Orders=running next:-5/Orders",
 	} {
 		assert.Equal(t, want, listed(t, h, query).summary(), query)
 	}
 	page := listed(t, h, "?state=failed")
 	since := time.Unix(100, 0).UTC()
-	assert.Equal(t, ConnectorList{Counts: map[string]int{"failed": 1, "paused": 1, "throttled": 1, "running": 2,
-		"idle": 1},
-		Total: 6, Connectors: []ConnectorSummary{{Name: "b", Type: "source", Class: "a.Class", State: "failed",
-			Since: &since,
-			Cause: "b: no!", Rows: 2.5, Refused: 4, DeadLetters: wit.Ptr(int64(7)), Tasks: 2,
-			Failed: 1,
-			Advice: "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume."}}},
-		page)
-	for query, want := range map[string]string{"?state=good": "state: expected one of failed, paused,",
+	assert.Equal(t, map[connect.Condition]int{"failed": 1, "paused": 1, "waiting": 1, "running": 1, "starting": 1,
+		"idle": 1}, page.Counts)
+	assert.Equal(t, []ConnectorSummary{{ConnectorState: ConnectorState{Name: "b", Type: "source", Class: "a.Class",
+		State: "failed", Since: &since, Note: "1 of 2 tasks", Cause: "b: no!", Tasks: 2, Failed: 1, Workers: []string{},
+		Advice: "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume."},
+		Activity: connect.Activity{Rows: 2.5, Refused: 4}, DeadLetters: wit.Ptr(int64(7))}}, page.Connectors)
+	for query, want := range map[string]string{"?state=good": "state: expected one of failed, unknown,",
 		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001",
-		"?after=b":      "after: expected STATE/NAME",
-		"?after=good/b": "good/b"} {
+		"?after=b":      "after: expected VALUE/NAME",
+		"?after=good/b": "good/b", "?after=NaN/b": "NaN/b",
+		"?sort=size": "sort: expected one of activity, lag, letters, name, rows, urgency, found"} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors"+query, nil))
 		if w.Code != 400 || !strings.Contains(w.Body.String(), want) {
@@ -118,7 +131,8 @@ func TestConnectorListWhileStatesChange(t *testing.T) {
 	t.Parallel()
 	l := &lister{}
 	for n := range 100 {
-		l.conditions = append(l.conditions, conditionOf(fmt.Sprintf("c%02d", n), []string{"idle", "running"}[n%2]))
+		l.conditions = append(l.conditions, conditionOf(fmt.Sprintf("c%02d", n),
+			[]connect.Condition{"idle", "running"}[n%2]))
 	}
 	seen := map[string]int{}
 	for after, n := "", 0; n == 0 || after != ""; n++ {
@@ -128,7 +142,7 @@ func TestConnectorListWhileStatesChange(t *testing.T) {
 		}
 		after = page.Next
 		changed := &l.conditions[(n*13)%10] // among the first ten, including the start of the next page
-		changed.Components[1].Condition = []string{"failed", "idle", "throttled", "running"}[n%4]
+		changed.Components[1].Condition = []connect.Condition{"failed", "idle", "loading", "running"}[n%4]
 	}
 	for n := 10; n < 100; n++ {
 		if name := fmt.Sprintf("c%02d", n); seen[name] != 1 {
@@ -165,24 +179,24 @@ func TestConnectorListNotModified(t *testing.T) {
 func TestMergedConnectorSummaries(t *testing.T) {
 	t.Parallel()
 	at := func(seconds int64) *time.Time { at := time.Unix(seconds, 0); return &at }
+	part := func(state connect.Condition, since *time.Time, rows float64, cause, advice string) ConnectorSummary {
+		return ConnectorSummary{ConnectorState: ConnectorState{
+			State: state, Since: since, Cause: cause, Advice: advice},
+			Activity: connect.Activity{Rows: rows}}
+	}
 	for _, c := range []struct{ one, other, want ConnectorSummary }{
-		{ConnectorSummary{}, ConnectorSummary{State: "idle", Rows: 1}, ConnectorSummary{State: "idle", Rows: 1}},
-		{ConnectorSummary{State: "running", Since: at(1), Rows: 1},
-			ConnectorSummary{State: "idle", Since: at(2), Rows: 2},
-			ConnectorSummary{State: "running", Since: at(1), Rows: 3}},
-		{ConnectorSummary{State: "idle", Since: at(1)}, ConnectorSummary{State: "idle", Since: at(2)},
-			ConnectorSummary{State: "idle", Since: at(2)}},
-		{ConnectorSummary{State: "idle", Since: at(2)}, ConnectorSummary{State: "idle", Since: at(1)},
-			ConnectorSummary{State: "idle", Since: at(2)}},
-		{ConnectorSummary{State: "idle"}, ConnectorSummary{State: "idle", Since: at(1)},
-			ConnectorSummary{State: "idle", Since: at(1)}},
-		{ConnectorSummary{State: "failed", Since: at(2), Cause: "b"},
-			ConnectorSummary{State: "failed", Since: at(1), Cause: "a"},
-			ConnectorSummary{State: "failed", Since: at(1), Cause: "a"}},
-		{ConnectorSummary{State: "idle", Cause: "bad file", Advice: "mend"}, ConnectorSummary{State: "running"},
-			ConnectorSummary{State: "running", Cause: "bad file", Advice: "mend"}},
-		{ConnectorSummary{State: "running"}, ConnectorSummary{State: "idle", Cause: "why", Advice: "do"},
-			ConnectorSummary{State: "running", Cause: "why", Advice: "do"}},
+		{ConnectorSummary{}, part("idle", nil, 1, "", ""), part("idle", nil, 1, "", "")},
+		{part("running", at(1), 1, "", ""), part("idle", at(2), 2, "", ""), part("running", at(1), 3, "", "")},
+		{part("paused", at(1), 0, "", ""), part("refusing", at(2), 0, "", ""), part("paused", at(1), 0, "", "")},
+		{part("paused", at(1), 0, "", ""), part("failed", at(2), 0, "b", ""), part("failed", at(2), 0, "b", "")},
+		{part("running", at(1), 0, "", ""), part("unknown", nil, 0, "w", ""), part("unknown", nil, 0, "w", "")},
+		{part("idle", at(1), 0, "", ""), part("idle", at(2), 0, "", ""), part("idle", at(2), 0, "", "")},
+		{part("idle", at(2), 0, "", ""), part("idle", at(1), 0, "", ""), part("idle", at(2), 0, "", "")},
+		{part("idle", nil, 0, "", ""), part("idle", at(1), 0, "", ""), part("idle", at(1), 0, "", "")},
+		{part("failed", at(2), 0, "b", ""), part("failed", at(1), 0, "a", ""), part("failed", at(1), 0, "a", "")},
+		{part("idle", nil, 0, "bad file", "mend"), part("running", nil, 0, "", ""), part("running", nil, 0, "bad file",
+			"mend")},
+		{part("running", nil, 0, "", ""), part("idle", nil, 0, "why", "do"), part("running", nil, 0, "why", "do")},
 	} {
 		l := c.one
 		l.merge(c.other)
@@ -195,10 +209,10 @@ func TestAdvice(t *testing.T) {
 	next := time.Unix(1_000_000, 0)
 	for want, p := range map[string]connect.ComponentStatus{
 		"": {Condition: "running"},
-		"It restarts automatically at 1970-01-12T13:46:40Z.": {Condition: "waiting-for-service", Kind: "transient",
+		"It restarts automatically at 1970-01-12T13:46:40Z.": {Condition: "away", Kind: "transient",
 			RestartsAt: next,
 			State:      connect.Failed},
-		"It continues automatically when the service responds.": {Condition: "waiting-for-service",
+		"It continues automatically when the service or Kafka responds.": {Condition: "away",
 			State: connect.Running,
 			Kind:  "transient"},
 		"See the worker's log, or run culvert doctor with the connector's file.": {Condition: "failed",
@@ -231,10 +245,11 @@ func (r *runner) Summaries() []connect.Summary {
 			p = connect.RemoteStatus(n, connect.Failed, "w2", "class: refused\n\tat x")
 		}
 		if n == r.number {
-			p.Local, p.RowsPerSecond, p.Rejected = true, 1, 2
+			p.Local = true
+			p.Activity = connect.Activity{Rows: 1, Refused: 2}
 		}
 		if n == 2 && r.number == 2 { // known only to the worker that runs it
-			p.Condition, p.RestartsAt, p.Kind = "waiting-for-service", time.Unix(0, 0), "transient"
+			p.Condition, p.RestartsAt, p.Kind = "away", time.Unix(0, 0), "transient"
 		}
 		c.Components = append(c.Components, p)
 	}
@@ -262,8 +277,10 @@ func TestConnectorListOfGroup(t *testing.T) {
 		}
 		return l, answer.StatusCode, answer.Header.Get("Etag")
 	}
-	want := ConnectorSummary{Name: "c", Type: "source", State: "waiting-for-service", Cause: "class: refused",
-		Advice: "It restarts automatically at 1970-01-01T00:00:00Z.", Rows: 3, Refused: 6, Tasks: 3, Failed: 1}
+	want := ConnectorSummary{ConnectorState: ConnectorState{Name: "c", Type: "source", State: "away",
+		Cause: "class: refused", Advice: "It restarts automatically at 1970-01-01T00:00:00Z.", Tasks: 3, Failed: 1,
+		Workers: []string{"w0", "w1", "w2"}, Action: &connect.Action{Do: "restart"}},
+		Activity: connect.Activity{Rows: 3, Refused: 6}}
 	for _, url := range urls {
 		l, _, tag := read(url, "")
 		assert.Equal(t, []ConnectorSummary{want}, l.Connectors, url)
@@ -273,7 +290,11 @@ func TestConnectorListOfGroup(t *testing.T) {
 	}
 	silent = true
 	l, _, _ := read(urls[0], "")
-	want.State, want.Rows, want.Refused, want.Advice = "failed", 2, 4, adviceByKind[""]
+	want.State, want.Action, want.Rows, want.Refused = "unknown", nil, 2, 4
+	want.Cause = ""
+	want.Advice = "If the worker does not return, its tasks move to another worker of the group."
+	assert.Equal(t, true, strings.HasPrefix(l.Connectors[0].Cause, "worker w2: "), l.Connectors[0].Cause)
+	l.Connectors[0].Cause = ""
 	assert.Equal(t, []ConnectorSummary{want}, l.Connectors)
 	assert.Equal(t, true, len(l.Silent) == 1 && strings.HasPrefix(l.Silent[0], "worker w2: "), "named")
 }

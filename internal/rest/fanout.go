@@ -17,7 +17,8 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-const queryTimeout = 2 * time.Second
+// queryTimeout is how long a worker may take to answer; the states of its tasks are unknown then.
+const queryTimeout = 3 * time.Second
 
 // workerAnswer is the response of another worker, or an error that names the worker.
 type workerAnswer struct {
@@ -140,11 +141,16 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 	info, err := h.Info(name)
 	status, unknown := h.Status(name)
 	own := metrics.Tasks
-	metrics.State, metrics.Tasks = status.Connector.State, []connect.TaskMetrics{}
+	remote := connect.RemoteStatus(-1, status.Connector.State, status.Connector.WorkerID, "")
+	metrics.State, metrics.Tasks = remote.Condition, []connect.TaskMetrics{}
 	for _, id := range info.Tasks {
-		task := connect.TaskMetrics{Task: id.Task, State: connect.Unassigned}
+		task := connect.TaskMetrics{Task: id.Task, State: connect.ConditionUnassigned}
 		if at := slices.IndexFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == id.Task }); at >= 0 {
-			task.State, task.WorkerID = status.Tasks[at].State, status.Tasks[at].WorkerID
+			component := connect.RemoteStatus(id.Task, status.Tasks[at].State, status.Tasks[at].WorkerID, "")
+			if reason, silent := m.silent[component.WorkerID]; silent {
+				component.SetUnknown(reason)
+			}
+			task.State, task.WorkerID = component.Condition, component.WorkerID
 		}
 		owner := task.WorkerID
 		why, silent := m.silent[owner]
@@ -156,6 +162,7 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 		}
 		metrics.Tasks = append(metrics.Tasks, task)
 	}
+	metrics.AddTaskStates()
 	return metrics, errors.Join(err, unknown)
 }
 

@@ -55,22 +55,22 @@ func (r *runner) ConnectorMetrics(name string) (connect.Metrics, error) {
 	if _, err := r.Info(name); err != nil {
 		return connect.Metrics{}, err
 	}
-	f := connect.Metrics{Name: name, State: connect.Unassigned, Type: "source", Tasks: []connect.TaskMetrics{}}
-	own := func(n int, state connect.State) {
+	f := connect.Metrics{Name: name, State: connect.ConditionIdle, Type: "source", Tasks: []connect.TaskMetrics{}}
+	own := func(n int, state connect.Condition) {
 		f.Tasks = append(f.Tasks, connect.TaskMetrics{Task: n, State: state, WorkerID: r.id(),
 			Progress: &connect.Progress{Rows: int64(10 + r.number),
 				InternalProgress: connect.InternalProgress{Flow: r.flow(state)}}})
 	}
-	own(r.number, connect.Running)
+	own(r.number, connect.ConditionRunning)
 	if r.number == 1 { // it is about to end a task that worker 2 has already started
-		own(2, connect.Unassigned)
+		own(2, connect.ConditionIdle)
 	}
 	return f, nil
 }
 
 // flow returns the measurements of its own task: it spends half of the time fetching.
-func (r *runner) flow(state connect.State) (f core.Flow) {
-	if state == connect.Running {
+func (r *runner) flow(state connect.Condition) (f core.Flow) {
+	if state == connect.ConditionRunning {
 		f = core.Flow{Period: time.Minute, Rows: float64(10 + r.number), Stages: []core.Stage{{Name: "fetch",
 			Busy: 30 * time.Second}}}
 	}
@@ -100,11 +100,11 @@ func runners(t *testing.T, before func(w http.ResponseWriter, r *http.Request, n
 	return grouped(t, workers, 0, before)
 }
 
-const partsOfAll = `{"name":"c","state":"RUNNING","type":"source","tasks":[` +
-	`{"id":0,"state":"RUNNING","worker_id":"w0","caught_up":false,"rows":10,"refused":0},` +
-	`{"id":1,"state":"RUNNING","worker_id":"w1","caught_up":false,"rows":11,"refused":0},` +
-	`{"id":2,"state":"RUNNING","worker_id":"w2","caught_up":false,"rows":12,"refused":0},` +
-	`{"id":3,"state":"UNASSIGNED","worker_id":"","error":"no worker runs the task at the moment"}]}`
+const partsOfAll = `{"name":"c","state":"unassigned","type":"source","tasks":[` +
+	`{"id":0,"state":"running","worker_id":"w0","caught_up":false,"rows":10,"refused":0},` +
+	`{"id":1,"state":"running","worker_id":"w1","caught_up":false,"rows":11,"refused":0},` +
+	`{"id":2,"state":"running","worker_id":"w2","caught_up":false,"rows":12,"refused":0},` +
+	`{"id":3,"state":"unassigned","worker_id":"","error":"no worker runs the task at the moment"}]}`
 
 // Metrics of a connector contain all workers that run its tasks, whichever worker gets the request, with the rights of
 // the user.
@@ -126,7 +126,7 @@ func TestGroupMetricsOfAllWorkers(t *testing.T) {
 		assert.Equal(t, `200 {"c":{"motion":`+partsOfAll+`}}`, fmt.Sprint(status, " ", body))
 	}
 	status, body := get(t, "GET", urls[2]+"/culvert/connectors/c?own=true")
-	assert.Equal(t, `200 {"name":"c","state":"UNASSIGNED","type":"source","tasks":[{"id":2,"state":"RUNNING",`+
+	assert.Equal(t, `200 {"name":"c","state":"idle","type":"source","tasks":[{"id":2,"state":"running",`+
 		`"worker_id":"w2","caught_up":false,"rows":12,"refused":0}]}`, fmt.Sprint(status, " ", body))
 	status, _ = get(t, "GET", urls[0]+"/culvert/connectors/none")
 	assert.Equal(t, 404, status)
@@ -174,7 +174,7 @@ func TestGroupMetricsOfUnresponsiveWorker(t *testing.T) {
 			}
 			own, others, _ := strings.Cut(body, `{"id":2,`)
 			if status != 200 || !strings.Contains(own, `"rows":10,`) || !strings.Contains(own, `"rows":11,`) ||
-				!strings.HasPrefix(others, `"state":"RUNNING","worker_id":"w2","error":"worker w2: `) ||
+				!strings.HasPrefix(others, `"state":"unknown","worker_id":"w2","error":"worker w2: `) ||
 				!strings.Contains(others, c.want) || strings.Contains(others, `"rows"`) {
 				t.Errorf("found %d %s", status, body)
 			}

@@ -295,7 +295,11 @@ func (g *Dialer) deny(denied *Denied) error {
 
 // OnBrokerConnect is called by the client after the requests for API versions and SASL.
 func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duration, conn net.Conn, err error) {
-	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
+	if err == nil {
+		g.outages.recordConnect(broker)
+		return
+	}
+	if errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
 		return
 	}
 	if denied := (*Denied)(nil); !errors.As(err, &denied) && (IsTransient(err) || isDisconnect(err)) {

@@ -17,6 +17,7 @@ type Outages struct {
 	ongoing    atomic.Bool // byBroker is not empty; read with every response
 	mu         sync.Mutex
 	byBroker   map[int32]*outage // unreachable brokers by node ID
+	connected  map[int32]bool    // brokers that a client has ever reached, by node ID
 	lastEnd    time.Time         // of lastOutage
 	lastOutage outage
 }
@@ -79,6 +80,39 @@ func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
 			now.Sub(was.since).Round(time.Millisecond))
 	}
 	o.ongoing.Store(len(o.byBroker) > 0)
+}
+
+func (o *Outages) recordConnect(b kgo.BrokerMetadata) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.connected == nil {
+		o.connected = map[int32]bool{}
+	}
+	if b.NodeID > anyBroker {
+		o.connected[b.NodeID] = true
+	}
+}
+
+// Unreachable returns since when no broker of the cluster can be reached, zero if one can, as far as known.
+func (o *Outages) Unreachable() (since time.Time) {
+	if !o.hasOutage() {
+		return since
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if bootstrap := o.byBroker[anyBroker]; bootstrap != nil {
+		return bootstrap.since
+	}
+	for number := range o.connected {
+		broker := o.byBroker[number]
+		if broker == nil {
+			return time.Time{}
+		}
+		if broker.since.After(since) {
+			since = broker.since
+		}
+	}
+	return since
 }
 
 func (o *Outages) hasOutage() bool { return o.ongoing.Load() }

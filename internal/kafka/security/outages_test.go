@@ -122,3 +122,34 @@ func TestOutages(t *testing.T) {
 		})
 	}
 }
+
+// A cluster is unreachable if no broker that was ever reached answers, and again reachable with the first one.
+func TestUnreachableCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, refused := slog.New(slog.DiscardHandler), errors.New("connection refused")
+		one, two := kgo.BrokerMetadata{NodeID: 1}, kgo.BrokerMetadata{NodeID: 2}
+		var o Outages
+		o.recordConnect(one)
+		o.recordConnect(two)
+		time.Sleep(time.Minute)
+		o.recordFailure(log, one, 0, refused)
+		if since := o.Unreachable(); !since.IsZero() {
+			t.Errorf("expected that the other broker counts, found unreachable since %v", since)
+		}
+		time.Sleep(time.Second)
+		o.recordFailure(log, two, 0, refused)
+		if since := o.Unreachable(); !since.Equal(time.Now()) {
+			t.Errorf("expected unreachable since the outage of the last broker, found %v", since)
+		}
+		time.Sleep(time.Minute)
+		o.recordResponse(log, one)
+		if since := o.Unreachable(); !since.IsZero() {
+			t.Errorf("expected reachable, found unreachable since %v", since)
+		}
+		var unknown Outages
+		unknown.recordFailure(log, kgo.BrokerMetadata{NodeID: -5}, 0, refused)
+		if unknown.Unreachable().IsZero() {
+			t.Error("expected that bootstrap.servers without an answer are unreachable")
+		}
+	})
+}

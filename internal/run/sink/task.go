@@ -65,7 +65,8 @@ type Progress struct {
 	Batches, Requests          int64
 	Skipped, Errors, Reencoded int64
 	Warnings                   int64     // logged by the plugin about successful responses
-	LastError                  time.Time // zero means none
+	LastError                  time.Time // zero means none, as in LastRefused
+	LastRefused                time.Time
 	Unsettled                  int       // records that were read and are not settled
 	Partitions                 int       // owned by the task
 	InDoubt                    int       // records of the connector whose outcome is unknown
@@ -111,8 +112,9 @@ func (t *Task) Progress() Progress {
 	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
 		Batches: c.batches.Load(), Requests: c.requests.Load(),
 		Skipped: c.errors.Skipped.Load(), Errors: c.errors.All.Load(), LastError: c.errors.Last(),
-		Reencoded: c.reencoded.Load(),
-		Unsettled: t.tracker.unsettled(), Partitions: t.tracker.sum(func(*partition) int { return 1 }),
+		LastRefused: c.errors.LastRefused(),
+		Reencoded:   c.reencoded.Load(),
+		Unsettled:   t.tracker.unsettled(), Partitions: t.tracker.sum(func(*partition) int { return 1 }),
 		InDoubt: t.o.InDoubt.count(),
 		Version: t.plugin.Version(), Warnings: c.warnings.Load(),
 		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("consume", &c.consume),

@@ -25,6 +25,7 @@ import (
 type feed struct {
 	task      *Task
 	name      string
+	topic     string
 	log       *slog.Logger
 	partition []wit.OffsetEntry           // the same in every version of the plugin
 	readStage func(context.Context) error // [feed.read], or reads dead letters
@@ -83,7 +84,9 @@ type feedStatus struct {
 	lastError    *FeedError
 	lastSnapshot *FeedSnapshot
 	load         *FeedLoad
-	complete     string // the proof of the last load, see [FeedProgress.Complete]; empty means none
+	loadPace     loadPace
+	readingSince time.Time // zero unless pages follow each other
+	complete     string    // the proof of the last load, see [FeedProgress.Complete]; empty means none
 }
 
 func emptyFeed(t *Task, o *openedVersion) *feed {
@@ -102,6 +105,7 @@ func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32)
 	spec := &opened.feeds[index]
 	feed := emptyFeed(t, opened)
 	feed.name, feed.partition, feed.fingerprint, feed.index = spec.Name, spec.Partition, spec.Fingerprint, index
+	feed.topic = spec.Topic
 	feed.log = t.log.With("feed", spec.Name)
 	stored, err := t.o.StoredOffset(ctx, spec.Partition)
 	if err != nil {
@@ -255,12 +259,17 @@ func (f *feed) progress() FeedProgress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.status
-	p := FeedProgress{Name: f.name, CaughtUp: s.caughtUp.Load(), Notifications: len(f.notifications.pending.list),
-		Snapshots: len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
+	p := FeedProgress{Name: f.name, Topic: f.topic, CaughtUp: s.caughtUp.Load(),
+		Notifications: len(f.notifications.pending.list),
+		Snapshots:     len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
 		LastSnapshot: s.lastSnapshot, Load: s.load,
 		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), Subscribed: timePtr(s.subscribed.Load())}
 	if s.complete != "" {
 		p.Complete = &s.complete
+	}
+	if !s.readingSince.IsZero() {
+		since := s.readingSince.UTC()
+		p.ReadingSince = &since
 	}
 	if p.Subscribed != nil {
 		p.LastNotified = timePtr(s.notified.Load())
@@ -288,6 +297,13 @@ func (f *feed) setLastRequest(r FeedRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.status.lastRequest = &r
+}
+
+// setReading records since when pages follow each other; zero means that they do not.
+func (f *feed) setReading(since time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.readingSince = since
 }
 
 func (f *feed) setNextPoll(due time.Time, scheduled bool) {

@@ -38,7 +38,76 @@ func (f *feed) setLoad(progress *wit.LoadProgress) {
 		status.complete = *progress.Complete
 	default: // the proof of the load before counts until this one has ended
 		status.load = &FeedLoad{Read: progress.Read, Total: progress.Total}
+		status.loadPace.observe(time.Now(), status.load)
+		if status.loadPace.isLogDue(time.Now()) {
+			f.logLoad(status.load)
+		}
+		return
 	}
+	status.loadPace = loadPace{}
+}
+
+func (f *feed) logLoad(load *FeedLoad) {
+	attrs := []any{"rows", load.Read}
+	if load.Total != nil {
+		attrs = append(attrs, "of", *load.Total)
+	}
+	if load.SecondsLeft != nil {
+		attrs = append(attrs, "seconds_left", *load.SecondsLeft)
+	}
+	f.log.Info("loading", attrs...)
+}
+
+// loadPace estimates the end of a load from its last minute. The zero value is before the load.
+type loadPace struct {
+	marks  []loadMark // at most paceMarks, at least paceInterval apart, the oldest first
+	logged time.Time
+}
+
+type loadMark struct {
+	at   time.Time
+	read uint64
+}
+
+const (
+	paceInterval = 5 * time.Second
+	paceMarks    = 13 // a minute and the mark before
+	minPaceTime  = 30 * time.Second
+	loadLogEvery = time.Minute
+)
+
+// observe sets SecondsLeft.
+func (p *loadPace) observe(now time.Time, load *FeedLoad) {
+	if n := len(p.marks); n > 0 && load.Read < p.marks[n-1].read { // another load
+		*p = loadPace{}
+	}
+	if n := len(p.marks); n == 0 || now.Sub(p.marks[n-1].at) >= paceInterval {
+		p.marks = append(p.marks, loadMark{now, load.Read})
+	}
+	if len(p.marks) > paceMarks {
+		p.marks = p.marks[1:]
+	}
+	if p.logged.IsZero() {
+		p.logged = now
+	}
+	from := p.marks[0]
+	elapsed := now.Sub(from.at)
+	if load.Total == nil || elapsed < minPaceTime || load.Read <= from.read {
+		return
+	}
+	var left int64
+	if *load.Total > load.Read {
+		left = int64(float64(*load.Total-load.Read) / float64(load.Read-from.read) * elapsed.Seconds())
+	}
+	load.SecondsLeft = &left
+}
+
+func (p *loadPace) isLogDue(now time.Time) bool {
+	isDue := now.Sub(p.logged) >= loadLogEvery
+	if isDue {
+		p.logged = now
+	}
+	return isDue
 }
 
 // warnIfRepeated warns if a page is the beginning of the first load, which an earlier run had begun, too.

@@ -9,9 +9,11 @@ import (
 // Progress is what a task has done since it started.
 type Progress struct {
 	Counts
-	LastError time.Time // zero means none
-	Flow      task.Flow // fetch, decode, transform with the converters, produce
-	CaughtUp  bool      // no feed has anything left to read
+	LastError time.Time // zero means none, as in LastRefused
+	// LastRefused is when the last row was refused and tolerated.
+	LastRefused time.Time
+	Flow        task.Flow // fetch, decode, transform with the converters, produce
+	CaughtUp    bool      // no feed has anything left to read
 	// LastCaughtUp is the least time of all feeds, zero if one never caught up. LastNotified is the least time of the
 	// last notification, or of the subscription, of all feeds that subscribe; zero if none does.
 	LastCaughtUp, LastNotified time.Time
@@ -30,8 +32,12 @@ type Counts struct {
 
 // FeedProgress is the state of a feed in REST. Times are in UTC; nil means never or none.
 type FeedProgress struct {
-	Name         string     `json:"name"`
+	Name  string `json:"name"`
+	Topic string `json:"topic"` // that its rows go to before transforms change it
+	// State is the condition of the feed, see package connect.
+	State        string     `json:"state"`
 	CaughtUp     bool       `json:"caught_up"`
+	ReadingSince *time.Time `json:"reading_since"`  // nil unless pages follow each other
 	LastCaughtUp *time.Time `json:"last_caught_up"` // as old as its delta token
 	Subscribed   *time.Time `json:"subscribed,omitempty"`
 	LastNotified *time.Time `json:"last_notified,omitempty"`
@@ -52,6 +58,8 @@ type FeedProgress struct {
 type FeedLoad struct {
 	Read  uint64  `json:"read"`  // rows
 	Total *uint64 `json:"total"` // the service's count of the rows, nil if it is unknown or not believed
+	// SecondsLeft is an estimate from the last minute, nil in the first 30 seconds and without a total.
+	SecondsLeft *int64 `json:"seconds_left"`
 }
 
 // FeedSnapshot is a requested snapshot of a feed.
@@ -84,7 +92,7 @@ func (t *Task) Progress() Progress {
 		Pages: c.pages.Load(), Skipped: c.errors.Skipped.Load(), Errors: c.errors.All.Load(),
 		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
 		Notified: c.notified.Load(), Duplicates: c.duplicates.Load()},
-		LastError: c.errors.Last(), Version: t.plugin.Version(),
+		LastError: c.errors.Last(), LastRefused: c.errors.LastRefused(), Version: t.plugin.Version(),
 		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("fetch", &c.fetch),
 			task.NewStage("decode", &c.decode), task.NewStage("transform", &c.transform, &c.convert),
 			task.NewStage("produce", &c.produce))}

@@ -26,6 +26,9 @@ func (f *feed) read(ctx context.Context) error {
 		if r.reason.Trigger != nil {
 			f.markReading()
 		}
+		if r.reason.More == nil {
+			r.began = time.Now()
+		}
 		end, err := f.step(ctx, r.reason, &r.attempts)
 		if err != nil {
 			if err = r.handleError(ctx, end, err); err != nil {
@@ -44,6 +47,7 @@ func (f *feed) read(ctx context.Context) error {
 type readLoop struct {
 	feed             *feed
 	reason           wit.PollReason // of the next step
+	began            time.Time      // the first of the pages that follow each other
 	retryReason      wit.PollReason // of the step after a failed page
 	attempts         attempts
 	backoff          progressBackoff
@@ -134,6 +138,7 @@ func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 // announce more for ever; the pauses grow only while the offset stays the same.
 func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 	r.reason = wit.PollReason{More: wit.Set}
+	r.feed.setReading(r.began)
 	minDelay := r.backoff.after(end.advanced)
 	if !end.rows || !end.advanced {
 		end.wait = max(end.wait, minDelay)
@@ -145,6 +150,7 @@ func (r *readLoop) continueReading(ctx context.Context, end stepResult) error {
 func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, err error) {
 	feed := r.feed
 	feed.status.caughtUp.Store(true)
+	feed.setReading(time.Time{})
 	r.snapshotDeferred = false
 	feed.status.lastCaughtUp.Store(time.Now().UnixMilli())
 	if err := feed.ackProcessed(ctx); err != nil {

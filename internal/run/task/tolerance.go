@@ -19,7 +19,8 @@ type Tolerance struct {
 // ErrorCounts counts errors, including those of retried operations, and skipped records.
 type ErrorCounts struct {
 	All, Skipped atomic.Int64
-	lastMilli    atomic.Int64 // Unix milliseconds of the last error
+	// lastMilli is when the last error was counted, refusedMilli the last refused record, in Unix milliseconds.
+	lastMilli, refusedMilli atomic.Int64
 }
 
 // Add counts an error.
@@ -29,8 +30,19 @@ func (f *ErrorCounts) Add() {
 }
 
 // Last returns the time of the last error, or zero.
-func (f *ErrorCounts) Last() time.Time {
-	if at := f.lastMilli.Load(); at > 0 {
+func (f *ErrorCounts) Last() time.Time { return unixMilli(&f.lastMilli) }
+
+// LastRefused returns the time of the last refused record, or zero.
+func (f *ErrorCounts) LastRefused() time.Time { return unixMilli(&f.refusedMilli) }
+
+// AddRefused counts skipped records that could not be handled.
+func (f *ErrorCounts) AddRefused(records int64) {
+	f.Skipped.Add(records)
+	f.refusedMilli.Store(time.Now().UnixMilli())
+}
+
+func unixMilli(milli *atomic.Int64) time.Time {
+	if at := milli.Load(); at > 0 {
 		return time.UnixMilli(at)
 	}
 	return time.Time{}
@@ -42,7 +54,7 @@ func (t Tolerance) HandleError(count *ErrorCounts, err error, skipped func()) er
 	if !t.TolerateAll {
 		return err
 	}
-	count.Skipped.Add(1)
+	count.AddRefused(1)
 	skipped()
 	return nil
 }

@@ -84,6 +84,7 @@ type Client struct {
 	lastGranted    int64
 	waits          map[*waiter]struct{}
 	loggedWindow   time.Time // the window that was logged
+	delayedAt      time.Time // the last wait for the rate
 	longWaitLogged time.Time // the last log of a long wait
 }
 
@@ -94,6 +95,7 @@ type waiter struct {
 	since      time.Time // zero means that Waiting reports it at once
 	recordedAt time.Time // the start of the wait
 	byService  bool      // because of Retry-After
+	byRate     bool      // because of the limit of requests per second
 }
 
 // Join adds a client with its limits, of which Concurrent is set. endIdle is called when others wait for a

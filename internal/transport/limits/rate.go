@@ -41,7 +41,7 @@ func (c *Client) pace(ctx context.Context) error {
 		l.mu.Lock()
 		why := l.rateWait()
 		l.mu.Unlock()
-		defer c.recordWait(&waiter{client: c, reason: why})()
+		defer c.recordWait(c.rateWaiter(why))()
 		defer pause.MarkWait(ctx)()
 		if err := l.pacing.Lock(ctx); err != nil {
 			return err
@@ -56,7 +56,7 @@ func (c *Client) pace(ctx context.Context) error {
 		if delay == 0 {
 			return nil
 		}
-		timely, err := c.waitFor(ctx, delay, why, changed)
+		timely, err := c.waitFor(ctx, delay, c.rateWaiter(why), changed)
 		if timely {
 			return nil
 		}
@@ -66,6 +66,8 @@ func (c *Client) pace(ctx context.Context) error {
 		}
 	}
 }
+
+func (c *Client) rateWaiter(why string) *waiter { return &waiter{client: c, reason: why, byRate: true} }
 
 func (l *Limiter) rateWait() string {
 	return fmt.Sprintf("waiting for the limit of %v requests per second to %s%s", l.limits.PerSecond, l.origin,
@@ -95,7 +97,7 @@ func (c *Client) waitForWindow(ctx context.Context) error {
 		if !known {
 			c.log.Info(why)
 		}
-		if _, err := c.waitFor(ctx, time.Until(until), why, nil); err != nil {
+		if _, err := c.waitFor(ctx, time.Until(until), &waiter{client: c, reason: why}, nil); err != nil {
 			return err
 		}
 	}

@@ -15,10 +15,16 @@ func (c *Client) recordWait(w *waiter) (end func()) {
 	defer c.limiter.mu.Unlock()
 	w.recordedAt = time.Now()
 	c.waits[w] = struct{}{}
+	if w.byRate {
+		c.delayedAt = w.recordedAt
+	}
 	return func() {
 		c.limiter.mu.Lock()
 		defer c.limiter.mu.Unlock()
 		delete(c.waits, w)
+		if w.byRate {
+			c.delayedAt = time.Now()
+		}
 	}
 }
 
@@ -41,7 +47,13 @@ type Wait struct {
 	Reasons   []string
 	Since     time.Time
 	ByService bool // the service requested the pause
+	ByRate    bool // the limit of requests per second is the only reason
+	// PerSecond is the limit of requests per second that has delayed a request in the last 10 seconds; 0 means none.
+	PerSecond float64
 }
+
+// rateNoteTime is how long a wait for the rate is reported: with 3 requests per second each wait is short.
+const rateNoteTime = 10 * time.Second
 
 func (c *Client) Waits() Wait {
 	c.limiter.mu.Lock()
@@ -50,15 +62,21 @@ func (c *Client) Waits() Wait {
 }
 
 func (c *Client) waitsNow() (now Wait) {
+	now.ByRate = true
+	if time.Since(c.delayedAt) < rateNoteTime {
+		now.PerSecond = c.limiter.limits.PerSecond
+	}
 	for w := range c.waits {
 		if time.Since(w.since) <= longWait {
 			continue
 		}
+		now.ByRate = now.ByRate && w.byRate
 		now.Reasons, now.ByService = append(now.Reasons, w.reason), now.ByService || w.byService
 		if now.Since.IsZero() || w.recordedAt.Before(now.Since) {
 			now.Since = w.recordedAt
 		}
 	}
+	now.ByRate = now.ByRate && len(now.Reasons) > 0
 	slices.Sort(now.Reasons)
 	now.Reasons = slices.Compact(now.Reasons)
 	return now
@@ -86,9 +104,9 @@ func (c *Client) logLong(w *waiter) {
 }
 
 // waitFor waits for d; timely is false if sooner was closed first.
-func (c *Client) waitFor(ctx context.Context, d time.Duration, why string, sooner <-chan struct{}) (timely bool,
+func (c *Client) waitFor(ctx context.Context, d time.Duration, why *waiter, sooner <-chan struct{}) (timely bool,
 	err error) {
-	defer c.recordWait(&waiter{client: c, reason: why})()
+	defer c.recordWait(why)()
 	defer pause.MarkWait(ctx)()
 	timer := time.NewTimer(d)
 	defer timer.Stop()

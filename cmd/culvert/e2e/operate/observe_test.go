@@ -100,7 +100,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	if all := exits(1); all[0]["refused"] != 2.0 || all[0]["dead_letters"] != 2.0 {
 		t.Errorf("found %v", all)
 	}
-	p.Run("status", "--url", f.Url).Exits(1).Says("records refused: kept")
+	p.Run("status", "--url", f.Url).Exits(1).Says("refusing: kept")
 	p.Run("connectors", "restart", "kept", "--url", f.Url).Exits(0)
 	f.Eventually("a new task", func() bool { return refused(row("status")["kept"]) == "0 2" })
 	exits(0)
@@ -110,17 +110,17 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	sold.CloseClientConnections()
 	sold.Close()
 	f.Eventually("the service to be away", func() bool {
-		return row("status")["sold"][2] == "waiting-for-service"
+		return row("status")["sold"][2] == "away"
 	})
-	if got := row("connectors", "list")["sold"][2]; got != "waiting-for-service" {
+	if got := row("connectors", "list")["sold"][2]; got != "away" {
 		t.Errorf("connectors list: found %s", got)
 	}
-	p.Run("connectors", "show", "sold", "--url", f.Url).Exits(0).Prints("waiting-for-service")
-	if all := exits(1); all[1]["state"] != "waiting-for-service" || !strings.Contains(fmt.Sprint(all[1]["errors"]),
+	p.Run("connectors", "show", "sold", "--url", f.Url).Exits(0).Prints("away")
+	if all := exits(1); all[1]["state"] != "away" || !strings.Contains(fmt.Sprint(all[1]["errors"]),
 		"does not answer") {
 		t.Errorf("found %v", all)
 	}
-	p.Run("status", "--url", f.Url).Exits(1).Says("service away: sold")
+	p.Run("status", "--url", f.Url).Exits(1).Says("away: sold")
 	var s connect.Status // Kafka Connect's own routes keep its states
 	if e2etest.Get(t, f.Url+"/connectors/sold/status", &s); s.Connector.State != connect.Running ||
 		s.Tasks[0].State != connect.Running {

@@ -1,0 +1,151 @@
+package connect
+
+import (
+	"slices"
+	"time"
+)
+
+// Activity is what a connector, or a part of it, has read and written. Nil means unknown.
+type Activity struct {
+	// Sets are the sets that a source reads, by feed name. Topics are those that it writes or a sink reads.
+	Sets   []string `json:"sets"`
+	Topics []string `json:"topics"`
+	// Rows is the mean of delivered rows per second in the last minute, Minutes the rows of each of the last 60
+	// minutes, the oldest first.
+	Rows       float64    `json:"rows_per_second"`
+	Minutes    []*int64   `json:"minutes"`
+	LastActive *time.Time `json:"last_active"` // the last delivery
+	CaughtUp   *time.Time `json:"caught_up"`   // of a source: the earliest time of its feeds
+	// Lag counts what a sink has not committed of its topics, and what a source has not read of a load.
+	Lag  *int64 `json:"lag"`
+	Load *Load  `json:"load"`
+	// Complete is the weakest proof of the last loads, see [FeedProgress].
+	Complete *string `json:"complete"`
+	// Refused counts records that were refused and tolerated since the start of the tasks.
+	Refused     int64  `json:"refused"`
+	RefusedHour *int64 `json:"refused_hour"`
+}
+
+// Load is how far the loads of a source are that have not ended.
+type Load struct {
+	Read        uint64  `json:"read"`
+	Total       *uint64 `json:"total"`
+	SecondsLeft *int64  `json:"seconds_left"` // of the load that takes longest
+}
+
+func taskActivity(current *Progress) Activity {
+	activity := Activity{Rows: current.Flow.Rows, Refused: current.Failed, LastActive: seconds(current.Flow.LastActive)}
+	if current.IsLagKnown {
+		activity.Lag = &current.Lag
+	}
+	for i := range current.Feeds {
+		activity.Add(feedActivity(&current.Feeds[i]))
+	}
+	return activity
+}
+
+func feedActivity(feed *FeedProgress) Activity {
+	activity := Activity{Sets: []string{feed.Name}, Complete: feed.Complete}
+	if feed.LastCaughtUp != nil {
+		activity.CaughtUp = seconds(*feed.LastCaughtUp)
+	}
+	if feed.Topic != "" {
+		activity.Topics = []string{feed.Topic}
+	}
+	if feed.Load == nil {
+		return activity
+	}
+	activity.Load = &Load{Read: feed.Load.Read, Total: feed.Load.Total, SecondsLeft: feed.Load.SecondsLeft}
+	if feed.Load.Total != nil {
+		left := max(int64(*feed.Load.Total)-int64(feed.Load.Read), 0)
+		activity.Lag = &left
+	}
+	return activity
+}
+
+func seconds(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	at = at.UTC().Truncate(time.Second)
+	return &at
+}
+
+// Add adds another part of the connector.
+func (a *Activity) Add(other Activity) {
+	switch { // a set that was never caught up has no time
+	case len(other.Sets) == 0:
+	case len(a.Sets) == 0, a.CaughtUp != nil && (other.CaughtUp == nil || other.CaughtUp.Before(*a.CaughtUp)):
+		a.CaughtUp = other.CaughtUp
+	}
+	a.Sets, a.Topics = union(a.Sets, other.Sets), union(a.Topics, other.Topics)
+	a.Rows += other.Rows
+	a.Refused += other.Refused
+	a.RefusedHour, a.Lag = sum(a.RefusedHour, other.RefusedHour), sum(a.Lag, other.Lag)
+	a.addMinutes(other.Minutes)
+	if at := other.LastActive; at != nil && (a.LastActive == nil || at.After(*a.LastActive)) {
+		a.LastActive = at
+	}
+	if other.Complete != nil && (a.Complete == nil || isWeaker(*other.Complete, *a.Complete)) {
+		a.Complete = other.Complete
+	}
+	switch {
+	case other.Load == nil:
+	case a.Load == nil:
+		load := *other.Load
+		a.Load = &load
+	default:
+		a.Load.add(other.Load)
+	}
+}
+
+func (l *Load) add(other *Load) {
+	l.Read += other.Read
+	if l.Total == nil || other.Total == nil {
+		l.Total = nil
+	} else {
+		total := *l.Total + *other.Total
+		l.Total = &total
+	}
+	if l.SecondsLeft != nil && (other.SecondsLeft == nil || *other.SecondsLeft > *l.SecondsLeft) {
+		l.SecondsLeft = other.SecondsLeft
+	}
+}
+
+func (a *Activity) addMinutes(other []*int64) {
+	if len(a.Minutes) != len(other) {
+		if len(a.Minutes) == 0 {
+			a.Minutes = slices.Clone(other)
+		}
+		return
+	}
+	for i := range other {
+		a.Minutes[i] = sum(a.Minutes[i], other[i])
+	}
+}
+
+// sum adds two numbers; unknown ones add nothing.
+func sum(a, b *int64) *int64 {
+	if a == nil || b == nil {
+		if a == nil {
+			return b
+		}
+		return a
+	}
+	total := *a + *b
+	return &total
+}
+
+// proofs are sorted by strength, the weakest first, see [FeedProgress].
+var proofs = []string{"unproven", "count", "key", "delta"}
+
+func isWeaker(a, b string) bool { return slices.Index(proofs, a) < slices.Index(proofs, b) }
+
+func union(a, b []string) []string {
+	if len(b) == 0 {
+		return a
+	}
+	all := append(slices.Clone(a), b...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -1,0 +1,119 @@
+package connect
+
+import (
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/transport/limits"
+)
+
+// Condition is the word for what a connector, a task or a feed is doing. All routes below /culvert, the commands, the
+// console and the log use it; Kafka Connect's routes and metrics have a [State]. [evidence.condition] decides it.
+type Condition string
+
+// The conditions.
+const (
+	// ConditionFailed means that the connector, or a task that does not restart by itself, has failed.
+	ConditionFailed Condition = "failed"
+	// ConditionUnknown means that the worker does not answer.
+	ConditionUnknown Condition = "unknown"
+	// ConditionUnassigned means that no worker runs it.
+	ConditionUnassigned Condition = "unassigned"
+	// ConditionAway means that the service or Kafka does not answer, or that a task waits for its automatic restart.
+	ConditionAway Condition = "away"
+	// ConditionRefusing means that a record was refused in the last 10 minutes.
+	ConditionRefusing Condition = "refusing"
+	// ConditionStarting means that no task has run since the start of the connector.
+	ConditionStarting Condition = "starting"
+	// ConditionLoading means that pages of a set have followed each other for at least 5 seconds.
+	ConditionLoading Condition = "loading"
+	// ConditionWaiting means that a request waits for a maintenance window, a logon or a free connection.
+	ConditionWaiting Condition = "waiting"
+	ConditionRunning Condition = "running"
+	// ConditionIdle means that all feeds, or all partitions of a sink, are caught up.
+	ConditionIdle Condition = "idle"
+	// ConditionPaused and ConditionStopped are target states.
+	ConditionPaused  Condition = "paused"
+	ConditionStopped Condition = "stopped"
+)
+
+// Conditions are sorted by urgency, as lists show them.
+var Conditions = []Condition{ConditionFailed, ConditionUnknown, ConditionUnassigned, ConditionAway, ConditionRefusing,
+	ConditionStarting, ConditionLoading, ConditionWaiting, ConditionRunning, ConditionIdle, ConditionPaused,
+	ConditionStopped}
+
+// Urgency returns the index of a condition in [Conditions]; unknown words come last.
+func (c Condition) Urgency() int {
+	if i := slices.Index(Conditions, c); i >= 0 {
+		return i
+	}
+	return len(Conditions)
+}
+
+// Precedence sorts conditions by which one a connector with several parts has: the least. It is the urgency, but a
+// target state precedes all except a failure.
+func (c Condition) Precedence() int {
+	switch c {
+	case ConditionFailed:
+		return -2
+	case ConditionPaused, ConditionStopped:
+		return -1
+	}
+	return c.Urgency()
+}
+
+const (
+	// RefusingTime is how long a refused record counts.
+	RefusingTime = 10 * time.Minute
+	// LoadingTime is how long pages have followed each other before their set is loading.
+	LoadingTime = 5 * time.Second
+)
+
+// evidence is what decides about a condition.
+type evidence struct {
+	hasFailed, restarts bool
+	target              State // Paused and Stopped decide
+	state               State // Unassigned decides
+	isAway              bool
+	lastRefused         time.Time
+	hasStarted          bool
+	readingSince        time.Time
+	waits               limits.Wait
+	isCaughtUp          bool
+}
+
+// condition returns the first one that applies.
+func (e *evidence) condition(now time.Time) Condition {
+	switch {
+	case e.hasFailed && !e.restarts:
+		return ConditionFailed
+	case e.target == Paused:
+		return ConditionPaused
+	case e.target == Stopped:
+		return ConditionStopped
+	case e.state == Unassigned:
+		return ConditionUnassigned
+	case e.hasFailed, e.isAway:
+		return ConditionAway
+	case !e.lastRefused.IsZero() && now.Sub(e.lastRefused) < RefusingTime:
+		return ConditionRefusing
+	case !e.hasStarted:
+		return ConditionStarting
+	case !e.readingSince.IsZero() && now.Sub(e.readingSince) >= LoadingTime:
+		return ConditionLoading
+	case len(e.waits.Reasons) > 0 && !e.waits.ByRate:
+		return ConditionWaiting
+	case e.isCaughtUp:
+		return ConditionIdle
+	}
+	return ConditionRunning
+}
+
+// Action is a step that an operator can take, and that can succeed.
+type Action struct {
+	// Do is one of edit, resume, restart, letters, limit and log.
+	Do string `json:"do"`
+	// Setting is the setting to edit, or the one of the limit; "" for others. A user edits it in the connector's file
+	// if that is where it comes from.
+	Setting string `json:"setting,omitempty"`
+}
