@@ -3,6 +3,8 @@ package connect
 import (
 	"slices"
 	"time"
+
+	"github.com/culvert-project/culvert/internal/history"
 )
 
 // Activity is what a connector, or a part of it, has read and written. Nil means unknown.
@@ -57,8 +59,8 @@ func feedActivity(feed *FeedProgress) Activity {
 	}
 	activity.Load = &Load{Read: feed.Load.Read, Total: feed.Load.Total, SecondsLeft: feed.Load.SecondsLeft}
 	if feed.Load.Total != nil {
-		left := max(int64(*feed.Load.Total)-int64(feed.Load.Read), 0)
-		activity.Lag = &left
+		unread := max(int64(*feed.Load.Total)-int64(feed.Load.Read), 0)
+		activity.Lag = &unread
 	}
 	return activity
 }
@@ -75,28 +77,29 @@ func seconds(at time.Time) *time.Time {
 func (a *Activity) Add(other Activity) {
 	switch { // a set that was never caught up has no time
 	case len(other.Sets) == 0:
+		// the part has no time
 	case len(a.Sets) == 0, a.CaughtUp != nil && (other.CaughtUp == nil || other.CaughtUp.Before(*a.CaughtUp)):
 		a.CaughtUp = other.CaughtUp
 	}
 	a.Sets, a.Topics = union(a.Sets, other.Sets), union(a.Topics, other.Topics)
 	a.Rows += other.Rows
 	a.Refused += other.Refused
-	a.RefusedHour, a.Lag = sum(a.RefusedHour, other.RefusedHour), sum(a.Lag, other.Lag)
+	a.RefusedHour = history.Sum(a.RefusedHour, other.RefusedHour)
+	a.Lag = history.Sum(a.Lag, other.Lag)
 	a.addMinutes(other.Minutes)
-	if at := other.LastActive; at != nil && (a.LastActive == nil || at.After(*a.LastActive)) {
-		a.LastActive = at
+	if other.LastActive != nil && (a.LastActive == nil || other.LastActive.After(*a.LastActive)) {
+		a.LastActive = other.LastActive
 	}
 	if other.Complete != nil && (a.Complete == nil || isWeaker(*other.Complete, *a.Complete)) {
 		a.Complete = other.Complete
 	}
-	switch {
-	case other.Load == nil:
-	case a.Load == nil:
-		load := *other.Load
-		a.Load = &load
-	default:
-		a.Load.add(other.Load)
+	if other.Load == nil {
+		return
 	}
+	if a.Load == nil {
+		a.Load = &Load{Total: new(uint64), SecondsLeft: new(int64)}
+	}
+	a.Load.add(other.Load)
 }
 
 func (l *Load) add(other *Load) {
@@ -120,20 +123,8 @@ func (a *Activity) addMinutes(other []*int64) {
 		return
 	}
 	for i := range other {
-		a.Minutes[i] = sum(a.Minutes[i], other[i])
+		a.Minutes[i] = history.Sum(a.Minutes[i], other[i])
 	}
-}
-
-// sum adds two numbers; unknown ones add nothing.
-func sum(a, b *int64) *int64 {
-	if a == nil || b == nil {
-		if a == nil {
-			return b
-		}
-		return a
-	}
-	total := *a + *b
-	return &total
 }
 
 // proofs are sorted by strength, the weakest first, see [FeedProgress].
@@ -145,7 +136,7 @@ func union(a, b []string) []string {
 	if len(b) == 0 {
 		return a
 	}
-	all := append(slices.Clone(a), b...)
-	slices.Sort(all)
-	return slices.Compact(all)
+	names := append(slices.Clone(a), b...)
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -18,7 +18,7 @@
 //   - deadletter.go, deadletterproducer.go, dlq.go: dead letters. replay.go, partitionreplay.go, rejections.go: replay.
 //     replaystate.go: its stored state. recordindex.go, keylocks.go: order of replayed records.
 //   - condition.go: the words for states. summary.go, activity.go, restinfo.go, trace.go, progress.go, metrics.go: what
-//     is shown. offsets.go, importoffsets.go: offsets.
+//     is shown, history.go: of the last hour. offsets.go, importoffsets.go: offsets.
 //
 // Invariants: only a controller's loop changes its state. At most one run of a connector is active, even if the
 // connector is deleted and created again; the next run starts after the previous one has stored its offsets. Enqueuing

@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/run/notify"
 	"github.com/culvert-project/culvert/internal/run/source"
 )
@@ -31,6 +32,7 @@ type Herder struct {
 	running          sync.WaitGroup
 	replayLock       sync.Mutex
 	deadLetterCounts dlqCounts
+	history          history.Recorder
 }
 
 // New creates a herder of checked connectors. Nothing runs before [Herder.Run].
@@ -71,6 +73,10 @@ func (h *Herder) Run(ctx context.Context) {
 		h.launch(ctl)
 	}
 	h.mu.Unlock()
+	go func() {
+		defer guard.Recover(h.shared.Logger, "the history of connectors", nil)
+		h.recordHistory(ctx)
+	}()
 	<-ctx.Done() // also without connectors: REST may add some
 	h.mu.Lock()
 	h.ended = true

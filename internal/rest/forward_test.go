@@ -145,6 +145,7 @@ func grouped(t *testing.T, workers []Worker, within time.Duration,
 	for n, worker := range workers {
 		s := &seat{}
 		h := common{worker: worker, bodies: new(inbound.Bodies), validations: make(chan struct{}, maxValidations),
+			seen:    new(seenWorkers),
 			cluster: s, workerClient: peers, startTimeout: within}.handler(func(string) bool { return true })
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !before(w, r, n) {

@@ -14,7 +14,7 @@ const healthTimeout = 10 * time.Second
 
 // Handler returns the REST API of a worker without listeners and access checks.
 func Handler(w Worker) http.Handler {
-	return common{worker: w, bodies: new(inbound.Bodies),
+	return common{worker: w, bodies: new(inbound.Bodies), seen: new(seenWorkers),
 		validations: make(chan struct{}, maxValidations)}.handler(func(string) bool { return true })
 }
 

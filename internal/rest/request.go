@@ -308,6 +308,7 @@ type common struct {
 	records       string // the setting console.records
 	requiresLogon bool
 	cluster       Cluster
+	seen          *seenWorkers // nil in calls of other workers
 	workerClient  *http.Client
 	// startTimeout bounds the wait for the worker's start and for a leader. Zero means changeTimeout.
 	startTimeout time.Duration

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/logging"
 )
 
@@ -171,13 +172,21 @@ var routes = []route{
 			"receives no new assignment. 204 when done, 409 without other workers, 404 if the worker is in no " +
 			"group. GET /culvert/cluster names what no other worker can run.",
 		operation{status: http.StatusNoContent, otherStatuses: []int{404, 409, 500}}},
+	{"GET", "/culvert/history", fanOut, (*request).history,
+		"What all connectors together did in the last hour, as in GET /culvert/connectors/{name}/history; of " +
+			"latencies the greatest.",
+		operation{query: []string{"own=boolean"}, responseBody: history.History{}}},
+	{"GET", "/culvert/workers", fanOut, (*request).workers,
+		"The workers of the group, or this one: version, start, number of tasks, bytes of memory, plugins, and when " +
+			"a worker last answered; a worker that does not answer has an error, and null for what is unknown.",
+		operation{query: []string{"own=boolean"}, responseBody: []WorkerInfo{}}},
 	{"GET", "/culvert/connectors", fanOut, (*request).listConnectors,
-		"Connectors, the most urgent first, each with its state, the time of the last change of state, the cause " +
-			"and a remedy. ?state= and ?search= (in name, class and cause) filter, ?limit= (default 50, at most " +
-			"1000) and ?after= select a page; 304 if If-None-Match has the ETag; with ?own=true only what this " +
-			"worker runs.",
-		operation{query: []string{"state", "search", "after", "limit", "own=boolean"}, responseBody: ConnectorList{},
-			otherStatuses: []int{304, 400}}},
+		"Connectors, each with its state, the cause, a remedy, and what it has read and written; null means unknown. " +
+			"?state= and ?search= (in name, class, cause, sets and topics) filter, ?sort= is urgency (the default), " +
+			"name, rows, lag, letters or activity, ?limit= (default 100, at most 1000) and ?after= select a page; " +
+			"304 if If-None-Match has the ETag; with ?own=true only what this worker runs.",
+		operation{query: []string{"state", "search", "sort", "after", "limit", "own=boolean"},
+			responseBody: ConnectorList{}, otherStatuses: []int{304, 400}}},
 	{"GET", "/culvert/connectors/{name}", fanOut, (*request).connectorProgress,
 		"Progress of a connector, by task and feed: rows, pages, lag, when it had last read everything, the last " +
 			"request and error, the next run; with ?own=true only the tasks of this worker. A task whose worker does " +
@@ -187,6 +196,11 @@ var routes = []route{
 		"How the tasks of a connector spent the last minute, by stage, with rows and bytes per second; with " +
 			"?own=true only the tasks of this worker.",
 		operation{query: []string{"own=boolean"}, responseBody: Flow{}, otherStatuses: []int{404}}},
+	{"GET", "/culvert/connectors/{name}/history", fanOut, (*request).history,
+		"What the connector did in the last hour, in 360 steps of 10 seconds, the oldest first: delivered rows, " +
+			"requests, half of them and 95 % of them within p50 and p95 milliseconds, errors, refused records, lag; " +
+			"null means unknown. With ?own=true only the tasks of this worker.",
+		operation{query: []string{"own=boolean"}, responseBody: history.History{}, otherStatuses: []int{404}}},
 	{"PUT", "/culvert/connectors/{name}/retire", owner, (*request).retire,
 		"Ends the subscriptions and ODP delta queues that a STOPPED source has opened at its service; " +
 			"{\"ended\": …}.",

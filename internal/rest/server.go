@@ -25,6 +25,7 @@ type Server struct {
 	headers      []header
 	workerClient *http.Client
 	bodies       inbound.Bodies // the memory budget of all listeners
+	seen         seenWorkers
 }
 
 type listener struct {
@@ -185,7 +186,7 @@ func (s *Server) Serve(w Worker) {
 	}
 	shared := common{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
 		masked:  s.options.Masked,
-		records: s.options.Records, requiresLogon: s.users != nil, cluster: s.options.Cluster,
+		records: s.options.Records, requiresLogon: s.users != nil, cluster: s.options.Cluster, seen: &s.seen,
 		workerClient: s.workerClient}
 	callShared := common{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
 	main := chain(shared.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))

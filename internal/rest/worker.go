@@ -3,12 +3,14 @@ package rest
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/run/offset"
@@ -90,6 +92,7 @@ type MetricsReader interface {
 	ConnectorMetrics(name string) (connect.Metrics, error)
 	Origins() []connect.OriginUse
 	Summaries() []connect.Summary
+	History(name string) (history.History, error)
 }
 
 // OffsetStore reads and changes the offsets of connectors.
@@ -119,6 +122,7 @@ type Parts struct {
 	Starting error
 	Root     Root
 	ID       string // the worker id in status: HOST:PORT
+	Started  time.Time
 	Once     bool
 	// TracksTopics and ResetsTopics allow to show and to reset the topics of connectors.
 	Herder                     Herder

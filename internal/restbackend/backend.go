@@ -3,6 +3,7 @@ package restbackend
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -69,10 +70,11 @@ func (p Parts) Rescan() {
 type Backend struct {
 	Options
 	metrics metrics.Metrics
+	started time.Time
 }
 
 // New returns a backend.
-func New(o Options) *Backend { return &Backend{Options: o} }
+func New(o Options) *Backend { return &Backend{Options: o, started: time.Now()} }
 
 // REST returns the functions by which package rest reads and changes the worker.
 func (b *Backend) REST() rest.Worker {
@@ -124,7 +126,8 @@ func (b *Backend) ChangeChecker(plugins *plugin.Manager, herder *connect.Herder)
 func (b *Backend) now() rest.Parts {
 	parts := b.Parts()
 	_, commit := buildinfo.Version()
-	return rest.Parts{Starting: b.starting(parts), ID: b.WorkerID(), Once: b.Config.Once, Herder: b.view(parts.Herder),
+	return rest.Parts{Starting: b.starting(parts), ID: b.WorkerID(), Started: b.started,
+		Once: b.Config.Once, Herder: b.view(parts.Herder),
 		Root:         rest.Root{Version: buildinfo.REST(), Commit: commit, Cluster: parts.Cluster},
 		TracksTopics: b.Worker.Boolean("topic.tracking.enable"),
 		ResetsTopics: b.Worker.Boolean("topic.tracking.allow.reset"),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/history"
 )
 
 // Client sends requests to one destination. Clients with the same logon share sessions. Safe for concurrent use.
@@ -23,14 +24,17 @@ type Counters struct {
 	Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64
 	// Answers are counted by the first digit of their status; index 0 counts requests without one.
 	Answers [6]int64
-	// Waited is the total time from sending to the response's header, or to the error.
-	Waited time.Duration
+	// Waited is the total time from sending to the response's header, or to the error. Latency counts the answers by
+	// this time, see [history.LatencyBucket].
+	Waited  time.Duration
+	Latency [history.LatencyBuckets]int64
 }
 
 type counters struct {
 	requests, repeated, sent, received, tokens, noTokens, waited atomic.Int64
 
 	answers [6]atomic.Int64
+	latency [history.LatencyBuckets]atomic.Int64
 }
 
 // countAnswer counts an answer; status zero means none.
@@ -39,6 +43,7 @@ func (n *counters) countAnswer(status int, elapsed time.Duration) {
 		status = 0
 	}
 	n.answers[status].Add(1)
+	n.latency[history.LatencyBucket(elapsed)].Add(1)
 	n.waited.Add(int64(elapsed))
 }
 
@@ -114,6 +119,9 @@ func (c *Client) Counters() Counters {
 		Waited: time.Duration(n.waited.Load())}
 	for i := range n.answers {
 		now.Answers[i] = n.answers[i].Load()
+	}
+	for i := range n.latency {
+		now.Latency[i] = n.latency[i].Load()
 	}
 	return now
 }

@@ -1,0 +1,54 @@
+package connect
+
+import (
+	"context"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/history"
+)
+
+// History returns what a connector's tasks on this worker did in the last hour, "" for all connectors together.
+func (h *Herder) History(name string) (history.History, error) {
+	if name == "" {
+		return h.history.All(time.Now()), nil
+	}
+	if _, err := h.find(name); err != nil {
+		return history.History{}, err
+	}
+	return h.history.Connector(name, time.Now()), nil
+}
+
+// recordHistory records a sample at the end of each step until ctx ends.
+func (h *Herder) recordHistory(ctx context.Context) {
+	for pause.For(ctx, time.Until(history.NextSample(time.Now()))) == nil {
+		var samples []history.Sample
+		existing := map[string]bool{}
+		for _, ctl := range h.all() {
+			existing[ctl.name] = true
+			if sample, runs := ctl.observe().sample(); runs {
+				sample.Created = ctl.createdAt
+				samples = append(samples, sample)
+			}
+		}
+		h.history.Record(time.Now(), samples, existing)
+	}
+}
+
+// sample returns the counts of the tasks on this worker; runs is false if it has none.
+func (v *view) sample() (sample history.Sample, runs bool) {
+	sample.Name = v.name
+	for i := range v.tasks {
+		current := v.tasks[i].currentProgress()
+		sample.Rows += current.Rows
+		sample.Errors += current.Errors
+		sample.Refused += current.Failed
+		sample.Lag = history.Sum(sample.Lag, taskActivity(&current).Lag)
+	}
+	if v.client != nil {
+		counters := v.client.Counters()
+		sample.Requests = counters.Requests
+		sample.Latency = counters.Latency
+	}
+	return sample, len(v.tasks) > 0
+}

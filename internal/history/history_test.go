@@ -1,0 +1,129 @@
+package history
+
+import (
+	"fmt"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+)
+
+var began = time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)
+
+// sample has a connector with as many rows, requests, and refused records.
+func sample(name string, n int64) Sample {
+	return Sample{Name: name, Created: began, Counts: Counts{Rows: n, Requests: n, Errors: n, Refused: n, Lag: &n}}
+}
+
+// text shows the last numbers, - for unknown ones.
+func text(numbers []*int64, last int) (line string) {
+	for _, n := range numbers[len(numbers)-last:] {
+		if n == nil {
+			line += " -"
+		} else {
+			line += fmt.Sprint(" ", *n)
+		}
+	}
+	return line
+}
+
+func record(r *Recorder, after time.Duration, samples ...Sample) {
+	existing := map[string]bool{}
+	for _, s := range samples {
+		existing[s.Name] = true
+	}
+	r.Record(began.Add(after), samples, existing)
+}
+
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	var r Recorder
+	record(&r, 10*time.Second, sample("a", 100))
+	record(&r, 20*time.Second, sample("a", 130))
+	record(&r, 32*time.Second, sample("a", 150)) // late, and the next one in time
+	record(&r, 40*time.Second, sample("a", 160))
+	record(&r, 70*time.Second, sample("a", 170)) // the machine slept
+	record(&r, 80*time.Second, sample("a", 5))   // new tasks
+	h := r.Connector("a", began.Add(83*time.Second))
+	assert.Equal(t, " - 100 30 20 10 - - 10 5", text(h.Rows, 9))
+	assert.Equal(t, " - 100 130 150 160 - - 170 5", text(h.Lag, 9))
+	assert.Equal(t, h.Rows, h.Refused)
+	assert.Equal(t, began.Add(80*time.Second-time.Hour), h.From)
+	later := r.Connector("a", began.Add(100*time.Second))
+	assert.Equal(t, " 10 5 - -", text(later.Rows, 4), "no sample since")
+	assert.Equal(t, " - -", text(r.Connector("none", began).Rows, 2))
+}
+
+// A point is kept for exactly an hour.
+func TestOldestStep(t *testing.T) {
+	t.Parallel()
+	var r Recorder
+	for step := int64(1); step <= 1000; step++ {
+		record(&r, time.Duration(step)*StepSeconds*time.Second, sample("a", step*step))
+	}
+	h := r.Connector("a", began.Add(1000*StepSeconds*time.Second))
+	assert.Equal(t, int64(641*641-640*640), *h.Rows[0])
+	assert.Equal(t, int64(1000*1000-999*999), *h.Rows[Steps-1])
+	minutes, refused := r.Hour("a", began.Add(1000*StepSeconds*time.Second))
+	assert.Equal(t, int64(1000*1000-994*994), *minutes[Minutes-1])
+	assert.Equal(t, int64(1000*1000-640*640), *refused)
+}
+
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	var r Recorder
+	record(&r, time.Hour, sample("a", 1))
+	record(&r, time.Minute, sample("a", 3))
+	record(&r, time.Minute+10*time.Second, sample("a", 4))
+	assert.Equal(t, " - 2 1", text(r.Connector("a", began.Add(70*time.Second)).Rows, 3))
+	record(&r, 1000*time.Hour, sample("a", 9))
+	assert.Equal(t, " - 5", text(r.All(began.Add(1000*time.Hour)).Rows, 2))
+}
+
+func TestConnectorMadeAgain(t *testing.T) {
+	t.Parallel()
+	var r Recorder
+	record(&r, 10*time.Second, sample("a", 100), sample("b", 1))
+	again := sample("a", 200)
+	again.Created = began.Add(time.Second)
+	record(&r, 20*time.Second, again, sample("b", 1))
+	assert.Equal(t, " - 200", text(r.Connector("a", began.Add(20*time.Second)).Rows, 2))
+	record(&r, 30*time.Second, sample("b", 1))
+	assert.Equal(t, 1, len(r.connectors), "a deleted connector is forgotten")
+	assert.Equal(t, " 101 200 0", text(r.All(began.Add(30*time.Second)).Rows, 3))
+}
+
+// Another worker's steps are added by their time, of latencies the greatest is shown.
+func TestHistoryOfSeveralWorkers(t *testing.T) {
+	t.Parallel()
+	var one, other Recorder
+	slow, quick := sample("a", 10), sample("a", 1)
+	slow.Latency[10], quick.Latency[3] = 4, 4
+	record(&one, 10*time.Second, quick)
+	record(&one, 20*time.Second, quick)
+	record(&other, 10*time.Second, slow)
+	h := one.Connector("a", began.Add(20*time.Second))
+	h.Add(other.Connector("a", began.Add(10*time.Second)))
+	assert.Equal(t, " - 11 0", text(h.Rows, 3))
+	assert.Equal(t, " - 768 -", text(h.P50, 3))
+	assert.Equal(t, " - 998 -", text(h.P95, 3), "rounded")
+}
+
+func TestLatencies(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]int{0: 0, time.Millisecond: 0, time.Millisecond + 1: 1,
+		2 * time.Millisecond:    1,
+		1024 * time.Millisecond: 10, 1025 * time.Millisecond: 11, 512 * time.Second: 19, time.Hour: 19} {
+		assert.Equal(t, want, LatencyBucket(d), d.String())
+	}
+	assert.Equal(t, unknownMillis, percentile(&[LatencyBuckets]int64{}, 0.5))
+	assert.Equal(t, millis(6), percentile(&[LatencyBuckets]int64{3: 10}, 0.5), "in the middle of 4 to 8 ms")
+	assert.Equal(t, millis(65_534), percentile(&[LatencyBuckets]int64{19: 10}, 0.95), "the greatest that fits")
+}
+
+func TestMemoryOfAConnector(t *testing.T) {
+	t.Parallel()
+	size := int(unsafe.Sizeof(point{}))*Steps + int(unsafe.Sizeof(connectorHistory{}))
+	assert.Equal(t, true, size < 10_000, fmt.Sprint(size))
+}

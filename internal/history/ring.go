@@ -1,0 +1,195 @@
+package history
+
+import (
+	"math"
+	"time"
+)
+
+// number is a count that may be unknown; greater ones are cut. millis is a duration of at most a minute.
+type (
+	number uint32
+	millis uint16
+)
+
+const (
+	unknown       number = math.MaxUint32
+	unknownMillis millis = math.MaxUint16
+)
+
+func newNumber(n int64) number { return number(min(max(n, 0), int64(unknown)-1)) }
+
+func newMillis(n float64) millis { return millis(min(math.Round(n), float64(unknownMillis)-1)) }
+
+func (n millis) value() *int64 {
+	if n == unknownMillis {
+		return nil
+	}
+	value := int64(n)
+	return &value
+}
+
+func (n millis) greatest(other millis) millis {
+	if n == unknownMillis || (other != unknownMillis && other > n) {
+		return other
+	}
+	return n
+}
+
+func (n number) value() *int64 {
+	if n == unknown {
+		return nil
+	}
+	value := int64(n)
+	return &value
+}
+
+func (n number) plus(other number) number {
+	if n == unknown {
+		return other
+	}
+	if other == unknown {
+		return n
+	}
+	return newNumber(int64(n) + int64(other))
+}
+
+// point is a step: 24 bytes.
+type point struct {
+	rows     number
+	requests number
+	errors   number
+	refused  number
+	lag      number
+	p50      millis
+	p95      millis
+}
+
+var unknownPoint = point{unknown, unknown, unknown, unknown, unknown, unknownMillis, unknownMillis}
+
+func (p *point) add(other point) {
+	p.rows = p.rows.plus(other.rows)
+	p.requests = p.requests.plus(other.requests)
+	p.errors = p.errors.plus(other.errors)
+	p.refused = p.refused.plus(other.refused)
+	p.lag = p.lag.plus(other.lag)
+	p.p50 = p.p50.greatest(other.p50)
+	p.p95 = p.p95.greatest(other.p95)
+}
+
+// ring has the points of the last steps. A point belongs to the step last-i at index (last-i)%Steps, if it is among the
+// recorded ones.
+type ring struct {
+	points   []point
+	last     int64 // the newest step
+	recorded int   // steps, at most Steps
+}
+
+// record adds a point. If the clock was set back, the ring begins again.
+func (r *ring) record(step int64, p point) {
+	if r.recorded > 0 && step == r.last { // a sample came late and the next one in time
+		r.points[step%Steps].add(p)
+		return
+	}
+	if r.points == nil {
+		r.points = make([]point, Steps)
+	}
+	skipped := step - r.last - 1
+	if r.recorded == 0 || skipped < 0 || skipped >= Steps {
+		r.recorded = 0
+		skipped = 0
+	}
+	for i := range skipped {
+		r.points[(r.last+1+i)%Steps] = unknownPoint
+	}
+	r.points[step%Steps] = p
+	r.last = step
+	r.recorded = min(r.recorded+int(skipped)+1, Steps)
+}
+
+func (r *ring) at(step int64) point {
+	if age := r.last - step; age >= 0 && age < int64(r.recorded) {
+		return r.points[step%Steps]
+	}
+	return unknownPoint
+}
+
+func (r *ring) history(last int64) History {
+	first := last - Steps + 1
+	h := History{Step: StepSeconds, From: time.Unix(first*StepSeconds, 0).UTC(), Silent: []string{}}
+	for i := range int64(Steps) {
+		p := r.at(first + i)
+		h.Rows = append(h.Rows, p.rows.value())
+		h.Requests = append(h.Requests, p.requests.value())
+		h.P50 = append(h.P50, p.p50.value())
+		h.P95 = append(h.P95, p.p95.value())
+		h.Errors = append(h.Errors, p.errors.value())
+		h.Refused = append(h.Refused, p.refused.value())
+		h.Lag = append(h.Lag, p.lag.value())
+	}
+	return h
+}
+
+// LatencyBuckets is the number of buckets of durations: bucket i has those of at most 2^i milliseconds that no earlier
+// one has, the last one all others.
+const LatencyBuckets = 20
+
+// LatencyBucket returns the bucket of a duration.
+func LatencyBucket(d time.Duration) int {
+	bucket := 0
+	for bucket < LatencyBuckets-1 && d > time.Millisecond<<bucket {
+		bucket++
+	}
+	return bucket
+}
+
+// since returns what happened since earlier counts. Smaller counts are those of new tasks.
+func (s *Sample) since(last *Counts) point {
+	count := func(n, before int64) number {
+		if n < before {
+			before = 0
+		}
+		return newNumber(n - before)
+	}
+	p := point{rows: count(s.Rows, last.Rows), requests: count(s.Requests, last.Requests),
+		errors: count(s.Errors, last.Errors), refused: count(s.Refused, last.Refused), lag: unknown}
+	if s.Lag != nil {
+		p.lag = newNumber(*s.Lag)
+	}
+	var latency [LatencyBuckets]int64
+	isNew := s.Requests < last.Requests
+	for i := range latency {
+		latency[i] = s.Latency[i]
+		if !isNew {
+			latency[i] -= last.Latency[i]
+		}
+	}
+	p.p50 = percentile(&latency, 0.5)
+	p.p95 = percentile(&latency, 0.95)
+	return p
+}
+
+// percentile interpolates within the bucket.
+func percentile(latency *[LatencyBuckets]int64, share float64) millis {
+	total := int64(0)
+	for _, n := range latency {
+		total += max(n, 0)
+	}
+	if total == 0 {
+		return unknownMillis
+	}
+	wanted := share * float64(total)
+	before := int64(0)
+	for i, n := range latency {
+		if n <= 0 || float64(before+n) < wanted {
+			before += max(n, 0)
+			continue
+		}
+		upper := float64(int64(1) << i)
+		lower := upper / 2
+		if i == 0 {
+			lower = 0
+		}
+		return newMillis(lower + (upper-lower)*(wanted-float64(before))/float64(n))
+	}
+	return newMillis(1 << (LatencyBuckets - 1))
+}

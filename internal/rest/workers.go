@@ -1,0 +1,102 @@
+package rest
+
+import (
+	"cmp"
+	"net/http"
+	"runtime/metrics"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/buildinfo"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// WorkerInfo is a worker of the group, or the only one. If the worker does not answer, what is unknown is null, "" or
+// empty.
+type WorkerInfo struct {
+	Worker  string     `json:"worker"` // its id
+	Leader  bool       `json:"leader"` // also of a worker without a group
+	Version string     `json:"version"`
+	Started *time.Time `json:"started"`
+	Tasks   *int       `json:"tasks"`
+	Memory  *uint64    `json:"memory"` // bytes that the process has from the operating system
+	Plugins []string   `json:"plugins"`
+	Seen    *time.Time `json:"seen"`  // when it last answered
+	Error   string     `json:"error"` // why it does not answer
+}
+
+func (req *request) workers() {
+	infos := []WorkerInfo{req.ownInfo()}
+	answers, err := req.queryWorkers("", http.StatusOK)
+	_ = mergeAnswers(answers, func(worker string, others []WorkerInfo) {
+		for _, info := range others {
+			info.Worker = worker
+			info.Leader = false
+			infos = append(infos, info)
+		}
+	})
+	for _, answer := range answers {
+		if answer.err != nil {
+			infos = append(infos, WorkerInfo{Worker: answer.worker, Plugins: []string{}, Error: answer.err.Error()})
+		}
+	}
+	if !req.queryBool("own") {
+		req.seen.update(infos)
+	}
+	slices.SortFunc(infos, func(a, b WorkerInfo) int { return cmp.Compare(a.Worker, b.Worker) })
+	req.reply(infos, err)
+}
+
+// seenWorkers remembers when the workers of the group last answered. It is safe for concurrent use.
+type seenWorkers struct {
+	mu       sync.Mutex
+	byWorker map[string]*time.Time // of the last workers
+}
+
+// update fills in the times of workers that do not answer.
+func (s *seenWorkers) update(infos []WorkerInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	current := map[string]*time.Time{}
+	for i := range infos {
+		info := &infos[i]
+		if info.Seen == nil {
+			info.Seen = s.byWorker[info.Worker]
+		}
+		current[info.Worker] = info.Seen
+	}
+	s.byWorker = current
+}
+
+// ownInfo describes this worker.
+func (req *request) ownInfo() WorkerInfo {
+	parts := req.worker.Now()
+	seen := time.Now().UTC().Truncate(time.Second)
+	tasks := 0
+	for _, c := range req.herder().Summaries() {
+		for i := range c.Components {
+			component := &c.Components[i]
+			if component.Local && component.Task >= 0 && component.State == connect.Running {
+				tasks++
+			}
+		}
+	}
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(sample)
+	memory := sample[0].Value.Uint64() - sample[1].Value.Uint64()
+	version, _ := buildinfo.Version()
+	started := parts.Started.UTC().Truncate(time.Second)
+	info := WorkerInfo{Worker: parts.ID, Leader: req.cluster == nil || req.cluster.Membership().IsLeader,
+		Version: version, Started: &started, Tasks: &tasks, Memory: &memory,
+		Plugins: []string{}, Seen: &seen}
+	if parts.Plugins == nil {
+		return info
+	}
+	for _, module := range parts.Plugins.Modules() {
+		if module.State() == "active" {
+			info.Plugins = append(info.Plugins, module.Name+" "+module.Version)
+		}
+	}
+	return info
+}

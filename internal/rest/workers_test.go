@@ -1,0 +1,88 @@
+package rest
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/history"
+)
+
+var historyStart = time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)
+
+// History has as many rows as the worker's number and one, in one step.
+func (r *runner) History(name string) (history.History, error) {
+	if name != "" && name != "c" {
+		_, err := r.Info(name)
+		return history.History{}, err
+	}
+	var recorder history.Recorder
+	recorder.Record(historyStart, []history.Sample{{Name: "c", Counts: history.Counts{Rows: int64(r.number) + 1}}},
+		map[string]bool{"c": true})
+	return recorder.Connector("c", historyStart), nil
+}
+
+// A worker that does not answer is named, and the others are added.
+func TestHistoryOfGroup(t *testing.T) {
+	t.Parallel()
+	silent := false
+	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+		isSilent := silent && n == 2 && r.URL.Query().Get("own") == "true"
+		if isSilent {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return isSilent
+	})
+	for _, target := range []string{"/culvert/history", "/culvert/connectors/c/history"} {
+		for _, test := range []struct {
+			silent bool
+			rows   int64
+		}{{false, 6}, {true, 3}} {
+			silent = test.silent
+			status, body := get(t, "GET", urls[0]+target)
+			assert.Equal(t, 200, status)
+			var h history.History
+			require.NoError(t, json.Unmarshal([]byte(body), &h))
+			assert.Equal(t, test.rows, *h.Rows[history.Steps-1])
+			assert.Equal(t, (*int64)(nil), h.Rows[0])
+			assert.Equal(t, test.silent, len(h.Silent) == 1)
+		}
+	}
+	status, _ := get(t, "GET", urls[0]+"/culvert/connectors/none/history")
+	assert.Equal(t, 404, status)
+}
+
+func TestWorkers(t *testing.T) {
+	t.Parallel()
+	silent := false
+	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+		isSilent := silent && n == 2 && r.URL.Query().Get("own") == "true"
+		if isSilent {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return isSilent
+	})
+	read := func() (workers []WorkerInfo) {
+		status, body := get(t, "GET", urls[0]+"/culvert/workers")
+		assert.Equal(t, 200, status, body)
+		require.NoError(t, json.Unmarshal([]byte(body), &workers))
+		assert.Equal(t, 3, len(workers))
+		return workers
+	}
+	workers := read()
+	for i, id := range []string{"w0", "w1", "w2"} {
+		assert.Equal(t, id, workers[i].Worker)
+		assert.Equal(t, id == "w1", workers[i].Leader)
+		assert.Equal(t, "", workers[i].Error)
+		assert.Equal(t, true, *workers[i].Memory > 0 && workers[i].Seen != nil)
+		assert.Equal(t, []int{1, 1, 0}[i], *workers[i].Tasks, "a failed task does not run")
+	}
+	silent = true
+	lost := read()[2]
+	assert.Contains(t, lost.Error, "worker w2: ")
+	assert.Equal(t, workers[2].Seen, lost.Seen)
+	assert.Equal(t, true, lost.Tasks == nil && lost.Memory == nil && lost.Started == nil)
+}
