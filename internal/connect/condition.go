@@ -71,7 +71,8 @@ const (
 
 // evidence is what decides about a condition.
 type evidence struct {
-	hasFailed, restarts bool
+	hasFailed           bool
+	restarts            bool
 	target              State // Paused and Stopped decide
 	state               State // Unassigned decides
 	isAway              bool

@@ -15,8 +15,8 @@ type Flow struct {
 	// Seconds is the observed time: 60, or less for younger tasks, as the mean of all Tasks.
 	Seconds float64 `json:"seconds"`
 	Tasks   int     `json:"tasks"`
-	// Stages are in the order of a row: fetch, decode, transform, produce of a source; consume, convert, transform,
-	// encode, send, settle of a sink.
+	// Stages are in the order of a row: wait, fetch, decode, transform, produce of a source; consume, convert,
+	// transform, encode, wait, send, settle of a sink.
 	Stages []StageTime `json:"stages"`
 	// Rows counts delivered rows, Bytes counts fetched or consumed bytes.
 	Rows   float64  `json:"rows_per_second"`
@@ -26,7 +26,7 @@ type Flow struct {
 
 // StageTime is the share of a stage. Stages run in parallel, so the shares may add up to more than 1.
 //
-// fetch and send include no waits for limits, maintenance windows and retries. transform of a source includes
+// fetch and send include no waits for limits, maintenance windows and retries, which are wait. transform of a source includes
 // converters, produce waits for the Kafka client and transactions, consume no waits for records.
 type StageTime struct {
 	Stage       string  `json:"stage"`
@@ -54,8 +54,8 @@ func (f *Flow) add(other Flow) {
 	}
 }
 
-var stagesByType = map[string][]string{"source": {"fetch", "decode", "transform", "produce"},
-	"sink": {"consume", "convert", "transform", "encode", "send", "settle"}}
+var stagesByType = map[string][]string{"source": {"wait", "fetch", "decode", "transform", "produce"},
+	"sink": {"consume", "convert", "transform", "encode", "wait", "send", "settle"}}
 
 func newFlow(metrics connect.Metrics) Flow {
 	flow := Flow{Name: metrics.Name, Type: metrics.Type, Stages: []StageTime{}}

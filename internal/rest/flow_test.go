@@ -25,17 +25,17 @@ func TestFlowOf(t *testing.T) {
 		{Progress: &connect.Progress{}}, // has not run
 		{Error: "another worker has it"}}}
 	want := Flow{Name: "c", Type: "source", Seconds: 45, Tasks: 2, Rows: 6, Bytes: 60, Stages: []StageTime{
-		{"fetch", 75.0 / 90, 75, 6}, {Stage: "decode"}, {Stage: "transform"}, {Stage: "produce"}}}
+		{Stage: "wait"}, {"fetch", 75.0 / 90, 75, 6}, {Stage: "decode"}, {Stage: "transform"}, {Stage: "produce"}}}
 	assert.Equal(t, want, newFlow(figures))
-	assert.Equal(t, 6, len(newFlow(connect.Metrics{Type: "sink"}).Stages), "stages of a sink that has not run")
+	assert.Equal(t, 7, len(newFlow(connect.Metrics{Type: "sink"}).Stages), "stages of a sink that has not run")
 
 	f := newFlow(connect.Metrics{Name: "c", Type: "source"})
 	f.add(want)
 	f.add(Flow{})
 	f.add(Flow{Tasks: 2, Seconds: 45, Stages: []StageTime{{Stage: "fetch", BusySeconds: 15, Calls: 1},
 		{Stage: "unknown"}}})
-	assert.Equal(t, StageTime{"fetch", 0.5, 90, 7}, f.Stages[0], "with those of another worker")
-	assert.Equal(t, 4, len(f.Stages))
+	assert.Equal(t, StageTime{"fetch", 0.5, 90, 7}, f.Stages[1], "with those of another worker")
+	assert.Equal(t, 5, len(f.Stages))
 }
 
 // A group's flow contains all workers, whichever worker gets the request. Workers that do not respond are named.
@@ -59,7 +59,7 @@ func TestFlowOfGroup(t *testing.T) {
 		f := read(url)
 		assert.Equal(t, 3, f.Tasks, url)
 		assert.Equal(t, 33.0, f.Rows, "10 + 11 + 12")
-		assert.Equal(t, 0.5, f.Stages[0].Share)
+		assert.Equal(t, 0.5, f.Stages[1].Share)
 		assert.Equal(t, 0, len(f.Silent))
 	}
 	silent = true

@@ -246,7 +246,7 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 		g.task.checkTopics(b)
 		return b, err
 	}
-	workCtx, ended := g.task.count.transform.Track(ctx)
+	workCtx, ended := g.task.count.transform.Track(ctx, nil)
 	transforming := b.span.StartChild("transform", tracing.Internal)
 	rowErrs, err := g.transform(workCtx, &b.rows)
 	ended()

@@ -132,7 +132,7 @@ func (w *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Respon
 			return w.task.run.consumer.IsSessionValid() && !w.task.tracker.checkAny(items, (*item).revoked)
 		})
 	for retries := w.task.o.Retry.Start(); ; {
-		sendCtx, endSend := w.task.count.send.Track(workCtx)
+		sendCtx, endSend := w.task.count.send.Track(workCtx, &w.task.count.wait)
 		response, err := w.task.o.Client.Exchange(sendCtx, &delivery.Request)
 		endSend()
 		var noAnswer *transport.NoResponseError

@@ -75,11 +75,11 @@ type Progress struct {
 }
 
 type counters struct {
-	read, ignored, batches, requests, reencoded, warnings atomic.Int64
-	written, bytes                                        task.Meter
-	errors                                                task.ErrorCounts
-	consume, convert, transform, encode, send, settle     task.BusyClock
-	startedAt                                             time.Time
+	read, ignored, batches, requests, reencoded, warnings   atomic.Int64
+	written, bytes                                          task.Meter
+	errors                                                  task.ErrorCounts
+	wait, consume, convert, transform, encode, send, settle task.BusyClock
+	startedAt                                               time.Time
 }
 
 const recordSkipped = "record skipped"
@@ -119,7 +119,8 @@ func (t *Task) Progress() Progress {
 		Version: t.plugin.Version(), Warnings: c.warnings.Load(),
 		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("consume", &c.consume),
 			task.NewStage("convert", &c.convert), task.NewStage("transform", &c.transform),
-			task.NewStage("encode", &c.encode), task.NewStage("send", &c.send), task.NewStage("settle", &c.settle))}
+			task.NewStage("encode", &c.encode), task.NewStage("wait", &c.wait),
+			task.NewStage("send", &c.send), task.NewStage("settle", &c.settle))}
 }
 
 // Owns reports whether the task owns a partition. It may be called at any time.

@@ -159,7 +159,7 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 			return nil, err
 		}
 	}
-	workCtx, endFetch := p.feed.task.count.fetch.Track(ctx)
+	workCtx, endFetch := p.feed.task.count.fetch.Track(ctx, &p.feed.task.count.wait)
 	answer, err := early.await(workCtx)
 	if answer == nil && err == nil {
 		answer, err = p.feed.task.o.Client.Do(workCtx, r)

@@ -89,7 +89,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	f.setLastRequest(lastRequest)
 	slot.release()
 	fetchSpan := page.origin.span.StartRequest("fetch", &fetch.Request)
-	workCtx, endFetch := f.task.count.fetch.Track(ctx)
+	workCtx, endFetch := f.task.count.fetch.Track(ctx, &f.task.count.wait)
 	sendCtx, leaseErr := f.withLease(workCtx, fetch)
 	answer, err := f.task.o.Client.Do(transport.WithAffinity(sendCtx, f.affinity), &fetch.Request)
 	endFetch()

@@ -12,7 +12,7 @@ type Progress struct {
 	LastError time.Time // zero means none, as in LastRefused
 	// LastRefused is when the last row was refused and tolerated.
 	LastRefused time.Time
-	Flow        task.Flow // fetch, decode, transform with the converters, produce
+	Flow        task.Flow // wait, fetch, decode, transform with the converters, produce
 	CaughtUp    bool      // no feed has anything left to read
 	// LastCaughtUp is the least time of all feeds, zero if one never caught up. LastNotified is the least time of the
 	// last notification, or of the subscription, of all feeds that subscribe; zero if none does.
@@ -93,7 +93,8 @@ func (t *Task) Progress() Progress {
 		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
 		Notified: c.notified.Load(), Duplicates: c.duplicates.Load()},
 		LastError: c.errors.Last(), LastRefused: c.errors.LastRefused(), Version: t.plugin.Version(),
-		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("fetch", &c.fetch),
+		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("wait", &c.wait),
+			task.NewStage("fetch", &c.fetch),
 			task.NewStage("decode", &c.decode), task.NewStage("transform", &c.transform, &c.convert),
 			task.NewStage("produce", &c.produce))}
 	t.mu.Lock()

@@ -48,7 +48,7 @@ type counters struct {
 	read, pages, repeated, resumed, notified, duplicates atomic.Int64
 	written, bytes                                       task.Meter
 	errors                                               task.ErrorCounts
-	fetch, decode, transform, convert, produce           task.BusyClock
+	wait, fetch, decode, transform, convert, produce     task.BusyClock
 	startedAt                                            time.Time
 }
 

@@ -115,7 +115,7 @@ func (s *transformStage) process(ctx context.Context, chunk *chunk) error {
 }
 
 func (s *transformStage) applyChain(ctx context.Context, chunk *chunk) error {
-	workCtx, endTransform := s.feed.task.count.transform.Track(ctx)
+	workCtx, endTransform := s.feed.task.count.transform.Track(ctx, nil)
 	span := chunk.origin.span.StartChild("transform", tracing.Internal)
 	rowErrors, err := s.feed.task.o.Retry.Transform(workCtx, s.chain.Apply, &chunk.batch, func(failure error) {
 		s.feed.task.count.errors.Add()

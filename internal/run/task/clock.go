@@ -24,8 +24,9 @@ func (c *BusyClock) Start() { c.add(1, 1) }
 // Stop ends a Start.
 func (c *BusyClock) Stop() { c.add(-1, 0) }
 
-// Track is Start and Stop for work that waits. Waits that package pause reports, for limits and retries, do not count.
-func (c *BusyClock) Track(ctx context.Context) (working context.Context, end func()) {
+// Track is Start and Stop for work that waits. Waits that package pause reports, for limits and retries, do not count
+// here, but for waiting, which may be nil.
+func (c *BusyClock) Track(ctx context.Context, waiting *BusyClock) (working context.Context, end func()) {
 	var mu sync.Mutex
 	waits, ended := 0, false
 	c.Start()
@@ -37,12 +38,18 @@ func (c *BusyClock) Track(ctx context.Context) (working context.Context, end fun
 			return // a wait of a shared connection may outlast the request
 		}
 		c.add(-delta, 0)
+		if waiting != nil {
+			waiting.add(delta, max(int64(delta), 0))
+		}
 	}
 	return pause.WithWaitObserver(ctx, onWait), func() {
 		mu.Lock()
 		defer mu.Unlock()
-		if ended = true; waits == 0 {
+		ended = true
+		if waits == 0 {
 			c.Stop()
+		} else if waiting != nil {
+			waiting.Stop()
 		}
 	}
 }

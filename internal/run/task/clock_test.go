@@ -48,8 +48,8 @@ func TestBusyClock(t *testing.T) {
 // Waits do not count, also concurrent ones and those that outlast the work.
 func TestBusyClockIgnoresWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var c BusyClock
-		ctx, end := c.Track(context.Background())
+		var c, waiting BusyClock
+		ctx, end := c.Track(context.Background(), &waiting)
 		time.Sleep(time.Second)
 		require.NoError(t, pause.For(ctx, 10*time.Second))
 		first, second := pause.MarkWait(ctx), pause.MarkWait(ctx)
@@ -67,6 +67,10 @@ func TestBusyClockIgnoresWaits(t *testing.T) {
 		assert.Equal(t, 3.0, seconds)
 		assert.Equal(t, int64(1), calls)
 		assert.Equal(t, 3*time.Second, c.Total())
+		assert.Equal(t, 20*time.Second, waiting.Total(), "until the end of the work")
+		waited, waits := worked(&waiting)
+		assert.Equal(t, 20.0, waited)
+		assert.Equal(t, int64(3), waits)
 	})
 }
 
