@@ -20,19 +20,19 @@ func newNumber(n int64) number { return number(min(max(n, 0), int64(unknown)-1))
 
 func newMillis(n float64) millis { return millis(min(math.Round(n), float64(unknownMillis)-1)) }
 
-func (n millis) value() *int64 {
-	if n == unknownMillis {
+func (m millis) value() *int64 {
+	if m == unknownMillis {
 		return nil
 	}
-	value := int64(n)
+	value := int64(m)
 	return &value
 }
 
-func (n millis) greatest(other millis) millis {
-	if n == unknownMillis || (other != unknownMillis && other > n) {
+func (m millis) greatest(other millis) millis {
+	if m == unknownMillis || (other != unknownMillis && other > m) {
 		return other
 	}
-	return n
+	return m
 }
 
 func (n number) value() *int64 {

@@ -229,12 +229,21 @@ func workerURL(advertised string) (string, error) {
 // between the workers.
 var proxiedHeaders = []string{"Content-Type", "Content-Length", "Etag", "Retry-After", "Www-Authenticate"}
 
+// leaderTimeout is how long the leader may take to answer for all workers, which it asks within [queryTimeout].
+const leaderTimeout = queryTimeout + time.Second
+
 func (req *request) forward(to string) {
 	data, ok := req.readBody(maxBodyBytes)
 	if !ok {
 		return
 	}
 	ctx := req.timeoutContext()
+	isFannedOut := req.route.target == fanOut && req.route.method == http.MethodGet
+	if isFannedOut {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, leaderTimeout)
+		defer cancel()
+	}
 	r, err := req.forwardRequest(ctx, to, req.forwardQuery(), data)
 	if err != nil {
 		req.fail(http.StatusInternalServerError, err.Error())
@@ -245,6 +254,9 @@ func (req *request) forward(to string) {
 	}
 	answer, err := req.workerClient.Do(r)
 	switch {
+	case err != nil && isFannedOut: // this worker's own part is better than nothing; what others run is unknown
+		req.route.serve(req)
+		return
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		req.failErr(ctx.Err())
 		return

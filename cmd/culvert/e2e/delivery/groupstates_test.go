@@ -1,0 +1,61 @@
+package delivery
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// listed returns the connectors as one worker lists them, empty if it cannot.
+func (g *Group) listed(by int) (list rest.ConnectorList) {
+	g.T.Helper()
+	_, answer := g.workers[by].Call("GET", "/culvert/connectors", "")
+	_ = json.Unmarshal([]byte(answer), &list) // an error has no connectors
+	return list
+}
+
+// Of two workers one is killed, the other one and the leader in turn: what it ran is unknown before its session of 6
+// seconds ends, also to a worker that still takes the dead one for the leader. It runs again when the worker is back.
+func TestStatesOfAKilledWorker(t *testing.T) {
+	g := embeddedGroup(t, 2, "scheduled.rebalance.max.delay.ms=20000")
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	for _, w := range g.workers {
+		w.Changes()
+	}
+	for _, name := range []string{"c0", "c1"} {
+		g.put(0, name, groupSource(address, name))
+	}
+	states := func(by int) (found map[connect.Condition]int) { return g.listed(by).Counts }
+	for round := range 2 {
+		g.Spreads(2, 4, 0, 1)
+		g.workers[0].Eventually("calm connectors", func() bool { return states(0)[connect.ConditionIdle] == 2 })
+		leader := slices.Index(g.ids, g.overview(0).Leader)
+		killed := []int{1 - leader, leader}[round]
+		by := 1 - killed
+		g.workers[killed].Kill()
+		died := time.Now()
+		g.workers[by].Eventually("unknown states", func() bool { return states(by)[connect.ConditionUnknown] > 0 })
+		t.Logf("round %d: unknown after %v", round, time.Since(died))
+		if r := g.Run("status", "--url", g.workers[by].Url); r.Code != 1 {
+			t.Errorf("round %d: found exit %d of culvert status\n%s%s", round, r.Code, r.Stdout, r.Stderr)
+		}
+		var workers []rest.WorkerInfo
+		e2etest.Get(t, g.workers[by].Url+"/culvert/workers", &workers)
+		if !slices.ContainsFunc(workers, func(w rest.WorkerInfo) bool { return w.Worker == g.ids[by] && w.Error == "" }) {
+			t.Errorf("round %d: found workers %+v", round, workers)
+		}
+		g.workers[by].Eventually("that no worker runs what it ran, or that this one does", func() bool {
+			found := states(by)
+			return found[connect.ConditionUnknown] == 0
+		})
+		g.Join(killed)
+		t.Logf("round %d: found %s", round, fmt.Sprint(states(by)))
+	}
+}
