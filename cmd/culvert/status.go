@@ -167,8 +167,10 @@ type connectorState struct {
 	Lag       *float64 `json:"lag,omitempty"`
 	Refused   *int64   `json:"refused,omitempty"`
 	Letters   *int64   `json:"dead_letters,omitempty"`
-	// Complete is what proves the last load of each feed, see [connect.FeedProgress].
+	// Complete is what proves the last load of each feed, see [connect.FeedProgress]. Load is a load under way.
 	Complete map[string]string `json:"complete,omitempty"`
+	Load     *connect.Load     `json:"load,omitempty"`
+	Note     string            `json:"note,omitempty"`
 	// Errors are the reasons for failures, an unavailable service, a rejected configuration and missing metrics.
 	Errors []string `json:"errors,omitempty"`
 }
@@ -206,6 +208,8 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 			Letters: listed.DeadLetters, Complete: l.connectors[name].complete()}
 		if l.connectors[name].Listed != nil {
 			state.Refused = &listed.Refused
+			state.Load = listed.Load
+			state.Note = listed.Note
 		}
 		if len(state.Errors) == 0 && listed.Cause != "" {
 			state.Errors = append(state.Errors, strings.TrimSpace(listed.Cause+". "+listed.Advice))
@@ -237,13 +241,16 @@ func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) e
 		for _, s := range states {
 			rows = append(rows, []string{s.Connector, s.Type, s.State, tasks(l.connectors[s.Connector].listed()),
 				figure(s.Rows), figure(s.Rate), figure(s.Lag), figure(s.Refused), figure(s.Letters),
-				proofs(s.Complete)})
+				s.completeness()})
 		}
 		if err := columns(out, "NAME TYPE STATE TASKS ROWS ROWS/S LAG REFUSED LETTERS COMPLETE", rows); err != nil {
 			return err
 		}
 		var lines []string
 		for _, s := range states {
+			if s.Note != "" {
+				lines = append(lines, shown.Line(s.Connector)+": "+shown.Line(s.Note)+"\n")
+			}
 			for _, text := range s.Errors {
 				lines = append(lines, shown.Line(s.Connector)+": "+shown.Line(text)+"\n")
 			}
@@ -256,9 +263,12 @@ func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) e
 	})
 }
 
-// proofs lists the different proofs of feeds.
-func proofs(byFeed map[string]string) string {
-	names := slices.Compact(slices.Sorted(maps.Values(byFeed)))
+// completeness is the part of a load that has been read, else the different proofs of feeds.
+func (s *connectorState) completeness() string {
+	if s.Load != nil && s.Load.Total != nil && *s.Load.Total > 0 {
+		return fmt.Sprintf("%d%%", min(100*s.Load.Read / *s.Load.Total, 100))
+	}
+	names := slices.Compact(slices.Sorted(maps.Values(s.Complete)))
 	if len(names) == 0 {
 		return "-"
 	}

@@ -123,7 +123,7 @@ func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 		if isRetriable(err) && !run.controller.desired().once { // the start is retried
 			level = slog.LevelWarn
 		}
-		run.log.Log(ctx, level, "connector FAILED", "error", err)
+		run.log.Log(ctx, level, "connector failed", "error", err)
 	}
 	run.controller.report(run, evFailed, err)
 }

@@ -88,7 +88,7 @@ func TestConnectorStartsAfterAFix(t *testing.T) {
 			if result := herd.await("c", Running, shown); result.Connector.Trace != "" || len(result.Tasks) != 1 {
 				t.Errorf("expected the connector to run after the fix, found %v", result)
 			}
-			if logs := strings.Count(b.Log.String(), "connector FAILED"); logs != 1 {
+			if logs := strings.Count(b.Log.String(), "connector failed"); logs != 1 {
 				t.Errorf("expected one FAILED in the log, found %d", logs)
 			}
 		})

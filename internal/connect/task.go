@@ -161,7 +161,7 @@ func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
 		if !t.restartRequested() { // else it is RESTARTING
 			t.setState(Failed)
 		}
-		t.run.log.Log(ctx, level, "task FAILED", "task", t.number, "error", err)
+		t.run.log.Log(ctx, level, "task failed", "task", t.number, "error", err)
 	case ctx.Err() != nil:
 		t.setState(Unassigned)
 	}

@@ -26,8 +26,8 @@ type Flow struct {
 
 // StageTime is the share of a stage. Stages run in parallel, so the shares may add up to more than 1.
 //
-// fetch and send include no waits for limits, maintenance windows and retries, which are wait. transform of a source includes
-// converters, produce waits for the Kafka client and transactions, consume no waits for records.
+// fetch and send include no waits for limits, maintenance windows and retries, which are wait. transform of a source
+// includes converters, produce waits for the Kafka client and transactions, consume no waits for records.
 type StageTime struct {
 	Stage       string  `json:"stage"`
 	Share       float64 `json:"share"` // the busy time divided by the time of all tasks, from 0 to 1

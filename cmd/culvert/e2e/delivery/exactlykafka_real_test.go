@@ -70,7 +70,7 @@ func TestRealExactlyOnce(t *testing.T) {
 			return len(e.Records(e.Name)) > 6*WholeRows
 		})
 		w.Signal(syscall.SIGTERM)
-		if r := w.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "task FAILED") ||
+		if r := w.Wait(); r.Code != 0 || strings.Contains(r.Stderr, "task failed") ||
 			!strings.Contains(r.Stderr, "starts over from its stored offset") {
 			t.Errorf("expected a feed that starts over, found exit %d\n%s", r.Code, r.Stderr)
 		}

@@ -93,7 +93,7 @@ func TestOnceStoppedBehindAFailure(t *testing.T) {
 	bad := p.File("bad.properties", e2etest.Source("bad", porttest.Address(t), "Orders")...)
 	slow := p.File("slow.properties", e2etest.Source("slow", never, "Orders")...)
 	c := p.Start("run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, bad, slow)
-	c.Awaits("task FAILED")
+	c.Awaits("task failed")
 	c.Stop().Exits(1).LastLineBegins("connector bad, task 0: FAILED: ")
 }
 

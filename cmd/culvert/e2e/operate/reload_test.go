@@ -481,7 +481,7 @@ func TestSoakReloadStorm(t *testing.T) {
 		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
 	}
 	if strings.Contains(f.Stderr.String(), "an internal error of culvert") || strings.Contains(f.Stderr.String(),
-		"task FAILED") {
+		"task failed") {
 		t.Errorf("found a mistake or a task that failed:\n%s", f.Stderr.String())
 	}
 	f.MustStop()

@@ -86,7 +86,7 @@ func TestPoison(t *testing.T) {
 	all := maps.Clone(good)
 	maps.Copy(all, poison)
 
-	run(atLeast, connector("strict", bad)).Exits(1).Says("task FAILED", fmt.Sprintf("row %d", before))
+	run(atLeast, connector("strict", bad)).Exits(1).Says("task failed", fmt.Sprintf("row %d", before))
 	first := p.Run("consume", "strict", "--bootstrap-servers", servers)
 	if n := strings.Count(first.Stdout, "\n"); n > before {
 		t.Errorf("expected at most the %d rows in front of the first bad one, found %d", before, n)

@@ -93,7 +93,7 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 			})
 			f.Await("back", "runs", e2etest.Runs)
 			r := f.MustStop()
-			if failed || strings.Contains(r.Stderr, "task FAILED") {
+			if failed || strings.Contains(r.Stderr, "task failed") {
 				t.Errorf("expected the task to continue, found: %s", r.Stderr)
 			}
 			e2etest.CreatedOnce(t, service.Ledger(), c.rows)

@@ -74,6 +74,6 @@ func TestServiceAway(t *testing.T) {
 		}
 	}
 	want := map[string]int{"WARN the service does not respond; retrying until it does": 1,
-		"INFO the service responds again": 1, "WARN task FAILED": 2}
+		"INFO the service responds again": 1, "WARN task failed": 2}
 	e2etest.Equal(t, r.Stderr[before:], want, said)
 }

@@ -67,7 +67,7 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 			awaits("polls again", func() bool { return pages.Load() > before+int64(51*(c.loads-1)) })
 			f.Await("there", "runs", e2etest.Runs)
 			r := f.MustStop()
-			if failed || strings.Contains(r.Stderr, "task FAILED") {
+			if failed || strings.Contains(r.Stderr, "task failed") {
 				t.Errorf("expected the task to continue, found: %s", r.Stderr)
 			}
 			received := map[string]int{}
