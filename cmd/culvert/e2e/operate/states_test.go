@@ -1,0 +1,54 @@
+package operate
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// A source that is limited is loading, with a note. One that refuses each row is refusing, although it has read
+// everything. culvert status and the list agree.
+func TestStatesOfSources(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 3000, PageSize: 20})
+	p.File("conf/lines.properties", append(e2etest.Source("lines", address, "Orders"),
+		"sap.odata.requests.per.second=5")...)
+	_, other := e2etest.Demo(t, odatatest.Options{Rows: 300})
+	p.File("conf/bad.properties", append(e2etest.Source("bad", other, "Products"), "errors.tolerance=all",
+		"transforms=cast", "transforms.cast.type=org.apache.kafka.connect.transforms.Cast$Value",
+		"transforms.cast.spec=ProductName:int32")...)
+	f := p.FollowsWith(e2etest.Plugins(t, "smt"), "conf")
+	list := func() map[string]rest.ConnectorSummary {
+		var page rest.ConnectorList
+		e2etest.Get(t, f.Url+"/culvert/connectors", &page)
+		byName := map[string]rest.ConnectorSummary{}
+		for _, c := range page.Connectors {
+			byName[c.Name] = c
+		}
+		return byName
+	}
+	var found map[string]rest.ConnectorSummary
+	f.Eventually("a load and refused rows", func() bool {
+		found = list()
+		return found["lines"].State == connect.ConditionLoading && found["bad"].State == connect.ConditionRefusing
+	})
+	lines, bad := found["lines"], found["bad"]
+	if lines.Note != "limited to 5 requests a second" || lines.Load == nil || lines.Load.Total == nil ||
+		*lines.Load.Total != 3000 || lines.Load.Read == 0 || *lines.Lag != 3000-int64(lines.Load.Read) {
+		t.Errorf("found %+v", lines)
+	}
+	if bad.Refused == 0 || bad.Action == nil || bad.Action.Do != "log" || bad.Lag != nil {
+		t.Errorf("found %+v", bad)
+	}
+	out := p.Run("status", "--url", f.Url).Stdout
+	if !strings.Contains(out, "refusing") || !strings.Contains(out, "loading") ||
+		!strings.Contains(out, "lines: limited to 5 requests a second") {
+		t.Errorf("found\n%s", out)
+	}
+	p.Run("status", "--url", f.Url).Exits(1).Says("refusing: bad")
+}
