@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/security"
@@ -108,7 +109,7 @@ func (v *view) ownStatus() ComponentStatus {
 		facts.state = v.state
 	}
 	if v.currentRun.isSink() {
-		own.Activity.Topics = config.List(v.config.Text("topics"))
+		own.Activity.Topics = v.sinkTopics()
 	}
 	if refused := v.rejected.Err(); refused != nil {
 		own.Cause, own.Kind = causeLine(v.redact(refused.Error())), wit.ErrorConfig.String()
@@ -124,6 +125,18 @@ func (v *view) ownStatus() ComponentStatus {
 		own.Action = &Action{Do: "resume"}
 	}
 	return own
+}
+
+// sinkTopics returns the topics of the settings; a sink with topics.regex has none there.
+func (v *view) sinkTopics() []string {
+	topics := config.List(v.config.Text("topics"))
+	if len(topics) > 0 || v.config.Text("topics.regex") != "" {
+		return topics
+	}
+	for _, entry := range components.TopicSettings(v.config, v.currentRun.class.component) {
+		topics = union(topics, []string{components.TopicOf(entry)})
+	}
+	return topics
 }
 
 // taskStatus also sets the conditions of the feeds in current.
