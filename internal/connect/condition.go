@@ -71,16 +71,16 @@ const (
 
 // evidence is what decides about a condition.
 type evidence struct {
-	hasFailed           bool
-	restarts            bool
-	target              State // Paused and Stopped decide
-	state               State // Unassigned decides
-	isAway              bool
-	lastRefused         time.Time
-	hasStarted          bool
-	readingSince        time.Time
-	waits               limits.Wait
-	isCaughtUp          bool
+	hasFailed    bool
+	restarts     bool
+	target       State // Paused and Stopped decide
+	state        State // Unassigned decides
+	isAway       bool
+	lastRefused  time.Time
+	hasStarted   bool
+	readingSince time.Time
+	waits        limits.Wait
+	isCaughtUp   bool
 }
 
 // condition returns the first one that applies.
