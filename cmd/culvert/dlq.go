@@ -269,20 +269,20 @@ guide/delivery.`,
 
 // printReplay prints the result. The error means that not all dead letters were delivered.
 func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
-	text := "%d replayed, %d of them refused again\n"
 	if dry {
-		text = "%d would be replayed, %d of them would be refused\n"
+		fmt.Fprintf(out, "%d would be sent, %d of them would be refused\n", done.Sent, done.Refused)
+	} else {
+		fmt.Fprintf(out, "%d sent: %d delivered, %d refused\n", done.Sent, done.Delivered, done.Refused)
 	}
-	fmt.Fprintf(out, text, done.Replayed, done.Rejected)
 	for _, r := range done.Rejections {
 		fmt.Fprintf(out, "%s: %s\n", r.Position, shown.Line(r.Reason))
 	}
-	skipped := 0
-	for _, why := range slices.Sorted(maps.Keys(done.Skipped)) {
-		skipped += done.Skipped[why]
-		fmt.Fprintf(out, "%d skipped: dead letters %s\n", done.Skipped[why], shown.Line(why))
+	kept := 0
+	for _, why := range slices.Sorted(maps.Keys(done.Kept)) {
+		kept += done.Kept[why]
+		fmt.Fprintf(out, "%d kept: dead letters %s\n", done.Kept[why], shown.Line(why))
 	}
-	if done.Rejected > 0 || skipped > 0 {
+	if done.Refused > 0 || kept > 0 {
 		return asFailure(errors.New("not all dead letters were delivered"))
 	}
 	return nil

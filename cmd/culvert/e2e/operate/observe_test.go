@@ -97,7 +97,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	bad := &kgo.Record{Topic: "orders", Value: []byte(`{"not": "an order"}`)}
 	e2etest.Produce(t, servers, bad, &kgo.Record{Topic: "orders", Value: bad.Value})
 	f.Eventually("refused records", func() bool { return refused(row("status")["kept"]) == "2 2" })
-	if all := exits(1); all[0]["refused"] != 2.0 || all[0]["dead_letters"] != 2.0 {
+	if all := exits(1); all[0]["refused"] != 2.0 || all[0]["letters_open"] != 2.0 {
 		t.Errorf("found %v", all)
 	}
 	p.Run("status", "--url", f.Url).Exits(1).Says("refusing: kept")
