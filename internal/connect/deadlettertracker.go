@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 )
@@ -19,8 +20,8 @@ import (
 // DeadLetterSummary counts the open dead letters of a connector by original record or row.
 type DeadLetterSummary struct {
 	// Open is nil if the number is unknown: this worker does not own the connector or has not read the topic yet, or
-	// the connector has no topic, or the worker may not read it. More means that older letters, which were not read,
-	// may be open as well.
+	// the connector has no topic or writes no headers to it, or the worker may not read it. More means that older
+	// letters, which were not read, may be open as well.
 	Open   *int64
 	More   bool
 	Causes []CauseCount
@@ -77,7 +78,7 @@ func (h *Herder) DeadLetterSummary(name string) DeadLetterSummary {
 		return DeadLetterSummary{}
 	}
 	topic, err := h.deadLetterTopic(name)
-	if err != nil {
+	if err != nil || !ctl.namesDeadLetters() {
 		return DeadLetterSummary{}
 	}
 	t := h.tracker
@@ -102,6 +103,13 @@ func (ctl *controller) ownsConnector() bool {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	return ctl.spec.assignment.Standalone || ctl.spec.assignment.OwnsConnector
+}
+
+// namesDeadLetters reports whether dead letters of the connector have headers, without which they are not recognized.
+func (ctl *controller) namesDeadLetters() bool {
+	v := ctl.observe()
+	enabled, _ := config.Boolean(v.config.Setting(deadLetterContext, v.options.Worker))
+	return enabled
 }
 
 // run follows the topics until ctx ends.

@@ -46,7 +46,7 @@ func letterHerd(t *testing.T, topics map[string]string) (*herd, *kgo.Client) {
 	t.Helper()
 	h := newHerd(t)
 	for name, topic := range topics {
-		h.Put(h.named(name, "errors.tolerance=all", deadLetterTopic+"="+topic), nil)
+		h.Put(h.named(name, "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"="+topic), nil)
 	}
 	return h, kafkatest.Client(t, kgo.SeedBrokers(h.bench.options.Kafka.Bootstrap...), kgo.AllowAutoTopicCreation(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -169,7 +169,7 @@ func TestDeadLettersByOriginal(t *testing.T) {
 		assert.Equal(t, []string{"0@5 x2"}, h.pages("c", DeadLetterQuery{Show: ShowOpen,
 			Only: &DeadLetterPosition{0, 7}}))
 		h.must(h.Remove("c"))
-		h.Put(h.named("c", "errors.tolerance=all", deadLetterTopic+"=dlq"), nil)
+		h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
 	}
 	result, err := h.discard("c", "0@5", "0@1", "0@99")
 	require.NoError(t, err)
@@ -188,7 +188,7 @@ func TestDeadLettersByOriginal(t *testing.T) {
 
 	// With another topic, nothing of the former one is counted.
 	h.must(h.Remove("d"))
-	h.Put(h.named("d", "errors.tolerance=all", deadLetterTopic+"=missing"), nil)
+	h.Put(h.named("d", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=missing"), nil)
 	h.awaitOpen("d", 0)
 }
 
@@ -243,6 +243,17 @@ func TestDeadLettersWithoutTopic(t *testing.T) {
 	assert.Equal(t, DeadLetterSummary{}, h.DeadLetterSummary("unknown"))
 	_, err := h.DiscardDeadLetters(context.Background(), "unknown", nil)
 	assert.Equal(t, true, errors.Is(err, ErrUnknownConnector))
+}
+
+// Without headers, dead letters cannot be told from those of other connectors.
+func TestDeadLettersWithoutHeaders(t *testing.T) {
+	t.Parallel()
+	h := newHerd(t)
+	h.Put(h.named("c", "errors.tolerance=all", deadLetterTopic+"=dlq"), nil)
+	require.NoError(t, h.tracker.refreshAll(kafkatest.Context(t)))
+	h.awaitOpen("c", -1)
+	h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
+	h.awaitOpen("c", 0)
 }
 
 // Beyond the bound the newest letters are kept, and the summary says that there may be more.

@@ -386,7 +386,7 @@ func (p *partitionReplay) count(position string, isWritten bool) {
 	case isWritten:
 		p.result.Delivered++
 	default:
-		p.result.Kept[keptDropped]++
+		p.result.Kept[SettledUnsent]++
 		return
 	}
 	p.result.Sent++

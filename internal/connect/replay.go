@@ -45,10 +45,13 @@ type ReplayResult struct {
 	Rejections []Rejection
 }
 
-// Reasons of [ReplayResult.Kept] that do not depend on the dead letter.
+// SettledUnsent is the reason in [ReplayResult.Kept] of dead letters that are settled although nothing was sent.
+const SettledUnsent = "that are settled without being sent, because a transform, the plugin or " +
+	"errors.uncertain.skip leaves them out"
+
+// Other reasons that do not depend on the dead letter.
 const (
 	keptUnknown = "that are not in the topic, belong to another connector, or were settled before"
-	keptDropped = "of which the transforms or the plugin have left nothing to send"
 	keptWritten = "that an earlier attempt has written, as a check shows: the other value was not sent"
 )
 

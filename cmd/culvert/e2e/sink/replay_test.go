@@ -141,7 +141,7 @@ func TestPoison(t *testing.T) {
 	some := replay(exactly, file, "--error", "(9")
 	if n := 0; some.Code != 0 {
 		t.Fatalf("exit %d\n%s%s", some.Code, some.Stdout, some.Stderr)
-	} else if _, err := fmt.Sscanf(some.Stdout, "%d replayed", &n); err != nil || n == 0 || n == len(poison) {
+	} else if _, err := fmt.Sscanf(some.Stdout, "%d sent", &n); err != nil || n == 0 || n == len(poison) {
 		t.Errorf("expected some of %d, found %s", len(poison), some.Stdout)
 	}
 	replay(exactly, file).Exits(0)
