@@ -59,21 +59,25 @@ func causeText(message string) string {
 		switch {
 		case isMark && (r != '\'' || !isWordRune(last)): // not an apostrophe
 			b.WriteString(string(r) + "…" + string(end))
-			message, last = message[closingMark(message, r, end):], end
+			message = message[closingMark(message, r, end):]
+			last = end
 			continue
 		case !isWordRune(last) && numberSize(message) > 0:
 			b.WriteByte('#')
-			message, last = message[numberSize(message):], '#'
+			message = message[numberSize(message):]
+			last = '#'
 			continue
 		case unicode.IsDigit(r): // within a word
 			if last != '0' {
 				b.WriteByte('#')
 			}
-			message, last = message[size:], '0'
+			message = message[size:]
+			last = '0'
 			continue
 		}
 		b.WriteRune(r)
-		message, last = message[size:], r
+		message = message[size:]
+		last = r
 	}
 	return shown.Line(b.String())
 }
@@ -88,7 +92,8 @@ func closingMark(text string, open, end rune) int {
 		case r == '\\':
 			escaped = open == end
 		case r == end && (i > 0 || open != end):
-			if depth--; depth == 0 || open == end {
+			depth--
+			if depth == 0 || open == end {
 				return i + utf8.RuneLen(r)
 			}
 		case r == open:

@@ -76,111 +76,115 @@ func (l *trackedLetter) position() DeadLetterPosition {
 }
 
 // add appends a letter. Call update after the last one.
-func (x *deadLetterIndex) add(l *DeadLetter) {
+func (d *deadLetterIndex) add(l *DeadLetter) {
 	id := l.recordID()
 	cause, text := l.cause()
-	if len(x.texts) < maxCauseTexts {
-		x.texts[cause] = text
+	if len(d.texts) < maxCauseTexts {
+		d.texts[cause] = text
 	}
-	x.letters = append(x.letters, trackedLetter{original: binary.LittleEndian.Uint64(id[:]), offset: l.Record.Offset,
+	d.letters = append(d.letters, trackedLetter{original: binary.LittleEndian.Uint64(id[:]), offset: l.Record.Offset,
 		partition: l.Record.Partition, replays: int32(l.Replays), cause: cause,
 		failed: uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32)))})
-	if len(x.letters) >= x.limit+max(1, x.limit/10) {
-		x.dropOldest()
+	if len(d.letters) >= d.limit+max(1, d.limit/10) {
+		d.dropOldest()
 	}
 }
 
 // dropOldest drops the letters beyond the limit. They count as not read.
-func (x *deadLetterIndex) dropOldest() {
-	slices.SortFunc(x.letters, compareTracked)
-	dropped := len(x.letters) - x.limit
-	for _, l := range x.letters[:dropped] {
-		x.from[l.partition] = max(x.from[l.partition], l.offset+1)
+func (d *deadLetterIndex) dropOldest() {
+	slices.SortFunc(d.letters, compareTracked)
+	dropped := len(d.letters) - d.limit
+	for _, l := range d.letters[:dropped] {
+		d.from[l.partition] = max(d.from[l.partition], l.offset+1)
 	}
-	x.letters, x.indexed = append(x.letters[:0], x.letters[dropped:]...), 0
+	d.letters = append(d.letters[:0], d.letters[dropped:]...)
+	d.indexed = 0
 }
 
 // update derives the originals from new letters and from the replay states, after letters before starts were deleted.
 // It reports whether anything has changed.
-func (x *deadLetterIndex) update(starts kafka.Positions, states map[int32]replayState) bool {
+func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replayState) bool {
 	isDeleted := func(l trackedLetter) bool { return l.offset < starts[l.partition] }
-	sameStates := maps.EqualFunc(states, x.states, func(a, b replayState) bool { return slices.Equal(a.done, b.done) })
+	sameStates := maps.EqualFunc(states, d.states, func(a, b replayState) bool { return slices.Equal(a.done, b.done) })
 	switch {
-	case len(x.letters) > x.limit:
-		x.dropOldest()
-	case !sameStates, !slices.IsSortedFunc(x.letters[max(0, x.indexed-1):], compareTracked):
-		x.indexed = 0
+	case len(d.letters) > d.limit:
+		d.dropOldest()
+	case !sameStates, !slices.IsSortedFunc(d.letters[max(0, d.indexed-1):], compareTracked):
+		d.indexed = 0
 	}
-	if slices.ContainsFunc(x.letters, isDeleted) {
-		x.letters, x.indexed = slices.DeleteFunc(x.letters, isDeleted), 0
+	if slices.ContainsFunc(d.letters, isDeleted) {
+		d.letters = slices.DeleteFunc(d.letters, isDeleted)
+		d.indexed = 0
 	}
-	isFirst := x.starts == nil
-	if !isFirst && sameStates && maps.Equal(starts, x.starts) && x.indexed == len(x.letters) {
+	isFirst := d.starts == nil
+	if !isFirst && sameStates && maps.Equal(starts, d.starts) && d.indexed == len(d.letters) {
 		return false
 	}
-	x.starts, x.states = starts, states
-	if x.indexed == 0 {
-		slices.SortFunc(x.letters, compareTracked)
-		clear(x.originals)
+	d.starts = starts
+	d.states = states
+	if d.indexed == 0 {
+		slices.SortFunc(d.letters, compareTracked)
+		clear(d.originals)
 	}
-	for i := x.indexed; i < len(x.letters); i++ {
-		l := &x.letters[i]
-		o, ok := x.originals[l.original]
+	for i := d.indexed; i < len(d.letters); i++ {
+		l := &d.letters[i]
+		o, ok := d.originals[l.original]
 		if !ok {
 			o = originalState{int32(i), int32(i), -1}
 		}
-		if l.replays >= x.letters[o.newest].replays {
+		if l.replays >= d.letters[o.newest].replays {
 			o.newest = int32(i)
 		}
-		if state := x.states[l.partition]; state.isDone(l.offset) {
+		if state := d.states[l.partition]; state.isDone(l.offset) {
 			o.settled = max(o.settled, l.replays)
 		}
-		x.originals[l.original] = o
+		d.originals[l.original] = o
 	}
-	x.indexed = len(x.letters)
-	if len(x.texts) == maxCauseTexts {
-		x.dropTexts()
+	d.indexed = len(d.letters)
+	if len(d.texts) == maxCauseTexts {
+		d.dropTexts()
 	}
 	return true
 }
 
 // dropTexts drops the texts of causes without an open letter.
-func (x *deadLetterIndex) dropTexts() {
+func (d *deadLetterIndex) dropTexts() {
 	open := map[causeID]string{}
-	for _, o := range x.originals {
-		if id := x.letters[o.newest].cause; x.isOpen(o) && x.texts[id] != "" {
-			open[id] = x.texts[id]
+	for _, o := range d.originals {
+		if id := d.letters[o.newest].cause; d.isOpen(o) && d.texts[id] != "" {
+			open[id] = d.texts[id]
 		}
 	}
-	x.texts = open
+	d.texts = open
 }
 
-func (x *deadLetterIndex) isOpen(o originalState) bool {
-	return o.settled < x.letters[o.newest].replays
+func (d *deadLetterIndex) isOpen(o originalState) bool {
+	return o.settled < d.letters[o.newest].replays
 }
 
 // summary counts the open originals, and causes of the newest of them, the most frequent first.
-func (x *deadLetterIndex) summary() *DeadLetterSummary {
+func (d *deadLetterIndex) summary() *DeadLetterSummary {
 	s := &DeadLetterSummary{Causes: []CauseCount{}}
-	for partition, from := range x.from {
-		state := x.states[partition]
-		s.More = s.More || !state.covers(x.starts[partition], from-1)
+	for partition, from := range d.from {
+		state := d.states[partition]
+		s.More = s.More || !state.covers(d.starts[partition], from-1)
 	}
 	places := map[causeID]int{}
 	open := int64(0)
-	for i := range slices.Backward(x.letters) {
-		l := &x.letters[i]
-		if o := x.originals[l.original]; int(o.newest) != i || !x.isOpen(o) {
+	for i := range slices.Backward(d.letters) {
+		l := &d.letters[i]
+		if o := d.originals[l.original]; int(o.newest) != i || !d.isOpen(o) {
 			continue
 		}
-		if open++; open > maxCountedCauses {
+		open++
+		if open > maxCountedCauses {
 			continue
 		}
-		cause := x.knownCause(l)
+		cause := d.knownCause(l)
 		n, ok := places[cause]
 		if !ok {
 			n, places[cause] = len(s.Causes), len(s.Causes)
-			s.Causes = append(s.Causes, CauseCount{ID: cause.String(), Text: cmp.Or(x.texts[cause], "other causes"),
+			s.Causes = append(s.Causes, CauseCount{ID: cause.String(), Text: cmp.Or(d.texts[cause], "other causes"),
 				Newest: int64(l.failed)})
 		}
 		s.Causes[n].Count++
@@ -228,22 +232,22 @@ func parsePageKey(key string) (trackedLetter, error) {
 
 // page returns the newest attempts of the selected originals, in the order of their oldest letters, so that an attempt
 // does not move an original to another page.
-func (x *deadLetterIndex) page(query DeadLetterQuery) (page []trackedLetter, next string, err error) {
-	end := len(x.letters)
+func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedLetter, next string, err error) {
+	end := len(d.letters)
 	if query.After != "" {
 		key, err := parsePageKey(query.After)
 		if err != nil {
 			return nil, "", err
 		}
-		end, _ = slices.BinarySearchFunc(x.letters, key, compareTracked)
+		end, _ = slices.BinarySearchFunc(d.letters, key, compareTracked)
 	}
 	var only uint64
 	if query.Only != nil {
-		i := slices.IndexFunc(x.letters, func(l trackedLetter) bool { return l.position() == *query.Only })
+		i := slices.IndexFunc(d.letters, func(l trackedLetter) bool { return l.position() == *query.Only })
 		if i < 0 {
 			return nil, "", nil
 		}
-		only = x.letters[i].original
+		only = d.letters[i].original
 	}
 	cause, err := strconv.ParseUint(query.Cause, 16, 32)
 	if query.Cause != "" && err != nil {
@@ -251,15 +255,15 @@ func (x *deadLetterIndex) page(query DeadLetterQuery) (page []trackedLetter, nex
 	}
 	last := 0
 	for i := end - 1; i >= 0; i-- {
-		o := x.originals[x.letters[i].original]
-		l := x.letters[o.newest]
-		switch isOpen := x.isOpen(o); {
+		o := d.originals[d.letters[i].original]
+		l := d.letters[o.newest]
+		switch isOpen := d.isOpen(o); {
 		case int(o.first) != i, query.Show == ShowOpen && !isOpen, query.Show == ShowSettled && isOpen,
-			query.Cause != "" && x.knownCause(&l) != causeID(cause), query.Only != nil && only != l.original:
+			query.Cause != "" && d.knownCause(&l) != causeID(cause), query.Only != nil && only != l.original:
 			continue
 		}
 		if len(page) == deadLetterPageSize {
-			return page, x.letters[last].pageKey(), nil
+			return page, d.letters[last].pageKey(), nil
 		}
 		page = append(page, l)
 		last = i
@@ -268,25 +272,25 @@ func (x *deadLetterIndex) page(query DeadLetterQuery) (page []trackedLetter, nex
 }
 
 // knownCause returns the letter's cause, or zero if its text was not kept.
-func (x *deadLetterIndex) knownCause(l *trackedLetter) causeID {
-	if x.texts[l.cause] == "" {
+func (d *deadLetterIndex) knownCause(l *trackedLetter) causeID {
+	if d.texts[l.cause] == "" {
 		return 0
 	}
 	return l.cause
 }
 
 // siblings returns all letters of the open originals that have a letter at one of the positions, and their number.
-func (x *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedLetter, originals int) {
+func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedLetter, originals int) {
 	selected := map[uint64]bool{}
-	for i := range x.letters {
-		l := &x.letters[i]
-		if positions[l.position()] && x.isOpen(x.originals[l.original]) {
+	for i := range d.letters {
+		l := &d.letters[i]
+		if positions[l.position()] && d.isOpen(d.originals[l.original]) {
 			selected[l.original] = true
 		}
 	}
-	for i := range x.letters {
-		if selected[x.letters[i].original] {
-			letters = append(letters, x.letters[i])
+	for i := range d.letters {
+		if selected[d.letters[i].original] {
+			letters = append(letters, d.letters[i])
 		}
 	}
 	return letters, len(selected)

@@ -214,10 +214,12 @@ func (req *request) shownDeadLetter(l connect.ListedDeadLetter, most int) DeadLe
 		*field = req.shownText(*field)
 	}
 	if withheld := req.withheldMessage(); withheld != "" {
-		letter.Message, letter.From.Request = withheld, ""
+		letter.Message = withheld
+		letter.From.Request = ""
 		return letter
 	}
-	letter.Cause, letter.Record = l.CauseID(), req.shownRecord(l.DeadLetter, most)
+	letter.Cause = l.CauseID()
+	letter.Record = req.shownRecord(l.DeadLetter, most)
 	for _, h := range l.DeadLetter.Record.Headers[:min(len(l.DeadLetter.Record.Headers), maxShownHeaders)] {
 		letter.Headers = append(letter.Headers, DeadLetterHeader{req.shownText(h.Key), req.shownText(string(h.Value))})
 	}
