@@ -169,7 +169,7 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		t.Errorf("expected the letters 0@0 and 0@2 to be replayed, found %s", found)
 	}
 	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).Exits(0).Prints("replayed   yes")
-	d.replays(t, 1, 4, "1 replayed", "--older")
+	d.replays(t, 1, 4, "1 sent: 1 delivered", "--older")
 	if found := list(); found != "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no" {
 		t.Errorf("expected all letters but 0@3 to be replayed, found %s", found)
 	}
@@ -215,7 +215,7 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 	}
 	d.written(t, 3)
 	e2etest.ReadTopic(t, d.broker, "refused", 3)
-	d.replays(t, 0, 1, "1 replayed", "--letters", "0@0")
+	d.replays(t, 0, 1, "1 sent: 1 delivered", "--letters", "0@0")
 	client := e2etest.Client(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	later := &kgo.Record{Topic: "said", Partition: 1, Value: []byte(`{"Topic":"later"}`)}
 	e2etest.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
