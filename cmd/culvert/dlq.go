@@ -28,14 +28,19 @@ import (
 func newDLQ() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dlq",
-		Short: "List, show and replay dead letters",
-		Long: `List, show and replay dead letters: records of the topic that errors.deadletterqueue.topic.name of connectors names.
-With errors.deadletterqueue.context.headers.enable=true their headers contain the error and the connector.`,
-		Example: `  culvert dlq list orders-refused -p worker.properties
+		Short: "List, show, replay, retry and discard dead letters",
+		Long: `List, show, replay, retry and discard dead letters: records of the topic that errors.deadletterqueue.topic.name of
+connectors names. With errors.deadletterqueue.context.headers.enable=true their headers contain the error and the
+connector. With --connector and no TOPIC the running worker at --url does it.`,
+		Example: `  culvert dlq list --connector orders
+  culvert dlq replay --connector orders
+  culvert dlq list orders-refused -p worker.properties
   culvert dlq show orders-refused 0@17 -p worker.properties
   culvert dlq replay orders-refused worker.properties orders.properties`,
 	}
-	c.AddCommand(newDLQList(), newDLQShow(), newDLQReplay())
+	r := &remote{}
+	r.flags(c)
+	c.AddCommand(r.newDLQList(), r.newDLQShow(), r.newDLQReplay(), r.newDLQRetry(), r.newDLQDiscard())
 	return c
 }
 
@@ -102,19 +107,29 @@ func replayedText(l *connect.DeadLetter) string {
 	return "no"
 }
 
-func newDLQList() *cobra.Command {
+func (r *remote) newDLQList() *cobra.Command {
 	var from topicSource
 	var chosen deadLetterFlags
+	var show string
 	var o output
 	c := &cobra.Command{
-		Use:   "list TOPIC",
+		Use:   "list [TOPIC]",
 		Short: "List dead letters",
 		Long: `List dead letters, oldest first within a partition: position, time, connector, source, stage and error, and whether
-they were replayed, as the worker of --properties has stored it.`,
+they were replayed, as the worker of --properties has stored it.
+
+With --connector and no TOPIC, list those of a connector of the running worker at --url: the newest first, one for each
+original record or row, with the number of attempts.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {
 				return err
+			}
+			switch {
+			case len(args) == 0 && filter.Connector == "":
+				return errNoTopic
+			case len(args) == 0:
+				return r.listLetters(c, filter, show, o.json)
 			}
 			out := bufio.NewWriter(c.OutOrStdout())
 			var rows [][]string
@@ -140,6 +155,8 @@ they were replayed, as the worker of --properties has stored it.`,
 	}
 	from.flags(c)
 	chosen.flags(c)
+	c.Flags().StringVar(&show, "show", connect.ShowOpen,
+		"without TOPIC: open, settled (delivered or discarded) or all dead letters")
 	o.flag(c, "as JSON, a line for each")
 	return c
 }
@@ -152,13 +169,26 @@ func sourceText(l *connect.DeadLetter) string {
 	return fmt.Sprintf("%s-%d@%d", l.Topic, l.Partition, l.Offset)
 }
 
-func newDLQShow() *cobra.Command {
+func (r *remote) newDLQShow() *cobra.Command {
 	var from topicSource
+	var connector string
 	var o output
 	c := &cobra.Command{
-		Use:   "show TOPIC PARTITION@OFFSET",
+		Use:   "show [TOPIC] PARTITION@OFFSET",
 		Short: "Show a dead letter with its headers, its record and its cause",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errNoTopic
+			}
+			return cobra.MaximumNArgs(2)(c, args)
+		},
 		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 1 && connector == "":
+				return errNoTopic
+			case len(args) == 1:
+				return r.showLetter(c, connector, args[0], o)
+			}
 			place, err := connect.ParseDeadLetterPosition(args[1])
 			if err != nil {
 				return asUsageError(err)
@@ -185,7 +215,8 @@ func newDLQShow() *cobra.Command {
 		},
 	}
 	from.flags(c)
-	o.flag(c, "as culvert consume prints it")
+	c.Flags().StringVar(&connector, "connector", "", "without TOPIC: of the connector with this `NAME`")
+	o.flag(c, "as JSON; with TOPIC as culvert consume prints it")
 	return c
 }
 
@@ -216,21 +247,22 @@ func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
 	return nil
 }
 
-func newDLQReplay() *cobra.Command {
+func (r *remote) newDLQReplay() *cobra.Command {
 	var in installation
 	var chosen deadLetterFlags
 	var again, older, dry bool
 	var letters []string
 	c := &cobra.Command{
-		Use:   "replay TOPIC [worker-file connector-files…]",
+		Use:   "replay [TOPIC worker-file connector-files…]",
 		Short: "Send dead letters through their connectors again",
 		Long: `Send dead letters through their connectors as configured now, each of them once. Records that are refused again return
 to the topic. Other errors, such as a service that does not respond, end the command; the next run continues after the
 replayed dead letters. A sink's record is skipped if its topic has a later one with the same key.
 
-Pass the files of culvert run. No worker may be running on the --data folder. See culvert reference
-guide/delivery.`,
-		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
+Pass the files of culvert run. No worker may be running on the --data folder. With --connector and no TOPIC, the running
+worker at --url replays those of its connector. See culvert reference guide/delivery.`,
+		Example: `  culvert dlq replay --connector orders
+  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
   culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -240,6 +272,16 @@ guide/delivery.`,
 			}
 			if err := filter.SelectPositions(letters); err != nil {
 				return asUsageError(fmt.Errorf("--letters: %w", err))
+			}
+			switch {
+			case len(args) == 0 && filter.Connector == "":
+				return errNoTopic
+			case len(args) == 0 && (chosen.since != "" || chosen.until != ""):
+				return asUsageError(errors.New("--since and --until: expected TOPIC and files, because a running " +
+					"worker does not select by time"))
+			case len(args) == 0:
+				return r.replayLetters(c, "/replay", rest.ReplayRequest{Positions: letters, Error: filter.Error,
+					IncludeReplayed: again, IncludeSuperseded: older, DryRun: dry}, filter.Connector)
 			}
 			configuration, err := in.read(args[1:], "expected --config DIR or files of the installation",
 				c.ErrOrStderr())
@@ -269,21 +311,28 @@ guide/delivery.`,
 
 // printReplay prints the result. The error means that not all dead letters were delivered.
 func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
-	text := "%d replayed, %d of them refused again\n"
 	if dry {
-		text = "%d would be replayed, %d of them would be refused\n"
+		fmt.Fprintf(out, "%d would be sent, %d of them would be refused\n", done.Sent, done.Refused)
+	} else {
+		fmt.Fprintf(out, "%d sent: %d delivered, %d refused\n", done.Sent, done.Delivered, done.Refused)
 	}
-	fmt.Fprintf(out, text, done.Replayed, done.Rejected)
 	for _, r := range done.Rejections {
 		fmt.Fprintf(out, "%s: %s\n", r.Position, shown.Line(r.Reason))
 	}
-	skipped := 0
-	for _, why := range slices.Sorted(maps.Keys(done.Skipped)) {
-		skipped += done.Skipped[why]
-		fmt.Fprintf(out, "%d skipped: dead letters %s\n", done.Skipped[why], shown.Line(why))
+	err := printKept(out, done.Kept, "not all dead letters were delivered")
+	if done.Refused > 0 {
+		err = asFailure(errors.New("not all dead letters were delivered"))
 	}
-	if done.Rejected > 0 || skipped > 0 {
-		return asFailure(errors.New("not all dead letters were delivered"))
+	return err
+}
+
+// printKept prints the counts by reason. The error has the text if any are still open.
+func printKept(out io.Writer, kept map[string]int, text string) (err error) {
+	for _, why := range slices.Sorted(maps.Keys(kept)) {
+		fmt.Fprintf(out, "%d kept: dead letters %s\n", kept[why], shown.Line(why))
+		if why != connect.SettledUnsent {
+			err = asFailure(errors.New(text))
+		}
 	}
-	return nil
+	return err
 }

@@ -166,7 +166,7 @@ type connectorState struct {
 	Rate      *float64 `json:"rows_per_second,omitempty"`
 	Lag       *float64 `json:"lag,omitempty"`
 	Refused   *int64   `json:"refused,omitempty"`
-	Letters   *int64   `json:"dead_letters,omitempty"`
+	Letters   *int64   `json:"letters_open,omitempty"`
 	// Complete is what proves the last load of each feed, see [connect.FeedProgress]. Load is a load under way.
 	Complete map[string]string `json:"complete,omitempty"`
 	Load     *connect.Load     `json:"load,omitempty"`
@@ -205,7 +205,7 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 		s, listed := l.connectors[name].Status, l.connectors[name].listed()
 		state := connectorState{Connector: name, Type: s.Type, State: string(listed.State), Tasks: []string{},
 			Errors:  statusErrors(s),
-			Letters: listed.DeadLetters, Complete: l.connectors[name].complete()}
+			Letters: listed.LettersOpen, Complete: l.connectors[name].complete()}
 		if l.connectors[name].Listed != nil {
 			state.Refused = &listed.Refused
 			state.Load = listed.Load

@@ -26,11 +26,16 @@ type DeadLetter struct {
 	Connector string
 	DeadLetterOrigin
 	DeadLetterCause
+	// Original identifies the record or row of all attempts, in hexadecimal digits. "" means that this is the first
+	// attempt, or that an earlier version has written it: then its content identifies it.
+	Original string
 	// HeaderError means that a header cannot be parsed.
 	HeaderError error
 	// Replays counts the replays that failed. Replayed reports whether a replay succeeded; nil means unknown.
 	Replays  int
 	Replayed *bool
+	// storedValue is the record's value before it was edited.
+	storedValue []byte
 }
 
 // DeadLetterOrigin identifies the record or row that failed.
@@ -113,6 +118,8 @@ func ParseDeadLetter(r *kgo.Record) DeadLetter {
 			if at, err := time.Parse(time.RFC3339, text); err == nil {
 				deadLetter.FailedAt = at
 			}
+		case ownHeaderPrefix + "original":
+			deadLetter.Original = text
 		case ownHeaderPrefix + "replays":
 			deadLetter.Replays = max(0, int(number(text, 32)))
 		}
@@ -130,7 +137,18 @@ func (l *DeadLetter) originalRecord() *kgo.Record {
 
 func (l *DeadLetter) forReplay() core.DeadLetter {
 	return core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows,
-		Replays: l.Replays + 1, Feed: l.Feed, Request: l.Request, IsDocument: l.isDocument()}
+		Original: fmt.Sprintf("%x", l.recordID()), Replays: l.Replays + 1, Feed: l.Feed, Request: l.Request,
+		IsDocument: l.isDocument()}
+}
+
+// withValue returns a copy with another value, which is another attempt of the same original.
+func (l *DeadLetter) withValue(value string) *DeadLetter {
+	edited, record := *l, *l.Record
+	edited.Original = fmt.Sprintf("%x", l.recordID())
+	edited.storedValue = l.Record.Value
+	record.Value = []byte(value)
+	edited.Record = &record
+	return &edited
 }
 
 // forSourceReplay is forReplay for a row of a source, which goes to the partition that the plugin chose.

@@ -238,9 +238,10 @@ func (t *task) deadLetterHeaders(failed failureContext, binding *plugin.Binding)
 	}
 	if failed.Replays > 0 {
 		add(ours+"replays", strconv.Itoa(failed.Replays))
+		add(ours+"original", failed.Original)
 	}
 	var witError *wit.Error
-	if errors.As(failed.Err, &witError) && (failed.Stage == core.StageWrite || failed.Stage == core.StageEncode) {
+	if errors.As(failed.Err, &witError) && failed.Stage == core.StageWrite { // else no service answered
 		if witError.Code != nil {
 			add(ours+"service.code", redact(*witError.Code))
 		}

@@ -1,148 +1,100 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // ErrNoDeadLetterTopic means that the connector has no dead letter topic.
 var ErrNoDeadLetterTopic = errors.New("the connector has no " + deadLetterTopic)
 
-// ReadDeadLetters calls each with the connector's dead letters among the last records of each partition of its dead
-// letter topic, oldest first, and returns the topic.
-func (h *Herder) ReadDeadLetters(ctx context.Context, name string, last int64,
-	each func(*DeadLetter) error) (topic string,
-	err error) {
-	if topic, err = h.deadLetterTopic(name); err != nil {
-		return "", err
-	}
-	admin, err := kafka.NewAdmin(h.shared.Kafka)
-	if err != nil {
-		return topic, err
-	}
-	defer admin.Close()
-	ends, err := admin.EndOffsets(ctx, false, topic)
-	switch {
-	case errors.Is(err, kafka.ErrUnknownTopic):
-		return topic, nil // the first dead letter creates it
-	case err != nil:
-		return topic, err
-	}
-	from := kafka.Positions{}
-	for partition, end := range ends[topic] {
-		from[partition] = max(0, end-last)
-	}
-	states, err := h.replayStates(ctx, name, topic, ends[topic])
-	if err != nil {
-		return topic, err
-	}
-	reader, err := kafka.NewReader(h.shared.Kafka)
-	if err != nil {
-		return topic, err
-	}
-	defer reader.Close()
-	_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: from, To: ends[topic]}, func(r *kgo.Record) error {
-		if deadLetter := ParseDeadLetter(r); deadLetter.Connector == name {
-			state := states[r.Partition]
-			replayed := state.isDone(r.Offset)
-			deadLetter.Replayed = &replayed
-			return each(&deadLetter)
-		}
-		return nil
-	})
-	return topic, err
+// ListedDeadLetter is the newest attempt of an original record or row.
+type ListedDeadLetter struct {
+	*DeadLetter
+	Place    int  // its index in the page
+	Attempts int  // counts the failures
+	IsOpen   bool // false if it was settled
 }
 
-const (
-	countInterval = 3 * time.Second
-	countTimeout  = time.Second
-)
-
-type dlqCounts struct {
-	mu        sync.Mutex
-	countedAt time.Time
-	counts    map[string]int64
+// DeadLetterPage is a page of dead letters.
+type DeadLetterPage struct {
+	Topic string
+	// Size is the number of selected dead letters. Those that were deleted in the meantime are missing.
+	Size int
+	// Next is for [DeadLetterQuery.After], "" on the last page.
+	Next string
+	// Causes are those of [DeadLetterSummary].
+	Causes []CauseCount
 }
 
-// DeadLetterCounts returns the number of records in the dead letter topic of each connector, up to a few seconds old.
-// Topics whose brokers do not respond are missing.
-func (h *Herder) DeadLetterCounts(ctx context.Context) map[string]int64 {
-	topics, all := map[string]string{}, []string{}
-	for _, ctl := range h.all() {
-		if topic, err := h.deadLetterTopic(ctl.name); err == nil {
-			topics[ctl.name] = topic
-			all = append(all, topic)
-		}
+// ListDeadLetters calls each with the dead letters of a page of the connector, in any order.
+func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLetterQuery,
+	each func(ListedDeadLetter) error) (page DeadLetterPage, err error) {
+	if page.Topic, err = h.deadLetterTopic(name); err != nil {
+		return page, err
 	}
-	cache := &h.deadLetterCounts
-	cache.mu.Lock()
-	due := len(all) > 0 && time.Since(cache.countedAt) > countInterval
-	if due {
-		cache.countedAt = time.Now() // concurrent callers get the previous counts
-	}
-	by := cache.counts
-	cache.mu.Unlock()
-	if due {
-		slices.Sort(all)
-		by = h.countRecords(ctx, slices.Compact(all))
-		cache.mu.Lock()
-		cache.counts = by
-		cache.mu.Unlock()
-	}
-	counts := map[string]int64{}
-	for name, topic := range topics {
-		if n, known := by[topic]; known {
-			counts[name] = n
-		}
-	}
-	return counts
-}
-
-func (h *Herder) countRecords(ctx context.Context, topics []string) map[string]int64 {
-	ctx, cancel := context.WithTimeout(ctx, countTimeout)
-	defer cancel()
-	admin, err := kafka.NewAdmin(h.shared.Kafka)
-	if err != nil {
-		return nil
-	}
-	defer admin.Close()
-	return admin.Records(ctx, topics...)
-}
-
-func (h *Herder) replayStates(ctx context.Context, name, topic string, partitions kafka.Positions) (
-	states map[int32]replayState, err error) {
-	ctl, err := h.find(name)
-	if err != nil {
-		return nil, err
-	}
-	run, err := ctl.openDetachedRun(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer run.closeOffsets()
-	if err := run.clients.offsets.Refresh(ctx); err != nil {
-		return nil, err
-	}
-	states = map[int32]replayState{}
-	for partition := range partitions {
-		fields, _, err := run.clients.offsets.Get(ctx, replayOwnerPrefix+name, replayPartition(topic, partition))
-		if err == nil {
-			states[partition], err = parseReplayState(fields)
-		}
+	err = h.tracker.withIndex(ctx, name, page.Topic, func(c *trackedConnector, reader *kafka.Reader) error {
+		x := c.index
+		letters, next, err := x.page(query)
+		page.Size = len(letters)
+		page.Next = next
+		page.Causes = c.summary.Causes
 		if err != nil {
-			return nil, err
+			return err
 		}
+		listed := map[DeadLetterPosition]ListedDeadLetter{}
+		for i := range letters {
+			l := &letters[i]
+			listed[l.position()] = ListedDeadLetter{Place: i, Attempts: int(l.replays) + 1,
+				IsOpen: x.isOpen(x.originals[l.original])}
+		}
+		return readSpans(ctx, reader, page.Topic, letters, func(r *kgo.Record) error {
+			l := ParseDeadLetter(r)
+			entry, ok := listed[l.position()]
+			if !ok {
+				return nil
+			}
+			entry.DeadLetter = &l
+			return each(entry)
+		})
+	})
+	return page, err
+}
+
+// spanGap is the number of other records that are read to save a request.
+const spanGap = 50
+
+// readSpans reads the records of letters, and some between them.
+func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedLetter,
+	each func(*kgo.Record) error) error {
+	letters = slices.Clone(letters)
+	slices.SortFunc(letters, func(a, b trackedLetter) int {
+		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
+	})
+	for len(letters) > 0 {
+		first, n := letters[0], 1
+		for n < len(letters) && letters[n].partition == first.partition &&
+			letters[n].offset-letters[n-1].offset < spanGap {
+			n++
+		}
+		_, err := reader.Read(ctx, topic, kafka.ReadOptions{From: kafka.Positions{first.partition: first.offset},
+			To: kafka.Positions{first.partition: letters[n-1].offset + 1}}, each)
+		if err != nil {
+			return err
+		}
+		letters = letters[n:]
 	}
-	return states, nil
+	return nil
 }
 
 // ReplayConnector is [Herder.Replay] for one connector and the topic of its settings. It returns [ErrNotRunning] for a
@@ -161,8 +113,94 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 		return done, ErrReplayInProgress
 	}
 	defer h.replayLock.Unlock()
+	defer h.tracker.wake.Ring()
 	r.Filter.Connector = name
 	return h.Replay(ctx, r)
+}
+
+// DiscardResult is the result of [Herder.DiscardDeadLetters].
+type DiscardResult struct {
+	// Discarded counts original records or rows.
+	Discarded int
+	// Kept counts the other positions, by reason.
+	Kept map[string]int
+}
+
+// DiscardDeadLetters marks the original records or rows of dead letters as settled: they are not replayed. An error
+// wraps [ErrTooManyRanges] if their number of ranges would exceed the bound; nothing is stored then.
+func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
+	positions map[DeadLetterPosition]bool) (result DiscardResult, err error) {
+	topic, err := h.deadLetterTopic(name)
+	if err != nil {
+		return result, err
+	}
+	ctl, err := h.find(name)
+	if err != nil {
+		return result, err
+	}
+	if !h.replayLock.TryLock() {
+		return result, ErrReplayInProgress
+	}
+	defer h.replayLock.Unlock()
+	run, err := ctl.openDetachedRun(ctx)
+	if err != nil {
+		return result, err
+	}
+	defer run.closeOffsets()
+	defer h.tracker.wake.Ring()
+	err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Lock) error {
+		var letters []trackedLetter
+		var current map[int32]replayState
+		err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
+			letters, result.Discarded = c.index.siblings(positions)
+			current = c.index.states
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		result.Kept = map[string]int{}
+		if kept := len(positions) - result.Discarded; kept > 0 {
+			result.Kept[keptUnknown] = kept
+		}
+		return run.storeDiscarded(ctx, lock, topic, letters, current)
+	})
+	return result, err
+}
+
+// storeDiscarded marks letters as done in the stored states of the partitions in current. States of other partitions
+// are of an earlier topic with this name.
+func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Lock, topic string, letters []trackedLetter,
+	current map[int32]replayState) error {
+	states := map[int32]replayState{}
+	ranges := map[int32]int{}
+	for _, l := range letters {
+		state, ok := states[l.partition]
+		if _, isCurrent := current[l.partition]; isCurrent && !ok {
+			fields, _, err := run.clients.offsets.Get(ctx, replayOwnerPrefix+run.config.Name,
+				replayPartition(topic, l.partition))
+			if err == nil {
+				state, err = parseReplayState(fields)
+			}
+			if err != nil {
+				return err
+			}
+			ranges[l.partition] = state.ranges()
+		}
+		state.markDone(l.offset, l.offset)
+		states[l.partition] = state
+	}
+	var entries []offset.Entry
+	for partition, state := range states {
+		if err := state.checkBounds(ranges[partition]); err != nil {
+			return err
+		}
+		entries = append(entries, offset.Entry{Partition: replayPartition(topic, partition), Offset: state.fields()})
+	}
+	if err := lock.CheckMembership(ctx); err != nil {
+		return err
+	}
+	return run.clients.offsets.Set(ctx, replayOwnerPrefix+run.config.Name, entries...)
 }
 
 // ErrNotRunning means that the connector is paused or stopped.

@@ -15,7 +15,8 @@
 //   - task.go, restart.go: tasks. sourcetask.go, sinktask.go: their options. transforms.go, topic.go, tracking.go,
 //     registries.go: their parts. exactlyonce.go, delivery.go: producers. idletracker.go: idle source tasks.
 //   - endpoint.go, listener.go: notifications. lag.go: lag of sinks, end of --once.
-//   - deadletter.go, deadletterproducer.go, dlq.go: dead letters. replay.go, partitionreplay.go, rejections.go: replay.
+//   - deadletter.go, deadletterproducer.go, dlq.go: dead letters. deadlettertracker.go, deadletterindex.go,
+//     deadlettercause.go: what is known of open ones. replay.go, partitionreplay.go, rejections.go: replay.
 //     replaystate.go: its stored state. recordindex.go, keylocks.go: order of replayed records.
 //   - condition.go: the words for states. summary.go, activity.go, restinfo.go, trace.go, progress.go, metrics.go: what
 //     is shown, history.go: of the last hour. offsets.go, importoffsets.go: offsets.

@@ -27,12 +27,12 @@ type Herder struct {
 	controllers map[string]*controller
 	deleting    map[string]*controller
 	// runCtx is the context of Run, nil before. ended means that Run accepts no more connectors.
-	runCtx           context.Context
-	ended            bool
-	running          sync.WaitGroup
-	replayLock       sync.Mutex
-	deadLetterCounts dlqCounts
-	history          history.Recorder
+	runCtx     context.Context
+	ended      bool
+	running    sync.WaitGroup
+	replayLock sync.Mutex
+	tracker    *deadLetterTracker
+	history    history.Recorder
 }
 
 // New creates a herder of checked connectors. Nothing runs before [Herder.Run].
@@ -41,6 +41,7 @@ func New(o Options, connectors []*config.Connector) *Herder {
 		hub:    &notify.Hub{Logger: o.Logger},
 		starts: &startCounters{}, refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
 	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
+	h.tracker = newDeadLetterTracker(h)
 	options := h.options(connectors)
 	for _, connector := range connectors {
 		ctl := newController(options, connector)
@@ -72,6 +73,10 @@ func (h *Herder) Run(ctx context.Context) {
 	for _, ctl := range h.controllers {
 		h.launch(ctl)
 	}
+	h.running.Go(func() {
+		defer guard.Recover(h.shared.Logger, "counting dead letters", nil)
+		h.tracker.run(ctx)
+	})
 	h.mu.Unlock()
 	go func() {
 		defer guard.Recover(h.shared.Logger, "the history of connectors", nil)

@@ -2,9 +2,12 @@ package connect
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -43,6 +46,10 @@ type partitionReplay struct {
 	storedJSON string
 	records    *recordIndex
 	regex      *pattern.Pattern
+
+	mu      sync.Mutex
+	refused map[string]bool   // positions of letters that became dead letters again
+	written map[recordID]bool // of records of which the service has accepted a row, by position alone
 }
 
 func (p *partitionReplay) owner() string { return replayOwnerPrefix + p.connectorRun.config.Name }
@@ -124,8 +131,38 @@ func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) 
 	if p.next = at[p.partition]; b.restartAt >= 0 {
 		p.next = b.restartAt
 	}
+	ranges := p.state.ranges()
 	p.state.markDone(b.expected, p.next-1)
-	return b.deadLetters, p.state.checkBounds()
+	if err := p.state.checkBounds(ranges); err != nil {
+		return nil, err
+	}
+	return b.deadLetters, nil
+}
+
+// checkRoom returns an error if the state would be too large after all selected dead letters are settled. Each gap has
+// a letter, so few letters need no check.
+func (p *partitionReplay) checkRoom(ctx context.Context) error {
+	if p.end-p.next < maxReplayedRanges {
+		return nil
+	}
+	after := p.state.clone()
+	expected := p.next
+	_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
+		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
+		l := ParseDeadLetter(r)
+		after.markDone(expected, r.Offset-1)
+		expected = r.Offset + 1
+		isOther := l.Connector != p.connectorRun.config.Name || (p.records != nil && p.records.isDone(&l))
+		if isOther || (p.request.Filter.Matches(&l) && p.skipReason(&l) == "") {
+			after.markDone(r.Offset, r.Offset)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	after.markDone(expected, p.end-1)
+	return after.checkBounds(p.state.ranges())
 }
 
 // add returns [kafka.ErrStop] at the end of the batch.
@@ -158,14 +195,18 @@ func (b *replayBatch) add(r *kgo.Record) error {
 	}
 	delete(b.request.notFound, deadLetter.position())
 	if reason := b.skipReason(&deadLetter); reason != "" && !isDuplicate {
-		b.result.Skipped[reason]++
+		b.result.Kept[reason]++
 		return nil
+	}
+	letter := &deadLetter
+	if value := b.request.Value; value != nil {
+		letter = deadLetter.withValue(*value)
 	}
 	if b.records != nil {
 		b.selected[place] = deadLetter.recordID()
 		b.records.setSelected(deadLetter.recordID(), true)
 	}
-	b.deadLetters = append(b.deadLetters, &deadLetter)
+	b.deadLetters = append(b.deadLetters, letter)
 	b.bytes += len(r.Key) + len(r.Value)
 	if len(b.deadLetters) >= batchRecords || b.bytes >= batchBytes {
 		return kafka.ErrStop
@@ -242,29 +283,34 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 	options := t.sourceOptions(delivery, binding, transforms)
 	options.Tolerance.TolerateAll = true
 	options.DeadLetters = t.newSourceDeadLetters(p.request.Topic, true, binding)
+	rejected := &rejections{replay: p}
+	headers := options.DeadLetters.Headers
+	options.DeadLetters.Headers = func(failed source.FailedRow) []kgo.RecordHeader {
+		rejected.add(failed.ReplayedFrom, failed.Err)
+		if p.request.DryRun {
+			return nil
+		}
+		return headers(failed)
+	}
 	if p.request.DryRun {
-		rejected := &rejections{replay: p}
 		options.EnsureTopic, options.Logger = nil, slog.New(slog.DiscardHandler) // nothing is skipped
 		options.NewOutput = func(feed string) (source.Output, error) {           // does not record topics
 			output, err := delivery.output(feed)
 			return discardOutput{output}, err
 		}
-		options.DeadLetters.Headers = func(failed source.FailedRow) []kgo.RecordHeader {
-			rejected.add(failed.ReplayedFrom, failed.Err)
-			return nil
-		}
 	}
-	sourceTask := source.NewTask(options)
-	defer func() { p.result.Rejected += int(sourceTask.Progress().Skipped) }()
-	lastSent := 0
-	return sourceTask.Replay(ctx, source.Replay{Partition: p.storageKey(),
+	var sent []core.DeadLetter
+	return source.NewTask(options).Replay(ctx, source.Replay{Partition: p.storageKey(),
 		Next: func(ctx context.Context, unreadable source.UnreadableReason) (batch []core.DeadLetter,
 			after []wit.OffsetEntry, err error) {
-			p.result.Replayed += lastSent // they were stored
+			for i := range sent { // they were stored
+				p.count(sent[i].Position, true)
+			}
+			sent = nil
 			if err := p.checkLock(ctx); err != nil {
 				return nil, nil, err
 			}
-			for lastSent = 0; len(batch) == 0; {
+			for len(batch) == 0 {
 				deadLetters, err := p.nextBatch(ctx)
 				if err != nil || len(deadLetters) == 0 {
 					return nil, nil, err
@@ -273,7 +319,7 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 					return nil, nil, err
 				}
 			}
-			lastSent = len(batch)
+			sent = batch
 			return batch, p.state.fields(), nil
 		}})
 }
@@ -288,7 +334,7 @@ func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters [
 				return nil, err
 			}
 			if reason != "" {
-				p.result.Skipped[reason]++
+				p.result.Kept[reason]++
 				continue
 			}
 		}
@@ -330,10 +376,37 @@ func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plug
 	}
 }
 
+// count counts a letter that was sent and settled. isWritten means that it was accepted, unless it was refused.
+func (p *partitionReplay) count(position string, isWritten bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.refused[position]:
+		p.result.Refused++
+	case isWritten:
+		p.result.Delivered++
+	default:
+		p.result.Kept[SettledUnsent]++
+		return
+	}
+	p.result.Sent++
+}
+
+// placeID identifies a record by its position.
+func placeID(r *kgo.Record) recordID {
+	return newKeyID(r.Topic, r.Partition, binary.AppendVarint(nil, r.Offset))
+}
+
+func (p *partitionReplay) markWritten(r *kgo.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.written[placeID(r)] = true
+}
+
 func (p *partitionReplay) dropIfSuperseded(deadLetter *DeadLetter) bool {
 	superseded := p.records.isSuperseded(deadLetter)
 	if superseded {
-		p.result.Skipped[p.skipReason(deadLetter)]++
+		p.result.Kept[p.skipReason(deadLetter)]++
 		p.records.setSelected(deadLetter.recordID(), false)
 	}
 	return superseded
@@ -349,8 +422,13 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 			return nil
 		}
 	}
+	if p.request.Value != nil && !p.request.DryRun {
+		if isWritten, err := p.checkStoredValue(ctx, options, chosen); err != nil || isWritten {
+			return err
+		}
+	}
 	slices.SortFunc(chosen, compareSource)
-	replay := sink.Replay{Lock: p.lock, DryRun: p.request.DryRun}
+	replay := sink.Replay{Lock: p.lock, DryRun: p.request.DryRun, Written: p.markWritten}
 	indexes := make([]int, len(chosen)) // of each dead letter's record, which is sent once
 	for i, deadLetter := range chosen {
 		if id := deadLetter.recordID(); i == 0 || id != chosen[i-1].recordID() {
@@ -376,10 +454,62 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 	for i, deadLetter := range chosen {
 		p.records.markSent(deadLetter)
 		if p.state.isDone(deadLetter.Record.Offset) && (i == 0 || indexes[i] != indexes[i-1]) {
-			p.result.Replayed++
+			sent := &replay.Letters[indexes[i]]
+			p.count(sent.Position, p.written[placeID(sent.Record)])
 		}
 	}
 	return err
+}
+
+// checkStoredValue checks whether an earlier attempt has written the record of a letter in doubt whose value was
+// edited: the other value may have another key, so the check needs the stored value. It returns true if the record was
+// written. Of a record in several parts, the parts that were not written are left to send.
+func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Options,
+	chosen []*DeadLetter) (isWritten bool, err error) {
+	letter := chosen[0]
+	id := letter.recordID()
+	state := p.records.states[id]
+	if !state.inDoubt {
+		return false, nil
+	}
+	stored := letter.forReplay()
+	stored.Record.Value = letter.storedValue
+	stored.Rows = p.records.rows[id]
+	stored.InDoubt = true
+	missing := &missingRows{}
+	options.DeadLetters = missing
+	options.Logger = slog.New(slog.DiscardHandler)
+	options.Revoked = &sink.RevokedPartitions{}
+	options.InDoubt = &sink.InDoubtRecords{}
+	options.InDoubt.MergeKnown(p.state.known)
+	err = sink.Deliver(ctx, options, sink.Replay{Letters: []core.DeadLetter{stored}, Lock: p.lock, CheckOnly: true,
+		Store: func(context.Context, []bool, []bool) error { return nil }})
+	if err != nil {
+		return false, err
+	}
+	if missing.record == nil {
+		after := p.state.clone()
+		after.markDone(letter.Record.Offset, letter.Record.Offset)
+		p.result.Kept[keptWritten]++
+		return true, p.store(ctx, after)
+	}
+	if !errors.Is(missing.record.Err, sink.ErrNotWritten) {
+		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
+			"checked: %w", letter.position(), missing.record.Err)
+	}
+	p.records.rows[id] = missing.record.Rows
+	state.inDoubt = false
+	p.records.states[id] = state
+	return false, nil
+}
+
+// missingRows keeps the record whose rows a check has not found.
+type missingRows struct{ record *sink.FailedRecord }
+
+// Send implements [sink.DeadLetters].
+func (m *missingRows) Send(_ context.Context, records []sink.FailedRecord) error {
+	m.record = &records[0]
+	return nil
 }
 
 func (p *partitionReplay) checkLock(ctx context.Context) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -70,7 +71,10 @@ func newRecordID(topic string, partition int32, offset int64, at time.Time, key,
 	return id
 }
 
-func (l *DeadLetter) recordID() recordID {
+func (l *DeadLetter) recordID() (id recordID) {
+	if stored, err := hex.DecodeString(l.Original); err == nil && len(stored) == len(id) {
+		return recordID(stored)
+	}
 	return newRecordID(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)
 }
 

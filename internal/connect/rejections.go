@@ -3,7 +3,6 @@ package connect
 import (
 	"context"
 	"slices"
-	"sync"
 
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/sink"
@@ -18,9 +17,8 @@ type Rejection struct {
 
 const maxRejections = 100
 
-// rejections collects the dead letters that a replay rejects again. In a dry run it only records the reasons.
+// rejections collects the dead letters that a replay rejects again. Of a dry run it keeps the reasons.
 type rejections struct {
-	mu          sync.Mutex
 	replay      *partitionReplay
 	deadLetters *deadLetterProducer // writes them to the topic; nil in a dry run and for a source
 }
@@ -32,9 +30,6 @@ func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) 
 			return err
 		}
 	}
-	r.mu.Lock()
-	r.replay.result.Rejected += len(deadLetters)
-	r.mu.Unlock()
 	for i := range deadLetters {
 		r.add(deadLetters[i].ReplayedFrom, deadLetters[i].Err)
 	}
@@ -42,8 +37,9 @@ func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) 
 }
 
 func (r *rejections) add(position string, reason error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.replay.mu.Lock()
+	defer r.replay.mu.Unlock()
+	r.replay.refused[position] = true
 	done := r.replay.result
 	// another row of the same document
 	isKnown := func(rejection Rejection) bool { return rejection.Position == position }

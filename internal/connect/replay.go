@@ -28,26 +28,45 @@ type ReplayRequest struct {
 	IncludeSuperseded bool
 	// DryRun processes dead letters without sending or storing anything. Plugins are opened, which may read the
 	// service's metadata; schemas are not registered.
-	DryRun   bool
+	DryRun bool
+	// Value, if not nil, is sent in place of the value of the only selected dead letter.
+	Value    *string
 	notFound map[DeadLetterPosition]bool
 }
 
 // ReplayResult is the result of a replay.
 type ReplayResult struct {
-	// Replayed counts dead letters that were sent; Rejected counts those that became dead letters again.
-	Replayed, Rejected int
-	// Skipped counts dead letters that could not be replayed, by reason.
-	Skipped    map[string]int
+	Sent      int // counts the dead letters that were sent
+	Delivered int // counts those that the service, or Kafka, has accepted
+	Refused   int // counts those that became dead letters again, in whole or in part
+	// Kept counts the other selected dead letters, by reason.
+	Kept map[string]int
+	// Rejections are of a dry run.
 	Rejections []Rejection
 }
 
+// SettledUnsent is the reason in [ReplayResult.Kept] of dead letters that are settled although nothing was sent.
+const SettledUnsent = "that are settled without being sent, because a transform, the plugin or " +
+	"errors.uncertain.skip leaves them out"
+
+// Other reasons that do not depend on the dead letter.
+const (
+	keptUnknown = "that are not in the topic, belong to another connector, or were settled before"
+	keptWritten = "that an earlier attempt has written, as a check shows: the other value was not sent"
+)
+
+// maxReplayedRanges bounds the stored state of a partition.
 const maxReplayedRanges = 10_000
+
+// ErrTooManyRanges means that the stored state of a partition would exceed its bound.
+var ErrTooManyRanges = fmt.Errorf("at most %d ranges of settled dead letters with gaps between them are stored",
+	maxReplayedRanges)
 
 // Replay sends dead letters through their connectors, which need not run: rows of a source to their topics, records of
 // a sink to the service. Dead letters that are rejected again return to the topic. Those that arrive during the replay
 // are left for the next one.
 func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, error) {
-	result := ReplayResult{Skipped: map[string]int{}}
+	result := ReplayResult{Kept: map[string]int{}}
 	reader, err := kafka.NewReader(h.shared.Kafka)
 	if err != nil {
 		return result, err
@@ -68,7 +87,7 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 		if deadLetter.Connector == "" {
 			reason = "without the headers of errors.deadletterqueue.context.headers.enable"
 		}
-		result.Skipped[reason]++
+		result.Kept[reason]++
 		delete(r.notFound, deadLetter.position())
 		return nil
 	})
@@ -84,8 +103,7 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 		missing := slices.SortedFunc(maps.Keys(r.notFound), func(a, b DeadLetterPosition) int {
 			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 		})
-		result.Skipped["that are not in the topic, belong to another connector, or were replayed "+
-			"before: "+strings.Trim(fmt.Sprint(missing), "[]")] = count
+		result.Kept[keptUnknown+": "+strings.Trim(fmt.Sprint(missing), "[]")] = count
 	}
 	return result, nil
 }
@@ -124,8 +142,15 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 	if run.clients.admin != nil {
 		defer run.clients.admin.Close()
 	}
-	lock, err := kafka.AcquireGroupLock(ctx, h.shared.Kafka, config.ConsumerGroup(replayOwnerPrefix+name),
-		h.shared.Worker.Text("offset.storage.topic"))
+	return run.withReplayLock(ctx, func(ctx context.Context, lock sink.Lock) error {
+		return run.replayDeadLetters(ctx, lock, reader, ends, r, result)
+	})
+}
+
+// withReplayLock calls do while no other process changes the replay state of the connector, which is up to date.
+func (run *connectorRun) withReplayLock(ctx context.Context, do func(context.Context, sink.Lock) error) error {
+	lock, err := kafka.AcquireGroupLock(ctx, run.options.Kafka, config.ConsumerGroup(replayOwnerPrefix+run.config.Name),
+		run.options.Worker.Text("offset.storage.topic"))
 	if errors.Is(err, kafka.ErrLocked) {
 		return fmt.Errorf("%w by another process: %w", ErrReplayInProgress, err)
 	}
@@ -133,11 +158,10 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 		return err
 	}
 	defer lock.Close()
-	ctx = lock.Context()
-	if err := run.clients.offsets.RefreshCommitted(ctx); err != nil {
+	if err := run.clients.offsets.RefreshCommitted(lock.Context()); err != nil {
 		return err
 	}
-	return run.replayDeadLetters(ctx, lock, reader, ends, r, result)
+	return do(lock.Context(), lock)
 }
 
 // replayDeadLetters sends the connector's dead letters while it has the lock.
@@ -146,8 +170,7 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, 
 	var all []*partitionReplay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
 		p := &partitionReplay{connectorRun: run, lock: lock, reader: reader, request: r, partition: partition,
-			end:    ends[partition],
-			result: result}
+			end: ends[partition], result: result, refused: map[string]bool{}, written: map[recordID]bool{}}
 		if err := p.load(ctx); err != nil {
 			return err
 		}
@@ -157,6 +180,11 @@ func (run *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, 
 		records := newRecordIndex(run.clients.kafka)
 		defer records.close()
 		if err := indexRecords(ctx, all, records); err != nil {
+			return err
+		}
+	}
+	for _, p := range all { // nothing is sent unless all can be stored
+		if err := p.checkRoom(ctx); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -93,9 +94,10 @@ func TestReplayStateIsBounded(t *testing.T) {
 	for i := range int64(maxReplayedRanges) {
 		state.markDone(2*i+1, 2*i+1)
 	}
-	assert.NoError(t, state.checkBounds())
+	assert.NoError(t, state.checkBounds(0))
 	state.markDone(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
-	if state.checkBounds() == nil {
+	if err := state.checkBounds(maxReplayedRanges); !errors.Is(err, ErrTooManyRanges) {
 		t.Errorf("expected at most %d ranges, found %d", maxReplayedRanges, len(state.done))
 	}
+	assert.NoError(t, state.checkBounds(maxReplayedRanges+1), "it was not less before")
 }

@@ -104,6 +104,12 @@ func (r *replayState) isDone(at int64) bool {
 	return found
 }
 
+// covers reports whether all dead letters from first to last are done.
+func (r *replayState) covers(first, last int64) bool {
+	i, found := r.find(first)
+	return first > last || (found && r.done[i].last >= last)
+}
+
 func (r *replayState) find(at int64) (place int, found bool) {
 	place, _ = slices.BinarySearchFunc(r.done, at, func(replayed offsetRange, at int64) int {
 		return cmp.Compare(replayed.last,
@@ -112,13 +118,19 @@ func (r *replayState) find(at int64) (place int, found bool) {
 	return place, place < len(r.done) && r.done[place].first <= at
 }
 
-func (r *replayState) checkBounds() error {
+// ranges is the number of stored ranges.
+func (r *replayState) ranges() int {
 	_, done := r.next()
-	if len(done) <= maxReplayedRanges {
-		return nil
+	return len(done)
+}
+
+// checkBounds returns an error if the state is too large and larger than before: what closes gaps is permitted.
+func (r *replayState) checkBounds(before int) error {
+	if count := r.ranges(); count > max(maxReplayedRanges, before) {
+		return fmt.Errorf("%w, and this would make %d: replay or discard the dead letters in the gaps first, "+
+			"without a filter or with --older", ErrTooManyRanges, count)
 	}
-	return fmt.Errorf("expected at most %d ranges of replayed dead letters with gaps, found %d: replay the "+
-		"dead letters in the gaps first, without a filter or with --older", maxReplayedRanges, len(done))
+	return nil
 }
 
 func (r *replayState) setInDoubt(at int64, inDoubt bool) {

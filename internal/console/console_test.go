@@ -117,8 +117,8 @@ func newFake() *fake {
 			Options: []rest.ToolOption{{Name: odd, Required: true, Default: &text, Usage: odd}}}},
 		"GET " + of("/culvert/connectors/{name}/deadletters"): json.RawMessage(fmt.Sprintf(`{"topic":%[1]s,"letters":[
 			{"partition":0,"offset":17,"failed":"2026-11-24T12:00:00Z","class":%[1]s,"message":%[1]s,"stage":%[1]s,
-			"from":{"topic":%[1]s,"partition":-1,"feed":%[1]s}}],"causes":[{"class":%[1]s,"stage":%[1]s,
-			"message":%[1]s,"count":1}]}`, quotedJSON(odd))),
+			"from":{"topic":%[1]s,"partition":-1,"feed":%[1]s}}],"causes":[{"id":"1","text":%[1]s,
+			"count":1}]}`, quotedJSON(odd))),
 		"GET /culvert/plugins": []rest.Module{{Plugin: odd, Version: odd, Hash: odd, File: odd, State: "active",
 			Classes: []string{odd}}, {Plugin: odd, Hash: "2", State: "refused", Error: odd}, {Plugin: "p", Hash: "3",
 			State: "kept"}},

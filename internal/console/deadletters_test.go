@@ -2,12 +2,9 @@ package console
 
 import (
 	"encoding/json"
-	"fmt"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
@@ -28,40 +25,11 @@ func TestDryRunListsRejections(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
 	f.answers["POST "+target] = rest.ReplayResult{DryRun: true, WouldPass: 1, Refused: 1,
-		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Skipped: map[string]int{"older": 2}}
+		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Kept: map[string]int{"older": 2}}
 	w := served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "dry": {"1"}, "name": {"orders"},
 		"letter": {"0@7"}, "back": {"letters"}})
-	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 skipped: older"} {
+	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 kept: older"} {
 		assert.Contains(t, w.Body.String(), want)
-	}
-}
-
-// Each dead letter is listed below its cause. With as many causes as dead letters the page takes linear time.
-func TestDeadLettersByCause(t *testing.T) {
-	f, found := newFake(), rest.DeadLetterList{}
-	for n := range 20_000 {
-		l := rest.DeadLetter{Offset: int64(n), Class: "C", Stage: "TASK_PUT", Message: fmt.Sprint("no order ", n/2)}
-		found.DeadLetters = append(found.DeadLetters, l)
-		if n%2 == 0 {
-			found.Causes = append(found.Causes, l.Cause())
-		}
-	}
-	_, target := rest.Target("GET /culvert/connectors/{name}/deadletters", "orders")
-	f.answers["GET "+target] = found
-	began := time.Now()
-	v := &pageRequest{client: client{f, httptest.NewRequest("GET", "/console/letters", nil)},
-		query: pairs("name", "orders")}
-	page, err := v.deadLetters()
-	assert.NoError(t, err)
-	for n, c := range found.Causes {
-		c.Count, c.First = 2, "2026-11-24T12:00:00Z"
-		of := page.(deadLettersPage).WithCause(c)
-		if len(of) != 2 || of[0].Offset != int64(2*n) || of[1].Offset != int64(2*n+1) {
-			t.Fatalf("cause %d: found %v", n, of)
-		}
-	}
-	if elapsed := time.Since(began); elapsed > 5*time.Second {
-		t.Errorf("expected less than 5 s, found %v", elapsed)
 	}
 }
 
@@ -87,15 +55,16 @@ func TestReviewOfEmptyText(t *testing.T) {
 	}
 }
 
-// The page shows for each dead letter whether it was replayed.
-func TestDeadLettersShowReplayState(t *testing.T) {
+// The page lists causes and the dead letters, none of them selected.
+func TestDeadLettersPage(t *testing.T) {
 	f := newFake()
 	f.answers["GET /culvert/connectors/orders/deadletters"] = json.RawMessage(`{"topic":"dlq","letters":[
-		{"offset":1,"replayed":false},{"offset":2,"replayed":true},{"offset":3}],"causes":[{"count":3}]}`)
+		{"offset":7,"attempts":3}],"causes":[{"id":"0a","text":"no <b>","count":3}],"next":"1-0@7"}`)
 	page := served(t, over(f), "GET", "/console/letters?name=orders", nil).Body.String()
-	for _, want := range []string{"<td>no</td>", "<td>yes</td>", "<td>–</td></tr>"} {
+	for _, want := range []string{`cause=0a">3 × no &lt;b&gt;`, `<td class="number">3</td>`, `after=1-0%407`} {
 		if strings.Count(page, want) != 1 {
 			t.Errorf("expected one %s\n%s", want, page)
 		}
 	}
+	assert.Equal(t, false, strings.Contains(page, "checked"))
 }

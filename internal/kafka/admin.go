@@ -407,35 +407,41 @@ func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, erro
 	return starts[topic], a.dialer.Explain(err)
 }
 
-// Records counts the records of topics by their offsets, compacted ones included. Missing topics have none; topics of
-// unreachable brokers are left out.
-func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 {
-	records := map[string]int64{}
+// Range is what can be read of a topic.
+type Range struct {
+	From Positions // first offsets
+	To   Positions // last stable offsets
+}
+
+// Ranges returns the offsets of topics. Missing topics have none; topics that cannot be read now are left out.
+func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
+	ranges := map[string]Range{}
 	if len(topics) == 0 {
-		return records
+		return ranges
 	}
 	// failed topics are missing, failed partitions have their own error
 	starts, _ := a.admin.ListStartOffsets(ctx, topics...)
-	ends, _ := a.admin.ListEndOffsets(ctx, topics...)
+	ends, _ := a.admin.ListCommittedOffsets(ctx, topics...)
 	for topic, partitions := range ends {
-		var n int64
+		readable := Range{Positions{}, Positions{}}
 		var err error
 		for partition, end := range partitions {
-			start, known := starts.Lookup(topic, partition)
-			if !known && end.Err == nil {
+			start, ok := starts.Lookup(topic, partition)
+			if !ok && end.Err == nil {
 				start.Err = errors.New("the start offset is unknown")
 			}
-			n += end.Offset - start.Offset
+			readable.From[partition] = start.Offset
+			readable.To[partition] = end.Offset
 			err = errors.Join(err, end.Err, start.Err)
 		}
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			records[topic] = 0
+			ranges[topic] = Range{}
 		case err == nil:
-			records[topic] = n
+			ranges[topic] = readable
 		}
 	}
-	return records
+	return ranges
 }
 
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {

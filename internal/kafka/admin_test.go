@@ -172,12 +172,14 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 	}
 }
 
-// A topic with unknown start offsets has no number of records: the end offset alone would count deleted records.
-func TestRecordsWithoutStarts(t *testing.T) {
+// A topic with unknown start offsets is left out: from offset 0 it would have deleted records. A missing topic is
+// empty.
+func TestRangesWithoutStarts(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "letters", "one", "two")
 	a := openTestAdmin(t, b.Addr())
-	assert.Equal(t, map[string]int64{"letters": 2}, a.Records(kafkatest.Context(t), "letters"))
+	assert.Equal(t, map[string]Range{"letters": {Positions{0: 0}, Positions{0: 2}}, "missing": {}},
+		a.Ranges(kafkatest.Context(t), "letters", "missing"))
 	kafkatest.RejectIf(b.Cluster, kmsg.ListOffsets, nil, func(r kmsg.Request) bool {
 		topics := r.(*kmsg.ListOffsetsRequest).Topics
 		starts := len(topics) > 0 && topics[0].Partitions[0].Timestamp == -2
@@ -186,7 +188,7 @@ func TestRecordsWithoutStarts(t *testing.T) {
 		}
 		return starts
 	})
-	assert.Equal(t, map[string]int64{}, a.Records(kafkatest.Context(t), "letters"))
+	assert.Equal(t, map[string]Range{}, a.Ranges(kafkatest.Context(t), "letters"))
 }
 
 // A new Kafka cluster returns COORDINATOR_NOT_AVAILABLE until it has created the topic of group offsets.

@@ -31,7 +31,7 @@ type ConnectorList struct {
 type ConnectorSummary struct {
 	ConnectorState
 	connect.Activity
-	DeadLetters *int64 `json:"dead_letters,omitempty"`
+	ConnectorLetters
 }
 
 // ConnectorState is what a connector is doing, why, and what an operator can do.
@@ -63,7 +63,7 @@ var listOrders = map[string]func(l *ConnectorSummary) float64{
 	"name":     func(*ConnectorSummary) float64 { return 0 },
 	"rows":     func(l *ConnectorSummary) float64 { return -l.Rows },
 	"lag":      func(l *ConnectorSummary) float64 { return mostFirst(l.Lag) },
-	"letters":  func(l *ConnectorSummary) float64 { return mostFirst(l.DeadLetters) },
+	"letters":  func(l *ConnectorSummary) float64 { return mostFirst(l.LettersOpen) },
 	"activity": func(l *ConnectorSummary) float64 { return latestFirst(l.LastActive) },
 }
 
@@ -148,6 +148,9 @@ func (req *request) listConnectors() {
 	}
 	for _, c := range req.herder().Summaries() {
 		summary, included := summarize(&c, group, ownOnly)
+		letters := req.connectorLetters(c.Name)
+		letters.mergeLetters(summary.ConnectorLetters)
+		summary.ConnectorLetters = letters
 		if summary.Action != nil && summary.Action.Setting != "" && !ownOnly && req.isOfFile(c.Name) {
 			summary.Action = nil // REST cannot change it
 		}
@@ -157,12 +160,6 @@ func (req *request) listConnectors() {
 	}
 	page := ConnectorList{Connectors: connectors}
 	if !ownOnly { // the leader sorts and cuts
-		deadLetters := req.herder().DeadLetterCounts(req.r.Context())
-		for i := range connectors {
-			if n, ok := deadLetters[connectors[i].Name]; ok {
-				connectors[i].DeadLetters = &n
-			}
-		}
 		page = query.page(connectors)
 	}
 	page.Silent = group.silent
@@ -297,6 +294,7 @@ func (l *ConnectorSummary) merge(other ConnectorSummary) {
 	}
 	l.Note = cmp.Or(l.Note, other.Note)
 	l.Activity.Add(other.Activity)
+	l.mergeLetters(other.ConnectorLetters)
 }
 
 // adviceByKind has the advice by kind of failure. NAME is replaced by the connector.

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -29,8 +28,12 @@ func (l *lister) worker() Worker {
 }
 
 func (l *lister) Summaries() []connect.Summary { return l.conditions }
-func (l *lister) DeadLetterCounts(context.Context) map[string]int64 {
-	return map[string]int64{"b": 7}
+func (l *lister) DeadLetterSummary(name string) (s connect.DeadLetterSummary) {
+	if name == "b" {
+		s = connect.DeadLetterSummary{Open: wit.Ptr(int64(7)), More: true, Causes: []connect.CauseCount{{ID: "0a",
+			Text: "no geheim", Count: 7}, {}, {}, {}}}
+	}
+	return s
 }
 
 // conditionOf returns a connector with tasks, one for each condition.
@@ -112,7 +115,8 @@ func TestConnectorList(t *testing.T) {
 	assert.Equal(t, []ConnectorSummary{{ConnectorState: ConnectorState{Name: "b", Type: "source", Class: "a.Class",
 		State: "failed", Since: &since, Note: "1 of 2 tasks", Cause: "b: no!", Tasks: 2, Failed: 1, Workers: []string{},
 		Advice: "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume."},
-		Activity: connect.Activity{Rows: 2.5, Refused: 4}, DeadLetters: wit.Ptr(int64(7))}}, page.Connectors)
+		Activity:         connect.Activity{Rows: 2.5, Refused: 4},
+		ConnectorLetters: ConnectorLetters{LettersOpen: wit.Ptr(int64(7)), LettersMore: true}}}, page.Connectors)
 	for query, want := range map[string]string{"?state=good": "state: expected one of failed, unknown,",
 		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001",
 		"?after=b":      "after: expected VALUE/NAME",
@@ -232,7 +236,12 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-func (r *runner) DeadLetterCounts(context.Context) map[string]int64 { return nil }
+func (r *runner) DeadLetterSummary(string) (s connect.DeadLetterSummary) {
+	if r.number == 1 { // it owns the connector
+		s.Open = wit.Ptr(int64(4))
+	}
+	return s
+}
 
 // Summaries returns the current state of the worker's own task of c, and the status topic's state of the other tasks.
 func (r *runner) Summaries() []connect.Summary {
@@ -280,7 +289,8 @@ func TestConnectorListOfGroup(t *testing.T) {
 	want := ConnectorSummary{ConnectorState: ConnectorState{Name: "c", Type: "source", State: "away",
 		Cause: "class: refused", Advice: "It restarts automatically at 1970-01-01T00:00:00Z.", Tasks: 3, Failed: 1,
 		Workers: []string{"w0", "w1", "w2"}, Action: &connect.Action{Do: "restart"}},
-		Activity: connect.Activity{Rows: 3, Refused: 6}}
+		Activity:         connect.Activity{Rows: 3, Refused: 6},
+		ConnectorLetters: ConnectorLetters{LettersOpen: wit.Ptr(int64(4))}}
 	for _, url := range urls {
 		l, _, tag := read(url, "")
 		assert.Equal(t, []ConnectorSummary{want}, l.Connectors, url)

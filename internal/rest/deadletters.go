@@ -2,12 +2,14 @@ package rest
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/shown"
@@ -15,48 +17,15 @@ import (
 
 // DeadLetterList is the response of GET /culvert/connectors/{name}/deadletters.
 type DeadLetterList struct {
-	Topic       string       `json:"topic"`
+	Topic string `json:"topic"`
+	// DeadLetters has one entry for each original record or row, the newest first.
 	DeadLetters []DeadLetter `json:"letters"`
-	// Causes groups the dead letters, the most frequent cause first.
+	// Causes groups the newest open dead letters, the most frequent cause first.
 	Causes []DeadLetterCause `json:"causes"`
+	Next   string            `json:"next,omitempty"` // for ?after= of the next page, "" on the last page
 }
 
-// DeadLetterCause is a group of dead letters with the same class, stage and message.
-type DeadLetterCause struct {
-	Class   string `json:"class"`
-	Stage   string `json:"stage"`
-	Message string `json:"message"` // the first line, of at most 200 characters
-	Count   int    `json:"count"`
-	First   string `json:"first"`
-	Last    string `json:"last"`
-}
-
-func groupByCause(letters []DeadLetter) []DeadLetterCause {
-	all := []DeadLetterCause{}
-	at := map[DeadLetterCause]int{}
-	for _, l := range letters {
-		c := l.Cause()
-		i, known := at[c]
-		if !known {
-			i, at[c] = len(all), len(all)
-			c.First, c.Last = l.Failed, l.Failed
-			all = append(all, c)
-		}
-		all[i].Count++
-		all[i].First, all[i].Last = min(all[i].First, l.Failed), max(all[i].Last, l.Failed)
-	}
-	slices.SortStableFunc(all, func(a, b DeadLetterCause) int { return cmp.Compare(b.Count, a.Count) })
-	return all
-}
-
-// Cause returns the group of a dead letter, without a count.
-func (l *DeadLetter) Cause() DeadLetterCause {
-	line, _, _ := strings.Cut(l.Message, "\n")
-	return DeadLetterCause{Class: shown.LineUpTo(l.Class, 200), Stage: shown.LineUpTo(l.Stage, 200),
-		Message: shown.LineUpTo(line, 200)}
-}
-
-// DeadLetter is a dead letter without its record.
+// DeadLetter is a dead letter: in a list the newest attempt of its original record or row.
 type DeadLetter struct {
 	Partition int32            `json:"partition"`
 	Offset    int64            `json:"offset"`
@@ -71,7 +40,14 @@ type DeadLetter struct {
 	Message   string           `json:"message"`
 	Replays   int              `json:"replays"`
 	Parts     string           `json:"parts,omitempty"`
-	Replayed  *bool            `json:"replayed,omitempty"`
+	Replayed  *bool            `json:"replayed,omitempty"` // only of culvert dlq list TOPIC
+	// Attempts counts how often the original has failed. Settled means that it was delivered or discarded.
+	Attempts int    `json:"attempts"`
+	Settled  bool   `json:"settled"`
+	Cause    string `json:"cause,omitempty"` // the id of its cause
+	// Headers and Record are nil for users who may not see values of samples.
+	Headers []DeadLetterHeader `json:"headers,omitempty"`
+	Record  *DeadLetterRecord  `json:"record,omitempty"`
 }
 
 // DeadLetterSource is the origin of a dead letter: a position in a topic, or a row of a feed.
@@ -83,21 +59,87 @@ type DeadLetterSource struct {
 	Request   string `json:"request,omitempty"`
 }
 
-// NewDeadLetter returns the REST form of a dead letter.
+// DeadLetterHeader is a header of a dead letter.
+type DeadLetterHeader struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// DeadLetterRecord has the record of a dead letter as text. Nil is null.
+type DeadLetterRecord struct {
+	Key   *string `json:"key"`
+	Value *string `json:"value"`
+	// Base64 means that key and value are not UTF-8 and are in base64. Cut means that the value was shortened or
+	// redacted, so that it must not be sent back.
+	Base64 bool `json:"base64,omitempty"`
+	Cut    bool `json:"cut,omitempty"`
+	Size   int  `json:"size"` // bytes of the value
+}
+
+// NewDeadLetter returns the REST form of a dead letter, without its record.
 func NewDeadLetter(l *connect.DeadLetter) DeadLetter {
 	return DeadLetter{Partition: l.Record.Partition, Offset: l.Record.Offset,
 		Failed:    l.FailedAt.UTC().Format(time.RFC3339),
 		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
-		Class: l.Class, Message: l.Message, Replays: l.Replays, Parts: l.Rows.String(), Replayed: l.Replayed,
-		From: DeadLetterSource{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
+		Class: l.Class, Message: l.Message, Replays: l.Replays, Attempts: l.Replays + 1, Parts: l.Rows.String(),
+		Replayed: l.Replayed, From: DeadLetterSource{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
 }
 
-// Limits of ?last=, the number of records of each partition.
+// Bounds of what is shown of a dead letter, which any program may have written.
 const (
-	defaultLastRecords = 100
-	maxLastRecords     = 1000
-	maxMessageBytes    = 16 << 10 // any program may have written it
+	maxTextChars     = 2000
+	maxShownHeaders  = 100
+	maxListedBytes   = 16 << 10 // of a key and of a value in a page
+	maxSelectedBytes = 1 << 20  // as much as a retry can send
 )
+
+// shownText redacts a text and cuts it.
+func (req *request) shownText(text string) string {
+	text = strings.ToValidUTF8(req.worker.Redact(text), "\ufffd")
+	n := 0
+	for i := range text {
+		if n == maxTextChars {
+			return fmt.Sprintf("%s... (%d bytes more)", text[:i], len(text)-i)
+		}
+		n++
+	}
+	return text
+}
+
+// shownRecord returns key and value of a dead letter, each up to a number of bytes.
+func (req *request) shownRecord(l *connect.DeadLetter, most int) *DeadLetterRecord {
+	r := &DeadLetterRecord{Size: len(l.Record.Value),
+		Base64: !utf8.Valid(l.Record.Key) || !utf8.Valid(l.Record.Value)}
+	encode := func(data []byte) (*string, bool) {
+		if data == nil {
+			return nil, false
+		}
+		part := data[:min(len(data), most)]
+		if r.Base64 {
+			encoded := base64.StdEncoding.EncodeToString(part)
+			return &encoded, len(part) < len(data)
+		}
+		part = part[:len(part)-incompleteRune(part)]
+		redacted := req.worker.Redact(string(part))
+		return &redacted, len(part) < len(data) || redacted != string(part)
+	}
+	r.Key, _ = encode(l.Record.Key)
+	r.Value, r.Cut = encode(l.Record.Value)
+	return r
+}
+
+// incompleteRune returns the number of bytes of a character that is cut at the end.
+func incompleteRune(text []byte) int {
+	for n := 1; n <= min(len(text), utf8.UTFMax-1); n++ {
+		if tail := text[len(text)-n:]; utf8.RuneStart(tail[0]) {
+			if utf8.FullRune(tail) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
 
 // withheldMessage returns the text in place of messages of dead letters, which quote values of records, for users who
 // may not see the values of samples. "" means that the user may see them.
@@ -109,42 +151,82 @@ func (req *request) withheldMessage() string {
 	return "not shown, because it may quote values of records: " + why
 }
 
+// deadLetterQuery returns the selection of the request. If it is invalid or not allowed, it has answered.
+func (req *request) deadLetterQuery() (query connect.DeadLetterQuery, ok bool) {
+	query = connect.DeadLetterQuery{Show: cmp.Or(req.queryValue("show"), connect.ShowOpen),
+		Cause: req.queryValue("cause"), After: req.queryValue("after")}
+	if !slices.Contains([]string{connect.ShowOpen, connect.ShowSettled, connect.ShowAll}, query.Show) {
+		req.fail(http.StatusBadRequest, fmt.Sprintf("show: expected open, settled or all, found %q",
+			shown.LineUpTo(query.Show, 100)))
+		return query, false
+	}
+	if withheld := req.withheldMessage(); withheld != "" && query.Cause != "" { // which pages would tell
+		req.fail(http.StatusForbidden, "cause: cannot select by the messages of dead letters. A message is "+withheld)
+		return query, false
+	}
+	if letter := req.queryValue("letter"); letter != "" {
+		at, err := connect.ParseDeadLetterPosition(letter)
+		if err != nil {
+			req.fail(http.StatusBadRequest, "letter: "+err.Error())
+			return query, false
+		}
+		query.Only, query.Show = &at, connect.ShowAll
+	}
+	return query, true
+}
+
 func (req *request) listDeadLetters() {
-	last, err := req.queryNumber("last", defaultLastRecords, 1, maxLastRecords)
-	if err != nil {
-		req.failErr(err)
+	query, ok := req.deadLetterQuery()
+	if !ok {
 		return
 	}
-	found, chosen := DeadLetterList{DeadLetters: []DeadLetter{}},
-		connect.DeadLetterFilter{Error: req.queryValue("error")}
-	withheld := req.withheldMessage()
-	found.Topic, err = req.herder().ReadDeadLetters(req.timeoutContext(), req.name(), last,
-		func(l *connect.DeadLetter) error {
-			if withheld != "" { // before the filter, which must not search in them
-				l.Message = ""
-				l.Request = ""
-			}
-			if chosen.Matches(l) {
-				one := NewDeadLetter(l) // which any program may have written
-				one.Message = cmp.Or(withheld, one.Message)
-				one.Message, one.From.Request = req.worker.Redact(one.Message), req.worker.Redact(one.From.Request)
-				if more := len(one.Message) - maxMessageBytes; more > 0 {
-					shortened := strings.ToValidUTF8(one.Message[:maxMessageBytes], "")
-					one.Message = fmt.Sprintf("%s... (%d bytes more)", shortened, more)
-				}
-				found.DeadLetters = append(found.DeadLetters, one)
-			}
+	most := maxListedBytes
+	if query.Only != nil {
+		most = maxSelectedBytes
+	}
+	byPlace := map[int]DeadLetter{}
+	page, err := req.herder().ListDeadLetters(req.timeoutContext(), req.name(), query,
+		func(l connect.ListedDeadLetter) error {
+			byPlace[l.Place] = req.shownDeadLetter(l, most)
 			return nil
 		})
 	if err != nil {
 		req.failErr(err)
 		return
 	}
-	found.Causes = groupByCause(found.DeadLetters)
-	req.answer(http.StatusOK, found)
+	list := DeadLetterList{Topic: page.Topic, DeadLetters: []DeadLetter{}, Causes: req.causes(page.Causes),
+		Next: page.Next}
+	for place := range page.Size {
+		if letter, ok := byPlace[place]; ok { // else it was deleted in the meantime
+			list.DeadLetters = append(list.DeadLetters, letter)
+		}
+	}
+	req.answer(http.StatusOK, list)
 }
 
-// ReplayRequest selects dead letters. Zero selects all that were not replayed.
+// shownDeadLetter returns what the user may see of a dead letter. Its record is cut to a number of bytes.
+func (req *request) shownDeadLetter(l connect.ListedDeadLetter, most int) DeadLetter {
+	letter := NewDeadLetter(l.DeadLetter)
+	letter.Attempts = l.Attempts
+	letter.Settled = !l.IsOpen
+	for _, field := range []*string{&letter.Message, &letter.From.Request, &letter.From.Feed, &letter.From.Topic,
+		&letter.Class, &letter.Setting, &letter.Stage, &letter.Plugin, &letter.Version} {
+		*field = req.shownText(*field)
+	}
+	if withheld := req.withheldMessage(); withheld != "" {
+		letter.Message = withheld
+		letter.From.Request = ""
+		return letter
+	}
+	letter.Cause = l.CauseID()
+	letter.Record = req.shownRecord(l.DeadLetter, most)
+	for _, h := range l.DeadLetter.Record.Headers[:min(len(l.DeadLetter.Record.Headers), maxShownHeaders)] {
+		letter.Headers = append(letter.Headers, DeadLetterHeader{req.shownText(h.Key), req.shownText(string(h.Value))})
+	}
+	return letter
+}
+
+// ReplayRequest selects dead letters. Zero selects all that were not settled.
 type ReplayRequest struct {
 	// Positions lists dead letters as PARTITION@OFFSET, at most 1000. Nil means all; an empty list means none.
 	Positions       []string `json:"letters,omitzero"`
@@ -158,12 +240,30 @@ type ReplayRequest struct {
 
 const maxReplayPositions = 1000
 
-// ReplayResult counts dead letters by outcome; Skipped counts by reason. In a dry run Replayed is zero.
+// RetryRequest is the body of a retry. A nil value sends the record as it is.
+type RetryRequest struct {
+	Value             *string `json:"value,omitempty"`
+	IncludeSuperseded bool    `json:"older,omitempty"` // see [ReplayRequest]
+}
+
+// DiscardRequest lists dead letters as PARTITION@OFFSET, at most 1000.
+type DiscardRequest struct {
+	Letters []string `json:"letters"`
+}
+
+// DiscardResult counts original records or rows; Kept counts the others by reason.
+type DiscardResult struct {
+	Discarded int            `json:"discarded"`
+	Kept      map[string]int `json:"kept"`
+}
+
+// ReplayResult counts dead letters by outcome. In a dry run Sent and Delivered are zero.
 type ReplayResult struct {
-	Replayed int            `json:"replayed"`
-	Refused  int            `json:"refused"`
-	Skipped  map[string]int `json:"left"`
-	// Refusals has the reasons of the first 100 that a dry run refused; Skipped counts further ones.
+	Sent      int            `json:"sent"`
+	Delivered int            `json:"delivered"` // the service, or Kafka, has accepted them
+	Refused   int            `json:"refused"`   // they are dead letters again
+	Kept      map[string]int `json:"kept"`      // by reason
+	// Refusals has the reasons of the first 100 that a dry run refused; Kept counts further ones.
 	DryRun    bool                `json:"dry,omitempty"`
 	WouldPass int                 `json:"passes,omitempty"` // a dry run also encodes zero
 	Refusals  []connect.Rejection `json:"refusals,omitempty"`
@@ -171,26 +271,46 @@ type ReplayResult struct {
 
 // replayResult returns the REST form of a result. withheld, if not empty, replaces the reasons of rejections.
 func (req *request) replayResult(done connect.ReplayResult, dry bool, withheld string) ReplayResult {
-	shownAs := ReplayResult{Replayed: done.Replayed, Refused: done.Rejected, Skipped: map[string]int{}, DryRun: dry}
-	for why, n := range done.Skipped {
-		shownAs.Skipped[req.worker.Redact(why)] = n
-	}
+	shownAs := ReplayResult{Sent: done.Sent, Delivered: done.Delivered, Refused: done.Refused,
+		Kept: req.kept(done.Kept), DryRun: dry}
 	if !dry {
 		return shownAs
 	}
-	shownAs.Replayed, shownAs.WouldPass = 0, max(0, done.Replayed-done.Rejected)
+	shownAs.Sent, shownAs.Delivered, shownAs.WouldPass = 0, 0, done.Delivered
 	for _, r := range done.Rejections {
 		r.Reason = cmp.Or(withheld, shown.Line(req.worker.Redact(r.Reason)))
 		shownAs.Refusals = append(shownAs.Refusals, r)
 	}
-	if more := done.Rejected - len(done.Rejections); more > 0 {
-		shownAs.Skipped["that would be refused, but are not listed"] = more
+	if more := done.Refused - len(done.Rejections); more > 0 {
+		shownAs.Kept["that would be refused, but are not listed"] = more
 	}
 	return shownAs
 }
 
+func (req *request) kept(counts map[string]int) map[string]int {
+	kept := map[string]int{}
+	for why, n := range counts {
+		kept[req.worker.Redact(why)] += n
+	}
+	return kept
+}
+
 // replayTimeout ends a replay before the response times out; the next replay continues.
 const replayTimeout = answerTimeout - time.Minute
+
+// selectPositions selects dead letters of a request. If they are invalid, it has answered.
+func (req *request) selectPositions(positions []string) (filter connect.DeadLetterFilter, ok bool) {
+	if len(positions) > maxReplayPositions {
+		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxReplayPositions,
+			len(positions)))
+		return filter, false
+	}
+	if err := filter.SelectPositions(positions); err != nil {
+		req.fail(http.StatusBadRequest, "letters: "+err.Error())
+		return filter, false
+	}
+	return filter, true
+}
 
 func (req *request) replay() {
 	var body ReplayRequest
@@ -201,21 +321,36 @@ func (req *request) replay() {
 		req.fail(http.StatusForbidden, "error: cannot select by the messages of dead letters. A message is "+withheld)
 		return
 	}
-	filter := connect.DeadLetterFilter{Error: body.Error}
-	if len(body.Positions) > maxReplayPositions {
-		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxReplayPositions,
-			len(body.Positions)))
+	filter, ok := req.selectPositions(body.Positions)
+	if !ok {
 		return
 	}
-	if err := filter.SelectPositions(body.Positions); err != nil {
-		req.fail(http.StatusBadRequest, "letters: "+err.Error())
+	filter.Error = body.Error
+	req.answerReplay(connect.ReplayRequest{Filter: filter, IncludeReplayed: body.IncludeReplayed,
+		IncludeSuperseded: body.IncludeSuperseded, DryRun: body.DryRun})
+}
+
+func (req *request) retryDeadLetter() {
+	var body RetryRequest
+	if req.r.ContentLength != 0 && !req.readJSON(&body) {
 		return
 	}
+	if why := req.shapeOnlyReason(); why != "" && body.Value != nil {
+		req.fail(http.StatusForbidden, "value: only users who may see values of records may send one: "+why)
+		return
+	}
+	filter, ok := req.selectPositions([]string{req.r.PathValue("letter")})
+	if ok {
+		req.answerReplay(connect.ReplayRequest{Filter: filter, Value: body.Value,
+			IncludeSuperseded: body.IncludeSuperseded})
+	}
+}
+
+// answerReplay sends dead letters and answers with the result.
+func (req *request) answerReplay(replay connect.ReplayRequest) {
 	var done connect.ReplayResult
 	err := req.control(func(herder Herder) (err error) {
-		done, err = herder.ReplayConnector(req.timeoutContext(), req.name(), connect.ReplayRequest{Filter: filter,
-			IncludeReplayed:   body.IncludeReplayed,
-			IncludeSuperseded: body.IncludeSuperseded, DryRun: body.DryRun})
+		done, err = herder.ReplayConnector(req.timeoutContext(), req.name(), replay)
 		return err
 	})
 	switch {
@@ -224,13 +359,13 @@ func (req *request) replay() {
 			"nothing: resume it, then replay its dead letters")
 	case errors.Is(err, connect.ErrReplayInProgress):
 		req.fail(http.StatusConflict, err.Error())
-	case err != nil && done.Replayed > 0 && !body.DryRun:
+	case err != nil && done.Sent > 0 && !replay.DryRun:
 		// replaces the error by one that contains what was done
-		req.failErr(fmt.Errorf("%d dead letters were replayed, %d of them refused again, before the replay failed; "+
-			"another replay continues after them: %v", done.Replayed, done.Rejected, err))
+		req.failErr(fmt.Errorf("%d dead letters were sent, of which %d were delivered and %d refused, before the "+
+			"replay failed; another replay continues after them: %v", done.Sent, done.Delivered, done.Refused, err))
 	case err != nil:
 		req.failErr(err)
-	case body.DryRun:
+	case replay.DryRun:
 		shownAs := req.replayResult(done, true, req.withheldMessage())
 		req.answer(http.StatusOK, struct {
 			ReplayResult
@@ -238,5 +373,37 @@ func (req *request) replay() {
 		}{shownAs, shownAs.WouldPass})
 	default:
 		req.answer(http.StatusOK, req.replayResult(done, false, ""))
+	}
+}
+
+func (req *request) discardDeadLetters() {
+	var body DiscardRequest
+	if !req.readJSON(&body) {
+		return
+	}
+	if body.Letters == nil {
+		req.fail(http.StatusBadRequest, "letters: expected a list such as [\"0@17\"], found none")
+		return
+	}
+	filter, ok := req.selectPositions(body.Letters)
+	if !ok {
+		return
+	}
+	var done connect.DiscardResult
+	err := req.control(func(herder Herder) (err error) {
+		done, err = herder.DiscardDeadLetters(req.timeoutContext(), req.name(), filter.Positions)
+		return err
+	})
+	switch {
+	case errors.Is(err, connect.ErrReplayInProgress):
+		req.fail(http.StatusConflict, err.Error())
+	case err != nil:
+		req.failErr(err)
+	default:
+		if logged, ok := req.w.(*loggedResponse); ok { // with the user and the address
+			letters := shown.Line(strings.Join(body.Letters, " "))
+			logged.attributes = append(logged.attributes, "discarded", done.Discarded, "letters", letters)
+		}
+		req.answer(http.StatusOK, DiscardResult{done.Discarded, req.kept(done.Kept)})
 	}
 }

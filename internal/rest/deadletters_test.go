@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -12,38 +13,21 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/wit"
 )
-
-// Dead letters are counted by class, stage, and the first line of the message, without changes.
-func TestDeadLetterCauses(t *testing.T) {
-	long := strings.Repeat("x", 300)
-	assert.Equal(t, []DeadLetterCause{}, groupByCause(nil))
-	assert.Equal(t, []DeadLetterCause{
-		{"E", "encode", "value 1", 2, "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z"},
-		{"E", "encode", "value 2", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
-		{"E", "write", "\ufffdvalue 1", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
-		{"F", "write", long[:200] + "... (100 bytes more)", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
-	}, groupByCause([]DeadLetter{
-		{Class: "E", Stage: "encode", Message: "value 2", Failed: "2026-02-01T00:00:00Z"},
-		{Class: "E", Stage: "encode", Message: "value 1\nand more", Failed: "2026-03-01T00:00:00Z"},
-		{Class: "E", Stage: "write", Message: "\x1bvalue 1", Failed: "2026-02-01T00:00:00Z"},
-		{Class: "E", Stage: "encode", Message: "value 1", Failed: "2026-01-01T00:00:00Z"},
-		{Class: "F", Stage: "write", Message: long, Failed: "2026-02-01T00:00:00Z"},
-	}))
-}
 
 // The result of a dry run reports how many dead letters would pass. Rejections are redacted, and unlisted ones are
 // counted.
 func TestResultOfDryReplay(t *testing.T) {
 	worker, _ := newLogger("a:1")
 	req := &request{common: common{worker: worker.worker()}}
-	done := connect.ReplayResult{Replayed: 130, Rejected: 110, Skipped: map[string]int{"of topic geheim": 3},
+	done := connect.ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic geheim": 3},
 		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
-	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Skipped: map[string]int{"of topic *": 3,
+	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Kept: map[string]int{"of topic *": 3,
 		"that would be refused, but are not listed": 109}, Refusals: []connect.Rejection{{Position: "0@1",
 		Reason: "no * and more"}}},
 		req.replayResult(done, true, ""))
-	assert.Equal(t, ReplayResult{Replayed: 130, Refused: 110, Skipped: map[string]int{"of topic *": 3}},
+	assert.Equal(t, ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic *": 3}},
 		req.replayResult(done, false, ""))
 }
 
@@ -51,23 +35,39 @@ func TestResultOfDryReplay(t *testing.T) {
 type deadLetterWorker struct {
 	logger
 	more    string // appended to its message
-	rejects bool   // a dry replay rejects one
+	value   string // appended to its value
+	query   connect.DeadLetterQuery
+	replay  connect.ReplayRequest
+	rejects bool // a dry replay rejects one
 }
 
 func (l *deadLetterWorker) worker() Worker { return l.as(l) }
 
-func (l *deadLetterWorker) ReadDeadLetters(_ context.Context, _ string, _ int64,
-	each func(*connect.DeadLetter) error) (string,
-	error) {
-	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{},
-		DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim/Orders(1)"},
-		DeadLetterCause:  connect.DeadLetterCause{Class: "Exception", Message: "no geheim, order 4711" + l.more}})
+func (l *deadLetterWorker) ListDeadLetters(_ context.Context, _ string, query connect.DeadLetterQuery,
+	each func(connect.ListedDeadLetter) error) (connect.DeadLetterPage, error) {
+	l.query = query
+	r := &kgo.Record{Key: []byte("k"), Value: []byte("{\"order\":4711,\"by\":\"\u202e<b>\"}" + l.value),
+		Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("order 4711 of geheim" + l.more)}}}
+	return connect.DeadLetterPage{Topic: "dlq", Size: 2, Next: "1-0@0", Causes: []connect.CauseCount{{ID: "0a",
+			Text: "no order of geheim", Count: 3}}},
+		each(connect.ListedDeadLetter{Attempts: 2, IsOpen: true, Place: 1, DeadLetter: &connect.DeadLetter{Record: r,
+			DeadLetterOrigin: connect.DeadLetterOrigin{Request: "GET /geheim/Orders(1)"},
+			DeadLetterCause:  connect.DeadLetterCause{Class: "Exception", Message: "no geheim, order 4711" + l.more}}})
 }
 
-func (l *deadLetterWorker) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult,
+func (l *deadLetterWorker) DiscardDeadLetters(_ context.Context, _ string, p map[connect.DeadLetterPosition]bool) (
+	connect.DiscardResult, error) {
+	if p[connect.DeadLetterPosition{Offset: 9}] {
+		return connect.DiscardResult{}, connect.ErrTooManyRanges
+	}
+	return connect.DiscardResult{Discarded: len(p), Kept: map[string]int{"of geheim": 2}}, nil
+}
+
+func (l *deadLetterWorker) ReplayConnector(_ context.Context, _ string, r connect.ReplayRequest) (connect.ReplayResult,
 	error) {
+	l.replay = r
 	if l.rejects {
-		return connect.ReplayResult{Replayed: 1, Rejected: 1,
+		return connect.ReplayResult{Sent: 1, Refused: 1,
 			Rejections: []connect.Rejection{{Position: "0@1", Reason: "no order 4711"}}}, nil
 	}
 	return connect.ReplayResult{}, nil
@@ -75,8 +75,8 @@ func (l *deadLetterWorker) ReplayConnector(context.Context, string, connect.Repl
 
 // A dry run in which nothing passes says so.
 func TestDryReplayWithoutPassingRows(t *testing.T) {
-	for body, want := range map[string]string{`{"dry":true}`: `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":0}`,
-		`{}`: `{"replayed":0,"refused":0,"left":{}}`} {
+	for body, want := range map[string]string{`{"dry":true}`: `{"sent":0,"delivered":0,"refused":0,"kept":{},"dry":true,"passes":0}`,
+		`{}`: `{"sent":0,"delivered":0,"refused":0,"kept":{}}`} {
 		assert.Equal(t, want, sent(&deadLetterWorker{}, "POST", "/culvert/connectors/a/deadletters/replay", body,
 			"Content-Type",
 			"application/json").Body.String())
@@ -122,23 +122,28 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 				return a.StatusCode, answer
 			}
 			isShown := c.hidden == ""
-			for _, query := range []string{"", "?error=order", "?error=Exc"} {
-				status, answer := ask("GET", query, "")
-				wantLetter := isShown || query != "?error=order"
-				quotes := strings.Contains(answer, "order 4711") || strings.Contains(answer, "/Orders(")
-				if status != http.StatusOK || quotes != isShown ||
-					strings.Contains(answer, `"class":"Exception"`) != wantLetter ||
-					(wantLetter && !strings.Contains(answer, c.hidden)) {
-					t.Errorf("%q: found %d %s", query, status, answer)
-				}
+			status, answer := ask("GET", "", "")
+			quotes := strings.Contains(answer, "4711") || strings.Contains(answer, "/Orders(") ||
+				strings.Contains(answer, `"record"`) || strings.Contains(answer, `"headers"`) ||
+				strings.Contains(answer, "no order of")
+			if status != http.StatusOK || quotes != isShown || !strings.Contains(answer, `"class":"Exception"`) ||
+				!strings.Contains(answer, c.hidden) {
+				t.Errorf("found %d %s", status, answer)
 			}
 			wantStatus := http.StatusOK
 			if !isShown {
 				wantStatus = http.StatusForbidden
 			}
-			status, answer := ask("POST", "/replay", `{"dry":true,"again":true,"error":"no order 4"}`)
-			if status != wantStatus || (c.host == "" && !strings.Contains(answer, c.hidden)) {
-				t.Errorf("selected by message: expected %d, found %d %s", wantStatus, status, answer)
+			for _, call := range [][3]string{
+				{"POST", "/replay", `{"dry":true,"again":true,"error":"no order 4"}`},
+				{"POST", "/0@1/retry", `{"value":"order 4711"}`}, {"GET", "?cause=0a", ""}} {
+				status, answer = ask(call[0], call[1], call[2])
+				if status != wantStatus || (c.host == "" && !strings.Contains(answer, c.hidden)) {
+					t.Errorf("%v: expected %d, found %d %s", call, wantStatus, status, answer)
+				}
+			}
+			if status, answer := ask("POST", "/0@1/retry", ""); (status == http.StatusOK) != (c.host == "") {
+				t.Errorf("retry without a value: found %d %s", status, answer)
 			}
 			status, answer = ask("POST", "/replay", `{"dry":true}`)
 			if c.host != "" {
@@ -153,11 +158,15 @@ func TestDeadLetterMessagesAreShownByRights(t *testing.T) {
 	}
 }
 
-// No dead letter contains a secret, whichever program has written it.
+// No dead letter contains a secret, whichever program has written it, and long texts are cut.
 func TestDeadLettersAreRedacted(t *testing.T) {
 	for more, want := range map[string][]string{
-		"":                         {`"message":"no *, order 4711"`, `"request":"GET /*/Orders(1)"`},
-		strings.Repeat("ü", 1<<20): {`ü... (2080784 bytes more)"`},
+		"": {`"message":"no *, order 4711"`, `"request":"GET /*/Orders(1)"`, `{"key":"h","value":"order 4711 of *"}`,
+			`"text":"no order of *"`, `"attempts":2,"settled":false`, `"next":"1-0@0"`,
+			"\"record\":{\"key\":\"k\",\"value\":\"{\\\"order\\\":4711,\\\"by\\\":\\\"\u202e<b>\\\"}\",\"size\":28}"},
+		strings.Repeat("ü", 1<<20): {`ü... (2093184 bytes more)"`},
+		strings.Repeat("x", 1984):  {`x"`}, // 2,000 characters after redaction
+		strings.Repeat("x", 1985):  {`x... (1 bytes more)"`},
 	} {
 		s := opened(t, Options{}, slog.New(slog.DiscardHandler), &deadLetterWorker{more: more})
 		a, answer := exchanged(t, http.DefaultClient, requestOf(t, "GET",
@@ -168,4 +177,104 @@ func TestDeadLettersAreRedacted(t *testing.T) {
 			t.Errorf("found %s", answer)
 		}
 	}
+}
+
+// A record is cut in a list, and shown as a whole up to the size of a request's body if it is selected. Other bytes
+// than text are in base64.
+func TestRecordsOfDeadLetters(t *testing.T) {
+	worker := &deadLetterWorker{}
+	w := worker.worker()
+	req := &request{common: common{worker: w}}
+	text := func(value string, most int) (string, DeadLetterRecord) {
+		r := req.shownRecord(&connect.DeadLetter{Record: &kgo.Record{Value: []byte(value)}}, most)
+		return *r.Value, *r
+	}
+	for value, want := range map[string]struct {
+		text   string
+		base64 bool
+		cut    bool
+	}{
+		"0123456789":  {"0123456789", false, false},
+		"01234567890": {"0123456789", false, true},
+		"012345678ü":  {"012345678", false, true},
+		"a geheim":    {"a *", false, true}, // it must not be sent back
+		"\xff\xfe":    {"//4=", true, false},
+		"":            {"", false, false},
+	} {
+		found, r := text(value, 10)
+		if found != want.text || r.Base64 != want.base64 || r.Cut != want.cut || r.Size != len(value) {
+			t.Errorf("%q: expected %+v, found %q %+v", value, want, found, r)
+		}
+	}
+	assert.Equal(t, DeadLetterRecord{}, *req.shownRecord(&connect.DeadLetter{Record: &kgo.Record{}}, 10), "a tombstone")
+	for _, most := range []int{maxListedBytes, maxSelectedBytes} {
+		for more, wantCut := range []bool{false, true} {
+			_, r := text(strings.Repeat("x", most+more), most)
+			assert.Equal(t, wantCut, r.Cut)
+		}
+	}
+	letter := connect.ListedDeadLetter{DeadLetter: &connect.DeadLetter{Record: &kgo.Record{
+		Headers: make([]kgo.RecordHeader, maxShownHeaders+1)}}}
+	req.r, req.requiresLogon = requestOf(t, "GET", "http://localhost/", ""), true
+	assert.Equal(t, maxShownHeaders, len(req.shownDeadLetter(letter, 10).Headers))
+	worker.value = strings.Repeat("x", 20<<10)
+	for query, want := range map[string]string{"": `"cut":true,"size":20508`, "?letter=0@3": `x","size":20508`} {
+		assert.Contains(t, sentOnThisMachine(t, worker, "GET", "/culvert/connectors/a/deadletters"+query, ""), want)
+	}
+	assert.Equal(t, connect.DeadLetterQuery{Show: "all", Only: &connect.DeadLetterPosition{Offset: 3}}, worker.query)
+	answer := sentOnThisMachine(t, worker, "GET", "/culvert/connectors/a/deadletters?show=settled&cause=0a&after=1-0@3", "")
+	assert.Contains(t, answer, `"topic":"dlq"`)
+	assert.Equal(t, connect.DeadLetterQuery{Show: "settled", Cause: "0a", After: "1-0@3"}, worker.query)
+}
+
+// sentOnThisMachine returns the response to a request by a user who sees values of samples.
+func sentOnThisMachine(t *testing.T, worker interface{ worker() Worker }, method, path, body string) string {
+	t.Helper()
+	s := opened(t, Options{}, slog.New(slog.DiscardHandler), worker)
+	_, answer := exchanged(t, http.DefaultClient, requestOf(t, method, "http://"+s.Addresses()[0]+path, body,
+		"Content-Type", "application/json"))
+	return answer
+}
+
+// A retry sends one letter, with another value or without. A discard needs a list. The bound of stored ranges is 409.
+func TestRetryAndDiscard(t *testing.T) {
+	worker := &deadLetterWorker{}
+	at := map[connect.DeadLetterPosition]bool{{Partition: 0, Offset: 17}: true}
+	for body, want := range map[string]connect.ReplayRequest{
+		`{"value":"{\"a\":1}"}`:    {Value: wit.Ptr(`{"a":1}`)},
+		`{"value":""}`:             {Value: wit.Ptr("")},
+		`{"value":null}`:           {},
+		`{"older":true}`:           {IncludeSuperseded: true},
+		``:                         {},
+		`{"value":"x","dry":true}`: {},
+	} {
+		worker.replay = connect.ReplayRequest{}
+		answer := sentOnThisMachine(t, worker, "POST", "/culvert/connectors/a/deadletters/0@17/retry", body)
+		want.Filter.Positions = at
+		if strings.Contains(body, "dry") {
+			assert.Contains(t, answer, "unknown field")
+			want.Filter.Positions = nil
+		}
+		got := worker.replay
+		assert.Equal(t, []any{want.Filter.Positions, want.Value, want.IncludeSuperseded},
+			[]any{got.Filter.Positions, got.Value, got.IncludeSuperseded}, body)
+	}
+	var log bytes.Buffer
+	s := opened(t, Options{}, slog.New(slog.NewTextHandler(&log, nil)), worker)
+	for body, want := range map[string]string{
+		`{"letters":["0@1","0@2"]}`: `{"discarded":2,"kept":{"of *":2}}`,
+		`{"letters":[]}`:            `{"discarded":0,"kept":{"of *":2}}`,
+		`{}`:                        `"error_code":400`,
+		`{"letters":["0-1"]}`:       `"error_code":400`,
+		`{"letters":["0@9"]}`:       `{"error_code":409,"message":"at most 10000 ranges`,
+		`{"letters":["` + strings.Repeat(`0@1","`, 1000) + `0@1"]}`: "at most 1000, found 1001",
+	} {
+		_, answer := exchanged(t, http.DefaultClient, requestOf(t, "POST",
+			"http://"+s.Addresses()[0]+"/culvert/connectors/a/deadletters/discard", body, "Content-Type",
+			"application/json"))
+		assert.Contains(t, answer, want)
+	}
+	assert.Contains(t, log.String(), `level=INFO msg="changed by REST"`, "by=127.0.0.1", `discarded=2 letters="0@1 0@2"`)
+	assert.Equal(t, 404, sent(worker, "POST", "/culvert/connectors/a/deadletters/x/y/retry", "").Code)
+	assert.Equal(t, 400, sent(worker, "POST", "/culvert/connectors/a/deadletters/x/retry", "").Code)
 }

@@ -120,9 +120,14 @@ func (n *rejectingWorker) Status(string) (connect.Status, error) {
 	return connect.Status{Tasks: []connect.TaskStatus{{ID: 3}}}, nil
 }
 
-func (n *rejectingWorker) ReadDeadLetters(context.Context, string, int64, func(*connect.DeadLetter) error) (string,
-	error) {
-	return "", &Refusal{http.StatusGone, n.name}
+func (n *rejectingWorker) ListDeadLetters(context.Context, string, connect.DeadLetterQuery,
+	func(connect.ListedDeadLetter) error) (connect.DeadLetterPage, error) {
+	return connect.DeadLetterPage{}, &Refusal{http.StatusGone, n.name}
+}
+
+func (n *rejectingWorker) DiscardDeadLetters(context.Context, string, map[connect.DeadLetterPosition]bool) (
+	connect.DiscardResult, error) {
+	return connect.DiscardResult{}, &Refusal{http.StatusGone, n.name}
 }
 
 // trio is three workers: the first gets the requests, the second leads, the third runs connector a and its task 3.

@@ -209,17 +209,30 @@ var routes = []route{
 		"Reads a feed in full, in addition to continuing from its offset, once the current read is complete; " +
 			"{\"snapshot\": …}, which rows of delta mode have in a header.",
 		operation{responseBody: snapshotResult{}, status: http.StatusAccepted, otherStatuses: []int{404, 405}}},
-	{"GET", "/culvert/connectors/{name}/deadletters", local, (*request).listDeadLetters,
-		"Dead letters of the connector among the last 100 records of each partition of its dead letter topic " +
-			"(?last=, at most 1000), also counted by cause; ?error= filters by class or message of the exception. " +
-			"Messages and requests are shown to users who may see values of samples (console.records).",
-		operation{query: []string{"last", "error"}, responseBody: DeadLetterList{},
-			otherStatuses: []int{400, 404, 409, 500}}},
+	{"GET", "/culvert/connectors/{name}/deadletters", owner, (*request).listDeadLetters,
+		"Dead letters of the connector, the newest first, one entry for each original record or row with the number " +
+			"of attempts: open ones, or with ?show=settled those that were delivered or discarded, with ?show=all " +
+			"both; of one ?cause=, by its id. ?after= selects the next page of 100, ?letter=0@17 one entry with its " +
+			"whole record. Causes of the newest 10,000 open ones are counted. Messages, headers and records are for " +
+			"users who may see values of samples (console.records).",
+		operation{query: []string{"show", "cause", "after", "letter"}, responseBody: DeadLetterList{},
+			otherStatuses: []int{400, 403, 404}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/replay", owner, (*request).replay,
-		"Sends the connector's dead letters again, except those replayed before, or with {\"again\": true} these " +
-			"too; {\"letters\": [\"0@17\"]} and {\"error\": …} select some. It ends after 4 minutes; another call " +
-			"continues after it. {\"dry\": true} reports what would pass, and sends, stores and registers nothing.",
+		"Sends the connector's open dead letters again, or with {\"again\": true} settled ones too; {\"letters\": " +
+			"[\"0@17\"]} and {\"error\": …} select some. delivered counts those that the service has accepted. It " +
+			"ends after 4 minutes; another call continues after it. {\"dry\": true} reports what would pass, and " +
+			"sends, stores and registers nothing.",
 		operation{requestBody: ReplayRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
+			otherStatuses: []int{400, 403, 404, 405}}},
+	{"POST", "/culvert/connectors/{name}/deadletters/{letter}/retry", owner, (*request).retryDeadLetter,
+		"Sends one dead letter, such as 0@17, again under the rules of a replay, with {\"value\": …} in place of its " +
+			"value (JSON or text), for users who may see values of samples. If an earlier attempt may have written " +
+			"it, this is checked first. {\"older\": true} sends it although its key has a later record.",
+		operation{requestBody: RetryRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
+			otherStatuses: []int{400, 403, 404, 405}}},
+	{"POST", "/culvert/connectors/{name}/deadletters/discard", owner, (*request).discardDeadLetters,
+		"Marks the originals of {\"letters\": [\"0@17\"]} as settled, without sending them.",
+		operation{requestBody: DiscardRequest{}, responseBody: DiscardResult{},
 			otherStatuses: []int{400, 404, 405}}},
 	{"GET", "/culvert/log", namedWorker, (*request).log,
 		"The last lines of the worker's log, of up to 10,000 lines or 4 MiB in memory: ?limit= (default 200, at " +

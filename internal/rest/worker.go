@@ -108,10 +108,13 @@ type TopicTracker interface {
 	ResetTopics(name string) error
 }
 
-// DeadLetterStore counts, reads and replays the dead letters of connectors.
+// DeadLetterStore counts, reads, replays and discards the dead letters of connectors.
 type DeadLetterStore interface {
-	DeadLetterCounts(ctx context.Context) map[string]int64
-	ReadDeadLetters(ctx context.Context, name string, last int64, each func(*connect.DeadLetter) error) (string, error)
+	DeadLetterSummary(name string) connect.DeadLetterSummary
+	ListDeadLetters(ctx context.Context, name string, query connect.DeadLetterQuery,
+		each func(connect.ListedDeadLetter) error) (connect.DeadLetterPage, error)
+	DiscardDeadLetters(ctx context.Context, name string, positions map[connect.DeadLetterPosition]bool) (
+		connect.DiscardResult, error)
 	ReplayConnector(ctx context.Context, name string, r connect.ReplayRequest) (connect.ReplayResult, error)
 }
 

@@ -57,7 +57,7 @@ func (s *Store) Reset(ctx context.Context, connector string) error {
 }
 
 func (s *Store) partitions(ctx context.Context, connector string) (entries []Entry, err error) {
-	if err := s.loadConnector(ctx, connector); err != nil {
+	if err := s.Load(ctx, connector); err != nil {
 		return nil, err
 	}
 	if err := s.Refresh(ctx); err != nil {

@@ -176,25 +176,37 @@ func (s *Store) Refresh(ctx context.Context) error {
 	return s.read(ctx, from, known)
 }
 
-func (s *Store) loadConnector(ctx context.Context, connector string) error {
-	s.mu.Lock()
-	isKnown := s.known[connector]
-	s.mu.Unlock()
-	if isKnown {
+// Load reads the offsets of connectors that were not requested before, by one read of the topic for all.
+func (s *Store) Load(ctx context.Context, connectors ...string) error {
+	if len(s.unknown(connectors)) == 0 {
 		return nil
 	}
 	if err := s.reading.Lock(ctx); err != nil {
 		return err
 	}
 	defer s.reading.Unlock()
+	added := s.unknown(connectors)
+	if len(added) == 0 {
+		return nil
+	}
 	s.mu.Lock()
 	known := maps.Clone(s.known)
 	s.mu.Unlock()
-	if known[connector] {
-		return nil
+	for _, name := range added {
+		known[name] = true
 	}
-	known[connector] = true
 	return s.read(ctx, nil, known)
+}
+
+func (s *Store) unknown(connectors []string) (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range connectors {
+		if !s.known[name] {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // read reads the entries of connectors from positions on. Only the last record of a key is parsed, because a topic that
@@ -324,7 +336,7 @@ func (e *stored) isNewerThan(known *stored) bool {
 func (s *Store) Get(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
 	found bool,
 	err error) {
-	if err := s.loadConnector(ctx, connector); err != nil {
+	if err := s.Load(ctx, connector); err != nil {
 		return nil, false, err
 	}
 	s.mu.Lock()
@@ -342,7 +354,7 @@ func (s *Store) Get(ctx context.Context, connector string, partition []wit.Offse
 
 // All returns all offsets of a connector in any order; with an error, those that can be read.
 func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err error) {
-	if err := s.loadConnector(ctx, connector); err != nil {
+	if err := s.Load(ctx, connector); err != nil {
 		return nil, err
 	}
 	own := map[string]bool{}
@@ -380,7 +392,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, err)
 	}
-	if err := s.loadConnector(ctx, connector); err != nil {
+	if err := s.Load(ctx, connector); err != nil {
 		return err
 	}
 	if err := s.deleteFromWorker(ctx, connector, entries); err != nil {

@@ -414,7 +414,7 @@ func TestReadEndsWithContext(t *testing.T) {
 	require.NoError(t, s.reading.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.loadConnector(ctx, "another")} {
+	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.Load(ctx, "another")} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: expected the context's error, found %v", name, err)
 		}

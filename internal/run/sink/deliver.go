@@ -74,9 +74,16 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	if !sendable {
 		return w.returnUnsent(delivery), nil
 	}
-	if w.task.o.dryRun {
+	switch o := &w.task.o; {
+	case o.dryRun:
 		for _, row := range delivery.rows {
+			w.reportWritten(row)
 			w.settleRow(out, row)
+		}
+		return nil, w.task.sendToDLQ(out)
+	case o.checkOnly && !delivery.isRead():
+		for _, row := range delivery.rows {
+			w.rejectRow(out, row, task.StageWrite, ErrNotWritten)
 		}
 		return nil, w.task.sendToDLQ(out)
 	}

@@ -36,6 +36,8 @@ type Options struct {
 
 	deadLetterOf map[recordID]task.DeadLetter // of a [Replay]
 	dryRun       bool
+	checkOnly    bool
+	written      func(*kgo.Record) // may be nil
 }
 
 // Stages create what a task needs to read and convert records.

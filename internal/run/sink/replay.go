@@ -3,6 +3,7 @@ package sink
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,9 +19,18 @@ type Replay struct {
 	Lock    Lock // excludes other replays of the same records
 	// Store saves which records are settled or would be in doubt now. Non-repeatable requests are sent after that.
 	Store func(ctx context.Context, settled, sent []bool) error
+	// CheckOnly sends only the checks of letters in doubt. Rows that a check has not found are rejected with
+	// [ErrNotWritten].
+	CheckOnly bool
+	// Written, if not nil, is called with the record of each row that the service has accepted. Several goroutines call
+	// it.
+	Written func(*kgo.Record)
 	// DryRun sends nothing and settles every row for which the plugin has made a request.
 	DryRun bool
 }
+
+// ErrNotWritten is the rejection of a row that a check has not found.
+var ErrNotWritten = errors.New("the service does not have it")
 
 // Lock is the right to send records without owning their partitions in a group.
 type Lock interface {
@@ -34,7 +44,8 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	c := &replayConsumer{Lock: r.Lock, replay: r}
 	o.NewConsumer, o.Once = c.open, true
 	o.CaughtUp = func(context.Context) (bool, error) { return c.tracker.unsettled() == 0, nil }
-	o.deadLetterOf, o.dryRun = map[recordID]task.DeadLetter{}, r.DryRun
+	o.deadLetterOf, o.dryRun, o.checkOnly = map[recordID]task.DeadLetter{}, r.DryRun, r.CheckOnly
+	o.written = r.Written
 	for _, l := range r.Letters {
 		o.deadLetterOf[idOf(l.Record)] = l
 		c.records = append(c.records, l.Record)

@@ -65,6 +65,7 @@ func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
 	case g.noAnswer != nil:
 		g.handleNoResponse(row, result.Rejected)
 	case result.Written != nil:
+		g.reportWritten(row)
 		// Settle before resolve: a commit in between stores the row as settled or in doubt.
 		if !g.delivery.Request.Repeatable || state.inDoubt != nil {
 			g.settleNonRepeatableRow(g.out, row)

@@ -16,6 +16,12 @@ func (w *activeBatch) settleRow(out *outcome, row uint32) {
 	out.forDLQ = append(out.forDLQ, settled.items...)
 }
 
+func (w *activeBatch) reportWritten(row uint32) {
+	if written := w.task.o.written; written != nil {
+		written(w.batch.items[row].record)
+	}
+}
+
 // settleNonRepeatableRow settles a row that a non-repeatable request has written.
 func (w *activeBatch) settleNonRepeatableRow(out *outcome, row uint32) {
 	settled := w.task.tracker.apply(rowsSettled{items: w.batch.items[row : row+1], written: true})

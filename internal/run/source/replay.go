@@ -265,6 +265,7 @@ func withReplayOrigin(deadLetter *task.DeadLetter, letter FailedRow) FailedRow {
 			uint32(deadLetter.Record.Offset),
 			deadLetter.Replays,
 			deadLetter.Position
+		letter.Original = deadLetter.Original
 	}
 	return letter
 }

@@ -15,6 +15,7 @@ type DeadLetter struct {
 	// (-1 for none), and its index in the page as the offset.
 	Record   *kgo.Record
 	Position string
+	Original string // identifies the record or row of all attempts
 	// Rows are the rows to deliver. Replays counts replays, including this one.
 	Rows    RowSubset
 	Replays int
@@ -32,7 +33,9 @@ type Failure struct {
 	Transform int    // the index of the failed transform at [StageTransforms]
 	Class     string // Kafka Connect's Java class for the failure, or ""
 	Err       error
-	Replays   int
+	// Replays and Original are those of the replayed dead letter.
+	Replays  int
+	Original string
 }
 
 // NewFailure returns the failure of an error, which may be a [RowError].

@@ -221,9 +221,10 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	// Dead letters are listed by cause, tried without sending, and sent.
 	tab.Go(f.Url + "/console/letters?name=back")
 	tab.Has("0@0")
+	tab.Do(chromedp.Click(chromedp.CSS(`input[name="letter"]`)))
 	tab.Do(chromedp.Click(chromedp.CSS(`button[name="dry"]`)))
 	tab.Has("Nothing was sent")
 	tab.Do(chromedp.Click(chromedp.CSS(`form.letters button:not([name])`)))
-	tab.Has("1 replayed, 1 of them refused again")
+	tab.Has("1 sent: 0 delivered, 1 refused")
 	tab.Quiet(host(f))
 }

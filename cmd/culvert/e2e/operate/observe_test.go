@@ -63,7 +63,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	p.File("conf/sold.properties", append(e2etest.Source("sold", strings.TrimPrefix(sold.URL, "http://"), "Orders"),
 		"sap.odata#00.exec-period=1", "sap.odata.max.retries=1000000")...)
 	p.File("conf/kept.properties", append(e2etest.SinkOf("kept", kept, "orders", "OrderCopies"), "errors.tolerance=all",
-		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.topic.replication.factor=1")...)
+		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.context.headers.enable=true", "errors.deadletterqueue.topic.replication.factor=1")...)
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Await("kept", "runs", e2etest.Runs)
 	f.Awaits("extraction finished: 5 rows")
@@ -97,7 +97,7 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	bad := &kgo.Record{Topic: "orders", Value: []byte(`{"not": "an order"}`)}
 	e2etest.Produce(t, servers, bad, &kgo.Record{Topic: "orders", Value: bad.Value})
 	f.Eventually("refused records", func() bool { return refused(row("status")["kept"]) == "2 2" })
-	if all := exits(1); all[0]["refused"] != 2.0 || all[0]["dead_letters"] != 2.0 {
+	if all := exits(1); all[0]["refused"] != 2.0 || all[0]["letters_open"] != 2.0 {
 		t.Errorf("found %v", all)
 	}
 	p.Run("status", "--url", f.Url).Exits(1).Says("refusing: kept")

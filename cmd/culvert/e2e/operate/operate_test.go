@@ -147,14 +147,14 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 	t.Helper()
 	f.Must(404, "GET", "/culvert/connectors/beside/deadletters", "")
 	f.Must(404, "POST", "/culvert/connectors/ghost/deadletters/replay", "")
-	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=0", "")
-	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=1001", "")
+	f.Must(400, "GET", "/culvert/connectors/back/deadletters?show=few", "")
+	f.Must(400, "GET", "/culvert/connectors/back/deadletters?after=x", "")
 	var found rest.DeadLetterList
 	f.Eventually("dead letters", func() bool {
 		found = e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters", ""))
 		return len(found.DeadLetters) == 12
 	})
-	if l := found.DeadLetters[11]; found.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
+	if l := found.DeadLetters[0]; found.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
 		l.Offset != 11 || l.Message == "" {
 		t.Errorf("found %+v of %s", l, found.Topic)
 	}
@@ -162,33 +162,35 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 		return e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters"+query,
 			"")).DeadLetters
 	}
-	if l := some("?last=3"); len(l) != 3 || l[0].Offset != 9 {
-		t.Errorf("expected the last three, found %+v", l)
+	if l := some("?letter=0@3"); len(l) != 1 || l[0].Offset != 3 || l[0].Record == nil || l[0].Attempts != 1 {
+		t.Errorf("expected one with its record, found %+v", l)
 	}
-	if l := some("?error=no+such+text"); len(l) != 0 {
-		t.Errorf("expected none, found %+v", l)
-	}
-	if c := found.Causes; len(c) != 1 || c[0].Count != 12 || c[0].Class != found.DeadLetters[0].Class ||
-		c[0].First != found.DeadLetters[0].Failed || c[0].Last != found.DeadLetters[11].Failed {
+	if c := found.Causes; len(c) != 1 || c[0].Count != 12 || len(some("?cause="+c[0].ID)) != 12 {
 		t.Errorf("expected one cause, found %+v", c)
+	}
+	if n := len(some("?show=settled")) + len(some("?cause=12345678")); n > 0 {
+		t.Errorf("expected none, found %d", n)
 	}
 	replay := func(body, want string) {
 		t.Helper()
 		f.Answers(200, "POST", "/culvert/connectors/back/deadletters/replay", body, want)
 	}
-	replay(`{"dry": true}`, `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":12}`) // nothing is sent
+	replay(`{"dry": true}`, `{"sent":0,"delivered":0,"refused":0,"kept":{},"dry":true,"passes":12}`) // nothing is sent
 	s.Set("status-count", "0")
-	replay(`{"error": "no such text"}`, `{"replayed":0,"refused":0,"left":{}}`)
+	replay(`{"error": "no such text"}`, `{"sent":0,"delivered":0,"refused":0,"kept":{}}`)
 	for _, hold := range []string{"pause", "stop"} {
 		f.Call("PUT", "/connectors/back/"+hold, "")
 		f.Must(409, "POST", "/culvert/connectors/back/deadletters/replay", "", "resume it, then replay")
 		f.Must(202, "PUT", "/connectors/back/resume", "")
 	}
-	replay("", `{"replayed":12,"refused":0,"left":{}}`)
+	replay("", `{"sent":12,"delivered":12,"refused":0,"kept":{}}`)
 	if n := s.Count("OrderCopies"); n != 12 {
 		t.Errorf("expected 12 entities, found %d", n)
 	}
-	replay("", `{"replayed":0,"refused":0,"left":{}}`)
+	replay("", `{"sent":0,"delivered":0,"refused":0,"kept":{}}`)
+	if open, settled := some(""), some("?show=settled"); len(open) != 0 || len(settled) != 12 {
+		t.Errorf("expected that all are settled, found %d and %d", len(open), len(settled))
+	}
 }
 
 // versions switches a connector to another version of its plugin, back, and to a version by its hash.

@@ -66,10 +66,7 @@ func TestDeadLetterTopic(t *testing.T) {
 			connect+"exception.stacktrace",
 			ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage", ours+"setting", ours+"time",
 			ours+"timestamp")
-		switch n {
-		case 1: // refused before it was sent
-			expected = append(expected, ours+"service.message")
-		case 2:
+		if n == 2 { // the others were refused before they were sent
 			expected = append(expected, ours+"service.code", ours+"service.message")
 			code, message := found[ours+"service.code"], found[ours+"service.message"]
 			if code != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(message, "already exists") {

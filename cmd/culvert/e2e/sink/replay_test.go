@@ -130,7 +130,7 @@ func TestPoison(t *testing.T) {
 	}
 	// A replay before the cause is fixed rejects all again, and counts the attempts.
 	replay(exactly, connector("tolerant", bad, tolerant...)).Exits(1).Prints(
-		fmt.Sprintf("%d replayed, %d of them refused again", len(poison), len(poison)))
+		fmt.Sprintf("%d sent: 0 delivered, %d refused", len(poison), len(poison)))
 	again := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
 	if found := strings.Count(again.Stdout, `"replays":1`); found != len(poison) {
 		t.Errorf("expected %d letters that were replayed once, found %d", len(poison), found)
@@ -141,7 +141,7 @@ func TestPoison(t *testing.T) {
 	some := replay(exactly, file, "--error", "(9")
 	if n := 0; some.Code != 0 {
 		t.Fatalf("exit %d\n%s%s", some.Code, some.Stdout, some.Stderr)
-	} else if _, err := fmt.Sscanf(some.Stdout, "%d replayed", &n); err != nil || n == 0 || n == len(poison) {
+	} else if _, err := fmt.Sscanf(some.Stdout, "%d sent", &n); err != nil || n == 0 || n == len(poison) {
 		t.Errorf("expected some of %d, found %s", len(poison), some.Stdout)
 	}
 	replay(exactly, file).Exits(0)
@@ -176,8 +176,8 @@ func TestReplayOfDocuments(t *testing.T) {
 				return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t), "--data", p.Data,
 					worker, file}, more...)...)
 			}
-			replay(connector(), "--dry").Exits(1).Prints("1 would be replayed, 1 of them would be refused\n0@0: ")
-			replay(connector()).Exits(1).Prints("1 replayed, 1 of them refused again")
+			replay(connector(), "--dry").Exits(1).Prints("1 would be sent, 1 of them would be refused\n0@0: ")
+			replay(connector()).Exits(1).Prints("1 sent: 0 delivered, 1 refused")
 			again := e2etest.ReadTopic(t, broker, "refused", 2)[1]
 			if !bytes.Equal(again.Value, letter.Value) || headersOf(again)["__culvert.errors.replays"] != "1" ||
 				headersOf(again)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
@@ -198,7 +198,7 @@ func TestReplayOfDocuments(t *testing.T) {
 // replayed checks that a replay delivered so many dead letters, and left none.
 func replayed(t *testing.T, letters int, r e2etest.Result) {
 	t.Helper()
-	if want := fmt.Sprintf("%d replayed, 0 of them refused again\n", letters); r.Code != 0 || r.Stdout != want {
+	if want := fmt.Sprintf("%d sent: %[1]d delivered, 0 refused\n", letters); r.Code != 0 || r.Stdout != want {
 		t.Errorf("expected exit 0 and %q, found exit %d\n%s%s", want, r.Code, r.Stdout, r.Stderr)
 	}
 }
@@ -229,10 +229,10 @@ func TestReplayIntoAService(t *testing.T) {
 		return p.Run("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
 	}
 	s.Set("status-count", "5")
-	refused := 0 // a batch that is refused is taken apart
+	delivered, refused := 0, 0 // a batch that is refused is taken apart
 	r := replay()
-	if _, err := fmt.Sscanf(r.Stdout, "12 replayed, %d of them refused again", &refused); err != nil || r.Code != 1 ||
-		refused == 0 {
+	if _, err := fmt.Sscanf(r.Stdout, "12 sent: %d delivered, %d refused", &delivered, &refused); err != nil ||
+		r.Code != 1 || refused == 0 || delivered+refused != 12 {
 		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, l := range e2etest.ReadTopic(t, broker, "refused", 12+refused)[12:] {

@@ -15,7 +15,7 @@ import (
 )
 
 // leftOf is a part of the message about named dead letters that are not replayed.
-const leftOf = "that are not in the topic, belong to another connector, or were replayed before: "
+const leftOf = "that are not in the topic, belong to another connector, or were settled before: "
 
 // Dead letters of a source are tried without sending, then replayed one by one in any order, once each. The worker
 // remembers each replay, also if one is replayed again.
@@ -40,8 +40,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	f.Changes()
 	const path = "/culvert/connectors/orders/deadletters"
 	deadLetters := func() rest.DeadLetterList {
-		return e2etest.As[rest.DeadLetterList](t,
-			f.Must(200, "GET", path, ""))
+		return e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", path+"?show=all", ""))
 	}
 	replay := func(asked rest.ReplayRequest) rest.ReplayResult {
 		t.Helper()
@@ -50,8 +49,8 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		return e2etest.As[rest.ReplayResult](t, f.Must(200, "POST", path+"/replay", string(body)))
 	}
 	done := func() (offsets []int64) {
-		for _, l := range deadLetters().DeadLetters {
-			if l.Replayed != nil && *l.Replayed {
+		for _, l := range slices.Backward(deadLetters().DeadLetters) {
+			if l.Settled {
 				offsets = append(offsets, l.Offset)
 			}
 		}
@@ -72,7 +71,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	}
 	// They are tried before the cause is fixed.
 	r := replay(rest.ReplayRequest{DryRun: true})
-	if !r.DryRun || r.WouldPass != 0 || r.Replayed != 0 || r.Refused != n || len(r.Refusals) != n {
+	if !r.DryRun || r.WouldPass != 0 || r.Sent != 0 || r.Refused != n || len(r.Refusals) != n {
 		t.Errorf("expected that all %d would be refused, found %+v", n, r)
 	}
 	if r.Refusals[0].Position != "0@0" || !strings.Contains(r.Refusals[0].Reason, "ShipPostalCode") &&
@@ -87,27 +86,27 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	f.Must(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
 	f.Await("orders", "runs", e2etest.Runs)
 	if r := replay(rest.ReplayRequest{Positions: []string{"0@5", "0@2", "0@9999"}, DryRun: true}); r.WouldPass != 2 ||
-		r.Refused != 0 || r.Skipped[leftOf+"0@9999"] != 1 {
+		r.Refused != 0 || r.Kept[leftOf+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
 	}
 	// They are replayed out of order.
 	for _, one := range []string{"0@5", "0@2"} {
-		if r := replay(rest.ReplayRequest{Positions: []string{one}}); r.Replayed != 1 || r.Refused != 0 ||
-			len(r.Skipped) > 0 || r.DryRun {
+		if r := replay(rest.ReplayRequest{Positions: []string{one}}); r.Sent != 1 || r.Refused != 0 ||
+			len(r.Kept) > 0 || r.DryRun {
 			t.Errorf("%s: found %+v", one, r)
 		}
 	}
 	e2etest.Equal(t, "replayed", []int64{2, 5}, done())
-	if r := replay(rest.ReplayRequest{Positions: []string{"0@5", "0@7", "0@2"}}); r.Replayed != 1 ||
-		r.Skipped[leftOf+"0@2 0@5"] != 2 {
+	if r := replay(rest.ReplayRequest{Positions: []string{"0@5", "0@7", "0@2"}}); r.Sent != 1 ||
+		r.Kept[leftOf+"0@2 0@5"] != 2 {
 		t.Errorf("expected that one is replayed, found %+v", r)
 	}
-	if r := replay(rest.ReplayRequest{Positions: []string{"0@5"}, IncludeReplayed: true}); r.Replayed != 1 ||
-		len(r.Skipped) > 0 {
+	if r := replay(rest.ReplayRequest{Positions: []string{"0@5"}, IncludeReplayed: true}); r.Sent != 1 ||
+		len(r.Kept) > 0 {
 		t.Errorf("expected that it is replayed again, found %+v", r)
 	}
 	e2etest.Equal(t, "replayed", []int64{2, 5, 7}, done())
-	if r := replay(rest.ReplayRequest{}); r.Replayed != n-3 {
+	if r := replay(rest.ReplayRequest{}); r.Sent != n-3 {
 		t.Errorf("expected the others, %d, found %+v", n-3, r)
 	}
 	times := map[string]int{}
@@ -125,8 +124,8 @@ func TestReplayOfChosenLetters(t *testing.T) {
 			p.Data,
 			"--config", "conf"}, more...)...)
 	}
-	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would be replayed, 0 of them would be refused\n")
-	dlq("--letters", "0@1").Exits(1).Prints("0 replayed", "1 skipped: dead letters "+leftOf+"0@1")
+	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would be sent, 0 of them would be refused\n")
+	dlq("--letters", "0@1").Exits(1).Prints("0 sent: ", "1 kept: dead letters "+leftOf+"0@1")
 	dlq("--letters", "x").Exits(2).Says("--letters: expected PARTITION@OFFSET")
 }
 
@@ -141,7 +140,7 @@ func TestDryReplayOfASink(t *testing.T) {
 	d := newDocuments(t, 1, said)
 	d.written(t, 100_000)
 	e2etest.ReadTopic(t, d.broker, "refused", rows)
-	r := d.replays(t, 1, 0, fmt.Sprintf("%d would be replayed, 2 of them would be refused\n", rows), "--dry")
+	r := d.replays(t, 1, 0, fmt.Sprintf("%d would be sent, 2 of them would be refused\n", rows), "--dry")
 	for _, want := range []string{"\n0@", "Topic", "JSON"} {
 		if !strings.Contains(r.Stdout, want) {
 			t.Errorf("expected %q, found\n%s", want, r.Stdout)
@@ -155,10 +154,10 @@ func TestDryReplayOfASink(t *testing.T) {
 		t.Errorf("expected that nothing goes back to the topic, found\n%s", list.Stdout)
 	}
 	// They are replayed one by one, out of order; the others stay.
-	d.replays(t, 0, 1, "1 replayed, 0 of them refused again\n", "--letters", at(t, list.Stdout, "said-0@3"))
-	d.replays(t, 0, 2, "1 replayed, 0 of them refused again\n", "--letters", at(t, list.Stdout, "said-0@0"))
-	d.replays(t, 1, 2, "0 replayed", "--letters", at(t, list.Stdout, "said-0@3"))
-	d.replays(t, 1, rows-2, fmt.Sprintf("%d replayed, 2 of them refused again\n", rows-2))
+	d.replays(t, 0, 1, "1 sent: 1 delivered, 0 refused\n", "--letters", at(t, list.Stdout, "said-0@3"))
+	d.replays(t, 0, 2, "1 sent: 1 delivered, 0 refused\n", "--letters", at(t, list.Stdout, "said-0@0"))
+	d.replays(t, 1, 2, "0 sent: ", "--letters", at(t, list.Stdout, "said-0@3"))
+	d.replays(t, 1, rows-2, fmt.Sprintf("%d sent: %d delivered, 2 refused\n", rows-2, rows-4))
 }
 
 // Of two dead letters of one record one is sent; each is sent again if it is selected alone.
@@ -168,11 +167,11 @@ func TestReplayOfAChosenDuplicate(t *testing.T) {
 	d.written(t, 100_000)
 	d.again(t, e2etest.ReadTopic(t, d.broker, "refused", 2))
 	e2etest.ReadTopic(t, d.broker, "refused", 4)
-	d.replays(t, 0, 2, "2 replayed, 0 of them refused again\n")
-	d.replays(t, 0, 2, "1 would be replayed", "--letters", "0@0", "--again", "--dry")
-	d.replays(t, 0, 3, "1 replayed, 0 of them refused again\n", "--letters", "0@0", "--again")
-	d.replays(t, 0, 4, "1 replayed, 0 of them refused again\n", "--letters", "0@2", "--again")
-	d.replays(t, 0, 4, "0 replayed")
+	d.replays(t, 0, 2, "2 sent: 2 delivered, 0 refused\n")
+	d.replays(t, 0, 2, "1 would be sent", "--letters", "0@0", "--again", "--dry")
+	d.replays(t, 0, 3, "1 sent: 1 delivered, 0 refused\n", "--letters", "0@0", "--again")
+	d.replays(t, 0, 4, "1 sent: 1 delivered, 0 refused\n", "--letters", "0@2", "--again")
+	d.replays(t, 0, 4, "0 sent: ")
 }
 
 // at returns the position of a record's dead letter in the output of culvert dlq list.

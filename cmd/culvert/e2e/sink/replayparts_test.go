@@ -152,9 +152,9 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		}
 	}
 	d.again(t, []*kgo.Record{forged})
-	d.replays(t, 1, 3, "2 replayed, 0 of them refused again\n").Prints(
-		"1 skipped: dead letters of records that have a later one",
-		"--older", `1 skipped: dead letters of topic "Xsaid", which topics.regex`)
+	d.replays(t, 1, 3, "2 sent: 2 delivered, 0 refused\n").Prints(
+		"1 kept: dead letters of records that have a later one",
+		"--older", `1 kept: dead letters of topic "Xsaid", which topics.regex`)
 	list := func() string {
 		r := d.Run("dlq", "list", "refused", "-p", d.worker)
 		var said []string
@@ -169,7 +169,7 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		t.Errorf("expected the letters 0@0 and 0@2 to be replayed, found %s", found)
 	}
 	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).Exits(0).Prints("replayed   yes")
-	d.replays(t, 1, 4, "1 replayed", "--older")
+	d.replays(t, 1, 4, "1 sent: 1 delivered", "--older")
 	if found := list(); found != "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no" {
 		t.Errorf("expected all letters but 0@3 to be replayed, found %s", found)
 	}
@@ -195,10 +195,10 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 		e2etest.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
 	}
 	d.letters = "later"
-	d.replays(t, 1, 1, "1 replayed, 0 of them refused again\n1 skipped: dead letters of records that have a later one")
+	d.replays(t, 1, 1, "1 sent: 1 delivered, 0 refused\n1 kept: dead letters of records that have a later one")
 	d.replays(t, 0, 2, "", "--older")
 	d.letters = "refused"
-	d.replays(t, 0, 2, "2 replayed, 0 of them refused again\n", "--older")
+	d.replays(t, 0, 2, "2 sent: 2 delivered, 0 refused\n", "--older")
 }
 
 // The entity of a record without a key is unknown before it is sent. Its dead letter is sent only if all later records
@@ -215,12 +215,12 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 	}
 	d.written(t, 3)
 	e2etest.ReadTopic(t, d.broker, "refused", 3)
-	d.replays(t, 0, 1, "1 replayed", "--letters", "0@0")
+	d.replays(t, 0, 1, "1 sent: 1 delivered", "--letters", "0@0")
 	client := e2etest.Client(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	later := &kgo.Record{Topic: "said", Partition: 1, Value: []byte(`{"Topic":"later"}`)}
 	e2etest.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
 	d.written(t, 0)
-	want := "0 replayed, 0 of them refused again\n2 skipped: dead letters of records without a key"
+	want := "0 sent: 0 delivered, 0 refused\n2 kept: dead letters of records without a key"
 	d.replays(t, 1, 2, want).Exits(1).Prints("--older")
 	d.replays(t, 0, 4, "", "--older")
 }

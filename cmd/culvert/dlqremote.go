@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+var errNoTopic = asUsageError(errors.New(
+	"expected TOPIC, found nothing; or --connector NAME, whose dead letters the running worker at --url reads"))
+
+// letterPage returns a page of a connector's dead letters.
+func (r *remote) letterPage(ctx context.Context, connector string, query url.Values) (page rest.DeadLetterList,
+	err error) {
+	err = r.get(ctx, "/culvert/connectors/{name}/deadletters?"+query.Encode(), &page, connector)
+	return page, err
+}
+
+// listLetters prints the connector's dead letters that the filter selects, the newest first.
+func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, show string, asJSON bool) error {
+	out := bufio.NewWriter(c.OutOrStdout())
+	var rows [][]string
+	query := url.Values{"show": {show}}
+	for {
+		page, err := r.letterPage(c.Context(), filter.Connector, query)
+		if err != nil {
+			return err
+		}
+		for i := range page.DeadLetters {
+			l := &page.DeadLetters[i]
+			failed, _ := time.Parse(time.RFC3339, l.Failed)
+			hasText := strings.Contains(strings.ToLower(l.Class+"\n"+l.Message), strings.ToLower(filter.Error))
+			switch {
+			case !hasText, failed.Before(filter.Since), !filter.Until.IsZero() && !failed.Before(filter.Until):
+				// not selected
+			case asJSON:
+				if err := printJSON(out, l); err != nil {
+					return asFailure(err)
+				}
+			default:
+				rows = append(rows, []string{letterName(l), l.Failed, inLine(letterSource(l)), inLine(l.Stage),
+					strconv.Itoa(l.Attempts), yesOrNo(l.Settled), inLine(l.Message)})
+			}
+		}
+		if page.Next == "" {
+			break
+		}
+		query.Set("after", page.Next)
+	}
+	if !asJSON {
+		if err := columns(out, "LETTER FAILED FROM STAGE ATTEMPTS SETTLED ERROR", rows); err != nil {
+			return err
+		}
+	}
+	return asFailure(out.Flush())
+}
+
+func letterName(l *rest.DeadLetter) string { return fmt.Sprintf("%d@%d", l.Partition, l.Offset) }
+
+func letterSource(l *rest.DeadLetter) string {
+	return sourceText(&connect.DeadLetter{DeadLetterOrigin: connect.DeadLetterOrigin{Topic: l.From.Topic,
+		Partition: l.From.Partition, Offset: l.From.Offset}})
+}
+
+func yesOrNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+// showLetter prints one dead letter with its headers and its record.
+func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output) error {
+	page, err := r.letterPage(c.Context(), connector, url.Values{"letter": {letter}})
+	if err != nil {
+		return err
+	}
+	if len(page.DeadLetters) == 0 {
+		return asFailure(fmt.Errorf("connector %s has no dead letter %s", shown.Line(connector), letter))
+	}
+	l := &page.DeadLetters[0]
+	return o.print(c.OutOrStdout(), l, func(out io.Writer) error {
+		rows := [][]string{{"letter", letterName(l)}, {"failed", l.Failed}, {"attempts", strconv.Itoa(l.Attempts)},
+			{"settled", yesOrNo(l.Settled)}, {"from", letterSource(l)}, {"request", l.From.Request},
+			{"stage", l.Stage}, {"exception", l.Class}, {"cause", l.Message}}
+		rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
+		if err := columns(out, "", rows); err != nil || l.Record == nil {
+			return err
+		}
+		for _, part := range []struct {
+			name string
+			text *string
+		}{{"key", l.Record.Key}, {"value", l.Record.Value}} {
+			text := "null"
+			if part.text != nil {
+				text = shown.Text(*part.text)
+			}
+			fmt.Fprintf(out, "\n%s\n  %s", part.name, text)
+		}
+		fmt.Fprintln(out, "\nheaders")
+		for _, h := range l.Headers {
+			fmt.Fprintf(out, "  %s: %s\n", shown.Line(h.Key), shown.Line(h.Value))
+		}
+		return nil
+	})
+}
+
+// replayLetters sends a request of package rest to replay dead letters and prints the result.
+func (r *remote) replayLetters(c *cobra.Command, route string, body any, names ...string) error {
+	if !c.Flags().Changed("timeout") {
+		r.timeout = 5 * time.Minute // the worker ends a replay before
+	}
+	var done rest.ReplayResult
+	err := r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters"+route, body, &done, names...)
+	if err != nil {
+		return err
+	}
+	result := connect.ReplayResult{Sent: done.Sent, Delivered: done.Delivered, Refused: done.Refused, Kept: done.Kept,
+		Rejections: done.Refusals}
+	if done.DryRun {
+		result.Sent = done.WouldPass + done.Refused
+	}
+	return printReplay(c.OutOrStdout(), result, done.DryRun)
+}
+
+// connectorFlag declares the required --connector of a command that calls a running worker.
+func connectorFlag(c *cobra.Command, name *string) {
+	c.Flags().StringVar(name, "connector", "", "`NAME` of the connector")
+	c.PreRunE = func(*cobra.Command, []string) error {
+		if *name == "" {
+			return asUsageError(errors.New("expected --connector NAME, found nothing"))
+		}
+		return nil
+	}
+}
+
+func (r *remote) newDLQRetry() *cobra.Command {
+	var connector, value string
+	var older bool
+	c := &cobra.Command{
+		Use:   "retry PARTITION@OFFSET --connector NAME",
+		Short: "Send one dead letter again, also with another value, through the running worker",
+		Long: `Send one dead letter again, also with another value, through the running worker at --url, under the rules of
+culvert dlq replay. A record that is refused again is another attempt of the same dead letter.`,
+		Example: `  culvert dlq show 0@17 --connector orders
+  culvert dlq retry 0@17 --connector orders --value '{"OrderID":17,"Freight":"12.50"}'
+  culvert dlq retry 0@17 --connector orders --value - < mended.json`,
+		RunE: func(c *cobra.Command, args []string) error {
+			body := rest.RetryRequest{IncludeSuperseded: older}
+			if c.Flags().Changed("value") {
+				body.Value = &value
+			}
+			if value == "-" {
+				text, err := io.ReadAll(c.InOrStdin())
+				if err != nil {
+					return asFailure(err)
+				}
+				value = string(text)
+			}
+			return r.replayLetters(c, "/{letter}/retry", body, connector, args[0])
+		},
+	}
+	connectorFlag(c, &connector)
+	c.Flags().StringVar(&value, "value", "", "send this `TEXT` in place of the record's value; - reads standard input")
+	c.Flags().BoolVar(&older, "older", false, "also if the topic has a later record with the same key")
+	return c
+}
+
+func (r *remote) newDLQDiscard() *cobra.Command {
+	var connector string
+	c := &cobra.Command{
+		Use:     "discard PARTITION@OFFSET…",
+		Short:   "Settle dead letters without sending them, through the running worker",
+		Example: `  culvert dlq discard 0@17 0@18 --connector orders`,
+		RunE: func(c *cobra.Command, args []string) error {
+			var done rest.DiscardResult
+			err := r.call(c.Context(), "POST /culvert/connectors/{name}/deadletters/discard",
+				rest.DiscardRequest{Letters: args}, &done, connector)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%d discarded\n", done.Discarded)
+			return printKept(c.OutOrStdout(), done.Kept, "not all dead letters were discarded")
+		},
+	}
+	connectorFlag(c, &connector)
+	return c
+}

@@ -1,0 +1,114 @@
+package sink
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// letterWorker runs a worker with the sink of documents and returns it with the dlq command for it.
+func (d *documents) letterWorker(t *testing.T) (*e2etest.Followed, func(args ...string) e2etest.Result) {
+	t.Helper()
+	f := d.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
+		"key.converter=org.apache.kafka.connect.storage.StringConverter",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
+	f.Makes(d.lines...)
+	f.Await("inbox", "runs", e2etest.Runs)
+	return f, func(args ...string) e2etest.Result {
+		return d.Run(append([]string{"dlq"}, append(args, "--connector", "inbox", "--url", f.Url)...)...)
+	}
+}
+
+func (d *documents) has(topic string) bool {
+	found := false
+	d.service.Each("Inbox", func(_ string, fields map[string]string) { found = found || fields["Topic"] == topic })
+	return found
+}
+
+// Dead letters are listed, shown, mended, replayed and discarded through the running worker.
+func TestDeadLettersOfARunningWorker(t *testing.T) {
+	t.Parallel()
+	said := saidTimes(5)
+	said[1].Value = []byte(`{"Topic":{"not":"text <b>"}}`)
+	said[2].Value = []byte("no JSON")
+	said[3].Value = []byte(`{"Topic":{"not":"text 3"}}`)
+	d := newDocuments(t, 1, said)
+	f, dlq := d.letterWorker(t)
+	f.Eventually("letters", func() bool {
+		return strings.Count(dlq("list").Stdout, "\n") == 4 && d.service.Count("Inbox") == 2
+	})
+	first := at(t, dlq("list").Stdout, "said-0@1")
+	dlq("list", "--error", "no such text").Exits(0).Prints("LETTER").Omits("said-0@1")
+	dlq("show", first).Exits(0).Prints("attempts   1", `{"Topic":{"not":"text <b>"}}`, "__connect.errors.topic: said")
+	dlq("show", "0@99").Exits(1).Says("has no dead letter 0@99")
+
+	// A value that is refused is another attempt of the same letter.
+	dlq("retry", first, "--value", `{"Topic":{"not":"mended"}}`).Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
+	list := dlq("list").Exits(0).Stdout
+	second := at(t, list, "said-0@1")
+	if strings.Count(list, "\n") != 4 || second == first {
+		t.Errorf("expected three letters, one of them with another attempt, found\n%s", list)
+	}
+	dlq("show", second, "--json").Exits(0).Prints(`"attempts":2`, `{\"Topic\":{\"not\":\"mended\"}}`)
+	dlq("retry", first, "--value", `{"Topic":"mended"}`).Exits(1).Prints("0 sent: ", "1 kept: dead letters "+leftOf+first)
+	dlq("retry", second, "--value", `{"Topic":"mended"}`).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
+	if !d.has("mended") || d.service.Count("Inbox") != 3 {
+		t.Errorf("expected the mended document, found %d", d.service.Count("Inbox"))
+	}
+
+	// A later record of the key keeps a letter, unless --older sends it.
+	third := at(t, list, "said-0@3")
+	e2etest.Produce(t, d.broker, &kgo.Record{Topic: "said", Key: []byte("3"), Value: []byte(`{"Topic":"later"}`)})
+	f.Eventually("the later record", func() bool { return d.has("later") })
+	dlq("retry", third, "--value", `{"Topic":"older"}`).Exits(1).Prints("1 kept: dead letters of records that have a later")
+	dlq("retry", third, "--value", `{"Topic":"older"}`, "--older").Exits(0).Prints("1 sent: 1 delivered")
+	open := func(want int64) {
+		t.Helper()
+		f.Eventually("open letters", func() bool {
+			l := e2etest.As[rest.ConnectorList](t, f.Must(200, "GET", "/culvert/connectors", "")).Connectors[0]
+			return l.LettersOpen != nil && *l.LettersOpen == want
+		})
+	}
+	open(1)
+	last := at(t, list, "said-0@2")
+	dlq("replay", "--dry").Exits(1).Prints("1 would be sent, 1 of them would be refused\n" + last + ": ")
+	dlq("discard", last, "0@99").Exits(1).Prints("1 discarded\n1 kept: dead letters ")
+	dlq("replay").Exits(0).Prints("0 sent: 0 delivered, 0 refused\n")
+	open(0)
+	if n := strings.Count(dlq("list", "--show", "settled").Exits(0).Stdout, "\n"); n != 4 {
+		t.Errorf("expected three settled letters, found %d lines", n)
+	}
+	e2etest.Contains(t, "the log", f.Stderr.String(), "/deadletters/discard", "by=127.0.0.1", "discarded=1", last)
+	d.Run("dlq", "list").Exits(2).Says("expected TOPIC, found nothing; or --connector NAME")
+	d.Run("dlq", "discard", "0@1").Exits(2).Says("expected --connector NAME")
+}
+
+// A letter in doubt is checked with its stored value before another value is sent (RATIONALE.md P19): if an earlier
+// attempt has written it, the other value is not sent.
+func TestRetryOfALetterInDoubt(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t, 1, saidTimes(1), "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
+		"sap.odata.enable.batch=0")
+	d.written(t, 0)
+	e2etest.Produce(t, d.broker,
+		&kgo.Record{Topic: "said", Key: []byte("a"), Value: []byte(`{"Topic":"0"}`)}, // as the written one
+		&kgo.Record{Topic: "said", Key: []byte("b"), Value: []byte(`{"Topic":"1"}`)})
+	d.written(t, 100_000)
+	e2etest.ReadTopic(t, d.broker, "refused", 2)
+	e2etest.Produce(t, d.broker, &kgo.Record{Topic: "connect-offsets",
+		Key:   []byte(`["culvert dlq replay: inbox",{"partition":0,"topic":"refused"}]`),
+		Value: []byte(`{"next":0,"sent":"0,1"}`)})
+	_, dlq := d.letterWorker(t)
+	list := dlq("list").Exits(0).Stdout
+	dlq("retry", at(t, list, "said-0@1"), "--value", `{"Topic":"mended 0"}`).Exits(1).Prints("0 sent: 0 delivered, 0 refused\n",
+		"1 kept: dead letters that an earlier attempt has written")
+	dlq("retry", at(t, list, "said-0@2"), "--value", `{"Topic":"mended 1"}`).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
+	if d.service.Count("Inbox") != 2 || d.has("mended 0") || !d.has("mended 1") {
+		t.Errorf("expected the written document and a mended one, found %d", d.service.Count("Inbox"))
+	}
+	dlq("list").Exits(0).Omits("said")
+}

@@ -1,0 +1,129 @@
+package connect
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+// CauseCount counts the open dead letters of one cause among the newest ones.
+type CauseCount struct {
+	// ID is that of [DeadLetter.CauseID], 00000000 for all causes that exceed the bound of kept texts.
+	ID    string
+	Text  string // see [causeText]
+	Count int
+	// Newest is when the newest of them failed, in Unix seconds.
+	Newest int64
+}
+
+// causeID identifies the cause of a dead letter by class, stage and text. Zero stands for causes without a kept text.
+type causeID uint32
+
+func (id causeID) String() string { return fmt.Sprintf("%08x", uint32(id)) }
+
+// cause returns the identifier of the dead letter's cause and its text, see [causeText].
+func (l *DeadLetter) cause() (id causeID, text string) {
+	text = causeText(l.Message)
+	if text == "" {
+		text = shown.Line(l.Class)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", l.Class, l.Stage, text))
+	return causeID(binary.BigEndian.Uint32(sum[:])), text
+}
+
+// CauseID returns the identifier of the dead letter's cause: letters of one fault have the same.
+func (l *DeadLetter) CauseID() string {
+	id, _ := l.cause()
+	return id.String()
+}
+
+var closingMarks = map[rune]rune{'"': '"', '`': '`', '\'': '\'', '“': '”', '„': '“', '«': '»', '‘': '’', '(': ')',
+	'[': ']', '{': '}'}
+
+// causeText returns the first line of a message without what differs between letters of one fault: quoted and bracketed
+// parts become "…" and (…), numbers and other words of hexadecimal digits #. An unclosed part extends to the end,
+// because messages are cut.
+func causeText(message string) string {
+	message, _, _ = strings.Cut(strings.TrimSpace(message), "\n")
+	message = message[:min(len(message), 8*shown.MaxLine)]
+	var b strings.Builder
+	last := ' '
+	for len(message) > 0 {
+		r, size := utf8.DecodeRuneInString(message)
+		end, isMark := closingMarks[r]
+		switch {
+		case isMark && (r != '\'' || !isWordRune(last)): // not an apostrophe
+			b.WriteString(string(r) + "…" + string(end))
+			message = message[closingMark(message, r, end):]
+			last = end
+			continue
+		case !isWordRune(last) && numberSize(message) > 0:
+			b.WriteByte('#')
+			message = message[numberSize(message):]
+			last = '#'
+			continue
+		case unicode.IsDigit(r): // within a word
+			if last != '0' {
+				b.WriteByte('#')
+			}
+			message = message[size:]
+			last = '0'
+			continue
+		}
+		b.WriteRune(r)
+		message = message[size:]
+		last = r
+	}
+	return shown.Line(b.String())
+}
+
+// closingMark returns the position after the mark that closes the one at the beginning.
+func closingMark(text string, open, end rune) int {
+	depth, escaped := 0, false
+	for i, r := range text {
+		switch {
+		case escaped:
+			escaped = false
+		case r == '\\':
+			escaped = open == end
+		case r == end && (i > 0 || open != end):
+			depth--
+			if depth == 0 || open == end {
+				return i + utf8.RuneLen(r)
+			}
+		case r == open:
+			depth++
+		}
+	}
+	return len(text)
+}
+
+func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+func isNumberRune(r rune) bool {
+	return unicode.IsDigit(r) || strings.ContainsRune("abcdefABCDEFxXTZ.,:-+", r)
+}
+
+// numberSize returns the size of the number, time or identifier of hexadecimal digits at the beginning, zero for none.
+func numberSize(text string) int {
+	word := text[:len(text)-len(strings.TrimLeftFunc(text, isNumberRune))]
+	word = strings.TrimRight(word, ".,:-+")
+	after, _ := utf8.DecodeRuneInString(text[len(word):])
+	digits, letters := 0, 0
+	for _, r := range word {
+		if unicode.IsDigit(r) {
+			digits++
+		} else if unicode.IsLetter(r) {
+			letters++
+		}
+	}
+	if digits == 0 || isWordRune(after) || (letters > 0 && digits+letters < 8) {
+		return 0
+	}
+	return len(word)
+}

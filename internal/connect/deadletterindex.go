@@ -1,0 +1,297 @@
+package connect
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+)
+
+// Bounds of what a worker knows of the dead letter topic of a connector.
+const (
+	// maxTrackedLetters bounds the newest records of the topic that are read and kept.
+	maxTrackedLetters = 1_000_000
+	// maxCountedCauses bounds the newest open letters whose causes are counted.
+	maxCountedCauses = 10_000
+	// maxCauseTexts bounds the causes with a text.
+	maxCauseTexts = 200
+)
+
+// deadLetterIndex knows which dead letters of a connector are attempts of the same original record or row, and which
+// originals are open: their newest attempt was neither delivered nor replaced nor discarded.
+//
+// Memory: about 80 bytes for each letter, so at most 80 MB at [maxTrackedLetters], and 2 MB of texts.
+//
+// Invariants: letters are sorted by [compareTracked]. states has the replay state of each partition. An original is
+// settled by a letter that is done and has as many replays as its newest letter.
+type deadLetterIndex struct {
+	letters   []trackedLetter
+	originals map[uint64]originalState
+	texts     map[causeID]string
+	states    map[int32]replayState
+	// from are the first offsets that were read, starts the first offsets of the topic.
+	from   kafka.Positions
+	starts kafka.Positions
+	// indexed is the number of letters in originals. Zero derives them again.
+	indexed int
+	limit   int
+}
+
+type trackedLetter struct {
+	original  uint64 // the start of a [recordID]
+	offset    int64
+	partition int32
+	replays   int32
+	failed    uint32 // Unix seconds
+	cause     causeID
+}
+
+// originalState is what is known of an original record or row.
+type originalState struct {
+	first   int32 // index of its oldest letter
+	newest  int32 // index of its letter with the most replays
+	settled int32 // maximum of the replays of its letters that are done, or -1
+}
+
+func newDeadLetterIndex() *deadLetterIndex {
+	return &deadLetterIndex{originals: map[uint64]originalState{}, texts: map[causeID]string{},
+		states: map[int32]replayState{}, from: kafka.Positions{}, limit: maxTrackedLetters}
+}
+
+func compareTracked(a, b trackedLetter) int {
+	return cmp.Or(cmp.Compare(a.failed, b.failed), cmp.Compare(a.partition, b.partition),
+		cmp.Compare(a.offset, b.offset))
+}
+
+// position is where a letter is in its topic.
+func (l *trackedLetter) position() DeadLetterPosition {
+	return DeadLetterPosition{l.partition, l.offset}
+}
+
+// add appends a letter. Call update after the last one.
+func (d *deadLetterIndex) add(l *DeadLetter) {
+	id := l.recordID()
+	cause, text := l.cause()
+	if len(d.texts) < maxCauseTexts {
+		d.texts[cause] = text
+	}
+	d.letters = append(d.letters, trackedLetter{original: binary.LittleEndian.Uint64(id[:]), offset: l.Record.Offset,
+		partition: l.Record.Partition, replays: int32(l.Replays), cause: cause,
+		failed: uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32)))})
+	if len(d.letters) >= d.limit+max(1, d.limit/10) {
+		d.dropOldest()
+	}
+}
+
+// dropOldest drops the letters beyond the limit. They count as not read.
+func (d *deadLetterIndex) dropOldest() {
+	slices.SortFunc(d.letters, compareTracked)
+	dropped := len(d.letters) - d.limit
+	for _, l := range d.letters[:dropped] {
+		d.from[l.partition] = max(d.from[l.partition], l.offset+1)
+	}
+	d.letters = append(d.letters[:0], d.letters[dropped:]...)
+	d.indexed = 0
+}
+
+// update derives the originals from new letters and from the replay states, after letters before starts were deleted.
+// It reports whether anything has changed.
+func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replayState) bool {
+	isDeleted := func(l trackedLetter) bool { return l.offset < starts[l.partition] }
+	sameStates := maps.EqualFunc(states, d.states, func(a, b replayState) bool { return slices.Equal(a.done, b.done) })
+	switch {
+	case len(d.letters) > d.limit:
+		d.dropOldest()
+	case !sameStates, !slices.IsSortedFunc(d.letters[max(0, d.indexed-1):], compareTracked):
+		d.indexed = 0
+	}
+	if slices.ContainsFunc(d.letters, isDeleted) {
+		d.letters = slices.DeleteFunc(d.letters, isDeleted)
+		d.indexed = 0
+	}
+	isFirst := d.starts == nil
+	if !isFirst && sameStates && maps.Equal(starts, d.starts) && d.indexed == len(d.letters) {
+		return false
+	}
+	d.starts = starts
+	d.states = states
+	if d.indexed == 0 {
+		slices.SortFunc(d.letters, compareTracked)
+		clear(d.originals)
+	}
+	for i := d.indexed; i < len(d.letters); i++ {
+		l := &d.letters[i]
+		o, ok := d.originals[l.original]
+		if !ok {
+			o = originalState{int32(i), int32(i), -1}
+		}
+		if l.replays >= d.letters[o.newest].replays {
+			o.newest = int32(i)
+		}
+		if state := d.states[l.partition]; state.isDone(l.offset) {
+			o.settled = max(o.settled, l.replays)
+		}
+		d.originals[l.original] = o
+	}
+	d.indexed = len(d.letters)
+	if len(d.texts) == maxCauseTexts {
+		d.dropTexts()
+	}
+	return true
+}
+
+// dropTexts drops the texts of causes without an open letter.
+func (d *deadLetterIndex) dropTexts() {
+	open := map[causeID]string{}
+	for _, o := range d.originals {
+		if id := d.letters[o.newest].cause; d.isOpen(o) && d.texts[id] != "" {
+			open[id] = d.texts[id]
+		}
+	}
+	d.texts = open
+}
+
+func (d *deadLetterIndex) isOpen(o originalState) bool {
+	return o.settled < d.letters[o.newest].replays
+}
+
+// summary counts the open originals, and causes of the newest of them, the most frequent first.
+func (d *deadLetterIndex) summary() *DeadLetterSummary {
+	s := &DeadLetterSummary{Causes: []CauseCount{}}
+	for partition, from := range d.from {
+		state := d.states[partition]
+		s.More = s.More || !state.covers(d.starts[partition], from-1)
+	}
+	places := map[causeID]int{}
+	open := int64(0)
+	for i := range slices.Backward(d.letters) {
+		l := &d.letters[i]
+		if o := d.originals[l.original]; int(o.newest) != i || !d.isOpen(o) {
+			continue
+		}
+		open++
+		if open > maxCountedCauses {
+			continue
+		}
+		cause := d.knownCause(l)
+		n, ok := places[cause]
+		if !ok {
+			n, places[cause] = len(s.Causes), len(s.Causes)
+			s.Causes = append(s.Causes, CauseCount{ID: cause.String(), Text: cmp.Or(d.texts[cause], "other causes"),
+				Newest: int64(l.failed)})
+		}
+		s.Causes[n].Count++
+	}
+	s.Open = &open
+	slices.SortStableFunc(s.Causes, func(a, b CauseCount) int { return cmp.Compare(b.Count, a.Count) })
+	return s
+}
+
+// DeadLetterQuery selects a page of original records or rows, the newest first.
+type DeadLetterQuery struct {
+	Show string // open, settled or all
+	// Cause is an identifier of a cause, "" for all.
+	Cause string
+	// After is [DeadLetterPage.Next] of the page before, "" for the first.
+	After string
+	// Only, if not nil, selects the original with the letter at this position.
+	Only *DeadLetterPosition
+}
+
+// Values of [DeadLetterQuery.Show].
+const (
+	ShowOpen    = "open"
+	ShowSettled = "settled"
+	ShowAll     = "all"
+)
+
+const deadLetterPageSize = 100
+
+// ErrInvalidAfter is the error of an invalid [DeadLetterQuery.After].
+var ErrInvalidAfter = errors.New("after: expected the next of the previous page, such as 1764288000-0@17")
+
+// pageKey is the value of after: a letter's place in the order. It is valid even if the letter is gone.
+func (l *trackedLetter) pageKey() string { return fmt.Sprintf("%d-%v", l.failed, l.position()) }
+
+func parsePageKey(key string) (trackedLetter, error) {
+	failed, position, _ := strings.Cut(key, "-")
+	letter, err := ParseDeadLetterPosition(position)
+	seconds, err2 := strconv.ParseUint(failed, 10, 32)
+	if err != nil || err2 != nil {
+		return trackedLetter{}, ErrInvalidAfter
+	}
+	return trackedLetter{failed: uint32(seconds), partition: letter.Partition, offset: letter.Offset}, nil
+}
+
+// page returns the newest attempts of the selected originals, in the order of their oldest letters, so that an attempt
+// does not move an original to another page.
+func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedLetter, next string, err error) {
+	end := len(d.letters)
+	if query.After != "" {
+		key, err := parsePageKey(query.After)
+		if err != nil {
+			return nil, "", err
+		}
+		end, _ = slices.BinarySearchFunc(d.letters, key, compareTracked)
+	}
+	var only uint64
+	if query.Only != nil {
+		i := slices.IndexFunc(d.letters, func(l trackedLetter) bool { return l.position() == *query.Only })
+		if i < 0 {
+			return nil, "", nil
+		}
+		only = d.letters[i].original
+	}
+	cause, err := strconv.ParseUint(query.Cause, 16, 32)
+	if query.Cause != "" && err != nil {
+		return nil, "", nil
+	}
+	last := 0
+	for i := end - 1; i >= 0; i-- {
+		o := d.originals[d.letters[i].original]
+		l := d.letters[o.newest]
+		switch isOpen := d.isOpen(o); {
+		case int(o.first) != i, query.Show == ShowOpen && !isOpen, query.Show == ShowSettled && isOpen,
+			query.Cause != "" && d.knownCause(&l) != causeID(cause), query.Only != nil && only != l.original:
+			continue
+		}
+		if len(page) == deadLetterPageSize {
+			return page, d.letters[last].pageKey(), nil
+		}
+		page = append(page, l)
+		last = i
+	}
+	return page, "", nil
+}
+
+// knownCause returns the letter's cause, or zero if its text was not kept.
+func (d *deadLetterIndex) knownCause(l *trackedLetter) causeID {
+	if d.texts[l.cause] == "" {
+		return 0
+	}
+	return l.cause
+}
+
+// siblings returns all letters of the open originals that have a letter at one of the positions, and their number.
+func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedLetter, originals int) {
+	selected := map[uint64]bool{}
+	for i := range d.letters {
+		l := &d.letters[i]
+		if positions[l.position()] && d.isOpen(d.originals[l.original]) {
+			selected[l.original] = true
+		}
+	}
+	for i := range d.letters {
+		if selected[d.letters[i].original] {
+			letters = append(letters, d.letters[i])
+		}
+	}
+	return letters, len(selected)
+}

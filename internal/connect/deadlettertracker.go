@@ -1,0 +1,382 @@
+package connect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+)
+
+// DeadLetterSummary counts the open dead letters of a connector by original record or row.
+type DeadLetterSummary struct {
+	// Open is nil if the number is unknown: this worker does not own the connector or has not read the topic yet, or
+	// the connector has no topic or writes no headers to it, or the worker may not read it. More means that older
+	// letters, which were not read, may be open as well.
+	Open   *int64
+	More   bool
+	Causes []CauseCount
+}
+
+const (
+	// trackingInterval is how often the worker looks for new dead letters.
+	trackingInterval = 3 * time.Second
+	// trackingGrace is how long a summary is shown that cannot be brought up to date.
+	trackingGrace = time.Minute
+	// trackedAtOnce is the number of topics that are read at the same time.
+	trackedAtOnce = 4
+)
+
+// deadLetterTracker follows the dead letter topics of the connectors that this worker owns. It reads each topic once,
+// then what is new.
+type deadLetterTracker struct {
+	herder *Herder
+	wake   guard.Bell
+
+	mu     sync.Mutex
+	admin  *kafka.Admin
+	reader *kafka.Reader
+	topics map[string]*trackedTopic
+}
+
+// trackedTopic is one dead letter topic, which several connectors may share.
+type trackedTopic struct {
+	name string
+	lock guard.CtxMutex // held while the topic is read, guards the connectors' indexes
+	// connectors is guarded by the tracker's mu.
+	connectors map[string]*trackedConnector
+}
+
+// trackedConnector is a connector of a tracked topic. A connector that was deleted and created again is another one.
+type trackedConnector struct {
+	controller *controller
+	index      *deadLetterIndex // nil means that nothing was read
+	next       kafka.Positions  // where the next read starts
+
+	mu      sync.Mutex
+	summary *DeadLetterSummary // nil means unknown
+	readAt  time.Time          // the last time that the summary was up to date
+}
+
+func newDeadLetterTracker(h *Herder) *deadLetterTracker {
+	return &deadLetterTracker{herder: h, wake: guard.NewBell(), topics: map[string]*trackedTopic{}}
+}
+
+// DeadLetterSummary returns what this worker knows of the open dead letters of a connector that it owns.
+func (h *Herder) DeadLetterSummary(name string) DeadLetterSummary {
+	ctl, err := h.find(name)
+	if err != nil || !ctl.ownsConnector() {
+		return DeadLetterSummary{}
+	}
+	topic, err := h.deadLetterTopic(name)
+	if err != nil || !ctl.namesDeadLetters() {
+		return DeadLetterSummary{}
+	}
+	t := h.tracker
+	t.mu.Lock()
+	var tracked *trackedConnector
+	if shared := t.topics[topic]; shared != nil {
+		tracked = shared.connectors[name]
+	}
+	t.mu.Unlock()
+	if tracked == nil || tracked.controller != ctl {
+		return DeadLetterSummary{}
+	}
+	tracked.mu.Lock()
+	defer tracked.mu.Unlock()
+	if tracked.summary == nil || time.Since(tracked.readAt) > trackingGrace {
+		return DeadLetterSummary{}
+	}
+	return *tracked.summary
+}
+
+func (ctl *controller) ownsConnector() bool {
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	return ctl.spec.assignment.Standalone || ctl.spec.assignment.OwnsConnector
+}
+
+// namesDeadLetters reports whether dead letters of the connector have headers, without which they are not recognized.
+func (ctl *controller) namesDeadLetters() bool {
+	v := ctl.observe()
+	enabled, _ := config.Boolean(v.config.Setting(deadLetterContext, v.options.Worker))
+	return enabled
+}
+
+// run follows the topics until ctx ends.
+func (t *deadLetterTracker) run(ctx context.Context) {
+	timer := time.NewTicker(trackingInterval)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		err := guard.Do(t.herder.shared.Logger, "counting dead letters", func() error { return t.refreshAll(ctx) })
+		if err != nil && ctx.Err() == nil {
+			t.herder.shared.Logger.Debug("dead letters are not counted", "error", err)
+		}
+		select {
+		case <-timer.C:
+		case <-t.wake:
+		case <-ctx.Done():
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.admin != nil {
+		t.admin.Close()
+		t.reader.Close()
+		t.admin, t.reader = nil, nil
+	}
+}
+
+func (t *deadLetterTracker) open() (err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.admin != nil {
+		return nil
+	}
+	admin, err := kafka.NewAdmin(t.herder.shared.Kafka)
+	if err != nil {
+		return err
+	}
+	if t.reader, err = kafka.NewReader(t.herder.shared.Kafka); err != nil {
+		admin.Close()
+		return err
+	}
+	t.admin = admin
+	return nil
+}
+
+// track adds a connector to its topic, in place of an earlier one with the same name.
+func (t *deadLetterTracker) track(ctl *controller, topic string) *trackedTopic {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	shared := t.topics[topic]
+	if shared == nil {
+		shared = &trackedTopic{name: topic, lock: guard.NewCtxMutex(), connectors: map[string]*trackedConnector{}}
+		t.topics[topic] = shared
+	}
+	if tracked := shared.connectors[ctl.name]; tracked == nil || tracked.controller != ctl {
+		shared.connectors[ctl.name] = &trackedConnector{controller: ctl}
+	}
+	return shared
+}
+
+// refreshAll brings the summaries of all owned connectors up to date and forgets other connectors.
+func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
+	owned := map[string]string{} // topic by connector
+	for _, ctl := range t.herder.all() {
+		if topic, err := t.herder.deadLetterTopic(ctl.name); err == nil && ctl.ownsConnector() {
+			owned[ctl.name] = topic
+			t.track(ctl, topic)
+		}
+	}
+	t.mu.Lock()
+	for topic, shared := range t.topics {
+		maps.DeleteFunc(shared.connectors, func(name string, _ *trackedConnector) bool { return owned[name] != topic })
+		if len(shared.connectors) == 0 {
+			delete(t.topics, topic)
+		}
+	}
+	topics := slices.Collect(maps.Values(t.topics))
+	t.mu.Unlock()
+	if len(topics) == 0 {
+		return nil
+	}
+	ranges, err := t.prepare(ctx, topics...)
+	if err != nil {
+		return err
+	}
+	queue := make(chan *trackedTopic, len(topics))
+	for _, shared := range topics {
+		queue <- shared
+	}
+	close(queue)
+	failures := make([]error, min(trackedAtOnce, len(topics)))
+	var readers sync.WaitGroup
+	for n := range failures {
+		readers.Go(func() {
+			failures[n] = guard.Do(t.herder.shared.Logger, "counting dead letters", func() (failure error) {
+				for shared := range queue {
+					if offsets, ok := ranges[shared.name]; ok {
+						failure = errors.Join(failure, t.refresh(ctx, shared, offsets))
+					}
+				}
+				return failure
+			})
+		})
+	}
+	readers.Wait()
+	return errors.Join(failures...)
+}
+
+// prepare returns the offsets of topics and reads the replay states of their connectors.
+func (t *deadLetterTracker) prepare(ctx context.Context, topics ...*trackedTopic) (map[string]kafka.Range, error) {
+	if t.herder.shared.Offsets == nil {
+		return nil, errors.New("the worker has no offsets topic")
+	}
+	if err := t.open(); err != nil {
+		return nil, err
+	}
+	var names, owners []string
+	t.mu.Lock()
+	for _, shared := range topics {
+		names = append(names, shared.name)
+		for name := range shared.connectors {
+			owners = append(owners, replayOwnerPrefix+name)
+		}
+	}
+	t.mu.Unlock()
+	ranges := t.admin.Ranges(ctx, names...)
+	if err := t.herder.shared.Offsets.Load(ctx, owners...); err != nil {
+		return nil, err
+	}
+	return ranges, t.herder.shared.Offsets.Refresh(ctx)
+}
+
+// refresh reads what is new in a topic, which has the given offsets.
+func (t *deadLetterTracker) refresh(ctx context.Context, shared *trackedTopic, offsets kafka.Range) error {
+	if err := shared.lock.Lock(ctx); err != nil {
+		return err
+	}
+	defer shared.lock.Unlock()
+	return t.refreshLocked(ctx, shared, offsets)
+}
+
+// refreshLocked is refresh while the topic's lock is held.
+func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTopic, offsets kafka.Range) error {
+	t.mu.Lock()
+	connectors := maps.Clone(shared.connectors)
+	t.mu.Unlock()
+	from := maps.Clone(offsets.To)
+	for _, c := range connectors {
+		c.prepare(offsets)
+		for partition, next := range c.next {
+			from[partition] = min(from[partition], next)
+		}
+	}
+	var readErr error
+	if !maps.Equal(from, offsets.To) {
+		_, readErr = t.reader.Read(ctx, shared.name, kafka.ReadOptions{From: from, To: offsets.To},
+			func(r *kgo.Record) error {
+				l := ParseDeadLetter(r)
+				if c := connectors[l.Connector]; c != nil && r.Offset >= c.next[r.Partition] {
+					c.index.add(&l)
+					c.next[r.Partition] = r.Offset + 1
+				}
+				return nil
+			})
+	}
+	failures := []error{readErr}
+	for name, c := range connectors {
+		if readErr == nil {
+			maps.Copy(c.next, offsets.To)
+		}
+		failures = append(failures, t.update(ctx, shared.name, name, c, offsets, readErr == nil))
+	}
+	return errors.Join(failures...)
+}
+
+// prepare starts the index of a connector that has none, or whose topic was created again.
+func (c *trackedConnector) prepare(offsets kafka.Range) {
+	isShorter := false
+	for partition, next := range c.next {
+		isShorter = isShorter || next > offsets.To[partition]
+	}
+	if c.index == nil || isShorter {
+		c.index, c.next = newDeadLetterIndex(), kafka.Positions{}
+	}
+	total := int64(0)
+	for partition, end := range offsets.To {
+		total += end - offsets.From[partition]
+	}
+	for partition, end := range offsets.To {
+		if _, ok := c.next[partition]; ok {
+			continue
+		}
+		start := offsets.From[partition]
+		if limit := int64(c.index.limit); total > limit {
+			start = end - int64(float64(limit)*float64(end-start)/float64(total))
+		}
+		c.next[partition], c.index.from[partition] = start, start
+	}
+}
+
+// update derives the summary from new letters and replay states. isComplete means that all new letters were read.
+func (t *deadLetterTracker) update(ctx context.Context, topic, name string, c *trackedConnector, offsets kafka.Range,
+	isComplete bool) error {
+	states := map[int32]replayState{}
+	for partition := range offsets.To {
+		fields, _, err := t.herder.shared.Offsets.Get(ctx, replayOwnerPrefix+name, replayPartition(topic, partition))
+		if err != nil {
+			return err
+		}
+		state, err := parseReplayState(fields)
+		if err != nil {
+			return fmt.Errorf("stored replay state of topic %s, partition %d: %w", topic, partition, err)
+		}
+		if state.end() <= offsets.To[partition] { // else it is of an earlier topic with this name
+			states[partition] = state
+		}
+	}
+	isChanged := c.index.update(offsets.From, states)
+	switch {
+	case !isComplete:
+		// the summary remains until it is too old
+	case isChanged:
+		c.setSummary(c.index.summary())
+	default:
+		c.setSummary(nil)
+	}
+	return nil
+}
+
+// setSummary stores a summary that is up to date. Nil keeps the one before.
+func (c *trackedConnector) setSummary(s *DeadLetterSummary) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s != nil {
+		c.summary = s
+	}
+	c.readAt = time.Now()
+}
+
+// withIndex calls do with a connector and its index after it was brought up to date.
+func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
+	do func(*trackedConnector, *kafka.Reader) error) error {
+	ctl, err := t.herder.find(name)
+	if err != nil {
+		return err
+	}
+	shared := t.track(ctl, topic)
+	ranges, err := t.prepare(ctx, shared)
+	if err != nil {
+		return err
+	}
+	offsets, ok := ranges[topic]
+	if !ok {
+		_, err := t.admin.EndOffsets(ctx, false, topic)
+		return cmp.Or(err, fmt.Errorf("topic %s cannot be read at the moment", topic))
+	}
+	if err := shared.lock.Lock(ctx); err != nil {
+		return err
+	}
+	defer shared.lock.Unlock()
+	t.mu.Lock()
+	c := shared.connectors[name]
+	t.mu.Unlock()
+	if c == nil {
+		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	if err := t.refreshLocked(ctx, shared, offsets); err != nil {
+		return err
+	}
+	return do(c, t.reader)
+}

@@ -1,0 +1,317 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// letterOf returns a record of a dead letter topic: the n-th row of a source's connector.
+func letterOf(topic, connector string, n, replays int, message string) *kgo.Record {
+	r := &kgo.Record{Topic: topic, Key: []byte(strconv.Itoa(n)), Value: fmt.Appendf(nil, `{"n":%d}`, n),
+		Timestamp: time.UnixMilli(1_700_000_000_000)}
+	for name, value := range map[string]string{"__connect.errors.connector.name": connector,
+		"__connect.errors.topic": "orders", "__connect.errors.partition": "-1",
+		"__connect.errors.offset": strconv.Itoa(n), "__connect.errors.exception.class.name": "E",
+		"__connect.errors.exception.message": message, "__culvert.errors.stage": "transforms",
+		"__culvert.errors.time":    time.Unix(1_700_000_000+int64(n), 0).UTC().Format(time.RFC3339),
+		"__culvert.errors.replays": strconv.Itoa(replays)} {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
+	}
+	return r
+}
+
+// lettersOf returns count letters of one fault.
+func lettersOf(topic, connector string, count int) (records []*kgo.Record) {
+	for n := range count {
+		records = append(records, letterOf(topic, connector, n, 0, fmt.Sprintf("order \"%d\" is locked", n)))
+	}
+	return records
+}
+
+// letterHerd runs connectors with the dead letter topic of each.
+func letterHerd(t *testing.T, topics map[string]string) (*herd, *kgo.Client) {
+	t.Helper()
+	h := newHerd(t)
+	for name, topic := range topics {
+		h.Put(h.named(name, "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"="+topic), nil)
+	}
+	return h, kafkatest.Client(t, kgo.SeedBrokers(h.bench.options.Kafka.Bootstrap...), kgo.AllowAutoTopicCreation(),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+}
+
+func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
+	t.Helper()
+	for chunk := range slices.Chunk(records, 500) { // batches of the size of a task's
+		require.NoError(t, client.ProduceSync(kafkatest.Context(t), chunk...).FirstErr())
+	}
+}
+
+// awaitOpen waits until a connector has so many open letters, -1 for unknown, and returns the summary.
+func (h *herd) awaitOpen(name string, want int) (s DeadLetterSummary) {
+	h.t.Helper()
+	open := -2
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		s, open = h.DeadLetterSummary(name), -1
+		if s.Open != nil {
+			open = int(*s.Open)
+		}
+		if open == want {
+			return s
+		}
+		h.tracker.wake.Ring()
+	}
+	h.t.Fatalf("%s: expected %d open letters, found %d", name, want, open)
+	return s
+}
+
+func (h *herd) discard(name string, positions ...string) (DiscardResult, error) {
+	var f DeadLetterFilter
+	require.NoError(h.t, f.SelectPositions(positions))
+	return h.DiscardDeadLetters(kafkatest.Context(h.t), name, f.Positions)
+}
+
+// pages returns the positions of all pages of a connector's letters.
+func (h *herd) pages(name string, query DeadLetterQuery) (positions []string) {
+	h.t.Helper()
+	for {
+		page := make([]string, deadLetterPageSize)
+		n := 0
+		found, err := h.ListDeadLetters(kafkatest.Context(h.t), name, query, func(l ListedDeadLetter) error {
+			page[l.Place] = fmt.Sprintf("%v x%d", l.position(), l.Attempts)
+			n++
+			return nil
+		})
+		require.NoError(h.t, err)
+		positions = append(positions, page[:n]...)
+		if query.After = found.Next; query.After == "" {
+			return positions
+		}
+	}
+}
+
+// At users' size: 25,000 letters of one fault are one cause, and each is on exactly one page, the newest first. They
+// need at most 100 bytes of memory each.
+func TestManyDeadLetters(t *testing.T) {
+	t.Parallel()
+	const count = 25_000
+	h, client := letterHerd(t, map[string]string{"c": "dlq", "none": ""})
+	produce(t, client, lettersOf("dlq", "c", count)...)
+	s := h.awaitOpen("c", count)
+	assert.Equal(t, false, s.More)
+	assert.Equal(t, 1, len(s.Causes))
+	assert.Equal(t, CauseCount{ID: s.Causes[0].ID, Text: `order "…" is locked`, Count: maxCountedCauses,
+		Newest: 1_700_000_000 + count - 1}, s.Causes[0])
+	found := h.pages("c", DeadLetterQuery{Show: ShowOpen, Cause: s.Causes[0].ID})
+	assert.Equal(t, count, len(found))
+	for i, position := range found {
+		if want := fmt.Sprintf("0@%d x1", count-1-i); position != want {
+			t.Fatalf("place %d: expected %s, found %s", i, want, position)
+		}
+	}
+	assert.Equal(t, 0, len(h.pages("c", DeadLetterQuery{Show: ShowOpen, Cause: "12345678"})))
+	assert.Equal(t, 0, len(h.pages("c", DeadLetterQuery{Show: ShowSettled})))
+	h.awaitOpen("none", -1)
+	_, err := h.ListDeadLetters(kafkatest.Context(t), "c", DeadLetterQuery{Show: ShowAll, After: "17-0"}, nil)
+	assert.Equal(t, true, errors.Is(err, ErrInvalidAfter))
+
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	x := newDeadLetterIndex()
+	for _, r := range lettersOf("dlq", "c", count) {
+		l := ParseDeadLetter(r)
+		x.add(&l)
+	}
+	x.update(kafka.Positions{0: 0}, nil)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if used := int64(after.HeapAlloc) - int64(before.HeapAlloc); used > 100*count {
+		t.Errorf("expected at most 100 bytes for each letter, found %d", used/count)
+	}
+	runtime.KeepAlive(x)
+}
+
+// Attempts of one original are one entry, also of connectors that share a topic with transaction markers. A connector
+// that was created again knows the same letters.
+func TestDeadLettersByOriginal(t *testing.T) {
+	t.Parallel()
+	h, client := letterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
+	transactions := kafkatest.Client(t, kgo.SeedBrokers(h.bench.options.Kafka.Bootstrap...), kgo.TransactionalID("x"),
+		kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	transaction := func(commit kgo.TransactionEndTry, records ...*kgo.Record) {
+		t.Helper()
+		require.NoError(t, transactions.BeginTransaction())
+		produce(t, transactions, records...)
+		require.NoError(t, transactions.EndTransaction(kafkatest.Context(t), commit))
+	}
+	h.awaitOpen("c", 0)
+	transaction(kgo.TryCommit, letterOf("dlq", "c", 1, 0, "no 1"), letterOf("dlq", "d", 1, 0, "no 1")) // 0, 1, marker
+	transaction(kgo.TryAbort, letterOf("dlq", "c", 2, 0, "no 2"))                                      // 3, marker
+	produce(t, client, letterOf("dlq", "c", 1, 1, "no 1 again"), letterOf("dlq", "c", 3, 0, "other"),  // 5, 6
+		letterOf("dlq", "c", 1, 0, "no 1")) // 7: a duplicate of the first attempt
+	for range 2 {
+		assert.Equal(t, 2, len(h.awaitOpen("c", 2).Causes))
+		h.awaitOpen("d", 1)
+		assert.Equal(t, []string{"0@6 x1", "0@5 x2"}, h.pages("c", DeadLetterQuery{Show: ShowAll}))
+		assert.Equal(t, []string{"0@5 x2"}, h.pages("c", DeadLetterQuery{Show: ShowOpen,
+			Only: &DeadLetterPosition{0, 7}}))
+		h.must(h.Remove("c"))
+		h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
+	}
+	result, err := h.discard("c", "0@5", "0@1", "0@99")
+	require.NoError(t, err)
+	assert.Equal(t, DiscardResult{1, map[string]int{keptUnknown: 2}}, result)
+	h.awaitOpen("c", 1)
+	h.awaitOpen("d", 1)
+	assert.Equal(t, []string{"0@6 x1"}, h.pages("c", DeadLetterQuery{Show: ShowOpen}))
+	assert.Equal(t, []string{"0@5 x2"}, h.pages("c", DeadLetterQuery{Show: ShowSettled}))
+	result, err = h.discard("c", "0@6", "0@0")
+	require.NoError(t, err)
+	assert.Equal(t, DiscardResult{1, map[string]int{keptUnknown: 1}}, result)
+	assert.Equal(t, 0, len(h.awaitOpen("c", 0).Causes))
+	transaction(kgo.TryCommit, letterOf("dlq", "d", 2, 0, "no 2"))
+	h.awaitOpen("c", 0)
+	h.awaitOpen("d", 2)
+
+	// With another topic, nothing of the former one is counted.
+	h.must(h.Remove("d"))
+	h.Put(h.named("d", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=missing"), nil)
+	h.awaitOpen("d", 0)
+}
+
+// The bound of stored ranges is kept: a discard that exceeds it stores nothing, one that closes a gap is permitted.
+func TestDiscardIsBounded(t *testing.T) {
+	t.Parallel()
+	const count = 2*maxReplayedRanges + 10
+	h, client := letterHerd(t, map[string]string{"c": "dlq"})
+	produce(t, client, lettersOf("dlq", "c", count)...)
+	h.awaitOpen("c", count)
+	var odd []string
+	for n := range maxReplayedRanges {
+		odd = append(odd, fmt.Sprintf("0@%d", 2*n+1))
+	}
+	_, err := h.discard("c", append(odd, "0@20001")...)
+	assert.Equal(t, true, errors.Is(err, ErrTooManyRanges))
+	assert.Contains(t, err.Error(), "at most 10000 ranges", "would make 10001")
+	h.awaitOpen("c", count)
+	_, err = h.discard("c", odd...)
+	require.NoError(t, err)
+	h.awaitOpen("c", count-maxReplayedRanges)
+	_, err = h.discard("c", "0@20002")
+	assert.Equal(t, true, errors.Is(err, ErrTooManyRanges))
+	_, err = h.discard("c", "0@20000")
+	require.NoError(t, err)
+	h.awaitOpen("c", count-maxReplayedRanges-1)
+	_, err = h.discard("c", "0@0")
+	require.NoError(t, err)
+
+	// A replay is refused before it sends the first.
+	_, err = h.discard("c", "0@20003")
+	require.NoError(t, err)
+	h.await("c", Running)
+	for position, sent := range map[string]int{"0@20008": 0, "0@20004": 1} {
+		var one DeadLetterFilter
+		require.NoError(t, one.SelectPositions([]string{position}))
+		result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{Filter: one})
+		assert.Equal(t, sent == 0, errors.Is(err, ErrTooManyRanges), fmt.Sprint(err))
+		assert.Equal(t, sent, result.Sent, fmt.Sprint(result))
+	}
+}
+
+// The summary is unknown without the right to read the topic, and as long as it could not be read.
+func TestDeadLettersWithoutTopic(t *testing.T) {
+	t.Parallel()
+	h, _ := letterHerd(t, map[string]string{"c": "dlq"})
+	h.awaitOpen("c", 0)
+	h.must(h.Assign("c", Assignment{}))
+	h.awaitOpen("c", -1)
+	h.must(h.Assign("c", Assignment{OwnsConnector: true}))
+	h.awaitOpen("c", 0)
+	assert.Equal(t, DeadLetterSummary{}, h.DeadLetterSummary("unknown"))
+	_, err := h.DiscardDeadLetters(context.Background(), "unknown", nil)
+	assert.Equal(t, true, errors.Is(err, ErrUnknownConnector))
+}
+
+// Without headers, dead letters cannot be told from those of other connectors.
+func TestDeadLettersWithoutHeaders(t *testing.T) {
+	t.Parallel()
+	h := newHerd(t)
+	h.Put(h.named("c", "errors.tolerance=all", deadLetterTopic+"=dlq"), nil)
+	require.NoError(t, h.tracker.refreshAll(kafkatest.Context(t)))
+	h.awaitOpen("c", -1)
+	h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
+	h.awaitOpen("c", 0)
+}
+
+// Beyond the bound the newest letters are kept, and the summary says that there may be more.
+func TestTrackedLettersAreBounded(t *testing.T) {
+	t.Parallel()
+	x := newDeadLetterIndex()
+	assert.Equal(t, maxTrackedLetters, x.limit)
+	x.limit = 10
+	x.from = kafka.Positions{0: 0}
+	fill := func(from, to int) *DeadLetterSummary {
+		for n := from; n < to; n++ {
+			l := ParseDeadLetter(letterOf("dlq", "c", n, 0, fmt.Sprintf("fault %c", 'a'+rune(n%7))))
+			l.Record.Offset = int64(n)
+			x.add(&l)
+		}
+		x.update(kafka.Positions{0: 0}, map[int32]replayState{})
+		return x.summary()
+	}
+	s := fill(0, 10)
+	assert.Equal(t, false, s.More)
+	assert.Equal(t, int64(10), *s.Open)
+	s = fill(10, 11)
+	assert.Equal(t, true, s.More)
+	assert.Equal(t, int64(10), *s.Open)
+	s = fill(11, 500)
+	assert.Equal(t, []any{true, int64(10), 7}, []any{s.More, *s.Open, len(s.Causes)})
+	page, _, err := x.page(DeadLetterQuery{Show: ShowOpen})
+	require.NoError(t, err)
+	assert.Equal(t, []int64{499, 490}, []int64{page[0].offset, page[9].offset})
+	var older replayState
+	older.markDone(0, 489)
+	x.update(kafka.Positions{0: 0}, map[int32]replayState{0: older})
+	assert.Equal(t, false, x.summary().More, "all older ones are settled")
+	x.update(kafka.Positions{0: 495}, map[int32]replayState{0: older})
+	assert.Equal(t, int64(5), *x.summary().Open, "after older ones were deleted from the topic")
+}
+
+// Causes beyond the bound are counted together. Only the newest open letters are counted by cause.
+func TestCausesAreBounded(t *testing.T) {
+	t.Parallel()
+	x := newDeadLetterIndex()
+	word := func(n int) string { return "fault " + string('a'+rune(n/26%26)) + string('a'+rune(n%26)) }
+	for n := range maxCauseTexts + 1 {
+		l := ParseDeadLetter(letterOf("dlq", "c", n, 0, word(n)))
+		x.add(&l)
+	}
+	x.update(kafka.Positions{}, nil)
+	s := x.summary()
+	assert.Equal(t, maxCauseTexts+1, len(s.Causes))
+	page, _, err := x.page(DeadLetterQuery{Show: ShowOpen, Cause: causeID(0).String()})
+	require.NoError(t, err)
+	assert.Equal(t, 1, len(page))
+	for n := range maxCountedCauses {
+		l := ParseDeadLetter(letterOf("dlq", "c", 1000+n, 0, word(0)))
+		x.add(&l)
+	}
+	x.update(kafka.Positions{}, nil)
+	s = x.summary()
+	assert.Equal(t, []int{maxCountedCauses + maxCauseTexts + 1, 1, maxCountedCauses},
+		[]int{int(*s.Open), len(s.Causes), s.Causes[0].Count})
+}

@@ -1,0 +1,61 @@
+package rest
+
+import (
+	"time"
+
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// ConnectorLetters counts the dead letters of a connector that are neither delivered nor discarded.
+type ConnectorLetters struct {
+	// LettersOpen counts original records or rows. Nil means unknown: the worker that owns the connector has not read
+	// its dead letter topic yet or may not read it, or the connector has none. LettersMore means that older letters,
+	// which were not read, may be open as well.
+	LettersOpen *int64 `json:"letters_open"`
+	LettersMore bool   `json:"letters_more,omitempty"`
+	// Causes are the most frequent ones, for users who may see values of samples.
+	Causes []DeadLetterCause `json:"causes,omitempty"`
+}
+
+// listedCauses is the number of causes of a connector in a list of connectors.
+const listedCauses = 3
+
+// connectorLetters returns what this worker knows of a connector's dead letters.
+func (req *request) connectorLetters(name string) (l ConnectorLetters) {
+	s := req.herder().DeadLetterSummary(name)
+	l.LettersOpen = s.Open
+	l.LettersMore = s.More
+	if causes := req.causes(s.Causes[:min(len(s.Causes), listedCauses)]); len(causes) > 0 {
+		l.Causes = causes
+	}
+	return l
+}
+
+// mergeLetters takes over what the worker that owns the connector has answered.
+func (l *ConnectorLetters) mergeLetters(other ConnectorLetters) {
+	if l.LettersOpen == nil {
+		*l = other
+	}
+}
+
+// DeadLetterCause counts the open dead letters of one cause among the newest 10,000.
+type DeadLetterCause struct {
+	ID string `json:"id"`
+	// Text is a message without its quoted, bracketed and numeric parts.
+	Text   string `json:"text"`
+	Count  int    `json:"count"`
+	Newest string `json:"newest"` // when the newest of them failed
+}
+
+// causes returns the REST form of causes, none for users who may not see values of samples, which messages quote.
+func (req *request) causes(counts []connect.CauseCount) []DeadLetterCause {
+	causes := []DeadLetterCause{}
+	if req.shapeOnlyReason() != "" {
+		return causes
+	}
+	for _, c := range counts {
+		causes = append(causes, DeadLetterCause{c.ID, req.worker.Redact(c.Text), c.Count,
+			time.Unix(c.Newest, 0).UTC().Format(time.RFC3339)})
+	}
+	return causes
+}
