@@ -69,7 +69,7 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 	c := &cobra.Command{
 		Use: use, Short: short,
 		RunE: func(c *cobra.Command, args []string) error {
-			configuration, err := in.offsetsFiles(c, at, args[own:])
+			configuration, err := in.offsetsFiles(c, &at, args[own:])
 			if err != nil {
 				return err
 			}
@@ -108,20 +108,24 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 		o.flag(c, "print the offsets as JSON, as culvert offsets set reads them")
 	}
 	c.Flags().StringVar(&at, "url", "",
-		"`address` of a worker that runs, as http://HOST:PORT; http://USER:PASSWORD@HOST:PORT logs on")
+		"`address` of a worker that runs, as http://HOST:PORT; http://USER:PASSWORD@HOST:PORT logs on (default "+
+			"without files: CULVERT_URL)")
 	return c
 }
 
-// offsetsFiles returns the configuration of a command's files, an empty one with --url. It rejects wrong use before the
-// command reads anything; only a dry run works without both.
-func (in *installation) offsetsFiles(c *cobra.Command, at string, args []string) (none host.Config, err error) {
-	files := in.folder != "" || len(args) > 0
+// offsetsFiles returns the configuration of a command's files, an empty one with --url, whose default without files it
+// sets. It rejects wrong use before the command reads anything; only a dry run works without both.
+func (in *installation) offsetsFiles(c *cobra.Command, at *string, args []string) (none host.Config, err error) {
+	files, from := in.folder != "" || len(args) > 0, "--url"
+	if !files && *at == "" {
+		from, *at = environmentURL, os.Getenv(environmentURL)
+	}
 	dry, _ := c.Flags().GetBool("dry-run") // false for commands without the flag
 	switch {
-	case at != "" && files:
+	case *at != "" && files:
 		return none, asUsageError(errors.New("expected either --url or files, found both"))
-	case at != "":
-		_, err = workerURL(at)
+	case *at != "":
+		_, err = workerURL(from, *at)
 		return none, err
 	case dry && !files:
 		return none, nil

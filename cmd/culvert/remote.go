@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,28 +14,40 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/internal/rest"
 	secrets "github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/internal/setup"
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
 // remote is a worker that is called by REST, Culvert's or Kafka Connect's.
 type remote struct {
 	output
+	// url is the worker's address. Empty means that [remote.find] has not found it yet.
 	url, user string
-	timeout   time.Duration
+	// config is the file or folder of --config.
+	config  string
+	timeout time.Duration
 	// transport sends requests. Nil means the network.
 	transport http.RoundTripper
 	// header overrides the headers of requests.
 	header http.Header
 }
 
+// Where a worker is called without --url and --config: at the URL of a variable, or at the default one.
+const environmentURL, defaultURL = "CULVERT_URL", "http://127.0.0.1:8083"
+
 // maxAnswer bounds a response.
 const maxAnswer = 64 << 20
 
 func (r *remote) flags(c *cobra.Command) {
 	f := c.PersistentFlags()
-	f.StringVar(&r.url, "url", "http://127.0.0.1:8083", "`URL` of the REST API, Culvert's or Kafka Connect's")
+	f.StringVar(&r.url, "url", "", "`URL` of the REST API, Culvert's or Kafka Connect's (default: CULVERT_URL, else "+
+		defaultURL+"); http://USER:PASSWORD@HOST:PORT logs on")
+	f.StringVar(&r.config, "config", "", "`FILE` of the worker or folder with it, instead of --url: its first "+
+		"listener, and listeners.https.* for TLS. It has only hashes of passwords: see --user")
+	c.MarkFlagsMutuallyExclusive("config", "url")
 	f.StringVar(&r.user, "user", "", "`NAME` of a user; the password is read from CULVERT_REST_PASSWORD")
 	f.BoolVar(&r.json, "json", false, "as JSON")
 	f.DurationVar(&r.timeout, "timeout", 100*time.Second,
@@ -77,9 +91,55 @@ func isTemporary(text string) bool {
 	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
 }
 
+// find determines url and transport: by --url, --config or the environment.
+func (r *remote) find() (base *url.URL, err error) {
+	from := "--url"
+	switch {
+	case r.url != "":
+	case r.config != "":
+		err = r.findConfigured()
+	default:
+		from, r.url = environmentURL, cmp.Or(os.Getenv(environmentURL), defaultURL)
+	}
+	if err != nil {
+		return nil, asUsageError(err)
+	}
+	return workerURL(from, r.url)
+}
+
+// findConfigured finds the worker that runs with the file of --config.
+func (r *remote) findConfigured() error {
+	file := r.config
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		files, err := host.ListFolder(file)
+		if err != nil {
+			return err
+		}
+		if file = files.Worker; file == "" {
+			return fmt.Errorf("--config: expected worker.properties or worker.yaml in %s, found none",
+				shown.Line(r.config))
+		}
+	}
+	w, err := loadWorker(file, nil)
+	if err != nil {
+		return err
+	}
+	if r.url = setup.RESTURL(w); r.url == "" {
+		return fmt.Errorf("%s: expected listeners, found none", shown.Line(file))
+	}
+	if strings.HasPrefix(r.url, "https:") {
+		client, err := rest.NewWorkerClient(setup.RESTOptions(w).TLS, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return secrets.RedactError(fmt.Errorf("%s: %w", shown.Line(file), err), w.Redact)
+		}
+		r.transport = client.Transport
+	}
+	return nil
+}
+
 // once is call without retries. Errors have an exit code.
 func (r *remote) once(ctx context.Context, route string, body, into any, names ...string) error {
-	base, err := workerURL(r.url)
+	base, err := r.find()
 	if err != nil {
 		return err
 	}
@@ -125,11 +185,11 @@ func redactPasswords(text string, passwords ...string) string {
 	return known.Redact(text)
 }
 
-// workerURL parses --url.
-func workerURL(text string) (*url.URL, error) {
+// workerURL parses a URL from a flag or variable.
+func workerURL(from, text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		problem := "--url: expected http://HOST:PORT"
+		problem := from + ": expected http://HOST:PORT"
 		if !strings.Contains(text, "@") { // else it contains a password
 			problem += fmt.Sprintf(", found %q", shown.Line(text))
 		}

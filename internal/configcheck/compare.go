@@ -2,8 +2,6 @@ package configcheck
 
 import (
 	"context"
-	"net"
-	"net/url"
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -24,7 +22,7 @@ func Compare(ctx context.Context, c setup.Config, running func(url string) ([]co
 	for _, p := range problems {
 		in.Log.Warn("a reload does not apply the worker's own settings", "problem", p.String())
 	}
-	runningConnectors, err := running(restURL(in.Worker))
+	runningConnectors, err := running(setup.RESTURL(in.Worker))
 	if err != nil {
 		return nil, err
 	}
@@ -62,21 +60,6 @@ func unhide(running config.RunningConnector, connectors []*config.Connector) {
 			}
 		}
 	}
-}
-
-// restURL returns the URL of the worker's REST on this machine, "" for none.
-func restURL(w *config.Worker) string {
-	for _, l := range w.List("listeners") {
-		u, err := url.Parse(l)
-		if err != nil || u.Port() == "" {
-			continue
-		}
-		if u.Hostname() == "" {
-			u.Host = net.JoinHostPort("localhost", u.Port())
-		}
-		return "http://" + setup.LocalAddress(u.Host)
-	}
-	return ""
 }
 
 func changeOf(step config.Change) rest.Change {

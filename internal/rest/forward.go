@@ -321,9 +321,9 @@ func (req *request) forwardQuery() string {
 
 const dialTimeout = 10 * time.Second // including TLS
 
-// newWorkerClient returns the client for other workers, with the TLS settings of https listeners. It opens a connection
+// NewWorkerClient returns the client for other workers, with the TLS settings of https listeners. It opens a connection
 // for each request: if a server closed a reused one, it would be unknown whether a change was made.
-func newWorkerClient(settings map[string]string, log *slog.Logger) (*http.Client, error) {
+func NewWorkerClient(settings map[string]string, log *slog.Logger) (*http.Client, error) {
 	secure, err := clientTLS(settings, log)
 	if err != nil {
 		return nil, err

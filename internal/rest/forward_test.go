@@ -144,7 +144,7 @@ type trio struct {
 func grouped(t *testing.T, workers []Worker, within time.Duration,
 	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
 	t.Helper()
-	peers, err := newWorkerClient(nil, slog.New(slog.DiscardHandler))
+	peers, err := NewWorkerClient(nil, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	var members []GroupMember
 	for n, worker := range workers {
@@ -727,7 +727,7 @@ func TestForwardingByHTTPS(t *testing.T) {
 			follows.set(func(s *seat) { s.url, s.leader = own, at })
 			client := &http.Client{}
 			if strings.HasPrefix(own, "https") {
-				peers, err := newWorkerClient(asks, log)
+				peers, err := NewWorkerClient(asks, log)
 				require.NoError(t, err)
 				client = peers
 			}

@@ -118,7 +118,7 @@ func (s *Server) loadOptions(log *slog.Logger) (secure *tls.Config, err error) {
 		}
 	}
 	if o.Cluster != nil {
-		if s.workerClient, err = newWorkerClient(o.TLS, log); err != nil {
+		if s.workerClient, err = NewWorkerClient(o.TLS, log); err != nil {
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"net"
+	"net/url"
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -32,6 +33,25 @@ func RESTOptions(w *config.Worker) rest.Options {
 		}
 	}
 	return options
+}
+
+// RESTURL returns the URL of the worker's first listener as this machine opens it, "" without listeners.
+func RESTURL(w *config.Worker) string {
+	for _, l := range w.List("listeners") {
+		u, err := url.Parse(l)
+		if err != nil || u.Port() == "" {
+			continue
+		}
+		if u.Hostname() == "" {
+			u.Host = net.JoinHostPort("localhost", u.Port())
+		}
+		scheme := "http"
+		if u.Scheme == "https" {
+			scheme = u.Scheme
+		}
+		return scheme + "://" + LocalAddress(u.Host)
+	}
+	return ""
 }
 
 // LocalAddress returns an address that a browser on this machine can open.
