@@ -1,5 +1,6 @@
 # make              bin/culvert with the built-in plugins, and bin/plugins/*.wasm
-# make demo         try it: embedded broker, demo OData service, connectors both ways; ONCE=1 ends when all data has arrived
+# make demo         try it: embedded broker, demo OData service, connectors both ways; ONCE=1 ends when all data has arrived,
+#                   PORT=n is the console's port
 # make dist         release files in dist/: archives for Linux, macOS and Windows, deb, rpm, checksums, bills of materials, licences.
 #                   Builds everything twice and compares. TARGETS=own builds for this platform only; ANEW=1 ignores the build cache the second time
 # make test         all tests that need only Go
@@ -22,6 +23,7 @@ export CGO_ENABLED := $(if $(filter pkcs11,$(TAGS)),1,0)
 FUZZTIME ?= 30s
 SOAKTIME ?= 10m
 ROWS     ?=
+PORT     ?=
 CASES    ?= 100000
 SEED     ?= $(shell date +%s)
 GUESTS   := odata-source odata-sink smt
@@ -59,7 +61,7 @@ dist:
 
 demo: bin/culvert
 	$(GO) build -o bin/culvert-demo ./examples/demo
-	@bin/culvert-demo $(if $(ONCE),--once) $(if $(ROWS),--rows $(ROWS)) --culvert bin/culvert
+	@bin/culvert-demo $(if $(ONCE),--once) $(if $(ROWS),--rows $(ROWS)) $(if $(PORT),--port $(PORT)) --culvert bin/culvert
 
 # Two packages more than processors, because end-to-end tests wait for their workers a third of the time.
 test:

@@ -3,6 +3,7 @@ package examples
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,9 +25,17 @@ func TestDemoTwice(t *testing.T) {
 	}
 	data := t.TempDir()
 	guesttest.ShareCode(t, data)
+	ports := map[string]string{"first": "0", "second": freePort(t)}
+	taken, err := net.Listen("tcp", "127.0.0.1:"+ports["second"])
+	ok(t, err)
+	out, err := exec.Command(filepath.Join(bin, "demo"), "--data", data, "--port", ports["second"]).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "PORT="+ports["second"]+"): listen") {
+		t.Errorf("expected an error about the port, found %v\n%s", err, out)
+	}
+	taken.Close()
 	for _, run := range []string{"first", "second"} {
 		c := exec.Command(filepath.Join(bin, "demo"), "--culvert", filepath.Join(bin, "culvert"), "--config",
-			"demo/config", "--data", data, "--rows", "40")
+			"demo/config", "--data", data, "--rows", "40", "--port", ports[run])
 		c.Env = append(os.Environ(), "CULVERT_PLUGIN_PATH="+plugins)
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to the foreground process group
 		out, err := c.StdoutPipe()
@@ -54,6 +63,10 @@ func TestDemoTwice(t *testing.T) {
 		kill.Stop()
 		if strings.Contains(all, "FAILED") || err != nil {
 			t.Fatalf("the %s run: %v\n%s", run, err, all)
+		}
+		if console := fmt.Sprintf("http://127.0.0.1:%s/console/", ports[run]); run == "second" &&
+			!strings.Contains(all, console) {
+			t.Errorf("expected %s, found\n%s", console, all)
 		}
 		if want := fmt.Sprintf("consume Orders --data %s", data); !strings.Contains(all, want) || !strings.Contains(all,
 			"/connectors?expand=status") {

@@ -68,13 +68,10 @@ func TestReadmeOfSource(t *testing.T) {
 func TestReadmeTour(t *testing.T) {
 	out := readme{path: "README.md", from: "## Five minutes", copied: []string{"examples/tour/orders.properties",
 		"examples/tour/copies.properties"}}.run(t)
-	last := records(t, out)
-	if len(last) != 1 || last[0].Topic != "Orders" || last[0].Offset != 829 {
-		t.Errorf("expected the last of 830 orders, found %v", last)
-	}
-	for _, want := range []string{"entitySets       13", "entityTypes"} {
+	for _, want := range []string{"entitySets       13", "entityTypes",
+		"{\n  \"OrderID\": 10248,\n  \"CustomerID\": \"AAAAA\","} {
 		if !strings.Contains(out, want) {
-			t.Errorf("expected %q in the output of ping, found\n%.2000s", want, out)
+			t.Errorf("expected %q in the output, found\n%.2000s", want, out)
 		}
 	}
 }

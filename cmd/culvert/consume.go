@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +43,7 @@ broker that runs on the --data folder, else from that folder, which is then lock
 		Example: `  culvert consume Orders
   culvert consume Orders --follow --bootstrap-servers kafka:9092
   culvert consume Orders -p worker.properties
-  culvert consume Orders -n 1
+  culvert consume Orders -n 1 --values --pretty
   culvert consume Orders --from 1h --schema-registry http://registry:8081
   culvert consume Orders --partition 0 --offset 41 -n 1`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -51,7 +53,7 @@ broker that runs on the --data folder, else from that folder, which is then lock
 				if err != nil {
 					return err
 				}
-				return o.print(ctx, r, shows, args[0], c.OutOrStdout())
+				return withNearestTopic(ctx, r, args[0], o.print(ctx, r, shows, args[0], c.OutOrStdout()))
 			})
 		},
 	}
@@ -65,6 +67,8 @@ broker that runs on the --data folder, else from that folder, which is then lock
 	c.Flags().Int64Var(&o.offset, "offset", 0, "start at this offset of --partition")
 	c.Flags().StringVar(&o.registry, "schema-registry", "",
 		"`URL` of a schema registry; overrides the worker's file")
+	c.Flags().BoolVar(&o.values, "values", false, "print only values")
+	c.Flags().BoolVar(&o.pretty, "pretty", false, "indent JSON")
 	c.MarkFlagsMutuallyExclusive("from", "offset")
 	c.Flags().BoolVar(&asJSON, "json", true, "print JSON lines, the only format")
 	return c
@@ -78,6 +82,8 @@ type consumeOptions struct {
 	partition int32 // -1: all
 	offset    int64
 	registry  string
+	values    bool // only values
+	pretty    bool // indented
 }
 
 func (o *consumeOptions) options(ctx context.Context, reader *kafka.Reader, topic string) (kafka.ReadOptions, error) {
@@ -203,22 +209,40 @@ func withWorkerFile(file string, stderr io.Writer, do func(w *config.Worker, log
 	return secrets.RedactError(do(w, logging.Redacted(log, w.Redact)), w.Redact)
 }
 
-// read calls do with a reader of topics and the worker of the file, nil without one.
-func (s *topicSource) read(ctx context.Context, stderr io.Writer,
-	do func(w *config.Worker, reader *kafka.Reader, log *slog.Logger) error) error {
+// open calls do with the brokers and the worker of the file, nil without one.
+func (s *topicSource) open(ctx context.Context, stderr io.Writer, do func(*config.Worker, kafka.Config) error) error {
 	return withWorkerFile(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
 		brokers, detach, err := openBrokers(ctx, s.data, s.servers, w, log)
 		if err != nil {
 			return err
 		}
 		defer detach()
+		return do(w, brokers)
+	})
+}
+
+// read calls do with a reader of topics and the worker of the file, nil without one.
+func (s *topicSource) read(ctx context.Context, stderr io.Writer,
+	do func(w *config.Worker, reader *kafka.Reader, log *slog.Logger) error) error {
+	return s.open(ctx, stderr, func(w *config.Worker, brokers kafka.Config) error {
 		reader, err := kafka.NewReader(brokers)
 		if err != nil {
 			return asUsageError(err)
 		}
 		defer reader.Close()
-		return do(w, reader, log)
+		return do(w, reader, brokers.Logger)
 	})
+}
+
+// line appends a record or its value as a line. The writer of a record must not control the terminal: such characters
+// are escaped in the JSON.
+func (o *consumeOptions) line(line []byte, r *kgo.Record) []byte {
+	if o.values {
+		line = kafka.AppendDatum(line, r.Value)
+	} else {
+		line = kafka.AppendLine(line, r)
+	}
+	return append(shown.JSON(line), '\n')
 }
 
 func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows *schemaReader, topic string,
@@ -229,14 +253,20 @@ func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows 
 	}
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	var line []byte
+	var indented bytes.Buffer
 	var records int64
 	_, err = reader.Read(ctx, topic, options, func(r *kgo.Record) error {
 		r, err := shows.record(ctx, r)
 		if err != nil {
 			return err
 		}
-		// The writer of a record must not control the terminal: such characters are escaped in the JSON.
-		line = append(shown.JSON(kafka.AppendLine(line[:0], r)), '\n')
+		if line = o.line(line[:0], r); o.pretty {
+			indented.Reset()
+			if err := json.Indent(&indented, line, "", "  "); err != nil {
+				return err
+			}
+			line = append(line[:0], indented.Bytes()...)
+		}
 		if _, err := out.Write(line); err != nil {
 			return err
 		}

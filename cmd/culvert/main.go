@@ -150,8 +150,8 @@ culvert reference guide/commands.`,
 		SuggestionsMinimumDistance: 2, // letters between a command and what is taken for it
 	}
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
-	root.AddCommand(newRun(), newConsume(), newValidate(), newDiff(), newInit(), newPlugins(), newBroker(), newDoctor(),
-		newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(),
+	root.AddCommand(newRun(), newConsume(), newProduce(), newTopics(), newValidate(), newDiff(), newInit(),
+		newPlugins(), newBroker(), newDoctor(), newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(),
 		newCluster(), newDrain(), newVersion())
 	addTools(root, args)
 	root.InitDefaultCompletionCmd()

@@ -34,6 +34,8 @@ func main() {
 	flag.StringVar(&d.data, "data", "data/demo",
 		"folder of the embedded broker, which begins empty, and of the plugins' cache")
 	flag.StringVar(&d.config, "config", "examples/demo/config", "folder of the worker's and the connectors' files")
+	flag.IntVar(&d.port, "port", 0, "port of REST and the console on 127.0.0.1 (default 8083, or another one if it is "+
+		"in use)")
 	flag.StringVar(&d.culvert, "culvert", "bin/culvert", "the culvert binary")
 	flag.Parse()
 	if d.rows == 0 {
@@ -52,6 +54,7 @@ func main() {
 type demo struct {
 	once                  bool
 	rows                  int
+	port                  int // of REST; 0 means any
 	data, config, culvert string
 	service               *odatatest.Service
 }
@@ -59,6 +62,14 @@ type demo struct {
 func (d *demo) run(ctx context.Context) error {
 	if d.once {
 		d.data += "-once"
+	}
+	ports := []int{8083, 0}
+	if d.port != 0 {
+		ports = []int{d.port}
+	}
+	rest, err := freePort(ports)
+	if err != nil {
+		return err
 	}
 	if err := d.begin(ctx); err != nil {
 		return err
@@ -70,10 +81,6 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	defer listener.Close()
-	rest, err := freePort(8083)
-	if err != nil {
-		return err
-	}
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(listener.URL, "http://"))
 	if err != nil {
 		return err
@@ -100,11 +107,12 @@ func (d *demo) begin(ctx context.Context) error {
 
 // announce prints addresses before the worker's log.
 func (d *demo) announce(service string, rest int) {
-	fmt.Printf(`OData service  %s/V2/Northwind/Northwind.svc/  (user demo, password secret)
+	fmt.Printf(`OData service  %[1]s/V2/Northwind/Northwind.svc/  (user demo, password secret)
 console        http://127.0.0.1:%[2]d/console/
 REST API       http://127.0.0.1:%[2]d/connectors?expand=status
-a topic        %s consume Orders --data %s
-configuration  %s
+topics         %[3]s topics --data %[4]s
+a record       %[3]s consume Orders --data %[4]s -n 1 --values --pretty
+configuration  %[5]s
 `, service, rest, d.culvert, d.data, d.config)
 	if !d.once {
 		fmt.Println("Ctrl-C ends it; what has arrived stays in " + d.data +
@@ -135,14 +143,14 @@ func (d *demo) worker(ctx context.Context, port string, rest int) error {
 	return nil
 }
 
-// freePort returns the wanted port if it is free, else another one.
-func freePort(wanted int) (int, error) {
-	for _, port := range []int{wanted, 0} {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
+// freePort returns the first free one of some ports; 0 is any.
+func freePort(ports []int) (free int, err error) {
+	for _, port := range ports {
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
 			defer l.Close()
 			return l.Addr().(*net.TCPAddr).Port, nil
 		}
 	}
-	return 0, errors.New("no free port on 127.0.0.1")
+	return 0, fmt.Errorf("--port (make demo PORT=%d): %w", ports[0], err)
 }

@@ -163,6 +163,7 @@ type Place struct {
 	Data    string
 	Binary  string   // the program
 	Environ []string // of commands, next to the test's own
+	Stdin   string   // of commands
 }
 
 // depend lets the test cache depend on the sources of the program and of plugins, which other commands read: `go test`
@@ -413,6 +414,7 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	c.Process.Dir = p.Dir
 	c.Process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache"))
 	c.Process.Env = append(c.Process.Env, p.Environ...)
+	c.Process.Stdin = strings.NewReader(p.Stdin)
 	c.Process.Stdout, c.Process.Stderr = &c.Stdout, &c.Stderr
 	NoError(p.T, c.Process.Start())
 	p.T.Cleanup(func() {

@@ -522,6 +522,19 @@ func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 	return topics.Names(), nil
 }
 
+// Partitions returns the number of partitions of each topic.
+func (a *Admin) Partitions(ctx context.Context) (map[string]int, error) {
+	topics, err := a.admin.ListTopics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", a.dialer.Explain(err))
+	}
+	partitions := map[string]int{}
+	for name, topic := range topics {
+		partitions[name] = len(topic.Partitions)
+	}
+	return partitions, nil
+}
+
 type sharedAdmin struct {
 	*Admin
 	users int

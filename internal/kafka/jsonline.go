@@ -4,15 +4,17 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // AppendLine appends a record as one line of JSON without newline: topic, partition, offset, timestamp in ms, key,
-// value, headers. Keys and values that are JSON stay JSON (compacted), other UTF-8 becomes a string, other bytes
-// {"base64":"…"}.
+// value, headers; keys and values as [AppendDatum] writes them.
 func AppendLine(line []byte, r *kgo.Record) []byte {
 	line = append(line, `{"topic":`...)
 	line = appendText(line, r.Topic)
@@ -23,9 +25,9 @@ func AppendLine(line []byte, r *kgo.Record) []byte {
 	line = append(line, `,"timestamp":`...)
 	line = strconv.AppendInt(line, r.Timestamp.UnixMilli(), 10)
 	line = append(line, `,"key":`...)
-	line = appendDatum(line, r.Key)
+	line = AppendDatum(line, r.Key)
 	line = append(line, `,"value":`...)
-	line = appendDatum(line, r.Value)
+	line = AppendDatum(line, r.Value)
 	line = append(line, `,"headers":[`...)
 	for i, h := range r.Headers {
 		if i > 0 {
@@ -34,13 +36,15 @@ func AppendLine(line []byte, r *kgo.Record) []byte {
 		line = append(line, `{"key":`...)
 		line = appendText(line, h.Key)
 		line = append(line, `,"value":`...)
-		line = appendDatum(line, h.Value)
+		line = AppendDatum(line, h.Value)
 		line = append(line, '}')
 	}
 	return append(line, `]}`...)
 }
 
-func appendDatum(line, datum []byte) []byte {
+// AppendDatum appends a key or value. JSON stays JSON (compacted), other UTF-8 becomes a string, other bytes
+// {"base64":"…"}.
+func AppendDatum(line, datum []byte) []byte {
 	switch {
 	case datum == nil:
 		return append(line, "null"...)
@@ -54,6 +58,58 @@ func appendDatum(line, datum []byte) []byte {
 		return compact.Bytes()
 	}
 	return appendText(line, string(datum))
+}
+
+// ParseLine returns the record of a line of [AppendLine] for a topic, with the line's key, value, headers and, if any,
+// timestamp. A string becomes its text, unless AppendDatum would print that text without quotes.
+func ParseLine(topic string, line []byte) (*kgo.Record, error) {
+	var parsed struct {
+		Topic, Partition, Offset json.RawMessage // of the record that was printed
+		Timestamp                *int64
+		Key, Value               json.RawMessage
+		Headers                  []struct {
+			Key   string
+			Value json.RawMessage
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	err := d.Decode(&parsed)
+	switch {
+	case err == nil && len(bytes.TrimSpace(line[d.InputOffset():])) > 0:
+		err = errors.New("something follows the object")
+	case err == nil && parsed.Value == nil:
+		return nil, errors.New("expected a value, or null")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("expected a record as culvert consume prints it: %w", err)
+	}
+	r := &kgo.Record{Topic: topic, Key: parseDatum(parsed.Key), Value: parseDatum(parsed.Value)}
+	if parsed.Timestamp != nil {
+		r.Timestamp = time.UnixMilli(*parsed.Timestamp)
+	}
+	for _, h := range parsed.Headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: parseDatum(h.Value)})
+	}
+	return r, nil
+}
+
+// parseDatum reverses [AppendDatum].
+func parseDatum(printed json.RawMessage) []byte {
+	var text string
+	var encoded map[string]any
+	switch {
+	case len(printed) == 0, string(printed) == "null":
+		return nil
+	case printed[0] == '"' && json.Unmarshal(printed, &text) == nil && !json.Valid([]byte(text)):
+		return []byte(text)
+	case printed[0] == '{' && json.Unmarshal(printed, &encoded) == nil && len(encoded) == 1:
+		text, _ = encoded["base64"].(string)
+		if data, err := base64.StdEncoding.DecodeString(text); err == nil && text != "" {
+			return data
+		}
+	}
+	return printed
 }
 
 func appendText(line []byte, s string) []byte {

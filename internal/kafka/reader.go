@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // ErrUnknownTopic is the error for a topic that the broker does not have.
@@ -201,6 +203,19 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 				topic, open, err)
 		}
 	}
+}
+
+// NearestTopic returns the broker's topic with the most similar name, "" if none is similar.
+func (r *Reader) NearestTopic(ctx context.Context, name string) (nearest string) {
+	topics, _ := r.admin.ListTopics(ctx) // without an answer no name is similar
+	least := len(name)/3 + 2
+	for _, topic := range topics.Names() {
+		d := setting.Distance(strings.ToLower(name), strings.ToLower(topic))
+		if d < least && topics[topic].Err == nil { // the client lists topics that it has asked for in vain
+			least, nearest = d, topic
+		}
+	}
+	return nearest
 }
 
 func (r *Reader) OffsetsForTime(ctx context.Context, topic string, at time.Time) (Positions, error) {

@@ -1,0 +1,64 @@
+package operate
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// Records are produced from lines and from what consume prints, listed with their topics, and shown for people: on the
+// embedded broker that runs, and on its folder.
+func TestTopicsFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	broker, servers := p.StartBroker()
+	produce := func(input string, args ...string) e2etest.Result {
+		p.Stdin = input
+		defer func() { p.Stdin = "" }()
+		return p.Run(append([]string{"produce"}, args...)...)
+	}
+	produce("x\n", "Orders", "--data", p.Data).Exits(1).Says("unknown topic: Orders; --create creates it")
+	produce("plain\n7=a=b\nlast", "Orders", "--data", p.Data, "--create", "--key-separator", "=").Exits(1).
+		Says("line 1: expected a key, = and a value, found plain")
+	produce("7=a=b\n8={\"n\": 1}", "Orders", "--bootstrap-servers", servers, "--key-separator", "=").Exits(0).
+		Prints("2 records were sent to Orders\n")
+	produce("x\n", "Ordrs", "--data", p.Data).Exits(1).
+		Says("unknown topic: Ordrs; the nearest one is Orders; --create creates it")
+	p.Run("consume", "order", "--data", p.Data).Exits(1).Says("unknown topic: order; the nearest one is Orders")
+	p.Run("consume", "payments", "--data", p.Data).Exits(1).LastLineHas("unknown topic: payments").Omits("nearest")
+
+	p.MustRun("topics", "--data", p.Data).Prints("TOPIC   PARTITIONS  RECORDS\n", "Orders  1           2\n")
+	var listed []map[string]any
+	e2etest.NoError(t, json.Unmarshal([]byte(p.MustRun("topics", "--json", "--data", p.Data).Stdout), &listed))
+	want := []map[string]any{{"topic": "Orders", "partitions": 1.0, "records": 2.0}}
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Error(diff)
+	}
+	broker.MustStop() // from here on the folder is opened
+
+	first := p.MustRun("consume", "Orders", "--data", p.Data).Stdout
+	special := `{"key":null,"value":{"base64":"/w=="},"headers":[{"key":"h","value":"\u001b[1m"}],"timestamp":1000}` +
+		"\n\n" + `{"key":{"id":1},"value":null}` + "\n"
+	produce(first+special, "Copies", "--json", "--create", "--data", p.Data).Exits(0).Prints("4 records were sent")
+	copies := p.MustRun("consume", "Copies", "--data", p.Data).Stdout
+	if !strings.HasPrefix(copies, strings.ReplaceAll(first, `"Orders"`, `"Copies"`)) {
+		t.Errorf("expected the records of\n%s\nfound\n%s", first, copies)
+	}
+	e2etest.Contains(t, "copies", copies, `"offset":2,"timestamp":1000,"key":null,"value":{"base64":"/w=="},`+
+		`"headers":[{"key":"h","value":"\u001b[1m"}]}`, `"key":{"id":1},"value":null,`)
+	for input, problem := range map[string]string{`[1]`: "line 1: expected a record as culvert consume prints it",
+		`{"value":1,"headrs":[]}`: `unknown field "headrs"`, `{"key":1}`: "line 1: expected a value"} {
+		produce(input, "Copies", "--json", "--data", p.Data).Exits(1).Says(problem).PrintsNothing()
+	}
+	p.Run("produce", "Copies", "--json", "--key-separator", ":").Exits(2).Says("key-separator")
+
+	if got, want := p.MustRun("consume", "Orders", "--values", "--data", p.Data).Stdout, "\"a=b\"\n{\"n\":1}\n"; got != want {
+		t.Errorf("expected %s, found %s", want, got)
+	}
+	p.MustRun("consume", "Orders", "--values", "--pretty", "--data", p.Data).Prints("\"a=b\"\n{\n  \"n\": 1\n}\n")
+	p.MustRun("consume", "Orders", "--pretty", "-n", "1", "--data", p.Data).Prints("{\n  \"topic\": \"Orders\",\n")
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+// maxProducedBatch bounds the records that are sent together.
+const maxProducedBatch = 1000
+
+// recordLines converts lines of stdin to records of a topic.
+type recordLines struct {
+	topic     string
+	separator string // between a key and a value; "" means no keys
+	asJSON    bool
+	create    bool
+}
+
+func newProduce() *cobra.Command {
+	var to topicSource
+	var lines recordLines
+	c := &cobra.Command{
+		Use:   "produce TOPIC",
+		Short: "Write the lines of stdin as records to a topic",
+		Long: `Write the lines of stdin as records to a topic, by default each line as a value without a key. With --json lines are
+as culvert consume prints them, of which key, value, headers and timestamp are used: a string becomes its text, null a
+tombstone, {"base64":…} bytes. The broker is found as by culvert consume. Exit code: 0 all records are acknowledged, 1 a
+line is wrong or a record was refused; earlier records may have been written.`,
+		Example: `  echo '{"OrderID":1,"Status":"new"}' | culvert produce Orders
+  culvert produce Orders --key-separator : < orders.txt
+  culvert consume Orders | culvert produce Copies --create --json`,
+		RunE: func(c *cobra.Command, args []string) error {
+			lines.topic = args[0]
+			return to.open(c.Context(), c.ErrOrStderr(), func(_ *config.Worker, brokers kafka.Config) error {
+				if err := lines.prepareTopic(c.Context(), brokers); err != nil {
+					return err
+				}
+				n, err := lines.send(c.Context(), brokers, c.InOrStdin())
+				if err != nil {
+					return asFailure(fmt.Errorf("%w (%s sent to %s before)", err, number(n, "record"),
+						shown.Line(lines.topic)))
+				}
+				verb := "were"
+				if n == 1 {
+					verb = "was"
+				}
+				_, err = fmt.Fprintln(c.OutOrStdout(), number(n, "record"), verb, "sent to", lines.topic)
+				return asFailure(err)
+			})
+		},
+	}
+	to.flags(c)
+	c.Flags().StringVar(&lines.separator, "key-separator", "", "`text` between the key and the value of a line")
+	c.Flags().BoolVar(&lines.asJSON, "json", false, "read records as culvert consume prints them")
+	c.Flags().BoolVar(&lines.create, "create", false, "create the topic if it is missing")
+	c.MarkFlagsMutuallyExclusive("key-separator", "json")
+	return c
+}
+
+// prepareTopic creates a missing topic if that is allowed.
+func (l *recordLines) prepareTopic(ctx context.Context, brokers kafka.Config) error {
+	if l.create {
+		admin, err := kafka.NewAdmin(brokers)
+		if err != nil {
+			return asUsageError(err)
+		}
+		defer admin.Close()
+		_, err = admin.EnsureTopics(ctx, kafka.Topic{Name: l.topic})
+		return asFailure(err)
+	}
+	reader, err := kafka.NewReader(brokers)
+	if err != nil {
+		return asUsageError(err)
+	}
+	defer reader.Close()
+	_, err = reader.OffsetsForTime(ctx, l.topic, time.UnixMilli(0))
+	if err = withNearestTopic(ctx, reader, l.topic, err); errors.Is(err, kafka.ErrUnknownTopic) {
+		err = fmt.Errorf("%w; --create creates it", err)
+	}
+	return asFailure(err)
+}
+
+// send sends the records of all lines, until ctx ends, and returns the number of acknowledged ones. Lines that arrive
+// together are sent together.
+func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Reader) (sent int, err error) {
+	producer, err := kafka.NewProducer(brokers, "culvert-produce")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, producer.Close(ctx)) }()
+	lines, ended := readLines(ctx, in)
+	batch, more := producer.NewBatch(), true
+	for number := 1; more && err == nil; number++ {
+		var line []byte
+		select {
+		case line, more = <-lines:
+		case <-ctx.Done():
+			more = false
+		}
+		if more {
+			err = l.add(batch, line)
+			if err != nil {
+				err = fmt.Errorf("line %d: %w", number, err)
+			} else if len(lines) > 0 && batch.Len() < maxProducedBatch {
+				continue
+			}
+		}
+		acknowledged := make(chan error, 1)
+		producer.Produce(ctx, batch, func(n int, err error) { sent += n; acknowledged <- err })
+		if failed := <-acknowledged; failed != nil {
+			return sent, failed
+		}
+		batch = producer.NewBatch()
+	}
+	if err == nil && ctx.Err() == nil {
+		err = <-ended
+	}
+	return sent, err
+}
+
+// readLines sends the lines of a text without their ends, then closes lines and sends the error of the reader, nil at
+// the end of the text.
+func readLines(ctx context.Context, in io.Reader) (lines chan []byte, ended chan error) {
+	lines, ended = make(chan []byte, maxProducedBatch), make(chan error, 1)
+	input := bufio.NewReaderSize(in, 64<<10)
+	go func() {
+		defer guard.Recover(slog.Default(), "reading lines", nil)
+		for {
+			line, err := input.ReadBytes('\n')
+			if len(line) > 0 {
+				select {
+				case lines <- bytes.TrimRight(line, "\r\n"):
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				close(lines)
+				if errors.Is(err, io.EOF) {
+					err = nil
+				}
+				ended <- err
+				return
+			}
+		}
+	}()
+	return lines, ended
+}
+
+// add adds the record of a line to a batch. Lines between JSON may be empty.
+func (l *recordLines) add(batch *kafka.Batch, line []byte) error {
+	if l.asJSON && len(bytes.TrimSpace(line)) == 0 {
+		return nil
+	}
+	record, err := l.record(line)
+	if err == nil {
+		record.Partition = -1
+		*batch.Add() = *record
+	}
+	return err
+}
+
+// record returns the record of a line.
+func (l *recordLines) record(line []byte) (*kgo.Record, error) {
+	if l.asJSON {
+		return kafka.ParseLine(l.topic, line)
+	}
+	if l.separator == "" {
+		return &kgo.Record{Topic: l.topic, Value: line}, nil
+	}
+	key, value, ok := bytes.Cut(line, []byte(l.separator))
+	if !ok {
+		return nil, fmt.Errorf("expected a key, %s and a value, found %s", shown.Line(l.separator),
+			shown.LineUpTo(string(line), maxShownLine))
+	}
+	return &kgo.Record{Topic: l.topic, Key: key, Value: value}, nil
+}
+
+// maxShownLine bounds the characters of a wrong line in an error.
+const maxShownLine = 100
