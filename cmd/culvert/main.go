@@ -151,8 +151,8 @@ culvert reference guide/commands.`,
 	}
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	root.AddCommand(newRun(), newConsume(), newProduce(), newTopics(), newValidate(), newDiff(), newInit(),
-		newPlugins(), newBroker(), newDoctor(), newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(),
-		newCluster(), newDrain(), newVersion())
+		newPlugins(), newBroker(), newDoctor(), newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(),
+		newConnectors(), newStatus(), newCluster(), newDrain(), newVersion())
 	addTools(root, args)
 	root.InitDefaultCompletionCmd()
 	finish(root)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
@@ -213,7 +214,7 @@ func TestPluginTextIsPrintedSafely(t *testing.T) {
 // The option names that plugins must not use are the options of the command line.
 func TestReservedOptionsMatchCommandLine(t *testing.T) {
 	c := &cobra.Command{Use: "x"}
-	commonFlags(c, &installation{}, &output{}, new(string))
+	commonFlags(c, &installation{}, &output{}, new(string), new(time.Duration))
 	c.InitDefaultHelpFlag()
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {

@@ -9,9 +9,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
@@ -223,6 +225,7 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	var in installation
 	var o output
 	var format string
+	var wait time.Duration
 	c := &cobra.Command{
 		Use:           "culvert " + command.Name + " -p FILE",
 		Short:         inLine(command.Usage),
@@ -232,7 +235,7 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	c.Flags().BoolP("help", "h", false, "help for "+inLine(command.Name))
-	commonFlags(c, &in, &o, &format)
+	commonFlags(c, &in, &o, &format, &wait)
 	for i := range command.Options {
 		declareOption(c, &command.Options[i])
 	}
@@ -252,19 +255,24 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 		if err != nil {
 			return asUsageError(errors.New(inLine(err.Error())))
 		}
-		return printToolResult(c.Context(), tool, command.Name, options, o, format, c.OutOrStdout())
+		reply, err := runPatiently(c, tool, command.Name, options, wait)
+		if err != nil {
+			return asFailure(err)
+		}
+		return printToolResult(c.Context(), reply, command.Name, o, format, c.OutOrStdout())
 	}
 	return c
 }
 
 // commonFlags declares the flags of all plugin commands. Their options must not have these names, see
 // [plugin.ReservedOptions].
-func commonFlags(c *cobra.Command, in *installation, o *output, format *string) {
+func commonFlags(c *cobra.Command, in *installation, o *output, format *string, wait *time.Duration) {
 	in.flags(c, "warn")
 	c.Flags().StringP("properties", "p", "", "`file` of the connector")
 	o.flag(c, "as JSON")
 	c.Flags().StringVar(format, "format", convert.SchemaFormats[0], "`form` of schemas that the command answers: "+
 		strings.Join(convert.SchemaFormats, ", "))
+	c.Flags().DurationVar(wait, "wait", 0, "`time` to retry while the service does not respond or is not available")
 }
 
 // optionNames returns the long and the short flag of an option: the first name of each form among its name and aliases.
@@ -297,12 +305,28 @@ func declareOption(c *cobra.Command, o *wit.ConfigKey) {
 	c.Flags().Lookup(long).DefValue = inLine(c.Flags().Lookup(long).DefValue)
 }
 
-func printToolResult(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, o output,
-	format string, out io.Writer) error {
-	reply, err := tool.Run(ctx, command, options)
-	if err != nil {
-		return asFailure(err)
+// runPatiently runs a command of a plugin again while the service is away, for a time.
+func runPatiently(c *cobra.Command, tool *check.Tool, command string, options []wit.Setting,
+	wait time.Duration) (reply wit.CommandResult, err error) {
+	const between = time.Second
+	end := time.Now().Add(wait)
+	for tries := 0; ; tries++ {
+		reply, err = tool.Run(c.Context(), command, options)
+		failed, ok := errors.AsType[*wit.Error](err)
+		if !ok || failed.Kind != wit.ErrorTransient || time.Until(end) < between {
+			return reply, err
+		}
+		if tries == 0 {
+			fmt.Fprintf(shown.Writer{To: c.ErrOrStderr()}, "%v; retrying for %v\n", err, wait)
+		}
+		if stopped := pause.For(c.Context(), between); stopped != nil {
+			return reply, err
+		}
 	}
+}
+
+func printToolResult(ctx context.Context, reply wit.CommandResult, command string, o output, format string,
+	out io.Writer) error {
 	if reply.Schemas != nil {
 		text, err := convert.RenderSchemas(ctx, *reply.Schemas, format)
 		if err != nil {
@@ -312,6 +336,7 @@ func printToolResult(ctx context.Context, tool *check.Tool, command string, opti
 		return nil
 	}
 	document := []byte(*reply.Document)
+	var err error
 	if o.json {
 		_, err = out.Write(append(shown.JSON(document), '\n'))
 	} else {

@@ -13,12 +13,12 @@ const MaxCommands = 100
 
 // ReservedOptions are the options that culvert adds to every plugin command.
 var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-format", "log-level", "p", "plugins",
-	"properties", "set"}
+	"properties", "set", "wait"}
 
 // ReservedCommands are culvert's own commands, which have precedence. doctor is not one of them: culvert doctor also
 // runs the plugin's command.
 var ReservedCommands = []string{"broker", "cluster", "completion", "connectors", "consume", "diff", "dlq", "drain",
-	"help", "init", "offsets", "plugins", "reference", "run", "status", "test", "tunnel",
+	"help", "init", "offsets", "plugins", "produce", "reference", "run", "status", "test", "topics", "tunnel",
 	"validate", "version"}
 
 var commandName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)

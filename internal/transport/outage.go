@@ -7,6 +7,7 @@ func (d *destination) logOutage(sent time.Time, text string, e *exchange, args .
 }
 
 const (
+	notRetriedText  = "the service does not respond"
 	noResponseText  = "the service does not respond; retrying until it does"
 	unavailableText = "the service is not available; retrying until it is"
 	noConnectorText = "no Cloud Connector is connected, or the service is unavailable; waiting"

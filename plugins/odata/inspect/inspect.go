@@ -3,6 +3,7 @@
 package inspect
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -54,7 +56,8 @@ type Command struct {
 // Commands lists all commands.
 var Commands = []Command{
 	{wit.Command{Name: "ping", Usage: "Fetches a service's document and metadata and reports what they contain.",
-		Options: []wit.ConfigKey{serviceOption}}, ping},
+		Options: []wit.ConfigKey{setting.Define(optionService, wit.KindString, wit.High, nil,
+			"Path of the service. Default: each service that the connector reads.", setting.Alias("service"))}}, ping},
 	{wit.Command{Name: "list-entitysets", Usage: "Lists the entity sets of a service.",
 		Options: []wit.ConfigKey{serviceOption}}, listSets},
 	{wit.Command{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.",
@@ -122,19 +125,40 @@ func valueOf(options []wit.Setting, names []string) string {
 	return ""
 }
 
+// ping returns an object for a service, an array for several.
 func ping(p *probe.Prober, args arguments) (wit.CommandResult, error) {
-	query := config.Query(sourceconfig.Table.Values(args.settings))
-	model, err := p.Metadata(args.root, query)
-	answer, missing := p.Get(service.DocumentRequest(args.root, query)) // in the same round
-	if err != nil {
-		return wit.CommandResult{}, err
+	values := sourceconfig.Table.Values(args.settings)
+	paths := []string{args.root}
+	if args.root == "" {
+		paths = sourceconfig.ServicePaths(sourceconfig.EntitySets(values))
 	}
-	if missing != nil {
-		return wit.CommandResult{}, missing
+	list := jsontext.NewArray()
+	for _, path := range paths {
+		contents, err := pingService(p, path, config.Query(values))
+		if err != nil {
+			return wit.CommandResult{}, err
+		}
+		list.Items = append(list.Items, contents)
 	}
-	collections, err := service.ReadDocument(args.root, answer)
+	switch len(list.Items) {
+	case 0:
+		return wit.CommandResult{}, odataerror.ForSetting(optionService, "the connector names no service: ping needs -"+
+			optionService)
+	case 1:
+		return probe.JSONResult(list.Items[0]), nil
+	}
+	return probe.JSONResult(list), nil
+}
+
+func pingService(p *probe.Prober, root string, query uri.Query) (jsontext.Value, error) {
+	model, err := p.Metadata(root, query)
+	answer, missing := p.Get(service.DocumentRequest(root, query)) // in the same round
+	if err = cmp.Or(err, missing); err != nil {
+		return jsontext.Value{}, err
+	}
+	collections, err := service.ReadDocument(root, answer)
 	if err != nil {
-		return wit.CommandResult{}, err
+		return jsontext.Value{}, err
 	}
 	types := 0
 	for _, s := range model.Structures {
@@ -142,13 +166,13 @@ func ping(p *probe.Prober, args arguments) (wit.CommandResult, error) {
 			types++
 		}
 	}
-	return probe.JSONResult(jsontext.NewObject(
-		probe.TextMember("service", args.root),
+	return jsontext.NewObject(
+		probe.TextMember("service", root),
 		member("collections", number(len(collections))),
 		member("entitySets", number(len(model.Sets))),
 		member("entityTypes", number(types)),
 		member("functionImports", number(len(model.Functions))),
-	)), nil
+	), nil
 }
 
 func member(name string, v jsontext.Value) jsontext.Member {

@@ -108,12 +108,31 @@ func TestPing(t *testing.T) {
 	misspelt := p.File("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
 	p.Run("ping", "-p", misspelt, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
 		Exits(2).Says(misspelt + ":12: sap.odata.host.adress: unknown setting")
-	// Commands do not retry: a closed port is reported at once.
+	// Without a path all services of the connector are asked.
+	p.Run("ping", "-p", file, "--plugins", e2etest.Plugins(t)).Exits(0).Prints("service          /V2/")
+	two := p.File("two.properties", append(lines, "sap.odata#01.service="+odatatest.SAPPath,
+		"sap.odata#01.entityset=Orders", "sap.odata#01.topic=more")...)
+	p.Run("ping", "-p", two, "--plugins", e2etest.Plugins(t)).Exits(0).
+		Prints("Northwind.svc  ", "NORTHWIND_SRV  13 ")
+	// Commands do not retry, and do not say so: a closed port is reported at once.
 	closed := p.File("closed.properties", e2etest.Instead(e2etest.Source("orders", porttest.Address(t), "Orders"),
 		"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=3600000",
 		"sap.odata.max.retry.backoff.ms=3600000")...)
 	p.Run("ping", "-p", closed, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).
-		Exits(1).Says("connection refused")
+		Exits(1).Says("connection refused").Omits("retrying")
+	// With --wait they do: the service responds from the third request on.
+	var asked atomic.Int32
+	demo := odatatest.New(odatatest.Options{Rows: 10})
+	late := p.File("late.properties", e2etest.Source("late", e2etest.Serve(t, http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) < 3 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			demo.ServeHTTP(w, r)
+		})), "Orders")...)
+	p.Run("ping", "-p", late, "--plugins", e2etest.Plugins(t), "--wait", "5m").Exits(0).Prints("entitySets").
+		SaysTimes(1, "HTTP 503").Says("; retrying for 5m0s\n")
 	wrong := p.File("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)
 	p.Run("ping", "-p", wrong, "-s", odatatest.NorthwindPath, "--plugins", e2etest.Plugins(t)).Exits(1).Omits("hunter2")
 }
