@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -168,7 +169,15 @@ func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, 
 		return nil, err
 	}
 	defer m.Close()
-	found := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool { return module.Name != name })
+	var names []string
+	found := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool {
+		names = append(names, module.Name)
+		return module.Name != name
+	})
+	if near := setting.NearestName(name, names); len(found) == 0 && near != "" {
+		return nil, asFailure(fmt.Errorf("no file and no plugin is named %q; the nearest one is %s", name,
+			inLine(near)))
+	}
 	if len(found) == 0 {
 		return nil, asFailure(fmt.Errorf("no file and no plugin is named %q; see culvert plugins list", name))
 	}

@@ -64,58 +64,20 @@ func Find(plugins *plugin.Manager, class, version string, kinds ...wit.Component
 			fmt.Errorf("no plugins are loaded: this program was built without plugins (`make` builds them in), and "+
 				"none are in plugin.path or --plugins; %w", first)
 	}
-	hint := "available: " + strings.Join(offered, ", ")
-	if len(offered) > listedClasses {
+	hint, near := "available: "+strings.Join(offered, ", "), setting.NearestClasses(class, offered)
+	switch {
+	case len(offered) > listedClasses && len(near) > 0:
+		hint = "the most similar of " + strconv.Itoa(len(offered)) + ": " + strings.Join(near, ", ")
+	case len(offered) > listedClasses:
 		hint = "`culvert plugins list` shows all " + strconv.Itoa(len(offered))
-		if near := nearest(class, offered); len(near) > 0 {
-			hint = "the most similar of " + strconv.Itoa(len(offered)) + ": " + strings.Join(near, ", ")
-		}
+	case len(near) > 0:
+		hint = "the nearest one is " + near[0] + "; " + hint
 	}
 	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, hint)
 }
 
-// Bounds of the error about an unknown class: listed and similar classes, compared classes, compared bytes of a name.
-const (
-	listedClasses                 = 4
-	nearestClasses                = 4
-	comparedClasses, comparedName = 1000, 100
-)
-
-// nearest returns offered classes with similar names, the most similar first. Package, `$Key`, `$Value` and case do not
-// count; if classes differ in nothing else, only they are returned.
-func nearest(class string, offered []string) (near []string) {
-	meant, keyOrValue := simpleName(class)
-	if meant == "" {
-		return nil
-	}
-	byDistance := map[int][]string{} // classes by the distance of their names
-	for _, o := range offered[:min(len(offered), comparedClasses)] {
-		name, offeredKeyOrValue := simpleName(o)
-		distance := setting.Distance(meant, name)
-		if distance > 1 && (strings.Contains(meant, name) || strings.Contains(name, meant)) {
-			distance = 1
-		}
-		if distance <= len(name)/4+1 && (offeredKeyOrValue == keyOrValue || offeredKeyOrValue == "" ||
-			keyOrValue == "") {
-			byDistance[distance] = append(byDistance[distance], o)
-		}
-	}
-	for _, distance := range slices.Sorted(maps.Keys(byDistance)) {
-		near = append(near, byDistance[distance]...)
-		if distance == 0 {
-			break
-		}
-	}
-	return near[:min(len(near), nearestClasses)]
-}
-
-func simpleName(class string) (name, keyOrValue string) {
-	name, keyOrValue, _ = strings.Cut(class[strings.LastIndexByte(class, '.')+1:], "$")
-	if keyOrValue != "Key" && keyOrValue != "Value" {
-		keyOrValue = ""
-	}
-	return strings.ToLower(strings.TrimRight(name[:min(len(name), comparedName)], "\\")), keyOrValue
-}
+// listedClasses bounds the classes that the error about an unknown class lists.
+const listedClasses = 4
 
 type rewordedError struct {
 	text  string

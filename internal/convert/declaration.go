@@ -90,9 +90,12 @@ func Find(class string, key bool) (Declaration, error) {
 			conversion.ConverterType(key),
 			format, class, strings.Join(names, ", "))
 	}
-	return Declaration{}, fault.Config("%s converter: unknown class %q; there are %s", conversion.ConverterType(key),
-		class,
-		strings.Join(names, ", "))
+	near := ""
+	if classes := setting.NearestClasses(class, names); len(classes) > 0 {
+		near = "the nearest one is " + classes[0] + "; "
+	}
+	return Declaration{}, fault.Config("%s converter: unknown class %q; %sthere are %s", conversion.ConverterType(key),
+		class, near, strings.Join(names, ", "))
 }
 
 // converterSuffix is what Kafka Connect's aliases omit (PluginUtils.prunedName).

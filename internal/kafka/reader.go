@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -206,16 +205,11 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 }
 
 // NearestTopic returns the broker's topic with the most similar name, "" if none is similar.
-func (r *Reader) NearestTopic(ctx context.Context, name string) (nearest string) {
+func (r *Reader) NearestTopic(ctx context.Context, name string) string {
 	topics, _ := r.admin.ListTopics(ctx) // without an answer no name is similar
-	least := len(name)/3 + 2
-	for _, topic := range topics.Names() {
-		d := setting.Distance(strings.ToLower(name), strings.ToLower(topic))
-		if d < least && topics[topic].Err == nil { // the client lists topics that it has asked for in vain
-			least, nearest = d, topic
-		}
-	}
-	return nearest
+	return setting.NearestName(name, slices.DeleteFunc(topics.Names(), func(topic string) bool {
+		return topics[topic].Err != nil // the client lists topics that it has asked for in vain
+	}))
 }
 
 func (r *Reader) OffsetsForTime(ctx context.Context, topic string, at time.Time) (Positions, error) {

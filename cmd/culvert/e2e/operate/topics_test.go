@@ -62,3 +62,20 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 	p.MustRun("consume", "Orders", "--values", "--pretty", "--data", p.Data).Prints("\"a=b\"\n{\n  \"n\": 1\n}\n")
 	p.MustRun("consume", "Orders", "--pretty", "-n", "1", "--data", p.Data).Prints("{\n  \"topic\": \"Orders\",\n")
 }
+
+// An unknown class or plugin is reported with the nearest name.
+func TestUnknownNames(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	plugins := e2etest.Plugins(t, "odata-sink", "smt")
+	source := e2etest.Source("orders", "127.0.0.1:1", "Orders")
+	for _, c := range []struct{ setting, nearest string }{
+		{"connector.class=ODataSorce", "the nearest one is org.init.ohja.kafka.connect.odatav2.source."},
+		{"value.converter=AvroConvrter", "the nearest one is io.confluent.connect.avro.AvroConverter; there are "},
+		{"transforms=a\ntransforms.a.type=TimestampConvertr$Value", "the most similar of 32: org.apache.kafka.connect.transforms.TimestampConverter$Value\n"},
+	} {
+		file := p.File("orders.properties", append(source, c.setting)...)
+		p.Run("validate", "--plugins", plugins, file).Fails().Reports(c.nearest)
+	}
+	p.Run("plugins", "show", "odata-sorce", "--plugins", plugins).Exits(1).Says("the nearest one is odata-source")
+}

@@ -1,4 +1,4 @@
-package components
+package setting
 
 import (
 	"slices"
@@ -37,7 +37,7 @@ func TestNearestClasses(t *testing.T) {
 		strings.Repeat("x", 9):                                   "",
 	} {
 		var got []string
-		for _, name := range nearest(class, offered) {
+		for _, name := range NearestClasses(class, offered) {
 			got = append(got, name[strings.LastIndexByte(name, '.')+1:])
 		}
 		if found := strings.Join(got, " "); !strings.HasPrefix(found, want) || want == "" && found != "" {
