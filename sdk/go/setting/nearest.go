@@ -10,7 +10,7 @@ const (
 	comparedNames, comparedName = 1000, 100
 )
 
-// NearestClasses returns offered classes with similar names, the most similar first. Package, `$Key`, `$Value`, case and
+// NearestClasses returns offered classes with similar names, most similar first. Package, `$Key`, `$Value`, case and
 // Connector at the end do not count; if classes differ in nothing else, only they are returned.
 func NearestClasses(class string, offered []string) (near []string) {
 	meant, keyOrValue := simpleName(class)
