@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -160,6 +161,7 @@ func asSetupError(err error) error {
 func newRun() *cobra.Command {
 	var in installation
 	var once, progress, resume bool
+	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "run [--config DIR | worker-file connector-files…]",
 		Short: "Run a worker with its connectors",
@@ -171,7 +173,8 @@ In a --config folder worker.properties or worker.yaml is the worker's file, ever
 arguments work as in Kafka's connect-standalone: the worker's first, which is optional, and all connectors run or none.
 
 With --once every source reads until it has caught up, then every sink delivers what its topics contain at that time. A
-failed task does not stop the others. Exit code: 1 for a failed task, 2 for an invalid file.
+failed task does not stop the others. After --timeout everything stops as by SIGTERM: offsets are stored, and the next
+run continues. Exit code: 1 for a failed task or --timeout, 2 for an invalid file.
 
 A password that a service has refused is not sent again until it is changed, or until a run with --resume-logons.`,
 		Example: `  culvert run --config /etc/culvert
@@ -186,12 +189,30 @@ A password that a service has refused is not sent again until it is changed, or 
 				return err
 			}
 			hostConfig.Once, hostConfig.ResumeLogons = once, resume
-			return run(c.Context(), &in, hostConfig, progress, c.ErrOrStderr())
+			ctx := c.Context()
+			if c.Flags().Changed("timeout") {
+				switch {
+				case !once:
+					return asUsageError(errors.New("--timeout: expected --once as well"))
+				case timeout <= 0:
+					return asUsageError(fmt.Errorf("--timeout: expected a time such as 30m, found %v", timeout))
+				}
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, timeout)
+				defer cancel()
+			}
+			err = run(ctx, &in, hostConfig, progress, c.ErrOrStderr())
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				err = asFailure(errors.Join(err, fmt.Errorf("not done within %v: offsets are stored, and the next run "+
+					"continues", timeout)))
+			}
+			return err
 		},
 	}
 	in.flags(c, "info")
 	in.folderFlag(c)
 	c.Flags().BoolVar(&once, "once", false, "stop when all existing data was delivered")
+	c.Flags().DurationVar(&timeout, "timeout", 0, "`time` after which a run with --once fails if it is not done")
 	c.Flags().BoolVar(&progress, "progress", false, "show what each connector is doing")
 	c.Flags().BoolVar(&resume, "resume-logons", false,
 		"retry passwords that a service has refused, after its user was unlocked")

@@ -380,7 +380,7 @@ func TestDocuments(t *testing.T) {
 			"c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found null"},
 		{"c.properties", " \n{\"name\":\"n\"}", "name=n", ""},
 		{"c.json", "", "", ""},
-		{"c.json", "name=n", "", "c.json:1: invalid JSON: unexpected character"},
+		{"c.json", "name=n", "name=n", ""},
 		{"c.properties", "\xff\xfen\x00", "",
 			"c.properties: the file is in UTF-16: expected UTF-8; save it in that encoding"},
 		{"c.json", "{\n\x00", "", "c.json: expected text in UTF-8, found a byte 0 in line 2"},

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -114,7 +115,7 @@ const (
 )
 
 // ReadFile reads a file by its extension: .yaml or .yml, .json, else .properties; a file that begins with a brace is
-// JSON, as for Kafka's standalone worker. The last value of a repeated key counts, with a warning.
+// JSON, and one that begins with NAME= has properties, as for Kafka's standalone worker. The last value of a repeated key counts, with a warning.
 func ReadFile(path string) ([]Entry, Problems, error) {
 	data, err := ReadRegular(path)
 	if err != nil {
@@ -236,12 +237,24 @@ func lastEntry(entries []Entry, key string) (entry Entry, ok bool) {
 func readDocument(path string, data []byte) ([]Entry, Problems) {
 	ending := strings.ToLower(filepath.Ext(path))
 	switch {
+	case isProperties(path, data):
+		return readProperties(path, data)
 	case ending == ".yaml" || ending == ".yml":
 		return readYAML(path, data)
-	case ending == ".json" || isJSON(data):
-		return readJSON(path, data)
 	}
-	return readProperties(path, data)
+	return readJSON(path, data)
+}
+
+// firstProperty matches properties whose first setting has a =. Neither JSON nor a YAML mapping of settings begins so.
+var firstProperty = regexp.MustCompile(`^(?:[ \t]*(?:[#!].*)?\r?\n)*[ \t]*[\w.#-]+[ \t]*=`)
+
+// isProperties reports whether a file contains properties. Renamed files are recognized by their content.
+func isProperties(path string, data []byte) bool {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".yaml", ".yml", ".json":
+		return firstProperty.Match(data)
+	}
+	return !isJSON(data)
 }
 
 // MergeLayers concatenates layers; of each key the last entry counts.

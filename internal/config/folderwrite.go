@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 )
 
 // Put stores a connector created by REST; for one with a file it returns a [ReadOnlyError]. A target state is stored
@@ -122,14 +120,11 @@ func (e *TooLargeError) Error() string { return e.Text }
 
 // ReadText returns the text of a connector's properties file, nil if the file has another format.
 func ReadText(path string) ([]byte, error) {
-	if !strings.EqualFold(filepath.Ext(path), ".properties") {
-		return nil, nil
-	}
 	data, err := ReadRegular(path)
 	if err == nil {
 		data, err = decodeText(data)
 	}
-	if err != nil || isJSON(data) {
+	if err != nil || !isProperties(path, data) {
 		return nil, err
 	}
 	return data, nil
