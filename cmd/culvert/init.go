@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/setup"
 	"github.com/culvert-project/culvert/internal/shown"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // maxOffered bounds the listed values of a question.
@@ -34,7 +36,8 @@ func newInit() *cobra.Command {
 		Use:   "init [-o FILE]",
 		Short: "Write the file of a source connector, by questions and suggestions of the service",
 		Long: `Write the file of a connector that reads an OData service. The command asks for everything that no option sets, and
-suggests services, entity sets and properties of the service. With --yes it asks nothing and uses the defaults. The
+suggests services, entity sets and properties of the service, shows three rows of each set, and asks again after a
+wrong answer. With --yes it asks nothing and uses the defaults. The
 file is written only if a check with the service succeeds, and never over another file. It contains a reference to the
 password, or the password itself with --password-in-file. Exit code: 0 written, 1 a check failed, 2 wrong use.`,
 		Example: `  culvert init -o orders.properties
@@ -106,53 +109,172 @@ func (i *initDialog) run(c *cobra.Command, in *installation) error {
 }
 
 // answers asks for all settings, with suggestions of the service once it is reachable, and returns the connector's
-// name.
+// name. Wrong answers are asked for again.
 func (i *initDialog) answers(ctx context.Context) (name string) {
 	i.set("connector.class", "ODataSource")
-	protocol := i.answer("protocol", "https", "Protocol", "https", "http")
-	i.set("sap.odata.host.protocol", protocol)
-	i.set("sap.odata.host.address", i.requiredAnswer("host", "Host of the OData service"))
+	protocol := i.setting(ctx, "sap.odata.host.protocol", "protocol", "https", "Protocol", "https", "http")
+	i.setting(ctx, "sap.odata.host.address", "host", "", "Host of the OData service")
 	port := "443"
 	if strings.EqualFold(protocol, "http") {
 		port = "80"
 	}
-	if answer := i.answer("port", port, "Port"); answer != "0" {
-		port = answer
+	if answer, isSet := i.flagValue("port"); isSet && answer == "0" {
+		i.set("sap.odata.host.port", port)
+	} else {
+		i.setting(ctx, "sap.odata.host.port", "port", port, "Port")
 	}
-	i.set("sap.odata.host.port", port)
-	if user := i.answer("user", "", "User"); user != "" {
-		password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password")
-		if i.err == nil && !strings.HasPrefix(password, "${") && !i.clear {
-			i.err = asUsageError(errors.New(
-				"--password: expected a reference such as ${env:SAP_PASSWORD}, found something " +
-					"else; --password-in-file writes the password itself into the file"))
-		}
-		i.set("sap.odata.user.name", user)
-		i.set("sap.odata.user.pwd", password)
-	}
-	i.set("sap.odata.sap.client", i.answer("client", "", "SAP client, empty for the system's"))
-	service := i.requiredAnswer("service", "Service", i.recommended(ctx, "service", "sap.odata#00.service")...)
-	i.set("sap.odata#00.service", service)
-	sets := config.List(i.requiredAnswer("entity-set", "Entity sets, with commas between them",
-		i.recommended(ctx, "entity-set", "sap.odata#00.entityset")...))
-	for n, set := range sets {
+	const service = "sap.odata#00.service"
+	services := i.logon(ctx, service)
+	path := i.setting(ctx, service, "service", "", "Service", services...)
+	for n, set := range i.sets(ctx, path) {
 		prefix, flag := fmt.Sprintf("sap.odata#%02d.", n), ""
 		if n > 0 {
-			i.set(prefix+"service", service)
+			i.set(prefix+"service", path)
 		} else {
 			flag = "select"
 		}
 		i.set(prefix+"entityset", set)
-		i.set(prefix+"topic", i.answer("", strings.Map(topicLetter, set), "Topic of "+set))
-		i.set(prefix+"select", i.answer(flag, "", "Properties of "+set+" with commas between them, empty for all",
-			i.recommended(ctx, flag, prefix+"select")...))
+		i.setting(ctx, prefix+"topic", "", strings.Map(topicLetter, set), "Topic of "+set)
+		i.setting(ctx, prefix+"select", flag, noAnswer, "Properties of "+set+" with commas between them, empty for all",
+			i.recommended(ctx, flag, prefix+"select")...)
+		i.peek(ctx, path, set)
+		if n == 0 {
+			name = strings.ToLower(strings.Map(topicLetter, set))
+		}
 	}
 	if i.err == nil {
-		name = strings.ToLower(strings.Map(topicLetter, sets[0]))
 		name = cmp.Or(i.answer("name", name, "Name of the connector"), name)
 		i.entries = slices.Insert(i.entries, 0, config.NewEntry("name", name, "the answers", 0))
 	}
 	return name
+}
+
+// noAnswer is the default of a question that may stay without an answer.
+const noAnswer = " "
+
+// asks reports whether a question is asked, rather than answered by a flag or --yes.
+func (i *initDialog) asks(flag string) bool {
+	_, isSet := i.flagValue(flag)
+	return !isSet && !i.yes && i.err == nil
+}
+
+// setting sets the answer to a question, until the setting has no errors. Without a default an answer is required.
+func (i *initDialog) setting(ctx context.Context, name, flag, standard, question string, offered ...string) string {
+	for {
+		var value string
+		if standard == "" {
+			value = i.requiredAnswer(flag, question, offered...)
+		} else {
+			value = strings.TrimSpace(i.answer(flag, strings.TrimSpace(standard), question, offered...))
+		}
+		count := len(i.entries)
+		i.set(name, value)
+		if !i.asks(flag) || !i.isWrong(ctx, func(setting string) bool { return setting == name }) {
+			return value
+		}
+		i.entries = i.entries[:count]
+	}
+}
+
+// isWrong prints the errors of some of the settings so far, and reports whether there are any.
+func (i *initDialog) isWrong(ctx context.Context, concerns func(setting string) bool) (wrong bool) {
+	v, _, err := i.validate(ctx)
+	if err != nil {
+		return false // the last check returns it
+	}
+	for _, c := range v.Configs {
+		if !concerns(c.Value.Name) {
+			continue
+		}
+		for _, text := range c.Value.Errors {
+			fmt.Fprintln(i.out, text)
+			wrong = true
+		}
+	}
+	return wrong
+}
+
+// logon asks for user, password and client until the service accepts them, and returns the services that it suggests.
+func (i *initDialog) logon(ctx context.Context, service string) (services []string) {
+	for {
+		count := len(i.entries)
+		if user := i.answer("user", "", "User"); user != "" {
+			password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password")
+			if i.err == nil && !strings.HasPrefix(password, "${") && !i.clear {
+				i.err = asUsageError(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found " +
+					"something else; --password-in-file writes the password itself into the file"))
+			}
+			i.set("sap.odata.user.name", user)
+			i.set("sap.odata.user.pwd", password)
+		}
+		i.set("sap.odata.sap.client", i.answer("client", "", "SAP client, empty for the system's"))
+		services = i.recommended(ctx, "service", service)
+		if !i.asks("user") && !i.asks("password") || !i.isWrong(ctx, func(setting string) bool {
+			return strings.HasPrefix(setting, "sap.odata.user.") || setting == "sap.odata.sap.client"
+		}) {
+			return services
+		}
+		i.entries = i.entries[:count]
+	}
+}
+
+// sets asks for entity sets until the service has all of them.
+func (i *initDialog) sets(ctx context.Context, path string) []string {
+	offered := i.recommended(ctx, "entity-set", "sap.odata#00.entityset")
+	for {
+		sets := config.List(i.requiredAnswer("entity-set", "Entity sets, with commas between them", offered...))
+		if i.err != nil || !i.asks("entity-set") {
+			return sets
+		}
+		entries := slices.Clone(i.entries)
+		for n, set := range sets {
+			prefix := fmt.Sprintf("sap.odata#%02d.", n)
+			if n > 0 {
+				i.set(prefix+"service", path)
+			}
+			i.set(prefix+"entityset", set)
+			i.set(prefix+"topic", strings.Map(topicLetter, set))
+		}
+		wrong := i.isWrong(ctx, func(setting string) bool { return strings.HasSuffix(setting, ".entityset") })
+		i.entries = entries
+		if !wrong {
+			return sets
+		}
+	}
+}
+
+// peekedRows is the number of rows that are shown of a chosen set.
+const peekedRows = "3"
+
+// peek shows the first rows of a set as the settings so far read them.
+func (i *initDialog) peek(ctx context.Context, path, set string) {
+	if i.yes || i.err != nil {
+		return
+	}
+	connector, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
+	if problems.Err() != nil {
+		return
+	}
+	tool, err := check.OpenTool(ctx, i.checker.Plugins, i.checker.Worker, connector, i.checker.Lockouts,
+		i.checker.Logger)
+	if err != nil {
+		fmt.Fprintln(i.out, "No rows:", err)
+		return
+	}
+	defer tool.Close()
+	tool.DisableRetries()
+	document, err := tool.Document(ctx, "peek", []wit.Setting{{Name: "s", Value: path}, {Name: "e", Value: set},
+		{Name: "n", Value: peekedRows}})
+	var peeked struct{ Rows []json.RawMessage }
+	if err == nil {
+		err = json.Unmarshal([]byte(document), &peeked)
+	}
+	if err == nil {
+		err = table(i.out, peeked.Rows)
+	}
+	if err != nil {
+		fmt.Fprintln(i.out, "No rows:", err)
+	}
 }
 
 // flagValue returns the value of a flag, and whether the flag is set.
@@ -201,11 +323,17 @@ func (i *initDialog) answer(flag, standard, question string, offered ...string) 
 
 // requiredAnswer returns the answer to a question that must have one.
 func (i *initDialog) requiredAnswer(flag, question string, offered ...string) string {
-	value := i.answer(flag, "", question, offered...)
-	if i.err == nil && strings.Trim(value, " ,") == "" {
-		i.err = asUsageError(fmt.Errorf("--%s is required", flag))
+	for {
+		value := i.answer(flag, "", question, offered...)
+		switch {
+		case i.err != nil || strings.Trim(value, " ,") != "":
+			return value
+		case !i.asks(flag):
+			i.err = asUsageError(fmt.Errorf("--%s is required", flag))
+			return value
+		}
+		fmt.Fprintln(i.out, "expected an answer, found none")
 	}
-	return value
 }
 
 func (i *initDialog) set(name, value string) {
@@ -254,11 +382,6 @@ func (i *initDialog) recommended(ctx context.Context, flag, name string) []strin
 			values = c.Value.Recommended
 			if _, hint, ok := strings.Cut(c.Definition.Documentation, "(No services are suggested: "); ok {
 				fmt.Fprintln(i.out, "No suggestions:", strings.TrimSuffix(hint, ")"))
-			}
-		}
-		if strings.HasPrefix(c.Value.Name, "sap.odata.user.") {
-			for _, text := range c.Value.Errors {
-				fmt.Fprintln(i.out, text)
 			}
 		}
 	}

@@ -114,8 +114,9 @@ const (
 	MaxSettings  = 10_000
 )
 
-// ReadFile reads a file by its extension: .yaml or .yml, .json, else .properties; a file that begins with a brace is
-// JSON, and one that begins with NAME= has properties, as for Kafka's standalone worker. The last value of a repeated key counts, with a warning.
+// ReadFile reads a file by its extension: .yaml or .yml, .json, else .properties. As for Kafka's standalone worker, a
+// file that begins with a brace is JSON, and one that begins with NAME= has properties. The last value of a repeated key
+// counts, with a warning.
 func ReadFile(path string) ([]Entry, Problems, error) {
 	data, err := ReadRegular(path)
 	if err != nil {

@@ -214,6 +214,16 @@ func TestInit(t *testing.T) {
 	e2etest.Contains(t, "asked.properties", string(text), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
 		"\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n")
 
+	// Wrong answers are asked for again: protocol, port, an empty service, an entity set. Three rows are shown.
+	p.Stdin = "ftp\nhttp\n" + host + "\nx\n" + port + "\nme\n\n\n\n2\nOrdrs\nOrders\n\nOrderID,Freight\nagain\n"
+	again := p.MustRun("init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "-o", "again.properties")
+	p.Stdin = ""
+	again.Says("found none\n", "Ordrs", "ORDERID  FREIGHT\n10248 ", "\n10250 ")
+	if strings.Contains(again.Stderr, "10251") || strings.Count(again.Stderr, "Protocol [https]: ") != 2 ||
+		strings.Count(again.Stderr, "Port [80]: ") != 2 {
+		t.Errorf("expected three rows, and two questions for protocol and port, found\n%s", again.Stderr)
+	}
+
 	for _, c := range []struct {
 		code int
 		says string
