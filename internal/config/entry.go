@@ -115,8 +115,8 @@ const (
 )
 
 // ReadFile reads a file by its extension: .yaml or .yml, .json, else .properties. As for Kafka's standalone worker, a
-// file that begins with a brace is JSON, and one that begins with NAME= has properties. The last value of a repeated key
-// counts, with a warning.
+// file that begins with a brace is JSON, and one that begins with NAME= has properties. The last value of a repeated
+// key counts, with a warning.
 func ReadFile(path string) ([]Entry, Problems, error) {
 	data, err := ReadRegular(path)
 	if err != nil {
