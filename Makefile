@@ -3,6 +3,7 @@
 #                   PORT=n is the console's port
 # make dist         release files in dist/: archives for Linux, macOS and Windows, deb, rpm, checksums, bills of materials, licences.
 #                   Builds everything twice and compares. TARGETS=own builds for this platform only; ANEW=1 ignores the build cache the second time
+# make image        the container image for amd64 and arm64 in dist/image, an OCI layout, without Docker
 # make test         all tests that need only Go
 # make lint         staticcheck, and functions that are never called
 # make test-real    tests against other software: Apache Kafka, SAP CAP, Apache Olingo, plugins in Rust, C and JavaScript, Chromium; downloads them
@@ -34,7 +35,7 @@ PROGRAM  ?= bin/culvert
 REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host internal))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all kernels guests program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz screenshot clean FORCE
+.PHONY: all kernels guests program dist image demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz screenshot clean FORCE
 all: bin/culvert
 
 # These rules always run; Go's build cache decides what to compile.
@@ -44,7 +45,7 @@ bin/plugins/%.wasm: kernels FORCE
 
 # Assembly of the plugins' row loops. With the build tag kernels it replaces the Go code from which it is generated.
 kernels:
-	@$(GO) run ./plugins/assembler
+	@GOOS= GOARCH= $(GO) run ./plugins/assembler
 
 bin/culvert: FORCE
 	@$(MAKE) --no-print-directory program
@@ -58,6 +59,9 @@ program: guests
 
 dist:
 	ANEW=$(ANEW) ./cmd/dist/make.sh $(TARGETS)
+
+image:
+	./cmd/dist/image.sh
 
 demo: bin/culvert
 	$(GO) build -o bin/culvert-demo ./examples/demo

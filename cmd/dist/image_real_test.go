@@ -1,0 +1,171 @@
+//go:build real
+
+package dist
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// image is what a test reads of an OCI layout: https://github.com/opencontainers/image-spec.
+type image struct {
+	Manifests []struct {
+		Digest   string
+		Platform struct{ Architecture string }
+	}
+	Layers []struct{ Digest string }
+	Config struct {
+		Digest, User    string
+		Cmd, Entrypoint []string
+		Env             []string
+		Volumes         map[string]any
+	}
+}
+
+// The image has the same bytes when it is built twice, for both processors, and a container runtime runs it.
+func TestRealImage(t *testing.T) {
+	builds := []string{t.TempDir(), t.TempDir()}
+	var files []map[string]string
+	for _, dir := range builds {
+		c := exec.Command("./image.sh", filepath.Join(dir, "image"))
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		files = append(files, digests(t, filepath.Join(dir, "image")))
+	}
+	if diff := cmp.Diff(files[0], files[1]); diff != "" {
+		t.Errorf("two builds differ\n%s", diff)
+	}
+	layout := filepath.Join(builds[0], "image")
+	blob := func(digest string, into any) (path string) {
+		path = filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
+		if into != nil {
+			text, err := os.ReadFile(path)
+			ok(t, err)
+			ok(t, json.Unmarshal(text, into))
+		}
+		return path
+	}
+	var index, platforms image
+	text, err := os.ReadFile(filepath.Join(layout, "index.json"))
+	ok(t, err)
+	ok(t, json.Unmarshal(text, &index))
+	blob(index.Manifests[0].Digest, &platforms)
+	var architectures []string
+	for _, m := range platforms.Manifests {
+		var manifest, config image
+		blob(m.Digest, &manifest)
+		blob(manifest.Config.Digest, &config)
+		architectures = append(architectures, m.Platform.Architecture)
+		if _, isVolume := config.Config.Volumes["/var/lib/culvert"]; config.Config.User != "65532:65532" || !isVolume {
+			t.Errorf("expected the user and the volume of the Dockerfile, found %+v", config.Config)
+		}
+		bundle := t.TempDir()
+		owners := unpack(t, blob(manifest.Layers[0].Digest, nil), filepath.Join(bundle, "rootfs"))
+		if owners["./var/lib/culvert/"] != 65532 || owners["./usr/bin/culvert"] != 0 {
+			t.Errorf("expected the data folder to belong to the user, found %v", owners)
+		}
+		roots, err := os.ReadFile(filepath.Join(bundle, "rootfs/etc/ssl/certs/ca-certificates.crt"))
+		if n := strings.Count(string(roots), "BEGIN CERTIFICATE"); err != nil || n < 100 {
+			t.Errorf("expected at least 100 certificates, found %d, %v", n, err)
+		}
+		if m.Platform.Architecture == "amd64" {
+			runImage(t, bundle, config)
+		}
+	}
+	if diff := cmp.Diff([]string{"amd64", "arm64"}, architectures); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// runImage runs commands in a container with the image's user, environment and entry point, and a read-only root.
+func runImage(t *testing.T, bundle string, config image) {
+	t.Helper()
+	home, err := exec.Command("../../testdata/peers/runc/fetch.sh").Output()
+	if err != nil {
+		t.Fatalf("fetch.sh: %v", err)
+	}
+	lib := filepath.Join(strings.TrimSpace(string(home)), "lib")
+	for n, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"version"}, "culvert "},
+		{[]string{"plugins", "list", "--data", "/var/lib/culvert"}, "odata-source"},
+	} {
+		spec, err := json.Marshal(map[string]any{"ociVersion": "1.0.2", "hostname": "culvert",
+			"process": map[string]any{"user": map[string]any{"uid": 65532, "gid": 65532}, "cwd": "/",
+				"args": append(config.Config.Entrypoint, c.args...), "env": config.Config.Env, "noNewPrivileges": true},
+			"root": map[string]any{"path": "rootfs", "readonly": true},
+			"mounts": []any{map[string]any{"destination": "/proc", "type": "proc", "source": "proc"},
+				map[string]any{"destination": "/var/lib/culvert", "type": "tmpfs", "source": "tmpfs",
+					"options": []string{"uid=65532", "gid=65532", "mode=700"}}},
+			"linux": map[string]any{"namespaces": []any{map[string]any{"type": "pid"}, map[string]any{"type": "mount"},
+				map[string]any{"type": "ipc"}, map[string]any{"type": "uts"}, map[string]any{"type": "network"}}}})
+		ok(t, err)
+		ok(t, os.WriteFile(filepath.Join(bundle, "config.json"), spec, 0o600))
+		run := exec.Command("timeout", "300", filepath.Join(lib, "runc"), "--root", filepath.Join(bundle, "state"), "run",
+			"--bundle", bundle, fmt.Sprintf("culvert-test-%d-%d", os.Getpid(), n))
+		run.Env = append(os.Environ(), "LD_LIBRARY_PATH="+lib)
+		if out, err := run.CombinedOutput(); err != nil || !strings.Contains(string(out), c.want) {
+			t.Errorf("culvert %q in a container: expected %q, found %v\n%s", c.args, c.want, err, out)
+		}
+	}
+}
+
+// digests returns the hashes of all files below a folder.
+func digests(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	ok(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		files[strings.TrimPrefix(path, dir)] = fmt.Sprintf("%x", sha256.Sum256(data))
+		return err
+	}))
+	return files
+}
+
+// unpack extracts a layer and returns the owner of each entry.
+func unpack(t *testing.T, layer, to string) map[string]int {
+	t.Helper()
+	f, err := os.Open(layer)
+	ok(t, err)
+	defer f.Close()
+	text, err := gzip.NewReader(f)
+	ok(t, err)
+	owners := map[string]int{}
+	ok(t, os.MkdirAll(to, 0o755))
+	for r := tar.NewReader(text); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return owners
+		}
+		ok(t, err)
+		owners[h.Name] = h.Uid
+		path := filepath.Join(to, filepath.Clean("/"+h.Name))
+		if h.Typeflag == tar.TypeDir {
+			ok(t, os.MkdirAll(path, 0o755))
+			continue
+		}
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, h.FileInfo().Mode())
+		ok(t, err)
+		_, err = io.Copy(file, r)
+		ok(t, errors.Join(err, file.Close()))
+	}
+}
