@@ -7,6 +7,9 @@
 # make test         all tests that need only Go
 # make lint         staticcheck, and functions that are never called
 # make test-real    tests against other software: Apache Kafka, SAP CAP, Apache Olingo, plugins in Rust, C and JavaScript, Chromium; downloads them
+# make test-live    reads a system of yours and writes 5 rows to it. Variables: CULVERT_LIVE_CONNECTION and CULVERT_LIVE_CLOUD_CONNECTOR
+#                   (files with sap.odata.host.*, user and, in the second one, sap.odata.proxy.*), CULVERT_LIVE_SERVICE (path),
+#                   CULVERT_LIVE_SET, _DELTA_SET (with change tracking) and _WRITE_SET (of the type of SET; its rows may be overwritten)
 # make bench        measures, and writes the figures to BENCHMARKS.md; BRIEF=1 only checks that each benchmark runs
 # make bench-peers  compares Kafka's own transforms and converters, on a warm JVM, with ours (needs Java and Maven)
 # make fuzz         fuzz targets, FUZZTIME each (default 30s)
@@ -35,7 +38,7 @@ PROGRAM  ?= bin/culvert
 REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host internal))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all kernels guests program dist image demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz screenshot clean FORCE
+.PHONY: all kernels guests program dist image demo test lint test-real test-live bench bench-peers fuzz storm soak oracle oracle-fuzz screenshot clean FORCE
 all: bin/culvert
 
 # These rules always run; Go's build cache decides what to compile.
@@ -80,6 +83,9 @@ test-real: bin/culvert
 	@./.ci/seconds $(GO) test -tags real -vet=off -run Real -count=1 -parallel 2 -timeout 60m $(REAL)
 	@command -v "$$($(GO) env CC)" >/dev/null || { echo "make test-real: the PKCS#11 test needs a C compiler, and $$($(GO) env CC) is not installed" >&2; exit 1; }
 	CGO_ENABLED=1 $(GO) test -tags real,pkcs11 -run RealPKCS11 -count=1 -timeout 5m ./internal/keystore
+
+test-live:
+	$(GO) test -tags real -vet=off -run '^TestLive$$' -count=1 -v -timeout 3h ./cmd/culvert/e2e/real
 
 bench: bin/culvert
 	$(GO) run ./cmd/bench --culvert bin/culvert $(if $(BRIEF),--brief,--page BENCHMARKS.md)
