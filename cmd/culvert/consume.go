@@ -260,7 +260,8 @@ func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows 
 		if err != nil {
 			return err
 		}
-		if line = o.line(line[:0], r); o.pretty {
+		line = o.line(line[:0], r)
+		if o.pretty {
 			indented.Reset()
 			if err := json.Indent(&indented, line, "", "  "); err != nil {
 				return err

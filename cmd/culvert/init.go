@@ -186,8 +186,8 @@ func (i *initDialog) isWrong(ctx context.Context, concerns func(setting string) 
 		if !concerns(c.Value.Name) {
 			continue
 		}
-		for _, text := range c.Value.Errors {
-			fmt.Fprintln(i.out, text)
+		for _, problem := range c.Value.Errors {
+			fmt.Fprintln(i.out, problem)
 			wrong = true
 		}
 	}
@@ -209,7 +209,7 @@ func (i *initDialog) logon(ctx context.Context, service string) (services []stri
 		}
 		i.set("sap.odata.sap.client", i.answer("client", "", "SAP client, empty for the system's"))
 		services = i.recommended(ctx, "service", service)
-		if !i.asks("user") && !i.asks("password") || !i.isWrong(ctx, func(setting string) bool {
+		if (!i.asks("user") && !i.asks("password")) || !i.isWrong(ctx, func(setting string) bool {
 			return strings.HasPrefix(setting, "sap.odata.user.") || setting == "sap.odata.sap.client"
 		}) {
 			return services

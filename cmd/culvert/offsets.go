@@ -116,9 +116,11 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 // offsetsFiles returns the configuration of a command's files, an empty one with --url, whose default without files it
 // sets. It rejects wrong use before the command reads anything; only a dry run works without both.
 func (in *installation) offsetsFiles(c *cobra.Command, at *string, args []string) (none host.Config, err error) {
-	files, from := in.folder != "" || len(args) > 0, "--url"
+	files := in.folder != "" || len(args) > 0
+	from := "--url"
 	if !files && *at == "" {
-		from, *at = environmentURL, os.Getenv(environmentURL)
+		from = environmentURL
+		*at = os.Getenv(environmentURL)
 	}
 	dry, _ := c.Flags().GetBool("dry-run") // false for commands without the flag
 	switch {

@@ -103,7 +103,8 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 	}
 	defer func() { err = errors.Join(err, producer.Close(ctx)) }()
 	lines, ended := readLines(ctx, in)
-	batch, more := producer.NewBatch(), true
+	batch := producer.NewBatch()
+	more := true
 	for number := 1; more && err == nil; number++ {
 		var line []byte
 		select {
@@ -135,7 +136,8 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 // readLines sends the lines of a text without their ends, then closes lines and sends the error of the reader, nil at
 // the end of the text.
 func readLines(ctx context.Context, in io.Reader) (lines chan []byte, ended chan error) {
-	lines, ended = make(chan []byte, maxProducedBatch), make(chan error, 1)
+	lines = make(chan []byte, maxProducedBatch)
+	ended = make(chan error, 1)
 	input := bufio.NewReaderSize(in, 64<<10)
 	go func() {
 		defer guard.Recover(slog.Default(), "reading lines", nil)

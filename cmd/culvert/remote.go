@@ -94,12 +94,11 @@ func isTemporary(text string) bool {
 // find determines url and transport: by --url, --config or the environment.
 func (r *remote) find() (base *url.URL, err error) {
 	from := "--url"
-	switch {
-	case r.url != "":
-	case r.config != "":
+	if r.url == "" && r.config != "" {
 		err = r.findConfigured()
-	default:
-		from, r.url = environmentURL, cmp.Or(os.Getenv(environmentURL), defaultURL)
+	} else if r.url == "" {
+		from = environmentURL
+		r.url = cmp.Or(os.Getenv(environmentURL), defaultURL)
 	}
 	if err != nil {
 		return nil, asUsageError(err)

@@ -191,11 +191,11 @@ func (r *retryLoop) noResponse(ctx context.Context, t *attempt) (decision, error
 		return final, &NoResponseError{Method: e.method, Target: e.printableTarget(), Cause: failed.cause}
 	}
 	cause := fmt.Sprintf("%v%s", failed.cause, destination.settingsHint(failed.cause))
-	text, args := notRetriedText, []any{"cause", cause}
 	if destination.config.Retry.Times() > 0 {
-		text, args = noResponseText, append(args, "retry", r.retries+1)
+		destination.logOutage(t.sent, noResponseText, e, "cause", cause, "retry", r.retries+1)
+	} else {
+		destination.logOutage(t.sent, notRetriedText, e, "cause", cause)
 	}
-	destination.logOutage(t.sent, text, e, args...)
 	if _, outage := errors.AsType[*outageError](failed.cause); outage || r.retries >= destination.config.Retry.Times() {
 		f := errorf(wit.ErrorTransient, "%s %s at %s: %s", e.method, e.printableLine(), destination.origin, cause)
 		if r.retries > 0 {

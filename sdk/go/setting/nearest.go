@@ -53,7 +53,8 @@ func NearestName(name string, names []string) (nearest string) {
 	least := len(name)/3 + 2
 	for _, n := range names[:min(len(names), comparedNames)] {
 		if d := Distance(name, strings.ToLower(n)); d < least {
-			least, nearest = d, n
+			least = d
+			nearest = n
 		}
 	}
 	return nearest
