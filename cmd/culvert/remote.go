@@ -36,7 +36,10 @@ type remote struct {
 }
 
 // Where a worker is called without --url and --config: at the URL of a variable, or at the default one.
-const environmentURL, defaultURL = "CULVERT_URL", "http://127.0.0.1:8083"
+const (
+	environmentURL = "CULVERT_URL"
+	defaultURL     = "http://127.0.0.1:8083"
+)
 
 // maxAnswer bounds a response.
 const maxAnswer = 64 << 20

@@ -40,7 +40,9 @@ func TestLive(t *testing.T) {
 		return p.File(name+".properties", append([]string{string(text), "name=" + name, "connector.class=" + class,
 			"tasks.max=1"}, settings...)...)
 	}
-	set := func(name, topic string, more ...string) []string { return setLines(0, values["SERVICE"], name, topic, more...) }
+	set := func(name, topic string, more ...string) []string {
+		return setLines(0, values["SERVICE"], name, topic, more...)
+	}
 	succeeds := func(step string, args ...string) e2etest.Result {
 		t.Helper()
 		r := p.Run(append(args, "--plugins", plugins, "--data", p.Data)...)
