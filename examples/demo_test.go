@@ -47,12 +47,12 @@ func TestDemoTwice(t *testing.T) {
 		arrived := map[string]bool{}
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			all += lines.Text() + "\n"
-			if m := regexp.MustCompile(`^(\S+) +(?:source|sink) +running +\S+ +(\d+) `).FindStringSubmatch(
+			if m := regexp.MustCompile(`^(\S+) +(?:source|sink) +[a-z]+ +\S+ +(\d+) `).FindStringSubmatch(
 				lines.Text()); m != nil {
 				arrived[m[1]+" "+m[2]] = true
 			}
 			if arrived["order-details 100"] && arrived["copies 100"] && arrived["northwind 117"] ||
-				strings.Contains(lines.Text(), "FAILED") {
+				strings.Contains(lines.Text(), "failed") {
 				if err := syscall.Kill(-c.Process.Pid, syscall.SIGINT); err != nil && err != syscall.ESRCH {
 					t.Error(err)
 				}
