@@ -12,6 +12,7 @@
 #                   CULVERT_LIVE_SET, _DELTA_SET (with change tracking) and _WRITE_SET (of the type of SET; its rows may be overwritten)
 # make bench        measures, and writes the figures to BENCHMARKS.md; BRIEF=1 only checks that each benchmark runs
 # make bench-peers  compares Kafka's own transforms and converters, on a warm JVM, with ours (needs Java and Maven)
+# make console-shots  pictures of every page of the console in .shots/, light and dark, wide and narrow; ONLY=name,name takes some
 # make fuzz         fuzz targets, FUZZTIME each (default 30s)
 # make storm        500 changes of connector files in a minute, under load
 # make soak         long runs of the crash, group (Apache Kafka) and reload tests, memory of 50 connectors, and the fuzz targets inside the types
@@ -38,7 +39,7 @@ PROGRAM  ?= bin/culvert
 REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host internal))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all kernels guests program dist image demo test lint test-real test-live bench bench-peers fuzz storm soak oracle oracle-fuzz screenshot clean FORCE
+.PHONY: all kernels guests program dist image demo test lint test-real test-live bench bench-peers console-shots fuzz storm soak oracle oracle-fuzz screenshot clean FORCE
 all: bin/culvert
 
 # These rules always run; Go's build cache decides what to compile.
@@ -93,6 +94,9 @@ bench: bin/culvert
 bench-peers: bin/culvert
 	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 40m ./internal/run/transform
 
+console-shots:
+	CULVERT_SHOTS=$(CURDIR)/.shots ONLY=$(ONLY) $(GO) test -tags shots -run '^TestShots$$' -count=1 -timeout 20m ./internal/console
+
 fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)
 
@@ -119,7 +123,7 @@ oracle-fuzz:
 
 # The picture in the console's guide, to be taken while `make demo ROWS=400000` runs.
 screenshot:
-	$${CULVERT_TEST_BROWSER:-chromium-headless-shell} --no-sandbox --hide-scrollbars --window-size=1200,620 \
+	$${CULVERT_TEST_BROWSER:-chromium-headless-shell} --no-sandbox --hide-scrollbars --window-size=1200,1000 \
 	  --screenshot=cmd/culvert/guides/console.png "http://127.0.0.1:8083/console/connector?name=order-details"
 
 clean:

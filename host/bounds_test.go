@@ -59,6 +59,8 @@ var outsideTheTable = map[string]string{
 	"console.maxOffsets":         "what is told",
 	"console.maxSampled":         "what is told",
 	"console.maxSelected":        "asked for by an operator",
+	"console.maxTreeDepth":       "what is told",
+	"console.maxTreeNodes":       "what is told",
 	"console.maxCachedPages":     "pages that are kept for a second",
 	"rest.maxListLimit":          "asked for by an operator",
 	"rest.maxBodyBytes":          "sent by an operator",

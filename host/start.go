@@ -177,7 +177,7 @@ func (h *Host) listen() error {
 		o.Cluster, o.Session = h.group, h.group.Session()
 	}
 	if w.Boolean("console.enable") {
-		o.Console = console.New
+		o.Console = console.Environment{Title: w.Text("console.title"), Accent: w.Text("console.accent")}.New
 	}
 	server, err := rest.Listen(o, log)
 	if err != nil {

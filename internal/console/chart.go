@@ -1,35 +1,261 @@
 package console
 
 import (
-	"github.com/culvert-project/culvert/internal/rest"
-	"github.com/culvert-project/culvert/internal/shown"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/history"
 )
 
-type bar struct {
-	Stage   string
-	Share   float64
-	Y, Wide int
+// merged returns a value for each n steps: their sum or, with highest, the greatest. Null means that none is known.
+func merged(steps []*int64, n int, highest bool) (groups []*float64) {
+	for len(steps) > 0 {
+		var group *float64
+		part := steps[:min(n, len(steps))]
+		steps = steps[len(part):]
+		for _, value := range part {
+			switch {
+			case value == nil: // unknown
+			case group == nil:
+				group = new(float64(*value))
+			case highest:
+				*group = max(*group, float64(*value))
+			default:
+				*group += float64(*value)
+			}
+		}
+		groups = append(groups, group)
+	}
+	return groups
 }
 
-const (
-	barHeight = 28
-	barWide   = 400
-)
+func scaled(values []*float64, factor float64) []*float64 {
+	result := make([]*float64, len(values))
+	for i, value := range values {
+		if value != nil {
+			result[i] = new(*value * factor)
+		}
+	}
+	return result
+}
 
-type chart struct {
-	Bars   []bar
+func lastKnown(values []*float64) (value float64, known bool) {
+	if len(values) == 0 || values[len(values)-1] == nil {
+		return 0, false
+	}
+	return *values[len(values)-1], true
+}
+
+func highest(values ...*float64) (maximum float64) {
+	for _, value := range values {
+		if value != nil {
+			maximum = max(maximum, *value)
+		}
+	}
+	return maximum
+}
+
+// box is a rectangle of an SVG.
+type box struct{ left, top, width, height float64 }
+
+// paths returns the path of a line in a box, and of the area below it. Unknown values leave gaps.
+func (b box) paths(values []*float64, maximum float64) (line, area string) {
+	var path, fill strings.Builder
+	bottom := b.top + b.height
+	isOpen := false
+	closeArea := func() {
+		if isOpen {
+			fmt.Fprintf(&fill, "V%.1fZ", bottom)
+		}
+		isOpen = false
+	}
+	for i, value := range values {
+		if value == nil {
+			closeArea()
+			continue
+		}
+		x := b.left + float64(i)*b.width/float64(max(len(values)-1, 1))
+		y := bottom - b.height*min(max(*value/maximum, 0), 1)
+		if isOpen {
+			fmt.Fprintf(&path, "L%.1f %.1f", x, y)
+			fmt.Fprintf(&fill, "L%.1f %.1f", x, y)
+			continue
+		}
+		isOpen = true
+		fmt.Fprintf(&path, "M%.1f %.1f", x, y)
+		fmt.Fprintf(&fill, "M%.1f %.1fV%.1f", x, bottom, y)
+	}
+	closeArea()
+	return path.String(), fill.String()
+}
+
+// sparkline is a small chart of the last hour.
+type sparkline struct {
+	Label  string
+	Line   string
+	Area   string
+	Width  int
 	Height int
 }
 
-func flowChart(f rest.Flow) chart {
-	var c chart
-	for i, s := range f.Stages {
-		wide := int(barWide*min(max(s.Share, 0), 1) + 0.5)
-		if s.Share > 0 {
-			wide = max(wide, 2)
+func newSparkline(label string, values []*float64, width, height int) sparkline {
+	s := sparkline{Label: label, Width: width, Height: height}
+	area := box{0, 1, float64(width), float64(height - 2)}
+	s.Line, s.Area = area.paths(values, max(highest(values...), 1e-9))
+	return s
+}
+
+// minutesSparkline is the sparkline of a list: rows of each minute.
+func minutesSparkline(minutes []*int64, rows float64) sparkline {
+	values := merged(minutes, 1, false)
+	return newSparkline("rows a minute in the last hour, now "+formatRate(rows)+" a second", values, 96, 24)
+}
+
+// chart is a chart of the last hour with one or two lines.
+type chart struct {
+	Title      string
+	Unit       string
+	Now        string
+	First      string // names of the lines, "" if there is only one
+	Second     string
+	Line       string
+	Area       string
+	SecondLine string
+	Maximum    float64
+	Ticks      []tick
+	Times      []tick
+	Rows       []chartRow
+	From       time.Time
+	To         time.Time
+}
+
+// FromTime is the time of the first point, for the script.
+func (c chart) FromTime() string { return c.From.UTC().Format(time.RFC3339) }
+
+// ToTime is the time of the last point.
+func (c chart) ToTime() string { return c.To.UTC().Format(time.RFC3339) }
+
+type tick struct {
+	At     float64
+	Label  string
+	Anchor string
+}
+
+type chartRow struct{ Time, First, Second string }
+
+var plot = box{44, 10, 516, 120}
+
+const (
+	stepsPerPoint  = 3
+	pointsPerRow   = 10
+	chartIntervals = 4
+)
+
+// newChart returns a chart of values that begin at a time, one for each point.
+func newChart(c chart, from time.Time, point time.Duration, first, second []*float64) chart {
+	c.From = from
+	c.To = from.Add(time.Duration(max(len(first)-1, 0)) * point)
+	c.Maximum = roundMaximum(max(highest(first...), highest(second...)))
+	c.Line, c.Area = plot.paths(first, c.Maximum)
+	c.SecondLine, _ = plot.paths(second, c.Maximum)
+	for i := range chartIntervals + 1 {
+		share := float64(i) / chartIntervals
+		c.Ticks = append(c.Ticks, tick{At: plot.top + plot.height*(1-share), Label: formatShort(share * c.Maximum)})
+		date := from.Add(time.Duration(share * float64(c.To.Sub(from)))).UTC()
+		anchor := "middle"
+		switch i {
+		case 0:
+			anchor = "start"
+		case chartIntervals:
+			anchor = "end"
 		}
-		c.Bars = append(c.Bars, bar{shown.Line(s.Stage), s.Share, i * barHeight, wide})
+		c.Times = append(c.Times, tick{plot.left + plot.width*share, date.Format("15:04"), anchor})
 	}
-	c.Height = len(f.Stages) * barHeight
+	valueAt := func(values []*float64, i int) string {
+		if i >= len(values) || values[i] == nil {
+			return "–"
+		}
+		return formatRate(*values[i])
+	}
+	c.Now = valueAt(first, len(first)-1)
+	if c.Second != "" {
+		c.Now += " / " + valueAt(second, len(second)-1)
+	}
+	for i := 0; i < len(first); i += pointsPerRow {
+		date := from.Add(time.Duration(i) * point).UTC()
+		c.Rows = append(c.Rows, chartRow{date.Format("15:04:05"), valueAt(first, i), valueAt(second, i)})
+	}
 	return c
+}
+
+// roundMaximum returns the next of 1, 2, 4, 8 times a power of ten, which four intervals divide evenly.
+func roundMaximum(value float64) float64 {
+	if value <= 0 {
+		return 1
+	}
+	power := math.Pow(10, math.Floor(math.Log10(value)))
+	for _, digit := range []float64{1, 2, 4, 8} {
+		if value <= digit*power {
+			return digit * power
+		}
+	}
+	return 10 * power
+}
+
+// formatShort formats the value of a grid line, such as 250k.
+func formatShort(n float64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
+		if n >= unit.size {
+			return strconv.FormatFloat(n/unit.size, 'g', 4, 64) + unit.name
+		}
+	}
+	return strconv.FormatFloat(n, 'g', 4, 64)
+}
+
+// charts returns the charts of a connector. unread names what a lag counts.
+func charts(h *history.History, unread string) []chart {
+	point := time.Duration(h.Step*stepsPerPoint) * time.Second
+	make := func(c chart, first, second []*float64) chart { return newChart(c, h.From, point, first, second) }
+	sum := func(values []*int64, factor float64) []*float64 {
+		return scaled(merged(values, stepsPerPoint, false), factor)
+	}
+	worst := func(values []*int64) []*float64 { return merged(values, stepsPerPoint, true) }
+	perMinute := 60 / point.Seconds()
+	return []chart{
+		make(chart{Title: "Rows a second", Unit: "rows/s"}, sum(h.Rows, 1/point.Seconds()), nil),
+		make(chart{Title: "Request latency", Unit: "ms", First: "p50", Second: "p95"}, worst(h.P50), worst(h.P95)),
+		make(chart{Title: "Errors and refused", Unit: "a minute", First: "errors", Second: "refused"},
+			sum(h.Errors, perMinute), sum(h.Refused, perMinute)),
+		make(chart{Title: "Not read yet", Unit: unread}, worst(h.Lag), nil),
+	}
+}
+
+// stackedShare is a part of a bar with the counts of states.
+type stackedShare struct {
+	Color string
+	X     float64
+	Width float64
+}
+
+// stacked returns the parts of a bar 100 wide in proportion to counts by color.
+func stacked(counts map[string]int) (parts []stackedShare) {
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	x := 0.0
+	for _, color := range []string{"bad", "warn", "info", "good", "off"} {
+		if n := counts[color]; n > 0 {
+			width := 100 * float64(n) / float64(total)
+			parts = append(parts, stackedShare{color, x, max(width-0.8, 0.4)})
+			x += width
+		}
+	}
+	return parts
 }

@@ -1,26 +1,22 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/url"
-	"slices"
-	"strings"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
 type connectorPage struct {
-	Name         string
-	Summary      rest.ConnectorSummary
-	Status       connect.Status
-	Motion       connect.Metrics
-	Flow         rest.Flow
-	Feeds        []feed
-	Offsets      []offsetRow
-	OffsetsError string
-	FlowError    string
-	Info         connect.Info
+	Head      *connectorHead
+	Motion    connect.Metrics
+	Flow      rest.Flow
+	Feeds     []feed
+	FlowError string
+	Charts    []chart
 }
 
 type feed struct {
@@ -34,13 +30,13 @@ const maxOffsets = 100
 
 func (v *pageRequest) connector() (any, error) {
 	name := v.query.Get("name")
-	c := connectorPage{Name: name}
-	v.title = name
-	if err := v.get("GET /connectors/{name}/status", &c.Status, name); err != nil {
+	head, err := v.head(name, "connector")
+	c := connectorPage{Head: head}
+	if err != nil {
 		return nil, err
 	}
-	if err := v.get("GET /connectors/{name}", &c.Info, name); err != nil {
-		return nil, err
+	if head == nil {
+		return nil, refuse(400, "expected the name of a connector in the address")
 	}
 	if _, err := v.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &c.Motion, name); err != nil {
 		return nil, err
@@ -48,7 +44,14 @@ func (v *pageRequest) connector() (any, error) {
 	if err := v.get("GET /culvert/connectors/{name}/flow", &c.Flow, name); err != nil {
 		c.FlowError = err.Error()
 	}
-	c.Summary = v.summary(name)
+	var h history.History
+	if err := v.get("GET /culvert/connectors/{name}/history", &h, name); err == nil && len(h.Rows) > 0 {
+		unread := "rows"
+		if head.Status.Type == "sink" {
+			unread = "records"
+		}
+		c.Charts = charts(&h, unread)
+	}
 	for _, t := range c.Motion.Tasks {
 		if t.Progress != nil {
 			for _, f := range t.Feeds {
@@ -56,48 +59,37 @@ func (v *pageRequest) connector() (any, error) {
 			}
 		}
 	}
-	if !v.script { // each of them reads a topic of Kafka's, so once
-		var offsets struct{ Offsets []offsetRow }
-		if err := v.get("GET /connectors/{name}/offsets", &offsets, name); err != nil {
-			c.OffsetsError = err.Error()
-		}
-		c.Offsets = offsets.Offsets[:min(len(offsets.Offsets), maxOffsets)]
-	}
 	return c, nil
 }
 
-// summary returns the overview line of a connector, without state if it is not available.
-func (v *pageRequest) summary(name string) rest.ConnectorSummary {
-	var l rest.ConnectorList
-	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("search", name, "limit", "1000"), &l)
-	if at := slices.IndexFunc(l.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name }); at >= 0 {
-		return l.Connectors[at]
-	}
-	return rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: name}}
-}
-
-// LogWorker is the worker whose log is the most relevant: of the first task, else of the connector.
-func (c connectorPage) LogWorker() string {
-	if len(c.Status.Tasks) > 0 {
-		return c.Status.Tasks[0].WorkerID
-	}
-	return c.Status.Connector.WorkerID
-}
-
-// Trace returns the full error texts of the connector and its tasks.
-func (c connectorPage) Trace() string {
-	var all []string
-	for _, text := range []string{c.Status.Connector.ConfigError, c.Status.Connector.Trace} {
-		if text != "" {
-			all = append(all, text)
+// Busiest is the stage with the greatest share, "" if none was at work.
+func (c connectorPage) Busiest() (stage string) {
+	share := 0.0
+	for _, s := range c.Flow.Stages {
+		if s.Share > share {
+			stage = s.Stage
+			share = s.Share
 		}
 	}
-	for _, t := range c.Status.Tasks {
-		if t.Trace != "" && !slices.Contains(all, t.Trace) {
-			all = append(all, t.Trace)
-		}
-	}
-	return strings.Join(all, "\n\n")
+	return stage
 }
 
-func (c connectorPage) Address() string { return "connector?" + pairs("name", c.Name).Encode() }
+// Loading is the load that is under way, nil for none.
+func (f feed) Loading() *connect.Load {
+	if f.Load == nil {
+		return nil
+	}
+	return &connect.Load{Read: f.Load.Read, Total: f.Load.Total, SecondsLeft: f.Load.SecondsLeft}
+}
+
+// proofs has a text for each proof that a load has read all rows.
+var proofs = map[string]string{"key": "proved by keys", "count": "proved by the count", "delta": "proved by a delta token",
+	"unproven": "nothing proves it"}
+
+// Proof returns what proves the last complete read, "" if there was none.
+func (f feed) Proof() string {
+	if f.FeedProgress.Complete == nil {
+		return ""
+	}
+	return cmp.Or(proofs[*f.FeedProgress.Complete], *f.FeedProgress.Complete)
+}

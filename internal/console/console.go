@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"io/fs"
 	"mime"
 	"net/http"
 	"net/url"
@@ -28,34 +29,42 @@ var pageFiles embed.FS
 var assetFiles embed.FS
 
 // policy allows only resources of this worker: no inline script or style, no frames.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 // maxForm bounds a form, which may have a configuration twice.
 const maxForm = 4 << 20
 
+// Environment distinguishes the worker's installation from others, on every page.
+type Environment struct {
+	// Title is the name of the installation, Accent its color: red, amber, green, blue, violet, or "" for none.
+	Title  string
+	Accent string
+}
+
 type console struct {
 	rest.Pages
+	Environment
 	templates *template.Template
 	version   string // of all assets
 	cache     pageCache
 }
 
 // New returns the handler of the console's pages.
-func New(p rest.Pages) http.Handler {
-	files, err := assetFiles.ReadDir("assets")
+func (e Environment) New(p rest.Pages) http.Handler {
+	var content []byte
+	err := fs.WalkDir(assetFiles, "assets", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := assetFiles.ReadFile(path)
+		content = append(content, data...)
+		return err
+	})
 	if err != nil {
 		panic(err) // it is part of the program
 	}
-	var all []byte
-	for _, f := range files {
-		data, err := assetFiles.ReadFile("assets/" + f.Name())
-		if err != nil {
-			panic(err)
-		}
-		all = append(all, data...)
-	}
-	return &console{Pages: p, version: digest(all),
+	return &console{Pages: p, Environment: e, version: digest(content),
 		templates: template.Must(template.New("").Funcs(templateFuncs).ParseFS(pageFiles, "pages/*.html"))}
 }
 
@@ -74,16 +83,18 @@ const home = "overview"
 
 // pages has all pages, by the last segment of their path.
 var pages = map[string]page{
-	home:        {title: "Connectors", fragments: []string{"counts", "list"}, load: (*pageRequest).overview},
-	"connector": {fragments: []string{"state", "flow", "feeds", "tasks"}, load: (*pageRequest).connector},
-	"records": {title: "Records", fragments: []string{"rows"}, private: true, load: (*pageRequest).records,
+	home:        {title: "Overview", fragments: []string{"figures", "filters", "list"}, load: (*pageRequest).overview},
+	"connector": {fragments: []string{"head", "state", "charts", "feeds", "tasks"}, load: (*pageRequest).connector},
+	"records": {title: "Records", fragments: []string{"head", "rows"}, private: true, load: (*pageRequest).records,
 		post: (*pageRequest).postRecords},
+	"letters": {title: "Letters", fragments: []string{"head", "causes"}, private: true, load: (*pageRequest).deadLetters},
 	"form": {title: "Configuration", fragments: []string{"notice", "fields", "text", "review"}, private: true,
 		load: (*pageRequest).form, post: (*pageRequest).postForm},
-	"letters": {title: "Dead letters", fragments: []string{"causes"}, load: (*pageRequest).deadLetters},
-	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*pageRequest).plugins},
+	"offsets": {title: "Offsets", fragments: []string{"head"}, load: (*pageRequest).offsets},
+	"log":     {title: "Log", fragments: []string{"head", "lines"}, load: (*pageRequest).log},
+	"workers": {title: "Workers", fragments: []string{"list"}, load: (*pageRequest).workers},
 	"origins": {title: "Services", fragments: []string{"list"}, load: (*pageRequest).origins},
-	"log":     {title: "Log", fragments: []string{"lines"}, load: (*pageRequest).log},
+	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*pageRequest).plugins},
 	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*pageRequest).rejectGet,
 		post: (*pageRequest).act},
 }
@@ -132,10 +143,17 @@ type pageData struct {
 }
 
 type frameData struct {
-	Page, Title, ReadOnlyReason, Assets string
+	Page           string
+	Title          string
+	ReadOnlyReason string
+	Assets         string
+	Environment
+	Counts navCounts
 	// Poll is the query by which the script polls the fragments, "" if there are none.
-	Poll  string
-	Root  rest.Root
+	Poll string
+	Root rest.Root
+	// Head replaces the heading on pages of a connector.
+	Head  template.HTML
 	Body  template.HTML
 	Error string
 }
@@ -190,7 +208,7 @@ func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
 		http.Error(w, "There is no such file", http.StatusNotFound)
 		return
 	}
-	if r.URL.RawQuery == c.version {
+	if r.URL.RawQuery == c.version || strings.HasPrefix(file, "assets/vendor/") { // their names have the version
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 	}
 	http.ServeContent(w, r, file, time.Time{}, bytes.NewReader(data))
@@ -198,6 +216,12 @@ func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
 
 // serve answers with a page, or with the fragments that the script does not have.
 func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p page) {
+	counts := make(chan navCounts, 1)
+	if !v.script && v.posted == nil && name != "act" { // which has no page of its own
+		go v.readCounts(counts)
+	} else {
+		close(counts)
+	}
 	if v.script && !p.private {
 		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // they are made for others, too
 		answerFragments(w, v.known, c.cache.get(fmt.Sprint(name, "?", v.query.Encode(), v.viewer), func() rendered {
@@ -213,7 +237,7 @@ func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p pa
 	case v.script:
 		answerFragments(w, v.known, content)
 	default:
-		c.answerPage(w, v, name, data, content)
+		c.answerPage(w, v, name, data, content, counts)
 	}
 }
 
@@ -227,7 +251,11 @@ func (c *console) render(v *pageRequest, name string, p page) (data any, content
 	}
 	content.fragments = map[string]pageFragment{}
 	for _, f := range p.fragments {
-		html, err := c.execute(name+"-"+f, pageData{viewer: v.viewer, Data: data})
+		template := name + "-" + f
+		if f == "head" { // equal on all pages of a connector
+			template = f
+		}
+		html, err := c.execute(template, pageData{viewer: v.viewer, Data: data})
 		if err != nil {
 			return nil, rendered{err: err}
 		}
@@ -242,9 +270,18 @@ func (c *console) execute(name string, data any) (template.HTML, error) {
 	return template.HTML(b.String()), err
 }
 
-func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string, data any, content rendered) {
-	frame, err := frameData{Page: name, Title: v.title, ReadOnlyReason: v.ReadOnlyReason, Assets: c.version},
-		content.err
+func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string, data any, content rendered,
+	counts <-chan navCounts) {
+	frame, err := frameData{Page: v.section(name), Title: v.title, ReadOnlyReason: v.ReadOnlyReason,
+		Assets: c.version, Environment: c.Environment}, content.err
+	if err == nil {
+		if head := content.fragments["head"]; strings.Contains(string(head.HTML), "<h1") { // else it is empty
+			frame.Head, err = c.execute("fragment", head)
+		}
+	}
+	if form, ok := data.(*formPage); ok && err == nil && form.Head != nil { // it is not polled
+		frame.Head, err = c.execute("head", pageData{viewer: v.viewer, Data: data})
+	}
 	if err == nil {
 		frame.Body, err = c.execute(name, pageData{v.viewer, data, content.fragments})
 	}
@@ -254,6 +291,7 @@ func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string,
 	} else if v.posted == nil {
 		frame.Poll = "?" + v.query.Encode()
 	}
+	frame.Counts = <-counts
 	_ = v.get("GET /", &frame.Root)
 	html, err := c.execute("frame", frame)
 	if err != nil {

@@ -51,7 +51,11 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"error_code": status, "message": "no: " + odd})
 		return
 	}
-	_ = json.NewEncoder(w).Encode(f.answers[call])
+	answer, ok := f.answers[call+"?"+r.URL.RawQuery]
+	if !ok {
+		answer = f.answers[call]
+	}
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // log returns the requests so far, one per line.
@@ -66,9 +70,14 @@ func (f *fake) log() string {
 func newFake() *fake {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	name := odd
+	total, left, minutes := uint64(300_000), int64(135), []*int64{new(int64(0)), nil, new(int64(600))}
 	one := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: name, Type: "source", Class: odd,
-		State: "failed", Since: &at, Cause: odd, Advice: odd, Tasks: 2, Failed: 1},
-		Activity: connect.Activity{Rows: 12345.678}}
+		State: "failed", Since: &at, Note: odd, Cause: odd, Advice: odd, Tasks: 2, Failed: 1, Workers: []string{odd},
+		Action: &connect.Action{Do: "edit", Setting: odd}},
+		Activity: connect.Activity{Rows: 12345.678, Sets: []string{odd}, Topics: []string{odd}, Minutes: minutes}}
+	loading := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "loading", State: "loading"},
+		Activity: connect.Activity{Load: &connect.Load{Read: 218_800, Total: &total, SecondsLeft: &left}}}
+	plain := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "plain", State: "running"}}
 	record := rest.SampledRecord{Topic: odd, Key: odd, Value: odd, Headers: []rest.SampledHeader{{Name: odd,
 		Value: odd}}, KeySchema: odd, ValueSchema: odd, Cut: true}
 	text := odd
@@ -85,22 +94,22 @@ func newFake() *fake {
 			{Input: record, Steps: []rest.SampledStep{{Outcome: "skipped"}, {Outcome: "failed", Error: odd}}}},
 		Problem: odd}
 	motion := json.RawMessage(fmt.Sprintf(`{"name":"x","state":"RUNNING","type":"source","tasks":[{"id":0,
-		"state":"RUNNING","worker_id":%[1]s,"rows":12,"lag":3,"uncertain":1,"feeds":[{"name":%[1]s,"last_request":
+		"state":"RUNNING","worker_id":%[1]s,"rows":12,"lag":3,"uncertain":1,"feeds":[{"name":%[1]s,"complete":%[1]s,"load":{"read":3,"total":7},"last_request":
 		{"request":%[1]s,"at":"2026-11-24T12:00:00Z","status":200,"ms":3},"last_error":{"at":"2026-11-24T12:00:00Z",
 		"code":%[1]s,"message":%[1]s}}]},{"id":1,"state":"UNASSIGNED","error":%[1]s}]}`, quotedJSON(odd)))
 	status := json.RawMessage(fmt.Sprintf(`{"name":"x","type":"source","connector":{"state":"RUNNING","worker_id":%[1]s,
 		"trace":%[1]s,"config_error":%[1]s,"file":%[1]s,"restarts":"2026-11-24T12:00:00Z"},"tasks":[{"id":0,
 		"state":"FAILED","trace":%[1]s,"plugins":[%[1]s]}]}`, quotedJSON(odd)))
+	recorded := json.RawMessage(`{"step":10,"from":"2026-11-24T12:00:00Z","rows":[1,null,3,4],"p50":[1,2,3,4],
+		"p95":[1,2,3,40],"errors":[0,0,0,0],"refused":[0,1,0,0],"lag":[null,null,7,5]}`)
 	of := func(path string) string {
 		_, target := rest.Target("GET "+path, name, "s1")
 		return target
 	}
 	return &fake{refuses: map[string]int{}, answers: map[string]any{
 		"GET /": map[string]string{"version": odd, "kafka_cluster_id": odd},
-		"GET /culvert/connectors": rest.ConnectorList{Counts: map[connect.Condition]int{"failed": 1, "running": 2}, Total: 3,
-			Connectors: []rest.ConnectorSummary{one,
-				{ConnectorState: rest.ConnectorState{Name: "plain", State: "running"}}}, Next: odd,
-			Silent: []string{odd}},
+		"GET /culvert/connectors": rest.ConnectorList{Counts: map[connect.Condition]int{"failed": 1, "running": 2},
+			Total: 3, Connectors: []rest.ConnectorSummary{one, loading, plain}, Next: odd, Silent: []string{odd}},
 		"GET " + of("/connectors/{name}/status"): status,
 		"GET " + of("/connectors/{name}"): map[string]any{"name": name, "config": map[string]string{
 			"connector.class": odd}},
@@ -117,7 +126,8 @@ func newFake() *fake {
 			Options: []rest.ToolOption{{Name: odd, Required: true, Default: &text, Usage: odd}}}},
 		"GET " + of("/culvert/connectors/{name}/deadletters"): json.RawMessage(fmt.Sprintf(`{"topic":%[1]s,"letters":[
 			{"partition":0,"offset":17,"failed":"2026-11-24T12:00:00Z","class":%[1]s,"message":%[1]s,"stage":%[1]s,
-			"from":{"topic":%[1]s,"partition":-1,"feed":%[1]s}}],"causes":[{"id":"1","text":%[1]s,
+			"from":{"topic":%[1]s,"partition":-1,"feed":%[1]s},"headers":[{"key":%[1]s,"value":%[1]s}],"record":
+			{"key":%[1]s,"value":%[1]s}}],"causes":[{"id":"1","text":%[1]s,
 			"count":1}]}`, quotedJSON(odd))),
 		"GET /culvert/plugins": []rest.Module{{Plugin: odd, Version: odd, Hash: odd, File: odd, State: "active",
 			Classes: []string{odd}}, {Plugin: odd, Hash: "2", State: "refused", Error: odd}, {Plugin: "p", Hash: "3",
@@ -131,7 +141,12 @@ func newFake() *fake {
 			Lockouts: []rest.Lockout{{User: odd, Message: odd}}}}},
 		"GET /culvert/log": rest.LogPage{WorkerID: odd, Last: 2, Lines: []rest.LogLine{{Number: 1, Level: "WARN",
 			Connector: odd, Text: odd}, {Number: 2, Level: "INFO", Text: "plain"}}},
-		"GET /connector-plugins": []map[string]string{{"class": odd, "type": "source"}},
+		"GET /culvert/workers": json.RawMessage(fmt.Sprintf(`[{"worker":%[1]s,"leader":true,"version":%[1]s,
+			"tasks":12,"memory":3000000,"plugins":[%[1]s]},{"worker":"w2","seen":"2026-11-24T12:00:00Z",
+			"error":%[1]s}]`, quotedJSON(odd))),
+		"GET /culvert/history":                            recorded,
+		"GET " + of("/culvert/connectors/{name}/history"): recorded,
+		"GET /connector-plugins":                          []map[string]string{{"class": odd, "type": "source"}},
 		"PUT /connector-plugins/C/config/validate": check.Validation{Groups: []string{"First", odd, "Third"},
 			Configs: []check.Validated{
 				{Definition: definition("name", "STRING", "First"), Value: check.Value{Visible: true}},
@@ -167,7 +182,8 @@ func served(t *testing.T, c http.Handler, method, target string, form url.Values
 }
 
 func over(f *fake) http.Handler {
-	return New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return "" }})
+	return Environment{Title: odd, Accent: "red"}.New(rest.Pages{API: f,
+		ReadOnlyReason: func(*http.Request) string { return "" }})
 }
 
 // addresses returns all pages, with a connector of an odd name.
@@ -175,7 +191,8 @@ func addresses() []string {
 	q := url.Values{"name": {odd}}.Encode()
 	return []string{"/console/", "/console/?state=failed&search=" + url.QueryEscape(odd), "/console/connector?" + q,
 		"/console/records?" + q, "/console/records?sample=s1&" + q, "/console/form?" + q, "/console/form",
-		"/console/form?class=C", "/console/letters?" + q, "/console/plugins", "/console/origins",
+		"/console/form?class=C", "/console/letters?" + q, "/console/letters", "/console/letters?letter=0%4017&" + q, "/console/offsets?" + q,
+		"/console/plugins", "/console/origins", "/console/workers",
 		"/console/log?level=WARN&connector=" + url.QueryEscape(odd)}
 }
 
@@ -243,9 +260,7 @@ func TestErrorPages(t *testing.T) {
 	f.answers["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
 		"offset":null}]}`)
 	f.answers["GET /connectors/a/status"], f.answers["GET /connectors/a"] = json.RawMessage("{}"), json.RawMessage("{}")
-	f.answers["GET /culvert/connectors/a"], f.answers["GET /culvert/connectors/a/flow"] = json.RawMessage("{}"),
-		rest.Flow{}
-	w = served(t, over(f), "GET", "/console/connector?name=a", nil)
+	w = served(t, over(f), "GET", "/console/offsets?name=a", nil)
 	assert.Contains(t, w.Body.String(), "{&#34;n&#34;:12345678901234567890}")
 	f.answers["GET /culvert/log"] = rest.LogPage{WorkerID: strings.Repeat("x", maxAnswer)}
 	w = served(t, over(f), "GET", "/console/log", nil)
@@ -271,31 +286,33 @@ func TestFragmentsOfChangedData(t *testing.T) {
 			return found
 		}
 		all := ask("")
-		if len(all) != 2 || all["list"].Version == "" || !strings.Contains(string(all["list"].HTML), "plain") {
+		if len(all) != 3 || all["list"].Version == "" || !strings.Contains(string(all["list"].HTML), "plain") {
 			t.Fatalf("found %v", all)
 		}
 		page := served(t, c, "GET", "/console/", nil).Body.String()
 		assert.Contains(t, page, `data-version="`+all["list"].Version+`"`, `data-poll="?"`)
-		known := "list." + all["list"].Version + ",counts." + all["counts"].Version
+		others := ",filters." + all["filters"].Version + ",figures." + all["figures"].Version
+		known := "list." + all["list"].Version + others
 		time.Sleep(time.Minute)
 		if some := ask(known); len(some) != 0 {
 			t.Errorf("expected nothing new, found %v", some)
 		}
-		some := ask("list.x,counts." + all["counts"].Version + ",none.y,,.")
+		some := ask("list.x" + others + ",none.y,,.")
 		if len(some) != 1 || some["list"].HTML == "" {
 			t.Errorf("expected the list, found %v", some)
 		}
 		// Many concurrent viewers cause one request.
 		time.Sleep(time.Minute)
-		before := strings.Count(f.log(), "/culvert/connectors")
+		const question = "GET /culvert/connectors?limit=100\n"
+		before := strings.Count(f.log()+"\n", question)
 		for range 10 {
 			ask(known)
 		}
-		if n := strings.Count(f.log(), "/culvert/connectors") - before; n != 1 {
+		if n := strings.Count(f.log()+"\n", question) - before; n != 1 {
 			t.Errorf("expected one request, found %d", n)
 		}
 		time.Sleep(cacheTTL)
-		if ask(known); strings.Count(f.log(), "/culvert/connectors")-before != 2 {
+		if ask(known); strings.Count(f.log()+"\n", question)-before != 2 {
 			t.Error("expected a new request after the cache has expired")
 		}
 	})
@@ -305,11 +322,11 @@ func TestFragmentsOfChangedData(t *testing.T) {
 func TestCachedPagesDependOnRights(t *testing.T) {
 	f := newFake()
 	why := ""
-	c := New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return why }})
+	c := Environment{}.New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return why }})
 	first := served(t, c, "GET", "/console/?fragments=", nil).Body.String()
 	why = "only so"
 	second := served(t, c, "GET", "/console/?fragments=", nil).Body.String()
-	if strings.Contains(first, "disabled") || !strings.Contains(second, "disabled") {
+	if !strings.Contains(first, "one.pause") || strings.Contains(second, "one.pause") {
 		t.Errorf("found %s\n%s", first, second)
 	}
 }
@@ -319,17 +336,22 @@ func TestActionsSendTheirRequests(t *testing.T) {
 	for do, a := range actions {
 		f := newFake()
 		form := url.Values{"do": {do}, "name": {"a b", "c"}, "task": {"3"}, "feed": {"Orders"}, "hash": {"5fe2"},
-			"letter": {"0@17", "1@2"}, "sure": {"yes"}, "back": {"plugins"}}
+			"letter": {"0@17", "1@2"}, "sure": {"a b"}, "back": {"plugins"}}
+		if a.confirmsName {
+			form["name"] = []string{"a b"}
+		}
 		w := served(t, over(f), "POST", "/console/act", form)
 		if w.Code != 200 || strings.Contains(w.Body.String(), "✕") {
 			t.Errorf("%s: %d\n%s", do, w.Code, w.Body)
 		}
 		var want []string
-		for _, name := range []string{"a b", "c"} {
+		for _, name := range form["name"] {
 			values := []string{name}
 			switch {
 			case strings.Contains(a.route, "{task}"):
 				values = append(values, "3")
+			case strings.Contains(a.route, "{letter}"):
+				values = append(values, "0@17")
 			case strings.Contains(a.route, "{feed}"):
 				values = append(values, "Orders")
 			}
@@ -363,13 +385,15 @@ func TestRejectedActions(t *testing.T) {
 	}{
 		"no such":        {url.Values{"do": {"x"}, "name": {"a"}}, "", 404},
 		"nothing":        {url.Values{"do": {"pause"}}, "", 400},
-		"not sure":       {url.Values{"do": {"delete"}, "name": {"a"}}, "", 400},
+		"not sure":       {url.Values{"do": {"reset-offsets"}, "name": {"a"}}, "", 400},
+		"another name":   {url.Values{"do": {"delete"}, "name": {"a"}, "sure": {"b"}}, "", 400},
+		"two names":      {url.Values{"do": {"delete"}, "name": {"a", "b"}, "sure": {"a"}}, "", 400},
 		"only to read":   {url.Values{"do": {"pause"}, "name": {"a"}}, "why", 403},
 		"too many":       {url.Values{"do": {"pause"}, "name": make([]string, maxSelected+1)}, "", 400},
 		"of a form only": {nil, "", 405},
 	} {
 		f := newFake()
-		c := New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return one.reads }})
+		c := Environment{}.New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return one.reads }})
 		method := "POST"
 		if one.form == nil {
 			method = "GET"
@@ -401,10 +425,10 @@ func TestShownCommandsAndFormats(t *testing.T) {
 				`-d '{"hash":"it'\''s"}' https://x/culvert/plugins/p/swap`},
 		{v.Command("replay", "name", "a b", "letter", "0@17"), "curl -X POST -H 'Content-Type: application/json' " +
 			`-d '{"letters":["0@17"]}' http://127.0.0.1:8083/culvert/connectors/a%20b/deadletters/replay`},
-		{formatCount(-1234567), "-1\u202f234\u202f567"}, {formatCount(12), "12"}, {formatRate(0), "0"},
+		{formatCount(-1234567), "-1,234,567"}, {formatCount(12), "12"}, {formatRate(0), "0"},
 		{formatRate(0.001), "< 0.01"},
-		{formatRate(1.234), "1.23"}, {formatRate(1234.5), "1\u202f235"}, {formatPercent(0.1234), "12.3 %"},
-		{string(formatTime(time.Time{})), "–"}, {stateWord("UNKNOWN"), "unknown"},
+		{formatRate(1.234), "1.23"}, {formatRate(1234.5), "1,235"}, {formatPercent(0.1234), "12.3 %"},
+		{string(formatTime(time.Time{})), "–"}, {stateWord("RESTARTING"), "starting"},
 	} {
 		if one.got != one.want {
 			t.Errorf("expected %q, found %q", one.want, one.got)
@@ -412,13 +436,20 @@ func TestShownCommandsAndFormats(t *testing.T) {
 	}
 }
 
-// The changes of a step are marked.
-func TestChangedLinesAreMarked(t *testing.T) {
-	got := fmt.Sprint(diffLines("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1,\n  \"b\": 3\n}"))
-	assert.Equal(t, "[{{ false} {  \"a\": 1, false} {  \"b\": 2 true} {} false}]", got)
-	assert.Equal(t, "[{x false}]", fmt.Sprint(diffLines("x", "")))
-	got = fmt.Sprint(diffLines("\"a\": 1,\n\"b\": 2", "\"a\": 1"))
-	assert.Equal(t, `[{"a": 1, false} {"b": 2 true}]`, got)
+// The changes of a step are marked in the tree of a record.
+func TestChangedValuesAreMarked(t *testing.T) {
+	got := newTree(`{"same":1,"other":{"x":"a"},"new":[1]}`, `{"same":1,"other":{"x":"b"},"gone":0}`)
+	want := []node{{Name: "same", Kind: "number", Text: "1"},
+		{Name: "other", Kind: "object", Children: []node{{Name: "x", Kind: "string", Text: `"a"`, Change: "changed"}}},
+		{Name: "new", Kind: "array", Change: "added", Children: []node{{Name: "0", Kind: "number", Text: "1"}}}}
+	assert.Equal(t, fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got.Nodes))
+	// Truncated texts, deep ones and large ones are shown as lines.
+	deep, wide := strings.Repeat(`{"d":`, 1000)+"1"+strings.Repeat("}", 1000), "["+strings.Repeat("1,", 5000)+"1]"
+	for _, text := range []string{"{\n \"a\": ", "no JSON", deep, wide} {
+		if got := newTree(text, ""); len(got.Nodes) > 0 || len(got.Lines) != strings.Count(text, "\n")+1 {
+			t.Errorf("%.20s: found %.200v", text, got)
+		}
+	}
 	records := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
 	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: records("1")},
 		{Outcome: "unchanged"}, {Records: records("2")}}}

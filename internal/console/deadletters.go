@@ -1,24 +1,76 @@
 package console
 
 import (
+	"cmp"
+	"strconv"
+	"strings"
+
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
+// deadLettersPage is the page of a connector's dead letters or, without Head, of all connectors by their dead letters.
 type deadLettersPage struct {
-	Name, Show, Cause, After string
+	Head  *connectorHead
+	Name  string
+	Show  string // open, settled or all
+	Cause string // the id of the only cause that is shown
+	After string
 	rest.DeadLetterList
 	EmptyReason string
+	// Letter is open in the drawer, nil for none.
+	Letter *rest.DeadLetter
+	List   rest.ConnectorList
 }
 
 func (v *pageRequest) deadLetters() (any, error) {
-	name := v.query.Get("name")
-	v.title = "Dead letters of " + name
-	l := deadLettersPage{Name: name, Show: v.query.Get("show"), Cause: v.query.Get("cause"),
-		After: v.query.Get("after")}
-	err := v.get("GET /culvert/connectors/{name}/deadletters?"+
-		pairs("show", l.Show, "cause", l.Cause, "after", l.After).Encode(), &l.DeadLetterList, name)
-	if isRefused(err, 404) || isRefused(err, 500) {
-		l.EmptyReason, err = err.Error(), nil
+	p := deadLettersPage{Name: v.query.Get("name"), Show: cmp.Or(v.query.Get("show"), "open"),
+		Cause: v.query.Get("cause"), After: v.query.Get("after")}
+	var err error
+	p.Head, err = v.head(p.Name, "letters")
+	switch {
+	case err != nil:
+		return nil, err
+	case p.Head == nil:
+		_, err = v.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "sort", "letters",
+			"after", p.After), &p.List)
+		return p, err
 	}
-	return l, err
+	const route = "GET /culvert/connectors/{name}/deadletters"
+	err = v.get(route+query("show", p.Show, "cause", p.Cause, "after", p.After), &p.DeadLetterList, p.Name)
+	if isRefused(err, 404) || isRefused(err, 500) {
+		p.EmptyReason = err.Error()
+		return p, nil
+	}
+	letter := v.query.Get("letter")
+	if err != nil || letter == "" || v.script { // it is in no fragment, since somebody may edit it
+		return p, err
+	}
+	var one rest.DeadLetterList
+	if err = v.get(route+query("letter", letter), &one, p.Name); err == nil && len(one.DeadLetters) > 0 {
+		p.Letter = &one.DeadLetters[0]
+	}
+	return p, err
+}
+
+// Link is the address of this page with another filter.
+func (p deadLettersPage) Link(show, cause, after, letter string) string {
+	return "letters" + query("name", p.Name, "show", show, "cause", cause, "after", after, "letter", letter)
+}
+
+// Shows lists the filters by state.
+func (deadLettersPage) Shows() []string { return []string{"open", "settled", "all"} }
+
+// positionOf returns PARTITION@OFFSET, which names a dead letter in forms.
+func positionOf(l rest.DeadLetter) string {
+	return strconv.Itoa(int(l.Partition)) + "@" + strconv.FormatInt(l.Offset, 10)
+}
+
+// canEdit reports whether the value of a dead letter is complete text, so that it can be sent back.
+func canEdit(l *rest.DeadLetter) bool {
+	return l.Record != nil && l.Record.Value != nil && !l.Record.Base64 && !l.Record.Cut
+}
+
+// valueID identifies a value as a browser sends it back, with its own line ends.
+func valueID(value *string) string {
+	return elementID("value", strings.ReplaceAll(*value, "\r\n", "\n"))
 }

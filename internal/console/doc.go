@@ -1,16 +1,19 @@
 // Package console serves the pages below /console/: connectors, records before and after each transform, editing and
-// review of a configuration, dead letters, plugins, services and the log.
+// review of a configuration, dead letters, workers, services, plugins and the log. DESIGN.md has the tokens and
+// components that pages consist of.
 //
 // Files:
 //
-//   - console.go: requests, pages and their headers. pages/ has the templates, assets/ the style and the script.
+//   - console.go: requests, pages and their headers. pages/ has the templates, assets/ the style and the script, and
+//     assets/vendor what others have written.
 //   - client.go: how a page calls REST. fragment.go: the parts of pages that the script polls.
-//   - overview.go, connector.go, records.go, deadletters.go, plugins.go: what the pages show; truncate.go: the limit of
-//     rows on a page.
-//   - form.go: a configuration as fields and as text, in step; fields.go: the fields.
+//   - overview.go, connector.go, records.go, deadletters.go, plugins.go: what the pages show; head.go: the head of all
+//     pages of a connector; tree.go: a record as a tree; truncate.go: the limit of rows on a page.
+//   - form.go: a configuration as fields and as text, in step; fields.go: the fields in their steps.
 //   - actions.go: what buttons do. templatefuncs.go: numbers, times and commands as text; chart.go: figures as SVG.
 //
 // Invariants: the console caches only responses of the last second. It reads and changes through REST's routes only,
 // with the logon of the request for the page, so it has no rights of its own. No password is sent to a browser: a new
-// one stays in the page that it was typed in. Every page can be read, and every form sent, without the script.
+// one stays in the page that it was typed in. Every page can be read, and every form sent, without the script. Script,
+// style, icons and type come from the worker.
 package console

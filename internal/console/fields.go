@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -8,9 +9,44 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
+// formStep is a part of the form: what belongs to the service, to its sets, or to Kafka.
+type formStep struct {
+	ID     string
+	Title  string
+	Groups []group
+	// Problems counts the fields with errors that are shown.
+	Problems int
+}
+
 type group struct {
-	Name         string
-	Fields, More []field
+	Name   string
+	Fields []field
+	More   []field
+}
+
+const (
+	serviceStep = iota
+	setsStep
+	kafkaStep
+)
+
+// serviceGroups and kafkaPrefixes assign settings to steps: by the group that a plugin declares, and by the name that
+// Kafka Connect gives. All others belong to the sets.
+var (
+	serviceGroups = []string{"Service destination", "Authentication", "Proxy", "TLS", "Load"}
+	kafkaPrefixes = []string{"key.converter", "value.converter", "header.converter", "transforms", "predicates",
+		"errors.", "topic", "producer.", "consumer.", "admin.", "tasks.max", "config.", "connector.", "unknown.settings",
+		"task.auto.restart", "exactly.once", "transaction.", "offsets.", "on.delete", "trace."}
+)
+
+func stepOf(setting, group string) int {
+	switch {
+	case setting == "name", slices.Contains(serviceGroups, group):
+		return serviceStep
+	case slices.ContainsFunc(kafkaPrefixes, func(p string) bool { return strings.HasPrefix(setting, p) }):
+		return kafkaStep
+	}
+	return setsStep
 }
 
 type field struct {
@@ -18,8 +54,14 @@ type field struct {
 	// Text is the value in the text, "" if absent or a secret, which is not sent back.
 	Text string
 	// IsSet means that the text has the setting, Secret that its value is not sent back.
-	IsSet, Secret bool
+	IsSet  bool
+	Secret bool
 }
+
+// Label is the declared label, else the name of the setting.
+func (f field) Label() string { return cmp.Or(f.Definition.Display, f.Definition.Name) }
+
+func fieldID(setting string) string { return elementID("field", setting) }
 
 // SeveralLines reports whether the value has line ends, which an input field cannot hold.
 func (f field) SeveralLines() bool { return oneLine(f.Text) != f.Text }
@@ -49,58 +91,58 @@ func choices(all []string, typed string) []string {
 	return all[:min(len(all), maxChoices)]
 }
 
-// groupsOf returns the groups of a form that can be filled in, and the names of later ones.
-func groupsOf(v check.Validation, settings map[string]string) (groups []group, later []string) {
-	byName := map[string]*group{}
-	order := slices.Clone(v.Groups)
-	for _, one := range v.Configs {
-		if _, isSet := settings[one.Definition.Name]; !isSet && !one.Value.Visible {
+// stepsOf returns the steps of a form. With hidesEmpty, empty fields have no errors.
+func stepsOf(v check.Validation, settings map[string]string, hidesEmpty bool) []formStep {
+	steps := []formStep{{ID: "service", Title: "Service"}, {ID: "sets", Title: "Sets"}, {ID: "kafka", Title: "Kafka"}}
+	for _, validated := range v.Configs {
+		definition := validated.Definition
+		f := field{Validated: validated}
+		f.Text, f.IsSet = settings[definition.Name]
+		if !f.IsSet && !validated.Value.Visible {
 			continue
 		}
-		name := "Other settings"
-		if one.Definition.Group != nil && *one.Definition.Group != "" {
-			name = *one.Definition.Group
-		}
-		g := byName[name]
-		if g == nil {
-			g = &group{Name: name}
-			byName[name] = g
-			if !slices.Contains(order, name) {
-				order = append(order, name)
-			}
-		}
-		f := field{Validated: one}
-		f.Text, f.IsSet = settings[one.Definition.Name]
-		if one.Definition.Type == "PASSWORD" && !config.IsReference(f.Text) || f.Text == config.Mask {
+		if definition.Type == "PASSWORD" && !config.IsReference(f.Text) || f.Text == config.Mask {
 			f.Secret, f.Text = true, ""
 		}
-		f.Value.Recommended = choices(one.Value.Recommended, f.Text)
-		if one.Definition.Importance == "LOW" && !f.IsSet && len(one.Value.Errors) == 0 {
-			g.More = append(g.More, f)
-		} else {
-			g.Fields = append(g.Fields, f)
+		if hidesEmpty && !f.IsSet {
+			f.Value.Errors = nil
 		}
-	}
-	complete := true
-	for _, name := range order {
-		g := byName[name]
-		switch {
-		case g == nil:
-		case !complete && !g.hasValues():
-			later = append(later, name)
-		default:
-			groups = append(groups, *g)
-			complete = complete && g.complete()
+		f.Value.Recommended = choices(validated.Value.Recommended, f.Text)
+		name := "Other settings"
+		if definition.Group != nil && *definition.Group != "" {
+			name = *definition.Group
 		}
+		steps[stepOf(definition.Name, name)].add(f, name)
 	}
-	return groups, later
+	for i := range steps {
+		slices.SortStableFunc(steps[i].Groups, func(a, b group) int {
+			return cmp.Compare(orderOf(v.Groups, a.Name), orderOf(v.Groups, b.Name))
+		})
+	}
+	return steps
 }
 
-// complete reports whether all required fields of the group are set, so that the next one can be filled in.
-func (g *group) complete() bool {
-	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.IsSet && len(f.Value.Errors) > 0 })
+func orderOf(groups []string, name string) int {
+	i := slices.Index(groups, name)
+	if i < 0 {
+		return len(groups)
+	}
+	return i
 }
 
-func (g *group) hasValues() bool {
-	return slices.ContainsFunc(g.Fields, func(f field) bool { return f.IsSet })
+func (s *formStep) add(f field, name string) {
+	i := slices.IndexFunc(s.Groups, func(g group) bool { return g.Name == name })
+	if i < 0 {
+		i = len(s.Groups)
+		s.Groups = append(s.Groups, group{Name: name})
+	}
+	g := &s.Groups[i]
+	if len(f.Value.Errors) > 0 {
+		s.Problems++
+	}
+	if f.Definition.Importance == "LOW" && !f.IsSet && len(f.Value.Errors) == 0 {
+		g.More = append(g.More, f)
+	} else {
+		g.Fields = append(g.Fields, f)
+	}
 }

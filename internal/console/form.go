@@ -26,10 +26,11 @@ type formPage struct {
 	New     bool
 	Classes []connect.Plugin
 	// Base is the text as sent to the browser, to find edited fields; Text is the current one, of the stored Version.
-	Base, Text string
-	Version    string
-	Groups     []group
-	Later      []string
+	Base    string
+	Text    string
+	Version string
+	Head    *connectorHead
+	Steps   []formStep
 	// Problems concern the whole text.
 	Problems []string
 	// Retype lists typed secrets, which must be typed again without the script.
@@ -38,8 +39,10 @@ type formPage struct {
 	Compared *rest.Comparison
 	// Changed is what has changed since the review, or since the page was opened.
 	Changed string
-	Checked bool
-	Command string
+	// Checked means that the service was asked about the logon; Accepted is the user that it accepted.
+	Checked  bool
+	Accepted string
+	Command  string
 }
 
 const fieldPrefix = "f."
@@ -50,7 +53,9 @@ func (v *pageRequest) form() (any, error) {
 	var err error
 	switch {
 	case !p.New:
-		err = v.loadStored(p)
+		if p.Head, err = v.head(p.Name, "form"); err == nil {
+			err = v.loadStored(p)
+		}
 	case class == "":
 		err = v.get("GET /connector-plugins", &p.Classes)
 	default:
@@ -67,7 +72,7 @@ func (v *pageRequest) loadStored(p *formPage) error {
 
 func (v *pageRequest) prepare(p *formPage) *formPage {
 	v.title, p.Base = p.title(), p.Text
-	p.failed(v.validate(p, nil, false))
+	p.failed(v.validate(p, nil, ""))
 	return p
 }
 
@@ -81,13 +86,17 @@ func (p *formPage) title() string {
 	if p.New {
 		return "New connector"
 	}
-	return "Configuration of " + p.Name
+	return p.Name
 }
 
 // withChain returns the stored configuration with the transforms and predicates of the records page.
 func (v *pageRequest) withChain() (any, error) {
 	p := &formPage{Name: v.posted.Get("name")}
-	if err := v.loadStored(p); err != nil {
+	var err error
+	if p.Head, err = v.head(p.Name, "form"); err == nil {
+		err = v.loadStored(p)
+	}
+	if err != nil {
 		return nil, err
 	}
 	settings, problem := settingsOf(p.Text)
@@ -102,7 +111,6 @@ func (v *pageRequest) withChain() (any, error) {
 	maps.DeleteFunc(settings, func(key, _ string) bool { return isChainSetting(key) })
 	maps.DeleteFunc(chain, func(key, _ string) bool { return !isChainSetting(key) })
 	maps.Copy(settings, chain)
-	var err error
 	p.Text, err = config.Edit(p.Text, settings)
 	return v.prepare(p), err
 }
@@ -119,6 +127,9 @@ func (v *pageRequest) postForm() (any, error) {
 	p := &formPage{Name: v.posted.Get("name"), New: v.posted.Get("new") != "", Version: v.posted.Get("version"),
 		Base: v.lines("base")}
 	v.title = p.title()
+	if !p.New && !v.script && step != "download" {
+		p.Head, _ = v.head(p.Name, "form") // its name is enough
+	}
 	text, typed, problem := v.applyFields(v.lines("text"), p.Base)
 	p.Text, p.Retype = text, slices.Sorted(maps.Keys(typed))
 	settings, wrong := settingsOf(text)
@@ -151,7 +162,7 @@ func (v *pageRequest) postForm() (any, error) {
 		err = v.review(p, full)
 	}
 	p.failed(err)
-	err = v.validate(p, typed, step == "check")
+	err = v.validate(p, typed, step)
 	if v.script && (isRefused(err, http.StatusConflict) || isRefused(err, http.StatusServiceUnavailable)) {
 		// only for the moment: the script asks again
 		return nil, err
@@ -198,8 +209,9 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 
 func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
 
-// validate builds the fields from the settings' declarations. logon allows the check to try a new secret.
-func (v *pageRequest) validate(p *formPage, typed map[string]string, logon bool) error {
+// validate builds the fields from the settings' declarations. The step check may try a new secret. Errors of a new
+// connector's empty fields are shown after it, or after a review.
+func (v *pageRequest) validate(p *formPage, typed map[string]string, step string) error {
 	settings, problem := settingsOf(p.Text)
 	if problem != "" {
 		return errors.New(problem)
@@ -211,15 +223,29 @@ func (v *pageRequest) validate(p *formPage, typed map[string]string, logon bool)
 	sent := maps.Clone(settings)
 	maps.Copy(sent, typed)
 	route := "PUT /connector-plugins/{name}/config/validate"
-	if logon {
+	if step == "check" {
 		route, p.Checked = route+"?logon=check", true
 	}
 	var found check.Validation
 	if _, err := v.call(route, nil, sent, &found, class); err != nil {
 		return err
 	}
-	p.Groups, p.Later = groupsOf(found, settings)
+	hidesEmpty := p.New && (step == "" || step == "update")
+	p.Steps = stepsOf(found, settings, hidesEmpty)
+	if p.Checked && p.Steps[serviceStep].Problems == 0 {
+		p.Accepted = userOf(settings)
+	}
 	return nil
+}
+
+// userOf returns the user that the settings log on with, "" for none.
+func userOf(settings map[string]string) string {
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		if strings.HasSuffix(key, "user.name") {
+			return settings[key]
+		}
+	}
+	return ""
 }
 
 func (v *pageRequest) review(p *formPage, full string) error {

@@ -2,21 +2,48 @@ package console
 
 import (
 	"strconv"
+	"sync"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-const perPage = 50
+const perPage = 100
 
 type overviewPage struct {
 	rest.ConnectorList
-	State, Search, After string
-	States               []stateCount
+	State   string
+	Search  string
+	Sort    string
+	After   string
+	States  []stateCount
+	Columns map[string]string // links that sort by a column
+	Figures figures
 	// First and Next are the addresses of other pages, "" for none.
-	First, Next string
+	First string
+	Next  string
 	// GroupError is why only this worker's data is shown.
 	GroupError string
+	// Compiling means that there are no connectors because plugins are still being compiled.
+	Compiling bool
+}
+
+// Here is the address of this page.
+func (p overviewPage) Here() string {
+	return "./" + query("state", p.State, "search", p.Search, "sort", p.Sort, "after", p.After)
+}
+
+// Now says what a connector without cause, load or lag is doing.
+func (overviewPage) Now(c rest.ConnectorSummary) string {
+	switch {
+	case c.Failed > 0:
+		return formatCount(c.Failed) + " of " + formatCount(c.Tasks) + " tasks"
+	case c.Tasks == 0:
+		return "no tasks"
+	}
+	return ""
 }
 
 type stateCount struct {
@@ -25,10 +52,35 @@ type stateCount struct {
 	Link  string
 }
 
+// figures are the cards above the list.
+type figures struct {
+	Shares        []stackedShare
+	Failed        int
+	Attention     int
+	Healthy       int
+	Rows          *float64 // per minute
+	RowsSpark     *sparkline
+	RefusedSpark  *sparkline
+	Refused       *float64 // in the last hour
+	Services      int
+	Away          int
+	RefusedLogons int
+}
+
+// Answering is the number of services that are not away.
+func (f figures) Answering() int { return f.Services - f.Away }
+
 func (v *pageRequest) overview() (any, error) {
-	l := overviewPage{State: v.query.Get("state"), Search: v.query.Get("search"), After: v.query.Get("after")}
+	l := overviewPage{State: v.query.Get("state"), Search: v.query.Get("search"), Sort: v.query.Get("sort"),
+		After: v.query.Get("after"), Columns: map[string]string{}}
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		defer guard.Recover(nil, "console, figures", nil)
+		l.Figures.read(v)
+	})
 	groupErr, err := v.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", l.State,
-		"search", l.Search, "after", l.After), &l.ConnectorList)
+		"search", l.Search, "sort", l.Sort, "after", l.After), &l.ConnectorList)
+	waiting.Wait()
 	if err != nil {
 		return nil, err
 	}
@@ -36,21 +88,78 @@ func (v *pageRequest) overview() (any, error) {
 		l.GroupError = groupErr.Error()
 		l.Connectors = l.Connectors[:min(len(l.Connectors), perPage)]
 	}
-	link := func(state, after string) string {
-		return "./?" + pairs("state", state, "search", l.Search, "after", after).Encode()
+	link := func(state, sort, after string) string {
+		return "./" + query("state", state, "search", l.Search, "sort", sort, "after", after)
 	}
-	l.States = []stateCount{{"", l.Total, link("", "")}}
-	for _, condition := range connect.Conditions {
-		s := string(condition)
-		if n := l.Counts[condition]; n > 0 || s == l.State || s == "failed" || s == "running" {
-			l.States = append(l.States, stateCount{s, n, link(s, "")})
+	l.States = []stateCount{{"", l.Total, link("", l.Sort, "")}}
+	for _, s := range connect.Conditions {
+		if n := l.Counts[s]; n > 0 || string(s) == l.State {
+			l.States = append(l.States, stateCount{string(s), n, link(string(s), l.Sort, "")})
 		}
 	}
+	for _, sort := range []string{"", "name", "rows", "letters", "activity"} {
+		l.Columns[sort] = link(l.State, sort, "")
+	}
+	l.Figures.count(l.Counts)
 	if l.After != "" {
-		l.First = link(l.State, "")
+		l.First = link(l.State, l.Sort, "")
 	}
 	if l.ConnectorList.Next != "" {
-		l.Next = link(l.State, l.ConnectorList.Next)
+		l.Next = link(l.State, l.Sort, l.ConnectorList.Next)
+	}
+	if l.Total == 0 && l.Search == "" {
+		var modules []rest.Module
+		err := v.get("GET /culvert/plugins", &modules)
+		l.Compiling = err == nil && len(modules) == 0
 	}
 	return l, nil
+}
+
+// count sums the states of all connectors that match the search.
+func (f *figures) count(counts map[connect.Condition]int) {
+	byColor := map[string]int{}
+	for state, n := range counts {
+		byColor[lookOf(state).Color] += n
+	}
+	f.Shares = stacked(byColor)
+	f.Failed = byColor["bad"]
+	f.Attention = byColor["warn"]
+	f.Healthy = byColor["good"] + byColor["info"] + byColor["off"]
+}
+
+const (
+	minute      = 60.0
+	sparkWidth  = 240
+	sparkHeight = 32
+)
+
+// read reads the figures that the list does not have. Unknown ones stay nil.
+func (f *figures) read(v *pageRequest) {
+	var h history.History
+	if err := v.get("GET /culvert/history", &h); err == nil && h.Step > 0 {
+		steps := max(int(minute)/h.Step, 1)
+		rows := merged(h.Rows, steps, false)
+		refused := merged(h.Refused, steps, false)
+		if n, ok := lastKnown(rows); ok {
+			f.Rows = &n
+		}
+		sum := 0.0
+		for _, n := range refused {
+			sum += highest(n)
+		}
+		f.Refused = &sum
+		f.RowsSpark = new(newSparkline("rows a minute in the last hour", rows, sparkWidth, sparkHeight))
+		f.RefusedSpark = new(newSparkline("refused records in the last hour", refused, sparkWidth, sparkHeight))
+	}
+	services, err := v.services()
+	if err != nil {
+		return
+	}
+	for _, s := range services.Services {
+		f.Services++
+		if len(s.Away) > 0 {
+			f.Away++
+		}
+		f.RefusedLogons += len(s.Lockouts)
+	}
 }

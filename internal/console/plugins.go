@@ -1,48 +1,166 @@
 package console
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
 type pluginsPage struct {
 	Modules []rest.Module
-	// Group is nil without a group or a leader.
-	Group *rest.Group
+	// Users has the connectors of each class.
+	Users map[string][]string
 }
 
 func (v *pageRequest) plugins() (any, error) {
-	var p pluginsPage
+	p := pluginsPage{Users: map[string][]string{}}
 	if err := v.get("GET /culvert/plugins", &p.Modules); err != nil {
 		return nil, err
 	}
-	var g rest.Group
-	if err := v.get("GET /culvert/cluster", &g); err == nil {
-		p.Group = &g
+	for _, c := range v.connectors("") {
+		p.Users[c.Class] = append(p.Users[c.Class], c.Name)
 	}
 	return p, nil
 }
 
-func (v *pageRequest) origins() (any, error) {
+// UsedBy returns the connectors that run a version of a plugin. Only the active version is used by new ones.
+func (p pluginsPage) UsedBy(m rest.Module) (names []string) {
+	if m.State != "active" {
+		return nil
+	}
+	for _, class := range m.Classes {
+		names = append(names, p.Users[class]...)
+		alias := class[strings.LastIndexByte(class, '.')+1:]
+		if alias != class {
+			names = append(names, p.Users[alias]...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// connectors returns up to 1,000 connectors in a state, "" for all, or none if they are not available.
+func (v *pageRequest) connectors(state string) []rest.ConnectorSummary {
+	var l rest.ConnectorList
+	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("state", state, "limit", "1000"), &l)
+	return l.Connectors
+}
+
+type workersPage struct {
+	Workers []rest.WorkerInfo
+	// Group is nil without a group or a leader.
+	Group *rest.Group
+}
+
+func (v *pageRequest) workers() (any, error) {
+	var p workersPage
+	err := v.get("GET /culvert/workers", &p.Workers)
+	var g rest.Group
+	if groupErr := v.get("GET /culvert/cluster", &g); groupErr == nil {
+		p.Group = &g
+	}
+	return p, err
+}
+
+type servicesPage struct {
+	Services []service
+	Silent   []string
+}
+
+// service is a worker's use of a service. Away has the connectors that get no answer from it.
+type service struct {
+	rest.Origin
+	Away []string
+}
+
+// HasLockouts reports whether a service has refused a logon.
+func (p servicesPage) HasLockouts() bool {
+	return slices.ContainsFunc(p.Services, func(s service) bool { return len(s.Lockouts) > 0 })
+}
+
+func (v *pageRequest) origins() (any, error) { return v.services() }
+
+func (v *pageRequest) services() (p servicesPage, err error) {
 	var o rest.Origins
-	_, err := v.getOfGroup("GET /culvert/origins", url.Values{}, &o)
-	return o, err
+	if _, err = v.getOfGroup("GET /culvert/origins", url.Values{}, &o); err != nil {
+		return p, err
+	}
+	away := map[string]bool{}
+	for _, c := range v.connectors("away") {
+		away[c.Name] = true
+	}
+	p.Silent = o.Silent
+	for _, origin := range o.Origins {
+		s := service{Origin: origin}
+		for _, name := range origin.Connectors {
+			if away[name] {
+				s.Away = append(s.Away, name)
+			}
+		}
+		p.Services = append(p.Services, s)
+	}
+	return p, nil
 }
 
 type logPage struct {
-	Level, Logger, Connector, Worker string
+	Head       *connectorHead
+	Level      string
+	Logger     string
+	Connector  string
+	Worker     string
+	Text       string
+	Connectors []string
+	Workers    []string
 	rest.LogPage
 }
 
 func (logPage) Levels() []string { return []string{"INFO", "WARN", "ERROR", "DEBUG", "TRACE"} }
 
+const logLines = "1000"
+
 func (v *pageRequest) log() (any, error) {
 	l := logPage{Level: v.query.Get("level"), Logger: v.query.Get("logger"), Connector: v.query.Get("connector"),
-		Worker: v.query.Get("worker")}
-	err := v.get("GET /culvert/log?"+pairs("level", l.Level, "logger", l.Logger, "connector", l.Connector, "worker",
-		l.Worker).Encode(), &l.LogPage)
+		Worker: v.query.Get("worker"), Text: v.query.Get("text")}
+	var err error
+	if l.Head, err = v.head(l.Connector, "log"); isRefused(err, 404) {
+		err = nil // lines outlive their connector
+	}
+	limit := ""
+	if l.Text != "" {
+		limit = logLines
+	}
+	err = cmp.Or(err, v.get("GET /culvert/log?"+pairs("level", l.Level, "logger", l.Logger, "connector", l.Connector,
+		"worker", l.Worker, "limit", limit).Encode(), &l.LogPage))
 	slices.Reverse(l.Lines)
+	l.Lines = slices.DeleteFunc(l.Lines, func(line rest.LogLine) bool {
+		return !strings.Contains(strings.ToLower(line.Text), strings.ToLower(l.Text))
+	})
+	if !v.script { // they are in the form, which is no fragment
+		l.choices(v)
+	}
 	return l, err
+}
+
+// choices reads what the lists of the form offer.
+func (l *logPage) choices(v *pageRequest) {
+	for _, c := range v.connectors("") {
+		l.Connectors = append(l.Connectors, c.Name)
+	}
+	var workers []rest.WorkerInfo
+	_ = v.get("GET /culvert/workers", &workers) // without it, the worker's own log
+	for _, w := range workers {
+		l.Workers = append(l.Workers, w.Worker)
+	}
+	for _, list := range []struct {
+		names  *[]string
+		chosen string
+	}{{&l.Connectors, l.Connector}, {&l.Workers, l.Worker}} {
+		if list.chosen != "" && !slices.Contains(*list.names, list.chosen) {
+			*list.names = append(*list.names, list.chosen)
+		}
+		slices.Sort(*list.names)
+	}
 }

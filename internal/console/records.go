@@ -10,21 +10,25 @@ import (
 	"github.com/culvert-project/culvert/internal/chaintest"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/rest"
-	"github.com/culvert-project/culvert/internal/shown"
 )
 
 const samplesRoute = "POST /culvert/connectors/{name}/samples"
 
 type recordsPage struct {
-	Name, ID string
-	Sample   *rest.Sample
+	Head   *connectorHead
+	Name   string
+	ID     string
+	Sample *rest.Sample
 	// Chain is the text of the transforms, Problem why they could not run.
-	Chain, Problem string
-	Tools          []rest.Tool
+	Chain   string
+	Problem string
+	Tools   []rest.Tool
 	// Tool is the last command of the plugin, Answer its result.
-	Tool, Answer string
+	Tool   string
+	Answer string
 	// Command is the form's action as curl command, SampleCommand starts a sample.
-	Command, SampleCommand string
+	Command       string
+	SampleCommand string
 }
 
 func (p *recordsPage) IsWaiting() bool { return p.Sample != nil && p.Sample.State == "waiting" }
@@ -39,14 +43,16 @@ func (v *pageRequest) records() (any, error) {
 
 func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
 	p := &recordsPage{Name: name, SampleCommand: v.curl(samplesRoute, rest.SampleRequest{Rows: 20}, name)}
-	v.title = "Records of " + name
+	var err error
+	if p.Head, err = v.head(name, "records"); err != nil {
+		return p, err
+	}
 	stored := "" // as text, which has no passwords
 	if err := v.get("GET /connectors/{name}/config", &stored, name); err != nil {
 		return p, err
 	}
 	settings, _ := settingsOf(stored)
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !isChainSetting(key) })
-	var err error
 	p.Chain, err = config.Edit("", settings)
 	if !v.script { // no fragment has them
 		_ = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
@@ -59,25 +65,6 @@ func (v *pageRequest) sampled(p *recordsPage) error {
 	err := v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
 	truncateSample(p.Sample)
 	return err
-}
-
-// diffLine is a line of a text. New means that the previous text did not have it.
-type diffLine struct {
-	Text string
-	New  bool
-}
-
-// diffLines marks the lines that the previous text did not have; before is "" for the first text.
-func diffLines(text, before string) []diffLine {
-	known := map[string]bool{} // but for the comma that a member has while another one follows
-	for line := range strings.SplitSeq(before, "\n") {
-		known[strings.TrimSuffix(line, ",")] = true
-	}
-	var lines []diffLine
-	for line := range strings.SplitSeq(text, "\n") {
-		lines = append(lines, diffLine{shown.Line(line), before != "" && !known[strings.TrimSuffix(line, ",")]})
-	}
-	return lines
 }
 
 type comparedRecord struct{ Now, Before rest.SampledRecord }
@@ -93,6 +80,34 @@ func comparedStep(row rest.SampledRow, step int) (all []comparedRecord) {
 		all = append(all, comparedRecord{r, before})
 	}
 	return all
+}
+
+// lastStep returns the step that the viewer opens at first: the last one that did something, -1 for none.
+func lastStep(row rest.SampledRow) int {
+	for i := len(row.Steps) - 1; i >= 0; i-- {
+		if outcome := row.Steps[i].Outcome; outcome != "skipped" && outcome != "unchanged" {
+			return i
+		}
+	}
+	return -1
+}
+
+// summaryOf returns what the transforms did with a row, in one word.
+func summaryOf(row rest.SampledRow) string {
+	if row.Problem != "" {
+		return "not shown"
+	}
+	word := "unchanged"
+	for _, step := range row.Steps {
+		switch step.Outcome {
+		case "dropped", "failed":
+			return step.Outcome
+		case "unchanged", "skipped": // no change
+		default:
+			word = "changed"
+		}
+	}
+	return word
 }
 
 func isChainSetting(key string) bool { return key != "name" && chaintest.OfChain(key) }

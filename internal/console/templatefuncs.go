@@ -16,17 +16,25 @@ import (
 // templateFuncs are the functions of templates. Foreign text must pass line, brief or text, since it may contain
 // characters that reorder or hide adjacent text.
 var templateFuncs = template.FuncMap{
-	"line": shown.Line, "text": shown.Text, "brief": brief, "at": formatTime, "rate": formatRate, "count": formatCount,
-	"percent": formatPercent,
-	"id":      elementID, "yesNo": yesNo, "state": stateWord, "sign": stateSign, "json": oneLineJSON,
-	"shares": flowChart,
-	"marked": diffLines, "compared": comparedStep,
+	"line": shown.Line, "text": shown.Text, "brief": brief, "json": oneLineJSON, "lines": linesOfText, "id": elementID,
+	"at": formatTime, "exactly": formatExactly, "rate": formatRate, "count": formatCount, "bytes": formatBytes,
+	"percent": formatPercent, "wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
+	"query": query, "navLink": newNavLink, "label": labelOf, "actions": rowActions, "flow": flowText,
+	"spark": minutesSparkline, "loadText": loadText, "loadShare": loadShare,
+	"letters": lettersText, "hasLetters": hasLetters, "position": positionOf, "canEdit": canEdit, "valueID": valueID,
+	"tree": newTree, "compared": comparedStep, "outcome": summaryOf, "lastStep": lastStep,
+	"kinds": connectorKinds, "next": nextStep, "shortClass": shortClass,
 	"alone": func(r rest.SampledRecord) comparedRecord { return comparedRecord{Now: r} },
 }
 
 const maxBrief = 300
 
-func brief(text string) string { return shown.LineUpTo(text, maxBrief) }
+func brief(text any) string {
+	if pointer, ok := text.(*string); ok {
+		text = *pointer
+	}
+	return shown.LineUpTo(fmt.Sprint(text), maxBrief)
+}
 
 // formatTime formats a time in UTC. It is absolute, so that an unchanged fragment stays unchanged.
 func formatTime(t any) template.HTML {
@@ -45,8 +53,15 @@ func formatTime(t any) template.HTML {
 		return "–"
 	}
 	when = when.UTC()
-	return template.HTML(`<time datetime="` + when.Format(time.RFC3339Nano) + `">` +
+	return template.HTML(`<time datetime="` + when.Format(time.RFC3339Nano) + `">` + // the script makes it relative
 		when.Format("2006-01-02 15:04:05") + ` UTC</time>`)
+}
+
+// formatExactly formats a time that the script leaves as it is.
+func formatExactly(at time.Time) template.HTML {
+	at = at.UTC()
+	return template.HTML(`<time class="exact" datetime="` + at.Format(time.RFC3339Nano) + `">` +
+		at.Format("2006-01-02 15:04:05") + `</time>`)
 }
 
 // formatRate formats a number per second with three digits.
@@ -54,6 +69,8 @@ func formatRate(n float64) string {
 	switch {
 	case n == 0 || math.IsNaN(n):
 		return "0"
+	case n == math.Trunc(n):
+		return formatCount(int64(n))
 	case n < 0.01:
 		return "< 0.01"
 	case n < 10:
@@ -65,8 +82,22 @@ func formatRate(n float64) string {
 }
 
 func formatCount(n any) string {
-	if known, ok := n.(*int64); ok {
-		n = *known
+	switch pointer := n.(type) {
+	case *int64:
+		if pointer == nil {
+			return "–"
+		}
+		n = *pointer
+	case *int:
+		if pointer == nil {
+			return "–"
+		}
+		n = *pointer
+	case *uint64:
+		if pointer == nil {
+			return "–"
+		}
+		n = *pointer
 	}
 	text := fmt.Sprint(n)
 	digits := strings.TrimPrefix(text, "-")
@@ -74,25 +105,23 @@ func formatCount(n any) string {
 	b.WriteString(text[:len(text)-len(digits)])
 	for i, d := range digits {
 		if i > 0 && (len(digits)-i)%3 == 0 {
-			b.WriteString("\u202f")
+			b.WriteByte(',')
 		}
 		b.WriteRune(d)
 	}
 	return b.String()
 }
 
-// yesNo formats a bool that may be unknown: a template treats a pointer to false as true.
-func yesNo(known *bool) string {
-	switch {
-	case known == nil:
-		return "–"
-	case *known:
-		return "yes"
-	}
-	return "no"
-}
-
 func formatPercent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
+
+func wholePercent(share float64) string { return strconv.Itoa(int(100*share)) + " %" }
+
+func linesOfText(text any) []string {
+	if pointer, ok := text.(*string); ok {
+		text = *pointer
+	}
+	return linesOf(fmt.Sprint(text))
+}
 
 func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
@@ -100,23 +129,56 @@ func elementID(parts ...any) string {
 	return "i" + digest(fmt.Appendf(nil, "%q", parts))
 }
 
-// stateWords has text and sign of each state, so that color is never the only difference.
-var stateWords = map[string][2]string{
-	"failed": {"failed", "✕"}, "unknown": {"unknown", "?"}, "unassigned": {"unassigned", "?"}, "away": {"away", "…"},
-	"refusing": {"refusing", "!"}, "starting": {"starting", "↻"}, "loading": {"loading", "↓"},
-	"waiting": {"waiting", "◷"}, "running": {"running", "▶"}, "idle": {"idle", "○"}, "paused": {"paused", "‖"},
-	"stopped": {"stopped", "■"}, "restarting": {"restarting", "↻"},
+// stateLook is how a state is shown: an icon and a color of DESIGN.md.
+type stateLook struct{ Icon, Color string }
+
+var stateLooks = map[string]stateLook{
+	"failed": {"circle-x", "bad"}, "unknown": {"circle-dashed", "warn"}, "unassigned": {"circle-dashed", "warn"},
+	"away": {"cloud-off", "warn"}, "refusing": {"triangle-alert", "warn"}, "starting": {"loader", "info"},
+	"loading": {"download", "info"}, "waiting": {"clock", "off"}, "running": {"play", "good"},
+	"idle": {"circle-check", "good"}, "paused": {"pause", "off"}, "stopped": {"square", "off"},
 }
 
+// stateWord returns the word of a state of ours or of Kafka Connect.
 func stateWord(s any) string {
-	key := strings.ToLower(fmt.Sprint(s))
-	if word, ok := stateWords[key]; ok {
-		return word[0]
+	word := strings.ToLower(fmt.Sprint(s))
+	if word == "restarting" {
+		word = "starting"
 	}
-	return shown.Line(key)
+	return shown.Line(word)
 }
 
-func stateSign(s any) string { return stateWords[strings.ToLower(fmt.Sprint(s))][1] }
+func lookOf(s any) stateLook {
+	if look, ok := stateLooks[stateWord(s)]; ok {
+		return look
+	}
+	return stateLook{"circle-dashed", "off"}
+}
+
+func icon(name string) template.HTML {
+	return template.HTML(`<svg class="i" aria-hidden="true" focusable="false"><use href="` + spriteFile + `#` + name +
+		`"/></svg>`)
+}
+
+const spriteFile = "assets/vendor/lucide-1.62.0.svg"
+
+// query returns the query of a link from names and values in turn.
+func query(namesAndValues ...string) string { return "?" + pairs(namesAndValues...).Encode() }
+
+// formatSeconds formats a duration with one unit.
+func formatSeconds(seconds *int64) string {
+	if seconds == nil {
+		return "–"
+	}
+	switch n := *seconds; {
+	case n < 90:
+		return strconv.FormatInt(n, 10) + " s"
+	case n < 90*60:
+		return strconv.FormatInt((n+30)/60, 10) + " min"
+	default:
+		return strconv.FormatInt((n+1800)/3600, 10) + " h"
+	}
+}
 
 // curl returns a REST call as a command; a text body names the file to send. The password is prompted for.
 func (v viewer) curl(route string, body any, values ...string) string {
@@ -140,3 +202,53 @@ func (v viewer) curl(route string, body any, values ...string) string {
 	}
 	return shown.Line(b.String() + " " + shown.ShellWord(v.Base+target))
 }
+
+// navLink is an entry of the navigation.
+type navLink struct {
+	Href    string
+	Icon    string
+	Text    string
+	Current bool
+	Count   int64
+}
+
+func newNavLink(current, page, href, icon, text string, count any) navLink {
+	n, _ := count.(int64)
+	return navLink{href, icon, text, current == page, n}
+}
+
+// lettersText returns the number of open dead letters, with + if there may be more.
+func lettersText(c rest.ConnectorSummary) string {
+	if c.LettersMore {
+		return formatCount(c.LettersOpen) + "+"
+	}
+	return formatCount(c.LettersOpen)
+}
+
+func hasLetters(c rest.ConnectorSummary) bool { return c.LettersOpen != nil && *c.LettersOpen > 0 }
+
+func labelOf(do string) string { return actions[do].label }
+
+// connectorKind is a card of the page for a new connector.
+type connectorKind struct{ Type, Title, Text string }
+
+func connectorKinds() []connectorKind {
+	return []connectorKind{{"source", "Source", "Reads from a service and writes to Kafka."},
+		{"sink", "Sink", "Reads from Kafka and writes to a service."}}
+}
+
+func nextStep(steps []formStep, n int) formStep {
+	if n+1 < len(steps) {
+		return steps[n+1]
+	}
+	return formStep{ID: "review", Title: "Review"}
+}
+
+func formatBytes(n *uint64) string {
+	if n == nil {
+		return "–"
+	}
+	return formatCount(*n>>20) + " MB"
+}
+
+func shortClass(class string) string { return brief(class[strings.LastIndexByte(class, '.')+1:]) }

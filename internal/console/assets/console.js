@@ -33,55 +33,41 @@ function held(node) {
   return [...node.querySelectorAll("input, select, textarea")].some(dirty);
 }
 
-// take makes an element look like a fresh one, node by node, so that what is as it was stays where it is.
-function take(old, fresh) {
-  if (old.isEqualNode(fresh)) return;
-  // A field that is as it was at first may have been set back since it was sent.
-  const back = underway && old.name && old.name.startsWith("f.") && underway.has(old.name) && underway.get(old.name) !== old.value;
-  const typed = old.matches("input, select, textarea") && (dirty(old) || old === document.activeElement || back);
-  for (const a of [...old.attributes])
-    if (!fresh.hasAttribute(a.name) && !(a.name === "open" && old.matches("details"))) old.removeAttribute(a.name);
-  for (const a of fresh.attributes)
-    if (old.getAttribute(a.name) !== a.value && !(typed && a.name === "value")) old.setAttribute(a.name, a.value);
-  if (old.matches("textarea")) {
-    if (!typed) old.value = old.defaultValue = fresh.defaultValue;
-    else if (old.value === fresh.defaultValue) old.defaultValue = fresh.defaultValue;
-    return;
+// ages shows times as "7 min ago"; UTC and the local time are shown on hover.
+function ages(root) {
+  for (const one of root.querySelectorAll("time:not(.exact)")) {
+    const at = new Date(one.dateTime), seconds = Math.round((Date.now() - at) / 1000), distance = Math.abs(seconds);
+    const [n, unit] = distance < 90 ? [distance, "s"] : distance < 5400 ? [Math.round(distance / 60), "min"] :
+      distance < 129600 ? [Math.round(distance / 3600), "h"] : [Math.round(distance / 86400), "d"];
+    const text = distance < 3 ? "now" : seconds > 0 ? `${n} ${unit} ago` : `in ${n} ${unit}`;
+    if (!one.title) one.title = `${one.textContent} · ${at.toLocaleString()}`;
+    if (one.textContent !== text) one.textContent = text;
   }
-  if (old.matches("input")) {
-    if (!typed && old.type !== "hidden") old.value = fresh.defaultValue;
-    else if (typed && old.value === fresh.defaultValue) old.defaultValue = fresh.defaultValue;
-    return;
-  }
-  if (old.matches("select")) {
-    const value = old.value;
-    if (!typed) old.replaceChildren(...fresh.childNodes);
-    else if (value === fresh.value) for (const o of old.options) o.defaultSelected = o.value === value;
-    return;
-  }
-  let at = old.firstChild;
-  const removeUntil = end => {
-    while (at && at !== end) {
-      const gone = at;
-      at = at.nextSibling;
-      if (!held(gone)) gone.remove();
-    }
-  };
-  for (const one of [...fresh.childNodes]) {
-    let same = null;
-    if (one.id) same = [...old.children].find(c => c.id === one.id && c.nodeName === one.nodeName);
-    else if (at && !at.id && at.nodeName === one.nodeName) same = at;
-    if (!same) {
-      old.insertBefore(one, at);
-      continue;
-    }
-    if (same !== at && held(same) && at && at.compareDocumentPosition(same) & Node.DOCUMENT_POSITION_FOLLOWING) removeUntil(same);
-    if (same === at) at = at.nextSibling;
-    else if (!held(same)) old.insertBefore(same, at);
-    if (same.nodeType === Node.ELEMENT_NODE) take(same, one);
-    else if (same.nodeValue !== one.nodeValue) same.nodeValue = one.nodeValue;
-  }
-  removeUntil(null);
+}
+
+// morph makes an element look like a fresh one, so that what is as it was stays where it is, with its focus, and so
+// that typed and ticked values stay.
+function morph(old, fresh) {
+  const kept = field => dirty(field) || field === document.activeElement ||
+    // A field that is as it was at first may have been set back since it was sent.
+    underway && field.name && field.name.startsWith("f.") && underway.has(field.name) && underway.get(field.name) !== field.value;
+  Idiomorph.morph(old, fresh.childNodes, {morphStyle: "innerHTML", callbacks: {
+    beforeNodeMorphed(node, next) {
+      if (node.nodeType !== Node.ELEMENT_NODE || !node.matches("input, select, textarea") || node.type === "hidden" || !kept(node)) return true;
+      if (node.matches("select")) {
+        if (node.value === next.value) for (const o of node.options) o.defaultSelected = o.value === node.value;
+        return false;
+      }
+      if (node.value === next.defaultValue && node.type !== "checkbox") node.defaultValue = next.defaultValue;
+      return !node.matches("textarea");
+    },
+    beforeAttributeUpdated(name, node, what) {
+      if (name === "open" && what === "remove") return false; // somebody has opened it
+      if (name !== "value" && name !== "checked" || !node.matches("input")) return true;
+      return node.type === "hidden" || !kept(node);
+    },
+    beforeNodeRemoved: node => !held(node),
+  }});
 }
 
 // say has a screen reader say a text once.
@@ -101,9 +87,11 @@ function show(fragments) {
     const before = saying(old);
     const fresh = old.cloneNode(false);
     fresh.append(...parsed(fragment.html).childNodes);
+    ages(fresh);
     // What was left as it was, for the focus it has, is asked for until it is as it should be.
     const whole = held(old) && !old.closest("form[data-step]") ? fresh.cloneNode(true) : null;
-    take(old, fresh);
+    morph(old, fresh);
+    counted();
     old.dataset.version = !whole || old.isEqualNode(whole) ? fragment.version : "";
     const now = saying(old);
     if (now !== before) say(now);
@@ -149,7 +137,7 @@ let paused = false, asking = false, wait = every, timer = 0;
 async function poll() {
   clearTimeout(timer);
   if (main.querySelector("[data-still]")) { // nothing of the page changes any more by itself
-    document.getElementById("pause").parentElement.hidden = true;
+    document.getElementById("pause").hidden = true;
     return;
   }
   if (!asking && !paused && !document.hidden) {
@@ -170,13 +158,14 @@ async function poll() {
 }
 
 function lost(text) {
-  if (link.textContent !== text) link.textContent = text;
+  const line = document.getElementById("link-text");
+  if (line.textContent !== text) line.textContent = text;
   link.hidden = text === "";
 }
 
 if (main.dataset.poll && main.querySelector("[data-fragment]") && !main.querySelector("form[data-step]")) {
   const button = document.getElementById("pause");
-  button.parentElement.hidden = false;
+  button.hidden = false;
   button.addEventListener("click", () => {
     paused = !paused;
     button.setAttribute("aria-pressed", String(paused));
@@ -186,33 +175,61 @@ if (main.dataset.poll && main.querySelector("[data-fragment]") && !main.querySel
   timer = setTimeout(poll, every);
 }
 
-// Buttons: what came of them is shown above what they are about, and said.
+// Buttons: the result is shown in a toast, or in the dialog that it belongs to while something is left to do there.
 async function act(form, button) {
   const sent = new URLSearchParams(new FormData(form, button));
-  let place = document.getElementById("outcome");
-  if (!place) {
-    place = document.createElement("div");
-    place.id = "outcome";
-    place.tabIndex = -1;
-    main.querySelector("h1").after(place);
-  }
   if (form.ariaBusy === "true") return;
   form.ariaBusy = "true";
+  const result = document.createElement("div"), dialog = form.closest("dialog");
+  result.className = "result";
   try {
     const answer = await ask("act?fragments=", {method: "POST", body: sent}, longest);
-    place.replaceChildren(...parsed(answer.outcome.html).childNodes);
-    for (const box of form.querySelectorAll("input[name=name], input[name=sure]")) if (box.type === "checkbox") box.checked = false;
+    result.append(...parsed(answer.outcome.html).childNodes);
+    for (const box of form.elements) if (box.type === "checkbox") box.checked = false;
+    counted();
   } catch (e) {
     const p = document.createElement("p");
     p.className = "problem";
     p.textContent = unanswered(e) ? "The worker did not respond: check whether the change was made." : e.message;
-    place.replaceChildren(p);
+    result.append(p);
   }
   form.ariaBusy = "false";
-  say([...place.querySelectorAll("p, li")].map(e => e.firstChild ? [...e.childNodes].filter(n => n.nodeName !== "DETAILS")
-    .map(n => n.textContent).join("") : "").join(" ").trim());
-  place.scrollIntoView({block: "nearest"});
+  const failed = result.querySelector(".problem, .bad, .warn") !== null;
+  say([...result.querySelectorAll("p, li")].map(e => [...e.childNodes].filter(n => n.nodeName !== "DETAILS")
+    .map(n => n.textContent).join("")).join(" ").trim());
+  document.querySelector(":popover-open:not(#toast)")?.hidePopover();
+  if (dialog && failed) {
+    dialog.querySelector(".result")?.remove();
+    dialog.querySelector(".top, h2").after(result);
+  } else {
+    dialog?.close();
+    notify(result, failed);
+  }
+  if (sent.get("do") === "delete" && !failed) location.assign("./");
   if (main.dataset.poll) ask(fragmentsOf(main.dataset.poll)).then(show, () => {}); // also where nothing else changes
+}
+
+let toasting = 0;
+
+// notify shows the toast: a failure until it is closed, all else for 8 seconds.
+function notify(result, stays) {
+  const toast = document.getElementById("toast"), close = document.createElement("button");
+  close.type = "button";
+  close.textContent = "Close";
+  close.addEventListener("click", () => toast.hidePopover());
+  toast.replaceChildren(result, close);
+  toast.classList.toggle("problem", stays);
+  if (!toast.matches(":popover-open")) toast.showPopover();
+  clearTimeout(toasting);
+  if (!stays) toasting = setTimeout(() => toast.hidePopover(), 8000);
+}
+
+// counted shows how many rows of a table are selected.
+function counted() {
+  for (const scope of document.querySelectorAll(".scope")) {
+    const n = scope.querySelectorAll("td .pick :checked").length, text = scope.querySelector(".selected .count");
+    if (text && text.textContent !== String(n)) text.textContent = n;
+  }
 }
 
 // A configuration: what is typed goes to the worker, which brings fields and text in step. One question at a time; what
@@ -261,8 +278,11 @@ async function step(form, what, focus) {
     show(answer);
     lost("");
     const section = document.getElementById("compared");
-    if (focus && section) section.focus();
-    if (what !== "update") say([...form.querySelectorAll("#fragment-notice p, #compared .effect, #compared .problem")].map(p => p.textContent).join(" "));
+    if (focus && section) {
+      location.hash = "step-review"; // its part of the form is shown
+      section.focus();
+    }
+    if (what !== "update") say([...form.querySelectorAll("#fragment-notice .notice, #compared .effect, #compared .problem")].map(p => p.textContent).join(" "));
   } catch (e) {
     away = unanswered(e) || e.name === "Conflict";
     lost(unanswered(e) ? "The worker does not answer. What was typed is still here." : e.message);
@@ -297,6 +317,92 @@ document.addEventListener("submit", e => {
   e.preventDefault();
   act(form, button);
 });
+
+document.addEventListener("change", e => {
+  if (e.target.id === "all") for (const box of e.target.closest(".scope").querySelectorAll("td .pick input")) box.checked = e.target.checked;
+  counted();
+});
+
+document.addEventListener("keydown", e => {
+  if (e.key === "Escape") document.getElementById("toast").matches(":popover-open") && document.getElementById("toast").hidePopover();
+  const search = document.querySelector("form[role=search] input[type=search]");
+  if (e.key !== "/" || !search || e.target.matches("input, select, textarea") || e.ctrlKey || e.metaKey || e.altKey) return;
+  e.preventDefault();
+  search.focus();
+});
+
+// The drawer is part of the page without this script. Once it is closed, the page is as if it had not been opened.
+const drawer = document.querySelector("dialog.drawer");
+if (drawer) {
+  drawer.removeAttribute("open");
+  drawer.showModal();
+  drawer.addEventListener("close", () => {
+    const back = drawer.dataset.back;
+    history.replaceState(null, "", back);
+    main.dataset.poll = back.slice(back.indexOf("?"));
+    drawer.remove();
+  });
+  drawer.querySelector(".top a").addEventListener("click", e => {
+    e.preventDefault();
+    drawer.close();
+  });
+}
+
+// Browsers without commands for dialogs.
+if (!("commandForElement" in HTMLButtonElement.prototype)) document.addEventListener("click", e => {
+  const opener = e.target.closest("[commandfor]");
+  if (opener) document.getElementById(opener.getAttribute("commandfor")).showModal();
+});
+
+// The reading line of a chart: the values at the pointer, from the paths that the worker has drawn.
+const left = 44, wide = 516, bottom = 130, high = 120;
+
+function reading(e) {
+  const chart = e.target.closest?.("svg.chart");
+  for (const other of document.querySelectorAll(".chart .reading")) if (other.closest("svg") !== chart || e.type === "pointerout") other.remove();
+  if (!chart || e.type === "pointerout") return;
+  const box = chart.getBoundingClientRect(), x = (e.clientX - box.left) / box.width * 560;
+  if (x < left) return;
+  const from = Date.parse(chart.dataset.from), to = Date.parse(chart.dataset.to);
+  const values = [...chart.querySelectorAll(".l1, .l2")].map(path => {
+    const points = [...path.getAttribute("d").matchAll(/[ML]([\d.]+) ([\d.]+)/g)].map(m => [+m[1], +m[2]]);
+    if (!points.length) return "–";
+    const near = points.reduce((a, b) => Math.abs(a[0] - x) <= Math.abs(b[0] - x) ? a : b);
+    return ((bottom - near[1]) / high * chart.dataset.maximum).toLocaleString("en", {maximumSignificantDigits: 3});
+  });
+  const at = new Date(from + (x - left) / wide * (to - from)).toISOString().slice(11, 16);
+  let group = chart.querySelector(".reading");
+  if (!group) {
+    group = document.createElementNS(chart.namespaceURI, "g");
+    group.setAttribute("class", "reading");
+    group.append(document.createElementNS(chart.namespaceURI, "line"), document.createElementNS(chart.namespaceURI, "text"));
+    chart.append(group);
+  }
+  const [line, text] = group.children;
+  for (const [name, value] of Object.entries({x1: x, x2: x, y1: 10, y2: bottom})) line.setAttribute(name, value);
+  text.setAttribute("x", x > 400 ? x - 6 : x + 6);
+  text.setAttribute("y", 20);
+  text.setAttribute("text-anchor", x > 400 ? "end" : "start");
+  text.textContent = `${at}: ${values.join(" / ")} ${chart.dataset.unit}`;
+}
+for (const type of ["pointermove", "pointerdown", "pointerout"]) document.addEventListener(type, reading, {passive: true});
+
+// The theme is kept by the browser; theme.js sets it before the page is drawn.
+const themes = ["system", "light", "dark"];
+
+function themed(theme) {
+  document.documentElement.dataset.theme = theme;
+  document.getElementById("theme-name").textContent = theme;
+  try {
+    localStorage.setItem("theme", theme);
+  } catch { /* no storage: for this page only */ }
+}
+themed(document.documentElement.dataset.theme || "system");
+document.getElementById("theme").addEventListener("click", () =>
+  themed(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length]));
+
+ages(document);
+setInterval(() => document.hidden || ages(document), 1000);
 
 const configuration = document.querySelector("form[data-step]");
 if (configuration) {

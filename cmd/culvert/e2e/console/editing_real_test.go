@@ -36,7 +36,7 @@ func TestRealEditing(t *testing.T) {
 func twoPeopleEdit(t *testing.T, f *e2etest.Followed, b *Browser) {
 	anna, bert := b.Open(nil), b.Open(nil)
 	for _, tab := range []*Tab{anna, bert} {
-		tab.Go(f.Url + "/console/form?name=orders")
+		tab.Go(f.Url + "/console/form?name=orders#step-sets")
 	}
 	anna.Type(topic, "annas")
 	bert.Type(set, "Products")
@@ -73,10 +73,11 @@ func withoutScript(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Click(`button[value="pause"]`)
 	tab.Has("is being paused", "Back")
 	f.Await("orders", "is paused", e2etest.Is(connect.Paused, 1))
-	tab.Click(`main > p a`)
+	tab.Click(`main > p a.button`)
 	tab.Has("paused")
-	tab.Go(f.Url + "/console/form?name=orders")
+	tab.Go(f.Url + "/console/form?name=orders#step-sets")
 	tab.Type(topic, "sold")
+	tab.Click(`.steps a[href="#step-service"]`)
 	tab.Type(`[name="f.sap.odata.user.name"]`, "me")
 	tab.Type(password, "typed-once")
 	tab.Click(`button[value="review"]`)
@@ -84,7 +85,9 @@ func withoutScript(t *testing.T, f *e2etest.Followed, b *Browser) {
 	if strings.Contains(Eval[string](tab, "document.documentElement.outerHTML"), "typed-once") {
 		t.Error("the page has the password")
 	}
+	tab.Click(`.steps a[href="#step-service"]`)
 	tab.Type(password, "typed-once")
+	tab.Click(`.steps a[href="#step-review"]`)
 	tab.Click(`button[value="apply"]`)
 	tab.Until("the connector's page", left)
 	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "sold" || got["sap.odata.user.pwd"] != "typed-once" {

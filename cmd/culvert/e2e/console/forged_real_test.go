@@ -128,7 +128,7 @@ func TestRealForgedRequests(t *testing.T) {
 		tab := b.Open(nil)
 		tab.Go(fmt.Sprintf("http://%s:%s/console/connector?name=orders", name, port))
 		tab.Click(`form.act:has(input[value="pause"]) button`)
-		tab.Has("orders is being paused", "‖ paused")
+		tab.Has("orders is being paused", "paused")
 		tab.Click(`form.act:has(input[value="resume"]) button`)
 		tab.Has("orders is being resumed")
 		tab.Quiet("127.0.0.1:"+port, "console.test:"+port)

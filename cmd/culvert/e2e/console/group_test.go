@@ -39,12 +39,11 @@ func TestConsoleOfAGroup(t *testing.T) {
 		w.Await("one", "runs", e2etest.Runs)
 		w.Await("two", "runs", e2etest.Runs)
 		for page, texts := range map[string][]string{
-			"":                   {`href="connector?name=one"`, `href="connector?name=two"`},
-			"connector?name=one": {"fetch", "Orders", "Snapshot"},
-			"connector?name=two": {"fetch", "Orders", "Snapshot"},
-			"form?name=two":      {"sap.odata.user.pwd=[hidden]"},
-			"plugins": {"The group workers", strings.TrimPrefix(first.Url, "http://"),
-				strings.TrimPrefix(second.Url, "http://")},
+			"":                              {`href="connector?name=one"`, `href="connector?name=two"`},
+			"connector?name=one":            {"fetch", "Orders", "Snapshot"},
+			"connector?name=two":            {"fetch", "Orders", "Snapshot"},
+			"form?name=two":                 {"sap.odata.user.pwd=[hidden]"},
+			"workers":                       {strings.TrimPrefix(first.Url, "http://"), strings.TrimPrefix(second.Url, "http://")},
 			"origins":                       {strings.TrimPrefix(address, "http://")},
 			"records?name=one":              {"Sample the next rows"},
 			"log?connector=one&level=DEBUG": {"The last lines of worker"},

@@ -52,7 +52,7 @@ func TestRealOddTexts(t *testing.T) {
 	f := p.FollowsWith(dir, "conf")
 	f.Changes()
 	// Names have no control characters, and one with a slash has no page, like in Kafka Connect.
-	name, wide := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm)+"<b>",
+	name, wide := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm)+"<u>",
 		strings.Repeat("wide", 2500)
 	for _, one := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
 		body, err := json.Marshal(map[string]any{"name": one.name,
@@ -71,7 +71,8 @@ func TestRealOddTexts(t *testing.T) {
 	tab.Has("failed", "wide")
 	for _, page := range []string{"", "?state=failed", "?search=" + url.QueryEscape(long), "connector?" + query,
 		"connector?" + failed, "connector?name=" + url.QueryEscape(long), "form?" + query, "form?" + failed,
-		"form?class=org.example.Odd", "form", "records?" + query, "letters?" + query, "plugins", "origins", "log"} {
+		"form?class=org.example.Odd", "form", "records?" + query, "letters?" + query, "letters",
+		"offsets?" + query, "plugins", "workers", "origins", "log"} {
 		tab.Go(f.Url + "/console/" + page)
 		what := page[:min(len(page), 40)]
 		tab.Until(what, `document.querySelector("main h1")?.innerText.length > 0`)
@@ -81,7 +82,7 @@ func TestRealOddTexts(t *testing.T) {
 				.filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".wide, pre, .steps"))
 				.slice(0, 3).map(e => e.outerHTML.slice(0, 200)).join("\n")`))
 		}
-		if Eval[bool](tab, `window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main b"))`) {
+		if Eval[bool](tab, `window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main u"))`) {
 			t.Errorf("%s: the page has elements of others", what)
 		}
 		if text := tab.Text(); strings.ContainsAny(text, "\u202e\u2066\x1b\u0007") {

@@ -72,8 +72,8 @@ func world(t *testing.T) *e2etest.Followed {
 // pages are all addresses of the console for the connectors of world.
 var pages = []string{"", "?state=failed", "?search=ord", "connector?name=orders", "connector?name=bad",
 	"connector?name=refused", "connector?name=back", "records?name=orders", "form?name=orders", "form?name=bad",
-	"form?name=back", "form", "form?class=OData2SourceConnector", "letters?name=back", "letters?name=orders", "plugins",
-	"origins", "log", "log?connector=bad&level=WARN"}
+	"form?name=back", "form", "form?class=OData2SourceConnector", "letters?name=back", "letters?name=orders", "letters",
+	"offsets?name=orders", "plugins", "workers", "origins", "log", "log?connector=bad&level=WARN"}
 
 // get returns the response that a browser receives.
 func get(t *testing.T, at string, header http.Header) (*http.Response, string) {

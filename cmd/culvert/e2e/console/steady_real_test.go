@@ -99,7 +99,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	defer let()
 	tab := NewBrowser(t).Open(nil)
 	began := time.Now()
-	tab.Go(f.Url + "/console/form?name=orders")
+	tab.Go(f.Url + "/console/form?name=orders#step-sets")
 	opened := time.Since(began)
 	const typed = "sold-in-many-places"
 	tab.Type(topic, "")
@@ -118,6 +118,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	tab.Type(topic, "again-"+typed)
 	following := tab.Until("text in step with the fields",
 		says("sap.odata#00.topic=again-"+typed)+" && "+says("sap.odata#00.entityset=Products")+" && "+calm)
+	Eval[bool](tab, `document.getElementById("as-text").open = true`)
 	Eval[bool](tab, `(e => { e.focus(); e.setSelectionRange(0, 0); return true })(document.getElementById("text"))`)
 	tab.Press("# a note\rsap.odata.min.retry.backoff.ms=70\r")
 	tab.Until("fields in step with the text",
@@ -151,7 +152,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 	// The text of each page after loading, and after the connector was paused.
 	shows := []struct{ page, at, then string }{
-		{"", "orders", "paused"}, {"connector?name=orders", "Time by stage", "paused"},
+		{"", "orders", "paused"}, {"connector?name=orders", "Where the last minute went", "paused"},
 		{"?search=orders", "orders", "paused"}, {"?state=failed", "bad", "paused"}, {"log", "INFO", "orders/pause"},
 		{"connector?name=bad", "failed", "failed"}, {"plugins", "odata-source", "active"},
 		{"origins", "127.0.0.1", "orders"}}
@@ -209,8 +210,9 @@ func TestRealWorkerKilled(t *testing.T) {
 	list, form := b.Open(nil), b.Open(nil)
 	list.Go(f.Url + "/console/")
 	list.Has("orders")
-	form.Go(f.Url + "/console/form?name=orders")
+	form.Go(f.Url + "/console/form?name=orders#step-sets")
 	form.Type(topic, "elsewhere")
+	form.Click(`.steps a[href="#step-service"]`)
 	form.Type(password, "typed-before-the-end")
 	form.Until("text in step", says("sap.odata#00.topic=elsewhere")+" && "+calm)
 	f.Eventually("all of what was typed to be sent", func() bool {
@@ -220,6 +222,7 @@ func TestRealWorkerKilled(t *testing.T) {
 	const silent = `document.getElementById("link").checkVisibility() && document.getElementById("link").innerText.includes("does not answer")`
 	noticed := list.Until("the line that the worker does not answer", silent)
 	before := asked(form)
+	form.Click(`.steps a[href="#step-sets"]`)
 	form.Type(set, "Products")
 	f.Eventually("steps that nobody answers", func() bool { return asked(form) >= before+2 }) // one as the focus moves
 	form.Until("a line that nobody answers", silent)

@@ -1,0 +1,279 @@
+package console
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// connectorHead is the head of every page of a connector: what it does now, what can be done, and the other pages.
+type connectorHead struct {
+	Name    string
+	Tab     string
+	Summary rest.ConnectorSummary
+	Status  connect.Status
+	Tabs    []tab
+}
+
+type tab struct {
+	Name  string
+	Title string
+	Link  string
+}
+
+// head reads the head of a page, or returns nil for a page that is of no connector.
+func (v *pageRequest) head(name, current string) (*connectorHead, error) {
+	if name == "" {
+		return nil, nil
+	}
+	h := &connectorHead{Name: name, Tab: current}
+	v.title = name
+	if err := v.get("GET /connectors/{name}/status", &h.Status, name); err != nil {
+		return nil, err
+	}
+	h.Summary = v.summary(name)
+	link := func(page string) string { return page + query("name", name) }
+	h.Tabs = []tab{{"connector", "Overview", link("connector")}, {"records", "Records", link("records")},
+		{"letters", "Dead letters", link("letters")}, {"form", "Configuration", link("form")},
+		{"offsets", "Offsets", link("offsets")},
+		{"log", "Log", "log" + query("connector", name, "worker", h.logWorker())}}
+	return h, nil
+}
+
+// summary returns the overview line of a connector, without state if it is not available.
+func (v *pageRequest) summary(name string) rest.ConnectorSummary {
+	var l rest.ConnectorList
+	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("search", name, "limit", "1000"), &l)
+	i := slices.IndexFunc(l.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name })
+	if i >= 0 {
+		return l.Connectors[i]
+	}
+	summary := rest.ConnectorSummary{}
+	summary.Name = name
+	return summary
+}
+
+// logWorker is the worker whose log is the most relevant: of the first task, else of the connector.
+func (h *connectorHead) logWorker() string {
+	if len(h.Status.Tasks) > 0 {
+		return h.Status.Tasks[0].WorkerID
+	}
+	return h.Status.Connector.WorkerID
+}
+
+// State is the condition or, if it is not available, Kafka Connect's state.
+func (h *connectorHead) State() string {
+	if h.Summary.State != "" {
+		return string(h.Summary.State)
+	}
+	return cmp.Or(strings.ToLower(string(h.Status.Connector.State)), "unknown")
+}
+
+// File is the file that declares the connector, "" if REST created it.
+func (h *connectorHead) File() string { return h.Status.Connector.File }
+
+// Address is the page that actions lead back to.
+func (h *connectorHead) Address() string { return "connector" + query("name", h.Name) }
+
+// Main is the button beside the heading, Menu are the others: only actions that can succeed.
+func (h *connectorHead) Main() string {
+	switch state := h.State(); {
+	case state == "paused" || state == "stopped":
+		return "resume"
+	case state == "failed":
+		return "restart"
+	}
+	return "pause"
+}
+
+// Menu lists the other actions that can succeed.
+func (h *connectorHead) Menu() []string {
+	menu := slices.DeleteFunc(rowActions(h.State()), func(do string) bool { return do == h.Main() })
+	if h.State() == "stopped" {
+		menu = append(menu, "reset-offsets")
+		if h.Status.Type == "source" {
+			menu = append(menu, "retire")
+		}
+	}
+	if h.File() == "" {
+		menu = append(menu, "delete")
+	}
+	return menu
+}
+
+// Commands lists all actions that can succeed.
+func (h *connectorHead) Commands() []string { return append([]string{h.Main()}, h.Menu()...) }
+
+// rowActions returns the actions that can succeed in a state and can be undone.
+func rowActions(state any) []string {
+	switch stateWord(state) {
+	case "paused":
+		return []string{"resume", "stop"}
+	case "stopped":
+		return []string{"resume"}
+	}
+	return []string{"pause", "restart", "stop"}
+}
+
+// FixLink is the page of the action that the worker proposes, FixLabel its button; both are "" if a button does it or
+// none is proposed.
+func (h *connectorHead) FixLink() string {
+	action := h.Summary.Action
+	if action == nil {
+		return ""
+	}
+	switch action.Do {
+	case "edit", "limit":
+		return "form" + query("name", h.Name) + "#" + fieldID(action.Setting)
+	case "letters":
+		return "letters" + query("name", h.Name)
+	case "log":
+		return "log" + query("connector", h.Name, "worker", h.logWorker())
+	}
+	return ""
+}
+
+// FixLabel returns the label of [connectorHead.FixLink].
+func (h *connectorHead) FixLabel() string {
+	action := h.Summary.Action
+	switch {
+	case action == nil:
+		return ""
+	case action.Do == "limit":
+		return "Change the limit"
+	case action.Do == "letters":
+		return "Show the dead letters"
+	case action.Do == "log":
+		return "Show the log"
+	case strings.Contains(action.Setting, "pwd"), strings.Contains(action.Setting, "password"):
+		return "Change the password"
+	}
+	return "Change " + brief(action.Setting)
+}
+
+// Trace returns the full error texts of the connector and its tasks.
+func (h *connectorHead) Trace() string {
+	var traces []string
+	for _, trace := range []string{h.Status.Connector.ConfigError, h.Status.Connector.Trace} {
+		if trace != "" {
+			traces = append(traces, trace)
+		}
+	}
+	for _, t := range h.Status.Tasks {
+		if t.Trace != "" && !slices.Contains(traces, t.Trace) {
+			traces = append(traces, t.Trace)
+		}
+	}
+	return strings.Join(traces, "\n\n")
+}
+
+// FullText is the trace, "" if the cause says all of it.
+func (h *connectorHead) FullText() string {
+	if trace := h.Trace(); trace != h.Summary.Cause {
+		return trace
+	}
+	return ""
+}
+
+// navCounts are figures of the navigation, zero if they are unknown.
+type navCounts struct{ Letters, Workers int64 }
+
+// readCounts sends the figures of the navigation, which are read while the page is.
+func (v *pageRequest) readCounts(counts chan<- navCounts) {
+	var n navCounts
+	defer func() { counts <- n }()
+	defer guard.Recover(nil, "console, navigation", nil)
+	var l rest.ConnectorList
+	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("sort", "letters", "limit", strconv.Itoa(perPage)), &l)
+	for _, c := range l.Connectors {
+		if c.LettersOpen != nil {
+			n.Letters += *c.LettersOpen
+		}
+	}
+	var workers []rest.WorkerInfo
+	_ = v.get("GET /culvert/workers", &workers)
+	n.Workers = int64(len(workers))
+}
+
+// section returns the page of the navigation that a page belongs to.
+func (v *pageRequest) section(page string) string {
+	switch {
+	case page == "letters" && !v.query.Has("name"):
+		return page
+	case page == "log" && v.query.Get("connector") == "":
+		return page
+	case page == "workers", page == "origins", page == "plugins":
+		return page
+	}
+	return home
+}
+
+// flowText returns what a connector reads and where it writes, as far as it is known.
+func flowText(c rest.ConnectorSummary) string {
+	sets := several(c.Sets, "sets")
+	topics := several(c.Topics, "topics")
+	switch {
+	case sets == "" || topics == "":
+		return sets + topics
+	case c.Type == "sink":
+		return topics + " → " + sets
+	}
+	return sets + " → " + topics
+}
+
+func several(names []string, unit string) string {
+	switch len(names) {
+	case 0:
+		return ""
+	case 1, 2:
+		return brief(strings.Join(names, ", "))
+	}
+	return formatCount(len(names)) + " " + unit
+}
+
+// loadShare returns the share of a load that is read, from 0 to 1, or -1 if its total is unknown.
+func loadShare(l *connect.Load) (share float64) {
+	if l == nil || l.Total == nil || *l.Total == 0 {
+		return -1
+	}
+	return min(float64(l.Read)/float64(*l.Total), 1)
+}
+
+// loadText returns how far a load is, such as: 218,800 of 300,000, about 2 min left.
+func loadText(l *connect.Load) string {
+	progress := formatCount(l.Read)
+	if l.Total != nil {
+		progress += " of " + formatCount(l.Total)
+	}
+	progress += " rows"
+	if l.SecondsLeft != nil {
+		progress += ", about " + formatSeconds(l.SecondsLeft) + " left"
+	}
+	return progress
+}
+
+// offsetsPage is the page of the stored offsets.
+type offsetsPage struct {
+	Head    *connectorHead
+	Offsets []offsetRow
+	Error   string
+}
+
+func (v *pageRequest) offsets() (any, error) {
+	head, err := v.head(v.query.Get("name"), "offsets")
+	p := offsetsPage{Head: head}
+	if err != nil || v.script { // each of them reads a topic of Kafka's, so once
+		return p, err
+	}
+	var stored struct{ Offsets []offsetRow }
+	if err := v.get("GET /connectors/{name}/offsets", &stored, v.query.Get("name")); err != nil {
+		p.Error = err.Error()
+	}
+	p.Offsets = stored.Offsets[:min(len(stored.Offsets), maxOffsets)]
+	return p, nil
+}
