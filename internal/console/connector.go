@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/console/svg"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -16,7 +17,7 @@ type connectorPage struct {
 	Flow      rest.Flow
 	Feeds     []feed
 	FlowError string
-	Charts    []chart
+	Charts    []svg.Chart
 }
 
 type feed struct {
@@ -50,7 +51,7 @@ func (v *pageRequest) connector() (any, error) {
 		if head.Status.Type == "sink" {
 			unread = "records"
 		}
-		c.Charts = charts(&h, unread)
+		c.Charts = svg.Charts(&h, unread, formatRate)
 	}
 	for _, t := range c.Motion.Tasks {
 		if t.Progress != nil {

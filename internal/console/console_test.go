@@ -435,25 +435,3 @@ func TestShownCommandsAndFormats(t *testing.T) {
 		}
 	}
 }
-
-// The changes of a step are marked in the tree of a record.
-func TestChangedValuesAreMarked(t *testing.T) {
-	got := newTree(`{"same":1,"other":{"x":"a"},"new":[1]}`, `{"same":1,"other":{"x":"b"},"gone":0}`)
-	want := []node{{Name: "same", Kind: "number", Text: "1"},
-		{Name: "other", Kind: "object", Children: []node{{Name: "x", Kind: "string", Text: `"a"`, Change: "changed"}}},
-		{Name: "new", Kind: "array", Change: "added", Children: []node{{Name: "0", Kind: "number", Text: "1"}}}}
-	assert.Equal(t, fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got.Nodes))
-	// Truncated texts, deep ones and large ones are shown as lines.
-	deep, wide := strings.Repeat(`{"d":`, 1000)+"1"+strings.Repeat("}", 1000), "["+strings.Repeat("1,", 5000)+"1]"
-	for _, text := range []string{"{\n \"a\": ", "no JSON", deep, wide} {
-		if got := newTree(text, ""); len(got.Nodes) > 0 || len(got.Lines) != strings.Count(text, "\n")+1 {
-			t.Errorf("%.20s: found %.200v", text, got)
-		}
-	}
-	records := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
-	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: records("1")},
-		{Outcome: "unchanged"}, {Records: records("2")}}}
-	if all := comparedStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
-		t.Errorf("found %v", all)
-	}
-}

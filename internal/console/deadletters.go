@@ -57,9 +57,6 @@ func (p deadLettersPage) Link(show, cause, after, letter string) string {
 	return "letters" + query("name", p.Name, "show", show, "cause", cause, "after", after, "letter", letter)
 }
 
-// Shows lists the filters by state.
-func (deadLettersPage) Shows() []string { return []string{"open", "settled", "all"} }
-
 // positionOf returns PARTITION@OFFSET, which names a dead letter in forms.
 func positionOf(l rest.DeadLetter) string {
 	return strconv.Itoa(int(l.Partition)) + "@" + strconv.FormatInt(l.Offset, 10)

@@ -8,9 +8,9 @@
 //     assets/vendor what others have written.
 //   - client.go: how a page calls REST. fragment.go: the parts of pages that the script polls.
 //   - overview.go, connector.go, records.go, deadletters.go, plugins.go: what the pages show; head.go: the head of all
-//     pages of a connector; tree.go: a record as a tree; truncate.go: the limit of rows on a page.
+//     pages of a connector. Package sampled shows records, package svg charts.
 //   - form.go: a configuration as fields and as text, in step; fields.go: the fields in their steps.
-//   - actions.go: what buttons do. templatefuncs.go: numbers, times and commands as text; chart.go: figures as SVG.
+//   - actions.go: what buttons do. templatefuncs.go: numbers, times and commands as text.
 //
 // Invariants: the console caches only responses of the last second. It reads and changes through REST's routes only,
 // with the logon of the request for the page, so it has no rights of its own. No password is sent to a browser: a new

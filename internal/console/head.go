@@ -20,11 +20,7 @@ type connectorHead struct {
 	Tabs    []tab
 }
 
-type tab struct {
-	Name  string
-	Title string
-	Link  string
-}
+type tab struct{ Name, Title, Link string }
 
 // head reads the head of a page, or returns nil for a page that is of no connector.
 func (v *pageRequest) head(name, current string) (*connectorHead, error) {
@@ -74,9 +70,6 @@ func (h *connectorHead) State() string {
 	return cmp.Or(strings.ToLower(string(h.Status.Connector.State)), "unknown")
 }
 
-// File is the file that declares the connector, "" if REST created it.
-func (h *connectorHead) File() string { return h.Status.Connector.File }
-
 // Address is the page that actions lead back to.
 func (h *connectorHead) Address() string { return "connector" + query("name", h.Name) }
 
@@ -100,7 +93,7 @@ func (h *connectorHead) Menu() []string {
 			menu = append(menu, "retire")
 		}
 	}
-	if h.File() == "" {
+	if h.Status.Connector.File == "" {
 		menu = append(menu, "delete")
 	}
 	return menu
@@ -156,7 +149,7 @@ func (h *connectorHead) FixLabel() string {
 	return "Change " + brief(action.Setting)
 }
 
-// Trace returns the full error texts of the connector and its tasks.
+// Trace returns the full error texts of the connector and its tasks, "" if the cause says all of it.
 func (h *connectorHead) Trace() string {
 	var traces []string
 	for _, trace := range []string{h.Status.Connector.ConfigError, h.Status.Connector.Trace} {
@@ -169,15 +162,10 @@ func (h *connectorHead) Trace() string {
 			traces = append(traces, t.Trace)
 		}
 	}
-	return strings.Join(traces, "\n\n")
-}
-
-// FullText is the trace, "" if the cause says all of it.
-func (h *connectorHead) FullText() string {
-	if trace := h.Trace(); trace != h.Summary.Cause {
-		return trace
+	if len(traces) == 1 && traces[0] == h.Summary.Cause {
+		return ""
 	}
-	return ""
+	return strings.Join(traces, "\n\n")
 }
 
 // navCounts are figures of the navigation, zero if they are unknown.

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/console/svg"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -54,13 +55,13 @@ type stateCount struct {
 
 // figures are the cards above the list.
 type figures struct {
-	Shares        []stackedShare
+	Shares        []svg.Share
 	Failed        int
 	Attention     int
 	Healthy       int
 	Rows          *float64 // per minute
-	RowsSpark     *sparkline
-	RefusedSpark  *sparkline
+	RowsSpark     *svg.Sparkline
+	RefusedSpark  *svg.Sparkline
 	Refused       *float64 // in the last hour
 	Services      int
 	Away          int
@@ -121,35 +122,29 @@ func (f *figures) count(counts map[connect.Condition]int) {
 	for state, n := range counts {
 		byColor[lookOf(state).Color] += n
 	}
-	f.Shares = stacked(byColor)
+	f.Shares = svg.Stack(byColor)
 	f.Failed = byColor["bad"]
 	f.Attention = byColor["warn"]
 	f.Healthy = byColor["good"] + byColor["info"] + byColor["off"]
 }
 
-const (
-	minute      = 60.0
-	sparkWidth  = 240
-	sparkHeight = 32
-)
-
 // read reads the figures that the list does not have. Unknown ones stay nil.
 func (f *figures) read(v *pageRequest) {
 	var h history.History
 	if err := v.get("GET /culvert/history", &h); err == nil && h.Step > 0 {
-		steps := max(int(minute)/h.Step, 1)
-		rows := merged(h.Rows, steps, false)
-		refused := merged(h.Refused, steps, false)
-		if n, ok := lastKnown(rows); ok {
+		steps := max(60/h.Step, 1)
+		rows := svg.Merge(h.Rows, steps, false)
+		refused := svg.Merge(h.Refused, steps, false)
+		if n, ok := svg.Last(rows); ok {
 			f.Rows = &n
 		}
 		sum := 0.0
 		for _, n := range refused {
-			sum += highest(n)
+			sum += svg.Highest(n)
 		}
 		f.Refused = &sum
-		f.RowsSpark = new(newSparkline("rows a minute in the last hour", rows, sparkWidth, sparkHeight))
-		f.RefusedSpark = new(newSparkline("refused records in the last hour", refused, sparkWidth, sparkHeight))
+		f.RowsSpark = new(svg.NewSparkline("rows a minute in the last hour", rows, 240, 32))
+		f.RefusedSpark = new(svg.NewSparkline("refused records in the last hour", refused, 240, 32))
 	}
 	services, err := v.services()
 	if err != nil {

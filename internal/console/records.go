@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/chaintest"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/console/sampled"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -63,51 +64,8 @@ func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
 func (v *pageRequest) sampled(p *recordsPage) error {
 	p.Sample = &rest.Sample{}
 	err := v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
-	truncateSample(p.Sample)
+	sampled.Truncate(p.Sample)
 	return err
-}
-
-type comparedRecord struct{ Now, Before rest.SampledRecord }
-
-func comparedStep(row rest.SampledRow, step int) (all []comparedRecord) {
-	before := row.Input
-	for _, s := range row.Steps[:step] {
-		if len(s.Records) > 0 {
-			before = s.Records[len(s.Records)-1]
-		}
-	}
-	for _, r := range row.Steps[step].Records {
-		all = append(all, comparedRecord{r, before})
-	}
-	return all
-}
-
-// lastStep returns the step that the viewer opens at first: the last one that did something, -1 for none.
-func lastStep(row rest.SampledRow) int {
-	for i := len(row.Steps) - 1; i >= 0; i-- {
-		if outcome := row.Steps[i].Outcome; outcome != "skipped" && outcome != "unchanged" {
-			return i
-		}
-	}
-	return -1
-}
-
-// summaryOf returns what the transforms did with a row, in one word.
-func summaryOf(row rest.SampledRow) string {
-	if row.Problem != "" {
-		return "not shown"
-	}
-	word := "unchanged"
-	for _, step := range row.Steps {
-		switch step.Outcome {
-		case "dropped", "failed":
-			return step.Outcome
-		case "unchanged", "skipped": // no change
-		default:
-			word = "changed"
-		}
-	}
-	return word
 }
 
 func isChainSetting(key string) bool { return key != "name" && chaintest.OfChain(key) }
@@ -146,7 +104,7 @@ func (v *pageRequest) tryChain(p *recordsPage) (any, error) {
 	if !v.callChain(p, "", nil, p.Sample) {
 		return p, v.sampled(p)
 	}
-	truncateSample(p.Sample)
+	sampled.Truncate(p.Sample)
 	return p, nil
 }
 

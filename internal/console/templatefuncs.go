@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/console/sampled"
+	"github.com/culvert-project/culvert/internal/console/svg"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/shown"
 )
@@ -20,20 +22,23 @@ var templateFuncs = template.FuncMap{
 	"at": formatTime, "exactly": formatExactly, "rate": formatRate, "count": formatCount, "bytes": formatBytes,
 	"percent": formatPercent, "wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
 	"query": query, "navLink": newNavLink, "label": labelOf, "actions": rowActions, "flow": flowText,
-	"spark": minutesSparkline, "loadText": loadText, "loadShare": loadShare,
+	"spark": sparkOf, "loadText": loadText, "loadShare": loadShare,
 	"letters": lettersText, "hasLetters": hasLetters, "position": positionOf, "canEdit": canEdit, "valueID": valueID,
-	"tree": newTree, "compared": comparedStep, "outcome": summaryOf, "lastStep": lastStep,
-	"kinds": connectorKinds, "next": nextStep, "shortClass": shortClass,
-	"alone": func(r rest.SampledRecord) comparedRecord { return comparedRecord{Now: r} },
+	"tree": sampled.NewTree, "compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep,
+	"next": nextStep, "shortClass": shortClass,
+	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }
 
 const maxBrief = 300
 
-func brief(text any) string {
+func brief(text any) string { return shown.LineUpTo(textOf(text), maxBrief) }
+
+// textOf returns a text, or the one of a pointer, which is not nil.
+func textOf(text any) string {
 	if pointer, ok := text.(*string); ok {
-		text = *pointer
+		return *pointer
 	}
-	return shown.LineUpTo(fmt.Sprint(text), maxBrief)
+	return fmt.Sprint(text)
 }
 
 // formatTime formats a time in UTC. It is absolute, so that an unchanged fragment stays unchanged.
@@ -116,12 +121,7 @@ func formatPercent(share float64) string { return strconv.FormatFloat(100*share,
 
 func wholePercent(share float64) string { return strconv.Itoa(int(100*share)) + " %" }
 
-func linesOfText(text any) []string {
-	if pointer, ok := text.(*string); ok {
-		text = *pointer
-	}
-	return linesOf(fmt.Sprint(text))
-}
+func linesOfText(text any) []string { return sampled.Lines(textOf(text)) }
 
 func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
@@ -203,6 +203,12 @@ func (v viewer) curl(route string, body any, values ...string) string {
 	return shown.Line(b.String() + " " + shown.ShellWord(v.Base+target))
 }
 
+// sparkOf is the sparkline of a list: rows of each minute.
+func sparkOf(minutes []*int64, rows float64) svg.Sparkline {
+	label := "rows a minute in the last hour, now " + formatRate(rows) + " a second"
+	return svg.NewSparkline(label, svg.Merge(minutes, 1, false), 96, 24)
+}
+
 // navLink is an entry of the navigation.
 type navLink struct {
 	Href    string
@@ -228,14 +234,6 @@ func lettersText(c rest.ConnectorSummary) string {
 func hasLetters(c rest.ConnectorSummary) bool { return c.LettersOpen != nil && *c.LettersOpen > 0 }
 
 func labelOf(do string) string { return actions[do].label }
-
-// connectorKind is a card of the page for a new connector.
-type connectorKind struct{ Type, Title, Text string }
-
-func connectorKinds() []connectorKind {
-	return []connectorKind{{"source", "Source", "Reads from a service and writes to Kafka."},
-		{"sink", "Sink", "Reads from Kafka and writes to a service."}}
-}
 
 func nextStep(steps []formStep, n int) formStep {
 	if n+1 < len(steps) {

@@ -1,27 +1,29 @@
-package console
+// Package sampled shows the records of samples: as trees with what a transform has changed, cut to the size of a page.
+package sampled
 
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// node is a value of a record in the tree viewer.
-type node struct {
+// Node is a value of a record in the tree viewer.
+type Node struct {
 	// Name is the field or index in its parent, "" for the root. Text is the value of a leaf, Kind its type.
 	Name     string
 	Text     string
 	Kind     string
-	Children []node
+	Children []Node
 	// Change is "changed" or "added" if the previous step's record differs, "" otherwise.
 	Change string
 }
 
-// tree is a text of a record: nodes if it is complete JSON, else Lines.
-type tree struct {
-	Nodes []node
+// Tree is a text of a record: nodes if it is complete JSON, else Lines.
+type Tree struct {
+	Nodes []Node
 	Lines []string
 }
 
@@ -30,24 +32,25 @@ const (
 	maxTreeNodes = 300
 )
 
-// newTree returns the tree of a text, with marks where the text of the previous step differs; before is "" for the
+// NewTree returns the tree of a text, with marks where the text of the previous step differs; before is "" for the
 // first text.
-func newTree(text, before string) tree {
+func NewTree(text, before string) Tree {
 	root, ok := parseTree(text)
 	if !ok {
-		return tree{Lines: linesOf(text)}
+		return Tree{Lines: Lines(text)}
 	}
 	previous, hasPrevious := parseTree(before)
 	if hasPrevious {
 		root.compare(&previous)
 	}
 	if root.Kind != "object" && root.Kind != "array" {
-		return tree{Nodes: []node{root}}
+		return Tree{Nodes: []Node{root}}
 	}
-	return tree{Nodes: root.Children}
+	return Tree{Nodes: root.Children}
 }
 
-func linesOf(text string) (lines []string) {
+// Lines returns the lines of a text without characters that hide or reorder others.
+func Lines(text string) (lines []string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		lines = append(lines, shown.Line(line))
 	}
@@ -55,7 +58,7 @@ func linesOf(text string) (lines []string) {
 }
 
 // parseTree parses JSON. ok is false for other texts, for truncated ones, and if it is too large for a tree.
-func parseTree(text string) (root node, ok bool) {
+func parseTree(text string) (root Node, ok bool) {
 	if text == "" || !json.Valid([]byte(text)) {
 		return root, false
 	}
@@ -72,8 +75,8 @@ type treeParser struct {
 }
 
 // value reads the next value. Input is valid JSON, so that the decoder has no error before its end.
-func (p *treeParser) value(name string, depth int) node {
-	n := node{Name: shown.Line(name)}
+func (p *treeParser) value(name string, depth int) Node {
+	n := Node{Name: shown.Line(name)}
 	p.count++
 	if p.count > maxTreeNodes || depth > maxTreeDepth {
 		p.tooLarge = true
@@ -87,7 +90,7 @@ func (p *treeParser) value(name string, depth int) node {
 			n.Kind = "object"
 		}
 		for i := 0; p.decoder.More() && !p.tooLarge; i++ {
-			key := formatCount(i)
+			key := strconv.Itoa(i)
 			if n.Kind == "object" {
 				token, _ := p.decoder.Token()
 				key, _ = token.(string)
@@ -112,12 +115,12 @@ func (p *treeParser) value(name string, depth int) node {
 func quoted(text string) string { return `"` + shown.Line(text) + `"` }
 
 // compare marks what differs from the same place in the previous record. It reports whether anything differs.
-func (n *node) compare(previous *node) (differs bool) {
+func (n *Node) compare(previous *Node) (differs bool) {
 	if n.Kind != previous.Kind || n.Text != previous.Text {
 		n.Change = "changed"
 		return true
 	}
-	byName := map[string]*node{}
+	byName := map[string]*Node{}
 	for i := range previous.Children {
 		byName[previous.Children[i].Name] = &previous.Children[i]
 	}
@@ -135,4 +138,4 @@ func (n *node) compare(previous *node) (differs bool) {
 }
 
 // Open reports whether the viewer shows the children at first.
-func (n node) Open() bool { return len(n.Children) <= 20 }
+func (n Node) Open() bool { return len(n.Children) <= 20 }

@@ -1,16 +1,20 @@
-package console
+package sampled
 
 import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 // maxSampled bounds the records of a sample on a page.
 const maxSampled = 1 << 20
 
-// truncateSample cuts the records of a sample to maxSampled: each gets the same share, and what earlier ones left.
-func truncateSample(s *rest.Sample) {
+// maxBrief bounds the value of a header.
+const maxBrief = 300
+
+// Truncate cuts the records of a sample to maxSampled: each gets the same share, and what earlier ones left.
+func Truncate(s *rest.Sample) {
 	var records []*rest.SampledRecord
 	for i := range s.Rows {
 		records = append(records, &s.Rows[i].Input)
@@ -30,7 +34,7 @@ func truncateSample(s *rest.Sample) {
 			*text = short
 		}
 		for n, h := range r.Headers {
-			if shown := h.Name + brief(h.Value); truncate(shown, &share) != shown {
+			if shown := h.Name + shown.LineUpTo(h.Value, maxBrief); truncate(shown, &share) != shown {
 				r.Headers, r.Cut = r.Headers[:n], true
 				break
 			}

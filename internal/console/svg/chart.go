@@ -1,4 +1,6 @@
-package console
+// Package svg draws charts of the last hour: the paths, grid lines and texts that a template writes as SVG. Unknown
+// values leave gaps.
+package svg
 
 import (
 	"fmt"
@@ -10,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/history"
 )
 
-// merged returns a value for each n steps: their sum or, with highest, the greatest. Null means that none is known.
-func merged(steps []*int64, n int, highest bool) (groups []*float64) {
+// Merge returns a value for each n steps: their sum or, with highest, the greatest. Null means that none is known.
+func Merge(steps []*int64, n int, highest bool) (groups []*float64) {
 	for len(steps) > 0 {
 		var group *float64
 		part := steps[:min(n, len(steps))]
@@ -42,14 +44,16 @@ func scaled(values []*float64, factor float64) []*float64 {
 	return result
 }
 
-func lastKnown(values []*float64) (value float64, known bool) {
+// Last returns the last value, if it is known.
+func Last(values []*float64) (value float64, known bool) {
 	if len(values) == 0 || values[len(values)-1] == nil {
 		return 0, false
 	}
 	return *values[len(values)-1], true
 }
 
-func highest(values ...*float64) (maximum float64) {
+// Highest returns the greatest known value, or zero.
+func Highest(values ...*float64) (maximum float64) {
 	for _, value := range values {
 		if value != nil {
 			maximum = max(maximum, *value)
@@ -92,8 +96,8 @@ func (b box) paths(values []*float64, maximum float64) (line, area string) {
 	return path.String(), fill.String()
 }
 
-// sparkline is a small chart of the last hour.
-type sparkline struct {
+// Sparkline is a small chart of the last hour.
+type Sparkline struct {
 	Label  string
 	Line   string
 	Area   string
@@ -101,21 +105,16 @@ type sparkline struct {
 	Height int
 }
 
-func newSparkline(label string, values []*float64, width, height int) sparkline {
-	s := sparkline{Label: label, Width: width, Height: height}
+// NewSparkline returns a sparkline with a size in pixels.
+func NewSparkline(label string, values []*float64, width, height int) Sparkline {
+	s := Sparkline{Label: label, Width: width, Height: height}
 	area := box{0, 1, float64(width), float64(height - 2)}
-	s.Line, s.Area = area.paths(values, max(highest(values...), 1e-9))
+	s.Line, s.Area = area.paths(values, max(Highest(values...), 1e-9))
 	return s
 }
 
-// minutesSparkline is the sparkline of a list: rows of each minute.
-func minutesSparkline(minutes []*int64, rows float64) sparkline {
-	values := merged(minutes, 1, false)
-	return newSparkline("rows a minute in the last hour, now "+formatRate(rows)+" a second", values, 96, 24)
-}
-
-// chart is a chart of the last hour with one or two lines.
-type chart struct {
+// Chart is a chart of the last hour with one or two lines.
+type Chart struct {
 	Title      string
 	Unit       string
 	Now        string
@@ -133,10 +132,10 @@ type chart struct {
 }
 
 // FromTime is the time of the first point, for the script.
-func (c chart) FromTime() string { return c.From.UTC().Format(time.RFC3339) }
+func (c Chart) FromTime() string { return c.From.UTC().Format(time.RFC3339) }
 
 // ToTime is the time of the last point.
-func (c chart) ToTime() string { return c.To.UTC().Format(time.RFC3339) }
+func (c Chart) ToTime() string { return c.To.UTC().Format(time.RFC3339) }
 
 type tick struct {
 	At     float64
@@ -155,10 +154,11 @@ const (
 )
 
 // newChart returns a chart of values that begin at a time, one for each point.
-func newChart(c chart, from time.Time, point time.Duration, first, second []*float64) chart {
+func newChart(c Chart, format func(float64) string, from time.Time, point time.Duration,
+	first, second []*float64) Chart {
 	c.From = from
 	c.To = from.Add(time.Duration(max(len(first)-1, 0)) * point)
-	c.Maximum = roundMaximum(max(highest(first...), highest(second...)))
+	c.Maximum = roundMaximum(max(Highest(first...), Highest(second...)))
 	c.Line, c.Area = plot.paths(first, c.Maximum)
 	c.SecondLine, _ = plot.paths(second, c.Maximum)
 	for i := range chartIntervals + 1 {
@@ -175,10 +175,10 @@ func newChart(c chart, from time.Time, point time.Duration, first, second []*flo
 		c.Times = append(c.Times, tick{plot.left + plot.width*share, date.Format("15:04"), anchor})
 	}
 	valueAt := func(values []*float64, i int) string {
-		if i >= len(values) || values[i] == nil {
+		if i < 0 || i >= len(values) || values[i] == nil {
 			return "–"
 		}
-		return formatRate(*values[i])
+		return format(*values[i])
 	}
 	c.Now = valueAt(first, len(first)-1)
 	if c.Second != "" {
@@ -218,33 +218,35 @@ func formatShort(n float64) string {
 	return strconv.FormatFloat(n, 'g', 4, 64)
 }
 
-// charts returns the charts of a connector. unread names what a lag counts.
-func charts(h *history.History, unread string) []chart {
+// Charts returns the charts of a connector. unread names what a lag counts, format formats a value.
+func Charts(h *history.History, unread string, format func(float64) string) []Chart {
 	point := time.Duration(h.Step*stepsPerPoint) * time.Second
-	make := func(c chart, first, second []*float64) chart { return newChart(c, h.From, point, first, second) }
-	sum := func(values []*int64, factor float64) []*float64 {
-		return scaled(merged(values, stepsPerPoint, false), factor)
+	make := func(c Chart, first, second []*float64) Chart {
+		return newChart(c, format, h.From, point, first, second)
 	}
-	worst := func(values []*int64) []*float64 { return merged(values, stepsPerPoint, true) }
+	sum := func(values []*int64, factor float64) []*float64 {
+		return scaled(Merge(values, stepsPerPoint, false), factor)
+	}
+	worst := func(values []*int64) []*float64 { return Merge(values, stepsPerPoint, true) }
 	perMinute := 60 / point.Seconds()
-	return []chart{
-		make(chart{Title: "Rows a second", Unit: "rows/s"}, sum(h.Rows, 1/point.Seconds()), nil),
-		make(chart{Title: "Request latency", Unit: "ms", First: "p50", Second: "p95"}, worst(h.P50), worst(h.P95)),
-		make(chart{Title: "Errors and refused", Unit: "a minute", First: "errors", Second: "refused"},
+	return []Chart{
+		make(Chart{Title: "Rows a second", Unit: "rows/s"}, sum(h.Rows, 1/point.Seconds()), nil),
+		make(Chart{Title: "Request latency", Unit: "ms", First: "p50", Second: "p95"}, worst(h.P50), worst(h.P95)),
+		make(Chart{Title: "Errors and refused", Unit: "a minute", First: "errors", Second: "refused"},
 			sum(h.Errors, perMinute), sum(h.Refused, perMinute)),
-		make(chart{Title: "Not read yet", Unit: unread}, worst(h.Lag), nil),
+		make(Chart{Title: "Not read yet", Unit: unread}, worst(h.Lag), nil),
 	}
 }
 
-// stackedShare is a part of a bar with the counts of states.
-type stackedShare struct {
+// Share is a part of a bar with the counts of states.
+type Share struct {
 	Color string
 	X     float64
 	Width float64
 }
 
-// stacked returns the parts of a bar 100 wide in proportion to counts by color.
-func stacked(counts map[string]int) (parts []stackedShare) {
+// Stack returns the parts of a bar 100 wide in proportion to counts by color.
+func Stack(counts map[string]int) (parts []Share) {
 	total := 0
 	for _, n := range counts {
 		total += n
@@ -253,7 +255,7 @@ func stacked(counts map[string]int) (parts []stackedShare) {
 	for _, color := range []string{"bad", "warn", "info", "good", "off"} {
 		if n := counts[color]; n > 0 {
 			width := 100 * float64(n) / float64(total)
-			parts = append(parts, stackedShare{color, x, max(width-0.8, 0.4)})
+			parts = append(parts, Share{color, x, max(width-0.8, 0.4)})
 			x += width
 		}
 	}

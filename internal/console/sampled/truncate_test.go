@@ -1,6 +1,7 @@
-package console
+package sampled
 
 import (
+	"fmt"
 	"html/template"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 // Rows of a sample are truncated to fit into an HTML page, and say so. Small rows stay complete next to large ones.
@@ -17,7 +19,7 @@ func TestSampleRowsAreTruncated(t *testing.T) {
 			n += len(template.HTMLEscapeString(text))
 		}
 		for _, h := range r.Headers {
-			n += len(template.HTMLEscapeString(h.Name + brief(h.Value)))
+			n += len(template.HTMLEscapeString(h.Name + shown.LineUpTo(h.Value, maxBrief)))
 		}
 		return n
 	}
@@ -35,7 +37,7 @@ func TestSampleRowsAreTruncated(t *testing.T) {
 			{Records: []rest.SampledRecord{copied}}}})
 	}
 	s.Rows = append(s.Rows, rest.SampledRow{Input: small})
-	truncateSample(&s)
+	Truncate(&s)
 	sum := 0
 	for _, row := range s.Rows[:99] {
 		sum += text(row.Input) + text(row.Steps[0].Records[0])
@@ -47,4 +49,26 @@ func TestSampleRowsAreTruncated(t *testing.T) {
 		t.Errorf("expected some %d bytes, found %d", maxSampled, sum)
 	}
 	assert.Equal(t, small, s.Rows[99].Input)
+}
+
+// The changes of a step are marked in the tree of a record.
+func TestChangedValuesAreMarked(t *testing.T) {
+	got := NewTree(`{"same":1,"other":{"x":"a"},"new":[1]}`, `{"same":1,"other":{"x":"b"},"gone":0}`)
+	want := []Node{{Name: "same", Kind: "number", Text: "1"},
+		{Name: "other", Kind: "object", Children: []Node{{Name: "x", Kind: "string", Text: `"a"`, Change: "changed"}}},
+		{Name: "new", Kind: "array", Change: "added", Children: []Node{{Name: "0", Kind: "number", Text: "1"}}}}
+	assert.Equal(t, fmt.Sprintf("%+v", want), fmt.Sprintf("%+v", got.Nodes))
+	// Truncated texts, deep ones and large ones are shown as lines.
+	deep, wide := strings.Repeat(`{"d":`, 1000)+"1"+strings.Repeat("}", 1000), "["+strings.Repeat("1,", 5000)+"1]"
+	for _, text := range []string{"{\n \"a\": ", "no JSON", deep, wide} {
+		if got := NewTree(text, ""); len(got.Nodes) > 0 || len(got.Lines) != strings.Count(text, "\n")+1 {
+			t.Errorf("%.20s: found %.200v", text, got)
+		}
+	}
+	records := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
+	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: records("1")},
+		{Outcome: "unchanged"}, {Records: records("2")}}}
+	if all := CompareStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
+		t.Errorf("found %v", all)
+	}
 }

@@ -1,0 +1,48 @@
+package sampled
+
+import "github.com/culvert-project/culvert/internal/rest"
+
+// Compared is a record after a step, with the record before it.
+type Compared struct{ Now, Before rest.SampledRecord }
+
+// CompareStep returns the records of a step.
+func CompareStep(row rest.SampledRow, step int) (records []Compared) {
+	before := row.Input
+	for _, s := range row.Steps[:step] {
+		if len(s.Records) > 0 {
+			before = s.Records[len(s.Records)-1]
+		}
+	}
+	for _, r := range row.Steps[step].Records {
+		records = append(records, Compared{r, before})
+	}
+	return records
+}
+
+// LastStep returns the step that the viewer opens at first: the last one that did something, -1 for none.
+func LastStep(row rest.SampledRow) int {
+	for i := len(row.Steps) - 1; i >= 0; i-- {
+		if outcome := row.Steps[i].Outcome; outcome != "skipped" && outcome != "unchanged" {
+			return i
+		}
+	}
+	return -1
+}
+
+// Outcome returns what the transforms did with a row, in one word.
+func Outcome(row rest.SampledRow) string {
+	if row.Problem != "" {
+		return "not shown"
+	}
+	word := "unchanged"
+	for _, step := range row.Steps {
+		switch step.Outcome {
+		case "dropped", "failed":
+			return step.Outcome
+		case "unchanged", "skipped": // no change
+		default:
+			word = "changed"
+		}
+	}
+	return word
+}

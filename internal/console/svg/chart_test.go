@@ -1,0 +1,59 @@
+package svg
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/history"
+)
+
+func known(values ...int64) (steps []*int64) {
+	for _, n := range values {
+		steps = append(steps, &n)
+	}
+	return steps
+}
+
+// Unknown steps leave a gap: they are neither zero nor joined.
+func TestUnknownStepsLeaveGaps(t *testing.T) {
+	steps := append(append(known(1, 2), nil, nil), known(4)...)
+	line, area := box{0, 0, 4, 4}.paths(Merge(steps, 1, false), 4)
+	assert.Equal(t, "M0.0 3.0L1.0 2.0M4.0 0.0", line)
+	assert.Equal(t, "M0.0 4.0V3.0L1.0 2.0V4.0ZM4.0 4.0V0.0V4.0Z", area)
+	sums, most := Merge(steps, 3, false), Merge(steps, 3, true)
+	if len(sums) != 2 || *sums[0] != 3 || *sums[1] != 4 || *most[0] != 2 || Merge(steps[2:4], 2, false)[0] != nil {
+		t.Errorf("found %v %v", sums, most)
+	}
+}
+
+// Charts have rates of the steps, five times, and a table; without history there is no line.
+func TestChartsOfAConnector(t *testing.T) {
+	h := history.History{Step: 10, From: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Rows: known(30, 30, 30, 60, 60,
+		60), P50: known(1, 2, 3, 4, 5, 6), P95: known(7, 8, 9, 10, 11, 120), Errors: known(0, 0, 0, 0, 0, 1),
+		Refused: known(0, 0, 0, 0, 0, 0), Lag: make([]*int64, 6)}
+	format := func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
+	all := Charts(&h, "rows", format)
+	for i, want := range []string{"6", "6 / 120", "2 / 0", "–"} {
+		assert.Equal(t, want, all[i].Now)
+	}
+	if c := all[0]; c.Maximum != 8 || len(c.Times) != 5 || c.Times[4].Label != "12:00" || len(c.Rows) != 1 {
+		t.Errorf("found %+v", c)
+	}
+	if all[3].Line != "" || strings.Contains(all[0].Line, "NaN") {
+		t.Errorf("found %q and %q", all[3].Line, all[0].Line)
+	}
+	if empty := Charts(&history.History{Step: 10}, "rows", format); len(empty) != 4 || empty[0].Now != "–" {
+		t.Errorf("found %+v", empty)
+	}
+}
+
+func TestMaximumOfAChart(t *testing.T) {
+	for value, want := range map[float64]float64{0: 1, 0.3: 0.4, 1: 1, 3: 4, 9: 10, 41: 80, 81_200: 100_000} {
+		if got := roundMaximum(value); got != want {
+			t.Errorf("%v: expected %v, found %v", value, want, got)
+		}
+	}
+}
