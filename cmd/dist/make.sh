@@ -71,6 +71,11 @@ third_party() {
     printf '\n%s\n%s %s, %s\n\n' "$line" "$module" "$version" "$name"
     cat "$file"
   done <"$work/licences"
+  for file in internal/console/assets/vendor/*.LICENSE.txt; do # files of the console
+    name=${file##*/}
+    printf '\n%s\n%s, in the console\n\n' "$line" "${name%.LICENSE.txt}"
+    cat "$file"
+  done
 }
 
 # target NAME: builds all files for a platform, from the clone in this folder into ../dist.
