@@ -18,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -64,8 +66,8 @@ func (e Environment) New(p rest.Pages) http.Handler {
 	if err != nil {
 		panic(err) // it is part of the program
 	}
-	return &console{Pages: p, Environment: e, version: digest(content),
-		templates: template.Must(template.New("").Funcs(templateFuncs).ParseFS(pageFiles, "pages/*.html"))}
+	return gzhttp.GzipHandler(&console{Pages: p, Environment: e, version: digest(content),
+		templates: template.Must(template.New("").Funcs(templateFuncs).ParseFS(pageFiles, "pages/*.html"))})
 }
 
 type page struct {
@@ -102,7 +104,7 @@ var pages = map[string]page{
 type pageRequest struct {
 	client
 	viewer
-	// script requests only fragments, except known ones, see [changedFragments].
+	// script requests only fragments, except known ones, see [rendered.answer].
 	script bool
 	known  string
 	query  url.Values
@@ -224,10 +226,11 @@ func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p pa
 	}
 	if v.script && !p.private {
 		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // they are made for others, too
-		answerFragments(w, v.known, c.cache.get(fmt.Sprint(name, "?", v.query.Encode(), v.viewer), func() rendered {
+		key := fmt.Sprint(name, "?", v.query.Encode(), v.viewer)
+		c.cache.answer(key, v.known, func() rendered {
 			_, content := c.render(v, name, p)
 			return content
-		}))
+		}).write(w, v.r)
 		return
 	}
 	data, content := c.render(v, name, p)
@@ -235,7 +238,7 @@ func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p pa
 	case is:
 		other.write(w, v.script)
 	case v.script:
-		answerFragments(w, v.known, content)
+		content.answer(v.known, nil).write(w, v.r)
 	default:
 		c.answerPage(w, v, name, data, content, counts)
 	}
@@ -259,7 +262,7 @@ func (c *console) render(v *pageRequest, name string, p page) (data any, content
 		if err != nil {
 			return nil, rendered{err: err}
 		}
-		content.fragments[f] = pageFragment{f, digest([]byte(html)), html}
+		content.fragments[f] = pageFragment{Name: f, Version: digest([]byte(html)), HTML: html}
 	}
 	return data, content
 }
@@ -302,14 +305,6 @@ func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string,
 	w.Header().Set("Content-Length", strconv.Itoa(len(html)))
 	w.WriteHeader(status)
 	io.WriteString(w, string(html))
-}
-
-func answerFragments(w http.ResponseWriter, known string, content rendered) {
-	if content.err != nil {
-		answerJSON(w, statusOf(content.err), map[string]string{"error": content.err.Error()})
-		return
-	}
-	answerJSON(w, http.StatusOK, changedFragments(content.fragments, known))
 }
 
 func answerJSON(w http.ResponseWriter, status int, value any) {

@@ -1,13 +1,19 @@
 package console
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"html/template"
 	"maps"
+	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // pageFragment is a part of a page that the browser polls once a second. Its version is a hash of its HTML, so that an
@@ -15,13 +21,58 @@ import (
 type pageFragment struct {
 	Name    string        `json:"-"`
 	Version string        `json:"version"`
-	HTML    template.HTML `json:"html"`
+	HTML    template.HTML `json:"html,omitempty"`
+	// Rows are the changed rows of its tables, by element ID. They replace HTML if nothing else has changed.
+	Rows map[string]template.HTML `json:"rows,omitempty"`
+}
+
+// outline tells what of a fragment has changed: the hash of each row by its element ID, and the hash of everything
+// else, including the order of the rows.
+type outline struct {
+	rows  map[string]string
+	frame string
+}
+
+const (
+	rowStart = `<tr id="`
+	rowEnd   = "</tr>"
+)
+
+// split returns the rows of a fragment that have an ID and no other attribute, and the outline. No user's text has
+// such a start: its quotes are escaped.
+func (f *pageFragment) split() (rows map[string]template.HTML, o outline) {
+	var frame strings.Builder
+	rows = map[string]template.HTML{}
+	o.rows = map[string]string{}
+	html := string(f.HTML)
+	for {
+		start := strings.Index(html, rowStart)
+		if start < 0 {
+			break
+		}
+		length := strings.Index(html[start:], rowEnd)
+		if length < 0 {
+			break
+		}
+		row := html[start : start+length+len(rowEnd)]
+		id, _, isPlain := strings.Cut(row[len(rowStart):], `">`)
+		frame.WriteString(html[:start+len(rowStart)+len(id)])
+		if isPlain && !strings.Contains(id, `"`) {
+			rows[id] = template.HTML(row)
+			o.rows[id] = digest([]byte(row))
+		} else {
+			frame.WriteString(row)
+		}
+		html = html[start+len(row):]
+	}
+	frame.WriteString(html)
+	o.frame = digest([]byte(frame.String()))
+	return rows, o
 }
 
 type rendered struct {
-	fragments  map[string]pageFragment
-	err        error
-	renderedAt time.Time
+	fragments map[string]pageFragment
+	err       error
 }
 
 func digest(text []byte) string {
@@ -29,32 +80,113 @@ func digest(text []byte) string {
 	return base64.RawURLEncoding.EncodeToString(hash[:9])
 }
 
-// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
-const cacheTTL = 800 * time.Millisecond
-
-// maxCachedPages bounds the cache: there is a page for each URL that is viewed.
-const maxCachedPages = 64
+const (
+	// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
+	cacheTTL = 800 * time.Millisecond
+	// maxCachedPages bounds the cache: there is a page for each URL that is viewed.
+	maxCachedPages = 64
+	// maxOutlines is the number of earlier versions of a fragment whose changed rows are known.
+	maxOutlines = 8
+	// maxAnswers is the number of answers that are compressed once for several viewers of a page.
+	maxAnswers = 16
+)
 
 type pageCache struct {
 	mu    sync.Mutex
 	pages map[string]*cachedPage
 }
 
+// cachedPage has the fragments of a page that all viewers with equal rights see.
 type cachedPage struct {
-	mu      sync.Mutex
-	content rendered
+	mu         sync.Mutex
+	content    rendered
+	renderedAt time.Time
+	answers    map[string]encodedAnswer // of content, by what the viewer has
+	outlines   map[string][]versionOutline
 }
 
-// get returns a cached page; the first caller renders it while others wait.
-func (s *pageCache) get(key string, make func() rendered) rendered {
+type versionOutline struct {
+	version string
+	outline
+}
+
+// encodedAnswer is JSON, also compressed.
+type encodedAnswer struct {
+	status     int
+	plain      []byte
+	compressed []byte
+}
+
+// answer returns what a viewer with known fragments lacks; the first caller renders the page while others wait.
+func (s *pageCache) answer(key, known string, make func() rendered) encodedAnswer {
 	p := s.page(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.content.renderedAt) >= cacheTTL {
+	if time.Since(p.renderedAt) >= cacheTTL {
 		p.content = make()
-		p.content.renderedAt = time.Now()
+		p.answers = map[string]encodedAnswer{}
+		p.remember()
+		p.renderedAt = time.Now()
 	}
-	return p.content
+	encoded, ok := p.answers[known]
+	if !ok {
+		encoded = p.content.answer(known, p.outlines)
+	}
+	if len(p.answers) < maxAnswers {
+		p.answers[known] = encoded
+	}
+	return encoded
+}
+
+// remember keeps the outlines of the last versions of each fragment.
+func (p *cachedPage) remember() {
+	if p.outlines == nil {
+		p.outlines = map[string][]versionOutline{}
+	}
+	for name, fragment := range p.content.fragments {
+		outlines := p.outlines[name]
+		if slices.ContainsFunc(outlines, func(o versionOutline) bool { return o.version == fragment.Version }) {
+			continue
+		}
+		_, current := fragment.split()
+		if len(outlines) >= maxOutlines {
+			outlines = outlines[1:]
+		}
+		p.outlines[name] = append(outlines, versionOutline{fragment.Version, current})
+	}
+}
+
+// answer returns the fragments that differ from known: NAME.VERSION, separated by commas. If only rows of tables differ
+// from one of the outlines, it returns these rows.
+func (r *rendered) answer(known string, outlines map[string][]versionOutline) encodedAnswer {
+	if r.err != nil {
+		return encode(statusOf(r.err), map[string]string{"error": r.err.Error()})
+	}
+	changed := maps.Clone(r.fragments)
+	for part := range strings.SplitSeq(known, ",") {
+		name, version, _ := strings.Cut(part, ".")
+		fragment := changed[name]
+		if fragment.Version == version {
+			delete(changed, name)
+			continue
+		}
+		for _, earlier := range outlines[name] {
+			if earlier.version == version {
+				changed[name] = fragment.since(&earlier.outline)
+			}
+		}
+	}
+	return encode(http.StatusOK, changed)
+}
+
+// since returns the rows that differ from an earlier version, or the whole fragment if more than rows differ.
+func (f pageFragment) since(earlier *outline) pageFragment {
+	rows, current := f.split()
+	if earlier.frame != current.frame {
+		return f
+	}
+	maps.DeleteFunc(rows, func(id string, _ template.HTML) bool { return earlier.rows[id] == current.rows[id] })
+	return pageFragment{Version: f.Version, Rows: rows}
 }
 
 func (s *pageCache) page(key string) *cachedPage {
@@ -71,15 +203,25 @@ func (s *pageCache) page(key string) *cachedPage {
 	return p
 }
 
-// changedFragments returns the fragments that differ from known: NAME.VERSION, separated by commas.
-func changedFragments(all map[string]pageFragment, known string) map[string]pageFragment {
-	changed := maps.Clone(all)
-	for one := range strings.SplitSeq(known, ",") {
-		if name, version, _ := strings.Cut(one, "."); changed[name].Version == version {
-			delete(changed, name)
-		}
+func encode(status int, value any) encodedAnswer {
+	var plain, compressed bytes.Buffer
+	_ = json.NewEncoder(&plain).Encode(value) // strings only
+	w, _ := gzip.NewWriterLevel(&compressed, gzip.BestSpeed)
+	w.Write(plain.Bytes())
+	w.Close()
+	return encodedAnswer{status, plain.Bytes(), compressed.Bytes()}
+}
+
+func (e encodedAnswer) write(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	body := e.plain
+	accepted := r.Header.Get("Accept-Encoding")
+	if strings.Contains(accepted, "gzip") && !strings.Contains(accepted, "gzip;q=0") {
+		w.Header().Set("Content-Encoding", "gzip")
+		body = e.compressed
 	}
-	return changed
+	w.WriteHeader(e.status)
+	w.Write(body)
 }
 
 const fragmentsParameter = "fragments"

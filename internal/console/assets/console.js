@@ -83,6 +83,7 @@ function parsed(html) {
 function show(fragments) {
   for (const [name, fragment] of Object.entries(fragments)) {
     const old = document.getElementById("fragment-" + name);
+    if (old && fragment.rows) showRows(old, fragment);
     if (!old || typeof fragment.html !== "string") continue;
     const before = saying(old);
     const fresh = old.cloneNode(false);
@@ -96,6 +97,22 @@ function show(fragments) {
     const now = saying(old);
     if (now !== before) say(now);
   }
+}
+
+// showRows puts rows of tables that have changed in their places.
+function showRows(old, fragment) {
+  let complete = true;
+  for (const [id, html] of Object.entries(fragment.rows)) {
+    const row = document.getElementById(id), fresh = parsed("<table>" + html + "</table>").querySelector("tr");
+    if (!row || !fresh) complete = false;
+    if (!row || !fresh) continue;
+    ages(fresh);
+    const whole = held(row) ? fresh.cloneNode(true) : null;
+    morph(row, fresh);
+    if (whole && !row.isEqualNode(whole)) complete = false;
+  }
+  counted();
+  old.dataset.version = complete ? fragment.version : ""; // the worker then sends all of it
 }
 
 function saying(node) {

@@ -1,0 +1,93 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// listOf renders a fragment with a table: each row is ID=TEXT.
+func listOf(rows ...string) rendered {
+	html := "<p>head</p><table><tbody>\n"
+	for _, row := range rows {
+		id, text, _ := strings.Cut(row, "=")
+		html += `<tr id="` + id + `"><td>` + text + "</td></tr>\n"
+	}
+	html += `<tr class="sum"><td>1</td></tr></tbody></table>`
+	return rendered{fragments: map[string]pageFragment{
+		"list": {Name: "list", Version: digest([]byte(html)), HTML: template.HTML(html)}}}
+}
+
+// A poll gets the rows that have changed since the version that it knows, and everything if more than rows has changed.
+func TestChangedRows(t *testing.T) {
+	t.Parallel()
+	var p cachedPage
+	known := map[string]string{}
+	changes := func(name string, content rendered, since string) pageFragment {
+		p.content = content
+		p.remember()
+		known[name] = content.fragments["list"].Version
+		var found map[string]pageFragment
+		encoded := content.answer("figures.x,list."+known[since], p.outlines)
+		require.NoError(t, json.Unmarshal(encoded.plain, &found))
+		return found["list"]
+	}
+	whole := changes("first", listOf("a=1", "b=1", "c=1"), "")
+	assert.Equal(t, true, strings.Contains(string(whole.HTML), "<p>head</p>") && whole.Rows == nil)
+	one := changes("second", listOf("a=1", "b=2", "c=1"), "first")
+	assert.Equal(t, pageFragment{Version: known["second"], Rows: map[string]template.HTML{
+		"b": `<tr id="b"><td>2</td></tr>`}}, one)
+	two := changes("third", listOf("a=3", "b=2", "c=1"), "first")
+	assert.Equal(t, 2, len(two.Rows), "since an earlier version")
+	assert.Equal(t, pageFragment{}, changes("third", listOf("a=3", "b=2", "c=1"), "third"), "nothing has changed")
+	for name, content := range map[string]rendered{"another order": listOf("b=2", "a=3", "c=1"),
+		"a row less": listOf("a=3", "b=2"), "a row more": listOf("a=3", "b=2", "c=1", "d=1")} {
+		found := changes(name, content, "third")
+		assert.Equal(t, true, found.HTML != "" && found.Rows == nil, name)
+	}
+	for n := range 2 * maxOutlines {
+		changes("last", listOf("a="+fmt.Sprint(n)), "")
+	}
+	assert.Equal(t, maxOutlines, len(p.outlines["list"]))
+	forgotten := changes("new", listOf("a=new"), "third")
+	assert.Equal(t, true, forgotten.HTML != "", "a version that is forgotten")
+}
+
+// Viewers with equal rights get one answer, which is rendered and compressed once.
+func TestAnswersAreShared(t *testing.T) {
+	t.Parallel()
+	var cache pageCache
+	renderings := 0
+	render := func() rendered { renderings++; return listOf("a=" + strings.Repeat("x", 5000)) }
+	var plain, compressed httptest.ResponseRecorder
+	plain, compressed = *httptest.NewRecorder(), *httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/", nil)
+	cache.answer("key", "list.v", render).write(&plain, r)
+	r.Header.Set("Accept-Encoding", "deflate, gzip, br")
+	cache.answer("key", "list.v", render).write(&compressed, r)
+	assert.Equal(t, 1, renderings)
+	assert.Equal(t, "gzip", compressed.Header().Get("Content-Encoding"))
+	assert.Equal(t, true, compressed.Body.Len() < 1000)
+	unzipped, err := gzip.NewReader(compressed.Body)
+	require.NoError(t, err)
+	var one, other map[string]pageFragment
+	require.NoError(t, json.NewDecoder(unzipped).Decode(&one))
+	require.NoError(t, json.Unmarshal(plain.Body.Bytes(), &other))
+	assert.Equal(t, other, one)
+	for n := range 2 * maxAnswers {
+		cache.answer("key", fmt.Sprint("list.", n), render)
+	}
+	assert.Equal(t, maxAnswers, len(cache.pages["key"].answers))
+	time.Sleep(cacheTTL)
+	cache.answer("key", "list.v", render)
+	assert.Equal(t, 2, renderings)
+}
