@@ -181,7 +181,7 @@ func served(t *testing.T, c http.Handler, method, target string, form url.Values
 	return w
 }
 
-func over(f *fake) http.Handler {
+func over(f http.Handler) http.Handler {
 	return Environment{Title: odd, Accent: "red"}.New(rest.Pages{API: f,
 		ReadOnlyReason: func(*http.Request) string { return "" }})
 }

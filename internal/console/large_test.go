@@ -1,0 +1,72 @@
+package console
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// largeList answers with the first 100 of 1,000 connectors, whose hours are all different. call changes some.
+func largeList(call int) rest.ConnectorList {
+	random := rand.New(rand.NewPCG(7, 0))
+	list := rest.ConnectorList{Counts: map[connect.Condition]int{"running": 1000}, Total: 1000, Next: "8/c"}
+	for n := range 100 {
+		c := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: fmt.Sprintf("s4-sales-orders-%04d", n),
+			Type: "source", State: "running", Tasks: 1, Workers: []string{"w1:8083"}}}
+		c.Sets = []string{fmt.Sprintf("SalesOrders%d", n)}
+		c.Topics = []string{fmt.Sprintf("s4.sales-orders.%d", n)}
+		c.Rows = 100 * random.Float64()
+		for range 60 {
+			rows := random.Int64N(30_000)
+			c.Minutes = append(c.Minutes, &rows)
+		}
+		if n%20 == 0 {
+			c.Rows += float64(call)
+		}
+		list.Connectors = append(list.Connectors, c)
+	}
+	return list
+}
+
+type largeWorker struct {
+	*fake
+	calls int
+}
+
+func (l *largeWorker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/culvert/connectors" {
+		l.calls++
+		l.answers["GET /culvert/connectors"] = largeList(l.calls)
+	}
+	l.fake.ServeHTTP(w, r)
+}
+
+func compressedSize(c http.Handler, target string) int {
+	r := httptest.NewRequest("GET", target, nil)
+	r.Header.Set("Accept-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	return w.Body.Len()
+}
+
+// A page of 100 of 1,000 connectors has at most 60 kB.
+func TestPageOfLargeList(t *testing.T) {
+	t.Parallel()
+	c := over(&largeWorker{fake: newFake()})
+	size := compressedSize(c, "/console/")
+	assert.Equal(t, true, size > 10_000 && size <= 60_000, fmt.Sprint(size))
+}
+
+// The first page of a list, rendered and compressed.
+func BenchmarkLargeList(b *testing.B) {
+	c := over(&largeWorker{fake: newFake()})
+	for b.Loop() {
+		b.ReportMetric(float64(compressedSize(c, "/console/")), "bytes")
+	}
+}
