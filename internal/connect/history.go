@@ -37,18 +37,15 @@ func (h *Herder) recordHistory(ctx context.Context) {
 
 // sample returns the counts of the tasks on this worker; runs is false if it has none.
 func (v *view) sample() (sample history.Sample, runs bool) {
-	sample.Name = v.name
+	sample = history.Sample{Name: v.name, Parts: map[int]history.Counts{}}
 	for i := range v.tasks {
 		current := v.tasks[i].currentProgress()
-		sample.Rows += current.Rows
-		sample.Errors += current.Errors
-		sample.Refused += current.Failed
-		sample.Lag = history.Sum(sample.Lag, taskActivity(&current).Lag)
+		sample.Parts[v.tasks[i].number] = history.Counts{Rows: current.Rows, Errors: current.Errors,
+			Refused: current.Failed, Lag: taskActivity(&current).Lag}
 	}
 	if v.client != nil {
 		counters := v.client.Counters()
-		sample.Requests = counters.Requests
-		sample.Latency = counters.Latency
+		sample.Parts[history.Client] = history.Counts{Requests: counters.Requests, Latency: counters.Latency}
 	}
 	return sample, len(v.tasks) > 0
 }

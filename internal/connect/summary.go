@@ -104,7 +104,8 @@ func (v *view) summary() Summary {
 func (v *view) ownStatus() ComponentStatus {
 	own := ComponentStatus{Task: -1, WorkerID: v.options.WorkerID, State: v.state, Since: v.stateSince,
 		Local: v.assignment.Standalone || v.assignment.OwnsConnector}
-	facts := evidence{target: v.target, hasStarted: len(v.tasks) > 0, isCaughtUp: true}
+	isPlanned := len(v.tasks) > 0 || v.assignment.TaskConfigs != nil // other workers may run the tasks
+	facts := evidence{target: v.target, hasStarted: isPlanned, isCaughtUp: true}
 	if !v.assignment.Standalone {
 		facts.state = v.state
 	}

@@ -149,7 +149,10 @@ func (g groupHerder) Summaries() []connect.Summary {
 		summary.Components = own[:1:1]
 		tasks := g.group.status.Tasks(summary.Name)
 		if !own[0].Local {
-			summary.Components[0] = g.remoteConnector(&own[0], summary.Name, len(tasks) > 0)
+			summary.Components[0] = g.remoteConnector(&own[0], summary.Name)
+		}
+		if len(tasks) == 0 && summary.Components[0].Condition == connect.ConditionIdle {
+			summary.Components[0].Condition = connect.ConditionStarting
 		}
 		for _, task := range tasks {
 			part := connect.RemoteStatus(task.Task, task.State, task.WorkerID, g.group.Settings.Redact(task.Trace))
@@ -164,7 +167,7 @@ func (g groupHerder) Summaries() []connect.Summary {
 }
 
 // remoteConnector returns the status of a connector that another worker runs. Its target state is known here.
-func (g groupHerder) remoteConnector(own *connect.ComponentStatus, name string, hasTasks bool) connect.ComponentStatus {
+func (g groupHerder) remoteConnector(own *connect.ComponentStatus, name string) connect.ComponentStatus {
 	stored, known := g.group.status.Connector(name)
 	if !known {
 		stored.State = connect.Unassigned
@@ -176,8 +179,6 @@ func (g groupHerder) remoteConnector(own *connect.ComponentStatus, name string, 
 	case own.Condition == connect.ConditionPaused || own.Condition == connect.ConditionStopped:
 		part = *own
 		part.WorkerID = stored.WorkerID
-	case part.Condition == connect.ConditionIdle && !hasTasks:
-		part.Condition = connect.ConditionStarting
 	}
 	part.Activity.Topics = own.Activity.Topics
 	return part

@@ -16,7 +16,7 @@ const (
 	stepsPerMinute = Steps / Minutes
 )
 
-// Counts are the totals of a connector on this worker. They begin again with new tasks, and with a new client.
+// Counts are the totals of a task, or of a connector's client. They begin again with a new task or client.
 type Counts struct {
 	Rows, Requests, Errors, Refused int64
 	// Latency counts requests by duration, see [LatencyBuckets].
@@ -30,8 +30,11 @@ type Sample struct {
 	Name string
 	// Created tells a connector from another one that had its name.
 	Created time.Time
-	Counts
+	Parts   map[int]Counts // by task; [Client] is the connector's client
 }
+
+// Client is the key of the client in [Sample.Parts].
+const Client = -1
 
 // History is the last hour, the oldest step first. Null means unknown: the worker or the tasks did not run.
 type History struct {
@@ -58,7 +61,7 @@ type Recorder struct {
 
 type connectorHistory struct {
 	created time.Time
-	last    Counts
+	last    map[int]Counts
 	ring    ring
 }
 
@@ -89,8 +92,8 @@ func (r *Recorder) Record(now time.Time, samples []Sample, existing map[string]b
 			c = &connectorHistory{created: sample.Created}
 			r.connectors[sample.Name] = c
 		}
-		point := sample.since(&c.last)
-		c.last = sample.Counts
+		point := sample.since(c.last)
+		c.last = sample.Parts
 		c.ring.record(step, point)
 		total.add(point)
 	}
@@ -126,11 +129,18 @@ func (r *Recorder) Hour(name string, now time.Time) (minutes []*int64, refused *
 	if c == nil {
 		return minutes, nil
 	}
+	sums := make([]int64, Minutes+1) // the last one counts refused records
 	first := lastStep(now) - Steps + 1
 	for i := range Steps {
 		point := c.ring.at(first + int64(i))
-		minutes[i/stepsPerMinute] = Sum(minutes[i/stepsPerMinute], point.rows.value())
-		refused = Sum(refused, point.refused.value())
+		if point.rows == unknown {
+			continue
+		}
+		minute := i / stepsPerMinute
+		sums[minute] += int64(point.rows)
+		minutes[minute] = &sums[minute]
+		sums[Minutes] += int64(point.refused)
+		refused = &sums[Minutes]
 	}
 	return minutes, refused
 }

@@ -13,7 +13,8 @@ var began = time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)
 
 // sample has a connector with as many rows, requests, and refused records.
 func sample(name string, n int64) Sample {
-	return Sample{Name: name, Created: began, Counts: Counts{Rows: n, Requests: n, Errors: n, Refused: n, Lag: &n}}
+	return Sample{Name: name, Created: began, Parts: map[int]Counts{0: {Rows: n, Requests: n, Errors: n, Refused: n,
+		Lag: &n}}}
 }
 
 // text shows the last numbers, - for unknown ones.
@@ -99,7 +100,8 @@ func TestHistoryOfSeveralWorkers(t *testing.T) {
 	t.Parallel()
 	var one, other Recorder
 	slow, quick := sample("a", 10), sample("a", 1)
-	slow.Latency[10], quick.Latency[3] = 4, 4
+	slow.Parts[Client] = Counts{Latency: [LatencyBuckets]int64{10: 4}}
+	quick.Parts[Client] = Counts{Latency: [LatencyBuckets]int64{3: 4}}
 	record(&one, 10*time.Second, quick)
 	record(&one, 20*time.Second, quick)
 	record(&other, 10*time.Second, slow)
@@ -120,6 +122,27 @@ func TestLatencies(t *testing.T) {
 	assert.Equal(t, unknownMillis, percentile(&[LatencyBuckets]int64{}, 0.5))
 	assert.Equal(t, millis(6), percentile(&[LatencyBuckets]int64{3: 10}, 0.5), "in the middle of 4 to 8 ms")
 	assert.Equal(t, millis(65_534), percentile(&[LatencyBuckets]int64{19: 10}, 0.95), "the greatest that fits")
+}
+
+// One of several tasks that begins again does not count the others again.
+func TestTaskThatRestarts(t *testing.T) {
+	t.Parallel()
+	var r Recorder
+	of := func(rows ...int64) Sample {
+		s := Sample{Name: "a", Created: began, Parts: map[int]Counts{}}
+		for task, n := range rows {
+			s.Parts[task] = Counts{Rows: n, Refused: n}
+		}
+		return s
+	}
+	record(&r, 10*time.Second, of(1_000_000, 1_000_000, 1_000_000))
+	record(&r, 20*time.Second, of(1_000_000, 5, 1_000_000))
+	record(&r, 30*time.Second, of(1_000_000, 7)) // the third one has moved to another worker
+	record(&r, 40*time.Second, of(1_000_000, 7, 4))
+	h := r.Connector("a", began.Add(40*time.Second))
+	assert.Equal(t, " 3000000 5 2 4", text(h.Rows, 4))
+	_, refused := r.Hour("a", began.Add(40*time.Second))
+	assert.Equal(t, int64(3_000_011), *refused)
 }
 
 func TestMemoryOfAConnector(t *testing.T) {

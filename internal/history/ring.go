@@ -142,26 +142,29 @@ func LatencyBucket(d time.Duration) int {
 	return bucket
 }
 
-// since returns what happened since earlier counts. Smaller counts are those of new tasks.
-func (s *Sample) since(last *Counts) point {
-	count := func(n, before int64) number {
-		if n < before {
-			before = 0
-		}
-		return newNumber(n - before)
+// since returns what happened since earlier counts.
+func (s *Sample) since(last map[int]Counts) point {
+	total := unknownPoint
+	for part, counts := range s.Parts {
+		before := last[part]
+		total.add(counts.since(&before))
 	}
-	p := point{rows: count(s.Rows, last.Rows), requests: count(s.Requests, last.Requests),
-		errors: count(s.Errors, last.Errors), refused: count(s.Refused, last.Refused), lag: unknown}
-	if s.Lag != nil {
-		p.lag = newNumber(*s.Lag)
+	return total
+}
+
+// since returns what happened since earlier counts. Smaller counts are those of a new task or client.
+func (c *Counts) since(last *Counts) point {
+	if c.Rows < last.Rows || c.Requests < last.Requests || c.Errors < last.Errors || c.Refused < last.Refused {
+		last = &Counts{}
+	}
+	p := point{rows: newNumber(c.Rows - last.Rows), requests: newNumber(c.Requests - last.Requests),
+		errors: newNumber(c.Errors - last.Errors), refused: newNumber(c.Refused - last.Refused), lag: unknown}
+	if c.Lag != nil {
+		p.lag = newNumber(*c.Lag)
 	}
 	var latency [LatencyBuckets]int64
-	isNew := s.Requests < last.Requests
 	for i := range latency {
-		latency[i] = s.Latency[i]
-		if !isNew {
-			latency[i] -= last.Latency[i]
-		}
+		latency[i] = c.Latency[i] - last.Latency[i]
 	}
 	p.p50 = percentile(&latency, 0.5)
 	p.p95 = percentile(&latency, 0.95)

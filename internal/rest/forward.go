@@ -239,10 +239,12 @@ func (req *request) forward(to string) {
 	}
 	ctx := req.timeoutContext()
 	isFannedOut := req.route.target == fanOut && req.route.method == http.MethodGet
+	answered := func() bool { return true }
 	if isFannedOut {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, leaderTimeout)
+		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
+		answered = time.AfterFunc(leaderTimeout, cancel).Stop
 	}
 	r, err := req.forwardRequest(ctx, to, req.forwardQuery(), data)
 	if err != nil {
@@ -253,6 +255,7 @@ func (req *request) forward(to string) {
 		n.attributes = append(n.attributes, "forwarded_to", to)
 	}
 	answer, err := req.workerClient.Do(r)
+	answered() // the client may take longer to read the answer
 	switch {
 	case err != nil && isFannedOut: // this worker's own part is better than nothing; what others run is unknown
 		req.route.serve(req)

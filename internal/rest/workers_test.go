@@ -20,7 +20,8 @@ func (r *runner) History(name string) (history.History, error) {
 		return history.History{}, err
 	}
 	var recorder history.Recorder
-	recorder.Record(historyStart, []history.Sample{{Name: "c", Counts: history.Counts{Rows: int64(r.number) + 1}}},
+	recorder.Record(historyStart, []history.Sample{{Name: "c",
+		Parts: map[int]history.Counts{0: {Rows: int64(r.number) + 1}}}},
 		map[string]bool{"c": true})
 	return recorder.Connector("c", historyStart), nil
 }

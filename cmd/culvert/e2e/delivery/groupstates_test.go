@@ -32,10 +32,13 @@ func TestStatesOfAKilledWorker(t *testing.T) {
 	for _, name := range []string{"c0", "c1"} {
 		g.put(0, name, groupSource(address, name))
 	}
+	single := groupSource(address, "single") // the connector and its task are on different workers
+	single["tasks.max"] = "1"
+	g.put(0, "single", single)
 	states := func(by int) (found map[connect.Condition]int) { return g.listed(by).Counts }
 	for round := range 2 {
-		g.Spreads(2, 4, 0, 1)
-		g.workers[0].Eventually("calm connectors", func() bool { return states(0)[connect.ConditionIdle] == 2 })
+		g.Spreads(3, 5, 0, 1)
+		g.workers[0].Eventually("calm connectors", func() bool { return states(0)[connect.ConditionIdle] == 3 })
 		leader := slices.Index(g.ids, g.overview(0).Leader)
 		killed := []int{1 - leader, leader}[round]
 		by := 1 - killed
