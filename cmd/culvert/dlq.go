@@ -29,9 +29,9 @@ func newDLQ() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dlq",
 		Short: "List, show, replay, retry and discard dead letters",
-		Long: `List, show, replay, retry and discard dead letters: records of the topic that errors.deadletterqueue.topic.name of
-connectors names. With errors.deadletterqueue.context.headers.enable=true their headers contain the error and the
-connector. With --connector and no TOPIC the running worker at --url does it.`,
+		Long: `List, show, replay, retry and discard dead letters: records that a connector could not process. They are in the topic
+of its setting errors.deadletterqueue.topic.name; with errors.deadletterqueue.context.headers.enable=true their headers
+contain the error and the connector. Pass TOPIC to read it directly, or --connector NAME to ask the running worker.`,
 		Example: `  culvert dlq list --connector orders
   culvert dlq replay --connector orders
   culvert dlq list orders-refused -p worker.properties
@@ -280,6 +280,10 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 				return asUsageError(errors.New("--since and --until: expected TOPIC and files, because a running " +
 					"worker does not select by time"))
 			case len(args) == 0:
+				r.config = in.folder // which names the worker here
+				if r.config != "" && r.url != "" {
+					return asUsageError(errors.New("expected --url or --config, found both"))
+				}
 				return r.replayLetters(c, "/replay", rest.ReplayRequest{Positions: letters, Error: filter.Error,
 					IncludeReplayed: again, IncludeSuperseded: older, DryRun: dry}, filter.Connector)
 			}

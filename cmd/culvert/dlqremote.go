@@ -20,7 +20,7 @@ import (
 )
 
 var errNoTopic = asUsageError(errors.New(
-	"expected TOPIC, found nothing; or --connector NAME, whose dead letters the running worker at --url reads"))
+	"expected TOPIC or --connector NAME, found neither: with --connector, the running worker reads the dead letters"))
 
 // letterPage returns a page of a connector's dead letters.
 func (r *remote) letterPage(ctx context.Context, connector string, query url.Values) (page rest.DeadLetterList,
@@ -133,6 +133,13 @@ func (r *remote) replayLetters(c *cobra.Command, route string, body any, names .
 	if done.DryRun {
 		result.Sent = done.WouldPass + done.Refused
 	}
+	if r.json {
+		delivered := printReplay(io.Discard, result, done.DryRun)
+		if err := printJSON(c.OutOrStdout(), done); err != nil {
+			return asFailure(err)
+		}
+		return delivered
+	}
 	return printReplay(c.OutOrStdout(), result, done.DryRun)
 }
 
@@ -164,9 +171,12 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
 				body.Value = &value
 			}
 			if value == "-" {
-				text, err := io.ReadAll(c.InOrStdin())
+				text, err := io.ReadAll(io.LimitReader(c.InOrStdin(), maxLine+1))
 				if err != nil {
 					return asFailure(err)
+				}
+				if len(text) > maxLine {
+					return asUsageError(fmt.Errorf("--value -: expected at most %d MiB, found more", maxLine>>20))
 				}
 				value = string(text)
 			}
@@ -192,8 +202,15 @@ func (r *remote) newDLQDiscard() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			const incomplete = "not all dead letters were discarded"
+			if r.json {
+				if err := printJSON(c.OutOrStdout(), done); err != nil {
+					return asFailure(err)
+				}
+				return printKept(io.Discard, done.Kept, incomplete)
+			}
 			fmt.Fprintf(c.OutOrStdout(), "%d discarded\n", done.Discarded)
-			return printKept(c.OutOrStdout(), done.Kept, "not all dead letters were discarded")
+			return printKept(c.OutOrStdout(), done.Kept, incomplete)
 		},
 	}
 	connectorFlag(c, &connector)

@@ -19,8 +19,14 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// maxProducedBatch bounds the records that are sent together.
-const maxProducedBatch = 1000
+const (
+	// maxProducedBatch and maxProducedBytes bound the records that are sent together.
+	maxProducedBatch = 1000
+	maxProducedBytes = 16 << 20
+	// maxLine bounds a line, and maxWaitingLines the lines that were read and not sent.
+	maxLine         = 16 << 20
+	maxWaitingLines = 16
+)
 
 // recordLines converts lines of stdin to records of a topic.
 type recordLines struct {
@@ -36,13 +42,14 @@ func newProduce() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "produce TOPIC",
 		Short: "Write the lines of stdin as records to a topic",
-		Long: `Write the lines of stdin as records to a topic, by default each line as a value without a key. With --json lines are
-as culvert consume prints them, of which key, value, headers and timestamp are used: a string becomes its text, null a
-tombstone, {"base64":…} bytes. The broker is found as by culvert consume. Exit code: 0 all records are acknowledged, 1 a
-line is wrong or a record was refused; earlier records may have been written.`,
+		Long: `Write the lines of stdin as records to a topic, by default each line as a value without a key. With --json, each line is
+a record in the format of culvert consume: its key, value, headers and timestamp are used. A JSON string is written
+without its quotes, null writes a tombstone, {"base64":…} writes bytes; so a copy of a topic may differ where a key or
+value was one of these as JSON. The broker is found as by culvert consume. Exit code: 0 all records are acknowledged, 1
+a line is wrong or a record was refused; earlier records may have been written.`,
 		Example: `  echo '{"OrderID":1,"Status":"new"}' | culvert produce Orders
   culvert produce Orders --key-separator : < orders.txt
-  culvert consume Orders | culvert produce Copies --create --json`,
+  culvert produce Orders --create --json < records.jsonl`,
 		RunE: func(c *cobra.Command, args []string) error {
 			lines.topic = args[0]
 			return to.open(c.Context(), c.ErrOrStderr(), func(_ *config.Worker, brokers kafka.Config) error {
@@ -104,6 +111,7 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 	defer func() { err = errors.Join(err, producer.Close(ctx)) }()
 	lines, ended := readLines(ctx, in)
 	batch := producer.NewBatch()
+	size := 0
 	more := true
 	for number := 1; more && err == nil; number++ {
 		var line []byte
@@ -114,9 +122,10 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 		}
 		if more {
 			err = l.add(batch, line)
+			size += len(line)
 			if err != nil {
 				err = fmt.Errorf("line %d: %w", number, err)
-			} else if len(lines) > 0 && batch.Len() < maxProducedBatch {
+			} else if len(lines) > 0 && batch.Len() < maxProducedBatch && size < maxProducedBytes {
 				continue
 			}
 		}
@@ -126,6 +135,7 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 			return sent, failed
 		}
 		batch = producer.NewBatch()
+		size = 0
 	}
 	if err == nil && ctx.Err() == nil {
 		err = <-ended
@@ -136,29 +146,25 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 // readLines sends the lines of a text without their ends, then closes lines and sends the error of the reader, nil at
 // the end of the text.
 func readLines(ctx context.Context, in io.Reader) (lines chan []byte, ended chan error) {
-	lines = make(chan []byte, maxProducedBatch)
+	lines = make(chan []byte, maxWaitingLines)
 	ended = make(chan error, 1)
-	input := bufio.NewReaderSize(in, 64<<10)
+	input := bufio.NewScanner(in)
+	input.Buffer(nil, maxLine)
 	go func() {
 		defer guard.Recover(slog.Default(), "reading lines", nil)
-		for {
-			line, err := input.ReadBytes('\n')
-			if len(line) > 0 {
-				select {
-				case lines <- bytes.TrimRight(line, "\r\n"):
-				case <-ctx.Done():
-					return
-				}
-			}
-			if err != nil {
-				close(lines)
-				if errors.Is(err, io.EOF) {
-					err = nil
-				}
-				ended <- err
+		for input.Scan() {
+			select {
+			case lines <- bytes.Clone(input.Bytes()):
+			case <-ctx.Done():
 				return
 			}
 		}
+		close(lines)
+		err := input.Err()
+		if errors.Is(err, bufio.ErrTooLong) {
+			err = fmt.Errorf("expected lines of at most %d MiB, found a longer one", maxLine>>20)
+		}
+		ended <- err
 	}()
 	return lines, ended
 }

@@ -35,7 +35,7 @@ type remote struct {
 	header http.Header
 }
 
-// Where a worker is called without --url and --config: at the URL of a variable, or at the default one.
+// The worker's URL if neither --url nor --config is set: the variable, else the default.
 const (
 	environmentURL = "CULVERT_URL"
 	defaultURL     = "http://127.0.0.1:8083"
@@ -48,8 +48,8 @@ func (r *remote) flags(c *cobra.Command) {
 	f := c.PersistentFlags()
 	f.StringVar(&r.url, "url", "", "`URL` of the REST API, Culvert's or Kafka Connect's (default: CULVERT_URL, else "+
 		defaultURL+"); http://USER:PASSWORD@HOST:PORT logs on")
-	f.StringVar(&r.config, "config", "", "`FILE` of the worker or folder with it, instead of --url: its first "+
-		"listener, and listeners.https.* for TLS. It has only hashes of passwords: see --user")
+	f.StringVar(&r.config, "config", "", "worker `FILE`, or its folder: its first listener replaces --url, its "+
+		"listeners.https.* settings are used for TLS. To log on, add --user")
 	c.MarkFlagsMutuallyExclusive("config", "url")
 	f.StringVar(&r.user, "user", "", "`NAME` of a user; the password is read from CULVERT_REST_PASSWORD")
 	f.BoolVar(&r.json, "json", false, "as JSON")

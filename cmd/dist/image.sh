@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # image.sh [DIR]: builds the container image of the commit for amd64 and arm64 as an OCI layout in DIR (default dist/image), without
-# Docker and without a base image. The same commit gives the same bytes. crane joins the layers; its registry on a port of this machine
-# holds them meanwhile. Unlike the image of Dockerfile, this one has no compiled plugins: they are compiled for a processor, so the first
+# Docker and without a base image. The same commit gives the same bytes. crane assembles the image in a temporary registry on this
+# machine. Unlike the image of Dockerfile, this one has no compiled plugins, because compiled code depends on the processor; the first
 # start compiles them into the volume.
 #   skopeo copy oci:dist/image docker://REGISTRY/culvert:TAG, or crane push dist/image REGISTRY/culvert:TAG --index
 set -euo pipefail
 export TZ=UTC LC_ALL=C
 cd "$(dirname "$0")/../.."
 to=${1:-dist/image}
+if [ -e "$to" ] && [ ! -f "$to/oci-layout" ]; then
+  echo "image.sh: $to: expected an image of an earlier build or nothing, found something else" >&2
+  exit 1
+fi
 work=$(mktemp -d)
 trap 'kill "${registry:-}" 2>/dev/null || :; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 version=$(git describe --tags --always --dirty) time=$(git log -1 --format=%ct)

@@ -218,9 +218,9 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 	req.r, req.requiresLogon = requestOf(t, "GET", "http://localhost/", ""), true
 	assert.Equal(t, maxShownHeaders, len(req.shownDeadLetter(letter, 10).Headers))
 	worker.value = strings.Repeat("x", 20<<10)
-	for query, want := range map[string]string{"": `"cut":true,"size":20508`, "?letter=0@3": `x","size":20508`} {
-		assert.Contains(t, sentOnThisMachine(t, worker, "GET", "/culvert/connectors/a/deadletters"+query, ""), want)
-	}
+	const letters = "/culvert/connectors/a/deadletters"
+	assert.Contains(t, sentOnThisMachine(t, worker, "GET", letters, ""), `"cut":true,"size":20508`)
+	assert.Contains(t, sentOnThisMachine(t, worker, "GET", letters+"?letter=0@3", ""), `x","size":20508`)
 	assert.Equal(t, connect.DeadLetterQuery{Show: "all", Only: &connect.DeadLetterPosition{Offset: 3}}, worker.query)
 	answer := sentOnThisMachine(t, worker, "GET", "/culvert/connectors/a/deadletters?show=settled&cause=0a&after=1-0@3", "")
 	assert.Contains(t, answer, `"topic":"dlq"`)
