@@ -52,7 +52,7 @@ func TestInvalidCommandLines(t *testing.T) {
 		{"plugins check nowhere.wasm", 2, "nowhere.wasm"},
 		{"validate --log-level loud " + file, 2, "expected debug, info"},
 		{"validate --log-format xml " + file, 2, `--log-format: expected text, text+location or json, found "xml"`},
-		{"consume", 2, "expected TOPIC or --connector NAME, found neither"},
+		{"consume", 2, "expected TOPIC, found nothing"},
 		{"consume x --data nowhere", 1, "nowhere"},
 		{"consume x --data nowhere --properties " + p.File("port.properties", "bootstrap.servers=embedded:9999"), 1,
 			"no embedded broker's data to read (--data nowhere)"},
