@@ -30,8 +30,9 @@ func newTopics() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "topics",
 		Short: "List topics with their partitions and records",
-		Long: `List topics with their partitions and records, without internal topics of Kafka. Records are counted by offsets:
-compacted ones, and markers of transactions, count. The broker is found as by culvert consume.`,
+		Long: `List topics with their partitions and records, without internal topics of Kafka. The number of records is the
+end offset minus the first offset, so it includes compacted records and transaction markers. The broker is found as by
+culvert consume.`,
 		Example: "  culvert topics\n  culvert topics -p worker.properties --json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return from.open(c.Context(), c.ErrOrStderr(), func(_ *config.Worker, brokers kafka.Config) error {
