@@ -61,6 +61,7 @@ type trackedConnector struct {
 	controller *controller
 	index      *deadLetterIndex // nil means that nothing was read
 	next       kafka.Positions  // where the next read starts
+	isStale    bool             // the index has changed since the summary was derived
 
 	mu      sync.Mutex
 	summary *DeadLetterSummary // nil means unknown
@@ -326,12 +327,13 @@ func (t *deadLetterTracker) update(ctx context.Context, topic, name string, c *t
 			states[partition] = state
 		}
 	}
-	isChanged := c.index.update(offsets.From, states)
+	c.isStale = c.index.update(offsets.From, states) || c.isStale
 	switch {
 	case !isComplete:
 		// the summary remains until it is too old
-	case isChanged:
+	case c.isStale:
 		c.setSummary(c.index.summary())
+		c.isStale = false
 	default:
 		c.setSummary(nil)
 	}

@@ -193,6 +193,39 @@ func TestDeadLettersByOriginal(t *testing.T) {
 	h.awaitOpen("d", 0)
 }
 
+// What is settled is known of connectors with an offsets topic of their own, too, as their writes are copied to that of
+// the worker.
+func TestDeadLettersWithOffsetsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	h, client := letterHerd(t, nil)
+	h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq",
+		"offsets.storage.topic=own"), nil)
+	produce(t, client, lettersOf("dlq", "c", 3)...)
+	h.awaitOpen("c", 3)
+	_, err := h.discard("c", "0@0", "0@1")
+	require.NoError(t, err)
+	h.awaitOpen("c", 1)
+	assert.Equal(t, []string{"0@2 x1"}, h.pages("c", DeadLetterQuery{Show: ShowOpen}))
+}
+
+// Numbers of an incomplete refresh are not shown, but they are not forgotten either.
+func TestIncompleteRefresh(t *testing.T) {
+	t.Parallel()
+	h, _ := letterHerd(t, map[string]string{"c": "dlq"})
+	ctl, err := h.find("c")
+	require.NoError(t, err)
+	c := &trackedConnector{controller: ctl}
+	offsets := kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 1}}
+	c.prepare(offsets)
+	l := ParseDeadLetter(letterOf("dlq", "c", 0, 0, "no"))
+	c.index.add(&l)
+	for _, isComplete := range []bool{false, true} {
+		require.NoError(t, h.tracker.update(kafkatest.Context(t), "dlq", "c", c, offsets, isComplete))
+		assert.Equal(t, isComplete, c.summary != nil)
+	}
+	assert.Equal(t, int64(1), *c.summary.Open)
+}
+
 // The bound of stored ranges is kept: a discard that exceeds it stores nothing, one that closes a gap is permitted.
 func TestDiscardIsBounded(t *testing.T) {
 	t.Parallel()

@@ -48,7 +48,9 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		letters, next, err := x.page(query)
 		page.Size = len(letters)
 		page.Next = next
-		page.Causes = c.summary.Causes
+		if c.summary != nil {
+			page.Causes = c.summary.Causes
+		}
 		if err != nil {
 			return err
 		}
