@@ -256,7 +256,8 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 	t.mu.Lock()
 	connectors := maps.Clone(shared.connectors)
 	t.mu.Unlock()
-	from := maps.Clone(offsets.To)
+	from := kafka.Positions{}
+	maps.Copy(from, offsets.To)
 	for _, c := range connectors {
 		c.prepare(offsets)
 		for partition, next := range c.next {
@@ -289,7 +290,8 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 func (c *trackedConnector) prepare(offsets kafka.Range) {
 	isShorter := false
 	for partition, next := range c.next {
-		isShorter = isShorter || next > offsets.To[partition]
+		end, ok := offsets.To[partition]
+		isShorter = isShorter || !ok || next > end
 	}
 	if c.index == nil || isShorter {
 		c.index, c.next = newDeadLetterIndex(), kafka.Positions{}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 )
@@ -224,6 +225,26 @@ func TestIncompleteRefresh(t *testing.T) {
 		assert.Equal(t, isComplete, c.summary != nil)
 	}
 	assert.Equal(t, int64(1), *c.summary.Open)
+}
+
+// trackedAlone returns a tracked topic of a connector that is not refreshed in the background.
+func (h *herd) trackedAlone(topic, connector string) *trackedTopic {
+	ctl, err := h.find(connector)
+	require.NoError(h.t, err)
+	return &trackedTopic{name: topic, lock: guard.NewCtxMutex(),
+		connectors: map[string]*trackedConnector{connector: {controller: ctl}}}
+}
+
+// The index of a topic is dropped with the topic, also if it was empty.
+func TestDeadLettersOfADeletedTopic(t *testing.T) {
+	t.Parallel()
+	h, _ := letterHerd(t, map[string]string{"c": "dlq"})
+	h.awaitOpen("c", 0)
+	shared := h.trackedAlone("gone", "c")
+	for _, offsets := range []kafka.Range{{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 0}}, {}} {
+		require.NoError(t, h.tracker.refresh(kafkatest.Context(t), shared, offsets))
+		assert.Equal(t, len(offsets.To), len(shared.connectors["c"].next))
+	}
 }
 
 // The bound of stored ranges is kept: a discard that exceeds it stores nothing, one that closes a gap is permitted.

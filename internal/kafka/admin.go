@@ -435,7 +435,7 @@ func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 			err = errors.Join(err, end.Err, start.Err)
 		}
 		switch {
-		case errors.Is(err, kerr.UnknownTopicOrPartition):
+		case errors.Is(partitions[-1].Err, kerr.UnknownTopicOrPartition): // kadm's place for errors of the topic
 			ranges[topic] = Range{}
 		case err == nil:
 			ranges[topic] = readable

@@ -191,6 +191,16 @@ func TestRangesWithoutStarts(t *testing.T) {
 	assert.Equal(t, map[string]Range{}, a.Ranges(kafkatest.Context(t), "letters"))
 }
 
+// A partition that a broker does not know at the moment makes its topic unreadable, not empty.
+func TestRangesOfAnUnknownPartition(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "letters", "one", "two")
+	a := openTestAdmin(t, b.Addr())
+	kafkatest.RejectIf(b.Cluster, kmsg.ListOffsets, kerr.UnknownTopicOrPartition,
+		func(kmsg.Request) bool { return true })
+	assert.Equal(t, map[string]Range{"missing": {}}, a.Ranges(kafkatest.Context(t), "letters", "missing"))
+}
+
 // A new Kafka cluster returns COORDINATOR_NOT_AVAILABLE until it has created the topic of group offsets.
 func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	t.Parallel()
