@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // DeadLetterSummary counts the open dead letters of a connector by original record or row.
@@ -256,6 +257,19 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 	t.mu.Lock()
 	connectors := maps.Clone(shared.connectors)
 	t.mu.Unlock()
+	states, failure := t.readStates(ctx, shared.name, connectors, offsets)
+	failures := []error{failure}
+	for name, c := range connectors {
+		if !c.isOlder(offsets, states[name]) {
+			continue
+		}
+		current, ok := t.admin.Ranges(ctx, shared.name)[shared.name]
+		if !ok {
+			return fmt.Errorf("topic %s cannot be read at the moment", shared.name)
+		}
+		offsets = current
+		break
+	}
 	from := kafka.Positions{}
 	maps.Copy(from, offsets.To)
 	for _, c := range connectors {
@@ -276,14 +290,31 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 				return nil
 			})
 	}
-	failures := []error{readErr}
 	for name, c := range connectors {
 		if readErr == nil {
 			maps.Copy(c.next, offsets.To)
 		}
-		failures = append(failures, t.update(ctx, shared.name, name, c, offsets, readErr == nil))
+		if stored, ok := states[name]; ok {
+			c.update(offsets, stored, readErr == nil)
+		}
 	}
-	return errors.Join(failures...)
+	return errors.Join(append(failures, readErr)...)
+}
+
+// isOlder reports whether offsets end before what was read or replayed: they were requested earlier, or the topic was
+// created again.
+func (c *trackedConnector) isOlder(offsets kafka.Range, states map[int32]replayState) bool {
+	for partition, next := range c.next {
+		if next > offsets.To[partition] {
+			return true
+		}
+	}
+	for partition, state := range states {
+		if state.end() > offsets.To[partition] {
+			return true
+		}
+	}
+	return false
 }
 
 // prepare starts the index of a connector that has none, or whose topic was created again.
@@ -312,19 +343,36 @@ func (c *trackedConnector) prepare(offsets kafka.Range) {
 	}
 }
 
+// readStates returns the stored replay states of connectors by name, without those that cannot be read.
+func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connectors map[string]*trackedConnector,
+	offsets kafka.Range) (states map[string]map[int32]replayState, failure error) {
+	states = map[string]map[int32]replayState{}
+	for name := range connectors {
+		stored := map[int32]replayState{}
+		var err error
+		for partition := range offsets.To {
+			var fields []wit.OffsetEntry
+			fields, _, err = t.herder.shared.Offsets.Get(ctx, replayOwnerPrefix+name, replayPartition(topic, partition))
+			if err != nil {
+				break
+			}
+			if stored[partition], err = parseReplayState(fields); err != nil {
+				err = fmt.Errorf("stored replay state of topic %s, partition %d: %w", topic, partition, err)
+				break
+			}
+		}
+		failure = errors.Join(failure, err)
+		if err == nil {
+			states[name] = stored
+		}
+	}
+	return states, failure
+}
+
 // update derives the summary from new letters and replay states. isComplete means that all new letters were read.
-func (t *deadLetterTracker) update(ctx context.Context, topic, name string, c *trackedConnector, offsets kafka.Range,
-	isComplete bool) error {
+func (c *trackedConnector) update(offsets kafka.Range, stored map[int32]replayState, isComplete bool) {
 	states := map[int32]replayState{}
-	for partition := range offsets.To {
-		fields, _, err := t.herder.shared.Offsets.Get(ctx, replayOwnerPrefix+name, replayPartition(topic, partition))
-		if err != nil {
-			return err
-		}
-		state, err := parseReplayState(fields)
-		if err != nil {
-			return fmt.Errorf("stored replay state of topic %s, partition %d: %w", topic, partition, err)
-		}
+	for partition, state := range stored {
 		if state.end() <= offsets.To[partition] { // else it is of an earlier topic with this name
 			states[partition] = state
 		}
@@ -339,7 +387,6 @@ func (t *deadLetterTracker) update(ctx context.Context, topic, name string, c *t
 	default:
 		c.setSummary(nil)
 	}
-	return nil
 }
 
 // setSummary stores a summary that is up to date. Nil keeps the one before.

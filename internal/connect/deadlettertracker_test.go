@@ -212,16 +212,13 @@ func TestDeadLettersWithOffsetsOfTheirOwn(t *testing.T) {
 // Numbers of an incomplete refresh are not shown, but they are not forgotten either.
 func TestIncompleteRefresh(t *testing.T) {
 	t.Parallel()
-	h, _ := letterHerd(t, map[string]string{"c": "dlq"})
-	ctl, err := h.find("c")
-	require.NoError(t, err)
-	c := &trackedConnector{controller: ctl}
+	c := &trackedConnector{}
 	offsets := kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 1}}
 	c.prepare(offsets)
 	l := ParseDeadLetter(letterOf("dlq", "c", 0, 0, "no"))
 	c.index.add(&l)
 	for _, isComplete := range []bool{false, true} {
-		require.NoError(t, h.tracker.update(kafkatest.Context(t), "dlq", "c", c, offsets, isComplete))
+		c.update(offsets, nil, isComplete)
 		assert.Equal(t, isComplete, c.summary != nil)
 	}
 	assert.Equal(t, int64(1), *c.summary.Open)
@@ -244,6 +241,27 @@ func TestDeadLettersOfADeletedTopic(t *testing.T) {
 	for _, offsets := range []kafka.Range{{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 0}}, {}} {
 		require.NoError(t, h.tracker.refresh(kafkatest.Context(t), shared, offsets))
 		assert.Equal(t, len(offsets.To), len(shared.connectors["c"].next))
+	}
+}
+
+// Offsets that are older than those of the last refresh, or than the replay state, are replaced: the topic is not taken
+// for one that was created again.
+func TestRefreshWithOlderOffsets(t *testing.T) {
+	t.Parallel()
+	h, client := letterHerd(t, map[string]string{"c": "dlq"})
+	produce(t, client, lettersOf("dlq", "c", 3)...)
+	h.awaitOpen("c", 3)
+	_, err := h.discard("c", "0@0", "0@1", "0@2")
+	require.NoError(t, err)
+	shared := h.trackedAlone("dlq", "c")
+	c := shared.connectors["c"]
+	var index *deadLetterIndex
+	for range 2 { // at first nothing was read
+		require.NoError(t, h.tracker.refresh(kafkatest.Context(t), shared,
+			kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 2}}))
+		assert.Equal(t, []int64{3, 0}, []int64{c.next[0], *c.summary.Open})
+		assert.Equal(t, true, index == nil || index == c.index, "the index was built again")
+		index = c.index
 	}
 }
 
