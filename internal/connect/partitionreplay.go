@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -413,6 +414,7 @@ func (p *partitionReplay) dropIfSuperseded(deadLetter *DeadLetter) bool {
 }
 
 func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
+	clear(p.written) // of the batch before
 	if !p.request.DryRun {
 		defer p.connectorRun.controller.keyLocks.lock(chosen)()
 		if err := p.records.readNewer(ctx); err != nil {
@@ -482,10 +484,16 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 	options.Revoked = &sink.RevokedPartitions{}
 	options.InDoubt = &sink.InDoubtRecords{}
 	options.InDoubt.MergeKnown(p.state.known)
+	var found atomic.Bool
 	err = sink.Deliver(ctx, options, sink.Replay{Letters: []core.DeadLetter{stored}, Lock: p.lock, CheckOnly: true,
-		Store: func(context.Context, []bool, []bool) error { return nil }})
+		Store:   func(context.Context, []bool, []bool) error { return nil },
+		Written: func(*kgo.Record) { found.Store(true) }})
 	if err != nil {
 		return false, err
+	}
+	if missing.record == nil && !found.Load() {
+		return false, fmt.Errorf("an earlier attempt may have written dead letter %v, and its stored value cannot be "+
+			"checked: a transform, the plugin or errors.uncertain.skip leaves it out", letter.position())
 	}
 	if missing.record == nil {
 		after := p.state.clone()

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,16 +93,24 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 func TestRetryOfALetterInDoubt(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, saidTimes(1), "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
-		"sap.odata.enable.batch=0")
+		"sap.odata.enable.batch=0", "transforms=drop", "transforms.drop.type=org.apache.kafka.connect.transforms.Filter",
+		"transforms.drop.predicate=null", "predicates=null",
+		"predicates.null.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")
 	d.written(t, 0)
 	e2etest.Produce(t, d.broker,
 		&kgo.Record{Topic: "said", Key: []byte("a"), Value: []byte(`{"Topic":"0"}`)}, // as the written one
 		&kgo.Record{Topic: "said", Key: []byte("b"), Value: []byte(`{"Topic":"1"}`)})
 	d.written(t, 100_000)
-	e2etest.ReadTopic(t, d.broker, "refused", 2)
+	headers := slices.Clone(e2etest.ReadTopic(t, d.broker, "refused", 2)[1].Headers)
+	for i := range headers {
+		if headers[i].Key == "__connect.errors.offset" {
+			headers[i].Value = []byte("3")
+		}
+	}
+	e2etest.Produce(t, d.broker, &kgo.Record{Topic: "refused", Key: []byte("c"), Headers: headers}) // a tombstone
 	e2etest.Produce(t, d.broker, &kgo.Record{Topic: "connect-offsets",
 		Key:   []byte(`["culvert dlq replay: inbox",{"partition":0,"topic":"refused"}]`),
-		Value: []byte(`{"next":0,"sent":"0,1"}`)})
+		Value: []byte(`{"next":0,"sent":"0,1,2"}`)})
 	_, dlq := d.letterWorker(t)
 	list := dlq("list").Exits(0).Stdout
 	dlq("retry", at(t, list, "said-0@1"), "--value", `{"Topic":"mended 0"}`).Exits(1).Prints("0 sent: 0 delivered, 0 refused\n",
@@ -110,5 +119,9 @@ func TestRetryOfALetterInDoubt(t *testing.T) {
 	if d.service.Count("Inbox") != 2 || d.has("mended 0") || !d.has("mended 1") {
 		t.Errorf("expected the written document and a mended one, found %d", d.service.Count("Inbox"))
 	}
+	// A transform leaves out the stored value, so it cannot be checked.
+	dlq("retry", "0@2", "--value", `{"Topic":"mended 2"}`).Exits(1).Says("its stored value cannot be checked")
+	dlq("list").Exits(0).Prints("said-0@3")
+	dlq("discard", "0@2").Exits(0)
 	dlq("list").Exits(0).Omits("said")
 }
