@@ -233,6 +233,8 @@ func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 			return "without the position of their record"
 		}
 		switch superseded := p.records.isSuperseded(deadLetter); {
+		case !p.canSendValue(deadLetter.recordID()):
+			return keptOtherValue
 		case p.records.contradictory[deadLetter.recordID()]:
 			return "of records whose dead letters contradict each other about their number of rows"
 		case superseded && deadLetter.Record.Key == nil:
@@ -260,6 +262,21 @@ func (p *partitionReplay) skipReason(deadLetter *DeadLetter) string {
 		return fmt.Sprintf("of topic %q, which connector %s does not use", deadLetter.Topic, run.config.Name)
 	}
 	return ""
+}
+
+// requestDigest identifies the value of the request. "" means that the dead letters have their own values.
+func (p *partitionReplay) requestDigest() string {
+	if p.request.Value == nil {
+		return ""
+	}
+	return valueDigest([]byte(*p.request.Value))
+}
+
+// canSendValue reports whether an earlier attempt that may have written the record has sent no other value than the
+// request: a check of one value does not find another.
+func (p *partitionReplay) canSendValue(id recordID) bool {
+	sent := p.records.values[id]
+	return sent == "" || sent == p.requestDigest()
 }
 
 func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *plugin.Binding,
@@ -445,7 +462,10 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 		at := before.clone()
 		at.known = options.InDoubt.Known()
 		for i, deadLetter := range chosen {
-			at.setInDoubt(deadLetter.Record.Offset, inDoubt[indexes[i]])
+			delete(at.inDoubt, deadLetter.Record.Offset)
+			if inDoubt[indexes[i]] {
+				at.setInDoubt(deadLetter.Record.Offset, p.requestDigest())
+			}
 			if settled[indexes[i]] {
 				at.markDone(deadLetter.Record.Offset, deadLetter.Record.Offset)
 			}
@@ -471,7 +491,7 @@ func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Opt
 	letter := chosen[0]
 	id := letter.recordID()
 	state := p.records.states[id]
-	if !state.inDoubt {
+	if !state.inDoubt || p.records.values[id] != "" { // the sink itself checks the value that was sent
 		return false, nil
 	}
 	stored := letter.forReplay()

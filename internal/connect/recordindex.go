@@ -29,6 +29,8 @@ type recordIndex struct {
 	limit         int
 	rows          map[recordID]core.RowSubset
 	contradictory map[recordID]bool
+	// values has the digests of other values that earlier retries of records in doubt have sent, see [valueDigest].
+	values map[recordID]string
 	// newest is, by key of a dead letter to send, the offset of the newest record of the key that is not such a dead
 	// letter, or -1. from is where the next read starts.
 	newest  map[recordID]int64
@@ -41,7 +43,7 @@ type recordIndex struct {
 
 func newRecordIndex(kafkaConfig kafka.Config) *recordIndex {
 	return &recordIndex{states: map[recordID]recordState{}, limit: maxIndexedRecords,
-		rows: map[recordID]core.RowSubset{}, contradictory: map[recordID]bool{}, newest: map[recordID]int64{},
+		rows: map[recordID]core.RowSubset{}, contradictory: map[recordID]bool{}, values: map[recordID]string{}, newest: map[recordID]int64{},
 		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}, kafka: kafkaConfig}
 }
 
@@ -92,6 +94,7 @@ func (r *recordIndex) add(deadLetter *DeadLetter, settled, inDoubt bool) error {
 		state.replays, state.inDoubt = times, false
 		delete(r.rows, id)
 		delete(r.contradictory, id)
+		delete(r.values, id)
 	}
 	if times == state.replays {
 		state.inDoubt = state.inDoubt || inDoubt
@@ -108,6 +111,13 @@ func (r *recordIndex) add(deadLetter *DeadLetter, settled, inDoubt bool) error {
 	}
 	r.states[id] = state
 	return nil
+}
+
+// addValue records that an earlier retry has sent another value, after add of the dead letter in doubt.
+func (r *recordIndex) addValue(deadLetter *DeadLetter, digest string) {
+	if id := deadLetter.recordID(); digest != "" && int32(deadLetter.Replays) == r.states[id].replays {
+		r.values[id] = digest
+	}
 }
 
 func (r *recordIndex) isDone(deadLetter *DeadLetter) bool {

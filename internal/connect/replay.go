@@ -51,7 +51,9 @@ const SettledUnsent = "that are settled without being sent, because a transform,
 
 // Other reasons that do not depend on the dead letter.
 const (
-	keptUnknown = "that are not in the topic, belong to another connector, or were settled before"
+	keptUnknown    = "that are not in the topic, belong to another connector, or were settled before"
+	keptOtherValue = "of which an earlier retry may have written another value: retry them with that value, or " +
+		"discard them"
 	keptWritten = "that an earlier attempt has written, as a check shows: the other value was not sent"
 )
 
@@ -218,7 +220,12 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 		if p.request.IncludeReplayed && p.request.Filter.Positions[l.position()] {
 			requested[l.recordID()] = true
 		}
-		return records.add(l, p.state.isDone(l.Record.Offset), p.state.inDoubt[l.Record.Offset])
+		digest, inDoubt := p.state.inDoubt[l.Record.Offset]
+		if err := records.add(l, p.state.isDone(l.Record.Offset), inDoubt); err != nil {
+			return err
+		}
+		records.addValue(l, digest)
+		return nil
 	})
 	for id := range requested {
 		state := records.states[id]

@@ -3,6 +3,8 @@ package connect
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -71,12 +73,18 @@ func (r *ReplayStates) IsReplayed(deadLetter *DeadLetter) bool {
 }
 
 // replayState is the stored state of the replay of one partition: done has the ranges of replayed dead letters, sorted
-// and not adjacent; inDoubt has dead letters that may have been written; known is what the sink must know to check
-// those.
+// and not adjacent; inDoubt has dead letters that may have been written, with the digest of the value that was sent in
+// place of theirs, if any; known is what the sink must know to check those.
 type replayState struct {
 	done    []offsetRange
-	inDoubt map[int64]bool
+	inDoubt map[int64]string
 	known   wit.Known
+}
+
+// valueDigest identifies a value that is sent in place of that of a dead letter.
+func valueDigest(value []byte) string {
+	sum := sha256.Sum256(value)
+	return hex.EncodeToString(sum[:16])
 }
 
 type offsetRange struct{ first, last int64 }
@@ -133,13 +141,12 @@ func (r *replayState) checkBounds(before int) error {
 	return nil
 }
 
-func (r *replayState) setInDoubt(at int64, inDoubt bool) {
-	if delete(r.inDoubt, at); inDoubt && r.inDoubt == nil {
-		r.inDoubt = map[int64]bool{}
+// setInDoubt records that a dead letter may have been written. digest is "" for its own value, see [valueDigest].
+func (r *replayState) setInDoubt(at int64, digest string) {
+	if r.inDoubt == nil {
+		r.inDoubt = map[int64]string{}
 	}
-	if inDoubt {
-		r.inDoubt[at] = true
-	}
+	r.inDoubt[at] = digest
 }
 
 func (r *replayState) unmark(at int64) {
@@ -155,7 +162,7 @@ func (r *replayState) markDone(first, last int64) {
 	if first > last {
 		return
 	}
-	maps.DeleteFunc(r.inDoubt, func(at int64, _ bool) bool { return at >= first && at <= last })
+	maps.DeleteFunc(r.inDoubt, func(at int64, _ string) bool { return at >= first && at <= last })
 	i, _ := r.find(first - 1) // the range to extend, or where to insert one
 	n := i
 	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
@@ -169,17 +176,25 @@ const (
 	fieldDone  = "done"
 	fieldSent  = "sent"
 	fieldKnown = "known" // earlier versions reject it, because their check would miss dead letters
+	// fieldValues has the digests of other values that were sent, as OFFSET:DIGEST. Earlier versions reject it.
+	fieldValues = "values"
 )
 
 func (r *replayState) fields() []wit.OffsetEntry {
 	next, runs := r.next()
 	fields := []wit.OffsetEntry{wit.IntegerEntry(fieldNext, next)}
-	var done, sent []string
+	var done, sent, values []string
 	for _, replayed := range runs {
 		done = append(done, fmt.Sprintf("%d-%d", replayed.first, replayed.last))
 	}
 	for _, at := range slices.Sorted(maps.Keys(r.inDoubt)) {
 		sent = append(sent, strconv.FormatInt(at, 10))
+		if digest := r.inDoubt[at]; digest != "" {
+			values = append(values, fmt.Sprintf("%d:%s", at, digest))
+		}
+	}
+	if len(values) > 0 {
+		fields = append(fields, wit.StringEntry(fieldValues, strings.Join(values, ",")))
 	}
 	if len(done) > 0 {
 		fields = append(fields, wit.StringEntry(fieldDone, strings.Join(done, ",")))
@@ -216,12 +231,24 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 					return r, fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", field.Name,
 						text)
 				}
-				if r.setInDoubt(from, !isRun); isRun {
+				if isRun {
 					r.markDone(from, to)
+				} else if r.inDoubt[from] == "" { // the field of values may precede this one
+					r.setInDoubt(from, "")
 				}
 			}
+		case field.Name == fieldValues && v.String != nil:
+			for text := range strings.SplitSeq(*v.String, ",") {
+				position, digest, _ := strings.Cut(text, ":")
+				at, err := strconv.ParseInt(position, 10, 64)
+				if err != nil || at < 0 || digest == "" {
+					return r, fmt.Errorf("field %s: expected offsets with digests, as 3:0a,5:0b, found %.100q",
+						fieldValues, text)
+				}
+				r.setInDoubt(at, digest)
+			}
 		default:
-			return r, fmt.Errorf("expected next, done, sent and known, found %s", field.Name)
+			return r, fmt.Errorf("expected next, done, sent, known and values, found %s", field.Name)
 		}
 	}
 	return r, nil

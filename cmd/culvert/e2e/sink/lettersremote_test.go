@@ -125,3 +125,27 @@ func TestRetryOfALetterInDoubt(t *testing.T) {
 	dlq("discard", "0@2").Exits(0)
 	dlq("list").Exits(0).Omits("said")
 }
+
+// If the outcome of a retry with another value is unknown, only that value is sent again, after a check of it.
+func TestRetryWithAnotherValueInDoubt(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t, 1, saidTimes(1))
+	e2etest.RefuseWrites(t, d.service, 100_000)
+	f, dlq := d.letterWorker(t)
+	f.Eventually("the letter", func() bool { return strings.Contains(dlq("list").Stdout, "said-0@0") })
+	e2etest.RefuseWrites(t, d.service, 0)
+	d.service.Set("lose-answer", "1")
+	dlq("retry", "0@0", "--value", `{"Topic":"mended"}`).Exits(1).Says("errors.uncertain.send")
+	starts := f.Started("inbox")
+	f.Must(200, "PUT", "/connectors/inbox/config", e2etest.AsJSON(t, e2etest.Configuration(append(d.lines,
+		"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic", "sap.odata.enable.batch=0"))))
+	f.AwaitStarts("inbox", starts+1)
+	for _, other := range [][]string{{"retry", "0@0", "--value", `{"Topic":"other"}`}, {"retry", "0@0"}, {"replay"}} {
+		dlq(other...).Exits(1).Prints("0 sent: ", "1 kept: dead letters of which an earlier retry may have written another value")
+	}
+	dlq("retry", "0@0", "--value", `{"Topic":"mended"}`).Exits(0)
+	if d.service.Count("Inbox") != 1 || !d.has("mended") {
+		t.Errorf("expected one mended document, found %d", d.service.Count("Inbox"))
+	}
+	dlq("list").Exits(0).Omits("said")
+}
