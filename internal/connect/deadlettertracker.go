@@ -31,6 +31,8 @@ type DeadLetterSummary struct {
 const (
 	// trackingInterval is how often the worker looks for new dead letters.
 	trackingInterval = 3 * time.Second
+	// maxTrackingBackoff is the longest pause after failed reads of a topic.
+	maxTrackingBackoff = 5 * time.Minute
 	// trackingGrace is how long a summary is shown that cannot be brought up to date.
 	trackingGrace = time.Minute
 	// trackedAtOnce is the number of topics that are read at the same time.
@@ -53,8 +55,10 @@ type deadLetterTracker struct {
 type trackedTopic struct {
 	name string
 	lock guard.CtxMutex // held while the topic is read, guards the connectors' indexes
-	// connectors is guarded by the tracker's mu.
+	// The following are guarded by the tracker's mu.
 	connectors map[string]*trackedConnector
+	backoff    time.Duration // zero after a success
+	retryAt    time.Time     // before that, the topic is not read in the background
 }
 
 // trackedConnector is a connector of a tracked topic. A connector that was deleted and created again is another one.
@@ -188,6 +192,7 @@ func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 		}
 	}
 	topics := slices.Collect(maps.Values(t.topics))
+	topics = slices.DeleteFunc(topics, func(shared *trackedTopic) bool { return time.Now().Before(shared.retryAt) })
 	t.mu.Unlock()
 	if len(topics) == 0 {
 		return nil
@@ -207,9 +212,12 @@ func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 		readers.Go(func() {
 			failures[n] = guard.Do(t.herder.shared.Logger, "counting dead letters", func() (failure error) {
 				for shared := range queue {
-					if offsets, ok := ranges[shared.name]; ok {
-						failure = errors.Join(failure, t.refresh(ctx, shared, offsets))
+					offsets, ok := ranges[shared.name]
+					if !ok {
+						t.setBackoff(ctx, shared, true)
+						continue
 					}
+					failure = errors.Join(failure, t.refresh(ctx, shared, offsets))
 				}
 				return failure
 			})
@@ -217,6 +225,19 @@ func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 	}
 	readers.Wait()
 	return errors.Join(failures...)
+}
+
+// setBackoff pauses the background reads of a topic after a failure, up to [maxTrackingBackoff].
+func (t *deadLetterTracker) setBackoff(ctx context.Context, shared *trackedTopic, isFailed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case !isFailed:
+		shared.backoff = 0
+	case ctx.Err() == nil: // else the request was canceled
+		shared.backoff = min(max(2*shared.backoff, trackingInterval), maxTrackingBackoff)
+	}
+	shared.retryAt = time.Now().Add(shared.backoff)
 }
 
 // prepare returns the offsets of topics and reads the replay states of their connectors.
@@ -265,6 +286,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 		}
 		current, ok := t.admin.Ranges(ctx, shared.name)[shared.name]
 		if !ok {
+			t.setBackoff(ctx, shared, true)
 			return fmt.Errorf("topic %s cannot be read at the moment", shared.name)
 		}
 		offsets = current
@@ -290,6 +312,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 				return nil
 			})
 	}
+	t.setBackoff(ctx, shared, readErr != nil)
 	for name, c := range connectors {
 		if readErr == nil {
 			maps.Copy(c.next, offsets.To)

@@ -265,6 +265,29 @@ func TestRefreshWithOlderOffsets(t *testing.T) {
 	}
 }
 
+// After failures a topic is read less often in the background, until a request has read it.
+func TestBackoffOfUnreadableTopics(t *testing.T) {
+	t.Parallel()
+	h, client := letterHerd(t, map[string]string{"c": "dlq"})
+	h.awaitOpen("c", 0)
+	x := newDeadLetterTracker(h.Herder)
+	ctx, cancel := context.WithCancel(kafkatest.Context(t))
+	require.NoError(t, x.refreshAll(ctx))
+	shared := x.topics["dlq"]
+	for _, want := range []time.Duration{3, 6, 12, 24, 48, 96, 192, 300, 300} {
+		x.setBackoff(ctx, shared, true)
+		assert.Equal(t, want*time.Second, shared.backoff)
+	}
+	produce(t, client, lettersOf("dlq", "c", 1)...)
+	open := func() int64 { return *shared.connectors["c"].summary.Open }
+	require.NoError(t, x.refreshAll(ctx))
+	assert.Equal(t, int64(0), open())
+	require.NoError(t, x.withIndex(ctx, "c", "dlq", func(*trackedConnector, *kafka.Reader) error { return nil }))
+	assert.Equal(t, []int64{1, 0}, []int64{open(), int64(shared.backoff)})
+	cancel()
+	x.run(ctx) // closes its clients
+}
+
 // The bound of stored ranges is kept: a discard that exceeds it stores nothing, one that closes a gap is permitted.
 func TestDiscardIsBounded(t *testing.T) {
 	t.Parallel()
