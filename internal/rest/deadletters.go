@@ -91,6 +91,7 @@ const (
 	maxShownHeaders  = 100
 	maxListedBytes   = 16 << 10 // of a key and of a value in a page
 	maxSelectedBytes = 1 << 20  // as much as a retry can send
+	maxSecretBytes   = 64 << 10 // redacted beyond what is shown: a secret that is cut would not be recognized
 )
 
 // shownText redacts a text and cuts it.
@@ -114,14 +115,17 @@ func (req *request) shownRecord(l *connect.DeadLetter, most int) *DeadLetterReco
 		if data == nil {
 			return nil, false
 		}
-		part := data[:min(len(data), most)]
+		whole := data[:min(len(data), most+maxSecretBytes)]
+		redacted := req.worker.Redact(string(whole))
+		part := []byte(redacted)[:min(len(redacted), most)]
+		isCut := len(data) > most || redacted != string(whole)
 		if r.Base64 {
 			encoded := base64.StdEncoding.EncodeToString(part)
-			return &encoded, len(part) < len(data)
+			return &encoded, isCut
 		}
 		part = part[:len(part)-incompleteRune(part)]
-		redacted := req.worker.Redact(string(part))
-		return &redacted, len(part) < len(data) || redacted != string(part)
+		text := string(part)
+		return &text, isCut
 	}
 	r.Key, _ = encode(l.Record.Key)
 	r.Value, r.Cut = encode(l.Record.Value)

@@ -198,6 +198,8 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 		"01234567890": {"0123456789", false, true},
 		"012345678ü":  {"012345678", false, true},
 		"a geheim":    {"a *", false, true}, // it must not be sent back
+		"01234geheim": {"01234*", false, true},
+		"\xffgeheim":  {"/yo=", true, true},
 		"\xff\xfe":    {"//4=", true, false},
 		"":            {"", false, false},
 	} {
