@@ -304,7 +304,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 	if !maps.Equal(from, offsets.To) {
 		_, readErr = t.reader.Read(ctx, shared.name, kafka.ReadOptions{From: from, To: offsets.To},
 			func(r *kgo.Record) error {
-				l := ParseDeadLetter(r)
+				l := t.herder.parseRedacted(r)
 				if c := connectors[l.Connector]; c != nil && r.Offset >= c.next[r.Partition] {
 					c.index.add(&l)
 					c.next[r.Partition] = r.Offset + 1

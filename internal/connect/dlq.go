@@ -61,7 +61,7 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 				IsOpen: x.isOpen(x.originals[l.original])}
 		}
 		return readSpans(ctx, reader, page.Topic, letters, func(r *kgo.Record) error {
-			l := ParseDeadLetter(r)
+			l := h.parseRedacted(r)
 			entry, ok := listed[l.position()]
 			if !ok {
 				return nil
@@ -71,6 +71,14 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 		})
 	})
 	return page, err
+}
+
+// parseRedacted returns a dead letter without secrets in its class and message, from which its cause is derived.
+func (h *Herder) parseRedacted(r *kgo.Record) DeadLetter {
+	l := ParseDeadLetter(r)
+	l.Class = h.shared.Worker.Redact(l.Class)
+	l.Message = h.shared.Worker.Redact(l.Message)
+	return l
 }
 
 // spanGap is the number of other records that are read to save a request.
