@@ -84,7 +84,7 @@ function show(fragments) {
   for (const [name, fragment] of Object.entries(fragments)) {
     const old = document.getElementById("fragment-" + name);
     if (old && fragment.rows) showRows(old, fragment);
-    if (!old || typeof fragment.html !== "string") continue;
+    if (!old || fragment.rows) continue;
     const before = saying(old);
     const fresh = old.cloneNode(false);
     fresh.append(...parsed(fragment.html).childNodes);
