@@ -283,7 +283,10 @@ func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string,
 		}
 	}
 	if form, ok := data.(*formPage); ok && err == nil && form.Head != nil { // it is not polled
-		frame.Head, err = c.execute("head", pageData{viewer: v.viewer, Data: data})
+		head := pageFragment{Name: "head"}
+		if head.HTML, err = c.execute("head", pageData{viewer: v.viewer, Data: data}); err == nil {
+			frame.Head, err = c.execute("fragment", head)
+		}
 	}
 	if err == nil {
 		frame.Body, err = c.execute(name, pageData{v.viewer, data, content.fragments})

@@ -112,3 +112,18 @@ func TestOnlyDeliveredLettersHaveATick(t *testing.T) {
 		}
 	}
 }
+
+// A trial that refuses nothing is no failure, and has no green tick: nothing was delivered.
+func TestTrialWithoutRefusalsIsNoFailure(t *testing.T) {
+	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
+	for want, result := range map[string]rest.ReplayResult{`class="off"`: {DryRun: true, WouldPass: 1},
+		`class="warn"`: {DryRun: true, WouldPass: 1, Refused: 1}} {
+		f := newFake()
+		f.answers["POST "+target] = result
+		page := served(t, over(f), "POST", "/console/act", url.Values{"dry": {"yes"}, "name": {"orders"},
+			"letter": {"0@7"}}).Body.String()
+		for _, class := range []string{`class="off"`, `class="warn"`, `class="good"`} {
+			assert.Equal(t, class == want, strings.Contains(page, class), class)
+		}
+	}
+}

@@ -118,6 +118,30 @@ func formOf(t *testing.T, page string) url.Values {
 	return form
 }
 
+// Enter in a field presses the first button of the form: it changes nothing but the form.
+func TestEnterOnlyUpdatesForm(t *testing.T) {
+	page := served(t, over(newFake()), "GET", "/console/form?class=C", nil).Body.String()
+	doc, err := html.Parse(strings.NewReader(page))
+	assert.NoError(t, err)
+	for n := range doc.Descendants() {
+		if n.Data == "button" && pagetest.Attribute(n, "name") == "step" {
+			assert.Equal(t, "update", pagetest.Attribute(n, "value"))
+			return
+		}
+	}
+	t.Error("expected a button")
+}
+
+// The head of the page of a configuration is a fragment, which another page has as well: its buttons show the state.
+func TestHeadOfFormIsFragment(t *testing.T) {
+	f := newFake()
+	page := served(t, over(f), "GET", "/console/form?name=x", nil).Body.String()
+	assert.Contains(t, page, `data-fragment="head"`)
+	head := served(t, over(f), "GET", "/console/offsets?name=x&fragments=", nil).Body.String()
+	assert.Contains(t, head, `{"head":{"version":"`)
+	assert.Equal(t, 1, strings.Count(head, `"version"`), "no other fragment")
+}
+
 // No page of a form contains a secret, in any step, and its fields are well-formed.
 func TestFormPages(t *testing.T) {
 	for _, step := range []string{"update", "check", "review", "apply", "download"} {

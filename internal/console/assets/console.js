@@ -192,6 +192,8 @@ if (main.dataset.poll && main.querySelector("[data-fragment]") && !main.querySel
   timer = setTimeout(poll, every);
 }
 
+const failures = ".problem, .bad, .warn";
+
 // Buttons: the result is shown in a toast, or in the dialog that it belongs to while something is left to do there.
 async function act(form, button) {
   const sent = new URLSearchParams(new FormData(form, button));
@@ -202,7 +204,7 @@ async function act(form, button) {
   try {
     const answer = await ask("act?fragments=", {method: "POST", body: sent}, longest);
     result.append(...parsed(answer.outcome.html).childNodes);
-    for (const box of form.elements) if (box.type === "checkbox") box.checked = false;
+    if (!sent.has("dry") && !result.querySelector(failures)) for (const box of form.elements) if (box.type === "checkbox") box.checked = false;
     counted();
   } catch (e) {
     const p = document.createElement("p");
@@ -211,7 +213,7 @@ async function act(form, button) {
     result.append(p);
   }
   form.ariaBusy = "false";
-  const failed = result.querySelector(".problem, .bad, .warn") !== null;
+  const failed = result.querySelector(failures) !== null;
   say([...result.querySelectorAll("p, li")].map(e => [...e.childNodes].filter(n => n.nodeName !== "DETAILS")
     .map(n => n.textContent).join("")).join(" ").trim());
   document.querySelector(":popover-open:not(#toast)")?.hidePopover();
@@ -223,7 +225,9 @@ async function act(form, button) {
     notify(result, failed);
   }
   if (sent.get("do") === "delete" && !failed) location.assign("./");
-  if (main.dataset.poll) ask(fragmentsOf(main.dataset.poll)).then(show, () => {}); // also where nothing else changes
+  // Also where nothing else changes. The page of a configuration is being edited: only its head, as the page of offsets has it.
+  const seen = main.dataset.poll, editing = main.querySelector("form[data-step]");
+  if (seen) ask(editing ? "offsets" + seen + "&fragments=" : fragmentsOf(seen)).then(show, () => {});
 }
 
 let toasting = 0;
