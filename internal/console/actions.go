@@ -156,7 +156,9 @@ func (r result) Delivered() bool {
 }
 
 // Passed reports whether a trial without sending refused nothing. It has no tick, since nothing was delivered.
-func (r result) Passed() bool { return r.Replayed != nil && r.Replayed.DryRun && r.Replayed.Refused == 0 }
+func (r result) Passed() bool {
+	return r.Replayed != nil && r.Replayed.DryRun && r.Replayed.Refused == 0
+}
 
 func (v *pageRequest) act() (any, error) {
 	if v.posted.Get("dry") != "" { // its button has no other name

@@ -118,6 +118,19 @@ func formOf(t *testing.T, page string) url.Values {
 	return form
 }
 
+// A logon is shown as accepted only if the service said so, and only when it was asked.
+func TestAcceptedLogon(t *testing.T) {
+	for logon, want := range map[string]string{check.LogonAccepted: "me was accepted", "no answer": "no answer",
+		"": "the fields show the result"} {
+		f := newFake()
+		f.answers["PUT /connector-plugins/C/config/validate?logon=check"] = check.Validation{Logon: logon}
+		w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "step": {"check"},
+			"text": {"connector.class=C\nsap.odata.user.name=me\n"}})
+		assert.Contains(t, w.Body.String(), want)
+		assert.Equal(t, logon == check.LogonAccepted, strings.Contains(w.Body.String(), "accepted</b>"))
+	}
+}
+
 // Enter in a field presses the first button of the form: it changes nothing but the form.
 func TestEnterOnlyUpdatesForm(t *testing.T) {
 	page := served(t, over(newFake()), "GET", "/console/form?class=C", nil).Body.String()
