@@ -93,6 +93,14 @@ func TestDeadLetterIsEdited(t *testing.T) {
 	page := served(t, over(f), "GET", "/console/letters?name=orders&letter=0%408", nil).Body.String()
 	assert.Contains(t, page, "shown in part")
 	assert.Equal(t, false, strings.Contains(page, `name="value"`))
+	for _, value := range []string{"a\r\nb", "a\rb", "a\x00b"} {
+		letter := rest.DeadLetter{Record: &rest.DeadLetterRecord{Value: &value}}
+		f.answers["GET /culvert/connectors/orders/deadletters?letter=0%409"] = rest.DeadLetterList{
+			DeadLetters: []rest.DeadLetter{letter}}
+		page := served(t, over(f), "GET", "/console/letters?name=orders&letter=0%409", nil).Body.String()
+		assert.Contains(t, page, "cannot be edited here")
+		assert.Equal(t, false, strings.Contains(page, `name="value"`), value)
+	}
 }
 
 // Only what was delivered has a green tick.

@@ -363,9 +363,11 @@ if (drawer) {
     main.dataset.poll = back.slice(back.indexOf("?"));
     drawer.remove();
   });
+  const leaves = () => ![...drawer.querySelectorAll("textarea")].some(dirty) || confirm("Discard the edit?");
+  drawer.addEventListener("cancel", e => leaves() || e.preventDefault());
   drawer.querySelector(".top a").addEventListener("click", e => {
     e.preventDefault();
-    drawer.close();
+    if (leaves()) drawer.close();
   });
 }
 
