@@ -24,9 +24,8 @@ var templateFuncs = template.FuncMap{
 	"query": query, "navLink": newNavLink, "label": labelOf, "actions": rowActions, "flow": flowText,
 	"spark": sparkOf, "loadText": loadText, "loadShare": loadShare,
 	"letters": lettersText, "hasLetters": hasLetters, "position": positionOf, "canEdit": canEdit, "valueID": valueID,
-	"isUneditable": isUneditable,
 	"tree": sampled.NewTree, "compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep,
-	"next": nextStep, "shortClass": shortClass,
+	"next": nextStep, "isUneditable": isUneditable, "shortClass": shortClass,
 	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }
 
