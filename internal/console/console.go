@@ -37,7 +37,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // maxForm bounds a form, which may have a configuration twice.
 const maxForm = 4 << 20
 
-// Environment distinguishes the worker's installation from others, on every page.
+// Environment is how every page of the console shows the installation.
 type Environment struct {
 	// Title is the name of the installation, Accent its color: red, amber, green, blue, violet, or "" for none.
 	Title  string

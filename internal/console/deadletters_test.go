@@ -130,6 +130,7 @@ func TestTrialWithoutRefusalsIsNoFailure(t *testing.T) {
 		f.answers["POST "+target] = result
 		page := served(t, over(f), "POST", "/console/act", url.Values{"dry": {"yes"}, "name": {"orders"},
 			"letter": {"0@7"}}).Body.String()
+		assert.Contains(t, page, "orders: Nothing was sent")
 		for _, class := range []string{`class="off"`, `class="warn"`, `class="good"`} {
 			assert.Equal(t, class == want, strings.Contains(page, class), class)
 		}

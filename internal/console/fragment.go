@@ -85,8 +85,8 @@ const (
 	cacheTTL = 800 * time.Millisecond
 	// maxCachedPages bounds the cache: there is a page for each URL that is viewed.
 	maxCachedPages = 64
-	// maxUnusedTime is how long a page without viewers is kept.
-	maxUnusedTime = 10 * time.Second
+	// pageTTL is how long a page without viewers is kept.
+	pageTTL = 10 * time.Second
 	// maxOutlines is the number of earlier versions of a fragment whose changed rows are known.
 	maxOutlines = 8
 	// maxAnswers is the number of answers that are compressed once for several viewers of a page.
@@ -200,7 +200,7 @@ func (s *pageCache) page(key string) *cachedPage {
 	defer s.mu.Unlock()
 	p := s.pages[key]
 	if p == nil {
-		maps.DeleteFunc(s.pages, func(_ string, p *cachedPage) bool { return time.Since(p.usedAt) > maxUnusedTime })
+		maps.DeleteFunc(s.pages, func(_ string, p *cachedPage) bool { return time.Since(p.usedAt) > pageTTL })
 		if s.pages == nil || len(s.pages) >= maxCachedPages { // the next poll of each viewer adds its page again
 			s.pages = map[string]*cachedPage{}
 		}

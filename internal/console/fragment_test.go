@@ -113,7 +113,7 @@ func TestUnusedPagesAreDropped(t *testing.T) {
 		for _, key := range []string{"closed", "open"} {
 			cache.answer(key, "", render)
 		}
-		time.Sleep(maxUnusedTime)
+		time.Sleep(pageTTL)
 		cache.answer("open", "", render)
 		time.Sleep(time.Second)
 		cache.answer("new", "", render)

@@ -45,8 +45,8 @@ function ages(root) {
   }
 }
 
-// morph makes an element look like a fresh one, so that what is as it was stays where it is, with its focus, and so
-// that typed and ticked values stay.
+// morph updates an element to match a fresh copy. Unchanged nodes keep their place and focus; fields keep what was typed
+// or ticked.
 function morph(old, fresh) {
   const kept = field => dirty(field) || field === document.activeElement ||
     // A field that is as it was at first may have been set back since it was sent.
@@ -89,7 +89,7 @@ function show(fragments) {
     const fresh = old.cloneNode(false);
     fresh.append(...parsed(fragment.html).childNodes);
     ages(fresh);
-    // What was left as it was, for the focus it has, is asked for until it is as it should be.
+    // An element that was not updated because it has the focus is requested again until it is current.
     const whole = held(old) && !old.closest("form[data-step]") ? fresh.cloneNode(true) : null;
     morph(old, fresh);
     counted();
