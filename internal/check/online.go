@@ -68,6 +68,7 @@ func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connect
 	if online.rejected != nil {
 		problems = append(problems, problem(entryFor(connector, online.rejectedSetting), online.rejected))
 	}
+	online.skipped.result = online.logonResult()
 	return validated, online.skipped, append(problems,
 		online.unansweredWarnings(connector, component)...)
 }
@@ -99,7 +100,8 @@ func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feed
 	return feeds, err
 }
 
-type logonHint struct{ setting, reason string }
+// logonHint is what is known of the logon: result is for [Validation], the others are why it was not tried.
+type logonHint struct{ setting, reason, result string }
 
 // secretSetting returns the setting that an error about a logon belongs to, by the role of the secret. "" means the
 // secret for the service.
@@ -138,6 +140,8 @@ type onlineCheck struct {
 	connect func() (*transport.Client, error)
 	// refusedSetting returns the setting of the secret that was refused by now. connect sets it.
 	refusedSetting func() string
+	// isAccepted reports whether the service accepted a secret. connect sets it.
+	isAccepted func() bool
 	// deadline is when the service must have responded. It starts with the first request, because the time that the
 	// plugin takes before does not count.
 	deadline func() time.Time
@@ -149,7 +153,25 @@ type onlineCheck struct {
 	rejectedSetting string    // the setting of a secret that was rejected
 	skipped         logonHint // the setting of the secret that was not tried, and the reason
 	unanswered      []string  // requests without a response, with the reason
+	answered        bool      // a request has a response other than a refusal
 }
+
+// logonResult returns [LogonAccepted], or why it is not known whether the service accepts the logon, or "".
+func (v *onlineCheck) logonResult() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case v.rejected != nil:
+		return ""
+	case len(v.unanswered) > 0:
+		return notChecked + v.unanswered[0]
+	case v.answered && v.isAccepted():
+		return LogonAccepted
+	}
+	return ""
+}
+
+const notChecked = "not checked with the service: "
 
 func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
 	component wit.Component) (warnings config.Problems) {
@@ -162,7 +184,7 @@ func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
 	}
 	slices.Sort(v.unanswered)
 	for _, text := range slices.Compact(v.unanswered) {
-		w := warning(entryFor(connector, name), "not checked with the service: "+text)
+		w := warning(entryFor(connector, name), notChecked+text)
 		w.Code = setting.CodeNotChecked
 		warnings = append(warnings, w)
 	}
@@ -206,6 +228,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		if err != nil {
 			return nil, err
 		}
+		online.isAccepted = logon.Accepted
 		online.refusedSetting = func() string {
 			refused, _ := logon.Refused()
 			return secretSetting(roles, refused)
@@ -289,6 +312,9 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		if response.Status >= http.StatusInternalServerError {
 			unanswered("status " + strconv.Itoa(int(response.Status)))
 		}
+		v.mu.Lock()
+		v.answered = true
+		v.mu.Unlock()
 		return response
 	}
 	why := err.Error()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,6 +80,9 @@ func TestSilentService(t *testing.T) {
 				request.unasked,
 				request.silent, found)
 		}
+		unknown := strings.HasPrefix(online.logonResult(), notChecked)
+		assert.Equal(t, request.unasked > 0, unknown, "a service that needs no logon accepts none")
+		assert.Equal(t, unknown, online.logonResult() != "")
 	}
 }
 
@@ -133,7 +137,7 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 		status   uint16
 		sent     int
 	}{{"r", false, 502, 0}, {"wrong", true, 401, 1}, {"wrong", true, 401, 1}, {"wrong", false, 401, 1},
-		{"right", false, 502, 1}, {"right", true, 200, 2}, {"right", false, 200, 3}} {
+		{"right", false, 502, 1}, {"right", true, 200, 2}, {"right", false, 200, 3}, {"", true, 502, 3}} {
 		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
 			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, request.password, "", 0)},
@@ -147,6 +151,9 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 		online.close()
 		assert.Equal(t, []int{int(request.status), request.sent}, []int{int(answers[0].Status), len(shown)},
 			request.password)
+		result := map[uint16]string{200: LogonAccepted, 401: "", 502: notChecked}[request.status]
+		assert.Equal(t, true, strings.HasPrefix(online.logonResult(), result), online.logonResult())
+		assert.Equal(t, result == "", online.logonResult() == "", online.logonResult())
 	}
 }
 

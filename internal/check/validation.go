@@ -23,7 +23,12 @@ type Validation struct {
 	Errors  int         `json:"error_count"`
 	Groups  []string    `json:"groups"`
 	Configs []Validated `json:"configs"`
+	// Logon is the result of a check of the logon: [LogonAccepted], why it is unknown, or "".
+	Logon string `json:"logon,omitempty"`
 }
+
+// LogonAccepted means that the service answered every request and accepted the secrets.
+const LogonAccepted = "accepted"
 
 // Validated is the definition of a setting with its value.
 type Validated struct {
@@ -128,6 +133,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 				"write the secret as a reference (${file:PATH:KEY}), or check with "+
 				"?logon=check, as the console's Check logon does, or create the connector and check again")
 	}
+	builder.Logon = ch.Worker.Redact(untried.result)
 	builder.redact(ch.Worker.Redact)
 	return &builder.Validation, nil
 }

@@ -68,9 +68,9 @@ var generalSettings = []wit.ConfigKey{
 	declared("console.enable", wit.KindBoolean, "true",
 		"Whether the REST API serves the console for browsers at /console/."),
 	declared("console.title", wit.KindString, "",
-		"Name of the environment, such as PRD, which every page of the console shows."),
+		"Name of the installation, such as PRD, which every page of the console shows."),
 	declared("console.accent", wit.KindString, "",
-		"Color of the environment on every page of the console: red, amber, green, blue or violet.",
+		"Color of the installation on every page of the console: red, amber, green, blue or violet.",
 		allowed("red", "amber", "green", "blue", "violet")),
 	declared("rest.allowed.hosts", wit.KindList, "",
 		"Host names that REST requests may use for this worker in their Host header, in addition to localhost and "+

@@ -93,6 +93,20 @@ type OriginUse struct {
 	limits.Usage
 	WorkerID   string   `json:"worker_id"`
 	Connectors []string `json:"connectors"`
+	// AwaySince is since when the origin has not responded to one of the connectors. Nil means that it responds.
+	AwaySince *time.Time `json:"away_since"`
+}
+
+// add adds a connector with its client.
+func (u *OriginUse) add(connector string, client *transport.Client) {
+	u.Connectors = append(u.Connectors, connector)
+	since := client.AwaySince()
+	if since.IsZero() || client.Waits().ByService || u.Origin != client.Origin() {
+		return
+	}
+	if u.AwaySince == nil || since.Before(*u.AwaySince) {
+		u.AwaySince = &since
+	}
 }
 
 // Origins returns the origins that connectors use, sorted.
@@ -107,7 +121,7 @@ func (h *Herder) Origins() []OriginUse {
 			if all[u.Origin] == nil {
 				all[u.Origin] = &OriginUse{Usage: u, WorkerID: h.shared.WorkerID}
 			}
-			all[u.Origin].Connectors = append(all[u.Origin].Connectors, ctl.name)
+			all[u.Origin].add(ctl.name, client)
 		}
 	}
 	var list []OriginUse

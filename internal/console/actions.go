@@ -13,7 +13,7 @@ import (
 type action struct {
 	// route is the call; names in braces are form fields, of which {name} may be repeated for a selection.
 	route string
-	// label is on the button, success is shown after it worked.
+	// label is on the button. After it worked, success follows the name of the connector.
 	label   string
 	success string
 	// confirm is the text to confirm first, "" if the action can be undone.
@@ -26,31 +26,32 @@ type action struct {
 
 // actions lists all buttons except on the pages of configurations and samples.
 var actions = map[string]action{
-	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", success: "is being paused"},
-	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", success: "is being resumed"},
-	"stop":   {route: "PUT /connectors/{name}/stop", label: "Stop", success: "is being stopped"},
+	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", success: " is being paused"},
+	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", success: " is being resumed"},
+	"stop":   {route: "PUT /connectors/{name}/stop", label: "Stop", success: " is being stopped"},
 	"restart": {route: "POST /connectors/{name}/restart?includeTasks=true", label: "Restart",
-		success: "is restarted, with its tasks"},
+		success: " is being restarted, with its tasks"},
 	"restart-task": {route: "POST /connectors/{name}/tasks/{task}/restart", label: "Restart",
-		success: "has its task restarted"},
-	"delete": {route: "DELETE /connectors/{name}", label: "Delete", success: "is deleted; its offsets are kept",
+		success: ": the task is being restarted"},
+	"delete": {route: "DELETE /connectors/{name}", label: "Delete", success: " was deleted; its offsets are kept",
 		confirm: "The configuration is deleted; offsets are kept", confirmsName: true},
 	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", label: "Snapshot",
-		success: "reads the feed in full again"},
+		success: ": the feed is read in full again"},
 	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End its subscriptions and delta queues",
-		success: "has ended its subscriptions and delta queues",
+		success: ": its subscriptions and delta queues were ended",
 		confirm: "The connector is stopped; end its subscriptions and delta queues"},
 	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Reset its offsets",
-		success: "has no offsets any more", confirm: "The connector is stopped and will read from the beginning"},
-	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Use this version", success: "will use this version",
+		success: ": its offsets were deleted; it will read from the beginning",
+		confirm: "The connector is stopped and will read from the beginning"},
+	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Use this version", success: " will use this version",
 		body: hashBody},
 	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Previous version",
-		success: "will use the previous version"},
+		success: " will use the previous version"},
 	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Retry refused logons",
 		success: "Refused logons are retried", confirm: "The secrets are correct now"},
-	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Retry", body: replayBody},
-	"retry":  {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", label: "Retry", body: retryBody},
-	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", label: "Discard",
+	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Retry", success: ": ", body: replayBody},
+	"retry":  {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", label: "Retry", success: ": ", body: retryBody},
+	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", label: "Discard", success: ": ",
 		body: func(form url.Values) any { return rest.DiscardRequest{Letters: append([]string{}, form["letter"]...)} }},
 }
 
@@ -153,6 +154,11 @@ func (r result) Delivered() bool {
 		return r.Replayed.Delivered > 0 && r.Replayed.Refused == 0 && len(r.Replayed.Kept) == 0
 	}
 	return true
+}
+
+// Passed reports whether a trial without sending refused nothing. It has no tick, since nothing was delivered.
+func (r result) Passed() bool {
+	return r.Replayed != nil && r.Replayed.DryRun && r.Replayed.Refused == 0
 }
 
 func (v *pageRequest) act() (any, error) {

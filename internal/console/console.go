@@ -37,7 +37,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // maxForm bounds a form, which may have a configuration twice.
 const maxForm = 4 << 20
 
-// Environment distinguishes the worker's installation from others, on every page.
+// Environment is how every page of the console shows the installation.
 type Environment struct {
 	// Title is the name of the installation, Accent its color: red, amber, green, blue, violet, or "" for none.
 	Title  string
@@ -283,7 +283,10 @@ func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string,
 		}
 	}
 	if form, ok := data.(*formPage); ok && err == nil && form.Head != nil { // it is not polled
-		frame.Head, err = c.execute("head", pageData{viewer: v.viewer, Data: data})
+		head := pageFragment{Name: "head"}
+		if head.HTML, err = c.execute("head", pageData{viewer: v.viewer, Data: data}); err == nil {
+			frame.Head, err = c.execute("fragment", head)
+		}
 	}
 	if err == nil {
 		frame.Body, err = c.execute(name, pageData{v.viewer, data, content.fragments})

@@ -228,6 +228,47 @@ func TestPagesAreWellFormedAndSafe(t *testing.T) {
 	}
 }
 
+// A service counts once for all workers, and is away if a worker says so, whatever else its connectors wait for.
+func TestServicesAreCountedOnce(t *testing.T) {
+	f := newFake()
+	use := func(origin, worker string, away *time.Time) rest.Origin {
+		return rest.Origin{OriginUse: connect.OriginUse{WorkerID: worker, Connectors: []string{"c"}, AwaySince: away,
+			Usage: limits.Usage{Origin: origin}}, Lockouts: []rest.Lockout{{Origin: origin, User: "demo"}}}
+	}
+	f.answers["GET /culvert/origins"] = rest.Origins{Origins: []rest.Origin{use("https://a", "w1", nil),
+		use("https://a", "w2", nil), use("https://a", "w3", nil), use("https://b", "w1", nil),
+		use("https://b", "w2", new(time.Now()))}}
+	page := served(t, over(f), "GET", "/console/", nil).Body.String()
+	for _, want := range []string{">1 of 2<", ">1 away<", "2 logons refused"} {
+		assert.Contains(t, page, want)
+	}
+	page = served(t, over(f), "GET", "/console/origins", nil).Body.String()
+	assert.Equal(t, 1, strings.Count(page, "#cloud-off"))
+	assert.Equal(t, false, strings.Contains(f.log(), "state=away"))
+}
+
+// Buttons that would be refused are not shown: the previous version of a plugin that has none, the edit of no setting,
+// and changes by users who only read.
+func TestOnlyUsefulButtons(t *testing.T) {
+	f := newFake()
+	modules := []rest.Module{{Plugin: "odata", Hash: "1", State: "active"}, {Plugin: "p", Hash: "2", State: "active"},
+		{Plugin: "p", Version: "7", Hash: "3", State: "kept"}}
+	f.answers["GET /culvert/plugins"] = modules
+	page := served(t, over(f), "GET", "/console/plugins", nil).Body.String()
+	assert.Equal(t, 1, strings.Count(page, `value="rollback"`))
+	assert.Contains(t, page, `aria-label="Use this version: p 7"`, `aria-label="Previous version of p"`)
+	for _, one := range []struct {
+		do, setting string
+		readOnly    bool
+		want        string
+	}{{"edit", "a", false, "form"}, {"edit", "", false, ""}, {"limit", "a", true, ""}, {"log", "", true, "log"}} {
+		h := connectorHead{ReadOnly: one.readOnly}
+		h.Summary.Action = &connect.Action{Do: one.do, Setting: one.setting}
+		found, _, _ := strings.Cut(h.FixLink(), "?")
+		assert.Equal(t, one.want, found, one.do)
+	}
+}
+
 // An error of the REST API is shown with its status and its text, and the page sends no further requests.
 func TestErrorPages(t *testing.T) {
 	f := newFake()

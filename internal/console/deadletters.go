@@ -62,12 +62,13 @@ func positionOf(l rest.DeadLetter) string {
 	return strconv.Itoa(int(l.Partition)) + "@" + strconv.FormatInt(l.Offset, 10)
 }
 
-// canEdit reports whether the value of a dead letter is complete text, so that it can be sent back.
+// canEdit reports whether the value of a dead letter is complete text that a browser sends back as it is.
 func canEdit(l *rest.DeadLetter) bool {
-	return l.Record != nil && l.Record.Value != nil && !l.Record.Base64 && !l.Record.Cut
+	return l.Record != nil && l.Record.Value != nil && !l.Record.Base64 && !l.Record.Cut &&
+		!isUneditable(l.Record.Value)
 }
 
-// valueID identifies a value as a browser sends it back, with its own line ends.
-func valueID(value *string) string {
-	return elementID("value", strings.ReplaceAll(*value, "\r\n", "\n"))
-}
+// isUneditable reports whether a value has characters that the field of a browser changes.
+func isUneditable(value *string) bool { return strings.ContainsAny(*value, "\r\x00") }
+
+func valueID(value *string) string { return elementID("value", *value) }

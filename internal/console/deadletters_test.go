@@ -93,6 +93,14 @@ func TestDeadLetterIsEdited(t *testing.T) {
 	page := served(t, over(f), "GET", "/console/letters?name=orders&letter=0%408", nil).Body.String()
 	assert.Contains(t, page, "shown in part")
 	assert.Equal(t, false, strings.Contains(page, `name="value"`))
+	for _, value := range []string{"a\r\nb", "a\rb", "a\x00b"} {
+		letter := rest.DeadLetter{Record: &rest.DeadLetterRecord{Value: &value}}
+		f.answers["GET /culvert/connectors/orders/deadletters?letter=0%409"] = rest.DeadLetterList{
+			DeadLetters: []rest.DeadLetter{letter}}
+		page := served(t, over(f), "GET", "/console/letters?name=orders&letter=0%409", nil).Body.String()
+		assert.Contains(t, page, "cannot be edited here")
+		assert.Equal(t, false, strings.Contains(page, `name="value"`), value)
+	}
 }
 
 // Only what was delivered has a green tick.
@@ -109,6 +117,22 @@ func TestOnlyDeliveredLettersHaveATick(t *testing.T) {
 	} {
 		if got := (result{Replayed: &one.result}).Delivered(); got != one.want {
 			t.Errorf("%s: expected %v", name, one.want)
+		}
+	}
+}
+
+// A trial that refuses nothing is no failure, and has no green tick: nothing was delivered.
+func TestTrialWithoutRefusalsIsNoFailure(t *testing.T) {
+	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
+	for want, result := range map[string]rest.ReplayResult{`class="off"`: {DryRun: true, WouldPass: 1},
+		`class="warn"`: {DryRun: true, WouldPass: 1, Refused: 1}} {
+		f := newFake()
+		f.answers["POST "+target] = result
+		page := served(t, over(f), "POST", "/console/act", url.Values{"dry": {"yes"}, "name": {"orders"},
+			"letter": {"0@7"}}).Body.String()
+		assert.Contains(t, page, "orders: Nothing was sent")
+		for _, class := range []string{`class="off"`, `class="warn"`, `class="good"`} {
+			assert.Equal(t, class == want, strings.Contains(page, class), class)
 		}
 	}
 }

@@ -4,8 +4,8 @@
 //
 // Files:
 //
-//   - console.go: requests, pages and their headers. pages/ has the templates, assets/ the style and the script, and
-//     assets/vendor what others have written.
+//   - console.go: requests, pages and their headers. pages/ has the templates, assets/ the style and the script;
+//     assets/vendor has third-party files.
 //   - client.go: how a page calls REST. fragment.go: the parts of pages that the script polls.
 //   - overview.go, connector.go, records.go, deadletters.go, plugins.go: what the pages show; head.go: the head of all
 //     pages of a connector. Package sampled shows records, package svg charts.

@@ -39,10 +39,12 @@ type formPage struct {
 	Compared *rest.Comparison
 	// Changed is what has changed since the review, or since the page was opened.
 	Changed string
-	// Checked means that the service was asked about the logon; Accepted is the user that it accepted.
-	Checked  bool
-	Accepted string
-	Command  string
+	// Checked means that the service was asked about the logon; Accepted is the user that it accepted, Unanswered why
+	// that is unknown.
+	Checked    bool
+	Accepted   string
+	Unanswered string
+	Command    string
 }
 
 const fieldPrefix = "f."
@@ -232,8 +234,10 @@ func (v *pageRequest) validate(p *formPage, typed map[string]string, step string
 	}
 	hidesEmpty := p.New && (step == "" || step == "update")
 	p.Steps = stepsOf(found, settings, hidesEmpty)
-	if p.Checked && p.Steps[serviceStep].Problems == 0 {
-		p.Accepted = userOf(settings)
+	if found.Logon == check.LogonAccepted {
+		p.Accepted = cmp.Or(userOf(settings), "The logon")
+	} else if p.Checked {
+		p.Unanswered = found.Logon
 	}
 	return nil
 }

@@ -118,6 +118,43 @@ func formOf(t *testing.T, page string) url.Values {
 	return form
 }
 
+// A logon is shown as accepted only if the service said so, and only when it was asked.
+func TestAcceptedLogon(t *testing.T) {
+	for logon, want := range map[string]string{check.LogonAccepted: "me was accepted", "no answer": "no answer",
+		"": "the fields show the result"} {
+		f := newFake()
+		f.answers["PUT /connector-plugins/C/config/validate?logon=check"] = check.Validation{Logon: logon}
+		w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "step": {"check"},
+			"text": {"connector.class=C\nsap.odata.user.name=me\n"}})
+		assert.Contains(t, w.Body.String(), want)
+		assert.Equal(t, logon == check.LogonAccepted, strings.Contains(w.Body.String(), "accepted</b>"))
+	}
+}
+
+// Enter in a field presses the first button of the form: it changes nothing but the form.
+func TestEnterOnlyUpdatesForm(t *testing.T) {
+	page := served(t, over(newFake()), "GET", "/console/form?class=C", nil).Body.String()
+	doc, err := html.Parse(strings.NewReader(page))
+	assert.NoError(t, err)
+	for n := range doc.Descendants() {
+		if n.Data == "button" && pagetest.Attribute(n, "name") == "step" {
+			assert.Equal(t, "update", pagetest.Attribute(n, "value"))
+			return
+		}
+	}
+	t.Error("expected a button")
+}
+
+// The head of the page of a configuration is a fragment, which another page has as well: its buttons show the state.
+func TestHeadOfFormIsFragment(t *testing.T) {
+	f := newFake()
+	page := served(t, over(f), "GET", "/console/form?name=x", nil).Body.String()
+	assert.Contains(t, page, `data-fragment="head"`)
+	head := served(t, over(f), "GET", "/console/offsets?name=x&fragments=", nil).Body.String()
+	assert.Contains(t, head, `{"head":{"version":"`)
+	assert.Equal(t, 1, strings.Count(head, `"version"`), "no other fragment")
+}
+
 // No page of a form contains a secret, in any step, and its fields are well-formed.
 func TestFormPages(t *testing.T) {
 	for _, step := range []string{"update", "check", "review", "apply", "download"} {

@@ -21,8 +21,8 @@ import (
 type pageFragment struct {
 	Name    string        `json:"-"`
 	Version string        `json:"version"`
-	HTML    template.HTML `json:"html,omitempty"`
-	// Rows are the changed rows of its tables, by element ID. They replace HTML if nothing else has changed.
+	HTML    template.HTML `json:"html"`
+	// Rows are the changed rows of its tables, by element ID. If nothing else has changed, they are sent without HTML.
 	Rows map[string]template.HTML `json:"rows,omitempty"`
 }
 
@@ -85,6 +85,8 @@ const (
 	cacheTTL = 800 * time.Millisecond
 	// maxCachedPages bounds the cache: there is a page for each URL that is viewed.
 	maxCachedPages = 64
+	// pageTTL is how long a page without viewers is kept.
+	pageTTL = 10 * time.Second
 	// maxOutlines is the number of earlier versions of a fragment whose changed rows are known.
 	maxOutlines = 8
 	// maxAnswers is the number of answers that are compressed once for several viewers of a page.
@@ -103,6 +105,7 @@ type cachedPage struct {
 	renderedAt time.Time
 	answers    map[string]encodedAnswer // of content, by what the viewer has
 	outlines   map[string][]versionOutline
+	usedAt     time.Time // under the mutex of the cache
 }
 
 type versionOutline struct {
@@ -186,6 +189,9 @@ func (f pageFragment) since(earlier *outline) pageFragment {
 		return f
 	}
 	maps.DeleteFunc(rows, func(id string, _ template.HTML) bool { return earlier.rows[id] == current.rows[id] })
+	if len(rows) == 0 { // two rows have one ID
+		return f
+	}
 	return pageFragment{Version: f.Version, Rows: rows}
 }
 
@@ -194,12 +200,14 @@ func (s *pageCache) page(key string) *cachedPage {
 	defer s.mu.Unlock()
 	p := s.pages[key]
 	if p == nil {
-		if s.pages == nil || len(s.pages) >= maxCachedPages { // those that are looked at come again at once
+		maps.DeleteFunc(s.pages, func(_ string, p *cachedPage) bool { return time.Since(p.usedAt) > pageTTL })
+		if s.pages == nil || len(s.pages) >= maxCachedPages { // the next poll of each viewer adds its page again
 			s.pages = map[string]*cachedPage{}
 		}
 		p = &cachedPage{}
 		s.pages[key] = p
 	}
+	p.usedAt = time.Now()
 	return p
 }
 

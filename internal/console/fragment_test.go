@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -58,6 +61,15 @@ func TestChangedRows(t *testing.T) {
 		changes("last", listOf("a="+fmt.Sprint(n)), "")
 	}
 	assert.Equal(t, maxOutlines, len(p.outlines["list"]))
+	emptied := rendered{fragments: map[string]pageFragment{"list": {Name: "list", Version: "0"}}}
+	p.content = emptied
+	p.remember()
+	assert.Equal(t, `{"list":{"version":"0","html":""}}`,
+		strings.TrimSpace(string(emptied.answer("list."+known["last"], p.outlines).plain)), "nothing is left")
+	twice := changes("two rows of one ID", listOf("a=1", "a=2"), "")
+	assert.Equal(t, true, twice.HTML != "")
+	twice = changes("the first changes", listOf("a=3", "a=2"), "two rows of one ID")
+	assert.Equal(t, true, twice.HTML != "" && twice.Rows == nil)
 	forgotten := changes("new", listOf("a=new"), "third")
 	assert.Equal(t, true, forgotten.HTML != "", "a version that is forgotten")
 }
@@ -90,4 +102,21 @@ func TestAnswersAreShared(t *testing.T) {
 	time.Sleep(cacheTTL)
 	cache.answer("key", "list.v", render)
 	assert.Equal(t, 2, renderings)
+}
+
+// A page that nobody has viewed for a while is dropped when another one is added.
+func TestUnusedPagesAreDropped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var cache pageCache
+		render := func() rendered { return listOf("a=1") }
+		for _, key := range []string{"closed", "open"} {
+			cache.answer(key, "", render)
+		}
+		time.Sleep(pageTTL)
+		cache.answer("open", "", render)
+		time.Sleep(time.Second)
+		cache.answer("new", "", render)
+		assert.Equal(t, []string{"new", "open"}, slices.Sorted(maps.Keys(cache.pages)))
+	})
 }

@@ -18,6 +18,8 @@ type connectorHead struct {
 	Summary rest.ConnectorSummary
 	Status  connect.Status
 	Tabs    []tab
+	// ReadOnly means that the viewer may change nothing.
+	ReadOnly bool
 }
 
 type tab struct{ Name, Title, Link string }
@@ -27,7 +29,7 @@ func (v *pageRequest) head(name, current string) (*connectorHead, error) {
 	if name == "" {
 		return nil, nil
 	}
-	h := &connectorHead{Name: name, Tab: current}
+	h := &connectorHead{Name: name, Tab: current, ReadOnly: v.ReadOnlyReason != ""}
 	v.title = name
 	if err := v.get("GET /connectors/{name}/status", &h.Status, name); err != nil {
 		return nil, err
@@ -122,6 +124,9 @@ func (h *connectorHead) FixLink() string {
 	}
 	switch action.Do {
 	case "edit", "limit":
+		if action.Setting == "" || h.ReadOnly {
+			return ""
+		}
 		return "form" + query("name", h.Name) + "#" + fieldID(action.Setting)
 	case "letters":
 		return "letters" + query("name", h.Name)

@@ -150,11 +150,19 @@ func (f *figures) read(v *pageRequest) {
 	if err != nil {
 		return
 	}
+	isAway := map[string]bool{} // by origin: several workers may use it
+	logons := map[string]bool{}
 	for _, s := range services.Services {
-		f.Services++
-		if len(s.Away) > 0 {
+		isAway[s.Origin] = isAway[s.Origin] || s.AwaySince != nil
+		for _, l := range s.Lockouts {
+			logons[l.Origin+" "+l.Client+" "+l.User] = true
+		}
+	}
+	f.Services = len(isAway)
+	f.RefusedLogons = len(logons)
+	for _, away := range isAway {
+		if away {
 			f.Away++
 		}
-		f.RefusedLogons += len(s.Lockouts)
 	}
 }

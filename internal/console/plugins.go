@@ -42,6 +42,13 @@ func (p pluginsPage) UsedBy(m rest.Module) (names []string) {
 	return slices.Compact(names)
 }
 
+// HasPrevious reports whether another version of a plugin is kept, which can be used again.
+func (p pluginsPage) HasPrevious(m rest.Module) bool {
+	return slices.ContainsFunc(p.Modules, func(other rest.Module) bool {
+		return other.Plugin == m.Plugin && other.State == "kept"
+	})
+}
+
 // connectors returns up to 1,000 connectors in a state, "" for all, or none if they are not available.
 func (v *pageRequest) connectors(state string) []rest.ConnectorSummary {
 	var l rest.ConnectorList
@@ -66,19 +73,13 @@ func (v *pageRequest) workers() (any, error) {
 }
 
 type servicesPage struct {
-	Services []service
+	Services []rest.Origin
 	Silent   []string
-}
-
-// service is a worker's use of a service. Away has the connectors that get no answer from it.
-type service struct {
-	rest.Origin
-	Away []string
 }
 
 // HasLockouts reports whether a service has refused a logon.
 func (p servicesPage) HasLockouts() bool {
-	return slices.ContainsFunc(p.Services, func(s service) bool { return len(s.Lockouts) > 0 })
+	return slices.ContainsFunc(p.Services, func(s rest.Origin) bool { return len(s.Lockouts) > 0 })
 }
 
 func (v *pageRequest) origins() (any, error) { return v.services() }
@@ -88,21 +89,7 @@ func (v *pageRequest) services() (p servicesPage, err error) {
 	if _, err = v.getOfGroup("GET /culvert/origins", url.Values{}, &o); err != nil {
 		return p, err
 	}
-	away := map[string]bool{}
-	for _, c := range v.connectors("away") {
-		away[c.Name] = true
-	}
-	p.Silent = o.Silent
-	for _, origin := range o.Origins {
-		s := service{Origin: origin}
-		for _, name := range origin.Connectors {
-			if away[name] {
-				s.Away = append(s.Away, name)
-			}
-		}
-		p.Services = append(p.Services, s)
-	}
-	return p, nil
+	return servicesPage{o.Origins, o.Silent}, nil
 }
 
 type logPage struct {

@@ -25,7 +25,7 @@ var templateFuncs = template.FuncMap{
 	"spark": sparkOf, "loadText": loadText, "loadShare": loadShare,
 	"letters": lettersText, "hasLetters": hasLetters, "position": positionOf, "canEdit": canEdit, "valueID": valueID,
 	"tree": sampled.NewTree, "compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep,
-	"next": nextStep, "shortClass": shortClass,
+	"next": nextStep, "isUneditable": isUneditable, "shortClass": shortClass,
 	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }
 

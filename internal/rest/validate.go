@@ -57,6 +57,9 @@ func (req *request) validate() {
 		req.failErr(err)
 		return
 	}
+	if len(logon) == 0 { // Kafka Connect's tools do not know it
+		v.Logon = ""
+	}
 	for _, name := range slices.Sorted(slices.Values(desired.Null)) {
 		v.AddError(name, NullValue)
 	}

@@ -55,6 +55,13 @@ func secretHeaderRole(headers map[string]string) string {
 	return ""
 }
 
+// Accepted reports whether there are secrets and all were accepted.
+func (l Logon) Accepted() bool {
+	_, isUntried := l.Untried()
+	_, isRefused := l.Refused()
+	return len(l.secrets) > 0 && !isUntried && !isRefused
+}
+
 // Untried returns the role of the first secret that was not accepted before, "" for the secret of the service. ok is
 // false if all were accepted, or if [Logon.Refused] finds one, because then no secret is sent.
 func (l Logon) Untried() (role string, ok bool) {

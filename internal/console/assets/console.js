@@ -45,8 +45,8 @@ function ages(root) {
   }
 }
 
-// morph makes an element look like a fresh one, so that what is as it was stays where it is, with its focus, and so
-// that typed and ticked values stay.
+// morph updates an element to match a fresh copy. Unchanged nodes keep their place and focus; fields keep what was typed
+// or ticked.
 function morph(old, fresh) {
   const kept = field => dirty(field) || field === document.activeElement ||
     // A field that is as it was at first may have been set back since it was sent.
@@ -84,12 +84,12 @@ function show(fragments) {
   for (const [name, fragment] of Object.entries(fragments)) {
     const old = document.getElementById("fragment-" + name);
     if (old && fragment.rows) showRows(old, fragment);
-    if (!old || typeof fragment.html !== "string") continue;
+    if (!old || fragment.rows) continue;
     const before = saying(old);
     const fresh = old.cloneNode(false);
     fresh.append(...parsed(fragment.html).childNodes);
     ages(fresh);
-    // What was left as it was, for the focus it has, is asked for until it is as it should be.
+    // An element that was not updated because it has the focus is requested again until it is current.
     const whole = held(old) && !old.closest("form[data-step]") ? fresh.cloneNode(true) : null;
     morph(old, fresh);
     counted();
@@ -192,6 +192,8 @@ if (main.dataset.poll && main.querySelector("[data-fragment]") && !main.querySel
   timer = setTimeout(poll, every);
 }
 
+const failures = ".problem, .bad, .warn";
+
 // Buttons: the result is shown in a toast, or in the dialog that it belongs to while something is left to do there.
 async function act(form, button) {
   const sent = new URLSearchParams(new FormData(form, button));
@@ -202,7 +204,7 @@ async function act(form, button) {
   try {
     const answer = await ask("act?fragments=", {method: "POST", body: sent}, longest);
     result.append(...parsed(answer.outcome.html).childNodes);
-    for (const box of form.elements) if (box.type === "checkbox") box.checked = false;
+    if (!sent.has("dry") && !result.querySelector(failures)) for (const box of form.elements) if (box.type === "checkbox") box.checked = false;
     counted();
   } catch (e) {
     const p = document.createElement("p");
@@ -211,7 +213,7 @@ async function act(form, button) {
     result.append(p);
   }
   form.ariaBusy = "false";
-  const failed = result.querySelector(".problem, .bad, .warn") !== null;
+  const failed = result.querySelector(failures) !== null;
   say([...result.querySelectorAll("p, li")].map(e => [...e.childNodes].filter(n => n.nodeName !== "DETAILS")
     .map(n => n.textContent).join("")).join(" ").trim());
   document.querySelector(":popover-open:not(#toast)")?.hidePopover();
@@ -223,7 +225,9 @@ async function act(form, button) {
     notify(result, failed);
   }
   if (sent.get("do") === "delete" && !failed) location.assign("./");
-  if (main.dataset.poll) ask(fragmentsOf(main.dataset.poll)).then(show, () => {}); // also where nothing else changes
+  // Also where nothing else changes. The page of a configuration is being edited: only its head, as the page of offsets has it.
+  const seen = main.dataset.poll, editing = main.querySelector("form[data-step]");
+  if (seen) ask(editing ? "offsets" + seen + "&fragments=" : fragmentsOf(seen)).then(show, () => {});
 }
 
 let toasting = 0;
@@ -359,9 +363,11 @@ if (drawer) {
     main.dataset.poll = back.slice(back.indexOf("?"));
     drawer.remove();
   });
+  const leaves = () => ![...drawer.querySelectorAll("textarea")].some(dirty) || confirm("Discard the edit?");
+  drawer.addEventListener("cancel", e => leaves() || e.preventDefault());
   drawer.querySelector(".top a").addEventListener("click", e => {
     e.preventDefault();
-    drawer.close();
+    if (leaves()) drawer.close();
   });
 }
 

@@ -78,7 +78,7 @@ func TestRealVersionsOfPlugins(t *testing.T) {
 	tab.Has("will use the previous version")
 	is("odata-source", "0.1.0", "active, chosen")
 	f.Awaits("plugin=odata-source from=0.2.0 to=0.1.0")
-	press("Run odata-source 0.2.0")
+	press("Use this version: odata-source 0.2.0")
 	is("odata-source", "0.2.0", "active, chosen")
 	f.Eventually("the newer version once more", func() bool {
 		return strings.Count(f.Stderr.String(), "plugin=odata-source from=0.1.0 to=0.2.0") == 2
