@@ -141,7 +141,8 @@ func TestRetryWithAnotherValueInDoubt(t *testing.T) {
 		"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic", "sap.odata.enable.batch=0"))))
 	f.AwaitStarts("inbox", starts+1)
 	for _, other := range [][]string{{"retry", "0@0", "--value", `{"Topic":"other"}`}, {"retry", "0@0"}, {"replay"}} {
-		dlq(other...).Exits(1).Prints("0 sent: ", "1 kept: dead letters of which an earlier retry may have written another value")
+		dlq(other...).Exits(1).Prints("0 sent: ",
+			"1 kept: dead letters of which an earlier retry may have written another value")
 	}
 	dlq("retry", "0@0", "--value", `{"Topic":"mended"}`).Exits(0)
 	if d.service.Count("Inbox") != 1 || !d.has("mended") {
