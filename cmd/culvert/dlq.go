@@ -118,8 +118,8 @@ func (r *remote) newDLQList() *cobra.Command {
 		Long: `List dead letters, oldest first within a partition: position, time, connector, source, stage and error, and whether
 they were replayed, as the worker of --properties has stored it.
 
-With --connector and no TOPIC, list those of a connector of the running worker at --url: the newest first, one for each
-original record or row, with the number of attempts.`,
+With --connector and no TOPIC, the running worker lists the dead letters of the connector: the newest first, one for
+each original record or row, with the number of attempts.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {

@@ -22,8 +22,8 @@ import (
 var errNoTopic = asUsageError(errors.New(
 	"expected TOPIC or --connector NAME, found neither: with --connector, the running worker reads the dead letters"))
 
-// letterPage returns a page of a connector's dead letters.
-func (r *remote) letterPage(ctx context.Context, connector string, query url.Values) (page rest.DeadLetterList,
+// deadLetterPage returns a page of a connector's dead letters.
+func (r *remote) deadLetterPage(ctx context.Context, connector string, query url.Values) (page rest.DeadLetterList,
 	err error) {
 	err = r.get(ctx, "/culvert/connectors/{name}/deadletters?"+query.Encode(), &page, connector)
 	return page, err
@@ -35,7 +35,7 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 	var rows [][]string
 	query := url.Values{"show": {show}}
 	for {
-		page, err := r.letterPage(c.Context(), filter.Connector, query)
+		page, err := r.deadLetterPage(c.Context(), filter.Connector, query)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 					return asFailure(err)
 				}
 			default:
-				rows = append(rows, []string{letterName(l), l.Failed, inLine(letterSource(l)), inLine(l.Stage),
+				rows = append(rows, []string{deadLetterName(l), l.Failed, inLine(deadLetterSource(l)), inLine(l.Stage),
 					strconv.Itoa(l.Attempts), yesOrNo(l.Settled), inLine(l.Message)})
 			}
 		}
@@ -68,9 +68,9 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 	return asFailure(out.Flush())
 }
 
-func letterName(l *rest.DeadLetter) string { return fmt.Sprintf("%d@%d", l.Partition, l.Offset) }
+func deadLetterName(l *rest.DeadLetter) string { return fmt.Sprintf("%d@%d", l.Partition, l.Offset) }
 
-func letterSource(l *rest.DeadLetter) string {
+func deadLetterSource(l *rest.DeadLetter) string {
 	return sourceText(&connect.DeadLetter{DeadLetterOrigin: connect.DeadLetterOrigin{Topic: l.From.Topic,
 		Partition: l.From.Partition, Offset: l.From.Offset}})
 }
@@ -84,7 +84,7 @@ func yesOrNo(yes bool) string {
 
 // showLetter prints one dead letter with its headers and its record.
 func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output) error {
-	page, err := r.letterPage(c.Context(), connector, url.Values{"letter": {letter}})
+	page, err := r.deadLetterPage(c.Context(), connector, url.Values{"letter": {letter}})
 	if err != nil {
 		return err
 	}
@@ -93,8 +93,8 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 	}
 	l := &page.DeadLetters[0]
 	return o.print(c.OutOrStdout(), l, func(out io.Writer) error {
-		rows := [][]string{{"letter", letterName(l)}, {"failed", l.Failed}, {"attempts", strconv.Itoa(l.Attempts)},
-			{"settled", yesOrNo(l.Settled)}, {"from", letterSource(l)}, {"request", l.From.Request},
+		rows := [][]string{{"letter", deadLetterName(l)}, {"failed", l.Failed}, {"attempts", strconv.Itoa(l.Attempts)},
+			{"settled", yesOrNo(l.Settled)}, {"from", deadLetterSource(l)}, {"request", l.From.Request},
 			{"stage", l.Stage}, {"exception", l.Class}, {"cause", l.Message}}
 		rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 		if err := columns(out, "", rows); err != nil || l.Record == nil {

@@ -100,7 +100,7 @@ func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feed
 	return feeds, err
 }
 
-// logonHint is what is known of the logon: result is for [Validation], the others are why it was not tried.
+// logonHint describes the logon: result is for [Validation], the other fields are why it was not tried.
 type logonHint struct{ setting, reason, result string }
 
 // secretSetting returns the setting that an error about a logon belongs to, by the role of the secret. "" means the

@@ -19,9 +19,8 @@ import (
 // transitions; other goroutines enqueue events. At most one run is active; a new run starts after the previous one has
 // ended and stored its offsets.
 type controller struct {
-	name      string
-	createdAt time.Time
-	log       *slog.Logger
+	connectorIdentity
+	log *slog.Logger
 	// predecessor is closed when a deleted connector of the same name has ended. Nil means that there was none.
 	predecessor <-chan struct{}
 	done        chan struct{} // the loop has ended
@@ -44,8 +43,15 @@ type controller struct {
 	whenIdle  []func()
 }
 
+// connectorIdentity tells a connector from one that is created later with the same name.
+type connectorIdentity struct {
+	name      string
+	createdAt time.Time
+}
+
 func newController(options *Options, connector *config.Connector) *controller {
-	ctl := &controller{name: connector.Name, createdAt: time.Now(), log: options.Logger.With("connector", connector.Name),
+	ctl := &controller{connectorIdentity: connectorIdentity{connector.Name, time.Now()},
+		log:    options.Logger.With("connector", connector.Name),
 		done:   make(chan struct{}),
 		queued: guard.NewBell(), spec: spec{options: options, config: connector, target: Running,
 			assignment: options.initialAssignment()},

@@ -13,7 +13,7 @@ import (
 
 // CauseCount counts the open dead letters of one cause among the newest ones.
 type CauseCount struct {
-	// ID is that of [DeadLetter.CauseID], 00000000 for all causes that exceed the bound of kept texts.
+	// ID is [DeadLetter.CauseID], or 00000000 for all causes that exceed the bound of kept texts.
 	ID    string
 	Text  string // see [causeText]
 	Count int

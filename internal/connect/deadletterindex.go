@@ -32,7 +32,7 @@ const (
 // Invariants: letters are sorted by [compareTracked]. states has the replay state of each partition. An original is
 // settled by a letter that is done and has as many replays as its newest letter.
 type deadLetterIndex struct {
-	letters   []trackedLetter
+	letters   []trackedDeadLetter
 	originals map[uint64]originalState
 	texts     map[causeID]string
 	states    map[int32]replayState
@@ -44,7 +44,7 @@ type deadLetterIndex struct {
 	limit   int
 }
 
-type trackedLetter struct {
+type trackedDeadLetter struct {
 	original  uint64 // the start of a [recordID]
 	offset    int64
 	partition int32
@@ -53,7 +53,7 @@ type trackedLetter struct {
 	cause     causeID
 }
 
-// originalState is what is known of an original record or row.
+// originalState describes an original record or row.
 type originalState struct {
 	first   int32 // index of its oldest letter
 	newest  int32 // index of its letter with the most replays
@@ -65,13 +65,13 @@ func newDeadLetterIndex() *deadLetterIndex {
 		states: map[int32]replayState{}, from: kafka.Positions{}, limit: maxTrackedLetters}
 }
 
-func compareTracked(a, b trackedLetter) int {
+func compareTracked(a, b trackedDeadLetter) int {
 	return cmp.Or(cmp.Compare(a.failed, b.failed), cmp.Compare(a.partition, b.partition),
 		cmp.Compare(a.offset, b.offset))
 }
 
 // position is where a letter is in its topic.
-func (l *trackedLetter) position() DeadLetterPosition {
+func (l *trackedDeadLetter) position() DeadLetterPosition {
 	return DeadLetterPosition{l.partition, l.offset}
 }
 
@@ -82,7 +82,8 @@ func (d *deadLetterIndex) add(l *DeadLetter) {
 	if len(d.texts) < maxCauseTexts {
 		d.texts[cause] = text
 	}
-	d.letters = append(d.letters, trackedLetter{original: binary.LittleEndian.Uint64(id[:]), offset: l.Record.Offset,
+	d.letters = append(d.letters, trackedDeadLetter{original: binary.LittleEndian.Uint64(id[:]),
+		offset:    l.Record.Offset,
 		partition: l.Record.Partition, replays: int32(l.Replays), cause: cause,
 		failed: uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32)))})
 	if len(d.letters) >= d.limit+max(1, d.limit/10) {
@@ -104,7 +105,7 @@ func (d *deadLetterIndex) dropOldest() {
 // update derives the originals from new letters and from the replay states, after letters before starts were deleted.
 // It reports whether anything has changed.
 func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replayState) bool {
-	isDeleted := func(l trackedLetter) bool { return l.offset < starts[l.partition] }
+	isDeleted := func(l trackedDeadLetter) bool { return l.offset < starts[l.partition] }
 	sameStates := maps.EqualFunc(states, d.states, func(a, b replayState) bool { return slices.Equal(a.done, b.done) })
 	switch {
 	case len(d.letters) > d.limit:
@@ -218,21 +219,21 @@ const deadLetterPageSize = 100
 var ErrInvalidAfter = errors.New("after: expected the next of the previous page, such as 1764288000-0@17")
 
 // pageKey is the value of after: a letter's place in the order. It is valid even if the letter is gone.
-func (l *trackedLetter) pageKey() string { return fmt.Sprintf("%d-%v", l.failed, l.position()) }
+func (l *trackedDeadLetter) pageKey() string { return fmt.Sprintf("%d-%v", l.failed, l.position()) }
 
-func parsePageKey(key string) (trackedLetter, error) {
+func parsePageKey(key string) (trackedDeadLetter, error) {
 	failed, position, _ := strings.Cut(key, "-")
 	letter, err := ParseDeadLetterPosition(position)
 	seconds, err2 := strconv.ParseUint(failed, 10, 32)
 	if err != nil || err2 != nil {
-		return trackedLetter{}, ErrInvalidAfter
+		return trackedDeadLetter{}, ErrInvalidAfter
 	}
-	return trackedLetter{failed: uint32(seconds), partition: letter.Partition, offset: letter.Offset}, nil
+	return trackedDeadLetter{failed: uint32(seconds), partition: letter.Partition, offset: letter.Offset}, nil
 }
 
 // page returns the newest attempts of the selected originals, in the order of their oldest letters, so that an attempt
 // does not move an original to another page.
-func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedLetter, next string, err error) {
+func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedDeadLetter, next string, err error) {
 	end := len(d.letters)
 	if query.After != "" {
 		key, err := parsePageKey(query.After)
@@ -243,7 +244,7 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedLetter, nex
 	}
 	var only uint64
 	if query.Only != nil {
-		i := slices.IndexFunc(d.letters, func(l trackedLetter) bool { return l.position() == *query.Only })
+		i := slices.IndexFunc(d.letters, func(l trackedDeadLetter) bool { return l.position() == *query.Only })
 		if i < 0 {
 			return nil, "", nil
 		}
@@ -272,7 +273,7 @@ func (d *deadLetterIndex) page(query DeadLetterQuery) (page []trackedLetter, nex
 }
 
 // knownCause returns the letter's cause, or zero if its text was not kept.
-func (d *deadLetterIndex) knownCause(l *trackedLetter) causeID {
+func (d *deadLetterIndex) knownCause(l *trackedDeadLetter) causeID {
 	if d.texts[l.cause] == "" {
 		return 0
 	}
@@ -280,7 +281,7 @@ func (d *deadLetterIndex) knownCause(l *trackedLetter) causeID {
 }
 
 // siblings returns all letters of the open originals that have a letter at one of the positions, and their number.
-func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedLetter, originals int) {
+func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter, originals int) {
 	selected := map[uint64]bool{}
 	for i := range d.letters {
 		l := &d.letters[i]

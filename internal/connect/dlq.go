@@ -85,10 +85,10 @@ func (h *Herder) parseRedacted(r *kgo.Record) DeadLetter {
 const spanGap = 50
 
 // readSpans reads the records of letters, and some between them.
-func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedLetter,
+func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters []trackedDeadLetter,
 	each func(*kgo.Record) error) error {
 	letters = slices.Clone(letters)
-	slices.SortFunc(letters, func(a, b trackedLetter) int {
+	slices.SortFunc(letters, func(a, b trackedDeadLetter) int {
 		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
 	})
 	for len(letters) > 0 {
@@ -159,7 +159,7 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 	defer run.closeOffsets()
 	defer h.tracker.wake.Ring()
 	err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Lock) error {
-		var letters []trackedLetter
+		var letters []trackedDeadLetter
 		var current map[int32]replayState
 		err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
 			letters, result.Discarded = c.index.siblings(positions)
@@ -180,7 +180,7 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 
 // storeDiscarded marks letters as done in the stored states of the partitions in current. States of other partitions
 // are of an earlier topic with this name.
-func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Lock, topic string, letters []trackedLetter,
+func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Lock, topic string, letters []trackedDeadLetter,
 	current map[int32]replayState) error {
 	states := map[int32]replayState{}
 	ranges := map[int32]int{}

@@ -78,10 +78,10 @@ func (h *Herder) Run(ctx context.Context) {
 		h.tracker.run(ctx)
 	})
 	h.mu.Unlock()
-	go func() {
+	h.running.Go(func() {
 		defer guard.Recover(h.shared.Logger, "the history of connectors", nil)
 		h.recordHistory(ctx)
-	}()
+	})
 	<-ctx.Done() // also without connectors: REST may add some
 	h.mu.Lock()
 	h.ended = true

@@ -2,7 +2,6 @@ package console
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/url"
 
 	"github.com/culvert-project/culvert/internal/connect"
@@ -24,10 +23,6 @@ type feed struct {
 	Task int
 	connect.FeedProgress
 }
-
-type offsetRow struct{ Partition, Offset json.RawMessage }
-
-const maxOffsets = 100
 
 func (v *pageRequest) connector() (any, error) {
 	name := v.query.Get("name")

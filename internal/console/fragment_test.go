@@ -77,31 +77,33 @@ func TestChangedRows(t *testing.T) {
 // Viewers with equal rights get one answer, which is rendered and compressed once.
 func TestAnswersAreShared(t *testing.T) {
 	t.Parallel()
-	var cache pageCache
-	renderings := 0
-	render := func() rendered { renderings++; return listOf("a=" + strings.Repeat("x", 5000)) }
-	var plain, compressed httptest.ResponseRecorder
-	plain, compressed = *httptest.NewRecorder(), *httptest.NewRecorder()
-	r := httptest.NewRequest("GET", "/", nil)
-	cache.answer("key", "list.v", render).write(&plain, r)
-	r.Header.Set("Accept-Encoding", "deflate, gzip, br")
-	cache.answer("key", "list.v", render).write(&compressed, r)
-	assert.Equal(t, 1, renderings)
-	assert.Equal(t, "gzip", compressed.Header().Get("Content-Encoding"))
-	assert.Equal(t, true, compressed.Body.Len() < 1000)
-	unzipped, err := gzip.NewReader(compressed.Body)
-	require.NoError(t, err)
-	var one, other map[string]pageFragment
-	require.NoError(t, json.NewDecoder(unzipped).Decode(&one))
-	require.NoError(t, json.Unmarshal(plain.Body.Bytes(), &other))
-	assert.Equal(t, other, one)
-	for n := range 2 * maxAnswers {
-		cache.answer("key", fmt.Sprint("list.", n), render)
-	}
-	assert.Equal(t, maxAnswers, len(cache.pages["key"].answers))
-	time.Sleep(cacheTTL)
-	cache.answer("key", "list.v", render)
-	assert.Equal(t, 2, renderings)
+	synctest.Test(t, func(t *testing.T) {
+		var cache pageCache
+		renderings := 0
+		render := func() rendered { renderings++; return listOf("a=" + strings.Repeat("x", 5000)) }
+		plain := httptest.NewRecorder()
+		compressed := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/", nil)
+		cache.answer("key", "list.v", render).write(plain, r)
+		r.Header.Set("Accept-Encoding", "deflate, gzip, br")
+		cache.answer("key", "list.v", render).write(compressed, r)
+		assert.Equal(t, 1, renderings)
+		assert.Equal(t, "gzip", compressed.Header().Get("Content-Encoding"))
+		assert.Equal(t, true, compressed.Body.Len() < 1000)
+		unzipped, err := gzip.NewReader(compressed.Body)
+		require.NoError(t, err)
+		var one, other map[string]pageFragment
+		require.NoError(t, json.NewDecoder(unzipped).Decode(&one))
+		require.NoError(t, json.Unmarshal(plain.Body.Bytes(), &other))
+		assert.Equal(t, other, one)
+		for n := range 2 * maxAnswers {
+			cache.answer("key", fmt.Sprint("list.", n), render)
+		}
+		assert.Equal(t, maxAnswers, len(cache.pages["key"].answers))
+		time.Sleep(cacheTTL)
+		cache.answer("key", "list.v", render)
+		assert.Equal(t, 2, renderings)
+	})
 }
 
 // A page that nobody has viewed for a while is dropped when another one is added.

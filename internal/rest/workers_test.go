@@ -26,17 +26,24 @@ func (r *runner) History(name string) (history.History, error) {
 	return recorder.Connector("c", historyStart), nil
 }
 
-// A worker that does not answer is named, and the others are added.
-func TestHistoryOfGroup(t *testing.T) {
-	t.Parallel()
-	silent := false
-	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
-		isSilent := silent && n == 2 && r.URL.Query().Get("own") == "true"
+// runnersWithSilentOne starts three workers, of which the last one refuses the leader's questions while silent is set.
+func runnersWithSilentOne(t *testing.T, silent *bool) (urls []string) {
+	t.Helper()
+	urls, _ = runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+		isSilent := *silent && n == 2 && r.URL.Query().Get("own") == "true"
 		if isSilent {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 		return isSilent
 	})
+	return urls
+}
+
+// A worker that does not answer is named, and the others are added.
+func TestHistoryOfGroup(t *testing.T) {
+	t.Parallel()
+	silent := false
+	urls := runnersWithSilentOne(t, &silent)
 	for _, target := range []string{"/culvert/history", "/culvert/connectors/c/history"} {
 		for _, test := range []struct {
 			silent bool
@@ -59,13 +66,7 @@ func TestHistoryOfGroup(t *testing.T) {
 func TestWorkers(t *testing.T) {
 	t.Parallel()
 	silent := false
-	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
-		isSilent := silent && n == 2 && r.URL.Query().Get("own") == "true"
-		if isSilent {
-			w.WriteHeader(http.StatusInternalServerError)
-		}
-		return isSilent
-	})
+	urls := runnersWithSilentOne(t, &silent)
 	read := func() (workers []WorkerInfo) {
 		status, body := get(t, "GET", urls[0]+"/culvert/workers")
 		assert.Equal(t, 200, status, body)

@@ -74,12 +74,23 @@ type Progress struct {
 	Version                    string    // of the plugin
 }
 
+// stageClocks measure how long the stages of a task are busy. wait has the waits of send for limits and retries.
+type stageClocks struct {
+	wait      task.BusyClock
+	consume   task.BusyClock
+	convert   task.BusyClock
+	transform task.BusyClock
+	encode    task.BusyClock
+	send      task.BusyClock
+	settle    task.BusyClock
+}
+
 type counters struct {
-	read, ignored, batches, requests, reencoded, warnings   atomic.Int64
-	written, bytes                                          task.Meter
-	errors                                                  task.ErrorCounts
-	wait, consume, convert, transform, encode, send, settle task.BusyClock
-	startedAt                                               time.Time
+	read, ignored, batches, requests, reencoded, warnings atomic.Int64
+	written, bytes                                        task.Meter
+	errors                                                task.ErrorCounts
+	stageClocks
+	startedAt time.Time
 }
 
 const recordSkipped = "record skipped"

@@ -44,12 +44,22 @@ type openedVersion struct {
 	feeds   []wit.Feed
 }
 
+// stageClocks measure how long the stages of a task are busy. wait has the waits of fetch for limits and retries.
+type stageClocks struct {
+	wait      task.BusyClock
+	fetch     task.BusyClock
+	decode    task.BusyClock
+	transform task.BusyClock
+	convert   task.BusyClock
+	produce   task.BusyClock
+}
+
 type counters struct {
 	read, pages, repeated, resumed, notified, duplicates atomic.Int64
 	written, bytes                                       task.Meter
 	errors                                               task.ErrorCounts
-	wait, fetch, decode, transform, convert, produce     task.BusyClock
-	startedAt                                            time.Time
+	stageClocks
+	startedAt time.Time
 }
 
 // NewTask returns a task that [Task.Run] starts.

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// letterWorker runs a worker with the sink of documents and returns it with the dlq command for it.
-func (d *documents) letterWorker(t *testing.T) (*e2etest.Followed, func(args ...string) e2etest.Result) {
+// deadLetterWorker runs a worker with the sink of documents and returns it with the dlq command for it.
+func (d *documents) deadLetterWorker(t *testing.T) (*e2etest.Followed, func(args ...string) e2etest.Result) {
 	t.Helper()
 	f := d.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "bootstrap.servers="+d.broker,
 		"key.converter=org.apache.kafka.connect.storage.StringConverter",
@@ -38,7 +38,7 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	said[2].Value = []byte("no JSON")
 	said[3].Value = []byte(`{"Topic":{"not":"text 3"}}`)
 	d := newDocuments(t, 1, said)
-	f, dlq := d.letterWorker(t)
+	f, dlq := d.deadLetterWorker(t)
 	f.Eventually("letters", func() bool {
 		return strings.Count(dlq("list").Stdout, "\n") == 4 && d.service.Count("Inbox") == 2
 	})
@@ -111,7 +111,7 @@ func TestRetryOfALetterInDoubt(t *testing.T) {
 	e2etest.Produce(t, d.broker, &kgo.Record{Topic: "connect-offsets",
 		Key:   []byte(`["culvert dlq replay: inbox",{"partition":0,"topic":"refused"}]`),
 		Value: []byte(`{"next":0,"sent":"0,1,2"}`)})
-	_, dlq := d.letterWorker(t)
+	_, dlq := d.deadLetterWorker(t)
 	list := dlq("list").Exits(0).Stdout
 	dlq("retry", at(t, list, "said-0@1"), "--value", `{"Topic":"mended 0"}`).Exits(1).Prints("0 sent: 0 delivered, 0 refused\n",
 		"1 kept: dead letters that an earlier attempt has written")
@@ -131,7 +131,7 @@ func TestRetryWithAnotherValueInDoubt(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, saidTimes(1))
 	e2etest.RefuseWrites(t, d.service, 100_000)
-	f, dlq := d.letterWorker(t)
+	f, dlq := d.deadLetterWorker(t)
 	f.Eventually("the letter", func() bool { return strings.Contains(dlq("list").Stdout, "said-0@0") })
 	e2etest.RefuseWrites(t, d.service, 0)
 	d.service.Set("lose-answer", "1")
