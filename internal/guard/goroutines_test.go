@@ -13,7 +13,8 @@ import (
 
 // unguarded are the goroutines without a recover, by file and function, each with the reason.
 var unguarded = map[string]string{
-	"host/host.go: func": "watches configurations, which package reload guards",
+	"internal/rest/forward.go: cancel": "ends a request",
+	"host/host.go: func":               "watches configurations, which package reload guards",
 	"internal/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
 		"before it",
 	"internal/run/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +

@@ -84,7 +84,7 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 		t.Errorf("expected three settled letters, found %d lines", n)
 	}
 	e2etest.Contains(t, "the log", f.Stderr.String(), "/deadletters/discard", "by=127.0.0.1", "discarded=1", last)
-	d.Run("dlq", "list").Exits(2).Says("expected TOPIC, found nothing; or --connector NAME")
+	d.Run("dlq", "list").Exits(2).Says("expected TOPIC or --connector NAME, found neither")
 	d.Run("dlq", "discard", "0@1").Exits(2).Says("expected --connector NAME")
 }
 
