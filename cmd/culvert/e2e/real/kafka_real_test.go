@@ -63,7 +63,7 @@ func TestRealKafka(t *testing.T) {
 	for _, part := range []struct {
 		name string
 		test func(*testing.T)
-	}{{"BothWays", k.testBothWays}, {"Consumer", k.testConsumer}, {"Offsets", k.testOffsets}, {"Group", k.testGroup},
+	}{{"BothWays", k.testBothWays}, {"Consumer", k.testConsumer}, {"Copied", k.testCopied}, {"Offsets", k.testOffsets}, {"Group", k.testGroup},
 		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"BrokerKilled", k.testBrokerKilled}} {
 		t.Run(part.name, func(t *testing.T) {
 			k.Place = e2etest.NewPlace(t)
@@ -147,6 +147,27 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 	slices.Sort(theirs)
 	if diff := cmp.Diff(theirs, ours); diff != "" {
 		t.Errorf("(-Kafka's consumer +culvert consume)\n%s", diff[:min(len(diff), 2000)])
+	}
+}
+
+// A topic that is copied by `culvert consume` and `culvert produce` holds the same for Kafka's console consumer, and
+// `culvert topics` counts its records.
+func (k *kafkaPeer) testCopied(t *testing.T) {
+	const topic = "copy-of-orders"
+	k.Stdin = k.MustRun("consume", "Orders", "--bootstrap-servers", k.servers).Stdout
+	n := k.service.Count("Orders")
+	k.MustRun("produce", topic, "--create", "--json", "--bootstrap-servers", k.servers).
+		Prints(fmt.Sprintf("%d records were sent to %s\n", n, topic))
+	k.Stdin = ""
+	k.MustRun("topics", "--json", "--bootstrap-servers", k.servers).
+		Prints(fmt.Sprintf(`"topic":%q,"partitions":1,"records":%d}`, topic, n)).Omits("__consumer_offsets")
+	read := func(topic string) string {
+		return e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic", topic, "--from-beginning",
+			"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true", "--formatter-property",
+			"print.timestamp=true")
+	}
+	if diff := cmp.Diff(read("Orders"), read(topic)); diff != "" {
+		t.Errorf("(-Orders +its copy)\n%s", diff[:min(len(diff), 2000)])
 	}
 }
 
