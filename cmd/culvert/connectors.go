@@ -160,8 +160,9 @@ Culvert worker.`,
 			return now.print(c.OutOrStdout(), nil, r.output)
 		},
 	}
-	c.Flags().StringVar(&state, "state", "", fmt.Sprintf("list only connectors in this `STATE`: %s", connect.Conditions))
-	c.Flags().StringVar(&search, "search", "", "list only connectors with this `TEXT` in name, class or cause")
+	c.Flags().StringVar(&state, "state", "", "list only connectors in this `STATE`: "+
+		strings.ReplaceAll(strings.Trim(fmt.Sprint(connect.Conditions), "[]"), " ", ", "))
+	c.Flags().StringVar(&search, "search", "", "list only connectors with this `TEXT` in name, class, sets, topics or cause")
 	return c
 }
 

@@ -183,6 +183,9 @@ func openBrokers(ctx context.Context, data, servers string, w *config.Worker, lo
 // topicSource has the flags of a command that reads topics, see [openBrokers].
 type topicSource struct{ data, servers, file string }
 
+// topicFlags are the names of [topicSource.flags].
+var topicFlags = []string{"data", "bootstrap-servers", "properties"}
+
 func (s *topicSource) flags(c *cobra.Command) {
 	dataFlag(c, &s.data)
 	c.Flags().StringVar(&s.servers, "bootstrap-servers", "", "Kafka brokers as `host:port`,… instead of --data")

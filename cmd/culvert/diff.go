@@ -46,7 +46,7 @@ a file would be refused.`,
 			var others map[string]bool
 			plan, err := configcheck.Compare(c.Context(), hostConfig, func(from string) (now []config.RunningConnector,
 				err error) {
-				if at = cmp.Or(at, os.Getenv(environmentURL), from); at == "" {
+				if at = cmp.Or(at, from, os.Getenv(environmentURL)); at == "" {
 					return nil, errors.New("expected --url: the worker's file has no listeners")
 				}
 				now, others, err = runningConnectors(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
@@ -64,8 +64,8 @@ a file would be refused.`,
 	}
 	in.flags(c, "error")
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the connectors' files")
-	c.Flags().StringVar(&at, "url", "", "`URL` of the worker's REST (default: CULVERT_URL, else the first of listeners "+
-		"in the folder's worker file, else "+defaultURL+")")
+	c.Flags().StringVar(&at, "url", "", "`URL` of the worker's REST (default: the first of listeners in the folder's "+
+		"worker file, else CULVERT_URL)")
 	o.flag(c, "as JSON")
 	return c
 }

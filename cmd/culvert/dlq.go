@@ -80,16 +80,16 @@ func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err e
 func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
 	each func(*connect.DeadLetter) error) error {
 	return s.read(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
-		replayed, unknown := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
+		states, unknown := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
 		if unknown != nil && ctx.Err() == nil {
-			fmt.Fprintln(stderr, "it is unknown which dead letters were replayed:",
+			fmt.Fprintln(stderr, "it is unknown which dead letters are settled:",
 				shown.Line(w.Redact(unknown.Error())))
 		}
 		_, err := reader.Read(ctx, topic, o, func(r *kgo.Record) error {
 			l := connect.ParseDeadLetter(r)
 			if unknown == nil {
-				has := replayed.IsReplayed(&l)
-				l.Replayed = &has
+				isSettled := states.IsSettled(&l)
+				l.Settled = &isSettled
 			}
 			return each(&l)
 		})
@@ -97,11 +97,11 @@ func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, top
 	})
 }
 
-func replayedText(l *connect.DeadLetter) string {
+func settledText(isSettled *bool) string {
 	switch {
-	case l.Replayed == nil:
+	case isSettled == nil:
 		return "?"
-	case *l.Replayed:
+	case *isSettled:
 		return "yes"
 	}
 	return "no"
@@ -116,7 +116,7 @@ func (r *remote) newDLQList() *cobra.Command {
 		Use:   "list [TOPIC]",
 		Short: "List dead letters",
 		Long: `List dead letters, oldest first within a partition: position, time, connector, source, stage and error, and whether
-they were replayed, as the worker of --properties has stored it.
+they are settled (delivered or discarded), as the worker of --properties has stored it.
 
 With --connector and no TOPIC, the running worker lists the dead letters of the connector: the newest first, one for
 each original record or row, with the number of attempts.`,
@@ -129,7 +129,13 @@ each original record or row, with the number of attempts.`,
 			case len(args) == 0 && filter.Connector == "":
 				return errNoTopic
 			case len(args) == 0:
+				if err := rejectFlags(c, needsTopic, topicFlags...); err != nil {
+					return err
+				}
 				return r.listLetters(c, filter, show, o.json)
+			}
+			if err := rejectFlags(c, needsNoTopic, "show", "url", "config", "user"); err != nil {
+				return err
 			}
 			out := bufio.NewWriter(c.OutOrStdout())
 			var rows [][]string
@@ -139,16 +145,15 @@ each original record or row, with the number of attempts.`,
 				case o.json:
 					return printJSON(out, rest.NewDeadLetter(l))
 				default:
-					rows = append(rows, []string{fmt.Sprintf("%d@%d", l.Record.Partition, l.Record.Offset),
-						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(sourceText(l)),
+					rows = append(rows, []string{rest.NewDeadLetter(l).Position(), l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(sourceText(l)),
 						inLine(l.Stage),
-						strconv.Itoa(l.Replays), replayedText(l), inLine(l.Message)})
+						strconv.Itoa(l.Replays + 1), settledText(l.Settled), inLine(l.Message)})
 				}
 				return nil
 			}
 			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
 			if !o.json {
-				err = errors.Join(err, columns(out, "LETTER FAILED CONNECTOR FROM STAGE REPLAYS REPLAYED ERROR", rows))
+				err = errors.Join(err, columns(out, "LETTER FAILED CONNECTOR FROM STAGE ATTEMPTS SETTLED ERROR", rows))
 			}
 			return errors.Join(err, asFailure(out.Flush()))
 		},
@@ -177,8 +182,12 @@ func (r *remote) newDLQShow() *cobra.Command {
 		Use:   "show [TOPIC] PARTITION@OFFSET",
 		Short: "Show a dead letter with its headers, its record and its cause",
 		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errNoTopic
+			last := ""
+			if len(args) > 0 {
+				last = args[len(args)-1]
+			}
+			if _, err := connect.ParseDeadLetterPosition(last); err != nil {
+				return asUsageError(err)
 			}
 			return cobra.MaximumNArgs(2)(c, args)
 		},
@@ -187,7 +196,13 @@ func (r *remote) newDLQShow() *cobra.Command {
 			case len(args) == 1 && connector == "":
 				return errNoTopic
 			case len(args) == 1:
+				if err := rejectFlags(c, needsTopic, topicFlags...); err != nil {
+					return err
+				}
 				return r.showLetter(c, connector, args[0], o)
+			}
+			if err := rejectFlags(c, needsNoTopic, "connector", "url", "config", "user"); err != nil {
+				return err
 			}
 			place, err := connect.ParseDeadLetterPosition(args[1])
 			if err != nil {
@@ -225,7 +240,7 @@ func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
 		{"from", sourceText(l)},
 		{"request", l.Request}, {"stage", l.Stage}, {"setting", l.Setting},
 		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)}, {"exception", l.Class}, {"cause", l.Message},
-		{"parts", l.Rows.String()}, {"replays", strconv.Itoa(l.Replays)}, {"replayed", replayedText(l)}}
+		{"parts", l.Rows.String()}, {"attempts", strconv.Itoa(l.Replays + 1)}, {"settled", settledText(l.Settled)}}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	if err := columns(out, "", rows); err != nil {
 		return err
@@ -280,12 +295,18 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 				return asUsageError(errors.New("--since and --until: expected TOPIC and files, because a running " +
 					"worker does not select by time"))
 			case len(args) == 0:
+				if err := rejectFlags(c, needsTopic, "data", "set", "plugins", "log-level", "log-format"); err != nil {
+					return err
+				}
 				r.config = in.folder // which names the worker here
 				if r.config != "" && r.url != "" {
 					return asUsageError(errors.New("expected --url or --config, found both"))
 				}
 				return r.replayLetters(c, "/replay", rest.ReplayRequest{Positions: letters, Error: filter.Error,
 					IncludeReplayed: again, IncludeSuperseded: older, DryRun: dry}, filter.Connector)
+			}
+			if err := rejectFlags(c, needsNoTopic, "url", "user", "timeout"); err != nil {
+				return err
 			}
 			configuration, err := in.read(args[1:], "expected --config DIR or files of the installation",
 				c.ErrOrStderr())
@@ -316,7 +337,7 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 // printReplay prints the result. The error means that not all dead letters were delivered.
 func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
 	if dry {
-		fmt.Fprintf(out, "%d would be sent, %d of them would be refused\n", done.Sent, done.Refused)
+		fmt.Fprintf(out, "%d would pass, %d would be refused\n", done.Sent-done.Refused, done.Refused)
 	} else {
 		fmt.Fprintf(out, "%d sent: %d delivered, %d refused\n", done.Sent, done.Delivered, done.Refused)
 	}
@@ -330,7 +351,7 @@ func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
 	return err
 }
 
-// printKept prints the counts by reason. The error has the text if any are still open.
+// printKept prints the counts by reason. The error has the text unless all were settled as their connector demands.
 func printKept(out io.Writer, kept map[string]int, text string) (err error) {
 	for _, why := range slices.Sorted(maps.Keys(kept)) {
 		fmt.Fprintf(out, "%d kept: dead letters %s\n", kept[why], shown.Line(why))

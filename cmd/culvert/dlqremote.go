@@ -22,6 +22,22 @@ import (
 var errNoTopic = asUsageError(errors.New(
 	"expected TOPIC or --connector NAME, found neither: with --connector, the running worker reads the dead letters"))
 
+// Why flags have no effect without or with TOPIC.
+const (
+	needsTopic   = "expected TOPIC too: without it, --url or --config finds the running worker"
+	needsNoTopic = "expected no TOPIC: only the running worker uses it"
+)
+
+// rejectFlags returns an error about the first of these flags that is set, and would have no effect.
+func rejectFlags(c *cobra.Command, why string, names ...string) error {
+	for _, name := range names {
+		if c.Flags().Changed(name) {
+			return asUsageError(fmt.Errorf("--%s: %s", name, why))
+		}
+	}
+	return nil
+}
+
 // deadLetterPage returns a page of a connector's dead letters.
 func (r *remote) deadLetterPage(ctx context.Context, connector string, query url.Values) (page rest.DeadLetterList,
 	err error) {
@@ -51,8 +67,8 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 					return asFailure(err)
 				}
 			default:
-				rows = append(rows, []string{deadLetterName(l), l.Failed, inLine(deadLetterSource(l)), inLine(l.Stage),
-					strconv.Itoa(l.Attempts), yesOrNo(l.Settled), inLine(l.Message)})
+				rows = append(rows, []string{l.Position(), l.Failed, inLine(deadLetterSource(l)), inLine(l.Stage),
+					strconv.Itoa(l.Attempts), settledText(l.Settled), inLine(l.Message)})
 			}
 		}
 		if page.Next == "" {
@@ -68,18 +84,9 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 	return asFailure(out.Flush())
 }
 
-func deadLetterName(l *rest.DeadLetter) string { return fmt.Sprintf("%d@%d", l.Partition, l.Offset) }
-
 func deadLetterSource(l *rest.DeadLetter) string {
 	return sourceText(&connect.DeadLetter{DeadLetterOrigin: connect.DeadLetterOrigin{Topic: l.From.Topic,
 		Partition: l.From.Partition, Offset: l.From.Offset}})
-}
-
-func yesOrNo(yes bool) string {
-	if yes {
-		return "yes"
-	}
-	return "no"
 }
 
 // showLetter prints one dead letter with its headers and its record.
@@ -93,8 +100,8 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 	}
 	l := &page.DeadLetters[0]
 	return o.print(c.OutOrStdout(), l, func(out io.Writer) error {
-		rows := [][]string{{"letter", deadLetterName(l)}, {"failed", l.Failed}, {"attempts", strconv.Itoa(l.Attempts)},
-			{"settled", yesOrNo(l.Settled)}, {"from", deadLetterSource(l)}, {"request", l.From.Request},
+		rows := [][]string{{"letter", l.Position()}, {"failed", l.Failed}, {"attempts", strconv.Itoa(l.Attempts)},
+			{"settled", settledText(l.Settled)}, {"from", deadLetterSource(l)}, {"request", l.From.Request},
 			{"stage", l.Stage}, {"exception", l.Class}, {"cause", l.Message}}
 		rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 		if err := columns(out, "", rows); err != nil || l.Record == nil {
@@ -158,7 +165,7 @@ func (r *remote) newDLQRetry() *cobra.Command {
 	var connector, value string
 	var older bool
 	c := &cobra.Command{
-		Use:   "retry PARTITION@OFFSET --connector NAME",
+		Use:   "retry PARTITION@OFFSET",
 		Short: "Send one dead letter again, also with another value, through the running worker",
 		Long: `Send one dead letter again, also with another value, through the running worker at --url, under the rules of
 culvert dlq replay. A record that is refused again is another attempt of the same dead letter.`,
@@ -171,12 +178,12 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
 				body.Value = &value
 			}
 			if value == "-" {
-				text, err := io.ReadAll(io.LimitReader(c.InOrStdin(), maxLine+1))
+				text, err := io.ReadAll(io.LimitReader(c.InOrStdin(), rest.MaxRetryValue+1))
 				if err != nil {
 					return asFailure(err)
 				}
-				if len(text) > maxLine {
-					return asUsageError(fmt.Errorf("--value -: expected at most %d MiB, found more", maxLine>>20))
+				if len(text) > rest.MaxRetryValue {
+					return asUsageError(fmt.Errorf("--value -: expected at most %d bytes, found more", rest.MaxRetryValue))
 				}
 				value = string(text)
 			}

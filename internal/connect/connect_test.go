@@ -169,7 +169,7 @@ func TestStatesOfAConnectorThatCannotStart(t *testing.T) {
 		t.Errorf("expected FAILED with a trace, found %v", result)
 	}
 	if err == nil || !strings.HasPrefix(err.Error(),
-		"connector c: FAILED: no plugins are loaded: this program was built without plugins") {
+		"connector c: failed: no plugins are loaded: this program was built without plugins") {
 		t.Errorf("found %v", err)
 	}
 }

@@ -478,9 +478,9 @@ type failure struct {
 func (f *failure) Error() string {
 	text, _, _ := strings.Cut(f.Cause.Error(), "\n")
 	if f.Task < 0 {
-		return fmt.Sprintf("connector %s: FAILED: %s", f.Connector, text)
+		return fmt.Sprintf("connector %s: failed: %s", f.Connector, text)
 	}
-	return fmt.Sprintf("connector %s, task %d: FAILED: %s", f.Connector, f.Task, text)
+	return fmt.Sprintf("connector %s, task %d: failed: %s", f.Connector, f.Task, text)
 }
 
 func (f *failure) Unwrap() error { return f.Cause }

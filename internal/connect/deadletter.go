@@ -31,9 +31,9 @@ type DeadLetter struct {
 	Original string
 	// HeaderError means that a header cannot be parsed.
 	HeaderError error
-	// Replays counts the replays that failed. Replayed reports whether a replay succeeded; nil means unknown.
-	Replays  int
-	Replayed *bool
+	// Replays counts the replays that failed. Settled reports whether it was delivered or discarded; nil means unknown.
+	Replays int
+	Settled *bool
 	// storedValue is the record's value before it was edited.
 	storedValue []byte
 }

@@ -214,7 +214,7 @@ func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Lock, top
 }
 
 // ErrNotRunning means that the connector is paused or stopped.
-var ErrNotRunning = errors.New("the connector is PAUSED or STOPPED: resume it first")
+var ErrNotRunning = errors.New("the connector is paused or stopped: resume it first")
 
 // isPausedOrStopped reports whether the target state is not Running after all queued requests.
 func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, error) {

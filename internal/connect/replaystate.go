@@ -28,7 +28,7 @@ func replayPartition(topic string, partition int32) []wit.OffsetEntry {
 	return []wit.OffsetEntry{wit.StringEntry("topic", topic), wit.IntegerEntry("partition", int64(partition))}
 }
 
-// ReplayStates are the stored states of all replays of a topic: which dead letters were replayed.
+// ReplayStates are the stored states of all replays of a topic: which dead letters are settled.
 type ReplayStates struct {
 	topic  string
 	states map[string]replayState
@@ -65,14 +65,14 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 	return all, err
 }
 
-// IsReplayed reports whether a dead letter, or another one of its record, was replayed.
-func (r *ReplayStates) IsReplayed(deadLetter *DeadLetter) bool {
+// IsSettled reports whether a dead letter, or another one of its record, was delivered or discarded.
+func (r *ReplayStates) IsSettled(deadLetter *DeadLetter) bool {
 	state := r.states[replayOwnerPrefix+deadLetter.Connector+offset.Identity(replayPartition(r.topic,
 		deadLetter.Record.Partition))]
 	return deadLetter.Connector != "" && state.isDone(deadLetter.Record.Offset)
 }
 
-// replayState is the stored state of the replay of one partition: done has the ranges of replayed dead letters, sorted
+// replayState is the stored state of the replay of one partition: done has the ranges of settled dead letters, sorted
 // and not adjacent; inDoubt has dead letters that may have been written, with the digest of the value that was sent in
 // place of theirs, if any; known is what the sink must know to check those.
 type replayState struct {

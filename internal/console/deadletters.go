@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -57,15 +58,14 @@ func (p deadLettersPage) Link(show, cause, after, letter string) string {
 	return "letters" + query("name", p.Name, "show", show, "cause", cause, "after", after, "letter", letter)
 }
 
-// positionOf returns PARTITION@OFFSET, which names a dead letter in forms.
-func positionOf(l rest.DeadLetter) string {
-	return strconv.Itoa(int(l.Partition)) + "@" + strconv.FormatInt(l.Offset, 10)
-}
-
-// canEdit reports whether the value of a dead letter is complete text that a browser sends back as it is.
+// canEdit reports whether the value of a dead letter is complete text that a browser sends back as it is, and a retry
+// can send.
 func canEdit(l *rest.DeadLetter) bool {
-	return l.Record != nil && l.Record.Value != nil && !l.Record.Base64 && !l.Record.Cut &&
-		!isUneditable(l.Record.Value)
+	if l.Record == nil || l.Record.Value == nil || l.Record.Base64 || l.Record.Cut || isUneditable(l.Record.Value) {
+		return false
+	}
+	encoded, err := json.Marshal(l.Record.Value)
+	return err == nil && len(encoded) <= rest.MaxRetryValue
 }
 
 // isUneditable reports whether a value has characters that the field of a browser changes.

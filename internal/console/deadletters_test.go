@@ -29,7 +29,7 @@ func TestDryRunListsRejections(t *testing.T) {
 		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Kept: map[string]int{"older": 2}}
 	w := served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "dry": {"1"}, "name": {"orders"},
 		"letter": {"0@7"}, "back": {"letters"}})
-	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 kept: older"} {
+	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 kept: dead letters older"} {
 		assert.Contains(t, w.Body.String(), want)
 	}
 }

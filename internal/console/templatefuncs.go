@@ -23,7 +23,7 @@ var templateFuncs = template.FuncMap{
 	"percent": formatPercent, "wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
 	"query": query, "navLink": newNavLink, "label": labelOf, "actions": rowActions, "flow": flowText,
 	"spark": sparkOf, "loadText": loadText, "loadShare": loadShare,
-	"letters": lettersText, "hasLetters": hasLetters, "position": positionOf, "canEdit": canEdit, "valueID": valueID,
+	"letters": lettersText, "hasLetters": hasLetters, "canEdit": canEdit, "valueID": valueID,
 	"tree": sampled.NewTree, "compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep,
 	"next": nextStep, "isUneditable": isUneditable, "shortClass": shortClass,
 	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },

@@ -319,7 +319,9 @@ func advice(name string, p *connect.ComponentStatus) string {
 	switch p.Condition {
 	case connect.ConditionPaused, connect.ConditionStopped:
 		return ""
-	case connect.ConditionUnknown, connect.ConditionUnassigned:
+	case connect.ConditionUnassigned:
+		return "GET /culvert/cluster and the page Workers of the console show why."
+	case connect.ConditionUnknown:
 		return "If the worker does not return, its tasks move to another worker of the group."
 	case connect.ConditionWaiting:
 		if !p.RestartsAt.IsZero() {

@@ -38,12 +38,11 @@ type DeadLetter struct {
 	Version   string           `json:"version"`
 	Class     string           `json:"class"`
 	Message   string           `json:"message"`
-	Replays   int              `json:"replays"`
 	Parts     string           `json:"parts,omitempty"`
-	Replayed  *bool            `json:"replayed,omitempty"` // only of culvert dlq list TOPIC
-	// Attempts counts how often the original has failed. Settled means that it was delivered or discarded.
+	// Attempts counts how often the original has failed. Settled means that it was delivered or discarded; null is
+	// unknown.
 	Attempts int    `json:"attempts"`
-	Settled  bool   `json:"settled"`
+	Settled  *bool  `json:"settled"`
 	Cause    string `json:"cause,omitempty"` // the id of its cause
 	// Headers and Record are nil for users who may not see values of samples.
 	Headers []DeadLetterHeader `json:"headers,omitempty"`
@@ -76,13 +75,21 @@ type DeadLetterRecord struct {
 	Size   int  `json:"size"` // bytes of the value
 }
 
+// IsSettled reports whether the dead letter is known to be settled.
+func (l DeadLetter) IsSettled() bool { return l.Settled != nil && *l.Settled }
+
+// Position returns the position in the dead letter topic as PARTITION@OFFSET.
+func (l DeadLetter) Position() string {
+	return connect.DeadLetterPosition{Partition: l.Partition, Offset: l.Offset}.String()
+}
+
 // NewDeadLetter returns the REST form of a dead letter, without its record.
 func NewDeadLetter(l *connect.DeadLetter) DeadLetter {
 	return DeadLetter{Partition: l.Record.Partition, Offset: l.Record.Offset,
 		Failed:    l.FailedAt.UTC().Format(time.RFC3339),
 		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
-		Class: l.Class, Message: l.Message, Replays: l.Replays, Attempts: l.Replays + 1, Parts: l.Rows.String(),
-		Replayed: l.Replayed, From: DeadLetterSource{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
+		Class: l.Class, Message: l.Message, Attempts: l.Replays + 1, Parts: l.Rows.String(),
+		Settled: l.Settled, From: DeadLetterSource{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
 }
 
 // Bounds of what is shown of a dead letter, which any program may have written.
@@ -90,9 +97,12 @@ const (
 	maxTextChars     = 2000
 	maxShownHeaders  = 100
 	maxListedBytes   = 16 << 10 // of a key and of a value in a page
-	maxSelectedBytes = 1 << 20  // as much as a retry can send
+	maxSelectedBytes = 1 << 20  // of a single one
 	maxSecretBytes   = 64 << 10 // redacted beyond what is shown: a secret that is cut would not be recognized
 )
+
+// MaxRetryValue bounds the value of a retry as JSON, in bytes, so that it fits the body of a request.
+const MaxRetryValue = maxBodyBytes - 1<<10
 
 // shownText redacts a text and cuts it.
 func (req *request) shownText(text string) string {
@@ -108,17 +118,17 @@ func (req *request) shownText(text string) string {
 }
 
 // shownRecord returns key and value of a dead letter, each up to a number of bytes.
-func (req *request) shownRecord(l *connect.DeadLetter, most int) *DeadLetterRecord {
+func (req *request) shownRecord(l *connect.DeadLetter, maxBytes int) *DeadLetterRecord {
 	r := &DeadLetterRecord{Size: len(l.Record.Value),
 		Base64: !utf8.Valid(l.Record.Key) || !utf8.Valid(l.Record.Value)}
 	encode := func(data []byte) (*string, bool) {
 		if data == nil {
 			return nil, false
 		}
-		whole := data[:min(len(data), most+maxSecretBytes)]
+		whole := data[:min(len(data), maxBytes+maxSecretBytes)]
 		redacted := req.worker.Redact(string(whole))
-		part := []byte(redacted)[:min(len(redacted), most)]
-		isCut := len(data) > most || redacted != string(whole)
+		part := []byte(redacted)[:min(len(redacted), maxBytes)]
+		isCut := len(data) > maxBytes || redacted != string(whole)
 		if r.Base64 {
 			encoded := base64.StdEncoding.EncodeToString(part)
 			return &encoded, isCut
@@ -184,14 +194,14 @@ func (req *request) listDeadLetters() {
 	if !ok {
 		return
 	}
-	most := maxListedBytes
+	maxBytes := maxListedBytes
 	if query.Only != nil {
-		most = maxSelectedBytes
+		maxBytes = maxSelectedBytes
 	}
 	byPlace := map[int]DeadLetter{}
 	page, err := req.herder().ListDeadLetters(req.timeoutContext(), req.name(), query,
 		func(l connect.ListedDeadLetter) error {
-			byPlace[l.Place] = req.shownDeadLetter(l, most)
+			byPlace[l.Place] = req.shownDeadLetter(l, maxBytes)
 			return nil
 		})
 	if err != nil {
@@ -209,10 +219,11 @@ func (req *request) listDeadLetters() {
 }
 
 // shownDeadLetter returns what the user may see of a dead letter. Its record is cut to a number of bytes.
-func (req *request) shownDeadLetter(l connect.ListedDeadLetter, most int) DeadLetter {
+func (req *request) shownDeadLetter(l connect.ListedDeadLetter, maxBytes int) DeadLetter {
 	letter := NewDeadLetter(l.DeadLetter)
 	letter.Attempts = l.Attempts
-	letter.Settled = !l.IsOpen
+	isSettled := !l.IsOpen
+	letter.Settled = &isSettled
 	for _, field := range []*string{&letter.Message, &letter.From.Request, &letter.From.Feed, &letter.From.Topic,
 		&letter.Class, &letter.Setting, &letter.Stage, &letter.Plugin, &letter.Version} {
 		*field = req.shownText(*field)
@@ -223,7 +234,7 @@ func (req *request) shownDeadLetter(l connect.ListedDeadLetter, most int) DeadLe
 		return letter
 	}
 	letter.Cause = l.CauseID()
-	letter.Record = req.shownRecord(l.DeadLetter, most)
+	letter.Record = req.shownRecord(l.DeadLetter, maxBytes)
 	for _, h := range l.DeadLetter.Record.Headers[:min(len(l.DeadLetter.Record.Headers), maxShownHeaders)] {
 		letter.Headers = append(letter.Headers, DeadLetterHeader{req.shownText(h.Key), req.shownText(string(h.Value))})
 	}
@@ -267,7 +278,7 @@ type ReplayResult struct {
 	Delivered int            `json:"delivered"` // the service, or Kafka, has accepted them
 	Refused   int            `json:"refused"`   // they are dead letters again
 	Kept      map[string]int `json:"kept"`      // by reason
-	// Refusals has the reasons of the first 100 that a dry run refused; Kept counts further ones.
+	// Refusals has the reasons of the first 100 that a dry run refused.
 	DryRun    bool                `json:"dry,omitempty"`
 	WouldPass int                 `json:"passes,omitempty"` // a dry run also encodes zero
 	Refusals  []connect.Rejection `json:"refusals,omitempty"`
@@ -284,9 +295,6 @@ func (req *request) replayResult(done connect.ReplayResult, dry bool, withheld s
 	for _, r := range done.Rejections {
 		r.Reason = cmp.Or(withheld, shown.Line(req.worker.Redact(r.Reason)))
 		shownAs.Refusals = append(shownAs.Refusals, r)
-	}
-	if more := done.Refused - len(done.Rejections); more > 0 {
-		shownAs.Kept["that would be refused, but are not listed"] = more
 	}
 	return shownAs
 }
@@ -359,7 +367,7 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 	})
 	switch {
 	case errors.Is(err, connect.ErrNotRunning):
-		req.fail(http.StatusConflict, "Connector "+req.name()+" has the target state PAUSED or STOPPED and writes "+
+		req.fail(http.StatusConflict, "Connector "+req.name()+" is paused or stopped and writes "+
 			"nothing: resume it, then replay its dead letters")
 	case errors.Is(err, connect.ErrReplayInProgress):
 		req.fail(http.StatusConflict, err.Error())

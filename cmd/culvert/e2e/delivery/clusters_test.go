@@ -64,7 +64,7 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	r := p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data}, files...)...)
 	r.Exits(1)
 	for name, target := range targets {
-		r.Says(fmt.Sprintf("connector %s, task 0: FAILED: ", name), "topic "+target+" contains ")
+		r.Says(fmt.Sprintf("connector %s, task 0: failed: ", name), "topic "+target+" contains ")
 	}
 	offsets := p.Run("consume", "my-offsets", "--bootstrap-servers", broker)
 	for line := range strings.Lines(offsets.Stdout) {

@@ -87,7 +87,7 @@ func TestFailedConnectorLeavesOthersRunning(t *testing.T) {
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	good := p.File("good.properties", e2etest.Source("good", address, "Orders")...)
 	bad := p.File("bad.properties", e2etest.Source("bad", porttest.Address(t), "Orders")...)
-	p.Once(bad, good).Exits(1).LastLineBegins("connector bad, task 0: FAILED: ")
+	p.Once(bad, good).Exits(1).LastLineBegins("connector bad, task 0: failed: ")
 	p.Holds("Orders", s.Count("Orders"))
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+address)
 	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, good).

@@ -94,7 +94,7 @@ func TestOnceStoppedBehindAFailure(t *testing.T) {
 	slow := p.File("slow.properties", e2etest.Source("slow", never, "Orders")...)
 	c := p.Start("run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data, bad, slow)
 	c.Awaits("task failed")
-	c.Stop().Exits(1).LastLineBegins("connector bad, task 0: FAILED: ")
+	c.Stop().Exits(1).LastLineBegins("connector bad, task 0: failed: ")
 }
 
 // A stop is not a failure, whether the task is opening its plugin, reading a page or writing a row.
@@ -174,7 +174,7 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 	p.Run(append(args, first, both)...).Exits(0).Says("the topic does not exist")
 	again := p.File("again.properties", e2etest.SinkOf("again", address, "Prodcts", "OrderCopies")...)
 	p.Run(append(args, again)...).Exits(1).LastLineBegins(
-		"connector again, task 0: FAILED: topics: expected topics that exist, found none with the name Prodcts: ")
+		"connector again, task 0: failed: topics: expected topics that exist, found none with the name Prodcts: ")
 }
 
 // validate --online reports what only the services know about sources and sinks, each with file, line and setting. It

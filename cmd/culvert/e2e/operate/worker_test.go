@@ -126,7 +126,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 		t.Errorf("expected the connectors %q, found %q", want, names)
 	}
 	c.Stop().Exits(0)
-	p.Once("--config", "half").Exits(2).Says("connector misspelt: FAILED: half/misspelt.properties:10: ")
+	p.Once("--config", "half").Exits(2).Says("connector misspelt: failed: half/misspelt.properties:10: ")
 	p.Holds("Orders", 10)
 	for _, set := range []string{"Products", "Categories", "Customers"} {
 		for _, r := range s.Ledger().Requests {

@@ -76,7 +76,7 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	}
 	open(1)
 	last := at(t, list, "said-0@2")
-	dlq("replay", "--dry").Exits(1).Prints("1 would be sent, 1 of them would be refused\n" + last + ": ")
+	dlq("replay", "--dry").Exits(1).Prints("0 would pass, 1 would be refused\n" + last + ": ")
 	dlq("discard", last, "0@99").Exits(1).Prints("1 discarded\n1 kept: dead letters ")
 	dlq("replay").Exits(0).Prints("0 sent: 0 delivered, 0 refused\n")
 	open(0)

@@ -75,7 +75,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			failure := ""
 			for line := range strings.Lines(run.Stderr) {
-				if strings.HasPrefix(line, "connector "+w.name+", task 0: FAILED: ") {
+				if strings.HasPrefix(line, "connector "+w.name+", task 0: failed: ") {
 					failure = line
 				}
 			}
