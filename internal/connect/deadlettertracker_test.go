@@ -363,6 +363,26 @@ func TestDeadLettersWithoutTopic(t *testing.T) {
 	assert.Equal(t, true, errors.Is(err, ErrUnknownConnector))
 }
 
+// A list does not wait for the records that another list of the topic reads.
+func TestListsDoNotWaitForOneAnother(t *testing.T) {
+	t.Parallel()
+	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
+	produce(t, client, deadLetterOf("dlq", "c", 1, 0, "no"), deadLetterOf("dlq", "d", 1, 0, "no"))
+	h.awaitOpen("d", 1)
+	ctx, cancel := context.WithTimeout(kafkatest.Context(t), 5*time.Second)
+	defer cancel()
+	count := 0
+	_, err := h.ListDeadLetters(ctx, "c", DeadLetterQuery{Show: ShowOpen}, func(ListedDeadLetter) error {
+		_, err := h.ListDeadLetters(ctx, "d", DeadLetterQuery{Show: ShowOpen}, func(ListedDeadLetter) error {
+			count++
+			return nil
+		})
+		return err
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 1, count)
+}
+
 // Without headers, nobody knows which connector a dead letter belongs to.
 func TestDeadLettersWithoutHeaders(t *testing.T) {
 	t.Parallel()
