@@ -18,6 +18,8 @@ import (
 const (
 	// maxTrackedLetters bounds the newest records of the topic that are read and kept.
 	maxTrackedLetters = 1_000_000
+	// maxTrackedOfWorker bounds the letters of all connectors. A connector keeps at least an equal share.
+	maxTrackedOfWorker = 2_000_000
 	// maxCountedCauses bounds the newest open letters whose causes are counted.
 	maxCountedCauses = 10_000
 	// maxCauseTexts bounds the causes with a text.
@@ -27,7 +29,8 @@ const (
 // deadLetterIndex knows which dead letters of a connector are attempts of the same original record or row, and which
 // originals are open: their newest attempt was neither delivered nor replaced nor discarded.
 //
-// Memory: about 80 bytes for each letter, so at most 80 MB at [maxTrackedLetters], and 2 MB of texts.
+// Memory: about 80 bytes for each letter, so 80 MB at [maxTrackedLetters], 160 MB at [maxTrackedOfWorker], and 2 MB of
+// texts.
 //
 // Invariants: letters are sorted by [compareTracked]. states has the replay state of each partition. An original is
 // settled by a letter that is done and has as many replays as its newest letter.
@@ -86,19 +89,20 @@ func (d *deadLetterIndex) add(l *DeadLetter) {
 		offset:    l.Record.Offset,
 		partition: l.Record.Partition, replays: int32(l.Replays), cause: cause,
 		failed: uint32(max(0, min(l.FailedAt.Unix(), math.MaxUint32)))})
-	if len(d.letters) >= d.limit+max(1, d.limit/10) {
+	if len(d.letters) > d.limit {
 		d.dropOldest()
 	}
 }
 
-// dropOldest drops the letters beyond the limit. They count as not read.
+// dropOldest drops the letters beyond nine tenths of the limit, so that it is seldom called. They count as not read.
 func (d *deadLetterIndex) dropOldest() {
 	slices.SortFunc(d.letters, compareTracked)
-	dropped := len(d.letters) - d.limit
+	dropped := len(d.letters) - d.limit + d.limit/10
 	for _, l := range d.letters[:dropped] {
 		d.from[l.partition] = max(d.from[l.partition], l.offset+1)
 	}
-	d.letters = append(d.letters[:0], d.letters[dropped:]...)
+	d.letters = slices.Clone(d.letters[dropped:])
+	d.originals = map[uint64]originalState{}
 	d.indexed = 0
 }
 

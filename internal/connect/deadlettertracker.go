@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -44,6 +45,11 @@ const (
 type deadLetterTracker struct {
 	herder *Herder
 	wake   guard.Bell
+	limit  int64 // of letters of all connectors
+
+	// letters counts those of all connectors. Letters of connectors that were forgotten count until the next refresh.
+	letters    atomic.Int64
+	connectors atomic.Int64
 
 	mu     sync.Mutex
 	admin  *kafka.Admin
@@ -65,6 +71,7 @@ type trackedTopic struct {
 type trackedConnector struct {
 	controller *controller
 	index      *deadLetterIndex // nil means that nothing was read
+	letters    atomic.Int64     // number of letters in index
 	next       kafka.Positions  // where the next read starts
 	isStale    bool             // the index has changed since the summary was derived
 
@@ -74,7 +81,8 @@ type trackedConnector struct {
 }
 
 func newDeadLetterTracker(h *Herder) *deadLetterTracker {
-	return &deadLetterTracker{herder: h, wake: guard.NewBell(), topics: map[string]*trackedTopic{}}
+	return &deadLetterTracker{herder: h, wake: guard.NewBell(), limit: maxTrackedOfWorker,
+		topics: map[string]*trackedTopic{}}
 }
 
 // DeadLetterSummary returns what this worker knows of the open dead letters of a connector that it owns.
@@ -185,12 +193,18 @@ func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 		}
 	}
 	t.mu.Lock()
+	letters := int64(0)
 	for topic, shared := range t.topics {
 		maps.DeleteFunc(shared.connectors, func(name string, _ *trackedConnector) bool { return owned[name] != topic })
 		if len(shared.connectors) == 0 {
 			delete(t.topics, topic)
 		}
+		for _, c := range shared.connectors {
+			letters += c.letters.Load()
+		}
 	}
+	t.letters.Store(letters)
+	t.connectors.Store(int64(len(owned)))
 	topics := slices.Collect(maps.Values(t.topics))
 	topics = slices.DeleteFunc(topics, func(shared *trackedTopic) bool { return time.Now().Before(shared.retryAt) })
 	t.mu.Unlock()
@@ -307,6 +321,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 				l := t.herder.parseRedacted(r)
 				if c := connectors[l.Connector]; c != nil && r.Offset >= c.next[r.Partition] {
 					c.index.add(&l)
+					t.updateLimit(c)
 					c.next[r.Partition] = r.Offset + 1
 				}
 				return nil
@@ -317,11 +332,22 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 		if readErr == nil {
 			maps.Copy(c.next, offsets.To)
 		}
+		t.updateLimit(c)
 		if stored, ok := states[name]; ok {
 			c.update(offsets, stored, readErr == nil)
 		}
+		t.updateLimit(c)
 	}
 	return errors.Join(append(failures, readErr)...)
+}
+
+// updateLimit counts the letters of a connector and sets its limit: an equal share of what the worker may keep, or more
+// if other connectors need less.
+func (t *deadLetterTracker) updateLimit(c *trackedConnector) {
+	count := int64(len(c.index.letters))
+	total := t.letters.Add(count - c.letters.Swap(count))
+	share := t.limit / max(1, t.connectors.Load())
+	c.index.limit = int(min(maxTrackedLetters, max(share, t.limit-total+count)))
 }
 
 // isOlder reports whether offsets end before what was read or replayed: they were requested earlier, or the topic was

@@ -363,6 +363,26 @@ func TestDeadLettersWithoutTopic(t *testing.T) {
 	assert.Equal(t, true, errors.Is(err, ErrUnknownConnector))
 }
 
+// A list does not wait for the records that another list of the topic reads.
+func TestListsDoNotWaitForOneAnother(t *testing.T) {
+	t.Parallel()
+	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
+	produce(t, client, deadLetterOf("dlq", "c", 1, 0, "no"), deadLetterOf("dlq", "d", 1, 0, "no"))
+	h.awaitOpen("d", 1)
+	ctx, cancel := context.WithTimeout(kafkatest.Context(t), 5*time.Second)
+	defer cancel()
+	count := 0
+	_, err := h.ListDeadLetters(ctx, "c", DeadLetterQuery{Show: ShowOpen}, func(ListedDeadLetter) error {
+		_, err := h.ListDeadLetters(ctx, "d", DeadLetterQuery{Show: ShowOpen}, func(ListedDeadLetter) error {
+			count++
+			return nil
+		})
+		return err
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 1, count)
+}
+
 // Without headers, nobody knows which connector a dead letter belongs to.
 func TestDeadLettersWithoutHeaders(t *testing.T) {
 	t.Parallel()
@@ -395,7 +415,7 @@ func TestTrackedLettersAreBounded(t *testing.T) {
 	assert.Equal(t, int64(10), *s.Open)
 	s = fill(10, 11)
 	assert.Equal(t, true, s.More)
-	assert.Equal(t, int64(10), *s.Open)
+	assert.Equal(t, int64(9), *s.Open, "nine tenths")
 	s = fill(11, 500)
 	assert.Equal(t, []any{true, int64(10), 7}, []any{s.More, *s.Open, len(s.Causes)})
 	page, _, err := x.page(DeadLetterQuery{Show: ShowOpen})
@@ -407,6 +427,43 @@ func TestTrackedLettersAreBounded(t *testing.T) {
 	assert.Equal(t, false, x.summary().More, "all older ones are settled")
 	x.update(kafka.Positions{0: 495}, map[int32]replayState{0: older})
 	assert.Equal(t, int64(5), *x.summary().Open, "after older ones were deleted from the topic")
+}
+
+// Beyond the worker's bound, the connectors with more than an equal share keep fewer letters, also in a shared topic.
+func TestTrackedLettersOfWorkerAreBounded(t *testing.T) {
+	t.Parallel()
+	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq2", "e": "dlq2"})
+	x := newDeadLetterTracker(h.Herder)
+	assert.Equal(t, int64(maxTrackedOfWorker), x.limit)
+	x.limit = 90
+	summaries := func() (open []int64, more []bool) {
+		for _, at := range [][2]string{{"dlq", "c"}, {"dlq2", "d"}, {"dlq2", "e"}} {
+			s := x.topics[at[0]].connectors[at[1]].summary
+			open = append(open, *s.Open)
+			more = append(more, s.More)
+		}
+		return open, more
+	}
+	add := func(records ...*kgo.Record) {
+		t.Helper()
+		produce(t, client, records...)
+		for range 3 { // others shrink at the next refresh
+			require.NoError(t, x.refreshAll(kafkatest.Context(t)))
+		}
+	}
+	add(slices.Concat(lettersOf("dlq", "c", 50), lettersOf("dlq2", "d", 30), lettersOf("dlq2", "e", 10))...)
+	open, more := summaries()
+	assert.Equal(t, []int64{50, 30, 10}, open)
+	assert.Equal(t, []bool{false, false, false}, more)
+	add(lettersOf("dlq2", "e", 1)...) // a duplicate, which is a letter
+	open, more = summaries()
+	assert.Equal(t, []int64{45, 30, 10}, open)
+	assert.Equal(t, []bool{true, false, false}, more)
+	add(lettersOf("dlq2", "e", 100)...)
+	open, more = summaries()
+	assert.Equal(t, []bool{true, false, true}, more)
+	assert.Equal(t, true, open[0] >= 27 && open[1] == 30 && open[2] >= 27 && open[0]+open[1]+open[2] <= 90,
+		fmt.Sprint(open))
 }
 
 // Causes beyond the bound are counted together. Only the newest open letters are counted by cause.

@@ -43,34 +43,36 @@ func (h *Herder) ListDeadLetters(ctx context.Context, name string, query DeadLet
 	if page.Topic, err = h.deadLetterTopic(name); err != nil {
 		return page, err
 	}
-	err = h.tracker.withIndex(ctx, name, page.Topic, func(c *trackedConnector, reader *kafka.Reader) error {
+	var letters []trackedDeadLetter
+	var reader *kafka.Reader
+	listed := map[DeadLetterPosition]ListedDeadLetter{}
+	err = h.tracker.withIndex(ctx, name, page.Topic, func(c *trackedConnector, opened *kafka.Reader) (err error) {
 		x := c.index
-		letters, next, err := x.page(query)
+		reader = opened
+		letters, page.Next, err = x.page(query)
 		page.Size = len(letters)
-		page.Next = next
 		if c.summary != nil {
 			page.Causes = c.summary.Causes
 		}
-		if err != nil {
-			return err
-		}
-		listed := map[DeadLetterPosition]ListedDeadLetter{}
 		for i := range letters {
 			l := &letters[i]
 			listed[l.position()] = ListedDeadLetter{Place: i, Attempts: int(l.replays) + 1,
 				IsOpen: x.isOpen(x.originals[l.original])}
 		}
-		return readSpans(ctx, reader, page.Topic, letters, func(r *kgo.Record) error {
-			l := h.parseRedacted(r)
-			entry, ok := listed[l.position()]
-			if !ok {
-				return nil
-			}
-			entry.DeadLetter = &l
-			return each(entry)
-		})
+		return err
 	})
-	return page, err
+	if err != nil {
+		return page, err
+	}
+	return page, readSpans(ctx, reader, page.Topic, letters, func(r *kgo.Record) error { // not under the topic's lock
+		l := h.parseRedacted(r)
+		entry, ok := listed[l.position()]
+		if !ok {
+			return nil
+		}
+		entry.DeadLetter = &l
+		return each(entry)
+	})
 }
 
 // parseRedacted returns a dead letter without secrets in its class and message, from which its cause is derived.

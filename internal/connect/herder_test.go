@@ -448,6 +448,9 @@ func TestTasksBetweenRuns(t *testing.T) {
 	if metrics, _ := h.ConnectorMetrics("a"); metrics.HTTP == nil || len(h.Origins()) != 1 {
 		t.Errorf("expected a client with its origin, found %+v, %+v", metrics.HTTP, h.Origins())
 	}
+	if all := h.Metrics(); all[0].State+all[0].Tasks[0].State != "" || all[0].Tasks[0].ConnectState != Running {
+		t.Errorf("expected metrics without words, found %+v", all[0])
+	}
 	ctl.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = first, second })
 	info, _ := h.Info("a")
 	metrics, _ := h.ConnectorMetrics("a")

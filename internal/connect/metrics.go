@@ -18,6 +18,7 @@ const MaxTasksWithMetrics = 10_000
 type Metrics struct {
 	Name string `json:"name"`
 	// State is the first condition that applies to the connector or a task, ConnectState Kafka Connect's state.
+	// [Herder.Metrics] leaves it empty, also of tasks.
 	State        Condition     `json:"state"`
 	ConnectState State         `json:"-"`
 	Type         string        `json:"type"`
@@ -54,14 +55,23 @@ func (h *Herder) Metrics() []Metrics {
 
 // ConnectorMetrics returns the metrics of one connector.
 func (h *Herder) ConnectorMetrics(name string) (Metrics, error) {
-	return fromView(h, name, (*view).metrics)
+	return fromView(h, name, (*view).metricsWithStates)
+}
+
+func (v *view) metricsWithStates() Metrics {
+	metrics := v.metrics()
+	metrics.State = v.ownStatus().Condition
+	for i := range metrics.Tasks {
+		metrics.Tasks[i].State = v.taskStatus(&v.tasks[i], metrics.Tasks[i].Progress).Condition
+	}
+	metrics.AddTaskStates()
+	return metrics
 }
 
 func (v *view) metrics() Metrics {
 	result := v.restStatus()
 	metrics := Metrics{Name: v.name, Type: result.Type, Class: v.currentRun.class.component.Name,
-		Version: result.Connector.Version,
-		State:   v.ownStatus().Condition, ConnectState: v.state, Tasks: []TaskMetrics{},
+		Version: result.Connector.Version, ConnectState: v.state, Tasks: []TaskMetrics{},
 		OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
 	if v.client != nil {
 		n := v.client.Counters()
@@ -70,12 +80,9 @@ func (v *view) metrics() Metrics {
 	for i, t := range result.Tasks {
 		running, paused := v.tasks[i].clock.ratios()
 		current := v.tasks[i].currentProgress()
-		condition := v.taskStatus(&v.tasks[i], &current).Condition
-		metrics.Tasks = append(metrics.Tasks, TaskMetrics{Task: t.ID, State: condition, ConnectState: t.State,
-			WorkerID: t.WorkerID, Progress: &current,
-			Running: running, Paused: paused})
+		metrics.Tasks = append(metrics.Tasks, TaskMetrics{Task: t.ID, ConnectState: t.State, WorkerID: t.WorkerID,
+			Progress: &current, Running: running, Paused: paused})
 	}
-	metrics.AddTaskStates()
 	return metrics
 }
 

@@ -247,6 +247,14 @@ func TestServicesAreCountedOnce(t *testing.T) {
 	assert.Equal(t, false, strings.Contains(f.log(), "state=away"))
 }
 
+// A page of a connector reads the summary of that connector, of however many there are.
+func TestPageReadsOneSummary(t *testing.T) {
+	f := newFake()
+	f.answers["GET /culvert/connectors?name=rare"] = rest.ConnectorList{Connectors: []rest.ConnectorSummary{{
+		ConnectorState: rest.ConnectorState{Name: "rare", State: "running", Note: "limited to 3 requests"}}}}
+	assert.Contains(t, served(t, over(f), "GET", "/console/records?name=rare", nil).Body.String(), "limited to 3 requests")
+}
+
 // Buttons that would be refused are not shown: the previous version of a plugin that has none, the edit of no setting,
 // and changes by users who only read.
 func TestOnlyUsefulButtons(t *testing.T) {

@@ -46,7 +46,7 @@ func (v *pageRequest) head(name, current string) (*connectorHead, error) {
 // summary returns the overview line of a connector, without state if it is not available.
 func (v *pageRequest) summary(name string) rest.ConnectorSummary {
 	var l rest.ConnectorList
-	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("search", name, "limit", "1000"), &l)
+	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("name", name), &l)
 	i := slices.IndexFunc(l.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name })
 	if i >= 0 {
 		return l.Connectors[i]

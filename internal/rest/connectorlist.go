@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +86,8 @@ func latestFirst(at *time.Time) float64 {
 }
 
 type listQuery struct {
+	// only is the name of the only connector, "" for all.
+	only   string
 	state  connect.Condition
 	search string
 	limit  int
@@ -100,8 +103,8 @@ func (req *request) parseListQuery() (query listQuery, err error) {
 		return query, err
 	}
 	sort := cmp.Or(req.queryValue("sort"), "urgency")
-	query = listQuery{state: connect.Condition(req.queryValue("state")), search: strings.ToLower(req.queryValue("search")),
-		limit: int(limit), order: listOrders[sort], value: math.Inf(-1)}
+	query = listQuery{only: req.queryValue("name"), state: connect.Condition(req.queryValue("state")),
+		search: strings.ToLower(req.queryValue("search")), limit: int(limit), order: listOrders[sort], value: math.Inf(-1)}
 	if query.order == nil {
 		return query, oneOf("sort", slices.Sorted(maps.Keys(listOrders)), sort)
 	}
@@ -134,7 +137,7 @@ func (req *request) listConnectors() {
 	query, err := req.parseListQuery()
 	var answers []workerAnswer
 	if err == nil {
-		answers, err = req.queryWorkers("", http.StatusOK)
+		answers, err = req.queryWorkers(url.Values{"name": {query.only}}.Encode(), http.StatusOK)
 	}
 	if err != nil {
 		req.failErr(err)
@@ -147,6 +150,9 @@ func (req *request) listConnectors() {
 		group.addMembers(req.cluster)
 	}
 	for _, c := range req.herder().Summaries() {
+		if query.only != "" && query.only != c.Name {
+			continue
+		}
 		summary, included := summarize(&c, group, ownOnly)
 		letters := req.connectorLetters(c.Name)
 		letters.mergeLetters(summary.ConnectorLetters)

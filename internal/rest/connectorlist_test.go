@@ -91,6 +91,10 @@ func TestConnectorList(t *testing.T) {
 		"?limit=2":                "b=failed new=starting next:5/new",
 		"?limit=2&after=5/new":    "d=waiting Orders=running next:8/Orders",
 		"?limit=2&after=8/A":      "Orders=running c=idle next:9/c", // the position is gone
+		"?name=b":                 "b=failed next:",
+		"?name=B":                 "next:",
+		"?name=b&state=running":   "next:",
+		"?name=b&own=true":        "b=failed next:",
 		"?state=running":          "Orders=running next:",
 		"?search=ORD":             "Orders=running next:",
 		"?search=invoice":         "Orders=running next:",
@@ -271,16 +275,15 @@ func TestConnectorListOfGroup(t *testing.T) {
 	t.Parallel()
 	silent := false
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
-		if silent && n == 2 && r.URL.Query().Get("own") == "true" {
+		if silent && n == 2 && r.URL.RawQuery == "own=true&name=c" {
 			w.WriteHeader(http.StatusInternalServerError)
 			return true
 		}
 		return false
 	})
 	read := func(url, match string) (l ConnectorList, status int, tag string) {
-		answer, text := exchanged(t, http.DefaultClient, requestOf(t, "GET", url+"/culvert/connectors?state=&limit=5",
-			"",
-			"If-None-Match", match))
+		answer, text := exchanged(t, http.DefaultClient, requestOf(t, "GET", url+"/culvert/connectors?name=c&limit=5",
+			"", "If-None-Match", match))
 		if answer.StatusCode == 200 {
 			require.NoError(t, json.Unmarshal([]byte(text), &l))
 		}

@@ -182,10 +182,10 @@ var routes = []route{
 		operation{query: []string{"own=boolean"}, responseBody: []WorkerInfo{}}},
 	{"GET", "/culvert/connectors", fanOut, (*request).listConnectors,
 		"Connectors, each with its state, the cause, a remedy, and what it has read and written; null means unknown. " +
-			"?state= and ?search= (in name, class, cause, sets and topics) filter, ?sort= is urgency (the default), " +
-			"name, rows, lag, letters or activity, ?limit= (default 100, at most 1000) and ?after= select a page; " +
-			"304 if If-None-Match has the ETag; with ?own=true only what this worker runs.",
-		operation{query: []string{"state", "search", "sort", "after", "limit", "own=boolean"},
+			"?name=, ?state= and ?search= (in name, class, cause, sets and topics) filter, ?sort= is urgency (the " +
+			"default), name, rows, lag, letters or activity, ?limit= (default 100, at most 1000) and ?after= select " +
+			"a page; 304 if If-None-Match has the ETag; with ?own=true only what this worker runs.",
+		operation{query: []string{"name", "state", "search", "sort", "after", "limit", "own=boolean"},
 			responseBody: ConnectorList{}, otherStatuses: []int{304, 400}}},
 	{"GET", "/culvert/connectors/{name}", fanOut, (*request).connectorProgress,
 		"Progress of a connector, by task and feed: rows, pages, lag, when it had last read everything, the last " +

@@ -16,9 +16,9 @@ import (
 type Outages struct {
 	ongoing    atomic.Bool // byBroker is not empty; read with every response
 	mu         sync.Mutex
-	byBroker   map[int32]*outage // unreachable brokers by node ID
-	connected  map[int32]bool    // brokers that a client has ever reached, by node ID
-	lastEnd    time.Time         // of lastOutage
+	byBroker   map[int32]*outage   // unreachable brokers by node ID
+	lastSeen   map[int32]time.Time // when a broker was connected, or responded during an outage, by node ID
+	lastEnd    time.Time           // of lastOutage
 	lastOutage outage
 }
 
@@ -29,6 +29,10 @@ type outage struct {
 
 // settleTime is how long a state is kept: failures and responses of slow clients may be older.
 const settleTime = 2 * time.Second
+
+// silentTime is how long a broker counts as reachable that has not responded since the outage of another one: clients
+// then ask other brokers for metadata, unless these were removed from the cluster.
+const silentTime = 30 * time.Second
 
 // anyBroker stands for bootstrap.servers, used while the client knows no brokers.
 const anyBroker = -1
@@ -69,6 +73,7 @@ func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
+	o.setSeen(b)
 	for _, number := range []int32{b.NodeID, anyBroker} { // one reachable broker ends the outage of bootstrap.servers
 		was := o.byBroker[number]
 		if was == nil || now.Sub(was.since) < settleTime {
@@ -85,12 +90,15 @@ func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
 func (o *Outages) recordConnect(b kgo.BrokerMetadata) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.connected == nil {
-		o.connected = map[int32]bool{}
+	o.setSeen(b)
+}
+
+// setSeen is called while mu is held.
+func (o *Outages) setSeen(b kgo.BrokerMetadata) {
+	if o.lastSeen == nil {
+		o.lastSeen = map[int32]time.Time{}
 	}
-	if b.NodeID > anyBroker {
-		o.connected[b.NodeID] = true
-	}
+	o.lastSeen[max(b.NodeID, anyBroker)] = time.Now()
 }
 
 // Unreachable returns since when no broker of the cluster can be reached, zero if one can, as far as known.
@@ -103,13 +111,14 @@ func (o *Outages) Unreachable() (since time.Time) {
 	if bootstrap := o.byBroker[anyBroker]; bootstrap != nil {
 		return bootstrap.since
 	}
-	for number := range o.connected {
-		broker := o.byBroker[number]
-		if broker == nil {
-			return time.Time{}
-		}
+	for _, broker := range o.byBroker {
 		if broker.since.After(since) {
 			since = broker.since
+		}
+	}
+	for number, seen := range o.lastSeen {
+		if o.byBroker[number] == nil && (seen.After(since) || time.Since(since) < silentTime) {
+			return time.Time{}
 		}
 	}
 	return since

@@ -146,6 +146,26 @@ func TestUnreachableCluster(t *testing.T) {
 		if since := o.Unreachable(); !since.IsZero() {
 			t.Errorf("expected reachable, found unreachable since %v", since)
 		}
+		var fewer Outages // two was removed from the cluster
+		for _, isRemoved := range []bool{false, true} {
+			fewer.recordConnect(one)
+			fewer.recordConnect(two)
+			time.Sleep(time.Minute)
+			fewer.recordFailure(log, one, 0, refused)
+			began := time.Now()
+			if since := fewer.Unreachable(); !since.IsZero() {
+				t.Errorf("expected that the other broker counts at first, found unreachable since %v", since)
+			}
+			time.Sleep(time.Second)
+			if !isRemoved {
+				fewer.recordResponse(log, two)
+			}
+			time.Sleep(time.Minute)
+			if since := fewer.Unreachable(); since.Equal(began) != isRemoved || since.IsZero() == isRemoved {
+				t.Errorf("removed %v: found unreachable since %v", isRemoved, since)
+			}
+			fewer.recordResponse(log, one)
+		}
 		var unknown Outages
 		unknown.recordFailure(log, kgo.BrokerMetadata{NodeID: -5}, 0, refused)
 		if unknown.Unreachable().IsZero() {

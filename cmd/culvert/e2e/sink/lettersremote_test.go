@@ -5,9 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -149,4 +153,75 @@ func TestRetryWithAnotherValueInDoubt(t *testing.T) {
 		t.Errorf("expected one mended document, found %d", d.service.Count("Inbox"))
 	}
 	dlq("list").Exits(0).Omits("said")
+}
+
+// Of a record that became several rows, a replay and a retry with another value send only those that were refused.
+func TestRetryOfOneRowOfARecord(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t, 1, []*kgo.Record{{Topic: "said", Key: []byte("k"),
+		Value: []byte(`{"Lines":[{"Topic":"a"},{"Topic":{"not":"b"}},{"Topic":"c"},{"Topic":{"not":"d"}}]}`)}},
+		"sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", "transforms=lines",
+		"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Lines",
+		"transforms.lines.extract=true")
+	f, dlq := d.deadLetterWorker(t)
+	f.Eventually("the letter", func() bool {
+		return strings.Count(dlq("list").Stdout, "\n") == 2 && d.service.Count("Inbox") == 2
+	})
+	letter := func() string { return at(t, dlq("list").Stdout, "said-0@0") }
+	dlq("replay").Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
+	dlq("retry", letter(), "--value", `{"Lines":[{"Topic":"other a"},{"Topic":"b"},{"Topic":"other c"},{"Topic":{"not":"d"}}]}`).
+		Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
+	dlq("retry", letter(), "--value", `{"Lines":[{"Topic":"d"}]}`).Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
+	dlq("show", letter()).Exits(0).Prints("attempts   4", "expected the transforms to create 4 rows, as when parts 4 of 4")
+	dlq("retry", letter(), "--value", `{"Lines":[{"Topic":"other a"},{"Topic":"other b"},{"Topic":"other c"},{"Topic":"d"}]}`).
+		Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
+	dlq("list").Exits(0).Omits("said")
+	topics := map[string]int{}
+	d.service.Each("Inbox", func(_ string, fields map[string]string) { topics[fields["Topic"]]++ })
+	e2etest.Equal(t, "the documents", map[string]int{"a": 1, "b": 1, "c": 1, "d": 1}, topics)
+}
+
+// Without the right to read the dead letter topic, the number of open letters is unknown, requests for them name the
+// right, and the connector works on.
+func TestDeadLettersWithoutTheRightToRead(t *testing.T) {
+	t.Parallel()
+	topic := func(name string, operation kmsg.ACLOperation, isAllowed bool) kfake.ACL {
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral,
+			Operation: operation, Allow: isAllowed}
+	}
+	groups, everything := topic("*", kmsg.ACLOperationAll, true), topic("*", kmsg.ACLOperationAll, true)
+	groups.Resource = kmsg.ACLResourceTypeGroup
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "said", "refused"),
+		kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "p"), kfake.User("PLAIN", "u", "p",
+			everything, groups, topic("refused", kmsg.ACLOperationRead, false)))
+	e2etest.NoError(t, err)
+	t.Cleanup(c.Close)
+	broker := c.ListenAddrs()[0]
+	client := e2etest.Client(t, broker, kgo.SASL(plain.Auth{User: "admin", Pass: "p"}.AsMechanism()))
+	e2etest.NoError(t, client.ProduceSync(t.Context(), saidTimes(1)...).FirstErr())
+	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said", Value: []byte("no JSON")}).FirstErr())
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{})
+	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+broker,
+		"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.jaas.config="+
+			`org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`,
+		"key.converter=org.apache.kafka.connect.storage.StringConverter",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
+	f.Makes(append(e2etest.SinkOf("inbox", address, "said", "Inbox"), "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
+	f.Eventually("a document and a letter", func() bool {
+		return s.Count("Inbox") == 1 && e2etest.As[rest.ConnectorList](t, f.Must(200, "GET",
+			"/culvert/connectors?name=inbox", "")).Connectors[0].Refused == 1
+	})
+	const denied = "the right READ on the resource Topic refused"
+	f.Must(500, "GET", "/culvert/connectors/inbox/deadletters", "", denied)
+	f.Must(500, "POST", "/culvert/connectors/inbox/deadletters/replay", "", denied)
+	f.Must(500, "POST", "/culvert/connectors/inbox/deadletters/discard", `{"letters":["0@0"]}`, denied)
+	f.Must(200, "GET", "/culvert/connectors?name=inbox", "", `"state":"refusing"`, `"letters_open":null`)
+	f.Must(200, "GET", "/console/letters?name=inbox", "", denied)
+	f.Must(200, "GET", "/console/letters", "", "inbox", `data-label="Open letters">–<`)
+	p.Run("dlq", "list", "--connector", "inbox", "--url", f.Url).Exits(1).Says(denied)
+	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said", Value: []byte(`{"Topic":"2"}`)}).FirstErr())
+	f.Eventually("the next document", func() bool { return s.Count("Inbox") == 2 })
+	f.Await("inbox", "runs", e2etest.Runs)
 }

@@ -1,0 +1,55 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// The refused row of a source is retried with the value that REST shows, edited: a value that is refused is another
+// attempt, and the mended row goes to the topic of its feed, once.
+func TestRetryOfARowWithAnotherValue(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	s, address := e2etest.Demo(t, odatatest.Options{})
+	for id, name := range map[string]string{"1": "17", "2": "no number", "3": "18"} {
+		if w := (e2etest.Writer{S: s}); !w.Send("MERGE", "Products("+id+")", map[string]any{"ProductName": name}) {
+			t.Fatalf("product %s was not changed", id)
+		}
+	}
+	broker := e2etest.Embedded(t).Addr()
+	f := p.FollowsWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
+	f.Makes(append(e2etest.Source("rows", address, "Products"), "sap.odata#00.query=$filter=ProductID le 3", "errors.tolerance=all", "transforms=number",
+		"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value", "transforms.number.spec=ProductName:int16",
+		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
+		"errors.deadletterqueue.topic.replication.factor=1")...)
+	dlq := func(args ...string) e2etest.Result {
+		return p.Run(append([]string{"dlq"}, append(args, "--connector", "rows", "--url", f.Url)...)...)
+	}
+	const path = "/culvert/connectors/rows/deadletters"
+	f.Until(200, "GET", path, "", `"letters":[{`)
+	value := func(letter string) string {
+		l := e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", path+"?letter="+letter, "")).DeadLetters
+		if len(l) != 1 || l[0].Record == nil || l[0].From.Topic != "Products" || l[0].From.Feed == "" {
+			t.Fatalf("expected a row with its record, found %+v", l)
+		}
+		return *l[0].Record.Value
+	}
+	shown := value("0@0")
+	dlq("retry", "0@0", "--value", "no JSON").Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
+	dlq("retry", "0@1", "--value", strings.ReplaceAll(shown, "no number", "none")).Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
+	dlq("list").Exits(0).Prints("0@2").Omits("0@0", "0@1")
+	dlq("show", "0@2").Exits(0).Prints("attempts   3", "none")
+	dlq("retry", "0@2", "--value", strings.ReplaceAll(value("0@2"), "none", "19")).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
+	dlq("list").Exits(0).Omits("0@")
+	names := map[string]int{}
+	for _, r := range p.Documents("Products", "--bootstrap-servers", broker) {
+		payload := r["value"].(map[string]any)["payload"].(map[string]any)
+		names[fmt.Sprint(payload["ProductName"])]++
+	}
+	e2etest.Equal(t, "the rows", map[string]int{"17": 1, "18": 1, "19": 1}, names)
+}
