@@ -36,7 +36,7 @@ var actions = map[string]action{
 	"delete": {route: "DELETE /connectors/{name}", label: "Delete", success: " was deleted; its offsets are kept",
 		confirm: "The configuration is deleted; offsets are kept", confirmsName: true},
 	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", label: "Snapshot",
-		success: ": the feed is read in full again"},
+		success: ": the set is read in full again"},
 	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End its subscriptions and delta queues",
 		success: ": its subscriptions and delta queues were ended",
 		confirm: "The connector is stopped; end its subscriptions and delta queues"},
@@ -49,7 +49,7 @@ var actions = map[string]action{
 		success: " will use the previous version"},
 	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Retry refused logons",
 		success: "Refused logons are retried", confirm: "The secrets are correct now"},
-	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Retry", success: ": ", body: replayBody},
+	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Replay", success: ": ", body: replayBody},
 	"retry":  {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", label: "Retry", success: ": ", body: retryBody},
 	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", label: "Discard", success: ": ",
 		body: func(form url.Values) any { return rest.DiscardRequest{Letters: append([]string{}, form["letter"]...)} }},
@@ -204,7 +204,7 @@ func (v *pageRequest) act() (any, error) {
 	}
 	v.title = "Done"
 	if outcome.Failed > 0 {
-		v.title = "Refused"
+		v.title = "Failed"
 	}
 	return outcome, nil
 }

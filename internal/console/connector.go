@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"net/url"
 
 	"github.com/culvert-project/culvert/internal/connect"
@@ -78,14 +77,10 @@ func (f feed) Loading() *connect.Load {
 	return &connect.Load{Read: f.Load.Read, Total: f.Load.Total, SecondsLeft: f.Load.SecondsLeft}
 }
 
-// proofs has a text for each proof that a load has read all rows.
-var proofs = map[string]string{"key": "proved by keys", "count": "proved by the count", "delta": "proved by a delta token",
-	"unproven": "nothing proves it"}
-
-// Proof returns what proves the last complete read, "" if there was none.
+// Proof returns what proves the last complete read: key, count, delta or unproven; "" if there was none.
 func (f feed) Proof() string {
 	if f.FeedProgress.Complete == nil {
 		return ""
 	}
-	return cmp.Or(proofs[*f.FeedProgress.Complete], *f.FeedProgress.Complete)
+	return *f.FeedProgress.Complete
 }

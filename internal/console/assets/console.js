@@ -3,17 +3,17 @@
 // typed in, is never replaced.
 "use strict";
 
-// How often is asked, in milliseconds, and how long a question, and a change, may take: a worker answers within 5 minutes.
+// Milliseconds between requests, also after errors, and the time limits of a request and of a change: a worker answers within 5 minutes.
 const every = 1000, slowest = 5000, patience = 15000, longest = 300000;
 document.documentElement.classList.add("scripted");
 const main = document.getElementById("main");
 const link = document.getElementById("link");
 const said = document.getElementById("said");
 
-let underway = null; // what was sent of a configuration, while its answer is taken in
+let underway = null; // the form that was sent, while its response is shown
 
-// dirty tells whether somebody typed into a field, or chose something else.
-function dirty(field) {
+// isDirty reports whether somebody typed into a field, or chose something else.
+function isDirty(field) {
   switch (field.type) {
   case "checkbox": case "radio":
     return field.checked !== field.defaultChecked;
@@ -25,16 +25,16 @@ function dirty(field) {
   return field.value !== field.defaultValue;
 }
 
-// held tells whether a node is not to be replaced, moved or removed.
-function held(node) {
+// isHeld reports whether a node is not to be replaced, moved or removed.
+function isHeld(node) {
   if (node.nodeType !== Node.ELEMENT_NODE) return false;
   if (node.contains(document.activeElement) && document.activeElement !== document.body) return true;
-  if (node.matches("input, select, textarea")) return dirty(node);
-  return [...node.querySelectorAll("input, select, textarea")].some(dirty);
+  if (node.matches("input, select, textarea")) return isDirty(node);
+  return [...node.querySelectorAll("input, select, textarea")].some(isDirty);
 }
 
-// ages shows times as "7 min ago"; UTC and the local time are shown on hover.
-function ages(root) {
+// showAges shows times as "7 min ago"; UTC and the local time are shown on hover.
+function showAges(root) {
   for (const one of root.querySelectorAll("time:not(.exact)")) {
     const at = new Date(one.dateTime), seconds = Math.round((Date.now() - at) / 1000), distance = Math.abs(seconds);
     const [n, unit] = distance < 90 ? [distance, "s"] : distance < 5400 ? [Math.round(distance / 60), "min"] :
@@ -48,7 +48,7 @@ function ages(root) {
 // morph updates an element to match a fresh copy. Unchanged nodes keep their place and focus; fields keep what was typed
 // or ticked.
 function morph(old, fresh) {
-  const kept = field => dirty(field) || field === document.activeElement ||
+  const kept = field => isDirty(field) || field === document.activeElement ||
     // A field that is as it was at first may have been set back since it was sent.
     underway && field.name && field.name.startsWith("f.") && underway.has(field.name) && underway.get(field.name) !== field.value;
   Idiomorph.morph(old, fresh.childNodes, {morphStyle: "innerHTML", callbacks: {
@@ -66,7 +66,7 @@ function morph(old, fresh) {
       if (name !== "value" && name !== "checked" || !node.matches("input")) return true;
       return node.type === "hidden" || !kept(node);
     },
-    beforeNodeRemoved: node => !held(node),
+    beforeNodeRemoved: node => !isHeld(node),
   }});
 }
 
@@ -75,7 +75,7 @@ function say(text) {
   if (text) said.textContent = text;
 }
 
-function parsed(html) {
+function parse(html) {
   return new DOMParser().parseFromString(html, "text/html").body;
 }
 
@@ -85,16 +85,16 @@ function show(fragments) {
     const old = document.getElementById("fragment-" + name);
     if (old && fragment.rows) showRows(old, fragment);
     if (!old || fragment.rows) continue;
-    const before = saying(old);
+    const before = spokenText(old);
     const fresh = old.cloneNode(false);
-    fresh.append(...parsed(fragment.html).childNodes);
-    ages(fresh);
+    fresh.append(...parse(fragment.html).childNodes);
+    showAges(fresh);
     // An element that was not updated because it has the focus is requested again until it is current.
-    const whole = held(old) && !old.closest("form[data-step]") ? fresh.cloneNode(true) : null;
+    const whole = isHeld(old) && !old.closest("form[data-step]") ? fresh.cloneNode(true) : null;
     morph(old, fresh);
-    counted();
+    updateCounts();
     old.dataset.version = !whole || old.isEqualNode(whole) ? fragment.version : "";
-    const now = saying(old);
+    const now = spokenText(old);
     if (now !== before) say(now);
   }
 }
@@ -103,19 +103,19 @@ function show(fragments) {
 function showRows(old, fragment) {
   let complete = true;
   for (const [id, html] of Object.entries(fragment.rows)) {
-    const row = document.getElementById(id), fresh = parsed("<table>" + html + "</table>").querySelector("tr");
+    const row = document.getElementById(id), fresh = parse("<table>" + html + "</table>").querySelector("tr");
     if (!row || !fresh) complete = false;
     if (!row || !fresh) continue;
-    ages(fresh);
-    const whole = held(row) ? fresh.cloneNode(true) : null;
+    showAges(fresh);
+    const whole = isHeld(row) ? fresh.cloneNode(true) : null;
     morph(row, fresh);
     if (whole && !row.isEqualNode(whole)) complete = false;
   }
-  counted();
+  updateCounts();
   old.dataset.version = complete ? fragment.version : ""; // the worker then sends all of it
 }
 
-function saying(node) {
+function spokenText(node) {
   const one = node.querySelector("[data-say]");
   return one ? one.dataset.say : "";
 }
@@ -124,8 +124,8 @@ function versions() {
   return [...document.querySelectorAll("[data-fragment]")].map(f => f.dataset.fragment + "." + f.dataset.version).join(",");
 }
 
-// unanswered tells whether it was the worker, or the way to it, that had no answer.
-function unanswered(e) {
+// isUnanswered reports whether the worker did not answer.
+function isUnanswered(e) {
   return e.name === "TypeError" || e.name === "TimeoutError";
 }
 
@@ -162,10 +162,10 @@ async function poll() {
     try {
       show(await ask(fragmentsOf(main.dataset.poll)));
       wait = every;
-      lost("");
+      showConnectionError("");
     } catch (e) {
       wait = Math.min(2 * wait, slowest);
-      lost(unanswered(e) ? "The worker does not answer. What is shown may be old; this page asks again by itself." :
+      showConnectionError(isUnanswered(e) ? "The worker does not answer. What is shown may be old; this page asks again by itself." :
         e.message);
     }
     asking = false;
@@ -174,7 +174,7 @@ async function poll() {
   timer = setTimeout(poll, wait);
 }
 
-function lost(text) {
+function showConnectionError(text) {
   const line = document.getElementById("link-text");
   if (line.textContent !== text) line.textContent = text;
   link.hidden = text === "";
@@ -203,13 +203,13 @@ async function act(form, button) {
   result.className = "result";
   try {
     const answer = await ask("act?fragments=", {method: "POST", body: sent}, longest);
-    result.append(...parsed(answer.outcome.html).childNodes);
+    result.append(...parse(answer.outcome.html).childNodes);
     if (!sent.has("dry") && !result.querySelector(failures)) for (const box of form.elements) if (box.type === "checkbox") box.checked = false;
-    counted();
+    updateCounts();
   } catch (e) {
     const p = document.createElement("p");
     p.className = "problem";
-    p.textContent = unanswered(e) ? "The worker did not respond: check whether the change was made." : e.message;
+    p.textContent = isUnanswered(e) ? "The worker did not respond: check whether the change was made." : e.message;
     result.append(p);
   }
   form.ariaBusy = "false";
@@ -245,16 +245,16 @@ function notify(result, stays) {
   if (!stays) toasting = setTimeout(() => toast.hidePopover(), 8000);
 }
 
-// counted shows how many rows of a table are selected.
-function counted() {
+// updateCounts shows how many rows of a table are selected.
+function updateCounts() {
   for (const scope of document.querySelectorAll(".scope")) {
     const n = scope.querySelectorAll("td .pick :checked").length, text = scope.querySelector(".selected .count");
     if (text && text.textContent !== String(n)) text.textContent = n;
   }
 }
 
-// A configuration: what is typed goes to the worker, which brings fields and text in step. One question at a time; what
-// was typed meanwhile goes with the next.
+// A configuration: each edit is sent to the worker, which synchronizes fields and text. One request at a time; later edits
+// are in the next one.
 let stepping = false, next = null, retry = 0;
 
 // settle has text and fields change together or not at all: an edit is known by what the text was before it. Text that
@@ -268,7 +268,7 @@ function settle(answer, sent) {
     delete answer.fields;
     return;
   }
-  const fresh = parsed(answer.text.html).querySelector("#text");
+  const fresh = parse(answer.text.html).querySelector("#text");
   if (fresh && fresh.value !== text.value) {
     const {selectionStart, selectionEnd} = text;
     text.value = fresh.value;
@@ -297,7 +297,7 @@ async function step(form, what, focus) {
     settle(answer, sent.get("text"));
     underway = sent;
     show(answer);
-    lost("");
+    showConnectionError("");
     const section = document.getElementById("compared");
     if (focus && section) {
       location.hash = "step-review"; // its part of the form is shown
@@ -305,8 +305,8 @@ async function step(form, what, focus) {
     }
     if (what !== "update") say([...form.querySelectorAll("#fragment-notice .notice, #compared .effect, #compared .problem")].map(p => p.textContent).join(" "));
   } catch (e) {
-    away = unanswered(e) || e.name === "Conflict";
-    lost(unanswered(e) ? "The worker does not answer. What was typed is still here." : e.message);
+    away = isUnanswered(e) || e.name === "Conflict";
+    showConnectionError(isUnanswered(e) ? "The worker does not answer. What was typed is still here." : e.message);
   }
   underway = null;
   form.removeAttribute("aria-busy");
@@ -316,14 +316,14 @@ async function step(form, what, focus) {
     next = null;
     step(form, what, focus);
   } else if (away) {
-    again(form);
+    retryStep(form);
   }
 }
 
-// again has fields and text come in step when the worker is back: no other question of this page finds that out.
-function again(form) {
+// retryStep synchronizes fields and text when the worker answers again; this page sends no other requests.
+function retryStep(form) {
   clearTimeout(retry);
-  retry = setTimeout(() => document.hidden ? again(form) : step(form, "update"), 2 * every);
+  retry = setTimeout(() => document.hidden ? retryStep(form) : step(form, "update"), 2 * every);
 }
 
 document.addEventListener("submit", e => {
@@ -341,7 +341,7 @@ document.addEventListener("submit", e => {
 
 document.addEventListener("change", e => {
   if (e.target.id === "all") for (const box of e.target.closest(".scope").querySelectorAll("td .pick input")) box.checked = e.target.checked;
-  counted();
+  updateCounts();
 });
 
 document.addEventListener("keydown", e => {
@@ -363,7 +363,7 @@ if (drawer) {
     main.dataset.poll = back.slice(back.indexOf("?"));
     drawer.remove();
   });
-  const leaves = () => ![...drawer.querySelectorAll("textarea")].some(dirty) || confirm("Discard the edit?");
+  const leaves = () => ![...drawer.querySelectorAll("textarea")].some(isDirty) || confirm("Discard the edit?");
   drawer.addEventListener("cancel", e => leaves() || e.preventDefault());
   drawer.querySelector(".top a").addEventListener("click", e => {
     e.preventDefault();
@@ -413,19 +413,19 @@ for (const type of ["pointermove", "pointerdown", "pointerout"]) document.addEve
 // The theme is kept by the browser; theme.js sets it before the page is drawn.
 const themes = ["system", "light", "dark"];
 
-function themed(theme) {
+function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   document.getElementById("theme-name").textContent = theme;
   try {
     localStorage.setItem("theme", theme);
   } catch { /* no storage: for this page only */ }
 }
-themed(document.documentElement.dataset.theme || "system");
+setTheme(document.documentElement.dataset.theme || "system");
 document.getElementById("theme").addEventListener("click", () =>
-  themed(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length]));
+  setTheme(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length]));
 
-ages(document);
-setInterval(() => document.hidden || ages(document), 1000);
+showAges(document);
+setInterval(() => document.hidden || showAges(document), 1000);
 
 const configuration = document.querySelector("form[data-step]");
 if (configuration) {

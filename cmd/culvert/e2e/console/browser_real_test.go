@@ -225,7 +225,7 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "Products"), "\n")...)
 	f.Await("bad", "runs", e2etest.Runs)
 	tab.Go(f.Url + "/console/connector?name=bad")
-	tab.Has("Where the last minute went")
+	tab.Has("Time by stage, last minute")
 	// Dead letters are tried without sending, and sent.
 	tab.Go(f.Url + "/console/letters?name=back")
 	tab.Has("0@0")

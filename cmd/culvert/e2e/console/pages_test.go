@@ -178,7 +178,7 @@ func TestWithoutConsole(t *testing.T) {
 func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	act := f.Url + "/console/act"
 	a, text := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
-	if a.StatusCode != 200 || !strings.Contains(text, "1 of 2 were refused") ||
+	if a.StatusCode != 200 || !strings.Contains(text, "1 of 2 failed") ||
 		!strings.Contains(text, "Unknown connector none") {
 		t.Errorf("%d %s", a.StatusCode, text)
 	}

@@ -152,7 +152,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 	// The text of each page after loading, and after the connector was paused.
 	shows := []struct{ page, at, then string }{
-		{"", "orders", "paused"}, {"connector?name=orders", "Where the last minute went", "paused"},
+		{"", "orders", "paused"}, {"connector?name=orders", "Time by stage, last minute", "paused"},
 		{"?search=orders", "orders", "paused"}, {"?state=failed", "bad", "paused"}, {"log", "INFO", "orders/pause"},
 		{"connector?name=bad", "failed", "failed"}, {"plugins", "odata-source", "active"},
 		{"origins", "127.0.0.1", "orders"}}
