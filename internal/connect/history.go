@@ -19,6 +19,12 @@ func (h *Herder) History(name string) (history.History, error) {
 	return h.history.Connector(name, time.Now()), nil
 }
 
+// Hour returns the rows of each minute and the refused records of the last hour, of a connector's tasks on this worker.
+func (h *Herder) Hour(name string) (hour Activity) {
+	hour.Minutes, hour.RefusedHour = h.history.Hour(name, time.Now())
+	return hour
+}
+
 // recordHistory records a sample at the end of each step until ctx ends.
 func (h *Herder) recordHistory(ctx context.Context) {
 	for pause.For(ctx, time.Until(history.NextSample(time.Now()))) == nil {

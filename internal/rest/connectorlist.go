@@ -168,6 +168,10 @@ func (req *request) listConnectors() {
 	if !ownOnly { // the leader sorts and cuts
 		page = query.page(connectors)
 	}
+	for i := range page.Connectors {
+		c := &page.Connectors[i]
+		c.Activity.Add(req.herder().Hour(c.Name))
+	}
 	page.Silent = group.silent
 	req.answerWithETag(page)
 }

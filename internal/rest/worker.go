@@ -93,6 +93,7 @@ type MetricsReader interface {
 	Origins() []connect.OriginUse
 	Summaries() []connect.Summary
 	History(name string) (history.History, error)
+	Hour(name string) connect.Activity
 }
 
 // OffsetStore reads and changes the offsets of connectors.
