@@ -240,13 +240,9 @@ func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, erro
 var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 
 func (h *Herder) deadLetterTopic(name string) (string, error) {
-	running, err := h.RunningConfig(name)
-	if err != nil {
-		return "", err
+	topic, err := fromView(h, name, func(v *view) string { return setting.Trim(v.config.Text(deadLetterTopic)) })
+	if err == nil && topic == "" {
+		err = ErrNoDeadLetterTopic
 	}
-	topic := setting.Trim(running.Config.Text(deadLetterTopic))
-	if topic == "" {
-		return "", ErrNoDeadLetterTopic
-	}
-	return topic, nil
+	return topic, err
 }

@@ -87,7 +87,7 @@ func (h *Herder) Summaries() (list []Summary) {
 func (v *view) summary() Summary {
 	summary := Summary{Name: v.name, Type: v.currentRun.kind(), Config: v.config,
 		Class: shown.Line(v.redact(v.config.Text("connector.class")))}
-	components := []ComponentStatus{v.ownStatus()}
+	components := append(make([]ComponentStatus, 0, 1+len(v.tasks)), v.ownStatus())
 	for i := range v.tasks {
 		current := v.tasks[i].currentProgress()
 		components = append(components, v.taskStatus(&v.tasks[i], &current))

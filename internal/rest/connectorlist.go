@@ -145,15 +145,18 @@ func (req *request) listConnectors() {
 	}
 	group := newListAnswers(answers)
 	ownOnly := req.queryBool("own")
-	connectors := []ConnectorSummary{}
 	if !ownOnly && req.cluster != nil {
 		group.addMembers(req.cluster)
 	}
-	for _, c := range req.herder().Summaries() {
+	herder := req.herder()
+	summaries := herder.Summaries()
+	connectors := make([]ConnectorSummary, 0, len(summaries))
+	for i := range summaries {
+		c := &summaries[i]
 		if query.only != "" && query.only != c.Name {
 			continue
 		}
-		summary, included := summarize(&c, group, ownOnly)
+		summary, included := summarize(c, group, ownOnly)
 		letters := req.connectorLetters(c.Name)
 		letters.mergeLetters(summary.ConnectorLetters)
 		summary.ConnectorLetters = letters
@@ -170,7 +173,7 @@ func (req *request) listConnectors() {
 	}
 	for i := range page.Connectors {
 		c := &page.Connectors[i]
-		c.Activity.Add(req.herder().Hour(c.Name))
+		c.Activity.Add(herder.Hour(c.Name))
 	}
 	page.Silent = group.silent
 	req.answerWithETag(page)
@@ -352,11 +355,20 @@ func advice(name string, p *connect.ComponentStatus) string {
 	return ""
 }
 
+// listEntry is a connector with the value by which the list is sorted.
+type listEntry struct {
+	value float64
+	*ConnectorSummary
+}
+
+func (e listEntry) compare(other listEntry) int {
+	return cmp.Or(cmp.Compare(e.value, other.value), cmp.Compare(e.Name, other.Name))
+}
+
 func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
 	page := ConnectorList{Counts: map[connect.Condition]int{}, Connectors: []ConnectorSummary{}}
-	compare := func(value float64, a *ConnectorSummary, name string) int {
-		return cmp.Or(cmp.Compare(query.order(a), value), cmp.Compare(a.Name, name))
-	}
+	var entries []listEntry
+	after := listEntry{query.value, &ConnectorSummary{ConnectorState: ConnectorState{Name: query.name}}}
 	for i := range all {
 		l := &all[i]
 		if !query.matches(l) {
@@ -364,15 +376,19 @@ func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
 		}
 		page.Counts[l.State]++
 		page.Total++
-		if compare(query.value, l, query.name) > 0 && (query.state == "" || query.state == l.State) {
-			page.Connectors = append(page.Connectors, *l)
+		entry := listEntry{query.order(l), l}
+		if entry.compare(after) > 0 && (query.state == "" || query.state == l.State) {
+			entries = append(entries, entry)
 		}
 	}
-	slices.SortFunc(page.Connectors, func(a, b ConnectorSummary) int { return compare(query.order(&b), &a, b.Name) })
-	if len(page.Connectors) > query.limit {
-		page.Connectors = page.Connectors[:query.limit]
-		last := page.Connectors[query.limit-1]
-		page.Next = strconv.FormatFloat(query.order(&last), 'f', -1, 64) + "/" + last.Name
+	slices.SortFunc(entries, listEntry.compare)
+	if len(entries) > query.limit {
+		entries = entries[:query.limit]
+		last := entries[query.limit-1]
+		page.Next = strconv.FormatFloat(last.value, 'f', -1, 64) + "/" + last.Name
+	}
+	for _, entry := range entries {
+		page.Connectors = append(page.Connectors, *entry.ConnectorSummary)
 	}
 	return page
 }
