@@ -60,12 +60,22 @@ const (
 
 // listOrders have the value by which a list is sorted, ascending and then by name, for ?sort=.
 var listOrders = map[string]func(l *ConnectorSummary) float64{
-	"urgency":  func(l *ConnectorSummary) float64 { return float64(l.State.Urgency()) },
+	"urgency":  func(l *ConnectorSummary) float64 { return urgency(l.State) },
 	"name":     func(*ConnectorSummary) float64 { return 0 },
 	"rows":     func(l *ConnectorSummary) float64 { return -l.Rows },
 	"lag":      func(l *ConnectorSummary) float64 { return mostFirst(l.Lag) },
 	"letters":  func(l *ConnectorSummary) float64 { return mostFirst(l.LettersOpen) },
 	"activity": func(l *ConnectorSummary) float64 { return latestFirst(l.LastActive) },
+}
+
+// urgency returns the place of a state in a list. Connectors that need nobody are equally urgent, so that a list keeps
+// its order while they start and end reads.
+func urgency(state connect.Condition) float64 {
+	place := state.Urgency()
+	if place <= connect.ConditionIdle.Urgency() {
+		place = min(place, connect.ConditionStarting.Urgency())
+	}
+	return float64(place)
 }
 
 // unknownLast is greater than any value of an order.

@@ -88,10 +88,10 @@ func TestConnectorList(t *testing.T) {
 	l.conditions[2].Components[1].Activity.LastActive = wit.Ptr(time.Unix(9, 0))
 	h := Handler(l.worker())
 	for query, want := range map[string]string{
-		"":                        "b=failed new=starting d=waiting Orders=running c=idle p=paused next:",
-		"?limit=2":                "b=failed new=starting next:5/new",
-		"?limit=2&after=5/new":    "d=waiting Orders=running next:8/Orders",
-		"?limit=2&after=8/A":      "Orders=running c=idle next:9/c", // the position is gone
+		"":                        "b=failed Orders=running c=idle d=waiting new=starting p=paused next:",
+		"?limit=2":                "b=failed Orders=running next:5/Orders",
+		"?limit=2&after=5/Orders": "c=idle d=waiting next:5/d",
+		"?limit=2&after=5/cc":     "d=waiting new=starting next:5/new", // the position is gone
 		"?name=b":                 "b=failed next:",
 		"?name=B":                 "next:",
 		"?name=b&state=running":   "next:",
