@@ -21,7 +21,7 @@ func (r *runner) History(name string) (history.History, error) {
 	}
 	var recorder history.Recorder
 	recorder.Record(historyStart, []history.Sample{{Name: "c",
-		Parts: map[int]history.Counts{0: {Rows: int64(r.number) + 1}}}},
+		Parts: []history.Part{{Task: 0, Counts: history.Counts{Rows: int64(r.number) + 1}}}}},
 		map[string]bool{"c": true})
 	return recorder.Connector("c", historyStart), nil
 }
