@@ -248,6 +248,8 @@ func (r *runner) DeadLetterSummary(string) (s connect.DeadLetterSummary) {
 	return s
 }
 
+func (r *runner) RunningTasks() int { return r.number }
+
 func (r *runner) Hour(string) connect.Activity {
 	return connect.Activity{Minutes: []*int64{nil, wit.Ptr(int64(10 + r.number))}, RefusedHour: wit.Ptr(int64(2))}
 }
