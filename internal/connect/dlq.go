@@ -240,9 +240,12 @@ func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, erro
 var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 
 func (h *Herder) deadLetterTopic(name string) (string, error) {
-	topic, err := fromView(h, name, func(v *view) string { return setting.Trim(v.config.Text(deadLetterTopic)) })
-	if err == nil && topic == "" {
-		err = ErrNoDeadLetterTopic
+	ctl, err := h.find(name)
+	if err != nil {
+		return "", err
 	}
-	return topic, err
+	if topic := setting.Trim(ctl.desired().config.Text(deadLetterTopic)); topic != "" {
+		return topic, nil
+	}
+	return "", ErrNoDeadLetterTopic
 }

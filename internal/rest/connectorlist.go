@@ -158,7 +158,7 @@ func (req *request) listConnectors() {
 	if !ownOnly && req.cluster != nil {
 		group.addMembers(req.cluster)
 	}
-	herder := req.herder()
+	herder := req.herder() // once: it looks at the whole worker
 	summaries := herder.Summaries()
 	connectors := make([]ConnectorSummary, 0, len(summaries))
 	for i := range summaries {
@@ -167,7 +167,7 @@ func (req *request) listConnectors() {
 			continue
 		}
 		summary, included := summarize(c, group, ownOnly)
-		letters := req.connectorLetters(c.Name)
+		letters := req.connectorLetters(herder, c.Name)
 		letters.mergeLetters(summary.ConnectorLetters)
 		summary.ConnectorLetters = letters
 		if summary.Action != nil && summary.Action.Setting != "" && !ownOnly && req.isOfFile(c.Name) {
