@@ -57,6 +57,7 @@ var sections = []struct {
 	{"memory", memory},
 	{"feeds", feeds},
 	{"long", long},
+	{"console", console},
 }
 
 func main() {

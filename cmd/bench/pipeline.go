@@ -447,12 +447,10 @@ const (
 // idleMemory measures a worker some time after it has loaded the built-in plugins, in MiB: private memory is what no
 // file of the program backs.
 func (b *bench) idleMemory(ctx context.Context, side candidate, broker string) (resident, private float64, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	rest, err := freeAddress()
 	if err != nil {
 		return 0, 0, err
 	}
-	rest := l.Addr().String()
-	l.Close()
 	worker := filepath.Join(b.dir, "idle.properties")
 	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\nlisteners=http://"+rest+"\n"),
 		0o644); err != nil {
@@ -476,4 +474,13 @@ func (b *bench) idleMemory(ctx context.Context, side candidate, broker string) (
 	}
 	err = b.wait(ctx, settleTime)
 	return status(c.Process.Pid, "status", "VmRSS"), status(c.Process.Pid, "smaps_rollup", "Private_Dirty"), err
+}
+
+// freeAddress returns an address to listen on.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
 }

@@ -1,7 +1,10 @@
 // Package buildinfo knows the version of this build, and the version of Kafka Connect that the REST API reports.
 package buildinfo
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+	"sync"
+)
 
 // kafkaVersion is the release of Kafka Connect whose REST responses this worker reproduces.
 const kafkaVersion = "4.3.1"
@@ -10,10 +13,13 @@ const kafkaVersion = "4.3.1"
 // the version of the module counts.
 var Release string
 
+// readBuildInfo parses the build info of the program once.
+var readBuildInfo = sync.OnceValues(debug.ReadBuildInfo)
+
 // Version returns the version and the commit of this build, as far as the build knows them.
 func Version() (version, commit string) {
 	version, commit = Release, "unknown"
-	info, ok := debug.ReadBuildInfo()
+	info, ok := readBuildInfo()
 	if !ok {
 		return orDevelopment(version), commit
 	}

@@ -37,7 +37,7 @@ const (
 	ConditionStopped Condition = "stopped"
 )
 
-// Conditions are sorted by urgency, as lists show them.
+// Conditions are sorted by urgency.
 var Conditions = []Condition{ConditionFailed, ConditionUnknown, ConditionUnassigned, ConditionAway, ConditionRefusing,
 	ConditionStarting, ConditionLoading, ConditionWaiting, ConditionRunning, ConditionIdle, ConditionPaused,
 	ConditionStopped}

@@ -240,13 +240,12 @@ func (h *Herder) isPausedOrStopped(ctx context.Context, name string) (bool, erro
 var ErrReplayInProgress = errors.New("dead letters are being replayed already")
 
 func (h *Herder) deadLetterTopic(name string) (string, error) {
-	running, err := h.RunningConfig(name)
+	ctl, err := h.find(name)
 	if err != nil {
 		return "", err
 	}
-	topic := setting.Trim(running.Config.Text(deadLetterTopic))
-	if topic == "" {
-		return "", ErrNoDeadLetterTopic
+	if topic := setting.Trim(ctl.desired().config.Text(deadLetterTopic)); topic != "" {
+		return topic, nil
 	}
-	return topic, nil
+	return "", ErrNoDeadLetterTopic
 }

@@ -166,6 +166,18 @@ func (h *Herder) RunningConfigs() []config.RunningConnector {
 	return running
 }
 
+// RunningTasks returns the number of tasks that run on this worker.
+func (h *Herder) RunningTasks() (n int) {
+	for _, ctl := range h.all() {
+		for _, task := range ctl.observe().tasks {
+			if task.state == Running && task.err == nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // RunningConfig returns one connector.
 func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
 	return fromView(h, name, (*view).runningConnector)

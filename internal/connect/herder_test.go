@@ -443,6 +443,7 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 func TestTasksBetweenRuns(t *testing.T) {
 	h := newHerd(t, "a")
 	h.await("a", Running, hasRunningTask)
+	assert.Equal(t, 1, h.RunningTasks())
 	ctl, _ := h.find("a")
 	first, second := ctl.currentRun(), ctl.newDetachedRun()
 	if metrics, _ := h.ConnectorMetrics("a"); metrics.HTTP == nil || len(h.Origins()) != 1 {
@@ -472,6 +473,7 @@ func TestTasksBetweenRuns(t *testing.T) {
 	at := began()
 	h.must(h.Pause("a"))
 	h.await("a", Paused)
+	assert.Equal(t, 0, h.RunningTasks())
 	first = ctl.currentRun()
 	for _, expected := range []eventKind{evResume, evPaused, evResume} {
 		ctl.applyTransition(event{kind: expected})

@@ -19,6 +19,12 @@ func (h *Herder) History(name string) (history.History, error) {
 	return h.history.Connector(name, time.Now()), nil
 }
 
+// Hour returns the rows of each minute and the refused records of the last hour, of a connector's tasks on this worker.
+func (h *Herder) Hour(name string) (hour Activity) {
+	hour.Minutes, hour.RefusedHour = h.history.Hour(name, time.Now())
+	return hour
+}
+
 // recordHistory records a sample at the end of each step until ctx ends.
 func (h *Herder) recordHistory(ctx context.Context) {
 	for pause.For(ctx, time.Until(history.NextSample(time.Now()))) == nil {
@@ -37,15 +43,16 @@ func (h *Herder) recordHistory(ctx context.Context) {
 
 // sample returns the counts of the tasks on this worker; runs is false if it has none.
 func (v *view) sample() (sample history.Sample, runs bool) {
-	sample = history.Sample{Name: v.name, Parts: map[int]history.Counts{}}
+	sample = history.Sample{Name: v.name}
 	for i := range v.tasks {
 		current := v.tasks[i].currentProgress()
-		sample.Parts[v.tasks[i].number] = history.Counts{Rows: current.Rows, Errors: current.Errors,
-			Refused: current.Failed, Lag: taskActivity(&current).Lag}
+		sample.Parts = append(sample.Parts, history.Part{Task: v.tasks[i].number, Counts: history.Counts{
+			Rows: current.Rows, Errors: current.Errors, Refused: current.Failed, Lag: taskActivity(&current).Lag}})
 	}
 	if v.client != nil {
 		counters := v.client.Counters()
-		sample.Parts[history.Client] = history.Counts{Requests: counters.Requests, Latency: counters.Latency}
+		sample.Parts = append(sample.Parts, history.Part{Task: history.Client,
+			Counts: history.Counts{Requests: counters.Requests, Latency: counters.Latency}})
 	}
 	return sample, len(v.tasks) > 0
 }

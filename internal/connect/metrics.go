@@ -119,12 +119,13 @@ func (u *OriginUse) add(connector string, client *transport.Client) {
 // Origins returns the origins that connectors use, sorted.
 func (h *Herder) Origins() []OriginUse {
 	all := map[string]*OriginUse{}
+	isKnown := func(origin string) bool { return all[origin] != nil }
 	for _, ctl := range h.all() {
 		client := ctl.observe().client
 		if client == nil {
 			continue
 		}
-		for _, u := range client.Usage() {
+		for _, u := range client.Usage(isKnown) {
 			if all[u.Origin] == nil {
 				all[u.Origin] = &OriginUse{Usage: u, WorkerID: h.shared.WorkerID}
 			}

@@ -76,14 +76,10 @@ func (p *ComponentStatus) SetUnknown(reason string) {
 	}
 }
 
-// Summaries returns the conditions of all connectors, sorted by name.
+// Summaries returns the conditions of all connectors, sorted by name. [Herder.Hour] has the last hour.
 func (h *Herder) Summaries() (list []Summary) {
-	now := time.Now()
 	for _, ctl := range h.all() {
-		summary := ctl.observe().summary()
-		first := &summary.Components[min(1, len(summary.Components)-1)].Activity // of a task, which is of this worker
-		first.Minutes, first.RefusedHour = h.history.Hour(ctl.name, now)
-		list = append(list, summary)
+		list = append(list, ctl.observe().summary())
 	}
 	return list
 }
@@ -91,7 +87,7 @@ func (h *Herder) Summaries() (list []Summary) {
 func (v *view) summary() Summary {
 	summary := Summary{Name: v.name, Type: v.currentRun.kind(), Config: v.config,
 		Class: shown.Line(v.redact(v.config.Text("connector.class")))}
-	components := []ComponentStatus{v.ownStatus()}
+	components := append(make([]ComponentStatus, 0, 1+len(v.tasks)), v.ownStatus())
 	for i := range v.tasks {
 		current := v.tasks[i].currentProgress()
 		components = append(components, v.taskStatus(&v.tasks[i], &current))

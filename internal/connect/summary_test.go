@@ -78,7 +78,7 @@ func TestConditionsOfClients(t *testing.T) {
 				return component.Condition == test.want.Condition && strings.Contains(component.Cause, test.because) &&
 					component.Note == test.want.Note
 			}, func() string { return fmt.Sprintf("%+v because of %q, found %+v", test.want, test.because, component) })
-			use := OriginUse{Usage: client.Usage()[0]}
+			use := OriginUse{Usage: client.Usage(nil)[0]}
 			use.add("c", client)
 			assert.Equal(t, test.want.Condition == "away", use.AwaySince != nil)
 			assert.Equal(t, test.want.Kind, component.Kind)

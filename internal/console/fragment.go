@@ -82,7 +82,7 @@ func digest(text []byte) string {
 
 const (
 	// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
-	cacheTTL = 800 * time.Millisecond
+	cacheTTL = 950 * time.Millisecond
 	// maxCachedPages bounds the cache: there is a page for each URL that is viewed.
 	maxCachedPages = 64
 	// pageTTL is how long a page without viewers is kept.

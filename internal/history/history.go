@@ -1,8 +1,9 @@
 // Package history keeps what connectors did in the last hour, in steps of 10 seconds, for charts. It is kept in memory:
-// a connector needs less than 10 kB.
+// a connector with one task needs less than 10 kB.
 package history
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -30,10 +31,16 @@ type Sample struct {
 	Name string
 	// Created tells a connector from another one that had its name.
 	Created time.Time
-	Parts   map[int]Counts // by task; [Client] is the connector's client
+	Parts   []Part
 }
 
-// Client is the key of the client in [Sample.Parts].
+// Part has the counts of a task, or of the connector's client, whose Task is [Client].
+type Part struct {
+	Task int
+	Counts
+}
+
+// Client is the task of the client in [Sample.Parts].
 const Client = -1
 
 // History is the last hour, the oldest step first. Null means unknown: the worker or the tasks did not run.
@@ -61,7 +68,7 @@ type Recorder struct {
 
 type connectorHistory struct {
 	created time.Time
-	last    map[int]Counts
+	last    []Part // without lag
 	ring    ring
 }
 
@@ -93,7 +100,10 @@ func (r *Recorder) Record(now time.Time, samples []Sample, existing map[string]b
 			r.connectors[sample.Name] = c
 		}
 		point := sample.since(c.last)
-		c.last = sample.Parts
+		c.last = slices.Clone(sample.Parts)
+		for i := range c.last {
+			c.last[i].Lag = nil
+		}
 		c.ring.record(step, point)
 		total.add(point)
 	}

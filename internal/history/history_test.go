@@ -2,9 +2,9 @@ package history
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
@@ -13,8 +13,8 @@ var began = time.Date(2026, 11, 28, 10, 0, 0, 0, time.UTC)
 
 // sample has a connector with as many rows, requests, and refused records.
 func sample(name string, n int64) Sample {
-	return Sample{Name: name, Created: began, Parts: map[int]Counts{0: {Rows: n, Requests: n, Errors: n, Refused: n,
-		Lag: &n}}}
+	return Sample{Name: name, Created: began, Parts: []Part{{0, Counts{Rows: n, Requests: n, Errors: n,
+		Refused: n, Lag: &n}}}}
 }
 
 // text shows the last numbers, - for unknown ones.
@@ -100,8 +100,8 @@ func TestHistoryOfSeveralWorkers(t *testing.T) {
 	t.Parallel()
 	var one, other Recorder
 	slow, quick := sample("a", 10), sample("a", 1)
-	slow.Parts[Client] = Counts{Latency: [LatencyBuckets]int64{10: 4}}
-	quick.Parts[Client] = Counts{Latency: [LatencyBuckets]int64{3: 4}}
+	slow.Parts = append(slow.Parts, Part{Client, Counts{Latency: [LatencyBuckets]int64{10: 4}}})
+	quick.Parts = append(quick.Parts, Part{Client, Counts{Latency: [LatencyBuckets]int64{3: 4}}})
 	record(&one, 10*time.Second, quick)
 	record(&one, 20*time.Second, quick)
 	record(&other, 10*time.Second, slow)
@@ -129,9 +129,9 @@ func TestTaskThatRestarts(t *testing.T) {
 	t.Parallel()
 	var r Recorder
 	of := func(rows ...int64) Sample {
-		s := Sample{Name: "a", Created: began, Parts: map[int]Counts{}}
+		s := Sample{Name: "a", Created: began}
 		for task, n := range rows {
-			s.Parts[task] = Counts{Rows: n, Refused: n}
+			s.Parts = append(s.Parts, Part{task, Counts{Rows: n, Refused: n}})
 		}
 		return s
 	}
@@ -145,8 +145,27 @@ func TestTaskThatRestarts(t *testing.T) {
 	assert.Equal(t, int64(3_000_011), *refused)
 }
 
+// Not parallel: other tests would be measured as well.
 func TestMemoryOfAConnector(t *testing.T) {
-	t.Parallel()
-	size := int(unsafe.Sizeof(point{}))*Steps + int(unsafe.Sizeof(connectorHistory{}))
-	assert.Equal(t, true, size < 10_000, fmt.Sprint(size))
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	const connectors = 1000
+	var r Recorder
+	before := heap()
+	for step := range time.Duration(3) {
+		var samples []Sample
+		for i := range connectors {
+			s := sample(fmt.Sprint("connector-", i), int64(step))
+			s.Parts = append(s.Parts, Part{Task: Client})
+			samples = append(samples, s)
+		}
+		record(&r, 10*step*time.Second, samples...)
+	}
+	size := (heap() - before) / connectors
+	assert.Equal(t, true, size > 8_640 && size < 10_000, fmt.Sprint(size))
+	assert.Equal(t, connectors, len(r.connectors))
 }

@@ -2,6 +2,7 @@ package history
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -79,7 +80,7 @@ func (p *point) add(other point) {
 // ring has the points of the last steps. A point belongs to the step last-i at index (last-i)%Steps, if it is among the
 // recorded ones.
 type ring struct {
-	points   []point
+	points   [Steps]point
 	last     int64 // the newest step
 	recorded int   // steps, at most Steps
 }
@@ -89,9 +90,6 @@ func (r *ring) record(step int64, p point) {
 	if r.recorded > 0 && step == r.last { // a sample came late and the next one in time
 		r.points[step%Steps].add(p)
 		return
-	}
-	if r.points == nil {
-		r.points = make([]point, Steps)
 	}
 	skipped := step - r.last - 1
 	if r.recorded == 0 || skipped < 0 || skipped >= Steps {
@@ -143,11 +141,15 @@ func LatencyBucket(d time.Duration) int {
 }
 
 // since returns what happened since earlier counts.
-func (s *Sample) since(last map[int]Counts) point {
+func (s *Sample) since(last []Part) point {
 	total := unknownPoint
-	for part, counts := range s.Parts {
-		before := last[part]
-		total.add(counts.since(&before))
+	for i := range s.Parts {
+		part := &s.Parts[i]
+		var before Counts
+		if at := slices.IndexFunc(last, func(p Part) bool { return p.Task == part.Task }); at >= 0 {
+			before = last[at].Counts
+		}
+		total.add(part.since(&before))
 	}
 	return total
 }

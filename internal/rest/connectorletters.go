@@ -21,8 +21,8 @@ type ConnectorLetters struct {
 const listedCauses = 3
 
 // connectorLetters returns what this worker knows of a connector's dead letters.
-func (req *request) connectorLetters(name string) (l ConnectorLetters) {
-	s := req.herder().DeadLetterSummary(name)
+func (req *request) connectorLetters(herder Herder, name string) (l ConnectorLetters) {
+	s := herder.DeadLetterSummary(name)
 	l.LettersOpen = s.Open
 	l.LettersMore = s.More
 	if causes := req.causes(s.Causes[:min(len(s.Causes), listedCauses)]); len(causes) > 0 {

@@ -60,12 +60,22 @@ const (
 
 // listOrders have the value by which a list is sorted, ascending and then by name, for ?sort=.
 var listOrders = map[string]func(l *ConnectorSummary) float64{
-	"urgency":  func(l *ConnectorSummary) float64 { return float64(l.State.Urgency()) },
+	"urgency":  func(l *ConnectorSummary) float64 { return urgency(l.State) },
 	"name":     func(*ConnectorSummary) float64 { return 0 },
 	"rows":     func(l *ConnectorSummary) float64 { return -l.Rows },
 	"lag":      func(l *ConnectorSummary) float64 { return mostFirst(l.Lag) },
 	"letters":  func(l *ConnectorSummary) float64 { return mostFirst(l.LettersOpen) },
 	"activity": func(l *ConnectorSummary) float64 { return latestFirst(l.LastActive) },
+}
+
+// urgency returns the place of a state in a list. Connectors that need nobody are equally urgent, so that a list keeps
+// its order while they start and end reads.
+func urgency(state connect.Condition) float64 {
+	place := state.Urgency()
+	if place <= connect.ConditionIdle.Urgency() {
+		place = min(place, connect.ConditionStarting.Urgency())
+	}
+	return float64(place)
 }
 
 // unknownLast is greater than any value of an order.
@@ -145,16 +155,19 @@ func (req *request) listConnectors() {
 	}
 	group := newListAnswers(answers)
 	ownOnly := req.queryBool("own")
-	connectors := []ConnectorSummary{}
 	if !ownOnly && req.cluster != nil {
 		group.addMembers(req.cluster)
 	}
-	for _, c := range req.herder().Summaries() {
+	herder := req.herder() // once: it looks at the whole worker
+	summaries := herder.Summaries()
+	connectors := make([]ConnectorSummary, 0, len(summaries))
+	for i := range summaries {
+		c := &summaries[i]
 		if query.only != "" && query.only != c.Name {
 			continue
 		}
-		summary, included := summarize(&c, group, ownOnly)
-		letters := req.connectorLetters(c.Name)
+		summary, included := summarize(c, group, ownOnly)
+		letters := req.connectorLetters(herder, c.Name)
 		letters.mergeLetters(summary.ConnectorLetters)
 		summary.ConnectorLetters = letters
 		if summary.Action != nil && summary.Action.Setting != "" && !ownOnly && req.isOfFile(c.Name) {
@@ -167,6 +180,10 @@ func (req *request) listConnectors() {
 	page := ConnectorList{Connectors: connectors}
 	if !ownOnly { // the leader sorts and cuts
 		page = query.page(connectors)
+	}
+	for i := range page.Connectors {
+		c := &page.Connectors[i]
+		c.Activity.Add(herder.Hour(c.Name))
 	}
 	page.Silent = group.silent
 	req.answerWithETag(page)
@@ -348,11 +365,20 @@ func advice(name string, p *connect.ComponentStatus) string {
 	return ""
 }
 
+// listEntry is a connector with the value by which the list is sorted.
+type listEntry struct {
+	value float64
+	*ConnectorSummary
+}
+
+func (e listEntry) compare(other listEntry) int {
+	return cmp.Or(cmp.Compare(e.value, other.value), cmp.Compare(e.Name, other.Name))
+}
+
 func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
 	page := ConnectorList{Counts: map[connect.Condition]int{}, Connectors: []ConnectorSummary{}}
-	compare := func(value float64, a *ConnectorSummary, name string) int {
-		return cmp.Or(cmp.Compare(query.order(a), value), cmp.Compare(a.Name, name))
-	}
+	var entries []listEntry
+	after := listEntry{query.value, &ConnectorSummary{ConnectorState: ConnectorState{Name: query.name}}}
 	for i := range all {
 		l := &all[i]
 		if !query.matches(l) {
@@ -360,15 +386,19 @@ func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
 		}
 		page.Counts[l.State]++
 		page.Total++
-		if compare(query.value, l, query.name) > 0 && (query.state == "" || query.state == l.State) {
-			page.Connectors = append(page.Connectors, *l)
+		entry := listEntry{query.order(l), l}
+		if entry.compare(after) > 0 && (query.state == "" || query.state == l.State) {
+			entries = append(entries, entry)
 		}
 	}
-	slices.SortFunc(page.Connectors, func(a, b ConnectorSummary) int { return compare(query.order(&b), &a, b.Name) })
-	if len(page.Connectors) > query.limit {
-		page.Connectors = page.Connectors[:query.limit]
-		last := page.Connectors[query.limit-1]
-		page.Next = strconv.FormatFloat(query.order(&last), 'f', -1, 64) + "/" + last.Name
+	slices.SortFunc(entries, listEntry.compare)
+	if len(entries) > query.limit {
+		entries = entries[:query.limit]
+		last := entries[query.limit-1]
+		page.Next = strconv.FormatFloat(last.value, 'f', -1, 64) + "/" + last.Name
+	}
+	for _, entry := range entries {
+		page.Connectors = append(page.Connectors, *entry.ConnectorSummary)
 	}
 	return page
 }

@@ -28,6 +28,7 @@ func (l *lister) worker() Worker {
 }
 
 func (l *lister) Summaries() []connect.Summary { return l.conditions }
+func (l *lister) Hour(string) connect.Activity { return connect.Activity{} }
 func (l *lister) DeadLetterSummary(name string) (s connect.DeadLetterSummary) {
 	if name == "b" {
 		s = connect.DeadLetterSummary{Open: wit.Ptr(int64(7)), More: true, Causes: []connect.CauseCount{{ID: "0a",
@@ -87,10 +88,10 @@ func TestConnectorList(t *testing.T) {
 	l.conditions[2].Components[1].Activity.LastActive = wit.Ptr(time.Unix(9, 0))
 	h := Handler(l.worker())
 	for query, want := range map[string]string{
-		"":                        "b=failed new=starting d=waiting Orders=running c=idle p=paused next:",
-		"?limit=2":                "b=failed new=starting next:5/new",
-		"?limit=2&after=5/new":    "d=waiting Orders=running next:8/Orders",
-		"?limit=2&after=8/A":      "Orders=running c=idle next:9/c", // the position is gone
+		"":                        "b=failed Orders=running c=idle d=waiting new=starting p=paused next:",
+		"?limit=2":                "b=failed Orders=running next:5/Orders",
+		"?limit=2&after=5/Orders": "c=idle d=waiting next:5/d",
+		"?limit=2&after=5/cc":     "d=waiting new=starting next:5/new", // the position is gone
 		"?name=b":                 "b=failed next:",
 		"?name=B":                 "next:",
 		"?name=b&state=running":   "next:",
@@ -247,6 +248,12 @@ func (r *runner) DeadLetterSummary(string) (s connect.DeadLetterSummary) {
 	return s
 }
 
+func (r *runner) RunningTasks() int { return r.number }
+
+func (r *runner) Hour(string) connect.Activity {
+	return connect.Activity{Minutes: []*int64{nil, wit.Ptr(int64(10 + r.number))}, RefusedHour: wit.Ptr(int64(2))}
+}
+
 // Summaries returns the current state of the worker's own task of c, and the status topic's state of the other tasks.
 func (r *runner) Summaries() []connect.Summary {
 	c := connect.Summary{Name: "c", Type: "source",
@@ -292,7 +299,8 @@ func TestConnectorListOfGroup(t *testing.T) {
 	want := ConnectorSummary{ConnectorState: ConnectorState{Name: "c", Type: "source", State: "away",
 		Cause: "class: refused", Advice: "It restarts automatically at 1970-01-01T00:00:00Z.", Tasks: 3, Failed: 1,
 		Workers: []string{"w0", "w1", "w2"}, Action: &connect.Action{Do: "restart"}},
-		Activity:         connect.Activity{Rows: 3, Refused: 6},
+		Activity: connect.Activity{Rows: 3, Refused: 6, RefusedHour: wit.Ptr(int64(6)),
+			Minutes: []*int64{nil, wit.Ptr(int64(33))}},
 		ConnectorLetters: ConnectorLetters{LettersOpen: wit.Ptr(int64(4))}}
 	for _, url := range urls {
 		l, _, tag := read(url, "")
@@ -304,6 +312,7 @@ func TestConnectorListOfGroup(t *testing.T) {
 	silent = true
 	l, _, _ := read(urls[0], "")
 	want.State, want.Action, want.Rows, want.Refused = "unknown", nil, 2, 4
+	want.RefusedHour, want.Minutes[1] = wit.Ptr(int64(4)), wit.Ptr(int64(21))
 	want.Cause = ""
 	want.Advice = "If the worker does not return, its tasks move to another worker of the group."
 	assert.Equal(t, true, strings.HasPrefix(l.Connectors[0].Cause, "worker w2: "), l.Connectors[0].Cause)

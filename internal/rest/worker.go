@@ -92,7 +92,9 @@ type MetricsReader interface {
 	ConnectorMetrics(name string) (connect.Metrics, error)
 	Origins() []connect.OriginUse
 	Summaries() []connect.Summary
+	RunningTasks() int
 	History(name string) (history.History, error)
+	Hour(name string) connect.Activity
 }
 
 // OffsetStore reads and changes the offsets of connectors.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/buildinfo"
-	"github.com/culvert-project/culvert/internal/connect"
 )
 
 // WorkerInfo is a worker of the group, or the only one. If the worker does not answer, what is unknown is null, "" or
@@ -73,15 +72,7 @@ func (s *seenWorkers) update(infos []WorkerInfo) {
 func (req *request) ownInfo() WorkerInfo {
 	parts := req.worker.Now()
 	seen := time.Now().UTC().Truncate(time.Second)
-	tasks := 0
-	for _, c := range req.herder().Summaries() {
-		for i := range c.Components {
-			component := &c.Components[i]
-			if component.Local && component.Task >= 0 && component.State == connect.Running {
-				tasks++
-			}
-		}
-	}
+	tasks := req.herder().RunningTasks()
 	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(sample)
 	memory := sample[0].Value.Uint64() - sample[1].Value.Uint64()

@@ -131,7 +131,7 @@ func TestSmallerShareEndsSessions(t *testing.T) {
 		release, slow = make(chan bool), make(chan bool)
 		worker := c.target.Load().config.Destinations
 		inUse := func() int {
-			u := c.Usage()[0]
+			u := c.Usage(nil)[0]
 			return max(u.Requests.Used, u.Sessions.Used)
 		}
 		wants := func(sessions, taken int, when string) {

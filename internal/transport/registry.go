@@ -92,12 +92,16 @@ func (c *Client) Waits() limits.Wait { return c.target.Load().limits.Waits() }
 // Window returns when the open maintenance window ends. Zero means none is open.
 func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 
-// Usage returns the use of the service and of further origins by all clients.
-func (c *Client) Usage() (all []limits.Usage) {
+// Usage returns the use of the service and of further origins by all clients, in time that grows with their number. If
+// isKnown is not nil, a known origin has only its name.
+func (c *Client) Usage(isKnown func(origin string) bool) (all []limits.Usage) {
 	d := c.target.Load()
 	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.furtherOrigins))...) {
-		u := to.limits.Usage()
-		u.Sessions.Used = to.sessions.MaxInUse()
+		u := limits.Usage{Origin: to.address()}
+		if isKnown == nil || !isKnown(u.Origin) {
+			u = to.limits.Usage()
+			u.Sessions.Used = to.sessions.MaxInUse()
+		}
 		all = append(all, u)
 	}
 	return all
