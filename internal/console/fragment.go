@@ -82,7 +82,11 @@ func digest(text []byte) string {
 
 const (
 	// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
-	cacheTTL = 950 * time.Millisecond
+	// Fragments that took longer than 30 ms to make are shared for cacheFactor times as long, at most maxCacheTTL, so
+	// that a page of many connectors costs at most a thirtieth of a processor.
+	cacheTTL    = 950 * time.Millisecond
+	cacheFactor = 30
+	maxCacheTTL = 2500 * time.Millisecond
 	// maxCachedPages bounds the cache: there is a page for each URL that is viewed.
 	maxCachedPages = 64
 	// pageTTL is how long a page without viewers is kept.
@@ -100,12 +104,12 @@ type pageCache struct {
 
 // cachedPage has the fragments of a page that all viewers with equal rights see.
 type cachedPage struct {
-	mu         sync.Mutex
-	content    rendered
-	renderedAt time.Time
-	answers    map[string]encodedAnswer // of content, by what the viewer has
-	outlines   map[string][]versionOutline
-	usedAt     time.Time // under the mutex of the cache
+	mu        sync.Mutex
+	content   rendered
+	expiresAt time.Time
+	answers   map[string]encodedAnswer // of content, by what the viewer has
+	outlines  map[string][]versionOutline
+	usedAt    time.Time // under the mutex of the cache
 }
 
 type versionOutline struct {
@@ -121,15 +125,16 @@ type encodedAnswer struct {
 }
 
 // answer returns what a viewer with known fragments lacks; the first caller renders the page while others wait.
-func (s *pageCache) answer(key, known string, make func() rendered) encodedAnswer {
+func (s *pageCache) answer(key, known string, render func() rendered) encodedAnswer {
 	p := s.page(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.renderedAt) >= cacheTTL {
-		p.content = make()
+	if began := time.Now(); !began.Before(p.expiresAt) {
+		p.content = render()
 		p.answers = map[string]encodedAnswer{}
 		p.remember()
-		p.renderedAt = time.Now()
+		took := time.Since(began)
+		p.expiresAt = began.Add(took + min(max(cacheTTL, cacheFactor*took), maxCacheTTL))
 	}
 	encoded, ok := p.answers[known]
 	if !ok {

@@ -106,6 +106,30 @@ func TestAnswersAreShared(t *testing.T) {
 	})
 }
 
+// A page is shared for 30 times as long as it took to make, at least 950 ms and at most 2.5 s.
+func TestSlowPagesAreSharedLonger(t *testing.T) {
+	t.Parallel()
+	for took, shared := range map[time.Duration]time.Duration{time.Millisecond: cacheTTL, 60 * time.Millisecond: 1800 * time.Millisecond,
+		3 * time.Second: maxCacheTTL} {
+		synctest.Test(t, func(t *testing.T) {
+			var cache pageCache
+			renderings := 0
+			render := func() rendered {
+				renderings++
+				time.Sleep(took)
+				return listOf("a=1")
+			}
+			cache.answer("key", "", render)
+			time.Sleep(shared - time.Millisecond)
+			cache.answer("key", "", render)
+			assert.Equal(t, 1, renderings)
+			time.Sleep(time.Millisecond)
+			cache.answer("key", "", render)
+			assert.Equal(t, 2, renderings)
+		})
+	}
+}
+
 // A page that nobody has viewed for a while is dropped when another one is added.
 func TestUnusedPagesAreDropped(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,6 @@ package console
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/connect"
@@ -182,12 +181,8 @@ func (v *pageRequest) readCounts(counts chan<- navCounts) {
 	defer func() { counts <- n }()
 	defer guard.Recover(nil, "console, navigation", nil)
 	var l rest.ConnectorList
-	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("sort", "letters", "limit", strconv.Itoa(perPage)), &l)
-	for _, c := range l.Connectors {
-		if c.LettersOpen != nil {
-			n.Letters += *c.LettersOpen
-		}
-	}
+	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("limit", "1"), &l)
+	n.Letters = l.LettersOpen
 	var workers []rest.WorkerInfo
 	_ = v.get("GET /culvert/workers", &workers)
 	n.Workers = int64(len(workers))

@@ -19,9 +19,11 @@ import (
 // ConnectorList is a page of GET /culvert/connectors.
 type ConnectorList struct {
 	// Counts has the number of connectors that match the search, by state; Total is their sum.
-	Counts     map[connect.Condition]int `json:"counts"`
-	Total      int                       `json:"total"`
-	Connectors []ConnectorSummary        `json:"connectors"`
+	Counts map[connect.Condition]int `json:"counts"`
+	Total  int                       `json:"total"`
+	// LettersOpen is the sum of the known numbers of these connectors.
+	LettersOpen int64              `json:"letters_open"`
+	Connectors  []ConnectorSummary `json:"connectors"`
 	// Next is for ?after= of the next page, "" on the last page. It is a position in the order, VALUE/NAME: a connector
 	// that keeps its value is on exactly one page, even if others change or the one of the position is gone.
 	Next   string   `json:"next,omitempty"`
@@ -177,9 +179,10 @@ func (req *request) listConnectors() {
 			connectors = append(connectors, summary)
 		}
 	}
-	page := ConnectorList{Connectors: connectors}
-	if !ownOnly { // the leader sorts and cuts
-		page = query.page(connectors)
+	page := query.page(connectors)
+	if ownOnly { // the leader sorts and cuts
+		page.Connectors = connectors
+		page.Next = ""
 	}
 	for i := range page.Connectors {
 		c := &page.Connectors[i]
@@ -386,6 +389,9 @@ func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
 		}
 		page.Counts[l.State]++
 		page.Total++
+		if l.LettersOpen != nil {
+			page.LettersOpen += *l.LettersOpen
+		}
 		entry := listEntry{query.order(l), l}
 		if entry.compare(after) > 0 && (query.state == "" || query.state == l.State) {
 			entries = append(entries, entry)

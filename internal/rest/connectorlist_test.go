@@ -115,6 +115,9 @@ func TestConnectorList(t *testing.T) {
 	}
 	page := listed(t, h, "?state=failed")
 	since := time.Unix(100, 0).UTC()
+	for query, open := range map[string]int64{"?state=paused&limit=1": 7, "?search=orders": 0, "?own=true": 7} {
+		assert.Equal(t, open, listed(t, h, query).LettersOpen, query)
+	}
 	assert.Equal(t, map[connect.Condition]int{"failed": 1, "paused": 1, "waiting": 1, "running": 1, "starting": 1,
 		"idle": 1}, page.Counts)
 	assert.Equal(t, []ConnectorSummary{{ConnectorState: ConnectorState{Name: "b", Type: "source", Class: "a.Class",
