@@ -264,6 +264,12 @@ var routes = []route{
 			"{…}}, for at most 3 seconds; 409 if it does more than read.",
 		operation{requestBody: ToolRequest{}, responseBody: ToolAnswer{},
 			otherStatuses: []int{400, 403, 404, 409, 502, 504}}},
+	{"POST", "/culvert/peek", local, (*request).peek,
+		"Runs the command peek of the plugin of a configuration that need not be stored, {\"config\": {…}, " +
+			"\"options\": {…}}, for at most 3 seconds. A stored secret is sent only where the stored configuration " +
+			"sends it.",
+		operation{requestBody: peekRequest{}, responseBody: ToolAnswer{},
+			otherStatuses: []int{400, 403, 404, 409, 502, 504}}},
 	{"GET", "/culvert/openapi.json", local, (*request).openapi,
 		"The OpenAPI document of all routes.",
 		operation{responseBody: map[string]any{}}},

@@ -110,21 +110,47 @@ type chainRequest struct {
 
 func (req *request) tryChain() {
 	var body chainRequest
-	if _, ok := req.recordView(""); !ok || !req.readJSON(&body) || !req.requireSettings(body.Config) {
+	if _, ok := req.recordView(""); ok && req.readJSON(&body) && req.requireNonNull(body.Config) {
+		req.answerChain(body.Config.Settings)
+	}
+}
+
+// requireNonNull reports whether there are settings and none of them is null. If not, it has answered.
+func (req *request) requireNonNull(c ConfigRequest) bool {
+	if !req.requireSettings(c) {
+		return false
+	}
+	if c.Null != nil {
+		req.fail(http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(c.Null))...))
+	}
+	return c.Null == nil
+}
+
+type peekRequest struct {
+	Config  ConfigRequest     `json:"config"`
+	Options map[string]string `json:"options,omitempty"`
+}
+
+// peek needs the rights of a change, since the configuration names the address to which its secrets are sent.
+func (req *request) peek() {
+	var body peekRequest
+	if _, ok := req.recordView(RecordsFull); !ok || !req.readJSON(&body) || !req.requireNonNull(body.Config) {
 		return
 	}
-	if null := body.Config.Null; null != nil {
-		req.fail(http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(null))...))
+	ctx := req.timeoutContext()
+	if err := req.acquireCheck(ctx); err != nil {
+		req.failErr(err)
 		return
 	}
-	req.answerChain(body.Config.Settings)
+	req.reply(req.worker.Peek(ctx, body.Config.Settings, ToolRequest{Options: body.Options}))
 }
 
 func (req *request) tools() {
 	req.reply(req.worker.Tools(req.timeoutContext(), req.name()))
 }
 
-const peek = "peek" // the plugin command whose output contains rows
+// PeekCommand is the plugin command whose output contains rows.
+const PeekCommand = "peek"
 
 func (req *request) tool() {
 	var body ToolRequest
@@ -136,7 +162,7 @@ func (req *request) tool() {
 	case why != "":
 		req.fail(http.StatusForbidden, why)
 		return
-	case command == peek:
+	case command == PeekCommand:
 		if _, ok := req.recordView(RecordsFull); !ok {
 			return
 		}

@@ -35,6 +35,9 @@ func (k *sampleWorker) worker() Worker {
 		return []byte("tests: " + settings["transforms"] + "\n"), nil
 	}
 	w.Tools = func(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
+	w.Peek = func(_ context.Context, settings map[string]string, asked ToolRequest) (ToolAnswer, error) {
+		return ToolAnswer{Document: json.RawMessage(`"` + settings["a"] + asked.Options["n"] + `"`)}, nil
+	}
 	w.RunTool = func(_ context.Context, _, command string, asked ToolRequest) (ToolAnswer, error) {
 		return ToolAnswer{Document: json.RawMessage(`"` + command + asked.Options["n"] + `"`)}, nil
 	}
@@ -89,7 +92,10 @@ func TestRecordsAreShownByRights(t *testing.T) {
 		s := opened(t, c.o, slog.New(slog.DiscardHandler), worker)
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		ask := func(method, path, body string) (status int, answer string) {
-			r := requestOf(t, method, "http://127.0.0.1:"+port+"/culvert/connectors/a"+path, body, "Content-Type",
+			if path != "/culvert/peek" {
+				path = "/culvert/connectors/a" + path
+			}
+			r := requestOf(t, method, "http://127.0.0.1:"+port+path, body, "Content-Type",
 				"application/json", "Authorization", "Basic YW5uYTpnZWhlaW0=")
 			if c.header != "" {
 				r.Header.Set(c.header, "true")
@@ -129,6 +135,10 @@ func TestRecordsAreShownByRights(t *testing.T) {
 		if status, answer := ask("POST", "/tools/peek", `{"options":{"n":"5"}}`); status != want || want == 200 &&
 			!strings.Contains(answer, "peek5") {
 			t.Errorf("%s: peek: found %d %s", name, status, answer)
+		}
+		if status, answer := ask("POST", "/culvert/peek", `{"config":{"a":"b"},"options":{"n":"5"}}`); status != want ||
+			(want == 200 && !strings.Contains(answer, "b5")) {
+			t.Errorf("%s: peek with a configuration: found %d %s", name, status, answer)
 		}
 		if status, answer := ask("POST", "/tools/ping", ""); status != tools {
 			t.Errorf("%s: ping: found %d %s", name, status, answer)
@@ -197,6 +207,7 @@ func TestReadOnlyRequests(t *testing.T) {
 		"PUT /culvert/connectors/a/samples/1/chain":          true,
 		"DELETE /culvert/connectors/a/samples":               true,
 		"POST /culvert/connectors/a/tools/peek":              true, // some end subscriptions
+		"POST /culvert/peek":                                 true, // it sends secrets to the address in the request
 		"POST /culvert/connectors/a/deadletters/replay":      true,
 		"POST /culvert/connectors/samples":                   true,
 		"POST /culvert/connectors/a/samples/1/chain/further": true,

@@ -2,6 +2,8 @@ package rest
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,6 +37,10 @@ func (c *checks) worker() Worker {
 		c.wait()
 		return &check.Validation{}, nil
 	}
+	w.Peek = func(context.Context, map[string]string, ToolRequest) (ToolAnswer, error) {
+		c.wait()
+		return ToolAnswer{}, nil
+	}
 	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) {
 		c.wait()
 		return Comparison{}, nil
@@ -53,6 +59,7 @@ func TestConcurrentValidationsAreBounded(t *testing.T) {
 		ask := func(ctx context.Context, method, path, body string) {
 			r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
 			r.Header.Set("Content-Type", "application/json")
+			r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{}}} // who may see rows
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			if w.Code == http.StatusOK {
@@ -62,6 +69,7 @@ func TestConcurrentValidationsAreBounded(t *testing.T) {
 		for range 5 {
 			go ask(t.Context(), "PUT", "/connector-plugins/a/config/validate", "{}")
 			go ask(t.Context(), "POST", "/culvert/diff", `{"name": "a", "config": {}}`)
+			go ask(t.Context(), "POST", "/culvert/peek", `{"config": {}}`)
 		}
 		synctest.Wait()
 		for range 10 {
@@ -73,7 +81,7 @@ func TestConcurrentValidationsAreBounded(t *testing.T) {
 		assert.Equal(t, maxValidations, int(c.begun.Load()), "validations that have started before one has ended")
 		close(c.goOn)
 		synctest.Wait()
-		assert.Equal(t, [3]int32{10, 10, maxValidations}, [3]int32{c.begun.Load(), answered.Load(), c.most.Load()},
+		assert.Equal(t, [3]int32{15, 15, maxValidations}, [3]int32{c.begun.Load(), answered.Load(), c.most.Load()},
 			"started validations, successful responses, and the most at a time")
 	})
 }

@@ -64,6 +64,8 @@ type Samples struct {
 	SampleTestFile func(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
 	Tools          func(ctx context.Context, connector string) ([]Tool, error)
 	RunTool        func(ctx context.Context, connector, command string, request ToolRequest) (ToolAnswer, error)
+	// Peek runs the plugin's command peek with a configuration that need not be stored.
+	Peek func(ctx context.Context, settings map[string]string, request ToolRequest) (ToolAnswer, error)
 }
 
 // Herder is the part of [connect.Herder] that REST uses.

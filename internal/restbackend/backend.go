@@ -83,7 +83,7 @@ func (b *Backend) REST() rest.Worker {
 		Configs: rest.Configs{Validate: b.validate, Definitions: b.definitions, Write: b.writeConnector,
 			Compare: b.compareConfig, Delete: b.deleteConnector, Source: b.source},
 		Samples: rest.Samples{StartSample: b.startSample, ReadSample: b.readSample, SampleTestFile: b.sampleTest,
-			Tools: b.commands, RunTool: b.runCommand}}
+			Tools: b.commands, RunTool: b.runCommand, Peek: b.peek}}
 	if b.Group != nil {
 		w.CatchUp = b.catchUp
 	}

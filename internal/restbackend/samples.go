@@ -1,6 +1,7 @@
 package restbackend
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,26 +96,38 @@ func (b *Backend) withChain(ctx context.Context, name string, settings map[strin
 			}
 		}
 	}
-	problems := append(c.Problems, b.changes().Change(b.checker(), c, chain).MisdirectedSecrets()...)
+	problems := b.secretProblems(c, chain)
 	if problems.Err() == nil {
 		problems = append(problems, b.checker().CheckStages(ctx, c)...)
 	}
+	return c, refusalOf(problems)
+}
+
+// secretProblems returns the problems of a received configuration: secrets that cannot be resolved, and stored secrets
+// that would be sent elsewhere.
+func (b *Backend) secretProblems(c *config.Connector, received map[string]string) config.Problems {
+	return append(c.Problems, b.changes().Change(b.checker(), c, received).MisdirectedSecrets()...)
+}
+
+// refusalOf returns an error with the problems that are no warnings, nil if there are none.
+func refusalOf(problems config.Problems) error {
 	var wrong []string
 	for _, p := range problems {
 		if !p.Warning {
 			wrong = append(wrong, check.Message(p))
 		}
 	}
-	if len(wrong) > 0 {
-		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+	if len(wrong) == 0 {
+		return nil
 	}
-	return c, nil
+	return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
 }
 
 func (b *Backend) openTool(ctx context.Context, c *config.Connector) (*check.Tool, []wit.Command, error) {
 	tool, err := check.OpenTool(ctx, b.Parts().Plugins, b.Worker, c, b.Lockouts, b.Log)
 	if err != nil {
-		return nil, nil, &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + c.Name + ": " + err.Error()}
+		return nil, nil, &rest.Refusal{Status: http.StatusConflict, Message: "Connector " +
+			cmp.Or(c.Name, "without a name") + ": " + err.Error()}
 	}
 	tool.DisableRetries() // a user waits for the answer
 	tool.SetReadOnly()
@@ -154,12 +167,33 @@ func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error
 }
 
 func (b *Backend) runCommand(ctx context.Context, name, command string,
-	request rest.ToolRequest) (answer rest.ToolAnswer,
-	err error) {
+	request rest.ToolRequest) (answer rest.ToolAnswer, err error) {
 	c, err := b.runningConfig(name)
 	if err != nil {
 		return answer, err
 	}
+	return b.runCommandOf(ctx, c, command, request)
+}
+
+// peek runs the command peek with a received configuration.
+func (b *Backend) peek(ctx context.Context, settings map[string]string,
+	request rest.ToolRequest) (answer rest.ToolAnswer, err error) {
+	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
+		return answer, err
+	}
+	c, err := b.restoreMasked(settings)
+	if err == nil {
+		err = refusalOf(b.secretProblems(c, settings))
+	}
+	if err != nil {
+		return answer, err
+	}
+	return b.runCommandOf(ctx, c, rest.PeekCommand, request)
+}
+
+// runCommandOf runs a command of the plugin of a configuration.
+func (b *Backend) runCommandOf(ctx context.Context, c *config.Connector, command string,
+	request rest.ToolRequest) (answer rest.ToolAnswer, err error) {
 	defer runtime.KeepAlive(c)
 	reject := func(status int, message string) (rest.ToolAnswer, error) {
 		return answer, &rest.Refusal{Status: status, Message: message}
@@ -173,7 +207,7 @@ func (b *Backend) runCommand(ctx context.Context, name, command string,
 	defer tool.Close()
 	i := slices.IndexFunc(commands, func(o wit.Command) bool { return o.Name == command })
 	if i < 0 {
-		return reject(http.StatusNotFound, "The plugin of connector "+name+" has no command "+command)
+		return reject(http.StatusNotFound, "The plugin of connector "+c.Name+" has no command "+command)
 	}
 	options, err := check.Options(commands[i], request.Options)
 	if err != nil {

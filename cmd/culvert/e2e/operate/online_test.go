@@ -91,6 +91,58 @@ func TestValidationAsksTheService(t *testing.T) {
 	f.Stop()
 }
 
+// A configuration that is not stored reads rows with secrets from the request. A stored secret is sent only where the
+// stored configuration sends it, and an error of the service is in the response.
+func TestPeekWithPostedConfiguration(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim"})
+	var logons atomic.Int32
+	other := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, _, sent := r.BasicAuth(); sent {
+			logons.Add(1)
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	stored := e2etest.Instead(e2etest.Source("stored", address, "Suppliers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd=geheim")
+	f := p.Follows("conf")
+	f.Makes(stored...)
+	f.Await("stored", "runs", e2etest.Runs)
+	_, port, err := net.SplitHostPort(other)
+	e2etest.NoError(t, err)
+	body := func(set string, settings map[string]string) string {
+		return e2etest.AsJSON(t, map[string]any{"config": settings,
+			"options": map[string]string{"s": odatatest.SAPPath, "e": set, "n": "3"}})
+	}
+	edited := func(more ...string) map[string]string {
+		settings := e2etest.Configuration(append(slices.Clone(stored), "sap.odata.user.pwd="+config.Mask))
+		maps.Copy(settings, e2etest.Configuration(more))
+		return settings
+	}
+	const path = "/culvert/peek"
+	answer := f.Must(200, "POST", path, body("Orders", sapSource(address, "geheim")), `"rows":[{`)
+	if rows := e2etest.As[struct {
+		Document struct{ Rows []any }
+	}](t, answer).Document.Rows; len(rows) != 3 {
+		t.Errorf("expected 3 rows, found %s", answer)
+	}
+	f.Must(200, "POST", path, body("Orders", edited()), `"rows":[{`)
+	f.Must(400, "POST", path, body("Ordres", sapSource(address, "geheim")), "the nearest name is Orders")
+	f.Must(502, "POST", path, body("Orders", sapSource(other, "geheim")), "404")
+	f.Must(409, "POST", path, body("Orders", sapSource(address, "geheim", "sap.odata.host.port=many")), "Connector new")
+	logons.Store(0)
+	for _, settings := range []map[string]string{edited("sap.odata.host.port=" + port),
+		edited("sap.odata.host.port="+port, "sap.odata#00.entityset=Orders")} {
+		f.Must(400, "POST", path, body("Orders", settings), "expected the secret itself")
+	}
+	if n := logons.Load(); n > 0 {
+		t.Errorf("the other service received %d logons", n)
+	}
+	f.Must(400, "POST", path, body("Orders", sapSource(address, config.Mask)), "hidden")
+	f.Stop()
+}
+
 // A form that validates after each keystroke sends no part of a password: a secret that is neither stored nor proven is
 // tried only if the caller requests it or if it is a reference. The setting says how to request it, and the connector
 // can be created all the same.
