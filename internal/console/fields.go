@@ -22,6 +22,9 @@ type group struct {
 	Name   string
 	Fields []field
 	More   []field
+	// Service and Set are set for a set of a source, of which rows can be shown.
+	Service string
+	Set     string
 }
 
 const (
@@ -75,7 +78,7 @@ func (f field) Default() string {
 	return *f.Definition.Default
 }
 
-const maxChoices = 200
+const maxChoices = 500
 
 // choices returns the proposed values; of very many only those that contain the typed text.
 func choices(all []string, typed string) []string {
@@ -114,12 +117,30 @@ func stepsOf(v check.Validation, settings map[string]string, hidesEmpty bool) []
 		}
 		steps[stepOf(definition.Name, name)].add(f, name)
 	}
+	isSink := slices.ContainsFunc(v.Configs, func(c check.Validated) bool { return c.Definition.Name == "topics" })
+	for i := range steps[setsStep].Groups {
+		if !isSink {
+			steps[setsStep].Groups[i].findSet()
+		}
+	}
 	for i := range steps {
 		slices.SortStableFunc(steps[i].Groups, func(a, b group) int {
 			return cmp.Compare(orderOf(v.Groups, a.Name), orderOf(v.Groups, b.Name))
 		})
 	}
 	return steps
+}
+
+// findSet finds the settings that the command peek needs.
+func (g *group) findSet() {
+	for _, f := range g.Fields {
+		switch name := f.Definition.Name; {
+		case strings.HasSuffix(name, ".service"):
+			g.Service = f.Text
+		case strings.HasSuffix(name, ".entityset"):
+			g.Set = f.Text
+		}
+	}
 }
 
 func orderOf(groups []string, name string) int {

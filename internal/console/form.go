@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -45,6 +46,8 @@ type formPage struct {
 	Accepted   string
 	Unanswered string
 	Command    string
+	// Peeked has the rows of one set, requested by its button.
+	Peeked peekedSet
 }
 
 const fieldPrefix = "f."
@@ -170,6 +173,9 @@ func (v *pageRequest) postForm() (any, error) {
 		return nil, err
 	}
 	p.failed(err)
+	if group, ok := strings.CutPrefix(step, peekStep); ok {
+		v.peek(p, group, settings)
+	}
 	return p, nil
 }
 
@@ -232,7 +238,7 @@ func (v *pageRequest) validate(p *formPage, typed map[string]string, step string
 	if _, err := v.call(route, nil, sent, &found, class); err != nil {
 		return err
 	}
-	hidesEmpty := p.New && (step == "" || step == "update")
+	hidesEmpty := p.New && !slices.Contains([]string{"check", "review", "apply"}, step)
 	p.Steps = stepsOf(found, settings, hidesEmpty)
 	if found.Logon == check.LogonAccepted {
 		p.Accepted = cmp.Or(userOf(settings), "The logon")
@@ -250,6 +256,48 @@ func userOf(settings map[string]string) string {
 		}
 	}
 	return ""
+}
+
+// peekedSet has the first rows of an entity set, or why there are none.
+type peekedSet struct {
+	Group   string
+	Set     string
+	Problem string
+	peekedRows
+}
+
+type peekedRows struct {
+	Fields []struct {
+		Name string
+		Type string
+	}
+	Rows []map[string]json.RawMessage
+}
+
+// peekStep precedes the group of a set in the name of a step.
+const peekStep = "peek:"
+
+// peek reads three rows of the set of a group with all settings, including typed secrets.
+func (v *pageRequest) peek(p *formPage, name string, settings map[string]string) {
+	p.Peeked.Group = name
+	if p.Steps == nil { // the settings could not be checked, which the page says
+		return
+	}
+	groups := p.Steps[setsStep].Groups
+	i := slices.IndexFunc(groups, func(g group) bool { return g.Name == name && g.Set != "" })
+	if i < 0 {
+		return
+	}
+	p.Peeked.Set = groups[i].Set
+	options := map[string]string{"s": groups[i].Service, "e": groups[i].Set, "n": "3"}
+	var answer rest.ToolAnswer
+	_, err := v.call("POST /culvert/peek", nil, map[string]any{"config": settings, "options": options}, &answer)
+	if err == nil {
+		err = json.Unmarshal(answer.Document, &p.Peeked.peekedRows)
+	}
+	if err != nil {
+		p.Peeked.Problem = err.Error()
+	}
 }
 
 func (v *pageRequest) review(p *formPage, full string) error {

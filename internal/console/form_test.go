@@ -131,6 +131,39 @@ func TestAcceptedLogon(t *testing.T) {
 	}
 }
 
+// The step of the sets shows three rows of a set of a source, or why there are none. The request has the typed password,
+// the page does not.
+func TestRowsOfChosenSet(t *testing.T) {
+	f := newFake()
+	validation := check.Validation{Groups: []string{odd}}
+	for _, name := range []string{"o#00.service", "o#00.entityset"} {
+		validation.Configs = append(validation.Configs, check.Validated{Value: check.Value{Visible: true},
+			Definition: check.Definition{Name: name, Type: "STRING", Group: new(odd), Importance: "HIGH"}})
+	}
+	f.answers["PUT /connector-plugins/C/config/validate"] = validation
+	f.answers["POST /culvert/peek"] = json.RawMessage(fmt.Sprintf(`{"document":{"fields":[{"name":"ID","type":"int32"},
+		{"name":%[1]s,"type":"string"}],"rows":[{"ID":7,%[1]s:%[1]s},{"ID":8}]}}`, quotedJSON(odd)))
+	form := url.Values{"name": {"x"}, "step": {"peek:" + odd}, "f.secret": {"canary-secret"}, "s.secret": {"yes"},
+		"text": {"connector.class=C\nsecret=[hidden]\no#00.service=/s\no#00.entityset=Orders\n"}}
+	page := served(t, over(f), "POST", "/console/form", form).Body.String()
+	assert.Contains(t, page, "First rows of Orders", "int32", "<td><code>7</code></td><td><code>8</code></td>")
+	assert.Contains(t, f.bodies[len(f.bodies)-2], "canary-secret", `"options":{"e":"Orders","n":"3","s":"/s"}`)
+	assert.Equal(t, false, strings.Contains(page, "canary-secret"))
+	for _, wrong := range pagetest.Examine(page) {
+		t.Error(wrong)
+	}
+	f.refuses["POST /culvert/peek"] = 502
+	assert.Contains(t, served(t, over(f), "POST", "/console/form", form).Body.String(), "No rows of Orders: no: ")
+	form.Set("text", "connector.class=C\no#00.service=/s\n")
+	page = served(t, over(f), "POST", "/console/form", form).Body.String()
+	assert.Equal(t, false, strings.Contains(page, "peek:"), "a button without a set")
+	validation.Configs = append(validation.Configs, check.Validated{Definition: check.Definition{Name: "topics"}})
+	f.answers["PUT /connector-plugins/C/config/validate"] = validation
+	form.Set("text", "connector.class=C\no#00.service=/s\no#00.entityset=Orders\n")
+	page = served(t, over(f), "POST", "/console/form", form).Body.String()
+	assert.Equal(t, false, strings.Contains(page, "peek:"), "a button of a sink")
+}
+
 // Enter in a field presses the first button of the form: it changes nothing but the form.
 func TestEnterOnlyUpdatesForm(t *testing.T) {
 	page := served(t, over(newFake()), "GET", "/console/form?class=C", nil).Body.String()

@@ -303,7 +303,7 @@ async function step(form, what, focus) {
       location.hash = "step-review"; // its part of the form is shown
       section.focus();
     }
-    if (what !== "update") say([...form.querySelectorAll("#fragment-notice .notice, #compared .effect, #compared .problem")].map(p => p.textContent).join(" "));
+    if (what !== "update") say([...form.querySelectorAll("#fragment-notice .notice, .peeked caption, #compared .effect, #compared .problem")].map(p => p.textContent).join(" "));
   } catch (e) {
     away = isUnanswered(e) || e.name === "Conflict";
     showConnectionError(isUnanswered(e) ? "The worker does not answer. What was typed is still here." : e.message);

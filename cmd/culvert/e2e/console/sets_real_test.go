@@ -1,0 +1,67 @@
+//go:build real
+
+package console
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+var containerEnd = regexp.MustCompile(`</(\w*:?)EntityContainer>`)
+
+// withSets adds sets of orders to the metadata document of a service.
+func withSets(service http.Handler, count int) http.Handler {
+	var sets strings.Builder
+	for n := range count {
+		fmt.Fprintf(&sets, `<${1}EntitySet Name="Set%03d" EntityType="NorthwindModel.Order"/>`, n)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Trim(r.URL.Path, "/") == strings.Trim(odatatest.NorthwindPath, "/") {
+			http.NotFound(w, r) // it would list the other sets only
+			return
+		}
+		if !strings.HasSuffix(r.URL.Path, "$metadata") {
+			service.ServeHTTP(w, r)
+			return
+		}
+		r.Header.Del("Accept-Encoding")
+		recorder := httptest.NewRecorder()
+		service.ServeHTTP(recorder, r)
+		w.Header().Set("Content-Type", recorder.Header().Get("Content-Type"))
+		w.Header().Set("DataServiceVersion", "2.0")
+		w.WriteHeader(recorder.Code)
+		w.Write(containerEnd.ReplaceAll(recorder.Body.Bytes(), []byte(sets.String()+"$0")))
+	})
+}
+
+// The field of a set proposes all sets of a service that has 400: the browser filters them while one types. A set that
+// the service does not serve is explained where its rows would be.
+func TestRealSearchOfManySets(t *testing.T) {
+	t.Parallel()
+	address := e2etest.Serve(t, withSets(odatatest.New(odatatest.Options{Rows: 5}), 400))
+	f := e2etest.NewPlace(t).Follows("conf")
+	f.Makes(e2etest.Source("orders", address, "Orders")...)
+	f.Awaits("extraction finished: 5 rows")
+	tab := NewBrowser(t).Open(nil)
+	tab.Go(f.Url + "/console/form?name=orders#step-sets")
+	const proposals = `[...document.querySelector('` + set + `').list.options].map(o => o.value)`
+	tab.Until("all sets", proposals+".filter(v => v.startsWith('Set')).length === 400")
+	took := tab.Until("one of the last sets", "("+proposals+").filter(v => v.toLowerCase().includes('t399')).length === 1")
+	t.Logf("the sets were there after %v", took)
+	tab.Type(set, "Set399")
+	tab.Until("fields in step with the text", says("sap.odata#00.entityset=Set399")+" && "+calm)
+	tab.Click(`button[value="peek:Entity set 00"]`)
+	tab.Has("No rows of Set399", "404")
+	tab.Type(set, "Orders")
+	tab.Until("fields in step with the text", says("sap.odata#00.entityset=Orders")+" && "+calm)
+	tab.Click(`button[value="peek:Entity set 00"]`)
+	tab.Has("First rows of Orders", "10248")
+	tab.Quiet(host(f))
+}
