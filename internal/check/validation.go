@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -25,6 +26,8 @@ type Validation struct {
 	Configs []Validated `json:"configs"`
 	// Logon is the result of a check of the logon: [LogonAccepted], why it is unknown, or "".
 	Logon string `json:"logon,omitempty"`
+	// User is the accepted user as written, "" if none or it is unknown.
+	User string `json:"user,omitempty"`
 }
 
 // LogonAccepted means that the service answered every request and accepted the secrets.
@@ -134,6 +137,10 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 				"?logon=check, as the console's Check logon does, or create the connector and check again")
 	}
 	builder.Logon = ch.Worker.Redact(untried.result)
+	if builder.Logon == LogonAccepted {
+		user, _ := connector.Entry(connector.Roles(component).Setting(role.User))
+		builder.User = user.Raw
+	}
 	builder.redact(ch.Worker.Redact)
 	return &builder.Validation, nil
 }

@@ -260,10 +260,11 @@ func TestPageReadsOneSummary(t *testing.T) {
 func TestOnlyUsefulButtons(t *testing.T) {
 	f := newFake()
 	modules := []rest.Module{{Plugin: "odata", Hash: "1", State: "active"}, {Plugin: "p", Hash: "2", State: "active"},
-		{Plugin: "p", Version: "7", Hash: "3", State: "kept"}}
+		{Plugin: "p", Version: "7", Hash: "3", State: "kept"}, {Plugin: "p", Version: "8", Hash: "4", State: "refused"}}
 	f.answers["GET /culvert/plugins"] = modules
 	page := served(t, over(f), "GET", "/console/plugins", nil).Body.String()
 	assert.Equal(t, 1, strings.Count(page, `value="rollback"`))
+	assert.Equal(t, 1, strings.Count(page, `value="swap"`))
 	assert.Contains(t, page, `aria-label="Use this version: p 7"`, `aria-label="Previous version of p"`)
 	for _, one := range []struct {
 		do, setting string
@@ -272,8 +273,27 @@ func TestOnlyUsefulButtons(t *testing.T) {
 	}{{"edit", "a", false, "form"}, {"edit", "", false, ""}, {"limit", "a", true, ""}, {"log", "", true, "log"}} {
 		h := connectorHead{ReadOnly: one.readOnly}
 		h.Summary.Action = &connect.Action{Do: one.do, Setting: one.setting}
-		found, _, _ := strings.Cut(h.FixLink(), "?")
+		fix, found := h.Fix(), ""
+		if fix != nil {
+			found, _, _ = strings.Cut(fix.Link, "?")
+		}
 		assert.Equal(t, one.want, found, one.do)
+	}
+}
+
+// The label of an edit depends on the declaration of the setting, not on its name.
+func TestPasswordIsKnownByDeclaration(t *testing.T) {
+	f := newFake()
+	f.answers["GET /connectors/x/status"] = json.RawMessage(`{}`)
+	f.answers["GET /culvert/connectors/x"] = json.RawMessage(`{}`)
+	f.answers["GET /connector-plugins/C/config"] = []check.Definition{{Name: "key", Type: "PASSWORD"},
+		{Name: "password.policy", Type: "STRING"}}
+	for setting, label := range map[string]string{"key": ">Change the password<",
+		"password.policy": ">Change password.policy<"} {
+		summary := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "x", Class: "C", Cause: "no",
+			Action: &connect.Action{Do: "edit", Setting: setting}}}
+		f.answers["GET /culvert/connectors"] = rest.ConnectorList{Connectors: []rest.ConnectorSummary{summary}}
+		assert.Contains(t, served(t, over(f), "GET", "/console/connector?name=x", nil).Body.String(), label)
 	}
 }
 

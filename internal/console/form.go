@@ -241,21 +241,11 @@ func (v *pageRequest) validate(p *formPage, typed map[string]string, step string
 	hidesEmpty := p.New && !slices.Contains([]string{"check", "review", "apply"}, step)
 	p.Steps = stepsOf(found, settings, hidesEmpty)
 	if found.Logon == check.LogonAccepted {
-		p.Accepted = cmp.Or(userOf(settings), "The logon")
+		p.Accepted = cmp.Or(found.User, "The logon")
 	} else if p.Checked {
 		p.Unanswered = found.Logon
 	}
 	return nil
-}
-
-// userOf returns the user that the settings log on with, "" for none.
-func userOf(settings map[string]string) string {
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if strings.HasSuffix(key, "user.name") {
-			return settings[key]
-		}
-	}
-	return ""
 }
 
 // peekedSet has the first rows of an entity set, or why there are none.

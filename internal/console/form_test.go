@@ -123,9 +123,9 @@ func TestAcceptedLogon(t *testing.T) {
 	for logon, want := range map[string]string{check.LogonAccepted: "me was accepted", "no answer": "no answer",
 		"": "the fields show the result"} {
 		f := newFake()
-		f.answers["PUT /connector-plugins/C/config/validate?logon=check"] = check.Validation{Logon: logon}
+		f.answers["PUT /connector-plugins/C/config/validate?logon=check"] = check.Validation{Logon: logon, User: "me"}
 		w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "step": {"check"},
-			"text": {"connector.class=C\nsap.odata.user.name=me\n"}})
+			"text": {"connector.class=C\n"}})
 		assert.Contains(t, w.Body.String(), want)
 		assert.Equal(t, logon == check.LogonAccepted, strings.Contains(w.Body.String(), "accepted</b>"))
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -19,6 +20,8 @@ type connectorHead struct {
 	Tabs    []tab
 	// ReadOnly means that the viewer may change nothing.
 	ReadOnly bool
+	// ChangesPassword means that the proposed action edits a setting that is declared as a password.
+	ChangesPassword bool
 }
 
 type tab struct{ Name, Title, Link string }
@@ -34,6 +37,13 @@ func (v *pageRequest) head(name, current string) (*connectorHead, error) {
 		return nil, err
 	}
 	h.Summary = v.summary(name)
+	if action := h.Summary.Action; action != nil && action.Do == "edit" {
+		var declared []check.Definition
+		_ = v.get("GET /connector-plugins/{name}/config", &declared, h.Summary.Class)
+		h.ChangesPassword = slices.ContainsFunc(declared, func(d check.Definition) bool {
+			return d.Name == action.Setting && d.Type == "PASSWORD"
+		})
+	}
 	link := func(page string) string { return page + query("name", name) }
 	h.Tabs = []tab{{"connector", "Overview", link("connector")}, {"records", "Records", link("records")},
 		{"letters", "Dead letters", link("letters")}, {"form", "Configuration", link("form")},
@@ -114,43 +124,32 @@ func rowActions(state any) []string {
 	return []string{"pause", "restart", "stop"}
 }
 
-// FixLink is the page of the action that the worker proposes, FixLabel its button; both are "" if a button does it or
-// none is proposed.
-func (h *connectorHead) FixLink() string {
-	action := h.Summary.Action
-	if action == nil {
-		return ""
-	}
-	switch action.Do {
-	case "edit", "limit":
-		if action.Setting == "" || h.ReadOnly {
-			return ""
-		}
-		return "form" + query("name", h.Name) + "#" + fieldID(action.Setting)
-	case "letters":
-		return "letters" + query("name", h.Name)
-	case "log":
-		return "log" + query("connector", h.Name, "worker", h.logWorker())
-	}
-	return ""
+// fix is a link to the page of the action that the worker proposes.
+type fix struct {
+	Link  string
+	Label string
 }
 
-// FixLabel returns the label of [connectorHead.FixLink].
-func (h *connectorHead) FixLabel() string {
+// Fix returns nil if no action is proposed, or a button does it.
+func (h *connectorHead) Fix() *fix {
 	action := h.Summary.Action
 	switch {
 	case action == nil:
-		return ""
-	case action.Do == "limit":
-		return "Change the limit"
+		return nil
 	case action.Do == "letters":
-		return "Show the dead letters"
+		return &fix{"letters" + query("name", h.Name), "Show the dead letters"}
 	case action.Do == "log":
-		return "Show the log"
-	case strings.Contains(action.Setting, "pwd"), strings.Contains(action.Setting, "password"):
-		return "Change the password"
+		return &fix{"log" + query("connector", h.Name, "worker", h.logWorker()), "Show the log"}
+	case action.Setting == "" || h.ReadOnly:
+		return nil
 	}
-	return "Change " + brief(action.Setting)
+	label := "Change " + brief(action.Setting)
+	if action.Do == "limit" {
+		label = "Change the limit"
+	} else if h.ChangesPassword {
+		label = "Change the password"
+	}
+	return &fix{"form" + query("name", h.Name) + "#" + fieldID(action.Setting), label}
 }
 
 // Trace returns the full error texts of the connector and its tasks, "" if the cause says all of it.

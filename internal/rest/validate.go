@@ -59,6 +59,7 @@ func (req *request) validate() {
 	}
 	if len(logon) == 0 { // Kafka Connect's tools do not know it
 		v.Logon = ""
+		v.User = ""
 	}
 	for _, name := range slices.Sorted(slices.Values(desired.Null)) {
 		v.AddError(name, NullValue)

@@ -83,6 +83,13 @@ func TestValidationAsksTheService(t *testing.T) {
 		t.Errorf("expected 1 refused logon, found %d", n)
 	}
 
+	// The user of an accepted logon is named if the logon was to be checked.
+	for query, user := range map[string]string{"": "", "?logon=check": "me"} {
+		if v, _ = f.CheckedBy(query, sapSource(address, "geheim", set...)); v.User != user {
+			t.Errorf("%s: expected the user %q, found %q", query, user, v.User)
+		}
+	}
+
 	// Without a password nothing is sent.
 	asked := s.Ledger().Total
 	if v, _ = f.Checked(sapSource(address, "", set...)); v.Errors != 0 || s.Ledger().Total != asked {
