@@ -211,8 +211,8 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 			state.Load = listed.Load
 			state.Note = listed.Note
 		}
-		if len(state.Errors) == 0 && listed.Cause != "" {
-			state.Errors = append(state.Errors, strings.TrimSpace(listed.Cause+". "+listed.Advice))
+		if listed.Cause != "" { // in the words of the console; culvert connectors show has all errors
+			state.Errors = []string{strings.TrimSpace(listed.Cause + ". " + listed.Advice)}
 		}
 		for _, t := range s.Tasks {
 			state.Tasks = append(state.Tasks, string(t.State))

@@ -12,22 +12,28 @@ import (
 	"github.com/culvert-project/culvert/internal/porttest"
 )
 
+// pair starts two workers of one group, which wait so many milliseconds for a lost worker.
+func pair(p *e2etest.Place, delay int) (first, second *e2etest.Followed) {
+	servers, workers := p.Broker(), []*e2etest.Followed{}
+	for n := range 2 {
+		at := porttest.Address(p.T)
+		file := p.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+servers, "group.id=workers",
+			"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
+			"config.storage.replication.factor=1", "status.storage.replication.factor=1",
+			"offset.storage.replication.factor=1", "scheduled.rebalance.max.delay.ms="+fmt.Sprint(delay),
+			"listeners=http://"+at)
+		workers = append(workers, p.Serves(at, "--plugins", e2etest.Plugins(p.T, "odata-sink"), "--data",
+			p.Subfolder(fmt.Sprintf("data%d", n)), file))
+	}
+	return workers[0], workers[1]
+}
+
 // The console of each worker of a group shows and changes all connectors.
 func TestConsoleOfAGroup(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 10})
-	servers, workers := p.Broker(), []*e2etest.Followed{}
-	for n := range 2 {
-		at := porttest.Address(t)
-		file := p.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+servers, "group.id=workers",
-			"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
-			"config.storage.replication.factor=1", "status.storage.replication.factor=1",
-			"offset.storage.replication.factor=1", "scheduled.rebalance.max.delay.ms=1000", "listeners=http://"+at)
-		workers = append(workers, p.Serves(at, "--plugins", e2etest.Plugins(t, "odata-sink"), "--data",
-			p.Subfolder(fmt.Sprintf("data%d", n)), file))
-	}
-	first, second := workers[0], workers[1]
+	first, second := pair(p, 1000)
 	for _, name := range []string{"one", "two"} {
 		config := e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name,
 			"sap.odata#00.query.change=keep", // the topic may change while a load is in progress

@@ -266,7 +266,7 @@ func TestOperators(t *testing.T) {
 		t.Helper()
 		return p.Run(append(strings.Fields(line), "--url", f.Url)...).Exits(want)
 	}
-	command(1, "status").Reports("\nbad: task 0: ", "404")
+	command(1, "status").Reports("\nbad: feed Customers: ", "404")
 	var states []struct {
 		Rows   *float64
 		Errors []string

@@ -1,0 +1,184 @@
+//go:build real
+
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
+)
+
+// Of two workers one is killed: its connector becomes unknown on the pages of the other one.
+func TestRealWorkerOfTwoKilled(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	first, second := pair(p, 60_000)
+	first.Changes()
+	for _, name := range []string{"one", "two"} {
+		config := e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.exec-period=1"))
+		first.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": config}))
+	}
+	killed := second
+	host := strings.TrimPrefix(second.Url, "http://")
+	var name string
+	first.Eventually("each worker to run one of them", func() bool {
+		name = ""
+		for _, one := range []string{"one", "two"} {
+			if e2etest.TaskOf(t, strings.TrimPrefix(first.Url, "http://"), one).WorkerID == host {
+				name += one
+			}
+		}
+		return name == "one" || name == "two"
+	})
+	tab := NewBrowser(t).Open(nil)
+	tab.Go(first.Url + "/console/")
+	state := fmt.Sprintf(`[...document.querySelectorAll("#rows tr")].find(r => r.innerText.includes(%q)).querySelector(".pill").innerText`,
+		name)
+	tab.Until("a state", `["idle", "running"].includes(`+state+`)`)
+	killed.Kill()
+	// The other worker asks it with each poll of the page, once a second.
+	took := tab.Until("the connector to be unknown", state+` === "unknown"`)
+	t.Logf("unknown after %v", took)
+	if took > 15*time.Second {
+		t.Errorf("expected the state within 15 s, found it after %v", took)
+	}
+	tab.Go(first.Url + "/console/connector?name=" + name)
+	tab.Has("unknown")
+	tab.Go(first.Url + "/console/workers")
+	tab.Has("no answer")
+}
+
+// states starts a worker with connectors in many states.
+func states(t *testing.T) *e2etest.Followed {
+	t.Helper()
+	f := world(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 600, PageSize: 2})
+	with := func(name string, more ...string) {
+		f.Makes(append(e2etest.Source(name, address, "Orders"), more...)...)
+	}
+	with("limited", "sap.odata.requests.per.second=1")
+	for name, to := range map[string]string{"paused": "pause", "stopped": "stop"} {
+		with(name)
+		f.Steer(name, to)
+	}
+	f.Makes(append(e2etest.Source("away", porttest.Address(t), "Orders"), "sap.odata.max.retries=100000")...)
+	return f
+}
+
+// listed are the connectors of the overview by their states.
+const listed = `Object.fromEntries([...document.querySelectorAll("#rows tr")].map(r =>
+	[r.querySelector("th a").innerText, r.querySelector(".pill").innerText]))`
+
+// The columns of the overview have the same edges with every filter, and so has the box of a filter without
+// connectors, whatever is shown in them, also beside a scroll bar.
+func TestRealColumnsOfFilters(t *testing.T) {
+	t.Parallel()
+	f := states(t)
+	tab := NewBrowser(t).Open(nil)
+	tab.Go(f.Url + "/console/")
+	tab.Until("a load", listed+`.limited === "loading"`)
+	tab.Until("a service that is away", listed+`.away === "away"`)
+	if gutter := Eval[string](tab, "getComputedStyle(document.documentElement).scrollbarGutter"); gutter != "stable" {
+		t.Errorf("expected a page to keep room for its scroll bar, found %q", gutter)
+	}
+	const (
+		columns = `[...document.querySelectorAll("main table thead th")].map(h => h.getBoundingClientRect())
+			.map(b => b.left + "-" + b.right).join(" ")`
+		box = `(b => b.left + "-" + b.right)(document.querySelector("main .card.table, main .card.empty").getBoundingClientRect())`
+	)
+	for _, wide := range []int64{1440, 1000} {
+		tab.Size(wide, 800)
+		tab.Go(f.Url + "/console/")
+		wantColumns, wantBox := Eval[string](tab, columns), Eval[string](tab, box)
+		empty := 0
+		for _, condition := range connect.Conditions {
+			tab.Go(f.Url + "/console/?state=" + string(condition))
+			if Eval[bool](tab, `Boolean(document.querySelector("main .card.empty"))`) {
+				empty++
+			} else if found := Eval[string](tab, columns); found != wantColumns {
+				t.Errorf("%s, %d: expected the columns %s, found %s", condition, wide, wantColumns, found)
+			}
+			if found := Eval[string](tab, box); found != wantBox {
+				t.Errorf("%s, %d: expected the box %s, found %s", condition, wide, wantBox, found)
+			}
+		}
+		if shown := len(connect.Conditions) - empty; empty == 0 || shown < 5 {
+			t.Errorf("expected filters with and without connectors, found %d and %d", shown, empty)
+		}
+	}
+	tab.Quiet(host(f))
+}
+
+// watched is a connector as culvert status --watch and the console describe it.
+type watched struct {
+	State  string   `json:"state"`
+	Note   string   `json:"note"`
+	Errors []string `json:"errors"`
+}
+
+// The command status --watch and the console have the same words: states, notes, and causes with their advice.
+func TestRealWatchBesideConsole(t *testing.T) {
+	t.Parallel()
+	f := states(t)
+	command := f.Start("status", "--watch", "--json", "--url", f.Url)
+	tab := NewBrowser(t).Open(nil)
+	names := []string{"away", "back", "bad", "limited", "orders", "paused", "refused", "stopped"}
+	shown := func(name string) watched {
+		tab.Go(f.Url + "/console/connector?name=" + name)
+		tab.Until("the connector "+name, `document.querySelector(".top .pill") && document.querySelector("#fragment-state")`)
+		return Eval[watched](tab, `({state: document.querySelector(".top .pill").innerText,
+			note: document.querySelector(".top .soft").innerText.split(" \u00b7 ")[1] || "",
+			errors: [...document.querySelectorAll("#fragment-state .notice:has(b)")].filter(n => !n.matches(".info"))
+				.map(n => [n.querySelector("b"), n.querySelector("b + p")].filter(Boolean).map(e => e.textContent).join(". "))})`)
+	}
+	last := func() map[string]watched {
+		found := map[string]watched{}
+		decoder := json.NewDecoder(strings.NewReader(command.Stdout.String()))
+		for decoder.More() {
+			var all []struct {
+				Connector string `json:"connector"`
+				watched
+			}
+			if decoder.Decode(&all) != nil {
+				return found // the last one is not complete yet
+			}
+			for _, c := range all {
+				found[c.Connector] = c.watched
+			}
+		}
+		return found
+	}
+	f.Eventually("connectors that are settled", func() bool {
+		now := last()
+		return now["limited"].State == "loading" && now["away"].State == "away" && now["bad"].State == "failed" &&
+			now["back"].State == "refusing" && now["orders"].State == "idle"
+	})
+	states := map[string]bool{}
+	for _, name := range names {
+		var onPage, inWatch watched
+		for range 20 { // one of them may be older
+			inWatch, onPage = last()[name], shown(name)
+			if slices.Equal(onPage.Errors, inWatch.Errors) && onPage.State == inWatch.State && onPage.Note == inWatch.Note {
+				break
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		if fmt.Sprint(onPage) != fmt.Sprint(inWatch) {
+			t.Errorf("%s: the page shows\n%q, status --watch\n%q", name, onPage, inWatch)
+		}
+		states[onPage.State] = true
+	}
+	if len(states) < 6 {
+		t.Errorf("expected several states, found %v", states)
+	}
+	tab.Quiet(host(f))
+}
