@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"net/url"
 
 	"github.com/culvert-project/culvert/internal/connect"
@@ -69,18 +70,27 @@ func (c connectorPage) Busiest() (stage string) {
 	return stage
 }
 
-// Loading is the load that is under way, nil for none.
-func (f feed) Loading() *connect.Load {
-	if f.Load == nil {
-		return nil
-	}
-	return &connect.Load{Read: f.Load.Read, Total: f.Load.Total, SecondsLeft: f.Load.SecondsLeft}
+type offsetRow struct{ Partition, Offset json.RawMessage }
+
+const maxOffsets = 100
+
+// offsetsPage is the page of the stored offsets.
+type offsetsPage struct {
+	Head    *connectorHead
+	Offsets []offsetRow
+	Error   string
 }
 
-// Proof returns what proves the last complete read: key, count, delta or unproven; "" if there was none.
-func (f feed) Proof() string {
-	if f.FeedProgress.Complete == nil {
-		return ""
+func (v *pageRequest) offsets() (any, error) {
+	head, err := v.head(v.query.Get("name"), "offsets")
+	p := offsetsPage{Head: head}
+	if err != nil || v.script { // each of them reads a topic of Kafka's, so once
+		return p, err
 	}
-	return *f.FeedProgress.Complete
+	var stored struct{ Offsets []offsetRow }
+	if err := v.get("GET /connectors/{name}/offsets", &stored, v.query.Get("name")); err != nil {
+		p.Error = err.Error()
+	}
+	p.Offsets = stored.Offsets[:min(len(stored.Offsets), maxOffsets)]
+	return p, nil
 }

@@ -154,15 +154,14 @@ func (h *connectorHead) Fix() *fix {
 
 // Trace returns the full error texts of the connector and its tasks, "" if the cause says all of it.
 func (h *connectorHead) Trace() string {
-	var traces []string
-	for _, trace := range []string{h.Status.Connector.ConfigError, h.Status.Connector.Trace} {
-		if trace != "" {
-			traces = append(traces, trace)
-		}
-	}
+	reported := []string{h.Status.Connector.ConfigError, h.Status.Connector.Trace}
 	for _, t := range h.Status.Tasks {
-		if t.Trace != "" && !slices.Contains(traces, t.Trace) {
-			traces = append(traces, t.Trace)
+		reported = append(reported, t.Trace)
+	}
+	var traces []string
+	for _, trace := range reported {
+		if trace != "" && !slices.Contains(traces, trace) {
+			traces = append(traces, trace)
 		}
 	}
 	if len(traces) == 1 && traces[0] == h.Summary.Cause {
@@ -189,28 +188,26 @@ func (v *pageRequest) readCounts(counts chan<- navCounts) {
 
 // section returns the page of the navigation that a page belongs to.
 func (v *pageRequest) section(page string) string {
-	switch {
-	case page == "letters" && !v.query.Has("name"):
+	ofConnector := v.query.Get("name") != "" || v.query.Get("connector") != ""
+	switch page {
+	case "workers", "origins", "plugins":
 		return page
-	case page == "log" && v.query.Get("connector") == "":
-		return page
-	case page == "workers", page == "origins", page == "plugins":
-		return page
+	case "letters", "log":
+		if !ofConnector {
+			return page
+		}
 	}
 	return home
 }
 
 // flowText returns what a connector reads and where it writes, as far as it is known.
 func flowText(c rest.ConnectorSummary) string {
-	sets := several(c.Sets, "sets")
-	topics := several(c.Topics, "topics")
-	switch {
-	case sets == "" || topics == "":
-		return sets + topics
-	case c.Type == "sink":
-		return topics + " → " + sets
+	ends := []string{several(c.Sets, "sets"), several(c.Topics, "topics")}
+	if c.Type == "sink" {
+		slices.Reverse(ends)
 	}
-	return sets + " → " + topics
+	ends = slices.DeleteFunc(ends, func(end string) bool { return end == "" })
+	return strings.Join(ends, " → ")
 }
 
 func several(names []string, unit string) string {
@@ -224,22 +221,9 @@ func several(names []string, unit string) string {
 }
 
 // loadShare returns the share of a load that is read, from 0 to 1, or -1 if its total is unknown.
-func loadShare(l *connect.Load) (share float64) {
-	if l == nil || l.Total == nil || *l.Total == 0 {
+func loadShare(read uint64, total *uint64) (share float64) {
+	if total == nil || *total == 0 {
 		return -1
 	}
-	return min(float64(l.Read)/float64(*l.Total), 1)
-}
-
-// loadText returns how far a load is, such as: 218,800 of 300,000, about 2 min left.
-func loadText(l *connect.Load) string {
-	progress := formatCount(l.Read)
-	if l.Total != nil {
-		progress += " of " + formatCount(l.Total)
-	}
-	progress += " rows"
-	if l.SecondsLeft != nil {
-		progress += ", about " + formatSeconds(l.SecondsLeft) + " left"
-	}
-	return progress
+	return min(float64(read)/float64(*total), 1)
 }

@@ -36,17 +36,6 @@ func (p overviewPage) Here() string {
 	return "./" + query("state", p.State, "search", p.Search, "sort", p.Sort, "after", p.After)
 }
 
-// Now says what a connector without cause, load or lag is doing.
-func (overviewPage) Now(c rest.ConnectorSummary) string {
-	switch {
-	case c.Failed > 0:
-		return formatCount(c.Failed) + " of " + formatCount(c.Tasks) + " tasks"
-	case c.Tasks == 0:
-		return "no tasks"
-	}
-	return ""
-}
-
 type stateCount struct {
 	State string
 	Count int

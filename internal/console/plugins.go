@@ -77,11 +77,6 @@ type servicesPage struct {
 	Silent   []string
 }
 
-// HasLockouts reports whether a service has refused a logon.
-func (p servicesPage) HasLockouts() bool {
-	return slices.ContainsFunc(p.Services, func(s rest.Origin) bool { return len(s.Lockouts) > 0 })
-}
-
 func (v *pageRequest) origins() (any, error) { return v.services() }
 
 func (v *pageRequest) services() (p servicesPage, err error) {

@@ -32,8 +32,6 @@ type recordsPage struct {
 	SampleCommand string
 }
 
-func (p *recordsPage) IsWaiting() bool { return p.Sample != nil && p.Sample.State == "waiting" }
-
 func (v *pageRequest) records() (any, error) {
 	p, err := v.recordsOf(v.query.Get("name"))
 	if p.ID = v.query.Get("sample"); err == nil && p.ID != "" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -21,11 +22,12 @@ var templateFuncs = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "json": oneLineJSON, "lines": linesOfText, "id": elementID,
 	"at": formatTime, "exactly": formatExactly, "rate": formatRate, "count": formatCount, "bytes": formatBytes,
 	"percent": formatPercent, "wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
-	"query": query, "navLink": newNavLink, "label": labelOf, "actions": rowActions, "flow": flowText,
-	"spark": sparkOf, "loadText": loadText, "loadShare": loadShare,
-	"letters": lettersText, "hasLetters": hasLetters, "canEdit": canEdit, "valueID": valueID,
+	"query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText,
+	"spark": sparkOf, "loadShare": loadShare,
+	"hasLetters": hasLetters, "canEdit": canEdit, "valueID": valueID,
 	"tree": sampled.NewTree, "compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep,
 	"next": nextStep, "isUneditable": isUneditable, "shortClass": shortClass,
+	"label": func(do string) string { return actions[do].label },
 	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }
 
@@ -33,40 +35,44 @@ const maxBrief = 300
 
 func brief(text any) string { return shown.LineUpTo(textOf(text), maxBrief) }
 
-// textOf returns a text, or the one of a pointer, which is not nil.
-func textOf(text any) string {
-	if pointer, ok := text.(*string); ok {
-		return *pointer
+func textOf(text any) string { return fmt.Sprint(indirect(text)) }
+
+// indirect returns the value of a pointer, nil for a nil pointer, and other values as they are.
+func indirect(value any) any {
+	pointer := reflect.ValueOf(value)
+	switch {
+	case pointer.Kind() != reflect.Pointer:
+		return value
+	case pointer.IsNil():
+		return nil
 	}
-	return fmt.Sprint(text)
+	return pointer.Elem().Interface()
 }
 
-// formatTime formats a time in UTC. It is absolute, so that an unchanged fragment stays unchanged.
-func formatTime(t any) template.HTML {
+// formatTime formats a time in UTC. It is absolute, so that an unchanged fragment stays unchanged; the script makes it
+// relative.
+func formatTime(at any) template.HTML {
 	var when time.Time
-	switch t := t.(type) {
+	switch value := indirect(at).(type) {
 	case time.Time:
-		when = t
-	case *time.Time:
-		if t != nil {
-			when = *t
-		}
+		when = value
 	case string:
-		when, _ = time.Parse(time.RFC3339, t)
+		when, _ = time.Parse(time.RFC3339, value)
 	}
 	if when.IsZero() {
 		return "–"
 	}
-	when = when.UTC()
-	return template.HTML(`<time datetime="` + when.Format(time.RFC3339Nano) + `">` + // the script makes it relative
-		when.Format("2006-01-02 15:04:05") + ` UTC</time>`)
+	return timeElement(when, "<time", " UTC</time>")
 }
 
 // formatExactly formats a time that the script leaves as it is.
 func formatExactly(at time.Time) template.HTML {
+	return timeElement(at, `<time class="exact"`, "</time>")
+}
+
+func timeElement(at time.Time, start, end string) template.HTML {
 	at = at.UTC()
-	return template.HTML(`<time class="exact" datetime="` + at.Format(time.RFC3339Nano) + `">` +
-		at.Format("2006-01-02 15:04:05") + `</time>`)
+	return template.HTML(start + ` datetime="` + at.Format(time.RFC3339Nano) + `">` + at.Format(time.DateTime) + end)
 }
 
 // formatRate formats a number per second with three digits.
@@ -86,25 +92,13 @@ func formatRate(n float64) string {
 	return formatCount(int64(math.Round(n)))
 }
 
+// formatCount formats a number with commas, and a nil pointer as a dash.
 func formatCount(n any) string {
-	switch pointer := n.(type) {
-	case *int64:
-		if pointer == nil {
-			return "–"
-		}
-		n = *pointer
-	case *int:
-		if pointer == nil {
-			return "–"
-		}
-		n = *pointer
-	case *uint64:
-		if pointer == nil {
-			return "–"
-		}
-		n = *pointer
+	number := indirect(n)
+	if number == nil {
+		return "–"
 	}
-	text := fmt.Sprint(n)
+	text := fmt.Sprint(number)
 	digits := strings.TrimPrefix(text, "-")
 	var b strings.Builder
 	b.WriteString(text[:len(text)-len(digits)])
@@ -209,31 +203,7 @@ func sparkOf(minutes []*int64, rows float64) svg.Sparkline {
 	return svg.NewSparkline(label, svg.Merge(minutes, 1, false), 96, 24)
 }
 
-// navLink is an entry of the navigation.
-type navLink struct {
-	Href    string
-	Icon    string
-	Text    string
-	Current bool
-	Count   int64
-}
-
-func newNavLink(current, page, href, icon, text string, count any) navLink {
-	n, _ := count.(int64)
-	return navLink{href, icon, text, current == page, n}
-}
-
-// lettersText returns the number of open dead letters, with + if there may be more.
-func lettersText(c rest.ConnectorSummary) string {
-	if c.LettersMore {
-		return formatCount(c.LettersOpen) + "+"
-	}
-	return formatCount(c.LettersOpen)
-}
-
 func hasLetters(c rest.ConnectorSummary) bool { return c.LettersOpen != nil && *c.LettersOpen > 0 }
-
-func labelOf(do string) string { return actions[do].label }
 
 func nextStep(steps []formStep, n int) formStep {
 	if n+1 < len(steps) {
