@@ -13,49 +13,50 @@ import (
 type action struct {
 	// route is the call; names in braces are form fields, of which {name} may be repeated for a selection.
 	route string
-	// label is on the button. After it worked, success follows the name of the connector.
-	label   string
+	// success follows the name of the connector after it worked.
 	success string
-	// confirm is the text to confirm first, "" if the action can be undone.
-	confirm string
-	// confirmsName means that the user types the name of the connector.
-	confirmsName bool
+	// Label, Icon and Class are those of the button.
+	Label string
+	Icon  string
+	Class string
+	// Confirm is the text to confirm first, "" if the action can be undone.
+	Confirm string
+	// ConfirmsName means that the user types the name of the connector.
+	ConfirmsName bool
 	// body returns the request's body for the form. Nil means no body.
 	body func(form url.Values) any
 }
 
 // actions lists all buttons except on the pages of configurations and samples.
 var actions = map[string]action{
-	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", success: " is being paused"},
-	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", success: " is being resumed"},
-	"stop":   {route: "PUT /connectors/{name}/stop", label: "Stop", success: " is being stopped"},
-	"restart": {route: "POST /connectors/{name}/restart?includeTasks=true", label: "Restart",
-		success: " is being restarted, with its tasks"},
-	"restart-task": {route: "POST /connectors/{name}/tasks/{task}/restart", label: "Restart",
-		success: ": the task is being restarted"},
-	"delete": {route: "DELETE /connectors/{name}", label: "Delete", success: " was deleted; its offsets are kept",
-		confirm: "The configuration is deleted; offsets are kept", confirmsName: true},
-	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", label: "Snapshot",
+	"pause":  {route: "PUT /connectors/{name}/pause", Label: "Pause", success: " is being paused", Icon: "pause"},
+	"resume": {route: "PUT /connectors/{name}/resume", Label: "Resume", success: " is being resumed", Icon: "play"},
+	"stop":   {route: "PUT /connectors/{name}/stop", Label: "Stop", success: " is being stopped", Icon: "square"},
+	"restart": {route: "POST /connectors/{name}/restart?includeTasks=true", Label: "Restart",
+		success: " is being restarted, with its tasks", Icon: "rotate-cw"},
+	"restart-task": {route: "POST /connectors/{name}/tasks/{task}/restart", Label: "Restart",
+		success: ": the task is being restarted", Icon: "rotate-cw"},
+	"delete": {route: "DELETE /connectors/{name}", Label: "Delete", success: " was deleted; its offsets are kept",
+		Confirm: "The configuration is deleted; offsets are kept", ConfirmsName: true, Icon: "trash-2", Class: "danger"},
+	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", Label: "Snapshot",
 		success: ": the set is read in full again"},
-	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End its subscriptions and delta queues",
+	"retire": {route: "PUT /culvert/connectors/{name}/retire", Label: "End its subscriptions and delta queues",
 		success: ": its subscriptions and delta queues were ended",
-		confirm: "The connector is stopped; end its subscriptions and delta queues"},
-	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Reset its offsets",
+		Confirm: "The connector is stopped; end its subscriptions and delta queues", Class: "danger"},
+	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", Label: "Reset its offsets",
 		success: ": its offsets were deleted; it will read from the beginning",
-		confirm: "The connector is stopped and will read from the beginning"},
-	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Use this version", success: " will use this version",
-		body: hashBody},
-	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Previous version",
+		Confirm: "The connector is stopped and will read from the beginning", Class: "danger"},
+	"swap": {route: "PUT /culvert/plugins/{name}/swap", Label: "Use this version", success: " will use this version",
+		body: func(form url.Values) any { return map[string]string{"hash": form.Get("hash")} }},
+	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", Label: "Previous version",
 		success: " will use the previous version"},
-	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Retry refused logons",
-		success: "Refused logons are retried", confirm: "The secrets are correct now"},
-	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Replay", success: ": ", body: replayBody},
-	"retry":  {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", label: "Retry", success: ": ", body: retryBody},
-	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", label: "Discard", success: ": ",
+	"resume-logons": {route: "PUT /culvert/lockouts/resume", Label: "Retry refused logons",
+		success: "Refused logons are retried", Confirm: "The secrets are correct now"},
+	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", Label: "Replay", success: ": ", body: replayBody},
+	"retry":  {route: "POST /culvert/connectors/{name}/deadletters/{letter}/retry", Label: "Retry", success: ": ", body: retryBody},
+	"discard": {route: "POST /culvert/connectors/{name}/deadletters/discard", Label: "Discard", success: ": ",
 		body: func(form url.Values) any { return rest.DiscardRequest{Letters: append([]string{}, form["letter"]...)} }},
 }
-
-func hashBody(form url.Values) any { return map[string]string{"hash": form.Get("hash")} }
 
 // replayBody selects exactly the dead letters in the form, also if it has none.
 func replayBody(form url.Values) any {
@@ -86,38 +87,21 @@ func (a action) arguments(form url.Values) (values []string, body any) {
 }
 
 type button struct {
-	Action       string
-	Label        string
-	Confirm      string
-	Command      string
-	Name         string
-	Class        string
-	Icon         string
-	Fields       url.Values
-	Disabled     bool
-	ConfirmsName bool
+	action
+	Do     string
+	Name   string // for screen readers, "" if the label is enough
+	Fields url.Values
 }
 
 // Button returns the button of an action; fields are names and values of its form in turn.
 func (v viewer) Button(do string, fields ...string) button {
-	a := actions[do]
-	return button{Action: do, Label: a.label, Confirm: a.confirm, Command: v.Command(do, fields...),
-		Fields: pairs(fields...), Disabled: v.ReadOnlyReason != "", ConfirmsName: a.confirmsName, Icon: actionIcons[do]}
+	return button{action: actions[do], Do: do, Fields: pairs(fields...)}
 }
 
 func (b button) Named(name string) button {
 	b.Name = name
 	return b
 }
-
-// As sets the class of the button.
-func (b button) As(class string) button {
-	b.Class = class
-	return b
-}
-
-var actionIcons = map[string]string{"pause": "pause", "resume": "play", "stop": "square", "restart": "rotate-cw",
-	"restart-task": "rotate-cw", "delete": "trash-2"}
 
 // Command returns the action as a curl command.
 func (v viewer) Command(do string, fields ...string) string {
@@ -185,9 +169,9 @@ func (v *pageRequest) act() (any, error) {
 		return nil, refuse(400, "Nothing is selected: select at least one, then press the button")
 	case len(names) > maxSelected:
 		return nil, refuse(400, "expected at most "+strconv.Itoa(maxSelected)+" at a time")
-	case a.confirmsName && (len(names) > 1 || v.posted.Get("sure") != names[0]):
+	case a.ConfirmsName && (len(names) > 1 || v.posted.Get("sure") != names[0]):
 		return nil, refuse(400, "This cannot be undone: type the name of the connector, then press the button")
-	case a.confirm != "" && v.posted.Get("sure") == "":
+	case a.Confirm != "" && v.posted.Get("sure") == "":
 		return nil, refuse(400, "This cannot be undone: check the box next to the button, then press it")
 	}
 	if err := v.mayChange(); err != nil {
@@ -215,17 +199,16 @@ func (v *pageRequest) perform(a action, form url.Values) result {
 	var into any
 	switch form.Get("do") {
 	case "replay", "retry":
-		r.Replayed = &rest.ReplayResult{}
-		into = r.Replayed
+		into = &rest.ReplayResult{}
 	case "discard":
-		r.Discarded = &rest.DiscardResult{}
-		into = r.Discarded
+		into = &rest.DiscardResult{}
 	}
 	if _, err := v.call(a.route, nil, body, into, values...); err != nil {
 		r.Error = err.Error()
-		r.Replayed = nil
-		r.Discarded = nil
+		return r
 	}
+	r.Replayed, _ = into.(*rest.ReplayResult)
+	r.Discarded, _ = into.(*rest.DiscardResult)
 	return r
 }
 

@@ -14,6 +14,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -175,18 +176,17 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, ok := pages[name]
-	switch {
-	case !ok:
+	if !ok {
 		http.Error(w, "There is no such page", http.StatusNotFound)
 		return
-	case r.Method == http.MethodPost && p.post != nil:
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		allowed := "GET, HEAD"
-		if p.post != nil {
-			allowed += ", POST"
-		}
-		h.Set("Allow", allowed)
-		http.Error(w, "expected "+allowed, http.StatusMethodNotAllowed)
+	}
+	allowed := []string{http.MethodGet, http.MethodHead}
+	if p.post != nil {
+		allowed = append(allowed, http.MethodPost)
+	}
+	if !slices.Contains(allowed, r.Method) {
+		h.Set("Allow", strings.Join(allowed, ", "))
+		http.Error(w, "expected "+h.Get("Allow"), http.StatusMethodNotAllowed)
 		return
 	}
 	v := &pageRequest{client: client{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}

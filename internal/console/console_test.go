@@ -406,7 +406,7 @@ func TestActionsSendTheirRequests(t *testing.T) {
 		f := newFake()
 		form := url.Values{"do": {do}, "name": {"a b", "c"}, "task": {"3"}, "feed": {"Orders"}, "hash": {"5fe2"},
 			"letter": {"0@17", "1@2"}, "sure": {"a b"}, "back": {"plugins"}}
-		if a.confirmsName {
+		if a.ConfirmsName {
 			form["name"] = []string{"a b"}
 		}
 		w := served(t, over(f), "POST", "/console/act", form)

@@ -69,26 +69,17 @@ func fieldID(setting string) string { return elementID("field", setting) }
 // SeveralLines reports whether the value has line ends, which an input field cannot hold.
 func (f field) SeveralLines() bool { return oneLine(f.Text) != f.Text }
 
-func (f field) OtherThanBoolean() bool { return f.Text != "" && f.Text != "true" && f.Text != "false" }
-
-func (f field) Default() string {
-	if f.Definition.Default == nil {
-		return ""
-	}
-	return *f.Definition.Default
-}
-
 const maxChoices = 500
 
 // choices returns the proposed values; of very many only those that contain the typed text.
 func choices(all []string, typed string) []string {
 	if len(all) > maxChoices && typed != "" {
 		typed = strings.ToLower(typed)
-		some := slices.DeleteFunc(slices.Clone(all), func(one string) bool {
-			return !strings.Contains(strings.ToLower(one), typed)
+		matching := slices.DeleteFunc(slices.Clone(all), func(choice string) bool {
+			return !strings.Contains(strings.ToLower(choice), typed)
 		})
-		if len(some) > 0 {
-			all = some
+		if len(matching) > 0 {
+			all = matching
 		}
 	}
 	return all[:min(len(all), maxChoices)]
@@ -123,10 +114,9 @@ func stepsOf(v check.Validation, settings map[string]string, hidesEmpty bool) []
 			steps[setsStep].Groups[i].findSet()
 		}
 	}
+	order := func(g group) uint { return uint(slices.Index(v.Groups, g.Name)) } // of others it is the highest number
 	for i := range steps {
-		slices.SortStableFunc(steps[i].Groups, func(a, b group) int {
-			return cmp.Compare(orderOf(v.Groups, a.Name), orderOf(v.Groups, b.Name))
-		})
+		slices.SortStableFunc(steps[i].Groups, func(a, b group) int { return cmp.Compare(order(a), order(b)) })
 	}
 	return steps
 }
@@ -141,14 +131,6 @@ func (g *group) findSet() {
 			g.Set = f.Text
 		}
 	}
-}
-
-func orderOf(groups []string, name string) int {
-	i := slices.Index(groups, name)
-	if i < 0 {
-		return len(groups)
-	}
-	return i
 }
 
 func (s *formStep) add(f field, name string) {

@@ -53,26 +53,29 @@ type formPage struct {
 const fieldPrefix = "f."
 
 func (v *pageRequest) form() (any, error) {
-	p := &formPage{Name: v.query.Get("name"), New: !v.query.Has("name")}
-	class := v.query.Get("class")
+	if v.query.Has("name") {
+		p, err := v.stored(v.query.Get("name"))
+		return v.prepare(p), err
+	}
+	p := &formPage{New: true}
 	var err error
-	switch {
-	case !p.New:
-		if p.Head, err = v.head(p.Name, "form"); err == nil {
-			err = v.loadStored(p)
-		}
-	case class == "":
+	if class := v.query.Get("class"); class == "" {
 		err = v.get("GET /connector-plugins", &p.Classes)
-	default:
+	} else {
 		p.Text, err = config.Edit("", map[string]string{"connector.class": class, "name": ""})
 	}
 	return v.prepare(p), err
 }
 
-func (v *pageRequest) loadStored(p *formPage) error {
-	header, err := v.call("GET /connectors/{name}/config", nil, nil, &p.Text, p.Name)
+// stored returns the stored configuration of a connector.
+func (v *pageRequest) stored(name string) (p *formPage, err error) {
+	p = &formPage{Name: name}
+	if p.Head, err = v.head(name, "form"); err != nil {
+		return p, err
+	}
+	header, err := v.call("GET /connectors/{name}/config", nil, nil, &p.Text, name)
 	p.Version = strings.Trim(header.Get("ETag"), `"`)
-	return err
+	return p, err
 }
 
 func (v *pageRequest) prepare(p *formPage) *formPage {
@@ -96,11 +99,7 @@ func (p *formPage) title() string {
 
 // withChain returns the stored configuration with the transforms and predicates of the records page.
 func (v *pageRequest) withChain() (any, error) {
-	p := &formPage{Name: v.posted.Get("name")}
-	var err error
-	if p.Head, err = v.head(p.Name, "form"); err == nil {
-		err = v.loadStored(p)
-	}
+	p, err := v.stored(v.posted.Get("name"))
 	if err != nil {
 		return nil, err
 	}

@@ -131,8 +131,8 @@ func TestAcceptedLogon(t *testing.T) {
 	}
 }
 
-// The step of the sets shows three rows of a set of a source, or why there are none. The request has the typed password,
-// the page does not.
+// The step of the sets shows three rows of a set of a source, or why there are none. The typed password is in the request,
+// not in the page.
 func TestRowsOfChosenSet(t *testing.T) {
 	f := newFake()
 	validation := check.Validation{Groups: []string{odd}}

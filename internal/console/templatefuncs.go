@@ -27,7 +27,7 @@ var templateFuncs = template.FuncMap{
 	"hasLetters": hasLetters, "canEdit": canEdit, "valueID": valueID,
 	"tree": sampled.NewTree, "compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep,
 	"next": nextStep, "isUneditable": isUneditable, "shortClass": shortClass,
-	"label": func(do string) string { return actions[do].label },
+	"label": func(do string) string { return actions[do].Label },
 	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }
 
