@@ -1,8 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/url"
+	"slices"
 
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/console/svg"
@@ -59,15 +61,9 @@ func (v *pageRequest) connector() (any, error) {
 }
 
 // Busiest is the stage with the greatest share, "" if none was at work.
-func (c connectorPage) Busiest() (stage string) {
-	share := 0.0
-	for _, s := range c.Flow.Stages {
-		if s.Share > share {
-			stage = s.Stage
-			share = s.Share
-		}
-	}
-	return stage
+func (c connectorPage) Busiest() string {
+	stages := append([]rest.StageTime{{}}, c.Flow.Stages...) // the first one has no share
+	return slices.MaxFunc(stages, func(a, b rest.StageTime) int { return cmp.Compare(a.Share, b.Share) }).Stage
 }
 
 type offsetRow struct{ Partition, Offset json.RawMessage }

@@ -91,7 +91,7 @@ var pages = map[string]page{
 	"records": {title: "Records", fragments: []string{"head", "rows"}, private: true, load: (*pageRequest).records,
 		post: (*pageRequest).postRecords},
 	"letters": {title: "Letters", fragments: []string{"head", "causes"}, private: true, load: (*pageRequest).deadLetters},
-	"form": {title: "Configuration", fragments: []string{"notice", "fields", "text", "review"}, private: true,
+	"form": {title: "New connector", fragments: []string{"notice", "fields", "text", "review"}, private: true,
 		load: (*pageRequest).form, post: (*pageRequest).postForm},
 	"offsets": {title: "Offsets", fragments: []string{"head"}, load: (*pageRequest).offsets},
 	"log":     {title: "Log", fragments: []string{"head", "lines"}, load: (*pageRequest).log},

@@ -7,9 +7,10 @@
 //   - console.go: requests, pages and their headers. pages/ has the templates, assets/ the style and the script;
 //     assets/vendor has third-party files.
 //   - client.go: how a page calls REST. fragment.go: the parts of pages that the script polls.
-//   - overview.go, connector.go, records.go, offsets.go, deadletters.go, plugins.go: what the pages show; head.go: the
-//     head of all pages of a connector. Package sampled shows records, package svg charts.
-//   - form.go: a configuration as fields and as text; fields.go: the fields in their steps.
+//   - overview.go, connector.go, records.go, deadletters.go, plugins.go: what the pages show; head.go: the
+//     head of all pages of a connector. Package sampled shows records, package svg charts, package
+//     fields the fields of a configuration in their steps.
+//   - form.go: a configuration as fields and as text.
 //   - actions.go: what buttons do. templatefuncs.go: numbers, times and commands as text.
 //
 // Invariants: the console caches only responses of the last second. It reads and changes through REST's routes only,

@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/console/fields"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -31,7 +32,7 @@ type formPage struct {
 	Text    string
 	Version string
 	Head    *connectorHead
-	Steps   []formStep
+	Steps   []fields.Step
 	// Problems concern the whole text.
 	Problems []string
 	// Retype lists typed secrets, which must be typed again without the script.
@@ -79,7 +80,7 @@ func (v *pageRequest) stored(name string) (p *formPage, err error) {
 }
 
 func (v *pageRequest) prepare(p *formPage) *formPage {
-	v.title, p.Base = p.title(), p.Text
+	p.Base = p.Text
 	p.failed(v.validate(p, nil, ""))
 	return p
 }
@@ -88,13 +89,6 @@ func (p *formPage) failed(err error) {
 	if err != nil {
 		p.Problems = append(p.Problems, err.Error())
 	}
-}
-
-func (p *formPage) title() string {
-	if p.New {
-		return "New connector"
-	}
-	return p.Name
 }
 
 // withChain returns the stored configuration with the transforms and predicates of the records page.
@@ -130,7 +124,6 @@ func (v *pageRequest) postForm() (any, error) {
 	}
 	p := &formPage{Name: v.posted.Get("name"), New: v.posted.Get("new") != "", Version: v.posted.Get("version"),
 		Base: v.lines("base")}
-	v.title = p.title()
 	if !p.New && !v.script && step != "download" {
 		p.Head, _ = v.head(p.Name, "form") // its name is enough
 	}
@@ -200,7 +193,7 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 		case secret && value == "" && !config.IsReference(previous): // unchanged
 		case secret && value != "" && !config.IsReference(value):
 			typed[key], now[key] = value, config.Mask
-		case oneLine(value) == oneLine(previous): // an input field has no line ends
+		case fields.OneLine(value) == fields.OneLine(previous): // an input field has no line ends
 		case value == "":
 			delete(now, key)
 		default:
@@ -213,8 +206,6 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 	}
 	return edited, typed, ""
 }
-
-func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
 
 // validate builds the fields from the settings' declarations. The step check may try a new secret. Errors of a new
 // connector's empty fields are shown after it, or after a review.
@@ -238,7 +229,7 @@ func (v *pageRequest) validate(p *formPage, typed map[string]string, step string
 		return err
 	}
 	hidesEmpty := p.New && !slices.Contains([]string{"check", "review", "apply"}, step)
-	p.Steps = stepsOf(found, settings, hidesEmpty)
+	p.Steps = fields.Steps(found, settings, hidesEmpty)
 	if found.Logon == check.LogonAccepted {
 		p.Accepted = cmp.Or(found.User, "The logon")
 	} else if p.Checked {
@@ -272,8 +263,8 @@ func (v *pageRequest) peek(p *formPage, name string, settings map[string]string)
 	if p.Steps == nil { // the settings could not be checked, which the page says
 		return
 	}
-	groups := p.Steps[setsStep].Groups
-	i := slices.IndexFunc(groups, func(g group) bool { return g.Name == name && g.Set != "" })
+	groups := p.Steps[fields.Sets].Groups
+	i := slices.IndexFunc(groups, func(g fields.Group) bool { return g.Name == name && g.Set != "" })
 	if i < 0 {
 		return
 	}

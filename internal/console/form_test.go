@@ -131,8 +131,8 @@ func TestAcceptedLogon(t *testing.T) {
 	}
 }
 
-// The step of the sets shows three rows of a set of a source, or why there are none. The typed password is in the request,
-// not in the page.
+// The step of the sets shows three rows of a set of a source, or why there are none. The typed password is in the
+// request, not in the page.
 func TestRowsOfChosenSet(t *testing.T) {
 	f := newFake()
 	validation := check.Validation{Groups: []string{odd}}
@@ -289,44 +289,6 @@ func TestConcurrentChangeIsNotOverwritten(t *testing.T) {
 		"text": {formText + "mine=1\n"}, "step": {"apply"},
 		"reviewed": {(&formPage{Text: formText + "mine=1\n"}).ReviewToken()}})
 	assert.Contains(t, w.Body.String(), "Nothing was stored", "mine=1")
-}
-
-// Settings are in the step that they belong to. Of a new connector, an empty field has no error before a review. Of
-// very many values the browser gets at most maxChoices.
-func TestFormSteps(t *testing.T) {
-	service, sets := "Service destination", "Entity set 00"
-	v := check.Validation{Groups: []string{service, sets}, Configs: []check.Validated{
-		{Definition: check.Definition{Name: "a", Group: &service, Importance: "HIGH"}, Value: check.Value{Visible: true,
-			Errors: []string{"missing"}}},
-		{Definition: check.Definition{Name: "hidden", Group: &service}, Value: check.Value{}},
-		{Definition: check.Definition{Name: "rare", Group: &service, Importance: "LOW"},
-			Value: check.Value{Visible: true}},
-		{Definition: check.Definition{Name: "b", Group: &sets, Display: "The set"}, Value: check.Value{Visible: true}},
-		{Definition: check.Definition{Name: "errors.tolerance"}, Value: check.Value{Visible: true}}}}
-	steps := stepsOf(v, map[string]string{}, false)
-	in := func(n int) *group { return &steps[n].Groups[0] }
-	if len(in(serviceStep).Fields) != 1 || len(in(serviceStep).More) != 1 ||
-		in(setsStep).Fields[0].Label() != "The set" || steps[serviceStep].Problems != 1 ||
-		in(kafkaStep).Fields[0].Label() != "errors.tolerance" {
-		t.Errorf("found %+v", steps)
-	}
-	if steps = stepsOf(v, map[string]string{}, true); steps[serviceStep].Problems != 0 {
-		t.Errorf("expected no errors of empty fields, found %+v", steps[serviceStep])
-	}
-	if steps = stepsOf(v, map[string]string{"a": "x"}, true); steps[serviceStep].Problems != 1 {
-		t.Errorf("expected the error of a field with a value, found %+v", steps[serviceStep])
-	}
-	for n := range 10_000 {
-		v.Configs[0].Value.Recommended = append(v.Configs[0].Value.Recommended, fmt.Sprint("service", n))
-	}
-	steps = stepsOf(v, map[string]string{"a": "e9999"}, false)
-	if got := in(serviceStep).Fields[0].Value.Recommended; fmt.Sprint(got) != "[service9999]" {
-		t.Errorf("found %d values", len(got))
-	}
-	steps = stepsOf(v, map[string]string{}, false)
-	if got := in(serviceStep).Fields[0].Value.Recommended; len(got) != maxChoices {
-		t.Errorf("found %d values", len(got))
-	}
 }
 
 // A chain that was tried on the page of records replaces the stored one, and nothing else changes.

@@ -136,13 +136,14 @@ func (l *logPage) choices(v *pageRequest) {
 	for _, w := range workers {
 		l.Workers = append(l.Workers, w.Worker)
 	}
-	for _, list := range []struct {
-		names  *[]string
-		chosen string
-	}{{&l.Connectors, l.Connector}, {&l.Workers, l.Worker}} {
-		if list.chosen != "" && !slices.Contains(*list.names, list.chosen) {
-			*list.names = append(*list.names, list.chosen)
-		}
-		slices.Sort(*list.names)
+	l.Connectors = sortedWith(l.Connectors, l.Connector)
+	l.Workers = sortedWith(l.Workers, l.Worker)
+}
+
+func sortedWith(names []string, chosen string) []string {
+	if chosen != "" {
+		names = append(names, chosen)
 	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/console/fields"
 	"github.com/culvert-project/culvert/internal/console/sampled"
 	"github.com/culvert-project/culvert/internal/console/svg"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -26,7 +27,7 @@ var templateFuncs = template.FuncMap{
 	"spark": sparkOf, "loadShare": loadShare,
 	"hasLetters": hasLetters, "canEdit": canEdit, "valueID": valueID,
 	"tree": sampled.NewTree, "compared": sampled.CompareStep, "outcome": sampled.Outcome, "lastStep": sampled.LastStep,
-	"next": nextStep, "isUneditable": isUneditable, "shortClass": shortClass,
+	"next": fields.Next, "isUneditable": isUneditable, "shortClass": shortClass,
 	"label": func(do string) string { return actions[do].Label },
 	"alone": func(r rest.SampledRecord) sampled.Compared { return sampled.Compared{Now: r} },
 }
@@ -119,6 +120,8 @@ func linesOfText(text any) []string { return sampled.Lines(textOf(text)) }
 
 func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
+func fieldID(setting string) string { return elementID("field", setting) }
+
 func elementID(parts ...any) string {
 	return "i" + digest(fmt.Appendf(nil, "%q", parts))
 }
@@ -204,13 +207,6 @@ func sparkOf(minutes []*int64, rows float64) svg.Sparkline {
 }
 
 func hasLetters(c rest.ConnectorSummary) bool { return c.LettersOpen != nil && *c.LettersOpen > 0 }
-
-func nextStep(steps []formStep, n int) formStep {
-	if n+1 < len(steps) {
-		return steps[n+1]
-	}
-	return formStep{ID: "review", Title: "Review"}
-}
 
 func formatBytes(n *uint64) string {
 	if n == nil {

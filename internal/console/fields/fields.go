@@ -1,4 +1,5 @@
-package console
+// Package fields derives the fields of a form from the declarations of settings, in steps: service, sets, and Kafka.
+package fields
 
 import (
 	"cmp"
@@ -9,28 +10,30 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// formStep is a part of the form: what belongs to the service, to its sets, or to Kafka.
-type formStep struct {
+// Step is a part of the form: what belongs to the service, to its sets, or to Kafka.
+type Step struct {
 	ID     string
 	Title  string
-	Groups []group
+	Groups []Group
 	// Problems counts the fields with errors that are shown.
 	Problems int
 }
 
-type group struct {
+// Group has the fields of a declared group; More are the rarely used ones.
+type Group struct {
 	Name   string
-	Fields []field
-	More   []field
+	Fields []Field
+	More   []Field
 	// Service and Set are set for a set of a source, of which rows can be shown.
 	Service string
 	Set     string
 }
 
+// The steps by their index.
 const (
-	serviceStep = iota
-	setsStep
-	kafkaStep
+	Service = iota
+	Sets
+	Kafka
 )
 
 // serviceGroups and kafkaPrefixes assign settings to steps: by the group that a plugin declares, and by the name that
@@ -45,14 +48,15 @@ var (
 func stepOf(setting, group string) int {
 	switch {
 	case setting == "name", slices.Contains(serviceGroups, group):
-		return serviceStep
+		return Service
 	case slices.ContainsFunc(kafkaPrefixes, func(p string) bool { return strings.HasPrefix(setting, p) }):
-		return kafkaStep
+		return Kafka
 	}
-	return setsStep
+	return Sets
 }
 
-type field struct {
+// Field is a setting with its value.
+type Field struct {
 	check.Validated
 	// Text is the value in the text, "" if absent or a secret, which is not sent back.
 	Text string
@@ -62,12 +66,10 @@ type field struct {
 }
 
 // Label is the declared label, else the name of the setting.
-func (f field) Label() string { return cmp.Or(f.Definition.Display, f.Definition.Name) }
-
-func fieldID(setting string) string { return elementID("field", setting) }
+func (f Field) Label() string { return cmp.Or(f.Definition.Display, f.Definition.Name) }
 
 // SeveralLines reports whether the value has line ends, which an input field cannot hold.
-func (f field) SeveralLines() bool { return oneLine(f.Text) != f.Text }
+func (f Field) SeveralLines() bool { return OneLine(f.Text) != f.Text }
 
 const maxChoices = 500
 
@@ -85,12 +87,12 @@ func choices(all []string, typed string) []string {
 	return all[:min(len(all), maxChoices)]
 }
 
-// stepsOf returns the steps of a form. With hidesEmpty, empty fields have no errors.
-func stepsOf(v check.Validation, settings map[string]string, hidesEmpty bool) []formStep {
-	steps := []formStep{{ID: "service", Title: "Service"}, {ID: "sets", Title: "Sets"}, {ID: "kafka", Title: "Kafka"}}
+// Steps returns the steps of a form. With hidesEmpty, empty fields have no errors.
+func Steps(v check.Validation, settings map[string]string, hidesEmpty bool) []Step {
+	steps := []Step{{ID: "service", Title: "Service"}, {ID: "sets", Title: "Sets"}, {ID: "kafka", Title: "Kafka"}}
 	for _, validated := range v.Configs {
 		definition := validated.Definition
-		f := field{Validated: validated}
+		f := Field{Validated: validated}
 		f.Text, f.IsSet = settings[definition.Name]
 		if !f.IsSet && !validated.Value.Visible {
 			continue
@@ -109,20 +111,20 @@ func stepsOf(v check.Validation, settings map[string]string, hidesEmpty bool) []
 		steps[stepOf(definition.Name, name)].add(f, name)
 	}
 	isSink := slices.ContainsFunc(v.Configs, func(c check.Validated) bool { return c.Definition.Name == "topics" })
-	for i := range steps[setsStep].Groups {
+	for i := range steps[Sets].Groups {
 		if !isSink {
-			steps[setsStep].Groups[i].findSet()
+			steps[Sets].Groups[i].findSet()
 		}
 	}
-	order := func(g group) uint { return uint(slices.Index(v.Groups, g.Name)) } // of others it is the highest number
+	order := func(g Group) uint { return uint(slices.Index(v.Groups, g.Name)) } // of others it is the highest number
 	for i := range steps {
-		slices.SortStableFunc(steps[i].Groups, func(a, b group) int { return cmp.Compare(order(a), order(b)) })
+		slices.SortStableFunc(steps[i].Groups, func(a, b Group) int { return cmp.Compare(order(a), order(b)) })
 	}
 	return steps
 }
 
 // findSet finds the settings that the command peek needs.
-func (g *group) findSet() {
+func (g *Group) findSet() {
 	for _, f := range g.Fields {
 		switch name := f.Definition.Name; {
 		case strings.HasSuffix(name, ".service"):
@@ -133,11 +135,11 @@ func (g *group) findSet() {
 	}
 }
 
-func (s *formStep) add(f field, name string) {
-	i := slices.IndexFunc(s.Groups, func(g group) bool { return g.Name == name })
+func (s *Step) add(f Field, name string) {
+	i := slices.IndexFunc(s.Groups, func(g Group) bool { return g.Name == name })
 	if i < 0 {
 		i = len(s.Groups)
-		s.Groups = append(s.Groups, group{Name: name})
+		s.Groups = append(s.Groups, Group{Name: name})
 	}
 	g := &s.Groups[i]
 	if len(f.Value.Errors) > 0 {
@@ -149,3 +151,14 @@ func (s *formStep) add(f field, name string) {
 		g.Fields = append(g.Fields, f)
 	}
 }
+
+// Next returns the step after the one at an index. The last one is the review, which has no fields.
+func Next(steps []Step, n int) Step {
+	if n+1 < len(steps) {
+		return steps[n+1]
+	}
+	return Step{ID: "review", Title: "Review"}
+}
+
+// OneLine returns a value without line ends, which an input field cannot hold.
+func OneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
