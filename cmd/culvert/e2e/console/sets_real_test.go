@@ -53,8 +53,7 @@ func TestRealSearchOfManySets(t *testing.T) {
 	tab.Go(f.Url + "/console/form?name=orders#step-sets")
 	const proposals = `[...document.querySelector('` + set + `').list.options].map(o => o.value)`
 	tab.Until("all sets", proposals+".filter(v => v.startsWith('Set')).length === 400")
-	waited := tab.Until("one of the last sets", "("+proposals+").filter(v => v.toLowerCase().includes('t399')).length === 1")
-	t.Logf("the sets were there after %v", waited)
+	tab.Until("one of the last sets", "("+proposals+").filter(v => v.includes('t399')).length === 1")
 	tab.Type(set, "Set399")
 	tab.Until("fields in step with the text", says("sap.odata#00.entityset=Set399")+" && "+calm)
 	tab.Click(`button[value="peek:Entity set 00"]`)
