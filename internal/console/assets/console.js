@@ -255,7 +255,7 @@ function updateCounts() {
 
 // A configuration: each edit is sent to the worker, which synchronizes fields and text. One request at a time; later edits
 // are in the next one.
-let stepping = false, next = null, retry = 0;
+let stepping = false, next = null, retry = 0, typing = 0;
 
 // settle has text and fields change together or not at all: an edit is known by what the text was before it. Text that
 // was typed since it was sent goes with the next step.
@@ -278,6 +278,7 @@ function settle(answer, sent) {
 }
 
 async function step(form, what, focus) {
+  clearTimeout(typing); // all that was typed is sent
   if (stepping) {
     if (!next || next.what === "update") next = {what, focus};
     return;
@@ -429,7 +430,6 @@ setInterval(() => document.hidden || showAges(document), 1000);
 
 const configuration = document.querySelector("form[data-step]");
 if (configuration) {
-  let typing = 0;
   configuration.addEventListener("change", () => step(configuration, "update"));
   configuration.addEventListener("input", () => {
     clearTimeout(typing);

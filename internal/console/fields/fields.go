@@ -24,9 +24,10 @@ type Group struct {
 	Name   string
 	Fields []Field
 	More   []Field
-	// Service and Set are set for a set of a source, of which rows can be shown.
+	// Service and Set are set for a set of a source, of which rows can be shown; SetName is the setting of the set.
 	Service string
 	Set     string
+	SetName string
 }
 
 // The steps by their index.
@@ -131,6 +132,7 @@ func (g *Group) findSet() {
 			g.Service = f.Text
 		case strings.HasSuffix(name, ".entityset"):
 			g.Set = f.Text
+			g.SetName = name
 		}
 	}
 }
