@@ -271,7 +271,10 @@ func (v *pageRequest) peek(p *formPage, name string, settings map[string]string)
 	p.Peeked.Set = groups[i].Set
 	options := map[string]string{"s": groups[i].Service, "e": groups[i].Set, "n": "3"}
 	var answer rest.ToolAnswer
-	_, err := v.call("POST /culvert/peek", nil, map[string]any{"config": settings, "options": options}, &answer)
+	err := v.mayChange()
+	if err == nil {
+		_, err = v.call("POST /culvert/peek", nil, map[string]any{"config": settings, "options": options}, &answer)
+	}
 	if err == nil {
 		err = json.Unmarshal(answer.Document, &p.Peeked.peekedRows)
 	}

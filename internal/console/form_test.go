@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -152,6 +153,11 @@ func TestRowsOfChosenSet(t *testing.T) {
 	for _, wrong := range pagetest.Examine(page) {
 		t.Error(wrong)
 	}
+	before := strings.Count(f.log(), "POST /culvert/peek")
+	reader := Environment{}.New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return "why" }})
+	page = served(t, reader, "POST", "/console/form", form).Body.String()
+	assert.Contains(t, page, "This console only reads: why")
+	assert.Equal(t, before, strings.Count(f.log(), "POST /culvert/peek"), "requests of a user who only reads")
 	f.refuses["POST /culvert/peek"] = 502
 	assert.Contains(t, served(t, over(f), "POST", "/console/form", form).Body.String(), "No rows of Orders: no: ")
 	form.Set("text", "connector.class=C\no#00.service=/s\n")
