@@ -145,7 +145,8 @@ each original record or row, with the number of attempts.`,
 				case o.json:
 					return printJSON(out, rest.NewDeadLetter(l))
 				default:
-					rows = append(rows, []string{rest.NewDeadLetter(l).Position(), l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(sourceText(l)),
+					rows = append(rows, []string{rest.NewDeadLetter(l).Position(),
+						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(sourceText(l)),
 						inLine(l.Stage),
 						strconv.Itoa(l.Replays + 1), settledText(l.Settled), inLine(l.Message)})
 				}

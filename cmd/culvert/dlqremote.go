@@ -183,7 +183,8 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
 					return asFailure(err)
 				}
 				if len(text) > rest.MaxRetryValue {
-					return asUsageError(fmt.Errorf("--value -: expected at most %d bytes, found more", rest.MaxRetryValue))
+					return asUsageError(fmt.Errorf("--value -: expected at most %d bytes, found more",
+						rest.MaxRetryValue))
 				}
 				value = string(text)
 			}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/rest"
 )
@@ -29,7 +30,8 @@ func TestDryRunListsRejections(t *testing.T) {
 		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Kept: map[string]int{"older": 2}}
 	w := served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "dry": {"1"}, "name": {"orders"},
 		"letter": {"0@7"}, "back": {"letters"}})
-	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 kept: dead letters older"} {
+	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order",
+		"2 kept: dead letters older"} {
 		assert.Contains(t, w.Body.String(), want)
 	}
 }
@@ -134,5 +136,21 @@ func TestTrialWithoutRefusalsIsNoFailure(t *testing.T) {
 		for _, class := range []string{`class="off"`, `class="warn"`, `class="good"`} {
 			assert.Equal(t, class == want, strings.Contains(page, class), class)
 		}
+	}
+}
+
+// A value that a retry cannot send cannot be edited: its JSON fits the body of a request, which has at most 1 MiB.
+func TestRetryOfALargeValue(t *testing.T) {
+	for value, want := range map[string]bool{
+		strings.Repeat("x", rest.MaxRetryValue-2):      true, // and two quotes
+		strings.Repeat("x", rest.MaxRetryValue-1):      false,
+		strings.Repeat(`"`, rest.MaxRetryValue/2-1):    true,
+		strings.Repeat("\x01", rest.MaxRetryValue/6):   false,
+		strings.Repeat("\x01", rest.MaxRetryValue/6-1): true,
+	} {
+		assert.Equal(t, want, canEdit(&rest.DeadLetter{Record: &rest.DeadLetterRecord{Value: &value}}))
+		body, err := json.Marshal(rest.RetryRequest{Value: &value, IncludeSuperseded: true})
+		require.NoError(t, err)
+		assert.Equal(t, want, len(body) <= 1<<20-(1<<10)+len(`{"value":,"older":true}`))
 	}
 }

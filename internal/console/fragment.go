@@ -133,8 +133,8 @@ func (s *pageCache) answer(key, known string, render func() rendered) encodedAns
 		p.content = render()
 		p.answers = map[string]encodedAnswer{}
 		p.remember()
-		took := time.Since(began)
-		p.expiresAt = began.Add(took + min(max(cacheTTL, cacheFactor*took), maxCacheTTL))
+		cost := time.Since(began)
+		p.expiresAt = began.Add(cost + min(max(cacheTTL, cacheFactor*cost), maxCacheTTL))
 	}
 	encoded, ok := p.answers[known]
 	if !ok {

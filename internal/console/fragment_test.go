@@ -109,14 +109,14 @@ func TestAnswersAreShared(t *testing.T) {
 // A page is shared for 30 times as long as it took to make, at least 950 ms and at most 2.5 s.
 func TestSlowPagesAreSharedLonger(t *testing.T) {
 	t.Parallel()
-	for took, shared := range map[time.Duration]time.Duration{time.Millisecond: cacheTTL, 60 * time.Millisecond: 1800 * time.Millisecond,
-		3 * time.Second: maxCacheTTL} {
+	for cost, shared := range map[time.Duration]time.Duration{time.Millisecond: cacheTTL,
+		60 * time.Millisecond: 1800 * time.Millisecond, 3 * time.Second: maxCacheTTL} {
 		synctest.Test(t, func(t *testing.T) {
 			var cache pageCache
 			renderings := 0
 			render := func() rendered {
 				renderings++
-				time.Sleep(took)
+				time.Sleep(cost)
 				return listOf("a=1")
 			}
 			cache.answer("key", "", render)

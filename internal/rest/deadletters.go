@@ -102,7 +102,7 @@ const (
 )
 
 // MaxRetryValue bounds the value of a retry as JSON, in bytes, so that it fits the body of a request.
-const MaxRetryValue = maxBodyBytes - 1<<10
+const MaxRetryValue = 1<<20 - 1<<10
 
 // shownText redacts a text and cuts it.
 func (req *request) shownText(text string) string {
