@@ -70,13 +70,15 @@ func (b *bench) startLarge(ctx context.Context, side candidate, connectors int, 
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(template)
+	settings, err := os.ReadFile(template)
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"run", "--data", data, "--set", "listeners=http://" + address, worker}
 	for n := range connectors {
-		name, period, entitySet := fmt.Sprintf("s4-sales-orders-%04d", n), 3600, "Categories"
+		name := fmt.Sprintf("s4-sales-orders-%04d", n)
+		period := 3600
+		entitySet := "Categories"
 		switch {
 		case n%10 == 1:
 			period = 20
@@ -84,7 +86,7 @@ func (b *bench) startLarge(ctx context.Context, side candidate, connectors int, 
 			entitySet = "Missing"
 		}
 		properties := strings.NewReplacer("name=console", "name="+name, "entityset=Categories", "entityset="+entitySet,
-			"topic=console", fmt.Sprintf("topic=s4.sales-orders.%d", n%50)).Replace(string(text))
+			"topic=console", fmt.Sprintf("topic=s4.sales-orders.%d", n%50)).Replace(string(settings))
 		properties += fmt.Sprintf("sap.odata#00.exec-period=%d\n", period)
 		file := filepath.Join(b.dir, name+".properties")
 		if err := os.WriteFile(file, []byte(properties), 0o644); err != nil {
@@ -183,15 +185,16 @@ func (w *largeWorker) settle(ctx context.Context, b *bench, connectors int) erro
 
 // percent returns the processor time of the worker during a period.
 func (w *largeWorker) percent(ctx context.Context, b *bench) (float64, error) {
-	from, started := w.cpu(), time.Now()
+	from := w.cpu()
+	started := time.Now()
 	err := b.wait(ctx, consolePeriod)
 	return 100 * (w.cpu() - from).Seconds() / time.Since(started).Seconds(), err
 }
 
 // cpu returns the processor time of the worker so far, in steps of a hundredth of a second.
 func (w *largeWorker) cpu() time.Duration {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.Process.Pid))
-	_, fields, _ := bytes.Cut(text, []byte(") ")) // the name may contain spaces
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.Process.Pid))
+	_, fields, _ := bytes.Cut(stat, []byte(") ")) // the name may contain spaces
 	var user, system int64
 	if values := strings.Fields(string(fields)); len(values) > 12 {
 		user, _ = strconv.ParseInt(values[11], 10, 64)
@@ -206,7 +209,8 @@ func (w *largeWorker) cost(ctx context.Context, b *bench, path string) (millisec
 	if err != nil {
 		return 0, 0, err
 	}
-	from, started := w.cpu(), time.Now()
+	from := w.cpu()
+	started := time.Now()
 	for range firstPages {
 		body, size, err := w.get(ctx, path)
 		if err != nil || len(body) == 0 {
@@ -214,8 +218,8 @@ func (w *largeWorker) cost(ctx context.Context, b *bench, path string) (millisec
 		}
 		kilobytes = float64(size) / 1000
 	}
-	own := (w.cpu() - from).Seconds() - background/100*time.Since(started).Seconds()
-	return 1000 * own / firstPages, kilobytes, nil
+	cost := (w.cpu() - from).Seconds() - background/100*time.Since(started).Seconds()
+	return 1000 * cost / firstPages, kilobytes, nil
 }
 
 // get returns a response and its compressed size.
@@ -296,8 +300,8 @@ func (w *largeWorker) watch(ctx context.Context, seen *traffic) (wait func()) {
 func (w *largeWorker) poll(ctx context.Context, versions map[string]string, seen *traffic) error {
 	if len(versions) == 0 {
 		page, _, err := w.get(ctx, "/console/")
-		for _, found := range fragmentMark.FindAllSubmatch(page, -1) {
-			versions[string(found[1])] = string(found[2])
+		for _, mark := range fragmentMark.FindAllSubmatch(page, -1) {
+			versions[string(mark[1])] = string(mark[2])
 		}
 		return err
 	}
