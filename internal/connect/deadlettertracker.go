@@ -73,6 +73,7 @@ type trackedConnector struct {
 	index      *deadLetterIndex // nil means that nothing was read
 	letters    atomic.Int64     // number of letters in index
 	next       kafka.Positions  // where the next read starts
+	topicID    string           // [kafka.Range.TopicID] of what was read
 	isStale    bool             // the index has changed since the summary was derived
 
 	mu      sync.Mutex
@@ -368,14 +369,15 @@ func (c *trackedConnector) isOlder(offsets kafka.Range, states map[int32]replayS
 
 // prepare starts the index of a connector that has none, or whose topic was created again.
 func (c *trackedConnector) prepare(offsets kafka.Range) {
-	isShorter := false
+	isOther := c.topicID != offsets.TopicID
 	for partition, next := range c.next {
 		end, ok := offsets.To[partition]
-		isShorter = isShorter || !ok || next > end
+		isOther = isOther || !ok || next > end
 	}
-	if c.index == nil || isShorter {
+	if c.index == nil || isOther {
 		c.index, c.next = newDeadLetterIndex(), kafka.Positions{}
 	}
+	c.topicID = offsets.TopicID
 	total := int64(0)
 	for partition, end := range offsets.To {
 		total += end - offsets.From[partition]
@@ -422,7 +424,7 @@ func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connec
 func (c *trackedConnector) update(offsets kafka.Range, stored map[int32]replayState, isComplete bool) {
 	states := map[int32]replayState{}
 	for partition, state := range stored {
-		if state.end() <= offsets.To[partition] { // else it is of an earlier topic with this name
+		if state.isOf(offsets.TopicID) && state.end() <= offsets.To[partition] { // else it is of an earlier topic
 			states[partition] = state
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
@@ -242,6 +243,33 @@ func TestDeadLettersOfADeletedTopic(t *testing.T) {
 		require.NoError(t, h.tracker.refresh(kafkatest.Context(t), shared, offsets))
 		assert.Equal(t, len(offsets.To), len(shared.connectors["c"].next))
 	}
+}
+
+// What was settled of a topic that was deleted says nothing of the letters of another one with its name, also when that
+// has become longer.
+func TestDeadLettersOfATopicCreatedAgain(t *testing.T) {
+	t.Parallel()
+	h, client := deadLetterHerd(t, map[string]string{"c": "dlq"})
+	produce(t, client, lettersOf("dlq", "c", 3)...)
+	h.awaitOpen("c", 3)
+	_, err := h.discard("c", "0@0", "0@1", "0@2")
+	require.NoError(t, err)
+	h.awaitOpen("c", 0)
+	_, err = kadm.NewClient(client).DeleteTopic(kafkatest.Context(t), "dlq")
+	require.NoError(t, err)
+	other := kafkatest.Client(t, kgo.SeedBrokers(h.bench.options.Kafka.Bootstrap...), kgo.AllowAutoTopicCreation())
+	produce(t, other, lettersOf("dlq", "c", 5)...)
+	h.awaitOpen("c", 5)
+	h.await("c", Running)
+	var first DeadLetterFilter
+	require.NoError(t, first.SelectPositions([]string{"0@0"}))
+	result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{Filter: first})
+	require.NoError(t, err)
+	assert.Equal(t, ReplayResult{Sent: 1, Refused: 1, Kept: map[string]int{}}, result)
+	h.awaitOpen("c", 5)
+	_, err = h.discard("c", "0@0", "0@1")
+	require.NoError(t, err)
+	h.awaitOpen("c", 3)
 }
 
 // Offsets that are older than the last refresh or the replay state are replaced: the topic is not taken

@@ -163,9 +163,11 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 	err = run.withReplayLock(ctx, func(ctx context.Context, lock sink.Lock) error {
 		var letters []trackedDeadLetter
 		var current map[int32]replayState
+		var topicID string
 		err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
 			letters, result.Discarded = c.index.siblings(positions)
 			current = c.index.states
+			topicID = c.topicID
 			return nil
 		})
 		if err != nil {
@@ -175,15 +177,15 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 		if kept := len(positions) - result.Discarded; kept > 0 {
 			result.Kept[keptUnknown] = kept
 		}
-		return run.storeDiscarded(ctx, lock, topic, letters, current)
+		return run.storeDiscarded(ctx, lock, topic, topicID, letters, current)
 	})
 	return result, err
 }
 
 // storeDiscarded marks letters as done in the stored states of the partitions in current. States of other partitions
 // are of an earlier topic with this name.
-func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Lock, topic string, letters []trackedDeadLetter,
-	current map[int32]replayState) error {
+func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Lock, topic, topicID string,
+	letters []trackedDeadLetter, current map[int32]replayState) error {
 	states := map[int32]replayState{}
 	ranges := map[int32]int{}
 	for _, l := range letters {
@@ -199,6 +201,7 @@ func (run *connectorRun) storeDiscarded(ctx context.Context, lock sink.Lock, top
 			}
 			ranges[l.partition] = state.ranges()
 		}
+		state.topicID = cmp.Or(topicID, state.topicID)
 		state.markDone(l.offset, l.offset)
 		states[l.partition] = state
 	}

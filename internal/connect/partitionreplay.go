@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -79,6 +80,10 @@ func (p *partitionReplay) load(ctx context.Context) error {
 				p.partition, err)
 		}
 	}
+	if !p.state.isOf(p.request.topicID) {
+		p.state = replayState{}
+	}
+	p.state.topicID = cmp.Or(p.request.topicID, p.state.topicID)
 	for at := range p.request.Filter.Positions {
 		if p.request.IncludeReplayed && at.Partition == p.partition {
 			p.state.unmark(at.Offset)

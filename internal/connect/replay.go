@@ -32,6 +32,7 @@ type ReplayRequest struct {
 	// Value, if not nil, is sent in place of the value of the only selected dead letter.
 	Value    *string
 	notFound map[DeadLetterPosition]bool
+	topicID  string // [kafka.Range.TopicID]
 }
 
 // ReplayResult is the result of a replay.
@@ -94,6 +95,9 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 		return nil
 	})
 	if err != nil {
+		return result, err
+	}
+	if r.topicID, err = reader.TopicID(ctx, r.Topic); err != nil {
 		return result, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {

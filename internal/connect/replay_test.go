@@ -20,7 +20,7 @@ import (
 func TestReplayState(t *testing.T) {
 	random := rand.New(rand.NewPCG(14, 0))
 	for round := range 500 {
-		state, inDoubtLetters := replayState{done: []offsetRange{{0, 2}}}, map[int64]string{}
+		state, inDoubtLetters := replayState{topicID: "a", done: []offsetRange{{0, 2}}}, map[int64]string{}
 		settled := map[int64]bool{0: true, 1: true, 2: true}
 		for range random.IntN(40) {
 			first := int64(random.IntN(60))
@@ -49,6 +49,7 @@ func TestReplayState(t *testing.T) {
 			}
 		}
 		assert.Equal(t, true, maps.Equal(inDoubtLetters, reparsed.inDoubt), "in doubt")
+		assert.Equal(t, "a", reparsed.topicID)
 		for i, replayed := range state.done {
 			if replayed.first > replayed.last || i > 0 && state.done[i-1].last+1 >= replayed.first {
 				t.Fatalf("expected runs with gaps between them, found %v", state.done)

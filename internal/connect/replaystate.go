@@ -30,8 +30,9 @@ func replayPartition(topic string, partition int32) []wit.OffsetEntry {
 
 // ReplayStates are the stored states of all replays of a topic: which dead letters are settled.
 type ReplayStates struct {
-	topic  string
-	states map[string]replayState
+	topic   string
+	topicID string
+	states  map[string]replayState
 }
 
 // ReadReplayStates reads the replay states of a dead letter topic from a worker's offsets topic.
@@ -41,8 +42,12 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	all := &ReplayStates{topic, map[string]replayState{}}
-	_, err := reader.Read(ctx, c.Topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+	id, err := reader.TopicID(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	all := &ReplayStates{topic, id, map[string]replayState{}}
+	_, err = reader.Read(ctx, c.Topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		owner, partition, err := offset.ParseKey(r.Key)
 		if err != nil || !strings.HasPrefix(owner, replayOwnerPrefix) {
 			return nil
@@ -69,13 +74,15 @@ func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[stri
 func (r *ReplayStates) IsSettled(deadLetter *DeadLetter) bool {
 	state := r.states[replayOwnerPrefix+deadLetter.Connector+offset.Identity(replayPartition(r.topic,
 		deadLetter.Record.Partition))]
-	return deadLetter.Connector != "" && state.isDone(deadLetter.Record.Offset)
+	return deadLetter.Connector != "" && state.isOf(r.topicID) && state.isDone(deadLetter.Record.Offset)
 }
 
 // replayState is the stored state of the replay of one partition: done has the ranges of settled dead letters, sorted
 // and not adjacent; inDoubt has dead letters that may have been written, with the digest of the value that was sent in
-// place of theirs, if any; known is what the sink must know to check those.
+// place of theirs, if any; known is what the sink must know to check those. topicID is [kafka.Range.TopicID], "" in
+// states of earlier versions.
 type replayState struct {
+	topicID string
 	done    []offsetRange
 	inDoubt map[int64]string
 	known   wit.Known
@@ -90,7 +97,12 @@ func valueDigest(value []byte) string {
 type offsetRange struct{ first, last int64 }
 
 func (r *replayState) clone() replayState {
-	return replayState{slices.Clone(r.done), maps.Clone(r.inDoubt), r.known}
+	return replayState{r.topicID, slices.Clone(r.done), maps.Clone(r.inDoubt), r.known}
+}
+
+// isOf reports whether the state is not known to be of another topic with the same name.
+func (r *replayState) isOf(topicID string) bool {
+	return r.topicID == "" || topicID == "" || r.topicID == topicID
 }
 
 func (r *replayState) next() (next int64, done []offsetRange) {
@@ -178,11 +190,15 @@ const (
 	fieldKnown = "known" // earlier versions reject it, because their check would miss dead letters
 	// fieldValues has the digests of other values that were sent, as OFFSET:DIGEST. Earlier versions reject it.
 	fieldValues = "values"
+	fieldTopic  = "topic" // the topic's ID. Earlier versions reject it.
 )
 
 func (r *replayState) fields() []wit.OffsetEntry {
 	next, runs := r.next()
 	fields := []wit.OffsetEntry{wit.IntegerEntry(fieldNext, next)}
+	if r.topicID != "" {
+		fields = append(fields, wit.StringEntry(fieldTopic, r.topicID))
+	}
 	var done, sent, values []string
 	for _, replayed := range runs {
 		done = append(done, fmt.Sprintf("%d-%d", replayed.first, replayed.last))
@@ -217,6 +233,8 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 		switch v := field.Value; {
 		case field.Name == fieldNext && v.Integer != nil:
 			r.markDone(0, *v.Integer-1)
+		case field.Name == fieldTopic && v.String != nil:
+			r.topicID = *v.String
 		case field.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
 			r.known = wit.Known(*v.String)
 		case (field.Name == fieldDone || field.Name == fieldSent) && v.String != nil:
@@ -248,7 +266,7 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 				r.setInDoubt(at, digest)
 			}
 		default:
-			return r, fmt.Errorf("expected next, done, sent, known and values, found %s", field.Name)
+			return r, fmt.Errorf("expected next, done, sent, known, values and topic, found %s", field.Name)
 		}
 	}
 	return r, nil

@@ -411,6 +411,9 @@ func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, erro
 type Range struct {
 	From Positions // first offsets
 	To   Positions // last stable offsets
+	// TopicID identifies the topic among those with its name. "" means that the topic is missing or that the broker
+	// has no IDs.
+	TopicID string
 }
 
 // Ranges returns the offsets of topics. Missing topics have none; topics that cannot be read now are left out.
@@ -422,8 +425,10 @@ func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 	// failed topics are missing, failed partitions have their own error
 	starts, _ := a.admin.ListStartOffsets(ctx, topics...)
 	ends, _ := a.admin.ListCommittedOffsets(ctx, topics...)
+	ids, _ := topicIDs(ctx, a.client, topics)
 	for topic, partitions := range ends {
-		readable := Range{Positions{}, Positions{}}
+		id, isKnown := ids[topic]
+		readable := Range{Positions{}, Positions{}, formatTopicID(id)}
 		var err error
 		for partition, end := range partitions {
 			start, ok := starts.Lookup(topic, partition)
@@ -437,7 +442,7 @@ func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 		switch {
 		case errors.Is(partitions[-1].Err, kerr.UnknownTopicOrPartition): // kadm's place for errors of the topic
 			ranges[topic] = Range{}
-		case err == nil:
+		case err == nil && isKnown:
 			ranges[topic] = readable
 		}
 	}

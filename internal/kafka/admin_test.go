@@ -178,8 +178,10 @@ func TestRangesWithoutStarts(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "letters", "one", "two")
 	a := openTestAdmin(t, b.Addr())
-	assert.Equal(t, map[string]Range{"letters": {Positions{0: 0}, Positions{0: 2}}, "missing": {}},
-		a.Ranges(kafkatest.Context(t), "letters", "missing"))
+	ranges := a.Ranges(kafkatest.Context(t), "letters", "missing")
+	assert.Equal(t, 22, len(ranges["letters"].TopicID))
+	assert.Equal(t, map[string]Range{"letters": {Positions{0: 0}, Positions{0: 2}, ranges["letters"].TopicID},
+		"missing": {}}, ranges)
 	kafkatest.RejectIf(b.Cluster, kmsg.ListOffsets, nil, func(r kmsg.Request) bool {
 		topics := r.(*kmsg.ListOffsetsRequest).Topics
 		starts := len(topics) > 0 && topics[0].Partitions[0].Timestamp == -2

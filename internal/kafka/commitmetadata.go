@@ -30,11 +30,15 @@ const (
 )
 
 func encodeMetadata(offset int64, topic kadm.TopicID, text string) string {
-	id := ""
-	if topic != (kadm.TopicID{}) {
-		id = base64.RawURLEncoding.EncodeToString(topic[:])
+	return metadataPrefix + strconv.FormatInt(offset, 10) + ":" + formatTopicID(topic) + " " + text
+}
+
+// formatTopicID returns the text of a topic's ID, "" for the zero ID of brokers before Kafka 2.8.
+func formatTopicID(id kadm.TopicID) string {
+	if id == (kadm.TopicID{}) {
+		return ""
 	}
-	return metadataPrefix + strconv.FormatInt(offset, 10) + ":" + id + " " + text
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
 func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata CommitMetadata) {
@@ -194,6 +198,7 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	return nil
 }
 
+// topicIDs returns the IDs of topics. With an error, they are those of the other topics.
 func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[string]kadm.TopicID, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
@@ -208,13 +213,14 @@ func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[stri
 	ids := map[string]kadm.TopicID{}
 	for _, t := range answer.Topics {
 		if t.Topic != nil {
-			if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
-				return nil, fmt.Errorf("ID of topic %s: %w", *t.Topic, err)
+			if failure := kerr.ErrorForCode(t.ErrorCode); failure != nil {
+				err = errors.Join(err, fmt.Errorf("ID of topic %s: %w", *t.Topic, failure))
+				continue
 			}
 			ids[*t.Topic] = t.TopicID
 		}
 	}
-	return ids, nil
+	return ids, err
 }
 
 func (s *Consumer) storedOffsets(ctx context.Context, client *kgo.Client, topics []string) (kadm.OffsetResponses,

@@ -165,6 +165,15 @@ func (t *topicRead) deliver(record *kgo.Record) error {
 	return t.each(record)
 }
 
+// TopicID returns [Range.TopicID] of a topic.
+func (r *Reader) TopicID(ctx context.Context, topic string) (string, error) {
+	ids, err := topicIDs(ctx, r.client, []string{topic})
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return "", nil
+	}
+	return formatTopicID(ids[topic]), r.dialer.Explain(err)
+}
+
 // IsEmpty reports whether a range has no readable record: markers and aborted records keep a consumer's offset below
 // the end although it has caught up.
 func (r *Reader) IsEmpty(ctx context.Context, topic string, from, to Positions) (bool, error) {
