@@ -162,8 +162,7 @@ func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.Failed
 			}
 			extra = d.task.deadLetterHeaders(failure, d.binding)
 		}
-		r.Headers = append(append(b.Headers(len(failed.Record.Headers) + len(extra))[:0], failed.Record.Headers...),
-			extra...)
+		r.Headers = appendHeaders(b.Headers(len(failed.Record.Headers) + len(extra))[:0], failed.Record.Headers, extra)
 	}
 	stored := make(chan error, 1)
 	d.producer.Produce(ctx, b, func(_ int, err error) { stored <- err })
@@ -176,6 +175,17 @@ func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.Failed
 	case <-ctx.Done():
 		return fmt.Errorf("topic %s: %w", d.topic, context.Cause(ctx))
 	}
+}
+
+// appendHeaders appends the headers of a record and those of its failure, which replace the headers of another
+// connector's dead letter.
+func appendHeaders(to, record, failure []kgo.RecordHeader) []kgo.RecordHeader {
+	for _, h := range record {
+		if len(failure) == 0 || !strings.HasPrefix(h.Key, ownHeaderPrefix) {
+			to = append(to, h)
+		}
+	}
+	return append(to, failure...)
 }
 
 // kafkaStages maps stages to names of org.apache.kafka.connect.runtime.errors.Stage.

@@ -2,11 +2,13 @@ package connect
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka"
 	core "github.com/culvert-project/culvert/internal/run/task"
@@ -59,6 +61,19 @@ func TestRecordIndex(t *testing.T) {
 			t.Errorf("%s: found %+v", name, state)
 		}
 	}
+}
+
+// A sink may read the dead letter topic of another connector. Two letters of one record there are two records of the
+// sink, and what was replayed or written of that record says nothing of them.
+func TestDeadLettersOfDeadLetters(t *testing.T) {
+	failure := []kgo.RecordHeader{{Key: ownHeaderPrefix + "stage", Value: []byte("write")}}
+	foreign := []kgo.RecordHeader{{Key: "of the record"}, {Key: ownHeaderPrefix + "parts", Value: []byte("2 of 3")},
+		{Key: ownHeaderPrefix + "replays", Value: []byte("3")},
+		{Key: ownHeaderPrefix + "original", Value: []byte(strings.Repeat("0a", 16))}}
+	l := ParseDeadLetter(&kgo.Record{Headers: appendHeaders(nil, foreign, failure)})
+	assert.Equal(t, []kgo.RecordHeader{foreign[0], failure[0]}, l.Record.Headers)
+	assert.Equal(t, []any{"", 0, true}, []any{l.Original, l.Replays, l.Rows.IsAll()})
+	assert.Equal(t, foreign, appendHeaders(nil, foreign, nil), "without headers of errors, records are as they were")
 }
 
 func TestRecordIndexRows(t *testing.T) {
