@@ -76,6 +76,31 @@ func TestDeadLettersOfDeadLetters(t *testing.T) {
 	assert.Equal(t, foreign, appendHeaders(nil, foreign, nil), "without headers of errors, records are as they were")
 }
 
+// Rows of a source that have no time are told apart by their letters: an earlier one says nothing of the next refusal
+// of the same row. A retry keeps the identifier.
+func TestRowsWithoutTime(t *testing.T) {
+	letterAt := func(offset int64, original string) *DeadLetter {
+		r := deadLetterOf("dlq", "c", 1, len(original)/32, "no")
+		r.Offset = offset
+		r.Attrs = kgo.NewRecordAttrs(kgo.RecordAttrsOpts{TimestampType: 1}) // LogAppendTime
+		l := ParseDeadLetter(r)
+		l.Original = original
+		return &l
+	}
+	first := letterAt(0, "")
+	retried := letterAt(1, first.forReplay().Original)
+	x := newDeadLetterIndex()
+	for _, l := range []*DeadLetter{first, retried, letterAt(2, "")} {
+		x.add(l)
+	}
+	settled := replayState{}
+	settled.markDone(0, 1)
+	x.update(kafka.Positions{0: 0}, map[int32]replayState{0: settled})
+	page, _, err := x.page(DeadLetterQuery{Show: ShowAll})
+	require.NoError(t, err)
+	assert.Equal(t, []any{2, int64(1)}, []any{len(page), *x.summary().Open})
+}
+
 func TestRecordIndexRows(t *testing.T) {
 	r := newRecordIndex(kafka.Config{})
 	id := newDeadLetter(1, "a", 0, core.RowSubset{}).recordID()
