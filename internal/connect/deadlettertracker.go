@@ -51,10 +51,15 @@ type deadLetterTracker struct {
 	letters    atomic.Int64
 	connectors atomic.Int64
 
-	mu     sync.Mutex
+	mu       sync.Mutex
+	clients  *trackerClients
+	isClosed bool
+	topics   map[string]*trackedTopic
+}
+
+type trackerClients struct {
 	admin  *kafka.Admin
 	reader *kafka.Reader
-	topics map[string]*trackedTopic
 }
 
 // trackedTopic is one dead letter topic, which several connectors may share.
@@ -144,29 +149,36 @@ func (t *deadLetterTracker) run(ctx context.Context) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.admin != nil {
-		t.admin.Close()
-		t.reader.Close()
-		t.admin, t.reader = nil, nil
+	t.isClosed = true
+	if t.clients != nil {
+		t.clients.admin.Close()
+		t.clients.reader.Close()
 	}
 }
 
-func (t *deadLetterTracker) open() (err error) {
+var errTrackerClosed = errors.New("the worker is shutting down")
+
+// open returns the clients. Requests that began before the worker shuts down may use them after they are closed.
+func (t *deadLetterTracker) open() (*trackerClients, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.admin != nil {
-		return nil
+	if t.isClosed {
+		return nil, errTrackerClosed
+	}
+	if t.clients != nil {
+		return t.clients, nil
 	}
 	admin, err := kafka.NewAdmin(t.herder.shared.Kafka)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if t.reader, err = kafka.NewReader(t.herder.shared.Kafka); err != nil {
+	reader, err := kafka.NewReader(t.herder.shared.Kafka)
+	if err != nil {
 		admin.Close()
-		return err
+		return nil, err
 	}
-	t.admin = admin
-	return nil
+	t.clients = &trackerClients{admin, reader}
+	return t.clients, nil
 }
 
 // track adds a connector to its topic, in place of an earlier one with the same name.
@@ -260,7 +272,8 @@ func (t *deadLetterTracker) prepare(ctx context.Context, topics ...*trackedTopic
 	if t.herder.shared.Offsets == nil {
 		return nil, errors.New("the worker has no offsets topic")
 	}
-	if err := t.open(); err != nil {
+	clients, err := t.open()
+	if err != nil {
 		return nil, err
 	}
 	var names, owners []string
@@ -272,7 +285,7 @@ func (t *deadLetterTracker) prepare(ctx context.Context, topics ...*trackedTopic
 		}
 	}
 	t.mu.Unlock()
-	ranges := t.admin.Ranges(ctx, names...)
+	ranges := clients.admin.Ranges(ctx, names...)
 	if err := t.herder.shared.Offsets.Load(ctx, owners...); err != nil {
 		return nil, err
 	}
@@ -290,6 +303,10 @@ func (t *deadLetterTracker) refresh(ctx context.Context, shared *trackedTopic, o
 
 // refreshLocked is refresh while the topic's lock is held.
 func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTopic, offsets kafka.Range) error {
+	clients, err := t.open()
+	if err != nil {
+		return err
+	}
 	t.mu.Lock()
 	connectors := maps.Clone(shared.connectors)
 	t.mu.Unlock()
@@ -299,7 +316,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 		if !c.isOlder(offsets, states[name]) {
 			continue
 		}
-		current, ok := t.admin.Ranges(ctx, shared.name)[shared.name]
+		current, ok := clients.admin.Ranges(ctx, shared.name)[shared.name]
 		if !ok {
 			t.setBackoff(ctx, shared, true)
 			return fmt.Errorf("topic %s cannot be read at the moment", shared.name)
@@ -317,7 +334,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 	}
 	var readErr error
 	if !maps.Equal(from, offsets.To) {
-		_, readErr = t.reader.Read(ctx, shared.name, kafka.ReadOptions{From: from, To: offsets.To},
+		_, readErr = clients.reader.Read(ctx, shared.name, kafka.ReadOptions{From: from, To: offsets.To},
 			func(r *kgo.Record) error {
 				l := t.herder.parseRedacted(r)
 				if c := connectors[l.Connector]; c != nil && r.Offset >= c.next[r.Partition] {
@@ -457,6 +474,10 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 	if err != nil {
 		return err
 	}
+	clients, err := t.open()
+	if err != nil {
+		return err
+	}
 	shared := t.track(ctl, topic)
 	ranges, err := t.prepare(ctx, shared)
 	if err != nil {
@@ -464,7 +485,7 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 	}
 	offsets, ok := ranges[topic]
 	if !ok {
-		_, err := t.admin.EndOffsets(ctx, false, topic)
+		_, err := clients.admin.EndOffsets(ctx, false, topic)
 		return cmp.Or(err, fmt.Errorf("topic %s cannot be read at the moment", topic))
 	}
 	if err := shared.lock.Lock(ctx); err != nil {
@@ -480,5 +501,5 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 	if err := t.refreshLocked(ctx, shared, offsets); err != nil {
 		return err
 	}
-	return do(c, t.reader)
+	return do(c, clients.reader)
 }

@@ -316,7 +316,9 @@ func TestBackoffOfUnreadableTopics(t *testing.T) {
 	}, func() string { return fmt.Sprintf("expected 1 open letter, found %d", open()) })
 	assert.Equal(t, time.Duration(0), shared.backoff)
 	cancel()
-	x.run(ctx) // closes its clients
+	x.run(ctx) // closes its clients, also for lists that are requested while the worker shuts down
+	err := x.withIndex(kafkatest.Context(t), "c", "dlq", nil)
+	assert.Equal(t, true, errors.Is(err, errTrackerClosed), fmt.Sprint(err))
 }
 
 // Secrets in messages of other programs are removed before digits are, which would make them unrecognizable.
