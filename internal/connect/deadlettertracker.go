@@ -50,6 +50,8 @@ type deadLetterTracker struct {
 	// letters counts those of all connectors. Letters of connectors that were forgotten count until the next refresh.
 	letters    atomic.Int64
 	connectors atomic.Int64
+	reads      sync.WaitGroup // of topics in the background
+	slots      chan struct{}  // one for each read that runs
 
 	mu       sync.Mutex
 	clients  *trackerClients
@@ -70,6 +72,7 @@ type trackedTopic struct {
 	connectors map[string]*trackedConnector
 	backoff    time.Duration // zero after a success
 	retryAt    time.Time     // before that, the topic is not read in the background
+	isReading  bool          // in the background
 }
 
 // trackedConnector is a connector of a tracked topic. A connector that was deleted and created again is another one.
@@ -88,7 +91,7 @@ type trackedConnector struct {
 
 func newDeadLetterTracker(h *Herder) *deadLetterTracker {
 	return &deadLetterTracker{herder: h, wake: guard.NewBell(), limit: maxTrackedOfWorker,
-		topics: map[string]*trackedTopic{}}
+		slots: make(chan struct{}, trackedAtOnce), topics: map[string]*trackedTopic{}}
 }
 
 // DeadLetterSummary returns what this worker knows of the open dead letters of a connector that it owns.
@@ -147,6 +150,7 @@ func (t *deadLetterTracker) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+	t.reads.Wait()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.isClosed = true
@@ -196,7 +200,8 @@ func (t *deadLetterTracker) track(ctl *controller, topic string) *trackedTopic {
 	return shared
 }
 
-// refreshAll brings the summaries of all owned connectors up to date and forgets other connectors.
+// refreshAll starts to bring the summaries of all owned connectors up to date and forgets other connectors. It does not
+// wait for the reads, so that a large topic delays no other.
 func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 	owned := map[string]string{} // topic by connector
 	for _, ctl := range t.herder.all() {
@@ -219,7 +224,9 @@ func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 	t.letters.Store(letters)
 	t.connectors.Store(int64(len(owned)))
 	topics := slices.Collect(maps.Values(t.topics))
-	topics = slices.DeleteFunc(topics, func(shared *trackedTopic) bool { return time.Now().Before(shared.retryAt) })
+	topics = slices.DeleteFunc(topics, func(shared *trackedTopic) bool {
+		return shared.isReading || time.Now().Before(shared.retryAt)
+	})
 	t.mu.Unlock()
 	if len(topics) == 0 {
 		return nil
@@ -228,30 +235,39 @@ func (t *deadLetterTracker) refreshAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	queue := make(chan *trackedTopic, len(topics))
 	for _, shared := range topics {
-		queue <- shared
+		if offsets, ok := ranges[shared.name]; ok {
+			t.startRefresh(ctx, shared, offsets)
+		} else {
+			t.setBackoff(ctx, shared, true)
+		}
 	}
-	close(queue)
-	failures := make([]error, min(trackedAtOnce, len(topics)))
-	var readers sync.WaitGroup
-	for n := range failures {
-		readers.Go(func() {
-			failures[n] = guard.Do(t.herder.shared.Logger, "counting dead letters", func() (failure error) {
-				for shared := range queue {
-					offsets, ok := ranges[shared.name]
-					if !ok {
-						t.setBackoff(ctx, shared, true)
-						continue
-					}
-					failure = errors.Join(failure, t.refresh(ctx, shared, offsets))
-				}
-				return failure
-			})
+	return nil
+}
+
+// startRefresh refreshes a topic in the background when one of [trackedAtOnce] reads has ended.
+func (t *deadLetterTracker) startRefresh(ctx context.Context, shared *trackedTopic, offsets kafka.Range) {
+	setReading := func(isReading bool) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		shared.isReading = isReading
+	}
+	setReading(true)
+	t.reads.Go(func() {
+		defer setReading(false)
+		select {
+		case t.slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		defer func() { <-t.slots }()
+		err := guard.Do(t.herder.shared.Logger, "counting dead letters", func() error {
+			return t.refresh(ctx, shared, offsets)
 		})
-	}
-	readers.Wait()
-	return errors.Join(failures...)
+		if err != nil && ctx.Err() == nil {
+			t.herder.shared.Logger.Debug("dead letters are not counted", "topic", shared.name, "error", err)
+		}
+	})
 }
 
 // setBackoff pauses the background reads of a topic after a failure, up to [maxTrackingBackoff].

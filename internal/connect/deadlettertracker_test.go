@@ -225,6 +225,28 @@ func TestIncompleteRefresh(t *testing.T) {
 	assert.Equal(t, int64(1), *c.summary.Open)
 }
 
+func (t *deadLetterTracker) refreshNow(test *testing.T) {
+	test.Helper()
+	require.NoError(test, t.refreshAll(kafkatest.Context(test)))
+	t.reads.Wait()
+}
+
+// A topic that takes long to read delays no other one.
+func TestLargeTopicDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq2"})
+	h.awaitOpen("c", 0)
+	h.tracker.mu.Lock()
+	large := h.tracker.topics["dlq"]
+	h.tracker.mu.Unlock()
+	require.NoError(t, large.lock.Lock(kafkatest.Context(t)))
+	defer large.lock.Unlock()
+	produce(t, client, lettersOf("dlq2", "d", 2)...)
+	h.awaitOpen("d", 2)
+	produce(t, client, deadLetterOf("dlq2", "d", 2, 0, "no"))
+	h.awaitOpen("d", 3)
+}
+
 // trackedAlone returns a tracked topic of a connector that is not refreshed in the background.
 func (h *herd) trackedAlone(topic, connector string) *trackedTopic {
 	ctl, err := h.find(connector)
@@ -300,7 +322,7 @@ func TestBackoffOfUnreadableTopics(t *testing.T) {
 	h.awaitOpen("c", 0)
 	x := newDeadLetterTracker(h.Herder)
 	ctx, cancel := context.WithCancel(kafkatest.Context(t))
-	require.NoError(t, x.refreshAll(ctx))
+	x.refreshNow(t)
 	shared := x.topics["dlq"]
 	for _, want := range []time.Duration{3, 6, 12, 24, 48, 96, 192, 300, 300} {
 		x.setBackoff(ctx, shared, true)
@@ -308,7 +330,7 @@ func TestBackoffOfUnreadableTopics(t *testing.T) {
 	}
 	produce(t, client, lettersOf("dlq", "c", 1)...)
 	open := func() int64 { return *shared.connectors["c"].summary.Open }
-	require.NoError(t, x.refreshAll(ctx))
+	x.refreshNow(t)
 	assert.Equal(t, int64(0), open())
 	require.Until(t, func() bool { // the client may remember for a second that the topic did not exist
 		err := x.withIndex(ctx, "c", "dlq", func(*trackedConnector, *kafka.Reader) error { return nil })
@@ -478,7 +500,7 @@ func TestTrackedLettersOfWorkerAreBounded(t *testing.T) {
 		t.Helper()
 		produce(t, client, records...)
 		for range 3 { // others shrink at the next refresh
-			require.NoError(t, x.refreshAll(kafkatest.Context(t)))
+			x.refreshNow(t)
 		}
 	}
 	add(slices.Concat(lettersOf("dlq", "c", 50), lettersOf("dlq2", "d", 30), lettersOf("dlq2", "e", 10))...)
