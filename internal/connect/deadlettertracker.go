@@ -83,6 +83,7 @@ type trackedConnector struct {
 	next       kafka.Positions  // where the next read starts
 	topicID    string           // [kafka.Range.TopicID] of what was read
 	isStale    bool             // the index has changed since the summary was derived
+	stateErr   error            // of the last read of the replay states
 
 	mu      sync.Mutex
 	summary *DeadLetterSummary // nil means unknown
@@ -326,8 +327,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 	t.mu.Lock()
 	connectors := maps.Clone(shared.connectors)
 	t.mu.Unlock()
-	states, failure := t.readStates(ctx, shared.name, connectors, offsets)
-	failures := []error{failure}
+	states := t.readStates(ctx, shared.name, connectors, offsets)
 	for name, c := range connectors {
 		if !c.isOlder(offsets, states[name]) {
 			continue
@@ -372,7 +372,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 		}
 		t.updateLimit(c)
 	}
-	return errors.Join(append(failures, readErr)...)
+	return readErr
 }
 
 // updateLimit counts the letters of a connector and sets its limit: an equal share of what the worker may keep, or more
@@ -427,11 +427,11 @@ func (c *trackedConnector) prepare(offsets kafka.Range) {
 	}
 }
 
-// readStates returns the stored replay states of connectors by name, without those that cannot be read.
+// readStates returns the stored replay states of connectors by name, and sets the errors of those that cannot be read.
 func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connectors map[string]*trackedConnector,
-	offsets kafka.Range) (states map[string]map[int32]replayState, failure error) {
-	states = map[string]map[int32]replayState{}
-	for name := range connectors {
+	offsets kafka.Range) map[string]map[int32]replayState {
+	states := map[string]map[int32]replayState{}
+	for name, c := range connectors {
 		stored := map[int32]replayState{}
 		var err error
 		for partition := range offsets.To {
@@ -445,12 +445,14 @@ func (t *deadLetterTracker) readStates(ctx context.Context, topic string, connec
 				break
 			}
 		}
-		failure = errors.Join(failure, err)
-		if err == nil {
-			states[name] = stored
+		c.stateErr = err
+		if err != nil {
+			t.herder.shared.Logger.Debug("dead letters are not counted", "connector", name, "error", err)
+			continue
 		}
+		states[name] = stored
 	}
-	return states, failure
+	return states
 }
 
 // update derives the summary from new letters and replay states. isComplete means that all new letters were read.
@@ -516,6 +518,9 @@ func (t *deadLetterTracker) withIndex(ctx context.Context, name, topic string,
 	}
 	if err := t.refreshLocked(ctx, shared, offsets); err != nil {
 		return err
+	}
+	if c.stateErr != nil {
+		return c.stateErr
 	}
 	return do(c, clients.reader)
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // deadLetterOf returns a record of a dead letter topic: the n-th row of a source's connector.
@@ -193,6 +195,24 @@ func TestDeadLettersByOriginal(t *testing.T) {
 	h.must(h.Remove("d"))
 	h.Put(h.named("d", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=missing"), nil)
 	h.awaitOpen("d", 0)
+}
+
+// The state of one connector that cannot be read prevents the lists of that connector only.
+func TestUnreadableReplayState(t *testing.T) {
+	t.Parallel()
+	h, client := deadLetterHerd(t, map[string]string{"c": "dlq", "d": "dlq"})
+	produce(t, client, deadLetterOf("dlq", "c", 1, 0, "no"), deadLetterOf("dlq", "d", 1, 0, "no"))
+	h.awaitOpen("c", 1)
+	ctl, err := h.find("c")
+	require.NoError(t, err)
+	run, err := ctl.openDetachedRun(kafkatest.Context(t))
+	require.NoError(t, err)
+	defer run.closeOffsets()
+	unknown := offset.Entry{Partition: replayPartition("dlq", 0), Offset: []wit.OffsetEntry{wit.IntegerEntry("x", 1)}}
+	require.NoError(t, run.clients.offsets.Set(kafkatest.Context(t), replayOwnerPrefix+"c", unknown))
+	_, err = h.ListDeadLetters(kafkatest.Context(t), "c", DeadLetterQuery{Show: ShowOpen}, nil)
+	assert.Contains(t, fmt.Sprint(err), "stored replay state of topic dlq, partition 0", "found x")
+	assert.Equal(t, []string{"0@1 x1"}, h.pages("d", DeadLetterQuery{Show: ShowOpen}))
 }
 
 // Settled dead letters of a connector with its own offsets topic count, too: its writes are copied to the topic of
