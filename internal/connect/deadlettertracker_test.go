@@ -421,6 +421,21 @@ func TestDiscardIsBounded(t *testing.T) {
 	}
 }
 
+// A row of a source counts as delivered when it was sent; dry runs count the same.
+func TestReplayOfARow(t *testing.T) {
+	t.Parallel()
+	h, client := deadLetterHerd(t, map[string]string{"c": "dlq"})
+	row := deadLetterOf("dlq", "c", 1, 0, "no")
+	row.Key, row.Value = nil, []byte(`{"schema":null,"payload":{"n":1}}`)
+	produce(t, client, row)
+	h.await("c", Running)
+	for _, isDryRun := range []bool{true, false} {
+		result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{DryRun: isDryRun})
+		require.NoError(t, err)
+		assert.Equal(t, ReplayResult{Sent: 1, Delivered: 1, Kept: map[string]int{}}, result)
+	}
+}
+
 // The summary is unknown without the right to read the topic, and as long as it could not be read.
 func TestDeadLettersWithoutTopic(t *testing.T) {
 	t.Parallel()

@@ -323,13 +323,15 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 		}
 	}
 	var sent []core.DeadLetter
+	delivered := map[string]bool{} // positions of sent letters
 	return source.NewTask(options).Replay(ctx, source.Replay{Partition: p.storageKey(),
 		Next: func(ctx context.Context, unreadable source.UnreadableReason) (batch []core.DeadLetter,
 			after []wit.OffsetEntry, err error) {
 			for i := range sent { // they were stored
-				p.count(sent[i].Position, true)
+				p.count(sent[i].Position, delivered[sent[i].Position])
 			}
 			sent = nil
+			clear(delivered)
 			if err := p.checkLock(ctx); err != nil {
 				return nil, nil, err
 			}
@@ -344,7 +346,8 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 			}
 			sent = batch
 			return batch, p.state.fields(), nil
-		}})
+		},
+		Delivered: func(position string) { delivered[position] = true }})
 }
 
 func (p *partitionReplay) readableDeadLetters(ctx context.Context, deadLetters []*DeadLetter,

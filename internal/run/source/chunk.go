@@ -55,8 +55,9 @@ type chunk struct {
 // origin is the source of the rows of a page, shared by its chunks. It is not modified.
 type origin struct {
 	request     string
-	replayed    *task.DeadLetter // the dead letter that the rows are of; nil if they came from the service
-	span        *tracing.Span    // traceHeader is added to each record; its Key is empty for none
+	replayed    *task.DeadLetter      // the dead letter that the rows are of; nil if they came from the service
+	delivered   func(position string) // of the dead letter, see [Replay]
+	span        *tracing.Span         // traceHeader is added to each record; its Key is empty for none
 	traceHeader kgo.RecordHeader
 }
 

@@ -78,7 +78,11 @@ func (f *feed) settleOne(chunk *chunk) error {
 			f.task.o.Metrics.LostDeadLetters.Add(int64(chunk.deadLetterCount)) // possibly only some of them
 			return fmt.Errorf("%s: %w", chunk.origin.request, s.err)
 		}
-		f.task.count.written.Add(int64(s.records - chunk.deadLetterCount))
+		written := s.records - chunk.deadLetterCount
+		f.task.count.written.Add(int64(written))
+		if written > 0 && chunk.origin.delivered != nil {
+			chunk.origin.delivered(chunk.origin.replayed.Position)
+		}
 	case <-f.pipeline.ctx.Done():
 		chunk.sending.End(context.Cause(f.pipeline.ctx))
 		return nil

@@ -23,6 +23,8 @@ type Replay struct {
 	// ones are acknowledged and stored. It must leave out unreadable documents.
 	Next func(ctx context.Context, unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry,
 		err error)
+	// Delivered is called with the position of each letter of which a row is acknowledged, before the following Next.
+	Delivered func(position string)
 }
 
 // UnreadableReason returns why no feed of the connector can read a letter that is a document, empty if one can. The
@@ -35,7 +37,7 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if err := t.o.PrepareOffsets(ctx, 1); err != nil {
 		return err
 	}
-	reading := replayReader{task: t}
+	reading := replayReader{task: t, delivered: r.Delivered}
 	var err error
 	if reading.key, reading.value, err = t.o.DeadLetters.NewConverters(); err != nil {
 		return err
@@ -68,11 +70,13 @@ type replayReader struct {
 	task       *Task
 	key, value convert.Converter
 	opened     *openedVersion // set by the first document
+	delivered  func(position string)
 }
 
 func (r *replayReader) send(ctx context.Context, feed *feed, letters []task.DeadLetter, after []wit.OffsetEntry) error {
 	for i, try := 0, 0; i < len(letters); {
-		page := newPage(feed, &wit.Fetch{}, &origin{request: letters[i].Request, replayed: &letters[i]}, &bisection{})
+		source := &origin{request: letters[i].Request, replayed: &letters[i], delivered: r.delivered}
+		page := newPage(feed, &wit.Fetch{}, source, &bisection{})
 		page.emitted.any = i > 0
 		err := r.fill(ctx, page)
 		if errors.As(err, new(*plugin.PageLost)) && try < immediateRetries && page.emitted.chunks == 0 {

@@ -135,6 +135,36 @@ func TestReplayOfUnreadableDeadLetters(t *testing.T) {
 	}
 }
 
+// dropper drops the rows with the value drop.
+type dropper struct{ splitter }
+
+func (d *dropper) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
+	failures, err := d.splitter.Apply(ctx, b)
+	b.Rows = slices.DeleteFunc(b.Rows, func(r wit.Row) bool { return string(b.Bytes(r.Value)) == "drop" })
+	return failures, err
+}
+
+// A letter counts as delivered only if a row of it was sent to its topic.
+func TestReplayReportsDeliveredLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{version: "1"})
+		w.o.TolerateAll = true
+		w.o.DeadLetters = deadLetters(func(FailedRow) {})
+		w.o.NewConverters = converting(asIs{}, asIs{refuse: "bad"})
+		w.o.NewChain = func(context.Context) (Chain, error) { return &dropper{}, nil }
+		var letters []task.DeadLetter
+		for i, value := range []string{"v", "drop", "bad", "drop|w"} {
+			letters = append(letters, task.DeadLetter{Replays: 1, Position: fmt.Sprint("0@", i),
+				Record: &kgo.Record{Topic: "topic0", Key: []byte("k"), Value: []byte(value)}})
+		}
+		replay := lettersLeft(letters, nil)
+		var delivered []string
+		replay.Delivered = func(position string) { delivered = append(delivered, position) }
+		require.NoError(t, NewTask(w.o).Replay(t.Context(), replay))
+		assert.Equal(t, []string{"0@0", "0@3"}, delivered)
+	})
+}
+
 // splitter creates a row for each word of a value, with the original row's number.
 type splitter struct{ input []wit.Row }
 
