@@ -284,13 +284,16 @@ func (d *deadLetterIndex) knownCause(l *trackedDeadLetter) causeID {
 	return l.cause
 }
 
-// siblings returns all letters of the open originals that have a letter at one of the positions, and their number.
-func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter, originals int) {
+// siblings returns all letters of the open originals that have a letter at one of the positions, the number of these
+// originals, and how many positions have one.
+func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter, originals,
+	matched int) {
 	selected := map[uint64]bool{}
 	for i := range d.letters {
 		l := &d.letters[i]
 		if positions[l.position()] && d.isOpen(d.originals[l.original]) {
 			selected[l.original] = true
+			matched++
 		}
 	}
 	for i := range d.letters {
@@ -298,5 +301,5 @@ func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (lette
 			letters = append(letters, d.letters[i])
 		}
 	}
-	return letters, len(selected)
+	return letters, len(selected), matched
 }

@@ -176,7 +176,7 @@ func TestDeadLettersByOriginal(t *testing.T) {
 		h.must(h.Remove("c"))
 		h.Put(h.named("c", "errors.tolerance=all", deadLetterContext+"=true", deadLetterTopic+"=dlq"), nil)
 	}
-	result, err := h.discard("c", "0@5", "0@1", "0@99")
+	result, err := h.discard("c", "0@0", "0@5", "0@1", "0@99") // two of one original, of another connector, unknown
 	require.NoError(t, err)
 	assert.Equal(t, DiscardResult{1, map[string]int{keptUnknown: 2}}, result)
 	h.awaitOpen("c", 1)

@@ -164,8 +164,9 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 		var letters []trackedDeadLetter
 		var current map[int32]replayState
 		var topicID string
+		matched := 0
 		err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
-			letters, result.Discarded = c.index.siblings(positions)
+			letters, result.Discarded, matched = c.index.siblings(positions)
 			current = c.index.states
 			topicID = c.topicID
 			return nil
@@ -174,7 +175,7 @@ func (h *Herder) DiscardDeadLetters(ctx context.Context, name string,
 			return err
 		}
 		result.Kept = map[string]int{}
-		if kept := len(positions) - result.Discarded; kept > 0 {
+		if kept := len(positions) - matched; kept > 0 {
 			result.Kept[keptUnknown] = kept
 		}
 		return run.storeDiscarded(ctx, lock, topic, topicID, letters, current)
