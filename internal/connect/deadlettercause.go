@@ -53,18 +53,24 @@ func causeText(message string) string {
 	message = message[:min(len(message), 8*shown.MaxLine)]
 	var b strings.Builder
 	last := ' '
+	unchecked := len(message) // of the message, where a number may begin
 	for len(message) > 0 {
 		r, size := utf8.DecodeRuneInString(message)
 		end, isMark := closingMarks[r]
+		number := 0
+		if !isWordRune(last) && len(message) <= unchecked {
+			number, unchecked = findNumber(message)
+			unchecked = len(message) - unchecked
+		}
 		switch {
 		case isMark && (r != '\'' || !isWordRune(last)): // not an apostrophe
 			b.WriteString(string(r) + "…" + string(end))
 			message = message[closingMark(message, r, end):]
 			last = end
 			continue
-		case !isWordRune(last) && numberSize(message) > 0:
+		case number > 0:
 			b.WriteByte('#')
-			message = message[numberSize(message):]
+			message = message[number:]
 			last = '#'
 			continue
 		case unicode.IsDigit(r): // within a word
@@ -109,21 +115,26 @@ func isNumberRune(r rune) bool {
 	return unicode.IsDigit(r) || strings.ContainsRune("abcdefABCDEFxXTZ.,:-+", r)
 }
 
-// numberSize returns the size of the number, time or identifier of hexadecimal digits at the beginning, zero for none.
-func numberSize(text string) int {
-	word := text[:len(text)-len(strings.TrimLeftFunc(text, isNumberRune))]
-	word = strings.TrimRight(word, ".,:-+")
+// findNumber returns the size of the number, time or identifier of hexadecimal digits at the beginning. Zero means that
+// no number begins before next.
+func findNumber(text string) (size, next int) {
+	run := text[:len(text)-len(strings.TrimLeftFunc(text, isNumberRune))]
+	word := strings.TrimRight(run, ".,:-+")
 	after, _ := utf8.DecodeRuneInString(text[len(word):])
-	digits, letters := 0, 0
-	for _, r := range word {
+	digits, letters, lettersEnd := 0, 0, 0
+	for i, r := range word {
 		if unicode.IsDigit(r) {
 			digits++
 		} else if unicode.IsLetter(r) {
 			letters++
+			lettersEnd = i + 1
 		}
 	}
-	if digits == 0 || isWordRune(after) || (letters > 0 && digits+letters < 8) {
-		return 0
+	switch {
+	case digits == 0 || isWordRune(after):
+		return 0, len(run)
+	case letters > 0 && digits+letters < 8:
+		return 0, lettersEnd
 	}
-	return len(word)
+	return len(word), len(word)
 }

@@ -3,6 +3,7 @@ package connect
 import (
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
@@ -29,6 +30,17 @@ func TestCauseText(t *testing.T) {
 		"\u202evalue\x1b":                                    "\ufffdvalue\ufffd",
 	} {
 		assert.Equal(t, want, causeText(message), message)
+	}
+	for message, want := range map[string]string{"ab-12": "ab-#", "a---b-1": "a---b-#", "--1": "#", "12ab-x": "#ab-x"} {
+		assert.Equal(t, want, causeText(message), message)
+	}
+	for _, long := range []string{strings.Repeat("-", 16_000), "a" + strings.Repeat(".-", 7_990) + "b1",
+		strings.Repeat("-a", 8_000), strings.Repeat("-", 15_990) + "1a2z"} { // in less than quadratic time
+		start := time.Now()
+		causeText(long)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%.10q: expected less than 1 s, found %v", long, took)
+		}
 	}
 	for _, long := range []string{strings.Repeat("ü", 10_000), strings.Repeat("(", 10_000), strings.Repeat("a 1 ", 10_000)} {
 		if n := utf8.RuneCountInString(causeText(long)); n > 2100 {
