@@ -38,8 +38,8 @@ func TestCauseText(t *testing.T) {
 		strings.Repeat("-a", 8_000), strings.Repeat("-", 15_990) + "1a2z"} { // in less than quadratic time
 		start := time.Now()
 		causeText(long)
-		if took := time.Since(start); took > time.Second {
-			t.Errorf("%.10q: expected less than 1 s, found %v", long, took)
+		if duration := time.Since(start); duration > time.Second {
+			t.Errorf("%.10q: expected less than 1 s, found %v", long, duration)
 		}
 	}
 	for _, long := range []string{strings.Repeat("ü", 10_000), strings.Repeat("(", 10_000), strings.Repeat("a 1 ", 10_000)} {

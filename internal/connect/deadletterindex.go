@@ -286,8 +286,9 @@ func (d *deadLetterIndex) knownCause(l *trackedDeadLetter) causeID {
 
 // siblings returns all letters of the open originals that have a letter at one of the positions, the number of these
 // originals, and how many positions have one.
-func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) (letters []trackedDeadLetter, originals,
-	matched int) {
+func (d *deadLetterIndex) siblings(positions map[DeadLetterPosition]bool) ([]trackedDeadLetter, int, int) {
+	var letters []trackedDeadLetter
+	matched := 0
 	selected := map[uint64]bool{}
 	for i := range d.letters {
 		l := &d.letters[i]

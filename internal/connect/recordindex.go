@@ -79,8 +79,8 @@ func (l *DeadLetter) recordID() (id recordID) {
 	if stored, err := hex.DecodeString(l.Original); err == nil && len(stored) == len(id) {
 		return recordID(stored)
 	}
-	if r := l.Record; l.Partition < 0 && l.Timestamp.IsZero() && l.Replays == 0 {
-		// a source's row without a time has only this letter's position of its own
+	if l.Partition < 0 && l.Timestamp.IsZero() && l.Replays == 0 {
+		r := l.Record // only its position distinguishes rows of a source without a time
 		return newRecordID(r.Topic, r.Partition, r.Offset, r.Timestamp, r.Key, r.Value)
 	}
 	return newRecordID(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)

@@ -427,7 +427,7 @@ func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 	ends, _ := a.admin.ListCommittedOffsets(ctx, topics...)
 	ids, _ := topicIDs(ctx, a.client, topics)
 	for topic, partitions := range ends {
-		id, isKnown := ids[topic]
+		id, ok := ids[topic]
 		readable := Range{Positions{}, Positions{}, formatTopicID(id)}
 		var err error
 		for partition, end := range partitions {
@@ -442,7 +442,7 @@ func (a *Admin) Ranges(ctx context.Context, topics ...string) map[string]Range {
 		switch {
 		case errors.Is(partitions[-1].Err, kerr.UnknownTopicOrPartition): // kadm's place for errors of the topic
 			ranges[topic] = Range{}
-		case err == nil && isKnown:
+		case err == nil && ok:
 			ranges[topic] = readable
 		}
 	}
