@@ -203,19 +203,25 @@ type listAnswers struct {
 }
 
 func newListAnswers(answers []workerAnswer) *listAnswers {
-	group := &listAnswers{byWorker: map[string]map[string]ConnectorSummary{}, unknown: map[string]string{}}
+	group := &listAnswers{byWorker: map[string]map[string]ConnectorSummary{}, unknown: unknownWorkers(answers)}
 	group.silent = mergeAnswers(answers, func(worker string, l ConnectorList) {
 		group.byWorker[worker] = map[string]ConnectorSummary{}
 		for _, summary := range l.Connectors {
 			group.byWorker[worker][summary.Name] = summary
 		}
 	})
+	return group
+}
+
+// unknownWorkers returns why workers did not respond, by worker.
+func unknownWorkers(answers []workerAnswer) map[string]string {
+	unknown := map[string]string{}
 	for _, answer := range answers {
 		if answer.err != nil {
-			group.unknown[answer.worker] = answer.err.Error()
+			unknown[answer.worker] = answer.err.Error()
 		}
 	}
-	return group
+	return unknown
 }
 
 func (l *listAnswers) addMembers(c Cluster) {
@@ -231,6 +237,9 @@ func (l *listAnswers) addMembers(c Cluster) {
 
 // refine corrects what the status topic says of a component of another worker, which has not reported it.
 func (l *listAnswers) refine(component connect.ComponentStatus) connect.ComponentStatus {
+	if component.Local {
+		return component
+	}
 	if reason := cmp.Or(l.unknown[component.WorkerID], l.unknown[""]); reason != "" {
 		component.SetUnknown(reason)
 	} else if l.members != nil && !l.members[component.WorkerID] && component.State == connect.Running {
@@ -261,7 +270,7 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary Co
 		if _, ok := group.byWorker[component.WorkerID][c.Name]; ok && !component.Local {
 			continue
 		}
-		if !component.Local && !ownOnly {
+		if !ownOnly {
 			component = group.refine(component)
 		}
 		summary.merge(ConnectorSummary{ConnectorState: newConnectorState(c.Name, &component),

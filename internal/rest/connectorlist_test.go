@@ -262,6 +262,9 @@ func (r *runner) Summaries() []connect.Summary {
 	c := connect.Summary{Name: "c", Type: "source",
 		Components: []connect.ComponentStatus{{Task: -1, WorkerID: "w1", Local: r.number == 1,
 			State: connect.Running, Condition: "idle"}}}
+	if r.stored != "" && r.number != 1 {
+		c.Components[0] = connect.RemoteStatus(-1, r.stored, "w1", "")
+	}
 	for n := range 3 {
 		p := connect.RemoteStatus(n, connect.Running, fmt.Sprint("w", n), "")
 		if n == 2 {

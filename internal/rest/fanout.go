@@ -96,6 +96,8 @@ func (req *request) queryWorker(ctx context.Context, to, query string, result *w
 
 type groupMetrics struct {
 	tasks map[connect.TaskID][]connect.TaskMetrics
+	// components has the states of connectors (task -1) and tasks in the list of connectors.
+	components map[connect.TaskID]connect.ComponentStatus
 	// silent has the errors of workers that did not respond, by ID; missingReason explains missing metrics of a task.
 	silent        map[string]string
 	missingReason string
@@ -106,10 +108,18 @@ func (req *request) groupMetrics() (*groupMetrics, error) {
 	if answers == nil || err != nil {
 		return nil, err
 	}
-	metrics := &groupMetrics{tasks: map[connect.TaskID][]connect.TaskMetrics{}, silent: map[string]string{}}
+	metrics := &groupMetrics{tasks: map[connect.TaskID][]connect.TaskMetrics{}, silent: unknownWorkers(answers),
+		components: map[connect.TaskID]connect.ComponentStatus{}}
+	group := &listAnswers{unknown: metrics.silent}
+	group.addMembers(req.cluster)
+	for _, summary := range req.herder().Summaries() {
+		for _, component := range summary.Components {
+			id := connect.TaskID{Connector: summary.Name, Task: component.Task}
+			metrics.components[id] = group.refine(component)
+		}
+	}
 	for _, answer := range answers {
 		if answer.err != nil {
-			metrics.silent[answer.worker] = answer.err.Error()
 			continue
 		}
 		found := map[string]struct{ Motion connect.Metrics }{}
@@ -121,6 +131,11 @@ func (req *request) groupMetrics() (*groupMetrics, error) {
 			found[name] = one
 		}
 		for name, one := range found {
+			id := connect.TaskID{Connector: name, Task: -1}
+			if own := metrics.components[id]; own.WorkerID == answer.worker && one.Motion.State != "" {
+				own.Condition = one.Motion.State // also of tasks there
+				metrics.components[id] = own
+			}
 			for _, t := range one.Motion.Tasks {
 				id := connect.TaskID{Connector: name, Task: t.Task}
 				metrics.tasks[id] = append(metrics.tasks[id], t)
@@ -139,18 +154,14 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 		return metrics, err
 	}
 	info, err := h.Info(name)
-	status, unknown := h.Status(name)
 	own := metrics.Tasks
-	remote := connect.RemoteStatus(-1, status.Connector.State, status.Connector.WorkerID, "")
-	metrics.State, metrics.Tasks = remote.Condition, []connect.TaskMetrics{}
+	metrics.State = m.components[connect.TaskID{Connector: name, Task: -1}].Condition
+	metrics.Tasks = []connect.TaskMetrics{}
 	for _, id := range info.Tasks {
 		task := connect.TaskMetrics{Task: id.Task, State: connect.ConditionUnassigned}
-		if at := slices.IndexFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == id.Task }); at >= 0 {
-			component := connect.RemoteStatus(id.Task, status.Tasks[at].State, status.Tasks[at].WorkerID, "")
-			if reason, silent := m.silent[component.WorkerID]; silent {
-				component.SetUnknown(reason)
-			}
-			task.State, task.WorkerID = component.Condition, component.WorkerID
+		if component, ok := m.components[id]; ok {
+			task.State = component.Condition
+			task.WorkerID = component.WorkerID
 		}
 		owner := task.WorkerID
 		why, silent := m.silent[owner]
@@ -163,7 +174,7 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 		metrics.Tasks = append(metrics.Tasks, task)
 	}
 	metrics.AddTaskStates()
-	return metrics, errors.Join(err, unknown)
+	return metrics, err
 }
 
 func (req *request) connectorProgress() {

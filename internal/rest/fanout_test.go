@@ -19,6 +19,7 @@ import (
 type runner struct {
 	standIn
 	number int
+	stored connect.State // of the connector in the status topic, if worker 1 does not answer
 }
 
 func (r *runner) worker() Worker {
@@ -133,12 +134,41 @@ func TestGroupMetricsOfAllWorkers(t *testing.T) {
 	status, body = get(t, "GET", urls[0]+"/connectors?expand=other")
 	assert.Equal(t, `200 {"c":{}}`, fmt.Sprint(status, " ", body))
 
+	seats[1].set(func(s *seat) { s.members = s.members[1:] }) // worker 0 has left
+	_, body = get(t, "GET", urls[1]+"/culvert/connectors/c")
+	assert.Contains(t, body, `{"id":0,"state":"unassigned","worker_id":"w0",`)
+
 	seats[1].set(func(s *seat) { s.leader = "" }) // it stops leading during the request
 	for _, target := range []string{"/culvert/connectors/c", "/connectors?expand=motion"} {
 		status, body = get(t, "GET", urls[0]+target)
 		assert.Equal(t, 200, status, body)
 		assert.Contains(t, body, `"rows":11`,
-			`"worker_id":"w0","error":"Cannot complete request momentarily due to no known`)
+			`"state":"unknown","worker_id":"w0","error":"Cannot complete request momentarily due to no known`)
+	}
+}
+
+// The worker that runs a connector knows best whether it has failed or waits for the next start.
+func TestStateOfConnectorOnOtherWorker(t *testing.T) {
+	t.Parallel()
+	isSilent := false
+	var workers []Worker
+	for n := range 3 {
+		workers = append(workers, (&runner{number: n, stored: connect.Failed}).worker())
+	}
+	urls, seats := grouped(t, workers, 0, func(w http.ResponseWriter, _ *http.Request, n int) bool {
+		if isSilent && n == 1 {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return isSilent && n == 1
+	})
+	for _, s := range seats {
+		s.set(func(s *seat) { s.leader = urls[0] })
+	}
+	for _, want := range []string{"unassigned", "unknown"} { // task 3 is unassigned
+		status, body := get(t, "GET", urls[0]+"/culvert/connectors/c")
+		assert.Equal(t, 200, status)
+		assert.Contains(t, body, `{"name":"c","state":"`+want+`",`)
+		isSilent = true
 	}
 }
 
