@@ -74,7 +74,7 @@ func (e expanded) listed() rest.ConnectorSummary {
 	}
 	s := e.Status
 	l := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: s.Name, Type: s.Type, Tasks: len(s.Tasks),
-		State: connect.RemoteStatus(-1, s.Connector.State, "", "").Condition}}
+		State: connect.RemoteStatus(-1, s.Connector.State, "", "", s.Connector.Restarts).Condition}}
 	for _, t := range s.Tasks {
 		if t.State == connect.Failed {
 			l.State = connect.ConditionFailed

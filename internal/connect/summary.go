@@ -50,13 +50,15 @@ func causeLine(text string) string {
 	return shown.LineUpTo(text, 270) // Within adds how much it cut off
 }
 
-// RemoteStatus returns the status of a component of which only the state is known.
-func RemoteStatus(task int, state State, worker, trace string) ComponentStatus {
+// RemoteStatus returns the status of a component of which only the status topic was read. restarts is when it restarts
+// by itself, in RFC 3339; empty means that it does not.
+func RemoteStatus(task int, state State, worker, trace, restarts string) ComponentStatus {
 	component := ComponentStatus{Task: task, WorkerID: worker, State: state}
-	facts := evidence{hasFailed: state == Failed, state: state, target: state, hasStarted: true, isCaughtUp: task < 0}
+	component.RestartsAt, _ = time.Parse(time.RFC3339, restarts)
+	facts := evidence{hasFailed: state == Failed, restarts: !component.RestartsAt.IsZero(), state: state, target: state, hasStarted: true, isCaughtUp: task < 0}
 	component.Condition = facts.condition(time.Now())
 	switch component.Condition {
-	case ConditionFailed:
+	case ConditionFailed, ConditionAway:
 		component.Cause = causeLine(trace)
 		component.Action = &Action{Do: "restart"}
 	case ConditionUnassigned:
@@ -68,9 +70,9 @@ func RemoteStatus(task int, state State, worker, trace string) ComponentStatus {
 	return component
 }
 
-// SetUnknown marks a component of which the worker does not answer. A target state is known without it.
+// SetUnknown marks a component of which the worker does not answer. A failure and a target state are known without it.
 func (p *ComponentStatus) SetUnknown(reason string) {
-	if p.Condition != ConditionPaused && p.Condition != ConditionStopped {
+	if p.Condition.Precedence() >= 0 {
 		*p = ComponentStatus{Task: p.Task, WorkerID: p.WorkerID, State: p.State, Condition: ConditionUnknown,
 			Cause: causeLine(reason)}
 	}

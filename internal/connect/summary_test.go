@@ -171,3 +171,16 @@ func TestFailureKinds(t *testing.T) {
 	component := newTestView(t).taskStatus(&task, &Progress{})
 	assert.Equal(t, true, len([]rune(component.Cause)) <= 300, "bounded")
 }
+
+// A failure in the status topic outlives the silence of its worker, unless the worker would have restarted the task.
+func TestSilentWorkersKeepFailures(t *testing.T) {
+	t.Parallel()
+	for restarts, want := range map[string]string{"": "failed broken", "2026-11-28T10:00:00Z": "unknown no answer"} {
+		component := RemoteStatus(0, Failed, "w1", "broken\n\tat x", restarts)
+		assert.Equal(t, "broken", component.Cause)
+		assert.Equal(t, restarts, formatRestart(component.RestartsAt))
+		component.SetUnknown("no answer")
+		assert.Equal(t, want, string(component.Condition)+" "+component.Cause)
+		assert.Equal(t, restarts == "", component.Action != nil)
+	}
+}

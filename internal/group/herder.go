@@ -155,7 +155,7 @@ func (g groupHerder) Summaries() []connect.Summary {
 			summary.Components[0].Condition = connect.ConditionStarting
 		}
 		for _, task := range tasks {
-			part := connect.RemoteStatus(task.Task, task.State, task.WorkerID, g.group.Settings.Redact(task.Trace))
+			part := g.remoteStatus(&task)
 			at := slices.IndexFunc(own, func(p connect.ComponentStatus) bool { return p.Task == task.Task })
 			if at >= 0 && task.WorkerID == ownID {
 				part = own[at]
@@ -170,9 +170,9 @@ func (g groupHerder) Summaries() []connect.Summary {
 func (g groupHerder) remoteConnector(own *connect.ComponentStatus, name string) connect.ComponentStatus {
 	stored, known := g.group.status.Connector(name)
 	if !known {
-		stored.State = connect.Unassigned
+		stored = cluster.Status{Task: -1, State: connect.Unassigned}
 	}
-	part := connect.RemoteStatus(-1, stored.State, stored.WorkerID, g.group.Settings.Redact(stored.Trace))
+	part := g.remoteStatus(&stored)
 	switch {
 	case part.Condition == connect.ConditionFailed:
 		// a failure precedes the target state
@@ -182,4 +182,11 @@ func (g groupHerder) remoteConnector(own *connect.ComponentStatus, name string) 
 	}
 	part.Activity.Topics = own.Activity.Topics
 	return part
+}
+
+func (g groupHerder) remoteStatus(stored *cluster.Status) connect.ComponentStatus {
+	var extension struct{ Restarts string }
+	_ = json.Unmarshal([]byte(stored.Extension), &extension) // empty if Kafka Connect wrote it
+	return connect.RemoteStatus(stored.Task, stored.State, stored.WorkerID, g.group.Settings.Redact(stored.Trace),
+		extension.Restarts)
 }

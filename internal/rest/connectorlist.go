@@ -243,7 +243,7 @@ func (l *listAnswers) refine(component connect.ComponentStatus) connect.Componen
 	if reason := cmp.Or(l.unknown[component.WorkerID], l.unknown[""]); reason != "" {
 		component.SetUnknown(reason)
 	} else if l.members != nil && !l.members[component.WorkerID] && component.State == connect.Running {
-		return connect.RemoteStatus(component.Task, connect.Unassigned, component.WorkerID, "") // it has left
+		return connect.RemoteStatus(component.Task, connect.Unassigned, component.WorkerID, "", "") // it has left
 	}
 	return component
 }

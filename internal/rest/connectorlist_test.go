@@ -263,12 +263,12 @@ func (r *runner) Summaries() []connect.Summary {
 		Components: []connect.ComponentStatus{{Task: -1, WorkerID: "w1", Local: r.number == 1,
 			State: connect.Running, Condition: "idle"}}}
 	if r.stored != "" && r.number != 1 {
-		c.Components[0] = connect.RemoteStatus(-1, r.stored, "w1", "")
+		c.Components[0] = connect.RemoteStatus(-1, r.stored, "w1", "", "")
 	}
 	for n := range 3 {
-		p := connect.RemoteStatus(n, connect.Running, fmt.Sprint("w", n), "")
+		p := connect.RemoteStatus(n, connect.Running, fmt.Sprint("w", n), "", "")
 		if n == 2 {
-			p = connect.RemoteStatus(n, connect.Failed, "w2", "class: refused\n\tat x")
+			p = connect.RemoteStatus(n, connect.Failed, "w2", "class: refused\n\tat x", r.restarts)
 		}
 		if n == r.number {
 			p.Local = true

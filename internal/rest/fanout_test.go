@@ -19,7 +19,9 @@ import (
 type runner struct {
 	standIn
 	number int
-	stored connect.State // of the connector in the status topic, if worker 1 does not answer
+	// stored is the state of the connector in the status topic, restarts when task 2 restarts.
+	stored   connect.State
+	restarts string
 }
 
 func (r *runner) worker() Worker {
@@ -96,7 +98,7 @@ func runners(t *testing.T, before func(w http.ResponseWriter, r *http.Request, n
 	t.Helper()
 	var workers []Worker
 	for n := range 3 {
-		workers = append(workers, (&runner{number: n}).worker())
+		workers = append(workers, (&runner{number: n, restarts: "1970-01-01T00:00:00Z"}).worker())
 	}
 	return grouped(t, workers, 0, before)
 }
@@ -164,7 +166,7 @@ func TestStateOfConnectorOnOtherWorker(t *testing.T) {
 	for _, s := range seats {
 		s.set(func(s *seat) { s.leader = urls[0] })
 	}
-	for _, want := range []string{"unassigned", "unknown"} { // task 3 is unassigned
+	for _, want := range []string{"unassigned", "failed"} { // task 3 is unassigned
 		status, body := get(t, "GET", urls[0]+"/culvert/connectors/c")
 		assert.Equal(t, 200, status)
 		assert.Contains(t, body, `{"name":"c","state":"`+want+`",`)
