@@ -71,6 +71,17 @@ func TestOldestStep(t *testing.T) {
 	assert.Equal(t, int64(1000*1000-640*640), *refused)
 }
 
+// Of two samples in one step the counts are added, but not the lag.
+func TestSamplesInOneStep(t *testing.T) {
+	t.Parallel()
+	var r Recorder
+	record(&r, 35*time.Second, sample("a", 100))
+	record(&r, 40*time.Second, sample("a", 130))
+	h := r.Connector("a", began.Add(40*time.Second))
+	assert.Equal(t, " - 130", text(h.Rows, 2))
+	assert.Equal(t, " - 130", text(h.Lag, 2))
+}
+
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	var r Recorder

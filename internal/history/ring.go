@@ -88,7 +88,11 @@ type ring struct {
 // record adds a point. If the clock was set back, the ring begins again.
 func (r *ring) record(step int64, p point) {
 	if r.recorded > 0 && step == r.last { // a sample came late and the next one in time
-		r.points[step%Steps].add(p)
+		last := &r.points[step%Steps]
+		if p.lag != unknown { // not a count of the step
+			last.lag = unknown
+		}
+		last.add(p)
 		return
 	}
 	skipped := step - r.last - 1
