@@ -85,6 +85,7 @@ type evidence struct {
 
 // condition returns the first one that applies.
 func (e *evidence) condition(now time.Time) Condition {
+	sinceRefused := now.Sub(e.lastRefused) // negative after the clock was set back
 	switch {
 	case e.hasFailed && !e.restarts:
 		return ConditionFailed
@@ -96,7 +97,7 @@ func (e *evidence) condition(now time.Time) Condition {
 		return ConditionUnassigned
 	case e.hasFailed, e.isAway:
 		return ConditionAway
-	case !e.lastRefused.IsZero() && now.Sub(e.lastRefused) < RefusingTime:
+	case !e.lastRefused.IsZero() && sinceRefused >= 0 && sinceRefused < RefusingTime:
 		return ConditionRefusing
 	case !e.hasStarted:
 		return ConditionStarting

@@ -26,6 +26,7 @@ func TestFirstConditionThatApplies(t *testing.T) {
 		{"away", evidence{hasFailed: true, restarts: true, lastRefused: now}},
 		{"away", evidence{isAway: true, lastRefused: now, hasStarted: true}},
 		{"refusing", evidence{lastRefused: ago(RefusingTime - 1)}},
+		{"starting", evidence{lastRefused: ago(-time.Hour)}}, // the clock was set back
 		{"starting", evidence{lastRefused: ago(RefusingTime), readingSince: ago(time.Hour)}},
 		{"loading", evidence{hasStarted: true, readingSince: ago(LoadingTime), waits: window, isCaughtUp: true}},
 		{"waiting", evidence{hasStarted: true, readingSince: ago(LoadingTime - 1), waits: window, isCaughtUp: true}},
