@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
@@ -46,11 +48,13 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 		options := &Options{sharedResources: sharedResources{starts: &startCounters{}}}
 		k := &task{run: emptyConnector(options, slog.New(slog.DiscardHandler))}
 		k.state = Running
+		k.restartsAt = time.Now() // after an earlier failure, before an attempt that did not begin to work
 		if k.recordEnd(test.ctx, test.err, slog.LevelError); k.state != test.state ||
 			(k.err != nil) != (test.state == Failed) {
 			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", test.err, test.ctx.Err() != nil, test.state,
 				k.state, k.err)
 		}
+		assert.Equal(t, test.state == Failed, k.restartsAt.IsZero())
 	}
 }
 

@@ -158,6 +158,7 @@ func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
 			t.run.options.starts.tasks.addFailure()
 		}
 		t.err = err
+		t.restartsAt = time.Time{}
 		if !t.restartRequested() { // else it is RESTARTING
 			t.setState(Failed)
 		}
