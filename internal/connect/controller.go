@@ -350,6 +350,7 @@ func (ctl *controller) applyTransition(e event) action {
 		observed.err = e.err
 	} else if change.next != Failed {
 		observed.err = nil
+		observed.restartsAt = time.Time{}
 	}
 	if observed.state == Paused && change.next == Unassigned && len(observed.currentRun.taskSet.tasks) > 0 {
 		observed.previousRun = observed.currentRun

@@ -114,6 +114,9 @@ func formatRestart(at time.Time) string {
 }
 
 func (run *connectorRun) reportFailure(ctx context.Context, err error) {
+	if ctx.Err() != nil || !isRetriable(err) { // else waitRetryable sets the time of the next retry
+		run.setRestart(time.Time{})
+	}
 	if ctx.Err() != nil {
 		return
 	}

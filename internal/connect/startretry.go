@@ -26,11 +26,7 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 	case errors.As(err, &claimed):
 		released = claimed.released
 	case isRetriable(err):
-		setRestart := func(at time.Time) {
-			run.controller.update(func(_ *spec, observed *status) { observed.restartsAt = at })
-		}
-		setRestart(time.Now().Add(startRetryDelay))
-		defer setRestart(time.Time{})
+		run.setRestart(time.Now().Add(startRetryDelay)) // until the retry has failed or succeeded
 		tick = time.After(startRetryDelay)
 	default:
 		if run.retriesLookup(err) {
@@ -52,12 +48,17 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 		case <-released:
 		case <-tick:
 		case <-ctx.Done():
+			run.setRestart(time.Time{})
 			return false
 		}
 		return true
 	}
 	run.log.Info("settings of the connector have changed or can be read again: starting again")
 	return ctx.Err() == nil
+}
+
+func (run *connectorRun) setRestart(at time.Time) {
+	run.controller.update(func(_ *spec, observed *status) { observed.restartsAt = at })
 }
 
 // retriesLookup reports whether the start may succeed after a change elsewhere: of a BTP destination, or if a user

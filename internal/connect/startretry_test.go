@@ -22,10 +22,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/base/watch"
 	"github.com/culvert-project/culvert/internal/check/checktest"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
@@ -210,6 +212,31 @@ func TestIsRetriable(t *testing.T) {
 			t.Errorf("%v: expected %t, found %t", test.err, test.want, found)
 		}
 	}
+}
+
+// A connector is away, and has not failed, while a retry of its start runs.
+func TestRetriedStartIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run := emptyConnector(&Options{Worker: plainWorker(t)}, slog.New(slog.DiscardHandler))
+		run.config = &config.Connector{Name: "c"}
+		ctl := run.controller
+		ctl.queued, ctl.done, ctl.status.state = guard.NewBell(), make(chan struct{}), Failed
+		close(ctl.done)
+		unavailable := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
+		expectRetry := func(want bool) {
+			t.Helper()
+			assert.Equal(t, want, !ctl.status.restartsAt.IsZero())
+		}
+		assert.Equal(t, true, run.waitRetryable(t.Context(), unavailable, ""))
+		expectRetry(true)
+		run.reportFailure(t.Context(), unavailable)
+		expectRetry(true)
+		run.reportFailure(t.Context(), errors.New("broken"))
+		expectRetry(false)
+		assert.Equal(t, true, run.waitRetryable(t.Context(), unavailable, ""))
+		ctl.applyTransition(event{kind: evStarted})
+		expectRetry(false)
+	})
 }
 
 // The restart delay doubles from ten seconds to ten minutes with one log line; a task that moved rows for long starts
