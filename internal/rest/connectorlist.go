@@ -172,7 +172,7 @@ func (req *request) listConnectors() {
 		letters := req.connectorLetters(herder, c.Name)
 		letters.mergeLetters(summary.ConnectorLetters)
 		summary.ConnectorLetters = letters
-		if summary.Action != nil && summary.Action.Setting != "" && !ownOnly && req.isOfFile(c.Name) {
+		if isEdit(summary.Action) && !ownOnly && req.isOfFile(c.Name) {
 			summary.Action = nil // REST cannot change it
 		}
 		if included {
@@ -287,6 +287,11 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary Co
 		summary.Note = fmt.Sprintf("%d of %d tasks", summary.Failed, summary.Tasks)
 	}
 	return summary, included
+}
+
+// isEdit reports whether an action changes the configuration.
+func isEdit(action *connect.Action) bool {
+	return action != nil && (action.Setting != "" || action.Do == "edit")
 }
 
 // isOfFile reports whether only a user can change the connector's file.

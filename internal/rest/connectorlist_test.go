@@ -138,6 +138,17 @@ func TestConnectorList(t *testing.T) {
 	}
 }
 
+// REST cannot change the settings of a file.
+func TestActionsOfFiles(t *testing.T) {
+	t.Parallel()
+	for do, isKept := range map[string]bool{"edit": false, "restart": true} {
+		failed := conditionOf("a", "failed")
+		failed.Components[1].Action = &connect.Action{Do: do}
+		l := &lister{conditions: []connect.Summary{failed}}
+		assert.Equal(t, isKept, listed(t, Handler(l.worker()), "").Connectors[0].Action != nil, do)
+	}
+}
+
 // A client that reads all pages gets each connector whose state does not change once, whatever the others do.
 func TestConnectorListWhileStatesChange(t *testing.T) {
 	t.Parallel()
