@@ -240,8 +240,11 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 const lagInterval = time.Second
 
 // lag counts records after the committed offsets: of the group, and of the task's own partitions (-1 before it is
-// known).
-type lag struct{ group, task atomic.Int64 }
+// known). isKnown means that the last measurement has succeeded and the task runs.
+type lag struct {
+	group, task atomic.Int64
+	isKnown     atomic.Bool
+}
 
 // track updates the lag until ctx ends. If the task is idle when the lag is first known, it logs that there is nothing
 // to read.
@@ -249,6 +252,7 @@ func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, p
 	idle func() bool) {
 	var brokers away.Partner
 	known := false
+	defer b.isKnown.Store(false)
 	for pause.For(ctx, lagInterval) == nil {
 		began := time.Now()
 		group, ofTask, err := l.measure(ctx, has)
@@ -256,6 +260,7 @@ func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, p
 		case err == nil:
 			b.group.Store(group)
 			b.task.Store(ofTask)
+			b.isKnown.Store(true)
 			if !known && idle() {
 				if at, _, err := l.currentEnds(ctx); err == nil {
 					_ = l.logNothingToRead(ctx, at) // it only logs
@@ -264,6 +269,7 @@ func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, p
 			known = true
 			brokers.Back(l.log, began, "the lag is updated again")
 		case ctx.Err() == nil:
+			b.isKnown.Store(false)
 			brokers.Lost(l.log, began, err.Error(), "the lag cannot be updated", "error", err)
 		}
 	}

@@ -86,7 +86,7 @@ func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskL
 	progress.Batches, progress.Requests, progress.Reencoded = current.Batches, current.Requests, current.Reencoded
 	if t.number == 0 { // both are counts of all tasks of the connector
 		progress.Uncertain, progress.Lag = int64(current.InDoubt), taskLag.group.Load()
-		progress.IsLagKnown = taskLag.task.Load() >= 0
+		progress.IsLagKnown = taskLag.isKnown.Load()
 	}
 	progress.CaughtUp = current.Unsettled == 0 && taskLag.task.Load() == 0
 }

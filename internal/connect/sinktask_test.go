@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -48,6 +49,22 @@ func TestLagOfATask(t *testing.T) {
 	expect(3, true, false)
 	expect(5, false, true)
 	expect(0, false, false)
+	expectKnown := func(taskLag *lag, want bool) {
+		t.Helper()
+		require.Until(t, func() bool { return taskLag.isKnown.Load() == want },
+			func() string { return "expected another knowledge of the lag" })
+	}
+	tracking, stop := context.WithCancel(ctx)
+	defer stop()
+	var taskLag lag
+	go l.track(tracking, &taskLag, func(string, int32) bool { return true }, func() bool { return false })
+	expectKnown(&taskLag, true)
+	l.setTopics(nil, "(")
+	expectKnown(&taskLag, false)
+	l.setTopics([]string{"orders"}, "")
+	expectKnown(&taskLag, true)
+	stop()
+	expectKnown(&taskLag, false)
 }
 
 // The worker's offset.flush.interval.ms applies if the sink sets none.

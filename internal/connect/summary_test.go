@@ -21,6 +21,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/run/source"
 	core "github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
@@ -182,5 +183,16 @@ func TestSilentWorkersKeepFailures(t *testing.T) {
 		component.SetUnknown("no answer")
 		assert.Equal(t, want, string(component.Condition)+" "+component.Cause)
 		assert.Equal(t, restarts == "", component.Action != nil)
+	}
+}
+
+func TestLoadsOfStoppedTasksHaveNoEstimate(t *testing.T) {
+	t.Parallel()
+	load := &source.FeedLoad{Read: 1, SecondsLeft: wit.Ptr(int64(9))}
+	for _, state := range []State{Running, Paused, Failed} {
+		task := taskStatus{state: state, fillProgress: func(p *Progress) { p.Feeds = []FeedProgress{{Load: load}} }}
+		found := task.currentProgress().Feeds[0].Load
+		assert.Equal(t, state == Running, found.SecondsLeft != nil)
+		assert.Equal(t, uint64(1), found.Read)
 	}
 }

@@ -53,6 +53,12 @@ func (t *taskStatus) currentProgress() (progress Progress) {
 	if t.fillProgress != nil {
 		t.fillProgress(&progress)
 	}
+	for i := range progress.Feeds {
+		feed := &progress.Feeds[i]
+		if t.state != Running && feed.Load != nil {
+			feed.Load = feed.Load.WithoutEstimate()
+		}
+	}
 	return progress
 }
 

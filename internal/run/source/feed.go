@@ -264,6 +264,9 @@ func (f *feed) progress() FeedProgress {
 		Snapshots:     len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
 		LastSnapshot: s.lastSnapshot, Load: s.load,
 		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), Subscribed: timePtr(s.subscribed.Load())}
+	if s.load != nil && !s.loadPace.isCurrent(time.Now()) {
+		p.Load = s.load.WithoutEstimate()
+	}
 	if s.complete != "" {
 		p.Complete = &s.complete
 	}

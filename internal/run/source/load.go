@@ -102,6 +102,15 @@ func (p *loadPace) observe(now time.Time, load *FeedLoad) {
 	load.SecondsLeft = &left
 }
 
+// isCurrent reports whether the load was observed in the last minute.
+func (p *loadPace) isCurrent(now time.Time) bool {
+	n := len(p.marks)
+	return n > 0 && now.Sub(p.marks[n-1].at) < time.Minute
+}
+
+// WithoutEstimate returns a copy without SecondsLeft.
+func (l *FeedLoad) WithoutEstimate() *FeedLoad { return &FeedLoad{Read: l.Read, Total: l.Total} }
+
 func (p *loadPace) isLogDue(now time.Time) bool {
 	isDue := now.Sub(p.logged) >= loadLogEvery
 	if isDue {

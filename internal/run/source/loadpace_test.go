@@ -10,6 +10,15 @@ import (
 // The rest of a load is estimated from its last minute, once it has lasted for 30 seconds.
 func TestLoadPace(t *testing.T) {
 	began, total := time.Unix(1000, 0), uint64(100_000)
+	f := feed{status: &feedStatus{}, notifications: &notificationQueue{}}
+	seconds := int64(9)
+	f.status.load = &FeedLoad{Read: 1, SecondsLeft: &seconds}
+	for age, want := range map[time.Duration]bool{0: true, time.Minute: false} { // the service does not answer since
+		f.status.loadPace.marks = []loadMark{{time.Now().Add(-age), 1}}
+		if progress := f.progress(); (progress.Load.SecondsLeft != nil) != want || progress.Load.Read != 1 {
+			t.Errorf("%v after the last observation: found %+v", age, progress.Load)
+		}
+	}
 	var pace loadPace
 	at := func(second int64, read uint64) *int64 {
 		load := &FeedLoad{Read: read, Total: &total}
