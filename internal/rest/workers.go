@@ -2,6 +2,7 @@ package rest
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"runtime/metrics"
 	"slices"
@@ -22,11 +23,12 @@ type WorkerInfo struct {
 	Memory  *uint64    `json:"memory"` // bytes that the process has from the operating system
 	Plugins []string   `json:"plugins"`
 	Seen    *time.Time `json:"seen"`  // when it last answered
-	Error   string     `json:"error"` // why it does not answer
+	Error   string     `json:"error"` // why it does not answer, or does not know the others
 }
 
 func (req *request) workers() {
 	infos := []WorkerInfo{req.ownInfo()}
+	leads := infos[0].Leader
 	answers, err := req.queryWorkers("", http.StatusOK)
 	_ = mergeAnswers(answers, func(worker string, others []WorkerInfo) {
 		for _, info := range others {
@@ -36,12 +38,15 @@ func (req *request) workers() {
 		}
 	})
 	for _, answer := range answers {
-		if answer.err != nil {
+		switch {
+		case answer.worker == "": // without a leader nobody else is known
+			infos[0].Error = "the other workers are not known: " + answer.err.Error()
+		case answer.err != nil:
 			infos = append(infos, WorkerInfo{Worker: answer.worker, Plugins: []string{}, Error: answer.err.Error()})
 		}
 	}
 	if !req.queryBool("own") {
-		req.seen.update(infos)
+		req.seen.update(infos, leads)
 	}
 	slices.SortFunc(infos, func(a, b WorkerInfo) int { return cmp.Compare(a.Worker, b.Worker) })
 	req.reply(infos, err)
@@ -53,11 +58,14 @@ type seenWorkers struct {
 	byWorker map[string]*time.Time // of the last workers
 }
 
-// update fills in the times of workers that do not answer.
-func (s *seenWorkers) update(infos []WorkerInfo) {
+// update fills in the times of workers that do not answer. The leader forgets workers that are not among infos.
+func (s *seenWorkers) update(infos []WorkerInfo, leads bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	current := map[string]*time.Time{}
+	if !leads {
+		maps.Copy(current, s.byWorker)
+	}
 	for i := range infos {
 		info := &infos[i]
 		if info.Seen == nil {

@@ -27,23 +27,22 @@ func (r *runner) History(name string) (history.History, error) {
 }
 
 // runnersWithSilentOne starts three workers, of which the last one refuses the leader's questions while silent is set.
-func runnersWithSilentOne(t *testing.T, silent *bool) (urls []string) {
+func runnersWithSilentOne(t *testing.T, silent *bool) (urls []string, seats []*seat) {
 	t.Helper()
-	urls, _ = runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+	return runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
 		isSilent := *silent && n == 2 && r.URL.Query().Get("own") == "true"
 		if isSilent {
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 		return isSilent
 	})
-	return urls
 }
 
 // A worker that does not answer is named, and the others are added.
 func TestHistoryOfGroup(t *testing.T) {
 	t.Parallel()
 	silent := false
-	urls := runnersWithSilentOne(t, &silent)
+	urls, _ := runnersWithSilentOne(t, &silent)
 	for _, target := range []string{"/culvert/history", "/culvert/connectors/c/history"} {
 		for _, test := range []struct {
 			silent bool
@@ -66,12 +65,13 @@ func TestHistoryOfGroup(t *testing.T) {
 func TestWorkers(t *testing.T) {
 	t.Parallel()
 	silent := false
-	urls := runnersWithSilentOne(t, &silent)
+	urls, seats := runnersWithSilentOne(t, &silent)
+	expected := 3
 	read := func() (workers []WorkerInfo) {
 		status, body := get(t, "GET", urls[0]+"/culvert/workers")
 		assert.Equal(t, 200, status, body)
 		require.NoError(t, json.Unmarshal([]byte(body), &workers))
-		assert.Equal(t, 3, len(workers))
+		assert.Equal(t, expected, len(workers))
 		return workers
 	}
 	workers := read()
@@ -87,4 +87,13 @@ func TestWorkers(t *testing.T) {
 	assert.Contains(t, lost.Error, "worker w2: ")
 	assert.Equal(t, workers[2].Seen, lost.Seen)
 	assert.Equal(t, true, lost.Tasks == nil && lost.Memory == nil && lost.Started == nil)
+
+	seats[1].set(func(s *seat) { s.leader = "" }) // it stops leading during the request
+	expected = 1
+	only := read()[0]
+	assert.Equal(t, "w1", only.Worker)
+	assert.Contains(t, only.Error, "no known leader")
+	seats[1].set(func(s *seat) { s.leader = urls[1] })
+	expected = 3
+	assert.Equal(t, lost.Seen, read()[2].Seen, "still remembered")
 }
