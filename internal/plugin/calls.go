@@ -188,11 +188,32 @@ func (i *Instance) Progress(ctx context.Context, context []byte, feed uint32,
 		return nil, nil
 	}
 	progress, err := invoke[*wit.LoadProgress](ctx, i, wit.InterfaceProgress, "Progress", context, feed, offset)
-	if err == nil && progress != nil && progress.Complete != nil && !completeName.MatchString(*progress.Complete) {
-		return nil, i.discard(abi.NewViolation("progress: expected one to sixteen letters a–z for complete, found %q",
-			shown.Line(*progress.Complete)))
+	if err == nil {
+		err = checkProgress(progress)
+		if err != nil {
+			return nil, i.discard(err)
+		}
 	}
 	return progress, err
+}
+
+// maxLoadRows is the largest number of rows of a load: sums and estimates of such numbers do not overflow, and JSON
+// keeps them exact.
+const maxLoadRows = 1 << 53
+
+func checkProgress(p *wit.LoadProgress) error {
+	switch {
+	case p == nil:
+		return nil
+	case p.Complete != nil && !completeName.MatchString(*p.Complete):
+		return abi.NewViolation("progress: expected one to sixteen letters a–z for complete, found %q",
+			shown.Line(*p.Complete))
+	case p.Read > maxLoadRows:
+		return abi.NewViolation("progress: expected at most %d rows read, found %d", maxLoadRows, p.Read)
+	case p.Total != nil && *p.Total > maxLoadRows:
+		return abi.NewViolation("progress: expected a total of at most %d rows, found %d", maxLoadRows, *p.Total)
+	}
+	return nil
 }
 
 // Keys returns what to do with the keys of the rows of the page that Next requests from an offset: they are ignored if

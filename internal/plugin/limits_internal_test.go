@@ -107,3 +107,19 @@ func TestNotice(t *testing.T) {
 	var none *compileNotice
 	none.start()
 }
+
+func TestRowsOfALoadAreBounded(t *testing.T) {
+	t.Parallel()
+	most, tooMany := uint64(1)<<53, uint64(1)<<53+1
+	assert.Equal(t, nil, checkProgress(&wit.LoadProgress{Read: most, Total: &most}))
+	for want, progress := range map[string]*wit.LoadProgress{
+		"at most 9007199254740992 rows read":       {Read: tooMany},
+		"a total of at most 9007199254740992 rows": {Total: &tooMany},
+		"one to sixteen letters a–z for complete":  {Complete: wit.Ptr("KEY")},
+	} {
+		err := checkProgress(progress)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+}
