@@ -169,13 +169,14 @@ func (req *request) listConnectors() {
 			continue
 		}
 		summary, included := summarize(c, group, ownOnly)
+		hasHour := ownOnly && herder.Hour(c.Name).RefusedHour != nil // others may run it now
 		letters := req.connectorLetters(herder, c.Name)
 		letters.mergeLetters(summary.ConnectorLetters)
 		summary.ConnectorLetters = letters
 		if isEdit(summary.Action) && !ownOnly && req.isOfFile(c.Name) {
 			summary.Action = nil // REST cannot change it
 		}
-		if included {
+		if included || hasHour {
 			connectors = append(connectors, summary)
 		}
 	}
@@ -267,7 +268,7 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary Co
 		if component.WorkerID != "" && !slices.Contains(summary.Workers, component.WorkerID) {
 			summary.Workers = append(summary.Workers, component.WorkerID)
 		}
-		if _, ok := group.byWorker[component.WorkerID][c.Name]; ok && !component.Local {
+		if group.byWorker[component.WorkerID][c.Name].State != "" && !component.Local {
 			continue
 		}
 		if !ownOnly {

@@ -138,6 +138,28 @@ func TestConnectorList(t *testing.T) {
 	}
 }
 
+// former has had tasks of its connectors in the last hour.
+type former struct{ lister }
+
+func (f *former) Hour(string) connect.Activity {
+	return connect.Activity{Minutes: []*int64{wit.Ptr(int64(5))}, RefusedHour: wit.Ptr(int64(1))}
+}
+
+// A worker reports the hour of a connector that others run now, and nothing else.
+func TestHourOfFormerWorker(t *testing.T) {
+	t.Parallel()
+	moved := connect.Summary{Name: "c", Components: []connect.ComponentStatus{
+		connect.RemoteStatus(0, connect.Running, "w2", "", "")}}
+	f := &former{lister{conditions: []connect.Summary{moved}}}
+	reported := listed(t, Handler(f.with(f)), "?own=true").Connectors
+	assert.Equal(t, 1, len(reported))
+	assert.Equal(t, connect.Condition(""), reported[0].State)
+	group := &listAnswers{byWorker: map[string]map[string]ConnectorSummary{"w2": {"c": reported[0]}}}
+	summary, _ := summarize(&moved, group, false)
+	assert.Equal(t, connect.ConditionRunning, summary.State)
+	assert.Equal(t, int64(1), *summary.RefusedHour)
+}
+
 // REST cannot change the settings of a file.
 func TestActionsOfFiles(t *testing.T) {
 	t.Parallel()
