@@ -95,7 +95,7 @@ func (d *display) show(now, before statusSnapshot) {
 func progressSnapshot(at time.Time, progress []connect.Progress) statusSnapshot {
 	l := statusSnapshot{at: at, connectors: map[string]expanded{}}
 	for _, p := range progress {
-		listed := rest.ConnectorSummary{Activity: connect.Activity{Refused: p.Failed},
+		listed := rest.ConnectorSummary{Activity: connect.Activity{Refused: &p.Failed},
 			ConnectorState: rest.ConnectorState{Name: p.Connector, Type: p.Type, State: p.State}}
 		l.connectors[p.Connector] = expanded{Status: connect.Status{Type: p.Type}, Listed: &listed,
 			Motion: &connect.Metrics{Type: p.Type, Tasks: []connect.TaskMetrics{{Progress: &p}}}}

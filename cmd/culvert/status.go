@@ -69,7 +69,7 @@ func (l statusSnapshot) problem() error {
 		switch {
 		case s.Failed > 0 && s.State != connect.ConditionAway:
 			state = connect.ConditionFailed
-		case s.Refused > 0 && state.Urgency() > connect.ConditionRefusing.Urgency():
+		case s.Refused != nil && *s.Refused > 0 && state.Urgency() > connect.ConditionRefusing.Urgency():
 			state = connect.ConditionRefusing
 		}
 		names[state] = append(names[state], inLine(name))
@@ -207,7 +207,7 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 			Errors:  statusErrors(s),
 			Letters: listed.LettersOpen, Complete: l.connectors[name].complete()}
 		if l.connectors[name].Listed != nil {
-			state.Refused = &listed.Refused
+			state.Refused = listed.Refused
 			state.Load = listed.Load
 			state.Note = listed.Note
 		}

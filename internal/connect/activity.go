@@ -14,7 +14,7 @@ type Activity struct {
 	Topics []string `json:"topics"`
 	// Rows is the mean of delivered rows per second in the last minute, Minutes the rows of each of the last 60
 	// minutes, the oldest first.
-	Rows       float64    `json:"rows_per_second"`
+	Rows       *float64   `json:"rows_per_second"`
 	Minutes    []*int64   `json:"minutes"`
 	LastActive *time.Time `json:"last_active"` // the last delivery
 	CaughtUp   *time.Time `json:"caught_up"`   // of a source: the earliest time of its feeds
@@ -24,7 +24,7 @@ type Activity struct {
 	// Complete is the weakest proof of the last loads, see [FeedProgress].
 	Complete *string `json:"complete"`
 	// Refused counts records that were refused and tolerated since the start of the tasks.
-	Refused     int64  `json:"refused"`
+	Refused     *int64 `json:"refused"`
 	RefusedHour *int64 `json:"refused_hour"`
 }
 
@@ -36,7 +36,7 @@ type Load struct {
 }
 
 func taskActivity(current *Progress) Activity {
-	activity := Activity{Rows: current.Flow.Rows, Refused: current.Failed, LastActive: seconds(current.Flow.LastActive)}
+	activity := Activity{Rows: &current.Flow.Rows, Refused: &current.Failed, LastActive: seconds(current.Flow.LastActive)}
 	if current.IsLagKnown {
 		activity.Lag = &current.Lag
 	}
@@ -82,8 +82,8 @@ func (a *Activity) Add(other Activity) {
 		a.CaughtUp = other.CaughtUp
 	}
 	a.Sets, a.Topics = union(a.Sets, other.Sets), union(a.Topics, other.Topics)
-	a.Rows += other.Rows
-	a.Refused += other.Refused
+	a.Rows = history.Sum(a.Rows, other.Rows)
+	a.Refused = history.Sum(a.Refused, other.Refused)
 	a.RefusedHour = history.Sum(a.RefusedHour, other.RefusedHour)
 	a.Lag = history.Sum(a.Lag, other.Lag)
 	a.addMinutes(other.Minutes)

@@ -71,10 +71,11 @@ func newFake() *fake {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	name := odd
 	total, left, minutes := uint64(300_000), int64(135), []*int64{new(int64(0)), nil, new(int64(600))}
+	rate := 12345.678
 	one := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: name, Type: "source", Class: odd,
 		State: "failed", Since: &at, Note: odd, Cause: odd, Advice: odd, Tasks: 2, Failed: 1, Workers: []string{odd},
 		Action: &connect.Action{Do: "edit", Setting: odd}},
-		Activity: connect.Activity{Rows: 12345.678, Sets: []string{odd}, Topics: []string{odd}, Minutes: minutes}}
+		Activity: connect.Activity{Rows: &rate, Sets: []string{odd}, Topics: []string{odd}, Minutes: minutes}}
 	loading := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "loading", State: "loading"},
 		Activity: connect.Activity{Load: &connect.Load{Read: 218_800, Total: &total, SecondsLeft: &left}}}
 	plain := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "plain", State: "running"}}

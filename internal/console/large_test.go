@@ -21,13 +21,14 @@ func largeList(call int) rest.ConnectorList {
 			Type: "source", State: "running", Tasks: 1, Workers: []string{"w1:8083"}}}
 		c.Sets = []string{fmt.Sprintf("SalesOrders%d", n)}
 		c.Topics = []string{fmt.Sprintf("s4.sales-orders.%d", n)}
-		c.Rows = 100 * random.Float64()
+		rate := 100 * random.Float64()
+		c.Rows = &rate
 		for range 60 {
 			rows := random.Int64N(30_000)
 			c.Minutes = append(c.Minutes, &rows)
 		}
 		if n%20 == 0 {
-			c.Rows += float64(call)
+			rate += float64(call)
 		}
 		list.Connectors = append(list.Connectors, c)
 	}

@@ -201,8 +201,11 @@ func (v viewer) curl(route string, body any, values ...string) string {
 }
 
 // sparkOf is the sparkline of a list: rows of each minute.
-func sparkOf(minutes []*int64, rows float64) svg.Sparkline {
-	label := "rows a minute in the last hour, now " + formatRate(rows) + " a second"
+func sparkOf(minutes []*int64, rows *float64) svg.Sparkline {
+	label := "rows a minute in the last hour"
+	if rows != nil {
+		label += ", now " + formatRate(*rows) + " a second"
+	}
 	return svg.NewSparkline(label, svg.Merge(minutes, 1, false), 96, 24)
 }
 

@@ -178,7 +178,7 @@ func (h *History) Add(other History) {
 }
 
 // Sum adds two numbers. Unknown ones add nothing.
-func Sum(a, b *int64) *int64 {
+func Sum[N int64 | float64](a, b *N) *N {
 	if a == nil {
 		return b
 	}

@@ -64,7 +64,7 @@ const (
 var listOrders = map[string]func(l *ConnectorSummary) float64{
 	"urgency":  func(l *ConnectorSummary) float64 { return urgency(l.State) },
 	"name":     func(*ConnectorSummary) float64 { return 0 },
-	"rows":     func(l *ConnectorSummary) float64 { return -l.Rows },
+	"rows":     func(l *ConnectorSummary) float64 { return mostFirst(l.Rows) },
 	"lag":      func(l *ConnectorSummary) float64 { return mostFirst(l.Lag) },
 	"letters":  func(l *ConnectorSummary) float64 { return mostFirst(l.LettersOpen) },
 	"activity": func(l *ConnectorSummary) float64 { return latestFirst(l.LastActive) },
@@ -83,7 +83,7 @@ func urgency(state connect.Condition) float64 {
 // unknownLast is greater than any value of an order.
 const unknownLast = 1e15
 
-func mostFirst(n *int64) float64 {
+func mostFirst[N int64 | float64](n *N) float64 {
 	if n == nil {
 		return unknownLast
 	}
@@ -283,7 +283,10 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary Co
 		}
 	}
 	slices.Sort(summary.Workers)
-	summary.Rows = math.Round(10*summary.Rows) / 10
+	if summary.Rows != nil {
+		rounded := math.Round(10**summary.Rows) / 10
+		summary.Rows = &rounded
+	}
 	if summary.State == connect.ConditionFailed && summary.Failed > 0 && summary.Failed < summary.Tasks {
 		summary.Note = fmt.Sprintf("%d of %d tasks", summary.Failed, summary.Tasks)
 	}

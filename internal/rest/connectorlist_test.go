@@ -44,7 +44,7 @@ func conditionOf(name string, words ...connect.Condition) connect.Summary {
 			State: connect.Running, Condition: "idle"}}}
 	for n, word := range words {
 		p := connect.ComponentStatus{Task: n, Local: true, State: connect.Running, Condition: word,
-			Activity: connect.Activity{Rows: 1.26, Refused: 2}, Since: time.Unix(int64(100+n), 0)}
+			Activity: connect.Activity{Rows: wit.Ptr(1.26), Refused: wit.Ptr(int64(2))}, Since: time.Unix(int64(100+n), 0)}
 		if word == "failed" {
 			p.State, p.Kind, p.Cause = connect.Failed, "unauthorized", name+": no!"
 		}
@@ -84,7 +84,7 @@ func TestConnectorList(t *testing.T) {
 	l.conditions[0].Components[1].Activity.Sets = []string{"Invoices"}
 	l.conditions[0].Components[1].Activity.Lag = wit.Ptr(int64(9))
 	l.conditions[0].Components[1].Activity.LastActive = wit.Ptr(time.Unix(5, 0))
-	l.conditions[2].Components[1].Activity.Rows = 70
+	l.conditions[2].Components[1].Activity.Rows = wit.Ptr(70.0)
 	l.conditions[2].Components[1].Activity.LastActive = wit.Ptr(time.Unix(9, 0))
 	h := Handler(l.worker())
 	for query, want := range map[string]string{
@@ -123,7 +123,7 @@ func TestConnectorList(t *testing.T) {
 	assert.Equal(t, []ConnectorSummary{{ConnectorState: ConnectorState{Name: "b", Type: "source", Class: "a.Class",
 		State: "failed", Since: &since, Note: "1 of 2 tasks", Cause: "b: no!", Tasks: 2, Failed: 1, Workers: []string{},
 		Advice: "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume."},
-		Activity:         connect.Activity{Rows: 2.5, Refused: 4},
+		Activity:         connect.Activity{Rows: wit.Ptr(2.5), Refused: wit.Ptr(int64(4))},
 		ConnectorLetters: ConnectorLetters{LettersOpen: wit.Ptr(int64(7)), LettersMore: true}}}, page.Connectors)
 	for query, want := range map[string]string{"?state=good": "state: expected one of failed, unknown,",
 		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001",
@@ -157,6 +157,7 @@ func TestHourOfFormerWorker(t *testing.T) {
 	group := &listAnswers{byWorker: map[string]map[string]ConnectorSummary{"w2": {"c": reported[0]}}}
 	summary, _ := summarize(&moved, group, false)
 	assert.Equal(t, connect.ConditionRunning, summary.State)
+	assert.Equal(t, true, summary.Rows == nil && summary.Refused == nil, "nobody knows")
 	assert.Equal(t, int64(1), *summary.RefusedHour)
 }
 
@@ -227,7 +228,7 @@ func TestMergedConnectorSummaries(t *testing.T) {
 	part := func(state connect.Condition, since *time.Time, rows float64, cause, advice string) ConnectorSummary {
 		return ConnectorSummary{ConnectorState: ConnectorState{
 			State: state, Since: since, Cause: cause, Advice: advice},
-			Activity: connect.Activity{Rows: rows}}
+			Activity: connect.Activity{Rows: &rows}}
 	}
 	for _, c := range []struct{ one, other, want ConnectorSummary }{
 		{ConnectorSummary{}, part("idle", nil, 1, "", ""), part("idle", nil, 1, "", "")},
@@ -305,7 +306,7 @@ func (r *runner) Summaries() []connect.Summary {
 		}
 		if n == r.number {
 			p.Local = true
-			p.Activity = connect.Activity{Rows: 1, Refused: 2}
+			p.Activity = connect.Activity{Rows: wit.Ptr(1.0), Refused: wit.Ptr(int64(2))}
 		}
 		if n == 2 && r.number == 2 { // known only to the worker that runs it
 			p.Condition, p.RestartsAt, p.Kind = "away", time.Unix(0, 0), "transient"
@@ -338,7 +339,7 @@ func TestConnectorListOfGroup(t *testing.T) {
 	want := ConnectorSummary{ConnectorState: ConnectorState{Name: "c", Type: "source", State: "away",
 		Cause: "class: refused", Advice: "It restarts automatically at 1970-01-01T00:00:00Z.", Tasks: 3, Failed: 1,
 		Workers: []string{"w0", "w1", "w2"}, Action: &connect.Action{Do: "restart"}},
-		Activity: connect.Activity{Rows: 3, Refused: 6, RefusedHour: wit.Ptr(int64(6)),
+		Activity: connect.Activity{Rows: wit.Ptr(3.0), Refused: wit.Ptr(int64(6)), RefusedHour: wit.Ptr(int64(6)),
 			Minutes: []*int64{nil, wit.Ptr(int64(33))}},
 		ConnectorLetters: ConnectorLetters{LettersOpen: wit.Ptr(int64(4))}}
 	for _, url := range urls {
@@ -350,7 +351,7 @@ func TestConnectorListOfGroup(t *testing.T) {
 	}
 	silent = true
 	l, _, _ := read(urls[0], "")
-	want.State, want.Action, want.Rows, want.Refused = "unknown", nil, 2, 4
+	want.State, want.Action, want.Rows, want.Refused = "unknown", nil, wit.Ptr(2.0), wit.Ptr(int64(4))
 	want.RefusedHour, want.Minutes[1] = wit.Ptr(int64(4)), wit.Ptr(int64(21))
 	want.Cause = ""
 	want.Advice = "If the worker does not return, its tasks move to another worker of the group."

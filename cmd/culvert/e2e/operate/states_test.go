@@ -42,7 +42,7 @@ func TestStatesOfSources(t *testing.T) {
 		*lines.Load.Total != 3000 || lines.Load.Read == 0 || *lines.Lag != 3000-int64(lines.Load.Read) {
 		t.Errorf("found %+v", lines)
 	}
-	if bad.Refused == 0 || bad.Action == nil || bad.Action.Do != "log" || bad.Lag != nil {
+	if bad.Refused == nil || *bad.Refused == 0 || bad.Action == nil || bad.Action.Do != "log" || bad.Lag != nil {
 		t.Errorf("found %+v", bad)
 	}
 	out := p.Run("status", "--url", f.Url).Stdout

@@ -210,8 +210,9 @@ func TestDeadLettersWithoutTheRightToRead(t *testing.T) {
 	f.Makes(append(e2etest.SinkOf("inbox", address, "said", "Inbox"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
 	f.Eventually("a document and a letter", func() bool {
-		return s.Count("Inbox") == 1 && e2etest.As[rest.ConnectorList](t, f.Must(200, "GET",
-			"/culvert/connectors?name=inbox", "")).Connectors[0].Refused == 1
+		refused := e2etest.As[rest.ConnectorList](t, f.Must(200, "GET",
+			"/culvert/connectors?name=inbox", "")).Connectors[0].Refused
+		return s.Count("Inbox") == 1 && refused != nil && *refused == 1
 	})
 	const denied = "the right READ on the resource Topic refused"
 	f.Must(500, "GET", "/culvert/connectors/inbox/deadletters", "", denied)
