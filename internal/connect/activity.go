@@ -36,7 +36,8 @@ type Load struct {
 }
 
 func taskActivity(current *Progress) Activity {
-	activity := Activity{Rows: &current.Flow.Rows, Refused: &current.Failed, LastActive: seconds(current.Flow.LastActive)}
+	activity := Activity{Rows: &current.Flow.Rows, Refused: &current.Failed,
+		LastActive: seconds(current.Flow.LastActive)}
 	if current.IsLagKnown {
 		activity.Lag = &current.Lag
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/transport/limits"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // Each case has everything that a later condition needs, too: the first condition that applies counts.
@@ -53,15 +52,16 @@ func TestActivityOfSeveralParts(t *testing.T) {
 	n := func(n int64) *int64 { return &n }
 	u := func(n uint64) *uint64 { return &n }
 	text := func(text string) *string { return &text }
+	rate := func(n float64) *float64 { return &n }
 	all := Activity{}
-	all.Add(Activity{Sets: []string{"b"}, Topics: []string{"t"}, Rows: wit.Ptr(float64(1)), LastActive: at(5), CaughtUp: at(4),
+	all.Add(Activity{Sets: []string{"b"}, Topics: []string{"t"}, Rows: rate(1), LastActive: at(5), CaughtUp: at(4),
 		Complete: text("key"), Load: &Load{Read: 10, Total: u(20), SecondsLeft: n(3)}, Lag: n(10),
 		Minutes: []*int64{n(1), nil}})
-	all.Add(Activity{Sets: []string{"a"}, Topics: []string{"t"}, Rows: wit.Ptr(float64(2)), LastActive: at(6), CaughtUp: at(3),
+	all.Add(Activity{Sets: []string{"a"}, Topics: []string{"t"}, Rows: rate(2), LastActive: at(6), CaughtUp: at(3),
 		Complete: text("count"), Load: &Load{Read: 1, Total: u(2), SecondsLeft: n(9)}, Lag: n(1), Refused: n(2),
 		RefusedHour: n(2), Minutes: []*int64{n(2), n(5)}})
 	all.Add(Activity{Refused: n(1)}) // the connector itself has no sets
-	assert.Equal(t, Activity{Sets: []string{"a", "b"}, Topics: []string{"t"}, Rows: wit.Ptr(float64(3)), LastActive: at(6), CaughtUp: at(3),
+	assert.Equal(t, Activity{Sets: []string{"a", "b"}, Topics: []string{"t"}, Rows: rate(3), LastActive: at(6), CaughtUp: at(3),
 		Complete: text("count"), Load: &Load{Read: 11, Total: u(22), SecondsLeft: n(9)}, Lag: n(11), Refused: n(3),
 		RefusedHour: n(2), Minutes: []*int64{n(3), n(5)}}, all)
 	all.Add(Activity{Sets: []string{"never"}, Load: &Load{Read: 5}, Complete: text("unproven")})

@@ -55,7 +55,8 @@ func causeLine(text string) string {
 func RemoteStatus(task int, state State, worker, trace, restarts string) ComponentStatus {
 	component := ComponentStatus{Task: task, WorkerID: worker, State: state}
 	component.RestartsAt, _ = time.Parse(time.RFC3339, restarts)
-	facts := evidence{hasFailed: state == Failed, restarts: !component.RestartsAt.IsZero(), state: state, target: state, hasStarted: true, isCaughtUp: task < 0}
+	facts := evidence{hasFailed: state == Failed, restarts: !component.RestartsAt.IsZero(), state: state,
+		target: state, hasStarted: true, isCaughtUp: task < 0}
 	component.Condition = facts.condition(time.Now())
 	switch component.Condition {
 	case ConditionFailed, ConditionAway:

@@ -44,7 +44,8 @@ func conditionOf(name string, words ...connect.Condition) connect.Summary {
 			State: connect.Running, Condition: "idle"}}}
 	for n, word := range words {
 		p := connect.ComponentStatus{Task: n, Local: true, State: connect.Running, Condition: word,
-			Activity: connect.Activity{Rows: wit.Ptr(1.26), Refused: wit.Ptr(int64(2))}, Since: time.Unix(int64(100+n), 0)}
+			Activity: connect.Activity{Rows: wit.Ptr(1.26), Refused: wit.Ptr(int64(2))},
+			Since:    time.Unix(int64(100+n), 0)}
 		if word == "failed" {
 			p.State, p.Kind, p.Cause = connect.Failed, "unauthorized", name+": no!"
 		}

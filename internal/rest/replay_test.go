@@ -292,6 +292,8 @@ func (s *standIn) Restart(name string, _ ...int) error {
 	return nil // the result is recorded
 }
 
+func (s *standIn) Summaries() []connect.Summary { return nil }
+
 func (s *standIn) Names() []string {
 	return slices.Sorted(maps.Keys(s.connectors))
 }
