@@ -239,11 +239,11 @@ func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Pos
 
 const lagInterval = time.Second
 
-// lag counts records after the committed offsets: of the group, and of the task's own partitions (-1 before it is
-// known). isKnown means that the last measurement has succeeded and the task runs.
+// lag counts records after the committed offsets.
 type lag struct {
-	group, task atomic.Int64
-	isKnown     atomic.Bool
+	group   atomic.Int64
+	task    atomic.Int64 // of the task's own partitions, -1 before it is known
+	isKnown atomic.Bool  // the last measurement has succeeded and the task runs
 }
 
 // track updates the lag until ctx ends. If the task is idle when the lag is first known, it logs that there is nothing

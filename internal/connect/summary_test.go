@@ -166,6 +166,7 @@ func TestFailureKinds(t *testing.T) {
 		task := taskView{taskStatus: taskStatus{state: Failed, err: test.fault, restartsAt: test.next}}
 		component := newTestView(t).taskStatus(&task, &Progress{})
 		test.want.State, test.want.Local = Failed, true
+		test.want.Activity = Activity{Rows: new(float64), Refused: new(int64)}
 		assert.Equal(t, test.want, component)
 	}
 	task := taskView{taskStatus: taskStatus{state: Failed, err: errors.New(strings.Repeat("x", 1000))}}
