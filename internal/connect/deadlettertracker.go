@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/config"
@@ -370,6 +371,9 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 		if stored, ok := states[name]; ok {
 			c.update(offsets, stored, readErr == nil)
 		}
+		if errors.Is(readErr, kerr.TopicAuthorizationFailed) { // also of a topic that was empty before
+			c.setUnknown()
+		}
 		t.updateLimit(c)
 	}
 	return readErr
@@ -382,6 +386,13 @@ func (t *deadLetterTracker) updateLimit(c *trackedConnector) {
 	total := t.letters.Add(count - c.letters.Swap(count))
 	share := t.limit / max(1, t.connectors.Load())
 	c.index.limit = int(min(maxTrackedLetters, max(share, t.limit-total+count)))
+}
+
+// setUnknown makes the summary unknown until the topic is read again.
+func (c *trackedConnector) setUnknown() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.summary = nil
 }
 
 // isOlder reports whether offsets end before what was read or replayed: they were requested earlier, or the topic was

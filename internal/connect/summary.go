@@ -186,6 +186,9 @@ func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
 	}
 	if limit := facts.waits.PerSecond; limit > 0 && component.State == Running {
 		component.Note = fmt.Sprintf("limited to %v requests a second", limit)
+		if limit == 1 {
+			component.Note = "limited to 1 request a second"
+		}
 		if component.Action == nil && v.currentRun.roles().IsSet(role.RequestsPerSecond) {
 			component.Action = &Action{Do: "limit", Setting: v.currentRun.roles().Setting(role.RequestsPerSecond)}
 		}

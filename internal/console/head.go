@@ -18,6 +18,8 @@ type connectorHead struct {
 	Summary rest.ConnectorSummary
 	Status  connect.Status
 	Tabs    []tab
+	// IsStored means that REST can change and delete the connector, which is in no file of a user.
+	IsStored bool
 	// ReadOnly means that the viewer may change nothing.
 	ReadOnly bool
 	// ChangesPassword means that the proposed action edits a setting that is declared as a password.
@@ -37,6 +39,8 @@ func (v *pageRequest) head(name, current string) (*connectorHead, error) {
 		return nil, err
 	}
 	h.Summary = v.summary(name)
+	stored, err := v.call("GET /connectors/{name}/config", nil, nil, nil, name)
+	h.IsStored = err == nil && stored.Get("ETag") != ""
 	if action := h.Summary.Action; action != nil && action.Do == "edit" {
 		var declared []check.Definition
 		_ = v.get("GET /connector-plugins/{name}/config", &declared, h.Summary.Class)
@@ -104,7 +108,7 @@ func (h *connectorHead) Menu() []string {
 			menu = append(menu, "retire")
 		}
 	}
-	if h.Status.Connector.File == "" {
+	if h.IsStored {
 		menu = append(menu, "delete")
 	}
 	return menu

@@ -15,7 +15,7 @@ import (
 // WorkerInfo is a worker of the group, or the only one. If the worker does not answer, what is unknown is null, "" or
 // empty.
 type WorkerInfo struct {
-	Worker  string     `json:"worker"` // its id
+	Worker  string     `json:"worker"` // its id, "" for all others while no leader is known
 	Leader  bool       `json:"leader"` // also of a worker without a group
 	Version string     `json:"version"`
 	Started *time.Time `json:"started"`
@@ -23,7 +23,7 @@ type WorkerInfo struct {
 	Memory  *uint64    `json:"memory"` // bytes that the process has from the operating system
 	Plugins []string   `json:"plugins"`
 	Seen    *time.Time `json:"seen"`  // when it last answered
-	Error   string     `json:"error"` // why it does not answer, or does not know the others
+	Error   string     `json:"error"` // why it does not answer
 }
 
 func (req *request) workers() {
@@ -38,10 +38,7 @@ func (req *request) workers() {
 		}
 	})
 	for _, answer := range answers {
-		switch {
-		case answer.worker == "": // without a leader nobody else is known
-			infos[0].Error = "the other workers are not known: " + answer.err.Error()
-		case answer.err != nil:
+		if answer.err != nil {
 			infos = append(infos, WorkerInfo{Worker: answer.worker, Plugins: []string{}, Error: answer.err.Error()})
 		}
 	}

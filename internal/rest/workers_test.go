@@ -89,10 +89,10 @@ func TestWorkers(t *testing.T) {
 	assert.Equal(t, true, lost.Tasks == nil && lost.Memory == nil && lost.Started == nil)
 
 	seats[1].set(func(s *seat) { s.leader = "" }) // it stops leading during the request
-	expected = 1
-	only := read()[0]
-	assert.Equal(t, "w1", only.Worker)
-	assert.Contains(t, only.Error, "no known leader")
+	expected = 2
+	others := read()[0]
+	assert.Equal(t, "", others.Worker)
+	assert.Contains(t, others.Error, "no known leader")
 	seats[1].set(func(s *seat) { s.leader = urls[1] })
 	expected = 3
 	assert.Equal(t, lost.Seen, read()[2].Seen, "still remembered")

@@ -196,6 +196,11 @@ func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	settings := f.Shown("bad")
 	settings["name"], settings["sap.odata#00.topic"] = "edited", "edited"
 	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
+	for name, canDelete := range map[string]bool{"edited": true, "bad": false} {
+		if _, page := get(t, f.Url+"/console/connector?name="+name, nil); strings.Contains(page, "dialog-delete") != canDelete {
+			t.Errorf("connector %s: expected a button that deletes it: %t", name, canDelete)
+		}
+	}
 	typed, review := toApply(t, f, "edited", "elsewhere")
 	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "elsewhere")
 	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 303 {
