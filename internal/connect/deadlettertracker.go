@@ -373,6 +373,7 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 		}
 		if errors.Is(readErr, kerr.TopicAuthorizationFailed) { // also of a topic that was empty before
 			c.setUnknown()
+			c.isStale = true
 		}
 		t.updateLimit(c)
 	}

@@ -93,12 +93,14 @@ func (o *Outages) recordConnect(b kgo.BrokerMetadata) {
 	o.setSeen(b)
 }
 
-// setSeen is called while mu is held.
+// setSeen is called while mu is held. An address of bootstrap.servers is one of the brokers.
 func (o *Outages) setSeen(b kgo.BrokerMetadata) {
 	if o.lastSeen == nil {
 		o.lastSeen = map[int32]time.Time{}
 	}
-	o.lastSeen[max(b.NodeID, anyBroker)] = time.Now()
+	if b.NodeID > anyBroker {
+		o.lastSeen[b.NodeID] = time.Now()
+	}
 }
 
 // Unreachable returns since when no broker of the cluster can be reached, zero if one can, as far as known.

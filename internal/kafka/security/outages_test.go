@@ -129,6 +129,7 @@ func TestUnreachableCluster(t *testing.T) {
 		log, refused := slog.New(slog.DiscardHandler), errors.New("connection refused")
 		one, two := kgo.BrokerMetadata{NodeID: 1}, kgo.BrokerMetadata{NodeID: 2}
 		var o Outages
+		o.recordConnect(kgo.BrokerMetadata{NodeID: -1}) // a seed, with which each client begins
 		o.recordConnect(one)
 		o.recordConnect(two)
 		time.Sleep(time.Minute)
