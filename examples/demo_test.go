@@ -61,7 +61,7 @@ func TestDemoTwice(t *testing.T) {
 		}
 		err = c.Wait()
 		kill.Stop()
-		if strings.Contains(all, "FAILED") || err != nil {
+		if strings.Contains(all, ": failed: ") || err != nil {
 			t.Fatalf("the %s run: %v\n%s", run, err, all)
 		}
 		if console := fmt.Sprintf("http://127.0.0.1:%s/console/", ports[run]); run == "second" &&

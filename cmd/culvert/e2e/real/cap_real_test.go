@@ -587,8 +587,8 @@ func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string)
 	sent := posts()
 	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), p.File("refused.properties", lines...))
 	if r.Code != 1 || !strings.HasPrefix(r.LastLine(), "connector refused, task ") || !strings.Contains(r.LastLine(),
-		"FAILED") {
-		t.Errorf("expected exit 1 and a task that FAILED, found %d\n%s", r.Code, r.Stderr)
+		": failed: ") {
+		t.Errorf("expected exit 1 and a failed task, found %d\n%s", r.Code, r.Stderr)
 	}
 	for _, want := range []string{"refused", "partition 0", "offset 1", "500", "UNIQUE"} {
 		if !strings.Contains(r.LastLine(), want) {

@@ -290,7 +290,7 @@ func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 	c.Eventually("all pages", func() bool { return int(s.Ledger().Rows) >= s.Count("Orders") })
 	c.Signal(syscall.SIGTERM)
 	r := c.Wait()
-	if r.Code != 0 || strings.Contains(r.Stderr, "FAILED") {
+	if r.Code != 0 || strings.Contains(r.Stderr, ": failed: ") {
 		t.Errorf("expected a worker that continues, found exit %d\n%s", r.Code, r.Stderr)
 	}
 	if keys, records := k.keys(t, "survivor"); keys != records {

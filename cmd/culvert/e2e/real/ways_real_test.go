@@ -192,8 +192,8 @@ func wantEnds(t *testing.T, servers string, want map[string]int) {
 func (w *ways) refused(t *testing.T, p *e2etest.Place, file string, secret string, says ...string) {
 	t.Helper()
 	r := w.run(t, p, file)
-	if r.Code != 1 || !strings.Contains(r.LastLine(), "FAILED") {
-		t.Errorf("expected exit 1 and a task that FAILED, found %d\n%s", r.Code, r.Stderr)
+	if r.Code != 1 || !strings.Contains(r.LastLine(), ": failed: ") {
+		t.Errorf("expected exit 1 and a failed task, found %d\n%s", r.Code, r.Stderr)
 	}
 	for _, text := range says {
 		if !strings.Contains(r.LastLine(), text) {
