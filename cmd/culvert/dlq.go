@@ -146,8 +146,8 @@ each original record or row, with the number of attempts.`,
 					return printJSON(out, rest.NewDeadLetter(l))
 				default:
 					rows = append(rows, []string{rest.NewDeadLetter(l).Position(),
-						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(sourceText(l)),
-						inLine(l.Stage),
+						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector),
+						inLine(sourceText(l.Topic, l.Partition, l.Offset)), inLine(l.Stage),
 						strconv.Itoa(l.Replays + 1), settledText(l.Settled), inLine(l.Message)})
 				}
 				return nil
@@ -167,12 +167,12 @@ each original record or row, with the number of attempts.`,
 	return c
 }
 
-// sourceText formats the source of a dead letter.
-func sourceText(l *connect.DeadLetter) string {
-	if l.Partition < 0 {
-		return fmt.Sprintf("%s row %d", l.Topic, l.Offset)
+// sourceText formats the source of a dead letter: a record, or a row if the partition is negative.
+func sourceText(topic string, partition int32, offset int64) string {
+	if partition < 0 {
+		return fmt.Sprintf("%s row %d", topic, offset)
 	}
-	return fmt.Sprintf("%s-%d@%d", l.Topic, l.Partition, l.Offset)
+	return fmt.Sprintf("%s-%d@%d", topic, partition, offset)
 }
 
 func (r *remote) newDLQShow() *cobra.Command {
@@ -238,7 +238,7 @@ func (r *remote) newDLQShow() *cobra.Command {
 
 func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
 	rows := [][]string{{"failed", l.FailedAt.UTC().Format(time.RFC3339)}, {"connector", l.Connector},
-		{"from", sourceText(l)},
+		{"from", sourceText(l.Topic, l.Partition, l.Offset)},
 		{"request", l.Request}, {"stage", l.Stage}, {"setting", l.Setting},
 		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)}, {"exception", l.Class}, {"cause", l.Message},
 		{"parts", l.Rows.String()}, {"attempts", strconv.Itoa(l.Replays + 1)}, {"settled", settledText(l.Settled)}}

@@ -67,7 +67,8 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 					return asFailure(err)
 				}
 			default:
-				rows = append(rows, []string{l.Position(), l.Failed, inLine(deadLetterSource(l)), inLine(l.Stage),
+				rows = append(rows, []string{l.Position(), l.Failed,
+					inLine(sourceText(l.From.Topic, l.From.Partition, l.From.Offset)), inLine(l.Stage),
 					strconv.Itoa(l.Attempts), settledText(l.Settled), inLine(l.Message)})
 			}
 		}
@@ -84,11 +85,6 @@ func (r *remote) listLetters(c *cobra.Command, filter connect.DeadLetterFilter, 
 	return asFailure(out.Flush())
 }
 
-func deadLetterSource(l *rest.DeadLetter) string {
-	return sourceText(&connect.DeadLetter{DeadLetterOrigin: connect.DeadLetterOrigin{Topic: l.From.Topic,
-		Partition: l.From.Partition, Offset: l.From.Offset}})
-}
-
 // showLetter prints one dead letter with its headers and its record.
 func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output) error {
 	page, err := r.deadLetterPage(c.Context(), connector, url.Values{"letter": {letter}})
@@ -101,7 +97,8 @@ func (r *remote) showLetter(c *cobra.Command, connector, letter string, o output
 	l := &page.DeadLetters[0]
 	return o.print(c.OutOrStdout(), l, func(out io.Writer) error {
 		rows := [][]string{{"letter", l.Position()}, {"failed", l.Failed}, {"attempts", strconv.Itoa(l.Attempts)},
-			{"settled", settledText(l.Settled)}, {"from", deadLetterSource(l)}, {"request", l.From.Request},
+			{"settled", settledText(l.Settled)},
+			{"from", sourceText(l.From.Topic, l.From.Partition, l.From.Offset)}, {"request", l.From.Request},
 			{"stage", l.Stage}, {"exception", l.Class}, {"cause", l.Message}}
 		rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 		if err := columns(out, "", rows); err != nil || l.Record == nil {

@@ -55,12 +55,13 @@ func causeText(message string) string {
 	last := ' '
 	unchecked := len(message) // of the message, where a number may begin
 	for len(message) > 0 {
-		r, size := utf8.DecodeRuneInString(message)
+		r, runeSize := utf8.DecodeRuneInString(message)
 		end, isMark := closingMarks[r]
 		number := 0
 		if !isWordRune(last) && len(message) <= unchecked {
-			number, unchecked = findNumber(message)
-			unchecked = len(message) - unchecked
+			size, next := findNumber(message)
+			number = size
+			unchecked = len(message) - next
 		}
 		switch {
 		case isMark && (r != '\'' || !isWordRune(last)): // not an apostrophe
@@ -77,12 +78,12 @@ func causeText(message string) string {
 			if last != '0' {
 				b.WriteByte('#')
 			}
-			message = message[size:]
+			message = message[runeSize:]
 			last = '0'
 			continue
 		}
 		b.WriteRune(r)
-		message = message[size:]
+		message = message[runeSize:]
 		last = r
 	}
 	return shown.Line(b.String())

@@ -373,7 +373,6 @@ func (t *deadLetterTracker) refreshLocked(ctx context.Context, shared *trackedTo
 		}
 		if errors.Is(readErr, kerr.TopicAuthorizationFailed) { // also of a topic that was empty before
 			c.setUnknown()
-			c.isStale = true
 		}
 		t.updateLimit(c)
 	}
@@ -389,8 +388,9 @@ func (t *deadLetterTracker) updateLimit(c *trackedConnector) {
 	c.index.limit = int(min(maxTrackedLetters, max(share, t.limit-total+count)))
 }
 
-// setUnknown makes the summary unknown until the topic is read again.
+// setUnknown makes the summary unknown until the topic is read again. It is called while the topic's lock is held.
 func (c *trackedConnector) setUnknown() {
+	c.isStale = true
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.summary = nil

@@ -131,6 +131,24 @@ func TestManyDeadLetters(t *testing.T) {
 	assert.Equal(t, true, errors.Is(err, ErrInvalidAfter))
 }
 
+// A summary that became unknown is derived again by the next complete read, even without a letter of the connector.
+func TestUnknownSummaryComesBack(t *testing.T) {
+	t.Parallel()
+	c := &trackedConnector{index: newDeadLetterIndex()}
+	for _, r := range lettersOf("dlq", "c", 3) {
+		l := ParseDeadLetter(r)
+		c.index.add(&l)
+	}
+	offsets := kafka.Range{From: kafka.Positions{0: 0}, To: kafka.Positions{0: 3}}
+	c.update(offsets, nil, true)
+	assert.Equal(t, int64(3), *c.summary.Open)
+	c.setUnknown()
+	c.update(offsets, nil, false)
+	assert.Equal(t, true, c.summary == nil)
+	c.update(offsets, nil, true)
+	assert.Equal(t, true, c.summary != nil && *c.summary.Open == 3)
+}
+
 // A letter has 80 bytes. The test does not run beside others, whose memory would count.
 func TestMemoryOfDeadLetters(t *testing.T) {
 	const count = 25_000

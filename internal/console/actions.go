@@ -15,7 +15,7 @@ type action struct {
 	route string
 	// success follows the name of the connector after it worked.
 	success string
-	// Label, Icon and Class are those of the button.
+	// Label, Icon and Class describe the button.
 	Label string
 	Icon  string
 	Class string

@@ -13,7 +13,7 @@
 //   - form.go: a configuration as fields and as text.
 //   - actions.go: what buttons do. templatefuncs.go: numbers, times and commands as text.
 //
-// Invariants: the console caches only responses of the last second. It reads and changes through REST's routes only,
+// Invariants: the console caches responses for 2.5 seconds at most. It reads and changes through REST's routes only,
 // with the logon of the request for the page, so it has no rights of its own. No password is sent to a browser: a new
 // one stays in the page that it was typed in. Every page can be read, and every form sent, without the script. Script,
 // style, icons and type come from the worker.

@@ -41,14 +41,19 @@ type formPage struct {
 	Compared *rest.Comparison
 	// Changed is what has changed since the review, or since the page was opened.
 	Changed string
-	// Checked means that the service was asked about the logon; Accepted is the user that it accepted, Unanswered why
-	// that is unknown.
-	Checked    bool
-	Accepted   string
-	Unanswered string
-	Command    string
+	logonResult
+	Command string
 	// Peeked has the rows of one set, requested by its button.
 	Peeked peekedSet
+}
+
+// logonResult is the result of *Check logon*.
+type logonResult struct {
+	// Checked means that the service was asked.
+	Checked bool
+	// Accepted is the user that it accepted, Unanswered why that is unknown.
+	Accepted   string
+	Unanswered string
 }
 
 const fieldPrefix = "f."

@@ -82,8 +82,8 @@ func digest(text []byte) string {
 
 const (
 	// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
-	// Fragments that took longer than 30 ms to make are shared for cacheFactor times as long, at most maxCacheTTL, so
-	// that a page of many connectors costs at most a thirtieth of a processor.
+	// Fragments that took longer than 30 ms to make are shared for cacheFactor times as long, at most maxCacheTTL: a
+	// page of many connectors then costs a thirtieth of a processor.
 	cacheTTL    = 950 * time.Millisecond
 	cacheFactor = 30
 	maxCacheTTL = 2500 * time.Millisecond

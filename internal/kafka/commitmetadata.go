@@ -198,7 +198,7 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	return nil
 }
 
-// topicIDs returns the IDs of topics. With an error, they are those of the other topics.
+// topicIDs returns the IDs of topics. Topics with an error have none; the error names them.
 func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[string]kadm.TopicID, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {

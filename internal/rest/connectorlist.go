@@ -70,8 +70,8 @@ var listOrders = map[string]func(l *ConnectorSummary) float64{
 	"activity": func(l *ConnectorSummary) float64 { return latestFirst(l.LastActive) },
 }
 
-// urgency returns the place of a state in a list. Connectors that need nobody are equally urgent, so that a list keeps
-// its order while they start and end reads.
+// urgency returns the place of a state in a list. States without a problem are equally urgent, so that a list keeps its
+// order while connectors start and end reads.
 func urgency(state connect.Condition) float64 {
 	place := state.Urgency()
 	if place <= connect.ConditionIdle.Urgency() {
@@ -169,14 +169,18 @@ func (req *request) listConnectors() {
 			continue
 		}
 		summary, included := summarize(c, group, ownOnly)
-		hasHour := ownOnly && herder.Hour(c.Name).RefusedHour != nil // others may run it now
+		if ownOnly {
+			hour := herder.Hour(c.Name)
+			summary.Activity.Add(hour)
+			included = included || hour.RefusedHour != nil // another worker may run it now
+		}
 		letters := req.connectorLetters(herder, c.Name)
 		letters.mergeLetters(summary.ConnectorLetters)
 		summary.ConnectorLetters = letters
 		if isEdit(summary.Action) && !ownOnly && req.isOfFile(c.Name) {
 			summary.Action = nil // REST cannot change it
 		}
-		if included || hasHour {
+		if included {
 			connectors = append(connectors, summary)
 		}
 	}
@@ -184,10 +188,11 @@ func (req *request) listConnectors() {
 	if ownOnly { // the leader sorts and cuts
 		page.Connectors = connectors
 		page.Next = ""
-	}
-	for i := range page.Connectors {
-		c := &page.Connectors[i]
-		c.Activity.Add(herder.Hour(c.Name))
+	} else {
+		for i := range page.Connectors {
+			c := &page.Connectors[i]
+			c.Activity.Add(herder.Hour(c.Name))
+		}
 	}
 	page.Silent = group.silent
 	req.answerWithETag(page)
