@@ -26,6 +26,7 @@ const (
 type restartBackoff struct {
 	failures int
 	delay    time.Duration
+	since    time.Time // the first of them
 }
 
 // recordFailure resets the backoff if the attempt moved rows for twice the next delay, or lasted longer than the
@@ -35,7 +36,7 @@ func (b *restartBackoff) recordFailure(err error, worked time.Duration, moved bo
 	case !isRetriable(err):
 		*b = restartBackoff{}
 	case b.failures == 0 || moved && worked > 4*b.delay || worked > 2*finalRestartDelay:
-		*b = restartBackoff{1, firstRestartDelay}
+		*b = restartBackoff{1, firstRestartDelay, time.Now()}
 	default:
 		b.failures++
 		b.delay = min(2*b.delay, finalRestartDelay)
@@ -51,9 +52,9 @@ func (b *restartBackoff) logLevel(first slog.Level) slog.Level {
 
 func isRestart(ctx context.Context) bool { return context.Cause(ctx) == errRestart }
 
-// waitForRestart waits after a failure and reports whether the task makes another attempt. A restart on request cancels
-// waitCtx, which is a child of ctx.
-func (t *task) waitForRestart(ctx, waitCtx context.Context, err error, version int64, backoff *restartBackoff) bool {
+// waitForRestart waits after a failure, until restartsAt unless it is zero, and reports whether the task makes another
+// attempt. A restart on request cancels waitCtx, which is a child of ctx.
+func (t *task) waitForRestart(ctx, waitCtx context.Context, err error, version int64, restartsAt time.Time) bool {
 	run := t.run
 	switch {
 	case service.IsConfigError(err):
@@ -66,15 +67,8 @@ func (t *task) waitForRestart(ctx, waitCtx context.Context, err error, version i
 		run.log.Info("the service's settings have changed, or a rejected login is tried again: the task continues",
 			"task", t.number)
 		return true
-	case run.autoRestart() && isRetriable(err):
-		run.controller.update(func(*spec, *status) {
-			if !t.restartRequested() { // a restart has reset it
-				t.restartsAt = time.Now().Add(backoff.delay)
-			}
-		})
-		run.log.Log(ctx, backoff.logLevel(slog.LevelInfo), "the task restarts by itself (task.auto.restart)", "task",
-			t.number, "in", backoff.delay)
-		if pause.For(waitCtx, backoff.delay) == nil {
+	case !restartsAt.IsZero():
+		if pause.For(waitCtx, time.Until(restartsAt)) == nil {
 			return ctx.Err() == nil
 		}
 	default:
@@ -108,14 +102,6 @@ func (run *connectorRun) restartTask(number int) bool {
 		return true
 	}
 	return false
-}
-
-// failureLevel is WARN if the task restarts by itself, and ERROR if a user must act.
-func (run *connectorRun) failureLevel(err error, once bool) slog.Level {
-	if !once && run.autoRestart() && isRetriable(err) {
-		return slog.LevelWarn
-	}
-	return slog.LevelError
 }
 
 func (run *connectorRun) autoRestart() bool { return run.boolean(config.AutoRestart) }

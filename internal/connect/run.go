@@ -114,7 +114,11 @@ func formatRestart(at time.Time) string {
 }
 
 func (run *connectorRun) reportFailure(ctx context.Context, err error) {
-	if ctx.Err() != nil || !isRetriable(err) { // else waitRetryable sets the time of the next retry
+	level := slog.LevelError
+	if ctx.Err() == nil && isRetriable(err) && !run.controller.desired().once {
+		level = slog.LevelWarn
+		run.setRestart(time.Now().Add(startRetryDelay)) // until the retry has failed or succeeded
+	} else {
 		run.setRestart(time.Time{})
 	}
 	if ctx.Err() != nil {
@@ -122,10 +126,6 @@ func (run *connectorRun) reportFailure(ctx context.Context, err error) {
 	}
 	if text := err.Error(); text != run.clients.lastLogged {
 		run.clients.lastLogged = text
-		level := slog.LevelError
-		if isRetriable(err) && !run.controller.desired().once { // the start is retried
-			level = slog.LevelWarn
-		}
 		run.log.Log(ctx, level, "connector failed", "error", err)
 	}
 	run.controller.report(run, evFailed, err)

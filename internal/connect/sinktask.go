@@ -85,8 +85,10 @@ func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskL
 	progress.Warnings = current.Warnings
 	progress.Batches, progress.Requests, progress.Reencoded = current.Batches, current.Requests, current.Reencoded
 	if t.number == 0 { // both are counts of all tasks of the connector
-		progress.Uncertain, progress.Lag = int64(current.InDoubt), taskLag.group.Load()
-		progress.IsLagKnown = taskLag.isKnown.Load()
+		progress.Uncertain = int64(current.InDoubt)
+		if progress.IsLagKnown = taskLag.isKnown.Load(); progress.IsLagKnown {
+			progress.Lag = taskLag.group.Load()
+		}
 	}
 	progress.CaughtUp = current.Unsettled == 0 && taskLag.task.Load() == 0
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// waitRetryable waits until a retry of a failed start can help. stamp describes the connector's files before the start.
-// It reports false if ctx has ended or only another configuration can help.
+// waitRetryable waits until a retry of a failed start can help, which reportFailure has reported. stamp describes the
+// connector's files before the start. It reports false if ctx has ended or only another configuration can help.
 func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp string) bool {
 	var claimed *claimedError
 	var released <-chan struct{}
@@ -26,7 +26,6 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 	case errors.As(err, &claimed):
 		released = claimed.released
 	case isRetriable(err):
-		run.setRestart(time.Now().Add(startRetryDelay)) // until the retry has failed or succeeded
 		tick = time.After(startRetryDelay)
 	default:
 		if run.retriesLookup(err) {

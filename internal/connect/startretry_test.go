@@ -149,9 +149,13 @@ func TestFailedStartReportsRetryTime(t *testing.T) {
 		ctl, _ := h.find("c")
 		witError := &wit.Error{Kind: kind, Message: "so it is"}
 		ctl.update(func(_ *spec, s *status) { s.state, s.err = Failed, witError })
+		close(ctl.done) // no loop runs
 		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 		ended := make(chan bool, 1)
-		go func() { ended <- ctl.currentRun().waitRetryable(ctx, witError, "") }()
+		go func() {
+			ctl.currentRun().reportFailure(ctx, witError)
+			ended <- ctl.currentRun().waitRetryable(ctx, witError, "")
+		}()
 		expectStatus := func() string {
 			s, _ := h.Status("c")
 			return s.Connector.Restarts
@@ -227,13 +231,14 @@ func TestRetriedStartIsAway(t *testing.T) {
 			t.Helper()
 			assert.Equal(t, want, !ctl.status.restartsAt.IsZero())
 		}
-		assert.Equal(t, true, run.waitRetryable(t.Context(), unavailable, ""))
-		expectRetry(true)
 		run.reportFailure(t.Context(), unavailable)
+		expectRetry(true)
+		assert.Equal(t, true, run.waitRetryable(t.Context(), unavailable, ""))
 		expectRetry(true)
 		run.reportFailure(t.Context(), errors.New("broken"))
 		expectRetry(false)
-		assert.Equal(t, true, run.waitRetryable(t.Context(), unavailable, ""))
+		run.reportFailure(t.Context(), unavailable)
+		expectRetry(true)
 		ctl.applyTransition(event{kind: evStarted})
 		expectRetry(false)
 	})
@@ -245,7 +250,8 @@ func TestAutoRestartDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := plainWorker(t)
 		var text bytes.Buffer
-		run := emptyConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
+		run := emptyConnector(&Options{Worker: worker, sharedResources: sharedResources{starts: &startCounters{}}},
+			slog.New(slog.NewTextHandler(&text, nil)))
 		run.config = &config.Connector{Name: "c"}
 		k := &task{run: run}
 		unavailable := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
@@ -255,12 +261,13 @@ func TestAutoRestartDoubles(t *testing.T) {
 			t.Helper()
 			backoff.recordFailure(unavailable, worked, moved)
 			began := time.Now()
-			if !k.waitForRestart(t.Context(), t.Context(), unavailable, 0, &backoff) {
+			restartsAt := k.recordEnd(t.Context(), unavailable, true, backoff)
+			assert.Equal(t, restartsAt, k.restartsAt, "stored with the failure")
+			assert.Equal(t, Failed, k.state)
+			if !k.waitForRestart(t.Context(), t.Context(), unavailable, 0, restartsAt) {
 				t.Fatal("expected the task to continue")
 			}
-			if !k.restartsAt.Equal(began.Add(time.Since(began))) {
-				t.Errorf("expected the status to contain %v, found %v", time.Now(), k.restartsAt)
-			}
+			assert.Equal(t, restartsAt, time.Now())
 			waited = append(waited, time.Since(began))
 		}
 		for range 8 {
@@ -309,7 +316,7 @@ func TestRestartBeforeTheWait(t *testing.T) {
 	restarted := false
 	err := askedError{func() { restarted = run.restartTask(0) }}
 	waitCtx, _ := k.nextWork(t.Context())
-	continues := k.waitForRestart(t.Context(), waitCtx, err, 0, &restartBackoff{})
+	continues := k.waitForRestart(t.Context(), waitCtx, err, 0, time.Time{})
 	if !restarted || !continues || k.idle || run.taskSet.restartable.Err() != nil {
 		t.Errorf("expected the task to continue, found restarted %t, continued %t, waiting %t, the end of the set %v",
 			restarted, continues, k.idle, run.taskSet.restartable.Err())

@@ -54,7 +54,9 @@ func causeLine(text string) string {
 // by itself, in RFC 3339; empty means that it does not.
 func RemoteStatus(task int, state State, worker, trace, restarts string) ComponentStatus {
 	component := ComponentStatus{Task: task, WorkerID: worker, State: state}
-	component.RestartsAt, _ = time.Parse(time.RFC3339, restarts)
+	if state == Failed {
+		component.RestartsAt, _ = time.Parse(time.RFC3339, restarts)
+	}
 	facts := evidence{hasFailed: state == Failed, restarts: !component.RestartsAt.IsZero(), state: state,
 		target: state, hasStarted: true, isCaughtUp: task < 0}
 	component.Condition = facts.condition(time.Now())
@@ -159,6 +161,7 @@ func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
 	component.Condition = facts.condition(time.Now())
 	switch component.Condition {
 	case ConditionAway:
+		component.Since = task.failingSince
 		if facts.isAway {
 			component.Since = unavailableSince
 		}

@@ -172,6 +172,10 @@ func TestFailureKinds(t *testing.T) {
 	task := taskView{taskStatus: taskStatus{state: Failed, err: errors.New(strings.Repeat("x", 1000))}}
 	component := newTestView(t).taskStatus(&task, &Progress{})
 	assert.Equal(t, true, len([]rune(component.Cause)) <= 300, "bounded")
+	task.restartsAt, task.failingSince = next, next.Add(-time.Hour)
+	task.clock.stateSince = next.Add(-time.Second) // of the last retry
+	component = newTestView(t).taskStatus(&task, &Progress{})
+	assert.Equal(t, task.failingSince, component.Since, "since the first failure")
 }
 
 // A failure in the status topic outlives the silence of its worker, unless the worker would have restarted the task.
@@ -181,6 +185,8 @@ func TestSilentWorkersKeepFailures(t *testing.T) {
 		component := RemoteStatus(0, Failed, "w1", "broken\n\tat x", restarts)
 		assert.Equal(t, "broken", component.Cause)
 		assert.Equal(t, restarts, formatRestart(component.RestartsAt))
+		moved := RemoteStatus(0, Unassigned, "w1", "", restarts)
+		assert.Equal(t, true, moved.RestartsAt.IsZero(), "of the worker that had it")
 		component.SetUnknown("no answer")
 		assert.Equal(t, want, string(component.Condition)+" "+component.Cause)
 		assert.Equal(t, restarts == "", component.Action != nil)

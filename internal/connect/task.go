@@ -40,9 +40,12 @@ type task struct {
 }
 
 type taskStatus struct {
-	state      State
-	err        error
+	state State
+	err   error
+	// restartsAt is when a failed task restarts by itself; zero means that it does not.
 	restartsAt time.Time
+	// failingSince is the first of its failures in a row.
+	failingSince time.Time
 	// fillProgress and fillPlugins describe the current or last attempt. Both are nil before the first attempt. They
 	// are not called under the lock.
 	fillProgress func(*Progress)
@@ -85,8 +88,9 @@ func (t *task) loop(ctx context.Context, once bool) {
 			continue
 		}
 		backoff.recordFailure(err, time.Since(began), t.hasProgress())
-		t.recordEnd(ctx, err, backoff.logLevel(run.failureLevel(err, once)))
-		if once || err == nil || ctx.Err() != nil || !t.waitForRestart(ctx, waitCtx, err, version, &backoff) {
+		byItself := !once && run.autoRestart() && isRetriable(err)
+		restartsAt := t.recordEnd(ctx, err, byItself, backoff)
+		if once || err == nil || ctx.Err() != nil || !t.waitForRestart(ctx, waitCtx, err, version, restartsAt) {
 			return
 		}
 	}
@@ -116,7 +120,9 @@ func (t *task) start() {
 	once := run.controller.spec.once
 	go func() {
 		defer t.remove()
-		defer guard.Recover(run.log, t.name(), nil, func(p *guard.Panic) { t.recordEnd(ctx, p, slog.LevelError) })
+		defer guard.Recover(run.log, t.name(), nil, func(p *guard.Panic) {
+			t.recordEnd(ctx, p, false, restartBackoff{})
+		})
 		t.loop(ctx, once)
 	}()
 }
@@ -149,9 +155,11 @@ func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 	t.run.options.starts.tasks.addSuccess()
 }
 
-// recordEnd records the result of an attempt. A cancellation that does not come from ctx is a failure: with --once it
-// would pass for success.
-func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
+// recordEnd records the result of an attempt and, of a failure, when the task restarts: byItself means after the delay,
+// and zero means not without a user. A cancellation that does not come from ctx is a failure: with --once it would pass
+// for success.
+func (t *task) recordEnd(ctx context.Context, err error, byItself bool, backoff restartBackoff) time.Time {
+	var restartsAt time.Time
 	ctl := t.run.controller
 	defer ctl.statusChanged()
 	ctl.mu.Lock()
@@ -164,14 +172,25 @@ func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
 			t.run.options.starts.tasks.addFailure()
 		}
 		t.err = err
-		t.restartsAt = time.Time{}
-		if !t.restartRequested() { // else it is RESTARTING
-			t.setState(Failed)
+		level := slog.LevelError // a user must act
+		if byItself {
+			level = backoff.logLevel(slog.LevelWarn)
+			restartsAt = time.Now().Add(backoff.delay)
 		}
 		t.run.log.Log(ctx, level, "task failed", "task", t.number, "error", err)
+		if t.restartRequested() { // it is RESTARTING
+			break
+		}
+		t.restartsAt, t.failingSince = restartsAt, backoff.since
+		t.setState(Failed)
+		if byItself {
+			t.run.log.Log(ctx, backoff.logLevel(slog.LevelInfo), "the task restarts by itself (task.auto.restart)", "task",
+				t.number, "in", backoff.delay)
+		}
 	case ctx.Err() != nil:
 		t.setState(Unassigned)
 	}
+	return restartsAt
 }
 
 func (t *task) resetForRestart() {

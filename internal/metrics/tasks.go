@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -366,8 +367,14 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 	averageAndMax("sink_task_sink_record_active_count", "",
 		"Rows that a sink has in its batches and that are not settled.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }), []metric[taskSample]{
-		gauge("kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has not processed yet.",
-			integer(lag)),
+		gauge("kafka_connect_sink_task_sink_record_lag_max",
+			"Records that a sink has not processed yet, of its first task; NaN while nothing measures them.",
+			func(t taskSample) float64 {
+				if !t.IsLagKnown {
+					return math.NaN()
+				}
+				return float64(t.Lag)
+			}),
 		gauge("kafka_connect_sink_task_sink_record_active_count",
 			"Rows that a sink has in its batches and that are not settled.", integer(rowsActive)),
 		gauge("kafka_connect_sink_task_partition_count", "Partitions that are assigned to a task.",
@@ -385,7 +392,13 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 		counter("culvert_sink_warnings_total",
 			"Warnings that a sink's plugin has logged about responses, such as SAP messages in a successful one.",
 			integer(func(t *taskSample) int64 { return t.Warnings })),
-		gauge("culvert_sink_lag_records", "Records that a sink has not processed yet.", integer(lag)),
+		labelled(prometheus.GaugeValue, "culvert_sink_lag_records",
+			"Records that a sink has not processed yet, of its first task; absent while nothing measures them.", nil,
+			func(t taskSample, emit func(float64, ...string)) {
+				if t.IsLagKnown {
+					emit(float64(t.Lag))
+				}
+			}),
 		counter("culvert_sink_batches_total", "Batches of records that a sink has sent.",
 			integer(func(t *taskSample) int64 { return t.Batches })),
 		counter("culvert_sink_requests_total", "Requests that a sink has sent for its batches.",
@@ -397,5 +410,3 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 			"Records in doubt: the service may or may not have them; the status of the failed task names them.",
 			integer(func(t *taskSample) int64 { return t.Uncertain })),
 	})...)
-
-func lag(t *taskSample) int64 { return t.Lag }

@@ -1,12 +1,14 @@
 package metrics
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster"
 	"github.com/culvert-project/culvert/internal/connect"
@@ -73,8 +75,8 @@ func TestTaskMetrics(t *testing.T) {
 		connect.Metrics{Name: "copies", Type: "sink", ConnectState: connect.Paused, OwnsConnector: true,
 			Tasks: []connect.TaskMetrics{{ConnectState: connect.Paused,
 				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Uncertain: 13,
-					InternalProgress: connect.InternalProgress{Read: 7, Errors: 4, Partitions: 14, Batches: 10,
-						Requests: 11, Reencoded: 12}}}}})
+					InternalProgress: connect.InternalProgress{IsLagKnown: true, Read: 7, Errors: 4, Partitions: 14,
+						Batches: 10, Requests: 11, Reencoded: 12}}}}})
 	for _, task := range []string{"orders 1", "copies 0"} { // one has failed, one is paused
 		if _, there := all["culvert_task_caught_up "+task]; there {
 			t.Errorf("%s: expected a task that cannot work to have no work left that more workers could do", task)
@@ -115,6 +117,7 @@ func TestTaskMetrics(t *testing.T) {
 		"culvert_sink_requests_total copies 0":                         11,
 		"culvert_sink_again_total copies 0":                            12,
 		"culvert_sink_uncertain_records copies 0":                      13,
+		"culvert_sink_lag_records copies 0":                            5,
 		"culvert_http_answers_total none orders":                       1,
 		"culvert_http_answers_total 2xx orders":                        22,
 		"culvert_http_answers_total 5xx orders":                        5,
@@ -158,6 +161,11 @@ func TestTaskMetrics(t *testing.T) {
 			t.Errorf("expected no %s", figure)
 		}
 	}
+	all = gathered(t, connect.Metrics{Name: "copies", Type: "sink", Tasks: []connect.TaskMetrics{{
+		Progress: &connect.Progress{}}}})
+	_, found := all["culvert_sink_lag_records copies 0"]
+	assert.Equal(t, false, found, "nothing measures it")
+	assert.Equal(t, true, math.IsNaN(all["kafka_connect_sink_task_sink_record_lag_max copies 0"]))
 }
 
 // A worker of a group counts its own tasks, and the group's rebalances.

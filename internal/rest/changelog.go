@@ -57,5 +57,12 @@ func (n *loggedResponse) WriteHeader(status int) {
 	n.ResponseWriter.WriteHeader(status)
 }
 
+// logWith adds attributes to the log line of a change; other requests have none.
+func (req *request) logWith(attributes ...any) {
+	if logged, ok := req.w.(*loggedResponse); ok {
+		logged.attributes = append(logged.attributes, attributes...)
+	}
+}
+
 // Unwrap implements the interface that [http.ResponseController] needs.
 func (n *loggedResponse) Unwrap() http.ResponseWriter { return n.ResponseWriter }

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -119,6 +120,7 @@ func (req *request) baseURL() string {
 func (req *request) create() {
 	var c creation
 	if req.readJSON(&c) && req.requireSettings(c.config) {
+		req.logWith("connector", shown.Line(setting.Trim(c.name)))
 		req.write(setting.Trim(c.name), c.config)
 	}
 }

@@ -248,7 +248,8 @@ func (l *listAnswers) refine(component connect.ComponentStatus) connect.Componen
 	}
 	if reason := cmp.Or(l.unknown[component.WorkerID], l.unknown[""]); reason != "" {
 		component.SetUnknown(reason)
-	} else if l.members != nil && !l.members[component.WorkerID] && component.State == connect.Running {
+	} else if l.members != nil && !l.members[component.WorkerID] &&
+		(component.State == connect.Running || component.Condition == connect.ConditionAway) {
 		return connect.RemoteStatus(component.Task, connect.Unassigned, component.WorkerID, "", "") // it has left
 	}
 	return component

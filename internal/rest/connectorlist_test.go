@@ -162,6 +162,26 @@ func TestHourOfFormerWorker(t *testing.T) {
 	assert.Equal(t, int64(1), *summary.RefusedHour)
 }
 
+// What a worker ran that has left the group is unassigned, unless only a user can restart it.
+func TestTasksOfWorkersThatLeft(t *testing.T) {
+	t.Parallel()
+	group := &listAnswers{members: map[string]bool{"w1": true}}
+	for _, test := range []struct {
+		state            connect.State
+		worker, restarts string
+		want             connect.Condition
+	}{
+		{connect.Running, "w1", "", "idle"},
+		{connect.Running, "w2", "", "unassigned"},
+		{connect.Failed, "w1", "2026-11-28T10:00:00Z", "away"},
+		{connect.Failed, "w2", "2026-11-28T10:00:00Z", "unassigned"},
+		{connect.Failed, "w2", "", "failed"},
+	} {
+		found := group.refine(connect.RemoteStatus(-1, test.state, test.worker, "broken", test.restarts))
+		assert.Equal(t, test.want, found.Condition, fmt.Sprint(test))
+	}
+}
+
 // REST cannot change the settings of a file.
 func TestActionsOfFiles(t *testing.T) {
 	t.Parallel()

@@ -384,6 +384,7 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 			Passes int `json:"passes"`
 		}{shownAs, shownAs.WouldPass})
 	default:
+		req.logWith("sent", done.Sent, "delivered", done.Delivered, "refused", done.Refused)
 		req.answer(http.StatusOK, req.replayResult(done, false, ""))
 	}
 }
@@ -412,10 +413,7 @@ func (req *request) discardDeadLetters() {
 	case err != nil:
 		req.failErr(err)
 	default:
-		if logged, ok := req.w.(*loggedResponse); ok { // with the user and the address
-			letters := shown.Line(strings.Join(body.Letters, " "))
-			logged.attributes = append(logged.attributes, "discarded", done.Discarded, "letters", letters)
-		}
+		req.logWith("discarded", done.Discarded, "letters", shown.Line(strings.Join(body.Letters, " ")))
 		req.answer(http.StatusOK, DiscardResult{done.Discarded, req.kept(done.Kept)})
 	}
 }

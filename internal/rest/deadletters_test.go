@@ -275,7 +275,8 @@ func TestRetryAndDiscard(t *testing.T) {
 			"application/json"))
 		assert.Contains(t, answer, want)
 	}
-	assert.Contains(t, log.String(), `level=INFO msg="changed by REST"`, "by=127.0.0.1", `discarded=2 letters="0@1 0@2"`)
+	assert.Contains(t, log.String(), `level=INFO msg="changed by REST"`, "by=127.0.0.1", "connector=a",
+		`discarded=2 letters="0@1 0@2"`)
 	assert.Equal(t, 404, sent(worker, "POST", "/culvert/connectors/a/deadletters/x/y/retry", "").Code)
 	assert.Equal(t, 400, sent(worker, "POST", "/culvert/connectors/a/deadletters/x/retry", "").Code)
 }

@@ -251,9 +251,7 @@ func (req *request) forward(to string) {
 		req.fail(http.StatusInternalServerError, err.Error())
 		return
 	}
-	if n, ok := req.w.(*loggedResponse); ok {
-		n.attributes = append(n.attributes, "forwarded_to", to)
-	}
+	req.logWith("forwarded_to", to)
 	answer, err := req.workerClient.Do(r)
 	answered() // the client may take longer to read the answer
 	switch {

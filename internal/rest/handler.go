@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/inbound"
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 const healthTimeout = 10 * time.Second
@@ -90,6 +91,9 @@ func (req *request) otherMethod(options string) {
 // dispatch calls the handler of a route if the media types match.
 func (req *request) dispatch(r *route) {
 	req.route = r
+	if strings.Contains(r.path, "connectors/{name}") {
+		req.logWith("connector", shown.Line(req.name()))
+	}
 	switch {
 	case r.mediaType != "": // metrics, in a form of their own
 		req.serve()

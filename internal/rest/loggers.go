@@ -60,9 +60,7 @@ func (req *request) setLogger() {
 		req.fail(http.StatusBadRequest, err.Error())
 		return
 	}
-	if n, ok := req.w.(*loggedResponse); ok {
-		n.attributes = append(n.attributes, "set_to", shown.Line(level))
-	}
+	req.logWith("set_to", shown.Line(level))
 	if !lines {
 		parts.Log.Warn(logging.UnusedLogger, "logger", req.name(), "level", level, "loggers", logging.Loggers())
 	}
