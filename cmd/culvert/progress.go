@@ -97,6 +97,9 @@ func progressSnapshot(at time.Time, progress []connect.Progress) statusSnapshot 
 	for _, p := range progress {
 		listed := rest.ConnectorSummary{Activity: connect.Activity{Refused: &p.Failed},
 			ConnectorState: rest.ConnectorState{Name: p.Connector, Type: p.Type, State: p.State}}
+		if p.IsLagKnown {
+			listed.Lag = &p.Lag
+		}
 		l.connectors[p.Connector] = expanded{Status: connect.Status{Type: p.Type}, Listed: &listed,
 			Motion: &connect.Metrics{Type: p.Type, Tasks: []connect.TaskMetrics{{Progress: &p}}}}
 	}

@@ -118,22 +118,19 @@ func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnap
 	return l, nil
 }
 
-// figures returns the rows, and for a sink the lag, nil if unknown; unknown is the reason for a task.
-func (e expanded) figures() (rows, lag *float64, unknown string) {
+// rows returns the rows, nil if unknown; unknown is the reason for a task.
+func (e expanded) rows() (rows *float64, unknown string) {
 	if e.Motion == nil || len(e.Motion.Tasks) == 0 {
-		return nil, nil, ""
+		return nil, ""
 	}
-	var sum, left float64
+	var sum float64
 	for _, t := range e.Motion.Tasks {
 		if t.Progress == nil {
-			return nil, nil, fmt.Sprintf("task %d has no metrics: %s", t.Task, t.Error)
+			return nil, fmt.Sprintf("task %d has no metrics: %s", t.Task, t.Error)
 		}
-		sum, left = sum+float64(t.Rows), left+float64(t.Lag)
+		sum += float64(t.Rows)
 	}
-	if e.Motion.Type == "sink" {
-		lag = &left
-	}
-	return &sum, lag, ""
+	return &sum, ""
 }
 
 // complete returns what proves the last load of each feed, - without one.
@@ -158,21 +155,23 @@ func (e expanded) complete() map[string]string {
 
 // connectorState is a connector in the JSON output.
 type connectorState struct {
-	Connector string   `json:"connector"`
-	Type      string   `json:"type"`
-	State     string   `json:"state"`
-	Tasks     []string `json:"tasks"`
-	Rows      *float64 `json:"rows,omitempty"`
-	Rate      *float64 `json:"rows_per_second,omitempty"`
-	Lag       *float64 `json:"lag,omitempty"`
-	Refused   *int64   `json:"refused,omitempty"`
-	Letters   *int64   `json:"letters_open,omitempty"`
+	Connector string     `json:"connector"`
+	Type      string     `json:"type"`
+	State     string     `json:"state"`
+	Since     *time.Time `json:"since,omitempty"`
+	Tasks     []string   `json:"tasks"`
+	Rows      *float64   `json:"rows,omitempty"`
+	Rate      *float64   `json:"rows_per_second,omitempty"`
+	Lag       *int64     `json:"lag,omitempty"`
+	Refused   *int64     `json:"refused,omitempty"`
+	Letters   *int64     `json:"letters_open,omitempty"`
 	// Complete is what proves the last load of each feed, see [connect.FeedProgress]. Load is a load under way.
 	Complete map[string]string `json:"complete,omitempty"`
 	Load     *connect.Load     `json:"load,omitempty"`
 	Note     string            `json:"note,omitempty"`
 	// Errors are the reasons for failures, an unavailable service, a rejected configuration and missing metrics.
-	Errors []string `json:"errors,omitempty"`
+	Errors []string        `json:"errors,omitempty"`
+	Action *connect.Action `json:"action,omitempty"`
 }
 
 // statusErrors returns the first lines of a status's errors.
@@ -205,11 +204,14 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 		s, listed := l.connectors[name].Status, l.connectors[name].listed()
 		state := connectorState{Connector: name, Type: s.Type, State: string(listed.State), Tasks: []string{},
 			Errors:  statusErrors(s),
-			Letters: listed.LettersOpen, Complete: l.connectors[name].complete()}
+			Letters: listed.LettersOpen, Since: listed.Since, Action: listed.Action, Complete: l.connectors[name].complete()}
 		if l.connectors[name].Listed != nil {
 			state.Refused = listed.Refused
 			state.Load = listed.Load
 			state.Note = listed.Note
+		}
+		if s.Type == "sink" {
+			state.Lag = listed.Lag
 		}
 		if listed.Cause != "" { // in the words of the console; culvert connectors show has all errors
 			state.Errors = []string{strings.TrimSpace(listed.Cause + ". " + listed.Advice)}
@@ -218,11 +220,11 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 			state.Tasks = append(state.Tasks, string(t.State))
 		}
 		var unknown string
-		if state.Rows, state.Lag, unknown = l.connectors[name].figures(); unknown != "" {
+		if state.Rows, unknown = l.connectors[name].rows(); unknown != "" {
 			state.Errors = append(state.Errors, unknown)
 		}
 		if before != nil && state.Rows != nil {
-			previous, _, _ := before.connectors[name].figures()
+			previous, _ := before.connectors[name].rows()
 			if seconds := l.at.Sub(before.at).Seconds(); previous != nil && *state.Rows >= *previous && seconds > 0 {
 				rate := (*state.Rows - *previous) / seconds
 				state.Rate = &rate

@@ -72,6 +72,7 @@ func (v *view) progress() Progress {
 		progress.Pages += taskProgress.Pages
 		progress.Bytes += taskProgress.Bytes
 		progress.Lag += taskProgress.Lag
+		progress.IsLagKnown = progress.IsLagKnown || taskProgress.IsLagKnown
 		progress.Failed += taskProgress.Failed
 		progress.Warnings += taskProgress.Warnings
 		progress.Feeds = append(progress.Feeds, taskProgress.Feeds...)

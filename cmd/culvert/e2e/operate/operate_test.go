@@ -270,9 +270,12 @@ func TestOperators(t *testing.T) {
 	var states []struct {
 		Rows   *float64
 		Errors []string
+		Since  *time.Time
+		Action *connect.Action
 	}
 	if err := json.Unmarshal([]byte(p.Run("status", "--json", "--url", f.Url).Stdout), &states); err != nil ||
-		len(states) != 2 || len(states[0].Errors) != 1 || states[1].Errors != nil {
+		len(states) != 2 || len(states[0].Errors) != 1 || states[1].Errors != nil || states[0].Since == nil ||
+		states[0].Action == nil {
 		t.Errorf("found %+v %v", states, err)
 	}
 	f.Await("orders", "runs", e2etest.Runs)
