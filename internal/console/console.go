@@ -220,7 +220,7 @@ func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
 func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p page) {
 	counts := make(chan navCounts, 1)
 	if !v.script && v.posted == nil && name != "act" { // which has no page of its own
-		go v.readCounts(counts)
+		go v.readCounts(counts, name)
 	} else {
 		close(counts)
 	}
@@ -298,6 +298,9 @@ func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string,
 		frame.Poll = "?" + v.query.Encode()
 	}
 	frame.Counts = <-counts
+	if p, ok := data.(overviewPage); ok && p.Search == "" {
+		frame.Counts.Letters = p.LettersOpen
+	}
 	_ = v.get("GET /", &frame.Root)
 	html, err := c.execute("frame", frame)
 	if err != nil {

@@ -177,14 +177,17 @@ func (h *connectorHead) Trace() string {
 // navCounts are figures of the navigation, zero if they are unknown.
 type navCounts struct{ Letters, Workers int64 }
 
-// readCounts sends the figures of the navigation, which are read while the page is.
-func (v *pageRequest) readCounts(counts chan<- navCounts) {
+// readCounts sends the figures of the navigation, which are read while the page is. The overview of all connectors has
+// the letters itself.
+func (v *pageRequest) readCounts(counts chan<- navCounts, page string) {
 	var n navCounts
 	defer func() { counts <- n }()
 	defer guard.Recover(nil, "console, navigation", nil)
-	var l rest.ConnectorList
-	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("limit", "1"), &l)
-	n.Letters = l.LettersOpen
+	if page != home || v.query.Get("search") != "" {
+		var l rest.ConnectorList
+		_, _ = v.getOfGroup("GET /culvert/connectors", pairs("limit", "1"), &l)
+		n.Letters = l.LettersOpen
+	}
 	var workers []rest.WorkerInfo
 	_ = v.get("GET /culvert/workers", &workers)
 	n.Workers = int64(len(workers))
