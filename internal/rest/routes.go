@@ -226,8 +226,9 @@ var routes = []route{
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/{letter}/retry", owner, (*request).retryDeadLetter,
 		"Sends one dead letter, such as 0@17, again under the rules of a replay, with {\"value\": …} in place of its " +
-			"value (JSON or text), for users who may see values of samples. If an earlier attempt may have written " +
-			"it, this is checked first. {\"older\": true} sends it although its key has a later record.",
+			"value (JSON, or text if the stored one is not JSON), for users who may see values of samples. If an " +
+			"earlier attempt may have written it, this is checked first. {\"older\": true} sends it although its key " +
+			"has a later record. refusals and letter report why it was refused, and as which dead letter.",
 		operation{requestBody: RetryRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/discard", owner, (*request).discardDeadLetters,
