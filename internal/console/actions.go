@@ -118,6 +118,24 @@ type outcome struct {
 	Failed  int
 }
 
+// Title is the worst of the results in a few words.
+func (o outcome) Title() string {
+	title := "Done"
+	for _, r := range o.Results {
+		switch {
+		case r.Error != "":
+			return "Failed"
+		case r.Replayed != nil && r.Replayed.DryRun:
+			// nothing should be done
+		case r.Replayed != nil && r.Replayed.Refused > 0:
+			title = "Refused again"
+		case !r.Delivered():
+			title = "Not done"
+		}
+	}
+	return title
+}
+
 type result struct {
 	Name      string
 	Message   string
@@ -186,10 +204,7 @@ func (v *pageRequest) act() (any, error) {
 		}
 		outcome.Results = append(outcome.Results, r)
 	}
-	v.title = "Done"
-	if outcome.Failed > 0 {
-		v.title = "Failed"
-	}
+	v.title = outcome.Title()
 	return outcome, nil
 }
 

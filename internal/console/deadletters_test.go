@@ -105,6 +105,29 @@ func TestDeadLetterIsEdited(t *testing.T) {
 	}
 }
 
+// A retry that is refused again is told with its cause and with the new letter; the stored value stays in the drawer.
+func TestRefusedRetry(t *testing.T) {
+	f := newFake()
+	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/{letter}/retry", "orders", "0@7")
+	f.answers["POST "+target] = rest.ReplayResult{Sent: 1, Refused: 1, Letter: "0@9",
+		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such <order>"}}}
+	form := url.Values{"do": {"retry"}, "name": {"orders"}, "letter": {"0@7"}, "back": {"letters?name=orders"}}
+	page := served(t, over(f), "POST", "/console/act", form).Body.String()
+	for _, want := range []string{"<h1>Refused again</h1>", "0@7: no such &lt;order&gt;", `data-letter="0@9"`,
+		`href="letters?letter=0%409&amp;name=orders"`} {
+		assert.Contains(t, page, want)
+	}
+	for title, result := range map[string]rest.ReplayResult{"Done": {Sent: 1, Delivered: 1},
+		"Not done": {Kept: map[string]int{"older": 1}}} {
+		f.answers["POST "+target] = result
+		assert.Contains(t, served(t, over(f), "POST", "/console/act", form).Body.String(), "<h1>"+title+"</h1>")
+	}
+	f.answers["GET /culvert/connectors/orders/deadletters?letter=0%407"] = json.RawMessage(`{"letters":[{"offset":7,
+		"record":{"value":"{\"a\":1}","size":7}}]}`)
+	page = served(t, over(f), "GET", "/console/letters?name=orders&letter=0%407", nil).Body.String()
+	assert.Contains(t, page, `<details class="stored">`, "<pre tabindex=\"0\">{&#34;a&#34;:1}\n</pre>")
+}
+
 // Only what was delivered has a green tick.
 func TestOnlyDeliveredLettersHaveATick(t *testing.T) {
 	for name, one := range map[string]struct {

@@ -88,11 +88,14 @@ func (h *connectorHead) State() string {
 // Address is the page that actions lead back to.
 func (h *connectorHead) Address() string { return "connector" + query("name", h.Name) }
 
-// Main is the button beside the heading, Menu are the others: only actions that can succeed.
+// Main is the button beside the heading, "" if nothing of that kind would help; Menu are the others: only actions that
+// can succeed.
 func (h *connectorHead) Main() string {
 	switch state := h.State(); {
 	case state == "paused" || state == "stopped":
 		return "resume"
+	case state == "failed" && h.Summary.Action == nil:
+		return ""
 	case state == "failed":
 		return "restart"
 	}
@@ -115,7 +118,10 @@ func (h *connectorHead) Menu() []string {
 }
 
 // Commands lists all actions that can succeed.
-func (h *connectorHead) Commands() []string { return append([]string{h.Main()}, h.Menu()...) }
+func (h *connectorHead) Commands() []string {
+	all := append([]string{h.Main()}, h.Menu()...)
+	return slices.DeleteFunc(all, func(do string) bool { return do == "" })
+}
 
 // rowActions returns the actions that can succeed in a state and can be undone.
 func rowActions(state any) []string {
