@@ -129,8 +129,8 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	r.Filter.Connector = name
 	done, err = h.Replay(ctx, r)
 	if err == nil && done.Refused > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
-		for at := range r.Filter.Positions {
-			done.Letter = h.newestAttempt(ctx, name, r.Topic, at)
+		for selected := range r.Filter.Positions {
+			done.Letter = h.newestAttempt(ctx, name, r.Topic, selected)
 		}
 	}
 	return done, err

@@ -80,9 +80,9 @@ func (r *ReplayRequest) checkValue(stored []byte) error {
 	if !ok {
 		return err
 	}
-	before := (*r.Value)[:max(syntax.Offset-1, 0)]
-	line := before[strings.LastIndexByte(before, '\n')+1:]
-	return fmt.Errorf("%w: line %d, column %d: %w", ErrNotJSON, strings.Count(before, "\n")+1,
+	prefix := (*r.Value)[:max(syntax.Offset-1, 0)]
+	line := prefix[strings.LastIndexByte(prefix, '\n')+1:]
+	return fmt.Errorf("%w: line %d, column %d: %w", ErrNotJSON, strings.Count(prefix, "\n")+1,
 		utf8.RuneCountInString(line)+1, secret.JSONError(err))
 }
 

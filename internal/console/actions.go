@@ -211,13 +211,8 @@ func (v *pageRequest) act() (any, error) {
 func (v *pageRequest) perform(a action, form url.Values) result {
 	values, body := a.arguments(form)
 	r := result{Name: form.Get("name"), Message: a.success, Command: v.curl(a.route, body, values...)}
-	var into any
-	switch form.Get("do") {
-	case "replay", "retry":
-		into = &rest.ReplayResult{}
-	case "discard":
-		into = &rest.DiscardResult{}
-	}
+	into := map[string]any{"replay": &rest.ReplayResult{}, "retry": &rest.ReplayResult{},
+		"discard": &rest.DiscardResult{}}[form.Get("do")]
 	if _, err := v.call(a.route, nil, body, into, values...); err != nil {
 		r.Error = err.Error()
 		return r

@@ -49,6 +49,27 @@ func TestInvalidNumberOfRows(t *testing.T) {
 	}
 }
 
+// The page lists the samples that are kept. If no row is due, it says so and offers to read a set in full.
+func TestSamplesAndIdleSets(t *testing.T) {
+	for isIdle, caughtUp := range map[bool]string{true: "true", false: "false"} {
+		f := newFake()
+		f.answers["GET /connectors/orders/status"] = json.RawMessage(`{}`)
+		f.answers["GET /culvert/connectors/orders/samples"] = []rest.Sample{{ID: "s2", Wanted: 5, State: "waiting"},
+			{ID: "s1", Wanted: 1, State: "done"}}
+		f.answers["GET /culvert/connectors/orders/samples/s2"] = rest.Sample{ID: "s2", Wanted: 5, State: "waiting"}
+		f.answers["GET /culvert/connectors/orders"] = json.RawMessage(`{"tasks":[{"id":0,"rows":1,"feeds":[
+			{"name":"Orders","caught_up":true,"next_run":"2026-11-24T12:00:00Z"},
+			{"name":"Lines","caught_up":` + caughtUp + `}]}]}`)
+		for _, query := range []string{"", "&sample=s2"} {
+			page := served(t, over(f), "GET", "/console/records?name=orders"+query, nil).Body.String()
+			assert.Contains(t, page, `sample=s1">1 row since`, `>5 rows since`, "</a> (waiting)")
+			for _, want := range []string{"No row is due now", "Lines: no further read", `aria-label="Snapshot of Orders"`} {
+				assert.Equal(t, isIdle, strings.Contains(page, want), want)
+			}
+		}
+	}
+}
+
 // An emptied text is compared as an empty text.
 func TestReviewOfEmptyText(t *testing.T) {
 	f := newFake()

@@ -405,7 +405,8 @@ func (e listEntry) compare(other listEntry) int {
 }
 
 func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
-	page := ConnectorList{Counts: map[connect.Condition]int{}, WithLetters: map[connect.Condition]int{}, Connectors: []ConnectorSummary{}}
+	page := ConnectorList{Counts: map[connect.Condition]int{}, WithLetters: map[connect.Condition]int{},
+		Connectors: []ConnectorSummary{}}
 	var entries []listEntry
 	after := listEntry{query.value, &ConnectorSummary{ConnectorState: ConnectorState{Name: query.name}}}
 	for i := range all {

@@ -248,6 +248,9 @@ var routes = []route{
 			"which console.records or a missing logon may enforce.",
 		operation{requestBody: SampleRequest{}, responseBody: Sample{}, status: http.StatusAccepted, readOnly: true,
 			otherStatuses: []int{400, 403, 404, 409}}},
+	{"GET", "/culvert/connectors/{name}/samples", firstTaskOwner, (*request).listSamples,
+		"The samples that are kept, the newest first, without steps and rows.",
+		operation{responseBody: []Sample{}, otherStatuses: []int{403}}},
 	{"GET", "/culvert/connectors/{name}/samples/{id}", firstTaskOwner, (*request).readSample,
 		"The rows of a sample so far, with the result of each transform, computed apart from the tasks; ?as=test " +
 			"returns a YAML file for culvert test.",
