@@ -345,6 +345,9 @@ func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
 	for _, r := range done.Rejections {
 		fmt.Fprintf(out, "%s: %s\n", r.Position, shown.Line(r.Reason))
 	}
+	if done.Letter != "" {
+		fmt.Fprintf(out, "refused again as dead letter %s\n", done.Letter)
+	}
 	err := printKept(out, done.Kept, "not all dead letters were delivered")
 	if done.Refused > 0 {
 		err = asFailure(errors.New("not all dead letters were delivered"))

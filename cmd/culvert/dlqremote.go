@@ -133,7 +133,7 @@ func (r *remote) replayLetters(c *cobra.Command, route string, body any, names .
 		return err
 	}
 	result := connect.ReplayResult{Sent: done.Sent, Delivered: done.Delivered, Refused: done.Refused, Kept: done.Kept,
-		Rejections: done.Refusals}
+		Rejections: done.Refusals, Letter: done.Letter}
 	if done.DryRun {
 		result.Sent = done.WouldPass + done.Refused
 	}

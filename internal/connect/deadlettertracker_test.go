@@ -327,7 +327,11 @@ func TestDeadLettersOfATopicCreatedAgain(t *testing.T) {
 	require.NoError(t, first.SelectPositions([]string{"0@0"}))
 	result, err := h.ReplayConnector(kafkatest.Context(t), "c", ReplayRequest{Filter: first})
 	require.NoError(t, err)
-	assert.Equal(t, ReplayResult{Sent: 1, Refused: 1, Kept: map[string]int{}}, result)
+	for i := range result.Rejections {
+		result.Rejections[i].Reason = result.Rejections[i].Reason[:len("its key")]
+	}
+	assert.Equal(t, ReplayResult{Sent: 1, Refused: 1, Kept: map[string]int{}, Letter: "0@5",
+		Rejections: []Rejection{{"0@0", "its key"}}}, result)
 	h.awaitOpen("c", 5)
 	_, err = h.discard("c", "0@0", "0@1")
 	require.NoError(t, err)

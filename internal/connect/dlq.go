@@ -127,7 +127,29 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 	defer h.replayLock.Unlock()
 	defer h.tracker.wake.Ring()
 	r.Filter.Connector = name
-	return h.Replay(ctx, r)
+	done, err = h.Replay(ctx, r)
+	if err == nil && done.Refused > 0 && !r.DryRun && len(r.Filter.Positions) == 1 {
+		for selected := range r.Filter.Positions {
+			done.Letter = h.newestAttempt(ctx, name, r.Topic, selected)
+		}
+	}
+	return done, err
+}
+
+// newestAttempt returns the position of the newest dead letter of the same original, "" if there is no newer one or it
+// cannot be read.
+func (h *Herder) newestAttempt(ctx context.Context, name, topic string, at DeadLetterPosition) (position string) {
+	err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
+		letters, _, err := c.index.page(DeadLetterQuery{Show: ShowAll, Only: &at})
+		if len(letters) > 0 && letters[0].position() != at {
+			position = letters[0].position().String()
+		}
+		return err
+	})
+	if err != nil {
+		return ""
+	}
+	return position
 }
 
 // DiscardResult is the result of [Herder.DiscardDeadLetters].

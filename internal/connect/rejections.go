@@ -17,7 +17,7 @@ type Rejection struct {
 
 const maxRejections = 100
 
-// rejections collects the dead letters that a replay rejects again. Of a dry run it keeps the reasons.
+// rejections collects the dead letters that a replay rejects again, with the reasons.
 type rejections struct {
 	replay      *partitionReplay
 	deadLetters *deadLetterProducer // writes them to the topic; nil in a dry run and for a source
@@ -43,8 +43,7 @@ func (r *rejections) add(position string, reason error) {
 	done := r.replay.result
 	// another row of the same document
 	isKnown := func(rejection Rejection) bool { return rejection.Position == position }
-	if r.replay.request.DryRun && len(done.Rejections) < maxRejections &&
-		!slices.ContainsFunc(done.Rejections, isKnown) {
+	if len(done.Rejections) < maxRejections && !slices.ContainsFunc(done.Rejections, isKnown) {
 		done.Rejections = append(done.Rejections, Rejection{position,
 			r.replay.connectorRun.options.Worker.Redact(reason.Error())})
 	}

@@ -1,20 +1,24 @@
 package connect
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/run/sink"
+	"github.com/culvert-project/culvert/internal/secret"
 )
 
 // ReplayRequest selects the dead letters to replay.
@@ -42,8 +46,10 @@ type ReplayResult struct {
 	Refused   int // counts those that became dead letters again, in whole or in part
 	// Kept counts the other selected dead letters, by reason.
 	Kept map[string]int
-	// Rejections are of a dry run.
+	// Rejections are of the first 100 that were refused.
 	Rejections []Rejection
+	// Letter is the position of the dead letter that the only selected one became, "" if it is unknown.
+	Letter string
 }
 
 // SettledUnsent is the reason in [ReplayResult.Kept] of dead letters that are settled although nothing was sent.
@@ -57,6 +63,28 @@ const (
 		"discard them"
 	keptWritten = "that an earlier attempt has written, as a check shows: the other value was not sent"
 )
+
+// ErrNotJSON means that text that is not JSON would replace a JSON object or array.
+var ErrNotJSON = errors.New("value: expected JSON, as the stored value is")
+
+// checkValue returns an error that wraps [ErrNotJSON] if the request's value must be JSON and is not. A stored number
+// or string is no sign: it may be the text of a string converter.
+func (r *ReplayRequest) checkValue(stored []byte) error {
+	start := bytes.TrimLeft(stored, " \t\r\n")
+	isDocument := (bytes.HasPrefix(start, []byte("{")) || bytes.HasPrefix(start, []byte("["))) && json.Valid(stored)
+	if r.Value == nil || !isDocument {
+		return nil
+	}
+	err := json.Unmarshal([]byte(*r.Value), new(json.RawMessage))
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	if !ok {
+		return err
+	}
+	prefix := (*r.Value)[:max(syntax.Offset-1, 0)]
+	line := prefix[strings.LastIndexByte(prefix, '\n')+1:]
+	return fmt.Errorf("%w: line %d, column %d: %w", ErrNotJSON, strings.Count(prefix, "\n")+1,
+		utf8.RuneCountInString(line)+1, secret.JSONError(err))
+}
 
 // maxReplayedRanges bounds the stored state of a partition.
 const maxReplayedRanges = 10_000
@@ -81,6 +109,9 @@ func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, err
 		deadLetter := ParseDeadLetter(record)
 		if !r.Filter.Matches(&deadLetter) {
 			return nil
+		}
+		if err := r.checkValue(record.Value); err != nil {
+			return err
 		}
 		if _, err := h.find(deadLetter.Connector); err == nil {
 			names[deadLetter.Connector] = true

@@ -110,3 +110,27 @@ func TestWrittenRecordsOfOneBatch(t *testing.T) {
 	require.NoError(t, p.deliver(t.Context(), sink.Options{}, nil))
 	assert.Equal(t, 0, len(p.written))
 }
+
+// A value that is not JSON replaces no JSON object or array. Other values may be plain text, also those that are JSON
+// by chance.
+func TestRetryKeepsJSON(t *testing.T) {
+	for _, c := range []struct{ stored, sent, want string }{
+		{`{"a":1}`, `{"a":2}`, ""},
+		{`[1]`, `null`, ""},
+		{`{"a":1}`, "{\"a\":1,\n\"\u00e4\" 2}", "line 2, column 5"},
+		{` [1]`, "", "line 1, column 1"},
+		{`{}`, "{} x", "line 1, column 4"},
+		{`17`, "seventeen", ""},
+		{`{"a":`, "no JSON", ""},
+		{"", "no JSON", ""},
+	} {
+		err := (&ReplayRequest{Value: &c.sent}).checkValue([]byte(c.stored))
+		if c.want == "" {
+			assert.NoError(t, err)
+			continue
+		}
+		assert.Equal(t, true, errors.Is(err, ErrNotJSON), c.sent)
+		assert.Contains(t, err.Error(), c.want)
+	}
+	assert.NoError(t, (&ReplayRequest{}).checkValue([]byte("{}")))
+}

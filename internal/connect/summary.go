@@ -3,6 +3,7 @@ package connect
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -45,8 +46,14 @@ type ComponentStatus struct {
 	Activity    Activity
 }
 
+// recordFirst matches an error of a sink that begins with its record.
+var recordFirst = regexp.MustCompile(`^(topic \S+, partition \d+, offset \d+, key "(?:[^"\\]|\\.)*"` +
+	`(?: and \d+ more)?): (.+)$`)
+
+// causeLine returns the first line of an error for lists, with the reason before the record, since columns are narrow.
 func causeLine(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	text = recordFirst.ReplaceAllString(text, "$2 ($1)")
 	return shown.LineUpTo(text, 270) // Within adds how much it cut off
 }
 

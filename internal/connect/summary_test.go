@@ -203,3 +203,15 @@ func TestLoadsOfStoppedTasksHaveNoEstimate(t *testing.T) {
 		assert.Equal(t, uint64(1), found.Read)
 	}
 }
+
+// A cause begins with the reason, also if the error begins with a record, whose key may have quotes and colons.
+func TestCauseBeginsWithTheReason(t *testing.T) {
+	for text, want := range map[string]string{
+		"topic a.b, partition 0, offset 7, key \"k\\\": \\\"\" and 2 more: write: 400: no\nmore": "" +
+			"write: 400: no (topic a.b, partition 0, offset 7, key \"k\\\": \\\"\" and 2 more)",
+		"topic a, partition 0: no":       "topic a, partition 0: no",
+		"  the service refused it\nmore": "the service refused it",
+	} {
+		assert.Equal(t, want, causeLine(text))
+	}
+}

@@ -118,6 +118,24 @@ type outcome struct {
 	Failed  int
 }
 
+// Title is the worst of the results in a few words.
+func (o outcome) Title() string {
+	title := "Done"
+	for _, r := range o.Results {
+		switch {
+		case r.Error != "":
+			return "Failed"
+		case r.Replayed != nil && r.Replayed.DryRun:
+			// nothing should be done
+		case r.Replayed != nil && r.Replayed.Refused > 0:
+			title = "Refused again"
+		case !r.Delivered():
+			title = "Not done"
+		}
+	}
+	return title
+}
+
 type result struct {
 	Name      string
 	Message   string
@@ -186,23 +204,15 @@ func (v *pageRequest) act() (any, error) {
 		}
 		outcome.Results = append(outcome.Results, r)
 	}
-	v.title = "Done"
-	if outcome.Failed > 0 {
-		v.title = "Failed"
-	}
+	v.title = outcome.Title()
 	return outcome, nil
 }
 
 func (v *pageRequest) perform(a action, form url.Values) result {
 	values, body := a.arguments(form)
 	r := result{Name: form.Get("name"), Message: a.success, Command: v.curl(a.route, body, values...)}
-	var into any
-	switch form.Get("do") {
-	case "replay", "retry":
-		into = &rest.ReplayResult{}
-	case "discard":
-		into = &rest.DiscardResult{}
-	}
+	into := map[string]any{"replay": &rest.ReplayResult{}, "retry": &rest.ReplayResult{},
+		"discard": &rest.DiscardResult{}}[form.Get("do")]
 	if _, err := v.call(a.route, nil, body, into, values...); err != nil {
 		r.Error = err.Error()
 		return r

@@ -30,11 +30,8 @@ func (v *pageRequest) connector() (any, error) {
 	name := v.query.Get("name")
 	head, err := v.head(name, "connector")
 	c := connectorPage{Head: head}
-	if err != nil {
-		return nil, err
-	}
-	if head == nil {
-		return nil, refuse(400, "expected the name of a connector in the address")
+	if err != nil || head == nil {
+		return nil, cmp.Or(err, refuse(400, "expected the name of a connector in the address"))
 	}
 	if _, err := v.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &c.Motion, name); err != nil {
 		return nil, err
@@ -50,14 +47,20 @@ func (v *pageRequest) connector() (any, error) {
 		}
 		c.Charts = svg.Charts(&h, unread, formatRate)
 	}
-	for _, t := range c.Motion.Tasks {
+	c.Feeds = feedsOf(&c.Motion)
+	return c, nil
+}
+
+// feedsOf returns what the tasks of a source read.
+func feedsOf(m *connect.Metrics) (feeds []feed) {
+	for _, t := range m.Tasks {
 		if t.Progress != nil {
 			for _, f := range t.Feeds {
-				c.Feeds = append(c.Feeds, feed{t.Task, f})
+				feeds = append(feeds, feed{t.Task, f})
 			}
 		}
 	}
-	return c, nil
+	return feeds
 }
 
 // Busiest is the stage with the greatest share, "" if none was at work.

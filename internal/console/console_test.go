@@ -279,6 +279,35 @@ func TestOnlyUsefulButtons(t *testing.T) {
 			found, _, _ = strings.Cut(fix.Link, "?")
 		}
 		assert.Equal(t, one.want, found, one.do)
+		h.Summary.State = connect.ConditionFailed
+		assert.Equal(t, "restart", h.Main())
+	}
+	h := connectorHead{} // a failed connector that a restart does not mend
+	h.Summary.State = connect.ConditionFailed
+	assert.Equal(t, "", h.Main())
+	assert.Equal(t, []string{"pause", "restart", "stop"}, h.Commands())
+}
+
+// A connector with open dead letters is not healthy, and its page says how many there are.
+func TestOpenLettersNeedAttention(t *testing.T) {
+	f := newFake()
+	list := rest.ConnectorList{Counts: map[connect.Condition]int{"idle": 3, "refusing": 1}, Total: 4,
+		WithLetters: map[connect.Condition]int{"idle": 1, "refusing": 1}}
+	f.answers["GET /culvert/connectors"] = list
+	assert.Contains(t, served(t, over(f), "GET", "/console/", nil).Body.String(), "0 failed · 2 need attention · 2 healthy")
+	for open, want := range map[int64]string{0: "", 1: ">1 open letter<", 1200: ">1,200 open letters<"} {
+		inbox := rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: "inbox", State: "idle"},
+			ConnectorLetters: rest.ConnectorLetters{LettersOpen: &open}}
+		list.Connectors = []rest.ConnectorSummary{inbox}
+		f.answers["GET /culvert/connectors"] = list
+		f.answers["GET /connectors/inbox/status"] = json.RawMessage(`{}`)
+		f.answers["GET /culvert/connectors/inbox"] = json.RawMessage(`{}`)
+		page := served(t, over(f), "GET", "/console/connector?name=inbox", nil).Body.String()
+		assert.Equal(t, want != "", strings.Contains(page, `<b><a href="letters?name=inbox">`), open)
+		assert.Contains(t, page, want)
+		if open > 0 {
+			assert.Contains(t, served(t, over(f), "GET", "/console/", nil).Body.String(), strings.Fields(want)[1])
+		}
 	}
 }
 

@@ -49,6 +49,27 @@ func TestInvalidNumberOfRows(t *testing.T) {
 	}
 }
 
+// The page lists the samples that are kept. If no row is due, it says so and offers to read a set in full.
+func TestSamplesAndIdleSets(t *testing.T) {
+	for isIdle, caughtUp := range map[bool]string{true: "true", false: "false"} {
+		f := newFake()
+		f.answers["GET /connectors/orders/status"] = json.RawMessage(`{}`)
+		f.answers["GET /culvert/connectors/orders/samples"] = []rest.Sample{{ID: "s2", Wanted: 5, State: "waiting"},
+			{ID: "s1", Wanted: 1, State: "done"}}
+		f.answers["GET /culvert/connectors/orders/samples/s2"] = rest.Sample{ID: "s2", Wanted: 5, State: "waiting"}
+		f.answers["GET /culvert/connectors/orders"] = json.RawMessage(`{"tasks":[{"id":0,"rows":1,"feeds":[
+			{"name":"Orders","caught_up":true,"next_run":"2026-11-24T12:00:00Z"},
+			{"name":"Lines","caught_up":` + caughtUp + `}]}]}`)
+		for _, query := range []string{"", "&sample=s2"} {
+			page := served(t, over(f), "GET", "/console/records?name=orders"+query, nil).Body.String()
+			assert.Contains(t, page, `sample=s1">1 row since`, `>5 rows since`, "</a> (waiting)")
+			for _, want := range []string{"No row is due now", "Lines: no further read", `aria-label="Snapshot of Orders"`} {
+				assert.Equal(t, isIdle, strings.Contains(page, want), want)
+			}
+		}
+	}
+}
+
 // An emptied text is compared as an empty text.
 func TestReviewOfEmptyText(t *testing.T) {
 	f := newFake()
@@ -103,6 +124,29 @@ func TestDeadLetterIsEdited(t *testing.T) {
 		assert.Contains(t, page, "cannot be edited here")
 		assert.Equal(t, false, strings.Contains(page, `name="value"`), value)
 	}
+}
+
+// A retry that is refused again is told with its cause and with the new letter; the stored value stays in the drawer.
+func TestRefusedRetry(t *testing.T) {
+	f := newFake()
+	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/{letter}/retry", "orders", "0@7")
+	f.answers["POST "+target] = rest.ReplayResult{Sent: 1, Refused: 1, Letter: "0@9",
+		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such <order>"}}}
+	form := url.Values{"do": {"retry"}, "name": {"orders"}, "letter": {"0@7"}, "back": {"letters?name=orders"}}
+	page := served(t, over(f), "POST", "/console/act", form).Body.String()
+	for _, want := range []string{"<h1>Refused again</h1>", "0@7: no such &lt;order&gt;", `data-letter="0@9"`,
+		`href="letters?letter=0%409&amp;name=orders"`} {
+		assert.Contains(t, page, want)
+	}
+	for title, result := range map[string]rest.ReplayResult{"Done": {Sent: 1, Delivered: 1},
+		"Not done": {Kept: map[string]int{"older": 1}}} {
+		f.answers["POST "+target] = result
+		assert.Contains(t, served(t, over(f), "POST", "/console/act", form).Body.String(), "<h1>"+title+"</h1>")
+	}
+	f.answers["GET /culvert/connectors/orders/deadletters?letter=0%407"] = json.RawMessage(`{"letters":[{"offset":7,
+		"record":{"value":"{\"a\":1}","size":7}}]}`)
+	page = served(t, over(f), "GET", "/console/letters?name=orders&letter=0%407", nil).Body.String()
+	assert.Contains(t, page, `<details class="stored">`, "<pre tabindex=\"0\">{&#34;a&#34;:1}\n</pre>")
 }
 
 // Only what was delivered has a green tick.

@@ -64,9 +64,7 @@ func (v *pageRequest) summary(name string) rest.ConnectorSummary {
 	if i >= 0 {
 		return l.Connectors[i]
 	}
-	summary := rest.ConnectorSummary{}
-	summary.Name = name
-	return summary
+	return rest.ConnectorSummary{ConnectorState: rest.ConnectorState{Name: name}}
 }
 
 // logWorker is the worker whose log is the most relevant: of the first task, else of the connector.
@@ -88,11 +86,14 @@ func (h *connectorHead) State() string {
 // Address is the page that actions lead back to.
 func (h *connectorHead) Address() string { return "connector" + query("name", h.Name) }
 
-// Main is the button beside the heading, Menu are the others: only actions that can succeed.
+// Main is the button beside the heading, "" if nothing of that kind would help; Menu are the others: only actions that
+// can succeed.
 func (h *connectorHead) Main() string {
 	switch state := h.State(); {
 	case state == "paused" || state == "stopped":
 		return "resume"
+	case state == "failed" && h.Summary.Action == nil:
+		return ""
 	case state == "failed":
 		return "restart"
 	}
@@ -101,21 +102,23 @@ func (h *connectorHead) Main() string {
 
 // Menu lists the other actions that can succeed.
 func (h *connectorHead) Menu() []string {
-	menu := slices.DeleteFunc(rowActions(h.State()), func(do string) bool { return do == h.Main() })
-	if h.State() == "stopped" {
-		menu = append(menu, "reset-offsets")
-		if h.Status.Type == "source" {
-			menu = append(menu, "retire")
-		}
-	}
-	if h.IsStored {
-		menu = append(menu, "delete")
-	}
-	return menu
+	return slices.DeleteFunc(h.Commands(), func(do string) bool { return do == h.Main() })
 }
 
 // Commands lists all actions that can succeed.
-func (h *connectorHead) Commands() []string { return append([]string{h.Main()}, h.Menu()...) }
+func (h *connectorHead) Commands() []string {
+	commands := rowActions(h.State())
+	if h.State() == "stopped" {
+		commands = append(commands, "reset-offsets")
+		if h.Status.Type == "source" {
+			commands = append(commands, "retire")
+		}
+	}
+	if h.IsStored {
+		commands = append(commands, "delete")
+	}
+	return commands
+}
 
 // rowActions returns the actions that can succeed in a state and can be undone.
 func rowActions(state any) []string {
@@ -196,15 +199,11 @@ func (v *pageRequest) readCounts(counts chan<- navCounts, page string) {
 // section returns the page of the navigation that a page belongs to.
 func (v *pageRequest) section(page string) string {
 	ofConnector := v.query.Get("name") != "" || v.query.Get("connector") != ""
-	switch page {
-	case "workers", "origins", "plugins":
-		return page
-	case "letters", "log":
-		if !ofConnector {
-			return page
-		}
+	if !slices.Contains([]string{"workers", "origins", "plugins", "letters", "log"}, page) ||
+		(ofConnector && (page == "letters" || page == "log")) {
+		return home
 	}
-	return home
+	return page
 }
 
 // flowText returns what a connector reads and where it writes, as far as it is known.
@@ -218,10 +217,7 @@ func flowText(c rest.ConnectorSummary) string {
 }
 
 func several(names []string, unit string) string {
-	switch len(names) {
-	case 0:
-		return ""
-	case 1, 2:
+	if len(names) <= 2 {
 		return brief(strings.Join(names, ", "))
 	}
 	return formatCount(len(names)) + " " + unit

@@ -90,7 +90,7 @@ func (v *pageRequest) overview() (any, error) {
 	for _, sort := range []string{"", "name", "rows", "letters", "activity"} {
 		l.Columns[sort] = link(l.State, sort, "")
 	}
-	l.Figures.count(l.Counts)
+	l.Figures.count(&l.ConnectorList)
 	if l.After != "" {
 		l.First = link(l.State, l.Sort, "")
 	}
@@ -105,11 +105,16 @@ func (v *pageRequest) overview() (any, error) {
 	return l, nil
 }
 
-// count sums the states of all connectors that match the search.
-func (f *figures) count(counts map[connect.Condition]int) {
+// count sums the states of all connectors that match the search. Those with open dead letters need attention.
+func (f *figures) count(list *rest.ConnectorList) {
 	byColor := map[string]int{}
-	for state, n := range counts {
-		byColor[lookOf(state).Color] += n
+	for state, n := range list.Counts {
+		color := lookOf(state).Color
+		byColor[color] += n
+		if color != "bad" {
+			byColor[color] -= list.WithLetters[state]
+			byColor["warn"] += list.WithLetters[state]
+		}
 	}
 	f.Shares = svg.Stack(byColor)
 	f.Failed = byColor["bad"]

@@ -4,22 +4,28 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/chaintest"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/console/sampled"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-const samplesRoute = "POST /culvert/connectors/{name}/samples"
+const samplesRoute = "/culvert/connectors/{name}/samples"
 
 type recordsPage struct {
 	Head   *connectorHead
 	Name   string
 	ID     string
 	Sample *rest.Sample
+	// Samples are the kept ones, without rows. Idle are the feeds if none of them is being read.
+	Samples []rest.Sample
+	Idle    []feed
 	// Chain is the text of the transforms, Problem why they could not run.
 	Chain   string
 	Problem string
@@ -37,11 +43,25 @@ func (v *pageRequest) records() (any, error) {
 	if p.ID = v.query.Get("sample"); err == nil && p.ID != "" {
 		err = v.sampled(p)
 	}
+	if hasRows := p.Sample != nil && len(p.Sample.Rows) > 0; err == nil && !hasRows {
+		p.Idle = v.idleFeeds(p.Name)
+	}
 	return p, err
 }
 
+// idleFeeds returns the feeds of a source if no row of them is due.
+func (v *pageRequest) idleFeeds(name string) []feed {
+	var motion connect.Metrics
+	_, err := v.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &motion, name)
+	feeds := feedsOf(&motion)
+	if err != nil || slices.ContainsFunc(feeds, func(f feed) bool { return !f.CaughtUp }) {
+		return nil
+	}
+	return feeds
+}
+
 func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
-	p := &recordsPage{Name: name, SampleCommand: v.curl(samplesRoute, rest.SampleRequest{Rows: 20}, name)}
+	p := &recordsPage{Name: name, SampleCommand: v.curl("POST "+samplesRoute, rest.SampleRequest{Rows: 20}, name)}
 	var err error
 	if p.Head, err = v.head(name, "records"); err != nil {
 		return p, err
@@ -55,6 +75,7 @@ func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
 	p.Chain, err = config.Edit("", settings)
 	if !v.script { // no fragment has them
 		_ = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
+		_ = v.get("GET "+samplesRoute, &p.Samples, name)                  // the user may not see them
 	}
 	return p, err
 }
@@ -93,7 +114,7 @@ func (v *pageRequest) startSample(p *recordsPage) (any, error) {
 			strconv.Quote(brief(v.posted.Get("rows"))))
 	}
 	request, sample := rest.SampleRequest{Rows: rows, Show: v.posted.Get("show")}, rest.Sample{}
-	_, err = v.call(samplesRoute, nil, request, &sample, p.Name)
+	_, err = v.call("POST "+samplesRoute, nil, request, &sample, p.Name)
 	return redirect("records?" + pairs("name", p.Name, "sample", sample.ID).Encode()), err
 }
 

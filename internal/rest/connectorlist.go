@@ -22,8 +22,10 @@ type ConnectorList struct {
 	Counts map[connect.Condition]int `json:"counts"`
 	Total  int                       `json:"total"`
 	// LettersOpen is the sum of the known numbers of these connectors.
-	LettersOpen int64              `json:"letters_open"`
-	Connectors  []ConnectorSummary `json:"connectors"`
+	LettersOpen int64 `json:"letters_open"`
+	// WithLetters counts the connectors that have open dead letters, by state.
+	WithLetters map[connect.Condition]int `json:"with_letters,omitempty"`
+	Connectors  []ConnectorSummary        `json:"connectors"`
 	// Next is for ?after= of the next page, "" on the last page. It is a position in the order, VALUE/NAME: a connector
 	// that keeps its value is on exactly one page, even if others change or the one of the position is gone.
 	Next   string   `json:"next,omitempty"`
@@ -403,7 +405,8 @@ func (e listEntry) compare(other listEntry) int {
 }
 
 func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
-	page := ConnectorList{Counts: map[connect.Condition]int{}, Connectors: []ConnectorSummary{}}
+	page := ConnectorList{Counts: map[connect.Condition]int{}, WithLetters: map[connect.Condition]int{},
+		Connectors: []ConnectorSummary{}}
 	var entries []listEntry
 	after := listEntry{query.value, &ConnectorSummary{ConnectorState: ConnectorState{Name: query.name}}}
 	for i := range all {
@@ -415,6 +418,9 @@ func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
 		page.Total++
 		if l.LettersOpen != nil {
 			page.LettersOpen += *l.LettersOpen
+			if *l.LettersOpen > 0 {
+				page.WithLetters[l.State]++
+			}
 		}
 		entry := listEntry{query.order(l), l}
 		if entry.compare(after) > 0 && (query.state == "" || query.state == l.State) {

@@ -278,20 +278,21 @@ type ReplayResult struct {
 	Delivered int            `json:"delivered"` // the service, or Kafka, has accepted them
 	Refused   int            `json:"refused"`   // they are dead letters again
 	Kept      map[string]int `json:"kept"`      // by reason
-	// Refusals has the reasons of the first 100 that a dry run refused.
-	DryRun    bool                `json:"dry,omitempty"`
-	WouldPass int                 `json:"passes,omitempty"` // a dry run also encodes zero
-	Refusals  []connect.Rejection `json:"refusals,omitempty"`
+	DryRun    bool           `json:"dry,omitempty"`
+	WouldPass int            `json:"passes,omitempty"` // a dry run also encodes zero
+	// Refusals has the reasons of the first 100 that were refused. Letter is the dead letter that the only selected one
+	// became, "" if it is unknown.
+	Refusals []connect.Rejection `json:"refusals,omitempty"`
+	Letter   string              `json:"letter,omitempty"`
 }
 
 // replayResult returns the REST form of a result. withheld, if not empty, replaces the reasons of rejections.
 func (req *request) replayResult(done connect.ReplayResult, dry bool, withheld string) ReplayResult {
 	shownAs := ReplayResult{Sent: done.Sent, Delivered: done.Delivered, Refused: done.Refused,
-		Kept: req.kept(done.Kept), DryRun: dry}
-	if !dry {
-		return shownAs
+		Kept: req.kept(done.Kept), DryRun: dry, Letter: done.Letter}
+	if dry {
+		shownAs.Sent, shownAs.Delivered, shownAs.WouldPass = 0, 0, done.Delivered
 	}
-	shownAs.Sent, shownAs.Delivered, shownAs.WouldPass = 0, 0, done.Delivered
 	for _, r := range done.Rejections {
 		r.Reason = cmp.Or(withheld, shown.Line(req.worker.Redact(r.Reason)))
 		shownAs.Refusals = append(shownAs.Refusals, r)
@@ -385,7 +386,7 @@ func (req *request) answerReplay(replay connect.ReplayRequest) {
 		}{shownAs, shownAs.WouldPass})
 	default:
 		req.logWith("sent", done.Sent, "delivered", done.Delivered, "refused", done.Refused)
-		req.answer(http.StatusOK, req.replayResult(done, false, ""))
+		req.answer(http.StatusOK, req.replayResult(done, false, req.withheldMessage()))
 	}
 }
 

@@ -26,8 +26,10 @@ func TestResultOfDryReplay(t *testing.T) {
 	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Kept: map[string]int{"of topic *": 3},
 		Refusals: []connect.Rejection{{Position: "0@1", Reason: "no * and more"}}},
 		req.replayResult(done, true, ""))
-	assert.Equal(t, ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic *": 3}},
-		req.replayResult(done, false, ""))
+	done.Letter = "0@9"
+	assert.Equal(t, ReplayResult{Sent: 130, Delivered: 20, Refused: 110, Kept: map[string]int{"of topic *": 3},
+		Refusals: []connect.Rejection{{Position: "0@1", Reason: "withheld"}}, Letter: "0@9"},
+		req.replayResult(done, false, "withheld"))
 }
 
 // deadLetterWorker has a dead letter of another program.
@@ -65,6 +67,9 @@ func (l *deadLetterWorker) DiscardDeadLetters(_ context.Context, _ string, p map
 func (l *deadLetterWorker) ReplayConnector(_ context.Context, _ string, r connect.ReplayRequest) (connect.ReplayResult,
 	error) {
 	l.replay = r
+	if r.Value != nil && *r.Value == "no JSON" {
+		return connect.ReplayResult{}, connect.ErrNotJSON
+	}
 	if l.rejects {
 		return connect.ReplayResult{Sent: 1, Refused: 1,
 			Rejections: []connect.Rejection{{Position: "0@1", Reason: "no order 4711"}}}, nil
@@ -277,6 +282,8 @@ func TestRetryAndDiscard(t *testing.T) {
 	}
 	assert.Contains(t, log.String(), `level=INFO msg="changed by REST"`, "by=127.0.0.1", "connector=a",
 		`discarded=2 letters="0@1 0@2"`)
+	assert.Contains(t, sentOnThisMachine(t, worker, "POST", "/culvert/connectors/a/deadletters/0@17/retry",
+		`{"value":"no JSON"}`), `"error_code":400`)
 	assert.Equal(t, 404, sent(worker, "POST", "/culvert/connectors/a/deadletters/x/y/retry", "").Code)
 	assert.Equal(t, 400, sent(worker, "POST", "/culvert/connectors/a/deadletters/x/retry", "").Code)
 }

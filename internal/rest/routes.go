@@ -226,8 +226,9 @@ var routes = []route{
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/{letter}/retry", owner, (*request).retryDeadLetter,
 		"Sends one dead letter, such as 0@17, again under the rules of a replay, with {\"value\": …} in place of its " +
-			"value (JSON or text), for users who may see values of samples. If an earlier attempt may have written " +
-			"it, this is checked first. {\"older\": true} sends it although its key has a later record.",
+			"value (JSON, or text if the stored one is not JSON), for users who may see values of samples. If an " +
+			"earlier attempt may have written it, this is checked first. {\"older\": true} sends it although its key " +
+			"has a later record. refusals and letter report why it was refused, and as which dead letter.",
 		operation{requestBody: RetryRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/discard", owner, (*request).discardDeadLetters,
@@ -247,6 +248,9 @@ var routes = []route{
 			"which console.records or a missing logon may enforce.",
 		operation{requestBody: SampleRequest{}, responseBody: Sample{}, status: http.StatusAccepted, readOnly: true,
 			otherStatuses: []int{400, 403, 404, 409}}},
+	{"GET", "/culvert/connectors/{name}/samples", firstTaskOwner, (*request).listSamples,
+		"The samples that are kept, the newest first, without steps and rows.",
+		operation{responseBody: []Sample{}, otherStatuses: []int{403}}},
 	{"GET", "/culvert/connectors/{name}/samples/{id}", firstTaskOwner, (*request).readSample,
 		"The rows of a sample so far, with the result of each transform, computed apart from the tasks; ?as=test " +
 			"returns a YAML file for culvert test.",

@@ -68,6 +68,16 @@ func (req *request) startSample() {
 	req.answer(http.StatusAccepted, s)
 }
 
+// listSamples omits samples with values that the user may not see.
+func (req *request) listSamples() {
+	show, ok := req.recordView("")
+	if !ok {
+		return
+	}
+	isHidden := func(s Sample) bool { return s.Show == RecordsFull && show != RecordsFull }
+	req.answer(http.StatusOK, append([]Sample{}, slices.DeleteFunc(req.worker.ListSamples(req.name()), isHidden)...))
+}
+
 func (req *request) answerSample(s Sample, err error) {
 	if err != nil {
 		req.failErr(err)

@@ -25,6 +25,7 @@ func (k *sampleWorker) worker() Worker {
 	w.StartSample = func(_ string, asked SampleRequest) (Sample, error) {
 		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
 	}
+	w.ListSamples = func(string) []Sample { return []Sample{{ID: "1", Show: k.shows}} }
 	w.ReadSample = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
 		if id != "1" {
 			return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
@@ -113,6 +114,10 @@ func TestRecordsAreShownByRights(t *testing.T) {
 		}
 		for shows, want := range map[string]int{"full": c.full, "shape": c.shape} {
 			worker.shows = shows
+			status, answer := ask("GET", "/samples", "")
+			if c.shape == 403 && status != 403 || strings.Contains(answer, `"id":"1"`) != (want == 200) {
+				t.Errorf("%s: samples of %s: found %d %s", name, shows, status, answer)
+			}
 			for _, call := range [][3]string{{"GET", "/samples/1", ""}, {"POST", "/samples/1/chain",
 				`{"config":{"transforms":"a"}}`}} {
 				if status, answer := ask(call[0], call[1], call[2]); status != want {

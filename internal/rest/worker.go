@@ -58,6 +58,8 @@ type Configs struct {
 // Samples contains the functions that show rows of connectors, and those that run commands of plugins.
 type Samples struct {
 	StartSample func(connector string, request SampleRequest) (Sample, error)
+	// ListSamples returns the samples that are kept, the newest first, without steps and rows.
+	ListSamples func(connector string) []Sample
 	// ReadSample returns a sample with the results of the transforms of settings; nil means those of the connector.
 	// SampleTestFile returns a test file with them.
 	ReadSample     func(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)

@@ -82,8 +82,8 @@ func (b *Backend) REST() rest.Worker {
 		Passwords: b.passwords, SetTargetState: b.setTargetState, Reload: b.reload,
 		Configs: rest.Configs{Validate: b.validate, Definitions: b.definitions, Write: b.writeConnector,
 			Compare: b.compareConfig, Delete: b.deleteConnector, Source: b.source},
-		Samples: rest.Samples{StartSample: b.startSample, ReadSample: b.readSample, SampleTestFile: b.sampleTest,
-			Tools: b.commands, RunTool: b.runCommand, Peek: b.peek}}
+		Samples: rest.Samples{StartSample: b.startSample, ListSamples: b.Samples.List, ReadSample: b.readSample,
+			SampleTestFile: b.sampleTest, Tools: b.commands, RunTool: b.runCommand, Peek: b.peek}}
 	if b.Group != nil {
 		w.CatchUp = b.catchUp
 	}

@@ -117,6 +117,23 @@ func (s *Sampler) Start(connector string, request rest.SampleRequest) (rest.Samp
 	return sample.Sample, nil
 }
 
+// List returns the samples of a connector, the newest first, without steps and rows.
+func (s *Sampler) List(connector string) (list []rest.Sample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, kept := range slices.Backward(s.samples) {
+		if kept.Connector != connector {
+			continue
+		}
+		listed := kept.Sample
+		if !kept.isWaitingFor(connector) {
+			listed.State = done
+		}
+		list = append(list, listed)
+	}
+	return list
+}
+
 // remove removes a sample. s.mu must be held.
 func (s *Sampler) remove(id string) {
 	if i := slices.IndexFunc(s.samples, func(k *sample) bool { return k.ID == id }); i >= 0 {

@@ -141,7 +141,12 @@ func TestNumberOfSamplesIsBounded(t *testing.T) {
 	feed(s, "a", batch(t, reg, order(1, "a")))
 	oldest := weak.Make(s.samples[0])
 	waits := ask(t, s, "b", 1)
-	for range maxSamples - 1 {
+	second := ask(t, s, "a", 1)
+	list := s.List("a") // the newest first
+	if len(list) != 2 || list[0].ID != second || list[1].ID != first || list[0].State+list[1].State != waiting+done {
+		t.Errorf("found %+v", list)
+	}
+	for range maxSamples - 2 {
 		ask(t, s, "a", 1)
 	}
 	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "keeps the last 16 samples") {

@@ -220,6 +220,12 @@ async function act(form, button) {
   if (dialog && failed) {
     dialog.querySelector(".result")?.remove();
     dialog.querySelector(".top, h2").after(result);
+    for (const stored of dialog.querySelectorAll(".stored")) stored.open = true;
+    const fresh = result.querySelector("[data-letter]");
+    if (fresh) { // the next retry is of the new letter, whose value is the one that was sent
+      form.elements.letter.value = fresh.dataset.letter;
+      if (form.elements.original) form.elements.original.value = "";
+    }
   } else {
     dialog?.close();
     notify(result, failed);

@@ -5,6 +5,7 @@ package svg
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,8 +119,10 @@ type Chart struct {
 	Title      string
 	Unit       string
 	Now        string
-	First      string // names of the lines, "" if there is only one
+	First      string // names of the lines; Second is "" if there is only one
 	Second     string
+	Measure    string // what Rows have of each Interval: sum or maximum
+	Interval   string
 	Line       string
 	Area       string
 	SecondLine string
@@ -130,6 +133,9 @@ type Chart struct {
 	From       time.Time
 	To         time.Time
 }
+
+// IsEmpty reports whether no value of the first line is known.
+func (c Chart) IsEmpty() bool { return c.Line == "" }
 
 // FromTime is the time of the first point, for the script.
 func (c Chart) FromTime() string { return c.From.UTC().Format(time.RFC3339) }
@@ -153,14 +159,25 @@ const (
 	chartIntervals = 4
 )
 
+// series has the values of a line and of the table.
+type series struct {
+	points []*float64
+	rows   []*float64
+}
+
 // newChart returns a chart of values that begin at a time, one for each point.
-func newChart(c Chart, format func(float64) string, from time.Time, point time.Duration,
-	first, second []*float64) Chart {
+func newChart(c Chart, format func(float64) string, from time.Time, point time.Duration, first, second series) Chart {
 	c.From = from
-	c.To = from.Add(time.Duration(max(len(first)-1, 0)) * point)
-	c.Maximum = roundMaximum(max(Highest(first...), Highest(second...)))
-	c.Line, c.Area = plot.paths(first, c.Maximum)
-	c.SecondLine, _ = plot.paths(second, c.Maximum)
+	c.To = from.Add(time.Duration(max(len(first.points)-1, 0)) * point)
+	c.Maximum = roundMaximum(max(Highest(first.points...), Highest(second.points...)))
+	c.Line, c.Area = plot.paths(first.points, c.Maximum)
+	c.SecondLine, _ = plot.paths(second.points, c.Maximum)
+	interval := pointsPerRow * point
+	c.Interval = strconv.Itoa(int(interval.Minutes())) + " min"
+	layout := "15:04"
+	if c.To.Sub(from) < interval {
+		layout = time.TimeOnly
+	}
 	for i := range chartIntervals + 1 {
 		share := float64(i) / chartIntervals
 		c.Ticks = append(c.Ticks, tick{At: plot.top + plot.height*(1-share), Label: formatShort(share * c.Maximum)})
@@ -172,7 +189,7 @@ func newChart(c Chart, format func(float64) string, from time.Time, point time.D
 		case chartIntervals:
 			anchor = "end"
 		}
-		c.Times = append(c.Times, tick{plot.left + plot.width*share, date.Format("15:04"), anchor})
+		c.Times = append(c.Times, tick{plot.left + plot.width*share, date.Format(layout), anchor})
 	}
 	valueAt := func(values []*float64, i int) string {
 		if i < 0 || i >= len(values) || values[i] == nil {
@@ -180,13 +197,13 @@ func newChart(c Chart, format func(float64) string, from time.Time, point time.D
 		}
 		return format(*values[i])
 	}
-	c.Now = valueAt(first, len(first)-1)
+	c.Now = valueAt(first.points, len(first.points)-1)
 	if c.Second != "" {
-		c.Now += " / " + valueAt(second, len(second)-1)
+		c.Now += " / " + valueAt(second.points, len(second.points)-1)
 	}
-	for i := 0; i < len(first); i += pointsPerRow {
-		date := from.Add(time.Duration(i) * point).UTC()
-		c.Rows = append(c.Rows, chartRow{date.Format("15:04:05"), valueAt(first, i), valueAt(second, i)})
+	for i := range first.rows {
+		date := from.Add(time.Duration(i) * interval).UTC()
+		c.Rows = append(c.Rows, chartRow{date.Format(time.TimeOnly), valueAt(first.rows, i), valueAt(second.rows, i)})
 	}
 	return c
 }
@@ -218,24 +235,48 @@ func formatShort(n float64) string {
 	return strconv.FormatFloat(n, 'g', 4, 64)
 }
 
-// Charts returns the charts of a connector. unread names what a lag counts, format formats a value.
+// Charts returns the charts of a connector from its first sample on. unread names what a lag counts, format formats a
+// value.
 func Charts(h *history.History, unread string, format func(float64) string) []Chart {
 	point := time.Duration(h.Step*stepsPerPoint) * time.Second
-	make := func(c Chart, first, second []*float64) Chart {
-		return newChart(c, format, h.From, point, first, second)
+	start := firstStep(h)
+	from := h.From.Add(time.Duration(start*h.Step) * time.Second)
+	merged := func(values []*int64, factor float64, highest bool) series {
+		values = values[min(start, len(values)):]
+		return series{scaled(Merge(values, stepsPerPoint, highest), factor),
+			Merge(values, stepsPerPoint*pointsPerRow, highest)}
 	}
-	sum := func(values []*int64, factor float64) []*float64 {
-		return scaled(Merge(values, stepsPerPoint, false), factor)
+	sum := func(c Chart, factor float64, first, second []*int64) Chart {
+		c.Measure = "sum"
+		return newChart(c, format, from, point, merged(first, factor, false), merged(second, factor, false))
 	}
-	worst := func(values []*int64) []*float64 { return Merge(values, stepsPerPoint, true) }
-	perMinute := 60 / point.Seconds()
+	worst := func(c Chart, first, second []*int64) Chart {
+		c.Measure = "maximum"
+		return newChart(c, format, from, point, merged(first, 1, true), merged(second, 1, true))
+	}
 	return []Chart{
-		make(Chart{Title: "Rows a second", Unit: "rows/s"}, sum(h.Rows, 1/point.Seconds()), nil),
-		make(Chart{Title: "Request latency", Unit: "ms", First: "p50", Second: "p95"}, worst(h.P50), worst(h.P95)),
-		make(Chart{Title: "Errors and refused", Unit: "a minute", First: "errors", Second: "refused"},
-			sum(h.Errors, perMinute), sum(h.Refused, perMinute)),
-		make(Chart{Title: "Not read yet", Unit: unread}, worst(h.Lag), nil),
+		sum(Chart{Title: "Rows a second", Unit: "rows/s", First: "rows"}, 1/point.Seconds(), h.Rows, nil),
+		worst(Chart{Title: "Request latency", Unit: "ms", First: "p50", Second: "p95"}, h.P50, h.P95),
+		sum(Chart{Title: "Errors and refused", Unit: "a minute", First: "errors", Second: "refused"},
+			60/point.Seconds(), h.Errors, h.Refused),
+		worst(Chart{Title: "Not read yet", Unit: unread, First: unread}, h.Lag, nil),
 	}
+}
+
+// firstStep returns the step at which charts begin: that of the first sample, or up to a point earlier, so that the
+// last point is complete.
+func firstStep(h *history.History) int {
+	first := len(h.Rows)
+	for _, values := range [][]*int64{h.Rows, h.P50, h.P95, h.Errors, h.Refused, h.Lag} {
+		if i := slices.IndexFunc(values, func(value *int64) bool { return value != nil }); i >= 0 {
+			first = min(first, i)
+		}
+	}
+	if first == len(h.Rows) { // no sample
+		return 0
+	}
+	points := (len(h.Rows) - first + stepsPerPoint - 1) / stepsPerPoint
+	return max(len(h.Rows)-points*stepsPerPoint, 0)
 }
 
 // Share is a part of a bar with the counts of states.

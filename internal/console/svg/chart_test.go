@@ -39,15 +39,35 @@ func TestChartsOfAConnector(t *testing.T) {
 	for i, want := range []string{"6", "6 / 120", "2 / 0", "–"} {
 		assert.Equal(t, want, all[i].Now)
 	}
-	if c := all[0]; c.Maximum != 8 || len(c.Times) != 5 || c.Times[4].Label != "12:00" || len(c.Rows) != 1 {
+	if c := all[0]; c.Maximum != 8 || len(c.Times) != 5 || c.Times[4].Label != "12:00:30" || len(c.Rows) != 1 {
 		t.Errorf("found %+v", c)
 	}
+	// The table has the sum of counts in an interval, and the maximum of latencies and lags.
+	var table []string
+	for _, c := range all {
+		table = append(table, c.Measure+" of "+c.Interval+": "+c.Rows[0].First+" "+c.Rows[0].Second)
+	}
+	assert.Equal(t, []string{"sum of 5 min: 270 –", "maximum of 5 min: 6 120", "sum of 5 min: 1 0",
+		"maximum of 5 min: – –"}, table)
+	assert.Equal(t, []bool{false, false, false, true}, []bool{all[0].IsEmpty(), all[1].IsEmpty(), all[2].IsEmpty(),
+		all[3].IsEmpty()})
 	if all[3].Line != "" || strings.Contains(all[0].Line, "NaN") {
 		t.Errorf("found %q and %q", all[3].Line, all[0].Line)
 	}
 	if empty := Charts(&history.History{Step: 10}, "rows", format); len(empty) != 4 || empty[0].Now != "–" {
 		t.Errorf("found %+v", empty)
 	}
+}
+
+// The axis of a worker that has just started begins at its first sample, as far as points allow.
+func TestChartOfAYoungWorker(t *testing.T) {
+	unknown := make([]*int64, 360)
+	rows := append(make([]*int64, 340), known(make([]int64, 20)...)...)
+	h := history.History{Step: 10, From: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Rows: rows, P50: unknown,
+		P95: unknown, Errors: unknown, Refused: unknown, Lag: unknown}
+	c := Charts(&h, "rows", func(float64) string { return "" })[0]
+	assert.Equal(t, "2026-11-24T12:56:30Z 2026-11-24T12:59:30Z", c.FromTime()+" "+c.ToTime())
+	assert.Equal(t, []int{1, 7}, []int{len(c.Rows), strings.Count(c.Line, "L") + strings.Count(c.Line, "M")})
 }
 
 func TestMaximumOfAChart(t *testing.T) {

@@ -251,6 +251,17 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Press(kb.Enter)
 	tab.Has("Dead letter 0@1", "not", "2 attempts")
 	tab.Accessible("a dead letter in the drawer")
+	const value = "document.querySelector('#drawer-value').value"
+	retry := func(text string, outcome ...string) {
+		tab.Type("#drawer-value", text)
+		tab.Click(`dialog.drawer button[value="retry"]`)
+		tab.Has(outcome...)
+	}
+	// A value that is not JSON, or that is refused again, stays to be mended, and the stored one is shown.
+	retry("no JSON", "expected JSON", "line 1, column 2")
+	tab.Until("what was typed, and the stored value", value+` === "no JSON" && `+
+		`document.querySelector("dialog .stored pre").checkVisibility()`)
+	retry(`{"schema":null,"payload":{"not":5}}`, "Refused again", "0@1: ", "It is dead letter 0@2 now.")
 	tab.Type("#drawer-value", `{"schema":null,"payload":{"OrderID":5}}`)
 	tab.Click(`dialog.drawer button[value="retry"]`)
 	tab.Has("1 sent: 1 delivered", "There are no open dead letters")

@@ -52,12 +52,15 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	dlq("show", "0@99").Exits(1).Says("has no dead letter 0@99")
 
 	// A value that is refused is another attempt of the same letter.
-	dlq("retry", first, "--value", `{"Topic":{"not":"mended"}}`).Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
+	dlq("retry", first, "--value", "mended").Exits(1).Says("value: ", "line 1, column 1")
+	refused := dlq("retry", first, "--value", `{"Topic":{"not":"mended"}}`).Exits(1).
+		Prints("1 sent: 0 delivered, 1 refused\n" + first + ": ").Stdout
 	list := dlq("list").Exits(0).Stdout
 	second := at(t, list, "said-0@1")
 	if strings.Count(list, "\n") != 4 || second == first {
 		t.Errorf("expected three letters, one of them with another attempt, found\n%s", list)
 	}
+	e2etest.Contains(t, "the result", refused, "refused again as dead letter "+second+"\n")
 	dlq("show", second, "--json").Exits(0).Prints(`"attempts":2`, `{\"Topic\":{\"not\":\"mended\"}}`)
 	dlq("retry", first, "--value", `{"Topic":"mended"}`).Exits(1).Prints("0 sent: ", "1 kept: dead letters "+leftOf+first)
 	dlq("retry", second, "--value", `{"Topic":"mended"}`).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
