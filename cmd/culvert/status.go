@@ -203,8 +203,8 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
 		s, listed := l.connectors[name].Status, l.connectors[name].listed()
 		state := connectorState{Connector: name, Type: s.Type, State: string(listed.State), Tasks: []string{},
-			Errors:  statusErrors(s),
-			Letters: listed.LettersOpen, Since: listed.Since, Action: listed.Action, Complete: l.connectors[name].complete()}
+			Errors: statusErrors(s), Letters: listed.LettersOpen, Since: listed.Since, Action: listed.Action,
+			Complete: l.connectors[name].complete()}
 		if l.connectors[name].Listed != nil {
 			state.Refused = listed.Refused
 			state.Load = listed.Load
