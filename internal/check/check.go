@@ -33,12 +33,14 @@ type Checker struct {
 	Connectors []*config.Connector // all of the installation, with or without the checked one
 	Running    []*config.Connector // the configurations that run before a reload, empty before the first one
 
-	// The next four fields are for [Checker.Validate] and [Checker.CheckOnline] only. Lockouts stores rejected logons;
+	// The next five fields are for [Checker.Validate] and [Checker.CheckOnline] only. Lockouts stores rejected logons;
 	// nil means for this process only. Wait is how long a validation waits for a service; zero means that it sends no
-	// request. Logon permits a logon with a secret that the service has not accepted yet: a user may still be typing
-	// another one. Destinations shares limits of an origin with other clients; nil means for the process.
+	// request. LimitWait is how long it waits for the limits of the origin in addition; zero means Wait. Logon permits
+	// a logon with a secret that the service has not accepted yet: a user may still be typing another one.
+	// Destinations shares limits of an origin with other clients; nil means for the process.
 	Lockouts     *lockouts.Store
 	Wait         time.Duration
+	LimitWait    time.Duration
 	Logon        bool
 	Destinations *transport.OriginRegistry
 

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,10 @@ const (
 	// OnlineTimeout bounds the time that a validation waits for the service, because users of a form wait for it
 	// (RATIONALE.md P27).
 	OnlineTimeout = 3 * time.Second
+	// LogonLimitWait bounds the additional time that a check of the logon waits for the limits of the origin,
+	// FormLimitWait that of other validations of a form, which opens with them.
+	LogonLimitWait = 9 * time.Second
+	FormLimitWait  = 500 * time.Millisecond
 	// onlineConcurrency bounds concurrent requests of a validation, in addition to the destination's limits.
 	onlineConcurrency = 4
 )
@@ -73,18 +78,27 @@ func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connect
 		online.unansweredWarnings(connector, component)...)
 }
 
-// Feeds returns the feeds that a source would read, as its plugin opens it within the time of a validation. It returns
-// none for other connectors.
-func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feeds []wit.Feed, err error) {
+// OpenedSource is a source as its plugin opens it. The zero value has no feeds.
+type OpenedSource struct {
+	wit.SourceOpened
+	component wit.Component
+	info      plugin.Info
+}
+
+// OpenSource opens a source with its plugin within the time of a validation. The result has no feeds for other
+// connectors.
+func (ch *Checker) OpenSource(ctx context.Context, connector *config.Connector) (opened OpenedSource, err error) {
 	info, component, err := components.Find(ch.Plugins, connector.Text("connector.class"),
 		connector.Text("connector.plugin.version"),
 		wit.ComponentSource)
 	if err != nil {
-		return nil, nil
+		return opened, nil
 	}
+	opened.info = info
+	opened.component = component
 	bound, err := bind(ch.Plugins, connector, "", info, component)
 	if err != nil {
-		return nil, err
+		return opened, err
 	}
 	defer bound.Close()
 	online := ch.newOnlineCheck(ctx, component, connector)
@@ -93,11 +107,27 @@ func (ch *Checker) Feeds(ctx context.Context, connector *config.Connector) (feed
 		answers []wit.Response) (*wit.RequestBatch, error) {
 		opening, err := i.OpenSource(ctx, bound.component, bound.settings, state, answers)
 		if err == nil && opening.Ready != nil {
-			feeds = opening.Ready.Feeds
+			opened.SourceOpened = *opening.Ready
 		}
 		return opening.Pending, err
 	})
-	return feeds, err
+	return opened, err
+}
+
+// StartLog returns what the plugin would log at a start of a feed with its stored offset, for example that it reads
+// nothing.
+func (ch *Checker) StartLog(ctx context.Context, connector *config.Connector, opened OpenedSource, feed int,
+	stored []wit.OffsetEntry) (lines []string, err error) {
+	bound, err := bind(ch.Plugins, connector, "", opened.info, opened.component)
+	if err != nil {
+		return nil, err
+	}
+	defer bound.Close()
+	err = bound.do(ctx, func(i *plugin.Instance) error {
+		lines, err = i.StartLog(ctx, opened.Context, uint32(feed), stored, time.Now().UnixMilli())
+		return err
+	})
+	return lines, err
 }
 
 // logonHint describes the logon: result is for [Validation], the other fields are why it was not tried.
@@ -136,15 +166,16 @@ var nonSecretHeaders = []string{role.Header + "sap-client", role.Header + "sap-l
 // rejected logon results in 401.
 type onlineCheck struct {
 	log     *slog.Logger
-	wait    time.Duration
+	wait    time.Duration // for the service
 	connect func() (*transport.Client, error)
 	// refusedSetting returns the setting of the secret that was refused by now. connect sets it.
 	refusedSetting func() string
 	// isAccepted reports whether the service accepted a secret. connect sets it.
 	isAccepted func() bool
-	// deadline is when the service must have responded. It starts with the first request, because the time that the
-	// plugin takes before does not count.
-	deadline func() time.Time
+	// clock starts with the first request, because the time that the plugin takes before does not count.
+	clock *onlineClock
+	// limitText describes the wait for the limits that ends the clock, with the setting of the rate.
+	limitText func(perSecond float64) string
 
 	mu              sync.Mutex
 	client          *transport.Client
@@ -153,7 +184,7 @@ type onlineCheck struct {
 	rejectedSetting string    // the setting of a secret that was rejected
 	skipped         logonHint // the setting of the secret that was not tried, and the reason
 	unanswered      []string  // requests without a response, with the reason
-	answered        bool      // a request has a response other than a refusal
+	answered        bool      // a request has a response other than a refusal or an error of the server
 }
 
 // logonResult returns [LogonAccepted], or why it is not known whether the service accepts the logon, or "".
@@ -163,10 +194,10 @@ func (v *onlineCheck) logonResult() string {
 	switch {
 	case v.rejected != nil:
 		return ""
-	case len(v.unanswered) > 0:
-		return notChecked + v.unanswered[0]
 	case v.answered && v.isAccepted():
 		return LogonAccepted
+	case len(v.unanswered) > 0:
+		return notChecked + v.unanswered[0]
 	}
 	return ""
 }
@@ -202,10 +233,17 @@ func TimedOut(problems config.Problems) bool {
 
 func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 	connector *config.Connector) *onlineCheck {
-	online := &onlineCheck{log: ch.log(), wait: ch.Wait,
-		deadline: sync.OnceValue(func() time.Time { return time.Now().Add(ch.Wait) })}
+	limitWait := cmp.Or(ch.LimitWait, ch.Wait)
+	roles := connector.Roles(component)
+	online := &onlineCheck{log: ch.log(), wait: ch.Wait, clock: newOnlineClock(ctx, ch.Wait, limitWait)}
+	online.limitText = func(perSecond float64) string {
+		if perSecond == 0 {
+			return fmt.Sprintf("not sent: the limits of its origin allowed no request within %v", limitWait)
+		}
+		return fmt.Sprintf("not sent within %v: the limit of %v requests per second (%s of this connector or of "+
+			"another one to the same origin) left no turn", limitWait, perSecond, roles.Setting(role.RequestsPerSecond))
+	}
 	online.connect = func() (*transport.Client, error) {
-		roles := connector.Roles(component)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not set", roles.Setting(role.Password))
 		}
@@ -218,9 +256,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		}
 		service.NoRetries()
 		service.UseLimits(ch.Destinations)
-		timed, cancel := context.WithDeadline(ctx, online.deadline())
-		defer cancel()
-		destination, err := service.Destination(timed)
+		destination, err := service.Destination(online.clock.ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -249,8 +285,6 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 
 // Fetch implements [transport.Fetcher]. It fails only if the caller's context ends.
 func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
-	timed, cancel := context.WithDeadline(ctx, v.deadline())
-	defer cancel()
 	answers := make([]wit.Response, len(n.Requests))
 	slots := make(chan struct{}, onlineConcurrency)
 	var all sync.WaitGroup
@@ -260,6 +294,8 @@ func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Resp
 		go func() {
 			defer func() { <-slots; all.Done() }()
 			defer guard.Recover(v.log, "validation of a connector", nil)
+			timed, end := v.clock.request()
+			defer end()
 			answers[i] = v.answer(timed, &n.Requests[i])
 		}()
 	}
@@ -311,6 +347,7 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	case err == nil:
 		if response.Status >= http.StatusInternalServerError {
 			unanswered("status " + strconv.Itoa(int(response.Status)))
+			return response
 		}
 		v.mu.Lock()
 		v.answered = true
@@ -318,8 +355,11 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		return response
 	}
 	why := err.Error()
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	switch context.Cause(ctx) {
+	case errServiceSlow:
 		why = timeoutReason + v.wait.String()
+	case errNoTurn:
+		why = v.limitText(client.Waits().PerSecond)
 	}
 	return respond(http.StatusGatewayTimeout, why)
 }
@@ -334,6 +374,7 @@ func (v *onlineCheck) open() (*transport.Client, error) {
 }
 
 func (v *onlineCheck) close() {
+	v.clock.end(nil)
 	if v.client == nil {
 		return
 	}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"context"
 	"encoding/base64"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/porttest"
@@ -22,20 +24,88 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// The service's timeout starts with the first request to it, not before the plugin has responded.
+// The service's timeout starts with the first request to it, not before the plugin has responded. While requests only
+// wait for the limits of the origin, it does not run, but another one does.
 func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ch := &Checker{Wait: OnlineTimeout}
-		online := ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{})
+		ch := &Checker{Wait: OnlineTimeout, LimitWait: LogonLimitWait}
+		clock := ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{}).clock
 		time.Sleep(2 * OnlineTimeout) // to start the instance
-		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout {
-			t.Errorf("expected %v, found %v", OnlineTimeout, remaining)
-		}
-		time.Sleep(time.Second)
-		if remaining := time.Until(online.deadline()); remaining != OnlineTimeout-time.Second {
-			t.Errorf("expected one second less than the timeout, found %v", remaining)
-		}
+		ctx, end := clock.request()
+		_, endOther := clock.request()
+		endWait, endSecond := pause.MarkWait(ctx), pause.MarkWait(ctx)
+		time.Sleep(time.Second) // of the service, because of the other one
+		endOther()
+		time.Sleep(LogonLimitWait - time.Second)
+		endSecond()
+		endWait()
+		time.Sleep(OnlineTimeout - time.Second - 1)
+		assert.NoError(t, context.Cause(ctx))
+		time.Sleep(2)
+		assert.Error(t, context.Cause(ctx), errServiceSlow.Error())
+		end()
+		clock = ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{}).clock
+		ctx, _ = clock.request()
+		pause.MarkWait(ctx)
+		time.Sleep(LogonLimitWait + 1)
+		assert.Error(t, context.Cause(ctx), errNoTurn.Error())
 	})
+}
+
+// A check of a logon waits longer than for the service if the connector's own rate is low, and the first answer
+// decides. One that ends before names the setting, and does not blame the service.
+func TestLogonUnderOwnRate(t *testing.T) {
+	t.Parallel()
+	w, _, err := config.LoadWorker("", nil, nil)
+	require.NoError(t, err)
+	var component wit.Component
+	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password,
+		role.RequestsPerSecond} {
+		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
+			Rules: []wit.Rule{{Role: &name}}})
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	at, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
+		config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
+		config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, "pw", "", 0),
+		config.NewEntry(role.RequestsPerSecond, "5", "", 0)}, w.Providers)
+	for _, c := range []struct {
+		limitWait time.Duration
+		answered  int
+		result    string
+	}{{time.Minute, 2, LogonAccepted}, {50 * time.Millisecond, 1, LogonAccepted}, {time.Nanosecond, 0, notChecked}} {
+		ch := &Checker{Worker: w, Wait: 150 * time.Millisecond, LimitWait: c.limitWait, Logon: true,
+			Lockouts: lockouts.New(), Destinations: transport.NewOriginRegistry()}
+		other, err := ch.newOnlineCheck(t.Context(), component, connector).connect() // keeps the origin's rate
+		require.NoError(t, err)
+		defer other.Close()
+		if c.answered == 0 { // the connector's task has the turn
+			_, err = other.Exchange(t.Context(), &wit.Request{Method: "GET", Target: "/"})
+			require.NoError(t, err)
+			ch.Lockouts = lockouts.New()
+		}
+		online := ch.newOnlineCheck(t.Context(), component, connector)
+		answered := 0
+		for range 2 {
+			answers, err := online.Fetch(t.Context(),
+				wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
+			require.NoError(t, err)
+			if answers[0].Status == http.StatusOK {
+				answered++
+			}
+		}
+		warnings := online.unansweredWarnings(connector, component)
+		online.close()
+		assert.Equal(t, c.answered, answered, "answers")
+		assert.Equal(t, true, strings.HasPrefix(online.logonResult(), c.result), online.logonResult())
+		assert.Equal(t, false, TimedOut(warnings), "the service is blamed")
+		if c.answered < 2 && (len(warnings) == 0 || !strings.Contains(warnings[0].Text, role.RequestsPerSecond)) {
+			t.Errorf("expected the setting in %v", warnings)
+		}
+	}
 }
 
 // A service is silent if it does not respond to a request, not if it responds 503 or is unreachable.

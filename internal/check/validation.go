@@ -30,7 +30,7 @@ type Validation struct {
 	User string `json:"user,omitempty"`
 }
 
-// LogonAccepted means that the service answered every request and accepted the secrets.
+// LogonAccepted means that the service answered and accepted the secrets.
 const LogonAccepted = "accepted"
 
 // Validated is the definition of a setting with its value.

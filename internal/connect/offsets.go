@@ -82,22 +82,30 @@ func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, e
 	return all, err
 }
 
-// ChangedFeeds returns, by feed, the plugin's description of what differs between the settings and those that the
-// stored offset was read with.
-func (h *Herder) ChangedFeeds(ctx context.Context, name string, feeds []wit.Feed) (map[string][]string, error) {
+// StoredFeed is what is stored of a feed. The zero value means nothing.
+type StoredFeed struct {
+	Offset []wit.OffsetEntry // the plugin's part
+	// Changed is the plugin's description of what differs between the settings and those of the offset.
+	Changed []string
+}
+
+// StoredFeeds returns what is stored of feeds, by name.
+func (h *Herder) StoredFeeds(ctx context.Context, name string, feeds []wit.Feed) (map[string]StoredFeed, error) {
 	entries, err := h.Offsets(ctx, name)
 	stored := map[string][]wit.OffsetEntry{}
 	for _, entry := range entries {
 		stored[offset.Identity(entry.Partition)] = entry.Offset
 	}
-	changed := map[string][]string{}
+	byName := map[string]StoredFeed{}
 	for i := range feeds {
 		at := stored[offset.Identity(feeds[i].Partition)]
-		if differs := source.FingerprintDiff(at, &feeds[i]); differs != nil {
-			changed[feeds[i].Name] = differs
+		fields, invalid := source.PluginFields(at)
+		if at == nil || invalid != nil {
+			continue // the start reports it
 		}
+		byName[feeds[i].Name] = StoredFeed{Offset: fields, Changed: source.FingerprintDiff(at, &feeds[i])}
 	}
-	return changed, err
+	return byName, err
 }
 
 // AlterOffsets sets offsets of a stopped connector; a nil Offset deletes. The source's plugin checks them. The metadata

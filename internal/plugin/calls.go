@@ -132,6 +132,15 @@ func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset
 	return action, err
 }
 
+// StartLog returns what the plugin logs when [Instance.Next] starts a feed at an offset; nothing is logged.
+func (i *Instance) StartLog(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
+	now int64) (lines []string, err error) {
+	i.out.captured = &lines
+	defer func() { i.out.captured = nil }()
+	_, err = i.Next(ctx, context, feed, offset, wit.PollReason{Start: wit.Set}, now)
+	return lines, err
+}
+
 // Begin starts a page; position is nil for a notification's. The page's number is valid on this instance only.
 func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (uint32, error) {

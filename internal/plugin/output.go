@@ -33,6 +33,8 @@ type output struct {
 	lines         *bucket
 	droppedInCall int
 	warnings      int // counts warnings and errors of this call, dropped ones included
+	// captured receives the lines instead of the log. Nil means that they are logged.
+	captured *[]string
 	// checkTime ends the call when its time is up: one write can have millions of parts.
 	checkTime func()
 }
@@ -99,12 +101,20 @@ func (o *output) logLine(level wit.Level, text []byte) (flooded bool) {
 		o.logger.Warn("log lines of a plugin were dropped", "lines", dropped, "allowed.per.second", o.lines.perSecond)
 	}
 	logLevel := levels[level]
-	if !o.logger.Enabled(context.Background(), logLevel) {
+	isNeeded := o.logger.Enabled(context.Background(), logLevel)
+	if o.captured != nil {
+		isNeeded = level >= wit.LevelInfo
+	}
+	if !isNeeded {
 		return false
 	}
 	message := shown.LineUpTo(string(text[:min(len(text), maxLineBytes)]), maxLineBytes)
 	if len(text) > maxLineBytes {
 		message += fmt.Sprintf(" ... (%d bytes more)", len(text)-maxLineBytes)
+	}
+	if o.captured != nil {
+		*o.captured = append(*o.captured, message)
+		return false
 	}
 	o.logger.Log(context.Background(), logLevel, message)
 	return false

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/components"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -95,7 +98,8 @@ func (b *Backend) compareStored(r *reload.Reloader, now config.RunningConnector,
 	}
 }
 
-// compareFeeds finds the feeds whose stored offsets would no longer belong to them.
+// compareFeeds finds the feeds whose stored offsets would no longer belong to them, and those with another topic whose
+// rows were read before.
 func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, comparison *rest.Comparison) {
 	c, checker := checked.connector, b.checker()
 	if _, _, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
@@ -103,25 +107,43 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 	}
 	c.Problems = append(c.Problems, checked.change.MisdirectedSecrets()...) // with problems, no service is called
 	err := errors.New("its service was not queried")
-	var feeds []wit.Feed
+	var opened check.OpenedSource
 	if b.canContactService(ctx, c) {
 		checker.Wait, checker.Logon = check.OnlineTimeout, checked.change.HasCompleteCredentials()
-		feeds, err = checker.Feeds(ctx, c)
+		opened, err = checker.OpenSource(ctx, c)
 	}
-	var changed map[string][]string
+	var stored map[string]connect.StoredFeed
 	if err == nil {
-		changed, err = b.herder().ChangedFeeds(ctx, c.Name, feeds)
+		stored, err = b.herder().StoredFeeds(ctx, c.Name, opened.Feeds)
 	}
 	if err != nil {
 		comparison.Warnings = append(comparison.Warnings, "it is unknown which feeds would be read again: "+err.Error())
 		return
 	}
-	for _, f := range feeds {
-		if differs := changed[f.Name]; differs != nil {
+	var topics []string
+	for _, d := range comparison.Differences {
+		spec, isDeclared := checked.change.Declarations.Find(d.Setting)
+		if entry, isSet := c.Entry(d.Setting); isSet && isDeclared && spec.Role() == role.SourceTopic {
+			topics = append(topics, components.TopicOf(entry))
+		}
+	}
+	for i, f := range opened.Feeds {
+		differs := stored[f.Name].Changed
+		if differs != nil {
 			effect := map[wit.MismatchPolicy]string{wit.MismatchFail: "fail", wit.MismatchReload: "reload",
 				wit.MismatchKeep: "keep"}[f.OnMismatch]
 			comparison.Feeds = append(comparison.Feeds, rest.FeedChange{Feed: f.Name, Effect: effect,
 				ChangedFields: differs})
 		}
+		continues := differs == nil || f.OnMismatch == wit.MismatchKeep
+		offset := stored[f.Name].Offset
+		if offset == nil || !continues || !slices.Contains(topics, f.Topic) {
+			continue
+		}
+		lines, err := checker.StartLog(ctx, c, opened, i, offset)
+		if err != nil {
+			lines = []string{"it is unknown what would be read into topic " + f.Topic + ": " + err.Error()}
+		}
+		comparison.Warnings = append(comparison.Warnings, lines...)
 	}
 }

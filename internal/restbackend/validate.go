@@ -41,6 +41,10 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	c.Problems = append(c.Problems, sent.MisdirectedSecrets()...)
 	if b.canContactService(ctx, c) {
 		checker.Wait, checker.Logon = check.OnlineTimeout, logon || sent.HasCompleteCredentials()
+		checker.LimitWait = check.FormLimitWait
+		if logon {
+			checker.LimitWait = check.LogonLimitWait
+		}
 	}
 	validation, err := checker.Validate(ctx, c)
 	if ctx.Err() != nil {

@@ -239,8 +239,8 @@ func TestNothingToRecommend(t *testing.T) {
 			"No services are suggested: ") {
 			t.Errorf("%d: found %v %v %s", status, e.Errors, e.Recommended, e.Key.Documentation)
 		}
-		if len(targets) > 4 {
-			t.Errorf("%d: %d requests %v", status, len(targets), targets)
+		if len(targets) > 4 || !strings.HasPrefix(targets[0], sapNorthwind) || strings.Contains(targets[1], "$metadata") {
+			t.Errorf("%d: expected at most 4 requests, of the configured service first, found %v", status, targets)
 		}
 	}
 	// Without the service's address, no request is sent.

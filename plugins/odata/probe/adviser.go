@@ -177,7 +177,7 @@ func (a *Adviser) Recommend(name string, values []string) {
 	value.Recommended = values
 }
 
-// Services recommends services of the catalogue that match the setting.
+// Services recommends services of the catalogue that match the setting. The configured services are requested first.
 func (a *Adviser) Services() {
 	var names []string
 	for i := range a.Examined {
@@ -186,6 +186,14 @@ func (a *Adviser) Services() {
 		}
 	}
 	if !a.Reachable || len(names) == 0 {
+		return
+	}
+	for _, name := range names[:min(len(names), MaxServices)] { // a check that runs out of time has seen these
+		if typed := a.Values.String(name); typed != "" {
+			_, _ = a.Get(service.MetadataRequest(service.Path(typed), config.Query(a.Values)))
+		}
+	}
+	if len(a.missing) > 0 {
 		return
 	}
 	all, at, _, err := a.Catalogue(config.Query(a.Values), allServices)

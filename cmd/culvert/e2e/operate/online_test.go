@@ -362,6 +362,14 @@ func TestTextsOfConnectors(t *testing.T) {
 	x.compared(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
 	const made = "/connectors/made/config"
 	x.ask(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
+	x.Until(200, "GET", "/connectors/made/offsets", "", `"done":true`)
+	// In another topic, nothing or only changes arrive: as the start would log it.
+	x.compared(map[string]any{"name": "made", "text": strings.Replace(text, "topic=Customers", "topic=Other", 1)},
+		`"warnings":["comments`, "this start reads nothing into topic Other: the set was read completely at 20",
+		"reset the connector's offsets")
+	x.compared(map[string]any{"name": "orders", "text": strings.Replace(late, "topic=Orders", "topic=Other", 1)},
+		"this start reads nothing but changes into topic Other: the set was read up to 20")
+	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "into topic Other")
 	shown, version := x.ask(200, "GET", made, "", "Accept", properties)
 	e2etest.MustNotContain(t, "the text", shown, "# mine")
 	settings := x.Shown("made")

@@ -1,0 +1,74 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+)
+
+// The causes of an [onlineClock]'s end: the service was too slow, or the limits of its origin allowed no request.
+var (
+	errServiceSlow = errors.New("the service did not answer in time")
+	errNoTurn      = errors.New("the limits of the origin allowed no request in time")
+)
+
+// onlineClock bounds the requests of one validation. Time counts against the service while it has a request, else
+// against the limits of its origin while requests wait for them.
+type onlineClock struct {
+	ctx context.Context
+	end context.CancelCauseFunc
+
+	mu      sync.Mutex
+	service time.Duration // left for the service
+	limits  time.Duration // left for limits
+	sent    int           // requests that do not wait for limits
+	waiting int
+	since   time.Time // the last change of the counts
+	timer   *time.Timer
+}
+
+func newOnlineClock(ctx context.Context, service, limits time.Duration) *onlineClock {
+	c := &onlineClock{service: service, limits: limits}
+	c.ctx, c.end = context.WithCancelCause(ctx)
+	return c
+}
+
+// request counts a request until end is called. Its context ends with the clock.
+func (c *onlineClock) request() (ctx context.Context, end func()) {
+	c.count(1, 0)
+	var waits atomic.Int64 // of one request, which may overlap
+	ctx = pause.WithWaitObserver(c.ctx, func(by int) {
+		if n := waits.Add(int64(by)); n == 0 || n == 1 && by > 0 {
+			c.count(-by, by)
+		}
+	})
+	return ctx, func() { c.count(-1, 0) }
+}
+
+func (c *onlineClock) count(sent, waiting int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	passed := time.Since(c.since)
+	switch {
+	case c.sent > 0:
+		c.service -= passed
+	case c.waiting > 0:
+		c.limits -= passed
+	}
+	c.sent += sent
+	c.waiting += waiting
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.since = time.Now()
+	switch {
+	case c.sent > 0:
+		c.timer = time.AfterFunc(c.service, func() { c.end(errServiceSlow) })
+	case c.waiting > 0:
+		c.timer = time.AfterFunc(c.limits, func() { c.end(errNoTurn) })
+	}
+}
