@@ -75,6 +75,8 @@ type pipeline struct {
 type feedStatus struct {
 	caughtUp     atomic.Bool
 	lastCaughtUp atomic.Int64
+	// lastRead is lastCaughtUp if pages were read before it.
+	lastRead atomic.Int64
 	// subscribed is the start of the subscription, notified the last notification.
 	subscribed, notified atomic.Int64
 
@@ -263,7 +265,7 @@ func (f *feed) progress() FeedProgress {
 		Notifications: len(f.notifications.pending.list),
 		Snapshots:     len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
 		LastSnapshot: s.lastSnapshot, Load: s.load,
-		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), Subscribed: timePtr(s.subscribed.Load())}
+		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), LastRead: timePtr(s.lastRead.Load()), Subscribed: timePtr(s.subscribed.Load())}
 	if s.load != nil && !s.loadPace.isCurrent(time.Now()) {
 		p.Load = s.load.WithoutEstimate()
 	}

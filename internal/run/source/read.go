@@ -52,6 +52,7 @@ type readLoop struct {
 	attempts         attempts
 	backoff          progressBackoff
 	preempted        *wit.PollReason // the reason that a snapshot has preempted
+	hasRead          bool            // pages were read since the feed was caught up
 	snapshotDeferred bool            // the plugin reads a snapshot only after the current data
 }
 
@@ -91,6 +92,7 @@ func (r *readLoop) handleError(ctx context.Context, end stepResult, err error) e
 // afterStep decides what follows a page: done ends the feed.
 func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, err error) {
 	r.attempts.reset()
+	r.hasRead = r.hasRead || end.fetched
 	if r.reason.Start != nil && end.requested && !end.fetched {
 		r.retryReason = wit.PollReason{More: wit.Set} // the plugin's extra page of a start was read
 	}
@@ -152,7 +154,12 @@ func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, 
 	feed.status.caughtUp.Store(true)
 	feed.setReading(time.Time{})
 	r.snapshotDeferred = false
-	feed.status.lastCaughtUp.Store(time.Now().UnixMilli())
+	now := time.Now().UnixMilli()
+	feed.status.lastCaughtUp.Store(now)
+	if r.hasRead {
+		feed.status.lastRead.Store(now)
+		r.hasRead = false
+	}
 	if err := feed.ackProcessed(ctx); err != nil {
 		return false, err
 	}

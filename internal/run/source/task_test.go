@@ -39,10 +39,13 @@ func TestOnceReadsEverything(t *testing.T) {
 		p := task.Progress()
 		if p.Read != 20_004 || p.Written != 20_004 || p.Pages != 4 || !p.CaughtUp ||
 			p.LastCaughtUp.IsZero() || p.Bytes == 0 ||
-			p.Repeated+p.Resumed+p.Skipped+p.Errors != 0 {
+			p.Feeds[0].LastRead == nil || p.Repeated+p.Resumed+p.Skipped+p.Errors != 0 {
 			t.Errorf("%+v", p)
 		}
-		w.ok(t) // a second run finds nothing
+		p = w.ok(t).Progress() // a second run finds nothing, and does not know when the first one ended
+		if p.Feeds[0].LastCaughtUp == nil || p.Feeds[0].LastRead != nil {
+			t.Errorf("expected no time of a read, found %+v", p.Feeds[0])
+		}
 		assert.Equal(t, 20_004, len(w.broker.records()), "records")
 	})
 }
