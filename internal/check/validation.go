@@ -33,6 +33,10 @@ type Validation struct {
 // LogonAccepted means that the service answered and accepted the secrets.
 const LogonAccepted = "accepted"
 
+// LogonNotTried begins the remark about a secret that was not tried. Kafka Connect's format has no place for a remark but
+// the errors.
+const LogonNotTried = "Logon not tried: "
+
 // Validated is the definition of a setting with its value.
 type Validated struct {
 	Definition Definition `json:"definition"`
@@ -132,7 +136,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	builder.addProblems(append(slices.Clone(connector.Problems), problems...), config.DeclareComponent(component))
 	if validated := builder.find(untried.setting); validated != nil && untried.reason != "" {
 		validated.Value.Errors = append(validated.Value.Errors,
-			"Logon not tried: "+untried.reason+". Values from the service are neither recommended nor checked: "+
+			LogonNotTried+untried.reason+". Values from the service are neither recommended nor checked: "+
 				"write the secret as a reference (${file:PATH:KEY}), or check with "+
 				"?logon=check, as the console's Check logon does, or create the connector and check again")
 	}

@@ -31,6 +31,7 @@ type fake struct {
 	bodies  []string
 	answers map[string]any
 	refuses map[string]int
+	version string // of the configuration
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +41,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.calls, f.bodies = append(f.calls, call+"?"+r.URL.RawQuery), append(f.bodies, string(body))
 	f.mu.Unlock()
 	if strings.HasPrefix(r.Header.Get("Accept"), propertiesType) {
-		w.Header().Set("ETag", `"v1"`)
+		if f.version != "" {
+			w.Header().Set("ETag", `"`+f.version+`"`)
+		}
 		text, _ := f.answers[call+" text"].(string)
 		w.Write([]byte(text))
 		return
@@ -107,7 +110,7 @@ func newFake() *fake {
 		_, target := rest.Target("GET "+path, name, "s1")
 		return target
 	}
-	return &fake{refuses: map[string]int{}, answers: map[string]any{
+	return &fake{version: "v1", refuses: map[string]int{}, answers: map[string]any{
 		"GET /": map[string]string{"version": odd, "kafka_cluster_id": odd},
 		"GET /culvert/connectors": rest.ConnectorList{Counts: map[connect.Condition]int{"failed": 1, "running": 2},
 			Total: 3, Connectors: []rest.ConnectorSummary{one, loading, plain}, Next: odd, Silent: []string{odd}},

@@ -79,9 +79,8 @@ func (v *pageRequest) stored(name string) (p *formPage, err error) {
 	if p.Head, err = v.head(name, "form"); err != nil {
 		return p, err
 	}
-	header, err := v.call("GET /connectors/{name}/config", nil, nil, &p.Text, name)
-	p.Version = strings.Trim(header.Get("ETag"), `"`)
-	return p, err
+	p.Text, p.Version = p.Head.config, p.Head.version
+	return p, p.Head.configErr
 }
 
 func (v *pageRequest) prepare(p *formPage) *formPage {
@@ -213,7 +212,7 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 }
 
 // validate builds the fields from the settings' declarations. The step check may try a new secret. Errors of a new
-// connector's empty fields are shown after it, or after a review.
+// connector's empty fields are shown after it in the step of the service, and after a review.
 func (v *pageRequest) validate(p *formPage, typed map[string]string, step string) error {
 	settings, problem := settingsOf(p.Text)
 	if problem != "" {
@@ -233,8 +232,13 @@ func (v *pageRequest) validate(p *formPage, typed map[string]string, step string
 	if _, err := v.call(route, nil, sent, &found, class); err != nil {
 		return err
 	}
-	hidesEmpty := p.New && !slices.Contains([]string{"check", "review", "apply"}, step)
-	p.Steps = fields.Steps(found, settings, hidesEmpty)
+	revealed := fields.All
+	if step == "check" && p.New {
+		revealed = fields.Sets // the service before them
+	} else if p.New && step != "review" && step != "apply" {
+		revealed = 0
+	}
+	p.Steps = fields.Steps(found, settings, revealed)
 	if found.Logon == check.LogonAccepted {
 		p.Accepted = cmp.Or(found.User, "The logon")
 	} else if p.Checked {

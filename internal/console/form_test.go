@@ -229,6 +229,61 @@ func TestFormPages(t *testing.T) {
 	}
 }
 
+// The page of a configuration reads it once. Its top says that a connector of a file cannot be saved here.
+func TestConfigurationOfFile(t *testing.T) {
+	for version, isSaved := range map[string]bool{"v1": true, "": false} {
+		f := newFake()
+		f.version = version
+		page := served(t, over(f), "GET", "/console/form?name=x", nil).Body.String()
+		_, target := rest.Target("GET /connectors/{name}/config", "x")
+		assert.Equal(t, 1, strings.Count(f.log(), "GET "+target+"?"), "reads of the configuration")
+		notice := strings.Index(page, "This connector cannot be saved here")
+		assert.Equal(t, isSaved, notice < 0, version)
+		assert.Equal(t, true, notice < strings.Index(page, `id="fragment-fields"`), "the notice is above the fields")
+	}
+}
+
+// A new form has no errors before something was typed, and a check of the logon shows those of the service only. What
+// was not tried is no error.
+func TestNewFormHasNoErrors(t *testing.T) {
+	f := newFake()
+	value := check.Value{Visible: true, Errors: []string{"it is missing"}}
+	v := check.Validation{Groups: []string{odd}, Configs: []check.Validated{
+		{Definition: check.Definition{Name: "name"}, Value: value},
+		{Definition: check.Definition{Name: "o#00.entityset", Group: new(odd)}, Value: value},
+		{Definition: check.Definition{Name: "secret", Type: "PASSWORD"}, Value: check.Value{Visible: true,
+			Errors: []string{check.LogonNotTried + "it is new"}}}}}
+	f.answers["PUT /connector-plugins/C/config/validate"] = v
+	page := served(t, over(f), "GET", "/console/form?class=C", nil).Body.String()
+	assert.Equal(t, 0, strings.Count(page, "it is missing"), "errors of a new form")
+	form := formOf(t, page)
+	for step, want := range map[string]int{"update": 0, "check": 1, "review": 2} {
+		form.Set("step", step)
+		page = served(t, over(f), "POST", "/console/form", form).Body.String()
+		assert.Equal(t, want, strings.Count(page, "it is missing"), step)
+		assert.Contains(t, page, `<p class="help">Logon not tried: it is new</p>`)
+	}
+}
+
+// A review shows its warnings before the button that applies the change, such as that a topic stays empty. The page of
+// the connector does not know when a read has ended that an earlier run has made.
+func TestTopicOfSetThatWasRead(t *testing.T) {
+	f := newFake()
+	const warning = "this start reads nothing into topic b: the set was read completely at 2026-11-24T12:00:00Z"
+	f.answers["POST /culvert/diff"] = json.RawMessage(`{"effect":"restart","differences":[],"warnings":["` + warning + `"]}`)
+	page := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "step": {"review"},
+		"text": {"connector.class=C\n"}}).Body.String()
+	shown, apply := strings.Index(page, warning), strings.Index(page, `value="apply"`)
+	assert.Equal(t, true, 0 < shown && shown < apply, "the warning is above the button")
+	_, target := rest.Target("GET /culvert/connectors/{name}", "x")
+	for read, want := range map[string]string{`null`: `data-label="Complete">–<`,
+		`"2026-11-24T12:00:00Z"`: `data-label="Complete"><time datetime="2026-11-24T12:00:00Z"`} {
+		f.answers["GET "+target] = json.RawMessage(`{"name":"x","tasks":[{"id":0,"rows":0,"feeds":[{"name":"a",
+			"last_caught_up":"2026-11-25T12:00:00Z","complete":"key","last_read":` + read + `}]}]}`)
+		assert.Contains(t, served(t, over(f), "GET", "/console/connector?name=x", nil).Body.String(), want)
+	}
+}
+
 // The script gets only fragments, with the result of the review, and a redirect after the change was applied.
 func TestScriptGetsFragmentsOfSteps(t *testing.T) {
 	ask := func(step string) (found map[string]json.RawMessage, w *httptest.ResponseRecorder) {

@@ -20,6 +20,10 @@ type connectorHead struct {
 	Tabs    []tab
 	// IsStored means that REST can change and delete the connector, which is in no file of a user.
 	IsStored bool
+	// config is the stored text of version, or configErr why it is unknown.
+	config    string
+	version   string
+	configErr error
 	// ReadOnly means that the viewer may change nothing.
 	ReadOnly bool
 	// ChangesPassword means that the proposed action edits a setting that is declared as a password.
@@ -39,8 +43,10 @@ func (v *pageRequest) head(name, current string) (*connectorHead, error) {
 		return nil, err
 	}
 	h.Summary = v.summary(name)
-	stored, err := v.call("GET /connectors/{name}/config", nil, nil, nil, name)
-	h.IsStored = err == nil && stored.Get("ETag") != ""
+	header, err := v.call("GET /connectors/{name}/config", nil, nil, &h.config, name)
+	h.version = strings.Trim(header.Get("ETag"), `"`)
+	h.configErr = err
+	h.IsStored = err == nil && h.version != ""
 	if action := h.Summary.Action; action != nil && action.Do == "edit" {
 		var declared []check.Definition
 		_ = v.get("GET /connector-plugins/{name}/config", &declared, h.Summary.Class)

@@ -310,6 +310,7 @@ async function step(form, what, focus) {
       location.hash = "step-review"; // its part of the form is shown
       section.focus();
     }
+    if (what !== "update") form.querySelector("#fragment-notice .bad, #checked, .peeked")?.scrollIntoView({block: "center"});
     if (what !== "update") say([...form.querySelectorAll("#fragment-notice .notice, .peeked caption, #compared .effect, #compared .problem")].map(p => p.textContent).join(" "));
   } catch (e) {
     away = isUnanswered(e) || e.name === "Conflict";

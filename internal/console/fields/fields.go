@@ -35,6 +35,8 @@ const (
 	Service = iota
 	Sets
 	Kafka
+	// All is the number of steps.
+	All
 )
 
 // serviceGroups and kafkaPrefixes assign settings to steps: by the group that a plugin declares, and by the name that
@@ -64,6 +66,8 @@ type Field struct {
 	// IsSet means that the text has the setting, Secret that its value is not sent back.
 	IsSet  bool
 	Secret bool
+	// Note is the remark that a logon was not tried, which is no error.
+	Note string
 }
 
 // Label is the declared label, else the name of the setting.
@@ -88,8 +92,8 @@ func choices(all []string, typed string) []string {
 	return all[:min(len(all), maxChoices)]
 }
 
-// Steps returns the steps of a form. With hidesEmpty, empty fields have no errors.
-func Steps(v check.Validation, settings map[string]string, hidesEmpty bool) []Step {
+// Steps returns the steps of a form. Empty fields have errors only in the first steps, as many as revealed.
+func Steps(v check.Validation, settings map[string]string, revealed int) []Step {
 	steps := []Step{{ID: "service", Title: "Service"}, {ID: "sets", Title: "Sets"}, {ID: "kafka", Title: "Kafka"}}
 	for _, validated := range v.Configs {
 		definition := validated.Definition
@@ -101,15 +105,21 @@ func Steps(v check.Validation, settings map[string]string, hidesEmpty bool) []St
 		if definition.Type == "PASSWORD" && !config.IsReference(f.Text) || f.Text == config.Mask {
 			f.Secret, f.Text = true, ""
 		}
-		if hidesEmpty && !f.IsSet {
-			f.Value.Errors = nil
+		i := slices.IndexFunc(f.Value.Errors, func(e string) bool { return strings.HasPrefix(e, check.LogonNotTried) })
+		if i >= 0 {
+			f.Note = f.Value.Errors[i]
+			f.Value.Errors = slices.Delete(slices.Clone(f.Value.Errors), i, i+1)
 		}
 		f.Value.Recommended = choices(validated.Value.Recommended, f.Text)
 		name := "Other settings"
 		if definition.Group != nil && *definition.Group != "" {
 			name = *definition.Group
 		}
-		steps[stepOf(definition.Name, name)].add(f, name)
+		step := stepOf(definition.Name, name)
+		if step >= revealed && settings[definition.Name] == "" {
+			f.Value.Errors = nil
+		}
+		steps[step].add(f, name)
 	}
 	isSink := slices.ContainsFunc(v.Configs, func(c check.Validated) bool { return c.Definition.Name == "topics" })
 	for i := range steps[Sets].Groups {
@@ -117,12 +127,23 @@ func Steps(v check.Validation, settings map[string]string, hidesEmpty bool) []St
 			steps[Sets].Groups[i].findSet()
 		}
 	}
-	order := func(g Group) uint { return uint(slices.Index(v.Groups, g.Name)) } // of others it is the highest number
+	order := func(g Group) int {
+		i := slices.Index(v.Groups, g.Name)
+		switch {
+		case slices.ContainsFunc(g.Fields, isSetName): // before all others
+			return i - len(v.Groups)
+		case i < 0: // after all others
+			return len(v.Groups)
+		}
+		return i
+	}
 	for i := range steps {
 		slices.SortStableFunc(steps[i].Groups, func(a, b Group) int { return cmp.Compare(order(a), order(b)) })
 	}
 	return steps
 }
+
+func isSetName(f Field) bool { return strings.HasSuffix(f.Definition.Name, ".entityset") }
 
 // findSet finds the settings that the command peek needs.
 func (g *Group) findSet() {

@@ -149,6 +149,14 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 		tab.Reach(`.steps a[href="#step-` + name + `"]`)
 		tab.Press(kb.Enter)
 	}
+	if red := Eval[string](tab, `[...document.querySelectorAll(".problem")].map(p => p.textContent.trim()).join("")`); red != "" {
+		t.Errorf("a new form has errors: %s", red)
+	}
+	inView := func(selector string) {
+		t.Helper()
+		tab.Until(selector+" in view", fmt.Sprintf(`(() => { const r = document.querySelector(%q)?.getBoundingClientRect();
+			return r && r.top >= 0 && r.top < innerHeight - 60; })()`, selector))
+	}
 	field("name", "orders")
 	field("sap.odata.host.protocol", "http")
 	field("sap.odata.host.address", hostname)
@@ -161,8 +169,10 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 		t.Error("the password stands in the page")
 	}
 	tab.Reach(`button[value="check"]`)
+	Eval[bool](tab, `scrollTo(0, document.body.scrollHeight), true`)
 	tab.Press(kb.Enter)
 	tab.Has("me was accepted")
+	inView("#checked")
 	step("sets")
 	// choices returns the browser's proposals for a field.
 	choices := func(setting string) string {
@@ -180,6 +190,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.Reach(`button[value="peek:Entity set 00"]`)
 	tab.Press(kb.Enter)
 	tab.Has("First rows of Orders", "OrderID", "10248", "10249", "10250")
+	inView(".peeked")
 	tab.Accessible("three rows of a set")
 	time.Sleep(time.Second) // what was typed is sent 600 ms later, unless it was sent before
 	tab.Has("First rows of Orders")
