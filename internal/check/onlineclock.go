@@ -42,7 +42,9 @@ func (c *onlineClock) request() (ctx context.Context, end func()) {
 	c.count(1, 0)
 	var waits atomic.Int64 // of one request, which may overlap
 	ctx = pause.WithWaitObserver(c.ctx, func(by int) {
-		if n := waits.Add(int64(by)); n == 0 || n == 1 && by > 0 {
+		n := waits.Add(int64(by))
+		isFirst := n == 1 && by > 0
+		if isFirst || n == 0 {
 			c.count(-by, by)
 		}
 	})

@@ -33,8 +33,8 @@ type Validation struct {
 // LogonAccepted means that the service answered and accepted the secrets.
 const LogonAccepted = "accepted"
 
-// LogonNotTried begins the remark about a secret that was not tried. Kafka Connect's format has no place for a remark but
-// the errors.
+// LogonNotTried begins the remark about a secret that was not tried. Kafka Connect's format has no place for a remark
+// but the errors.
 const LogonNotTried = "Logon not tried: "
 
 // Validated is the definition of a setting with its value.

@@ -79,7 +79,8 @@ func (v *pageRequest) stored(name string) (p *formPage, err error) {
 	if p.Head, err = v.head(name, "form"); err != nil {
 		return p, err
 	}
-	p.Text, p.Version = p.Head.config, p.Head.version
+	p.Text = p.Head.config
+	p.Version = p.Head.version
 	return p, p.Head.configErr
 }
 

@@ -265,7 +265,8 @@ func (f *feed) progress() FeedProgress {
 		Notifications: len(f.notifications.pending.list),
 		Snapshots:     len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
 		LastSnapshot: s.lastSnapshot, Load: s.load,
-		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), LastRead: timePtr(s.lastRead.Load()), Subscribed: timePtr(s.subscribed.Load())}
+		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), LastRead: timePtr(s.lastRead.Load()),
+		Subscribed: timePtr(s.subscribed.Load())}
 	if s.load != nil && !s.loadPace.isCurrent(time.Now()) {
 		p.Load = s.load.WithoutEstimate()
 	}

@@ -154,10 +154,10 @@ func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, 
 	feed.status.caughtUp.Store(true)
 	feed.setReading(time.Time{})
 	r.snapshotDeferred = false
-	now := time.Now().UnixMilli()
-	feed.status.lastCaughtUp.Store(now)
+	caughtUpAt := time.Now().UnixMilli()
+	feed.status.lastCaughtUp.Store(caughtUpAt)
 	if r.hasRead {
-		feed.status.lastRead.Store(now)
+		feed.status.lastRead.Store(caughtUpAt)
 		r.hasRead = false
 	}
 	if err := feed.ackProcessed(ctx); err != nil {
