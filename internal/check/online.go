@@ -174,8 +174,8 @@ type onlineCheck struct {
 	isAccepted func() bool
 	// clock starts with the first request, because the time that the plugin takes before does not count.
 	clock *onlineClock
-	// limitText describes the wait for the limits that ends the clock, with the setting of the rate.
-	limitText func(perSecond float64) string
+	// limitText describes the wait for the limits that has ended the clock, with the settings.
+	limitText func(*transport.Client) string
 
 	mu              sync.Mutex
 	client          *transport.Client
@@ -236,12 +236,16 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 	limitWait := cmp.Or(ch.LimitWait, ch.Wait)
 	roles := connector.Roles(component)
 	online := &onlineCheck{log: ch.log(), wait: ch.Wait, clock: newOnlineClock(ctx, ch.Wait, limitWait)}
-	online.limitText = func(perSecond float64) string {
-		if perSecond == 0 {
-			return fmt.Sprintf("not sent: the limits of its origin allowed no request within %v", limitWait)
+	online.limitText = func(client *transport.Client) string {
+		_, _, own := client.Limits()
+		settings := roles.Setting(role.RequestsPerSecond)
+		if perSecond := cmp.Or(client.Waits().PerSecond, own); perSecond > 0 {
+			settings = fmt.Sprintf("%s is %v", settings, perSecond)
+		} else {
+			settings += " and " + roles.Setting(role.MaxConcurrent)
 		}
-		return fmt.Sprintf("not sent within %v: the limit of %v requests per second (%s of this connector or of "+
-			"another one to the same origin) left no turn", limitWait, perSecond, roles.Setting(role.RequestsPerSecond))
+		return fmt.Sprintf("not sent within %v: the limits of this connector, or of another one to the same origin, "+
+			"left no turn (%s)", limitWait, settings)
 	}
 	online.connect = func() (*transport.Client, error) {
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
@@ -359,7 +363,7 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	case errServiceSlow:
 		why = timeoutReason + v.wait.String()
 	case errNoTurn:
-		why = v.limitText(client.Waits().PerSecond)
+		why = v.limitText(client)
 	}
 	return respond(http.StatusGatewayTimeout, why)
 }

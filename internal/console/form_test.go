@@ -237,7 +237,7 @@ func TestConfigurationOfFile(t *testing.T) {
 		page := served(t, over(f), "GET", "/console/form?name=x", nil).Body.String()
 		_, target := rest.Target("GET /connectors/{name}/config", "x")
 		assert.Equal(t, 1, strings.Count(f.log(), "GET "+target+"?"), "reads of the configuration")
-		notice := strings.Index(page, "This connector cannot be saved here")
+		notice := strings.Index(page, "comes from a file and cannot be saved here")
 		assert.Equal(t, isSaved, notice < 0, version)
 		assert.Equal(t, true, notice < strings.Index(page, `id="fragment-fields"`), "the notice is above the fields")
 	}
