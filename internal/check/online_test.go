@@ -71,13 +71,13 @@ func TestLogonUnderOwnRate(t *testing.T) {
 	connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 		config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
 		config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, "pw", "", 0),
-		config.NewEntry(role.RequestsPerSecond, "5", "", 0)}, w.Providers)
+		config.NewEntry(role.RequestsPerSecond, "0.5", "", 0)}, w.Providers)
 	for _, c := range []struct {
 		limitWait time.Duration
 		answered  int
 		result    string
 	}{{time.Minute, 2, LogonAccepted}, {50 * time.Millisecond, 1, LogonAccepted}, {time.Nanosecond, 0, notChecked}} {
-		ch := &Checker{Worker: w, Wait: 150 * time.Millisecond, LimitWait: c.limitWait, Logon: true,
+		ch := &Checker{Worker: w, Wait: 1500 * time.Millisecond, LimitWait: c.limitWait, Logon: true,
 			Lockouts: lockouts.New(), Destinations: transport.NewOriginRegistry()}
 		other, err := ch.newOnlineCheck(t.Context(), component, connector).connect() // keeps the origin's rate
 		require.NoError(t, err)
