@@ -237,9 +237,9 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 	roles := connector.Roles(component)
 	online := &onlineCheck{log: ch.log(), wait: ch.Wait, clock: newOnlineClock(ctx, ch.Wait, limitWait)}
 	online.limitText = func(client *transport.Client) string {
-		_, _, own := client.Limits()
+		_, _, configured := client.Limits()
 		settings := roles.Setting(role.RequestsPerSecond)
-		if perSecond := cmp.Or(client.Waits().PerSecond, own); perSecond > 0 {
+		if perSecond := cmp.Or(client.Waits().PerSecond, configured); perSecond > 0 {
 			settings = fmt.Sprintf("%s is %v", settings, perSecond)
 		} else {
 			settings += " and " + roles.Setting(role.MaxConcurrent)
