@@ -86,7 +86,23 @@ func (o *output) log(level wit.Level, text []byte) (flooded bool) {
 	if level >= wit.LevelWarn {
 		o.warnings++
 	}
-	return o.logLine(level, text)
+	if o.captured == nil {
+		return o.logLine(level, text)
+	}
+	if level >= wit.LevelInfo && len(*o.captured) < maxCapturedLines {
+		*o.captured = append(*o.captured, oneLine(text))
+	}
+	return false
+}
+
+const maxCapturedLines = 100
+
+func oneLine(text []byte) string {
+	line := shown.LineUpTo(string(text[:min(len(text), maxLineBytes)]), maxLineBytes)
+	if len(text) > maxLineBytes {
+		line += fmt.Sprintf(" ... (%d bytes more)", len(text)-maxLineBytes)
+	}
+	return line
 }
 
 // logLine logs a line within the rate. flooded means that a hundred times the rate was dropped in this call, which ends
@@ -101,22 +117,9 @@ func (o *output) logLine(level wit.Level, text []byte) (flooded bool) {
 		o.logger.Warn("log lines of a plugin were dropped", "lines", dropped, "allowed.per.second", o.lines.perSecond)
 	}
 	logLevel := levels[level]
-	isNeeded := o.logger.Enabled(context.Background(), logLevel)
-	if o.captured != nil {
-		isNeeded = level >= wit.LevelInfo
+	if o.logger.Enabled(context.Background(), logLevel) {
+		o.logger.Log(context.Background(), logLevel, oneLine(text))
 	}
-	if !isNeeded {
-		return false
-	}
-	message := shown.LineUpTo(string(text[:min(len(text), maxLineBytes)]), maxLineBytes)
-	if len(text) > maxLineBytes {
-		message += fmt.Sprintf(" ... (%d bytes more)", len(text)-maxLineBytes)
-	}
-	if o.captured != nil {
-		*o.captured = append(*o.captured, message)
-		return false
-	}
-	o.logger.Log(context.Background(), logLevel, message)
 	return false
 }
 
