@@ -121,7 +121,7 @@ func (h *Herder) Origins() []OriginUse {
 	all := map[string]*OriginUse{}
 	isKnown := func(origin string) bool { return all[origin] != nil }
 	for _, ctl := range h.all() {
-		client := ctl.observe().client
+		client := ctl.client()
 		if client == nil {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/transport"
 )
 
 // spec is the desired state of a connector, as set by users and, on a worker in a group, by its leader.
@@ -70,6 +71,14 @@ func (s *status) setIdleTasks(state State) {
 			t.setState(state)
 		}
 	}
+}
+
+// taskClient returns the client of the current tasks, nil without them. controller.mu is held.
+func (s *status) taskClient() *transport.Client {
+	if len(s.currentRun.taskSet.tasks) == 0 {
+		return nil
+	}
+	return s.currentRun.clients.client
 }
 
 // shownRun returns the run whose tasks are shown. controller.mu is held.

@@ -36,9 +36,7 @@ func (ctl *controller) observe() *view {
 	defer ctl.mu.Unlock()
 	snapshot := &view{name: ctl.name, spec: ctl.spec, status: ctl.status}
 	snapshot.status.clocks = nil // it changes concurrently
-	if len(snapshot.currentRun.taskSet.tasks) > 0 {
-		snapshot.client = snapshot.currentRun.clients.client
-	}
+	snapshot.client = snapshot.taskClient()
 	shown := snapshot.shownRun()
 	for _, t := range shown.taskSet.tasks {
 		taskSnapshot := taskView{run: shown, number: t.number, settings: t.settings, taskStatus: t.taskStatus}
@@ -51,6 +49,13 @@ func (ctl *controller) observe() *view {
 		snapshot.tasks = snapshot.lastTasks
 	}
 	return snapshot
+}
+
+// client returns what the tasks' requests go through, nil without tasks.
+func (ctl *controller) client() *transport.Client {
+	ctl.mu.Lock()
+	defer ctl.mu.Unlock()
+	return ctl.status.taskClient()
 }
 
 func (v *view) redact(text string) string { return v.currentRun.options.Worker.Redact(text) }
