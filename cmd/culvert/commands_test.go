@@ -331,16 +331,19 @@ func TestProgress(t *testing.T) {
 			Feeds: []connect.FeedProgress{{Name: "A", Complete: new("key")}, {Name: "B", Complete: new("key")}}},
 		{Connector: "parts", Type: "source", State: connect.ConditionRunning,
 			Feeds: []connect.FeedProgress{{Name: "A", Complete: new("unproven")}, {Name: "B"}}},
-		{Connector: "copies", Type: "sink", State: connect.ConditionFailed, Rows: 5, Lag: 7, Failed: 1},
+		{Connector: "copies", Type: "sink", State: connect.ConditionFailed, Rows: 5, Lag: 7, Failed: 1,
+			InternalProgress: connect.InternalProgress{IsLagKnown: true}},
+		{Connector: "unknown", Type: "sink", State: connect.ConditionFailed, Failed: 1},
 	})
 	d.show(now, before)
 	d.Write([]byte("log\n"))
 	d.show(now, before)
 	want := "" +
-		"NAME    TYPE    STATE    TASKS  ROWS  ROWS/S  LAG  REFUSED  LETTERS  COMPLETE\n" +
-		"copies  sink    failed   -      5     -       7    1        -        -\n" +
-		"orders  source  running  -      300   100     -    0        -        key\n" +
-		"parts   source  running  -      0     -       -    0        -        -,unproven\n" +
+		"NAME     TYPE    STATE    TASKS  ROWS  ROWS/S  LAG  REFUSED  LETTERS  COMPLETE\n" +
+		"copies   sink    failed   -      5     -       7    1        -        -\n" +
+		"orders   source  running  -      300   100     -    0        -        key\n" +
+		"parts    source  running  -      0     -       -    0        -        -,unproven\n" +
+		"unknown  sink    failed   -      0     -       -    1        -        -\n" +
 		"log\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)

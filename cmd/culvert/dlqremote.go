@@ -189,7 +189,8 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
 		},
 	}
 	connectorFlag(c, &connector)
-	c.Flags().StringVar(&value, "value", "", "send this `TEXT` in place of the record's value; - reads standard input")
+	c.Flags().StringVar(&value, "value", "", "send this `TEXT` in place of the record's value; JSON, if that is an "+
+		"object or array; - reads standard input")
 	c.Flags().BoolVar(&older, "older", false, "also if the topic has a later record with the same key")
 	return c
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/service"
 	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -28,8 +30,9 @@ const (
 	// OnlineTimeout bounds the time that a validation waits for the service, because users of a form wait for it
 	// (RATIONALE.md P27).
 	OnlineTimeout = 3 * time.Second
-	// LogonLimitWait bounds the additional time that a check of the logon waits for the limits of the origin,
-	// FormLimitWait that of other validations of a form, which opens with them.
+	// LogonLimitWait bounds how long a check of the logon waits for the limits of the origin, in addition, and
+	// FormLimitWait how long a form waits for them before it shows its fields. Reviews and changes wait as long as for
+	// the service.
 	LogonLimitWait = 9 * time.Second
 	FormLimitWait  = 500 * time.Millisecond
 	// onlineConcurrency bounds concurrent requests of a validation, in addition to the destination's limits.
@@ -175,7 +178,7 @@ type onlineCheck struct {
 	// clock starts with the first request, because the time that the plugin takes before does not count.
 	clock *onlineClock
 	// limitText describes the wait for the limits that has ended the clock, with the settings.
-	limitText func(*transport.Client) string
+	limitText func(limits.Wait) string
 
 	mu              sync.Mutex
 	client          *transport.Client
@@ -222,12 +225,16 @@ func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
 	return warnings
 }
 
-const timeoutReason = "no answer within "
+const (
+	timeoutReason = "no answer within "
+	limitReason   = "not sent within "
+)
 
-// TimedOut reports whether the service did not respond in time to a request of the check.
+// TimedOut reports whether the service did not respond in time to a request of the check, or limits delayed it.
 func TimedOut(problems config.Problems) bool {
 	return slices.ContainsFunc(problems, func(p config.Problem) bool {
-		return p.Code == setting.CodeNotChecked && strings.Contains(p.Text, ": "+timeoutReason)
+		return p.Code == setting.CodeNotChecked &&
+			(strings.Contains(p.Text, ": "+timeoutReason) || strings.Contains(p.Text, ": "+limitReason))
 	})
 }
 
@@ -236,16 +243,12 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 	limitWait := cmp.Or(ch.LimitWait, ch.Wait)
 	roles := connector.Roles(component)
 	online := &onlineCheck{log: ch.log(), wait: ch.Wait, clock: newOnlineClock(ctx, ch.Wait, limitWait)}
-	online.limitText = func(client *transport.Client) string {
-		_, _, configured := client.Limits()
-		settings := roles.Setting(role.RequestsPerSecond)
-		if perSecond := cmp.Or(client.Waits().PerSecond, configured); perSecond > 0 {
-			settings = fmt.Sprintf("%s is %v", settings, perSecond)
-		} else {
-			settings += " and " + roles.Setting(role.MaxConcurrent)
+	online.limitText = func(wait limits.Wait) string {
+		reason := cmp.Or(strings.Join(wait.Reasons, "; "), "waiting for a limit of its origin")
+		if wait.ByRate {
+			reason += " (" + roles.Setting(role.RequestsPerSecond) + " of this connector, or of another one to it)"
 		}
-		return fmt.Sprintf("not sent within %v: the limits of this connector, or of another one to the same origin, "+
-			"left no turn (%s)", limitWait, settings)
+		return limitReason + limitWait.String() + ": " + reason
 	}
 	online.connect = func() (*transport.Client, error) {
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
@@ -282,7 +285,11 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 			online.skipped.reason = "the " + recipient + " has not accepted this secret yet, and it is not stored"
 			return nil, errors.New("logon not tried: " + online.skipped.reason)
 		}
-		return transport.New(destination)
+		client, err := transport.New(destination)
+		if err == nil {
+			online.clock.observe(client)
+		}
+		return client, err
 	}
 	return online
 }
@@ -359,11 +366,12 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 		return response
 	}
 	why := err.Error()
-	switch context.Cause(ctx) {
-	case errServiceSlow:
+	var byLimits limitError
+	switch cause := context.Cause(ctx); {
+	case cause == errServiceSlow && !errors.As(err, new(*btp.Failure)): // which says more
 		why = timeoutReason + v.wait.String()
-	case errNoTurn:
-		why = v.limitText(client)
+	case errors.As(cause, &byLimits):
+		why = v.limitText(byLimits.wait)
 	}
 	return respond(http.StatusGatewayTimeout, why)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -33,7 +34,7 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 		time.Sleep(2 * OnlineTimeout) // to start the instance
 		ctx, end := clock.request()
 		_, endOther := clock.request()
-		endWait, endSecond := pause.MarkWait(ctx), pause.MarkWait(ctx)
+		endWait, endSecond := pause.MarkLimitWait(ctx), pause.MarkLimitWait(ctx)
 		time.Sleep(time.Second) // of the service, because of the other one
 		endOther()
 		time.Sleep(LogonLimitWait - time.Second)
@@ -46,9 +47,9 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 		end()
 		clock = ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{}).clock
 		ctx, _ = clock.request()
-		pause.MarkWait(ctx)
+		pause.MarkLimitWait(ctx)
 		time.Sleep(LogonLimitWait + 1)
-		assert.Error(t, context.Cause(ctx), errNoTurn.Error())
+		assert.Error(t, context.Cause(ctx), limitError{}.Error())
 	})
 }
 
@@ -60,7 +61,7 @@ func TestLogonUnderOwnRate(t *testing.T) {
 	require.NoError(t, err)
 	var component wit.Component
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password,
-		role.RequestsPerSecond} {
+		role.RequestsPerSecond, role.MaintenanceWindows} {
 		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
 			Rules: []wit.Rule{{Role: &name}}})
 	}
@@ -68,21 +69,31 @@ func TestLogonUnderOwnRate(t *testing.T) {
 	defer server.Close()
 	at, err := url.Parse(server.URL)
 	require.NoError(t, err)
-	connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
+	entries := []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 		config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
 		config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, "pw", "", 0),
-		config.NewEntry(role.RequestsPerSecond, "0.5", "", 0)}, w.Providers)
+		config.NewEntry(role.RequestsPerSecond, "0.5", "", 0)}
+	const byRate = "limit of 0.5 requests per second to"
 	for _, c := range []struct {
 		limitWait time.Duration
+		windows   string
 		answered  int
 		result    string
-	}{{time.Minute, 2, LogonAccepted}, {50 * time.Millisecond, 1, LogonAccepted}, {time.Nanosecond, 0, notChecked}} {
+		reason    string
+	}{
+		{time.Minute, "", 2, LogonAccepted, ""},
+		{50 * time.Millisecond, "", 1, LogonAccepted, byRate},
+		{time.Nanosecond, "", 0, notChecked, byRate},
+		{time.Nanosecond, "0 0 0 * * ?/25h UTC", 0, notChecked, "maintenance window: no requests to"},
+	} {
+		connector, _ := config.NewConnector("c.properties", append(slices.Clone(entries),
+			config.NewEntry(role.MaintenanceWindows, c.windows, "", 0)), w.Providers)
 		ch := &Checker{Worker: w, Wait: 1500 * time.Millisecond, LimitWait: c.limitWait, Logon: true,
 			Lockouts: lockouts.New(), Destinations: transport.NewOriginRegistry()}
 		other, err := ch.newOnlineCheck(t.Context(), component, connector).connect() // keeps the origin's rate
 		require.NoError(t, err)
 		defer other.Close()
-		if c.answered == 0 { // the connector's task has the turn
+		if c.answered == 0 && c.windows == "" { // the connector's task has the turn
 			_, err = other.Exchange(t.Context(), &wit.Request{Method: "GET", Target: "/"})
 			require.NoError(t, err)
 			ch.Lockouts = lockouts.New()
@@ -101,10 +112,16 @@ func TestLogonUnderOwnRate(t *testing.T) {
 		online.close()
 		assert.Equal(t, c.answered, answered, "answers")
 		assert.Equal(t, true, strings.HasPrefix(online.logonResult(), c.result), online.logonResult())
-		assert.Equal(t, false, TimedOut(warnings), "the service is blamed")
-		if c.answered < 2 && (len(warnings) == 0 || !strings.Contains(warnings[0].Text, role.RequestsPerSecond)) {
-			t.Errorf("expected the setting in %v", warnings)
+		assert.Equal(t, c.answered < 2, TimedOut(warnings), "other checks of a reload do not wait, too")
+		if c.answered == 2 {
+			continue
 		}
+		if len(warnings) == 0 {
+			t.Fatalf("expected a warning about %s", c.reason)
+		}
+		assert.Contains(t, warnings[0].Text, c.reason)
+		namesRate := strings.Contains(warnings[0].Text, role.RequestsPerSecond)
+		assert.Equal(t, c.reason == byRate, namesRate, warnings[0].Text)
 	}
 }
 

@@ -8,13 +8,18 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// The causes of an [onlineClock]'s end: the service was too slow, or the limits of its origin allowed no request.
-var (
-	errServiceSlow = errors.New("the service did not answer in time")
-	errNoTurn      = errors.New("the limits of the origin allowed no request in time")
-)
+// errServiceSlow and [limitError] are the causes of an [onlineClock]'s end: the service was too slow, or the limits of
+// its origin delayed the requests for too long.
+var errServiceSlow = errors.New("the service did not answer in time")
+
+type limitError struct{ wait limits.Wait }
+
+func (limitError) Error() string { return "the limits of the origin delayed the requests for too long" }
 
 // onlineClock bounds the requests of one validation. Time counts against the service while it has a request, else
 // against the limits of its origin while requests wait for them.
@@ -23,9 +28,10 @@ type onlineClock struct {
 	end context.CancelCauseFunc
 
 	mu      sync.Mutex
-	service time.Duration // left for the service
-	limits  time.Duration // left for limits
-	sent    int           // requests that do not wait for limits
+	waits   func() limits.Wait // what the requests wait for; nil before there is a client
+	service time.Duration      // left for the service
+	limits  time.Duration      // left for limits
+	sent    int                // requests that do not wait for limits
 	waiting int
 	since   time.Time // the last change of the counts
 	timer   *time.Timer
@@ -41,7 +47,7 @@ func newOnlineClock(ctx context.Context, service, limits time.Duration) *onlineC
 func (c *onlineClock) request() (ctx context.Context, end func()) {
 	c.count(1, 0)
 	var waits atomic.Int64 // of one request, which may overlap
-	ctx = pause.WithWaitObserver(c.ctx, func(by int) {
+	ctx = pause.WithLimitObserver(c.ctx, func(by int) {
 		n := waits.Add(int64(by))
 		isFirst := n == 1 && by > 0
 		if isFirst || n == 0 {
@@ -69,8 +75,29 @@ func (c *onlineClock) count(sent, waiting int) {
 	c.since = time.Now()
 	switch {
 	case c.sent > 0:
-		c.timer = time.AfterFunc(c.service, func() { c.end(errServiceSlow) })
+		c.timer = time.AfterFunc(c.service, func() {
+			defer guard.Recover(nil, "validation of a connector", nil)
+			c.end(errServiceSlow)
+		})
 	case c.waiting > 0:
-		c.timer = time.AfterFunc(c.limits, func() { c.end(errNoTurn) })
+		c.timer = time.AfterFunc(c.limits, c.endByLimits)
 	}
+}
+
+func (c *onlineClock) endByLimits() {
+	defer guard.Recover(nil, "validation of a connector", nil)
+	c.mu.Lock()
+	waits := c.waits
+	c.mu.Unlock()
+	var reason limitError
+	if waits != nil {
+		reason.wait = waits()
+	}
+	c.end(reason)
+}
+
+func (c *onlineClock) observe(client *transport.Client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits = client.Waits
 }

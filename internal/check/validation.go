@@ -137,8 +137,8 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	if validated := builder.find(untried.setting); validated != nil && untried.reason != "" {
 		validated.Value.Errors = append(validated.Value.Errors,
 			LogonNotTried+untried.reason+". Values from the service are neither recommended nor checked: "+
-				"write the secret as a reference (${file:PATH:KEY}), or check with "+
-				"?logon=check, as the console's Check logon does, or create the connector and check again")
+				"write the secret as a reference (${file:PATH:KEY}), or check the logon (?logon=check), or create the "+
+				"connector and check again")
 	}
 	builder.Logon = ch.Worker.Redact(untried.result)
 	if builder.Logon == LogonAccepted {

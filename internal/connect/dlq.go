@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -137,8 +138,10 @@ func (h *Herder) ReplayConnector(ctx context.Context, name string, r ReplayReque
 }
 
 // newestAttempt returns the position of the newest dead letter of the same original, "" if there is no newer one or it
-// cannot be read.
+// cannot be read soon: the first reading of a large topic takes minutes.
 func (h *Herder) newestAttempt(ctx context.Context, name, topic string, at DeadLetterPosition) (position string) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	err := h.tracker.withIndex(ctx, name, topic, func(c *trackedConnector, _ *kafka.Reader) error {
 		letters, _, err := c.index.page(DeadLetterQuery{Show: ShowAll, Only: &at})
 		if len(letters) > 0 && letters[0].position() != at {

@@ -64,26 +64,33 @@ const (
 	keptWritten = "that an earlier attempt has written, as a check shows: the other value was not sent"
 )
 
-// ErrNotJSON means that text that is not JSON would replace a JSON object or array.
-var ErrNotJSON = errors.New("value: expected JSON, as the stored value is")
+// ErrNotJSON means that something else would replace a JSON object or array.
+var ErrNotJSON = errors.New("value: expected a JSON object or array, as the stored value is")
 
-// checkValue returns an error that wraps [ErrNotJSON] if the request's value must be JSON and is not. A stored number
-// or string is no sign: it may be the text of a string converter.
+// checkValue returns an error that wraps [ErrNotJSON] if a JSON object or array would be replaced by anything else than
+// one, or null. A stored number or string is no sign: it may be the text of a string converter.
 func (r *ReplayRequest) checkValue(stored []byte) error {
-	start := bytes.TrimLeft(stored, " \t\r\n")
-	isDocument := (bytes.HasPrefix(start, []byte("{")) || bytes.HasPrefix(start, []byte("["))) && json.Valid(stored)
-	if r.Value == nil || !isDocument {
+	if r.Value == nil || !isDocument(stored) {
 		return nil
 	}
 	err := json.Unmarshal([]byte(*r.Value), new(json.RawMessage))
 	syntax, ok := errors.AsType[*json.SyntaxError](err)
-	if !ok {
+	switch {
+	case err == nil && !isDocument([]byte(*r.Value)) && strings.TrimSpace(*r.Value) != "null":
+		return fmt.Errorf("%w, found another value", ErrNotJSON)
+	case !ok:
 		return err
 	}
 	prefix := (*r.Value)[:max(syntax.Offset-1, 0)]
 	line := prefix[strings.LastIndexByte(prefix, '\n')+1:]
 	return fmt.Errorf("%w: line %d, column %d: %w", ErrNotJSON, strings.Count(prefix, "\n")+1,
 		utf8.RuneCountInString(line)+1, secret.JSONError(err))
+}
+
+// isDocument reports whether a value is a JSON object or array.
+func isDocument(value []byte) bool {
+	start := bytes.TrimLeft(value, " \t\r\n")
+	return (bytes.HasPrefix(start, []byte("{")) || bytes.HasPrefix(start, []byte("["))) && json.Valid(value)
 }
 
 // maxReplayedRanges bounds the stored state of a partition.

@@ -26,7 +26,7 @@ const (
 type restartBackoff struct {
 	failures int
 	delay    time.Duration
-	since    time.Time // the first of them
+	since    time.Time // of the first failure
 }
 
 // recordFailure resets the backoff if the attempt moved rows for twice the next delay, or lasted longer than the

@@ -261,7 +261,7 @@ func TestAutoRestartDoubles(t *testing.T) {
 			t.Helper()
 			backoff.recordFailure(unavailable, worked, moved)
 			began := time.Now()
-			restartsAt := k.recordEnd(t.Context(), unavailable, true, backoff)
+			restartsAt := k.recordEnd(t.Context(), unavailable, &backoff)
 			assert.Equal(t, restartsAt, k.restartsAt, "stored with the failure")
 			assert.Equal(t, Failed, k.state)
 			if !k.waitForRestart(t.Context(), t.Context(), unavailable, 0, restartsAt) {

@@ -3,7 +3,6 @@ package connect
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -46,15 +46,15 @@ type ComponentStatus struct {
 	Activity    Activity
 }
 
-// recordFirst matches an error of a sink that begins with its record.
-var recordFirst = regexp.MustCompile(`^(topic \S+, partition \d+, offset \d+, key "(?:[^"\\]|\\.)*"` +
-	`(?: and \d+ more)?): (.+)$`)
-
 // causeLine returns the first line of an error for lists, with the reason before the record, since columns are narrow.
 func causeLine(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
-	text = recordFirst.ReplaceAllString(text, "$2 ($1)")
-	return shown.LineUpTo(text, 270) // Within adds how much it cut off
+	return shown.LineUpTo(sink.ReasonFirst(text), 270) // Within adds how much it cut off
+}
+
+// IsAllOf reports whether a cause says everything that an error text does.
+func IsAllOf(text, cause string) bool {
+	return !strings.Contains(text, "\n") && len(text) <= len(cause) && causeLine(text) == cause
 }
 
 // RemoteStatus returns the status of a component of which only the status topic was read. restarts is when it restarts
@@ -252,7 +252,7 @@ func (v *view) setFailed(p *ComponentStatus, fault error, restartsAt time.Time) 
 	p.RestartsAt = restartsAt
 	p.Cause = causeLine(v.redact(fault.Error()))
 	if !restartsAt.IsZero() && isKafkaFault(fault) {
-		p.Cause = causeLine("Kafka: " + v.redact(fault.Error()))
+		p.Cause = causeLine("Kafka: " + p.Cause)
 	}
 	p.Action = &Action{Do: "restart"}
 	var witError *wit.Error

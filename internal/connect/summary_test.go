@@ -204,14 +204,16 @@ func TestLoadsOfStoppedTasksHaveNoEstimate(t *testing.T) {
 	}
 }
 
-// A cause begins with the reason, also if the error begins with a record, whose key may have quotes and colons.
+// A cause is the first line of an error, with the reason first. It is the whole error if that is one short line.
 func TestCauseBeginsWithTheReason(t *testing.T) {
+	const place = `topic a, partition 0, offset 7, key "k"`
 	for text, want := range map[string]string{
-		"topic a.b, partition 0, offset 7, key \"k\\\": \\\"\" and 2 more: write: 400: no\nmore": "" +
-			"write: 400: no (topic a.b, partition 0, offset 7, key \"k\\\": \\\"\" and 2 more)",
-		"topic a, partition 0: no":       "topic a, partition 0: no",
+		place + ": write: no":            "write: no (" + place + ")",
+		place + ": write: no\nmore":      "write: no (" + place + ")",
 		"  the service refused it\nmore": "the service refused it",
+		"the service refused it":         "the service refused it",
 	} {
 		assert.Equal(t, want, causeLine(text))
+		assert.Equal(t, !strings.Contains(text, "\n"), IsAllOf(text, want), text)
 	}
 }

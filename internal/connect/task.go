@@ -44,7 +44,7 @@ type taskStatus struct {
 	err   error
 	// restartsAt is when a failed task restarts by itself; zero means that it does not.
 	restartsAt time.Time
-	// failingSince is the first of its failures in a row.
+	// failingSince is the time of the first failure since the last success, zero unless restartsAt is set.
 	failingSince time.Time
 	// fillProgress and fillPlugins describe the current or last attempt. Both are nil before the first attempt. They
 	// are not called under the lock.
@@ -88,8 +88,11 @@ func (t *task) loop(ctx context.Context, once bool) {
 			continue
 		}
 		backoff.recordFailure(err, time.Since(began), t.hasProgress())
-		byItself := !once && run.autoRestart() && isRetriable(err)
-		restartsAt := t.recordEnd(ctx, err, byItself, backoff)
+		var restart *restartBackoff
+		if !once && run.autoRestart() && isRetriable(err) {
+			restart = &backoff
+		}
+		restartsAt := t.recordEnd(ctx, err, restart)
 		if once || err == nil || ctx.Err() != nil || !t.waitForRestart(ctx, waitCtx, err, version, restartsAt) {
 			return
 		}
@@ -121,7 +124,7 @@ func (t *task) start() {
 	go func() {
 		defer t.remove()
 		defer guard.Recover(run.log, t.name(), nil, func(p *guard.Panic) {
-			t.recordEnd(ctx, p, false, restartBackoff{})
+			t.recordEnd(ctx, p, nil)
 		})
 		t.loop(ctx, once)
 	}()
@@ -155,11 +158,9 @@ func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
 	t.run.options.starts.tasks.addSuccess()
 }
 
-// recordEnd records the result of an attempt and, of a failure, when the task restarts: byItself means after the delay,
-// and zero means not without a user. A cancellation that does not come from ctx is a failure: with --once it would pass
-// for success.
-func (t *task) recordEnd(ctx context.Context, err error, byItself bool, backoff restartBackoff) time.Time {
-	var restartsAt time.Time
+// recordEnd records the result of an attempt. A failed task restarts automatically at the returned time, unless restart
+// is nil. A cancellation that does not come from ctx is a failure: with --once it would pass for success.
+func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff) (restartsAt time.Time) {
 	ctl := t.run.controller
 	defer ctl.statusChanged()
 	ctl.mu.Lock()
@@ -173,19 +174,20 @@ func (t *task) recordEnd(ctx context.Context, err error, byItself bool, backoff 
 		}
 		t.err = err
 		level := slog.LevelError // a user must act
-		if byItself {
-			level = backoff.logLevel(slog.LevelWarn)
-			restartsAt = time.Now().Add(backoff.delay)
+		if restart != nil {
+			level = restart.logLevel(slog.LevelWarn)
+			restartsAt = time.Now().Add(restart.delay)
 		}
 		t.run.log.Log(ctx, level, "task failed", "task", t.number, "error", err)
 		if t.restartRequested() { // it is RESTARTING
 			break
 		}
-		t.restartsAt, t.failingSince = restartsAt, backoff.since
+		t.restartsAt = restartsAt
 		t.setState(Failed)
-		if byItself {
-			t.run.log.Log(ctx, backoff.logLevel(slog.LevelInfo), "the task restarts by itself (task.auto.restart)", "task",
-				t.number, "in", backoff.delay)
+		if restart != nil {
+			t.failingSince = restart.since
+			t.run.log.Log(ctx, restart.logLevel(slog.LevelInfo), "the task restarts by itself (task.auto.restart)",
+				"task", t.number, "in", restart.delay)
 		}
 	case ctx.Err() != nil:
 		t.setState(Unassigned)

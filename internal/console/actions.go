@@ -3,6 +3,7 @@ package console
 import (
 	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -120,20 +121,12 @@ type outcome struct {
 
 // Title is the worst of the results in a few words.
 func (o outcome) Title() string {
-	title := "Done"
+	titles := []string{"Done", "Partly done", "Not done", "Refused again", "Failed"}
+	worst := 0
 	for _, r := range o.Results {
-		switch {
-		case r.Error != "":
-			return "Failed"
-		case r.Replayed != nil && r.Replayed.DryRun:
-			// nothing should be done
-		case r.Replayed != nil && r.Replayed.Refused > 0:
-			title = "Refused again"
-		case !r.Delivered():
-			title = "Not done"
-		}
+		worst = max(worst, slices.Index(titles, r.title()))
 	}
-	return title
+	return titles[worst]
 }
 
 type result struct {
@@ -145,17 +138,32 @@ type result struct {
 	Discarded *rest.DiscardResult
 }
 
-// Delivered reports whether everything that was asked for happened: no record was refused again.
-func (r result) Delivered() bool {
+func (r result) title() string {
+	amount := func(done int, kept map[string]int) string {
+		switch {
+		case done == 0:
+			return "Not done"
+		case len(kept) > 0:
+			return "Partly done"
+		}
+		return "Done"
+	}
 	switch {
 	case r.Error != "":
-		return false
+		return "Failed"
 	case r.Discarded != nil:
-		return r.Discarded.Discarded > 0 && len(r.Discarded.Kept) == 0
-	case r.Replayed != nil:
-		return r.Replayed.Delivered > 0 && r.Replayed.Refused == 0 && len(r.Replayed.Kept) == 0
+		return amount(r.Discarded.Discarded, r.Discarded.Kept)
+	case r.Replayed == nil || r.Replayed.DryRun:
+		return "Done"
+	case r.Replayed.Refused > 0:
+		return "Refused again"
 	}
-	return true
+	return amount(r.Replayed.Delivered, r.Replayed.Kept)
+}
+
+// Delivered reports whether everything that was asked for happened: no record was refused again.
+func (r result) Delivered() bool {
+	return r.title() == "Done" && (r.Replayed == nil || !r.Replayed.DryRun)
 }
 
 // Passed reports whether a trial without sending refused nothing. It has no tick, since nothing was delivered.

@@ -36,6 +36,23 @@ func TestDryRunListsRejections(t *testing.T) {
 	}
 }
 
+// A page is titled by its worst result.
+func TestTitleOfAnOutcome(t *testing.T) {
+	replayed := func(delivered, refused int, kept map[string]int) result {
+		return result{Replayed: &rest.ReplayResult{Delivered: delivered, Refused: refused, Kept: kept}}
+	}
+	older := map[string]int{"older": 1}
+	for want, results := range map[string][]result{
+		"Done":          {{}, replayed(3, 0, nil), {Discarded: &rest.DiscardResult{Discarded: 1}}},
+		"Partly done":   {replayed(9, 0, older), {Discarded: &rest.DiscardResult{Discarded: 4, Kept: older}}, {}},
+		"Not done":      {replayed(9, 0, older), replayed(0, 0, older), {}},
+		"Refused again": {replayed(0, 1, nil), replayed(0, 0, older)},
+		"Failed":        {{Error: "no"}, replayed(0, 1, nil)},
+	} {
+		assert.Equal(t, want, outcome{Results: results}.Title())
+	}
+}
+
 // An invalid number of rows is an error, and does not mean the default.
 func TestInvalidNumberOfRows(t *testing.T) {
 	for rows, want := range map[string]int{"x": 400, "": 400, "20 ": 400, "5": 303} {
@@ -51,15 +68,16 @@ func TestInvalidNumberOfRows(t *testing.T) {
 
 // The page lists the samples that are kept. If no row is due, it says so and offers to read a set in full.
 func TestSamplesAndIdleSets(t *testing.T) {
-	for isIdle, caughtUp := range map[bool]string{true: "true", false: "false"} {
+	for _, state := range []string{"idle", "running", "failed", "paused"} { // of a silent worker nothing is known
+		isIdle := state == "idle"
 		f := newFake()
 		f.answers["GET /connectors/orders/status"] = json.RawMessage(`{}`)
 		f.answers["GET /culvert/connectors/orders/samples"] = []rest.Sample{{ID: "s2", Wanted: 5, State: "waiting"},
 			{ID: "s1", Wanted: 1, State: "done"}}
 		f.answers["GET /culvert/connectors/orders/samples/s2"] = rest.Sample{ID: "s2", Wanted: 5, State: "waiting"}
-		f.answers["GET /culvert/connectors/orders"] = json.RawMessage(`{"tasks":[{"id":0,"rows":1,"feeds":[
+		f.answers["GET /culvert/connectors/orders"] = json.RawMessage(`{"tasks":[{"id":0,"rows":1,"state":"` + state + `","feeds":[
 			{"name":"Orders","caught_up":true,"next_run":"2026-11-24T12:00:00Z"},
-			{"name":"Lines","caught_up":` + caughtUp + `}]}]}`)
+			{"name":"Lines","caught_up":true}]}]}`)
 		for _, query := range []string{"", "&sample=s2"} {
 			page := served(t, over(f), "GET", "/console/records?name=orders"+query, nil).Body.String()
 			assert.Contains(t, page, `sample=s1">1 row since`, `>5 rows since`, "</a> (waiting)")

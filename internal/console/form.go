@@ -76,8 +76,8 @@ func (v *pageRequest) form() (any, error) {
 // stored returns the stored configuration of a connector.
 func (v *pageRequest) stored(name string) (p *formPage, err error) {
 	p = &formPage{Name: name}
-	if p.Head, err = v.head(name, "form"); err != nil {
-		return p, err
+	if p.Head, err = v.head(name, "form"); err != nil || p.Head == nil {
+		return p, cmp.Or(err, refuse(400, "expected the name of a connector in the address"))
 	}
 	p.Text = p.Head.config
 	p.Version = p.Head.version

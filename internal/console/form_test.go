@@ -261,7 +261,7 @@ func TestNewFormHasNoErrors(t *testing.T) {
 		form.Set("step", step)
 		page = served(t, over(f), "POST", "/console/form", form).Body.String()
 		assert.Equal(t, want, strings.Count(page, "it is missing"), step)
-		assert.Contains(t, page, `<p class="help">Logon not tried: it is new</p>`)
+		assert.Contains(t, page, `n">Logon not tried: it is new</p>`)
 	}
 }
 
@@ -376,4 +376,13 @@ func TestTriedChainReplacesStoredChain(t *testing.T) {
 		!strings.Contains(got, "The chain is invalid") {
 		t.Errorf("found %s", got)
 	}
+}
+
+// A form of no connector is refused.
+func TestFormWithoutAName(t *testing.T) {
+	page := served(t, over(newFake()), "GET", "/console/form?name=", nil)
+	assert.Equal(t, http.StatusBadRequest, page.Code)
+	assert.Contains(t, page.Body.String(), "expected the name of a connector")
+	page = served(t, over(newFake()), "POST", "/console/form", url.Values{"step": {"chain"}})
+	assert.Equal(t, http.StatusBadRequest, page.Code)
 }

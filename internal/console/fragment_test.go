@@ -106,11 +106,11 @@ func TestAnswersAreShared(t *testing.T) {
 	})
 }
 
-// A page is shared for 30 times as long as it took to make, at least 950 ms and at most 2.5 s.
+// A page is shared for 40 times as long as it took to make, at least 950 ms and at most 2.5 s.
 func TestSlowPagesAreSharedLonger(t *testing.T) {
 	t.Parallel()
 	for cost, shared := range map[time.Duration]time.Duration{time.Millisecond: cacheTTL,
-		60 * time.Millisecond: 1800 * time.Millisecond, 3 * time.Second: maxCacheTTL} {
+		50 * time.Millisecond: 2 * time.Second, 3 * time.Second: maxCacheTTL} {
 		synctest.Test(t, func(t *testing.T) {
 			var cache pageCache
 			renderings := 0

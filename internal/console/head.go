@@ -20,10 +20,9 @@ type connectorHead struct {
 	Tabs    []tab
 	// IsStored means that REST can change and delete the connector, which is in no file of a user.
 	IsStored bool
-	// config is the stored text of version, or configErr why it is unknown.
-	config    string
-	version   string
-	configErr error
+	config    string // the text of the stored configuration
+	version   string // its ETag, "" for that of a file
+	configErr error  // why both are unknown
 	// ReadOnly means that the viewer may change nothing.
 	ReadOnly bool
 	// ChangesPassword means that the proposed action edits a setting that is declared as a password.
@@ -92,13 +91,12 @@ func (h *connectorHead) State() string {
 // Address is the page that actions lead back to.
 func (h *connectorHead) Address() string { return "connector" + query("name", h.Name) }
 
-// Main is the button beside the heading, "" if nothing of that kind would help; Menu are the others: only actions that
-// can succeed.
+// Main is the button beside the heading, "" for none.
 func (h *connectorHead) Main() string {
 	switch state := h.State(); {
 	case state == "paused" || state == "stopped":
 		return "resume"
-	case state == "failed" && h.Summary.Action == nil:
+	case state == "failed" && h.Summary.State != "" && h.Summary.Action == nil: // only another change would help
 		return ""
 	case state == "failed":
 		return "restart"
@@ -177,7 +175,7 @@ func (h *connectorHead) Trace() string {
 			traces = append(traces, trace)
 		}
 	}
-	if len(traces) == 1 && traces[0] == h.Summary.Cause {
+	if len(traces) == 1 && connect.IsAllOf(traces[0], h.Summary.Cause) {
 		return ""
 	}
 	return strings.Join(traces, "\n\n")

@@ -49,15 +49,15 @@ func (v *pageRequest) records() (any, error) {
 	return p, err
 }
 
-// idleFeeds returns the feeds of a source if no row of them is due.
+// idleFeeds returns the feeds of a source if all its tasks are idle.
 func (v *pageRequest) idleFeeds(name string) []feed {
 	var motion connect.Metrics
 	_, err := v.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &motion, name)
-	feeds := feedsOf(&motion)
-	if err != nil || slices.ContainsFunc(feeds, func(f feed) bool { return !f.CaughtUp }) {
+	isBusy := func(t connect.TaskMetrics) bool { return t.Progress == nil || t.State != connect.ConditionIdle }
+	if err != nil || slices.ContainsFunc(motion.Tasks, isBusy) {
 		return nil
 	}
-	return feeds
+	return feedsOf(&motion)
 }
 
 func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {

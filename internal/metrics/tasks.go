@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -367,14 +366,7 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 	averageAndMax("sink_task_sink_record_active_count", "",
 		"Rows that a sink has in its batches and that are not settled.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }), []metric[taskSample]{
-		gauge("kafka_connect_sink_task_sink_record_lag_max",
-			"Records that a sink has not processed yet, of its first task; NaN while nothing measures them.",
-			func(t taskSample) float64 {
-				if !t.IsLagKnown {
-					return math.NaN()
-				}
-				return float64(t.Lag)
-			}),
+		lag("kafka_connect_sink_task_sink_record_lag_max"),
 		gauge("kafka_connect_sink_task_sink_record_active_count",
 			"Rows that a sink has in its batches and that are not settled.", integer(rowsActive)),
 		gauge("kafka_connect_sink_task_partition_count", "Partitions that are assigned to a task.",
@@ -392,13 +384,7 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 		counter("culvert_sink_warnings_total",
 			"Warnings that a sink's plugin has logged about responses, such as SAP messages in a successful one.",
 			integer(func(t *taskSample) int64 { return t.Warnings })),
-		labelled(prometheus.GaugeValue, "culvert_sink_lag_records",
-			"Records that a sink has not processed yet, of its first task; absent while nothing measures them.", nil,
-			func(t taskSample, emit func(float64, ...string)) {
-				if t.IsLagKnown {
-					emit(float64(t.Lag))
-				}
-			}),
+		lag("culvert_sink_lag_records"),
 		counter("culvert_sink_batches_total", "Batches of records that a sink has sent.",
 			integer(func(t *taskSample) int64 { return t.Batches })),
 		counter("culvert_sink_requests_total", "Requests that a sink has sent for its batches.",
@@ -410,3 +396,14 @@ var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 			"Records in doubt: the service may or may not have them; the status of the failed task names them.",
 			integer(func(t *taskSample) int64 { return t.Uncertain })),
 	})...)
+
+// lag is a gauge that the first task reports for all tasks; it is absent while nothing measures it.
+func lag(name string) metric[taskSample] {
+	return labelled(prometheus.GaugeValue, name,
+		"Records that the tasks of a sink have not processed yet; its first task reports them.", nil,
+		func(t taskSample, emit func(float64, ...string)) {
+			if t.IsLagKnown {
+				emit(float64(t.Lag))
+			}
+		})
+}

@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -163,9 +162,10 @@ func TestTaskMetrics(t *testing.T) {
 	}
 	all = gathered(t, connect.Metrics{Name: "copies", Type: "sink", Tasks: []connect.TaskMetrics{{
 		Progress: &connect.Progress{}}}})
-	_, found := all["culvert_sink_lag_records copies 0"]
-	assert.Equal(t, false, found, "nothing measures it")
-	assert.Equal(t, true, math.IsNaN(all["kafka_connect_sink_task_sink_record_lag_max copies 0"]))
+	for _, name := range []string{"culvert_sink_lag_records", "kafka_connect_sink_task_sink_record_lag_max"} {
+		_, found := all[name+" copies 0"]
+		assert.Equal(t, false, found, "nothing measures it")
+	}
 }
 
 // A worker of a group counts its own tasks, and the group's rebalances.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // plainTick is the work of a guest per tick in these tests.
@@ -166,4 +168,16 @@ func TestLongHostCallsCheckTheClock(t *testing.T) {
 		_, _ = o.Write(nil)
 	}
 	assert.Equal(t, 27, looks, "checks of the clock")
+}
+
+// Lines for a review are not logged, count for no rate, and are bounded. Those of level debug are none.
+func TestLinesForAReview(t *testing.T) {
+	var lines []string
+	o := &output{captured: &lines} // a log or a rate would panic
+	o.log(wit.LevelDebug, []byte("detail"))
+	for n := range maxCapturedLines + 1 {
+		assert.Equal(t, false, o.log(wit.LevelInfo, fmt.Appendf(nil, "line %d", n)), "the call goes on")
+		assert.Equal(t, min(n+1, maxCapturedLines), len(lines))
+	}
+	assert.Equal(t, "line 0", lines[0])
 }

@@ -219,16 +219,16 @@ var routes = []route{
 			otherStatuses: []int{400, 403, 404}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/replay", owner, (*request).replay,
 		"Sends the connector's open dead letters again, or with {\"again\": true} settled ones too; {\"letters\": " +
-			"[\"0@17\"]} and {\"error\": …} select some. delivered counts those that the service has accepted. It " +
-			"ends after 4 minutes; another call continues after it. {\"dry\": true} reports what would pass, and " +
-			"sends, stores and registers nothing.",
+			"[\"0@17\"]} and {\"error\": …} select some. delivered counts those that the service has accepted, " +
+			"refusals has the reasons of the first 100 that it refused. It ends after 4 minutes; another call " +
+			"continues after it. {\"dry\": true} reports what would pass, and sends, stores and registers nothing.",
 		operation{requestBody: ReplayRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/{letter}/retry", owner, (*request).retryDeadLetter,
 		"Sends one dead letter, such as 0@17, again under the rules of a replay, with {\"value\": …} in place of its " +
-			"value (JSON, or text if the stored one is not JSON), for users who may see values of samples. If an " +
-			"earlier attempt may have written it, this is checked first. {\"older\": true} sends it although its key " +
-			"has a later record. refusals and letter report why it was refused, and as which dead letter.",
+			"value, for users who may see values of samples; it must be JSON if the stored value is a JSON object or " +
+			"array. If an earlier attempt may have written it, this is checked first. {\"older\": true} sends it " +
+			"although its key has a later record. letter is the dead letter that it became if it was refused again.",
 		operation{requestBody: RetryRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/discard", owner, (*request).discardDeadLetters,

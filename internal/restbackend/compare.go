@@ -120,11 +120,17 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 		comparison.Warnings = append(comparison.Warnings, "it is unknown which feeds would be read again: "+err.Error())
 		return
 	}
-	var topics []string
-	for _, d := range comparison.Differences {
-		spec, isDeclared := checked.change.Declarations.Find(d.Setting)
-		if entry, isSet := c.Entry(d.Setting); isSet && isDeclared && spec.Role() == role.SourceTopic {
-			topics = append(topics, components.TopicOf(entry))
+	var changed, kept []string // topics
+	for _, entry := range c.Entries {
+		spec, isDeclared := checked.change.Declarations.Find(entry.Key)
+		if !isDeclared || spec.Role() != role.SourceTopic {
+			continue
+		}
+		isChange := func(d rest.Difference) bool { return d.Setting == entry.Key }
+		if slices.ContainsFunc(comparison.Differences, isChange) {
+			changed = append(changed, components.TopicOf(entry))
+		} else {
+			kept = append(kept, components.TopicOf(entry)) // a set may have written to it before
 		}
 	}
 	for i, f := range opened.Feeds {
@@ -137,13 +143,17 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 		}
 		continues := differs == nil || f.OnMismatch == wit.MismatchKeep
 		offset := stored[f.Name].Offset
-		if offset == nil || !continues || !slices.Contains(topics, f.Topic) {
+		isMoved := slices.Contains(changed, f.Topic) && !slices.Contains(kept, f.Topic)
+		if offset == nil || !continues || !isMoved {
 			continue
 		}
 		lines, err := checker.StartLog(ctx, c, opened, i, offset)
 		if err != nil {
-			lines = []string{"it is unknown what would be read into topic " + f.Topic + ": " + err.Error()}
+			comparison.Warnings = append(comparison.Warnings,
+				"it is unknown what would be read into topic "+f.Topic+": "+err.Error())
 		}
-		comparison.Warnings = append(comparison.Warnings, lines...)
+		for _, line := range lines {
+			comparison.Warnings = append(comparison.Warnings, "its start would log: "+line)
+		}
 	}
 }

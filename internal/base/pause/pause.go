@@ -22,15 +22,32 @@ func For(ctx context.Context, d time.Duration) error {
 	}
 }
 
-type observerKey struct{}
+type (
+	observerKey      struct{}
+	limitObserverKey struct{}
+)
 
 // WithWaitObserver returns a context whose waits call note with 1 at the start and -1 at the end; they may overlap.
 func WithWaitObserver(ctx context.Context, note func(by int)) context.Context {
 	return context.WithValue(ctx, observerKey{}, note)
 }
 
-func MarkWait(ctx context.Context) (end func()) {
-	note, some := ctx.Value(observerKey{}).(func(int))
+func MarkWait(ctx context.Context) (end func()) { return mark(ctx, observerKey{}) }
+
+// WithLimitObserver is [WithWaitObserver] for waits that a user's limit causes.
+func WithLimitObserver(ctx context.Context, note func(by int)) context.Context {
+	return context.WithValue(ctx, limitObserverKey{}, note)
+}
+
+// MarkLimitWait is [MarkWait] for a wait that a user's limit causes.
+func MarkLimitWait(ctx context.Context) (end func()) {
+	endLimit := mark(ctx, limitObserverKey{})
+	endWait := MarkWait(ctx)
+	return func() { endWait(); endLimit() }
+}
+
+func mark(ctx context.Context, key any) (end func()) {
+	note, some := ctx.Value(key).(func(int))
 	if !some {
 		return func() {}
 	}

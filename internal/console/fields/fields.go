@@ -30,12 +30,11 @@ type Group struct {
 	SetName string
 }
 
-// The steps by their index.
+// The steps by their index, and their number.
 const (
 	Service = iota
 	Sets
 	Kafka
-	// All is the number of steps.
 	All
 )
 
@@ -66,7 +65,7 @@ type Field struct {
 	// IsSet means that the text has the setting, Secret that its value is not sent back.
 	IsSet  bool
 	Secret bool
-	// Note is the remark that a logon was not tried, which is no error.
+	// Note says that a logon was not tried, which is no error.
 	Note string
 }
 
@@ -148,12 +147,12 @@ func isSetName(f Field) bool { return strings.HasSuffix(f.Definition.Name, ".ent
 // findSet finds the settings that the command peek needs.
 func (g *Group) findSet() {
 	for _, f := range g.Fields {
-		switch name := f.Definition.Name; {
-		case strings.HasSuffix(name, ".service"):
+		switch {
+		case strings.HasSuffix(f.Definition.Name, ".service"):
 			g.Service = f.Text
-		case strings.HasSuffix(name, ".entityset"):
+		case isSetName(f):
 			g.Set = f.Text
-			g.SetName = name
+			g.SetName = f.Definition.Name
 		}
 	}
 }

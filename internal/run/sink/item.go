@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -30,6 +31,12 @@ func (i *item) String() string {
 	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.offset,
 		shortKey(i.record.Key))
 }
+
+// itemFirst matches an error that begins with an [item].
+var itemFirst = regexp.MustCompile(`^(topic \S+, partition \d+, offset \d+, key "(?:[^"\\]|\\.)*"(?: and \d+ more)?): (.+)$`)
+
+// ReasonFirst returns the line of an error with the reason before the record that it begins with, for narrow columns.
+func ReasonFirst(line string) string { return itemFirst.ReplaceAllString(line, "$2 ($1)") }
 
 func (i *item) bytes() int { return 400 + len(i.record.Key) + len(i.record.Value) }
 

@@ -75,7 +75,7 @@ type pipeline struct {
 type feedStatus struct {
 	caughtUp     atomic.Bool
 	lastCaughtUp atomic.Int64
-	// lastRead is lastCaughtUp if pages were read before it.
+	// lastRead is [FeedProgress.LastRead].
 	lastRead atomic.Int64
 	// subscribed is the start of the subscription, notified the last notification.
 	subscribed, notified atomic.Int64

@@ -39,7 +39,7 @@ type FeedProgress struct {
 	CaughtUp     bool       `json:"caught_up"`
 	ReadingSince *time.Time `json:"reading_since"`  // nil unless pages follow each other
 	LastCaughtUp *time.Time `json:"last_caught_up"` // as old as its delta token
-	LastRead     *time.Time `json:"last_read"`      // the end of the last read that this run requested
+	LastRead     *time.Time `json:"last_read"`      // the end of the last read with pages, of this run
 	Subscribed   *time.Time `json:"subscribed,omitempty"`
 	LastNotified *time.Time `json:"last_notified,omitempty"`
 	AgeSeconds   *float64   `json:"age_seconds"` // since LastCaughtUp

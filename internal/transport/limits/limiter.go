@@ -254,7 +254,7 @@ func (c *Client) wait(ctx context.Context, w *waiter, from *semaphore) error {
 	default:
 	}
 	defer c.recordWait(w)()
-	defer pause.MarkWait(ctx)()
+	defer pause.MarkLimitWait(ctx)()
 	select {
 	case <-w.ready:
 		c.logLong(w)

@@ -42,7 +42,7 @@ func (c *Client) pace(ctx context.Context) error {
 		why := l.rateWait()
 		l.mu.Unlock()
 		defer c.recordWait(c.rateWaiter(why))()
-		defer pause.MarkWait(ctx)()
+		defer pause.MarkLimitWait(ctx)()
 		if err := l.pacing.Lock(ctx); err != nil {
 			return err
 		}

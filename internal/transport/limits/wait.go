@@ -107,7 +107,7 @@ func (c *Client) logLong(w *waiter) {
 func (c *Client) waitFor(ctx context.Context, d time.Duration, why *waiter, sooner <-chan struct{}) (timely bool,
 	err error) {
 	defer c.recordWait(why)()
-	defer pause.MarkWait(ctx)()
+	defer pause.MarkLimitWait(ctx)()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
