@@ -82,8 +82,7 @@ func digest(text []byte) string {
 
 const (
 	// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
-	// Fragments that took longer than 24 ms to make are shared for cacheFactor times as long, at most maxCacheTTL: a
-	// page of many connectors then costs a fortieth of a processor.
+	// Those that took longer than 24 ms to make are shared for cacheFactor times as long, at most maxCacheTTL.
 	cacheTTL    = 950 * time.Millisecond
 	cacheFactor = 40
 	maxCacheTTL = 2500 * time.Millisecond

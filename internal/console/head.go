@@ -19,7 +19,7 @@ type connectorHead struct {
 	Status  connect.Status
 	Tabs    []tab
 	// IsStored means that REST can change and delete the connector, which is in no file of a user.
-	IsStored bool
+	IsStored  bool
 	config    string // the text of the stored configuration
 	version   string // its ETag, "" for that of a file
 	configErr error  // why both are unknown
