@@ -269,7 +269,7 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 		tab.Has(outcome...)
 	}
 	// A value that is not JSON, or that is refused again, stays to be mended, and the stored one is shown.
-	retry("no JSON", "expected JSON", "line 1, column 2")
+	retry("no JSON", "expected a JSON object", "line 1, column 2")
 	tab.Until("what was typed, and the stored value", value+` === "no JSON" && `+
 		`document.querySelector("dialog .stored pre").checkVisibility()`)
 	retry(`{"schema":null,"payload":{"not":5}}`, "Refused again", "0@1: ", "It is dead letter 0@2 now.")
