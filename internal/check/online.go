@@ -19,7 +19,6 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/service"
 	"github.com/culvert-project/culvert/internal/transport"
-	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -263,7 +262,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 		}
 		service.NoRetries()
 		service.UseLimits(ch.Destinations)
-		destination, err := service.Destination(online.clock.ctx)
+		destination, err := service.Destination(timed{online.clock.ctx, online.clock})
 		if err != nil {
 			return nil, err
 		}
@@ -368,7 +367,7 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	why := err.Error()
 	var byLimits limitError
 	switch cause := context.Cause(ctx); {
-	case cause == errServiceSlow && !errors.As(err, new(*btp.Failure)): // which says more
+	case cause == errServiceSlow:
 		why = timeoutReason + v.wait.String()
 	case errors.As(cause, &byLimits):
 		why = v.limitText(byLimits.wait)

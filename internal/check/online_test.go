@@ -42,10 +42,17 @@ func TestServiceTimeoutStartsWithFirstRequest(t *testing.T) {
 		endWait()
 		time.Sleep(OnlineTimeout - time.Second - 1)
 		assert.NoError(t, context.Cause(ctx))
+		deadline, _ := ctx.Deadline() // for what retries
+		assert.Equal(t, 1+100*time.Millisecond, time.Until(deadline))
 		time.Sleep(2)
 		assert.Error(t, context.Cause(ctx), errServiceSlow.Error())
 		end()
 		clock = ch.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{}).clock
+		ctx, end = clock.request()
+		outlasting := pause.MarkLimitWait(ctx) // of a shared connection
+		end()
+		outlasting()
+		assert.Equal(t, []int{0, 0}, []int{clock.sent, clock.waiting})
 		ctx, _ = clock.request()
 		pause.MarkLimitWait(ctx)
 		time.Sleep(LogonLimitWait + 1)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
@@ -43,18 +42,48 @@ func newOnlineClock(ctx context.Context, service, limits time.Duration) *onlineC
 	return c
 }
 
+// timed is the context of the clock with a deadline.
+type timed struct {
+	context.Context
+	clock *onlineClock
+}
+
+// Deadline is soon after the clock ends if nothing waits for limits from now on: what retries returns its last failure
+// in time, and an end by the clock has its cause.
+func (t timed) Deadline() (deadline time.Time, ok bool) {
+	t.clock.mu.Lock()
+	defer t.clock.mu.Unlock()
+	remaining := t.clock.service
+	if t.clock.sent > 0 {
+		remaining -= time.Since(t.clock.since)
+	}
+	return time.Now().Add(remaining + 100*time.Millisecond), true
+}
+
 // request counts a request until end is called. Its context ends with the clock.
 func (c *onlineClock) request() (ctx context.Context, end func()) {
 	c.count(1, 0)
-	var waits atomic.Int64 // of one request, which may overlap
-	ctx = pause.WithLimitObserver(c.ctx, func(by int) {
-		n := waits.Add(int64(by))
-		isFirst := n == 1 && by > 0
-		if isFirst || n == 0 {
-			c.count(-by, by)
+	var mu sync.Mutex
+	waits, ended := 0, false
+	ctx = pause.WithLimitObserver(timed{c.ctx, c}, func(by int) {
+		mu.Lock()
+		defer mu.Unlock()
+		previous := waits
+		if waits += by; ended || previous > 0 == (waits > 0) {
+			return // a wait of a shared connection may outlast the request
 		}
+		c.count(-by, by)
 	})
-	return ctx, func() { c.count(-1, 0) }
+	return ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		ended = true
+		if waits == 0 {
+			c.count(-1, 0)
+		} else {
+			c.count(0, -1)
+		}
+	}
 }
 
 func (c *onlineClock) count(sent, waiting int) {
@@ -99,5 +128,5 @@ func (c *onlineClock) endByLimits() {
 func (c *onlineClock) observe(client *transport.Client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.waits = client.Waits
+	c.waits = client.AllWaits
 }

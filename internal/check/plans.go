@@ -83,6 +83,17 @@ func topicReads(connector *config.Connector, component wit.Component) map[string
 	return all
 }
 
+// MovedTopics returns the topics into which a source reads a set that it has read into another topic before.
+func MovedTopics(previous, changed *config.Connector, component wit.Component) (topics []string) {
+	reads := topicReads(previous, component)
+	for read, entry := range topicReads(changed, component) {
+		if _, ok := reads[read]; !ok {
+			topics = append(topics, components.TopicOf(entry))
+		}
+	}
+	return topics
+}
+
 type connectorPlan struct {
 	claims []string
 	// noExactlyOnce is why exactly-once is unsupported. Nil means that it is supported, or that the plan failed.

@@ -65,7 +65,7 @@ const (
 )
 
 // ErrNotJSON means that something else would replace a JSON object or array.
-var ErrNotJSON = errors.New("value: expected a JSON object or array, as the stored value is")
+var ErrNotJSON = errors.New("value: expected a JSON object, array or null, because an object or array is stored")
 
 // checkValue returns an error that wraps [ErrNotJSON] if a JSON object or array would be replaced by anything else than
 // one, or null. A stored number or string is no sign: it may be the text of a string converter.

@@ -47,15 +47,18 @@ type ComponentStatus struct {
 }
 
 // causeLine returns the first line of an error for lists, with the reason before the record, since columns are narrow.
-func causeLine(text string) string {
-	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
-	return shown.LineUpTo(sink.ReasonFirst(text), 270) // Within adds how much it cut off
+func causeLine(text string) string { return shown.LineUpTo(reasonOf(text), causeLength) }
+
+// causeLength is in characters. What is longer ends with how much was cut off.
+const causeLength = 270
+
+func reasonOf(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return sink.ReasonFirst(line)
 }
 
 // IsAllOf reports whether a cause says everything that an error text does.
-func IsAllOf(text, cause string) bool {
-	return !strings.Contains(text, "\n") && len(text) <= len(cause) && causeLine(text) == cause
-}
+func IsAllOf(text, cause string) bool { return sink.ReasonFirst(text) == cause }
 
 // RemoteStatus returns the status of a component of which only the status topic was read. restarts is when it restarts
 // by itself, in RFC 3339; empty means that it does not.
@@ -252,7 +255,7 @@ func (v *view) setFailed(p *ComponentStatus, fault error, restartsAt time.Time) 
 	p.RestartsAt = restartsAt
 	p.Cause = causeLine(v.redact(fault.Error()))
 	if !restartsAt.IsZero() && isKafkaFault(fault) {
-		p.Cause = causeLine("Kafka: " + p.Cause)
+		p.Cause = shown.LineUpTo("Kafka: "+reasonOf(v.redact(fault.Error())), causeLength)
 	}
 	p.Action = &Action{Do: "restart"}
 	var witError *wit.Error

@@ -183,6 +183,7 @@ func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff
 			break
 		}
 		t.restartsAt = restartsAt
+		t.failingSince = time.Time{}
 		t.setState(Failed)
 		if restart != nil {
 			t.failingSince = restart.since

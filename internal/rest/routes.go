@@ -226,8 +226,8 @@ var routes = []route{
 			otherStatuses: []int{400, 403, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/{letter}/retry", owner, (*request).retryDeadLetter,
 		"Sends one dead letter, such as 0@17, again under the rules of a replay, with {\"value\": …} in place of its " +
-			"value, for users who may see values of samples; it must be JSON if the stored value is a JSON object or " +
-			"array. If an earlier attempt may have written it, this is checked first. {\"older\": true} sends it " +
+			"value, for users who may see values of samples; a JSON object or array is replaced by one, or " +
+			"null. If an earlier attempt may have written it, this is checked first. {\"older\": true} sends it " +
 			"although its key has a later record. letter is the dead letter that it became if it was refused again.",
 		operation{requestBody: RetryRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 403, 404, 405}}},

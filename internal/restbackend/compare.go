@@ -13,7 +13,6 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/rest"
-	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -98,15 +97,31 @@ func (b *Backend) compareStored(r *reload.Reloader, now config.RunningConnector,
 	}
 }
 
+// topicsOfFeeds returns the topics of the feeds that this worker reads for a connector, by feed.
+func (b *Backend) topicsOfFeeds(name string) map[string]string {
+	topics := map[string]string{}
+	metrics, _ := b.herder().ConnectorMetrics(name)
+	for _, task := range metrics.Tasks {
+		if task.Progress == nil {
+			continue
+		}
+		for _, feed := range task.Feeds {
+			topics[feed.Name] = feed.Topic
+		}
+	}
+	return topics
+}
+
 // compareFeeds finds the feeds whose stored offsets would no longer belong to them, and those with another topic whose
 // rows were read before.
 func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, comparison *rest.Comparison) {
 	c, checker := checked.connector, b.checker()
-	if _, _, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
+	_, component, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource)
+	if err != nil {
 		return // it is a sink
 	}
 	c.Problems = append(c.Problems, checked.change.MisdirectedSecrets()...) // with problems, no service is called
-	err := errors.New("its service was not queried")
+	err = errors.New("its service was not queried")
 	var opened check.OpenedSource
 	if b.canContactService(ctx, c) {
 		checker.Wait, checker.Logon = check.OnlineTimeout, checked.change.HasCompleteCredentials()
@@ -120,19 +135,11 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 		comparison.Warnings = append(comparison.Warnings, "it is unknown which feeds would be read again: "+err.Error())
 		return
 	}
-	var changed, kept []string // topics
-	for _, entry := range c.Entries {
-		spec, isDeclared := checked.change.Declarations.Find(entry.Key)
-		if !isDeclared || spec.Role() != role.SourceTopic {
-			continue
-		}
-		isChange := func(d rest.Difference) bool { return d.Setting == entry.Key }
-		if slices.ContainsFunc(comparison.Differences, isChange) {
-			changed = append(changed, components.TopicOf(entry))
-		} else {
-			kept = append(kept, components.TopicOf(entry)) // a set may have written to it before
-		}
+	var moved []string
+	if running := checked.current.Config; running != nil {
+		moved = check.MovedTopics(running, c, component)
 	}
+	current := b.topicsOfFeeds(c.Name)
 	for i, f := range opened.Feeds {
 		differs := stored[f.Name].Changed
 		if differs != nil {
@@ -143,14 +150,14 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 		}
 		continues := differs == nil || f.OnMismatch == wit.MismatchKeep
 		offset := stored[f.Name].Offset
-		isMoved := slices.Contains(changed, f.Topic) && !slices.Contains(kept, f.Topic)
+		isMoved := slices.Contains(moved, f.Topic) && current[f.Name] != f.Topic
 		if offset == nil || !continues || !isMoved {
 			continue
 		}
 		lines, err := checker.StartLog(ctx, c, opened, i, offset)
 		if err != nil {
 			comparison.Warnings = append(comparison.Warnings,
-				"it is unknown what would be read into topic "+f.Topic+": "+err.Error())
+				"it is unknown what "+f.Name+" would write to topic "+f.Topic+": "+err.Error())
 		}
 		for _, line := range lines {
 			comparison.Warnings = append(comparison.Warnings, "its start would log: "+line)

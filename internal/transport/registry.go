@@ -89,6 +89,9 @@ func (c *Client) Waiting() string { return c.target.Load().limits.Waiting() }
 // Waits returns why requests wait for limits or a Retry-After.
 func (c *Client) Waits() limits.Wait { return c.target.Load().limits.Waits() }
 
+// AllWaits is [Client.Waits] with waits that have just begun.
+func (c *Client) AllWaits() limits.Wait { return c.target.Load().limits.AllWaits() }
+
 // Window returns when the open maintenance window ends. Zero means none is open.
 func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 

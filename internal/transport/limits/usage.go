@@ -46,7 +46,7 @@ func (c *Client) Usage() Usage {
 		Connections: count(&l.connections, l.limits.Connections),
 		Sessions:    Count{Limit: l.sessions}, PerSecond: l.limits.PerSecond, Until: until.UTC()}
 	for client := range l.clients {
-		u.Waiting = append(u.Waiting, client.waitsNow().Reasons...)
+		u.Waiting = append(u.Waiting, client.waitsNow(longWait).Reasons...)
 	}
 	for _, w := range l.limits.Windows {
 		u.Windows = append(u.Windows, w.String())

@@ -58,16 +58,24 @@ const rateNoteTime = 10 * time.Second
 func (c *Client) Waits() Wait {
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
-	return c.waitsNow()
+	return c.waitsNow(longWait)
 }
 
-func (c *Client) waitsNow() (now Wait) {
+// AllWaits is [Client.Waits] with waits that have just begun.
+func (c *Client) AllWaits() Wait {
+	c.limiter.mu.Lock()
+	defer c.limiter.mu.Unlock()
+	return c.waitsNow(0)
+}
+
+// waitsNow describes the waits that are longer than a time, and those whose reason is told at once.
+func (c *Client) waitsNow(longerThan time.Duration) (now Wait) {
 	now.ByRate = true
 	if time.Since(c.delayedAt) < rateNoteTime {
 		now.PerSecond = c.limiter.limits.PerSecond
 	}
 	for w := range c.waits {
-		if time.Since(w.since) <= longWait {
+		if time.Since(w.since) < longerThan {
 			continue
 		}
 		now.ByRate = now.ByRate && w.byRate

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/e2etest"
@@ -370,6 +371,28 @@ func TestTextsOfConnectors(t *testing.T) {
 	x.compared(map[string]any{"name": "orders", "text": strings.Replace(late, "topic=Orders", "topic=Other", 1)},
 		"this start reads nothing but changes into topic Other: the set was read up to 20")
 	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "into topic Other")
+	// Of two sets that share a topic afterwards, the one that moves is named. A set with another number does not move.
+	pair := strings.Join(append(e2etest.Source("pair", address, "Customers", "Suppliers"), "sap.odata.user.name=u",
+		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
+	x.ask(201, "PUT", "/connectors/pair/config", pair, "Content-Type", properties, "If-None-Match", "*")
+	x.Eventually("both sets to be read", func() bool {
+		return strings.Count(x.Must(200, "GET", "/connectors/pair/offsets", ""), `"done":true`) == 2
+	})
+	shared := strings.Replace(pair, "topic=Suppliers", "topic=Customers", 1)
+	starts := func(properties string) (sets []string) {
+		for _, line := range x.compared(map[string]any{"name": "pair", "text": properties}).Warnings {
+			if set, ok := strings.CutPrefix(line, "its start would log: entity set "); ok {
+				set, _, _ = strings.Cut(set, " of ")
+				sets = append(sets, set)
+			}
+		}
+		return sets
+	}
+	assert.Equal(t, []string{"Suppliers"}, starts(shared))
+	_, second, _ := strings.Cut(pair, "sap.odata#01.")
+	head, _, _ := strings.Cut(pair, "sap.odata#00.")
+	renumbered := head + strings.ReplaceAll("sap.odata#01."+second, "sap.odata#01.", "sap.odata#00.")
+	assert.Equal(t, 0, len(starts(renumbered)))
 	shown, version := x.ask(200, "GET", made, "", "Accept", properties)
 	e2etest.MustNotContain(t, "the text", shown, "# mine")
 	settings := x.Shown("made")

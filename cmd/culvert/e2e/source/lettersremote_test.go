@@ -40,8 +40,11 @@ func TestRetryOfARowWithAnotherValue(t *testing.T) {
 		return *l[0].Record.Value
 	}
 	shown := value("0@0")
-	dlq("retry", "0@0", "--value", "no JSON").Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
-	dlq("retry", "0@1", "--value", strings.ReplaceAll(shown, "no number", "none")).Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
+	dlq("retry", "0@0", "--value", "no JSON").Exits(1).Says("expected a JSON object, array or null", "line 1, column 2")
+	for letter, name := range []string{"no", "none"} {
+		dlq("retry", fmt.Sprint("0@", letter), "--value", strings.ReplaceAll(shown, "no number", name)).Exits(1).
+			Prints("1 sent: 0 delivered, 1 refused\n", fmt.Sprint("refused again as dead letter 0@", letter+1))
+	}
 	dlq("list").Exits(0).Prints("0@2").Omits("0@0", "0@1")
 	dlq("show", "0@2").Exits(0).Prints("attempts   3", "none")
 	dlq("retry", "0@2", "--value", strings.ReplaceAll(value("0@2"), "none", "19")).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
