@@ -87,8 +87,8 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	}
 	exits(0)
 	refused := func(cells []string) string { return strings.Join(cells[len(cells)-3:len(cells)-1], " ") }
-	if got := row("status"); refused(got["NAME"]) != "REFUSED LETTERS" || refused(got["kept"]) != "0 0" ||
-		refused(got["sold"]) != "0 -" {
+	f.Eventually("the letters to be counted", func() bool { return refused(row("status")["kept"]) == "0 0" })
+	if got := row("status"); refused(got["NAME"]) != "REFUSED LETTERS" || refused(got["sold"]) != "0 -" {
 		t.Errorf("found %v", got)
 	}
 
