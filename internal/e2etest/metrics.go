@@ -29,7 +29,8 @@ func Scraped(t *testing.T, suffices func(body string) bool) (body string) {
 		isMissing := func(one string) bool { return !strings.Contains(body, one) }
 		return !slices.ContainsFunc([]string{`plugin="odata-source"`, "culvert_reloads_total{",
 			"culvert_connector_config_refused{", "culvert_source_rows_total{", "culvert_sink_rows_total{",
-			"culvert_sink_lag_records{", "culvert_http_answers_total{", "culvert_source_delta_age_seconds{", "culvert_source_notified_seconds{"},
+			"culvert_sink_lag_records{", "culvert_http_answers_total{", "culvert_source_delta_age_seconds{",
+			"culvert_source_notified_seconds{"},
 			isMissing) && suffices(body)
 	})
 	return body
