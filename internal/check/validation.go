@@ -33,8 +33,8 @@ type Validation struct {
 // LogonAccepted means that the service answered and accepted the secrets.
 const LogonAccepted = "accepted"
 
-// LogonNotTried begins the remark about a secret that was not tried. Kafka Connect's format has no place for a remark
-// but the errors.
+// LogonNotTried begins the note that a secret was not tried. It is among the errors, because Kafka Connect's format has
+// no other place for notes.
 const LogonNotTried = "Logon not tried: "
 
 // Validated is the definition of a setting with its value.

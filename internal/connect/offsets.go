@@ -82,10 +82,10 @@ func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, e
 	return all, err
 }
 
-// StoredFeed is what is stored of a feed. The zero value means nothing.
+// StoredFeed is what is stored about a feed. The zero value means that nothing is stored.
 type StoredFeed struct {
 	Offset []wit.OffsetEntry // the plugin's part
-	// Changed is the plugin's description of what differs between the settings and those of the offset.
+	// Changed lists, in the plugin's words, what has changed in the settings since the offset was stored.
 	Changed []string
 }
 

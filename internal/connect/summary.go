@@ -253,10 +253,11 @@ func (v *view) setAway(p *ComponentStatus, waits *limits.Wait) time.Time {
 func (v *view) setFailed(p *ComponentStatus, fault error, restartsAt time.Time) {
 	p.State = Failed
 	p.RestartsAt = restartsAt
-	p.Cause = causeLine(v.redact(fault.Error()))
+	reason := reasonOf(v.redact(fault.Error()))
 	if !restartsAt.IsZero() && isKafkaFault(fault) {
-		p.Cause = shown.LineUpTo("Kafka: "+reasonOf(v.redact(fault.Error())), causeLength)
+		reason = "Kafka: " + reason
 	}
+	p.Cause = shown.LineUpTo(reason, causeLength)
 	p.Action = &Action{Do: "restart"}
 	var witError *wit.Error
 	var problems config.Problems

@@ -243,8 +243,8 @@ func TestConfigurationOfFile(t *testing.T) {
 	}
 }
 
-// A new form has no errors before something was typed, and a check of the logon shows those of the service only. What
-// was not tried is no error.
+// A new form has no errors before something was typed, and a check of the logon shows only the errors of the step
+// Service. A logon that was not tried is no error.
 func TestNewFormHasNoErrors(t *testing.T) {
 	f := newFake()
 	value := check.Value{Visible: true, Errors: []string{"it is missing"}}

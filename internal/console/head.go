@@ -21,7 +21,7 @@ type connectorHead struct {
 	// IsStored means that REST can change and delete the connector, which is in no file of a user.
 	IsStored  bool
 	config    string // the text of the stored configuration
-	version   string // its ETag, "" for that of a file
+	version   string // its ETag, "" if it is in a file
 	configErr error  // why both are unknown
 	// ReadOnly means that the viewer may change nothing.
 	ReadOnly bool

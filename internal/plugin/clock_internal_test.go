@@ -176,7 +176,7 @@ func TestLinesForAReview(t *testing.T) {
 	o := &output{captured: &lines} // a log or a rate would panic
 	o.log(wit.LevelDebug, []byte("detail"))
 	for n := range maxCapturedLines + 1 {
-		assert.Equal(t, false, o.log(wit.LevelInfo, fmt.Appendf(nil, "line %d", n)), "the call goes on")
+		assert.Equal(t, false, o.log(wit.LevelInfo, fmt.Appendf(nil, "line %d", n)), "the call continues")
 		assert.Equal(t, min(n+1, maxCapturedLines), len(lines))
 	}
 	assert.Equal(t, "line 0", lines[0])

@@ -263,7 +263,7 @@ func Charts(h *history.History, unread string, format func(float64) string) []Ch
 	}
 }
 
-// firstStep returns the step at which charts begin: that of the first sample, or up to a point earlier, so that the
+// firstStep returns the step at which charts begin: the step of the first sample, or up to a point earlier, so that the
 // last point is complete.
 func firstStep(h *history.History) int {
 	first := len(h.Rows)
