@@ -2,7 +2,7 @@
 // not sent again before it changes or an operator resumes it (RATIONALE.md P10). A [Store] holds the refusals and a
 // [Gate] for each secret. Logons of a user go through its gates one at a time; requests with a secret that was accepted
 // within [trustPeriod] run concurrently. A 401 in a session that may have expired raises a [Recheck], during which one
-// request logs on and no other is sent.
+// request logs on and no other is sent. Requests look refusals up, but not in the second after an acceptance.
 //
 // Files contain times and slow, salted hashes. In a group, logons need permission of [Group], so that a wrong secret
 // fails at most twice: for the worker with permission, and again if that worker was lost. In addition, requests

@@ -64,6 +64,7 @@ type Gate struct {
 
 	mu             guard.Mutex
 	accepted       time.Time // when the secret was accepted last; zero after a refusal
+	lookups        lookups   // of the secret's refusals
 	redirectedAway bool      // since the secret was accepted
 	inFlight       int       // requests without a response yet
 	leading        bool      // one of them was sent before others to test the secret
@@ -88,10 +89,17 @@ func (g *Gate) Refusal() string {
 	if g == nil {
 		return ""
 	}
+	g.mu.Lock()
+	mark := g.lookups.begin()
+	g.mu.Unlock()
 	at, err := g.store.refused(g.secret)
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if at.IsZero() && err == nil {
+		g.lookups.foundNone(mark)
 		return ""
 	}
+	g.lookups.reject()
 	who := fmt.Sprintf("the password of user %q", g.User)
 	if g.User == "" {
 		who = "the secret"
@@ -103,8 +111,6 @@ func (g *Gate) Refusal() string {
 		return fmt.Sprintf("%s is not sent to %s, because the list of refused logons cannot be read: %v", who,
 			g.Origin, err)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	hint := g.proxyHint
 	if g.store.group != nil {
 		hint += " (or two workers of the group stopped while they tried it)"
@@ -125,6 +131,18 @@ func (g *Gate) lockedOut() error {
 		return &LockedOut{why}
 	}
 	return nil
+}
+
+// checkRequest is lockedOut for a request, which needs no look-up in the files just after the secret was accepted, see
+// [lookups]. The group's refusals are in memory.
+func (g *Gate) checkRequest() error {
+	g.mu.Lock()
+	canOmit := g.lookups.canOmit(time.Now())
+	g.mu.Unlock()
+	if canOmit && (g.store.group == nil || g.store.group.Lookup(g.secret).Refused.IsZero()) {
+		return nil
+	}
+	return g.lockedOut()
 }
 
 // SetProxyHint names a proxy that may have sent the 401; it counts as the service's nevertheless.
@@ -154,7 +172,7 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 		return func(int) {}, nil
 	}
 	for {
-		if err := g.lockedOut(); err != nil {
+		if err := g.checkRequest(); err != nil {
 			return nil, err
 		}
 		if err := g.waitForRecheck(ctx); err != nil {
@@ -171,7 +189,7 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 		}
 		g.exclusive.Unlock()
 	}
-	if err := g.lockedOut(); err != nil {
+	if err := g.checkRequest(); err != nil {
 		g.exclusive.Unlock()
 		return nil, err
 	}
@@ -251,10 +269,17 @@ func (g *Gate) record(o Outcome) {
 	switch o {
 	case Accepted:
 		g.accepted, g.redirectedAway = time.Now(), false
+		g.lookups.accept(g.accepted)
 	case Rejected:
 		g.accepted, g.redirectedAway = time.Time{}, false
-		g.store.refuse(g.secret)
+		g.refuse()
 	}
+}
+
+// refuse stores a refusal; g.mu is held.
+func (g *Gate) refuse() {
+	g.lookups.reject()
+	g.store.refuse(g.secret)
 }
 
 // ObserveRefusal records that the secret was refused, whatever the request for which it was sent receives: net/http
@@ -267,7 +292,7 @@ func (g *Gate) ObserveRefusal() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.accepted = time.Time{}
-	g.store.refuse(g.secret)
+	g.refuse()
 }
 
 // Observe records that a secret was accepted that was sent together with the secret of another gate. A refusal is

@@ -27,6 +27,7 @@ func (g *Gate) BeginRecheck() *Recheck {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.lookups.reject()
 	if g.recheck == nil {
 		g.recheck = &Recheck{gate: g, over: make(chan struct{})}
 	}
@@ -48,7 +49,7 @@ func (g *Gate) waitForRecheck(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-	return g.lockedOut()
+	return g.checkRequest()
 }
 
 // end ends the recheck. If the outcome is inconclusive, the secret counts as accepted trustPeriod ago, so that the next
