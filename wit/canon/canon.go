@@ -1,6 +1,6 @@
 // Package canon implements the canonical ABI of the component model for the types of package wit, by reflection: the
 // layout of Go values in a guest's linear memory, and their representation as core Wasm values. Host and SDK share it.
-// It is used for rare calls (describe, open, next, handle-response); rows and data are passed without it.
+// It is used for rare calls (describe, open, next); rows and data are passed without it.
 //
 // Layouts follow the component model's CanonicalABI.md: records in order with natural alignment, variants as a
 // discriminant and a payload at the payloads' largest alignment, lists and strings as pointer and length, results of

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon/canontest"
 )
 
 // ram is a linear memory that allocates bytes from its start.
@@ -40,46 +41,6 @@ func (r *ram) alloc(size, align uint32) (uint32, error) {
 // budget is the size that the tests allow for a value.
 const budget = 64 << 20
 
-// random sets v, whose type belongs to the contract, to random values of its kind.
-func random(r *rand.Rand, value reflect.Value, depth int) {
-	t := value.Type()
-	switch {
-	case t.Kind() == reflect.Struct && t.NumField() > 0 && t.Field(0).Type == variantMark:
-		f := value.Field(1 + r.IntN(t.NumField()-1))
-		f.Set(reflect.New(f.Type().Elem()))
-		random(r, f.Elem(), depth+1)
-	case t.Kind() == reflect.Struct:
-		for i := range t.NumField() {
-			random(r, value.Field(i), depth+1)
-		}
-	case t.Kind() == reflect.Pointer:
-		if r.IntN(2) == 0 {
-			value.Set(reflect.New(t.Elem()))
-			random(r, value.Elem(), depth+1)
-		}
-	case t.Kind() == reflect.Slice:
-		n := r.IntN(4)
-		value.Set(reflect.MakeSlice(t, n, n))
-		for i := range n {
-			random(r, value.Index(i), depth+1)
-		}
-	case t.Kind() == reflect.String:
-		value.SetString(strings.Repeat("ü", r.IntN(5)))
-	case t.Kind() == reflect.Bool:
-		value.SetBool(r.IntN(2) == 0)
-	case t.Kind() == reflect.Float64:
-		value.SetFloat(r.NormFloat64())
-	case value.CanInt():
-		value.SetInt(int64(r.Uint64()))
-	default:
-		if l := layoutOf(t); l.shape == shapeEnum {
-			value.SetUint(uint64(r.IntN(l.cases)))
-		} else {
-			value.SetUint(r.Uint64())
-		}
-	}
-}
-
 // Random arguments and results of every function of the contract are unchanged after a round trip through a memory.
 func TestRoundTripOfEveryFunction(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
@@ -101,7 +62,7 @@ func carryArguments(t *testing.T, r *rand.Rand, f *Func) {
 	var args []any
 	for _, p := range f.params {
 		value := reflect.New(p.rtype).Elem()
-		random(r, value, 0)
+		canontest.Fill(r, value)
 		args = append(args, value.Interface())
 	}
 	flats, err := f.Arguments(mem, mem.alloc, args...)
@@ -131,13 +92,13 @@ func carryResult(t *testing.T, r *rand.Rand, f *Func) {
 	var want, into any
 	if f.ok != nil {
 		value := reflect.New(f.ok.rtype)
-		random(r, value.Elem(), 0)
+		canontest.Fill(r, value.Elem())
 		want, into = value.Elem().Interface(), reflect.New(f.ok.rtype).Interface()
 	}
 	var failure *wit.Error
 	if f.fallible && r.IntN(2) == 0 {
 		failure = new(wit.Error)
-		random(r, reflect.ValueOf(failure).Elem(), 0)
+		canontest.Fill(r, reflect.ValueOf(failure).Elem())
 	}
 	im, err := f.Lower(want, failure)
 	if err != nil {

@@ -12,9 +12,10 @@ const lookupPeriod = time.Second
 type lookups struct {
 	// omitUntil ends the time without look-ups. Zero means that the secret was not accepted since the last look-up.
 	omitUntil time.Time
-	// rejections counts the answers with 401 and the refusals found, checked is their number before the last look-up
-	// that found none.
-	rejections, checked uint64
+	// rejections counts the answers with 401 and the refusals found.
+	rejections uint64
+	// checked is the number of rejections before the last look-up that found none.
+	checked uint64
 }
 
 // canOmit reports whether a request may be sent without a look-up.

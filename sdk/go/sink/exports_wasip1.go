@@ -1,8 +1,8 @@
 package sink
 
 import (
+	"math"
 	"reflect"
-	"slices"
 
 	"github.com/culvert-project/culvert/sdk/go/internal/guest"
 	"github.com/culvert-project/culvert/wit"
@@ -23,44 +23,35 @@ func open(component, componentLen, settings, settingsLen, state, stateLen, answe
 	}, guest.Widen(component, componentLen, settings, settingsLen, state, stateLen, answers, answersLen)...)
 }
 
-// encode lifts rare arguments by reflection and passes rows and data without a copy.
+// encode lifts schemas by reflection, since most calls have none. Rows and data are passed without a copy.
 //
 //go:wasmexport culvert:connect/sink@0.3.0#encode
 func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, rowsLen, data, dataLen, recordIDs,
-	recordIDsLen,
-	recordTopics, recordTopicsLen, hints, hintsLen uint32) uint32 {
-	return guest.Call(encodeFunc, func(a []reflect.Value) (any, error) {
-		return registered.Encode(a[0].Bytes(), guest.Arg[[]wit.Schema](a[1]), guest.Arg[[]string](a[2]),
-			guest.List[wit.Row](rows, rowsLen), guest.View(data, dataLen), guest.List[wit.RecordID](recordIDs,
-				recordIDsLen), guest.Arg[[]string](a[6]),
-			guest.Arg[[]wit.Hint](a[7]))
-	}, guest.Widen(context, contextLen, schemas, schemasLen, topics, topicsLen, 0, 0, 0, 0, 0, 0, recordTopics,
-		recordTopicsLen, hints, hintsLen)...)
+	recordIDsLen, recordTopics, recordTopicsLen, hints, hintsLen uint32) uint32 {
+	var list []wit.Schema
+	if schemasLen > 0 {
+		lifter := canon.Lifter{Memory: guest.Memory, Budget: math.MaxUint32}
+		if err := lifter.LiftList(schemas, schemasLen, &list); err != nil {
+			return guest.Result(encodeFunc, nil, guest.AsError(err))
+		}
+	}
+	out, err := registered.Encode(guest.View(context, contextLen), list, guest.Strings(topics, topicsLen),
+		guest.List[wit.Row](rows, rowsLen), guest.View(data, dataLen),
+		guest.List[wit.RecordID](recordIDs, recordIDsLen), guest.Strings(recordTopics, recordTopicsLen),
+		guest.Hints(hints, hintsLen))
+	return guest.ReturnEncoded(encodeFunc, &out, guest.AsError(err))
 }
-
-// resultArea contains the result of handle-response if all rows were written.
-var resultArea = make([]byte, guest.ResponseResultSize)
-
-// rowResultSize is the size of a row result in memory.
-var rowResultSize = canon.SizeOf[wit.RowResult]()
 
 // handleResponse is called for each request. It copies only the strings of the response; its body, the state and the
 // rows are passed without a copy.
 //
 //go:wasmexport culvert:connect/sink@0.3.0#handle-response
 func handleResponse(context, contextLen, state, stateLen, rows, rowsLen, tag, tagLen, status, target, targetLen,
-	headers,
-	headersLen, body, bodyLen uint32, at int64) uint32 {
+	headers, headersLen, body, bodyLen uint32, at int64) uint32 {
 	response := wit.Response{Tag: guest.String(tag, tagLen), Status: uint16(status),
 		Target: guest.String(target, targetLen), Headers: guest.Headers(headers, headersLen),
 		Body: guest.View(body, bodyLen), ReceivedAt: at}
 	out, err := registered.HandleResponse(guest.View(context, contextLen), guest.View(state, stateLen),
 		guest.List[uint32](rows, rowsLen), response)
-	failure := guest.AsError(err)
-	if failure == nil && out.Context == nil && !slices.ContainsFunc(out.Results, func(v wit.RowResult) bool {
-		return v.Written == nil || v.Rejected != nil || v.Retry != nil
-	}) {
-		return guest.Zeros(resultArea, guest.ResponseResultsOffset, len(out.Results), rowResultSize)
-	}
-	return guest.Result(handleResponseFunc, out, failure)
+	return guest.ReturnHandled(handleResponseFunc, &out, guest.AsError(err))
 }

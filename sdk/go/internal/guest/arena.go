@@ -14,6 +14,12 @@ type arena struct {
 	released bool
 }
 
+// arguments is the memory that the host allocates; results contains the results until the next call.
+var arguments, results = arena{minChunk: minArguments}, arena{minChunk: minResults}
+
+// minResults fits the rare parts of a result. Rows and their data are elsewhere.
+const minResults = 8 << 10
+
 // minArguments fits a piece of a page, 64 KiB, and the other arguments of its call.
 const minArguments = 72 << 10
 

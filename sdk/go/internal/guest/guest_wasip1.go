@@ -9,15 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-var (
-	// arguments is the memory that the host allocates; results contains the results until the next call.
-	arguments, results = arena{minChunk: minArguments}, arena{minChunk: minResults}
-	// roots keeps the memory alive that a result refers to outside the arena.
-	roots [2]any
-)
-
-// minResults fits the rare parts of a result. Rows and their data are elsewhere.
-const minResults = 8 << 10
+// roots keeps the memory alive that a result refers to outside the arena.
+var roots [2]any
 
 type linear struct{}
 
@@ -42,12 +35,6 @@ func List[T wit.Row | wit.RecordID | uint32](ptr, n uint32) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(uintptr(ptr))), n)
 }
 
-// String returns a copy of a string that the host passed.
-func String(ptr, size uint32) string { return string(View(ptr, size)) }
-
-// Headers returns a copy of a list of headers that the host passed.
-func Headers(ptr, n uint32) []wit.Header { return headers(View(ptr, n*headerSize), View) }
-
 // realloc is the allocator of the canonical ABI. Size 0 returns 0: small pointers to nothing crash Go's stack copier.
 //
 //go:wasmexport cabi_realloc
@@ -56,6 +43,7 @@ func realloc(old, oldSize, align, size uint32) uint32 {
 		return 0
 	}
 	if arguments.released {
+		roots = [2]any{}
 		collectIfDue()
 	}
 	b := arguments.alloc(int(size))
@@ -110,6 +98,28 @@ func Result(f *canon.Func, ok any, failure *wit.Error) (ptr uint32) {
 	return at[0]
 }
 
+// ReturnEncoded returns the result of encode, which must stay unchanged until the next call.
+func ReturnEncoded(f *canon.Func, out *wit.EncodeResult, failure *wit.Error) uint32 {
+	return returnWords(f, out, lowerEncode, failure)
+}
+
+// ReturnHandled returns the result of handle-response, which must stay unchanged until the next call.
+func ReturnHandled(f *canon.Func, out *wit.ResponseResult, failure *wit.Error) uint32 {
+	return returnWords(f, out, lowerResponse, failure)
+}
+
+func returnWords[T any](f *canon.Func, out *T, lower func(*T) (words, bool), failure *wit.Error) uint32 {
+	results.reset()
+	if failure == nil {
+		if result, ok := lower(out); ok {
+			roots[0] = out
+			arguments.released = true
+			return result.address()
+		}
+	}
+	return Result(f, *out, failure)
+}
+
 // Run is [Call] for a function without a result.
 func Run(f *canon.Func, run func(args []reflect.Value), flats ...uint64) {
 	args, err := f.Lift(Memory, flats)
@@ -139,21 +149,6 @@ func Lower(f *canon.Func, ok any, failure *wit.Error, rowsAt uint32, rows []wit.
 	}
 	arguments.released = true
 	return at[0]
-}
-
-// zeros is a shared buffer for lists of zeros.
-var zeros []uint64
-
-// Zeros returns a result that is a list of n zero values of the given size in bytes. It allocates only if the list is
-// longer than all before.
-func Zeros(area []byte, listAt uint32, n, size int) uint32 {
-	if words := (n*size + 7) / 8; words > len(zeros) {
-		zeros = make([]uint64, words+words/8)
-	}
-	binary.LittleEndian.PutUint32(area[listAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(zeros)))))
-	binary.LittleEndian.PutUint32(area[listAt+4:], uint32(n))
-	arguments.released = true
-	return address(area)
 }
 
 // putList writes the addresses and lengths of rows and data to a result.

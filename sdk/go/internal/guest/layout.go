@@ -2,52 +2,67 @@ package guest
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
 // Offsets of fields in the results of frequent calls, and the sizes of these results, in bytes. A test compares them
-// with package canon. A row result with the case written is all zeros.
+// with package canon.
 const (
 	DecodeRowsOffset, DecodeDataOffset = 12, 20
 	DecodeResultSize                   = 64
 	ApplyRowsOffset, ApplyDataOffset   = 20, 28
 	ApplyConsumedOffset                = 44
 	ApplyResultSize                    = 52
-	ResponseResultsOffset              = 4
-	ResponseResultSize                 = 52
 )
 
-// headerSize is the size of a header in memory: address and length of its name and of its value.
-const headerSize = 16
+// Sizes in memory in bytes: a string is an address and a length, a hint a row and a string.
+const stringSize, hintSize = 8, 12
 
-// headers reads a list of headers. view returns the memory at an address. All strings are copied into one.
-func headers(list []byte, view func(ptr, size uint32) []byte) []wit.Header {
-	if len(list) == 0 {
+// String returns a copy of a string that the host passed.
+func String(ptr, size uint32) string { return string(View(ptr, size)) }
+
+// stringAt returns the string of which the address is at b.
+func stringAt(b []byte) []byte {
+	return View(binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]))
+}
+
+// Strings returns a copy of a list of strings that the host passed. All are copied into one.
+func Strings(ptr, n uint32) []string {
+	if n == 0 {
 		return nil
 	}
-	texts := 2 * len(list) / headerSize
-	at := func(n int) []byte {
-		return view(binary.LittleEndian.Uint32(list[8*n:]), binary.LittleEndian.Uint32(list[8*n+4:]))
-	}
+	list := View(ptr, n*stringSize)
 	size := 0
-	for n := range texts {
-		size += int(binary.LittleEndian.Uint32(list[8*n+4:]))
+	for at := 0; at < len(list); at += stringSize {
+		size += int(binary.LittleEndian.Uint32(list[at+4:]))
 	}
-	together := make([]byte, 0, size)
-	for n := range texts {
-		together = append(together, at(n)...)
+	joined := make([]byte, 0, size)
+	for at := 0; at < len(list); at += stringSize {
+		joined = append(joined, stringAt(list[at:])...)
 	}
-	rest := string(together)
-	next := func(n int) (text string) {
-		size := binary.LittleEndian.Uint32(list[8*n+4:])
-		text, rest = rest[:size], rest[size:]
-		return text
+	remaining := string(joined)
+	texts := make([]string, n)
+	for i := range texts {
+		size := binary.LittleEndian.Uint32(list[stringSize*i+4:])
+		texts[i], remaining = remaining[:size], remaining[size:]
 	}
-	all := make([]wit.Header, texts/2)
-	for i := range all {
-		all[i].Name = next(2 * i)
-		all[i].Value = next(2*i + 1)
+	return texts
+}
+
+// Headers returns a copy of a list of headers that the host passed: each is two strings, in memory and in Go.
+func Headers(ptr, n uint32) []wit.Header {
+	return unsafe.Slice((*wit.Header)(unsafe.Pointer(unsafe.SliceData(Strings(ptr, 2*n)))), n)
+}
+
+// Hints returns a copy of a list of hints that the host passed.
+func Hints(ptr, n uint32) []wit.Hint {
+	list := View(ptr, n*hintSize)
+	hints := make([]wit.Hint, n)
+	for i := range hints {
+		b := list[hintSize*i:]
+		hints[i] = wit.Hint{Row: binary.LittleEndian.Uint32(b), Text: string(stringAt(b[4:]))}
 	}
-	return all
+	return hints
 }

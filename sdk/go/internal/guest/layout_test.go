@@ -1,9 +1,7 @@
 package guest
 
 import (
-	"bytes"
 	"encoding/binary"
-	"slices"
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
@@ -45,67 +43,6 @@ func TestOffsetsInHotResults(t *testing.T) {
 		}
 	}
 }
-
-// A result in which all rows were written is zero except for the list's address and length, and so is the list.
-func TestOffsetsInWrittenResult(t *testing.T) {
-	f := canon.Function(wit.InterfaceSink, "HandleResponse")
-	if size, _ := f.ResultSize(); size != ResponseResultSize {
-		t.Errorf("%d bytes, expected %d", size, ResponseResultSize)
-	}
-	im, err := f.Lower(wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}, {Written: wit.Set}}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, list := im.Blocks[0].Data, im.Blocks[1].Data
-	if n := binary.LittleEndian.Uint32(root[ResponseResultsOffset+4:]); n != 2 {
-		t.Errorf("unexpected length %d", n)
-	}
-	root[ResponseResultsOffset+4] = 0
-	if len(im.Blocks) != 2 || im.Fixups[0].At != ResponseResultsOffset ||
-		len(bytes.Trim(append(root, list...), "\x00")) > 0 {
-		t.Errorf("expected zeros, found %v and %v", root, list)
-	}
-	if size := canon.SizeOf[wit.RowResult](); len(list) != 2*size {
-		t.Errorf("found %d bytes for two results of %d", len(list), size)
-	}
-}
-
-// Headers are read as canon lowers them.
-func TestHeadersInMemory(t *testing.T) {
-	for _, want := range [][]wit.Header{nil, {{Name: "Location", Value: "/Set(1)"}},
-		{{Name: "a", Value: "Köln"}, {Name: "", Value: ""}, {Name: "b", Value: "2"}}} {
-		im, err := canon.Lower(want)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var memory []byte
-		view := func(ptr, size uint32) ([]byte, bool) { return memory[ptr : ptr+size], true }
-		at, err := im.Place(memoryFunc(view), func(size, align uint32) (uint32, error) {
-			for uint32(len(memory))%align != 0 {
-				memory = append(memory, 0)
-			}
-			ptr := uint32(len(memory))
-			memory = append(memory, make([]byte, size)...)
-			return ptr, nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		list := binary.LittleEndian.Uint32(memory[at[0]:])
-		got := headers(memory[list:][:len(want)*headerSize],
-			func(ptr, size uint32) []byte { return memory[ptr:][:size] })
-		if !slices.Equal(got, want) {
-			t.Errorf("expected %q, found %q", want, got)
-		}
-	}
-	if size := canon.SizeOf[wit.Header](); size != headerSize {
-		t.Errorf("%d bytes, expected %d", headerSize, size)
-	}
-}
-
-type memoryFunc func(ptr, size uint32) ([]byte, bool)
-
-func (m memoryFunc) View(ptr, size uint32) ([]byte, bool) { return m(ptr, size) }
 
 func TestArenaUsesOneChunk(t *testing.T) {
 	var a arena

@@ -1,0 +1,5 @@
+package guest
+
+import "github.com/culvert-project/culvert/wit/canon"
+
+func testMemory() canon.Memory { return Memory }
