@@ -150,6 +150,8 @@ var boundsOfPlugins = map[string]string{
 	"probe.MaxRecommendedBytes": "of one result, which the call's limit bounds",
 	"smt/batch.MaxData":         "when a portion is passed on",
 	"fastpath.maxMisses":        "which way rows go",
+	"fastpath.maxHeaderTests":   "which way rows go",
+	"records.maxKept":           "which way rows go",
 	"decode.maxEmptyPages":      "what is read",
 	"decode.maxErrorText":       "what is read",
 	"decode.maxExponent":        "what is read",

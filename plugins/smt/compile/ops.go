@@ -135,7 +135,11 @@ func (p *Program) addEdit(field *object.Field, op kernel.Op, isMap bool) {
 }
 
 func (p *Program) addHeaders(obj *object.Object, results *object.Results) {
-	p.addOp(kernel.Op{Kind: kernel.HeaderCount, Size: len(obj.Headers)})
+	if obj.DropsHeaders {
+		p.addConstant(connectdata.AppendNumber(nil, int64(len(obj.Headers))))
+	} else {
+		p.addOp(kernel.Op{Kind: kernel.HeaderCount, Size: len(obj.Headers)})
+	}
 	schemas := results.Headers
 	for i := range obj.Headers {
 		header := &obj.Headers[i]

@@ -46,9 +46,10 @@ type Edited struct {
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // Compile returns the program for rows like row, whose value was traced as obj. results holds the schemas of its
-// result.
-func Compile(obj *object.Object, results *object.Results, row *wit.Row) *Program {
-	program := &Program{Usable: littleEndian, SameBytes: obj.SameBytes() && !obj.Whole, Schema: results.Value,
+// result, head the bytes before it.
+func Compile(obj *object.Object, results *object.Results, row *wit.Row, head []byte) *Program {
+	sameBytes := obj.SameBytes() && !obj.Whole && len(head) == 0
+	program := &Program{Usable: littleEndian, SameBytes: sameBytes, Schema: results.Value,
 		Reader: obj.Reader}
 	encoding := wit.WithSchema
 	if obj.IsMap {
@@ -68,9 +69,14 @@ func Compile(obj *object.Object, results *object.Results, row *wit.Row) *Program
 	}
 	if len(obj.Headers) > 0 {
 		program.addHeaders(obj, results)
+	} else if obj.DropsHeaders {
+		program.Headers = noHeaders
 	}
 	onlyValue := len(program.ops) == 0
 	if !program.SameBytes {
+		if len(head) > 0 {
+			program.addConstant(head)
+		}
 		program.addObject(obj)
 	}
 	program.checkRequired(obj)
@@ -267,6 +273,9 @@ func (e *Edited) Append(dst []byte, ends []uint64, input []byte, row *wit.Row) (
 func withRoom(b []byte) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append(make([]byte, 0, len(b)+kernel.Room), b...)))
 }
+
+// noHeaders is the encoding word of a row without headers, with a bit in the padding: zero keeps the row's headers.
+const noHeaders = uint64(wit.Absent) | 1<<8
 
 // EncodingWord returns the first word of a value slice.
 func EncodingWord(encoding wit.Encoding, schema uint32) uint64 {

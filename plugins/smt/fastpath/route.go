@@ -17,34 +17,69 @@ import (
 
 // Routes holds the routes of a chain, which it creates when they are needed.
 type Routes struct {
-	stages  []operation.Stage
-	headers []*predicates.HasHeaderKey // the predicates on headers
-	known   map[routeKey]*route
+	stages []operation.Stage
+	// headerTests are what a route depends on in the headers of its rows.
+	headerTests []headerTest
+	// hasHeaderPredicates reports whether a stage applies only to rows with some header.
+	hasHeaderPredicates bool
+	known               map[routeKey]*route
 }
+
+// headerTest returns a result of headerTestBits for encoded headers. The result for rows without headers is 0.
+type headerTest struct {
+	of     any // *predicates.HasHeaderKey or *records.DropHeaders
+	result func(block []byte) uint64
+}
+
+const (
+	headerTestBits = 2
+	maxHeaderTests = 64 / headerTestBits
+)
 
 // NewRoutes returns the routes of a chain.
 func NewRoutes(stages []operation.Stage) *Routes {
 	routes := &Routes{stages: stages, known: map[routeKey]*route{}}
 	for i := range stages {
 		if predicate, ok := stages[i].Predicate.(*predicates.HasHeaderKey); ok {
-			routes.headers = append(routes.headers, predicate)
+			routes.hasHeaderPredicates = true
+			routes.headerTests = append(routes.headerTests, headerTest{predicate, func(block []byte) uint64 {
+				if predicate.In(block) {
+					return 1
+				}
+				return 0
+			}})
+		}
+		if drop, ok := stages[i].Operation.(*records.DropHeaders); ok {
+			test := func(block []byte) uint64 { return uint64(drop.Effect(block)) }
+			routes.headerTests = append(routes.headerTests, headerTest{drop, test})
 		}
 	}
 	return routes
 }
 
-// routeKey identifies a route: the topic, and a bit for each predicate on headers that matches.
-type routeKey struct {
-	topic         string
-	headerMatches uint64
+// headerResult returns the result of the test of a predicate or operation.
+func (c *Routes) headerResult(of any, results uint64) uint64 {
+	index := slices.IndexFunc(c.headerTests, func(test headerTest) bool { return test.of == of })
+	return results >> (headerTestBits * index) & (1<<headerTestBits - 1)
 }
 
-// route is what a chain does to rows of one topic, if the predicates on headers have the same results.
+// routeKey identifies a route: the topic, and the results of the header tests.
+type routeKey struct {
+	topic         string
+	headerResults uint64
+}
+
+// route is what a chain does to rows of one topic, if the header tests have the same results.
 type route struct {
 	topic        string // of the result, before timestampRouter
 	interpreted  bool   // all rows need the interpreter
 	drops        bool   // no row is emitted
 	notTombstone bool   // only for values that are not null: RecordIsTombstone was evaluated for them
+	// addsHeaders reports whether a stage adds headers, copiesHeaders whether one adds fields as headers, dropsHeaders
+	// whether one drops all headers of the rows.
+	addsHeaders   bool
+	copiesHeaders bool
+	dropsHeaders  bool
 	// stages holds the operations on fields, and InsertHeader, topics the topic before each. hoists follow them.
 	stages, hoists  []*operation.Stage
 	topics          []string
@@ -55,40 +90,38 @@ type route struct {
 	misses     int              // maps whose keys did not repeat
 }
 
-// matchHeaders returns a bit for each predicate on headers that matches.
-func (c *Routes) matchHeaders(row *wit.Row, data []byte) (bits uint64) {
-	if len(c.headers) == 0 || row.Headers.Encoding != wit.Raw {
+// testHeaders returns the results of the header tests.
+func (c *Routes) testHeaders(row *wit.Row, data []byte) (results uint64) {
+	if len(c.headerTests) == 0 || row.Headers.Encoding != wit.Raw {
 		return 0
 	}
 	block := data[row.Headers.Start:][:row.Headers.Size]
-	for i, predicate := range c.headers {
-		if predicate.In(block) {
-			bits |= 1 << i
-		}
+	for i := range c.headerTests {
+		results |= c.headerTests[i].result(block) << (headerTestBits * i)
 	}
-	return bits
+	return results
 }
 
 // route returns the route of a topic, whose memory may be reused.
-func (c *Routes) route(topic string, matches uint64) *route {
-	current := c.known[routeKey{topic, matches}]
+func (c *Routes) route(topic string, headerResults uint64) *route {
+	current := c.known[routeKey{topic, headerResults}]
 	if current == nil {
 		topic = strings.Clone(topic)
-		current = &route{topic: topic, interpreted: len(c.headers) > 64}
+		current = &route{topic: topic, interpreted: len(c.headerTests) > maxHeaderTests}
 		for i := 0; i < len(c.stages) && !current.interpreted && !current.drops; i++ {
-			current.interpreted = !current.add(&c.stages[i], i == len(c.stages)-1, c, matches)
+			current.interpreted = !current.add(&c.stages[i], i == len(c.stages)-1, c, headerResults)
 		}
 		if len(c.known) >= schemas.MaxCached {
 			clear(c.known)
 		}
-		c.known[routeKey{topic, matches}] = current
+		c.known[routeKey{topic, headerResults}] = current
 	}
 	return current
 }
 
 // add adds a stage. It returns false if only the interpreter supports it.
-func (r *route) add(stage *operation.Stage, isLast bool, routes *Routes, matches uint64) bool {
-	applies, supported := r.evaluate(stage, routes, matches)
+func (r *route) add(stage *operation.Stage, isLast bool, routes *Routes, headerResults uint64) bool {
+	applies, supported := r.evaluate(stage, routes, headerResults)
 	if !supported || !applies {
 		return supported
 	}
@@ -107,18 +140,32 @@ func (r *route) add(stage *operation.Stage, isLast bool, routes *Routes, matches
 		r.hoists = append(r.hoists, stage)
 		return op.Target == record.Value
 	case *records.InsertHeader, *fields.HeaderFrom:
-		if len(routes.headers) > 0 { // the predicates on headers were evaluated before all stages
+		if routes.hasHeaderPredicates { // they were evaluated before all stages
 			return false
 		}
+		r.addsHeaders = true
+		if _, ok := op.(*fields.HeaderFrom); ok {
+			r.copiesHeaders = true
+		}
 	case *records.DropHeaders:
-		return false
+		effect := records.DropEffect(routes.headerResult(op, headerResults))
+		if r.dropsHeaders {
+			effect = records.DropsNothing
+		}
+		if effect == records.DropsSome || routes.hasHeaderPredicates {
+			return false
+		}
+		if effect == records.DropsNothing && !r.addsHeaders {
+			return true
+		}
+		r.dropsHeaders = r.dropsHeaders || effect == records.DropsAll
 	}
 	r.stages, r.topics = append(r.stages, stage), append(r.topics, r.topic)
 	return len(r.hoists) == 0
 }
 
 // evaluate evaluates the predicate of a stage for the rows of the route.
-func (r *route) evaluate(stage *operation.Stage, routes *Routes, headerMatches uint64) (applies, supported bool) {
+func (r *route) evaluate(stage *operation.Stage, routes *Routes, headerResults uint64) (applies, supported bool) {
 	switch predicate := stage.Predicate.(type) {
 	case predicates.RecordIsTombstone:
 		if slices.ContainsFunc(r.stages, extractsValue) {
@@ -127,8 +174,7 @@ func (r *route) evaluate(stage *operation.Stage, routes *Routes, headerMatches u
 		r.notTombstone = true
 		return stage.Negate, true
 	case *predicates.HasHeaderKey:
-		matches := headerMatches>>slices.Index(routes.headers, predicate)&1 != 0
-		return matches != stage.Negate, true
+		return (routes.headerResult(predicate, headerResults) != 0) != stage.Negate, true
 	case operation.TopicPredicate:
 		matches, matchErr := predicate.MatchesTopic(r.topic)
 		return matches != stage.Negate, matchErr == nil

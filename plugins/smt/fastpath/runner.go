@@ -17,16 +17,16 @@ type Runner struct {
 	call    *batch.Input
 	out     *batch.Output
 	scratch *object.Scratch
-	// routes holds the route of each topic of the call, for chains without predicates on headers.
+	// routes holds the route of each topic of the call, for chains without header tests.
 	routes []*route
 	loop   kernel.Rows
 	pieces []byte // the edited values of one row
 	// copiedRow and copiedData hold a copy of the last row, see [Runner.copyWithRoom].
 	copiedRow  [1]wit.Row
 	copiedData []byte
-	// Rows before sameTopicEnd get the same topic, rows before sameHeadersEnd have the same headerMatches.
+	// Rows before sameTopicEnd get the same topic, rows before sameHeadersEnd have the same headerResults.
 	sameTopicEnd, sameHeadersEnd int
-	headerMatches                uint64
+	headerResults                uint64
 	// separated caches whether results may be appended in place after each value.
 	separated tristate
 	// Off sends all rows to the interpreter, in tests.
@@ -70,11 +70,11 @@ func (l *Runner) Run(routes *Routes, start int) (next int) {
 	topic := l.call.Topics[row.Topic]
 	seg := segment{rows: l.call.Rows, data: l.call.Data, start: start, outTopic: row.Topic}
 	current := l.routes[row.Topic]
-	if len(routes.headers) > 0 {
-		if !l.matchHeaders(routes, start) {
+	if len(routes.headerTests) > 0 {
+		if !l.testHeaders(routes, start) {
 			return start
 		}
-		current, seg.rows = routes.route(topic, l.headerMatches), seg.rows[:l.sameHeadersEnd]
+		current, seg.rows = routes.route(topic, l.headerResults), seg.rows[:l.sameHeadersEnd]
 	} else if current == nil {
 		current = routes.route(topic, 0)
 		l.routes[row.Topic] = current
@@ -139,8 +139,8 @@ func (l *Runner) copyWithRoom(row *wit.Row, seg segment) segment {
 	return segment{rows: l.copiedRow[:], data: l.copiedData, first: seg.start, outTopic: seg.outTopic}
 }
 
-// matchHeaders sets headerMatches and sameHeadersEnd for a row. It returns false for invalid headers.
-func (l *Runner) matchHeaders(routes *Routes, start int) bool {
+// testHeaders sets headerResults and sameHeadersEnd for a row. It returns false for invalid headers.
+func (l *Runner) testHeaders(routes *Routes, start int) bool {
 	rows, data := l.call.Rows, l.call.Data
 	if start < l.sameHeadersEnd {
 		return true
@@ -150,11 +150,11 @@ func (l *Runner) matchHeaders(routes *Routes, start int) bool {
 		if slice.Encoding == wit.Raw && uint64(slice.Start)+uint64(slice.Size) > uint64(len(data)) {
 			break
 		}
-		matches := routes.matchHeaders(&rows[end], data)
-		if end > start && matches != l.headerMatches {
+		results := routes.testHeaders(&rows[end], data)
+		if end > start && results != l.headerResults {
 			break
 		}
-		l.headerMatches, l.sameHeadersEnd = matches, end+1
+		l.headerResults, l.sameHeadersEnd = results, end+1
 	}
 	return start < l.sameHeadersEnd
 }
@@ -346,7 +346,11 @@ const maxMisses = 50
 // Learn compiles a program for rows like a given one, which the interpreter has handled.
 func (l *Runner) Learn(routes *Routes, rowIndex int) {
 	row := &l.call.Rows[rowIndex]
-	current := routes.route(l.call.Topics[row.Topic], routes.matchHeaders(row, l.call.Data))
+	results := l.headerResults
+	if rowIndex >= l.sameHeadersEnd {
+		results = routes.testHeaders(row, l.call.Data)
+	}
+	current := routes.route(l.call.Topics[row.Topic], results)
 	switch {
 	case current.interpreted, current.drops, len(current.stages)+len(current.hoists) == 0:
 	case row.Value.Encoding == wit.WithSchema:

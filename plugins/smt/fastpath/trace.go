@@ -1,6 +1,8 @@
 package fastpath
 
 import (
+	"slices"
+
 	"github.com/culvert-project/culvert/plugins/smt/compile"
 	"github.com/culvert-project/culvert/plugins/smt/object"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
@@ -27,14 +29,21 @@ func (r *route) trace(scratch *object.Scratch, row *wit.Row, data []byte) *compi
 			return unusable
 		}
 	}
+	var head []byte
 	for _, stage := range r.hoists {
-		schema, ok := stage.Operation.(*records.HoistField).Relabel(&scratch.Schemas, results.Value, stage.Number)
-		if !ok || obj.IsMap {
+		hoist := stage.Operation.(*records.HoistField)
+		if obj.IsMap {
+			head = append(hoist.AppendHead(nil), head...)
+			continue
+		}
+		schema, ok := hoist.Relabel(&scratch.Schemas, results.Value, stage.Number)
+		if !ok {
 			return unusable
 		}
 		results.Value = schema
 	}
-	return compile.Compile(obj, results, row)
+	obj.DropsHeaders = r.dropsHeaders
+	return compile.Compile(obj, results, row, head)
 }
 
 // openForTrace opens the value of a row. It returns false for a null, and for anything that is no struct or map.
@@ -61,7 +70,7 @@ func (r *route) traceStages(obj *object.Object, row *wit.Row) bool {
 	obj.Trace = &object.Trace{}
 	for i, stage := range r.stages {
 		step := operation.Step{Stage: stage.Number, Topic: r.topics[i], Row: row}
-		if !traceStage(obj, stage, step) {
+		if !r.traceStage(obj, stage, step) {
 			return false
 		}
 	}
@@ -72,10 +81,16 @@ func (r *route) traceStages(obj *object.Object, row *wit.Row) bool {
 }
 
 // traceStage applies a stage to a traced object, or to the key created from it.
-func traceStage(obj *object.Object, stage *operation.Stage, step operation.Step) bool {
-	if insert, ok := stage.Operation.(*records.InsertHeader); ok {
-		obj.Headers = append(obj.Headers, object.AddedHeader{Bytes: insert.Header(&obj.Scratch.Schemas)})
+func (r *route) traceStage(obj *object.Object, stage *operation.Stage, step operation.Step) bool {
+	switch op := stage.Operation.(type) {
+	case *records.InsertHeader:
+		added := object.AddedHeader{Name: op.Name, Bytes: op.Header(&obj.Scratch.Schemas)}
+		obj.Headers = append(obj.Headers, added)
 		return true
+	case *records.DropHeaders:
+		count := len(obj.Headers)
+		obj.Headers = slices.DeleteFunc(obj.Headers, func(h object.AddedHeader) bool { return op.Drops(h.Name) })
+		return len(obj.Headers) == count || !r.copiesHeaders // the fields of removed headers would have to be checked
 	}
 	op, ok := stage.Operation.(operation.FieldOperation)
 	if !ok || op.Options().Whole {

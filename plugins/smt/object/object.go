@@ -24,7 +24,9 @@ type Object struct {
 	Class       string            // Java class of the value if its schema has another, see [record.Part]
 	Key         *Object           // new key of the record, see [Object.NewKey]
 	Headers     []AddedHeader
-	Trace       *Trace // if not nil, records what a program must check
+	// DropsHeaders means that the result has only Headers, none of the row.
+	DropsHeaders bool
+	Trace        *Trace // if not nil, records what a program must check
 }
 
 // input is the encoded value for which an object was opened.

@@ -24,6 +24,50 @@ func newDropHeaders(values settings.Values) (operation.Operation, *wit.Error) {
 	return &DropHeaders{names}, err
 }
 
+// Drops reports whether headers of a name are removed.
+func (o *DropHeaders) Drops(name string) bool { return slices.Contains(o.names, name) }
+
+// DropEffect is what DropHeaders does to encoded headers.
+type DropEffect uint64
+
+const (
+	// DropsNothing is also the effect on rows without headers.
+	DropsNothing DropEffect = iota
+	// DropsAll means that no header remains, as of an empty list.
+	DropsAll
+	// DropsSome is also the effect on invalid headers and on more than maxKept.
+	DropsSome
+)
+
+// maxKept is how many headers a row can have on the fast path.
+const maxKept = 63
+
+// Effect returns the effect on encoded headers.
+func (o *DropHeaders) Effect(block []byte) DropEffect {
+	list := record.ReadHeaders(block)
+	count := list.Remaining
+	if count < 0 || count > maxKept {
+		return DropsSome
+	}
+	dropped := int64(0)
+	for list.Remaining > 0 {
+		name, ok := list.Next()
+		if !ok {
+			return DropsSome
+		}
+		if o.Drops(string(name)) {
+			dropped++
+		}
+	}
+	switch dropped {
+	case count:
+		return DropsAll
+	case 0:
+		return DropsNothing
+	}
+	return DropsSome
+}
+
 func (o *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
 	part := &rec.Parts[record.Headers]
 	if part.Encoding != wit.Raw {
@@ -36,7 +80,7 @@ func (o *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage in
 		if !ok {
 			return rowerror.Data(stage, "invalid bytes of headers"), nil
 		}
-		if !slices.Contains(o.names, string(name)) {
+		if !o.Drops(string(name)) {
 			if kept == nil {
 				kept = make([]byte, 0, len(part.Bytes))
 			}
@@ -65,7 +109,7 @@ var insertHeaderKeys = []wit.ConfigKey{
 
 // InsertHeader adds the same header to all records.
 type InsertHeader struct {
-	name string
+	Name string
 	// nodes is the schema of the value, or nil. bytes is the encoded header, nil until the first record.
 	nodes        []wit.SchemaNode
 	value, bytes []byte
@@ -80,7 +124,7 @@ func newInsertHeader(options settings.Values) (operation.Operation, *wit.Error) 
 	if err != nil {
 		return nil, err
 	}
-	transform := &InsertHeader{name: setting.Trim(name)}
+	transform := &InsertHeader{Name: setting.Trim(name)}
 	text = setting.Trim(text)
 	literal, parseErr := values.Parse(text)
 	if parseErr == nil {
@@ -105,7 +149,7 @@ func (o *InsertHeader) Header(registry *schemas.Registry) []byte {
 		if o.nodes != nil {
 			encoding, schema = wit.WithSchema, registry.Declare(o.nodes)
 		}
-		o.bytes = connectdata.AppendNumber(append(connectdata.AppendString(nil, o.name), byte(encoding)), int64(schema))
+		o.bytes = connectdata.AppendNumber(append(connectdata.AppendString(nil, o.Name), byte(encoding)), int64(schema))
 		o.bytes = connectdata.AppendBytes(o.bytes, o.value)
 	}
 	return o.bytes

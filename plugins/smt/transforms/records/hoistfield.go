@@ -53,12 +53,17 @@ func (o *HoistField) Relabel(registry *schemas.Registry, schema uint32, stage in
 	return plan.out, true
 }
 
+// AppendHead appends what precedes a value without schema in the result.
+func (o *HoistField) AppendHead(dst []byte) []byte {
+	dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), 1)
+	return connectdata.AppendString(append(dst, connectdata.TagString), o.field)
+}
+
 func (o *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
 	part := &rec.Parts[o.Target]
 	if part.Encoding != wit.WithSchema {
 		part.Write(&ctx.Scratch, wit.Schemaless, 0, func(dst []byte) []byte {
-			dst = connectdata.AppendString(append(connectdata.AppendNumber(append(dst, connectdata.TagMap), 1),
-				connectdata.TagString), o.field)
+			dst = o.AppendHead(dst)
 			if part.Encoding == wit.Absent {
 				return append(dst, connectdata.TagNull)
 			}
