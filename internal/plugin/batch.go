@@ -29,6 +29,8 @@ var (
 	testFunc   = functions[wit.InterfaceTransform]["Test"]
 	encodeFunc = functions[wit.InterfaceSink]["Encode"]
 	decodeFunc = functions[wit.InterfaceSource]["Decode"]
+
+	responseFunc = functions[wit.InterfaceSink]["HandleResponse"]
 )
 
 // batchCall is the rows of a call. The used bytes of the batch's data are from low to high.

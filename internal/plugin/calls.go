@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
 	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
 )
 
 // functions are the contract's functions by interface and Go name.
@@ -284,17 +285,26 @@ func (i *Instance) Warnings() int { return i.out.warnings }
 // HandleResponse passes the response to a delivery and returns one result for each of its rows.
 func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
 	response wit.Response) (wit.ResponseResult, error) {
-	result, err := invoke[wit.ResponseResult](ctx, i, wit.InterfaceSink, "HandleResponse", context, memo, rows,
-		response)
+	var result wit.ResponseResult
+	pass := func(export *abi.Func) (uint32, error) {
+		if err := i.guest.PassResponse(i.callCtx, context, memo, rows, &response); err != nil {
+			return 0, err
+		}
+		return i.guest.Call(i.callCtx, export)
+	}
+	err := i.callBatch(ctx, responseFunc, pass, canon.SizeOf[wit.ResponseResult](), func(_ []byte, ptr uint32) error {
+		return i.guest.Lift(ptr, &result)
+	})
+	if err != nil {
+		return wit.ResponseResult{}, err
+	}
 	rowResults := result.Results
-	if err == nil && len(rowResults) != len(rows) {
+	if len(rowResults) != len(rows) {
 		return wit.ResponseResult{}, i.discard(abi.NewViolation("expected %d results, one for each row, found %d",
 			len(rows), len(rowResults)))
 	}
-	if err == nil {
-		if err := checkHints(rowResults); err != nil {
-			return wit.ResponseResult{}, i.discard(err)
-		}
+	if err := checkHints(rowResults); err != nil {
+		return wit.ResponseResult{}, i.discard(err)
 	}
 	for n := range rowResults {
 		if failure := rowResults[n].Rejected; failure != nil {
@@ -304,7 +314,7 @@ func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []by
 			sanitize(retry.Error)
 		}
 	}
-	return result, err
+	return result, nil
 }
 
 // Prepare compiles a chain of stages of this module into a context.

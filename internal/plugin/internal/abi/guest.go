@@ -59,7 +59,8 @@ type Guest struct {
 	blocks            []block
 	flat              []uint64
 	stack             [maxFlat]uint64
-	bytesIn, bytesOut uint64 // for metrics
+	texts             []string // of a response, reused
+	bytesIn, bytesOut uint64   // for metrics
 
 	// CallerErr, if set, returns an error when the caller has given up: then reading of large results stops.
 	CallerErr func() error
