@@ -80,7 +80,7 @@ type route struct {
 	addsHeaders   bool
 	copiesHeaders bool
 	dropsHeaders  bool
-	// stages holds the operations on fields, and InsertHeader, topics the topic before each. hoists follow them.
+	// stages holds the operations on fields, InsertHeader and DropHeaders, topics the topic before each. hoists follow.
 	stages, hoists  []*operation.Stage
 	topics          []string
 	timestampRouter *topics.TimestampRouter // if not nil, computes the topic after all stages

@@ -16,6 +16,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -62,6 +63,7 @@ func (m *slicesMemory) View(ptr, size uint32) ([]byte, bool) {
 
 // The tests of values without reflection also pass in a guest.
 func TestValuesInGuest(t *testing.T) {
+	require.NoError(t, guesttest.Depend("sdk", "wit"))
 	binary := filepath.Join(t.TempDir(), "guest.test")
 	build := exec.Command("go", "test", "-c", "-vet=off", "-o", binary, ".")
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
