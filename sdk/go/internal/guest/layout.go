@@ -42,7 +42,7 @@ func Strings(ptr, n uint32) []string {
 	for at := 0; at < len(list); at += stringSize {
 		joined = append(joined, stringAt(list[at:])...)
 	}
-	remaining := string(joined)
+	remaining := unsafe.String(unsafe.SliceData(joined), len(joined))
 	texts := make([]string, n)
 	for i := range texts {
 		size := binary.LittleEndian.Uint32(list[stringSize*i+4:])
