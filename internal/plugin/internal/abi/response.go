@@ -21,11 +21,14 @@ func (g *Guest) PassResponse(ctx context.Context, sinkContext, state []byte, row
 		texts = append(texts, validText(r.Headers[i].Name), validText(r.Headers[i].Value))
 	}
 	g.texts = texts
-	contextBlock, stateBlock := g.AddBlock(len(sinkContext), 1), g.AddBlock(len(state), 1)
-	rowsBlock, headersBlock := g.AddBlock(4*len(rows), 4), g.AddBlock(headerBytes*len(r.Headers), 4)
-	bodyBlock, firstText := g.AddBlock(len(r.Body), 1), Block(len(g.blocks))
-	for _, text := range texts {
-		g.AddBlock(len(text), 1)
+	contextBlock := g.AddBlock(len(sinkContext), 1)
+	stateBlock := g.AddBlock(len(state), 1)
+	rowsBlock := g.AddBlock(4*len(rows), 4)
+	headersBlock := g.AddBlock(headerBytes*len(r.Headers), 4)
+	bodyBlock := g.AddBlock(len(r.Body), 1)
+	firstText := Block(len(g.blocks))
+	for _, s := range texts {
+		g.AddBlock(len(s), 1)
 	}
 	if err := g.AllocateBlocks(ctx); err != nil {
 		return err
@@ -38,12 +41,12 @@ func (g *Guest) PassResponse(ctx context.Context, sinkContext, state []byte, row
 		binary.LittleEndian.PutUint32(numbers[4*i:], row)
 	}
 	headers := g.BlockBytes(headersBlock)
-	for i, text := range texts {
+	for i, s := range texts {
 		block := firstText + Block(i)
-		copy(g.BlockBytes(block), text)
+		copy(g.BlockBytes(block), s)
 		if i >= 2 {
 			binary.LittleEndian.PutUint32(headers[8*(i-2):], g.Pointer(block))
-			binary.LittleEndian.PutUint32(headers[8*(i-2)+4:], uint32(len(text)))
+			binary.LittleEndian.PutUint32(headers[8*(i-2)+4:], uint32(len(s)))
 		}
 	}
 	clear(texts) // the response's memory may be freed
