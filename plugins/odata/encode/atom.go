@@ -26,12 +26,16 @@ func (b *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Va
 	}
 	dst = append(dst, tag...)
 	start := len(dst)
+	dst = append(dst, entityType.emptyHead...)
 	entry := atomEntry{typ: entityType}
 	dst, err := b.appendProperties(dst, &entry, entityType, rowValue, path)
 	if err != nil {
 		return dst, err
 	}
-	return append(slices.Insert(dst, start, entry.head()...), atomEnd...), nil
+	if entry.title+entry.author+entry.updated+entry.summary != "" || len(entry.links) > 0 {
+		dst = slices.Replace(dst, start, start+len(entityType.emptyHead), entry.head()...)
+	}
+	return append(dst, atomEnd...), nil
 }
 
 // atomEntry collects what an entry contains before its content.
@@ -80,9 +84,8 @@ func AtomProblem(structure *edm.StructuredType) string {
 	return ""
 }
 
-func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowValue *rowvalue.Value,
-	path string) (_ []byte,
-	err error) {
+func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowValue *rowvalue.Value, path string) (
+	_ []byte, err error) {
 	properties := b.properties(typ, rowValue, path)
 	for properties.next() {
 		switch {
@@ -91,10 +94,9 @@ func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowVa
 		case properties.isNull:
 			dst = append(append(append(dst, "<d:"...), properties.Name...), ` m:null="true"/>`...)
 		case properties.typ != nil:
-			dst = append(append(append(append(append(dst, "<d:"...), properties.Name...), ` m:type="`...),
-				properties.typ.QualifiedName()...), `">`...)
+			dst = append(dst, properties.startTag...)
 			dst, err = b.appendProperties(dst, nil, properties.typ, &properties.Value, properties.path())
-			dst = append(append(append(dst, "</d:"...), properties.Name...), '>')
+			dst = append(dst, properties.endTag...)
 		default:
 			dst, err = properties.appendElement(dst, entry)
 		}
@@ -106,11 +108,7 @@ func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowVa
 }
 
 func (m *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, error) {
-	dst = append(append(dst, "<d:"...), m.Name...)
-	if primitive := m.property.Type.Primitive; primitive != edm.String {
-		dst = append(append(append(dst, ` m:type="`...), primitive.String()...), '"')
-	}
-	dst = append(dst, '>')
+	dst = append(dst, m.startTag...)
 	out, common := m.appendFast(dst, value.Atom)
 	if mapped := entry != nil && m.property.FeedMapping != nil; mapped || !common {
 		converted, err := m.convert()
@@ -127,7 +125,7 @@ func (m *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, er
 		}
 		out = appendXML(dst, converted.Text)
 	}
-	return append(append(append(out, "</d:"...), m.Name...), '>'), nil
+	return append(out, m.endTag...), nil
 }
 
 func (m *propertyCursor) appendLink(entry *atomEntry) (err error) {
@@ -154,6 +152,16 @@ func (m *propertyCursor) appendLink(entry *atomEntry) (err error) {
 	}
 	entry.links = append(dst, "</m:inline></link>"...)
 	return nil
+}
+
+// isPlainXML reports whether a text consists of printable ASCII without markup.
+func isPlainXML(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '&' || c == '<' || c == '>' {
+			return false
+		}
+	}
+	return true
 }
 
 // appendXML escapes line ends too, so that a parser does not normalize them.

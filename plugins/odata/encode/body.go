@@ -84,6 +84,10 @@ func (m *propertyCursor) next() bool {
 		} else {
 			m.propertyWriter = m.parent.writers[m.Name]
 		}
+		if m.Value.Present && m.propertyWriter != nil && m.isUnrestricted {
+			m.isNull = false
+			return true
+		}
 		if write, err := m.isWritten(); write || err != nil {
 			m.err = err
 			return err == nil

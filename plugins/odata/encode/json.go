@@ -11,10 +11,11 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 	start := len(dst)
 	properties := b.properties(typ, rowValue, path)
 	for properties.next() {
-		if len(dst) > start {
-			dst = append(dst, ',')
+		if label := properties.label; len(dst) > start {
+			dst = append(dst, label...)
+		} else {
+			dst = append(dst, label[1:]...)
 		}
-		dst = append(dst, properties.label...)
 		switch {
 		case properties.isNull:
 			dst = append(dst, "null"...)

@@ -31,11 +31,11 @@ const (
 	RecordKey             // may be the value of the only key property, instead of a struct
 )
 
-// KeyValues returns the values of the key properties.
-func (t *Type) KeyValues(config *sinkconfig.Config, rowValue *rowvalue.Value, source KeySource) ([]KeyValue, error) {
-	var keys []KeyValue
-	for _, name := range t.Key {
-		property := t.properties[name]
+// AppendKeyValues appends the values of the key properties. With an error it returns no keys.
+func (t *Type) AppendKeyValues(keys []KeyValue, config *sinkconfig.Config, rowValue *rowvalue.Value,
+	source KeySource) ([]KeyValue, error) {
+	for i, name := range t.Key {
+		property := t.keys[i]
 		if property == nil {
 			return nil, odataerror.DataError("the key property " + name + " of " + t.QualifiedName() +
 				" isn't declared in $metadata")

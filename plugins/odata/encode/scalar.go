@@ -20,6 +20,9 @@ const (
 	encodeInstant
 	encodeInteger
 	encodeDecimal
+	encodeBoolean
+	encodeFloat32
+	encodeFloat64
 )
 
 func (c *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
@@ -40,6 +43,13 @@ func (c *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 		if c.scale = value.SmallScale(node); c.scale >= 0 && c.scale <= c.property.Scale {
 			c.encoding = encodeDecimal
 		}
+	case node == nil: // the kinds below have no tag of their own
+	case kind == wit.Boolean && primitive == edm.Boolean:
+		c.encoding = encodeBoolean
+	case kind == wit.Float32 && unnamed && (primitive == edm.Single || primitive == edm.Double):
+		c.encoding = encodeFloat32
+	case kind == wit.Float64 && unnamed && primitive == edm.Double:
+		c.encoding = encodeFloat64
 	}
 }
 
@@ -61,6 +71,9 @@ func (m *propertyCursor) appendFast(dst []byte, form value.Form) (_ []byte, ok b
 		case form == value.JSON:
 			return jsontext.AppendText(dst, text)
 		}
+		if isPlainXML(text) {
+			return append(dst, text...), true
+		}
 		return appendXML(dst, text), scan.XMLAllows(text)
 	case encodeInstant:
 		return value.AppendInstant(dst, m.property.Type.Primitive, m.Value.Int64(), form)
@@ -77,8 +90,19 @@ func (m *propertyCursor) appendFast(dst []byte, form value.Form) (_ []byte, ok b
 		if content := m.Value.Bytes(); len(content) > 0 && len(content) <= 8 {
 			return appendDecimal(dst, content, m.scale, m.property, form)
 		}
+	case encodeBoolean:
+		return strconv.AppendBool(dst, m.Value.Bool()), true
+	case encodeFloat32:
+		return appendFloat(dst, m.Value.Float(32), 32)
+	case encodeFloat64:
+		return appendFloat(dst, m.Value.Float(64), 64)
 	}
 	return dst, false
+}
+
+// appendFloat writes a number. ok is false for infinity and not-a-number.
+func appendFloat(dst []byte, number float64, bits int) (_ []byte, ok bool) {
+	return strconv.AppendFloat(dst, number, 'g', -1, bits), number-number == 0
 }
 
 // appendDecimal writes a decimal of at most eight bytes.

@@ -20,9 +20,14 @@ type Type struct {
 	properties  map[string]*edm.Property
 	navigations map[string]*edm.Navigation
 	types       map[string]*Type
+	keys        []*edm.Property // in the order of Key, nil for those that are not declared
 	writers     map[string]*propertyWriter
-	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema.
+	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema. The last one is
+	// repeated in lastRoot and lastWriters.
 	writersBySchema map[*wit.SchemaNode][]*propertyWriter
+	lastRoot        *wit.SchemaNode
+	lastWriters     []*propertyWriter
+	emptyHead       string // the head of an Atom entry without values and links
 }
 
 // NewType indexes the types and returns the first one.
@@ -45,6 +50,9 @@ func NewType(structures []*edm.StructuredType) *Type {
 			typ.navigations[navigation.Name] = navigation
 			typ.types[navigation.Name] = all[navigation.Target]
 		}
+		for _, name := range typ.Key {
+			typ.keys = append(typ.keys, typ.properties[name])
+		}
 		typ.makeWriters()
 	}
 	return all[structures[0].QualifiedName()]
@@ -61,6 +69,9 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 	if root == nil || root.Kind != wit.Struct {
 		return nil
 	}
+	if root == t.lastRoot {
+		return t.lastWriters
+	}
 	writers, ok := t.writersBySchema[root]
 	if !ok {
 		if len(t.writersBySchema) == maxSchemas {
@@ -76,17 +87,28 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 		}
 		t.writersBySchema[root] = writers
 	}
+	t.lastRoot, t.lastWriters = root, writers
 	return writers
 }
 
 func (t *Type) makeWriters() {
 	t.writers, t.writersBySchema = map[string]*propertyWriter{}, map[*wit.SchemaNode][]*propertyWriter{}
-	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
+	t.emptyHead = string((&atomEntry{typ: t}).head())
+	label := func(name string) string { return string(append(jsontext.AppendString([]byte{','}, name), ':')) }
 	for name, navigation := range t.navigations {
 		t.writers[name] = &propertyWriter{navigation: navigation, typ: t.types[name], label: label(name)}
 	}
 	for name, property := range t.properties {
-		writer := &propertyWriter{property: property, typ: t.types[name], isKey: t.IsKey(name), label: label(name)}
+		writer := &propertyWriter{property: property, typ: t.types[name], isKey: t.IsKey(name), label: label(name),
+			startTag: "<d:" + name, endTag: "</d:" + name + ">"}
+		isKnown := writer.typ != nil || property.Type.Primitive != edm.NotPrimitive
+		writer.isUnrestricted = isKnown && property.Updatable && (property.Creatable || writer.isKey)
+		if primitive := property.Type.Primitive; writer.typ != nil {
+			writer.startTag += ` m:type="` + writer.typ.QualifiedName() + `"`
+		} else if primitive != edm.String {
+			writer.startTag += ` m:type="` + primitive.String() + `"`
+		}
+		writer.startTag += ">"
 		writer.min, writer.max, _ = property.Type.Primitive.Bounds()
 		t.writers[name] = writer
 	}
@@ -98,10 +120,15 @@ type propertyWriter struct {
 	navigation *edm.Navigation
 	typ        *Type // the nested entity type or complex type, nil if the metadata lack it
 	isKey      bool
-	label      []byte        // the name in JSON, with a colon
-	min, max   int64         // of an integer
-	encoding   valueEncoding // constant for a writer in writersBySchema, else set for each value
-	scale      int           // of a decimal, for encodeDecimal
+	// isUnrestricted means that the property is in all requests whose row has a value.
+	isUnrestricted bool
+
+	label    string        // a comma, and the name in JSON with a colon
+	startTag string        // in Atom
+	endTag   string        // in Atom
+	min, max int64         // of an integer
+	encoding valueEncoding // constant for a writer in writersBySchema, else set for each value
+	scale    int           // of a decimal, for encodeDecimal
 }
 
 // Convert converts a value to the type of a property. The settings decide whether it may lose precision.

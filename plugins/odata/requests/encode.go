@@ -25,9 +25,12 @@ type Input struct {
 
 // Encode returns the deliveries that write the rows.
 func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) wit.EncodeResult {
-	hints := make(map[uint32]string, len(input.Hints))
-	for _, hint := range input.Hints {
-		hints[hint.Row] = hint.Text
+	var hints []string // by the row
+	if len(input.Hints) > 0 {
+		hints = make([]string, len(input.Rows))
+		for _, hint := range input.Hints {
+			hints[hint.Row] = hint.Text
+		}
 	}
 	sets := make([]*entityset.EntitySet, len(input.Topics))
 	for i, topic := range input.Topics {
@@ -37,14 +40,15 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) w
 		return wit.RowError{RowIndex: uint32(row), ErrorClass: errorClass, Error: failure}
 	}
 	var out wit.EncodeResult
-	var encoder rowEncoder
+	encoder := rowEncoder{state: state, keyReader: rowvalue.Reader{Schemas: schemas},
+		valueReader: rowvalue.Reader{Schemas: schemas}}
 	plan := newDeliveryPlan(state, len(input.Rows))
 	for i := range input.Rows {
 		row := &input.Rows[i]
-		encoder = rowEncoder{state: state, schemas: schemas, lastBodySize: encoder.lastBodySize,
-			buffer: encoder.buffer, sourceRow: sourceRow{row: row, data: input.Data}}
-		if len(input.Hints) > 0 {
-			encoder.hint = parseHint(hints[uint32(i)])
+		encoder.sourceRow, encoder.entityKeys = sourceRow{row: row, data: input.Data}, entityKeys{}
+		encoder.rowsLeft, encoder.set = len(input.Rows)-1-i, nil
+		if hints != nil {
+			encoder.hint = parseHint(hints[i])
 		}
 		var topic string
 		if int(row.Topic) < len(input.Topics) {
@@ -89,7 +93,7 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 		if !e.hasKey {
 			return nil, odataerror.DataError("a tombstone without a key does not identify an entity to delete")
 		}
-		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, encode.RecordKey)
+		e.readKeys(&e.key, encode.RecordKey)
 		return e.encodeMode(modeDelete)
 	}
 	if err := e.findKeys(); err != nil {

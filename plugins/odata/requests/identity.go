@@ -1,10 +1,9 @@
 package requests
 
 import (
-	"encoding/hex"
+	"hash"
 	"hash/fnv"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
@@ -17,30 +16,42 @@ const (
 	requestTime = "RepeatabilityCreation"
 )
 
-// identity identifies the POST of a record, so that the service can recognize its repetition. It is the same in every
-// run, and differs between sets, topics and clusters. Assumption: SAP Gateway expects the format of its own clients, 32
-// hexadecimal digits and a time without zone.
-type identity struct {
-	path, topic string
-	record      wit.RecordID
-	timestamp   int64
-}
-
-func (e *rowEncoder) identity() identity {
-	return identity{e.set.Path, e.recordTopic, e.recordID, e.row.Timestamp}
-}
-
-// headers returns the RequestID, a hash, and the time of the record.
-func (i identity) headers() []wit.Header {
-	hash := fnv.New128a()
-	text := append(append([]byte(i.path), 0), i.topic...)
-	for _, n := range [...]int64{int64(i.record.Partition), i.record.Offset, int64(i.record.Part), i.timestamp} {
-		text = strconv.AppendInt(append(text, 0), n, 10)
+// appendIdentity appends the headers that identify the POST of a record, so that the service can recognize its
+// repetition: a hash, and the time of the record. They are the same in every run, and differ between sets, topics and
+// clusters. Assumption: SAP Gateway expects the format of its own clients, 32 hexadecimal digits and a time without
+// zone.
+func (e *rowEncoder) appendIdentity(headers []wit.Header) []wit.Header {
+	c := &e.identities
+	if c.hash == nil {
+		c.hash = fnv.New128a()
 	}
-	hash.Write(text)
-	seconds := max(i.timestamp, 0) / 1000
-	return []wit.Header{{Name: requestID, Value: strings.ToUpper(hex.EncodeToString(hash.Sum(nil)))},
-		{Name: requestTime, Value: time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05")}}
+	c.text = append(append(append(c.text[:0], e.set.Path...), 0), e.recordTopic...)
+	for _, n := range [...]int64{int64(e.recordID.Partition), e.recordID.Offset, int64(e.recordID.Part),
+		e.row.Timestamp} {
+		c.text = strconv.AppendInt(append(c.text, 0), n, 10)
+	}
+	c.hash.Reset()
+	c.hash.Write(c.text)
+	c.text = c.text[:0]
+	for _, b := range c.hash.Sum(c.sum[:0]) {
+		c.text = append(c.text, upperHex[b>>4], upperHex[b&15])
+	}
+	if seconds := max(e.row.Timestamp, 0) / 1000; c.time == "" || seconds != c.seconds {
+		c.seconds, c.time = seconds, time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05")
+	}
+	return append(headers, wit.Header{Name: requestID, Value: string(c.text)},
+		wit.Header{Name: requestTime, Value: c.time})
+}
+
+const upperHex = "0123456789ABCDEF"
+
+// identityCache holds memory for identities, and the time of the last record.
+type identityCache struct {
+	hash    hash.Hash
+	text    []byte
+	sum     [16]byte
+	seconds int64  // since 1970
+	time    string // formatted
 }
 
 // IsIdempotent reports whether the service ignores a repeated POST of the row by its RequestID.

@@ -24,7 +24,7 @@ func (e *rowEncoder) encodeInsert() (*request, error) {
 		req.Predicate = "" // the service may create the entity with the key of another row
 	}
 	if e.state.InsertUncertain == "repeatable" {
-		req.headers = append(req.headers, e.identity().headers()...)
+		req.headers = e.appendIdentity(append(make([]wit.Header, 0, len(req.headers)+2), req.headers...))
 	}
 	req.repeatable = e.state.InsertUncertain == "retry" || IsIdempotent(e.state, e.set, e.hint)
 	return req, nil
@@ -144,9 +144,15 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 		writer.Nested = &nested
 	}
 	size := max(min(e.lastBodySize, maxSizeHint), int(e.row.Value.Size))
-	if req.body, err = writer.AppendEntity(make([]byte, 0, size+size/8+64), e.set.Type, &e.value, ""); err != nil {
+	if size += size/8 + 64; cap(e.bodies)-len(e.bodies) < size {
+		e.bodies = make([]byte, 0, max(size, min((e.rowsLeft+1)*size, maxSizeHint)))
+	}
+	start := len(e.bodies)
+	bodies, err := writer.AppendEntity(e.bodies, e.set.Type, &e.value, "")
+	if err != nil {
 		return err
 	}
+	e.bodies, req.body = bodies, bodies[start:len(bodies):len(bodies)]
 	e.lastBodySize = len(req.body)
 	addBodyHeaders(&e.state.Config, req)
 	if len(nested) == 0 {
@@ -209,7 +215,7 @@ func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedConten
 // addNestedUpdate adds the update of one nested entity, and of the entities nested in it.
 func (e *rowEncoder) addNestedUpdate(req *request, content *encode.NestedContent, entity *rowvalue.Value,
 	targetSet *entityset.LinkedSet) error {
-	keys, err := content.Type.KeyValues(&e.state.Config, entity, encode.RecordValue)
+	keys, err := content.Type.AppendKeyValues(nil, &e.state.Config, entity, encode.RecordValue)
 	if err != nil {
 		return odataerror.DataError(content.Path + ": " + odataerror.As(err).Message)
 	}

@@ -25,14 +25,15 @@ func (p *deliveryPlan) add(req *request) {
 	noBatch := p.state.ServiceCapabilities[req.Set.ServiceIndex].NoBatch
 	if p.state.Batch && !noBatch && !req.isUnbatched() {
 		kind := batchKind{req.class(), req.Set.ServiceIndex}
-		if number := ordered.open[kind]; number > last && p.fits(ordered.groups[number-1], req) {
-			open := ordered.groups[number-1]
+		number := ordered.openFor(kind)
+		if *number > last && p.fits(ordered.groups[*number-1], req) {
+			open := ordered.groups[*number-1]
 			open.requests = append(open.requests, req)
 			open.operations, open.size = open.operations+req.operations(), open.size+req.size()
-			ordered.setLast(req, number)
+			ordered.setLast(req, *number)
 			return
 		}
-		ordered.open[kind] = len(ordered.groups) + 1
+		*number = len(ordered.groups) + 1
 	}
 	ordered.groups = append(ordered.groups, &group{class: req.class(), serviceIndex: req.Set.ServiceIndex,
 		requests: []*request{req}, operations: req.operations(), size: req.size()})
@@ -47,7 +48,7 @@ func (p *deliveryPlan) orderedGroups(req *request) *orderedGroups {
 	}
 	ordered := p.byKey[key]
 	if ordered == nil {
-		ordered = &orderedGroups{last: make(map[uint32]int, entities), open: map[batchKind]int{}}
+		ordered = &orderedGroups{last: make(map[uint32]int, entities)}
 		p.byKey[key] = ordered
 		p.keys = append(p.keys, key)
 	}
@@ -77,8 +78,24 @@ func (p *deliveryPlan) fits(open *group, req *request) bool {
 // as one.
 type orderedGroups struct {
 	groups []*group
-	last   map[uint32]int    // number of the last group of an entity, by its hash
-	open   map[batchKind]int // number of the group to which requests of a kind are added
+	last   map[uint32]int // number of the last group of an entity, by its hash
+	open   []openGroup    // one for each kind of requests
+}
+
+// openGroup is the number of the group to which requests of a kind are added. Zero means none.
+type openGroup struct {
+	kind   batchKind
+	number int
+}
+
+func (s *orderedGroups) openFor(kind batchKind) *int {
+	for i := range s.open {
+		if s.open[i].kind == kind {
+			return &s.open[i].number
+		}
+	}
+	s.open = append(s.open, openGroup{kind: kind})
+	return &s.open[len(s.open)-1].number
 }
 
 func (s *orderedGroups) setLast(req *request, number int) {

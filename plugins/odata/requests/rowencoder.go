@@ -15,11 +15,16 @@ import (
 // rowEncoder turns one row into a request.
 type rowEncoder struct {
 	state        *capabilities.State
-	schemas      rowvalue.Schemas
+	keyReader    rowvalue.Reader
+	valueReader  rowvalue.Reader
 	set          *entityset.EntitySet // of the row's topic, nil if there is none
 	hint         Hint
+	rowsLeft     int       // after this row
 	buffer       []request // of all rows. The rows before have used it up to its length.
+	bodies       []byte    // of all rows, like buffer
 	lastBodySize int
+	keyMemory    [4]encode.KeyValue // of entityKeys
+	identities   identityCache
 	sourceRow
 	entityKeys
 }
@@ -50,10 +55,10 @@ func (e *rowEncoder) setSourceRecord(row int, origins []wit.RecordID, topics []s
 }
 
 func (e *rowEncoder) readValues() (err error) {
-	if e.key, e.hasKey, err = e.schemas.Read(e.row.Key, e.data); err != nil {
+	if e.key, e.hasKey, err = e.keyReader.Read(e.row.Key, e.data); err != nil {
 		return err
 	}
-	e.value, e.hasValue, err = e.schemas.Read(e.row.Value, e.data)
+	e.value, e.hasValue, err = e.valueReader.Read(e.row.Value, e.data)
 	return err
 }
 
@@ -64,14 +69,18 @@ func (e *rowEncoder) findKeys() error {
 		e.keyErr = odataerror.DataError("the record has no key, and " + sinkconfig.NameKeyFrom + " is record")
 		return nil
 	case e.state.KeyFromRecord:
-		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, encode.RecordKey)
+		e.readKeys(&e.key, encode.RecordKey)
 		return nil
 	}
-	e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.value, encode.RecordValue)
+	e.readKeys(&e.value, encode.RecordValue)
 	if e.keyErr == nil || !e.hasKey {
 		return nil
 	}
 	return e.completeKeys()
+}
+
+func (e *rowEncoder) readKeys(rowValue *rowvalue.Value, source encode.KeySource) {
+	e.keys, e.keyErr = e.set.Type.AppendKeyValues(e.keyMemory[:0], &e.state.Config, rowValue, source)
 }
 
 // completeKeys reads the key properties that the value lacks from the record's key.
@@ -117,7 +126,7 @@ func (e *rowEncoder) keyIsReplaced() bool {
 // newRequest returns a request to the set or, if the key is known, to the entity.
 func (e *rowEncoder) newRequest(operation Operation) *request {
 	if len(e.buffer) == cap(e.buffer) {
-		e.buffer = make([]request, 0, 64)
+		e.buffer = make([]request, 0, min(e.rowsLeft+1, maxBuffer))
 	}
 	e.buffer = e.buffer[:len(e.buffer)+1]
 	req := &e.buffer[len(e.buffer)-1]
@@ -140,6 +149,8 @@ func (e *rowEncoder) entityKey(predicate string) string {
 	}
 	return encode.CanonicalPredicate(e.keys, predicate)
 }
+
+const maxBuffer = 1000 // requests that are allocated at once
 
 // newEntityRequest returns a request to the entity, or an error if the row does not identify one.
 func (e *rowEncoder) newEntityRequest(operation Operation) (*request, error) {

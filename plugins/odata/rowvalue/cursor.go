@@ -30,7 +30,11 @@ func (c *Cursor) Next() bool {
 		}
 		field := &members[c.count]
 		c.Name = field.Name
-		c.read(field.Node)
+		if starts := c.parent.starts; c.parent.node == 0 && len(starts) > 0 {
+			c.Value.open(field.Node, starts[c.count])
+		} else {
+			c.read(field.Node)
+		}
 		c.count++
 		return true
 	}

@@ -40,24 +40,61 @@ func cloneNode(node *wit.SchemaNode) wit.SchemaNode {
 	return clone
 }
 
+// Reader reads the keys or the values of rows, one after another. A Value is valid until the next Read.
+type Reader struct {
+	Schemas Schemas
+	content content
+}
+
+// content is the bytes of a key or value. Several values share it.
+type content struct {
+	schemas Schemas
+	nodes   []wit.SchemaNode // the schema, nil for values without schema
+	bytes   []byte
+	// starts holds where the fields of the root struct start. It is empty if a field is not of a common kind.
+	starts []int
+}
+
 // Read returns the key or value of a row, which it validates. ok is false if it is absent or null.
-func (s Schemas) Read(slice wit.ValueSlice, data []byte) (value Value, ok bool, err error) {
-	value = Value{schemas: s, bytes: data[slice.Start : slice.Start+slice.Size]}
+func (r *Reader) Read(slice wit.ValueSlice, data []byte) (value Value, ok bool, err error) {
+	c := &r.content
+	*c = content{schemas: r.Schemas, bytes: data[slice.Start : slice.Start+slice.Size], starts: c.starts[:0]}
 	switch slice.Encoding {
 	case wit.WithSchema:
-		if value.nodes = s[slice.Schema]; value.nodes == nil {
+		if c.nodes = r.Schemas[slice.Schema]; c.nodes == nil {
 			return value, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
 		}
-		_, err = connectdata.Skip(value.nodes, 0, value.bytes)
+		err = c.check()
 	case wit.Schemaless:
-		_, err = connectdata.SkipSchemaless(value.bytes)
+		_, err = connectdata.SkipSchemaless(c.bytes)
 	default:
 		return Value{}, false, nil
 	}
 	if err != nil {
 		return value, false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 	}
+	value.content = c
 	value.open(0, 0)
 	value = value.resolved()
 	return value, value.Present, nil
+}
+
+// check validates a value with schema and finds the fields of a struct.
+func (c *content) check() error {
+	root := &c.nodes[0]
+	null, pos, ok := connectdata.IsNull(root, c.bytes)
+	if ok && !null && root.Kind == wit.Struct {
+		for i := range root.Fields {
+			c.starts = append(c.starts, pos)
+			if pos = connectdata.SkipFast(&c.nodes[root.Fields[i].Node], c.bytes, pos); pos == 0 {
+				break
+			}
+		}
+		if pos > 0 {
+			return nil
+		}
+	}
+	c.starts = c.starts[:0]
+	_, err := connectdata.Skip(c.nodes, 0, c.bytes)
+	return err
 }

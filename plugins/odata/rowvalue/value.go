@@ -1,6 +1,8 @@
 package rowvalue
 
 import (
+	"encoding/binary"
+	"math"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
@@ -10,12 +12,10 @@ import (
 // Value is a position in the bytes of a row. The zero Value is null.
 type Value struct {
 	Present bool // the value is not null
-	schemas Schemas
-	nodes   []wit.SchemaNode // the schema, nil for values without schema
-	node    uint32           // the value's node in it
-	bytes   []byte           // of the row
-	at      int              // where the value starts
-	start   int              // where it starts after its union branch or tag
+	node    uint32
+	*content
+	at    int // where the value starts
+	start int // where it starts after its union branch or tag
 }
 
 func (v *Value) open(node uint32, at int) {
@@ -30,7 +30,7 @@ func (v *Value) open(node uint32, at int) {
 
 // Schema returns the value's node of the schema, nil for schemaless values.
 func (v *Value) Schema() *wit.SchemaNode {
-	if v.nodes == nil {
+	if v.content == nil || v.nodes == nil {
 		return nil
 	}
 	return &v.nodes[v.node]
@@ -64,6 +64,17 @@ func (v *Value) Int64() int64 {
 	return n
 }
 
+// Bool returns the value of a boolean with schema.
+func (v *Value) Bool() bool { return v.bytes[v.start] != 0 }
+
+// Float returns the value of a number of 32 or 64 bits with schema.
+func (v *Value) Float(bits int) float64 {
+	if bits == 32 {
+		return float64(math.Float32frombits(binary.LittleEndian.Uint32(v.bytes[v.start:])))
+	}
+	return math.Float64frombits(binary.LittleEndian.Uint64(v.bytes[v.start:]))
+}
+
 // Bytes returns the content of a string or of bytes.
 func (v *Value) Bytes() []byte {
 	content, _ := connectdata.LengthPrefixed(v.bytes[v.start:])
@@ -73,6 +84,7 @@ func (v *Value) Bytes() []byte {
 // Decode converts the value as package connectdata does. Strings that are not UTF-8 are an error.
 func (v *Value) Decode() (decoded any, err error) {
 	switch {
+	case v.content == nil: // null
 	case v.nodes != nil:
 		decoded, _, err = connectdata.Read(v.nodes, v.node, v.bytes[v.at:])
 	case len(v.bytes) > v.at:
@@ -96,15 +108,16 @@ func (v Value) resolved() Value {
 		return v
 	}
 	id, size := connectdata.Number(v.bytes[v.start:])
-	content, _ := connectdata.LengthPrefixed(v.bytes[v.start+size:])
+	bytes, _ := connectdata.LengthPrefixed(v.bytes[v.start+size:])
 	nodes := v.schemas[uint32(id)]
 	if nodes == nil || id>>32 != 0 {
 		return v
 	}
-	if _, err := connectdata.Skip(nodes, 0, content); err != nil {
+	embedded := &content{schemas: v.schemas, nodes: nodes, bytes: bytes}
+	if embedded.check() != nil {
 		return v
 	}
-	v = Value{schemas: v.schemas, nodes: nodes, bytes: content}
+	v = Value{content: embedded}
 	v.open(0, 0)
 	return v
 }
