@@ -14,6 +14,7 @@ import (
 type Operation struct {
 	Method  string
 	Target  string
+	Key     string // appended to Target
 	Headers []wit.Header
 	Body    []byte
 }
@@ -67,7 +68,8 @@ func size(parts []Part, suffix int) int {
 		n += 150 + 4*suffix
 		for j := range parts[i].Operations {
 			operation := &parts[i].Operations[j]
-			n += 200 + suffix + len(operation.Method) + len(operation.Target) + len(operation.Body)
+			n += 200 + suffix + len(operation.Method) + len(operation.Target) + len(operation.Key) +
+				len(operation.Body)
 			for k := range operation.Headers {
 				n += 4 + len(operation.Headers[k].Name) + len(operation.Headers[k].Value)
 			}
@@ -97,6 +99,7 @@ func (w *writer) operation(operation *Operation, id int) {
 	w.text(operation.Method)
 	w.dst = append(w.dst, ' ')
 	w.text(operation.Target)
+	w.text(operation.Key)
 	w.text(" HTTP/1.1\r\n")
 	if n := len(operation.Headers); n > 0 && len(w.headers) == n && &w.headers[0] == &operation.Headers[0] {
 		w.dst = append(w.dst, w.dst[w.from:w.to]...)

@@ -138,8 +138,8 @@ func TestStatus(t *testing.T) {
 	for line, want := range map[string]uint16{"HTTP/1.1 204 No Content": 204, "HTTP/1.0 201": 201, "HTTP/2 200 OK": 200,
 		"HTTP/1.1  400 Bad": 400, "HTTP/1.1 20": 0, "HTTP/1.1 2O1 Created": 0, "201 Created": 0,
 		"ICY 200 OK": 0, "": 0, "HTTP/1.1 099 x": 0, "HTTP/1.1 +12 x": 0} {
-		m := batch.Message{Line: line}
-		if found := m.Status(); found != want {
+		d, _ := batch.Parse("", []byte("--b\r\n\r\n"+line+"\r\n\r\n\r\n--b--"))
+		if found := d.Parts[0].Messages[0].Status(); found != want {
 			t.Errorf("%q: expected %d, found %d", line, want, found)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -34,16 +35,19 @@ type Message struct {
 	ID string
 	// Complete is true if a boundary follows, or the body has its announced length.
 	Complete bool
+	status   uint16
 	headers  fields
 }
 
 // Status returns the status of a response, 0 if the first line is no status line.
-func (m *Message) Status() uint16 {
+func (m *Message) Status() uint16 { return m.status }
+
+func statusOf(line string) uint16 {
 	code := ""
-	if len(m.Line) > 9 && m.Line[8] == ' ' && m.Line[9] != ' ' && strings.HasPrefix(m.Line, "HTTP/1.") {
-		code = m.Line[9:]
+	if len(line) > 9 && line[8] == ' ' && line[9] != ' ' && strings.HasPrefix(line, "HTTP/1.") {
+		code = line[9:]
 	} else {
-		version, rest, _ := strings.Cut(m.Line, " ")
+		version, rest, _ := strings.Cut(line, " ")
 		if !strings.HasPrefix(version, "HTTP/") {
 			return 0
 		}
@@ -71,26 +75,102 @@ func (m *Message) Header(name string) string { return m.headers.value(name) }
 // Headers returns a new list of all headers.
 func (m *Message) Headers() []wit.Header { return m.headers.all() }
 
-// fields are unparsed headers. Few of them are read, so each is parsed on demand.
+// fields are unparsed headers: lines with their ends. A line that continues another one starts with a blank. The values
+// of frequent headers are found when their lines are read.
 type fields struct {
-	whole string
-	lines []field
+	text     string
+	frequent [len(frequentNames)]int32 // where the first value starts. Zero means that there is no such header.
+	isOdd    bool                      // a frequent header may have blanks around its name, or no colon
 }
 
-// field is a line of headers. A line that continues another one starts with a blank.
-type field struct {
-	from, to  int32
-	continues bool
+// frequentNames are ordered by use. They differ in length.
+var frequentNames = [...]string{"Content-Type", "Content-ID", "Content-Length", "Location", "ETag", "sap-message"}
+
+// note finds a frequent header in a line that starts at pos of the text.
+func (f *fields) note(line []byte, pos int) {
+	switch line[0] | 0x20 {
+	case 'c', 'l', 'e', 's':
+	default:
+		f.isOdd = f.isOdd || !isPlain(line[0])
+		return
+	}
+	colon := bytes.IndexByte(line, ':')
+	if colon < 0 || !isPlain(line[colon-1]) {
+		f.isOdd = true
+		return
+	}
+	for i, name := range frequentNames {
+		if len(name) == colon && f.frequent[i] == 0 && strings.EqualFold(string(line[:colon]), name) {
+			f.frequent[i] = int32(pos + colon + 1)
+			return
+		}
+	}
 }
 
-func (f fields) line(i int) string { return f.whole[f.lines[i].from:f.lines[i].to] }
+func (f *fields) value(name string) string {
+	for i := range frequentNames {
+		if frequentNames[i] != name || f.isOdd {
+			continue
+		}
+		if f.frequent[i] == 0 {
+			return ""
+		}
+		return f.valueAt(int(f.frequent[i]))
+	}
+	for pos := 0; pos < len(f.text); {
+		line, next := cutLine(f.text, pos)
+		found, size := cutName(line)
+		if !f.continues(pos) && strings.EqualFold(found, name) {
+			return f.valueAt(pos + size)
+		}
+		pos = next
+	}
+	return ""
+}
 
-func (f fields) join(i int, text string) string {
-	value := trimmed(text)
-	for i++; i < len(f.lines) && f.lines[i].continues; i++ {
-		value += " " + strings.TrimSpace(f.line(i))
+// valueAt returns the value that starts at pos, with the lines that continue it.
+func (f *fields) valueAt(pos int) string {
+	line, next := cutLine(f.text, pos)
+	value := trimmed(line)
+	for next < len(f.text) && f.continues(next) {
+		line, next = cutLine(f.text, next)
+		value += " " + strings.TrimSpace(line)
 	}
 	return value
+}
+
+func (f *fields) continues(pos int) bool {
+	return pos > 0 && (f.text[pos] == ' ' || f.text[pos] == '\t')
+}
+
+func (f *fields) all() (headers []wit.Header) {
+	for pos := 0; pos < len(f.text); {
+		line, next := cutLine(f.text, pos)
+		if !f.continues(pos) {
+			name, size := cutName(line)
+			headers = append(headers, wit.Header{Name: name, Value: f.valueAt(pos + size)})
+		}
+		pos = next
+	}
+	return headers
+}
+
+// cutName returns the name of a header, and its size with the colon.
+func cutName(line string) (name string, size int) {
+	size = len(line)
+	if colon := strings.IndexByte(line, ':'); colon >= 0 {
+		line, size = line[:colon], colon+1
+	}
+	return strings.TrimSpace(line), size
+}
+
+// cutLine returns the line at pos without its end, and where the next one starts.
+func cutLine(text string, pos int) (line string, next int) {
+	end := strings.IndexByte(text[pos:], '\n')
+	if end < 0 {
+		return text[pos:], len(text)
+	}
+	return strings.TrimSuffix(text[pos:pos+end], "\r"), pos + end + 1
 }
 
 func trimmed(text string) string {
@@ -105,41 +185,11 @@ func trimmed(text string) string {
 
 func isPlain(c byte) bool { return c > ' ' && c < utf8.RuneSelf }
 
-func (f fields) value(name string) string {
-	for i := range f.lines {
-		if f.lines[i].continues {
-			continue
-		}
-		line, n := f.line(i), len(name)
-		if len(line) < n {
-			continue
-		}
-		if n < len(line) && isPlain(line[n]) && isPlain(line[0]) {
-			if line[n] == ':' && line[0]|0x20 == name[0]|0x20 && strings.EqualFold(line[:n], name) {
-				return f.join(i, line[n+1:])
-			}
-			continue
-		}
-		if found, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(found), name) {
-			return f.join(i, value)
-		}
-	}
-	return ""
-}
-
-func (f fields) all() []wit.Header {
-	all := make([]wit.Header, 0, len(f.lines))
-	for i := range f.lines {
-		if !f.lines[i].continues {
-			name, value, _ := strings.Cut(f.line(i), ":")
-			all = append(all, wit.Header{Name: strings.TrimSpace(name), Value: f.join(i, value)})
-		}
-	}
-	return all
-}
-
 // Boundary returns the boundary in a Content-Type. ok is true for a multipart type.
 func Boundary(contentType string) (boundary string, ok bool) {
+	if value, ok := strings.CutPrefix(contentType, "multipart/mixed; boundary="); ok && isToken(value) {
+		return value, true
+	}
 	kind, rest, _ := strings.Cut(contentType, ";")
 	kind = strings.TrimSpace(kind)
 	if len(kind) < len(multipart) || !strings.EqualFold(kind[:len(multipart)], multipart) {
@@ -167,7 +217,17 @@ func Boundary(contentType string) (boundary string, ok bool) {
 
 const multipart = "multipart/"
 
-// Parse parses a document. If contentType has no boundary, the first line that looks like one is used. ok is false if
+// isToken reports whether a parameter of a Content-Type has no quotes, blanks or parameters after it.
+func isToken(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; !isPlain(c) || c == '"' || c == ';' {
+			return false
+		}
+	}
+	return value != ""
+}
+
+// Parse parses a document, which shares the memory of body. If contentType has no boundary, the first line that looks like one is used. ok is false if
 // there is none. Anything else that is invalid is missing from the document or not complete. The time is linear in the
 // size.
 func Parse(contentType string, body []byte) (document Document, ok bool) {
@@ -180,7 +240,7 @@ func Parse(contentType string, body []byte) (document Document, ok bool) {
 	if len(body) > math.MaxInt32 {
 		return document, false
 	}
-	r := &reader{text: body, copied: string(body), outer: boundary}
+	r := &reader{text: body, shared: unsafe.String(unsafe.SliceData(body), len(body)), outer: boundary}
 	if r.content(); r.found == noBoundary {
 		return document, false
 	}
@@ -222,8 +282,7 @@ func lineAt(text []byte, offset int) (end, next int) {
 type reader struct {
 	text     []byte
 	at       int
-	copied   string // a copy of text, of which headers are substrings
-	lines    []field
+	shared   string // the same memory, of which headers are substrings
 	messages []Message
 	outer    string       // boundary of the document
 	inner    string       // boundary of the current changeset, or ""
@@ -302,34 +361,29 @@ func withoutEnd(content []byte) []byte {
 }
 
 // headers reads lines up to an empty one. complete is false if the document or the part ends before.
-func (r *reader) headers() (all fields, complete bool) {
-	first := len(r.lines)
+func (r *reader) headers() (f fields, complete bool) {
+	from := r.at
 	for r.at < len(r.text) {
 		offset := r.at
-		begins := r.text[offset]
-		if begins == '-' && r.readBoundary(offset) {
-			return r.fieldsFrom(first), false
+		f.text = r.shared[from:offset]
+		if r.text[offset] == '-' && r.readBoundary(offset) {
+			return f, false
 		}
 		end, next := lineAt(r.text, offset)
 		if r.isTruncated(next) {
 			break
 		}
 		r.at = next
-		if offset == end || !isPlain(begins) && len(bytes.TrimSpace(r.text[offset:end])) == 0 {
-			return r.fieldsFrom(first), true
+		if offset == end || !isPlain(r.text[offset]) && len(bytes.TrimSpace(r.text[offset:end])) == 0 {
+			return f, true
 		}
-		if len(r.lines) == cap(r.lines) { // parsed parts keep the old array
-			r.lines, first = append(make([]field, 0, 2*(len(r.lines)-first)+512), r.lines[first:]...), 0
+		if blank := r.text[offset] == ' ' || r.text[offset] == '\t'; !blank || offset == from {
+			f.note(r.text[offset:end], offset-from)
 		}
-		continues := (begins == ' ' || begins == '\t') && len(r.lines) > first
-		r.lines = append(r.lines, field{int32(offset), int32(end), continues})
 	}
+	f.text = r.shared[from:r.at]
 	r.finish()
-	return r.fieldsFrom(first), false
-}
-
-func (r *reader) fieldsFrom(first int) fields {
-	return fields{r.copied, r.lines[first:len(r.lines):len(r.lines)]}
+	return f, false
 }
 
 // part reads a part after its boundary line, to the next boundary of the document.
@@ -341,7 +395,7 @@ func (r *reader) part() ParsedPart {
 	}
 	inner, multipart := Boundary(headers.value("Content-Type"))
 	if !multipart || inner == "" || inner == r.outer {
-		message := r.message(headers)
+		message := r.message(&headers)
 		return ParsedPart{Messages: r.single(message), Complete: message.Complete && r.found != noBoundary}
 	}
 	part := ParsedPart{Changeset: true}
@@ -353,7 +407,7 @@ func (r *reader) part() ParsedPart {
 			part.Messages = append(part.Messages, Message{})
 			continue
 		}
-		if message := r.message(headers); part.Messages == nil {
+		if message := r.message(&headers); part.Messages == nil {
 			part.Messages = r.single(message)
 		} else {
 			part.Messages = append(part.Messages, message)
@@ -378,8 +432,8 @@ func (r *reader) single(message Message) []Message {
 
 // message reads to the next boundary. Content-Length counts only if a boundary or nothing follows the body: bodies may
 // look like boundaries, and lengths are often wrong.
-func (r *reader) message(partHeaders fields) Message {
-	message := Message{ID: partHeaders.value("Content-ID")}
+func (r *reader) message(partHeaders *fields) (message Message) {
+	message.ID = partHeaders.value("Content-ID")
 	for r.at < len(r.text) { // empty lines before the first one
 		if r.readBoundary(r.at) {
 			return message
@@ -389,10 +443,10 @@ func (r *reader) message(partHeaders fields) Message {
 			r.finish()
 			return message
 		}
-		text := trimmed(r.copied[r.at:end])
+		text := trimmed(r.shared[r.at:end])
 		r.at = next
 		if text != "" {
-			message.Line = text
+			message.Line, message.status = text, statusOf(text)
 			break
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -128,13 +129,16 @@ func IsError(body []byte) bool {
 		return false
 	}
 	if start[0] == '{' {
-		start = bytes.TrimLeft(start[1:], whiteSpace)
+		start = start[scan.JSONSpace(start, 1):]
 		return bytes.HasPrefix(start, []byte(`"error"`)) || bytes.HasPrefix(start, []byte(`"odata.error"`))
 	}
 	if start[0] != '<' {
 		return false
 	}
-	r := markup.NewReader(body)
+	if !bytes.HasSuffix(scan.XMLRoot(body), []byte("error")) {
+		return false
+	}
+	r := markup.NewReaderNoCopy(body)
 	kind, err := r.Next()
 	return err == nil && kind == markup.Open && r.Local == "error"
 }
@@ -185,23 +189,29 @@ func completeXML(body []byte) bool {
 var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata",
 	"http://docs.oasis-open.org/odata/ns/metadata"}
 
-const whiteSpace = " \t\r\n"
-
 func trimStart(body []byte) []byte {
-	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), whiteSpace)
+	body = bytes.TrimPrefix(body, []byte("\ufeff"))
+	return body[scan.JSONSpace(body, 0):]
 }
 
 func isJSON(body []byte) bool { return bytes.HasPrefix(trimStart(body), []byte("{")) }
 
 // IsHTML reports whether a body is an HTML page.
 func IsHTML(body []byte) bool {
-	first := trimStart(body[:min(len(body), 300)])
-	if len(first) == 0 || first[0] != '<' {
-		return false
+	start := trimStart(body[:min(len(body), 300)])
+	if hasTag(start, "<?xml") {
+		for i := range start {
+			if start[i] == '<' && hasTag(start[i:], "<html") {
+				return true
+			}
+		}
 	}
-	start := strings.ToLower(string(first))
-	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html") ||
-		strings.HasPrefix(start, "<?xml") && strings.Contains(start, "<html")
+	return hasTag(start, "<!doctype html") || hasTag(start, "<html")
+}
+
+// hasTag reports whether a text starts with the start of a tag, in any case.
+func hasTag(text []byte, tag string) bool {
+	return len(text) >= len(tag) && strings.EqualFold(string(text[:len(tag)]), tag)
 }
 
 func document(body []byte) (code, message string) {

@@ -56,8 +56,12 @@ var hintWords = []hintWord{
 
 // Text encodes the hint.
 func (h Hint) Text() string {
-	if h == (Hint{}) {
+	etag := h.ETag
+	switch h.ETag = ""; h {
+	case Hint{}:
 		return ""
+	case Hint{HasETag: true}:
+		return etagWord + etag
 	}
 	var words []string
 	for _, word := range hintWords {
@@ -75,7 +79,7 @@ func (h Hint) Text() string {
 		words = append(words, h.Step)
 	}
 	if h.HasETag {
-		words = append(words, etagWord+h.ETag)
+		words = append(words, etagWord+etag)
 	}
 	return strings.Join(words, " ")
 }

@@ -57,11 +57,9 @@ func (p *deliveryPlan) batch(planned *group) wit.Delivery {
 	rows := make([]uint32, len(planned.requests))
 	stateSize := 40
 	for i, req := range planned.requests {
-		operation := func(path string, body []byte) batch.Operation {
-			return batch.Operation{Method: req.Method(), Target: strings.TrimPrefix(path, service),
-				Headers: req.headers, Body: body}
-		}
-		operations[i], rows[i] = operation(req.Path(), req.body), req.row
+		rows[i] = req.row
+		operations[i] = batch.Operation{Method: req.Method(), Target: strings.TrimPrefix(req.Set.Path, service),
+			Key: req.key(), Headers: req.headers, Body: req.body}
 		stateSize += 24 + len(req.Predicate) // hints are longer
 		if i > 0 && !isRead && p.sharesChangeset(req) && p.sharesChangeset(planned.requests[i-1]) {
 			last := &parts[len(parts)-1]
@@ -70,7 +68,8 @@ func (p *deliveryPlan) batch(planned *group) wit.Delivery {
 		}
 		part := batch.Part{Changeset: !isRead, Operations: operations[i : i+1 : i+1]}
 		for _, update := range req.updates {
-			part.Operations = append(part.Operations, operation(update.path, update.body))
+			part.Operations = append(part.Operations, batch.Operation{Method: req.Method(),
+				Target: strings.TrimPrefix(update.path, service), Headers: req.headers, Body: update.body})
 		}
 		parts, starts[i] = append(parts, part), newPart
 	}

@@ -72,13 +72,18 @@ type Target struct {
 
 // Path returns the path of the request without query.
 func (t *Target) Path() string {
-	switch {
-	case t.Operation == ProbeService:
+	if t.Operation == ProbeService {
 		return t.Set.Service + "/"
-	case t.IsInsert(), t.Operation == Find, t.Operation == ReadSet:
-		return t.Set.Path
 	}
-	return t.Set.Path + t.Predicate
+	return t.Set.Path + t.key()
+}
+
+// key returns the key predicate in the path of the request.
+func (t *Target) key() string {
+	if t.IsInsert() || t.Operation == Find || t.Operation == ReadSet {
+		return ""
+	}
+	return t.Predicate
 }
 
 // Name returns method and path for messages.

@@ -125,6 +125,9 @@ func (p *partResponse) matchOperations(outcomes []outcome) (ok bool) {
 
 // operationOf returns the index of an operation in its part, by the Content-ID of the response.
 func (p *partResponse) operationOf(message *batch.Message) (operation int, hasID bool) {
+	if message.ID == "" {
+		return 0, false
+	}
 	id, err := strconv.Atoi(message.ID)
 	return id - 1 - p.firstOperation, err == nil
 }

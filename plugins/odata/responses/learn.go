@@ -50,7 +50,7 @@ func (s responseHandler) learnRequestIDs(target *requests.Target, response *wit.
 // learnKeys records whether the service has replaced the key of an inserted entity, whose address is location.
 func (s responseHandler) learnKeys(target *requests.Target, location string) {
 	isRedacted := strings.Contains(location, setting.Hidden) // by the host, in a part of the key
-	if target.Predicate == "" || strings.HasSuffix(location, target.Predicate) || isRedacted {
+	if location == "" || target.Predicate == "" || strings.HasSuffix(location, target.Predicate) || isRedacted {
 		return
 	}
 	sent, ok := target.Set.KeyLiterals(target.Predicate)

@@ -163,6 +163,25 @@ func XMLMisc(b []byte, i int) (end int, err *Error) {
 
 const CDATA = "<![CDATA["
 
+// XMLRoot returns the qualified name of the root element, nil if the document does not start with one. It may follow a
+// byte order mark, comments and instructions.
+func XMLRoot(document []byte) []byte {
+	document = bytes.TrimPrefix(document, []byte("\ufeff"))
+	for i := XMLSpace(document, 0); i < len(document) && document[i] == '<'; i = XMLSpace(document, i) {
+		end, err := XMLMisc(document, i)
+		if err == nil && end == 0 {
+			if end, err = xmlName(document, i+1); err == nil {
+				return document[i+1 : end]
+			}
+		}
+		if err != nil {
+			return nil
+		}
+		i = end
+	}
+	return nil
+}
+
 // XMLUntil returns the end of the first stop from i on.
 func XMLUntil(b []byte, i int, stop string) (end int, err *Error) {
 	if i <= len(b) {
