@@ -100,7 +100,8 @@ func (f *fields) note(line []byte, pos int) {
 		return
 	}
 	for i, name := range frequentNames {
-		if len(name) == colon && f.frequent[i] == 0 && strings.EqualFold(string(line[:colon]), name) {
+		if len(name) == colon && f.frequent[i] == 0 &&
+			(string(line[:colon]) == name || strings.EqualFold(string(line[:colon]), name)) {
 			f.frequent[i] = int32(pos + colon + 1)
 			return
 		}

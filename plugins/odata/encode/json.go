@@ -20,7 +20,11 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 		case properties.isNull:
 			dst = append(dst, "null"...)
 		case properties.typ == nil:
-			dst, err = properties.appendValue(dst)
+			if out, ok := properties.appendFast(dst, value.JSON); ok {
+				dst = out
+				continue
+			}
+			dst, err = properties.appendConverted(dst)
 		case properties.navigation != nil && properties.navigation.Many:
 			dst, err = properties.appendArray(dst)
 		default:
@@ -33,10 +37,7 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 	return append(dst, '}'), properties.err
 }
 
-func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
-	if out, ok := m.appendFast(dst, value.JSON); ok {
-		return out, nil
-	}
+func (m *propertyCursor) appendConverted(dst []byte) ([]byte, error) {
 	converted, err := m.convert()
 	if err != nil {
 		return dst, err

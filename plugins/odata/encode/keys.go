@@ -78,19 +78,21 @@ func (t *Type) KeyValue(config *sinkconfig.Config, property *edm.Property, rowVa
 }
 
 // Predicate returns the key predicate of an entity, "" without keys.
-func Predicate(keys []KeyValue) string {
+func Predicate(keys []KeyValue) string { return string(AppendPredicate(nil, keys)) }
+
+// AppendPredicate appends the result of [Predicate].
+func AppendPredicate(dst []byte, keys []KeyValue) []byte {
 	if len(keys) == 0 {
-		return ""
+		return dst
 	}
 	var few [4]uri.Key
-	var memory [64]byte
 	literals := few[:0]
 	for i := range keys {
 		key := &keys[i]
 		literals = append(literals, uri.Key{Name: key.Property.Name,
 			Literal: uri.Literal{Type: key.Value.Type, Text: key.Value.Text}})
 	}
-	return string(uri.AppendPredicate(memory[:0], literals))
+	return uri.AppendPredicate(dst, literals)
 }
 
 // CanonicalPredicate returns the same text for all keys that a service may treat as the same.

@@ -131,17 +131,17 @@ func (e *rowEncoder) setIfMatch(req *request) {
 
 // writeBody encodes the entity, and the updates of nested entities.
 func (e *rowEncoder) writeBody(req *request) (err error) {
-	writer := encode.Writer{Config: &e.state.Config, Update: !req.IsInsert()}
 	if e.state.KeyFromRecord && e.keyErr != nil {
 		return e.keyErr
 	}
+	writer := &e.writer
+	*writer = encode.Writer{Config: &e.state.Config, Update: !req.IsInsert()}
 	// The insert of an upsert names the same entity as the update before.
 	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert {
 		writer.Keys = e.keys
 	}
-	var nested []encode.NestedContent
-	if e.state.NestedUpdates {
-		writer.Nested = &nested
+	if e.nested = nil; e.state.NestedUpdates {
+		writer.Nested = &e.nested
 	}
 	size := max(min(e.lastBodySize, maxSizeHint), int(e.row.Value.Size))
 	if size += size/8 + 64; cap(e.bodies)-len(e.bodies) < size {
@@ -155,10 +155,10 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 	e.bodies, req.body = bodies, bodies[start:len(bodies):len(bodies)]
 	e.lastBodySize = len(req.body)
 	addBodyHeaders(&e.state.Config, req)
-	if len(nested) == 0 {
+	if len(e.nested) == 0 {
 		return nil
 	}
-	return e.addNestedUpdates(req, nested, e.set.LinkedSet())
+	return e.addNestedUpdates(req, e.nested, e.set.LinkedSet())
 }
 
 const maxSizeHint = 64 << 10

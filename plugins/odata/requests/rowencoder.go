@@ -2,6 +2,7 @@ package requests
 
 import (
 	"strconv"
+	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
@@ -23,7 +24,10 @@ type rowEncoder struct {
 	buffer       []request // of all rows. The rows before have used it up to its length.
 	bodies       []byte    // of all rows, like buffer
 	lastBodySize int
-	keyMemory    [4]encode.KeyValue // of entityKeys
+	predicates   []byte // of all rows, like buffer
+	writer       encode.Writer
+	nested       []encode.NestedContent // of the writer
+	keyMemory    [4]encode.KeyValue     // of entityKeys
 	identities   identityCache
 	sourceRow
 	entityKeys
@@ -132,7 +136,7 @@ func (e *rowEncoder) newRequest(operation Operation) *request {
 	req := &e.buffer[len(e.buffer)-1]
 	req.Operation, req.Set, req.Hint = operation, e.set, e.hint
 	if e.keyErr == nil {
-		req.Predicate = encode.Predicate(e.keys)
+		req.Predicate = e.predicate()
 	}
 	req.entityHash = e.set.EntityHash(e.entityKey(req.Predicate))
 	return req
@@ -150,7 +154,21 @@ func (e *rowEncoder) entityKey(predicate string) string {
 	return encode.CanonicalPredicate(e.keys, predicate)
 }
 
-const maxBuffer = 1000 // requests that are allocated at once
+const (
+	maxBuffer     = 1000    // requests that are allocated at once
+	minPredicates = 1 << 10 // size of the memory for predicates
+)
+
+// predicate returns the predicate of the keys. Its memory is never written again.
+func (e *rowEncoder) predicate() string {
+	start := len(e.predicates)
+	e.predicates = encode.AppendPredicate(e.predicates, e.keys)
+	predicate := e.predicates[start:]
+	if cap(e.predicates)-len(e.predicates) < len(predicate) {
+		e.predicates = make([]byte, 0, minPredicates)
+	}
+	return unsafe.String(unsafe.SliceData(predicate), len(predicate))
+}
 
 // newEntityRequest returns a request to the entity, or an error if the row does not identify one.
 func (e *rowEncoder) newEntityRequest(operation Operation) (*request, error) {

@@ -13,9 +13,11 @@ type Cursor struct {
 
 	parent Value
 	kind   wit.Kind
-	at     int   // where the next field or item starts
-	count  int64 // fields read, or items left in the current block
-	last   bool  // no block follows
+	fields []wit.Field // of a struct
+	starts []int       // of its fields, see content
+	at     int         // where the next field or item starts
+	count  int64       // fields read, or items left in the current block
+	last   bool        // no block follows
 }
 
 // Next moves to the next field or item. It returns false at the end.
@@ -24,14 +26,13 @@ func (c *Cursor) Next() bool {
 		return false
 	}
 	if c.kind == wit.Struct {
-		members := c.parent.nodes[c.parent.node].Fields
-		if c.count == int64(len(members)) {
+		if c.count >= int64(len(c.fields)) {
 			return false
 		}
-		field := &members[c.count]
+		field := &c.fields[c.count]
 		c.Name = field.Name
-		if starts := c.parent.starts; c.parent.node == 0 && len(starts) > 0 {
-			c.Value.open(field.Node, starts[c.count])
+		if c.count < int64(len(c.starts)) {
+			c.Value.open(field.Node, c.starts[c.count])
 		} else {
 			c.read(field.Node)
 		}

@@ -151,6 +151,11 @@ func (v *Value) cursor() Cursor {
 		return Cursor{kind: kindOther}
 	}
 	cursor := Cursor{parent: *v, Value: *v, kind: v.Kind(), at: v.start}
+	if cursor.kind == wit.Struct {
+		if cursor.fields = v.nodes[v.node].Fields; v.node == 0 {
+			cursor.starts = v.starts
+		}
+	}
 	if v.nodes == nil && (cursor.kind == wit.Map || cursor.kind == wit.Array) {
 		cursor.count, cursor.last = cursor.readInt(), true
 	}
