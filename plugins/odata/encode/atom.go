@@ -87,7 +87,18 @@ func AtomProblem(structure *edm.StructuredType) string {
 func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowValue *rowvalue.Value, path string) (
 	_ []byte, err error) {
 	properties := b.properties(typ, rowValue, path)
-	for properties.next() {
+	for {
+		for writer, raw := properties.peek(); writer != nil; writer, raw = properties.peek() {
+			out, ok := writer.appendFast(append(dst, writer.startTag...), raw, value.Atom)
+			if !ok || (entry != nil && writer.property.FeedMapping != nil) {
+				break
+			}
+			dst = append(out, writer.endTag...)
+			properties.Skip()
+		}
+		if !properties.next() {
+			return dst, properties.err
+		}
 		switch {
 		case properties.navigation != nil:
 			err = properties.appendLink(entry)
@@ -104,7 +115,6 @@ func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowVa
 			return dst, err
 		}
 	}
-	return dst, properties.err
 }
 
 func (m *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, error) {

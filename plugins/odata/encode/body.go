@@ -99,6 +99,30 @@ func (m *propertyCursor) next() bool {
 	return false
 }
 
+// peek returns the writer of the next property and its bytes if it is of a frequent kind. Nil means that next has to
+// decide about the property.
+func (m *propertyCursor) peek() (writer *propertyWriter, raw []byte) {
+	raw, index, ok := m.Peek()
+	if !ok || m.keys != nil {
+		return nil, nil
+	}
+	if writer = m.writers[index]; writer == nil || !writer.isUnrestricted || writer.encoding == encodeConverted {
+		return nil, nil
+	}
+	return writer, raw
+}
+
+// appendFast is [propertyWriter.appendFast] for the current property.
+func (m *propertyCursor) appendFast(dst []byte, form value.Form) (_ []byte, ok bool) {
+	if m.keyValue != nil {
+		return dst, false
+	}
+	if m.writers == nil { // the kind may change with each value
+		m.setEncoding(m.Value.Kind(), m.Value.Schema())
+	}
+	return m.propertyWriter.appendFast(dst, m.Value.Raw(), form)
+}
+
 func (m *propertyCursor) path() string {
 	if m.parentPath == "" {
 		return m.Name

@@ -10,21 +10,24 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 	dst = append(dst, '{')
 	start := len(dst)
 	properties := b.properties(typ, rowValue, path)
-	for properties.next() {
-		if label := properties.label; len(dst) > start {
-			dst = append(dst, label...)
-		} else {
-			dst = append(dst, label[1:]...)
+	for {
+		for writer, raw := properties.peek(); writer != nil; writer, raw = properties.peek() {
+			out, ok := writer.appendFast(writer.appendLabel(dst, start), raw, value.JSON)
+			if !ok {
+				break
+			}
+			dst = out
+			properties.Skip()
 		}
+		if !properties.next() {
+			return append(dst, '}'), properties.err
+		}
+		dst = properties.appendLabel(dst, start)
 		switch {
 		case properties.isNull:
 			dst = append(dst, "null"...)
 		case properties.typ == nil:
-			if out, ok := properties.appendFast(dst, value.JSON); ok {
-				dst = out
-				continue
-			}
-			dst, err = properties.appendConverted(dst)
+			dst, err = properties.appendValue(dst)
 		case properties.navigation != nil && properties.navigation.Many:
 			dst, err = properties.appendArray(dst)
 		default:
@@ -34,10 +37,20 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 			return dst, err
 		}
 	}
-	return append(dst, '}'), properties.err
 }
 
-func (m *propertyCursor) appendConverted(dst []byte) ([]byte, error) {
+// appendLabel appends the name of a property, after a comma unless it is the first one of the object at start.
+func (c *propertyWriter) appendLabel(dst []byte, start int) []byte {
+	if len(dst) == start {
+		return append(dst, c.label[1:]...)
+	}
+	return append(dst, c.label...)
+}
+
+func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
+	if out, ok := m.appendFast(dst, value.JSON); ok {
+		return out, nil
+	}
 	converted, err := m.convert()
 	if err != nil {
 		return dst, err

@@ -1,6 +1,8 @@
 package encode
 
 import (
+	"encoding/binary"
+	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // valueEncoding is how the values of a property are written.
@@ -53,49 +56,44 @@ func (c *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	}
 }
 
-// appendFast writes values of frequent kinds without allocations. ok is false if [Convert] has to do it.
-func (m *propertyCursor) appendFast(dst []byte, form value.Form) (_ []byte, ok bool) {
-	if m.keyValue != nil {
-		return dst, false
-	}
-	if m.writers == nil { // the kind may change with each value
-		m.setEncoding(m.Value.Kind(), m.Value.Schema())
-	}
-	switch m.encoding {
+// appendFast writes a value of a frequent kind without allocations. raw starts with its bytes, after the union branch or
+// tag. ok is false if [Convert] has to do it.
+func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte, ok bool) {
+	switch c.encoding {
 	case encodeText:
-		text := m.Value.Bytes()
-		maxLength := m.property.Length
+		text, _ := connectdata.LengthPrefixed(raw)
+		maxLength := c.property.Length
 		switch {
 		case maxLength > 0 && len(text) > maxLength && utf8.RuneCount(text) > maxLength:
 			return dst, false
 		case form == value.JSON:
 			return jsontext.AppendText(dst, text)
-		}
-		if isPlainXML(text) {
+		case isPlainXML(text):
 			return append(dst, text...), true
 		}
 		return appendXML(dst, text), scan.XMLAllows(text)
 	case encodeInstant:
-		return value.AppendInstant(dst, m.property.Type.Primitive, m.Value.Int64(), form)
+		v, _ := connectdata.Number(raw)
+		return value.AppendInstant(dst, c.property.Type.Primitive, v, form)
 	case encodeInteger:
-		v := m.Value.Int64()
+		v, _ := connectdata.Number(raw)
 		switch {
-		case v < m.min || v > m.max:
+		case v < c.min || v > c.max:
 			return dst, false
-		case form == value.JSON && m.property.Type.Primitive == edm.Int64:
+		case form == value.JSON && c.property.Type.Primitive == edm.Int64:
 			return append(strconv.AppendInt(append(dst, '"'), v, 10), '"'), true
 		}
 		return strconv.AppendInt(dst, v, 10), true
 	case encodeDecimal:
-		if content := m.Value.Bytes(); len(content) > 0 && len(content) <= 8 {
-			return appendDecimal(dst, content, m.scale, m.property, form)
+		if content, _ := connectdata.LengthPrefixed(raw); len(content) > 0 && len(content) <= 8 {
+			return appendDecimal(dst, content, c.scale, c.property, form)
 		}
 	case encodeBoolean:
-		return strconv.AppendBool(dst, m.Value.Bool()), true
+		return strconv.AppendBool(dst, raw[0] != 0), true
 	case encodeFloat32:
-		return appendFloat(dst, m.Value.Float(32), 32)
+		return appendFloat(dst, float64(math.Float32frombits(binary.LittleEndian.Uint32(raw))), 32)
 	case encodeFloat64:
-		return appendFloat(dst, m.Value.Float(64), 64)
+		return appendFloat(dst, math.Float64frombits(binary.LittleEndian.Uint64(raw)), 64)
 	}
 	return dst, false
 }

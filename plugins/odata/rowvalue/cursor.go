@@ -69,6 +69,25 @@ func (c *Cursor) Next() bool {
 	return true
 }
 
+// Peek returns the bytes of the next field of a struct after its union branch, and its index. ok is false for a null,
+// and for structs whose fields [Cursor.Next] has to find.
+func (c *Cursor) Peek() (field []byte, index int64, ok bool) {
+	if c.count >= int64(len(c.starts)) {
+		return nil, 0, false
+	}
+	start := c.starts[c.count]
+	if c.parent.nodes[c.fields[c.count].Node].Optional {
+		if c.parent.bytes[start] == 0 {
+			return nil, 0, false
+		}
+		start++
+	}
+	return c.parent.bytes[start:], c.count, true
+}
+
+// Skip moves past the field that [Cursor.Peek] returned.
+func (c *Cursor) Skip() { c.count++ }
+
 // FieldIndex returns the index of the current field in the schema of the struct.
 func (c *Cursor) FieldIndex() int64 { return c.count - 1 }
 

@@ -1,8 +1,6 @@
 package rowvalue
 
 import (
-	"encoding/binary"
-	"math"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
@@ -64,16 +62,8 @@ func (v *Value) Int64() int64 {
 	return n
 }
 
-// Bool returns the value of a boolean with schema.
-func (v *Value) Bool() bool { return v.bytes[v.start] != 0 }
-
-// Float returns the value of a number of 32 or 64 bits with schema.
-func (v *Value) Float(bits int) float64 {
-	if bits == 32 {
-		return float64(math.Float32frombits(binary.LittleEndian.Uint32(v.bytes[v.start:])))
-	}
-	return math.Float64frombits(binary.LittleEndian.Uint64(v.bytes[v.start:]))
-}
+// Raw returns the bytes of a value that is not null, after its union branch or tag, and the bytes after it.
+func (v *Value) Raw() []byte { return v.bytes[v.start:] }
 
 // Bytes returns the content of a string or of bytes.
 func (v *Value) Bytes() []byte {
