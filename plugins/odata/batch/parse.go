@@ -83,40 +83,45 @@ type fields struct {
 	isOdd    bool                      // a frequent header may have blanks around its name, or no colon
 }
 
-// frequentNames are ordered by use. They differ in length.
+// Indexes of frequentNames.
+const (
+	contentType = iota
+	contentID
+	contentLength
+	noFrequent  = -1
+	oddFrequent = -2 // see fields.isOdd
+)
+
+// frequentNames differ in length.
 var frequentNames = [...]string{"Content-Type", "Content-ID", "Content-Length", "Location", "ETag", "sap-message"}
 
-// note finds a frequent header in a line that starts at pos of the text.
-func (f *fields) note(line []byte, pos int) {
+// frequentIn returns the index of the frequent name in a header line, and where its value starts.
+func frequentIn(line string) (name, value int) {
 	switch line[0] | 0x20 {
 	case 'c', 'l', 'e', 's':
 	default:
-		f.isOdd = f.isOdd || !isPlain(line[0])
-		return
+		if !isPlain(line[0]) {
+			return oddFrequent, 0
+		}
+		return noFrequent, 0
 	}
-	colon := bytes.IndexByte(line, ':')
+	colon := strings.IndexByte(line, ':')
 	if colon < 0 || !isPlain(line[colon-1]) {
-		f.isOdd = true
-		return
+		return oddFrequent, 0
 	}
 	for i, name := range frequentNames {
-		if len(name) == colon && f.frequent[i] == 0 &&
-			(string(line[:colon]) == name || strings.EqualFold(string(line[:colon]), name)) {
-			f.frequent[i] = int32(pos + colon + 1)
-			return
+		if len(name) == colon && strings.EqualFold(line[:colon], name) {
+			return i, colon + 1
 		}
 	}
+	return noFrequent, 0
 }
 
 func (f *fields) value(name string) string {
 	for i := range frequentNames {
-		if frequentNames[i] != name || f.isOdd {
-			continue
+		if frequentNames[i] == name && !f.isOdd {
+			return f.frequentValue(i)
 		}
-		if f.frequent[i] == 0 {
-			return ""
-		}
-		return f.valueAt(int(f.frequent[i]))
 	}
 	for pos := 0; pos < len(f.text); {
 		line, next := cutLine(f.text, pos)
@@ -127,6 +132,17 @@ func (f *fields) value(name string) string {
 		pos = next
 	}
 	return ""
+}
+
+// frequentValue is value for a frequent name.
+func (f *fields) frequentValue(name int) string {
+	if f.isOdd {
+		return f.value(frequentNames[name])
+	}
+	if f.frequent[name] == 0 {
+		return ""
+	}
+	return f.valueAt(int(f.frequent[name]))
 }
 
 // valueAt returns the value that starts at pos, with the lines that continue it.
@@ -281,14 +297,16 @@ func lineAt(text []byte, offset int) (end, next int) {
 }
 
 type reader struct {
-	text     []byte
-	at       int
-	shared   string // the same memory, of which headers are substrings
-	messages []Message
-	outer    string       // boundary of the document
-	inner    string       // boundary of the current changeset, or ""
-	found    boundaryKind // the boundary that was read last
-	nested   bool         // it is the inner one
+	text        []byte
+	at          int
+	shared      string // the same memory, of which headers are substrings
+	messages    []Message
+	lines       []headerLine // of this part as far as they are read, then of a part before
+	linesOfPart int          // read so far
+	outer       string       // boundary of the document
+	inner       string       // boundary of the current changeset, or ""
+	found       boundaryKind // the boundary that was read last
+	nested      bool         // it is the inner one
 }
 
 type boundaryKind int
@@ -366,20 +384,28 @@ func (r *reader) headers() (f fields, complete bool) {
 	from := r.at
 	for r.at < len(r.text) {
 		offset := r.at
-		f.text = r.shared[from:offset]
-		if r.text[offset] == '-' && r.readBoundary(offset) {
+		first := r.text[offset]
+		if first == '-' && r.readBoundary(offset) {
+			f.text = r.shared[from:offset]
 			return f, false
 		}
-		end, next := lineAt(r.text, offset)
+		line := r.headerLine(offset)
+		next := offset + line.size
 		if r.isTruncated(next) {
 			break
 		}
 		r.at = next
-		if offset == end || !isPlain(r.text[offset]) && len(bytes.TrimSpace(r.text[offset:end])) == 0 {
+		if line.end == 0 || !isPlain(first) && len(bytes.TrimSpace(r.text[offset:next])) == 0 {
+			f.text = r.shared[from:offset]
 			return f, true
 		}
-		if blank := r.text[offset] == ' ' || r.text[offset] == '\t'; !blank || offset == from {
-			f.note(r.text[offset:end], offset-from)
+		isContinuation := (first == ' ' || first == '\t') && offset > from
+		switch {
+		case line.name == noFrequent || isContinuation: // found on demand
+		case line.name == oddFrequent:
+			f.isOdd = true
+		case f.frequent[line.name] == 0:
+			f.frequent[line.name] = int32(offset - from + line.value)
 		}
 	}
 	f.text = r.shared[from:r.at]
@@ -387,14 +413,42 @@ func (r *reader) headers() (f fields, complete bool) {
 	return f, false
 }
 
+// headerLine is a line at start of the text. The other offsets are relative to it.
+type headerLine struct {
+	start, size int
+	end         int // without the line end
+	name, value int // see frequentIn
+}
+
+// headerLine returns the line at offset. Most lines are the same as in the part before, and comparing them is faster
+// than searching for their ends.
+func (r *reader) headerLine(offset int) *headerLine {
+	number := r.linesOfPart
+	r.linesOfPart++
+	if number == len(r.lines) {
+		r.lines = append(r.lines, headerLine{})
+	}
+	line := &r.lines[number]
+	if next := offset + line.size; line.size > 0 && next <= len(r.text) &&
+		r.shared[offset:next] == r.shared[line.start:line.start+line.size] {
+		return line
+	}
+	end, next := lineAt(r.text, offset)
+	*line = headerLine{start: offset, size: next - offset, end: end - offset, name: noFrequent}
+	if line.end > 0 {
+		line.name, line.value = frequentIn(r.shared[offset:end])
+	}
+	return line
+}
+
 // part reads a part after its boundary line, to the next boundary of the document.
 func (r *reader) part() ParsedPart {
-	r.found, r.inner = nextPart, ""
+	r.found, r.inner, r.linesOfPart = nextPart, "", 0
 	headers, complete := r.headers()
 	if !complete {
 		return ParsedPart{Complete: r.found != noBoundary}
 	}
-	inner, multipart := Boundary(headers.value("Content-Type"))
+	inner, multipart := Boundary(headers.frequentValue(contentType))
 	if !multipart || inner == "" || inner == r.outer {
 		message := r.message(&headers)
 		return ParsedPart{Messages: r.single(message), Complete: message.Complete && r.found != noBoundary}
@@ -434,7 +488,7 @@ func (r *reader) single(message Message) []Message {
 // message reads to the next boundary. Content-Length counts only if a boundary or nothing follows the body: bodies may
 // look like boundaries, and lengths are often wrong.
 func (r *reader) message(partHeaders *fields) (message Message) {
-	message.ID = partHeaders.value("Content-ID")
+	message.ID = partHeaders.frequentValue(contentID)
 	for r.at < len(r.text) { // empty lines before the first one
 		if r.readBoundary(r.at) {
 			return message
@@ -454,7 +508,7 @@ func (r *reader) message(partHeaders *fields) (message Message) {
 	var complete bool
 	message.headers, complete = r.headers()
 	if message.ID == "" {
-		message.ID = message.Header("Content-ID")
+		message.ID = message.headers.frequentValue(contentID)
 	}
 	if !complete {
 		// A response without a body may lack the empty line.
@@ -487,6 +541,6 @@ func (r *reader) message(partHeaders *fields) (message Message) {
 }
 
 func length(message *Message) (int, bool) {
-	n, err := strconv.ParseUint(message.Header("Content-Length"), 10, 31)
+	n, err := strconv.ParseUint(message.headers.frequentValue(contentLength), 10, 31)
 	return int(n), err == nil
 }

@@ -164,9 +164,11 @@ func (m *propertyCursor) appendLink(entry *atomEntry) (err error) {
 	return nil
 }
 
+var ampersands, lessThans, greaterThans = scan.Repeat('&'), scan.Repeat('<'), scan.Repeat('>')
+
 // isPlainXML reports whether a text consists of printable ASCII without markup.
 func isPlainXML(text []byte) bool {
-	for _, c := range text {
+	for _, c := range text[scan.PlainPrefix(text, ampersands, lessThans, greaterThans):] {
 		if c < ' ' || c > '~' || c == '&' || c == '<' || c == '>' {
 			return false
 		}

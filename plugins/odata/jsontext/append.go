@@ -1,6 +1,11 @@
 package jsontext
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
 
 const hexDigits = "0123456789abcdef"
 
@@ -14,24 +19,24 @@ var plain = func() (plain [256]bool) {
 
 // AppendString appends a quoted string and replaces invalid UTF-8 by U+FFFD.
 func AppendString(dst []byte, text string) []byte {
-	dst, _ = appendText(dst, text)
+	dst, _ = AppendText(dst, unsafe.Slice(unsafe.StringData(text), len(text)))
 	return dst
 }
 
-// AppendText is AppendString for bytes. valid reports whether all of them are UTF-8.
-func AppendText(dst, text []byte) (_ []byte, valid bool) { return appendText(dst, text) }
+var quotes, backslashes = scan.Repeat('"'), scan.Repeat('\\')
 
-func appendText[T string | []byte](dst []byte, text T) (_ []byte, valid bool) {
+// AppendText is AppendString for bytes. valid reports whether all of them are UTF-8.
+func AppendText(dst, text []byte) (_ []byte, valid bool) {
 	dst, valid = append(dst, '"'), true
 	from := 0
-	for i := 0; i < len(text); {
+	for i := scan.PlainPrefix(text, quotes, backslashes, backslashes); i < len(text); {
 		char := text[i]
 		if plain[char] {
 			i++
 			continue
 		}
 		if char >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
+			r, size := utf8.DecodeRune(text[i:])
 			if r != utf8.RuneError || size > 1 {
 				i += size
 				continue
