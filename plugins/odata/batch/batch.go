@@ -15,6 +15,7 @@ type Operation struct {
 	Method  string
 	Target  string
 	Key     string // appended to Target
+	Query   string // without '?', "" for none
 	Headers []wit.Header
 	Body    []byte
 }
@@ -69,7 +70,7 @@ func size(parts []Part, suffix int) int {
 		for j := range parts[i].Operations {
 			operation := &parts[i].Operations[j]
 			n += 200 + suffix + len(operation.Method) + len(operation.Target) + len(operation.Key) +
-				len(operation.Body)
+				len(operation.Query) + len(operation.Body)
 			for k := range operation.Headers {
 				n += 4 + len(operation.Headers[k].Name) + len(operation.Headers[k].Value)
 			}
@@ -100,6 +101,10 @@ func (w *writer) operation(operation *Operation, id int) {
 	w.dst = append(w.dst, ' ')
 	w.text(operation.Target)
 	w.text(operation.Key)
+	if operation.Query != "" {
+		w.dst = append(w.dst, '?')
+		w.text(operation.Query)
+	}
 	w.text(" HTTP/1.1\r\n")
 	if n := len(operation.Headers); n > 0 && len(w.headers) == n && &w.headers[0] == &operation.Headers[0] {
 		w.dst = append(w.dst, w.dst[w.from:w.to]...)

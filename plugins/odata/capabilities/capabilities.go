@@ -32,6 +32,9 @@ type EntitySet struct {
 	IfMatch             IfMatch
 	ReplacesKeys        bool // the service replaced the key of a record
 	ReplacesInitialKeys bool // the service replaced an initial key such as 0
+	// NoETagSelect means that reads of ETags ask for whole entities: such a read succeeded after one with $select was
+	// rejected, or had no ETag. It never becomes false again.
+	NoETagSelect bool
 }
 
 // IfMatch specifies whether a service accepts If-Match: * for an entity set.

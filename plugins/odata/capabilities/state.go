@@ -44,6 +44,7 @@ func (s *State) Pack() []byte {
 	b = pack.Int(b, len(s.SetCapabilities))
 	for _, set := range s.SetCapabilities {
 		b = pack.Bool(pack.Bool(pack.Int(b, int(set.IfMatch)), set.ReplacesKeys), set.ReplacesInitialKeys)
+		b = pack.Bool(b, set.NoETagSelect)
 	}
 	return pack.String(b, s.packed)
 }
@@ -116,4 +117,4 @@ func (o *Connector) unpack(packed string) (ok bool) {
 	return reader.Done()
 }
 
-const contextVersion = "odata-sink 13" // first part of a context. A context of another version is stale.
+const contextVersion = "odata-sink 14" // first part of a context. A context of another version is stale.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
 // Parse reads an entity or a feed. Of JSON it returns the content of d, if present. Atom is converted to the same form:
@@ -20,7 +21,7 @@ import (
 //   - a link is a member after the properties, named by the end of its relation, with __deferred and expanded content;
 //   - __metadata has uri, type, etag, title, updated and user.
 func Parse(body []byte) (value jsontext.Value, err error) {
-	if start := bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf"); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
+	if start := trimStart(body); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
 		if value, err = jsontext.Parse(body); value.Has("d") {
 			value = value.Get("d")
 		}
@@ -36,7 +37,7 @@ func Parse(body []byte) (value jsontext.Value, err error) {
 	case kind == markup.Open && reader.Local == "feed":
 		value, err = reader.feed()
 	default:
-		return value, errors.New("expected an entry or a feed, found another element")
+		return value, errNoEntry
 	}
 	for err == nil && kind != markup.End { // nothing may follow
 		kind, err = reader.Next()
@@ -45,6 +46,40 @@ func Parse(body []byte) (value jsontext.Value, err error) {
 		return jsontext.Value{}, err
 	}
 	return value, nil
+}
+
+var errNoEntry = errors.New("expected an entry or a feed, found another element")
+
+func trimStart(body []byte) []byte { return bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf") }
+
+// ETag returns the ETag of an entity, "" if it has none. It reads only the beginning of the entity, and checks that the
+// document is not cut off.
+func ETag(body []byte) (string, error) {
+	if start := trimStart(body); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
+		root, err := jsontext.Check(body)
+		if err != nil {
+			return "", err
+		}
+		if entity := root.Member("d"); entity != nil {
+			root = entity
+		}
+		return root.Member("__metadata").Member("etag").Text()
+	}
+	if end := string(scan.XMLRoot(body)) + ">"; !bytes.HasSuffix(bytes.TrimSpace(body), []byte("</"+end)) {
+		entity, err := Parse(body) // its end has another form
+		return entity.Get("__metadata", "etag").Text, err
+	}
+	reader := markup.NewReaderNoCopy(body)
+	switch _, err := reader.Next(); {
+	case err != nil:
+		return "", err
+	case reader.Local == "feed":
+		return "", nil
+	case reader.Local != "entry":
+		return "", errNoEntry
+	}
+	tag, _ := reader.Attribute("etag")
+	return tag, nil
 }
 
 // Items returns the entities of a feed. ok reports whether v is a feed.

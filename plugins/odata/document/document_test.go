@@ -52,3 +52,24 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+// The ETag of an entity is the same as in the tree of its document.
+func TestETagOfDocuments(t *testing.T) {
+	const atom = `<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="M" `
+	for _, body := range []string{`{"d":{"__metadata":{"etag":"W/\"1\""}}}`, "\ufeff {\"__metadata\":{\"etag\":\"x\"}} ",
+		`{"d":{"A":{"__metadata":{"etag":"1"}},"__metadata":{"uri":"x","etag":"2"}}}`, `{"d":{"__metadata":{"etag":17}}}`,
+		`{"d":{"__metadata":{"etag":null}}}`, `{"d":{"__metadata":{"etag":{}}}}`, `{"d":null}`, `{"d":[]}`, `{}`, `[]`,
+		`{"\u0064":{"__meta\u0064ata":{"et\u0061g":"\u00fc\ud83d\ude00"}}}`, `{"d":{"__metadata":{"etag":"a","etag":"b"}}}`,
+		`{"d":{"__metadata":{"etag":"1"}}`, `{"d":{"__metadata":{"etag":"1"}}} x`, `{"d":{"__metadata":{"etag":"\x"}}}`,
+		``, `text`, `"text"`, atom + `m:etag="W/&quot;1&quot;"><a:id/></a:entry>`, atom + `etag="1" m:etag="2"/>`,
+		atom + `m:etag="1"></a:entry >` + "\n<!-- end -->", atom + `m:etag="1">`, atom + `><a:id/></a:entry>`,
+		`<feed><entry etag="1"/></feed>`, `<other etag="1"></other>`, `<?xml version="1.0"?>` + atom + `m:etag=1></a:entry>`,
+	} {
+		parsed, wantErr := document.Parse([]byte(body))
+		want := parsed.Get("__metadata", "etag").Text
+		found, err := document.ETag([]byte(body))
+		if (err == nil && found != want) || (err != nil) != (wantErr != nil) {
+			t.Errorf("%s: expected %q (%v), found %q (%v)", body, want, wantErr, found, err)
+		}
+	}
+}

@@ -31,6 +31,7 @@ type EntitySet struct {
 	CapabilityIndex int // index of the first set with the same Path
 	Model           *edm.Model
 	Type            *encode.Type
+	ETagSelect      string // the query option of a read that returns the ETag, and little else
 	hash            uint32
 	links           []*LinkedSet // the sets that navigation properties lead to. The first one is the set itself.
 }
@@ -76,7 +77,26 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 func (t *EntitySet) prepare() {
 	t.TokenPath = t.Query.AppendTo(t.Service + "/")
 	t.Type = encode.NewType(t.Model.Structures)
+	t.ETagSelect = etagSelect(t.Model.Structures[0])
 	t.hash = mixHash(hashSeed, t.Path)
+}
+
+// etagSelect selects the key and the properties that ETags are computed from. Without the latter some services fail
+// (seen at a service of .NET: Simple.OData.Client, issue 177). Assumption: others return no ETag.
+func etagSelect(entityType *edm.StructuredType) string {
+	option := []byte("$select=")
+	for i, name := range entityType.Key {
+		if i > 0 {
+			option = append(option, ',')
+		}
+		option = uri.AppendEscaped(option, name)
+	}
+	for i := range entityType.Properties {
+		if property := &entityType.Properties[i]; property.Etag && !entityType.IsKey(property.Name) {
+			option = uri.AppendEscaped(append(option, ','), property.Name)
+		}
+	}
+	return string(option)
 }
 
 // Pack appends what [Unpack] needs in addition to the settings.

@@ -132,11 +132,14 @@ func (p *parser) value(i int) (result Value, end int) {
 	return result, end
 }
 
+func invalidString(start int) *scan.Error {
+	return &scan.Error{At: start, Expected: "a string of valid escapes without control characters", Found: "another one"}
+}
+
 func (p *parser) string(start, end int) string {
 	ok := false
 	if p.buffer, ok = scan.Unescape(p.buffer[:0], p.text[start:end], true); !ok && p.invalid == nil {
-		p.invalid = &scan.Error{At: start, Expected: "a string of valid escapes without control characters",
-			Found: "another one"}
+		p.invalid = invalidString(start)
 	}
 	return string(p.buffer)
 }

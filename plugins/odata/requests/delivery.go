@@ -59,7 +59,7 @@ func (m *targetReader) next() (ok bool) {
 		return !m.reader.Failed && m.Set != nil
 	}
 	operation, set := m.reader.Int(), m.reader.Int()
-	m.Target = Target{Operation: Operation(operation), InBatch: m.inBatch}
+	m.Target = Target{Operation: Operation(operation), Selects: flags&flagSelects != 0, InBatch: m.inBatch}
 	if m.reader.Failed || set < 0 || set >= len(m.state.Sets) {
 		return false
 	}
@@ -99,6 +99,9 @@ func (t *Target) AppendState(dst []byte, previous *Target, start partStart) []by
 	if t.Compare != "" {
 		flags |= flagCompare
 	}
+	if t.Selects {
+		flags |= flagSelects
+	}
 	dst = pack.Int(pack.Int(pack.Int(dst, flags), int(t.Operation)), t.Set.Index)
 	dst = pack.String(pack.String(dst, t.Hint.Text()), t.Predicate)
 	if t.NestedUpdates > 0 {
@@ -116,4 +119,5 @@ const (
 	flagNewPart
 	flagNested
 	flagCompare
+	flagSelects
 )

@@ -28,6 +28,7 @@ type Hint struct {
 	NotFoundStatus int       // status of an update that found no entity after an insert had found one. Zero means none.
 	SentByOther    bool      // another worker may have sent the row with another RequestID, see [wit.HintMoved]
 	Known          wit.Known // facts of earlier runs
+	WholeEntity    bool      // read the ETag without $select, because a read with it failed
 	HasETag        bool      // the entity's ETag was read
 	ETag           string    // "" if the entity has none
 }
@@ -51,6 +52,7 @@ var hintWords = []hintWord{
 	{"addressed", func(h *Hint) *bool { return &h.SetReadable }, nil},
 	{"bare", func(h *Hint) *bool { return &h.NoIfMatch }, nil},
 	{"gone", nil, func(h *Hint) *int { return &h.NotFoundStatus }},
+	{"whole", func(h *Hint) *bool { return &h.WholeEntity }, nil},
 	{wit.HintMoved, func(h *Hint) *bool { return &h.SentByOther }, nil},
 }
 

@@ -59,7 +59,7 @@ func (p *deliveryPlan) batch(planned *group) wit.Delivery {
 	for i, req := range planned.requests {
 		rows[i] = req.row
 		operations[i] = batch.Operation{Method: req.Method(), Target: strings.TrimPrefix(req.Set.Path, service),
-			Key: req.key(), Headers: req.headers, Body: req.body}
+			Key: req.key(), Query: req.query, Headers: req.headers, Body: req.body}
 		stateSize += 24 + len(req.Predicate) // hints are longer
 		if i > 0 && !isRead && p.sharesChangeset(req) && p.sharesChangeset(planned.requests[i-1]) {
 			last := &parts[len(parts)-1]

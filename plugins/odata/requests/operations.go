@@ -47,9 +47,9 @@ func (e *rowEncoder) encodeUpdate(operation Operation) (*request, error) {
 	}
 	if e.state.UseETags && !e.hint.HasETag {
 		if operation.IsUpsertUpdate() {
-			return e.newRead(ReadETagForUpsert)
+			return e.newETagRead(ReadETagForUpsert)
 		}
-		return e.newRead(ReadETag)
+		return e.newETagRead(ReadETag)
 	}
 	req, err := e.newEntityRequest(operation)
 	if err != nil {
@@ -100,7 +100,7 @@ func (e *rowEncoder) encodeDelete() (*request, error) {
 		return e.newRead(ConfirmDelete)
 	}
 	if e.state.UseETags && !e.hint.HasETag {
-		return e.newRead(ReadETagForDelete)
+		return e.newETagRead(ReadETagForDelete)
 	}
 	req, err := e.newEntityRequest(Delete)
 	if err != nil {

@@ -67,6 +67,7 @@ type Target struct {
 	Hint          Hint
 	NestedUpdates int    // number of updates for nested entities
 	Compare       string // body to compare with the entities that a look-up finds
+	Selects       bool   // a read of an ETag asks with $select
 	InBatch       bool   // the response is part of a batch, so the service itself has sent it
 }
 
@@ -95,7 +96,7 @@ func (t *Target) Name() string {
 }
 
 func (t *Target) sameExceptKey(other *Target) bool {
-	return t.Operation == other.Operation && t.Set == other.Set && t.Hint == other.Hint &&
+	return t.Operation == other.Operation && t.Set == other.Set && t.Hint == other.Hint && t.Selects == other.Selects &&
 		t.NestedUpdates+other.NestedUpdates == 0 &&
 		t.Compare+other.Compare == ""
 }

@@ -190,6 +190,15 @@ func (e *rowEncoder) newRead(operation Operation) (*request, error) {
 	return req, nil
 }
 
+// newETagRead returns a read of the entity's ETag, with $select unless the service needs it whole.
+func (e *rowEncoder) newETagRead(operation Operation) (*request, error) {
+	req, err := e.newRead(operation)
+	if err == nil && !e.hint.WholeEntity && !e.state.SetCapabilities[e.set.CapabilityIndex].NoETagSelect {
+		req.Selects, req.query = true, e.set.ETagSelect
+	}
+	return req, err
+}
+
 func (e *rowEncoder) makeRead(req *request) {
 	req.repeatable, req.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
 }

@@ -272,6 +272,9 @@ func (s responseHandler) partResult(target *requests.Target, matched outcome, no
 		}
 		return written(), nil
 	}
+	if target.IsETagRead() && isPlainSuccess(matched.message) {
+		return s.etagRead(target, matched.message.Header("ETag"), matched.message.Body), nil
+	}
 	answer := &wit.Response{Status: matched.message.Status(), Target: target.Path(), Headers: matched.message.Headers(),
 		Body: matched.message.Body, ReceivedAt: receivedAt}
 	if !matched.failed {
@@ -314,6 +317,10 @@ func (s responseHandler) isPlainlyWritten(target *requests.Target, message *batc
 	default:
 		return false
 	}
+	return isPlainSuccess(message)
+}
+
+func isPlainSuccess(message *batch.Message) bool {
 	return provesDone(message.Status()) && !odataerror.IsHTML(message.Body) && !odataerror.IsError(message.Body) &&
 		message.Header("sap-message") == ""
 }

@@ -90,36 +90,61 @@ func (s responseHandler) confirmResult(target *requests.Target, response *wit.Re
 	return s.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }
 
-// etagResult continues an update or delete whose entity's ETag was read.
+// etagResult continues an update or delete whose entity's ETag was read. After a read with $select, the entity is read
+// once more as a whole if the service rejects the option, or returns no ETag.
 func (s responseHandler) etagResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
-		hint := target.Hint
-		tag, err := etagOf(response)
-		if err != nil { // unlike an entity without ETag
-			return reject(odataerror.NotData(target.Name(), "an entity", response.Body)), nil
-		}
-		if hint.HasETag, hint.ETag = true, tag; len(hint.ETag) > maxETag {
-			return reject(&wit.Error{Kind: wit.ErrorData, Message: target.Name() + ": expected an ETag of at most " +
-				strconv.Itoa(maxETag) + " bytes, found " + strconv.Itoa(len(hint.ETag))}), nil
-		}
-		return requeue(hint), nil
+		return s.etagRead(target, headerOf(response, "ETag"), response.Body), nil
 	case s.isNotFound(response) && target.Operation == requests.ReadETagForUpsert:
 		return retryAsInsert(target, response.Status), nil
 	case s.isNotFound(response) && target.Operation == requests.ReadETagForDelete:
 		return written(), nil
+	case s.mayRejectSelect(target, response):
+		return readWhole(target), nil
 	}
 	return s.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }
 
 const maxETag = 8 << 10 // in bytes: the hint that stores an ETag is limited
 
-func etagOf(response *wit.Response) (string, error) {
-	if tag := headerOf(response, "ETag"); tag != "" {
-		return tag, nil
+// etagRead returns the result of a successful read. tag is the value of its header, or "".
+func (s responseHandler) etagRead(target *requests.Target, tag string, body []byte) wit.RowResult {
+	var err error
+	if tag == "" {
+		tag, err = document.ETag(body)
 	}
-	parsed, err := document.Parse(response.Body)
-	return parsed.Get("__metadata", "etag").Text, err
+	switch {
+	case target.Selects && (tag == "" || err != nil):
+		return readWhole(target)
+	case err != nil: // unlike an entity without ETag
+		return reject(odataerror.NotData(target.Name(), "an entity", body))
+	case len(tag) > maxETag:
+		return reject(&wit.Error{Kind: wit.ErrorData, Message: target.Name() + ": expected an ETag of at most " +
+			strconv.Itoa(maxETag) + " bytes, found " + strconv.Itoa(len(tag))})
+	}
+	hint := target.Hint
+	if hint.WholeEntity {
+		s.SetCapabilities[target.Set.CapabilityIndex].NoETagSelect = true
+	}
+	hint.WholeEntity, hint.HasETag, hint.ETag = false, true, tag
+	return requeue(hint)
+}
+
+func readWhole(target *requests.Target) wit.RowResult {
+	hint := target.Hint
+	hint.WholeEntity = true
+	return requeue(hint)
+}
+
+// mayRejectSelect reports whether $select may be the cause of an error of the service.
+func (s responseHandler) mayRejectSelect(target *requests.Target, response *wit.Response) bool {
+	if !target.Selects || response.Status != 400 && response.Status != 501 {
+		return false
+	}
+	code, _, isDocument := odataerror.Document(response.Body)
+	return (isDocument || target.InBatch) && s.lockOf(target, response) == odataerror.NotLocked &&
+		!odataerror.MatchesCode(s.RetryCodes, response.Status, code)
 }
 
 func (s responseHandler) etagConflict(target *requests.Target) wit.RowResult {
