@@ -40,8 +40,8 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) w
 		return wit.RowError{RowIndex: uint32(row), ErrorClass: errorClass, Error: failure}
 	}
 	var out wit.EncodeResult
-	encoder := rowEncoder{state: state, keyReader: rowvalue.Reader{Schemas: schemas},
-		valueReader: rowvalue.Reader{Schemas: schemas}}
+	encoder := rowEncoder{state: state, keyReader: rowvalue.NewReader(schemas),
+		valueReader: rowvalue.NewReader(schemas)}
 	plan := newDeliveryPlan(state, len(input.Rows))
 	for i := range input.Rows {
 		row := &input.Rows[i]

@@ -59,9 +59,9 @@ const maxBytes = 8 << 20 // of a batch
 
 func (p *deliveryPlan) fits(open *group, req *request) bool {
 	maxOperations, maxSize := p.state.MaxBatchSize, maxBytes
-	for _, hint := range []Hint{req.Hint, open.requests[0].Hint} {
-		if hint.MaxBatchSize > 0 {
-			maxOperations = min(maxOperations, hint.MaxBatchSize)
+	for _, limit := range [...]int{req.Hint.MaxBatchSize, open.requests[0].Hint.MaxBatchSize} {
+		if limit > 0 {
+			maxOperations = min(maxOperations, limit)
 		}
 	}
 	learned := &p.state.ServiceCapabilities[req.Set.ServiceIndex]

@@ -42,9 +42,14 @@ func cloneNode(node *wit.SchemaNode) wit.SchemaNode {
 
 // Reader reads the keys or the values of rows, one after another. A Value is valid until the next Read.
 type Reader struct {
-	Schemas Schemas
+	schemas Schemas
+	schema  uint32           // of the row before
+	nodes   []wit.SchemaNode // of that schema, nil if there was none
 	content content
 }
+
+// NewReader returns a reader of rows with the schemas, which do not change while it is in use.
+func NewReader(schemas Schemas) Reader { return Reader{schemas: schemas, content: content{schemas: schemas}} }
 
 // content is the bytes of a key or value. Several values share it.
 type content struct {
@@ -58,14 +63,18 @@ type content struct {
 // Read returns the key or value of a row, which it validates. ok is false if it is absent or null.
 func (r *Reader) Read(slice wit.ValueSlice, data []byte) (value Value, ok bool, err error) {
 	c := &r.content
-	*c = content{schemas: r.Schemas, bytes: data[slice.Start : slice.Start+slice.Size], starts: c.starts[:0]}
+	c.bytes, c.starts = data[slice.Start:slice.Start+slice.Size], c.starts[:0]
 	switch slice.Encoding {
 	case wit.WithSchema:
-		if c.nodes = r.Schemas[slice.Schema]; c.nodes == nil {
+		if r.nodes == nil || r.schema != slice.Schema {
+			r.nodes, r.schema = r.schemas[slice.Schema], slice.Schema
+		}
+		if c.nodes = r.nodes; c.nodes == nil {
 			return value, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
 		}
 		err = c.check()
 	case wit.Schemaless:
+		c.nodes = nil
 		_, err = connectdata.SkipSchemaless(c.bytes)
 	default:
 		return Value{}, false, nil

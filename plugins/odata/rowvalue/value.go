@@ -114,6 +114,16 @@ func (v Value) resolved() Value {
 
 // Field returns a field of a struct or an entry of a map.
 func (v *Value) Field(name string) (found Value, ok bool) {
+	if v.Present && v.node == 0 && len(v.starts) > 0 {
+		for i, field := range v.nodes[0].Fields {
+			if field.Name == name {
+				found.content = v.content
+				found.open(field.Node, v.starts[i])
+				return found, true
+			}
+		}
+		return found, false
+	}
 	for cursor := v.Fields(); cursor.Next(); {
 		if cursor.Name == name {
 			return cursor.Value, true
