@@ -97,12 +97,10 @@ var frequentNames = [...]string{"Content-Type", "Content-ID", "Content-Length", 
 
 // frequentIn returns the index of the frequent name in a header line, and where its value starts.
 func frequentIn(line string) (name, value int) {
-	switch line[0] | 0x20 {
-	case 'c', 'l', 'e', 's':
-	default:
-		if !isPlain(line[0]) {
-			return oddFrequent, 0
-		}
+	if !isPlain(line[0]) {
+		return oddFrequent, 0
+	}
+	if strings.IndexByte("cles", line[0]|0x20) < 0 {
 		return noFrequent, 0
 	}
 	colon := strings.IndexByte(line, ':')
@@ -174,11 +172,10 @@ func (f *fields) all() (headers []wit.Header) {
 
 // cutName returns the name of a header, and its size with the colon.
 func cutName(line string) (name string, size int) {
-	size = len(line)
 	if colon := strings.IndexByte(line, ':'); colon >= 0 {
-		line, size = line[:colon], colon+1
+		return strings.TrimSpace(line[:colon]), colon + 1
 	}
-	return strings.TrimSpace(line), size
+	return strings.TrimSpace(line), len(line)
 }
 
 // cutLine returns the line at pos without its end, and where the next one starts.
@@ -400,11 +397,8 @@ func (r *reader) headers() (f fields, complete bool) {
 			return f, true
 		}
 		isContinuation := (first == ' ' || first == '\t') && offset > from
-		switch {
-		case line.name == noFrequent || isContinuation: // found on demand
-		case line.name == oddFrequent:
-			f.isOdd = true
-		case f.frequent[line.name] == 0:
+		f.isOdd = f.isOdd || (line.name == oddFrequent && !isContinuation)
+		if line.name >= 0 && f.frequent[line.name] == 0 {
 			f.frequent[line.name] = int32(offset - from + line.value)
 		}
 	}
@@ -443,7 +437,8 @@ func (r *reader) headerLine(offset int) *headerLine {
 
 // part reads a part after its boundary line, to the next boundary of the document.
 func (r *reader) part() ParsedPart {
-	r.found, r.inner, r.linesOfPart = nextPart, "", 0
+	r.found, r.inner = nextPart, ""
+	r.linesOfPart = 0
 	headers, complete := r.headers()
 	if !complete {
 		return ParsedPart{Complete: r.found != noBoundary}
@@ -501,7 +496,8 @@ func (r *reader) message(partHeaders *fields) (message Message) {
 		text := trimmed(r.shared[r.at:end])
 		r.at = next
 		if text != "" {
-			message.Line, message.status = text, statusOf(text)
+			message.Line = text
+			message.status = statusOf(text)
 			break
 		}
 	}

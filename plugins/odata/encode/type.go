@@ -87,7 +87,8 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 		}
 		t.writersBySchema[root] = writers
 	}
-	t.lastRoot, t.lastWriters = root, writers
+	t.lastRoot = root
+	t.lastWriters = writers
 	return writers
 }
 
@@ -103,10 +104,12 @@ func (t *Type) makeWriters() {
 			startTag: "<d:" + name, endTag: "</d:" + name + ">"}
 		isKnown := writer.typ != nil || property.Type.Primitive != edm.NotPrimitive
 		writer.isUnrestricted = isKnown && property.Updatable && (property.Creatable || writer.isKey)
-		if primitive := property.Type.Primitive; writer.typ != nil {
-			writer.startTag += ` m:type="` + writer.typ.QualifiedName() + `"`
-		} else if primitive != edm.String {
-			writer.startTag += ` m:type="` + primitive.String() + `"`
+		typeName := property.Type.Primitive.String()
+		if writer.typ != nil {
+			typeName = writer.typ.QualifiedName()
+		}
+		if property.Type.Primitive != edm.String {
+			writer.startTag += ` m:type="` + typeName + `"`
 		}
 		writer.startTag += ">"
 		writer.min, writer.max, _ = property.Type.Primitive.Bounds()

@@ -50,7 +50,7 @@ func (r Raw) Member(name string) Raw {
 
 // Text returns a string, or a number as it is written. It is "" for other values.
 func (r Raw) Text() (string, error) {
-	if len(r) == 0 || r[0] != '"' && r[0] != '-' && (r[0] < '0' || r[0] > '9') {
+	if len(r) == 0 || bytes.IndexByte([]byte(`"-0123456789`), r[0]) < 0 {
 		return "", nil
 	}
 	end, _ := scan.JSONValue(r, 0, 0)

@@ -28,7 +28,8 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 		return nil, false
 	}
 	targets := targetReader{state: state, reader: reader, inBatch: delivery.BatchBytes > 0}
-	delivery.Targets, delivery.Parts = make([]Target, 0, count), make([]int, 0, count)
+	delivery.Targets = make([]Target, 0, count)
+	delivery.Parts = make([]int, 0, count)
 	for range count {
 		if !targets.next() {
 			return nil, false

@@ -45,8 +45,10 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) w
 	plan := newDeliveryPlan(state, len(input.Rows))
 	for i := range input.Rows {
 		row := &input.Rows[i]
-		encoder.sourceRow, encoder.entityKeys = sourceRow{row: row, data: input.Data}, entityKeys{}
-		encoder.rowsLeft, encoder.set = len(input.Rows)-1-i, nil
+		encoder.sourceRow = sourceRow{row: row, data: input.Data}
+		encoder.entityKeys = entityKeys{}
+		encoder.rowsLeft = len(input.Rows) - 1 - i
+		encoder.set = nil
 		if hints != nil {
 			encoder.hint = parseHint(hints[i])
 		}

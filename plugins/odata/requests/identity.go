@@ -37,7 +37,8 @@ func (e *rowEncoder) appendIdentity(headers []wit.Header) []wit.Header {
 		c.text = append(c.text, upperHex[b>>4], upperHex[b&15])
 	}
 	if seconds := max(e.row.Timestamp, 0) / 1000; c.time == "" || seconds != c.seconds {
-		c.seconds, c.time = seconds, time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05")
+		c.seconds = seconds
+		c.time = time.Unix(seconds, 0).UTC().Format("2006-01-02T15:04:05")
 	}
 	return append(headers, wit.Header{Name: requestID, Value: string(c.text)},
 		wit.Header{Name: requestTime, Value: c.time})

@@ -140,7 +140,8 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert {
 		writer.Keys = e.keys
 	}
-	if e.nested = nil; e.state.NestedUpdates {
+	e.nested = nil
+	if e.state.NestedUpdates {
 		writer.Nested = &e.nested
 	}
 	size := max(min(e.lastBodySize, maxSizeHint), int(e.row.Value.Size))
@@ -152,7 +153,8 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 	if err != nil {
 		return err
 	}
-	e.bodies, req.body = bodies, bodies[start:len(bodies):len(bodies)]
+	e.bodies = bodies
+	req.body = bodies[start:len(bodies):len(bodies)]
 	e.lastBodySize = len(req.body)
 	addBodyHeaders(&e.state.Config, req)
 	if len(e.nested) == 0 {

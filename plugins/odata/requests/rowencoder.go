@@ -194,7 +194,8 @@ func (e *rowEncoder) newRead(operation Operation) (*request, error) {
 func (e *rowEncoder) newETagRead(operation Operation) (*request, error) {
 	req, err := e.newRead(operation)
 	if err == nil && !e.hint.WholeEntity && !e.state.SetCapabilities[e.set.CapabilityIndex].NoETagSelect {
-		req.Selects, req.query = true, e.set.ETagSelect
+		req.Selects = true
+		req.query = e.set.ETagSelect
 	}
 	return req, err
 }

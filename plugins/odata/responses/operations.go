@@ -127,7 +127,8 @@ func (s responseHandler) etagRead(target *requests.Target, tag string, body []by
 	if hint.WholeEntity {
 		s.SetCapabilities[target.Set.CapabilityIndex].NoETagSelect = true
 	}
-	hint.WholeEntity, hint.HasETag, hint.ETag = false, true, tag
+	hint.WholeEntity = false
+	hint.HasETag, hint.ETag = true, tag
 	return requeue(hint)
 }
 
@@ -139,7 +140,8 @@ func readWhole(target *requests.Target) wit.RowResult {
 
 // mayRejectSelect reports whether $select may be the cause of an error of the service.
 func (s responseHandler) mayRejectSelect(target *requests.Target, response *wit.Response) bool {
-	if !target.Selects || response.Status != 400 && response.Status != 501 {
+	isRejection := response.Status == 400 || response.Status == 501
+	if !target.Selects || !isRejection {
 		return false
 	}
 	code, _, isDocument := odataerror.Document(response.Body)

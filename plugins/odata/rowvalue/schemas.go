@@ -49,7 +49,9 @@ type Reader struct {
 }
 
 // NewReader returns a reader of rows with the schemas, which do not change while it is in use.
-func NewReader(schemas Schemas) Reader { return Reader{schemas: schemas, content: content{schemas: schemas}} }
+func NewReader(schemas Schemas) Reader {
+	return Reader{schemas: schemas, content: content{schemas: schemas}}
+}
 
 // content is the bytes of a key or value. Several values share it.
 type content struct {
@@ -63,11 +65,13 @@ type content struct {
 // Read returns the key or value of a row, which it validates. ok is false if it is absent or null.
 func (r *Reader) Read(slice wit.ValueSlice, data []byte) (value Value, ok bool, err error) {
 	c := &r.content
-	c.bytes, c.starts = data[slice.Start:slice.Start+slice.Size], c.starts[:0]
+	c.bytes = data[slice.Start : slice.Start+slice.Size]
+	c.starts = c.starts[:0]
 	switch slice.Encoding {
 	case wit.WithSchema:
 		if r.nodes == nil || r.schema != slice.Schema {
-			r.nodes, r.schema = r.schemas[slice.Schema], slice.Schema
+			r.nodes = r.schemas[slice.Schema]
+			r.schema = slice.Schema
 		}
 		if c.nodes = r.nodes; c.nodes == nil {
 			return value, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}

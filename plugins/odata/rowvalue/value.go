@@ -152,7 +152,8 @@ func (v *Value) cursor() Cursor {
 	}
 	cursor := Cursor{parent: *v, Value: *v, kind: v.Kind(), at: v.start}
 	if cursor.kind == wit.Struct {
-		if cursor.fields = v.nodes[v.node].Fields; v.node == 0 {
+		cursor.fields = v.nodes[v.node].Fields
+		if v.node == 0 {
 			cursor.starts = v.starts
 		}
 	}
