@@ -158,7 +158,8 @@ func (f *fields) continues(pos int) bool {
 	return pos > 0 && (f.text[pos] == ' ' || f.text[pos] == '\t')
 }
 
-func (f *fields) all() (headers []wit.Header) {
+func (f *fields) all() []wit.Header {
+	headers := make([]wit.Header, 0, usualHeaders)
 	for pos := 0; pos < len(f.text); {
 		line, next := cutLine(f.text, pos)
 		if !f.continues(pos) {
@@ -169,6 +170,8 @@ func (f *fields) all() (headers []wit.Header) {
 	}
 	return headers
 }
+
+const usualHeaders = 8 // in a message
 
 // cutName returns the name of a header, and its size with the colon.
 func cutName(line string) (name string, size int) {
