@@ -244,9 +244,9 @@ func isToken(value string) bool {
 	return value != ""
 }
 
-// Parse parses a document, which shares the memory of body. If contentType has no boundary, the first line that looks like one is used. ok is false if
-// there is none. Anything else that is invalid is missing from the document or not complete. The time is linear in the
-// size.
+// Parse parses a document, which shares the memory of body. If contentType has no boundary, the first line that looks
+// like one is used. ok is false if there is none. Anything else that is invalid is missing from the document or not
+// complete. The time is linear in the size.
 func Parse(contentType string, body []byte) (document Document, ok bool) {
 	boundary, _ := Boundary(contentType)
 	if boundary == "" {

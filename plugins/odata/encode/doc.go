@@ -5,6 +5,6 @@
 // once for a schema. Values of frequent kinds are written directly from the row's bytes, others are converted by
 // package value.
 //
-// Invariants: both ways have the same result (TestBytesOfDeliveriesAreStable in package sink). Keys that a service may treat as the same have the same
+// Invariants: both ways have the same result. Keys that a service may treat as the same have the same
 // CanonicalPredicate. An error of kind data concerns the row, any other error the task.
 package encode

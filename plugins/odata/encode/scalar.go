@@ -56,8 +56,8 @@ func (c *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	}
 }
 
-// appendFast writes a value of a frequent kind without allocations. raw starts with its bytes, after the union branch or
-// tag. ok is false if [Convert] has to do it.
+// appendFast writes a value of a frequent kind without allocations. raw starts with its bytes, after the union branch
+// or tag. ok is false if [Convert] has to do it.
 func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte, ok bool) {
 	switch c.encoding {
 	case encodeText:

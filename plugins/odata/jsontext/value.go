@@ -133,7 +133,8 @@ func (p *parser) value(i int) (result Value, end int) {
 }
 
 func invalidString(start int) *scan.Error {
-	return &scan.Error{At: start, Expected: "a string of valid escapes without control characters", Found: "another one"}
+	return &scan.Error{At: start, Expected: "a string of valid escapes without control characters",
+		Found: "another one"}
 }
 
 func (p *parser) string(start, end int) string {

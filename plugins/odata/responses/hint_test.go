@@ -30,8 +30,8 @@ func TestLargestHintFits(t *testing.T) {
 		hint.Known = wit.Known(strings.Repeat("x", 100))
 		answer := &wit.Response{Status: http.StatusOK,
 			Headers: []wit.Header{{Name: "ETag", Value: strings.Repeat("x", size)}}}
-		result, err := (responseHandler{&capabilities.State{SetCapabilities: make([]capabilities.EntitySet, 1)}}).etagResult(&requests.Target{Set: &entityset.EntitySet{},
-			Hint: hint}, answer)
+		handler := responseHandler{&capabilities.State{SetCapabilities: make([]capabilities.EntitySet, 1)}}
+		result, err := handler.etagResult(&requests.Target{Set: &entityset.EntitySet{}, Hint: hint}, answer)
 		switch {
 		case err != nil:
 			t.Fatal(err)
