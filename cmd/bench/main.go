@@ -27,7 +27,7 @@ import (
 )
 
 var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token loop (Atom) or
-encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`,
+encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what irregular rows take beside regular ones. Each row of Odd takes another branch of the decoder.`,
 	1, "", []string{"guest-ns/row", "ratio", "times-regular"}}
 
 var stock = benchmark{"./plugins/odata/decode/bench", "BenchmarkStock", "The same pages in a guest without assembly " +

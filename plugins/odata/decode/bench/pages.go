@@ -21,13 +21,15 @@ type Shape struct {
 	rows [][]*string
 	// items are the items of the expanded feed Items, if the last column is one.
 	items [][][]*string
+	// oddRows is the number of rows of the page Odd, which has no other.
+	oddRows int
 }
 
 // Shapes are the kinds of pages measured, in the order of their numbers: 12 columns, 60 columns of which a fifth is
 // null, 5 columns with texts of 1 to 6 KB that hold a character to be escaped, or one that is not ASCII, every 22
-// bytes, and 12 columns with three items of 4 columns expanded.
+// bytes, 12 columns with three items of 4 columns expanded, and rows that are each odd in another way.
 func Shapes(rows int) []Shape {
-	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows)}
+	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows), odd(rows)}
 }
 
 // Schemas returns the row schemas of the shapes.
@@ -201,11 +203,19 @@ func (v Variant) order(r *rand.Rand, row []*string, hasNulls bool) []int {
 	return order
 }
 
+const (
+	jsonPageHead = `{"d":{"results":[`
+	jsonPageTail = `],"__count":"1000","__next":"x?$skiptoken=2"}}`
+)
+
 // JSON returns the shape's page in verbose JSON.
 func (s Shape) JSON(v Variant) []byte {
+	if s.oddRows > 0 {
+		return oddPage(false, oddJSON(), s.oddRows)
+	}
 	r := rand.New(rand.NewSource(9))
 	var b strings.Builder
-	b.WriteString(`{"d":{"results":[`)
+	b.WriteString(jsonPageHead)
 	for n, row := range s.rows {
 		if n > 0 {
 			b.WriteByte(',')
@@ -232,7 +242,7 @@ func (s Shape) JSON(v Variant) []byte {
 		}
 		b.WriteString(`]}}`)
 	}
-	b.WriteString(`],"__count":"1000","__next":"x?$skiptoken=2"}}`)
+	b.WriteString(jsonPageTail)
 	return []byte(b.String())
 }
 
@@ -249,12 +259,19 @@ func jsonText(t edm.Primitive, v *string) string {
 	return `"` + strings.NewReplacer("\n", `\n`, `"`, `\"`).Replace(*v) + `"`
 }
 
+const (
+	atomPageHead = `<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" xml:base="https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/"><id>x</id><title type="text">x</title><updated>2024-01-01T00:00:00Z</updated><author><name/></author><m:count>1000</m:count>`
+	atomPageTail = `<link rel="next" href="x?$skiptoken=2"/></feed>`
+)
+
 // Atom returns the shape's page as a feed of SAP Gateway, without white space between elements.
 func (s Shape) Atom(v Variant) []byte {
+	if s.oddRows > 0 {
+		return oddPage(true, oddAtom(), s.oddRows)
+	}
 	r := rand.New(rand.NewSource(9))
 	var b strings.Builder
-	b.WriteString(
-		`<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" xml:base="https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/"><id>x</id><title type="text">x</title><updated>2024-01-01T00:00:00Z</updated><author><name/></author><m:count>1000</m:count>`)
+	b.WriteString(atomPageHead)
 	for n, row := range s.rows {
 		uri := s.Name + "(" + *row[0] + ")"
 		fmt.Fprintf(&b,
@@ -273,7 +290,7 @@ func (s Shape) Atom(v Variant) []byte {
 		}
 		b.WriteString(`</m:properties></content></entry>`)
 	}
-	b.WriteString(`<link rel="next" href="x?$skiptoken=2"/></feed>`)
+	b.WriteString(atomPageTail)
 	return []byte(b.String())
 }
 

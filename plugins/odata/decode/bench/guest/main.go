@@ -41,12 +41,12 @@ func page(shape, atom uint32) {
 	current.Reset()
 }
 
-// piece decodes what is in the buffer. It returns the number of rows made, -1 after an error.
+// piece decodes what is in the buffer. It returns the number of rows made, -1 after an error of the page.
 //
 //go:wasmexport piece
 func piece(size, last uint32) int32 {
 	out.Reset()
-	if err := current.Write(buffer[:size], last != 0, &out); err != nil || len(out.RowErrors) > 0 {
+	if err := current.Write(buffer[:size], last != 0, &out); err != nil {
 		return -1
 	}
 	return int32(len(out.Rows))

@@ -1,0 +1,95 @@
+package bench
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+)
+
+// oddRow is a row of the page Odd. Each row takes another branch of the decoder.
+type oddRow struct {
+	// branch names the branch.
+	branch string
+	// want describes the result: the columns whose values differ from the base row's, `error` and a message, `deleted`
+	// and a reference, or `unknown` and names.
+	want string
+	// text is the row, whose OrderID is 10248.
+	text string
+}
+
+// odd returns the shape Odd: rows of the shape Orders with a complex type, an expanded entity and an expanded feed.
+func odd(rows int) Shape {
+	part := func(name string, columns ...decode.Column) *decode.RowSchema {
+		return &decode.RowSchema{Name: name, Columns: columns, ValueColumns: len(columns)}
+	}
+	nested := func(name string, kind decode.ColumnKind, schema *decode.RowSchema) decode.Column {
+		return decode.Column{Name: name, Kind: kind, Optional: true, Nested: schema}
+	}
+	address := func() *decode.RowSchema {
+		return part("Demo.Address", column("Street", edm.String, true), column("City", edm.String, true),
+			nested("Geo", decode.Complex, part("Demo.Geo", column("Lat", edm.Double, false),
+				column("Lon", edm.Double, false))))
+	}
+	s := expanded(0)
+	columns := s.Schema.Columns
+	items := len(columns) - 1
+	columns = append(columns[:items:items], nested("Address", decode.Complex, address()),
+		nested("Customer", decode.NavigationToOne, part("Demo.Customer", column("CustomerID", edm.String, false),
+			column("CompanyName", edm.String, true), nested("Address", decode.Complex, address()))), columns[items])
+	s.Schema.Columns, s.Schema.ValueColumns, s.Schema.Ignored = columns, len(columns), []string{"Employee", "Internal"}
+	if err := s.Schema.Init(); err != nil {
+		panic(err)
+	}
+	s.Name, s.oddRows = "Odd", rows
+	return s
+}
+
+// oddPage returns a page that repeats rows, each time with other keys, until it has count rows.
+func oddPage(atom bool, rows []oddRow, count int) []byte {
+	head, separator, tail := jsonPageHead, ",", jsonPageTail
+	if atom {
+		head, separator, tail = atomPageHead, "", atomPageTail
+	}
+	var b strings.Builder
+	b.WriteString(head)
+	for n := range count {
+		if n > 0 {
+			b.WriteString(separator)
+		}
+		b.WriteString(strings.ReplaceAll(rows[n%len(rows)].text, "10248", strconv.Itoa(10_000+n)))
+	}
+	b.WriteString(tail)
+	return []byte(b.String())
+}
+
+// edited returns a text in which each old text is replaced by the new text after it, once.
+func edited(text string, pairs ...string) string {
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			panic(fmt.Sprintf("no %q in %q", pairs[i], text))
+		}
+		text = strings.Replace(text, pairs[i], pairs[i+1], 1)
+	}
+	return text
+}
+
+// longText returns a text of n bytes.
+func longText(n int) string { return strings.Repeat("0123456789abcde ", n/16+1)[:n] }
+
+// itemWants describes n expanded items.
+func itemWants(n int) string { return "Items=[" + strings.Repeat(itemWant+" ", n-1) + itemWant + "]" }
+
+const (
+	dataURI     = "http://schemas.microsoft.com/ado/2007/08/dataservices"
+	metadataURI = dataURI + "/metadata"
+	orderURI    = "https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/Orders(10248)"
+
+	itemWant     = `{Position=1 Product="Chai" Amount=180000 Changed=2015-01-01T00:00:00Z}`
+	customerWant = `Customer={CustomerID="ALFKI" CompanyName="Alfreds" Address={Street=null City="Berlin" Geo=null}}`
+	orderWant    = `OrderID=10248 CustomerID="ALFKI" Number=71248937214 OrderDate=2015-01-01T00:00:00Z ` +
+		`ShippedDate=2015-01-12T00:00:00Z Freight=323800 ShipName="Alfreds" ShipCity="Berlin" ShipCountry="Germany" ` +
+		`Weight=12.5 Paid=true Reference="00112233-4455-6677-8899-aabbccddeeff" Address=null Customer=null Items=null`
+)

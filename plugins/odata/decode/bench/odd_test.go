@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Each row of the page Odd takes its branch: alone in a page it results in what its list specifies.
+func TestOddRowsTakeTheirBranch(t *testing.T) {
+	for _, format := range []struct {
+		name string
+		base string
+		rows []oddRow
+	}{{"JSON", jsonObject(jsonBase), oddJSON()}, {"Atom", atomEntry(atomProperties), oddAtom()}} {
+		ordinary := decodeOdd(t, format.name, format.base)
+		if got := strings.Join(ordinary, " "); got != orderWant {
+			t.Errorf("%s: expected the base row\n%s, found\n%s", format.name, orderWant, got)
+		}
+		texts := map[string]bool{format.base: true}
+		for _, row := range format.rows {
+			t.Run(format.name+"/"+row.branch, func(t *testing.T) {
+				if texts[row.text] {
+					t.Error("expected a text of its own")
+				}
+				texts[row.text] = true
+				found := slices.DeleteFunc(decodeOdd(t, format.name, row.text),
+					func(result string) bool { return slices.Contains(ordinary, result) })
+				if got := strings.Join(found, " "); got != row.want {
+					t.Errorf("expected\n%q, found\n%q", row.want, got)
+				}
+			})
+		}
+	}
+}
+
+// decodeOdd returns what a row alone in a page results in: its columns, its error, its deletion, and unknown names.
+func decodeOdd(t *testing.T, format, row string) (results []string) {
+	t.Helper()
+	schema := odd(0).Schema
+	page, d := jsonPageHead+row+jsonPageTail, decode.Decoder(decode.NewJSON(schema))
+	if format == "Atom" {
+		page, d = atomPageHead+row+atomPageTail, decode.NewAtom(schema)
+	}
+	var out decode.Output
+	if err := d.Write([]byte(page), true, &out); err != nil || out.Page.Rows != 1 || !out.Page.Done ||
+		len(out.Rows)+len(out.RowErrors)+len(out.Tombstones) != 1 {
+		t.Fatalf("expected one row, found %+v, %v", out, err)
+	}
+	for _, r := range out.Rows {
+		var rest []byte
+		results, rest = render(schema, out.Data[r.Value.Start:][:r.Value.Size])
+		if len(rest) > 0 {
+			t.Errorf("%d unread bytes", len(rest))
+		}
+	}
+	for _, e := range out.RowErrors {
+		message, _, _ := strings.Cut(e.Error.Message, " (row 0 of the page")
+		results = append(results, "error "+message)
+		if raw := out.Data[e.RawStart:][:e.RawSize]; !bytes.Contains(raw, []byte(row[len(row)/2:])) {
+			t.Errorf("expected the row in the error's document, found %q", raw)
+		}
+	}
+	for _, x := range out.Tombstones {
+		results = append(results, "deleted "+x.Ref+" at "+time.UnixMilli(x.When).UTC().Format(time.RFC3339))
+	}
+	for _, name := range out.Page.Unknown {
+		results = append(results, "unknown "+name)
+	}
+	return results
+}
+
+// render returns the columns of an encoded struct as texts.
+func render(schema *decode.RowSchema, b []byte) (columns []string, rest []byte) {
+	for i := range schema.Columns {
+		var text string
+		text, b = renderColumn(&schema.Columns[i], b)
+		columns = append(columns, schema.Columns[i].Name+"="+text)
+	}
+	return columns, b
+}
+
+func renderColumn(c *decode.Column, b []byte) (string, []byte) {
+	if c.Optional {
+		if b[0] == 0 {
+			return "null", b[1:]
+		}
+		b = b[1:]
+	}
+	structure := func() string {
+		var columns []string
+		columns, b = render(c.Nested, b)
+		return "{" + strings.Join(columns, " ") + "}"
+	}
+	switch {
+	case c.Kind == decode.NavigationToMany:
+		n, size := connectdata.Number(b)
+		b = b[size:]
+		var items []string
+		for range n {
+			items = append(items, structure())
+		}
+		if n > 0 {
+			b = b[1:] // the end of the array
+		}
+		return "[" + strings.Join(items, " ") + "]", b
+	case c.Kind != decode.Primitive:
+		return structure(), b
+	case c.Type == edm.Boolean:
+		return strconv.FormatBool(b[0] == 1), b[1:]
+	case c.Type == edm.Double:
+		return fmt.Sprint(math.Float64frombits(binary.LittleEndian.Uint64(b))), b[8:]
+	case c.Type == edm.String, c.Type == edm.Guid, c.Type == edm.Decimal:
+		content, size := connectdata.LengthPrefixed(b)
+		if c.Type == edm.Decimal {
+			return connectdata.Unscaled(content).String(), b[size:]
+		}
+		return strconv.Quote(string(content)), b[size:]
+	}
+	n, size := connectdata.Number(b)
+	if c.Type == edm.DateTime {
+		return time.UnixMilli(n).UTC().Format(time.RFC3339Nano), b[size:]
+	}
+	return strconv.FormatInt(n, 10), b[size:]
+}
