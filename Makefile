@@ -11,7 +11,8 @@
 #                   (files with sap.odata.host.*, user and, in the second one, sap.odata.proxy.*), CULVERT_LIVE_SERVICE (path),
 #                   CULVERT_LIVE_SET, _DELTA_SET (with change tracking) and _WRITE_SET (of the type of SET; its rows may be overwritten)
 # make bench        measures, and writes the figures to BENCHMARKS.md; BRIEF=1 only checks that each benchmark runs
-# make bench-peers  compares Kafka's own transforms and converters, on a warm JVM, with ours (needs Java and Maven)
+# make bench-peers  compares Kafka's own transforms and converters, and Apache Olingo's reading of pages, on a warm JVM, with ours
+#                   (needs Java and Maven)
 # make console-shots  pictures of every page of the console in .shots/, light and dark, wide and narrow; ONLY=name,name takes some
 # make fuzz         fuzz targets, FUZZTIME each (default 30s)
 # make storm        500 changes of connector files in a minute, under load
@@ -92,7 +93,7 @@ bench: bin/culvert
 	$(GO) run ./cmd/bench --culvert bin/culvert $(if $(BRIEF),--brief,--page BENCHMARKS.md)
 
 bench-peers: bin/culvert
-	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 40m ./internal/run/transform
+	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 40m ./internal/run/transform ./plugins/odata/decode/bench
 
 console-shots:
 	CULVERT_SHOTS=$(CURDIR)/.shots ONLY=$(ONLY) $(GO) test -tags shots -run '^TestShots$$' -count=1 -timeout 20m ./internal/console

@@ -39,30 +39,27 @@ func odd(rows int) Shape {
 	columns = append(columns[:items:items], nested("Address", decode.Complex, address()),
 		nested("Customer", decode.NavigationToOne, part("Demo.Customer", column("CustomerID", edm.String, false),
 			column("CompanyName", edm.String, true), nested("Address", decode.Complex, address()))), columns[items])
-	s.Schema.Columns, s.Schema.ValueColumns, s.Schema.Ignored = columns, len(columns), []string{"Employee", "Internal"}
+	s.Schema.Columns = columns
+	s.Schema.ValueColumns = len(columns)
+	s.Schema.Ignored = []string{"Employee", "Internal"}
 	if err := s.Schema.Init(); err != nil {
 		panic(err)
 	}
-	s.Name, s.oddRows = "Odd", rows
+	s.Name = "Odd"
+	s.oddRows = rows
 	return s
 }
 
 // oddPage returns a page that repeats rows, each time with other keys, until it has count rows.
 func oddPage(atom bool, rows []oddRow, count int) []byte {
-	head, separator, tail := jsonPageHead, ",", jsonPageTail
-	if atom {
-		head, separator, tail = atomPageHead, "", atomPageTail
-	}
-	var b strings.Builder
-	b.WriteString(head)
+	var texts []string
 	for n := range count {
-		if n > 0 {
-			b.WriteString(separator)
-		}
-		b.WriteString(strings.ReplaceAll(rows[n%len(rows)].text, "10248", strconv.Itoa(10_000+n)))
+		texts = append(texts, strings.ReplaceAll(rows[n%len(rows)].text, "10248", strconv.Itoa(10_000+n)))
 	}
-	b.WriteString(tail)
-	return []byte(b.String())
+	if atom {
+		return []byte(atomPageHead + strings.Join(texts, "") + atomPageTail)
+	}
+	return []byte(jsonPageHead + strings.Join(texts, ",") + jsonPageTail)
 }
 
 // edited returns a text in which each old text is replaced by the new text after it, once.

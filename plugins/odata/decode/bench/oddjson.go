@@ -24,7 +24,8 @@ const (
 
 // oddJSON returns the rows of the page Odd in verbose JSON.
 func oddJSON() []oddRow {
-	base, reversed := jsonObject(jsonBase), slices.Clone(jsonBase)
+	base := jsonObject(jsonBase)
+	reversed := slices.Clone(jsonBase)
 	slices.Reverse(reversed)
 	row := func(branch, want string, pairs ...string) oddRow { return oddRow{branch, want, edited(base, pairs...)} }
 	name := func(branch, want, value string) oddRow {
@@ -93,20 +94,25 @@ func oddJSON() []oddRow {
 			`"\"1.23456\""`, "32.3800", "1.23456"),
 		row("a date that does not exist", `error property OrderDate: expected Edm.DateTime of the years 1 to 9999, `+
 			`found "\"2015-02-30T00:00:00\""`, `\/Date(1420070400000)\/`, "2015-02-30T00:00:00"),
-		row("empty texts", `CustomerID="" Number=null OrderDate=null Freight=null`, `"ALFKI"`, `""`,
-			`"71248937214"`, `""`, `"\/Date(1420070400000)\/"`, `""`, `"32.3800"`, `""`),
-		row("dates in ISO 8601", `OrderDate=2015-01-01T10:20:30.123Z ShippedDate=2015-01-11T23:30:00Z`,
-			`\/Date(1420070400000)\/`, "2015-01-01T10:20:30.1234567", `\/Date(1421020800000)\/`, "2015-01-12T01:30+02:00"),
+		row("an empty text", `CustomerID=""`, `"ALFKI"`, `""`),
+		row("empty texts that are null", `Number=null OrderDate=null Freight=null`, `"71248937214"`, `""`,
+			`"\/Date(1420070400000)\/"`, `""`, `"32.3800"`, `""`),
+		row("dates in ISO 8601", `OrderDate=2015-01-01T10:20:30.123Z`, `\/Date(1420070400000)\/`,
+			"2015-01-01T10:20:30.123", `\/Date(1421020800000)\/`, "2015-01-12T00:00:00"),
+		row("dates in ISO 8601 of other forms", `OrderDate=2015-01-01T10:20:30.123Z ShippedDate=2015-01-11T23:30:00Z`,
+			`\/Date(1420070400000)\/`, "2015-01-01T10:20:30.1234567Z", `\/Date(1421020800000)\/`,
+			"2015-01-12T01:30+02:00"),
 		row("dates with an offset", `OrderDate=2014-12-31T23:00:00Z ShippedDate=2015-01-12T01:00:00Z`,
 			`1420070400000`, "1420070400000+0060", `1421020800000`, "1421020800000-0060"),
 		row("dates without escaped slashes", "", `\/Date(1420070400000)\/`, "/Date(1420070400000)/",
 			`\/Date(1421020800000)\/`, "/Date(1421020800000)/"),
 		row("a date before 1970", `OrderDate=1900-01-01T00:00:00Z`, "1420070400000", "-2208988800000"),
-		row("numbers in the other form", "", `"OrderID":10248`, `"OrderID":"10248"`, `"71248937214"`, "71248937214",
-			`"32.3800"`, "32.38", `"12.5"`, "12.5"),
-		row("numbers with exponents", "Weight=-0.00125", `"32.3800"`, "3.238e1", `"12.5"`, `"-1.25E-3"`),
-		row("numbers with signs and zeros", "Number=-1 Freight=-5000 Weight=+Inf", "71248937214", "-01",
-			"32.3800", "-.5", "12.5", "INF"),
+		row("a number as a text", "", `"OrderID":10248`, `"OrderID":"10248"`),
+		row("texts as numbers", "", `"71248937214"`, "71248937214", `"32.3800"`, "32.38", `"12.5"`, "12.5"),
+		row("a Double with an exponent", "Weight=-0.00125", `"12.5"`, `"-1.25E-3"`),
+		row("a Decimal with an exponent", "", `"32.3800"`, "3.238e1"),
+		row("signs and zeros", "Number=-1 Freight=-5000", "71248937214", "-01", "32.3800", "-.5"),
+		row("infinity", "Weight=+Inf", "12.5", "INF"),
 		row("a boolean as a text", "Paid=false", "true", `"false"`),
 		row("a boolean as a number", "", "true", "1"),
 		row("a GUID in capitals", `Reference="00112233-4455-6677-8899-AABBCCDDEEFF"`, "aabbccddeeff", "AABBCCDDEEFF"),
@@ -114,11 +120,12 @@ func oddJSON() []oddRow {
 			`"Paid":true,"Deadline":"\/Date(1420070400000)\/"`),
 		{"a deleted entry", "deleted Orders(10248) at 2015-01-01T00:00:00Z", jsonTombstone},
 		name("the word of a deleted entry in a value", `"/$deletedEntity"`, "/$deletedEntity"),
-		add("annotations", "", `"Freight@odata.type":"Edm.Decimal","@odata.etag":"W/\"7\"","__etag":{"a":[1]}`),
+		add("annotations", "", `"Freight@odata.type":"Edm.Decimal","@odata.etag":"W/\"7\""`),
+		add("a member with two underscores", "", `"__extension":{"a":[1,"}"]}`),
 		row("metadata with more members", "", `"type":"Demo.Order"`, `"type":"Demo.Order","etag":"W/\"7\"",`+
 			`"properties":{"Items":{"associationuri":"Orders(10248)/$links/Items"}}`),
 		{"metadata at the end", "", jsonObject(append(slices.Clone(jsonBase[1:]), jsonBase[0]))},
-		add("ignored properties", "", `"Internal":"x","Employee":{"FirstName":"Ann","Tags":["}"]}`),
+		add("ignored properties", "", `"Internal":"x","Employee":{"FirstName":"}"}`),
 		add("a link to an unknown navigation", "", `"Shipper":{"__deferred":{"uri":"Orders(10248)/Shipper"}}`),
 		{"properties in another order", "", jsonObject(reversed)},
 		row("properties left out", "Freight=null ShipName=null ShipCity=null ShipCountry=null",

@@ -221,7 +221,7 @@ func (s Shape) JSON(v Variant) []byte {
 			b.WriteByte(',')
 		}
 		uri := "https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/" + s.Name + "(" + *row[0] + ")"
-		fmt.Fprintf(&b, `{"__metadata":{"id":"%s","uri":"%s","type":"Demo.%s"}`, uri, uri, s.Name)
+		fmt.Fprintf(&b, `{"__metadata":{"id":"%s","uri":"%s","type":"%s"}`, uri, uri, s.Schema.Name)
 		for _, i := range v.order(r, row, s.Name == "Wide") {
 			fmt.Fprintf(&b, `,"%s":%s`, s.Schema.Columns[i].Name, jsonText(s.Schema.Columns[i].Type, row[i]))
 		}
@@ -275,7 +275,7 @@ func (s Shape) Atom(v Variant) []byte {
 	for n, row := range s.rows {
 		uri := s.Name + "(" + *row[0] + ")"
 		fmt.Fprintf(&b,
-			`<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.%s" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><link href="%s" rel="self" title="%s"/><link href="%s/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items">`, uri, uri, s.Name, uri, s.Name, uri)
+			`<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="%s" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><link href="%s" rel="self" title="%s"/><link href="%s/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items">`, uri, uri, s.Schema.Name, uri, s.Name, uri)
 		if s.items != nil {
 			s.atomItems(&b, uri, s.items[n])
 		}

@@ -1,0 +1,124 @@
+//go:build real
+
+package bench
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// olingo reads a page a number of times with Apache Olingo. It returns the number of entries, -1 if Olingo refuses the
+// page, and the nanoseconds of CPU of one reading.
+type olingo func(b *testing.B, times, atom int, page []byte) (entries int, ns float64)
+
+func startOlingo(b *testing.B) olingo {
+	c := exec.Command("../../../../testdata/peers/olingo/tool.sh", "testdata/Olingo.java", "testdata/metadata.xml")
+	c.Env = append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4")
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	require.NoError(b, err)
+	out, err := c.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, c.Start())
+	b.Cleanup(func() {
+		in.Close()
+		_ = c.Wait()
+	})
+	answers := bufio.NewScanner(out)
+	file := filepath.Join(b.TempDir(), "page")
+	return func(b *testing.B, times, atom int, page []byte) (entries int, ns float64) {
+		require.NoError(b, os.WriteFile(file, page, 0o600))
+		fmt.Fprintf(in, "%d %s %s\n", times, []string{"application/json", "application/atom+xml"}[atom], file)
+		if !answers.Scan() {
+			b.Fatal("Olingo.java ended")
+		}
+		_, err := fmt.Sscan(answers.Text(), &entries, &ns)
+		require.NoError(b, err)
+		return entries, ns
+	}
+}
+
+// acceptedRows returns the rows that Olingo reads, and the branches of the others.
+func (o olingo) acceptedRows(b *testing.B, atom int, rows []oddRow) (accepted []oddRow, refused []string) {
+	for _, row := range rows {
+		if entries, _ := o(b, 1, atom, oddPage(atom == 1, []oddRow{row}, 1)); entries < 0 {
+			refused = append(refused, row.branch)
+		} else {
+			accepted = append(accepted, row)
+		}
+	}
+	return accepted, refused
+}
+
+// BenchmarkRealPeersPages compares Apache Olingo's EntityProvider.readFeed on a warm JVM with the guest in its sandbox,
+// on the same pages and in turns. It prints the median nanoseconds of CPU per row of each, and their ratio. For the JVM
+// only the working thread is measured, without the garbage collector; for the guest the whole process. Rows of the page
+// Odd that Olingo refuses are named, and are in neither's page. `make bench-peers` runs it.
+func BenchmarkRealPeersPages(b *testing.B) {
+	const (
+		warmUp = 200 // pages
+		turns  = 9
+		pages  = 20 // of a turn
+	)
+	g, o := newGuest(b), startOlingo(b)
+	compare := func(name string, shape, atom int, page []byte, deleted int, refused []string) {
+		b.Run(name, func(b *testing.B) {
+			var theirs, ours []float64
+			if len(refused) > 0 {
+				b.Logf("Olingo refuses %d rows: %s", len(refused), strings.Join(refused, "; "))
+			}
+			if entries, _ := o(b, warmUp, atom, page); entries != pageRows-deleted {
+				b.Fatalf("expected %d entries, found %d", pageRows-deleted, entries)
+			}
+			_, native := pageOf(Shapes(0)[shape], atom, Regular)
+			want := len(decoded(b, native, page, pageRows).Rows)
+			if rows := g.decode(b, shape, uint64(atom), page, pieceSize, nil); rows != want {
+				b.Fatalf("expected %d rows, found %d", want, rows)
+			}
+			for b.Loop() {
+				for range turns {
+					_, ns := o(b, pages, atom, page)
+					theirs = append(theirs, ns/pageRows)
+					ours = append(ours, timed(func() {
+						for range pages {
+							g.decode(b, shape, uint64(atom), page, pieceSize, nil)
+						}
+					})/pages/pageRows)
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(theirs), "Olingo-cpu-ns/row")
+			b.ReportMetric(median(ours), "ours-cpu-ns/row")
+			b.ReportMetric(median(theirs)/median(ours), "times-as-fast")
+		})
+	}
+	for atom, format := range []string{"JSON", "Atom"} {
+		for k, shape := range Shapes(pageRows) {
+			page, _ := pageOf(shape, atom, Regular)
+			switch shape.Name {
+			case "Orders":
+				shuffled, _ := pageOf(shape, atom, Shuffled)
+				compare(format+"/Orders", k, atom, page, 0, nil)
+				compare(format+"/Orders/shuffled", k, atom, shuffled, 0, nil)
+			case "Expanded":
+				compare(format+"/Expanded", k, atom, page, 0, nil)
+			case "Odd":
+				rows, refused := o.acceptedRows(b, atom, [][]oddRow{oddJSON(), oddAtom()}[atom])
+				deleted := 0
+				for n := range pageRows {
+					if strings.HasPrefix(rows[n%len(rows)].branch, "a deleted entry") {
+						deleted++
+					}
+				}
+				compare(format+"/Odd", k, atom, oddPage(atom == 1, rows, pageRows), deleted, refused)
+			}
+		}
+	}
+}
