@@ -7,7 +7,7 @@
 // caller (&e, used as *e) or of a field (&e.Prefix): both stand for the variable or the field itself. Functions whose
 // comment begins with "kernel" get a body in assembly. && and || evaluate both sides, and shifts must be below 64.
 // Functions named Load, Byte, Store, Put, Copy, quotient, pointer and touch are instructions: they must work as in
-// plugins/odata/decode/fast and plugins/smt/kernel.
+// plugins/odata/decode/kernel and plugins/smt/kernel.
 //
 // A guest contains the assembly with the build tag kernels. Without it the same Go is compiled, so a fresh clone also
 // builds. `make bench` compares both.
@@ -53,7 +53,7 @@ type kernel struct {
 }
 
 var kernels = []kernel{
-	{"plugins/odata/decode/fast", []string{"kernel.go", "word.go", "row.go", "template.go"}},
+	{"plugins/odata/decode/kernel", []string{"kernel.go", "skip.go", "text.go", "scalar.go", "word.go", "struct.go"}},
 	{"plugins/smt/kernel", []string{"kernel.go", "find.go", "write.go", "convert.go", "word.go", "rows.go"}},
 }
 

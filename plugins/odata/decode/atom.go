@@ -15,9 +15,15 @@ type Atom struct {
 	// outer is the namespace scope inside the feed. The bindings of a row start at rowBindings.
 	outer, rowBindings int
 	feed               []byte // qualified name of the feed element
-	text               []byte
-	// templates is the fast path, nil in decoders that use the plain parser only.
-	templates *atomTemplates
+	// roots are the structures of rows by the prefixes of their entries. The root is one of them.
+	roots map[prefixes]*structure
+	// lastPrefixes are those of the last properties, for entries that do not have the root's.
+	lastPrefixes prefixes
+	// outerIsUsual and outerIsAtom report that the outer scope has the root's prefixes, and Atom's elements have none.
+	outerIsUsual, outerIsAtom bool
+	// outerAttributes are the declarations of the outer scope, as text.
+	outerAttributes []byte
+	scalar          []byte // reused
 }
 
 type atomState uint8
@@ -31,14 +37,8 @@ const (
 
 // NewAtom returns a decoder for rows of an initialized schema.
 func NewAtom(l *RowSchema) *Atom {
-	d := newPlainAtom(l)
-	d.templates = newAtomTemplates(d)
-	return d
-}
-
-func newPlainAtom(l *RowSchema) *Atom {
 	d := &Atom{}
-	d.init(d, l)
+	d.init(d, l, 1)
 	d.Reset()
 	return d
 }
@@ -46,14 +46,12 @@ func newPlainAtom(l *RowSchema) *Atom {
 func (d *Atom) Reset() {
 	d.stream.reset()
 	d.namespaces.reset()
-	d.state, d.outer, d.rowBindings = atomStart, 0, 1
-	if d.templates != nil {
-		d.templates.truncatedAt = 0
-	}
+	d.state = atomStart
+	d.setOuter(0, 1)
 }
 
 func (d *Atom) nestedDecoder() *stream {
-	child := newPlainAtom(d.schema)
+	child := NewAtom(d.schema)
 	child.collector = &d.nestedPages
 	return &child.stream
 }
@@ -91,7 +89,7 @@ func (d *Atom) step(out *Output) *scan.Error {
 	}
 	switch d.state {
 	case atomProlog:
-		return d.root(i, out)
+		return d.rootElement(i, out)
 	case atomFeed:
 		return d.feedChild(i, out)
 	}
@@ -165,7 +163,7 @@ func encoding(declaration []byte) string {
 	return string(bytes.ToLower(value))
 }
 
-func (d *Atom) root(i int, out *Output) *scan.Error {
+func (d *Atom) rootElement(i int, out *Output) *scan.Error {
 	b := d.buf
 	tag, err := scan.XMLTagAt(b, i)
 	if err != nil {
@@ -175,10 +173,7 @@ func (d *Atom) root(i int, out *Output) *scan.Error {
 	namespace, local := d.namespaces.element(b, tag, scope)
 	if string(local) == "feed" && namespace == atomNamespace && !tag.Closing {
 		d.namespaces.copyBytes()
-		d.outer, d.rowBindings = scope, len(d.namespaces.all)
-		if d.templates != nil {
-			d.templates.bind(&d.namespaces, scope)
-		}
+		d.setOuter(scope, len(d.namespaces.all))
 		d.feed = append(d.feed[:0], tag.Name...)
 		d.pos, d.state = tag.End, atomFeed
 		if tag.Empty {
@@ -187,7 +182,6 @@ func (d *Atom) root(i int, out *Output) *scan.Error {
 		return nil
 	}
 	d.namespaces.reset()
-	d.rowBindings = 1
 	switch name := string(local); {
 	case name == "entry" && namespace == atomNamespace, name == "deleted-entry" && namespace != atomNamespace:
 		return d.element(i, out)
@@ -211,16 +205,6 @@ func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 		d.pos, d.state = tag.End, atomEnd
 		return nil
 	}
-	if d.templates != nil && len(d.templates.heads) > 0 {
-		next, _, progress, err := d.templates.decodeRows(&d.stream, i, out)
-		if err != nil {
-			return err
-		}
-		if progress {
-			d.pos = next
-			return nil
-		}
-	}
 	return d.element(i, out)
 }
 
@@ -236,6 +220,9 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	entry := string(local) == "entry" && namespace == atomNamespace
 	deleted := string(local) == "deleted-entry" && namespace != atomNamespace
 	d.inRow = entry || deleted
+	if entry {
+		return d.rows(tag, scope, out)
+	}
 	end, err := scan.XMLElement(b, i, maxDepth)
 	if err != nil {
 		return err
@@ -247,12 +234,6 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	pageOffset := d.base + int64(i)
 	d.inRow = false
 	switch {
-	case entry:
-		rowsBefore := len(out.Rows)
-		d.row(b[i:end], pageOffset, out)
-		if d.templates != nil && d.state == atomFeed && len(out.Rows) > rowsBefore {
-			d.templates.learnRow(b[i:end], &namespaceStack{d.namespaces.all[:d.rowBindings]}, d.outer)
-		}
 	case deleted:
 		d.deleted(b[i:end], pageOffset, out)
 	case namespace == atomNamespace && string(local) == "link":
@@ -260,7 +241,7 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	case namespace == metadataNamespace && string(local) == "error":
 		d.serviceError = quoted(b[i:end])
 	case namespace == metadataNamespace && string(local) == "count":
-		if content, ok := scan.XMLContent(d.text[:0], b[tag.End:contentEnd(b, tag, end)]); ok {
+		if content, ok := scan.XMLContent(d.scalar[:0], b[tag.End:contentEnd(b, tag, end)]); ok {
 			if n, ok := scan.Integer(bytes.TrimSpace(content), 0, 1<<62); ok {
 				d.page.Count = n
 			}
@@ -339,11 +320,13 @@ func (d *Atom) function(i int, out *Output) *scan.Error {
 		if multiple = string(local) == "element"; !multiple {
 			break
 		}
-		d.outer, d.rowBindings = inside, len(d.namespaces.all)
-		d.decode(b[parent.tag.Start:parent.end], d.base+int64(parent.tag.Start), out, false)
+		d.setOuter(inside, len(d.namespaces.all))
+		if err = d.result(b[parent.tag.Start:parent.end], d.base+int64(parent.tag.Start), out); err != nil {
+			return err
+		}
 	}
 	if !multiple && !d.namespaces.isNull(b, tag, inside) {
-		d.decode(b[i:end], d.base+int64(i), out, false)
+		return d.result(b[i:end], d.base+int64(i), out)
 	}
 	return nil
 }

@@ -48,6 +48,9 @@ func (s *namespaceStack) reset() { s.all = append(s.all[:0], binding{}) }
 
 // push adds the bindings of a tag and returns the scope inside of it.
 func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
+	if !t.Declares {
+		return outer
+	}
 	for i := t.NameEnd; ; {
 		attribute, next, err := scan.XMLAttributeAt(b, i)
 		if err != nil || attribute.Name == nil {
@@ -120,6 +123,9 @@ func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 }
 
 func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
+	if b[t.NameEnd] == '>' {
+		return false
+	}
 	for i := t.NameEnd; ; {
 		attribute, next, err := scan.XMLAttributeAt(b, i)
 		if err != nil || attribute.Name == nil {
@@ -134,47 +140,46 @@ func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 	}
 }
 
-// appendSelfContained appends an element with the declarations around it.
-func (s *namespaceStack) appendSelfContained(dst, element []byte, outer int) []byte {
-	tag, _ := scan.XMLTagAt(element, 0)
-	dst = append(dst, element[:tag.NameEnd]...)
+// appendDeclarations appends the declarations around an element, which it does not have itself, as attributes.
+func (s *namespaceStack) appendDeclarations(dst, element []byte, tag scan.XMLTag, outer int) []byte {
+	present := map[string]bool{}
+	for i := tag.NameEnd; ; {
+		attribute, next, err := scan.XMLAttributeAt(element, i)
+		if err != nil || attribute.Name == nil {
+			break
+		}
+		present[string(attribute.Name)] = true
+		i = next
+	}
 	for scope := outer; scope > 0; scope = s.all[scope].outer {
 		b := &s.all[scope]
-		if s.isShadowed(element, tag, outer, scope) {
-			continue
-		}
+		name := "xmlns:" + string(b.prefix)
 		switch {
 		case b.base:
-			dst = append(dst, " xml:base="...)
+			name = "xml:base"
 		case len(b.prefix) == 0:
-			dst = append(dst, " xmlns="...)
-		default:
-			dst = append(append(append(dst, " xmlns:"...), b.prefix...), '=')
+			name = "xmlns"
 		}
+		if present[name] {
+			continue
+		}
+		present[name] = true
 		quote := byte('"')
 		if bytes.IndexByte(b.value, '"') >= 0 {
 			quote = '\''
 		}
-		dst = append(append(append(dst, quote), b.value...), quote)
+		dst = append(append(append(dst, ' '), name...), '=', quote)
+		dst = append(append(dst, b.value...), quote)
 	}
-	return append(dst, element[tag.NameEnd:]...)
+	return dst
 }
 
-// isShadowed reports whether an inner binding or the element itself overrides a binding.
-func (s *namespaceStack) isShadowed(element []byte, tag scan.XMLTag, inner, scope int) bool {
-	b := &s.all[scope]
-	for k := inner; k != scope; k = s.all[k].outer {
-		if o := &s.all[k]; o.base == b.base && string(o.prefix) == string(b.prefix) {
-			return true
+// prefix returns the innermost prefix that is bound to a namespace, or nil if there is none.
+func (s *namespaceStack) prefix(ns namespace, scope int) []byte {
+	for k := scope; k > 0; k = s.all[k].outer {
+		if b := &s.all[k]; !b.base && b.namespace == ns && s.namespace(b.prefix, scope) == ns {
+			return append([]byte{}, b.prefix...)
 		}
 	}
-	name := "xmlns:" + string(b.prefix)
-	switch {
-	case b.base:
-		name = "xml:base"
-	case len(b.prefix) == 0:
-		name = "xmlns"
-	}
-	_, own := attribute(element, tag, name)
-	return own
+	return nil
 }

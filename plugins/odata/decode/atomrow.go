@@ -2,56 +2,166 @@ package decode
 
 import (
 	"bytes"
+	"cmp"
 
-	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/decode/kernel"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-func (d *Atom) row(text []byte, pageOffset int64, out *Output) {
-	if d.collector != nil {
-		d.checkCollected(text)
-		d.collected = d.rowDocument(d.collected, text)
-		d.page.Rows++
-		return
+// rows decodes the entry with this start tag and as many after it as package kernel can read by itself.
+func (d *Atom) rows(tag scan.XMLTag, scope int, out *Output) *scan.Error {
+	b, state := d.buf, d.state
+	if d.state == atomProlog {
+		state = atomEnd
 	}
-	d.decode(text, pageOffset, out, true)
+	if d.skipNextRow || d.collector != nil {
+		end, err := scan.XMLElement(b, tag.Start, maxDepth)
+		if err != nil {
+			return err
+		}
+		d.pos, d.state, d.inRow = end, state, false
+		return d.row(b[tag.Start:end], d.base+int64(tag.Start), out)
+	}
+	d.setText(b, out)
+	d.chooseRoot(scope)
+	s := d.root
+	s.MaxRows = 0
+	if scope == d.outer && d.state == atomFeed {
+		s.repeatRows()
+	}
+	d.errorInRow = ""
+	next, end, err := d.entry(s, tag, scope, len(out.Data), maxDepth)
+	s.commitRows()
+	d.pos = s.RowText
+	if err != nil {
+		return err
+	}
+	if s.Place == kernel.InFeed { // before an entry that package kernel did not open
+		d.inRow = false
+		return nil
+	}
+	d.pos, d.state, d.inRow, d.serviceError = next, state, false, cmp.Or(d.errorInRow, d.serviceError)
+	d.finishEntry(b[s.RowText:next], d.base+int64(s.RowText), end, out)
+	return nil
 }
 
-// checkCollected checks a row of a nested page. What makes it unreadable is reported when it is decoded.
-func (d *Atom) checkCollected(row []byte) {
-	r := atomReader{decoder: d, row: row}
+// row decodes a complete entry with this text, which starts at byte `at` of the page.
+func (d *Atom) row(text []byte, at int64, out *Output) *scan.Error {
+	if d.skipRow(text, at, out) {
+		return nil
+	}
+	tag, scope := d.openRow(text, out)
+	_, end, err := d.entry(d.root, tag, scope, len(out.Data), maxDepth)
+	if err != nil {
+		return err
+	}
+	d.serviceError = cmp.Or(d.errorInRow, d.serviceError)
+	if d.collector == nil {
+		d.finishEntry(text, at, end, out)
+		return nil
+	}
+	d.checkCollected(text, tag, scope)
+	d.collected = d.rowDocument(d.collected, text)
+	d.page.Rows++
+	return nil
+}
+
+// result decodes an element with properties that is no entry.
+func (d *Atom) result(text []byte, at int64, out *Output) *scan.Error {
+	if d.skipRow(text, at, out) {
+		return nil
+	}
+	tag, scope := d.openRow(text, out)
+	_, end, err := d.object(d.root, tag, scope, len(out.Data), maxDepth)
+	if err == nil {
+		d.serviceError = cmp.Or(d.errorInRow, d.serviceError)
+		d.finishEntry(text, at, end, out)
+	}
+	return err
+}
+
+func (d *Atom) openRow(text []byte, out *Output) (tag scan.XMLTag, scope int) {
+	d.setText(text, out)
 	d.namespaces.all = d.namespaces.all[:d.rowBindings]
-	r.prepareLevel(0, d.schema, "")
-	tag, _ := scan.XMLTagAt(row, 0)
-	entry := element{tag, len(row)}
-	scope := d.namespaces.push(row, tag, d.outer)
-	d.collector.checkType(d.schema, r.typeName(entry, scope))
-	if r.entry(entry, scope, d.schema, 0) == nil &&
-		!d.collector.addKey(r.key(d.collector.keyBuffer[:0], d.schema, 0, entry)) {
-		d.collector.reportKey(d.schema, func(column int) []byte {
-			source := d.levels[0].spans[column]
-			if source.end == 0 {
-				return nil // it is outside of the properties
+	tag, _ = scan.XMLTagAt(text, 0)
+	scope = d.namespaces.push(text, tag, d.outer)
+	d.chooseRoot(scope)
+	d.root.MaxRows, d.errorInRow = 0, ""
+	return tag, scope
+}
+
+// finishEntry adds the row that was decoded last, whose output ends at end.
+func (d *Atom) finishEntry(text []byte, at int64, end int, out *Output) {
+	s := d.root
+	if s.problem == nil && s.link != nil {
+		d.addFeedKeys(s.link)
+	}
+	d.addRow(text, at, s.link, s.problem, end, out)
+}
+
+// checkCollected checks a row of a nested page, which was decoded last. What makes it unreadable is reported when it is
+// decoded with the row around it.
+func (d *Atom) checkCollected(row []byte, tag scan.XMLTag, scope int) {
+	d.collector.checkType(d.schema, d.typeName(row, tag, scope))
+	s := d.root
+	if !d.collector.addKey(s.key(d.collector.keyBuffer[:0])) {
+		d.collector.reportKey(d.schema, func(column int) []byte { return d.propertyText(row, tag, scope, column) })
+	}
+}
+
+// propertyText returns the text of a column's property in an entry, nil if it is outside of the properties.
+func (d *Atom) propertyText(row []byte, tag scan.XMLTag, scope, column int) (text []byte) {
+	var find func(tag scan.XMLTag, end, scope int)
+	find = func(tag scan.XMLTag, end, scope int) {
+		children := childrenOf(row, tag, end)
+		for child, ok := children.next(); ok; child, ok = children.next() {
+			inside := d.namespaces.push(row, child.tag, scope)
+			namespace, local := d.namespaces.element(row, child.tag, inside)
+			switch {
+			case namespace == atomNamespace && string(local) == "content",
+				namespace == metadataNamespace && string(local) == "properties":
+				find(child.tag, child.end, inside)
+			case namespace == dataNamespace && string(local) == d.schema.Columns[column].Name:
+				text = row[child.tag.End:contentEnd(row, child.tag, child.end)]
 			}
-			tag, _ := scan.XMLTagAt(row, source.start)
-			return row[tag.End:contentEnd(row, tag, source.end)]
-		})
+		}
+	}
+	find(tag, len(row), scope)
+	return text
+}
+
+// addFeedKeys records the keys of an expanded feed's rows.
+func (d *Atom) addFeedKeys(link *nestedNextLink) {
+	d.nestedPages.newKeys()
+	s := link.structure
+	for pos := link.rows; ; {
+		tag, err := d.child(pos, link.feed.name)
+		if err != nil || tag.Closing {
+			return
+		}
+		scope := d.namespaces.push(d.text, tag, link.feed.scope)
+		if !d.isEntryTag(tag, scope) {
+			pos, _ = scan.XMLElement(d.text, tag.Start, maxDepth)
+			continue
+		}
+		s.MaxRows = 0
+		pos, _, _ = d.entry(s, tag, scope, len(d.out.Data), link.feed.depth)
+		d.nestedPages.addKey(s.key(d.nestedPages.keyBuffer[:0]))
 	}
 }
 
 // typeName returns the type in an entry's category, or nil.
-func (r *atomReader) typeName(entry element, scope int) []byte {
+func (d *Atom) typeName(row []byte, tag scan.XMLTag, scope int) []byte {
 	const scheme = "http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"
-	namespaces := &r.decoder.namespaces
-	children := childrenOf(r.row, entry.tag, entry.end)
+	children := childrenOf(row, tag, len(row))
 	for child, ok := children.next(); ok; child, ok = children.next() {
-		inside := namespaces.push(r.row, child.tag, scope)
-		namespace, local := namespaces.element(r.row, child.tag, inside)
+		inside := d.namespaces.push(row, child.tag, scope)
+		namespace, local := d.namespaces.element(row, child.tag, inside)
 		if namespace != atomNamespace || string(local) != "category" {
 			continue
 		}
-		if of, _ := attribute(r.row, child.tag, "scheme"); string(of) == scheme {
-			term, _ := attribute(r.row, child.tag, "term")
+		if of, _ := attribute(row, child.tag, "scheme"); string(of) == scheme {
+			term, _ := attribute(row, child.tag, "term")
 			name, _ := scan.XMLContent(nil, term)
 			return name
 		}
@@ -59,33 +169,25 @@ func (r *atomReader) typeName(entry element, scope int) []byte {
 	return nil
 }
 
-// key appends the encoded key of an entry whose values were located at a level. It returns nil if the key is not
-// complete, as well as for a schema without keys.
-func (r *atomReader) key(dst []byte, schema *RowSchema, depth int, entry element) []byte {
-	for _, i := range schema.Keys {
-		start := len(dst)
-		var m *conversionError
-		dst, m = r.column(dst, schema, i, depth, entry, true)
-		if m != nil || schema.Columns[i].isNull(dst[start:]) {
-			return nil
-		}
-	}
-	return dst
+// isEntryTag reports whether a tag is that of an entry.
+func (d *Atom) isEntryTag(tag scan.XMLTag, scope int) bool {
+	namespace, local := d.namespaces.element(d.text, tag, scope)
+	return namespace == atomNamespace && string(local) == "entry"
 }
 
-// decode decodes an entry or, if entry is false, an element with properties.
-func (d *Atom) decode(text []byte, pageOffset int64, out *Output, entry bool) {
-	if d.skipRow(text, pageOffset, out) {
-		return
-	}
-	r := atomReader{decoder: d, row: text}
-	start := len(out.Data)
-	m := r.decode(out, entry)
-	d.addRow(text, pageOffset, start, r.nextLink, false, m, out)
-}
-
+// rowDocument appends an entry with the declarations around it.
 func (d *Atom) rowDocument(dst, row []byte) []byte {
-	return d.namespaces.appendSelfContained(dst, row, d.outer)
+	tag, _ := scan.XMLTagAt(row, 0)
+	dst = append(dst, row[:tag.NameEnd]...)
+	if tag.Declares {
+		dst = d.namespaces.appendDeclarations(dst, row, tag, d.outer)
+	} else {
+		if d.outerAttributes == nil {
+			d.outerAttributes = d.namespaces.appendDeclarations([]byte{}, row, tag, d.outer)
+		}
+		dst = append(dst, d.outerAttributes...)
+	}
+	return append(dst, row[tag.NameEnd:]...)
 }
 
 type element struct {
@@ -124,361 +226,3 @@ func (e *elements) next() (element, bool) {
 }
 
 const unlimited = 1 << 30 // the depth was checked when the row was found
-
-// atomReader decodes one complete, well-formed entry.
-type atomReader struct {
-	decoder  *Atom
-	row      []byte
-	nextLink nestedNextLink
-}
-
-func (r *atomReader) decode(out *Output, entry bool) *conversionError {
-	decoder, schema := r.decoder, r.decoder.schema
-	decoder.namespaces.all = decoder.namespaces.all[:decoder.rowBindings]
-	decoder.spans = decoder.spans[:0]
-	r.prepareLevel(0, schema, "")
-	t, _ := scan.XMLTagAt(r.row, 0)
-	whole := element{t, len(r.row)}
-	scope := decoder.namespaces.push(r.row, t, decoder.outer)
-	var mismatch *conversionError
-	if entry {
-		mismatch = r.entry(whole, scope, schema, 0)
-	} else {
-		mismatch = r.properties(whole, scope, schema, 0)
-	}
-	if mismatch != nil {
-		return mismatch
-	}
-	for i := range schema.Columns {
-		start := len(out.Data)
-		if out.Data, mismatch = r.column(out.Data, schema, i, 0, whole, entry); mismatch != nil {
-			return mismatch
-		}
-		decoder.spans = append(decoder.spans, textRange{start, len(out.Data)})
-	}
-	return nil
-}
-
-func (r *atomReader) prepareLevel(depth int, schema *RowSchema, path string) {
-	level := r.decoder.level(depth, schema)
-	level.path = path
-	if cap(level.scopes) < len(schema.Columns) {
-		level.scopes = make([]int, len(schema.Columns))
-	}
-	level.scopes = level.scopes[:len(schema.Columns)]
-}
-
-// entry records the positions of column values: properties inside or next to the content, and expanded links.
-func (r *atomReader) entry(e element, scope int, schema *RowSchema, depth int) *conversionError {
-	s := &r.decoder.namespaces
-	children := childrenOf(r.row, e.tag, e.end)
-	for child, ok := children.next(); ok; child, ok = children.next() {
-		inside := s.push(r.row, child.tag, scope)
-		namespace, local := s.element(r.row, child.tag, inside)
-		var mismatch *conversionError
-		switch {
-		case namespace == metadataNamespace && string(local) == "properties":
-			mismatch = r.properties(child, inside, schema, depth)
-		case namespace == atomNamespace && string(local) == "content":
-			mismatch = r.contentElement(child, inside, schema, depth)
-		case namespace == atomNamespace && string(local) == "link":
-			mismatch = r.link(child, inside, schema, depth)
-		case namespace == metadataNamespace && string(local) == "error":
-			r.decoder.serviceError = quoted(r.row[child.tag.Start:child.end])
-		}
-		if mismatch != nil {
-			return mismatch
-		}
-	}
-	return nil
-}
-
-func (r *atomReader) contentElement(e element, scope int, schema *RowSchema, depth int) *conversionError {
-	s := &r.decoder.namespaces
-	children := childrenOf(r.row, e.tag, e.end)
-	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.push(r.row, c.tag, scope)
-		if ns, local := s.element(r.row, c.tag, inside); ns == metadataNamespace && string(local) == "properties" {
-			if m := r.properties(c, inside, schema, depth); m != nil {
-				return m
-			}
-		}
-	}
-	return nil
-}
-
-func (r *atomReader) properties(e element, scope int, schema *RowSchema, depth int) *conversionError {
-	s, level := &r.decoder.namespaces, &r.decoder.levels[depth]
-	children := childrenOf(r.row, e.tag, e.end)
-	for child, ok := children.next(); ok; child, ok = children.next() {
-		inside := s.push(r.row, child.tag, scope)
-		ns, local := s.element(r.row, child.tag, inside)
-		if ns != dataNamespace {
-			if ns == metadataNamespace && string(local) == "error" {
-				// a property missing after an error is no null
-				r.decoder.serviceError = quoted(r.row[child.tag.Start:child.end])
-			}
-			continue
-		}
-		k, ok := schema.names[string(local)]
-		if !ok {
-			if !schema.ignored[string(local)] {
-				r.decoder.reportUnknown(level.path, local)
-			}
-			continue
-		}
-		if level.spans[k].end != 0 {
-			return &conversionError{path: schema.Columns[k].Name, expected: "one value", found: "two"}
-		}
-		level.spans[k], level.scopes[k] = textRange{child.tag.Start, child.end}, inside
-	}
-	return nil
-}
-
-func (r *atomReader) link(parent element, scope int, schema *RowSchema, depth int) *conversionError {
-	const front = "/related/"
-	namespaces, level := &r.decoder.namespaces, &r.decoder.levels[depth]
-	rel := relation(r.row, parent.tag)
-	slash := bytes.LastIndex(rel, []byte(front))
-	if slash < 0 {
-		return nil
-	}
-	k, ok := schema.names[string(rel[slash+len(front):])]
-	if !ok || schema.Columns[k].Kind != NavigationToOne && schema.Columns[k].Kind != NavigationToMany {
-		return nil
-	}
-	column := &schema.Columns[k]
-	if parent.tag.Empty {
-		return column.deferred(level.spans[k])
-	}
-	children := childrenOf(r.row, parent.tag, parent.end)
-	for child, ok := children.next(); ok; child, ok = children.next() {
-		inside := namespaces.push(r.row, child.tag, scope)
-		if ns, local := namespaces.element(r.row, child.tag, inside); ns != metadataNamespace ||
-			string(local) != "inline" {
-			continue
-		}
-		if level.spans[k].end != 0 {
-			return &conversionError{path: schema.Columns[k].Name, expected: "one value", found: "two"}
-		}
-		level.spans[k], level.scopes[k] = textRange{child.tag.Start, child.end}, inside
-	}
-	return column.deferred(level.spans[k])
-}
-
-// deferred returns the error of a link that should have been expanded.
-func (c *Column) deferred(inline textRange) *conversionError {
-	if !c.Inline || inline.end != 0 {
-		return nil
-	}
-	return c.conversionError(expectedInline, "a link to it")
-}
-
-// column writes a column's value. whole is the entry or struct, for values outside of the properties.
-func (r *atomReader) column(dst []byte, schema *RowSchema, i, depth int, whole element, entry bool) ([]byte,
-	*conversionError) {
-	target, level := &schema.Columns[i], &r.decoder.levels[depth]
-	source, scope := level.spans[i], level.scopes[i]
-	if source.end == 0 {
-		if entry && len(target.steps) > 0 && target.Kind == Primitive {
-			return r.target(dst, schema, target, whole)
-		}
-		return appendNull(dst, target, false)
-	}
-	tag, _ := scan.XMLTagAt(r.row, source.start)
-	parent := element{tag, source.end}
-	if r.decoder.namespaces.isNull(r.row, tag, scope) {
-		return appendNull(dst, target, true)
-	}
-	if target.Kind == Primitive {
-		return r.primitive(dst, schema, target, r.row[tag.End:contentEnd(r.row, tag, parent.end)])
-	}
-	start := len(dst)
-	if target.Optional {
-		dst = append(dst, 2)
-	}
-	var mismatch *conversionError
-	found := true
-	switch target.Kind {
-	case Complex:
-		r.prepareLevel(depth+1, target.Nested, target.path(level.path))
-		if mismatch = r.properties(parent, scope, target.Nested, depth+1); mismatch == nil {
-			dst, mismatch = r.structure(dst, target, parent, depth+1, false)
-		}
-	case NavigationToOne:
-		dst, found, mismatch = r.inlineEntry(dst, target, parent, scope, depth)
-	default:
-		dst, mismatch = r.inlineFeed(dst, target, parent, scope, depth)
-	}
-	if mismatch != nil {
-		return dst, mismatch.within(target.Name)
-	}
-	if !found {
-		return appendNull(dst[:start], target, true)
-	}
-	return dst, nil
-}
-
-func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, entry bool) ([]byte, *conversionError) {
-	for i := range c.Nested.Columns {
-		var m *conversionError
-		if dst, m = r.column(dst, c.Nested, i, depth, whole, entry); m != nil {
-			return dst, m
-		}
-	}
-	return dst, nil
-}
-
-func (r *atomReader) primitive(dst []byte, schema *RowSchema, column *Column, content []byte) ([]byte,
-	*conversionError) {
-	text, ok := scan.XMLContent(r.decoder.text[:0], content)
-	r.decoder.text = text[:0]
-	if !ok {
-		return dst, column.conversionError("text of characters that XML allows, in UTF-8", quoted(content))
-	}
-	if column.Type != edm.String {
-		text = bytes.Trim(text, " \t\r\n")
-	}
-	if len(text) == 0 && column.emptyIsNull() {
-		return appendNull(dst, column, true)
-	}
-	if column.Optional {
-		dst = append(dst, 2)
-	}
-	dst, expected := r.decoder.values.append(dst, schema, column, text)
-	if expected != "" {
-		return dst, column.conversionError(expected, quoted(text))
-	}
-	return dst, nil
-}
-
-// inlineEntry writes an expanded entity, or returns false.
-func (r *atomReader) inlineEntry(dst []byte, column *Column, inline element, scope, depth int) ([]byte, bool,
-	*conversionError) {
-	s := &r.decoder.namespaces
-	children := childrenOf(r.row, inline.tag, inline.end)
-	for e, ok := children.next(); ok; e, ok = children.next() {
-		inside := s.push(r.row, e.tag, scope)
-		if ns, local := s.element(r.row, e.tag, inside); ns == atomNamespace && string(local) == "entry" {
-			dst, m := r.nestedEntry(dst, column, e, inside, depth+1)
-			return dst, true, m
-		}
-	}
-	return dst, false, nil
-}
-
-func (r *atomReader) nestedEntry(dst []byte, column *Column, e element, scope, depth int) ([]byte, *conversionError) {
-	r.prepareLevel(depth, column.Nested, column.path(r.decoder.levels[depth-1].path))
-	if m := r.entry(e, scope, column.Nested, depth); m != nil {
-		return dst, m
-	}
-	return r.structure(dst, column, e, depth, true)
-}
-
-func (r *atomReader) inlineFeed(dst []byte, column *Column, inline element, scope, depth int) ([]byte,
-	*conversionError) {
-	s := &r.decoder.namespaces
-	children := childrenOf(r.row, inline.tag, inline.end)
-	for e, ok := children.next(); ok; e, ok = children.next() {
-		inside := s.push(r.row, e.tag, scope)
-		if ns, local := s.element(r.row, e.tag, inside); ns == atomNamespace && string(local) == "feed" {
-			return r.feed(dst, column, e, inside, depth)
-		}
-	}
-	return append(dst, 0), nil
-}
-
-func (r *atomReader) feed(dst []byte, column *Column, feed element, scope, depth int) ([]byte, *conversionError) {
-	count := 0
-	linkedBefore := r.nextLink.found
-	if m := r.eachEntry(feed, scope, func(element, int) *conversionError { count++; return nil }); m != nil {
-		return dst, m
-	}
-	linked := r.nextLink.found && !linkedBefore
-	if linked {
-		r.nextLink.schema = column.Nested
-		r.nextLink.property = r.decoder.levels[depth].path + column.Name
-		r.decoder.nestedPages.newKeys()
-	}
-	if count == 0 {
-		return append(dst, 0), nil
-	}
-	dst = appendCount(dst, count)
-	m := r.eachEntry(feed, scope, func(e element, inside int) (m *conversionError) {
-		if dst, m = r.nestedEntry(dst, column, e, inside, depth+1); m == nil && linked {
-			pages := &r.decoder.nestedPages
-			pages.addKey(r.key(pages.keyBuffer[:0], column.Nested, depth+1, e))
-		}
-		return m
-	})
-	return append(dst, 0), m
-}
-
-// eachEntry calls each for the entries of an expanded feed, and records its next link.
-func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
-	inside int) *conversionError) *conversionError {
-	namespaces := &r.decoder.namespaces
-	mark := len(namespaces.all)
-	children := childrenOf(r.row, feed.tag, feed.end)
-	for parent, ok := children.next(); ok; parent, ok = children.next() {
-		inside := namespaces.push(r.row, parent.tag, scope)
-		namespace, local := namespaces.element(r.row, parent.tag, inside)
-		switch {
-		case namespace == atomNamespace && string(local) == "entry":
-			if m := each(parent, inside); m != nil {
-				return m
-			}
-		case namespace == atomNamespace && string(local) == "link" && string(relation(r.row, parent.tag)) == "next" &&
-			!r.nextLink.found &&
-			!feed.tag.Empty:
-			if link := r.decoder.linkOf(r.row, parent.tag, inside); link.Href != "" {
-				r.nextLink = nestedNextLink{found: true, link: link, linkAt: textRange{parent.tag.Start, parent.end},
-					rowsAt: contentEnd(r.row,
-						feed.tag, feed.end)}
-			}
-		}
-		namespaces.all = namespaces.all[:mark]
-	}
-	return nil
-}
-
-// target writes a value that customized feeds contain elsewhere in the entry (m:FC_TargetPath).
-func (r *atomReader) target(dst []byte, schema *RowSchema, column *Column, entry element) ([]byte, *conversionError) {
-	parent := entry
-	for i, step := range column.steps {
-		if step != "" && step[0] == '@' {
-			value, ok := attributeLocal(r.row, parent.tag, step[1:])
-			if !ok {
-				return appendNull(dst, column, false)
-			}
-			return r.primitive(dst, schema, column, value)
-		}
-		children, found := childrenOf(r.row, parent.tag, parent.end), false
-		for child, ok := children.next(); ok && !found; child, ok = children.next() {
-			if _, local := scan.SplitName(child.tag.Name); string(local) == step {
-				parent, found = child, true
-			}
-		}
-		if !found {
-			return appendNull(dst, column, i > 0)
-		}
-	}
-	if null, _ := attributeLocal(r.row, parent.tag, "null"); string(null) == "true" {
-		return appendNull(dst, column, true)
-	}
-	return r.primitive(dst, schema, column, r.row[parent.tag.End:contentEnd(r.row, parent.tag, parent.end)])
-}
-
-func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
-	for i := t.NameEnd; ; {
-		attribute, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || attribute.Name == nil {
-			return nil, false
-		}
-		i = next
-		prefix, local := scan.SplitName(attribute.Name)
-		if string(local) == name && string(prefix) != "xmlns" {
-			return attribute.Value, true
-		}
-	}
-}

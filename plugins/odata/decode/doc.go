@@ -2,12 +2,14 @@
 // [RowSchema], which [NewRowSchema] derives from metadata, describes the rows. A [Decoder] reads a page in pieces of
 // any size (stream.go) and adds rows, row errors and requests for nested pages to an [Output].
 //
-// Each row is decoded in one of two ways. The plain parser (json.go, jsonrow.go, atom.go, atomrow.go) can read every
-// row and is what tests compare with. The fast path (templates.go and package fast) reads rows that resemble earlier
-// rows: it learns the text between values from rows of the plain parser. The plain parser gets the values and rows that
-// the fast path cannot read.
+// Each format has two layers. One finds the rows of a page (json.go, atom.go); the other decodes them in one pass,
+// driven by the schema (jsonrow.go and jsonobject.go; atomrow.go, atomentry.go, atomproperty.go and atomlink.go). A
+// structure (structure.go) decodes the structs of one schema: package kernel reads what is usual and stops at anything
+// else, the decoder of the format reads that one value or token, and package kernel continues. Values are written to
+// the output in the order of the text, and moved at the end of a struct whose columns have another order.
 //
-// Invariants: the fast path returns exactly what the plain parser would return, in pieces of any size, and a row counts
-// only after the text that follows it was validated. Row indexes count everything in the page from 0 without a gap.
-// Regular rows allocate nothing.
+// Invariants: a row counts only after the text that follows it was validated; until then the output keeps its length. A
+// value that does not fit fails its row, with the error of the first such column in schema order, and the rest of the
+// row is still read. Row indexes count everything in the page from 0 without a gap. A row that the text cuts off is
+// decoded again with more text. Regular rows allocate nothing.
 package decode

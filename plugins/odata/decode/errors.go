@@ -93,6 +93,11 @@ const (
 	expectedInline    = "the expanded entity"
 )
 
+// repeated returns the error of a row that has a property twice.
+func repeated(c *Column) *conversionError {
+	return &conversionError{path: c.Name, expected: "one value", found: "two"}
+}
+
 func (m *conversionError) within(name string) *conversionError {
 	if m.path == "" {
 		m.path = name

@@ -51,6 +51,13 @@ func FuzzAtom(f *testing.F) {
 }
 
 func seed(f *testing.F, markup bool) {
+	for _, c := range corpora(f) {
+		for _, row := range c.rows {
+			if c.markup == markup && len(row) < 4096 {
+				f.Add([]byte(c.front+row+c.regular+c.back), uint16(len(row)))
+			}
+		}
+	}
 	files, _ := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
 	for _, file := range files {
 		if doc := []byte(readGolden(f, file).doc); isMarkup(doc) == markup {
@@ -113,66 +120,6 @@ func decodeWith(decoder Decoder, doc []byte, c cuts) (*Output, error) {
 		}
 	}
 	return out, nil
-}
-
-// FuzzFastJSON and FuzzFastAtom: after three regular rows, the fast path and the plain parser have the same result for
-// any rows.
-func FuzzFastJSON(f *testing.F) {
-	fuzzRows(f, oddSchema, regularJSON, oddJSON)
-}
-
-func FuzzFastAtom(f *testing.F) {
-	for _, entry := range oddAtom() {
-		entry = strings.TrimPrefix(entry, entryHead)
-		f.Add([]byte(strings.TrimSuffix(entry, entryBack)), uint16(len(entry)))
-	}
-	schema := parseSchema(f, oddSchema)
-	regular := oddEntry(regularProperties)
-	f.Fuzz(func(t *testing.T, properties []byte, cut uint16) {
-		odd := oddEntry(string(properties))
-		differ(t, schema, []byte(feedFront+regular+regular+regular+odd+odd+regular+"</feed>"), cut,
-			NewAtom(schema), newPlainAtom(schema))
-	})
-}
-
-// FuzzFastNestedJSON and FuzzFastNestedAtom do the same with structures and expanded feeds.
-func FuzzFastNestedJSON(f *testing.F) {
-	fuzzRows(f, nestedSchema, nestedJSON, oddNested)
-}
-
-func fuzzRows(f *testing.F, layout, regular string, odd []string) {
-	for _, row := range odd {
-		f.Add([]byte(row), uint16(len(row)))
-	}
-	l := parseSchema(f, layout)
-	three := strings.Repeat(regular+",", 3)
-	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
-		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regular+`]}}`), cut,
-			NewJSON(l), newPlainJSON(l))
-	})
-}
-
-func FuzzFastNestedAtom(f *testing.F) {
-	owner := inlined("Owner", withLinks("", "<d:Name>o</d:Name>"))
-	regular := withLinks(owner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))), nestedProperties)
-	f.Add([]byte(regular), uint16(99))
-	f.Add([]byte(withLinks(owner, "<d:ID>2</d:ID><d:Address><d:Geo/></d:Address>")), uint16(9))
-	l := parseSchema(f, nestedSchema)
-	f.Fuzz(func(t *testing.T, entries []byte, cut uint16) {
-		differ(t, l, []byte(feedFront+regular+regular+string(entries)+string(entries)+regular+"</feed>"), cut,
-			NewAtom(l), newPlainAtom(l))
-	})
-}
-
-func differ(t *testing.T, schema *RowSchema, doc []byte, cut uint16, d, plain Decoder) {
-	want, wantErr := decodeWith(plain, doc, cuts{size: len(doc) + 1})
-	for _, c := range []cuts{{size: len(doc) + 1}, {at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%997}} {
-		d.Reset()
-		out, err := decodeWith(d, doc, c)
-		if got, want := describeAll(t, schema, out, err), describeAll(t, schema, want, wantErr); got != want {
-			t.Fatalf("cut %+v of %q:\ngot  %s\nwant %s", c, doc, excerpt(got, want), excerpt(want, got))
-		}
-	}
 }
 
 // FuzzValue: both decoders agree on every text of every type.

@@ -14,9 +14,10 @@ type JSON struct {
 	stream
 	state jsonState
 	open  int // number of open objects around the rows
-	text  []byte
-	// templates is the fast path, nil in decoders that use the plain parser only.
-	templates *jsonTemplates
+	// isDeleted reports that the current row is a deleted entry.
+	isDeleted bool
+	// scalar and name are reused.
+	scalar, name []byte
 }
 
 type jsonState uint8
@@ -33,30 +34,18 @@ const (
 
 // NewJSON returns a decoder for rows of an initialized schema.
 func NewJSON(l *RowSchema) *JSON {
-	d := newPlainJSON(l)
-	d.templates = newJSONTemplates(d)
-	return d
-}
-
-func newPlainJSON(l *RowSchema) *JSON {
 	d := &JSON{}
-	d.init(d, l)
+	d.init(d, l, 0)
 	return d
 }
 
 func (d *JSON) Reset() {
 	d.stream.reset()
-	d.state, d.open = jsonStart, 0
-	if d.templates != nil {
-		d.templates.truncatedAt = 0
-		if d.templates.hasUnknown {
-			d.templates = newJSONTemplates(d)
-		}
-	}
+	d.state, d.open, d.isDeleted = jsonStart, 0, false
 }
 
 func (d *JSON) nestedDecoder() *stream {
-	child := newPlainJSON(d.schema)
+	child := NewJSON(d.schema)
 	child.collector = &d.nestedPages
 	return &child.stream
 }
@@ -87,19 +76,7 @@ func (d *JSON) step(out *Output) *scan.Error {
 		}
 		return nil
 	case jsonRow:
-		if d.templates != nil && b[i] == '{' {
-			next, closed, progress, err := d.templates.decodeRows(&d.stream, i, out)
-			if err != nil {
-				return err
-			}
-			if progress {
-				if d.pos = next; closed {
-					d.endContainer()
-				}
-				return nil
-			}
-		}
-		return d.item(i, out)
+		return d.rows(i, out)
 	}
 	next, closed, err := scan.JSONNext(b, i, '}')
 	if err != nil {
@@ -189,7 +166,7 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 			}
 		}
 		var end int
-		if end, err = scan.JSONValue(b, member.value, maxDepth); err != nil {
+		if end, err = scan.JSONValue(b, member.value, maxDepth-1); err != nil {
 			break
 		}
 		if (member.is("error") || member.is("odata.error")) && b[member.value] != 'n' {
@@ -294,8 +271,7 @@ func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 	}
 	d.pos = end
 	d.endContainer()
-	d.row(b[start:end], d.base+int64(start), out)
-	return nil
+	return d.row(b[start:end], d.base+int64(start), out)
 }
 
 func (d *JSON) member(i int) *scan.Error {
@@ -362,38 +338,14 @@ func (d *JSON) scalarText(value []byte) []byte {
 	switch {
 	case value[0] == '"':
 		ok := false
-		if d.text, ok = scan.Unescape(d.text[:0], value, false); ok {
-			return d.text
+		if d.scalar, ok = scan.Unescape(d.scalar[:0], value, false); ok {
+			return d.scalar
 		}
 		return nil
 	case value[0] == 'n' || value[0] == '{' || value[0] == '[':
 		return nil
 	}
 	return value
-}
-
-func (d *JSON) item(start int, out *Output) *scan.Error {
-	b := d.buf
-	d.inRow = true
-	end, err := scan.JSONValue(b, start, maxDepth)
-	if err != nil {
-		return err
-	}
-	next, closed, err := scan.JSONNext(b, end, ']')
-	if err != nil {
-		return err
-	}
-	d.inRow = false
-	d.pos = next
-	if closed {
-		d.endContainer()
-	}
-	rowsBefore := len(out.Rows)
-	d.row(b[start:end], d.base+int64(start), out)
-	if d.templates != nil && len(out.Rows) > rowsBefore {
-		d.templates.learnRow(b[start:end])
-	}
-	return nil
 }
 
 func byteOrderMark(b []byte, i int) (size int, ok bool) {

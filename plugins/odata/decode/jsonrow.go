@@ -1,63 +1,140 @@
 package decode
 
 import (
-	"bytes"
-
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-func (d *JSON) row(text []byte, pageOffset int64, out *Output) {
-	if d.skipRow(text, pageOffset, out) {
-		return
-	}
-	if d.collector != nil {
-		d.checkCollected(text)
-		if len(d.collected) > 0 {
-			d.collected = append(d.collected, ',')
+// rows decodes the row at start and as many after it as package kernel can read by itself. A row counts only after the
+// text that follows it was validated.
+func (d *JSON) rows(start int, out *Output) *scan.Error {
+	b := d.buf
+	d.inRow = true
+	if b[start] != '{' || d.skipNextRow || d.collector != nil {
+		end, err := scan.JSONValue(b, start, maxDepth)
+		if err == nil {
+			err = d.afterRow(end)
 		}
-		d.collected = append(d.collected, text...)
-		d.page.Rows++
-		return
+		if err == nil {
+			err = d.row(b[start:end], d.base+int64(start), out)
+		}
+		d.inRow = err != nil
+		return err
 	}
-	r := jsonReader{decoder: d, row: text}
-	start := len(out.Data)
-	m := r.decode(out)
-	d.addRow(text, pageOffset, start, r.nextLink, r.deleted, m, out)
+	d.setText(b, out)
+	s := d.root
+	s.repeatRows()
+	next, end, err := d.object(s, start, len(out.Data), maxDepth)
+	s.commitRows()
+	d.pos = s.RowText
+	if err == nil {
+		row := b[s.RowText:next]
+		err = d.afterRow(next)
+		if err == nil {
+			d.inRow = false
+			d.finishObject(row, d.base+int64(s.RowText), end, out)
+		}
+	}
+	return err
 }
 
-// checkCollected checks a row of a nested page. What makes it unreadable is reported when it is decoded.
-func (d *JSON) checkCollected(row []byte) {
-	if row[0] != '{' {
+func (d *JSON) afterRow(end int) *scan.Error {
+	next, closed, err := scan.JSONNext(d.buf, end, ']')
+	if err != nil {
+		return err
+	}
+	d.pos = next
+	if closed {
+		d.endContainer()
+	}
+	return nil
+}
+
+// row decodes a complete row with this text, which starts at byte `at` of the page.
+func (d *JSON) row(text []byte, at int64, out *Output) *scan.Error {
+	if d.skipRow(text, at, out) {
+		return nil
+	}
+	isObject := text[0] == '{'
+	if !isObject && d.collector == nil {
+		d.addRow(text, at, nil, &conversionError{expected: "an object", found: quoted(text)}, 0, out)
+		return nil
+	}
+	if isObject {
+		d.setText(text, out)
+		d.root.MaxRows = 0
+		_, end, err := d.object(d.root, 0, len(out.Data), maxDepth)
+		if err != nil {
+			return err
+		}
+		if d.collector == nil {
+			d.finishObject(text, at, end, out)
+			return nil
+		}
+		d.checkCollected(text)
+	}
+	if len(d.collected) > 0 {
+		d.collected = append(d.collected, ',')
+	}
+	d.collected = append(d.collected, text...)
+	d.page.Rows++
+	return nil
+}
+
+// finishObject adds the row that was decoded last, whose output ends at end, unless it is a deleted entry.
+func (d *JSON) finishObject(row []byte, at int64, end int, out *Output) {
+	if d.isDeleted {
+		d.isDeleted = false
+		d.tombstone(row, out)
 		return
 	}
-	r := jsonReader{decoder: d, row: row}
-	d.collector.checkType(d.schema, r.typeName())
-	located := d.level(0, d.schema)
-	if r.members(d.schema, textRange{0, len(row)}, located) == nil &&
-		!d.collector.addKey(r.key(d.collector.keyBuffer[:0], d.schema, 0)) {
+	s := d.root
+	if s.problem == nil && s.link != nil {
+		d.addFeedKeys(s.link)
+	}
+	d.addRow(row, at, s.link, s.problem, end, out)
+}
+
+// checkCollected checks a row of a nested page, which was decoded last. What makes it unreadable is reported when it is
+// decoded with the row around it.
+func (d *JSON) checkCollected(row []byte) {
+	d.collector.checkType(d.schema, d.typeName(row))
+	s := d.root
+	if !d.collector.addKey(s.key(d.collector.keyBuffer[:0])) {
 		d.collector.reportKey(d.schema, func(column int) []byte {
-			return d.scalarText(row[located.spans[column].start:located.spans[column].end])
+			value := d.valueOf(row, textRange{0, len(row)}, d.schema.Columns[column].Name)
+			return d.scalarText(row[value.start:value.end])
 		})
 	}
 }
 
+// addFeedKeys records the keys of an expanded feed's rows.
+func (d *JSON) addFeedKeys(link *nestedNextLink) {
+	d.nestedPages.newKeys()
+	s := link.structure
+	for i, closed, _ := scan.JSONFirst(d.text, link.rows, ']'); !closed; {
+		s.MaxRows = 0
+		i, _, _ = d.object(s, i, len(d.out.Data), maxDepth)
+		d.nestedPages.addKey(s.key(d.nestedPages.keyBuffer[:0]))
+		i, closed, _ = scan.JSONNext(d.text, i, ']')
+	}
+}
+
 // typeName returns the type in the row's metadata, or nil.
-func (r *jsonReader) typeName() []byte {
-	metadata := r.member(textRange{0, len(r.row)}, "__metadata")
-	if metadata.end == 0 || r.row[metadata.start] != '{' {
+func (d *JSON) typeName(row []byte) []byte {
+	metadata := d.valueOf(row, textRange{0, len(row)}, "__metadata")
+	if metadata.end == 0 || row[metadata.start] != '{' {
 		return nil
 	}
-	name := r.member(metadata, "type")
+	name := d.valueOf(row, metadata, "type")
 	if name.end == 0 {
 		return nil
 	}
-	return r.decoder.scalarText(r.row[name.start:name.end])
+	return d.scalarText(row[name.start:name.end])
 }
 
-// member returns the value of an object's member. Its end is zero if the object has no such member.
-func (r *jsonReader) member(object textRange, name string) textRange {
-	b := r.row
+// valueOf returns the value of an object's member. Its end is zero if the object has no such member.
+func (d *JSON) valueOf(b []byte, object textRange, name string) textRange {
 	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
 	for !closed {
 		end, value, _ := scan.JSONName(b, i)
@@ -70,275 +147,30 @@ func (r *jsonReader) member(object textRange, name string) textRange {
 	return textRange{}
 }
 
-// key appends the encoded key of the struct whose values were located at a level. It returns nil if the key is not
-// complete, as well as for a schema without keys.
-func (r *jsonReader) key(dst []byte, schema *RowSchema, depth int) []byte {
-	for _, i := range schema.Keys {
-		start := len(dst)
-		var m *conversionError
-		dst, m = r.column(dst, schema, i, r.decoder.levels[depth].spans[i], depth)
-		if m != nil || schema.Columns[i].isNull(dst[start:]) {
-			return nil
-		}
-	}
-	return dst
-}
-
 // rowDocument makes an array of one row: a row alone could be a function result.
 func (d *JSON) rowDocument(dst, row []byte) []byte {
 	return append(append(append(dst, `{"d":{"results":[`...), row...), "]}}"...)
 }
 
-// jsonReader decodes one complete, well-formed row.
-type jsonReader struct {
-	decoder  *JSON
-	row      []byte
-	nextLink nestedNextLink
-	deleted  bool
-}
-
-func (r *jsonReader) decode(out *Output) *conversionError {
-	if r.row[0] != '{' {
-		return &conversionError{path: "", expected: "an object", found: quoted(r.row)}
-	}
-	if r.tombstone(out) {
-		return nil
-	}
-	schema := r.decoder.schema
-	r.decoder.spans = r.decoder.spans[:0]
-	lv := r.decoder.level(0, schema)
-	if m := r.members(schema, textRange{0, len(r.row)}, lv); m != nil {
-		return m
-	}
-	for i := range schema.Columns {
-		start := len(out.Data)
-		var m *conversionError
-		if out.Data, m = r.column(out.Data, schema, i, r.decoder.levels[0].spans[i], 0); m != nil {
-			return m
-		}
-		r.decoder.spans = append(r.decoder.spans, textRange{start, len(out.Data)})
-	}
-	return nil
-}
-
-func (r *jsonReader) members(schema *RowSchema, object textRange, current *level) *conversionError {
-	b := r.row
-	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
-	for !closed {
-		end, value, _ := scan.JSONName(b, i)
-		name := b[i+1 : end-1]
-		if bytes.IndexByte(name, '\\') >= 0 {
-			r.decoder.text, _ = scan.Unescape(r.decoder.text[:0], b[i:end], false)
-			name = r.decoder.text
-		}
-		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
-		if k, ok := schema.names[string(name)]; ok {
-			if current.spans[k].end != 0 {
-				return &conversionError{path: schema.Columns[k].Name, expected: "one value", found: "two"}
-			}
-			current.spans[k] = textRange{value, valueEnd}
-		} else if !isControl(name) && !schema.ignored[string(name)] && !r.isDeferred(value) {
-			r.decoder.reportUnknown(current.path, name)
-		}
-		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
-	}
-	return nil
-}
-
-func isControl(name []byte) bool {
-	return len(name) > 1 && name[0] == '_' && name[1] == '_' || bytes.IndexByte(name, '@') >= 0
-}
-
-// isDeferred reports a navigation that was not expanded: its first member is __deferred.
-func (r *jsonReader) isDeferred(value int) bool {
-	if r.row[value] != '{' {
-		return false
-	}
-	i := scan.JSONSpace(r.row, value+1)
-	return bytes.HasPrefix(r.row[i:], []byte(`"__deferred"`))
-}
-
-func (r *jsonReader) column(dst []byte, schema *RowSchema, i int, source textRange, depth int) ([]byte,
-	*conversionError) {
-	target := &schema.Columns[i]
-	b := r.row
-	if target.Inline && source.end != 0 && r.isDeferred(source.start) {
-		return dst, target.conversionError(expectedInline, "a link to it")
-	}
-	if target.Kind == NavigationToMany && !target.Optional && source.end != 0 && b[source.start] == 'n' {
-		return append(dst, 0), nil // expanded, without entities
-	}
-	if source.end == 0 || b[source.start] == 'n' || target.Kind != Primitive && r.isDeferred(source.start) {
-		return appendNull(dst, target, source.end != 0)
-	}
-	if target.Kind == Primitive {
-		return r.primitive(dst, schema, target, b[source.start:source.end])
-	}
-	if target.Optional {
-		dst = append(dst, 2)
-	}
-	var mismatch *conversionError
-	if target.Kind == NavigationToMany {
-		dst, mismatch = r.array(dst, target, source, depth)
-	} else {
-		dst, mismatch = r.structure(dst, target, source, depth)
-	}
-	if mismatch != nil {
-		mismatch = mismatch.within(target.Name)
-	}
-	return dst, mismatch
-}
-
-func appendNull(dst []byte, column *Column, present bool) ([]byte, *conversionError) {
-	if column.Optional {
-		return append(dst, 0), nil
-	}
-	if present {
-		return dst, column.conversionError(expectedValue, "null")
-	}
-	return dst, column.conversionError(expectedValue, "none")
-}
-
-func (r *jsonReader) primitive(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, *conversionError) {
-	source := text
-	switch text[0] {
-	case '{', '[':
-		return dst, &conversionError{path: column.Name, expected: column.Type.String(), found: quoted(text)}
-	case '"':
-		ok := false
-		if r.decoder.text, ok = scan.Unescape(r.decoder.text[:0], text, false); !ok {
-			return dst, column.conversionError("a string of valid escapes and UTF-8", quoted(text))
-		}
-		text = r.decoder.text
-	}
-	if len(text) == 0 && column.emptyIsNull() {
-		return appendNull(dst, column, true)
-	}
-	if column.Optional {
-		dst = append(dst, 2)
-	}
-	dst, expected := r.decoder.values.append(dst, schema, column, text)
-	if expected != "" {
-		return dst, column.conversionError(expected, quoted(source))
-	}
-	return dst, nil
-}
-
-func (r *jsonReader) structure(dst []byte, column *Column, source textRange, depth int) ([]byte, *conversionError) {
-	if r.row[source.start] != '{' {
-		return dst, &conversionError{path: "", expected: "an object", found: quoted(r.row[source.start:source.end])}
-	}
-	depth++
-	schema := column.Nested
-	lv := r.decoder.level(depth, schema)
-	r.decoder.levels[depth].path = column.path(r.decoder.levels[depth-1].path)
-	if m := r.members(schema, source, lv); m != nil {
-		return dst, m
-	}
-	for i := range schema.ValueColumns {
-		var m *conversionError
-		if dst, m = r.column(dst, schema, i, r.decoder.levels[depth].spans[i], depth); m != nil {
-			return dst, m
-		}
-	}
-	return dst, nil
-}
-
-// array writes the items of an expanded feed: `{"results":[…],"__next":…}`, or `[…]` in version 1.
-func (r *jsonReader) array(dst []byte, column *Column, source textRange, depth int) ([]byte, *conversionError) {
-	rows, next := source, textRange{}
-	if r.row[source.start] == '{' {
-		duplicate := false
-		if rows, next, duplicate = r.feed(source); duplicate {
-			return dst, &conversionError{path: "", expected: "results once",
-				found: quoted(r.row[source.start:source.end])}
-		}
-	}
-	if rows.end == 0 || r.row[rows.start] != '[' {
-		return dst, &conversionError{path: "", expected: "an array of results",
-			found: quoted(r.row[source.start:source.end])}
-	}
-	last, count := rows.start+1, 0
-	for i, closed, _ := scan.JSONFirst(r.row, rows.start+1, ']'); !closed; count++ {
-		last, _ = scan.JSONValue(r.row, i, maxDepth)
-		i, closed, _ = scan.JSONNext(r.row, last, ']')
-	}
-	linked := false
-	if next.end != 0 && !r.nextLink.found {
-		if href := r.decoder.scalarText(r.row[next.start:next.end]); len(href) > 0 {
-			r.nextLink = nestedNextLink{found: true, link: Link{Href: string(href)}, linkAt: next, emptyLink: `""`,
-				rowsAt: last, schema: column.Nested, property: r.decoder.levels[depth].path + column.Name}
-			linked = true
-			r.decoder.nestedPages.newKeys()
-			if count > 0 {
-				r.nextLink.separator = ","
-			}
-		}
-	}
-	if count == 0 {
-		return append(dst, 0), nil
-	}
-	dst = appendCount(dst, count)
-	for i, closed, _ := scan.JSONFirst(r.row, rows.start+1, ']'); !closed; {
-		end, _ := scan.JSONValue(r.row, i, maxDepth)
-		var m *conversionError
-		if dst, m = r.structure(dst, column, textRange{i, end}, depth); m != nil {
-			return dst, m
-		}
-		if linked {
-			r.decoder.nestedPages.addKey(r.key(r.decoder.nestedPages.keyBuffer[:0], column.Nested, depth+1))
-		}
-		i, closed, _ = scan.JSONNext(r.row, end, ']')
-	}
-	return append(dst, 0), nil
-}
-
-func (r *jsonReader) feed(object textRange) (rows, next textRange, duplicate bool) {
-	b := r.row
-	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
-	for !closed {
-		end, value, _ := scan.JSONName(b, i)
-		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
-		switch string(nameIn(b[i:end])) {
-		case "results":
-			duplicate = duplicate || rows.end != 0
-			rows = textRange{value, valueEnd}
-		case "__next":
-			next = textRange{value, valueEnd}
-		}
-		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
-	}
-	return rows, next, duplicate
-}
+const contextName = "@odata.context"
 
 // tombstone reads a deleted entry in Olingo's form.
-func (r *jsonReader) tombstone(out *Output) bool {
-	const kind = "/$deletedEntity"
-	b := r.row
-	if !bytes.Contains(b, []byte("$deletedEntity")) {
-		return false
-	}
-	var t Tombstone
+func (d *JSON) tombstone(b []byte, out *Output) {
+	t := Tombstone{RowIndex: d.page.Rows}
 	i, closed, _ := scan.JSONFirst(b, 1, '}')
 	for !closed {
 		end, value, _ := scan.JSONName(b, i)
 		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
-		name := b[i+1 : end-1]
-		switch {
-		case string(name) == "@odata.context":
-			r.deleted = bytes.HasSuffix(r.decoder.scalarText(b[value:valueEnd]), []byte(kind))
-		case string(name) == "id":
-			t.Ref = string(r.decoder.scalarText(b[value:valueEnd]))
-		case string(name) == "when":
+		switch string(b[i+1 : end-1]) {
+		case "id":
+			t.Ref = string(d.scalarText(b[value:valueEnd]))
+		case "when":
 			var m datetime.DateTime
-			t.Timed = m.Parse(r.decoder.scalarText(b[value:valueEnd]))
+			t.Timed = m.Parse(d.scalarText(b[value:valueEnd]))
 			t.When = m.UTC()
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
-	if r.deleted {
-		t.RowIndex = r.decoder.page.Rows
-		out.Tombstones = append(out.Tombstones, t)
-	}
-	return r.deleted
+	out.Tombstones = append(out.Tombstones, t)
+	d.page.Rows++
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
@@ -50,6 +51,134 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 		atom.steps > 3000 {
 		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.steps, err)
 	}
+}
+
+// nastyDocument is a document of about size bytes that tempts a decoder into work that is not linear. isValid reports
+// that it can be read to its end.
+type nastyDocument struct {
+	name    string
+	isValid bool
+	write   func(size int) (doc []byte, parts int)
+}
+
+// fill repeats a part until the document has the size. A # in the part is another number each time.
+func fill(front, part, back string) func(size int) (doc []byte, parts int) {
+	return func(size int) (doc []byte, parts int) {
+		for doc = []byte(front); len(doc) < size-len(back); parts++ {
+			doc = append(doc, strings.Replace(part, "#", strconv.Itoa(1_000_000+parts), 1)...)
+		}
+		return append(doc, back...), parts
+	}
+}
+
+var nastyDocuments = []nastyDocument{
+	{"JSON open braces", false, fill(`[{"Text":`, `{"a":`, "")},
+	{"JSON open brackets", false, fill(`[{"Other":`, "[", "")},
+	{"JSON open braces of rows", false, fill("", "{", "")},
+	{"JSON depth in each row", true, fill("[{}", `,{"Other":`+strings.Repeat("[", 60)+strings.Repeat("]", 60)+"}",
+		"]")},
+	{"JSON string", true, fill(`[{"Text":"`, "0123456789", `"}]`)},
+	{"JSON string of a column that it does not fit", true, fill(`[{"ID":"`, "0123456789", `"}]`)},
+	{"JSON string without end", false, fill(`[{"Text":"`, "0123456789", "")},
+	{"JSON escapes", true, fill(`[{"Text":"`, `\u0041\"`, `"}]`)},
+	{"JSON backslashes", true, fill(`[{"Text":"`, `\\\\`, `"}]`)},
+	{"JSON backslashes of an unknown property", true, fill(`[{"Other":"`, `\\\\`, `"}]`)},
+	{"JSON quotes", false, fill(`[{"Text":`, `"`, "")},
+	{"JSON name", true, fill(`[{"`, "0123456789", `":1}]`)},
+	{"JSON names", true, fill(`[{"ID":1`, `,"`+strings.Repeat("x", 1000)+`#":1`, `}]`)},
+	{"JSON escaped names", true, fill(`[{"ID":1`, `,"\u0041#":1`, `}]`)},
+	{"JSON properties", true, fill(`[{"ID":1`, `,"P#":1`, `}]`)},
+	{"JSON rows of unknown properties", true, fill(`[{"ID":1}`, `,{"P#":1}`, `]`)},
+	{"JSON repeated properties", true, fill(`[{"ID":1`, `,"ID":1`, `}]`)},
+	{"JSON empty rows", true, fill("[{}", ",{}", "]")},
+	{"JSON rows that are no objects", true, fill("[1", ",1", "]")},
+	{"JSON white space", true, fill("[", " ", "]")},
+	{"JSON white space in a row", true, fill(`[{"ID":`, " ", "1}]")},
+	{"JSON digits", true, fill(`[{"Price":`, "1", "}]")},
+	{"JSON members around the rows", true, fill(`{"a":1`, `,"b#":1`, `,"results":[]}`)},
+	{"JSON next links", true, fill(`{"results":[]`, `,"__next":"x"`, `}`)},
+	{"JSON items", true, fill(`[{"ID":1,"Items":[{}`, `,{}`, `]}]`)},
+	{"JSON items that are repeated", true, fill(`[{"ID":1,"Items":[]`, `,"Items":[]`, `}]`)},
+	{"JSON metadata of a row", true, fill(`[{"ID":1,"__metadata":{"a":1`, `,"b":1`, `}}]`)},
+	{"Atom depth", false, fill(feedFront, "<entry>", "")},
+	{"Atom depth in a property", false, fill(feedFront+entryFront, "<d:Text>", "")},
+	{"Atom text", true, fill(feedFront+entryFront+"<d:Text>", "0123456789", "</d:Text>"+entryBack+"</feed>")},
+	{"Atom text without end", false, fill(feedFront+entryFront+"<d:Text>", "0123456789", "")},
+	{"Atom entities", true, fill(feedFront+entryFront+"<d:Text>", "&amp;&#65;", "</d:Text>"+entryBack+"</feed>")},
+	{"Atom ampersands", true, fill(feedFront+entryFront+"<d:Text>", "&", "</d:Text>"+entryBack+"</feed>")},
+	{"Atom CDATA", true, fill(feedFront+entryFront+"<d:Text>", "<![CDATA[x]]>", "</d:Text>"+entryBack+"</feed>")},
+	{"Atom open comments", false, fill(feedFront+entryFront, "<!-- ", "")},
+	{"Atom comments", true, fill(feedFront+entryFront, "<!---->", entryBack+"</feed>")},
+	{"Atom comments in a value", true, fill(feedFront+entryFront+"<d:Text>", "<!---->",
+		"</d:Text>"+entryBack+"</feed>")},
+	{"Atom comments in a feed", true, fill(feedFront, "<!---->", "</feed>")},
+	{"Atom attributes", true, fill(feedFront+entryFront+"<d:Text", ` a#="1"`, "/>"+entryBack+"</feed>")},
+	{"Atom attributes of an entry", true, fill(feedFront+"<entry", ` a#="1"`, "/></feed>")},
+	{"Atom attributes of the feed", true, fill(feedFront[:len(feedFront)-1], ` a#="1"`, "></feed>")},
+	{"Atom namespaces", true, fill(feedFront+"<entry", ` xmlns:a#="x"`, "><content><m:properties>"+
+		strings.Repeat("<d:ID>1</d:ID>", 100)+entryBack+"</feed>")},
+	{"Atom namespaces of the feed", true, fill(feedFront[:len(feedFront)-1], ` xmlns:a#="x"`, ">"+
+		strings.Repeat(entryFront+"<d:ID>1</d:ID>"+entryBack, 100)+"</feed>")},
+	{"Atom namespaces in a row", true, fill(feedFront+entryFront, `<d:P xmlns:a#="x"/>`, entryBack+"</feed>")},
+	{"Atom name", true, fill(feedFront+entryFront+"<d:", "0123456789", "/>"+entryBack+"</feed>")},
+	{"Atom properties", true, fill(feedFront+entryFront, "<d:P#/>", entryBack+"</feed>")},
+	{"Atom rows of unknown properties", true, fill(feedFront, entryFront+"<d:P#/>"+entryBack, "</feed>")},
+	{"Atom repeated properties", true, fill(feedFront+entryFront, "<d:ID>1</d:ID>", entryBack+"</feed>")},
+	{"Atom empty rows", true, fill(feedFront, "<entry/>", "</feed>")},
+	{"Atom links", true, fill(feedFront+"<entry>", `<link rel="a/related/Items#"/>`, "</entry></feed>")},
+	{"Atom feeds", true, fill(feedFront+"<entry>", inlined("Items", "<feed/>"), "</entry></feed>")},
+	{"Atom items", true, fill(feedFront+`<entry><link rel="a/related/Items"><m:inline><feed>`, "<entry/>",
+		"</feed></m:inline></link></entry></feed>")},
+	{"Atom white space", true, fill(feedFront, " ", "</feed>")},
+	{"Atom white space in a row", true, fill(feedFront+entryFront, " ", entryBack+"</feed>")},
+	{"Atom text in a feed", true, fill(feedFront, "x", "</feed>")},
+	{"Atom quotes", false, fill(feedFront+`<entry a="`, `'`, "")},
+}
+
+// nastySize is the size of each document in bytes. All of 16 MiB take two minutes, each less than 5 s.
+const nastySize = 512 << 10
+
+// A long document of each nasty kind takes time in proportion to its length: the format is called at most once for each
+// piece and each repeated part, and rereads no more than that. -v shows the time of each.
+func TestNastyDocumentsTakeLinearTime(t *testing.T) {
+	schema := parseSchema(t, `ID Edm.Int32?
+		Text Edm.String? target=geo/text
+		Price Edm.Decimal?(15,2)
+		Items many? {
+			N Edm.Int32?
+		}`)
+	size := nastySize
+	if testing.Short() {
+		size /= 8
+	}
+	for _, nasty := range nastyDocuments {
+		doc, parts := nasty.write(size)
+		for _, piece := range []int{64 << 10, 1 << 10} {
+			decoder := newDecoder(schema, doc)
+			pieces, out, rows, failed, err := cuts{size: piece}.pieces(doc), &Output{}, 0, 0, error(nil)
+			start := time.Now()
+			for i := 0; i < len(pieces) && err == nil; i++ {
+				err = decoder.Write(pieces[i], i == len(pieces)-1, out)
+				rows, failed = rows+len(out.Rows), failed+len(out.RowErrors)
+				out.Reset()
+			}
+			taken := time.Since(start)
+			t.Logf("%s in pieces of %d: %v, %d rows, %d failed, %.99v", nasty.name, piece, taken, rows, failed,
+				err)
+			steps, most := stepsOf(decoder), 2*len(pieces)+parts+200
+			if (err == nil) != nasty.isValid || steps > most || taken > 3*time.Second {
+				t.Errorf("%s in pieces of %d: expected at most %d steps, found %d in %v, %v", nasty.name,
+					piece, most, steps, taken, err)
+			}
+		}
+	}
+}
+
+func stepsOf(d Decoder) int {
+	if atom, ok := d.(*Atom); ok {
+		return atom.steps
+	}
+	return d.(*JSON).steps
 }
 
 func TestRejectsMisuse(t *testing.T) {

@@ -14,7 +14,7 @@ type nestedPages struct {
 	// row is the row's text, which starts at byte `at` of the page.
 	row      []byte
 	at       int64
-	nextLink nestedNextLink
+	nextLink *nestedNextLink
 	tag      string
 	number   int
 	child    *stream
@@ -36,22 +36,23 @@ const maxEmptyPages = 1000 // consecutive pages without a row in an expanded fee
 
 // nestedNextLink is the next link of an expanded collection inside a row.
 type nestedNextLink struct {
-	found bool
-	link  Link
+	link Link
 	// linkAt is the link's position in the row's text, emptyLink its replacement. Further rows are inserted at rowsAt
 	// after separator.
 	linkAt               textRange
 	rowsAt               int
 	emptyLink, separator string
-	// schema describes the feed's rows. property is the path of the navigation property.
-	schema   *RowSchema
-	property string
+	// structure decodes the feed's rows, which start at rows. property is the path of the navigation property.
+	structure *structure
+	rows      int
+	feed      openElement // in Atom
+	property  string
 }
 
-func (s *stream) awaitNestedPages(row []byte, at int64, nextLink nestedNextLink, out *Output) {
+func (s *stream) awaitNestedPages(row []byte, at int64, nextLink *nestedNextLink, out *Output) {
 	w := &s.nestedPages
 	if !w.waiting {
-		w.row = append(w.row[:0], row...)
+		w.row = padded(append(w.row[:0], row...))
 		w.at = at
 	}
 	w.waiting, w.nextLink = true, nextLink
@@ -59,7 +60,9 @@ func (s *stream) awaitNestedPages(row []byte, at int64, nextLink nestedNextLink,
 		w.child = s.format.nestedDecoder()
 	}
 	w.child.format.Reset()
-	w.child.schema = nextLink.schema
+	if w.child.schema != nextLink.structure.schema {
+		w.child.setSchema(nextLink.structure.schema, nextLink.structure.Markup)
+	}
 	w.problem = nil
 	w.emptyPages = 0
 	if clear(w.visited); w.visited == nil {
@@ -135,7 +138,9 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 	}
 	w.splice(child.collected)
 	w.keys = nil
-	s.format.row(w.row, w.at, out)
+	if err := s.format.row(w.row, w.at, out); err != nil {
+		return s.pageError(err)
+	}
 	return s.run(out)
 }
 
@@ -190,6 +195,7 @@ func (w *nestedPages) splice(collected []byte) {
 	}
 	copy(link, nextLink.emptyLink)
 	if len(collected) > 0 {
-		w.row = slices.Concat(w.row[:nextLink.rowsAt], []byte(nextLink.separator), collected, w.row[nextLink.rowsAt:])
+		w.row = padded(slices.Concat(w.row[:nextLink.rowsAt], []byte(nextLink.separator), collected,
+			w.row[nextLink.rowsAt:]))
 	}
 }

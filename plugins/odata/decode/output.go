@@ -73,6 +73,6 @@ type Decoder interface {
 	Write(piece []byte, last bool, out *Output) error
 	// Feed reads a piece of the response to the [NestedPageRequest] with that tag; an empty tag is the page itself.
 	Feed(tag string, piece []byte, last bool, out *Output) error
-	// Reset prepares for another page of the same schema, and keeps memory and learned templates.
+	// Reset prepares for another page of the same schema, and keeps memory.
 	Reset()
 }

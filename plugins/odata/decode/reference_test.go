@@ -83,6 +83,9 @@ func refDecimal(column *Column, s string) ([]byte, error) {
 	}
 	if column.Mapping == Float64Mapping {
 		f, _ := r.Float64()
+		if s[0] == '-' {
+			f = math.Copysign(f, -1) // of zero
+		}
 		return binary.LittleEndian.AppendUint64(nil, math.Float64bits(f)), nil
 	}
 	scale := int64(column.Scale)

@@ -2,7 +2,6 @@ package decode
 
 import (
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // finishRow adds the row whose columns were appended to the output from start on. columns are the positions of all
@@ -61,5 +60,3 @@ func appendKey(out *Output, schema *RowSchema, columns []textRange) (wit.ValueSl
 	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.KeySchema, Start: uint32(first),
 		Size: uint32(end - first)}, nil
 }
-
-func appendCount(dst []byte, n int) []byte { return connectdata.AppendNumber(dst, int64(n)) }

@@ -143,6 +143,8 @@ func (l *RowSchema) keyIsInPlace() bool {
 	return len(l.Keys) > 0 && len(l.KeyTail) == 0 && len(l.Tracked) == 0
 }
 
+func (c *Column) isNavigation() bool { return c.Kind == NavigationToOne || c.Kind == NavigationToMany }
+
 // isNull reports whether an encoded value of the column is null.
 func (c *Column) isNull(encoded []byte) bool { return c.Optional && encoded[0] == 0 }
 

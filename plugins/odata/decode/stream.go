@@ -3,7 +3,7 @@ package decode
 import (
 	"strconv"
 
-	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
+	"github.com/culvert-project/culvert/plugins/odata/decode/kernel"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -15,13 +15,13 @@ type stream struct {
 	pageText
 	failed bool
 	inRow  bool
-	// flush makes the fast path decode all complete rows now instead of waiting for more input.
-	flush bool
 	// skipNextRow makes the next row an error, as the host requested.
 	skipNextRow bool
 	serviceText
 	page    Page
 	unknown map[string]bool
+	// reported are properties that the page already reported as unknown.
+	reported []*property
 	rowMemory
 	nestedPages nestedPages
 	// collector, if not nil, makes this the stream of a nested page: rows are kept as text in collected instead of
@@ -29,6 +29,8 @@ type stream struct {
 	collector *nestedPages
 	collected []byte
 	steps     int // format steps, for tests
+	// allocate returns empty memory of a capacity; tests replace it.
+	allocate func(size int) []byte
 }
 
 // pageText holds the unread bytes of a page.
@@ -46,6 +48,7 @@ type pageText struct {
 // serviceText is what a response contains instead of rows, or among them.
 type serviceText struct {
 	serviceError string // inside of a page with rows
+	errorInRow   string // the same inside of the current row
 	// html and documentText describe a document without rows.
 	html         bool
 	documentText string
@@ -53,17 +56,20 @@ type serviceText struct {
 
 // rowMemory is reused from row to row.
 type rowMemory struct {
+	root   *structure
+	text   []byte // the text that contains the row, followed by padding
+	out    *Output
 	values values
-	spans  []textRange
-	levels []level
 }
 
 // format is the part of a decoder that differs between JSON and Atom.
 type format interface {
 	// step reads the next part of the page and moves pos after it, or returns [scan.ErrNeedMore].
 	step(out *Output) *scan.Error
-	// row decodes the row with this text, which starts at byte `at` of the page.
-	row(text []byte, at int64, out *Output)
+	// row decodes the complete row with this text, which is followed by padding and starts at byte `at` of the page.
+	row(text []byte, at int64, out *Output) *scan.Error
+	// prepareStructure sets the texts that package kernel expects.
+	prepareStructure(s *structure)
 	// rowDocument appends a row as a document, for a dead letter.
 	rowDocument(dst, row []byte) []byte
 	// nestedDecoder returns a decoder that collects the rows of a nested page.
@@ -77,8 +83,15 @@ const (
 	maxDepth  = 64       // nesting in a row
 )
 
-func (s *stream) init(f format, l *RowSchema) {
-	s.format, s.schema, s.page, s.unknown = f, l, Page{Count: -1}, map[string]bool{}
+func (s *stream) init(f format, l *RowSchema, markup int) {
+	s.format, s.page, s.unknown = f, Page{Count: -1}, map[string]bool{}
+	s.allocate = func(size int) []byte { return make([]byte, 0, size) }
+	s.setSchema(l, markup)
+}
+
+func (s *stream) setSchema(l *RowSchema, markup int) {
+	s.schema, s.root = l, newStructure(s, l, "", markup)
+	s.format.prepareStructure(s.root)
 }
 
 func (s *stream) reset() {
@@ -91,6 +104,10 @@ func (s *stream) reset() {
 	if len(s.unknown) > 0 {
 		clear(s.unknown)
 	}
+	for _, p := range s.reported {
+		p.Any = 0
+	}
+	s.reported = s.reported[:0]
 }
 
 func (s *stream) Write(piece []byte, last bool, out *Output) error {
@@ -116,9 +133,9 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 		return s.misuse("no piece after an error", "a piece")
 	}
 	if tag == wit.TagComplete || tag == wit.TagSkipRow {
-		s.minTail, s.flush = 0, true
+		s.minTail = 0
 		err := s.run(out)
-		s.flush, s.skipNextRow = false, s.skipNextRow || tag == wit.TagSkipRow
+		s.skipNextRow = s.skipNextRow || tag == wit.TagSkipRow
 		return err
 	}
 	if tag != "" {
@@ -144,49 +161,59 @@ func (s *stream) skipRow(text []byte, pageOffset int64, out *Output) bool {
 	return true
 }
 
-// addRow adds the row whose columns were appended to the output from start on. If the row has a next link inside, it
-// requests the nested page instead. mismatch, if not nil, makes the row an error.
-func (s *stream) addRow(text []byte, pageOffset int64, start int, h nestedNextLink, tombstone bool,
-	mismatch *conversionError,
+// addRow adds the row that was decoded last, whose output ends at end. If the row has a next link inside, it requests
+// the nested page instead. problem, if not nil, makes the row an error.
+func (s *stream) addRow(text []byte, pageOffset int64, link *nestedNextLink, problem *conversionError, end int,
 	out *Output) {
-	if mismatch == nil && h.found {
-		out.Data = out.Data[:start]
-		s.awaitNestedPages(text, pageOffset, h, out)
+	if problem == nil && link != nil {
+		link.linkAt.start -= s.root.RowText
+		link.linkAt.end -= s.root.RowText
+		link.rowsAt -= s.root.RowText
+		s.awaitNestedPages(text, pageOffset, link, out)
 		return
 	}
 	s.nestedPages.waiting = false
-	if mismatch == nil && !tombstone {
-		mismatch = finishRow(out, s.schema, s.page.Rows, start, s.spans)
+	start := len(out.Data)
+	if problem == nil {
+		out.Data = out.Data[:end]
+		problem = finishRow(out, s.schema, s.page.Rows, start, s.root.spans[:len(s.schema.Columns)])
 	}
-	if mismatch != nil {
+	if problem != nil {
 		out.Data = out.Data[:start]
-		s.addRowError(text, pageOffset, mismatch, out)
+		s.addRowError(text, pageOffset, problem, out)
 		return
 	}
 	s.page.Rows++
+}
+
+// setText sets the text that the structures decode, and their output.
+func (s *stream) setText(text []byte, out *Output) { s.text, s.out = text, out }
+
+// padded returns a text with zero bytes after it, which stop package kernel.
+func padded(text []byte) []byte {
+	return append(text, make([]byte, kernel.Padding)...)[:len(text)]
 }
 
 func (s *stream) misuse(expected, found string) *PageError {
 	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}
 }
 
-// append adds a piece and the zero padding for the fast path. Read bytes are dropped once they fill half of the buffer.
+// append adds a piece and the zero padding for package kernel. Read bytes are dropped once they fill half of the
+// buffer.
 func (s *stream) append(piece []byte) {
 	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
 		n := copy(s.buf, s.buf[s.pos:])
 		s.buf, s.base, s.pos = s.buf[:n], s.base+int64(s.pos), 0
 	}
-	if need := len(s.buf) + len(piece) + fast.Padding; need > cap(s.buf) {
+	if need := len(s.buf) + len(piece) + kernel.Padding; need > cap(s.buf) {
 		more := need / 8 // mostly what a piece leaves unread is the beginning of a row
 		if s.buf != nil {
 			more = need / 2
 		}
-		grown := make([]byte, len(s.buf), need+more)
-		copy(grown, s.buf)
-		s.buf = grown
+		s.buf = append(s.allocate(need+more), s.buf...)
 	}
 	s.buf = append(s.buf, piece...)
-	clear(s.buf[len(s.buf) : len(s.buf)+fast.Padding])
+	clear(s.buf[len(s.buf) : len(s.buf)+kernel.Padding])
 }
 
 func (s *stream) run(out *Output) *PageError {
@@ -234,35 +261,23 @@ func (s *stream) pageError(err *scan.Error) *PageError {
 
 func (s *stream) reportUnknown(in string, name []byte) {
 	const most = 100
-	path := in + string(name)
-	if !s.unknown[path] && len(s.page.Unknown) < most {
+	if len(s.page.Unknown) >= most {
+		return
+	}
+	if path := in + string(name); !s.unknown[path] {
 		s.unknown[path] = true
 		s.page.Unknown = append(s.page.Unknown, path)
 	}
 }
 
+// allowAny lets package kernel skip any value of a property that the page reported.
+func (s *stream) allowAny(p *property) {
+	p.Any = 1
+	s.reported = append(s.reported, p)
+}
+
 // textRange is a range of a text, missing if end is zero.
 type textRange struct{ start, end int }
-
-type level struct {
-	spans  []textRange
-	scopes []int  // namespace scopes of the spans, in Atom
-	path   string // of the struct in the row: empty or ending in a slash
-}
-
-// level returns cleared memory for a struct at this depth.
-func (s *stream) level(depth int, schema *RowSchema) *level {
-	for len(s.levels) <= depth {
-		s.levels = append(s.levels, level{})
-	}
-	cleared := &s.levels[depth]
-	if cap(cleared.spans) < len(schema.Columns) {
-		cleared.spans = make([]textRange, len(schema.Columns))
-	}
-	cleared.spans = cleared.spans[:len(schema.Columns)]
-	clear(cleared.spans)
-	return cleared
-}
 
 // path returns the path of the struct in a column.
 func (c *Column) path(outer string) string {

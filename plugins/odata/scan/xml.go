@@ -13,6 +13,8 @@ type XMLTag struct {
 	Name           []byte
 	NameEnd        int
 	Closing, Empty bool
+	// Declares reports an attribute that begins with xml: a namespace or xml:base.
+	Declares bool
 }
 
 // SplitName returns prefix and local name of a qualified name.
@@ -35,18 +37,20 @@ func XMLSpace(b []byte, i int) int {
 
 func xmlName(b []byte, i int) (end int, err *Error) {
 	start := i
-	for i < len(b) {
-		switch c := b[i]; c {
-		case ' ', '\n', '\t', '\r', '/', '>', '=', '<', '"', '\'', '&', '?', '!':
-			if i == start {
-				return 0, UnexpectedByte(b, i, "a name")
-			}
-			return i, nil
-		}
+	for i < len(b) && !endsName[b[i]] {
 		i++
 	}
-	return 0, ErrNeedMore
+	if i >= len(b) {
+		return 0, ErrNeedMore
+	}
+	if i == start {
+		return 0, UnexpectedByte(b, i, "a name")
+	}
+	return i, nil
 }
+
+var endsName = [256]bool{' ': true, '\n': true, '\t': true, '\r': true, '/': true, '>': true, '=': true, '<': true,
+	'"': true, '\'': true, '&': true, '?': true, '!': true}
 
 // XMLTagAt reads the tag whose '<' is at i, and checks its attributes.
 func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
@@ -60,6 +64,10 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 		return t, err
 	}
 	t.Name = b[i:t.NameEnd]
+	if b[t.NameEnd] == '>' {
+		t.End = t.NameEnd + 1
+		return t, nil
+	}
 	for i = t.NameEnd; ; {
 		var attribute XMLAttribute
 		if attribute, i, err = XMLAttributeAt(b, i); err != nil {
@@ -71,6 +79,7 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 		if t.Closing {
 			return t, &Error{At: attribute.NameAt, Expected: "'>' of an end tag", Found: "an attribute"}
 		}
+		t.Declares = t.Declares || bytes.HasPrefix(attribute.Name, []byte("xml"))
 	}
 	if b[i] == '/' {
 		if i+1 >= len(b) {
@@ -122,16 +131,19 @@ func XMLAttributeAt(b []byte, i int) (attribute XMLAttribute, next int, err *Err
 		return attribute, 0, UnexpectedByte(b, i, "a quote before an attribute's value")
 	}
 	attribute.ValueAt = i + 1
-	for i++; i < len(b); i++ {
-		if b[i] == quote {
-			attribute.Value = b[attribute.ValueAt:i]
-			return attribute, i + 1, nil
-		}
-		if b[i] == '<' {
-			return attribute, 0, UnexpectedByte(b, i, "the end of an attribute's value")
-		}
+	value := b[i+1:]
+	size := bytes.IndexByte(value, quote)
+	if size >= 0 {
+		value = value[:size]
 	}
-	return attribute, 0, ErrNeedMore
+	if less := bytes.IndexByte(value, '<'); less >= 0 {
+		return attribute, 0, UnexpectedByte(b, i+1+less, "the end of an attribute's value")
+	}
+	if size < 0 {
+		return attribute, 0, ErrNeedMore
+	}
+	attribute.Value = value
+	return attribute, i + size + 2, nil
 }
 
 // XMLMisc returns the end of the comment, processing instruction or CDATA section whose '<' is at i, or zero if there

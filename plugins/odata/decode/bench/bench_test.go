@@ -296,15 +296,15 @@ func TestGuestReturnsNativeRows(t *testing.T) {
 	}
 }
 
-// The tests of the fast path pass in Wasm too, where its kernels are assembly: the test programs run under wazero.
-func TestFastPathInWasm(t *testing.T) {
+// The tests of the decoder pass in Wasm too, where its kernel is assembly: the test programs run under wazero.
+func TestDecoderInWasm(t *testing.T) {
 	root, err := filepath.Abs("../../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	for folder, tests := range map[string]string{"plugins/odata/decode": "Fast|Samples|NoRows|Limit|Golden",
-		"plugins/odata/decode/fast": "."} {
+	for folder, tests := range map[string]string{"plugins/odata/decode": "Pages|Reference|Samples|NoRows|Limit|Golden|Kernel",
+		"plugins/odata/decode/kernel": "."} {
 		binary, err := compiled("test", "-c", "-tags=kernels", filepath.Join(root, folder))
 		if err != nil {
 			t.Fatal(err)

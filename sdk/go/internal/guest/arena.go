@@ -14,14 +14,11 @@ type arena struct {
 	released bool
 }
 
-// arguments is the memory that the host allocates; results contains the results until the next call.
-var arguments, results = arena{minChunk: minArguments}, arena{minChunk: minResults}
+// results contains the results until the next call.
+var results = arena{minChunk: minResults}
 
 // minResults fits the rare parts of a result. Rows and their data are elsewhere.
 const minResults = 8 << 10
-
-// minArguments fits a piece of a page, 64 KiB, and the other arguments of its call.
-const minArguments = 72 << 10
 
 // chunkAhead limits in bytes how much a chunk grows in advance: doubling the memory for one large row would not fit
 // into the memory of a guest.
@@ -56,3 +53,6 @@ func (a *arena) reset() {
 	}
 	a.used, a.released = 0, false
 }
+
+// minArguments fits a piece of a page, 64 KiB, and the other arguments of its call.
+const minArguments = 72 << 10

@@ -35,6 +35,9 @@ func List[T wit.Row | wit.RecordID | uint32](ptr, n uint32) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(uintptr(ptr))), n)
 }
 
+// arguments is the memory that the host allocates.
+var arguments = arena{minChunk: minArguments}
+
 // realloc is the allocator of the canonical ABI. Size 0 returns 0: small pointers to nothing crash Go's stack copier.
 //
 //go:wasmexport cabi_realloc

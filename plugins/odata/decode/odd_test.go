@@ -1,65 +1,10 @@
 package decode
 
 import (
-	"bytes"
 	"fmt"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
-
-// plain returns a decoder without the fast path.
-func plain(l *RowSchema, doc []byte) Decoder {
-	if isMarkup(doc) {
-		return newPlainAtom(l)
-	}
-	return newPlainJSON(l)
-}
-
-// sameAsPlain checks that a decoder returns the same rows as the plain parser, for some sizes of pieces and for a cut
-// at every byte of each occurrence of a text in the document.
-func sameAsPlain(t *testing.T, schema *RowSchema, doc []byte, nested map[string]string, cut string) {
-	t.Helper()
-	want, wantErr := decodePieces(plain(schema, doc), doc, cuts{size: len(doc) + 1}, nested)
-	decoder := newDecoder(schema, doc)
-	list := []cuts{{size: len(doc) + 1}, {size: 7}}
-	if !testing.Short() {
-		list = append(list, cuts{size: 64}, cuts{size: 700})
-		for from := 0; cut != ""; from += len(cut) {
-			next := bytes.Index(doc[from:], []byte(cut))
-			if next < 0 {
-				break
-			}
-			from += next
-			for at := range len(cut) + 1 {
-				list = append(list, cuts{at: from + at})
-			}
-		}
-	}
-	for _, c := range list {
-		decoder.Reset()
-		out, err := decodePieces(decoder, doc, c, nested)
-		if !same(want, out) || fmt.Sprint(wantErr) != fmt.Sprint(err) {
-			got, text := describeAll(t, schema, out, err), describeAll(t, schema, want, wantErr)
-			t.Fatalf("cut %+v of %.300q:\ngot  %s\nwant %s", c, doc, excerpt(got, text), excerpt(text, got))
-		}
-	}
-}
-
-// Every golden row also runs after three regular rows and between them, because otherwise the full parser would decode
-// it.
-func TestFastPathOnGoldenRows(t *testing.T) {
-	files, _ := filepath.Glob(filepath.Join(testdata, "decode", "*.txt"))
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			t.Parallel()
-			g := readGolden(t, file)
-			l := parseSchema(t, g.layout)
-			sameAsPlain(t, l, []byte(g.doc), g.nested, g.doc)
-		})
-	}
-}
 
 // oddSchema is the schema of rows that are each odd in one way. They run after and between regular rows.
 const oddSchema = `
@@ -144,51 +89,6 @@ var oddJSON = []string{
 	`{"ID":2,"Bool":truex}`, `{"ID":2,"Str":nullx}`, `{"ID":2,"Left":tru}`, `{,"ID":2}`, `["ID"]`, `null`, `{"ID":2]`,
 }
 
-func TestFastPathOnOddJSONRows(t *testing.T) {
-	oddRowsAsPlain(t, parseSchema(t, oddSchema), oddJSON, regularJSON, nil)
-}
-
-// oddRowsAsPlain runs sameAsPlain for odd rows alone, after regular ones and between them.
-func oddRowsAsPlain(t *testing.T, schema *RowSchema, rows []string, regular string, answers map[string]string) {
-	t.Helper()
-	three := regular + "," + regular + "," + regular
-	for i, odd := range rows {
-		for _, doc := range []string{odd, three + "," + odd, three + "," + odd + "," + odd + "," + odd + "," + three,
-			odd + "," + odd + "," + three + "," + odd} {
-			sameAsPlain(t, schema, []byte(`{"d":{"results":[`+doc+`],"__next":"n"}}`), answers, "")
-		}
-		if len(odd) < 500 {
-			doc := `{"d":{"results":[` + three + "," + odd + "," + odd + "," + regular + `]}}`
-			sameAsPlain(t, schema, []byte(doc), answers, cutAt(i, doc, odd))
-		}
-	}
-}
-
-// cutAt returns the text at which a document with the odd row i is cut: mostly that row, since all documents share the
-// other rows.
-func cutAt(i int, doc, odd string) string {
-	if i%40 == 0 {
-		return doc
-	}
-	return odd
-}
-
-// The rows of the samples are repeated, so that the fast path learns from them.
-func TestFastPathOnSamples(t *testing.T) {
-	for _, test := range samples {
-		t.Run(filepath.Base(test.file), func(t *testing.T) {
-			doc := []byte(sample(t, test.file))
-			schema := parseSchema(t, test.layout)
-			sameAsPlain(t, schema, doc, test.nested, "")
-			if i, k := bytes.Index(doc, []byte("<entry")), bytes.LastIndex(doc, []byte("</entry>")); i > 0 && k > 0 &&
-				bytes.Contains(doc, []byte("<feed")) && !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("<entry")) {
-				entries := doc[i : k+len("</entry>")]
-				sameAsPlain(t, schema, slices.Concat(doc[:i], entries, entries, doc[i:]), test.nested, "")
-			}
-		})
-	}
-}
-
 const regularProperties = `<d:ID>1</d:ID><d:Str>text</d:Str><d:Int>12345678901</d:Int><d:Dec>12.345</d:Dec><d:Dbl>1.5</d:Dbl><d:Bool>true</d:Bool><d:At>2016-07-08T12:34:56.123</d:At><d:Guid>01234567-89ab-cdef-0123-456789abcdef</d:Guid><d:AVeryLongNameThatDoesNotFitIntoThreeWords>v</d:AVeryLongNameThatDoesNotFitIntoThreeWords><d:Bin>AP8Q</d:Bin><d:Address><d:Street>s</d:Street></d:Address><d:Clock>PT12H34M56S</d:Clock><d:Whole>12</d:Whole><d:Real>1.5</d:Real><d:Last>5</d:Last>`
 
 const entryHead = `<entry><id>https://h/s/T(1)</id><title type="text"></title><updated>2024-01-01T00:00:00Z</updated><author><name/></author><link href="T(1)" rel="edit" title="T"/><link href="T(1)/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" title="Items"/><content type="application/xml"><m:properties>`
@@ -251,17 +151,6 @@ var oddNested = []string{
 	`{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 62) + strings.Repeat("]", 62) + `,"Lat":1}}}`,
 }
 
-func TestFastPathOnNestedJSON(t *testing.T) {
-	l := parseSchema(t, nestedSchema)
-	oddRowsAsPlain(t, l, oddNested, nestedJSON, map[string]string{"more": `[{"Pos":7,"Sub":[]}]`})
-	d := NewJSON(l)
-	doc := []byte("[" + strings.Repeat(nestedJSON+",", 49) + nestedJSON + "]")
-	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.templates.decoded < 48 ||
-		d.templates.inner[3].row.Stamp < 90 {
-		t.Errorf("%d of 50 rows on the fast path, %v", d.templates.decoded, err)
-	}
-}
-
 func inlined(name, inner string) string {
 	return `<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/` + name + `" title="` + name +
 		`" href="x"><m:inline>` + inner + `</m:inline></link>`
@@ -284,13 +173,18 @@ func feedOf(entries string) string {
 	return `<feed><title type="text">x</title><id>y</id>` + entries + `</feed>`
 }
 
-func TestFastPathOnNestedAtom(t *testing.T) {
-	schema := parseSchema(t, nestedSchema)
-	answers := map[string]string{"more": feedFront + item("7", "") + "</feed>"}
-	owner := inlined("Owner", withLinks("", "<d:Name>o</d:Name>"))
-	regular := withLinks(owner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))), nestedProperties)
-	other := `xmlns:d="other" xmlns:e="http://schemas.microsoft.com/ado/2007/08/dataservices"`
-	for i, odd := range []string{
+// nestedOwner is an expanded entity, nestedEntry a regular entry of nestedSchema.
+var (
+	nestedOwner = inlined("Owner", withLinks("", "<d:Name>o</d:Name>"))
+	nestedEntry = withLinks(nestedOwner+inlined("Items", feedOf(item("1", "")+item("2", sub("1")+sub("2")))),
+		nestedProperties)
+)
+
+// oddNestedAtom returns entries of nestedSchema that are each odd in one way.
+func oddNestedAtom() []string {
+	const other = `xmlns:d="other" xmlns:e="http://schemas.microsoft.com/ado/2007/08/dataservices"`
+	owner := nestedOwner
+	return []string{
 		withLinks("", nestedProperties), withLinks(owner, nestedProperties), withLinks(inlined("Items", feedOf("")),
 			nestedProperties), withLinks(inlined("Items", "<feed/>"), nestedProperties), withLinks(inlined("Items", ""),
 			nestedProperties),
@@ -324,20 +218,9 @@ func TestFastPathOnNestedAtom(t *testing.T) {
 			nestedProperties), withLinks(inlined("Owner", withLinks("", "<d:Name>a</d:Name>")+withLinks("",
 			"<d:Name>b</d:Name>")),
 			nestedProperties),
-	} {
-		for _, doc := range []string{odd, regular + regular + regular + odd, regular + regular + regular + odd + odd +
-			odd + regular + regular, odd + odd + regular + regular + odd} {
-			sameAsPlain(t, schema, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), answers, "")
-		}
-		if i%4 == 0 && len(odd) < 2500 {
-			doc := feedFront + regular + regular + odd + odd + "</feed>"
-			sameAsPlain(t, schema, []byte(doc), answers, cutAt(i, doc, odd))
-		}
-	}
-	d := NewAtom(schema)
-	doc := []byte(feedFront + strings.Repeat(regular, 50) + "</feed>")
-	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.templates.decoded < 47 {
-		t.Errorf("%d of 50 rows on the fast path, %v", d.templates.decoded, err)
+		withLinks(inlined("Items", feedOf(item("1", "")+item("2", "")+`<link rel="next" href="n9"/>`)), nestedProperties),
+		withLinks(inlined("Items", feedOf(item("x", "")+item("2", sub("q")))), nestedProperties),
+		oddEntry(nestedProperties), withLinks(inlined("Items", "")+inlined("Items", ""), nestedProperties),
 	}
 }
 
@@ -433,23 +316,8 @@ func oddAtom() []string {
 	)
 }
 
-func TestFastPathOnOddEntries(t *testing.T) {
-	schema := parseSchema(t, oddSchema)
-	three := strings.Repeat(oddEntry(regularProperties), 3)
-	for i, odd := range oddAtom() {
-		for _, doc := range []string{odd, three + odd, three + odd + odd + odd + three,
-			odd + "\n " + odd + three + odd} {
-			sameAsPlain(t, schema, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), nil, "")
-		}
-		if len(odd) < 1200 && !testing.Short() {
-			doc := feedFront + oddEntry(regularProperties) + odd + odd + "</feed>"
-			sameAsPlain(t, schema, []byte(doc), nil, cutAt(i, doc, strings.TrimPrefix(odd, entryHead)))
-		}
-	}
-}
-
-// A template that was learned from one page is not used if namespaces have another meaning.
-func TestFastPathForgetsOtherNamespaces(t *testing.T) {
+// Prefixes that another page bound to other namespaces are forgotten: a decoder that read it works like a new one.
+func TestForgetsOtherNamespaces(t *testing.T) {
 	schema := parseSchema(t, oddSchema)
 	entries := strings.Repeat(oddEntry(regularProperties), 3)
 	for _, front := range []string{strings.Replace(feedFront, "xmlns:d", "xmlns:e", 1), strings.Replace(feedFront,
@@ -459,7 +327,7 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 			feedFront + entries + "</feed>"} {
 			d.Reset()
 			out, err := decodePieces(d, []byte(doc), cuts{size: 500}, nil)
-			want, wantErr := decodePieces(newPlainAtom(schema), []byte(doc), cuts{size: 500}, nil)
+			want, wantErr := decodePieces(NewAtom(schema), []byte(doc), cuts{size: 500}, nil)
 			if got, want := describeAll(t, schema, out, err), describeAll(t, schema, want, wantErr); got != want {
 				t.Errorf("%s:\ngot  %s\nwant %s", front, excerpt(got, want), excerpt(want, got))
 			}
@@ -467,57 +335,8 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 	}
 }
 
-// The plain parser decodes neither rows that equal the previous ones in form, nor regular rows after an odd one.
-func TestUsesFastPath(t *testing.T) {
-	schema := parseSchema(t, oddSchema)
-	const rows = 50
-	many := func(row, odd, between string) string {
-		all := make([]string, rows)
-		for i := range all {
-			if all[i] = row; i%10 == 5 {
-				all[i] = odd
-			}
-		}
-		return strings.Join(all, between)
-	}
-	shuffled := `{"Str":"x","Last":1,"Guid":null,"ID":2,"Dec":"1","At":null,"Bool":true,"Dbl":1,"Bin":"AA==","Int":"5"}`
-	json := NewJSON(schema)
-	for name, doc := range map[string]string{"regular": many(regularJSON, regularJSON, ","), "odd": many(regularJSON,
-		`{"ID":2.0}`, ","),
-		"left out": many(regularJSON, `{"ID":2,"Last":3}`, ","),
-		"shuffled": many(regularJSON, shuffled, ","), "white space": many("{\n \"ID\": 1,\n \"Str\": \"x\"\n}",
-			"{\n \"ID\": 1\n}", ",\n")} {
-		json.Reset()
-		before := json.templates.decoded
-		if out, err := decodePieces(json, []byte("["+doc+"]"), cuts{size: 4096}, nil); err != nil ||
-			out.Page.Rows != rows ||
-			json.templates.decoded-before < rows-8 {
-			t.Errorf("JSON %s: %d of %d rows on the fast path, %v", name, json.templates.decoded-before, out.Page.Rows,
-				err)
-		}
-	}
-	regular := oddEntry(regularProperties)
-	pretty := strings.ReplaceAll(strings.ReplaceAll(regular, "<d:", "\n <d:"), "</m:", "\n</m:")
-	atom := NewAtom(schema)
-	for name, doc := range map[string]string{"regular": many(regular, regular, ""), "odd": many(regular,
-		oddEntry("<d:ID>2<!-- c --></d:ID><d:Str>x</d:Str><d:Last>1</d:Last><d:Last/>"), ""),
-		"left out": many(regular, oddEntry("<d:ID>2</d:ID><d:Last>3</d:Last>"), "\n"),
-		"nulls":    many(regular, oddEntry(`<d:ID>2</d:ID><d:Str m:null="true"/><d:Last m:null="true"/>`), ""),
-		"pretty":   many(pretty, pretty, "\n"),
-		"shuffled": many(regular, oddEntry(
-			`<d:Last>1</d:Last><d:Guid m:null="true"/><d:ID>2</d:ID><d:Dec>1.5</d:Dec><d:Str>x</d:Str>`), "")} {
-		atom.Reset()
-		before := atom.templates.decoded
-		if out, err := decodePieces(atom, []byte(feedFront+doc+"</feed>"), cuts{size: 4096}, nil); err != nil ||
-			out.Page.Rows != rows || atom.templates.decoded-before < rows-14 {
-			t.Errorf("Atom %s: %d of %d rows on the fast path, %v", name, atom.templates.decoded-before, out.Page.Rows,
-				err)
-		}
-	}
-}
-
-// The kernel decodes consecutive rows by itself with the same result as the plain parser: keys at their place in the
-// row, values without hidden fields. If a key has to be assembled, or rows are watched, the kernel is not used.
+// The kernel decodes consecutive rows by itself with the result that it has for each alone: keys at their place in the
+// row, values without hidden fields. If a key has to be assembled, or rows are watched, it stops after each row.
 func TestKernelDecodesConsecutiveRows(t *testing.T) {
 	for name, test := range map[string]struct {
 		layout string
@@ -551,15 +370,18 @@ func TestKernelDecodesConsecutiveRows(t *testing.T) {
 				rows = append(rows, row)
 			}
 			doc := []byte("[" + strings.Join(rows, ",") + "]")
-			sameAsPlain(t, schema, doc, nil, "")
+			whole, wholeErr := decodePieces(NewJSON(schema), doc, cuts{size: len(doc)}, nil)
+			alone, aloneErr := decodePieces(NewJSON(schema), doc, cuts{size: 1}, nil)
+			if !same(whole, alone) || fmt.Sprint(wholeErr) != fmt.Sprint(aloneErr) {
+				t.Errorf("rows in one piece and alone differ:\n%s", describeAll(t, schema, whole, wholeErr))
+			}
 			d := NewJSON(schema)
 			var out Output
 			if err := d.Write([]byte("["+strings.Join(rows[:20], ",")+"]"), true, &out); err != nil {
 				t.Fatal(err)
 			}
-			if rowsBefore := d.templates.row.RowCount; (rowsBefore > 10) != test.alone || !test.alone &&
-				rowsBefore > 0 {
-				t.Errorf("the kernel decoded %d of 20 rows by itself, expected it to: %v", rowsBefore, test.alone)
+			if count := d.root.RowCount; (count > 10) != test.alone || !test.alone && count > 0 {
+				t.Errorf("the kernel decoded %d of 20 rows by itself, expected it to: %v", count, test.alone)
 			}
 		})
 	}

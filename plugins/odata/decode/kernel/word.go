@@ -1,4 +1,4 @@
-package fast
+package kernel
 
 import "unsafe"
 
@@ -32,20 +32,7 @@ func Nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & Highs }
 
 const Zeros = 0x3030303030303030
 
-var powers = [20]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
-	1e18, 1e19}
-
 func hex(w uint64) uint64 { // sets the high bit of each hexadecimal digit
 	return (((w&^Highs)+Ones*(0x80-'0'))&^((w&^Highs)+Ones*(0x80-'9'-1)) |
 		((w&^Highs|Ones*0x20)+Ones*(0x80-'a'))&^((w&^Highs|Ones*0x20)+Ones*(0x80-'f'-1))) &^ w & Highs
 }
-
-// Stops describes the bytes at which a scan stops: those c for which c^Flip is below Limit, and the byte Stop.
-type Stops struct{ Flip, Limit, Stop uint64 }
-
-var (
-	JSONText        = Stops{Ones * 0x02, Ones * 0x21, Ones * '\\'}
-	AtomSkip        = Stops{0, Ones, Ones * '<'}
-	AtomQuoted      = Stops{Ones * 0x02, Ones * 0x21, Ones * '<'}
-	AtomApostrophed = Stops{Ones * 0x07, Ones * 0x21, Ones * '<'}
-)

@@ -1,10 +1,9 @@
-package fast
+package kernel
 
 import (
 	"bytes"
 	"fmt"
 	"math/bits"
-	"math/rand"
 	"strconv"
 	"testing"
 	"unsafe"
@@ -17,10 +16,10 @@ func text(s string) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append([]byte(s), make([]byte, Padding)...)))
 }
 
-func row() *Row {
-	r := &Row{}
-	r.SetTables()
-	return r
+func newStruct() *Struct {
+	s := &Struct{}
+	s.Init()
+	return s
 }
 
 func isGUID(s string) bool { return notGUID(text(s), 0) == 0 }
@@ -35,7 +34,7 @@ func TestDigits(t *testing.T) {
 				n++
 			}
 			want, _ := strconv.ParseUint(s[:n], 10, 64)
-			got, size := digits(row().Powers, text(s+tail), 0)
+			got, size := digits(newStruct().Powers, text(s+tail), 0)
 			if size != n || n < 19 && got != want {
 				t.Errorf("%q: expected %d of %d digits, found %d of %d", s+tail, want, n, got, size)
 			}
@@ -77,7 +76,6 @@ func TestGUID(t *testing.T) {
 	}
 }
 
-// Every stop is found at every place, and nothing else is one.
 // Names that differ in one byte only, wherever it is, must not fill consecutive slots of the hash table.
 func TestHashSpreadsSimilarNames(t *testing.T) {
 	for _, form := range []string{"F%02d",
@@ -99,36 +97,29 @@ func TestHashSpreadsSimilarNames(t *testing.T) {
 	}
 }
 
-// scan is the distance to the next stop.
-func scan(src unsafe.Pointer, s *Stops) int {
-	for n := 0; ; n += 8 {
-		if m := stops(Load(src, n), s.Flip, s.Limit, s.Stop); m != 0 {
-			return n + bits.TrailingZeros64(m)>>3
-		}
-	}
-}
-
+// Every stop is found at every place, and nothing else is one.
 func TestStops(t *testing.T) {
-	for name, c := range map[string]struct {
-		s    *Stops
-		stop func(c byte) bool
+	for name, test := range map[string]struct {
+		flip, limit, stop uint64
+		isStop            func(c byte) bool
 	}{
-		"JSON": {&JSONText, func(c byte) bool { return c < 0x20 || c == '"' || c == '\\' }},
-		"Atom": {&Stops{Ones * 0x06, Ones * 0x21, Ones * '<'},
-			func(c byte) bool { return c < 0x20 || c == '&' || c == '<' }},
-		"skip":       {&AtomSkip, func(c byte) bool { return c == 0 || c == '<' }},
-		"quoted":     {&AtomQuoted, func(c byte) bool { return c < 0x20 || c == '"' || c == '<' }},
-		"apostrophe": {&AtomApostrophed, func(c byte) bool { return c < 0x20 || c == '\'' || c == '<' }},
+		"JSON": {Ones * 0x02, Ones * 0x21, Ones * '\\', func(c byte) bool { return c < 0x20 || c == '"' || c == '\\' }},
+		"Atom": {Ones * 0x06, Ones * 0x21, Ones * '<', func(c byte) bool { return c < 0x20 || c == '&' || c == '<' }},
+		"text": {0, Ones, Ones * '<', func(c byte) bool { return c == 0 || c == '<' }},
+		"quoted": {Ones * 0x02, Ones * 0x21, Ones * '<',
+			func(c byte) bool { return c < 0x20 || c == '"' || c == '<' }},
+		"relation": {Ones * 0x02, Ones * 0x21, Ones * '/',
+			func(c byte) bool { return c < 0x20 || c == '"' || c == '/' }},
 	} {
 		for b := range 256 {
-			for at := range 20 {
+			for at := range 40 {
 				s := bytes.Repeat([]byte{'x'}, at)
 				s = append(s, byte(b), 'y', 'z')
 				end := len(s)
-				if c.stop(byte(b)) {
+				if test.isStop(byte(b)) {
 					end = at
 				}
-				if got := scan(text(string(s)), c.s); got != end {
+				if got := find(text(string(s)), 0, test.flip, test.limit, test.stop); got != end {
 					t.Fatalf("%s: byte %#x at %d: expected a stop at %d, found it at %d", name, b, at, end, got)
 				}
 			}
@@ -136,37 +127,19 @@ func TestStops(t *testing.T) {
 	}
 }
 
-func TestTemplate(t *testing.T) {
-	r := rand.New(rand.NewSource(1))
-	for range 2000 {
-		var tmpl Template
-		var doc []byte
-		for range r.Intn(4) {
-			run := bytes.Repeat([]byte{'a' + byte(r.Intn(3))}, r.Intn(20)+r.Intn(2)*r.Intn(90))
-			tmpl.Text(run...)
-			doc = append(doc, run...)
-			tmpl.Text('"')
-			tmpl.Gap(&JSONText)
-			tmpl.Text('"')
-			doc = fmt.Appendf(doc, "%q", string(bytes.Repeat([]byte{'h'}, r.Intn(20))))
-		}
-		tmpl.Text([]byte("end")[:r.Intn(3)+1]...)
-		doc = append(doc, "end"[:len("end")]...)
-		tmpl.Done()
-		n := tmpl.Match(text(string(doc) + "behind"))
-		if n <= 0 || n > len(doc) {
-			t.Fatalf("%q: matched %d", doc, n)
-		}
-		// with any byte of it other, it must not match over that byte, except inside a hole
-		i := r.Intn(n)
-		broken := bytes.Clone(doc)
-		broken[i] ^= 1
-		if tmpl.Match(text(string(broken))) > 0 && doc[i] != 'h' {
-			t.Fatalf("%q: matched with another byte at %d", doc, i)
-		}
-		// where the text ends too early, that is how far it matches, to four words
-		if reached := -tmpl.Match(text(string(doc[:i]))); reached > i || reached <= i-32 {
-			t.Fatalf("%q: matched %d bytes of a text cut after %d", doc[:i], reached, i)
+// Every byte that ends a name does, wherever it is, and no other byte that a name may have.
+func TestEndsName(t *testing.T) {
+	for b := range 256 {
+		for at := range 8 {
+			s := bytes.Repeat([]byte{'x'}, 8)
+			s[at] = byte(b)
+			ends := bytes.IndexByte([]byte(" \n\t\r/>=<\"'&?!\x00"), byte(b)) >= 0
+			mask := endsName(Load(text(string(s)), 0))
+			if found := mask != 0 && bits.TrailingZeros64(mask)>>3 == at; ends && !found {
+				t.Fatalf("byte %#x at %d: does not end a name", b, at)
+			} else if mask != 0 && b >= '0' && b <= '9' || mask != 0 && b >= 'A' && b != '?' {
+				t.Fatalf("byte %#x at %d ends a name", b, at)
+			}
 		}
 	}
 }

@@ -1,0 +1,275 @@
+package decode
+
+import (
+	"bytes"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode/kernel"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
+
+// entryState is the part of a [structure] for XML: the open elements around the properties that are read.
+type entryState struct {
+	// around is the pseudo property of package kernel for the elements around an entry's properties.
+	around property
+	// parent is the entry, or the element of a struct without an entry. content and properties are inside of it.
+	parent, content, open openElement
+	isEntry, inProperties bool
+	// readsElements and readsProperties report whether package kernel may read the entry's elements and the properties:
+	// their namespaces have the prefixes that it knows, and nothing is nested too deep.
+	readsElements, readsProperties, readsEntry bool
+	// hasTargets reports that an entry may have values outside of its properties.
+	hasTargets bool
+	prefixes   prefixes
+	// feedFront and feedBack are the usual texts around an expanded feed in a link.
+	feedFront, feedBack []byte
+	// endName is the name of the element around the properties that package kernel expects.
+	endName       []byte
+	propertiesTag kernel.Pattern
+}
+
+// openElement is an element that is being read: its name, the namespace scope in it, and the nesting allowed in it.
+type openElement struct {
+	name         []byte
+	scope, depth int
+}
+
+var (
+	entryName, contentName, linkName, feedName = []byte("entry"), []byte("content"), []byte("link"), []byte("feed")
+)
+
+// minDepth is the nesting of what package kernel reads in an entry.
+const minDepth = 4
+
+// entry decodes the entry with this start tag and returns the ends of its text and of its output, which starts at o.
+func (d *Atom) entry(s *structure, tag scan.XMLTag, scope, o, depth int) (next, end int, err *scan.Error) {
+	s.begin(tag.End, o)
+	s.RowText = tag.Start
+	d.openEntry(s, openElement{tag.Name, scope, depth - 1})
+	return d.read(s, tag, depth)
+}
+
+func (d *Atom) openEntry(s *structure, entry openElement) {
+	s.parent, s.isEntry = entry, true
+	d.setPropertiesTag(s)
+	s.readsEntry = entry.depth >= minDepth && d.isAtom(entry.scope)
+	d.leaveContent(s, s.readsEntry)
+}
+
+// setPropertiesTag lets package kernel open properties if it knows the prefixes.
+func (d *Atom) setPropertiesTag(s *structure) {
+	isKnown := d.isUsual(s.parent.scope)
+	switch {
+	case isKnown && s.Properties.Disabled != 0:
+		s.Properties = s.propertiesTag
+	case !isKnown && s.Properties.Disabled == 0:
+		s.Properties = kernel.NoPattern
+	}
+}
+
+// object decodes the properties in an element that is no entry, as entry does.
+func (d *Atom) object(s *structure, tag scan.XMLTag, scope, o, depth int) (next, end int, err *scan.Error) {
+	s.begin(tag.End, o)
+	s.RowText, s.isEntry, s.MaxRows, s.Around = tag.Start, false, 0, nil
+	d.openProperties(s, openElement{tag.Name, scope, depth - 1})
+	return d.read(s, tag, depth)
+}
+
+// leaveContent continues in the entry.
+func (d *Atom) leaveContent(s *structure, readsElements bool) {
+	s.Place, s.readsElements = kernel.InEntry, readsElements
+	s.content = openElement{contentName, s.parent.scope, s.parent.depth - 1}
+	s.leaveProperties()
+}
+
+// leaveProperties continues around the properties of an entry.
+func (s *structure) leaveProperties() {
+	s.inProperties, s.Before, s.Property = false, &s.head.Property, &s.around.Property
+	if s.Around = nil; s.readsElements {
+		s.Around = s.Property
+	}
+}
+
+// openProperties continues in an element with properties.
+func (d *Atom) openProperties(s *structure, properties openElement) {
+	s.open, s.inProperties = properties, true
+	s.readsProperties = properties.depth > 1 && bytes.Equal(properties.name, s.endName) && d.isUsual(properties.scope)
+}
+
+// openUsual follows package kernel into the properties of an entry.
+func (d *Atom) openUsual(s *structure) {
+	parent := s.parent
+	if s.Place == kernel.InContent {
+		parent = s.content
+	}
+	d.openProperties(s, openElement{s.endName, parent.scope, parent.depth - 1})
+}
+
+// read decodes the inside of an element.
+func (d *Atom) read(s *structure, tag scan.XMLTag, depth int) (next, end int, err *scan.Error) {
+	if tag.Empty {
+		return tag.End, d.complete(s, tag), nil
+	}
+	if depth <= 0 {
+		_, err = scan.XMLElement(d.text, tag.Start, depth)
+		return 0, 0, err
+	}
+	return d.readInside(s, tag)
+}
+
+// readInside decodes an element from s.P on. From a feed, it stops if package kernel does not find an entry.
+func (d *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *scan.Error) {
+	for {
+		reason, closed := kernel.NoProperty, false
+		switch {
+		case s.inProperties && s.readsProperties, !s.inProperties && s.readsElements:
+			reason = kernel.Read(&s.Struct)
+			if s.inProperties = reason < kernel.Markup; s.inProperties && s.Entered != 0 {
+				d.openUsual(s)
+			}
+			s.Entered = 0
+		case !s.inProperties:
+			reason = kernel.Markup
+		}
+		switch reason {
+		case kernel.EntryEnd:
+			closed = true
+		case kernel.Markup:
+			if s.Place == kernel.InFeed {
+				return s.P, s.RowOutput, nil
+			}
+			closed, err = d.entryElement(s)
+		case kernel.Link:
+			value := d.text[s.Relation:s.TagEnd]
+			tag := scan.XMLTag{Start: s.P, End: s.TagEnd, Name: linkName, Empty: s.Empty != 0}
+			err = d.entryLink(s, tag, value[:bytes.IndexByte(value, '"')],
+				openElement{linkName, s.parent.scope, s.parent.depth - 1})
+		case kernel.NoValue:
+			err = d.value(s)
+		case kernel.Repeated:
+			p, start := propertyOf(s.Property), bytes.LastIndexByte(d.text[:s.P], '<')
+			err = d.repeated(s, p, start)
+		default:
+			ended := reason == kernel.AtEnd
+			if !ended {
+				ended, err = d.property(s)
+			}
+			closed = ended && !s.isEntry
+			if ended && s.isEntry {
+				s.leaveProperties()
+			}
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		if closed {
+			return s.P, d.complete(s, tag), nil
+		}
+	}
+}
+
+// complete ends a struct after reading the values that an entry has outside of its properties.
+func (d *Atom) complete(s *structure, tag scan.XMLTag) (end int) {
+	for i := 0; s.hasTargets && i < len(s.properties); i++ {
+		p := &s.properties[i]
+		if len(p.column.steps) == 0 || s.stamps[i] == s.Stamp {
+			continue
+		}
+		if s.RowText != tag.Start {
+			tag, _ = scan.XMLTagAt(d.text, s.RowText)
+		}
+		next := s.P
+		s.BeginColumn(i)
+		dst, problem := d.out.Data[:s.O], (*conversionError)(nil)
+		if s.isEntry && p.column.Kind == Primitive {
+			dst, problem = d.target(dst, s.schema, p.column, element{tag, next})
+		} else {
+			dst, problem = appendNull(dst, p.column, false)
+		}
+		s.endValue(p, next, dst, problem)
+	}
+	return s.complete()
+}
+
+// child returns the next tag in an element, which is the element's end tag or the start tag of a child.
+func (d *Atom) child(pos int, parent []byte) (tag scan.XMLTag, err *scan.Error) {
+	if end := d.endTag(pos, parent); end > 0 {
+		return scan.XMLTag{Start: pos, End: end, Name: parent, Closing: true}, nil
+	}
+	for {
+		less := bytes.IndexByte(d.text[pos:], '<')
+		if less < 0 {
+			return tag, scan.ErrNeedMore
+		}
+		if pos += less; pos+1 < len(d.text) && d.text[pos+1] != '!' && d.text[pos+1] != '?' {
+			break
+		}
+		if pos, err = scan.XMLMisc(d.text, pos); err != nil {
+			return tag, err
+		}
+	}
+	tag, err = scan.XMLTagAt(d.text, pos)
+	if err == nil && tag.Closing && !bytes.Equal(tag.Name, parent) {
+		err = &scan.Error{At: pos, Expected: "</" + string(parent) + ">", Found: "</" + string(tag.Name) + ">"}
+	}
+	return tag, err
+}
+
+// endTag returns the end of the end tag at pos, or zero if there is none, or an unusual one.
+func (d *Atom) endTag(pos int, name []byte) (end int) {
+	end = pos + len(name) + len("</>")
+	if end > len(d.text) || d.text[pos] != '<' || d.text[pos+1] != '/' || d.text[end-1] != '>' ||
+		string(d.text[pos+2:end-1]) != string(name) {
+		return 0
+	}
+	return end
+}
+
+// entryElement reads an element of an entry, around its properties, or the end tag of the entry.
+func (d *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
+	parent, inContent := s.parent, s.Place == kernel.InContent
+	if inContent {
+		parent = s.content
+	}
+	tag, err := d.child(s.P, parent.name)
+	if err != nil {
+		return false, err
+	}
+	s.P = tag.End
+	if tag.Closing {
+		if inContent {
+			d.leaveContent(s, s.readsEntry)
+		}
+		return !inContent, nil
+	}
+	scope := d.namespaces.push(d.text, tag, parent.scope)
+	namespace, local := d.namespaces.element(d.text, tag, scope)
+	inside := openElement{tag.Name, scope, parent.depth - 1}
+	switch name := string(local); {
+	case namespace == metadataNamespace && name == "properties" && !tag.Empty && parent.depth > 0:
+		d.openProperties(s, inside)
+		if !s.readsProperties {
+			d.lastPrefixes = d.prefixesIn(scope)
+		}
+		s.Before, s.Property = &s.head.Property, s.head.Next
+		return false, nil
+	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && parent.depth > 0:
+		s.content, s.Place = inside, kernel.InContent
+		if scope != parent.scope {
+			s.readsElements = false
+			s.leaveProperties()
+		}
+		return false, nil
+	case namespace == atomNamespace && name == "link" && !inContent:
+		return false, d.entryLink(s, tag, relation(d.text, tag), inside)
+	}
+	s.P, err = scan.XMLElement(d.text, tag.Start, parent.depth)
+	if err == nil && namespace == metadataNamespace && string(local) == "error" && !inContent {
+		d.failRow(tag.Start, s.P)
+	}
+	return false, err
+}
+
+// failRow records an error that the service wrote into a row.
+func (d *Atom) failRow(start, end int) {
+	d.errorInRow, d.root.MaxRows = quoted(d.text[start:end]), 0
+}

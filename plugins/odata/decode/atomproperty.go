@@ -1,0 +1,206 @@
+package decode
+
+import (
+	"bytes"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode/kernel"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
+
+// property reads a property in an unusual form, or the end of the properties.
+func (d *Atom) property(s *structure) (closed bool, err *scan.Error) {
+	parent := s.open
+	tag, err := d.child(s.P, parent.name)
+	if err != nil {
+		return false, err
+	}
+	if tag.Closing {
+		s.P = tag.End
+		return true, nil
+	}
+	scope := d.namespaces.push(d.text, tag, parent.scope)
+	namespace, local := d.namespaces.element(d.text, tag, scope)
+	isUsual := s.readsProperties && scope == parent.scope
+	if namespace != dataNamespace {
+		end, err := scan.XMLElement(d.text, tag.Start, parent.depth)
+		if err == nil && namespace == metadataNamespace && string(local) == "error" {
+			d.failRow(tag.Start, end) // a property missing after an error is no null
+		}
+		s.P, s.Property = end, s.Before.Next
+		return false, err
+	}
+	i, ok := s.schema.names[string(local)]
+	if !ok {
+		return false, d.skip(s, tag, local, isUsual)
+	}
+	p := &s.properties[i]
+	s.expect(p)
+	isUsual = isUsual && bytes.Equal(tag.Name, p.name)
+	isUsualValue := isUsual && !tag.Empty && s.stamps[i] != s.Stamp && p.Kind < kernel.Slow
+	if isUsualValue && !d.namespaces.isNull(d.text, tag, scope) {
+		guess(&p.Prefix, &p.lastPrefix, d.text[tag.Start:tag.End])
+		s.P, s.Target, s.Property = tag.End, &p.Property, &s.at.Property
+		return false, nil
+	}
+	if !s.BeginColumn(i) {
+		return false, d.repeated(s, p, tag.Start)
+	}
+	return false, d.readElement(s, p, tag, scope, isUsual)
+}
+
+// repeated skips the element of a column that the struct already has.
+func (d *Atom) repeated(s *structure, p *property, start int) *scan.Error {
+	s.fail(-1, repeated(p.column))
+	end, err := scan.XMLElement(d.text, start, s.open.depth)
+	s.advance(p, end)
+	return err
+}
+
+// skip skips a property that is no column.
+func (d *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *scan.Error {
+	end, err := scan.XMLElement(d.text, tag.Start, s.open.depth)
+	if err != nil {
+		return err
+	}
+	isIgnored := s.schema.ignored[string(local)]
+	if !isIgnored {
+		d.reportUnknown(s.path, local)
+	}
+	s.P, s.Property = end, s.Before.Next
+	if p := s.names[string(tag.Name)]; p != nil && isUsual && !tag.Empty {
+		guess(&p.Prefix, &p.lastPrefix, d.text[tag.Start:tag.End])
+		s.expect(p)
+		s.advance(p, end)
+	} else if p == nil && isUsual {
+		if p = s.other(tag.Name, isIgnored); p != nil {
+			p.Prefix = kernel.NewPattern([]byte("<" + string(tag.Name) + ">"))
+			p.Suffix = kernel.NewPattern([]byte("</" + string(tag.Name) + ">"))
+			s.expect(p)
+		}
+	}
+	return nil
+}
+
+// value reads the value of a column, or of a property that is none, after the start tag that package kernel expected.
+func (d *Atom) value(s *structure) *scan.Error {
+	p := propertyOf(s.Property)
+	start := bytes.LastIndexByte(d.text[:s.P], '<')
+	tag, err := scan.XMLTagAt(d.text, start)
+	if err != nil {
+		return err
+	}
+	if p.column == nil {
+		end, err := scan.XMLElement(d.text, start, s.open.depth)
+		if err == nil && p.Any == 0 {
+			_, local := scan.SplitName(p.name)
+			d.reportUnknown(s.path, local)
+			d.allowAny(p)
+		}
+		s.advance(p, end)
+		return err
+	}
+	return d.readElement(s, p, tag, s.open.scope, false)
+}
+
+// readElement reads the element of a column. isUsual reports that package kernel may expect its start tag.
+func (d *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int, isUsual bool) *scan.Error {
+	isNull := d.namespaces.isNull(d.text, tag, scope)
+	if isUsual && !isNull && !tag.Empty {
+		guess(&p.Prefix, &p.lastPrefix, d.text[tag.Start:tag.End])
+	}
+	depth := s.open.depth
+	if !isNull && p.column.Kind == Complex {
+		inner := s.structureIn(p.Column)
+		kernel.Put(s.Arena, s.O, 2)
+		next, end, err := d.object(inner, tag, scope, s.O+p.Optional, depth)
+		if err == nil {
+			s.endStruct(p, next, end, inner.result)
+		}
+		return err
+	}
+	if !isNull && p.column.Kind != Primitive {
+		return d.inline(s, p, tag, scope, depth)
+	}
+	end, err := scan.XMLElement(d.text, tag.Start, depth)
+	if err != nil {
+		return err
+	}
+	dst, problem := d.out.Data[:s.O], (*conversionError)(nil)
+	back := contentEnd(d.text, tag, end)
+	if isNull {
+		dst, problem = appendNull(dst, p.column, true)
+	} else {
+		dst, problem = d.primitive(dst, s.schema, p.column, d.text[tag.End:back])
+	}
+	if isUsual && (isNull || back == tag.End) && guess(&p.Null, &p.lastNull, d.text[tag.Start:end]) {
+		if p.Empty = 0; !isNull && !p.column.emptyIsNull() {
+			p.Empty = 1
+		}
+	}
+	s.endValue(p, end, dst, problem)
+	return nil
+}
+
+func (d *Atom) primitive(dst []byte, schema *RowSchema, column *Column, content []byte) ([]byte, *conversionError) {
+	text, ok := scan.XMLContent(d.scalar[:0], content)
+	d.scalar = text[:0]
+	if !ok {
+		return dst, column.conversionError("text of characters that XML allows, in UTF-8", quoted(content))
+	}
+	if column.Type != edm.String {
+		text = bytes.Trim(text, " \t\r\n")
+	}
+	if len(text) == 0 && column.emptyIsNull() {
+		return appendNull(dst, column, true)
+	}
+	if column.Optional {
+		dst = append(dst, 2)
+	}
+	dst, expected := d.values.append(dst, schema, column, text)
+	if expected != "" {
+		return dst, column.conversionError(expected, quoted(text))
+	}
+	return dst, nil
+}
+
+// target writes a value that customized feeds contain elsewhere in the entry (m:FC_TargetPath).
+func (d *Atom) target(dst []byte, schema *RowSchema, column *Column, entry element) ([]byte, *conversionError) {
+	parent := entry
+	for i, step := range column.steps {
+		if step != "" && step[0] == '@' {
+			value, ok := attributeLocal(d.text, parent.tag, step[1:])
+			if !ok {
+				return appendNull(dst, column, false)
+			}
+			return d.primitive(dst, schema, column, value)
+		}
+		children, found := childrenOf(d.text, parent.tag, parent.end), false
+		for child, ok := children.next(); ok && !found; child, ok = children.next() {
+			if _, local := scan.SplitName(child.tag.Name); string(local) == step {
+				parent, found = child, true
+			}
+		}
+		if !found {
+			return appendNull(dst, column, i > 0)
+		}
+	}
+	if null, _ := attributeLocal(d.text, parent.tag, "null"); string(null) == "true" {
+		return appendNull(dst, column, true)
+	}
+	return d.primitive(dst, schema, column, d.text[parent.tag.End:contentEnd(d.text, parent.tag, parent.end)])
+}
+
+func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
+	for i := t.NameEnd; ; {
+		attribute, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil || attribute.Name == nil {
+			return nil, false
+		}
+		i = next
+		prefix, local := scan.SplitName(attribute.Name)
+		if string(local) == name && string(prefix) != "xmlns" {
+			return attribute.Value, true
+		}
+	}
+}

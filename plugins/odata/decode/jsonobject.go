@@ -1,0 +1,371 @@
+package decode
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode/kernel"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
+
+// prepareStructure sets the texts that package kernel expects.
+func (d *JSON) prepareStructure(s *structure) {
+	s.end.Prefix = kernel.NewPattern([]byte("}"))
+	s.at.Kind = kernel.Value
+	for i := range s.properties {
+		if p := &s.properties[i]; p.column.Kind != Synthetic {
+			p.Prefix = memberPrefix(p.column.Name)
+			s.add(p, []byte(p.column.Name))
+		}
+	}
+}
+
+// object decodes the object at pos and returns the ends of its text and of its output, which starts at o. depth limits
+// its nesting. Values that do not fit their columns are the structure's problem, and not an error.
+func (d *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan.Error) {
+	if depth <= 0 {
+		_, err = scan.JSONValue(d.text, pos, depth)
+		return 0, 0, err
+	}
+	s.begin(pos, o)
+	s.First, s.Depth = ^uint64(0xff), depth-1
+	for {
+		closed := false
+		switch kernel.Read(&s.Struct) {
+		case kernel.AtEnd:
+			closed = true
+		case kernel.NoValue:
+			if p := propertyOf(s.Property); p.column == nil {
+				err = d.skip(s, p, s.P)
+			} else {
+				err = d.value(s, p)
+			}
+		case kernel.Repeated:
+			err = d.repeated(s, propertyOf(s.Property), s.P)
+		default:
+			closed, err = d.property(s)
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		if closed {
+			return s.P, s.complete(), nil
+		}
+	}
+}
+
+// property reads a property in an unusual form, or the end of the object.
+func (d *JSON) property(s *structure) (closed bool, err *scan.Error) {
+	b, start, i := d.text, s.P, 0
+	if s.First == ^uint64(0) {
+		i, closed, err = scan.JSONNext(b, start, '}')
+	} else {
+		i, closed, err = scan.JSONFirst(b, start+1, '}')
+	}
+	if err != nil {
+		return false, err
+	}
+	if closed {
+		s.P = i
+		return true, nil
+	}
+	nameEnd, value, err := scan.JSONName(b, i)
+	if err != nil {
+		return false, err
+	}
+	name := b[i+1 : nameEnd-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		d.name, _ = scan.Unescape(d.name[:0], b[i:nameEnd], false)
+		name = d.name
+	}
+	p := s.names[string(name)]
+	if p == nil {
+		p = d.otherProperty(s, name)
+	}
+	if p == nil {
+		s.First = ^uint64(0)
+		return false, d.skipRare(s, name, value)
+	}
+	s.First = ^uint64(0)
+	s.expect(p)
+	if p.column == nil {
+		return false, d.skip(s, p, value)
+	}
+	if p.Kind < kernel.Slow && s.stamps[p.Column] != s.Stamp {
+		s.P, s.Target, s.Property = value, &p.Property, &s.at.Property
+		return false, nil
+	}
+	if !s.BeginColumn(p.Column) {
+		return false, d.repeated(s, p, value)
+	}
+	s.P = value
+	return false, d.value(s, p)
+}
+
+// repeated skips the value of a column that the object already has.
+func (d *JSON) repeated(s *structure, p *property, value int) *scan.Error {
+	s.fail(-1, repeated(p.column))
+	end, err := scan.JSONValue(d.text, scan.JSONSpace(d.text, value), s.Depth)
+	s.advance(p, end)
+	return err
+}
+
+// otherProperty returns a new property that is no column, or nil for one that Go has to look at each time.
+func (d *JSON) otherProperty(s *structure, name []byte) *property {
+	if string(name) == contextName || bytes.ContainsAny(name, "\"\\") { // a text with escapes is no name as it stands
+		return nil
+	}
+	p := s.other(name, isControl(name) || s.schema.ignored[string(name)])
+	if p != nil {
+		p.Prefix = memberPrefix(string(name))
+	}
+	return p
+}
+
+func memberPrefix(name string) kernel.Pattern { return kernel.NewPattern([]byte(`,"` + name + `":`)) }
+
+func isControl(name []byte) bool {
+	return len(name) > 1 && name[0] == '_' && name[1] == '_' || bytes.IndexByte(name, '@') >= 0
+}
+
+// skip skips the value of a property that is no column.
+func (d *JSON) skip(s *structure, p *property, value int) *scan.Error {
+	end, err := scan.JSONValue(d.text, scan.JSONSpace(d.text, value), s.Depth)
+	if err != nil {
+		return err
+	}
+	if p.Any == 0 && d.checkUnknown(s, p.name, scan.JSONSpace(d.text, value)) {
+		d.allowAny(p)
+	}
+	s.advance(p, end)
+	return nil
+}
+
+// checkUnknown reports a property of the page that the schema does not have. It returns false for a navigation property
+// that was not expanded, and in a deleted entry.
+func (d *JSON) checkUnknown(s *structure, name []byte, value int) bool {
+	if d.isDeleted || isDeferred(d.text[value:]) {
+		return false
+	}
+	d.reportUnknown(s.path, name)
+	return true
+}
+
+// skipRare skips the value of a property that has no entry in the structure's table.
+func (d *JSON) skipRare(s *structure, name []byte, value int) *scan.Error {
+	end, err := scan.JSONValue(d.text, value, s.Depth)
+	if err != nil {
+		return err
+	}
+	if string(name) == contextName && s == d.root {
+		d.isDeleted = bytes.HasSuffix(d.scalarText(d.text[value:end]), []byte("/$deletedEntity"))
+		s.MaxRows = 0
+	} else if !isControl(name) && !s.schema.ignored[string(name)] {
+		d.checkUnknown(s, name, value)
+	}
+	s.P, s.Property = end, s.Before.Next
+	return nil
+}
+
+// isDeferred reports a navigation that was not expanded: its first member is __deferred.
+func isDeferred(value []byte) bool {
+	return value[0] == '{' && bytes.HasPrefix(value[scan.JSONSpace(value, 1):], []byte(`"__deferred"`))
+}
+
+// value reads the value of a column in an unusual form.
+func (d *JSON) value(s *structure, p *property) *scan.Error {
+	b, c := d.text, p.column
+	pos := scan.JSONSpace(b, s.P)
+	if pos >= len(b) {
+		return scan.ErrNeedMore
+	}
+	if c.Kind != Primitive && (b[pos] == '{' || b[pos] == '[' && c.Kind == NavigationToMany) && !isDeferred(b[pos:]) {
+		return d.nested(s, p, pos)
+	}
+	end, err := scan.JSONValue(b, pos, s.Depth)
+	if err != nil {
+		return err
+	}
+	text, dst := b[pos:end], d.out.Data[:s.O]
+	var problem *conversionError
+	switch {
+	case c.Kind != Primitive && isDeferred(text):
+		if c.Inline {
+			problem = c.conversionError(expectedInline, "a link to it")
+		} else {
+			dst, problem = appendNull(dst, c, true)
+		}
+	case text[0] == 'n' && c.Kind == NavigationToMany && !c.Optional:
+		dst = append(dst, 0) // expanded, without entities
+	case text[0] == 'n':
+		dst, problem = appendNull(dst, c, true)
+	case c.Kind == Primitive:
+		dst, problem = d.primitive(dst, s.schema, c, text)
+	case c.Kind == NavigationToMany:
+		problem = expectedResults(text).within(c.Name)
+	default:
+		problem = (&conversionError{expected: "an object", found: quoted(text)}).within(c.Name)
+	}
+	s.endValue(p, end, dst, problem)
+	return nil
+}
+
+func appendNull(dst []byte, column *Column, present bool) ([]byte, *conversionError) {
+	if column.Optional {
+		return append(dst, 0), nil
+	}
+	if present {
+		return dst, column.conversionError(expectedValue, "null")
+	}
+	return dst, column.conversionError(expectedValue, "none")
+}
+
+func (d *JSON) primitive(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, *conversionError) {
+	source := text
+	switch text[0] {
+	case '{', '[':
+		return dst, &conversionError{path: column.Name, expected: column.Type.String(), found: quoted(text)}
+	case '"':
+		ok := false
+		if d.scalar, ok = scan.Unescape(d.scalar[:0], text, false); !ok {
+			return dst, column.conversionError("a string of valid escapes and UTF-8", quoted(text))
+		}
+		text = d.scalar
+	}
+	if len(text) == 0 && column.emptyIsNull() {
+		return appendNull(dst, column, true)
+	}
+	if column.Optional {
+		dst = append(dst, 2)
+	}
+	dst, expected := d.values.append(dst, schema, column, text)
+	if expected != "" {
+		return dst, column.conversionError(expected, quoted(source))
+	}
+	return dst, nil
+}
+
+// nested reads the struct or the expanded feed at pos, the value of a column.
+func (d *JSON) nested(s *structure, p *property, pos int) *scan.Error {
+	inner, o := s.structureIn(p.Column), s.O+p.Optional
+	kernel.Put(s.Arena, s.O, 2)
+	if p.column.Kind != NavigationToMany {
+		inner.MaxRows = 0
+		next, end, err := d.object(inner, pos, o, s.Depth)
+		if err != nil {
+			return err
+		}
+		s.endStruct(p, next, end, inner.result)
+		return nil
+	}
+	next, end, found, err := d.feed(inner, pos, o, s.Depth)
+	if err != nil {
+		return err
+	}
+	s.endStruct(p, next, end, found)
+	return nil
+}
+
+func expectedResults(value []byte) *conversionError {
+	return &conversionError{expected: "an array of results", found: quoted(value)}
+}
+
+// feed reads an expanded feed: `{"results":[…],"__next":…}`, or `[…]` in version 1.
+func (d *JSON) feed(s *structure, pos, o, depth int) (next, end int, found result, err *scan.Error) {
+	b := d.text
+	if b[pos] == '[' {
+		next, _, end, found, err = d.items(s, pos, o, depth)
+		return next, end, found, err
+	}
+	if depth <= 0 {
+		_, err = scan.JSONValue(b, pos, depth)
+		return 0, 0, found, err
+	}
+	hasResults, isArray, isRepeated := false, false, false
+	var last int
+	var href textRange
+	var rows int
+	i, closed, err := scan.JSONFirst(b, pos+1, '}')
+	for err == nil && !closed {
+		nameEnd, value, problem := scan.JSONName(b, i)
+		if problem != nil {
+			return 0, 0, found, problem
+		}
+		valueEnd := 0
+		switch string(nameIn(b[i:nameEnd])) {
+		case "results":
+			isRepeated, hasResults = hasResults, true
+			if isArray = b[value] == '['; isArray && !isRepeated {
+				rows = value + 1
+				valueEnd, last, end, found, err = d.items(s, value, o, depth-1)
+				break
+			}
+			valueEnd, err = scan.JSONValue(b, value, depth-1)
+		case "__next":
+			valueEnd, err = scan.JSONValue(b, value, depth-1)
+			href = textRange{value, valueEnd}
+		default:
+			valueEnd, err = scan.JSONValue(b, value, depth-1)
+		}
+		if err == nil {
+			i, closed, err = scan.JSONNext(b, valueEnd, '}')
+		}
+	}
+	if err != nil {
+		return 0, 0, found, err
+	}
+	switch {
+	case isRepeated:
+		found.problem = &conversionError{expected: "results once", found: quoted(b[pos:i])}
+	case !isArray:
+		found.problem = expectedResults(b[pos:i])
+	case href.end != 0:
+		if text := d.scalarText(b[href.start:href.end]); len(text) > 0 {
+			found.link = &nestedNextLink{link: Link{Href: string(text)}, linkAt: href, emptyLink: `""`,
+				rows: rows, rowsAt: last, structure: s, property: strings.TrimSuffix(s.path, "/")}
+			if last > rows {
+				found.link.separator = ","
+			}
+		}
+	}
+	return i, end, found, nil
+}
+
+// items reads the array of an expanded feed's rows. last is the end of the last row, or after the opening bracket.
+func (d *JSON) items(s *structure, pos, o, depth int) (next, last, end int, found result, err *scan.Error) {
+	b := d.text
+	if depth <= 0 {
+		_, err = scan.JSONValue(b, pos, depth)
+		return 0, 0, 0, found, err
+	}
+	last, end = pos+1, o+1
+	count := 0
+	i, closed, err := scan.JSONFirst(b, pos+1, ']')
+	for err == nil && !closed {
+		if b[i] == '{' {
+			s.reserve(i, end)
+			s.repeat()
+			last, end, err = d.object(s, i, end, depth-1)
+			count += s.RowCount
+		} else {
+			last, err = scan.JSONValue(b, i, depth-1)
+			s.problem = &conversionError{expected: "an object", found: quoted(b[i:max(i, last)])}
+			s.link = nil
+		}
+		if err != nil {
+			break
+		}
+		count++
+		if found.problem == nil {
+			found.problem = s.problem
+		}
+		if found.link == nil {
+			found.link = s.link
+		}
+		i, closed, err = scan.JSONNext(b, last, ']')
+	}
+	if err != nil {
+		return 0, 0, 0, found, err
+	}
+	return i, last, d.writeCount(o, end, count), found, nil
+}

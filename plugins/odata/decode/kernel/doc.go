@@ -1,0 +1,22 @@
+// Package kernel decodes the usual properties and values of rows in JSON and Atom pages. It compares and copies eight
+// bytes at a time without bounds checks, in loops that are Wasm assembly in a plugin.
+//
+// Package decode describes each struct by a [Struct] and its properties by [Property] values, and calls [Read], which
+// writes each value as wit/encoding.md specifies. For instance, the row {"ID":7,"Name":"Köln"} has these properties:
+//
+//	Prefix      Kind        Column  Next
+//	,"ID":      Integer     0       Name
+//	,"Name":    JSONString  1       the end
+//	}           End                 ID
+//
+// Read expects the property that followed the last time (Next). If the text differs, it skips white space, tries the
+// next ones, and looks the name up in a hash table. Properties that are no columns have the kind [Skip]. In Atom,
+// skipElements skips the elements between the properties of two entries. At the end of a row, Read sorts its columns
+// and continues with the next row. At anything unusual it stops with a reason, such as [NoValue], and changes nothing:
+// package decode reads that value or token and calls Read again.
+//
+// Callers must append [Padding] zero bytes to the text, because every scan stops at 0, which neither format allows, and
+// provide the same room after the output.
+//
+// `make kernels` (plugins/assembler) generates kernel_wasm.s from these files, which other builds compile themselves.
+package kernel

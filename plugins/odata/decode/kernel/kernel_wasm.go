@@ -1,0 +1,12 @@
+//go:build kernels
+
+package kernel
+
+// The assembly is generated from kernel.go. It stores pointers to properties in the struct without telling the garbage
+// collector, which is safe because the properties are also referenced elsewhere.
+
+//go:noescape
+func Read(s *Struct) int
+
+//go:noescape
+func Sort(s *Struct) int

@@ -1,0 +1,302 @@
+package kernel
+
+import (
+	"math/bits"
+	"unsafe"
+)
+
+// skipJSON returns the end of the value at p, which is no column, or zero: Go reads numbers and words.
+func skipJSON(s *Struct, e *Property, in unsafe.Pointer, p int) int {
+	if e.Any == 0 && (Load(in, p) != deferred || Load(in, p+8)&0xffffffffff != 'r'|'r'<<8|'e'<<16|'d'<<24|'"'<<32) {
+		return 0
+	}
+	nesting := uint64(1) // followed by a bit for each open bracket, 1 for an object
+	for {
+		p = space(in, p)
+		c := uint64(Byte(in, p))
+		p++
+		if c == '{' || c == '[' {
+			if nesting>>uint64(s.Depth) != 0 {
+				return 0
+			}
+			nesting = nesting<<1 | c>>5&1
+			p = space(in, p)
+			if uint64(Byte(in, p)) == c+2 {
+				p++
+				nesting = nesting >> 1
+			} else {
+				if c == '{' {
+					p = skipName(in, p)
+					if p == 0 {
+						return 0
+					}
+				}
+				continue
+			}
+		} else {
+			if c != '"' {
+				return 0
+			}
+			p = stringEnd(in, p)
+			if p == 0 {
+				return 0
+			}
+		}
+		for {
+			if nesting == 1 {
+				return p
+			}
+			p = space(in, p)
+			c = uint64(Byte(in, p))
+			p++
+			if c == ',' {
+				if nesting&1 != 0 {
+					p = skipName(in, p)
+					if p == 0 {
+						return 0
+					}
+				}
+				break
+			}
+			if c != ']'|nesting&1<<5 {
+				return 0
+			}
+			nesting = nesting >> 1
+		}
+	}
+}
+
+// deferred is the start of a navigation property that was not expanded.
+const deferred = '{' | '"'<<8 | '_'<<16 | '_'<<24 | 'd'<<32 | 'e'<<40 | 'f'<<48 | 'e'<<56
+
+// skipName returns the offset after a name and its colon, or zero.
+func skipName(in unsafe.Pointer, p int) int {
+	p = space(in, p)
+	if Byte(in, p) != '"' {
+		return 0
+	}
+	p = stringEnd(in, p+1)
+	if p == 0 {
+		return 0
+	}
+	p = space(in, p)
+	if Byte(in, p) != ':' {
+		return 0
+	}
+	return p + 1
+}
+
+// stringEnd returns the offset after the string whose text is at p, or zero.
+func stringEnd(in unsafe.Pointer, p int) int {
+	for {
+		p = find(in, p, Ones*0x02, Ones*0x21, Ones*'\\')
+		if Byte(in, p) == '"' {
+			return p + 1
+		}
+		if Byte(in, p) != '\\' {
+			return 0
+		}
+		p += 2
+	}
+}
+
+// textEnd returns the offset of the next '<' or zero byte.
+func textEnd(in unsafe.Pointer, p int) int {
+	return find(in, p, 0, Ones, Ones*'<')
+}
+
+// find returns the offset of the next of the [stops].
+func find(in unsafe.Pointer, p int, flip, limit, stop uint64) int {
+	for {
+		m := stops(Load(in, p), flip, limit, stop)
+		if m == 0 { // written out four times: loops are charged at their heads
+			p += 8
+			m = stops(Load(in, p), flip, limit, stop)
+			if m == 0 {
+				p += 8
+				m = stops(Load(in, p), flip, limit, stop)
+				if m == 0 {
+					p += 8
+					m = stops(Load(in, p), flip, limit, stop)
+				}
+			}
+		}
+		if m != 0 {
+			return p + bits.TrailingZeros64(m)>>3
+		}
+		p += 8
+	}
+}
+
+const (
+	contentTag = '<' | 'c'<<8 | 'o'<<16 | 'n'<<24 | 't'<<32 | 'e'<<40 | 'n'<<48 | 't'<<56
+	entryTag   = '<' | 'e'<<8 | 'n'<<16 | 't'<<24 | 'r'<<32 | 'y'<<40
+)
+
+// skipElements goes from p, inside of an entry, to its properties or to the next entry: it skips other elements without
+// children. It returns the offset after the start tag, or zero with the reason.
+func skipElements(s *Struct, in unsafe.Pointer, p int) int {
+	s.Reason = Markup
+	for {
+		if Byte(in, p) != '<' {
+			p = textEnd(in, p)
+		}
+		touch(s)
+		s.P = p
+		x := Load(in, p)
+		if x&0xffff == '<'|'/'<<8 {
+			if s.Place == InContent {
+				if x != '<'|'/'<<8|'c'<<16|'o'<<24|'n'<<32|'t'<<40|'e'<<48|'n'<<56 ||
+					Load(in, p+8)&0xffff != 't'|'>'<<8 {
+					return 0
+				}
+				p += 10
+				s.Place = InEntry
+				continue
+			}
+			if s.Place == InFeed || x != '<'|'/'<<8|'e'<<16|'n'<<24|'t'<<32|'r'<<40|'y'<<48|'>'<<56 {
+				return 0
+			}
+			p += 8
+			s.P = p
+			s.Reason = EntryEnd
+			p = space(in, p)
+			if Load(in, p)&0xffffffffffff != entryTag {
+				return 0
+			}
+			s.NextText = p
+			return p
+		}
+		if (x^s.Properties.Words[0])&s.Properties.Words[1]|s.Properties.Disabled == 0 {
+			if mismatch(in, p, &s.Properties, ^uint64(0)) == 0 {
+				return p + s.Properties.Size
+			}
+		}
+		n := nameSize(in, p+1)
+		if n == 0 || x&0xff != '<' { // the end of the text, or a zero byte in it
+			return 0
+		}
+		s.Relation = 0
+		if n == 4 && x&0xffffffffff == '<'|'l'<<8|'i'<<16|'n'<<24|'k'<<32 {
+			if s.Place == InFeed {
+				return 0
+			}
+			if s.Place == InEntry {
+				s.Relation = s.Links
+			}
+		}
+		q, empty := skipAttributes(s, in, p+1+n)
+		if q == 0 {
+			return 0
+		}
+		touch(s)
+		if s.Relation > 1 {
+			s.TagEnd = q
+			s.Empty = empty
+			s.Reason = Link
+			return 0
+		}
+		if s.Place == InEntry && n == 7 && x == contentTag {
+			p = q
+			if empty == 0 {
+				s.Place = InContent
+			}
+			continue
+		}
+		if s.Place == InFeed && n == 5 && x&0xffffffffffff == entryTag {
+			if empty != 0 {
+				return 0
+			}
+			s.Place = InEntry
+			s.RowText = p
+			p = q
+			continue
+		}
+		if empty == 0 {
+			q = textEnd(in, q)
+			if Load(in, q)&0xffff != '<'|'/'<<8 || differs(in, p+1, q+2, n) != 0 || Byte(in, q+2+n) != '>' {
+				return 0
+			}
+			q += n + 3
+		}
+		p = q
+	}
+}
+
+// nameSize returns the length of the element's name at p, or zero if it has a prefix or more than 15 bytes.
+func nameSize(in unsafe.Pointer, p int) int {
+	n := 0
+	x := Load(in, p)
+	m := (endsName(x) | ((x ^ Ones*':') - Ones)) &^ x & Highs
+	if m == 0 {
+		n = 8
+		x = Load(in, p+8)
+		m = (endsName(x) | ((x ^ Ones*':') - Ones)) &^ x & Highs
+		if m == 0 {
+			return 0
+		}
+	}
+	n += bits.TrailingZeros64(m) >> 3
+	if Byte(in, p+n) == ':' {
+		return 0
+	}
+	return n
+}
+
+// endsName sets the high bit of the first byte that ends a name: below '-', '/' and '<' to '?'.
+func endsName(x uint64) uint64 {
+	return ((x - Ones*'-') | ((x ^ Ones*'/') - Ones) | ((x ^ Ones*'<') - Ones*4)) &^ x & Highs
+}
+
+// differs returns zero if the n bytes at p, 1 to 15, are also at q.
+func differs(in unsafe.Pointer, p, q, n int) uint64 {
+	d := Load(in, p) ^ Load(in, q)
+	if n <= 8 {
+		return d & (^uint64(0) >> (64 - 8*uint64(n)))
+	}
+	return d | (Load(in, p+8)^Load(in, q+8))&(^uint64(0)>>(128-8*uint64(n)))
+}
+
+// skipAttributes returns the offset after the tag whose name ends at p, and 1 if the element is empty. The offset is
+// zero for attributes that declare a namespace or xml:base, and for unusual white space and quotes. If s.Relation is 1,
+// it becomes the offset of the relation if that has a slash.
+func skipAttributes(s *Struct, in unsafe.Pointer, p int) (int, int) {
+	for {
+		x := Load(in, p)
+		if x&0xff == '>' {
+			return p + 1, 0
+		}
+		if x&0xffff == '/'|'>'<<8 {
+			return p + 2, 1
+		}
+		p++
+		x = x >> 8
+		if Byte(in, p-1) != ' ' || x&0xffffff == 'x'|'m'<<8|'l'<<16 || x&0xff == '=' {
+			return 0, 0
+		}
+		if s.Relation == 1 && x&0xffffffff == 'r'|'e'<<8|'l'<<16|'='<<24 {
+			s.Relation = 0
+			q := find(in, p+5, Ones*0x02, Ones*0x21, Ones*'/')
+			if Byte(in, q) == '/' {
+				s.Relation = p + 5
+			}
+		}
+		x = endsName(Load(in, p))
+		if x == 0 {
+			p += 8
+			x = endsName(Load(in, p))
+			if x == 0 {
+				return 0, 0
+			}
+		}
+		p += bits.TrailingZeros64(x) >> 3
+		if Load(in, p)&0xffff != '='|'"'<<8 {
+			return 0, 0
+		}
+		p = find(in, p+2, Ones*0x02, Ones*0x21, Ones*'<')
+		if Byte(in, p) != '"' {
+			return 0, 0
+		}
+		p++
+	}
+}

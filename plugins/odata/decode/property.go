@@ -1,0 +1,102 @@
+package decode
+
+import (
+	"bytes"
+	"math"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
+	"github.com/culvert-project/culvert/plugins/odata/decode/kernel"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+)
+
+// property is a property with what the decoder of the format needs to know about it.
+type property struct {
+	kernel.Property
+	column *Column // nil for a property that is no column
+	name   []byte  // in the table
+	// lastPrefix and lastNull are the texts that differed from Prefix and Null the last time.
+	lastPrefix, lastNull []byte
+}
+
+func propertyOf(p *kernel.Property) *property { return (*property)(unsafe.Pointer(p)) }
+
+func (p *property) reset(kind int) {
+	p.Kind, p.Prefix, p.Null, p.Suffix = kind, kernel.NoPattern, kernel.NoPattern, kernel.NoPattern
+	p.Empty = 0
+}
+
+// configure returns the kind of the column's values.
+func (p *property) configure(markup int) (kind int) {
+	column := p.column
+	if column.Optional {
+		p.Optional = 1
+	}
+	if column.Kind != Primitive {
+		return kernel.Slow
+	}
+	switch column.Type {
+	case edm.String:
+		return kernel.JSONString + markup
+	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
+		least, most, _ := column.Type.Bounds()
+		p.Low, p.High = int(least), int(most)
+		return kernel.Integer
+	case edm.Time:
+		return kernel.TimeOfDay
+	case edm.Decimal:
+		return p.decimal()
+	case edm.Double:
+		return kernel.Double
+	case edm.Boolean:
+		return kernel.Boolean
+	case edm.DateTime, edm.DateTimeOffset:
+		if column.Mapping == DefaultMapping && column.Zone == nil {
+			p.Low, p.High = datetime.FirstMs, datetime.LastMs
+			return kernel.DateTime
+		}
+	case edm.Guid:
+		return kernel.GUID
+	}
+	return kernel.Slow
+}
+
+func (p *property) decimal() (kind int) {
+	column := p.column
+	limit := uint64(1 << 63)
+	if column.Precision > 0 && column.Precision < 19 {
+		limit = 1
+		for range column.Precision {
+			limit *= 10
+		}
+	}
+	switch {
+	case column.Mapping == Float64Mapping:
+		return kernel.Double
+	case column.Mapping == Int64Mapping:
+		p.High = int(limit - 1)
+		p.Low = -p.High
+		if limit == 1<<63 {
+			p.Low = math.MinInt64
+		}
+		return kernel.Integer
+	case column.Scale >= 0 && column.Scale <= 18:
+		p.Scale, p.Limit = column.Scale, limit
+		return kernel.Decimal
+	}
+	return kernel.Slow
+}
+
+// guess makes a text the one that package kernel expects before the property's value, or as its null, once it came
+// twice in a row. last is the text of the first time. It reports whether the pattern changed.
+func guess(pattern *kernel.Pattern, last *[]byte, text []byte) bool {
+	if len(text) > kernel.PatternSize {
+		return false
+	}
+	if !bytes.Equal(*last, text) {
+		*last = append((*last)[:0], text...)
+		return false
+	}
+	*pattern = kernel.NewPattern(text)
+	return true
+}

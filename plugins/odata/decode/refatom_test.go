@@ -1,0 +1,266 @@
+package decode
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+)
+
+// prefixes chooses the prefixes of the names, and returns their declarations.
+func (g *refGenerator) prefixes() string {
+	g.atom, g.data, g.meta = "", "d:", "m:"
+	if g.is(0.3) {
+		names := pick(g, [3]string{"a:", "d:", "m:"}, [3]string{"", "x:", "y:"}, [3]string{"a:", "", "m:"},
+			[3]string{"", "m:", "d:"})
+		g.atom, g.data, g.meta = names[0], names[1], names[2]
+	}
+	var b strings.Builder
+	declare := func(prefix, uri string) {
+		name := strings.TrimSuffix("xmlns:"+prefix, ":")
+		fmt.Fprintf(&b, " %s=%s", name, g.attribute(uri))
+	}
+	declare(g.atom, refAtom)
+	declare(g.data, refData)
+	declare(g.meta, refMeta)
+	return b.String()
+}
+
+func (g *refGenerator) attribute(text string) string {
+	if g.is(0.2) {
+		return "'" + text + "'"
+	}
+	return `"` + text + `"`
+}
+
+// element writes an element. attributes start with a space.
+func (g *refGenerator) element(name, attributes, content string) string {
+	space := ""
+	if g.is(0.1) {
+		space = pick(g, " ", "\n", "\r\n\t")
+	}
+	if content == "" && g.IntN(2) == 0 {
+		return "<" + name + attributes + space + "/>"
+	}
+	return "<" + name + attributes + space + ">" + content + "</" + name + space + ">"
+}
+
+// misc returns what may be between elements.
+func (g *refGenerator) misc() string {
+	if g.is(0.1) {
+		return pick(g, "<!-- <d:Id0>5</d:Id0> -->", "<?pi <x?>", "text", "&amp;", "<![CDATA[<entry>]]>")
+	}
+	return g.space()
+}
+
+func (g *refGenerator) markup(text string) string {
+	var b strings.Builder
+	for _, c := range text {
+		switch {
+		case c == '\ufffd':
+			b.WriteString("&nbsp;")
+		case g.is(0.03):
+			fmt.Fprintf(&b, pick(g, "&#%d;", "&#x%x;", "&#x%X;"), c)
+		case c == '&':
+			b.WriteString("&amp;")
+		case c == '<':
+			b.WriteString("&lt;")
+		case g.is(0.01):
+			b.WriteString("<!-- c -->")
+			fallthrough
+		default:
+			if c == '>' {
+				b.WriteString("&gt;")
+			} else if g.is(0.01) {
+				b.WriteString("<![CDATA[" + string(c) + "]]>")
+			} else {
+				b.WriteRune(c)
+			}
+		}
+	}
+	return b.String()
+}
+
+func (g *refGenerator) properties(s *RowSchema, isEntry bool) (elements []string) {
+	for _, i := range g.order(s) {
+		if i < 0 {
+			content := pick(g, "1", "", "a&lt;", "<x>1</x>", "<!-- c -->")
+			elements = append(elements, g.element(pick(g, g.data, g.data, g.meta)+g.otherName(), "", content))
+			continue
+		}
+		c := &s.Columns[i]
+		isElsewhere := c.Target != "" && isEntry && g.IntN(2) == 0
+		if c.isNavigation() && !g.is(0.02) || isElsewhere {
+			continue
+		}
+		elements = append(elements, g.property(c))
+	}
+	return elements
+}
+
+func (g *refGenerator) property(c *Column) string {
+	name, attributes, content := g.data+c.Name, "", ""
+	if g.IntN(3) == 0 {
+		attributes = fmt.Sprintf(" %stype=%s", g.meta, g.attribute("Edm.X"))
+	}
+	switch {
+	case g.is(0.2) && (c.Optional || g.IntN(10) == 0):
+		return g.element(name, pick(g, "", attributes)+" "+g.meta+"null="+pick(g, `"true"`, `'true'`, `"1"`), "")
+	case g.is(0.01):
+		content = pick(g, "<x/>", "<"+g.data+"Id0>1</"+g.data+"Id0>", "")
+	case c.Kind == Primitive:
+		if content = g.markup(g.scalar(c)); g.is(0.05) {
+			content = g.space() + content + g.space()
+		}
+	case c.Kind == Complex:
+		content = g.misc() + strings.Join(g.properties(c.Nested, false), g.misc())
+	default:
+		content = g.inline(c)
+	}
+	if g.is(0.02) && g.data != "" {
+		name, attributes = "q:"+c.Name, attributes+` xmlns:q="`+pick(g, refData, "other")+`"`
+	}
+	return g.element(name, attributes, content)
+}
+
+// inline writes the content of an expanded navigation property.
+func (g *refGenerator) inline(c *Column) string {
+	switch {
+	case g.is(0.1):
+		return g.misc()
+	case c.Kind == NavigationToOne:
+		return g.misc() + g.entry(c.Nested, g.entryAttributes())
+	}
+	return g.misc() + g.feed(c.Nested, "")
+}
+
+func (g *refGenerator) feed(s *RowSchema, attributes string) string {
+	parts := []string{g.element(g.atom+"title", "", "x")}
+	for range pick(g, 0, 1, 1, 2) {
+		parts = append(parts, g.entry(s, g.entryAttributes()))
+	}
+	before := *g
+	if next := g.follow(func() string { declarations := g.prefixes(); return g.feed(s, declarations) }); next != "" {
+		g.atom, g.data, g.meta = before.atom, before.data, before.meta
+		parts = append(parts, g.element(g.atom+"link", ` rel="next" href="`+next+`"`, ""))
+	}
+	if g.is(0.3) {
+		g.Shuffle(len(parts), func(i, k int) { parts[i], parts[k] = parts[k], parts[i] })
+	}
+	return g.element(g.atom+"feed", attributes, strings.Join(parts, g.misc()))
+}
+
+func (g *refGenerator) entry(s *RowSchema, attributes string) string {
+	parts := []string{g.element(g.atom+"id", "", "T(1)"), g.element(g.atom+"category", ` term="N.T" scheme="x"`, "")}
+	for _, i := range g.order(s) {
+		if i < 0 {
+			continue
+		}
+		c := &s.Columns[i]
+		if c.isNavigation() && (c.Inline || !g.is(0.1)) {
+			content := g.element(g.meta+"inline", "", g.inline(c))
+			if g.is(0.05) {
+				content = pick(g, g.element(g.meta+"inline", " "+g.meta+`null="true"`, ""), "", content+content)
+			}
+			rel := g.attribute(refData + "/related/" + c.Name)
+			parts = append(parts, g.element(g.atom+"link", ` href="x" rel=`+rel, content))
+		}
+		if c.Target != "" && c.Kind == Primitive && g.IntN(2) == 0 {
+			parts = append(parts, g.target(c))
+		}
+	}
+	before := *g
+	declarations := ""
+	if g.is(0.05) {
+		declarations = " xmlns:z=" + g.attribute(refData)
+		g.data = "z:"
+	}
+	content := g.misc() + strings.Join(g.properties(s, true), g.misc()) + g.misc()
+	g.data = before.data
+	if g.is(0.2) {
+		parts = append(parts, g.element(g.meta+"properties", declarations, content))
+	} else {
+		content = g.misc() + g.element(g.meta+"properties", "", content) + g.misc()
+		parts = append(parts, g.element(g.atom+"content", ` type="application/xml"`+declarations, content))
+	}
+	if g.is(0.3) {
+		g.Shuffle(len(parts), func(i, k int) { parts[i], parts[k] = parts[k], parts[i] })
+	}
+	return g.element(g.atom+"entry", attributes, g.misc()+strings.Join(parts, g.misc())+g.misc())
+}
+
+func (g *refGenerator) entryAttributes() string {
+	if g.is(0.1) {
+		return pick(g, ` xmlns:v="v"`, " "+g.meta+`etag="1"`, " xmlns:z="+g.attribute(refData))
+	}
+	return ""
+}
+
+// target writes a value at the place of the column's FC_TargetPath.
+func (g *refGenerator) target(c *Column) string {
+	text := g.markup(g.scalar(&Column{Type: c.Type, Mapping: c.Mapping, Scale: c.Scale}))
+	null := ""
+	if g.is(0.1) {
+		null = " " + g.meta + `null="true"`
+	}
+	steps := c.steps
+	if attribute := strings.TrimPrefix(steps[len(steps)-1], "@"); attribute != steps[len(steps)-1] {
+		text = strings.NewReplacer(`"`, "&quot;", "<!-- c -->", "", "<![CDATA[", "", "]]>", "").Replace(text)
+		return g.element("g:"+steps[0], ` xmlns:g="geo" `+attribute+`="`+text+`"`, "")
+	}
+	for i := len(steps) - 1; i >= 0; i-- {
+		text = g.element(g.atom+steps[i], null, text)
+		null = ""
+	}
+	return text
+}
+
+func (g *refGenerator) atomPage(s *RowSchema) string {
+	declarations := g.prefixes()
+	if g.is(0.2) {
+		declarations += ` xml:base="http://h/` + `a&amp;b/` + `"`
+	}
+	front := pick(g, "", `<?xml version="1.0" encoding="utf-8"?>`, "\ufeff")
+	switch {
+	case g.is(0.05):
+		return front + g.entry(s, declarations)
+	case g.is(0.05):
+		list := ""
+		for range 1 + g.IntN(3) {
+			list += g.misc() + g.element(g.data+"element", "", strings.Join(g.properties(s, false), ""))
+		}
+		return front + g.element(g.data+"Fn", declarations, list)
+	case g.is(0.05):
+		properties := strings.Join(g.properties(s, false), "") + g.element(g.data+"Left", "", "")
+		return front + g.element(g.data+"Fn", declarations, properties)
+	}
+	parts := []string{g.element(g.atom+"title", "", "x")}
+	for _, rel := range []string{"next", "delta", "http://www.iana.org/assignments/relation/next", "self"} {
+		if g.IntN(3) == 0 {
+			parts = append(parts, g.element(g.atom+"link", ` rel="`+rel+`" href="T?a=1&amp;b=2"`, ""))
+		}
+	}
+	if g.IntN(2) == 0 {
+		parts = append(parts, g.element(g.meta+"count", "", "17"))
+	}
+	for range g.IntN(8) {
+		parts = append(parts, g.entry(s, g.entryAttributes()))
+	}
+	if g.is(0.3) {
+		parts = append(parts, `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="T(1)"`+
+			pick(g, "", ` when="2020-01-01T00:00:00Z"`)+`/>`)
+	}
+	if g.is(0.5) {
+		g.Shuffle(len(parts), func(i, k int) { parts[i], parts[k] = parts[k], parts[i] })
+	}
+	return front + g.misc0() + g.element(g.atom+"feed", declarations, strings.Join(parts, g.misc())) + g.space()
+}
+
+func (g *refGenerator) misc0() string {
+	if g.is(0.1) {
+		return "<!-- c -->"
+	}
+	return ""
+}
+
+var refTextTypes = []edm.Primitive{edm.String, edm.Binary}

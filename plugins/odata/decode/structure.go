@@ -1,0 +1,354 @@
+package decode
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode/kernel"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// structure decodes the structs of one row schema: the rows, or the values of a column. Package kernel reads the usual
+// properties and values, and the decoder of the format everything else. Values are appended to the output in the order
+// of the text; complete moves them into the order of the schema.
+//
+// Invariants: properties[i] belongs to column i; the table contains each named property once; Next is never nil. spans,
+// stamps and optionals describe the current struct, by column; the span of a column that could not be read is empty.
+type structure struct {
+	kernel.Struct
+	stream *stream
+	schema *RowSchema
+	column *Column // that contains the structs; nil for rows
+	// path of the struct in the row: empty or ending in a slash.
+	path string
+	// properties belong to the columns. head precedes the first one; end is the end of the struct.
+	properties []property
+	head, end  property
+	// at is the pseudo property for the value at P of Target.
+	at property
+	// names are the properties by name, table the same for package kernel. others counts those that are not columns.
+	names  map[string]*property
+	others int
+	table  []*property
+
+	spans             []textRange
+	stamps, optionals []uint64
+	inner             []*structure // by column
+	result
+	entryState
+}
+
+// result is what was found in the current struct besides its values.
+type result struct {
+	// problem is the error of the first column in schema order that could not be read. Column -1 stands for errors of
+	// the struct as a whole.
+	problem       *conversionError
+	problemColumn int
+	// link is the next link of the first expanded feed that has one, in schema order.
+	link       *nestedNextLink
+	linkColumn int
+}
+
+func newStructure(input *stream, schema *RowSchema, path string, markup int) *structure {
+	n := len(schema.Columns)
+	s := &structure{stream: input, schema: schema, path: path, properties: make([]property, n),
+		names: map[string]*property{}, spans: make([]textRange, n+1), stamps: make([]uint64, n+1),
+		optionals: make([]uint64, n+1), inner: make([]*structure, n)}
+	s.Init()
+	s.Markup, s.Head, s.End, s.Struct.Columns, s.ValueEnd = markup, &s.head.Property, &s.end.Property, n, -1
+	s.rehash(4 * n)
+	s.end.reset(kernel.End)
+	last := &s.head
+	for i := range schema.Columns {
+		p := &s.properties[i]
+		p.Column, p.column, p.Width = i, &schema.Columns[i], 1
+		p.reset(p.configure(markup))
+		if markup == 0 || len(p.column.steps) == 0 || p.column.Kind == Synthetic {
+			s.optionals[i] = uint64(p.Optional)
+		}
+		if p.column.Kind != Synthetic {
+			last.Next, last = &p.Property, p
+		}
+	}
+	if last == &s.head { // the end must not follow the head: see package kernel
+		none := &property{}
+		none.reset(kernel.Skip)
+		last.Next, last = &none.Property, none
+	}
+	last.Next = &s.end.Property
+	s.end.Next = &s.end.Property
+	if len(schema.Keys) > 0 {
+		s.KeyFirst, s.KeyLast = 16*schema.Keys[0], 16*schema.Keys[len(schema.Keys)-1]+8
+	}
+	if schema.ValueColumns < n {
+		s.ValueEnd = 16 * schema.ValueColumns
+	}
+	s.Spans, s.Stamps, s.Optionals = unsafe.Pointer(&s.spans[0]), unsafe.Pointer(&s.stamps[0]),
+		unsafe.Pointer(&s.optionals[0])
+	return s
+}
+
+// structureIn returns the structure of a column's values.
+func (s *structure) structureIn(column int) *structure {
+	if s.inner[column] == nil {
+		c := &s.schema.Columns[column]
+		s.inner[column] = newStructure(s.stream, c.Nested, c.path(s.path), s.Markup)
+		s.inner[column].column, s.inner[column].prefixes = c, s.prefixes
+		s.stream.format.prepareStructure(s.inner[column])
+	}
+	return s.inner[column]
+}
+
+func (s *structure) rehash(n int) {
+	size := 16
+	for size < n {
+		size *= 2
+	}
+	s.table = make([]*property, size)
+	s.Table, s.Mask = unsafe.Pointer(&s.table[0]), uint64(size-1)
+	for _, p := range s.names {
+		s.insert(p)
+	}
+}
+
+// add adds a property to the table.
+func (s *structure) add(p *property, name []byte) {
+	p.name = slices.Clone(name)
+	s.names[string(name)] = p
+	if 2*len(s.names) > len(s.table) {
+		s.rehash(2 * len(s.table))
+		return
+	}
+	s.insert(p)
+}
+
+func (s *structure) insert(p *property) {
+	padded := append(slices.Clone(p.name), make([]byte, 8)...)
+	at := kernel.Hash(unsafe.Pointer(&padded[0]), 0, len(p.name))
+	for s.table[at&s.Mask] != nil {
+		at++
+	}
+	s.table[at&s.Mask] = p
+}
+
+// maxOthers limits the properties of a structure that are not columns.
+const maxOthers = 200
+
+// other adds a property that is no column, or returns nil if there are too many.
+func (s *structure) other(name []byte, anyValue bool) *property {
+	if s.others == maxOthers || len(name) == 0 {
+		return nil
+	}
+	s.others++
+	p := &property{}
+	p.reset(kernel.Skip)
+	if anyValue {
+		p.Any = 1
+	}
+	s.add(p, name)
+	return p
+}
+
+// expect makes the property the expected one after the previous one.
+func (s *structure) expect(p *property) {
+	if p.Next == nil {
+		p.Next, s.Before.Next = s.Before.Next, &p.Property
+	} else if s.Before.Next != &p.Property {
+		kernel.Follows(s.Before, &p.Property)
+	}
+}
+
+// advance continues at pos, after the property.
+func (s *structure) advance(p *property, pos int) {
+	s.P, s.Before, s.Property = pos, &p.Property, p.Next
+}
+
+// begin starts a struct whose text is at pos and whose output starts at o.
+func (s *structure) begin(pos, o int) {
+	s.In = unsafe.Pointer(unsafe.SliceData(s.stream.text))
+	s.reserve(pos, o)
+	s.P, s.O, s.Expected, s.OutOfOrder = pos, o, 0, 0
+	s.RowText, s.RowOutput, s.RowCount = pos, o, 0
+	s.Before, s.Property = &s.head.Property, s.head.Next
+	s.First = math.MaxUint64
+	s.Stamp++
+	s.problem, s.link = nil, nil
+}
+
+// repeat lets package kernel read several structs in a row.
+func (s *structure) repeat() {
+	const several = 64
+	s.Struct.Rows, s.MaxRows = nil, several
+	s.Slack = cap(s.stream.out.Data) - s.maxOutput(0)
+	s.Room = cap(s.stream.out.Data) - len(s.properties) - 2*kernel.Padding
+}
+
+// repeatRows lets package kernel read consecutive rows and write them to the output, if the schema allows it.
+func (s *structure) repeatRows() {
+	s.MaxRows = 0
+	if !s.schema.keyIsInPlace() {
+		return
+	}
+	s.repeat()
+	out := s.stream.out
+	s.KeyEncoding = uint64(wit.WithSchema) | uint64(s.schema.KeySchema)<<32
+	s.ValueEncoding = uint64(wit.WithSchema) | uint64(s.schema.ValueSchema)<<32
+	out.Rows = slices.Grow(out.Rows, s.MaxRows)
+	n := len(out.Rows)
+	s.Struct.Rows = unsafe.Pointer(&out.Rows[:n+1][n])
+	s.RowIndex = uint64(s.stream.page.Rows)
+}
+
+// commitRows adds the rows that package kernel finished.
+func (s *structure) commitRows() {
+	out, n := s.stream.out, s.RowCount
+	if n == 0 {
+		return
+	}
+	out.Rows, out.Data = out.Rows[:len(out.Rows)+n], out.Data[:s.RowOutput]
+	s.stream.page.Rows += uint32(n)
+}
+
+// maxOutput limits how much output the text from pos on can produce.
+func (s *structure) maxOutput(pos int) int {
+	return len(s.stream.text) - pos + 48*len(s.properties) + 2*kernel.Padding
+}
+
+// reserve grows the output for the text from pos on, keeping its bytes up to o.
+func (s *structure) reserve(pos, o int) {
+	if cap(s.stream.out.Data)-o < s.maxOutput(pos) {
+		s.stream.grow(o, s.maxOutput(pos))
+	}
+	s.Arena = unsafe.Pointer(unsafe.SliceData(s.stream.out.Data))
+}
+
+// grow makes room for n more bytes of output after o.
+func (s *stream) grow(o, n int) {
+	size := len(s.out.Data)
+	s.out.Data = append(s.allocate((o+n)*5/4), s.out.Data[:o]...)[:size]
+}
+
+// fail records why a column could not be read. Package kernel must not finish the struct.
+func (s *structure) fail(column int, problem *conversionError) {
+	s.MaxRows = 0
+	if s.problem == nil || column < s.problemColumn {
+		s.problem, s.problemColumn = problem, column
+	}
+}
+
+// endValue records that a column's value ends at pos in the text and that its encoding is dst. The column is left
+// empty if it could not be read.
+func (s *structure) endValue(p *property, pos int, dst []byte, problem *conversionError) {
+	out := s.stream.out
+	end := s.O
+	if problem != nil {
+		s.fail(p.Column, problem)
+	} else {
+		end = len(dst)
+		if unsafe.SliceData(dst) != unsafe.SliceData(out.Data) {
+			out.Data = dst[:len(out.Data)]
+		}
+		s.reserve(pos, end)
+	}
+	s.EndColumn(p.Column, pos, end)
+	s.advance(p, pos)
+}
+
+// endStruct continues after the inner struct or array in a column, which ends at pos in the text and at end in the
+// output.
+func (s *structure) endStruct(p *property, pos, end int, inner result) {
+	column := p.Column
+	if inner.problem != nil {
+		s.fail(column, inner.problem.within(s.schema.Columns[column].Name))
+		end = s.O
+	}
+	if inner.link != nil && (s.link == nil || column < s.linkColumn) {
+		s.link, s.linkColumn, s.MaxRows = inner.link, column, 0
+	}
+	s.reserve(pos, end)
+	s.EndColumn(column, pos, end)
+	s.advance(p, pos)
+}
+
+// complete ends the struct: it writes null for missing columns and puts all into the order of the schema. It returns
+// the end of the output.
+func (s *structure) complete() (end int) {
+	if end = s.order(); end >= 0 {
+		return end
+	}
+	for i := range s.properties {
+		if s.properties[i].Optional == 0 && s.stamps[i] != s.Stamp && (i >= s.Expected || s.OutOfOrder != 0) {
+			_, problem := appendNull(nil, &s.schema.Columns[i], false)
+			s.fail(i, problem)
+		}
+	}
+	if s.problem == nil {
+		panic("decode: a struct without a problem is not complete")
+	}
+	return s.RowOutput
+}
+
+// order is complete for a struct without a problem, and returns -1 for others.
+func (s *structure) order() (end int) {
+	if s.problem != nil {
+		return -1
+	}
+	if s.OutOfOrder == 0 {
+		end = s.O
+		for i := s.Expected; i < len(s.properties); i++ {
+			if s.properties[i].Optional == 0 {
+				return -1
+			}
+			kernel.Put(s.Arena, end, 0)
+			s.spans[i] = textRange{end, end + 1}
+			end++
+		}
+		return end
+	}
+	if need := s.O - s.RowOutput + len(s.spans) + 2*kernel.Padding; cap(s.stream.out.Data)-s.O < need {
+		s.stream.grow(s.O, need)
+		s.Arena = unsafe.Pointer(unsafe.SliceData(s.stream.out.Data))
+	}
+	return kernel.Sort(&s.Struct)
+}
+
+// key returns the encoded key of the struct, nil if it is not complete, as well as for a schema without keys.
+func (s *structure) key(dst []byte) []byte {
+	if s.problem != nil && s.problemColumn < 0 {
+		return nil
+	}
+	for _, i := range s.schema.Keys {
+		if s.stamps[i] != s.Stamp {
+			return nil
+		}
+		column := s.stream.out.Data[:cap(s.stream.out.Data)][s.spans[i].start:s.spans[i].end]
+		if len(column) == 0 || s.schema.Columns[i].isNull(column) {
+			return nil
+		}
+		dst = append(dst, column...)
+	}
+	return dst
+}
+
+// writeCount writes the number of an array's items at from, before the items, and the end marker after them. It
+// returns the end of the array. The output before the items has one byte for the number.
+func (s *stream) writeCount(from, end, count int) int {
+	if count == 0 {
+		s.out.Data[:from+1][from] = 0
+		return from + 1
+	}
+	var number [binary.MaxVarintLen64]byte
+	width := binary.PutVarint(number[:], int64(count))
+	if cap(s.out.Data)-end < width+kernel.Padding {
+		s.grow(end, width+kernel.Padding)
+	}
+	data := s.out.Data[:end+width]
+	if width > 1 {
+		copy(data[from+width:], data[from+1:end])
+	}
+	copy(data[from:], number[:width])
+	data[end+width-1] = 0
+	return end + width
+}
