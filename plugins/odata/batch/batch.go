@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"slices"
 	"strconv"
+	"unsafe"
 
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -35,33 +37,40 @@ func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 	out := writer{dst: slices.Grow(dst, size(parts, len(suffix)))}
 	delimiter := "--" + boundary + "\r\n"
 	opening := delimiter + "Content-Type: multipart/mixed; boundary=" + changeset
-	inner := "--" + changeset
+	inner := "\r\n--" + changeset
 	number := 0
 	for i := range parts {
 		part := &parts[i]
 		if !part.Changeset {
 			for j := range part.Operations {
-				out.text(delimiter)
-				out.operation(&part.Operations[j], 0)
+				out.text(delimiter + partHead + "\r\n")
+				out.operation(&part.Operations[j])
+				out.text("\r\n")
 			}
 			number += len(part.Operations)
 			continue
 		}
-		var digits [20]byte
-		changesetNumber := strconv.AppendInt(digits[:0], int64(i+1), 10)
-		out.dst = append(append(append(out.dst, opening...), changesetNumber...), "\r\n\r\n"...)
+		out.text(opening)
+		out.number(i + 1)
+		out.text("\r\n")
 		for j := range part.Operations {
 			number++
-			out.dst = append(append(append(out.dst, inner...), changesetNumber...), "\r\n"...)
-			out.operation(&part.Operations[j], number)
+			out.text(inner)
+			out.number(i + 1)
+			out.text("\r\n" + partHead + "Content-ID: ")
+			out.number(number)
+			out.text("\r\n\r\n")
+			out.operation(&part.Operations[j])
 		}
-		out.dst = append(append(append(out.dst, inner...), changesetNumber...), "--\r\n\r\n"...)
+		out.text(inner)
+		out.number(i + 1)
+		out.text("--\r\n\r\n")
 	}
-	out.text("--")
-	out.text(boundary)
-	out.text("--\r\n")
+	out.text("--" + boundary + "--\r\n")
 	return out.dst, boundary
 }
+
+const partHead = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
 
 func size(parts []Part, suffix int) int {
 	n := 100 + suffix
@@ -81,51 +90,57 @@ func size(parts []Part, suffix int) int {
 
 type writer struct {
 	dst []byte
-	// headers of the previous operation, which are dst[from:to]. Most operations have the same ones.
-	headers  []wit.Header
+	// previous is the operation before, whose head is dst[from:to]. Most operations have the same one.
+	previous *Operation
 	from, to int
 }
 
 func (w *writer) text(s string) { w.dst = append(w.dst, s...) }
 
-// operation writes a request as a part, without Content-ID if id is 0. The last line end belongs to the next boundary.
-func (w *writer) operation(operation *Operation, id int) {
-	if id > 0 {
-		w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: ")
-		w.dst = strconv.AppendInt(w.dst, int64(id), 10)
-		w.text("\r\n\r\n")
-	} else {
-		w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n")
-	}
-	w.text(operation.Method)
-	w.dst = append(w.dst, ' ')
-	w.text(operation.Target)
-	w.text(operation.Key)
-	if operation.Query != "" {
-		w.dst = append(w.dst, '?')
-		w.text(operation.Query)
-	}
-	w.text(" HTTP/1.1\r\n")
-	if n := len(operation.Headers); n > 0 && len(w.headers) == n && &w.headers[0] == &operation.Headers[0] {
+func (w *writer) number(n int) { w.dst = jsontext.AppendInt(w.dst, int64(n)) }
+
+// operation writes a request. The line end after it belongs to the next boundary.
+func (w *writer) operation(operation *Operation) {
+	if w.previous != nil && operation.hasHeadOf(w.previous) {
 		w.dst = append(w.dst, w.dst[w.from:w.to]...)
 	} else {
 		w.from = len(w.dst)
+		w.text(operation.Method)
+		w.dst = append(w.dst, ' ')
+		w.text(operation.Target)
+		w.text(operation.Key)
+		if operation.Query != "" {
+			w.dst = append(w.dst, '?')
+			w.text(operation.Query)
+		}
+		w.text(" HTTP/1.1\r\n")
 		for i := range operation.Headers {
 			w.text(operation.Headers[i].Name)
 			w.text(": ")
 			w.text(operation.Headers[i].Value)
 			w.text("\r\n")
 		}
-		w.headers, w.to = operation.Headers, len(w.dst)
+		if len(operation.Body) > 0 {
+			w.text("Content-Length: ")
+		}
+		w.to = len(w.dst)
 	}
+	w.previous = operation
 	if len(operation.Body) > 0 {
-		w.text("Content-Length: ")
-		w.dst = strconv.AppendInt(w.dst, int64(len(operation.Body)), 10)
+		w.number(len(operation.Body))
 		w.text("\r\n")
 	}
 	w.text("\r\n")
 	w.dst = append(w.dst, operation.Body...)
-	w.text("\r\n")
+}
+
+// hasHeadOf reports whether two operations have the same text before the length of the body. It compares the memory of
+// headers and target only, which requests to one set share.
+func (o *Operation) hasHeadOf(other *Operation) bool {
+	return o.Method == other.Method && unsafe.StringData(o.Target) == unsafe.StringData(other.Target) &&
+		len(o.Target) == len(other.Target) && o.Key == other.Key && o.Query == other.Query &&
+		len(o.Headers) == len(other.Headers) && unsafe.SliceData(o.Headers) == unsafe.SliceData(other.Headers) &&
+		(len(o.Body) > 0) == (len(other.Body) > 0)
 }
 
 // unusedSuffix returns a suffix that no body contains. The same batch has the same suffix.

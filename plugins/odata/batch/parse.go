@@ -2,6 +2,7 @@ package batch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strconv"
@@ -79,9 +80,12 @@ func (m *Message) Headers() []wit.Header { return m.headers.all() }
 // of frequent headers are found when their lines are read.
 type fields struct {
 	text     string
-	frequent [len(frequentNames)]int32 // where the first value starts. Zero means that there is no such header.
-	isOdd    bool                      // a frequent header may have blanks around its name, or no colon
+	frequent [len(frequentNames)]span // the first value of each name, not trimmed
+	isOdd    bool                     // a header continues, or a frequent one may have blanks around its name or no colon
 }
+
+// span is a part of a text. The zero span means that there is none.
+type span struct{ start, end int32 }
 
 // Indexes of frequentNames.
 const (
@@ -100,16 +104,15 @@ func frequentIn(line string) (name, value int) {
 	if !isPlain(line[0]) {
 		return oddFrequent, 0
 	}
-	if strings.IndexByte("cles", line[0]|0x20) < 0 {
-		return noFrequent, 0
-	}
-	colon := strings.IndexByte(line, ':')
-	if colon < 0 || !isPlain(line[colon-1]) {
-		return oddFrequent, 0
-	}
-	for i, name := range frequentNames {
-		if len(name) == colon && strings.EqualFold(line[:colon], name) {
-			return i, colon + 1
+	switch line[0] | 0x20 {
+	case 'c', 'l', 'e', 's':
+		for i, name := range frequentNames {
+			if len(name) < len(line) && line[len(name)] == ':' && strings.EqualFold(line[:len(name)], name) {
+				return i, len(name) + 1
+			}
+		}
+		if colon := strings.IndexByte(line, ':'); colon < 0 || !isPlain(line[colon-1]) {
+			return oddFrequent, 0
 		}
 	}
 	return noFrequent, 0
@@ -137,10 +140,7 @@ func (f *fields) frequentValue(name int) string {
 	if f.isOdd {
 		return f.value(frequentNames[name])
 	}
-	if f.frequent[name] == 0 {
-		return ""
-	}
-	return f.valueAt(int(f.frequent[name]))
+	return trimmed(f.text[f.frequent[name].start:f.frequent[name].end])
 }
 
 // valueAt returns the value that starts at pos, with the lines that continue it.
@@ -277,7 +277,7 @@ const minPartSize = 64 // in bytes
 func firstBoundary(body []byte) (string, bool) {
 	for offset := 0; offset < len(body); {
 		end, next := lineAt(body, offset)
-		if text := strings.TrimRight(string(body[offset:end]), " \t"); len(text) > 2 && strings.HasPrefix(text, "--") {
+		if text := strings.TrimRight(string(body[offset:end]), " \t\r"); len(text) > 2 && strings.HasPrefix(text, "--") {
 			return text[2:], true
 		}
 		offset = next
@@ -303,6 +303,8 @@ type reader struct {
 	messages    []Message
 	lines       []headerLine // of this part as far as they are read, then of a part before
 	linesOfPart int          // read so far
+	distance    int          // to the earlier text that is the same
+	sameUntil   int          // see compare
 	outer       string       // boundary of the document
 	inner       string       // boundary of the current changeset, or ""
 	found       boundaryKind // the boundary that was read last
@@ -317,42 +319,34 @@ const (
 	lastBoundary
 )
 
-func boundaryKindOf(line []byte, boundary string) boundaryKind {
-	if len(line) < 2+len(boundary) || string(line[2:2+len(boundary)]) != boundary {
-		return noBoundary
-	}
-	rest := line[2+len(boundary):]
-	for len(rest) > 0 && isSpace(rest[len(rest)-1]) {
-		rest = rest[:len(rest)-1]
-	}
-	switch {
-	case len(rest) == 0:
-		return nextPart
-	case string(rest) == "--":
-		return lastBoundary
-	}
-	return noBoundary
-}
-
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' }
 
 func (r *reader) readBoundary(offset int) bool {
 	if offset+1 >= len(r.text) || r.text[offset] != '-' || r.text[offset+1] != '-' {
 		return false
 	}
-	end, next := lineAt(r.text, offset)
-	line := r.text[offset:end]
-	if r.inner != "" {
-		if kind := boundaryKindOf(line, r.inner); kind != noBoundary {
-			r.found, r.nested, r.at = kind, true, next
-			return true
-		}
+	return r.inner != "" && r.isBoundary(offset+2, r.inner) || r.isBoundary(offset+2, r.outer)
+}
+
+// isBoundary reads the rest of a line that has a boundary, and maybe two hyphens and blanks.
+func (r *reader) isBoundary(offset int, boundary string) bool {
+	end := offset + len(boundary)
+	if end > len(r.text) || r.shared[offset:end] != boundary {
+		return false
 	}
-	if kind := boundaryKindOf(line, r.outer); kind != noBoundary {
-		r.found, r.nested, r.at = kind, false, next
-		return true
+	kind := nextPart
+	if end+1 < len(r.text) && r.text[end] == '-' && r.text[end+1] == '-' {
+		kind = lastBoundary
+		end += 2
 	}
-	return false
+	for end < len(r.text) && isSpace(r.text[end]) {
+		end++
+	}
+	if end < len(r.text) && r.text[end] != '\n' {
+		return false
+	}
+	r.found, r.nested, r.at = kind, boundary == r.inner, min(end+1, len(r.text))
+	return true
 }
 
 func (r *reader) finish() { r.found, r.nested, r.at = noBoundary, false, len(r.text) }
@@ -400,9 +394,9 @@ func (r *reader) headers() (f fields, complete bool) {
 			return f, true
 		}
 		isContinuation := (first == ' ' || first == '\t') && offset > from
-		f.isOdd = f.isOdd || (line.name == oddFrequent && !isContinuation)
-		if line.name >= 0 && f.frequent[line.name] == 0 {
-			f.frequent[line.name] = int32(offset - from + line.value)
+		f.isOdd = f.isOdd || isContinuation || line.name == oddFrequent
+		if line.name >= 0 && f.frequent[line.name].end == 0 {
+			f.frequent[line.name] = span{int32(offset - from + line.value), int32(offset - from + line.end)}
 		}
 	}
 	f.text = r.shared[from:r.at]
@@ -426,8 +420,11 @@ func (r *reader) headerLine(offset int) *headerLine {
 		r.lines = append(r.lines, headerLine{})
 	}
 	line := &r.lines[number]
-	if next := offset + line.size; line.size > 0 && next <= len(r.text) &&
-		r.shared[offset:next] == r.shared[line.start:line.start+line.size] {
+	if offset-line.start != r.distance || offset+line.size > r.sameUntil {
+		r.compare(offset, line.start)
+	}
+	if line.size > 0 && offset+line.size <= r.sameUntil {
+		line.start = offset
 		return line
 	}
 	end, next := lineAt(r.text, offset)
@@ -436,6 +433,22 @@ func (r *reader) headerLine(offset int) *headerLine {
 		line.name, line.value = frequentIn(r.shared[offset:end])
 	}
 	return line
+}
+
+const maxSame = 256 // in bytes
+
+// compare finds how far the text at offset is the same as the earlier one at start, in words of eight bytes first.
+func (r *reader) compare(offset, start int) {
+	a, b := r.text[offset:], r.text[start:]
+	a = a[:min(len(a), maxSame)]
+	n := 0
+	for n+8 <= len(a) && binary.LittleEndian.Uint64(a[n:]) == binary.LittleEndian.Uint64(b[n:]) {
+		n += 8
+	}
+	for n < len(a) && a[n] == b[n] {
+		n++
+	}
+	r.distance, r.sameUntil = offset-start, offset+n
 }
 
 // part reads a part after its boundary line, to the next boundary of the document.

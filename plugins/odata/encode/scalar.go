@@ -81,9 +81,9 @@ func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 		case v < c.min || v > c.max:
 			return dst, false
 		case form == value.JSON && c.property.Type.Primitive == edm.Int64:
-			return append(strconv.AppendInt(append(dst, '"'), v, 10), '"'), true
+			return append(jsontext.AppendInt(append(dst, '"'), v), '"'), true
 		}
-		return strconv.AppendInt(dst, v, 10), true
+		return jsontext.AppendInt(dst, v), true
 	case encodeDecimal:
 		if content, _ := connectdata.LengthPrefixed(raw); len(content) > 0 && len(content) <= 8 {
 			return appendDecimal(dst, content, c.scale, c.property, form)
@@ -110,7 +110,7 @@ func appendDecimal(dst, content []byte, scale int, property *edm.Property, form 
 		unscaled = unscaled<<8 | int64(c)
 	}
 	var memory [24]byte
-	digits := strconv.AppendInt(memory[:0], unscaled, 10)
+	digits := jsontext.AppendInt(memory[:0], unscaled)
 	negative := unscaled < 0
 	if negative {
 		digits = digits[1:]

@@ -199,6 +199,9 @@ func isJSON(body []byte) bool { return bytes.HasPrefix(trimStart(body), []byte("
 // IsHTML reports whether a body is an HTML page.
 func IsHTML(body []byte) bool {
 	start := trimStart(body[:min(len(body), 300)])
+	if len(start) == 0 || start[0] != '<' {
+		return false
+	}
 	if hasTag(start, "<?xml") {
 		for i := range start {
 			if start[i] == '<' && hasTag(start[i:], "<html") {

@@ -10,13 +10,13 @@ import (
 // deliveries returns the deliveries in the order in which the host must send those of one ordering key.
 func (p *deliveryPlan) deliveries() []wit.Delivery {
 	var out []wit.Delivery
-	for _, key := range p.keys {
-		for _, planned := range p.byKey[key].groups {
+	for i := range p.ordered {
+		for _, planned := range p.ordered[i].groups {
 			delivery := p.single(planned.requests[0])
 			if planned.operations > 1 {
 				delivery = p.batch(planned)
 			}
-			delivery.OrderingKey = key
+			delivery.OrderingKey = p.ordered[i].key
 			out = append(out, delivery)
 		}
 	}

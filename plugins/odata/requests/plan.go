@@ -1,94 +1,146 @@
 package requests
 
-import "github.com/culvert-project/culvert/plugins/odata/capabilities"
+import (
+	"math/bits"
+
+	"github.com/culvert-project/culvert/plugins/odata/capabilities"
+)
 
 // deliveryPlan groups the requests of a call into deliveries. Requests for one entity get the same ordering key and
 // different deliveries, so that an older update never overwrites a newer one (RATIONALE.md P20).
 type deliveryPlan struct {
-	state *capabilities.State
-	byKey map[uint32]*orderedGroups
-	keys  []uint32 // the ordering keys in the order of their first rows
-	rows  int
+	state   *capabilities.State
+	byKey   numbers // of ordered, by the ordering key
+	ordered []orderedGroups
+	last    numbers // of the last group of an entity, by its hash
 }
 
 func newDeliveryPlan(state *capabilities.State, rows int) *deliveryPlan {
-	return &deliveryPlan{state: state, byKey: map[uint32]*orderedGroups{}, rows: rows}
+	return &deliveryPlan{state: state, byKey: newNumbers(min(rows, state.OrderingKeys)), last: newNumbers(rows)}
 }
 
 // add adds a request to the group that is open for its kind, or to a new one.
 func (p *deliveryPlan) add(req *request) {
 	ordered := p.orderedGroups(req)
-	last := ordered.last[req.entityHash]
+	last := *p.last.of(req.entityHash)
 	for i := range req.updates {
-		last = max(last, ordered.last[req.updates[i].entityHash])
+		last = max(last, *p.last.of(req.updates[i].entityHash))
 	}
-	noBatch := p.state.ServiceCapabilities[req.Set.ServiceIndex].NoBatch
-	if p.state.Batch && !noBatch && !req.isUnbatched() {
+	size, operations := req.size(), req.operations()
+	learned := &p.state.ServiceCapabilities[req.Set.ServiceIndex]
+	if p.state.Batch && !learned.NoBatch && !req.isUnbatched() {
 		kind := batchKind{req.class(), req.Set.ServiceIndex}
 		number := ordered.openFor(kind)
-		if *number > last && p.fits(ordered.groups[*number-1], req) {
-			open := ordered.groups[*number-1]
-			open.requests = append(open.requests, req)
-			open.operations, open.size = open.operations+req.operations(), open.size+req.size()
-			ordered.setLast(req, *number)
-			return
+		if *number > last {
+			if open := ordered.groups[*number-1]; open.fits(req, operations, size, learned) {
+				open.requests = append(open.requests, req)
+				open.operations += operations
+				open.size += size
+				p.setLast(req, *number)
+				return
+			}
 		}
-		*number = len(ordered.groups) + 1
+		*number = int32(len(ordered.groups) + 1)
 	}
 	ordered.groups = append(ordered.groups, &group{class: req.class(), serviceIndex: req.Set.ServiceIndex,
-		requests: []*request{req}, operations: req.operations(), size: req.size()})
-	ordered.setLast(req, len(ordered.groups))
+		requests: []*request{req}, operations: operations, size: size,
+		maxOperations: smallest(p.state.MaxBatchSize, learned.MaxOperations, req.Hint.MaxBatchSize)})
+	p.setLast(req, int32(len(ordered.groups)))
 }
 
 // orderedGroups returns the groups of the request's ordering key.
 func (p *deliveryPlan) orderedGroups(req *request) *orderedGroups {
-	key, entities := req.entityHash, 1 // entities is an estimate
+	key := req.entityHash
 	if p.state.Batch {
-		key, entities = key%uint32(p.state.OrderingKeys), p.rows/p.state.OrderingKeys
+		key %= uint32(p.state.OrderingKeys)
 	}
-	ordered := p.byKey[key]
-	if ordered == nil {
-		ordered = &orderedGroups{last: make(map[uint32]int, entities)}
-		p.byKey[key] = ordered
-		p.keys = append(p.keys, key)
+	number := p.byKey.of(key)
+	if *number == 0 {
+		p.ordered = append(p.ordered, orderedGroups{key: key})
+		*number = int32(len(p.ordered))
 	}
-	return ordered
+	return &p.ordered[*number-1]
+}
+
+func (p *deliveryPlan) setLast(req *request, number int32) {
+	*p.last.of(req.entityHash) = number
+	for i := range req.updates {
+		*p.last.of(req.updates[i].entityHash) = number
+	}
 }
 
 const maxBytes = 8 << 20 // of a batch
 
-func (p *deliveryPlan) fits(open *group, req *request) bool {
-	maxOperations, maxSize := p.state.MaxBatchSize, maxBytes
-	for _, limit := range [...]int{req.Hint.MaxBatchSize, open.requests[0].Hint.MaxBatchSize} {
-		if limit > 0 {
-			maxOperations = min(maxOperations, limit)
+func (g *group) fits(req *request, operations, size int, learned *capabilities.Service) bool {
+	return g.operations+operations <= smallest(g.maxOperations, req.Hint.MaxBatchSize) &&
+		g.size+size <= smallest(maxBytes, learned.MaxBatchBytes)
+}
+
+// smallest returns the smallest limit. Zero means no limit, except for the first one.
+func smallest(limit int, others ...int) int {
+	for _, other := range others {
+		if other > 0 {
+			limit = min(limit, other)
 		}
 	}
-	learned := &p.state.ServiceCapabilities[req.Set.ServiceIndex]
-	if learned.MaxBatchBytes > 0 {
-		maxSize = min(maxSize, learned.MaxBatchBytes)
+	return limit
+}
+
+// numbers maps hashes to numbers. Zero means that there is none. It is faster than a map.
+type numbers struct {
+	slots []hashSlot // a power of 2, at least half of them without a number
+	used  int        // slots that may have a number
+	shift int        // from a mixed hash to the index of a slot
+}
+
+type hashSlot struct {
+	hash   uint32
+	number int32
+}
+
+func newNumbers(count int) numbers {
+	n := bits.Len(uint(2 * count))
+	return numbers{slots: make([]hashSlot, 1<<n), shift: 32 - n}
+}
+
+// of returns where the number of a hash is, until the next call.
+func (m *numbers) of(hash uint32) *int32 {
+	if 2*m.used >= len(m.slots) {
+		larger := newNumbers(len(m.slots))
+		for _, slot := range m.slots {
+			if slot.number != 0 {
+				*larger.of(slot.hash) = slot.number
+			}
+		}
+		*m = larger
 	}
-	if learned.MaxOperations > 0 {
-		maxOperations = min(maxOperations, learned.MaxOperations)
+	for i := int(hash * 0x9e3779b1 >> m.shift); ; i = (i + 1) & (len(m.slots) - 1) {
+		slot := &m.slots[i]
+		if slot.number == 0 {
+			slot.hash = hash
+			m.used++
+		}
+		if slot.hash == hash {
+			return &slot.number
+		}
 	}
-	return open.operations+req.operations() <= maxOperations && open.size+req.size() <= maxSize
 }
 
 // orderedGroups holds the groups of one ordering key, which are numbered from 1. Entities with equal hashes are treated
 // as one.
 type orderedGroups struct {
+	key    uint32
 	groups []*group
-	last   map[uint32]int // number of the last group of an entity, by its hash
-	open   []openGroup    // one for each kind of requests
+	open   []openGroup // one for each kind of requests
 }
 
 // openGroup is the number of the group to which requests of a kind are added. Zero means none.
 type openGroup struct {
 	kind   batchKind
-	number int
+	number int32
 }
 
-func (s *orderedGroups) openFor(kind batchKind) *int {
+func (s *orderedGroups) openFor(kind batchKind) *int32 {
 	for i := range s.open {
 		if s.open[i].kind == kind {
 			return &s.open[i].number
@@ -98,19 +150,13 @@ func (s *orderedGroups) openFor(kind batchKind) *int {
 	return &s.open[len(s.open)-1].number
 }
 
-func (s *orderedGroups) setLast(req *request, number int) {
-	s.last[req.entityHash] = number
-	for i := range req.updates {
-		s.last[req.updates[i].entityHash] = number
-	}
-}
-
 // group is the requests of one delivery.
 type group struct {
 	class            batchClass
 	serviceIndex     int
 	requests         []*request
 	operations, size int
+	maxOperations    int
 }
 
 // batchKind separates requests that cannot share a batch.

@@ -98,7 +98,7 @@ func (c *Converted) AppendJSON(dst []byte) []byte {
 			return append(dst, c.Text...)
 		}
 	case edm.DateTime, edm.DateTimeOffset:
-		dst = strconv.AppendInt(append(dst, `"\/Date(`...), c.Millis, 10)
+		dst = jsontext.AppendInt(append(dst, `"\/Date(`...), c.Millis)
 		if c.Type == edm.DateTimeOffset {
 			dst = append(dst, "+0000"...)
 		}
