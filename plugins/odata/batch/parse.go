@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -263,7 +264,8 @@ func Parse(contentType string, body []byte) (document Document, ok bool) {
 	}
 	from := r.at
 	for r.found == nextPart {
-		document.Parts = append(document.Parts, r.part())
+		document.Parts = append(document.Parts, ParsedPart{})
+		r.part(&document.Parts[len(document.Parts)-1])
 		if len(document.Parts) == 1 && r.at > from { // the others have a similar length
 			document.Parts = slices.Grow(document.Parts, min((len(body)-r.at)/(r.at-from)+1, len(body)/minPartSize))
 		}
@@ -301,6 +303,7 @@ type reader struct {
 	at          int
 	shared      string // the same memory, of which headers are substrings
 	messages    []Message
+	partHeaders fields
 	lines       []headerLine // of this part as far as they are read, then of a part before
 	linesOfPart int          // read so far
 	distance    int          // to the earlier text that is the same
@@ -370,18 +373,25 @@ func (r *reader) content() []byte {
 }
 
 func withoutEnd(content []byte) []byte {
-	return bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
+	end := len(content)
+	if end > 0 && content[end-1] == '\n' {
+		end--
+	}
+	if end > 0 && content[end-1] == '\r' {
+		end--
+	}
+	return content[:end]
 }
 
 // headers reads lines up to an empty one. complete is false if the document or the part ends before.
-func (r *reader) headers() (f fields, complete bool) {
+func (r *reader) headers(f *fields) (complete bool) {
 	from := r.at
 	for r.at < len(r.text) {
 		offset := r.at
 		first := r.text[offset]
 		if first == '-' && r.readBoundary(offset) {
 			f.text = r.shared[from:offset]
-			return f, false
+			return false
 		}
 		line := r.headerLine(offset)
 		next := offset + line.size
@@ -391,7 +401,7 @@ func (r *reader) headers() (f fields, complete bool) {
 		r.at = next
 		if line.end == 0 || !isPlain(first) && len(bytes.TrimSpace(r.text[offset:next])) == 0 {
 			f.text = r.shared[from:offset]
-			return f, true
+			return true
 		}
 		isContinuation := (first == ' ' || first == '\t') && offset > from
 		f.isOdd = f.isOdd || isContinuation || line.name == oddFrequent
@@ -401,7 +411,7 @@ func (r *reader) headers() (f fields, complete bool) {
 	}
 	f.text = r.shared[from:r.at]
 	r.finish()
-	return f, false
+	return false
 }
 
 // headerLine is a line at start of the text. The other offsets are relative to it.
@@ -442,7 +452,11 @@ func (r *reader) compare(offset, start int) {
 	a, b := r.text[offset:], r.text[start:]
 	a = a[:min(len(a), maxSame)]
 	n := 0
-	for n+8 <= len(a) && binary.LittleEndian.Uint64(a[n:]) == binary.LittleEndian.Uint64(b[n:]) {
+	for n+8 <= len(a) {
+		if other := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); other != 0 {
+			r.distance, r.sameUntil = offset-start, offset+n+bits.TrailingZeros64(other)>>3
+			return
+		}
 		n += 8
 	}
 	for n < len(a) && a[n] == b[n] {
@@ -451,32 +465,30 @@ func (r *reader) compare(offset, start int) {
 	r.distance, r.sameUntil = offset-start, offset+n
 }
 
-// part reads a part after its boundary line, to the next boundary of the document.
-func (r *reader) part() ParsedPart {
+// part reads a part after its boundary line, to the next boundary of the document. Results are written in place, because
+// large copies are slow in Wasm.
+func (r *reader) part(part *ParsedPart) {
 	r.found, r.inner = nextPart, ""
 	r.linesOfPart = 0
-	headers, complete := r.headers()
-	if !complete {
-		return ParsedPart{Complete: r.found != noBoundary}
+	r.partHeaders = fields{}
+	if !r.headers(&r.partHeaders) {
+		part.Complete = r.found != noBoundary
+		return
 	}
-	inner, multipart := Boundary(headers.frequentValue(contentType))
+	inner, multipart := Boundary(r.partHeaders.frequentValue(contentType))
 	if !multipart || inner == "" || inner == r.outer {
-		message := r.message(&headers)
-		return ParsedPart{Messages: r.single(message), Complete: message.Complete && r.found != noBoundary}
+		r.message(r.add(part))
+		part.Complete = part.Messages[0].Complete && r.found != noBoundary
+		return
 	}
-	part := ParsedPart{Changeset: true}
+	part.Changeset = true
 	r.inner = inner
 	r.content()
 	for r.found == nextPart && r.nested {
-		headers, complete := r.headers()
-		if !complete {
-			part.Messages = append(part.Messages, Message{})
-			continue
-		}
-		if message := r.message(&headers); part.Messages == nil {
-			part.Messages = r.single(message)
-		} else {
-			part.Messages = append(part.Messages, message)
+		r.partHeaders = fields{}
+		complete := r.headers(&r.partHeaders)
+		if message := r.add(part); complete {
+			r.message(message)
 		}
 	}
 	part.Complete = r.found != noBoundary
@@ -484,30 +496,35 @@ func (r *reader) part() ParsedPart {
 		r.inner = ""
 		r.content()
 	}
-	return part
 }
 
-func (r *reader) single(message Message) []Message {
-	if len(r.messages) == cap(r.messages) {
-		r.messages = make([]Message, 0, min(2*cap(r.messages)+8, 512))
+// add adds an empty message. Most parts have one, in memory that they share.
+func (r *reader) add(part *ParsedPart) *Message {
+	if part.Messages != nil {
+		part.Messages = append(part.Messages, Message{})
+	} else {
+		if len(r.messages) == cap(r.messages) {
+			r.messages = make([]Message, 0, min(2*cap(r.messages)+8, 512))
+		}
+		end := len(r.messages) + 1
+		r.messages = r.messages[:end]
+		part.Messages = r.messages[end-1 : end : end]
 	}
-	r.messages = append(r.messages, message)
-	end := len(r.messages)
-	return r.messages[end-1 : end : end]
+	return &part.Messages[len(part.Messages)-1]
 }
 
 // message reads to the next boundary. Content-Length counts only if a boundary or nothing follows the body: bodies may
 // look like boundaries, and lengths are often wrong.
-func (r *reader) message(partHeaders *fields) (message Message) {
-	message.ID = partHeaders.frequentValue(contentID)
+func (r *reader) message(message *Message) {
+	message.ID = r.partHeaders.frequentValue(contentID)
 	for r.at < len(r.text) { // empty lines before the first one
 		if r.readBoundary(r.at) {
-			return message
+			return
 		}
 		end, next := lineAt(r.text, r.at)
 		if r.isTruncated(next) {
 			r.finish()
-			return message
+			return
 		}
 		text := trimmed(r.shared[r.at:end])
 		r.at = next
@@ -517,17 +534,16 @@ func (r *reader) message(partHeaders *fields) (message Message) {
 			break
 		}
 	}
-	var complete bool
-	message.headers, complete = r.headers()
+	complete := r.headers(&message.headers)
 	if message.ID == "" {
 		message.ID = message.headers.frequentValue(contentID)
 	}
 	if !complete {
 		// A response without a body may lack the empty line.
 		message.Complete = r.found != noBoundary
-		return message
+		return
 	}
-	if n, ok := length(&message); ok && n <= len(r.text)-r.at {
+	if n, ok := length(message); ok && n <= len(r.text)-r.at {
 		message.Body = r.text[r.at : r.at+n]
 		after := r.at + n
 		for after < len(r.text) && (r.text[after] == '\r' || r.text[after] == '\n') {
@@ -537,11 +553,11 @@ func (r *reader) message(partHeaders *fields) (message Message) {
 		if after == len(r.text) {
 			r.finish()
 			message.Complete = true
-			return message
+			return
 		}
 		if (after > from+n || n == 0) && r.readBoundary(after) {
 			message.Complete = true
-			return message
+			return
 		}
 	}
 	message.Body = r.content()
@@ -549,7 +565,6 @@ func (r *reader) message(partHeaders *fields) (message Message) {
 	if status := message.Status(); status == 204 || status == 304 || len(bytes.Trim(message.Body, "\r\n")) == 0 {
 		message.Body = nil
 	}
-	return message
 }
 
 func length(message *Message) (int, bool) {

@@ -86,10 +86,12 @@ func AtomProblem(structure *edm.StructuredType) string {
 
 func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowValue *rowvalue.Value, path string) (
 	_ []byte, err error) {
-	properties := b.properties(typ, rowValue, path)
+	var properties propertyCursor
+	properties.open(b, typ, rowValue, path)
 	for {
-		for writer, raw := properties.peek(); writer != nil; writer, raw = properties.peek() {
-			out, ok := writer.appendFast(append(dst, writer.startTag...), raw, value.Atom)
+		for properties.isFrequent() {
+			writer := properties.writers[properties.Index()]
+			out, ok := writer.appendFast(append(dst, writer.startTag...), properties.Peek(), value.Atom)
 			if !ok || (entry != nil && writer.property.FeedMapping != nil) {
 				break
 			}
@@ -147,7 +149,8 @@ func (m *propertyCursor) appendLink(entry *atomEntry) (err error) {
 		`"><m:inline>`...)
 	if m.navigation.Many {
 		dst = append(dst, "<feed>"...)
-		items := m.Value.Items()
+		var items rowvalue.Cursor
+		m.Value.Items(&items)
 		for items.Next() {
 			if dst, err = m.writer.appendEntry(dst, m.typ, &items.Value, m.path(), "<entry>"); err != nil {
 				return err

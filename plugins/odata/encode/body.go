@@ -39,13 +39,14 @@ func (b *Writer) AppendEntity(dst []byte, typ *Type, rowValue *rowvalue.Value, p
 	return b.appendJSON(dst, typ, rowValue, path)
 }
 
-func (b *Writer) properties(typ *Type, rowValue *rowvalue.Value, path string) propertyCursor {
-	properties := propertyCursor{Cursor: rowValue.Fields(), writer: b, parent: typ, parentPath: path,
-		writers: typ.writersFor(rowValue)}
+// open starts the iteration. A cursor is not copied, because large copies are slow in Wasm.
+func (m *propertyCursor) open(writer *Writer, typ *Type, rowValue *rowvalue.Value, path string) {
+	rowValue.Fields(&m.Cursor)
+	m.writer, m.parent, m.parentPath = writer, typ, path
+	m.writers = typ.writersFor(rowValue)
 	if path == "" {
-		properties.keys = b.Keys
+		m.keys = writer.Keys
 	}
-	return properties
 }
 
 // propertyCursor iterates over the properties that are written of an entity or complex property. Its position is the
@@ -80,7 +81,7 @@ func (m *propertyCursor) next() bool {
 			continue
 		}
 		if m.writers != nil {
-			m.propertyWriter = m.writers[m.FieldIndex()]
+			m.propertyWriter = m.writers[m.Index()-1]
 		} else {
 			m.propertyWriter = m.parent.writers[m.Name]
 		}
@@ -99,17 +100,13 @@ func (m *propertyCursor) next() bool {
 	return false
 }
 
-// peek returns the writer of the next property and its bytes if it is of a frequent kind. Nil means that next has to
-// decide about the property.
-func (m *propertyCursor) peek() (writer *propertyWriter, raw []byte) {
-	raw, index, ok := m.Peek()
-	if !ok || m.keys != nil {
-		return nil, nil
+// isFrequent reports whether the next property can be written by [propertyWriter.appendFast].
+func (m *propertyCursor) isFrequent() bool {
+	if m.keys != nil || !m.CanPeek() {
+		return false
 	}
-	if writer = m.writers[index]; writer == nil || !writer.isUnrestricted || writer.encoding == encodeConverted {
-		return nil, nil
-	}
-	return writer, raw
+	writer := m.writers[m.Index()]
+	return writer != nil && writer.isUnrestricted && writer.encoding != encodeConverted
 }
 
 // appendFast is [propertyWriter.appendFast] for the current property.

@@ -9,10 +9,12 @@ import (
 func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) (_ []byte, err error) {
 	dst = append(dst, '{')
 	start := len(dst)
-	properties := b.properties(typ, rowValue, path)
+	var properties propertyCursor
+	properties.open(b, typ, rowValue, path)
 	for {
-		for writer, raw := properties.peek(); writer != nil; writer, raw = properties.peek() {
-			out, ok := writer.appendFast(writer.appendLabel(dst, start), raw, value.JSON)
+		for properties.isFrequent() {
+			writer := properties.writers[properties.Index()]
+			out, ok := writer.appendFast(writer.appendLabel(dst, start), properties.Peek(), value.JSON)
 			if !ok {
 				break
 			}
@@ -66,7 +68,8 @@ func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
 func (m *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 	dst = append(dst, '[')
 	start := len(dst)
-	items := m.Value.Items()
+	var items rowvalue.Cursor
+	m.Value.Items(&items)
 	for items.Next() {
 		if len(dst) > start {
 			dst = append(dst, ',')

@@ -62,7 +62,8 @@ func (t *Type) KeyValue(config *sinkconfig.Config, property *edm.Property, rowVa
 	err error) {
 	member, ok := rowValue.Field(property.Name)
 	if !ok && source == RecordKey && len(t.Key) == 1 {
-		c := rowValue.Fields()
+		var c rowvalue.Cursor
+		rowValue.Fields(&c)
 		if c.Next(); c.Mismatch {
 			member, ok = *rowValue, true
 		}

@@ -61,7 +61,12 @@ func (c *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte, ok bool) {
 	switch c.encoding {
 	case encodeText:
-		text, _ := connectdata.LengthPrefixed(raw)
+		text := raw[1:]
+		if size := raw[0]; size < 0x80 {
+			text = text[:size>>1]
+		} else {
+			text, _ = connectdata.LengthPrefixed(raw)
+		}
 		maxLength := c.property.Length
 		switch {
 		case maxLength > 0 && len(text) > maxLength && utf8.RuneCount(text) > maxLength:

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
@@ -190,6 +191,9 @@ var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataserv
 	"http://docs.oasis-open.org/odata/ns/metadata"}
 
 func trimStart(body []byte) []byte {
+	if len(body) > 0 && body[0] > ' ' && body[0] < utf8.RuneSelf {
+		return body
+	}
 	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	return body[scan.JSONSpace(body, 0):]
 }

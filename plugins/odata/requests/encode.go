@@ -41,16 +41,17 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) w
 	}
 	var out wit.EncodeResult
 	encoder := rowEncoder{state: state, keyReader: rowvalue.NewReader(schemas),
-		valueReader: rowvalue.NewReader(schemas)}
+		valueReader: rowvalue.NewReader(schemas), sourceRow: sourceRow{data: input.Data}}
 	plan := newDeliveryPlan(state, len(input.Rows))
 	for i := range input.Rows {
 		row := &input.Rows[i]
-		encoder.sourceRow = sourceRow{row: row, data: input.Data}
-		encoder.entityKeys = entityKeys{}
+		encoder.row = row
+		encoder.keys, encoder.keyErr, encoder.needsRecordKey = nil, nil, false
 		encoder.rowsLeft = len(input.Rows) - 1 - i
 		encoder.set = nil
 		if hints != nil {
 			encoder.hint = parseHint(hints[i])
+			encoder.hasHint = hints[i] != ""
 		}
 		var topic string
 		if int(row.Topic) < len(input.Topics) {

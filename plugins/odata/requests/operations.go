@@ -135,7 +135,8 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 		return e.keyErr
 	}
 	writer := &e.writer
-	*writer = encode.Writer{Config: &e.state.Config, Update: !req.IsInsert()}
+	writer.Config, writer.Update = &e.state.Config, !req.IsInsert()
+	writer.Keys = nil
 	// The insert of an upsert names the same entity as the update before.
 	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert {
 		writer.Keys = e.keys
@@ -196,7 +197,8 @@ func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedConten
 		entities := []rowvalue.Value{content.Value}
 		if content.Navigation.Many {
 			entities = nil
-			items := content.Value.Items()
+			var items rowvalue.Cursor
+			content.Value.Items(&items)
 			for items.Next() {
 				entities = append(entities, items.Value)
 			}

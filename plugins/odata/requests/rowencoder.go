@@ -20,6 +20,7 @@ type rowEncoder struct {
 	valueReader  rowvalue.Reader
 	set          *entityset.EntitySet // of the row's topic, nil if there is none
 	hint         Hint
+	hasHint      bool      // the hint is not zero
 	rowsLeft     int       // after this row
 	buffer       []request // of all rows. The rows before have used it up to its length.
 	bodies       []byte    // of all rows, like buffer
@@ -53,16 +54,17 @@ type entityKeys struct {
 }
 
 func (e *rowEncoder) setSourceRecord(row int, origins []wit.RecordID, topics []string) {
+	e.recordID, e.recordTopic = wit.RecordID{}, ""
 	if row < len(origins) && int(origins[row].Topic) < len(topics) {
 		e.recordID, e.recordTopic = origins[row], topics[origins[row].Topic]
 	}
 }
 
 func (e *rowEncoder) readValues() (err error) {
-	if e.key, e.hasKey, err = e.keyReader.Read(e.row.Key, e.data); err != nil {
+	if e.hasKey, err = e.keyReader.Read(&e.key, e.row.Key, e.data); err != nil {
 		return err
 	}
-	e.value, e.hasValue, err = e.valueReader.Read(e.row.Value, e.data)
+	e.hasValue, err = e.valueReader.Read(&e.value, e.row.Value, e.data)
 	return err
 }
 
@@ -134,7 +136,10 @@ func (e *rowEncoder) newRequest(operation Operation) *request {
 	}
 	e.buffer = e.buffer[:len(e.buffer)+1]
 	req := &e.buffer[len(e.buffer)-1]
-	req.Operation, req.Set, req.Hint = operation, e.set, e.hint
+	req.Operation, req.Set = operation, e.set
+	if e.hasHint {
+		req.Hint = e.hint
+	}
 	if e.keyErr == nil {
 		req.Predicate = e.predicate()
 	}

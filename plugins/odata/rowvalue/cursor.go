@@ -69,27 +69,26 @@ func (c *Cursor) Next() bool {
 	return true
 }
 
-// Peek returns the bytes of the next field of a struct after its union branch, and its index. ok is false for a null,
-// and for structs whose fields [Cursor.Next] has to find.
-func (c *Cursor) Peek() (field []byte, index int64, ok bool) {
-	if c.count >= int64(len(c.starts)) {
-		return nil, 0, false
-	}
+// CanPeek reports whether the next field of a struct is not null, and is where [Cursor.Next] need not search for it.
+func (c *Cursor) CanPeek() bool {
+	return c.count < int64(len(c.starts)) &&
+		(!c.parent.nodes[c.fields[c.count].Node].Optional || c.parent.bytes[c.starts[c.count]] != 0)
+}
+
+// Peek returns the bytes of the next field of a struct after its union branch, if [Cursor.CanPeek].
+func (c *Cursor) Peek() []byte {
 	start := c.starts[c.count]
 	if c.parent.nodes[c.fields[c.count].Node].Optional {
-		if c.parent.bytes[start] == 0 {
-			return nil, 0, false
-		}
 		start++
 	}
-	return c.parent.bytes[start:], c.count, true
+	return c.parent.bytes[start:]
 }
 
 // Skip moves past the field that [Cursor.Peek] returned.
 func (c *Cursor) Skip() { c.count++ }
 
-// FieldIndex returns the index of the current field in the schema of the struct.
-func (c *Cursor) FieldIndex() int64 { return c.count - 1 }
+// Index returns the index of the next field in the schema of the struct.
+func (c *Cursor) Index() int64 { return c.count }
 
 func (c *Cursor) readInt() int64 {
 	n, size := connectdata.Number(c.parent.bytes[c.at:])

@@ -62,8 +62,9 @@ type content struct {
 	starts []int
 }
 
-// Read returns the key or value of a row, which it validates. ok is false if it is absent or null.
-func (r *Reader) Read(slice wit.ValueSlice, data []byte) (value Value, ok bool, err error) {
+// Read sets value to the key or value of a row, which it validates. ok is false if it is absent or null.
+func (r *Reader) Read(value *Value, slice wit.ValueSlice, data []byte) (ok bool, err error) {
+	value.content, value.Present = nil, false
 	c := &r.content
 	c.bytes = data[slice.Start : slice.Start+slice.Size]
 	c.starts = c.starts[:0]
@@ -74,22 +75,24 @@ func (r *Reader) Read(slice wit.ValueSlice, data []byte) (value Value, ok bool, 
 			r.schema = slice.Schema
 		}
 		if c.nodes = r.nodes; c.nodes == nil {
-			return value, false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
+			return false, &wit.Error{Kind: wit.ErrorInternal, Message: "the schema of a row was not declared"}
 		}
 		err = c.check()
 	case wit.Schemaless:
 		c.nodes = nil
 		_, err = connectdata.SkipSchemaless(c.bytes)
 	default:
-		return Value{}, false, nil
+		return false, nil
 	}
 	if err != nil {
-		return value, false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
+		return false, &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
 	}
 	value.content = c
 	value.open(0, 0)
-	value = value.resolved()
-	return value, value.Present, nil
+	if c.nodes == nil {
+		*value = value.resolved()
+	}
+	return value.Present, nil
 }
 
 // check validates a value with schema and finds the fields of a struct.

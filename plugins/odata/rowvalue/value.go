@@ -124,7 +124,8 @@ func (v *Value) Field(name string) (found Value, ok bool) {
 		}
 		return found, false
 	}
-	for cursor := v.Fields(); cursor.Next(); {
+	var cursor Cursor
+	for v.Fields(&cursor); cursor.Next(); {
 		if cursor.Name == name {
 			return cursor.Value, true
 		}
@@ -132,25 +133,25 @@ func (v *Value) Field(name string) (found Value, ok bool) {
 	return found, false
 }
 
-// Fields iterates over a struct or a map.
-func (v *Value) Fields() Cursor {
-	cursor := v.cursor()
+// Fields starts the iteration of a cursor over a struct or a map.
+func (v *Value) Fields(cursor *Cursor) {
+	v.openCursor(cursor)
 	cursor.Mismatch = cursor.kind != wit.Struct && cursor.kind != wit.Map
-	return cursor
 }
 
-// Items iterates over an array.
-func (v *Value) Items() Cursor {
-	cursor := v.cursor()
+// Items starts the iteration of a cursor over an array.
+func (v *Value) Items(cursor *Cursor) {
+	v.openCursor(cursor)
 	cursor.Mismatch = cursor.kind != wit.Array
-	return cursor
 }
 
-func (v *Value) cursor() Cursor {
-	if !v.Present {
-		return Cursor{kind: kindOther}
+// openCursor sets a cursor that is zero.
+func (v *Value) openCursor(cursor *Cursor) {
+	if cursor.kind = kindOther; !v.Present {
+		return
 	}
-	cursor := Cursor{parent: *v, Value: *v, kind: v.Kind(), at: v.start}
+	cursor.parent, cursor.Value = *v, *v
+	cursor.kind, cursor.at = v.Kind(), v.start
 	if cursor.kind == wit.Struct {
 		cursor.fields = v.nodes[v.node].Fields
 		if v.node == 0 {
@@ -160,5 +161,4 @@ func (v *Value) cursor() Cursor {
 	if v.nodes == nil && (cursor.kind == wit.Map || cursor.kind == wit.Array) {
 		cursor.count, cursor.last = cursor.readInt(), true
 	}
-	return cursor
 }

@@ -33,8 +33,7 @@ func AppendInstant(dst []byte, primitive edm.Primitive, millis int64, form Form)
 		return dst, false
 	}
 	if form == JSON {
-		converted := Converted{Type: primitive, Millis: millis}
-		return converted.AppendJSON(dst), true
+		return appendDate(dst, primitive, millis), true
 	}
 	return appendISO(dst, millis, 0, primitive == edm.DateTimeOffset), true
 }

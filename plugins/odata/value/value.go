@@ -98,13 +98,17 @@ func (c *Converted) AppendJSON(dst []byte) []byte {
 			return append(dst, c.Text...)
 		}
 	case edm.DateTime, edm.DateTimeOffset:
-		dst = jsontext.AppendInt(append(dst, `"\/Date(`...), c.Millis)
-		if c.Type == edm.DateTimeOffset {
-			dst = append(dst, "+0000"...)
-		}
-		return append(dst, `)\/"`...)
+		return appendDate(dst, c.Type, c.Millis)
 	}
 	return jsontext.AppendString(dst, c.Text)
+}
+
+func appendDate(dst []byte, primitive edm.Primitive, millis int64) []byte {
+	dst = jsontext.AppendInt(append(dst, `"\/Date(`...), millis)
+	if primitive == edm.DateTimeOffset {
+		return append(dst, `+0000)\/"`...)
+	}
+	return append(dst, `)\/"`...)
 }
 
 func logical(node *wit.SchemaNode) string {
