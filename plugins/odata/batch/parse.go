@@ -98,7 +98,8 @@ const (
 )
 
 // frequentNames differ in length.
-var frequentNames = [...]string{"Content-Type", "Content-ID", "Content-Length", "Location", "ETag", "sap-message"}
+var frequentNames = [...]string{"Content-Type", "Content-ID", "Content-Length", "Location", "ETag", "sap-message",
+	"RepeatabilityResult", "Repeatability-Result"}
 
 // frequentIn returns the index of the frequent name in a header line, and where its value starts.
 func frequentIn(line string) (name, value int) {
@@ -106,7 +107,7 @@ func frequentIn(line string) (name, value int) {
 		return oddFrequent, 0
 	}
 	switch line[0] | 0x20 {
-	case 'c', 'l', 'e', 's':
+	case 'c', 'l', 'e', 's', 'r':
 		for i, name := range frequentNames {
 			if len(name) < len(line) && line[len(name)] == ':' && strings.EqualFold(line[:len(name)], name) {
 				return i, len(name) + 1
@@ -438,7 +439,7 @@ func (r *reader) headerLine(offset int) *headerLine {
 		return line
 	}
 	end, next := lineAt(r.text, offset)
-	*line = headerLine{start: offset, size: next - offset, end: end - offset, name: noFrequent}
+	line.start, line.size, line.end, line.name = offset, next-offset, end-offset, noFrequent
 	if line.end > 0 {
 		line.name, line.value = frequentIn(r.shared[offset:end])
 	}

@@ -189,7 +189,7 @@ func (m *propertyCursor) convert() (converted value.Converted, err error) {
 	if m.keyValue != nil {
 		return *m.keyValue, nil
 	}
-	if converted, err = Convert(m.writer.Config, m.property, &m.Value); err != nil {
+	if err = Convert(&converted, m.writer.Config, m.property, &m.Value); err != nil {
 		return converted, odataerror.DataError(m.path() + ": " + err.Error())
 	}
 	return converted, nil
@@ -223,12 +223,13 @@ func IsDeleteRecord(typ *Type, rowValue rowvalue.Value) bool {
 	}
 	hasMode := false
 	for _, name := range names {
-		field, ok := rowValue.Field(name)
+		var field rowvalue.Value
+		ok := rowValue.Field(&field, name)
 		if text, _ := field.Text(); string(text) == "D" {
 			return true
 		}
 		hasMode = hasMode || ok
 	}
-	at, ok := rowValue.Field(edm.DeletedAt)
-	return ok && !hasMode && at.Present && typ.properties[edm.DeletedAt] == nil
+	var at rowvalue.Value
+	return rowValue.Field(&at, edm.DeletedAt) && !hasMode && at.Present && typ.properties[edm.DeletedAt] == nil
 }

@@ -40,7 +40,8 @@ func (t *Type) AppendKeyValues(keys []KeyValue, config *sinkconfig.Config, rowVa
 			return nil, odataerror.DataError("the key property " + name + " of " + t.QualifiedName() +
 				" isn't declared in $metadata")
 		}
-		key, ok, err := t.KeyValue(config, property, rowValue, source)
+		keys = append(keys, KeyValue{})
+		ok, err := t.ReadKeyValue(&keys[len(keys)-1], config, property, rowValue, source)
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +49,6 @@ func (t *Type) AppendKeyValues(keys []KeyValue, config *sinkconfig.Config, rowVa
 			return nil, odataerror.DataError("the key needs property " + name + " of " + t.QualifiedName() +
 				": expected a struct of all key properties")
 		}
-		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
 		return nil, odataerror.DataError(t.QualifiedName() + " has no key")
@@ -56,11 +56,11 @@ func (t *Type) AppendKeyValues(keys []KeyValue, config *sinkconfig.Config, rowVa
 	return keys, nil
 }
 
-// KeyValue returns the value of one key property. ok is false if the value does not contain it.
-func (t *Type) KeyValue(config *sinkconfig.Config, property *edm.Property, rowValue *rowvalue.Value, source KeySource) (
-	key KeyValue, ok bool,
-	err error) {
-	member, ok := rowValue.Field(property.Name)
+// ReadKeyValue sets key to the value of one key property. ok is false if the value does not contain it.
+func (t *Type) ReadKeyValue(key *KeyValue, config *sinkconfig.Config, property *edm.Property, rowValue *rowvalue.Value,
+	source KeySource) (ok bool, err error) {
+	var member rowvalue.Value
+	ok = rowValue.Field(&member, property.Name)
 	if !ok && source == RecordKey && len(t.Key) == 1 {
 		var c rowvalue.Cursor
 		rowValue.Fields(&c)
@@ -69,13 +69,13 @@ func (t *Type) KeyValue(config *sinkconfig.Config, property *edm.Property, rowVa
 		}
 	}
 	if !ok || !member.Present {
-		return key, false, nil
+		return false, nil
 	}
 	key.Property = property
-	if key.Value, err = Convert(config, property, &member); err != nil {
-		return key, false, odataerror.DataError("key property " + property.Name + ": " + err.Error())
+	if err = Convert(&key.Value, config, property, &member); err != nil {
+		return false, odataerror.DataError("key property " + property.Name + ": " + err.Error())
 	}
-	return key, true, nil
+	return true, nil
 }
 
 // Predicate returns the key predicate of an entity, "" without keys.
@@ -83,22 +83,20 @@ func Predicate(keys []KeyValue) string { return string(AppendPredicate(nil, keys
 
 // AppendPredicate appends the result of [Predicate].
 func AppendPredicate(dst []byte, keys []KeyValue) []byte {
-	if len(keys) == 0 {
-		return dst
-	}
-	var few [4]uri.Key
-	literals := few[:0]
 	for i := range keys {
 		key := &keys[i]
-		literals = append(literals, uri.Key{Name: key.Property.Name,
-			Literal: uri.Literal{Type: key.Value.Type, Text: key.Value.Text}})
+		dst = uri.AppendKey(dst, i, len(keys), key.Property.Name, uri.Literal{Type: key.Value.Type, Text: key.Value.Text})
 	}
-	return uri.AppendPredicate(dst, literals)
+	return dst
 }
 
 // CanonicalPredicate returns the same text for all keys that a service may treat as the same.
 func CanonicalPredicate(keys []KeyValue, predicate string) string {
-	if !slices.ContainsFunc(keys, hasOtherSpellings) {
+	hasOther := false
+	for i := range keys {
+		hasOther = hasOther || keys[i].hasOtherSpellings()
+	}
+	if !hasOther {
 		return predicate
 	}
 	same := make([]KeyValue, len(keys))
@@ -130,7 +128,7 @@ func CanonicalText(text string) string {
 	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
 }
 
-func hasOtherSpellings(key KeyValue) bool {
+func (key *KeyValue) hasOtherSpellings() bool {
 	switch key.Value.Type {
 	case edm.Guid, edm.Decimal, edm.Time:
 		return true

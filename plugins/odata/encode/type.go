@@ -134,30 +134,34 @@ type propertyWriter struct {
 	scale    int           // of a decimal, for encodeDecimal
 }
 
-// Convert converts a value to the type of a property. The settings decide whether it may lose precision.
-func Convert(config *sinkconfig.Config, property *edm.Property, rowValue *rowvalue.Value) (value.Converted, error) {
+// Convert sets converted to a value of the type of a property. The settings decide whether it may lose precision.
+func Convert(converted *value.Converted, config *sinkconfig.Config, property *edm.Property,
+	rowValue *rowvalue.Value) (err error) {
 	if rowValue.Present && (rowValue.Schema() == nil || rowValue.Schema().Name == nil) {
 		low, high, whole := property.Type.Primitive.Bounds()
 		switch kind := rowValue.Kind(); {
 		case kind <= wit.Int64 && whole:
 			if n := rowValue.Int64(); n >= low && n <= high {
-				return value.Converted{Type: property.Type.Primitive, Text: strconv.FormatInt(n, 10)}, nil
+				converted.Type, converted.Text = property.Type.Primitive, strconv.FormatInt(n, 10)
+				return nil
 			}
 		case kind == wit.String && property.Type.Primitive == edm.String:
 			if text := rowValue.Bytes(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
-				return value.Converted{Type: edm.String, Text: string(text)}, nil
+				converted.Type, converted.Text = edm.String, string(text)
+				return nil
 			}
 		}
 	}
 	decoded, err := rowValue.Decode()
 	if err != nil {
-		return value.Converted{}, err
+		return err
 	}
 	node := rowValue.Schema()
 	if config.Lossy {
-		return value.ConvertLossy(property, node, decoded)
+		*converted, err = value.ConvertLossy(property, node, decoded)
+		return err
 	}
-	converted, err := value.ConvertChecked(property, node, decoded)
+	*converted, err = value.ConvertChecked(property, node, decoded)
 	if err != nil && decoded == nil {
 		if mismatch := (*value.ConversionError)(nil); errors.As(err, &mismatch) {
 			err = &value.ConversionError{Expected: mismatch.Expected, Found: "null"}
@@ -166,7 +170,7 @@ func Convert(config *sinkconfig.Config, property *edm.Property, rowValue *rowval
 	if err != nil && node == nil && property.Type.Primitive == edm.Decimal {
 		err = withDecimalHint(err, decoded)
 	}
-	return converted, err
+	return err
 }
 
 // withDecimalHint explains a likely cause: JSON converters write decimals as Base64 by default, and without a schema

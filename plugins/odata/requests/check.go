@@ -6,8 +6,10 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -16,7 +18,7 @@ import (
 // worker may have sent another RequestID.
 func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 	hasKey := e.keyErr == nil && !e.needsRecordKey && !e.keyIsReplaced()
-	idempotent := IsIdempotent(e.state, e.set, e.hint)
+	idempotent := IsIdempotent(e.state, e.set, &e.hint)
 	filter, err := e.checkFilter()
 	switch {
 	case e.state.InsertUncertain == "fail":
@@ -64,13 +66,15 @@ func (e *rowEncoder) checkFilter() (string, error) {
 			break
 		}
 		property := e.set.Type.Property(placeholder.Name)
-		member, ok := e.value.Field(placeholder.Name)
+		var member rowvalue.Value
+		ok := e.value.Field(&member, placeholder.Name)
 		if property == nil || !ok || !member.Present {
 			return "", &wit.Error{Kind: wit.ErrorConflict,
 				Message: "cannot look up whether the entity was inserted: " + sinkconfig.NameCheckFilter +
 					" needs a value of property " + placeholder.Name + ", which the record does not have"}
 		}
-		converted, err := encode.Convert(&e.state.Config, property, &member)
+		var converted value.Converted
+		err := encode.Convert(&converted, &e.state.Config, property, &member)
 		if err != nil {
 			return "", odataerror.DataError(placeholder.Name + ": " + err.Error())
 		}

@@ -138,7 +138,8 @@ func (e *rowEncoder) mode() (string, error) {
 	if e.state.Mode != sinkconfig.ModeDynamic {
 		return e.state.Mode, nil
 	}
-	field, ok := e.value.Field(e.state.ModeProperty)
+	var field rowvalue.Value
+	ok := e.value.Field(&field, e.state.ModeProperty)
 	text, isText := field.Text()
 	if !ok || !isText {
 		return "", odataerror.DataError(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +

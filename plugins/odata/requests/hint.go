@@ -119,4 +119,4 @@ func (h Hint) ForStep(step string) Hint {
 	return h
 }
 
-func (h Hint) isUncertain() bool { return h.Step == wit.HintUncertain }
+func (h *Hint) isUncertain() bool { return h.Step == wit.HintUncertain }

@@ -58,20 +58,23 @@ func (p *deliveryPlan) batch(planned *group) wit.Delivery {
 	stateSize := 40
 	for i, req := range planned.requests {
 		rows[i] = req.row
-		operations[i] = batch.Operation{Method: req.Method(), Target: strings.TrimPrefix(req.Set.Path, service),
-			Key: req.key(), Query: req.query, Headers: req.headers, Body: req.body}
+		operation := &operations[i]
+		operation.Method, operation.Target = req.Method(), strings.TrimPrefix(req.Set.Path, service)
+		operation.Key, operation.Query = req.key(), req.query
+		operation.Headers, operation.Body = req.headers, req.body
 		stateSize += 24 + len(req.Predicate) // hints are longer
 		if i > 0 && !isRead && p.sharesChangeset(req) && p.sharesChangeset(planned.requests[i-1]) {
 			last := &parts[len(parts)-1]
 			last.Operations = append(last.Operations, operations[i])
 			continue
 		}
-		part := batch.Part{Changeset: !isRead, Operations: operations[i : i+1 : i+1]}
+		parts = append(parts, batch.Part{Changeset: !isRead, Operations: operations[i : i+1 : i+1]})
+		part := &parts[len(parts)-1]
 		for _, update := range req.updates {
 			part.Operations = append(part.Operations, batch.Operation{Method: req.Method(),
 				Target: strings.TrimPrefix(update.path, service), Headers: req.headers, Body: update.body})
 		}
-		parts, starts[i] = append(parts, part), newPart
+		starts[i] = newPart
 	}
 	content, boundary := batch.Append(nil, parts)
 	state := AppendStateHead(make([]byte, 0, stateSize), planned.serviceIndex, len(content), len(planned.requests),

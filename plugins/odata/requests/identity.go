@@ -56,7 +56,7 @@ type identityCache struct {
 }
 
 // IsIdempotent reports whether the service ignores a repeated POST of the row by its RequestID.
-func IsIdempotent(state *capabilities.State, set *entityset.EntitySet, hint Hint) bool {
+func IsIdempotent(state *capabilities.State, set *entityset.EntitySet, hint *Hint) bool {
 	return state.InsertUncertain == "repeatable" && state.ServiceCapabilities[set.ServiceIndex].RequestIDs &&
 		!hint.SentByOther
 }
@@ -64,7 +64,7 @@ func IsIdempotent(state *capabilities.State, set *entityset.EntitySet, hint Hint
 // IsRepeatable reports whether the request, or its operation in a batch, may be sent twice.
 func (t *Target) IsRepeatable(state *capabilities.State) bool {
 	if t.IsInsert() {
-		return state.InsertUncertain == "retry" || IsIdempotent(state, t.Set, t.Hint)
+		return state.InsertUncertain == "retry" || IsIdempotent(state, t.Set, &t.Hint)
 	}
 	sendsETag := state.UseETags && t.Hint.HasETag && t.Hint.ETag != ""
 	return t.Operation == Delete || !sendsETag || state.RetryETagConflicts

@@ -26,7 +26,7 @@ func (e *rowEncoder) encodeInsert() (*request, error) {
 	if e.state.InsertUncertain == "repeatable" {
 		req.headers = e.appendIdentity(append(make([]wit.Header, 0, len(req.headers)+2), req.headers...))
 	}
-	req.repeatable = e.state.InsertUncertain == "retry" || IsIdempotent(e.state, e.set, e.hint)
+	req.repeatable = e.state.InsertUncertain == "retry" || IsIdempotent(e.state, e.set, &e.hint)
 	return req, nil
 }
 

@@ -97,11 +97,12 @@ func (e *rowEncoder) completeKeys() error {
 		if property == nil {
 			return nil
 		}
-		fromValue, inValue, err := e.set.Type.KeyValue(&e.state.Config, property, &e.value, encode.RecordValue)
+		var fromValue, fromKey encode.KeyValue
+		inValue, err := e.set.Type.ReadKeyValue(&fromValue, &e.state.Config, property, &e.value, encode.RecordValue)
 		if err != nil {
 			return nil // e.keyErr contains the reason
 		}
-		fromKey, inKey, err := e.set.Type.KeyValue(&e.state.Config, property, &e.key, encode.RecordKey)
+		inKey, err := e.set.Type.ReadKeyValue(&fromKey, &e.state.Config, property, &e.key, encode.RecordKey)
 		switch {
 		case inValue && inKey && err == nil && !fromValue.Equal(fromKey):
 			return odataerror.DataError("key property " + name +

@@ -267,6 +267,7 @@ func (s responseHandler) partResult(target *requests.Target, matched outcome, no
 	if !matched.failed && s.isPlainlyWritten(target, matched.message) {
 		if target.IsInsert() {
 			s.learnKeys(target, matched.message.Header("Location"))
+			s.learnRequestIDs(target, matched.message.Status(), matched.message.Header(repeatabilityResult))
 		} else {
 			s.learnIfMatch(target)
 		}
@@ -309,8 +310,8 @@ func (s responseHandler) unknownResult(target *requests.Target, failure *wit.Err
 func (s responseHandler) isPlainlyWritten(target *requests.Target, message *batch.Message) bool {
 	switch target.Operation {
 	case requests.Insert, requests.UpsertInsert:
-		if s.InsertUncertain == "repeatable" {
-			return false // the headers confirm the RequestID
+		if s.InsertUncertain == "repeatable" && isRepeatRejected(message.Header) {
+			return false
 		}
 	case requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
 		requests.Delete: // a success is all that matters

@@ -49,7 +49,7 @@ func (s responseHandler) checkResult(target *requests.Target, response *wit.Resp
 	switch {
 	case field == "":
 		return written(), nil
-	case requests.IsIdempotent(s.State, target.Set, target.Hint):
+	case requests.IsIdempotent(s.State, target.Set, &target.Hint):
 		// Sending it again does no harm: the service recognizes the RequestID.
 		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	}

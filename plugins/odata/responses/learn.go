@@ -40,10 +40,10 @@ func (s responseHandler) learnBatchSupport(delivery *requests.Delivery, response
 }
 
 // learnRequestIDs records whether the service recognizes the RequestIDs of repeated inserts.
-func (s responseHandler) learnRequestIDs(target *requests.Target, response *wit.Response) {
-	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
+func (s responseHandler) learnRequestIDs(target *requests.Target, status uint16, result string) {
+	if s.InsertUncertain == "repeatable" && isSuccess(status) {
 		s.ServiceCapabilities[target.Set.ServiceIndex].RequestIDs = strings.EqualFold(
-			strings.TrimSpace(headerOf(response, "RepeatabilityResult")), "accepted")
+			strings.TrimSpace(result), "accepted")
 	}
 }
 

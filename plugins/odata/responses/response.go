@@ -38,10 +38,12 @@ func isEmpty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 // document the status may come from a proxy (see [wit.IsRejection]).
 func isNotServed(status uint16) bool { return status == 408 || status == 503 }
 
+const repeatabilityResult = "RepeatabilityResult"
+
 // isRepeatRejected reports whether the service rejected a RequestID, by its own header or OASIS Repeatable Requests.
-func isRepeatRejected(response *wit.Response) bool {
-	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
-		if strings.EqualFold(strings.TrimSpace(headerOf(response, name)), "rejected") {
+func isRepeatRejected(header func(name string) string) bool {
+	for _, name := range [...]string{repeatabilityResult, "Repeatability-Result"} {
+		if strings.EqualFold(strings.TrimSpace(header(name)), "rejected") {
 			return true
 		}
 	}

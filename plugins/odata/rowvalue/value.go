@@ -112,25 +112,27 @@ func (v Value) resolved() Value {
 	return v
 }
 
-// Field returns a field of a struct or an entry of a map.
-func (v *Value) Field(name string) (found Value, ok bool) {
+// Field sets found to a field of a struct or an entry of a map. ok is false if there is none.
+func (v *Value) Field(found *Value, name string) (ok bool) {
 	if v.Present && v.node == 0 && len(v.starts) > 0 {
-		for i, field := range v.nodes[0].Fields {
-			if field.Name == name {
+		fields := v.nodes[0].Fields
+		for i := range fields {
+			if fields[i].Name == name {
 				found.content = v.content
-				found.open(field.Node, v.starts[i])
-				return found, true
+				found.open(fields[i].Node, v.starts[i])
+				return true
 			}
 		}
-		return found, false
+		return false
 	}
 	var cursor Cursor
 	for v.Fields(&cursor); cursor.Next(); {
 		if cursor.Name == name {
-			return cursor.Value, true
+			*found = cursor.Value
+			return true
 		}
 	}
-	return found, false
+	return false
 }
 
 // Fields starts the iteration of a cursor over a struct or a map.
@@ -150,7 +152,9 @@ func (v *Value) openCursor(cursor *Cursor) {
 	if cursor.kind = kindOther; !v.Present {
 		return
 	}
-	cursor.parent, cursor.Value = *v, *v
+	cursor.Value.content = v.content
+	p := &cursor.parent
+	p.content, p.node, p.at, p.start, p.Present = v.content, v.node, v.at, v.start, true
 	cursor.kind, cursor.at = v.Kind(), v.start
 	if cursor.kind == wit.Struct {
 		cursor.fields = v.nodes[v.node].Fields

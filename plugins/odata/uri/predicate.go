@@ -10,20 +10,28 @@ type Key struct {
 
 // AppendPredicate appends a percent-encoded key predicate, `(1)` or `(A='x',B=2)`. A single key has no name.
 func AppendPredicate(dst []byte, keys []Key) []byte {
-	dst = append(dst, '(')
-	var memory [64]byte
-	literal := memory[:0]
-	for i, k := range keys {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if len(keys) > 1 {
-			dst = append(AppendEscaped(dst, k.Name), '=')
-		}
-		literal = AppendLiteral(literal[:0], k.Literal)
-		dst = appendEscaped(dst, literal)
+	for i := range keys {
+		dst = AppendKey(dst, i, len(keys), keys[i].Name, keys[i].Literal)
 	}
-	return append(dst, ')')
+	return dst
+}
+
+// AppendKey appends one of several keys to a predicate, with the parentheses around the first and the last one.
+func AppendKey(dst []byte, index, count int, name string, key Literal) []byte {
+	if index == 0 {
+		dst = append(dst, '(')
+	} else {
+		dst = append(dst, ',')
+	}
+	if count > 1 {
+		dst = append(AppendEscaped(dst, name), '=')
+	}
+	var memory [64]byte
+	dst = appendEscaped(dst, AppendLiteral(memory[:0], key))
+	if index == count-1 {
+		dst = append(dst, ')')
+	}
+	return dst
 }
 
 // AppendEscaped appends text percent-encoded for a path segment or a query value, except quotes.
