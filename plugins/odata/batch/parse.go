@@ -394,7 +394,10 @@ func (r *reader) headers(f *fields) (complete bool) {
 			f.text = r.shared[from:offset]
 			return false
 		}
-		line := r.headerLine(offset)
+		line := r.repeatedLine(offset)
+		if line == nil {
+			line = r.headerLine(offset)
+		}
 		next := offset + line.size
 		if r.isTruncated(next) {
 			break
@@ -425,25 +428,37 @@ type headerLine struct {
 // headerLine returns the line at offset. Most lines are the same as in the part before, and comparing them is faster
 // than searching for their ends.
 func (r *reader) headerLine(offset int) *headerLine {
-	number := r.linesOfPart
-	r.linesOfPart++
-	if number == len(r.lines) {
+	if r.linesOfPart == len(r.lines) {
 		r.lines = append(r.lines, headerLine{})
 	}
-	line := &r.lines[number]
-	if offset-line.start != r.distance || offset+line.size > r.sameUntil {
-		r.compare(offset, line.start)
-	}
-	if line.size > 0 && offset+line.size <= r.sameUntil {
-		line.start = offset
+	r.compare(offset, r.lines[r.linesOfPart].start)
+	if line := r.repeatedLine(offset); line != nil {
 		return line
 	}
+	line := &r.lines[r.linesOfPart]
+	r.linesOfPart++
+	hasSameName := line.name >= 0 && line.size > 0 && offset+line.value <= r.sameUntil
 	end, next := lineAt(r.text, offset)
-	line.start, line.size, line.end, line.name = offset, next-offset, end-offset, noFrequent
-	if line.end > 0 {
-		line.name, line.value = frequentIn(r.shared[offset:end])
+	line.start, line.size, line.end = offset, next-offset, end-offset
+	if !hasSameName {
+		if line.name = noFrequent; line.end > 0 {
+			line.name, line.value = frequentIn(r.shared[offset:end])
+		}
 	}
 	return line
+}
+
+// repeatedLine returns the line at offset if compare has found that it is the same as in the part before, else nil.
+func (r *reader) repeatedLine(offset int) *headerLine {
+	if r.linesOfPart < len(r.lines) {
+		line := &r.lines[r.linesOfPart]
+		if offset-line.start == r.distance && line.size > 0 && offset+line.size <= r.sameUntil {
+			r.linesOfPart++
+			line.start = offset
+			return line
+		}
+	}
+	return nil
 }
 
 const maxSame = 256 // in bytes
@@ -522,12 +537,13 @@ func (r *reader) message(message *Message) {
 		if r.readBoundary(r.at) {
 			return
 		}
-		end, next := lineAt(r.text, r.at)
+		line := r.headerLine(r.at)
+		next := r.at + line.size
 		if r.isTruncated(next) {
 			r.finish()
 			return
 		}
-		text := trimmed(r.shared[r.at:end])
+		text := trimmed(r.shared[r.at : r.at+line.end])
 		r.at = next
 		if text != "" {
 			message.Line = text

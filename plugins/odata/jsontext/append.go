@@ -74,7 +74,10 @@ func AppendInt(dst []byte, number int64) []byte {
 	var digits [20]byte
 	at := len(digits)
 	for first := true; first || rest > 0; first = false {
-		quotient := rest / 10
+		quotient := rest * 0xcccccccd >> 35 // rest / 10 without a division
+		if rest >= 1<<32 {
+			quotient = rest / 10
+		}
 		at--
 		digits[at] = byte('0' + rest - 10*quotient)
 		rest = quotient

@@ -267,7 +267,7 @@ func (s responseHandler) partResult(target *requests.Target, matched outcome, no
 	if !matched.failed && s.isPlainlyWritten(target, matched.message) {
 		if target.IsInsert() {
 			s.learnKeys(target, matched.message.Header("Location"))
-			s.learnRequestIDs(target, matched.message.Status(), matched.message.Header(repeatabilityResult))
+			s.learnRequestIDs(target, matched.message.Status(), matched.message.Header)
 		} else {
 			s.learnIfMatch(target)
 		}

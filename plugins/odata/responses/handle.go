@@ -32,7 +32,7 @@ func Handle(known *capabilities.State, delivery *requests.Delivery, response *wi
 func (s responseHandler) result(target *requests.Target, response *wit.Response) (result wit.RowResult, err error) {
 	if target.IsInsert() {
 		if result, err = s.insertResult(target, response); err == nil {
-			s.learnRequestIDs(target, response.Status, headerOf(response, repeatabilityResult))
+			s.learnRequestIDs(target, response.Status, headersOf(response))
 		}
 	} else {
 		result, err = s.otherResult(target, response)

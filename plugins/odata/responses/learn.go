@@ -40,10 +40,10 @@ func (s responseHandler) learnBatchSupport(delivery *requests.Delivery, response
 }
 
 // learnRequestIDs records whether the service recognizes the RequestIDs of repeated inserts.
-func (s responseHandler) learnRequestIDs(target *requests.Target, status uint16, result string) {
+func (s responseHandler) learnRequestIDs(target *requests.Target, status uint16, header func(string) string) {
 	if s.InsertUncertain == "repeatable" && isSuccess(status) {
 		s.ServiceCapabilities[target.Set.ServiceIndex].RequestIDs = strings.EqualFold(
-			strings.TrimSpace(result), "accepted")
+			strings.TrimSpace(header("RepeatabilityResult")), "accepted")
 	}
 }
 

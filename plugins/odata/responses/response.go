@@ -20,6 +20,11 @@ func headerOf(response *wit.Response, name string) string {
 	return ""
 }
 
+// headersOf is [headerOf] as a function of the name.
+func headersOf(response *wit.Response) func(name string) string {
+	return func(name string) string { return headerOf(response, name) }
+}
+
 func isSuccess(status uint16) bool { return status >= 200 && status <= 299 }
 
 // provesDone reports whether all of the request was done. 202 promises nothing, 206 and 207 describe a part.
@@ -38,11 +43,9 @@ func isEmpty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 // document the status may come from a proxy (see [wit.IsRejection]).
 func isNotServed(status uint16) bool { return status == 408 || status == 503 }
 
-const repeatabilityResult = "RepeatabilityResult"
-
 // isRepeatRejected reports whether the service rejected a RequestID, by its own header or OASIS Repeatable Requests.
 func isRepeatRejected(header func(name string) string) bool {
-	for _, name := range [...]string{repeatabilityResult, "Repeatability-Result"} {
+	for _, name := range [...]string{"RepeatabilityResult", "Repeatability-Result"} {
 		if strings.EqualFold(strings.TrimSpace(header(name)), "rejected") {
 			return true
 		}

@@ -1,0 +1,22 @@
+package requests
+
+import "testing"
+
+// Numbers are found again after the table has grown, also those of hashes that differ only in their high or low bits.
+func TestNumbers(t *testing.T) {
+	table, want := newNumbers(1), map[uint32]int32{}
+	for i := range uint32(2000) {
+		for _, hash := range []uint32{i, i << 20, i * 2654435769} {
+			if got := *table.of(hash); got != want[hash] {
+				t.Fatalf("hash %d: expected %d, found %d", hash, want[hash], got)
+			}
+			want[hash] = int32(i + 1)
+			*table.of(hash) = int32(i + 1)
+		}
+	}
+	for hash, number := range want {
+		if got := *table.of(hash); got != number {
+			t.Errorf("hash %d: expected %d, found %d", hash, number, got)
+		}
+	}
+}
