@@ -82,11 +82,14 @@ func (m *Message) Headers() []wit.Header { return m.headers.all() }
 type fields struct {
 	text     string
 	frequent [len(frequentNames)]span // the first value of each name, not trimmed
-	isOdd    bool                     // a header continues, or a frequent one may have blanks around its name or no colon
+	isOdd    bool                     // a header has several lines, or blanks around its name, or no colon
 }
 
 // span is a part of a text. The zero span means that there is none.
-type span struct{ start, end int32 }
+type span struct {
+	start int32
+	end   int32
+}
 
 // Indexes of frequentNames.
 const (
@@ -329,7 +332,7 @@ func (r *reader) readBoundary(offset int) bool {
 	if offset+1 >= len(r.text) || r.text[offset] != '-' || r.text[offset+1] != '-' {
 		return false
 	}
-	return r.inner != "" && r.isBoundary(offset+2, r.inner) || r.isBoundary(offset+2, r.outer)
+	return (r.inner != "" && r.isBoundary(offset+2, r.inner)) || r.isBoundary(offset+2, r.outer)
 }
 
 // isBoundary reads the rest of a line that has a boundary, and maybe two hyphens and blanks.
@@ -349,7 +352,9 @@ func (r *reader) isBoundary(offset int, boundary string) bool {
 	if end < len(r.text) && r.text[end] != '\n' {
 		return false
 	}
-	r.found, r.nested, r.at = kind, boundary == r.inner, min(end+1, len(r.text))
+	r.found = kind
+	r.nested = boundary == r.inner
+	r.at = min(end+1, len(r.text))
 	return true
 }
 
@@ -439,11 +444,14 @@ func (r *reader) headerLine(offset int) *headerLine {
 	r.linesOfPart++
 	hasSameName := line.name >= 0 && line.size > 0 && offset+line.value <= r.sameUntil
 	end, next := lineAt(r.text, offset)
-	line.start, line.size, line.end = offset, next-offset, end-offset
-	if !hasSameName {
-		if line.name = noFrequent; line.end > 0 {
-			line.name, line.value = frequentIn(r.shared[offset:end])
-		}
+	line.start = offset
+	line.size = next - offset
+	line.end = end - offset
+	switch {
+	case line.end == 0:
+		line.name = noFrequent
+	case !hasSameName:
+		line.name, line.value = frequentIn(r.shared[offset:end])
 	}
 	return line
 }
@@ -465,12 +473,13 @@ const maxSame = 256 // in bytes
 
 // compare finds how far the text at offset is the same as the earlier one at start, in words of eight bytes first.
 func (r *reader) compare(offset, start int) {
-	a, b := r.text[offset:], r.text[start:]
-	a = a[:min(len(a), maxSame)]
+	r.distance = offset - start
+	a := r.text[offset:min(len(r.text), offset+maxSame)]
+	b := r.text[start:]
 	n := 0
 	for n+8 <= len(a) {
 		if other := binary.LittleEndian.Uint64(a[n:]) ^ binary.LittleEndian.Uint64(b[n:]); other != 0 {
-			r.distance, r.sameUntil = offset-start, offset+n+bits.TrailingZeros64(other)>>3
+			r.sameUntil = offset + n + bits.TrailingZeros64(other)>>3
 			return
 		}
 		n += 8
@@ -478,10 +487,10 @@ func (r *reader) compare(offset, start int) {
 	for n < len(a) && a[n] == b[n] {
 		n++
 	}
-	r.distance, r.sameUntil = offset-start, offset+n
+	r.sameUntil = offset + n
 }
 
-// part reads a part after its boundary line, to the next boundary of the document. Results are written in place, because
+// part reads a part after its boundary line, to the next boundary of the document. It fills the part in place, because
 // large copies are slow in Wasm.
 func (r *reader) part(part *ParsedPart) {
 	r.found, r.inner = nextPart, ""

@@ -42,7 +42,9 @@ func (b *Writer) AppendEntity(dst []byte, typ *Type, rowValue *rowvalue.Value, p
 // open starts the iteration. A cursor is not copied, because large copies are slow in Wasm.
 func (m *propertyCursor) open(writer *Writer, typ *Type, rowValue *rowvalue.Value, path string) {
 	rowValue.Fields(&m.Cursor)
-	m.writer, m.parent, m.parentPath = writer, typ, path
+	m.writer = writer
+	m.parent = typ
+	m.parentPath = path
 	m.writers = typ.writersFor(rowValue)
 	if path == "" {
 		m.keys = writer.Keys

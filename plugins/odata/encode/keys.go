@@ -84,8 +84,8 @@ func Predicate(keys []KeyValue) string { return string(AppendPredicate(nil, keys
 // AppendPredicate appends the result of [Predicate].
 func AppendPredicate(dst []byte, keys []KeyValue) []byte {
 	for i := range keys {
-		key := &keys[i]
-		dst = uri.AppendKey(dst, i, len(keys), key.Property.Name, uri.Literal{Type: key.Value.Type, Text: key.Value.Text})
+		literal := uri.Literal{Type: keys[i].Value.Type, Text: keys[i].Value.Text}
+		dst = uri.AppendKey(dst, i, len(keys), keys[i].Property.Name, literal)
 	}
 	return dst
 }

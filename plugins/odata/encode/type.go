@@ -142,12 +142,14 @@ func Convert(converted *value.Converted, config *sinkconfig.Config, property *ed
 		switch kind := rowValue.Kind(); {
 		case kind <= wit.Int64 && whole:
 			if n := rowValue.Int64(); n >= low && n <= high {
-				converted.Type, converted.Text = property.Type.Primitive, strconv.FormatInt(n, 10)
+				converted.Type = property.Type.Primitive
+				converted.Text = strconv.FormatInt(n, 10)
 				return nil
 			}
 		case kind == wit.String && property.Type.Primitive == edm.String:
 			if text := rowValue.Bytes(); utf8.Valid(text) && (property.Length <= 0 || len(text) <= property.Length) {
-				converted.Type, converted.Text = edm.String, string(text)
+				converted.Type = edm.String
+				converted.Text = string(text)
 				return nil
 			}
 		}

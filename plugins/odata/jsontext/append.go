@@ -69,7 +69,8 @@ func AppendText(dst, text []byte) (_ []byte, valid bool) {
 func AppendInt(dst []byte, number int64) []byte {
 	rest := uint64(number)
 	if number < 0 {
-		dst, rest = append(dst, '-'), -rest
+		dst = append(dst, '-')
+		rest = -rest
 	}
 	var digits [20]byte
 	at := len(digits)

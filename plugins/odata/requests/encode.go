@@ -46,7 +46,9 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) w
 	for i := range input.Rows {
 		row := &input.Rows[i]
 		encoder.row = row
-		encoder.keys, encoder.keyErr, encoder.needsRecordKey = nil, nil, false
+		encoder.keys = nil
+		encoder.keyErr = nil
+		encoder.needsRecordKey = false
 		encoder.rowsLeft = len(input.Rows) - 1 - i
 		encoder.set = nil
 		if hints != nil {

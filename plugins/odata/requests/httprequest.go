@@ -59,9 +59,12 @@ func (p *deliveryPlan) batch(planned *group) wit.Delivery {
 	for i, req := range planned.requests {
 		rows[i] = req.row
 		operation := &operations[i]
-		operation.Method, operation.Target = req.Method(), strings.TrimPrefix(req.Set.Path, service)
-		operation.Key, operation.Query = req.key(), req.query
-		operation.Headers, operation.Body = req.headers, req.body
+		operation.Method = req.Method()
+		operation.Target = strings.TrimPrefix(req.Set.Path, service)
+		operation.Key = req.key()
+		operation.Query = req.query
+		operation.Headers = req.headers
+		operation.Body = req.body
 		stateSize += 24 + len(req.Predicate) // hints are longer
 		if i > 0 && !isRead && p.sharesChangeset(req) && p.sharesChangeset(planned.requests[i-1]) {
 			last := &parts[len(parts)-1]

@@ -135,7 +135,8 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 		return e.keyErr
 	}
 	writer := &e.writer
-	writer.Config, writer.Update = &e.state.Config, !req.IsInsert()
+	writer.Config = &e.state.Config
+	writer.Update = !req.IsInsert()
 	writer.Keys = nil
 	// The insert of an upsert names the same entity as the update before.
 	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert {

@@ -104,21 +104,21 @@ func newNumbers(count int) numbers {
 }
 
 // of returns where the number of a hash is, until the next call.
-func (m *numbers) of(hash uint32) *int32 {
-	if 2*m.used >= len(m.slots) {
-		larger := newNumbers(len(m.slots))
-		for _, slot := range m.slots {
+func (n *numbers) of(hash uint32) *int32 {
+	if 2*n.used >= len(n.slots) {
+		larger := newNumbers(len(n.slots))
+		for _, slot := range n.slots {
 			if slot.number != 0 {
 				*larger.of(slot.hash) = slot.number
 			}
 		}
-		*m = larger
+		*n = larger
 	}
-	for i := int(hash * 0x9e3779b1 >> m.shift); ; i = (i + 1) & (len(m.slots) - 1) {
-		slot := &m.slots[i]
+	for i := int(hash * 0x9e3779b1 >> n.shift); ; i = (i + 1) & (len(n.slots) - 1) {
+		slot := &n.slots[i]
 		if slot.number == 0 {
 			slot.hash = hash
-			m.used++
+			n.used++
 		}
 		if slot.hash == hash {
 			return &slot.number

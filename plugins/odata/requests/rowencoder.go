@@ -54,7 +54,8 @@ type entityKeys struct {
 }
 
 func (e *rowEncoder) setSourceRecord(row int, origins []wit.RecordID, topics []string) {
-	e.recordID, e.recordTopic = wit.RecordID{}, ""
+	e.recordID = wit.RecordID{}
+	e.recordTopic = ""
 	if row < len(origins) && int(origins[row].Topic) < len(topics) {
 		e.recordID, e.recordTopic = origins[row], topics[origins[row].Topic]
 	}
@@ -137,7 +138,8 @@ func (e *rowEncoder) newRequest(operation Operation) *request {
 	}
 	e.buffer = e.buffer[:len(e.buffer)+1]
 	req := &e.buffer[len(e.buffer)-1]
-	req.Operation, req.Set = operation, e.set
+	req.Operation = operation
+	req.Set = e.set
 	if e.hasHint {
 		req.Hint = e.hint
 	}

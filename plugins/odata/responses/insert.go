@@ -14,8 +14,8 @@ import (
 // that the request was not served. In a batch any error document is proof: nothing of a failed changeset is stored.
 // After any other response the record is in doubt: a rejection with a transient error.
 func (s responseHandler) insertResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
-	succeeded := isSuccess(response.Status) && !isRepeatRejected(headersOf(response)) && !odataerror.IsHTML(response.Body) &&
-		!odataerror.IsError(response.Body)
+	succeeded := isSuccess(response.Status) && !isRepeatRejected(headersOf(response)) &&
+		!odataerror.IsHTML(response.Body) && !odataerror.IsError(response.Body)
 	if succeeded && s.isServiceSuccess(target, response) {
 		logServiceMessages(target.Path(), response)
 		s.learnKeys(target, headerOf(response, "Location"))

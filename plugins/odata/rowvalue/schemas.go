@@ -64,7 +64,8 @@ type content struct {
 
 // Read sets value to the key or value of a row, which it validates. ok is false if it is absent or null.
 func (r *Reader) Read(value *Value, slice wit.ValueSlice, data []byte) (ok bool, err error) {
-	value.content, value.Present = nil, false
+	value.content = nil
+	value.Present = false
 	c := &r.content
 	c.bytes = data[slice.Start : slice.Start+slice.Size]
 	c.starts = c.starts[:0]

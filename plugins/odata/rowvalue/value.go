@@ -149,13 +149,15 @@ func (v *Value) Items(cursor *Cursor) {
 
 // openCursor sets a cursor that is zero.
 func (v *Value) openCursor(cursor *Cursor) {
-	if cursor.kind = kindOther; !v.Present {
+	cursor.kind = kindOther
+	if !v.Present {
 		return
 	}
 	cursor.Value.content = v.content
-	p := &cursor.parent
-	p.content, p.node, p.at, p.start, p.Present = v.content, v.node, v.at, v.start, true
-	cursor.kind, cursor.at = v.Kind(), v.start
+	cursor.parent.content = v.content
+	cursor.parent.open(v.node, v.at)
+	cursor.kind = v.Kind()
+	cursor.at = v.start
 	if cursor.kind == wit.Struct {
 		cursor.fields = v.nodes[v.node].Fields
 		if v.node == 0 {
