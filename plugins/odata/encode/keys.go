@@ -128,12 +128,12 @@ func CanonicalText(text string) string {
 	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
 }
 
-func (key *KeyValue) hasOtherSpellings() bool {
-	switch key.Value.Type {
+func (k *KeyValue) hasOtherSpellings() bool {
+	switch k.Value.Type {
 	case edm.Guid, edm.Decimal, edm.Time:
 		return true
 	case edm.String:
-		text := key.Value.Text
+		text := k.Value.Text
 		if text == "" || text[0] == '0' || text[0] == ' ' || text[len(text)-1] == ' ' {
 			return true
 		}

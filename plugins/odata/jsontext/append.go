@@ -83,8 +83,8 @@ func AppendInt(dst []byte, number int64) []byte {
 		digits[at] = byte('0' + rest - 10*quotient)
 		rest = quotient
 	}
-	for _, digit := range digits[at:] {
-		dst = append(dst, digit)
+	for ; at < len(digits); at++ {
+		dst = append(dst, digits[at])
 	}
 	return dst
 }
