@@ -10,6 +10,9 @@ type Key struct {
 
 // AppendPredicate appends a percent-encoded key predicate, `(1)` or `(A='x',B=2)`. A single key has no name.
 func AppendPredicate(dst []byte, keys []Key) []byte {
+	if len(keys) == 0 {
+		return append(dst, "()"...)
+	}
 	for i := range keys {
 		dst = AppendKey(dst, i, len(keys), keys[i].Name, keys[i].Literal)
 	}
