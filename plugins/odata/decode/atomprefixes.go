@@ -87,10 +87,10 @@ func (d *Atom) prepareStructure(s *structure) {
 	if !s.prefixes.isKnown {
 		s.prefixes = prefixes{"d", "m", true}
 	}
+	if s == d.root { // of another schema than before
+		d.roots = map[prefixes]*structure{}
+	}
 	if s.column == nil {
-		if d.roots == nil || len(d.roots) > 0 && d.root.schema != s.schema {
-			d.roots = map[prefixes]*structure{}
-		}
 		d.roots[s.prefixes] = s
 	}
 	metadata := s.prefixes.metadata
