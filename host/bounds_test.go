@@ -155,6 +155,7 @@ var boundsOfPlugins = map[string]string{
 	"decode.maxEmptyPages":      "what is read",
 	"decode.maxErrorText":       "what is read",
 	"decode.maxExponent":        "what is read",
+	"batch.maxSame":             "which way lines go",
 	"decode.maxOthers":          "which way rows go",
 	"decode.maxQuote":           "what is told",
 	"decode.maxRoots":           "what is kept to be used again",
