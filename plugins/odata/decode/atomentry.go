@@ -51,7 +51,7 @@ func (d *Atom) entry(s *structure, tag scan.XMLTag, scope, o, depth int) (next, 
 func (d *Atom) openEntry(s *structure, entry openElement) {
 	s.parent, s.isEntry = entry, true
 	d.setPropertiesTag(s)
-	s.readsEntry = entry.depth >= minDepth && d.isAtom(entry.scope)
+	s.readsEntry = entry.depth >= minDepth && d.isAtom(entry.scope) && bytes.Equal(entry.name, entryName)
 	d.leaveContent(s, s.readsEntry)
 }
 
@@ -254,7 +254,7 @@ func (d *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 		return false, nil
 	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && parent.depth > 0:
 		s.content, s.Place = inside, kernel.InContent
-		if scope != parent.scope {
+		if scope != parent.scope || name != string(tag.Name) {
 			s.readsElements = false
 			s.leaveProperties()
 		}

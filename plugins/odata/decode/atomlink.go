@@ -18,7 +18,7 @@ func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, inside openE
 	}
 	p, pos := &s.properties[i], tag.End
 	isUsual := !tag.Empty && inside.scope == s.parent.scope && s.readsEntry && s.Properties.Disabled == 0 &&
-		inside.depth > 2*minDepth
+		inside.depth > 2*minDepth && bytes.Equal(tag.Name, linkName)
 	if isUsual && p.column.Kind == NavigationToMany && bytes.HasPrefix(b[pos:], s.feedFront) && s.BeginColumn(i) {
 		done, err := d.usualFeed(s, p, pos, inside)
 		if done || err != nil {

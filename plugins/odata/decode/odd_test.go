@@ -386,3 +386,44 @@ func TestKernelDecodesConsecutiveRows(t *testing.T) {
 		})
 	}
 }
+
+// Entries that package kernel must leave to Go, because they only look usual.
+func TestEntriesThatLookUsual(t *testing.T) {
+	schema := parseSchema(t, nestedSchema)
+	items := `<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" title="Items" href="x">`
+	for name, test := range map[string]struct{ before, after, problem string }{
+		"entry with a colon":   {"<entry>", "<:entry>", "expected </:entry>, found </entry>"},
+		"content with a colon": {`<content type="application/xml">`, "<:content>", "expected </:content>, found </content>"},
+		"link with a colon":    {"<link ", "<:link ", "expected </:link>, found </link>"},
+		"zero byte for <":      {"<id>y</id>", "\x00id>y</id>", "expected </feed>, found </id>"},
+		"empty link":           {items, items[:len(items)-1] + "/>", "expected </entry>, found </link>"},
+	} {
+		odd := strings.Replace(nestedEntry, test.before, test.after, 1)
+		if odd == nestedEntry {
+			t.Fatalf("%s: expected %q in the entry", name, test.before)
+		}
+		doc := feedFront + nestedEntry + odd + "</feed>"
+		out, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: len(doc)}, nil)
+		if err == nil || !strings.HasPrefix(err.Error(), test.problem) || len(out.Rows) != 1 {
+			t.Errorf("%s: expected one row and %q, found %d and %v", name, test.problem, len(out.Rows), err)
+		}
+	}
+	// The first of two relations counts.
+	doc := feedFront + nestedEntry + strings.Replace(nestedEntry, "<link ", `<link rel="http://x/y" `, 1) + "</feed>"
+	out, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: len(doc)}, nil)
+	if text := describeAll(t, schema, out, err); strings.Count(text, "Owner: null") != 1 {
+		t.Errorf("expected an owner and none, found %s", text)
+	}
+}
+
+// A name with a backslash, which an earlier row had, is not mistaken for a name with an escape.
+func TestNamesWithBackslashes(t *testing.T) {
+	schema := parseSchema(t, oddSchema)
+	for _, doc := range []string{`[{"\\u0049D":1,"ID":2},{"\\u0049D":1,"ID":2},{"\u0049D":3}]`,
+		`[{"ID":1,"a\"b":1},{"ID":2,"a\"b":1},{"ID":3}]`} {
+		out, err := decodePieces(NewJSON(schema), []byte(doc), cuts{size: len(doc)}, nil)
+		if err != nil || len(out.Rows) != 3 {
+			t.Errorf("%s: expected 3 rows, found %s", doc, describeAll(t, schema, out, err))
+		}
+	}
+}
