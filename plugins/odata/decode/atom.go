@@ -17,7 +17,7 @@ type Atom struct {
 	feed               []byte // qualified name of the feed element
 	// roots are the structures of rows by the prefixes of their entries. The root is one of them.
 	roots map[prefixes]*structure
-	// lastPrefixes are those of the last properties, for entries that do not have the root's.
+	// lastPrefixes are the prefixes of the last properties, for entries in whose scope no prefixes are bound.
 	lastPrefixes prefixes
 	// outerIsUsual and outerIsAtom report that the outer scope has the root's prefixes, and Atom's elements have none.
 	outerIsUsual, outerIsAtom bool

@@ -160,7 +160,7 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, o int) (nex
 	err *scan.Error) {
 	rows, count := pos, 0
 	end = o + 1
-	var link, inner *nestedNextLink
+	var link *nestedNextLink
 	rowsAt := 0
 	for {
 		if feedEnd := d.endTag(pos, inside.name); feedEnd > 0 {
@@ -213,14 +213,9 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, o int) (nex
 			}
 		}
 		count++
-		if found.problem == nil {
-			found.problem = s.problem
-		}
-		if inner == nil {
-			inner = s.link
-		}
+		found.include(&s.result)
 	}
-	if found.link = inner; link != nil {
+	if link != nil { // the feed's own link comes before the links in its entries
 		link.rowsAt, found.link = rowsAt, link
 	}
 	return pos, d.writeCount(o, end, count), found, nil

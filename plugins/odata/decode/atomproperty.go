@@ -151,17 +151,7 @@ func (d *Atom) primitive(dst []byte, schema *RowSchema, column *Column, content 
 	if column.Type != edm.String {
 		text = bytes.Trim(text, " \t\r\n")
 	}
-	if len(text) == 0 && column.emptyIsNull() {
-		return appendNull(dst, column, true)
-	}
-	if column.Optional {
-		dst = append(dst, 2)
-	}
-	dst, expected := d.values.append(dst, schema, column, text)
-	if expected != "" {
-		return dst, column.conversionError(expected, quoted(text))
-	}
-	return dst, nil
+	return d.values.appendColumn(dst, schema, column, text, text)
 }
 
 // target writes a value that customized feeds contain elsewhere in the entry (m:FC_TargetPath).

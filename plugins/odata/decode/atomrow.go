@@ -40,7 +40,7 @@ func (d *Atom) rows(tag scan.XMLTag, scope int, out *Output) *scan.Error {
 		d.inRow = false
 		return nil
 	}
-	d.pos, d.state, d.inRow, d.serviceError = next, state, false, cmp.Or(d.errorInRow, d.serviceError)
+	d.pos, d.state, d.inRow = next, state, false
 	d.finishEntry(b[s.RowText:next], d.base+int64(s.RowText), end, out)
 	return nil
 }
@@ -55,11 +55,11 @@ func (d *Atom) row(text []byte, at int64, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
-	d.serviceError = cmp.Or(d.errorInRow, d.serviceError)
 	if d.collector == nil {
 		d.finishEntry(text, at, end, out)
 		return nil
 	}
+	d.serviceError = cmp.Or(d.errorInRow, d.serviceError)
 	d.checkCollected(text, tag, scope)
 	d.collected = d.rowDocument(d.collected, text)
 	d.page.Rows++
@@ -74,7 +74,6 @@ func (d *Atom) result(text []byte, at int64, out *Output) *scan.Error {
 	tag, scope := d.openRow(text, out)
 	_, end, err := d.object(d.root, tag, scope, len(out.Data), maxDepth)
 	if err == nil {
-		d.serviceError = cmp.Or(d.errorInRow, d.serviceError)
 		d.finishEntry(text, at, end, out)
 	}
 	return err
@@ -93,6 +92,7 @@ func (d *Atom) openRow(text []byte, out *Output) (tag scan.XMLTag, scope int) {
 // finishEntry adds the row that was decoded last, whose output ends at end.
 func (d *Atom) finishEntry(text []byte, at int64, end int, out *Output) {
 	s := d.root
+	d.serviceError = cmp.Or(d.errorInRow, d.serviceError)
 	if s.problem == nil && s.link != nil {
 		d.addFeedKeys(s.link)
 	}
@@ -169,7 +169,7 @@ func (d *Atom) typeName(row []byte, tag scan.XMLTag, scope int) []byte {
 	return nil
 }
 
-// isEntryTag reports whether a tag is that of an entry.
+// isEntryTag reports whether a tag belongs to an entry.
 func (d *Atom) isEntryTag(tag scan.XMLTag, scope int) bool {
 	namespace, local := d.namespaces.element(d.text, tag, scope)
 	return namespace == atomNamespace && string(local) == "entry"

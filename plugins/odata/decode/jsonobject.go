@@ -130,11 +130,12 @@ func isControl(name []byte) bool {
 
 // skip skips the value of a property that is no column.
 func (d *JSON) skip(s *structure, p *property, value int) *scan.Error {
-	end, err := scan.JSONValue(d.text, scan.JSONSpace(d.text, value), s.Depth)
+	value = scan.JSONSpace(d.text, value)
+	end, err := scan.JSONValue(d.text, value, s.Depth)
 	if err != nil {
 		return err
 	}
-	if p.Any == 0 && d.checkUnknown(s, p.name, scan.JSONSpace(d.text, value)) {
+	if p.Any == 0 && d.checkUnknown(s, p.name, value) {
 		d.allowAny(p)
 	}
 	s.advance(p, end)
@@ -210,16 +211,6 @@ func (d *JSON) value(s *structure, p *property) *scan.Error {
 	return nil
 }
 
-func appendNull(dst []byte, column *Column, present bool) ([]byte, *conversionError) {
-	if column.Optional {
-		return append(dst, 0), nil
-	}
-	if present {
-		return dst, column.conversionError(expectedValue, "null")
-	}
-	return dst, column.conversionError(expectedValue, "none")
-}
-
 func (d *JSON) primitive(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, *conversionError) {
 	source := text
 	switch text[0] {
@@ -232,17 +223,7 @@ func (d *JSON) primitive(dst []byte, schema *RowSchema, column *Column, text []b
 		}
 		text = d.scalar
 	}
-	if len(text) == 0 && column.emptyIsNull() {
-		return appendNull(dst, column, true)
-	}
-	if column.Optional {
-		dst = append(dst, 2)
-	}
-	dst, expected := d.values.append(dst, schema, column, text)
-	if expected != "" {
-		return dst, column.conversionError(expected, quoted(source))
-	}
-	return dst, nil
+	return d.values.appendColumn(dst, schema, column, text, source)
 }
 
 // nested reads the struct or the expanded feed at pos, the value of a column.
@@ -356,12 +337,7 @@ func (d *JSON) items(s *structure, pos, o, depth int) (next, last, end int, foun
 			break
 		}
 		count++
-		if found.problem == nil {
-			found.problem = s.problem
-		}
-		if found.link == nil {
-			found.link = s.link
-		}
+		found.include(&s.result)
 		i, closed, err = scan.JSONNext(b, last, ']')
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -263,6 +264,39 @@ func TestOddFeedsInJSON(t *testing.T) {
 			out.Page.Next.Href != want.next {
 			t.Errorf("%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want, len(out.Rows),
 				len(out.RowErrors), out.Page.Next.Href, err)
+		}
+	}
+}
+
+// Rows may have more unknown properties than a structure keeps, and entries more prefixes than there are structures.
+func TestMoreNamesThanAreKept(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32 key\nName Edm.String?")
+	for _, count := range []int{maxOthers - 1, maxOthers, maxOthers + 1, 2 * maxOthers} {
+		var members strings.Builder
+		for i := range count {
+			fmt.Fprintf(&members, `"P%d":%d,`, i, i)
+		}
+		row := "{" + members.String() + `"ID":1,"Name":"x"}`
+		doc := []byte("[" + row + "," + row + "," + row + "]")
+		out, err := decodePieces(NewJSON(schema), doc, cuts{size: len(doc)}, nil)
+		if err != nil || len(out.Rows) != 3 || len(out.Page.Unknown) != 100 {
+			t.Errorf("%d properties: expected 3 rows and 100 unknown properties, found %d, %d and %v", count,
+				len(out.Rows), len(out.Page.Unknown), err)
+		}
+	}
+	var entries strings.Builder
+	for i := range 2 * maxRoots {
+		for range 2 {
+			fmt.Fprintf(&entries, `<entry xmlns:p%[1]d="http://schemas.microsoft.com/ado/2007/08/dataservices"><content>`+
+				`<m:properties><p%[1]d:ID>%[1]d</p%[1]d:ID><p%[1]d:Name>x</p%[1]d:Name></m:properties></content></entry>`, i)
+		}
+	}
+	doc := []byte(feedFront + entries.String() + "</feed>")
+	out, err := decodePieces(NewAtom(schema), doc, cuts{size: len(doc)}, nil)
+	text := describeAll(t, schema, out, err)
+	for i := range 2 * maxRoots {
+		if value := fmt.Sprintf(`value {ID: %d, Name: "x"}`, i); err != nil || strings.Count(text, value) != 2 {
+			t.Errorf("expected %s twice, found %s", value, text)
 		}
 	}
 }

@@ -202,7 +202,7 @@ func eachPage(t testing.TB, invalid int, visit func(c *corpus, doc []byte) (isVa
 	}
 }
 
-// resultDigest is that of rows, row errors, requests for nested pages and the page's error.
+// resultDigest hashes rows, row errors, requests for nested pages and the page's error.
 func resultDigest(out *Output, requests []NestedPageRequest, err error) uint32 {
 	h := fnv.New32a()
 	fmt.Fprint(h, out.Rows, out.Data, out.Tombstones, out.Tracked, requests, err, out.Page.Rows, out.Page.Next,

@@ -28,16 +28,21 @@ type structure struct {
 	head, end  property
 	// at is the pseudo property for the value at P of Target.
 	at property
-	// names are the properties by name, table the same for package kernel. others counts those that are not columns.
-	names  map[string]*property
-	others int
-	table  []*property
+	propertyTable
 
 	spans             []textRange
 	stamps, optionals []uint64
 	inner             []*structure // by column
 	result
 	entryState
+}
+
+// propertyTable holds the named properties: by name, and in a hash table that package kernel reads. At least half of
+// the hash table is empty.
+type propertyTable struct {
+	names  map[string]*property
+	others int // properties that are no columns
+	table  []*property
 }
 
 // result is what was found in the current struct besides its values.
@@ -51,10 +56,21 @@ type result struct {
 	linkColumn int
 }
 
+// include adds what was found in an item of an array: the first problem and the first link count.
+func (r *result) include(item *result) {
+	if r.problem == nil {
+		r.problem = item.problem
+	}
+	if r.link == nil {
+		r.link = item.link
+	}
+}
+
 func newStructure(input *stream, schema *RowSchema, path string, markup int) *structure {
 	n := len(schema.Columns)
 	s := &structure{stream: input, schema: schema, path: path, properties: make([]property, n),
-		names: map[string]*property{}, spans: make([]textRange, n+1), stamps: make([]uint64, n+1),
+		propertyTable: propertyTable{names: map[string]*property{}}, spans: make([]textRange, n+1),
+		stamps:    make([]uint64, n+1),
 		optionals: make([]uint64, n+1), inner: make([]*structure, n)}
 	s.Init()
 	s.Markup, s.Head, s.End, s.Struct.Columns, s.ValueEnd = markup, &s.head.Property, &s.end.Property, n, -1

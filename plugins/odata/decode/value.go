@@ -30,6 +30,34 @@ func AppendText(dst []byte, schema *RowSchema, column *Column, text []byte) ([]b
 	return dst, nil
 }
 
+// appendColumn appends the value of a primitive column, union branch included. source is its text for messages, as the
+// service wrote it.
+func (v *values) appendColumn(dst []byte, schema *RowSchema, column *Column, text, source []byte) ([]byte,
+	*conversionError) {
+	if len(text) == 0 && column.emptyIsNull() {
+		return appendNull(dst, column, true)
+	}
+	if column.Optional {
+		dst = append(dst, 2)
+	}
+	dst, expected := v.append(dst, schema, column, text)
+	if expected != "" {
+		return dst, column.conversionError(expected, quoted(source))
+	}
+	return dst, nil
+}
+
+// appendNull appends null. It returns an error for a required column, whose value is present or missing.
+func appendNull(dst []byte, column *Column, present bool) ([]byte, *conversionError) {
+	if column.Optional {
+		return append(dst, 0), nil
+	}
+	if present {
+		return dst, column.conversionError(expectedValue, "null")
+	}
+	return dst, column.conversionError(expectedValue, "none")
+}
+
 // append writes a non-null value without union branch. It accepts the forms of both formats.
 func (v *values) append(dst []byte, l *RowSchema, column *Column, text []byte) (out []byte, expected string) {
 	var n int64

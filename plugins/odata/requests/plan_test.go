@@ -2,7 +2,7 @@ package requests
 
 import "testing"
 
-// Numbers are found again after the table has grown, also those of hashes that differ only in their high or low bits.
+// The table finds each number again after it has grown, also if hashes differ only in their high or low bits.
 func TestNumbers(t *testing.T) {
 	table, want := newNumbers(1), map[uint32]int32{}
 	for i := range uint32(2000) {

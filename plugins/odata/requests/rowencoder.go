@@ -15,23 +15,28 @@ import (
 
 // rowEncoder turns one row into a request.
 type rowEncoder struct {
-	state        *capabilities.State
-	keyReader    rowvalue.Reader
-	valueReader  rowvalue.Reader
-	set          *entityset.EntitySet // of the row's topic, nil if there is none
-	hint         Hint
-	hasHint      bool      // the hint is not zero
-	rowsLeft     int       // after this row
-	buffer       []request // of all rows. The rows before have used it up to its length.
-	bodies       []byte    // of all rows, like buffer
+	state       *capabilities.State
+	keyReader   rowvalue.Reader
+	valueReader rowvalue.Reader
+	set         *entityset.EntitySet // of the row's topic, nil if there is none
+	hint        Hint
+	hasHint     bool // the hint is not zero
+	rowsLeft    int  // after this row
+	encoderMemory
+	sourceRow
+	entityKeys
+}
+
+// encoderMemory is shared by all rows. What the rows before used of buffer, bodies and predicates is not written again.
+type encoderMemory struct {
+	buffer       []request
+	bodies       []byte
 	lastBodySize int
-	predicates   []byte // of all rows, like buffer
+	predicates   []byte
 	writer       encode.Writer
 	nested       []encode.NestedContent // of the writer
 	keyMemory    [4]encode.KeyValue     // of entityKeys
 	identities   identityCache
-	sourceRow
-	entityKeys
 }
 
 // sourceRow is the row, and the Kafka record from which it comes.

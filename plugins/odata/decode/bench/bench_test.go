@@ -212,8 +212,8 @@ func decoded(t testing.TB, d decode.Decoder, doc []byte, rows int) *decode.Outpu
 
 // BenchmarkPages alternately measures the CPU time per row of the guest under wazero (including copying in and out) and
 // of the native anchor. ratio is the anchor's time divided by the guest's. Pages of irregular rows are compared with
-// the guest's own time for the regular page, the page Odd with that of the shape Orders. Its rows that are deleted or
-// fail are counted as rows, too.
+// the guest's own time for the regular page of the shape, and the page Odd with the regular page of Orders. The rows of
+// Odd include deleted and failed ones.
 func BenchmarkPages(b *testing.B) {
 	g := newGuest(b)
 	// compare measures a page and a regular page in turns.

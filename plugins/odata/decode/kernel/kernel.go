@@ -95,6 +95,7 @@ func beginColumn(s *Struct, c, o int) int {
 	return o
 }
 
+// Follows records that e came after before, and makes it the expected one after minRepeats times.
 func Follows(before, e *Property) {
 	if before.Candidate != e {
 		before.Candidate = e
