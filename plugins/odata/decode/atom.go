@@ -174,7 +174,7 @@ func (d *Atom) rootElement(i int, out *Output) *scan.Error {
 	if string(local) == "feed" && namespace == atomNamespace && !tag.Closing {
 		d.namespaces.copyBytes()
 		d.setOuter(scope, len(d.namespaces.all))
-		d.feed = append(d.feed[:0], tag.Name...)
+		d.feed = append(d.feed[:0], tag.Name(b)...)
 		d.pos, d.state = tag.End, atomFeed
 		if tag.Empty {
 			d.state = atomEnd
@@ -188,7 +188,7 @@ func (d *Atom) rootElement(i int, out *Output) *scan.Error {
 	case namespace == dataNamespace:
 		return d.function(i, out)
 	default:
-		return d.noRows(i, "an Atom feed or entry", "element "+string(tag.Name))
+		return d.noRows(i, "an Atom feed or entry", "element "+string(tag.Name(b)))
 	}
 }
 
@@ -199,7 +199,7 @@ func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(tag.Name, d.feed) {
+		if !bytes.Equal(tag.Name(b), d.feed) {
 			return &scan.Error{At: i, Expected: "</" + string(d.feed) + ">", Found: string(b[tag.Start:tag.End])}
 		}
 		d.pos, d.state = tag.End, atomEnd
@@ -316,7 +316,7 @@ func (d *Atom) function(i int, out *Output) *scan.Error {
 	c := childrenOf(b, tag, end)
 	multiple := false
 	for parent, ok := c.next(); ok; parent, ok = c.next() {
-		_, local := scan.SplitName(parent.tag.Name)
+		_, local := scan.SplitName(parent.tag.Name(b))
 		if multiple = string(local) == "element"; !multiple {
 			break
 		}

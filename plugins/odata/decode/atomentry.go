@@ -13,6 +13,8 @@ type entryState struct {
 	around property
 	// parent is the entry, or the element of a struct without an entry. content and properties are inside of it.
 	parent, content, open openElement
+	// depth and openDepth are the nesting allowed in parent and in open.
+	depth, openDepth      int
 	isEntry, inProperties bool
 	// readsElements and readsProperties report whether package kernel may read the entry's elements and the properties:
 	// their namespaces have the prefixes that it knows, and nothing is nested too deep.
@@ -27,15 +29,13 @@ type entryState struct {
 	propertiesTag kernel.Pattern
 }
 
-// openElement is an element that is being read: its name, the namespace scope in it, and the nesting allowed in it.
+// openElement is an element that is being read: its name and the namespace scope in it.
 type openElement struct {
-	name         []byte
-	scope, depth int
+	name  []byte
+	scope int
 }
 
-var (
-	entryName, contentName, linkName, feedName = []byte("entry"), []byte("content"), []byte("link"), []byte("feed")
-)
+var entryName, contentName, feedName = []byte("entry"), []byte("content"), []byte("feed")
 
 // minDepth is the nesting of what package kernel reads in an entry.
 const minDepth = 4
@@ -44,14 +44,14 @@ const minDepth = 4
 func (d *Atom) entry(s *structure, tag scan.XMLTag, scope, o, depth int) (next, end int, err *scan.Error) {
 	s.begin(tag.End, o)
 	s.RowText = tag.Start
-	d.openEntry(s, openElement{tag.Name, scope, depth - 1})
+	d.openEntry(s, openElement{tag.Name(d.text), scope}, depth-1)
 	return d.read(s, tag, depth)
 }
 
-func (d *Atom) openEntry(s *structure, entry openElement) {
-	s.parent, s.isEntry = entry, true
+func (d *Atom) openEntry(s *structure, entry openElement, depth int) {
+	s.parent, s.depth, s.isEntry = entry, depth, true
 	d.setPropertiesTag(s)
-	s.readsEntry = entry.depth >= minDepth && d.isAtom(entry.scope) && bytes.Equal(entry.name, entryName)
+	s.readsEntry = depth >= minDepth && d.isAtom(entry.scope) && bytes.Equal(entry.name, entryName)
 	d.leaveContent(s, s.readsEntry)
 }
 
@@ -70,14 +70,14 @@ func (d *Atom) setPropertiesTag(s *structure) {
 func (d *Atom) object(s *structure, tag scan.XMLTag, scope, o, depth int) (next, end int, err *scan.Error) {
 	s.begin(tag.End, o)
 	s.RowText, s.isEntry, s.MaxRows, s.Around = tag.Start, false, 0, nil
-	d.openProperties(s, openElement{tag.Name, scope, depth - 1})
+	d.openProperties(s, openElement{tag.Name(d.text), scope}, depth-1)
 	return d.read(s, tag, depth)
 }
 
 // leaveContent continues in the entry.
 func (d *Atom) leaveContent(s *structure, readsElements bool) {
 	s.Place, s.readsElements = kernel.InEntry, readsElements
-	s.content = openElement{contentName, s.parent.scope, s.parent.depth - 1}
+	s.content = openElement{contentName, s.parent.scope}
 	s.leaveProperties()
 }
 
@@ -90,18 +90,23 @@ func (s *structure) leaveProperties() {
 }
 
 // openProperties continues in an element with properties.
-func (d *Atom) openProperties(s *structure, properties openElement) {
-	s.open, s.inProperties = properties, true
-	s.readsProperties = properties.depth > 1 && bytes.Equal(properties.name, s.endName) && d.isUsual(properties.scope)
+func (d *Atom) openProperties(s *structure, properties openElement, depth int) {
+	s.open, s.openDepth, s.inProperties = properties, depth, true
+	s.readsProperties = depth > 1 && bytes.Equal(properties.name, s.endName) && d.isUsual(properties.scope)
 }
 
 // openUsual follows package kernel into the properties of an entry.
 func (d *Atom) openUsual(s *structure) {
-	parent := s.parent
+	parent, depth := s.enclosing()
+	d.openProperties(s, openElement{s.endName, parent.scope}, depth-1)
+}
+
+// enclosing returns the element around the properties, and the nesting allowed in it.
+func (s *structure) enclosing() (parent openElement, depth int) {
 	if s.Place == kernel.InContent {
-		parent = s.content
+		return s.content, s.depth - 1
 	}
-	d.openProperties(s, openElement{s.endName, parent.scope, parent.depth - 1})
+	return s.parent, s.depth
 }
 
 // read decodes the inside of an element.
@@ -140,9 +145,9 @@ func (d *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 			closed, err = d.entryElement(s)
 		case kernel.Link:
 			value := d.text[s.Relation:s.TagEnd]
-			tag := scan.XMLTag{Start: s.P, End: s.TagEnd, Name: linkName, Empty: s.Empty != 0}
-			err = d.entryLink(s, tag, value[:bytes.IndexByte(value, '"')],
-				openElement{linkName, s.parent.scope, s.parent.depth - 1})
+			tag := scan.XMLTag{Start: s.P, End: s.TagEnd, NameEnd: s.P + len("<link")}
+			tag.Empty = s.Empty != 0
+			err = d.entryLink(s, tag, value[:bytes.IndexByte(value, '"')], s.parent.scope)
 		case kernel.NoValue:
 			err = d.value(s)
 		case kernel.Repeated:
@@ -193,7 +198,9 @@ func (d *Atom) complete(s *structure, tag scan.XMLTag) (end int) {
 // child returns the next tag in an element, which is the element's end tag or the start tag of a child.
 func (d *Atom) child(pos int, parent []byte) (tag scan.XMLTag, err *scan.Error) {
 	if end := d.endTag(pos, parent); end > 0 {
-		return scan.XMLTag{Start: pos, End: end, Name: parent, Closing: true}, nil
+		tag = scan.XMLTag{Start: pos, End: end, NameEnd: end - len(">")}
+		tag.Closing = true
+		return tag, nil
 	}
 	for {
 		less := bytes.IndexByte(d.text[pos:], '<')
@@ -208,8 +215,8 @@ func (d *Atom) child(pos int, parent []byte) (tag scan.XMLTag, err *scan.Error) 
 		}
 	}
 	tag, err = scan.XMLTagAt(d.text, pos)
-	if err == nil && tag.Closing && !bytes.Equal(tag.Name, parent) {
-		err = &scan.Error{At: pos, Expected: "</" + string(parent) + ">", Found: "</" + string(tag.Name) + ">"}
+	if err == nil && tag.Closing && !bytes.Equal(tag.Name(d.text), parent) {
+		err = &scan.Error{At: pos, Expected: "</" + string(parent) + ">", Found: "</" + string(tag.Name(d.text)) + ">"}
 	}
 	return tag, err
 }
@@ -226,10 +233,8 @@ func (d *Atom) endTag(pos int, name []byte) (end int) {
 
 // entryElement reads an element of an entry, around its properties, or the end tag of the entry.
 func (d *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
-	parent, inContent := s.parent, s.Place == kernel.InContent
-	if inContent {
-		parent = s.content
-	}
+	inContent := s.Place == kernel.InContent
+	parent, depth := s.enclosing()
 	tag, err := d.child(s.P, parent.name)
 	if err != nil {
 		return false, err
@@ -243,26 +248,26 @@ func (d *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 	}
 	scope := d.namespaces.push(d.text, tag, parent.scope)
 	namespace, local := d.namespaces.element(d.text, tag, scope)
-	inside := openElement{tag.Name, scope, parent.depth - 1}
+	inside := openElement{tag.Name(d.text), scope}
 	switch name := string(local); {
-	case namespace == metadataNamespace && name == "properties" && !tag.Empty && parent.depth > 0:
-		d.openProperties(s, inside)
+	case namespace == metadataNamespace && name == "properties" && !tag.Empty && depth > 0:
+		d.openProperties(s, inside, depth-1)
 		if !s.readsProperties {
 			d.lastPrefixes = d.prefixesIn(scope)
 		}
 		s.Before, s.Property = &s.head.Property, s.head.Next
 		return false, nil
-	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && parent.depth > 0:
+	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && depth > 0:
 		s.content, s.Place = inside, kernel.InContent
-		if scope != parent.scope || name != string(tag.Name) {
+		if scope != parent.scope || name != string(inside.name) {
 			s.readsElements = false
 			s.leaveProperties()
 		}
 		return false, nil
 	case namespace == atomNamespace && name == "link" && !inContent:
-		return false, d.entryLink(s, tag, relation(d.text, tag), inside)
+		return false, d.entryLink(s, tag, relation(d.text, tag), scope)
 	}
-	s.P, err = scan.XMLElement(d.text, tag.Start, parent.depth)
+	s.P, err = scan.XMLElement(d.text, tag.Start, depth)
 	if err == nil && namespace == metadataNamespace && string(local) == "error" && !inContent {
 		d.failRow(tag.Start, s.P)
 	}

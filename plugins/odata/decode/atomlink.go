@@ -9,25 +9,25 @@ import (
 )
 
 // entryLink reads a link of an entry, which may contain an expanded entity or feed.
-func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, inside openElement) *scan.Error {
-	b, i := d.text, s.schema.navigation(rel)
-	if i < 0 || inside.depth < 0 && !tag.Empty {
-		end, err := scan.XMLElement(b, tag.Start, inside.depth+1)
+func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *scan.Error {
+	b, i, depth := d.text, s.schema.navigation(rel), s.depth-1
+	if i < 0 || depth < 0 && !tag.Empty {
+		end, err := scan.XMLElement(b, tag.Start, s.depth)
 		s.P = end
 		return err
 	}
-	p, pos := &s.properties[i], tag.End
-	isUsual := !tag.Empty && inside.scope == s.parent.scope && s.readsEntry && s.Properties.Disabled == 0 &&
-		inside.depth > 2*minDepth && bytes.Equal(tag.Name, linkName)
+	p, pos, name := &s.properties[i], tag.End, tag.Name(b)
+	isUsual := !tag.Empty && scope == s.parent.scope && s.readsEntry && s.Properties.Disabled == 0 &&
+		depth > 2*minDepth && string(name) == "link"
 	if isUsual && p.column.Kind == NavigationToMany && bytes.HasPrefix(b[pos:], s.feedFront) && s.BeginColumn(i) {
-		done, err := d.usualFeed(s, p, pos, inside)
+		done, err := d.usualFeed(s, p, pos)
 		if done || err != nil {
 			return err
 		}
 		pos = s.P
 	}
 	for !tag.Empty {
-		child, err := d.child(pos, tag.Name)
+		child, err := d.child(pos, name)
 		if err != nil {
 			return err
 		}
@@ -35,17 +35,17 @@ func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, inside openE
 			pos = child.End
 			break
 		}
-		scope := d.namespaces.push(b, child, inside.scope)
-		namespace, local := d.namespaces.element(b, child, scope)
+		inside := d.namespaces.push(b, child, scope)
+		namespace, local := d.namespaces.element(b, child, inside)
 		isInline := namespace == metadataNamespace && string(local) == "inline"
 		if isInline && s.BeginColumn(i) {
-			err = d.inline(s, p, child, scope, inside.depth)
+			err = d.inline(s, p, child, inside, depth)
 			pos = s.P
 		} else {
 			if isInline {
 				s.fail(-1, repeated(p.column))
 			}
-			pos, err = scan.XMLElement(b, child.Start, inside.depth)
+			pos, err = scan.XMLElement(b, child.Start, depth)
 		}
 		if err != nil {
 			return err
@@ -60,10 +60,11 @@ func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, inside openE
 
 // usualFeed reads the expanded feed of a link whose start tag s.feedFront follows, at pos. done reports that the rest
 // of the link was usual as well.
-func (d *Atom) usualFeed(s *structure, p *property, pos int, link openElement) (done bool, err *scan.Error) {
-	inner, inside := s.structureIn(p.Column), openElement{feedName, link.scope, link.depth - 2}
+func (d *Atom) usualFeed(s *structure, p *property, pos int) (done bool, err *scan.Error) {
+	inner, scope, depth := s.structureIn(p.Column), s.parent.scope, s.depth-1
 	kernel.Put(s.Arena, s.O, 2)
-	next, end, found, err := d.inlineFeed(inner, pos+len(s.feedFront), inside, s.O+p.Optional)
+	next, end, found, err := d.inlineFeed(inner, pos+len(s.feedFront), openElement{feedName, scope}, depth-2,
+		s.O+p.Optional)
 	if err != nil {
 		return false, err
 	}
@@ -72,8 +73,11 @@ func (d *Atom) usualFeed(s *structure, p *property, pos int, link openElement) (
 		s.Before, s.Property = &s.head.Property, &s.around.Property
 		return true, nil
 	}
-	tag := scan.XMLTag{Name: s.feedBack[len("</"):bytes.IndexByte(s.feedBack, '>')]}
-	return false, d.inlineChildren(s, p, tag, link.scope, link.depth, next, end, found)
+	tag, err := scan.XMLTagAt(d.text, pos)
+	if err != nil {
+		return false, err
+	}
+	return false, d.inlineChildren(s, p, tag, scope, depth, next, end, found)
 }
 
 // navigation returns the column of the navigation property that a link's relation names, or -1.
@@ -116,7 +120,7 @@ func (d *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 		wanted = feedName
 	}
 	for !tag.Empty {
-		child, err := d.child(pos, tag.Name)
+		child, err := d.child(pos, tag.Name(d.text))
 		if err != nil {
 			return err
 		}
@@ -133,7 +137,7 @@ func (d *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 		case isMany && child.Empty:
 			pos, end = child.End, d.writeCount(o, o+1, 0)
 		case isMany:
-			pos, end, found, err = d.inlineFeed(inner, child.End, openElement{child.Name, inside, depth - 2}, o)
+			pos, end, found, err = d.inlineFeed(inner, child.End, openElement{child.Name(d.text), inside}, depth-2, o)
 		default:
 			inner.MaxRows = 0
 			pos, end, err = d.entry(inner, child, inside, o, depth-1)
@@ -156,7 +160,7 @@ func (d *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 }
 
 // inlineFeed reads the inside of an expanded feed, which starts at pos. A next link may lead to a further page of it.
-func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, o int) (next, end int, found result,
+func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, depth, o int) (next, end int, found result,
 	err *scan.Error) {
 	rows, count := pos, 0
 	end = o + 1
@@ -169,7 +173,7 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, o int) (nex
 		}
 		s.begin(pos, end)
 		s.repeat()
-		d.openEntry(s, openElement{entryName, inside.scope, inside.depth - 1})
+		d.openEntry(s, openElement{entryName, inside.scope}, depth-1)
 		if s.Place = kernel.InFeed; s.readsEntry {
 			if pos, end, err = d.readInside(s, scan.XMLTag{}); err != nil {
 				return 0, 0, found, err
@@ -189,7 +193,7 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, o int) (nex
 			scope := d.namespaces.push(d.text, child, inside.scope)
 			namespace, local := d.namespaces.element(d.text, child, scope)
 			if namespace != atomNamespace || string(local) != "entry" {
-				if pos, err = scan.XMLElement(d.text, child.Start, inside.depth); err != nil {
+				if pos, err = scan.XMLElement(d.text, child.Start, depth); err != nil {
 					return 0, 0, found, err
 				}
 				if namespace == atomNamespace && string(local) == "link" && link == nil &&
@@ -197,7 +201,7 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, o int) (nex
 					href := d.linkOf(d.text, child, scope)
 					if href.Href != "" {
 						link = &nestedNextLink{link: href, linkAt: textRange{child.Start, pos}, rows: rows,
-							feed: inside, structure: s, property: strings.TrimSuffix(s.path, "/")}
+							feed: inside, depth: depth, structure: s, property: strings.TrimSuffix(s.path, "/")}
 					}
 				}
 				continue
@@ -205,7 +209,7 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, o int) (nex
 			if scope != inside.scope {
 				s.MaxRows = 0
 			}
-			if pos, end, err = d.entry(s, child, scope, end, inside.depth); err != nil {
+			if pos, end, err = d.entry(s, child, scope, end, depth); err != nil {
 				return 0, 0, found, err
 			}
 			if count += s.RowCount; s.Place == kernel.InFeed {
@@ -213,7 +217,7 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, o int) (nex
 			}
 		}
 		count++
-		found.include(&s.result)
+		found = found.with(s.result)
 	}
 	if link != nil { // the feed's own link comes before the links in its entries
 		link.rowsAt, found.link = rowsAt, link

@@ -53,11 +53,11 @@ func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 	}
 	for i := t.NameEnd; ; {
 		attribute, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || attribute.Name == nil {
+		if err != nil || attribute.NameEnd == 0 {
 			return outer
 		}
 		i = next
-		name, value := attribute.Name, attribute.Value
+		name, value := attribute.Name(b), attribute.Value(b)
 		switch {
 		case string(name) == "xmlns":
 			outer = s.add(binding{outer: outer, value: value, namespace: namespaceOf(value)})
@@ -105,18 +105,18 @@ func (s *namespaceStack) base(scope int) string {
 
 // element returns namespace and local name of a tag, whose content has scope inside.
 func (s *namespaceStack) element(b []byte, t scan.XMLTag, inside int) (namespace, []byte) {
-	prefix, local := scan.SplitName(t.Name)
+	prefix, local := scan.SplitName(t.Name(b))
 	return s.namespace(prefix, inside), local
 }
 
 func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for i := t.NameEnd; ; {
 		attr, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || attr.Name == nil {
+		if err != nil || attr.NameEnd == 0 {
 			return nil, false
 		}
-		if string(attr.Name) == name {
-			return attr.Value, true
+		if string(attr.Name(b)) == name {
+			return attr.Value(b), true
 		}
 		i = next
 	}
@@ -128,13 +128,13 @@ func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 	}
 	for i := t.NameEnd; ; {
 		attribute, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || attribute.Name == nil {
+		if err != nil || attribute.NameEnd == 0 {
 			return false
 		}
 		i = next
-		prefix, local := scan.SplitName(attribute.Name)
+		prefix, local := scan.SplitName(attribute.Name(b))
 		if len(prefix) > 0 && string(local) == "null" && s.namespace(prefix, inside) == metadataNamespace {
-			value := string(attribute.Value)
+			value := string(attribute.Value(b))
 			return value == "true" || value == "1"
 		}
 	}
@@ -145,10 +145,10 @@ func (s *namespaceStack) appendDeclarations(dst, element []byte, tag scan.XMLTag
 	present := map[string]bool{}
 	for i := tag.NameEnd; ; {
 		attribute, next, err := scan.XMLAttributeAt(element, i)
-		if err != nil || attribute.Name == nil {
+		if err != nil || attribute.NameEnd == 0 {
 			break
 		}
-		present[string(attribute.Name)] = true
+		present[string(attribute.Name(element))] = true
 		i = next
 	}
 	for scope := outer; scope > 0; scope = s.all[scope].outer {

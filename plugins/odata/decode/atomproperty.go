@@ -23,7 +23,7 @@ func (d *Atom) property(s *structure) (closed bool, err *scan.Error) {
 	namespace, local := d.namespaces.element(d.text, tag, scope)
 	isUsual := s.readsProperties && scope == parent.scope
 	if namespace != dataNamespace {
-		end, err := scan.XMLElement(d.text, tag.Start, parent.depth)
+		end, err := scan.XMLElement(d.text, tag.Start, s.openDepth)
 		if err == nil && namespace == metadataNamespace && string(local) == "error" {
 			d.failRow(tag.Start, end) // a property missing after an error is no null
 		}
@@ -36,7 +36,7 @@ func (d *Atom) property(s *structure) (closed bool, err *scan.Error) {
 	}
 	p := &s.properties[i]
 	s.expect(p)
-	isUsual = isUsual && bytes.Equal(tag.Name, p.name)
+	isUsual = isUsual && bytes.Equal(tag.Name(d.text), p.name)
 	isUsualValue := isUsual && !tag.Empty && s.stamps[i] != s.Stamp && p.Kind < kernel.Slow
 	if isUsualValue && !d.namespaces.isNull(d.text, tag, scope) {
 		guess(&p.Prefix, &p.lastPrefix, d.text[tag.Start:tag.End])
@@ -52,14 +52,14 @@ func (d *Atom) property(s *structure) (closed bool, err *scan.Error) {
 // repeated skips the element of a column that the struct already has.
 func (d *Atom) repeated(s *structure, p *property, start int) *scan.Error {
 	s.fail(-1, repeated(p.column))
-	end, err := scan.XMLElement(d.text, start, s.open.depth)
+	end, err := scan.XMLElement(d.text, start, s.openDepth)
 	s.advance(p, end)
 	return err
 }
 
 // skip skips a property that is no column.
 func (d *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *scan.Error {
-	end, err := scan.XMLElement(d.text, tag.Start, s.open.depth)
+	end, err := scan.XMLElement(d.text, tag.Start, s.openDepth)
 	if err != nil {
 		return err
 	}
@@ -68,14 +68,15 @@ func (d *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *
 		d.reportUnknown(s.path, local)
 	}
 	s.P, s.Property = end, s.Before.Next
-	if p := s.names[string(tag.Name)]; p != nil && isUsual && !tag.Empty {
+	name := tag.Name(d.text)
+	if p := s.names[string(name)]; p != nil && isUsual && !tag.Empty {
 		guess(&p.Prefix, &p.lastPrefix, d.text[tag.Start:tag.End])
 		s.expect(p)
 		s.advance(p, end)
 	} else if p == nil && isUsual {
-		if p = s.other(tag.Name, isIgnored); p != nil {
-			p.Prefix = kernel.NewPattern([]byte("<" + string(tag.Name) + ">"))
-			p.Suffix = kernel.NewPattern([]byte("</" + string(tag.Name) + ">"))
+		if p = s.other(name, isIgnored); p != nil {
+			p.Prefix = kernel.NewPattern([]byte("<" + string(name) + ">"))
+			p.Suffix = kernel.NewPattern([]byte("</" + string(name) + ">"))
 			s.expect(p)
 		}
 	}
@@ -91,7 +92,7 @@ func (d *Atom) value(s *structure) *scan.Error {
 		return err
 	}
 	if p.column == nil {
-		end, err := scan.XMLElement(d.text, start, s.open.depth)
+		end, err := scan.XMLElement(d.text, start, s.openDepth)
 		if err == nil && p.Any == 0 {
 			_, local := scan.SplitName(p.name)
 			d.reportUnknown(s.path, local)
@@ -109,7 +110,7 @@ func (d *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int
 	if isUsual && !isNull && !tag.Empty {
 		guess(&p.Prefix, &p.lastPrefix, d.text[tag.Start:tag.End])
 	}
-	depth := s.open.depth
+	depth := s.openDepth
 	if !isNull && p.column.Kind == Complex {
 		inner := s.structureIn(p.Column)
 		kernel.Put(s.Arena, s.O, 2)
@@ -167,7 +168,7 @@ func (d *Atom) target(dst []byte, schema *RowSchema, column *Column, entry eleme
 		}
 		children, found := childrenOf(d.text, parent.tag, parent.end), false
 		for child, ok := children.next(); ok && !found; child, ok = children.next() {
-			if _, local := scan.SplitName(child.tag.Name); string(local) == step {
+			if _, local := scan.SplitName(child.tag.Name(d.text)); string(local) == step {
 				parent, found = child, true
 			}
 		}
@@ -184,13 +185,13 @@ func (d *Atom) target(dst []byte, schema *RowSchema, column *Column, entry eleme
 func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for i := t.NameEnd; ; {
 		attribute, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || attribute.Name == nil {
+		if err != nil || attribute.NameEnd == 0 {
 			return nil, false
 		}
 		i = next
-		prefix, local := scan.SplitName(attribute.Name)
+		prefix, local := scan.SplitName(attribute.Name(b))
 		if string(local) == name && string(prefix) != "xmlns" {
-			return attribute.Value, true
+			return attribute.Value(b), true
 		}
 	}
 }

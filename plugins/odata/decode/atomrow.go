@@ -145,7 +145,7 @@ func (d *Atom) addFeedKeys(link *nestedNextLink) {
 			continue
 		}
 		s.MaxRows = 0
-		pos, _, _ = d.entry(s, tag, scope, len(d.out.Data), link.feed.depth)
+		pos, _, _ = d.entry(s, tag, scope, len(d.out.Data), link.depth)
 		d.nestedPages.addKey(s.key(d.nestedPages.keyBuffer[:0]))
 	}
 }

@@ -337,7 +337,7 @@ func (d *JSON) items(s *structure, pos, o, depth int) (next, last, end int, foun
 			break
 		}
 		count++
-		found.include(&s.result)
+		found = found.with(s.result)
 		i, closed, err = scan.JSONNext(b, last, ']')
 	}
 	if err != nil {

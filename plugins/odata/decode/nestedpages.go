@@ -46,6 +46,7 @@ type nestedNextLink struct {
 	structure *structure
 	rows      int
 	feed      openElement // in Atom
+	depth     int         // in Atom: the nesting allowed in the feed
 	property  string
 }
 

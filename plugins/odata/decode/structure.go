@@ -56,14 +56,15 @@ type result struct {
 	linkColumn int
 }
 
-// include adds what was found in an item of an array: the first problem and the first link count.
-func (r *result) include(item *result) {
+// with adds what was found in an item of an array: the first problem and the first link count.
+func (r result) with(item result) result {
 	if r.problem == nil {
 		r.problem = item.problem
 	}
 	if r.link == nil {
 		r.link = item.link
 	}
+	return r
 }
 
 func newStructure(input *stream, schema *RowSchema, path string, markup int) *structure {

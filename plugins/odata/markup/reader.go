@@ -202,7 +202,7 @@ func (r *Reader) tag() (Kind, error) {
 	if err != nil {
 		return End, r.syntaxError(err)
 	}
-	qualified := r.text[tag.NameEnd-len(tag.Name) : tag.NameEnd]
+	qualified := r.text[tag.NameEnd-len(tag.Name(r.bytes)) : tag.NameEnd]
 	switch {
 	case tag.Closing && len(r.open) == 0:
 		return End, r.errorf("</" + qualified + "> without a start tag")
@@ -221,7 +221,7 @@ func (r *Reader) tag() (Kind, error) {
 	r.Attributes = r.Attributes[:0]
 	for position := tag.NameEnd; ; {
 		attribute, next, _ := scan.XMLAttributeAt(r.bytes, position)
-		if attribute.Name == nil {
+		if attribute.NameEnd == 0 {
 			break
 		}
 		if err := r.attribute(attribute); err != nil {
@@ -259,8 +259,8 @@ func (r *Reader) push(qualified string, outer int) (Kind, error) {
 }
 
 func (r *Reader) attribute(attribute scan.XMLAttribute) error {
-	name := r.text[attribute.NameAt : attribute.NameAt+len(attribute.Name)]
-	value, err := r.resolve(r.text[attribute.ValueAt : attribute.ValueAt+len(attribute.Value)])
+	name := r.text[attribute.NameAt:attribute.NameEnd]
+	value, err := r.resolve(r.text[attribute.ValueAt:attribute.ValueEnd])
 	if err != nil {
 		return err
 	}

@@ -6,15 +6,29 @@ import (
 	"unicode/utf8"
 )
 
-// XMLTag is a start tag, an end tag or the tag of an empty element.
+// XMLTag is a start tag, an end tag or the tag of an empty element, as offsets in the text. It has at most four fields,
+// because Go's compiler for Wasm copies larger structs by a slow instruction.
 type XMLTag struct {
 	Start, End int
-	// Name is the qualified name. The attributes start at NameEnd.
-	Name           []byte
-	NameEnd        int
+	// NameEnd is the end of the qualified name. The attributes start there.
+	NameEnd int
+	XMLTagForm
+}
+
+// XMLTagForm is the form of a tag.
+type XMLTagForm struct {
 	Closing, Empty bool
 	// Declares reports an attribute that begins with xml: a namespace or xml:base.
 	Declares bool
+}
+
+// Name returns the qualified name of a tag in the text b.
+func (t XMLTag) Name(b []byte) []byte {
+	start := t.Start + 1
+	if t.Closing {
+		start++
+	}
+	return b[start:t.NameEnd]
 }
 
 // SplitName returns prefix and local name of a qualified name.
@@ -63,7 +77,6 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 	if t.NameEnd, err = xmlName(b, i); err != nil {
 		return t, err
 	}
-	t.Name = b[i:t.NameEnd]
 	if b[t.NameEnd] == '>' {
 		t.End = t.NameEnd + 1
 		return t, nil
@@ -73,13 +86,13 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 		if attribute, i, err = XMLAttributeAt(b, i); err != nil {
 			return t, err
 		}
-		if attribute.Name == nil {
+		if attribute.NameEnd == 0 {
 			break
 		}
 		if t.Closing {
 			return t, &Error{At: attribute.NameAt, Expected: "'>' of an end tag", Found: "an attribute"}
 		}
-		t.Declares = t.Declares || bytes.HasPrefix(attribute.Name, []byte("xml"))
+		t.Declares = t.Declares || bytes.HasPrefix(attribute.Name(b), []byte("xml"))
 	}
 	if b[i] == '/' {
 		if i+1 >= len(b) {
@@ -94,13 +107,19 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 	return t, nil
 }
 
-// XMLAttribute is an attribute with its offsets in the text. Value is the text between the quotes, not resolved.
+// XMLAttribute is an attribute, as offsets in the text. The value is the text between the quotes, not resolved.
 type XMLAttribute struct {
-	Name, Value     []byte
-	NameAt, ValueAt int
+	NameAt, NameEnd   int
+	ValueAt, ValueEnd int
 }
 
-// XMLAttributeAt reads the next attribute of a tag. After the last one, its name is nil and next is at '>' or '/'.
+// Name returns the qualified name of an attribute in the text b.
+func (a XMLAttribute) Name(b []byte) []byte { return b[a.NameAt:a.NameEnd] }
+
+// Value returns the text between the quotes of an attribute in the text b.
+func (a XMLAttribute) Value(b []byte) []byte { return b[a.ValueAt:a.ValueEnd] }
+
+// XMLAttributeAt reads the next attribute of a tag. After the last one, it is zero and next is at '>' or '/'.
 func XMLAttributeAt(b []byte, i int) (attribute XMLAttribute, next int, err *Error) {
 	space := i
 	if i = XMLSpace(b, i); i >= len(b) {
@@ -116,7 +135,7 @@ func XMLAttributeAt(b []byte, i int) (attribute XMLAttribute, next int, err *Err
 	if err != nil {
 		return attribute, 0, err
 	}
-	attribute.Name, attribute.NameAt = b[i:end], i
+	attribute.NameAt, attribute.NameEnd = i, end
 	if i = XMLSpace(b, end); i >= len(b) {
 		return attribute, 0, ErrNeedMore
 	}
@@ -142,8 +161,8 @@ func XMLAttributeAt(b []byte, i int) (attribute XMLAttribute, next int, err *Err
 	if size < 0 {
 		return attribute, 0, ErrNeedMore
 	}
-	attribute.Value = value
-	return attribute, i + size + 2, nil
+	attribute.ValueEnd = attribute.ValueAt + size
+	return attribute, attribute.ValueEnd + 1, nil
 }
 
 // XMLMisc returns the end of the comment, processing instruction or CDATA section whose '<' is at i, or zero if there
@@ -255,8 +274,8 @@ func XMLElement(b []byte, i, depth int) (end int, err *Error) {
 		if err != nil {
 			return 0, err
 		}
-		if !bytes.Equal(tag.Name, open.Name) {
-			return 0, &Error{At: i, Expected: "</" + string(open.Name) + ">", Found: "</" + string(tag.Name) + ">"}
+		if name := tag.Name(b); !bytes.Equal(name, open.Name(b)) {
+			return 0, &Error{At: i, Expected: "</" + string(open.Name(b)) + ">", Found: "</" + string(name) + ">"}
 		}
 		return tag.End, nil
 	}

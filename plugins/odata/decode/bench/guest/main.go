@@ -4,6 +4,7 @@
 package main
 
 import (
+	"runtime"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
@@ -27,10 +28,12 @@ func room(size uint32) uint32 {
 	return uint32(uintptr(unsafe.Pointer(&buffer[0])))
 }
 
-// page starts a page: its shape, and whether it is Atom.
+// page starts a page: its shape, and whether it is Atom. As in a plugin, a garbage collection that has begun can end
+// here.
 //
 //go:wasmexport page
 func page(shape, atom uint32) {
+	runtime.Gosched()
 	if decoder[0] == nil {
 		for _, l := range bench.Schemas() {
 			decoder[0] = append(decoder[0], decode.NewJSON(l))
