@@ -254,7 +254,7 @@ func contentEnd(b []byte, t scan.XMLTag, end int) int {
 	if t.Empty {
 		return t.End
 	}
-	return bytes.LastIndex(b[:end], []byte("</"))
+	return bytes.LastIndexByte(b[:end], '<')
 }
 
 // relation returns a link's rel without the IANA prefix.

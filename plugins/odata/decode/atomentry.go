@@ -231,6 +231,23 @@ func (d *Atom) endTag(pos int, name []byte) (end int) {
 	return end
 }
 
+// elementEnds returns the ends of an element and of its content.
+func (d *Atom) elementEnds(tag scan.XMLTag, depth int) (end, back int, err *scan.Error) {
+	if tag.Empty {
+		return tag.End, tag.End, nil
+	}
+	if less := bytes.IndexByte(d.text[tag.End:], '<'); less >= 0 && depth > 0 {
+		back = tag.End + less
+		if end = d.endTag(back, tag.Name(d.text)); end > 0 {
+			return end, back, nil
+		}
+	}
+	if end, err = scan.XMLElement(d.text, tag.Start, depth); err != nil {
+		return 0, 0, err
+	}
+	return end, contentEnd(d.text, tag, end), nil
+}
+
 // entryElement reads an element of an entry, around its properties, or the end tag of the entry.
 func (d *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 	inContent := s.Place == kernel.InContent
@@ -267,7 +284,7 @@ func (d *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 	case namespace == atomNamespace && name == "link" && !inContent:
 		return false, d.entryLink(s, tag, relation(d.text, tag), scope)
 	}
-	s.P, err = scan.XMLElement(d.text, tag.Start, depth)
+	s.P, _, err = d.elementEnds(tag, depth)
 	if err == nil && namespace == metadataNamespace && string(local) == "error" && !inContent {
 		d.failRow(tag.Start, s.P)
 	}

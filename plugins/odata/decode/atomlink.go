@@ -12,7 +12,7 @@ import (
 func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *scan.Error {
 	b, i, depth := d.text, s.schema.navigation(rel), s.depth-1
 	if i < 0 || depth < 0 && !tag.Empty {
-		end, err := scan.XMLElement(b, tag.Start, s.depth)
+		end, _, err := d.elementEnds(tag, s.depth)
 		s.P = end
 		return err
 	}

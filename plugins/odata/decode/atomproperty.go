@@ -30,12 +30,16 @@ func (d *Atom) property(s *structure) (closed bool, err *scan.Error) {
 		s.P, s.Property = end, s.Before.Next
 		return false, err
 	}
-	i, ok := s.schema.names[string(local)]
-	if !ok {
-		return false, d.skip(s, tag, local, isUsual)
+	p := propertyOf(s.Before.Next)
+	if p.column == nil || p.column.Name != string(local) {
+		i, ok := s.schema.names[string(local)]
+		if !ok {
+			return false, d.skip(s, tag, local, isUsual)
+		}
+		p = &s.properties[i]
+		s.expect(p)
 	}
-	p := &s.properties[i]
-	s.expect(p)
+	i := p.Column
 	isUsual = isUsual && bytes.Equal(tag.Name(d.text), p.name)
 	isUsualValue := isUsual && !tag.Empty && s.stamps[i] != s.Stamp && p.Kind < kernel.Slow
 	if isUsualValue && !d.namespaces.isNull(d.text, tag, scope) {
@@ -123,12 +127,11 @@ func (d *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int
 	if !isNull && p.column.Kind != Primitive {
 		return d.inline(s, p, tag, scope, depth)
 	}
-	end, err := scan.XMLElement(d.text, tag.Start, depth)
+	end, back, err := d.elementEnds(tag, depth)
 	if err != nil {
 		return err
 	}
 	dst, problem := d.out.Data[:s.O], (*conversionError)(nil)
-	back := contentEnd(d.text, tag, end)
 	if isNull {
 		dst, problem = appendNull(dst, p.column, true)
 	} else {
@@ -150,7 +153,7 @@ func (d *Atom) primitive(dst []byte, schema *RowSchema, column *Column, content 
 		return dst, column.conversionError("text of characters that XML allows, in UTF-8", quoted(content))
 	}
 	if column.Type != edm.String {
-		text = bytes.Trim(text, " \t\r\n")
+		text = scan.XMLTrim(text)
 	}
 	return d.values.appendColumn(dst, schema, column, text, text)
 }

@@ -90,7 +90,7 @@ func (p *property) decimal() (kind int) {
 // guess makes a text the one that package kernel expects before the property's value, or as its null, once it came
 // twice in a row. last is the text of the first time. It reports whether the pattern changed.
 func guess(pattern *kernel.Pattern, last *[]byte, text []byte) bool {
-	if len(text) > kernel.PatternSize {
+	if len(text) > kernel.PatternSize || pattern.Is(text) {
 		return false
 	}
 	if !bytes.Equal(*last, text) {

@@ -49,6 +49,14 @@ func XMLSpace(b []byte, i int) int {
 	return i
 }
 
+// XMLTrim returns a text without the white space around it.
+func XMLTrim(b []byte) []byte {
+	for len(b) > 0 && isXMLSpace(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b[XMLSpace(b, 0):]
+}
+
 func xmlName(b []byte, i int) (end int, err *Error) {
 	start := i
 	for i < len(b) && !endsName[b[i]] {
@@ -296,6 +304,10 @@ func XMLContent(dst, b []byte) ([]byte, bool) {
 				dst = appendLines(dst, b[i+len(CDATA):end-len("]]>")])
 			}
 			i = end
+		case c == '\r':
+			if i++; i >= len(b) || b[i] != '\n' {
+				dst = append(dst, '\n')
+			}
 		case c == '&':
 			size := 0
 			if dst, size = AppendXMLEntity(dst, b[i:]); size == 0 {
@@ -304,10 +316,10 @@ func XMLContent(dst, b []byte) ([]byte, bool) {
 			i += size
 		default:
 			end := i
-			for end < len(b) && b[end] != '<' && b[end] != '&' {
+			for end < len(b) && b[end] != '<' && b[end] != '&' && b[end] != '\r' {
 				end++
 			}
-			dst = appendLines(dst, b[i:end])
+			dst = append(dst, b[i:end]...)
 			i = end
 		}
 	}
@@ -329,6 +341,7 @@ func appendLines(dst, text []byte) []byte {
 
 // XMLAllows reports whether a text is UTF-8 without characters that XML 1.0 forbids.
 func XMLAllows(text []byte) bool {
+	isASCII := true
 	for i, c := range text {
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
 			return false
@@ -336,8 +349,9 @@ func XMLAllows(text []byte) bool {
 		if c == 0xef && i+2 < len(text) && text[i+1] == 0xbf && text[i+2] >= 0xbe {
 			return false
 		}
+		isASCII = isASCII && c < utf8.RuneSelf
 	}
-	return utf8.Valid(text)
+	return isASCII || utf8.Valid(text)
 }
 
 // AppendXMLEntity appends the character of the entity or character reference at the start of b, such as &amp;. size is

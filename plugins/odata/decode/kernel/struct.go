@@ -37,6 +37,19 @@ func NewPattern(text []byte) Pattern {
 	return m
 }
 
+// Is reports whether m is the pattern of a text.
+func (m *Pattern) Is(text []byte) bool {
+	if len(text) != m.Size {
+		return false
+	}
+	for i, c := range text {
+		if byte(m.Words[i/8*2]>>(i%8*8)) != c {
+			return false
+		}
+	}
+	return m.Disabled == 0
+}
+
 // Kinds of [Property].
 const (
 	JSONString = iota
