@@ -305,7 +305,8 @@ func XMLContent(dst, b []byte) ([]byte, bool) {
 			}
 			i = end
 		case c == '\r':
-			if i++; i >= len(b) || b[i] != '\n' {
+			i++
+			if i >= len(b) || b[i] != '\n' {
 				dst = append(dst, '\n')
 			}
 		case c == '&':

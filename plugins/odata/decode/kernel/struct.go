@@ -37,17 +37,17 @@ func NewPattern(text []byte) Pattern {
 	return m
 }
 
-// Is reports whether m is the pattern of a text.
-func (m *Pattern) Is(text []byte) bool {
-	if len(text) != m.Size {
+// Is reports whether p is the pattern of a text.
+func (p *Pattern) Is(text []byte) bool {
+	if len(text) != p.Size {
 		return false
 	}
 	for i, c := range text {
-		if byte(m.Words[i/8*2]>>(i%8*8)) != c {
+		if byte(p.Words[i/8*2]>>(i%8*8)) != c {
 			return false
 		}
 	}
-	return m.Disabled == 0
+	return p.Disabled == 0
 }
 
 // Kinds of [Property].
