@@ -169,8 +169,7 @@ func (d *Atom) rootElement(i int, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
-	scope := d.namespaces.push(b, tag, 0)
-	namespace, local := d.namespaces.element(b, tag, scope)
+	scope, namespace, local := d.namespaces.enter(b, tag, 0)
 	if string(local) == "feed" && namespace == atomNamespace && !tag.Closing {
 		d.namespaces.copyBytes()
 		d.setOuter(scope, len(d.namespaces.all))
@@ -215,8 +214,7 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 		return err
 	}
 	d.namespaces.all = d.namespaces.all[:d.rowBindings]
-	scope := d.namespaces.push(b, tag, d.outer)
-	namespace, local := d.namespaces.element(b, tag, scope)
+	scope, namespace, local := d.namespaces.enter(b, tag, d.outer)
 	entry := string(local) == "entry" && namespace == atomNamespace
 	deleted := string(local) == "deleted-entry" && namespace != atomNamespace
 	d.inRow = entry || deleted

@@ -263,8 +263,7 @@ func (d *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 		}
 		return !inContent, nil
 	}
-	scope := d.namespaces.push(d.text, tag, parent.scope)
-	namespace, local := d.namespaces.element(d.text, tag, scope)
+	scope, namespace, local := d.namespaces.enter(d.text, tag, parent.scope)
 	inside := openElement{tag.Name(d.text), scope}
 	switch name := string(local); {
 	case namespace == metadataNamespace && name == "properties" && !tag.Empty && depth > 0:

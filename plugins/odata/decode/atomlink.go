@@ -35,8 +35,7 @@ func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *
 			pos = child.End
 			break
 		}
-		inside := d.namespaces.push(b, child, scope)
-		namespace, local := d.namespaces.element(b, child, inside)
+		inside, namespace, local := d.namespaces.enter(b, child, scope)
 		isInline := namespace == metadataNamespace && string(local) == "inline"
 		if isInline && s.BeginColumn(i) {
 			err = d.inline(s, p, child, inside, depth)
@@ -128,8 +127,7 @@ func (d *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 			pos = child.End
 			break
 		}
-		inside := d.namespaces.push(d.text, child, scope)
-		namespace, local := d.namespaces.element(d.text, child, inside)
+		inside, namespace, local := d.namespaces.enter(d.text, child, scope)
 		isWanted := namespace == atomNamespace && bytes.Equal(local, wanted)
 		switch {
 		case !isWanted || end >= 0 || isMany && !child.Empty && depth <= 1:
@@ -190,8 +188,7 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, depth, o in
 				rowsAt = child.Start
 				break
 			}
-			scope := d.namespaces.push(d.text, child, inside.scope)
-			namespace, local := d.namespaces.element(d.text, child, scope)
+			scope, namespace, local := d.namespaces.enter(d.text, child, inside.scope)
 			if namespace != atomNamespace || string(local) != "entry" {
 				if pos, err = scan.XMLElement(d.text, child.Start, depth); err != nil {
 					return 0, 0, found, err

@@ -51,12 +51,7 @@ func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 	if !t.Declares {
 		return outer
 	}
-	for i := t.NameEnd; ; {
-		attribute, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || attribute.NameEnd == 0 {
-			return outer
-		}
-		i = next
+	for attribute := range t.Attributes(b) {
 		name, value := attribute.Name(b), attribute.Value(b)
 		switch {
 		case string(name) == "xmlns":
@@ -68,6 +63,14 @@ func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 			outer = s.add(binding{outer: outer, base: true, value: value})
 		}
 	}
+	return outer
+}
+
+// enter adds the bindings of a tag. It returns the scope inside of it, and namespace and local name of the tag.
+func (s *namespaceStack) enter(b []byte, t scan.XMLTag, outer int) (inside int, ns namespace, local []byte) {
+	inside = s.push(b, t, outer)
+	prefix, local := scan.SplitName(t.Name(b))
+	return inside, s.namespace(prefix, inside), local
 }
 
 func (s *namespaceStack) add(b binding) int {
@@ -103,53 +106,31 @@ func (s *namespaceStack) base(scope int) string {
 	return ""
 }
 
-// element returns namespace and local name of a tag, whose content has scope inside.
-func (s *namespaceStack) element(b []byte, t scan.XMLTag, inside int) (namespace, []byte) {
-	prefix, local := scan.SplitName(t.Name(b))
-	return s.namespace(prefix, inside), local
-}
-
 func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
-	for i := t.NameEnd; ; {
-		attr, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || attr.NameEnd == 0 {
-			return nil, false
+	for attribute := range t.Attributes(b) {
+		if string(attribute.Name(b)) == name {
+			return attribute.Value(b), true
 		}
-		if string(attr.Name(b)) == name {
-			return attr.Value(b), true
-		}
-		i = next
 	}
+	return nil, false
 }
 
 func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
-	if b[t.NameEnd] == '>' {
-		return false
-	}
-	for i := t.NameEnd; ; {
-		attribute, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || attribute.NameEnd == 0 {
-			return false
-		}
-		i = next
+	for attribute := range t.Attributes(b) {
 		prefix, local := scan.SplitName(attribute.Name(b))
 		if len(prefix) > 0 && string(local) == "null" && s.namespace(prefix, inside) == metadataNamespace {
 			value := string(attribute.Value(b))
 			return value == "true" || value == "1"
 		}
 	}
+	return false
 }
 
 // appendDeclarations appends the declarations around an element, which it does not have itself, as attributes.
 func (s *namespaceStack) appendDeclarations(dst, element []byte, tag scan.XMLTag, outer int) []byte {
 	present := map[string]bool{}
-	for i := tag.NameEnd; ; {
-		attribute, next, err := scan.XMLAttributeAt(element, i)
-		if err != nil || attribute.NameEnd == 0 {
-			break
-		}
+	for attribute := range tag.Attributes(element) {
 		present[string(attribute.Name(element))] = true
-		i = next
 	}
 	for scope := outer; scope > 0; scope = s.all[scope].outer {
 		b := &s.all[scope]

@@ -19,8 +19,7 @@ func (d *Atom) property(s *structure) (closed bool, err *scan.Error) {
 		s.P = tag.End
 		return true, nil
 	}
-	scope := d.namespaces.push(d.text, tag, parent.scope)
-	namespace, local := d.namespaces.element(d.text, tag, scope)
+	scope, namespace, local := d.namespaces.enter(d.text, tag, parent.scope)
 	isUsual := s.readsProperties && scope == parent.scope
 	if namespace != dataNamespace {
 		end, err := scan.XMLElement(d.text, tag.Start, s.openDepth)
@@ -186,15 +185,11 @@ func (d *Atom) target(dst []byte, schema *RowSchema, column *Column, entry eleme
 }
 
 func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
-	for i := t.NameEnd; ; {
-		attribute, next, err := scan.XMLAttributeAt(b, i)
-		if err != nil || attribute.NameEnd == 0 {
-			return nil, false
-		}
-		i = next
+	for attribute := range t.Attributes(b) {
 		prefix, local := scan.SplitName(attribute.Name(b))
 		if string(local) == name && string(prefix) != "xmlns" {
 			return attribute.Value(b), true
 		}
 	}
+	return nil, false
 }

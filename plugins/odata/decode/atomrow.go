@@ -115,8 +115,7 @@ func (d *Atom) propertyText(row []byte, tag scan.XMLTag, scope, column int) (tex
 	find = func(tag scan.XMLTag, end, scope int) {
 		children := childrenOf(row, tag, end)
 		for child, ok := children.next(); ok; child, ok = children.next() {
-			inside := d.namespaces.push(row, child.tag, scope)
-			namespace, local := d.namespaces.element(row, child.tag, inside)
+			inside, namespace, local := d.namespaces.enter(row, child.tag, scope)
 			switch {
 			case namespace == atomNamespace && string(local) == "content",
 				namespace == metadataNamespace && string(local) == "properties":
@@ -139,8 +138,8 @@ func (d *Atom) addFeedKeys(link *nestedNextLink) {
 		if err != nil || tag.Closing {
 			return
 		}
-		scope := d.namespaces.push(d.text, tag, link.feed.scope)
-		if !d.isEntryTag(tag, scope) {
+		scope, namespace, local := d.namespaces.enter(d.text, tag, link.feed.scope)
+		if namespace != atomNamespace || string(local) != "entry" {
 			pos, _ = scan.XMLElement(d.text, tag.Start, maxDepth)
 			continue
 		}
@@ -155,8 +154,7 @@ func (d *Atom) typeName(row []byte, tag scan.XMLTag, scope int) []byte {
 	const scheme = "http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"
 	children := childrenOf(row, tag, len(row))
 	for child, ok := children.next(); ok; child, ok = children.next() {
-		inside := d.namespaces.push(row, child.tag, scope)
-		namespace, local := d.namespaces.element(row, child.tag, inside)
+		_, namespace, local := d.namespaces.enter(row, child.tag, scope)
 		if namespace != atomNamespace || string(local) != "category" {
 			continue
 		}
@@ -167,12 +165,6 @@ func (d *Atom) typeName(row []byte, tag scan.XMLTag, scope int) []byte {
 		}
 	}
 	return nil
-}
-
-// isEntryTag reports whether a tag belongs to an entry.
-func (d *Atom) isEntryTag(tag scan.XMLTag, scope int) bool {
-	namespace, local := d.namespaces.element(d.text, tag, scope)
-	return namespace == atomNamespace && string(local) == "entry"
 }
 
 // rowDocument appends an entry with the declarations around it.

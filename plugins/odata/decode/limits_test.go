@@ -136,7 +136,7 @@ var nastyDocuments = []nastyDocument{
 	{"Atom quotes", false, fill(feedFront+`<entry a="`, `'`, "")},
 }
 
-// nastySize is the size of each document in bytes. All of 16 MiB take two minutes, each less than 5 s.
+// nastySize is the size of each document in bytes. Each of 16 MiB takes less than 2 s.
 const nastySize = 512 << 10
 
 // A long document of each nasty kind takes time in proportion to its length: the format is called at most once for each

@@ -219,15 +219,10 @@ func (r *Reader) tag() (Kind, error) {
 	}
 	outer := len(r.bindings)
 	r.Attributes = r.Attributes[:0]
-	for position := tag.NameEnd; ; {
-		attribute, next, _ := scan.XMLAttributeAt(r.bytes, position)
-		if attribute.NameEnd == 0 {
-			break
-		}
+	for attribute := range tag.Attributes(r.bytes) {
 		if err := r.attribute(attribute); err != nil {
 			return End, err
 		}
-		position = next
 	}
 	r.at, r.empty, r.rooted = tag.End, tag.Empty, true
 	return r.push(qualified, outer)

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"iter"
 	"strings"
 	"unicode/utf8"
 )
@@ -126,6 +127,22 @@ func (a XMLAttribute) Name(b []byte) []byte { return b[a.NameAt:a.NameEnd] }
 
 // Value returns the text between the quotes of an attribute in the text b.
 func (a XMLAttribute) Value(b []byte) []byte { return b[a.ValueAt:a.ValueEnd] }
+
+// Attributes iterates over the attributes of a tag in the text b. The tag was read by [XMLTagAt], so they are valid.
+func (t XMLTag) Attributes(b []byte) iter.Seq[XMLAttribute] {
+	return func(yield func(XMLAttribute) bool) {
+		if b[t.NameEnd] == '>' {
+			return
+		}
+		for i := t.NameEnd; ; {
+			attribute, next, err := XMLAttributeAt(b, i)
+			if err != nil || attribute.NameEnd == 0 || !yield(attribute) {
+				return
+			}
+			i = next
+		}
+	}
+}
 
 // XMLAttributeAt reads the next attribute of a tag. After the last one, it is zero and next is at '>' or '/'.
 func XMLAttributeAt(b []byte, i int) (attribute XMLAttribute, next int, err *Error) {
