@@ -99,13 +99,12 @@ func (d *Atom) step(out *Output) *scan.Error {
 // skipText skips text between the elements of a feed. Outside of the feed, text is an error.
 func (d *Atom) skipText(i int) *scan.Error {
 	b := d.buf
-	if d.state != atomFeed {
-		if d.state == atomProlog && (b[i] == '{' || b[i] == '[') {
-			return &scan.Error{At: i, Expected: "Atom", Found: "JSON"}
-		}
-		if d.state == atomProlog && utf16(b[i:]) {
-			return notUTF8(i)
-		}
+	switch {
+	case d.state == atomProlog && (b[i] == '{' || b[i] == '['):
+		return &scan.Error{At: i, Expected: "Atom", Found: "JSON"}
+	case d.state == atomProlog:
+		return d.unexpectedStart(i, "'<'")
+	case d.state != atomFeed:
 		return scan.UnexpectedByte(b, i, "'<'")
 	}
 	less := bytes.IndexByte(b[i:], '<')

@@ -127,10 +127,7 @@ func (d *JSON) start(i int) *scan.Error {
 	case '<':
 		return d.noRows(i, "JSON", "XML or other markup")
 	default:
-		if utf16(b[i:]) {
-			return notUTF8(i)
-		}
-		return scan.UnexpectedByte(b, i, "'{' at the start of JSON")
+		return d.unexpectedStart(i, "'{' at the start of JSON")
 	}
 	d.pos = i
 	return nil
@@ -221,6 +218,17 @@ func (m jsonMember) version(opens byte) string {
 // utf16 reports whether a text begins like UTF-16, with or without a byte order mark.
 func utf16(b []byte) bool {
 	return len(b) > 1 && (b[0] == 0xff && b[1] == 0xfe || b[0] == 0xfe && b[1] == 0xff || b[0] == 0 != (b[1] == 0))
+}
+
+// unexpectedStart returns the error of a page that starts with the byte at i. Two bytes show whether it is UTF-16.
+func (s *stream) unexpectedStart(i int, expected string) *scan.Error {
+	switch {
+	case i+1 == len(s.buf) && !s.ended:
+		return scan.ErrNeedMore
+	case utf16(s.buf[i:]):
+		return notUTF8(i)
+	}
+	return scan.UnexpectedByte(s.buf, i, expected)
 }
 
 func notUTF8(at int) *scan.Error { return &scan.Error{At: at, Expected: "UTF-8", Found: "UTF-16"} }

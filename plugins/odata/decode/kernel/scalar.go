@@ -339,12 +339,15 @@ func readOther(kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) 
 		}
 		return p + 36, putGUID(in, p, arena, o)
 	}
+	if kind == Slow {
+		return -1, 0
+	}
 	v := Load(in, p)
 	if v&0xffffffff == 't'|'r'<<8|'u'<<16|'e'<<24 {
 		Put(arena, o, 1)
 		return p + 4, o + 1
 	}
-	if kind == Slow || v&0xffffffffff != 'f'|'a'<<8|'l'<<16|'s'<<24|'e'<<32 {
+	if v&0xffffffffff != 'f'|'a'<<8|'l'<<16|'s'<<24|'e'<<32 {
 		return -1, 0
 	}
 	Put(arena, o, 0)

@@ -1,0 +1,80 @@
+package decode
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+	"github.com/culvert-project/culvert/plugins/odata/zone"
+)
+
+// What package kernel reads equals what Go reads, for columns of all types and mappings and texts of all kinds.
+func TestKernelReadsLikeGo(t *testing.T) {
+	zoned, err := zone.Load("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns := []Column{{Type: edm.Decimal, Scale: 3}, {Type: edm.Decimal, Scale: 3, Precision: 5},
+		{Type: edm.Decimal, Scale: 20}, {Type: edm.Decimal, Mapping: Float64Mapping},
+		{Type: edm.Decimal, Mapping: Int64Mapping},
+		{Type: edm.DateTime, Zone: zoned}, {Type: edm.DateTime, Mapping: DateMapping},
+		{Type: edm.DateTimeOffset, Mapping: MicrosMapping}}
+	for kind := edm.Binary; kind <= edm.Time; kind++ {
+		columns = append(columns, Column{Type: kind})
+	}
+	texts := []string{"", " ", "true", "false", "null", "tru", "trues", " true", "0", "1", "-0", "007", "00", "12", "128",
+		"32768", "2147483648", "9223372036854775808", "-9223372036854775808", "1.5", "-.5", "5.", "12345.678", "1e3",
+		"1E-2", "INF", "-INF", "NaN", "YWJj", "ab==", "dHJ1ZQ", "text", "Köln", "PT1H2M3S", "PT01H02M03S", "PT24H00M00S",
+		"P1DT1H", "2015-02-28T10:20:30", "2015-02-30T10:20:30", "2015-02-28T10:20:30.1234567", "2015-02-28",
+		"2015-02-28T10:20:30Z", "2015-02-28T10:20:30+02:00", "/Date(1420070400000)/", "/Date(1420070400000+60)/",
+		"/Date()/", "00112233-4455-6677-8899-aabbccddeeff", "00112233-4455-6677-8899-AABBCCDDEEFF",
+		"00112233-4455-6677-8899-aabbccddeefg", "00112233-4455-6677-8899-aabbccddeeff0"}
+	for _, column := range columns {
+		for _, text := range texts {
+			for _, optional := range []bool{false, true} {
+				column.Name, column.Optional = "C", optional
+				testKernelReads(t, column, text)
+			}
+		}
+	}
+}
+
+// testKernelReads compares a column's text in JSON, quoted and not, and in Atom.
+func testKernelReads(t *testing.T, column Column, text string) {
+	t.Helper()
+	schema := &RowSchema{Name: "T", Columns: []Column{column}, ValueColumns: 1}
+	if err := schema.Init(); err != nil {
+		t.Fatal(err)
+	}
+	quoted, trimmed := `"`+text+`"`, text
+	if column.Type != edm.String {
+		trimmed = strings.TrimSpace(text)
+	}
+	pages := map[string]struct{ doc, text, source string }{
+		"JSON": {`[{"C":` + quoted + `}]`, text, quoted},
+		"Atom": {feedFront + entryFront + "<d:C>" + text + "</d:C>" + entryBack + "</feed>", trimmed, trimmed},
+	}
+	if end, err := scan.JSONValue([]byte(text+"}"), 0, 1); err == nil && end == len(text) && text != "null" {
+		pages["JSON without quotes"] = struct{ doc, text, source string }{`[{"C":` + text + `}]`, text, text}
+	}
+	for form, page := range pages {
+		doc := []byte(page.doc)
+		want, problem := new(values).appendColumn(nil, schema, &schema.Columns[0], []byte(page.text),
+			[]byte(page.source))
+		out, err := decodePieces(newDecoder(schema, doc), doc, cuts{size: len(doc)}, nil)
+		what := fmt.Sprintf("%s of %q in %s", column.Type, text, form)
+		found := fmt.Sprintf("%q, %+v", out.Data, out.RowErrors)
+		switch {
+		case err != nil || len(out.Rows)+len(out.RowErrors) != 1:
+			t.Fatalf("%s: %v", what, err)
+		case problem != nil &&
+			(len(out.Rows) > 0 || !strings.HasPrefix(out.RowErrors[0].Error.Message, problem.Error())):
+			t.Errorf("%s: expected %v, found %s", what, problem, found)
+		case problem == nil && (len(out.Rows) == 0 || !bytes.Equal(out.Data, want)):
+			t.Errorf("%s: expected %q, found %s", what, want, found)
+		}
+	}
+}
