@@ -234,7 +234,7 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	case deleted:
 		d.deleted(b[i:end], pageOffset, out)
 	case namespace == atomNamespace && string(local) == "link":
-		d.link(b, tag, scope)
+		return d.link(b, tag, scope)
 	case namespace == metadataNamespace && string(local) == "error":
 		d.serviceError = quoted(b[i:end])
 	case namespace == metadataNamespace && string(local) == "count":
@@ -260,19 +260,24 @@ func relation(b []byte, t scan.XMLTag) []byte {
 	return bytes.TrimPrefix(rel, []byte("http://www.iana.org/assignments/relation/"))
 }
 
-func (d *Atom) linkOf(b []byte, t scan.XMLTag, scope int) Link {
+// linkOf returns the target of a link. One that cannot be read is an error, because a part of it is another page.
+func (d *Atom) linkOf(b []byte, t scan.XMLTag, scope int) (Link, *scan.Error) {
 	href, _ := attribute(b, t, "href")
-	text, _ := scan.XMLContent(nil, href)
-	return Link{Href: string(text), Base: d.namespaces.base(scope)}
+	text, ok := scan.XMLContent(nil, href)
+	if !ok {
+		return Link{}, &scan.Error{At: t.Start, Expected: "a link in href", Found: quoted(href)}
+	}
+	return Link{Href: string(text), Base: d.namespaces.base(scope)}, nil
 }
 
-func (d *Atom) link(b []byte, tag scan.XMLTag, scope int) {
+func (d *Atom) link(b []byte, tag scan.XMLTag, scope int) (err *scan.Error) {
 	switch string(relation(b, tag)) {
 	case "next":
-		d.page.Next = d.linkOf(b, tag, scope)
+		d.page.Next, err = d.linkOf(b, tag, scope)
 	case "delta":
-		d.page.Delta = d.linkOf(b, tag, scope)
+		d.page.Delta, err = d.linkOf(b, tag, scope)
 	}
+	return err
 }
 
 func (d *Atom) deleted(element []byte, pageOffset int64, out *Output) {
@@ -314,9 +319,13 @@ func (d *Atom) function(i int, out *Output) *scan.Error {
 	multiple := false
 	for parent, ok := c.next(); ok; parent, ok = c.next() {
 		_, local := scan.SplitName(parent.tag.Name(b))
-		if multiple = string(local) == "element"; !multiple {
+		if string(local) != "element" {
+			if multiple {
+				return &scan.Error{At: parent.tag.Start, Expected: "elements only", Found: quoted(local)}
+			}
 			break
 		}
+		multiple = true
 		d.setOuter(inside, len(d.namespaces.all))
 		if err = d.result(b[parent.tag.Start:parent.end], d.base+int64(parent.tag.Start), out); err != nil {
 			return err

@@ -195,7 +195,10 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, depth, o in
 				}
 				if namespace == atomNamespace && string(local) == "link" && link == nil &&
 					string(relation(d.text, child)) == "next" {
-					href := d.linkOf(d.text, child, scope)
+					href, err := d.linkOf(d.text, child, scope)
+					if err != nil {
+						return 0, 0, found, err
+					}
 					if href.Href != "" {
 						link = &nestedNextLink{link: href, linkAt: textRange{child.Start, pos}, rows: rows,
 							feed: inside, depth: depth, structure: s, property: strings.TrimSuffix(s.path, "/")}

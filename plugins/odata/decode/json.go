@@ -166,11 +166,15 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 		if end, err = scan.JSONValue(b, member.value, maxDepth-1); err != nil {
 			break
 		}
-		if (member.is("error") || member.is("odata.error")) && b[member.value] != 'n' {
+		if member.isError() && b[member.value] != 'n' {
 			failure = quoted(b[member.value:end])
 		}
-		switch member.end = end; {
-		case d.pageMember(member):
+		member.end = end
+		isPaging, problem := d.pageMember(member)
+		switch {
+		case problem != nil:
+			return problem
+		case isPaging:
 			paged = true
 		case !member.is("__metadata"):
 			only, count = member, count+1
@@ -194,9 +198,7 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 
 // mayBeWrapper reports whether an object with one member may be something else than an entity.
 func (d *JSON) mayBeWrapper(only jsonMember, count int) bool {
-	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") ||
-		only.is("odata.error") ||
-		only.is("EntitySets"))
+	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.isError() || only.is("EntitySets"))
 }
 
 // version names the other OData version whose responses have this member, or returns an empty string.
@@ -262,7 +264,7 @@ func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 			d.pos = end // a function returned no entity
 			d.endContainer()
 			return nil
-		case (only.is("error") || only.is("odata.error")) && d.state == jsonRoot:
+		case only.isError() && d.state == jsonRoot:
 			return &scan.Error{At: only.value, Expected: "rows",
 				Found: "an error document: " + quoted(b[only.value:only.end])}
 		case only.is("EntitySets") && opens == '[':
@@ -293,7 +295,10 @@ func (d *JSON) member(i int) *scan.Error {
 	if found.end, err = scan.JSONValue(d.buf, found.value, maxDepth); err != nil {
 		return err
 	}
-	if d.pageMember(found); found.is("error") && d.buf[found.value] != 'n' {
+	if _, err = d.pageMember(found); err != nil {
+		return err
+	}
+	if found.isError() && d.buf[found.value] != 'n' {
 		d.serviceError = quoted(d.buf[found.value:found.end])
 	}
 	d.pos = found.end
@@ -306,6 +311,9 @@ type jsonMember struct {
 }
 
 func (m jsonMember) is(name string) bool { return string(m.name) == name }
+
+// isError reports the member of an error, which WCF Data Services call odata.error.
+func (m jsonMember) isError() bool { return m.is("error") || m.is("odata.error") }
 
 func (d *JSON) readMember(i int) (jsonMember, *scan.Error) {
 	b := d.buf
@@ -324,21 +332,38 @@ func nameIn(text []byte) []byte {
 	return name
 }
 
-func (d *JSON) pageMember(m jsonMember) bool {
-	text := d.scalarText(d.buf[m.value:m.end])
+// pageMember reads a member that concerns the page. A link that cannot be read is an error, because without it the page
+// would be the last one.
+func (d *JSON) pageMember(m jsonMember) (isPaging bool, err *scan.Error) {
+	value := d.buf[m.value:m.end]
+	text := d.scalarText(value)
 	switch string(m.name) {
-	case "__next":
-		d.page.Next.Href = string(text)
-	case "__delta":
-		d.page.Delta.Href = string(text)
+	case "__next", "__delta":
+		if !d.isLink(value) {
+			return true, &scan.Error{At: m.value, Expected: "a link in " + string(m.name), Found: quoted(value)}
+		}
+		if m.is("__next") {
+			d.page.Next.Href = string(text)
+		} else {
+			d.page.Delta.Href = string(text)
+		}
 	case "__count":
 		if n, ok := scan.Integer(bytes.TrimSpace(text), 0, 1<<62); ok {
 			d.page.Count = n
 		}
 	default:
-		return false
+		return false, nil
 	}
-	return true
+	return true, nil
+}
+
+// isLink reports whether a value is a valid string, which may be empty, or null.
+func (d *JSON) isLink(value []byte) bool {
+	if value[0] == '"' {
+		_, ok := scan.Unescape(d.name[:0], value, false)
+		return ok
+	}
+	return value[0] == 'n'
 }
 
 // scalarText returns the value of a string or the text of a number, and nil for null and invalid values.

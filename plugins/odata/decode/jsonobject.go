@@ -300,6 +300,8 @@ func (d *JSON) feed(s *structure, pos, o, depth int) (next, end int, found resul
 		found.problem = &conversionError{expected: "results once", found: quoted(b[pos:i])}
 	case !isArray:
 		found.problem = expectedResults(b[pos:i])
+	case href.end != 0 && !d.isLink(b[href.start:href.end]):
+		found.problem = &conversionError{expected: "a link in __next", found: quoted(b[href.start:href.end])}
 	case href.end != 0:
 		if text := d.scalarText(b[href.start:href.end]); len(text) > 0 {
 			found.link = &nestedNextLink{link: Link{Href: string(text)}, linkAt: href, emptyLink: `""`,

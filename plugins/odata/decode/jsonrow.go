@@ -9,7 +9,7 @@ import (
 // text that follows it was validated.
 func (d *JSON) rows(start int, out *Output) *scan.Error {
 	b := d.buf
-	d.inRow = true
+	d.inRow, d.isDeleted = true, false
 	if b[start] != '{' || d.skipNextRow || d.collector != nil {
 		end, err := scan.JSONValue(b, start, maxDepth)
 		if err == nil {
@@ -63,6 +63,7 @@ func (d *JSON) row(text []byte, at int64, out *Output) *scan.Error {
 	if isObject {
 		d.setText(text, out)
 		d.root.MaxRows = 0
+		d.isDeleted = false
 		_, end, err := d.object(d.root, 0, len(out.Data), maxDepth)
 		if err != nil {
 			return err
@@ -84,7 +85,6 @@ func (d *JSON) row(text []byte, at int64, out *Output) *scan.Error {
 // finishObject adds the row that was decoded last, whose output ends at end, unless it is a deleted entry.
 func (d *JSON) finishObject(row []byte, at int64, end int, out *Output) {
 	if d.isDeleted {
-		d.isDeleted = false
 		d.tombstone(row, out)
 		return
 	}

@@ -229,6 +229,7 @@ func TestErrorBetweenRowsFailsPage(t *testing.T) {
 		`{"d":{"results":[{"ID":1}],"error":{"code":"X/1","message":{"value":"dump"}}}}`: true,
 		`{"d":{"results":[{"ID":1}]},"error":{"code":"X/1"}}`:                            true,
 		`{"error":{"code":"X/1"},"d":{"results":[{"ID":1}]}}`:                            true,
+		`{"d":{"results":[{"ID":1}]},"odata.error":{"code":"X/1"}}`:                      true,
 		`{"d":{"error":{"code":"X/1"},"results":[{"ID":1}]}}`:                            true,
 		`{"d":{"results":[{"ID":1}],"error":null}}`:                                      false,
 		feedFront + entry("") + failed + `</feed>`:                                       true,
@@ -248,6 +249,49 @@ func TestErrorBetweenRowsFailsPage(t *testing.T) {
 }
 
 // The metadata of expanded feeds and pages are read in every notation.
+// A page whose link cannot be read is not the last one.
+func TestLinksThatCannotBeRead(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32 key\nItems many? {\n N Edm.Int32?\n}")
+	entry := entryFront + "<d:ID>1</d:ID>" + entryBack
+	nested := func(href string) string {
+		feed := `<feed><link rel="next" href="` + href + `"/></feed>`
+		return strings.Replace(entry, "<content", inlined("Items", feed)+"<content", 1)
+	}
+	for doc, problem := range map[string]string{
+		`{"d":{"results":[{"ID":1}],"__next":"S?a=\x"}}`:                        "expected a link in __next",
+		`{"d":{"results":[{"ID":1}],"__next":{"uri":"S"}}}`:                     "expected a link in __next",
+		`{"d":{"__delta":["S"],"results":[{"ID":1}]}}`:                          "expected a link in __delta",
+		`[{"ID":1,"Items":{"results":[],"__next":7}},{"ID":2}]`:                 "expected a link in __next",
+		`{"d":{"results":[{"ID":1}],"__next":null}}`:                            "",
+		`{"d":{"results":[{"ID":1}],"__next":""}}`:                              "",
+		feedFront + entry + `<link rel="next" href="S?a=1&$filter=x"/></feed>`:  "expected a link in href",
+		feedFront + entry + `<link rel="delta" href="S?a=1&$filter=x"/></feed>`: "expected a link in href",
+		feedFront + nested("S?a=1&$filter=x") + "</feed>":                       "expected a link in href",
+		feedFront + entry + `<link rel="self" href="S?a=1&$filter=x"/></feed>`:  "",
+		feedFront + entry + `<link rel="next"/></feed>`:                         "",
+	} {
+		out, err := decodePieces(newDecoder(schema, []byte(doc)), []byte(doc), cuts{size: 7}, nil)
+		found := fmt.Sprint(err)
+		if err == nil && len(out.RowErrors) > 0 {
+			found = out.RowErrors[0].Error.Message
+		}
+		if problem == "" && found != "<nil>" || !strings.Contains(found, problem) {
+			t.Errorf("%s: expected %q, found %s", doc, problem, found)
+		}
+	}
+}
+
+// The rows of a function result are not read once more as a whole.
+func TestElementsOfAFunctionResult(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32?")
+	doc := `<d:Rows xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><d:element><d:ID>1</d:ID></d:element>` +
+		`<d:ID>2</d:ID></d:Rows>`
+	out, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: len(doc)}, nil)
+	if err == nil || len(out.Rows) != 1 {
+		t.Errorf("expected one row and an error, found %d and %v", len(out.Rows), err)
+	}
+}
+
 func TestOddFeedsInJSON(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
 	for doc, want := range map[string]struct {

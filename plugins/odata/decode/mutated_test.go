@@ -213,7 +213,8 @@ func resultDigest(out *Output, requests []NestedPageRequest, err error) uint32 {
 	return h.Sum32()
 }
 
-// Pages have the rows and the errors that they had with the decoder before this one, in pieces of any size.
+// Pages have the rows and the errors that they had with the decoder before this one, in pieces of any size. That one took
+// a link that it could not read for none, or a part of it for the link.
 func TestPagesAreAsBefore(t *testing.T) {
 	want, err := os.ReadFile(pageDigests)
 	if err != nil {
@@ -226,7 +227,9 @@ func TestPagesAreAsBefore(t *testing.T) {
 	n := 0
 	eachPage(t, invalid, func(c *corpus, doc []byte) (isValid bool) {
 		out, requests, err := decodeAnswering(c.decoder(), doc, cuts{size: len(doc) + 1}, c.answers)
-		if got := resultDigest(out, requests, err); got != binary.LittleEndian.Uint32(want[4*n:]) {
+		isLinkRefused := strings.Contains(fmt.Sprint(err, out.RowErrors), "expected a link in ")
+		got := resultDigest(out, requests, err)
+		if got != binary.LittleEndian.Uint32(want[4*n:]) && !isLinkRefused {
 			t.Fatalf("page %d has another result: %v\n%s%q", n, err, render(t, c.schema, out), doc)
 		}
 		size := []int{1, 7, 64, 4096}[n%4]

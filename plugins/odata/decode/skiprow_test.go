@@ -78,3 +78,18 @@ func TestSkipsRowOnRequest(t *testing.T) {
 		}
 	}
 }
+
+// The row after a deleted entry that is skipped is a row.
+func TestSkipsDeletedEntry(t *testing.T) {
+	d, out := NewJSON(parseSchema(t, "ID Edm.Int32 key")), &Output{}
+	for _, s := range []struct{ tag, piece string }{
+		{"", `{"d":{"results":[{"@odata.context":"x/$deletedEntity","id":"x"`}, {wit.TagSkipRow, ""},
+		{"", `},{"ID":7}]}}`}} {
+		if err := d.Feed(s.tag, []byte(s.piece), strings.HasSuffix(s.piece, "}}"), out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(out.Rows) != 1 || len(out.RowErrors) != 1 || len(out.Tombstones) != 0 {
+		t.Errorf("expected a row and a failed one, found %+v", out)
+	}
+}
