@@ -7,7 +7,9 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// entryState is the part of a [structure] for XML: the open elements around the properties that are read.
+// entryState is the part of a [structure] for XML: the open elements around the properties that are read. Package
+// kernel moves Place within an entry and opens its properties (Entered); openUsual repeats that here, and
+// leaveProperties follows it back out. What package kernel may not read, entryElement reads.
 type entryState struct {
 	// around is the pseudo property of package kernel for the elements around an entry's properties.
 	around property

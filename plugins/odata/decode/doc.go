@@ -8,8 +8,8 @@
 // else, the decoder of the format reads that one value or token, and package kernel continues. Values are written to
 // the output in the order of the text, and moved at the end of a struct whose columns have another order.
 //
-// Invariants: a row counts only after the text that follows it was validated; until then the output keeps its length. A
-// value that does not fit fails its row, with the error of the first such column in schema order, and the rest of the
-// row is still read. Row indexes count everything in the page from 0 without a gap. A row that the text cuts off is
-// decoded again with more text. Regular rows allocate nothing.
+// Invariants: a row counts only after its end was read, in JSON with what follows it; until then the output keeps its
+// length. A value that does not fit fails its row, with the error of the first such column in schema order, and the
+// rest of the row is still read. Row indexes count everything in the page from 0 without a gap. A row that the text
+// cuts off is decoded again with more text. Regular rows allocate nothing.
 package decode

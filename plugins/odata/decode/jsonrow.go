@@ -9,7 +9,8 @@ import (
 // text that follows it was validated.
 func (d *JSON) rows(start int, out *Output) *scan.Error {
 	b := d.buf
-	d.inRow, d.isDeleted = true, false
+	d.inRow = true
+	d.isDeleted = false
 	if b[start] != '{' || d.skipNextRow || d.collector != nil {
 		end, err := scan.JSONValue(b, start, maxDepth)
 		if err == nil {

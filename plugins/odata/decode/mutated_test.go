@@ -213,8 +213,8 @@ func resultDigest(out *Output, requests []NestedPageRequest, err error) uint32 {
 	return h.Sum32()
 }
 
-// Pages have the rows and the errors that they had with the decoder before this one, in pieces of any size. That one took
-// a link that it could not read for none, or a part of it for the link.
+// Pages have the rows and the errors that they had with the decoder before this one, in pieces of any size. That one
+// took a link that it could not read for none, or a part of it for the link.
 func TestPagesAreAsBefore(t *testing.T) {
 	want, err := os.ReadFile(pageDigests)
 	if err != nil {

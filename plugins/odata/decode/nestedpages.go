@@ -96,7 +96,7 @@ func (s *stream) requestNestedPage(link Link, out *Output) {
 func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *PageError {
 	w := &s.nestedPages
 	if !w.waiting || tag != w.tag {
-		return s.misuse("a piece of "+strconv.Quote(w.tag), "one of "+strconv.Quote(tag))
+		return s.errorHere("a piece of "+strconv.Quote(w.tag), "one of "+strconv.Quote(tag))
 	}
 	w.out.Reset()
 	if err := w.child.Feed("", piece, last, &w.out); err != nil {

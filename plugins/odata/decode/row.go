@@ -4,14 +4,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// finishRow adds the row whose columns were appended to the output from start on. columns are the positions of all
+// appendRow adds the row whose columns were appended to the output from start on. columns are the positions of all
 // columns in the output's data. It fails if a key column is null.
-func finishRow(out *Output, schema *RowSchema, origin uint32, start int, columns []textRange) *conversionError {
+func appendRow(out *Output, schema *RowSchema, rowIndex uint32, start int, columns []textRange) *conversionError {
 	end := len(out.Data)
 	if schema.ValueColumns < len(columns) {
 		end = columns[schema.ValueColumns].start
 	}
-	row := wit.Row{RowIndex: origin, Partition: -1, Offset: -1, Timestamp: -1,
+	row := wit.Row{RowIndex: rowIndex, Partition: -1, Offset: -1, Timestamp: -1,
 		Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ValueSchema, Start: uint32(start),
 			Size: uint32(end - start)}}
 	if len(schema.Keys) > 0 {

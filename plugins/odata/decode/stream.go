@@ -118,7 +118,7 @@ func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
 	err := s.process(tag, piece, last, out)
 	out.Page = s.page
 	if err == nil && s.serviceError != "" {
-		err = s.misuse("rows", "an error among them: "+s.serviceError)
+		err = s.errorHere("rows", "an error among them: "+s.serviceError)
 		err.Failed = true
 	}
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
 
 func (s *stream) process(tag string, piece []byte, last bool, out *Output) *PageError {
 	if s.failed {
-		return s.misuse("no piece after an error", "a piece")
+		return s.errorHere("no piece after an error", "a piece")
 	}
 	if tag == wit.TagComplete || tag == wit.TagSkipRow {
 		s.minTail = 0
@@ -142,7 +142,7 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 		return s.nestedPiece(tag, piece, last, out)
 	}
 	if s.ended {
-		return s.misuse("no piece after the last one", "a piece")
+		return s.errorHere("no piece after the last one", "a piece")
 	}
 	s.append(piece)
 	s.ended = last
@@ -176,7 +176,7 @@ func (s *stream) addRow(text []byte, pageOffset int64, link *nestedNextLink, pro
 	start := len(out.Data)
 	if problem == nil {
 		out.Data = out.Data[:end]
-		problem = finishRow(out, s.schema, s.page.Rows, start, s.root.spans[:len(s.schema.Columns)])
+		problem = appendRow(out, s.schema, s.page.Rows, start, s.root.spans[:len(s.schema.Columns)])
 	}
 	if problem != nil {
 		out.Data = out.Data[:start]
@@ -194,7 +194,7 @@ func padded(text []byte) []byte {
 	return append(text, make([]byte, kernel.Padding)...)[:len(text)]
 }
 
-func (s *stream) misuse(expected, found string) *PageError {
+func (s *stream) errorHere(expected, found string) *PageError {
 	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}
 }
 

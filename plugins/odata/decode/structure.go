@@ -26,7 +26,7 @@ type structure struct {
 	// properties belong to the columns. head precedes the first one; end is the end of the struct.
 	properties []property
 	head, end  property
-	// at is the pseudo property for the value at P of Target.
+	// at is the pseudo property for the value at P of Target. Its Prefix is empty and matches everywhere.
 	at property
 	propertyTable
 
@@ -82,6 +82,7 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 		p := &s.properties[i]
 		p.Column, p.column, p.Width = i, &schema.Columns[i], 1
 		p.reset(p.configure(markup))
+		// The others may have a value outside of the properties, which Go looks for.
 		if markup == 0 || len(p.column.steps) == 0 || p.column.Kind == Synthetic {
 			s.optionals[i] = uint64(p.Optional)
 		}

@@ -50,7 +50,7 @@ func (p *Pattern) Is(text []byte) bool {
 	return p.Disabled == 0
 }
 
-// Kinds of [Property].
+// Kinds of [Property]. Their order counts: code compares ranges of them, and adds [Cursor.Markup] to JSONString.
 const (
 	JSONString = iota
 	XMLText
@@ -205,7 +205,7 @@ func (s *Struct) EndColumn(column, p, o int) {
 	s.P, s.O = p, o
 }
 
-// Reasons why [Read] stopped.
+// Reasons why [Read] stopped. From Markup on, P is outside of properties.
 const (
 	AtEnd      = iota // P is after the struct
 	NoProperty        // the property at P is not known, repeated, or in an unusual form
