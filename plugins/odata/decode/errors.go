@@ -123,11 +123,15 @@ const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 func (s *stream) addRowError(text []byte, pageOffset int64, mismatch *conversionError, out *Output) {
 	start, origin := len(out.Data), s.page.Rows
 	out.Data = s.format.rowDocument(out.Data, text)
+	message := append(make([]byte, 0, 256), mismatch.Error()...) // without an allocation for each number
+	message = append(message, " (row "...)
+	message = strconv.AppendUint(message, uint64(origin), 10)
+	message = append(message, " of the page, which starts at byte "...)
+	message = strconv.AppendInt(message, pageOffset, 10)
+	message = append(message, ')')
 	out.RowErrors = append(out.RowErrors, wit.RowError{
 		RowIndex: origin, ErrorClass: ErrorClass,
-		Error: wit.Error{Kind: wit.ErrorData, Message: mismatch.Error() + " (row " +
-			strconv.FormatUint(uint64(origin), 10) +
-			" of the page, which starts at byte " + strconv.FormatInt(pageOffset, 10) + ")"},
+		Error:    wit.Error{Kind: wit.ErrorData, Message: string(message)},
 		RawStart: uint32(start), RawSize: uint32(len(out.Data) - start),
 	})
 	s.page.Rows++
