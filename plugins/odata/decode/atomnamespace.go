@@ -39,7 +39,19 @@ type binding struct {
 	prefix    []byte
 	value     []byte
 	namespace namespace
+	// tag, if not nil, replaces this binding and the other bindings of its tag in searches.
+	tag *tagBindings
 }
+
+// tagBindings summarizes the bindings of a tag that has more than fewBindings, so that a search does not read them all.
+type tagBindings struct {
+	namespaces map[string]namespace // by prefix
+	base       int                  // index of the xml:base; zero means none
+	outer      int                  // scope around the tag
+}
+
+// fewBindings is the number of bindings of a tag that a search reads one by one. Usual feeds declare six.
+const fewBindings = 16
 
 // namespaceStack holds the bindings of the page's outer elements, then of the current row.
 type namespaceStack struct{ all []binding }
@@ -51,6 +63,7 @@ func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 	if !t.Declares {
 		return outer
 	}
+	first := len(s.all)
 	for attribute := range t.Attributes(b) {
 		name, value := attribute.Name(b), attribute.Value(b)
 		switch {
@@ -63,6 +76,7 @@ func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 			outer = s.add(binding{outer: outer, base: true, value: value})
 		}
 	}
+	s.summarize(first)
 	return outer
 }
 
@@ -78,6 +92,23 @@ func (s *namespaceStack) add(b binding) int {
 	return len(s.all) - 1
 }
 
+// summarize prepares searches in the bindings of a tag, which start at first, if there are many.
+func (s *namespaceStack) summarize(first int) {
+	bindings := s.all[first:]
+	if len(bindings) <= fewBindings {
+		return
+	}
+	tag := &tagBindings{namespaces: make(map[string]namespace, len(bindings)), outer: bindings[0].outer}
+	for i := range bindings {
+		if b := &bindings[i]; b.base {
+			tag.base = first + i
+		} else {
+			tag.namespaces[string(b.prefix)] = b.namespace
+		}
+	}
+	bindings[len(bindings)-1].tag = tag
+}
+
 // copyBytes detaches the bindings from the buffer, which moves.
 func (s *namespaceStack) copyBytes() {
 	for i := range s.all {
@@ -87,9 +118,15 @@ func (s *namespaceStack) copyBytes() {
 }
 
 func (s *namespaceStack) namespace(prefix []byte, scope int) namespace {
-	for ; scope > 0; scope = s.all[scope].outer {
+	for scope > 0 {
 		b := &s.all[scope]
-		if !b.base && string(b.prefix) == string(prefix) {
+		scope = b.outer
+		if b.tag != nil {
+			if namespace, ok := b.tag.namespaces[string(prefix)]; ok {
+				return namespace
+			}
+			scope = b.tag.outer
+		} else if !b.base && string(b.prefix) == string(prefix) {
 			return b.namespace
 		}
 	}
@@ -97,9 +134,15 @@ func (s *namespaceStack) namespace(prefix []byte, scope int) namespace {
 }
 
 func (s *namespaceStack) base(scope int) string {
-	for ; scope > 0; scope = s.all[scope].outer {
-		if s.all[scope].base {
-			text, _ := scan.XMLContent(nil, s.all[scope].value)
+	for scope > 0 {
+		b := &s.all[scope]
+		scope = b.outer
+		if b.tag != nil {
+			scope = b.tag.outer
+			b = &s.all[b.tag.base]
+		}
+		if b.base {
+			text, _ := scan.XMLContent(nil, b.value)
 			return string(text)
 		}
 	}
@@ -155,12 +198,15 @@ func (s *namespaceStack) appendDeclarations(dst, element []byte, tag scan.XMLTag
 	return dst
 }
 
-// prefix returns the innermost prefix that is bound to a namespace, or nil if there is none.
+// prefix returns the innermost prefix that is bound to a namespace, or nil if the innermost bindings have no such
+// prefix. Without a prefix, rows are read more slowly, with the same result.
 func (s *namespaceStack) prefix(ns namespace, scope int) []byte {
-	for k := scope; k > 0; k = s.all[k].outer {
+	k := scope
+	for n := 0; k > 0 && n < 4*fewBindings; n++ {
 		if b := &s.all[k]; !b.base && b.namespace == ns && s.namespace(b.prefix, scope) == ns {
 			return append([]byte{}, b.prefix...)
 		}
+		k = s.all[k].outer
 	}
 	return nil
 }

@@ -72,6 +72,12 @@ func fill(front, part, back string) func(size int) (doc []byte, parts int) {
 	}
 }
 
+// manyNamespaces fills half of a nasty document with declarations.
+var manyNamespaces = func() string {
+	declarations, _ := fill("", ` xmlns:a#="x"`, "")(nastySize / 2)
+	return string(declarations)
+}()
+
 var nastyDocuments = []nastyDocument{
 	{"JSON open braces", false, fill(`[{"Text":`, `{"a":`, "")},
 	{"JSON open brackets", false, fill(`[{"Other":`, "[", "")},
@@ -120,6 +126,10 @@ var nastyDocuments = []nastyDocument{
 		strings.Repeat("<d:ID>1</d:ID>", 100)+entryBack+"</feed>")},
 	{"Atom namespaces of the feed", true, fill(feedFront[:len(feedFront)-1], ` xmlns:a#="x"`, ">"+
 		strings.Repeat(entryFront+"<d:ID>1</d:ID>"+entryBack, 100)+"</feed>")},
+	{"Atom rows in many namespaces", true, fill(feedFront[:len(feedFront)-1]+manyNamespaces+">", "<entry/>",
+		"</feed>")},
+	{"Atom items in many namespaces", true, fill(feedFront+"<entry"+manyNamespaces+
+		`><link rel="a/related/Items"><m:inline><feed>`, "<entry/>", "</feed></m:inline></link></entry></feed>")},
 	{"Atom namespaces in a row", true, fill(feedFront+entryFront, `<d:P xmlns:a#="x"/>`, entryBack+"</feed>")},
 	{"Atom name", true, fill(feedFront+entryFront+"<d:", "0123456789", "/>"+entryBack+"</feed>")},
 	{"Atom properties", true, fill(feedFront+entryFront, "<d:P#/>", entryBack+"</feed>")},
