@@ -42,7 +42,7 @@ func (d *Atom) property(s *structure) (closed bool, err *scan.Error) {
 	isUsual = isUsual && bytes.Equal(tag.Name(d.text), p.name)
 	isUsualValue := isUsual && !tag.Empty && s.stamps[i] != s.Stamp && p.Kind < kernel.Slow
 	if isUsualValue && !d.namespaces.isNull(d.text, tag, scope) {
-		guess(&p.Prefix, &p.lastPrefix, d.text[tag.Start:tag.End])
+		d.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
 		s.P, s.Target, s.Property = tag.End, &p.Property, &s.at.Property
 		return false, nil
 	}
@@ -73,7 +73,7 @@ func (d *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *
 	s.P, s.Property = end, s.Before.Next
 	name := tag.Name(d.text)
 	if p := s.names[string(name)]; p != nil && isUsual && !tag.Empty {
-		guess(&p.Prefix, &p.lastPrefix, d.text[tag.Start:tag.End])
+		d.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
 		s.expect(p)
 		s.advance(p, end)
 	} else if p == nil && isUsual {
@@ -111,7 +111,7 @@ func (d *Atom) value(s *structure) *scan.Error {
 func (d *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int, isUsual bool) *scan.Error {
 	isNull := d.namespaces.isNull(d.text, tag, scope)
 	if isUsual && !isNull && !tag.Empty {
-		guess(&p.Prefix, &p.lastPrefix, d.text[tag.Start:tag.End])
+		d.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
 	}
 	depth := s.openDepth
 	if !isNull && p.column.Kind == Complex {
@@ -136,13 +136,25 @@ func (d *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int
 	} else {
 		dst, problem = d.primitive(dst, s.schema, p.column, d.text[tag.End:back])
 	}
-	if isUsual && (isNull || back == tag.End) && guess(&p.Null, &p.lastNull, d.text[tag.Start:end]) {
+	if isUsual && (isNull || back == tag.End) && d.guess(s, &p.Null, &p.lastNull, tag, end) {
 		if p.Empty = 0; !isNull && !p.column.emptyIsNull() {
 			p.Empty = 1
 		}
 	}
 	s.endValue(p, end, dst, problem)
 	return nil
+}
+
+// guess makes the text from a tag to end the one that package kernel expects, if it means the same in each entry with the
+// structure's prefixes: another prefix of null may be bound to another namespace.
+func (d *Atom) guess(s *structure, pattern *kernel.Pattern, last *[]byte, tag scan.XMLTag, end int) bool {
+	for attribute := range tag.Attributes(d.text) {
+		prefix, local := scan.SplitName(attribute.Name(d.text))
+		if string(local) == "null" && string(prefix) != s.prefixes.metadata {
+			return false
+		}
+	}
+	return guess(pattern, last, d.text[tag.Start:end])
 }
 
 func (d *Atom) primitive(dst []byte, schema *RowSchema, column *Column, content []byte) ([]byte, *conversionError) {

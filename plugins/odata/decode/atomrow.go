@@ -27,7 +27,7 @@ func (d *Atom) rows(tag scan.XMLTag, scope int, out *Output) *scan.Error {
 	s := d.root
 	s.MaxRows = 0
 	if scope == d.outer && d.state == atomFeed {
-		s.repeatRows()
+		s.repeatRows(tag.Start)
 	}
 	d.errorInRow = ""
 	next, end, err := d.entry(s, tag, scope, len(out.Data), maxDepth)
@@ -53,7 +53,7 @@ func (d *Atom) row(text []byte, at int64, out *Output) *scan.Error {
 	tag, scope := d.openRow(text, out)
 	_, end, err := d.entry(d.root, tag, scope, len(out.Data), maxDepth)
 	if err != nil {
-		return err
+		return d.inPage(err, at)
 	}
 	if d.collector == nil {
 		d.finishEntry(text, at, end, out)
@@ -73,10 +73,11 @@ func (d *Atom) result(text []byte, at int64, out *Output) *scan.Error {
 	}
 	tag, scope := d.openRow(text, out)
 	_, end, err := d.object(d.root, tag, scope, len(out.Data), maxDepth)
-	if err == nil {
-		d.finishEntry(text, at, end, out)
+	if err != nil {
+		return d.inPage(err, at)
 	}
-	return err
+	d.finishEntry(text, at, end, out)
+	return nil
 }
 
 func (d *Atom) openRow(text []byte, out *Output) (tag scan.XMLTag, scope int) {

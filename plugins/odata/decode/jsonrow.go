@@ -24,7 +24,7 @@ func (d *JSON) rows(start int, out *Output) *scan.Error {
 	}
 	d.setText(b, out)
 	s := d.root
-	s.repeatRows()
+	s.repeatRows(start)
 	next, end, err := d.object(s, start, len(out.Data), maxDepth)
 	s.commitRows()
 	d.pos = s.RowText
@@ -67,7 +67,7 @@ func (d *JSON) row(text []byte, at int64, out *Output) *scan.Error {
 		d.isDeleted = false
 		_, end, err := d.object(d.root, 0, len(out.Data), maxDepth)
 		if err != nil {
-			return err
+			return d.inPage(err, at)
 		}
 		if d.collector == nil {
 			d.finishObject(text, at, end, out)

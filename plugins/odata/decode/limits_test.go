@@ -354,3 +354,17 @@ func TestMoreNamesThanAreKept(t *testing.T) {
 		}
 	}
 }
+
+// The error of a row that is decoded from a copy of its text names the place in the page.
+func TestPlaceOfErrorInNestedPage(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32 key\nItems many? {\n N Edm.Int32?\n More many? {\n  N Edm.Int32?\n }\n}")
+	feed := func(link string) string { return "<feed>" + link + "</feed>" }
+	const broken = `<link rel="next" href="a&b"/>`
+	doc := feedFront + withLinks(inlined("Items", feed(`<link rel="next" href="more"/>`)), "<d:ID>1</d:ID>") + "</feed>"
+	page := feedFront + withLinks("", "<d:N>1</d:N>") + withLinks(inlined("More", feed(broken)), "") + "</feed>"
+	_, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: 1 << 16}, map[string]string{"more": page})
+	var e *PageError
+	if !errors.As(err, &e) || e.Byte != int64(strings.Index(page, broken)) {
+		t.Errorf("expected an error at byte %d of the nested page, found %v", strings.Index(page, broken), err)
+	}
+}

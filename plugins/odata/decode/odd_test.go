@@ -427,3 +427,43 @@ func TestNamesWithBackslashes(t *testing.T) {
 		}
 	}
 }
+
+// Texts that package kernel must not take for properties of an entry, for the end of a row or for a null.
+func TestTextsThatLookLikeProperties(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32 key\nN Edm.Int32?\nItems many? {\n  N Edm.Int32?\n  M Edm.Int32?\n}")
+	entry := func(links, properties string) string { return withLinks(links, properties) }
+	nested := entry("", "<d:M>1</d:M>")
+	item := inlined("Items", "<feed><m:properties><d:N>9</d:N></m:properties>"+nested+nested+"</feed>")
+	const (
+		metadata = `="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"`
+		bound    = ` xmlns:x` + metadata + ` xmlns:m` + metadata
+		unbound  = ` xmlns:x="other" xmlns:m` + metadata
+	)
+	number := func(declaration string) string {
+		return strings.Replace(entry("", `<d:ID>1</d:ID><d:N x:null="true">5</d:N>`), "<entry", "<entry"+declaration, 1)
+	}
+	for name, test := range map[string]struct{ entries, want string }{
+		"properties in a feed": {entry(item, "<d:ID>1</d:ID>"),
+			"{ID: 1, N: null, Items: [{N: null, M: 1}, {N: null, M: 1}]}"},
+		"an object after content": {strings.Replace(entry("", "<d:ID>1</d:ID>"), "</content>", ",{</content>", 1),
+			"{ID: 1, N: null, Items: null}"},
+		"an object after content with a namespace": {strings.NewReplacer("<content", `<content xmlns:x="y"`,
+			"</content>", ",{</content>").Replace(entry("", "<d:ID>1</d:ID>")), "{ID: 1, N: null, Items: null}"},
+		"null after a number": {strings.Repeat(number(unbound), 4) + number(bound), "{ID: 1, N: null, Items: null}"},
+		"number after a null": {strings.Repeat(number(bound), 4) + number(unbound), "{ID: 1, N: 5, Items: null}"},
+	} {
+		doc := []byte(feedFront + strings.Repeat(entry("", "<d:ID>0</d:ID>"), 3) + test.entries + "</feed>")
+		warm := &Output{Data: make([]byte, 0, 1<<16)}
+		err := NewAtom(schema).Write(doc, true, warm)
+		cold, coldErr := decodePieces(NewAtom(schema), doc, cuts{size: 1}, nil)
+		if err != nil || coldErr != nil || !same(warm, cold) {
+			t.Errorf("%s: expected the same rows in one piece and in many, found %s and %s", name,
+				describeAll(t, schema, warm, err), describeAll(t, schema, cold, coldErr))
+			continue
+		}
+		text := describeAll(t, schema, warm, err)
+		if lines := strings.Split(strings.TrimSpace(text), "\n"); !strings.Contains(lines[len(lines)-1], test.want) {
+			t.Errorf("%s: expected %s in the last row, found %s", name, test.want, text)
+		}
+	}
+}

@@ -93,3 +93,26 @@ func TestSkipsDeletedEntry(t *testing.T) {
 		t.Errorf("expected a row and a failed one, found %+v", out)
 	}
 }
+
+// A row that waits for a further page of an expanded feed can be skipped, and the rows after it are read.
+func TestSkipsRowThatWaits(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32 key\nItems many? {\n N Edm.Int32?\n}")
+	item := withLinks("", "<d:N>1</d:N>")
+	row := withLinks(inlined("Items", `<feed>`+item+`<link rel="next" href="more"/></feed>`), "<d:ID>1</d:ID>")
+	for name, test := range map[string]struct{ doc, page string }{
+		"json": {`{"d":{"results":[{"ID":1,"Items":{"results":[{"N":1}],"__next":"more"}},{"ID":2}]}}`,
+			`{"d":{"results":[{"N":2}]}}`},
+		"atom": {feedFront + row + withLinks("", "<d:ID>2</d:ID>") + "</feed>", feedFront + item + "</feed>"},
+	} {
+		d, out := newDecoder(schema, []byte(test.doc)), &Output{}
+		for i, s := range []struct{ tag, piece string }{{"", test.doc}, {wit.TagSkipRow, ""},
+			{"nested page 1", test.page}} {
+			if err := d.Feed(s.tag, []byte(s.piece), i != 1, out); err != nil {
+				t.Fatalf("%s: step %d: %v", name, i, err)
+			}
+		}
+		if len(out.Rows) != 1 || len(out.RowErrors) != 1 || !out.Page.Done {
+			t.Errorf("%s: expected a row, a failed one and the end of the page, found %+v", name, out)
+		}
+	}
+}

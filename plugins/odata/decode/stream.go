@@ -154,7 +154,7 @@ func (s *stream) skipRow(text []byte, pageOffset int64, out *Output) bool {
 	if !s.skipNextRow || s.collector != nil {
 		return false
 	}
-	s.skipNextRow = false
+	s.skipNextRow, s.nestedPages.waiting = false, false
 	out.Skipped = append(out.Skipped, s.page.Rows)
 	s.addRowError(text, pageOffset, &conversionError{expected: "a row that can be decoded",
 		found: "a row that makes the plugin fail"}, out)
@@ -257,6 +257,11 @@ func (s *stream) pageError(err *scan.Error) *PageError {
 		e.Row = int64(s.page.Rows)
 	}
 	return e
+}
+
+// inPage moves the position of an error in the text of a row, which starts at byte `at` of the page, into buf.
+func (s *stream) inPage(err *scan.Error, at int64) *scan.Error {
+	return &scan.Error{At: err.At + int(at-s.base), Expected: err.Expected, Found: err.Found}
 }
 
 func (s *stream) reportUnknown(in string, name []byte) {

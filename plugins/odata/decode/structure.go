@@ -203,14 +203,16 @@ func (s *structure) repeat() {
 	s.Room = cap(s.stream.out.Data) - len(s.properties) - 2*kernel.Padding
 }
 
-// repeatRows lets package kernel read consecutive rows and write them to the output, if the schema allows it.
-func (s *structure) repeatRows() {
+// repeatRows lets package kernel read consecutive rows from pos on and write them to the output, if the schema allows
+// it.
+func (s *structure) repeatRows(pos int) {
 	s.MaxRows = 0
 	if !s.schema.keyIsInPlace() {
 		return
 	}
-	s.repeat()
 	out := s.stream.out
+	s.reserve(pos, len(out.Data))
+	s.repeat()
 	s.KeyEncoding = uint64(wit.WithSchema) | uint64(s.schema.KeySchema)<<32
 	s.ValueEncoding = uint64(wit.WithSchema) | uint64(s.schema.ValueSchema)<<32
 	out.Rows = slices.Grow(out.Rows, s.MaxRows)

@@ -289,6 +289,9 @@ func skipMember(s *Struct, in unsafe.Pointer, p int, e *Property) int {
 		return p + e.Suffix.Size
 	}
 	s.Reason = AtEnd
+	if s.Markup != 0 {
+		return 0
+	}
 	return nextObject(s, in, p)
 }
 

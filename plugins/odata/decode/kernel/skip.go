@@ -167,7 +167,7 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 			s.NextText = p
 			return p
 		}
-		if (x^s.Properties.Words[0])&s.Properties.Words[1]|s.Properties.Disabled == 0 {
+		if s.Place != InFeed && (x^s.Properties.Words[0])&s.Properties.Words[1]|s.Properties.Disabled == 0 {
 			if mismatch(in, p, &s.Properties, ^uint64(0)) == 0 {
 				return p + s.Properties.Size
 			}
