@@ -145,8 +145,8 @@ func (d *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int
 	return nil
 }
 
-// guess makes the text from a tag to end the one that package kernel expects, if it means the same in each entry with the
-// structure's prefixes: another prefix of null may be bound to another namespace.
+// guess makes the text from a tag to end the one that package kernel expects, if it means the same in each entry with
+// the structure's prefixes: another prefix of null may be bound to another namespace.
 func (d *Atom) guess(s *structure, pattern *kernel.Pattern, last *[]byte, tag scan.XMLTag, end int) bool {
 	for attribute := range tag.Attributes(d.text) {
 		prefix, local := scan.SplitName(attribute.Name(d.text))

@@ -258,7 +258,6 @@ func TestErrorBetweenRowsFailsPage(t *testing.T) {
 	}
 }
 
-// The metadata of expanded feeds and pages are read in every notation.
 // A page whose link cannot be read is not the last one.
 func TestLinksThatCannotBeRead(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nItems many? {\n N Edm.Int32?\n}")
@@ -302,6 +301,18 @@ func TestElementsOfAFunctionResult(t *testing.T) {
 	}
 }
 
+// A function result is not read again with the rows of a nested page, as an entry is: a nullable column would be null.
+func TestLinkInAFunctionResult(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32?\nItems many? {\n N Edm.Int32?\n}")
+	doc := strings.NewReplacer("<feed", "<d:Row", "</feed", "</d:Row").Replace(feedFront + "</feed>")
+	doc = strings.Replace(doc, "</d:Row>", `<d:Items><feed><link rel="next" href="n"/></feed></d:Items></d:Row>`, 1)
+	_, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: 7}, map[string]string{"n": feedFront + "</feed>"})
+	if want := "expected a complete result, found the link n"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("expected %q, found %v", want, err)
+	}
+}
+
+// The metadata of expanded feeds and pages are read in every notation.
 func TestOddFeedsInJSON(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
 	for doc, want := range map[string]struct {

@@ -152,6 +152,7 @@ func (g *refGenerator) feed(s *RowSchema, attributes string) string {
 
 func (g *refGenerator) entry(s *RowSchema, attributes string) string {
 	parts := []string{g.element(g.atom+"id", "", "T(1)"), g.element(g.atom+"category", ` term="N.T" scheme="x"`, "")}
+	parts = append(parts, g.others()...)
 	for _, i := range g.order(s) {
 		if i < 0 {
 			continue
@@ -189,6 +190,40 @@ func (g *refGenerator) entry(s *RowSchema, attributes string) string {
 	return g.element(g.atom+"entry", attributes, g.misc()+strings.Join(parts, g.misc())+g.misc())
 }
 
+// others returns elements of an entry that are no columns. The entries of a page have the same ones with other values.
+func (g *refGenerator) others() (elements []string) {
+	layout := g.layout
+	if g.is(0.1) {
+		layout = g.Uint64()
+	}
+	for range layout % 4 {
+		layout /= 4
+		text := pick(g, "1", "1", "22", "", "2020-01-01T00:00:00Z", `a"b`, ` x="y`, "a=", "a&gt;b", "a>b", "&amp;", "\n")
+		value := `"` + strings.ReplaceAll(text, `"`, "/") + `"`
+		child := pick(g, "name", "uri", "a-name-of-16-byt", g.meta+"properties", "entry", "content")
+		switch layout % 8 {
+		case 0:
+			elements = append(elements, g.element(g.atom+"updated", "", text))
+		case 1:
+			elements = append(elements, g.element(g.atom+"link", ` rel="edit" title="x" href=`+value, ""))
+		case 2:
+			elements = append(elements, g.element(g.atom+"link", ` href="x" rel=`+value, ""))
+		case 3:
+			elements = append(elements, g.element(g.atom+"author", "", g.element(g.atom+"name", "", "")))
+		case 4:
+			elements = append(elements, g.element(g.atom+"author", "", g.element(g.atom+"name", "", text)))
+		case 5:
+			elements = append(elements, g.element(g.atom+"author", " x="+value, g.element(child, "", text)+text))
+		case 6:
+			elements = append(elements, g.element(g.atom+"author", "", text+g.element(child, "", g.element(child, "", ""))))
+		default:
+			related := ` href="x" rel="` + refData + "/related/A0" + `"`
+			elements = append(elements, g.element(g.atom+"author", "", g.element(g.atom+"link", related, text)))
+		}
+	}
+	return elements
+}
+
 func (g *refGenerator) entryAttributes() string {
 	if g.is(0.1) {
 		return pick(g, ` xmlns:v="v"`, " "+g.meta+`etag="1"`, " xmlns:z="+g.attribute(refData))
@@ -217,6 +252,7 @@ func (g *refGenerator) target(c *Column) string {
 
 func (g *refGenerator) atomPage(s *RowSchema) string {
 	declarations := g.prefixes()
+	g.layout = g.Uint64()
 	if g.is(0.2) {
 		declarations += ` xml:base="http://h/` + `a&amp;b/` + `"`
 	}
@@ -226,11 +262,13 @@ func (g *refGenerator) atomPage(s *RowSchema) string {
 		return front + g.entry(s, declarations)
 	case g.is(0.05):
 		list := ""
+		g.nested = nil
 		for range 1 + g.IntN(3) {
 			list += g.misc() + g.element(g.data+"element", "", strings.Join(g.properties(s, false), ""))
 		}
 		return front + g.element(g.data+"Fn", declarations, list)
 	case g.is(0.05):
+		g.nested = nil
 		properties := strings.Join(g.properties(s, false), "") + g.element(g.data+"Left", "", "")
 		return front + g.element(g.data+"Fn", declarations, properties)
 	}

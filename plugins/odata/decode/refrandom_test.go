@@ -17,10 +17,11 @@ import (
 type refGenerator struct {
 	*rand.Rand
 	odd float64
-	// nested contains the pages behind the links inside of rows.
+	// nested contains the pages behind the links inside of rows. If it is nil, rows have no such links.
 	nested map[string]string
 	// atom, data and meta are the prefixes of names, with a colon.
 	atom, data, meta string
+	layout           uint64 // the others of the entries of a page
 }
 
 // maxNesting is the nesting of structs in a row.
@@ -197,7 +198,7 @@ func (g *refGenerator) space() string {
 
 // follow returns the name of a link to a page with more rows of an expanded feed, sometimes.
 func (g *refGenerator) follow(page func() string) string {
-	if !g.is(0.1) {
+	if !g.is(0.1) || g.nested == nil {
 		return ""
 	}
 	doc := page()

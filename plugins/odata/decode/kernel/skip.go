@@ -133,17 +133,33 @@ const (
 	entryTag   = '<' | 'e'<<8 | 'n'<<16 | 't'<<24 | 'r'<<32 | 'y'<<40
 )
 
-// skipElements goes from p, inside of an entry, to its properties or to the next entry: it skips other elements without
-// children. It returns the offset after the start tag, or zero with the reason.
+// skipElements goes from p, inside of an entry, to its properties or to the next entry: it skips other elements whose
+// children have none. It returns the offset after the start tag, or zero with the reason.
 func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 	s.Reason = Markup
+	s.Start = 0
+	if s.Place == InElement {
+		s.Place = InEntry
+	}
 	for {
 		if Byte(in, p) != '<' {
 			p = textEnd(in, p)
 		}
 		touch(s)
-		s.P = p
 		x := Load(in, p)
+		if s.Place == InElement {
+			if x&0xffff == '<'|'/'<<8 {
+				n := nameSize(in, s.P+1)
+				if differs(in, s.P+1, p+2, n) != 0 || Byte(in, p+2+n) != '>' {
+					return 0
+				}
+				p += n + 3
+				s.Place = InEntry
+				continue
+			}
+		} else {
+			s.P = p
+		}
 		if x&0xffff == '<'|'/'<<8 {
 			if s.Place == InContent {
 				if x != '<'|'/'<<8|'c'<<16|'o'<<24|'n'<<32|'t'<<40|'e'<<48|'n'<<56 ||
@@ -167,9 +183,13 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 			s.NextText = p
 			return p
 		}
-		if s.Place != InFeed && (x^s.Properties.Words[0])&s.Properties.Words[1]|s.Properties.Disabled == 0 {
+		if s.Place < InFeed && (x^s.Properties.Words[0])&s.Properties.Words[1]|s.Properties.Disabled == 0 {
 			if mismatch(in, p, &s.Properties, ^uint64(0)) == 0 {
-				return p + s.Properties.Size
+				p += s.Properties.Size
+				s.Elements = s.Start
+				s.ElementsEnd = p
+				s.PropertiesPlace = s.Place
+				return p
 			}
 		}
 		n := nameSize(in, p+1)
@@ -209,17 +229,88 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 			}
 			s.Place = InEntry
 			s.RowText = p
+			s.Start = q
 			p = q
+			if s.Elements != 0 {
+				q = skipSameElements(s, in, q, s.Elements)
+				if q != 0 {
+					s.Place = s.PropertiesPlace
+					s.Elements = p
+					s.ElementsEnd = q
+					return q
+				}
+			}
 			continue
 		}
 		if empty == 0 {
 			q = textEnd(in, q)
-			if Load(in, q)&0xffff != '<'|'/'<<8 || differs(in, p+1, q+2, n) != 0 || Byte(in, q+2+n) != '>' {
-				return 0
+			if Load(in, q)&0xffff == '<'|'/'<<8 {
+				if differs(in, p+1, q+2, n) != 0 || Byte(in, q+2+n) != '>' {
+					return 0
+				}
+				q += n + 3
+			} else {
+				if s.Place != InEntry {
+					return 0
+				}
+				s.Place = InElement
 			}
-			q += n + 3
 		}
 		p = q
+	}
+}
+
+// skipSameElements skips the elements from p on, after the start tag of an entry, if they are those of the entry before
+// except for attribute values and text. It returns the offset after the start tag of the properties, or zero.
+func skipSameElements(s *Struct, in unsafe.Pointer, p, before int) int {
+	for {
+		d := Load(in, p) ^ Load(in, before)
+		if d == 0 { // written out: loops are charged at their heads
+			p += 8
+			before += 8
+			d = Load(in, p) ^ Load(in, before)
+			if d == 0 {
+				p += 8
+				before += 8
+				d = Load(in, p) ^ Load(in, before)
+			}
+		}
+		p += bits.TrailingZeros64(d) >> 3
+		before += bits.TrailingZeros64(d) >> 3
+		if before >= s.ElementsEnd {
+			return p - before + s.ElementsEnd
+		}
+		if d == 0 {
+			continue
+		}
+		// The last quote or bracket tells where the texts differ, because no value ends in '='. A value may be taken
+		// for text, but then no '<' follows, and text for a value, which changes nothing.
+		k := before
+		for {
+			d = Load(in, k-8)
+			x := d ^ Ones*'"'
+			d = (d | Ones*('<'^'>')) ^ Ones*'>'
+			d = Highs &^ ((x&(Ones*0x7f) + Ones*0x7f | x) & (d&(Ones*0x7f) + Ones*0x7f | d))
+			if d != 0 {
+				break
+			}
+			k -= 8
+		}
+		k += bits.Len64(d)>>3 - 9
+		if Byte(in, k) == '<' {
+			return 0
+		}
+		if Byte(in, k) == '"' {
+			if Byte(in, k-1) != '=' || Load(in, k-4)&0xffffff == 'r'|'e'<<8|'l'<<16 {
+				return 0
+			}
+		}
+		d = uint64(Byte(in, k))&^2 | 2 // ends in a quote or in '<'
+		p = find(in, p, Ones*0x02, Ones*0x21, Ones*'<')
+		before = find(in, before, Ones*0x02, Ones*0x21, Ones*'<')
+		if uint64(Byte(in, p))|2 != d || uint64(Byte(in, before))|2 != d || Byte(in, p-1) == '=' {
+			return 0
+		}
 	}
 }
 
@@ -258,8 +349,8 @@ func differs(in unsafe.Pointer, p, q, n int) uint64 {
 }
 
 // skipAttributes returns the offset after the tag whose name ends at p, and 1 if the element is empty. The offset is
-// zero for attributes that declare a namespace or xml:base, and for unusual white space and quotes. If s.Relation is 1,
-// it becomes the offset of the relation if that has a slash.
+// zero for attributes that declare a namespace or xml:base, for values that end in '=', and for unusual white space and
+// quotes. If s.Relation is 1, it becomes the offset of the relation if that has a slash.
 func skipAttributes(s *Struct, in unsafe.Pointer, p int) (int, int) {
 	for {
 		x := Load(in, p)
@@ -294,7 +385,7 @@ func skipAttributes(s *Struct, in unsafe.Pointer, p int) (int, int) {
 			return 0, 0
 		}
 		p = find(in, p+2, Ones*0x02, Ones*0x21, Ones*'<')
-		if Byte(in, p) != '"' {
+		if Byte(in, p) != '"' || Byte(in, p-1) == '=' {
 			return 0, 0
 		}
 		p++

@@ -167,13 +167,21 @@ type Entry struct {
 	TagEnd     int     // offset after the start tag of that link
 	Empty      int     // 1 if that link is empty
 	Properties Pattern // the start tag of the properties
+
+	Start int // offset after the start tag of the current entry, 0 if Go read some of its elements
+	// Elements and ElementsEnd are the offsets of the elements from the start tag of the entry before to that of its
+	// properties, both zero if Go read some of them. PropertiesPlace is the Place of its properties.
+	Elements        int
+	ElementsEnd     int
+	PropertiesPlace int
 }
 
 // Places in an entry.
 const (
 	InEntry = iota
 	InContent
-	InFeed // before an entry
+	InFeed    // before an entry
+	InElement // in the element at P of an entry; only skipElements uses it
 )
 
 type tables struct {
