@@ -7,9 +7,16 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// entryState is the part of a [structure] for XML: the open elements around the properties that are read. Package
-// kernel moves Place within an entry and opens its properties (Entered); openUsual repeats that here, and
-// leaveProperties follows it back out. What package kernel may not read, entryElement reads.
+// entryState is the part of a [structure] for XML: the open elements around the properties that are read.
+//
+//	inProperties  Place      at P                      package kernel reads it if  else, and what it stops at
+//	false         InEntry    an element of parent      readsElements               entryElement, entryLink
+//	false         InContent  an element of content     readsElements               entryElement
+//	false         InFeed     the next entry of a feed  readsElements               inlineFeed, feedChild
+//	true                     a property of open        readsProperties             property, value, repeated
+//
+// Package kernel moves Place, and on to the properties of the same or of the next entry (Entered): openUsual repeats
+// that here. leaveProperties goes back.
 type entryState struct {
 	// around is the pseudo property of package kernel for the elements around an entry's properties.
 	around property

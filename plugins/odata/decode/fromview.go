@@ -88,9 +88,7 @@ func (l *RowSchema) columnsOf(properties []string) (columns []int) {
 
 // structureSchema describes the wanted properties. If wanted is nil, it describes all.
 func structureSchema(model *edm.Model, structure *edm.StructuredType, wanted func(name string) bool,
-	options edm.Options,
-	depth int) (*RowSchema,
-	error) {
+	options edm.Options, depth int) (*RowSchema, error) {
 	if depth > edm.MaxDepth {
 		return nil, errors.New("complex types nest in a circle at " + structure.QualifiedName())
 	}

@@ -151,16 +151,16 @@ func finishRow(s *Struct, o int) int {
 		if s.ValueEnd >= 0 {
 			end = Load(s.Spans, s.ValueEnd)
 		}
-		Store(row, 72, 0)
+		Store(row, 72, 0) // Headers
 		Store(row, 64, 0)
 		Store(row, 56, uint64(s.RowOutput)|(end-uint64(s.RowOutput))<<32)
-		Store(row, 48, s.ValueEncoding)
+		Store(row, 48, s.ValueEncoding) // and its schema
 		Store(row, 40, first|(Load(s.Spans, s.KeyLast)-first)<<32)
 		Store(row, 32, s.KeyEncoding)
-		Store(row, 24, ^uint64(0))
-		Store(row, 16, ^uint64(0))
-		Store(row, 8, 0xffffffff)
-		Store(row, 0, s.RowIndex)
+		Store(row, 24, ^uint64(0)) // Timestamp
+		Store(row, 16, ^uint64(0)) // Offset
+		Store(row, 8, 0xffffffff)  // Partition
+		Store(row, 0, s.RowIndex)  // and no Topic
 		s.RowIndex++
 	}
 	s.RowCount++

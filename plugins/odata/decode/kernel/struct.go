@@ -155,7 +155,7 @@ type Batch struct {
 	ValueEncoding uint64 // start of the wit.ValueSlice of the value
 }
 
-const rowBytes = 80 // of a wit.Row
+const rowBytes = 80 // of a wit.Row, which finishRow writes from its end on
 
 // Entry is the state of an entry of Atom around its properties.
 type Entry struct {
