@@ -74,8 +74,8 @@ func (d *Atom) result(text []byte, at int64, out *Output) *scan.Error {
 	tag, scope := d.openRow(text, out)
 	_, end, err := d.object(d.root, tag, scope, len(out.Data), maxDepth)
 	if link := d.root.link; err == nil && link != nil {
-		found := "the link " + link.link.Href + " to more entities, which only entries contain"
-		err = &scan.Error{At: link.linkAt.start, Expected: "a complete result", Found: found}
+		err = &scan.Error{At: link.linkAt.start, Expected: "a complete result",
+			Found: "the link " + link.link.Href + " to more entities, which only entries contain"}
 	}
 	if err != nil {
 		return d.inPage(err, at)

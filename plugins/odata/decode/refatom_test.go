@@ -198,27 +198,27 @@ func (g *refGenerator) others() (elements []string) {
 	}
 	for range layout % 4 {
 		layout /= 4
-		text := pick(g, "1", "1", "22", "", "2020-01-01T00:00:00Z", `a"b`, ` x="y`, "a=", "a&gt;b", "a>b", "&amp;", "\n")
-		value := `"` + strings.ReplaceAll(text, `"`, "/") + `"`
+		value := pick(g, "1", "1", "22", "", "2020-01-01T00:00:00Z", `a"b`, ` x="y`, "a=", "a&gt;b", "a>b", "&amp;", "\n")
+		attribute := `"` + strings.ReplaceAll(value, `"`, "/") + `"`
 		child := pick(g, "name", "uri", "a-name-of-16-byt", g.meta+"properties", "entry", "content")
 		switch layout % 8 {
 		case 0:
-			elements = append(elements, g.element(g.atom+"updated", "", text))
+			elements = append(elements, g.element(g.atom+"updated", "", value))
 		case 1:
-			elements = append(elements, g.element(g.atom+"link", ` rel="edit" title="x" href=`+value, ""))
+			elements = append(elements, g.element(g.atom+"link", ` rel="edit" title="x" href=`+attribute, ""))
 		case 2:
-			elements = append(elements, g.element(g.atom+"link", ` href="x" rel=`+value, ""))
+			elements = append(elements, g.element(g.atom+"link", ` href="x" rel=`+attribute, ""))
 		case 3:
 			elements = append(elements, g.element(g.atom+"author", "", g.element(g.atom+"name", "", "")))
 		case 4:
-			elements = append(elements, g.element(g.atom+"author", "", g.element(g.atom+"name", "", text)))
+			elements = append(elements, g.element(g.atom+"author", "", g.element(g.atom+"name", "", value)))
 		case 5:
-			elements = append(elements, g.element(g.atom+"author", " x="+value, g.element(child, "", text)+text))
+			elements = append(elements, g.element(g.atom+"author", " x="+attribute, g.element(child, "", value)+value))
 		case 6:
-			elements = append(elements, g.element(g.atom+"author", "", text+g.element(child, "", g.element(child, "", ""))))
+			elements = append(elements, g.element(g.atom+"author", "", value+g.element(child, "", g.element(child, "", ""))))
 		default:
 			related := ` href="x" rel="` + refData + "/related/A0" + `"`
-			elements = append(elements, g.element(g.atom+"author", "", g.element(g.atom+"link", related, text)))
+			elements = append(elements, g.element(g.atom+"author", "", g.element(g.atom+"link", related, value)))
 		}
 	}
 	return elements

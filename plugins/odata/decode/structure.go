@@ -190,9 +190,11 @@ func (s *structure) begin(pos, o int) {
 	s.P, s.O, s.Expected, s.OutOfOrder = pos, o, 0, 0
 	s.RowText, s.RowOutput, s.RowCount = pos, o, 0
 	s.Before, s.Property = &s.head.Property, s.head.Next
-	s.First, s.Elements = math.MaxUint64, 0
+	s.First = math.MaxUint64
+	s.Elements = 0
 	s.Stamp++
-	s.problem, s.link = nil, nil
+	s.problem = nil
+	s.link = nil
 }
 
 // repeat lets package kernel read several structs in a row.
