@@ -152,7 +152,7 @@ func (g *refGenerator) feed(s *RowSchema, attributes string) string {
 
 func (g *refGenerator) entry(s *RowSchema, attributes string) string {
 	parts := []string{g.element(g.atom+"id", "", "T(1)"), g.element(g.atom+"category", ` term="N.T" scheme="x"`, "")}
-	parts = append(parts, g.others()...)
+	parts = append(parts, g.others(s)...)
 	for _, i := range g.order(s) {
 		if i < 0 {
 			continue
@@ -191,7 +191,13 @@ func (g *refGenerator) entry(s *RowSchema, attributes string) string {
 }
 
 // others returns elements of an entry that are no columns. The entries of a page have the same ones with other values.
-func (g *refGenerator) others() (elements []string) {
+func (g *refGenerator) others(s *RowSchema) (elements []string) {
+	relations := []string{"edit", "edit-media", refData + "/related/A9"}
+	for _, c := range s.Columns {
+		if c.isNavigation() {
+			relations = append(relations, refData+"/related/"+c.Name)
+		}
+	}
 	layout := g.layout
 	if g.is(0.1) {
 		layout = g.Uint64()
@@ -207,7 +213,8 @@ func (g *refGenerator) others() (elements []string) {
 		case 1:
 			elements = append(elements, g.element(g.atom+"link", ` rel="edit" title="x" href=`+attribute, ""))
 		case 2:
-			elements = append(elements, g.element(g.atom+"link", ` href="x" rel=`+attribute, ""))
+			relation := g.attribute(pick(g, relations...))
+			elements = append(elements, g.element(g.atom+"link", ` href="x" rel=`+relation, ""))
 		case 3:
 			elements = append(elements, g.element(g.atom+"author", "", g.element(g.atom+"name", "", "")))
 		case 4:
