@@ -7,16 +7,17 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// entryState is the part of a [structure] for XML: the open elements around the properties that are read.
+// entryState is the part of a [structure] for XML: where the decoder is in an entry, and who reads on from there.
 //
-//	inProperties  Place      at P                      package kernel reads it if  else, and what it stops at
-//	false         InEntry    an element of parent      readsElements               entryElement, entryLink
-//	false         InContent  an element of content     readsElements               entryElement
-//	false         InFeed     the next entry of a feed  readsElements               inlineFeed, feedChild
-//	true                     a property of open        readsProperties             property, value, repeated
+//	inProperties  Place                 at P                        package kernel reads it  Go reads the rest in
+//	false         InEntry or InElement  a child of parent           if readsElements         entryElement, entryLink
+//	false         InContent             a child of content          if readsElements         entryElement
+//	false         InFeed                the next child of the feed  from inlineFeed          inlineFeed, feedChild
+//	true          any                   a child of open             if readsProperties       property, value, repeated
 //
-// Package kernel moves Place, and on to the properties of the same or of the next entry (Entered): openUsual repeats
-// that here. leaveProperties goes back.
+// Within one call, package kernel may pass several of these places and up to MaxRows ends of entries; it keeps Place up
+// to date. If it opened properties, it sets Entered, and openUsual then sets open. leaveProperties sets the state after
+// the end tag of the properties.
 type entryState struct {
 	// around is the pseudo property of package kernel for the elements around an entry's properties.
 	around property

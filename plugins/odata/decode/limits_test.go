@@ -301,13 +301,16 @@ func TestElementsOfAFunctionResult(t *testing.T) {
 	}
 }
 
-// A function result is not read again with the rows of a nested page, as an entry is: a nullable column would be null.
-func TestLinkInAFunctionResult(t *testing.T) {
+// A next link in a function result is an error: to follow it, the decoder would decode the result once more as an
+// entry, which has no such properties, and its nullable columns would be null.
+func TestFunctionResultWithNextLinkFails(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32?\nItems many? {\n N Edm.Int32?\n}")
-	doc := strings.NewReplacer("<feed", "<d:Row", "</feed", "</d:Row").Replace(feedFront + "</feed>")
-	doc = strings.Replace(doc, "</d:Row>", `<d:Items><feed><link rel="next" href="n"/></feed></d:Items></d:Row>`, 1)
-	_, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: 7}, map[string]string{"n": feedFront + "</feed>"})
-	if want := "expected a complete result, found the link n"; err == nil || !strings.HasPrefix(err.Error(), want) {
+	doc := `<d:Row xmlns="http://www.w3.org/2005/Atom" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
+		`<d:Items><feed><link rel="next" href="n"/></feed></d:Items></d:Row>`
+	nested := map[string]string{"n": feedFront + "</feed>"}
+	_, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: 7}, nested)
+	const want = "expected a function result without next links, found one in Items: "
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("expected %q, found %v", want, err)
 	}
 }

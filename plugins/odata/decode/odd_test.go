@@ -2,6 +2,7 @@ package decode
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -413,6 +414,65 @@ func TestEntriesThatLookUsual(t *testing.T) {
 	out, err := decodePieces(NewAtom(schema), []byte(doc), cuts{size: len(doc)}, nil)
 	if text := describeAll(t, schema, out, err); strings.Count(text, "Owner: null") != 1 {
 		t.Errorf("expected an owner and none, found %s", text)
+	}
+}
+
+// Package kernel compares the elements of an entry with those of the entry before. Each entry gives the row, or the
+// failed row, that it gives alone.
+func TestElementsOfConsecutiveEntries(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32 key\nItems many? {\n  N Edm.Int32?\n}")
+	schema.Columns[1].Inline = true // a row with a link to Items fails
+	const related = `"http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items"`
+	elements := []string{"", "<id/>", "<id></id>", "<id>1</id>", "<id>22</id>", `<id>a"b</id>`, `<id>x="y</id>`,
+		`<id> rel=` + related + `</id>`, "<id>a=</id>", "<id>a>b</id>", "<id><i/></id>", "<id><i>1</i><k/>2</id>",
+		`<link rel="edit" href="1"/>`, `<link rel="edit" href="&gt;"/>`, `<link rel="edit" href=">1"/>`,
+		`<link rel="edit" href=""/>`, `<link rel="edit" href=""></link>`, `<link rel=` + related + ` href="1"/>`,
+		`<link rel=` + related + ` href="22"/>`, `<link href="1" rel=` + related + `/>`, `<link href="1" rel="edit"/>`,
+		`<link href="=" rel="edit"/>`, `<link href="=" rel=` + related + `/>`, `<link href="=" xel=` + related + `/>`,
+		`<link href="1" xel=` + related + `/>`, `<id a="1"/>`, `<id a="1" b="1"/>`, `<id a="1"></id>`,
+		`<id>"a"1"</id>`, `<id>"b"1"</id>`, inlined("Items", "<feed/>"), inlined("Items", "<feed></feed>")}
+	// rowsOf returns the values of the rows, empty for a row that failed.
+	rowsOf := func(entries string) []string {
+		out := &Output{Data: make([]byte, 0, 1<<16)}
+		err := NewAtom(schema).Write([]byte(feedFront+entries+"</feed>"), true, out)
+		values := make([]string, out.Page.Rows)
+		for _, row := range out.Rows {
+			values[row.RowIndex] = string(out.Data[row.Value.Start:][:row.Value.Size])
+		}
+		if err != nil || len(out.Rows)+len(out.RowErrors) != len(values) {
+			t.Fatalf("%s: %s", entries, describeAll(t, schema, out, err))
+		}
+		return values
+	}
+	entryOf, rowOf := map[string]string{}, map[string]string{}
+	failed := 0
+	for _, links := range elements {
+		entryOf[links] = withLinks(links, "<d:ID>1</d:ID>")
+		rowOf[links] = rowsOf(entryOf[links])[0]
+		if rowOf[links] == "" {
+			failed++
+		}
+	}
+	if failed != 4 {
+		t.Errorf("expected 4 entries that fail because of a link to Items, found %d", failed)
+	}
+	for _, first := range elements {
+		for _, second := range elements {
+			for _, third := range elements {
+				entries := entryOf[first] + entryOf[second] + entryOf[third] + entryOf[third]
+				want := []string{rowOf[first], rowOf[second], rowOf[third], rowOf[third]}
+				if rows := rowsOf(entries); !slices.Equal(rows, want) {
+					t.Fatalf("%s: expected the rows %q, found %q", entries, want, rows)
+				}
+			}
+		}
+	}
+	usual := withLinks("<id>1</id>", "<d:ID>1</d:ID>")
+	for _, broken := range []string{"<id><i/></ie>", "<id><i></j></id>", "<id>1</ie>", "<id>1</id/>", "<id>1", "1</id>"} {
+		doc := feedFront + usual + usual + strings.Replace(usual, "<id>1</id>", broken, 1) + "</feed>"
+		if err := NewAtom(schema).Write([]byte(doc), true, &Output{}); err == nil {
+			t.Errorf("expected an error for %s", broken)
+		}
 	}
 }
 

@@ -152,7 +152,7 @@ func (g *refGenerator) feed(s *RowSchema, attributes string) string {
 
 func (g *refGenerator) entry(s *RowSchema, attributes string) string {
 	parts := []string{g.element(g.atom+"id", "", "T(1)"), g.element(g.atom+"category", ` term="N.T" scheme="x"`, "")}
-	parts = append(parts, g.others(s)...)
+	parts = append(parts, g.otherElements(s)...)
 	for _, i := range g.order(s) {
 		if i < 0 {
 			continue
@@ -190,8 +190,9 @@ func (g *refGenerator) entry(s *RowSchema, attributes string) string {
 	return g.element(g.atom+"entry", attributes, g.misc()+strings.Join(parts, g.misc())+g.misc())
 }
 
-// others returns elements of an entry that are no columns. The entries of a page have the same ones with other values.
-func (g *refGenerator) others(s *RowSchema) (elements []string) {
+// otherElements returns elements of an entry that are no columns. Most entries of a page have the same elements with
+// other values.
+func (g *refGenerator) otherElements(s *RowSchema) (elements []string) {
 	relations := []string{"edit", "edit-media", refData + "/related/A9"}
 	for _, c := range s.Columns {
 		if c.isNavigation() {
@@ -269,13 +270,13 @@ func (g *refGenerator) atomPage(s *RowSchema) string {
 		return front + g.entry(s, declarations)
 	case g.is(0.05):
 		list := ""
-		g.nested = nil
+		g.nested = nil // a next link in a function result is an error
 		for range 1 + g.IntN(3) {
 			list += g.misc() + g.element(g.data+"element", "", strings.Join(g.properties(s, false), ""))
 		}
 		return front + g.element(g.data+"Fn", declarations, list)
 	case g.is(0.05):
-		g.nested = nil
+		g.nested = nil // a next link in a function result is an error
 		properties := strings.Join(g.properties(s, false), "") + g.element(g.data+"Left", "", "")
 		return front + g.element(g.data+"Fn", declarations, properties)
 	}

@@ -21,7 +21,7 @@ type refGenerator struct {
 	nested map[string]string
 	// atom, data and meta are the prefixes of names, with a colon.
 	atom, data, meta string
-	layout           uint64 // the others of the entries of a page
+	layout           uint64 // random bits from which otherElements chooses, mostly the same for a page
 }
 
 // maxNesting is the nesting of structs in a row.

@@ -191,7 +191,7 @@ func (s *structure) begin(pos, o int) {
 	s.RowText, s.RowOutput, s.RowCount = pos, o, 0
 	s.Before, s.Property = &s.head.Property, s.head.Next
 	s.First = math.MaxUint64
-	s.Elements = 0
+	s.Elements = 0 // it may be an offset in another text
 	s.Stamp++
 	s.problem = nil
 	s.link = nil

@@ -9,11 +9,13 @@
 //	,"Name":    JSONString  1       the end
 //	}           End
 //
-// Read expects the property that followed the last time (Next; that of Head comes first). If the text differs, it skips
-// white space, tries the next ones, and looks the name up in a hash table. Properties that are no columns have the kind
-// [Skip]. In Atom, skipElements skips the elements between the properties of two entries. At the end of a row, Read
-// sorts its columns and continues with the next row. At anything unusual it stops with a reason, such as [NoValue],
-// before it has written the value at P: package decode reads that value or token and calls Read again.
+// Read expects the property that followed the last time (Next; that of Head comes first). If the text differs, it
+// skips white space, tries the next ones, and looks the name up in a hash table. Properties that are no columns have
+// the kind [Skip]. In Atom, skipElements skips the elements between the properties of two entries. Services write the
+// same elements in each entry, so skipSameElements compares them with those of the previous entry, and they are read
+// tag by tag only where more than text and attribute values differ. At the end of a row, Read sorts its columns and
+// continues with the next row. At anything unusual it stops with a reason, such as [NoValue], before it has written
+// the value at P: package decode reads that value or token and calls Read again.
 //
 // Callers must append [Padding] zero bytes to the text, because every scan stops at 0, which neither format allows, and
 // provide the same room after the output.

@@ -151,16 +151,16 @@ func finishRow(s *Struct, o int) int {
 		if s.ValueEnd >= 0 {
 			end = Load(s.Spans, s.ValueEnd)
 		}
-		Store(row, 72, 0) // Headers
-		Store(row, 64, 0)
-		Store(row, 56, uint64(s.RowOutput)|(end-uint64(s.RowOutput))<<32)
-		Store(row, 48, s.ValueEncoding) // and its schema
-		Store(row, 40, first|(Load(s.Spans, s.KeyLast)-first)<<32)
-		Store(row, 32, s.KeyEncoding)
-		Store(row, 24, ^uint64(0)) // Timestamp
-		Store(row, 16, ^uint64(0)) // Offset
-		Store(row, 8, 0xffffffff)  // Partition
-		Store(row, 0, s.RowIndex)  // and no Topic
+		Store(row, 72, 0)                                                 // Headers.Start, Headers.Size
+		Store(row, 64, 0)                                                 // Headers.Encoding, Headers.Schema
+		Store(row, 56, uint64(s.RowOutput)|(end-uint64(s.RowOutput))<<32) // Value.Start, Value.Size
+		Store(row, 48, s.ValueEncoding)                                   // Value.Encoding, Value.Schema
+		Store(row, 40, first|(Load(s.Spans, s.KeyLast)-first)<<32)        // Key.Start, Key.Size
+		Store(row, 32, s.KeyEncoding)                                     // Key.Encoding, Key.Schema
+		Store(row, 24, ^uint64(0))                                        // Timestamp: -1
+		Store(row, 16, ^uint64(0))                                        // Offset: -1
+		Store(row, 8, 0xffffffff)                                         // Partition: -1
+		Store(row, 0, s.RowIndex)                                         // RowIndex, Topic: 0
 		s.RowIndex++
 	}
 	s.RowCount++
@@ -266,8 +266,8 @@ func nextObject(s *Struct, in unsafe.Pointer, p int) int {
 	return p
 }
 
-// skipMember skips a value that is no column, or the text between properties of two structs. If the next struct is
-// another row, it sets s.NextText. It returns zero with the reason if Go must do so.
+// skipMember skips a value that is no column, the elements around the properties of an entry, or what separates two
+// structs. If the next struct is another row, it sets s.NextText. It returns zero with the reason if Go must do so.
 func skipMember(s *Struct, in unsafe.Pointer, p int, e *Property) int {
 	s.NextText = 0
 	if e.Kind == Around {
@@ -391,6 +391,19 @@ func nullMember(s *Struct, e *Property, arena unsafe.Pointer, o int) int {
 }
 
 // kernel(e, s): goRead reads the properties of rows as [Property] describes them.
+//
+// It reads entries of Atom in this circle, without a return between them:
+//
+//	Kind of e  text at p                  what happens
+//	Around     <id/><link/><content>      skipElements skips it; Place becomes InContent
+//	Around     <m:properties>             skipElements returns; Entered becomes 1, e the first property
+//	Integer    <d:ID>7</d:ID>             readValue, endColumn; e becomes e.Next
+//	End        </m:properties>            e becomes Around
+//	Around     </content></entry> <entry  skipElements sets NextText; finishRow; Place becomes InFeed
+//	Around     <entry>                    skipElements opens it, and tries skipSameElements
+//
+// Around has an empty Prefix, which matches everywhere. A row ends when the next <entry is seen: of the last one, or if
+// finishRow returns -1, Read returns EntryEnd, and Go finishes it.
 func goRead(s *Struct) int {
 	in := s.In
 	arena := s.Arena

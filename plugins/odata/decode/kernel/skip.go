@@ -109,7 +109,7 @@ func textEnd(in unsafe.Pointer, p int) int {
 func find(in unsafe.Pointer, p int, flip, limit, stop uint64) int {
 	for {
 		m := stops(Load(in, p), flip, limit, stop)
-		if m == 0 { // written out four times: loops are charged at their heads
+		if m == 0 { // unrolled: each round of a loop is metered
 			p += 8
 			m = stops(Load(in, p), flip, limit, stop)
 			if m == 0 {
@@ -133,8 +133,10 @@ const (
 	entryTag   = '<' | 'e'<<8 | 'n'<<16 | 't'<<24 | 'r'<<32 | 'y'<<40
 )
 
-// skipElements goes from p, inside of an entry, to its properties or to the next entry: it skips other elements whose
-// children have none. It returns the offset after the start tag, or zero with the reason.
+// skipElements goes from p, inside of an entry or before one, to the start tag of its properties, or past its end to
+// the next entry. It skips other elements; their children may contain text, but no elements. It returns the offset
+// after the start tag of the properties, or that of the next entry, which is NextText. It returns zero with the
+// reason if Go must read the element at P.
 func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 	s.Reason = Markup
 	s.Start = 0
@@ -147,7 +149,7 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 		}
 		touch(s)
 		x := Load(in, p)
-		if s.Place == InElement {
+		if s.Place == InElement { // P stays at its start tag: Go would read the whole element
 			if x&0xffff == '<'|'/'<<8 {
 				n := nameSize(in, s.P+1)
 				if differs(in, s.P+1, p+2, n) != 0 || Byte(in, p+2+n) != '>' {
@@ -260,55 +262,54 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 	}
 }
 
-// skipSameElements skips the elements from p on, after the start tag of an entry, if they are those of the entry before
-// except for attribute values and text. It returns the offset after the start tag of the properties, or zero.
-func skipSameElements(s *Struct, in unsafe.Pointer, p, before int) int {
+// skipSameElements skips the elements between the start tag of an entry, which ends at p, and its properties, if they
+// are those of the previous entry, from offset q on, with other text and attribute values. It returns the offset
+// after the start tag of the properties, or zero if anything else differs, or the relation of a link, which may be a
+// navigation.
+func skipSameElements(s *Struct, in unsafe.Pointer, p, q int) int {
 	for {
-		d := Load(in, p) ^ Load(in, before)
-		if d == 0 { // written out: loops are charged at their heads
+		d := Load(in, p) ^ Load(in, q)
+		if d == 0 { // unrolled: each round of a loop is metered
 			p += 8
-			before += 8
-			d = Load(in, p) ^ Load(in, before)
+			q += 8
+			d = Load(in, p) ^ Load(in, q)
 			if d == 0 {
 				p += 8
-				before += 8
-				d = Load(in, p) ^ Load(in, before)
+				q += 8
+				d = Load(in, p) ^ Load(in, q)
 			}
 		}
 		p += bits.TrailingZeros64(d) >> 3
-		before += bits.TrailingZeros64(d) >> 3
-		if before >= s.ElementsEnd {
-			return p - before + s.ElementsEnd
+		q += bits.TrailingZeros64(d) >> 3
+		if q >= s.ElementsEnd {
+			return p - q + s.ElementsEnd
 		}
 		if d == 0 {
 			continue
 		}
-		// The last quote or bracket tells where the texts differ, because no value ends in '='. A value may be taken
-		// for text, but then no '<' follows, and text for a value, which changes nothing.
-		k := before
+		// The last '"', '<' or '>' before the difference, at k, shows what differs: after '<' a name, after '>' text,
+		// and after '"' a value, or what is between values and ends at a '"' after '=' or at '<'. A '>' may also be
+		// part of a value, which then does not end at '<', and a '"' part of a text, up to whose next '"' is text
+		// too.
+		k := q
 		for {
 			d = Load(in, k-8)
-			x := d ^ Ones*'"'
-			d = (d | Ones*('<'^'>')) ^ Ones*'>'
-			d = Highs &^ ((x&(Ones*0x7f) + Ones*0x7f | x) & (d&(Ones*0x7f) + Ones*0x7f | d))
+			quotes := d ^ Ones*'"'
+			brackets := (d | Ones*('<'^'>')) ^ Ones*'>'
+			d = Highs &^ ((quotes&(Ones*0x7f) + Ones*0x7f | quotes) & (brackets&(Ones*0x7f) + Ones*0x7f | brackets))
 			if d != 0 {
 				break
 			}
 			k -= 8
 		}
 		k += bits.Len64(d)>>3 - 9
-		if Byte(in, k) == '<' {
+		if Load(in, k-4)&0xffffffff == 'r'|'e'<<8|'l'<<16|'='<<24 {
 			return 0
 		}
-		if Byte(in, k) == '"' {
-			if Byte(in, k-1) != '=' || Load(in, k-4)&0xffffff == 'r'|'e'<<8|'l'<<16 {
-				return 0
-			}
-		}
-		d = uint64(Byte(in, k))&^2 | 2 // ends in a quote or in '<'
+		last := uint64(Byte(in, k)) // '"' for a value; '>' for a text, which is '<' with bit 1; '<' for a name: no end
 		p = find(in, p, Ones*0x02, Ones*0x21, Ones*'<')
-		before = find(in, before, Ones*0x02, Ones*0x21, Ones*'<')
-		if uint64(Byte(in, p))|2 != d || uint64(Byte(in, before))|2 != d || Byte(in, p-1) == '=' {
+		q = find(in, q, Ones*0x02, Ones*0x21, Ones*'<')
+		if uint64(Byte(in, p))|2 != last || uint64(Byte(in, q))|2 != last || Byte(in, p-1) == '=' {
 			return 0
 		}
 	}
@@ -349,8 +350,8 @@ func differs(in unsafe.Pointer, p, q, n int) uint64 {
 }
 
 // skipAttributes returns the offset after the tag whose name ends at p, and 1 if the element is empty. The offset is
-// zero for attributes that declare a namespace or xml:base, for values that end in '=', and for unusual white space and
-// quotes. If s.Relation is 1, it becomes the offset of the relation if that has a slash.
+// zero for attributes that declare a namespace or xml:base, and for unusual white space and quotes. If s.Relation is
+// 1, it becomes the offset of the relation if that has a slash.
 func skipAttributes(s *Struct, in unsafe.Pointer, p int) (int, int) {
 	for {
 		x := Load(in, p)
@@ -385,7 +386,7 @@ func skipAttributes(s *Struct, in unsafe.Pointer, p int) (int, int) {
 			return 0, 0
 		}
 		p = find(in, p+2, Ones*0x02, Ones*0x21, Ones*'<')
-		if Byte(in, p) != '"' || Byte(in, p-1) == '=' {
+		if Byte(in, p) != '"' {
 			return 0, 0
 		}
 		p++

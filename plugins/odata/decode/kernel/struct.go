@@ -155,33 +155,33 @@ type Batch struct {
 	ValueEncoding uint64 // start of the wit.ValueSlice of the value
 }
 
-const rowBytes = 80 // of a wit.Row, which finishRow writes from its end on
+const rowBytes = 80 // of a wit.Row, which finishRow writes
 
 // Entry is the state of an entry of Atom around its properties.
 type Entry struct {
 	Around     *Property // the pseudo property for the elements around the properties; nil for other structs
-	Place      int
-	Links      int     // 1 if Go must see links with a relation to other entities
-	Entered    int     // 1 if Read opened properties
-	Relation   int     // offset of the relation of the link at P, below 2 for others
-	TagEnd     int     // offset after the start tag of that link
-	Empty      int     // 1 if that link is empty
-	Properties Pattern // the start tag of the properties
+	Place      int       // see InEntry
+	Links      int       // 1 if Go must see links with a relation to other entities
+	Entered    int       // 1 if Read opened properties
+	Relation   int       // offset of the relation of the link at P, below 2 for others
+	TagEnd     int       // offset after the start tag of that link
+	Empty      int       // 1 if that link is empty
+	Properties Pattern   // the start tag of the properties
 
-	Start int // offset after the start tag of the current entry, 0 if Go read some of its elements
-	// Elements and ElementsEnd are the offsets of the elements from the start tag of the entry before to that of its
-	// properties, both zero if Go read some of them. PropertiesPlace is the Place of its properties.
+	Start int // of skipElements: the offset after the start tag of the entry, zero if an earlier call of Read was in it
+	// Elements is the offset after the start tag of the last entry whose properties Read opened, if Read skipped all
+	// elements before them; otherwise zero. The next entry is compared with that one.
 	Elements        int
-	ElementsEnd     int
-	PropertiesPlace int
+	ElementsEnd     int // the offset after the start tag of that entry's properties
+	PropertiesPlace int // the Place of that start tag
 }
 
-// Places in an entry.
+// Places in an entry. Their order counts: properties may start at the places before InFeed.
 const (
 	InEntry = iota
 	InContent
 	InFeed    // before an entry
-	InElement // in the element at P of an entry; only skipElements uses it
+	InElement // in a child of the entry that has children; P is at its start tag. Go treats it like InEntry
 )
 
 type tables struct {

@@ -70,7 +70,7 @@ func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, 
 	x := Load(in, p)
 	Store(arena, q, x)
 	m := stops(x, flip, Ones*0x21, stop)
-	if m == 0 { // written out four times: loops are charged at their heads
+	if m == 0 { // unrolled: each round of a loop is metered
 		all |= x
 		x = Load(in, p+8)
 		Store(arena, q+8, x)
