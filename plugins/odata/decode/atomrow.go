@@ -74,7 +74,7 @@ func (d *Atom) result(text []byte, at int64, out *Output) *scan.Error {
 	tag, scope := d.openRow(text, out)
 	_, end, err := d.object(d.root, tag, scope, len(out.Data), maxDepth)
 	// The rows of nested pages are inserted into the row's text, which is then decoded as an entry. A result is none.
-	if link := d.root.link; err == nil && link != nil {
+	if link := d.root.link; err == nil && d.root.problem == nil && link != nil {
 		err = &scan.Error{At: link.linkAt.start, Expected: "a function result without next links",
 			Found: "one in " + link.property + ": " + quoted([]byte(link.link.Href))}
 	}
