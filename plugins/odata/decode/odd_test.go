@@ -467,11 +467,18 @@ func TestElementsOfConsecutiveEntries(t *testing.T) {
 			}
 		}
 	}
-	usual := withLinks("<id>1</id>", "<d:ID>1</d:ID>")
-	for _, broken := range []string{"<id><i/></ie>", "<id><i></j></id>", "<id>1</ie>", "<id>1</id/>", "<id>1", "1</id>"} {
-		doc := feedFront + usual + usual + strings.Replace(usual, "<id>1</id>", broken, 1) + "</feed>"
-		if err := NewAtom(schema).Write([]byte(doc), true, &Output{}); err == nil {
-			t.Errorf("expected an error for %s", broken)
+	for broken, usual := range map[string]string{
+		"<id><i/></ie>": "<id>1</id>", "<id><i></j></id>": "<id><i></i></id>", "<id>1</ie>": "<id>1</id>",
+		"<id>1</id/>": "<id>1</id>", "<id>1": "<id>1</id>", "1</id>": "<id>1</id>",
+		`<id b="1" c"=1"/>`: `<id b="1" c="1"/>`, `<id b="=" c"=1"/>`: `<id b="=" c="1"/>`,
+		`<id b="1"=c="1"/>`: `<id b="1" c="1"/>`, `<id b="1"/c="1"/>`: `<id b="1" c="1"/>`,
+	} {
+		doc := feedFront
+		for _, links := range []string{usual, strings.Replace(usual, `b="1"`, `b="="`, 1), broken, usual} {
+			doc += withLinks(links, "<d:ID>1</d:ID>")
+		}
+		if err := NewAtom(schema).Write([]byte(doc+"</feed>"), true, &Output{}); err == nil {
+			t.Errorf("expected an error for %s after %s", broken, usual)
 		}
 	}
 }

@@ -287,10 +287,10 @@ func skipSameElements(s *Struct, in unsafe.Pointer, p, q int) int {
 		if d == 0 {
 			continue
 		}
-		// The last '"', '<' or '>' before the difference, at k, shows what differs: after '<' a name, after '>' text,
-		// and after '"' a value, or what is between values and ends at a '"' after '=' or at '<'. A '>' may also be
-		// part of a value, which then does not end at '<', and a '"' part of a text, up to whose next '"' is text
-		// too.
+		// The last '"', '<' or '>' before the difference, at k, shows what differs: after '<' a name, after '="' a
+		// value, after another '"' what is between values, after '>' text. No value ends in '=' (skipAttributes), so
+		// the '"' after a '=' opens one. A '>' may be part of a value, which then does not end at '<', and '="' part
+		// of a text, up to whose next '"' is text too.
 		k := q
 		for {
 			d = Load(in, k-8)
@@ -303,8 +303,10 @@ func skipSameElements(s *Struct, in unsafe.Pointer, p, q int) int {
 			k -= 8
 		}
 		k += bits.Len64(d)>>3 - 9
-		if Load(in, k-4)&0xffffffff == 'r'|'e'<<8|'l'<<16|'='<<24 {
-			return 0
+		if Byte(in, k) == '"' {
+			if Byte(in, k-1) != '=' || Load(in, k-4)&0xffffff == 'r'|'e'<<8|'l'<<16 {
+				return 0
+			}
 		}
 		last := uint64(Byte(in, k)) // '"' for a value; '>' for a text, which is '<' with bit 1; '<' for a name: no end
 		p = find(in, p, Ones*0x02, Ones*0x21, Ones*'<')
@@ -350,8 +352,8 @@ func differs(in unsafe.Pointer, p, q, n int) uint64 {
 }
 
 // skipAttributes returns the offset after the tag whose name ends at p, and 1 if the element is empty. The offset is
-// zero for attributes that declare a namespace or xml:base, and for unusual white space and quotes. If s.Relation is
-// 1, it becomes the offset of the relation if that has a slash.
+// zero for attributes that declare a namespace or xml:base, for values that end in '=' (see skipSameElements), and
+// for unusual white space and quotes. If s.Relation is 1, it becomes the offset of the relation if that has a slash.
 func skipAttributes(s *Struct, in unsafe.Pointer, p int) (int, int) {
 	for {
 		x := Load(in, p)
@@ -386,7 +388,7 @@ func skipAttributes(s *Struct, in unsafe.Pointer, p int) (int, int) {
 			return 0, 0
 		}
 		p = find(in, p+2, Ones*0x02, Ones*0x21, Ones*'<')
-		if Byte(in, p) != '"' {
+		if Byte(in, p) != '"' || Byte(in, p-1) == '=' {
 			return 0, 0
 		}
 		p++
