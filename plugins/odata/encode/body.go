@@ -65,6 +65,7 @@ type propertyCursor struct {
 	keys        []KeyValue // written first
 	keysWritten int
 	writers     []*propertyWriter // by the index of a field, nil for values without schema
+	position    int               // of the next entry of a map
 	err         error
 }
 
@@ -85,7 +86,8 @@ func (m *propertyCursor) next() bool {
 		if m.writers != nil {
 			m.propertyWriter = m.writers[m.Index()-1]
 		} else {
-			m.propertyWriter = m.parent.writers[m.Name]
+			m.propertyWriter = m.parent.writerAt(m.position, m.Name)
+			m.position++
 		}
 		if m.Value.Present && m.propertyWriter != nil && m.isUnrestricted {
 			m.isNull = false

@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strconv"
@@ -21,8 +22,10 @@ const (
 	encodeConverted valueEncoding = iota // by [Convert]. The others have the same result without allocations.
 	encodeText
 	encodeInstant
+	encodeInstantText
 	encodeInteger
 	encodeDecimal
+	encodeDecimalText
 	encodeBoolean
 	encodeFloat32
 	encodeFloat64
@@ -37,6 +40,10 @@ func (c *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	switch primitive := c.property.Type.Primitive; {
 	case kind == wit.String && primitive == edm.String:
 		c.encoding = encodeText
+	case kind == wit.String && (primitive == edm.DateTime || primitive == edm.DateTimeOffset):
+		c.encoding = encodeInstantText
+	case kind == wit.String && primitive == edm.Decimal:
+		c.encoding = encodeDecimalText
 	case kind == wit.Int64 && (primitive == edm.DateTime || primitive == edm.DateTimeOffset) &&
 		(unnamed || *node.Name == wit.NameTimestamp):
 		c.encoding = encodeInstant
@@ -80,6 +87,9 @@ func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 	case encodeInstant:
 		v, _ := connectdata.Number(raw)
 		return value.AppendInstant(dst, c.property.Type.Primitive, v, form)
+	case encodeInstantText:
+		text, _ := connectdata.LengthPrefixed(raw)
+		return value.AppendInstantText(dst, c.property.Type.Primitive, text, form)
 	case encodeInteger:
 		v, _ := connectdata.Number(raw)
 		switch {
@@ -92,6 +102,13 @@ func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 	case encodeDecimal:
 		if content, _ := connectdata.LengthPrefixed(raw); len(content) > 0 && len(content) <= 8 {
 			return appendDecimal(dst, content, c.scale, c.property, form)
+		}
+	case encodeDecimalText:
+		if text, _ := connectdata.LengthPrefixed(raw); isPlainDecimal(text, c.property) {
+			if form == value.JSON {
+				return append(append(append(dst, '"'), text...), '"'), true
+			}
+			return append(dst, text...), true
 		}
 	case encodeBoolean:
 		return strconv.AppendBool(dst, raw[0] != 0), true
@@ -145,4 +162,20 @@ func appendDecimal(dst, content []byte, scale int, property *edm.Property, form 
 		dst = append(dst, '"')
 	}
 	return dst, true
+}
+
+// isPlainDecimal reports whether a text is a decimal that a property can hold, and is written as it is.
+func isPlainDecimal(text []byte, property *edm.Property) bool {
+	digits := bytes.TrimPrefix(text, []byte("-"))
+	before, after, hasPoint := bytes.Cut(digits, []byte("."))
+	if len(before) == 0 || hasPoint && len(after) == 0 || property.VariableScale || len(after) > property.Scale ||
+		property.Precision > 0 && len(before) > property.Precision-property.Scale {
+		return false
+	}
+	for _, c := range digits {
+		if c-'0' > 9 && c != '.' {
+			return false
+		}
+	}
+	return bytes.IndexByte(after, '.') < 0
 }

@@ -27,7 +27,26 @@ type Type struct {
 	writersBySchema map[*wit.SchemaNode][]*propertyWriter
 	lastRoot        *wit.SchemaNode
 	lastWriters     []*propertyWriter
-	emptyHead       string // the head of an Atom entry without values and links
+	// recentWriters are the writers for the entries of the last map without schema, by their position.
+	recentWriters [64]namedWriter
+	emptyHead     string // the head of an Atom entry without values and links
+}
+
+type namedWriter struct {
+	name   string
+	writer *propertyWriter
+}
+
+// writerAt returns the writer for the entry at a position of a map, nil if the type has no such property.
+func (t *Type) writerAt(position int, name string) *propertyWriter {
+	if position >= len(t.recentWriters) {
+		return t.writers[name]
+	}
+	recent := &t.recentWriters[position]
+	if recent.name != name || name == "" {
+		*recent = namedWriter{name, t.writers[name]}
+	}
+	return recent.writer
 }
 
 // NewType indexes the types and returns the first one.

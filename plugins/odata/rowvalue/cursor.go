@@ -15,6 +15,7 @@ type Cursor struct {
 	kind   wit.Kind
 	fields []wit.Field // of a struct
 	starts []int       // of its fields, see content
+	names  []string    // of the entries of a map, see content; nil if they are read one after another
 	at     int         // where the next field or item starts
 	count  int64       // fields read, or items left in the current block
 	last   bool        // no block follows
@@ -35,6 +36,19 @@ func (c *Cursor) Next() bool {
 			c.Value.open(field.Node, c.starts[c.count])
 		} else {
 			c.read(field.Node)
+		}
+		c.count++
+		return true
+	}
+	if c.names != nil {
+		if c.count >= int64(len(c.names)) {
+			return false
+		}
+		c.Name = c.names[c.count]
+		c.Value.content = c.parent.content // the previous value may have been unwrapped
+		c.Value.open(0, c.parent.starts[c.count])
+		if c.parent.bytes[c.Value.at] == connectdata.TagStruct {
+			c.Value = c.Value.resolved()
 		}
 		c.count++
 		return true

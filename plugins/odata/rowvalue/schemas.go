@@ -3,6 +3,7 @@ package rowvalue
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -58,9 +59,14 @@ type content struct {
 	schemas Schemas
 	nodes   []wit.SchemaNode // the schema, nil for values without schema
 	bytes   []byte
-	// starts holds where the fields of the root struct start. It is empty if a field is not of a common kind.
+	// starts holds where the fields of the root struct start, or the values of a root map without schema. It is empty if
+	// a field is not of a common kind, or a key no string.
 	starts []int
+	names  []string // of the values of such a map; those of the row before are reused
 }
+
+// cachedNames limits the entries of a map whose names are kept.
+const cachedNames = 256
 
 // Read sets value to the key or value of a row, which it validates. ok is false if it is absent or null.
 func (r *Reader) Read(value *Value, slice wit.ValueSlice, data []byte) (ok bool, err error) {
@@ -81,7 +87,7 @@ func (r *Reader) Read(value *Value, slice wit.ValueSlice, data []byte) (ok bool,
 		err = c.check()
 	case wit.Schemaless:
 		c.nodes = nil
-		_, err = connectdata.SkipSchemaless(c.bytes)
+		err = c.checkSchemaless()
 	default:
 		return false, nil
 	}
@@ -94,6 +100,52 @@ func (r *Reader) Read(value *Value, slice wit.ValueSlice, data []byte) (ok bool,
 		*value = value.resolved()
 	}
 	return value.Present, nil
+}
+
+// checkSchemaless validates a value without schema and finds the values of a map.
+func (c *content) checkSchemaless() error {
+	if len(c.bytes) > 0 && c.bytes[0] == connectdata.TagMap && c.findEntries() {
+		return nil
+	}
+	c.starts = c.starts[:0]
+	_, err := connectdata.SkipSchemaless(c.bytes)
+	return err
+}
+
+// findEntries returns false for an invalid map, or one that is not read by names and starts.
+func (c *content) findEntries() bool {
+	pos := len("\x00") // after the tag
+	count, size := connectdata.Number(c.bytes[pos:])
+	if pos += size; size <= 0 || count < 0 || count > cachedNames {
+		return false
+	}
+	before := c.names[:cap(c.names)]
+	c.names = c.names[:0]
+	for i := range int(count) {
+		if pos >= len(c.bytes) || c.bytes[pos] != connectdata.TagString {
+			return false
+		}
+		name, size := connectdata.LengthPrefixed(c.bytes[pos+1:])
+		if size <= 0 {
+			return false
+		}
+		pos += 1 + size
+		switch {
+		case i < len(before) && before[i] == string(name):
+			c.names = before[:i+1]
+		case !utf8.Valid(name):
+			return false
+		default:
+			c.names = append(c.names, string(name))
+		}
+		c.starts = append(c.starts, pos)
+		size, err := connectdata.SkipSchemaless(c.bytes[pos:])
+		if err != nil {
+			return false
+		}
+		pos += size
+	}
+	return true
 }
 
 // check validates a value with schema and finds the fields of a struct.

@@ -114,7 +114,7 @@ func (v Value) resolved() Value {
 
 // Field sets found to a field of a struct or an entry of a map. ok is false if there is none.
 func (v *Value) Field(found *Value, name string) (ok bool) {
-	if v.Present && v.node == 0 && len(v.starts) > 0 {
+	if v.Present && v.node == 0 && len(v.starts) > 0 && v.nodes != nil {
 		fields := v.nodes[0].Fields
 		for i := range fields {
 			if fields[i].Name == name {
@@ -164,7 +164,11 @@ func (v *Value) openCursor(cursor *Cursor) {
 			cursor.starts = v.starts
 		}
 	}
-	if v.nodes == nil && (cursor.kind == wit.Map || cursor.kind == wit.Array) {
+	switch {
+	case v.nodes != nil:
+	case cursor.kind == wit.Map && v.at == 0 && len(v.starts) > 0:
+		cursor.names = v.names
+	case cursor.kind == wit.Map, cursor.kind == wit.Array:
 		cursor.count, cursor.last = cursor.readInt(), true
 	}
 }

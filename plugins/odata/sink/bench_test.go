@@ -43,8 +43,10 @@ var ways = []struct {
 	name            string
 	settings        []string
 	silent, updates bool
+	schemaless      bool
 }{
 	{name: "JSON"},
+	{name: "without schemas", schemaless: true},
 	{name: "RequestIDs", settings: []string{"sap.odata.insert.uncertain=repeatable"}},
 	{name: "Atom", settings: []string{"sap.odata.request.format=atom"}},
 	{name: "no Location", silent: true},
@@ -55,9 +57,13 @@ var ways = []struct {
 func BenchmarkBatchInSandbox(b *testing.B) {
 	registry := record.NewRegistry()
 	bound := boundTo(b, registry)
-	rows := ordersIn(b, registry, 1000)
+	structs, maps := ordersIn(b, registry, 1000), schemalessOrders(b, registry, 1000)
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
+			rows := structs
+			if way.schemaless {
+				rows = maps
+			}
 			err := bound.Current().Do(b.Context(), func(instance *host.Instance) error {
 				guest := &sandboxed{ctx: b.Context(), i: instance, batch: rows, silent: way.silent,
 					w: &harness{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
@@ -101,6 +107,25 @@ func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
 	}
 	t.Cleanup(bound.Close)
 	return bound
+}
+
+// schemalessOrders returns the orders as a JSON converter with schemas.enable=false reads them.
+func schemalessOrders(t testing.TB, registry *record.Registry, rows uint32) *record.Batch {
+	t.Helper()
+	batch := &record.Batch{Registry: registry, Topics: []string{"OrderCopies"}}
+	for i := range rows {
+		start := uint32(len(batch.Data))
+		var err error
+		batch.Data, err = connectdata.AppendSchemaless(batch.Data, connectdata.Map{{Key: "OrderID", Value: int64(i)},
+			{Key: "CustomerID", Value: "ALFKI"}, {Key: "EmployeeID", Value: int64(5)}, {Key: "ShipVia", Value: int64(3)},
+			{Key: "Freight", Value: fmt.Sprintf("%d.25", i)}, {Key: "ShipName", Value: "Vins et alcools Chevalier"},
+			{Key: "ShipCity", Value: "Köln"}, {Key: "ShipPostalCode", Value: fmt.Sprintf("%05d", i)},
+			{Key: "ShipCountry", Value: "Germany"}, {Key: "OrderDate", Value: "2024-01-02T03:04:05"}})
+		noError(t, err)
+		batch.Rows = append(batch.Rows, wit.Row{RowIndex: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
+			Value: wit.ValueSlice{Encoding: wit.Schemaless, Start: start, Size: uint32(len(batch.Data)) - start}})
+	}
+	return batch
 }
 
 func ordersIn(b testing.TB, registry *record.Registry, rows uint32) *record.Batch {

@@ -37,3 +37,13 @@ func AppendInstant(dst []byte, primitive edm.Primitive, millis int64, form Form)
 	}
 	return appendISO(dst, millis, 0, primitive == edm.DateTimeOffset), true
 }
+
+// AppendInstantText writes the instant in a text that [Convert] accepts. ok is false for others, and for digits after
+// milliseconds.
+func AppendInstantText(dst []byte, primitive edm.Primitive, text []byte, form Form) (_ []byte, ok bool) {
+	var m datetime.DateTime
+	if !m.Parse(text) || m.Rounded || m.Ticks != 0 || m.Offset != 0 && text[0] == '/' {
+		return dst, false
+	}
+	return AppendInstant(dst, primitive, m.UTC(), form)
+}
