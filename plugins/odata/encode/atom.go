@@ -89,8 +89,7 @@ func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowVa
 	var properties propertyCursor
 	properties.open(b, typ, rowValue, path)
 	for {
-		for properties.isFrequent() {
-			writer := properties.writers[properties.Index()]
+		for writer := properties.frequentWriter(); writer != nil; writer = properties.frequentWriter() {
 			out, ok := writer.appendFast(append(dst, writer.startTag...), properties.Peek(), value.Atom)
 			if !ok || (entry != nil && writer.property.FeedMapping != nil) {
 				break

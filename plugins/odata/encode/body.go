@@ -65,7 +65,6 @@ type propertyCursor struct {
 	keys        []KeyValue // written first
 	keysWritten int
 	writers     []*propertyWriter // by the index of a field, nil for values without schema
-	position    int               // of the next entry of a map
 	err         error
 }
 
@@ -86,8 +85,7 @@ func (m *propertyCursor) next() bool {
 		if m.writers != nil {
 			m.propertyWriter = m.writers[m.Index()-1]
 		} else {
-			m.propertyWriter = m.parent.writerAt(m.position, m.Name)
-			m.position++
+			m.propertyWriter = m.parent.writerAt(m.Index()-1, m.Name)
 		}
 		if m.Value.Present && m.propertyWriter != nil && m.isUnrestricted {
 			m.isNull = false
@@ -104,13 +102,24 @@ func (m *propertyCursor) next() bool {
 	return false
 }
 
-// isFrequent reports whether the next property can be written by [propertyWriter.appendFast].
-func (m *propertyCursor) isFrequent() bool {
+// frequentWriter returns the writer of the next property if [propertyWriter.appendFast] can write it.
+func (m *propertyCursor) frequentWriter() *propertyWriter {
 	if m.keys != nil || !m.CanPeek() {
-		return false
+		return nil
 	}
-	writer := m.writers[m.Index()]
-	return writer != nil && writer.isUnrestricted && writer.encoding != encodeConverted
+	var writer *propertyWriter
+	if m.writers != nil {
+		writer = m.writers[m.Index()]
+	} else {
+		name, kind := m.PeekEntry()
+		if writer = m.parent.writerAt(m.Index(), name); writer != nil {
+			writer.setEncoding(kind, nil)
+		}
+	}
+	if writer == nil || !writer.isUnrestricted || writer.encoding == encodeConverted {
+		return nil
+	}
+	return writer
 }
 
 // appendFast is [propertyWriter.appendFast] for the current property.

@@ -12,8 +12,7 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 	var properties propertyCursor
 	properties.open(b, typ, rowValue, path)
 	for {
-		for properties.isFrequent() {
-			writer := properties.writers[properties.Index()]
+		for writer := properties.frequentWriter(); writer != nil; writer = properties.frequentWriter() {
 			out, ok := writer.appendFast(writer.appendLabel(dst, start), properties.Peek(), value.JSON)
 			if !ok {
 				break

@@ -88,8 +88,8 @@ func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 		v, _ := connectdata.Number(raw)
 		return value.AppendInstant(dst, c.property.Type.Primitive, v, form)
 	case encodeInstantText:
-		text, _ := connectdata.LengthPrefixed(raw)
-		return value.AppendInstantText(dst, c.property.Type.Primitive, text, form)
+		content, _ := connectdata.LengthPrefixed(raw)
+		return value.AppendInstantText(dst, c.property.Type.Primitive, content, form)
 	case encodeInteger:
 		v, _ := connectdata.Number(raw)
 		switch {
@@ -104,12 +104,15 @@ func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 			return appendDecimal(dst, content, c.scale, c.property, form)
 		}
 	case encodeDecimalText:
-		if text, _ := connectdata.LengthPrefixed(raw); isPlainDecimal(text, c.property) {
-			if form == value.JSON {
-				return append(append(append(dst, '"'), text...), '"'), true
-			}
-			return append(dst, text...), true
+		content, _ := connectdata.LengthPrefixed(raw)
+		switch {
+		case !isPlainDecimal(content, c.property):
+			return dst, false
+		case form == value.JSON:
+			dst = append(append(dst, '"'), content...)
+			return append(dst, '"'), true
 		}
+		return append(dst, content...), true
 	case encodeBoolean:
 		return strconv.AppendBool(dst, raw[0] != 0), true
 	case encodeFloat32:
@@ -167,9 +170,10 @@ func appendDecimal(dst, content []byte, scale int, property *edm.Property, form 
 // isPlainDecimal reports whether a text is a decimal that a property can hold, and is written as it is.
 func isPlainDecimal(text []byte, property *edm.Property) bool {
 	digits := bytes.TrimPrefix(text, []byte("-"))
-	before, after, hasPoint := bytes.Cut(digits, []byte("."))
-	if len(before) == 0 || hasPoint && len(after) == 0 || property.VariableScale || len(after) > property.Scale ||
-		property.Precision > 0 && len(before) > property.Precision-property.Scale {
+	integer, fraction, hasPoint := bytes.Cut(digits, []byte("."))
+	isTooLarge := property.Precision > 0 && len(integer) > property.Precision-property.Scale
+	endsInPoint := hasPoint && len(fraction) == 0
+	if len(integer) == 0 || endsInPoint || len(fraction) > property.Scale || isTooLarge {
 		return false
 	}
 	for _, c := range digits {
@@ -177,5 +181,5 @@ func isPlainDecimal(text []byte, property *edm.Property) bool {
 			return false
 		}
 	}
-	return bytes.IndexByte(after, '.') < 0
+	return bytes.IndexByte(fraction, '.') < 0
 }

@@ -39,7 +39,7 @@ type namedWriter struct {
 
 // writerAt returns the writer for the entry at a position of a map, nil if the type has no such property.
 func (t *Type) writerAt(position int, name string) *propertyWriter {
-	if position >= len(t.recentWriters) {
+	if uint(position) >= uint(len(t.recentWriters)) {
 		return t.writers[name]
 	}
 	recent := &t.recentWriters[position]

@@ -83,14 +83,21 @@ func (c *Cursor) Next() bool {
 	return true
 }
 
-// CanPeek reports whether the next field of a struct is not null, and is where [Cursor.Next] need not search for it.
+// CanPeek reports whether [Cursor.Next] need not search for the next entry of a map, or for the next field of a struct,
+// and that field is not null.
 func (c *Cursor) CanPeek() bool {
+	if c.names != nil {
+		return c.count < int64(len(c.names))
+	}
 	return c.count < int64(len(c.starts)) &&
 		(!c.parent.nodes[c.fields[c.count].Node].Optional || c.parent.bytes[c.starts[c.count]] != 0)
 }
 
-// Peek returns the bytes of the next field of a struct after its union branch, if [Cursor.CanPeek].
+// Peek returns the bytes of the next value after its union branch or tag, if [Cursor.CanPeek].
 func (c *Cursor) Peek() []byte {
+	if c.names != nil {
+		return c.parent.bytes[c.parent.starts[c.count]+1:]
+	}
 	start := c.starts[c.count]
 	if c.parent.nodes[c.fields[c.count].Node].Optional {
 		start++
@@ -98,11 +105,17 @@ func (c *Cursor) Peek() []byte {
 	return c.parent.bytes[start:]
 }
 
-// Skip moves past the field that [Cursor.Peek] returned.
+// PeekEntry returns the name and the kind of the next entry of a map, if [Cursor.CanPeek].
+func (c *Cursor) PeekEntry() (name string, kind wit.Kind) {
+	return c.names[c.count], kindOf(c.parent.bytes[c.parent.starts[c.count]])
+}
+
+// Skip moves past the value that [Cursor.Peek] returned.
 func (c *Cursor) Skip() { c.count++ }
 
-// Index returns the index of the next field in the schema of the struct.
-func (c *Cursor) Index() int64 { return c.count }
+// Index returns the index of the next field in the schema of the struct, or of the next entry of a map. If
+// [Cursor.Next] searches for the entries, it returns how many follow.
+func (c *Cursor) Index() int { return int(c.count) }
 
 func (c *Cursor) readInt() int64 {
 	n, size := connectdata.Number(c.parent.bytes[c.at:])

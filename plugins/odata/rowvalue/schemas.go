@@ -59,8 +59,8 @@ type content struct {
 	schemas Schemas
 	nodes   []wit.SchemaNode // the schema, nil for values without schema
 	bytes   []byte
-	// starts holds where the fields of the root struct start, or the values of a root map without schema. It is empty if
-	// a field is not of a common kind, or a key no string.
+	// starts holds where the fields of the root struct start, or the values of a root map without schema. It is empty
+	// if a field is not of a common kind, or a key is no string.
 	starts []int
 	names  []string // of the values of such a map; those of the row before are reused
 }
@@ -116,10 +116,11 @@ func (c *content) checkSchemaless() error {
 func (c *content) findEntries() bool {
 	pos := len("\x00") // after the tag
 	count, size := connectdata.Number(c.bytes[pos:])
-	if pos += size; size <= 0 || count < 0 || count > cachedNames {
+	pos += size
+	if size <= 0 || count < 0 || count > cachedNames {
 		return false
 	}
-	before := c.names[:cap(c.names)]
+	previous := c.names[:cap(c.names)]
 	c.names = c.names[:0]
 	for i := range int(count) {
 		if pos >= len(c.bytes) || c.bytes[pos] != connectdata.TagString {
@@ -131,8 +132,8 @@ func (c *content) findEntries() bool {
 		}
 		pos += 1 + size
 		switch {
-		case i < len(before) && before[i] == string(name):
-			c.names = before[:i+1]
+		case i < len(previous) && previous[i] == string(name):
+			c.names = previous[:i+1]
 		case !utf8.Valid(name):
 			return false
 		default:

@@ -43,7 +43,11 @@ func (v *Value) Kind() wit.Kind {
 	if v.nodes != nil {
 		return v.nodes[v.node].Kind
 	}
-	switch tag := v.bytes[v.at]; tag {
+	return kindOf(v.bytes[v.at])
+}
+
+func kindOf(tag byte) wit.Kind {
+	switch tag {
 	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
 		return wit.Int8 + wit.Kind(tag-connectdata.TagInt8)
 	case connectdata.TagString:
@@ -165,7 +169,7 @@ func (v *Value) openCursor(cursor *Cursor) {
 		}
 	}
 	switch {
-	case v.nodes != nil:
+	case v.nodes != nil: // the cursor reads the count, or has the fields
 	case cursor.kind == wit.Map && v.at == 0 && len(v.starts) > 0:
 		cursor.names = v.names
 	case cursor.kind == wit.Map, cursor.kind == wit.Array:

@@ -42,7 +42,10 @@ func AppendInstant(dst []byte, primitive edm.Primitive, millis int64, form Form)
 // milliseconds.
 func AppendInstantText(dst []byte, primitive edm.Primitive, text []byte, form Form) (_ []byte, ok bool) {
 	var m datetime.DateTime
-	if !m.Parse(text) || m.Rounded || m.Ticks != 0 || m.Offset != 0 && text[0] == '/' {
+	if !m.Parse(text) || m.Rounded || m.Ticks != 0 {
+		return dst, false
+	}
+	if m.Offset != 0 && text[0] == '/' {
 		return dst, false
 	}
 	return AppendInstant(dst, primitive, m.UTC(), form)
