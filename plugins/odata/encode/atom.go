@@ -89,7 +89,7 @@ func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowVa
 	var properties propertyCursor
 	properties.open(b, typ, rowValue, path)
 	for {
-		for writer := properties.frequentWriter(); writer != nil; writer = properties.frequentWriter() {
+		for writer := properties.peekWriter(); writer != nil; writer = properties.peekWriter() {
 			out, ok := writer.appendFast(append(dst, writer.startTag...), properties.Peek(), value.Atom)
 			if !ok || (entry != nil && writer.property.FeedMapping != nil) {
 				break

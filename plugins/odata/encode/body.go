@@ -85,7 +85,7 @@ func (m *propertyCursor) next() bool {
 		if m.writers != nil {
 			m.propertyWriter = m.writers[m.Index()-1]
 		} else {
-			m.propertyWriter = m.parent.writerAt(m.Index()-1, m.Name)
+			m.propertyWriter = m.parent.writerAt(m.Index()-1, m.Name) // any position will do
 		}
 		if m.Value.Present && m.propertyWriter != nil && m.isUnrestricted {
 			m.isNull = false
@@ -102,8 +102,9 @@ func (m *propertyCursor) next() bool {
 	return false
 }
 
-// frequentWriter returns the writer of the next property if [propertyWriter.appendFast] can write it.
-func (m *propertyCursor) frequentWriter() *propertyWriter {
+// peekWriter returns the writer of the next property, with its encoding, if [propertyWriter.appendFast] may be able to
+// write it. It returns nil if [propertyCursor.next] has to read it.
+func (m *propertyCursor) peekWriter() *propertyWriter {
 	if m.keys != nil || !m.CanPeek() {
 		return nil
 	}

@@ -12,7 +12,7 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 	var properties propertyCursor
 	properties.open(b, typ, rowValue, path)
 	for {
-		for writer := properties.frequentWriter(); writer != nil; writer = properties.frequentWriter() {
+		for writer := properties.peekWriter(); writer != nil; writer = properties.peekWriter() {
 			out, ok := writer.appendFast(writer.appendLabel(dst, start), properties.Peek(), value.JSON)
 			if !ok {
 				break

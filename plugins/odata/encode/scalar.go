@@ -167,16 +167,17 @@ func appendDecimal(dst, content []byte, scale int, property *edm.Property, form 
 	return dst, true
 }
 
-// isPlainDecimal reports whether a text is a decimal that a property can hold, and is written as it is.
+// isPlainDecimal reports whether [Convert] accepts a text and returns it unchanged. It returns false for some texts with
+// zeros in front, and for properties without a scale, which [Convert] has to check.
 func isPlainDecimal(text []byte, property *edm.Property) bool {
-	digits := bytes.TrimPrefix(text, []byte("-"))
-	integer, fraction, hasPoint := bytes.Cut(digits, []byte("."))
+	unsigned := bytes.TrimPrefix(text, []byte("-"))
+	integer, fraction, hasPoint := bytes.Cut(unsigned, []byte("."))
 	isTooLarge := property.Precision > 0 && len(integer) > property.Precision-property.Scale
 	endsInPoint := hasPoint && len(fraction) == 0
 	if len(integer) == 0 || endsInPoint || len(fraction) > property.Scale || isTooLarge {
 		return false
 	}
-	for _, c := range digits {
+	for _, c := range unsigned {
 		if c-'0' > 9 && c != '.' {
 			return false
 		}

@@ -20,7 +20,7 @@ import (
 
 func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 
-// randomText returns a text that is mostly nearly a date or a decimal.
+// randomText returns a text that is a date or a decimal, or almost.
 func randomText(r *rand.Rand) string {
 	literal := pick(r, "2024-01-02T03:04:05", "2024-01-02T03:04:05Z", "2024-01-02T03:04:05.1234567", "2024-01-02",
 		"2024-01-02T03:04:05+02:00", "0001-01-01T00:00:00", "9999-12-31T23:59:59.999", "9999-12-31T23:59:60",
@@ -45,7 +45,7 @@ func randomProperty(r *rand.Rand, name string) edm.Property {
 
 // Maps without schema are read by position, with the names and writers of the maps before, and frequent values are
 // written without a conversion. Each map gives what its entries give, converted one by one.
-func TestMapsWithoutSchema(t *testing.T) {
+func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 	written, failed := 0, 0
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(54, seed))
@@ -84,13 +84,22 @@ func TestMapsWithoutSchema(t *testing.T) {
 			if rowValue.Field(&member, "P0") != isMember || member.Present != (isMember && row[i].Value != nil) {
 				t.Fatalf("%v: expected the member P0 %v, found %v", row, isMember, member.Present)
 			}
+			writer.Keys = nil
+			var key any
+			if isMember && r.IntN(4) == 0 {
+				converted, err := value.ConvertChecked(typ.Property("P0"), nil, row[i].Value)
+				if _, isString := row[i].Value.(string); err == nil && !isString {
+					writer.Keys = []KeyValue{{typ.Property("P0"), converted}}
+					key = row[i].Value
+				}
+			}
 			var body []byte
 			if config.Atom {
 				body, err = writer.appendProperties(nil, nil, typ, &rowValue, "")
 			} else {
 				body, err = writer.appendJSON(nil, typ, &rowValue, "")
 			}
-			want, wantErr := convertedMap(config, typ, row)
+			want, wantErr := convertedMap(config, typ, row, key)
 			if err != nil {
 				body = nil
 			}
@@ -106,6 +115,27 @@ func TestMapsWithoutSchema(t *testing.T) {
 	}
 	if written < 1000 || failed < 1000 {
 		t.Errorf("expected rows of both kinds, found %d and %d", written, failed)
+	}
+}
+
+// A map nests as deep as connectdata allows.
+func TestDepthOfSchemalessMaps(t *testing.T) {
+	for depth := connectdata.MaxDepth - 3; depth <= connectdata.MaxDepth+3; depth++ {
+		var v any = "x"
+		for range depth {
+			v = connectdata.List{v}
+		}
+		data, err := connectdata.AppendSchemaless(nil, connectdata.Map{{Key: "A", Value: v}, {Key: "B", Value: "b"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, want := connectdata.SkipSchemaless(data)
+		reader := rowvalue.NewReader(nil)
+		var rowValue rowvalue.Value
+		slice := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(data))}
+		if _, err := reader.Read(&rowValue, slice, data); (err != nil) != (want != nil) {
+			t.Errorf("%d arrays in a map: expected %v, found %v", depth, want, err)
+		}
 	}
 }
 
@@ -167,9 +197,16 @@ func isText(key any) bool {
 
 var errInvalid = errors.New("invalid")
 
-// convertedMap returns the properties of a map, each one converted.
-func convertedMap(config *sinkconfig.Config, typ *Type, row connectdata.Map) (string, error) {
+// convertedMap returns the properties of a map, each one converted, after the key if it is not nil.
+func convertedMap(config *sinkconfig.Config, typ *Type, row connectdata.Map, key any) (string, error) {
 	var parts []string
+	if key != nil {
+		text, err := convertedEntry(config, nil, typ.Property("P0"), key)
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, text)
+	}
 	for _, entry := range row {
 		if !isText(entry.Key) {
 			return "", errInvalid
@@ -177,6 +214,8 @@ func convertedMap(config *sinkconfig.Config, typ *Type, row connectdata.Map) (st
 		name := entry.Key.(string)
 		property := typ.Property(name)
 		switch {
+		case key != nil && typ.IsKey(name):
+			continue
 		case property == nil && (entry.Value == nil || config.IgnoreUnknownFields):
 			continue
 		case property == nil:
@@ -212,7 +251,7 @@ func convertedEntry(config *sinkconfig.Config, nested *Type, property *edm.Prope
 		if !ok {
 			return "", errInvalid
 		}
-		if text, err = convertedMap(config, nested, inner); err != nil {
+		if text, err = convertedMap(config, nested, inner, nil); err != nil {
 			return "", err
 		}
 		typeName = nested.QualifiedName()

@@ -27,11 +27,12 @@ type Type struct {
 	writersBySchema map[*wit.SchemaNode][]*propertyWriter
 	lastRoot        *wit.SchemaNode
 	lastWriters     []*propertyWriter
-	// recentWriters are the writers for the entries of the last map without schema, by their position.
-	recentWriters [64]namedWriter
+	// recentWriters has the writer of the last map entry that was read at each position, with its name.
+	recentWriters []namedWriter
 	emptyHead     string // the head of an Atom entry without values and links
 }
 
+// namedWriter is a writer of a property with that name. The zero namedWriter is none.
 type namedWriter struct {
 	name   string
 	writer *propertyWriter
@@ -39,14 +40,21 @@ type namedWriter struct {
 
 // writerAt returns the writer for the entry at a position of a map, nil if the type has no such property.
 func (t *Type) writerAt(position int, name string) *propertyWriter {
+	if t.recentWriters == nil {
+		t.recentWriters = make([]namedWriter, 64)
+	}
 	if uint(position) >= uint(len(t.recentWriters)) {
 		return t.writers[name]
 	}
 	recent := &t.recentWriters[position]
-	if recent.name != name || name == "" {
-		*recent = namedWriter{name, t.writers[name]}
+	if recent.name == name {
+		return recent.writer
 	}
-	return recent.writer
+	writer := t.writers[name]
+	if writer != nil {
+		*recent = namedWriter{name, writer}
+	}
+	return writer
 }
 
 // NewType indexes the types and returns the first one.

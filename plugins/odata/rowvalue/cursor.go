@@ -15,7 +15,7 @@ type Cursor struct {
 	kind   wit.Kind
 	fields []wit.Field // of a struct
 	starts []int       // of its fields, see content
-	names  []string    // of the entries of a map, see content; nil if they are read one after another
+	names  []string    // of the entries of a map, see content; nil if each must be skipped to find the next
 	at     int         // where the next field or item starts
 	count  int64       // fields read, or items left in the current block
 	last   bool        // no block follows
@@ -46,7 +46,7 @@ func (c *Cursor) Next() bool {
 		}
 		c.Name = c.names[c.count]
 		c.Value.content = c.parent.content // the previous value may have been unwrapped
-		c.Value.open(0, c.parent.starts[c.count])
+		c.Value.open(0, c.starts[c.count])
 		if c.parent.bytes[c.Value.at] == connectdata.TagStruct {
 			c.Value = c.Value.resolved()
 		}
@@ -83,8 +83,7 @@ func (c *Cursor) Next() bool {
 	return true
 }
 
-// CanPeek reports whether [Cursor.Next] need not search for the next entry of a map, or for the next field of a struct,
-// and that field is not null.
+// CanPeek reports whether the start of the next field or entry is known. It returns false for a null field of a struct.
 func (c *Cursor) CanPeek() bool {
 	if c.names != nil {
 		return c.count < int64(len(c.names))
@@ -96,7 +95,7 @@ func (c *Cursor) CanPeek() bool {
 // Peek returns the bytes of the next value after its union branch or tag, if [Cursor.CanPeek].
 func (c *Cursor) Peek() []byte {
 	if c.names != nil {
-		return c.parent.bytes[c.parent.starts[c.count]+1:]
+		return c.parent.bytes[c.starts[c.count]+1:]
 	}
 	start := c.starts[c.count]
 	if c.parent.nodes[c.fields[c.count].Node].Optional {
@@ -105,16 +104,17 @@ func (c *Cursor) Peek() []byte {
 	return c.parent.bytes[start:]
 }
 
-// PeekEntry returns the name and the kind of the next entry of a map, if [Cursor.CanPeek].
+// PeekEntry returns the name and the kind of the next entry of a map, if [Cursor.CanPeek]. The kind of a null is none of
+// those in package wit.
 func (c *Cursor) PeekEntry() (name string, kind wit.Kind) {
-	return c.names[c.count], kindOf(c.parent.bytes[c.parent.starts[c.count]])
+	return c.names[c.count], kindOf(c.parent.bytes[c.starts[c.count]])
 }
 
 // Skip moves past the value that [Cursor.Peek] returned.
 func (c *Cursor) Skip() { c.count++ }
 
-// Index returns the index of the next field in the schema of the struct, or of the next entry of a map. If
-// [Cursor.Next] searches for the entries, it returns how many follow.
+// Index returns the index of the next field of a struct, or of the next entry of a map. For a map whose entries are
+// skipped one by one, it counts down.
 func (c *Cursor) Index() int { return int(c.count) }
 
 func (c *Cursor) readInt() int64 {

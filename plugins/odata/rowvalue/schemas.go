@@ -60,13 +60,14 @@ type content struct {
 	nodes   []wit.SchemaNode // the schema, nil for values without schema
 	bytes   []byte
 	// starts holds where the fields of the root struct start, or the values of a root map without schema. It is empty
-	// if a field is not of a common kind, or a key is no string.
+	// if they must be skipped one by one.
 	starts []int
-	names  []string // of the values of such a map; those of the row before are reused
+	// names holds the keys of that map. A key that the previous row had at the same index is not copied again.
+	names []string
 }
 
-// cachedNames limits the entries of a map whose names are kept.
-const cachedNames = 256
+// nameCount is the most entries of a map whose names are kept.
+const nameCount = 256
 
 // Read sets value to the key or value of a row, which it validates. ok is false if it is absent or null.
 func (r *Reader) Read(value *Value, slice wit.ValueSlice, data []byte) (ok bool, err error) {
@@ -112,12 +113,14 @@ func (c *content) checkSchemaless() error {
 	return err
 }
 
-// findEntries returns false for an invalid map, or one that is not read by names and starts.
+// findEntries validates a root map and sets names and starts to its entries. It returns false if the map is invalid, has
+// more than nameCount entries or a key that is no text, or nests so deep that it may be invalid; names and starts are
+// then undefined.
 func (c *content) findEntries() bool {
-	pos := len("\x00") // after the tag
+	pos := 1 // after the tag
 	count, size := connectdata.Number(c.bytes[pos:])
 	pos += size
-	if size <= 0 || count < 0 || count > cachedNames {
+	if size <= 0 || count < 0 || count > nameCount {
 		return false
 	}
 	previous := c.names[:cap(c.names)]
@@ -141,13 +144,17 @@ func (c *content) findEntries() bool {
 		}
 		c.starts = append(c.starts, pos)
 		size, err := connectdata.SkipSchemaless(c.bytes[pos:])
-		if err != nil {
+		isDeep := size > 2*connectdata.MaxDepth && hasItems(c.bytes[pos])
+		if err != nil || isDeep {
 			return false
 		}
 		pos += size
 	}
 	return true
 }
+
+// hasItems reports the tag of a value that may nest others, each of which takes at least two bytes.
+func hasItems(tag byte) bool { return tag == connectdata.TagArray || tag == connectdata.TagMap }
 
 // check validates a value with schema and finds the fields of a struct.
 func (c *content) check() error {

@@ -172,6 +172,7 @@ func (v *Value) openCursor(cursor *Cursor) {
 	case v.nodes != nil: // the cursor reads the count, or has the fields
 	case cursor.kind == wit.Map && v.at == 0 && len(v.starts) > 0:
 		cursor.names = v.names
+		cursor.starts = v.starts
 	case cursor.kind == wit.Map, cursor.kind == wit.Array:
 		cursor.count, cursor.last = cursor.readInt(), true
 	}

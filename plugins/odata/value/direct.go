@@ -38,8 +38,8 @@ func AppendInstant(dst []byte, primitive edm.Primitive, millis int64, form Form)
 	return appendISO(dst, millis, 0, primitive == edm.DateTimeOffset), true
 }
 
-// AppendInstantText writes the instant in a text that [Convert] accepts. ok is false for others, and for digits after
-// milliseconds.
+// AppendInstantText writes the instant in a text that [Convert] accepts. ok is false for other texts, and for an
+// instant with digits after milliseconds.
 func AppendInstantText(dst []byte, primitive edm.Primitive, text []byte, form Form) (_ []byte, ok bool) {
 	var m datetime.DateTime
 	if !m.Parse(text) || m.Rounded || m.Ticks != 0 {
