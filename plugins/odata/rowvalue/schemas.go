@@ -113,9 +113,9 @@ func (c *content) checkSchemaless() error {
 	return err
 }
 
-// findEntries validates a root map and sets names and starts to its entries. It returns false if the map is invalid, has
-// more than nameCount entries or a key that is no text, or nests so deep that it may be invalid; names and starts are
-// then undefined.
+// findEntries validates a root map and sets names and starts to its entries. It returns false if the map is invalid,
+// has more than nameCount entries or a key that is no text, or nests so deep that it may be invalid; names and starts
+// are then undefined.
 func (c *content) findEntries() bool {
 	pos := 1 // after the tag
 	count, size := connectdata.Number(c.bytes[pos:])
