@@ -104,8 +104,8 @@ func (c *Cursor) Peek() []byte {
 	return c.parent.bytes[start:]
 }
 
-// PeekEntry returns the name and the kind of the next entry of a map, if [Cursor.CanPeek]. The kind of a null is none of
-// those in package wit.
+// PeekEntry returns the name and the kind of the next entry of a map, if [Cursor.CanPeek]. The kind of a null is none
+// of those in package wit.
 func (c *Cursor) PeekEntry() (name string, kind wit.Kind) {
 	return c.names[c.count], kindOf(c.parent.bytes[c.starts[c.count]])
 }
