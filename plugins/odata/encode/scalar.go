@@ -167,8 +167,8 @@ func appendDecimal(dst, content []byte, scale int, property *edm.Property, form 
 	return dst, true
 }
 
-// isPlainDecimal reports whether [Convert] accepts a text and returns it unchanged. It returns false for some texts with
-// zeros in front, and for properties without a scale, which [Convert] has to check.
+// isPlainDecimal reports whether [Convert] accepts a text and returns it unchanged. It returns false for some texts
+// with zeros in front, and for properties without a scale, which [Convert] has to check.
 func isPlainDecimal(text []byte, property *edm.Property) bool {
 	unsigned := bytes.TrimPrefix(text, []byte("-"))
 	integer, fraction, hasPoint := bytes.Cut(unsigned, []byte("."))
