@@ -31,6 +31,7 @@ certificates() {
   done
 }
 
+: >"$work/registry" # before the loop reads it
 "$crane" registry serve --address 127.0.0.1:0 2>"$work/registry" &
 registry=$!
 for _ in {1..100}; do
