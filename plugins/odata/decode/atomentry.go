@@ -31,8 +31,13 @@ type entryState struct {
 	readsElements, readsProperties, readsEntry bool
 	// hasTargets reports that an entry may have values outside of its properties.
 	hasTargets bool
-	prefixes   prefixes
-	// feedFront and feedBack are the usual texts around an expanded feed in a link.
+	usualTexts
+}
+
+// usualTexts are the texts around properties in a structure with these prefixes. They are set once.
+type usualTexts struct {
+	prefixes prefixes
+	// feedFront and feedBack are around an expanded feed in a link.
 	feedFront, feedBack []byte
 	// endName is the name of the element around the properties that package kernel expects.
 	endName       []byte

@@ -417,8 +417,8 @@ func TestEntriesThatLookUsual(t *testing.T) {
 	}
 }
 
-// Package kernel compares the elements of an entry with those of the entry before. Each entry gives the row, or the
-// failed row, that it gives alone.
+// Package kernel compares the elements of an entry with the previous entry. Each entry returns the row, or the failed
+// row, that it returns alone.
 func TestElementsOfConsecutiveEntries(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nItems many? {\n  N Edm.Int32?\n}")
 	schema.Columns[1].Inline = true // a row with a link to Items fails

@@ -57,10 +57,11 @@ var ways = []struct {
 func BenchmarkBatchInSandbox(b *testing.B) {
 	registry := record.NewRegistry()
 	bound := boundTo(b, registry)
-	structs, maps := ordersIn(b, registry, 1000), schemalessOrders(b, registry, 1000)
+	orders := ordersIn(b, registry, 1000)
+	maps := mapsIn(b, registry, 1000)
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
-			rows := structs
+			rows := orders
 			if way.schemaless {
 				rows = maps
 			}
@@ -109,22 +110,21 @@ func boundTo(t testing.TB, registry *record.Registry) *host.Binding {
 	return bound
 }
 
-// schemalessOrders returns the orders as a JSON converter with schemas.enable=false reads them.
-func schemalessOrders(t testing.TB, registry *record.Registry, rows uint32) *record.Batch {
+// mapsIn returns the orders as a JSON converter with schemas.enable=false reads them.
+func mapsIn(t testing.TB, registry *record.Registry, rows uint32) *record.Batch {
 	t.Helper()
+	w := &harness{t: &testing.T{}}
 	batch := &record.Batch{Registry: registry, Topics: []string{"OrderCopies"}}
 	for i := range rows {
-		start := uint32(len(batch.Data))
-		var err error
-		batch.Data, err = connectdata.AppendSchemaless(batch.Data, connectdata.Map{{Key: "OrderID", Value: int64(i)},
-			{Key: "CustomerID", Value: "ALFKI"}, {Key: "EmployeeID", Value: int64(5)}, {Key: "ShipVia", Value: int64(3)},
+		value := w.schemaless(connectdata.Map{{Key: "OrderID", Value: int64(i)}, {Key: "CustomerID", Value: "ALFKI"},
+			{Key: "EmployeeID", Value: int64(5)}, {Key: "ShipVia", Value: int64(3)},
 			{Key: "Freight", Value: fmt.Sprintf("%d.25", i)}, {Key: "ShipName", Value: "Vins et alcools Chevalier"},
 			{Key: "ShipCity", Value: "Köln"}, {Key: "ShipPostalCode", Value: fmt.Sprintf("%05d", i)},
 			{Key: "ShipCountry", Value: "Germany"}, {Key: "OrderDate", Value: "2024-01-02T03:04:05"}})
-		noError(t, err)
-		batch.Rows = append(batch.Rows, wit.Row{RowIndex: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
-			Value: wit.ValueSlice{Encoding: wit.Schemaless, Start: start, Size: uint32(len(batch.Data)) - start}})
+		row := wit.Row{RowIndex: i, Offset: int64(i), Timestamp: 1_700_000_000_000, Value: value}
+		batch.Rows = append(batch.Rows, row)
 	}
+	batch.Data = w.data
 	return batch
 }
 

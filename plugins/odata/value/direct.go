@@ -41,12 +41,9 @@ func AppendInstant(dst []byte, primitive edm.Primitive, millis int64, form Form)
 // AppendInstantText writes the instant in a text that [Convert] accepts. ok is false for other texts, and for an
 // instant with digits after milliseconds.
 func AppendInstantText(dst []byte, primitive edm.Primitive, text []byte, form Form) (_ []byte, ok bool) {
-	var m datetime.DateTime
-	if !m.Parse(text) || m.Rounded || m.Ticks != 0 {
+	millis, ticks, ok := parseInstant(text)
+	if !ok || ticks != 0 {
 		return dst, false
 	}
-	if m.Offset != 0 && text[0] == '/' {
-		return dst, false
-	}
-	return AppendInstant(dst, primitive, m.UTC(), form)
+	return AppendInstant(dst, primitive, millis, form)
 }

@@ -381,7 +381,7 @@ func instant(value any, node *wit.SchemaNode) (millis, ticks int64, ok bool) {
 }
 
 // parseInstant accepts /Date(…)/ in UTC only.
-func parseInstant(text string) (millis, ticks int64, ok bool) {
+func parseInstant[T string | []byte](text T) (millis, ticks int64, ok bool) {
 	var m datetime.DateTime
 	ok = m.Parse([]byte(text)) && !m.Rounded && (m.Offset == 0 || text[0] != '/')
 	return m.UTC(), m.Ticks, ok

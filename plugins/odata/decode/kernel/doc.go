@@ -12,8 +12,8 @@
 // Read expects the property that followed the last time (Next; that of Head comes first). If the text differs, it
 // skips white space, tries the next ones, and looks the name up in a hash table. Properties that are no columns have
 // the kind [Skip]. In Atom, skipElements skips the elements between the properties of two entries. Services write the
-// same elements in each entry, so skipSameElements compares them with those of the previous entry, and they are read
-// tag by tag only where more than text and attribute values differ. At the end of a row, Read sorts its columns and
+// same elements in each entry, so skipSameElements compares the elements with the previous entry, and skipElements
+// reads tag by tag only if more than text and attribute values differ. At the end of a row, Read sorts its columns and
 // continues with the next row. At anything unusual it stops with a reason, such as [NoValue], before it has written
 // the value at P: package decode reads that value or token and calls Read again.
 //

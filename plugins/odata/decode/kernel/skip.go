@@ -135,7 +135,7 @@ const (
 
 // skipElements goes from p, inside of an entry or before one, to the start tag of its properties, or past its end to
 // the next entry. It skips other elements; their children may contain text, but no elements. It returns the offset
-// after the start tag of the properties, or that of the next entry, which is NextText. It returns zero with the
+// after the start tag of the properties, or the offset of the next entry, which is NextText. It returns zero with the
 // reason if Go must read the element at P.
 func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 	s.Reason = Markup
@@ -262,10 +262,9 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 	}
 }
 
-// skipSameElements skips the elements between the start tag of an entry, which ends at p, and its properties, if they
-// are those of the previous entry, from offset q on, with other text and attribute values. It returns the offset
-// after the start tag of the properties, or zero if anything else differs, or the relation of a link, which may be a
-// navigation.
+// skipSameElements skips the elements between the start tag of an entry, which ends at p, and its properties. They must
+// be the elements at q, of the previous entry, except for text and attribute values. It returns the offset after the
+// start tag of the properties, or zero if anything else differs, or the relation of a link, which may be a navigation.
 func skipSameElements(s *Struct, in unsafe.Pointer, p, q int) int {
 	for {
 		d := Load(in, p) ^ Load(in, q)
