@@ -139,7 +139,7 @@ const (
 // reason if Go must read the element at P.
 func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 	s.Reason = Markup
-	s.Start = 0
+	start := 0 // the offset after the start tag of the entry, zero if an earlier call of Read was in it
 	if s.Place == InElement {
 		s.Place = InEntry
 	}
@@ -188,7 +188,7 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 		if s.Place < InFeed && (x^s.Properties.Words[0])&s.Properties.Words[1]|s.Properties.Disabled == 0 {
 			if mismatch(in, p, &s.Properties, ^uint64(0)) == 0 {
 				p += s.Properties.Size
-				s.Elements = s.Start
+				s.Elements = start
 				s.ElementsEnd = p
 				s.PropertiesPlace = s.Place
 				return p
@@ -231,7 +231,7 @@ func skipElements(s *Struct, in unsafe.Pointer, p int) int {
 			}
 			s.Place = InEntry
 			s.RowText = p
-			s.Start = q
+			start = q
 			p = q
 			if s.Elements != 0 {
 				q = skipSameElements(s, in, q, s.Elements)

@@ -168,7 +168,6 @@ type Entry struct {
 	Empty      int       // 1 if that link is empty
 	Properties Pattern   // the start tag of the properties
 
-	Start int // of skipElements: the offset after the start tag of the entry, zero if an earlier call of Read was in it
 	// Elements is the offset after the start tag of the last entry whose properties Read opened, if Read skipped all
 	// elements before them; otherwise zero. The next entry is compared with that one.
 	Elements        int
