@@ -61,7 +61,9 @@ type Host struct {
 
 // mode: alone ignores the group, importing prepares connectors for a group, offline runs no connectors.
 type mode struct {
-	alone, importing, offline bool
+	alone     bool
+	importing bool
+	offline   bool
 }
 
 func (m mode) inGroup(c Config, w *config.Worker) bool { return w.InGroup() && !c.Once && !m.alone }
@@ -203,11 +205,15 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		stored = reload.FolderStore(h.installation.Config.Files, h.installation.Connectors, h.targets,
 			h.installation.Worker, h.installation.Log)
 	} else {
-		stored, folder = h.group.Store(), h.group.OpenFolder(o)
+		stored = h.group.Store()
+		folder = h.group.OpenFolder(o)
 		watching.Go(func() { folder.Watch(watchContext) })
 	}
 	r := reload.New(o, stored)
-	h.parts.set(func(p *restbackend.Parts) { p.Reloader, p.Folder = r, folder })
+	h.parts.set(func(p *restbackend.Parts) {
+		p.Reloader = r
+		p.Folder = folder
+	})
 	watching.Go(func() { r.Watch(watchContext, r.Reload) })
 	defer watching.Wait()
 	defer end()

@@ -156,20 +156,25 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 		if err := g.Open(ctx, installation.Kafka, &cleanup); err != nil {
 			return cleanup, err
 		}
-		o.Destinations, o.Group = g.Destinations(), g
+		o.Destinations = g.Destinations()
+		o.Group = g
 		o.Target = func(c *config.Connector) connect.TargetState { return g.Target(c.Name) }
 	}
 	herder := connect.New(o, installation.Connectors)
 	if h.group != nil {
 		h.group.Begin(herder, installation.Kafka)
 	}
-	h.parts.set(func(p *restbackend.Parts) { p.Herder, p.Cluster = herder, cluster })
+	h.parts.set(func(p *restbackend.Parts) {
+		p.Herder = herder
+		p.Cluster = cluster
+	})
 	return cleanup, nil
 }
 
 func (h *Host) listen() error {
-	w, log := h.installation.Worker, h.installation.Log
-	if len(w.List("listeners")) == 0 || h.installation.Config.Once && !w.IsSet("listeners") {
+	w := h.installation.Worker
+	log := h.installation.Log
+	if len(w.List("listeners")) == 0 || (h.installation.Config.Once && !w.IsSet("listeners")) {
 		return nil
 	}
 	o := setup.RESTOptions(w)

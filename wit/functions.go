@@ -49,8 +49,10 @@ type Component struct {
 
 // Description describes a module and its components.
 type Description struct {
-	Name, Version, Documentation string
-	Components                   []Component
+	Name          string
+	Version       string
+	Documentation string
+	Components    []Component
 }
 
 // ValidateResult is the result of validate.
@@ -72,8 +74,9 @@ type Plugin interface {
 
 // Command is a command that a plugin adds to the command line.
 type Command struct {
-	Name, Usage string
-	Options     []ConfigKey
+	Name    string
+	Usage   string
+	Options []ConfigKey
 }
 
 // CommandResult is the result of run. Document is JSON; Schemas are printed in the format that the user chooses.
@@ -125,7 +128,8 @@ type Feed struct {
 	Name        string
 	Partition   []OffsetEntry
 	Topic       string
-	Key, Value  *Schema
+	Key         *Schema
+	Value       *Schema
 	PollEveryMs *uint32
 	Cron        *string
 	Subscribes  bool
@@ -150,8 +154,10 @@ type SourceOpenResult struct {
 // PollReason is the reason for a call of next.
 type PollReason struct {
 	Variant
-	Start, More, Poll *struct{}
-	Trigger           *string
+	Start   *struct{}
+	More    *struct{}
+	Poll    *struct{}
+	Trigger *string
 	// Snapshot requests the feed as it is now, whatever its offset. The string is the snapshot's name.
 	Snapshot *string
 }
@@ -222,16 +228,18 @@ type Source interface {
 
 // Notification is an HTTP request received by the listener.
 type Notification struct {
-	Method, Target string
-	Headers        []Header
-	Body           []byte
+	Method  string
+	Target  string
+	Headers []Header
+	Body    []byte
 }
 
 // Trigger requests that a feed be read now. AnswerWhenStored delays the answer to the sender until its rows are in
 // Kafka.
 type Trigger struct {
 	Feed             uint32
-	Token, Ident     string
+	Token            string
+	Ident            string
 	AnswerWhenStored bool
 }
 

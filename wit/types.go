@@ -57,16 +57,16 @@ type Error struct {
 }
 
 // Error returns the message with the setting or code that it concerns.
-func (f *Error) Error() string {
+func (e *Error) Error() string {
 	var b strings.Builder
-	if f.Setting != nil {
-		b.WriteString(*f.Setting)
+	if e.Setting != nil {
+		b.WriteString(*e.Setting)
 		b.WriteString(": ")
 	}
-	b.WriteString(f.Message)
-	if f.Code != nil {
+	b.WriteString(e.Message)
+	if e.Code != nil {
 		b.WriteString(" (code ")
-		b.WriteString(*f.Code)
+		b.WriteString(*e.Code)
 		b.WriteString(")")
 	}
 	return b.String()
@@ -132,9 +132,9 @@ type ConfigKey struct {
 }
 
 // Names returns the setting's name and its aliases.
-func (s *ConfigKey) Names() []string {
-	names := []string{s.Name}
-	for _, r := range s.Rules {
+func (c *ConfigKey) Names() []string {
+	names := []string{c.Name}
+	for _, r := range c.Rules {
 		if r.Alias != nil {
 			names = append(names, *r.Alias)
 		}
@@ -143,8 +143,8 @@ func (s *ConfigKey) Names() []string {
 }
 
 // Role returns the role in the setting's rules, or "".
-func (s *ConfigKey) Role() string {
-	for _, r := range s.Rules {
+func (c *ConfigKey) Role() string {
+	for _, r := range c.Rules {
 		if r.Role != nil {
 			return *r.Role
 		}
@@ -163,7 +163,8 @@ type ConfigValue struct {
 
 // Request is an HTTP request that a plugin wants; culvert.wit lists what the host adds and drops.
 type Request struct {
-	Tag, Method string
+	Tag    string
+	Method string
 	// Target is path and query on the connector's origin, or absolute.
 	Target  string
 	Headers []Header
@@ -248,7 +249,8 @@ type SchemaNode struct {
 	// DefaultValue is encoded with the schema of this node, without its own branch number.
 	DefaultValue *[]byte
 	Fields       []Field
-	Key, Element uint32
+	Key          uint32
+	Element      uint32
 }
 
 // Schema is a list of nodes; node 0 is the root. IDs below [GuestSchemas] are the host's.
@@ -293,28 +295,34 @@ type ValueSlice struct {
 	Encoding Encoding
 	Schema   uint32
 	// Start and Size are in bytes from the start of the call's data.
-	Start, Size uint32
+	Start uint32
+	Size  uint32
 }
 
 // Row is a record of a batch. Its layout in memory is that of the canonical ABI: 80 bytes, aligned to 8.
 type Row struct {
-	RowIndex, Topic uint32
+	RowIndex uint32
+	Topic    uint32
 	// Partition is -1 if the partitioner decides.
 	Partition int32
 	// Offset is the record's offset in Kafka, or -1 in sources.
 	Offset int64
 	// Timestamp is in milliseconds since 1970, or -1. Sinks get the timestamp of the record as it was read, whatever
 	// transforms made of it.
-	Timestamp           int64
-	Key, Value, Headers ValueSlice
+	Timestamp int64
+	Key       ValueSlice
+	Value     ValueSlice
+	Headers   ValueSlice
 }
 
 // RowError is the error of one row; see culvert.wit.
 type RowError struct {
-	RowIndex, Stage   uint32
-	ErrorClass        string
-	Error             Error
-	RawStart, RawSize uint32
+	RowIndex   uint32
+	Stage      uint32
+	ErrorClass string
+	Error      Error
+	RawStart   uint32
+	RawSize    uint32
 }
 
 // Scalar is a value inside an offset or a partition.

@@ -35,14 +35,17 @@ func ratioOf(elapsed [2][]float64) string {
 
 // measurement has the results of the runs of one case by candidate, and the first candidate's busy times by stage.
 type measurement struct {
-	cpu, wall, peak [2][]float64
-	stages          [][]float64
+	cpu    [2][]float64
+	wall   [2][]float64
+	peak   [2][]float64
+	stages [][]float64
 }
 
 // interleave runs the cases of all candidates in turns. Round -1 runs only the first case, to fill the compile caches,
 // and does not count.
 func (b *bench) interleave(cases int, run func(round, i int, side candidate) (usage, error)) ([]measurement, error) {
-	sides, found := b.candidates(), make([]measurement, cases)
+	sides := b.candidates()
+	found := make([]measurement, cases)
 	for round := -1; round < b.rounds; round++ {
 		for i := range found {
 			if round < 0 && i > 0 {
@@ -100,7 +103,8 @@ func (b benchmark) compare(ctx context.Context, in *bench) error {
 			}
 			for _, f := range figures(out, b.units[0]) {
 				if elapsed[f.name] == nil {
-					elapsed[f.name], order = &[2][]float64{}, append(order, f.name)
+					elapsed[f.name] = &[2][]float64{}
+					order = append(order, f.name)
 				}
 				elapsed[f.name][at] = append(elapsed[f.name][at], f.value)
 			}

@@ -315,8 +315,9 @@ func (w *largeWorker) poll(ctx context.Context, versions map[string]string, seen
 		return err
 	}
 	var fragments map[string]struct {
-		Version, HTML string
-		Rows          map[string]string
+		Version string
+		HTML    string
+		Rows    map[string]string
 	}
 	if err := json.Unmarshal(body, &fragments); err != nil {
 		return err

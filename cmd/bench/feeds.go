@@ -25,8 +25,11 @@ const (
 
 // feedCase is a worker with many feeds: each connector has its own origin and reads so many sets.
 type feedCase struct {
-	connectors, sets  int
-	reading, finished float64 // the aims, MiB
+	connectors int
+	sets       int
+	// the aims, MiB
+	reading  float64
+	finished float64
 }
 
 // feeds measures the memory of a worker with many feeds: the peak, and when it is idle again.
@@ -63,12 +66,12 @@ func feeds(ctx context.Context, b *bench) error {
 const tolerance = 1.15
 
 // exceededAims returns the aims that were missed by more than tolerance.
-func (m feedCase) exceededAims(h feedMemory) (failures []string) {
-	if h.most > tolerance*m.reading {
-		failures = append(failures, fmt.Sprintf("at most %.0f MiB, aim %.0f", h.most, m.reading))
+func (f feedCase) exceededAims(h feedMemory) (failures []string) {
+	if h.most > tolerance*f.reading {
+		failures = append(failures, fmt.Sprintf("at most %.0f MiB, aim %.0f", h.most, f.reading))
 	}
-	if h.finished > tolerance*m.finished {
-		failures = append(failures, fmt.Sprintf("finished %.0f MiB, aim %.0f", h.finished, m.finished))
+	if h.finished > tolerance*f.finished {
+		failures = append(failures, fmt.Sprintf("finished %.0f MiB, aim %.0f", h.finished, f.finished))
 	}
 	return failures
 }
@@ -157,7 +160,7 @@ func (b *bench) read(ctx context.Context, service *process, side candidate, m fe
 }
 
 // connector returns the file of a connector and adds its topics with their expected rows.
-func (m feedCase) connector(n int, origin string, topics map[string]int64) string {
+func (f feedCase) connector(n int, origin string, topics map[string]int64) string {
 	host, port, _ := net.SplitHostPort(origin)
 	var text strings.Builder
 	fmt.Fprintf(&text, `name=c%02d
@@ -168,10 +171,12 @@ sap.odata.host.protocol=http
 sap.odata.user.name=demo
 sap.odata.user.pwd=secret
 `, n, host, port)
-	for s := range m.sets {
-		name, rows := "Orders", int64(feedRows)
+	for s := range f.sets {
+		name := "Orders"
+		rows := int64(feedRows)
 		if s%2 == 1 {
-			name, rows = "Order_Details", detailRows
+			name = "Order_Details"
+			rows = detailRows
 		}
 		topic := fmt.Sprintf("c%02d-%03d", n, s)
 		topics[topic] = rows
@@ -187,7 +192,8 @@ sap.odata#%03[1]d.format=json
 
 // watchMemory samples the memory of a process until the returned function is called, which returns the maximum.
 func watchMemory(pid int) (stop func() float64) {
-	end, most := make(chan struct{}), make(chan float64, 1)
+	end := make(chan struct{})
+	most := make(chan float64, 1)
 	go func() {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()

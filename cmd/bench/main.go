@@ -76,7 +76,8 @@ func main() {
 	page := flag.String("page", "", "a page, such as BENCHMARKS.md, whose figures are replaced by what is printed")
 	flag.Parse()
 	if b.brief {
-		b.rows, b.rounds = b.scaled(b.rows), 1
+		b.rows = b.scaled(b.rows)
+		b.rounds = 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -89,14 +90,17 @@ func main() {
 type bench struct {
 	culvert string
 	// against is a binary to compare workers with, tree a working tree to compare benchmarks with; "" for none.
-	against, tree string
-	rows, rounds  int
+	against string
+	tree    string
+	rows    int
+	rounds  int
 	// strict makes missed aims of the section feeds an error.
 	strict bool
 	// brief runs a hundredth of everything, without waiting.
 	brief bool
 	// dir has the files of a run; service is the demo service's binary.
-	dir, service string
+	dir     string
+	service string
 }
 
 // runIntoPage runs sections and writes their output into a page, unless page is "".
@@ -139,10 +143,12 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 // the duration or rounds ("" means Go's default). The medians of units are printed; two trees are compared by the first
 // unit.
 type benchmark struct {
-	folder, name, about string
-	count               int
-	time                string
-	units               []string
+	folder string
+	name   string
+	about  string
+	count  int
+	time   string
+	units  []string
 }
 
 func (b benchmark) run(ctx context.Context, in *bench) error {
@@ -150,9 +156,11 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 		return b.compare(ctx, in)
 	}
 	fmt.Println(b.about)
-	count, time := b.count, cmp.Or(b.time, "1s")
+	count := b.count
+	time := cmp.Or(b.time, "1s")
 	if in.brief {
-		count, time = 1, "1x"
+		count = 1
+		time = "1x"
 	}
 	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count",
 		strconv.Itoa(count), "-benchtime", time, "-short="+strconv.FormatBool(in.brief), b.folder).CombinedOutput()
@@ -164,7 +172,8 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 	for _, unit := range b.units {
 		for _, f := range figures(out, unit) {
 			if found[f.name] == nil {
-				found[f.name], names = map[string][]float64{}, append(names, f.name)
+				found[f.name] = map[string][]float64{}
+				names = append(names, f.name)
 			}
 			found[f.name][unit] = append(found[f.name][unit], f.value)
 		}
@@ -205,7 +214,8 @@ func (b *bench) wait(ctx context.Context, wait time.Duration) error {
 
 func tool(ctx context.Context, name string, args ...string) error {
 	c := exec.CommandContext(ctx, name, args...)
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.Stdout = os.Stdout
+	c.Stderr = os.Stderr
 	if err := c.Run(); err != nil {
 		return fmt.Errorf("%s: %w", strings.Join(append([]string{name}, args...), " "), err)
 	}

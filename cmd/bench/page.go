@@ -19,7 +19,9 @@ func copyOutput(path string) (finish func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	out, printed, copied := os.Stdout, &bytes.Buffer{}, make(chan error, 1)
+	out := os.Stdout
+	printed := &bytes.Buffer{}
+	copied := make(chan error, 1)
 	os.Stdout = w
 	go func() {
 		_, err := io.Copy(io.MultiWriter(out, printed), r)

@@ -120,8 +120,9 @@ func status(pid int, file, field string) float64 {
 
 // set is an entity set to read, with its format and number of transforms.
 type set struct {
-	name, format string
-	transforms   int
+	name       string
+	format     string
+	transforms int
 }
 
 var threeTransforms = []string{
@@ -166,8 +167,9 @@ sap.odata.page.size=2000000
 
 // usage is what a run of the worker used.
 type usage struct {
-	cpu, wall time.Duration
-	peak      float64
+	cpu  time.Duration
+	wall time.Duration
+	peak float64
 	// stages has the busy times of stageNames in seconds.
 	stages []float64
 }
@@ -283,7 +285,8 @@ func pipeline(ctx context.Context, b *bench) error {
 	fmt.Println("format  transforms   µs CPU/row   rows/s/core   rows/s wall   peak MiB")
 	for i, s := range pipelineCases[1:] {
 		m := found[i+1]
-		c, w := median(m.cpu[0])-median(start.cpu[0]), median(m.wall[0])-median(start.wall[0])
+		c := median(m.cpu[0]) - median(start.cpu[0])
+		w := median(m.wall[0]) - median(start.wall[0])
 		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6,
 			float64(b.rows)/c, float64(b.rows)/w, median(m.peak[0]))
 	}

@@ -33,16 +33,18 @@ const (
 
 // sinkCase is a measurement of the sink: rows, batch size, and whether some responses are delayed.
 type sinkCase struct {
-	name        string
-	rows, batch int
-	slow        bool
+	name  string
+	rows  int
+	batch int
+	slow  bool
 	// withoutJournal allows inserts to be repeated, so that nothing is stored before them.
 	withoutJournal bool
 }
 
 // sinkCases starts with one row, for start and stop. Single requests use fewer rows.
 func (b *bench) sinkCases() []sinkCase {
-	few, many := max(b.rows/10, 1), max(b.rows/2, 1)
+	few := max(b.rows/10, 1)
+	many := max(b.rows/2, 1)
 	return []sinkCase{{"one row", 1, 1, false, false},
 		{"a POST each", few, 1, false, false}, {"a POST each" + slowKey, few, 1, true, false},
 		{"a POST each, no note of it", few, 1, false, true},
@@ -105,7 +107,8 @@ func (b *bench) runSinkCase(ctx context.Context, side candidate, name, broker st
 	}
 	defer server.Close()
 	_, port, _ := net.SplitHostPort(address)
-	worker, connector := filepath.Join(b.dir, name+"-worker.properties"), filepath.Join(b.dir, name+".properties")
+	worker := filepath.Join(b.dir, name+"-worker.properties")
+	connector := filepath.Join(b.dir, name+".properties")
 	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\noffset.storage.topic=offsets-"+name+
 		"\nkey.converter.schemas.enable=false\nvalue.converter.schemas.enable=false\n"), 0o644); err != nil {
 		return u, err
@@ -195,7 +198,7 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 					fmt.Printf("  %s %.2f s", name, median(found[i].stages[s]))
 				}
 			}
-			if plain, slow := strings.CutSuffix(c.name, slowKey); slow {
+			if plain, ok := strings.CutSuffix(c.name, slowKey); ok {
 				if at := slices.IndexFunc(all, func(o sinkCase) bool { return o.name == plain }); at >= 0 {
 					fmt.Printf("\n  elapsed beside none slow: %s",
 						ratioOf([2][]float64{found[i].wall[0], found[at].wall[0]}))
@@ -209,7 +212,8 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 	fmt.Println("orders                                  s CPU   against   ratio (lowest–highest)    s elapsed   " +
 		"against   ratio (lowest–highest)")
 	for i, c := range all {
-		cpu, wall := found[i].cpu, found[i].wall
+		cpu := found[i].cpu
+		wall := found[i].wall
 		fmt.Printf("%-36s  %7.2f  %8.2f   %s", c.name, median(cpu[0]), median(cpu[1]), ratioOf(cpu))
 		fmt.Printf("  %11.2f  %8.2f   %s\n", median(wall[0]), median(wall[1]), ratioOf(wall))
 	}

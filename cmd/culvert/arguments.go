@@ -30,7 +30,8 @@ func argumentsOf(usage string) cobra.PositionalArgs {
 	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "-") }); i >= 0 {
 		names = names[:i] // a flag with its value
 	}
-	most, repeated := len(names), strings.HasSuffix(required, "…")
+	most := len(names)
+	repeated := strings.HasSuffix(required, "…")
 	switch {
 	case repeated, strings.Contains(optional, "…"):
 		most = -1

@@ -56,7 +56,7 @@ func (r *remote) all(ctx context.Context, state, search string) (all map[string]
 	}
 	for i := range listing.Connectors {
 		l := &listing.Connectors[i]
-		if one, exists := all[l.Name]; exists {
+		if one, ok := all[l.Name]; ok {
 			one.Listed = l
 			all[l.Name] = one
 		}
@@ -299,7 +299,8 @@ func readConnectorFiles(files []string) ([]connectorFile, error) {
 		if err != nil {
 			return nil, asUsageError(err)
 		}
-		settings, state := map[string]string{}, ""
+		settings := map[string]string{}
+		state := ""
 		for _, e := range entries {
 			if e.IsInitialState {
 				state = e.Raw
@@ -407,10 +408,13 @@ func withRouteHelp(route string, c *cobra.Command) *cobra.Command {
 // routeCommand is a command that calls one route of a worker.
 type routeCommand struct {
 	// use is the usage line with the route's arguments. If it ends with …, the route is called for each argument.
-	use, route, example string
+	use     string
+	route   string
+	example string
 	// message is printed after the first argument, or after the name of a command without arguments. Each %s is
 	// replaced by the next argument, or by the worker's answer.
-	name, message string
+	name    string
+	message string
 	// body returns the request's body for the arguments. A nil function sends none.
 	body func(args []string) any
 }
@@ -424,7 +428,9 @@ func (r *remote) newRouteCommand(a routeCommand) *cobra.Command {
 				calls = slices.Collect(slices.Chunk(args, 1))
 			}
 			return r.forEach(c, len(calls), func(i int) (string, string, error) {
-				name, did, args := a.name, a.message, slices.Clip(calls[i])
+				name := a.name
+				did := a.message
+				args := slices.Clip(calls[i])
 				var body any
 				if a.body != nil {
 					body = a.body(args)
@@ -436,7 +442,8 @@ func (r *remote) newRouteCommand(a routeCommand) *cobra.Command {
 					args = append(args, cell(value))
 				}
 				if name == "" {
-					name, args = args[0], args[1:]
+					name = args[0]
+					args = args[1:]
 				}
 				for _, value := range args {
 					did = strings.Replace(did, "%s", inLine(value), 1)
@@ -454,8 +461,9 @@ func (r *remote) newRestart() *cobra.Command {
 		Use: "restart NAME…", Short: "Restart connectors with all tasks, only their failed parts, or one task",
 		ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
-			route, did := "POST /connectors/{name}/restart?includeTasks=true&onlyFailed="+
-				strconv.FormatBool(onlyFailed), "is restarted"
+			route := "POST /connectors/{name}/restart?includeTasks=true&onlyFailed=" +
+				strconv.FormatBool(onlyFailed)
+			did := "is restarted"
 			switch {
 			case c.Flags().Changed("task") && task < 0:
 				return asUsageError(fmt.Errorf("--task: expected the number of a task, from 0 on, found %d", task))
@@ -464,7 +472,8 @@ func (r *remote) newRestart() *cobra.Command {
 			case onlyFailed:
 				did = "has its failed parts restarted"
 			case task >= 0:
-				route, did = "POST /connectors/{name}/tasks/{task}/restart", fmt.Sprintf("has restarted task %d", task)
+				route = "POST /connectors/{name}/tasks/{task}/restart"
+				did = fmt.Sprintf("has restarted task %d", task)
 			}
 			return r.forEach(c, len(args), func(i int) (string, string, error) {
 				return args[i], did, r.call(c.Context(), route, nil, nil, args[i], strconv.Itoa(task))
@@ -520,8 +529,10 @@ func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message 
 		name, message, err := do(i)
 		result := commandResult{Connector: name, Done: message}
 		if err != nil {
-			failures, last = failures+1, err
-			result.Done, result.Error = "", err.Error()
+			failures = failures + 1
+			last = err
+			result.Error = err.Error()
+			result.Done = ""
 		}
 		all = append(all, result)
 		if r.json {
@@ -542,7 +553,7 @@ func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message 
 		}
 	}
 	switch {
-	case failures > 1 || failures == 1 && n > 1:
+	case failures > 1 || (failures == 1 && n > 1):
 		return asFailure(fmt.Errorf("%d of %s failed", failures, number(n, "connector")))
 	case failures == 1:
 		var code *exitError

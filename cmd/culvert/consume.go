@@ -114,7 +114,7 @@ func (o *consumeOptions) options(ctx context.Context, reader *kafka.Reader, topi
 		// From an offset beyond the end nothing would be read, or with --follow records from another offset. The ends
 		// are the offsets since a time that no record has.
 		ends, err := reader.OffsetsForTime(ctx, topic, time.UnixMilli(math.MaxInt64))
-		if end, exists := ends[o.partition]; err == nil && exists && end < o.offset {
+		if end, ok := ends[o.partition]; err == nil && ok && end < o.offset {
 			err = fmt.Errorf("--offset: partition %d of topic %s ends at offset %d, found %d", o.partition, topic, end,
 				o.offset)
 		}
@@ -142,8 +142,8 @@ func parseTime(flag, text string, now time.Time) (time.Time, error) {
 
 // openBrokers returns the brokers of --bootstrap-servers, else of the worker's file, else of the data folder. The
 // caller calls done.
-func openBrokers(ctx context.Context, data, servers string, w *config.Worker, log *slog.Logger) (brokers kafka.Config,
-	done func(), err error) {
+func openBrokers(ctx context.Context, data, servers string, w *config.Worker,
+	log *slog.Logger) (brokers kafka.Config, done func(), err error) {
 	settings := workerSettings(w)
 	if servers == "" {
 		bootstrap := config.List(settings["bootstrap.servers"])
@@ -161,7 +161,9 @@ func openBrokers(ctx context.Context, data, servers string, w *config.Worker, lo
 		if err != nil {
 			return brokers, nil, asFailure(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
 		}
-		servers, done = address, func() { _ = end() } // what was read is read
+		// what was read is read
+		servers = address
+		done = func() { _ = end() }
 	}
 	settings["bootstrap.servers"] = servers
 	brokers, warnings, err := kafka.Parse(ctx, settings)
@@ -274,7 +276,8 @@ func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows 
 		if _, err := out.Write(line); err != nil {
 			return err
 		}
-		if records++; records == o.count {
+		records++
+		if records == o.count {
 			return kafka.ErrStop
 		}
 		if o.follow {
@@ -282,7 +285,8 @@ func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows 
 		}
 		return nil
 	})
-	if flushed := out.Flush(); err == nil {
+	flushed := out.Flush()
+	if err == nil {
 		err = flushed
 	}
 	switch {

@@ -72,8 +72,8 @@ a file would be refused.`,
 
 // runningConnectors returns the worker's connectors, with their files renamed as if in folder. others are connectors
 // whose files are outside of the worker's folder: REST created them.
-func runningConnectors(ctx context.Context, at, folder string) (running []config.RunningConnector,
-	others map[string]bool, err error) {
+func runningConnectors(ctx context.Context,
+	at, folder string) (running []config.RunningConnector, others map[string]bool, err error) {
 	worker := remote{url: at, timeout: time.Minute}
 	connectors, err := worker.expanded(ctx)
 	if err != nil {
@@ -101,8 +101,8 @@ func runningConnectors(ctx context.Context, at, folder string) (running []config
 			others[name] = reload.Folder != "" && filepath.Dir(file) != filepath.Clean(reload.Folder)
 		}
 		for _, r := range reload.Connectors {
-			connector.Rejected = connector.Rejected || r.Name == name && r.Error != "" &&
-				c.Status.Connector.ConfigError == ""
+			connector.Rejected = connector.Rejected || (r.Name == name && r.Error != "" &&
+				c.Status.Connector.ConfigError == "")
 		}
 		running = append(running, connector)
 	}

@@ -46,8 +46,9 @@ contain the error and the connector. Pass TOPIC to read it directly, or --connec
 
 // deadLetterFlags select dead letters.
 type deadLetterFlags struct {
-	filter       connect.DeadLetterFilter
-	since, until string
+	filter connect.DeadLetterFilter
+	since  string
+	until  string
 }
 
 func (l *deadLetterFlags) flags(c *cobra.Command) {
@@ -63,8 +64,9 @@ func (l *deadLetterFlags) flags(c *cobra.Command) {
 func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
 	f = l.filter
 	for _, one := range []struct {
-		name, text string
-		into       *time.Time
+		name string
+		text string
+		into *time.Time
 	}{{"--since", l.since, &f.Since}, {"--until", l.until, &f.Until}} {
 		if one.text == "" {
 			continue
@@ -82,8 +84,7 @@ func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, top
 	return s.read(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
 		states, unknown := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
 		if unknown != nil && ctx.Err() == nil {
-			fmt.Fprintln(stderr, "it is unknown which dead letters are settled:",
-				shown.Line(w.Redact(unknown.Error())))
+			fmt.Fprintln(stderr, "it is unknown which dead letters are settled:", shown.Line(w.Redact(unknown.Error())))
 		}
 		_, err := reader.Read(ctx, topic, o, func(r *kgo.Record) error {
 			l := connect.ParseDeadLetter(r)
@@ -210,7 +211,8 @@ func (r *remote) newDLQShow() *cobra.Command {
 				return asUsageError(err)
 			}
 			var letter *connect.DeadLetter
-			partition, at := place.Partition, place.Offset
+			partition := place.Partition
+			at := place.Offset
 			only := kafka.ReadOptions{From: kafka.Positions{partition: at}, To: kafka.Positions{partition: at + 1}}
 			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
 				if l.Record.Offset == at {
@@ -247,8 +249,9 @@ func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
 		return err
 	}
 	var line struct {
-		Key, Value json.RawMessage
-		Headers    []struct {
+		Key     json.RawMessage
+		Value   json.RawMessage
+		Headers []struct {
 			Key   string
 			Value json.RawMessage
 		}

@@ -39,8 +39,8 @@ func rejectFlags(c *cobra.Command, why string, names ...string) error {
 }
 
 // deadLetterPage returns a page of a connector's dead letters.
-func (r *remote) deadLetterPage(ctx context.Context, connector string, query url.Values) (page rest.DeadLetterList,
-	err error) {
+func (r *remote) deadLetterPage(ctx context.Context, connector string,
+	query url.Values) (page rest.DeadLetterList, err error) {
 	err = r.get(ctx, "/culvert/connectors/{name}/deadletters?"+query.Encode(), &page, connector)
 	return page, err
 }

@@ -23,11 +23,14 @@ const importedAs = "url"
 
 // offsetImport has the options of `culvert offsets import`.
 type offsetImport struct {
-	topic, servers, file string
-	standalone           string
-	field                string
-	names                []string
-	yes, dry             bool
+	topic      string
+	servers    string
+	file       string
+	standalone string
+	field      string
+	names      []string
+	yes        bool
+	dry        bool
 }
 
 func newOffsetsImport() *cobra.Command {
@@ -118,8 +121,7 @@ func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out i
 		body = append(body, one...)
 	}
 	body = append(body, "]}"...)
-	fmt.Fprintf(out, "To be set, from the field %s:\n%s\n", shown.Text(i.field),
-		shown.Text(string(body)))
+	fmt.Fprintf(out, "To be set, from the field %s:\n%s\n", shown.Text(i.field), shown.Text(string(body)))
 	switch {
 	case i.dry:
 		return nil, nil

@@ -66,13 +66,14 @@ password, or the password itself with --password-in-file. Exit code: 0 written, 
 
 // initDialog asks for the settings of a new connector.
 type initDialog struct {
-	file       string
-	yes, clear bool
-	flags      *pflag.FlagSet
-	checker    *check.Checker
-	lines      *bufio.Scanner
-	out        io.Writer
-	entries    []config.Entry
+	file    string
+	yes     bool
+	clear   bool
+	flags   *pflag.FlagSet
+	checker *check.Checker
+	lines   *bufio.Scanner
+	out     io.Writer
+	entries []config.Entry
 	// err ends the dialog.
 	err error
 }
@@ -95,7 +96,8 @@ func (i *initDialog) run(c *cobra.Command, in *installation) error {
 	if err != nil {
 		return asUsageError(err)
 	}
-	i.lines, i.out = bufio.NewScanner(c.InOrStdin()), shown.Writer{To: c.ErrOrStderr()}
+	i.lines = bufio.NewScanner(c.InOrStdin())
+	i.out = shown.Writer{To: c.ErrOrStderr()}
 	i.checker = &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
 		Registry: record.NewRegistry(), Lockouts: lockouts, Logger: log, Wait: check.OnlineTimeout, Logon: true}
 	name := i.answers(c.Context())
@@ -127,7 +129,8 @@ func (i *initDialog) answers(ctx context.Context) (name string) {
 	services := i.logon(ctx, service)
 	path := i.setting(ctx, service, "service", "", "Service", services...)
 	for n, set := range i.sets(ctx, path) {
-		prefix, flag := fmt.Sprintf("sap.odata#%02d.", n), ""
+		prefix := fmt.Sprintf("sap.odata#%02d.", n)
+		flag := ""
 		if n > 0 {
 			i.set(prefix+"service", path)
 		} else {

@@ -14,8 +14,8 @@ import (
 
 // remoteKafka returns the broker connection of a worker's file, which settings override. An embedded broker is an
 // error. Secrets from config providers are redacted in the error and in k's log.
-func remoteKafka(ctx context.Context, file string, settings map[string]string, log *slog.Logger) (w *config.Worker,
-	k kafka.Config, err error) {
+func remoteKafka(ctx context.Context, file string, settings map[string]string,
+	log *slog.Logger) (w *config.Worker, k kafka.Config, err error) {
 	if w, err = loadWorker(file, settings); err != nil {
 		return nil, k, err
 	}

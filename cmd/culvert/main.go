@@ -60,8 +60,8 @@ type exitError struct {
 	err  error
 }
 
-func (f *exitError) Error() string { return f.err.Error() }
-func (f *exitError) Unwrap() error { return f.err }
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
 
 func asFailure(err error) error {
 	if err == nil {

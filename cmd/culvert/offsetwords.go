@@ -15,8 +15,9 @@ import (
 
 // offsetLabels are the printed words for fields of stored offsets, in order. Other fields are printed by their names.
 var offsetLabels = []struct {
-	field, label string
-	isTime       bool
+	field  string
+	label  string
+	isTime bool
 }{
 	{field: "url", label: "request"},
 	{field: "link", label: "delta link"},
@@ -95,7 +96,8 @@ func (s storedOffset) print(out io.Writer) error {
 	var rows [][]string
 	used := []string{}
 	if partition["entityset"] != nil && len(fields) > 0 {
-		rows, used = append(rows, []string{"  state", stateOf(offset)}), append(used, "phase", "rest", "done", "beginning")
+		rows = append(rows, []string{"  state", stateOf(offset)})
+		used = append(used, "phase", "rest", "done", "beginning")
 	}
 	for _, l := range offsetLabels {
 		if value := offset[l.field]; value != nil {
@@ -106,7 +108,8 @@ func (s storedOffset) print(out io.Writer) error {
 			if words, ok := proofWords[text]; ok && l.field == "complete" {
 				text = words
 			}
-			rows, used = append(rows, []string{"  " + l.label, text}), append(used, l.field)
+			rows = append(rows, []string{"  " + l.label, text})
+			used = append(used, l.field)
 		}
 	}
 	var others []string
@@ -125,12 +128,12 @@ func (s storedOffset) print(out io.Writer) error {
 func stateOf(offset map[string]json.RawMessage) string {
 	isSet := func(name string) bool { return string(offset[name]) == "true" }
 	phase := cell(offset["phase"])
-	switch words, known := phases[phase]; {
+	switch words, ok := phases[phase]; {
 	case offset["beginning"] != nil:
 		return "first load; its first rows may have been delivered"
 	case phase == "changes" && isSet("rest"):
 		return "all changes were read; the request asks for the next ones"
-	case known:
+	case ok:
 		return words
 	case phase != "":
 		return phase

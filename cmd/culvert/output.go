@@ -123,7 +123,8 @@ func members(document []byte) (names []string, values map[string]json.RawMessage
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, nil
 	}
-	names, values = []string{}, map[string]json.RawMessage{}
+	names = []string{}
+	values = map[string]json.RawMessage{}
 	for d.More() {
 		name, err := d.Token()
 		if err != nil {
@@ -133,7 +134,8 @@ func members(document []byte) (names []string, values map[string]json.RawMessage
 		if err := d.Decode(&value); err != nil {
 			return nil, nil
 		}
-		names, values[name.(string)] = append(names, name.(string)), value
+		names = append(names, name.(string))
+		values[name.(string)] = value
 	}
 	return names, values
 }

@@ -67,7 +67,8 @@ func pluginConfig(c *cobra.Command, in *installation, file string) (host.Config,
 	if !c.Flags().Changed("log-level") {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.Embedded, o.Compiling = nil, compiling(c.ErrOrStderr())
+	o.Compiling = compiling(c.ErrOrStderr())
+	o.Embedded = nil
 	w, err := in.worker(file)
 	return o, w, err
 }

@@ -56,7 +56,8 @@ func (d *display) Write(p []byte) (int, error) {
 
 // follow prints progress until the returned function is called, which prints it a last time.
 func (d *display) follow(progress func() []connect.Progress) func() {
-	stop, done := make(chan struct{}), make(chan struct{})
+	stop := make(chan struct{})
+	done := make(chan struct{})
 	before := progressSnapshot(time.Now(), nil)
 	show := func() {
 		now := progressSnapshot(time.Now(), progress())

@@ -26,10 +26,11 @@ const maxShownBytes = 256 << 20
 // schemaReader converts keys and values with a schema in a registry to JSON: Avro, and JSON with a JSON Schema. It is
 // not safe for concurrent use.
 type schemaReader struct {
-	log        *slog.Logger
-	key, value []convert.Converter // that may have written them; none without a registry
-	json       convert.Converter
-	batch      record.Batch
+	log   *slog.Logger
+	key   []convert.Converter // that may have written the keys; empty without a registry
+	value []convert.Converter // that may have written the values; empty without a registry
+	json  convert.Converter
+	batch record.Batch
 }
 
 // newSchemaReader uses the registry at url, or without one the registry of the worker's converters. A nil w means no
@@ -39,8 +40,7 @@ func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slo
 	r = &schemaReader{log: log, batch: record.Batch{Registry: schemas}}
 	use := convert.Options{Schemas: schemas, ReadOnly: true,
 		OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
-			return components.OpenRegistry(ctx, s,
-				log)
+			return components.OpenRegistry(ctx, s, log)
 		}}
 	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",
 		"decimal.format": "NUMERIC", "replace.null.with.default": "false"}, use); err != nil {
@@ -55,14 +55,16 @@ func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slo
 }
 
 // registryConverters returns converters of both formats with the settings below a prefix.
-func registryConverters(w *config.Worker, prefix, url string, use convert.Options) (list []convert.Converter,
-	err error) {
-	settings, named := map[string]string{}, prefix+registryURL
+func registryConverters(w *config.Worker, prefix, url string,
+	use convert.Options) (list []convert.Converter, err error) {
+	settings := map[string]string{}
+	named := prefix + registryURL
 	if w != nil {
 		settings = w.Prefixed(prefix)
 	}
 	if url != "" {
-		settings[registryURL], named = url, "--schema-registry"
+		settings[registryURL] = url
+		named = "--schema-registry"
 	}
 	if settings[registryURL] == "" {
 		return nil, nil
@@ -91,9 +93,8 @@ func (r *schemaReader) record(ctx context.Context, of *kgo.Record) (*kgo.Record,
 		case err != nil && (fault.IsFatal(err) || ctx.Err() != nil):
 			return nil, err
 		case err != nil:
-			r.log.Warn("data cannot be decoded with its schema and is shown as it is", "topic", of.Topic, "partition",
-				of.Partition,
-				"offset", of.Offset, "part", part.name, "error", err)
+			r.log.Warn("data cannot be decoded with its schema and is shown as it is", "topic", of.Topic,
+				"partition", of.Partition, "offset", of.Offset, "part", part.name, "error", err)
 		case text != nil:
 			*part.of = text
 		}
@@ -102,9 +103,9 @@ func (r *schemaReader) record(ctx context.Context, of *kgo.Record) (*kgo.Record,
 }
 
 // text converts data that has a schema id, in front or in a header, to JSON. It returns nil for other data.
-func (r *schemaReader) text(ctx context.Context, of *kgo.Record, by []convert.Converter, data, header []byte) ([]byte,
-	error) {
-	if len(by) == 0 || data == nil || header == nil && (len(data) < 5 || data[0] != 0) {
+func (r *schemaReader) text(ctx context.Context, of *kgo.Record, by []convert.Converter,
+	data, header []byte) ([]byte, error) {
+	if len(by) == 0 || data == nil || (header == nil && (len(data) < 5 || data[0] != 0)) {
 		return nil, nil
 	}
 	var failed error

@@ -25,7 +25,8 @@ import (
 type remote struct {
 	output
 	// url is the worker's address. Empty means that [remote.find] has not found it yet.
-	url, user string
+	url  string
+	user string
 	// config is the file or folder of --config.
 	config  string
 	timeout time.Duration
@@ -78,7 +79,7 @@ func (r *remote) call(ctx context.Context, route string, body, into any, names .
 	defer cancel()
 	for {
 		err := r.once(ctx, route, body, into, names...)
-		if !isRefused(err, http.StatusConflict) && !isRefused(err, http.StatusServiceUnavailable) ||
+		if (!isRefused(err, http.StatusConflict) && !isRefused(err, http.StatusServiceUnavailable)) ||
 			!isTemporary(err.Error()) {
 			return err
 		}
@@ -190,7 +191,7 @@ func redactPasswords(text string, passwords ...string) string {
 // workerURL parses a URL from a flag or variable.
 func workerURL(from, text string) (*url.URL, error) {
 	base, err := url.Parse(text)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
 		problem := from + ": expected http://HOST:PORT"
 		if !strings.Contains(text, "@") { // else it contains a password
 			problem += fmt.Sprintf(", found %q", shown.Line(text))

@@ -23,9 +23,12 @@ import (
 
 // installation has the flags of commands that read configurations.
 type installation struct {
-	plugins, data, folder string
-	logLevel, logFormat   string
-	set                   []string
+	plugins   string
+	data      string
+	folder    string
+	logLevel  string
+	logFormat string
+	set       []string
 }
 
 // flags declares the flags; logLevel is the default of --log-level.
@@ -188,7 +191,8 @@ A password that a service has refused is not sent again until it is changed, or 
 			if err != nil {
 				return err
 			}
-			hostConfig.Once, hostConfig.ResumeLogons = once, resume
+			hostConfig.Once = once
+			hostConfig.ResumeLogons = resume
 			ctx := c.Context()
 			if c.Flags().Changed("timeout") {
 				switch {

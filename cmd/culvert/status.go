@@ -61,10 +61,10 @@ type statusSnapshot struct {
 }
 
 // problem returns an error that names connectors with problems.
-func (l statusSnapshot) problem() error {
+func (ss statusSnapshot) problem() error {
 	names := map[connect.Condition][]string{}
-	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
-		s := l.connectors[name].listed()
+	for _, name := range slices.Sorted(maps.Keys(ss.connectors)) {
+		s := ss.connectors[name].listed()
 		state := s.State
 		switch {
 		case s.Failed > 0 && s.State != connect.ConditionAway:
@@ -83,8 +83,8 @@ func (l statusSnapshot) problem() error {
 	if len(problems) > 0 {
 		problems[len(problems)-1] += " (see culvert connectors show NAME)"
 	}
-	if len(l.unknown) > 0 {
-		problems = append(problems, "unknown states of connectors: "+shown.Line(strings.Join(l.unknown, ", ")))
+	if len(ss.unknown) > 0 {
+		problems = append(problems, "unknown states of connectors: "+shown.Line(strings.Join(ss.unknown, ", ")))
 	}
 	if len(problems) == 0 {
 		return nil
@@ -198,14 +198,15 @@ func statusErrors(s connect.Status) (all []string) {
 }
 
 // states returns the connectors, with rates since an earlier snapshot.
-func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
+func (ss statusSnapshot) states(before *statusSnapshot) []connectorState {
 	all := []connectorState{}
-	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
-		s, listed := l.connectors[name].Status, l.connectors[name].listed()
+	for _, name := range slices.Sorted(maps.Keys(ss.connectors)) {
+		s := ss.connectors[name].Status
+		listed := ss.connectors[name].listed()
 		state := connectorState{Connector: name, Type: s.Type, State: string(listed.State), Tasks: []string{},
 			Errors: statusErrors(s), Letters: listed.LettersOpen, Since: listed.Since, Action: listed.Action,
-			Complete: l.connectors[name].complete()}
-		if l.connectors[name].Listed != nil {
+			Complete: ss.connectors[name].complete()}
+		if ss.connectors[name].Listed != nil {
 			state.Refused = listed.Refused
 			state.Load = listed.Load
 			state.Note = listed.Note
@@ -220,12 +221,12 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 			state.Tasks = append(state.Tasks, string(t.State))
 		}
 		var unknown string
-		if state.Rows, unknown = l.connectors[name].rows(); unknown != "" {
+		if state.Rows, unknown = ss.connectors[name].rows(); unknown != "" {
 			state.Errors = append(state.Errors, unknown)
 		}
 		if before != nil && state.Rows != nil {
 			previous, _ := before.connectors[name].rows()
-			if seconds := l.at.Sub(before.at).Seconds(); previous != nil && *state.Rows >= *previous && seconds > 0 {
+			if seconds := ss.at.Sub(before.at).Seconds(); previous != nil && *state.Rows >= *previous && seconds > 0 {
 				rate := (*state.Rows - *previous) / seconds
 				state.Rate = &rate
 			}
@@ -236,12 +237,12 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 }
 
 // print prints a snapshot, with rates since the previous one, if any.
-func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) error {
-	states := l.states(before)
+func (ss statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) error {
+	states := ss.states(before)
 	return o.print(out, states, func(out io.Writer) error {
 		var rows [][]string
 		for _, s := range states {
-			rows = append(rows, []string{s.Connector, s.Type, s.State, tasks(l.connectors[s.Connector].listed()),
+			rows = append(rows, []string{s.Connector, s.Type, s.State, tasks(ss.connectors[s.Connector].listed()),
 				figure(s.Rows), figure(s.Rate), figure(s.Lag), figure(s.Refused), figure(s.Letters),
 				s.completeness()})
 		}
@@ -257,7 +258,7 @@ func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) e
 				lines = append(lines, shown.Line(s.Connector)+": "+shown.Line(text)+"\n")
 			}
 		}
-		for _, note := range l.notes {
+		for _, note := range ss.notes {
 			lines = append(lines, shown.Line(note)+"\n")
 		}
 		_, err := io.WriteString(out, strings.Join(lines, ""))

@@ -70,14 +70,17 @@ func printTests(c *cobra.Command, results []chaintest.Result) error {
 	out := c.OutOrStdout()
 	bad := 0
 	for i := 0; i < len(results); {
-		file, tests, good := results[i].File, 0, true
+		file := results[i].File
+		tests := 0
+		good := true
 		for ; i < len(results) && results[i].File == file; i++ {
 			r := &results[i]
 			tests++
 			if len(r.Failures) == 0 {
 				continue
 			}
-			bad, good = bad+1, false
+			bad = bad + 1
+			good = false
 			if r.Name != "" {
 				fmt.Fprintf(out, "FAIL %s:%d: %s\n", inLine(r.File), r.Line, inLine(r.Name))
 			} else {

@@ -127,7 +127,11 @@ func withoutFile(name, section string) *cobra.Command {
 		},
 	}
 	for _, row := range optionRow.FindAllStringSubmatch(section, -1) {
-		short, long, value, byDefault, meaning := row[1], row[2], row[3], row[4], row[5]
+		short := row[1]
+		long := row[2]
+		value := row[3]
+		byDefault := row[4]
+		meaning := row[5]
 		meaning = strings.ReplaceAll(meaning, `\|`, "|")
 		if value == "" {
 			c.Flags().BoolP(long, short, false, meaning)
@@ -293,7 +297,8 @@ func optionNames(o *wit.ConfigKey) (long, short string) {
 
 func declareOption(c *cobra.Command, o *wit.ConfigKey) {
 	long, short := optionNames(o)
-	value, help := "", shown.Line(o.Documentation)
+	value := ""
+	help := shown.Line(o.Documentation)
 	if o.DefaultValue != nil {
 		value = *o.DefaultValue
 	}

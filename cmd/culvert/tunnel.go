@@ -75,7 +75,7 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 // same address is another machine's.
 func rejectOwnAddress(w *config.Worker, bootstrap []string, listen string) error {
 	settings, _, err := security.RouteSettings(w.All())
-	if err != nil || settings.Type != "" && settings.Type != route.None || len(settings.AddressMap) > 0 {
+	if err != nil || (settings.Type != "" && settings.Type != route.None) || len(settings.AddressMap) > 0 {
 		return err
 	}
 	listenAddress, err := net.ResolveTCPAddr("tcp", listen)
@@ -85,7 +85,7 @@ func rejectOwnAddress(w *config.Worker, bootstrap []string, listen string) error
 	for _, address := range bootstrap {
 		broker, err := net.ResolveTCPAddr("tcp", address)
 		if err == nil && broker.Port == listenAddress.Port && (broker.IP.Equal(listenAddress.IP) ||
-			(listenAddress.IP == nil || listenAddress.IP.IsUnspecified()) && broker.IP.IsLoopback()) {
+			((listenAddress.IP == nil || listenAddress.IP.IsUnspecified()) && broker.IP.IsLoopback())) {
 			return fmt.Errorf("bootstrap.servers: expected brokers elsewhere, found %s, which is the tunnel's own "+
 				"address: give another one with --listen", address)
 		}

@@ -112,7 +112,8 @@ func sortFiles(args []string) (files config.Files, empty config.Problems, err er
 		}
 		if more.Worker != "" && files.Worker != "" {
 			// Only a connector without a class looks like a second worker.
-			more.Connectors, more.Worker = append(more.Connectors, more.Worker), ""
+			more.Connectors = append(more.Connectors, more.Worker)
+			more.Worker = ""
 		}
 		if more.Worker != "" {
 			files.Worker = more.Worker

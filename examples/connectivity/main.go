@@ -57,9 +57,11 @@ func run() error {
 }
 
 type options struct {
-	mappings, locations, destinations texts
-	folder                            string
-	lifetime                          time.Duration
+	mappings     texts
+	locations    texts
+	destinations texts
+	folder       string
+	lifetime     time.Duration
 }
 
 // apply configures the subaccount: Cloud Connectors, exposed addresses, and destinations.

@@ -22,7 +22,7 @@ func watch(ctx context.Context, s *connectivitytest.Server) {
 
 // over reports whether an entry is complete: it exists before its answer.
 func over(e connectivitytest.Entry) bool {
-	return !e.Ended.IsZero() || e.Port != "socks5" && e.Port != "http" && e.Code != 0
+	return !e.Ended.IsZero() || (e.Port != "socks5" && e.Port != "http" && e.Code != 0)
 }
 
 func line(e connectivitytest.Entry) string {
@@ -44,9 +44,9 @@ func line(e connectivitytest.Entry) string {
 // texts collects the values of a repeated flag.
 type texts []string
 
-func (s *texts) String() string { return fmt.Sprint([]string(*s)) }
+func (t *texts) String() string { return fmt.Sprint([]string(*t)) }
 
-func (s *texts) Set(text string) error {
-	*s = append(*s, text)
+func (t *texts) Set(text string) error {
+	*t = append(*t, text)
 	return nil
 }

@@ -21,7 +21,8 @@ type comparison struct {
 }
 
 func (c *comparison) differ(format string, args ...any) {
-	if c.differences++; c.differences <= maxShown {
+	c.differences++
+	if c.differences <= maxShown {
 		fmt.Fprintf(os.Stderr, "differs: "+format+"\n", args...)
 	}
 }
@@ -54,7 +55,7 @@ func (d *demo) compareCopies(c *comparison) {
 	copies := map[string]map[string]string{}
 	d.service.Each("Order_DetailCopies", func(key string, fields map[string]string) { copies[key] = fields })
 	d.service.Each("Order_Details", func(key string, want map[string]string) {
-		if got, arrived := copies[key]; !arrived {
+		if got, ok := copies[key]; !ok {
 			c.differ("Order_DetailCopies%s is missing", key)
 		} else if !maps.Equal(got, want) {
 			c.differ("Order_DetailCopies%s is %v, Order_Details has %v", key, got, want)
@@ -87,7 +88,7 @@ func (d *demo) compareTopic(c *comparison, set string) (records int, err error) 
 		}
 		records++
 		key := identity(payload(r.Key))
-		if _, twice := got[key]; twice {
+		if _, ok := got[key]; ok {
 			c.differ("topic %s: key %s came twice", set, key)
 		}
 		got[key] = payload(r.Value)
@@ -95,8 +96,8 @@ func (d *demo) compareTopic(c *comparison, set string) (records int, err error) 
 	d.service.Each(set, func(key string, want map[string]string) {
 		// the service's keys are (10248) or (OrderID=10248,ProductID=11): the ordered values identify them
 		id := identityOf(key)
-		have, arrived := got[id]
-		if !arrived {
+		have, ok := got[id]
+		if !ok {
 			c.differ("topic %s: %s%s is missing", set, set, key)
 			return
 		}
@@ -143,8 +144,8 @@ var renamed = map[string]string{"Freight": "FreightCost"}
 
 // same compares a field of a record with the service's text for it.
 func same(record map[string]any, name, want string) bool {
-	v, there := record[name]
-	if !there {
+	v, ok := record[name]
+	if !ok {
 		v = record[renamed[name]]
 	}
 	switch got := v.(type) {

@@ -52,11 +52,13 @@ func main() {
 }
 
 type demo struct {
-	once                  bool
-	rows                  int
-	port                  int // of REST; 0 means any
-	data, config, culvert string
-	service               *odatatest.Service
+	once    bool
+	rows    int
+	port    int // of REST; 0 means any
+	data    string
+	config  string
+	culvert string
+	service *odatatest.Service
 }
 
 func (d *demo) run(ctx context.Context) error {
@@ -130,7 +132,8 @@ func (d *demo) worker(ctx context.Context, port string, rest int) error {
 	}
 	c := exec.CommandContext(ctx, d.culvert, args...)
 	c.Env = append(os.Environ(), "DEMO_PORT="+port)
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.Stdout = os.Stdout
+	c.Stderr = os.Stderr
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 30 * time.Second
 	err := c.Run()

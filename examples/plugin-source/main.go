@@ -95,7 +95,9 @@ type ticketKey struct {
 
 // Feeds returns one feed: all tickets, in the order of their creation.
 func (tickets) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
-	topic, size, poll := "", 100, 60
+	topic := ""
+	size := 100
+	poll := 60
 	var err error
 	for _, s := range settings {
 		switch s.Name {
@@ -144,7 +146,8 @@ func read(_ source.Offset, response wit.Response) (page source.Page, err error) 
 	for _, t := range body.Items {
 		page.Records = append(page.Records, source.Record{Key: ticketKey{t.ID}, Value: t})
 	}
-	page.Next, page.More = source.Offset{"cursor": body.Cursor}, body.More
+	page.Next = source.Offset{"cursor": body.Cursor}
+	page.More = body.More
 	if body.Next != "" {
 		page.Next = source.Offset{"next": body.Next}
 	}

@@ -42,9 +42,11 @@ type page struct {
 
 // api has the tickets, numbered from 1.
 type api struct {
-	tickets        []ticket
-	key            string // required unless empty
-	user, password string // a login is required unless user is empty
+	tickets []ticket
+	key     string // required unless empty
+	// a login is required unless user is empty
+	user     string
+	password string
 }
 
 // login returns a token, always the same one.
@@ -153,7 +155,8 @@ func main() {
 	password := flag.String("password", "", "password of that user")
 	flag.Parse()
 	a := newAPI(*count, *key)
-	a.user, a.password = *user, *password
+	a.user = *user
+	a.password = *password
 	server := &http.Server{Addr: *listen, Handler: a, ReadHeaderTimeout: 10 * time.Second}
 	log.Fatal(server.ListenAndServe())
 }

@@ -18,7 +18,8 @@ var readBuildInfo = sync.OnceValues(debug.ReadBuildInfo)
 
 // Version returns the version and the commit of this build, as far as the build knows them.
 func Version() (version, commit string) {
-	version, commit = Release, "unknown"
+	version = Release
+	commit = "unknown"
 	info, ok := readBuildInfo()
 	if !ok {
 		return orDevelopment(version), commit

@@ -71,7 +71,8 @@ func (c *Opened) Run(ctx context.Context, b *record.Batch) ([]Outcome, error) {
 	}
 	for _, f := range faults {
 		o := &all[f.RowIndex]
-		if o.Fault = &f; int(f.Stage) < len(c.stages) {
+		o.Fault = &f
+		if int(f.Stage) < len(c.stages) {
 			o.Stage = c.stages[f.Stage].Alias
 		}
 	}

@@ -48,7 +48,7 @@ const comparedDigits = 1000
 func number(n json.Number) json.Number {
 	text := n.String()
 	_, exponent, found := strings.Cut(strings.ToLower(text), "e")
-	if len(text) > comparedDigits || found && len(strings.TrimLeft(exponent, "+-0")) > 3 {
+	if len(text) > comparedDigits || (found && len(strings.TrimLeft(exponent, "+-0")) > 3) {
 		return n
 	}
 	r, ok := new(big.Rat).SetString(text)
@@ -71,9 +71,12 @@ const (
 
 // difference shows two texts from the first to the last differing line, with a few lines around these.
 func difference(want, found string) string {
-	a, b := strings.Split(want, "\n"), strings.Split(found, "\n")
+	a := strings.Split(want, "\n")
+	b := strings.Split(found, "\n")
 	shorter := min(len(a), len(b))
-	first, last := 0, 0 // how many lines are equal at the beginning, and at the end
+	// how many lines are equal at the beginning, and at the end
+	first := 0
+	last := 0
 	for first < shorter && a[first] == b[first] {
 		first++
 	}

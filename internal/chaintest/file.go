@@ -50,12 +50,15 @@ type test struct {
 
 // input is a record and its expected result.
 type input struct {
-	line                         int
-	topic                        string
-	partition, offset, timestamp int64
-	key, value                   []byte
-	headers                      []header
-	becomes                      wanted
+	line      int
+	topic     string
+	partition int64
+	offset    int64
+	timestamp int64
+	key       []byte
+	value     []byte
+	headers   []header
+	becomes   wanted
 }
 
 // header is a header of a record; the value is an envelope of the JSON converter.
@@ -69,16 +72,19 @@ type wanted struct {
 	line    int
 	dropped bool
 	// fails expects an error that contains message, with stage and class unless these are empty.
-	fails                 bool
-	message, stage, class string
-	records               []expected
+	fails   bool
+	message string
+	stage   string
+	class   string
+	records []expected
 }
 
 // expected is an expected record; nil parts are not compared.
 type expected struct {
 	line       int
 	topic      *string
-	key, value *expectation
+	key        *expectation
+	value      *expectation
 	headers    []expectedHeader
 	anyHeaders bool // headers are not compared
 }
@@ -157,7 +163,8 @@ type reader struct {
 	file     *file
 	problems config.Problems
 	// values and bytes are totals of the file.
-	values, bytes int
+	values int
+	bytes  int
 }
 
 func (r *reader) complain(n *yaml.Node, format string, args ...any) {
@@ -177,7 +184,8 @@ func (r *reader) members(n *yaml.Node, what string, names ...string) map[string]
 	}
 	found := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], target(n.Content[i+1])
+		key := n.Content[i]
+		value := target(n.Content[i+1])
 		switch {
 		case !slices.Contains(names, key.Value):
 			r.complain(key, "%s has no %q: expected %s", what, key.Value, strings.Join(names, ", "))
@@ -194,7 +202,8 @@ func (r *reader) top(n *yaml.Node) {
 	f := r.file
 	m := r.members(n, "a file of tests", "connector", "settings", "tests")
 	if v := m["connector"]; v != nil {
-		f.connector, f.connectorLine = r.text(v, "connector"), v.Line
+		f.connector = r.text(v, "connector")
+		f.connectorLine = v.Line
 	}
 	f.settings = r.settings(m["settings"])
 	tests := m["tests"]
@@ -287,7 +296,8 @@ func (r *reader) wanted(n *yaml.Node) wanted {
 		}
 	case n.Kind == yaml.MappingNode && has(n, "error"):
 		m := r.members(n, "an error", "error", "stage", "class")
-		o.fails, o.message = true, r.text(m["error"], "error")
+		o.message = r.text(m["error"], "error")
+		o.fails = true
 		o.stage, o.class = r.text(m["stage"], "stage"), r.text(m["class"], "class")
 	case n.Kind == yaml.MappingNode:
 		o.records = []expected{r.expected(n)}
@@ -364,7 +374,7 @@ func (r *reader) number(n *yaml.Node, name string, most int64) int64 {
 // given returns a value for the JSON converter with schemas, or nil: a mapping with `schema` and `payload` is used as
 // it is, any other value gets no schema.
 func (r *reader) given(n *yaml.Node) []byte {
-	if n == nil || n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+	if n == nil || (n.Kind == yaml.ScalarNode && n.Tag == "!!null") {
 		return nil
 	}
 	text := r.json(nil, n, 0)

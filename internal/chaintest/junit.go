@@ -70,7 +70,8 @@ func WriteJUnit(path string, results []Result) error {
 			first, _, _ := strings.Cut(r.Failures[0].String(), "\n")
 			c.Failure = &failure{first, "failure", text}
 		}
-		s.elapsed, total = s.elapsed+r.Elapsed, total+r.Elapsed
+		s.elapsed = s.elapsed + r.Elapsed
+		total = total + r.Elapsed
 		s.Time, all.Time = seconds(s.elapsed), seconds(total)
 		s.Cases = append(s.Cases, c)
 	}

@@ -34,9 +34,10 @@ type Options struct {
 // Result is the result of one test, or of a file without a test that can run.
 type Result struct {
 	// File and Line are the place of the test; Name is empty for a file.
-	File, Name string
-	Line       int
-	Elapsed    time.Duration
+	File    string
+	Name    string
+	Line    int
+	Elapsed time.Duration
 	// Failures are empty if the test passed.
 	Failures config.Problems
 }
@@ -148,7 +149,7 @@ func (r *runner) own(key string) bool {
 func (r *runner) unnamed(c *config.Connector) (problems config.Problems) {
 	for _, e := range r.test.settings {
 		list, rest, _ := strings.Cut(e.Key, ".")
-		if rest == "" || list != "transforms" && list != "predicates" {
+		if rest == "" || (list != "transforms" && list != "predicates") {
 			continue
 		}
 		if !slices.ContainsFunc(config.List(c.Text(list)), func(alias string) bool {
@@ -196,7 +197,8 @@ func (r *runner) apply(ctx context.Context, c *config.Connector) {
 		return
 	}
 	for i := range outcomes {
-		if in := &r.test.records[i]; outcomes[i].Fault == nil {
+		in := &r.test.records[i]
+		if outcomes[i].Fault == nil {
 			r.compare(ctx, b, in, outcomes[i].Rows)
 		} else {
 			r.compareFault(in, &outcomes[i])
@@ -226,7 +228,8 @@ func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.R
 		}
 		one := connectdata.Header{Name: h.name, Encoding: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
 		if d.Encoding == wit.Absent {
-			one.Encoding, one.Value = wit.Schemaless, []byte{connectdata.TagNull}
+			one.Encoding = wit.Schemaless
+			one.Value = []byte{connectdata.TagNull}
 		}
 		list = append(list, one)
 	}
@@ -267,16 +270,16 @@ func (r *runner) compareFault(in *input, o *Outcome) {
 }
 
 // String describes the expected result in short.
-func (o *wanted) String() string {
+func (w *wanted) String() string {
 	switch {
-	case o.dropped:
+	case w.dropped:
 		return "the record to be dropped"
-	case o.fails:
-		return fmt.Sprintf("an error with %q", o.message)
-	case len(o.records) == 1:
+	case w.fails:
+		return fmt.Sprintf("an error with %q", w.message)
+	case len(w.records) == 1:
 		return "a record"
 	}
-	return fmt.Sprintf("%d records", len(o.records))
+	return fmt.Sprintf("%d records", len(w.records))
 }
 
 func (r *runner) compare(ctx context.Context, b *record.Batch, in *input, rows []wit.Row) {
@@ -357,7 +360,8 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 		r.fail(want.line, "%s: %v", what, err)
 		return
 	}
-	expected, actual := want.json, found.Payload
+	expected := want.json
+	actual := found.Payload
 	if want.envelope {
 		// The value passes through the same code as the record's own, so that both are formatted alike.
 		other := &record.Batch{Registry: r.Registry}
@@ -371,7 +375,8 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 			r.fail(want.line, "%s: %v", what, err)
 			return
 		}
-		expected, actual = made.Envelope, found.Envelope
+		expected = made.Envelope
+		actual = found.Envelope
 	}
 	x, err := canonical(expected)
 	if err == nil {
@@ -387,24 +392,25 @@ func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string,
 
 // Written is a value in the form of test files: an envelope in JSON, and its content.
 type Written struct {
-	Envelope        []byte `json:"-"`
-	Schema, Payload json.RawMessage
+	Envelope []byte `json:"-"`
+	Schema   json.RawMessage
+	Payload  json.RawMessage
 }
 
 // shownBytes is the maximum length of a value that only accompanies a message, in bytes.
 const shownBytes = 300
 
-func (v *Written) short() string {
-	if len(v.Payload) > shownBytes {
-		return strings.ToValidUTF8(string(v.Payload[:shownBytes]), "") + "…"
+func (w *Written) short() string {
+	if len(w.Payload) > shownBytes {
+		return strings.ToValidUTF8(string(w.Payload[:shownBytes]), "") + "…"
 	}
-	return string(v.Payload)
+	return string(w.Payload)
 }
 
 // WriteValue returns a value as the JSON converter writes it. Dates without a schema, which that rejects, become
 // milliseconds since 1970.
-func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch, d wit.ValueSlice) (v Written,
-	err error) {
+func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch,
+	d wit.ValueSlice) (v Written, err error) {
 	if d.Encoding == wit.Schemaless {
 		tree, _, err := connectdata.ReadSchemaless(b.Bytes(d))
 		if err != nil {
@@ -422,7 +428,8 @@ func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch,
 	if err != nil {
 		return v, fmt.Errorf("the JSON converter refuses what came out: %w", err)
 	}
-	if v.Envelope = out; null {
+	v.Envelope = out
+	if null {
 		v.Envelope = []byte(`{"schema":null,"payload":null}`)
 	}
 	err = json.Unmarshal(v.Envelope, &v)
@@ -447,12 +454,14 @@ func withoutDates(v any) (out any, dates bool) {
 	case connectdata.List:
 		for i := range v {
 			one, found := withoutDates(v[i])
-			v[i], dates = one, dates || found
+			v[i] = one
+			dates = dates || found
 		}
 	case connectdata.Map:
 		for i := range v {
 			one, found := withoutDates(v[i].Value)
-			v[i].Value, dates = one, dates || found
+			v[i].Value = one
+			dates = dates || found
 		}
 	}
 	return v, dates

@@ -25,7 +25,8 @@ func bind(plugins *plugin.Manager, connector *config.Connector, prefix string, i
 		return boundPlugin{}, err
 	}
 	guest := components.PluginView(plugins, b.Current().Module(), component)
-	if guest.Prefix = prefix; prefix != "" {
+	guest.Prefix = prefix
+	if prefix != "" {
 		connector = connector.StageConfig(prefix)
 	}
 	return boundPlugin{b, component.Name, guest.Settings(connector)}, nil

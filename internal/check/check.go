@@ -297,8 +297,7 @@ func entryFor(connector *config.Connector, key string) config.Entry {
 func problem(entry config.Entry, err error) config.Problem {
 	var unsettled *plugin.AmbiguousPlugin
 	return config.Problem{File: entry.File, Line: entry.Line, Setting: entry.Key, Text: err.Error(),
-		ConnectorOnly: errors.As(err,
-			&unsettled)}
+		ConnectorOnly: errors.As(err, &unsettled)}
 }
 
 func warning(entry config.Entry, text string) config.Problem {
@@ -334,8 +333,7 @@ func unsupported(connector *config.Connector, declarations *config.Declarations,
 		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == entry.Key && !p.Warning }) {
 			continue // already reported
 		}
-		problems = append(problems, problem(entry, fmt.Errorf("not supported yet (the host ignores %s)",
-			spec.Role())))
+		problems = append(problems, problem(entry, fmt.Errorf("not supported yet (the host ignores %s)", spec.Role())))
 	}
 	return problems
 }

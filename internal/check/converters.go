@@ -33,7 +33,8 @@ func WorkerConverters(w *config.Worker) config.Problems {
 				continue
 			}
 			p := w.Problem(converter+"."+name, text)
-			p.Code, p.Warning = setting.CodeUnknown, true
+			p.Code = setting.CodeUnknown
+			p.Warning = true
 			problems = append(problems, p)
 		}
 	}
@@ -49,7 +50,8 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 	var problems config.Problems
 	for _, converter := range components.ConverterSettings {
 		class, settings := connector.Converter(converter, ch.Worker)
-		key, header := converter == components.KeyConverter, converter == components.HeaderConverter
+		key := converter == components.KeyConverter
+		header := converter == components.HeaderConverter
 		declared, err := components.ConverterOf(converter, class)
 		if err != nil {
 			problems = append(problems, problem(entryFor(connector, converter), err))
@@ -71,7 +73,8 @@ func (ch *Checker) checkConverters(connector *config.Connector, component wit.Co
 				continue
 			}
 			for _, text := range value.Errors {
-				problems, invalid = append(problems, problem(at, errors.New(text))), true
+				problems = append(problems, problem(at, errors.New(text)))
+				invalid = true
 			}
 		}
 		if connector.Text(converter) != "" {

@@ -19,8 +19,9 @@ var ErrUnknownPlugin = errors.New("there is no such plugin")
 
 // ErrVersion means that a class exists only in other versions. Its text is Kafka Connect's.
 type ErrVersion struct {
-	Class, Version string
-	Available      []string
+	Class     string
+	Version   string
+	Available []string
 }
 
 func (e *ErrVersion) Error() string {

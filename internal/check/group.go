@@ -58,7 +58,8 @@ func (ch *Checker) checkSharedGroup(connector *config.Connector) (problems confi
 // keepsGroup reports whether a sink keeps its consumer group, so that only the other sink of the group is rejected: the
 // sink that runs with it keeps it, else the sink whose default group it is, else the first one.
 func (ch *Checker) keepsGroup(connector, other *config.Connector) bool {
-	runs, otherRuns := ch.runsInGroup(connector), ch.runsInGroup(other)
+	runs := ch.runsInGroup(connector)
+	otherRuns := ch.runsInGroup(other)
 	position := slices.IndexFunc(ch.Connectors, func(c *config.Connector) bool {
 		return c.Name == connector.Name && groupOf(c).id == groupOf(connector).id
 	})

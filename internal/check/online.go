@@ -66,9 +66,8 @@ func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connect
 		return result.Pending, err
 	})
 	if err != nil {
-		ch.log().Warn("the plugin cannot check settings with the service: checking without it", "connector",
-			connector.Name,
-			"plugin", info.Name, "error", err)
+		ch.log().Warn("the plugin cannot check settings with the service: checking without it",
+			"connector", connector.Name, "plugin", info.Name, "error", err)
 		return nil, skipped, ch.validateOffline(ctx, connector, "", info, component, found)
 	}
 	problems = config.ValidationProblems(connector, "", validated, found)
@@ -76,8 +75,7 @@ func (ch *Checker) validateOnline(ctx context.Context, connector *config.Connect
 		problems = append(problems, problem(entryFor(connector, online.rejectedSetting), online.rejected))
 	}
 	online.skipped.result = online.logonResult()
-	return validated, online.skipped, append(problems,
-		online.unansweredWarnings(connector, component)...)
+	return validated, online.skipped, append(problems, online.unansweredWarnings(connector, component)...)
 }
 
 // OpenedSource is a source as its plugin opens it. The zero value has no feeds.
@@ -190,33 +188,33 @@ type onlineCheck struct {
 }
 
 // logonResult returns [LogonAccepted], or why it is not known whether the service accepts the logon, or "".
-func (v *onlineCheck) logonResult() string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+func (o *onlineCheck) logonResult() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	switch {
-	case v.rejected != nil:
+	case o.rejected != nil:
 		return ""
-	case v.answered && v.isAccepted():
+	case o.answered && o.isAccepted():
 		return LogonAccepted
-	case len(v.unanswered) > 0:
-		return notChecked + v.unanswered[0]
+	case len(o.unanswered) > 0:
+		return notChecked + o.unanswered[0]
 	}
 	return ""
 }
 
 const notChecked = "not checked with the service: "
 
-func (v *onlineCheck) unansweredWarnings(connector *config.Connector,
+func (o *onlineCheck) unansweredWarnings(connector *config.Connector,
 	component wit.Component) (warnings config.Problems) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	roles := connector.Roles(component)
 	name := roles.Setting(role.Address)
 	if roles.Has(role.Destination) {
 		name = roles.Setting(role.Destination)
 	}
-	slices.Sort(v.unanswered)
-	for _, text := range slices.Compact(v.unanswered) {
+	slices.Sort(o.unanswered)
+	for _, text := range slices.Compact(o.unanswered) {
 		w := warning(entryFor(connector, name), notChecked+text)
 		w.Code = setting.CodeNotChecked
 		warnings = append(warnings, w)
@@ -294,7 +292,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, component wit.Component,
 }
 
 // Fetch implements [transport.Fetcher]. It fails only if the caller's context ends.
-func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
+func (o *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	answers := make([]wit.Response, len(n.Requests))
 	slots := make(chan struct{}, onlineConcurrency)
 	var all sync.WaitGroup
@@ -303,10 +301,10 @@ func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Resp
 		all.Add(1)
 		go func() {
 			defer func() { <-slots; all.Done() }()
-			defer guard.Recover(v.log, "validation of a connector", nil)
-			timed, end := v.clock.request()
+			defer guard.Recover(o.log, "validation of a connector", nil)
+			timed, end := o.clock.request()
 			defer end()
-			answers[i] = v.answer(timed, &n.Requests[i])
+			answers[i] = o.answer(timed, &n.Requests[i])
 		}()
 	}
 	all.Wait()
@@ -317,12 +315,12 @@ func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Resp
 }
 
 // answer sends one request of the plugin, or returns the status that replaces a response.
-func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
+func (o *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	unanswered := func(why string) {
-		v.mu.Lock()
-		defer v.mu.Unlock()
+		o.mu.Lock()
+		defer o.mu.Unlock()
 		path, _, _ := strings.Cut(r.Target, "?")
-		v.unanswered = append(v.unanswered, r.Method+" "+path+": "+why)
+		o.unanswered = append(o.unanswered, r.Method+" "+path+": "+why)
 	}
 	respond := func(status uint16, why string) wit.Response {
 		if status != http.StatusUnauthorized { // which is reported as v.rejected
@@ -335,7 +333,7 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return respond(http.StatusBadGateway, "a check of settings sends no "+r.Method)
 	}
-	client, err := v.open()
+	client, err := o.open()
 	if err != nil {
 		return respond(http.StatusBadGateway, err.Error())
 	}
@@ -347,50 +345,50 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 			err = &wit.Error{Kind: wit.ErrorUnauthorized, Message: "the service answered 401"}
 		}
 		why := service.Explain(client, err)
-		v.mu.Lock()
-		if v.rejected == nil {
-			v.rejected = why
-			v.rejectedSetting = v.refusedSetting()
+		o.mu.Lock()
+		if o.rejected == nil {
+			o.rejected = why
+			o.rejectedSetting = o.refusedSetting()
 		}
-		v.mu.Unlock()
+		o.mu.Unlock()
 		return respond(http.StatusUnauthorized, why.Error())
 	case err == nil:
 		if response.Status >= http.StatusInternalServerError {
 			unanswered("status " + strconv.Itoa(int(response.Status)))
 			return response
 		}
-		v.mu.Lock()
-		v.answered = true
-		v.mu.Unlock()
+		o.mu.Lock()
+		o.answered = true
+		o.mu.Unlock()
 		return response
 	}
 	why := err.Error()
 	var byLimits limitError
 	switch cause := context.Cause(ctx); {
 	case cause == errServiceSlow:
-		why = timeoutReason + v.wait.String()
+		why = timeoutReason + o.wait.String()
 	case errors.As(cause, &byLimits):
-		why = v.limitText(byLimits.wait)
+		why = o.limitText(byLimits.wait)
 	}
 	return respond(http.StatusGatewayTimeout, why)
 }
 
-func (v *onlineCheck) open() (*transport.Client, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.client == nil && v.connectErr == nil {
-		v.client, v.connectErr = v.connect()
+func (o *onlineCheck) open() (*transport.Client, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.client == nil && o.connectErr == nil {
+		o.client, o.connectErr = o.connect()
 	}
-	return v.client, v.connectErr
+	return o.client, o.connectErr
 }
 
-func (v *onlineCheck) close() {
-	v.clock.end(nil)
-	if v.client == nil {
+func (o *onlineCheck) close() {
+	o.clock.end(nil)
+	if o.client == nil {
 		return
 	}
 	go func() {
-		defer guard.Recover(v.log, "end of a validation's session", nil)
-		v.client.Close()
+		defer guard.Recover(o.log, "end of a validation's session", nil)
+		o.client.Close()
 	}()
 }

@@ -64,7 +64,8 @@ func (t timed) Deadline() (deadline time.Time, ok bool) {
 func (c *onlineClock) request() (ctx context.Context, end func()) {
 	c.count(1, 0)
 	var mu sync.Mutex
-	waits, ended := 0, false
+	waits := 0
+	ended := false
 	ctx = pause.WithLimitObserver(timed{c.ctx, c}, func(by int) {
 		mu.Lock()
 		defer mu.Unlock()

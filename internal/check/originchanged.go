@@ -14,10 +14,10 @@ import (
 // offsets belong to the previous one and no setting decides what happens to them: its tasks could not start.
 // fingerprints returns those of the stored offsets; it is only called if the system differs.
 func OriginChanged(before, connector *config.Connector, component wit.Component,
-	fingerprints func() ([]string, error)) (
-	problems config.Problems, err error) {
+	fingerprints func() ([]string, error)) (problems config.Problems, err error) {
 	undecided := undecidedSettings(connector, component)
-	was, after := components.SystemOf(before, component), components.SystemOf(connector, component)
+	was := components.SystemOf(before, component)
+	after := components.SystemOf(connector, component)
 	if len(undecided) == 0 || was.Origin == "" || after.Origin == "" || was == after {
 		return nil, nil
 	}
@@ -44,7 +44,8 @@ func OriginChanged(before, connector *config.Connector, component wit.Component,
 // undecidedSettings returns the settings, one for each entity set, that decide what happens to an offset of another
 // system, and that are set to fail. The settings of the topics name the entity sets of a template.
 func undecidedSettings(connector *config.Connector, component wit.Component) (all []config.Entry) {
-	declarations, name := config.DeclareComponent(component), components.OriginChangeSetting(component)
+	declarations := config.DeclareComponent(component)
+	name := components.OriginChangeSetting(component)
 	before, after, template := strings.Cut(name, "{n}")
 	if name == "" {
 		return nil

@@ -47,7 +47,7 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 			}
 		}
 		for source, entry := range reads {
-			if _, both := theirs.reads[source]; both && !components.EffectOf(ch.Plugins, other).ChangesTopic {
+			if _, ok := theirs.reads[source]; ok && !components.EffectOf(ch.Plugins, other).ChangesTopic {
 				warnings = append(warnings, warning(entry,
 					fmt.Sprintf("connector %s reads the same data into topic %s: each row is written there twice, "+
 						"unless the two connectors select different rows", other.Name,
@@ -62,12 +62,14 @@ func (ch *Checker) claimConflicts(ctx context.Context, connector *config.Connect
 // topicReads returns the topic settings of a source, by topic and by the data that is read into it: the system and the
 // required settings of the group.
 func topicReads(connector *config.Connector, component wit.Component) map[string]config.Entry {
-	declarations, topics, needs := config.DeclareComponent(component), map[string]config.Entry{}, map[string][]string{}
+	declarations := config.DeclareComponent(component)
+	topics := map[string]config.Entry{}
+	needs := map[string][]string{}
 	for _, entry := range connector.Entries {
 		for _, spec := range declarations.Matching(entry.Key) {
 			_, last, grouped := strings.Cut(spec.Name, "}.")
-			switch group, in := strings.CutSuffix(entry.Key, last); {
-			case !grouped || !in: // not of a group
+			switch group, ok := strings.CutSuffix(entry.Key, last); {
+			case !grouped || !ok: // not of a group
 			case spec.Role() == role.SourceTopic:
 				topics[group] = entry
 			case setting.IsRequired(&spec):
@@ -75,7 +77,8 @@ func topicReads(connector *config.Connector, component wit.Component) map[string
 			}
 		}
 	}
-	all, at := map[string]config.Entry{}, fmt.Sprint(component.Name, " ", components.SystemOf(connector, component))
+	all := map[string]config.Entry{}
+	at := fmt.Sprint(component.Name, " ", components.SystemOf(connector, component))
 	for group, entry := range topics {
 		slices.Sort(needs[group])
 		all[strings.Join(append([]string{at, components.TopicOf(entry)}, needs[group]...), "\x00")] = entry
@@ -117,8 +120,8 @@ type knownPlan struct {
 func (p *Plans) find(connector *config.Connector, module string) (connectorPlan, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	k, known := p.known[connector.Name]
-	return k.planned, known && k.module == module && slices.EqualFunc(k.entries, connector.Entries,
+	k, ok := p.known[connector.Name]
+	return k.planned, ok && k.module == module && slices.EqualFunc(k.entries, connector.Entries,
 		func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) })
 }
 
@@ -153,9 +156,10 @@ func (ch *Checker) cachedPlan(ctx context.Context, connector *config.Connector, 
 	if ch.Plans == nil {
 		ch.Plans = &Plans{}
 	}
-	class, version := connector.Text("connector.class"), connector.Text("connector.plugin.version")
-	source, cached := found[[2]string{class, version}]
-	if !cached {
+	class := connector.Text("connector.class")
+	version := connector.Text("connector.plugin.version")
+	source, ok := found[[2]string{class, version}]
+	if !ok {
 		source.info, source.component, source.err = components.Find(ch.Plugins, class, version, wit.ComponentSource)
 		found[[2]string{class, version}] = source
 	}

@@ -249,8 +249,9 @@ func (t *Tool) Counters() transport.Counters {
 // Topic is a topic of a connector with the setting that names it. Read means that the connector reads it; otherwise it
 // writes to it.
 type Topic struct {
-	Setting, Name string
-	Read          bool
+	Setting string
+	Name    string
+	Read    bool
 }
 
 // Topics returns the topics in the settings of a connector, including the dead letter topic. It omits topics of a
@@ -263,7 +264,8 @@ func (t *Tool) Topics() (topics []Topic) {
 			}
 		}
 	}
-	connector, declarations := t.connector, config.DeclareComponent(t.component)
+	connector := t.connector
+	declarations := config.DeclareComponent(t.component)
 	if list, ok := connector.Entry("topics"); ok {
 		add(true, list, config.List(list.Value.Reveal())...)
 	} else if _, regex := connector.Entry("topics.regex"); !regex && t.component.Kind == wit.ComponentSink {

@@ -27,8 +27,10 @@ func (ch *Checker) unreachableTopics(connector *config.Connector, component wit.
 	if component.Kind != wit.ComponentSink {
 		return nil
 	}
-	all, effect := components.TopicSettings(connector, component), components.EffectOf(ch.Plugins, connector)
-	read, text := config.List(connector.Text("topics")), connector.Text("topics.regex")
+	all := components.TopicSettings(connector, component)
+	effect := components.EffectOf(ch.Plugins, connector)
+	read := config.List(connector.Text("topics"))
+	text := connector.Text("topics.regex")
 	if len(all)+len(read) == 0 && text == "" && !namesTopics(component) {
 		const neither = "Must configure one of topics or topics.regex"
 		return config.Problems{problem(entryFor(connector, "topics"), errors.New(neither)),

@@ -119,7 +119,9 @@ func (ch *Checker) Validate(ctx context.Context, connector *config.Connector) (*
 	for _, converter := range []string{components.HeaderConverter, components.KeyConverter, components.ValueConverter} {
 		builder.addConverter(converter)
 	}
-	validate, validated, untried := ch.validateOffline, []wit.ConfigValue(nil), logonHint{}
+	validate := ch.validateOffline
+	validated := []wit.ConfigValue(nil)
+	untried := logonHint{}
 	if ch.Wait > 0 {
 		validate = func(ctx context.Context, connector *config.Connector, prefix string, info plugin.Info,
 			component wit.Component,
@@ -172,7 +174,8 @@ func (v *validationBuilder) redact(redact func(string) string) {
 		isSet[entry.Key] = true
 	}
 	for i := range v.Configs {
-		definition, value := &v.Configs[i].Definition, &v.Configs[i].Value
+		definition := &v.Configs[i].Definition
+		value := &v.Configs[i].Value
 		definition.Documentation, definition.Default, definition.Group = redact(definition.Documentation),
 			redactPointer(definition.Default), redactPointer(definition.Group)
 		if !isSet[definition.Name] {
@@ -295,9 +298,11 @@ func (v *validationBuilder) configValue(spec wit.ConfigKey) wit.ConfigValue {
 
 // addStage adds the settings of a transform or predicate: class and version first, then by name, as Kafka Connect does.
 func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, kind wit.ComponentKind) {
-	group, source := "Transforms: "+alias, "Transformation"
+	group := "Transforms: " + alias
+	source := "Transformation"
 	if kind == wit.ComponentPredicate {
-		group, source = "Predicates: "+alias, "Predicate"
+		group = "Predicates: " + alias
+		source = "Predicate"
 	}
 	first := len(v.Configs)
 	key := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.ConfigValue {
@@ -325,8 +330,8 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 		}
 	}
 	if kind == wit.ComponentTransformation {
-		negate, no := key("negate", wit.KindBoolean, wit.Medium, "Whether the predicate is negated.", "negate"),
-			"false"
+		negate := key("negate", wit.KindBoolean, wit.Medium, "Whether the predicate is negated.", "negate")
+		no := "false"
 		negate.Key.DefaultValue = &no
 		if negate.Value == nil {
 			negate.Value = &no
@@ -339,7 +344,9 @@ func (v *validationBuilder) addStage(ch *Checker, prefix, alias, class string, k
 	slices.SortStableFunc(rest, func(a, b Validated) int { return strings.Compare(a.Value.Name, b.Value.Name) })
 	for i := range v.Configs[first:] {
 		definition := &v.Configs[first+i].Definition
-		definition.Group, definition.Order, definition.InGroup = &group, int32(i), int32(i)
+		definition.Group = &group
+		definition.Order = int32(i)
+		definition.InGroup = int32(i)
 		if i < 2 {
 			definition.Width = "LONG"
 		}
@@ -390,8 +397,7 @@ func (v *validationBuilder) add(prefix string, value wit.ConfigValue) {
 	}
 	v.index[definition.Name] = len(v.Configs)
 	v.Configs = append(v.Configs, Validated{definition, Value{Name: definition.Name, Value: shown,
-		Recommended: append([]string{},
-			value.Recommended...), Errors: []string{}, Visible: value.Visible}})
+		Recommended: append([]string{}, value.Recommended...), Errors: []string{}, Visible: value.Visible}})
 }
 
 // normalizedValue returns a value as Kafka Connect shows it: numbers and booleans normalized, spaces trimmed. Invalid
@@ -418,7 +424,7 @@ func normalizedValue(kind wit.SettingKind, value *string) *string {
 func newDefinition(spec wit.ConfigKey, prefix string, common bool) Definition {
 	definition := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
 		Importance: importances[spec.Importance], Documentation: spec.Documentation,
-		Required: setting.IsRequired(&spec) || spec.Name == "name" && common, Order: -1, Width: widths[0],
+		Required: setting.IsRequired(&spec) || (spec.Name == "name" && common), Order: -1, Width: widths[0],
 		Display: spec.Name, Dependents: []string{}}
 	for _, r := range spec.Rules {
 		switch {
@@ -454,7 +460,8 @@ func (v *validationBuilder) addRecommendations(validated []wit.ConfigValue) {
 			v.add("", value)
 			continue
 		}
-		validated.Value.Recommended, validated.Value.Visible = append([]string{}, value.Recommended...), value.Visible
+		validated.Value.Recommended = append([]string{}, value.Recommended...)
+		validated.Value.Visible = value.Visible
 		validated.Definition.Documentation = value.Key.Documentation
 	}
 }

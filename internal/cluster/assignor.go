@@ -52,9 +52,12 @@ type AssignorState struct {
 }
 
 type memberHistory struct {
-	id, name           string
-	missingSince       time.Time     // when it was first missing; zero while it is a member
-	assigned, deferred []ResourceSet // its target, and what must be released by others first
+	id           string
+	name         string
+	missingSince time.Time // when it was first missing; zero while it is a member
+	// its target, and what must be released by others first
+	assigned []ResourceSet
+	deferred []ResourceSet
 }
 
 type versionKey struct {
@@ -115,9 +118,10 @@ type plan struct {
 }
 
 type resource struct {
-	connector, index int
-	owner            int  // index of the member that shall run it, or unassigned, or delayed
-	running          bool // the owner already runs it
+	connector int
+	index     int
+	owner     int  // index of the member that shall run it, or unassigned, or delayed
+	running   bool // the owner already runs it
 }
 
 const (
@@ -172,7 +176,7 @@ func newPlan(in Input) *plan {
 	p.owned = make([][]ownedSet, len(p.connectors))
 	for m := range in.Members {
 		for _, h := range in.Members[m].Owned {
-			if i, known := p.index[h.Connector]; known {
+			if i, ok := p.index[h.Connector]; ok {
 				p.owned[i] = append(p.owned[i], ownedSet{m, h})
 			}
 		}
@@ -183,7 +187,7 @@ func newPlan(in Input) *plan {
 func (p *plan) resourceCount(i int, claimed map[string]string) (count int) {
 	connector := &p.connectors[i]
 	unplaced := func(format string, args ...any) { p.out.Unplaced[connector.Name] = fmt.Sprintf(format, args...) }
-	if other, twice := p.index[connector.Key]; twice {
+	if other, ok := p.index[connector.Key]; ok {
 		unplaced("expected a name whose hash differs from that of connector %s, found %016x", p.connectors[other].Name,
 			connector.Key)
 		return 0
@@ -221,7 +225,8 @@ func (p *plan) addOrigin(connector *Connector) int {
 	if connector.Origin == "" {
 		return -1
 	}
-	key, n := KeyOf(connector.Origin), len(p.in.Members)
+	key := KeyOf(connector.Origin)
+	n := len(p.in.Members)
 	i := slices.IndexFunc(p.origins, func(o origin) bool { return o.key == key })
 	if i < 0 {
 		i = len(p.origins)
@@ -236,9 +241,9 @@ func (p *plan) addOrigin(connector *Connector) int {
 func (p *plan) resourcesIn(sets ...ResourceSet) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for _, h := range sets {
-			i, known := p.index[h.Connector]
+			i, ok := p.index[h.Connector]
 			for bit := range h.Resources.All() {
-				if !known || p.first[i]+bit >= p.first[i+1] {
+				if !ok || p.first[i]+bit >= p.first[i+1] {
 					break
 				}
 				if !yield(p.first[i] + bit) {
@@ -306,29 +311,32 @@ func (p *plan) move(i, newOwner int) {
 		p.assigned[resource.kind()][newOwner] = append(p.assigned[resource.kind()][newOwner], i)
 		count(newOwner, 1)
 	}
-	resource.owner, resource.running = newOwner, false
+	resource.owner = newOwner
+	resource.running = false
 }
 
 // restorePrevious gives resources to the members that own them, or that the previous plan intended.
 func (p *plan) restorePrevious() {
-	ids, names := map[string]int{}, map[string]int{}
+	ids := map[string]int{}
+	names := map[string]int{}
 	for m, member := range p.in.Members {
 		if ids[member.ID] = m; !member.Leaving && member.Name != "" {
 			names[member.Name] = m
 		}
 	}
-	intended, isOwned, isKnown := make([]int, len(p.resources)), make([]bool, len(p.resources)),
-		make([]bool, len(p.in.Members))
+	intended := make([]int, len(p.resources))
+	isOwned := make([]bool, len(p.resources))
+	isKnown := make([]bool, len(p.in.Members))
 	for i := range intended {
 		intended[i] = unassigned
 	}
 	var lost []memberHistory
 	for _, history := range p.in.State.members {
-		m, there := ids[history.id]
+		m, ok := ids[history.id]
 		switch {
 		case !history.missingSince.IsZero():
 			lost = append(lost, history)
-		case !there:
+		case !ok:
 			history.missingSince = p.in.Now
 			lost = append(lost, history)
 		default:
@@ -352,8 +360,7 @@ func (p *plan) restorePrevious() {
 	}
 	for i := range p.resources {
 		if m := p.currentOwner(&p.resources[i]); m >= 0 && (!isKnown[m] || intended[i] == m) &&
-			p.canMove(&p.resources[i],
-				m) {
+			p.canMove(&p.resources[i], m) {
 			p.move(i, m)
 			p.resources[i].running = true
 		}
@@ -367,7 +374,7 @@ func (p *plan) restorePrevious() {
 
 // delayLostMember lets the resources of a lost member wait, unless a member with its name has joined.
 func (p *plan) delayLostMember(history memberHistory, names map[string]int, intended []int, isOwned []bool) {
-	back, returned := names[history.name]
+	back, ok := names[history.name]
 	until := history.missingSince.Add(p.in.Delay)
 	var delayedResources []ResourceSet
 	for i := range p.resourcesIn(history.assigned...) {
@@ -377,7 +384,7 @@ func (p *plan) delayLostMember(history memberHistory, names map[string]int, inte
 		}
 		isOwned[i] = true
 		switch {
-		case returned:
+		case ok:
 			intended[i] = back
 		case p.in.Now.Before(until):
 			resource.owner = delayed
@@ -401,15 +408,17 @@ func appendResource(list []ResourceSet, c *Connector, bit int) []ResourceSet {
 }
 
 func (p *plan) currentOwner(resource *resource) int {
-	best, newest := unassigned, int32(math.MinInt32)
+	best := unassigned
+	newest := int32(math.MinInt32)
 	for _, owned := range p.owned[resource.connector] {
 		generation := p.in.Members[owned.member].Generation
 		switch {
-		case !owned.Resources.Has(resource.index) || resource.index > 0 &&
-			owned.Version != p.connectors[resource.connector].Version ||
+		case !owned.Resources.Has(resource.index) || (resource.index > 0 &&
+			owned.Version != p.connectors[resource.connector].Version) ||
 			owned.member == best:
 		case generation > newest:
-			best, newest = owned.member, generation
+			best = owned.member
+			newest = generation
 		case generation == newest:
 			best = unassigned
 		}
@@ -432,14 +441,17 @@ func (p *plan) assignUnowned() {
 		if resource.owner != unassigned {
 			continue
 		}
-		best, owned, tasks := unassigned, p.assigned[resource.kind()], p.tasks[resource.connector]
+		best := unassigned
+		owned := p.assigned[resource.kind()]
+		tasks := p.tasks[resource.connector]
 		for m := range owned {
 			if p.canMove(resource, m) && (best < 0 || cmp.Or(cmp.Compare(len(owned[m]), len(owned[best])),
 				cmp.Compare(tasks[m], tasks[best])) < 0) {
 				best = m
 			}
 		}
-		if p.move(i, best); best < 0 {
+		p.move(i, best)
+		if best < 0 {
 			c := &p.connectors[resource.connector]
 			p.out.Unplaced[c.Name] = fmt.Sprintf(
 				"expected the plugins of class %s on one of the %d workers that may send requests to %s at a time, "+
@@ -496,7 +508,8 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 	}
 	slices.SortStableFunc(others, func(a, b int) int { return cmp.Compare(owned(a), owned(b)) })
 	for _, target := range others {
-		best, least := unassigned, math.MaxInt
+		best := unassigned
+		least := math.MaxInt
 		for _, i := range p.assigned[kind][from] {
 			resource := &p.resources[i]
 			cost := kind * (p.tasks[resource.connector][target] - p.tasks[resource.connector][from])
@@ -504,7 +517,8 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 				cost += 4 * maxTask
 			}
 			if (which == allResources || !resource.running) && cost < least && p.canMove(resource, target) {
-				best, least = i, cost
+				best = i
+				least = cost
 			}
 		}
 		if best >= 0 {
@@ -518,7 +532,7 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 				continue
 			}
 			if all := p.originTasks(o, from); !slices.ContainsFunc(all, func(i int) bool {
-				return which == onlyIdle && p.resources[i].running || !p.isEligible(p.resources[i].connector, target)
+				return (which == onlyIdle && p.resources[i].running) || !p.isEligible(p.resources[i].connector, target)
 			}) {
 				return all, target
 			}
@@ -536,20 +550,24 @@ func (p *plan) rebalanceRunning() {
 func (p *plan) buildOutput() {
 	p.collectOwned()
 	n := len(p.in.Members)
-	assigned, deferred := make([][]ResourceSet, n), make([][]ResourceSet, n)
+	assigned := make([][]ResourceSet, n)
+	deferred := make([][]ResourceSet, n)
 	for i := range p.resources {
-		resource, lists := &p.resources[i], assigned
+		resource := &p.resources[i]
+		lists := assigned
 		switch {
 		case resource.owner < 0:
 			continue
 		case resource.running:
 		case p.isBlocked(resource), p.origin(resource) != nil && !p.origin(resource).admit(resource.owner):
-			p.out.RejoinAfterRevoke, lists = true, deferred
+			p.out.RejoinAfterRevoke = true
+			lists = deferred
 		}
 		lists[resource.owner] = appendResource(lists[resource.owner], &p.connectors[resource.connector], resource.index)
 	}
 	for member := range p.in.Members {
-		id, origins := p.in.Members[member].ID, map[Key]limits.Division{}
+		id := p.in.Members[member].ID
+		origins := map[Key]limits.Division{}
 		for _, o := range p.origins {
 			if o.isUser[member] {
 				origins[o.key] = limits.Division{Workers: o.userCount, Requests: o.maxRequests, PerSecond: o.perSecond}
@@ -578,11 +596,11 @@ func (p *plan) collectOwned() {
 				continue
 			}
 			key := versionKey{owned.Connector, owned.Version}
-			connector, known := living[key]
-			if !known {
-				connector, known = p.in.State.versions[key]
+			connector, ok := living[key]
+			if !ok {
+				connector, ok = p.in.State.versions[key]
 			}
-			if !known {
+			if !ok {
 				p.unknownVersions = append(p.unknownVersions, member)
 				for o := range p.origins { // it may send requests to any origin
 					p.origins[o].userCount++
@@ -608,9 +626,9 @@ func (p *plan) collectOwned() {
 func (p *plan) isBlocked(resource *resource) bool {
 	connector := &p.connectors[resource.connector]
 	for _, owned := range p.owned[resource.connector] {
-		if owned.member != resource.owner && (owned.Resources.Has(resource.index) || resource.index > 0 &&
+		if owned.member != resource.owner && (owned.Resources.Has(resource.index) || (resource.index > 0 &&
 			owned.Version != connector.Version &&
-			owned.Resources.HasTasks()) {
+			owned.Resources.HasTasks())) {
 			return true
 		}
 	}

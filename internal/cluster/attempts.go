@@ -77,12 +77,13 @@ type attempt struct {
 }
 
 // requestTurn decides whether a worker may send a secret now, must wait, or must not because it was rejected.
-func (l *lockout) requestTurn(call lockoutCall, now time.Time, members map[string]bool) (answer lockoutAnswer,
-	changed bool) {
+func (l *lockout) requestTurn(call lockoutCall, now time.Time,
+	members map[string]bool) (answer lockoutAnswer, changed bool) {
 	if i := l.indexOf(call.Secret); i >= 0 {
 		return lockoutAnswer{RejectedAt: time.UnixMilli(l.Rejected[i].At)}, false
 	}
-	current, failures := l.Attempt, 0
+	current := l.Attempt
+	failures := 0
 	if current != nil && current.Secret == call.Secret {
 		failures = current.Failures
 	}
@@ -115,10 +116,13 @@ func (l *lockout) recordOutcome(call lockoutCall, now time.Time) (changed bool) 
 	case (call.Outcome == lockouts.Rejected || call.Outcome == inDoubt) && l.indexOf(call.Secret) < 0:
 		l.reject(call.Secret, now)
 	case call.Outcome == lockouts.Accepted && isOwn:
-		l.Attempt, l.Accepted, l.AcceptedAt = nil, call.Secret, now.UnixMilli()
+		l.Attempt = nil
+		l.Accepted = call.Secret
+		l.AcceptedAt = now.UnixMilli()
 	case call.Outcome == lockouts.Inconclusive && isOwn:
 		next := attempt{Secret: current.Secret, Failures: current.Failures - 1}
-		if l.Attempt = &next; next.Failures <= 0 {
+		l.Attempt = &next
+		if next.Failures <= 0 {
 			l.Attempt = nil
 		}
 	default:
@@ -132,7 +136,8 @@ func (l *lockout) reject(secret string, now time.Time) {
 		l.Attempt = nil
 	}
 	if l.Accepted == secret {
-		l.Accepted, l.AcceptedAt = "", 0
+		l.Accepted = ""
+		l.AcceptedAt = 0
 	}
 	l.Rejected = append(l.Rejected, rejection{secret, now.UnixMilli()})
 	l.Rejected = l.Rejected[max(0, len(l.Rejected)-maxRejected):]
@@ -160,38 +165,38 @@ func NewAttemptArbiter(ledger configtopic.ClusterState, members func() map[strin
 	return &AttemptArbiter{state: ledger, memberIDs: members, lock: guard.NewCtxMutex()}
 }
 
-func (p *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) (answer any, err error) {
+func (a *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) (answer any, err error) {
 	var call lockoutCall
 	if err := json.Unmarshal(body, &call); err != nil {
 		return nil, fmt.Errorf("a call about a logon: %w", err)
 	}
-	if err := p.lock.Lock(ctx); err != nil {
+	if err := a.lock.Lock(ctx); err != nil {
 		return nil, err
 	}
-	defer p.lock.Unlock()
-	members := p.memberIDs()
+	defer a.lock.Unlock()
+	members := a.memberIDs()
 	var settings lockoutSettings
-	if raw := p.state.Annotations(lockoutPrefix + lockoutKey)[""]; raw != nil {
+	if raw := a.state.Annotations(lockoutPrefix + lockoutKey)[""]; raw != nil {
 		_ = json.Unmarshal(raw, &settings) // a damaged one is replaced
 	}
 	switch {
 	case members == nil:
 		return nil, ErrNotLeader
 	case call.Outcome == resumeLogons:
-		return p.resume(ctx, settings)
+		return a.resume(ctx, settings)
 	case call.User == "":
-		return lockoutAnswer{Wait: true}, p.ensureKey(ctx, settings)
+		return lockoutAnswer{Wait: true}, a.ensureKey(ctx, settings)
 	case len(call.User) != digestLength:
 		return nil, fmt.Errorf("a call about a logon: expected a digest of %d characters, found %d", digestLength,
 			len(call.User))
 	}
-	return p.decide(ctx, call, members)
+	return a.decide(ctx, call, members)
 }
 
-func (p *AttemptArbiter) decide(ctx context.Context, call lockoutCall, members map[string]bool) (answer lockoutAnswer,
-	err error) {
+func (a *AttemptArbiter) decide(ctx context.Context, call lockoutCall,
+	members map[string]bool) (answer lockoutAnswer, err error) {
 	var state lockout
-	if raw := p.state.Annotations(lockoutPrefix + call.User)[""]; raw != nil {
+	if raw := a.state.Annotations(lockoutPrefix + call.User)[""]; raw != nil {
 		if err := json.Unmarshal(raw, &state); err != nil {
 			return answer, fmt.Errorf("the annotation %s%s, which resuming logons deletes: %w", lockoutPrefix,
 				call.User, err)
@@ -204,7 +209,7 @@ func (p *AttemptArbiter) decide(ctx context.Context, call lockoutCall, members m
 		changed = state.recordOutcome(call, time.Now())
 	}
 	if changed {
-		err = p.write(ctx, nil, call.User, &state)
+		err = a.write(ctx, nil, call.User, &state)
 	}
 	return answer, err
 }
@@ -214,19 +219,19 @@ type lockoutSettings struct {
 	Resumed int64  `json:"resumed,omitempty"`
 }
 
-func (p *AttemptArbiter) ensureKey(ctx context.Context, settings lockoutSettings) error {
+func (a *AttemptArbiter) ensureKey(ctx context.Context, settings lockoutSettings) error {
 	if len(settings.Key) > 0 {
 		return nil
 	}
 	settings.Key = make([]byte, 32)
 	rand.Read(settings.Key)
-	return p.write(ctx, nil, lockoutKey, settings)
+	return a.write(ctx, nil, lockoutKey, settings)
 }
 
 // resume deletes the annotations of all users and then records the time, at which workers clear their caches.
-func (p *AttemptArbiter) resume(ctx context.Context, settings lockoutSettings) (answer lockoutAnswer, err error) {
+func (a *AttemptArbiter) resume(ctx context.Context, settings lockoutSettings) (answer lockoutAnswer, err error) {
 	var records []configtopic.Record
-	for name, raw := range p.state.Annotations(lockoutPrefix) {
+	for name, raw := range a.state.Annotations(lockoutPrefix) {
 		if len(name) != digestLength {
 			continue
 		}
@@ -237,13 +242,13 @@ func (p *AttemptArbiter) resume(ctx context.Context, settings lockoutSettings) (
 	}
 	// the clock of an earlier leader may be ahead
 	settings.Resumed = max(time.Now().UnixMilli(), settings.Resumed+1)
-	return answer, p.write(ctx, records, lockoutKey, settings)
+	return answer, a.write(ctx, records, lockoutKey, settings)
 }
 
-func (p *AttemptArbiter) write(ctx context.Context, records []configtopic.Record, name string, value any) error {
+func (a *AttemptArbiter) write(ctx context.Context, records []configtopic.Record, name string, value any) error {
 	r, err := configtopic.AnnotationRecord(lockoutPrefix+name, value)
 	if err == nil {
-		_, err = p.state.Write(ctx, append(records, r)...)
+		_, err = a.state.Write(ctx, append(records, r)...)
 	}
 	return err
 }

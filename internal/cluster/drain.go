@@ -21,7 +21,7 @@ const (
 func (w *Worker) setDrainState(to, from drainState) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.drainState != from || w.leaveCalled && to == active {
+	if w.drainState != from || (w.leaveCalled && to == active) {
 		return false
 	}
 	w.drainState = to

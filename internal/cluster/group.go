@@ -42,9 +42,12 @@ type JoinedMember struct {
 type GroupOptions struct {
 	Kafka kafka.Config
 	// Group is group.id. Topic is an existing topic, which is not read: kgo joins no group without one.
-	Group, Topic                                        string
-	InstanceID                                          string // group.instance.id. Empty means a dynamic member.
-	SessionTimeout, RebalanceTimeout, HeartbeatInterval time.Duration
+	Group             string
+	Topic             string
+	InstanceID        string // group.instance.id. Empty means a dynamic member.
+	SessionTimeout    time.Duration
+	RebalanceTimeout  time.Duration
+	HeartbeatInterval time.Duration
 
 	Metadata func() []byte // Metadata returns what the leader must know of this member, for each join
 	// Assign is called on the leader, self, and returns the assignments by member ID. Its error ends the leader's
@@ -90,11 +93,13 @@ type rejoins struct {
 }
 
 type joinRound struct {
-	leads, assigned bool
+	leads    bool
+	assigned bool
 	// own is what this member, as leader, assigned to itself; assignment is what it received, for the ID with
 	// memberKey.
-	own, assignment []byte
-	memberKey       Key
+	own        []byte
+	assignment []byte
+	memberKey  Key
 }
 
 // isLeader is false for a member that leads by mistake: kfake, the embedded broker, makes every member a leader when
@@ -129,7 +134,8 @@ func Join(ctx context.Context, options GroupOptions) (*Group, error) {
 		g.cancel()
 		return nil, fmt.Errorf("kafka client: %w", err)
 	}
-	g.client, g.dialer = client, security.DialerOf(opts)
+	g.dialer = security.DialerOf(opts)
+	g.client = client
 	g.dialer.OnDenied(g.reportJoin)
 	close(g.ready)
 	g.watcher.Go(func() {
@@ -155,8 +161,7 @@ func (g *Group) Member() (id string, generation int32) { return g.client.GroupMe
 // Rejoin makes the group form a new generation. Calls share a generation if they can.
 func (g *Group) Rejoin(reason string) {
 	if g.options.Kafka.Logger != nil {
-		g.options.Kafka.Logger.Debug("rejoining the cluster's group", "group", g.options.Group,
-			"reason", reason)
+		g.options.Kafka.Logger.Debug("rejoining the cluster's group", "group", g.options.Group, "reason", reason)
 	}
 	_, generation := g.Member()
 	g.rejoins.generation.Store(generation)
@@ -201,7 +206,8 @@ func (g *Group) leaveForever(ctx context.Context) error {
 	member.MemberID, _ = g.client.GroupMetadata()
 	member.InstanceID = &g.options.InstanceID
 	request := kmsg.NewPtrLeaveGroupRequest()
-	request.Group, request.Members = g.options.Group, append(request.Members, member)
+	request.Group = g.options.Group
+	request.Members = append(request.Members, member)
 	answer, err := request.RequestWith(ctx, g.client)
 	if err != nil {
 		return err
@@ -235,12 +241,13 @@ func (g *Group) onGeneration(_ context.Context, client *kgo.Client, _ map[string
 	g.session.Joined()
 	g.timer.stop()
 	if !g.ownsAssignment.Load() || g.generation != generation {
-		g.id, g.generation = id, generation
+		g.id = id
+		g.generation = generation
 		g.ownsAssignment.Store(true)
 		g.options.Assigned(generation, g.round.isLeader(), g.round.assignment)
 	}
 	g.reportJoin(nil)
-	if g.round.leads && !g.round.assigned || g.round.memberKey != 0 && g.round.memberKey != KeyOf(id) {
+	if (g.round.leads && !g.round.assigned) || (g.round.memberKey != 0 && g.round.memberKey != KeyOf(id)) {
 		// A static member has returned under a new ID, and no new generation was formed (KIP-345). The leader has not
 		// seen its metadata; a static leader has not seen those of the others (KIP-814).
 		g.Rejoin("a static member has returned with its previous assignment")

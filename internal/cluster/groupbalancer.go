@@ -44,14 +44,15 @@ func (b balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte 
 // member ID.
 func (b balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	if at := len(assignment) - 8; at >= 0 {
-		b.round.memberKey, assignment = Key(binary.BigEndian.Uint64(assignment[at:])), assignment[:at]
+		b.round.memberKey = Key(binary.BigEndian.Uint64(assignment[at:]))
+		assignment = assignment[:at]
 	}
 	b.round.assignment = assignment
 	return nil, nil
 }
 
-func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{},
-	error) {
+func (b balancer) MemberBalancer(
+	members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
 	return groupAssignor{b.Group, members}, nil, nil
 }
 
@@ -66,7 +67,8 @@ type groupAssignor struct {
 func (a groupAssignor) SetBalanceInfo(kgo.BalanceInfo) { a.g.round.leads = true }
 
 func (a groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error) {
-	members, known := make([]JoinedMember, len(a.members)), map[string]bool{}
+	members := make([]JoinedMember, len(a.members))
+	known := map[string]bool{}
 	for i, m := range a.members {
 		metadata := m.ProtocolMetadata[:max(0, len(m.ProtocolMetadata)-4)]
 		members[i] = JoinedMember{ID: m.MemberID, Metadata: metadata}
@@ -80,8 +82,7 @@ func (a groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 			return err
 		})
 	if err != nil {
-		return nil, fmt.Errorf("group.id=%s: the leader cannot assign connectors and tasks: %w", a.g.options.Group,
-			err)
+		return nil, fmt.Errorf("group.id=%s: the leader cannot assign connectors and tasks: %w", a.g.options.Group, err)
 	}
 	var all assignments
 	for _, id := range slices.Sorted(maps.Keys(assigned)) {
@@ -95,7 +96,8 @@ func (a groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 		assignment.MemberAssignment = binary.BigEndian.AppendUint64(slices.Clip(assigned[id]), uint64(KeyOf(id)))
 		all = append(all, assignment)
 	}
-	a.g.round.assigned, a.g.round.own = true, assigned[self]
+	a.g.round.assigned = true
+	a.g.round.own = assigned[self]
 	return all, nil
 }
 

@@ -42,14 +42,16 @@ type leader struct {
 	members    []Member
 	targets    map[string][]ResourceSet
 	groupProblems
-	planAt                  time.Time // the time to plan again although no member joins; zero means never
-	changes, plannedChanges int
+	planAt         time.Time // the time to plan again although no member joins; zero means never
+	changes        int
+	plannedChanges int
 	// canWrite means that the leader's producer is open, or will be with the next write; caughtUp that all writes of
 	// the previous leader are read.
-	canWrite, caughtUp bool
-	stoppedOnly        map[string]int
-	pendingVersions    map[string]string // why versions of plugins wait, see [rest.Group]
-	rolloutLock        rolloutLock
+	canWrite        bool
+	caughtUp        bool
+	stoppedOnly     map[string]int
+	pendingVersions map[string]string // why versions of plugins wait, see [rest.Group]
+	rolloutLock     rolloutLock
 }
 
 func newLeader(w *Worker) *leader {
@@ -60,7 +62,10 @@ func newLeader(w *Worker) *leader {
 func (l *leader) setGeneration(generation int32) {
 	l.mu.Lock()
 	if l.generation = generation; generation == 0 {
-		l.canWrite, l.caughtUp, l.state, l.planAt = false, false, AssignorState{}, time.Time{}
+		l.canWrite = false
+		l.caughtUp = false
+		l.state = AssignorState{}
+		l.planAt = time.Time{}
 	}
 	l.mu.Unlock()
 	if generation == 0 { // callers with a write in progress repeat it at the next leader
@@ -87,7 +92,8 @@ func (l *leader) run(ctx context.Context) {
 	plannedChanges := 0 // the number of changes at the last rebalance
 	prober := memberProber{leader: l}
 	defer prober.stop()
-	timer, ticker := time.NewTimer(0), time.NewTicker(cleanInterval)
+	timer := time.NewTimer(0)
+	ticker := time.NewTicker(cleanInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -98,7 +104,10 @@ func (l *leader) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		l.mu.Lock()
-		leads, canWrite, changes, planAt := l.generation != 0, l.canWrite, l.changes, l.planAt
+		leads := l.generation != 0
+		canWrite := l.canWrite
+		changes := l.changes
+		planAt := l.planAt
 		changed := changes > max(l.plannedChanges, plannedChanges)
 		prober.update(ctx)
 		l.mu.Unlock()
@@ -108,18 +117,22 @@ func (l *leader) run(ctx context.Context) {
 		now := time.Now()
 		if cleanDuration < cheapClean || now.Sub(cleanedAt) > 10*cleanDuration { // at most a tenth of the time
 			l.cleanStatuses()
-			cleanedAt, cleanDuration = time.Now(), time.Since(now)
+			cleanedAt = time.Now()
+			cleanDuration = time.Since(now)
 		}
 		// The order matters: changes come before delays. The first change of a series waits for rebalanceDelay, so that
 		// others can join it; if they continue, the wait doubles.
 		switch due := lastRebalance.Add(wait); {
 		case changed && (lastRebalance.IsZero() || now.Sub(lastRebalance) > 2*lastRebalanceDelay):
-			lastRebalance, wait = now, rebalanceDelay
+			lastRebalance = now
+			wait = rebalanceDelay
 			timer.Reset(rebalanceDelay)
 		case changed && now.Before(due):
 			timer.Reset(due.Sub(now))
 		case changed:
-			lastRebalance, wait, plannedChanges = now, min(2*wait, lastRebalanceDelay), changes
+			lastRebalance = now
+			wait = min(2*wait, lastRebalanceDelay)
+			plannedChanges = changes
 			l.worker.Rejoin("the config topic has changed")
 		case !planAt.IsZero() && !now.Before(planAt):
 			l.mu.Lock()
@@ -150,8 +163,8 @@ func (l *leader) prepare(ctx context.Context, canWrite bool) bool {
 func (l *leader) claimWrites(ctx context.Context) {
 	if err := l.worker.options.Log.fencePreviousLeader(ctx); err != nil && ctx.Err() == nil &&
 		l.worker.options.Log.isLeading() {
-		l.worker.options.Logger.Warn("this worker leads its group, but cannot write to the config topic yet", "error",
-			err)
+		l.worker.options.Logger.Warn("this worker leads its group, but cannot write to the config topic yet",
+			"error", err)
 	}
 	l.mu.Lock()
 	l.canWrite = l.generation != 0
@@ -183,8 +196,8 @@ func (w *Worker) CheckLeader(ctx context.Context) error {
 
 func (l *leader) owner(name string, task int) (url string, isSelf, known bool) {
 	_, there := l.worker.options.Store.ConfigOffset(name)
-	if set := l.worker.options.Store.TaskConfigs(name); !there || task >= 0 &&
-		(set == nil || task >= len(set.Settings)) {
+	if set := l.worker.options.Store.TaskConfigs(name); !there || (task >= 0 &&
+		(set == nil || task >= len(set.Settings))) {
 		return "", true, true
 	}
 	connector := KeyOf(name)
@@ -204,7 +217,8 @@ func (l *leader) owner(name string, task int) (url string, isSelf, known bool) {
 // waits for the owners to end the connector. It returns true if the group has lost them all, or there were none: then
 // no worker has ended the connector's subscriptions.
 func (w *Worker) OwnersLost(name string) func(context.Context) bool {
-	leader, connector := w.leader, KeyOf(name)
+	leader := w.leader
+	connector := KeyOf(name)
 	includes := func(held []ResourceSet) bool {
 		return slices.ContainsFunc(held, func(h ResourceSet) bool { return h.Connector == connector })
 	}
@@ -226,7 +240,8 @@ func (w *Worker) waitOwnersLost(ctx context.Context, name string, owners map[str
 	l := w.leader
 	for {
 		l.mu.Lock()
-		leads, left := l.generation != 0, slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
+		leads := l.generation != 0
+		left := slices.ContainsFunc(l.members, func(m Member) bool { return owners[m.ID] })
 		l.mu.Unlock()
 		busy := l.ownerOf(ctx, name) // of all members: an owner may have returned under another ID
 		switch {
@@ -277,7 +292,7 @@ func (l *leader) putTaskConfigs(ctx context.Context, name string, taskPlan confi
 			}
 		}
 	}
-	if before, there := snapshot.Tasks[name]; there && before.Version > taskPlan.Offset && before.HasRequirements &&
+	if before, ok := snapshot.Tasks[name]; ok && before.Version > taskPlan.Offset && before.HasRequirements &&
 		!snapshot.Incomplete[name] && slices.EqualFunc(before.Settings, taskPlan.Tasks, maps.Equal) {
 		return nil
 	}

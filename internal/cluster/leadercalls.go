@@ -46,8 +46,7 @@ func (w *Worker) RetryWithLeader(ctx context.Context, call func() error) error {
 		wait := backoff.Next()
 		if wait == lastBackoff && !warned { // short interruptions are not worth a log line
 			warned = true
-			w.options.Logger.Warn("a call to the group's leader has not succeeded yet; retrying", "error",
-				err)
+			w.options.Logger.Warn("a call to the group's leader has not succeeded yet; retrying", "error", err)
 		}
 		if paused := pause.For(ctx, wait); paused != nil {
 			return fmt.Errorf("%w, and before that %w", paused, err)

@@ -23,7 +23,9 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 		return nil, err
 	}
 	l.mu.Lock()
-	changes, state, caughtUp := l.changes, l.state, l.caughtUp
+	changes := l.changes
+	state := l.state
+	caughtUp := l.caughtUp
 	if l.generation < newest {
 		state = AssignorState{}
 	}
@@ -43,9 +45,8 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	var out Output
 	if readErr == nil || snapshot.Connectors == nil {
 		out = Assign(Input{Now: began, Delay: l.worker.options.RebalanceDelay, Members: decoded,
-			Connectors: l.planInput(snapshot,
-				decoded),
-			State: state})
+			Connectors: l.planInput(snapshot, decoded),
+			State:      state})
 	} else {
 		out = freezePlan(decoded)
 		out.Next = began.Add(replanDelay)
@@ -56,13 +57,16 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 				"reason", why)
 		}
 	}
-	l.worker.options.Logger.Debug("the leader has planned", "members", len(decoded), "connectors",
-		len(snapshot.Connectors),
-		"again", out.RejoinAfterRevoke,
-		"took", time.Since(began))
+	l.worker.options.Logger.Debug("the leader has planned", "members", len(decoded),
+		"connectors", len(snapshot.Connectors), "again", out.RejoinAfterRevoke, "took", time.Since(began))
 	l.mu.Lock()
-	l.state, l.members, l.targets, l.planAt, l.plannedChanges = out.State, decoded, out.Targets, out.Next, changes
-	l.unplaced, l.caughtUp = out.Unplaced, readErr == nil
+	l.state = out.State
+	l.members = decoded
+	l.targets = out.Targets
+	l.planAt = out.Next
+	l.plannedChanges = changes
+	l.unplaced = out.Unplaced
+	l.caughtUp = readErr == nil
 	l.mu.Unlock()
 	assignments, err := l.encodeAssignments(self, decoded, out, snapshot.Offset, began)
 	l.recordProblems(decoded, recordSize(members, assignments), readErr)
@@ -82,11 +86,12 @@ func (l *leader) decodeMembers(members []JoinedMember) (decoded []Member, offset
 	for _, member := range members {
 		metadata, err := DecodeMetadata(member.Metadata)
 		if err != nil { // it gets no assignment
-			l.worker.options.Logger.Error("the metadata of a member cannot be decoded: it gets no assignment", "member",
-				member.ID, "error", err)
+			l.worker.options.Logger.Error("the metadata of a member cannot be decoded: it gets no assignment",
+				"member", member.ID, "error", err)
 			continue
 		}
-		if newest = max(newest, metadata.Generation); l.worker.readsSameTopic(metadata) {
+		newest = max(newest, metadata.Generation)
+		if l.worker.readsSameTopic(metadata) {
 			offset = max(offset, metadata.Offset)
 		} else {
 			metadata.Leaving = true // it must not run connectors of this topic
@@ -98,8 +103,7 @@ func (l *leader) decodeMembers(members []JoinedMember) (decoded []Member, offset
 }
 
 func (l *leader) encodeAssignments(self string, members []Member, out Output, offset int64,
-	began time.Time) (map[string][]byte,
-	error) {
+	began time.Time) (map[string][]byte, error) {
 	encoded := map[string][]byte{}
 	for _, member := range members {
 		assignment := Assignment{Leader: self, LeaderURL: l.worker.options.URL,
@@ -147,7 +151,7 @@ func freezePlan(members []Member) Output {
 			for index := range owned.Resources.All() {
 				if !slices.ContainsFunc(owners[owned.Connector], func(o ownedSet) bool {
 					return o.member != i && members[o.member].Generation == newest &&
-						(o.Resources.Has(index) || index > 0 && o.Version != owned.Version && o.Resources.HasTasks())
+						(o.Resources.Has(index) || (index > 0 && o.Version != owned.Version && o.Resources.HasTasks()))
 				}) {
 					remaining.Resources.Add(index)
 				}
@@ -173,9 +177,12 @@ func (l *leader) planInput(snapshot config.Snapshot, members []Member) []Connect
 			Created: snapshot.ConfigOffsets[c.Name]}
 		one.Eligible, one.Missing = l.eligible(c, members)
 		if set := snapshot.TaskConfigs(c.Name); set != nil {
-			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), set.Requirements.Claims
-			one.Origin, one.Requests, one.PerSecond = set.Requirements.Origin, set.Requirements.Requests,
-				set.Requirements.PerSecond
+			one.Version = set.Version
+			one.Tasks = len(set.Settings)
+			one.Claims = set.Requirements.Claims
+			one.Origin = set.Requirements.Origin
+			one.Requests = set.Requirements.Requests
+			one.PerSecond = set.Requirements.PerSecond
 		}
 		all = append(all, one)
 	}

@@ -19,20 +19,21 @@ func (l *leader) cleanStatuses() {
 	for _, m := range l.members {
 		members[workerID(m.URL)] = true
 	}
-	generation, unplaced := l.generation, l.unplaced
+	generation := l.generation
+	unplaced := l.unplaced
 	l.mu.Unlock()
 	if len(members) == 0 { // a static leader that has returned does not know the members yet
 		return
 	}
 	for name, why := range unplaced {
-		_, there := snapshot.ConfigOffsets[name]
-		if _, known := l.worker.options.Status.Connector(name); there && !known {
+		_, ok := snapshot.ConfigOffsets[name]
+		if _, known := l.worker.options.Status.Connector(name); ok && !known {
 			l.worker.options.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
 				WorkerID: l.worker.options.WorkerID, Generation: generation})
 		}
 	}
 	for _, name := range l.worker.options.Status.Connectors() {
-		if _, there := snapshot.ConfigOffsets[name]; !there {
+		if _, ok := snapshot.ConfigOffsets[name]; !ok {
 			l.worker.options.Status.Delete(name)
 			continue
 		}

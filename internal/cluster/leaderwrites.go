@@ -46,7 +46,8 @@ func CheckLeaderAccess(ctx context.Context, client *kgo.Client, group string) er
 	// Ending the transaction of a producer that cannot exist changes nothing. Brokers check access before producers
 	// (KafkaApis.handleEndTxnRequest).
 	end := kmsg.NewPtrEndTxnRequest()
-	end.TransactionalID, end.ProducerID = LeaderTransactionalID(group), math.MaxInt64
+	end.TransactionalID = LeaderTransactionalID(group)
+	end.ProducerID = math.MaxInt64
 	answer, err := end.RequestWith(ctx, client)
 	if err == nil {
 		err = kerr.ErrorForCode(answer.ErrorCode)
@@ -164,7 +165,8 @@ func (l *Log) openProducer(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: lead the group: %w", l.options.Topic.Setting, err)
 	}
-	l.transactions, l.output = t, t.Output()
+	l.output = t.Output()
+	l.transactions = t
 	if err := l.Refresh(ctx); err != nil {
 		l.closeProducer()
 		return err
@@ -219,7 +221,8 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
 	records = nil
 	for _, w := range all {
 		records = append(records, w.records...)
-		w.done, w.err = true, &WriteError{errors.New("the shared transaction has panicked")}
+		w.done = true
+		w.err = &WriteError{errors.New("the shared transaction has panicked")}
 	}
 	err := l.transact(ctx, term, records, len(all) > 1)
 	for _, w := range all {
@@ -245,8 +248,8 @@ func (l *Log) transact(ctx, term context.Context, records []*kgo.Record, shared 
 		_ = l.Await(ctx, records[len(records)-1].Offset+1) // Write reports a failure
 		return nil
 	}
-	l.options.Logger.Warn("a write to the config topic has failed", "topic", l.options.Topic.Name, "key",
-		string(records[0].Key), "error", err)
+	l.options.Logger.Warn("a write to the config topic has failed", "topic", l.options.Topic.Name,
+		"key", string(records[0].Key), "error", err)
 	l.closeProducer()
 	// The next decision needs what a newer leader may have written.
 	if l.isLeading() && term.Err() == nil {

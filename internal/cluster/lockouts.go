@@ -60,27 +60,27 @@ func NewLockouts(store *lockouts.Store, ledger configtopic.ClusterState,
 
 func (l *Lockouts) readAnnotation(name string, into any) {
 	if time.Since(l.readAt) > annotationsTTL {
-		l.annotations, l.readAt = l.state.Annotations(lockoutPrefix), time.Now()
+		l.annotations = l.state.Annotations(lockoutPrefix)
+		l.readAt = time.Now()
 	}
 	_ = json.Unmarshal(l.annotations[name], into)
 }
 
-func (c *lockoutSettings) digest(text string) string {
-	mac := hmac.New(sha256.New, c.Key)
+func (l *lockoutSettings) digest(text string) string {
+	mac := hmac.New(sha256.New, l.Key)
 	mac.Write([]byte(text))
 	return hex.EncodeToString(mac.Sum(nil))[:digestLength]
 }
 
-func (c *lockoutSettings) userDigest(s lockouts.Secret) string { return c.digest("who " + s.Place) }
+func (l *lockoutSettings) userDigest(s lockouts.Secret) string { return l.digest("who " + s.Place) }
 
-func (c *lockoutSettings) secretDigest(s lockouts.Secret) string {
+func (l *lockoutSettings) secretDigest(s lockouts.Secret) string {
 	hash := s.Hash()
-	return c.digest("secret " + string(hash[:]))
+	return l.digest("secret " + string(hash[:]))
 }
 
-func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret, request lockoutCall) (answer lockoutAnswer,
-	known bool,
-	err error) {
+func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret,
+	request lockoutCall) (answer lockoutAnswer, known bool, err error) {
 	var settings lockoutSettings
 	l.mu.Lock()
 	l.readAnnotation(lockoutKey, &settings)
@@ -102,7 +102,8 @@ func (l *Lockouts) Lookup(secret lockouts.Secret) (f lockouts.Finding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var settings lockoutSettings
-	if l.readAnnotation(lockoutKey, &settings); len(settings.Key) == 0 {
+	l.readAnnotation(lockoutKey, &settings)
+	if len(settings.Key) == 0 {
 		return f
 	}
 	f.Resumed = time.UnixMilli(settings.Resumed)
@@ -182,7 +183,8 @@ func (l *Lockouts) Run(ctx context.Context) {
 				l.leader.Back(l.log, began, "the outcome of a logon was reported to the cluster's leader")
 				continue
 			}
-			if unreported = true; err != nil && ctx.Err() == nil {
+			unreported = true
+			if err != nil && ctx.Err() == nil {
 				l.leader.Lost(l.log, began, err.Error(),
 					"the outcome of a logon could not be reported to the cluster's leader yet", "error", err)
 			}

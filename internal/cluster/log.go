@@ -59,7 +59,9 @@ func OpenLog(ctx context.Context, options LogOptions) (log *Log, err error) {
 	options.Topic.Partitions = 1
 	config := options.Kafka
 	config.Consumer.ReadUncommitted = false
-	config.Producer.Acks, config.Producer.Idempotent, config.Producer.Linger = -1, true, 0
+	config.Producer.Acks = -1
+	config.Producer.Idempotent = true
+	config.Producer.Linger = 0
 	options.Kafka = config
 	l := &Log{options: options, writeLock: guard.NewCtxMutex(), advanced: make(chan struct{})}
 	l.term, l.endTerm = context.WithCancel(context.Background())
@@ -122,7 +124,8 @@ func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp
 		l.advance(r.Offset + 1)
 		return nil
 	}
-	positions, lastLogged := kafka.Positions(nil), ""
+	positions := kafka.Positions(nil)
+	lastLogged := ""
 	for isCaughtUp := false; ; {
 		next, err := l.reader.Read(ctx, l.options.Topic.Name, kafka.ReadOptions{From: positions, Resumed: true,
 			Follow:   isCaughtUp,
@@ -168,7 +171,8 @@ func (l *Log) Offset() int64 {
 func (l *Log) Await(ctx context.Context, offset int64) error {
 	for {
 		l.mu.Lock()
-		next, advanced := l.offset, l.advanced
+		next := l.offset
+		advanced := l.advanced
 		l.mu.Unlock()
 		if next >= offset {
 			return nil

@@ -16,7 +16,7 @@ type statusWrite struct {
 // isSuperseded reports whether the topic's status makes the write obsolete. An unsafe write is sent once in any case,
 // because generations begin with 1 again if the group was forgotten.
 func (w *statusWrite) isSuperseded(now Status) bool {
-	return w.status.isSuperseded(now) && (w.safe || w.tried && now != w.previous)
+	return w.status.isSuperseded(now) && (w.safe || (w.tried && now != w.previous))
 }
 
 // outbox holds the writes that the topic has not accepted yet.
@@ -37,8 +37,8 @@ func (o *outbox) keys() []statusKey {
 }
 
 func (o *outbox) send(k statusKey, now Status, send func(value []byte)) {
-	w, waits := o.waiting[k]
-	if _, busy := o.inFlight[k]; !waits || busy {
+	w, ok := o.waiting[k]
+	if _, busy := o.inFlight[k]; !ok || busy {
 		return
 	}
 	delete(o.waiting, k)
@@ -55,7 +55,7 @@ func (o *outbox) send(k statusKey, now Status, send func(value []byte)) {
 func (o *outbox) done(k statusKey, failed bool) {
 	w := o.inFlight[k]
 	delete(o.inFlight, k)
-	if _, newer := o.waiting[k]; failed && !newer {
+	if _, ok := o.waiting[k]; failed && !ok {
 		w.tried = true
 		o.waiting[k] = w
 	}

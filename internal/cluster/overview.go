@@ -24,8 +24,9 @@ func (w *Worker) Overview() (overview rest.Group, ok bool) {
 	if overview.Waits == nil {
 		overview.Waits = map[string]string{}
 	}
-	if overview.Problems = append(append([]string{}, leader.groupProblems.members...),
-		leader.unreachable...); leader.blocked != "" {
+	overview.Problems = append(append([]string{}, leader.groupProblems.members...),
+		leader.unreachable...)
+	if leader.blocked != "" {
 		overview.Problems = append(overview.Problems, leader.blocked)
 	}
 	for _, m := range leader.members {

@@ -47,10 +47,10 @@ func KeyOf(name string) Key {
 // task n.
 type ResourceIndexes []byte
 
-func (b ResourceIndexes) Has(unit int) bool { return unit/8 < len(b) && b[unit/8]>>(unit%8)&1 == 1 }
+func (r ResourceIndexes) Has(unit int) bool { return unit/8 < len(r) && r[unit/8]>>(unit%8)&1 == 1 }
 
-func (b ResourceIndexes) HasTasks() bool {
-	for unit := range b.All() {
+func (r ResourceIndexes) HasTasks() bool {
+	for unit := range r.All() {
 		if unit > 0 {
 			return true
 		}
@@ -58,9 +58,9 @@ func (b ResourceIndexes) HasTasks() bool {
 	return false
 }
 
-func (b ResourceIndexes) All() iter.Seq[int] {
+func (r ResourceIndexes) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
-		for i, rest := range b {
+		for i, rest := range r {
 			for ; rest != 0; rest &= rest - 1 {
 				if !yield(i*8 + bits.TrailingZeros8(rest)) {
 					return
@@ -70,11 +70,11 @@ func (b ResourceIndexes) All() iter.Seq[int] {
 	}
 }
 
-func (b *ResourceIndexes) Add(unit int) {
-	for unit/8 >= len(*b) {
-		*b = append(*b, 0)
+func (r *ResourceIndexes) Add(unit int) {
+	for unit/8 >= len(*r) {
+		*r = append(*r, 0)
 	}
-	(*b)[unit/8] |= 1 << (unit % 8)
+	(*r)[unit/8] |= 1 << (unit % 8)
 }
 
 // ResourceSet are resources of one version of a connector.
@@ -109,7 +109,8 @@ type Metadata struct {
 
 // Assignment is what the leader sends to a member.
 type Assignment struct {
-	Leader, LeaderURL string `json:"-"`
+	Leader    string `json:"-"`
+	LeaderURL string `json:"-"`
 	// Offset is the offset of the config topic at which the leader planned. A member that cannot read up to it releases
 	// everything until it can.
 	Offset int64         `json:"-"`
@@ -130,7 +131,8 @@ func (m Metadata) Encode() ([]byte, error) {
 func DecodeMetadata(b []byte) (metadata Metadata, err error) {
 	var java kmsg.ConnectMemberMetadata
 	if err = decode(b, &java, &metadata); err == nil {
-		metadata.URL, metadata.Offset = java.URL, java.ConfigOffset
+		metadata.URL = java.URL
+		metadata.Offset = java.ConfigOffset
 		err = metadata.checkBounds()
 	}
 	if err != nil {
@@ -157,7 +159,9 @@ func (a Assignment) Encode() ([]byte, error) {
 func DecodeAssignment(b []byte) (assignment Assignment, err error) {
 	var java kmsg.ConnectMemberAssignment
 	if err = decode(b, &java, &assignment); err == nil {
-		assignment.Leader, assignment.LeaderURL, assignment.Offset = java.Leader, java.LeaderURL, java.ConfigOffset
+		assignment.Leader = java.Leader
+		assignment.LeaderURL = java.LeaderURL
+		assignment.Offset = java.ConfigOffset
 		assignment.Delay = time.Duration(java.ScheduledDelay) * time.Millisecond
 		err = checkBounds(assignment.Target, assignment.Leader, assignment.LeaderURL)
 	}

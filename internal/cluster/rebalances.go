@@ -14,10 +14,11 @@ type Rebalances struct {
 	InProgress bool
 	// Duration summarizes recent rebalances, SinceLast is the time since the last, in milliseconds; +Inf if there was
 	// none.
-	Duration         task.Summary
-	SinceLast        float64
-	Generation       int32
-	Leader, Protocol string
+	Duration   task.Summary
+	SinceLast  float64
+	Generation int32
+	Leader     string
+	Protocol   string
 }
 
 // Rebalances returns the metrics of this worker. A nil Worker has seen no rebalance.
@@ -28,17 +29,21 @@ func (w *Worker) Rebalances() Rebalances {
 	r := w.group.Load().timer.snapshot()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if r.Generation = w.generation; w.assigned {
-		r.Leader, r.Protocol = w.assignment.LeaderURL, culvertProtocol
+	r.Generation = w.generation
+	if w.assigned {
+		r.Leader = w.assignment.LeaderURL
+		r.Protocol = culvertProtocol
 	}
 	return r
 }
 
 type rebalanceTimer struct {
-	mu                 sync.Mutex
-	startedAt, endedAt time.Time // of the current and the last rebalance; zero means none
-	completed          int64
-	durations          task.Window
+	mu sync.Mutex
+	// of the current and the last rebalance; zero means none
+	startedAt time.Time
+	endedAt   time.Time
+	completed int64
+	durations task.Window
 }
 
 func (r *rebalanceTimer) start() {

@@ -88,7 +88,8 @@ func (r *rollout) desiredVersion(pin *rest.GroupPin) groupVersion {
 	for _, m := range r.members {
 		for _, o := range m.versions {
 			one := r.version(o.Hash)
-			all, best = append(all, one), max(best, rank(one, pin))
+			all = append(all, one)
+			best = max(best, rank(one, pin))
 		}
 	}
 	all = slices.DeleteFunc(all, func(o groupVersion) bool { return rank(o, pin) < best })
@@ -109,7 +110,7 @@ func (r *rollout) desiredVersion(pin *rest.GroupPin) groupVersion {
 	})
 	pinned := r.version(pin.Hash)
 	more := cmp.Compare(len(pinned.members), len(target.members))
-	lacking := len(target.members) < len(r.members) && (more > 0 || more == 0 && rank(pinned, pin) == best)
+	lacking := len(target.members) < len(r.members) && (more > 0 || (more == 0 && rank(pinned, pin) == best))
 	if pinned.members != nil && (best < 2 || lacking) {
 		return pinned
 	}
@@ -145,7 +146,8 @@ func pinTo(p rest.GroupPin, to groupVersion) rest.GroupPin {
 	if p.Hash != to.Hash {
 		p.Before = p.Hash
 	}
-	p.Hash, p.Version = to.Hash, to.Version
+	p.Hash = to.Hash
+	p.Version = to.Version
 	if slices.Contains(p.Passed, to.Hash) {
 		p.Passed = slices.DeleteFunc(slices.Clone(p.Passed), func(hash string) bool { return hash == to.Hash })
 	}
@@ -200,7 +202,8 @@ func (l *leader) rollOut(ctx context.Context) {
 		return
 	}
 	defer l.rolloutLock.Unlock()
-	pins, waits := map[string]rest.GroupPin{}, map[string]string{}
+	pins := map[string]rest.GroupPin{}
+	waits := map[string]string{}
 	for name, r := range l.rollouts() {
 		next := r.next()
 		if !reflect.DeepEqual(next, r.pin) {

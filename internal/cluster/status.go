@@ -158,7 +158,8 @@ func (s *Statuses) apply(key, value []byte) error {
 		statuses = map[statusKey]Status{}
 		s.byConnector[k.connector] = statuses
 	}
-	if statuses[k] = status; value == nil {
+	statuses[k] = status
+	if value == nil {
 		delete(statuses, k)
 	}
 	if len(statuses) == 0 {

@@ -39,14 +39,15 @@ func ParseStatusTopic(properties map[string]string) (kafka.InternalTopic, settin
 type StatusTopic struct {
 	Statuses
 
-	name            string
-	log             *slog.Logger
-	client          *kgo.Client
-	reader          *kafka.Reader
-	ctx             context.Context // ends with Close
-	cancel          context.CancelFunc
-	caughtUp, ended chan struct{}
-	skipped         int // records that are no statuses; for the reading goroutine only
+	name     string
+	log      *slog.Logger
+	client   *kgo.Client
+	reader   *kafka.Reader
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	caughtUp chan struct{}
+	ended    chan struct{}
+	skipped  int // records that are no statuses; for the reading goroutine only
 
 	mu     guard.Mutex
 	outbox outbox
@@ -70,8 +71,11 @@ func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.InternalTo
 		return nil, err
 	}
 	// Fixed, as in Kafka Connect's KafkaBasedLog, whatever the worker's producers and consumers are configured to.
-	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
-	k.Producer.Retries, k.Producer.DeliveryTimeout = -1, statusDeliveryTimeout
+	k.Producer.Acks = -1
+	k.Producer.Idempotent = true
+	k.Producer.Linger = 0
+	k.Producer.Retries = -1
+	k.Producer.DeliveryTimeout = statusDeliveryTimeout
 	k.Consumer.Reset = "earliest"
 	// A value in doubt may be written twice without harm. The buffer is unlimited: there are no more records than keys.
 	client, err := kgo.NewClient(k.ProducerOpts(kgo.AllowIdempotentProduceCancellation(),
@@ -109,7 +113,8 @@ func (t *StatusTopic) Put(s Status) { t.put(s, false) }
 func (t *StatusTopic) PutSafe(s Status) { t.put(s, true) }
 
 func (t *StatusTopic) put(s Status, safe bool) {
-	k, w := statusKey{connector: s.Connector, task: s.Task}, statusWrite{value: s.encode(), status: s, safe: safe}
+	k := statusKey{connector: s.Connector, task: s.Task}
+	w := statusWrite{value: s.encode(), status: s, safe: safe}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !w.isSuperseded(t.status(k)) {
@@ -150,7 +155,7 @@ func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 	defer t.mu.Unlock()
 	known := t.status(k) != Status{}
 	for _, writes := range []map[statusKey]statusWrite{t.outbox.inFlight, t.outbox.waiting} { // the newest comes last
-		if w, there := writes[k]; there {
+		if w, ok := writes[k]; ok {
 			known = w.value != nil
 		}
 	}
@@ -240,8 +245,7 @@ func (t *StatusTopic) onProduced(k statusKey, r *kgo.Record, err error) {
 	case err != nil:
 		if !t.outbox.failing && t.ctx.Err() == nil {
 			t.log.Warn("statuses cannot be written; the newest ones are written when the brokers accept them again",
-				"topic", t.name, "key",
-				k.String(), "error", kafka.WithMissingRight(err, "WRITE", "Topic "+t.name))
+				"topic", t.name, "key", k.String(), "error", kafka.WithMissingRight(err, "WRITE", "Topic "+t.name))
 		}
 		t.outbox.failing = true
 		t.following = false
@@ -263,13 +267,15 @@ func (t *StatusTopic) follow() {
 			if failing {
 				t.log.Info("statuses are read again", "topic", t.name)
 			}
-			if failing = false; !complete {
+			failing = false
+			if !complete {
 				complete = true
 				close(t.caughtUp)
 			}
 			following, interrupt := context.WithCancel(t.ctx)
 			t.setFollowing(true, interrupt)
-			if err = t.readFrom(following, &positions, true); following.Err() != nil {
+			err = t.readFrom(following, &positions, true)
+			if following.Err() != nil {
 				err = nil // a write has failed
 			}
 			t.setFollowing(false, interrupt)
@@ -288,7 +294,8 @@ func (t *StatusTopic) follow() {
 func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.following, t.interrupt = following, interrupt
+	t.following = following
+	t.interrupt = interrupt
 	t.send(t.outbox.keys()...)
 }
 
@@ -303,7 +310,8 @@ func (t *StatusTopic) readFrom(ctx context.Context, at *kafka.Positions, follow 
 
 func (t *StatusTopic) applyRecord(r *kgo.Record) error {
 	if err := t.apply(r.Key, r.Value); err != nil {
-		if t.skipped++; t.skipped == 1 {
+		t.skipped++
+		if t.skipped == 1 {
 			t.log.Warn("a record in the status topic is skipped; further ones are skipped without a log line",
 				"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
 		}

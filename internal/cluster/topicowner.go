@@ -21,9 +21,10 @@ const groupRecordLimit = 1_000_000
 type groupProblems struct {
 	// unplaced has the reasons for unassigned connectors and tasks. blocked is the reason why nothing is assigned,
 	// empty if there is none.
-	unplaced             map[string]string
-	blocked              string
-	members, unreachable []string
+	unplaced    map[string]string
+	blocked     string
+	members     []string
+	unreachable []string
 }
 
 type groupTopic interface {
@@ -47,7 +48,8 @@ func claimTopic(ctx context.Context, group string, topic groupTopic) error {
 func (l *leader) ownsTopic(ctx context.Context) bool {
 	limited, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	options, why := &l.worker.options, ""
+	options := &l.worker.options
+	why := ""
 	if err := claimTopic(limited, options.Group.Group, options.Store); err != nil {
 		why = err.Error()
 	}
@@ -121,9 +123,11 @@ func (p *memberProber) update(ctx context.Context) {
 	if p.cancel != nil {
 		p.cancel()
 	}
-	p.generation, l.unreachable = l.generation, nil
+	p.generation = l.generation
+	l.unreachable = nil
 	ctx, p.cancel = context.WithCancel(ctx)
-	if members := l.members; l.generation != 0 {
+	members := l.members
+	if l.generation != 0 {
 		p.running.Go(func() { l.probeMembers(ctx, members) })
 	}
 }

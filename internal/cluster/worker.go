@@ -29,7 +29,8 @@ type Herder interface {
 
 type WorkerOptions struct {
 	Group          GroupOptions // the group to join. The worker sets its callbacks.
-	URL, WorkerID  string
+	URL            string
+	WorkerID       string
 	RebalanceDelay time.Duration
 	// SyncTimeout is worker.sync.timeout.ms: the wait for the config topic, of the leader up to its members and vice
 	// versa.
@@ -110,7 +111,10 @@ func (w *Worker) Join(ctx context.Context) error {
 		return err
 	}
 	o := w.options.Group
-	o.Metadata, o.Assign, o.Assigned, o.Lost = w.metadata, w.leader.assign, w.onAssigned, w.onLost
+	o.Metadata = w.metadata
+	o.Assign = w.leader.assign
+	o.Assigned = w.onAssigned
+	o.Lost = w.onLost
 	g, err := Join(ctx, o)
 	if err == nil {
 		w.group.Store(g)
@@ -165,9 +169,10 @@ func (w *Worker) checkReadLag() {
 	w.mu.Unlock()
 	switch {
 	case changed && isBehind:
-		w.options.Logger.Error("this worker is behind the group's leader in reading the config topic, and stops its "+
-			"connectors and tasks until it has caught up", "topic", w.options.Group.Topic, "worker.sync.timeout.ms",
-			w.options.SyncTimeout.Milliseconds())
+		w.options.Logger.Error(
+			"this worker is behind the group's leader in reading the config topic, "+
+				"and stops its connectors and tasks until it has caught up",
+			"topic", w.options.Group.Topic, "worker.sync.timeout.ms", w.options.SyncTimeout.Milliseconds())
 		w.Rejoin("this worker cannot read the config topic")
 	case changed:
 		w.Rejoin("this worker reads the config topic again")
@@ -211,7 +216,8 @@ func (w *Worker) metadata() []byte {
 	b, err := metadata.Encode()
 	if err != nil { // for example a name that is too long; without plugins the worker keeps what it runs
 		w.options.Logger.Error("this worker's list of plugins cannot be sent to its group", "error", err)
-		metadata.Plugins, metadata.Classes = nil, nil
+		metadata.Plugins = nil
+		metadata.Classes = nil
 		b, _ = metadata.Encode()
 	}
 	return b
@@ -267,13 +273,15 @@ func (w *Worker) onAssigned(generation int32, leading bool, assignment []byte) {
 			"generation", generation, "error", err)
 	}
 	w.mu.Lock()
-	w.generation, w.assignment, w.assigned, w.leading = generation, decoded, true, leading
+	w.generation = generation
+	w.assignment = decoded
+	w.assigned = true
+	w.leading = leading
 	w.joinedWith = w.lastJoined
 	w.mu.Unlock()
 	w.options.SetQuotas(decoded.Origins)
-	w.options.Logger.Info("the worker has joined its group", "group", w.options.Group.Group, "generation",
-		generation, "leads",
-		leading, "leader", decoded.LeaderURL)
+	w.options.Logger.Info("the worker has joined its group", "group", w.options.Group.Group, "generation", generation,
+		"leads", leading, "leader", decoded.LeaderURL)
 	if !leading {
 		generation = 0
 	}
@@ -283,11 +291,12 @@ func (w *Worker) onAssigned(generation int32, leading bool, assignment []byte) {
 
 func (w *Worker) onLost(err error) {
 	w.mu.Lock()
-	w.assignment, w.assigned, w.leading = Assignment{}, false, false
+	w.assignment = Assignment{}
+	w.assigned = false
+	w.leading = false
 	w.mu.Unlock()
 	w.options.Logger.Warn("the worker is no longer a member of its group; it stops its connectors and rejoins",
-		"group",
-		w.options.Group.Group, "error", err)
+		"group", w.options.Group.Group, "error", err)
 	w.leader.setGeneration(0)
 	w.notify.Ring()
 }
@@ -296,7 +305,9 @@ func (w *Worker) onLost(err error) {
 // released.
 func (w *Worker) reconcile() (mustRejoin bool) {
 	w.mu.Lock()
-	assignment, snapshot, assigned := w.assignment, w.applied, w.assigned
+	assignment := w.assignment
+	snapshot := w.applied
+	assigned := w.assigned
 	if w.drainState == suspended {
 		assignment.Target = nil
 	}
@@ -327,8 +338,8 @@ func (w *Worker) reconcile() (mustRejoin bool) {
 	w.applying = nil
 	w.mu.Unlock()
 	maps.DeleteFunc(w.lastAssigned, func(name, _ string) bool {
-		_, there := snapshot.ConfigOffsets[name]
-		return !there
+		_, ok := snapshot.ConfigOffsets[name]
+		return !ok
 	})
 	if !assignment.RejoinAfterRevoke || !isSubset(w.owned(), assignment, 1) {
 		return false

@@ -19,7 +19,7 @@ func (w *Worker) republish() {
 		for task, s := range written {
 			now := w.options.Status.status(statusKey{connector: name, task: task})
 			newer := now.Generation > s.Generation && now.State != connect.Unassigned // which owns it
-			others := now.WorkerID != s.WorkerID || now.State == connect.Unassigned && s.State != connect.Unassigned
+			others := now.WorkerID != s.WorkerID || (now.State == connect.Unassigned && s.State != connect.Unassigned)
 			if others && now != (Status{}) && !newer {
 				w.options.Status.Put(s)
 			}
@@ -36,7 +36,8 @@ func (w *Worker) StatusChanged(connector string) {
 
 func (w *Worker) publishStatuses() {
 	w.mu.Lock()
-	dirty, generation := w.dirty, w.generation
+	dirty := w.dirty
+	generation := w.generation
 	w.dirty = map[string]bool{}
 	w.mu.Unlock()
 	ownerships := map[string][]connect.Ownership{}
@@ -52,16 +53,19 @@ func (w *Worker) publishStatuses() {
 			}
 		}
 		tasks := len(w.applied.Tasks[name].Settings)
-		if _, there := w.applied.ConfigOffsets[name]; !there {
+		if _, ok := w.applied.ConfigOffsets[name]; !ok {
 			tasks = -1
 		}
 		for task, s := range w.published[name] { // the leader deletes the statuses of what no longer exists
-			if _, isOwned := statuses[task]; !isOwned && task < tasks && s.State != connect.Unassigned {
-				s.State, s.Trace, s.Extension = connect.Unassigned, "", ""
+			if _, ok := statuses[task]; !ok && task < tasks && s.State != connect.Unassigned {
+				s.State = connect.Unassigned
+				s.Trace = ""
+				s.Extension = ""
 				w.options.Status.PutSafe(s)
 			}
 		}
-		if w.published[name] = statuses; len(statuses) == 0 {
+		w.published[name] = statuses
+		if len(statuses) == 0 {
 			delete(w.published, name)
 		}
 		w.mu.Unlock()
@@ -71,8 +75,8 @@ func (w *Worker) publishStatuses() {
 func (w *Worker) ownsStatus(connector string, task int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, ours := w.published[connector][task]
-	return ours
+	_, ok := w.published[connector][task]
+	return ok
 }
 
 func (w *Worker) statuses(name string, ownerships []connect.Ownership, generation int32) map[int]Status {

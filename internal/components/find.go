@@ -20,8 +20,8 @@ import (
 
 // Find returns the module and the component of a class, as one of these kinds. Kafka Connect's short forms are
 // accepted: the class without its package, and without Connector at its end.
-func Find(plugins *plugin.Manager, class, version string, kinds ...wit.ComponentKind) (plugin.Info, wit.Component,
-	error) {
+func Find(plugins *plugin.Manager, class, version string,
+	kinds ...wit.ComponentKind) (plugin.Info, wit.Component, error) {
 	var first error
 	for _, kind := range kinds {
 		full, declared, err := fullClass(plugins, kind, class)
@@ -64,7 +64,8 @@ func Find(plugins *plugin.Manager, class, version string, kinds ...wit.Component
 			fmt.Errorf("no plugins are loaded: this program was built without plugins (`make` builds them in), and "+
 				"none are in plugin.path or --plugins; %w", first)
 	}
-	hint, near := "available: "+strings.Join(offered, ", "), setting.NearestClasses(class, offered)
+	hint := "available: " + strings.Join(offered, ", ")
+	near := setting.NearestClasses(class, offered)
 	switch {
 	case len(offered) > listedClasses && len(near) > 0:
 		hint = "the most similar of " + strconv.Itoa(len(offered)) + ": " + strings.Join(near, ", ")
@@ -108,7 +109,8 @@ func fullClass(plugins *plugin.Manager, kind wit.ComponentKind, class string) (n
 				weight += 10
 			}
 			if weight > best {
-				best, found = weight, map[string]string{}
+				best = weight
+				found = map[string]string{}
 			}
 			if weight == best {
 				found[component.Name] = fmt.Sprintf("%s of %s (%s)", component.Name, info.Name, info.Path)
@@ -142,7 +144,7 @@ func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Com
 	for _, exact := range []bool{true, false} {
 		for i := range info.Components {
 			c := &info.Components[i]
-			if c.Kind == kind && (c.Name == class || !exact && slices.Contains(c.Aliases, class)) {
+			if c.Kind == kind && (c.Name == class || (!exact && slices.Contains(c.Aliases, class))) {
 				return c
 			}
 		}

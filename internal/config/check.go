@@ -115,7 +115,7 @@ func (ch Checker) providers() *Providers {
 func (ch Checker) unknownProblem(connector *Connector, entry Entry, pluginSettings *Declarations,
 	suggester *setting.Suggester) Problem {
 	near := suggester.Nearest(entry.Key)
-	if pluginSettings.Prefix(entry.Key) != "" || pluginSettings.Prefix(near) != "" && !isForeign(entry.Key) {
+	if pluginSettings.Prefix(entry.Key) != "" || (pluginSettings.Prefix(near) != "" && !isForeign(entry.Key)) {
 		return ch.unknownPrefixedProblem(connector, entry.codedProblem(setting.CodeUnknown, setting.Unknown(near)))
 	}
 	for _, list := range []string{"transforms", "predicates"} {
@@ -191,7 +191,8 @@ var quotedVariable = regexp.MustCompile(
 	`=\s*["']?(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}])["']?\s*(;|\s|$)`)
 
 func checkLiteral(entry Entry, spec *wit.ConfigKey, providers *Providers) Problems {
-	value, password := setting.Trim(entry.Raw), spec.Kind == wit.KindPassword
+	value := setting.Trim(entry.Raw)
+	password := spec.Kind == wit.KindPassword
 	switch {
 	case password && value == Mask:
 		return Problems{entry.problem("expected a password, found the mask that is shown instead of one: write the " +
@@ -275,8 +276,8 @@ func checkAddress(connector *Connector, declarations *Declarations) Problems {
 	}
 	var problems Problems
 	for _, name := range []string{role.Address, role.Port} {
-		value, declared := roles.byRole[name]
-		if !declared || value.has || setting.IsRequired(&value.spec) {
+		value, ok := roles.byRole[name]
+		if !ok || value.has || setting.IsRequired(&value.spec) {
 			continue
 		}
 		switch r, _ := role.Find(name); {
@@ -311,8 +312,7 @@ func ignoredDefaults(ctx context.Context, connector *Connector, declarations *De
 			setting.IsRequired(&spec) || spec.Role() == role.Address || spec.Role() == role.Port {
 			continue
 		}
-		p := Entry{Key: spec.Name, File: connector.File,
-			Line: 1}.warning("not set; the plugin's default (not shown) "+
+		p := Entry{Key: spec.Name, File: connector.File, Line: 1}.warning("not set; the plugin's default (not shown) "+
 			"is ignored, because only the user may set %s", spec.Role())
 		if spec.Kind != wit.KindPassword {
 			p.Text = strings.Replace(p.Text, "(not shown)", strconv.Quote(*spec.DefaultValue), 1)
@@ -353,7 +353,8 @@ func checkCommonRules(connector *Connector, kind wit.ComponentKind) Problems {
 				most.Value.String(), fmt.Sprintf("Value must be no more than %d", MaxSinkTasks))))
 		}
 	}
-	topics, regex := List(connector.Text("topics")), connector.Text("topics.regex")
+	topics := List(connector.Text("topics"))
+	regex := connector.Text("topics.regex")
 	entry, _ := connector.Entry("topics.regex")
 	switch {
 	case len(topics) > 0 && regex != "":
@@ -391,12 +392,13 @@ func (c *Connector) checkTopicCreation() (problems Problems) {
 	problems = c.duplicateAliases(groups)
 	count := 0
 	for _, entry := range c.Entries {
-		if !strings.HasPrefix(entry.Key, "topic.creation.") || !strings.HasSuffix(entry.Key, ".include") &&
-			!strings.HasSuffix(entry.Key, ".exclude") {
+		if !strings.HasPrefix(entry.Key, "topic.creation.") || (!strings.HasSuffix(entry.Key, ".include") &&
+			!strings.HasSuffix(entry.Key, ".exclude")) {
 			continue
 		}
 		for _, text := range List(entry.Value.Reveal()) {
-			if count++; count > maxTopicExpressions {
+			count++
+			if count > maxTopicExpressions {
 				return append(problems, entry.problem("expected at most %d expressions of topic.creation.* together, "+
 					"found more", maxTopicExpressions))
 			}
@@ -423,7 +425,8 @@ func MatchesTopic(p pattern.Pattern, topic string) (bool, error) {
 // CheckStage checks a transformation or predicate. Unknown keys are warnings unless they look like known ones.
 func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix string,
 	component wit.Component) Problems {
-	stageConfig, pluginSettings := connector.StageConfig(prefix), DeclareComponent(component)
+	stageConfig := connector.StageConfig(prefix)
+	pluginSettings := DeclareComponent(component)
 	known := DeclareComponent(component)
 	for name := range stageSettings {
 		known.Declare(wit.ConfigKey{Name: name})
@@ -446,11 +449,13 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 			continue
 		}
 		problem := entry.codedProblem(setting.CodeUnknown, setting.Unknown(suggester.Nearest(entry.Key)))
-		if problem.Warning = true; pluginSettings.Prefix(entry.Key) != "" {
+		problem.Warning = true
+		if pluginSettings.Prefix(entry.Key) != "" {
 			problem = ch.unknownPrefixedProblem(connector, problem)
 		}
 		if newName := renamedSetting(component.Name, entry.Key); newName != "" {
-			problem.Text, problem.Warning = "unknown setting; Kafka 4.0 removed this name", true
+			problem.Text = "unknown setting; Kafka 4.0 removed this name"
+			problem.Warning = true
 			switch _, both := stageConfig.Entry(newName); {
 			case both:
 				problem.Text += "; " + newName + ", which is also set, is used"
@@ -465,7 +470,8 @@ func (ch Checker) CheckStage(ctx context.Context, connector *Connector, prefix s
 	}
 	at, _ := connector.Entry(prefix + "type")
 	for _, problem := range missingSettings(ctx, stageConfig, pluginSettings) {
-		problem.File, problem.Line = at.File, at.Line
+		problem.File = at.File
+		problem.Line = at.Line
 		problems = append(problems, problem)
 	}
 	for i := range problems {
@@ -491,7 +497,8 @@ func (c *Connector) ExpectedEntry(name string) Entry {
 	at := Entry{Key: name, File: c.File, Line: 1}
 	if prefix := stagePrefix(name); prefix != "" {
 		if typed, ok := c.Entry(prefix + "type"); ok {
-			at.File, at.Line = typed.File, typed.Line
+			at.File = typed.File
+			at.Line = typed.Line
 		}
 		return at
 	}

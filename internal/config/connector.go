@@ -105,7 +105,7 @@ func isConnector(entries []Entry) bool {
 	}
 	_, misspelt := misspelledClass(entries)
 	return !has("bootstrap.servers") && (misspelt || has("name", "tasks.max", "topics", "topics.regex", "transforms") ||
-		len(entries) > 0 && !slices.ContainsFunc(entries, isWorkerSetting))
+		(len(entries) > 0 && !slices.ContainsFunc(entries, isWorkerSetting)))
 }
 
 func isWorkerSetting(entry Entry) bool {
@@ -145,9 +145,11 @@ func (c *Connector) Locate(err error) Problem {
 	if !errors.As(err, &p) {
 		p = Problem{Text: err.Error()}
 	}
-	p.File, p.Line = c.File, 1
+	p.File = c.File
+	p.Line = 1
 	if entry, ok := c.Entry(p.Setting); ok {
-		p.File, p.Line = entry.File, entry.Line
+		p.File = entry.File
+		p.Line = entry.Line
 	}
 	return p
 }
@@ -201,10 +203,12 @@ func (c *Connector) Setting(key string, w *Worker) string {
 }
 
 type stage struct {
-	Alias, Class, Version string
-	Prefix                string
-	Predicate             *Predicate
-	Negate                bool
+	Alias     string
+	Class     string
+	Version   string
+	Prefix    string
+	Predicate *Predicate
+	Negate    bool
 }
 
 // Predicate is a declared predicate.

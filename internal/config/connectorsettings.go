@@ -53,8 +53,7 @@ var commonSettings = []wit.ConfigKey{
 		"Aliases of the predicates."),
 	commonSetting("config.action.reload", wit.KindString, "restart", wit.Low, formPosition("Common", 14, mediumField,
 		"Reload Action"),
-		"What happens when a secret changes: restart, or none.", allowed("none",
-			"restart")),
+		"What happens when a secret changes: restart, or none.", allowed("none", "restart")),
 	commonSetting("errors.retry.timeout", wit.KindLong, "0", wit.Medium,
 		formPosition("Error Handling", 1, mediumField, "Retry Timeout for Errors"),
 		"How long failed transforms, and a sink's failed encodings and deliveries, are retried after transient "+
@@ -98,8 +97,7 @@ var sourceSettings = []wit.ConfigKey{
 	commonSetting("exactly.once.support", wit.KindString, "requested", wit.Medium,
 		formPosition("Exactly Once Support", 2, shortField, "Exactly once support"),
 		"Whether the connector requires exactly-once: requested uses it if the worker supports it.",
-		allowed("requested",
-			"required")),
+		allowed("requested", "required")),
 	commonSetting("transaction.boundary", wit.KindString, "poll", wit.Medium,
 		formPosition("Exactly Once Support", 3, shortField, "Transaction Boundary"),
 		"Where transactions end: always after each page, whatever the value.",
@@ -160,8 +158,8 @@ func CommonSettings(kind wit.ComponentKind) []wit.ConfigKey {
 
 func exactlyOnceUnavailable(entry Entry, worker *Worker, embedded bool) string {
 	v := setting.Trim(entry.Value.Reveal())
-	if entry.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || worker != nil &&
-		worker.ExactlyOnce() {
+	if entry.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || (worker != nil &&
+		worker.ExactlyOnce()) {
 		return ""
 	}
 	reason := ""

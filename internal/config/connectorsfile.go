@@ -63,31 +63,32 @@ func (f *ConnectorsFile) Names() []string {
 
 func (f *ConnectorsFile) connector(name string, providers *Providers) *Connector {
 	f.mu.Lock()
-	stored, exists := f.stored.Connectors[name]
+	stored, ok := f.stored.Connectors[name]
 	f.mu.Unlock()
-	if !exists {
+	if !ok {
 		return nil
 	}
 	settings := map[string]string{}
 	maps.Copy(settings, stored.Config) // null if a user has edited the file
 	settings["name"] = name
 	connector := NewRESTConnector(f.location(name), settings, nil, providers)
-	connector.Name, connector.Version = name, fmt.Sprint(stored.Version)
+	connector.Name = name
+	connector.Version = fmt.Sprint(stored.Version)
 	return connector
 }
 
 func (f *ConnectorsFile) put(name string, settings map[string]string, over func(version string) bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before, exists := f.stored.Connectors[name]
+	before, ok := f.stored.Connectors[name]
 	version := ""
-	if exists {
+	if ok {
 		version = fmt.Sprint(before.Version)
 	}
 	switch {
 	case over != nil && !over(version):
 		return &ChangedError{name}
-	case exists && maps.Equal(before.Config, settings):
+	case ok && maps.Equal(before.Config, settings):
 		return nil
 	}
 	if n := encodedSize(settings); n > maxFileBytes {
@@ -126,8 +127,8 @@ func (f *ConnectorsFile) update(do func(*storedConnectors)) error {
 
 // Import stores connectors that an earlier version kept in a folder, one file each, and deletes the files. A target
 // state in a file is used unless one was set. Import may be repeated after a crash.
-func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported []string, problems Problems,
-	err error) {
+func (f *ConnectorsFile) Import(folder string,
+	targets *TargetStates) (imported []string, problems Problems, err error) {
 	wholefile.Clean(folder)
 	files, err := ListFolder(folder)
 	if err != nil {
@@ -142,17 +143,17 @@ func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported 
 	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
 	for _, path := range files.Connectors {
 		connector := loadAny(path, &Providers{})
-		stored, exists := next.Connectors[connector.Name]
+		stored, ok := next.Connectors[connector.Name]
 		switch {
 		case connector.Problems.Err() != nil:
 			problems = append(problems, connector.Problems...)
 			continue
-		case exists && !maps.Equal(stored.Config, connector.Raw()):
+		case ok && !maps.Equal(stored.Config, connector.Raw()):
 			problems = append(problems, Problem{File: path,
 				Text: fmt.Sprintf("has no effect: %s contains a connector of the same name, %s", f.path,
 					connector.Name)})
 			continue
-		case !exists:
+		case !ok:
 			next.LastVersion++
 			next.Connectors[connector.Name] = storedConnector{next.LastVersion, connector.Raw()}
 			imported = append(imported, connector.Name)

@@ -30,12 +30,12 @@ var inPlaceRoles = []string{role.Password, role.ConnectTimeoutMS, role.ReadTimeo
 // ChangedKeys returns the sorted keys that differ between two configurations or are missing in one.
 func ChangedKeys(before, after map[string]string) (names []string) {
 	for name, value := range after {
-		if was, exists := before[name]; !exists || was != value {
+		if was, ok := before[name]; !ok || was != value {
 			names = append(names, name)
 		}
 	}
 	for name := range before {
-		if _, exists := after[name]; !exists {
+		if _, ok := after[name]; !ok {
 			names = append(names, name)
 		}
 	}
@@ -43,8 +43,8 @@ func ChangedKeys(before, after map[string]string) (names []string) {
 	return names
 }
 
-func compare(written map[string]string, connector *Connector, declared func(*Connector) *Declarations) (e Action,
-	settings []string) {
+func compare(written map[string]string, connector *Connector,
+	declared func(*Connector) *Declarations) (e Action, settings []string) {
 	if settings = ChangedKeys(written, connector.Raw()); len(settings) == 0 {
 		return NoChange, nil
 	}
@@ -56,8 +56,7 @@ func compare(written map[string]string, connector *Connector, declared func(*Con
 		spec, ok := declarations.Find(key)
 		role := spec.Role()
 		if !ok || !slices.ContainsFunc(inPlaceRoles, func(r string) bool {
-			return role == r || strings.HasSuffix(r,
-				".") && strings.HasPrefix(role, r)
+			return role == r || (strings.HasSuffix(r, ".") && strings.HasPrefix(role, r))
 		}) {
 			return Restart, settings
 		}
@@ -76,11 +75,12 @@ func settingWithRole(declarations *Declarations, written map[string]string, role
 
 // RunningConnector is a connector of a worker.
 type RunningConnector struct {
-	Name, File string
-	Raw        map[string]string // the settings as written
-	Config     *Connector        // the configuration that it was started with. Nil means unknown.
-	Rejected   bool              // true if it never ran because its configuration is invalid
-	HasFailed  bool              // true if it or a task has failed, so that any change restarts it
+	Name      string
+	File      string
+	Raw       map[string]string // the settings as written
+	Config    *Connector        // the configuration that it was started with. Nil means unknown.
+	Rejected  bool              // true if it never ran because its configuration is invalid
+	HasFailed bool              // true if it or a task has failed, so that any change restarts it
 }
 
 // Change is a step of a reload for one connector.
@@ -112,16 +112,16 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) Pr
 	var invalid []*Connector
 	invalidByFile := map[string]*Connector{} // their names may be wrong, too
 	for _, connector := range files {
-		running, exists := runningByName[connector.Name]
+		running, ok := runningByName[connector.Name]
 		change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
-		if exists {
+		if ok {
 			change = changeOf(running, connector, declared)
 		}
 		if change.Action != NoChange && connector.Problems.Err() == nil {
 			change.Problems = append(slices.Clone(connector.Problems), check(connector)...)
 		}
 		if change.Problems.Err() == nil {
-			if exists && running.Rejected {
+			if ok && running.Rejected {
 				change.Action = Restart
 			}
 			changes[connector.Name] = change
@@ -151,7 +151,8 @@ func changeOf(running RunningConnector, connector *Connector, declared func(*Con
 	if running.Rejected || connector.Problems.Err() != nil {
 		return change
 	}
-	if change.Action = NoChange; !running.Config.isCopyOf(connector) {
+	change.Action = NoChange
+	if !running.Config.isCopyOf(connector) {
 		change.Action, change.Settings = compare(running.Raw, connector, declared)
 	}
 	switch {
@@ -170,7 +171,7 @@ func rejectInvalid(changes map[string]Change, have []RunningConnector, invalid [
 	invalidByFile map[string]*Connector) {
 	matched := map[*Connector]bool{}
 	for _, running := range have {
-		if _, planned := changes[running.Name]; planned {
+		if _, ok := changes[running.Name]; ok {
 			continue
 		}
 		i := slices.IndexFunc(invalid, func(c *Connector) bool { return c.Name == running.Name })
@@ -179,7 +180,7 @@ func rejectInvalid(changes map[string]Change, have []RunningConnector, invalid [
 			connector = invalid[i]
 		}
 		switch {
-		case connector == nil || running.Rejected && i < 0:
+		case connector == nil || (running.Rejected && i < 0):
 			changes[running.Name] = Change{Name: running.Name, Action: Remove}
 		default:
 			matched[connector] = true
@@ -189,7 +190,7 @@ func rejectInvalid(changes map[string]Change, have []RunningConnector, invalid [
 		}
 	}
 	for _, connector := range invalid {
-		if _, planned := changes[connector.Name]; !planned && !matched[connector] {
+		if _, ok := changes[connector.Name]; !ok && !matched[connector] {
 			changes[connector.Name] = Change{Name: connector.Name, Action: Reject, Connector: connector,
 				Problems: connector.Problems}
 		}

@@ -60,7 +60,8 @@ func envelope(outer, config []Entry, nested nestedMembers) ([]Entry, Problems) {
 		switch {
 		case isResponseMember(entry.Key): // ignored, so that responses can be read
 		case entry.Key == "name" && inside < 0:
-			config, inside = append([]Entry{entry}, config...), 0
+			config = append([]Entry{entry}, config...)
+			inside = 0
 		case entry.Key == "name" && config[inside].Raw == entry.Raw:
 		case entry.Key == "name":
 			problems = append(problems, entry.problem("expected the same name as inside config, %q, found %q",
@@ -146,7 +147,8 @@ func (r *jsonReader) config(entry Entry, opened json.Delim) error {
 		r.entries = []Entry{}
 		err := r.members(r.rejectNested)
 		inner := r.entries
-		r.entries, r.inner = outer, &inner
+		r.entries = outer
+		r.inner = &inner
 		return err
 	}
 	entry.Raw = "an object or a list"
@@ -178,7 +180,7 @@ func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 		if err != nil {
 			return err
 		}
-		if opened, nested := v.(json.Delim); nested || v == nil {
+		if opened, ok := v.(json.Delim); ok || v == nil {
 			if err := other(entry, opened); err != nil {
 				return err
 			}
@@ -242,7 +244,8 @@ func YAMLProblem(file, prefix string, data []byte, err error) Problem {
 	if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
 		number, text, _ := strings.Cut(rest, ": ")
 		if n, err := strconv.Atoi(number); err == nil && n > 0 {
-			p.Line, p.Text = n, text
+			p.Line = n
+			p.Text = text
 		}
 	}
 	if name, ok := strings.CutPrefix(p.Text, "unknown anchor '"); ok {
@@ -273,7 +276,8 @@ func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 	rest.Content = nil
 	named := false
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
+		key := n.Content[i]
+		value := n.Content[i+1]
 		switch {
 		case key.Value == "config" && value.Kind == yaml.MappingNode:
 			config = value

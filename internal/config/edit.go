@@ -16,19 +16,24 @@ import (
 
 // logicalLine is a line of properties with the lines that a backslash joins to it.
 type logicalLine struct {
-	raw, newline string
-	line         int
+	raw     string
+	newline string
+	line    int
 	// isSetting is false for comments and blank lines. malformed lines have invalid escapes; their key is as written.
-	isSetting, malformed bool
-	key, value           string
+	isSetting bool
+	malformed bool
+	key       string
+	value     string
 }
 
 func logicalLines(text string) iter.Seq[logicalLine] {
 	return func(yield func(logicalLine) bool) {
-		lines, rest := naturalLines(text), text
+		lines := naturalLines(text)
+		rest := text
 		for i := 0; i < len(lines); {
 			joined, used := joinLines(lines[i:])
-			logical, size := logicalLine{line: i + 1, isSetting: joined != ""}, 0
+			logical := logicalLine{line: i + 1, isSetting: joined != ""}
+			size := 0
 			for _, line := range lines[i : i+used] {
 				size += len(logical.newline) + len(line)
 				logical.newline = rest[size:min(size+1, len(rest))]
@@ -36,7 +41,8 @@ func logicalLines(text string) iter.Seq[logicalLine] {
 					logical.newline = "\r\n"
 				}
 			}
-			logical.raw, rest = rest[:size], rest[size+len(logical.newline):]
+			logical.raw = rest[:size]
+			rest = rest[size+len(logical.newline):]
 			if logical.isSetting {
 				rawKey, rawValue := splitProperty(joined)
 				var err, valueErr error
@@ -46,7 +52,8 @@ func logicalLines(text string) iter.Seq[logicalLine] {
 				logical.value, valueErr = unescape(rawValue)
 				logical.malformed = err != nil || valueErr != nil
 			}
-			if i += used; !yield(logical) {
+			i += used
+			if !yield(logical) {
 				return
 			}
 		}
@@ -70,12 +77,14 @@ func Edit(text string, settings map[string]string) (string, error) {
 	if _, err := decodeProperties([]byte(text)); err != nil {
 		return "", err
 	}
-	text, hasBOM := strings.CutPrefix(text, byteOrderMark)
+	text, ok := strings.CutPrefix(text, byteOrderMark)
 	bom := ""
-	if hasBOM {
+	if ok {
 		bom = byteOrderMark // Read removes it
 	}
-	lines, last, eol := slices.Collect(logicalLines(text)), map[string]int{}, ""
+	lines := slices.Collect(logicalLines(text))
+	last := map[string]int{}
+	eol := ""
 	for i, l := range lines {
 		eol = cmp.Or(eol, l.newline)
 		if l.isSetting {
@@ -94,7 +103,7 @@ func Edit(text string, settings map[string]string) (string, error) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if _, exists := last[key]; !exists {
+		if _, ok := last[key]; !ok {
 			added.WriteString(PropertiesLine(key, settings[key]) + eol)
 		}
 	}
@@ -141,7 +150,7 @@ func ReadProperties(file string, sent []byte) (settings map[string]string, comme
 		return nil, false, Problems{{File: file, Line: 1, Text: err.Error()}}
 	}
 	for l := range logicalLines(string(text)) {
-		commented = commented || !l.isSetting && strings.Trim(l.raw, propertyBlanks+"\r\n") != ""
+		commented = commented || (!l.isSetting && strings.Trim(l.raw, propertyBlanks+"\r\n") != "")
 	}
 	entries, problems := Read(file, text)
 	return rawOf(entries), commented, problems
@@ -180,16 +189,18 @@ func newMasker(text string, password func(key string) bool) func(logicalLine) st
 	}
 	return func(l logicalLine) string {
 		switch {
-		case l.isSetting && (isClear(l.key, l.value) || l.malformed && password(l.key)):
+		case l.isSetting && (isClear(l.key, l.value) || (l.malformed && password(l.key))):
 			return l.withValue(Mask)
 		case l.isSetting:
 			return l.raw
 		}
 		const between = "#!=:\\\r\n" + propertyBlanks
 		for rest := strings.TrimLeft(l.raw, between); rest != ""; { // after the name of a password
-			name, after := rest, ""
+			name := rest
+			after := ""
 			if end := strings.IndexAny(rest, between); end >= 0 {
-				name, after = rest[:end], strings.TrimLeft(rest[end:], between)
+				name = rest[:end]
+				after = strings.TrimLeft(rest[end:], between)
 			}
 			if rest = after; isClear(name, rest) {
 				return known.Redact(strings.TrimSuffix(l.raw, rest)) + Mask

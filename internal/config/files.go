@@ -27,7 +27,8 @@ func (f Files) UsesFolder(folder string) bool {
 	if err != nil {
 		return false
 	}
-	used, paths := []string{f.Folder}, slices.Clone(f.Connectors)
+	used := []string{f.Folder}
+	paths := slices.Clone(f.Connectors)
 	if f.Worker != "" && !slices.Contains(workerNames, filepath.Base(f.Worker)) {
 		paths = append(paths, f.Worker)
 	}
@@ -55,7 +56,8 @@ func ListFolder(dir string) (Files, error) {
 		return files, err
 	}
 	for _, entry := range found {
-		name, path := entry.Name(), filepath.Join(dir, entry.Name())
+		name := entry.Name()
+		path := filepath.Join(dir, entry.Name())
 		switch {
 		case strings.HasPrefix(name, "."), IsTestFile(name): // no configuration
 		case slices.Contains(workerNames, name):

@@ -121,7 +121,8 @@ func (s *FolderStore) snapshot(requested bool) Snapshot {
 	s.now.Targets = s.locations.TargetStates.All()
 	snapshot := s.now
 	snapshot.Problems = append(slices.Clone(snapshot.Problems), hidden...)
-	snapshot.Requested, snapshot.Revision = requested, s.writes
+	snapshot.Requested = requested
+	snapshot.Revision = s.writes
 	return snapshot
 }
 

@@ -167,7 +167,8 @@ func (s *FolderStore) scan() (different, unstable bool) {
 			continue
 		}
 		file.stamp = ""
-		if file.missing++; file.missing <= max(1, s.state.graceScans) {
+		file.missing++
+		if file.missing <= max(1, s.state.graceScans) {
 			unstable = true
 			continue
 		}
@@ -252,7 +253,8 @@ func (s *FolderStore) checkWorkerFile(path string) Problems {
 	if stamp == s.state.workerStamp {
 		return s.state.workerProblems
 	}
-	s.state.workerStamp, s.state.workerProblems = stamp, nil
+	s.state.workerStamp = stamp
+	s.state.workerProblems = nil
 	entries, problems, err := ReadFile(path)
 	if err != nil || problems.Err() != nil {
 		p := Problem{File: path, Warning: true,
@@ -261,8 +263,8 @@ func (s *FolderStore) checkWorkerFile(path string) Problems {
 		return s.state.workerProblems
 	}
 	for _, entry := range entries {
-		if before, ok := lastEntry(s.worker.layers.entries, entry.Key); !ok || before.File == path &&
-			before.Raw != entry.Raw {
+		if before, ok := lastEntry(s.worker.layers.entries, entry.Key); !ok || (before.File == path &&
+			before.Raw != entry.Raw) {
 			s.state.workerProblems = append(s.state.workerProblems,
 				entry.warning("has changed: restart the worker to apply it"))
 		}
@@ -304,9 +306,8 @@ func (l *folderListener) follow(more []string) {
 		var err error
 		if l.folders, err = watch.Open(watch.Options{Settle: l.store.settle, Logger: l.store.log}); err != nil {
 			l.failed = true
-			l.store.log.Warn("changes in the folder of connectors are found by periodic scans only", "every",
-				scanInterval,
-				"error", err)
+			l.store.log.Warn("changes in the folder of connectors are found by periodic scans only",
+				"every", scanInterval, "error", err)
 		}
 	}
 	if l.folders == nil {

@@ -98,7 +98,9 @@ func (s *FolderStore) markWritten() {
 
 // ReadOnlyError is returned if REST changes a connector that has a file.
 type ReadOnlyError struct {
-	Connector, File, Reason string
+	Connector string
+	File      string
+	Reason    string
 }
 
 func (e *ReadOnlyError) Error() string {

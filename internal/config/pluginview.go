@@ -22,30 +22,30 @@ type PluginView struct {
 
 // Settings returns the declared settings under their declared names, and name, class, topics and tasks.max, with [Mask]
 // for redacted values. It omits the host's settings, and undeclared ones: one may be a misspelled password.
-func (g *PluginView) Settings(connector *Connector) []wit.Setting {
+func (p *PluginView) Settings(connector *Connector) []wit.Setting {
 	var settings []wit.Setting
 	for _, entry := range connector.Entries {
-		spec, ok := g.Component.Find(entry.Key)
+		spec, ok := p.Component.Find(entry.Key)
 		switch {
 		case isHostSetting(entry.Key): // hidden
 		case ok:
-			settings = append(settings, wit.Setting{Name: spec.Name, Value: g.visible(entry)})
+			settings = append(settings, wit.Setting{Name: spec.Name, Value: p.visible(entry)})
 		case sharedSettings[entry.Key]:
-			settings = append(settings, wit.Setting{Name: entry.Key, Value: g.visible(entry)})
+			settings = append(settings, wit.Setting{Name: entry.Key, Value: p.visible(entry)})
 		}
 	}
 	return settings
 }
 
 // PlannedSettings masks settings that a version of the plugin has planned for another version.
-func (g *PluginView) PlannedSettings(connector *Connector, planned []wit.Setting) []wit.Setting {
+func (p *PluginView) PlannedSettings(connector *Connector, planned []wit.Setting) []wit.Setting {
 	settings := slices.Clone(planned)
 	for i := range settings {
 		s := &settings[i]
 		entry, isSet := connector.Entry(s.Name)
 		if !isSet {
 			at := slices.IndexFunc(connector.Entries, func(entry Entry) bool {
-				spec, ok := g.Component.Find(entry.Key)
+				spec, ok := p.Component.Find(entry.Key)
 				return ok && spec.Name == s.Name
 			})
 			if at < 0 {
@@ -53,49 +53,48 @@ func (g *PluginView) PlannedSettings(connector *Connector, planned []wit.Setting
 			}
 			entry = connector.Entries[at]
 		}
-		if g.redacts(entry) {
+		if p.redacts(entry) {
 			s.Value = Mask
 		}
 	}
 	return settings
 }
 
-func (g *PluginView) visible(entry Entry) string {
+func (p *PluginView) visible(entry Entry) string {
 	value := setting.Trim(entry.Value.Reveal())
-	if value != "" && g.redacts(entry) {
+	if value != "" && p.redacts(entry) {
 		return Mask
 	}
 	return value
 }
 
-func (g *PluginView) redacts(entry Entry) bool {
-	return isSecret(entry.Key, append([]*Declarations{g.Component}, g.OtherComponents...)...) || g.redactsFile(entry)
+func (p *PluginView) redacts(entry Entry) bool {
+	return isSecret(entry.Key, append([]*Declarations{p.Component}, p.OtherComponents...)...) || p.redactsFile(entry)
 }
 
-func (g *PluginView) redactsFile(entry Entry) bool {
-	if g.BuiltIn || !entry.Value.FromFile() {
+func (p *PluginView) redactsFile(entry Entry) bool {
+	if p.BuiltIn || !entry.Value.FromFile() {
 		return false
 	}
-	spec, ok := g.Component.Find(entry.Key)
-	names := []string{g.Prefix + entry.Key}
+	spec, ok := p.Component.Find(entry.Key)
+	names := []string{p.Prefix + entry.Key}
 	if ok {
-		names = append(names, g.Prefix+spec.Name)
+		names = append(names, p.Prefix+spec.Name)
 	}
-	for _, declared := range g.Component.Matching(entry.Key) {
-		names = append(names, g.Prefix+declared.Name)
+	for _, declared := range p.Component.Matching(entry.Key) {
+		names = append(names, p.Prefix+declared.Name)
 	}
-	return !slices.ContainsFunc(g.Exposed, func(name string) bool { return slices.Contains(names, name) })
+	return !slices.ContainsFunc(p.Exposed, func(name string) bool { return slices.Contains(names, name) })
 }
 
 // RedactedFromFiles returns the keys that the plugin does not see only because their values come from a file.
-func (g *PluginView) RedactedFromFiles(connector *Connector) []string {
+func (p *PluginView) RedactedFromFiles(connector *Connector) []string {
 	var keys []string
 	for _, entry := range connector.Entries {
-		_, declared := g.Component.Find(entry.Key)
-		if declared && !isHostSetting(entry.Key) && g.redactsFile(entry) &&
-			!isSecret(entry.Key, append([]*Declarations{g.Component},
-				g.OtherComponents...)...) {
-			keys = append(keys, g.Prefix+entry.Key)
+		_, declared := p.Component.Find(entry.Key)
+		if declared && !isHostSetting(entry.Key) && p.redactsFile(entry) &&
+			!isSecret(entry.Key, append([]*Declarations{p.Component}, p.OtherComponents...)...) {
+			keys = append(keys, p.Prefix+entry.Key)
 		}
 	}
 	return keys

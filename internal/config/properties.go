@@ -89,7 +89,8 @@ func splitProperty(line string) (key, value string) {
 			break
 		}
 	}
-	key, value = line[:end], strings.TrimLeft(line[end:], propertyBlanks)
+	key = line[:end]
+	value = strings.TrimLeft(line[end:], propertyBlanks)
 	if value != "" && (value[0] == '=' || value[0] == ':') {
 		value = strings.TrimLeft(value[1:], propertyBlanks)
 	}

@@ -68,8 +68,7 @@ type providerKind struct{ class, missing, limit string }
 var (
 	environmentKind = &providerKind{providerClasses + "EnvVarConfigProvider",
 		"the environment of this program has no such variable", "param.allowlist.pattern"}
-	fileKind = &providerKind{providerClasses + "FileConfigProvider", "the file has no such key",
-		"param.allowed.paths"}
+	fileKind      = &providerKind{providerClasses + "FileConfigProvider", "the file has no such key", "param.allowed.paths"}
 	directoryKind = &providerKind{providerClasses + "DirectoryConfigProvider", "the folder has no such file",
 		"param.allowed.paths"}
 )

@@ -59,7 +59,7 @@ func (r *references) request(parts []string) {
 // lookup returns the value of a reference, given its parts as in request.
 func (r *references) lookup(parts []string) (value string, ok bool, err error) {
 	key := secretKey{secretFile{parts[1], parts[3]}, parts[4]}
-	if _, isRead := r.results[key]; !isRead {
+	if _, ok := r.results[key]; !ok {
 		r.read(key)
 	}
 	result := r.results[key]

@@ -34,11 +34,14 @@ func NewRoles(declarations *Declarations, connector *Connector) Roles {
 		}
 		found := roleValue{spec: spec}
 		if known, ok := role.Find(name); ok && known.PluginDefault && spec.DefaultValue != nil {
-			found.value, found.has = *spec.DefaultValue, true
+			found.value = *spec.DefaultValue
+			found.has = true
 		}
 		for _, key := range spec.Names() {
 			if text, ok := connector.Get(key); ok {
-				found.value, found.isSet, found.has = setting.Trim(text), true, true
+				found.value = setting.Trim(text)
+				found.isSet = true
+				found.has = true
 				break
 			}
 		}

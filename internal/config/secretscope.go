@@ -15,7 +15,8 @@ import (
 // secret may only go where its owner sends it: the stored configuration, the worker, or a binding of BTP. A value that
 // the sender has sent in clear may go anywhere.
 type ConfigChange struct {
-	New, Stored *Connector
+	New    *Connector
+	Stored *Connector
 	// FromStored reports whether a value of New is the stored one: the sender sent [Mask], or a PATCH without the key.
 	FromStored   func(key string) bool
 	Declarations *Declarations
@@ -39,54 +40,55 @@ var (
 	prefixedScopes  = slices.Concat(clientScopes, converterScopes)
 )
 
-func (p secretScope) workerPrefix() string { return strings.TrimSuffix(string(p), "override.") }
+func (s secretScope) workerPrefix() string { return strings.TrimSuffix(string(s), "override.") }
 
 // MisdirectedSecrets returns a problem for each secret that would go to another endpoint than its owner sends it.
-func (s ConfigChange) MisdirectedSecrets() (problems Problems) {
-	for _, entry := range s.New.Entries {
-		scope := s.scope(entry.Key)
-		if !s.FromStored(entry.Key) || entry.Value.Reveal() == "" || !entry.Value.IsSecret() &&
-			!s.IsPassword(entry.Key) ||
-			s.isEndpointSetting(scope, entry.Key) {
+func (c ConfigChange) MisdirectedSecrets() (problems Problems) {
+	for _, entry := range c.New.Entries {
+		scope := c.scope(entry.Key)
+		if !c.FromStored(entry.Key) || entry.Value.Reveal() == "" || (!entry.Value.IsSecret() &&
+			!c.IsPassword(entry.Key)) ||
+			c.isEndpointSetting(scope, entry.Key) {
 			continue
 		}
-		if changedSetting := s.changedEndpoint(scope); changedSetting != "" {
+		if changedSetting := c.changedEndpoint(scope); changedSetting != "" {
 			problems = append(problems, entry.problem(
 				"expected the secret itself, because %s differs from the stored configuration: a stored secret is "+
 					"sent only where the stored configuration sends it",
 				changedSetting))
 		}
 	}
-	return append(problems, s.sharedCredentials()...)
+	return append(problems, c.sharedCredentials()...)
 }
 
 // HasCompleteCredentials reports whether the credentials for the service are certainly not partly typed, as in a form
 // that validates after each keystroke: they are stored for this endpoint, or are references. A user without a password
 // is incomplete.
-func (s ConfigChange) HasCompleteCredentials() bool {
-	roles := NewRoles(s.Declarations, s.New)
+func (c ConfigChange) HasCompleteCredentials() bool {
+	roles := NewRoles(c.Declarations, c.New)
 	isBegun := (roles.Text(role.User) != "" && roles.Text(role.Password) == "") ||
 		(roles.Text(role.ProxyUser) != "" && roles.Text(role.ProxyPassword) == "")
-	return s.hasStoredCredentials() || !isBegun && !slices.ContainsFunc(s.New.Entries, func(entry Entry) bool {
-		return s.scope(entry.Key) == serviceScope && s.IsPassword(entry.Key) && setting.Trim(entry.Raw) != "" &&
-			(!IsReference(entry.Raw) || s.Worker.Providers.HasUnknownProvider(entry))
-	})
+	return c.hasStoredCredentials() || (!isBegun && !slices.ContainsFunc(c.New.Entries, func(entry Entry) bool {
+		return c.scope(entry.Key) == serviceScope && c.IsPassword(entry.Key) && setting.Trim(entry.Raw) != "" &&
+			(!IsReference(entry.Raw) || c.Worker.Providers.HasUnknownProvider(entry))
+	}))
 }
 
-func (s ConfigChange) hasStoredCredentials() bool {
-	if s.Stored == nil || s.changedEndpoint(serviceScope) != "" {
+func (c ConfigChange) hasStoredCredentials() bool {
+	if c.Stored == nil || c.changedEndpoint(serviceScope) != "" {
 		return false
 	}
-	current, stored := NewRoles(s.Declarations, s.New), NewRoles(s.Declarations, s.Stored)
+	current := NewRoles(c.Declarations, c.New)
+	stored := NewRoles(c.Declarations, c.Stored)
 	return !slices.ContainsFunc([]string{role.Auth, role.User, role.OAuth, role.Header, role.Query, role.Password,
 		role.TLSKeyStore, role.ProxyUser, role.ProxyPassword, role.ProxyTokenClientID,
 		role.ProxyTokenClientSecret}, func(name string) bool {
-		return current.Text(name) != stored.Text(name) || strings.HasSuffix(name, ".") &&
-			!maps.Equal(current.Prefix(name), stored.Prefix(name))
+		return current.Text(name) != stored.Text(name) || (strings.HasSuffix(name, ".") &&
+			!maps.Equal(current.Prefix(name), stored.Prefix(name)))
 	})
 }
 
-func (s ConfigChange) scope(key string) secretScope {
+func (c ConfigChange) scope(key string) secretScope {
 	for _, scope := range prefixedScopes {
 		if strings.HasPrefix(key, string(scope)) {
 			return scope
@@ -95,7 +97,7 @@ func (s ConfigChange) scope(key string) secretScope {
 	if prefix := stagePrefix(key); prefix != "" {
 		return secretScope(prefix)
 	}
-	spec, declared := s.Declarations.Find(key)
+	spec, declared := c.Declarations.Find(key)
 	switch {
 	case strings.HasPrefix(spec.Role(), role.Listener):
 		return listenerScope
@@ -105,20 +107,20 @@ func (s ConfigChange) scope(key string) secretScope {
 	return noScope
 }
 
-func (s ConfigChange) isEndpointSetting(scope secretScope, key string) bool {
+func (c ConfigChange) isEndpointSetting(scope secretScope, key string) bool {
 	short, _ := strings.CutPrefix(key, string(scope))
 	if slices.Contains(clientScopes, scope) {
 		return isClientEndpoint(short)
 	}
 	if slices.Contains(converterScopes, scope) {
 		registry, ok := strings.CutPrefix(short, "schema.registry.")
-		return strings.HasPrefix(short, "proxy.") || ok && (registry == "url" ||
-			strings.HasPrefix(registry, "proxy.") || isClientEndpoint(registry))
+		return strings.HasPrefix(short, "proxy.") || (ok && (registry == "url" ||
+			strings.HasPrefix(registry, "proxy.") || isClientEndpoint(registry)))
 	}
 	if stagePrefix(key) != "" {
 		return short == "type"
 	}
-	spec, _ := s.Declarations.Find(key)
+	spec, _ := c.Declarations.Find(key)
 	return isEndpointRole(scope, spec.Role())
 }
 
@@ -147,32 +149,33 @@ func isEndpointRole(scope secretScope, name string) bool {
 		name) || hasPrefix(strings.ToLower(name), []string{role.Proxy, role.Login, role.Header + "sap-connectivity-"})
 }
 
-func (s ConfigChange) changedEndpoint(scope secretScope) string {
-	return s.differingEndpoint(scope, s.Stored)
+func (c ConfigChange) changedEndpoint(scope secretScope) string {
+	return c.differingEndpoint(scope, c.Stored)
 }
 
-func (s ConfigChange) differingEndpoint(scope secretScope, than *Connector) string {
-	current, before := s.endpoints(scope, s.New), s.endpoints(scope, than)
+func (c ConfigChange) differingEndpoint(scope secretScope, than *Connector) string {
+	current := c.endpoints(scope, c.New)
+	before := c.endpoints(scope, than)
 	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(current))
 	slices.Sort(names)
 	for _, name := range names {
-		value, isSet := current[name]
+		value, ok := current[name]
 		other, stored := before[name]
-		if value != other || isSet != stored {
-			return s.settingName(scope, name)
+		if value != other || ok != stored {
+			return c.settingName(scope, name)
 		}
 	}
 	return ""
 }
 
 // settingName returns the user's name of an endpoint, which differs from its key in endpoints if that is a role.
-func (s ConfigChange) settingName(scope secretScope, name string) string {
+func (c ConfigChange) settingName(scope secretScope, name string) string {
 	if scope != serviceScope && scope != listenerScope {
 		return name
 	}
-	for _, connector := range []*Connector{s.New, s.Stored} {
+	for _, connector := range []*Connector{c.New, c.Stored} {
 		if connector != nil {
-			if setting := NewRoles(s.Declarations, connector).Setting(name); setting != name {
+			if setting := NewRoles(c.Declarations, connector).Setting(name); setting != name {
 				return setting
 			}
 		}
@@ -180,11 +183,11 @@ func (s ConfigChange) settingName(scope secretScope, name string) string {
 	return name
 }
 
-func (s ConfigChange) endpoints(scope secretScope, connector *Connector) map[string]string {
+func (c ConfigChange) endpoints(scope secretScope, connector *Connector) map[string]string {
 	endpoints := map[string]string{}
 	if slices.Contains(clientScopes, scope) {
 		for _, prefix := range []string{"", scope.workerPrefix()} {
-			for name, value := range s.Worker.Prefixed(prefix) {
+			for name, value := range c.Worker.Prefixed(prefix) {
 				if isClientEndpoint(name) {
 					endpoints[string(scope)+name] = setting.Trim(value)
 				}
@@ -195,7 +198,7 @@ func (s ConfigChange) endpoints(scope secretScope, connector *Connector) map[str
 		return endpoints
 	}
 	if scope == serviceScope || scope == listenerScope {
-		roles := NewRoles(s.Declarations, connector)
+		roles := NewRoles(c.Declarations, connector)
 		for name := range roles.byRole {
 			if value := roles.Text(name); value != "" && isEndpointRole(scope, name) {
 				endpoints[name] = value
@@ -208,7 +211,7 @@ func (s ConfigChange) endpoints(scope secretScope, connector *Connector) map[str
 		return endpoints
 	}
 	for _, entry := range connector.Entries {
-		if strings.HasPrefix(entry.Key, string(scope)) && s.isEndpointSetting(scope, entry.Key) {
+		if strings.HasPrefix(entry.Key, string(scope)) && c.isEndpointSetting(scope, entry.Key) {
 			endpoints[entry.Key] = setting.Trim(entry.Value.Reveal())
 		}
 	}
@@ -225,15 +228,15 @@ func normalizeOrigin(endpoints map[string]string) {
 
 // sharedCredentials checks credentials that are not the connector's: of a BTP destination, of a binding or service key
 // of SAP Connectivity, and the worker's. They must not go to an endpoint that only the sender names.
-func (s ConfigChange) sharedCredentials() (problems Problems) {
+func (c ConfigChange) sharedCredentials() (problems Problems) {
 	const mustNotChange = "differs from the stored configuration: expected no change, because %s logs on with %s, " +
 		"which must not be sent elsewhere"
-	roles := NewRoles(s.Declarations, s.New)
+	roles := NewRoles(c.Declarations, c.New)
 	entryOf := func(name string) Entry {
-		entry, _ := s.New.Entry(roles.Setting(name))
+		entry, _ := c.New.Entry(roles.Setting(name))
 		return entry
 	}
-	if s.changedEndpoint(serviceScope) != "" {
+	if c.changedEndpoint(serviceScope) != "" {
 		for _, name := range slices.Sorted(maps.Keys(roles.byRole)) {
 			if roles.Has(role.Destination) && roles.IsSet(name) && roles.Has(name) && isEndpointRole(serviceScope,
 				name) &&
@@ -250,8 +253,8 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 		}
 	}
 	for _, scope := range clientScopes {
-		if changed := s.differingEndpoint(scope, nil); changed != "" { // it overrides the worker's brokers
-			problems = append(problems, s.workerCredentials(scope, changed, s.changedEndpoint(scope) == "")...)
+		if changed := c.differingEndpoint(scope, nil); changed != "" { // it overrides the worker's brokers
+			problems = append(problems, c.workerCredentials(scope, changed, c.changedEndpoint(scope) == "")...)
 		}
 	}
 	return problems
@@ -259,10 +262,10 @@ func (s ConfigChange) sharedCredentials() (problems Problems) {
 
 // workerCredentials checks the worker's secrets at brokers that the setting at names. With stored, the stored
 // configuration names the same brokers, and what it uses there is accepted.
-func (s ConfigChange) workerCredentials(scope secretScope, at string, stored bool) (problems Problems) {
+func (c ConfigChange) workerCredentials(scope secretScope, at string, stored bool) (problems Problems) {
 	lookup := func(name string) (value string, isOwn bool) {
-		if value, isOwn = s.New.Get(string(scope) + name); !isOwn {
-			value = cmp.Or(s.Worker.Prefixed(scope.workerPrefix())[name], s.Worker.Prefixed("")[name])
+		if value, isOwn = c.New.Get(string(scope) + name); !isOwn {
+			value = cmp.Or(c.Worker.Prefixed(scope.workerPrefix())[name], c.Worker.Prefixed("")[name])
 		}
 		return setting.Trim(value), isOwn
 	}
@@ -280,11 +283,11 @@ func (s ConfigChange) workerCredentials(scope secretScope, at string, stored boo
 			continue
 		}
 		if stored {
-			if _, was := s.Stored.Get(string(scope) + name); !was {
+			if _, was := c.Stored.Get(string(scope) + name); !was {
 				continue
 			}
 		}
-		entry, _ := s.New.Entry(at)
+		entry, _ := c.New.Entry(at)
 		entry.Key = string(scope) + name
 		problems = append(problems, entry.problem(
 			"expected the secret itself, because %s differs from the worker's: the worker's credentials are sent "+

@@ -33,8 +33,9 @@ type TaskPlan struct {
 // FencingCounts are the numbers of a connector's tasks, and of transactional producers of each, at the last fencing.
 // Kafka Connect records no producers: 0, which means one.
 type FencingCounts struct {
-	Tasks, Producers int
-	At               int64
+	Tasks     int
+	Producers int
+	At        int64
 }
 
 // Max returns the larger counts, with At of c.

@@ -283,7 +283,9 @@ func (w *Worker) Locate(err error) Problem {
 		return w.Problem("", err.Error())
 	}
 	at := w.Problem(p.Setting, p.Text)
-	p.File, p.Line, p.Text = at.File, at.Line, at.Text
+	p.File = at.File
+	p.Line = at.Line
+	p.Text = at.Text
 	return p
 }
 

@@ -228,7 +228,7 @@ func (w *Worker) noEffect(spec *wit.ConfigKey) string {
 		return strings.TrimSuffix(reason, ".")
 	}
 	forGroup := slices.ContainsFunc(groupSettings, func(s wit.ConfigKey) bool { return s.Name == spec.Name })
-	if !forGroup || w.InGroup() || w.ExactlyOnce() && slices.Contains(exactlyOnceSettings, spec.Name) {
+	if !forGroup || w.InGroup() || (w.ExactlyOnce() && slices.Contains(exactlyOnceSettings, spec.Name)) {
 		return ""
 	}
 	return "this worker does not join a group"

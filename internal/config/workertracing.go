@@ -76,7 +76,7 @@ func telemetryEntries(environ []string, above []Entry) ([]Entry, Problems) {
 	declared := workerDeclarations()
 	for _, t := range telemetryVariables {
 		value := values.String(t.variable)
-		if value == "" || isSet[t.setting] || off && t.setting == TracingEndpoint {
+		if value == "" || isSet[t.setting] || (off && t.setting == TracingEndpoint) {
 			continue
 		}
 		isSet[t.setting] = true

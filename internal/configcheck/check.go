@@ -67,7 +67,9 @@ func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, er
 	}
 	all, err := checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
 		checker := in.Checker.WithConnectors(in.Connectors)
-		checker.Lockouts, checker.Wait, checker.Logon = lockouts, wait, true
+		checker.Lockouts = lockouts
+		checker.Wait = wait
+		checker.Logon = true
 		in.Examine(setup.ToCheck, func(connector *config.Connector) config.Problems {
 			offline := checker.Check(ctx, connector)
 			if connector.Problems.Err() != nil || offline.Err() != nil {

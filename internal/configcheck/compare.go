@@ -10,9 +10,8 @@ import (
 
 // Compare returns the connectors that a reload of the files would change, and how. running returns the worker's
 // connectors; it receives the URL of REST from the files as a default. Nothing else sends requests.
-func Compare(ctx context.Context, c setup.Config, running func(url string) ([]config.RunningConnector,
-	error)) ([]rest.Comparison,
-	error) {
+func Compare(ctx context.Context, c setup.Config,
+	running func(url string) ([]config.RunningConnector, error)) ([]rest.Comparison, error) {
 	in, problems, err := setup.Open(ctx, c)
 	if err != nil {
 		return nil, err

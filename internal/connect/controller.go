@@ -110,7 +110,8 @@ func (ctl *controller) waitIdle(ctx context.Context) bool {
 		}
 	}
 	ctl.mu.Lock()
-	idleCh, waiting := ctl.idleCh, ctl.idleCh != nil
+	waiting := ctl.idleCh != nil
+	idleCh := ctl.idleCh
 	if !waiting {
 		idleCh = make(chan struct{})
 		ctl.idleCh = idleCh
@@ -151,7 +152,9 @@ func (ctl *controller) replaceConfig(options *Options, connector *config.Connect
 		if !maps.Equal(desired.config.Raw(), connector.Raw()) { // else only the values of its references differ
 			desired.setAssignment(options.initialAssignment(), true)
 		}
-		desired.options, desired.config, observed.rejected = options, connector, nil
+		desired.options = options
+		desired.config = connector
+		observed.rejected = nil
 	})
 	ctl.enqueue(event{kind: evRestart})
 }
@@ -160,7 +163,8 @@ func (ctl *controller) updateInPlace(connector *config.Connector) {
 	ctl.replaceEquivalent(connector)
 	ctl.enqueue(event{apply: func(context.Context) {
 		ctl.mu.Lock()
-		current, state := ctl.status.currentRun, ctl.status.state
+		current := ctl.status.currentRun
+		state := ctl.status.state
 		ctl.mu.Unlock()
 		if ctl.isActive() && state == Running { // else the next run gets the configuration
 			current.clients.service.UpdateInPlace(current.clients.client, connector)
@@ -169,7 +173,10 @@ func (ctl *controller) updateInPlace(connector *config.Connector) {
 }
 
 func (ctl *controller) replaceEquivalent(connector *config.Connector) {
-	ctl.update(func(desired *spec, observed *status) { desired.config, observed.rejected = connector, nil })
+	ctl.update(func(desired *spec, observed *status) {
+		desired.config = connector
+		observed.rejected = nil
+	})
 }
 
 func (ctl *controller) rejectConfig(problems config.Problems) {
@@ -231,7 +238,7 @@ func (ctl *controller) run(ctx context.Context) {
 	ctl.planPausedTasks(ctx)
 	ctl.updateEndpoint()
 	stopping := ctx.Done()
-	for ctl.activity != nil || ctx.Err() == nil && !once && !ctl.desired().deleted {
+	for ctl.activity != nil || (ctx.Err() == nil && !once && !ctl.desired().deleted) {
 		select {
 		case <-ctl.queued:
 			for _, e := range ctl.dequeueAll() {
@@ -298,7 +305,7 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 	if e.apply != nil {
 		e.apply(ctx)
 	}
-	if e.kind == "" || e.run != nil && e.run != ctl.currentRun() {
+	if e.kind == "" || (e.run != nil && e.run != ctl.currentRun()) {
 		return
 	}
 	if e.kind == evTasksEnded {
@@ -339,8 +346,8 @@ func (ctl *controller) applyTransition(e event) action {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	observed := &ctl.status
-	change, known := transitions[observed.state][e.kind]
-	if !known {
+	change, ok := transitions[observed.state][e.kind]
+	if !ok {
 		ctl.log.Error("an internal error of culvert: no transition for an event of a connector; its state does not "+
 			"change",
 			"state", observed.state, "event", string(e.kind))
@@ -357,8 +364,8 @@ func (ctl *controller) applyTransition(e event) action {
 	}
 	if change.next != observed.state {
 		observed.stateSince = time.Now()
-		ctl.log.Debug("connector changes its state", "from", string(observed.state), "to", string(change.next), "event",
-			string(e.kind))
+		ctl.log.Debug("connector changes its state", "from", string(observed.state), "to", string(change.next),
+			"event", string(e.kind))
 	}
 	if observed.state == Paused && change.next != Paused {
 		observed.setIdleTasks(Unassigned)
@@ -385,7 +392,8 @@ func (ctl *controller) startRun(ctx context.Context) {
 		ctl.newRun() // also if the tasks were planned again before the run started
 		run = ctl.status.currentRun
 	}
-	run.clients.started, ctl.spec.pausedAtStart = true, false
+	run.clients.started = true
+	ctl.spec.pausedAtStart = false
 	if ctl.status.state == Restarting { // new tasks; after a pause they are the same
 		clear(ctl.status.clocks)
 	}
@@ -460,7 +468,7 @@ func (ctl *controller) isStopped() bool {
 	ctl.mu.Lock()
 	defer ctl.mu.Unlock()
 	s := ctl.status.state
-	return ctl.spec.target == Stopped && (s == Stopped || s == Unassigned && ctl.spec.assignment.empty())
+	return ctl.spec.target == Stopped && (s == Stopped || (s == Unassigned && ctl.spec.assignment.empty()))
 }
 
 func (ctl *controller) statusChanged() {

@@ -42,10 +42,11 @@ type DeadLetter struct {
 type DeadLetterOrigin struct {
 	// Topic, Partition and Offset identify a sink's record. For a source's row, Partition is -1, and Offset is its
 	// index in the response to Request.
-	Topic         string
-	Partition     int32
-	Offset        int64
-	Feed, Request string
+	Topic     string
+	Partition int32
+	Offset    int64
+	Feed      string
+	Request   string
 	// Timestamp is that of the record or row. Zero means unknown; a broker may have replaced it (LogAppendTime).
 	Timestamp time.Time
 	// TargetPartition is the partition that a source's plugin chose, -1 for none.
@@ -57,8 +58,12 @@ type DeadLetterOrigin struct {
 // DeadLetterCause is where and why a record or row failed.
 type DeadLetterCause struct {
 	// Stage and Setting are where it failed, Plugin and Version what failed.
-	Stage, Setting, Plugin, Version string
-	Class, Message                  string
+	Stage   string
+	Setting string
+	Plugin  string
+	Version string
+	Class   string
+	Message string
 	// FailedAt is the time of the failure, or of the dead letter if no header has it.
 	FailedAt time.Time
 }
@@ -143,7 +148,8 @@ func (l *DeadLetter) forReplay() core.DeadLetter {
 
 // withValue returns a copy with another value, which is another attempt of the same original.
 func (l *DeadLetter) withValue(value string) *DeadLetter {
-	edited, record := *l, *l.Record
+	edited := *l
+	record := *l.Record
 	edited.Original = fmt.Sprintf("%x", l.recordID())
 	edited.storedValue = l.Record.Value
 	record.Value = []byte(value)
@@ -191,9 +197,11 @@ type DeadLetterFilter struct {
 	// Positions selects single dead letters. Nil means all.
 	Positions map[DeadLetterPosition]bool
 	// Connector is a name. Error is a part of the exception's class or message, in any case.
-	Connector, Error string
+	Connector string
+	Error     string
 	// Since and Until bound FailedAt. Zero means no bound.
-	Since, Until time.Time
+	Since time.Time
+	Until time.Time
 }
 
 // SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil selects all, an empty slice none.

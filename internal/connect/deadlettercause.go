@@ -56,7 +56,7 @@ func causeText(message string) string {
 	unchecked := len(message) // of the message, where a number may begin
 	for len(message) > 0 {
 		r, runeSize := utf8.DecodeRuneInString(message)
-		end, isMark := closingMarks[r]
+		end, ok := closingMarks[r]
 		number := 0
 		if !isWordRune(last) && len(message) <= unchecked {
 			size, next := findNumber(message)
@@ -64,7 +64,7 @@ func causeText(message string) string {
 			unchecked = len(message) - next
 		}
 		switch {
-		case isMark && (r != '\'' || !isWordRune(last)): // not an apostrophe
+		case ok && (r != '\'' || !isWordRune(last)): // not an apostrophe
 			b.WriteString(string(r) + "…" + string(end))
 			message = message[closingMark(message, r, end):]
 			last = end
@@ -91,7 +91,8 @@ func causeText(message string) string {
 
 // closingMark returns the position after the mark that closes the one at the beginning.
 func closingMark(text string, open, end rune) int {
-	depth, escaped := 0, false
+	depth := 0
+	escaped := false
 	for i, r := range text {
 		switch {
 		case escaped:
@@ -122,7 +123,9 @@ func findNumber(text string) (size, next int) {
 	run := text[:len(text)-len(strings.TrimLeftFunc(text, isNumberRune))]
 	word := strings.TrimRight(run, ".,:-+")
 	after, _ := utf8.DecodeRuneInString(text[len(word):])
-	digits, letters, lettersEnd := 0, 0, 0
+	digits := 0
+	letters := 0
+	lettersEnd := 0
 	for i, r := range word {
 		if unicode.IsDigit(r) {
 			digits++

@@ -188,7 +188,8 @@ func (d *deadLetterIndex) summary() *DeadLetterSummary {
 		cause := d.knownCause(l)
 		n, ok := places[cause]
 		if !ok {
-			n, places[cause] = len(s.Causes), len(s.Causes)
+			n = len(s.Causes)
+			places[cause] = len(s.Causes)
 			s.Causes = append(s.Causes, CauseCount{ID: cause.String(), Text: cmp.Or(d.texts[cause], "other causes"),
 				Newest: int64(l.failed)})
 		}

@@ -59,8 +59,7 @@ func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err err
 	}
 	created, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic, Partitions: 1, Replication: int16(replication)})
 	if err != nil {
-		return "", fmt.Errorf("dead letter topic (%s, %s): %w", deadLetterTopic,
-			deadLetterReplication, err)
+		return "", fmt.Errorf("dead letter topic (%s, %s): %w", deadLetterTopic, deadLetterReplication, err)
 	}
 	if len(created) > 0 {
 		run.log.Info("dead letter topic created", "task", t.number, "topic", topic)
@@ -140,8 +139,7 @@ func (d *deadLetterProducer) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := d.producer.Close(ctx); err != nil {
-		d.task.run.log.Debug("dead letters were not stored before the task ended", "task", d.task.number, "error",
-			err)
+		d.task.run.log.Debug("dead letters were not stored before the task ended", "task", d.task.number, "error", err)
 	}
 }
 
@@ -151,7 +149,10 @@ func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.Failed
 	for i := range deadLetters {
 		failed := &deadLetters[i]
 		r := b.Add()
-		r.Topic, r.Key, r.Value, r.Timestamp = d.topic, failed.Record.Key, failed.Record.Value, failed.Record.Timestamp
+		r.Topic = d.topic
+		r.Key = failed.Record.Key
+		r.Value = failed.Record.Value
+		r.Timestamp = failed.Record.Timestamp
 		var extra []kgo.RecordHeader
 		if d.context {
 			failure := failureContext{Failure: failed.Failure, topic: failed.Record.Topic,
@@ -221,7 +222,8 @@ func (t *task) deadLetterHeaders(failed failureContext, binding *plugin.Binding)
 	trace := redact(class + ": " + text)
 	message, ok := strings.CutPrefix(trace, class+": ")
 	if !ok { // redaction changed the class, which a plugin may set
-		class, message = redact(class), redact(text)
+		class = redact(class)
+		message = redact(text)
 	}
 	add(kip298+"topic", failed.topic)
 	add(kip298+"partition", strconv.Itoa(int(failed.partition)))
@@ -266,8 +268,8 @@ func (t *task) deadLetterHeaders(failed failureContext, binding *plugin.Binding)
 	return list
 }
 
-func (t *task) failedComponent(failed failureContext, binding *plugin.Binding) (setting, class string,
-	info plugin.Info) {
+func (t *task) failedComponent(failed failureContext,
+	binding *plugin.Binding) (setting, class string, info plugin.Info) {
 	run := t.run
 	info = binding.Current().Module()
 	switch failed.Stage {
@@ -284,7 +286,8 @@ func (t *task) failedComponent(failed failureContext, binding *plugin.Binding) (
 			if module, component, err := components.Find(run.options.Plugins, class,
 				run.config.Text(prefix+"plugin.version"),
 				wit.ComponentTransformation); err == nil {
-				info, class = module, component.Name
+				info = module
+				class = component.Name
 			}
 			return prefix + "type", class, info
 		}

@@ -420,7 +420,8 @@ func (c *trackedConnector) prepare(offsets kafka.Range) {
 		isOther = isOther || !ok || next > end
 	}
 	if c.index == nil || isOther {
-		c.index, c.next = newDeadLetterIndex(), kafka.Positions{}
+		c.index = newDeadLetterIndex()
+		c.next = kafka.Positions{}
 	}
 	c.topicID = offsets.TopicID
 	total := int64(0)
@@ -435,7 +436,8 @@ func (c *trackedConnector) prepare(offsets kafka.Range) {
 		if limit := int64(c.index.limit); total > limit {
 			start = end - int64(float64(limit)*float64(end-start)/float64(total))
 		}
-		c.next[partition], c.index.from[partition] = start, start
+		c.next[partition] = start
+		c.index.from[partition] = start
 	}
 }
 

@@ -132,8 +132,7 @@ func (t *task) checkLease(ctx context.Context) error {
 	}
 	if err := group.CheckLease(ctx); err != nil {
 		return &wit.Error{Kind: wit.ErrorTransient,
-			Message: "the task's producers are not opened, because the worker may have left its group: " +
-				err.Error()}
+			Message: "the task's producers are not opened, because the worker may have left its group: " + err.Error()}
 	}
 	return nil
 }

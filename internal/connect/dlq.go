@@ -95,7 +95,8 @@ func readSpans(ctx context.Context, reader *kafka.Reader, topic string, letters 
 		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
 	})
 	for len(letters) > 0 {
-		first, n := letters[0], 1
+		first := letters[0]
+		n := 1
 		for n < len(letters) && letters[n].partition == first.partition &&
 			letters[n].offset-letters[n-1].offset < spanGap {
 			n++

@@ -99,7 +99,8 @@ func (e *notificationEndpoint) ensureOpen(run *connectorRun) error {
 		ports := roles.Setting(role.ListenerPorts)
 		return &wit.Error{Kind: wit.ErrorConfig, Message: ports + ": " + err.Error(), Setting: &ports}
 	}
-	e.close, e.key = close, key
+	e.close = close
+	e.key = key
 	if settings.AllowsAnonymous() {
 		run.log.Warn("the listener accepts notifications from anyone: require a password, or a "+
 			"certificate over TLS", "user", roles.Setting(role.ListenerUser),
@@ -125,7 +126,8 @@ func (e *notificationEndpoint) shutDown() {
 // updateEndpoint opens or closes the endpoint of a worker in a group. If it cannot be opened, other workers still
 // accept notifications, and the next event tries again. Only the loop calls it.
 func (ctl *controller) updateEndpoint() {
-	desired, e := ctl.desired(), ctl.endpoint
+	desired := ctl.desired()
+	e := ctl.endpoint
 	switch {
 	case desired.options.Group == nil:
 		return
@@ -141,7 +143,8 @@ func (ctl *controller) updateEndpoint() {
 		e.shutDown()
 		return
 	}
-	err, text := e.ensureOpen(run), ""
+	err := e.ensureOpen(run)
+	text := ""
 	if err != nil {
 		if e.openedFor, text = nil, err.Error(); text != e.lastLogged {
 			ctl.log.Warn("this worker cannot accept notifications for the connector; only the other workers of its "+

@@ -18,14 +18,14 @@ import (
 
 // StoredOffset is the offset of one source partition in Kafka Connect's format.
 type StoredOffset struct {
-	Partition, Offset []wit.OffsetEntry
+	Partition []wit.OffsetEntry
+	Offset    []wit.OffsetEntry
 }
 
 // ReadTopicOffsets returns a connector's offsets in an offsets topic, sorted by partition. Records that are not offsets
 // are logged and skipped. An offset that cannot be read is an error, unless a newer record replaces it.
 func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connector string,
-	log *slog.Logger) ([]StoredOffset,
-	error) {
+	log *slog.Logger) ([]StoredOffset, error) {
 	reader, err := kafka.NewReader(brokers)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connecto
 			return nil
 		}
 		id := offset.Identity(partition)
-		if before, some := found[id]; some && before.record.Partition != r.Partition &&
+		if before, ok := found[id]; ok && before.record.Partition != r.Partition &&
 			r.Timestamp.Before(before.record.Timestamp) {
 			return nil // the same fields in another order are stored in another partition of the topic
 		}
@@ -80,7 +80,7 @@ func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOf
 		}
 		id := offset.Identity(partition)
 		e := newStoredEntry(partition, entry.Value)
-		if before, twice := found[id]; twice {
+		if before, ok := found[id]; ok {
 			e.err = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendJSON(nil,
 				before.Partition), offset.AppendJSON(nil, partition))
 		}

@@ -22,7 +22,8 @@ func topicKey(topic string) recordID { return newKeyID(topic, -1, nil) }
 func (locks *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
 	locks.mu.Lock()
 	defer locks.mu.Unlock()
-	locks.keys, locks.released = map[recordID]bool{}, make(chan struct{})
+	locks.keys = map[recordID]bool{}
+	locks.released = make(chan struct{})
 	for _, deadLetter := range deadLetters {
 		key := topicKey(deadLetter.Topic)
 		if deadLetter.Record.Key != nil {
@@ -34,7 +35,8 @@ func (locks *keyLocks) lock(deadLetters []*DeadLetter) (free func()) {
 		locks.mu.Lock()
 		defer locks.mu.Unlock()
 		close(locks.released)
-		locks.keys, locks.released = nil, nil
+		locks.keys = nil
+		locks.released = nil
 	}
 }
 

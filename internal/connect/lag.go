@@ -67,7 +67,8 @@ func (l *lagTracker) close() {
 func (l *lagTracker) setTopics(topics []string, regex string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.topics, l.regex = topics, regex
+	l.topics = topics
+	l.regex = regex
 }
 
 // snapshotEnds stores the current end offsets. If the group has no offsets and reads from the end, it commits them, so
@@ -107,10 +108,12 @@ func (l *lagTracker) logNothingToRead(ctx context.Context, at map[string]kafka.P
 		return nil
 	}
 	all, err := l.committedUpTo(ctx, at)
-	if connector := l.run.config; all && err == nil {
-		l.log.Info("nothing to write: the group has read all records of the topics; to write "+
-			"their records again reset the connector's offsets", "topics",
-			cmp.Or(connector.Text("topics"), connector.Text("topics.regex")), "group", l.group)
+	connector := l.run.config
+	if all && err == nil {
+		l.log.Info(
+			"nothing to write: the group has read all records of the topics; "+
+				"to write their records again reset the connector's offsets",
+			"topics", cmp.Or(connector.Text("topics"), connector.Text("topics.regex")), "group", l.group)
 	}
 	return err
 }
@@ -152,13 +155,14 @@ func (l *lagTracker) committedUpTo(ctx context.Context, at map[string]kafka.Posi
 // positions returns where the group continues, at most at ends. open are partitions without a committed offset, for
 // which auto.offset.reset decides. A committed offset outside the log is not open: its consumer reports it
 // (kafka.Consumer).
-func (l *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positions) (from,
-	open map[string]kafka.Positions, err error) {
+func (l *lagTracker) positions(ctx context.Context,
+	ends map[string]kafka.Positions) (from, open map[string]kafka.Positions, err error) {
 	committed, err := l.committed(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	from, open = map[string]kafka.Positions{}, map[string]kafka.Positions{}
+	from = map[string]kafka.Positions{}
+	open = map[string]kafka.Positions{}
 	for topic, to := range ends {
 		starts, err := l.admin.StartOffsets(ctx, topic)
 		if err != nil {
@@ -168,18 +172,20 @@ func (l *lagTracker) positions(ctx context.Context, ends map[string]kafka.Positi
 		if err != nil {
 			return nil, nil, err
 		}
-		from[topic], open[topic] = kafka.Positions{}, kafka.Positions{}
+		from[topic] = kafka.Positions{}
+		open[topic] = kafka.Positions{}
 		for partition, end := range to {
-			next, known := committed[topic][partition]
+			next, ok := committed[topic][partition]
 			switch {
-			case known && next <= logs[topic][partition]:
+			case ok && next <= logs[topic][partition]:
 				next = max(next, starts[partition])
 			case l.offsetReset == "latest": // also for a partition that may be new
 				next = end
 			default:
 				next = starts[partition]
 			}
-			if from[topic][partition] = next; !known {
+			from[topic][partition] = next
+			if !ok {
 				open[topic][partition] = next
 			}
 		}
@@ -200,7 +206,8 @@ func (l *lagTracker) committed(ctx context.Context) (map[string]kafka.Positions,
 
 func (l *lagTracker) currentEnds(ctx context.Context) (ends map[string]kafka.Positions, missing []string, err error) {
 	l.mu.Lock()
-	topics, regex := slices.Clone(l.topics), l.regex
+	topics := slices.Clone(l.topics)
+	regex := l.regex
 	l.mu.Unlock()
 	if regex != "" {
 		matching, err := pattern.Compile(regex)
@@ -275,8 +282,8 @@ func (l *lagTracker) track(ctx context.Context, b *lag, has func(topic string, p
 	}
 }
 
-func (l *lagTracker) measure(ctx context.Context, has func(topic string, partition int32) bool) (group, own int64,
-	err error) {
+func (l *lagTracker) measure(ctx context.Context,
+	has func(topic string, partition int32) bool) (group, own int64, err error) {
 	ends, _, err := l.currentEnds(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -288,7 +295,8 @@ func (l *lagTracker) measure(ctx context.Context, has func(topic string, partiti
 	for topic, partitions := range ends {
 		for partition, end := range partitions {
 			n := max(0, end-from[topic][partition])
-			if group += n; has(topic, partition) {
+			group += n
+			if has(topic, partition) {
 				own += n
 			}
 		}

@@ -83,7 +83,8 @@ func (run *connectorRun) listenerSettings(roles config.Roles) (settings notify.S
 	settings.Address, settings.User, settings.Password = roles.Text(role.ListenerAddress),
 		roles.Text(role.ListenerUser),
 		roles.Text(role.ListenerPassword)
-	key, trust := keyStoreLocation(roles, "keystore."), keyStoreLocation(roles, "truststore.")
+	key := keyStoreLocation(roles, "keystore.")
+	trust := keyStoreLocation(roles, "truststore.")
 	switch {
 	case key == nil && trust != nil:
 		name := roles.Setting(role.ListenerTLS + "truststore.location")

@@ -41,7 +41,8 @@ type TaskMetrics struct {
 	*Progress
 	Error string `json:"error,omitempty"`
 	// Running and Paused are shares of the task's lifetime, from 0 to 1.
-	Running, Paused float64 `json:"-"`
+	Running float64 `json:"-"`
+	Paused  float64 `json:"-"`
 }
 
 // Metrics returns the metrics of all connectors, sorted by name.
@@ -140,7 +141,8 @@ func (h *Herder) Origins() []OriginUse {
 }
 
 type startCounters struct {
-	connectors, tasks startCounter
+	connectors startCounter
+	tasks      startCounter
 }
 
 type startCounter struct {
@@ -166,8 +168,9 @@ func (s *startCounter) snapshot() Startups {
 
 // Startups counts starts of connectors or of tasks.
 type Startups struct {
-	Succeeded, Failed int64
-	LastMinute        core.OutcomeRatios
+	Succeeded  int64
+	Failed     int64
+	LastMinute core.OutcomeRatios
 }
 
 // Startups returns the counts since the worker started. A retry counts again.

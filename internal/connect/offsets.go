@@ -251,8 +251,7 @@ func (run *connectorRun) serviceOrigin() string {
 
 func (run *connectorRun) pathHint(fields []wit.OffsetEntry) string {
 	absolute := func(field wit.OffsetEntry) bool {
-		return field.Value.String != nil &&
-			strings.Contains(*field.Value.String, "://")
+		return field.Value.String != nil && strings.Contains(*field.Value.String, "://")
 	}
 	if run.serviceOrigin() != "" || !slices.ContainsFunc(fields, absolute) {
 		return ""
@@ -344,7 +343,8 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 		return err
 	}
 	defer admin.Close()
-	changed, deleted := map[string]kafka.Positions{}, map[string][]int32{}
+	changed := map[string]kafka.Positions{}
+	deleted := map[string][]int32{}
 	for topic, partitions := range requested {
 		var starts, ends kafka.Positions
 		for partition, at := range partitions {
@@ -353,12 +353,12 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 					return err
 				}
 			}
-			end, exists := ends[partition]
+			end, ok := ends[partition]
 			switch start := starts[partition]; {
 			case at < 0:
 				deleted[topic] = append(deleted[topic], partition)
 				continue
-			case !exists:
+			case !ok:
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
 			case at < start || at > end:
 				// Kafka Connect accepts such an offset, and the consumer applies auto.offset.reset, which may read

@@ -34,7 +34,8 @@ type Options struct {
 	// Memory is divided among the tasks. Nil means no limit.
 	Memory *memory.Budget
 	// WorkerID is host:port of this worker. Version is reported as the version of converters.
-	WorkerID, Version string
+	WorkerID string
+	Version  string
 	// Target returns the initial target state of a connector. Default: Running.
 	Target func(*config.Connector) TargetState
 	// Group is the worker's group. Nil means standalone: the worker runs all connectors.

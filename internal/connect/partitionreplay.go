@@ -76,8 +76,7 @@ func (p *partitionReplay) load(ctx context.Context) error {
 	p.storedJSON = string(offset.AppendJSON(nil, stored))
 	if !p.request.IncludeReplayed || p.request.Filter.Positions != nil {
 		if p.state, err = parseReplayState(stored); err != nil {
-			return fmt.Errorf("stored replay state of topic %s, partition %d: %w", p.request.Topic,
-				p.partition, err)
+			return fmt.Errorf("stored replay state of topic %s, partition %d: %w", p.request.Topic, p.partition, err)
 		}
 	}
 	if !p.state.isOf(p.request.topicID) {
@@ -134,7 +133,8 @@ func (p *partitionReplay) nextBatch(ctx context.Context) ([]*DeadLetter, error) 
 	if err != nil {
 		return nil, err
 	}
-	if p.next = at[p.partition]; b.restartAt >= 0 {
+	p.next = at[p.partition]
+	if b.restartAt >= 0 {
 		p.next = b.restartAt
 	}
 	ranges := p.state.ranges()
@@ -188,10 +188,12 @@ func (b *replayBatch) add(r *kgo.Record) error {
 	if b.records != nil {
 		other, isSelected := b.selected[place]
 		if isSelected && other != deadLetter.recordID() { // of a recreated topic: one task cannot write both
-			b.restartAt, b.expected = r.Offset, r.Offset
+			b.restartAt = r.Offset
+			b.expected = r.Offset
 			return kafka.ErrStop
 		}
-		if isDuplicate = isSelected; !isSelected && b.records.isDone(&deadLetter) {
+		isDuplicate = isSelected
+		if !isSelected && b.records.isDone(&deadLetter) {
 			b.state.markDone(r.Offset, r.Offset)
 			return nil
 		}
@@ -316,8 +318,10 @@ func (p *partitionReplay) replaySource(ctx context.Context, t *task, binding *pl
 		return headers(failed)
 	}
 	if p.request.DryRun {
-		options.EnsureTopic, options.Logger = nil, slog.New(slog.DiscardHandler) // nothing is skipped
-		options.NewOutput = func(feed string) (source.Output, error) {           // does not record topics
+		// nothing is skipped
+		options.EnsureTopic = nil
+		options.Logger = slog.New(slog.DiscardHandler)
+		options.NewOutput = func(feed string) (source.Output, error) { // does not record topics
 			output, err := delivery.output(feed)
 			return discardOutput{output}, err
 		}
@@ -375,7 +379,8 @@ func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plug
 	t.settings = t.run.pluginSettings(binding.Current().Module())
 	options := t.sinkOptions(binding, transforms)
 	rejected := &rejections{replay: p}
-	options.Tolerance.TolerateAll, options.DeadLetters = true, rejected
+	options.Tolerance.TolerateAll = true
+	options.DeadLetters = rejected
 	if p.request.DryRun {
 		options.Logger = slog.New(slog.DiscardHandler)
 	} else {
@@ -394,7 +399,8 @@ func (p *partitionReplay) replaySink(ctx context.Context, t *task, binding *plug
 		if len(chosen) == 0 {
 			return p.store(ctx, p.state) // includes dead letters of records that were replayed by other ones
 		}
-		options.InDoubt, options.Revoked = &sink.InDoubtRecords{}, &sink.RevokedPartitions{}
+		options.InDoubt = &sink.InDoubtRecords{}
+		options.Revoked = &sink.RevokedPartitions{}
 		options.InDoubt.MergeKnown(p.state.known)
 		if err := p.deliver(ctx, options, chosen); err != nil {
 			return err
@@ -459,8 +465,11 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, cho
 	indexes := make([]int, len(chosen)) // of each dead letter's record, which is sent once
 	for i, deadLetter := range chosen {
 		if id := deadLetter.recordID(); i == 0 || id != chosen[i-1].recordID() {
-			replayed, known := deadLetter.forReplay(), p.records.states[id]
-			replayed.Rows, replayed.Replays, replayed.InDoubt = p.records.rows[id], int(known.replays)+1, known.inDoubt
+			replayed := deadLetter.forReplay()
+			known := p.records.states[id]
+			replayed.Rows = p.records.rows[id]
+			replayed.Replays = int(known.replays) + 1
+			replayed.InDoubt = known.inDoubt
 			replay.Letters = append(replay.Letters, replayed)
 		}
 		indexes[i] = len(replay.Letters) - 1
@@ -567,6 +576,7 @@ func (p *partitionReplay) store(ctx context.Context, at replayState) error {
 			return err
 		}
 	}
-	p.state, p.storedJSON = at, text
+	p.state = at
+	p.storedJSON = text
 	return nil
 }

@@ -96,8 +96,8 @@ func (run *connectorRun) maxTasks() (int, error) {
 	return int(number), nil
 }
 
-func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding, limit int) (plan wit.PlanResult,
-	err error) {
+func (run *connectorRun) callPlan(ctx context.Context, binding *plugin.Binding,
+	limit int) (plan wit.PlanResult, err error) {
 	settings := run.pluginSettings(binding.Current().Module())
 	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 		plan, err = i.Plan(ctx, run.class.component.Name, settings, uint32(limit))

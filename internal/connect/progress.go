@@ -31,8 +31,11 @@ type Progress struct {
 // InternalProgress is the part of [Progress] that only metrics and the console show.
 type InternalProgress struct {
 	// Read counts rows of a source's pages, again if a page is read again, or records that a sink consumed.
-	Read                                   int64
-	Warnings, Batches, Requests, Reencoded int64
+	Read      int64
+	Warnings  int64
+	Batches   int64
+	Requests  int64
+	Reencoded int64
 	// LastCaughtUp is the earliest of the feeds' times. Zero means never.
 	LastCaughtUp time.Time
 	// LastNotified is when the last notification or subscription was received, the earliest of the feeds. Zero means

@@ -50,9 +50,11 @@ func newRecordIndex(kafkaConfig kafka.Config) *recordIndex {
 
 type recordState struct {
 	// replays is the maximum of the record's dead letters, settled that of the dead letters that are done, or -1.
-	replays, settled int32
+	replays int32
+	settled int32
 	// inDoubt means that an earlier replay may have written it, selected that this replay sends it.
-	inDoubt, selected bool
+	inDoubt  bool
+	selected bool
 }
 
 // recordID identifies a record by position and content: a topic that was deleted and created again has other records in
@@ -87,9 +89,10 @@ func (l *DeadLetter) recordID() (id recordID) {
 }
 
 func (r *recordIndex) add(deadLetter *DeadLetter, settled, inDoubt bool) error {
-	id, times := deadLetter.recordID(), int32(deadLetter.Replays)
-	state, known := r.states[id]
-	if !known {
+	id := deadLetter.recordID()
+	times := int32(deadLetter.Replays)
+	state, ok := r.states[id]
+	if !ok {
 		if len(r.states) >= r.limit {
 			return fmt.Errorf("expected dead letters of at most %d records, found more: delete those that were "+
 				"replayed, with kafka-delete-records for example", r.limit)
@@ -97,7 +100,8 @@ func (r *recordIndex) add(deadLetter *DeadLetter, settled, inDoubt bool) error {
 		state = recordState{replays: times, settled: -1}
 	}
 	if times > state.replays {
-		state.replays, state.inDoubt = times, false
+		state.replays = times
+		state.inDoubt = false
 		delete(r.rows, id)
 		delete(r.contradictory, id)
 		delete(r.values, id)
@@ -145,11 +149,12 @@ func newKeyID(topic string, partition int32, key []byte) recordID {
 // isSuperseded reports whether the topic has a newer record of the key that is not itself a dead letter to send, or,
 // for a dead letter without a key, any newer record.
 func (r *recordIndex) isSuperseded(deadLetter *DeadLetter) bool {
-	if unkeyed := r.unkeyed[deadLetter.Topic]; deadLetter.Record.Key == nil {
+	unkeyed := r.unkeyed[deadLetter.Topic]
+	if deadLetter.Record.Key == nil {
 		return unkeyed != nil && unkeyed.hasNewer(deadLetter)
 	}
-	newest, watched := r.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)]
-	return watched && newest > deadLetter.Offset
+	newest, ok := r.newest[newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)]
+	return ok && newest > deadLetter.Offset
 }
 
 func (r *recordIndex) watchNewer(deadLetter *DeadLetter) {
@@ -168,7 +173,7 @@ func (r *recordIndex) watchNewer(deadLetter *DeadLetter) {
 	if r.from[deadLetter.Topic] == nil {
 		r.from[deadLetter.Topic] = kafka.Positions{}
 	}
-	if first, known := r.from[deadLetter.Topic][deadLetter.Partition]; !known || deadLetter.Offset+1 < first {
+	if first, ok := r.from[deadLetter.Topic][deadLetter.Partition]; !ok || deadLetter.Offset+1 < first {
 		r.from[deadLetter.Topic][deadLetter.Partition] = deadLetter.Offset + 1
 	}
 }
@@ -178,7 +183,7 @@ func (r *recordIndex) markSent(deadLetter *DeadLetter) {
 		unkeyed.add(deadLetter.Partition, deadLetter.Offset, deadLetter.Timestamp)
 	}
 	key := newKeyID(deadLetter.Topic, deadLetter.Partition, deadLetter.Record.Key)
-	if newest, watched := r.newest[key]; watched {
+	if newest, ok := r.newest[key]; ok {
 		r.newest[key] = max(newest, deadLetter.Offset)
 	}
 }
@@ -266,15 +271,16 @@ func (r *recordIndex) startUnkeyed(ctx context.Context, topic string, at kafka.P
 }
 
 func (r *recordIndex) addNewer(record *kgo.Record) {
-	unkeyed, key := r.unkeyed[record.Topic], newKeyID(record.Topic, record.Partition, record.Key)
+	unkeyed := r.unkeyed[record.Topic]
+	key := newKeyID(record.Topic, record.Partition, record.Key)
 	newest, watched := r.newest[key]
 	if watched = watched && record.Key != nil; !watched && unkeyed == nil {
 		return
 	}
-	state, isDeadLetter := r.states[newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp,
+	state, ok := r.states[newRecordID(record.Topic, record.Partition, record.Offset, record.Timestamp,
 		record.Key,
 		record.Value)]
-	if isDeadLetter && state.settled < state.replays {
+	if ok && state.settled < state.replays {
 		return
 	}
 	if watched {
@@ -311,8 +317,8 @@ func (u *unkeyedTopic) add(partition int32, offset int64, at time.Time) {
 
 func (u *unkeyedTopic) hasNewer(deadLetter *DeadLetter) bool {
 	for partition, last := range u.last {
-		if partition == deadLetter.Partition && last.offset > deadLetter.Offset ||
-			partition != deadLetter.Partition && !last.at.IsZero() && !last.at.Before(deadLetter.Timestamp) {
+		if (partition == deadLetter.Partition && last.offset > deadLetter.Offset) ||
+			(partition != deadLetter.Partition && !last.at.IsZero() && !last.at.Before(deadLetter.Timestamp)) {
 			return true
 		}
 	}

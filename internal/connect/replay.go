@@ -166,7 +166,8 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 	if run.configErr != nil {
 		return run.configErr
 	}
-	run.clients.registries.ctx, run.clients.dryRun = ctx, r.DryRun
+	run.clients.registries.ctx = ctx
+	run.clients.dryRun = r.DryRun
 	if _, err := run.reloadSecrets(); err != nil {
 		return err
 	}
@@ -262,8 +263,8 @@ func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIn
 		if p.request.IncludeReplayed && p.request.Filter.Positions[l.position()] {
 			requested[l.recordID()] = true
 		}
-		digest, inDoubt := p.state.inDoubt[l.Record.Offset]
-		if err := records.add(l, p.state.isDone(l.Record.Offset), inDoubt); err != nil {
+		digest, ok := p.state.inDoubt[l.Record.Offset]
+		if err := records.add(l, p.state.isDone(l.Record.Offset), ok); err != nil {
 			return err
 		}
 		records.addValue(l, digest)

@@ -132,8 +132,7 @@ func (r *replayState) covers(first, last int64) bool {
 
 func (r *replayState) find(at int64) (place int, found bool) {
 	place, _ = slices.BinarySearchFunc(r.done, at, func(replayed offsetRange, at int64) int {
-		return cmp.Compare(replayed.last,
-			at)
+		return cmp.Compare(replayed.last, at)
 	})
 	return place, place < len(r.done) && r.done[place].first <= at
 }
@@ -178,7 +177,8 @@ func (r *replayState) markDone(first, last int64) {
 	i, _ := r.find(first - 1) // the range to extend, or where to insert one
 	n := i
 	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
-		first, last = min(first, r.done[n].first), max(last, r.done[n].last)
+		first = min(first, r.done[n].first)
+		last = max(last, r.done[n].last)
 	}
 	r.done = slices.Replace(r.done, i, n, offsetRange{first, last})
 }

@@ -35,7 +35,7 @@ func (b *restartBackoff) recordFailure(err error, worked time.Duration, moved bo
 	switch {
 	case !isRetriable(err):
 		*b = restartBackoff{}
-	case b.failures == 0 || moved && worked > 4*b.delay || worked > 2*finalRestartDelay:
+	case b.failures == 0 || (moved && worked > 4*b.delay) || worked > 2*finalRestartDelay:
 		*b = restartBackoff{1, firstRestartDelay, time.Now()}
 	default:
 		b.failures++
@@ -96,7 +96,8 @@ func (run *connectorRun) restartTask(number int) bool {
 		if t.number != number || t.cancelWork == nil {
 			continue
 		}
-		t.idle, t.restartsAt = false, time.Time{}
+		t.idle = false
+		t.restartsAt = time.Time{}
 		t.setState(Restarting)
 		t.cancelWork(errRestart)
 		return true
@@ -110,6 +111,6 @@ func (run *connectorRun) autoRestart() bool { return run.boolean(config.AutoRest
 // record in doubt that cannot be checked.
 func isRetriable(err error) bool {
 	var witError *wit.Error
-	return errors.As(err, &witError) && witError.Kind == wit.ErrorTransient ||
+	return (errors.As(err, &witError) && witError.Kind == wit.ErrorTransient) ||
 		security.IsTransient(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
 }

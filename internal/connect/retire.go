@@ -97,13 +97,15 @@ func (run *connectorRun) callRetire(ctx context.Context) (done string, err error
 	}
 	defer binding.Close()
 	guest := components.PluginView(run.options.Plugins, binding.Current().Module(), run.class.component)
-	settings, addresses := guest.Settings(run.config), []string{notificationPath(run.config.Name, "")}
+	settings := guest.Settings(run.config)
+	addresses := []string{notificationPath(run.config.Name, "")}
 	err = transport.CallWithFetch(ctx, run.clients.client, func(state []byte,
 		answers []wit.Response) (need *wit.RequestBatch,
 		err error) {
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			a, err := i.Retire(ctx, run.class.component.Name, settings, addresses, state, answers)
-			if need = a.Pending; a.Done != nil {
+			need = a.Pending
+			if a.Done != nil {
 				done = *a.Done
 			}
 			return err

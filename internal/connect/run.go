@@ -136,7 +136,8 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 	if err := run.configError(); err != nil {
 		return nil, err
 	}
-	run.clients.service, run.clients.client = nil, nil
+	run.clients.service = nil
+	run.clients.client = nil
 	run.clients.registries.ctx = ctx
 	_, err = run.reloadSecrets()
 	run.secretsFailed = err != nil
@@ -163,9 +164,8 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 	run.createTasks(configs)
 	run.options.starts.connectors.addSuccess()
 	run.controller.report(run, evStarted, nil)
-	run.log.Info("connector started", "class", run.class.component.Name, "plugin", run.class.plugin.Name, "version",
-		run.class.plugin.Version,
-		"file", run.class.plugin.Path, "tasks", len(configs))
+	run.log.Info("connector started", "class", run.class.component.Name, "plugin", run.class.plugin.Name,
+		"version", run.class.plugin.Version, "file", run.class.plugin.Path, "tasks", len(configs))
 	unwatch := run.clients.service.Watch(run.clients.client)
 	return func() {
 		if run.options.Group == nil { // a group's worker keeps its endpoint, to forward notifications to the owner

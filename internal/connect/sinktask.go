@@ -76,14 +76,19 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 }
 
 func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskLag *lag, metrics *core.Metrics) {
-	progress.Counters, progress.Errors, progress.LastError = metrics.Snapshot(time.Now()), current.Errors,
-		current.LastError
+	progress.Counters = metrics.Snapshot(time.Now())
+	progress.Errors = current.Errors
+	progress.LastError = current.LastError
 	progress.LastRefused = current.LastRefused
 	progress.Flow = current.Flow
-	progress.Partitions, progress.Read = int64(current.Partitions), current.Read
-	progress.Rows, progress.Failed = current.Written, current.Skipped
+	progress.Partitions = int64(current.Partitions)
+	progress.Read = current.Read
+	progress.Rows = current.Written
+	progress.Failed = current.Skipped
 	progress.Warnings = current.Warnings
-	progress.Batches, progress.Requests, progress.Reencoded = current.Batches, current.Requests, current.Reencoded
+	progress.Batches = current.Batches
+	progress.Requests = current.Requests
+	progress.Reencoded = current.Reencoded
 	if t.number == 0 { // both are counts of all tasks of the connector
 		progress.Uncertain = int64(current.InDoubt)
 		if progress.IsLagKnown = taskLag.isKnown.Load(); progress.IsLagKnown {

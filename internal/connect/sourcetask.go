@@ -44,20 +44,27 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 		return err
 	}
 	options := t.sourceOptions(deliver, binding, transforms)
-	options.Once, options.DeadLetters, options.Observer = once, deadLetters, run.observer()
+	options.Observer = run.observer()
+	options.DeadLetters = deadLetters
+	options.Once = once
 	task := source.NewTask(options)
 	tally := t.metrics
 	t.setRunning(func(progress *Progress) {
 		current := task.Progress()
-		progress.Counters, progress.Errors, progress.LastError = tally.Snapshot(time.Now()), current.Errors,
-			current.LastError
+		progress.Counters = tally.Snapshot(time.Now())
+		progress.Errors = current.Errors
+		progress.LastError = current.LastError
 		progress.LastRefused = current.LastRefused
 		progress.Flow = current.Flow
-		progress.Rows, progress.Read, progress.Pages, progress.Bytes, progress.Failed = current.Written, current.Read,
-			current.Pages, current.Bytes, current.Skipped
-		progress.CaughtUp, progress.LastCaughtUp, progress.LastNotified, progress.Feeds = current.CaughtUp,
-			current.LastCaughtUp, current.LastNotified,
-			current.Feeds
+		progress.Rows = current.Written
+		progress.Read = current.Read
+		progress.Pages = current.Pages
+		progress.Bytes = current.Bytes
+		progress.Failed = current.Skipped
+		progress.CaughtUp = current.CaughtUp
+		progress.LastCaughtUp = current.LastCaughtUp
+		progress.LastNotified = current.LastNotified
+		progress.Feeds = current.Feeds
 		run.redactFeeds(progress.Feeds)
 	}, func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
 	setSnapshots := func(start func(feed, ident string) error) {

@@ -19,7 +19,8 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 	var claimed *claimedError
 	var released <-chan struct{}
 	var tick <-chan time.Time
-	signal, watchesFiles := guard.NewBell(), false
+	signal := guard.NewBell()
+	watchesFiles := false
 	switch {
 	case run.configError() != nil:
 		return false
@@ -40,7 +41,7 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 		}
 	}
 	// Check before waiting: something may have changed before the files were watched, or outside files.
-	for !watchesFiles || !run.settingsChanged() && watch.Stamp(run.keyStoreFiles()...) == stamp {
+	for !watchesFiles || (!run.settingsChanged() && watch.Stamp(run.keyStoreFiles()...) == stamp) {
 		select {
 		case <-signal:
 			continue
@@ -67,8 +68,8 @@ func (run *connectorRun) retriesLookup(err error) bool {
 	if !service.IsConfigError(err) || run.clients.service == nil {
 		return false
 	}
-	return run.clients.service.HasDestination() && !service.IsUnauthorized(err) || run.clients.client != nil &&
-		run.clients.client.Refusal() != ""
+	return (run.clients.service.HasDestination() && !service.IsUnauthorized(err)) || (run.clients.client != nil &&
+		run.clients.client.Refusal() != "")
 }
 
 // settingsChanged reports whether references have other values now, or can be resolved again.

@@ -18,12 +18,14 @@ type spec struct {
 	pending    []Assignment
 	// once ends the run when its work is done. sourcesRan means that sources ran before this sink in the same --once
 	// run.
-	once, sourcesRan bool
-	pausedAtStart    bool
-	revokedAt        time.Time // when the last assignment was revoked
+	once          bool
+	sourcesRan    bool
+	pausedAtStart bool
+	revokedAt     time.Time // when the last assignment was revoked
 	// deleting is true from the request until the connector has ended; it keeps its claims until then. deleted is true
 	// once the loop has handled the request.
-	deleting, deleted bool
+	deleting bool
+	deleted  bool
 	// lastAssignment is the assignment at the time of deletion. ownersLost, if not nil, reports whether this worker
 	// must clean up for lost workers.
 	lastAssignment Assignment

@@ -9,10 +9,12 @@ import (
 type stateClocks map[int]*stateClock
 
 type stateClock struct {
-	createdAt, countedUntil time.Time
-	stateSince              time.Time
-	state                   State
-	running, paused         time.Duration
+	createdAt    time.Time
+	countedUntil time.Time
+	stateSince   time.Time
+	state        State
+	running      time.Duration
+	paused       time.Duration
 }
 
 func (s *stateClock) advance(now time.Time) {
@@ -32,8 +34,10 @@ func (clocks stateClocks) setState(number int, state State) {
 		s = &stateClock{createdAt: now, countedUntil: now}
 		clocks[number] = s
 	}
-	if s.advance(now); s.state != state {
-		s.state, s.stateSince = state, now
+	s.advance(now)
+	if s.state != state {
+		s.state = state
+		s.stateSince = now
 	}
 }
 

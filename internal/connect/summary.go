@@ -22,9 +22,11 @@ import (
 
 // Summary describes the condition of a connector and its tasks.
 type Summary struct {
-	Name, Type, Class string
-	Config            *config.Connector
-	Components        []ComponentStatus
+	Name       string
+	Type       string
+	Class      string
+	Config     *config.Connector
+	Components []ComponentStatus
 }
 
 // ComponentStatus is the condition of a connector (Task is -1) or of one of its tasks.
@@ -37,13 +39,15 @@ type ComponentStatus struct {
 	Condition Condition
 	// Since is when the condition began; zero means unknown. RestartsAt is when the component restarts by itself, or
 	// its maintenance window ends; zero means that it does not.
-	Since, RestartsAt time.Time
+	Since      time.Time
+	RestartsAt time.Time
 	// Note is in addition to any condition, such as a limit of the user.
 	Note string
 	// Cause is one line without secrets. Kind is a kind of [wit.Error], "kafka", or "".
-	Cause, Kind string
-	Action      *Action
-	Activity    Activity
+	Cause    string
+	Kind     string
+	Action   *Action
+	Activity Activity
 }
 
 // causeLine returns the first line of an error for lists, with the reason before the record, since columns are narrow.
@@ -84,9 +88,9 @@ func RemoteStatus(task int, state State, worker, trace, restarts string) Compone
 }
 
 // SetUnknown marks a component of which the worker does not answer. A failure and a target state are known without it.
-func (p *ComponentStatus) SetUnknown(reason string) {
-	if p.Condition.Precedence() >= 0 {
-		*p = ComponentStatus{Task: p.Task, WorkerID: p.WorkerID, State: p.State, Condition: ConditionUnknown,
+func (c *ComponentStatus) SetUnknown(reason string) {
+	if c.Condition.Precedence() >= 0 {
+		*c = ComponentStatus{Task: c.Task, WorkerID: c.WorkerID, State: c.State, Condition: ConditionUnknown,
 			Cause: causeLine(reason)}
 	}
 }
@@ -214,8 +218,8 @@ func (v *view) taskStatus(task *taskView, current *Progress) ComponentStatus {
 }
 
 // feedCondition is the condition of a feed: that of its task, unless it depends on the feed alone.
-func (p *ComponentStatus) feedCondition(feed *FeedProgress, now time.Time) Condition {
-	switch p.Condition {
+func (c *ComponentStatus) feedCondition(feed *FeedProgress, now time.Time) Condition {
+	switch c.Condition {
 	case ConditionLoading, ConditionRunning, ConditionIdle:
 		facts := evidence{hasStarted: true, isCaughtUp: feed.CaughtUp}
 		if feed.ReadingSince != nil {
@@ -223,7 +227,7 @@ func (p *ComponentStatus) feedCondition(feed *FeedProgress, now time.Time) Condi
 		}
 		return facts.condition(now)
 	}
-	return p.Condition
+	return c.Condition
 }
 
 func earliestReading(feeds []FeedProgress) (since time.Time) {
@@ -245,7 +249,8 @@ func (v *view) setAway(p *ComponentStatus, waits *limits.Wait) time.Time {
 	}
 	since := v.currentRun.clients.kafka.Unreachable(v.currentRun.isSink())
 	if !since.IsZero() {
-		p.Kind, p.Cause = wit.ErrorTransient.String(), "Kafka does not answer"
+		p.Kind = wit.ErrorTransient.String()
+		p.Cause = "Kafka does not answer"
 	}
 	return since
 }

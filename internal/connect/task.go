@@ -76,7 +76,8 @@ func (t *task) loop(ctx context.Context, once bool) {
 	run := t.run
 	var backoff restartBackoff
 	for {
-		version, began := run.clients.service.Version(), time.Now()
+		version := run.clients.service.Version()
+		began := time.Now()
 		workCtx, _ := t.nextWork(ctx)
 		err := service.Explain(run.clients.client, guard.Do(run.log, t.name(), func() error {
 			return t.work(workCtx, once)

@@ -46,10 +46,11 @@ func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *config.Plugi
 		run.warnedSettings = map[string]bool{}
 	}
 	run.warnedSettings[key] = true
-	run.log.Warn("the plugin does not see values that come from files, because it was loaded from a folder: if they "+
-		"are not secrets, set plugin.NAME.reveal in the worker's file",
-		"plugin", info.Name, "version", info.Version, "file", info.Path, "settings", withheld, "reveal",
-		"plugin."+info.Name+".reveal")
+	run.log.Warn(
+		"the plugin does not see values that come from files, because it was loaded from a folder: "+
+			"if they are not secrets, set plugin.NAME.reveal in the worker's file",
+		"plugin", info.Name, "version", info.Version, "file", info.Path, "settings", withheld,
+		"reveal", "plugin."+info.Name+".reveal")
 }
 
 const taskClassKey = "task.class"
@@ -69,9 +70,9 @@ func (run *connectorRun) unresolvedTaskConfig(connector *config.Connector, plann
 		if spec, declared := run.class.declarations.Find(e.Key); declared {
 			name = spec.Name
 		}
-		value, exists := settings[name]
-		if exists && (value == setting.Trim(e.Value.Reveal()) || value == config.Mask ||
-			e.Value.IsSecret() && value != "") {
+		value, ok := settings[name]
+		if ok && (value == setting.Trim(e.Value.Reveal()) || value == config.Mask ||
+			(e.Value.IsSecret() && value != "")) {
 			settings[name] = e.Raw
 		}
 	}
@@ -101,9 +102,9 @@ func resolveTaskConfig(declarations *config.Declarations, connector *config.Conn
 		if spec, declared := declarations.Find(e.Key); declared {
 			name = spec.Name
 		}
-		if value, exists := unresolved[name]; exists && value == e.Raw {
+		if value, ok := unresolved[name]; ok && value == e.Raw {
 			settings[name] = setting.Trim(e.Value.Reveal())
-			if value, isVisible := visibleValues[name]; isVisible {
+			if value, ok := visibleValues[name]; ok {
 				settings[name] = value
 			}
 		}

@@ -101,7 +101,8 @@ func (run *connectorRun) assignment() Assignment {
 
 func (run *connectorRun) createTasks(configs [][]wit.Setting) {
 	run.controller.update(func(*spec, *status) {
-		run.taskSet.configs, run.taskSet.tasks = configs, nil
+		run.taskSet.configs = configs
+		run.taskSet.tasks = nil
 		run.matchTasks()
 	})
 }
@@ -118,10 +119,14 @@ func (run *connectorRun) newTask(number int) *task {
 func (run *connectorRun) runTasks(ctx context.Context) {
 	restartable, endRestarts := context.WithCancel(ctx)
 	defer endRestarts()
-	set, mu := &run.taskSet, &run.controller.mu
+	set := &run.taskSet
+	mu := &run.controller.mu
 	mu.Lock()
-	set.ctx, set.done, set.open = ctx, make(chan struct{}), true
-	set.restartable, set.endRestarts = restartable, endRestarts
+	set.ctx = ctx
+	set.done = make(chan struct{})
+	set.open = true
+	set.restartable = restartable
+	set.endRestarts = endRestarts
 	for _, t := range set.tasks {
 		t.start()
 	}
@@ -140,7 +145,8 @@ func (run *connectorRun) runTasks(ctx context.Context) {
 
 // remove removes a task that has ended. A task that was revoked and assigned again starts again.
 func (t *task) remove() {
-	run, set := t.run, &t.run.taskSet
+	set := &t.run.taskSet
+	run := t.run
 	defer run.controller.statusChanged()
 	run.controller.mu.Lock()
 	defer run.controller.mu.Unlock()
@@ -180,8 +186,8 @@ func (run *connectorRun) assign(assignment Assignment) bool {
 func (run *connectorRun) reconcileTasks() (open bool) {
 	set := &run.taskSet
 	run.controller.mu.Lock()
-	planned, resolve := set.assignment.TaskConfigs, set.done != nil && set.configs == nil &&
-		set.assignment.TaskConfigs != nil
+	planned := set.assignment.TaskConfigs
+	resolve := set.done != nil && set.configs == nil && set.assignment.TaskConfigs != nil
 	run.controller.mu.Unlock()
 	var configs [][]wit.Setting
 	if resolve { // without the lock, because it looks up plugins
@@ -270,7 +276,10 @@ func (ctl *controller) owned() (all []Ownership) {
 }
 
 func (run *connectorRun) markClosed() {
-	run.controller.update(func(*spec, *status) { run.taskSet.open, run.taskSet.endedTasks = false, nil })
+	run.controller.update(func(*spec, *status) {
+		run.taskSet.open = false
+		run.taskSet.endedTasks = nil
+	})
 }
 
 // openForTasks opens what only tasks need and fences earlier tasks. The first task does so for all; if it fails, the

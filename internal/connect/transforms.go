@@ -49,15 +49,13 @@ func Stages(plugins *plugin.Manager, connector *config.Connector, withheld withh
 		if err != nil {
 			return nil, err
 		}
-		stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, Settings: settings,
-			Negate: s.Negate}
+		stage := transform.Stage{Alias: s.Alias, Class: class, Version: s.Version, Settings: settings, Negate: s.Negate}
 		if p := s.Predicate; p != nil {
 			if class, settings, err = component(plugins, connector, withheld, p.Class, p.Version, p.Prefix,
 				wit.ComponentPredicate); err != nil {
 				return nil, err
 			}
-			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: class, Version: p.Version,
-				Settings: settings}
+			stage.Predicate = &transform.Predicate{Alias: p.Alias, Class: class, Version: p.Version, Settings: settings}
 		}
 		stages = append(stages, stage)
 	}

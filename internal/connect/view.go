@@ -19,8 +19,9 @@ type view struct {
 	status
 	// tasks are the shown tasks: those of the previous run until the current ones are known, none if stopped. lastTasks
 	// also has the tasks of a stopped connector.
-	tasks, lastTasks []taskView
-	client           *transport.Client
+	tasks     []taskView
+	lastTasks []taskView
+	client    *transport.Client
 }
 
 type taskView struct {

@@ -171,22 +171,22 @@ func (r result) Passed() bool {
 	return r.Replayed != nil && r.Replayed.DryRun && r.Replayed.Refused == 0
 }
 
-func (v *pageRequest) act() (any, error) {
-	if v.posted.Get("dry") != "" { // its button has no other name
-		v.posted.Set("do", "replay")
+func (pr *pageRequest) act() (any, error) {
+	if pr.posted.Get("dry") != "" { // its button has no other name
+		pr.posted.Set("do", "replay")
 	}
-	for field, names := range v.posted { // a button of one connector in a list
+	for field, names := range pr.posted { // a button of one connector in a list
 		if do, ok := strings.CutPrefix(field, "one."); ok {
-			v.posted.Set("do", do)
-			v.posted["name"] = names
+			pr.posted.Set("do", do)
+			pr.posted["name"] = names
 		}
 	}
-	a, ok := actions[v.posted.Get("do")]
+	a, ok := actions[pr.posted.Get("do")]
 	if !ok {
 		return nil, refuse(404, "There is no such action")
 	}
-	outcome := outcome{Back: back(v.posted.Get("back"))}
-	names := v.posted["name"]
+	outcome := outcome{Back: back(pr.posted.Get("back"))}
+	names := pr.posted["name"]
 	if !strings.Contains(a.route, "{name}") {
 		names = []string{""}
 	}
@@ -195,33 +195,33 @@ func (v *pageRequest) act() (any, error) {
 		return nil, refuse(400, "Nothing is selected: select at least one, then press the button")
 	case len(names) > maxSelected:
 		return nil, refuse(400, "expected at most "+strconv.Itoa(maxSelected)+" at a time")
-	case a.ConfirmsName && (len(names) > 1 || v.posted.Get("sure") != names[0]):
+	case a.ConfirmsName && (len(names) > 1 || pr.posted.Get("sure") != names[0]):
 		return nil, refuse(400, "This cannot be undone: type the name of the connector, then press the button")
-	case a.Confirm != "" && v.posted.Get("sure") == "":
+	case a.Confirm != "" && pr.posted.Get("sure") == "":
 		return nil, refuse(400, "This cannot be undone: check the box next to the button, then press it")
 	}
-	if err := v.mayChange(); err != nil {
+	if err := pr.mayChange(); err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		form := maps.Clone(v.posted)
+		form := maps.Clone(pr.posted)
 		form.Set("name", name)
-		r := v.perform(a, form)
+		r := pr.perform(a, form)
 		if r.Error != "" {
 			outcome.Failed++
 		}
 		outcome.Results = append(outcome.Results, r)
 	}
-	v.title = outcome.Title()
+	pr.title = outcome.Title()
 	return outcome, nil
 }
 
-func (v *pageRequest) perform(a action, form url.Values) result {
+func (pr *pageRequest) perform(a action, form url.Values) result {
 	values, body := a.arguments(form)
-	r := result{Name: form.Get("name"), Message: a.success, Command: v.curl(a.route, body, values...)}
+	r := result{Name: form.Get("name"), Message: a.success, Command: pr.curl(a.route, body, values...)}
 	into := map[string]any{"replay": &rest.ReplayResult{}, "retry": &rest.ReplayResult{},
 		"discard": &rest.DiscardResult{}}[form.Get("do")]
-	if _, err := v.call(a.route, nil, body, into, values...); err != nil {
+	if _, err := pr.call(a.route, nil, body, into, values...); err != nil {
 		r.Error = err.Error()
 		return r
 	}

@@ -26,8 +26,8 @@ func isRefused(err error, status int) bool {
 // maxAnswer exceeds twice the 4 MiB of a sample, since JSON may escape each character.
 const maxAnswer = 16 << 20
 
-func (a client) get(route string, into any, values ...string) error {
-	_, err := a.call(route, nil, nil, into, values...)
+func (c client) get(route string, into any, values ...string) error {
+	_, err := c.call(route, nil, nil, into, values...)
 	return err
 }
 
@@ -42,25 +42,25 @@ func pairs(namesAndValues ...string) url.Values {
 }
 
 // getOfGroup reads the data of all workers of a group. If that fails with groupErr, it reads this worker's data.
-func (a client) getOfGroup(route string, query url.Values, into any, values ...string) (groupErr, err error) {
-	if groupErr = a.get(route+"?"+query.Encode(), into, values...); groupErr != nil {
+func (c client) getOfGroup(route string, query url.Values, into any, values ...string) (groupErr, err error) {
+	if groupErr = c.get(route+"?"+query.Encode(), into, values...); groupErr != nil {
 		query.Set("own", "true")
-		err = a.get(route+"?"+query.Encode(), into, values...)
+		err = c.get(route+"?"+query.Encode(), into, values...)
 	}
 	return groupErr, err
 }
 
 // call is [rest.Client.Call] with the user's logon. A *string as into requests properties, unless header has Accept.
-func (a client) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
+func (c client) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
 	own := http.Header{}
-	if logon := a.r.Header["Authorization"]; logon != nil {
+	if logon := c.r.Header["Authorization"]; logon != nil {
 		own["Authorization"] = logon
 	}
-	if _, text := into.(*string); text {
+	if _, ok := into.(*string); ok {
 		own.Set("Accept", propertiesType)
 	}
-	worker := rest.Client{URL: "http://worker", Header: own, Transport: a, MaxBytes: maxAnswer}
-	answered, err := worker.Call(a.r.Context(), route, header, body, into, values...)
+	worker := rest.Client{URL: "http://worker", Header: own, Transport: c, MaxBytes: maxAnswer}
+	answered, err := worker.Call(c.r.Context(), route, header, body, into, values...)
 	if r, ok := errors.AsType[*rest.Refusal](err); ok {
 		r.Message = shown.Text(r.Message)
 	}
@@ -68,13 +68,16 @@ func (a client) call(route string, header http.Header, body, into any, values ..
 }
 
 // RoundTrip passes a request to REST with the connection and Host of the request for the page.
-func (a client) RoundTrip(sent *http.Request) (*http.Response, error) {
-	r := a.r.Clone(sent.Context())
-	r.Method, r.RequestURI, r.Header = sent.Method, sent.URL.RequestURI(), sent.Header
+func (c client) RoundTrip(sent *http.Request) (*http.Response, error) {
+	r := c.r.Clone(sent.Context())
+	r.Method = sent.Method
+	r.RequestURI = sent.URL.RequestURI()
+	r.Header = sent.Header
 	r.URL = &url.URL{Path: sent.URL.Path, RawPath: sent.URL.RawPath, RawQuery: sent.URL.RawQuery}
-	r.Body, r.ContentLength = http.NoBody, sent.ContentLength
+	r.Body = http.NoBody
+	r.ContentLength = sent.ContentLength
 	if sent.Body != nil {
 		r.Body = sent.Body
 	}
-	return rest.Local{Handler: a.api}.RoundTrip(r)
+	return rest.Local{Handler: c.api}.RoundTrip(r)
 }

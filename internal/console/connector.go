@@ -26,21 +26,21 @@ type feed struct {
 	connect.FeedProgress
 }
 
-func (v *pageRequest) connector() (any, error) {
-	name := v.query.Get("name")
-	head, err := v.head(name, "connector")
+func (pr *pageRequest) connector() (any, error) {
+	name := pr.query.Get("name")
+	head, err := pr.head(name, "connector")
 	c := connectorPage{Head: head}
 	if err != nil || head == nil {
 		return nil, cmp.Or(err, refuse(400, "expected the name of a connector in the address"))
 	}
-	if _, err := v.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &c.Motion, name); err != nil {
+	if _, err := pr.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &c.Motion, name); err != nil {
 		return nil, err
 	}
-	if err := v.get("GET /culvert/connectors/{name}/flow", &c.Flow, name); err != nil {
+	if err := pr.get("GET /culvert/connectors/{name}/flow", &c.Flow, name); err != nil {
 		c.FlowError = err.Error()
 	}
 	var h history.History
-	if err := v.get("GET /culvert/connectors/{name}/history", &h, name); err == nil && len(h.Rows) > 0 {
+	if err := pr.get("GET /culvert/connectors/{name}/history", &h, name); err == nil && len(h.Rows) > 0 {
 		unread := "rows"
 		if head.Status.Type == "sink" {
 			unread = "records"
@@ -80,14 +80,14 @@ type offsetsPage struct {
 	Error   string
 }
 
-func (v *pageRequest) offsets() (any, error) {
-	head, err := v.head(v.query.Get("name"), "offsets")
+func (pr *pageRequest) offsets() (any, error) {
+	head, err := pr.head(pr.query.Get("name"), "offsets")
 	p := offsetsPage{Head: head}
-	if err != nil || v.script { // each of them reads a topic of Kafka's, so once
+	if err != nil || pr.script { // each of them reads a topic of Kafka's, so once
 		return p, err
 	}
 	var stored struct{ Offsets []offsetRow }
-	if err := v.get("GET /connectors/{name}/offsets", &stored, v.query.Get("name")); err != nil {
+	if err := pr.get("GET /connectors/{name}/offsets", &stored, pr.query.Get("name")); err != nil {
 		p.Error = err.Error()
 	}
 	p.Offsets = stored.Offsets[:min(len(stored.Offsets), maxOffsets)]

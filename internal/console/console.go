@@ -190,7 +190,8 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := &pageRequest{client: client{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
-	v.script, v.known = v.query.Has(fragmentsParameter), v.query.Get(fragmentsParameter)
+	v.script = v.query.Has(fragmentsParameter)
+	v.known = v.query.Get(fragmentsParameter)
 	v.query.Del(fragmentsParameter)
 	if r.Method == http.MethodPost {
 		form, release, ok := c.Form(w, r, maxForm)
@@ -199,7 +200,8 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		v.posted = form
-		p.load, p.private = p.post, true
+		p.load = p.post
+		p.private = true
 	}
 	c.serve(w, v, name, p)
 }
@@ -234,8 +236,8 @@ func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p pa
 		return
 	}
 	data, content := c.render(v, name, p)
-	switch other, is := data.(answer); {
-	case is:
+	switch other, ok := data.(answer); {
+	case ok:
 		other.write(w, v.script)
 	case v.script:
 		content.answer(v.known, nil).write(w, v.r)
@@ -249,7 +251,7 @@ func (c *console) render(v *pageRequest, name string, p page) (data any, content
 	if err != nil {
 		return nil, rendered{err: err}
 	}
-	if _, other := data.(answer); other {
+	if _, ok := data.(answer); ok {
 		return data, content
 	}
 	content.fragments = map[string]pageFragment{}
@@ -275,8 +277,9 @@ func (c *console) execute(name string, data any) (template.HTML, error) {
 
 func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string, data any, content rendered,
 	counts <-chan navCounts) {
-	frame, err := frameData{Page: v.section(name), Title: v.title, ReadOnlyReason: v.ReadOnlyReason,
-		Assets: c.version, Environment: c.Environment}, content.err
+	frame := frameData{Page: v.section(name), Title: v.title, ReadOnlyReason: v.ReadOnlyReason,
+		Assets: c.version, Environment: c.Environment}
+	err := content.err
 	if err == nil {
 		if head := content.fragments["head"]; strings.Contains(string(head.HTML), "<h1") { // else it is empty
 			frame.Head, err = c.execute("fragment", head)
@@ -326,7 +329,7 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-func (v *pageRequest) rejectGet() (any, error) {
+func (pr *pageRequest) rejectGet() (any, error) {
 	return nil, refuse(http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages")
 }
 
@@ -337,12 +340,12 @@ type answer interface {
 
 type redirect string
 
-func (to redirect) write(w http.ResponseWriter, script bool) {
+func (r redirect) write(w http.ResponseWriter, script bool) {
 	if script {
-		answerJSON(w, http.StatusOK, map[string]redirect{"to": to})
+		answerJSON(w, http.StatusOK, map[string]redirect{"to": r})
 		return
 	}
-	w.Header().Set("Location", string(to))
+	w.Header().Set("Location", string(r))
 	w.WriteHeader(http.StatusSeeOther)
 }
 

@@ -23,31 +23,31 @@ type deadLettersPage struct {
 	List   rest.ConnectorList
 }
 
-func (v *pageRequest) deadLetters() (any, error) {
-	p := deadLettersPage{Name: v.query.Get("name"), Show: cmp.Or(v.query.Get("show"), "open"),
-		Cause: v.query.Get("cause"), After: v.query.Get("after")}
+func (pr *pageRequest) deadLetters() (any, error) {
+	p := deadLettersPage{Name: pr.query.Get("name"), Show: cmp.Or(pr.query.Get("show"), "open"),
+		Cause: pr.query.Get("cause"), After: pr.query.Get("after")}
 	var err error
-	p.Head, err = v.head(p.Name, "letters")
+	p.Head, err = pr.head(p.Name, "letters")
 	switch {
 	case err != nil:
 		return nil, err
 	case p.Head == nil:
-		_, err = v.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "sort", "letters",
+		_, err = pr.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "sort", "letters",
 			"after", p.After), &p.List)
 		return p, err
 	}
 	const route = "GET /culvert/connectors/{name}/deadletters"
-	err = v.get(route+query("show", p.Show, "cause", p.Cause, "after", p.After), &p.DeadLetterList, p.Name)
+	err = pr.get(route+query("show", p.Show, "cause", p.Cause, "after", p.After), &p.DeadLetterList, p.Name)
 	if isRefused(err, 404) || isRefused(err, 500) {
 		p.EmptyReason = err.Error()
 		return p, nil
 	}
-	letter := v.query.Get("letter")
-	if err != nil || letter == "" || v.script { // it is in no fragment, since somebody may edit it
+	letter := pr.query.Get("letter")
+	if err != nil || letter == "" || pr.script { // it is in no fragment, since somebody may edit it
 		return p, err
 	}
 	var one rest.DeadLetterList
-	if err = v.get(route+query("letter", letter), &one, p.Name); err == nil && len(one.DeadLetters) > 0 {
+	if err = pr.get(route+query("letter", letter), &one, p.Name); err == nil && len(one.DeadLetters) > 0 {
 		p.Letter = &one.DeadLetters[0]
 	}
 	return p, err

@@ -58,25 +58,25 @@ type logonResult struct {
 
 const fieldPrefix = "f."
 
-func (v *pageRequest) form() (any, error) {
-	if v.query.Has("name") {
-		p, err := v.stored(v.query.Get("name"))
-		return v.prepare(p), err
+func (pr *pageRequest) form() (any, error) {
+	if pr.query.Has("name") {
+		p, err := pr.stored(pr.query.Get("name"))
+		return pr.prepare(p), err
 	}
 	p := &formPage{New: true}
 	var err error
-	if class := v.query.Get("class"); class == "" {
-		err = v.get("GET /connector-plugins", &p.Classes)
+	if class := pr.query.Get("class"); class == "" {
+		err = pr.get("GET /connector-plugins", &p.Classes)
 	} else {
 		p.Text, err = config.Edit("", map[string]string{"connector.class": class, "name": ""})
 	}
-	return v.prepare(p), err
+	return pr.prepare(p), err
 }
 
 // stored returns the stored configuration of a connector.
-func (v *pageRequest) stored(name string) (p *formPage, err error) {
+func (pr *pageRequest) stored(name string) (p *formPage, err error) {
 	p = &formPage{Name: name}
-	if p.Head, err = v.head(name, "form"); err != nil || p.Head == nil {
+	if p.Head, err = pr.head(name, "form"); err != nil || p.Head == nil {
 		return p, cmp.Or(err, refuse(400, "expected the name of a connector in the address"))
 	}
 	p.Text = p.Head.config
@@ -84,9 +84,9 @@ func (v *pageRequest) stored(name string) (p *formPage, err error) {
 	return p, p.Head.configErr
 }
 
-func (v *pageRequest) prepare(p *formPage) *formPage {
+func (pr *pageRequest) prepare(p *formPage) *formPage {
 	p.Base = p.Text
-	p.failed(v.validate(p, nil, ""))
+	p.failed(pr.validate(p, nil, ""))
 	return p
 }
 
@@ -97,43 +97,44 @@ func (p *formPage) failed(err error) {
 }
 
 // withChain returns the stored configuration with the transforms and predicates of the records page.
-func (v *pageRequest) withChain() (any, error) {
-	p, err := v.stored(v.posted.Get("name"))
+func (pr *pageRequest) withChain() (any, error) {
+	p, err := pr.stored(pr.posted.Get("name"))
 	if err != nil {
 		return nil, err
 	}
 	settings, problem := settingsOf(p.Text)
-	chain, wrong := settingsOf(v.lines("chain"))
+	chain, wrong := settingsOf(pr.lines("chain"))
 	if wrong != "" {
 		problem = "The chain is invalid: " + wrong
 	}
 	if problem != "" {
 		p.Problems = append(p.Problems, problem)
-		return v.prepare(p), nil
+		return pr.prepare(p), nil
 	}
 	maps.DeleteFunc(settings, func(key, _ string) bool { return isChainSetting(key) })
 	maps.DeleteFunc(chain, func(key, _ string) bool { return !isChainSetting(key) })
 	maps.Copy(settings, chain)
 	p.Text, err = config.Edit(p.Text, settings)
-	return v.prepare(p), err
+	return pr.prepare(p), err
 }
 
-func (v *pageRequest) lines(field string) string {
-	return strings.ReplaceAll(v.posted.Get(field), "\r\n", "\n")
+func (pr *pageRequest) lines(field string) string {
+	return strings.ReplaceAll(pr.posted.Get(field), "\r\n", "\n")
 }
 
-func (v *pageRequest) postForm() (any, error) {
-	step := v.posted.Get("step")
+func (pr *pageRequest) postForm() (any, error) {
+	step := pr.posted.Get("step")
 	if step == "chain" {
-		return v.withChain()
+		return pr.withChain()
 	}
-	p := &formPage{Name: v.posted.Get("name"), New: v.posted.Get("new") != "", Version: v.posted.Get("version"),
-		Base: v.lines("base")}
-	if !p.New && !v.script && step != "download" {
-		p.Head, _ = v.head(p.Name, "form") // its name is enough
+	p := &formPage{Name: pr.posted.Get("name"), New: pr.posted.Get("new") != "", Version: pr.posted.Get("version"),
+		Base: pr.lines("base")}
+	if !p.New && !pr.script && step != "download" {
+		p.Head, _ = pr.head(p.Name, "form") // its name is enough
 	}
-	text, typed, problem := v.applyFields(v.lines("text"), p.Base)
-	p.Text, p.Retype = text, slices.Sorted(maps.Keys(typed))
+	text, typed, problem := pr.applyFields(pr.lines("text"), p.Base)
+	p.Text = text
+	p.Retype = slices.Sorted(maps.Keys(typed))
 	settings, wrong := settingsOf(text)
 	if p.New {
 		p.Name = settings["name"]
@@ -153,25 +154,25 @@ func (v *pageRequest) postForm() (any, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case step == "apply" && v.posted.Get("reviewed") == p.ReviewToken():
-		if err = v.apply(p, full); err == nil {
+	case step == "apply" && pr.posted.Get("reviewed") == p.ReviewToken():
+		if err = pr.apply(p, full); err == nil {
 			return redirect("connector?" + pairs("name", p.Name).Encode()), nil
 		}
 	case step == "apply":
 		p.Changed = "The form was changed after the review: check the effect now, then apply it."
 		fallthrough
 	case step == "review":
-		err = v.review(p, full)
+		err = pr.review(p, full)
 	}
 	p.failed(err)
-	err = v.validate(p, typed, step)
-	if v.script && (isRefused(err, http.StatusConflict) || isRefused(err, http.StatusServiceUnavailable)) {
+	err = pr.validate(p, typed, step)
+	if pr.script && (isRefused(err, http.StatusConflict) || isRefused(err, http.StatusServiceUnavailable)) {
 		// only for the moment: the script asks again
 		return nil, err
 	}
 	p.failed(err)
 	if group, ok := strings.CutPrefix(step, peekStep); ok {
-		v.peek(p, group, settings)
+		pr.peek(p, group, settings)
 	}
 	return p, nil
 }
@@ -181,23 +182,25 @@ func (v *pageRequest) postForm() (any, error) {
 func (p *formPage) ReviewToken() string { return elementID("reviewed", p.Text, p.Retype) }
 
 // applyFields applies the fields to the text. It returns typed secrets; the text has the mask instead.
-func (v *pageRequest) applyFields(text, base string) (edited string, typed map[string]string, problem string) {
+func (pr *pageRequest) applyFields(text, base string) (edited string, typed map[string]string, problem string) {
 	now, problem := settingsOf(text)
 	if problem != "" {
 		return text, nil, problem
 	}
 	before, _ := settingsOf(base)
 	typed = map[string]string{}
-	for name, values := range v.posted {
+	for name, values := range pr.posted {
 		key, ok := strings.CutPrefix(name, fieldPrefix)
 		if !ok {
 			continue
 		}
-		value, secret := values[0], v.posted.Get("s."+key) != ""
+		value := values[0]
+		secret := pr.posted.Get("s."+key) != ""
 		switch previous := before[key]; {
 		case secret && value == "" && !config.IsReference(previous): // unchanged
 		case secret && value != "" && !config.IsReference(value):
-			typed[key], now[key] = value, config.Mask
+			typed[key] = value
+			now[key] = config.Mask
 		case fields.OneLine(value) == fields.OneLine(previous): // an input field has no line ends
 		case value == "":
 			delete(now, key)
@@ -214,7 +217,7 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 
 // validate builds the fields from the settings' declarations. The step check may try a new secret. Errors of a new
 // connector's empty fields are shown after it in the step of the service, and after a review.
-func (v *pageRequest) validate(p *formPage, typed map[string]string, step string) error {
+func (pr *pageRequest) validate(p *formPage, typed map[string]string, step string) error {
 	settings, problem := settingsOf(p.Text)
 	if problem != "" {
 		return errors.New(problem)
@@ -227,10 +230,11 @@ func (v *pageRequest) validate(p *formPage, typed map[string]string, step string
 	maps.Copy(sent, typed)
 	route := "PUT /connector-plugins/{name}/config/validate"
 	if step == "check" {
-		route, p.Checked = route+"?logon=check", true
+		route = route + "?logon=check"
+		p.Checked = true
 	}
 	var found check.Validation
-	if _, err := v.call(route, nil, sent, &found, class); err != nil {
+	if _, err := pr.call(route, nil, sent, &found, class); err != nil {
 		return err
 	}
 	revealed := fields.All
@@ -268,7 +272,7 @@ type peekedRows struct {
 const peekStep = "peek:"
 
 // peek reads three rows of the set of a group with all settings, including typed secrets.
-func (v *pageRequest) peek(p *formPage, name string, settings map[string]string) {
+func (pr *pageRequest) peek(p *formPage, name string, settings map[string]string) {
 	p.Peeked.Group = name
 	if p.Steps == nil { // the settings could not be checked, which the page says
 		return
@@ -281,9 +285,9 @@ func (v *pageRequest) peek(p *formPage, name string, settings map[string]string)
 	p.Peeked.Set = groups[i].Set
 	options := map[string]string{"s": groups[i].Service, "e": groups[i].Set, "n": "3"}
 	var answer rest.ToolAnswer
-	err := v.mayChange()
+	err := pr.mayChange()
 	if err == nil {
-		_, err = v.call("POST /culvert/peek", nil, map[string]any{"config": settings, "options": options}, &answer)
+		_, err = pr.call("POST /culvert/peek", nil, map[string]any{"config": settings, "options": options}, &answer)
 	}
 	if err == nil {
 		err = json.Unmarshal(answer.Document, &p.Peeked.peekedRows)
@@ -293,10 +297,10 @@ func (v *pageRequest) peek(p *formPage, name string, settings map[string]string)
 	}
 }
 
-func (v *pageRequest) review(p *formPage, full string) error {
+func (pr *pageRequest) review(p *formPage, full string) error {
 	var c rest.Comparison
 	sent := map[string]string{"name": p.Name, "text": full} // a text may be empty
-	if _, err := v.call("POST /culvert/diff", nil, sent, &c); err != nil {
+	if _, err := pr.call("POST /culvert/diff", nil, sent, &c); err != nil {
 		return err
 	}
 	p.Compared = &c
@@ -305,19 +309,19 @@ func (v *pageRequest) review(p *formPage, full string) error {
 			"running configuration."
 		p.Version = c.Version
 	}
-	p.Command = v.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
+	p.Command = pr.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
 	return nil
 }
 
-func (v *pageRequest) apply(p *formPage, full string) error {
-	if err := v.mayChange(); err != nil {
+func (pr *pageRequest) apply(p *formPage, full string) error {
+	if err := pr.mayChange(); err != nil {
 		return err
 	}
 	header := http.Header{"If-Match": {strconv.Quote(p.Version)}}
 	if p.New {
 		header = http.Header{"If-None-Match": {"*"}}
 	}
-	_, err := v.call("PUT /connectors/{name}/config", header, full, nil, p.Name)
+	_, err := pr.call("PUT /connectors/{name}/config", header, full, nil, p.Name)
 	if isRefused(err, http.StatusPreconditionFailed) {
 		p.Changed = "Nothing was stored. Open the page again to see the change, or review again to overwrite it."
 	}

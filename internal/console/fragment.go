@@ -124,8 +124,8 @@ type encodedAnswer struct {
 }
 
 // answer returns what a viewer with known fragments lacks; the first caller renders the page while others wait.
-func (s *pageCache) answer(key, known string, render func() rendered) encodedAnswer {
-	p := s.page(key)
+func (c *pageCache) answer(key, known string, render func() rendered) encodedAnswer {
+	p := c.page(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if began := time.Now(); !began.Before(p.expiresAt) {
@@ -199,17 +199,17 @@ func (f pageFragment) since(earlier *outline) pageFragment {
 	return pageFragment{Version: f.Version, Rows: rows}
 }
 
-func (s *pageCache) page(key string) *cachedPage {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.pages[key]
+func (c *pageCache) page(key string) *cachedPage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.pages[key]
 	if p == nil {
-		maps.DeleteFunc(s.pages, func(_ string, p *cachedPage) bool { return time.Since(p.usedAt) > pageTTL })
-		if s.pages == nil || len(s.pages) >= maxCachedPages { // the next poll of each viewer adds its page again
-			s.pages = map[string]*cachedPage{}
+		maps.DeleteFunc(c.pages, func(_ string, p *cachedPage) bool { return time.Since(p.usedAt) > pageTTL })
+		if c.pages == nil || len(c.pages) >= maxCachedPages { // the next poll of each viewer adds its page again
+			c.pages = map[string]*cachedPage{}
 		}
 		p = &cachedPage{}
-		s.pages[key] = p
+		c.pages[key] = p
 	}
 	p.usedAt = time.Now()
 	return p

@@ -32,23 +32,23 @@ type connectorHead struct {
 type tab struct{ Name, Title, Link string }
 
 // head reads the head of a page, or returns nil for a page that is of no connector.
-func (v *pageRequest) head(name, current string) (*connectorHead, error) {
+func (pr *pageRequest) head(name, current string) (*connectorHead, error) {
 	if name == "" {
 		return nil, nil
 	}
-	h := &connectorHead{Name: name, Tab: current, ReadOnly: v.ReadOnlyReason != ""}
-	v.title = name
-	if err := v.get("GET /connectors/{name}/status", &h.Status, name); err != nil {
+	h := &connectorHead{Name: name, Tab: current, ReadOnly: pr.ReadOnlyReason != ""}
+	pr.title = name
+	if err := pr.get("GET /connectors/{name}/status", &h.Status, name); err != nil {
 		return nil, err
 	}
-	h.Summary = v.summary(name)
-	header, err := v.call("GET /connectors/{name}/config", nil, nil, &h.config, name)
+	h.Summary = pr.summary(name)
+	header, err := pr.call("GET /connectors/{name}/config", nil, nil, &h.config, name)
 	h.version = strings.Trim(header.Get("ETag"), `"`)
 	h.configErr = err
 	h.IsStored = err == nil && h.version != ""
 	if action := h.Summary.Action; action != nil && action.Do == "edit" {
 		var declared []check.Definition
-		_ = v.get("GET /connector-plugins/{name}/config", &declared, h.Summary.Class)
+		_ = pr.get("GET /connector-plugins/{name}/config", &declared, h.Summary.Class)
 		h.ChangesPassword = slices.ContainsFunc(declared, func(d check.Definition) bool {
 			return d.Name == action.Setting && d.Type == "PASSWORD"
 		})
@@ -62,9 +62,9 @@ func (v *pageRequest) head(name, current string) (*connectorHead, error) {
 }
 
 // summary returns the overview line of a connector, without state if it is not available.
-func (v *pageRequest) summary(name string) rest.ConnectorSummary {
+func (pr *pageRequest) summary(name string) rest.ConnectorSummary {
 	var l rest.ConnectorList
-	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("name", name), &l)
+	_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("name", name), &l)
 	i := slices.IndexFunc(l.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name })
 	if i >= 0 {
 		return l.Connectors[i]
@@ -186,23 +186,23 @@ type navCounts struct{ Letters, Workers int64 }
 
 // readCounts sends the figures of the navigation, which are read while the page is. The overview of all connectors has
 // the letters itself.
-func (v *pageRequest) readCounts(counts chan<- navCounts, page string) {
+func (pr *pageRequest) readCounts(counts chan<- navCounts, page string) {
 	var n navCounts
 	defer func() { counts <- n }()
 	defer guard.Recover(nil, "console, navigation", nil)
-	if page != home || v.query.Get("search") != "" {
+	if page != home || pr.query.Get("search") != "" {
 		var l rest.ConnectorList
-		_, _ = v.getOfGroup("GET /culvert/connectors", pairs("limit", "1"), &l)
+		_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("limit", "1"), &l)
 		n.Letters = l.LettersOpen
 	}
 	var workers []rest.WorkerInfo
-	_ = v.get("GET /culvert/workers", &workers)
+	_ = pr.get("GET /culvert/workers", &workers)
 	n.Workers = int64(len(workers))
 }
 
 // section returns the page of the navigation that a page belongs to.
-func (v *pageRequest) section(page string) string {
-	ofConnector := v.query.Get("name") != "" || v.query.Get("connector") != ""
+func (pr *pageRequest) section(page string) string {
+	ofConnector := pr.query.Get("name") != "" || pr.query.Get("connector") != ""
 	if !slices.Contains([]string{"workers", "origins", "plugins", "letters", "log"}, page) ||
 		(ofConnector && (page == "letters" || page == "log")) {
 		return home

@@ -60,15 +60,15 @@ type figures struct {
 // Answering is the number of services that are not away.
 func (f figures) Answering() int { return f.Services - f.Away }
 
-func (v *pageRequest) overview() (any, error) {
-	l := overviewPage{State: v.query.Get("state"), Search: v.query.Get("search"), Sort: v.query.Get("sort"),
-		After: v.query.Get("after"), Columns: map[string]string{}}
+func (pr *pageRequest) overview() (any, error) {
+	l := overviewPage{State: pr.query.Get("state"), Search: pr.query.Get("search"), Sort: pr.query.Get("sort"),
+		After: pr.query.Get("after"), Columns: map[string]string{}}
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
 		defer guard.Recover(nil, "console, figures", nil)
-		l.Figures.read(v)
+		l.Figures.read(pr)
 	})
-	groupErr, err := v.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", l.State,
+	groupErr, err := pr.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", l.State,
 		"search", l.Search, "sort", l.Sort, "after", l.After), &l.ConnectorList)
 	waiting.Wait()
 	if err != nil {
@@ -99,7 +99,7 @@ func (v *pageRequest) overview() (any, error) {
 	}
 	if l.Total == 0 && l.Search == "" {
 		var modules []rest.Module
-		err := v.get("GET /culvert/plugins", &modules)
+		err := pr.get("GET /culvert/plugins", &modules)
 		l.Compiling = err == nil && len(modules) == 0
 	}
 	return l, nil

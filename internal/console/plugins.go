@@ -15,12 +15,12 @@ type pluginsPage struct {
 	Users map[string][]string
 }
 
-func (v *pageRequest) plugins() (any, error) {
+func (pr *pageRequest) plugins() (any, error) {
 	p := pluginsPage{Users: map[string][]string{}}
-	if err := v.get("GET /culvert/plugins", &p.Modules); err != nil {
+	if err := pr.get("GET /culvert/plugins", &p.Modules); err != nil {
 		return nil, err
 	}
-	for _, c := range v.connectors("") {
+	for _, c := range pr.connectors("") {
 		p.Users[c.Class] = append(p.Users[c.Class], c.Name)
 	}
 	return p, nil
@@ -50,9 +50,9 @@ func (p pluginsPage) HasPrevious(m rest.Module) bool {
 }
 
 // connectors returns up to 1,000 connectors in a state, "" for all, or none if they are not available.
-func (v *pageRequest) connectors(state string) []rest.ConnectorSummary {
+func (pr *pageRequest) connectors(state string) []rest.ConnectorSummary {
 	var l rest.ConnectorList
-	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("state", state, "limit", "1000"), &l)
+	_, _ = pr.getOfGroup("GET /culvert/connectors", pairs("state", state, "limit", "1000"), &l)
 	return l.Connectors
 }
 
@@ -62,11 +62,11 @@ type workersPage struct {
 	Group *rest.Group
 }
 
-func (v *pageRequest) workers() (any, error) {
+func (pr *pageRequest) workers() (any, error) {
 	var p workersPage
-	err := v.get("GET /culvert/workers", &p.Workers)
+	err := pr.get("GET /culvert/workers", &p.Workers)
 	var g rest.Group
-	if groupErr := v.get("GET /culvert/cluster", &g); groupErr == nil {
+	if groupErr := pr.get("GET /culvert/cluster", &g); groupErr == nil {
 		p.Group = &g
 	}
 	return p, err
@@ -77,11 +77,11 @@ type servicesPage struct {
 	Silent   []string
 }
 
-func (v *pageRequest) origins() (any, error) { return v.services() }
+func (pr *pageRequest) origins() (any, error) { return pr.services() }
 
-func (v *pageRequest) services() (p servicesPage, err error) {
+func (pr *pageRequest) services() (p servicesPage, err error) {
 	var o rest.Origins
-	if _, err = v.getOfGroup("GET /culvert/origins", url.Values{}, &o); err != nil {
+	if _, err = pr.getOfGroup("GET /culvert/origins", url.Values{}, &o); err != nil {
 		return p, err
 	}
 	return servicesPage{o.Origins, o.Silent}, nil
@@ -103,25 +103,25 @@ func (logPage) Levels() []string { return []string{"INFO", "WARN", "ERROR", "DEB
 
 const logLines = "1000"
 
-func (v *pageRequest) log() (any, error) {
-	l := logPage{Level: v.query.Get("level"), Logger: v.query.Get("logger"), Connector: v.query.Get("connector"),
-		Worker: v.query.Get("worker"), Text: v.query.Get("text")}
+func (pr *pageRequest) log() (any, error) {
+	l := logPage{Level: pr.query.Get("level"), Logger: pr.query.Get("logger"), Connector: pr.query.Get("connector"),
+		Worker: pr.query.Get("worker"), Text: pr.query.Get("text")}
 	var err error
-	if l.Head, err = v.head(l.Connector, "log"); isRefused(err, 404) {
+	if l.Head, err = pr.head(l.Connector, "log"); isRefused(err, 404) {
 		err = nil // lines outlive their connector
 	}
 	limit := ""
 	if l.Text != "" {
 		limit = logLines
 	}
-	err = cmp.Or(err, v.get("GET /culvert/log?"+pairs("level", l.Level, "logger", l.Logger, "connector", l.Connector,
+	err = cmp.Or(err, pr.get("GET /culvert/log?"+pairs("level", l.Level, "logger", l.Logger, "connector", l.Connector,
 		"worker", l.Worker, "limit", limit).Encode(), &l.LogPage))
 	slices.Reverse(l.Lines)
 	l.Lines = slices.DeleteFunc(l.Lines, func(line rest.LogLine) bool {
 		return !strings.Contains(strings.ToLower(line.Text), strings.ToLower(l.Text))
 	})
-	if !v.script { // they are in the form, which is no fragment
-		l.choices(v)
+	if !pr.script { // they are in the form, which is no fragment
+		l.choices(pr)
 	}
 	return l, err
 }

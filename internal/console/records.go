@@ -38,21 +38,21 @@ type recordsPage struct {
 	SampleCommand string
 }
 
-func (v *pageRequest) records() (any, error) {
-	p, err := v.recordsOf(v.query.Get("name"))
-	if p.ID = v.query.Get("sample"); err == nil && p.ID != "" {
-		err = v.sampled(p)
+func (pr *pageRequest) records() (any, error) {
+	p, err := pr.recordsOf(pr.query.Get("name"))
+	if p.ID = pr.query.Get("sample"); err == nil && p.ID != "" {
+		err = pr.sampled(p)
 	}
 	if hasRows := p.Sample != nil && len(p.Sample.Rows) > 0; err == nil && !hasRows {
-		p.Idle = v.idleFeeds(p.Name)
+		p.Idle = pr.idleFeeds(p.Name)
 	}
 	return p, err
 }
 
 // idleFeeds returns the feeds of a source if all its tasks are idle.
-func (v *pageRequest) idleFeeds(name string) []feed {
+func (pr *pageRequest) idleFeeds(name string) []feed {
 	var motion connect.Metrics
-	_, err := v.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &motion, name)
+	_, err := pr.getOfGroup("GET /culvert/connectors/{name}", url.Values{}, &motion, name)
 	isBusy := func(t connect.TaskMetrics) bool { return t.Progress == nil || t.State != connect.ConditionIdle }
 	if err != nil || slices.ContainsFunc(motion.Tasks, isBusy) {
 		return nil
@@ -60,89 +60,92 @@ func (v *pageRequest) idleFeeds(name string) []feed {
 	return feedsOf(&motion)
 }
 
-func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
-	p := &recordsPage{Name: name, SampleCommand: v.curl("POST "+samplesRoute, rest.SampleRequest{Rows: 20}, name)}
+func (pr *pageRequest) recordsOf(name string) (*recordsPage, error) {
+	p := &recordsPage{Name: name, SampleCommand: pr.curl("POST "+samplesRoute, rest.SampleRequest{Rows: 20}, name)}
 	var err error
-	if p.Head, err = v.head(name, "records"); err != nil {
+	if p.Head, err = pr.head(name, "records"); err != nil {
 		return p, err
 	}
 	stored := "" // as text, which has no passwords
-	if err := v.get("GET /connectors/{name}/config", &stored, name); err != nil {
+	if err := pr.get("GET /connectors/{name}/config", &stored, name); err != nil {
 		return p, err
 	}
 	settings, _ := settingsOf(stored)
 	maps.DeleteFunc(settings, func(key, _ string) bool { return !isChainSetting(key) })
 	p.Chain, err = config.Edit("", settings)
-	if !v.script { // no fragment has them
-		_ = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
-		_ = v.get("GET "+samplesRoute, &p.Samples, name)                  // the user may not see them
+	if !pr.script { // no fragment has them
+		_ = pr.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
+		_ = pr.get("GET "+samplesRoute, &p.Samples, name)                  // the user may not see them
 	}
 	return p, err
 }
 
-func (v *pageRequest) sampled(p *recordsPage) error {
+func (pr *pageRequest) sampled(p *recordsPage) error {
 	p.Sample = &rest.Sample{}
-	err := v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
+	err := pr.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
 	sampled.Truncate(p.Sample)
 	return err
 }
 
 func isChainSetting(key string) bool { return key != "name" && chaintest.OfChain(key) }
 
-func (v *pageRequest) postRecords() (any, error) {
-	p, err := v.recordsOf(v.posted.Get("name"))
+func (pr *pageRequest) postRecords() (any, error) {
+	p, err := pr.recordsOf(pr.posted.Get("name"))
 	if err != nil {
 		return nil, err
 	}
-	switch v.posted.Get("step") {
+	switch pr.posted.Get("step") {
 	case "sample":
-		return v.startSample(p)
+		return pr.startSample(p)
 	case "chain":
-		return v.tryChain(p)
+		return pr.tryChain(p)
 	case "test":
-		return v.testOfChain(p)
+		return pr.testOfChain(p)
 	case "tool":
-		return v.runTool(p)
+		return pr.runTool(p)
 	}
 	return nil, refuse(http.StatusBadRequest, "expected a form of this page")
 }
 
-func (v *pageRequest) startSample(p *recordsPage) (any, error) {
-	rows, err := strconv.Atoi(v.posted.Get("rows"))
+func (pr *pageRequest) startSample(p *recordsPage) (any, error) {
+	rows, err := strconv.Atoi(pr.posted.Get("rows"))
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "rows: expected a number, found "+
-			strconv.Quote(brief(v.posted.Get("rows"))))
+			strconv.Quote(brief(pr.posted.Get("rows"))))
 	}
-	request, sample := rest.SampleRequest{Rows: rows, Show: v.posted.Get("show")}, rest.Sample{}
-	_, err = v.call("POST "+samplesRoute, nil, request, &sample, p.Name)
+	request := rest.SampleRequest{Rows: rows, Show: pr.posted.Get("show")}
+	sample := rest.Sample{}
+	_, err = pr.call("POST "+samplesRoute, nil, request, &sample, p.Name)
 	return redirect("records?" + pairs("name", p.Name, "sample", sample.ID).Encode()), err
 }
 
-func (v *pageRequest) tryChain(p *recordsPage) (any, error) {
+func (pr *pageRequest) tryChain(p *recordsPage) (any, error) {
 	p.Sample = &rest.Sample{}
-	if !v.callChain(p, "", nil, p.Sample) {
-		return p, v.sampled(p)
+	if !pr.callChain(p, "", nil, p.Sample) {
+		return p, pr.sampled(p)
 	}
 	sampled.Truncate(p.Sample)
 	return p, nil
 }
 
-func (v *pageRequest) testOfChain(p *recordsPage) (any, error) {
+func (pr *pageRequest) testOfChain(p *recordsPage) (any, error) {
 	text := ""
-	if !v.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text) {
-		return p, v.sampled(p)
+	if !pr.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text) {
+		return p, pr.sampled(p)
 	}
 	return download{fileName(p.Name) + "_test.yaml", "application/yaml", text}, nil
 }
 
 // callChain requests the sample with the typed chain. On failure the page shows the problem and the stored chain.
-func (v *pageRequest) callChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
-	p.ID, p.Chain = v.posted.Get("sample"), v.posted.Get("chain")
+func (pr *pageRequest) callChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
+	p.ID = pr.posted.Get("sample")
+	p.Chain = pr.posted.Get("chain")
 	settings, problem := settingsOf(p.Chain)
-	route, body := "POST /culvert/connectors/{name}/samples/{id}/chain"+query, map[string]any{"config": settings}
-	p.Command = v.curl(route, body, p.Name, p.ID)
+	route := "POST /culvert/connectors/{name}/samples/{id}/chain" + query
+	body := map[string]any{"config": settings}
+	p.Command = pr.curl(route, body, p.Name, p.ID)
 	if problem == "" {
-		if _, err := v.call(route, header, body, into, p.Name, p.ID); err != nil {
+		if _, err := pr.call(route, header, body, into, p.Name, p.ID); err != nil {
 			problem = err.Error()
 		}
 	}
@@ -150,21 +153,21 @@ func (v *pageRequest) callChain(p *recordsPage, query string, header http.Header
 	return problem == ""
 }
 
-func (v *pageRequest) runTool(p *recordsPage) (any, error) {
-	if err := v.mayChange(); err != nil {
+func (pr *pageRequest) runTool(p *recordsPage) (any, error) {
+	if err := pr.mayChange(); err != nil {
 		return nil, err
 	}
 	const route = "POST /culvert/connectors/{name}/tools/{command}"
-	p.Tool = v.posted.Get("command")
+	p.Tool = pr.posted.Get("command")
 	request := rest.ToolRequest{Options: map[string]string{}}
-	for field, values := range v.posted {
+	for field, values := range pr.posted {
 		if option, ok := strings.CutPrefix(field, "option."); ok && values[0] != "" {
 			request.Options[option] = values[0]
 		}
 	}
-	p.Command = v.curl(route, request, p.Name, p.Tool)
+	p.Command = pr.curl(route, request, p.Name, p.Tool)
 	var answer rest.ToolAnswer
-	if _, err := v.call(route, nil, request, &answer, p.Name, p.Tool); err != nil {
+	if _, err := pr.call(route, nil, request, &answer, p.Name, p.Tool); err != nil {
 		p.Problem = err.Error()
 		return p, nil
 	}

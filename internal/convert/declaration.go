@@ -26,7 +26,8 @@ const (
 
 // Declaration describes a converter: its class, settings and defaults, for validation, REST and the reference.
 type Declaration struct {
-	Class, Documentation string
+	Class         string
+	Documentation string
 
 	table  *setting.Table
 	create func(v setting.Values, u conversion.Options) (conversion.Converter, error)
@@ -108,7 +109,8 @@ func prunedName(class string) string {
 // Settings returns the declared settings, converter.type first, as Kafka Connect does.
 func (d Declaration) Settings() []wit.ConfigKey {
 	isType := func(s wit.ConfigKey) bool { return s.Name == typeSetting }
-	first, last := slices.Clone(d.table.Keys()), slices.Clone(d.table.Keys())
+	first := slices.Clone(d.table.Keys())
+	last := slices.Clone(d.table.Keys())
 	return append(slices.DeleteFunc(first, func(s wit.ConfigKey) bool { return !isType(s) }),
 		slices.DeleteFunc(last, isType)...)
 }

@@ -17,9 +17,8 @@ import (
 type SimpleHeaders struct{ Registry *record.Registry }
 
 // Encode implements [Headers].
-func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, _ string, _ *record.Batch,
-	h *connectdata.Header) (
-	[]byte, bool, error) {
+func (s SimpleHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, _ string, _ *record.Batch,
+	h *connectdata.Header) ([]byte, bool, error) {
 	var k conversion.Budget
 	k.Start(ctx, dst, maxBytes)
 	if err := k.CheckRoom(dst, 0); err != nil {
@@ -28,7 +27,7 @@ func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, _ s
 	if h.Encoding == wit.Raw {
 		return appendRaw(ctx, dst, maxBytes, h.Value)
 	}
-	v, nodes, err := conversion.DecodeValue(c.Registry, "SimpleHeaderConverter", h.Encoding, h.Schema, h.Value)
+	v, nodes, err := conversion.DecodeValue(s.Registry, "SimpleHeaderConverter", h.Encoding, h.Schema, h.Value)
 	if err != nil || v == nil {
 		return dst, err == nil, err
 	}

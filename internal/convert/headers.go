@@ -76,7 +76,7 @@ type valueHeaders struct {
 	batch record.Batch
 }
 
-func (c *valueHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, _ *record.Batch,
+func (v *valueHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, topic string, _ *record.Batch,
 	h *connectdata.Header) ([]byte, bool, error) {
 	if h.Encoding == wit.Raw { // unread bytes stay unchanged
 		return appendRaw(ctx, dst, maxBytes, h.Value)
@@ -85,18 +85,19 @@ func (c *valueHeaders) Encode(ctx context.Context, dst []byte, maxBytes int, top
 	if h.Encoding == wit.Schemaless && string(h.Value) == string(nullValue) {
 		d = wit.ValueSlice{}
 	}
-	c.batch.Data = h.Value
-	defer func() { c.batch.Data = nil }()
-	return c.c.Encode(ctx, dst, maxBytes, topic, &c.batch, d)
+	v.batch.Data = h.Value
+	defer func() { v.batch.Data = nil }()
+	return v.c.Encode(ctx, dst, maxBytes, topic, &v.batch, d)
 }
 
-func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []byte,
-	b *record.Batch) (connectdata.Header,
-	error) {
-	d, err := c.c.Decode(ctx, topic, data, b)
+func (v *valueHeaders) Decode(ctx context.Context, topic, name string, data []byte,
+	b *record.Batch) (connectdata.Header, error) {
+	d, err := v.c.Decode(ctx, topic, data, b)
 	h := connectdata.Header{Name: name, Encoding: d.Encoding, Schema: d.Schema}
-	if h.Value = b.Bytes(d); d.Encoding == wit.Absent {
-		h.Encoding, h.Value = wit.Schemaless, nullValue
+	h.Value = b.Bytes(d)
+	if d.Encoding == wit.Absent {
+		h.Encoding = wit.Schemaless
+		h.Value = nullValue
 	}
 	return h, err
 }
@@ -105,8 +106,8 @@ func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []by
 var nullValue = []byte{connectdata.TagNull}
 
 // Decode keeps the bytes: parsing them as SimpleHeaderConverter does would only guess.
-func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *record.Batch) (connectdata.Header,
-	error) {
+func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte,
+	_ *record.Batch) (connectdata.Header, error) {
 	if data == nil {
 		return connectdata.Header{Name: name, Encoding: wit.Schemaless, Value: nullValue}, nil
 	}

@@ -80,8 +80,8 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes in
 	return append(dst, content...), false, nil
 }
 
-func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice,
-	error) {
+func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte,
+	b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
 		return appendNull(b, c.read), nil
 	}
@@ -111,12 +111,13 @@ func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.Value
 // stringConverter is Kafka Connect's StringConverter: Java's toString of the value. It rejects bytes, whose toString is
 // a hash code.
 type stringConverter struct {
-	reg           *record.Registry
-	read          *record.Schema
-	scratch       []byte
-	budget        conversion.Budget
-	writer        values.Writer
-	writes, reads charset.Charset
+	reg     *record.Registry
+	read    *record.Schema
+	scratch []byte
+	budget  conversion.Budget
+	writer  values.Writer
+	writes  charset.Charset
+	reads   charset.Charset
 }
 
 func newString(v setting.Values, u conversion.Options) (conversion.Converter, error) {
@@ -188,8 +189,8 @@ func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte
 	return append(dst, content...), true
 }
 
-func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice,
-	error) {
+func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte,
+	b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
 		return appendNull(b, c.read), nil
 	}

@@ -17,9 +17,10 @@ import (
 type primitive struct {
 	class string
 	// name is the type in Kafka's messages, serde the prefix of its serializer and deserializer classes.
-	name, serde string
-	kind        wit.Kind
-	size        int
+	name  string
+	serde string
+	kind  wit.Kind
+	size  int
 }
 
 var primitives = []primitive{

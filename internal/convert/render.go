@@ -118,7 +118,8 @@ func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32:
 		bits := 8 << n.Kind
-		s["minimum"], s["maximum"] = -math.Exp2(float64(bits-1)), math.Exp2(float64(bits-1))-1
+		s["minimum"] = -math.Exp2(float64(bits - 1))
+		s["maximum"] = math.Exp2(float64(bits-1)) - 1
 	case wit.Bytes:
 		s["contentEncoding"] = "base64"
 	case wit.Array:
@@ -132,14 +133,16 @@ func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any
 		s["items"] = map[string]any{"type": "array", "items": false, "minItems": 2,
 			"prefixItems": []any{r.jsonSchema(n.Key, w.Key), r.jsonSchema(n.Element, w.Element)}}
 	case wit.Struct:
-		properties, required := map[string]any{}, []string{}
+		properties := map[string]any{}
+		required := []string{}
 		for i, m := range n.Fields {
 			properties[m.Name] = r.jsonSchema(m.Node, &w.Members[i])
 			if !r.nodes[m.Node].Optional {
 				required = append(required, m.Name)
 			}
 		}
-		s["properties"], s["required"] = properties, required
+		s["properties"] = properties
+		s["required"] = required
 		if n.Name != nil {
 			s["title"] = *n.Name
 		}

@@ -15,8 +15,8 @@ import (
 
 // connect dials an address and reports the steps through SAP Connectivity's proxy; with several location IDs, the steps
 // of the last attempt. addressSource is the setting of the address.
-func (v *Diagnosis) connect(ctx context.Context, probe *routeProbe, address string, addressSource source) net.Conn {
-	if v.failed {
+func (d *Diagnosis) connect(ctx context.Context, probe *routeProbe, address string, addressSource source) net.Conn {
+	if d.failed {
 		return nil
 	}
 	probe.events = nil
@@ -29,19 +29,20 @@ func (v *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 	}
 	if !probe.proxyReported {
 		for _, step := range []socks.Step{socks.StepProxy, socks.StepGreeting, socks.StepAuthentication} {
-			event, exists := lastEvents[step]
-			if !exists {
+			event, ok := lastEvents[step]
+			if !ok {
 				continue
 			}
 			elapsed -= event.Elapsed
-			name, err := string(step), probe.explain(event.Err, address)
+			name := string(step)
+			err := probe.explain(event.Err, address)
 			if step == socks.StepProxy {
 				name += " " + probe.route.Address()
 				err = source{probe.name(route.NameAddress),
 					"Is this the host and SOCKS5 port of the Connectivity proxy, " +
 						"which only applications on BTP reach?"}.explain(err)
 			}
-			if !v.record(name, event.Elapsed, "", err) {
+			if !d.record(name, event.Elapsed, "", err) {
 				if conn != nil {
 					conn.Close()
 				}
@@ -50,7 +51,7 @@ func (v *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 		}
 		probe.proxyReported = len(lastEvents) > 0
 	}
-	if event, exists := lastEvents[socks.StepConnect]; exists {
+	if event, ok := lastEvents[socks.StepConnect]; ok {
 		elapsed = event.Elapsed
 	}
 	mapped := probe.route.MapAddress(address)
@@ -58,14 +59,14 @@ func (v *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 	if mapped != address {
 		message = "as " + mapped
 	}
-	if event, exists := lastEvents[socks.StepConnect]; exists && event.Location != "" {
+	if event, ok := lastEvents[socks.StepConnect]; ok && event.Location != "" {
 		message += " " + locationText(event.Location)
 	}
 	err = probe.explain(err, address)
 	if probe.isDirect() {
 		err = addressSource.explain(err)
 	}
-	if !v.record("connect "+address, elapsed, message, err) {
+	if !d.record("connect "+address, elapsed, message, err) {
 		return nil
 	}
 	return conn
@@ -81,24 +82,24 @@ func (s source) explain(err error) error {
 	return &fixHint{s.setting, s.hint, err}
 }
 
-func (w *routeProbe) isDirect() bool {
-	return w.route.Type() == route.Unset || w.route.Type() == route.None
+func (r *routeProbe) isDirect() bool {
+	return r.route.Type() == route.Unset || r.route.Type() == route.None
 }
 
-func (w *routeProbe) name(short string) string {
-	if w.settings.Name == nil {
+func (r *routeProbe) name(short string) string {
+	if r.settings.Name == nil {
 		return short
 	}
-	return w.settings.Name(short)
+	return r.settings.Name(short)
 }
 
 // explain adds how to fix a failure of the route.
-func (w *routeProbe) explain(err error, address string) error {
+func (r *routeProbe) explain(err error, address string) error {
 	var refused *socks.Refused
 	if err == nil || !errors.As(err, &refused) {
 		return err
 	}
-	name := w.name
+	name := r.name
 	switch {
 	case refused.Authentication():
 		return &fixHint{name(route.NameServiceKey),
@@ -120,14 +121,14 @@ func (w *routeProbe) explain(err error, address string) error {
 }
 
 // handshake reports the TLS handshake. It closes the connection on failure.
-func (v *Diagnosis) handshake(ctx context.Context, conn net.Conn, address string, config *tls.Config,
+func (d *Diagnosis) handshake(ctx context.Context, conn net.Conn, address string, config *tls.Config,
 	explain func(error) error) net.Conn {
-	if v.failed || config == nil {
+	if d.failed || config == nil {
 		return conn
 	}
 	host, _, _ := net.SplitHostPort(address)
 	secure := tls.Client(conn, keystore.ForHost(config, host))
-	if !v.runStep("tls "+address, func() (string, error) {
+	if !d.runStep("tls "+address, func() (string, error) {
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return "", explain(err)
 		}

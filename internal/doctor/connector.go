@@ -15,8 +15,8 @@ import (
 )
 
 // Settings checks the connector's settings with its service, as culvert validate --online does.
-func (v *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) {
-	v.runStep("settings", func() (string, error) {
+func (d *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) {
+	d.runStep("settings", func() (string, error) {
 		for _, p := range tool.CheckOnline(ctx, k, stepTimeout) {
 			if !p.Warning || p.Code == setting.CodeNotChecked {
 				return "", &fixHint{p.Setting, "", errors.New(check.Message(p))}
@@ -27,10 +27,10 @@ func (v *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.To
 }
 
 // Topics reports whether the clients of a connector have the rights to write and read its topics.
-func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {
+func (d *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {
 	k, err := tool.Kafka(ctx, k)
 	if err != nil {
-		v.record("clients of the connector", 0, "", err)
+		d.record("clients of the connector", 0, "", err)
 		return
 	}
 	all := tool.Topics()
@@ -39,10 +39,11 @@ func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 		settings := map[string]string{}
 		for _, t := range all {
 			if t.Read == (right == kmsg.ACLOperationRead) {
-				names, settings[t.Name] = append(names, t.Name), t.Setting
+				names = append(names, t.Name)
+				settings[t.Name] = t.Setting
 			}
 		}
-		if len(names) == 0 || v.failed {
+		if len(names) == 0 || d.failed {
 			continue
 		}
 		slices.Sort(names)
@@ -52,18 +53,18 @@ func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 			if err != nil {
 				err = &fixHint{settings[topic], "", err}
 			}
-			v.record("topic "+topic, time.Since(start), note, err)
+			d.record("topic "+topic, time.Since(start), note, err)
 		})
 		cancel()
 		if err != nil {
-			v.record("topics", time.Since(start), "", err)
+			d.record("topics", time.Since(start), "", err)
 		}
 	}
 }
 
 // Registries checks the schema registries of the connector's converters, or else the worker's.
-func (v *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *check.Tool) {
-	if v.failed {
+func (d *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *check.Tool) {
+	if d.failed {
 		return
 	}
 	start := time.Now()
@@ -73,7 +74,7 @@ func (v *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *chec
 		if err != nil {
 			err = &fixHint{setting, "", err}
 		}
-		v.record("schema registry "+at, time.Since(start), "", err)
+		d.record("schema registry "+at, time.Since(start), "", err)
 		start = time.Now()
 	})
 }

@@ -40,44 +40,45 @@ type Diagnosis struct {
 func NewDiagnosis(report func(Step)) *Diagnosis { return &Diagnosis{report: report} }
 
 // OK reports whether no step has failed.
-func (v *Diagnosis) OK() bool { return !v.failed }
+func (d *Diagnosis) OK() bool { return !d.failed }
 
 // runStep runs a step, unless one has failed.
-func (v *Diagnosis) runStep(name string, do func() (string, error)) bool {
-	if v.failed {
+func (d *Diagnosis) runStep(name string, do func() (string, error)) bool {
+	if d.failed {
 		return false
 	}
 	start := time.Now()
 	message, err := do()
-	return v.record(name, time.Since(start), message, err)
+	return d.record(name, time.Since(start), message, err)
 }
 
-func (v *Diagnosis) record(name string, elapsed time.Duration, message string, err error) bool {
-	if v.failed {
+func (d *Diagnosis) record(name string, elapsed time.Duration, message string, err error) bool {
+	if d.failed {
 		return false
 	}
 	s := Step{Step: name, OK: err == nil, Ms: elapsed.Milliseconds(), Message: message}
 	if err != nil {
-		v.failed = true
+		d.failed = true
 		s.Setting, s.Message = settingOf(err), err.Error()
 	}
-	v.report(s)
+	d.report(s)
 	return s.OK
 }
 
 type fixHint struct {
-	setting, instructions string
-	cause                 error
+	setting      string
+	instructions string
+	cause        error
 }
 
-func (m *fixHint) Error() string {
-	if m.instructions == "" {
-		return m.cause.Error()
+func (f *fixHint) Error() string {
+	if f.instructions == "" {
+		return f.cause.Error()
 	}
-	return m.cause.Error() + ". " + m.instructions
+	return f.cause.Error() + ". " + f.instructions
 }
 
-func (m *fixHint) Unwrap() error { return m.cause }
+func (f *fixHint) Unwrap() error { return f.cause }
 
 func settingOf(err error) string {
 	var m *fixHint
@@ -114,8 +115,7 @@ const (
 )
 
 func checkConnectors(ctx context.Context, r *route.Route, locations []string, setting string,
-	o btp.TokenOptions) (string,
-	error) {
+	o btp.TokenOptions) (string, error) {
 	if r.ConnectivityAPI() == nil {
 		return "not checked: the binding does not allow an application to list them (its plan is not api_access)", nil
 	}
@@ -181,14 +181,14 @@ func newRoute(s route.Settings) (*routeProbe, error) {
 }
 
 // checkProxy checks what does not depend on an address: the token and the Cloud Connectors.
-func (v *Diagnosis) checkProxy(ctx context.Context, probe *routeProbe) bool {
+func (d *Diagnosis) checkProxy(ctx context.Context, probe *routeProbe) bool {
 	if t := probe.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
-		return v.OK()
+		return d.OK()
 	}
-	return v.runStep("token", func() (string, error) {
+	return d.runStep("token", func() (string, error) {
 		_, err := probe.route.Token(ctx, "")
 		return "for " + probe.route.Address(), err
-	}) && v.runStep("cloud connectors", func() (string, error) {
+	}) && d.runStep("cloud connectors", func() (string, error) {
 		return checkConnectors(ctx, probe.route, probe.settings.Locations, probe.locations, probe.tokens)
 	})
 }

@@ -37,7 +37,7 @@ const stepTimeout = 30 * time.Second
 
 // Kafka checks the proxy, the bootstrap servers with TLS and SASL, and then all advertised brokers. Metadata follows
 // TLS and SASL, since a broker returns it only then.
-func (v *Diagnosis) Kafka(ctx context.Context, k Kafka) {
+func (d *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 	if k.Timeout == 0 {
 		k.Timeout = stepTimeout
 	}
@@ -47,51 +47,51 @@ func (v *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 	var probe *routeProbe
 	var err error
 	if probe, err = newRoute(k.Route); err != nil {
-		v.record("settings", 0, "", err)
+		d.record("settings", 0, "", err)
 		return
 	}
-	if !v.checkProxy(ctx, probe) {
+	if !d.checkProxy(ctx, probe) {
 		return
 	}
 	reached := map[string]bool{}
 	var brokers []wire.Broker
 	for _, address := range k.Bootstrap {
-		conn := v.connectBroker(ctx, probe, k, address, source{"bootstrap.servers",
+		conn := d.connectBroker(ctx, probe, k, address, source{"bootstrap.servers",
 			"Check that the broker listens there and that no firewall blocks it"})
 		if conn == nil {
 			return
 		}
 		reached[address] = true
 		if len(brokers) == 0 {
-			brokers = v.metadata(ctx, probe, k, conn, address)
+			brokers = d.metadata(ctx, probe, k, conn, address)
 		}
 		conn.Close()
 	}
 	for _, b := range brokers {
 		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
-		if reached[address] || v.failed {
+		if reached[address] || d.failed {
 			continue
 		}
 		reached[address] = true
 		from := source{probe.name(route.NameAddressMap),
 			fmt.Sprintf("Broker %d advertises this address in advertised.listeners; if it is valid only in another "+
 				"network, map it to an address that is valid here", b.ID)}
-		if conn := v.connectBroker(ctx, probe, k, address, from); conn != nil {
+		if conn := d.connectBroker(ctx, probe, k, address, from); conn != nil {
 			conn.Close()
 		}
 	}
 }
 
 // connectBroker connects to a broker, with TLS if configured.
-func (v *Diagnosis) connectBroker(ctx context.Context, probe *routeProbe, k Kafka, address string,
+func (d *Diagnosis) connectBroker(ctx context.Context, probe *routeProbe, k Kafka, address string,
 	from source) net.Conn {
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
-	conn := v.connect(ctx, probe, address, from)
+	conn := d.connect(ctx, probe, address, from)
 	if conn == nil {
 		return nil
 	}
-	return v.handshake(ctx, conn, address, k.TLS, func(err error) error {
+	return d.handshake(ctx, conn, address, k.TLS, func(err error) error {
 		if keystore.ClassOf(err) == keystore.NotTLS || errors.Is(err, io.EOF) || errors.Is(err,
 			context.DeadlineExceeded) || errors.Is(err, syscall.ECONNRESET) {
 			return &fixHint{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
@@ -100,18 +100,18 @@ func (v *Diagnosis) connectBroker(ctx context.Context, probe *routeProbe, k Kafk
 	})
 }
 
-func (v *Diagnosis) metadata(ctx context.Context, probe *routeProbe, k Kafka, conn net.Conn,
+func (d *Diagnosis) metadata(ctx context.Context, probe *routeProbe, k Kafka, conn net.Conn,
 	address string) (brokers []wire.Broker) {
 	conn.SetDeadline(time.Now().Add(k.Timeout))
 	broker := wire.New(conn)
-	if k.SASL != nil && !v.runStep("sasl "+address, func() (string, error) {
+	if k.SASL != nil && !d.runStep("sasl "+address, func() (string, error) {
 		host, _, _ := net.SplitHostPort(address)
 		_, err := wire.Authenticate(ctx, host, k.SASL, broker.RoundTrip)
 		return k.SASL.Name(), explainProtocol(err, "sasl.jaas.config")
 	}) {
 		return nil
 	}
-	v.runStep("metadata "+address, func() (message string, err error) {
+	d.runStep("metadata "+address, func() (message string, err error) {
 		if brokers, err = broker.Brokers(); err != nil {
 			return "", explainProtocol(err, "security.protocol")
 		}

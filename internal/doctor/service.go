@@ -25,14 +25,14 @@ import (
 const command = "doctor"
 
 // Service checks the BTP destination, if any, the proxy, the connection to the service, and then the plugin's steps.
-func (v *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
+func (d *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 	tool.DisableRetries()
 	var config transport.Config
 	name := "settings of the service"
 	if target := tool.Target(); target != "" {
 		name = "destination " + target
 	}
-	if !v.runStep(name, func() (message string, err error) {
+	if !d.runStep(name, func() (message string, err error) {
 		config, err = tool.Destination(ctx)
 		return config.Scheme + "://" + net.JoinHostPort(config.Address, strconv.Itoa(config.Port)), err
 	}) {
@@ -40,23 +40,23 @@ func (v *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 	}
 	probe, err := newRoute(config.Route.Settings)
 	if err != nil {
-		v.record("settings of the proxy", 0, "", err)
+		d.record("settings of the proxy", 0, "", err)
 		return
 	}
-	if v.checkProxy(ctx, probe) {
+	if d.checkProxy(ctx, probe) {
 		from := source{tool.Setting(role.Address), "Check the host and port, and that no firewall blocks them"}
 		if tool.Target() != "" {
 			from.setting = tool.Setting(role.Destination)
 		}
-		v.connectService(ctx, probe, &config, from)
+		d.connectService(ctx, probe, &config, from)
 	}
-	if v.OK() {
-		v.pluginSteps(ctx, tool)
+	if d.OK() {
+		d.pluginSteps(ctx, tool)
 	}
 }
 
 // connectService connects to the service, unless an HTTP proxy does.
-func (v *Diagnosis) connectService(ctx context.Context, probe *routeProbe, c *transport.Config, from source) {
+func (d *Diagnosis) connectService(ctx context.Context, probe *routeProbe, c *transport.Config, from source) {
 	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
 	if p := probe.route.HTTPProxy(); p != nil {
 		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: c.Scheme, Host: address}})
@@ -70,7 +70,7 @@ func (v *Diagnosis) connectService(ctx context.Context, probe *routeProbe, c *tr
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*limit)
 	defer cancel()
-	conn := v.connect(ctx, probe, address, from)
+	conn := d.connect(ctx, probe, address, from)
 	if conn == nil {
 		return
 	}
@@ -80,15 +80,15 @@ func (v *Diagnosis) connectService(ctx context.Context, probe *routeProbe, c *tr
 	} else if config == nil {
 		config = &tls.Config{}
 	}
-	if conn = v.handshake(ctx, conn, address, config, c.Explain); conn != nil {
+	if conn = d.handshake(ctx, conn, address, config, c.Explain); conn != nil {
 		conn.Close()
 	}
 }
 
-func (v *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
+func (d *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
 	commands, err := tool.Commands(ctx)
 	if err != nil {
-		v.record("plugin", 0, "", err)
+		d.record("plugin", 0, "", err)
 		return
 	}
 	var names []string
@@ -101,12 +101,13 @@ func (v *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
 			err = json.Unmarshal([]byte(document), &names)
 		}
 		if err != nil {
-			v.record("plugin", 0, "", err)
+			d.record("plugin", 0, "", err)
 			return
 		}
 	}
 	for _, name := range names {
-		start, before := time.Now(), tool.Counters()
+		start := time.Now()
+		before := tool.Counters()
 		message, err := runPluginStep(ctx, tool, name)
 		switch after := tool.Counters(); {
 		case err != nil:
@@ -115,7 +116,7 @@ func (v *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
 		case after.NoTokens > before.NoTokens:
 			message += "; the service issues no CSRF token, which is fine if it requires none"
 		}
-		if !v.record(name, time.Since(start), message, err) {
+		if !d.record(name, time.Since(start), message, err) {
 			return
 		}
 	}
@@ -138,8 +139,9 @@ func runPluginStep(ctx context.Context, tool *check.Tool, name string) (message 
 		return "", err
 	}
 	var found struct {
-		OK               bool
-		Setting, Message string
+		OK      bool
+		Setting string
+		Message string
 	}
 	if err := json.Unmarshal([]byte(document), &found); err != nil {
 		return "", fmt.Errorf("the plugin's answer about %s: %w", name, err)

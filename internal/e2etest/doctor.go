@@ -13,9 +13,11 @@ func Steps(t *testing.T, r Result) (names []string) {
 	ports := regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	for line := range strings.Lines(r.Stdout) {
 		var s struct {
-			Step, Setting, Message string
-			OK                     bool
-			Ms                     *int64
+			Step    string
+			Setting string
+			Message string
+			OK      bool
+			Ms      *int64
 		}
 		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Ms == nil {
 			t.Fatalf("%v in %s", err, line)

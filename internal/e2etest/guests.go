@@ -94,7 +94,8 @@ func Scrape(t *testing.T, address string) map[string]float64 {
 	}
 	figures := map[string]float64{}
 	for line := range strings.Lines(string(text)) {
-		if at := strings.LastIndexByte(line, ' '); line[0] != '#' {
+		at := strings.LastIndexByte(line, ' ')
+		if line[0] != '#' {
 			if figures[line[:at]], err = strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64); err != nil {
 				t.Fatalf("%q: %v", line, err)
 			}
@@ -154,7 +155,8 @@ func crowded() float64 {
 func (c *Command) Ends() Result {
 	c.t.Helper()
 	memory := c.HighWater()
-	start, most := time.Now(), time.Duration(float64(stopsWithin)*crowded())
+	start := time.Now()
+	most := time.Duration(float64(stopsWithin) * crowded())
 	c.Signal(syscall.SIGTERM)
 	r := c.Wait()
 	if elapsed := time.Since(start); elapsed > most {

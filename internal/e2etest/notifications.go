@@ -42,7 +42,8 @@ func (a *author) Send(method, path string, body any) *http.Response {
 	}
 	q.Header.Set("Content-Type", "application/json")
 	q.Header.Set("If-Match", "*")
-	if q.Header.Set("X-CSRF-Token", a.token); a.token == "" {
+	q.Header.Set("X-CSRF-Token", a.token)
+	if a.token == "" {
 		q.Header.Set("X-CSRF-Token", "Fetch")
 	}
 	answer, err := a.client.Do(q)
@@ -123,7 +124,8 @@ func Subscribing(t *testing.T) (p *Place, worker, port string) {
 // Edit makes so many random changes, or as many as there is time for.
 func (a *author) Edit(seed uint64, changes int, until time.Time) {
 	a.t.Helper()
-	r, mine := rand.New(rand.NewPCG(seed, 2)), []int{}
+	r := rand.New(rand.NewPCG(seed, 2))
+	mine := []int{}
 	for n := 0; n < changes || time.Now().Before(until); n++ {
 		if n >= changes { // those who listen in full mode take a while for each
 			<-time.After(200 * time.Millisecond)

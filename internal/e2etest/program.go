@@ -33,7 +33,10 @@ import (
 // folders of plugins. It is in bin/e2e and outlives a run, so that unchanged parts are neither linked nor compiled
 // again.
 var Bench struct {
-	Root, Dir, Binary, plugins string
+	Root    string
+	Dir     string
+	Binary  string
+	plugins string
 }
 
 // parallel is the number of tests of a package that run at a time, whatever the number of cores: they mostly wait for
@@ -62,7 +65,8 @@ func prepare(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	Bench.Dir = filepath.Join(Bench.Root, "bin", "e2e")
-	Bench.Binary, Bench.plugins = filepath.Join(Bench.Dir, "culvert"), filepath.Join(Bench.Dir, "plugins")
+	Bench.Binary = filepath.Join(Bench.Dir, "culvert")
+	Bench.plugins = filepath.Join(Bench.Dir, "plugins")
 	if err := os.MkdirAll(Bench.plugins, 0o700); err != nil {
 		return 1, err
 	}
@@ -132,7 +136,8 @@ func Plugins(t *testing.T, more ...string) string {
 	unlock, err := lockBench()
 	NoError(t, err)
 	defer unlock()
-	names, hash := slices.Sorted(slices.Values(append(more, "odata-source"))), sha256.New()
+	names := slices.Sorted(slices.Values(append(more, "odata-source")))
+	hash := sha256.New()
 	var modules [][]byte
 	for _, name := range names {
 		modules = append(modules, guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", name)))
@@ -211,8 +216,9 @@ func (p *Place) File(name string, lines ...string) string {
 
 // Result is the result of a command. Its checks form a chain; each failed check is reported.
 type Result struct {
-	Code           int
-	Stdout, Stderr string
+	Code   int
+	Stdout string
+	Stderr string
 
 	t       *testing.T
 	command string
@@ -391,10 +397,11 @@ func Equal(t *testing.T, what string, want, found any) {
 
 // Command is the running program.
 type Command struct {
-	t              *testing.T
-	Process        *exec.Cmd
-	Stdout, Stderr Buffer
-	cancel         context.CancelFunc
+	t       *testing.T
+	Process *exec.Cmd
+	Stdout  Buffer
+	Stderr  Buffer
+	cancel  context.CancelFunc
 }
 
 func (p *Place) Start(args ...string) *Command {
@@ -415,12 +422,14 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 	c.Process.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(p.Dir, "cache"))
 	c.Process.Env = append(c.Process.Env, p.Environ...)
 	c.Process.Stdin = strings.NewReader(p.Stdin)
-	c.Process.Stdout, c.Process.Stderr = &c.Stdout, &c.Stderr
+	c.Process.Stdout = &c.Stdout
+	c.Process.Stderr = &c.Stderr
 	NoError(p.T, c.Process.Start())
 	p.T.Cleanup(func() {
 		c.Process.Process.Kill()
 		cancel()
-		if said := c.Stderr.String(); p.T.Failed() {
+		said := c.Stderr.String()
+		if p.T.Failed() {
 			p.T.Logf("culvert %s ended with:\n%s", strings.Join(args, " "), said[max(0, len(said)-16<<10):])
 		}
 	})

@@ -56,7 +56,8 @@ func NoneTwice(t *testing.T, l odatatest.Ledger) {
 	double := 0
 	for entity, w := range l.Writes {
 		if w.Created != 1 {
-			if double++; double < 5 {
+			double++
+			if double < 5 {
 				t.Errorf("expected %s to be created once, found %d times", entity, w.Created)
 			}
 		}
@@ -99,7 +100,8 @@ func (g *Guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, password, _ := r.BasicAuth()
 	g.mu.Lock()
 	ok := g.takes[password]
-	if g.last = password; !ok {
+	g.last = password
+	if !ok {
 		g.refused[password]++
 	}
 	g.mu.Unlock()

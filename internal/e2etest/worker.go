@@ -194,12 +194,14 @@ func (f *Followed) Changes() {
 // Steer pauses, resumes or stops a connector, and waits for it and its tasks.
 func (f *Followed) Steer(name, to string) {
 	f.Place.T.Helper()
-	status, is := 202, Runs
+	status := 202
+	is := Runs
 	switch to {
 	case "pause":
 		is = func(s connect.Status) bool { return Is(connect.Paused, len(s.Tasks))(s) }
 	case "stop":
-		status, is = 204, Is(connect.Stopped, 0)
+		status = 204
+		is = Is(connect.Stopped, 0)
 	}
 	f.Must(status, "PUT", "/connectors/"+name+"/"+to, "")
 	f.Await(name, "after "+to, is)

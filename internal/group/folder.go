@@ -130,9 +130,8 @@ func conflictingWorkers(digest string, group rest.Group) (others string, known b
 const conflictMessage = "connector folders are not applied: the folders of other workers differ from the leader's"
 
 // check returns the problems that prevent writing a connector of the folder to the config topic.
-func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage,
-	c *config.Connector) config.Problems {
-	if _, exists := topic.ConfigOffsets[c.Name]; exists && notes[c.Name] == nil {
+func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage, c *config.Connector) config.Problems {
+	if _, ok := topic.ConfigOffsets[c.Name]; ok && notes[c.Name] == nil {
 		return config.Problems{c.Locate(config.Problem{Setting: "name",
 			Text: fmt.Sprintf("expected a name that no connector created by REST in the group has, found %s: delete "+
 				"one of them", c.Name)})}

@@ -66,13 +66,19 @@ func (g groupHerder) Status(name string) (connect.Status, error) {
 	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}}
 	c := &shown.Connector
 	_ = json.Unmarshal([]byte(stored.Extension), c) // empty if Kafka Connect wrote it
-	c.State, c.WorkerID, c.Trace, c.Version, c.File = stored.State, stored.WorkerID, stored.Trace, stored.Version,
-		own.Connector.File
+	c.State = stored.State
+	c.WorkerID = stored.WorkerID
+	c.Trace = stored.Trace
+	c.Version = stored.Version
+	c.File = own.Connector.File
 	for _, stored := range g.group.status.Tasks(name) {
 		var t connect.TaskStatus
 		_ = json.Unmarshal([]byte(stored.Extension), &t)
-		t.ID, t.State, t.WorkerID, t.Trace, t.Version = stored.Task, stored.State, stored.WorkerID, stored.Trace,
-			stored.Version
+		t.ID = stored.Task
+		t.State = stored.State
+		t.WorkerID = stored.WorkerID
+		t.Trace = stored.Trace
+		t.Version = stored.Version
 		shown.Tasks = append(shown.Tasks, t)
 	}
 	return shown, nil

@@ -151,7 +151,7 @@ func asHTTPError(err error) error {
 
 func isTransient(err error) bool {
 	var fault *wit.Error
-	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient || security.IsTransient(err) ||
+	return (errors.As(err, &fault) && fault.Kind == wit.ErrorTransient) || security.IsTransient(err) ||
 		errors.Is(err, connect.ErrUnknownConnector)
 }
 
@@ -215,7 +215,8 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 		}
 	})
 	c.store.SetWriter(log)
-	c.log, c.status = log, status
+	c.log = log
+	c.status = status
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caughtUp := make(chan struct{})
 	var readers sync.WaitGroup

@@ -9,9 +9,9 @@ type CtxMutex chan struct{}
 func NewCtxMutex() CtxMutex { return make(CtxMutex, 1) }
 
 // Lock locks the mutex, or returns the cause if ctx ends first.
-func (t CtxMutex) Lock(ctx context.Context) error {
+func (c CtxMutex) Lock(ctx context.Context) error {
 	select {
-	case t <- struct{}{}:
+	case c <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -19,9 +19,9 @@ func (t CtxMutex) Lock(ctx context.Context) error {
 }
 
 // TryLock locks the mutex if it is free, and reports whether it did.
-func (t CtxMutex) TryLock() bool {
+func (c CtxMutex) TryLock() bool {
 	select {
-	case t <- struct{}{}:
+	case c <- struct{}{}:
 		return true
 	default:
 		return false
@@ -29,7 +29,7 @@ func (t CtxMutex) TryLock() bool {
 }
 
 // Unlock unlocks the mutex.
-func (t CtxMutex) Unlock() { <-t }
+func (c CtxMutex) Unlock() { <-c }
 
 // Bell wakes a goroutine that receives from it. It is created by [NewBell].
 type Bell chan struct{}

@@ -19,7 +19,10 @@ const (
 
 // Counts are the totals of a task, or of a connector's client. They begin again with a new task or client.
 type Counts struct {
-	Rows, Requests, Errors, Refused int64
+	Rows     int64
+	Requests int64
+	Errors   int64
+	Refused  int64
 	// Latency counts requests by duration, see [LatencyBuckets].
 	Latency [LatencyBuckets]int64
 	// Lag is nil if it is unknown.

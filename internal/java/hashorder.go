@@ -13,7 +13,8 @@ func Hash(s string) uint32 {
 	var h uint32
 	for _, r := range s {
 		if high, low := utf16.EncodeRune(r); high != '\uFFFD' {
-			h, r = 31*h+uint32(high), low
+			h = 31*h + uint32(high)
+			r = low
 		}
 		h = 31*h + uint32(r)
 	}

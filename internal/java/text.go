@@ -32,7 +32,8 @@ func AppendFloat(dst []byte, v float64, bits int) []byte {
 	var room [32]byte
 	text := strconv.AppendFloat(room[:0], v, 'e', -1, bits)
 	if text[0] == '-' {
-		dst, text = append(dst, '-'), text[1:]
+		dst = append(dst, '-')
+		text = text[1:]
 	}
 	if text[1] == 'e' {
 		// One digit suffices: Java takes the closest of two digits (4.9E-324, not 5.0E-324).

@@ -130,7 +130,8 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 }
 
 func (a *Admin) create(ctx context.Context, t Topic) (isNew bool, err error) {
-	partitions, replication := t.Partitions, t.Replication
+	partitions := t.Partitions
+	replication := t.Replication
 	if partitions <= 0 {
 		partitions = -1
 	}
@@ -223,8 +224,8 @@ type InternalTopic struct {
 
 // ParseInternalTopic reads a worker's properties that begin with prefix, such as status.storage.: topic, partitions,
 // replication.factor; others become topic configs, except cleanup.policy. t has the defaults.
-func ParseInternalTopic(properties map[string]string, prefix string, t InternalTopic) (InternalTopic,
-	setting.Problems) {
+func ParseInternalTopic(properties map[string]string, prefix string,
+	t InternalTopic) (InternalTopic, setting.Problems) {
 	var problems setting.Problems
 	t.Setting = prefix + "topic"
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
@@ -236,7 +237,8 @@ func ParseInternalTopic(properties map[string]string, prefix string, t InternalT
 		var err error
 		switch property {
 		case "topic":
-			t.Name, err = value, CheckTopic(value)
+			err = CheckTopic(value)
+			t.Name = value
 		case "partitions":
 			t.Partitions, err = count[int32](value, math.MaxInt32)
 		case "replication.factor":
@@ -277,8 +279,10 @@ func (a *Admin) EnsureInternalTopic(ctx context.Context, t InternalTopic) error 
 		topic.Configs[k] = v
 	}
 	if embedded {
-		topic.Partitions, topic.Replication = 1, 1
-		topic.Configs["cleanup.policy"], topic.Configs["retention.ms"] = "delete", "-1"
+		topic.Partitions = 1
+		topic.Replication = 1
+		topic.Configs["cleanup.policy"] = "delete"
+		topic.Configs["retention.ms"] = "-1"
 	} else {
 		topic.Configs["cleanup.policy"] = "compact"
 		if topic.Replication, err = a.internalReplication(ctx, t.Replication); err != nil {
@@ -316,7 +320,8 @@ func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic
 	request := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
 	topic.Topic = &t.Name
-	request.Topics, request.IncludeTopicAuthorizedOperations = append(request.Topics, topic), true
+	request.Topics = append(request.Topics, topic)
+	request.IncludeTopicAuthorizedOperations = true
 	metadata, err := request.RequestWith(ctx, client)
 	if err != nil {
 		return err

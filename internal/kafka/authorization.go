@@ -21,7 +21,8 @@ func WithMissingRight(err error, right, resource string) error {
 	case err == nil || errors.As(err, &explained):
 		return err
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
-		right, resource = "IDEMPOTENT_WRITE", "Cluster, or WRITE on a resource Topic"
+		right = "IDEMPOTENT_WRITE"
+		resource = "Cluster, or WRITE on a resource Topic"
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.GroupAuthorizationFailed):
 	default:
 		return err
@@ -59,7 +60,8 @@ func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics 
 		if t.Topic == nil {
 			continue
 		}
-		err, name := kerr.ErrorForCode(t.ErrorCode), *t.Topic
+		err := kerr.ErrorForCode(t.ErrorCode)
+		name := *t.Topic
 		granted := kadm.DecodeACLOperations(t.AuthorizedOperations)
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):

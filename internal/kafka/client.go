@@ -76,7 +76,8 @@ func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 
 // ProducerOpts returns options of a producing client; extra ones and [Config.Extra] follow.
 func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
-	producer, client := c.Producer, c.Producer.withDefaults(c.ClientConfig)
+	producer := c.Producer
+	client := c.Producer.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client),
 		kgo.ProducerBatchCompression(codecs[producer.Compression]),
 		kgo.ProducerLinger(producer.Linger),
@@ -154,12 +155,13 @@ func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 }
 
 // explainTooLarge names the limit to raise in the error of a batch that is too large when decompressed.
-func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
-	skipHint, large := "", (*kgo.ErrDecompressTooLarge)(nil)
+func (c ConsumerConfig) explainTooLarge(err error, offset int64) error {
+	skipHint := ""
+	large := (*kgo.ErrDecompressTooLarge)(nil)
 	switch {
 	case errors.As(err, &large):
-		offset, skipHint = large.Offset, fmt.Sprintf(" To continue without the batch, start at offset %d",
-			large.NextOffset)
+		offset = large.Offset
+		skipHint = fmt.Sprintf(" To continue without the batch, start at offset %d", large.NextOffset)
 	case !errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return err
 	}
@@ -167,7 +169,7 @@ func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
 		Message: fmt.Sprintf("the batch at offset %d is larger than %d bytes (%s) after decompression. If you trust "+
 			"its producer, raise the limit: consumer.%[3]s for a worker, consumer.override.%[3]s for a connector.%s",
 			offset,
-			s.DecompressedBytes, decompressedBytes, skipHint)}, err)
+			c.DecompressedBytes, decompressedBytes, skipHint)}, err)
 }
 
 func partitionBytes(s ConsumerConfig, partitions int) int32 {

@@ -43,12 +43,12 @@ func formatTopicID(id kadm.TopicID) string {
 
 func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata CommitMetadata) {
 	metadata.WrittenFor = next
-	if text, earlier := strings.CutPrefix(stored, legacyPrefix); earlier {
+	if text, ok := strings.CutPrefix(stored, legacyPrefix); ok {
 		metadata.Text = strings.TrimRight(text, " ")
 		return metadata
 	}
-	stored, ours := strings.CutPrefix(stored, metadataPrefix)
-	if !ours {
+	stored, ok := strings.CutPrefix(stored, metadataPrefix)
+	if !ok {
 		return metadata
 	}
 	identity, text, _ := strings.Cut(stored, " ")
@@ -56,8 +56,8 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata Com
 	metadata.Text = strings.TrimRight(text, " ")
 	var err error
 	if metadata.WrittenFor, err = strconv.ParseInt(offset, 10, 64); err != nil || metadata.WrittenFor < 0 {
-		metadata.WrittenFor, metadata.Mismatch = next,
-			fmt.Sprintf("it is unreadable for which offset they were written: %.50q", identity)
+		metadata.WrittenFor = next
+		metadata.Mismatch = fmt.Sprintf("it is unreadable for which offset they were written: %.50q", identity)
 		return metadata
 	}
 	known := id != "" && topic != (kadm.TopicID{})
@@ -82,17 +82,19 @@ var ErrCommitMetadata = errors.New("the metadata that prevent duplicate writes c
 // commitWithMetadata commits offsets with metadata. The first commit is padded to the maximum length to find the
 // brokers' limit early; if it is rejected, half the length is tried. Partitions with longer metadata are left out and
 // named in the error.
-func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) error {
-	if s.options.Metadata == nil {
-		return ignoreNothingToCommit(s.commitOnce(ctx, offsets, nil))
+func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) error {
+	if c.options.Metadata == nil {
+		return ignoreNothingToCommit(c.commitOnce(ctx, offsets, nil))
 	}
 	for {
-		s.mu.Lock()
-		longest, probing, topics := s.metadata.limit-metadataIdentity, !s.metadata.confirmed, s.metadata.topics
-		s.mu.Unlock()
+		c.mu.Lock()
+		longest := c.metadata.limit - metadataIdentity
+		probing := !c.metadata.confirmed
+		topics := c.metadata.topics
+		c.mu.Unlock()
 		var tooLong error
-		err := s.commitOnce(ctx, offsets, func(topic string, partition *kmsg.OffsetCommitRequestTopicPartition) bool {
-			metadata, ok := s.options.Metadata(topic, partition.Partition, partition.Offset)
+		err := c.commitOnce(ctx, offsets, func(topic string, partition *kmsg.OffsetCommitRequestTopicPartition) bool {
+			metadata, ok := c.options.Metadata(topic, partition.Partition, partition.Offset)
 			if !ok {
 				return false
 			}
@@ -103,8 +105,10 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 				return false
 			}
 			metadata = encodeMetadata(partition.Offset, topics[topic], metadata)
-			if most := longest + metadataIdentity + len(metadataPrefix); probing {
-				metadata, probing = metadata+strings.Repeat(" ", most-len(metadata)), false
+			most := longest + metadataIdentity + len(metadataPrefix)
+			if probing {
+				metadata = metadata + strings.Repeat(" ", most-len(metadata))
+				probing = false
 			}
 			partition.Metadata = &metadata
 			return true
@@ -115,14 +119,14 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		case err != nil && !errors.Is(err, kerr.OffsetMetadataTooLarge):
 			return err
 		}
-		s.mu.Lock()
-		s.metadata.confirmed = err == nil
-		least := s.metadata.limit <= minCommitMetadata
+		c.mu.Lock()
+		c.metadata.confirmed = err == nil
+		least := c.metadata.limit <= minCommitMetadata
 		if err != nil && !least {
-			s.metadata.limit /= 2
+			c.metadata.limit /= 2
 		}
-		longest = s.metadata.limit - metadataIdentity
-		s.mu.Unlock()
+		longest = c.metadata.limit - metadataIdentity
+		c.mu.Unlock()
 		switch {
 		case err == nil:
 			return tooLong
@@ -131,10 +135,10 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 				"default 4096): %w",
 				ErrCommitMetadata, minCommitMetadata+len(metadataPrefix), metadataSetting, err)
 		}
-		s.config.log().Info("kafka: the brokers accept less metadata with offsets; the sink sends fewer requests "+
-			"ahead of unanswered ones", "group", s.options.Group, "setting", metadataSetting, "bytes", longest)
-		if s.options.MetadataLimit != nil {
-			s.options.MetadataLimit(longest)
+		c.config.log().Info("kafka: the brokers accept less metadata with offsets; the sink sends fewer requests "+
+			"ahead of unanswered ones", "group", c.options.Group, "setting", metadataSetting, "bytes", longest)
+		if c.options.MetadataLimit != nil {
+			c.options.MetadataLimit(longest)
 		}
 	}
 }
@@ -146,12 +150,12 @@ func ignoreNothingToCommit(err error) error {
 	return err
 }
 
-func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
+func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
 	failed := func(err error) error {
-		return fmt.Errorf("read the offset metadata of group %s: %w", s.options.Group, err)
+		return fmt.Errorf("read the offset metadata of group %s: %w", c.options.Group, err)
 	}
 	names := slices.Collect(maps.Keys(partitions))
-	stored, err := s.storedOffsets(ctx, client, names)
+	stored, err := c.storedOffsets(ctx, client, names)
 	if err != nil {
 		return failed(err)
 	}
@@ -159,15 +163,16 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	if err != nil {
 		return failed(err)
 	}
-	s.mu.Lock()
-	known := maps.Clone(s.metadata.topics) // a commit may be reading it
+	c.mu.Lock()
+	known := maps.Clone(c.metadata.topics) // a commit may be reading it
 	if known == nil {
 		known = map[string]kadm.TopicID{}
 	}
 	maps.Copy(known, topics)
-	s.metadata.topics = known
-	s.mu.Unlock()
-	decoded, withText := map[string]map[int32]CommitMetadata{}, Offsets{}
+	c.metadata.topics = known
+	c.mu.Unlock()
+	decoded := map[string]map[int32]CommitMetadata{}
+	withText := Offsets{}
 	for topic, list := range partitions {
 		for _, p := range list {
 			at, _ := stored.Lookup(topic, p)
@@ -189,10 +194,11 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 		for _, p := range list {
 			at, _ := stored.Lookup(topic, p)
 			m := decoded[topic][p]
-			if m.End = ends[topic][p]; at.At < 0 {
+			m.End = ends[topic][p]
+			if at.At < 0 {
 				m = CommitMetadata{}
 			}
-			s.options.Committed(topic, p, max(at.At, -1), m)
+			c.options.Committed(topic, p, max(at.At, -1), m)
 		}
 	}
 	return nil
@@ -223,9 +229,9 @@ func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[stri
 	return ids, err
 }
 
-func (s *Consumer) storedOffsets(ctx context.Context, client *kgo.Client, topics []string) (kadm.OffsetResponses,
-	error) {
-	stored, err := kadm.NewClient(client).FetchOffsetsForTopics(ctx, s.options.Group, topics...)
+func (c *Consumer) storedOffsets(ctx context.Context, client *kgo.Client,
+	topics []string) (kadm.OffsetResponses, error) {
+	stored, err := kadm.NewClient(client).FetchOffsetsForTopics(ctx, c.options.Group, topics...)
 	if err == nil {
 		err = stored.Error()
 	}

@@ -142,6 +142,7 @@ func Defaults() Config {
 // ForProducers returns a configuration whose clients all use the brokers and credentials of c's producers.
 func (c Config) ForProducers() Config {
 	c.ClientConfig = c.Producer.withDefaults(c.ClientConfig)
-	c.Consumer.ClientConfig, c.Admin = c.ClientConfig, c.ClientConfig
+	c.Admin = c.ClientConfig
+	c.Consumer.ClientConfig = c.ClientConfig
 	return c
 }

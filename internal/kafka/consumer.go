@@ -46,7 +46,8 @@ func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 		s.memory.close()
 		return nil, err
 	}
-	s.client, s.dialer = client, dialer
+	s.client = client
+	s.dialer = dialer
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	dialer.OnDenied(s.fail)
 	s.memory.discard = s.discardFetched
@@ -65,23 +66,23 @@ func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 }
 
 // groupOpts returns the options of a member. Consumer, not the client, commits offsets and resets those out of range.
-func (s *Consumer) groupOpts() []kgo.Opt {
-	consumer := s.config.Consumer
+func (c *Consumer) groupOpts() []kgo.Opt {
+	consumer := c.config.Consumer
 	opts := []kgo.Opt{
-		kgo.ConsumerGroup(s.options.Group),
+		kgo.ConsumerGroup(c.options.Group),
 		kgo.DisableAutoCommit(),
-		kgo.Balancers(s.balancers()...),
+		kgo.Balancers(c.balancers()...),
 		kgo.SessionTimeout(consumer.SessionTimeout),
 		kgo.HeartbeatInterval(consumer.HeartbeatInterval),
 		kgo.RebalanceTimeout(consumer.MaxPollInterval),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see handleOutOfRange
 		kgo.KeepControlRecords(),
-		kgo.OnPartitionsAssigned(s.assigned),
-		kgo.OnPartitionsRevoked(s.revoked),
-		kgo.OnPartitionsLost(s.lost),
-		kgo.AdjustFetchOffsetsFn(s.checkStart),
-		kgo.WithHooks(s.session, s.memory, newFetchPace(consumer.FetchMaxWait)),
-		kgo.WithDecompressor(s.memory),
+		kgo.OnPartitionsAssigned(c.assigned),
+		kgo.OnPartitionsRevoked(c.revoked),
+		kgo.OnPartitionsLost(c.lost),
+		kgo.AdjustFetchOffsetsFn(c.checkStart),
+		kgo.WithHooks(c.session, c.memory, newFetchPace(consumer.FetchMaxWait)),
+		kgo.WithDecompressor(c.memory),
 	}
 	if consumer.Instance != "" {
 		opts = append(opts, kgo.InstanceID(consumer.Instance))
@@ -91,24 +92,24 @@ func (s *Consumer) groupOpts() []kgo.Opt {
 
 // subscription returns the function that subscribes to topics which are not in the client's options: all topics if the
 // consumer joins later, and those of an expression that only Java's syntax has.
-func (s *Consumer) subscription(joinsLater bool) (subscribe func(), err error) {
+func (c *Consumer) subscription(joinsLater bool) (subscribe func(), err error) {
 	switch {
-	case s.options.Regex != "" && (joinsLater || !s.options.isGoCompatible()):
-		expression, err := pattern.Compile(s.options.Regex)
+	case c.options.Regex != "" && (joinsLater || !c.options.isGoCompatible()):
+		expression, err := pattern.Compile(c.options.Regex)
 		if err != nil {
 			return nil, err
 		}
-		return func() { go s.runRegex(expression) }, nil
+		return func() { go c.runRegex(expression) }, nil
 	case joinsLater:
-		return func() { s.client.AddConsumeTopics(s.options.Topics...) }, nil
+		return func() { c.client.AddConsumeTopics(c.options.Topics...) }, nil
 	}
 	return func() {}, nil
 }
 
-func (s *Consumer) runRegex(expression pattern.Pattern) {
-	err := guard.Do(nil, "topics of a regular expression", func() error { return s.followRegex(expression) })
+func (c *Consumer) runRegex(expression pattern.Pattern) {
+	err := guard.Do(nil, "topics of a regular expression", func() error { return c.followRegex(expression) })
 	if err != nil {
-		s.fail(err)
+		c.fail(err)
 	}
 }
 
@@ -140,27 +141,29 @@ func (o ConsumerOptions) isGoCompatible() bool {
 
 const regexTimeout = time.Second
 
-func (s *Consumer) followRegex(expression pattern.Pattern) error {
+func (c *Consumer) followRegex(expression pattern.Pattern) error {
 	expression = expression.WithTimeout(regexTimeout)
-	known, wait := map[string]bool{}, time.Second
-	for s.ctx.Err() == nil {
+	known := map[string]bool{}
+	wait := time.Second
+	for c.ctx.Err() == nil {
 		request := kmsg.NewPtrMetadataRequest()
-		if answer, err := request.RequestWith(s.ctx, s.client); err == nil {
-			if wait = time.Second; answer.ThrottleMillis == 0 && s.config.Consumer.MetadataMaxAge > 0 {
-				wait = s.config.Consumer.MetadataMaxAge
+		if answer, err := request.RequestWith(c.ctx, c.client); err == nil {
+			wait = time.Second
+			if answer.ThrottleMillis == 0 && c.config.Consumer.MetadataMaxAge > 0 {
+				wait = c.config.Consumer.MetadataMaxAge
 			}
-			if err := s.addMatching(expression, known, answer); err != nil {
+			if err := c.addMatching(expression, known, answer); err != nil {
 				return err
 			}
 		}
-		if pause.For(s.ctx, wait) != nil {
+		if pause.For(c.ctx, wait) != nil {
 			return nil
 		}
 	}
 	return nil
 }
 
-func (s *Consumer) addMatching(expression pattern.Pattern, known map[string]bool,
+func (c *Consumer) addMatching(expression pattern.Pattern, known map[string]bool,
 	metadata *kmsg.MetadataResponse) error {
 	var added []string
 	for _, t := range metadata.Topics {
@@ -170,33 +173,33 @@ func (s *Consumer) addMatching(expression pattern.Pattern, known map[string]bool
 		matches, err := expression.Matches(*t.Topic)
 		if err != nil {
 			return fmt.Errorf("topics.regex: matching the expression %q against the topic %q timed out: %w",
-				s.options.Regex,
+				c.options.Regex,
 				*t.Topic, err)
 		}
 		if matches {
 			known[*t.Topic] = true
 			added = append(added, *t.Topic)
-			s.recordPartitions(*t.Topic, len(t.Partitions))
+			c.recordPartitions(*t.Topic, len(t.Partitions))
 		}
 	}
-	s.client.AddConsumeTopics(added...)
+	c.client.AddConsumeTopics(added...)
 	return nil
 }
 
-func (s *Consumer) balancers() []kgo.GroupBalancer {
+func (c *Consumer) balancers() []kgo.GroupBalancer {
 	var result []kgo.GroupBalancer
-	for _, name := range s.config.Consumer.Assignors {
+	for _, name := range c.config.Consumer.Assignors {
 		result = append(result, assignors[name].balancer())
 	}
 	if len(result) == 0 {
 		// Without a second one: an eager assignor would stop all tasks in every rebalance.
 		result = append(result, kgo.CooperativeStickyBalancer())
 	}
-	if s.options.exclusive {
+	if c.options.exclusive {
 		result[0] = exclusiveBalancer{result[0]}
 	}
 	for i, b := range result {
-		result[i] = memberBalancer{b, s}
+		result[i] = memberBalancer{b, c}
 	}
 	return result
 }
@@ -206,34 +209,34 @@ func (s *Consumer) balancers() []kgo.GroupBalancer {
 //
 // Transaction markers are included (Attrs.IsControl) and must be settled like records without rows: if a marker's
 // offset were committed as the next one, nobody could tell later whether expired records were missed.
-func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
+func (c *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	polling, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	if s.subscribe != nil {
-		if err := s.joinGroup(polling); err != nil {
-			return nil, cmp.Or(s.pollError(), ctx.Err(), err)
+	defer context.AfterFunc(c.ctx, cancel)()
+	if c.subscribe != nil {
+		if err := c.joinGroup(polling); err != nil {
+			return nil, cmp.Or(c.pollError(), ctx.Err(), err)
 		}
 	}
-	s.resize(s.client)
-	fetches := s.fetch(polling)
-	if failed := s.pollError(); failed != nil {
+	c.resize(c.client)
+	fetches := c.fetch(polling)
+	if failed := c.pollError(); failed != nil {
 		return nil, failed
 	}
-	clear(s.records)
-	s.records = s.records[:0]
-	fetches.EachRecord(func(r *kgo.Record) { s.records = append(s.records, r) })
+	clear(c.records)
+	c.records = c.records[:0]
+	fetches.EachRecord(func(r *kgo.Record) { c.records = append(c.records, r) })
 	fetches.EachError(func(topic string, partition int32, err error) {
 		if errors.Is(err, kgo.ErrMaxDecompress) { // the client reports it only once
-			s.fail(fmt.Errorf("consume %s, partition %d: %w", topic, partition,
-				s.config.Consumer.explainTooLarge(err, 0)))
+			c.fail(fmt.Errorf("consume %s, partition %d: %w", topic, partition,
+				c.config.Consumer.explainTooLarge(err, 0)))
 		}
 	})
-	s.memory.afterPoll(s.client, s.records)
-	if len(s.records) > 0 {
-		return s.records, nil // other errors of this fetch are transient or repeated by the next one
+	c.memory.afterPoll(c.client, c.records)
+	if len(c.records) > 0 {
+		return c.records, nil // other errors of this fetch are transient or repeated by the next one
 	}
-	if failed := s.pollError(); failed != nil {
+	if failed := c.pollError(); failed != nil {
 		return nil, failed
 	}
 	var failure error
@@ -241,107 +244,107 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	fetches.EachError(func(topic string, partition int32, err error) {
 		if errors.Is(err, errAwaitTurn) {
 			if !hasWaited {
-				s.awaitTurn(polling, topic, partition)
+				c.awaitTurn(polling, topic, partition)
 			}
 			hasWaited = true
 			return
 		}
-		failure = cmp.Or(failure, s.handleFetchError(polling, topic, partition, err))
+		failure = cmp.Or(failure, c.handleFetchError(polling, topic, partition, err))
 	})
 	return nil, cmp.Or(failure, ctx.Err())
 }
 
 // handleFetchError returns an error that must end the task. The empty topic stands for the group as a whole.
-func (s *Consumer) handleFetchError(ctx context.Context, topic string, partition int32, err error) error {
+func (c *Consumer) handleFetchError(ctx context.Context, topic string, partition int32, err error) error {
 	lost := (*kgo.ErrDataLoss)(nil)
 	switch {
 	case errors.Is(err, errFetchedEnough):
 		return nil // the next fetch requests it again
 	case errors.Is(err, kerr.OffsetOutOfRange):
-		return s.handleOutOfRange(ctx, topic, partition)
+		return c.handleOutOfRange(ctx, topic, partition)
 	case errors.As(err, &lost):
-		s.config.log().Warn("kafka: the broker has lost records", "group", s.options.Group, "topic", topic,
+		c.config.log().Warn("kafka: the broker has lost records", "group", c.options.Group, "topic", topic,
 			"partition", partition, "error", err)
 		return nil
 	case isRejoinableSession(err):
-		if !s.dialer.Outages().Recent() { // else the outage was logged
-			s.config.log().Warn("kafka: the group membership has ended; the consumer rejoins", "group",
-				s.options.Group, "error", err)
+		if !c.dialer.Outages().Recent() { // else the outage was logged
+			c.config.log().Warn("kafka: the group membership has ended; the consumer rejoins", "group", c.options.Group,
+				"error", err)
 		}
 		return nil
 	case errors.Is(err, kerr.UnknownTopicID):
 		return fmt.Errorf("consume %s, partition %d: the topic was deleted and may have been created again: restart "+
 			"the task to read the new one: %w", topic, partition, err)
 	case topic == "":
-		return WithMissingRight(err, "READ", "Group "+s.options.Group)
+		return WithMissingRight(err, "READ", "Group "+c.options.Group)
 	}
-	next, _ := s.position(topic, partition)
+	next, _ := c.position(topic, partition)
 	return fmt.Errorf("consume %s, partition %d: %w", topic, partition,
-		WithMissingRight(s.config.Consumer.explainTooLarge(err, next), "READ", "Topic "+topic))
+		WithMissingRight(c.config.Consumer.explainTooLarge(err, next), "READ", "Topic "+topic))
 }
 
-func (s *Consumer) Commit(ctx context.Context, offsets Offsets) error {
+func (c *Consumer) Commit(ctx context.Context, offsets Offsets) error {
 	owned := Offsets{}
 	for topic, partitions := range offsets {
 		for partition, at := range partitions {
-			if s.membership.owns(topic, partition) {
+			if c.membership.owns(topic, partition) {
 				setAt(owned, topic, partition, at)
 			}
 		}
 	}
-	return s.commit(ctx, owned)
+	return c.commit(ctx, owned)
 }
 
-func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
+func (c *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	if len(offsets) == 0 {
 		return nil
 	}
-	failure := s.commitWithMetadata(ctx, offsets)
+	failure := c.commitWithMetadata(ctx, offsets)
 	switch {
 	case failure == nil:
 		return nil
 	case isUnknownMember(failure), errors.Is(failure, kerr.FencedInstanceID):
-		return fmt.Errorf("commit offsets of group %s: %w: %w", s.options.Group, ErrRebalanced, failure)
+		return fmt.Errorf("commit offsets of group %s: %w: %w", c.options.Group, ErrRebalanced, failure)
 	}
-	resource := "Group " + s.options.Group
+	resource := "Group " + c.options.Group
 	if errors.Is(failure, kerr.TopicAuthorizationFailed) {
 		resource = "Topic that is read"
 	}
-	return fmt.Errorf("commit offsets of group %s: %w", s.options.Group, WithMissingRight(failure, "READ", resource))
+	return fmt.Errorf("commit offsets of group %s: %w", c.options.Group, WithMissingRight(failure, "READ", resource))
 }
 
 // Close leaves the group, unless the member is static. It does not commit.
-func (s *Consumer) Close() {
-	s.client.CloseAllowingRebalance()
-	s.cancel()
-	s.memory.close()
+func (c *Consumer) Close() {
+	c.client.CloseAllowingRebalance()
+	c.cancel()
+	c.memory.close()
 }
 
-func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
-	<-s.ready
-	if s.options.Assigned != nil && len(partitions) > 0 {
-		s.options.Assigned(partitions) // before they count as owned: commits of an earlier assignment must be skipped
+func (c *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+	<-c.ready
+	if c.options.Assigned != nil && len(partitions) > 0 {
+		c.options.Assigned(partitions) // before they count as owned: commits of an earlier assignment must be skipped
 	}
 	member, _ := client.GroupMetadata()
-	s.membership.assign(member, partitions)
-	s.resize(client)
-	if s.options.Committed != nil && len(partitions) > 0 {
-		s.retryWhileUnreachable(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
+	c.membership.assign(member, partitions)
+	c.resize(client)
+	if c.options.Committed != nil && len(partitions) > 0 {
+		c.retryWhileUnreachable(ctx, func(ctx context.Context) error { return c.readMetadata(ctx, client, partitions) })
 	}
-	if reset := s.config.Consumer.Reset; !s.options.exclusive && (reset == "earliest" || reset == "latest") {
-		if unstarted, known := s.takePendingStarts(partitions); len(unstarted) > 0 {
-			s.retryWhileUnreachable(ctx, func(ctx context.Context) error {
-				return s.commitStarts(ctx, client, unstarted, known)
+	if reset := c.config.Consumer.Reset; !c.options.exclusive && (reset == "earliest" || reset == "latest") {
+		if unstarted, known := c.takePendingStarts(partitions); len(unstarted) > 0 {
+			c.retryWhileUnreachable(ctx, func(ctx context.Context) error {
+				return c.commitStarts(ctx, client, unstarted, known)
 			})
 		}
 	}
 }
 
 // retryWhileUnreachable repeats a request while brokers are unreachable; other errors end the next Poll.
-func (s *Consumer) retryWhileUnreachable(ctx context.Context, request func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, s.config.Consumer.MaxPollInterval)
+func (c *Consumer) retryWhileUnreachable(ctx context.Context, request func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Consumer.MaxPollInterval)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
+	defer context.AfterFunc(c.ctx, cancel)()
 	err := request(ctx)
 	for err != nil && security.IsTransient(err) && pause.For(ctx, time.Second) == nil {
 		err = request(ctx)
@@ -349,54 +352,54 @@ func (s *Consumer) retryWhileUnreachable(ctx context.Context, request func(conte
 	if err == nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() == nil && s.failure == nil {
-		s.failure = WithMissingRight(err, "READ", "Group "+s.options.Group)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() == nil && c.failure == nil {
+		c.failure = WithMissingRight(err, "READ", "Group "+c.options.Group)
 	}
 }
 
-func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
-	<-s.ready
+func (c *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+	<-c.ready
 	if len(partitions) == 0 {
 		return
 	}
-	if s.options.Revoked != nil {
-		settled := s.options.Revoked(ctx, partitions)
-		err := s.Commit(ctx, settled)
+	if c.options.Revoked != nil {
+		settled := c.options.Revoked(ctx, partitions)
+		err := c.Commit(ctx, settled)
 		if errors.Is(err, ErrCommitMetadata) {
-			s.fail(err)
+			c.fail(err)
 		}
 		if err != nil {
-			s.config.log().Warn("kafka: offsets of revoked partitions were not committed; their last records will "+
+			c.config.log().Warn("kafka: offsets of revoked partitions were not committed; their last records will "+
 				"be delivered again",
-				"group", s.options.Group, "error", err)
+				"group", c.options.Group, "error", err)
 		}
 	}
-	s.drop(client, partitions)
+	c.drop(client, partitions)
 }
 
-func (s *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
-	<-s.ready
-	s.membership.clearStale()
-	s.loseOwned(client, partitions)
+func (c *Consumer) lost(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
+	<-c.ready
+	c.membership.clearStale()
+	c.loseOwned(client, partitions)
 }
 
-func (s *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) {
+func (c *Consumer) loseOwned(client *kgo.Client, partitions map[string][]int32) {
 	for topic, list := range partitions {
-		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !s.membership.owns(topic, p) })
+		partitions[topic] = slices.DeleteFunc(list, func(p int32) bool { return !c.membership.owns(topic, p) })
 	}
 	maps.DeleteFunc(partitions, func(_ string, list []int32) bool { return len(list) == 0 })
-	if s.options.Lost != nil && len(partitions) > 0 {
-		s.options.Lost(partitions) // before they are dropped, so that a failed commit can be explained
+	if c.options.Lost != nil && len(partitions) > 0 {
+		c.options.Lost(partitions) // before they are dropped, so that a failed commit can be explained
 	}
-	s.drop(client, partitions)
+	c.drop(client, partitions)
 }
 
-func (s *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
-	s.membership.drop(partitions)
-	s.mu.Lock()
-	for _, fetch := range s.undelivered {
+func (c *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
+	c.membership.drop(partitions)
+	c.mu.Lock()
+	for _, fetch := range c.undelivered {
 		for _, topic := range fetch.Topics {
 			for i := range topic.Partitions {
 				if slices.Contains(partitions[topic.Topic], topic.Partitions[i].Partition) {
@@ -405,54 +408,54 @@ func (s *Consumer) drop(client *kgo.Client, partitions map[string][]int32) {
 			}
 		}
 	}
-	s.mu.Unlock()
-	s.memory.endUnused(client)
-	s.resize(client)
+	c.mu.Unlock()
+	c.memory.endUnused(client)
+	c.resize(client)
 }
 
 // resize adapts the size of fetches to the partitions, the brokers and the expansion of recent batches.
-func (s *Consumer) resize(client *kgo.Client) {
-	partitions := s.membership.count()
-	client.UpdateFetchMaxBytes(s.memory.limits(partitions, min(partitions, len(client.DiscoveredBrokers()))))
+func (c *Consumer) resize(client *kgo.Client) {
+	partitions := c.membership.count()
+	client.UpdateFetchMaxBytes(c.memory.limits(partitions, min(partitions, len(client.DiscoveredBrokers()))))
 }
 
-func (s *Consumer) awaitTurn(ctx context.Context, topic string, partition int32) {
-	if s.memory.isLongWait() {
-		s.config.log().Warn("kafka: a batch above 4 MiB when decompressed waits for another one: a worker reads one "+
+func (c *Consumer) awaitTurn(ctx context.Context, topic string, partition int32) {
+	if c.memory.isLongWait() {
+		c.config.log().Warn("kafka: a batch above 4 MiB when decompressed waits for another one: a worker reads one "+
 			"such batch at a time. Smaller batches of the producer avoid this; more memory does not",
-			"group", s.options.Group, "topic", topic, "partition", partition, "limit", largeBatchBytes)
+			"group", c.options.Group, "topic", topic, "partition", partition, "limit", largeBatchBytes)
 	}
-	s.memory.awaitTurn(ctx, s.client)
+	c.memory.awaitTurn(ctx, c.client)
 }
 
 // discardFetched discards the records that the client has fetched, so that it fetches them again: a poll does so with
 // partitions that are paused. What such a poll returns nevertheless is for the next Poll.
-func (s *Consumer) discardFetched(tooLarge bool) {
-	partitions := s.membership.list()
-	s.client.PauseFetchPartitions(partitions)
-	defer s.client.ResumeFetchPartitions(partitions)
+func (c *Consumer) discardFetched(tooLarge bool) {
+	partitions := c.membership.list()
+	c.client.PauseFetchPartitions(partitions)
+	defer c.client.ResumeFetchPartitions(partitions)
 	var noWait context.Context
-	fetches := s.client.PollRecords(noWait, 1)
-	s.mu.Lock()
-	s.undelivered = append(s.undelivered, fetches...)
-	s.mu.Unlock()
+	fetches := c.client.PollRecords(noWait, 1)
+	c.mu.Lock()
+	c.undelivered = append(c.undelivered, fetches...)
+	c.mu.Unlock()
 	if tooLarge {
 		// The client reports this only once, maybe with records that were just discarded.
-		s.fail(&wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("group %s: a batch is larger than %d bytes "+
-			"(%s) after decompression. Restart the task to learn which one", s.options.Group,
-			s.config.Consumer.DecompressedBytes, decompressedBytes)})
+		c.fail(&wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("group %s: a batch is larger than %d bytes "+
+			"(%s) after decompression. Restart the task to learn which one", c.options.Group,
+			c.config.Consumer.DecompressedBytes, decompressedBytes)})
 	}
 }
 
 // fetch returns what the client has fetched. It waits for records.
-func (s *Consumer) fetch(ctx context.Context) kgo.Fetches {
-	limit := s.memory.beforePoll(s.client)
-	s.mu.Lock()
-	fetches := s.undelivered
-	s.undelivered = nil
-	s.mu.Unlock()
+func (c *Consumer) fetch(ctx context.Context) kgo.Fetches {
+	limit := c.memory.beforePoll(c.client)
+	c.mu.Lock()
+	fetches := c.undelivered
+	c.undelivered = nil
+	c.mu.Unlock()
 	if len(fetches) > 0 {
 		return fetches
 	}
-	return s.client.PollRecords(ctx, limit)
+	return c.client.PollRecords(ctx, limit)
 }

@@ -32,8 +32,9 @@ const (
 // release the lock; Close does.
 type GroupLock struct {
 	*Consumer
-	lostCtx, ctx context.Context
-	markLost     context.CancelCauseFunc
+	lostCtx  context.Context
+	ctx      context.Context
+	markLost context.CancelCauseFunc
 }
 
 // AcquireGroupLock acquires the lock by joining a group. All clients must use the same existing topic. It waits until a
@@ -48,8 +49,12 @@ func AcquireGroupLock(ctx context.Context, config Config, group, topic string) (
 	acquired, setAcquired := context.WithCancel(context.Background())
 	defer setAcquired()
 	consumer := &config.Consumer
-	consumer.Group, consumer.Instance, consumer.Reset, consumer.Assignors = "", "", "latest", nil
-	consumer.SessionTimeout, consumer.MaxPollInterval = lockSessionTimeout, lockSessionTimeout
+	consumer.Group = ""
+	consumer.Instance = ""
+	consumer.Reset = "latest"
+	consumer.Assignors = nil
+	consumer.SessionTimeout = lockSessionTimeout
+	consumer.MaxPollInterval = lockSessionTimeout
 	consumer.HeartbeatInterval = lockHeartbeatInterval
 	var err error
 	l.Consumer, err = NewConsumer(config, ConsumerOptions{Group: group, Topics: []string{topic}, exclusive: true,
@@ -73,7 +78,8 @@ func AcquireGroupLock(ctx context.Context, config Config, group, topic string) (
 		err = context.Cause(lockCtx)
 	case <-time.After(lockTimeout):
 		member, _ := l.client.GroupMetadata()
-		if err = fmt.Errorf("group %s: %w", group, ErrLocked); member == "" {
+		err = fmt.Errorf("group %s: %w", group, ErrLocked)
+		if member == "" {
 			err = fmt.Errorf("group %s: expected to join within %v, found no coordinator that accepts it", group,
 				lockTimeout)
 		}
@@ -115,8 +121,8 @@ func (l *GroupLock) Close() {
 // exclusiveBalancer assigns only the first partition of the topic, to one member for as long as it stays.
 type exclusiveBalancer struct{ kgo.GroupBalancer }
 
-func (e exclusiveBalancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer,
-	map[string]struct{}, error) {
+func (e exclusiveBalancer) MemberBalancer(
+	members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
 	b, err := kgo.NewConsumerBalancer(e, members)
 	return b, b.MemberTopics(), err
 }

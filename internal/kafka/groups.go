@@ -12,14 +12,17 @@ import (
 
 type Group struct {
 	// State is Kafka's name, such as Stable. Type (consumer, connect) and Protocol may be "".
-	State, Type, Protocol string
-	Members               []Member
+	State    string
+	Type     string
+	Protocol string
+	Members  []Member
 }
 
 type Member struct {
-	ClientID, Host string
-	URL            string // URL is the REST address of a Connect worker; "" for others, and during a rebalance.
-	Metadata       []byte
+	ClientID string
+	Host     string
+	URL      string // URL is the REST address of a Connect worker; "" for others, and during a rebalance.
+	Metadata []byte
 }
 
 // Group describes a group; an unknown one has no state, or Dead.

@@ -64,10 +64,14 @@ func AppendDatum(line, datum []byte) []byte {
 // timestamp. A string becomes its text, unless AppendDatum would print that text without quotes.
 func ParseLine(topic string, line []byte) (*kgo.Record, error) {
 	var parsed struct {
-		Topic, Partition, Offset json.RawMessage // of the record that was printed
-		Timestamp                *int64
-		Key, Value               json.RawMessage
-		Headers                  []struct {
+		// of the record that was printed
+		Topic     json.RawMessage
+		Partition json.RawMessage
+		Offset    json.RawMessage
+		Timestamp *int64
+		Key       json.RawMessage
+		Value     json.RawMessage
+		Headers   []struct {
 			Key   string
 			Value json.RawMessage
 		}

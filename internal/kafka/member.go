@@ -89,36 +89,36 @@ type metadataState struct {
 	topics    map[string]kadm.TopicID
 }
 
-func (s *Consumer) fail(err error) {
-	s.mu.Lock()
-	s.failure = err
-	s.mu.Unlock()
-	s.cancel()
+func (c *Consumer) fail(err error) {
+	c.mu.Lock()
+	c.failure = err
+	c.mu.Unlock()
+	c.cancel()
 }
 
-func (s *Consumer) pollError() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failure
+func (c *Consumer) pollError() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failure
 }
 
 // CheckMembership returns nil if no other member can own this member's partitions. If the session has timed out, such
 // as after a pause of the process, it sends a heartbeat.
-func (s *Consumer) CheckMembership(ctx context.Context) error {
-	if s.session.IsValid() {
+func (c *Consumer) CheckMembership(ctx context.Context) error {
+	if c.session.IsValid() {
 		return nil
 	}
-	return s.session.Confirm(ctx, s.client, s.config.Consumer.SessionTimeout)
+	return c.session.Confirm(ctx, c.client, c.config.Consumer.SessionTimeout)
 }
 
-func (s *Consumer) IsSessionValid() bool { return s.session.IsValid() }
+func (c *Consumer) IsSessionValid() bool { return c.session.IsValid() }
 
 var errNothingToCommit = errors.New("nothing to commit")
 
 // commitOnce sends one commit and returns the first error of a partition, or errNothingToCommit. It skips partitions
 // that are not owned when the request is sent: after a rebalance it would overwrite offsets of the new owner. prepare
 // may set metadata and returns false to skip a partition.
-func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets,
+func (c *Consumer) commitOnce(ctx context.Context, offsets Offsets,
 	prepare func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool) (failure error) {
 	ctx = kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
 		if len(r.Topics) == 0 {
@@ -128,22 +128,25 @@ func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets,
 		for _, t := range r.Topics {
 			owned := t.Partitions[:0]
 			for _, p := range t.Partitions {
-				if s.membership.owns(t.Topic, p.Partition) && (prepare == nil || prepare(t.Topic, &p)) {
+				if c.membership.owns(t.Topic, p.Partition) && (prepare == nil || prepare(t.Topic, &p)) {
 					owned = append(owned, p)
 				}
 			}
-			if t.Partitions = owned; len(owned) > 0 {
+			t.Partitions = owned
+			if len(owned) > 0 {
 				topics = append(topics, t)
 			}
 		}
-		if r.Topics = topics; len(topics) == 0 {
+		r.Topics = topics
+		if len(topics) == 0 {
 			return errNothingToCommit
 		}
 		return nil
 	})
-	s.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest,
+	c.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest,
 		response *kmsg.OffsetCommitResponse, err error) {
-		if failure = err; err != nil {
+		failure = err
+		if err != nil {
 			return
 		}
 		for _, t := range response.Topics {

@@ -126,7 +126,8 @@ func (b memberBalancer) JoinGroupMetadata(topics []string, owned map[string][]in
 	lost, stale := s.membership.join(member)
 	s.loseOwned(s.client, lost)
 	if stale {
-		owned, generation = nil, -1
+		owned = nil
+		generation = -1
 	}
 	return b.GroupBalancer.JoinGroupMetadata(topics, owned, generation)
 }

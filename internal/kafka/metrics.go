@@ -12,7 +12,9 @@ import (
 // topics, since connectors have as many clients as tasks.
 type Metrics struct {
 	*prometheus.Registry
-	producers, consumers, admins kgo.Opt
+	producers kgo.Opt
+	consumers kgo.Opt
+	admins    kgo.Opt
 }
 
 func NewMetrics() *Metrics {
@@ -44,12 +46,12 @@ func (sharedHooks) OnClientClosed(*kgo.Client) {}
 // withoutBuffers skips the metrics of buffers, which need one client; the others are shared by all clients of a role.
 type withoutBuffers struct{ prometheus.Registerer }
 
-func (u withoutBuffers) MustRegister(all ...prometheus.Collector) {
+func (w withoutBuffers) MustRegister(all ...prometheus.Collector) {
 	for _, c := range all {
 		described := make(chan *prometheus.Desc, 1) // each collector of kprom has one
 		c.Describe(described)
 		if !strings.Contains((<-described).String(), "_buffered_") {
-			u.Registerer.MustRegister(c)
+			w.Registerer.MustRegister(c)
 		}
 	}
 }

@@ -14,11 +14,11 @@ import (
 // handleOutOfRange handles a next offset that is not in the log: its records have expired, or the log was truncated.
 // With auto.offset.reset it logs an error and resets the offset, after expired records always to the oldest one;
 // without, it returns an error. It does nothing if the offset is in the log by now, or the partition is not owned.
-func (s *Consumer) handleOutOfRange(ctx context.Context, topic string, partition int32) error {
-	if !s.membership.owns(topic, partition) {
+func (c *Consumer) handleOutOfRange(ctx context.Context, topic string, partition int32) error {
+	if !c.membership.owns(topic, partition) {
 		return nil // kgo fetches lost partitions until it has rejoined
 	}
-	admin := kadm.NewClient(s.client)
+	admin := kadm.NewClient(c.client)
 	starts, err := offsetsOf(ctx, admin.ListStartOffsets, topic)
 	if err != nil {
 		return err
@@ -27,12 +27,14 @@ func (s *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 	if err != nil {
 		return err
 	}
-	start, end := starts[topic][partition], ends[topic][partition]
-	next, known := s.position(topic, partition)
+	start := starts[topic][partition]
+	end := ends[topic][partition]
+	next, known := c.position(topic, partition)
 	if !known {
-		return s.resetUncommitted(ctx, topic, partition, start, end)
+		return c.resetUncommitted(ctx, topic, partition, start, end)
 	}
-	resetTo, missing := start, ""
+	resetTo := start
+	missing := ""
 	switch {
 	case next < start:
 		missing = fmt.Sprintf("the records from offset %d to %d have expired or were deleted, and were not read", next,
@@ -40,58 +42,59 @@ func (s *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 	case next > end:
 		missing = fmt.Sprintf("the next offset is %d, but the partition ends at %d: it has lost records, or the "+
 			"topic was deleted and created again", next, end)
-		if s.config.Consumer.Reset == "latest" {
+		if c.config.Consumer.Reset == "latest" {
 			resetTo = end
 		}
 	default:
 		return nil
 	}
-	switch s.config.Consumer.Reset {
+	switch c.config.Consumer.Reset {
 	case "earliest", "latest":
-		s.config.log().Error("kafka: records of a sink's topic are missing; it continues as auto.offset.reset "+
+		c.config.log().Error("kafka: records of a sink's topic are missing; it continues as auto.offset.reset "+
 			"specifies",
-			"group", s.options.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", resetTo)
+			"group", c.options.Group, "topic", topic, "partition", partition, "missing", missing, "goes_on_at", resetTo)
 	default:
 		return &wit.Error{Kind: wit.ErrorConfig,
 			Message: fmt.Sprintf("group %s, topic %s, partition %d: %s. To continue without them, set "+
 				"consumer.override.auto.offset.reset=earliest, or set the offset of this sink (%d to %d)",
-				s.options.Group, topic, partition, missing, start, end)}
+				c.options.Group, topic, partition, missing, start, end)}
 	}
-	s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: resetTo}}})
+	c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: resetTo}}})
 	return nil
 }
 
 // resetUncommitted is handleOutOfRange for a partition without a committed offset, which [kgo.Client.SetOffsets] skips.
 // It commits where to continue and returns an error: with `latest` a restarted task would skip newer records.
-func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition int32, start, end int64) error {
-	resetTo, missing := start, fmt.Sprintf(
+func (c *Consumer) resetUncommitted(ctx context.Context, topic string, partition int32, start, end int64) error {
+	resetTo := start
+	missing := fmt.Sprintf(
 		"the records before offset %d have expired or were deleted, and may not have been read", start)
 	if start == 0 { // nothing has expired, so the offset is after the end
 		missing = fmt.Sprintf("the partition now ends at %d: it has lost records, or the topic was deleted and "+
 			"created again", end)
-		if s.config.Consumer.Reset == "latest" {
+		if c.config.Consumer.Reset == "latest" {
 			resetTo = end
 		}
 	}
-	switch err := s.commitOnce(ctx, Offsets{topic: {partition: {Epoch: -1, Offset: resetTo}}}, nil); {
+	switch err := c.commitOnce(ctx, Offsets{topic: {partition: {Epoch: -1, Offset: resetTo}}}, nil); {
 	case errors.Is(err, errNothingToCommit):
 		return nil
 	case err != nil:
 		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to continue there: %w",
-			s.options.Group,
+			c.options.Group,
 			topic,
-			partition, missing, resetTo, WithMissingRight(err, "READ", "Group "+s.options.Group))
+			partition, missing, resetTo, WithMissingRight(err, "READ", "Group "+c.options.Group))
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
-		"committed, and %s. Offset %d is committed now: restart the task to continue there", s.options.Group, topic,
+		"committed, and %s. Offset %d is committed now: restart the task to continue there", c.options.Group, topic,
 		partition,
 		missing, resetTo)}
 }
 
-func (s *Consumer) position(topic string, partition int32) (next int64, known bool) {
-	at, known := s.client.UncommittedOffsets()[topic][partition]
+func (c *Consumer) position(topic string, partition int32) (next int64, known bool) {
+	at, known := c.client.UncommittedOffsets()[topic][partition]
 	if !known {
-		at, known = s.client.CommittedOffsets()[topic][partition]
+		at, known = c.client.CommittedOffsets()[topic][partition]
 	}
 	return at.Offset, known && at.Offset >= 0
 }

@@ -19,7 +19,8 @@ import (
 // stores.
 func Parse(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	config := Defaults()
-	config.currentValues, config.shared = &security.CurrentValues{}, &sharedClients{}
+	config.currentValues = &security.CurrentValues{}
+	config.shared = &sharedClients{}
 	warnings, err := config.apply(properties, map[string]clientKind{
 		"": kindCommon, "producer.": kindProducer, "consumer.": kindConsumer, "admin.": kindAdmin,
 	})
@@ -43,7 +44,8 @@ func (c Config) Override(ctx context.Context, properties map[string]string) (Con
 	warnings, err := c.apply(properties, map[string]clientKind{
 		"producer.override.": kindProducer, "consumer.override.": kindConsumer, "admin.override.": kindAdmin,
 	})
-	c.currentValues, c.shared = c.currentValues.Derive(), cmp.Or(c.shared, &sharedClients{})
+	c.currentValues = c.currentValues.Derive()
+	c.shared = cmp.Or(c.shared, &sharedClients{})
 	if err != nil || !overridesAccess(properties) {
 		return c, warnings, err
 	}
@@ -66,15 +68,16 @@ func overridesAccess(properties map[string]string) bool {
 }
 
 // apply sets properties in order of names, so that errors and warnings are deterministic.
-func (c *Config) apply(properties map[string]string, prefixes map[string]clientKind) (warnings setting.Problems,
-	err error) {
+func (c *Config) apply(properties map[string]string,
+	prefixes map[string]clientKind) (warnings setting.Problems, err error) {
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		prefix, kind := longestPrefix(name, prefixes)
 		if kind == kindNone {
 			continue
 		}
-		short, value := name[len(prefix):], setting.Trim(properties[name])
-		declared, known := settings[kind][short]
+		short := name[len(prefix):]
+		value := setting.Trim(properties[name])
+		declared, ok := settings[kind][short]
 		switch {
 		case security.IsSecurityProperty(short):
 			warning, err := c.applySecurity(kind, short, security.Value{Name: name, Value: value})
@@ -84,7 +87,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]clientK
 			if warning.Text != "" {
 				warnings = append(warnings, warning)
 			}
-		case known && declared.set != nil:
+		case ok && declared.set != nil:
 			note, err := declared.apply(c, name, value)
 			if err != nil {
 				return warnings, err
@@ -92,7 +95,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]clientK
 			if note != "" {
 				warnings = append(warnings, warning(name, "", note))
 			}
-		case known:
+		case ok:
 			warnings = append(warnings, warning(name, setting.CodeNoEffect, "has no effect here"))
 		case name == "admin.listeners": // a REST setting, not one of admin clients
 		case prefix != "":
@@ -107,8 +110,8 @@ func warning(name string, code setting.Code, text string) setting.Problem {
 	return setting.Problem{Setting: name, Code: code, Text: text, Warning: true}
 }
 
-func (c *Config) applySecurity(kind clientKind, name string, value security.Value) (warning setting.Problem,
-	err error) {
+func (c *Config) applySecurity(kind clientKind, name string,
+	value security.Value) (warning setting.Problem, err error) {
 	effective, warning, err := security.Check(name, value)
 	if !effective {
 		return warning, err
@@ -197,10 +200,12 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 }
 
 func longestPrefix(name string, prefixes map[string]clientKind) (string, clientKind) {
-	best, found := "", kindNone
+	best := ""
+	found := kindNone
 	for prefix, s := range prefixes {
 		if strings.HasPrefix(name, prefix) && (found == kindNone || len(prefix) > len(best)) {
-			best, found = prefix, s
+			best = prefix
+			found = s
 		}
 	}
 	return best, found

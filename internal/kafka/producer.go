@@ -107,7 +107,8 @@ func (b *Batch) Headers(n int) []kgo.RecordHeader {
 
 // EachTopic calls visit with the topic of each run of records.
 func (b *Batch) EachTopic(visit func(topic string)) {
-	last, remaining := "", b.records
+	last := ""
+	remaining := b.records
 	for _, slab := range b.slabs {
 		for i := range slab[:min(len(slab), remaining)] {
 			if topic := slab[i].Topic; topic != last {
@@ -250,7 +251,9 @@ func (p *Producer) report(settled *Batch) {
 		if failed := b.failed.Load(); failed != nil && p.failure == nil {
 			p.failure = *failed
 		}
-		failure, done, acked := p.failure, b.done, int(b.acked.Load())
+		failure := p.failure
+		done := b.done
+		acked := int(b.acked.Load())
 		p.mu.Unlock()
 		if done != nil {
 			done(acked, failure)
@@ -278,7 +281,9 @@ func (p *Producer) recycle(b *Batch) {
 	}
 	clear(b.headers)
 	b.headers = b.headers[:0]
-	b.records, b.done, b.complete = 0, nil, false
+	b.records = 0
+	b.done = nil
+	b.complete = false
 	b.acked.Store(0)
 	b.failed.Store(nil)
 	batches.Put(b)

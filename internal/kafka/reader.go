@@ -73,8 +73,8 @@ const parallelPartitions = 4
 
 // Read calls each with every record, in order within a partition, by default one partition after the other. Records may
 // be kept. It returns the reached offsets, also with an error. A canceled context while following is no error.
-func (r *Reader) Read(ctx context.Context, topic string, options ReadOptions, each func(*kgo.Record) error) (Positions,
-	error) {
+func (r *Reader) Read(ctx context.Context, topic string, options ReadOptions,
+	each func(*kgo.Record) error) (Positions, error) {
 	from, to, err := r.bounds(ctx, topic, options)
 	for tries := 0; options.Expected && errors.Is(err, ErrUnknownTopic) && tries < leaderTries; tries++ {
 		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
@@ -246,16 +246,18 @@ func (r *Reader) bounds(ctx context.Context, topic string, options ReadOptions) 
 			return nil, nil, err
 		}
 	}
-	from, to = Positions{}, Positions{}
+	from = Positions{}
+	to = Positions{}
 	for partition, end := range ends[topic] {
 		if options.To != nil {
-			bound, requested := options.To[partition]
-			if !requested {
+			bound, ok := options.To[partition]
+			if !ok {
 				continue
 			}
 			end = min(end, bound)
 		}
-		from[partition], to[partition] = max(starts[topic][partition], options.From[partition]), end
+		from[partition] = max(starts[topic][partition], options.From[partition])
+		to[partition] = end
 	}
 	for partition := range options.To {
 		if _, ok := to[partition]; !ok {
@@ -271,7 +273,7 @@ var ErrTruncated = errors.New("it has lost records, or was deleted and created a
 func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Positions) error {
 	var logs map[string]Positions
 	for _, partition := range slices.Sorted(maps.Keys(from)) {
-		if end, there := ends[partition]; there && from[partition] <= end {
+		if end, ok := ends[partition]; ok && from[partition] <= end {
 			continue
 		}
 		if logs == nil {
@@ -388,22 +390,27 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 type stallDetector struct {
 	// empties counts responses without a batch although the broker could read up to the end, stuck those whose batches
 	// end before the offset.
-	empties, stuck int
+	empties int
+	stuck   int
 }
 
 func (s *stallDetector) next(at, end int64, got fetchResult) (next int64, err error) {
 	next = max(at, min(got.next, end))
 	if next > at || len(got.records) > 0 || !got.hasBatches {
 		s.stuck = 0
-	} else if s.stuck++; s.stuck == 3 {
-		return next, errors.New("the broker returns batches that end before the requested offset")
+	} else {
+		s.stuck++
+		if s.stuck == 3 {
+			return next, errors.New("the broker returns batches that end before the requested offset")
+		}
 	}
 	if got.hasBatches || got.readable < end {
 		s.empties = 0
 		return next, nil
 	}
 	// The remaining records were compacted away, but one empty response may also come from a throttling broker.
-	if s.empties++; s.empties == 2 {
+	s.empties++
+	if s.empties == 2 {
 		return end, nil
 	}
 	return next, nil
@@ -416,7 +423,8 @@ var errNoResponse = errors.New("the leader does not respond")
 
 // isLeaderChange includes missing responses: metadata name a killed broker for some seconds.
 func isLeaderChange(err error) bool {
-	unanswered, denied := (*kadm.ShardErrors)(nil), (*security.Denied)(nil)
+	unanswered := (*kadm.ShardErrors)(nil)
+	denied := (*security.Denied)(nil)
 	switch {
 	case kerr.IsRetriable(err):
 		return true
@@ -441,9 +449,9 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32) (par
 		if errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
 			return partitionLeader{}, fmt.Errorf("%w: %s", ErrUnknownTopic, topic)
 		}
-		p, known := detail.Partitions[partition]
+		p, ok := detail.Partitions[partition]
 		switch {
-		case known && p.Err == nil && p.Leader >= 0:
+		case ok && p.Err == nil && p.Leader >= 0:
 			return partitionLeader{&detail, p.Leader}, nil
 		case detail.Err != nil && !kerr.IsRetriable(detail.Err):
 			return partitionLeader{}, detail.Err
@@ -463,23 +471,25 @@ type fetchResult struct {
 }
 
 func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition int32, offset int64,
-	uncommitted bool) (fetchResult,
-	error) {
+	uncommitted bool) (fetchResult, error) {
 	level := kgo.ReadCommitted()
 	request := kmsg.NewPtrFetchRequest()
 	request.IsolationLevel = 1
 	if uncommitted {
-		level, request.IsolationLevel = kgo.ReadUncommitted(), 0
+		level = kgo.ReadUncommitted()
+		request.IsolationLevel = 0
 	}
 	request.MaxWaitMillis = int32(r.config.Consumer.FetchMaxWait.Milliseconds())
 	request.MinBytes = 1
 	request.MaxBytes = r.config.fetchBytes()
 	request.SessionEpoch = -1
 	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset = partition, offset
+	p.Partition = partition
+	p.FetchOffset = offset
 	p.PartitionMaxBytes = partitionBytes(r.config.Consumer, 1)
 	t := kmsg.NewFetchRequestTopic()
-	t.Topic, t.TopicID = leader.topic.Topic, leader.topic.ID
+	t.Topic = leader.topic.Topic
+	t.TopicID = leader.topic.ID
 	t.Partitions = append(t.Partitions, p)
 	request.Topics = append(request.Topics, t)
 

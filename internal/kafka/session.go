@@ -19,10 +19,11 @@ import (
 // Session detects that a member may have been removed from its group: the client of a process that was paused for
 // longer than its session notices only with its next heartbeat. It is a hook of the client and safe for concurrent use.
 type Session struct {
-	group              string
-	instance           *string
-	timeout, rebalance time.Duration
-	now                func() bootTime
+	group     string
+	instance  *string
+	timeout   time.Duration
+	rebalance time.Duration
+	now       func() bootTime
 
 	requests guard.CtxMutex // requests serializes our own heartbeats. probing is set while one is in progress.
 	probing  atomic.Bool
@@ -43,11 +44,11 @@ type bootTime struct {
 
 var now = func() bootTime { return bootTime{time.Now(), bootClock()} }
 
-func (i bootTime) since(earlier bootTime) time.Duration {
-	return max(i.at.Sub(earlier.at), i.boot-earlier.boot)
+func (b bootTime) since(earlier bootTime) time.Duration {
+	return max(b.at.Sub(earlier.at), b.boot-earlier.boot)
 }
 
-func (i bootTime) minus(d time.Duration) bootTime { return bootTime{i.at.Add(-d), i.boot - d} }
+func (b bootTime) minus(d time.Duration) bootTime { return bootTime{b.at.Add(-d), b.boot - d} }
 
 // NewSession creates the session of a member with session.timeout.ms, rebalance.timeout.ms and group.instance.id (""
 // for none).
@@ -69,7 +70,8 @@ func (s *Session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E
 	case key == int16(kmsg.SyncGroup):
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.syncedAt, s.stableAt = startedAt, startedAt
+		s.syncedAt = startedAt
+		s.stableAt = startedAt
 	case key == int16(kmsg.Heartbeat) && !s.probing.Load() && s.IsValid():
 		s.recordResponse(startedAt)
 	}
@@ -147,7 +149,8 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, maxAge time.D
 func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
 	startedAt := s.now()
 	request := kmsg.NewPtrHeartbeatRequest()
-	request.Group, request.InstanceID = s.group, s.instance
+	request.Group = s.group
+	request.InstanceID = s.instance
 	request.MemberID, request.Generation = client.GroupMetadata()
 	s.probing.Store(true)
 	answer, err := request.RequestWith(ctx, client)
@@ -164,7 +167,8 @@ func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
 		return nil
 	case errors.Is(err, kerr.RebalanceInProgress):
 		// It is still a member: its partitions stay until it has rejoined or timed out.
-		if s.recordResponse(startedAt); s.IsStable(s.rebalance) {
+		s.recordResponse(startedAt)
+		if s.IsStable(s.rebalance) {
 			return nil
 		}
 	}

@@ -41,35 +41,35 @@ var topicRetryDelays = [...]time.Duration{time.Second, 5 * time.Second}
 
 // joinGroup counts the partitions of the topics, see isAdded, finds the topics that the group has read, and subscribes.
 // For an expression addMatching counts.
-func (s *Consumer) joinGroup(ctx context.Context) error {
-	if s.options.Regex == "" {
-		if err := s.countPartitions(ctx); err != nil {
-			return fmt.Errorf("count the partitions of the topics of group %s: %w", s.options.Group, err)
+func (c *Consumer) joinGroup(ctx context.Context) error {
+	if c.options.Regex == "" {
+		if err := c.countPartitions(ctx); err != nil {
+			return fmt.Errorf("count the partitions of the topics of group %s: %w", c.options.Group, err)
 		}
 	}
-	committed, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group)
+	committed, err := kadm.NewClient(c.client).FetchOffsets(ctx, c.options.Group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) && ctx.Err() == nil {
-		s.config.log().Warn("kafka: the group's offsets could not be read before it was joined: if partitions without "+
+		c.config.log().Warn("kafka: the group's offsets could not be read before it was joined: if partitions without "+
 			"a committed offset begin at their end, no warning will name the skipped records",
-			"group", s.options.Group, "error", err)
+			"group", c.options.Group, "error", err)
 	}
-	s.mu.Lock()
-	s.starts.committedAtJoin = committed
-	s.mu.Unlock()
-	s.subscribe()
-	s.subscribe = nil
+	c.mu.Lock()
+	c.starts.committedAtJoin = committed
+	c.mu.Unlock()
+	c.subscribe()
+	c.subscribe = nil
 	return nil
 }
 
-func (s *Consumer) countPartitions(ctx context.Context) error {
+func (c *Consumer) countPartitions(ctx context.Context) error {
 	request := kmsg.NewPtrMetadataRequest()
-	for _, name := range s.options.Topics {
+	for _, name := range c.options.Topics {
 		topic := kmsg.NewMetadataRequestTopic()
 		topic.Topic = kmsg.StringPtr(name)
 		request.Topics = append(request.Topics, topic)
 	}
 	for tries := 0; ; {
-		response, err := request.RequestWith(ctx, s.client)
+		response, err := request.RequestWith(ctx, c.client)
 		switch {
 		case err != nil && security.IsTransient(err) && pause.For(ctx, time.Second) == nil:
 			continue
@@ -81,9 +81,9 @@ func (s *Consumer) countPartitions(ctx context.Context) error {
 			switch {
 			case topic.Topic == nil:
 			case topic.ErrorCode == 0:
-				s.recordPartitions(*topic.Topic, len(topic.Partitions))
+				c.recordPartitions(*topic.Topic, len(topic.Partitions))
 			case topic.ErrorCode == kerr.UnknownTopicOrPartition.Code && tries == len(topicRetryDelays):
-				s.recordPartitions(*topic.Topic, 0)
+				c.recordPartitions(*topic.Topic, 0)
 			case topic.ErrorCode == kerr.UnknownTopicOrPartition.Code:
 				missing = true
 			}
@@ -95,67 +95,69 @@ func (s *Consumer) countPartitions(ctx context.Context) error {
 	}
 }
 
-func (s *Consumer) recordPartitions(topic string, partitions int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.starts.partitionCounts == nil {
-		s.starts.partitionCounts = map[string]int{}
+func (c *Consumer) recordPartitions(topic string, partitions int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.starts.partitionCounts == nil {
+		c.starts.partitionCounts = map[string]int{}
 	}
-	if _, known := s.starts.partitionCounts[topic]; !known {
-		s.starts.partitionCounts[topic] = partitions
+	if _, ok := c.starts.partitionCounts[topic]; !ok {
+		c.starts.partitionCounts[topic] = partitions
 	}
 }
 
-func (s *Consumer) isAdded(topic string, partition int32) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	count, known := s.starts.partitionCounts[topic]
-	return known && int(partition) >= count
+func (c *Consumer) isAdded(topic string, partition int32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	count, ok := c.starts.partitionCounts[topic]
+	return ok && int(partition) >= count
 }
 
 // hasRead reports whether the group had an offset for a partition of the topic when this member joined.
-func (s *Consumer) hasRead(topic string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.starts.committedAtJoin[topic]) > 0
+func (c *Consumer) hasRead(topic string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.starts.committedAtJoin[topic]) > 0
 }
 
 // takePendingStarts adds partitions whose start is still to be committed, and returns the starts known for them.
-func (s *Consumer) takePendingStarts(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all, known = map[string][]int32{}, Offsets{}
+func (c *Consumer) takePendingStarts(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all = map[string][]int32{}
+	known = Offsets{}
 	for topic, list := range partitions {
 		all[topic] = slices.Clone(list)
 	}
-	for topic, list := range s.starts.pending {
+	for topic, list := range c.starts.pending {
 		known[topic] = maps.Clone(list)
 		for p := range list {
-			if s.membership.owns(topic, p) && !slices.Contains(all[topic], p) {
+			if c.membership.owns(topic, p) && !slices.Contains(all[topic], p) {
 				all[topic] = append(all[topic], p)
 			}
 		}
 	}
-	s.starts.pending, s.starts.err = nil, nil
+	c.starts.pending = nil
+	c.starts.err = nil
 	return all, known
 }
 
 // checkStart stops the client from reading partitions whose start is not committed yet. It returns the coordinator's
 // error as if the client's own request had failed: the client rejoins and fetches the offsets of its partitions again.
-func (s *Consumer) checkStart(_ context.Context, offsets map[string]map[int32]kgo.Offset) (
-	map[string]map[int32]kgo.Offset, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return offsets, s.starts.err
+func (c *Consumer) checkStart(_ context.Context,
+	offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return offsets, c.starts.err
 }
 
 // commitStarts commits the start of partitions without a committed offset, by auto.offset.reset. known holds starts
 // that could not be committed before and is updated: otherwise `latest` would skip records written since.
-func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partitions map[string][]int32,
+func (c *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partitions map[string][]int32,
 	known Offsets) error {
-	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
+	stored, err := c.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
 	if err != nil {
-		return fmt.Errorf("read the offsets of group %s: %w", s.options.Group, err)
+		return fmt.Errorf("read the offsets of group %s: %w", c.options.Group, err)
 	}
 	starts := Offsets{}
 	for topic, list := range partitions {
@@ -168,24 +170,26 @@ func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	if len(starts) == 0 {
 		return nil
 	}
-	if err := s.findStarts(ctx, kadm.NewClient(client), starts, known); err != nil {
+	if err := c.findStarts(ctx, kadm.NewClient(client), starts, known); err != nil {
 		return err
 	}
-	err = ignoreNothingToCommit(s.commitOnce(ctx, starts, nil))
+	err = ignoreNothingToCommit(c.commitOnce(ctx, starts, nil))
 	if isUnknownMember(err) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.starts.pending, s.starts.err = starts, err
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.starts.pending = starts
+		c.starts.err = err
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("commit the start offsets of group %s: %w", s.options.Group, err)
+		return fmt.Errorf("commit the start offsets of group %s: %w", c.options.Group, err)
 	}
 	return nil
 }
 
-func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, known Offsets) error {
-	latest, topics := s.config.Consumer.Reset == "latest", slices.Collect(maps.Keys(starts))
+func (c *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, known Offsets) error {
+	latest := c.config.Consumer.Reset == "latest"
+	topics := slices.Collect(maps.Keys(starts))
 	oldest, err := offsetsOf(ctx, limitTo(starts, admin.ListStartOffsets), topics...)
 	if err != nil {
 		return err
@@ -193,7 +197,7 @@ func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 	newest := oldest
 	if latest {
 		list := admin.ListCommittedOffsets // records of open transactions are still to be read
-		if s.config.Consumer.ReadUncommitted {
+		if c.config.Consumer.ReadUncommitted {
 			list = admin.ListEndOffsets
 		}
 		if newest, err = offsetsOf(ctx, limitTo(starts, list), topics...); err != nil {
@@ -203,31 +207,32 @@ func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 	var skipped []string
 	for topic, list := range starts {
 		for partition := range list {
-			first, start := oldest[topic][partition], newest[topic][partition]
-			if latest && s.isAdded(topic, partition) {
+			first := oldest[topic][partition]
+			start := newest[topic][partition]
+			if latest && c.isAdded(topic, partition) {
 				start = first
-				s.config.log().Info("kafka: a partition was added after this consumer joined its group; it is read "+
+				c.config.log().Info("kafka: a partition was added after this consumer joined its group; it is read "+
 					"from its beginning, also with auto.offset.reset=latest",
-					"group", s.options.Group, "topic", topic, "partition", partition, "offset", start)
+					"group", c.options.Group, "topic", topic, "partition", partition, "offset", start)
 			}
-			if before, isKnown := known[topic][partition]; isKnown {
+			if before, ok := known[topic][partition]; ok {
 				// The bounds are for records that expired and topics that were created again since.
 				start = min(max(before.Offset, first), newest[topic][partition])
 			}
 			list[partition] = kgo.EpochOffset{Epoch: -1, Offset: start}
 			setAt(known, topic, partition, list[partition])
-			if start > first && s.hasRead(topic) {
+			if start > first && c.hasRead(topic) {
 				skipped = append(skipped, fmt.Sprintf("%s-%d: %d to %d", topic, partition, first, start-1))
 			}
 		}
 	}
 	if len(skipped) > 0 {
 		slices.Sort(skipped)
-		s.config.log().Warn("kafka: partitions without a committed offset begin at their end, because "+
+		c.config.log().Warn("kafka: partitions without a committed offset begin at their end, because "+
 			"auto.offset.reset is latest: these records are skipped, as in Kafka Connect. The partitions were added, "+
 			"or their offsets removed, while no task was running. To write the records, stop the connector and alter "+
 			"its offsets",
-			"group", s.options.Group, "skipped", strings.Join(skipped, ", "))
+			"group", c.options.Group, "skipped", strings.Join(skipped, ", "))
 	}
 	return nil
 }
@@ -235,11 +240,11 @@ func (s *Consumer) findStarts(ctx context.Context, admin *kadm.Client, starts, k
 // limitTo limits an offset listing to some partitions. kadm requests all partitions of a topic, and one of another
 // member without a leader must not fail the others.
 func limitTo(partitions Offsets, list func(context.Context, ...string) (kadm.ListedOffsets,
-	error)) func(context.Context,
-	...string) (kadm.ListedOffsets, error) {
+	error)) func(context.Context, ...string) (kadm.ListedOffsets, error) {
 	return func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
 		all, err := list(ctx, topics...)
-		some, complete := kadm.ListedOffsets{}, true
+		some := kadm.ListedOffsets{}
+		complete := true
 		for topic, list := range partitions {
 			some[topic] = map[int32]kadm.ListedOffset{}
 			for partition := range list {
@@ -248,10 +253,11 @@ func limitTo(partitions Offsets, list func(context.Context, ...string) (kadm.Lis
 					one, found = all.Lookup(topic, -1) // the topic as a whole
 				}
 				if !found && err == nil { // it exists, since it was assigned
-					one, found = kadm.ListedOffset{Topic: topic, Partition: partition, Err: kerr.LeaderNotAvailable},
-						true
+					one = kadm.ListedOffset{Topic: topic, Partition: partition, Err: kerr.LeaderNotAvailable}
+					found = true
 				}
-				if complete = complete && found; found {
+				complete = complete && found
+				if found {
 					some[topic][partition] = one
 				}
 			}

@@ -82,7 +82,10 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 			o.transactions.free <- producer
 			return transactionError(o.transactions.config, producer.id, err)
 		}
-		o.current, o.startedAt, o.records, o.offset = producer, time.Now(), 0, Offset{}
+		o.current = producer
+		o.startedAt = time.Now()
+		o.records = 0
+		o.offset = Offset{}
 		o.producer.txnClient.Store(producer.Client)
 	}
 	return nil
@@ -152,14 +155,18 @@ func (o *TransactionalOutput) Commit(ctx context.Context) error {
 }
 
 func (o *TransactionalOutput) commit(ctx context.Context) error {
-	producer, startedAt, upTo := o.current, o.startedAt, o.offset
+	producer := o.current
+	startedAt := o.startedAt
+	upTo := o.offset
 	if o.records == 0 && (upTo.Partition == nil || reflect.DeepEqual(upTo, o.stored)) {
 		return o.abort(ctx, producer) // there is nothing to commit
 	}
-	committing, records := time.Now(), o.records
+	committing := time.Now()
+	records := o.records
 	stored, acknowledged := o.produceOffset(ctx, producer)
 	err := o.producer.Flush(ctx)
-	if offsetErr := acknowledged(); err == nil { // awaited in any case: a transaction must not end before its records
+	offsetErr := acknowledged()
+	if err == nil { // awaited in any case: a transaction must not end before its records
 		err = offsetErr
 	}
 	if err == nil && o.isOverdue(startedAt) {
@@ -185,15 +192,15 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	}
 	explained := (*wit.Error)(nil)
 	isPermanent := errors.As(err, &explained) || o.producer.Err() != nil
-	if aborted != nil || isPermanent && !IsTransactionTimeout(err) {
+	if aborted != nil || (isPermanent && !IsTransactionTimeout(err)) {
 		return err
 	}
 	return &TransactionAborted{err, o.committed} // the stored offset shows whether it was committed after all
 }
 
 // produceOffset sends the record of the offset, nil if there is none. acknowledged waits for its response.
-func (o *TransactionalOutput) produceOffset(ctx context.Context, producer *transactional) (r *kgo.Record,
-	acknowledged func() error) {
+func (o *TransactionalOutput) produceOffset(ctx context.Context,
+	producer *transactional) (r *kgo.Record, acknowledged func() error) {
 	if o.offset.Partition == nil {
 		return nil, func() error { return nil }
 	}
@@ -266,7 +273,9 @@ func (o *TransactionalOutput) release() {
 }
 
 func (o *TransactionalOutput) clearCurrent() {
-	o.current, o.records, o.offset = nil, 0, Offset{}
+	o.current = nil
+	o.records = 0
+	o.offset = Offset{}
 	o.producer.txnClient.Store(nil)
 }
 
@@ -275,10 +284,13 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 	if err := o.Begin(ctx); err != nil {
 		return err
 	}
-	batch, sent := o.NewBatch(), make([]*kgo.Record, len(records))
+	batch := o.NewBatch()
+	sent := make([]*kgo.Record, len(records))
 	for i, r := range records {
 		sent[i] = batch.Add()
-		sent[i].Topic, sent[i].Key, sent[i].Value = r.Topic, r.Key, r.Value
+		sent[i].Topic = r.Topic
+		sent[i].Key = r.Key
+		sent[i].Value = r.Value
 	}
 	o.Produce(ctx, batch, Offset{}, func(int, error) { // before the batch is recycled
 		for i, r := range sent {
@@ -295,7 +307,8 @@ func (o *TransactionalOutput) Abort(ctx context.Context) error {
 		return o.failed
 	}
 	err := o.producer.Flush(ctx)
-	if aborted := o.abort(ctx, o.current); err == nil {
+	aborted := o.abort(ctx, o.current)
+	if err == nil {
 		err = aborted
 	}
 	return err

@@ -65,13 +65,14 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 		request := kmsg.NewPtrInitProducerIDRequest()
 		request.TransactionalID = &id
 		request.TransactionTimeoutMillis = int32(c.Producer.TransactionTimeout.Milliseconds())
-		request.ProducerID, request.ProducerEpoch = -1, -1
+		request.ProducerID = -1
+		request.ProducerEpoch = -1
 		response, err := request.RequestWith(ctx, client)
 		if err == nil {
 			err = kerr.ErrorForCode(response.ErrorCode)
 		}
 		// The coordinator first ends the earlier producer's transaction.
-		if err == nil || !kerr.IsRetriable(err) && !errors.Is(err, kerr.ConcurrentTransactions) {
+		if err == nil || (!kerr.IsRetriable(err) && !errors.Is(err, kerr.ConcurrentTransactions)) {
 			return err
 		}
 		if backoff.Wait(ctx) != nil {
@@ -93,13 +94,14 @@ type fencedError struct {
 	id  string
 }
 
-func (t *fencedError) Error() string { return t.err.Error() }
-func (t *fencedError) Unwrap() error { return t.err }
+func (f *fencedError) Error() string { return f.err.Error() }
+func (f *fencedError) Unwrap() error { return f.err }
 
 // transactionError explains errors that a setting, a right or another worker causes.
 func transactionError(config Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
-	text, kind := "", wit.ErrorConfig
+	text := ""
+	kind := wit.ErrorConfig
 	switch {
 	case err == nil || errors.As(err, &denied):
 		return err
@@ -107,8 +109,7 @@ func transactionError(config Config, id string, err error) error {
 		text = "the brokers deny this user access to it: expected the rights DESCRIBE and WRITE on the " +
 			"resource TransactionalId (by the prefix of group.id and the connector's name)"
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
-		text = "the brokers deny this user idempotent writes: expected the right " +
-			"IDEMPOTENT_WRITE on the cluster"
+		text = "the brokers deny this user idempotent writes: expected the right IDEMPOTENT_WRITE on the cluster"
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
 		text = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: "+
 			"expected at most their "+
@@ -201,11 +202,11 @@ func (a *ackRecorder) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	a.all[writer{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
 }
 
-func (m *transactional) BeginTransaction() error {
-	m.acknowledged.mu.Lock()
-	clear(m.acknowledged.all)
-	m.acknowledged.mu.Unlock()
-	return m.Client.BeginTransaction()
+func (t *transactional) BeginTransaction() error {
+	t.acknowledged.mu.Lock()
+	clear(t.acknowledged.all)
+	t.acknowledged.mu.Unlock()
+	return t.Client.BeginTransaction()
 }
 
 // EndTransaction is [kgo.Client.EndTransaction] with two checks. All records must be acknowledged.
@@ -216,12 +217,12 @@ func (m *transactional) BeginTransaction() error {
 //
 // If brokers reject a batch for a partition whose log begins after all that was acknowledged, kgo sends it with the
 // next epoch (handleReqRespBatch): earlier records are lost.
-func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
-	m.acknowledged.mu.Lock()
-	all := slices.Collect(maps.Keys(m.acknowledged.all))
-	m.acknowledged.mu.Unlock()
+func (t *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
+	t.acknowledged.mu.Lock()
+	all := slices.Collect(maps.Keys(t.acknowledged.all))
+	t.acknowledged.mu.Unlock()
 	for slices.ContainsFunc(all, func(w writer) bool {
-		leader, _, _ := m.PartitionLeader(w.topic, 0)
+		leader, _, _ := t.PartitionLeader(w.topic, 0)
 		return leader == -1
 	}) {
 		if err := pause.For(ctx, time.Millisecond); err != nil {
@@ -229,13 +230,13 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 		}
 	}
 	if how == kgo.TryCommit {
-		id, epoch, err := m.ProducerID(ctx) // of a failed producer kgo returns the reason
+		id, epoch, err := t.ProducerID(ctx) // of a failed producer kgo returns the reason
 		if err == nil && slices.ContainsFunc(all, func(w writer) bool { return w.id != id || w.epoch != epoch }) {
 			return fmt.Errorf("expected all records of the transaction by producer %d with epoch %d, found others: "+
 				"brokers have aborted those", id, epoch)
 		}
 	}
-	return m.Client.EndTransaction(ctx, how)
+	return t.Client.EndTransaction(ctx, how)
 }
 
 // OpenTransactions opens a producer for each ID, which fences earlier ones. Read what those have committed afterwards.
@@ -244,7 +245,8 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
 	}
-	c.Producer.Acks, c.Producer.Idempotent = -1, true
+	c.Producer.Acks = -1
+	c.Producer.Idempotent = true
 	t := &Transactions{OnCommit: func(time.Time, int, error) {}, config: c, offsets: offsets,
 		free: make(chan *transactional, len(ids)), outputs: map[*TransactionalOutput]struct{}{}}
 	for _, id := range ids {
@@ -322,9 +324,9 @@ func (t *Transactions) reopen(ctx context.Context, expired *transactional) error
 
 var errAborting = errors.New("the brokers are about to abort the transaction")
 
-func (m *transactional) open(ctx context.Context) error {
+func (t *transactional) open(ctx context.Context) error {
 	for {
-		id, _, err := m.ProducerID(ctx)
+		id, _, err := t.ProducerID(ctx)
 		switch {
 		case err == nil && id < 0:
 			return errNoTransactions

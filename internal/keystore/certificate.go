@@ -29,7 +29,8 @@ func (s *Store) Certificate() (tls.Certificate, error) {
 			failures = append(failures, err)
 			continue
 		}
-		usable, aliases = append(usable, c), append(aliases, e.alias)
+		usable = append(usable, c)
+		aliases = append(aliases, e.alias)
 	}
 	if len(usable) == 0 {
 		return tls.Certificate{}, s.noUsableKey(failures)

@@ -22,7 +22,9 @@ type Options struct {
 	AllowLegacy bool // permits TLSv1 and TLSv1.1, with their cipher suites
 	// These permit risks: no forward secrecy with TLS 1.2, renegotiation, and certificates with a common name only,
 	// against RFC 9525.
-	AllowRSAKeyExchange, AllowRenegotiation, AllowCommonName bool
+	AllowRSAKeyExchange bool
+	AllowRenegotiation  bool
+	AllowCommonName     bool
 	// HasRisks: there are settings for these three, which messages may name.
 	HasRisks bool
 	// SkipHostCheck accepts certificates of other hosts (Kafka's empty ssl.endpoint.identification.algorithm).
@@ -91,15 +93,18 @@ func (o *Options) versions(config *tls.Config) error {
 	legacy := map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11}
 	switch o.Protocol {
 	case "", "SSL", "TLS", "TLSv1.3":
-		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS13
+		config.MinVersion = tls.VersionTLS12
+		config.MaxVersion = tls.VersionTLS13
 	case "TLSv1.2":
-		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+		config.MinVersion = tls.VersionTLS12
+		config.MaxVersion = tls.VersionTLS12
 	case "TLSv1", "TLSv1.1":
 		if !o.AllowLegacy {
 			return fault("%s is insecure (RFC 8996) and requires %s = true; use TLS if the server supports it",
 				o.Protocol, o.tlsNames().setting(FieldAllowLegacy))
 		}
-		config.MinVersion, config.MaxVersion = legacy[o.Protocol], legacy[o.Protocol]
+		config.MinVersion = legacy[o.Protocol]
+		config.MaxVersion = legacy[o.Protocol]
 		config.CipherSuites = legacySuites()
 	case "SSLv2":
 		return fault("SSLv2 is forbidden (RFC 6176), since it can be broken: use TLS")
@@ -185,8 +190,9 @@ func isCommonName(c *x509.Certificate, host string) bool {
 			return false
 		}
 	}
-	name, host := strings.ToLower(c.Subject.CommonName), strings.ToLower(strings.TrimSuffix(host, "."))
-	if parent, wild := strings.CutPrefix(name, "*."); wild {
+	name := strings.ToLower(c.Subject.CommonName)
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if parent, ok := strings.CutPrefix(name, "*."); ok {
 		_, above, _ := strings.Cut(host, ".")
 		return above == parent && strings.Contains(parent, ".") && net.ParseIP(host) == nil
 	}

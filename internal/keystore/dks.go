@@ -45,7 +45,8 @@ func splitDomain(path string) (file, domain string) {
 		return path, ""
 	}
 	if i := strings.LastIndexByte(path, '#'); i >= 0 {
-		path, domain = path[:i], path[i+1:]
+		domain = path[i+1:]
+		path = path[:i]
 	}
 	if local, err := dksPath(path); err == nil {
 		path = local
@@ -66,7 +67,8 @@ func (s *Store) readDKS(content []byte, name string) error {
 		for _, d := range domains {
 			names = append(names, d.name)
 			if !found && strings.EqualFold(d.name, name) {
-				domain, found = d, true
+				domain = d
+				found = true
 			}
 		}
 		if !found {
@@ -155,7 +157,7 @@ func dksPath(uri string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if u.Path == "" || u.Host != "" && u.Host != "localhost" {
+	if u.Path == "" || (u.Host != "" && u.Host != "localhost") {
 		return "", fmt.Errorf("%s is not a local file, expected a path or file:///path", uri)
 	}
 	return filepath.FromSlash(u.Path), nil

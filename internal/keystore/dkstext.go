@@ -47,7 +47,7 @@ func (p *dksParser) expect(word string) error {
 
 func (p *dksParser) name(of string) (string, error) {
 	name := p.token.text
-	if name == "" || !p.token.quoted && strings.ContainsAny(name, "{};=") {
+	if name == "" || (!p.token.quoted && strings.ContainsAny(name, "{};=")) {
 		return "", fmt.Errorf("found %s, expected the name of a %s", p.token, of)
 	}
 	p.advance()
@@ -216,7 +216,8 @@ func (p *dksParser) advance() {
 	kind := p.scanner.Scan()
 	p.token = dksToken{text: p.scanner.TokenText(), line: p.scanner.Position.Line}
 	if kind == scanner.String || kind == scanner.Char {
-		p.token.text, p.token.quoted = unquoted(p.token.text), true
+		p.token.text = unquoted(p.token.text)
+		p.token.quoted = true
 	}
 }
 

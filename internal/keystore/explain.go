@@ -69,7 +69,8 @@ func (o *Options) unverified(err *tls.CertificateVerificationError, anchors trus
 
 // expired distinguishes the server's certificate from one in the trust store.
 func (o *Options) expired(err *tls.CertificateVerificationError, invalid x509.CertificateInvalidError) error {
-	c, leaf := invalid.Cert, err.UnverifiedCertificates[0]
+	c := invalid.Cert
+	leaf := err.UnverifiedCertificates[0]
 	text := "has expired on " + formatTime(c.NotAfter)
 	if time.Now().Before(c.NotBefore) {
 		text = "is not valid before " + formatTime(c.NotBefore) + " (is this machine's clock right?)"
@@ -169,7 +170,7 @@ func (o *Options) refused(err error) error {
 			return o.keyNames().errorf(FieldLocation, err, "%s (%s)", r.text, r.alert)
 		}
 	}
-	if remote && strings.HasPrefix(alert, "protocol version") || strings.Contains(text,
+	if (remote && strings.HasPrefix(alert, "protocol version")) || strings.Contains(text,
 		"tls: server selected unsupported protocol version") {
 		return o.tlsNames().errorf(FieldProtocol, err,
 			"the server does not support the configured TLS versions (%s): %s", cmp.Or(o.Protocol,

@@ -56,7 +56,8 @@ func (o *javaObject) fail(text string) {
 // enter counts a nested object or class and reports false after an error.
 func (o *javaObject) enter() bool {
 	o.depth++
-	if o.objects++; o.depth > maxJavaDepth || o.objects > maxJavaObjects {
+	o.objects++
+	if o.depth > maxJavaDepth || o.objects > maxJavaObjects {
 		o.fail("it contains too many objects")
 	}
 	return o.err == nil

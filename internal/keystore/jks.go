@@ -182,8 +182,10 @@ func unprotectJKS(data []byte, password string) ([]byte, error) {
 	if len(data) < 2*sha1.Size {
 		return nil, fmt.Errorf("%d bytes, expected a salt and a check of %d bytes each", len(data), sha1.Size)
 	}
-	salt, data := data[:sha1.Size], data[sha1.Size:]
-	plain, check := bytes.Clone(data[:len(data)-sha1.Size]), data[len(data)-sha1.Size:]
+	salt := data[:sha1.Size]
+	data = data[sha1.Size:]
+	plain := bytes.Clone(data[:len(data)-sha1.Size])
+	check := data[len(data)-sha1.Size:]
 	pass := utf16BE(password)
 	stream := salt
 	for i := range plain {

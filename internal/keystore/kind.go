@@ -70,5 +70,5 @@ func detectKind(content []byte) (kind, string) {
 // accepts reports whether a store declared as k may be of another kind. As in Java (keystore.type.compat), jks and
 // pkcs12 accept each other.
 func (k kind) accepts(other kind) bool {
-	return k == other || k == kindJKS && other == kindPKCS12 || k == kindPKCS12 && other == kindJKS
+	return k == other || (k == kindJKS && other == kindPKCS12) || (k == kindPKCS12 && other == kindJKS)
 }

@@ -40,14 +40,14 @@ type kdfBudget struct {
 
 func newKDFBudget(ctx context.Context) *kdfBudget { return &kdfBudget{ctx, maxTotalIterations} }
 
-func (w *kdfBudget) spend(iterations int) error {
-	if err := w.ctx.Err(); err != nil {
+func (k *kdfBudget) spend(iterations int) error {
+	if err := k.ctx.Err(); err != nil {
 		return err
 	}
 	if iterations < 1 || iterations > maxIterations {
 		return fmt.Errorf("a key derivation of %d iterations, expected 1 to %d", iterations, maxIterations)
 	}
-	if w.remaining -= iterations; w.remaining < 0 {
+	if k.remaining -= iterations; k.remaining < 0 {
 		return fmt.Errorf("key derivations of more than %d iterations in one file", maxTotalIterations)
 	}
 	return nil
@@ -136,7 +136,8 @@ var pbes1Ciphers = map[int]struct {
 }
 
 func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *kdfBudget) (cipher.Block, []byte, error) {
-	oid, prefix := algorithm.Algorithm, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1}
+	oid := algorithm.Algorithm
+	prefix := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1}
 	if len(oid) != len(prefix)+1 || !oid[:len(prefix)].Equal(prefix) {
 		return nil, nil, fmt.Errorf("the cipher %s is not supported", oid)
 	}
@@ -195,8 +196,8 @@ func pbeMD5DES3(parameters []byte, password string, w *kdfBudget) (cipher.Block,
 }
 
 // pkcs12KDF is the key derivation of RFC 7292, appendix B.2; id is its diversifier.
-func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte, size int, w *kdfBudget) ([]byte,
-	error) {
+func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte, size int,
+	w *kdfBudget) ([]byte, error) {
 	pass := append(utf16BE(password), 0, 0)
 	if len(salt) > 1<<10 || len(pass) > 1<<12 {
 		return nil, errors.New("the salt or password is too long")
@@ -277,9 +278,11 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *kdfBu
 		return derivePBKDF2(kdf.Parameters.FullBytes, password, size, w)
 	case kdf.Algorithm.Equal(oidScrypt):
 		var parsed struct {
-			Salt                  []byte
-			Cost, Block, Parallel int
-			KeyLen                int `asn1:"optional"`
+			Salt     []byte
+			Cost     int
+			Block    int
+			Parallel int
+			KeyLen   int `asn1:"optional"`
 		}
 		if err := unmarshal(kdf.Parameters.FullBytes, &parsed); err != nil {
 			return nil, err

@@ -83,7 +83,8 @@ func pemCertificate(block *pem.Block) (*x509.Certificate, error) {
 
 // pemKey reads a key: PKCS#8, PKCS#1 or SEC 1, also encrypted by PKCS#8 or OpenSSL's old encryption.
 func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
-	password, der := s.keyPassword(), block.Bytes
+	password := s.keyPassword()
+	der := block.Bytes
 	encrypted := block.Type == "ENCRYPTED PRIVATE KEY"
 	//lint:ignore SA1019 old files of OpenSSL are still in use
 	opensslEncrypted := x509.IsEncryptedPEMBlock(block)

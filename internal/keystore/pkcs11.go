@@ -234,7 +234,7 @@ func (s *Store) addToken(context *crypto11.Context, certs []tokenCert) error {
 	}
 	hasTrusted := slices.ContainsFunc(certs, func(c tokenCert) bool { return c.trusted })
 	for _, c := range certs {
-		if c.trusted || !hasTrusted && len(pairs) == 0 {
+		if c.trusted || (!hasTrusted && len(pairs) == 0) {
 			e := entry{alias: c.label, kind: trustedEntry}
 			e.add(x509.ParseCertificate(c.der))
 			s.entries = append(s.entries, e)

@@ -85,8 +85,7 @@ func (s *Store) readPKCS12(content []byte) error {
 		return s.notPKCS12(content, fmt.Errorf("version %d, expected 3", file.Version))
 	}
 	if file.AuthSafe.Type.Equal(oidSignedData) {
-		return s.unreadable(errors.New("it is signed (public-key integrity " +
-			"mode), expected a password"))
+		return s.unreadable(errors.New("it is signed (public-key integrity mode), expected a password"))
 	}
 	var signed []byte
 	if err := unmarshal(file.AuthSafe.Content.Bytes, &signed); err != nil {
@@ -302,7 +301,7 @@ func (s *Store) addBags(bags []bag) {
 		}
 	}
 	for _, c := range certs {
-		if c.trusted || !hasTrusted && !hasKey {
+		if c.trusted || (!hasTrusted && !hasKey) {
 			e := entry{alias: name(c.bag), kind: trustedEntry}
 			e.add(c.cert, c.err)
 			s.entries = append(s.entries, e)

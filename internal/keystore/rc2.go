@@ -33,34 +33,34 @@ func (*rc2) BlockSize() int { return 8 }
 // rc2Shift are the rotations of the four words in a mixing round.
 var rc2Shift = [4]int{1, 2, 3, 5}
 
-func (c *rc2) Encrypt(dst, src []byte) {
+func (r *rc2) Encrypt(dst, src []byte) {
 	w := rc2Load(src)
 	for round, k := 0, 0; round < 16; round++ {
 		for i := range w {
-			w[i] += c.key[k] + w[(i+3)%4]&w[(i+2)%4] + ^w[(i+3)%4]&w[(i+1)%4]
+			w[i] += r.key[k] + w[(i+3)%4]&w[(i+2)%4] + ^w[(i+3)%4]&w[(i+1)%4]
 			w[i] = bits.RotateLeft16(w[i], rc2Shift[i])
 			k++
 		}
 		if round == 4 || round == 10 {
 			for i := range w {
-				w[i] += c.key[w[(i+3)%4]&63]
+				w[i] += r.key[w[(i+3)%4]&63]
 			}
 		}
 	}
 	rc2Save(dst, w)
 }
 
-func (c *rc2) Decrypt(dst, src []byte) {
+func (r *rc2) Decrypt(dst, src []byte) {
 	w := rc2Load(src)
 	for round, k := 15, 63; round >= 0; round-- {
 		if round == 4 || round == 10 {
 			for i := 3; i >= 0; i-- {
-				w[i] -= c.key[w[(i+3)%4]&63]
+				w[i] -= r.key[w[(i+3)%4]&63]
 			}
 		}
 		for i := 3; i >= 0; i-- {
 			w[i] = bits.RotateLeft16(w[i], -rc2Shift[i])
-			w[i] -= c.key[k] + w[(i+3)%4]&w[(i+2)%4] + ^w[(i+3)%4]&w[(i+1)%4]
+			w[i] -= r.key[k] + w[(i+3)%4]&w[(i+2)%4] + ^w[(i+3)%4]&w[(i+1)%4]
 			k--
 		}
 	}

@@ -75,8 +75,7 @@ func open(ctx context.Context, location Location, names settingNames) (*Store, e
 	}
 	if location.PEM != nil {
 		if want != "" && want != kindPEM {
-			return nil, names.errorf(FieldType, nil, "%s, but keys or certificates are PEM text: use pem",
-				want)
+			return nil, names.errorf(FieldType, nil, "%s, but keys or certificates are PEM text: use pem", want)
 		}
 		store.description = "the PEM text"
 		return store, store.readPEM(location.PEM, FieldPEM)
@@ -98,7 +97,8 @@ func open(ctx context.Context, location Location, names settingNames) (*Store, e
 }
 
 func (s *Store) readFile(want kind) error {
-	path, domain := s.location.Path, ""
+	path := s.location.Path
+	domain := ""
 	if want == "" || want == kindDKS {
 		path, domain = splitDomain(path)
 	}

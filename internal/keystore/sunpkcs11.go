@@ -29,7 +29,8 @@ func parseSunPKCS11(content []byte) (token, error) {
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	for n := 1; lines.Scan(); n++ {
 		name, value, ok := strings.Cut(lines.Text(), "=")
-		name, value = strings.TrimSpace(name), strings.Trim(strings.TrimSpace(value), `"`)
+		name = strings.TrimSpace(name)
+		value = strings.Trim(strings.TrimSpace(value), `"`)
 		if !ok || strings.HasPrefix(name, "#") {
 			continue
 		}

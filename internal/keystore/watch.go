@@ -37,7 +37,8 @@ func openWatched[T any](ctx context.Context, l Location, n settingNames, log *sl
 	if err != nil {
 		return nil, err
 	}
-	w.store, w.current = s, current
+	w.store = s
+	w.current = current
 	if len(s.files) == 0 {
 		w.lastSeen = nil
 	} else if len(s.files) > 1 {
@@ -74,7 +75,8 @@ func (w *watched[T]) get() T {
 	if !slices.Equal(s.files, w.store.files) {
 		w.lastSeen = statFiles(s.files)
 	}
-	w.store, w.current = s, current
+	w.store = s
+	w.current = current
 	w.log.Info("a changed key store was reloaded", "store", s.description)
 	return w.current
 }

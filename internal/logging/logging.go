@@ -174,7 +174,8 @@ func loggerOf(function string) string {
 	for _, o := range packageLoggers {
 		rest, ok := strings.CutPrefix(path, o.path)
 		if ok && len(o.path) > longest && (rest == "" || rest[0] == '.' || rest[0] == '/') {
-			best, longest = o.logger, len(o.path)
+			best = o.logger
+			longest = len(o.path)
 		}
 	}
 	return best
@@ -238,7 +239,8 @@ func (l *Levels) known() []string {
 func (l *Levels) describe(name string) Level {
 	level, at := l.effective(name)
 	if name == Root {
-		level, at = l.root, l.rootChanged
+		level = l.root
+		at = l.rootChanged
 	}
 	s := Level{Level: levelName(level)}
 	if !at.IsZero() {
@@ -305,7 +307,7 @@ func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, er
 	name = canonicalName(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, known := l.configured[name]; !known && (len(l.configured) >= maxSet || len(name) > maxName) {
+	if _, ok := l.configured[name]; !ok && (len(l.configured) >= maxSet || len(name) > maxName) {
 		return nil, false, fmt.Errorf("expected at most %d loggers with names of %d bytes", maxSet, maxName)
 	}
 	entry := configuredLevel{parsed, time.Now()}
@@ -334,7 +336,8 @@ func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, er
 	}
 	if name == Root {
 		clear(l.configured)
-		l.root, l.rootChanged = entry.level, entry.at
+		l.root = entry.level
+		l.rootChanged = entry.at
 		l.update()
 		return changedNames, true, nil
 	}

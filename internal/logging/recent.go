@@ -61,7 +61,9 @@ type RecentQuery struct {
 	After int64
 	Limit int
 	// Level is the lowest level. Logger includes all loggers below it.
-	Level, Logger, Connector string
+	Level     string
+	Logger    string
+	Connector string
 }
 
 // Page returns lines in order, and After for the next page. lost means that lines after After were dropped.
@@ -84,8 +86,8 @@ func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, e
 	}
 	all = slices.DeleteFunc(all, func(l Line) bool {
 		level, _ := parseLevel(l.Level)
-		return l.Number <= query.After || level < lowest || query.Connector != "" && l.Connector != query.Connector ||
-			query.Logger != "" && l.Logger != query.Logger && !strings.HasPrefix(l.Logger, below)
+		return l.Number <= query.After || level < lowest || (query.Connector != "" && l.Connector != query.Connector) ||
+			(query.Logger != "" && l.Logger != query.Logger && !strings.HasPrefix(l.Logger, below))
 	})
 	switch more := len(all) - query.Limit; {
 	case more <= 0:
@@ -106,9 +108,11 @@ func WithRecent(log *slog.Logger, recent *Recent) *slog.Logger {
 
 type recentHandler struct {
 	slog.Handler
-	recent                 *Recent
-	levels                 *Levels
-	connector, text, group string
+	recent    *Recent
+	levels    *Levels
+	connector string
+	text      string
+	group     string
 }
 
 func (h recentHandler) Handle(ctx context.Context, r slog.Record) error {

@@ -24,43 +24,43 @@ type redactingHandler struct {
 // publishedKeys are attributes with names that a connector publishes anyway, in topics, offsets and metrics.
 var publishedKeys = []string{"connector", "feed", "topic", "topics"}
 
-func (s redactingHandler) Handle(ctx context.Context, r slog.Record) error {
-	line := slog.NewRecord(r.Time, r.Level, s.redact(r.Message), r.PC)
+func (h redactingHandler) Handle(ctx context.Context, r slog.Record) error {
+	line := slog.NewRecord(r.Time, r.Level, h.redact(r.Message), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
-		line.AddAttrs(s.attr(a))
+		line.AddAttrs(h.attr(a))
 		return true
 	})
-	return s.Handler.Handle(ctx, line)
+	return h.Handler.Handle(ctx, line)
 }
 
-func (s redactingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return redactingHandler{s.Handler.WithAttrs(s.attrs(attrs)), s.redact}
+func (h redactingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return redactingHandler{h.Handler.WithAttrs(h.attrs(attrs)), h.redact}
 }
 
-func (s redactingHandler) WithGroup(name string) slog.Handler {
-	return redactingHandler{s.Handler.WithGroup(name), s.redact}
+func (h redactingHandler) WithGroup(name string) slog.Handler {
+	return redactingHandler{h.Handler.WithGroup(name), h.redact}
 }
 
-func (s redactingHandler) attrs(attrs []slog.Attr) []slog.Attr {
+func (h redactingHandler) attrs(attrs []slog.Attr) []slog.Attr {
 	all := slices.Clone(attrs)
 	for i := range all {
-		all[i] = s.attr(all[i])
+		all[i] = h.attr(all[i])
 	}
 	return all
 }
 
-func (s redactingHandler) attr(a slog.Attr) slog.Attr {
+func (h redactingHandler) attr(a slog.Attr) slog.Attr {
 	v := a.Value.Resolve()
 	switch {
 	case slices.Contains(publishedKeys, a.Key):
 		return a
 	case v.Kind() == slog.KindString:
-		a.Value = slog.StringValue(s.redact(v.String()))
+		a.Value = slog.StringValue(h.redact(v.String()))
 	case v.Kind() == slog.KindGroup:
-		a.Value = slog.GroupValue(s.attrs(v.Group())...)
+		a.Value = slog.GroupValue(h.attrs(v.Group())...)
 	case v.Kind() == slog.KindAny:
-		if text := fmt.Sprintf("%+v", v.Any()); s.redact(text) != text {
-			a.Value = slog.StringValue(s.redact(text))
+		if text := fmt.Sprintf("%+v", v.Any()); h.redact(text) != text {
+			a.Value = slog.StringValue(h.redact(text))
 		}
 	}
 	return a

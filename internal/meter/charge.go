@@ -14,8 +14,10 @@ type bodyWriter struct {
 	out []byte
 	// Indices of locals that are added to the function: the fuel, the size of a copy, and the iterations of small loops
 	// that are paid for. Each of these iterations costs weight.
-	fuelLocal, sizeLocal, prepaidLocal uint32
-	weight                             uint64
+	fuelLocal    uint32
+	sizeLocal    uint32
+	prepaidLocal uint32
+	weight       uint64
 }
 
 func (w *bodyWriter) op(op byte, index uint32) { w.out = wasm.AppendU32(append(w.out, op), index) }
@@ -116,9 +118,9 @@ const (
 	localFuel
 )
 
-func (m *rewriter) function(out []byte) (writer bodyWriter, sizeAt int) {
+func (r *rewriter) function(out []byte) (writer bodyWriter, sizeAt int) {
 	sizeAt = len(out)
-	return bodyWriter{m: m, out: append(out, 0, 0, 0, 0, 0, 2, 1, 0x7f, 1, 0x7e), fuelLocal: localFuel}, sizeAt
+	return bodyWriter{m: r, out: append(out, 0, 0, 0, 0, 0, 2, 1, 0x7f, 1, 0x7e), fuelLocal: localFuel}, sizeAt
 }
 
 // pushOutOfBounds pushes whether an area of localSize bytes exceeds the memory.
@@ -165,8 +167,8 @@ func (w *bodyWriter) uncut(instruction ...byte) {
 }
 
 // copyFunction copies backwards if the target is after the source, so that overlapping pieces are correct.
-func (m *rewriter) copyFunction(out []byte) []byte {
-	writer, sizeAt := m.function(out)
+func (r *rewriter) copyFunction(out []byte) []byte {
+	writer, sizeAt := r.function(out)
 	writer.pushOutOfBounds(localTo)
 	writer.pushOutOfBounds(localFrom)
 	writer.ops(opI32Or)
@@ -198,8 +200,8 @@ func (m *rewriter) copyFunction(out []byte) []byte {
 	return setLength(writer.out, sizeAt)
 }
 
-func (m *rewriter) fillFunction(out []byte) []byte {
-	writer, sizeAt := m.function(out)
+func (r *rewriter) fillFunction(out []byte) []byte {
+	writer, sizeAt := r.function(out)
 	writer.pushOutOfBounds(localTo)
 	writer.uncut(opMisc, miscFill, 0)
 	writer.ops(opLoop, emptyBlock)

@@ -15,16 +15,21 @@ const (
 // body is a function's body and what [bodyReader] found in it.
 type body struct {
 	// from, code and to are offsets in the module: of the locals' declarations, of the instructions, and of the end.
-	from, code, to int
+	from int
+	code int
+	to   int
 	// groups is the number of declarations of locals, which begin at localsAt. locals includes parameters.
-	groups, localsAt int
-	locals           uint32
+	groups   int
+	localsAt int
+	locals   uint32
 	// firstLoop and firstEdit index rewriter.loops and rewriter.edits. The first loop is the body itself.
-	firstLoop, firstEdit int
-	openingLoop          int32 // the loop with which the body begins, 0 for none
+	firstLoop   int
+	firstEdit   int
+	openingLoop int32 // the loop with which the body begins, 0 for none
 	// calls: the body has a call. bulk: it has a bulk operation that is charged by its size.
-	calls, bulk bool
-	leaf        bool // callers pay for the function
+	calls bool
+	bulk  bool
+	leaf  bool // callers pay for the function
 }
 
 // loop is a loop, or a whole body. Its price is charged at its head.
@@ -34,14 +39,16 @@ type loop struct {
 	targeted bool // a branch jumps back to it
 	// calls: its body, without inner loops, has a call. small, known after all bodies are read, means that several
 	// iterations are charged in advance.
-	calls, small bool
-	price        uint64
+	calls bool
+	small bool
+	price uint64
 }
 
 // edit replaces the bytes from at to to of a body.
 type edit struct {
-	at, to int
-	kind   editKind
+	at   int
+	to   int
+	kind editKind
 	// loop pays for a call. index is the index of a function, or the shift from a size to units of fuel.
 	loop  int32
 	index uint32
@@ -58,35 +65,35 @@ const (
 	editSized // charged in advance by its size
 )
 
-func (m *rewriter) code(n int) {
-	m.bodies = make([]body, 0, n)
+func (r *rewriter) code(n int) {
+	r.bodies = make([]body, 0, n)
 	for i := range n {
-		m.checkContext(m.At)
-		size := m.Count()
-		m.checkFunctionLimit(size, m.options.Limits.FunctionBytes, "the body of function %d in bytes")
-		end := m.End
-		m.End = m.At + size
-		b := body{from: m.At, to: m.End, firstLoop: len(m.loops), firstEdit: len(m.edits)}
-		m.locals(&b, m.params[m.types[i]])
-		b.code = m.At
-		m.loops = append(m.loops, loop{at: m.At})
-		m.instructions(&b)
-		m.bodies = append(m.bodies, b)
-		m.End = end
+		r.checkContext(r.At)
+		size := r.Count()
+		r.checkFunctionLimit(size, r.options.Limits.FunctionBytes, "the body of function %d in bytes")
+		end := r.End
+		r.End = r.At + size
+		b := body{from: r.At, to: r.End, firstLoop: len(r.loops), firstEdit: len(r.edits)}
+		r.locals(&b, r.params[r.types[i]])
+		b.code = r.At
+		r.loops = append(r.loops, loop{at: r.At})
+		r.instructions(&b)
+		r.bodies = append(r.bodies, b)
+		r.End = end
 	}
 }
 
-func (m *rewriter) inCode() bool { return m.bodies != nil && len(m.bodies) < len(m.types) }
+func (r *rewriter) inCode() bool { return r.bodies != nil && len(r.bodies) < len(r.types) }
 
-func (m *rewriter) locals(b *body, params uint32) {
-	b.groups = m.Count()
-	b.localsAt = m.At
+func (r *rewriter) locals(b *body, params uint32) {
+	b.groups = r.Count()
+	b.localsAt = r.At
 	count := uint64(params)
 	for range b.groups {
-		count += uint64(m.U32())
-		m.valueType()
+		count += uint64(r.U32())
+		r.valueType()
 	}
-	m.checkFunctionLimit(int(min(count, 1<<40)), m.options.Limits.Locals, "locals of function %d")
+	r.checkFunctionLimit(int(min(count, 1<<40)), r.options.Limits.Locals, "locals of function %d")
 	b.locals = uint32(count)
 }
 
@@ -105,20 +112,20 @@ type bodyReader struct {
 	smallConstant bool
 }
 
-func (m *rewriter) instructions(b *body) {
-	results := m.results[m.types[len(m.bodies)]]
-	m.blocks = append(m.blocks[:0], openBlock{loop: -1, results: int(results)})
-	reader := bodyReader{rewriter: m, body: b, bodyLoops: m.loops[b.firstLoop:], opening: true,
+func (r *rewriter) instructions(b *body) {
+	results := r.results[r.types[len(r.bodies)]]
+	r.blocks = append(r.blocks[:0], openBlock{loop: -1, results: int(results)})
+	reader := bodyReader{rewriter: r, body: b, bodyLoops: r.loops[b.firstLoop:], opening: true,
 		stats: functionStats{results: results}}
-	for len(m.blocks) > 0 {
+	for len(r.blocks) > 0 {
 		reader.instruction()
 	}
-	if m.At != m.End {
-		m.Malformed("the body of function %d continues after its end", m.current())
+	if r.At != r.End {
+		r.Malformed("the body of function %d continues after its end", r.current())
 	}
-	m.addEffort(b, &reader.stats, reader.bodyLoops)
+	r.addEffort(b, &reader.stats, reader.bodyLoops)
 	reader.bodyLoops[0].price += reader.price
-	m.loops = append(m.loops[:b.firstLoop], reader.bodyLoops...)
+	r.loops = append(r.loops[:b.firstLoop], reader.bodyLoops...)
 }
 
 func (r *bodyReader) instruction() {
@@ -167,13 +174,15 @@ func (r *bodyReader) control(kind instructionKind, op byte, start int) (price ui
 		r.stats.table(count)
 		return priceLoad
 	case kindCall:
-		r.body.calls, r.bodyLoops[r.current].calls = true, true
+		r.body.calls = true
+		r.bodyLoops[r.current].calls = true
 		function := r.Index(r.functions, "function")
 		r.edits = append(r.edits, edit{at: start, to: r.At, kind: editCall, loop: r.current, index: function})
 		r.stats.call(r.rewriter, r.typeOf(function))
 		return priceCall
 	case kindCallIndirect:
-		r.body.calls, r.bodyLoops[r.current].calls = true, true
+		r.body.calls = true
+		r.bodyLoops[r.current].calls = true
 		r.stats.call(r.rewriter, r.Index(len(r.params), "type"))
 		r.Index(r.tables, "table")
 		return priceIndirect
@@ -184,8 +193,7 @@ func (r *bodyReader) control(kind instructionKind, op byte, start int) (price ui
 func (r *bodyReader) openBlock(op byte) (price uint64) {
 	params, results := r.blockType()
 	r.stats.block(params, results)
-	block := openBlock{loop: -1, height: max(0, r.stats.height-int(params)), params: int(params),
-		results: int(results)}
+	block := openBlock{loop: -1, height: max(0, r.stats.height-int(params)), params: int(params), results: int(results)}
 	switch op {
 	case opLoop:
 		block.loop = r.openLoop()
@@ -207,7 +215,8 @@ func (r *bodyReader) openLoop() (index int32) {
 	r.bodyLoops = append(r.bodyLoops, loop{at: r.At, parent: r.current})
 	r.payCurrent()
 	if r.opening {
-		r.body.openingLoop, r.opening = index, false
+		r.body.openingLoop = index
+		r.opening = false
 	}
 	r.edits = append(r.edits, edit{at: r.At, to: r.At, kind: editLoopHead, loop: index})
 	r.current = index
@@ -296,16 +305,16 @@ func (r *bodyReader) operation(kind instructionKind, op byte, start int, afterSm
 	return 1
 }
 
-func (m *rewriter) memoryArgument() {
-	if m.U32() >= 32 {
-		m.Malformed("alignment")
+func (r *rewriter) memoryArgument() {
+	if r.U32() >= 32 {
+		r.Malformed("alignment")
 	}
-	m.Skip(5)
+	r.Skip(5)
 }
 
-func (m *rewriter) memoryZero() {
-	if m.Byte() != 0 {
-		m.refuse("several memories")
+func (r *rewriter) memoryZero() {
+	if r.Byte() != 0 {
+		r.refuse("several memories")
 	}
 }
 
@@ -321,20 +330,20 @@ func (r *bodyReader) constI32() {
 	}
 }
 
-func (m *rewriter) blockType() (params, results uint32) {
-	switch t := m.Signed(33); {
+func (r *rewriter) blockType() (params, results uint32) {
+	switch t := r.Signed(33); {
 	case t >= 0:
-		if t >= int64(len(m.params)) {
-			m.Malformed("type %d: there are %d", t, len(m.params))
+		if t >= int64(len(r.params)) {
+			r.Malformed("type %d: there are %d", t, len(r.params))
 		}
-		return m.params[t], m.results[t]
+		return r.params[t], r.results[t]
 	case t == -64, t >= -4, t == -16, t == -17:
 	case t == -5:
-		m.refuse("SIMD")
+		r.refuse("SIMD")
 	case t == -23:
-		m.refuse("exceptions")
+		r.refuse("exceptions")
 	default:
-		m.refuse("typed references")
+		r.refuse("typed references")
 	}
 	return 0, 1
 }
@@ -397,7 +406,8 @@ func (r *bodyReader) bulk(start int, kind editKind, afterSmall bool) {
 	if afterSmall {
 		return
 	}
-	r.body.bulk, r.usesBulk = true, true
+	r.body.bulk = true
+	r.usesBulk = true
 	r.stats.bulk++
 	r.edits = append(r.edits, edit{at: start, to: r.At, kind: kind})
 }

@@ -22,18 +22,27 @@ const (
 type openBlock struct {
 	loop int32 // the block's loop, -1 for none
 	// height is the stack's height at the block's start, without parameters.
-	height, params, results int
+	height  int
+	params  int
+	results int
 }
 
 // functionStats counts what decides the compile cost of a function.
 type functionStats struct {
-	branches, loops, values, bulk int
+	branches int
+	loops    int
+	values   int
+	bulk     int
 	// targets counts labels of tables; targetsInLoops counts each of them once for each enclosing loop.
-	targets, targetsInLoops int
-	depth, deepest          int // depth is the number of enclosing loops, deepest its maximum
+	targets        int
+	targetsInLoops int
+	// depth is the number of enclosing loops, deepest its maximum
+	depth   int
+	deepest int
 	// height is the stack's height, heldValues the sum of heights at all branches.
-	height, heldValues int
-	results            uint32 // the maximum of parameters and results of a block
+	height     int
+	heldValues int
+	results    uint32 // the maximum of parameters and results of a block
 }
 
 // apply changes the height as an opcode does without its immediates. In unreachable code the height is unknown.
@@ -98,11 +107,11 @@ func miscStackEffect(op uint32) int {
 	return -3
 }
 
-func (m *rewriter) typeOf(f uint32) uint32 {
-	if int(f) < m.imports {
-		return m.importTypes[f]
+func (r *rewriter) typeOf(f uint32) uint32 {
+	if int(f) < r.imports {
+		return r.importTypes[f]
 	}
-	return m.types[int(f)-m.imports]
+	return r.types[int(f)-r.imports]
 }
 
 // effort estimates the compile cost in microseconds. The parts are, in order: joins of blocks, tables, merges of
@@ -127,15 +136,15 @@ func (s *functionStats) effort(b *body, loops []loop) int {
 		(locals*locals*s.loops+s.values*int(s.results))/redundantShare*(1+s.deepest)
 }
 
-func (m *rewriter) addEffort(b *body, s *functionStats, loops []loop) {
+func (r *rewriter) addEffort(b *body, s *functionStats, loops []loop) {
 	effort := s.effort(b, loops)
-	m.effort += effort
-	m.report.Effort = m.effort
-	m.report.MaxEffort = max(m.report.MaxEffort, effort)
-	if limit := m.options.Limits.Effort; effort > limit {
+	r.effort += effort
+	r.report.Effort = r.effort
+	r.report.MaxEffort = max(r.report.MaxEffort, effort)
+	if limit := r.options.Limits.Effort; effort > limit {
 		panic(abort{&Exceeded{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, "+
-			"%d deep, %d locals)", m.current(), s.branches, s.loops, s.deepest, b.locals), effort, limit}})
+			"%d deep, %d locals)", r.current(), s.branches, s.loops, s.deepest, b.locals), effort, limit}})
 	}
-	m.checkLimit(m.effort, m.options.Limits.TotalEffort, "effort of compiling all functions in microseconds")
-	m.checkFunctionLimit(s.values, m.options.Limits.Values, "values passed by calls, blocks and jumps of function %d")
+	r.checkLimit(r.effort, r.options.Limits.TotalEffort, "effort of compiling all functions in microseconds")
+	r.checkFunctionLimit(s.values, r.options.Limits.Values, "values passed by calls, blocks and jumps of function %d")
 }

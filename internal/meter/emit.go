@@ -15,37 +15,38 @@ const (
 	smallPrice = 64
 )
 
-func (m *rewriter) emit() []byte {
-	out := append(make([]byte, 0, len(m.Data)+len(m.Data)/3), m.Data[:8]...)
+func (r *rewriter) emit() []byte {
+	out := append(make([]byte, 0, len(r.Data)+len(r.Data)/3), r.Data[:8]...)
 	types := []byte{0x60, 0, 1, 0x7e}
 	added := map[byte][][]byte{
 		wasm.Imports: {wasm.AppendU32(append(wasm.AppendSized(wasm.AppendSized(nil, []byte(Module)),
-			[]byte(Name)), 0), m.tickType())},
-		wasm.Globals: {append(wasm.AppendSigned([]byte{0x7e, 1, 0x42}, m.options.Budget), 0x0b)},
+			[]byte(Name)), 0), r.tickType())},
+		wasm.Globals: {append(wasm.AppendSigned([]byte{0x7e, 1, 0x42}, r.options.Budget), 0x0b)},
 	}
-	if added[wasm.Types] = [][]byte{types}; m.usesBulk {
+	added[wasm.Types] = [][]byte{types}
+	if r.usesBulk {
 		added[wasm.Types] = append(added[wasm.Types], []byte{0x60, 3, 0x7f, 0x7f, 0x7f, 0})
-		added[wasm.Functions] = [][]byte{wasm.AppendU32(nil, m.bulkType()), wasm.AppendU32(nil, m.bulkType())}
+		added[wasm.Functions] = [][]byte{wasm.AppendU32(nil, r.bulkType()), wasm.AppendU32(nil, r.bulkType())}
 	}
 	pending := []byte{wasm.Types, wasm.Imports, wasm.Globals}
-	for i := range m.sections {
-		s := &m.sections[i]
+	for i := range r.sections {
+		s := &r.sections[i]
 		for s.ID != wasm.Custom && len(pending) > 0 && sectionOrder[pending[0]] <= sectionOrder[s.ID] {
 			if pending[0] != s.ID {
-				out = m.extended(out, &section{Section: wasm.Section{ID: pending[0]}}, added[pending[0]])
+				out = r.extended(out, &section{Section: wasm.Section{ID: pending[0]}}, added[pending[0]])
 			}
 			pending = pending[1:]
 		}
 		if s.ID == wasm.Code {
-			out = m.emitCode(out, s)
+			out = r.emitCode(out, s)
 			continue
 		}
-		out = m.extended(out, s, added[s.ID])
+		out = r.extended(out, s, added[s.ID])
 	}
 	return out
 }
 
-func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
+func (r *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
 	out = append(out, s.ID)
 	if s.rewritten {
 		return wasm.AppendSized(out, s.items)
@@ -57,25 +58,25 @@ func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
 	return wasm.AppendSized(out, content)
 }
 
-func (m *rewriter) emitCode(out []byte, s *section) []byte {
-	m.report.Functions = len(m.bodies)
-	for i := range m.bodies {
-		b := &m.bodies[i]
-		b.leaf = m.isLeaf(i)
-		m.report.Leaves += btoi(b.leaf)
+func (r *rewriter) emitCode(out []byte, s *section) []byte {
+	r.report.Functions = len(r.bodies)
+	for i := range r.bodies {
+		b := &r.bodies[i]
+		b.leaf = r.isLeaf(i)
+		r.report.Leaves += btoi(b.leaf)
 	}
 	out = append(out, s.ID)
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
-	out = wasm.AppendU32(out, uint32(s.count+2*btoi(m.usesBulk)))
-	m.checkedAt = len(out)
-	for i := range m.bodies {
-		m.checkContext(len(out))
-		out = m.body(out, i)
+	out = wasm.AppendU32(out, uint32(s.count+2*btoi(r.usesBulk)))
+	r.checkedAt = len(out)
+	for i := range r.bodies {
+		r.checkContext(len(out))
+		out = r.body(out, i)
 	}
-	if m.usesBulk {
-		out = m.copyFunction(out)
-		out = m.fillFunction(out)
+	if r.usesBulk {
+		out = r.copyFunction(out)
+		out = r.fillFunction(out)
 	}
 	putPadded(out[sizeAt:sizeAt+5], uint32(len(out)-sizeAt-5))
 	return out
@@ -90,18 +91,20 @@ func putPadded(dst []byte, n uint32) {
 	dst[4] &^= 0x80
 }
 
-func (m *rewriter) loopsAndEdits(i int) ([]loop, []edit) {
-	loops, edits := m.loops[m.bodies[i].firstLoop:], m.edits[m.bodies[i].firstEdit:]
-	if i+1 < len(m.bodies) {
-		next := &m.bodies[i+1]
-		loops, edits = loops[:next.firstLoop-m.bodies[i].firstLoop], edits[:next.firstEdit-m.bodies[i].firstEdit]
+func (r *rewriter) loopsAndEdits(i int) ([]loop, []edit) {
+	loops := r.loops[r.bodies[i].firstLoop:]
+	edits := r.edits[r.bodies[i].firstEdit:]
+	if i+1 < len(r.bodies) {
+		next := &r.bodies[i+1]
+		loops = loops[:next.firstLoop-r.bodies[i].firstLoop]
+		edits = edits[:next.firstEdit-r.bodies[i].firstEdit]
 	}
 	return loops, edits
 }
 
 // isLeaf reports whether callers pay for a function. It merges the price of loops that are never jumped to.
-func (m *rewriter) isLeaf(i int) bool {
-	loops, _ := m.loopsAndEdits(i)
+func (r *rewriter) isLeaf(i int) bool {
+	loops, _ := r.loopsAndEdits(i)
 	targeted := false
 	for n := len(loops) - 1; n > 0; n-- {
 		if loops[n].targeted {
@@ -111,25 +114,25 @@ func (m *rewriter) isLeaf(i int) bool {
 			loops[n].price = 0
 		}
 	}
-	return !targeted && !m.bodies[i].calls && loops[0].price <= leafPrice
+	return !targeted && !r.bodies[i].calls && loops[0].price <= leafPrice
 }
 
 // priceCalls adds the price of calls to their loops and returns the price at the entry.
-func (m *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) {
+func (r *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) {
 	for n := range edits {
 		if e := &edits[n]; e.kind == editCall {
 			at := e.loop
 			for at > 0 && !loops[at].targeted {
 				at = loops[at].parent
 			}
-			if int(e.index) < m.imports {
+			if int(e.index) < r.imports {
 				loops[at].price += priceImport
-			} else if callee := &m.bodies[int(e.index)-m.imports]; callee.leaf {
-				loops[at].price += m.loops[callee.firstLoop].price
+			} else if callee := &r.bodies[int(e.index)-r.imports]; callee.leaf {
+				loops[at].price += r.loops[callee.firstLoop].price
 			}
 		}
 	}
-	b := &m.bodies[i]
+	b := &r.bodies[i]
 	if b.leaf {
 		return 0
 	}
@@ -155,10 +158,10 @@ func smallLoops(loops []loop) (weight uint64) {
 	return weight
 }
 
-func (m *rewriter) body(out []byte, i int) []byte {
-	b := &m.bodies[i]
-	loops, edits := m.loopsAndEdits(i)
-	entry := m.priceCalls(i, loops, edits)
+func (r *rewriter) body(out []byte, i int) []byte {
+	b := &r.bodies[i]
+	loops, edits := r.loopsAndEdits(i)
+	entry := r.priceCalls(i, loops, edits)
 	weight := smallLoops(loops)
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
@@ -167,7 +170,7 @@ func (m *rewriter) body(out []byte, i int) []byte {
 		charged = charged || loops[n].targeted
 	}
 	out = wasm.AppendU32(out, uint32(b.groups+btoi(charged)+btoi(b.bulk)+btoi(weight > 0)))
-	out = append(out, m.Data[b.localsAt:b.code]...)
+	out = append(out, r.Data[b.localsAt:b.code]...)
 	if charged {
 		out = append(out, 1, 0x7e)
 	}
@@ -177,21 +180,21 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	if weight > 0 {
 		out = append(out, 1, 0x7f)
 	}
-	writer := bodyWriter{m: m, out: out, fuelLocal: b.locals, sizeLocal: b.locals + 1, prepaidLocal: b.locals + 1 +
+	writer := bodyWriter{m: r, out: out, fuelLocal: b.locals, sizeLocal: b.locals + 1, prepaidLocal: b.locals + 1 +
 		uint32(btoi(b.bulk)),
 		weight: weight}
 	if entry > 0 {
 		writer.charge(entry)
-		m.report.Entries++
+		r.report.Entries++
 	}
 	at := b.code
 	for n := range edits {
 		e := &edits[n]
-		writer.out = append(writer.out, m.Data[at:e.at]...)
+		writer.out = append(writer.out, r.Data[at:e.at]...)
 		at = e.to
 		writer.edit(e, loops)
 	}
-	writer.out = append(writer.out, m.Data[at:b.to]...)
+	writer.out = append(writer.out, r.Data[at:b.to]...)
 	out = writer.out
 	return setLength(out, sizeAt)
 }

@@ -63,13 +63,18 @@ func (l Limits) filled() Limits {
 	return l
 }
 
+// Report describes a module and what [Instrument] added to it.
 type Report struct {
-	BytesIn, BytesOut      int
-	Functions, Leaves      int // leaves have no charge at their entry
-	Entries, Loops, Copies int // charged ones
-	// Effort is the compile cost of all functions, MaxEffort the highest of one, see [Limits.Effort].
-	Effort, MaxEffort int
-	Dropped           []string // the names of removed custom sections
+	BytesIn   int
+	BytesOut  int
+	Functions int
+	Leaves    int      // functions without charge at their entry
+	Entries   int      // charged entries
+	Loops     int      // charged loops
+	Copies    int      // charged bulk operations
+	Effort    int      // the compile cost of all functions, see [Limits.Effort]
+	MaxEffort int      // the highest compile cost of a function
+	Dropped   []string // the names of removed custom sections
 }
 
 // Refusal is the error of an unsupported feature.
@@ -91,8 +96,9 @@ type abort struct{ err error }
 
 // Exceeded is the error of a module beyond a limit.
 type Exceeded struct {
-	Subject      string // describes the size: `the body of function 12 in bytes`
-	Found, Limit int
+	Subject string // describes the size: `the body of function 12 in bytes`
+	Found   int
+	Limit   int
 }
 
 func (e *Exceeded) Error() string {
@@ -112,12 +118,14 @@ func Rewrite(ctx context.Context, original []byte, options Options) (out []byte,
 		switch r := recover().(type) {
 		case nil:
 		case *wasm.Malformed:
-			out, err = nil, r
+			out = nil
+			err = r
 		case abort:
 			if refusal, ok := r.err.(*Refusal); ok && module.inCode() {
 				refusal.Function = module.current()
 			}
-			out, err = nil, r.err
+			out = nil
+			err = r.err
 		default:
 			panic(r)
 		}

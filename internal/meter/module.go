@@ -28,8 +28,14 @@ type rewriter struct {
 
 // indexSpaces holds what the module's indices refer to. Every index must be below the original's counts.
 type indexSpaces struct {
-	params, results, types, importTypes []uint32
-	imports, functions, globals, tables int
+	params      []uint32
+	results     []uint32
+	types       []uint32
+	importTypes []uint32
+	imports     int
+	functions   int
+	globals     int
+	tables      int
 }
 
 type sums struct{ effort, tableElements, segmentElements int }
@@ -53,163 +59,169 @@ type section struct {
 const checkEvery = 64 << 10
 
 // checkContext aborts at intervals of checkEvery bytes if the caller gave up.
-func (m *rewriter) checkContext(at int) {
-	if at-m.checkedAt < checkEvery {
+func (r *rewriter) checkContext(at int) {
+	if at-r.checkedAt < checkEvery {
 		return
 	}
-	m.checkedAt = at
-	if m.ctx.Err() != nil {
-		panic(abort{context.Cause(m.ctx)})
+	r.checkedAt = at
+	if r.ctx.Err() != nil {
+		panic(abort{context.Cause(r.ctx)})
 	}
 }
 
-func (m *rewriter) refuse(feature string) { panic(abort{&Refusal{feature, m.At, -1}}) }
+func (r *rewriter) refuse(feature string) { panic(abort{&Refusal{feature, r.At, -1}}) }
 
-func (m *rewriter) parse() {
-	if string(m.Bytes(8)) != "\x00asm\x01\x00\x00\x00" {
-		m.At = 0
-		m.Malformed("expected a core module of version 1")
+func (r *rewriter) parse() {
+	if string(r.Bytes(8)) != "\x00asm\x01\x00\x00\x00" {
+		r.At = 0
+		r.Malformed("expected a core module of version 1")
 	}
 	last := 0
-	for next := range wasm.Sections(m.Data) {
-		m.At, m.End = next.From, next.To
+	for next := range wasm.Sections(r.Data) {
+		r.At = next.From
+		r.End = next.To
 		if int(next.ID) >= len(sectionOrder) {
-			m.Malformed("unknown section %d", next.ID)
+			r.Malformed("unknown section %d", next.ID)
 		}
 		if next.ID != wasm.Custom {
 			if sectionOrder[next.ID] <= last {
-				m.Malformed("section %d is out of order", next.ID)
+				r.Malformed("section %d is out of order", next.ID)
 			}
 			last = sectionOrder[next.ID]
 		}
 		s := section{Section: next}
-		keep := m.readSection(&s)
-		if m.At != s.To {
-			m.Malformed("section %d: %d bytes are left over", s.ID, s.To-m.At)
+		keep := r.readSection(&s)
+		if r.At != s.To {
+			r.Malformed("section %d: %d bytes are left over", s.ID, s.To-r.At)
 		}
 		if keep {
-			m.sections = append(m.sections, s)
+			r.sections = append(r.sections, s)
 		}
 	}
-	if len(m.types) != len(m.bodies) {
-		m.Malformed("%d functions, %d bodies", len(m.types), len(m.bodies))
+	if len(r.types) != len(r.bodies) {
+		r.Malformed("%d functions, %d bodies", len(r.types), len(r.bodies))
 	}
 }
 
 // readSection reads a section and reports whether the new module has it.
-func (m *rewriter) readSection(s *section) (keep bool) {
+func (r *rewriter) readSection(s *section) (keep bool) {
 	switch s.ID {
 	case wasm.Custom:
-		return m.custom(s)
+		return r.custom(s)
 	case wasm.Start:
-		s.items, s.rewritten = wasm.AppendU32(nil, m.newIndex(m.Index(m.functions, "function"))), true
+		s.items = wasm.AppendU32(nil, r.newIndex(r.Index(r.functions, "function")))
+		s.rewritten = true
 		return true
 	case wasm.DataCount:
-		start := m.At
-		m.U32()
-		s.items, s.rewritten = m.Data[start:m.At], true
+		start := r.At
+		r.U32()
+		s.items = r.Data[start:r.At]
+		s.rewritten = true
 		return true
 	case wasm.Tags:
-		m.refuse("exceptions")
+		r.refuse("exceptions")
 	}
-	s.count = m.Count()
-	m.checkItems(s)
-	start := m.At
-	m.readItems(s)
+	s.count = r.Count()
+	r.checkItems(s)
+	start := r.At
+	r.readItems(s)
 	if s.items == nil {
-		s.items = m.Data[start:m.At]
+		s.items = r.Data[start:r.At]
 	}
 	return true
 }
 
-func (m *rewriter) checkItems(s *section) {
-	switch limits := &m.options.Limits; s.ID {
+func (r *rewriter) checkItems(s *section) {
+	switch limits := &r.options.Limits; s.ID {
 	case wasm.Types:
-		m.checkLimit(s.count, limits.Types, "types of functions")
+		r.checkLimit(s.count, limits.Types, "types of functions")
 	case wasm.Functions:
-		m.checkLimit(s.count, limits.Functions, "functions of the module")
+		r.checkLimit(s.count, limits.Functions, "functions of the module")
 	case wasm.Elements, wasm.Data:
-		m.checkLimit(s.count, limits.Segments, "segments")
+		r.checkLimit(s.count, limits.Segments, "segments")
 	case wasm.Imports, wasm.Globals, wasm.Exports:
-		m.checkLimit(s.count, limits.Items, "imports, globals or exports")
+		r.checkLimit(s.count, limits.Items, "imports, globals or exports")
 	}
 }
 
-func (m *rewriter) readItems(s *section) {
+func (r *rewriter) readItems(s *section) {
 	switch s.ID {
 	case wasm.Types:
 		for range s.count {
-			m.checkContext(m.At)
-			m.functionType()
+			r.checkContext(r.At)
+			r.functionType()
 		}
 	case wasm.Imports:
 		for range s.count {
-			m.checkContext(m.At)
-			m.importItem()
+			r.checkContext(r.At)
+			r.importItem()
 		}
 	case wasm.Functions:
 		for range s.count {
-			m.types = append(m.types, m.Index(len(m.params), "type"))
+			r.types = append(r.types, r.Index(len(r.params), "type"))
 		}
-		m.functions += s.count
+		r.functions += s.count
 	case wasm.Tables:
-		m.tables += s.count
-		s.items, s.rewritten = m.tableItems(s.count), true
+		r.tables += s.count
+		s.items = r.tableItems(s.count)
+		s.rewritten = true
 	case wasm.Memories:
 		if s.count > 1 {
-			m.refuse("several memories")
+			r.refuse("several memories")
 		}
 		for range s.count {
-			m.memory()
+			r.memory()
 		}
 	case wasm.Globals:
-		s.items = m.globalItems(s.count)
+		s.items = r.globalItems(s.count)
 	case wasm.Exports:
-		s.items, s.rewritten = m.exportItems(s.count), true
+		s.items = r.exportItems(s.count)
+		s.rewritten = true
 	case wasm.Elements:
-		s.items, s.rewritten = m.elementItems(s.count), true
+		s.items = r.elementItems(s.count)
+		s.rewritten = true
 	case wasm.Code:
-		if s.count != len(m.types) {
-			m.Malformed("%d functions, %d bodies", len(m.types), s.count)
+		if s.count != len(r.types) {
+			r.Malformed("%d functions, %d bodies", len(r.types), s.count)
 		}
-		m.code(s.count)
+		r.code(s.count)
 	case wasm.Data:
 		for range s.count {
-			m.checkContext(m.At)
-			m.segment()
+			r.checkContext(r.At)
+			r.segment()
 		}
 	}
 }
 
 // newIndex is the index of a function in the new module, in which tick is the last import.
-func (m *rewriter) newIndex(f uint32) uint32 {
-	if int(f) >= m.imports {
+func (r *rewriter) newIndex(f uint32) uint32 {
+	if int(f) >= r.imports {
 		return f + 1
 	}
 	return f
 }
 
 // Indices of fuel, tick and the appended functions in the rewritten module; appended types follow the original's.
-func (m *rewriter) fuel() uint32     { return uint32(m.globals) }
-func (m *rewriter) tick() uint32     { return uint32(m.imports) }
-func (m *rewriter) copier() uint32   { return uint32(m.functions) + 1 }
-func (m *rewriter) filler() uint32   { return uint32(m.functions) + 2 }
-func (m *rewriter) tickType() uint32 { return uint32(len(m.params)) }
-func (m *rewriter) bulkType() uint32 { return uint32(len(m.params)) + 1 }
+func (r *rewriter) fuel() uint32     { return uint32(r.globals) }
+func (r *rewriter) tick() uint32     { return uint32(r.imports) }
+func (r *rewriter) copier() uint32   { return uint32(r.functions) + 1 }
+func (r *rewriter) filler() uint32   { return uint32(r.functions) + 2 }
+func (r *rewriter) tickType() uint32 { return uint32(len(r.params)) }
+func (r *rewriter) bulkType() uint32 { return uint32(len(r.params)) + 1 }
 
-func (m *rewriter) functionType() {
-	switch form := m.Byte(); form {
+func (r *rewriter) functionType() {
+	switch form := r.Byte(); form {
 	case 0x60:
 	case 0x4e, 0x4f, 0x50, 0x5e, 0x5f:
-		m.refuse("types of garbage collection")
+		r.refuse("types of garbage collection")
 	default:
-		m.Malformed("unknown form of type %#x", form)
+		r.Malformed("unknown form of type %#x", form)
 	}
-	for _, all := range []*[]uint32{&m.params, &m.results} {
-		n := m.Count()
-		m.checkLimit(n, typeValuesLimit, "parameters or results of a type")
+	for _, all := range []*[]uint32{&r.params, &r.results} {
+		n := r.Count()
+		r.checkLimit(n, typeValuesLimit, "parameters or results of a type")
 		for range n {
-			m.valueType()
+			r.valueType()
 		}
 		*all = append(*all, uint32(n))
 	}
@@ -217,109 +229,109 @@ func (m *rewriter) functionType() {
 
 const typeValuesLimit = 1000
 
-func (m *rewriter) checkLimit(n, limit int, what string) {
+func (r *rewriter) checkLimit(n, limit int, what string) {
 	if n > limit {
 		panic(abort{&Exceeded{what, n, limit}})
 	}
 }
 
-func (m *rewriter) checkFunctionLimit(n, limit int, what string) {
+func (r *rewriter) checkFunctionLimit(n, limit int, what string) {
 	if n > limit {
-		panic(abort{&Exceeded{fmt.Sprintf(what, m.current()), n, limit}})
+		panic(abort{&Exceeded{fmt.Sprintf(what, r.current()), n, limit}})
 	}
 }
 
-func (m *rewriter) current() int { return m.imports + len(m.bodies) }
+func (r *rewriter) current() int { return r.imports + len(r.bodies) }
 
-func (m *rewriter) valueType() byte {
-	t := m.Byte()
+func (r *rewriter) valueType() byte {
+	t := r.Byte()
 	switch t {
 	case 0x7f, 0x7e, 0x7d, 0x7c, 0x70, 0x6f:
 	case 0x7b:
-		m.refuse("SIMD")
+		r.refuse("SIMD")
 	case 0x69:
-		m.refuse("exceptions")
+		r.refuse("exceptions")
 	case 0x63, 0x64, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x71, 0x72, 0x73:
-		m.refuse("typed references")
+		r.refuse("typed references")
 	default:
-		m.Malformed("unknown type of values %#x", t)
+		r.Malformed("unknown type of values %#x", t)
 	}
 	return t
 }
 
-func (m *rewriter) importItem() {
-	if module := m.Name(); module == Module {
-		m.Malformed("imports from %q, which is the meter's", module)
+func (r *rewriter) importItem() {
+	if module := r.Name(); module == Module {
+		r.Malformed("imports from %q, which is the meter's", module)
 	}
-	m.Name()
-	switch kind := m.Byte(); kind {
+	r.Name()
+	switch kind := r.Byte(); kind {
 	case 0:
-		m.importTypes = append(m.importTypes, m.Index(len(m.params), "type"))
-		m.imports++
-		m.functions++
+		r.importTypes = append(r.importTypes, r.Index(len(r.params), "type"))
+		r.imports++
+		r.functions++
 	case 1:
-		m.reference()
-		m.limits(true)
-		m.tables++
+		r.reference()
+		r.limits(true)
+		r.tables++
 	case 2:
-		m.memory()
+		r.memory()
 	case 3:
-		m.valueType()
-		m.Byte()
-		m.globals++
+		r.valueType()
+		r.Byte()
+		r.globals++
 	case 4:
-		m.refuse("exceptions")
+		r.refuse("exceptions")
 	default:
-		m.Malformed("unknown kind of import %d", kind)
+		r.Malformed("unknown kind of import %d", kind)
 	}
 }
 
-func (m *rewriter) reference() byte {
-	t := m.Byte()
+func (r *rewriter) reference() byte {
+	t := r.Byte()
 	switch t {
 	case 0x70, 0x6f:
 	case 0x69, 0x74:
-		m.refuse("exceptions")
+		r.refuse("exceptions")
 	default:
-		m.refuse("typed references")
+		r.refuse("typed references")
 	}
 	return t
 }
 
-func (m *rewriter) limits(table bool) (low uint32, high *uint32) {
-	flags := m.Byte()
+func (r *rewriter) limits(table bool) (low uint32, high *uint32) {
+	flags := r.Byte()
 	switch {
 	case flags&2 != 0 && flags < 8:
-		m.refuse("threads")
+		r.refuse("threads")
 	case flags&4 != 0 && flags < 8:
-		m.refuse("memories of 64 bits")
+		r.refuse("memories of 64 bits")
 	case flags > 1:
-		m.Malformed("unknown flags of limits %#x", flags)
+		r.Malformed("unknown flags of limits %#x", flags)
 	}
-	low = m.U32()
+	low = r.U32()
 	if flags&1 != 0 {
-		n := m.U32()
+		n := r.U32()
 		high = &n
 	}
 	if table {
-		m.tableElements += int(low)
-		m.checkLimit(m.tableElements, m.options.Limits.TableElements, "elements of all tables")
+		r.tableElements += int(low)
+		r.checkLimit(r.tableElements, r.options.Limits.TableElements, "elements of all tables")
 	}
 	return low, high
 }
 
-func (m *rewriter) memory() { m.limits(false) }
+func (r *rewriter) memory() { r.limits(false) }
 
 // tableItems rewrites tables so that all together cannot grow far past the limit.
-func (m *rewriter) tableItems(count int) []byte {
+func (r *rewriter) tableItems(count int) []byte {
 	out := wasm.AppendU32(nil, uint32(count))
 	for range count {
-		if m.At < m.End && m.Data[m.At] == 0x40 {
-			m.refuse("typed references")
+		if r.At < r.End && r.Data[r.At] == 0x40 {
+			r.refuse("typed references")
 		}
-		out = append(out, m.reference())
-		low, high := m.limits(true)
-		most := max(low, uint32(m.options.Limits.TableElements/count))
+		out = append(out, r.reference())
+		low, high := r.limits(true)
+		most := max(low, uint32(r.options.Limits.TableElements/count))
 		if high != nil && *high < most {
 			most = *high
 		}
@@ -328,75 +340,75 @@ func (m *rewriter) tableItems(count int) []byte {
 	return out
 }
 
-func (m *rewriter) globalItems(count int) (out []byte) {
-	imported := m.globals
+func (r *rewriter) globalItems(count int) (out []byte) {
+	imported := r.globals
 	for i := range count {
 		// An initial value may name earlier globals.
-		m.globals = imported + i
-		start := m.At
-		m.valueType()
-		m.Byte()
-		out = append(out, m.Data[start:m.At]...)
-		out = m.constant(out)
+		r.globals = imported + i
+		start := r.At
+		r.valueType()
+		r.Byte()
+		out = append(out, r.Data[start:r.At]...)
+		out = r.constant(out)
 	}
-	m.globals = imported + count
+	r.globals = imported + count
 	return out
 }
 
-func (m *rewriter) constant(out []byte) []byte {
+func (r *rewriter) constant(out []byte) []byte {
 	for {
-		m.checkContext(m.At)
-		start := m.At
-		op := m.Byte()
+		r.checkContext(r.At)
+		start := r.At
+		op := r.Byte()
 		switch op {
 		case 0x0b, 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e:
 		case 0x41:
-			m.Skip(5)
+			r.Skip(5)
 		case 0x42:
-			m.Skip(10)
+			r.Skip(10)
 		case 0x43:
-			m.Bytes(4)
+			r.Bytes(4)
 		case 0x44:
-			m.Bytes(8)
+			r.Bytes(8)
 		case 0x23:
-			m.Index(m.globals, "global")
+			r.Index(r.globals, "global")
 		case 0xd0:
-			m.reference()
+			r.reference()
 		case opRefFunc:
-			out = wasm.AppendU32(append(out, op), m.newIndex(m.Index(m.functions, "function")))
+			out = wasm.AppendU32(append(out, op), r.newIndex(r.Index(r.functions, "function")))
 			continue
 		case 0xfd:
-			m.refuse("SIMD")
+			r.refuse("SIMD")
 		case 0xfb:
-			m.refuse("typed references")
+			r.refuse("typed references")
 		default:
-			m.Malformed("instruction %#x in a constant", op)
+			r.Malformed("instruction %#x in a constant", op)
 		}
-		out = append(out, m.Data[start:m.At]...)
+		out = append(out, r.Data[start:r.At]...)
 		if op == 0x0b {
 			return out
 		}
 	}
 }
 
-func (m *rewriter) exportItems(n int) []byte {
+func (r *rewriter) exportItems(n int) []byte {
 	out := wasm.AppendU32(nil, uint32(n))
 	for range n {
-		m.checkContext(m.At)
-		out = wasm.AppendSized(out, m.Bytes(m.Count()))
-		kind := m.Byte()
+		r.checkContext(r.At)
+		out = wasm.AppendSized(out, r.Bytes(r.Count()))
+		kind := r.Byte()
 		out = append(out, kind)
 		switch kind {
 		case 0:
-			out = wasm.AppendU32(out, m.newIndex(m.Index(m.functions, "function")))
+			out = wasm.AppendU32(out, r.newIndex(r.Index(r.functions, "function")))
 		case 1, 2:
-			out = wasm.AppendU32(out, m.U32())
+			out = wasm.AppendU32(out, r.U32())
 		case 3:
-			out = wasm.AppendU32(out, m.Index(m.globals, "global"))
+			out = wasm.AppendU32(out, r.Index(r.globals, "global"))
 		case 4:
-			m.refuse("exceptions")
+			r.refuse("exceptions")
 		default:
-			m.Malformed("unknown kind of export %d", kind)
+			r.Malformed("unknown kind of export %d", kind)
 		}
 	}
 	return out
@@ -404,122 +416,125 @@ func (m *rewriter) exportItems(n int) []byte {
 
 // elementItems rewrites element segments. Flags: bit 0 is off for an active segment; bit 1 is on if it names its table
 // or, with bit 0, is declared only; bit 2 is on if it contains expressions.
-func (m *rewriter) elementItems(n int) []byte {
+func (r *rewriter) elementItems(n int) []byte {
 	out := wasm.AppendU32(nil, uint32(n))
 	for range n {
-		flags := m.U32()
+		flags := r.U32()
 		if flags > 7 {
-			m.Malformed("unknown flags of an element segment %d", flags)
+			r.Malformed("unknown flags of an element segment %d", flags)
 		}
 		out = wasm.AppendU32(out, flags)
 		if flags&1 == 0 {
 			if flags&2 != 0 {
-				out = wasm.AppendU32(out, m.U32())
+				out = wasm.AppendU32(out, r.U32())
 			}
-			out = m.constant(out)
+			out = r.constant(out)
 		}
 		if flags&3 != 0 {
 			if flags&4 != 0 {
-				out = append(out, m.reference())
+				out = append(out, r.reference())
 			} else {
-				out = append(out, m.Byte())
+				out = append(out, r.Byte())
 			}
 		}
-		elements := m.Count()
-		m.segmentElements += elements
-		m.checkLimit(m.segmentElements, m.options.Limits.TableElements, "elements of all segments")
+		elements := r.Count()
+		r.segmentElements += elements
+		r.checkLimit(r.segmentElements, r.options.Limits.TableElements, "elements of all segments")
 		out = wasm.AppendU32(out, uint32(elements))
 		for range elements {
-			m.checkContext(m.At)
+			r.checkContext(r.At)
 			if flags&4 != 0 {
-				out = m.constant(out)
+				out = r.constant(out)
 			} else {
-				out = wasm.AppendU32(out, m.newIndex(m.Index(m.functions, "function")))
+				out = wasm.AppendU32(out, r.newIndex(r.Index(r.functions, "function")))
 			}
 		}
 	}
 	return out
 }
 
-func (m *rewriter) segment() {
-	flags := m.U32()
+func (r *rewriter) segment() {
+	flags := r.U32()
 	if flags > 2 {
-		m.Malformed("unknown flags of a data segment %d", flags)
+		r.Malformed("unknown flags of a data segment %d", flags)
 	}
-	if flags == 2 && m.U32() != 0 {
-		m.refuse("several memories")
+	if flags == 2 && r.U32() != 0 {
+		r.refuse("several memories")
 	}
 	if flags != 1 {
-		m.constant(nil)
+		r.constant(nil)
 	}
-	m.Bytes(m.Count())
+	r.Bytes(r.Count())
 }
 
 // custom keeps custom sections that do not name functions by index. It drops empty ones too: wazero 1.12 fails with EOF
 // if such a section ends the module.
-func (m *rewriter) custom(s *section) bool {
-	name := m.Name()
+func (r *rewriter) custom(s *section) bool {
+	name := r.Name()
 	if !utf8.ValidString(name) {
-		m.Malformed("the name of a custom section is not UTF-8")
+		r.Malformed("the name of a custom section is not UTF-8")
 	}
 	switch {
 	case name == "name":
-		s.items, s.rewritten = m.names(), true
+		s.items = r.names()
+		s.rewritten = true
 		return true
-	case m.At == m.End, strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."),
+	case r.At == r.End, strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."),
 		strings.HasPrefix(name, "metadata.code."), name == "linking":
-		m.report.Dropped = append(m.report.Dropped, name)
-		m.At = m.End
+		r.report.Dropped = append(r.report.Dropped, name)
+		r.At = r.End
 		return false
 	}
-	m.At = m.End
-	s.items, s.rewritten = m.Data[s.From:s.To], true
+	r.At = r.End
+	s.items = r.Data[s.From:s.To]
+	s.rewritten = true
 	return true
 }
 
 // names rewrites a name section and keeps the names of the module (0), of functions (1) and of locals (2).
-func (m *rewriter) names() []byte {
+func (r *rewriter) names() []byte {
 	out := wasm.AppendSized(nil, []byte("name"))
-	for m.At < m.End {
-		id := m.Byte()
-		size := m.Count()
-		from, end := m.At, m.End
-		m.End = m.At + size
+	for r.At < r.End {
+		id := r.Byte()
+		size := r.Count()
+		from := r.At
+		end := r.End
+		r.End = r.At + size
 		switch id {
 		case 0:
-			m.Name()
-			out = wasm.AppendSized(append(out, id), m.Data[from:m.At])
+			r.Name()
+			out = wasm.AppendSized(append(out, id), r.Data[from:r.At])
 		case 1, 2:
-			n := m.Count()
+			n := r.Count()
 			content := wasm.AppendU32(nil, uint32(n))
 			for range n {
-				m.checkContext(m.At)
+				r.checkContext(r.At)
 				// Names decide nothing: an index that is too large does no harm.
-				function := m.U32()
-				if int64(function) < int64(m.functions) {
-					function = m.newIndex(function)
+				function := r.U32()
+				if int64(function) < int64(r.functions) {
+					function = r.newIndex(function)
 				}
 				content = wasm.AppendU32(content, function)
-				start := m.At
+				start := r.At
 				if id == 1 {
-					m.Name()
+					r.Name()
 				} else {
-					for range m.Count() {
-						m.checkContext(m.At)
-						m.U32()
-						m.Name()
+					for range r.Count() {
+						r.checkContext(r.At)
+						r.U32()
+						r.Name()
 					}
 				}
-				content = append(content, m.Data[start:m.At]...)
+				content = append(content, r.Data[start:r.At]...)
 			}
 			out = wasm.AppendSized(append(out, id), content)
 		default:
-			m.At = m.End
+			r.At = r.End
 		}
-		if m.At != m.End {
-			m.Malformed("names: %d bytes are left over", m.End-m.At)
+		if r.At != r.End {
+			r.Malformed("names: %d bytes are left over", r.End-r.At)
 		}
-		m.End = end
+		r.End = end
 	}
 	return out
 }

@@ -19,9 +19,10 @@ import (
 
 // metric describes one metric of subjects of type T. labels follow the labels of its table.
 type metric[T any] struct {
-	name, help string
-	kind       prometheus.ValueType
-	labels     []string
+	name   string
+	help   string
+	kind   prometheus.ValueType
+	labels []string
 	// values calls value for each sample with the values of labels.
 	values func(of T, value func(v float64, labels ...string))
 	desc   *prometheus.Desc
@@ -89,7 +90,7 @@ type tableCollector[T any] struct {
 }
 
 // Collect implements [prometheus.Collector].
-func (a tableCollector[T]) Collect(to chan<- prometheus.Metric) { a.table.collect(to, a.subject) }
+func (t tableCollector[T]) Collect(to chan<- prometheus.Metric) { t.table.collect(to, t.subject) }
 
 // label returns a name as one line: names with invalid UTF-8 or control characters are quoted.
 func label(name string) string {
@@ -129,7 +130,8 @@ func (m *Metrics) Gatherer(s Sources) prometheus.Gatherer {
 	var modules []plugin.Info
 	var memory plugin.Memory // zero while plugins are loaded
 	if s.Plugins != nil {
-		modules, memory = s.Plugins.Modules(), s.Plugins.Memory()
+		modules = s.Plugins.Modules()
+		memory = s.Plugins.Memory()
 	}
 	r.MustRegister(pluginCollector{modules: modules}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -191,15 +193,15 @@ type redactingGatherer struct {
 var publishedLabels = []string{"connector", "feed", "topic"}
 
 // Gather implements [prometheus.Gatherer].
-func (s redactingGatherer) Gather() ([]*dto.MetricFamily, error) {
-	families, err := s.Gatherer.Gather()
+func (r redactingGatherer) Gather() ([]*dto.MetricFamily, error) {
+	families, err := r.Gatherer.Gather()
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			m.Label = slices.Clone(m.Label) // do not change the collector's labels
 			for i, pair := range m.Label {
 				value := pair.GetValue()
 				if !slices.Contains(publishedLabels, pair.GetName()) {
-					value = s.redact(value)
+					value = r.redact(value)
 				}
 				if value = label(value); value != pair.GetValue() {
 					m.Label[i] = &dto.LabelPair{Name: pair.Name, Value: &value}

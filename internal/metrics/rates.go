@@ -10,7 +10,8 @@ type rates struct {
 	mu sync.Mutex
 	// previous has the samples of the previous scrape. The second sample of a pair replaces the first, older one, once
 	// it is rateWindow old.
-	previous, samples map[rateKey][2]sample
+	previous map[rateKey][2]sample
+	samples  map[rateKey][2]sample
 }
 
 // rateKey identifies a counter. An empty connector means a counter of the worker.
@@ -38,8 +39,8 @@ func (r *rates) unlock() { r.mu.Unlock() }
 
 // rate returns the growth per second since the older sample. A counter that fell was reset; its rate is zero.
 func (r *rates) rate(key rateKey, now time.Time, value float64) (rate float64) {
-	pair, exists := r.previous[key]
-	if !exists || value < pair[1].value {
+	pair, ok := r.previous[key]
+	if !ok || value < pair[1].value {
 		pair = [2]sample{{now, value}, {now, value}}
 	}
 	if now.After(pair[0].at) {

@@ -44,7 +44,8 @@ func (t taskCollector) Collect(to chan<- prometheus.Metric) {
 		for _, snapshot := range c.Tasks {
 			counts.states[snapshot.ConnectState]++
 			// Further tasks are counted only, to bound the time of a scrape and the series in Prometheus.
-			if worker.tasks++; worker.tasks <= connect.MaxTasksWithMetrics {
+			worker.tasks++
+			if worker.tasks <= connect.MaxTasksWithMetrics {
 				t.collectTask(to, now, name, c.Type, snapshot)
 			}
 		}
@@ -77,10 +78,11 @@ func (t taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, c
 }
 
 type workerCounts struct {
-	connectors            []connect.Metrics // that run here, or of which a task does
-	tasks                 int
-	started, startedTasks connect.Startups
-	group                 cluster.Rebalances
+	connectors   []connect.Metrics // that run here, or of which a task does
+	tasks        int
+	started      connect.Startups
+	startedTasks connect.Startups
+	group        cluster.Rebalances
 }
 
 // connectorCount counts the connectors of the worker. In a group that excludes connectors of other workers of which it
@@ -132,7 +134,8 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 	})...)
 
 func startups(subject string, counts func(workerCounts) connect.Startups) []metric[workerCounts] {
-	name, help := "worker_"+subject+"_startup_", "Starts of a "+subject
+	name := "worker_" + subject + "_startup_"
+	help := "Starts of a " + subject
 	return []metric[workerCounts]{
 		counter(name+"attempts_total", help+".",
 			func(w workerCounts) float64 { return float64(counts(w).Succeeded + counts(w).Failed) }),
@@ -232,7 +235,8 @@ const lastMinute = "In the last minute; NaN without any, as in Kafka."
 
 // averageAndMax returns PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
 func averageAndMax(prefix, suffix, help string, value func(*task.MetricsSnapshot) task.Summary) []metric[taskSample] {
-	prefix, help = "kafka_connect_"+prefix, help+" "+lastMinute
+	prefix = "kafka_connect_" + prefix
+	help = help + " " + lastMinute
 	return []metric[taskSample]{
 		gauge(prefix+"_avg"+suffix, help, func(t taskSample) float64 { return value(&t.Counters).Avg }),
 		gauge(prefix+"_max"+suffix, help, func(t taskSample) float64 { return value(&t.Counters).Max }),
@@ -315,8 +319,7 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 // response was the last of its changes. The time since the last notification reveals a subscription that does not work,
 // even if the service still lists it.
 var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
-	withRate("source_task_source_record_poll", "Rows that a source has read, acknowledged by Kafka or not.",
-		rowsRead),
+	withRate("source_task_source_record_poll", "Rows that a source has read, acknowledged by Kafka or not.", rowsRead),
 	withRate("source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
 	averageAndMax("source_task_poll_batch", "_time_ms",
 		"Time from the request of a page to its last row, in milliseconds.",

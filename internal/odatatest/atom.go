@@ -133,7 +133,8 @@ func (e *atomEncoder) typeAttribute(p *property) string {
 }
 
 func (e *atomEncoder) entry(s *shape, r *row, attributes string) {
-	a, typ := e.p.atom, s.table.typ
+	a := e.p.atom
+	typ := s.table.typ
 	e.add("<", a, "entry", attributes)
 	if typ.versioned() >= 0 {
 		e.add(" ", e.p.m, `etag="`)
@@ -168,7 +169,8 @@ func (e *atomEncoder) entry(s *shape, r *row, attributes string) {
 func (e *atomEncoder) properties(s *shape, r *row) {
 	e.add("<", e.p.m, "properties>")
 	for i, c := range s.columns {
-		p, v := &s.table.typ.properties[c], &r.values[c]
+		p := &s.table.typ.properties[c]
+		v := &r.values[c]
 		if v.null && e.x.sw.OmitNull {
 			continue
 		}

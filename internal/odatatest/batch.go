@@ -38,7 +38,8 @@ func (p *part) Write(b []byte) (int, error) {
 
 // changeset collects the writes of a changeset: they are undone if one of them fails, else recorded.
 type changeset struct {
-	undo, done []func()
+	undo []func()
+	done []func()
 }
 
 func (c *changeset) rollback() {
@@ -195,7 +196,8 @@ func (x *exchange) enclosed(p *multipart.Part, set *changeset) (*exchange, *faul
 	if err != nil {
 		return nil, badRequest("The method of a part cannot be read: %v", err)
 	}
-	r.Header, r.Host = http.Header(header), x.r.Host
+	r.Header = http.Header(header)
+	r.Host = x.r.Host
 	sw := x.sw
 	sw.LoseAnswer = 0
 	if x.matched() {

@@ -151,9 +151,9 @@ func complexFromJSON(p *property, object map[string]any) (*value, error) {
 	v := &value{kind: complexKind, fields: make([]value, len(p.complex.properties))}
 	for i := range p.complex.properties {
 		inner := &p.complex.properties[i]
-		content, given := object[inner.name]
+		content, ok := object[inner.name]
 		v.fields[i] = value{kind: inner.kind, null: true}
-		if !given {
+		if !ok {
 			continue
 		}
 		field, err := fromJSON(inner, content)

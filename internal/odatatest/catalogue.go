@@ -37,12 +37,15 @@ func (x *exchange) catalogue(rest string) *fault {
 	}
 	var rows []string
 	for i := 1; i <= x.sw.Catalogue && len(rows) < top; i++ {
-		name, title := fmt.Sprintf("ZDEMO_%05d_SRV", i), fmt.Sprintf("Demo service %d", i)
+		name := fmt.Sprintf("ZDEMO_%05d_SRV", i)
+		title := fmt.Sprintf("Demo service %d", i)
 		switch i {
 		case 1:
-			name, title = "NORTHWIND_SRV", "Northwind"
+			name = "NORTHWIND_SRV"
+			title = "Northwind"
 		case 2:
-			name, title = "NORTHWIND_ODP_SRV", "Northwind for operational data provisioning"
+			name = "NORTHWIND_ODP_SRV"
+			title = "Northwind for operational data provisioning"
 		}
 		if strings.HasPrefix(name, prefix) {
 			rows = append(rows, fmt.Sprintf(

@@ -4,9 +4,10 @@ import "time"
 
 // change is a change of a row: before is nil for an insert, after for a deletion.
 type change struct {
-	key           []value
-	before, after *row
-	at            time.Time
+	key    []value
+	before *row
+	after  *row
+	at     time.Time
 }
 
 // note records a change of a row. The caller holds t.mu.

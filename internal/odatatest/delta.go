@@ -41,7 +41,7 @@ func parseMark(token string) (m mark, ok bool) {
 // tracks reports whether the changes of a feed are tracked, and whether the client requested that.
 func (x *exchange) tracks(src source) (tracked, asked bool) {
 	asked = prefers(x.r.Header.Get("Prefer"), "odata.track-changes")
-	if src.navigation != nil || x.query.filter != "" && x.sw.Delta != "links" {
+	if src.navigation != nil || (x.query.filter != "" && x.sw.Delta != "links") {
 		return false, asked
 	}
 	switch x.sw.Delta {
@@ -126,7 +126,10 @@ func (x *exchange) accepted() bool {
 
 // delta answers with the changes since a token. Further pages are requested by $skiptoken=TOKEN_UPTO_POSITION.
 func (x *exchange) delta(src source, token string) *fault {
-	t, from, to, at := src.table, mark{}, 0, 0
+	t := src.table
+	from := mark{}
+	to := 0
+	at := 0
 	parts := strings.Split(strings.Trim(token, "'"), "_")
 	ok := len(parts) == 2 || len(parts) == 4
 	if ok {
@@ -173,7 +176,8 @@ func (x *exchange) delta(src source, token string) *fault {
 			e.deleted(string(x.appendLocal(nil, t, &row{values: list[at].key})), list[at].at)
 		}
 	}
-	next, link := "", ""
+	next := ""
+	link := ""
 	if at < len(list) {
 		from := from.token()
 		next = x.link(src.path + "?$skiptoken=" + from + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(at))

@@ -63,8 +63,7 @@ func (m *northwind) addAllTypes() {
 			nullable:  true,
 			maxLength: 200},
 		{name: "Day", kind: dateTimeKind, nullable: true, sap: ` sap:display-format="Date"`},
-		{name: "Place", kind: complexKind, nullable: true,
-			complex: address}}
+		{name: "Place", kind: complexKind, nullable: true, complex: address}}
 	typ := &entityType{name: "AllType", keys: 1, properties: columns}
 	var moments []int64
 	for _, s := range edgeMoments {
@@ -114,7 +113,8 @@ func fillEdge(r *row, i int, k kind, n int, moments []int64) {
 	case dateTimeOffsetKind:
 		r.setNumber(i, moments[n%len(moments)])
 		// The ends of the calendar cannot be shifted.
-		if r.values[i].zone = [4]int16{0, 330, -210, 60}[n%4]; n%len(moments) == 1 || n%len(moments) == 2 ||
+		r.values[i].zone = [4]int16{0, 330, -210, 60}[n%4]
+		if n%len(moments) == 1 || n%len(moments) == 2 ||
 			n%len(moments) == 11 {
 			r.values[i].zone = 0
 		}

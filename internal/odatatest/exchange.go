@@ -144,8 +144,8 @@ func (x *exchange) dropped() bool {
 
 // writes reports whether this is a write from outside, not inside a batch.
 func (x *exchange) writes() bool {
-	_, inside := x.w.(*part)
-	return !inside && x.method != http.MethodGet && x.method != http.MethodHead
+	_, ok := x.w.(*part)
+	return !ok && x.method != http.MethodGet && x.method != http.MethodHead
 }
 
 // interfere answers in the service's place, like networks and servers in front of services: alternately by a reset and
@@ -155,7 +155,9 @@ func (x *exchange) interfere() {
 		reset(x.w)
 		return
 	}
-	x.sw.Status, x.sw.StatusBody, x.sw.StatusMessage = http.StatusBadGateway, "html", ""
+	x.sw.Status = http.StatusBadGateway
+	x.sw.StatusBody = "html"
+	x.sw.StatusMessage = ""
 	x.refuse()
 }
 

@@ -96,7 +96,8 @@ func (s *selection) total() int {
 	if s.navigation == nil && s.filter == nil {
 		return s.table.count()
 	}
-	c, n := s.cursor(), 0
+	c := s.cursor()
+	n := 0
 	for s.narrow(c); c.next() && !s.isAfter(c.current); {
 		if s.holds(c.current) && s.filter.matches(c.current) {
 			n++
@@ -107,7 +108,8 @@ func (s *selection) total() int {
 
 // rows returns the rows of a page one by one, and the position of the page if positions are counted.
 func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
-	skip, c := max(0, s.query.skip), s.cursor()
+	skip := max(0, s.query.skip)
+	c := s.cursor()
 	token := s.query.skipToken
 	if counted := !s.natural || x.sw.SkipToken == "offset" || x.sw.SkipToken == "opaque"; counted && token != "" {
 		n, err := natural(strings.TrimPrefix(opened(token), "@"))
@@ -120,12 +122,14 @@ func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 		if f != nil {
 			return nil, 0, f
 		}
-		at, end := c.at, c.end
+		at := c.at
+		end := c.end
 		c.seekBehind(key)
 		if s.navigation != nil && c.step > 1 {
 			c.at += ((at-c.at)%c.step + c.step) % c.step // back onto the rows of this parent
 		}
-		c.at, c.end = max(c.at, at), end
+		c.at = max(c.at, at)
+		c.end = end
 		skip = 0
 	} else {
 		s.narrow(c)
@@ -209,7 +213,8 @@ func (s *selection) sorted(skip int) func() *row {
 	return func() *row {
 		for skip < len(places) {
 			r := s.table.find(places[skip].key)
-			if skip++; r != nil {
+			skip++
+			if r != nil {
 				return r
 			}
 		}
@@ -235,7 +240,8 @@ func truth(b bool) int {
 // pageLimit returns the number of rows after which this feed ends, zero for no limit; linked reports whether a next
 // link follows.
 func (x *exchange) pageLimit() (limit int, linked bool) {
-	limit, linked = x.sw.PageSize, true
+	limit = x.sw.PageSize
+	linked = true
 	if wanted := preferredPage(x.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
 		limit = wanted
 	}
@@ -306,7 +312,8 @@ func (x *exchange) feed(src source) *fault {
 	x.send(http.StatusOK, "feed")
 	e.begin(shape, src.path, count)
 	p := x.page(sel, e, shape, next)
-	link, delta := "", ""
+	link := ""
+	delta := ""
 	if p.more {
 		query := x.query.follow(x.query.top-p.rows, x.token(sel, start+p.rows, p.last))
 		if tracked && x.query.option(startToken) == "" {

@@ -11,7 +11,8 @@ type expression struct {
 	eval func(r *row) value
 	kind kind
 	// Inclusive bounds of the first key property of all matching rows; nil means no bound.
-	low, high *value
+	low  *value
+	high *value
 }
 
 func (e *expression) matches(r *row) bool {
@@ -54,7 +55,8 @@ func (p *filterParser) or() (*expression, error) {
 		if right, err = p.operand(p.and); err != nil {
 			break
 		}
-		a, b := left, right
+		a := left
+		b := right
 		left = &expression{kind: booleanKind, eval: func(r *row) value { return boolean(a.matches(r) || b.matches(r)) }}
 		if a.low != nil && b.low != nil {
 			left.low = lesser(a.low, b.low)
@@ -73,7 +75,8 @@ func (p *filterParser) and() (*expression, error) {
 		if right, err = p.operand(p.comparison); err != nil {
 			break
 		}
-		a, b := left, right
+		a := left
+		b := right
 		left = &expression{kind: booleanKind, eval: func(r *row) value { return boolean(a.matches(r) && b.matches(r)) },
 			low: greater(a.low, b.low), high: lesser(a.high, b.high)}
 	}
@@ -89,14 +92,14 @@ func (p *filterParser) operand(parse func() (*expression, error)) (*expression, 
 }
 
 func lesser(a, b *value) *value {
-	if a == nil || b != nil && mustCompare(b, a) < 0 {
+	if a == nil || (b != nil && mustCompare(b, a) < 0) {
 		return b
 	}
 	return a
 }
 
 func greater(a, b *value) *value {
-	if a == nil || b != nil && mustCompare(b, a) > 0 {
+	if a == nil || (b != nil && mustCompare(b, a) > 0) {
 		return b
 	}
 	return a
@@ -141,16 +144,18 @@ func (p *filterParser) comparison() (*expression, error) {
 
 func (p *filterParser) compared(start token, operator string, accept func(int) bool, left,
 	right *expression) (*expression, error) {
-	a, b := left.eval, right.eval
+	a := left.eval
+	b := right.eval
 	if _, ok := compare(&value{kind: left.kind, text: []byte("0")}, &value{kind: right.kind, text: []byte("0")}); !ok &&
 		!right.nothing() && !left.nothing() {
 		return nil, fmt.Errorf("operator '%s' incompatible with operand types '%s' and '%s' at position %d", operator,
 			left.kind, right.kind, start.at)
 	}
 	e := &expression{kind: booleanKind, eval: func(r *row) value {
-		x, y := a(r), b(r)
+		x := a(r)
+		y := b(r)
 		if x.null || y.null {
-			return boolean(operator == "eq" && x.null && y.null || operator == "ne" && x.null != y.null)
+			return boolean((operator == "eq" && x.null && y.null) || (operator == "ne" && x.null != y.null))
 		}
 		c, _ := compare(&x, &y)
 		return boolean(accept(c))

@@ -162,7 +162,8 @@ func (e *jsonEncoder) related(x *expansion, s *shape, r *row) {
 	e.add("[")
 	rows := 0
 	next := e.x.inner(x, s, r, func(child *row) {
-		if rows++; rows > 1 {
+		rows++
+		if rows > 1 {
 			e.add(",")
 		}
 		e.object(x.shape, child)
@@ -214,7 +215,8 @@ func (e *jsonEncoder) value(v *value, p *property) {
 func (e *jsonEncoder) complex(v *value, p *property) {
 	e.add(`{"__metadata":{"type":"`, e.x.mount.namespace, ".", p.complex.name, `"}`)
 	for i := range v.fields {
-		if inner := &p.complex.properties[i]; !v.fields[i].null || !e.x.sw.OmitNull {
+		inner := &p.complex.properties[i]
+		if !v.fields[i].null || !e.x.sw.OmitNull {
 			e.add(`,"`, inner.name, `":`)
 			e.value(&v.fields[i], inner)
 		}

@@ -115,9 +115,13 @@ func (s *Service) Ledger() Ledger {
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()
 	l := s.book.l
-	l.Requests, l.Deleted, l.Born = slices.Clone(l.Requests), slices.Clone(l.Deleted), slices.Clone(l.Born)
-	l.Statuses, l.Writes = maps.Clone(l.Statuses), maps.Clone(l.Writes)
+	l.Requests = slices.Clone(l.Requests)
+	l.Deleted = slices.Clone(l.Deleted)
+	l.Born = slices.Clone(l.Born)
+	l.Statuses = maps.Clone(l.Statuses)
+	l.Writes = maps.Clone(l.Writes)
 	l.NotifyStatuses = maps.Clone(l.NotifyStatuses)
-	l.FailedLogonsOf, l.Sessions = maps.Clone(l.FailedLogonsOf), maps.Clone(l.Sessions)
+	l.FailedLogonsOf = maps.Clone(l.FailedLogonsOf)
+	l.Sessions = maps.Clone(l.Sessions)
 	return l
 }

@@ -53,7 +53,7 @@ func (l *lexer) next() error {
 		s, err := l.quoted()
 		l.tok.literal = &value{kind: stringKind, text: s}
 		return err
-	case c == '-' || c >= '0' && c <= '9':
+	case c == '-' || (c >= '0' && c <= '9'):
 		return l.number()
 	}
 	return l.word()
@@ -86,7 +86,8 @@ func (l *lexer) number() error {
 			break
 		}
 	}
-	digits, suffix := l.text[start:l.at], byte(0)
+	digits := l.text[start:l.at]
+	suffix := byte(0)
 	if l.at < len(l.text) && strings.IndexByte("LlMmDdFf", l.text[l.at]) >= 0 {
 		suffix = l.text[l.at] | 0x20
 		l.at++
@@ -191,7 +192,7 @@ func parsePlain(k kind, s string) (*value, error) {
 		}
 	case byteKind, sbyteKind, int16Kind, int32Kind, int64Kind:
 		n, err := strconv.ParseInt(s, 10, integerBits[k])
-		if err != nil || k == byteKind && n < 0 {
+		if err != nil || (k == byteKind && n < 0) {
 			return nil, wrong()
 		}
 		v.num = n
@@ -241,7 +242,7 @@ func fractionTicks(s string) int64 {
 
 func parseMoment(k kind, s string) (*value, error) {
 	m := momentForm.FindStringSubmatch(s)
-	if m == nil || k == dateTimeKind && len(m[8]) > 1 || k == dateTimeOffsetKind && m[8] == "" {
+	if m == nil || (k == dateTimeKind && len(m[8]) > 1) || (k == dateTimeOffsetKind && m[8] == "") {
 		return nil, fmt.Errorf("expected a value of type %s, found %q", k, s)
 	}
 	t := time.Date(int(digits(m[1])), time.Month(digits(m[2])), int(digits(m[3])), int(digits(m[4])), int(digits(m[5])),
@@ -311,7 +312,7 @@ func appendLiteral(b []byte, v *value) []byte {
 func appendPercent(b, text []byte) []byte {
 	const hexadecimal = "0123456789ABCDEF"
 	for _, c := range text {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || bytes.IndexByte([]byte("-_.~'*"),
+		if (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || bytes.IndexByte([]byte("-_.~'*"),
 			c) >= 0 {
 			b = append(b, c)
 			continue

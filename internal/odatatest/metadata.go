@@ -9,9 +9,12 @@ import (
 func (x *exchange) metadata() *fault {
 	d := &edmx{x: x}
 	if x.sw.Prefixes {
-		d.edmx, d.m, d.edm = "x", "meta", "edm:"
+		d.edmx = "x"
+		d.m = "meta"
+		d.edm = "edm:"
 	} else {
-		d.edmx, d.m = "edmx", "m"
+		d.edmx = "edmx"
+		d.m = "m"
 	}
 	d.document()
 	return x.text("application/xml;charset=utf-8", []byte(d.String()))
@@ -20,166 +23,172 @@ func (x *exchange) metadata() *fault {
 // edmx writes an EDMX document; the fields are the prefixes of its namespaces.
 type edmx struct {
 	strings.Builder
-	x            *exchange
-	edmx, m, edm string
+	x    *exchange
+	edmx string
+	m    string
+	edm  string
 }
 
-func (d *edmx) f(format string, arguments ...any) { fmt.Fprintf(&d.Builder, format, arguments...) }
+func (e *edmx) f(format string, arguments ...any) { fmt.Fprintf(&e.Builder, format, arguments...) }
 
-func (d *edmx) document() {
-	mount, model := d.x.mount, d.x.model()
-	d.f(`<?xml version="1.0" encoding="utf-8"?>`+"\n"+
-		`<%s:Edmx Version="1.0" xmlns:%s="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:%s="%s"`, d.edmx, d.edmx,
-		d.m, nsM)
+func (e *edmx) document() {
+	mount := e.x.mount
+	model := e.x.model()
+	e.f(`<?xml version="1.0" encoding="utf-8"?>`+"\n"+
+		`<%s:Edmx Version="1.0" xmlns:%s="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:%s="%s"`, e.edmx, e.edmx,
+		e.m, nsM)
 	if mount.sap {
-		d.f(` xmlns:sap="http://www.sap.com/Protocols/SAPData"`)
+		e.f(` xmlns:sap="http://www.sap.com/Protocols/SAPData"`)
 	}
-	d.f(">\n<%s:DataServices %s:DataServiceVersion=\"2.0\">\n", d.edmx, d.m)
-	d.schema(mount.namespace)
+	e.f(">\n<%s:DataServices %s:DataServiceVersion=\"2.0\">\n", e.edmx, e.m)
+	e.schema(mount.namespace)
 	for _, t := range model.tables {
-		d.entityType(t)
+		e.entityType(t)
 	}
 	for _, c := range model.complexTypes {
-		d.f("<%sComplexType Name=\"%s\">\n", d.edm, c.name)
+		e.f("<%sComplexType Name=\"%s\">\n", e.edm, c.name)
 		for i := range c.properties {
-			d.property(&c.properties[i])
+			e.property(&c.properties[i])
 		}
-		d.f("</%sComplexType>\n", d.edm)
+		e.f("</%sComplexType>\n", e.edm)
 	}
 	for _, a := range model.associations {
-		d.association(a)
+		e.association(a)
 	}
 	if mount.odp {
-		d.odpTypes()
+		e.odpTypes()
 	}
 	if !mount.sap { // Microsoft's Northwind keeps types and container apart
-		d.f("</%sSchema>\n", d.edm)
-		d.schema("ODataWeb.Northwind.Model")
+		e.f("</%sSchema>\n", e.edm)
+		e.schema("ODataWeb.Northwind.Model")
 	}
-	d.container()
-	d.f("</%sSchema>\n</%s:DataServices>\n</%s:Edmx>\n", d.edm, d.edmx, d.edmx)
+	e.container()
+	e.f("</%sSchema>\n</%s:DataServices>\n</%s:Edmx>\n", e.edm, e.edmx, e.edmx)
 }
 
-func (d *edmx) schema(namespace string) {
+func (e *edmx) schema(namespace string) {
 	const edm2008 = "http://schemas.microsoft.com/ado/2008/09/edm"
-	if d.edm == "" {
-		d.f(`<Schema Namespace="%s" xmlns="%s"`, namespace, edm2008)
+	if e.edm == "" {
+		e.f(`<Schema Namespace="%s" xmlns="%s"`, namespace, edm2008)
 	} else {
-		d.f(`<edm:Schema Namespace="%s" xmlns:edm="%s"`, namespace, edm2008)
+		e.f(`<edm:Schema Namespace="%s" xmlns:edm="%s"`, namespace, edm2008)
 	}
-	if d.x.mount.sap {
-		d.f(` sap:schema-version="1"`)
+	if e.x.mount.sap {
+		e.f(` sap:schema-version="1"`)
 	}
-	d.f(">\n")
+	e.f(">\n")
 }
 
-func (d *edmx) entityType(t *table) {
+func (e *edmx) entityType(t *table) {
 	typ := t.typ
-	d.f("<%sEntityType Name=\"%s\">\n<%sKey>\n", d.edm, typ.name, d.edm)
+	e.f("<%sEntityType Name=\"%s\">\n<%sKey>\n", e.edm, typ.name, e.edm)
 	for i := range typ.keys {
-		d.f("<%sPropertyRef Name=\"%s\"/>\n", d.edm, typ.properties[i].name)
+		e.f("<%sPropertyRef Name=\"%s\"/>\n", e.edm, typ.properties[i].name)
 	}
-	d.f("</%sKey>\n", d.edm)
+	e.f("</%sKey>\n", e.edm)
 	for i := range typ.properties {
-		d.property(&typ.properties[i])
+		e.property(&typ.properties[i])
 	}
 	for _, n := range typ.navigations {
-		from, to := n.join.dependent.name, n.join.principal.name
+		from := n.join.dependent.name
+		to := n.join.principal.name
 		if n.many {
 			from, to = to, from
 		}
-		d.f("<%sNavigationProperty Name=\"%s\" Relationship=\"%s.%s\" FromRole=\"%s\" ToRole=\"%s\"/>\n", d.edm, n.name,
-			d.x.mount.namespace, n.join.name, from, to)
+		e.f("<%sNavigationProperty Name=\"%s\" Relationship=\"%s.%s\" FromRole=\"%s\" ToRole=\"%s\"/>\n", e.edm, n.name,
+			e.x.mount.namespace, n.join.name, from, to)
 	}
-	d.f("</%sEntityType>\n", d.edm)
+	e.f("</%sEntityType>\n", e.edm)
 }
 
-func (d *edmx) property(p *property) {
+func (e *edmx) property(p *property) {
 	name := p.kind.String()
 	if p.complex != nil {
-		name = d.x.mount.namespace + "." + p.complex.name
+		name = e.x.mount.namespace + "." + p.complex.name
 	}
-	d.f(`<%sProperty Name="%s" Type="%s" Nullable="%t"`, d.edm, p.name, name, p.nullable)
+	e.f(`<%sProperty Name="%s" Type="%s" Nullable="%t"`, e.edm, p.name, name, p.nullable)
 	switch {
 	case p.maxLength > 0:
-		d.f(` MaxLength="%d"`, p.maxLength)
+		e.f(` MaxLength="%d"`, p.maxLength)
 	case p.maxLength < 0:
-		d.f(` MaxLength="Max"`)
+		e.f(` MaxLength="Max"`)
 	}
 	switch p.kind {
 	case decimalKind:
-		d.f(` Precision="%d" Scale="%d"`, p.precision, p.scale)
+		e.f(` Precision="%d" Scale="%d"`, p.precision, p.scale)
 	case dateTimeKind:
-		if d.x.mount.sap {
-			d.f(` Precision="7"`)
+		if e.x.mount.sap {
+			e.f(` Precision="7"`)
 		}
 	case stringKind:
-		if !d.x.mount.sap {
-			d.f(` Unicode="true" FixedLength="false"`)
+		if !e.x.mount.sap {
+			e.f(` Unicode="true" FixedLength="false"`)
 		}
 	}
 	if p.version {
-		d.f(` ConcurrencyMode="Fixed"`)
+		e.f(` ConcurrencyMode="Fixed"`)
 	}
-	if p.identity && !d.x.mount.sap {
-		d.f(` p8:StoreGeneratedPattern="Identity" xmlns:p8="http://schemas.microsoft.com/ado/2009/02/edm/annotation"`)
+	if p.identity && !e.x.mount.sap {
+		e.f(` p8:StoreGeneratedPattern="Identity" xmlns:p8="http://schemas.microsoft.com/ado/2009/02/edm/annotation"`)
 	}
-	if d.x.mount.sap {
-		d.f(` sap:label="%s"%s`, p.name, p.sap)
+	if e.x.mount.sap {
+		e.f(` sap:label="%s"%s`, p.name, p.sap)
 	}
-	d.f("/>\n")
+	e.f("/>\n")
 }
 
-func (d *edmx) association(a *association) {
-	namespace, one := d.x.mount.namespace, "1"
+func (e *edmx) association(a *association) {
+	namespace := e.x.mount.namespace
+	one := "1"
 	if a.optional {
 		one = "0..1"
 	}
-	d.f("<%sAssociation Name=\"%s\">\n", d.edm, a.name)
-	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"%s\"/>\n", d.edm, a.principal.name, namespace,
+	e.f("<%sAssociation Name=\"%s\">\n", e.edm, a.name)
+	e.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"%s\"/>\n", e.edm, a.principal.name, namespace,
 		a.principal.typ.name, one)
-	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"*\"/>\n", d.edm, a.dependent.name, namespace,
+	e.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"*\"/>\n", e.edm, a.dependent.name, namespace,
 		a.dependent.typ.name)
-	d.f("<%sReferentialConstraint><%sPrincipal Role=\"%s\">", d.edm, d.edm, a.principal.name)
+	e.f("<%sReferentialConstraint><%sPrincipal Role=\"%s\">", e.edm, e.edm, a.principal.name)
 	for i := range a.foreign {
-		d.f("<%sPropertyRef Name=\"%s\"/>", d.edm, a.principal.typ.properties[i].name)
+		e.f("<%sPropertyRef Name=\"%s\"/>", e.edm, a.principal.typ.properties[i].name)
 	}
-	d.f("</%sPrincipal><%sDependent Role=\"%s\">", d.edm, d.edm, a.dependent.name)
+	e.f("</%sPrincipal><%sDependent Role=\"%s\">", e.edm, e.edm, a.dependent.name)
 	for _, i := range a.foreign {
-		d.f("<%sPropertyRef Name=\"%s\"/>", d.edm, a.dependent.typ.properties[i].name)
+		e.f("<%sPropertyRef Name=\"%s\"/>", e.edm, a.dependent.typ.properties[i].name)
 	}
-	d.f("</%sDependent></%sReferentialConstraint>\n</%sAssociation>\n", d.edm, d.edm, d.edm)
+	e.f("</%sDependent></%sReferentialConstraint>\n</%sAssociation>\n", e.edm, e.edm, e.edm)
 }
 
-func (d *edmx) container() {
-	mount, model := d.x.mount, d.x.model()
-	d.f(`<%sEntityContainer Name="%s" %s:IsDefaultEntityContainer="true"`, d.edm, mount.container, d.m)
+func (e *edmx) container() {
+	mount := e.x.mount
+	model := e.x.model()
+	e.f(`<%sEntityContainer Name="%s" %s:IsDefaultEntityContainer="true"`, e.edm, mount.container, e.m)
 	if mount.sap {
-		d.f(` sap:supported-formats="atom json"`)
+		e.f(` sap:supported-formats="atom json"`)
 	}
-	d.f(">\n")
+	e.f(">\n")
 	for _, t := range model.tables {
-		d.f(`<%sEntitySet Name="%s" EntityType="%s.%s"`, d.edm, t.name, mount.namespace, t.typ.name)
+		e.f(`<%sEntitySet Name="%s" EntityType="%s.%s"`, e.edm, t.name, mount.namespace, t.typ.name)
 		if mount.sap {
-			d.f(` sap:content-version="1"`)
-			if d.x.sw.Delta == "" || d.x.sw.Delta == "silent" {
-				d.f(` sap:change-tracking="true"`)
+			e.f(` sap:content-version="1"`)
+			if e.x.sw.Delta == "" || e.x.sw.Delta == "silent" {
+				e.f(` sap:change-tracking="true"`)
 			}
-			if d.x.sw.RefuseCount {
-				d.f(` sap:countable="false"`)
+			if e.x.sw.RefuseCount {
+				e.f(` sap:countable="false"`)
 			}
 		}
-		d.f("/>\n")
+		e.f("/>\n")
 	}
 	for _, a := range model.associations {
-		d.f("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd "+
-			"Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", d.edm, a.name, mount.namespace, a.name, d.edm,
-			a.principal.name, a.principal.name, d.edm, a.dependent.name, a.dependent.name, d.edm)
+		e.f("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd "+
+			"Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", e.edm, a.name, mount.namespace, a.name, e.edm,
+			a.principal.name, a.principal.name, e.edm, a.dependent.name, a.dependent.name, e.edm)
 	}
 	if mount.odp {
-		d.odpFunctions()
+		e.odpFunctions()
 	}
-	d.f("</%sEntityContainer>\n", d.edm)
+	e.f("</%sEntityContainer>\n", e.edm)
 }
 
 // serviceDocument lists the entity sets.
@@ -198,7 +207,8 @@ func (x *exchange) serviceDocument() *fault {
 	p := ""
 	declarations := ` xmlns="http://www.w3.org/2007/app" xmlns:atom="` + nsAtom + `"`
 	if x.sw.Prefixes {
-		p, declarations = "app:", ` xmlns:app="http://www.w3.org/2007/app" xmlns:atom="`+nsAtom+`"`
+		p = "app:"
+		declarations = ` xmlns:app="http://www.w3.org/2007/app" xmlns:atom="` + nsAtom + `"`
 	}
 	b := fmt.Appendf(nil,
 		`<?xml version="1.0" encoding="utf-8"?><%sservice xml:base="%s"%s><%sworkspace><atom:title>Default</atom:title>`, p, x.base, declarations, p)

@@ -65,10 +65,11 @@ func (t *entityType) newRow() *row {
 
 // association joins two sets: dependent rows have the key of a principal row.
 type association struct {
-	name                 string
-	principal, dependent *table
-	optional             bool // a dependent row may stand alone
-	foreign              []int
+	name      string
+	principal *table
+	dependent *table
+	optional  bool // a dependent row may stand alone
+	foreign   []int
 }
 
 // navigation is one direction of an association, seen from the entity type that has it.
@@ -98,13 +99,15 @@ func (r *row) null(i int) { r.values[i].null = true }
 
 func (r *row) setNumber(i int, n int64) {
 	v := &r.values[i]
-	v.null, v.num = false, n
+	v.null = false
+	v.num = n
 }
 
 // setText stores s without a copy: it must not change while the row is used.
 func (r *row) setText(i int, s []byte) {
 	v := &r.values[i]
-	v.null, v.text = false, s
+	v.null = false
+	v.text = s
 }
 
 // mark and setMarked use the bytes appended to buf since mark as the text of a value.

@@ -60,7 +60,8 @@ func (x *exchange) heldBack() int {
 
 // churn deletes rows that this page has just returned, or inserts rows before and after all others, alternately.
 func (x *exchange) churn(sel *selection, rows int) {
-	s, t := x.service, sel.table
+	s := x.service
+	t := sel.table
 	if x.sw.Churn == 0 || rows == 0 || sel.navigation != nil {
 		return
 	}
@@ -151,7 +152,8 @@ func (x *exchange) breaking() *breaker {
 	if x.sw.Break == "" || !x.matched() || !x.service.take(func(s *Switches) *int { return &s.BreakCount }) {
 		return b
 	}
-	b.mode, b.left = x.sw.Break, x.sw.BreakAfter
+	b.mode = x.sw.Break
+	b.left = x.sw.BreakAfter
 	if b.mode == "length" {
 		x.w.Header().Set("Content-Length", strconv.Itoa(b.left+100_000))
 	}

@@ -34,7 +34,8 @@ func detailsBefore(n int) int {
 
 // detailOf splits the number of a line into the number of its order and its index there.
 func detailOf(n int) (order, line int) {
-	group, rest := n/10*4, n%10
+	group := n / 10 * 4
+	rest := n % 10
 	switch {
 	case rest < 1:
 		return group, rest
@@ -113,7 +114,8 @@ func (m *northwind) joinAll() {
 
 func (m *northwind) join(name, principal, dependent, up, foreign string, optional bool, candidates func(*row) (int, int,
 	int)) {
-	p, d := m.byName[principal], m.byName[dependent]
+	p := m.byName[principal]
+	d := m.byName[dependent]
 	a := &association{name: name, principal: p, dependent: d, optional: optional,
 		foreign: []int{d.typ.property(foreign)}}
 	m.associations = append(m.associations, a)
@@ -363,7 +365,6 @@ func (m *northwind) addCopies() {
 	m.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: slices.Clone(everything.properties)},
 		0, none)
 	m.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"),
-		text("Topic", 249), {name: "Body", kind: stringKind,
-			nullable: true, maxLength: -1},
+		text("Topic", 249), {name: "Body", kind: stringKind, nullable: true, maxLength: -1},
 		column("ReceivedAt", dateTimeKind)}}, 0, none)
 }

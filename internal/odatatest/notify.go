@@ -46,8 +46,12 @@ func (x *exchange) numbered(t *table, given map[int]*value) {
 
 // push is a notification to send.
 type push struct {
-	address, id, collection, changeType, entity string
-	at                                          time.Time
+	address    string
+	id         string
+	collection string
+	changeType string
+	entity     string
+	at         time.Time
 }
 
 // pushes sends notifications one after another, like an outbound queue.

@@ -32,7 +32,9 @@ var odpSets = []string{"Orders", "Order_Details", "Products", "Customers"}
 
 // odpSource is one of them.
 type odpSource struct {
-	base, facts, links *table
+	base  *table
+	facts *table
+	links *table
 
 	mu   sync.Mutex
 	open bool
@@ -68,7 +70,8 @@ func newODP(m *northwind) map[string]*odpSource {
 	for _, set := range odpSets {
 		base := m.byName[set]
 		own := *base.typ
-		own.name, own.navigations = factsOf+set, nil
+		own.name = factsOf + set
+		own.navigations = nil
 		mode := property{name: "ODQ_CHANGEMODE", kind: stringKind, maxLength: 1,
 			sap: ` sap:semantics="change-mode" sap:filterable="false"`}
 		counter := property{name: "ODQ_ENTITYCNTR", kind: decimalKind, precision: 37,
@@ -140,7 +143,9 @@ func (x *exchange) odpTerminate(s *odpSource) *fault {
 	if s.open {
 		x.service.book.note(func(l *Ledger) { l.Terminated++ })
 	}
-	s.open, s.kept, s.jobs = false, nil, map[int]*job{}
+	s.open = false
+	s.kept = nil
+	s.jobs = map[int]*job{}
 	return x.complex(terminateFor+strings.TrimPrefix(s.facts.name, factsOf), "SubscriptionTerminationDetails",
 		"ResultFlag", true)
 }
@@ -228,7 +233,10 @@ func (s *odpSource) begin(tracked bool, takes time.Duration) int {
 	if !tracked {
 		j.changes = -1
 	} else {
-		s.open, s.kept, s.asked, s.jobs = true, nil, 0, map[int]*job{}
+		s.open = true
+		s.kept = nil
+		s.asked = 0
+		s.jobs = map[int]*job{}
 	}
 	s.jobs[s.begun] = j
 	return s.begun
@@ -309,7 +317,7 @@ func (x *exchange) odpChanges(s *odpSource, token string) *fault {
 	}
 	s.mu.Unlock()
 	switch {
-	case !known || x.service.epoch() > 0 && from < x.service.odpDead(s):
+	case !known || (x.service.epoch() > 0 && from < x.service.odpDead(s)):
 		return x.expired()
 	case old:
 		x.service.book.note(func(l *Ledger) { l.Refused536++ })
@@ -369,7 +377,8 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) 
 		e.entity(shape, rows[at])
 		n++
 	}
-	next, delta := "", ""
+	next := ""
+	delta := ""
 	if at < len(rows) {
 		next = x.link(s.facts.name + "?$skiptoken='" + skip(at) + "'")
 	} else if t := token(); t != "" {
@@ -393,20 +402,20 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) 
 }
 
 // odpTypes writes the results of the functions into $metadata.
-func (d *edmx) odpTypes() {
+func (e *edmx) odpTypes() {
 	for _, t := range [][2]string{{"ChangeTrackingDetails", "SubscribedFlag"}, {"SubscriptionTerminationDetails",
 		"ResultFlag"}} {
-		d.f("<%sComplexType Name=\"%s\"><%sProperty Name=\"%s\" Type=\"Edm.Boolean\" "+
-			"Nullable=\"false\"/></%sComplexType>\n", d.edm, t[0], d.edm, t[1], d.edm)
+		e.f("<%sComplexType Name=\"%s\"><%sProperty Name=\"%s\" Type=\"Edm.Boolean\" "+
+			"Nullable=\"false\"/></%sComplexType>\n", e.edm, t[0], e.edm, t[1], e.edm)
 	}
 }
 
-func (d *edmx) odpFunctions() {
+func (e *edmx) odpFunctions() {
 	for _, set := range odpSets {
 		for _, f := range [][2]string{{subscribedTo, "ChangeTrackingDetails"},
 			{terminateFor, "SubscriptionTerminationDetails"}} {
-			d.f("<%sFunctionImport Name=\"%s%s\" ReturnType=\"%s.%s\" %s:HttpMethod=\"GET\"/>\n", d.edm, f[0], set,
-				d.x.mount.namespace, f[1], d.m)
+			e.f("<%sFunctionImport Name=\"%s%s\" ReturnType=\"%s.%s\" %s:HttpMethod=\"GET\"/>\n", e.edm, f[0], set,
+				e.x.mount.namespace, f[1], e.m)
 		}
 	}
 }

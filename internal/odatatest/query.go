@@ -10,13 +10,15 @@ import (
 
 // query is the system query options of one request.
 type query struct {
-	options   []option // all of them, as they came
-	format    string   // json, atom, xml or empty
-	filter    string
-	orderBy   string
-	selected  []string // paths; nil: everything
-	expanded  []string // paths
-	top, skip int      // -1: none
+	options  []option // all of them, as they came
+	format   string   // json, atom, xml or empty
+	filter   string
+	orderBy  string
+	selected []string // paths; nil: everything
+	expanded []string // paths
+	// -1: none
+	top       int
+	skip      int
 	skipToken string
 	count     bool
 }
@@ -53,7 +55,8 @@ func (q *query) set(name, text string) *fault {
 	var err error
 	switch name {
 	case "$format":
-		if q.format = text; text != "json" && text != "atom" && text != "xml" {
+		q.format = text
+		if text != "json" && text != "atom" && text != "xml" {
 			return &fault{status: 415, message: fmt.Sprintf("Unsupported $format '%s'", text)}
 		}
 	case "$filter":
@@ -151,8 +154,8 @@ func parseOrder(text string, typ *entityType) ([]order, *fault) {
 		if i < 0 {
 			return nil, badRequest("No property '%s' exists in type '%s' at position 0.", words[0], typ.name)
 		}
-		if typ.properties[i].complex != nil || len(words) > 2 || len(words) == 2 && words[1] != "asc" &&
-			words[1] != "desc" {
+		if typ.properties[i].complex != nil || len(words) > 2 || (len(words) == 2 && words[1] != "asc" &&
+			words[1] != "desc") {
 			return nil, badRequest("Syntax error in $orderby '%s'.", text)
 		}
 		terms = append(terms, order{i, len(words) == 2 && words[1] == "desc"})

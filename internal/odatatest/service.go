@@ -130,9 +130,9 @@ func (s *Service) Start(addr string) (*Server, error) {
 }
 
 // Close closes the listener and every connection.
-func (l *Server) Close() error {
-	err := l.server.Close()
-	if serve := <-l.done; !errors.Is(serve, http.ErrServerClosed) {
+func (s *Server) Close() error {
+	err := s.server.Close()
+	if serve := <-s.done; !errors.Is(serve, http.ErrServerClosed) {
 		err = errors.Join(err, serve)
 	}
 	return err

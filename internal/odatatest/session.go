@@ -197,7 +197,8 @@ func (x *exchange) logon() *fault {
 
 // protect opens the session, issues tokens and rejects writes without one.
 func (x *exchange) protect() *fault {
-	s, h := x.service, x.w.Header()
+	s := x.service
+	h := x.w.Header()
 	if !x.sw.CSRF && s.user == "" {
 		return nil
 	}

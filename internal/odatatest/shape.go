@@ -13,7 +13,8 @@ type shape struct {
 	links   []*navigation // deferred
 	expand  []expansion
 	// Encoded once for each request.
-	jsonNames, atomNames [][]byte
+	jsonNames [][]byte
+	atomNames [][]byte
 }
 
 type expansion struct {
@@ -61,7 +62,7 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 
 func knownPath(t *table, path string) *fault {
 	first, _, deeper := cutPath(path)
-	if first == "*" || t.typ.navigation(first) != nil || !deeper && t.typ.property(first) >= 0 {
+	if first == "*" || t.typ.navigation(first) != nil || (!deeper && t.typ.property(first) >= 0) {
 		return nil
 	}
 	return badRequest("Syntax error: could not find a property named '%s' on type '%s'.", first, t.typ.name)

@@ -94,7 +94,8 @@ func (t *table) insert(r *row) bool {
 	if t.typ.properties[0].identity {
 		key := &r.values[0]
 		if key.null {
-			key.null, key.num = false, t.next
+			key.null = false
+			key.num = t.next
 		}
 		t.next = max(t.next, key.num+1)
 	}
@@ -175,12 +176,15 @@ func (t *table) revive(r *row) {
 
 // cursor visits the rows of a table in key order. Rows that are written in the meantime are visited if they are ahead.
 type cursor struct {
-	table         *table
-	at, step, end int // generated rows
-	born          int // inserted rows
-	epoch         uint64
-	current       *row // valid until the next call of next
-	own           *row // where generated rows are made
+	table *table
+	// at, step and end are the position in the generated rows, its change with each row, and the position of the end.
+	at      int
+	step    int
+	end     int
+	born    int // inserted rows
+	epoch   uint64
+	current *row // valid until the next call of next
+	own     *row // where generated rows are made
 }
 
 // all returns a cursor before the first row.
@@ -212,7 +216,8 @@ func (c *cursor) behind(key []value) {
 	}
 	if c.at < t.base {
 		r := t.typ.newRow()
-		if t.fill(c.at, r); compareKeys(r.key(t.typ), key) == 0 {
+		t.fill(c.at, r)
+		if compareKeys(r.key(t.typ), key) == 0 {
 			c.at++
 		}
 	}
@@ -239,7 +244,8 @@ func (c *cursor) next() bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if c.epoch != t.epoch {
-		c.born, c.epoch = c.reposition(), t.epoch
+		c.born = c.reposition()
+		c.epoch = t.epoch
 	}
 	for {
 		switch {

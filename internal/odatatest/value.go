@@ -186,7 +186,8 @@ func appendDigits(b []byte, n int64, width int) []byte {
 // appendScaled writes unscaled / 10^scale as Edm.Decimal text with all of its decimals.
 func appendScaled(b []byte, unscaled int64, scale int) []byte {
 	if unscaled < 0 {
-		b, unscaled = append(b, '-'), -unscaled
+		b = append(b, '-')
+		unscaled = -unscaled
 	}
 	unit := int64(1)
 	for range scale {
@@ -201,9 +202,11 @@ func appendScaled(b []byte, unscaled int64, scale int) []byte {
 }
 
 func floorDiv(a, b int64) (quotient, remainder int64) {
-	quotient, remainder = a/b, a%b
+	quotient = a / b
+	remainder = a % b
 	if remainder < 0 {
-		quotient, remainder = quotient-1, remainder+b
+		quotient = quotient - 1
+		remainder = remainder + b
 	}
 	return quotient, remainder
 }

@@ -48,7 +48,8 @@ func (x *exchange) create(src source) *fault {
 
 // initial sets property i of a new row: as given, else null, else the initial value of its type.
 func initial(typ *entityType, r *row, i int, given map[int]*value, src source) *fault {
-	p, v := &typ.properties[i], given[i]
+	p := &typ.properties[i]
+	v := given[i]
 	foreign := src.navigation != nil && slices.Contains(src.navigation.join.foreign, i)
 	switch {
 	case p.version:
@@ -86,7 +87,8 @@ func (x *exchange) duplicate(t *table, r *row) *fault {
 	f := &fault{status: http.StatusConflict, message: "Entity " + t.name + string(appendKey(nil, t.typ, r)) +
 		" already exists"}
 	if x.mount.sap {
-		f.status, f.code = http.StatusBadRequest, sapCodes[http.StatusConflict]
+		f.status = http.StatusBadRequest
+		f.code = sapCodes[http.StatusConflict]
 	}
 	return f
 }
@@ -113,7 +115,8 @@ func (x *exchange) update(t *table, key []value, partial bool) *fault {
 			})
 		})
 		for i := t.typ.keys; i < len(r.values); i++ {
-			p, v := &t.typ.properties[i], given[i]
+			p := &t.typ.properties[i]
+			v := given[i]
 			switch {
 			case p.version:
 				r.values[i].num++
@@ -175,7 +178,8 @@ func (x *exchange) noContent(etag string) {
 
 // unchanged compares If-Match with the ETag; entities without one need no header.
 func (x *exchange) unchanged(t *table, r *row) *fault {
-	etag, match := string(appendETag(nil, t.typ, r)), x.r.Header.Get("If-Match")
+	etag := string(appendETag(nil, t.typ, r))
+	match := x.r.Header.Get("If-Match")
 	switch {
 	case etag == "" && match != "" && x.sw.RefuseMatch:
 		return badRequest("If-Match or If-None-Match headers cannot be specified if the target type does not have " +
@@ -255,9 +259,9 @@ func (x *exchange) repeated() (done bool, f *fault) {
 	}
 	s := &x.service.repeats
 	s.mu.Lock()
-	before, found := s.rows[id]
+	before, ok := s.rows[id]
 	s.mu.Unlock()
-	if !found {
+	if !ok {
 		return false, nil
 	}
 	return true, x.created(before.table, before.row.clone())

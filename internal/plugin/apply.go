@@ -16,7 +16,8 @@ const batchResultFactor = 4
 // rows stay where they are. Errors refer to rows by their position in the input. On an error of the call the batch is
 // unchanged.
 func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batch) ([]wit.RowError, error) {
-	topics, data := len(batch.Topics), len(batch.Data)
+	topics := len(batch.Topics)
+	data := len(batch.Data)
 	i.buffers.rows = i.buffers.rows[:0]
 	var rowErrors []wit.RowError
 	for from := 0; from < len(batch.Rows); {
@@ -27,7 +28,8 @@ func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batc
 				limit))
 		}
 		if err != nil {
-			batch.Topics, batch.Data = batch.Topics[:topics], batch.Data[:data]
+			batch.Topics = batch.Topics[:topics]
+			batch.Data = batch.Data[:data]
 			return nil, err
 		}
 		rowErrors = append(rowErrors, chunkErrors...)
@@ -38,11 +40,10 @@ func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batc
 }
 
 // applyChunk makes one call for the rows from an index on; the guest decides how many it consumes.
-func (i *Instance) applyChunk(ctx context.Context, context []byte, batch *record.Batch, from int) (consumed int,
-	rowErrors []wit.RowError, err error) {
+func (i *Instance) applyChunk(ctx context.Context, context []byte, batch *record.Batch,
+	from int) (consumed int, rowErrors []wit.RowError, err error) {
 	call := batchCall{batch: batch, rows: batch.Rows[from:], padded: true}
-	err = i.callBatch(ctx, applyFunc, func(export *abi.Func) (uint32,
-		error) {
+	err = i.callBatch(ctx, applyFunc, func(export *abi.Func) (uint32, error) {
 		return i.passBatch(export, context, &call, nil)
 	},
 		applyResultSize,
@@ -58,7 +59,7 @@ func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int
 	if err := i.readSchemas(ok, 0); err != nil {
 		return 0, nil, err
 	}
-	if n := abi.U32(ok, 40); n > uint32(len(call.rows)) || n == 0 && len(call.rows) > 0 {
+	if n := abi.U32(ok, 40); n > uint32(len(call.rows)) || (n == 0 && len(call.rows) > 0) {
 		return 0, nil, abi.NewViolation("consumed: expected 1 to %d rows, found %d", len(call.rows), n)
 	}
 	consumed = int(abi.U32(ok, 40))
@@ -90,19 +91,18 @@ func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int
 		if err := check.row(index, row, input); err != nil {
 			return 0, nil, err
 		}
-		row.RowIndex, row.Offset = input.RowIndex, input.Offset
+		row.RowIndex = input.RowIndex
+		row.Offset = input.Offset
 	}
 	rowErrors, err = i.readRowErrors(ok, 32, uint32(consumed), uint32(from), &check)
 	return consumed, rowErrors, err
 }
 
 // Test evaluates a predicate without its negation, and returns one match for each row. The batch is not changed.
-func (i *Instance) Test(ctx context.Context, context []byte, batch *record.Batch) (matches []bool,
-	rowErrors []wit.RowError,
-	err error) {
+func (i *Instance) Test(ctx context.Context, context []byte,
+	batch *record.Batch) (matches []bool, rowErrors []wit.RowError, err error) {
 	call := batchCall{batch: batch, rows: batch.Rows}
-	err = i.callBatch(ctx, testFunc, func(export *abi.Func) (uint32,
-		error) {
+	err = i.callBatch(ctx, testFunc, func(export *abi.Func) (uint32, error) {
 		return i.passBatch(export, context, &call, nil)
 	},
 		testResultSize,

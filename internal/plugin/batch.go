@@ -35,9 +35,10 @@ var (
 
 // batchCall is the rows of a call. The used bytes of the batch's data are from low to high.
 type batchCall struct {
-	batch     *record.Batch
-	rows      []wit.Row
-	low, high uint32
+	batch *record.Batch
+	rows  []wit.Row
+	low   uint32
+	high  uint32
 	// size is the sum of the rows' data. padded: values are copied one by one with padding after each.
 	size   uint64
 	padded bool
@@ -55,7 +56,9 @@ func (c *batchCall) transferBytes() int {
 
 // checkRows checks the host's rows, finds the used range of data, and collects schemas that the instance needs.
 func (i *Instance) checkRows(call *batchCall) error {
-	call.low, call.high, call.size = math.MaxUint32, 0, 0
+	call.low = math.MaxUint32
+	call.high = 0
+	call.size = 0
 	if uint64(len(call.batch.Data)) > math.MaxUint32 {
 		return abi.NewRefusal("a batch with %d bytes of data: at most %d can be addressed", len(call.batch.Data),
 			uint32(math.MaxUint32))
@@ -78,7 +81,8 @@ func (i *Instance) checkRows(call *batchCall) error {
 					value.Start,
 					len(call.batch.Data))
 			}
-			call.low, call.high = min(call.low, value.Start), max(call.high, value.Start+value.Size)
+			call.low = min(call.low, value.Start)
+			call.high = max(call.high, value.Start+value.Size)
 			call.size += uint64(value.Size)
 			if value.Encoding == wit.WithSchema {
 				if value.Schema == last[at] && value.Schema != 0 {
@@ -151,8 +155,8 @@ func (i *Instance) callBatch(ctx context.Context, function *canon.Func,
 	return i.endCall(failure, err)
 }
 
-func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall, encodeArgs *encodeArguments) (uint32,
-	error) {
+func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall,
+	encodeArgs *encodeArguments) (uint32, error) {
 	guest := i.guest
 	if err := i.checkRows(call); err != nil {
 		return 0, err
@@ -163,7 +167,8 @@ func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall, 
 		}
 	}
 	guest.BeginCall()
-	blockContext, blockTopics := guest.AddBlock(len(context), 1), guest.AddBlock(8*len(call.batch.Topics), 4)
+	blockContext := guest.AddBlock(len(context), 1)
+	blockTopics := guest.AddBlock(8*len(call.batch.Topics), 4)
 	i.buffers.blocks = i.buffers.blocks[:0]
 	for _, t := range call.batch.Topics {
 		if !utf8.ValidString(t) {
@@ -171,7 +176,8 @@ func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall, 
 		}
 		i.buffers.blocks = append(i.buffers.blocks, guest.AddBlock(len(t), 1))
 	}
-	blockRows, blockData := guest.AddBlock(len(call.rows)*abi.RowBytes, 8), guest.AddBlock(call.transferBytes(), 1)
+	blockRows := guest.AddBlock(len(call.rows)*abi.RowBytes, 8)
+	blockData := guest.AddBlock(call.transferBytes(), 1)
 	var blockOrigins abi.Block
 	if encodeArgs != nil {
 		blockOrigins = guest.AddBlock(len(encodeArgs.origins.IDs)*abi.RecordIDBytes, 8)
@@ -240,7 +246,8 @@ func (c *batchCall) write(dst, data []byte) {
 func (c *batchCall) writePadded(dst, data []byte) {
 	at := 0
 	for n := range c.rows {
-		row, target := &c.rows[n], dst[n*abi.RowBytes:]
+		row := &c.rows[n]
+		target := dst[n*abi.RowBytes:]
 		for part, value := range [3]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
 			if value.Encoding == wit.Absent {
 				continue

@@ -18,21 +18,24 @@ type Binding struct {
 	connector string
 	query     componentQuery
 
-	mu                 guard.Mutex
-	current, candidate *Pool
-	rejected           map[string]string
-	reason             string
-	closed             bool
-	checkedAt          atomic.Uint64 // Manager.changes+1 when there was no candidate
+	mu        guard.Mutex
+	current   *Pool
+	candidate *Pool
+	rejected  map[string]string
+	reason    string
+	closed    bool
+	checkedAt atomic.Uint64 // Manager.changes+1 when there was no candidate
 }
 
 // Status describes the versions of a binding.
 type Status struct {
-	Plugin, Version, Hash string
-	File                  string
-	Removed               bool   // the module's file was removed or replaced
-	Candidate             string // the newer version that waits for a boundary of a page or batch, "" if there is none
-	Rejected              string // why the newest other version was rejected
+	Plugin    string
+	Version   string
+	Hash      string
+	File      string
+	Removed   bool   // the module's file was removed or replaced
+	Candidate string // the newer version that waits for a boundary of a page or batch, "" if there is none
+	Rejected  string // why the newest other version was rejected
 	// FileError is why the module's current file, or another file with a version of the plugin, is refused.
 	FileError string
 	Others    []string // plugins of other names that have the class too
@@ -84,7 +87,8 @@ func (b *Binding) Component() *wit.Component {
 // boundary of a page or batch, then [Binding.Promote] or [Binding.Reject]. A version that replaced the current one's
 // file counts as newer.
 func (b *Binding) Candidate() *Pool {
-	changes, query := b.manager.changes.Load()+1, b.query
+	changes := b.manager.changes.Load() + 1
+	query := b.query
 	if b.checkedAt.Load() == changes {
 		return nil
 	}
@@ -110,18 +114,19 @@ func (b *Binding) Candidate() *Pool {
 // replacement returns the module that should replace the current one, or nil. The locks of the manager and of b must be
 // held.
 func (b *Binding) replacement() *module {
-	query, current := b.query, b.current.module
+	query := b.query
+	current := b.current.module
 	query.plugin = current.info.Name
 	found, err := b.manager.find(query)
 	if err != nil || b.closed || found.info.Hash == current.info.Hash {
 		return nil
 	}
-	if _, rejected := b.rejected[found.info.Hash]; rejected {
+	if _, ok := b.rejected[found.info.Hash]; ok {
 		return nil
 	}
 	source := b.manager.sources[current.info.Path]
 	_, pinned := b.manager.pinnedHash(current.info.Name, query)
-	replaced := pinned || source != nil && source.active != current
+	replaced := pinned || (source != nil && source.active != current)
 	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !b.manager.precedes(found, current) {
 		return nil
 	}
@@ -144,7 +149,9 @@ func (b *Binding) Promote(pool *Pool) {
 		b.mu.Unlock()
 		return
 	}
-	b.current, b.candidate, b.reason = pool, nil, ""
+	b.current = pool
+	b.candidate = nil
+	b.reason = ""
 	if left != nil {
 		b.reason = left.Error()
 	} else {
@@ -159,9 +166,9 @@ func (b *Binding) Promote(pool *Pool) {
 	b.manager.history.recordRun(&pool.module.info)
 	b.manager.shared.release(old)
 	b.manager.scheduleTrim()
-	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", pool.module.info.Name, "from",
-		old.module.info.Version,
-		"to", pool.module.info.Version, "hash", pool.module.info.Hash[:12], "file", pool.module.info.Path)
+	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", pool.module.info.Name,
+		"from", old.module.info.Version, "to", pool.module.info.Version, "hash", pool.module.info.Hash[:12],
+		"file", pool.module.info.Path)
 }
 
 // Reject keeps the current version. The candidate is not returned again.
@@ -178,9 +185,7 @@ func (b *Binding) Reject(pool *Pool, reason string) {
 	b.manager.shared.release(pool)
 	b.manager.scheduleTrim()
 	b.manager.loader.logger.Warn("plugin version rejected; the current one continues", "connector", b.connector,
-		"plugin",
-		pool.module.info.Name,
-		"version", pool.module.info.Version, "reason", reason)
+		"plugin", pool.module.info.Name, "version", pool.module.info.Version, "reason", reason)
 }
 
 // Status returns the state of the binding's versions.
@@ -217,7 +222,8 @@ func (b *Binding) Close() {
 		return
 	}
 	b.closed = true
-	current, candidate := b.current, b.candidate
+	current := b.current
+	candidate := b.candidate
 	b.mu.Unlock()
 	b.manager.shared.release(current)
 	if candidate != nil {
@@ -238,7 +244,7 @@ func (b *Binding) ShouldRetry(err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	current := b.current
-	return current.isCanary() || b.manager.rejected[current.module.info.Hash] != nil && b.replacement() != nil
+	return current.isCanary() || (b.manager.rejected[current.module.info.Hash] != nil && b.replacement() != nil)
 }
 
 func (m *Manager) retired() (list []*module) {

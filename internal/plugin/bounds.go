@@ -186,8 +186,9 @@ func checkLists(ctx context.Context, description *wit.Description) error {
 		}
 	}
 	for _, bound := range []struct {
-		subject        string
-		found, maximum int
+		subject string
+		found   int
+		maximum int
 	}{{"components and aliases", sums.components, MaxComponents},
 		{"settings, rules and aliases", sums.settings, maxSettings},
 		{"patterns", sums.patterns, maxPatterns}, {"bytes of text", sums.texts, maxDescriptionBytes}} {
@@ -215,7 +216,7 @@ func (t *tally) name(component *wit.Component, subject, name string) error {
 		return nil
 	}
 	found := placeholders.FindAllString(name, -1)
-	if len(found) > maxPlaceholders || len(found) == 2 && found[0] == found[1] {
+	if len(found) > maxPlaceholders || (len(found) == 2 && found[0] == found[1]) {
 		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(component.Name),
 			subject, name,
 			maxPlaceholders)

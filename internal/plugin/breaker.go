@@ -24,11 +24,15 @@ const (
 
 // Stopped is the error of a call that was not made because the plugin version broke too often.
 type Stopped struct {
-	Plugin, Version, Hash, Connector string
+	Plugin    string
+	Version   string
+	Hash      string
+	Connector string
 	// Function broke Times times in a row, the last time by Cause: the name of a limit, or a reason.
-	Function, Cause string
-	Times           int
-	Until           time.Time // when the next call is tried
+	Function string
+	Cause    string
+	Times    int
+	Until    time.Time // when the next call is tried
 }
 
 func (s *Stopped) Error() string {
@@ -62,7 +66,7 @@ func (b *breaker) check(function string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for name, failures := range b.functions {
-		if !failures.until.IsZero() && (now.Before(failures.until) || name == function && failures.probing) {
+		if !failures.until.IsZero() && (now.Before(failures.until) || (name == function && failures.probing)) {
 			return &Stopped{Function: name, Cause: failures.cause, Times: failures.count, Until: failures.until}
 		}
 	}
@@ -100,7 +104,7 @@ func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	failures := b.functions[function]
-	if failures == nil || failures.until.IsZero() && now.Sub(failures.last) > breakWindow {
+	if failures == nil || (failures.until.IsZero() && now.Sub(failures.last) > breakWindow) {
 		if b.functions == nil {
 			b.functions = map[string]*streak{}
 		}
@@ -109,7 +113,9 @@ func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	}
 	b.active.Store(true)
 	failures.count++
-	failures.last, failures.cause, failures.probing = now, broke, false
+	failures.last = now
+	failures.cause = broke
+	failures.probing = false
 	if failures.count < breaksToOpen || now.Before(failures.until) {
 		return nil // a call that began before the version was stopped does not extend the pause
 	}

@@ -23,7 +23,7 @@ func invoke[T any](ctx context.Context, i *Instance, iface, method string, args 
 		return result, err
 	}
 	var dst any = &result
-	if _, none := dst.(*noResult); none {
+	if _, ok := dst.(*noResult); ok {
 		dst = nil
 	}
 	failure, err := i.guest.Invoke(i.callCtx, export, function, dst, args...)
@@ -73,8 +73,8 @@ func (i *Instance) Run(ctx context.Context, command string, options, settings []
 }
 
 // Plan returns the task configs of a source.
-func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult,
-	error) {
+func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting,
+	maxTasks uint32) (wit.PlanResult, error) {
 	plan, err := invoke[wit.PlanResult](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
 	if err != nil {
 		return plan, err

@@ -44,14 +44,17 @@ func (c *CheckResult) Refused() bool {
 // Call is a call that [Check] made.
 type Call struct {
 	// Function is the contract's name, such as source.plan. Subject is the component or command, "" for none.
-	Function, Subject string
-	Answer            string // `answered`, a fault, or `trap`
+	Function string
+	Subject  string
+	Answer   string // `answered`, a fault, or `trap`
 }
 
 // Finding is a result of [Check]: a violation of the contract if it is Refused, else advice.
 type Finding struct {
-	Refused     bool
-	Where, Text string // Where is a function or a component
+	Refused bool
+	// Where is a function or a component
+	Where string
+	Text  string
 }
 
 func (f Finding) String() string { return f.Where + ": " + f.Text }
@@ -83,7 +86,8 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	if options.Registry == nil {
 		options.Registry = record.NewRegistry()
 	}
-	options.Idle, options.MemoryBytes = 0, 0
+	options.Idle = 0
+	options.MemoryBytes = 0
 	l := loader{host: newHost(&options), limits: options.Limits.filled(), namedLimits: named}
 	l.compiler.Time = timeout // l.cache is nil, so that a module that was refused before is tried again
 	if _, report, err := meter.Rewrite(run.ctx, binary.Normalize(data), code.Metering); err == nil {
@@ -112,7 +116,9 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 		run.refuse("all calls", "expected compiling and all calls to take at most %v together: "+
 			"%d calls were made, the others were not tried", timeout, len(run.Calls))
 	}
-	run.Info, run.MemoryBytes, run.Limits = mod.snapshot(), int64(mod.binary.MemoryPages)*binary.PageBytes, mod.limits
+	run.Info = mod.snapshot()
+	run.MemoryBytes = int64(mod.binary.MemoryPages) * binary.PageBytes
+	run.Limits = mod.limits
 	return checked, ctx.Err()
 }
 
@@ -159,7 +165,8 @@ func (c *checker) try(function, subject string, call func(*Instance) error) {
 		answer = "trap"
 		// A panic may be due to the empty arguments.
 		trap, _ := errors.AsType[*Trap](err)
-		panics, text := trap != nil && strings.Contains(trap.Output, "panic: "), err.Error()
+		panics := trap != nil && strings.Contains(trap.Output, "panic: ")
+		text := err.Error()
 		if panics {
 			text, _, _ = strings.Cut(text, "\n")
 		}

@@ -12,19 +12,21 @@ import (
 // functions, but not waiting for a processor. By the wall clock a call may take clockFactor times its limit. The clock
 // is checked when fuel is used up and at every host call.
 type clock struct {
-	ctx                     context.Context
-	limit                   time.Duration
-	started                 time.Time
-	canceled                time.Time
-	yielded, processorSince time.Time
-	ticks                   int64
+	ctx            context.Context
+	limit          time.Duration
+	started        time.Time
+	canceled       time.Time
+	yielded        time.Time
+	processorSince time.Time
+	ticks          int64
 	// perTick is the work per tick: the minimum of all windows, at most maxTick.
-	perTick                     time.Duration
-	tickStart                   time.Time
-	hostTime, hostTimeSinceTick time.Duration
-	hostCallStart               time.Time // the start of the running host function
-	window                      time.Duration
-	windowTicks                 int
+	perTick           time.Duration
+	tickStart         time.Time
+	hostTime          time.Duration
+	hostTimeSinceTick time.Duration
+	hostCallStart     time.Time // the start of the running host function
+	window            time.Duration
+	windowTicks       int
 }
 
 const (
@@ -44,11 +46,11 @@ type timeExceeded struct {
 	Elapsed time.Duration // set if the call was ended by the wall clock, not by its own work
 }
 
-func (o *timeExceeded) Error() string {
-	text := fmt.Sprintf("ran longer than the allowed %v", o.Limit)
-	if o.Elapsed > 0 {
+func (t *timeExceeded) Error() string {
+	text := fmt.Sprintf("ran longer than the allowed %v", t.Limit)
+	if t.Elapsed > 0 {
 		text += fmt.Sprintf(": %v by the wall clock, where %d times as long is allowed",
-			o.Elapsed.Round(time.Millisecond),
+			t.Elapsed.Round(time.Millisecond),
 			clockFactor)
 	}
 	return text
@@ -61,8 +63,8 @@ const maxStackBytes = 16 << 20
 
 type stackExceeded struct{ StackBytes int }
 
-func (d *stackExceeded) Error() string {
-	return fmt.Sprintf("recursed too deeply: its stack has %d bytes, at most %d are allowed", d.StackBytes,
+func (s *stackExceeded) Error() string {
+	return fmt.Sprintf("recursed too deeply: its stack has %d bytes, at most %d are allowed", s.StackBytes,
 		maxStackBytes)
 }
 
@@ -105,11 +107,14 @@ func (c *clock) addHostTime(from, till time.Time) {
 func (c *clock) countTick(now time.Time) {
 	c.ticks++
 	c.window += now.Sub(c.tickStart) - c.hostTimeSinceTick
-	if c.windowTicks++; c.windowTicks == windowLength {
+	c.windowTicks++
+	if c.windowTicks == windowLength {
 		c.perTick = min(c.perTick, c.window/windowLength)
-		c.window, c.windowTicks = 0, 0
+		c.window = 0
+		c.windowTicks = 0
 	}
-	c.tickStart, c.hostTimeSinceTick = now, 0
+	c.tickStart = now
+	c.hostTimeSinceTick = 0
 }
 
 // callerErr returns an error once the caller has given up, so that reading of a result stops.

@@ -14,7 +14,8 @@ import (
 // schema IDs and topic 0, and are nil in the result. On an error into is unchanged.
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 	into *record.Batch) (result wit.DecodeResult, err error) {
-	rows, data := len(into.Rows), len(into.Data)
+	rows := len(into.Rows)
+	data := len(into.Data)
 	err = i.callBatch(ctx, decodeFunc, func(export *abi.Func) (uint32, error) {
 		return i.passPiece(export, page, tag, status, piece, last)
 	}, decodeResultSize, func(ok []byte, ptr uint32) (err error) {
@@ -22,14 +23,15 @@ func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status u
 		return err
 	})
 	if err != nil {
-		into.Rows, into.Data = into.Rows[:rows], into.Data[:data]
+		into.Rows = into.Rows[:rows]
+		into.Data = into.Data[:data]
 		return wit.DecodeResult{}, err
 	}
 	return result, nil
 }
 
-func (i *Instance) passPiece(export *abi.Func, page uint32, tag string, status uint16, piece []byte, last bool) (uint32,
-	error) {
+func (i *Instance) passPiece(export *abi.Func, page uint32, tag string, status uint16, piece []byte,
+	last bool) (uint32, error) {
 	guest := i.guest
 	if !utf8.ValidString(tag) {
 		return 0, abi.NewRefusal("the tag %q is not UTF-8", tag)
@@ -39,7 +41,8 @@ func (i *Instance) passPiece(export *abi.Func, page uint32, tag string, status u
 		lastPiece = 1
 	}
 	guest.BeginCall()
-	blockTag, blockPiece := guest.AddBlock(len(tag), 1), guest.AddBlock(len(piece), 1)
+	blockTag := guest.AddBlock(len(tag), 1)
+	blockPiece := guest.AddBlock(len(piece), 1)
 	if err := guest.AllocateBlocks(i.callCtx); err != nil {
 		return 0, err
 	}

@@ -13,9 +13,9 @@ import (
 // the result's three lists, by its position in the batch.
 func (i *Instance) Encode(ctx context.Context, context []byte, batch *record.Batch, origins record.RecordIDs,
 	hints []wit.Hint) (result wit.EncodeResult, err error) {
-	call, encodeArgs := batchCall{batch: batch, rows: batch.Rows}, encodeArguments{origins, hints}
-	err = i.callBatch(ctx, encodeFunc, func(export *abi.Func) (uint32,
-		error) {
+	call := batchCall{batch: batch, rows: batch.Rows}
+	encodeArgs := encodeArguments{origins, hints}
+	err = i.callBatch(ctx, encodeFunc, func(export *abi.Func) (uint32, error) {
 		return i.passBatch(export, context, &call, &encodeArgs)
 	},
 		canon.SizeOf[wit.EncodeResult](), func(_ []byte, ptr uint32) error {
@@ -37,7 +37,8 @@ func (i *Instance) checkDeliveries(result *wit.EncodeResult, rows int) error {
 		if row >= uint32(rows) {
 			return abi.NewViolation("deliveries: row %d of %d", row, rows)
 		}
-		if i.buffers.counts[row]++; i.buffers.counts[row] > 1 {
+		i.buffers.counts[row]++
+		if i.buffers.counts[row] > 1 {
 			return abi.NewViolation("deliveries: row %d is contained twice", row)
 		}
 		return nil

@@ -108,7 +108,8 @@ func isForAllConnectors(component wit.Component) bool {
 // roleDeclarations holds the roles and secrets that versions of a plugin declare, by component (`source
 // org.example.Shop`), under each of its names.
 type roleDeclarations struct {
-	Version, Hash string
+	Version string
+	Hash    string
 	// Roles by setting or alias, several joined by +. Secrets are password settings.
 	Roles   map[string]map[string]string
 	Secrets map[string][]string
@@ -142,7 +143,8 @@ func declarationsOf(info *Info) *roleDeclarations {
 }
 
 func settingOf(key *wit.ConfigKey) (names, roles []string, secret bool) {
-	names, secret = []string{key.Name}, key.Kind == wit.KindPassword
+	names = []string{key.Name}
+	secret = key.Kind == wit.KindPassword
 	for _, rule := range key.Rules {
 		switch {
 		case rule.Alias != nil:
@@ -157,7 +159,8 @@ func settingOf(key *wit.ConfigKey) (names, roles []string, secret bool) {
 
 func (d *roleDeclarations) add(component string, names, roles []string, secret bool) {
 	if d.Roles == nil {
-		d.Roles, d.Secrets = map[string]map[string]string{}, map[string][]string{}
+		d.Roles = map[string]map[string]string{}
+		d.Secrets = map[string][]string{}
 	}
 	if d.Roles[component] == nil {
 		d.Roles[component] = map[string]string{}
@@ -201,7 +204,8 @@ func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 		}
 	}
 	for _, component := range slices.Sorted(maps.Keys(d.Roles)) {
-		earlier, current := before.Roles[component], d.Roles[component]
+		earlier := before.Roles[component]
+		current := d.Roles[component]
 		if earlier == nil {
 			continue
 		}
@@ -223,8 +227,11 @@ func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 
 // RoleMoved is the error of a version that gives an address role to another setting than versions that ran.
 type RoleMoved struct {
-	Plugin, Version, Setting, Role string
-	Before                         []string
+	Plugin  string
+	Version string
+	Setting string
+	Role    string
+	Before  []string
 }
 
 func (m *RoleMoved) Error() string {
@@ -245,7 +252,8 @@ func (info *Info) movedRole(before *roleDeclarations) *RoleMoved {
 			}
 			for j := range component.Settings {
 				if moved := movedRoleOf(&component.Settings[j], earlier); moved != nil {
-					moved.Plugin, moved.Version = info.Name, info.Version
+					moved.Plugin = info.Name
+					moved.Version = info.Version
 					return moved
 				}
 			}
@@ -269,10 +277,10 @@ func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMoved {
 		}
 		hadRole := func(name string) bool { return slices.Contains(before, name) }
 		hadOtherUse := func(name string) bool {
-			_, known := earlier[name]
-			return known && !hadRole(name)
+			_, ok := earlier[name]
+			return ok && !hadRole(name)
 		}
-		if slices.ContainsFunc(names, hadOtherUse) || len(before) > 0 && !slices.ContainsFunc(names, hadRole) {
+		if slices.ContainsFunc(names, hadOtherUse) || (len(before) > 0 && !slices.ContainsFunc(names, hadRole)) {
 			return &RoleMoved{Setting: names[0], Role: roleName, Before: before}
 		}
 	}
@@ -358,10 +366,10 @@ func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 		return nil
 	}
 	if changes := declarationsOf(info).differences(before); len(changes) > 0 {
-		h.logger.Warn("a version of a plugin gives other roles to settings than the previous version", "plugin",
-			info.Name,
-			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
-			strings.Join(changes[:min(len(changes), listedChanges)], "; "), "count", len(changes))
+		h.logger.Warn("a version of a plugin gives other roles to settings than the previous version",
+			"plugin", info.Name, "version", info.Version, "hash", info.Hash, "file", info.Path,
+			"before", before.Version, "changes", strings.Join(changes[:min(len(changes), listedChanges)], "; "),
+			"count", len(changes))
 	}
 	return nil
 }
@@ -372,7 +380,8 @@ const listedChanges = 10
 func (h *history) recordRun(info *Info) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	entry, declared := h.entry(info.Name), declarationsOf(info)
+	entry := h.entry(info.Name)
+	declared := declarationsOf(info)
 	entry.Base = declared
 	if h.recorded[info.Hash] {
 		return

@@ -62,7 +62,8 @@ type currentCall struct {
 	function string
 	started  time.Time
 	running  bool
-	in, out  uint64
+	in       uint64
+	out      uint64
 }
 
 // buffers are reused from call to call.
@@ -75,11 +76,12 @@ type buffers struct {
 
 // instanceUse is who uses an instance; guarded by the pool's lock.
 type instanceUse struct {
-	inUse            bool // for a call, or by the caller of [Pool.Acquire]
-	readers          int
-	queue            []chan struct{} // readers that wait for their call
-	detached, closed bool
-	idleSince        time.Time // zero while it is in use
+	inUse     bool // for a call, or by the caller of [Pool.Acquire]
+	readers   int
+	queue     []chan struct{} // readers that wait for their call
+	detached  bool
+	closed    bool
+	idleSince time.Time // zero while it is in use
 }
 
 func (i *Instance) connector() string {
@@ -181,7 +183,8 @@ var errPanicked = errors.New("a call ended with a panic of the host")
 // abortRunning ends a call that a panic of the host interrupted. The guest's state is then unknown.
 func (i *Instance) abortRunning() {
 	if i.call.running {
-		i.call.running, i.broken = false, errPanicked
+		i.call.running = false
+		i.broken = errPanicked
 		i.module.host.processors.release()
 	}
 }
@@ -225,7 +228,8 @@ func (i *Instance) beginCall(ctx context.Context, function *canon.Func) (*abi.Fu
 	if err := i.module.host.processors.acquire(ctx); err != nil {
 		return nil, err
 	}
-	i.call.function, i.call.started = function.Name, time.Now()
+	i.call.function = function.Name
+	i.call.started = time.Now()
 	if err := i.checkBreaker(i.call.function, i.call.started); err != nil {
 		i.module.host.processors.release()
 		return nil, err
@@ -251,7 +255,8 @@ func (i *Instance) endCall(failure *wit.Error, err error) error {
 	in, out := i.guest.TransferredBytes()
 	counts.bytesIn.Add(int64(in - i.call.in))
 	counts.bytesOut.Add(int64(out - i.call.out))
-	i.call.in, i.call.out = in, out
+	i.call.in = in
+	i.call.out = out
 	bytes := int64(i.guest.MemoryBytes())
 	counts.observeMemory(bytes)
 	i.reportMemory(bytes)
@@ -290,9 +295,11 @@ func (i *Instance) trap(err error) *Trap {
 	}
 	switch {
 	case isA[*abi.TooLarge](err):
-		t.Limit, t.Hint = "result.bytes", "the limit is set by "+limitSetting(i.module.info.Name, "result.bytes")
+		t.Hint = "the limit is set by " + limitSetting(i.module.info.Name, "result.bytes")
+		t.Limit = "result.bytes"
 	case isA[*timeExceeded](err):
-		t.Limit, t.Hint = "call.ms", "the limit is set by "+limitSetting(i.module.info.Name, "call.ms")
+		t.Hint = "the limit is set by " + limitSetting(i.module.info.Name, "call.ms")
+		t.Limit = "call.ms"
 	case isA[*logExceeded](err):
 		t.Limit = "log.lines.per.second"
 	case isA[*stackExceeded](err):
@@ -355,8 +362,10 @@ func (i *Instance) recordFailure(err error) {
 }
 
 func (s *Stopped) withPlugin(mod *module, connector string) *Stopped {
-	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(mod.info.Name, mod.info.Path), mod.info.Version, mod.info.Hash,
-		connector
+	s.Plugin = cmp.Or(mod.info.Name, mod.info.Path)
+	s.Version = mod.info.Version
+	s.Hash = mod.info.Hash
+	s.Connector = connector
 	return s
 }
 

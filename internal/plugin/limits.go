@@ -120,7 +120,8 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown,
 				Text: "expected plugin.NAME.limits.LIMIT"}
 		}
-		name, limit := rest[:at], rest[at+len(".limits."):]
+		name := rest[:at]
+		limit := rest[at+len(".limits."):]
 		spec, known := limitTable.Find(limit)
 		if !known {
 			text := setting.Unknown("")

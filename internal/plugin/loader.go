@@ -198,11 +198,12 @@ func (m *module) checkDescription(ctx context.Context, description *wit.Descript
 // candidateFile is a module file that is being loaded. Its bytes are read late, since a folder may contain any number
 // of files.
 type candidateFile struct {
-	path, hash string
-	size       int
-	builtIn    bool
-	read       func() ([]byte, error)
-	facts      *code.Facts
+	path    string
+	hash    string
+	size    int
+	builtIn bool
+	read    func() ([]byte, error)
+	facts   *code.Facts
 	// deferred: no configured connector uses it, as far as its bytes show.
 	deferred bool
 	order    int
@@ -217,9 +218,9 @@ func newCandidateFile(path, hash string, size int) *candidateFile {
 }
 
 // bytes returns an error if the file has changed since it was found.
-func (a *candidateFile) bytes() ([]byte, error) {
-	data, err := a.read()
-	if err == nil && code.HashOf(data) != a.hash {
+func (c *candidateFile) bytes() ([]byte, error) {
+	data, err := c.read()
+	if err == nil && code.HashOf(data) != c.hash {
 		err = errors.New("the file has changed while it was loaded")
 	}
 	return data, err

@@ -86,12 +86,13 @@ func newHost(o *Options) host {
 
 // Manager holds all modules. With Options.Watch it owns a goroutine, which [Manager.Close] ends.
 type Manager struct {
-	loader            loader
-	folders           folders
-	stop              context.CancelFunc
-	loading, watching sync.WaitGroup
-	trusted           trust
-	history           *history
+	loader   loader
+	folders  folders
+	stop     context.CancelFunc
+	loading  sync.WaitGroup
+	watching sync.WaitGroup
+	trusted  trust
+	history  *history
 	// changes is incremented when files or choices change, so that bindings search for candidates only then.
 	changes atomic.Uint64
 	shared  sharedPools
@@ -160,8 +161,10 @@ func (m *Manager) trim() {
 
 // Memory describes the memory of all instances.
 type Memory struct {
-	Used, Bound int64 // Used is the present total, Bound the limit for sources and sinks, in bytes
-	Waiting     int64 // how many calls wait for memory
+	// Used is the present total, Bound the limit for sources and sinks, in bytes
+	Used    int64
+	Bound   int64
+	Waiting int64 // how many calls wait for memory
 }
 
 // Memory returns the memory use of instances.
@@ -172,8 +175,9 @@ func (m *Manager) Memory() Memory {
 
 // rolledBack is the error of a version whose calls broke soon after it was activated.
 type rolledBack struct {
-	Version, Reason string
-	plugin          string
+	Version string
+	Reason  string
+	plugin  string
 }
 
 func (r *rolledBack) Error() string {
@@ -183,9 +187,10 @@ func (r *rolledBack) Error() string {
 // moduleSource is a module file, or an embedded module.
 type moduleSource struct {
 	// active is for new connectors; previous is the version that it replaced. Both may be nil.
-	active, previous *module
-	refused          *Info
-	hash             string
+	active   *module
+	previous *module
+	refused  *Info
+	hash     string
 }
 
 // Requirement is a class, or its short form, and a version, "" for any.

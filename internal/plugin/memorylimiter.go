@@ -37,8 +37,9 @@ const MemorySetting = "plugins.memory.bytes"
 // have a separate budget, or there could be a deadlock: a source's page keeps its instance while its rows wait for one
 // of a transform.
 type memoryLimiter struct {
-	sources, transforms memoryBudget
-	used                atomic.Int64
+	sources    memoryBudget
+	transforms memoryBudget
+	used       atomic.Int64
 }
 
 type memoryBudget struct {
@@ -64,7 +65,10 @@ func newMemoryLimiter(bytes int64, slots *processors, logger *slog.Logger) *memo
 	}
 	a := &memoryLimiter{}
 	for _, b := range []*memoryBudget{&a.sources, &a.transforms} {
-		b.bytes, b.permits, b.logger, b.pools = bytes, semaphore.NewWeighted(bytes), logger, map[*Pool]struct{}{}
+		b.bytes = bytes
+		b.permits = semaphore.NewWeighted(bytes)
+		b.logger = logger
+		b.pools = map[*Pool]struct{}{}
 		b.turn = semaphore.NewWeighted(1)
 		b.processors = slots
 	}
@@ -187,8 +191,8 @@ func (b *memoryBudget) remove(pool *Pool) {
 	delete(b.pools, pool)
 }
 
-func (a *memoryLimiter) closeIdle(connector string) {
-	for _, b := range []*memoryBudget{&a.sources, &a.transforms} {
+func (m *memoryLimiter) closeIdle(connector string) {
+	for _, b := range []*memoryBudget{&m.sources, &m.transforms} {
 		b.mu.Lock()
 		all := slices.Collect(maps.Keys(b.pools))
 		b.mu.Unlock()

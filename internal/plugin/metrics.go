@@ -8,23 +8,38 @@ import (
 // Metrics of a plugin version since it was loaded.
 type Metrics struct {
 	// Seconds includes copying of arguments and results.
-	Calls             int64
-	Seconds           float64
-	BytesIn, BytesOut int64
-	Faults, Traps     int64
-	Stopped           int64
-	LongestSeconds    float64
-	Ticks             int64            // counts how often fuel was used up: about once in 0.2 ms of work
-	Aborted           map[string]int64 // counts calls that exceeded a limit, by its name: `call.ms`
-	MemoryBytes       int64            // the largest memory of one instance
+	Calls          int64
+	Seconds        float64
+	BytesIn        int64
+	BytesOut       int64
+	Faults         int64
+	Traps          int64
+	Stopped        int64
+	LongestSeconds float64
+	Ticks          int64            // counts how often fuel was used up: about once in 0.2 ms of work
+	Aborted        map[string]int64 // counts calls that exceeded a limit, by its name: `call.ms`
+	MemoryBytes    int64            // the largest memory of one instance
 	// Instances exist now; Started counts all, Recycled those replaced because of age or size.
-	Instances, Started, Recycled int64
+	Instances int64
+	Started   int64
+	Recycled  int64
 }
 
 type counters struct {
-	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks,
-	stopped atomic.Int64
-	aborted [len(callLimits)]atomic.Int64
+	calls     atomic.Int64
+	nanos     atomic.Int64
+	bytesIn   atomic.Int64
+	bytesOut  atomic.Int64
+	faults    atomic.Int64
+	traps     atomic.Int64
+	memory    atomic.Int64
+	instances atomic.Int64
+	started   atomic.Int64
+	recycled  atomic.Int64
+	longest   atomic.Int64
+	ticks     atomic.Int64
+	stopped   atomic.Int64
+	aborted   [len(callLimits)]atomic.Int64
 }
 
 var callLimits = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"}

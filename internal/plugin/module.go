@@ -30,9 +30,10 @@ type Info struct {
 	Waits      string // why connectors do not run the version yet; set by [Manager.Modules]
 	Active     bool   // new connectors can get it. Other modules stay loaded while they are used.
 	// Chosen: an operator selected it with [Manager.Swap]. Kept: [Manager.Rollback] returns to it.
-	Chosen, Kept bool
-	Err          error // why the file was refused. An earlier module of the same file stays active.
-	Metrics      Metrics
+	Chosen  bool
+	Kept    bool
+	Err     error // why the file was refused. An earlier module of the same file stays active.
+	Metrics Metrics
 }
 
 // State returns active, retired (only old connectors run it), kept (for rollback) or refused.
@@ -199,7 +200,8 @@ func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
 func (m *module) releaseCode() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.instances--; m.instances > 0 || m.host.cache == nil || m.pools == 0 {
+	m.instances--
+	if m.instances > 0 || m.host.cache == nil || m.pools == 0 {
 		return
 	}
 	m.freeTimer = time.AfterFunc(cmp.Or(m.host.codeIdle, codeIdleTime), m.freeIdle)
@@ -218,7 +220,8 @@ func (m *module) compile(run *compilation) {
 		run.err = fmt.Errorf("%s: %w", m.info.Path, run.err)
 	}
 	m.mu.Lock()
-	m.compiling, m.code = nil, run.code
+	m.compiling = nil
+	m.code = run.code
 	abandoned := m.pools == 0 && m.instances == 0
 	m.mu.Unlock()
 	if abandoned {

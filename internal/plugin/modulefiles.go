@@ -75,9 +75,7 @@ func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished fu
 // loadNeeded loads the needed modules and returns the built-in ones that are left; more means that any are left. If a
 // needed component is not found, it loads all.
 func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
-	needed []Requirement) (left []*candidateFile,
-	more bool,
-	err error) {
+	needed []Requirement) (left []*candidateFile, more bool, err error) {
 	m.folders.scanning.Lock()
 	defer m.folders.scanning.Unlock()
 	list, _, err := m.candidates(embedded, needed, nil)
@@ -141,8 +139,7 @@ func isDeferrable(data []byte, needed []Requirement) bool {
 }
 
 func (m *Manager) candidates(list []*candidateFile, needed []Requirement,
-	unfinished func(path string) bool) ([]*candidateFile,
-	map[string]bool, error) {
+	unfinished func(path string) bool) ([]*candidateFile, map[string]bool, error) {
 	present := map[string]bool{}
 	for _, folder := range m.folders.paths {
 		entries, err := os.ReadDir(folder)
@@ -192,7 +189,8 @@ func (m *Manager) readCandidate(path string, needed []Requirement) *candidateFil
 	}
 	if source != nil && source.active != nil && source.active.info.Hash == hash {
 		// The running version replaces a refused one again.
-		source.refused, source.hash = nil, hash
+		source.refused = nil
+		source.hash = hash
 		return nil
 	}
 	file := newCandidateFile(path, hash, len(data))
@@ -211,7 +209,8 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 		file.order = m.loads
 	}
 	m.mu.Unlock()
-	builtIn, others := []*candidateFile{}, []*candidateFile{}
+	builtIn := []*candidateFile{}
+	others := []*candidateFile{}
 	for _, file := range list {
 		if file.builtIn {
 			builtIn = append(builtIn, file)
@@ -228,8 +227,7 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 		return file.loaded.info.Version
 	}
 	slices.SortStableFunc(others, func(file, b *candidateFile) int {
-		return CompareVersions(version(file),
-			version(b))
+		return CompareVersions(version(file), version(b))
 	})
 	for _, file := range others {
 		m.checkAndActivate(ctx, file)
@@ -270,7 +268,8 @@ func (m *Manager) checkAndActivate(ctx context.Context, file *candidateFile) {
 func (m *Manager) olderDeclarations(file *candidateFile) *roleDeclarations {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all, info := &roleDeclarations{}, &file.loaded.info
+	all := &roleDeclarations{}
+	info := &file.loaded.info
 	for path, source := range m.sources {
 		if mod := source.active; mod != nil && path != file.path && mod.info.Name == info.Name &&
 			CompareVersions(mod.info.Version, info.Version) <= 0 {
@@ -313,7 +312,9 @@ func (m *Manager) activate(file *candidateFile) {
 			dropped, source.previous = source.previous, dropped
 		}
 	}
-	source.active, source.refused, source.hash = file.loaded, nil, file.hash
+	source.active = file.loaded
+	source.refused = nil
+	source.hash = file.hash
 	if m.chosen[info.Name] != file.hash {
 		delete(m.chosen, info.Name)
 	}
@@ -335,15 +336,15 @@ func (m *Manager) activate(file *candidateFile) {
 			"others", "plugin", info.Name, "file", file.path, "others", others)
 	}
 	if replaced != "" {
-		m.loader.logger.Warn("a file replaces a built-in plugin: remove the file unless this is intended", "plugin",
-			info.Name, "version", info.Version, "replaced", replaced, "file", file.path, "hash", file.hash)
+		m.loader.logger.Warn("a file replaces a built-in plugin: remove the file unless this is intended",
+			"plugin", info.Name, "version", info.Version, "replaced", replaced, "file", file.path, "hash", file.hash)
 	}
 	if err := checkFileAccess(file); err != nil {
 		m.loader.logger.Warn("a plugin was loaded from a file that other users can replace", "plugin", info.Name,
 			"version", info.Version, "file", file.path, "hash", file.hash, "error", err)
 	}
-	m.loader.logger.Info("plugin loaded", "plugin", info.Name, "version", info.Version, "hash", file.hash[:12], "file",
-		file.path)
+	m.loader.logger.Info("plugin loaded", "plugin", info.Name, "version", info.Version, "hash", file.hash[:12],
+		"file", file.path)
 }
 
 // checkFileAccess returns an error if users other than this one and root can write or replace a module's file.
@@ -393,15 +394,15 @@ func (m *Manager) recordRefusal(file *candidateFile) {
 	source := m.source(file.path)
 	source.refused = &Info{Path: file.path, Size: file.size, Hash: file.hash, Loaded: time.Now(), Err: err}
 	if file.loaded != nil {
-		source.refused.Name, source.refused.Version = file.loaded.info.Name, file.loaded.info.Version
+		source.refused.Name = file.loaded.info.Name
+		source.refused.Version = file.loaded.info.Version
 	}
 	source.hash = file.hash
 	running := source.active
 	m.mu.Unlock()
 	if running != nil {
-		m.loader.logger.Error("plugin refused; the current version continues", "error", err, "plugin",
-			running.info.Name,
-			"version", running.info.Version)
+		m.loader.logger.Error("plugin refused; the current version continues", "error", err,
+			"plugin", running.info.Name, "version", running.info.Version)
 		return
 	}
 	m.loader.logger.Error("plugin refused", "error", err)
@@ -421,8 +422,9 @@ func (m *Manager) removedFiles(present map[string]bool) (paths []string) {
 func (m *Manager) remove(path string) {
 	m.mu.Lock()
 	source := m.sources[path]
-	active, previous := source.active, source.previous
-	if active != nil && m.isPinned(active) || previous != nil && m.isPinned(previous) {
+	active := source.active
+	previous := source.previous
+	if (active != nil && m.isPinned(active)) || (previous != nil && m.isPinned(previous)) {
 		m.mu.Unlock() // a later scan removes it
 		return
 	}
@@ -436,8 +438,6 @@ func (m *Manager) remove(path string) {
 	}
 	if active != nil {
 		m.loader.logger.Warn("plugin file removed: running connectors continue to use it, new ones are refused",
-			"plugin",
-			active.info.Name,
-			"version", active.info.Version, "file", path)
+			"plugin", active.info.Name, "version", active.info.Version, "file", path)
 	}
 }

@@ -93,8 +93,8 @@ func (m *Manager) warnUnusedLimits() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.loader.namedLimits)) {
 		if !active[name] {
-			m.loader.logger.Warn("limits are set for an unknown plugin", "plugin", name, "settings",
-				limitSetting(name, "*"))
+			m.loader.logger.Warn("limits are set for an unknown plugin", "plugin", name,
+				"settings", limitSetting(name, "*"))
 		}
 	}
 }
@@ -184,7 +184,8 @@ func (m *Manager) Modules() []Info {
 			info.Active = !info.Kept && !m.overridden(source.active)
 			info.Chosen = m.chosen[info.Name] == info.Hash
 			if why := m.rejected[info.Hash]; why != nil {
-				info.Active, info.Err = false, why
+				info.Active = false
+				info.Err = why
 			}
 			all = append(all, info)
 		}

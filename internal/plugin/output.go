@@ -69,7 +69,12 @@ func (b *bucket) takeToken() (dropped int, ok bool) {
 	return dropped, true
 }
 
-func (o *output) reset() { o.text, o.omittedBytes, o.droppedInCall, o.warnings = o.text[:0], 0, 0, 0 }
+func (o *output) reset() {
+	o.text = o.text[:0]
+	o.omittedBytes = 0
+	o.droppedInCall = 0
+	o.warnings = 0
+}
 
 // Write receives stdout and stderr.
 func (o *output) Write(p []byte) (int, error) {
@@ -142,4 +147,4 @@ func (o *output) flush() {
 type logExceeded struct{ abi.Violation }
 
 // Unwrap returns the violation.
-func (f *logExceeded) Unwrap() error { return &f.Violation }
+func (l *logExceeded) Unwrap() error { return &l.Violation }

@@ -15,8 +15,10 @@ type PinnedVersion struct {
 
 // Offer is a version of a plugin that this worker has. Workers of a group send it to each other as JSON.
 type Offer struct {
-	Name, Version, Hash string
-	Rejected            bool `json:"Left"`
+	Name     string
+	Version  string
+	Hash     string
+	Rejected bool `json:"Left"`
 }
 
 // pinning holds decisions about versions, guarded by Manager.mu. A pin overrides an operator's choice.
@@ -93,7 +95,8 @@ func (m *Manager) Versions() (all []Offer) {
 	defer m.mu.Unlock()
 	var active, kept []*module
 	for _, source := range m.sources {
-		active, kept = append(active, source.active), append(kept, source.previous)
+		active = append(active, source.active)
+		kept = append(kept, source.previous)
 	}
 	newest := func(a, b *module) int {
 		if a.newer(b) {

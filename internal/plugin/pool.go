@@ -48,15 +48,17 @@ type Pool struct {
 
 // shutdown ends a pool. ctx ends when the pool is closed; the module is released with the last instance.
 type shutdown struct {
-	ctx                    context.Context
-	cancel                 context.CancelFunc
-	closed, moduleReleased bool
+	ctx            context.Context
+	cancel         context.CancelFunc
+	closed         bool
+	moduleReleased bool
 }
 
 // request describes the instance that a caller needs.
 type request struct {
 	// reader: for a [Reader], which shares the instance. reserved: memory for a new instance is reserved already.
-	reader, reserved bool
+	reader   bool
+	reserved bool
 }
 
 // contention decides whether a page gets an instance of its own; guarded by the pool's lock.
@@ -161,7 +163,8 @@ func (p *Pool) leastShared() (best *Instance) {
 }
 
 func (p *Pool) setInUse(instance *Instance) {
-	instance.use.inUse, instance.use.idleSince = true, time.Time{}
+	instance.use.inUse = true
+	instance.use.idleSince = time.Time{}
 }
 
 func (p *Pool) addReader(instance *Instance) {
@@ -208,7 +211,8 @@ func (p *Pool) create(ctx context.Context, wanted request) (instance *Instance, 
 		p.unlock()
 		return nil, err
 	}
-	instance.hasReservation, instance.createdAt = true, time.Now()
+	instance.hasReservation = true
+	instance.createdAt = time.Now()
 	p.instances = append(p.instances, instance)
 	if p.closed {
 		p.detach(instance)
@@ -310,7 +314,8 @@ func (p *Pool) acceptGrant(ctx context.Context, next *waiter, start time.Time) (
 func (p *Pool) recordWait(start time.Time) {
 	now := time.Now()
 	if now.Sub(p.contention.since) > time.Second {
-		p.contention.waited, p.contention.since = 0, now
+		p.contention.waited = 0
+		p.contention.since = now
 	}
 	if p.count() < p.module.host.processors.count() && p.module.host.processors.free() {
 		p.contention.waited += min(now.Sub(start), contentionTime/4) // what one call may count for
@@ -476,10 +481,12 @@ func (p *Pool) recordTrap(t *Trap) {
 	p.mu.Lock()
 	observed := p.canary
 	if observed != nil && time.Now().After(observed.until) {
-		p.canary, observed = nil, nil
+		p.canary = nil
+		observed = nil
 	}
 	if observed != nil {
-		if observed.traps++; observed.traps < canaryTraps {
+		observed.traps++
+		if observed.traps < canaryTraps {
 			observed = nil
 		} else {
 			p.canary = nil

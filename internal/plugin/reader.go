@@ -17,18 +17,20 @@ type Reader struct {
 	pool     *Pool
 	instance *Instance
 	// brokeInstance: a call of this reader broke the instance. hasPage: a page was begun.
-	brokeInstance, hasPage bool
+	brokeInstance bool
+	hasPage       bool
 }
 
 // PageLost is the error of a page whose instance was broken by another page. Request the page again.
 type PageLost struct {
-	Plugin, Version string
-	Cause           error
+	Plugin  string
+	Version string
+	Cause   error
 }
 
-func (a *PageLost) Error() string {
-	return fmt.Sprintf("plugin %s %s: the page was abandoned because another one broke its instance: %v", a.Plugin,
-		a.Version, a.Cause)
+func (p *PageLost) Error() string {
+	return fmt.Sprintf("plugin %s %s: the page was abandoned because another one broke its instance: %v", p.Plugin,
+		p.Version, p.Cause)
 }
 
 // Reader returns a reader on the instance with the fewest pages, or on a new one if calls wait.

@@ -55,7 +55,10 @@ func cachedRefusal(cache *code.Cache, hash string, limits Limits) error {
 	name := refusalName(hash, limits)
 	var stored Refused
 	text := cache.Read(name, "refused")
-	if text == nil || json.Unmarshal(text, &stored) != nil || stored.Until != nil && !time.Now().Before(*stored.Until) {
+	if text == nil || json.Unmarshal(text, &stored) != nil {
+		return nil
+	}
+	if stored.Until != nil && !time.Now().Before(*stored.Until) {
 		return nil
 	}
 	stored.File = cache.Path(name, "refused")

@@ -16,15 +16,16 @@ func (m *Manager) rejectVersion(mod *module, reason string) {
 	}
 	why := &rolledBack{Version: mod.info.Version, Reason: reason, plugin: mod.info.Name}
 	m.rejected[mod.info.Hash] = why
-	_, pinned := m.pins[mod.info.Name] // then the pin decides which version replaces it
+	_, ok := m.pins[mod.info.Name] // then the pin decides which version replaces it
 	for path, source := range m.sources {
-		if pinned || source.active != mod || source.previous == nil || m.rejected[source.previous.info.Hash] != nil {
+		if ok || source.active != mod || source.previous == nil || m.rejected[source.previous.info.Hash] != nil {
 			continue
 		}
 		info := mod.snapshot()
 		info.Err = fmt.Errorf("%s: %w", path, why)
 		m.restorePrevious(source)
-		source.previous, source.refused = nil, &info
+		source.previous = nil
+		source.refused = &info
 		mod.mu.Lock()
 		mod.active = false
 		mod.mu.Unlock()
@@ -32,9 +33,7 @@ func (m *Manager) rejectVersion(mod *module, reason string) {
 	m.changes.Add(1)
 	m.mu.Unlock()
 	m.loader.logger.Error("plugin version rolled back; the previous version takes over", "plugin", mod.info.Name,
-		"version",
-		mod.info.Version, "hash", mod.info.Hash[:12],
-		"file", mod.info.Path, "reason", reason)
+		"version", mod.info.Version, "hash", mod.info.Hash[:12], "file", mod.info.Path, "reason", reason)
 }
 
 func (m *Manager) hasAlternative(mod *module) bool {
@@ -66,8 +65,7 @@ func (m *Manager) Rollback(name string) error {
 	}
 	m.restorePrevious(newest)
 	m.chosen[name] = newest.active.info.Hash
-	m.loader.logger.Info("plugin version rolled back on request", "plugin", name, "to",
-		newest.active.info.Version,
+	m.loader.logger.Info("plugin version rolled back on request", "plugin", name, "to", newest.active.info.Version,
 		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
 	return nil
 }
@@ -111,10 +109,8 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 		}
 		m.chosen[name] = hash
 		m.changes.Add(1)
-		m.loader.logger.Info("plugin version selected on request", "plugin", name, "version",
-			source.active.info.Version,
-			"hash",
-			hash[:12], "file", path)
+		m.loader.logger.Info("plugin version selected on request", "plugin", name,
+			"version", source.active.info.Version, "hash", hash[:12], "file", path)
 		return nil
 	}
 	if wasRejected {

@@ -8,14 +8,17 @@ import (
 
 // rowCheck checks a guest's rows and translates them: data offsets to the batch's, schemas to the host's IDs.
 type rowCheck struct {
-	instance   *Instance
-	batch      *record.Batch
-	base, size uint32
+	instance *Instance
+	batch    *record.Batch
+	base     uint32
+	size     uint32
 	// limit bounds the bytes that all rows refer to, counted in counted. Rows can share bytes, so that a few megabytes
 	// could cause any amount of work.
-	limit, counted uint64
-	last           *wit.Row
-	guest, host    [3]uint32
+	limit   uint64
+	counted uint64
+	last    *wit.Row
+	guest   [3]uint32
+	host    [3]uint32
 }
 
 func (c *rowCheck) row(index int, row, input *wit.Row) error {
@@ -109,7 +112,8 @@ func (c *rowCheck) value(column int, value, input *wit.ValueSlice) (err error) {
 	value.Schema = 0
 	data, changed, err := c.instance.schemas.TranslateReferences(c.batch.Data, value.Encoding, c.batch.Bytes(*value))
 	if err == nil && changed {
-		value.Start, value.Size = uint32(len(c.batch.Data)), uint32(len(data)-len(c.batch.Data))
+		value.Start = uint32(len(c.batch.Data))
+		value.Size = uint32(len(data) - len(c.batch.Data))
 		c.batch.Data = data
 	}
 	return err
@@ -140,6 +144,7 @@ func (c *rowCheck) schema(column int, id uint32) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	c.guest[column], c.host[column] = id, h
+	c.guest[column] = id
+	c.host[column] = h
 	return h, nil
 }

@@ -11,20 +11,21 @@ import (
 
 // componentQuery is what a connector needs. An empty version or plugin means any.
 type componentQuery struct {
-	kind           wit.ComponentKind
-	class, version string
-	plugin         string
+	kind    wit.ComponentKind
+	class   string
+	version string
+	plugin  string
 }
 
-func (s componentQuery) isTransform() bool {
-	return s.kind == wit.ComponentTransformation || s.kind == wit.ComponentPredicate
+func (c componentQuery) isTransform() bool {
+	return c.kind == wit.ComponentTransformation || c.kind == wit.ComponentPredicate
 }
 
-func (s componentQuery) matches(mod *module) bool {
-	return (s.plugin == "" || s.plugin == mod.info.Name) && mod.component(s.kind, s.class) != nil
+func (c componentQuery) matches(mod *module) bool {
+	return (c.plugin == "" || c.plugin == mod.info.Name) && mod.component(c.kind, c.class) != nil
 }
 
-func (s componentQuery) String() string { return fmt.Sprintf("%s %s", s.kind, s.class) }
+func (c componentQuery) String() string { return fmt.Sprintf("%s %s", c.kind, c.class) }
 
 // Find returns the module that a new connector would get: the newest version, or the specified one.
 func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
@@ -44,8 +45,8 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 	var best *module
 	var versions, refused []string
 	for _, source := range m.sources {
-		if source.refused != nil && (source.active == nil || source.refused.Name != "" &&
-			query.matches(source.active)) {
+		if source.refused != nil && (source.active == nil || (source.refused.Name != "" &&
+			query.matches(source.active))) {
 			refused = append(refused, source.refused.Err.Error())
 		}
 		mod := m.moduleFor(source, query)
@@ -105,7 +106,7 @@ func (m *Manager) precedes(a, b *module) bool {
 // fails only connectors that use the class.
 type AmbiguousPlugin struct{ text string }
 
-func (u *AmbiguousPlugin) Error() string { return u.text }
+func (a *AmbiguousPlugin) Error() string { return a.text }
 
 // choosePlugin sets query.plugin if several plugins have the class: to the built-in one, or else it returns
 // [AmbiguousPlugin]. m.mu must be locked.
@@ -163,14 +164,16 @@ func (m *Manager) otherProviders(query componentQuery, name string) (list []stri
 
 // pendingReason returns why tasks rejected a version, "" if none did. m.mu must be locked.
 func (m *Manager) pendingReason(info *Info) string {
-	tasks, rejections := 0, 0
+	tasks := 0
+	rejections := 0
 	reason := ""
 	for binding := range m.bindings {
 		binding.mu.Lock()
 		if binding.current.module.info.Name == info.Name {
 			tasks++
-			if why, no := binding.rejected[info.Hash]; no {
-				rejections, reason = rejections+1, why
+			if why, ok := binding.rejected[info.Hash]; ok {
+				rejections = rejections + 1
+				reason = why
 			}
 		}
 		binding.mu.Unlock()

@@ -14,13 +14,14 @@ import (
 // Trap is the error of a call that trapped, exited, broke the contract or exceeded a limit. Its instance is discarded.
 // Errors that the plugin reports are [*wit.Error].
 type Trap struct {
-	Plugin, Version string
-	Connector       string // "" for the host's own calls
-	Function        string // the contract's name: `decode`
-	Reason          error  // wazero's error with the guest's stack, or a violation of the contract
-	Output          string // stdout and stderr of the call, up to 16 KiB, such as a panic's text
-	Limit           string // the exceeded limit: `call.ms`; "" for other reasons
-	Hint            string // how to change the limit, "" for none
+	Plugin    string
+	Version   string
+	Connector string // "" for the host's own calls
+	Function  string // the contract's name: `decode`
+	Reason    error  // wazero's error with the guest's stack, or a violation of the contract
+	Output    string // stdout and stderr of the call, up to 16 KiB, such as a panic's text
+	Limit     string // the exceeded limit: `call.ms`; "" for other reasons
+	Hint      string // how to change the limit, "" for none
 }
 
 // maxPanicChars bounds the text of a panic in [Trap.Cause].

@@ -32,7 +32,8 @@ func splitVersion(v string) (core, pre string) {
 }
 
 func compareParts(a, b string, padded bool) int {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	as := strings.Split(a, ".")
+	bs := strings.Split(b, ".")
 	for i := range max(len(as), len(bs)) {
 		if !padded && (i >= len(as) || i >= len(bs)) {
 			return cmp.Compare(len(as), len(bs))

@@ -49,7 +49,9 @@ func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Modul
 func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	began := time.Now()
 	instance, _ := ctx.Value(instanceKey{}).(*Instance)
-	level, ptr, size := uint32(stack[0]), uint32(stack[1]), uint32(stack[2])
+	level := uint32(stack[0])
+	ptr := uint32(stack[1])
+	size := uint32(stack[2])
 	text, ok := m.Memory().Read(ptr, size)
 	switch {
 	case instance == nil:

@@ -111,5 +111,8 @@ func (b *Batch) TopicIndex(name string) uint32 {
 // Reset empties the batch for reuse.
 func (b *Batch) Reset() {
 	clear(b.Retained)
-	b.Topics, b.Rows, b.Data, b.Retained = b.Topics[:0], b.Rows[:0], b.Data[:0], b.Retained[:0]
+	b.Topics = b.Topics[:0]
+	b.Rows = b.Rows[:0]
+	b.Data = b.Data[:0]
+	b.Retained = b.Retained[:0]
 }

@@ -121,11 +121,13 @@ func (r *Registry) Intern(nodes []wit.SchemaNode) (*Schema, error) {
 	r.last++
 	schema = &Schema{ID: r.last, Nodes: slices.Clone(nodes), Size: size}
 	p := weak.Make(schema)
-	r.byID[schema.ID], r.byText[text] = p, registration{schema.ID, p}
+	r.byID[schema.ID] = p
+	r.byText[text] = registration{schema.ID, p}
 	r.owner.entries[schema.ID] = entry{text, size, p}
 	r.owner.bytes += size
 	r.retainForever(schema)
-	store, owner := r.store, r.owner
+	store := r.store
+	owner := r.owner
 	runtime.AddCleanup(schema, func(id uint32) {
 		store.mu.Lock()
 		defer store.mu.Unlock()
@@ -209,10 +211,12 @@ func fingerprint(nodes []wit.SchemaNode) []byte {
 		b = append(b, byte(n.Kind), boolByte(n.Optional))
 		option(n.Name)
 		option(n.Doc)
-		if b = append(b, boolByte(n.Version != nil)); n.Version != nil {
+		b = append(b, boolByte(n.Version != nil))
+		if n.Version != nil {
 			num(uint64(uint32(*n.Version)))
 		}
-		if b = append(b, boolByte(n.DefaultValue != nil)); n.DefaultValue != nil {
+		b = append(b, boolByte(n.DefaultValue != nil))
+		if n.DefaultValue != nil {
 			text(string(*n.DefaultValue))
 		}
 		num(uint64(len(n.Parameters)))

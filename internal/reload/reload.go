@@ -96,7 +96,8 @@ func FolderStore(files config.Files, connectors []*config.Connector, targets *co
 
 // Check returns the new problems of a connector: those of named files were found at the start.
 func (r *Reloader) Check(ctx context.Context, connector *config.Connector) config.Problems {
-	problems, originProblems := r.Checker.Check(ctx, connector), r.Changes.OriginProblems(ctx, connector)
+	problems := r.Checker.Check(ctx, connector)
+	originProblems := r.Changes.OriginProblems(ctx, connector)
 	if problems.Err() == nil && originProblems.Err() == nil {
 		checker := r.Checker
 		checker.Lockouts = r.Lockouts
@@ -177,7 +178,8 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 	r.mu.Lock()
 	r.files = snapshot.Connectors
 	r.mu.Unlock()
-	r.Checker, r.serviceDeadline = r.Checker.WithConnectors(snapshot.Connectors), time.Now().Add(serviceTimeout)
+	r.Checker = r.Checker.WithConnectors(snapshot.Connectors)
+	r.serviceDeadline = time.Now().Add(serviceTimeout)
 	r.Checker.Running = nil
 	for _, current := range running {
 		if current.Config != nil && !current.Rejected {
@@ -222,8 +224,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		r.last = time.Now()
 	}
 	if snapshot.Requested {
-		r.Log.Info("the folder of connectors was read again on request", "config", r.Folder,
-			"outcome", outcome)
+		r.Log.Info("the folder of connectors was read again on request", "config", r.Folder, "outcome", outcome)
 	}
 }
 
@@ -254,7 +255,8 @@ func (r *Reloader) apply(step config.Change, all []*config.Connector, isNew bool
 func (r *Reloader) logStep(step config.Change) (isNew bool) {
 	r.mu.Lock()
 	before := r.rejected[step.Name]
-	if delete(r.rejected, step.Name); step.Action == config.Reject {
+	delete(r.rejected, step.Name)
+	if step.Action == config.Reject {
 		r.rejected[step.Name] = step.Problems.Error()
 	}
 	isNew = r.rejected[step.Name] != before
@@ -268,8 +270,7 @@ func (r *Reloader) logStep(step config.Change) (isNew bool) {
 			"settings", step.Settings)
 	case config.Restart:
 		log.Info("reload: settings have changed; the tasks are restarted", "file", step.Connector.File,
-			"settings",
-			step.Settings)
+			"settings", step.Settings)
 	case config.Remove:
 		log.Info("reload: the connector's file was deleted; the connector stops, its offsets remain")
 	case config.NoChange:

@@ -100,7 +100,8 @@ func (c *ConfigRequest) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &members); err != nil || members == nil {
 		return err
 	}
-	c.Settings, c.Null = make(map[string]string, len(members)), nil
+	c.Settings = make(map[string]string, len(members))
+	c.Null = nil
 	for key, value := range members {
 		switch value[0] {
 		case '{', '[':

@@ -52,9 +52,9 @@ type loggedResponse struct {
 	attributes []any
 }
 
-func (n *loggedResponse) WriteHeader(status int) {
-	n.status = status
-	n.ResponseWriter.WriteHeader(status)
+func (l *loggedResponse) WriteHeader(status int) {
+	l.status = status
+	l.ResponseWriter.WriteHeader(status)
 }
 
 // logWith adds attributes to the log line of a change; other requests have none.
@@ -65,4 +65,4 @@ func (req *request) logWith(attributes ...any) {
 }
 
 // Unwrap implements the interface that [http.ResponseController] needs.
-func (n *loggedResponse) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+func (l *loggedResponse) Unwrap() http.ResponseWriter { return l.ResponseWriter }

@@ -32,7 +32,8 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 	var reader io.Reader
 	contentType := "application/json"
 	if text, ok := body.(string); ok {
-		reader, contentType = strings.NewReader(text), propertiesType
+		reader = strings.NewReader(text)
+		contentType = propertiesType
 	} else if body != nil {
 		data, err := json.Marshal(body)
 		if err != nil {
@@ -56,7 +57,7 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 	}
 	defer answer.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(answer.Body, c.MaxBytes+1))
-	switch text, asText := into.(*string); {
+	switch text, ok := into.(*string); {
 	case err != nil:
 		return nil, err
 	case int64(len(data)) > c.MaxBytes:
@@ -65,7 +66,7 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 		var failed failure
 		_ = json.Unmarshal(data, &failed) // other answers than a worker's have only a status
 		return answer.Header, &Refusal{answer.StatusCode, cmp.Or(failed.Message, method+" "+target+": "+answer.Status)}
-	case asText:
+	case ok:
 		*text = string(data)
 	case into != nil && len(data) > 0:
 		if err := secret.UnmarshalJSON(data, into); err != nil {

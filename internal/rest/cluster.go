@@ -31,10 +31,13 @@ type ClusterChanger interface {
 // Membership is a worker's role in its group. URLs are the ones that workers advertise in the group's metadata. A
 // request, which includes its user's Authorization header, is forwarded to no other URL.
 type Membership struct {
-	URL, Leader           string // advertised by this worker, and by the leader
-	IsLeader, LeaderKnown bool
-	Pending               bool // a rebalance is expected, after which other workers may own tasks
-	Blocked               error
+	// advertised by this worker, and by the leader
+	URL         string
+	Leader      string
+	IsLeader    bool
+	LeaderKnown bool
+	Pending     bool // a rebalance is expected, after which other workers may own tasks
+	Blocked     error
 }
 
 // Group is the leader's view of its group. Maps are by connector name (Unplaced) and by plugin name.

@@ -37,7 +37,8 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 	default:
 		return fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %q", *state)
 	}
-	c.name, c.config.New = string(name), &target
+	c.name = string(name)
+	c.config.New = &target
 	return nil
 }
 

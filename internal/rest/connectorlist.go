@@ -286,7 +286,7 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool) (summary Co
 			Activity: component.Activity})
 	}
 	for _, worker := range slices.Sorted(maps.Keys(group.byWorker)) { // in one order, for the ETag
-		if other, exists := group.byWorker[worker][c.Name]; exists {
+		if other, ok := group.byWorker[worker][c.Name]; ok {
 			summary.merge(other)
 		}
 	}
@@ -324,29 +324,30 @@ func newConnectorState(name string, component *connect.ComponentStatus) Connecto
 
 // merge adds another part of the connector: the state with the least precedence wins. Of equal states the earlier one
 // counts, but the later one if idle, since all parts must be idle. A cause is kept if the winning part has none.
-func (l *ConnectorSummary) merge(other ConnectorSummary) {
+func (c *ConnectorSummary) merge(other ConnectorSummary) {
 	order := -1
-	if l.State != "" {
-		order = cmp.Compare(other.State.Precedence(), l.State.Precedence())
+	if c.State != "" {
+		order = cmp.Compare(other.State.Precedence(), c.State.Precedence())
 	}
 	if order == 0 && other.Since != nil &&
-		(l.Since == nil || other.Since.Before(*l.Since) != (l.State == connect.ConditionIdle)) {
+		(c.Since == nil || other.Since.Before(*c.Since) != (c.State == connect.ConditionIdle)) {
 		order = -1
 	}
 	if order < 0 {
-		l.State, l.Since = other.State, other.Since
+		c.State = other.State
+		c.Since = other.Since
 	}
-	if other.Cause != "" && (order < 0 || l.Cause == "") {
-		l.Cause = other.Cause
-		l.Advice = other.Advice
-		l.Action = other.Action
+	if other.Cause != "" && (order < 0 || c.Cause == "") {
+		c.Cause = other.Cause
+		c.Advice = other.Advice
+		c.Action = other.Action
 	}
-	if l.Action == nil {
-		l.Action = other.Action
+	if c.Action == nil {
+		c.Action = other.Action
 	}
-	l.Note = cmp.Or(l.Note, other.Note)
-	l.Activity.Add(other.Activity)
-	l.mergeLetters(other.ConnectorLetters)
+	c.Note = cmp.Or(c.Note, other.Note)
+	c.Activity.Add(other.Activity)
+	c.mergeLetters(other.ConnectorLetters)
 }
 
 // adviceByKind has the advice by kind of failure. NAME is replaced by the connector.

@@ -119,8 +119,7 @@ func (req *request) shownText(text string) string {
 
 // shownRecord returns key and value of a dead letter, each up to a number of bytes.
 func (req *request) shownRecord(l *connect.DeadLetter, maxBytes int) *DeadLetterRecord {
-	r := &DeadLetterRecord{Size: len(l.Record.Value),
-		Base64: !utf8.Valid(l.Record.Key) || !utf8.Valid(l.Record.Value)}
+	r := &DeadLetterRecord{Size: len(l.Record.Value), Base64: !utf8.Valid(l.Record.Key) || !utf8.Valid(l.Record.Value)}
 	encode := func(data []byte) (*string, bool) {
 		if data == nil {
 			return nil, false
@@ -184,7 +183,8 @@ func (req *request) deadLetterQuery() (query connect.DeadLetterQuery, ok bool) {
 			req.fail(http.StatusBadRequest, "letter: "+err.Error())
 			return query, false
 		}
-		query.Only, query.Show = &at, connect.ShowAll
+		query.Only = &at
+		query.Show = connect.ShowAll
 	}
 	return query, true
 }
@@ -291,7 +291,9 @@ func (req *request) replayResult(done connect.ReplayResult, dry bool, withheld s
 	shownAs := ReplayResult{Sent: done.Sent, Delivered: done.Delivered, Refused: done.Refused,
 		Kept: req.kept(done.Kept), DryRun: dry, Letter: done.Letter}
 	if dry {
-		shownAs.Sent, shownAs.Delivered, shownAs.WouldPass = 0, 0, done.Delivered
+		shownAs.WouldPass = done.Delivered
+		shownAs.Delivered = 0
+		shownAs.Sent = 0
 	}
 	for _, r := range done.Rejections {
 		r.Reason = cmp.Or(withheld, shown.Line(req.worker.Redact(r.Reason)))

@@ -50,9 +50,9 @@ func Differences(before, after map[string]string, password func(key string) bool
 	for _, name := range config.ChangedKeys(before, after) {
 		difference := Difference{Setting: name, Secret: password(name)}
 		value := func(settings map[string]string) *string {
-			text, exists := settings[name]
+			text, ok := settings[name]
 			switch {
-			case !exists:
+			case !ok:
 				return nil
 			case difference.Secret && text != "":
 				text = config.Mask
@@ -122,7 +122,8 @@ func (req *request) readConfig() (desired ConfigRequest, ok bool) {
 
 // precondition checks If-Match and If-None-Match (RFC 9110, 13.1: a weak tag never matches); nil without them.
 func (req *request) precondition() func(version string) bool {
-	match, none := req.r.Header.Values("If-Match"), req.r.Header.Values("If-None-Match")
+	match := req.r.Header.Values("If-Match")
+	none := req.r.Header.Values("If-None-Match")
 	if match == nil && none == nil {
 		return nil
 	}

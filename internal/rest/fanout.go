@@ -55,7 +55,8 @@ func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer,
 			err := guard.Do(nil, "asking worker "+member.WorkerID, func() error {
 				return req.queryWorker(ctx, member.URL, query, &all[i], expected)
 			})
-			if all[i].worker = member.WorkerID; err != nil {
+			all[i].worker = member.WorkerID
+			if err != nil {
 				all[i].err = errors.New("worker " + member.WorkerID + ": " + req.worker.Redact(err.Error()))
 			}
 		})
@@ -164,10 +165,10 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 			task.WorkerID = component.WorkerID
 		}
 		owner := task.WorkerID
-		why, silent := m.silent[owner]
+		why, ok := m.silent[owner]
 		task.Error = cmp.Or(why, m.missingReason)
 		for _, t := range slices.Concat(own, m.tasks[id]) { // two have it while it moves
-			if t.Task == id.Task && (t.WorkerID == owner || task.Error != "" && !silent) {
+			if t.Task == id.Task && (t.WorkerID == owner || (task.Error != "" && !ok)) {
 				task = t
 			}
 		}
@@ -193,11 +194,12 @@ func (req *request) snapshotOnOtherWorker(unknown error) {
 		req.failErr(err)
 		return
 	}
-	status, body := http.StatusNotFound, unknown.Error()
+	status := http.StatusNotFound
+	body := unknown.Error()
 	for _, answer := range answers {
 		if answer.err != nil {
-			status, body = http.StatusInternalServerError,
-				"no worker has accepted the snapshot: "+answer.err.Error()
+			status = http.StatusInternalServerError
+			body = "no worker has accepted the snapshot: " + answer.err.Error()
 		}
 	}
 	for _, answer := range answers {

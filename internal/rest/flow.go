@@ -41,11 +41,14 @@ func (f *Flow) add(other Flow) {
 	}
 	n := float64(f.Tasks + other.Tasks)
 	f.Seconds = (f.Seconds*float64(f.Tasks) + other.Seconds*float64(other.Tasks)) / n
-	f.Tasks, f.Rows, f.Bytes = f.Tasks+other.Tasks, f.Rows+other.Rows, f.Bytes+other.Bytes
+	f.Tasks = f.Tasks + other.Tasks
+	f.Rows = f.Rows + other.Rows
+	f.Bytes = f.Bytes + other.Bytes
 	for _, s := range other.Stages {
 		for i := range f.Stages {
 			if own := &f.Stages[i]; own.Stage == s.Stage {
-				own.BusySeconds, own.Calls = own.BusySeconds+s.BusySeconds, own.Calls+s.Calls
+				own.BusySeconds = own.BusySeconds + s.BusySeconds
+				own.Calls = own.Calls + s.Calls
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func (req *request) awaitTarget() (to string, err error) {
 	for {
 		if err = req.worker.Now().Starting; err == nil {
 			to, err = req.targetURL()
-			if err != error(errNoLeader) && err != error(errStale) || req.route.method == http.MethodGet {
+			if (err != error(errNoLeader) && err != error(errStale)) || req.route.method == http.MethodGet {
 				return to, err
 			}
 		} else {
@@ -102,7 +102,8 @@ func (req *request) serve() {
 
 // targetURL returns the URL of the target, "" for this worker.
 func (req *request) targetURL() (to string, err error) {
-	target, id := req.route.target, req.queryValue("worker")
+	target := req.route.target
+	id := req.queryValue("worker")
 	if why := ReadOnlyReason(req.r.Context()); (target == namedWorker || target == firstTaskOwner) && why != "" {
 		return "", &Refusal{http.StatusForbidden, why}
 	}
@@ -115,7 +116,7 @@ func (req *request) targetURL() (to string, err error) {
 	}
 	membership := req.cluster.Membership()
 	found, err := req.resolveTarget(membership)
-	if err != nil || found.isSelf || target == fanOut && !found.isKnown && req.route.method == http.MethodGet {
+	if err != nil || found.isSelf || (target == fanOut && !found.isKnown && req.route.method == http.MethodGet) {
 		return "", err
 	}
 	switch hops := req.queryValues("forward"); {
@@ -136,8 +137,9 @@ func (req *request) targetURL() (to string, err error) {
 
 // targetWorker is the worker that answers: this one, or the one at a URL if it is known.
 type targetWorker struct {
-	url             string
-	isSelf, isKnown bool
+	url     string
+	isSelf  bool
+	isKnown bool
 }
 
 func (m Membership) leader() targetWorker { return targetWorker{m.Leader, m.IsLeader, m.LeaderKnown} }
@@ -217,7 +219,7 @@ func (req *request) unownedError(task int, membership Membership) error {
 
 func workerURL(advertised string) (string, error) {
 	u, err := url.Parse(advertised)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
 		strings.TrimPrefix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return "", fmt.Errorf("expected http://HOST:PORT or https://HOST:PORT as the URL that a worker of the cluster "+
 			"advertises, found %q", advertised)

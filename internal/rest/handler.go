@@ -19,11 +19,11 @@ func Handler(w Worker) http.Handler {
 		validations: make(chan struct{}, maxValidations)}.handler(func(string) bool { return true })
 }
 
-func (s common) handler(has func(path string) bool) http.Handler {
+func (c common) handler(has func(path string) bool) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, do func(*request)) {
 		mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) {
-			req := request{w: rw, r: r, common: s}
+			req := request{w: rw, r: r, common: c}
 			defer req.release()
 			do(&req)
 		})
@@ -43,7 +43,7 @@ func (s common) handler(has func(path string) bool) http.Handler {
 		}
 	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		req := request{w: rw, r: r, common: s}
+		req := request{w: rw, r: r, common: c}
 		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
 			req.fail(http.StatusInternalServerError, p.Error())
 		})
@@ -64,7 +64,8 @@ func (s common) handler(has func(path string) bool) http.Handler {
 func withPath(r *http.Request, path []string) *http.Request {
 	escaped := make([]string, len(path))
 	for i, segment := range path {
-		if escaped[i] = url.PathEscape(segment); segment == "." || segment == ".." {
+		escaped[i] = url.PathEscape(segment)
+		if segment == "." || segment == ".." {
 			escaped[i] = strings.ReplaceAll(segment, ".", "%2E")
 		}
 	}

@@ -110,20 +110,21 @@ func newHostnames() *hostnames {
 	return &hostnames{hostname: os.Hostname, canonical: net.DefaultResolver.LookupCNAME}
 }
 
-func (m *hostnames) names() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if time.Now().Before(m.expires) {
-		return m.cached
+func (h *hostnames) names() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Now().Before(h.expires) {
+		return h.cached
 	}
-	m.cached, m.expires = nil, time.Now().Add(hostnamesTTL)
-	name, err := m.hostname()
+	h.cached = nil
+	h.expires = time.Now().Add(hostnamesTTL)
+	name, err := h.hostname()
 	if err != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), hostnamesTimeout)
 	defer cancel()
-	full, _ := m.canonical(ctx, name)
-	m.cached = []string{normalizeHost(name), normalizeHost(cmp.Or(full, name))}
-	return m.cached
+	full, _ := h.canonical(ctx, name)
+	h.cached = []string{normalizeHost(name), normalizeHost(cmp.Or(full, name))}
+	return h.cached
 }

@@ -29,7 +29,7 @@ func checkHost(next http.Handler, o *Options, guard *hostGuard) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		acceptedOn, _ := r.Context().Value(listenerKey{}).(net.Listener)
-		if isHealthCheck(r) || !isLoopback(acceptedOn) && (len(names) == 0 || isScrape(r)) ||
+		if isHealthCheck(r) || (!isLoopback(acceptedOn) && (len(names) == 0 || isScrape(r))) ||
 			isOwnHost(r.Host, names) ||
 			o.advertises(r.Host) {
 			if err := origins.Check(r); err != nil && (isPage(r) || !fromOneOf(o.Origins, r) ||
@@ -84,7 +84,7 @@ func normalizeHost(host string) string {
 
 // isLoopbackName: names below localhost are this machine for every resolver (RFC 6761). 0.0.0.0 does not count.
 func isLoopbackName(host string) bool {
-	return loopback.Is(host) && !strings.HasSuffix(host, ".") || strings.HasSuffix(host, ".localhost")
+	return (loopback.Is(host) && !strings.HasSuffix(host, ".")) || strings.HasSuffix(host, ".localhost")
 }
 
 type listenerKey struct{}

@@ -38,7 +38,8 @@ func (req *request) log() {
 		req.failErr(err)
 		return
 	}
-	q.After, q.Limit = after, int(limit)
+	q.After = after
+	q.Limit = int(limit)
 	lines, last, lost, err := req.worker.Now().Recent.Page(q)
 	if err != nil {
 		req.fail(http.StatusBadRequest, fmt.Sprintf("level: expected one of %s, found %q",

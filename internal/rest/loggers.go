@@ -30,8 +30,8 @@ func (req *request) setLogger() {
 		return
 	}
 	var text *plainText
-	raw, named := members["level"]
-	if !named {
+	raw, ok := members["level"]
+	if !ok {
 		raw = json.RawMessage("null")
 	}
 	switch err := secret.UnmarshalJSON(raw, &text); {

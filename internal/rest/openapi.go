@@ -20,7 +20,8 @@ var openAPIDocument func() map[string]any
 func init() { openAPIDocument = sync.OnceValue(newOpenAPIDocument) }
 
 func newOpenAPIDocument() map[string]any {
-	paths, schemas := map[string]map[string]any{}, map[string]any{}
+	paths := map[string]map[string]any{}
+	schemas := map[string]any{}
 	for i := range routes {
 		r := &routes[i]
 		if r.serve == nil {
@@ -40,7 +41,8 @@ func newOpenAPIDocument() map[string]any {
 }
 
 func (r *route) document(schemas map[string]any) map[string]any {
-	tag, operation := "Kafka Connect", &r.operation
+	tag := "Kafka Connect"
+	operation := &r.operation
 	if r.isCulvertRoute() || r.path == "/metrics" {
 		tag = "Culvert"
 	}
@@ -82,8 +84,7 @@ func (r *route) document(schemas map[string]any) map[string]any {
 		"parameters": parameters, "responses": answers}
 	if operation.requestBody != nil {
 		document["requestBody"] = map[string]any{"required": true,
-			"content": operation.bodyForms(inJSON(schemaOf(reflect.TypeOf(operation.requestBody),
-				schemas)), true)}
+			"content": operation.bodyForms(inJSON(schemaOf(reflect.TypeOf(operation.requestBody), schemas)), true)}
 	}
 	return document
 }
@@ -166,7 +167,8 @@ func schemaOf(t reflect.Type, schemas map[string]any) map[string]any {
 }
 
 func object(t reflect.Type, schemas map[string]any) map[string]any {
-	properties, required := map[string]any{}, []string{}
+	properties := map[string]any{}
+	required := []string{}
 	for _, field := range reflect.VisibleFields(t) {
 		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if name == "" || name == "-" || properties[name] != nil {

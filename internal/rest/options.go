@@ -27,9 +27,10 @@ type Options struct {
 	Users        string // file of users who may log on; "" means no logon
 	ReadOnly     bool
 	// Origins may call Methods from pages in a browser (CORS). No methods mean GET, POST and HEAD.
-	Origins, Methods []string
-	Headers          string // added to each response, see [parseHeaders]
-	Console          func(Pages) http.Handler
+	Origins []string
+	Methods []string
+	Headers string // added to each response, see [parseHeaders]
+	Console func(Pages) http.Handler
 	// Cluster and Session are nil for a worker in no group.
 	Cluster Cluster
 	Session *Session
@@ -37,8 +38,9 @@ type Options struct {
 
 // Advertise is how other workers reach this one. Empty fields mean the values of its listener.
 type Advertise struct {
-	Host, Port string
-	Listener   string // http or https
+	Host     string
+	Port     string
+	Listener string // http or https
 }
 
 // Advertised returns the URL for other workers, as RestServer.advertisedUrl: the first listener with the
@@ -52,7 +54,8 @@ func (o *Options) Advertised(at []string) string {
 		scheme = "https"
 	}
 	scheme = cmp.Or(scheme, "http")
-	host, port := o.Advertise.Host, o.Advertise.Port
+	host := o.Advertise.Host
+	port := o.Advertise.Port
 	if n := max(first(scheme), 0); n < len(at) {
 		_, address, _ := strings.Cut(at[n], "://")
 		listens, its, _ := net.SplitHostPort(address)

@@ -55,8 +55,8 @@ func encoded(body any) ([]byte, error) {
 // checkMediaType reports whether the route accepts the Content-Type, if any. If not, it has answered.
 func (req *request) checkMediaType() bool {
 	kind := req.requestType()
-	if kind == "" || kind == "application/json" || kind == propertiesType && req.route.allowsText &&
-		req.route.requestBody != nil {
+	if kind == "" || kind == "application/json" || (kind == propertiesType && req.route.allowsText &&
+		req.route.requestBody != nil) {
 		return true
 	}
 	req.frameworkError(http.StatusUnsupportedMediaType)

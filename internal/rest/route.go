@@ -10,16 +10,19 @@ import (
 // route is a method at a path, with its handler and description. The mux, responses to OPTIONS, the OpenAPI document,
 // the reference page and the Go client are derived from it.
 type route struct {
-	method, path string
-	target       target
-	serve        func(*request) // nil if only OPTIONS lists the route
-	summary      string
+	method  string
+	path    string
+	target  target
+	serve   func(*request) // nil if only OPTIONS lists the route
+	summary string
 	operation
 }
 
 type operation struct {
-	query                     []string // the parameters, as NAME or NAME=boolean
-	requestBody, responseBody any      // values of the types of the bodies, nil for none
+	query []string // the parameters, as NAME or NAME=boolean
+	// values of the types of the bodies, nil for none
+	requestBody  any
+	responseBody any
 	// status is the success status, zero for 200; otherStatuses lists others that clients must expect.
 	status        int
 	otherStatuses []int
@@ -66,7 +69,7 @@ func allowedMethods() map[string]string {
 		var allowed []string
 		for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodDelete, http.MethodGet,
 			http.MethodOptions, http.MethodPut, http.MethodPatch} {
-			if slices.Contains(all, method) || len(all) > 0 && method == http.MethodOptions {
+			if slices.Contains(all, method) || (len(all) > 0 && method == http.MethodOptions) {
 				allowed = append(allowed, method)
 			}
 		}

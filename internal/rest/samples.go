@@ -33,7 +33,8 @@ func (req *request) shapeOnlyReason() string {
 
 // recordView resolves the view full, shape, or "" for the most allowed one. If it is not allowed, it has answered.
 func (req *request) recordView(view string) (show string, ok bool) {
-	why, restricted := req.shapeOnlyReason(), ReadOnlyReason(req.r.Context())
+	why := req.shapeOnlyReason()
+	restricted := ReadOnlyReason(req.r.Context())
 	switch {
 	case req.records == recordsOff:
 		req.fail(http.StatusForbidden, "No records are shown (console.records=off)")
@@ -95,7 +96,8 @@ func (req *request) readSample() {
 // answerChain answers with a sample after the transforms of settings; nil means those of the connector.
 func (req *request) answerChain(settings map[string]string) {
 	ctx := req.timeoutContext()
-	name, id := req.name(), req.r.PathValue("id")
+	name := req.name()
+	id := req.r.PathValue("id")
 	switch as := req.queryValue("as"); {
 	case req.wantsTestFile():
 		if _, ok := req.recordView(RecordsFull); !ok {

@@ -30,7 +30,8 @@ type Server struct {
 
 type listener struct {
 	net.Listener
-	secure, admin bool
+	secure bool
+	admin  bool
 }
 
 // Listen opens the listeners. Errors name the setting. No request is answered before Serve is called.
@@ -76,7 +77,9 @@ func newServer(o Options, log *slog.Logger) *Server {
 		o.Methods = []string{"GET", "POST", "HEAD"}
 	}
 	s := &Server{options: o, log: log}
-	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.WriteTimeout = headerTimeout, idleTimeout, answerTimeout
+	s.http.ReadHeaderTimeout = headerTimeout
+	s.http.IdleTimeout = idleTimeout
+	s.http.WriteTimeout = answerTimeout
 	s.http.MaxHeaderBytes = maxHeaderBytes
 	s.http.DisableGeneralOptionsHandler = true // OPTIONS * is 404, as in Kafka Connect
 	s.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
@@ -169,7 +172,7 @@ func (s *Server) Unprotected() []string {
 func listenAddress(setting, l string) (address string, secure bool, err error) {
 	const expected = "expected http://HOST:PORT or https://HOST:PORT"
 	u, err := url.Parse(l)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" || (u.Path != "" && u.Path != "/") {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Port() == "" || (u.Path != "" && u.Path != "/") {
 		return "", false, invalid(setting, l, expected)
 	}
 	return u.Host, u.Scheme == "https", nil

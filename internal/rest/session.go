@@ -87,9 +87,11 @@ type Session struct {
 	accepted  []string
 	calls     map[string]Call
 
-	mu                sync.Mutex
-	current, previous *sessionKey // nil for none
-	previousUntil     time.Time   // the end of before
+	mu sync.Mutex
+	// nil for none
+	current       *sessionKey
+	previous      *sessionKey
+	previousUntil time.Time // the end of before
 }
 
 // sessionKey is a key with the nonces of the calls signed with it. Its id is derived from the secret.
@@ -212,7 +214,9 @@ func (s *Session) verify(r *http.Request, own string) (body [sha256.Size]byte, e
 		}
 		return ""
 	}
-	encoded, algorithm, signed := one(signatureHeader), one(algorithmHeader), one(signedHeader)
+	encoded := one(signatureHeader)
+	algorithm := one(algorithmHeader)
+	signed := one(signedHeader)
 	if encoded == "" || algorithm == "" {
 		return body, errUnsigned
 	}

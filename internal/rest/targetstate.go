@@ -41,9 +41,11 @@ func (req *request) herder() Herder { return req.worker.Now().Herder }
 // response is the status, with RESTARTING for the parts that Kafka Connect would restart.
 func (req *request) restart() {
 	name := req.name()
-	includeTasks, onlyFailed := req.queryBool("includeTasks"), req.queryBool("onlyFailed")
+	includeTasks := req.queryBool("includeTasks")
+	onlyFailed := req.queryBool("onlyFailed")
 	status, err := req.herder().Status(name)
-	whole, tasks := true, []int(nil)
+	whole := true
+	tasks := []int(nil)
 	if err == nil && (includeTasks || onlyFailed) {
 		status, whole, tasks = withRestarting(status, includeTasks, onlyFailed)
 	}
@@ -71,12 +73,14 @@ func (req *request) restart() {
 // withRestarting marks the connector (whole) and its tasks to restart as RESTARTING.
 func withRestarting(s connect.Status, includeTasks, onlyFailed bool) (shown connect.Status, whole bool, tasks []int) {
 	if !onlyFailed || s.Connector.State == connect.Failed {
-		s.Connector.State, whole = connect.Restarting, true
+		s.Connector.State = connect.Restarting
+		whole = true
 	}
 	s.Tasks = append([]connect.TaskStatus{}, s.Tasks...)
 	for i := range s.Tasks {
 		if t := &s.Tasks[i]; includeTasks && (!onlyFailed || t.State == connect.Failed) {
-			t.State, tasks = connect.Restarting, append(tasks, t.ID)
+			t.State = connect.Restarting
+			tasks = append(tasks, t.ID)
 		}
 	}
 	return s, whole, tasks

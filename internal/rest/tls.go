@@ -50,8 +50,8 @@ func clientTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 	if err != nil {
 		return nil, err
 	}
-	names, isSet := settings["ssl.endpoint.identification.algorithm"]
-	options.SkipHostCheck = isSet && strings.TrimSpace(names) == ""
+	names, ok := settings["ssl.endpoint.identification.algorithm"]
+	options.SkipHostCheck = ok && strings.TrimSpace(names) == ""
 	return keystore.ClientTLS(options)
 }
 

@@ -98,7 +98,8 @@ func (u *users) current() map[string][]byte {
 		u.log.Error("the changed file of REST users cannot be read: the previous users stay valid", "error", err)
 		return u.hashes
 	}
-	u.hashes, u.verified = hashes, map[[32]byte]bool{}
+	u.hashes = hashes
+	u.verified = map[[32]byte]bool{}
 	u.log.Info("the file of REST users was reloaded", "file", u.path)
 	return u.hashes
 }
@@ -110,7 +111,8 @@ func (u *users) hashToCompare(name string) (hash []byte, exists bool) {
 	if hash, exists = hashes[name]; exists {
 		return hash, true
 	}
-	names, sum := slices.Sorted(maps.Keys(hashes)), sha256.Sum256(append(u.salt[:], name...))
+	names := slices.Sorted(maps.Keys(hashes))
+	sum := sha256.Sum256(append(u.salt[:], name...))
 	return hashes[names[binary.BigEndian.Uint64(sum[:])%uint64(len(names))]], false
 }
 

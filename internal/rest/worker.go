@@ -42,8 +42,8 @@ type Worker struct {
 type Configs struct {
 	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon allows the check to log on,
 	// because the sender claims that the secret is right.
-	Validate func(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation,
-		error)
+	Validate func(
+		ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
 	Definitions func(ctx context.Context, class string, version *string) ([]check.Definition, error)
 	// Write creates or changes a connector. Compare returns what Write would do; masked prevents that a guessed
 	// password is confirmed.
@@ -134,13 +134,14 @@ type Parts struct {
 	Started  time.Time
 	Once     bool
 	// TracksTopics and ResetsTopics allow to show and to reset the topics of connectors.
-	Herder                     Herder
-	TracksTopics, ResetsTopics bool
-	Plugins                    *plugin.Manager
-	Lockouts                   *lockouts.Store
-	Levels                     *logging.Levels
-	Log                        *slog.Logger
-	Recent                     *logging.Recent
+	Herder       Herder
+	TracksTopics bool
+	ResetsTopics bool
+	Plugins      *plugin.Manager
+	Lockouts     *lockouts.Store
+	Levels       *logging.Levels
+	Log          *slog.Logger
+	Recent       *logging.Recent
 }
 
 // Root is the response of GET /. Version starts as Kafka's does, because tools read it.

@@ -186,7 +186,8 @@ func (b *Backend) reload(again bool) (rest.Reload, bool) {
 	if again {
 		parts.Rescan()
 	}
-	connectors, problems := parts.Herder.RunningConfigs(), []string{}
+	connectors := parts.Herder.RunningConfigs()
+	problems := []string{}
 	if parts.Folder != nil {
 		connectors, problems = parts.Folder.Connectors()
 	}

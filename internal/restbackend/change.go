@@ -59,8 +59,8 @@ func (b *Backend) checkOwnership(r *reload.Reloader, now config.RunningConnector
 	return asRESTError(r.Store().CheckWritable(now.Name, now.File))
 }
 
-func (b *Backend) writeConnector(ctx context.Context, name string, request rest.ConfigRequest) (done rest.WriteResult,
-	err error) {
+func (b *Backend) writeConnector(ctx context.Context, name string,
+	request rest.ConfigRequest) (done rest.WriteResult, err error) {
 	var answer serviceCheck
 	if request.New == nil {
 		if answer, err = b.checkAhead(ctx, name, request); err != nil {
@@ -113,8 +113,8 @@ type serviceCheck struct {
 
 // checkAhead checks the change of a running connector with its service before the reloader is locked, so that no other
 // change waits for a service, see [Backend.checkWithService]. Other problems are found with the change itself.
-func (b *Backend) checkAhead(ctx context.Context, name string, request rest.ConfigRequest) (result serviceCheck,
-	err error) {
+func (b *Backend) checkAhead(ctx context.Context, name string,
+	request rest.ConfigRequest) (result serviceCheck, err error) {
 	r := b.Parts().Reloader
 	if r == nil || b.herder() == nil || b.Config.Once {
 		return result, nil
@@ -266,8 +266,7 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 
 // checkConfig changes nothing. An error means that the configuration cannot be checked.
 func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name string,
-	request rest.ConfigRequest) (checked checkedConfig,
-	err error) {
+	request rest.ConfigRequest) (checked checkedConfig, err error) {
 	checked.current, checked.unknown = b.herder().RunningConfig(name)
 	settings := settingsOf(checked.current, request)
 	if request.Patch {
@@ -302,7 +301,7 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 	if wrongName != "" {
 		checked.errors = append(checked.errors, wrongName)
 	}
-	reported := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(request.Null, key) }
+	reported := func(key string) bool { return (key == "name" && wrongName != "") || slices.Contains(request.Null, key) }
 	checked.change = b.changes().Change(checker, c, request.Settings)
 	var more []string
 	for _, p := range slices.Concat(c.Problems, b.Worker.ClearTextProblems(c, b.passwords()),

@@ -19,8 +19,7 @@ import (
 // compareConfig shows the sender no passwords if masked is set, nor confirms a guess: a password in clear text counts
 // as different. The service is queried about feeds without the lock.
 func (b *Backend) compareConfig(ctx context.Context, name string, request rest.ConfigRequest,
-	masked bool) (comparison rest.Comparison,
-	err error) {
+	masked bool) (comparison rest.Comparison, err error) {
 	r, err := b.lockForChange(ctx)
 	if err != nil {
 		return comparison, err
@@ -39,13 +38,17 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	checked, err := b.checkConfig(ctx, r, name, request)
 	var refusal *rest.Refusal
 	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
-		checked.errors, err = []string{refusal.Message}, nil
+		checked.errors = []string{refusal.Message}
+		err = nil
 	}
 	if err != nil {
 		return checked, err
 	}
-	password, exists := b.passwords(), checked.unknown == nil
-	comparison.Connector, comparison.Effect, comparison.Differences = name, config.Reject, []rest.Difference{}
+	password := b.passwords()
+	exists := checked.unknown == nil
+	comparison.Connector = name
+	comparison.Effect = config.Reject
+	comparison.Differences = []rest.Difference{}
 	comparison.Problems = checked.errors
 	for _, p := range checked.warnings {
 		comparison.Warnings = append(comparison.Warnings, check.Message(p))
@@ -53,8 +56,8 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	var running []config.RunningConnector
 	if exists {
 		running = []config.RunningConnector{checked.current}
-		comparison.File, comparison.KeepsRunning = checked.current.File, len(checked.errors) > 0 &&
-			!checked.current.Rejected
+		comparison.File = checked.current.File
+		comparison.KeepsRunning = len(checked.errors) > 0 && !checked.current.Rejected
 		b.compareStored(r, checked.current, comparison, password)
 	}
 	if checked.locked == nil {
@@ -115,7 +118,8 @@ func (b *Backend) topicsOfFeeds(name string) map[string]string {
 // compareFeeds finds the feeds whose stored offsets would no longer belong to them, and those with another topic whose
 // rows were read before.
 func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, comparison *rest.Comparison) {
-	c, checker := checked.connector, b.checker()
+	c := checked.connector
+	checker := b.checker()
 	_, component, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource)
 	if err != nil {
 		return // it is a sink
@@ -124,7 +128,8 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 	err = errors.New("its service was not queried")
 	var opened check.OpenedSource
 	if b.canContactService(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTimeout, checked.change.HasCompleteCredentials()
+		checker.Logon = checked.change.HasCompleteCredentials()
+		checker.Wait = check.OnlineTimeout
 		opened, err = checker.OpenSource(ctx, c)
 	}
 	var stored map[string]connect.StoredFeed

@@ -60,7 +60,8 @@ func (b *Backend) sampleTest(ctx context.Context, name, id string, settings map[
 		return nil, err
 	}
 	defer runtime.KeepAlive(c)
-	written, password := map[string]string{}, b.passwords()
+	written := map[string]string{}
+	password := b.passwords()
 	for _, e := range c.Entries {
 		if e.Key == "name" || !chaintest.OfChain(e.Key) {
 			continue

@@ -40,7 +40,8 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	}
 	c.Problems = append(c.Problems, sent.MisdirectedSecrets()...)
 	if b.canContactService(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTimeout, logon || sent.HasCompleteCredentials()
+		checker.Logon = logon || sent.HasCompleteCredentials()
+		checker.Wait = check.OnlineTimeout
 		checker.LimitWait = check.FormLimitWait
 		if logon {
 			checker.LimitWait = check.LogonLimitWait
@@ -129,7 +130,8 @@ func (b *Backend) restoreMasked(settings map[string]string) (*config.Connector, 
 
 // checker returns a checker for one check, which sees the connectors of this moment.
 func (b *Backend) checker() *check.Checker {
-	parts, checker := b.Parts(), *b.Checker
+	parts := b.Parts()
+	checker := *b.Checker
 	checker.Lockouts, checker.Version = b.Lockouts, buildinfo.REST()
 	if parts.Reloader != nil {
 		checker.Connectors = parts.Reloader.Connectors()

@@ -34,7 +34,8 @@ func (s *Sampler) TestFile(ctx context.Context, connector, id string, c chaintes
 		return nil, reject(http.StatusConflict, "%v", err)
 	}
 	defer chain.Close()
-	file, count := chaintest.Writer{Registry: s.registry, Strike: s.redact}, 0
+	file := chaintest.Writer{Registry: s.registry, Strike: s.redact}
+	count := 0
 	for i := range rows {
 		r := &rows[i]
 		if r.batch == nil {

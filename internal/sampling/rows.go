@@ -38,8 +38,11 @@ func (s *Sampler) observe(connector string, task int, feed string, b *record.Bat
 		}
 		for i := range b.Rows[:min(len(b.Rows), sample.Wanted-len(sample.rows))] {
 			r := s.copyRow(sample, b, i)
-			if r.Task, r.Feed = task, line(feed); feed == "" { // of a sink
-				r.Partition, r.Offset = b.Rows[i].Partition, b.Rows[i].Offset
+			r.Feed = line(feed)
+			r.Task = task
+			if feed == "" { // of a sink
+				r.Partition = b.Rows[i].Partition
+				r.Offset = b.Rows[i].Offset
 			}
 			sample.rows = append(sample.rows, r)
 		}

@@ -77,8 +77,8 @@ func (s *Sampler) updateObserver(connector string) {
 	}
 }
 
-func (k *sample) isWaitingFor(connector string) bool {
-	return k.Connector == connector && len(k.rows) < k.Wanted
+func (s *sample) isWaitingFor(connector string) bool {
+	return s.Connector == connector && len(s.rows) < s.Wanted
 }
 
 func newSample(connector string, wanted int, show string) *sample {
@@ -197,7 +197,8 @@ func (s *Sampler) compute(ctx context.Context, sample *sample, rows []row, c cha
 	for _, stage := range c.Stages {
 		step := rest.SampleStep{Alias: stage.Alias, Class: stage.Class}
 		if stage.Predicate != nil {
-			step.Predicate, step.Negate = stage.Predicate.Alias, stage.Negate
+			step.Predicate = stage.Predicate.Alias
+			step.Negate = stage.Negate
 		}
 		shown.Steps = append(shown.Steps, step)
 	}

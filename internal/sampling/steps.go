@@ -56,7 +56,8 @@ func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (all
 
 func (all chainPrefixes) close() {
 	for _, b := range all {
-		if b.chain.Close(); b.seenByStage != nil {
+		b.chain.Close()
+		if b.seenByStage != nil {
 			b.seenByStage.Close()
 		}
 	}
@@ -80,7 +81,8 @@ func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err er
 		return shown, nil
 	}
 	shown.Input = w.record(r.batch.CopyRow(0), &r.batch.Rows[0])
-	before, rows := r.batch, r.batch.Rows
+	before := r.batch
+	rows := r.batch.Rows
 	for _, prefix := range chain {
 		step := rest.SampledStep{Outcome: "changed", Records: []rest.SampledRecord{}}
 		batch, outcome, err := runChain(w.ctx, prefix.chain, r)
@@ -88,7 +90,8 @@ func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err er
 		case w.ctx.Err() != nil:
 			return shown, err
 		case err != nil || outcome.Fault != nil:
-			step.Outcome, step.Error = "failed", line(w.redact(prefix.stage.Alias+": "+w.failureText(outcome, err)))
+			step.Error = line(w.redact(prefix.stage.Alias + ": " + w.failureText(outcome, err)))
+			step.Outcome = "failed"
 		case len(outcome.Rows) == 0:
 			step.Outcome = "dropped"
 		case sameRecords(batch, outcome.Rows, before, rows):
@@ -102,7 +105,9 @@ func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err er
 		default:
 			step.Records = w.records(batch, outcome.Rows)
 		}
-		shown.Steps, before, rows = append(shown.Steps, step), batch, outcome.Rows
+		shown.Steps = append(shown.Steps, step)
+		before = batch
+		rows = outcome.Rows
 		if len(rows) == 0 {
 			break
 		}

@@ -72,7 +72,8 @@ func (w *writer) value(b *record.Batch, slice wit.ValueSlice) (text, schema stri
 		}
 		return line(w.redact(why)), "", true
 	}
-	if text, cut = w.json(v.Payload, w.shape); slice.Encoding != wit.WithSchema {
+	text, cut = w.json(v.Payload, w.shape)
+	if slice.Encoding != wit.WithSchema {
 		return text, "", cut
 	}
 	schema, short := w.json(v.Schema, false)
@@ -158,7 +159,8 @@ func (p *printer) scalar(token json.Token, shape bool) {
 		}
 		p.text(p.redact(v))
 	case json.Number:
-		if struck := p.redact(v.String()); shape {
+		struck := p.redact(v.String())
+		if shape {
 			p.text("number")
 		} else if struck != v.String() {
 			p.text(struck)

@@ -44,29 +44,29 @@ type Redactor struct {
 }
 
 // Add adds secrets until remove, which is idempotent. Secrets of fewer than 4 bytes, `true` and `false` are ignored.
-func (k *Redactor) Add(secrets ...string) (remove func()) {
-	k.change(secrets, 1)
-	return sync.OnceFunc(func() { k.change(secrets, -1) })
+func (r *Redactor) Add(secrets ...string) (remove func()) {
+	r.change(secrets, 1)
+	return sync.OnceFunc(func() { r.change(secrets, -1) })
 }
 
-func (k *Redactor) change(secrets []string, delta int) {
-	if k == nil {
+func (r *Redactor) change(secrets []string, delta int) {
+	if r == nil {
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, secret := range secrets {
 		secret = strings.TrimSpace(secret)
 		for _, scheme := range []string{"http://", "https://"} { // occurs in many texts
 			secret = strings.TrimPrefix(secret, scheme)
 		}
 		if len(secret) >= shortest && secret != "true" && secret != "false" {
-			k.countPieces(secret, delta)
+			r.countPieces(secret, delta)
 		}
 	}
 }
 
-func (k *Redactor) countPieces(secret string, delta int) {
+func (r *Redactor) countPieces(secret string, delta int) {
 	isLong := len(secret) > maxSecret
 	if isLong {
 		secret = secret[:maxSecret]
@@ -74,21 +74,22 @@ func (k *Redactor) countPieces(secret string, delta int) {
 	n := windowLength(len(secret))
 	for _, item := range strings.FieldsFunc(secret, isSeparator) {
 		if item = strings.TrimSpace(item); len(item) >= shortest && len(item) < n {
-			count(&k.words, item, delta)
+			count(&r.words, item, delta)
 		}
 	}
 	for form := range encodings(secret) {
 		n := windowLength(len(form))
 		packed := uint64(0)
 		for i := range len(form) {
-			if packed = appendByte(packed, form[i], n); i < n-1 {
+			packed = appendByte(packed, form[i], n)
+			if i < n-1 {
 				continue
 			}
-			if count(&k.windows[n], packed, delta) {
-				k.size += delta
+			if count(&r.windows[n], packed, delta) {
+				r.size += delta
 			}
 			if isLong {
-				count(&k.truncated, packed, delta)
+				count(&r.truncated, packed, delta)
 			}
 		}
 	}
@@ -128,7 +129,8 @@ func encodings(secret string) map[string]bool {
 	}
 	for before := range 3 { // Base64 of a text with the secret, for each position in a group of three bytes
 		text := append(make([]byte, before, before+len(secret)), secret...)
-		from, to := (8*before+5)/6, 8*len(text)/6
+		from := (8*before + 5) / 6
+		to := 8 * len(text) / 6
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			if own := encoding.EncodeToString(text)[from:to]; len(own) >= shortest {
 				all[own] = true
@@ -146,26 +148,26 @@ func encodeJSON(secret string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func (k *Redactor) Redact(text string) string {
-	if k == nil {
+func (r *Redactor) Redact(text string) string {
+	if r == nil {
 		return text
 	}
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	if k.size > maxWindows && text != "" {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.size > maxWindows && text != "" {
 		return Hidden
 	}
 	found := redaction{text: text}
-	if !k.findWindows(&found) {
+	if !r.findWindows(&found) {
 		return Hidden
 	}
-	k.findWords(&found)
+	r.findWords(&found)
 	return found.result()
 }
 
 // findWindows marks pieces of secrets; not ok means that the whole text must be replaced.
-func (k *Redactor) findWindows(found *redaction) (ok bool) {
-	for n, known := range k.windows {
+func (r *Redactor) findWindows(found *redaction) (ok bool) {
+	for n, known := range r.windows {
 		if len(known) == 0 {
 			continue
 		}
@@ -174,7 +176,7 @@ func (k *Redactor) findWindows(found *redaction) (ok bool) {
 			if packed = appendByte(packed, found.text[i], n); i < n-1 || known[packed] == 0 {
 				continue
 			}
-			if k.truncated[packed] > 0 {
+			if r.truncated[packed] > 0 {
 				return false
 			}
 			found.mark(i-n+1, i+1)
@@ -183,8 +185,8 @@ func (k *Redactor) findWindows(found *redaction) (ok bool) {
 	return true
 }
 
-func (k *Redactor) findWords(found *redaction) {
-	if len(k.words) == 0 {
+func (r *Redactor) findWords(found *redaction) {
+	if len(r.words) == 0 {
 		return
 	}
 	text := found.text
@@ -194,7 +196,7 @@ func (k *Redactor) findWords(found *redaction) {
 		}
 		for to := from + 1; to <= min(from+window, len(text)); to++ {
 			ends := to == len(text) || !isWord(rune(text[to-1])) || !isWord(rune(text[to]))
-			if ends && k.words[text[from:to]] > 0 {
+			if ends && r.words[text[from:to]] > 0 {
 				found.mark(from, to)
 			}
 		}
@@ -202,7 +204,7 @@ func (k *Redactor) findWords(found *redaction) {
 }
 
 func isWord(r rune) bool {
-	return r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r >= 0x80
+	return r == '_' || ('0' <= r && r <= '9') || ('a' <= r && r <= 'z') || ('A' <= r && r <= 'Z') || r >= 0x80
 }
 
 type redaction struct {
@@ -210,26 +212,26 @@ type redaction struct {
 	secret []bool
 }
 
-func (s *redaction) mark(from, to int) {
-	if s.secret == nil {
-		s.secret = make([]bool, len(s.text))
+func (r *redaction) mark(from, to int) {
+	if r.secret == nil {
+		r.secret = make([]bool, len(r.text))
 	}
 	for ; from < to; from++ {
-		s.secret[from] = true
+		r.secret[from] = true
 	}
 }
 
-func (s *redaction) result() string {
-	if s.secret == nil {
-		return s.text
+func (r *redaction) result() string {
+	if r.secret == nil {
+		return r.text
 	}
 	var b strings.Builder
 	hidden := false
-	for i := 0; i < len(s.text); { // by whole characters, of which no part may remain
-		_, size := utf8.DecodeRuneInString(s.text[i:])
-		switch secret := slices.Contains(s.secret[i:i+size], true); {
+	for i := 0; i < len(r.text); { // by whole characters, of which no part may remain
+		_, size := utf8.DecodeRuneInString(r.text[i:])
+		switch secret := slices.Contains(r.secret[i:i+size], true); {
 		case !secret:
-			b.WriteString(s.text[i : i+size])
+			b.WriteString(r.text[i : i+size])
 			hidden = false
 		case !hidden:
 			b.WriteString(Hidden)

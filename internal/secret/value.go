@@ -26,9 +26,9 @@ type secretText struct {
 func Plain(text string) Value { return Value{plain: text} }
 
 // NewSecret returns a secret value. k redacts its pieces until all copies of the value are garbage.
-func (k *Redactor) NewSecret(text string, fromFile bool, pieces ...string) Value {
+func (r *Redactor) NewSecret(text string, fromFile bool, pieces ...string) Value {
 	g := &secretText{func() string { return text }, fromFile}
-	runtime.AddCleanup(g, func(remove func()) { remove() }, k.Add(pieces...))
+	runtime.AddCleanup(g, func(remove func()) { remove() }, r.Add(pieces...))
 	return Value{secret: g}
 }
 

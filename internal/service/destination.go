@@ -63,36 +63,36 @@ func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestinatio
 }
 
 // find fetches the destination and reports whether anything but tokens has changed.
-func (t *namedDestination) find(ctx context.Context) (changed bool, err error) {
-	found, err := t.destinations.Find(ctx, t.name)
+func (n *namedDestination) find(ctx context.Context) (changed bool, err error) {
+	found, err := n.destinations.Find(ctx, n.name)
 	var failure *btp.Failure
 	switch {
-	case errors.As(err, &failure) && failure.Temporary() && t.known():
-		t.log.Warn("the destination service does not respond; its last answer stays in use", "destination", t.name,
+	case errors.As(err, &failure) && failure.Temporary() && n.known():
+		n.log.Warn("the destination service does not respond; its last answer stays in use", "destination", n.name,
 			"error", err)
 		return false, nil
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
 	case err != nil:
-		return false, t.asError(err)
+		return false, n.asError(err)
 	}
 	found.Token = withoutTokenValue(found.Token)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if reflect.DeepEqual(t.found, found) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if reflect.DeepEqual(n.found, found) {
 		return false, nil
 	}
-	t.found = found
+	n.found = found
 	return true, nil
 }
 
-func (t *namedDestination) known() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.found.Name != ""
+func (n *namedDestination) known() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.found.Name != ""
 }
 
-func (t *namedDestination) asError(err error) error {
+func (n *namedDestination) asError(err error) error {
 	kind := wit.ErrorConfig
 	var failure *btp.Failure
 	if errors.As(err, &failure) {
@@ -103,7 +103,7 @@ func (t *namedDestination) asError(err error) error {
 			kind = wit.ErrorUnauthorized
 		}
 	}
-	return &wit.Error{Kind: kind, Message: fmt.Sprintf("destination %s: %v", t.name, err)}
+	return &wit.Error{Kind: kind, Message: fmt.Sprintf("destination %s: %v", n.name, err)}
 }
 
 // withoutTokenValue keeps only the header name: the value expires and is fetched per request.
@@ -115,37 +115,38 @@ func withoutTokenValue(token *btp.DeliveredToken) *btp.DeliveredToken {
 }
 
 // Authorize returns the delivered token.
-func (t *namedDestination) Authorize(ctx context.Context, refused string) (name, value string, err error) {
-	found, err := t.destinations.Find(ctx, t.name)
+func (n *namedDestination) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+	found, err := n.destinations.Find(ctx, n.name)
 	if err == nil && refused != "" && found.Token != nil && found.Token.Value == refused {
-		found, err = t.destinations.Renew(ctx, t.name, refused)
+		found, err = n.destinations.Renew(ctx, n.name, refused)
 	}
 	if err != nil {
 		return "", "", err
 	}
 	if found.Token == nil {
-		return "", "", t.asError(errors.New("it no longer delivers a token"))
+		return "", "", n.asError(errors.New("it no longer delivers a token"))
 	}
 	return found.Token.Header, found.Token.Value, nil
 }
 
 // config merges the destination with the settings, which take precedence.
-func (t *namedDestination) config(roles config.Roles, environment transport.Environment) (transport.Config, error) {
-	t.mu.Lock()
-	found := t.found
-	t.mu.Unlock()
+func (n *namedDestination) config(roles config.Roles, environment transport.Environment) (transport.Config, error) {
+	n.mu.Lock()
+	found := n.found
+	n.mu.Unlock()
 	merged := mergedRoles{roles, values(&found, roles)}
-	t.logOverrides(merged)
+	n.logOverrides(merged)
 	if found.Token != nil && !merged.hasLogon() {
-		environment.Authorizer = t
-		environment.Identity = transport.Identity{User: "destination " + t.name,
-			Secret: fmt.Sprintf("%s %s %x", found.URL,
-				t.name, found.Digest)}
+		environment.Authorizer = n
+		environment.Identity = transport.Identity{User: "destination " + n.name,
+			Secret: fmt.Sprintf("%s %s %x", found.URL, n.name, found.Digest)}
 	}
-	environment.Key, environment.Trust, environment.TrustAll = found.Keystore, found.Truststore, found.TrustAll
+	environment.Key = found.Keystore
+	environment.Trust = found.Truststore
+	environment.TrustAll = found.TrustAll
 	c, err := transport.ConfigOf(merged, environment)
 	if err != nil {
-		return c, fmt.Errorf("destination %s: %w", t.name, err)
+		return c, fmt.Errorf("destination %s: %w", n.name, err)
 	}
 	c.Prefix = found.Path
 	c.Query = found.Query
@@ -153,11 +154,11 @@ func (t *namedDestination) config(roles config.Roles, environment transport.Envi
 }
 
 // placeholder returns settings with an invalid address, for checks before the destination is fetched.
-func (t *namedDestination) placeholder(roles config.Roles) transport.Roles {
-	return mergedRoles{roles, map[string]string{role.Address: "destination." + t.name + ".invalid"}}
+func (n *namedDestination) placeholder(roles config.Roles) transport.Roles {
+	return mergedRoles{roles, map[string]string{role.Address: "destination." + n.name + ".invalid"}}
 }
 
-func (t *namedDestination) logOverrides(merged mergedRoles) {
+func (n *namedDestination) logOverrides(merged mergedRoles) {
 	var overriding []string
 	for role, value := range merged.values {
 		if merged.Roles.IsSet(role) && merged.Roles.Text(role) != value {
@@ -165,15 +166,14 @@ func (t *namedDestination) logOverrides(merged mergedRoles) {
 		}
 	}
 	slices.Sort(overriding)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.logged {
-		t.log.Info("the service is reached by a BTP destination", "destination", t.name, "type", t.found.Type,
-			"authentication",
-			t.found.Authentication,
-			"proxy", t.found.ProxyType, "settings that go before it", overriding)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.logged {
+		n.log.Info("the service is reached by a BTP destination", "destination", n.name, "type", n.found.Type,
+			"authentication", n.found.Authentication, "proxy", n.found.ProxyType,
+			"settings that go before it", overriding)
 	}
-	t.logged = true
+	n.logged = true
 }
 
 // values returns the destination's values by role.
@@ -201,8 +201,9 @@ func values(destination *btp.Destination, roles config.Roles) map[string]string 
 	switch {
 	case roles.IsSet(role.Auth) || roles.IsSet(role.User):
 	case destination.User != "" || destination.Authentication == "BasicAuthentication":
-		merged[role.Auth], merged[role.User], merged[role.Password] = transport.AuthBasic, destination.User,
-			destination.Password
+		merged[role.Auth] = transport.AuthBasic
+		merged[role.User] = destination.User
+		merged[role.Password] = destination.Password
 	case destination.Token != nil:
 		merged[role.Auth] = transport.AuthOAuth2
 	case destination.Keystore != nil:
@@ -218,23 +219,23 @@ type mergedRoles struct {
 	values map[string]string
 }
 
-func (t mergedRoles) hasLogon() bool { return t.Roles.IsSet(role.Auth) || t.Roles.IsSet(role.User) }
+func (m mergedRoles) hasLogon() bool { return m.Roles.IsSet(role.Auth) || m.Roles.IsSet(role.User) }
 
-func (t mergedRoles) Text(role string) string {
-	if v := t.values[role]; v != "" && !t.Roles.IsSet(role) {
+func (m mergedRoles) Text(role string) string {
+	if v := m.values[role]; v != "" && !m.Roles.IsSet(role) {
 		return v
 	}
-	return t.Roles.Text(role)
+	return m.Roles.Text(role)
 }
 
-func (t mergedRoles) Prefix(prefix string) map[string]string {
+func (m mergedRoles) Prefix(prefix string) map[string]string {
 	all := map[string]string{}
-	for role, v := range t.values {
+	for role, v := range m.values {
 		if name, ok := strings.CutPrefix(role, prefix); ok && v != "" {
 			all[name] = v
 		}
 	}
-	for name, v := range t.Roles.Prefix(prefix) {
+	for name, v := range m.Roles.Prefix(prefix) {
 		all[name] = v
 	}
 	return all

@@ -124,7 +124,8 @@ func (s *Service) environment(ctx context.Context) transport.Environment {
 }
 
 func (s *Service) config(ctx context.Context) (transport.Config, error) {
-	roles, environment := s.roles(), s.environment(ctx)
+	roles := s.roles()
+	environment := s.environment(ctx)
 	var c transport.Config
 	var err error
 	if s.destination != nil {
@@ -134,7 +135,8 @@ func (s *Service) config(ctx context.Context) (transport.Config, error) {
 	}
 	c.Refresh = s.refresh
 	if s.noRetries {
-		c.Retry.Max, c.Route.Outage = new(int), 0
+		c.Retry.Max = new(int)
+		c.Route.Outage = 0
 	}
 	return c, err
 }
@@ -203,8 +205,8 @@ func (s *Service) reload() bool {
 	relevant := slices.DeleteFunc(slices.Clone(differing),
 		func(key string) bool { return !affectsService(declared, key) })
 	if len(relevant) < len(differing) {
-		s.log.Warn("settings changed behind a reference; they take effect when the connector restarts", "settings",
-			differing)
+		s.log.Warn("settings changed behind a reference; they take effect when the connector restarts",
+			"settings", differing)
 	}
 	s.connector = resolved
 	stamp := watch.Stamp(pathsOf(s.roles())...)
@@ -242,7 +244,7 @@ func pathsOf(roles config.Roles) []string {
 // Watch applies changes of the settings' files to a client, until close is called.
 func (s *Service) Watch(client *transport.Client) (close func()) {
 	files := append(s.providers.Files(s.connector), pathsOf(s.roles())...)
-	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || len(files) == 0 && s.destination == nil {
+	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || (len(files) == 0 && s.destination == nil) {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -21,8 +21,8 @@ func (in *Installation) OpenBroker(ctx context.Context, cleanup *Cleanup) error 
 		return err
 	}
 	if address, running := embedded.Find(ctx, in.Config.Data); running {
-		in.Log.Info("using the embedded broker that runs on the data folder", "address", address, "data",
-			in.Config.Data)
+		in.Log.Info("using the embedded broker that runs on the data folder", "address", address,
+			"data", in.Config.Data)
 		in.Kafka.Bootstrap = []string{address}
 		return nil
 	}

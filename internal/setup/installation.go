@@ -90,8 +90,7 @@ func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Require
 }
 
 // ReadSettings parses the worker's settings and returns all of their problems. ToRun also sets logger levels.
-func (in *Installation) ReadSettings(ctx context.Context, problems config.Problems,
-	purpose Purpose) config.Problems {
+func (in *Installation) ReadSettings(ctx context.Context, problems config.Problems, purpose Purpose) config.Problems {
 	add := func(err error) { // two parsers may report the same problem, of a key store that both use for example
 		if p := in.Worker.Locate(err); !slices.Contains(problems, p) {
 			problems = append(problems, p)
@@ -112,7 +111,7 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 	in.Kafka.Memory = in.Memory.Fetched()
 	in.Kafka.Metrics = kafka.NewMetrics()
 	in.Kafka.SetCurrentValues(in.Worker.Current)
-	if _, known := valid["security.protocol"]; known { // without it no one can know which settings have an effect
+	if _, ok := valid["security.protocol"]; ok { // without it no one can know which settings have an effect
 		for _, w := range warnings {
 			add(w)
 		}
@@ -177,7 +176,7 @@ func (in *Installation) setLevels(settings map[string]string) error {
 // Examine adds the problems that check finds to the connectors. ToRun skips connectors that will not run.
 func (in *Installation) Examine(purpose Purpose, check func(*config.Connector) config.Problems) {
 	for _, connector := range in.Connectors {
-		if connector.Problems.Err() == nil || purpose == ToCheck && len(connector.Entries) > 0 {
+		if connector.Problems.Err() == nil || (purpose == ToCheck && len(connector.Entries) > 0) {
 			connector.Problems = append(connector.Problems, check(connector)...)
 		}
 	}

@@ -68,7 +68,9 @@ func availableIn(root fs.FS) int64 {
 		}
 	}
 	const mount = "sys/fs/cgroup"
-	ownGroups, second, first := "", "/", "/"
+	ownGroups := ""
+	second := "/"
+	first := "/"
 	if text, err := fs.ReadFile(root, "proc/self/cgroup"); err == nil {
 		ownGroups = string(text)
 	}

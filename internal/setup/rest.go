@@ -19,7 +19,8 @@ func RESTOptions(w *config.Worker) rest.Options {
 		Origins: w.List("access.control.allow.origin"),
 		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
 		TLS: map[string]string{}}
-	https, all := w.Prefixed("listeners.https."), w.All()
+	https := w.Prefixed("listeners.https.")
+	all := w.All()
 	for name := range https {
 		if w.IsSet("listeners.https." + name) {
 			options.TLS[name] = https[name]

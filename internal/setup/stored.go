@@ -32,9 +32,10 @@ func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Pro
 	folder := filepath.Join(c.Data, "connectors")
 	if c.Files.UsesFolder(folder) {
 		if c.Files.Folder == "" {
-			c.Logger.Warn("named files are in the folder where an earlier version stored connectors created by "+
-				"REST: nothing in it is imported, and the connectors created by REST in it do not run", "folder",
-				folder)
+			c.Logger.Warn(
+				"named files are in the folder where an earlier version stored connectors created by REST: "+
+					"nothing in it is imported, and the connectors created by REST in it do not run",
+				"folder", folder)
 		}
 		return targets, nil, nil
 	}

@@ -17,9 +17,9 @@ const (
 )
 
 func isPrintable(r rune) bool {
-	return r < utf8.RuneSelf && r >= ' ' && r != 0x7f ||
-		r >= utf8.RuneSelf && r != utf8.RuneError && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
-			unicode.Co, unicode.Cs)
+	return (r < utf8.RuneSelf && r >= ' ' && r != 0x7f) ||
+		(r >= utf8.RuneSelf && r != utf8.RuneError && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
+			unicode.Co, unicode.Cs))
 }
 
 func isPrintableASCII(s string) bool {
@@ -41,7 +41,8 @@ func LineUpTo(s string, most int) string {
 		return s
 	}
 	var b strings.Builder
-	n, marks := 0, 0
+	n := 0
+	marks := 0
 	for at, r := range s {
 		if n == most {
 			fmt.Fprintf(&b, "... (%d bytes more)", len(s)-at)
@@ -53,7 +54,8 @@ func LineUpTo(s string, most int) string {
 		case r == '\n' || r == '\t' || r == '\r':
 			r = ' '
 		case unicode.Is(unicode.Mn, r):
-			if marks++; marks > 4 {
+			marks++
+			if marks > 4 {
 				continue // stacked marks would cover other lines
 			}
 		case !isPrintable(r):
@@ -77,13 +79,13 @@ func Text(s string) string {
 			fmt.Fprintf(&b, "... (%d lines more)", strings.Count(strings.TrimSuffix(s, "\n"), "\n")+1-lines)
 			break
 		}
-		text, ended := strings.CutSuffix(line, "\n")
-		if below, indented := strings.CutPrefix(text, "\t"); indented { // as in stack traces of plugins
+		text, ok := strings.CutSuffix(line, "\n")
+		if below, ok := strings.CutPrefix(text, "\t"); ok { // as in stack traces of plugins
 			b.WriteByte('\t')
 			text = below
 		}
 		b.WriteString(Line(strings.TrimSuffix(text, "\r")))
-		if ended {
+		if ok {
 			b.WriteByte('\n')
 		}
 		lines++
@@ -95,7 +97,7 @@ func JSON(document []byte) []byte {
 	clean := true
 	for i := 0; i < len(document) && clean; {
 		r, size := utf8.DecodeRune(document[i:])
-		clean = isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError && size == 3
+		clean = isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || (r == utf8.RuneError && size == 3)
 		i += size
 	}
 	if clean {
@@ -108,7 +110,8 @@ func JSON(document []byte) []byte {
 		case isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError:
 			b.WriteRune(r)
 		case r > 0xffff:
-			high, low := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00
+			high := (r-0x10000)>>10 + 0xd800
+			low := (r-0x10000)&0x3ff + 0xdc00
 			fmt.Fprintf(&b, "\\u%04x\\u%04x", high, low)
 		default:
 			fmt.Fprintf(&b, "\\u%04x", r)

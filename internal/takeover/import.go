@@ -31,7 +31,8 @@ type Source struct {
 // config topic, then moves their file into connectors.adopted. Until then it may be repeated. It returns the names of
 // the written connectors. The group must have no members. With startOver connectors may have no offsets.
 func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names []string, err error) {
-	w, store := source.Worker, source.Group.Store()
+	w := source.Worker
+	store := source.Group.Store()
 	var problems config.Problems
 	for _, connector := range source.Connectors {
 		problems = slices.Concat(problems, connector.Problems, w.SharedProblems(connector,
@@ -61,8 +62,8 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 
 // importRecords returns the records of connectors and target states that the config topic does not have yet, with the
 // names of these connectors.
-func importRecords(ctx context.Context, source Source, startOver bool) (names []string, records []configtopic.Record,
-	err error) {
+func importRecords(ctx context.Context, source Source,
+	startOver bool) (names []string, records []configtopic.Record, err error) {
 	topic, _ := source.Group.Store().Snapshot()
 	var other, fresh []string
 	targets := source.Targets.All()
@@ -87,7 +88,7 @@ func importRecords(ctx context.Context, source Source, startOver bool) (names []
 			configtopic.ConnectorRecord(connector.Name, connector.Raw()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(targets)) { // of connectors in files, which a folder brings
-		if _, exists := topic.ConfigOffsets[name]; !exists && topic.Targets[name] == "" {
+		if _, ok := topic.ConfigOffsets[name]; !ok && topic.Targets[name] == "" {
 			records = append(records, configtopic.TargetRecord(name, targets[name]))
 		}
 	}

@@ -51,25 +51,24 @@ type groupReader struct {
 	problems config.Problems
 }
 
-func (s *groupReader) addError(file, text string) {
-	s.problems = append(s.problems, config.Problem{File: file, Text: s.Worker.Redact(text)})
+func (g *groupReader) addError(file, text string) {
+	g.problems = append(g.problems, config.Problem{File: file, Text: g.Worker.Redact(text)})
 }
 
-func (s *groupReader) addWarning(file, text string) {
-	s.problems = append(s.problems, config.Problem{File: file, Warning: true, Text: s.Worker.Redact(text)})
+func (g *groupReader) addWarning(file, text string) {
+	g.problems = append(g.problems, config.Problem{File: file, Warning: true, Text: g.Worker.Redact(text)})
 }
 
-func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
+func (g *groupReader) addSettingProblem(name string, err error) (ok bool) {
 	if err != nil {
-		s.problems = append(s.problems, s.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
+		g.problems = append(g.problems, g.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
 	}
 	return err == nil
 }
 
-func (s *groupReader) checkTopic(ctx context.Context, named string, partitions int32) (ok bool) {
-	return s.addSettingProblem(named, s.admin.CheckInternalTopic(ctx,
-		kafka.InternalTopic{Name: s.Worker.Text(named), Setting: named,
-			Partitions: partitions}))
+func (g *groupReader) checkTopic(ctx context.Context, named string, partitions int32) (ok bool) {
+	return g.addSettingProblem(named, g.admin.CheckInternalTopic(ctx,
+		kafka.InternalTopic{Name: g.Worker.Text(named), Setting: named, Partitions: partitions}))
 }
 
 // withGroup calls do after reading a group's config topic. An error of the worker's file is a [setup.Error].
@@ -102,10 +101,11 @@ func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error)
 }
 
 // read reads the config topic up to the first open transaction.
-func (s *groupReader) read(ctx context.Context) error {
-	topic, kafkaConfig := s.Worker.ConfigTopic(), s.Kafka
+func (g *groupReader) read(ctx context.Context) error {
+	topic := g.Worker.ConfigTopic()
+	kafkaConfig := g.Kafka
 	kafkaConfig.Consumer.ReadUncommitted = false
-	ends, err := s.admin.EndOffsets(ctx, true, topic)
+	ends, err := g.admin.EndOffsets(ctx, true, topic)
 	if err != nil {
 		return err
 	}
@@ -114,20 +114,20 @@ func (s *groupReader) read(ctx context.Context) error {
 		return err
 	}
 	defer reader.Close()
-	s.store = configtopic.NewStore(topic, s.Worker, nil, s.Log)
+	g.store = configtopic.NewStore(topic, g.Worker, nil, g.Log)
 	at, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
-		s.store.Apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+		g.store.Apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		return nil
 	})
 	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
-		s.addWarning(topic, fmt.Sprintf(
+		g.addWarning(topic, fmt.Sprintf(
 			"an open transaction hides the records from offset %d on: try again when the brokers have ended it, "+
 				"after transaction.timeout.ms at the latest", at[0]))
 	}
-	s.store.CaughtUp()
-	s.snapshot, _ = s.store.Snapshot()
-	s.herder = connect.New(connect.Options{Worker: s.Worker, Plugins: s.Plugins, Registry: s.Registry,
-		Kafka: kafkaConfig, Logger: s.Log}, s.snapshot.Connectors)
+	g.store.CaughtUp()
+	g.snapshot, _ = g.store.Snapshot()
+	g.herder = connect.New(connect.Options{Worker: g.Worker, Plugins: g.Plugins, Registry: g.Registry,
+		Kafka: kafkaConfig, Logger: g.Log}, g.snapshot.Connectors)
 	return err
 }
 
@@ -140,27 +140,29 @@ const (
 )
 
 // checkMembers adds the live members of the group as problems, and whether the topic belongs to another group.
-func (s *groupReader) checkMembers(ctx context.Context, policy memberPolicy) {
+func (g *groupReader) checkMembers(ctx context.Context, policy memberPolicy) {
 	const named = "group.id"
-	s.addSettingProblem(named, s.store.CheckGroup())
-	group, err := s.admin.Group(ctx, s.Worker.Text(named))
-	s.addSettingProblem(named, err)
+	g.addSettingProblem(named, g.store.CheckGroup())
+	group, err := g.admin.Group(ctx, g.Worker.Text(named))
+	g.addSettingProblem(named, err)
 	isOurs := cluster.IsCulvertGroup(group)
 	for _, member := range group.Members {
-		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", group.Type, group.State), "stop it first"
+		kind := fmt.Sprintf("a member of the type %q in the state %s", group.Type, group.State)
+		stop := "stop it first"
 		switch {
 		case isOurs && policy == culvertMayRun:
-			kind, stop = "a Culvert worker", "workers that start join it"
+			kind = "a Culvert worker"
+			stop = "workers that start join it"
 		case isOurs:
-			kind, stop = "a Culvert worker", "stop it first, by SIGTERM (one with group.instance.id "+
-				"stays until session.timeout.ms is over)"
+			kind = "a Culvert worker"
+			stop = "stop it first, by SIGTERM (one with group.instance.id " + "stays until session.timeout.ms is over)"
 		case group.Type == "connect" && group.Protocol != "":
 			kind = "a Kafka Connect worker"
 		}
-		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, member.URL,
+		g.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, member.URL,
 			member.Host,
 			member.ClientID))
-		s.problems[len(s.problems)-1].Warning = isOurs && policy == culvertMayRun
+		g.problems[len(g.problems)-1].Warning = isOurs && policy == culvertMayRun
 	}
 }
 
@@ -204,15 +206,15 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 
 // countOffsets counts a source's stored offsets, or a sink's committed ones. It creates no topic, as opening a store
 // would.
-func (s *groupReader) countOffsets(ctx context.Context, connector *config.Connector, kind wit.ComponentKind,
+func (g *groupReader) countOffsets(ctx context.Context, connector *config.Connector, kind wit.ComponentKind,
 	stored *offset.Store) (int, error) {
 	ownTopic := connector.Text("offsets.storage.topic")
 	switch {
 	case kind == wit.ComponentSink:
-		committed, err := s.herder.Offsets(ctx, connector.Name)
+		committed, err := g.herder.Offsets(ctx, connector.Name)
 		return len(committed), err
-	case ownTopic != "" && ownTopic != s.Worker.Text("offset.storage.topic"):
-		found, err := connect.ReadTopicOffsets(ctx, s.Kafka, ownTopic, connector.Name, s.Log)
+	case ownTopic != "" && ownTopic != g.Worker.Text("offset.storage.topic"):
+		found, err := connect.ReadTopicOffsets(ctx, g.Kafka, ownTopic, connector.Name, g.Log)
 		if errors.Is(err, kafka.ErrUnknownTopic) {
 			err = nil // the connector creates it at its start
 		}
@@ -225,7 +227,7 @@ func (s *groupReader) countOffsets(ctx context.Context, connector *config.Connec
 }
 
 // examine adds the problems of a connector, and its secrets in clear text. An unknown class counts as a source.
-func (s *groupReader) examine(ctx context.Context, checker *check.Checker,
+func (g *groupReader) examine(ctx context.Context, checker *check.Checker,
 	connector *config.Connector) wit.ComponentKind {
 	found := append(slices.Clone(connector.Problems), checker.Check(ctx, connector)...)
 	_, component, err := components.Find(checker.Plugins, connector.Text("connector.class"),
@@ -236,22 +238,22 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker,
 	}
 	for _, p := range found {
 		if !p.Warning { // a warning does not prevent a run
-			s.problems = append(s.problems, p)
+			g.problems = append(g.problems, p)
 		}
 	}
-	if s.snapshot.Incomplete[connector.Name] {
-		s.addWarning(connector.File,
+	if g.snapshot.Incomplete[connector.Name] {
+		g.addWarning(connector.File,
 			"compaction deleted some of its tasks: they are planned again when the connector starts")
 	}
 	password := components.Passwords(checker.Plugins)
 	for _, e := range connector.Entries {
 		hidden := password(e.Key)
-		if providers := s.Worker.Providers; providers.HasUnknownProvider(e) {
-			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.problems, p) { // which Check reports
-				s.problems = append(s.problems, p)
+		if providers := g.Worker.Providers; providers.HasUnknownProvider(e) {
+			if p := providers.UnknownProvider(e, hidden); !slices.Contains(g.problems, p) { // which Check reports
+				g.problems = append(g.problems, p)
 			}
 		} else if hidden && !e.Value.IsSecret() && e.Raw != "" {
-			s.problems = append(s.problems, config.Problem{File: connector.File, Setting: e.Key, Warning: true,
+			g.problems = append(g.problems, config.Problem{File: connector.File, Setting: e.Key, Warning: true,
 				Text: "a secret in clear text, which all readers of the topic can see: write a reference such as " +
 					"${file:PATH:KEY}"})
 		}
@@ -276,7 +278,8 @@ type Released struct {
 // to the group.
 func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 	err = withGroup(ctx, c, func(reader *groupReader) error {
-		if reader.checkMembers(ctx, mustBeEmpty); reader.problems.Err() != nil {
+		reader.checkMembers(ctx, mustBeEmpty)
+		if reader.problems.Err() != nil {
 			return reader.problems
 		}
 		group := reader.Worker.Text("group.id")
@@ -318,26 +321,27 @@ func Release(ctx context.Context, c setup.Config) (done Released, err error) {
 	return done, err
 }
 
-func (s *groupReader) fenceProducers(ctx context.Context, group string, fenced map[string]int) {
-	names := s.store.Annotations(configtopic.FencingAnnotation) // they outlive their connectors
-	for _, connector := range s.snapshot.Connectors {
+func (g *groupReader) fenceProducers(ctx context.Context, group string, fenced map[string]int) {
+	names := g.store.Annotations(configtopic.FencingAnnotation) // they outlive their connectors
+	for _, connector := range g.snapshot.Connectors {
 		names[connector.Name] = nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		counts := s.store.Fencing(name)
+		counts := g.store.Fencing(name)
 		ids := kafka.TransactionalIDs(group, name, counts.Tasks, counts.Producers)
 		if len(ids) == 0 {
 			continue
 		}
-		producers, err := s.herder.TransactionalConfig(ctx, name)
+		producers, err := g.herder.TransactionalConfig(ctx, name)
 		if errors.Is(err, connect.ErrUnknownConnector) {
-			producers, err = s.Kafka, nil
+			producers = g.Kafka
+			err = nil
 		}
 		if err == nil {
 			err = kafka.Fence(ctx, producers, ids)
 		}
 		if err != nil {
-			s.addError("connector "+name, err.Error())
+			g.addError("connector "+name, err.Error())
 			continue
 		}
 		fenced[name] = len(ids)

@@ -17,12 +17,16 @@ import (
 
 // Span is one that was received.
 type Span struct {
-	Service, Name, Trace, ID, Parent string
-	Kind                             tracepb.Span_SpanKind
-	Failed                           bool
-	Message                          string // of the status
-	Texts                            map[string]string
-	Numbers                          map[string]int64
+	Service string
+	Name    string
+	Trace   string
+	ID      string
+	Parent  string
+	Kind    tracepb.Span_SpanKind
+	Failed  bool
+	Message string // of the status
+	Texts   map[string]string
+	Numbers map[string]int64
 	// Links are ids of spans.
 	Links []string
 }
@@ -72,7 +76,8 @@ func (r *Receiver) take(q *http.Request) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.headers, r.paths = append(r.headers, q.Header), append(r.paths, q.Method+" "+q.URL.Path)
+	r.headers = append(r.headers, q.Header)
+	r.paths = append(r.paths, q.Method+" "+q.URL.Path)
 	for _, of := range traces.ResourceSpans {
 		service := ""
 		for _, a := range of.Resource.Attributes {

@@ -16,7 +16,7 @@ func (a *Answer) isSessionEnd() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false
 	}
-	return mentionsSessionEnd(a.reason) || !a.isData() && mentionsSessionEnd(a.peek(4<<10))
+	return mentionsSessionEnd(a.reason) || (!a.isData() && mentionsSessionEnd(a.peek(4<<10)))
 }
 
 func mentionsSessionEnd(text string) bool {
@@ -33,12 +33,12 @@ func (a *Answer) isData() bool {
 		}
 		kind, _, _ := strings.Cut(strings.ToLower(h.Value), ";")
 		kind = strings.TrimSpace(kind)
-		if strings.HasSuffix(kind, "json") || strings.HasSuffix(kind, "xml") && kind != "application/xhtml+xml" {
+		if strings.HasSuffix(kind, "json") || (strings.HasSuffix(kind, "xml") && kind != "application/xhtml+xml") {
 			return true
 		}
 	}
 	head := strings.ToLower(strings.TrimLeft(a.peek(4<<10), " \t\r\n\ufeff"))
-	return strings.HasPrefix(head, "{") || strings.HasPrefix(head, "<?xml") && !strings.Contains(head, "<html")
+	return strings.HasPrefix(head, "{") || (strings.HasPrefix(head, "<?xml") && !strings.Contains(head, "<html"))
 }
 
 // Answer is an answer whose body has not been read: Response.Body is empty. Close Body.
@@ -88,11 +88,11 @@ type resumedReader struct {
 	rest io.Reader
 }
 
-func (e resumedReader) Read(p []byte) (int, error) {
-	if e.err != nil {
-		return 0, e.err
+func (r resumedReader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
 	}
-	return e.rest.Read(p)
+	return r.rest.Read(p)
 }
 
 // excerpt returns the redacted beginning of the body for a message, and discards the rest.
@@ -114,9 +114,10 @@ func (a *Answer) excerpt() string {
 // NoResponseError is the error of a request that must not be repeated, may have been processed, and has no readable
 // answer.
 type NoResponseError struct {
-	Method, Target string
-	Status         int // of the answer, or 0
-	Cause          error
+	Method string
+	Target string
+	Status int // of the answer, or 0
+	Cause  error
 }
 
 func (n *NoResponseError) Error() string {

@@ -73,12 +73,13 @@ func tokenError(ctx context.Context, err error) (converted error, refused bool) 
 
 // tokenHeader puts tokens into a header.
 type tokenHeader struct {
-	tokens      *btp.Tokens
-	name, value string
+	tokens *btp.Tokens
+	name   string
+	value  string
 }
 
-func (s *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
-	before, after, _ := strings.Cut(s.value, tokenPlaceholder)
-	token, err := s.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
-	return s.name, before + token + after, err
+func (t *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+	before, after, _ := strings.Cut(t.value, tokenPlaceholder)
+	token, err := t.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
+	return t.name, before + token + after, err
 }

@@ -156,7 +156,8 @@ func (t *readTimeout) sending() {
 func (t *readTimeout) answerBegan(limit time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.answered, t.limit = true, limit
+	t.answered = true
+	t.limit = limit
 	t.timer.Stop()
 }
 

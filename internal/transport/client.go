@@ -21,7 +21,12 @@ type Client struct {
 
 // Counters are the totals of a client: bytes of bodies on the wire, and CSRF token requests with and without a token.
 type Counters struct {
-	Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64
+	Requests      int64
+	Repeated      int64
+	BytesSent     int64
+	BytesReceived int64
+	Tokens        int64
+	NoTokens      int64
 	// Answers are counted by the first digit of their status; index 0 counts requests without one.
 	Answers [6]int64
 	// Waited is the total time from sending to the response's header, or to the error. Latency counts the answers by
@@ -31,20 +36,26 @@ type Counters struct {
 }
 
 type counters struct {
-	requests, repeated, sent, received, tokens, noTokens, waited atomic.Int64
+	requests atomic.Int64
+	repeated atomic.Int64
+	sent     atomic.Int64
+	received atomic.Int64
+	tokens   atomic.Int64
+	noTokens atomic.Int64
+	waited   atomic.Int64
 
 	answers [6]atomic.Int64
 	latency [history.LatencyBuckets]atomic.Int64
 }
 
 // countAnswer counts an answer; status zero means none.
-func (n *counters) countAnswer(status int, elapsed time.Duration) {
-	if status /= 100; status >= len(n.answers) {
+func (c *counters) countAnswer(status int, elapsed time.Duration) {
+	if status /= 100; status >= len(c.answers) {
 		status = 0
 	}
-	n.answers[status].Add(1)
-	n.latency[history.LatencyBucket(elapsed)].Add(1)
-	n.waited.Add(int64(elapsed))
+	c.answers[status].Add(1)
+	c.latency[history.LatencyBucket(elapsed)].Add(1)
+	c.waited.Add(int64(elapsed))
 }
 
 // New validates a configuration; it sends nothing. Errors are *wit.Error of kind config.

@@ -59,8 +59,9 @@ type Service struct {
 // Credentials authenticate requests.
 type Credentials struct {
 	// Auth is one of the Auth… constants. Default: basic if User is set, else none.
-	Auth           string
-	User, Password string
+	Auth     string
+	User     string
+	Password string
 	// Authorizer provides the tokens of oauth2. Identity identifies its client, or the TLS certificate.
 	Authorizer Authorizer
 	Identity   Identity
@@ -143,7 +144,8 @@ type Login struct {
 	Body string
 	// TokenPath and LifetimePath are dotted paths in the JSON response. Without LifetimePath a token is used until it
 	// is refused.
-	TokenPath, LifetimePath string
+	TokenPath    string
+	LifetimePath string
 	// Header contains the placeholder {token}. Default Authorization: Bearer {token}.
 	Header string
 	// setting maps roles to the user's settings; nil means unchanged.
@@ -152,8 +154,9 @@ type Login struct {
 
 // Origin is a further origin that the user allows, for files or pages to which the service refers.
 type Origin struct {
-	Scheme, Address string
-	Port            int
+	Scheme  string
+	Address string
+	Port    int
 	// Credentials sends the service's credentials there too. By default requests to it have none.
 	Credentials bool
 }
@@ -206,6 +209,7 @@ type Environment struct {
 	// default stores; TrustAll is as in [TLSOptions]. Stores and TrustAll apply to its own server only.
 	Authorizer Authorizer
 	Identity   Identity
-	Key, Trust *btp.Store
+	Key        *btp.Store
+	Trust      *btp.Store
 	TrustAll   bool
 }

@@ -80,7 +80,8 @@ func (c *Config) dialTLSProxy(transport *http.Transport) dial {
 		if config == nil {
 			config = &tls.Config{}
 		}
-		config.Certificates, config.GetClientCertificate = nil, nil
+		config.Certificates = nil
+		config.GetClientCertificate = nil
 		ctx, cancel := context.WithTimeoutCause(ctx, c.ConnectTimeout, fmt.Errorf("no TLS with the proxy %s after %v",
 			address, c.ConnectTimeout))
 		defer cancel()
@@ -105,7 +106,8 @@ func http1() *http.Protocols {
 type dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
 func (c *Config) withDialTimeout(dial dial) dial {
-	limit, waits := c.ConnectTimeout+c.Route.Outage, c.Route.Outage > 0
+	limit := c.ConnectTimeout + c.Route.Outage
+	waits := c.Route.Outage > 0
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
 		defer cancel()

@@ -31,7 +31,8 @@ func authenticationOf(c *Config) (auth authentication, err error) {
 		if c.Authorizer == nil {
 			return auth, errorf(wit.ErrorConfig, "authentication by oauth2: expected a token service, found none")
 		}
-		auth.tokens, auth.identity = c.Authorizer, c.Identity
+		auth.tokens = c.Authorizer
+		auth.identity = c.Identity
 	case authLogin:
 		name, _, _ := c.Login.header()
 		auth = authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}
@@ -84,7 +85,8 @@ func readAuth(c *Config, roles Roles, environment Environment) error {
 		}
 	case AuthOAuth2:
 		if environment.Authorizer != nil {
-			c.Authorizer, c.Identity = environment.Authorizer, environment.Identity
+			c.Authorizer = environment.Authorizer
+			c.Identity = environment.Identity
 			return nil
 		}
 		return readOAuth(c, roles, environment)
@@ -160,8 +162,8 @@ func readOAuth(c *Config, roles Roles, environment Environment) error {
 		}
 		return f
 	}
-	c.Authorizer, c.Identity = &tokenHeader{tokens, "Authorization", "Bearer " + tokenPlaceholder},
-		Identity{credentials.ClientID, credentials.Secret}
+	c.Authorizer = &tokenHeader{tokens, "Authorization", "Bearer " + tokenPlaceholder}
+	c.Identity = Identity{credentials.ClientID, credentials.Secret}
 	return nil
 }
 

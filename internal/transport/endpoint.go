@@ -13,34 +13,35 @@ import (
 
 // endpoint is an origin: scheme, host and port.
 type endpoint struct {
-	scheme, host string
-	port         int
+	scheme string
+	host   string
+	port   int
 }
 
 // String omits default ports.
-func (o endpoint) String() string { return o.scheme + "://" + o.authority() }
+func (e endpoint) String() string { return e.scheme + "://" + e.authority() }
 
-func (o endpoint) authority() string {
-	host := o.host
+func (e endpoint) authority() string {
+	host := e.host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if o.port == defaultPort(o.scheme) {
+	if e.port == defaultPort(e.scheme) {
 		return host
 	}
-	return host + ":" + strconv.Itoa(o.port)
+	return host + ":" + strconv.Itoa(e.port)
 }
 
 // matches treats all loopback names as equal.
-func (o endpoint) matches(u *url.URL) bool {
+func (e endpoint) matches(u *url.URL) bool {
 	port := defaultPort(strings.ToLower(u.Scheme))
 	if p := u.Port(); p != "" {
 		port, _ = strconv.Atoi(p)
 	}
-	if !strings.EqualFold(u.Scheme, o.scheme) || port != o.port {
+	if !strings.EqualFold(u.Scheme, e.scheme) || port != e.port {
 		return false
 	}
-	return strings.EqualFold(u.Hostname(), o.host) || loopback.Is(u.Hostname()) && loopback.Is(o.host)
+	return strings.EqualFold(u.Hostname(), e.host) || (loopback.Is(u.Hostname()) && loopback.Is(e.host))
 }
 
 func withoutBrackets(address string) string {
@@ -88,14 +89,14 @@ func hasParameter(query, name string) bool {
 // resolve converts a target to a request line's path and query, byte for byte, since links of a service must be sent
 // back verbatim; only invalid bytes are percent-encoded. base resolves relative redirects; "" rejects relative
 // targets.
-func (o endpoint) resolve(target, base string) (string, error) {
+func (e endpoint) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
 		return "", errorf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))
 	}
 	target, _, _ = strings.Cut(target, "#")
 	switch {
 	case strings.HasPrefix(target, "//"):
-		target = o.scheme + ":" + target
+		target = e.scheme + ":" + target
 		fallthrough
 	case strings.Contains(target, "://") && schemeOf(target) != "":
 		before, rest := cutAuthority(target)
@@ -105,18 +106,18 @@ func (o endpoint) resolve(target, base string) (string, error) {
 			return "", errorf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
 				"found %q: credentials are configured by the connector's settings only", printable(target))
 		case err != nil || u.Host == "":
-			return "", errorf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", o,
+			return "", errorf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", e,
 				printable(target))
-		case !o.matches(u):
+		case !e.matches(u):
 			return "", errorf(wit.ErrorData,
 				"target of a request: expected the origin %s, found %q: requests go to the connector's own host only",
-				o, printable(target))
+				e, printable(target))
 		}
 		return requestLine(rest), nil
 	case strings.HasPrefix(target, "/"):
 		return requestLine(target), nil
 	case base != "" && schemeOf(target) == "":
-		b, err := url.Parse(o.String() + base)
+		b, err := url.Parse(e.String() + base)
 		if err != nil {
 			return "", errorf(wit.ErrorData, "target of a redirect: %v", err)
 		}
@@ -127,7 +128,7 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		return requestLine(u.RequestURI()), nil
 	}
 	return "", errorf(wit.ErrorData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
-		o, redactUser(printable(target)))
+		e, redactUser(printable(target)))
 }
 
 func schemeOf(target string) string {
@@ -165,12 +166,13 @@ func requestLine(target string) string {
 
 // urlOf returns a URL that sends a request line unchanged. absolute adds the origin for HTTP proxies; net/http then
 // encodes the path.
-func (o endpoint) urlOf(line string, absolute bool) *url.URL {
+func (e endpoint) urlOf(line string, absolute bool) *url.URL {
 	path, query, has := strings.Cut(line, "?")
-	u := &url.URL{Scheme: o.scheme, Host: o.authority(), RawQuery: query, ForceQuery: has && query == ""}
+	u := &url.URL{Scheme: e.scheme, Host: e.authority(), RawQuery: query, ForceQuery: has && query == ""}
 	if absolute || strings.HasPrefix(path, "//") {
 		// With an opaque path net/http adds no origin, and takes // for the start of an authority.
-		u.Path, u.RawPath = path, path
+		u.Path = path
+		u.RawPath = path
 		if decoded, err := url.PathUnescape(path); err == nil {
 			u.Path = decoded
 		}

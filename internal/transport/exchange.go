@@ -10,15 +10,17 @@ import (
 
 // exchange is a plugin's request, or one for a CSRF token, after validation.
 type exchange struct {
-	tag, method, line string
-	header            http.Header
-	body              []byte
-	repeatable        bool
-	tokenFrom         string
-	firstByteTimeout  time.Duration
-	refusedToken      string    // by the service
-	tokenFor          *exchange // set for requests of a CSRF token
-	sapClient         string
+	tag              string
+	method           string
+	line             string
+	header           http.Header
+	body             []byte
+	repeatable       bool
+	tokenFrom        string
+	firstByteTimeout time.Duration
+	refusedToken     string    // by the service
+	tokenFor         *exchange // set for requests of a CSRF token
+	sapClient        string
 	// otherOrigin is a further origin. Empty means the service's own.
 	otherOrigin string
 }
@@ -44,7 +46,8 @@ func (e *exchange) printableLine() string {
 func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	validated := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
 	if other := d.forTarget(r.Target); other != d {
-		d, validated.otherOrigin = other, other.origin.String()
+		d = other
+		validated.otherOrigin = other.origin.String()
 	}
 	var err error
 	if err := checkMethod(r.Method); err != nil {

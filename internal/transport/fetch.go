@@ -54,7 +54,8 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 			answer.Response.Body = body
 			return answer.Response, nil
 		}
-		if status := int(answer.Status); !r.Repeatable && wit.IsRejection(answer.Status) {
+		status := int(answer.Status)
+		if !r.Repeatable && wit.IsRejection(answer.Status) {
 			return wit.Response{}, errorf(wit.ErrorData, "%s %s: the response with status %d cannot be read: %v",
 				r.Method, answer.Target, status, err)
 		} else if !r.Repeatable {
@@ -125,7 +126,8 @@ func CallWithFetch(ctx context.Context, fetcher Fetcher, call func(state []byte,
 	var answers []wit.Response
 	remaining := maxBodies
 	seen := map[[sha256.Size]byte]bool{}
-	idle, requests := 0, 0
+	idle := 0
+	requests := 0
 	for range maxRounds + 1 {
 		need, err := call(state, answers)
 		if err != nil || need == nil {
@@ -135,7 +137,8 @@ func CallWithFetch(ctx context.Context, fetcher Fetcher, call func(state []byte,
 			return errorf(wit.ErrorInternal, "expected at most %d requests of the plugin, found %d",
 				maxRequests, requests)
 		}
-		if idle++; anyNew(seen, need.Requests) {
+		idle++
+		if anyNew(seen, need.Requests) {
 			idle = 0
 		} else if err := PauseIdle(ctx, idle, 0); err != nil {
 			return err

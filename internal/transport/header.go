@@ -32,8 +32,7 @@ func checkMethod(method string) error {
 		return nil
 	}
 	return errorf(wit.ErrorData, "method of a request: expected one of %s, in upper case, found %q",
-		strings.Join(allowedMethods,
-			", "), method)
+		strings.Join(allowedMethods, ", "), method)
 }
 
 // overrideHeaders make services treat a POST as another method.
@@ -45,8 +44,7 @@ func checkMethodOverride(method, header, value string) error {
 		return nil
 	}
 	if method != http.MethodPost {
-		return errorf(wit.ErrorData, "header %s of a request: expected it on POST only, found it on %s", header,
-			method)
+		return errorf(wit.ErrorData, "header %s of a request: expected it on POST only, found it on %s", header, method)
 	}
 	if !slices.Contains(allowedMethods, strings.TrimSpace(value)) {
 		return errorf(wit.ErrorData, "header %s of a request: expected one of %s, in upper case, found %q", header,
@@ -99,7 +97,7 @@ func answerHeaders(h http.Header, secrets []string, addressSecrets func() []stri
 	out := make([]wit.Header, 0, len(h))
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
-			if secretHeaders[name] && !strings.EqualFold(v, csrfRequired) || hasReservedPrefix(name) {
+			if (secretHeaders[name] && !strings.EqualFold(v, csrfRequired)) || hasReservedPrefix(name) {
 				continue
 			}
 			value := toUTF8(v)

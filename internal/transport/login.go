@@ -53,7 +53,8 @@ func (l *Login) name(role string) string {
 }
 
 func (l *Login) errorf(role, format string, args ...any) *wit.Error {
-	f, name := errorf(wit.ErrorConfig, format, args...), l.name(role)
+	f := errorf(wit.ErrorConfig, format, args...)
+	name := l.name(role)
 	f.Setting = &name
 	return f
 }
@@ -63,7 +64,7 @@ func (l *Login) validate(c *Config) error {
 		return l.errorf(role.LoginTarget, "expected the path or URL of the logon, found nothing")
 	}
 	if !strings.HasPrefix(l.Target, "/") || strings.HasPrefix(l.Target, "//") {
-		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" ||
+		if u, err := url.Parse(l.Target); err != nil || (u.Scheme != "http" && u.Scheme != "https") ||
 			u.Hostname() == "" || u.User != nil || u.Fragment != "" {
 			return l.errorf(role.LoginTarget, "expected a path that starts with /, or a URL as https://host/path, "+
 				"without user and password in it, found %q", printable(l.Target))
@@ -101,7 +102,7 @@ func (l *Login) validate(c *Config) error {
 	name, value, ok := l.header()
 	canonical := http.CanonicalHeaderKey(name)
 	if !ok || !isToken(name) || strings.Count(value, tokenPlaceholder) != 1 || !httpguts.ValidHeaderFieldValue(value) ||
-		isReservedHeader(canonical) && canonical != "Authorization" || slices.Contains(settingsHeaders, canonical) {
+		(isReservedHeader(canonical) && canonical != "Authorization") || slices.Contains(settingsHeaders, canonical) {
 		return l.errorf(role.LoginHeader,
 			"expected a header with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlaceholder,
 			tokenPlaceholder, l.Header)
@@ -203,8 +204,7 @@ func (c *Config) addLogin(origin endpoint) error {
 	request := btp.Login{Method: login.method(), Body: login.body(c.User, c.Password),
 		TokenPath:    splitMemberPath(login.TokenPath),
 		LifetimePath: splitMemberPath(login.LifetimePath),
-		Header: http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"},
-			"Content-Type": {login.contentType()}}}
+		Header:       http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"}, "Content-Type": {login.contentType()}}}
 	options := btp.TokenOptions{ConnectTimeout: c.ConnectTimeout + c.Route.Outage, ReadTimeout: c.ReadTimeout,
 		Dial: c.Dial, RoundTripper: c.Route.RoundTripper,
 		Logger: c.Logger, Name: login.name}

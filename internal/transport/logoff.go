@@ -34,8 +34,7 @@ func (d *destination) logoff(all []*session.Session) {
 			defer func() { <-slots }()
 			if err := d.logoffOne(ctx, cookies); err != nil {
 				d.config.Logger.Warn("a session could not be logged off; it ends by its timeout at the service",
-					"origin",
-					d.origin.String(), "error", err)
+					"origin", d.origin.String(), "error", err)
 			}
 		})
 	}
@@ -71,8 +70,7 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	d.config.Logger.Debug("session logged off", "origin", d.origin.String(), "status", answer.StatusCode)
 	answer.Body.Close()
 	if answer.StatusCode == http.StatusForbidden { // 404 comes from services other than SAP's
-		return fmt.Errorf("%s returned 403: activate it in transaction SICF",
-			d.config.LogoffPath)
+		return fmt.Errorf("%s returned 403: activate it in transaction SICF", d.config.LogoffPath)
 	}
 	return nil
 }

@@ -33,7 +33,8 @@ func (m *maskingReader) Read(p []byte) (int, error) {
 			return 0, m.err
 		}
 		n, err := m.inner.Read(p)
-		m.pending, m.err = append(m.pending, p[:n]...), err
+		m.pending = append(m.pending, p[:n]...)
+		m.err = err
 		m.redactPending()
 	}
 	n := copy(p, m.out)

@@ -58,7 +58,8 @@ func readOrigin(text string) (origin Origin, err error) {
 		return origin, fmt.Errorf("expected an origin as https://host or https://host:8443, without "+
 			"path and query, found %q", printable(words[0]))
 	}
-	origin.Scheme, origin.Address = parsed.Scheme, parsed.Hostname()
+	origin.Scheme = parsed.Scheme
+	origin.Address = parsed.Hostname()
 	if port := parsed.Port(); port != "" {
 		if _, err := fmt.Sscanf(port, "%d", &origin.Port); err != nil || origin.Port < 1 || origin.Port > 65535 {
 			return origin, fmt.Errorf("%s: expected a port from 1 to 65535, found %q", origin.Address, port)
@@ -82,8 +83,15 @@ func (c *Config) checkOrigin(o Origin) error {
 // forOrigin returns the configuration of a further origin. A BTP destination's values for its own server do not
 // apply.
 func (c Config) forOrigin(o Origin) Config {
-	c.Scheme, c.Address, c.Port = o.Scheme, o.Address, o.Port
-	c.Origins, c.Prefix, c.Query, c.LogoffPath, c.Refresh, c.TrustAll = nil, "", nil, "", nil, false
+	c.Scheme = o.Scheme
+	c.Address = o.Address
+	c.Port = o.Port
+	c.Origins = nil
+	c.Prefix = ""
+	c.Query = nil
+	c.LogoffPath = ""
+	c.Refresh = nil
+	c.TrustAll = false
 	if c.explain != nil { // TLS may have values of a BTP destination
 		c.TLS = c.settingsTLS
 	}
@@ -106,6 +114,7 @@ func withoutCertificate(c *tls.Config) *tls.Config {
 		return nil
 	}
 	c = c.Clone()
-	c.Certificates, c.GetClientCertificate = nil, nil
+	c.Certificates = nil
+	c.GetClientCertificate = nil
 	return c
 }

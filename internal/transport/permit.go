@@ -20,7 +20,8 @@ type permit struct {
 	logon func(status int)
 	// returnSession returns the session when the answer begins; release ends the request. Both are idempotent.
 
-	returnSession, release func()
+	returnSession func()
+	release       func()
 }
 
 type admissionKey struct{}
@@ -43,8 +44,8 @@ func hasParent(ctx context.Context) bool {
 }
 
 func mustNotWait(ctx context.Context) bool {
-	shares, isSet := ctx.Value(admissionKey{}).(bool)
-	return isSet && !shares
+	shares, ok := ctx.Value(admissionKey{}).(bool)
+	return ok && !shares
 }
 
 // Affinity holds the session of a read, see [WithAffinity].

@@ -33,7 +33,7 @@ func printable(line string) string {
 // PrintableTarget returns a plugin's target for a message: without user, password, and query values of absolute URLs,
 // which may be secrets.
 func PrintableTarget(target string) string {
-	if strings.HasPrefix(target, "//") || strings.Contains(target, "://") && !strings.HasPrefix(target, "/") {
+	if strings.HasPrefix(target, "//") || (strings.Contains(target, "://") && !strings.HasPrefix(target, "/")) {
 		return redactUser(printable(target))
 	}
 	return target

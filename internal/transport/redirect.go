@@ -10,7 +10,8 @@ import (
 // redirect follows a redirect. One to another origin ends the exchange even if the service is only unavailable: the
 // secret must not be sent repeatedly without knowing whether it is right.
 func (r *retryLoop) redirect(ctx context.Context, t *attempt) (decision, error) {
-	status, location := t.status(), t.header.Get("Location")
+	status := t.status()
+	location := t.header.Get("Location")
 	if !isRedirect(status) || location == "" {
 		return notApplicable, nil
 	}
@@ -37,10 +38,12 @@ func (p *permit) redirect(e *exchange, status int, location string, toOtherOrigi
 	d := p.destination
 	next := *e
 	if other := p.service.forTarget(location); toOtherOrigin && e.otherOrigin == "" && other != d {
-		d, next.otherOrigin, next.tokenFrom = other, other.origin.String(), ""
+		d = other
+		next.otherOrigin = other.origin.String()
+		next.tokenFrom = ""
 	}
 	line, err := d.origin.resolve(location, e.line)
-	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
+	if err != nil || (e.method != http.MethodGet && e.method != http.MethodHead) {
 		f := errorf(wit.ErrorUnauthorized,
 			"%s: status %d with a redirect to %s, which is not followed (only GET and only to %s). ",
 			e.name(), status, withoutQuery(printable(location)), d.origin)
@@ -58,6 +61,7 @@ func (p *permit) redirect(e *exchange, status int, location string, toOtherOrigi
 	if err := d.checkTarget("redirect", line); err != nil {
 		return nil, err
 	}
-	next.line, next.sapClient = line, firstClientInLine(line)
+	next.sapClient = firstClientInLine(line)
+	next.line = line
 	return &next, nil
 }

@@ -44,7 +44,8 @@ func (all *OriginRegistry) join(d *destination) {
 		}
 		all.origins[d.address()] = s
 	}
-	d.sessions, d.partner = s.sessions.Join(d.sessionKey()), s.partner
+	d.sessions = s.sessions.Join(d.sessionKey())
+	d.partner = s.partner
 	d.useLimiter(s.limiter)
 }
 
@@ -66,7 +67,8 @@ func (all *OriginRegistry) Divide(divided func(origin string) limits.Division) {
 func (c *Client) Limits() (origin string, requests int, perSecond float64) {
 	d := c.target.Load()
 	own := d.config.Limits
-	if requests = own.Concurrent; own.Connections > 0 {
+	requests = own.Concurrent
+	if own.Connections > 0 {
 		requests = min(requests, own.Connections)
 	}
 	return d.address(), requests, own.PerSecond

@@ -17,37 +17,37 @@ type responseTracker struct {
 
 type arrivingResponse struct{ begun, over bool }
 
-func (h *responseTracker) started(one *arrivingResponse) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (r *responseTracker) started(one *arrivingResponse) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !one.begun && !one.over { // the request may have been canceled
 		one.begun = true
-		h.arriving++
+		r.arriving++
 	}
 }
 
-func (h *responseTracker) ended(one *arrivingResponse, transport *http.Transport) {
-	h.finish(one, true, transport)
+func (r *responseTracker) ended(one *arrivingResponse, transport *http.Transport) {
+	r.finish(one, true, transport)
 }
 
-func (h *responseTracker) restarted(one *arrivingResponse, transport *http.Transport) {
-	h.finish(one, false, transport)
+func (r *responseTracker) restarted(one *arrivingResponse, transport *http.Transport) {
+	r.finish(one, false, transport)
 }
 
-func (h *responseTracker) finish(one *arrivingResponse, over bool, transport *http.Transport) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (r *responseTracker) finish(one *arrivingResponse, over bool, transport *http.Transport) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	one.over = over
 	if one.begun {
 		one.begun = false
-		h.arriving--
-		h.closeIdleIfDue(transport)
+		r.arriving--
+		r.closeIdleIfDue(transport)
 	}
 }
 
-func (h *responseTracker) closeIdleIfDue(transport *http.Transport) {
-	if h.closeWanted && h.arriving == 0 {
-		h.closeWanted = false
+func (r *responseTracker) closeIdleIfDue(transport *http.Transport) {
+	if r.closeWanted && r.arriving == 0 {
+		r.closeWanted = false
 		transport.CloseIdleConnections()
 	}
 }

@@ -17,9 +17,10 @@ import (
 // RetryMaxBackoffMS.
 type Retry struct {
 	// Codes are HTTP statuses, for repeatable requests, and error codes of the service. Empty but not nil means none.
-	Codes                  []string
-	Max                    *int
-	MinBackoff, MaxBackoff time.Duration
+	Codes      []string
+	Max        *int
+	MinBackoff time.Duration
+	MaxBackoff time.Duration
 }
 
 var (
@@ -39,7 +40,8 @@ func (r Retry) withDefaults() Retry {
 		r.Max = &defaultMax
 	}
 	if r.MinBackoff == 0 && r.MaxBackoff == 0 {
-		r.MinBackoff, r.MaxBackoff = defaultMinBackoff, defaultMaxBackoff
+		r.MinBackoff = defaultMinBackoff
+		r.MaxBackoff = defaultMaxBackoff
 	}
 	r.MaxBackoff = max(r.MinBackoff, r.MaxBackoff)
 	return r

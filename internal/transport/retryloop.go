@@ -27,7 +27,9 @@ func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) 
 	// After a panic the request may have been sent.
 	defer guard.Recover(c.target.Load().config.Logger, "a "+r.Method+" request to the service", nil,
 		func(p *guard.Panic) {
-			if a, err = nil, p; !r.Repeatable {
+			a = nil
+			err = p
+			if !r.Repeatable {
 				err = &NoResponseError{Method: r.Method, Target: r.Target, Cause: p}
 			}
 		})
@@ -74,18 +76,18 @@ type attempt struct {
 
 // keepAffinity makes the session of an accepted request that of its read. If the request was not accepted, and the
 // read's session has ended, the answer says so.
-func (t *attempt) keepAffinity(affinity *Affinity) {
+func (a *attempt) keepAffinity(affinity *Affinity) {
 	switch {
-	case affinity == nil || t.answer == nil:
+	case affinity == nil || a.answer == nil:
 		return // of no read, or without an answer
-	case t.status() < http.StatusBadRequest:
-		affinity.Keep(t.permit.session, t.answer.generation)
+	case a.status() < http.StatusBadRequest:
+		affinity.Keep(a.permit.session, a.answer.generation)
 	default:
-		t.answer.SessionLost = affinity.Lost(t.permit.session, t.answer.generation)
+		a.answer.SessionLost = affinity.Lost(a.permit.session, a.answer.generation)
 	}
 }
 
-func (t *attempt) status() int { return int(t.answer.Status) }
+func (a *attempt) status() int { return int(a.answer.Status) }
 
 type decision uint8
 
@@ -186,7 +188,8 @@ func (r *retryLoop) noResponse(ctx context.Context, t *attempt) (decision, error
 	if !ok {
 		return final, t.err
 	}
-	destination, e := t.permit.destination, r.exchange
+	destination := t.permit.destination
+	e := r.exchange
 	if failed.sent && !e.repeatable {
 		return final, &NoResponseError{Method: e.method, Target: e.printableTarget(), Cause: failed.cause}
 	}
@@ -263,7 +266,7 @@ func (r *retryLoop) refusedByProxy(_ context.Context, t *attempt) (decision, err
 func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision, error) {
 	d := t.permit.destination
 	unavailable := t.status() == http.StatusServiceUnavailable
-	if !unavailable || !r.exchange.repeatable && !t.answer.isConnectorMissing() ||
+	if !unavailable || (!r.exchange.repeatable && !t.answer.isConnectorMissing()) ||
 		!d.waitsForConnector(&r.outageSince) {
 		return notApplicable, nil
 	}

@@ -25,7 +25,8 @@ func (r *Route) forTokens(o *btp.TokenOptions) {
 	case route.HTTP:
 		o.Proxy = r.resolved.HTTPProxy().URL
 	case route.SOCKS5, route.None:
-		o.Dial, o.Proxy = r.resolved.DialContext, func(*http.Request) (*url.URL, error) { return nil, nil }
+		o.Dial = r.resolved.DialContext
+		o.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
 }
 
@@ -127,7 +128,8 @@ func readRoute(c *Config, roles Roles, environment Environment) error {
 	if err != nil {
 		f := errorf(wit.ErrorConfig, "%v", err)
 		if m, ok := errors.AsType[*route.Misconfigured](err); ok {
-			f.Message, f.Setting = strings.TrimPrefix(f.Message, m.Setting+": "), &m.Setting
+			f.Message = strings.TrimPrefix(f.Message, m.Setting+": ")
+			f.Setting = &m.Setting
 		}
 		return f
 	}
@@ -156,7 +158,8 @@ func routeSettings(c *Config, roles Roles, environment Environment) (route.Setti
 	text := func(short string) string { return roles.Text(role.Proxy + short) }
 	name := func(short string) string { return roles.Setting(role.Proxy + short) }
 	settings, err := route.SettingsOf(text, name, environment.VCAP, environment.VCAPErr)
-	settings.Attempt, settings.Logger = c.ConnectTimeout, environment.Logger
+	settings.Attempt = c.ConnectTimeout
+	settings.Logger = environment.Logger
 	if err != nil {
 		return settings, invalidValue(roles, role.ProxyAddressMap, text(route.NameAddressMap), err)
 	}

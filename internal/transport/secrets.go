@@ -21,7 +21,9 @@ func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
 	found := map[string]bool{}
 	add := func(s string) {
 		if s != "" {
-			found[toUTF8(s)], found[url.QueryEscape(s)], found[url.PathEscape(s)] = true, true, true
+			found[toUTF8(s)] = true
+			found[url.QueryEscape(s)] = true
+			found[url.PathEscape(s)] = true
 		}
 	}
 	add(d.config.Password)
@@ -48,8 +50,7 @@ func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
 		}
 	}
 	return slices.SortedFunc(maps.Keys(found), func(a, b string) int {
-		return cmp.Or(len(b)-len(a),
-			strings.Compare(a, b))
+		return cmp.Or(len(b)-len(a), strings.Compare(a, b))
 	})
 }
 
@@ -73,7 +74,7 @@ func (d *destination) withoutSecrets(line string) string {
 	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(pair, "=")
-		if _, secret := d.config.SecretQuery[unescapeOnce(name)]; !secret {
+		if _, ok := d.config.SecretQuery[unescapeOnce(name)]; !ok {
 			kept = append(kept, pair)
 		}
 	}

@@ -162,7 +162,8 @@ func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange
 
 // setBody makes net/http repeat only repeatable requests.
 func (s *sending) setBody() {
-	exchange, r := s.exchange, s.request
+	exchange := s.exchange
+	r := s.request
 	body := func() (io.ReadCloser, error) {
 		return &uploadBody{Reader: bytes.NewReader(exchange.body), timeout: s.timeout, sent: &s.client.counter.sent},
 			nil
@@ -172,7 +173,7 @@ func (s *sending) setBody() {
 		r.ContentLength = int64(len(exchange.body))
 		r.Body, _ = body()
 		// net/http uses this for methods other than GET only if nothing was written.
-		if exchange.repeatable || exchange.method != http.MethodGet && exchange.method != http.MethodHead {
+		if exchange.repeatable || (exchange.method != http.MethodGet && exchange.method != http.MethodHead) {
 			r.GetBody = body
 		}
 	case exchange.repeatable: // without a body net/http repeats it
@@ -180,12 +181,14 @@ func (s *sending) setBody() {
 		// A body that cannot be read twice prevents net/http from repeating the request.
 		r.Body = io.NopCloser(bytes.NewReader(nil))
 	default:
-		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+		r.Body = http.NoBody
+		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
 	}
 }
 
 func (s *sending) roundTrip() (*http.Response, error) {
-	d, counter := s.permit.destination, &s.client.counter
+	d := s.permit.destination
+	counter := &s.client.counter
 	counter.requests.Add(1)
 	s.began = time.Now()
 	answer, err := d.roundTrip(s.request)
@@ -214,7 +217,10 @@ func (s *sending) drop(answer *http.Response, err error) {
 
 // accept updates the session and returns the answer without the request's secrets, and the header as received.
 func (s *sending) accept(answer *http.Response) (*Answer, http.Header, error) {
-	destination, e, status, sent := s.permit.destination, s.exchange, answer.StatusCode, s.request.Header
+	destination := s.permit.destination
+	e := s.exchange
+	status := answer.StatusCode
+	sent := s.request.Header
 	s.permit.session.Update(answer.Header, e.line, s.cookies.Generation, status < 400 && !isRedirect(status))
 	destination.sessions.Observe(s.permit.session, status)
 	if err := destination.checkClient(answer.Header); err != nil {

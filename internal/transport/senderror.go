@@ -77,7 +77,8 @@ func (d *destination) tlsError(err error) error {
 		if e, ok := errors.AsType[*keystore.Error](explain(err)); ok {
 			f := errorf(wit.ErrorConfig, "%s: %s", d.origin, e.Text)
 			if !strings.HasPrefix(e.Setting, role.TLS) { // it is the user's name of a setting
-				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
+				f.Message = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text)
+				f.Setting = &e.Setting
 			}
 			return f
 		}
@@ -92,7 +93,8 @@ func (d *destination) tlsError(err error) error {
 // proxy may be the cause.
 func (d *destination) settingsHint(err error) string {
 	n := d.config.names
-	settings, text := []string{n.address, n.port}, "see "
+	settings := []string{n.address, n.port}
+	text := "see "
 	dialled, _ := errors.AsType[*net.OpError](err)
 	_, unknown := errors.AsType[*net.DNSError](err)
 	switch {
@@ -100,7 +102,8 @@ func (d *destination) settingsHint(err error) string {
 		d.config.Route.resolved.Type()):
 		return ""
 	case isNotTLS(err):
-		settings, text = []string{n.scheme, n.port}, "this port does not use TLS: see "
+		settings = []string{n.scheme, n.port}
+		text = "this port does not use TLS: see "
 	case unknown:
 		settings = []string{n.address}
 	case dialled == nil || dialled.Op != "dial":

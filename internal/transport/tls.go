@@ -36,7 +36,8 @@ func readTLS(c *Config, roles Roles, environment Environment) error {
 	if c.settingsTLS, err = newTLS(environment.Context, own); err != nil {
 		return err
 	}
-	if c.TLS = c.settingsTLS; options.Key != own.Key || options.Trust != own.Trust {
+	c.TLS = c.settingsTLS
+	if options.Key != own.Key || options.Trust != own.Trust {
 		if c.TLS, err = newTLS(environment.Context, options); err != nil {
 			return err
 		}
@@ -86,7 +87,9 @@ func (c *Config) ServerTLS() *tls.Config {
 	if config == nil {
 		config = &tls.Config{}
 	}
-	config.InsecureSkipVerify, config.VerifyConnection, config.VerifyPeerCertificate = true, nil, nil
+	config.InsecureSkipVerify = true
+	config.VerifyConnection = nil
+	config.VerifyPeerCertificate = nil
 	return config
 }
 
@@ -110,7 +113,8 @@ func deliveredStore(s *btp.Store) *keystore.Location {
 func storeError(err error) *wit.Error {
 	f := errorf(wit.ErrorConfig, "%v", err)
 	if e, ok := errors.AsType[*keystore.Error](err); ok {
-		f.Message, f.Setting = e.Text, &e.Setting
+		f.Message = e.Text
+		f.Setting = &e.Setting
 	}
 	return f
 }

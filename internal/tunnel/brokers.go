@@ -47,7 +47,10 @@ type brokerListener struct {
 }
 
 func (b *brokers) open(t *Tunnel, bootstrap net.Listener) {
-	b.tunnel, b.bootstrap, b.byID, b.all = t, bootstrap.Addr(), map[int32]*brokerListener{}, []net.Listener{bootstrap}
+	b.bootstrap = bootstrap.Addr()
+	b.tunnel = t
+	b.byID = map[int32]*brokerListener{}
+	b.all = []net.Listener{bootstrap}
 	b.host, _, _ = net.SplitHostPort(bootstrap.Addr().String())
 }
 
@@ -112,7 +115,8 @@ func (b *brokers) add(n node, rank int) error {
 	address := n.address()
 	e := &brokerListener{port: int32(portOf(listener.Addr()))}
 	e.address.Store(&address)
-	b.byID[n.id], b.all = e, append(b.all, listener)
+	b.all = append(b.all, listener)
+	b.byID[n.id] = e
 	b.tunnel.options.Announce(fmt.Sprintf("%s broker %d %s", listener.Addr(), n.id, address))
 	b.tunnel.serve(listener, func(ctx context.Context) (net.Conn, string, error) {
 		address := *e.address.Load()
@@ -136,7 +140,8 @@ func (b *brokers) port(id int32) int32 {
 func (t *Tunnel) discover() {
 	var cluster away.Partner
 	for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {
-		began, err := time.Now(), t.fetchBrokers()
+		began := time.Now()
+		err := t.fetchBrokers()
 		if err == nil || t.ctx.Err() != nil {
 			return
 		}

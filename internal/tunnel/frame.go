@@ -49,9 +49,10 @@ var newestVersions = sync.OnceValue(func() []int16 {
 
 // requestHead is the start of every request header.
 type requestHead struct {
-	size         int32 // without the size field itself
-	key, version int16
-	correlation  int32
+	size        int32 // without the size field itself
+	key         int16
+	version     int16
+	correlation int32
 }
 
 func peekRequest(r *bufio.Reader) (requestHead, error) {

@@ -32,8 +32,8 @@ func (r *relay) logOn(ctx context.Context) error {
 	return nil
 }
 
-func (r *relay) authenticate(ctx context.Context, ask func(kmsg.Request) ([]byte, error)) (lifetime time.Duration,
-	err error) {
+func (r *relay) authenticate(ctx context.Context,
+	ask func(kmsg.Request) ([]byte, error)) (lifetime time.Duration, err error) {
 	host, _, _ := net.SplitHostPort(r.address)
 	return wire.Authenticate(ctx, host, r.tunnel.options.SASL, ask)
 }

@@ -37,9 +37,10 @@ type relay struct {
 }
 
 type pendingAnswer struct {
-	key, version int16
-	correlation  int32
-	reply        chan<- []byte // for requests of the tunnel itself
+	key         int16
+	version     int16
+	correlation int32
+	reply       chan<- []byte // for requests of the tunnel itself
 }
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
@@ -58,7 +59,8 @@ func (r *relay) run(ctx context.Context) error {
 		defer close(done)
 		defer guard.Recover(r.tunnel.log, "tunnel, requests of a connection", &fromClient,
 			func(*guard.Panic) { r.broker.Close() })
-		if fromClient = r.passRequests(); ctx.Err() == nil {
+		fromClient = r.passRequests()
+		if ctx.Err() == nil {
 			// The client has closed the connection: responses are useless.
 			r.broker.Close()
 		}
@@ -157,7 +159,8 @@ func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 			return failed
 		}
 		buffered.Discard(len(piece))
-		if n -= int64(len(piece)); err != nil {
+		n -= int64(len(piece))
+		if err != nil {
 			return err
 		}
 	}
@@ -196,7 +199,8 @@ func (r *relay) refuseVersions(h requestHead) error {
 	answer := kmsg.NewPtrApiVersionsResponse()
 	answer.ErrorCode = errUnsupportedVersion
 	known := kmsg.NewApiVersionsResponseApiKey()
-	known.ApiKey, known.MaxVersion = keyApiVersions, newestVersion(keyApiVersions)
+	known.MaxVersion = newestVersion(keyApiVersions)
+	known.ApiKey = keyApiVersions
 	answer.ApiKeys = append(answer.ApiKeys, known)
 	frame := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(h.correlation))
 	_, err := r.client.Write(setFrameLength(answer.AppendTo(frame)))
@@ -247,7 +251,7 @@ func (r *relay) passRewritten(request pendingAnswer, size int32) error {
 			maxRewritten)
 	}
 	total := int(size) + 4
-	if cap(r.buffer) < total || cap(r.buffer) > 8<<20 && total < 1<<20 {
+	if cap(r.buffer) < total || (cap(r.buffer) > 8<<20 && total < 1<<20) {
 		r.buffer = make([]byte, total)
 	}
 	frame := r.buffer[:total]

@@ -132,7 +132,8 @@ func (r *relay) replaceAddresses(found []addressField) (changed bool, err error)
 	host := advertised(r.client)
 	for _, p := range found {
 		if port := r.tunnel.brokers.port(p.id); port != 0 && *p.host != "" {
-			*p.host, *p.port = host, port
+			*p.host = host
+			*p.port = port
 			changed = true
 		}
 	}

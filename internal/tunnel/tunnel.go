@@ -124,8 +124,8 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 			}
 			if err != nil {
 				// Probably out of file descriptors: retry when connections have ended.
-				t.log.Warn("tunnel: a connection could not be accepted", "listener", listener.Addr().String(), "error",
-					err)
+				t.log.Warn("tunnel: a connection could not be accepted", "listener", listener.Addr().String(),
+					"error", err)
 				if pause.For(t.ctx, 100*time.Millisecond) != nil {
 					return
 				}

@@ -98,7 +98,8 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 	var pairs []pair
 	for _, field := range fn.Type.Params.List {
 		for _, name := range field.Names {
-			arg, parameter := e.Args[i], g.info.Defs[name]
+			arg := e.Args[i]
+			parameter := g.info.Defs[name]
 			i++
 			if v := g.info.Types[arg].Value; v != nil && !g.assigned(fn, parameter) {
 				pairs = append(pairs, pair{parameter, operand{constant: v}})
@@ -137,7 +138,7 @@ func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
 	for _, arg := range e.Args {
 		ast.Inspect(arg, func(n ast.Node) bool {
 			if id, ok := n.(*ast.Ident); ok {
-				if _, known := g.vars[g.info.Uses[id]]; known && g.operand(id) == p {
+				if _, ok := g.vars[g.info.Uses[id]]; ok && g.operand(id) == p {
 					uses++
 				}
 			}

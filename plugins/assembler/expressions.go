@@ -54,10 +54,12 @@ func (g *generator) address(e ast.Expr) int64 {
 		if selection == nil {
 			break
 		}
-		offset, at := int64(0), selection.Recv()
+		offset := int64(0)
+		at := selection.Recv()
 		pointer := false
 		if p, ok := at.Underlying().(*types.Pointer); ok {
-			at, pointer = p.Elem(), true
+			at = p.Elem()
+			pointer = true
 		}
 		for _, i := range selection.Index() {
 			st := at.Underlying().(*types.Struct)

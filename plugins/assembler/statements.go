@@ -10,7 +10,10 @@ import (
 
 // function assembles a kernel: goX becomes ·X, as declared in kernel_wasm.go.
 func (g *generator) function(fn *ast.FuncDecl) {
-	g.vars, g.free, g.loops, g.depth = map[types.Object]operand{}, nil, nil, 0
+	g.vars = map[types.Object]operand{}
+	g.free = nil
+	g.loops = nil
+	g.depth = 0
 	for r := 15; r >= 0; r-- {
 		g.free = append(g.free, r)
 	}
@@ -57,7 +60,8 @@ func (g *generator) function(fn *ast.FuncDecl) {
 
 // addressed assigns registers to the pointers that a kernel's comment names.
 func (g *generator) addressed(fn *ast.FuncDecl) {
-	g.addresses, g.stack = map[string]string{}, -1
+	g.addresses = map[string]string{}
+	g.stack = -1
 	names, ok := strings.CutPrefix(fn.Doc.Text(), "kernel(")
 	if !ok {
 		return
@@ -68,7 +72,8 @@ func (g *generator) addressed(fn *ast.FuncDecl) {
 		case 0:
 			g.addresses[strings.TrimSpace(name)] = "PC_B"
 		case 1:
-			g.addresses[strings.TrimSpace(name)], g.stack = "SP", g.register(fn)
+			g.stack = g.register(fn)
+			g.addresses[strings.TrimSpace(name)] = "SP"
 		default:
 			g.fail(fn, "more than two addresses")
 		}

@@ -65,8 +65,7 @@ func (p *plugin) Plan(component string, settings []wit.Setting, maxTasks uint32)
 }
 
 func (p *plugin) Open(component string, settings []wit.Setting, state []byte,
-	answers []wit.Response) (wit.SourceOpenResult,
-	error) {
+	answers []wit.Response) (wit.SourceOpenResult, error) {
 	return open(component, settings, answers)
 }
 

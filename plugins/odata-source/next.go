@@ -99,8 +99,8 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 // withoutLoad returns what follows a complete load instead of another one, or nil.
 func withoutLoad(feed *feedreader.Feed, complete int64, offset []wit.OffsetEntry, reason wit.PollReason,
 	now int64) *wit.NextAction {
-	due := reason.Poll != nil || reason.Trigger != nil || reason.Start != nil && feed.Cron == "" &&
-		now-complete >= int64(feed.Period)*1000
+	due := reason.Poll != nil || reason.Trigger != nil || (reason.Start != nil && feed.Cron == "" &&
+		now-complete >= int64(feed.Period)*1000)
 	switch {
 	case reason.Snapshot != nil:
 	case feed.NotificationOnly() && reason.Trigger != nil && *reason.Trigger != "":

@@ -31,7 +31,8 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		if err != nil {
 			return wit.SourceOpenResult{}, err
 		}
-		models[i], sourceContext.ReadAt = m, max(sourceContext.ReadAt, answers[i].ReceivedAt)
+		models[i] = m
+		sourceContext.ReadAt = max(sourceContext.ReadAt, answers[i].ReceivedAt)
 	}
 	for _, cfg := range all {
 		f, err := feedreader.New(cfg, models[slices.Index(services, cfg.Service)])

@@ -21,8 +21,8 @@ type pages struct {
 	last uint32
 }
 
-func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
-	error) {
+func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntry,
+	response wit.Response) (uint32, error) {
 	o, f, err := p.contexts.Feed(context, number)
 	if err != nil {
 		return 0, err
@@ -40,8 +40,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntr
 }
 
 func (p *plugin) begin(opened *feedreader.Context, feed *feedreader.Feed, position *[]wit.OffsetEntry,
-	response *wit.Response) (page,
-	error) {
+	response *wit.Response) (page, error) {
 	pool := &p.pages.Pool
 	switch {
 	case position == nil && response.Tag == "" && feed.Tracking.On:

@@ -52,9 +52,10 @@ const (
 
 // typeLayout is the canonical layout of a type.
 type typeLayout struct {
-	shape       shape
-	size, align uint32
-	flat        []ValueType
+	shape shape
+	size  uint32
+	align uint32
+	flat  []ValueType
 	// parts are the fields of a record, the cases of a variant, the element of an option or list, or ok and error of a
 	// result.
 	parts []part
@@ -163,7 +164,9 @@ func structLayout(t reflect.Type) *typeLayout {
 
 // variant computes the layout of discriminant and payloads.
 func (t *typeLayout) variant(cases []part) *typeLayout {
-	t.parts, t.align, t.flat = cases, 1, []ValueType{I32}
+	t.parts = cases
+	t.align = 1
+	t.flat = []ValueType{I32}
 	var size uint32
 	for _, c := range cases {
 		if c.layout == nil {

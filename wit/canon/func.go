@@ -12,8 +12,10 @@ const maxFlat = 16
 // Func is a function of the contract with its signature.
 type Func struct {
 	// Interface and Name are the names in the contract, such as source and check-offset. Method is the Go name.
-	Interface, Name, Method string
-	params                  []*typeLayout
+	Interface string
+	Name      string
+	Method    string
+	params    []*typeLayout
 	// core contains the core types of all parameters.
 	core []ValueType
 	// result is nil if there is none. For a fallible function it is a result<ok, error>, in which ok may be nil.

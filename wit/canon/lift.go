@@ -227,7 +227,8 @@ func (l *Lifter) text(ptr, n uint32, value reflect.Value) error {
 
 // countElement returns an error if the memory's owner has cancelled the reading.
 func (l *Lifter) countElement() error {
-	if l.elements++; l.elements%watchEvery != 0 {
+	l.elements++
+	if l.elements%watchEvery != 0 {
 		return nil
 	}
 	if memory, ok := l.Memory.(Interruptible); ok {

@@ -36,23 +36,23 @@ type Fixup struct {
 const minChunk = 1 << 10
 
 // alloc returns zeroed memory for a block.
-func (im *Lowered) alloc(size int) []byte {
-	if size > len(im.free) {
+func (l *Lowered) alloc(size int) []byte {
+	if size > len(l.free) {
 		if size >= minChunk {
 			return make([]byte, size)
 		}
-		im.free = make([]byte, max(minChunk, min(32*len(im.Blocks), 16*minChunk)))
+		l.free = make([]byte, max(minChunk, min(32*len(l.Blocks), 16*minChunk)))
 	}
-	b := im.free[:size:size]
-	im.free = im.free[size:]
+	b := l.free[:size:size]
+	l.free = l.free[size:]
 	return b
 }
 
 // Place allocates all blocks, copies them to the memory and returns their addresses. It reads no view of the memory
 // before the last allocation, because allocations may grow the memory.
-func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, error)) ([]uint32, error) {
-	at := make([]uint32, len(im.Blocks))
-	for i, b := range im.Blocks {
+func (l *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, error)) ([]uint32, error) {
+	at := make([]uint32, len(l.Blocks))
+	for i, b := range l.Blocks {
 		ptr, err := alloc(uint32(len(b.Data)), b.Align)
 		if err != nil {
 			return nil, err
@@ -63,10 +63,10 @@ func (im *Lowered) Place(mem Memory, alloc func(size, align uint32) (uint32, err
 		}
 		at[i] = ptr
 	}
-	for _, f := range im.Fixups {
-		binary.LittleEndian.PutUint32(im.Blocks[f.In].Data[f.At:], at[f.Block])
+	for _, f := range l.Fixups {
+		binary.LittleEndian.PutUint32(l.Blocks[f.In].Data[f.At:], at[f.Block])
 	}
-	for i, b := range im.Blocks {
+	for i, b := range l.Blocks {
 		if len(b.Data) == 0 {
 			continue
 		}
@@ -88,18 +88,18 @@ func Lower(v any) (Lowered, error) {
 	return im, err
 }
 
-func (im *Lowered) root(t *typeLayout, value reflect.Value) error {
-	im.Blocks = append(im.Blocks, Block{Data: im.alloc(int(t.size)), Align: t.align})
-	return im.value(t, value, 0, 0)
+func (l *Lowered) root(t *typeLayout, value reflect.Value) error {
+	l.Blocks = append(l.Blocks, Block{Data: l.alloc(int(t.size)), Align: t.align})
+	return l.value(t, value, 0, 0)
 }
 
 // value encodes v at an offset of a block.
-func (im *Lowered) value(t *typeLayout, value reflect.Value, block int, at uint32) error {
-	data := im.Blocks[block].Data[at : at+t.size]
+func (l *Lowered) value(t *typeLayout, value reflect.Value, block int, at uint32) error {
+	data := l.Blocks[block].Data[at : at+t.size]
 	switch t.shape {
 	case shapeString, shapeList:
-		im.Fixups = append(im.Fixups, Fixup{block, at, len(im.Blocks)})
-		length, err := im.list(t, value)
+		l.Fixups = append(l.Fixups, Fixup{block, at, len(l.Blocks)})
+		length, err := l.list(t, value)
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func (im *Lowered) value(t *typeLayout, value reflect.Value, block int, at uint3
 		return nil
 	case shapeRecord:
 		for _, p := range t.parts {
-			if err := im.value(p.layout, value.Field(p.index), block, at+p.offset); err != nil {
+			if err := l.value(p.layout, value.Field(p.index), block, at+p.offset); err != nil {
 				return newError(p.name, ": ", err)
 			}
 		}
@@ -119,7 +119,7 @@ func (im *Lowered) value(t *typeLayout, value reflect.Value, block int, at uint3
 		}
 		data[0] = byte(n)
 		if c := t.parts[n]; c.layout != nil {
-			return im.value(c.layout, payload, block, at+t.payload)
+			return l.value(c.layout, payload, block, at+t.payload)
 		}
 		return nil
 	}
@@ -178,8 +178,8 @@ func (t *typeLayout) bits(value reflect.Value) (uint64, error) {
 }
 
 // list encodes a list or string as the next block.
-func (im *Lowered) list(t *typeLayout, value reflect.Value) (length uint32, err error) {
-	block := len(im.Blocks)
+func (l *Lowered) list(t *typeLayout, value reflect.Value) (length uint32, err error) {
+	block := len(l.Blocks)
 	if t.shape == shapeString {
 		s := value.String()
 		if !utf8.ValidString(s) {
@@ -188,9 +188,9 @@ func (im *Lowered) list(t *typeLayout, value reflect.Value) (length uint32, err 
 		if uint64(len(s)) > math.MaxUint32 {
 			return 0, newError("text of ", len(s), " bytes does not fit a 32-bit memory")
 		}
-		data := im.alloc(len(s))
+		data := l.alloc(len(s))
 		copy(data, s)
-		im.Blocks = append(im.Blocks, Block{Data: data, Align: 1})
+		l.Blocks = append(l.Blocks, Block{Data: data, Align: 1})
 		return uint32(len(s)), nil
 	}
 	elem := t.parts[0].layout
@@ -198,18 +198,18 @@ func (im *Lowered) list(t *typeLayout, value reflect.Value) (length uint32, err 
 		return 0, newError("list of ", value.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
 	}
 	if elem.shape == shapeUnsigned && elem.size == 1 {
-		im.Blocks = append(im.Blocks, Block{Data: value.Bytes(), Align: 1})
+		l.Blocks = append(l.Blocks, Block{Data: value.Bytes(), Align: 1})
 		return uint32(value.Len()), nil
 	}
-	im.Blocks = append(im.Blocks, Block{Data: im.alloc(value.Len() * int(elem.size)), Align: elem.align})
+	l.Blocks = append(l.Blocks, Block{Data: l.alloc(value.Len() * int(elem.size)), Align: elem.align})
 	if numbers, plain := elem.asUint32s(value); plain {
 		for i, n := range numbers {
-			binary.LittleEndian.PutUint32(im.Blocks[block].Data[4*i:], n)
+			binary.LittleEndian.PutUint32(l.Blocks[block].Data[4*i:], n)
 		}
 		return uint32(value.Len()), nil
 	}
 	for i := range value.Len() {
-		if err := im.value(elem, value.Index(i), block, uint32(i)*elem.size); err != nil {
+		if err := l.value(elem, value.Index(i), block, uint32(i)*elem.size); err != nil {
 			return 0, newError("element ", i, ": ", err)
 		}
 	}

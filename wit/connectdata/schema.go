@@ -76,7 +76,7 @@ type subtree struct{ depth, fields, nodes, bytes uint64 }
 
 const maxTree = math.MaxInt32
 
-func (t *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error {
+func (s *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error {
 	schemaNode := &nodes[i]
 	add := func(label, name string, child uint32) error {
 		if int64(child) <= int64(i) || int64(child) >= int64(len(nodes)) {
@@ -85,10 +85,10 @@ func (t *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error
 				strconv.Itoa(len(nodes)-1) + ", found " + strconv.FormatUint(uint64(child), 10))
 		}
 		c := &trees[child]
-		t.depth = max(t.depth, c.depth+1)
-		t.fields = min(t.fields+c.fields, maxTree)
-		t.nodes = min(t.nodes+c.nodes, maxTree)
-		t.bytes = min(t.bytes+c.bytes, maxTree)
+		s.depth = max(s.depth, c.depth+1)
+		s.fields = min(s.fields+c.fields, maxTree)
+		s.nodes = min(s.nodes+c.nodes, maxTree)
+		s.bytes = min(s.bytes+c.bytes, maxTree)
 		return nil
 	}
 	switch schemaNode.Kind {
@@ -100,7 +100,7 @@ func (t *subtree) children(nodes []wit.SchemaNode, trees []subtree, i int) error
 		}
 		return add("element", "", schemaNode.Element)
 	case wit.Struct:
-		t.fields = uint64(len(schemaNode.Fields))
+		s.fields = uint64(len(schemaNode.Fields))
 		names := make(map[string]struct{}, len(schemaNode.Fields))
 		for m := range schemaNode.Fields {
 			names[schemaNode.Fields[m].Name] = struct{}{}
@@ -154,7 +154,7 @@ func checkScale(schemaNode *wit.SchemaNode, i int) error {
 			continue
 		}
 		scale, err := strconv.ParseInt(p.Value, 10, 64)
-		if err == nil && (scale > MaxScale || scale < -MaxScale) || isRange(err) {
+		if (err == nil && (scale > MaxScale || scale < -MaxScale)) || isRange(err) {
 			value := p.Value
 			if len(value) > 20 {
 				value = value[:20] + "..."

@@ -97,12 +97,13 @@ func SkipFast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
 }
 
 // fast is [SkipFast] with the check of strings.
-func (k *skipState) fast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
+func (s *skipState) fast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
 	if schemaNode.Optional {
 		if schemaNode.DefaultValue != nil || i >= len(b) {
 			return 0
 		}
-		if i++; b[i-1] != 2 {
+		i++
+		if b[i-1] != 2 {
 			if b[i-1] == 0 {
 				return i
 			}
@@ -111,7 +112,7 @@ func (k *skipState) fast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) 
 	}
 	switch schemaNode.Kind {
 	case wit.String:
-		return k.text(b, i)
+		return s.text(b, i)
 	case wit.Bytes:
 		return (&skipState{}).text(b, i)
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
@@ -140,19 +141,20 @@ func (k *skipState) fast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) 
 }
 
 // text returns the end of a string below 8 KiB at index i, or 0 if it is longer or invalid.
-func (k *skipState) text(b []byte, i int) (end int) {
+func (s *skipState) text(b []byte, i int) (end int) {
 	if len(b)-i < 2 {
 		return 0
 	}
 	size := int(b[i])
-	if i++; size >= 0x80 {
+	i++
+	if size >= 0x80 {
 		if b[i] >= 0x80 {
 			return 0
 		}
 		size = size&0x7f | int(b[i])<<7
 		i++
 	}
-	if end = i + size>>1; size&1 != 0 || end > len(b) || k.texts && !validText(b[i:end]) {
+	if end = i + size>>1; size&1 != 0 || end > len(b) || (s.texts && !validText(b[i:end])) {
 		return 0
 	}
 	return end
@@ -169,7 +171,8 @@ func validText(b []byte) bool {
 		}
 		return true
 	}
-	words, rest := binary.LittleEndian.Uint64(b[len(b)-8:]), b
+	words := binary.LittleEndian.Uint64(b[len(b)-8:])
+	rest := b
 	for len(rest) >= 32 {
 		p := (*[32]byte)(rest)
 		words |= binary.LittleEndian.Uint64(p[:8]) | binary.LittleEndian.Uint64(p[8:16]) |
@@ -200,8 +203,8 @@ func skip(nodes []wit.SchemaNode, node uint32, b []byte, i, depth int, state *sk
 	return skipValue(nodes, schemaNode, b, i, depth, state)
 }
 
-func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, depth int, state *skipState) (int,
-	*Error) {
+func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, depth int,
+	state *skipState) (int, *Error) {
 	switch schemaNode.Kind {
 	case wit.Boolean:
 		if i >= len(b) || b[i] > 1 {
@@ -247,7 +250,8 @@ func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, 
 			}
 		}
 		if i == start {
-			if state.empty++; state.empty > MaxEmptyStructs {
+			state.empty++
+			if state.empty > MaxEmptyStructs {
 				return 0, tooManyEmpty(i)
 			}
 		}
@@ -285,8 +289,8 @@ func fixed(b []byte, i, size int) (int, *Error) {
 	return i + size, nil
 }
 
-func skipItems(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, depth int, state *skipState) (int,
-	*Error) {
+func skipItems(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, depth int,
+	state *skipState) (int, *Error) {
 	items := blockReader{b: b, i: i}
 	for items.next() {
 		var err *Error
@@ -314,30 +318,30 @@ type blockReader struct {
 }
 
 // next moves to the next item and reads the count of a block if one begins.
-func (s *blockReader) next() bool {
-	if s.left > 0 {
-		s.left--
+func (b *blockReader) next() bool {
+	if b.left > 0 {
+		b.left--
 		return true
 	}
-	n, k := Number(s.b[s.i:])
+	n, k := Number(b.b[b.i:])
 	if k <= 0 {
-		s.err = sizeError(s.i, k, "the count of a block")
+		b.err = sizeError(b.i, k, "the count of a block")
 		return false
 	}
-	s.i += k
+	b.i += k
 	if n < 0 {
-		size, k := Number(s.b[s.i:])
+		size, k := Number(b.b[b.i:])
 		if k <= 0 || size < 0 || n == -1<<63 {
-			s.err = sizeError(s.i, min(k, 0), "the size of a block")
+			b.err = sizeError(b.i, min(k, 0), "the size of a block")
 			return false
 		}
-		s.i += k
+		b.i += k
 		n = -n
 	}
 	if n == 0 {
 		return false
 	}
-	s.left = n - 1
+	b.left = n - 1
 	return true
 }
 

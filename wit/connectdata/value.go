@@ -79,7 +79,8 @@ type reader struct {
 
 // countValue returns an error after [MaxTreeValues] values.
 func (r *reader) countValue() *Error {
-	if r.values++; r.values > MaxTreeValues {
+	r.values++
+	if r.values > MaxTreeValues {
 		return newError(r.i, "more than 1000000 values")
 	}
 	return nil
@@ -192,7 +193,8 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 		}
 		return b, err
 	case wit.Struct:
-		rec, start := make(Struct, len(schemaNode.Fields)), r.i
+		rec := make(Struct, len(schemaNode.Fields))
+		start := r.i
 		for i, m := range schemaNode.Fields {
 			v, err := r.withSchema(nodes, m.Node, depth+1)
 			if err != nil {
@@ -201,7 +203,8 @@ func (r *reader) withSchema(nodes []wit.SchemaNode, node uint32, depth int) (any
 			rec[i] = v
 		}
 		if r.i == start {
-			if r.empty++; r.empty > MaxEmptyStructs {
+			r.empty++
+			if r.empty > MaxEmptyStructs {
 				return nil, tooManyEmpty(start)
 			}
 		}

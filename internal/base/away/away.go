@@ -33,7 +33,7 @@ func (p *Partner) Lost(log *slog.Logger, began time.Time, reason, text string, a
 
 func (p *Partner) lost(began time.Time, reason string) (isNew bool) {
 	reason = strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r == '.' { // durations
+		if (r >= '0' && r <= '9') || r == '.' { // durations
 			return -1
 		}
 		return r
@@ -47,7 +47,8 @@ func (p *Partner) lost(began time.Time, reason string) (isNew bool) {
 		p.since = time.Now()
 	}
 	isNew = (!p.warned || reason != p.reason) && !began.Before(p.ended.Add(quietPeriod))
-	p.warned, p.reason = p.warned || isNew, reason
+	p.warned = p.warned || isNew
+	p.reason = reason
 	return isNew
 }
 
@@ -64,8 +65,11 @@ func (p *Partner) back(began time.Time) (lasted time.Duration, back bool) {
 	if p.since.IsZero() || !began.After(p.since) {
 		return 0, false
 	}
-	lasted, back = time.Since(p.since), p.warned
-	p.since, p.ended, p.warned = time.Time{}, time.Now(), false
+	lasted = time.Since(p.since)
+	back = p.warned
+	p.since = time.Time{}
+	p.ended = time.Now()
+	p.warned = false
 	return lasted, back
 }
 

@@ -39,11 +39,16 @@ func Issue(t testing.TB, name string, ca *Issued, change func(*x509.Certificate)
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
-	parent, signer := c, crypto.Signer(key)
+	parent := c
+	signer := crypto.Signer(key)
 	if ca != nil {
-		parent, signer = ca.Cert, ca.Key
+		parent = ca.Cert
+		signer = ca.Key
 	} else {
-		c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.ExtKeyUsage = true, true, x509.KeyUsageCertSign, nil
+		c.IsCA = true
+		c.BasicConstraintsValid = true
+		c.KeyUsage = x509.KeyUsageCertSign
+		c.ExtKeyUsage = nil
 	}
 	if change != nil {
 		change(c)

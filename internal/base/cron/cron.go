@@ -38,7 +38,8 @@ func New(fields []string, zone *time.Location) (*Schedule, error) {
 
 // Parse reads an expression with an optional time zone at the end. Default UTC.
 func Parse(text string) (*Schedule, error) {
-	fields, zone := strings.Fields(text), time.UTC
+	fields := strings.Fields(text)
+	zone := time.UTC
 	if last := len(fields) - 1; last > 0 && isZone(fields[last]) {
 		var err error
 		if zone, err = time.LoadLocation(fields[last]); err != nil {
@@ -91,6 +92,7 @@ func (s *Schedule) nextOfEveryHour(after time.Time) (time.Time, bool) {
 		if !ok || change.IsZero() || found.Before(change) {
 			return found, ok
 		}
-		after, at = change.Add(-time.Second), change
+		after = change.Add(-time.Second)
+		at = change
 	}
 }

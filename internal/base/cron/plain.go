@@ -9,8 +9,9 @@ import (
 
 // cronField describes a field of a Quartz cron expression.
 type cronField struct {
-	name        string
-	first, last int
+	name  string
+	first int
+	last  int
 	// names of the values from first on, if any.
 	names    []string
 	expected string
@@ -78,8 +79,8 @@ func isAnyDay(field string) bool { return field == "?" || field == "*" }
 
 func normalizeItem(place int, item string, alone bool) (string, error) {
 	field := &cronFields[place]
-	special := place == dayField && strings.ContainsAny(item, "LW") || place == weekdayField &&
-		(strings.HasSuffix(item, "L") || strings.Contains(item, "#"))
+	special := (place == dayField && strings.ContainsAny(item, "LW")) || (place == weekdayField &&
+		(strings.HasSuffix(item, "L") || strings.Contains(item, "#")))
 	switch {
 	case (isAnyDay(item) || special) && !alone:
 		return "", fmt.Errorf("expected %q alone", item)
@@ -97,7 +98,7 @@ func normalizeItem(place int, item string, alone bool) (string, error) {
 		}
 		increment = n
 	}
-	if span == "*" || span == "" && stepped {
+	if span == "*" || (span == "" && stepped) {
 		return "*/" + strconv.Itoa(increment), nil
 	}
 	from, to, ranged := strings.Cut(span, "-")

@@ -7,7 +7,8 @@ import (
 
 // Backoff returns pauses that double from First to Longest. Not safe for concurrent use.
 type Backoff struct {
-	First, Longest time.Duration
+	First   time.Duration
+	Longest time.Duration
 
 	next time.Duration // zero means First
 }

@@ -47,8 +47,8 @@ func MarkLimitWait(ctx context.Context) (end func()) {
 }
 
 func mark(ctx context.Context, key any) (end func()) {
-	note, some := ctx.Value(key).(func(int))
-	if !some {
+	note, ok := ctx.Value(key).(func(int))
+	if !ok {
 		return func() {}
 	}
 	note(1)

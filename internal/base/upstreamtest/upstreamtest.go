@@ -12,7 +12,8 @@ import (
 // List is a section of the list: which of our tests corresponds to which method of Kafka's.
 type List struct {
 	// Root is the folder of the repository, Area the heading of the section.
-	Root, Area string
+	Root string
+	Area string
 	// Tests are the folders of the tests that the section may name.
 	Tests []string
 	// Least is the minimum number of methods.

@@ -34,8 +34,9 @@ func Try(read func()) (err error) {
 // Reader reads Data from At to End. Errors are panics with [*Malformed]: checking them after each number would be
 // slow.
 type Reader struct {
-	Data    []byte
-	At, End int
+	Data []byte
+	At   int
+	End  int
 }
 
 func NewReader(data []byte) Reader { return Reader{Data: data, End: len(data)} }
@@ -134,8 +135,10 @@ const HeaderBytes = 8
 
 // Section locates a section: header, content and end.
 type Section struct {
-	ID           byte
-	At, From, To int
+	ID   byte
+	At   int
+	From int
+	To   int
 }
 
 func (s Section) Content(module []byte) Reader { return Reader{Data: module, At: s.From, End: s.To} }
@@ -183,7 +186,7 @@ func AppendSigned(dst []byte, n int64) []byte {
 	for {
 		b := byte(n & 0x7f)
 		n >>= 7
-		if n == 0 && b&0x40 == 0 || n == -1 && b&0x40 != 0 {
+		if (n == 0 && b&0x40 == 0) || (n == -1 && b&0x40 != 0) {
 			return append(dst, b)
 		}
 		dst = append(dst, b|0x80)

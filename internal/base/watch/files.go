@@ -62,7 +62,8 @@ func watchFolders(files []string, log *slog.Logger) (*Folders, error) {
 	for _, file := range files {
 		for _, path := range []string{file, Target(file)} {
 			if path != "" {
-				names, folders = append(names, filepath.Base(path)), append(folders, filepath.Dir(path))
+				names = append(names, filepath.Base(path))
+				folders = append(folders, filepath.Dir(path))
 			}
 		}
 	}

@@ -139,19 +139,19 @@ func newDebouncer(settle time.Duration) *debouncer {
 	return r
 }
 
-func (r *debouncer) event() {
-	r.last = time.Now()
-	if r.first.IsZero() {
-		r.first = r.last
+func (d *debouncer) event() {
+	d.last = time.Now()
+	if d.first.IsZero() {
+		d.first = d.last
 	}
-	r.timer.Reset(max(0, min(r.settle, delayFactor*r.settle-r.last.Sub(r.first))))
+	d.timer.Reset(max(0, min(d.settle, delayFactor*d.settle-d.last.Sub(d.first))))
 }
 
-func (r *debouncer) fired() {
-	r.first = time.Time{}
+func (d *debouncer) fired() {
+	d.first = time.Time{}
 	now := time.Now()
-	if quiet := now.Sub(r.last); quiet < r.settle {
-		r.first = now
-		r.timer.Reset(r.settle - quiet)
+	if quiet := now.Sub(d.last); quiet < d.settle {
+		d.first = now
+		d.timer.Reset(d.settle - quiet)
 	}
 }

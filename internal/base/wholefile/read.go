@@ -15,10 +15,10 @@ type NotRegular struct {
 	Kind string
 }
 
-func (e *NotRegular) Error() string { return "expected a file, found " + e.Kind }
+func (n *NotRegular) Error() string { return "expected a file, found " + n.Kind }
 
-func (e *NotRegular) Unwrap() error {
-	if e.Kind == "a folder" {
+func (n *NotRegular) Unwrap() error {
+	if n.Kind == "a folder" {
 		return syscall.EISDIR
 	}
 	return nil

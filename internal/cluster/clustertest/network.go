@@ -109,7 +109,8 @@ var errCut = &net.OpError{Op: "dial", Net: "fake", Err: errors.New("the test has
 
 // link is the connection of one worker to the brokers.
 type link struct {
-	toBroker, toWorker gate
+	toBroker gate
+	toWorker gate
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool

@@ -36,13 +36,15 @@ func AnnotatedFile(note json.RawMessage) string {
 // FolderConnectors returns the topic's connectors that a folder has created, for [config.Diff] with its files.
 func FolderConnectors(topic config.Snapshot, notes map[string]json.RawMessage, folder string,
 	files []*config.Connector) (connectors []config.RunningConnector) {
-	paths, named := map[string]string{}, map[string]*config.Connector{}
+	paths := map[string]string{}
+	named := map[string]*config.Connector{}
 	for _, c := range files {
-		paths[filepath.Base(c.File)], named[c.Name] = c.File, c
+		paths[filepath.Base(c.File)] = c.File
+		named[c.Name] = c
 	}
 	for _, c := range topic.Connectors {
-		note, fromFolder := notes[c.Name]
-		if !fromFolder {
+		note, ok := notes[c.Name]
+		if !ok {
 			continue
 		}
 		file := AnnotatedFile(note)

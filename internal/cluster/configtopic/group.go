@@ -24,7 +24,8 @@ func (s *State) Group() (group string) {
 	first := int64(math.MaxInt64)
 	for name, at := range s.groups {
 		if at < first {
-			group, first = name, at
+			group = name
+			first = at
 		}
 	}
 	return group

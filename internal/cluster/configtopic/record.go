@@ -96,9 +96,9 @@ func (r Record) document() (map[string]json.RawMessage, error) {
 var errNoValue = errors.New("expected a JSON object, found no value")
 
 func member[T any](members map[string]json.RawMessage, name, expected string) (value T, err error) {
-	raw, there := members[name]
+	raw, ok := members[name]
 	switch {
-	case !there || string(raw) == "null":
+	case !ok || string(raw) == "null":
 		return value, fmt.Errorf("%s: expected %s, found none", name, expected)
 	case json.Unmarshal(raw, &value) != nil:
 		return value, fmt.Errorf("%s: expected %s, found something else", name, expected)

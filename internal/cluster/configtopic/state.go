@@ -14,8 +14,9 @@ import (
 const planMember = "culvert"
 
 type RestartRequest struct {
-	Connector                string
-	IncludeTasks, OnlyFailed bool
+	Connector    string
+	IncludeTasks bool
+	OnlyFailed   bool
 }
 
 // Change is what a record has changed or requests, with the name after the kind in its key. KindUnknown means no
@@ -144,7 +145,8 @@ func (s *State) connector(name string, r Record) error {
 	}
 	c := &topicConnector{settings: settings, offset: r.Offset}
 	if before := s.connectors[name]; before != nil {
-		c.tasks, c.incomplete = before.tasks, before.incomplete
+		c.tasks = before.tasks
+		c.incomplete = before.incomplete
 	}
 	s.connectors[name] = c
 	return nil
@@ -176,7 +178,8 @@ func (s *State) commit(name string, members map[string]json.RawMessage, offset i
 	if err != nil {
 		return err
 	}
-	pending, before := s.pending[name], s.connectors[name]
+	pending := s.pending[name]
+	before := s.connectors[name]
 	delete(s.pending, name)
 	if before == nil {
 		return nil
@@ -184,13 +187,14 @@ func (s *State) commit(name string, members map[string]json.RawMessage, offset i
 	updated := &topicConnector{settings: before.settings, offset: before.offset, incomplete: len(pending) < n}
 	set := &config.TaskConfigs{Version: offset}
 	for number := 0; number < n && !updated.incomplete; number++ {
-		settings, there := pending[number]
+		settings, ok := pending[number]
 		set.Settings = append(set.Settings, settings)
-		updated.incomplete = !there
+		updated.incomplete = !ok
 	}
 	var plan config.TaskPlan
 	if json.Unmarshal(members[planMember], &plan) == nil && plan.Offset == updated.offset {
-		set.Requirements, set.HasRequirements = plan.Requirements, true
+		set.Requirements = plan.Requirements
+		set.HasRequirements = true
 	}
 	if !updated.incomplete {
 		updated.tasks = set
@@ -309,9 +313,11 @@ func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 func (s *State) Snapshot() (snapshot config.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snapshot.Offset, snapshot.Targets = s.next, maps.Clone(s.targets)
-	snapshot.ConfigOffsets, snapshot.Tasks, snapshot.Incomplete = map[string]int64{}, map[string]config.TaskConfigs{},
-		map[string]bool{}
+	snapshot.Offset = s.next
+	snapshot.Targets = maps.Clone(s.targets)
+	snapshot.ConfigOffsets = map[string]int64{}
+	snapshot.Tasks = map[string]config.TaskConfigs{}
+	snapshot.Incomplete = map[string]bool{}
 	for name, c := range s.connectors {
 		snapshot.ConfigOffsets[name] = c.offset
 		if c.tasks != nil {

@@ -49,7 +49,9 @@ type Store struct {
 	caughtUp         bool
 	refreshRequested bool
 	writes           int // changes of snapshots, see IsStale
-	skipped, unknown int // skipped counts damaged records, unknown those with an unknown key
+	// skipped counts damaged records, unknown those with an unknown key
+	skipped int
+	unknown int
 }
 
 var _ config.Store = (*Store)(nil)
@@ -87,15 +89,17 @@ func (s *Store) apply(r Record) (change Change, begun bool) {
 		s.unknown++
 	}
 	if err != nil {
-		if s.skipped++; s.skipped <= loggedSkips {
-			s.log.Warn("a record in the config topic is skipped", "topic", s.topic, "partition", 0, "offset",
-				r.Offset, "key", shown.LineUpTo(r.Key, 300), "error", err)
+		s.skipped++
+		if s.skipped <= loggedSkips {
+			s.log.Warn("a record in the config topic is skipped", "topic", s.topic, "partition", 0, "offset", r.Offset,
+				"key", shown.LineUpTo(r.Key, 300), "error", err)
 		}
 		return change, s.caughtUp
 	}
 	switch change.Kind {
 	case KindConnector, KindCommit, KindTarget:
-		if s.writes++; s.caughtUp {
+		s.writes++
+		if s.caughtUp {
 			s.notify.Ring()
 		}
 	}
@@ -164,14 +168,16 @@ func (s *Store) snapshot(forWatcher bool) (snapshot config.Snapshot, ok bool) {
 	snapshot = s.State.Snapshot()
 	all := s.allConnectors()
 	known := maps.Clone(s.cache)
-	ok, snapshot.Revision = s.caughtUp, s.writes
+	ok = s.caughtUp
+	snapshot.Revision = s.writes
 	if forWatcher {
 		snapshot.Requested, s.refreshRequested = s.refreshRequested, false
 	}
 	s.mu.Unlock()
 	fresh := map[string]cachedConnector{}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		cached, stored := known[name], all[name]
+		cached := known[name]
+		stored := all[name]
 		if cached.Connector == nil || cached.offset != stored.offset {
 			cached = cachedConnector{s.connector(name, stored.settings), stored.offset}
 			cached.Version = fmt.Sprint(stored.offset)
@@ -211,7 +217,8 @@ func (s *Store) Put(ctx context.Context, name string, stored config.Stored) erro
 	if stored.Connector != nil {
 		settings := stored.Connector.Raw()
 		settings["name"] = name
-		before, version := s.connectorOf(name), ""
+		before := s.connectorOf(name)
+		version := ""
 		if before.settings != nil {
 			version = fmt.Sprint(before.offset)
 		}

@@ -101,8 +101,9 @@ func Steps(v check.Validation, settings map[string]string, revealed int) []Step 
 		if !f.IsSet && !validated.Value.Visible {
 			continue
 		}
-		if definition.Type == "PASSWORD" && !config.IsReference(f.Text) || f.Text == config.Mask {
-			f.Secret, f.Text = true, ""
+		if (definition.Type == "PASSWORD" && !config.IsReference(f.Text)) || f.Text == config.Mask {
+			f.Secret = true
+			f.Text = ""
 		}
 		i := slices.IndexFunc(f.Value.Errors, func(e string) bool { return strings.HasPrefix(e, check.LogonNotTried) })
 		if i >= 0 {

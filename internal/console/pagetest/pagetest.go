@@ -101,7 +101,7 @@ func (e *examination) collect(doc *html.Node) {
 func (e *examination) walk(n *html.Node, labelled bool) {
 	if n.Type == html.ElementNode {
 		e.element(n, labelled)
-		labelled = labelled || n.Data == "label" && Text(n) != ""
+		labelled = labelled || (n.Data == "label" && Text(n) != "")
 	}
 	for c := range n.ChildNodes() {
 		e.walk(c, labelled)

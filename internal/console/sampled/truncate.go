@@ -35,7 +35,8 @@ func Truncate(s *rest.Sample) {
 		}
 		for n, h := range r.Headers {
 			if shown := h.Name + shown.LineUpTo(h.Value, maxBrief); truncate(shown, &share) != shown {
-				r.Headers, r.Cut = r.Headers[:n], true
+				r.Headers = r.Headers[:n]
+				r.Cut = true
 				break
 			}
 		}

@@ -88,7 +88,8 @@ func writeAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	}
 	for ; count > 0 && w.err == nil; count-- {
 		from := w.pos
-		if dst = writeAnything(w, dst); pairs {
+		dst = writeAnything(w, dst)
+		if pairs {
 			dst = writeAnything(w, dst)
 		}
 		w.checkItem(from, dst)
@@ -99,7 +100,8 @@ func writeAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 
 // readAnything converts a record of anythingSchema to a schemaless value. The first field that is set counts.
 func readAnything(w *rewrite, dst []byte) []byte {
-	start, set := len(dst), false
+	start := len(dst)
+	set := false
 	for field := range anyFields {
 		branch := w.number()
 		if branch&^1 != 0 {
@@ -112,7 +114,8 @@ func readAnything(w *rewrite, dst []byte) []byte {
 			continue
 		}
 		end := len(dst)
-		if dst = readAnythingField(w, dst, field); set {
+		dst = readAnythingField(w, dst, field)
+		if set {
 			dst = dst[:end]
 		}
 		set = true
@@ -153,7 +156,8 @@ func readAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	s := step{op: arrayStep, element: &step{op: anythingStep}}
 	tag := byte(connectdata.TagArray)
 	if pairs {
-		s, tag = step{op: mapStep, key: s.element, element: s.element}, connectdata.TagMap
+		s = step{op: mapStep, key: s.element, element: s.element}
+		tag = connectdata.TagMap
 	}
 	dst = append(dst, tag)
 	start := len(dst)

@@ -48,12 +48,15 @@ type encoder struct {
 
 // decoder decodes the values of one schema.
 type decoder struct {
-	schema              *record.Schema
-	step                *step
-	raw, anything, null bool // raw as in encoder; anything means schemaless values, null no values
+	schema *record.Schema
+	step   *step
+	// raw as in encoder; anything means schemaless values, null no values
+	raw      bool
+	anything bool
+	null     bool
 }
 
-func (r *decoder) From() *record.Schema { return r.schema }
+func (d *decoder) From() *record.Schema { return d.schema }
 
 // New creates the converter of [Settings].
 func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
@@ -62,8 +65,7 @@ func New(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 		return nil, err
 	}
 	kept := v.Int("schemas.cache.config")
-	c := &Converter{Schemas: r, encoders: conversion.NewCache[uint32, *encoder](kept),
-		options: OptionsOf(v)}
+	c := &Converter{Schemas: r, encoders: conversion.NewCache[uint32, *encoder](kept), options: OptionsOf(v)}
 	c.DecoderCache = registered.NewDecoderCache(kept, &c.Schemas, c.compile, (*decoder).read)
 	return c, nil
 }
@@ -76,8 +78,8 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	if err != nil || enc == nil {
 		return dst, err == nil, err
 	}
-	id, known := enc.ids[topic]
-	if !known {
+	id, ok := enc.ids[topic]
+	if !ok {
 		if id, err = c.ID(ctx, topic, enc.name, enc.text, checkSameEncoding); err != nil {
 			return dst, false, err
 		}
@@ -127,7 +129,7 @@ func (e *encoder) appendValue(ctx context.Context, budget *conversion.Budget, ds
 		}
 		input = content
 	}
-	if e.raw || e.step != nil && e.step.identity {
+	if e.raw || (e.step != nil && e.step.identity) {
 		if err := budget.CheckRoom(dst, len(input)); err != nil {
 			return nil, err
 		}
@@ -229,38 +231,41 @@ func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	return schema, nil
 }
 
-func (r *decoder) read(ctx context.Context, _ string, input []byte, b *record.Batch) (wit.ValueSlice, error) {
-	if r.null {
+func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Batch) (wit.ValueSlice, error) {
+	if d.null {
 		return wit.ValueSlice{}, nil
 	}
 	start := len(b.Data)
 	value := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
-	if !r.anything {
-		value.Encoding, value.Schema = wit.WithSchema, r.schema.ID
-		b.Retain(r.schema)
+	if !d.anything {
+		value.Encoding = wit.WithSchema
+		value.Schema = d.schema.ID
+		b.Retain(d.schema)
 	}
 	switch {
-	case r.raw:
+	case d.raw:
 		w := rewrite{input: input}
-		if r.step.op == decimalStep {
-			if input = w.decimal(input); w.err != nil {
+		if d.step.op == decimalStep {
+			input = w.decimal(input)
+			if w.err != nil {
 				return value, w.err
 			}
 		}
 		b.Data = connectdata.AppendBytes(b.Data, input)
-	case !r.anything && r.step.identity && len(input) <= conversion.MaxDecodedBytes &&
-		connectdata.Check(r.schema.Nodes, input) == nil:
+	case !d.anything && d.step.identity && len(input) <= conversion.MaxDecodedBytes &&
+		connectdata.Check(d.schema.Nodes, input) == nil:
 		b.Data = append(b.Data, input...)
 	default:
 		w := rewrite{ctx: ctx, input: input, maxOutput: start + conversion.MaxDecodedBytes}
-		if b.Data = r.step.run(&w, b.Data); w.pos != len(input) {
+		b.Data = d.step.run(&w, b.Data)
+		if w.pos != len(input) {
 			w.failHere(fmt.Sprintf("%d bytes after the value", len(input)-w.pos))
 		}
 		if w.err != nil {
 			return value, fault.ContextError(ctx, w.err)
 		}
 	}
-	if r.anything && b.Data[start] == connectdata.TagNull {
+	if d.anything && b.Data[start] == connectdata.TagNull {
 		b.Data = b.Data[:start]
 		return wit.ValueSlice{}, nil
 	}

@@ -45,8 +45,8 @@ func (w *schemaWriter) define(name string, digest [sha256.Size]byte) (full strin
 	name = strings.Join(parts, ".")
 	full = name
 	for number := 2; ; number++ {
-		was, defined := w.defined[full]
-		if !defined {
+		was, ok := w.defined[full]
+		if !ok {
 			w.defined[full] = digest
 			return full, false
 		}
@@ -93,7 +93,7 @@ func checkName(name string) error {
 		return fault.New(schemaParseException, errEmptyName.Text+scrubAdvice)
 	}
 	for i, r := range name {
-		if unicode.IsLetter(r) || r == '_' || i > 0 && unicode.IsDigit(r) {
+		if unicode.IsLetter(r) || r == '_' || (i > 0 && unicode.IsDigit(r)) {
 			continue
 		}
 		what := "Illegal character in: "
@@ -123,7 +123,7 @@ func (w *schemaWriter) scrub(name string) string {
 		}
 	}
 	// Confluent checks the encoded text before percent signs become underscores.
-	if name == "" || !(name[0] == '_' || 'A' <= name[0] && name[0] <= 'Z' || 'a' <= name[0] && name[0] <= 'z') {
+	if name == "" || !(name[0] == '_' || ('A' <= name[0] && name[0] <= 'Z') || ('a' <= name[0] && name[0] <= 'z')) {
 		return "x" + string(encoded)
 	}
 	return string(encoded)

@@ -234,7 +234,8 @@ func asNumber(value any, bits int) (int64, bool) {
 			return nearest(f, bits), true
 		}
 		digits, negative := strings.CutPrefix(string(number), "-")
-		n, ok = 0, digits != ""
+		n = 0
+		ok = digits != ""
 		for _, c := range []byte(digits) {
 			if c < '0' || c > '9' {
 				return 0, false

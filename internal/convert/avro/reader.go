@@ -95,7 +95,7 @@ func normalizeNode(v any, depth int) error {
 		}
 	case map[string]any:
 		for _, name := range []string{"logicalType", "scale", "precision"} {
-			if value, given := node[name]; given {
+			if value, ok := node[name]; ok {
 				node[logicalPrefix+name] = value
 				delete(node, name)
 			}
@@ -104,7 +104,8 @@ func normalizeNode(v any, depth int) error {
 		switch node["type"] {
 		case "record", "error", "enum", "fixed":
 			if name, _ := node["name"].(string); trimEmptyNamespace(name) != name {
-				node["name"], node["namespace"] = trimEmptyNamespace(name), ""
+				node["name"] = trimEmptyNamespace(name)
+				node["namespace"] = ""
 			}
 		}
 		for _, name := range []string{"type", "items", "values", "fields"} {
@@ -407,7 +408,8 @@ func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (
 	for i := range item.Fields {
 		fields[item.Fields[i].Name] = &item.Fields[i]
 	}
-	key, value := fields["key"], fields["value"]
+	key := fields["key"]
+	value := fields["value"]
 	if len(item.Fields) != 2 || key == nil || value == nil {
 		return step{},
 			fault.Data("Found map encoded as array of key-value pairs, but array elements do not match the " +
@@ -417,7 +419,8 @@ func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (
 	if r.open[name] {
 		return step{}, recursive(name)
 	}
-	r.named[name], r.open[name] = item, true
+	r.named[name] = item
+	r.open[name] = true
 	defer delete(r.open, name)
 	defer r.enterNamespace(name)()
 	w.Kind = wit.Map
@@ -431,7 +434,8 @@ func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (
 	}
 	s := step{op: mapStep, key: &keyStep, element: &valueStep, identity: keyStep.identity && valueStep.identity}
 	if item.Fields[0].Name == "value" {
-		s.op, s.identity = swappedStep, false
+		s.op = swappedStep
+		s.identity = false
 	}
 	return s, nil
 }
@@ -445,7 +449,8 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 	if r.open[name] {
 		return step{}, recursive(name)
 	}
-	r.named[name], r.open[name] = n, true
+	r.named[name] = n
+	r.open[name] = true
 	defer delete(r.open, name)
 	defer r.enterNamespace(name)()
 	w.Kind = wit.Struct
@@ -464,7 +469,8 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 			return result, fmt.Errorf("field %s: %w", fault.Quoted(field.Name), err)
 		}
 		w.Fields = append(w.Fields, wit.Field{Name: field.Name, Node: id})
-		result.members[i], result.names[i] = member, field.Name
+		result.members[i] = member
+		result.names[i] = field.Name
 		result.identity = result.identity && member.identity
 	}
 	return result, nil
@@ -553,8 +559,8 @@ func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 			return fault.Data("Invalid schema name: %s", fault.Truncate(fmt.Sprint(given)))
 		}
 		name = text
-	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || n.Type == "fixed" &&
-		conversion.NameOf(w) != wit.NameDecimal:
+	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || (n.Type == "fixed" &&
+		conversion.NameOf(w) != wit.NameDecimal):
 		name = fullName(n)
 	case n.Type == "long" && slices.Contains(timesUnknownToConnect, strings.ToLower(logicalType(n))):
 		name = strings.ToLower(logicalType(n))

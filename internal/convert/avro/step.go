@@ -18,20 +18,22 @@ type step struct {
 	op   stepOp
 	size int // bytes of a fixed or a float, bits of an integer
 	// symbols are those of an enum that is read, length-prefixed; numbers are for one that is written.
-	symbols      [][]byte
-	numbers      map[string]int
-	members      []step // of a record, or of a union struct that is written; names are for errors
-	names        []string
-	branches     []branch // of a union, in the order of the input
-	key, element *step
-	identity     bool // output and input are the same bytes
+	symbols  [][]byte
+	numbers  map[string]int
+	members  []step // of a record, or of a union struct that is written; names are for errors
+	names    []string
+	branches []branch // of a union, in the order of the input
+	key      *step
+	element  *step
+	identity bool // output and input are the same bytes
 }
 
 // branch is a branch of a union: the output before and after its value. A nil step means null.
 type branch struct {
-	prefix, suffix []byte
-	step           *step
-	problem        string // why the output has no such value
+	prefix  []byte
+	suffix  []byte
+	step    *step
+	problem string // why the output has no such value
 }
 
 type stepOp uint8
@@ -64,110 +66,115 @@ const (
 
 // rewrite is one conversion of one value. After the first error it reads no more and its output is useless.
 type rewrite struct {
-	ctx          context.Context
-	input        []byte
-	pos          int
-	maxOutput    int
-	empty, items uint // numbers of items without bytes, and of all items
-	depth        int
-	err          *fault.Error // the first one
+	ctx       context.Context
+	input     []byte
+	pos       int
+	maxOutput int
+	// numbers of items without bytes, and of all items
+	empty uint
+	items uint
+	depth int
+	err   *fault.Error // the first one
 }
 
 // fail records the first error.
-func (w *rewrite) fail(text string) {
-	if w.err == nil {
-		w.err = fault.New(fault.DataException, text)
+func (r *rewrite) fail(text string) {
+	if r.err == nil {
+		r.err = fault.New(fault.DataException, text)
 	}
 }
 
 // failHere is fail with the position.
-func (w *rewrite) failHere(text string) {
-	if w.err == nil {
-		w.fail("byte " + strconv.Itoa(w.pos) + " of the Avro value: " + text)
+func (r *rewrite) failHere(text string) {
+	if r.err == nil {
+		r.fail("byte " + strconv.Itoa(r.pos) + " of the Avro value: " + text)
 	}
 }
 
 // enter counts nested values until leave, and returns false after an error.
-func (w *rewrite) enter() bool {
-	if w.depth++; w.depth > connectdata.MaxDepth {
-		w.failHere("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
+func (r *rewrite) enter() bool {
+	r.depth++
+	if r.depth > connectdata.MaxDepth {
+		r.failHere("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
 	}
-	return w.err == nil
+	return r.err == nil
 }
 
-func (w *rewrite) leave() { w.depth-- }
+func (r *rewrite) leave() { r.depth-- }
 
 // checkItem is called for each item of an array or map. It bounds items without bytes, and checks the context.
-func (w *rewrite) checkItem(from int, dst []byte) {
-	if w.pos == from {
-		if w.empty++; w.empty > connectdata.MaxEmptyStructs {
-			w.failHere("more than " + strconv.Itoa(connectdata.MaxEmptyStructs) + " items without bytes")
+func (r *rewrite) checkItem(from int, dst []byte) {
+	if r.pos == from {
+		r.empty++
+		if r.empty > connectdata.MaxEmptyStructs {
+			r.failHere("more than " + strconv.Itoa(connectdata.MaxEmptyStructs) + " items without bytes")
 		}
 	}
-	if w.items++; w.items%conversion.ContextCheckItems == 0 && w.err == nil && w.ctx.Err() != nil {
-		w.err = fault.Canceled
+	r.items++
+	if r.items%conversion.ContextCheckItems == 0 && r.err == nil && r.ctx.Err() != nil {
+		r.err = fault.Canceled
 	}
-	if len(dst) > w.maxOutput {
-		w.fail("the Avro value becomes more than " + strconv.Itoa(conversion.MaxDecodedBytes) + " bytes")
+	if len(dst) > r.maxOutput {
+		r.fail("the Avro value becomes more than " + strconv.Itoa(conversion.MaxDecodedBytes) + " bytes")
 	}
 }
 
-func (w *rewrite) number() int64 {
-	n, size := connectdata.Number(w.input[w.pos:])
+func (r *rewrite) number() int64 {
+	n, size := connectdata.Number(r.input[r.pos:])
 	if size <= 0 {
-		w.failHere("expected a number")
+		r.failHere("expected a number")
 		return 0
 	}
-	w.pos += size
+	r.pos += size
 	return n
 }
 
 // index reads a number from 0 to count-1.
-func (w *rewrite) index(count int, what, container string) (n int64, ok bool) {
-	if n = w.number(); w.err == nil && (n < 0 || n >= int64(count)) {
-		w.failHere(what + " " + strconv.FormatInt(n, 10) + " of " + container + " with " + strconv.Itoa(count))
+func (r *rewrite) index(count int, what, container string) (n int64, ok bool) {
+	if n = r.number(); r.err == nil && (n < 0 || n >= int64(count)) {
+		r.failHere(what + " " + strconv.FormatInt(n, 10) + " of " + container + " with " + strconv.Itoa(count))
 	}
-	return n, w.err == nil
+	return n, r.err == nil
 }
 
-func (w *rewrite) boolean() byte {
-	b := w.next(1)
-	if w.err != nil {
+func (r *rewrite) boolean() byte {
+	b := r.next(1)
+	if r.err != nil {
 		return 0
 	}
 	if b[0] > 1 {
-		w.failHere("expected a boolean")
+		r.failHere("expected a boolean")
 	}
 	return b[0]
 }
 
-func (w *rewrite) lengthPrefixed() []byte {
-	content, size := connectdata.LengthPrefixed(w.input[w.pos:])
+func (r *rewrite) lengthPrefixed() []byte {
+	content, size := connectdata.LengthPrefixed(r.input[r.pos:])
 	if size <= 0 {
-		w.failHere("expected text or bytes with their length in front")
+		r.failHere("expected text or bytes with their length in front")
 		return nil
 	}
-	w.pos += size
+	r.pos += size
 	return content
 }
 
-func (w *rewrite) next(n int) []byte {
-	if n > len(w.input)-w.pos {
-		w.failHere("expected " + strconv.Itoa(n) + " bytes more, found the end")
+func (r *rewrite) next(n int) []byte {
+	if n > len(r.input)-r.pos {
+		r.failHere("expected " + strconv.Itoa(n) + " bytes more, found the end")
 		return nil
 	}
-	b := w.input[w.pos : w.pos+n]
-	w.pos += n
+	b := r.input[r.pos : r.pos+n]
+	r.pos += n
 	return b
 }
 
 // decimal returns the shortest form of an unscaled value.
-func (w *rewrite) decimal(b []byte) []byte {
+func (r *rewrite) decimal(b []byte) []byte {
 	if len(b) == 0 {
-		w.failHere("a decimal without bytes")
+		r.failHere("a decimal without bytes")
 	}
-	if b = values.Shortest(b); len(b) > connectdata.MaxDecimalBytes && w.err == nil {
-		w.err = fault.DecimalTooLong()
+	if b = values.Shortest(b); len(b) > connectdata.MaxDecimalBytes && r.err == nil {
+		r.err = fault.DecimalTooLong()
 	}
 	return b
 }
@@ -235,7 +242,8 @@ func (s *step) record(w *rewrite, dst []byte) []byte {
 		return dst
 	}
 	for m := range s.members {
-		if dst = s.member(w, dst, m); w.err != nil {
+		dst = s.member(w, dst, m)
+		if w.err != nil {
 			return dst
 		}
 	}
@@ -245,7 +253,8 @@ func (s *step) record(w *rewrite, dst []byte) []byte {
 
 // member converts a member, whose name precedes its errors.
 func (s *step) member(w *rewrite, dst []byte, m int) []byte {
-	if dst = s.members[m].run(w, dst); w.err != nil {
+	dst = s.members[m].run(w, dst)
+	if w.err != nil {
 		w.err = w.err.InField(s.names[m])
 	}
 	return dst
@@ -253,7 +262,8 @@ func (s *step) member(w *rewrite, dst []byte, m int) []byte {
 
 // blocks reads an array or map of any number of blocks, and writes one.
 func (s *step) blocks(w *rewrite, dst []byte) []byte {
-	start, total := len(dst), 0
+	start := len(dst)
+	total := 0
 	dst = append(dst, 0)
 	for w.err == nil {
 		count := w.number()
@@ -297,14 +307,14 @@ func (s *step) write(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case symbolStep:
 		b := w.lengthPrefixed()
-		n, known := s.numbers[string(b)]
-		if !known {
+		n, ok := s.numbers[string(b)]
+		if !ok {
 			w.fail("the text " + fault.Quoted(b) + " is no symbol of its enum")
 		}
 		return connectdata.AppendNumber(dst, int64(n))
 	case padStep, padDecimalStep:
 		b := w.lengthPrefixed()
-		if len(b) > s.size || s.op == padStep && len(b) < s.size {
+		if len(b) > s.size || (s.op == padStep && len(b) < s.size) {
 			w.fail("expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " + strconv.Itoa(len(b)))
 		}
 		sign := byte(0)
@@ -324,7 +334,8 @@ func (s *step) pick(w *rewrite, dst []byte) []byte {
 	found := false
 	for m := range s.members {
 		before := len(dst)
-		if dst = s.member(w, dst, m); w.err != nil {
+		dst = s.member(w, dst, m)
+		if w.err != nil {
 			return dst
 		}
 		if found {

@@ -39,7 +39,11 @@ const (
 
 // Options are those of AvroDataConfig.
 type Options struct {
-	enhanced, Scrub, Meta, optionalKeys, flatten bool
+	enhanced     bool
+	Scrub        bool
+	Meta         bool
+	optionalKeys bool
+	flatten      bool
 	// keepNulls writes null for a field with a default as null (`ignore.default.for.nullables`).
 	keepNulls bool
 }
@@ -93,7 +97,10 @@ func digestsOf(nodes []wit.SchemaNode) [][sha256.Size]byte {
 		case wit.Array:
 			below = []wit.Field{{Node: n.Element}}
 		}
-		n.Optional, n.Fields, n.Key, n.Element = false, nil, 0, 0
+		n.Optional = false
+		n.Fields = nil
+		n.Key = 0
+		n.Element = 0
 		text, _ := json.Marshal(n) // cannot fail
 		for _, m := range below {
 			text = fmt.Appendf(text, "%q %t %x", m.Name, nodes[m.Node].Optional, digests[m.Node])
@@ -116,9 +123,13 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	}
 	// AvroData puts null first in unions with structs, whatever their default.
 	valueFirst := n.DefaultValue != nil && n.Kind != wit.Struct
-	lead, end, null := `["null",`, "]", int64(0)
+	lead := `["null",`
+	end := "]"
+	null := int64(0)
 	if valueFirst {
-		lead, end, null = "[", `,"null"]`, 1
+		lead = "["
+		end = `,"null"]`
+		null = 1
 	}
 	w.Raw(lead)
 	value := w.value(id, space)
@@ -245,7 +256,8 @@ func (w *schemaWriter) value(id uint32, space string) (result step) {
 		result = w.entries(n, id, space)
 	}
 	plain := len(w.Out)
-	if w.properties(id); len(w.Out) == plain && n.Kind < wit.Array {
+	w.properties(id)
+	if len(w.Out) == plain && n.Kind < wit.Array {
 		// without properties the short form
 		w.Out = w.Out[:lead]
 		w.Raw(`"`, avroTypes[n.Kind], `"`)
@@ -283,7 +295,8 @@ func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step 
 	if full != namespace+"."+mapEntry {
 		w.Raw(`,"connect.internal.type":"MapEntry"`)
 	}
-	if w.Raw("}"); seen {
+	w.Raw("}")
+	if seen {
 		w.replaceWithName(start, full, space)
 	}
 	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
@@ -321,7 +334,7 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 	}
 	w.Raw("]")
 	if symbol, ok := conversion.Parameter(n, enumDefault+local); ok {
-		if _, known := result.numbers[symbol]; !known {
+		if _, ok := result.numbers[symbol]; !ok {
 			w.Fail(fault.Data("the enum %s has the default %s, which is no symbol of it", full, fault.Quoted(symbol)))
 		}
 		w.Text(`,"default":`, symbol)
@@ -377,7 +390,8 @@ func (w *schemaWriter) structure(id uint32, space string) step {
 		}
 		taken[name] = true
 		doc, _ := conversion.Parameter(n, fieldDoc+m.Name)
-		result.members[i], result.names[i] = w.field(name, m.Node, doc, namespaceOf(full), w.o.keepNulls), m.Name
+		result.members[i] = w.field(name, m.Node, doc, namespaceOf(full), w.o.keepNulls)
+		result.names[i] = m.Name
 		result.identity = result.identity && result.members[i].identity
 	}
 	w.Raw("]")

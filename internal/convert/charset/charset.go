@@ -102,7 +102,8 @@ func (c *Charset) Decode(dst, data []byte) []byte {
 			case 0xfeff:
 				data = data[2:]
 			case 0xfffe:
-				order, data = binary.LittleEndian, data[2:]
+				order = binary.LittleEndian
+				data = data[2:]
 			}
 		}
 		return AppendUTF16(dst, data, order)
@@ -133,7 +134,8 @@ func AppendUTF16(dst, data []byte, order binary.ByteOrder) []byte {
 				if len(data) < 2 {
 					return utf8.AppendRune(dst, utf8.RuneError)
 				}
-				low, data = rune(order.Uint16(data)), data[2:]
+				low = rune(order.Uint16(data))
+				data = data[2:]
 			}
 			r = utf16.DecodeRune(r, low)
 		}
@@ -154,7 +156,10 @@ func appendMalformed(dst, data []byte) []byte {
 			i += size
 			continue
 		}
-		lead, low, high, size := data[i], byte(0x80), byte(0xbf), 1
+		lead := data[i]
+		low := byte(0x80)
+		high := byte(0xbf)
+		size := 1
 		switch {
 		case lead >= 0xe0 && lead < 0xf0:
 			size = 3
@@ -171,7 +176,8 @@ func appendMalformed(dst, data []byte) []byte {
 		}
 		n := 1
 		for n < size && i+n < len(data) && data[i+n] >= low && data[i+n] <= high {
-			low, high = 0x80, 0xbf
+			low = 0x80
+			high = 0xbf
 			n++
 		}
 		dst = utf8.AppendRune(dst, utf8.RuneError)

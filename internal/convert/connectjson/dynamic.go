@@ -31,21 +31,24 @@ type schemalessWriter struct {
 // recentName is a name of the last object: as JSON with quotation marks and colon, as a key in the batch, and its
 // [bitOf].
 type recentName struct {
-	text, key []byte
-	bit       uint64
+	text []byte
+	key  []byte
+	bit  uint64
 }
 
 // maxRecentNames bounds the cached names, leadBytes the length of each.
 const maxRecentNames, recentNameBytes = 128, 128
 
 // start starts a value of at most most bytes, appended to dst.
-func (k *schemalessWriter) start(ctx context.Context, dst []byte, maxBytes int) {
-	k.Budget.Start(ctx, dst, maxBytes)
-	k.shapes, k.nextShape, k.objects = k.shapes[:0], 0, false
+func (w *schemalessWriter) start(ctx context.Context, dst []byte, maxBytes int) {
+	w.Budget.Start(ctx, dst, maxBytes)
+	w.shapes = w.shapes[:0]
+	w.nextShape = 0
+	w.objects = false
 }
 
 // Write writes the value at in[i:] and returns where it ends.
-func (k *schemalessWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault.Error) {
+func (w *schemalessWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault.Error) {
 	if i >= len(in) || depth > connectdata.MaxDepth {
 		return dst, i, fault.Malformed(i, "expected a tag, nested at most 1000 deep")
 	}
@@ -66,8 +69,8 @@ func (k *schemalessWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fa
 			return dst, i, fault.Malformed(i, "ends inside a text")
 		}
 		i += size
-		if n > k.MaxLen-len(dst) {
-			return dst, i, k.TooLarge()
+		if n > w.MaxLen-len(dst) {
+			return dst, i, w.TooLarge()
 		}
 		out, ok := json.AppendText(dst, in[i:i+n])
 		if !ok {
@@ -75,16 +78,16 @@ func (k *schemalessWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fa
 		}
 		return out, i + n, nil
 	case connectdata.TagFloat32, connectdata.TagFloat64, connectdata.TagBytes:
-		return dynamicScalars[tag].Write(&k.Budget, dst, in, i)
+		return dynamicScalars[tag].Write(&w.Budget, dst, in, i)
 	case connectdata.TagArray:
-		return k.writeItems(dst, in, i, depth, arrayShape)
+		return w.writeItems(dst, in, i, depth, arrayShape)
 	case connectdata.TagMap:
 		s := ObjectShape // of a map whose count is bad
-		if k.nextShape < len(k.shapes) {
-			s = k.shapes[k.nextShape]
+		if w.nextShape < len(w.shapes) {
+			s = w.shapes[w.nextShape]
 		}
-		k.nextShape++
-		return k.writeItems(dst, in, i, depth, s)
+		w.nextShape++
+		return w.writeItems(dst, in, i, depth, s)
 	case connectdata.TagDecimal:
 		n, err := connectdata.SkipSchemaless(in[i-1:])
 		if err != nil {
@@ -114,16 +117,16 @@ var dynamicScalars = [...]Writer{
 var errNonStringKey = &fault.Error{Text: "a key that is no text"}
 
 // skip is survey with a fast path for scalars. It returns where the value ends.
-func (k *schemalessWriter) skip(in []byte, i, depth int) int {
+func (w *schemalessWriter) skip(in []byte, i, depth int) int {
 	if i < len(in) && in[i] != connectdata.TagArray && in[i] != connectdata.TagMap {
 		return dynamicEnd(in, i)
 	}
-	return k.scanMaps(in, i, depth)
+	return w.scanMaps(in, i, depth)
 }
 
 // scanMaps records the forms of all maps of the value at in[i:]: an object if all keys are strings, otherwise pairs. It
 // returns where an array or map ends, -1 if the value is malformed, which Write reports.
-func (k *schemalessWriter) scanMaps(in []byte, i, depth int) int {
+func (w *schemalessWriter) scanMaps(in []byte, i, depth int) int {
 	if i >= len(in) || depth > connectdata.MaxDepth {
 		return -1
 	}
@@ -136,12 +139,12 @@ func (k *schemalessWriter) scanMaps(in []byte, i, depth int) int {
 		return -1
 	}
 	i += 1 + size
-	at := len(k.shapes)
+	at := len(w.shapes)
 	if tag == connectdata.TagMap {
-		k.shapes = append(k.shapes, ObjectShape)
+		w.shapes = append(w.shapes, ObjectShape)
 	}
 	for n := range count {
-		if n%conversion.ContextCheckItems == conversion.ContextCheckItems-1 && k.Ctx.Err() != nil {
+		if n%conversion.ContextCheckItems == conversion.ContextCheckItems-1 && w.Ctx.Err() != nil {
 			return -1
 		}
 		if tag == connectdata.TagMap {
@@ -152,13 +155,13 @@ func (k *schemalessWriter) scanMaps(in []byte, i, depth int) int {
 				}
 				i += 1 + size + n
 			} else {
-				k.shapes[at] = pairsShape
-				if i = k.skip(in, i, depth+1); i < 0 {
+				w.shapes[at] = pairsShape
+				if i = w.skip(in, i, depth+1); i < 0 {
 					return -1
 				}
 			}
 		}
-		if i = k.skip(in, i, depth+1); i < 0 {
+		if i = w.skip(in, i, depth+1); i < 0 {
 			return -1
 		}
 	}
@@ -188,37 +191,39 @@ func dynamicEnd(in []byte, i int) int {
 	return i + n
 }
 
-func (k *schemalessWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *fault.Error) {
+func (w *schemalessWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *fault.Error) {
 	count, size := connectdata.Number(in[i:])
 	if size <= 0 || count < 0 || count > int64(len(in)-i) {
 		return dst, i, fault.Malformed(i, "expected a count")
 	}
 	i += size
-	open, closing := byte('['), byte(']')
+	open := byte('[')
+	closing := byte(']')
 	if s == ObjectShape {
-		open, closing = '{', '}'
+		open = '{'
+		closing = '}'
 	}
 	dst = append(dst, open)
 	var err *fault.Error
 	for n := range count {
-		if err = k.CountItem(dst); err != nil {
+		if err = w.CountItem(dst); err != nil {
 			return dst, i, err
 		}
 		if s == ObjectShape {
-			dst, i, err = k.writeName(dst, in, i, int(n), depth)
+			dst, i, err = w.writeName(dst, in, i, int(n), depth)
 		} else {
 			if n > 0 {
 				dst = append(dst, ',')
 			}
 			if s == pairsShape {
-				dst, i, err = k.Write(append(dst, '['), in, i, depth+1)
+				dst, i, err = w.Write(append(dst, '['), in, i, depth+1)
 				dst = append(dst, ',')
 			}
 		}
 		if err != nil {
 			return dst, i, err
 		}
-		if dst, i, err = k.Write(dst, in, i, depth+1); err != nil {
+		if dst, i, err = w.Write(dst, in, i, depth+1); err != nil {
 			return dst, i, err
 		}
 		if s == pairsShape {
@@ -230,29 +235,31 @@ func (k *schemalessWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]
 
 // writeName writes the key of entry n of an object, with its comma and colon. A key that the previous value had at the
 // same place is copied.
-func (k *schemalessWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int, *fault.Error) {
+func (w *schemalessWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int, *fault.Error) {
 	remembered := depth == 0 && n < maxRecentNames // those inside of others are not
-	if remembered && n < len(k.recentNames) && bytes.HasPrefix(in[i:], k.recentNames[n].key) {
-		return append(dst, k.recentNames[n].text...), i + len(k.recentNames[n].key), nil
+	if remembered && n < len(w.recentNames) && bytes.HasPrefix(in[i:], w.recentNames[n].key) {
+		return append(dst, w.recentNames[n].text...), i + len(w.recentNames[n].key), nil
 	}
-	if k.objects && i < len(in) && in[i] != connectdata.TagString {
+	if w.objects && i < len(in) && in[i] != connectdata.TagString {
 		return dst, i, errNonStringKey
 	}
-	from, start := len(dst), i
+	from := len(dst)
+	start := i
 	if n > 0 {
 		dst = append(dst, ',')
 	}
-	dst, i, err := k.Write(dst, in, i, depth+1)
+	dst, i, err := w.Write(dst, in, i, depth+1)
 	if err != nil {
 		return dst, i, err
 	}
 	dst = append(dst, ':')
-	if remembered && n <= len(k.recentNames) && in[start] == connectdata.TagString && i-start <= recentNameBytes {
-		if n == len(k.recentNames) {
-			k.recentNames = append(k.recentNames, recentName{})
+	if remembered && n <= len(w.recentNames) && in[start] == connectdata.TagString && i-start <= recentNameBytes {
+		if n == len(w.recentNames) {
+			w.recentNames = append(w.recentNames, recentName{})
 		}
-		l := &k.recentNames[n]
-		l.text, l.key = append(l.text[:0], dst[from:]...), append(l.key[:0], in[start:i]...)
+		l := &w.recentNames[n]
+		l.text = append(l.text[:0], dst[from:]...)
+		l.key = append(l.key[:0], in[start:i]...)
 	}
 	return dst, i, nil
 }
@@ -345,7 +352,8 @@ func significant(text []byte) (digits []byte, exponent int64) {
 func readDynamicArray(p *Parser, dst []byte) []byte {
 	p.open('[')
 	dst = append(dst, connectdata.TagArray, 0)
-	start, count := len(dst)-1, 0
+	start := len(dst) - 1
+	count := 0
 	for ; p.more(count == 0, ']'); count++ {
 		dst = readDynamic(p, dst)
 	}
@@ -356,7 +364,8 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 	p.open('{')
 	dst = append(dst, connectdata.TagMap, 0)
 	start := len(dst) - 1
-	names, at := entries{base: len(p.entries), content: len(dst)}, 0
+	names := entries{base: len(p.entries), content: len(dst)}
+	at := 0
 	if p.depth > 1 {
 		at = maxRecentNames // those inside of others are not remembered
 	}
@@ -365,7 +374,8 @@ func readDynamicMap(p *Parser, dst []byte) []byte {
 		from := len(dst)
 		named, bit := p.dynamicName(dst, &at)
 		value := len(named)
-		if dst = readDynamic(p, named); p.Err == nil {
+		dst = readDynamic(p, named)
+		if p.Err == nil {
 			names.append(p, dst, from, value, bit)
 		}
 	}
@@ -384,7 +394,8 @@ func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
 		return append(dst, l.key...), l.bit
 	}
 	p.peek()
-	from, start := p.i, len(dst)
+	from := p.i
+	start := len(dst)
 	dst = connectdata.AppendBytes(append(dst, connectdata.TagString), p.name())
 	bit = bitOf(dst[start:])
 	if n < maxRecentNames && n <= len(p.recentNames) && p.i-from <= recentNameBytes && p.Err == nil {
@@ -392,7 +403,9 @@ func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
 			p.recentNames = append(p.recentNames, recentName{})
 		}
 		l := &p.recentNames[n]
-		l.text, l.key, l.bit = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...), bit
+		l.text = append(l.text[:0], p.data[from:p.i]...)
+		l.key = append(l.key[:0], dst[start:]...)
+		l.bit = bit
 	}
 	return dst, bit
 }

@@ -94,7 +94,8 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxBytes int, topic 
 }
 
 func (c *Converter) encodeSchemaless(ctx context.Context, dst []byte, maxBytes int, in []byte) ([]byte, error) {
-	out, k := dst, &c.dynamic
+	out := dst
+	k := &c.dynamic
 	if c.schemas {
 		out = append(out, schemalessOpener...)
 	}
@@ -190,7 +191,7 @@ type failedValue struct {
 // document before its values are checked.
 func (c *Converter) firstError(ctx context.Context, value failedValue, dst []byte, err error) error {
 	class := fault.Class(err)
-	if class == "" || class == fault.SerializationException && value.reader == nil {
+	if class == "" || (class == fault.SerializationException && value.reader == nil) {
 		return err
 	}
 	p := &c.parser
@@ -215,8 +216,8 @@ func (c *Converter) firstError(ctx context.Context, value failedValue, dst []byt
 	return err
 }
 
-func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.ValueSlice, value failedValue,
-	err error) {
+func (c *Converter) decode(ctx context.Context, data []byte,
+	b *record.Batch) (d wit.ValueSlice, value failedValue, err error) {
 	p := &c.parser
 	maxBytes := len(b.Data) + conversion.MaxDecodedBytes
 	if len(data) > 1 && (data[0] == 0 || data[1] == 0 || data[0] >= 0xfe) {
@@ -250,7 +251,8 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 	start := len(b.Data)
 	d = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
 	if r != nil {
-		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
+		d.Encoding = wit.WithSchema
+		d.Schema = r.schema.ID
 		b.Retain(r.schema)
 		b.Data = r.Read(p, b.Data)
 	} else {
@@ -273,7 +275,9 @@ func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d
 // decodeKnownSchema reads a document with the same schema as the last one, without parsing that schema. ok is false for
 // all others, and the batch is unchanged then.
 func (c *Converter) decodeKnownSchema(b *record.Batch) (d wit.ValueSlice, ok bool) {
-	p, r, start := &c.parser, c.lastReader, len(b.Data)
+	p := &c.parser
+	r := c.lastReader
+	start := len(b.Data)
 	const opening, between = `{"schema":`, `,"payload":`
 	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.isPrefixOf(p.data[len(opening):]) {
 		return d, false
@@ -305,7 +309,8 @@ func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, 
 	var schema []byte
 	count := 0
 	known := false
-	if p.open('{'); p.Err != nil {
+	p.open('{')
+	if p.Err != nil {
 		return nil, 0, notAnEnvelope()
 	}
 	for first := true; p.more(first, '}'); first = false {
@@ -322,11 +327,14 @@ func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, 
 			}
 			if r := c.lastReader; r != nil && !known && r.isPrefixOf(data[from:]) {
 				p.i += len(r.text)
-				schema, known = r.text, true
+				schema = r.text
+				known = true
 				continue
 			}
-			if p.skip(); p.Err == nil {
-				schema, known = data[from:p.i], false
+			p.skip()
+			if p.Err == nil {
+				schema = data[from:p.i]
+				known = false
 			}
 		case "payload":
 			if payload == 0 {
@@ -338,7 +346,8 @@ func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, 
 			return nil, 0, notAnEnvelope()
 		}
 	}
-	if p.End(); p.Err != nil {
+	p.End()
+	if p.Err != nil {
 		return nil, 0, fault.ContextError(ctx, p.Err)
 	}
 	if count != 2 {
@@ -388,7 +397,8 @@ func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error)
 	if err != nil {
 		return nil, err
 	}
-	r.schema, r.text = s, append([]byte(nil), text...)
+	r.schema = s
+	r.text = append([]byte(nil), text...)
 	return r, nil
 }
 

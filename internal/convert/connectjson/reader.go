@@ -26,7 +26,8 @@ type Reader struct {
 	logical string
 	// branch precedes a value that is not null; null replaces a null or a missing member, and is nil if neither is
 	// allowed.
-	branch, null []byte
+	branch []byte
+	null   []byte
 	// schema and text, its JSON, are set for root readers only.
 	schema *record.Schema
 	text   []byte
@@ -36,9 +37,10 @@ type Reader struct {
 	// leads are the names as documents mostly write them, with quotation marks and colon.
 	leads [][]byte
 	// numbers indexes names if there are many.
-	numbers      map[string]int
-	key, element *Reader
-	scale        int
+	numbers map[string]int
+	key     *Reader
+	element *Reader
+	scale   int
 }
 
 // CompileReader compiles a node with its children.
@@ -72,9 +74,10 @@ func CompileReader(nodes []wit.SchemaNode, node uint32, f Form) (*Reader, error)
 
 // children are the readers of a node's children; mapping is the form of a map.
 type children struct {
-	key, element *Reader
-	mapping      shape
-	members      []Reader
+	key     *Reader
+	element *Reader
+	mapping shape
+	members []Reader
 }
 
 func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
@@ -90,7 +93,8 @@ func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
 		r.logical = (*n.Name)[strings.LastIndexByte(*n.Name, '.')+1:]
 	}
 	if len(n.Fields) > 0 {
-		r.names, r.leads = make([]string, len(n.Fields)), make([][]byte, len(n.Fields))
+		r.names = make([]string, len(n.Fields))
+		r.leads = make([][]byte, len(n.Fields))
 		for i := range n.Fields {
 			r.names[i] = n.Fields[i].Name
 			lead, _ := json.AppendText(nil, []byte(n.Fields[i].Name)) // names of schemas are UTF-8
@@ -138,7 +142,8 @@ func (r *Reader) Read(p *Parser, dst []byte) []byte {
 // ReadDefault decodes the node's own default, which has no branch and is not null.
 func (r *Reader) ReadDefault(p *Parser) []byte {
 	bare := *r
-	bare.branch, bare.null = nil, nil
+	bare.branch = nil
+	bare.null = nil
 	return bare.Read(p, []byte{})
 }
 
@@ -158,14 +163,16 @@ func (r *Reader) absent(p *Parser, dst []byte, maxBytes int) []byte {
 
 // absentMember is absent for a member of a struct.
 func (r *Reader) absentMember(p *Parser, dst []byte, m, maxBytes int) []byte {
-	if dst = r.members[m].absent(p, dst, maxBytes); p.Err != nil {
+	dst = r.members[m].absent(p, dst, maxBytes)
+	if p.Err != nil {
 		p.Err = p.Err.InField(r.names[m])
 	}
 	return dst
 }
 
 func (r *Reader) readMember(p *Parser, dst []byte, m int) []byte {
-	if dst = r.members[m].Read(p, dst); p.Err != nil {
+	dst = r.members[m].Read(p, dst)
+	if p.Err != nil {
 		p.Err = p.Err.InField(r.names[m])
 	}
 	return dst
@@ -293,7 +300,8 @@ func (p *Parser) parts(text []byte) (mantissa []byte, places, exponent int, ok b
 		if bad != nil {
 			return nil, 0, 0, false
 		}
-		mantissa, exponent = text[:e], int(n)
+		mantissa = text[:e]
+		exponent = int(n)
 	}
 	if point := bytes.IndexByte(mantissa, '.'); point >= 0 {
 		places = len(mantissa) - point - 1
@@ -308,7 +316,8 @@ const shortInteger = 18
 
 // integer reads an integer of at most shortInteger digits; ok is false, and nothing is consumed, for other values.
 func (p *Parser) integer() (n int64, ok bool) {
-	data, i := p.data, p.i
+	data := p.data
+	i := p.i
 	negative := i < len(data) && data[i] == '-'
 	if negative {
 		i++
@@ -317,7 +326,7 @@ func (p *Parser) integer() (n int64, ok bool) {
 	for ; i < len(data) && data[i]-'0' < 10; i++ {
 		n = n*10 + int64(data[i]-'0')
 	}
-	if i == from || i-from > shortInteger || i < len(data) && (data[i] == '.' || data[i]|0x20 == 'e') {
+	if i == from || i-from > shortInteger || (i < len(data) && (data[i] == '.' || data[i]|0x20 == 'e')) {
 		return 0, false
 	}
 	if negative {
@@ -328,7 +337,8 @@ func (p *Parser) integer() (n int64, ok bool) {
 }
 
 func parseInteger(text []byte) (n int64, ok bool) {
-	digits, negative := text, text[0] == '-'
+	digits := text
+	negative := text[0] == '-'
 	if negative {
 		digits = text[1:]
 	}
@@ -444,7 +454,8 @@ func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
 // scaledDigits multiplies digits by a power of ten, nil if the result is not an integer. It adds or drops zeros before
 // any arithmetic, so that a large exponent costs nothing.
 func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
-	digits, negative := mantissa, mantissa[0] == '-'
+	digits := mantissa
+	negative := mantissa[0] == '-'
 	if negative {
 		digits = mantissa[1:]
 	}
@@ -456,7 +467,8 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 		if len(digits)+shift < kept {
 			return nil, nil
 		}
-		digits, shift = digits[:len(digits)+shift], 0
+		digits = digits[:len(digits)+shift]
+		shift = 0
 	}
 	// A byte holds 2.408 digits.
 	const maxBytes = connectdata.MaxDecimalBytes * 24 / 10
@@ -506,10 +518,14 @@ func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 	for p.more(next == 0, '}') {
 		if next < len(r.members) && bytes.HasPrefix(p.data[p.i:], r.leads[next]) {
 			p.i += len(r.leads[next])
-		} else if name := p.name(); p.Err != nil {
-			return dst
-		} else if next == len(r.members) || string(name) != r.names[next] {
-			return r.readShuffled(p, dst, base, next, name)
+		} else {
+			name := p.name()
+			if p.Err != nil {
+				return dst
+			}
+			if next == len(r.members) || string(name) != r.names[next] {
+				return r.readShuffled(p, dst, base, next, name)
+			}
 		}
 		from := len(dst)
 		dst = r.readMember(p, dst, next)
@@ -539,7 +555,8 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 		} else {
 			from := len(dst)
 			dst = r.readMember(p, dst, member)
-			p.spans[base+member], guess = byteRange{from, len(dst)}, member+1
+			p.spans[base+member] = byteRange{from, len(dst)}
+			guess = member + 1
 		}
 		if !p.more(false, '}') {
 			break
@@ -562,10 +579,12 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 func (r *Reader) firstErrorInOrder(p *Parser, from int, dst []byte) *fault.Error {
 	p.Reset(p.ctx, p.data, p.maxLen)
 	p.i = max(p.i, from)
-	if p.index(); p.Err == nil {
+	p.index()
+	if p.Err == nil {
 		p.mode = modeSchemaOrder
 		r.Read(p, dst)
-		p.mode, p.ends = modeValues, nil
+		p.mode = modeValues
+		p.ends = nil
 	}
 	return p.Err
 }
@@ -616,27 +635,32 @@ func (r *Reader) member(name []byte, guess int) int {
 // readItems reads an array or a map. Of duplicate keys the last value counts, at the place of the first; keys of bytes
 // are never equal, like Java arrays.
 func (r *Reader) readItems(p *Parser, dst []byte) []byte {
-	opening, what := byte('['), "Maps with non-string fields should be encoded as JSON array of tuples, but found "
+	opening := byte('[')
+	what := "Maps with non-string fields should be encoded as JSON array of tuples, but found "
 	switch r.shape {
 	case keyedShape:
 		what = "Maps with non-string fields should be encoded as JSON array of objects, but found "
 	case arrayShape:
 		what = "Arrays should be encoded as JSON arrays, but found "
 	case ObjectShape:
-		opening, what = '{', "Maps with string fields should be encoded as JSON objects, but found "
+		opening = '{'
+		what = "Maps with string fields should be encoded as JSON objects, but found "
 	}
 	if p.peek() != opening {
 		return p.reject(dst, what+p.kind())
 	}
 	p.open(opening)
-	start, count := len(dst), 0
+	start := len(dst)
+	count := 0
 	dst = append(dst, 0)
 	keys := entries{base: len(p.entries), content: len(dst)}
 	defer func() { p.entries = p.entries[:keys.base] }()
 	unique := r.shape != arrayShape && r.key.shape != bytesShape
 	for ; p.more(count == 0, opening+2); count++ {
-		from, value := len(dst), 0
-		if dst, value = r.readItem(p, dst); unique && p.Err == nil {
+		from := len(dst)
+		value := 0
+		dst, value = r.readItem(p, dst)
+		if unique && p.Err == nil {
 			keys.append(p, dst, from, value, bitOf(dst[from:value]))
 		}
 	}
@@ -666,10 +690,12 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
 		return p.reject(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
 	}
 	from := p.i
-	if dst, value = r.readPair(p, dst); p.Err != nil && p.mode == modeSchemaOrder {
+	dst, value = r.readPair(p, dst)
+	if p.Err != nil && p.mode == modeSchemaOrder {
 		// Kafka Connect checks the length of the tuple first.
 		wrong := p.Err
-		p.i, p.Err = from, nil
+		p.i = from
+		p.Err = nil
 		if n := p.count(); n != 2 {
 			p.fail(fault.DataException, "Found invalid map entry, expected length 2 but found :"+strconv.Itoa(n))
 		} else {
@@ -693,7 +719,8 @@ func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, value int) {
 // entries are the entries of one map, in p.entries from base on. Positions are relative to content, where the first
 // entry begins.
 type entries struct {
-	base, content int
+	base    int
+	content int
 	// hashes has the bits of all names while they are few, to detect most new names fast; numbers indexes many names.
 	hashes  uint64
 	numbers map[string]int
@@ -734,7 +761,8 @@ func (n *entries) appendOrReplace(p *Parser, dst []byte, e entry) {
 	if earlier >= 0 {
 		n.hasDuplicates = true
 		before := &p.entries[n.base+earlier]
-		before.value, before.end = e.value, e.end
+		before.value = e.value
+		before.end = e.end
 		return
 	}
 	p.entries = append(p.entries, e)

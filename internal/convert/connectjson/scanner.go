@@ -22,7 +22,8 @@ type Parser struct {
 	// scanned counts the bytes that were scanned in advance.
 	scanned int
 	// maxLen bounds the length of the destination, steps counts array elements and members.
-	maxLen, steps int
+	maxLen int
+	steps  int
 	// spans is a stack of the positions of struct members that are out of order.
 	spans   []byteRange
 	entries []entry // a stack of the entries of maps
@@ -55,9 +56,17 @@ type entry struct{ name, nameEnd, value, end int }
 
 // Reset starts a document. most bounds the length of the destination.
 func (p *Parser) Reset(ctx context.Context, data []byte, maxBytes int) {
-	p.ctx, p.data, p.i, p.depth = ctx, data, 0, 0
-	p.maxLen, p.steps, p.scanned, p.Err = maxBytes, 0, 0, nil
-	p.spans, p.entries, p.ends = p.spans[:0], p.entries[:0], p.ends[:0]
+	p.ctx = ctx
+	p.data = data
+	p.i = 0
+	p.depth = 0
+	p.maxLen = maxBytes
+	p.steps = 0
+	p.scanned = 0
+	p.Err = nil
+	p.spans = p.spans[:0]
+	p.entries = p.entries[:0]
+	p.ends = p.ends[:0]
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
 		p.i = 3
 	}
@@ -120,7 +129,8 @@ func (p *Parser) more(first bool, closing byte) bool {
 	if p.Err != nil {
 		return false
 	}
-	if p.steps++; p.steps%conversion.ContextCheckItems == 0 && p.ctx.Err() != nil {
+	p.steps++
+	if p.steps%conversion.ContextCheckItems == 0 && p.ctx.Err() != nil {
 		p.Err = fault.Canceled
 		return false
 	}
@@ -142,7 +152,8 @@ func (p *Parser) more(first bool, closing byte) bool {
 // open consumes the opening byte of an array or object.
 func (p *Parser) open(c byte) {
 	p.expect(c)
-	if p.depth++; p.depth > connectdata.MaxDepth {
+	p.depth++
+	if p.depth > connectdata.MaxDepth {
 		p.fail(fault.SerializationException, "JSON: nests deeper than 1000")
 	}
 }
@@ -191,7 +202,8 @@ func (p *Parser) name() []byte {
 func (p *Parser) rawText() (s []byte, slashes bool) {
 	from := p.i + 1
 	end, slashes, expected := json.ScanString(p.data, p.i)
-	if p.i = end; expected != "" {
+	p.i = end
+	if expected != "" {
 		p.syntaxError(expected)
 		return nil, false
 	}
@@ -202,7 +214,8 @@ func (p *Parser) rawText() (s []byte, slashes bool) {
 func (p *Parser) number() (text []byte, whole, ok bool) {
 	from := p.i
 	end, whole, expected := json.ScanNumber(p.data, from)
-	if p.i = end; expected != "" {
+	p.i = end
+	if expected != "" {
 		p.syntaxError(expected)
 		return nil, false, false
 	}
@@ -269,7 +282,8 @@ func (p *Parser) index() {
 		ends[at].to = p.i
 	}
 	walk()
-	p.i, p.ends = start, ends
+	p.i = start
+	p.ends = ends
 }
 
 // jump skips the current array or object if its end is known.

@@ -34,7 +34,8 @@ func readSchema(ctx context.Context, text []byte, f Form) ([]wit.SchemaNode, err
 	from := s.p.i
 	s.p.index()
 	s.p.skip()
-	if s.p.End(); s.p.Err == nil && !null {
+	s.p.End()
+	if s.p.Err == nil && !null {
 		s.node(from, 1)
 	}
 	if s.p.Err != nil {
@@ -54,7 +55,7 @@ func (s *schemaReader) object(at int) (members map[string]int, order []string) {
 	for first := true; p.more(first, '}'); first = false {
 		name := string(p.name())
 		p.peek()
-		if _, twice := members[name]; !twice {
+		if _, ok := members[name]; !ok {
 			order = append(order, name)
 		}
 		members[name] = p.i
@@ -75,8 +76,8 @@ func (s *schemaReader) text(members map[string]int, name string) (text string, o
 
 // is reports whether a member exists and its value begins with word.
 func (s *schemaReader) is(members map[string]int, name, word string) bool {
-	at, given := members[name]
-	if !given {
+	at, ok := members[name]
+	if !ok {
 		return false
 	}
 	return bytes.HasPrefix(s.p.data[at:], []byte(word))
@@ -98,7 +99,8 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 	s.p.depth = 0
 	var members map[string]int
 	if s.p.data[at] == '{' {
-		if members, _ = s.object(at); s.p.Err != nil {
+		members, _ = s.object(at)
+		if s.p.Err != nil {
 			s.p.Err = s.p.Err.InField("schema")
 			return 0, nil
 		}
@@ -118,7 +120,8 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 		}
 	}
 	below := s.children(&n, members, depth)
-	if s.attributes(&n, members); s.p.Err != nil {
+	s.attributes(&n, members)
+	if s.p.Err != nil {
 		return 0, nil
 	}
 	r, bad := newNodeReader(&n, below, s.form)
@@ -126,7 +129,7 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 		s.refuse(bad.Error())
 		return 0, nil
 	}
-	if at, given := members["default"]; given && (!n.Optional || !s.is(members, "default", "null")) {
+	if at, ok := members["default"]; ok && (!n.Optional || !s.is(members, "default", "null")) {
 		s.defaultValue(&n, r, at)
 	}
 	s.nodes[id] = n
@@ -135,7 +138,9 @@ func (s *schemaReader) node(at, depth int) (uint32, *Reader) {
 
 // defaultValue reads the default of a node and sets it in its reader.
 func (s *schemaReader) defaultValue(n *wit.SchemaNode, r *Reader, at int) {
-	s.p.i, s.p.depth, s.p.maxLen = at, 0, s.left
+	s.p.i = at
+	s.p.depth = 0
+	s.p.maxLen = s.left
 	value := r.ReadDefault(&s.p)
 	if s.p.Err != nil {
 		s.p.Err = s.p.Err.InField("default")
@@ -151,20 +156,20 @@ func (s *schemaReader) defaultValue(n *wit.SchemaNode, r *Reader, at int) {
 func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth int) (below children) {
 	switch n.Kind {
 	case wit.Array:
-		items, given := members["items"]
-		if !given || s.is(members, "items", "null") {
+		items, ok := members["items"]
+		if !ok || s.is(members, "items", "null") {
 			s.refuse("Array schema did not specify the element type")
 			break
 		}
 		n.Element, below.element = s.node(items, depth+1)
 	case wit.Map:
-		keys, given := members["keys"]
-		if !given {
+		keys, ok := members["keys"]
+		if !ok {
 			s.refuse("Map schema did not specify the key type")
 			break
 		}
-		values, given := members["values"]
-		if !given {
+		values, ok := members["values"]
+		if !ok {
 			s.refuse("Map schema did not specify the value type")
 			break
 		}
@@ -172,8 +177,8 @@ func (s *schemaReader) children(n *wit.SchemaNode, members map[string]int, depth
 		below.mapping = s.form.mapping(&s.nodes[n.Key])
 		n.Element, below.element = s.node(values, depth+1)
 	case wit.Struct:
-		at, given := members["fields"]
-		if !given || s.p.data[at] != '[' {
+		at, ok := members["fields"]
+		if !ok || s.p.data[at] != '[' {
 			s.refuse("Struct schema's \"fields\" argument is not an array.")
 			break
 		}
@@ -230,14 +235,14 @@ func (s *schemaReader) attributes(n *wit.SchemaNode, members map[string]int) {
 	if doc, ok := s.text(members, "doc"); ok {
 		n.Doc = &doc
 	}
-	if at, given := members["version"]; given && isNumber(s.p.data[at]) {
+	if at, ok := members["version"]; ok && isNumber(s.p.data[at]) {
 		s.p.i = at
 		if text, whole, _ := s.p.number(); whole {
 			n.Version = wit.Ptr(lowBits(text))
 		}
 	}
-	at, given := members["parameters"]
-	if !given || s.p.data[at] != '{' {
+	at, ok := members["parameters"]
+	if !ok || s.p.data[at] != '{' {
 		return
 	}
 	parameters, order := s.object(at)

@@ -35,7 +35,8 @@ func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
 			dst = append(dst, member.branch[0]^2) // null
 			continue
 		}
-		if dst = member.value(p, append(dst, member.branch...), c); p.Err != nil {
+		dst = member.value(p, append(dst, member.branch...), c)
+		if p.Err != nil {
 			p.Err = p.Err.InField(r.names[m])
 		}
 	}
@@ -47,11 +48,14 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 	whole := false
 	from := p.i
 	if isNumber(c) {
-		if _, whole, _ = p.number(); p.Err == nil {
+		_, whole, _ = p.number()
+		if p.Err == nil {
 			p.i = from
 		}
 	}
-	best, maxBytes, bytes := -1, 0, -1
+	best := -1
+	maxBytes := 0
+	bytes := -1
 	for m := range r.members {
 		member := &r.members[m]
 		fits := false
@@ -67,7 +71,8 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 		case bytesShape, decimalText, DecimalNumber:
 			// Kafka Connect reads a number with a point as bytes, but not a string. A string can only be bytes if no
 			// other member accepts it.
-			if fits = isNumber(c) && !whole; c == '"' && bytes < 0 {
+			fits = isNumber(c) && !whole
+			if c == '"' && bytes < 0 {
 				bytes = m
 			}
 		case arrayShape:
@@ -86,8 +91,10 @@ func (r *Reader) matchingBranch(p *Parser, c byte) int {
 			if p.Err != nil {
 				return 0
 			}
-			if p.i = from; known > maxBytes {
-				best, maxBytes = m, known
+			p.i = from
+			if known > maxBytes {
+				best = m
+				maxBytes = known
 			}
 		}
 		if fits {
@@ -118,7 +125,8 @@ func (r *Reader) countKnown(p *Parser) (count int) {
 			continue
 		}
 		below := r.members[m].countKnown(p)
-		if guess = m + 1; !seen[m] {
+		guess = m + 1
+		if !seen[m] {
 			seen[m] = true
 			count += 1 + below
 		}
@@ -132,19 +140,22 @@ func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
 		return p.reject(dst, "Found invalid map entry instead of object: "+p.kind()), 0
 	}
 	p.open('{')
-	key, late := false, -1
+	key := false
+	late := -1
 	for first := true; p.more(first, '}'); first = false {
 		name := p.name()
 		switch {
 		case p.Err != nil:
 		case string(name) == "key" && !key:
 			key = true
-			if dst = r.key.Read(p, dst); late < 0 || p.Err != nil {
+			dst = r.key.Read(p, dst)
+			if late < 0 || p.Err != nil {
 				break
 			}
 			// the value preceded its key
 			after := p.i
-			value, p.i = len(dst), late
+			value = len(dst)
+			p.i = late
 			dst = r.element.Read(p, dst)
 			p.i = after
 		case string(name) == "value" && key && value == 0:

@@ -13,29 +13,38 @@ import (
 // fromWide converts a UTF-16 or UTF-32 document to UTF-8. It detects these as Jackson does: by a byte order mark, or by
 // the zero bytes of an ASCII character. Other documents are copied.
 func fromWide(dst, data []byte) ([]byte, error) {
-	size, order := 1, binary.ByteOrder(binary.BigEndian)
+	size := 1
+	order := binary.ByteOrder(binary.BigEndian)
 	if len(data) >= 4 {
 		first := binary.BigEndian.Uint32(data)
 		switch {
 		case first == 0xfeff:
-			size, data = 4, data[4:]
+			size = 4
+			data = data[4:]
 		case first == 0xfffe0000:
-			size, order, data = 4, binary.LittleEndian, data[4:]
+			size = 4
+			order = binary.LittleEndian
+			data = data[4:]
 		case first>>16 == 0xfeff:
-			size, data = 2, data[2:]
+			size = 2
+			data = data[2:]
 		case first>>16 == 0xfffe:
-			size, order, data = 2, binary.LittleEndian, data[2:]
+			size = 2
+			order = binary.LittleEndian
+			data = data[2:]
 		case first>>8 == 0:
 			size = 4
 		case first&0xffffff == 0:
-			size, order = 4, binary.LittleEndian
+			size = 4
+			order = binary.LittleEndian
 		}
 	}
 	if size == 1 && len(data) >= 2 {
 		if data[0] == 0 {
 			size = 2
 		} else if data[1] == 0 {
-			size, order = 2, binary.LittleEndian
+			size = 2
+			order = binary.LittleEndian
 		}
 	}
 	switch size {

@@ -26,10 +26,11 @@ type Writer struct {
 	optional bool
 	full     byte
 	// null is the JSON of a null: null, or the default that replaces it.
-	null         []byte
-	Members      []Writer
-	Key, Element *Writer
-	scale        int
+	null    []byte
+	Members []Writer
+	Key     *Writer
+	Element *Writer
+	scale   int
 	// wrong is the error for every value but null of an invalidLogicalShape.
 	wrong *fault.Error
 }
@@ -87,7 +88,8 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 	w := &Writer{optional: n.Optional, full: 2, null: []byte("null")}
 	var err error
 	if expected, is := conversion.LogicalKind(n); is && n.Kind != expected && !f.JSONSchema {
-		w.Shape, w.wrong = invalidLogicalShape, logicalTypeError(n)
+		w.wrong = logicalTypeError(n)
+		w.Shape = invalidLogicalShape
 	} else if w.Shape, w.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
 	}
@@ -156,7 +158,8 @@ func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 	if n.Kind == wit.Map {
 		s = pairsShape
 	} else if n.Kind == wit.Struct {
-		if s = structureShape; f.JSONSchema && isUnion(n) {
+		s = structureShape
+		if f.JSONSchema && isUnion(n) {
 			s = UnionShape
 		}
 	}
@@ -185,7 +188,8 @@ func logicalTypeError(n *wit.SchemaNode) *fault.Error {
 	of := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
 		connectdata.List{},
 		connectdata.Map{}, nil}[n.Kind]
-	name, class := strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data."), "Date"
+	name := strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data.")
+	class := "Date"
 	if *n.Name == wit.NameDecimal {
 		class = "BigDecimal"
 	}
@@ -289,8 +293,7 @@ func (w *Writer) writeInteger(dst, in []byte, i int) ([]byte, int, *fault.Error)
 	}
 	if bits := 8 << w.Shape; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
 		return dst, i, fault.Malformed(i,
-			"a number that does not fit "+strconv.Itoa(bits)+" bits: "+strconv.FormatInt(v,
-				10))
+			"a number that does not fit "+strconv.Itoa(bits)+" bits: "+strconv.FormatInt(v, 10))
 	}
 	return strconv.AppendInt(dst, v, 10), i + size, nil
 }
@@ -351,7 +354,8 @@ func (w *Writer) writeStructure(k *conversion.Budget, dst, in []byte, i int) ([]
 		}
 	}
 	if i == start {
-		if k.Empty++; k.Empty > connectdata.MaxEmptyStructs {
+		k.Empty++
+		if k.Empty > connectdata.MaxEmptyStructs {
 			return dst, i, fault.Malformed(i,
 				"more than "+strconv.Itoa(connectdata.MaxEmptyStructs)+" structures without bytes")
 		}
@@ -394,9 +398,11 @@ func (w *Writer) inField(err *fault.Error) *fault.Error {
 }
 
 func (w *Writer) writeItems(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
-	opening, closing := byte('['), byte(']')
+	opening := byte('[')
+	closing := byte(']')
 	if w.Shape == ObjectShape {
-		opening, closing = '{', '}'
+		opening = '{'
+		closing = '}'
 	}
 	dst = append(dst, opening)
 	first := true
@@ -405,7 +411,8 @@ func (w *Writer) writeItems(k *conversion.Budget, dst, in []byte, i int) ([]byte
 		if err != nil {
 			return dst, i, err
 		}
-		if i = next; count == 0 {
+		i = next
+		if count == 0 {
 			return append(dst, closing), i, nil
 		}
 		for ; count > 0; count-- {
@@ -449,9 +456,13 @@ func (w *Writer) writeItem(k *conversion.Budget, dst, in []byte, i int) ([]byte,
 	case arrayShape:
 		return w.Element.Write(k, dst, in, i)
 	case pairsShape, keyedShape:
-		lead, between, end := "[", ",", byte(']')
+		lead := "["
+		between := ","
+		end := byte(']')
 		if w.Shape == keyedShape {
-			lead, between, end = `{"key":`, `,"value":`, '}'
+			lead = `{"key":`
+			between = `,"value":`
+			end = '}'
 		}
 		if dst, i, err = w.Key.Write(k, append(dst, lead...), in, i); err != nil {
 			return dst, i, err
@@ -463,7 +474,8 @@ func (w *Writer) writeItem(k *conversion.Budget, dst, in []byte, i int) ([]byte,
 	}
 	if w.Key.optional && i < len(in) && in[i] == 2-w.Key.full && string(w.Key.null) == "null" {
 		// Jackson's asText of a null
-		dst, i = append(dst, `"null"`...), i+1
+		dst = append(dst, `"null"`...)
+		i = i + 1
 	} else if dst, i, err = w.Key.Write(k, dst, in, i); err != nil {
 		return dst, i, err
 	}

@@ -22,51 +22,58 @@ type Budget struct {
 	Ctx    context.Context
 	MaxLen int // the maximum length of the output, including what preceded it
 	// allowed is the part of MaxLen for this value, for the error message.
-	allowed      int
-	Empty, items uint // Empty counts structs without bytes
+	allowed int
+	// Empty counts structs without bytes
+	Empty uint
+	items uint
 }
 
 // Start starts a value of at most most bytes, appended to dst.
-func (k *Budget) Start(ctx context.Context, dst []byte, maxBytes int) {
-	k.Ctx, k.MaxLen, k.allowed, k.Empty, k.items = ctx, len(dst)+maxBytes, maxBytes, 0, 0
+func (b *Budget) Start(ctx context.Context, dst []byte, maxBytes int) {
+	b.Ctx = ctx
+	b.MaxLen = len(dst) + maxBytes
+	b.allowed = maxBytes
+	b.Empty = 0
+	b.items = 0
 }
 
 // CheckRoom returns an error if dst has no room for more bytes.
-func (k *Budget) CheckRoom(dst []byte, more int) *fault.Error {
-	if more > k.MaxLen-len(dst) {
-		return k.TooLarge()
+func (b *Budget) CheckRoom(dst []byte, more int) *fault.Error {
+	if more > b.MaxLen-len(dst) {
+		return b.TooLarge()
 	}
 	return nil
 }
 
 // TooLarge returns the error of Room.
-func (k *Budget) TooLarge() *fault.Error {
-	return fault.New(fault.TooLargeException, "more than "+strconv.Itoa(k.allowed)+" bytes when serialized")
+func (b *Budget) TooLarge() *fault.Error {
+	return fault.New(fault.TooLargeException, "more than "+strconv.Itoa(b.allowed)+" bytes when serialized")
 }
 
 // CountItem is called for each item of an array or map.
-func (k *Budget) CountItem(dst []byte) *fault.Error {
-	if k.items++; k.items%ContextCheckItems == 0 || len(dst) > k.MaxLen {
-		return k.check(dst)
+func (b *Budget) CountItem(dst []byte) *fault.Error {
+	b.items++
+	if b.items%ContextCheckItems == 0 || len(dst) > b.MaxLen {
+		return b.check(dst)
 	}
 	return nil
 }
 
 // CheckItem is Item and Room, for a [values.Writer].
-func (k *Budget) CheckItem(dst []byte, more int) error {
-	err := k.CountItem(dst)
+func (b *Budget) CheckItem(dst []byte, more int) error {
+	err := b.CountItem(dst)
 	if err == nil {
-		err = k.CheckRoom(dst, more)
+		err = b.CheckRoom(dst, more)
 	}
 	if err != nil {
-		return fault.ContextError(k.Ctx, err)
+		return fault.ContextError(b.Ctx, err)
 	}
 	return nil
 }
 
-func (k *Budget) check(dst []byte) *fault.Error {
-	if k.Ctx.Err() != nil {
+func (b *Budget) check(dst []byte) *fault.Error {
+	if b.Ctx.Err() != nil {
 		return fault.Canceled
 	}
-	return k.CheckRoom(dst, 0)
+	return b.CheckRoom(dst, 0)
 }

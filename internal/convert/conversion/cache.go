@@ -5,8 +5,9 @@ import "github.com/culvert-project/culvert/internal/record"
 // Cache holds compiled schemas: at most max of them, and about [MaxCachedBytes]. When full it is emptied, because a
 // converter that sees so many schemas rarely sees one again.
 type Cache[K comparable, V any] struct {
-	Entries    map[K]V
-	max, Bytes int
+	Entries map[K]V
+	max     int
+	Bytes   int
 }
 
 // NewCache returns a cache of at most max values.

@@ -47,7 +47,8 @@ func (t *SchemaText) Comma(item int) {
 // Quote appends a JSON string.
 func (t *SchemaText) Quote(s string) {
 	out, ok := json.AppendText(t.Out, []byte(s))
-	if t.Out = out; !ok {
+	t.Out = out
+	if !ok {
 		t.Fail(fault.Data("schema: text that is not UTF-8: %s", fault.Quoted(s)))
 	}
 }

@@ -42,9 +42,8 @@ func FindSchema(reg *record.Registry, class string, id uint32) (*record.Schema, 
 
 // DecodeValue decodes a value, nil for a null, and returns the nodes of its schema. class names the converter in
 // errors.
-func DecodeValue(reg *record.Registry, class string, form wit.Encoding, schema uint32, in []byte) (v any,
-	nodes []wit.SchemaNode,
-	err error) {
+func DecodeValue(reg *record.Registry, class string, form wit.Encoding, schema uint32,
+	in []byte) (v any, nodes []wit.SchemaNode, err error) {
 	size := 0
 	switch form {
 	case wit.Absent:

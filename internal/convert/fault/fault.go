@@ -21,9 +21,9 @@ const (
 // Fatal is an error that no record has caused and no tolerance skips, such as a schema registry that rejects the user.
 type Fatal struct{ Err error }
 
-func (e *Fatal) Error() string { return e.Err.Error() }
+func (f *Fatal) Error() string { return f.Err.Error() }
 
-func (e *Fatal) Unwrap() error { return e.Err }
+func (f *Fatal) Unwrap() error { return f.Err }
 
 // IsFatal reports whether err is a [Fatal].
 func IsFatal(err error) bool {

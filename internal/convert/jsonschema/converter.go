@@ -55,11 +55,13 @@ func (o options) readForm() connectjson.Form {
 
 // encoder encodes the values of one schema.
 type encoder struct {
-	schema      *record.Schema
-	writer      *connectjson.Writer
-	text, title string // the JSON Schema, and its name for subjects
-	ids         registered.TopicIDs
-	valid       *jsonschema.Schema // validates documents; nil means none
+	schema *record.Schema
+	writer *connectjson.Writer
+	// the JSON Schema, and its name for subjects
+	text  string
+	title string
+	ids   registered.TopicIDs
+	valid *jsonschema.Schema // validates documents; nil means none
 }
 
 // decoder decodes the values of one schema.
@@ -69,7 +71,7 @@ type decoder struct {
 	valid  *jsonschema.Schema
 }
 
-func (r *decoder) From() *record.Schema { return r.schema }
+func (d *decoder) From() *record.Schema { return d.schema }
 
 func Settings() *setting.Table {
 	t := registered.Settings()
@@ -136,8 +138,8 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 			return dst, false, err
 		}
 	}
-	id, known := enc.ids[topic]
-	if !known {
+	id, ok := enc.ids[topic]
+	if !ok {
 		var err error
 		if id, err = c.ID(ctx, topic, enc.title, enc.text, c.checkSchema(enc)); err != nil {
 			return dst, false, err
@@ -146,7 +148,8 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	}
 	k := &c.budget
 	k.Start(ctx, dst, maxSize)
-	input, start := b.Bytes(value), len(dst)+registered.IDBytes
+	input := b.Bytes(value)
+	start := len(dst) + registered.IDBytes
 	out, i, failed := enc.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), input, 0)
 	if failed == nil && i != len(input) {
 		failed = fault.Malformed(i, "bytes left over")
@@ -183,7 +186,8 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 		if err != nil {
 			return nil, fault.SchemaError(err)
 		}
-		if enc.text = string(text); !schema.Root().Optional {
+		enc.text = string(text)
+		if !schema.Root().Optional {
 			enc.title = conversion.NameOf(schema.Root())
 		}
 		if c.options.validate {
@@ -235,7 +239,8 @@ func (c *Converter) value(r *decoder, ctx context.Context, topic string, data []
 	p.Reset(ctx, data, start+conversion.MaxDecodedBytes)
 	result := wit.ValueSlice{Encoding: wit.WithSchema, Schema: r.schema.ID, Start: uint32(start)}
 	b.Data = r.reader.Read(p, b.Data)
-	if p.End(); p.Err != nil {
+	p.End()
+	if p.Err != nil {
 		return wit.ValueSlice{},
 			fault.NotJSON("Converting byte[] to Kafka Connect data failed due to serialization error of "+
 				"topic "+topic+": ", fault.ContextError(ctx, p.Err))
@@ -245,8 +250,7 @@ func (c *Converter) value(r *decoder, ctx context.Context, topic string, data []
 	return result, nil
 }
 
-func (c *Converter) compile(ctx context.Context, topic string,
-	texts []registry.NamedSchema) (*decoder, error) {
+func (c *Converter) compile(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
 	source, err := newSchemaSource(ctx, texts, c.options)
 	if err != nil {
 		return nil, err

@@ -32,7 +32,9 @@ type schemaSource struct {
 	// openReferences are the references around the present schema: one that leads back to itself is recursive.
 	openReferences map[schemaLocation]bool
 	// steps counts visited schemas, unions those that became structs. defaultBytes is the remaining size of defaults.
-	steps, unions, defaultBytes int
+	steps        int
+	unions       int
+	defaultBytes int
 }
 
 type document struct {
@@ -52,21 +54,21 @@ type subschema struct {
 	value    any
 }
 
-func (p subschema) keywords() map[string]any {
-	words, _ := p.value.(map[string]any)
+func (s subschema) keywords() map[string]any {
+	words, _ := s.value.(map[string]any)
 	return words
 }
 
 // withoutAnnotations removes title, description, default and connect.* keywords, which belong to the schema as a whole.
-func (p subschema) withoutAnnotations() subschema {
-	words := maps.Clone(p.keywords())
+func (s subschema) withoutAnnotations() subschema {
+	words := maps.Clone(s.keywords())
 	for _, word := range []string{"title", "description", "default", connectVersion, connectParameters, connectType} {
 		delete(words, word)
 	}
-	return subschema{p.document, words}
+	return subschema{s.document, words}
 }
 
-func (p subschema) child(word string) subschema { return subschema{p.document, p.keywords()[word]} }
+func (s subschema) child(word string) subschema { return subschema{s.document, s.keywords()[word]} }
 
 func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o options) (*schemaSource, error) {
 	s := &schemaSource{ctx: ctx, options: o, documents: map[string]*document{},
@@ -84,7 +86,8 @@ func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o option
 			return nil, fault.Data("the JSON Schema: %v", err)
 		}
 		doc.indexAnchors(doc.root)
-		s.root, s.documents[one.Name] = doc, doc
+		s.root = doc
+		s.documents[one.Name] = doc
 	}
 	return s, nil
 }
@@ -139,7 +142,8 @@ type typedSchema struct {
 
 // typedSchemas returns all types, enums and choices that a schema combines.
 func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSchema, err error) {
-	if s.steps++; s.steps > connectdata.MaxSchemaNodes {
+	s.steps++
+	if s.steps > connectdata.MaxSchemaNodes {
 		return nil, fault.Data("schema: expected at most %d schemas in each other", connectdata.MaxSchemaNodes)
 	}
 	if depth > connectdata.MaxSchemaDepth {
@@ -149,7 +153,7 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 		return nil, context.Cause(s.ctx)
 	}
 	words := schema.keywords()
-	if _, refers := words["$ref"].(string); refers {
+	if _, ok := words["$ref"].(string); ok {
 		return []typedSchema{{subschema: schema, kind: "$ref"}}, nil
 	}
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
@@ -159,8 +163,7 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 				one.choices = append(one.choices, typedSchema{subschema: subschema{schema.document, c}})
 			}
 			// everit puts nested choices first
-			slices.SortStableFunc(one.choices, func(a,
-				b typedSchema) int {
+			slices.SortStableFunc(one.choices, func(a, b typedSchema) int {
 				return cmp.Compare(choiceRank(a.subschema), choiceRank(b.subschema))
 			})
 			list = append(list, one)
@@ -181,16 +184,16 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 		list = append(list, one)
 	}
 	for _, word := range []string{"enum", "const", "not", "if"} {
-		if _, given := words[word]; given {
+		if _, ok := words[word]; ok {
 			list = append(list, typedSchema{subschema: schema, kind: word})
 		}
 	}
 	for _, t := range typeKeywords {
-		if slices.Contains(types, t.typ) || t.typ == "number" && slices.Contains(types, "integer") {
+		if slices.Contains(types, t.typ) || (t.typ == "number" && slices.Contains(types, "integer")) {
 			continue
 		}
 		for _, word := range t.words {
-			if _, given := words[word]; given {
+			if _, ok := words[word]; ok {
 				list = append(list, typedSchema{subschema: schema, kind: t.typ})
 				break
 			}
@@ -203,11 +206,11 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 func choiceRank(p subschema) int {
 	words := p.keywords()
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
-		if _, given := words[word]; given && words["$ref"] == nil {
+		if _, ok := words[word]; ok && words["$ref"] == nil {
 			return 0
 		}
 	}
-	if _, several := words["type"].([]any); several {
+	if _, ok := words["type"].([]any); ok {
 		return 0
 	}
 	return 1
@@ -420,7 +423,7 @@ type property struct {
 }
 
 func (p *properties) add(one property) {
-	if at, known := p.index[one.name]; known {
+	if at, ok := p.index[one.name]; ok {
 		p.list[at] = one
 		return
 	}
@@ -499,7 +502,8 @@ func (s *schemaSource) follow(schema subschema) (schemaLocation, subschema, erro
 					fault.Quoted(text))
 		}
 	}
-	value, found := doc.root, true
+	value := doc.root
+	found := true
 	switch {
 	case strings.HasPrefix(fragment, "/"):
 		value, found = atPointer(doc.root, fragment[1:])
@@ -543,7 +547,8 @@ func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) 
 	case "boolean":
 		n.Kind = wit.Boolean
 	case "integer", "number":
-		if n.Kind = wit.Int64; typed.kind == "number" {
+		n.Kind = wit.Int64
+		if typed.kind == "number" {
 			n.Kind = wit.Float64
 		}
 		switch connect {
@@ -562,7 +567,8 @@ func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) 
 			n.Kind = wit.Kind(at)
 		}
 	case "string":
-		if n.Kind = wit.String; connect == "bytes" {
+		n.Kind = wit.String
+		if connect == "bytes" {
 			n.Kind = wit.Bytes
 		}
 	case "enum":
@@ -590,11 +596,11 @@ func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
 	n.Parameters = []wit.Setting{{Name: name}}
 	seen := map[string]bool{}
 	for i, v := range symbols {
-		symbol, isText := v.(string)
+		symbol, ok := v.(string)
 		switch {
 		case v == nil:
 			symbol = nullSymbol
-		case !isText:
+		case !ok:
 			text, _ := json.Marshal(v)
 			symbol = string(text)
 		}
@@ -612,10 +618,11 @@ func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
 
 func (s *schemaSource) array(n *wit.SchemaNode, typed typedSchema, entries bool, depth int) (err error) {
 	items := typed.child("items")
-	if _, several := items.value.([]any); several || items.value == nil {
+	if _, ok := items.value.([]any); ok || items.value == nil {
 		return fault.Data("Array schema did not specify the items type")
 	}
-	key, value := items.child("properties"), subschema{}
+	key := items.child("properties")
+	value := subschema{}
 	if entries && key.keywords() != nil {
 		if key, value = key.child("key"), key.child("value"); key.value == nil || value.value == nil {
 			return fault.Data("expected the properties key and value of the entries of a map")
@@ -691,7 +698,7 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, schema subschema
 		}
 	}
 	s.nodes[id] = *n
-	if value, given := words["default"]; given {
+	if value, ok := words["default"]; ok {
 		if err := s.defaultValue(n, id, value); err != nil {
 			return err
 		}

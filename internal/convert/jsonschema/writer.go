@@ -95,7 +95,8 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 		connect[connectVersion] = strconv.Itoa(int(*n.Version))
 	}
 	parameters := conversion.SchemaText{}
-	if parameters.Parameters("", ownParameters(n)); len(parameters.Out) > 0 {
+	parameters.Parameters("", ownParameters(n))
+	if len(parameters.Out) > 0 {
 		connect[connectParameters] = string(parameters.Out)
 	}
 	switch {
@@ -169,9 +170,11 @@ func (s *schemaWriter) content(n *wit.SchemaNode, w *connectjson.Writer) {
 }
 
 func (s *schemaWriter) properties(n *wit.SchemaNode, w *connectjson.Writer) {
-	names, at := make([]string, len(n.Fields)), make(map[string]int, len(n.Fields))
+	names := make([]string, len(n.Fields))
+	at := make(map[string]int, len(n.Fields))
 	for i, m := range n.Fields {
-		names[i], at[m.Name] = m.Name, i
+		names[i] = m.Name
+		at[m.Name] = i
 	}
 	if len(names) == 0 {
 		return
@@ -206,7 +209,7 @@ func (s *schemaWriter) attributes(n *wit.SchemaNode, w *connectjson.Writer, own 
 	}
 	var names []string
 	for _, name := range []string{connectVersion, connectIndex, connectType, connectParameters} {
-		if _, given := own[name]; given {
+		if _, ok := own[name]; ok {
 			names = append(names, name)
 		}
 	}
@@ -247,9 +250,9 @@ func (s *schemaWriter) enum(n *wit.SchemaNode) {
 	}
 	var symbols []string
 	for _, p := range n.Parameters {
-		if symbol, is := strings.CutPrefix(p.Name, lead); symbol == nullSymbol {
+		if symbol, ok := strings.CutPrefix(p.Name, lead); symbol == nullSymbol {
 			symbols = append(symbols, noSymbol)
-		} else if is {
+		} else if ok {
 			symbols = append(symbols, symbol)
 		}
 	}
@@ -316,7 +319,7 @@ func appendOrgNumber(dst []byte, text string) []byte {
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	power, err := strconv.Atoi(exponent)
 	unscaled, ok := new(big.Int).SetString(whole+fraction, 10)
-	if scientific && err != nil || !ok || !scientific && fraction == "" {
+	if (scientific && err != nil) || !ok || (!scientific && fraction == "") {
 		return append(dst, text...)
 	}
 	content, _ := connectdata.LengthPrefixed(connectdata.AppendDecimal(nil, unscaled))

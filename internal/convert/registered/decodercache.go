@@ -53,8 +53,8 @@ func NewDecoderCache[R decoder](size int, schemas *Schemas,
 		read:    read}
 }
 
-func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice,
-	error) {
+func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte,
+	b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
 		return wit.ValueSlice{}, nil
 	}
@@ -67,8 +67,7 @@ func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte,
 
 // DecodeBy implements convert.HeaderDecoder.
 func (c *DecoderCache[R]) DecodeBy(ctx context.Context, topic string, header, data []byte,
-	b *record.Batch) (wit.ValueSlice,
-	error) {
+	b *record.Batch) (wit.ValueSlice, error) {
 	id, err := idIn(header)
 	if err != nil || data == nil {
 		return wit.ValueSlice{}, err
@@ -77,8 +76,7 @@ func (c *DecoderCache[R]) DecodeBy(ctx context.Context, topic string, header, da
 }
 
 func (c *DecoderCache[R]) decode(ctx context.Context, topic string, id schemaID, data []byte,
-	b *record.Batch) (wit.ValueSlice,
-	error) {
+	b *record.Batch) (wit.ValueSlice, error) {
 	r, known := c.find(topic, id)
 	if !known {
 		var err error

@@ -56,7 +56,8 @@ const subjectPackage = "io.confluent.kafka.serializers.subject."
 // subjectStrategy returns how subjects are named, by the class of `key.subject.name.strategy` or
 // `value.subject.name.strategy`.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
-	name, suffix := conversion.ConverterType(key)+".subject.name.strategy", "-"+conversion.ConverterType(key)
+	name := conversion.ConverterType(key) + ".subject.name.strategy"
+	suffix := "-" + conversion.ConverterType(key)
 	class := v.String(name)
 	needName := func(record string) error {
 		if record == "" {
@@ -92,32 +93,32 @@ var errNoRegistry = errors.New("the converter was created without a schema regis
 
 // ID returns the registry's ID of a schema for a topic. name is the schema's own. check compares it with another schema
 // that the settings name, from the given source.
-func (c *Schemas) ID(ctx context.Context, topic, name, text string,
+func (s *Schemas) ID(ctx context.Context, topic, name, text string,
 	check func(own string, texts []registry.NamedSchema, source string) error) (uint32, error) {
-	if c.client == nil {
+	if s.client == nil {
 		return 0, errNoRegistry
 	}
-	subject, err := c.subject(topic, name)
+	subject, err := s.subject(topic, name)
 	if err != nil {
 		return 0, err
 	}
 	var id int
-	switch settings := &c.settings; {
+	switch settings := &s.settings; {
 	case settings.register:
-		id, err = c.client.Register(ctx, subject, c.kind, text, settings.normalize)
+		id, err = s.client.Register(ctx, subject, s.kind, text, settings.normalize)
 	case settings.schemaID >= 0:
 		var texts []registry.NamedSchema
 		id = settings.schemaID
-		if texts, _, err = c.client.Schema(ctx, id, registry.Written); err == nil {
+		if texts, _, err = s.client.Schema(ctx, id, registry.Written); err == nil {
 			err = check(text, texts, fmt.Sprintf("schema %d of use.schema.id", id))
 		}
 	case settings.useLatest:
 		var newest string
-		if id, newest, err = c.client.Latest(ctx, subject); err == nil {
+		if id, newest, err = s.client.Latest(ctx, subject); err == nil {
 			err = check(text, []registry.NamedSchema{{Text: newest}}, "the newest schema of "+subject)
 		}
 	default:
-		id, err = c.client.Lookup(ctx, subject, c.kind, text, settings.normalize)
+		id, err = s.client.Lookup(ctx, subject, s.kind, text, settings.normalize)
 	}
 	if err != nil {
 		if _, refused := errors.AsType[*registry.RejectedError](err); refused {
@@ -173,15 +174,15 @@ func idOf(data []byte) (schemaID, error) {
 
 // written returns the schema of an ID after those that it refers to. unreadable concerns all records with the ID; err
 // only this one, since the registry may know the ID later.
-func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.NamedSchema, unreadable, err error) {
-	if c.client == nil {
+func (s *Schemas) written(ctx context.Context, id schemaID) (texts []registry.NamedSchema, unreadable, err error) {
+	if s.client == nil {
 		return nil, nil, errNoRegistry
 	}
 	var kind registry.Kind
 	if id.guid != "" {
-		texts, kind, err = c.client.SchemaByGUID(ctx, id.guid, registry.Read)
+		texts, kind, err = s.client.SchemaByGUID(ctx, id.guid, registry.Read)
 	} else {
-		texts, kind, err = c.client.Schema(ctx, id.id, registry.Read)
+		texts, kind, err = s.client.Schema(ctx, id.id, registry.Read)
 	}
 	if err != nil {
 		var refused *registry.RejectedError
@@ -193,8 +194,8 @@ func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Na
 		}
 		return nil, nil, err
 	}
-	if kind != c.kind {
-		return nil, fault.Data("schema %s is of type %s, expected %s", id, kind, c.kind), nil
+	if kind != s.kind {
+		return nil, fault.Data("schema %s is of type %s, expected %s", id, kind, s.kind), nil
 	}
 	for _, one := range texts {
 		if len(one.Text) > conversion.MaxEnvelopeBytes {
@@ -206,12 +207,12 @@ func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Na
 }
 
 // Version returns the version that a schema is of the topic's subject, for schemas that do not contain one.
-func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32, error) {
-	subject, err := c.subject(topic, name)
+func (s *Schemas) Version(ctx context.Context, topic, name, text string) (*int32, error) {
+	subject, err := s.subject(topic, name)
 	if err != nil {
 		return nil, nil // the strategy needs a record name
 	}
-	version, err := c.client.Version(ctx, subject, c.kind, text)
+	version, err := s.client.Version(ctx, subject, s.kind, text)
 	var refused *registry.RejectedError
 	switch {
 	case errors.As(err, &refused) && refused.IsNotFound():

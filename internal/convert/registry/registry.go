@@ -41,7 +41,9 @@ const (
 type Settings struct {
 	URLs []string // of `schema.registry.url`; the first one that responds is used
 	// User and Password are from `basic.auth.user.info` or the URL, Token from `bearer.auth.token`.
-	User, Password, Token string
+	User     string
+	Password string
+	Token    string
 	// Security has the settings below `schema.registry.ssl.`, named without `schema.registry.`.
 	Security map[string]string
 }
@@ -77,7 +79,7 @@ const security = "schema.registry.ssl."
 func Parse(values setting.Values) (settings Settings, err error) {
 	for _, item := range values.List("schema.registry.url") {
 		address, err := url.Parse(item)
-		if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Host == "" {
+		if err != nil || (address.Scheme != "http" && address.Scheme != "https") || address.Host == "" {
 			return settings, errors.New("Invalid value for configuration schema.registry.url: expected http:// or " +
 				"https:// " +
 				"and a host, and commas between several")
@@ -110,8 +112,9 @@ func Parse(values setting.Values) (settings Settings, err error) {
 type RejectedError struct {
 	// Status is the HTTP status, Code Confluent's error code, such as 40401 (no subject), 40403 (no schema), 409
 	// (incompatible).
-	Status, Code int
-	Text         string
+	Status int
+	Code   int
+	Text   string
 }
 
 func (e *RejectedError) Error() string { return e.Text }
@@ -146,8 +149,7 @@ func Open(settings Settings, secure func(host string) *tls.Config, log *slog.Log
 // OpenWith is [Open] with a transport.
 func OpenWith(settings Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
 	options := []sr.ClientOpt{sr.URLs(settings.URLs...), sr.UserAgent("culvert"),
-		sr.HTTPClient(&http.Client{Transport: send,
-			Timeout: requestTimeout, CheckRedirect: secret.Redirect})}
+		sr.HTTPClient(&http.Client{Transport: send, Timeout: requestTimeout, CheckRedirect: secret.Redirect})}
 	switch {
 	case settings.Token != "":
 		options = append(options, sr.BearerToken(settings.Token))
@@ -169,7 +171,8 @@ type transport struct {
 func newTransport(secure *tls.Config) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = secure
-	t.MaxIdleConnsPerHost, t.IdleConnTimeout = 2, 30*time.Second
+	t.MaxIdleConnsPerHost = 2
+	t.IdleConnTimeout = 30 * time.Second
 	return t
 }
 
@@ -240,20 +243,23 @@ type schemaResponse struct {
 // ruleSet has the rules that apply to values, by Confluent's names. Migration rules are for readers of another version
 // than the value's, which we are not.
 type ruleSet struct {
-	DomainRules, EncodingRules []rule
+	DomainRules   []rule
+	EncodingRules []rule
 }
 
 type rule struct {
-	Name, Type, Mode string
-	Disabled         bool
+	Name     string
+	Type     string
+	Mode     string
+	Disabled bool
 }
 
 // checkRules returns a [RejectedError] if a rule applies to values of this direction: rules are not supported.
-func (f *schemaResponse) checkRules(what string, way Direction) error {
-	if f.Rules == nil {
+func (s *schemaResponse) checkRules(what string, way Direction) error {
+	if s.Rules == nil {
 		return nil
 	}
-	for _, r := range slices.Concat(f.Rules.DomainRules, f.Rules.EncodingRules) {
+	for _, r := range slices.Concat(s.Rules.DomainRules, s.Rules.EncodingRules) {
 		if !r.Disabled && r.Mode != string(way) {
 			action := "be written"
 			if way == Read {
@@ -271,8 +277,8 @@ func (f *schemaResponse) checkRules(what string, way Direction) error {
 
 // Register registers a schema under a subject and returns its ID. The registry may add rules to it. Registries that
 // respond with an ID alone do not report them.
-func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
-	err error) {
+func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string,
+	normalize bool) (id int, err error) {
 	f, err := c.find(ctx, schemaRequest{what: "register the schema of " + subject, method: http.MethodPost,
 		path: subjectPath(subject) + "/versions", schema: &sr.Schema{Schema: text, Type: kind}, normalize: normalize})
 	if err == nil {
@@ -282,8 +288,8 @@ func (c *Client) Register(ctx context.Context, subject string, kind Kind, text s
 }
 
 // Lookup returns the ID of a registered schema.
-func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
-	err error) {
+func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string,
+	normalize bool) (id int, err error) {
 	f, err := c.find(ctx, schemaRequest{what: "look up the schema of " + subject, method: http.MethodPost,
 		path: subjectPath(subject), schema: &sr.Schema{Schema: text, Type: kind}, normalize: normalize})
 	if err == nil {
@@ -325,13 +331,13 @@ func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []Nam
 	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), way)
 }
 
-func (c *Client) SchemaByGUID(ctx context.Context, guid string, way Direction) (texts []NamedSchema, kind Kind,
-	err error) {
+func (c *Client) SchemaByGUID(ctx context.Context, guid string,
+	way Direction) (texts []NamedSchema, kind Kind, err error) {
 	return c.schema(ctx, "schema "+guid, "/schemas/guids/"+url.PathEscape(guid), way)
 }
 
-func (c *Client) schema(ctx context.Context, what, path string, way Direction) (texts []NamedSchema, kind Kind,
-	err error) {
+func (c *Client) schema(ctx context.Context, what, path string,
+	way Direction) (texts []NamedSchema, kind Kind, err error) {
 	f, err := c.find(ctx, schemaRequest{what: "get " + what, method: http.MethodGet, path: path, withoutID: true})
 	if err == nil {
 		err = f.checkRules(what, way)
@@ -347,10 +353,13 @@ func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(s
 
 // schemaRequest is a request for one schema, which is sent as the body if it is set.
 type schemaRequest struct {
-	what, method, path string // what names the request in errors
-	schema             *sr.Schema
-	normalize          bool
-	withoutID          bool // the response has no ID; otherwise one without, such as a gateway's, is an error
+	// what names the request in errors
+	what      string
+	method    string
+	path      string
+	schema    *sr.Schema
+	normalize bool
+	withoutID bool // the response has no ID; otherwise one without, such as a gateway's, is an error
 }
 
 func (c *Client) find(ctx context.Context, request schemaRequest) (response schemaResponse, err error) {
@@ -367,8 +376,7 @@ func (c *Client) find(ctx context.Context, request schemaRequest) (response sche
 			return err
 		}
 		if !request.withoutID && (response.ID <= 0 || response.ID > math.MaxInt32) {
-			return fmt.Errorf("the response has no schema ID: expected 1 to %d, found %d", math.MaxInt32,
-				response.ID)
+			return fmt.Errorf("the response has no schema ID: expected 1 to %d, found %d", math.MaxInt32, response.ID)
 		}
 		return nil
 	})
@@ -421,7 +429,8 @@ func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaRefer
 
 func (c *Client) retry(ctx context.Context, what string, do func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
-		began, err := time.Now(), do(ctx)
+		began := time.Now()
+		err := do(ctx)
 		var answer *sr.ResponseError
 		var redirect *secret.RedirectError
 		switch {
@@ -446,7 +455,7 @@ func (c *Client) retry(ctx context.Context, what string, do func(context.Context
 }
 
 func isTemporary(status int) bool {
-	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests ||
+	return (status >= 500 && status != http.StatusNotImplemented) || status == http.StatusTooManyRequests ||
 		status == http.StatusRequestTimeout
 }
 

@@ -7,12 +7,12 @@ import (
 )
 
 // isNumeric reports whether the item is read as digits.
-func (x *item) isNumeric() bool {
-	switch x.letter {
+func (i *item) isNumeric() bool {
+	switch i.letter {
 	case 0, 'G', 'E', 'a', 'z', 'Z', 'X':
 		return false
 	case 'M', 'L':
-		return x.count <= 2
+		return i.count <= 2
 	}
 	return true
 }
@@ -84,8 +84,12 @@ func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
 	for _, r := range text {
 		p.text = utf16.AppendRune(p.text, r)
 	}
-	p.set, p.value, p.sets, p.ambiguous = [fieldCount]int{}, [fieldCount]int64{}, 0, false
-	p.Zoned, p.validFrom = false, math.MinInt64
+	p.set = [fieldCount]int{}
+	p.value = [fieldCount]int64{}
+	p.sets = 0
+	p.ambiguous = false
+	p.Zoned = false
+	p.validFrom = math.MinInt64
 	pos := 0
 	items := p.Format.items
 	for i := range items {
@@ -118,7 +122,8 @@ func (p *Parser) Parse(text string) (at int64, ambiguous, ok bool) {
 
 func (p *Parser) put(f calendarField, value int64) {
 	p.sets++
-	p.set[f], p.value[f] = p.sets, value
+	p.set[f] = p.sets
+	p.value[f] = value
 }
 
 // field parses one field and returns the next index, or -1.
@@ -212,11 +217,13 @@ func withShort(names []string, first int) [][]string {
 
 // name parses the longest matching name and sets the field to its index.
 func (p *Parser) name(f calendarField, start int, names [][]string) int {
-	best, longest := 0, 0
+	best := 0
+	longest := 0
 	for i := range names {
 		for _, name := range names[i] {
 			if len(name) > longest && p.matchesAt(start, name) {
-				best, longest = i, len(name)
+				best = i
+				longest = len(name)
 			}
 		}
 	}
@@ -233,7 +240,8 @@ func (p *Parser) matchesAt(start int, text string) bool {
 		return false
 	}
 	for i := range len(text) {
-		a, b := unicode.ToUpper(rune(p.text[start+i])), unicode.ToUpper(rune(text[i]))
+		a := unicode.ToUpper(rune(p.text[start+i]))
+		b := unicode.ToUpper(rune(text[i]))
 		if a != b && unicode.ToLower(a) != unicode.ToLower(b) {
 			return false
 		}
@@ -267,7 +275,8 @@ func (p *Parser) zone(start, pos int) int {
 		for _, name := range z.names {
 			if p.matchesAt(pos, name) {
 				p.put(zoneField, z.minutes*60*second)
-				p.Zoned, p.validFrom = true, gregorianDays(z.year, 1, 1)*day
+				p.validFrom = gregorianDays(z.year, 1, 1) * day
+				p.Zoned = true
 				return pos + len(name)
 			}
 		}
@@ -366,7 +375,8 @@ func javaNumber(text []uint16, pos int) (n int64, end int) {
 		}
 		if of, to := javaDigits(text, at); to >= 0 {
 			if e, whole := wholeOf(of, 0, down); whole {
-				exponent, pos = int64(int32(e)), to
+				exponent = int64(int32(e))
+				pos = to
 			}
 		}
 	}
@@ -384,7 +394,8 @@ func javaDigits(text []uint16, pos int) (digits []byte, end int) {
 		if d < 0 {
 			break
 		}
-		if end = pos + 1; d > 0 || len(digits) > 0 {
+		end = pos + 1
+		if d > 0 || len(digits) > 0 {
 			digits = append(digits, byte(d))
 		}
 	}
@@ -410,7 +421,8 @@ func digitOf(r rune) int {
 // wholeOf returns digits with an exponent as an integer of 64 bits, if possible.
 func wholeOf(digits []byte, exponent int64, negative bool) (n int64, ok bool) {
 	for len(digits) > 0 && digits[len(digits)-1] == 0 {
-		digits, exponent = digits[:len(digits)-1], exponent+1
+		digits = digits[:len(digits)-1]
+		exponent = exponent + 1
 	}
 	if len(digits) == 0 {
 		return 0, true

@@ -9,9 +9,11 @@ const maxDigits = 1000
 // index after it; whole reports whether it has neither point nor exponent. If it is invalid, expected describes what
 // was expected at end.
 func ScanNumber(data []byte, i int) (end int, whole bool, expected string) {
-	from, marks := i, 0
+	from := i
+	marks := 0
 	if i < len(data) && data[i] == '-' {
-		i, marks = i+1, 1
+		i = i + 1
+		marks = 1
 	}
 	start := i
 	if i = digits(data, i); i == start {
@@ -19,15 +21,20 @@ func ScanNumber(data []byte, i int) (end int, whole bool, expected string) {
 	}
 	whole = true
 	if i < len(data) && data[i] == '.' {
-		whole, start, marks = false, i+1, marks+1
+		whole = false
+		start = i + 1
+		marks = marks + 1
 		if i = digits(data, start); i == start {
 			return i, false, "a digit behind the decimal point"
 		}
 	}
 	if i < len(data) && data[i]|0x20 == 'e' {
-		whole, i, marks = false, i+1, marks+1
+		whole = false
+		i = i + 1
+		marks = marks + 1
 		if i < len(data) && (data[i] == '+' || data[i] == '-') {
-			i, marks = i+1, marks+1
+			i = i + 1
+			marks = marks + 1
 		}
 		start = i
 		if i = digits(data, start); i == start {

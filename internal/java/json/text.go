@@ -73,7 +73,8 @@ func appendUnit(dst []byte, u rune) []byte {
 // ScanString reads the string that starts with the quotation mark data[i]. end is the index after its closing mark;
 // escapes reports whether it has escapes. If it is invalid, expected describes what was expected at end.
 func ScanString(data []byte, i int) (end int, escapes bool, expected string) {
-	from, wide := i+1, false
+	from := i + 1
+	wide := false
 	i = from + UnescapedPrefix(data[from:])
 	for i < len(data) {
 		c := data[i]
@@ -119,7 +120,7 @@ func escape(data []byte, i int) (end int, expected string) {
 	return i, "an escape"
 }
 
-func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
+func isHex(c byte) bool { return (c >= '0' && c <= '9') || (c|0x20 >= 'a' && c|0x20 <= 'f') }
 
 // HasLoneSurrogate reports whether a string that [ScanString] has read has an escape of an unpaired surrogate. Jackson
 // accepts them in strings, but not in names.
@@ -128,7 +129,8 @@ func HasLoneSurrogate(s []byte) bool {
 		if s[i] != '\\' {
 			continue
 		}
-		if i++; s[i] == 'u' {
+		i++
+		if s[i] == 'u' {
 			r, size := decodeUnicode(s[i+1:])
 			if r < 0 {
 				return true

@@ -115,20 +115,22 @@ func (t *translator) classEscape() (set string, is bool) {
 
 // property translates \p{…} and \pL: the classes of ASCII, general categories and, with Is, scripts.
 func (t *translator) property(negated bool) string {
-	name, size := string(t.peek(0)), 1
+	name := string(t.peek(0))
+	size := 1
 	if name == "{" {
 		inside, _, closed := strings.Cut(string(t.in[t.i+1:]), "}")
 		if !closed {
 			t.fail("Unclosed character family")
 		}
-		name, size = inside, len([]rune(inside))+2
+		name = inside
+		size = len([]rune(inside)) + 2
 	}
 	escape := `\p{`
 	if negated {
 		escape = `\P{`
 	}
 	pairs, ascii := classes[name]
-	bare, is := strings.CutPrefix(name, "Is")
+	bare, ok := strings.CutPrefix(name, "Is")
 	cased := t.has(ignoreCase) && slices.Contains([]string{"Lower", "Upper", "Lu", "Ll", "Lt"}, bare)
 	defer func() { t.i += size }()
 	switch {
@@ -141,7 +143,7 @@ func (t *translator) property(negated bool) string {
 	case cased && len(bare) == 2:
 		return `\p{Lu}\p{Ll}\p{Lt}`
 	case len(bare) <= 2 && bare != "C" && bare != "Cn" && unicode.Categories[bare] != nil,
-		is && unicode.Scripts[bare] != nil:
+		ok && unicode.Scripts[bare] != nil:
 		return escape + bare + "}"
 	}
 	t.unsupported(`\p{` + name + "}")

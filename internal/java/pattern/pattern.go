@@ -18,7 +18,8 @@ import (
 
 type Pattern struct {
 	// whole matches the whole text, find any part of it.
-	whole, find *regexp2.Regexp
+	whole *regexp2.Regexp
+	find  *regexp2.Regexp
 	// Groups is the number of capturing groups. Names has the numbers of the named ones.
 	Groups int
 	Names  map[string]int
@@ -47,7 +48,8 @@ func Compile(text string) (Pattern, error) {
 // WithTimeout limits the time of each match of p, which it returns. Without a limit an expression may backtrack for any
 // time; guests need none, since the host limits their calls.
 func (p Pattern) WithTimeout(most time.Duration) Pattern {
-	p.find.MatchTimeout, p.whole.MatchTimeout = most, most
+	p.find.MatchTimeout = most
+	p.whole.MatchTimeout = most
 	return p
 }
 
@@ -120,7 +122,7 @@ func withoutQuotes(in []rune) []rune {
 	for i := 0; i < len(in); i++ {
 		escaped := in[i] == '\\' && i+1 < len(in)
 		switch {
-		case escaped && (quoted && in[i+1] == 'E' || !quoted && in[i+1] == 'Q'):
+		case escaped && ((quoted && in[i+1] == 'E') || (!quoted && in[i+1] == 'Q')):
 			quoted = !quoted
 			i++
 		case quoted && in[i] < utf8.RuneSelf && !isASCIILetter(in[i]) && !isDigit(in[i]):
@@ -182,7 +184,8 @@ func (t *translator) next() {
 		last := t.open[len(t.open)-1]
 		t.open = t.open[:len(t.open)-1]
 		t.put(")", 1)
-		t.atom, t.flags = last.start, last.flags
+		t.atom = last.start
+		t.flags = last.flags
 	case '|':
 		t.put("|", 1)
 		t.atom = -1
@@ -244,7 +247,8 @@ func (t *translator) repeat() {
 	unbounded := false
 	switch t.peek(0) {
 	case '*', '+', '?':
-		text, unbounded = string(t.peek(0)), t.peek(0) != '?'
+		text = string(t.peek(0))
+		unbounded = t.peek(0) != '?'
 		t.i++
 	case '{':
 		text, unbounded = t.counted()
@@ -315,7 +319,7 @@ func (t *translator) group() {
 	case c == '<':
 		t.i++
 		name := t.name()
-		if _, twice := t.names[name]; twice {
+		if _, ok := t.names[name]; ok {
 			t.fail("Named capturing group <" + name + "> is already defined")
 		}
 		t.names[name] = t.count + 1
@@ -404,8 +408,8 @@ func (t *translator) escape() {
 		}
 		t.i += 3
 		name := t.name()
-		group, known := t.names[name]
-		if !known {
+		group, ok := t.names[name]
+		if !ok {
 			t.fail("named capturing group <" + name + "> does not exist")
 		}
 		t.reference(group)

@@ -25,7 +25,7 @@ type ReplacementError struct {
 	Text    string
 }
 
-func (w *ReplacementError) Error() string { return w.Text }
+func (r *ReplacementError) Error() string { return r.Text }
 
 // Replacement parses a replacement for matches of p. Java reports its errors at the first match.
 func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError) {
@@ -42,7 +42,8 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 	for i := 0; i < len(text); i++ {
 		switch {
 		case text[i] == '\\':
-			if i++; i == len(text) {
+			i++
+			if i == len(text) {
 				return fail("character to be escaped is missing")
 			}
 			plain.WriteByte(text[i])
@@ -51,7 +52,7 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 		case i+1 < len(text) && text[i+1] == '{':
 			rest := text[i+2:]
 			name := rest[:len(rest)-len(strings.TrimLeft(rest, named))]
-			group, known := p.Names[name]
+			group, ok := p.Names[name]
 			switch {
 			case name == "":
 				return fail("named capturing group has 0 length name")
@@ -59,7 +60,7 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 				return fail("named capturing group is missing trailing '}'")
 			case strings.ContainsAny(name[:1], digits):
 				return fail("capturing group name {" + name + "} starts with digit character")
-			case !known:
+			case !ok:
 				return fail("No group with name {" + name + "}")
 			}
 			flush()
@@ -101,7 +102,8 @@ func (p Pattern) replace(text string, r Replacement, most int) (string, error) {
 	if err != nil || m == nil {
 		return text, err
 	}
-	runes, from := []rune(text), 0
+	runes := []rune(text)
+	from := 0
 	var b strings.Builder
 	for ; m != nil && most != 0; most-- {
 		b.WriteString(string(runes[from:m.Index]))

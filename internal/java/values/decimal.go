@@ -24,7 +24,8 @@ type Decimal struct {
 // ParseDecimal parses a text like the constructor of BigDecimal. ok is false if that throws.
 func ParseDecimal(text string) (d Decimal, ok bool) {
 	text = java.ASCIIDigits(text)
-	mantissa, exponent := text, int64(0)
+	mantissa := text
+	exponent := int64(0)
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
 		mantissa = text[:at]
 		n, err := strconv.ParseInt(text[at+1:], 10, 32)
@@ -115,7 +116,7 @@ func ScaleOf(n *wit.SchemaNode) (scale int, problem string) {
 
 // Shortest removes leading bytes that only repeat the sign, like BigInteger.toByteArray.
 func Shortest(b []byte) []byte {
-	for len(b) > 1 && (b[0] == 0 && b[1] < 0x80 || b[0] == 0xff && b[1] >= 0x80) {
+	for len(b) > 1 && ((b[0] == 0 && b[1] < 0x80) || (b[0] == 0xff && b[1] >= 0x80)) {
 		b = b[1:]
 	}
 	return b
@@ -168,10 +169,12 @@ func appendUnscaled(dst, b []byte) (digits []byte, negative bool) {
 	}
 	var hi, lo uint64
 	if negative {
-		hi, lo = math.MaxUint64, math.MaxUint64
+		hi = math.MaxUint64
+		lo = math.MaxUint64
 	}
 	for _, c := range b {
-		hi, lo = hi<<8|lo>>56, lo<<8|uint64(c)
+		hi = hi<<8 | lo>>56
+		lo = lo<<8 | uint64(c)
 	}
 	if negative {
 		var borrow uint64

@@ -32,7 +32,8 @@ type inferred struct {
 	// scale is the scale of a decimal.
 	scale int64
 	// key and element are the types of arrays and maps. Nil means that no type fits all of them.
-	key, element *inferred
+	key     *inferred
+	element *inferred
 }
 
 var (
@@ -99,7 +100,12 @@ func (p *parser) position() int {
 	return p.at
 }
 
-func (p *parser) rewind(to int) { p.at, p.ahead, p.hasAhead, p.previous = to, "", false, "" }
+func (p *parser) rewind(to int) {
+	p.at = to
+	p.ahead = ""
+	p.hasAhead = false
+	p.previous = ""
+}
 
 func (p *parser) more() bool { return p.hasAhead || p.at < len(p.text) }
 
@@ -126,7 +132,8 @@ func (p *parser) nextTokens(n int) (string, bool) {
 }
 
 func (p *parser) token() string {
-	escaped, start := false, p.at
+	escaped := false
+	start := p.at
 	for ; p.at < len(p.text); p.at++ {
 		switch p.text[p.at] {
 		case '\\':
@@ -152,7 +159,8 @@ func (p *parser) take(expected string) bool {
 		if !p.more() {
 			return false
 		}
-		p.ahead, p.hasAhead = p.token(), true
+		p.ahead = p.token()
+		p.hasAhead = true
 	}
 	for java.Trim(p.ahead) == "" && p.at < len(p.text) {
 		p.ahead = p.token()
@@ -160,7 +168,8 @@ func (p *parser) take(expected string) bool {
 	if java.Trim(p.ahead) != expected {
 		return false
 	}
-	p.ahead, p.hasAhead = "", false
+	p.ahead = ""
+	p.hasAhead = false
 	return true
 }
 
@@ -400,7 +409,8 @@ func (c *common) merge(k *inferred) {
 			c.kind = k
 		}
 	default:
-		c.kind, c.none = nil, true
+		c.kind = nil
+		c.none = true
 	}
 }
 
@@ -409,16 +419,22 @@ func (k *inferred) convert(v any) (_ any, ok bool) {
 	if v == nil {
 		return nil, false
 	}
-	number, real, isReal := int64(0), 0.0, true
+	number := int64(0)
+	real := 0.0
+	isReal := true
 	switch x := v.(type) {
 	case int8:
-		number, isReal = int64(x), false
+		number = int64(x)
+		isReal = false
 	case int16:
-		number, isReal = int64(x), false
+		number = int64(x)
+		isReal = false
 	case int32:
-		number, isReal = int64(x), false
+		number = int64(x)
+		isReal = false
 	case int64:
-		number, isReal = x, false
+		number = x
+		isReal = false
 	case float32:
 		real = float64(x)
 	case float64:
@@ -467,11 +483,14 @@ func temporal(text string) (Literal, bool) {
 	var p dateformat.Parser
 	switch length {
 	case len("2006-01-02"):
-		kind, p.Format = literalDate, dayFormat
+		kind = literalDate
+		p.Format = dayFormat
 	case len("15:04:05.000Z"):
-		kind, p.Format = literalTime, timeFormat
+		kind = literalTime
+		p.Format = timeFormat
 	case len("2006-01-02T15:04:05.000Z"):
-		kind, p.Format = literalInstant, instantFormat
+		kind = literalInstant
+		p.Format = instantFormat
 	default:
 		return Literal{}, false
 	}

@@ -174,7 +174,8 @@ func (w *Writer) bytes(dst []byte, node uint32, b []byte, nested bool) ([]byte, 
 func (w *Writer) items(dst []byte, node uint32, v any) ([]byte, error) {
 	l := list{w: w, dst: dst, between: ",", after: ":"}
 	if w.ToString {
-		l.between, l.after = ", ", "="
+		l.between = ", "
+		l.after = "="
 	}
 	n := &wit.SchemaNode{}
 	if w.Nodes != nil {
@@ -213,8 +214,9 @@ type list struct {
 	dst []byte
 	err error
 	// between separates the items, after follows a key or name.
-	between, after string
-	started        bool
+	between string
+	after   string
+	started bool
 }
 
 // record appends a struct. Null fields with a default have the default; toString omits nulls.
@@ -270,7 +272,8 @@ func (l *list) value(node uint32, v any) {
 func defaultOf(nodes []wit.SchemaNode, node uint32) any {
 	bare := slices.Clone(nodes)
 	text := *bare[node].DefaultValue
-	bare[node].Optional, bare[node].DefaultValue = false, nil
+	bare[node].Optional = false
+	bare[node].DefaultValue = nil
 	v, _, _ := connectdata.Read(bare, node, bytes.Clone(text))
 	return v
 }

@@ -71,9 +71,11 @@ func isWildcard(host string) bool {
 
 func advertise(listener net.Listener, host, advertised string) (*advertisedListener, error) {
 	bound := listener.Addr().(*net.TCPAddr).Port
-	advertisedHost, port := advertised, strconv.Itoa(bound)
+	advertisedHost := advertised
+	port := strconv.Itoa(bound)
 	if h, p, err := net.SplitHostPort(advertised); err == nil {
-		advertisedHost, port = h, p
+		advertisedHost = h
+		port = p
 	}
 	switch {
 	case advertisedHost != "":

@@ -48,7 +48,8 @@ type waitingMembers struct {
 }
 
 type waitingMember struct {
-	group, id   string
+	group       string
+	id          string
 	instance    *string // group.instance.id; its first join has no ID
 	correlation uint32  // of the request
 	closed      bool    // the connection is closed
@@ -94,7 +95,8 @@ func (w *waitingMembers) countHeartbeat(conn *memberConn, was waitingMember) {
 	if m == nil || m.correlation != was.correlation || !was.closed {
 		return
 	}
-	if m.heartbeats++; m.heartbeats == lastHeartbeats {
+	m.heartbeats++
+	if m.heartbeats == lastHeartbeats {
 		delete(w.byConn, conn)
 	}
 }
@@ -147,7 +149,9 @@ func (h *heartbeats) send(ctx context.Context, m waitingMember) bool {
 		return true
 	}
 	request := kmsg.NewPtrHeartbeatRequest()
-	request.Group, request.MemberID, request.Generation = m.group, m.id, group.Epoch
+	request.Group = m.group
+	request.MemberID = m.id
+	request.Generation = group.Epoch
 	for _, known := range group.Members {
 		if m.instance != nil && known.InstanceID != nil && *known.InstanceID == *m.instance {
 			request.MemberID = known.MemberID
@@ -250,9 +254,13 @@ func waitingMemberOf(request []byte) *waitingMember {
 	}
 	switch parsed := parsed.(type) {
 	case *kmsg.JoinGroupRequest:
-		member.group, member.id, member.instance = parsed.Group, parsed.MemberID, parsed.InstanceID
+		member.group = parsed.Group
+		member.id = parsed.MemberID
+		member.instance = parsed.InstanceID
 	case *kmsg.SyncGroupRequest:
-		member.group, member.id, member.instance = parsed.Group, parsed.MemberID, parsed.InstanceID
+		member.group = parsed.Group
+		member.id = parsed.MemberID
+		member.instance = parsed.InstanceID
 	}
 	return member
 }

@@ -65,7 +65,8 @@ func Response(r kmsg.Request, with *kerr.Error) kmsg.Response {
 // parts that have one. It reports whether there were any.
 func addParts(asked, answer reflect.Value, code int16) (coded bool) {
 	for i := range asked.NumField() {
-		from, to := asked.Field(i), answer.FieldByName(asked.Type().Field(i).Name)
+		from := asked.Field(i)
+		to := answer.FieldByName(asked.Type().Field(i).Name)
 		if !to.IsValid() || !isParts(from) || !isParts(to) {
 			continue
 		}
@@ -73,7 +74,8 @@ func addParts(asked, answer reflect.Value, code int16) (coded bool) {
 			part := reflect.New(to.Type().Elem())
 			part.Interface().(interface{ Default() }).Default()
 			for _, name := range []string{"Topic", "TopicID", "Partition", "Group", "ResourceType", "ResourceName"} {
-				of, in := from.Index(n).FieldByName(name), part.Elem().FieldByName(name)
+				of := from.Index(n).FieldByName(name)
+				in := part.Elem().FieldByName(name)
 				if of.IsValid() && in.IsValid() {
 					in.Set(of)
 				}
@@ -228,11 +230,14 @@ func PutBatch(t *testing.T, addr, topic string, partition int32, codec kgo.Compr
 	metadata, err := kadm.NewClient(client).Metadata(Context(t), topic)
 	require.NoError(t, err)
 	request := kmsg.NewPtrProduceRequest()
-	request.Acks, request.TimeoutMillis = -1, 60_000
+	request.Acks = -1
+	request.TimeoutMillis = 60_000
 	part := kmsg.NewProduceRequestTopicPartition()
-	part.Partition, part.Records = partition, batch
+	part.Partition = partition
+	part.Records = batch
 	of := kmsg.NewProduceRequestTopic()
-	of.Topic, of.TopicID = topic, metadata.Topics[topic].ID
+	of.Topic = topic
+	of.TopicID = metadata.Topics[topic].ID
 	of.Partitions = append(of.Partitions, part)
 	request.Topics = append(request.Topics, of)
 	answer, err := client.Broker(int(metadata.Topics[topic].Partitions[partition].Leader)).Request(Context(t), request)

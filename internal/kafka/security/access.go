@@ -68,8 +68,10 @@ func New(ctx context.Context, options Options) (a *Access, warnings setting.Prob
 	values := settings{ctx: ctx, properties: options.Properties, live: options.Live}
 	a = &Access{dial: direct, connectTimeout: 10 * time.Second, settingName: values.fullName, live: options.Live}
 	if options.Proxy != nil {
-		a.dial, a.proxied, a.maxProxyOutage, a.connectTimeout = options.Proxy.dial, true, options.Proxy.maxOutage,
-			30*time.Second
+		a.dial = options.Proxy.dial
+		a.proxied = true
+		a.maxProxyOutage = options.Proxy.maxOutage
+		a.connectTimeout = 30 * time.Second
 	}
 	if options.Timeout > 0 {
 		a.connectTimeout = options.Timeout
@@ -134,9 +136,10 @@ func (s settings) warnings(protocol string, bootstrap []string) (warnings settin
 		warnings = append(warnings, setting.Problem{Setting: s.fullName(name), Text: fmt.Sprintf(format, args...),
 			Warning: true})
 	}
-	withTLS, withSASL := strings.HasSuffix(protocol, "SSL"), strings.HasPrefix(protocol, "SASL")
+	withTLS := strings.HasSuffix(protocol, "SSL")
+	withSASL := strings.HasPrefix(protocol, "SASL")
 	for _, name := range slices.Sorted(maps.Keys(s.properties)) {
-		if strings.HasPrefix(name, "ssl.") && !withTLS || strings.HasPrefix(name, "sasl.") && !withSASL {
+		if (strings.HasPrefix(name, "ssl.") && !withTLS) || (strings.HasPrefix(name, "sasl.") && !withSASL) {
 			warn(name, "has no effect: %s is %s", s.fullName("security.protocol"), protocol)
 		}
 	}

@@ -92,7 +92,7 @@ func (s settings) tokenSource() (tokenSource, error) {
 	switch {
 	case err == nil && u.Scheme == "file" && u.Path != "" && s.text(retriever) != clientCredentials:
 		return fileTokens{s, u.Path}, nil
-	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s.text(retriever) == fileRetriever:
+	case err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || s.text(retriever) == fileRetriever:
 		return nil, s.problem(endpoint, "expected the URL of a token service, https://HOST/…, or of a file "+
 			"with a token, file:///…")
 	}
@@ -220,7 +220,8 @@ func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 	if err != nil {
 		return nil, t.credentialError("sasl.jaas.config", "%v", err)
 	}
-	t.tokenClient, t.tokens = client, tokens
+	t.tokenClient = client
+	t.tokens = tokens
 	return tokens, nil
 }
 
@@ -298,7 +299,8 @@ func (u unsecuredTokens) check() (jaasModule, error) {
 }
 
 func (u unsecuredTokens) token(_ context.Context, module jaasModule) (string, error) {
-	claims, lifetime := map[string]any{}, 3600.0
+	claims := map[string]any{}
+	lifetime := 3600.0
 	for option, value := range module.options {
 		kind, name, _ := strings.Cut(strings.TrimPrefix(option, unsecured), "_")
 		switch kind {
@@ -330,7 +332,8 @@ func (u unsecuredTokens) token(_ context.Context, module jaasModule) (string, er
 			u.fullName("sasl.oauthbearer.token.endpoint.url"))
 	}
 	now := float64(time.Now().UnixMilli()) / 1000
-	claims["iat"], claims["exp"] = now, now+lifetime
+	claims["iat"] = now
+	claims["exp"] = now + lifetime
 	body, err := json.Marshal(claims)
 	if err != nil {
 		return "", err

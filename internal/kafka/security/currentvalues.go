@@ -18,19 +18,19 @@ type CurrentValues struct {
 }
 
 // Derive returns the values of a derived configuration, which fall back to l. l may be nil.
-func (l *CurrentValues) Derive() *CurrentValues { return &CurrentValues{parent: l} }
+func (c *CurrentValues) Derive() *CurrentValues { return &CurrentValues{parent: c} }
 
 // Follow sets a function that returns the current value of a property by its whole name.
-func (l *CurrentValues) Follow(current func(name string) (string, bool)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.current = current
+func (c *CurrentValues) Follow(current func(name string) (string, bool)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current = current
 }
 
-func (l *CurrentValues) value(name string) (string, bool) {
-	l.mu.Lock()
-	current := l.current
-	l.mu.Unlock()
+func (c *CurrentValues) value(name string) (string, bool) {
+	c.mu.Lock()
+	current := c.current
+	c.mu.Unlock()
 	if name == "" {
 		return "", false
 	}
@@ -39,20 +39,20 @@ func (l *CurrentValues) value(name string) (string, bool) {
 			return value, true
 		}
 	}
-	if l.parent != nil {
-		return l.parent.value(name)
+	if c.parent != nil {
+		return c.parent.value(name)
 	}
 	return "", false
 }
 
-func (l *CurrentValues) logTo(log *slog.Logger) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.log = log
+func (c *CurrentValues) logTo(log *slog.Logger) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = log
 }
 
-func (l *CurrentValues) logger() *slog.Logger {
-	return slog.New(lazyHandler{l, func(h slog.Handler) slog.Handler { return h }})
+func (c *CurrentValues) logger() *slog.Logger {
+	return slog.New(lazyHandler{c, func(h slog.Handler) slog.Handler { return h }})
 }
 
 // lazyHandler logs to the logger that is set when a line is written.

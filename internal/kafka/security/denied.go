@@ -43,9 +43,9 @@ type dialFailure struct {
 	timeout bool
 }
 
-func (u *dialFailure) Error() string   { return u.text }
-func (u *dialFailure) Timeout() bool   { return u.timeout }
-func (u *dialFailure) Temporary() bool { return u.timeout }
+func (d *dialFailure) Error() string   { return d.text }
+func (d *dialFailure) Timeout() bool   { return d.timeout }
+func (d *dialFailure) Temporary() bool { return d.timeout }
 
 func isDisconnect(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
@@ -73,5 +73,5 @@ func IsTransient(err error) bool {
 func isPermanent(err error) bool {
 	var lasting interface{ Permanent() bool }
 	var token *btp.Failure
-	return errors.As(err, &lasting) && lasting.Permanent() || errors.As(err, &token) && !token.Temporary()
+	return (errors.As(err, &lasting) && lasting.Permanent()) || (errors.As(err, &token) && !token.Temporary())
 }

@@ -265,7 +265,7 @@ func (g *Dialer) denyIfRepeated(network string, denied *Denied, err error) error
 	}
 	g.logons.failures++
 	times := g.logons.failures
-	isPermanent := !g.logons.accepted || times >= denyAfterTries && time.Since(g.logons.failingSince) >= denyAfter
+	isPermanent := !g.logons.accepted || (times >= denyAfterTries && time.Since(g.logons.failingSince) >= denyAfter)
 	g.mu.Unlock()
 	if isPermanent {
 		return g.deny(denied)
@@ -278,7 +278,8 @@ func (g *Dialer) denyIfRepeated(network string, denied *Denied, err error) error
 func (g *Dialer) deny(denied *Denied) error {
 	g.mu.Lock()
 	first := g.denial.current == nil || !time.Now().Before(g.denial.until)
-	g.denial.current, g.denial.until = denied, time.Now().Add(denialTime)
+	g.denial.current = denied
+	g.denial.until = time.Now().Add(denialTime)
 	g.denial.end()
 	g.denial.ctx, g.denial.end = context.WithCancel(g.ctx)
 	watch := g.onDenied
@@ -394,7 +395,8 @@ func (g *Dialer) startProbe(address string, hasOther func(context.Context, strin
 		defer cancel()
 		confirmed := hasOther(ctx, address)
 		g.mu.Lock()
-		g.probe.running, g.probe.endedAt = false, time.Now()
+		g.probe.running = false
+		g.probe.endedAt = time.Now()
 		g.mu.Unlock()
 		if confirmed {
 			d := &Denied{Broker: address, text: fmt.Sprintf(format, g.access.settingName(property))}
@@ -427,7 +429,9 @@ func (g *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ 
 	case err == nil:
 		g.mu.Lock()
 		// One broker that is away does not block the others.
-		g.logons, g.proxyOutage.since, g.denial.current = logonState{accepted: true}, time.Time{}, nil
+		g.logons = logonState{accepted: true}
+		g.proxyOutage.since = time.Time{}
+		g.denial.current = nil
 		g.mu.Unlock()
 		g.outages.recordResponse(g.log, broker)
 	case g.access.sasl == nil && isDisconnect(err):

@@ -61,9 +61,9 @@ func LoginOptions(text string) (values []string, ok bool) {
 	return slices.Collect(maps.Values(m.options)), true
 }
 
-func (t *jaasScanner) readOptions(options map[string]string) error {
+func (j *jaasScanner) readOptions(options map[string]string) error {
 	for {
-		name, err := t.next()
+		name, err := j.next()
 		switch {
 		case err != nil:
 			return err
@@ -75,14 +75,14 @@ func (t *jaasScanner) readOptions(options map[string]string) error {
 			return fmt.Errorf("expected NAME=VALUE or a semicolon at character %d, found something else (a value "+
 				"with special characters must be quoted)", name.at)
 		}
-		equals, err := t.next()
+		equals, err := j.next()
 		if err != nil {
 			return err
 		}
 		if !equals.is('=') {
 			return fmt.Errorf("expected NAME=VALUE, found no = after the word at character %d", name.at)
 		}
-		value, err := t.next()
+		value, err := j.next()
 		if err != nil {
 			return err
 		}
@@ -118,8 +118,8 @@ type jaasScanner struct {
 	at   int // in characters
 }
 
-func (t *jaasScanner) word(what string) (string, error) {
-	token, err := t.next()
+func (j *jaasScanner) word(what string) (string, error) {
+	token, err := j.next()
 	if err != nil {
 		return "", err
 	}
@@ -129,75 +129,75 @@ func (t *jaasScanner) word(what string) (string, error) {
 	return token.text, nil
 }
 
-func (t *jaasScanner) peek() (r rune, size int) {
-	if t.pos == len(t.text) {
+func (j *jaasScanner) peek() (r rune, size int) {
+	if j.pos == len(j.text) {
 		return -1, 0
 	}
-	return utf8.DecodeRuneInString(t.text[t.pos:])
+	return utf8.DecodeRuneInString(j.text[j.pos:])
 }
 
-func (t *jaasScanner) read() rune {
-	r, size := t.peek()
-	t.pos += size
+func (j *jaasScanner) read() rune {
+	r, size := j.peek()
+	j.pos += size
 	if size > 0 {
-		t.at++
+		j.at++
 	}
 	return r
 }
 
-func (t *jaasScanner) next() (jaasToken, error) {
+func (j *jaasScanner) next() (jaasToken, error) {
 	for {
-		r, _ := t.peek()
-		start := t.at + 1
+		r, _ := j.peek()
+		start := j.at + 1
 		switch {
 		case r < 0:
 			return jaasToken{kind: jaasEnd, at: start}, nil
 		case r <= ' ':
-			t.read()
+			j.read()
 		case r == '/':
-			if err := t.skipComment(); err != nil {
+			if err := j.skipComment(); err != nil {
 				return jaasToken{}, err
 			}
 		case r == '"' || r == '\'':
-			text, err := t.scanQuoted()
+			text, err := j.scanQuoted()
 			return jaasToken{kind: jaasWord, text: text, at: start}, err
 		case isDigit(r):
-			return t.scanNumber(start), nil
+			return j.scanNumber(start), nil
 		case isLetter(r):
-			return jaasToken{kind: jaasWord, text: t.scanWord(), at: start}, nil
+			return jaasToken{kind: jaasWord, text: j.scanWord(), at: start}, nil
 		default:
-			return jaasToken{kind: jaasSign, sign: t.read(), at: start}, nil
+			return jaasToken{kind: jaasSign, sign: j.read(), at: start}, nil
 		}
 	}
 }
 
-func isDigit(r rune) bool { return r >= '0' && r <= '9' || r == '.' || r == '-' }
+func isDigit(r rune) bool { return (r >= '0' && r <= '9') || r == '.' || r == '-' }
 
 func isLetter(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_' || r == '$' || r >= 128+32
+	return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || r == '_' || r == '$' || r >= 128+32
 }
 
-func (t *jaasScanner) scanWord() string {
-	start := t.pos
+func (j *jaasScanner) scanWord() string {
+	start := j.pos
 	for {
-		if r, _ := t.peek(); !isLetter(r) && !isDigit(r) {
-			return t.text[start:t.pos]
+		if r, _ := j.peek(); !isLetter(r) && !isDigit(r) {
+			return j.text[start:j.pos]
 		}
-		t.read()
+		j.read()
 	}
 }
 
 // scanNumber skips digits, which are no value to Kafka; a - or . without a digit is a sign.
-func (t *jaasScanner) scanNumber(start int) jaasToken {
+func (j *jaasScanner) scanNumber(start int) jaasToken {
 	digits := false
-	first, _ := t.peek()
+	first, _ := j.peek()
 	for n := 0; ; n++ {
-		r, _ := t.peek()
-		if r == '-' && n > 0 || !isDigit(r) {
+		r, _ := j.peek()
+		if (r == '-' && n > 0) || !isDigit(r) {
 			break
 		}
-		digits = digits || r >= '0' && r <= '9'
-		t.read()
+		digits = digits || (r >= '0' && r <= '9')
+		j.read()
 	}
 	if !digits {
 		return jaasToken{kind: jaasSign, sign: first, at: start}
@@ -205,18 +205,18 @@ func (t *jaasScanner) scanNumber(start int) jaasToken {
 	return jaasToken{kind: jaasNumber, at: start}
 }
 
-func (t *jaasScanner) skipComment() error {
-	start := t.at + 1
-	t.read()
-	if r, _ := t.peek(); r != '*' {
-		for r, _ := t.peek(); r >= 0 && r != '\n' && r != '\r'; r, _ = t.peek() {
-			t.read()
+func (j *jaasScanner) skipComment() error {
+	start := j.at + 1
+	j.read()
+	if r, _ := j.peek(); r != '*' {
+		for r, _ := j.peek(); r >= 0 && r != '\n' && r != '\r'; r, _ = j.peek() {
+			j.read()
 		}
 		return nil
 	}
-	t.read()
+	j.read()
 	for last := rune(0); ; {
-		switch r := t.read(); {
+		switch r := j.read(); {
 		case r < 0:
 			return fmt.Errorf("expected the end of the comment that begins at character %d, found none", start)
 		case r == '/' && last == '*':
@@ -228,19 +228,19 @@ func (t *jaasScanner) skipComment() error {
 }
 
 // scanQuoted reads up to the same quote. Java silently ends it at the line's end; here that is an error.
-func (t *jaasScanner) scanQuoted() (string, error) {
-	start := t.at + 1
-	quote := t.read()
+func (j *jaasScanner) scanQuoted() (string, error) {
+	start := j.at + 1
+	quote := j.read()
 	var text strings.Builder
 	for {
-		switch r := t.read(); {
+		switch r := j.read(); {
 		case r < 0 || r == '\n' || r == '\r':
 			return "", fmt.Errorf("expected the end of the quotes that begin at character %d in "+
 				"the same line, found none", start)
 		case r == quote:
 			return text.String(), nil
 		case r == '\\':
-			text.WriteRune(t.scanEscape())
+			text.WriteRune(j.scanEscape())
 		default:
 			text.WriteRune(r)
 		}
@@ -248,16 +248,16 @@ func (t *jaasScanner) scanQuoted() (string, error) {
 }
 
 // scanEscape parses an escape: up to three octal digits, a letter as in C, or the character itself.
-func (t *jaasScanner) scanEscape() rune {
-	r := t.read()
+func (j *jaasScanner) scanEscape() rune {
+	r := j.read()
 	if r >= '0' && r <= '7' {
 		n := r - '0'
 		for i := 1; i < 3; i++ {
-			next, _ := t.peek()
-			if next < '0' || next > '7' || i == 2 && r > '3' {
+			next, _ := j.peek()
+			if next < '0' || next > '7' || (i == 2 && r > '3') {
 				break
 			}
-			n = n*8 + t.read() - '0'
+			n = n*8 + j.read() - '0'
 		}
 		return n
 	}

@@ -49,7 +49,7 @@ func (o *Outages) recordFailure(log *slog.Logger, b kgo.BrokerMetadata, elapsed 
 	if began := time.Now().Add(-elapsed); began.Before(o.lastEnd.Add(settleTime)) {
 		return // if it is unreachable again, a later try shows it
 	}
-	if o.byBroker[number] != nil || number == anyBroker && len(o.byBroker) > 0 {
+	if o.byBroker[number] != nil || (number == anyBroker && len(o.byBroker) > 0) {
 		return
 	}
 	if o.byBroker == nil {
@@ -80,9 +80,10 @@ func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
 			continue
 		}
 		delete(o.byBroker, number)
-		o.lastEnd, o.lastOutage = now, *was
-		log.Info("kafka: a broker is reachable again", "broker", was.address, "after",
-			now.Sub(was.since).Round(time.Millisecond))
+		o.lastEnd = now
+		o.lastOutage = *was
+		log.Info("kafka: a broker is reachable again", "broker", was.address,
+			"after", now.Sub(was.since).Round(time.Millisecond))
 	}
 	o.ongoing.Store(len(o.byBroker) > 0)
 }
@@ -144,7 +145,8 @@ func (o *Outages) Since(begin time.Time) (address string, lasted time.Duration) 
 			a.since = begin
 		}
 		if elapsed := until.Sub(a.since); elapsed > lasted {
-			address, lasted = a.address, elapsed
+			address = a.address
+			lasted = elapsed
 		}
 	}
 	if o.lastEnd.After(begin) {

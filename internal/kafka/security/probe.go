@@ -54,7 +54,9 @@ func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
 	}
 	defer conn.Close()
 	request := kmsg.NewPtrMetadataRequest()
-	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // no topics; nil means all
+	// no topics; nil means all
+	request.Version = 4
+	request.Topics = []kmsg.MetadataRequestTopic{}
 	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
 	return err != nil && isDisconnect(err)
 }
@@ -88,7 +90,8 @@ func (a *Access) mechanisms(ctx context.Context, address string) (offered bool, 
 	}
 	defer conn.Close()
 	request := kmsg.NewPtrSASLHandshakeRequest()
-	request.Version, request.Mechanism = 1, "NONE-OF-THEM"
+	request.Version = 1
+	request.Mechanism = "NONE-OF-THEM"
 	response, err := exchange[*kmsg.SASLHandshakeResponse](ctx, conn, request)
 	if err != nil {
 		return false, nil

@@ -72,7 +72,8 @@ func (p *Proxy) renewRoute(old *route.Route) *route.Route {
 		settings.Logger = logger
 		var renewed *route.Route
 		if renewed, err = route.New(settings); err == nil {
-			p.secretsDigest, p.route = digest, renewed
+			p.secretsDigest = digest
+			p.route = renewed
 			return renewed
 		}
 	}
@@ -116,7 +117,8 @@ func RouteSettings(properties map[string]string) (settings route.Settings, maxOu
 		return settings, 0, setting.Problem{Setting: proxyProperty(route.NameAddressMap), Code: setting.CodeInvalid,
 			Text: err.Error()}
 	}
-	settings.Allow, settings.Outage = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}, -1
+	settings.Allow = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}
+	settings.Outage = -1
 	maxOutage, err = parseOutage(text(route.NameOutage))
 	return settings, maxOutage, err
 }

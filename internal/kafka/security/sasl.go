@@ -41,8 +41,9 @@ func (s settings) jaas(class string) (jaasModule, error) {
 }
 
 type saslUser struct {
-	name, password string
-	isToken        bool // a delegation token
+	name     string
+	password string
+	isToken  bool // a delegation token
 }
 
 func (s settings) user(class string) (saslUser, error) {

@@ -35,22 +35,22 @@ type property struct {
 	noEffect     bool
 }
 
-func (s *property) spec(name string) wit.ConfigKey {
-	spec := wit.ConfigKey{Name: name, Kind: s.kind, Importance: wit.Low, Documentation: s.doc, Rules: s.rules}
-	if s.defaultValue != "" {
-		spec.DefaultValue = &s.defaultValue
+func (p *property) spec(name string) wit.ConfigKey {
+	spec := wit.ConfigKey{Name: name, Kind: p.kind, Importance: wit.Low, Documentation: p.doc, Rules: p.rules}
+	if p.defaultValue != "" {
+		spec.DefaultValue = &p.defaultValue
 	}
 	return spec
 }
 
 // problem returns why a value is wrong, in Kafka Connect's words, without quoting passwords and keys.
-func (s *property) problem(name, value string) string {
-	spec := s.spec(name)
-	if text := (setting.Check{}).Value(&spec, value); text != "" || s.check == nil {
+func (p *property) problem(name, value string) string {
+	spec := p.spec(name)
+	if text := (setting.Check{}).Value(&spec, value); text != "" || p.check == nil {
 		return text
 	}
-	if err := s.check(value); err != nil {
-		if s.kind == wit.KindPassword {
+	if err := p.check(value); err != nil {
+		if p.kind == wit.KindPassword {
 			value = setting.Hidden
 		}
 		return setting.Invalid(name, value, err.Error())
@@ -62,9 +62,9 @@ func supported(name string, kind wit.SettingKind, doc string, rules ...wit.Rule)
 	return property{name: name, kind: kind, doc: doc, rules: rules}
 }
 
-func (s property) withCheck(check func(value string) error) property {
-	s.check = check
-	return s
+func (p property) withCheck(check func(value string) error) property {
+	p.check = check
+	return p
 }
 
 func unsupported(name, reason string) property {
@@ -209,14 +209,14 @@ func IsSecurityProperty(name string) bool {
 // Check reports whether a property without prefix has an effect, with a warning if not, or a [setting.Problem]. A
 // warning without a text is none.
 func Check(name string, value Value) (effective bool, warning setting.Problem, err error) {
-	rule, known := byName[name]
+	rule, ok := byName[name]
 	problem := setting.Problem{Setting: value.Name, Code: setting.CodeUnsupported}
 	if name == "sasl.mechanism" && strings.EqualFold(value.Value, "GSSAPI") {
 		problem.Text = "GSSAPI (Kerberos) is not built: expected " + mechanisms
 		return false, warning, problem
 	}
 	switch {
-	case !known:
+	case !ok:
 		return false, setting.Problem{Setting: value.Name, Code: setting.CodeUnknown, Text: unknown(name),
 			Warning: true}, nil
 	case rule.unsupported != "" && value.Value == "":

@@ -57,8 +57,9 @@ func (s settings) stores() (keystore.Options, error) {
 }
 
 func (s settings) keyLocation() (*keystore.Location, error) {
-	key, chain, path := s.text("ssl.keystore.key"), s.text("ssl.keystore.certificate.chain"),
-		s.text("ssl.keystore.location")
+	key := s.text("ssl.keystore.key")
+	chain := s.text("ssl.keystore.certificate.chain")
+	path := s.text("ssl.keystore.location")
 	location := &keystore.Location{Path: path, Type: s.text("ssl.keystore.type"),
 		Password:    s.text("ssl.keystore.password"),
 		KeyPassword: s.text("ssl.key.password")}
@@ -80,12 +81,14 @@ func (s settings) keyLocation() (*keystore.Location, error) {
 	if err := s.isPEM("ssl.keystore.type"); err != nil {
 		return nil, err
 	}
-	location.Type, location.PEM = "PEM", []byte(pemLines(key)+"\n"+pemLines(chain)+"\n")
+	location.PEM = []byte(pemLines(key) + "\n" + pemLines(chain) + "\n")
+	location.Type = "PEM"
 	return location, nil
 }
 
 func (s settings) trustLocation() (*keystore.Location, error) {
-	certificates, path := s.text("ssl.truststore.certificates"), s.text("ssl.truststore.location")
+	certificates := s.text("ssl.truststore.certificates")
+	path := s.text("ssl.truststore.location")
 	location := &keystore.Location{Path: path, Type: s.text("ssl.truststore.type"),
 		Password: s.text("ssl.truststore.password")}
 	switch {
@@ -99,7 +102,8 @@ func (s settings) trustLocation() (*keystore.Location, error) {
 	if err := s.isPEM("ssl.truststore.type"); err != nil {
 		return nil, err
 	}
-	location.Type, location.PEM = "PEM", []byte(pemLines(certificates)+"\n")
+	location.PEM = []byte(pemLines(certificates) + "\n")
+	location.Type = "PEM"
 	return location, nil
 }
 
@@ -148,8 +152,8 @@ func serviceTLS(ctx context.Context, given map[string]string, prefix string, liv
 	values := settings{ctx: ctx, properties: map[string]Value{}, live: live, prefix: prefix}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
-		switch rule, known := byName[name]; {
-		case !known:
+		switch rule, ok := byName[name]; {
+		case !ok:
 			return nil, wrong(name, unknown(name))
 		case rule.unsupported != "":
 			return nil, wrong(name, "not built: "+rule.unsupported)

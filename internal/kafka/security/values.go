@@ -23,8 +23,7 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 		case "TLSv1.3":
 			version = tls.VersionTLS13
 		case "TLSv1", "TLSv1.1", "SSLv3", "SSLv2Hello":
-			return 0, 0, fmt.Errorf("%s is insecure and disabled in Java, too: expected TLSv1.2 or TLSv1.3",
-				name)
+			return 0, 0, fmt.Errorf("%s is insecure and disabled in Java, too: expected TLSv1.2 or TLSv1.3", name)
 		default:
 			return 0, 0, fmt.Errorf("expected TLSv1.2 or TLSv1.3, found %q", name)
 		}
@@ -77,7 +76,7 @@ func hasTLS13(list string) bool {
 
 func pemText(kind string) func(value string) error {
 	return func(v string) error {
-		if v == "" || strings.Contains(v, "-----BEGIN") && strings.Contains(v, kind) {
+		if v == "" || (strings.Contains(v, "-----BEGIN") && strings.Contains(v, kind)) {
 			return nil
 		}
 		return errors.New("expected PEM text with -----BEGIN " + kind + "-----")

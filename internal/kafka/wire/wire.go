@@ -23,11 +23,11 @@ type ConnectionClosed struct {
 	cause error
 }
 
-func (h *ConnectionClosed) Error() string {
-	return fmt.Sprintf("the broker closed the connection instead of answering %s (%v)", kmsg.NameForKey(h.Key), h.cause)
+func (c *ConnectionClosed) Error() string {
+	return fmt.Sprintf("the broker closed the connection instead of answering %s (%v)", kmsg.NameForKey(c.Key), c.cause)
 }
 
-func (h *ConnectionClosed) Unwrap() error { return h.cause }
+func (c *ConnectionClosed) Unwrap() error { return c.cause }
 
 const maxResponseBytes = 1 << 20
 
@@ -62,7 +62,7 @@ func (c *Conn) RoundTrip(request kmsg.Request) ([]byte, error) {
 
 func asConnectionClosed(request kmsg.Request, err error) error {
 	var broken net.Error
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &broken) && !broken.Timeout() {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || (errors.As(err, &broken) && !broken.Timeout()) {
 		return &ConnectionClosed{request.Key(), err}
 	}
 	return err
@@ -78,7 +78,8 @@ func PeekResponse(r *bufio.Reader) (size, correlation int32, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	size, correlation = int32(binary.BigEndian.Uint32(b)), int32(binary.BigEndian.Uint32(b[4:]))
+	size = int32(binary.BigEndian.Uint32(b))
+	correlation = int32(binary.BigEndian.Uint32(b[4:]))
 	if size < 4 {
 		return 0, 0, fmt.Errorf("expected a response of a Kafka broker, found bytes % x: does its listener use "+
 			"another security.protocol?", b)
@@ -95,7 +96,8 @@ type Broker struct {
 func (c *Conn) Brokers() ([]Broker, error) {
 	// Version 4 is the first in which an empty list of topics means none. Brokers from 0.11 on support it.
 	request := kmsg.NewPtrMetadataRequest()
-	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{}
+	request.Version = 4
+	request.Topics = []kmsg.MetadataRequestTopic{}
 	answer, err := Exchange[*kmsg.MetadataResponse](c.RoundTrip, request)
 	if err != nil {
 		return nil, err
@@ -122,7 +124,8 @@ func Exchange[R kmsg.Response](send func(kmsg.Request) ([]byte, error), request 
 func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism, send func(kmsg.Request) ([]byte,
 	error)) (lifetime time.Duration, err error) {
 	handshake := kmsg.NewPtrSASLHandshakeRequest()
-	handshake.Version, handshake.Mechanism = 1, mechanism.Name()
+	handshake.Mechanism = mechanism.Name()
+	handshake.Version = 1
 	offered, err := Exchange[*kmsg.SASLHandshakeResponse](send, handshake)
 	if err != nil {
 		return 0, err
@@ -140,7 +143,8 @@ func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism, se
 		}
 		// Version 1 (Kafka 2.2) is the first with the lifetime of the logon (KIP-368).
 		request := kmsg.NewPtrSASLAuthenticateRequest()
-		request.Version, request.SASLAuthBytes = 1, message
+		request.Version = 1
+		request.SASLAuthBytes = message
 		answer, err := Exchange[*kmsg.SASLAuthenticateResponse](send, request)
 		if err != nil {
 			return 0, err

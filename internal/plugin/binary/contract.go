@@ -153,7 +153,8 @@ func sameSignature(name string, found api.FunctionDefinition, params, results []
 		}
 		return "(" + strings.Join(names, " ") + ")"
 	}
-	want, got := list(params)+" -> "+list(results), list(found.ParamTypes())+" -> "+list(found.ResultTypes())
+	want := list(params) + " -> " + list(results)
+	got := list(found.ParamTypes()) + " -> " + list(found.ResultTypes())
 	if want != got {
 		return fmt.Errorf("export %s: expected the signature %s, found %s", name, want, got)
 	}

@@ -27,8 +27,9 @@ type Module struct {
 
 // Import is an import of a module.
 type Import struct {
-	Module, Name string
-	Kind         byte
+	Module string
+	Name   string
+	Kind   byte
 }
 
 // Export is an export of a module.
@@ -84,7 +85,8 @@ func checkHeader(data []byte) error {
 	if len(data) < wasm.HeaderBytes {
 		return fmt.Errorf("the file is truncated: expected at least 8 bytes, found %d", len(data))
 	}
-	version, layer := binary.LittleEndian.Uint16(data[4:]), binary.LittleEndian.Uint16(data[6:])
+	version := binary.LittleEndian.Uint16(data[4:])
+	layer := binary.LittleEndian.Uint16(data[6:])
 	if layer == 1 {
 		return fmt.Errorf("a WebAssembly component: expected a core module. In Rust build for wasm32-unknown-unknown " +
 			"instead of wasm32-wasip2; from JavaScript and other tools take the core module out of the component " +

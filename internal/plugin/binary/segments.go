@@ -101,7 +101,8 @@ func closeRuns(segments []segment) (runs [][]segment) {
 
 // appendRun writes a run as one segment.
 func appendRun(dst []byte, run []segment) []byte {
-	first, last := run[0], run[len(run)-1]
+	first := run[0]
+	last := run[len(run)-1]
 	dst = wasm.AppendSigned(append(dst, 0, 0x41), int64(int32(first.at)))
 	dst = wasm.AppendU32(append(dst, 0x0b), uint32(last.end()-uint64(first.at)))
 	at := uint64(first.at)

@@ -34,8 +34,10 @@ func exportStart(module []byte) []byte {
 		if start.To == 0 || exports.To == 0 {
 			return
 		}
-		function, list := start.Content(module), exports.Content(module)
-		index, n := function.U32(), list.U32()
+		function := start.Content(module)
+		list := exports.Content(module)
+		index := function.U32()
+		n := list.U32()
 		if function.At != start.To {
 			return
 		}

@@ -20,15 +20,18 @@ type Module struct {
 
 // Import is an imported function.
 type Import struct {
-	Module, Name    string
-	Params, Results []byte
+	Module  string
+	Name    string
+	Params  []byte
+	Results []byte
 }
 
 // Function is an exported function. An empty body means `unreachable`.
 type Function struct {
-	Name            string
-	Params, Results []byte
-	Body            []byte
+	Name    string
+	Params  []byte
+	Results []byte
+	Body    []byte
 }
 
 // Core value types.

@@ -11,9 +11,11 @@ import (
 func Looping(t testing.TB, module []byte, export string) []byte {
 	t.Helper()
 	out := bytes.Clone(module[:wasm.HeaderBytes])
-	imports, function := 0, -1
+	imports := 0
+	function := -1
 	for section := range wasm.Sections(module) {
-		reader, content := section.Content(module), module[section.From:section.To]
+		reader := section.Content(module)
+		content := module[section.From:section.To]
 		switch section.ID {
 		case wasm.Imports:
 			for range reader.Count() {

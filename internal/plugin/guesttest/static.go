@@ -28,7 +28,8 @@ func StaticModule(description wit.Description, contract string, interfaces ...st
 	if err != nil {
 		panic(err)
 	}
-	module.Data, module.DataAt = memory.data[:memory.used], staticStart
+	module.Data = memory.data[:memory.used]
+	module.DataAt = staticStart
 	for _, i := range append([]string{wit.InterfacePlugin}, interfaces...) {
 		for _, function := range canon.Functions(i) {
 			e := Function{Name: function.Export(), Params: function.Params(), Results: function.Results()}

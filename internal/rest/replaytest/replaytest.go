@@ -186,7 +186,7 @@ func (w *Worker) request(s *Step) (string, error) {
 		protocol = "HTTP/1.1"
 	}
 	head := fmt.Sprintf("%s %s %s\r\nConnection: close\r\n", s.Method, w.fill(s.Path), protocol)
-	if _, hasHost := s.Sent["Host"]; !hasHost {
+	if _, ok := s.Sent["Host"]; !ok {
 		head += "Host: " + w.Address + "\r\n"
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Sent)) {
@@ -212,7 +212,7 @@ func (w *Worker) answer(s *Step, response *http.Response, text []byte) Answer {
 	if len(text) == 0 {
 		return a
 	}
-	if _, isText := s.Answer.(string); isText || json.Unmarshal(text, &a.Body) != nil {
+	if _, ok := s.Answer.(string); ok || json.Unmarshal(text, &a.Body) != nil {
 		a.Body = string(text)
 	}
 	a.Body = w.masked(a.Body, "")
@@ -299,9 +299,9 @@ func (w *Worker) masked(v any, name string) any {
 		for key, value := range x {
 			x[key] = w.masked(value, key)
 		}
-		_, status := x["worker_id"]
+		_, ok := x["worker_id"]
 		maps.DeleteFunc(x, func(key string, _ any) bool {
-			return w.isOwn(key) || status && slices.Contains(extraStatusFields, key)
+			return w.isOwn(key) || (ok && slices.Contains(extraStatusFields, key))
 		})
 		return x
 	case []any:
@@ -397,7 +397,7 @@ func Compare(s *Step, expected, found Answer) (status, body string) {
 	}
 	// Our own text may replace Jetty's.
 	if strings.HasPrefix(expected.Headers["content-type"], "text/html") ||
-		s.Seq == "16-stuck-names" && expected.Status == 400 {
+		(s.Seq == "16-stuck-names" && expected.Status == 400) {
 		return status, ""
 	}
 	if diff := cmp.Diff(expected.Headers["content-type"], found.Headers["content-type"]); diff != "" {
@@ -420,7 +420,7 @@ func Alike(expected, found any) (any, any) {
 		}
 		delete(x, "documentation")
 		delete(y, "documentation")
-		if _, exists := x["fingerprint"]; !exists {
+		if _, ok := x["fingerprint"]; !ok {
 			delete(y, "fingerprint")
 		}
 		if text, ok := y["message"].(string); ok {
@@ -505,7 +505,7 @@ func WithoutOrder(found any) any {
 			WithoutOrder(one)
 		}
 	case map[string]any:
-		if order, exists := v["order"]; exists && order == v["order_in_group"] {
+		if order, ok := v["order"]; ok && order == v["order_in_group"] {
 			delete(v, "order")
 		}
 		for _, one := range v {

@@ -75,7 +75,9 @@ func (f Fencer) storedCounts(ctx context.Context, connector string) (c config.Fe
 
 func (f Fencer) store(ctx context.Context, connector string, c config.FencingCounts) error {
 	k := f.Worker
-	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
+	k.Producer.Acks = -1
+	k.Producer.Idempotent = true
+	k.Producer.Linger = 0
 	producer, err := kafka.NewProducer(k, "connector-fencing")
 	if err != nil {
 		return err
@@ -84,7 +86,9 @@ func (f Fencer) store(ctx context.Context, connector string, c config.FencingCou
 	batch := producer.NewBatch()
 	for _, r := range configtopic.FencingRecords(connector, c) {
 		record := batch.Add()
-		record.Topic, record.Key, record.Value = f.Topic.Name, []byte(r.Key), r.Value
+		record.Topic = f.Topic.Name
+		record.Key = []byte(r.Key)
+		record.Value = r.Value
 	}
 	producer.Produce(ctx, batch, nil)
 	if err := producer.Flush(ctx); err != nil {

@@ -47,7 +47,8 @@ type Settings struct {
 	TLS      *tls.Config
 	Identity string
 	// User is "" if senders need no password.
-	User, Password string
+	User     string
+	Password string
 }
 
 // AllowsAnonymous reports whether senders need neither password nor certificate.
@@ -253,8 +254,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case errors.As(err, &tooMuch):
 		s.reject(w, r, endpoint, outcomeTooLarge, http.StatusRequestEntityTooLarge,
-			fmt.Sprintf("expected at most %d bytes",
-				maxBody))
+			fmt.Sprintf("expected at most %d bytes", maxBody))
 		return
 	case err != nil:
 		s.reject(w, r, endpoint, outcomeInvalid, http.StatusBadRequest, "the body cannot be read")
@@ -301,16 +301,17 @@ func notificationOf(r *http.Request, body []byte) wit.Notification {
 }
 
 // isAuthorized takes the same time for all wrong credentials.
-func (d *endpoint) isAuthorized(r *http.Request) bool {
-	if d.settings.User == "" {
+func (e *endpoint) isAuthorized(r *http.Request) bool {
+	if e.settings.User == "" {
 		return true
 	}
 	user, password, _ := r.BasicAuth()
 	same := func(a, b string) int {
-		x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+		x := sha256.Sum256([]byte(a))
+		y := sha256.Sum256([]byte(b))
 		return subtle.ConstantTimeCompare(x[:], y[:])
 	}
-	return same(user, d.settings.User)&same(password, d.settings.Password) == 1
+	return same(user, e.settings.User)&same(password, e.settings.Password) == 1
 }
 
 func (s *server) retryLater(w http.ResponseWriter, r *http.Request, d *endpoint) {

@@ -149,7 +149,7 @@ func (d decoder) fields() ([]wit.OffsetEntry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%.100q: %w", name, err)
 		}
-		if at, twice := places[name]; twice {
+		if at, ok := places[name]; ok {
 			fields[at].Value = scalar
 			continue
 		}

@@ -30,7 +30,8 @@ type SinkPosition struct {
 
 // Entry converts it for REST.
 func (p SinkPosition) Entry() Entry {
-	partition, at := int64(p.Partition), p.Offset
+	partition := int64(p.Partition)
+	at := p.Offset
 	return Entry{
 		Partition: []wit.OffsetEntry{
 			{Name: fieldPartition, Value: wit.Scalar{Integer: &partition}}, wit.StringEntry(fieldTopic, p.Topic),
@@ -55,7 +56,8 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 	if topic.String == nil || *topic.String == "" {
 		return p, &InvalidError{"Kafka topic names must be valid strings and may not be null or empty"}
 	}
-	p.Topic, p.Offset = *topic.String, -1
+	p.Topic = *topic.String
+	p.Offset = -1
 	n, err := integer(number, "partition", 1<<31-1)
 	if err != nil {
 		return p, err

@@ -38,8 +38,7 @@ const (
 	javaNull   = 'p'                // TC_NULL
 
 	// The map's class after its name: serialVersionUID, flags, two fields, no annotation, no superclass.
-	javaMapClass = "\x05\x07\xda\xc1\xc3\x16\x60\xd1" + "\x03" +
-		"\x00\x02F\x00\x0aloadFactorI\x00\x09threshold" + "xp"
+	javaMapClass  = "\x05\x07\xda\xc1\xc3\x16\x60\xd1\x03\x00\x02F\x00\x0aloadFactorI\x00\x09thresholdxp"
 	javaMapFields = 8
 	javaMapBlock  = "w\x08"
 	javaMapEnd    = "x" // TC_ENDBLOCKDATA

@@ -50,8 +50,8 @@ func ParseConfig(properties map[string]string) (c Config, problems setting.Probl
 		name string
 		to   *time.Duration
 	}{{"offset.flush.interval.ms", &c.FlushInterval}, {"offset.flush.timeout.ms", &c.FlushTimeout}} {
-		value, isSet := properties[flush.name]
-		if !isSet {
+		value, ok := properties[flush.name]
+		if !ok {
 			continue
 		}
 		var err error
@@ -63,7 +63,9 @@ func ParseConfig(properties map[string]string) (c Config, problems setting.Probl
 	topic, more := kafka.ParseInternalTopic(properties, "offset.storage.", kafka.InternalTopic{Name: c.Topic,
 		Partitions: c.Partitions})
 	delete(topic.Configs, "file.filename") // of Kafka Connect's standalone mode
-	c.Topic, c.Partitions, c.Replication = topic.Name, topic.Partitions, topic.Replication
+	c.Topic = topic.Name
+	c.Partitions = topic.Partitions
+	c.Replication = topic.Replication
 	c.TopicConfigs = topic.Configs
 	return c, append(problems, more...)
 }
@@ -123,7 +125,9 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 		return nil, err
 	}
 	// All replicas acknowledge offsets, whatever the worker's producers do, and they are sent without linger.
-	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
+	k.Producer.Acks = -1
+	k.Producer.Idempotent = true
+	k.Producer.Linger = 0
 	client, err := kgo.NewClient(k.ProducerOpts()...)
 	if err != nil {
 		return nil, fmt.Errorf("offsets: %w", err)
@@ -171,7 +175,8 @@ func (s *Store) Refresh(ctx context.Context) error {
 	}
 	defer s.reading.Unlock()
 	s.mu.Lock()
-	from, known := s.positions, maps.Clone(s.known)
+	from := s.positions
+	known := maps.Clone(s.known)
 	s.mu.Unlock()
 	return s.read(ctx, from, known)
 }
@@ -237,7 +242,8 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string
 			s.entries[id] = e
 		}
 	}
-	s.positions, s.known = at, known
+	s.positions = at
+	s.known = known
 	return nil
 }
 
@@ -255,36 +261,38 @@ type recordKey struct {
 
 const loggedSkips = 10
 
-func (n *latestRecords) add(r *kgo.Record) error {
-	if !mayBelong(r.Key, n.known) {
+func (l *latestRecords) add(r *kgo.Record) error {
+	if !mayBelong(r.Key, l.known) {
 		return nil
 	}
-	kept := n.records[recordKey{r.Partition, string(r.Key)}]
+	kept := l.records[recordKey{r.Partition, string(r.Key)}]
 	if kept == nil {
 		connector, _, err := ParseKey(r.Key)
 		if err != nil {
-			if n.skipped++; n.skipped <= loggedSkips {
-				n.log.Warn("a record in the offsets topic is skipped", "topic", r.Topic, "partition", r.Partition,
-					"offset",
-					r.Offset, "error", err)
+			l.skipped++
+			if l.skipped <= loggedSkips {
+				l.log.Warn("a record in the offsets topic is skipped", "topic", r.Topic, "partition", r.Partition,
+					"offset", r.Offset, "error", err)
 			}
 			return nil
 		}
-		if !n.known[connector] {
+		if !l.known[connector] {
 			return nil
 		}
 		key := string(r.Key)
 		kept = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: []byte(key)}
-		n.records[recordKey{r.Partition, key}] = kept
+		l.records[recordKey{r.Partition, key}] = kept
 	}
 	// Clone, because the bytes belong to a whole batch.
-	kept.Offset, kept.Timestamp, kept.Value = r.Offset, r.Timestamp, bytes.Clone(r.Value)
+	kept.Offset = r.Offset
+	kept.Timestamp = r.Timestamp
+	kept.Value = bytes.Clone(r.Value)
 	return nil
 }
 
-func (n *latestRecords) logSkipped(topic string) {
-	if more := n.skipped - loggedSkips; more > 0 {
-		n.log.Warn("further records in the offsets topic are skipped: it may be the wrong topic, see "+
+func (l *latestRecords) logSkipped(topic string) {
+	if more := l.skipped - loggedSkips; more > 0 {
+		l.log.Warn("further records in the offsets topic are skipped: it may be the wrong topic, see "+
 			"offset.storage.topic and the connector's offsets.storage.topic", "topic", topic, "records", more)
 	}
 }
@@ -324,18 +332,17 @@ func parseRecord(r *kgo.Record) *stored {
 
 // isNewerThan compares records of one source partition. Keys in different forms may be in different topic partitions;
 // then time decides.
-func (e *stored) isNewerThan(known *stored) bool {
-	if e.topicPartition == known.topicPartition {
-		return e.topicOffset > known.topicOffset
+func (s *stored) isNewerThan(known *stored) bool {
+	if s.topicPartition == known.topicPartition {
+		return s.topicOffset > known.topicOffset
 	}
-	return !e.timestamp.Before(known.timestamp)
+	return !s.timestamp.Before(known.timestamp)
 }
 
 // Get returns the offset of a source partition. An offset that cannot be read is an error, because ignoring it would
 // read everything again.
-func (s *Store) Get(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
-	found bool,
-	err error) {
+func (s *Store) Get(ctx context.Context, connector string,
+	partition []wit.OffsetEntry) (offset []wit.OffsetEntry, found bool, err error) {
 	if err := s.Load(ctx, connector); err != nil {
 		return nil, false, err
 	}
@@ -470,8 +477,8 @@ func (s *Store) copyToWorker(ctx context.Context, connector string, entries []En
 	}
 	written := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset == nil })
 	if err := s.worker.Set(ctx, connector, written...); err != nil {
-		s.log.Warn("offsets could not be copied to the worker's offsets topic", "connector",
-			connector, "topic", s.worker.config.Topic, "error", err)
+		s.log.Warn("offsets could not be copied to the worker's offsets topic", "connector", connector,
+			"topic", s.worker.config.Topic, "error", err)
 	}
 }
 

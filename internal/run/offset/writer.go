@@ -58,8 +58,8 @@ func (w *Writer) run(ctx context.Context) {
 		case ctx.Err() != nil:
 		case err != nil && failing: // logged once
 		case err != nil:
-			w.store.log.Warn("offsets could not be written; the next flush retries", "connector", w.connector, "error",
-				err)
+			w.store.log.Warn("offsets could not be written; the next flush retries", "connector", w.connector,
+				"error", err)
 		case failing:
 			w.store.log.Info("offsets are written again", "connector", w.connector)
 		}
@@ -129,7 +129,7 @@ func (w *Writer) Flush(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, e := range taken {
-		if _, newer := w.pending[id]; !newer {
+		if _, ok := w.pending[id]; !ok {
 			w.pending[id] = e
 		}
 	}

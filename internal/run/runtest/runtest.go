@@ -80,9 +80,10 @@ func (c *Code[C]) Version() string { return c.Name }
 
 // Versions are the current version of a task and its candidate.
 type Versions[C any] struct {
-	mu                 sync.Mutex
-	current, candidate task.PluginVersion[C]
-	rejected           string
+	mu        sync.Mutex
+	current   task.PluginVersion[C]
+	candidate task.PluginVersion[C]
+	rejected  string
 	// OnShouldRetry replaces ShouldRetry. If nil, ShouldRetry returns false.
 	OnShouldRetry func() bool
 }
@@ -129,7 +130,8 @@ func (v *Versions[C]) Promote(task.PluginVersion[C]) {
 func (v *Versions[C]) Reject(_ task.PluginVersion[C], reason string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.candidate, v.rejected = nil, reason
+	v.candidate = nil
+	v.rejected = reason
 }
 
 // ShouldRetry calls OnShouldRetry, or returns false if it is nil.

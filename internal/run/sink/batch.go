@@ -25,7 +25,8 @@ type batch struct {
 }
 
 func (b *batch) addRecordID(item *item, part uint32) {
-	o, r := &b.recordIDs, item.record
+	o := &b.recordIDs
+	r := item.record
 	topic := slices.Index(o.Topics, r.Topic)
 	if topic < 0 {
 		topic = len(o.Topics)
@@ -64,8 +65,9 @@ type activeBatch struct {
 	sameKeysWith *pluginContext
 	retakes      int // how often the batch was taken back to be encoded again, for any reason
 	// switchVersion means that another plugin version must encode the batch, started that it is too late for that.
-	switchVersion, started bool
-	remaining              int
+	switchVersion bool
+	started       bool
+	remaining     int
 	// bytes is the memory of the rows and of the first deliveries, deliveryBytes that of the unfinished deliveries.
 	bytes         int
 	deliveryBytes atomic.Int64
@@ -106,7 +108,8 @@ type delivery struct {
 	context *pluginContext
 	// The sequence numbers awaitedSeq, for what its lane has settled, and announcedSeq, for its own announcement, must
 	// be durable before it is sent. announcedSeq is 0 unless it is a non-repeatable delivery that was announced.
-	awaitedSeq, announcedSeq int
+	awaitedSeq   int
+	announcedSeq int
 	// releaseSlot lets another delivery be sent while rows of this one wait. It is called once at most, when the
 	// outcome of the request is known.
 	releaseSlot func()
@@ -120,12 +123,12 @@ func bytesOf(deliveries []delivery) (n int64) {
 	return n
 }
 
-func (j *delivery) isRead() bool { return j.Request.Method == "GET" || j.Request.Method == "HEAD" }
+func (d *delivery) isRead() bool { return d.Request.Method == "GET" || d.Request.Method == "HEAD" }
 
-func (w *activeBatch) items(j *delivery) []*item {
+func (a *activeBatch) items(j *delivery) []*item {
 	items := make([]*item, len(j.rows))
 	for n, row := range j.rows {
-		items[n] = w.batch.items[row]
+		items[n] = a.batch.items[row]
 	}
 	return items
 }
@@ -153,9 +156,9 @@ type failedRow struct {
 	err    error
 }
 
-func (b *failedRow) readBefore(w *activeBatch, row uint32) bool {
-	if w.number != b.active.number {
-		return w.number < b.active.number
+func (f *failedRow) readBefore(w *activeBatch, row uint32) bool {
+	if w.number != f.active.number {
+		return w.number < f.active.number
 	}
-	return row < b.row && w.batch.items[row] != w.batch.items[b.row]
+	return row < f.row && w.batch.items[row] != w.batch.items[f.row]
 }

@@ -34,7 +34,8 @@ const quietPeriod = 200 * time.Millisecond
 type batchReader struct {
 	task        *Task
 	consumer    Consumer
-	key, value  convert.Converter
+	key         convert.Converter
+	value       convert.Converter
 	header      convert.Headers
 	chain       Chain
 	headers     []connectdata.Header
@@ -50,7 +51,8 @@ func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
 	if reader.key, reader.value, err = t.o.NewConverters(); err != nil {
 		return nil, err
 	}
-	if reader.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaderConverter != nil {
+	reader.header = (convert.SimpleHeaders{Registry: t.o.Registry})
+	if t.o.NewHeaderConverter != nil {
 		if reader.header, err = t.o.NewHeaderConverter(); err != nil {
 			return nil, err
 		}
@@ -63,11 +65,11 @@ func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
 	return reader, nil
 }
 
-func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
+func (br *batchReader) run(ctx context.Context, out chan<- *batch) {
 	for {
 		var b *batch
-		err := guard.Do(g.task.log, "a sink task, the stage of gathering", func() (err error) {
-			b, err = g.nextBatch(ctx)
+		err := guard.Do(br.task.log, "a sink task, the stage of gathering", func() (err error) {
+			b, err = br.nextBatch(ctx)
 			return err
 		})
 		if ctx.Err() != nil {
@@ -88,24 +90,24 @@ func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
 }
 
 // nextBatch returns the next batch: what did not fit into the last one, or records that are polled now.
-func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
-	t := g.task
-	g.firstReadAt = time.Time{}
-	if items := g.leftover; len(items) > 0 {
-		g.leftover = nil
-		return g.buildBatch(ctx, items)
+func (br *batchReader) nextBatch(ctx context.Context) (*batch, error) {
+	t := br.task
+	br.firstReadAt = time.Time{}
+	if items := br.leftover; len(items) > 0 {
+		br.leftover = nil
+		return br.buildBatch(ctx, items)
 	}
-	if g.stopErr != nil {
-		return nil, g.stopErr
+	if br.stopErr != nil {
+		return nil, br.stopErr
 	}
 	var items []*item
 	var due time.Time
 	bytes := 0
 	maxBytes := t.o.memoryLimits().batch
 	for len(items) < t.o.BatchRows && bytes < maxBytes {
-		records, err := g.poll(ctx, due, len(items) == 0)
+		records, err := br.poll(ctx, due, len(items) == 0)
 		if err != nil {
-			g.stopErr = err
+			br.stopErr = err
 			break
 		}
 		if len(records) == 0 {
@@ -131,8 +133,8 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 			continue
 		}
 		if due.IsZero() {
-			g.firstReadAt = time.Now()
-			due = g.firstReadAt.Add(t.linger())
+			br.firstReadAt = time.Now()
+			due = br.firstReadAt.Add(t.linger())
 		}
 		if t.o.Linger <= 0 {
 			break
@@ -140,9 +142,9 @@ func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 	}
 	switch {
 	case len(items) > 0:
-		return g.buildBatch(ctx, items)
-	case g.stopErr != nil:
-		return nil, g.stopErr
+		return br.buildBatch(ctx, items)
+	case br.stopErr != nil:
+		return nil, br.stopErr
 	}
 	return &batch{idle: true}, nil
 }
@@ -157,16 +159,16 @@ func (t *Task) linger() time.Duration {
 }
 
 // poll waits for records until due. For the first ones it waits without limit, or until a finishing task is quiet.
-func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
+func (br *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if first {
 		stop := make(chan struct{})
 		defer close(stop)
 		go func() {
-			defer guard.Recover(g.task.log, "a sink task, its wait for the end", nil)
+			defer guard.Recover(br.task.log, "a sink task, its wait for the end", nil)
 			select {
-			case <-g.task.finishing:
+			case <-br.task.finishing:
 			case <-stop:
 				return
 			}
@@ -183,7 +185,7 @@ func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*k
 		defer cancel()
 	}
 	for {
-		records, err := g.consumer.Poll(waiting)
+		records, err := br.consumer.Poll(waiting)
 		switch {
 		case len(records) > 0:
 			return records, nil
@@ -199,36 +201,36 @@ func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*k
 }
 
 // buildBatch converts and transforms records. It ends before one that cannot be written and must not be skipped.
-func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
-	maxBytes := g.task.o.memoryLimits().converted
-	b := g.newBatch(items, maxBytes)
+func (br *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
+	maxBytes := br.task.o.memoryLimits().converted
+	b := br.newBatch(items, maxBytes)
 	read := make([]*item, 0, len(items))
-	g.startSpan(b, items, time.Now())
-	g.task.count.convert.Start()
-	converted := sync.OnceFunc(g.task.count.convert.Stop)
+	br.startSpan(b, items, time.Now())
+	br.task.count.convert.Start()
+	converted := sync.OnceFunc(br.task.count.convert.Stop)
 	defer converted()
 	converting := b.span.StartChild("convert", tracing.Internal)
 	for n, i := range items {
 		if len(b.rows.Data) >= maxBytes {
-			g.leftover = items[n:]
+			br.leftover = items[n:]
 			break
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		before := len(b.rows.Data)
-		row, stage, err := g.convertRecord(ctx, &b.rows, i.record)
+		row, stage, err := br.convertRecord(ctx, &b.rows, i.record)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
 			b.rows.Data = b.rows.Data[:before]
 			if fault.IsFatal(err) {
-				g.stopErr = fmt.Errorf("%s: %w", stage, err)
+				br.stopErr = fmt.Errorf("%s: %w", stage, err)
 			} else {
-				g.stopErr = g.task.reject(&b.outcome, i, wholeRecord, stage, err)
+				br.stopErr = br.task.reject(&b.outcome, i, wholeRecord, stage, err)
 			}
-			if g.stopErr == nil {
+			if br.stopErr == nil {
 				continue
 			}
 			break
@@ -239,36 +241,36 @@ func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, er
 	}
 	converted()
 	converting.End(nil)
-	g.updateGrowth(b, read)
-	g.task.o.Observer.Observe(g.task.o.Task, "", &b.rows)
-	if g.chain == nil || len(read) == 0 {
-		err := g.matchRows(b, read, nil)
-		g.task.checkTopics(b)
+	br.updateGrowth(b, read)
+	br.task.o.Observer.Observe(br.task.o.Task, "", &b.rows)
+	if br.chain == nil || len(read) == 0 {
+		err := br.matchRows(b, read, nil)
+		br.task.checkTopics(b)
 		return b, err
 	}
-	workCtx, ended := g.task.count.transform.Track(ctx, nil)
+	workCtx, ended := br.task.count.transform.Track(ctx, nil)
 	transforming := b.span.StartChild("transform", tracing.Internal)
-	rowErrs, err := g.transform(workCtx, &b.rows)
+	rowErrs, err := br.transform(workCtx, &b.rows)
 	ended()
 	transforming.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
 	}
-	err = g.matchRows(b, read, rowErrs)
-	g.task.checkTopics(b)
+	err = br.matchRows(b, read, rowErrs)
+	br.task.checkTopics(b)
 	return b, err
 }
 
-func (g *batchReader) newBatch(items []*item, maxBytes int) *batch {
-	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
-	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
+func (br *batchReader) newBatch(items []*item, maxBytes int) *batch {
+	size := int(float64(sizeOf(items))*br.growth*1.125) + 1<<10
+	return &batch{rows: record.Batch{Registry: br.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
 		Data: make([]byte, 0, min(size, maxBytes))},
 		recordIDs: record.RecordIDs{IDs: make([]wit.RecordID, 0, len(items))}}
 }
 
-func (g *batchReader) updateGrowth(b *batch, read []*item) {
+func (br *batchReader) updateGrowth(b *batch, read []*item) {
 	if size := sizeOf(read); size > 0 {
-		g.growth = float64(len(b.rows.Data)) / float64(size)
+		br.growth = float64(len(b.rows.Data)) / float64(size)
 	}
 }
 
@@ -279,12 +281,12 @@ func sizeOf(items []*item) (size int) {
 	return size
 }
 
-func (g *batchReader) startSpan(b *batch, items []*item, now time.Time) {
-	t := g.task
+func (br *batchReader) startSpan(b *batch, items []*item, now time.Time) {
+	t := br.task
 	if t.o.Tracer == nil {
 		return
 	}
-	since := g.firstReadAt
+	since := br.firstReadAt
 	if since.IsZero() {
 		since = now
 	}
@@ -300,11 +302,11 @@ func (g *batchReader) startSpan(b *batch, items []*item, now time.Time) {
 	b.span.AddPastChild("consume", since, now, now.Sub(since))
 }
 
-func (g *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit.RowError, error) {
-	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
-		g.task.count.errors.Add()
-		g.task.o.Metrics.Retries.Add(1)
-		g.task.log.Warn("transforms failed and are tried again", "error", failure)
+func (br *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit.RowError, error) {
+	return br.task.o.Retry.Transform(ctx, br.chain.Apply, rows, func(failure error) {
+		br.task.count.errors.Add()
+		br.task.o.Metrics.Retries.Add(1)
+		br.task.log.Warn("transforms failed and are tried again", "error", failure)
 	})
 }
 
@@ -313,8 +315,8 @@ func (t *Task) checkTopics(b *batch) {
 }
 
 // matchRows assigns the transformed rows to their records, up to the first record that must not be skipped.
-func (g *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError) error {
-	t := g.task
+func (br *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError) error {
+	t := br.task
 	rows := make([]uint32, len(read))
 	for i := range b.rows.Rows {
 		index := b.rows.Rows[i].RowIndex
@@ -337,11 +339,14 @@ func (g *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError) 
 			continue
 		}
 		if err := t.reject(&b.outcome, i, wholeRecord, task.StageTransforms, rejected[n]); err != nil {
-			g.stopErr, g.leftover, read = err, nil, read[:n]
+			br.stopErr = err
+			br.leftover = nil
+			read = read[:n]
 			break
 		}
 	}
-	part, remaining := make([]uint32, len(rows)), make([]int, len(rows))
+	part := make([]uint32, len(rows))
+	remaining := make([]int, len(rows))
 	kept := b.rows.Rows[:0]
 	for _, r := range b.rows.Rows {
 		n := int(r.RowIndex)
@@ -365,13 +370,13 @@ func (g *batchReader) matchRows(b *batch, read []*item, rowErrs []wit.RowError) 
 	return nil
 }
 
-func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row,
-	stage task.ErrorStage, err error) {
+func (br *batchReader) convertRecord(ctx context.Context, b *record.Batch,
+	r *kgo.Record) (row wit.Row, stage task.ErrorStage, err error) {
 	row = wit.Row{Topic: b.TopicIndex(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
-	if row.Key, err = decodeValue(ctx, g.key, true, r, r.Key, b); err != nil {
+	if row.Key, err = decodeValue(ctx, br.key, true, r, r.Key, b); err != nil {
 		return row, task.StageKeyConverter, err
 	}
-	if row.Value, err = decodeValue(ctx, g.value, false, r, r.Value, b); err != nil {
+	if row.Value, err = decodeValue(ctx, br.value, false, r, r.Value, b); err != nil {
 		return row, task.StageValueConverter, err
 	}
 	if len(r.Headers) > connectdata.MaxHeaders {
@@ -379,16 +384,16 @@ func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo
 			fmt.Errorf("expected at most %d headers, found %d", connectdata.MaxHeaders, len(r.Headers))
 	}
 	if len(r.Headers) > 0 {
-		g.headers = g.headers[:0]
+		br.headers = br.headers[:0]
 		for _, h := range r.Headers {
-			header, err := g.header.Decode(ctx, r.Topic, h.Key, h.Value, b)
+			header, err := br.header.Decode(ctx, r.Topic, h.Key, h.Value, b)
 			if err != nil {
 				return row, task.StageHeaderConverter, fmt.Errorf("header %s: %w", h.Key, err)
 			}
-			g.headers = append(g.headers, header)
+			br.headers = append(br.headers, header)
 		}
 		start := len(b.Data)
-		b.Data = connectdata.AppendHeaders(b.Data, g.headers)
+		b.Data = connectdata.AppendHeaders(b.Data, br.headers)
 		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 	}
 	return row, "", nil

@@ -28,24 +28,24 @@ type stateRange struct {
 	cost  int64 // its length in a list
 }
 
-func (n metadata) stateRanges(next int64) []stateRange {
-	all := make([]stateRange, 0, len(n.inDoubt)+len(n.inFlight)+len(n.settled))
+func (m metadata) stateRanges(next int64) []stateRange {
+	all := make([]stateRange, 0, len(m.inDoubt)+len(m.inFlight)+len(m.settled))
 	add := func(ranges []offsetRange, state byte) {
 		for _, s := range ranges {
 			all = append(all, stateRange{s, state, int64(s.cost(next))})
 		}
 	}
-	add(n.settled, stateSettled)
-	add(n.inFlight, stateInFlight)
-	add(n.inDoubt, stateInDoubt)
+	add(m.settled, stateSettled)
+	add(m.inFlight, stateInFlight)
+	add(m.inDoubt, stateInDoubt)
 	slices.SortStableFunc(all, func(a, b stateRange) int { return cmp.Compare(a.first, b.first) })
 	return all
 }
 
 // encodeBitmap returns the metadata with a bitmap for the adjacent offsets that make it shortest, empty if it is no
 // shorter than lists.
-func (n metadata) encodeBitmap(next int64) string {
-	all := n.stateRanges(next)
+func (m metadata) encodeBitmap(next int64) string {
+	all := m.stateRanges(next)
 	from, to, lastOffset := bestBitmap(all)
 	if from == to {
 		return ""
@@ -62,7 +62,7 @@ func (n metadata) encodeBitmap(next int64) string {
 			}
 		}
 	}
-	rest := metadata{usedDecisions: n.usedDecisions}
+	rest := metadata{usedDecisions: m.usedDecisions}
 	for _, s := range slices.Concat(all[:from], all[to:]) {
 		list := rest.list(s.state)
 		*list = append(*list, s.offsetRange)
@@ -91,31 +91,34 @@ func bestBitmap(all []stateRange) (from, to int, lastOffset int64) {
 		from = 1
 	}
 	to = from
-	shortest, end := listed, int64(0)
+	shortest := listed
+	end := int64(0)
 	for i := from; i < len(all); i++ {
 		end = max(end, all[i].last)
 		listed -= all[i].cost
 		if length := listed + bitmapLength(end-all[from].first+1); length < shortest {
-			to, lastOffset, shortest = i+1, end, length
+			to = i + 1
+			lastOffset = end
+			shortest = length
 		}
 	}
 	return from, to, lastOffset
 }
 
-func (n *metadata) list(state byte) *[]offsetRange {
+func (m *metadata) list(state byte) *[]offsetRange {
 	switch state {
 	case stateSettled:
-		return &n.settled
+		return &m.settled
 	case stateInFlight:
-		return &n.inFlight
+		return &m.inFlight
 	case stateInDoubt:
-		return &n.inDoubt
+		return &m.inDoubt
 	}
 	return nil
 }
 
 // parseBitmap reads a bitmap with at most budget offsets in flight or in doubt.
-func (n *metadata) parseBitmap(next int64, text string, budget *int64) bool {
+func (m *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 	first, code, ok := strings.Cut(text, ":")
 	offset, err := strconv.ParseInt(first, 10, 64)
 	if !ok || err != nil || offset < 0 || offset > maxAhead {
@@ -130,9 +133,10 @@ func (n *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 		}
 		for range 3 {
 			state := byte(three & 3)
-			list := n.list(state)
+			list := m.list(state)
 			if state == stateInFlight || state == stateInDoubt {
-				if *budget--; *budget < 0 {
+				*budget--
+				if *budget < 0 {
 					return false
 				}
 			}
@@ -143,7 +147,9 @@ func (n *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 			default:
 				*list = append(*list, offsetRange{offset, offset})
 			}
-			before, offset, three = state, offset+1, three>>2
+			before = state
+			offset = offset + 1
+			three = three >> 2
 		}
 	}
 	return true

@@ -21,31 +21,32 @@ const (
 
 // capacity decides whether a delivery may start: there must be room for any outcome of all started deliveries.
 type capacity struct {
-	inDoubt           inDoubtLookup
-	limit             int // bounds the metadata, in bytes
-	inFlight, settled []offsetRange
+	inDoubt  inDoubtLookup
+	limit    int // bounds the metadata, in bytes
+	inFlight []offsetRange
+	settled  []offsetRange
 }
 
 // fits reports whether the metadata of a partition have room for any outcome of n more rows up to maxOffset: as a
 // bitmap, or as lists, where each row adds at most one offset and separator. first permits to use the reserve.
-func (l *capacity) fits(partition *partition, n int, maxOffset int64, first bool) bool {
-	limit := l.limit - reservedForNames
+func (c *capacity) fits(partition *partition, n int, maxOffset int64, first bool) bool {
+	limit := c.limit - reservedForNames
 	if !first {
 		limit -= reservedForFirst
 	}
-	if len(partition.items) > 0 && l.bitmapSize(partition, n, max(partition.maxStarted, maxOffset)) <= int64(limit) {
+	if len(partition.items) > 0 && c.bitmapSize(partition, n, max(partition.maxStarted, maxOffset)) <= int64(limit) {
 		return true
 	}
-	l.inFlight, l.settled = partition.appendPartial(l.inFlight[:0]),
-		partition.appendSettled(l.settled[:0], partition.baseOffset, sentOnly)
-	lists := metadata{inDoubt: l.inDoubt.openRanges(partition.tp, partition.baseOffset),
-		usedDecisions: l.inDoubt.usedDecisions(partition.tp, partition.baseOffset), inFlight: l.inFlight,
-		settled: l.settled}
+	c.inFlight, c.settled = partition.appendPartial(c.inFlight[:0]),
+		partition.appendSettled(c.settled[:0], partition.baseOffset, sentOnly)
+	lists := metadata{inDoubt: c.inDoubt.openRanges(partition.tp, partition.baseOffset),
+		usedDecisions: c.inDoubt.usedDecisions(partition.tp, partition.baseOffset), inFlight: c.inFlight,
+		settled: c.settled}
 	return lists.listsLength(partition.baseOffset)+(partition.startedRows+n)*partition.rowCost() <= limit
 }
 
 // bitmapSize returns the maximum length of the metadata with a bitmap for any outcome of n more rows up to maxOffset.
-func (l *capacity) bitmapSize(partition *partition, n int, maxOffset int64) int64 {
+func (c *capacity) bitmapSize(partition *partition, n int, maxOffset int64) int64 {
 	first := partition.items[0].offset
 	for len(partition.inherited) > 0 && partition.inherited[0].last <= partition.maxStarted {
 		partition.inherited = partition.inherited[1:]
@@ -69,7 +70,7 @@ func (l *capacity) bitmapSize(partition *partition, n int, maxOffset int64) int6
 	if n := len(partition.inherited); n > 0 && listed == 0 {
 		least = min(least, bitmapLength(max(maxOffset, partition.inherited[n-1].last)-first+1))
 	}
-	decided := l.inDoubt.usedDecisions(partition.tp, partition.baseOffset)
+	decided := c.inDoubt.usedDecisions(partition.tp, partition.baseOffset)
 	if len(decided) == 0 {
 		return least + bitmapOverhead + reservedForFirst // leaves room for decisions
 	}
@@ -91,12 +92,15 @@ const minPortion = 64
 // about as many rows of a partition as its metadata can describe, because a larger delivery could not start and would
 // be encoded again in parts. If distant offsets require lists, that is nearly twice as many with many lanes, because
 // settled ranges merge. Rows of a partition stay in order.
-func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
+func (c *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
 	type part struct {
-		rows, size  int
-		first, last int64
+		rows  int
+		size  int
+		first int64
+		last  int64
 	}
-	parts, number := map[*partition]*part{}, 1
+	parts := map[*partition]*part{}
+	number := 1
 	for _, row := range rows {
 		item := items[row]
 		total := parts[item.partition]
@@ -104,28 +108,31 @@ func (l *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint
 			total = &part{first: item.offset}
 			parts[item.partition] = total
 		}
-		total.rows, total.last = total.rows+1, max(total.last, item.offset)
+		total.rows = total.rows + 1
+		total.last = max(total.last, item.offset)
 	}
 	for p, total := range parts {
 		lanes := max(inFlight, 2)
-		maxRows := max((l.limit-reservedForNames-reservedForFirst)/p.rowCost()*2*lanes/(lanes+2), minPortion)
+		maxRows := max((c.limit-reservedForNames-reservedForFirst)/p.rowCost()*2*lanes/(lanes+2), minPortion)
 		// A bitmap may have room for more rows, unless their offsets are far apart.
-		budget := int64(l.limit - reservedForNames - reservedForFirst)
-		if len(p.items) > 0 && l.bitmapSize(p, total.rows, max(p.maxStarted, total.last)) <= budget {
+		budget := int64(c.limit - reservedForNames - reservedForFirst)
+		if len(p.items) > 0 && c.bitmapSize(p, total.rows, max(p.maxStarted, total.last)) <= budget {
 			maxRows = total.rows
 		} else if bitmapRows := 3 * (budget - bitmapOverhead - reservedForFirst); bitmapRows > 0 &&
 			len(p.inherited) == 0 &&
-			len(l.inDoubt.usedDecisions(p.tp, p.baseOffset)) == 0 {
+			len(c.inDoubt.usedDecisions(p.tp, p.baseOffset)) == 0 {
 			times := (total.last - total.first + bitmapRows) / bitmapRows
 			maxRows = max(maxRows, int((int64(total.rows)+times-1)/times))
 		}
 		count := (total.rows + maxRows - 1) / maxRows
-		total.size, number = (total.rows+count-1)/count, max(number, count)
+		total.size = (total.rows + count - 1) / count
+		number = max(number, count)
 	}
 	if number == 1 {
 		return [][]uint32{rows}
 	}
-	out, seen := make([][]uint32, number), make(map[*partition]int, len(parts))
+	out := make([][]uint32, number)
+	seen := make(map[*partition]int, len(parts))
 	for _, row := range rows {
 		p := items[row].partition
 		at := seen[p] / parts[p].size

@@ -31,10 +31,12 @@ func (p *partition) addToCommit(out kafka.Offsets) {
 		next.Offset = p.items[0].offset
 	}
 	before := p.lastCommit.text()
-	if p.lastCommit = nil; next.Offset < 0 {
+	p.lastCommit = nil
+	if next.Offset < 0 {
 		return
 	}
-	p.lastCommit, p.baseOffset = &commitEntry{offset: next.Offset, metadata: before}, next.Offset
+	p.lastCommit = &commitEntry{offset: next.Offset, metadata: before}
+	p.baseOffset = next.Offset
 	if out[p.tp.topic] == nil {
 		out[p.tp.topic] = map[int32]kgo.EpochOffset{}
 	}
@@ -48,16 +50,17 @@ type commitSucceeded struct {
 	seq     int
 }
 
-func (e commitSucceeded) apply(l *ledger) effects {
+func (c commitSucceeded) apply(l *ledger) effects {
 	all := true
-	for topic, partitions := range e.offsets {
+	for topic, partitions := range c.offsets {
 		for n, at := range partitions {
 			partition := l.partitions[topicPartition{topic, n}]
 			switch {
 			case partition == nil: // revoked during the commit
 			case partition.lastCommit != nil && partition.lastCommit.current:
 				partition.committed = max(partition.committed, at.Offset)
-				partition.storedCommit, partition.predecessorUncommitted = partition.lastCommit, false
+				partition.storedCommit = partition.lastCommit
+				partition.predecessorUncommitted = false
 			default: // it was assigned again or reset during the commit, which left it out
 				partition.dirty = partition.committed != offsetUnknown
 				all = all && !partition.dirty
@@ -65,15 +68,15 @@ func (e commitSucceeded) apply(l *ledger) effects {
 		}
 	}
 	if all {
-		l.durableSeq = max(l.durableSeq, e.seq)
+		l.durableSeq = max(l.durableSeq, c.seq)
 	}
 	return effects{ok: all}
 }
 
 type commitFailed struct{ offsets kafka.Offsets }
 
-func (e commitFailed) apply(l *ledger) (out effects) {
-	for topic, partitions := range e.offsets {
+func (c commitFailed) apply(l *ledger) (out effects) {
+	for topic, partitions := range c.offsets {
 		for n := range partitions {
 			if p := l.partitions[topicPartition{topic, n}]; p != nil {
 				p.dirty = true
@@ -93,10 +96,11 @@ type metadataRequested struct {
 	revoked *partition // the last revoked assignment, whose last commit may be in progress
 }
 
-func (e metadataRequested) apply(l *ledger) effects {
-	partition, next := l.partitions[e.tp], e.next
+func (m metadataRequested) apply(l *ledger) effects {
+	partition := l.partitions[m.tp]
+	next := m.next
 	if partition == nil {
-		partition = e.revoked
+		partition = m.revoked
 	}
 	if partition == nil || partition.committed == offsetUnknown || partition.lastCommit == nil ||
 		next != partition.lastCommit.offset {
@@ -115,13 +119,14 @@ func (e metadataRequested) apply(l *ledger) effects {
 		meta.settled = l.settled
 		text = meta.encode(next)
 	}
-	partition.lastCommit.metadata, partition.lastCommit.current = text, true
+	partition.lastCommit.metadata = text
+	partition.lastCommit.current = true
 	return effects{text: text, ok: true}
 }
 
 type metadataLimited struct{ bytes int }
 
-func (e metadataLimited) apply(l *ledger) (out effects) {
-	l.limit = e.bytes
+func (m metadataLimited) apply(l *ledger) (out effects) {
+	l.limit = m.bytes
 	return out
 }

@@ -33,20 +33,20 @@ func (o *openedVersion) updateContext(context []byte) {
 
 // keyContext returns a context with which the rows get the ordering keys of the deliveries, the one that has encoded
 // them if possible. Nil means that the keys cannot be compared with those of other batches.
-func (w *activeBatch) keyContext() *pluginContext { return cmp.Or(w.encodedWith, w.sameKeysWith) }
+func (a *activeBatch) keyContext() *pluginContext { return cmp.Or(a.encodedWith, a.sameKeysWith) }
 
 // hasKeysOf reports whether the rows get the ordering keys of the deliveries with a context. No batch has keys of a nil
 // context.
-func (w *activeBatch) hasKeysOf(context *pluginContext) bool {
-	return context != nil && (context == w.encodedWith || context == w.sameKeysWith)
+func (a *activeBatch) hasKeysOf(context *pluginContext) bool {
+	return context != nil && (context == a.encodedWith || context == a.sameKeysWith)
 }
 
 // setContexts sets encodedWith and sameKeysWith of an encoded batch. If another context than the queue's has
 // encoded it, it has the queue's lanes only if both contexts give each row the same ordering key: a plugin that has
 // learned something may hash differently. With equal keys, the batch need not wait until the queue is empty, which a
 // slow response delays.
-func (w *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) {
-	encodedWith := w.task.plugin.Opened().currentContext()
+func (a *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) {
+	encodedWith := a.task.plugin.Opened().currentContext()
 	lanes := slices.DeleteFunc(slices.Clone(deliveries), func(d delivery) bool { return d.uncheckable != nil })
 	if len(lanes) > 0 {
 		encodedWith = lanes[0].context
@@ -54,23 +54,23 @@ func (w *activeBatch) setContexts(deliveries []delivery, queued *pluginContext) 
 	if slices.ContainsFunc(lanes, func(d delivery) bool { return d.context != encodedWith }) {
 		encodedWith = nil
 	}
-	w.encodedWith = encodedWith
-	w.sameKeysWith = nil
-	if queued != nil && queued != encodedWith && w.encodesSameKeys(queued, lanes) {
-		w.sameKeysWith = queued
+	a.encodedWith = encodedWith
+	a.sameKeysWith = nil
+	if queued != nil && queued != encodedWith && a.encodesSameKeys(queued, lanes) {
+		a.sameKeysWith = queued
 	}
 }
 
 // encodesSameKeys encodes the rows of deliveries with another context and reports whether their ordering keys are the
 // same.
-func (w *activeBatch) encodesSameKeys(context *pluginContext, deliveries []delivery) bool {
+func (a *activeBatch) encodesSameKeys(context *pluginContext, deliveries []delivery) bool {
 	var rows []uint32
 	var keys []uint32
 	var hints []wit.Hint
 	for i := range deliveries {
 		for _, row := range deliveries[i].rows {
-			if w.rowStates[row].inDoubt != nil {
-				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: w.rowStates[row].hint})
+			if a.rowStates[row].inDoubt != nil {
+				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: a.rowStates[row].hint})
 			}
 			rows = append(rows, row)
 			keys = append(keys, deliveries[i].OrderingKey)
@@ -79,12 +79,12 @@ func (w *activeBatch) encodesSameKeys(context *pluginContext, deliveries []deliv
 	if len(rows) == 0 {
 		return true // plugins are never called to encode nothing
 	}
-	part, recordIDs := w.subset(rows)
+	part, recordIDs := a.subset(rows)
 	var encoded wit.EncodeResult
-	w.task.count.encode.Start()
-	defer w.task.count.encode.Stop()
-	err := task.Do(w.task.run.requestCtx, context.opened.code, func(p Writer) (err error) {
-		encoded, err = p.Encode(w.task.run.requestCtx, context.data, part, recordIDs, hints)
+	a.task.count.encode.Start()
+	defer a.task.count.encode.Stop()
+	err := task.Do(a.task.run.requestCtx, context.opened.code, func(p Writer) (err error) {
+		encoded, err = p.Encode(a.task.run.requestCtx, context.data, part, recordIDs, hints)
 		return err
 	})
 	if err != nil {

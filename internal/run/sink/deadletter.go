@@ -22,7 +22,8 @@ func (t *Task) reject(out *outcome, item *item, part int, stage task.ErrorStage,
 // sendToDLQ settles rejected records once their dead letters are stored, or at once if there is no topic for them.
 func (t *Task) sendToDLQ(out *outcome) error {
 	items := out.forDLQ
-	if out.forDLQ = nil; len(items) == 0 {
+	out.forDLQ = nil
+	if len(items) == 0 {
 		return nil
 	}
 	deadLetters := make([]FailedRecord, len(items))

@@ -11,13 +11,15 @@ const sendSetting, skipSetting = "errors.uncertain.send", "errors.uncertain.skip
 
 type inDoubtError struct {
 	error
-	all, resent []string
+	all    []string
+	resent []string
 }
 
 func (e *inDoubtError) Unwrap() error { return e.error }
 
 func (e *inDoubtError) Error() string {
-	them, names := "it", strings.Join(e.all, ",")
+	them := "it"
+	names := strings.Join(e.all, ",")
 	if len(e.all) > 1 {
 		them = "them"
 	}
@@ -31,8 +33,8 @@ func (e *inDoubtError) Error() string {
 	return text
 }
 
-func (u *InDoubtRecords) withAdvice(err error) error {
-	if all, resent := u.names(); len(all) > 0 {
+func (i *InDoubtRecords) withAdvice(err error) error {
+	if all, resent := i.names(); len(all) > 0 {
 		return &inDoubtError{err, all, resent}
 	}
 	return err

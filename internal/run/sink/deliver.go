@@ -18,17 +18,17 @@ import (
 )
 
 // completesPartial reports whether a delivery completes a partially written record, which a restart would repeat.
-func (w *activeBatch) completesPartial(items []*item) bool {
-	return w.task.run.requestCtx.Err() == nil && w.task.tracker.checkAny(items, (*item).partiallyWritten)
+func (a *activeBatch) completesPartial(items []*item) bool {
+	return a.task.run.requestCtx.Err() == nil && a.task.tracker.checkAny(items, (*item).partiallyWritten)
 }
 
-func (w *activeBatch) inDoubtUnchecked(delivery *delivery) error {
+func (a *activeBatch) inDoubtUnchecked(delivery *delivery) error {
 	if delivery.uncheckable != nil {
 		return delivery.uncheckable.failure
 	}
 	for _, row := range delivery.rows {
-		i := w.batch.items[row]
-		if reason := w.task.o.InDoubt.cause(i.record); reason != nil && w.rowStates[row].inDoubt == nil {
+		i := a.batch.items[row]
+		if reason := a.task.o.InDoubt.cause(i.record); reason != nil && a.rowStates[row].inDoubt == nil {
 			return &recordError{item: i, stage: "it may have been written or not by a task that " +
 				"failed, and is not sent again", err: reason, inDoubt: true}
 		}
@@ -37,16 +37,16 @@ func (w *activeBatch) inDoubtUnchecked(delivery *delivery) error {
 }
 
 // deliverGuarded is deliver, but it recovers panics: then the outcome of a request that was sent is unknown.
-func (w *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries []delivery, err error) {
-	err = guard.Do(w.task.log, "a sink task, the stage of delivering", func() (err error) {
-		retries, err = w.deliver(out, delivery)
+func (a *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries []delivery, err error) {
+	err = guard.Do(a.task.log, "a sink task, the stage of delivering", func() (err error) {
+		retries, err = a.deliver(out, delivery)
 		return err
 	})
 	var panicked *guard.Panic
 	if errors.As(err, &panicked) && !delivery.Request.Repeatable {
 		for _, row := range delivery.rows {
-			if i := w.batch.items[row]; w.task.tracker.check(i, (*item).unsettled) {
-				err = w.task.markInDoubt(i, panicked)
+			if i := a.batch.items[row]; a.task.tracker.check(i, (*item).unsettled) {
+				err = a.task.markInDoubt(i, panicked)
 			}
 		}
 	}
@@ -55,15 +55,15 @@ func (w *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries 
 
 // deliver sends a request and handles the response. It returns the deliveries to send next for its rows, or itself if
 // it was not sent because records were revoked.
-func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, error) {
-	items := w.items(delivery)
-	sendable := w.task.tracker.apply(inFlightChanged{items, 1}).ok
+func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, error) {
+	items := a.items(delivery)
+	sendable := a.task.tracker.apply(inFlightChanged{items, 1}).ok
 	if sendable {
-		defer w.task.tracker.apply(inFlightChanged{items, -1})
+		defer a.task.tracker.apply(inFlightChanged{items, -1})
 	}
-	defer w.task.tracker.apply(deliveryEnded{items})
+	defer a.task.tracker.apply(deliveryEnded{items})
 	if !delivery.Request.Repeatable {
-		markKnown := sync.OnceFunc(func() { w.task.tracker.apply(outcomeKnown{items}) })
+		markKnown := sync.OnceFunc(func() { a.task.tracker.apply(outcomeKnown{items}) })
 		defer markKnown()
 		releaseSlot := delivery.releaseSlot
 		delivery.releaseSlot = func() {
@@ -72,30 +72,30 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 		}
 	}
 	if !sendable {
-		return w.returnUnsent(delivery), nil
+		return a.returnUnsent(delivery), nil
 	}
-	switch o := &w.task.o; {
+	switch o := &a.task.o; {
 	case o.dryRun:
 		for _, row := range delivery.rows {
-			w.reportWritten(row)
-			w.settleRow(out, row)
+			a.reportWritten(row)
+			a.settleRow(out, row)
 		}
-		return nil, w.task.sendToDLQ(out)
+		return nil, a.task.sendToDLQ(out)
 	case o.checkOnly && !delivery.isRead():
 		for _, row := range delivery.rows {
-			w.rejectRow(out, row, task.StageWrite, ErrNotWritten)
+			a.rejectRow(out, row, task.StageWrite, ErrNotWritten)
 		}
-		return nil, w.task.sendToDLQ(out)
+		return nil, a.task.sendToDLQ(out)
 	}
-	if owned, err := w.storeIntent(delivery, items); err != nil {
+	if owned, err := a.storeIntent(delivery, items); err != nil {
 		return nil, err
 	} else if !owned {
-		return w.returnUnsent(delivery), nil
+		return a.returnUnsent(delivery), nil
 	}
-	w.task.count.requests.Add(1)
-	span := w.batch.span.StartRequest("deliver", &delivery.Request)
+	a.task.count.requests.Add(1)
+	span := a.batch.span.StartRequest("deliver", &delivery.Request)
 	span.SetInt("culvert.rows", int64(len(delivery.rows)))
-	response, err := w.sendRequest(delivery, items)
+	response, err := a.sendRequest(delivery, items)
 	if err == nil {
 		span.SetStatus(response.Status)
 	}
@@ -105,54 +105,54 @@ func (w *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	// The order matters: a request that was not sent leaves no doubt; one without a response leaves its rows in doubt.
 	switch {
 	case errors.As(err, &notSent) && notSent.cause == nil:
-		return w.returnUnsent(delivery), nil
+		return a.returnUnsent(delivery), nil
 	case errors.As(err, &notSent):
 		return nil, notSent.cause
 	case errors.As(err, &noAnswer):
 		response = wit.Response{Tag: delivery.Request.Tag, Target: delivery.Request.Target,
 			ReceivedAt: time.Now().UnixMilli()}
-	case err != nil && w.task.run.requestCtx.Err() != nil:
-		return nil, context.Cause(w.task.run.requestCtx)
+	case err != nil && a.task.run.requestCtx.Err() != nil:
+		return nil, context.Cause(a.task.run.requestCtx)
 	case err != nil:
-		if inDoubt := w.rowStates[delivery.rows[0]].inDoubt; inDoubt != nil { // it was a check
+		if inDoubt := a.rowStates[delivery.rows[0]].inDoubt; inDoubt != nil { // it was a check
 			return nil, inDoubt.withReason(err).failure
 		}
-		return nil, w.rowsError(delivery.rows,
+		return nil, a.rowsError(delivery.rows,
 			delivery.Request.Method+" "+transport.PrintableTarget(delivery.Request.Target), err)
 	}
-	results, err := w.interpret(delivery, response)
+	results, err := a.interpret(delivery, response)
 	if err != nil {
-		return w.handleUnreadable(out, delivery, response, noAnswer, err)
+		return a.handleUnreadable(out, delivery, response, noAnswer, err)
 	}
-	return w.handleResults(out, delivery, results, response, noAnswer)
+	return a.handleResults(out, delivery, results, response, noAnswer)
 }
 
-func (w *activeBatch) returnUnsent(unsent *delivery) []delivery {
+func (a *activeBatch) returnUnsent(unsent *delivery) []delivery {
 	deliveries := []delivery{*unsent}
-	w.deliveryBytes.Add(bytesOf(deliveries))
+	a.deliveryBytes.Add(bytesOf(deliveries))
 	return deliveries
 }
 
-func (w *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Response, error) {
-	workCtx := transport.WithSendCheck(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
+func (a *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Response, error) {
+	workCtx := transport.WithSendCheck(a.task.run.requestCtx, func() error { return a.awaitOwnership(items) },
 		func() bool {
-			return w.task.run.consumer.IsSessionValid() && !w.task.tracker.checkAny(items, (*item).revoked)
+			return a.task.run.consumer.IsSessionValid() && !a.task.tracker.checkAny(items, (*item).revoked)
 		})
-	for retries := w.task.o.Retry.Start(); ; {
-		sendCtx, endSend := w.task.count.send.Track(workCtx, &w.task.count.wait)
-		response, err := w.task.o.Client.Exchange(sendCtx, &delivery.Request)
+	for retries := a.task.o.Retry.Start(); ; {
+		sendCtx, endSend := a.task.count.send.Track(workCtx, &a.task.count.wait)
+		response, err := a.task.o.Client.Exchange(sendCtx, &delivery.Request)
 		endSend()
 		var noAnswer *transport.NoResponseError
 		if err == nil || errors.As(err, &noAnswer) || !isTransient(err) {
 			return response, err
 		}
-		retry, waitErr := retries.Wait(w.task.run.stopCtx)
+		retry, waitErr := retries.Wait(a.task.run.stopCtx)
 		if !retry || waitErr != nil {
 			return response, err
 		}
-		w.task.count.errors.Add()
-		w.task.o.Metrics.Retries.Add(1)
-		task.LogRetry(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
+		a.task.count.errors.Add()
+		a.task.o.Metrics.Retries.Add(1)
+		task.LogRetry(a.task.log, a.task.o.Client, "a request failed and is sent again", "request",
 			delivery.Request.Method+" "+transport.PrintableTarget(delivery.Request.Target), "error", err)
 	}
 }
@@ -173,21 +173,21 @@ func (u *unsentError) Unwrap() error { return u.cause }
 
 // awaitOwnership waits until it is certain that this task owns the records: after a long pause of the worker another
 // one may write them at the same time.
-func (w *activeBatch) awaitOwnership(items []*item) error {
+func (a *activeBatch) awaitOwnership(items []*item) error {
 	for logged := false; ; {
-		err := w.task.run.consumer.CheckMembership(w.task.run.requestCtx)
+		err := a.task.run.consumer.CheckMembership(a.task.run.requestCtx)
 		switch {
-		case w.task.tracker.checkAny(items, (*item).revoked):
+		case a.task.tracker.checkAny(items, (*item).revoked):
 			return &unsentError{}
 		case err == nil:
 			return nil
 		}
 		if !logged {
 			logged = true
-			w.task.log.Warn("requests are on hold: the session of the group has expired and cannot be confirmed",
+			a.task.log.Warn("requests are on hold: the session of the group has expired and cannot be confirmed",
 				"error", err)
 		}
-		if err := pause.For(w.task.run.stopCtx, ownershipInterval); err != nil {
+		if err := pause.For(a.task.run.stopCtx, ownershipInterval); err != nil {
 			return &unsentError{err}
 		}
 	}
@@ -202,56 +202,56 @@ func (w *activeBatch) awaitOwnership(items []*item) error {
 // records of an entity after newer ones.
 //
 // Deliveries that start together share a commit. owned reports whether this task still owns the records.
-func (w *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool, err error) {
+func (a *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool, err error) {
 	seq := max(delivery.awaitedSeq, delivery.announcedSeq)
-	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.InDoubt.isResent(i.record) })
+	decided := slices.ContainsFunc(items, func(i *item) bool { return a.task.o.InDoubt.isResent(i.record) })
 	switch {
 	case delivery.announcedSeq > 0:
-		seq = max(seq, w.task.tracker.knownSeq())
+		seq = max(seq, a.task.tracker.knownSeq())
 	case decided:
-		seq = w.announce(delivery)
+		seq = a.announce(delivery)
 	case delivery.isRead():
 		return true, nil
-	case w.task.tracker.checkAny(items, (*item).predecessorUncommitted):
-		seq = w.task.tracker.apply(storeRequested{}).number
-	case w.task.tracker.isDurable(seq):
+	case a.task.tracker.checkAny(items, (*item).predecessorUncommitted):
+		seq = a.task.tracker.apply(storeRequested{}).number
+	case a.task.tracker.isDurable(seq):
 		return true, nil
 	}
 	for attempt := 0; ; attempt++ {
-		switch err = w.task.ensureDurable(w.task.run.requestCtx, seq); {
-		case w.task.tracker.checkAny(items, (*item).revoked):
+		switch err = a.task.ensureDurable(a.task.run.requestCtx, seq); {
+		case a.task.tracker.checkAny(items, (*item).revoked):
 			return false, nil
 		case err == nil:
 			return true, nil
 		case errors.Is(err, kafka.ErrCommitMetadata):
 			return false, err
 		}
-		if decided && attempt >= w.task.o.Client.Retry().Times() {
+		if decided && attempt >= a.task.o.Client.Retry().Times() {
 			return true, &recordError{item: items[0], moreRecords: len(items) - 1, err: err,
 				stage: "not sent again, because the use of " + sendSetting + " cannot be stored"}
 		}
-		if w.task.run.isEnding() && !w.completesPartial(items) { // the task reports another error
+		if a.task.run.isEnding() && !a.completesPartial(items) { // the task reports another error
 			return false, nil
 		}
-		if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
+		if err := a.task.o.Client.Retry().Wait(a.task.run.stopCtx, 0); err != nil {
 			return true, err
 		}
 	}
 }
 
-func (w *activeBatch) announce(j *delivery) int {
-	items := w.items(j)
+func (a *activeBatch) announce(j *delivery) int {
+	items := a.items(j)
 	for _, i := range items {
-		w.task.o.InDoubt.useDecision(idOf(i.record))
+		a.task.o.InDoubt.useDecision(idOf(i.record))
 	}
-	return w.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
+	return a.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
 }
 
-func (w *activeBatch) handleUnreadable(out *outcome, delivery *delivery, response wit.Response,
+func (a *activeBatch) handleUnreadable(out *outcome, delivery *delivery, response wit.Response,
 	noAnswer *transport.NoResponseError,
 	err error) ([]delivery, error) {
-	if delivery.Request.Repeatable || noAnswer == nil && wit.IsRejection(response.Status) {
-		return nil, w.rowsError(delivery.rows, "settle", err)
+	if delivery.Request.Repeatable || (noAnswer == nil && wit.IsRejection(response.Status)) {
+		return nil, a.rowsError(delivery.rows, "settle", err)
 	}
 	reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", delivery.Request.Method,
 		transport.PrintableTarget(delivery.Request.Target), response.Status, err)
@@ -259,25 +259,25 @@ func (w *activeBatch) handleUnreadable(out *outcome, delivery *delivery, respons
 		reason = noAnswer
 	}
 	for _, row := range delivery.rows {
-		w.markInDoubt(row, reason)
+		a.markInDoubt(row, reason)
 	}
-	return w.encodeChecks(out, delivery.rows, checkAfterPause)
+	return a.encodeChecks(out, delivery.rows, checkAfterPause)
 }
 
 // interpret has the plugin read a response. It repeats a failed call once, on a fresh instance of the version that
 // encoded the delivery, because no other one can read its state.
-func (w *activeBatch) interpret(delivery *delivery, response wit.Response) (results []wit.RowResult, err error) {
-	span := w.batch.span.StartChild("settle", tracing.Internal)
+func (a *activeBatch) interpret(delivery *delivery, response wit.Response) (results []wit.RowResult, err error) {
+	span := a.batch.span.StartChild("settle", tracing.Internal)
 	defer func() { span.End(err) }()
-	ctx := w.task.run.resultCtx
+	ctx := a.task.run.resultCtx
 	for fresh, reopened := false, false; ; fresh = true {
-		results, err = w.callHandleResponse(ctx, delivery, response, fresh)
+		results, err = a.callHandleResponse(ctx, delivery, response, fresh)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return results, err
 		case task.IsStale(err) && !reopened:
 			reopened = true
-			opened, failure := w.task.reopen(ctx, delivery.opened)
+			opened, failure := a.task.reopen(ctx, delivery.opened)
 			if failure != nil {
 				err = fmt.Errorf("%w; %w", err, failure)
 				if fresh {
@@ -289,14 +289,14 @@ func (w *activeBatch) interpret(delivery *delivery, response wit.Response) (resu
 		case fresh:
 			return nil, err
 		default:
-			w.task.log.Warn("the plugin failed to read a response; trying a fresh instance", "request",
-				delivery.Request.Method+" "+transport.PrintableTarget(delivery.Request.Target),
+			a.task.log.Warn("the plugin failed to read a response; trying a fresh instance",
+				"request", delivery.Request.Method+" "+transport.PrintableTarget(delivery.Request.Target),
 				"status", response.Status, "version", delivery.opened.code.Version(), "error", err)
 		}
 	}
 }
 
-func (w *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery, response wit.Response,
+func (a *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery, response wit.Response,
 	fresh bool) (results []wit.RowResult, err error) {
 	acquire := delivery.opened.code.Acquire
 	if fresh {
@@ -306,13 +306,13 @@ func (w *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery
 		return nil, err
 	}
 	defer delivery.opened.responseLock.Unlock()
-	w.task.count.settle.Start()
-	defer w.task.count.settle.Stop()
+	a.task.count.settle.Start()
+	defer a.task.count.settle.Stop()
 	var settled wit.ResponseResult
 	err = task.DoAcquired(ctx, delivery.opened.code, acquire, func(p Writer) error {
 		context := delivery.opened.currentContext().data
 		settled, err = p.HandleResponse(ctx, context, delivery.State, delivery.Delivery.Rows, response)
-		w.task.count.warnings.Add(int64(p.Warnings()))
+		a.task.count.warnings.Add(int64(p.Warnings()))
 		return err
 	})
 	if err != nil {
@@ -329,10 +329,10 @@ func (w *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery
 	}
 	if settled.Context != nil {
 		delivery.opened.updateContext(*settled.Context)
-		if w.task.o.InDoubt.MergeKnown(wit.KnownIn(*settled.Context)) {
-			w.task.tracker.apply(knownChanged{})
+		if a.task.o.InDoubt.MergeKnown(wit.KnownIn(*settled.Context)) {
+			a.task.tracker.apply(knownChanged{})
 			select {
-			case w.task.knownChanged <- struct{}{}:
+			case a.task.knownChanged <- struct{}{}:
 			default:
 			}
 		}

@@ -10,7 +10,8 @@ type encodingStarted struct{ items []*item }
 func (e encodingStarted) apply(*ledger) (out effects) {
 	for _, i := range e.items {
 		if p := i.partition; p.storedCommit == nil || !p.storedCommit.current {
-			p.dirty, out.ok = true, true
+			p.dirty = true
+			out.ok = true
 		}
 	}
 	return out
@@ -22,10 +23,10 @@ type deliveryAnnounced struct {
 	nonRepeatable bool
 }
 
-func (e deliveryAnnounced) apply(l *ledger) effects {
-	for _, i := range e.items {
+func (d deliveryAnnounced) apply(l *ledger) effects {
+	for _, i := range d.items {
 		i.partition.dirty = true
-		if e.nonRepeatable {
+		if d.nonRepeatable {
 			i.nonRepeatable++
 		}
 	}
@@ -41,8 +42,8 @@ func (storeRequested) apply(l *ledger) effects {
 
 type outcomeKnown struct{ items []*item }
 
-func (e outcomeKnown) apply(*ledger) (out effects) {
-	for _, i := range e.items {
+func (o outcomeKnown) apply(*ledger) (out effects) {
+	for _, i := range o.items {
 		i.nonRepeatable--
 		i.partition.dirty = true
 	}
@@ -64,13 +65,13 @@ type deliveryStart struct {
 	idle  bool
 }
 
-func (e deliveryStart) apply(l *ledger) effects {
+func (d deliveryStart) apply(l *ledger) effects {
 	type share struct {
 		rows      int
 		maxOffset int64
 	}
 	shares := make(map[*partition]share, 1)
-	for _, i := range e.items {
+	for _, i := range d.items {
 		if i.revoked() {
 			return effects{start: startRevoked}
 		}
@@ -79,12 +80,12 @@ func (e deliveryStart) apply(l *ledger) effects {
 	}
 	for p, total := range shares {
 		// The first unsettled record may always start, or the metadata would never get shorter.
-		first := p.startedRows == 0 && len(p.items) > 0 && slices.Contains(e.items, p.items[0])
-		if !l.fits(p, total.rows, total.maxOffset, e.idle || first) {
+		first := p.startedRows == 0 && len(p.items) > 0 && slices.Contains(d.items, p.items[0])
+		if !l.fits(p, total.rows, total.maxOffset, d.idle || first) {
 			return effects{start: startMetadataFull}
 		}
 	}
-	for _, i := range e.items {
+	for _, i := range d.items {
 		i.partition.startedRows++
 		i.partition.maxStarted = max(i.partition.maxStarted, i.offset)
 		i.attempted = true
@@ -109,12 +110,12 @@ type inFlightChanged struct {
 	delta int
 }
 
-func (e inFlightChanged) apply(*ledger) effects {
-	if e.delta > 0 && slices.ContainsFunc(e.items, (*item).revoked) {
+func (f inFlightChanged) apply(*ledger) effects {
+	if f.delta > 0 && slices.ContainsFunc(f.items, (*item).revoked) {
 		return effects{}
 	}
-	for _, i := range e.items {
-		i.partition.inFlightRows += e.delta
+	for _, i := range f.items {
+		i.partition.inFlightRows += f.delta
 	}
-	return effects{completed: e.delta < 0, ok: true}
+	return effects{completed: f.delta < 0, ok: true}
 }

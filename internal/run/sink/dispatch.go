@@ -51,7 +51,8 @@ func newDispatcher(t *Task) *dispatcher {
 
 // run writes batches until there are none left or the task stops. It returns when nothing is in flight.
 func (d *dispatcher) run(batches <-chan *batch) error {
-	t, stop := d.task, d.task.run.startCtx.Done()
+	t := d.task
+	stop := d.task.run.startCtx.Done()
 	for {
 		if finished, err := d.step(); finished {
 			return err
@@ -97,7 +98,10 @@ const inDoubtGrace = 5 * time.Second
 
 var errDone = errors.New("done")
 
-func (d *dispatcher) setNext(b *batch, ok bool) { d.next, d.closed = b, !ok }
+func (d *dispatcher) setNext(b *batch, ok bool) {
+	d.next = b
+	d.closed = !ok
+}
 
 func (d *dispatcher) mayReceive() bool { return d.next == nil && !d.closed }
 
@@ -277,7 +281,8 @@ func (d *dispatcher) abort(err error) error {
 
 // startBatch starts a received batch, or ends the task if that batch reports an error or that nothing is left to do.
 func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
-	t, idle := d.task, len(d.active) == 0
+	t := d.task
+	idle := len(d.active) == 0
 	// The order matters: the reader's error and idleness precede the conditions for records.
 	switch {
 	case b.err != nil:
@@ -292,8 +297,7 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 		return false, nil
 	case d.inDoubtErr != nil && !t.tracker.checksPending():
 		return true, d.inDoubtErr
-	case !idle && (t.plugin.UpgradePending() ||
-		d.bytes()+b.bytes()+t.tracker.bytes() > t.o.memoryLimits().active):
+	case !idle && (t.plugin.UpgradePending() || d.bytes()+b.bytes()+t.tracker.bytes() > t.o.memoryLimits().active):
 		return false, nil // until other batches have ended
 	}
 	if idle && t.plugin.UpgradePending() {
@@ -307,7 +311,8 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 	for i := range active.rows {
 		active.rows[i] = uint32(i)
 	}
-	d.next, d.active = nil, append(d.active, active)
+	d.next = nil
+	d.active = append(d.active, active)
 	t.o.Metrics.Batches.AddActive(len(b.rows.Rows))
 	d.encode(active)
 	return false, nil
@@ -335,7 +340,8 @@ func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
 
 func (d *dispatcher) encode(active *activeBatch) {
 	queued := d.queuedContext()
-	active.state, active.switchVersion = batchEncoding, false
+	active.state = batchEncoding
+	active.switchVersion = false
 	go func() {
 		var deliveries []delivery
 		var out outcome
@@ -368,7 +374,8 @@ func (d *dispatcher) merge(out *outcome) {
 func (d *dispatcher) onEncoded(active *activeBatch, deliveries []delivery, err error) {
 	switch active.remaining = len(deliveries); {
 	case errors.Is(err, errSwitchVersion):
-		active.switchVersion, active.state = true, batchWaiting
+		active.switchVersion = true
+		active.state = batchWaiting
 		return
 	case err != nil:
 		d.fail(err)

@@ -15,35 +15,35 @@ import (
 
 // encodeBatch has the plugin make requests of the rows of a batch. Before the first encoding of a partition it stores
 // metadata, because only then their maximum length is known.
-func (w *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
-	t := w.task
-	if err := t.sendToDLQ(&w.batch.outcome); err != nil {
+func (a *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
+	t := a.task
+	if err := t.sendToDLQ(&a.batch.outcome); err != nil {
 		return nil, err
 	}
-	if t.tracker.apply(encodingStarted{w.batch.items}).ok {
+	if t.tracker.apply(encodingStarted{a.batch.items}).ok {
 		if err := t.commit(t.run.requestCtx); errors.Is(err, kafka.ErrCommitMetadata) {
 			return nil, err
 		}
 	}
-	if len(w.rows) == 0 {
+	if len(a.rows) == 0 {
 		return nil, nil
 	}
-	if err := w.resolveRepeatable(); err != nil {
+	if err := a.resolveRepeatable(); err != nil {
 		return nil, err
 	}
 	var deliveries []delivery
-	portions := t.tracker.portions(w.batch.items, w.rows, t.o.InFlight)
+	portions := t.tracker.portions(a.batch.items, a.rows, t.o.InFlight)
 	for n, rows := range portions {
 		for _, row := range rows {
-			w.rowStates[row].portion = n
+			a.rowStates[row].portion = n
 		}
-		more, err := w.encodeWith(out, t.plugin.Opened(), rows, w.inheritInDoubt(rows), maySwitch)
+		more, err := a.encodeWith(out, t.plugin.Opened(), rows, a.inheritInDoubt(rows), maySwitch)
 		if errors.Is(err, errSwitchVersion) { // rejected and ignored rows of earlier portions are settled
-			w.requeueRows(deliveries)
+			a.requeueRows(deliveries)
 			for _, rest := range portions[n:] {
-				w.rows = append(w.rows, rest...)
+				a.rows = append(a.rows, rest...)
 			}
-			slices.Sort(w.rows)
+			slices.Sort(a.rows)
 		}
 		if err != nil {
 			return nil, err
@@ -53,17 +53,17 @@ func (w *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
 	return deliveries, nil
 }
 
-func (w *activeBatch) requeueRows(deliveries []delivery) {
-	w.deliveryBytes.Add(-bytesOf(deliveries))
-	w.rows = w.rows[:0]
+func (a *activeBatch) requeueRows(deliveries []delivery) {
+	a.deliveryBytes.Add(-bytesOf(deliveries))
+	a.rows = a.rows[:0]
 	for i := range deliveries {
-		w.rows = append(w.rows, deliveries[i].rows...)
+		a.rows = append(a.rows, deliveries[i].rows...)
 	}
-	slices.Sort(w.rows)
+	slices.Sort(a.rows)
 }
 
-func (w *activeBatch) encodeRows(out *outcome, rows []uint32, hints []wit.Hint) ([]delivery, error) {
-	return w.encodeWith(out, w.task.plugin.Opened(), rows, hints, keepVersion)
+func (a *activeBatch) encodeRows(out *outcome, rows []uint32, hints []wit.Hint) ([]delivery, error) {
+	return a.encodeWith(out, a.task.plugin.Opened(), rows, hints, keepVersion)
 }
 
 // checkTiming is when to send checks of rows in doubt. The zero value means at once.
@@ -72,27 +72,27 @@ type checkTiming bool
 // checkAfterPause waits first, because the service may still be processing the original requests.
 const checkAfterPause checkTiming = true
 
-func (w *activeBatch) encodeChecks(out *outcome, rows []uint32, timing checkTiming) ([]delivery, error) {
+func (a *activeBatch) encodeChecks(out *outcome, rows []uint32, timing checkTiming) ([]delivery, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n, row := range rows {
-		w.rowStates[row].hint = w.task.o.InDoubt.hint(w.batch.items[row].record)
-		hints[n] = wit.Hint{Row: uint32(n), Text: w.rowStates[row].hint}
+		a.rowStates[row].hint = a.task.o.InDoubt.hint(a.batch.items[row].record)
+		hints[n] = wit.Hint{Row: uint32(n), Text: a.rowStates[row].hint}
 	}
-	if w.task.run.isEnding() {
-		return nil, w.abandonChecks(out, rows)
+	if a.task.run.isEnding() {
+		return nil, a.abandonChecks(out, rows)
 	}
-	deliveries, err := w.encodeRows(out, rows, hints)
+	deliveries, err := a.encodeRows(out, rows, hints)
 	if err != nil {
-		w.task.log.Warn("rows in doubt could not be checked", "error", err)
-		return nil, w.abandonChecks(out, rows)
+		a.task.log.Warn("rows in doubt could not be checked", "error", err)
+		return nil, a.abandonChecks(out, rows)
 	}
 	if timing == checkAfterPause && slices.ContainsFunc(deliveries,
 		func(d delivery) bool { return d.uncheckable == nil }) {
-		if w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0) != nil {
-			return nil, w.abandonChecks(out, rows)
+		if a.task.o.Client.Retry().Wait(a.task.run.stopCtx, 0) != nil {
+			return nil, a.abandonChecks(out, rows)
 		}
 	}
 	return deliveries, nil
@@ -109,27 +109,27 @@ const (
 // errSwitchVersion: another version must encode the batch, once no delivery of the old one is in flight.
 var errSwitchVersion = errors.New("another version of the plugin takes over")
 
-func (w *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
+func (a *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
 	policy versionPolicy) ([]delivery, error) {
-	encoded, err := w.callEncode(opened, rows, hints, policy)
+	encoded, err := a.callEncode(opened, rows, hints, policy)
 	switch {
 	case encoded.trapped:
-		return w.bisect(out, encoded.opened, rows, hints, err)
+		return a.bisect(out, encoded.opened, rows, hints, err)
 	case err != nil:
 		return nil, err
 	}
-	return w.toDeliveries(out, rows, encoded)
+	return a.toDeliveries(out, rows, encoded)
 }
 
 // subset returns rows as the input of an encode call.
-func (w *activeBatch) subset(rows []uint32) (*record.Batch, record.RecordIDs) {
-	part := w.batch.rows.Subset(rows)
-	recordIDs := record.RecordIDs{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
+func (a *activeBatch) subset(rows []uint32) (*record.Batch, record.RecordIDs) {
+	part := a.batch.rows.Subset(rows)
+	recordIDs := record.RecordIDs{Topics: a.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
 		part.Rows[n].RowIndex = uint32(n)
 		// Not the transforms' timestamp: an ID that the plugin derives from it must stay the same in another run.
-		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record)
-		recordIDs.IDs[n] = w.batch.recordIDs.IDs[row]
+		part.Rows[n].Timestamp = timestampOf(a.batch.items[row].record)
+		recordIDs.IDs[n] = a.batch.recordIDs.IDs[row]
 	}
 	return part, recordIDs
 }
@@ -141,35 +141,36 @@ type encodeResult struct {
 	trapped bool // by the rows: a trap while the version is opened again is no row's fault
 }
 
-func (w *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []wit.Hint,
+func (a *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []wit.Hint,
 	policy versionPolicy) (encoded encodeResult, err error) {
-	part, recordIDs := w.subset(rows)
+	part, recordIDs := a.subset(rows)
 	encoded.opened = opened
 	began := time.Now()
 	for attempt, reopened := 0, false; ; {
-		w.task.count.encode.Start()
-		err = task.Do(w.task.run.requestCtx, encoded.opened.code, func(p Writer) error {
+		a.task.count.encode.Start()
+		err = task.Do(a.task.run.requestCtx, encoded.opened.code, func(p Writer) error {
 			encoded.context = encoded.opened.currentContext()
-			encoded.EncodeResult, err = p.Encode(w.task.run.requestCtx, encoded.context.data, part, recordIDs, hints)
+			encoded.EncodeResult, err = p.Encode(a.task.run.requestCtx, encoded.context.data, part, recordIDs, hints)
 			return err
 		})
-		w.task.count.encode.Stop()
+		a.task.count.encode.Stop()
 		switch {
 		case task.IsStale(err) && !reopened:
-			fresh, err := w.task.reopen(w.task.run.requestCtx, encoded.opened)
+			fresh, err := a.task.reopen(a.task.run.requestCtx, encoded.opened)
 			if err != nil {
 				return encoded, err
 			}
-			encoded.opened, reopened = fresh, true
+			encoded.opened = fresh
+			reopened = true
 			continue
-		case policy == maySwitch && w.task.plugin.ShouldRetry(err):
-			w.task.log.Warn("a new version of the plugin failed: the batch is encoded again", "version",
-				encoded.opened.code.Version(), "error", err)
+		case policy == maySwitch && a.task.plugin.ShouldRetry(err):
+			a.task.log.Warn("a new version of the plugin failed: the batch is encoded again",
+				"version", encoded.opened.code.Version(), "error", err)
 			return encoded, errSwitchVersion
-		case isTransient(err) && (attempt < w.task.o.Client.Retry().Times() ||
-			w.task.o.Retry.Allows(time.Since(began))):
+		case isTransient(err) && (attempt < a.task.o.Client.Retry().Times() ||
+			a.task.o.Retry.Allows(time.Since(began))):
 			attempt++
-			if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
+			if err := a.task.o.Client.Retry().Wait(a.task.run.stopCtx, 0); err != nil {
 				return encoded, err
 			}
 			continue
@@ -178,21 +179,21 @@ func (w *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []w
 	}
 	encoded.trapped = errors.As(err, new(*plugin.Trap))
 	if err != nil && !encoded.trapped {
-		err = w.rowsError(rows, "encode", err)
+		err = a.rowsError(rows, "encode", err)
 	}
 	return encoded, err
 }
 
 // bisect encodes two halves of rows that trap the plugin, to find the row that does: only that one is rejected, so that
 // it does not stop the connector for ever (RATIONALE.md P32).
-func (w *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
+func (a *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
 	err error) ([]delivery, error) {
 	if len(rows) == 1 {
-		if w.rowStates[rows[0]].inDoubt != nil {
-			return []delivery{w.uncheckable(rows[0], err)}, nil
+		if a.rowStates[rows[0]].inDoubt != nil {
+			return []delivery{a.uncheckable(rows[0], err)}, nil
 		}
-		w.rejectRow(out, rows[0], task.StageEncode, err)
-		return nil, w.task.sendToDLQ(out)
+		a.rejectRow(out, rows[0], task.StageEncode, err)
+		return nil, a.task.sendToDLQ(out)
 	}
 	var deliveries []delivery
 	middle := len(rows) / 2
@@ -203,7 +204,7 @@ func (w *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32,
 				halfHints = append(halfHints, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
 			}
 		}
-		more, err := w.encodeWith(out, opened, rows[half[0]:half[1]], halfHints, keepVersion)
+		more, err := a.encodeWith(out, opened, rows[half[0]:half[1]], halfHints, keepVersion)
 		if err != nil {
 			return nil, err
 		}
@@ -214,28 +215,28 @@ func (w *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32,
 
 // toDeliveries returns the deliveries of the rows that the plugin has made requests of, and settles or rejects the
 // others.
-func (w *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeResult) ([]delivery, error) {
-	t := w.task
+func (a *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeResult) ([]delivery, error) {
+	t := a.task
 	deliveries := make([]delivery, 0, len(encoded.Ready))
 	for _, row := range encoded.Ignored {
-		if w.rowStates[rows[row]].inDoubt != nil {
-			deliveries = append(deliveries, w.uncheckable(rows[row], errors.New("the plugin ignores it")))
+		if a.rowStates[rows[row]].inDoubt != nil {
+			deliveries = append(deliveries, a.uncheckable(rows[row], errors.New("the plugin ignores it")))
 			continue
 		}
 		t.count.ignored.Add(1)
-		w.settleRow(out, rows[row])
+		a.settleRow(out, rows[row])
 	}
 	for i := range encoded.Rejected {
 		rowErr := &encoded.Rejected[i]
-		if w.rowStates[rows[rowErr.RowIndex]].inDoubt != nil {
-			deliveries = append(deliveries, w.uncheckable(rows[rowErr.RowIndex], &rowErr.Error))
+		if a.rowStates[rows[rowErr.RowIndex]].inDoubt != nil {
+			deliveries = append(deliveries, a.uncheckable(rows[rowErr.RowIndex], &rowErr.Error))
 			continue
 		}
 		if isCallError(&rowErr.Error) {
 			t.count.errors.Add()
-			return nil, &recordError{item: w.batch.items[rows[rowErr.RowIndex]], stage: "encode", err: &rowErr.Error}
+			return nil, &recordError{item: a.batch.items[rows[rowErr.RowIndex]], stage: "encode", err: &rowErr.Error}
 		}
-		w.rejectRow(out, rows[rowErr.RowIndex], task.StageEncode, &rowErr.Error)
+		a.rejectRow(out, rows[rowErr.RowIndex], task.StageEncode, &rowErr.Error)
 	}
 	if err := t.sendToDLQ(out); err != nil {
 		return nil, err
@@ -244,21 +245,21 @@ func (w *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeRe
 		if len(ready.Rows) == 0 {
 			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(encoded.Ready))
 		}
-		next := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: encoded.opened,
+		next := delivery{Delivery: ready, active: a, rows: make([]uint32, len(ready.Rows)), opened: encoded.opened,
 			context: encoded.context}
 		for n, row := range ready.Rows {
 			next.rows[n] = rows[row]
 		}
-		more, err := w.requireReads(next)
+		more, err := a.requireReads(next)
 		if err != nil {
 			return nil, err
 		}
 		deliveries = append(deliveries, more...)
 	}
-	if maxBytes := int64(w.batch.bytes()) + maxDeliveryBytes; w.deliveryBytes.Add(bytesOf(deliveries)) > maxBytes {
-		return nil, w.rowsError(rows, "encode", fmt.Errorf("the plugin made more than %d bytes of requests and states "+
+	if maxBytes := int64(a.batch.bytes()) + maxDeliveryBytes; a.deliveryBytes.Add(bytesOf(deliveries)) > maxBytes {
+		return nil, a.rowsError(rows, "encode", fmt.Errorf("the plugin made more than %d bytes of requests and states "+
 			"for the %d rows of the batch: reduce consumer.override.max.poll.records", maxBytes,
-			len(w.batch.rows.Rows)))
+			len(a.batch.rows.Rows)))
 	}
 	return deliveries, nil
 }

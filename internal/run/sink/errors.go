@@ -60,7 +60,8 @@ func takesPrecedence(err, other error) bool {
 	if !errors.As(other, &b) {
 		return true
 	}
-	x, y := a.item.record, b.item.record
+	x := a.item.record
+	y := b.item.record
 	return cmp.Or(strings.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition),
 		cmp.Compare(x.Offset, y.Offset)) < 0
 }

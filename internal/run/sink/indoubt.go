@@ -11,32 +11,32 @@ import (
 )
 
 // markInDoubt marks a row that may have been written. Only a check or an operator decides whether to write it again.
-func (w *activeBatch) markInDoubt(row uint32, reason error) {
-	w.rowStates[row].inDoubt = &inDoubt{failure: w.task.markInDoubt(w.batch.items[row], reason)}
+func (a *activeBatch) markInDoubt(row uint32, reason error) {
+	a.rowStates[row].inDoubt = &inDoubt{failure: a.task.markInDoubt(a.batch.items[row], reason)}
 }
 
 // inheritInDoubt marks rows that an earlier task left in doubt. With the hints the plugin makes checks of them.
-func (w *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
+func (a *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
 	for n, row := range rows {
-		item := w.batch.items[row]
-		reason := w.task.o.InDoubt.cause(item.record)
+		item := a.batch.items[row]
+		reason := a.task.o.InDoubt.cause(item.record)
 		if reason == nil {
 			continue
 		}
-		w.rowStates[row].inDoubt = &inDoubt{failure: &recordError{item: item, err: reason, inDoubt: true,
+		a.rowStates[row].inDoubt = &inDoubt{failure: &recordError{item: item, err: reason, inDoubt: true,
 			stage: "it may have been written or not by a task that failed, and is not sent again"}, inherited: true}
-		w.rowStates[row].hint = w.task.o.InDoubt.hint(item.record)
-		hints = append(hints, wit.Hint{Row: uint32(n), Text: w.rowStates[row].hint})
+		a.rowStates[row].hint = a.task.o.InDoubt.hint(item.record)
+		hints = append(hints, wit.Hint{Row: uint32(n), Text: a.rowStates[row].hint})
 	}
 	return hints
 }
 
 // resolveRepeatable resolves records that are in doubt only because the metadata are about another log
 // ([Task.restorePartition]), if all of their requests are repeatable: these need no check.
-func (w *activeBatch) resolveRepeatable() error {
+func (a *activeBatch) resolveRepeatable() error {
 	var rows []uint32
-	for _, row := range w.rows {
-		if w.task.o.InDoubt.relocatedInDoubt(w.batch.items[row].record) {
+	for _, row := range a.rows {
+		if a.task.o.InDoubt.relocatedInDoubt(a.batch.items[row].record) {
 			rows = append(rows, row)
 		}
 	}
@@ -45,10 +45,10 @@ func (w *activeBatch) resolveRepeatable() error {
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n := range hints {
-		moved := strings.TrimPrefix(w.task.o.InDoubt.hint(w.batch.items[rows[n]].record), wit.HintUncertain+" ")
+		moved := strings.TrimPrefix(a.task.o.InDoubt.hint(a.batch.items[rows[n]].record), wit.HintUncertain+" ")
 		hints[n] = wit.Hint{Row: uint32(n), Text: moved}
 	}
-	encoded, err := w.callEncode(w.task.plugin.Opened(), rows, hints, maySwitch)
+	encoded, err := a.callEncode(a.task.plugin.Opened(), rows, hints, maySwitch)
 	if encoded.trapped { // the checks of these rows find the one that traps
 		return nil
 	}
@@ -56,20 +56,20 @@ func (w *activeBatch) resolveRepeatable() error {
 	for i := range encoded.Rejected {
 		// possibly due to an earlier run's knowledge, which only checks get
 		if f := &encoded.Rejected[i]; isCallError(&f.Error) {
-			nonRepeatable[w.batch.items[rows[f.RowIndex]]] = true
+			nonRepeatable[a.batch.items[rows[f.RowIndex]]] = true
 		}
 	}
 	for _, ready := range encoded.Ready {
 		for _, row := range ready.Rows {
-			i := w.batch.items[rows[row]]
+			i := a.batch.items[rows[row]]
 			nonRepeatable[i] = nonRepeatable[i] || !ready.Request.Repeatable
 		}
 	}
 	for _, row := range rows {
-		if i := w.batch.items[row]; err == nil && !nonRepeatable[i] {
-			w.task.o.InDoubt.resolve(idOf(i.record))
-			w.task.tracker.apply(inDoubtChecked{[]*item{i}})
-			w.task.tracker.apply(inDoubtChanged{i})
+		if i := a.batch.items[row]; err == nil && !nonRepeatable[i] {
+			a.task.o.InDoubt.resolve(idOf(i.record))
+			a.task.tracker.apply(inDoubtChecked{[]*item{i}})
+			a.task.tracker.apply(inDoubtChanged{i})
 		}
 	}
 	return err
@@ -77,16 +77,16 @@ func (w *activeBatch) resolveRepeatable() error {
 
 // requireReads returns the delivery unchanged unless it would write rows in doubt: these become uncheckable. If it
 // would write other rows with them, the task fails, because those would be sent after later rows of their keys.
-func (w *activeBatch) requireReads(planned delivery) (deliveries []delivery, err error) {
+func (a *activeBatch) requireReads(planned delivery) (deliveries []delivery, err error) {
 	inDoubt := slices.DeleteFunc(slices.Clone(planned.rows),
-		func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
+		func(row uint32) bool { return a.rowStates[row].inDoubt == nil })
 	if planned.isRead() || len(inDoubt) == 0 {
 		return []delivery{planned}, nil
 	}
 	reason := errors.New("the plugin returned " + cmp.Or(planned.Request.Method, "a request without a method") +
 		" as the check: expected GET or HEAD")
 	for _, row := range inDoubt {
-		deliveries = append(deliveries, w.uncheckable(row, reason))
+		deliveries = append(deliveries, a.uncheckable(row, reason))
 	}
 	if len(inDoubt) < len(planned.rows) {
 		return nil, deliveries[0].uncheckable.failure
@@ -94,19 +94,19 @@ func (w *activeBatch) requireReads(planned delivery) (deliveries []delivery, err
 	return deliveries, nil
 }
 
-func (w *activeBatch) allInDoubt(j *delivery) bool {
-	return !slices.ContainsFunc(j.rows, func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
+func (a *activeBatch) allInDoubt(j *delivery) bool {
+	return !slices.ContainsFunc(j.rows, func(row uint32) bool { return a.rowStates[row].inDoubt == nil })
 }
 
 // uncheckable returns a placeholder for a row in doubt that cannot be checked: when it would be sent, the task fails.
-func (w *activeBatch) uncheckable(row uint32, reason error) delivery {
-	return delivery{active: w, rows: []uint32{row}, uncheckable: w.rowStates[row].inDoubt.withReason(reason)}
+func (a *activeBatch) uncheckable(row uint32, reason error) delivery {
+	return delivery{active: a, rows: []uint32{row}, uncheckable: a.rowStates[row].inDoubt.withReason(reason)}
 }
 
-func (w *activeBatch) abandonChecks(out *outcome, rows []uint32) (failure error) {
+func (a *activeBatch) abandonChecks(out *outcome, rows []uint32) (failure error) {
 	for _, row := range rows {
-		if d := w.rowStates[row].inDoubt; d.inherited {
-			w.task.tracker.apply(inDoubtChecked{w.batch.items[row : row+1]})
+		if d := a.rowStates[row].inDoubt; d.inherited {
+			a.task.tracker.apply(inDoubtChecked{a.batch.items[row : row+1]})
 			out.addInDoubt(d.failure)
 		} else if takesPrecedence(d.failure, failure) {
 			failure = d.failure
@@ -115,42 +115,42 @@ func (w *activeBatch) abandonChecks(out *outcome, rows []uint32) (failure error)
 	return failure
 }
 
-func (w *activeBatch) resolve(row uint32) {
-	if w.rowStates[row].inDoubt == nil {
+func (a *activeBatch) resolve(row uint32) {
+	if a.rowStates[row].inDoubt == nil {
 		return
 	}
-	w.rowStates[row].inDoubt = nil
-	item := w.batch.items[row]
-	w.task.tracker.apply(inDoubtChecked{w.batch.items[row : row+1]})
-	for other, i := range w.batch.items {
-		if i == item && w.rowStates[other].inDoubt != nil {
+	a.rowStates[row].inDoubt = nil
+	item := a.batch.items[row]
+	a.task.tracker.apply(inDoubtChecked{a.batch.items[row : row+1]})
+	for other, i := range a.batch.items {
+		if i == item && a.rowStates[other].inDoubt != nil {
 			return
 		}
 	}
-	w.task.o.InDoubt.resolve(idOf(item.record))
-	w.task.tracker.apply(inDoubtChanged{item})
+	a.task.o.InDoubt.resolve(idOf(item.record))
+	a.task.tracker.apply(inDoubtChanged{item})
 }
 
-func (w *activeBatch) handleInconclusiveCheck(out *outcome, row uint32, pluginErr *wit.Error,
+func (a *activeBatch) handleInconclusiveCheck(out *outcome, row uint32, pluginErr *wit.Error,
 	retryable bool) (retry bool, err error) {
-	t := w.task
+	t := a.task
 	t.count.errors.Add()
-	if retryable && t.countFailure(&w.rowStates[row].failures, true) && t.run.stopCtx.Err() == nil {
+	if retryable && t.countFailure(&a.rowStates[row].failures, true) && t.run.stopCtx.Err() == nil {
 		t.o.Metrics.Retries.Add(1)
-		task.LogRetry(t.log, t.o.Client, "the row in doubt is checked again", "record", w.batch.items[row].String(),
+		task.LogRetry(t.log, t.o.Client, "the row in doubt is checked again", "record", a.batch.items[row].String(),
 			"error", pluginErr)
 		return true, nil
 	}
-	return false, w.leaveInDoubt(out, row, pluginErr)
+	return false, a.leaveInDoubt(out, row, pluginErr)
 }
 
 // leaveInDoubt fails the task by a row that cannot be checked: at once, or if inherited after the other checks.
-func (w *activeBatch) leaveInDoubt(out *outcome, row uint32, reason error) error {
-	inDoubt := w.rowStates[row].inDoubt.withReason(reason)
+func (a *activeBatch) leaveInDoubt(out *outcome, row uint32, reason error) error {
+	inDoubt := a.rowStates[row].inDoubt.withReason(reason)
 	if !inDoubt.inherited {
 		return inDoubt.failure
 	}
-	w.task.tracker.apply(inDoubtChecked{w.batch.items[row : row+1]})
+	a.task.tracker.apply(inDoubtChecked{a.batch.items[row : row+1]})
 	out.addInDoubt(inDoubt.failure)
 	return nil
 }
@@ -162,15 +162,15 @@ func requestsCheck(hint string) bool {
 
 // handleCheckRetry handles a check that the plugin answers with a retry. Without an error and without the hint
 // `uncertain`, the row was not written: it is encoded again.
-func (w *activeBatch) handleCheckRetry(out *outcome, row uint32, r *wit.Retry) (retry bool, err error) {
+func (a *activeBatch) handleCheckRetry(out *outcome, row uint32, r *wit.Retry) (retry bool, err error) {
 	if r.Error != nil {
-		return w.handleInconclusiveCheck(out, row, r.Error, true)
+		return a.handleInconclusiveCheck(out, row, r.Error, true)
 	}
-	if retry, err = w.countRepeat(row, r); err != nil {
-		return false, w.leaveInDoubt(out, row, err)
+	if retry, err = a.countRepeat(row, r); err != nil {
+		return false, a.leaveInDoubt(out, row, err)
 	}
 	if !requestsCheck(r.Hint) {
-		w.resolve(row)
+		a.resolve(row)
 	}
 	return retry, nil
 }

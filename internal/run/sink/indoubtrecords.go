@@ -34,88 +34,90 @@ var emptyInDoubt = &inDoubtPartition{}
 type inDoubtRecord struct {
 	cause error
 	// used counts the decisions to send it again that were used up; resending means that one is being carried out.
-	used                     int
-	resending, resendCounted bool // resendCounted means that used includes it
+	used int
+	// resendCounted means that used includes it
+	resending     bool
+	resendCounted bool
 	// resolved means that it is not in doubt now; used counts if it comes into doubt again.
 	resolved bool
 }
 
 // The caller of partition, record, forget and isRelocated holds mu.
-func (u *InDoubtRecords) partition(tp topicPartition) *inDoubtPartition {
-	return cmp.Or(u.partitions[tp], emptyInDoubt)
+func (i *InDoubtRecords) partition(tp topicPartition) *inDoubtPartition {
+	return cmp.Or(i.partitions[tp], emptyInDoubt)
 }
 
-func (u *InDoubtRecords) record(r recordID) *inDoubtRecord {
-	return u.partition(r.topicPartition()).records[r.offset]
+func (i *InDoubtRecords) record(r recordID) *inDoubtRecord {
+	return i.partition(r.topicPartition()).records[r.offset]
 }
 
-func (u *InDoubtRecords) forget(r recordID) {
-	if p := u.partitions[r.topicPartition()]; p != nil {
+func (i *InDoubtRecords) forget(r recordID) {
+	if p := i.partitions[r.topicPartition()]; p != nil {
 		delete(p.records, r.offset)
 		p.open = removeOffset(p.open, r.offset)
 	}
 }
 
-func (u *InDoubtRecords) isRelocated(r recordID) bool {
-	p := u.partition(r.topicPartition())
+func (i *InDoubtRecords) isRelocated(r recordID) bool {
+	p := i.partition(r.topicPartition())
 	return p.relocated != nil && containsRange([]offsetRange{*p.relocated}, offsetRange{r.offset, r.offset}) &&
 		containsSorted(p.open, offsetRange{r.offset, r.offset})
 }
 
 // MergeKnown adds what the plugin knows and reports whether that is new.
-func (u *InDoubtRecords) MergeKnown(known wit.Known) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	before := u.known
-	u.known = u.known.With(known)
-	return u.known != before
+func (i *InDoubtRecords) MergeKnown(known wit.Known) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	before := i.known
+	i.known = i.known.With(known)
+	return i.known != before
 }
 
 // Known returns what the plugin knows, from this run or an earlier one.
-func (u *InDoubtRecords) Known() wit.Known {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.known
+func (i *InDoubtRecords) Known() wit.Known {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.known
 }
 
-func (u *InDoubtRecords) hint(r *kgo.Record) string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+func (i *InDoubtRecords) hint(r *kgo.Record) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	hint := wit.HintUncertain
-	if u.isRelocated(idOf(r)) {
+	if i.isRelocated(idOf(r)) {
 		hint += " " + wit.HintMoved
 	}
-	if u.known != "" {
-		hint += " " + wit.HintKnown + string(u.known)
+	if i.known != "" {
+		hint += " " + wit.HintKnown + string(i.known)
 	}
 	return hint
 }
 
-func (u *InDoubtRecords) setRelocated(tp topicPartition, relocated offsetRange) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if p := u.partitions[tp]; p != nil {
+func (i *InDoubtRecords) setRelocated(tp topicPartition, relocated offsetRange) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if p := i.partitions[tp]; p != nil {
 		p.relocated = &relocated
 	}
 }
 
-func (u *InDoubtRecords) relocatedInDoubt(r *kgo.Record) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.isRelocated(idOf(r)) && !u.record(idOf(r)).resending
+func (i *InDoubtRecords) relocatedInDoubt(r *kgo.Record) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.isRelocated(idOf(r)) && !i.record(idOf(r)).resending
 }
 
 // add puts a record in doubt. If a decision to send it again was being carried out, that is used up.
-func (u *InDoubtRecords) add(id recordID, reason error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.partitions == nil {
-		u.partitions = map[topicPartition]*inDoubtPartition{}
+func (i *InDoubtRecords) add(id recordID, reason error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.partitions == nil {
+		i.partitions = map[topicPartition]*inDoubtPartition{}
 	}
-	partition := u.partitions[id.topicPartition()]
+	partition := i.partitions[id.topicPartition()]
 	if partition == nil {
 		partition = &inDoubtPartition{records: map[int64]*inDoubtRecord{}}
-		u.partitions[id.topicPartition()] = partition
+		i.partitions[id.topicPartition()] = partition
 	}
 	record := partition.records[id.offset]
 	partition.open = addOffset(partition.open, id.offset)
@@ -123,14 +125,17 @@ func (u *InDoubtRecords) add(id recordID, reason error) {
 	case record == nil:
 		partition.records[id.offset] = &inDoubtRecord{cause: reason}
 	case record.resending || record.resolved:
-		record.cause, record.resending, record.resendCounted, record.resolved = reason, false, false, false
+		record.cause = reason
+		record.resending = false
+		record.resendCounted = false
+		record.resolved = false
 	}
 }
 
-func (u *InDoubtRecords) count() (n int) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for _, p := range u.partitions {
+func (i *InDoubtRecords) count() (n int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, p := range i.partitions {
 		for _, d := range p.records {
 			if !d.resending && !d.resolved {
 				n++
@@ -140,43 +145,48 @@ func (u *InDoubtRecords) count() (n int) {
 	return n
 }
 
-func (u *InDoubtRecords) resolve(id recordID) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if d := u.record(id); d != nil && d.used > 0 {
-		d.resolved, d.resending, d.resendCounted = true, false, false
-		p := u.partitions[id.topicPartition()]
+func (i *InDoubtRecords) resolve(id recordID) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if d := i.record(id); d != nil && d.used > 0 {
+		d.resolved = true
+		d.resending = false
+		d.resendCounted = false
+		p := i.partitions[id.topicPartition()]
 		p.open = removeOffset(p.open, id.offset)
 	} else {
-		u.forget(id)
+		i.forget(id)
 	}
 }
 
-func (u *InDoubtRecords) restoreDecisions(id recordID, used int) {
-	u.add(id, nil)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	d, p := u.record(id), u.partitions[id.topicPartition()]
-	d.used, d.resolved, p.hasUsedDecisions = max(d.used, used), true, true
+func (i *InDoubtRecords) restoreDecisions(id recordID, used int) {
+	i.add(id, nil)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	d := i.record(id)
+	p := i.partitions[id.topicPartition()]
+	d.used = max(d.used, used)
+	d.resolved = true
+	p.hasUsedDecisions = true
 	p.open = removeOffset(p.open, id.offset)
 }
 
 // decide puts a record of the metadata in doubt and reports whether to send it again: requested is how often the
 // operator's setting names it, used how often that was carried out according to the metadata. A record that the setting
 // does not name any more can be named again later. A resend that a revoked task has not finished stays pending.
-func (u *InDoubtRecords) decide(id recordID, reason error, requested, used int) (resend bool) {
-	u.mu.Lock()
-	decided := u.record(id) != nil && u.record(id).resending
-	u.mu.Unlock()
+func (i *InDoubtRecords) decide(id recordID, reason error, requested, used int) (resend bool) {
+	i.mu.Lock()
+	decided := i.record(id) != nil && i.record(id).resending
+	i.mu.Unlock()
 	if decided {
 		return true
 	}
-	u.add(id, reason)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	record := u.record(id)
+	i.add(id, reason)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	record := i.record(id)
 	if used > 0 {
-		u.partitions[id.topicPartition()].hasUsedDecisions = true
+		i.partitions[id.topicPartition()].hasUsedDecisions = true
 	}
 	switch record.used = max(record.used, used); {
 	case requested == 0:
@@ -187,49 +197,49 @@ func (u *InDoubtRecords) decide(id recordID, reason error, requested, used int) 
 	return record.resending
 }
 
-func (u *InDoubtRecords) useDecision(id recordID) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if d := u.record(id); d != nil && d.resending && !d.resendCounted {
+func (i *InDoubtRecords) useDecision(id recordID) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if d := i.record(id); d != nil && d.resending && !d.resendCounted {
 		d.resendCounted = true
 		d.used++
-		u.partitions[id.topicPartition()].hasUsedDecisions = true
+		i.partitions[id.topicPartition()].hasUsedDecisions = true
 	}
 }
 
-func (u *InDoubtRecords) remove(id recordID) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.forget(id)
+func (i *InDoubtRecords) remove(id recordID) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.forget(id)
 }
 
 // cause returns why a record is in doubt, nil if it is not or is sent again anyway.
-func (u *InDoubtRecords) cause(r *kgo.Record) error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if d := u.record(idOf(r)); d != nil && !d.resending && !d.resolved {
+func (i *InDoubtRecords) cause(r *kgo.Record) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if d := i.record(idOf(r)); d != nil && !d.resending && !d.resolved {
 		return d.cause
 	}
 	return nil
 }
 
-func (u *InDoubtRecords) isResent(r *kgo.Record) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	d := u.record(idOf(r))
+func (i *InDoubtRecords) isResent(r *kgo.Record) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	d := i.record(idOf(r))
 	return d != nil && d.resending
 }
 
-func (u *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return rangesFrom(u.partition(tp).open, next)
+func (i *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return rangesFrom(i.partition(tp).open, next)
 }
 
-func (u *InDoubtRecords) relocatedAndKnown(tp topicPartition, next int64) (relocated []offsetRange, known wit.Known) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	partition := u.partition(tp)
+func (i *InDoubtRecords) relocatedAndKnown(tp topicPartition, next int64) (relocated []offsetRange, known wit.Known) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	partition := i.partition(tp)
 	if open := rangesFrom(partition.open, next); len(open) > 0 && partition.relocated != nil {
 		s := offsetRange{max(partition.relocated.first, open[0].first),
 			min(partition.relocated.last, open[len(open)-1].last)}
@@ -237,13 +247,13 @@ func (u *InDoubtRecords) relocatedAndKnown(tp topicPartition, next int64) (reloc
 			relocated = []offsetRange{s}
 		}
 	}
-	return relocated, u.known
+	return relocated, i.known
 }
 
-func (u *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRange {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	partition := u.partition(tp)
+func (i *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRange {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	partition := i.partition(tp)
 	if !partition.hasUsedDecisions {
 		return nil
 	}
@@ -259,12 +269,12 @@ func (u *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRa
 
 const maxListedRecords = 1000
 
-func (u *InDoubtRecords) names() (all, resent []string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+func (i *InDoubtRecords) names() (all, resent []string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	ranges := map[topicPartition][]offsetRange{}
 	n := 0
-	for tp, p := range u.partitions {
+	for tp, p := range i.partitions {
 		for offset, record := range p.records {
 			if record.resending || record.resolved {
 				continue

@@ -89,7 +89,9 @@ const wholeRecord = -1
 // failedRecord returns the dead letter of a rejected record. replayed is the one that it was replayed from, or zero.
 func (i *item) failedRecord(replayed task.DeadLetter) FailedRecord {
 	failed := i.rejected.failure
-	failed.Rows, failed.Replays, failed.Original = replayed.Rows, replayed.Replays, replayed.Original
+	failed.Rows = replayed.Rows
+	failed.Replays = replayed.Replays
+	failed.Original = replayed.Original
 	failed.ReplayedFrom = replayed.Position
 	if !i.rejected.whole {
 		failed.Rows = task.NewRowSubset(i.rows, i.rejected.parts)

@@ -25,7 +25,9 @@ type ledger struct {
 	capacity
 	// Requests wait until what they depend on is stored. pendingSeq numbers the requests to store something, durableSeq
 	// is the last one that a commit has stored, knownSeq that of the plugin's knowledge.
-	pendingSeq, durableSeq, knownSeq int
+	pendingSeq int
+	durableSeq int
+	knownSeq   int
 }
 
 func newLedger(d inDoubtLookup) ledger {
@@ -63,7 +65,8 @@ type offsetReset struct {
 
 // snapshot reports which records are settled, and which would be in doubt if the task ended now.
 func (l *ledger) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
-	settled, inDoubt = make([]bool, len(records)), make([]bool, len(records))
+	settled = make([]bool, len(records))
+	inDoubt = make([]bool, len(records))
 	items := map[recordID]*item{}
 	inDoubtRanges := map[topicPartition][]offsetRange{}
 	for id, partition := range l.partitions {
@@ -91,8 +94,8 @@ func (l *ledger) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
 // assigned starts partitions; offsetFetched follows for each.
 type assigned struct{ partitions map[string][]int32 }
 
-func (e assigned) apply(l *ledger) (out effects) {
-	for tp := range eachPartition(e.partitions) {
+func (a assigned) apply(l *ledger) (out effects) {
+	for tp := range eachPartition(a.partitions) {
 		l.partitions[tp] = &partition{tp: tp, maxStarted: -1,
 			commitState: commitState{committed: offsetUnknown, baseOffset: -1}}
 	}
@@ -102,8 +105,8 @@ func (e assigned) apply(l *ledger) (out effects) {
 // revoking stops new deliveries of partitions; revoked follows.
 type revoking struct{ partitions map[string][]int32 }
 
-func (e revoking) apply(l *ledger) (out effects) {
-	for tp := range eachPartition(e.partitions) {
+func (r revoking) apply(l *ledger) (out effects) {
+	for tp := range eachPartition(r.partitions) {
 		if p := l.partitions[tp]; p != nil {
 			p.revoked = true
 		}
@@ -117,14 +120,15 @@ type revoked struct {
 	lost       bool
 }
 
-func (e revoked) apply(l *ledger) effects {
+func (r revoked) apply(l *ledger) effects {
 	out := effects{offsets: kafka.Offsets{}}
-	for tp := range eachPartition(e.partitions) {
+	for tp := range eachPartition(r.partitions) {
 		partition := l.partitions[tp]
 		if partition == nil {
 			continue
 		}
-		if partition.revoked = true; !e.lost {
+		partition.revoked = true
+		if !r.lost {
 			partition.addToCommit(out.offsets)
 		}
 		out.revoked = append(out.revoked, partition)

@@ -20,9 +20,12 @@ import (
 // of offsets in doubt for that reason, in the text `moved=0-8`. `known=nGa3,f81x` is what the plugin knew of the
 // service, see [wit.Known].
 type metadata struct {
-	inDoubt, usedDecisions, inFlight, settled []offsetRange
-	relocated                                 []offsetRange // one range at most
-	known                                     wit.Known
+	inDoubt       []offsetRange
+	usedDecisions []offsetRange
+	inFlight      []offsetRange
+	settled       []offsetRange
+	relocated     []offsetRange // one range at most
+	known         wit.Known
 }
 
 const inDoubtName, decidedName, inFlightName, settledName = "uncertain", "decided", "sent", "settled"
@@ -35,33 +38,33 @@ const reachName = "reach"
 // listOnlyLength is the length of lists up to which a bitmap is not tried.
 const listOnlyLength = 64
 
-func (n metadata) encode(next int64) (text string) {
-	if lists := n.listsLength(next); lists > listOnlyLength {
-		if bitmap := n.encodeBitmap(next); bitmap != "" && len(bitmap) < lists {
+func (m metadata) encode(next int64) (text string) {
+	if lists := m.listsLength(next); lists > listOnlyLength {
+		if bitmap := m.encodeBitmap(next); bitmap != "" && len(bitmap) < lists {
 			text = bitmap
 		}
 	}
 	if text == "" {
-		text = n.encodeLists(next)
+		text = m.encodeLists(next)
 	}
-	if len(n.relocated) > 0 {
-		text += " " + relocatedName + "=" + offsetRange{n.relocated[0].first - next,
-			n.relocated[0].last - next}.String()
+	if len(m.relocated) > 0 {
+		text += " " + relocatedName + "=" + offsetRange{m.relocated[0].first - next,
+			m.relocated[0].last - next}.String()
 	}
-	if n.known != "" {
-		text += " " + knownName + "=" + string(n.known)
+	if m.known != "" {
+		text += " " + knownName + "=" + string(m.known)
 	}
 	return strings.TrimPrefix(text, " ")
 }
 
 // lastOffsets returns the last offset, and the last that was read (settled or in flight); next-1 for none.
-func (n metadata) lastOffsets(next int64) (all, read int64) {
+func (m metadata) lastOffsets(next int64) (all, read int64) {
 	read = next - 1
-	for _, s := range slices.Concat(n.settled, n.inFlight) {
+	for _, s := range slices.Concat(m.settled, m.inFlight) {
 		read = max(read, s.last)
 	}
 	all = read
-	for _, s := range n.inDoubt {
+	for _, s := range m.inDoubt {
 		all = max(all, s.last)
 	}
 	return all, read
@@ -72,13 +75,13 @@ type namedRanges struct {
 	ranges []offsetRange
 }
 
-func (n metadata) namedLists() [4]namedRanges {
-	return [...]namedRanges{{inDoubtName, n.inDoubt}, {decidedName, n.usedDecisions}, {inFlightName, n.inFlight},
-		{settledName, n.settled}}
+func (m metadata) namedLists() [4]namedRanges {
+	return [...]namedRanges{{inDoubtName, m.inDoubt}, {decidedName, m.usedDecisions}, {inFlightName, m.inFlight},
+		{settledName, m.settled}}
 }
 
-func (n metadata) listsLength(next int64) (length int) {
-	for _, list := range n.namedLists() {
+func (m metadata) listsLength(next int64) (length int) {
+	for _, list := range m.namedLists() {
 		if len(list.ranges) == 0 {
 			continue
 		}
@@ -90,10 +93,10 @@ func (n metadata) listsLength(next int64) (length int) {
 	return max(length-1, 0)
 }
 
-func (s offsetRange) cost(next int64) int {
-	n := digits(s.first-next) + 1
-	if s.last > s.first {
-		n += digits(s.last-next) + 1
+func (o offsetRange) cost(next int64) int {
+	n := digits(o.first-next) + 1
+	if o.last > o.first {
+		n += digits(o.last-next) + 1
 	}
 	return n
 }
@@ -105,9 +108,9 @@ func digits(n int64) (count int) {
 	return count
 }
 
-func (n metadata) encodeLists(next int64) string {
+func (m metadata) encodeLists(next int64) string {
 	var out strings.Builder
-	for _, list := range n.namedLists() {
+	for _, list := range m.namedLists() {
 		for i, s := range list.ranges {
 			switch {
 			case i > 0:

@@ -23,17 +23,17 @@ type recordID struct {
 
 func idOf(r *kgo.Record) recordID { return recordID{r.Topic, r.Partition, r.Offset} }
 
-func (s recordID) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.partition, s.offset) }
+func (r recordID) String() string { return fmt.Sprintf("%s-%d@%d", r.topic, r.partition, r.offset) }
 
-func (s recordID) topicPartition() topicPartition { return topicPartition{s.topic, s.partition} }
+func (r recordID) topicPartition() topicPartition { return topicPartition{r.topic, r.partition} }
 
 type offsetRange struct{ first, last int64 } // both included
 
-func (s offsetRange) String() string {
-	if s.first == s.last {
-		return strconv.FormatInt(s.first, 10)
+func (o offsetRange) String() string {
+	if o.first == o.last {
+		return strconv.FormatInt(o.first, 10)
 	}
-	return strconv.FormatInt(s.first, 10) + "-" + strconv.FormatInt(s.last, 10)
+	return strconv.FormatInt(o.first, 10) + "-" + strconv.FormatInt(o.last, 10)
 }
 
 func parseOffsetRange(text string) (s offsetRange, ok bool) {

@@ -85,7 +85,8 @@ type ErrorHandling struct {
 	DeadLetters DeadLetters // receives skipped records before they are settled; nil only logs them
 	// Send and Skip name records in doubt that an operator has checked, as TOPIC-PARTITION@OFFSET or
 	// TOPIC-PARTITION@FIRST-LAST: those to send again, once for each time they are named, and those to skip.
-	Send, Skip []string
+	Send []string
+	Skip []string
 }
 
 // DeadLetters stores records that were skipped.

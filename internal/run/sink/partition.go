@@ -15,9 +15,10 @@ type partition struct {
 	lastSettled *kgo.Record // the last record that was removed from items, nil if none was
 	revoked     bool        // nothing of it is delivered or committed any more
 	// startedRows counts its rows in started deliveries, inFlightRows those in deliveries that were sent.
-	startedRows, inFlightRows int
-	nextOffset                int64 // follows the last record that was read
-	maxStarted                int64 // the last offset of a started delivery, -1 for none
+	startedRows  int
+	inFlightRows int
+	nextOffset   int64 // follows the last record that was read
+	maxStarted   int64 // the last offset of a started delivery, -1 for none
 	commitState
 	// inherited are the offsets after maxStarted whose state an earlier task has stored, in order. toCheck are those in
 	// doubt that were not checked yet.
@@ -31,7 +32,8 @@ type commitState struct {
 	dirty                  bool  // the next commit must include the partition
 	predecessorUncommitted bool  // what an earlier assignment has settled is not stored yet
 	// lastCommit was passed to the last commit, storedCommit is known to be stored.
-	lastCommit, storedCommit *commitEntry
+	lastCommit   *commitEntry
+	storedCommit *commitEntry
 }
 
 const offsetUnknown = -2
@@ -70,7 +72,8 @@ func (p *partition) advance() {
 	if n == 0 {
 		return
 	}
-	p.lastSettled, p.dirty = p.items[n-1].record, true
+	p.lastSettled = p.items[n-1].record
+	p.dirty = true
 	clear(p.items[:n])
 	p.items = p.items[n:]
 }
@@ -117,12 +120,14 @@ const (
 // appendSettled appends the settled offsets from next on.
 func (p *partition) appendSettled(spans []offsetRange, next int64, set settledSet) []offsetRange {
 	adjacent := false // no unsettled record lies between the last span and the next settled offset
-	lastRead, end := next-1, int64(-1)
+	lastRead := next - 1
+	end := int64(-1)
 	add := func(offsets offsetRange) {
 		if adjacent {
 			spans[len(spans)-1].last = offsets.last
 		} else {
-			spans, adjacent = append(spans, offsets), true
+			spans = append(spans, offsets)
+			adjacent = true
 		}
 	}
 	if p.lastSettled != nil && p.lastSettled.Offset >= next { // settled during the commit

@@ -28,15 +28,16 @@ type lane struct {
 }
 
 func (l *lane) readBefore(other *lane) bool {
-	a, b := &l.deliveries[0], &other.deliveries[0]
+	a := &l.deliveries[0]
+	b := &other.deliveries[0]
 	return cmp.Or(cmp.Compare(a.active.number, b.active.number), cmp.Compare(a.portion(), b.portion()),
 		cmp.Compare(a.rows[0], b.rows[0])) < 0
 }
 
-func (j *delivery) partition() *partition { return j.active.batch.items[j.rows[0]].partition }
+func (d *delivery) partition() *partition { return d.active.batch.items[d.rows[0]].partition }
 
 // portion is the part of the batch with the rows, see [capacity.portions]. There is room for the outcome of one part.
-func (j *delivery) portion() int { return j.active.rowStates[j.rows[0]].portion }
+func (d *delivery) portion() int { return d.active.rowStates[d.rows[0]].portion }
 
 func newQueue() *queue {
 	return &queue{lanes: map[uint32]*lane{}, ready: map[*partition]*laneHeap{}, blocked: map[*partition]bool{},
@@ -137,7 +138,8 @@ func (q *queue) removeBatch(active *activeBatch) (deliveries []delivery) {
 			}
 			return len(l.deliveries) == 0
 		})
-		if heap.Init(all); len(*all) == 0 {
+		heap.Init(all)
+		if len(*all) == 0 {
 			delete(q.ready, partition)
 		}
 	}
@@ -146,7 +148,8 @@ func (q *queue) removeBatch(active *activeBatch) (deliveries []delivery) {
 
 func (q *queue) pop(l *lane) {
 	p := l.deliveries[0].partition()
-	if heap.Pop(q.ready[p]); q.ready[p].Len() == 0 {
+	heap.Pop(q.ready[p])
+	if q.ready[p].Len() == 0 {
 		delete(q.ready, p)
 	}
 }
@@ -167,7 +170,8 @@ func (q *queue) block(l *lane) { q.blocked[l.deliveries[0].partition()] = true }
 func (q *queue) complete(lane *lane, replacement []delivery) {
 	clear(q.blocked)
 	lane.deliveries[0] = delivery{}
-	if lane.deliveries = lane.deliveries[1:]; len(replacement) > 0 {
+	lane.deliveries = lane.deliveries[1:]
+	if len(replacement) > 0 {
 		lane.deliveries = append(replacement, lane.deliveries...)
 	}
 	if len(lane.deliveries) > 0 {

@@ -9,9 +9,9 @@ import (
 // its partition: the log became shorter or the topic was created again, and auto.offset.reset permits to continue.
 type recordsRead struct{ records []*kgo.Record }
 
-func (e recordsRead) apply(l *ledger) (out effects) {
+func (rr recordsRead) apply(l *ledger) (out effects) {
 	var block []item // items are allocated in blocks
-	for n, r := range e.records {
+	for n, r := range rr.records {
 		tp := topicPartition{r.Topic, r.Partition}
 		p := l.partitions[tp]
 		if p == nil || p.revoked {
@@ -24,7 +24,7 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 		}
 		p.nextOffset = r.Offset + 1
 		if len(block) == 0 {
-			block = make([]item, samePartitionRun(e.records[n:]))
+			block = make([]item, samePartitionRun(rr.records[n:]))
 		}
 		added := &block[0]
 		block = block[1:]
@@ -38,7 +38,8 @@ func (e recordsRead) apply(l *ledger) (out effects) {
 			added.remaining = 0
 			p.advance()
 		case p.inheritedSettled(r.Offset):
-			added.remaining, added.attempted = 0, true
+			added.remaining = 0
+			added.attempted = true
 			p.advance()
 			p.dirty = true
 		default:
@@ -90,17 +91,19 @@ type offsetFetched struct {
 	storedText string
 }
 
-func (e offsetFetched) apply(l *ledger) (out effects) {
-	partition := l.partitions[e.tp]
+func (o offsetFetched) apply(l *ledger) (out effects) {
+	partition := l.partitions[o.tp]
 	if partition == nil {
 		return out
 	}
-	partition.committed, partition.baseOffset, partition.toCheck = e.committed, e.committed, e.inDoubt
-	partition.storedCommit = &commitEntry{offset: e.committed, metadata: e.storedText}
-	partition.inherited = metadata{settled: mergeRanges(e.settled),
-		inDoubt: l.inDoubt.openRanges(e.tp, e.committed)}.stateRanges(e.committed)
-	partition.dirty = partition.dirty || e.mustStore
-	partition.predecessorUncommitted = e.mustStore
+	partition.toCheck = o.inDoubt
+	partition.baseOffset = o.committed
+	partition.committed = o.committed
+	partition.storedCommit = &commitEntry{offset: o.committed, metadata: o.storedText}
+	partition.inherited = metadata{settled: mergeRanges(o.settled),
+		inDoubt: l.inDoubt.openRanges(o.tp, o.committed)}.stateRanges(o.committed)
+	partition.dirty = partition.dirty || o.mustStore
+	partition.predecessorUncommitted = o.mustStore
 	return out
 }
 
@@ -111,9 +114,10 @@ type rowsTransformed struct {
 	remaining int
 }
 
-func (e rowsTransformed) apply(*ledger) (out effects) {
-	e.item.rows, e.item.remaining = e.rows, e.remaining
-	e.item.partition.advance()
+func (r rowsTransformed) apply(*ledger) (out effects) {
+	r.item.rows = r.rows
+	r.item.remaining = r.remaining
+	r.item.partition.advance()
 	return out
 }
 
@@ -123,9 +127,10 @@ type rowsSettled struct {
 	written bool
 }
 
-func (e rowsSettled) apply(*ledger) (out effects) {
-	for _, i := range e.items {
-		if i.remaining--; e.written {
+func (r rowsSettled) apply(*ledger) (out effects) {
+	for _, i := range r.items {
+		i.remaining--
+		if r.written {
 			i.written++
 		}
 		i.settle(&out)
@@ -152,15 +157,15 @@ type rowRejected struct {
 	failure FailedRecord
 }
 
-func (e rowRejected) apply(*ledger) effects {
-	item := e.item
+func (r rowRejected) apply(*ledger) effects {
+	item := r.item
 	if item.rejected == nil {
-		item.rejected = &rejection{failure: e.failure}
+		item.rejected = &rejection{failure: r.failure}
 	}
-	if e.part == wholeRecord {
+	if r.part == wholeRecord {
 		item.rejected.whole = true
 	} else {
-		item.rejected.parts = append(item.rejected.parts, uint32(e.part))
+		item.rejected.parts = append(item.rejected.parts, uint32(r.part))
 	}
 	return effects{ok: item.readyForDLQ()}
 }
@@ -168,17 +173,17 @@ func (e rowRejected) apply(*ledger) effects {
 // deadLetterStored: a record's dead letter is stored, or not needed. Effect: number of rows that this settles.
 type deadLetterStored struct{ item *item }
 
-func (e deadLetterStored) apply(*ledger) (out effects) {
-	out.number, e.item.remaining, e.item.rejected = e.item.remaining, 0, nil
-	e.item.settle(&out)
+func (d deadLetterStored) apply(*ledger) (out effects) {
+	out.number, d.item.remaining, d.item.rejected = d.item.remaining, 0, nil
+	d.item.settle(&out)
 	return out
 }
 
 // inDoubtChecked: inherited records in doubt need no check any more.
 type inDoubtChecked struct{ items []*item }
 
-func (e inDoubtChecked) apply(*ledger) (out effects) {
-	for _, i := range e.items {
+func (d inDoubtChecked) apply(*ledger) (out effects) {
+	for _, i := range d.items {
 		delete(i.partition.toCheck, i.offset)
 	}
 	return out
@@ -187,8 +192,8 @@ func (e inDoubtChecked) apply(*ledger) (out effects) {
 // inDoubtChanged: a record is in doubt now, or not any more; the next commit stores that.
 type inDoubtChanged struct{ item *item }
 
-func (e inDoubtChanged) apply(*ledger) (out effects) {
-	e.item.partition.dirty = true
+func (i inDoubtChanged) apply(*ledger) (out effects) {
+	i.item.partition.dirty = true
 	return out
 }
 

@@ -42,9 +42,12 @@ type Lock interface {
 // Deliver writes dead letters and returns when all are settled. Options need neither NewConsumer nor CaughtUp.
 func Deliver(ctx context.Context, o Options, r Replay) error {
 	c := &replayConsumer{Lock: r.Lock, replay: r}
-	o.NewConsumer, o.Once = c.open, true
+	o.NewConsumer = c.open
+	o.Once = true
 	o.CaughtUp = func(context.Context) (bool, error) { return c.tracker.unsettled() == 0, nil }
-	o.deadLetterOf, o.dryRun, o.checkOnly = map[recordID]task.DeadLetter{}, r.DryRun, r.CheckOnly
+	o.deadLetterOf = map[recordID]task.DeadLetter{}
+	o.dryRun = r.DryRun
+	o.checkOnly = r.CheckOnly
 	o.written = r.Written
 	for _, l := range r.Letters {
 		o.deadLetterOf[idOf(l.Record)] = l
@@ -74,11 +77,13 @@ type replayConsumer struct {
 }
 
 func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) {
-	partitions, inDoubt := map[string][]int32{}, map[topicPartition][]offsetRange{}
+	partitions := map[string][]int32{}
+	inDoubt := map[topicPartition][]offsetRange{}
 	first := map[topicPartition]int64{}
 	for _, deadLetter := range c.replay.Letters {
-		tp, offset := idOf(deadLetter.Record).topicPartition(), deadLetter.Record.Offset
-		if _, known := first[tp]; !known {
+		tp := idOf(deadLetter.Record).topicPartition()
+		offset := deadLetter.Record.Offset
+		if _, ok := first[tp]; !ok {
 			first[tp] = offset
 			partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
 		}

@@ -57,8 +57,8 @@ type priorProgress struct {
 	writtenHere bool
 }
 
-func (t *Task) readPriorProgress(tp topicPartition, next int64, stored kafka.CommitMetadata) (p priorProgress,
-	err error) {
+func (t *Task) readPriorProgress(tp topicPartition, next int64,
+	stored kafka.CommitMetadata) (p priorProgress, err error) {
 	if p.metadata, err = parseMetadata(next, stored.Text); err != nil {
 		return p, fmt.Errorf("the metadata of the group's offset %d cannot be read, so it is unknown which records "+
 			"after it were written: %w; check the service, then set the group's offset again with Kafka's tools", next,
@@ -121,7 +121,8 @@ func (t *Task) mismatchedMetadata(tp topicPartition, next, last int64, meta meta
 	valid := metadata{known: meta.known}
 	from := min(next, stored.End)
 	if stored.Verified { // the log is the same before its end
-		from, valid.usedDecisions = stored.End, meta.usedDecisions
+		from = stored.End
+		valid.usedDecisions = meta.usedDecisions
 	}
 	if names := append(t.send.names(sendSetting, tp, from), t.skip.names(skipSetting, tp, from)...); names != nil {
 		return meta, fmt.Errorf("expected no decisions about another log, found %s, which would apply to records of "+
@@ -129,7 +130,8 @@ func (t *Task) mismatchedMetadata(tp topicPartition, next, last int64, meta meta
 			strings.Join(names, ", "))
 	}
 	if last >= next {
-		valid.inDoubt, valid.relocated = []offsetRange{{next, last}}, []offsetRange{{next, last}}
+		valid.inDoubt = []offsetRange{{next, last}}
+		valid.relocated = []offsetRange{{next, last}}
 	}
 	return valid, nil
 }
@@ -159,8 +161,8 @@ func (p priorProgress) inDoubtCauses() map[int64]error {
 
 // applyDecisions applies the operator's settings to the records in doubt and returns the records to skip and those
 // that are still to be checked. used counts, by offset, how often a record was sent again already.
-func (t *Task) applyDecisions(tp topicPartition, causes map[int64]error, used map[int64]int) (skipped []offsetRange,
-	toCheck map[int64]bool) {
+func (t *Task) applyDecisions(tp topicPartition, causes map[int64]error,
+	used map[int64]int) (skipped []offsetRange, toCheck map[int64]bool) {
 	toCheck = map[int64]bool{}
 	for _, offset := range slices.Sorted(maps.Keys(causes)) {
 		id := recordID{tp.topic, tp.partition, offset}

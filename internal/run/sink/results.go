@@ -17,8 +17,9 @@ type resultHandler struct {
 	status   uint16
 	noAnswer *transport.NoResponseError
 	// retryRows are encoded again with retryHints, checkRows are checked.
-	retryRows, checkRows []uint32
-	retryHints           []wit.Hint
+	retryRows  []uint32
+	checkRows  []uint32
+	retryHints []wit.Hint
 	// backoff delays repeated rows by minWait or more; noProgress counts how often a row came without progress.
 	backoff bool
 	// isBusy means that the service does not accept a row now, for a reason that may concern other rows.
@@ -31,10 +32,10 @@ type resultHandler struct {
 
 // handleResults applies all results before it returns the first failure: what is written stays settled, and what is in
 // doubt is recorded. It returns the deliveries that repeat or check rows.
-func (w *activeBatch) handleResults(out *outcome, delivery *delivery, results []wit.RowResult, response wit.Response,
+func (a *activeBatch) handleResults(out *outcome, delivery *delivery, results []wit.RowResult, response wit.Response,
 	noAnswer *transport.NoResponseError) ([]delivery, error) {
-	t := w.task
-	handler := &resultHandler{activeBatch: w, out: out, delivery: delivery, status: response.Status, noAnswer: noAnswer}
+	t := a.task
+	handler := &resultHandler{activeBatch: a, out: out, delivery: delivery, status: response.Status, noAnswer: noAnswer}
 	written := int64(0)
 	for n, v := range results {
 		handler.handleRow(delivery.rows[n], v)
@@ -43,115 +44,122 @@ func (w *activeBatch) handleResults(out *outcome, delivery *delivery, results []
 		}
 	}
 	t.count.written.Add(written)
-	if handler.addFailure(t.sendToDLQ(out)); handler.failure == nil {
+	handler.addFailure(t.sendToDLQ(out))
+	if handler.failure == nil {
 		t.count.reencoded.Add(int64(len(handler.retryRows)))
 		handler.addFailure(handler.wait(transport.RetryAfter(response)))
 	}
 	if handler.failure != nil {
-		handler.addFailure(w.abandonChecks(out, handler.checkRows))
+		handler.addFailure(a.abandonChecks(out, handler.checkRows))
 		return nil, handler.failure
 	}
-	deliveries, err := w.encodeChecks(out, handler.checkRows, handler.checkTiming)
+	deliveries, err := a.encodeChecks(out, handler.checkRows, handler.checkTiming)
 	if err != nil || len(handler.retryRows) == 0 {
 		return deliveries, err
 	}
-	more, err := w.encodeRows(out, handler.retryRows, handler.retryHints)
+	more, err := a.encodeRows(out, handler.retryRows, handler.retryHints)
 	return append(deliveries, more...), err
 }
 
-func (g *resultHandler) handleRow(row uint32, result wit.RowResult) {
-	state := &g.rowStates[row]
+func (h *resultHandler) handleRow(row uint32, result wit.RowResult) {
+	state := &h.rowStates[row]
 	switch {
-	case g.noAnswer != nil:
-		g.handleNoResponse(row, result.Rejected)
+	case h.noAnswer != nil:
+		h.handleNoResponse(row, result.Rejected)
 	case result.Written != nil:
-		g.reportWritten(row)
+		h.reportWritten(row)
 		// Settle before resolve: a commit in between stores the row as settled or in doubt.
-		if !g.delivery.Request.Repeatable || state.inDoubt != nil {
-			g.settleNonRepeatableRow(g.out, row)
+		if !h.delivery.Request.Repeatable || state.inDoubt != nil {
+			h.settleNonRepeatableRow(h.out, row)
 		} else {
-			g.settleRow(g.out, row)
+			h.settleRow(h.out, row)
 		}
-		g.resolve(row)
+		h.resolve(row)
 	case result.Rejected != nil && state.inDoubt != nil:
-		retry, err := g.handleInconclusiveCheck(g.out, row, result.Rejected,
-			isRetriable(result.Rejected, g.task.o.Client.Retry()))
-		if !g.addFailure(err) && retry {
-			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
+		retry, err := h.handleInconclusiveCheck(h.out, row, result.Rejected,
+			isRetriable(result.Rejected, h.task.o.Client.Retry()))
+		if !h.addFailure(err) && retry {
+			h.checkRows = append(h.checkRows, row)
+			h.checkTiming = checkAfterPause
 		}
 	case result.Rejected != nil:
-		retry, err := g.handleRejected(g.out, g.delivery, row, result.Rejected, g.status)
-		if !g.addFailure(err) && retry {
-			g.retryRows, g.backoff, g.isBusy, state.hint = append(g.retryRows, row), true, true, ""
+		retry, err := h.handleRejected(h.out, h.delivery, row, result.Rejected, h.status)
+		if !h.addFailure(err) && retry {
+			h.retryRows = append(h.retryRows, row)
+			h.backoff = true
+			h.isBusy = true
+			state.hint = ""
 		}
 		if state.inDoubt != nil {
-			g.checkRows, g.checkTiming = append(g.checkRows, row), checkAfterPause
+			h.checkRows = append(h.checkRows, row)
+			h.checkTiming = checkAfterPause
 		}
 	case result.Retry != nil:
-		g.retryRow(row, result.Retry)
+		h.retryRow(row, result.Retry)
 	}
 }
 
 // handleNoResponse handles a row whose request must not be repeated and got no response. It may have been written:
 // sending it again could create a second entity (RATIONALE.md P19). So it is checked, whatever the plugin says;
 // rejection may be nil.
-func (g *resultHandler) handleNoResponse(row uint32, rejection *wit.Error) {
-	if g.rowStates[row].inDoubt != nil {
-		reason := &wit.Error{Kind: wit.ErrorTransient, Message: g.noAnswer.Error()}
-		retry, err := g.handleInconclusiveCheck(g.out, row, reason, true)
-		if g.addFailure(err) || !retry {
+func (h *resultHandler) handleNoResponse(row uint32, rejection *wit.Error) {
+	if h.rowStates[row].inDoubt != nil {
+		reason := &wit.Error{Kind: wit.ErrorTransient, Message: h.noAnswer.Error()}
+		retry, err := h.handleInconclusiveCheck(h.out, row, reason, true)
+		if h.addFailure(err) || !retry {
 			return
 		}
 	} else {
-		g.task.count.errors.Add()
-		var reason error = g.noAnswer
-		if g.noAnswer.Status == 0 && rejection != nil {
-			reason = fmt.Errorf("%w (%w)", g.noAnswer, rejection)
+		h.task.count.errors.Add()
+		var reason error = h.noAnswer
+		if h.noAnswer.Status == 0 && rejection != nil {
+			reason = fmt.Errorf("%w (%w)", h.noAnswer, rejection)
 		}
-		g.markInDoubt(row, reason)
+		h.markInDoubt(row, reason)
 	}
-	g.checkRows = append(g.checkRows, row)
-	g.checkTiming = checkAfterPause
+	h.checkRows = append(h.checkRows, row)
+	h.checkTiming = checkAfterPause
 }
 
-func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
-	state := &g.rowStates[row]
+func (h *resultHandler) retryRow(row uint32, r *wit.Retry) {
+	state := &h.rowStates[row]
 	checked := state.inDoubt != nil
 	var ok bool
 	var err error
 	if checked {
-		ok, err = g.handleCheckRetry(g.out, row, r)
+		ok, err = h.handleCheckRetry(h.out, row, r)
 	} else {
-		if requestsCheck(r.Hint) && !g.delivery.Request.Repeatable {
-			g.markInDoubt(row, fmt.Errorf("the plugin cannot tell whether %s %s, answered %d, has written it",
-				g.delivery.Request.Method, transport.PrintableTarget(g.delivery.Request.Target), g.status))
+		if requestsCheck(r.Hint) && !h.delivery.Request.Repeatable {
+			h.markInDoubt(row, fmt.Errorf("the plugin cannot tell whether %s %s, answered %d, has written it",
+				h.delivery.Request.Method, transport.PrintableTarget(h.delivery.Request.Target), h.status))
 		}
-		ok, err = g.shouldReencode(g.out, row, r)
+		ok, err = h.shouldReencode(h.out, row, r)
 	}
-	if g.addFailure(err) || !ok {
+	if h.addFailure(err) || !ok {
 		return
 	}
-	g.minWait = max(g.minWait, time.Duration(r.WaitMs)*time.Millisecond)
+	h.minWait = max(h.minWait, time.Duration(r.WaitMs)*time.Millisecond)
 	if state.inDoubt != nil {
 		// A check that has not found the row is repeated at once, maxRepeats times at most.
-		g.checkRows = append(g.checkRows, row)
+		h.checkRows = append(h.checkRows, row)
 		if !checked || r.Error != nil {
-			g.checkTiming = checkAfterPause
+			h.checkTiming = checkAfterPause
 		}
 		return
 	}
 	if !checked {
-		g.noProgress = max(g.noProgress, g.repeatsWithoutProgress(row, r))
+		h.noProgress = max(h.noProgress, h.repeatsWithoutProgress(row, r))
 	}
 	state.hint = r.Hint
-	g.retryHints = append(g.retryHints, wit.Hint{Row: uint32(len(g.retryRows)), Text: r.Hint})
-	g.retryRows, g.backoff = append(g.retryRows, row), g.backoff || r.Error != nil
-	g.isBusy = g.isBusy || (r.Error != nil && isRetriable(r.Error, g.task.o.Client.Retry()))
+	h.retryHints = append(h.retryHints, wit.Hint{Row: uint32(len(h.retryRows)), Text: r.Hint})
+	h.retryRows = append(h.retryRows, row)
+	h.backoff = h.backoff || r.Error != nil
+	h.isBusy = h.isBusy || (r.Error != nil && isRetriable(r.Error, h.task.o.Client.Retry()))
 }
 
-func (g *resultHandler) addFailure(err error) bool {
-	if err != nil && takesPrecedence(err, g.failure) {
-		g.failure = err
+func (h *resultHandler) addFailure(err error) bool {
+	if err != nil && takesPrecedence(err, h.failure) {
+		h.failure = err
 	}
 	return err != nil
 }
@@ -160,16 +168,17 @@ const maxRetryWait = time.Minute
 
 // wait pauses before rows are sent again. Locked rows do not keep rows of other lanes waiting; a service that accepts
 // nothing now gets no further requests instead.
-func (g *resultHandler) wait(retryAfter time.Duration) error {
-	stopping, least := g.task.run.stopCtx, min(g.minWait, maxRetryWait)
-	if g.backoff && !g.isBusy {
-		g.delivery.releaseSlot()
+func (h *resultHandler) wait(retryAfter time.Duration) error {
+	stopping := h.task.run.stopCtx
+	least := min(h.minWait, maxRetryWait)
+	if h.backoff && !h.isBusy {
+		h.delivery.releaseSlot()
 	}
 	switch {
-	case g.backoff:
-		return g.task.o.Client.Retry().Wait(stopping, max(least, retryAfter))
-	case g.noProgress > 0 || least > 0:
-		return transport.PauseIdle(stopping, g.noProgress, least)
+	case h.backoff:
+		return h.task.o.Client.Retry().Wait(stopping, max(least, retryAfter))
+	case h.noProgress > 0 || least > 0:
+		return transport.PauseIdle(stopping, h.noProgress, least)
 	}
 	return nil
 }
@@ -177,13 +186,14 @@ func (g *resultHandler) wait(retryAfter time.Duration) error {
 // handleRejected decides about a row that the service has rejected. retry sends it again; an error fails the task;
 // otherwise the row gets a dead letter or is in doubt. The order of the cases matters: first whether it may have been
 // written, then whether a retry can help.
-func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint32, pluginErr *wit.Error,
+func (a *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint32, pluginErr *wit.Error,
 	status uint16) (retry bool, err error) {
-	t, item := w.task, w.batch.items[row]
+	t := a.task
+	item := a.batch.items[row]
 	switch {
 	case delivery.isRetriable(pluginErr, status, t.o.Client.Retry()):
 		t.count.errors.Add()
-		failures := &w.rowStates[row].failures
+		failures := &a.rowStates[row].failures
 		if !t.countFailure(failures, isRetriable(pluginErr, t.o.Client.Retry())) {
 			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", failures.attempts),
 				err: pluginErr}
@@ -193,7 +203,7 @@ func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint3
 		return true, nil
 	case !delivery.Request.Repeatable && !provesNotWritten(pluginErr, status):
 		t.count.errors.Add()
-		w.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", delivery.Request.Method,
+		a.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", delivery.Request.Method,
 			transport.PrintableTarget(delivery.Request.Target),
 			status, pluginErr))
 		return false, nil
@@ -201,38 +211,42 @@ func (w *activeBatch) handleRejected(out *outcome, delivery *delivery, row uint3
 		t.count.errors.Add()
 		return false, &recordError{item: item, stage: "write", err: pluginErr}
 	}
-	w.rejectRow(out, row, task.StageWrite, pluginErr)
+	a.rejectRow(out, row, task.StageWrite, pluginErr)
 	return false, nil
 }
 
 // provesNotWritten reports whether a row was certainly not written, by the status or by what the plugin has read.
 func provesNotWritten(f *wit.Error, status uint16) bool {
 	success := status >= 200 && status <= 299
-	return wit.IsRejection(status) || success && f.Kind != wit.ErrorTransient
+	return wit.IsRejection(status) || (success && f.Kind != wit.ErrorTransient)
 }
 
 // isRetriable reports whether a rejected row may be sent again. For a non-repeatable request an HTTP status does not
 // suffice: only a message code of the service or a proof that it was not written does.
-func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retry) bool {
-	if j.Request.Repeatable {
+func (d *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retry) bool {
+	if d.Request.Repeatable {
 		return isRetriable(f, retry)
 	}
-	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.ErrorTransient && provesNotWritten(f, status)
+	if f.Code != nil && retry.NamesMessage(*f.Code) {
+		return true
+	}
+	return f.Kind == wit.ErrorTransient && provesNotWritten(f, status)
 }
 
 // shouldReencode decides about a row to write again. The plugin vouches that it was not written, whatever the status.
 // After the last attempt a transient error fails the task; another one, such as a lock (RATIONALE.md P17), rejects the
 // row.
-func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry) (bool, error) {
-	t, item := w.task, w.batch.items[row]
+func (a *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry) (bool, error) {
+	t := a.task
+	item := a.batch.items[row]
 	if r.Error == nil {
-		return w.countRepeat(row, r)
+		return a.countRepeat(row, r)
 	}
 	t.count.errors.Add()
 	failsTask := isRetriable(r.Error, t.o.Client.Retry())
-	failures := &w.rowStates[row].failures
+	failures := &a.rowStates[row].failures
 	if !failsTask {
-		failures = &w.rowStates[row].rejectable
+		failures = &a.rowStates[row].rejectable
 	}
 	if t.countFailure(failures, true) {
 		t.o.Metrics.Retries.Add(1)
@@ -246,14 +260,14 @@ func (w *activeBatch) shouldReencode(out *outcome, row uint32, r *wit.Retry) (bo
 	if isCallError(r.Error) {
 		return false, &recordError{item: item, stage: "write", err: r.Error}
 	}
-	w.rejectRow(out, row, task.StageWrite, fmt.Errorf("%w (tried %d times)", r.Error, failures.attempts))
+	a.rejectRow(out, row, task.StageWrite, fmt.Errorf("%w (tried %d times)", r.Error, failures.attempts))
 	return false, nil
 }
 
 // repeatsWithoutProgress counts a row's repetitions without an error. A second one with a new hint is progress.
-func (w *activeBatch) repeatsWithoutProgress(row uint32, r *wit.Retry) int {
-	state := &w.rowStates[row]
-	if r.Error != nil || state.repeats == 1 && r.Hint != state.hint {
+func (a *activeBatch) repeatsWithoutProgress(row uint32, r *wit.Retry) int {
+	state := &a.rowStates[row]
+	if r.Error != nil || (state.repeats == 1 && r.Hint != state.hint) {
 		return 0
 	}
 	return state.repeats

@@ -11,45 +11,46 @@ import (
 )
 
 // settleRow settles a row that needs no request any more, or was written by a repeatable one.
-func (w *activeBatch) settleRow(out *outcome, row uint32) {
-	settled := w.task.tracker.apply(rowsSettled{items: w.batch.items[row : row+1]})
+func (a *activeBatch) settleRow(out *outcome, row uint32) {
+	settled := a.task.tracker.apply(rowsSettled{items: a.batch.items[row : row+1]})
 	out.forDLQ = append(out.forDLQ, settled.items...)
 }
 
-func (w *activeBatch) reportWritten(row uint32) {
-	if written := w.task.o.written; written != nil {
-		written(w.batch.items[row].record)
+func (a *activeBatch) reportWritten(row uint32) {
+	if written := a.task.o.written; written != nil {
+		written(a.batch.items[row].record)
 	}
 }
 
 // settleNonRepeatableRow settles a row that a non-repeatable request has written.
-func (w *activeBatch) settleNonRepeatableRow(out *outcome, row uint32) {
-	settled := w.task.tracker.apply(rowsSettled{items: w.batch.items[row : row+1], written: true})
+func (a *activeBatch) settleNonRepeatableRow(out *outcome, row uint32) {
+	settled := a.task.tracker.apply(rowsSettled{items: a.batch.items[row : row+1], written: true})
 	out.forDLQ = append(out.forDLQ, settled.items...)
 }
 
-func (w *activeBatch) rejectRow(out *outcome, row uint32, stage task.ErrorStage, cause error) {
-	err := w.task.reject(out, w.batch.items[row], int(w.batch.recordIDs.IDs[row].Part), stage, cause)
+func (a *activeBatch) rejectRow(out *outcome, row uint32, stage task.ErrorStage, cause error) {
+	err := a.task.reject(out, a.batch.items[row], int(a.batch.recordIDs.IDs[row].Part), stage, cause)
 	if err == nil {
 		return
 	}
-	if out.firstFailure == nil || out.firstFailure.readBefore(w, row) {
-		out.firstFailure = &failedRow{w, row, err}
+	if out.firstFailure == nil || out.firstFailure.readBefore(a, row) {
+		out.firstFailure = &failedRow{a, row, err}
 	}
 }
 
-func (w *activeBatch) rowsError(rows []uint32, stage string, err error) error {
+func (a *activeBatch) rowsError(rows []uint32, stage string, err error) error {
 	if len(rows) == 0 {
 		return fmt.Errorf("no row: %s: %w", stage, err)
 	}
-	return &recordError{item: w.batch.items[rows[0]], moreRecords: len(rows) - 1, stage: stage, err: err}
+	return &recordError{item: a.batch.items[rows[0]], moreRecords: len(rows) - 1, stage: stage, err: err}
 }
 
 const maxRepeats = 16
 
-func (w *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
-	if w.rowStates[row].repeats++; w.rowStates[row].repeats > maxRepeats {
-		return false, &recordError{item: w.batch.items[row], stage: "write",
+func (a *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
+	a.rowStates[row].repeats++
+	if a.rowStates[row].repeats > maxRepeats {
+		return false, &recordError{item: a.batch.items[row], stage: "write",
 			err: fmt.Errorf("the plugin wants to write it again for the %dth time, last with the hint %q", maxRepeats+1,
 				r.Hint)}
 	}
@@ -79,5 +80,5 @@ func isCallError(f *wit.Error) bool {
 }
 
 func isRetriable(f *wit.Error, retry transport.Retry) bool {
-	return f.Kind == wit.ErrorTransient || f.Code != nil && retry.Names(*f.Code)
+	return f.Kind == wit.ErrorTransient || (f.Code != nil && retry.Names(*f.Code))
 }

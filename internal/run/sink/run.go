@@ -46,7 +46,8 @@ func (t *Task) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer consumer.Close()
-	reader.consumer, t.run.consumer = consumer, consumer
+	reader.consumer = consumer
+	t.run.consumer = consumer
 
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(t.o.StopTimeout*3/4, func() { abort(errStopped) })
@@ -91,7 +92,8 @@ func (t *Task) finish(ctx context.Context, err error) error {
 }
 
 func (t *Task) logSummary() {
-	p, c := t.Progress(), t.count
+	p := t.Progress()
+	c := t.count
 	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
 		"ignored", p.Ignored, "skipped", p.Skipped, "again", p.Reencoded,
 		slog.Group("at_work", "convert", c.convert.Total(),

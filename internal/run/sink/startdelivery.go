@@ -38,7 +38,7 @@ func (d *dispatcher) startDeliveries() {
 				d.waiting -= waits
 				d.merge(&out)
 				// A read without retries has settled its row: the entity existed already.
-				if lane.keyed && (!delivery.isRead() || err == nil && len(retries) == 0) {
+				if lane.keyed && (!delivery.isRead() || (err == nil && len(retries) == 0)) {
 					d.queue.settledSeq[lane.key] = d.task.tracker.apply(storeRequested{}).number
 				}
 				d.onDelivered(lane, retries, err)
@@ -148,7 +148,8 @@ func (d *dispatcher) skip(l *lane) {
 func (d *dispatcher) abandonLane(lane *lane) {
 	d.queue.discard(lane)
 	for _, j := range lane.deliveries {
-		if j.active.remaining--; j.active.remaining == 0 {
+		j.active.remaining--
+		if j.active.remaining == 0 {
 			d.finishBatch(j.active)
 		}
 	}
@@ -163,8 +164,8 @@ type laneFilter struct {
 func (d *dispatcher) nextLane(filter laneFilter) *lane {
 	for {
 		lane := d.queue.first()
-		if lane == nil || filter.nonRepeatableOnly && (lane.deliveries[0].Request.Repeatable ||
-			lane.deliveries[0].uncheckable != nil) {
+		if lane == nil || (filter.nonRepeatableOnly && (lane.deliveries[0].Request.Repeatable ||
+			lane.deliveries[0].uncheckable != nil)) {
 			return nil
 		}
 		items := lane.deliveries[0].active.items(&lane.deliveries[0])
@@ -189,7 +190,8 @@ func (d *dispatcher) nextLane(filter laneFilter) *lane {
 // prune drops or replaces the next delivery of a lane if it must not be sent as it is, and reports whether it did. The
 // order of the checks matters: each excludes the later ones.
 func (d *dispatcher) prune(lane *lane, items []*item) bool {
-	delivery, tracker := &lane.deliveries[0], d.task.tracker
+	delivery := &lane.deliveries[0]
+	tracker := d.task.tracker
 	active := delivery.active
 	if d.task.run.isEnding() && !active.completesPartial(items) {
 		d.abandonLane(lane)
@@ -235,7 +237,8 @@ func (d *dispatcher) prune(lane *lane, items []*item) bool {
 
 // split halves the next delivery because the metadata have no room for all outcomes; a single row fails the task.
 func (d *dispatcher) split(lane *lane) {
-	active, rows := lane.deliveries[0].active, lane.deliveries[0].rows
+	active := lane.deliveries[0].active
+	rows := lane.deliveries[0].rows
 	if len(rows) == 1 {
 		d.fail(&recordError{item: active.batch.items[rows[0]], stage: "write",
 			err: errors.New("the commit metadata has no room for its outcome: too many " +

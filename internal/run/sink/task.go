@@ -28,8 +28,9 @@ type Task struct {
 	committing    sync.Mutex // a commit never overtakes another
 	commitFailing bool       // the last commit failed; under committing
 
-	send, skip decisions
-	skips      *task.SkipLog
+	send  decisions
+	skip  decisions
+	skips *task.SkipLog
 	// broken receives an error from a callback of the group, which ends the task.
 	broken chan error
 
@@ -42,8 +43,11 @@ type runContext struct {
 	consumer Consumer
 	// stopCtx ends when the task must stop. startCtx also ends on failure: nothing new starts then. Later requestCtx
 	// cancels the requests in flight, then resultCtx the handling of their responses.
-	stopCtx, startCtx, requestCtx, resultCtx context.Context
-	fail                                     context.CancelFunc // ends startCtx
+	stopCtx    context.Context
+	startCtx   context.Context
+	requestCtx context.Context
+	resultCtx  context.Context
+	fail       context.CancelFunc // ends startCtx
 }
 
 func (r *runContext) isEnding() bool { return r.startCtx.Err() != nil }
@@ -61,17 +65,23 @@ type openedVersion struct {
 
 // Progress is what a task has done since it started. Counts are of rows unless they name something else.
 type Progress struct {
-	Read, Written, Ignored     int64 // Read counts records
-	Batches, Requests          int64
-	Skipped, Errors, Reencoded int64
-	Warnings                   int64     // logged by the plugin about successful responses
-	LastError                  time.Time // zero means none, as in LastRefused
-	LastRefused                time.Time
-	Unsettled                  int       // records that were read and are not settled
-	Partitions                 int       // owned by the task
-	InDoubt                    int       // records of the connector whose outcome is unknown
-	Flow                       task.Flow // consume, convert, transform, encode, send, settle
-	Version                    string    // of the plugin
+	// Read counts records
+	Read        int64
+	Written     int64
+	Ignored     int64
+	Batches     int64
+	Requests    int64
+	Skipped     int64
+	Errors      int64
+	Reencoded   int64
+	Warnings    int64     // logged by the plugin about successful responses
+	LastError   time.Time // zero means none, as in LastRefused
+	LastRefused time.Time
+	Unsettled   int       // records that were read and are not settled
+	Partitions  int       // owned by the task
+	InDoubt     int       // records of the connector whose outcome is unknown
+	Flow        task.Flow // consume, convert, transform, encode, send, settle
+	Version     string    // of the plugin
 }
 
 // stageClocks measure how long the stages of a task are busy. wait has the waits of send for limits and retries.
@@ -86,9 +96,15 @@ type stageClocks struct {
 }
 
 type counters struct {
-	read, ignored, batches, requests, reencoded, warnings atomic.Int64
-	written, bytes                                        task.Meter
-	errors                                                task.ErrorCounts
+	read      atomic.Int64
+	ignored   atomic.Int64
+	batches   atomic.Int64
+	requests  atomic.Int64
+	reencoded atomic.Int64
+	warnings  atomic.Int64
+	written   task.Meter
+	bytes     task.Meter
+	errors    task.ErrorCounts
 	stageClocks
 	startedAt time.Time
 }
@@ -103,7 +119,8 @@ func NewTask(o Options) *Task {
 		count: &counters{startedAt: time.Now()},
 		skips: &task.SkipLog{}, finishing: make(chan struct{}), broken: make(chan error, 1),
 		knownChanged: make(chan struct{}, 1)}
-	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
+	t.skips.Tolerance = o.Tolerance
+	t.skips.Message = recordSkipped
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Writer, *openedVersion]{
 		New:       func(c Code) *openedVersion { return &openedVersion{code: c, responseLock: guard.NewCtxMutex()} },
 		VersionOf: func(o *openedVersion) Code { return o.code },
@@ -158,8 +175,7 @@ func (t *Task) callOpen(ctx context.Context, w Writer, opened *openedVersion, st
 
 func (t *Task) compatible(_ context.Context, o *openedVersion) error {
 	if prior := t.plugin.Opened().topics; !slices.Equal(o.topics, prior) {
-		return fmt.Errorf("expected the topics %q, found %q: restart the task to change topics", prior,
-			o.topics)
+		return fmt.Errorf("expected the topics %q, found %q: restart the task to change topics", prior, o.topics)
 	}
 	return nil
 }

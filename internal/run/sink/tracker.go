@@ -27,98 +27,98 @@ func newOffsetTracker(revoked *RevokedPartitions, uncertain *InDoubtRecords, log
 	return &offsetTracker{ledger: newLedger(uncertain), revokedPartitions: revoked, inDoubt: uncertain, log: log}
 }
 
-func (a *offsetTracker) apply(e event) effects {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	out := a.ledger.apply(e)
+func (o *offsetTracker) apply(e event) effects {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := o.ledger.apply(e)
 	for _, id := range out.settled {
-		a.inDoubt.remove(id)
+		o.inDoubt.remove(id)
 	}
 	for _, p := range out.revoked {
-		a.revokedPartitions.add(a, p)
+		o.revokedPartitions.add(o, p)
 	}
 	for _, s := range out.resets {
-		a.log.Error("the partition has a lower offset than before: its topic has lost records or was created again; "+
+		o.log.Error("the partition has a lower offset than before: its topic has lost records or was created again; "+
 			"records from this offset on are written, unwritten older ones are "+
 			"dropped", "topic", s.tp.topic, "partition", s.tp.partition, "offset", s.offset, "dropped", s.dropped)
 	}
-	if out.completed && a.completed != nil {
-		close(a.completed)
-		a.completed = nil
+	if out.completed && o.completed != nil {
+		close(o.completed)
+		o.completed = nil
 	}
 	return out
 }
 
-func (a *offsetTracker) owns(tp topicPartition) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ledger.partitions[tp] != nil
+func (o *offsetTracker) owns(tp topicPartition) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ledger.partitions[tp] != nil
 }
 
-func (a *offsetTracker) checkAny(items []*item, cond func(*item) bool) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+func (o *offsetTracker) checkAny(items []*item, cond func(*item) bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	return slices.ContainsFunc(items, cond)
 }
 
-func (a *offsetTracker) check(i *item, cond func(*item) bool) bool {
-	return a.checkAny([]*item{i}, cond)
+func (o *offsetTracker) check(i *item, cond func(*item) bool) bool {
+	return o.checkAny([]*item{i}, cond)
 }
 
-func (a *offsetTracker) sum(value func(*partition) int) (n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, p := range a.ledger.partitions {
+func (o *offsetTracker) sum(value func(*partition) int) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range o.ledger.partitions {
 		n += value(p)
 	}
 	return n
 }
 
-func (a *offsetTracker) unsettled() int { return a.sum(func(p *partition) int { return len(p.items) }) }
+func (o *offsetTracker) unsettled() int { return o.sum(func(p *partition) int { return len(p.items) }) }
 
-func (a *offsetTracker) bytes() int { return a.sum(func(p *partition) int { return p.bytes }) }
+func (o *offsetTracker) bytes() int { return o.sum(func(p *partition) int { return p.bytes }) }
 
 // checksPending reports whether inherited records in doubt are still to be checked.
-func (a *offsetTracker) checksPending() bool {
-	return a.sum(func(p *partition) int { return len(p.toCheck) }) > 0
+func (o *offsetTracker) checksPending() bool {
+	return o.sum(func(p *partition) int { return len(p.toCheck) }) > 0
 }
 
-func (a *offsetTracker) isDurable(seq int) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ledger.isDurable(seq)
+func (o *offsetTracker) isDurable(seq int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ledger.isDurable(seq)
 }
 
-func (a *offsetTracker) knownSeq() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ledger.knownSeq
+func (o *offsetTracker) knownSeq() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ledger.knownSeq
 }
 
-func (a *offsetTracker) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ledger.portions(items, rows, inFlight)
+func (o *offsetTracker) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ledger.portions(items, rows, inFlight)
 }
 
-func (a *offsetTracker) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ledger.snapshot(records)
+func (o *offsetTracker) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ledger.snapshot(records)
 }
 
-func (a *offsetTracker) waitInFlight(ctx context.Context, partitions ...*partition) {
+func (o *offsetTracker) waitInFlight(ctx context.Context, partitions ...*partition) {
 	for {
-		a.mu.Lock()
+		o.mu.Lock()
 		if !slices.ContainsFunc(partitions, func(p *partition) bool { return p.inFlightRows > 0 }) {
-			a.mu.Unlock()
+			o.mu.Unlock()
 			return
 		}
-		if a.completed == nil {
-			a.completed = make(chan struct{})
+		if o.completed == nil {
+			o.completed = make(chan struct{})
 		}
-		completed := a.completed
-		a.mu.Unlock()
+		completed := o.completed
+		o.mu.Unlock()
 		select {
 		case <-completed:
 		case <-ctx.Done():
@@ -127,47 +127,47 @@ func (a *offsetTracker) waitInFlight(ctx context.Context, partitions ...*partiti
 	}
 }
 
-func (a *offsetTracker) rebalances(committed func(topic string, partition int32, next int64,
+func (o *offsetTracker) rebalances(committed func(topic string, partition int32, next int64,
 	metadata kafka.CommitMetadata)) kafka.Rebalances {
 	return kafka.Rebalances{
-		Assigned:      func(partitions map[string][]int32) { a.apply(assigned{partitions}) },
-		Revoked:       a.revoke,
-		Lost:          func(partitions map[string][]int32) { a.apply(revoked{partitions, true}) },
-		Metadata:      a.metadata,
-		MetadataLimit: func(bytes int) { a.apply(metadataLimited{bytes}) },
+		Assigned:      func(partitions map[string][]int32) { o.apply(assigned{partitions}) },
+		Revoked:       o.revoke,
+		Lost:          func(partitions map[string][]int32) { o.apply(revoked{partitions, true}) },
+		Metadata:      o.metadata,
+		MetadataLimit: func(bytes int) { o.apply(metadataLimited{bytes}) },
 		Committed:     committed,
 	}
 }
 
 // revoke ends partitions: it waits for deliveries in flight until ctx ends, and returns the settled offsets to commit.
-func (a *offsetTracker) revoke(ctx context.Context, partitions map[string][]int32) kafka.Offsets {
+func (o *offsetTracker) revoke(ctx context.Context, partitions map[string][]int32) kafka.Offsets {
 	var affected []*partition
-	a.apply(revoking{partitions})
-	a.mu.Lock()
+	o.apply(revoking{partitions})
+	o.mu.Lock()
 	for tp := range eachPartition(partitions) {
-		if p := a.ledger.partitions[tp]; p != nil {
+		if p := o.ledger.partitions[tp]; p != nil {
 			affected = append(affected, p)
 		}
 	}
-	a.mu.Unlock()
-	a.waitInFlight(ctx, affected...)
-	return a.apply(revoked{partitions, false}).offsets
+	o.mu.Unlock()
+	o.waitInFlight(ctx, affected...)
+	return o.apply(revoked{partitions, false}).offsets
 }
 
-func (a *offsetTracker) metadata(topic string, n int32, next int64) (text string, ok bool) {
+func (o *offsetTracker) metadata(topic string, n int32, next int64) (text string, ok bool) {
 	tp := topicPartition{topic, n}
-	out := a.apply(metadataRequested{tp, next, a.revokedPartitions.get(a, tp)})
+	out := o.apply(metadataRequested{tp, next, o.revokedPartitions.get(o, tp)})
 	return out.text, out.ok
 }
 
 // withCommitted adds to the error of a record what is committed of its partition.
-func (a *offsetTracker) withCommitted(err error) error {
+func (o *offsetTracker) withCommitted(err error) error {
 	var e *recordError
 	if !errors.As(err, &e) || isInDoubt(err) {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	partition := e.item.partition
 	if partition.revoked || partition.committed < 0 {
 		return err
@@ -195,20 +195,20 @@ type revokedPartition struct {
 	partition *partition
 }
 
-func (s *RevokedPartitions) add(a *offsetTracker, partition *partition) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.partitions == nil {
-		s.partitions = map[topicPartition]revokedPartition{}
+func (r *RevokedPartitions) add(a *offsetTracker, partition *partition) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.partitions == nil {
+		r.partitions = map[topicPartition]revokedPartition{}
 	}
-	s.partitions[partition.tp] = revokedPartition{a, partition}
+	r.partitions[partition.tp] = revokedPartition{a, partition}
 }
 
 // get returns the partition of a tracker that was revoked last, nil if it was assigned again.
-func (s *RevokedPartitions) get(a *offsetTracker, tp topicPartition) *partition {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if prior := s.partitions[tp]; prior.tracker == a {
+func (r *RevokedPartitions) get(a *offsetTracker, tp topicPartition) *partition {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if prior := r.partitions[tp]; prior.tracker == a {
 		return prior.partition
 	}
 	return nil
@@ -218,13 +218,12 @@ func (s *RevokedPartitions) get(a *offsetTracker, tp topicPartition) *partition 
 // offsets from next on, the committed offset (-1 for none). If next is before an offset that was committed here, a user
 // has reset it, and nothing counts as settled. writtenHere reports that this process stored the metadata last and knows
 // the outcome of the requests in them.
-func (s *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
-	metadata string) (settled []offsetRange,
-	writtenHere bool) {
-	s.mu.Lock()
-	prior, ok := s.partitions[tp]
-	delete(s.partitions, tp)
-	s.mu.Unlock()
+func (r *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
+	metadata string) (settled []offsetRange, writtenHere bool) {
+	r.mu.Lock()
+	prior, ok := r.partitions[tp]
+	delete(r.partitions, tp)
+	r.mu.Unlock()
 	if !ok {
 		return nil, false
 	}

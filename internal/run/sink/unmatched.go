@@ -21,15 +21,16 @@ type UnmatchedTopics struct {
 
 	mu sync.Mutex
 	// seenInputs are the topics whose records have arrived, seenOutputs those that they had after the transforms.
-	seenInputs, seenOutputs map[string]bool
-	complete                bool // all InputTopics have arrived
+	seenInputs  map[string]bool
+	seenOutputs map[string]bool
+	complete    bool // all InputTopics have arrived
 }
 
 const maxTopics = 1000
 
 // observe checks the topics of transformed rows, one for each item. accepted are the plugin's topics.
-func (r *UnmatchedTopics) observe(log *slog.Logger, items []*item, rows *record.Batch, accepted []string) {
-	if r == nil || len(accepted) == 0 {
+func (u *UnmatchedTopics) observe(log *slog.Logger, items []*item, rows *record.Batch, accepted []string) {
+	if u == nil || len(accepted) == 0 {
 		return
 	}
 	var from string
@@ -39,49 +40,53 @@ func (r *UnmatchedTopics) observe(log *slog.Logger, items []*item, rows *record.
 		if int(row.Topic) == to && item.record.Topic == from {
 			continue
 		}
-		from, to = item.record.Topic, int(row.Topic)
+		from = item.record.Topic
+		to = int(row.Topic)
 		if to < len(rows.Topics) {
-			r.observeTopic(log, item, rows.Topics[to], accepted)
+			u.observeTopic(log, item, rows.Topics[to], accepted)
 		}
 	}
 }
 
-func (r *UnmatchedTopics) observeTopic(log *slog.Logger, item *item, topic string, accepted []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.seenInputs == nil {
-		r.seenInputs, r.seenOutputs = map[string]bool{}, map[string]bool{}
+func (u *UnmatchedTopics) observeTopic(log *slog.Logger, item *item, topic string, accepted []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.seenInputs == nil {
+		u.seenInputs = map[string]bool{}
+		u.seenOutputs = map[string]bool{}
 	}
-	if len(r.seenInputs) >= maxTopics || len(r.seenOutputs) >= maxTopics ||
-		r.seenInputs[item.record.Topic] && r.seenOutputs[topic] {
+	if len(u.seenInputs) >= maxTopics || len(u.seenOutputs) >= maxTopics ||
+		(u.seenInputs[item.record.Topic] && u.seenOutputs[topic]) {
 		return
 	}
-	if !r.seenOutputs[topic] && !slices.Contains(accepted, topic) {
+	if !u.seenOutputs[topic] && !slices.Contains(accepted, topic) {
 		log.Error("no setting names the topic that records have after the transforms: name it in a setting, "+
 			"or change the transforms",
-			"topic", topic, "read_from", item.record.Topic, "taken", r.describe(accepted), "record", item.String())
+			"topic", topic, "read_from", item.record.Topic, "taken", u.describe(accepted), "record", item.String())
 	}
-	r.seenInputs[item.record.Topic], r.seenOutputs[topic] = true, true
-	if r.complete || len(r.InputTopics) == 0 || slices.ContainsFunc(r.InputTopics,
-		func(t string) bool { return !r.seenInputs[t] }) {
+	u.seenInputs[item.record.Topic] = true
+	u.seenOutputs[topic] = true
+	if u.complete || len(u.InputTopics) == 0 || slices.ContainsFunc(u.InputTopics,
+		func(t string) bool { return !u.seenInputs[t] }) {
 		return
 	}
-	r.complete = true
+	u.complete = true
 	for _, t := range accepted {
-		if !r.seenOutputs[t] {
-			log.Error("no record can reach the topic that a setting names: they have others after the transforms; "+
-				"change the setting, topics or the transforms",
-				"setting", r.describe([]string{t}), "arrived_in",
-				strings.Join(slices.Sorted(maps.Keys(r.seenOutputs)), ", "))
+		if !u.seenOutputs[t] {
+			log.Error(
+				"no record can reach the topic that a setting names: they have others after the transforms; "+
+					"change the setting, topics or the transforms",
+				"setting", u.describe([]string{t}),
+				"arrived_in", strings.Join(slices.Sorted(maps.Keys(u.seenOutputs)), ", "))
 		}
 	}
 }
 
-func (r *UnmatchedTopics) describe(topics []string) string {
+func (u *UnmatchedTopics) describe(topics []string) string {
 	names := make([]string, len(topics))
 	for n, t := range topics {
 		names[n] = t
-		if setting := r.Settings[t]; setting != "" {
+		if setting := u.Settings[t]; setting != "" {
 			names[n] = setting + "=" + t
 		}
 	}

@@ -39,14 +39,20 @@ func (b *Buffers) attach(chunk *chunk) {
 		f := b.free[last]
 		b.free[last] = buffer{}
 		b.free = b.free[:last]
-		chunk.batch.Rows, chunk.batch.Data, chunk.origins, chunk.out = f.rows, f.data, f.origins, f.out
+		chunk.batch.Rows = f.rows
+		chunk.batch.Data = f.data
+		chunk.origins = f.origins
+		chunk.out = f.out
 	}
 }
 
 func (b *Buffers) detach(chunk *chunk, reusable bool) {
 	chunk.freeLarge()
 	f := buffer{chunk.batch.Rows[:0], chunk.batch.Data[:0], chunk.origins[:0], chunk.out[:0]}
-	chunk.batch.Rows, chunk.batch.Data, chunk.origins, chunk.out = nil, nil, nil, nil
+	chunk.batch.Rows = nil
+	chunk.batch.Data = nil
+	chunk.origins = nil
+	chunk.out = nil
 	chunk.batch.Reset() // rows keep their schemas in memory
 	chunk.produced = nil
 	b.mu.Lock()

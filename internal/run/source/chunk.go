@@ -86,11 +86,19 @@ func (c *chunk) done(n int, err error) { c.settled <- settlement{n, err} }
 func (c *chunk) reset(topic string, source *origin) {
 	c.batch.Reset()
 	c.batch.Topics = append(c.batch.Topics, topic)
-	c.origin, c.origins = source, c.origins[:0]
-	c.offsetAfter, c.beginning, c.barrier = kafka.Offset{}, kafka.Offset{}, nil
-	c.firstOfPage, c.pageEnd = false, pageContinues
-	c.err, c.out, c.produced = nil, c.out[:0], nil
-	c.deadLetters, c.deadLetterCount, c.sending = nil, 0, nil
+	c.origin = source
+	c.origins = c.origins[:0]
+	c.offsetAfter = kafka.Offset{}
+	c.beginning = kafka.Offset{}
+	c.barrier = nil
+	c.firstOfPage = false
+	c.pageEnd = pageContinues
+	c.err = nil
+	c.out = c.out[:0]
+	c.produced = nil
+	c.deadLetters = nil
+	c.deadLetterCount = 0
+	c.sending = nil
 	c.freeLarge()
 }
 

@@ -25,8 +25,10 @@ type DeadLetters struct {
 // FailedRow is a row that could not be handled.
 type FailedRow struct {
 	// Page is the request that returned the row, Row its index there.
-	Feed, Topic, Page string
-	Row               uint32
+	Feed  string
+	Topic string
+	Page  string
+	Row   uint32
 	// Partition is the one that the plugin requested, -1 for none. Timestamp is in milliseconds since 1970, -1 for
 	// none.
 	Partition int32
@@ -37,13 +39,15 @@ type FailedRow struct {
 }
 
 type outgoingLetter struct {
-	key, value []byte
-	headers    []kgo.RecordHeader
-	timestamp  int64 // negative: none
+	key       []byte
+	value     []byte
+	headers   []kgo.RecordHeader
+	timestamp int64 // negative: none
 }
 
 func (p *page) rawToDLQ(rowErr *wit.RowError) {
-	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
+	letters := p.feed.task.o.DeadLetters
+	b := &p.chunk.batch
 	if letters == nil {
 		return
 	}
@@ -107,13 +111,17 @@ func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, at, number 
 func (s *transformStage) appendDeadLetters(from, chunk *chunk) {
 	for _, l := range from.deadLetters {
 		r := chunk.produced.Add()
-		r.Topic, r.Partition = s.feed.task.o.DeadLetters.Topic, -1
-		r.Key, r.Value, r.Headers = l.key, l.value, l.headers
+		r.Topic = s.feed.task.o.DeadLetters.Topic
+		r.Partition = -1
+		r.Key = l.key
+		r.Value = l.value
+		r.Headers = l.headers
 		if l.timestamp >= 0 {
 			r.Timestamp = time.UnixMilli(l.timestamp)
 		}
 	}
 	chunk.deadLetterCount += len(from.deadLetters)
 	s.feed.task.o.Metrics.DeadLetters.Add(int64(len(from.deadLetters)))
-	from.deadLetters, s.dlqBytes = nil, 0
+	from.deadLetters = nil
+	s.dlqBytes = 0
 }

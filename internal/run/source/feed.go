@@ -78,7 +78,8 @@ type feedStatus struct {
 	// lastRead is [FeedProgress.LastRead].
 	lastRead atomic.Int64
 	// subscribed is the start of the subscription, notified the last notification.
-	subscribed, notified atomic.Int64
+	subscribed atomic.Int64
+	notified   atomic.Int64
 
 	// The feed's lock guards the fields below.
 	lastRequest  *FeedRequest
@@ -106,7 +107,10 @@ var errStopped = errors.New("the stop took too long")
 func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32) (*feed, error) {
 	spec := &opened.feeds[index]
 	feed := emptyFeed(t, opened)
-	feed.name, feed.partition, feed.fingerprint, feed.index = spec.Name, spec.Partition, spec.Fingerprint, index
+	feed.name = spec.Name
+	feed.partition = spec.Partition
+	feed.fingerprint = spec.Fingerprint
+	feed.index = index
 	feed.topic = spec.Topic
 	feed.log = t.log.With("feed", spec.Name)
 	stored, err := t.o.StoredOffset(ctx, spec.Partition)
@@ -119,7 +123,9 @@ func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32)
 		err = t.resume(ctx, opened, spec, stored); err != nil {
 		return nil, err
 	}
-	feed.pageStart, feed.boundary, feed.readStage = feed.position.fields, feed.position.fields, feed.read
+	feed.pageStart = feed.position.fields
+	feed.boundary = feed.position.fields
+	feed.readStage = feed.read
 	feed.atBeginning = len(feed.position.fields) == 0
 	if feed.atBeginning {
 		return feed, nil
@@ -129,8 +135,8 @@ func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32)
 
 // resume returns the position in a stored offset. An offset of another query would silently continue that one, so its
 // fingerprint must match the feed's (RATIONALE.md P7). The plugin must accept it, too.
-func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed, stored []wit.OffsetEntry) (p position,
-	subscription string, err error) {
+func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed,
+	stored []wit.OffsetEntry) (p position, subscription string, err error) {
 	p, fingerprint, subscription, err := parsePosition(stored)
 	if err != nil {
 		return p, "", err
@@ -142,23 +148,25 @@ func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed
 	}
 	if fingerprint == nil {
 		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", spec.Name)
-	} else if changed := describeDiff(*fingerprint, now); *fingerprint == now {
-		// the usual case
-	} else if spec.OnMismatch == wit.MismatchReload {
-		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", spec.Name, "changed",
-			changed)
-		return position{fields: []wit.OffsetEntry{}}, "", nil
-	} else if spec.OnMismatch == wit.MismatchKeep {
-		t.log.Info("the stored offset is of another query: reading continues from it", "feed", spec.Name, "changed",
-			changed)
-	} else {
-		decide := ""
-		if setting := t.o.MismatchSetting; setting != "" {
-			decide = ", set " + setting + "=keep to continue from it nevertheless, or =reload"
+	} else if *fingerprint != now {
+		changed := describeDiff(*fingerprint, now)
+		switch spec.OnMismatch {
+		case wit.MismatchReload:
+			t.log.Warn("the stored offset is of another query: the feed is read again",
+				"feed", spec.Name, "changed", changed)
+			return position{fields: []wit.OffsetEntry{}}, "", nil
+		case wit.MismatchKeep:
+			t.log.Info("the stored offset is of another query: reading continues from it",
+				"feed", spec.Name, "changed", changed)
+		default:
+			decide := ""
+			if setting := t.o.MismatchSetting; setting != "" {
+				decide = ", set " + setting + "=keep to continue from it nevertheless, or =reload"
+			}
+			return p, "", &wit.Error{Kind: wit.ErrorConfig, Message: "the stored offset belongs to something else (" +
+				changed + "): restore that" + decide +
+				", rename the connector, or reset its offsets to read everything again"}
 		}
-		return p, "", &wit.Error{Kind: wit.ErrorConfig, Message: "the stored offset belongs to something else (" +
-			changed + "): restore that" + decide +
-			", rename the connector, or reset its offsets to read everything again"}
 	}
 	err = task.Do(ctx, opened.code, func(r Reader) error { return r.CheckOffset(ctx, spec.Partition, p.fields) })
 	if err != nil {
@@ -177,8 +185,10 @@ func (f *feed) run(ctx context.Context) (err error) {
 		f.closeOutput()
 		return err
 	}
-	f.pipeline.free, f.pipeline.decoded = make(chan *chunk, reservedChunks), make(chan *chunk, 1)
-	f.pipeline.converted, f.pipeline.sent = make(chan *chunk, convertedChunks), make(chan *chunk, chunks)
+	f.pipeline.free = make(chan *chunk, reservedChunks)
+	f.pipeline.decoded = make(chan *chunk, 1)
+	f.pipeline.converted = make(chan *chunk, convertedChunks)
+	f.pipeline.sent = make(chan *chunk, chunks)
 	for range reservedChunks {
 		f.pipeline.free <- newChunk(o.Registry)
 	}
@@ -211,7 +221,7 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	flushCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	limitWait := func() { time.AfterFunc(max(f.task.o.StopTimeout/4, time.Second), cancel) }
-	if cause == nil && readErr == nil || kafka.IsTransactionTimeout(cause) {
+	if (cause == nil && readErr == nil) || kafka.IsTransactionTimeout(cause) {
 		// Until the task stops, a feed that has read everything waits for a busy broker, and one whose transaction
 		// timed out for an unavailable one.
 		defer context.AfterFunc(ctx, limitWait)()
@@ -229,8 +239,7 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	case readErr != nil && ctx.Err() == nil:
 		return readErr
 	case cause != nil:
-		f.log.Warn("stopped before all rows were acknowledged: they will be read again", "within",
-			f.task.o.StopTimeout)
+		f.log.Warn("stopped before all rows were acknowledged: they will be read again", "within", f.task.o.StopTimeout)
 		return nil
 	case storeErr != nil:
 		return fmt.Errorf("store the offset: %w", storeErr)
@@ -315,7 +324,8 @@ func (f *feed) setReading(since time.Time) {
 func (f *feed) setNextPoll(due time.Time, scheduled bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.status.nextPoll = due; !scheduled {
+	f.status.nextPoll = due
+	if !scheduled {
 		f.status.nextPoll = time.Time{}
 	}
 }

@@ -27,21 +27,21 @@ type prefetched struct {
 }
 
 // await returns nil, nil if the request must be sent now: it was not sent early, or there was no free slot.
-func (f *prefetched) await(ctx context.Context) (*transport.Answer, error) {
-	if f == nil {
+func (p *prefetched) await(ctx context.Context) (*transport.Answer, error) {
+	if p == nil {
 		return nil, nil
 	}
 	select {
-	case <-f.done:
+	case <-p.done:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if errors.Is(f.err, transport.ErrNoRoom) {
+	if errors.Is(p.err, transport.ErrNoRoom) {
 		return nil, nil
 	}
-	answer := f.answer
-	f.answer = nil // the caller closes it
-	return answer, f.err
+	answer := p.answer
+	p.answer = nil // the caller closes it
+	return answer, p.err
 }
 
 type linkedRequest struct {
@@ -93,13 +93,13 @@ func (p *page) fetchAllLinked(ctx context.Context, linked []wit.LinkedRequest) e
 	return nil
 }
 
-func (f *prefetched) canPrefetch(r *wit.Request) bool {
-	if f == nil {
+func (p *prefetched) canPrefetch(r *wit.Request) bool {
+	if p == nil {
 		return r.Repeatable
 	}
 	select {
-	case <-f.done:
-		return errors.Is(f.err, transport.ErrNoRoom)
+	case <-p.done:
+		return errors.Is(p.err, transport.ErrNoRoom)
 	default:
 		return false
 	}
@@ -152,9 +152,12 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 			maxNesting)}
 	}
 	if p.linked.row != p.cursor.lastRow {
-		p.linked.row, p.linked.sinceRow, p.linked.backoff = p.cursor.lastRow, 0, progressBackoff{}
+		p.linked.row = p.cursor.lastRow
+		p.linked.sinceRow = 0
+		p.linked.backoff = progressBackoff{}
 	}
-	if p.linked.sinceRow++; p.linked.sinceRow > unpacedLinked {
+	p.linked.sinceRow++
+	if p.linked.sinceRow > unpacedLinked {
 		if err := pause.For(ctx, p.linked.backoff.after(false)); err != nil {
 			return nil, err
 		}

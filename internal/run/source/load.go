@@ -149,7 +149,8 @@ func (p *page) markBeginning(chunk *chunk) {
 
 // storeBeginning stores an offset before the records of its chunk are sent.
 func (f *feed) storeBeginning(chunk *chunk) error {
-	ctx, output := f.pipeline.ctx, f.pipeline.output
+	ctx := f.pipeline.ctx
+	output := f.pipeline.output
 	acknowledged := make(chan error, 1)
 	output.Produce(ctx, output.NewBatch(), chunk.beginning, func(_ int, err error) { acknowledged <- err })
 	select {

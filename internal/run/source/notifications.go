@@ -52,7 +52,7 @@ type trigger struct {
 	notBefore time.Time
 }
 
-func (w *trigger) due() bool { return !w.repeated || !time.Now().Before(w.notBefore) }
+func (t *trigger) due() bool { return !t.repeated || !time.Now().Before(t.notBefore) }
 
 // triggerQueue is a queue of triggers. The cost of its methods, except addFirst, grows only with the number of repeated
 // triggers.
@@ -174,9 +174,10 @@ func (f *feed) moveStateFrom(old *feed) {
 	defer old.mu.Unlock()
 	old.replacement = f
 	inherited := *old.notifications
-	inherited.pending, inherited.processing = triggerQueue{}, nil
-	inherited.subscriptionDigest, inherited.currentDigest = f.notifications.subscriptionDigest,
-		f.notifications.currentDigest
+	inherited.pending = triggerQueue{}
+	inherited.processing = nil
+	inherited.subscriptionDigest = f.notifications.subscriptionDigest
+	inherited.currentDigest = f.notifications.currentDigest
 	f.notifications = &inherited
 	for _, w := range append(old.notifications.processing, old.notifications.pending.list...) {
 		f.notifications.pending.add(w)

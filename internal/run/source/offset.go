@@ -109,7 +109,8 @@ func FingerprintDiff(stored []wit.OffsetEntry, spec *wit.Feed) (names []string) 
 
 func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.OffsetEntry{}
-	row, keys := false, false
+	row := false
+	keys := false
 	for _, f := range stored {
 		v := f.Value
 		switch f.Name {
@@ -117,7 +118,8 @@ func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, s
 			if v.Integer == nil || *v.Integer < 0 || *v.Integer > 1<<32-1 {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a row number", f.Name)
 			}
-			p.row, row = uint32(*v.Integer), true
+			p.row = uint32(*v.Integer)
+			row = true
 		case fieldKeys:
 			if v.String == nil || !p.keys.parse(*v.String) {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits",
@@ -166,8 +168,7 @@ func reservedField(fields []wit.OffsetEntry) (string, bool) {
 
 func sameFields(a, b []wit.OffsetEntry) bool {
 	return slices.EqualFunc(a, b, func(a, b wit.OffsetEntry) bool {
-		return a.Name == b.Name &&
-			sameScalar(a.Value, b.Value)
+		return a.Name == b.Name && sameScalar(a.Value, b.Value)
 	})
 }
 
@@ -177,7 +178,7 @@ func sameScalar(a, b wit.Scalar) bool {
 		samePointee(a.Real, b.Real) && samePointee(a.String, b.String)
 }
 
-func samePointee[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+func samePointee[T comparable](a, b *T) bool { return a == b || (a != nil && b != nil && *a == *b) }
 
 // digest is the FNV-1a hash of lengths and bytes of row keys, in order. It detects a service that answers differently
 // the second time; it does not resist an attacker.
@@ -228,7 +229,8 @@ func describeDiff(stored, now string) string {
 	split := func(s string) []string {
 		return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("\n;|, ", r) })
 	}
-	storedParts, currentParts := split(stored), split(now)
+	storedParts := split(stored)
+	currentParts := split(now)
 	for i := range max(len(storedParts), len(currentParts)) {
 		var prior, current string
 		if i < len(storedParts) {

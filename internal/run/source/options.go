@@ -112,8 +112,7 @@ func (o *Options) setDefaults() {
 	}
 	if o.NewHeaderConverter == nil {
 		o.NewHeaderConverter = func() (convert.Headers, error) {
-			return convert.SimpleHeaders{Registry: o.Registry},
-				nil
+			return convert.SimpleHeaders{Registry: o.Registry}, nil
 		}
 	}
 }

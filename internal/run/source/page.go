@@ -38,8 +38,9 @@ type page struct {
 }
 
 type emitted struct {
-	any          bool // the page has sent a chunk
-	rows, chunks int
+	any    bool // the page has sent a chunk
+	rows   int
+	chunks int
 }
 
 type bodyBuffers struct {
@@ -55,8 +56,9 @@ type poisonSearch struct {
 }
 
 type decodeTime struct {
-	from, to time.Time
-	total    time.Duration
+	from  time.Time
+	to    time.Time
+	total time.Duration
 }
 
 func newPage(f *feed, fetch *wit.Fetch, source *origin, s *bisection) *page {
@@ -94,7 +96,8 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	answer, err := f.task.o.Client.Do(transport.WithAffinity(sendCtx, f.affinity), &fetch.Request)
 	endFetch()
 	if err == nil {
-		lastRequest.Status, lastRequest.Milliseconds = int(answer.Status), time.Since(start).Milliseconds()
+		lastRequest.Status = int(answer.Status)
+		lastRequest.Milliseconds = time.Since(start).Milliseconds()
 		f.setLastRequest(lastRequest)
 		fetchSpan.SetStatus(answer.Status)
 	}
@@ -180,11 +183,12 @@ func (p *page) endSpan(err error) {
 func (p *page) startSkipping() {
 	feed := p.feed
 	if p.fetch.RepeatsExactly && sameFields(*p.fetch.Position, feed.position.fields) {
-		p.resumeAt, p.skipping = feed.position, true
+		p.resumeAt = feed.position
+		p.skipping = true
 		return
 	}
-	feed.log.Info("an interrupted page is delivered again from its start", "page", p.origin.request, "row",
-		feed.position.row)
+	feed.log.Info("an interrupted page is delivered again from its start", "page", p.origin.request,
+		"row", feed.position.row)
 	feed.task.count.repeated.Add(1)
 }
 
@@ -222,15 +226,18 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (end st
 // checkProgress fails a page that equals the previous one and would be repeated for ever. Exempt are a trigger that is
 // read again after a wait, and a page without rows, which may have some later.
 func (p *page) checkProgress() error {
-	feed, q, last := p.feed, &p.fetch.Request, p.feed.lastPage
+	last := p.feed.lastPage
+	q := &p.fetch.Request
+	feed := p.feed
 	feed.lastPage = ""
-	if !p.end.More || p.cursor.received == 0 || p.fetch.Position == nil && p.end.WaitMs > 0 {
+	if !p.end.More || p.cursor.received == 0 || (p.fetch.Position == nil && p.end.WaitMs > 0) {
 		return nil
 	}
 	feed.lastPage = fmt.Sprintf("%s %q %x %v %x %d", q.Method, q.Target, maphash.Bytes(contentSeed, q.Body),
 		p.cursor.keys,
 		p.cursor.content, p.cursor.received)
-	from, next := feed.pageStart, feed.pageStart
+	from := feed.pageStart
+	next := feed.pageStart
 	if p.fetch.Position != nil {
 		from = *p.fetch.Position
 	}

@@ -43,9 +43,10 @@ func (p *page) incompleteFrom() int {
 // flushComplete sends the chunk without incomplete rows, so that a stored position covers all sent rows. Rows of one
 // index that fill a chunk are sent, too.
 func (p *page) flushComplete(ctx context.Context) error {
-	chunk, from := p.chunk, p.incompleteFrom()
+	chunk := p.chunk
+	from := p.incompleteFrom()
 	count := len(chunk.batch.Rows)
-	if !p.canCheckpoint() || from == count || from == 0 && count > 1 {
+	if !p.canCheckpoint() || from == count || (from == 0 && count > 1) {
 		return p.flush(ctx)
 	}
 	if from == 0 {
@@ -64,8 +65,9 @@ func (p *page) flushComplete(ctx context.Context) error {
 		return err
 	}
 	b := &p.chunk.batch
-	b.Rows, b.Data, b.Retained = append(b.Rows, kept.Rows...), append(b.Data, kept.Data...),
-		append(b.Retained, kept.Retained...)
+	b.Rows = append(b.Rows, kept.Rows...)
+	b.Data = append(b.Data, kept.Data...)
+	b.Retained = append(b.Retained, kept.Retained...)
 	for range kept.Rows {
 		p.chunk.origins = append(p.chunk.origins, uint32(p.cursor.lastRow))
 	}
@@ -79,7 +81,8 @@ func (p *page) dropIncomplete() {
 		return
 	}
 	p.chunk.truncate(from)
-	p.cursor.rowsOfLast, p.cursor.keys = 0, p.cursor.completeKeys
+	p.cursor.rowsOfLast = 0
+	p.cursor.keys = p.cursor.completeKeys
 	p.emitted.rows -= dropped
 	p.feed.task.count.read.Add(int64(-dropped))
 }
@@ -135,7 +138,7 @@ func (f *feed) send(ctx context.Context, chunk *chunk) error {
 // finish sends the last chunk with the offset after the page, and makes that the feed's position.
 func (p *page) finish(ctx context.Context) error {
 	feed := p.feed
-	if p.skipping && (p.cursor.lastRow != int64(p.resumeAt.row) || p.cursor.keys != p.resumeAt.keys) ||
+	if (p.skipping && (p.cursor.lastRow != int64(p.resumeAt.row) || p.cursor.keys != p.resumeAt.keys)) ||
 		p.resumeAt.extraRows > 0 {
 		return errMismatch
 	}
@@ -144,13 +147,15 @@ func (p *page) finish(ctx context.Context) error {
 	}
 	next := position{fields: feed.pageStart, topic: feed.position.topic, beginning: feed.position.beginning}
 	if p.end.Next != nil {
-		if next = (position{fields: *p.end.Next}); p.end.More {
+		next = (position{fields: *p.end.Next})
+		if p.end.More {
 			next.topic = feed.spec().Topic
 		}
 	} else if p.fetch.Position == nil && feed.position.midPage {
 		next = feed.position // an extra page; an interrupted one continues after it
 	}
-	p.chunk.offsetAfter, p.chunk.pageEnd = feed.offsetAt(next), pageComplete
+	p.chunk.offsetAfter = feed.offsetAt(next)
+	p.chunk.pageEnd = pageComplete
 	feed.sentRows = feed.sentRows || p.emitted.rows > 0
 	if feed.sentRows && !p.end.More && p.end.Next != nil { // the end of a load, or of changes
 		p.chunk.offsetAfter.Prompt = true
@@ -159,7 +164,8 @@ func (p *page) finish(ctx context.Context) error {
 	if err := p.flush(ctx); err != nil {
 		return err
 	}
-	if feed.position = next; !next.midPage {
+	feed.position = next
+	if !next.midPage {
 		feed.pageStart = next.fields
 	}
 	feed.setBoundary(feed.pageStart)
@@ -187,8 +193,11 @@ func (p *page) savePosition(err error) {
 	}
 	at := position{fields: *p.fetch.Position, topic: feed.position.topic}
 	if p.fetch.RepeatsExactly && feed.pipeline.output.AtLeastOnce() && p.flushDelivered() {
-		at.midPage, at.row, at.keys = true, uint32(p.cursor.lastComplete), p.cursor.completeKeys
-		at.extraRows, at.extraKeys = p.cursor.rowsOfLast, p.cursor.keys
+		at.midPage = true
+		at.row = uint32(p.cursor.lastComplete)
+		at.keys = p.cursor.completeKeys
+		at.extraRows = p.cursor.rowsOfLast
+		at.extraKeys = p.cursor.keys
 		at.topic = feed.spec().Topic
 	} else if !feed.pipeline.output.AtLeastOnce() && p.resumeAt.midPage {
 		at = p.resumeAt // delivered when pages were not transactions yet
@@ -202,8 +211,7 @@ func (p *page) savePosition(err error) {
 		feed.pipeline.logRestart = func() {
 			feed.task.count.repeated.Add(1)
 			feed.log.Warn("the page was interrupted and is delivered again from its start", "page", p.origin.request,
-				"row",
-				p.cursor.lastRow)
+				"row", p.cursor.lastRow)
 		}
 	}
 	feed.position = at

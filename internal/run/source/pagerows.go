@@ -26,9 +26,9 @@ type cursor struct {
 
 var contentSeed = maphash.MakeSeed()
 
-func (s *cursor) add(value []byte) {
-	s.received++
-	s.content = s.content*31 + maphash.Bytes(contentSeed, value)
+func (c *cursor) add(value []byte) {
+	c.received++
+	c.content = c.content*31 + maphash.Bytes(contentSeed, value)
 }
 
 // decode has the plugin decode a piece of a response, and sends the chunk if that is full.
@@ -38,7 +38,8 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 		return wit.DecodeResult{}, err
 	}
 	b := &p.chunk.batch
-	from, data := len(b.Rows), len(b.Data)
+	from := len(b.Rows)
+	data := len(b.Data)
 	start := time.Now()
 	p.feed.task.count.decode.Start()
 	portion, err := p.reader.Decode(ctx, p.id, tag, status, piece, last, b)
@@ -53,7 +54,8 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	if portion.Next != nil {
 		p.end.Next = portion.Next
 	}
-	p.end.More, p.end.WaitMs = p.end.More || portion.More, max(p.end.WaitMs, portion.WaitMs)
+	p.end.More = p.end.More || portion.More
+	p.end.WaitMs = max(p.end.WaitMs, portion.WaitMs)
 	if err := p.acceptRows(from); err != nil {
 		return portion, err
 	}
@@ -129,8 +131,10 @@ func (p *page) advanceTo(origin int64) error {
 		}
 		p.skipping = false
 	}
-	p.cursor.lastComplete, p.cursor.completeKeys = p.cursor.lastRow, p.cursor.keys
-	p.cursor.lastRow, p.cursor.rowsOfLast = origin, 0
+	p.cursor.lastComplete = p.cursor.lastRow
+	p.cursor.completeKeys = p.cursor.keys
+	p.cursor.lastRow = origin
+	p.cursor.rowsOfLast = 0
 	return nil
 }
 
@@ -139,7 +143,8 @@ func (p *page) wasDelivered() (bool, error) {
 	if p.skipping || p.resumeAt.extraRows == 0 {
 		return false, nil
 	}
-	if p.resumeAt.extraRows--; p.resumeAt.extraRows == 0 && p.cursor.keys != p.resumeAt.extraKeys {
+	p.resumeAt.extraRows--
+	if p.resumeAt.extraRows == 0 && p.cursor.keys != p.resumeAt.extraKeys {
 		return false, errMismatch
 	}
 	return true, nil
@@ -160,8 +165,7 @@ func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
 		t := p.feed.task
 		if err := t.o.HandleError(&t.count.errors, &rowError{rowErr.RowIndex, &rowErr.Error},
 			func() {
-				p.feed.logSkipped(p.origin.request, rowErr.RowIndex, task.StageDecode, &rowErr.Error,
-					nil)
+				p.feed.logSkipped(p.origin.request, rowErr.RowIndex, task.StageDecode, &rowErr.Error, nil)
 			}); err != nil {
 			p.chunk.truncateFrom(rowErr.RowIndex)
 			p.cursor.lastComplete = -1 // this chunk stores no position: its rows are read again

@@ -24,10 +24,14 @@ const (
 type bisection struct {
 	// tries counts all attempts, sinceFound those for the current row, pageChanges how often the page answered
 	// differently.
-	tries, sinceFound, pageChanges int
+	tries       int
+	sinceFound  int
+	pageChanges int
 	// from and to bound the trap, as bytes of the page's own body, step is the size of its pieces.
-	from, to, step int64
-	rows           []poisonRow
+	from int64
+	to   int64
+	step int64
+	rows []poisonRow
 }
 
 // poisonRow is a row that traps the plugin.
@@ -41,57 +45,65 @@ type poisonRow struct {
 func trapMessage(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Error() }
 
 type trapError struct {
-	trap     *plugin.Trap
-	from, to int64
-	before   digest
+	trap   *plugin.Trap
+	from   int64
+	to     int64
+	before digest
 }
 
 func (t *trapError) Error() string { return t.trap.Error() }
 func (t *trapError) Unwrap() error { return t.trap }
 
 // narrow decides how the page is decoded next time, and returns false if the row cannot be found.
-func (s *bisection) narrow(t *trapError) bool {
+func (b *bisection) narrow(t *trapError) bool {
 	size := t.to - t.from
-	n := len(s.rows)
-	changed := n > 0 && t.from < s.rows[n-1].at // before a row that is skipped
-	outside := s.from < s.to && (t.from < s.from || t.to > s.to)
-	if s.sinceFound++; changed || outside {
-		s.restart()
+	n := len(b.rows)
+	changed := n > 0 && t.from < b.rows[n-1].at // before a row that is skipped
+	outside := b.from < b.to && (t.from < b.from || t.to > b.to)
+	b.sinceFound++
+	if changed || outside {
+		b.restart()
 		n = 0
 	}
-	if s.tries++; s.tries > maxSearches || s.pageChanges > maxPageChanges {
+	b.tries++
+	if b.tries > maxSearches || b.pageChanges > maxPageChanges {
 		return false
 	}
 	switch {
-	case size == 0 && (t.from == 0 || s.from == 0 && s.to == t.from):
+	case size == 0 && (t.from == 0 || (b.from == 0 && b.to == t.from)):
 		return false // there is no body before it, or all of it was fed byte by byte
 	case size == 0: // the row had been complete before
-		s.from, s.to = max(0, t.from-max(pieceSize, 4*(s.to-s.from))), t.from
-		s.step = max(1, (s.to-s.from)/searchSteps)
-	case size == 1 && t.from >= s.from && t.to <= s.to:
-		if n == maxPoison || n > 0 && s.rows[n-1].at == t.from {
+		b.from, b.to = max(0, t.from-max(pieceSize, 4*(b.to-b.from))), t.from
+		b.step = max(1, (b.to-b.from)/searchSteps)
+	case size == 1 && t.from >= b.from && t.to <= b.to:
+		if n == maxPoison || (n > 0 && b.rows[n-1].at == t.from) {
 			return false // skipping it did not help
 		}
-		s.rows = append(s.rows, poisonRow{t.from, t.before, t.trap})
-		s.from, s.to, s.step, s.sinceFound = 0, 0, 0, 0
+		b.rows = append(b.rows, poisonRow{t.from, t.before, t.trap})
+		b.from = 0
+		b.to = 0
+		b.step = 0
+		b.sinceFound = 0
 	default:
-		s.from, s.to, s.step = t.from, t.to, max(1, size/searchSteps)
+		b.from = t.from
+		b.to = t.to
+		b.step = max(1, size/searchSteps)
 	}
 	return true
 }
 
-func (s *bisection) restart() {
-	*s = bisection{tries: s.tries, sinceFound: s.sinceFound, pageChanges: s.pageChanges + 1}
+func (b *bisection) restart() {
+	*b = bisection{tries: b.tries, sinceFound: b.sinceFound, pageChanges: b.pageChanges + 1}
 }
 
-func (s *bisection) pieceEnd(at, end int64) int64 {
+func (b *bisection) pieceEnd(at, end int64) int64 {
 	switch {
-	case at < s.from:
-		end = min(end, s.from)
-	case at < s.to:
-		end = min(end, s.to, at+s.step)
+	case at < b.from:
+		end = min(end, b.from)
+	case at < b.to:
+		end = min(end, b.to, at+b.step)
 	}
-	for _, row := range s.rows {
+	for _, row := range b.rows {
 		if at < row.at {
 			end = min(end, row.at)
 		}
@@ -114,14 +126,16 @@ func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece
 				return err
 			}
 		}
-		from, before := p.poisonSearch.bytesFed, p.cursor.keys
+		from := p.poisonSearch.bytesFed
+		before := p.cursor.keys
 		n := s.pieceEnd(from, from+int64(len(piece))) - from
 		isLast := n == int64(len(piece))
 		err := p.decodePart(ctx, tag, status, piece[:n], last && isLast)
 		if err == nil && inRange && !(last && isLast) {
 			if err = p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				if t := new(trapError); errors.As(err, &t) {
-					t.from, t.before = from, before
+					t.from = from
+					t.before = before
 				}
 			}
 		}
@@ -134,7 +148,8 @@ func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece
 
 func (p *page) decodePart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
-	from, before := p.poisonSearch.bytesFed, p.cursor.keys
+	from := p.poisonSearch.bytesFed
+	before := p.cursor.keys
 	withRange := func(err error) error {
 		if t := new(plugin.Trap); ownBody && errors.As(err, &t) && t.Limit == "" {
 			return &trapError{t, from, from + int64(len(piece)), before}

@@ -16,7 +16,8 @@ func (f *feed) nextPoll(now time.Time, minDelay time.Duration) (due time.Time, s
 			due, scheduled = schedule.Next(now)
 		}
 	case spec.PollEveryMs != nil:
-		due, scheduled = now.Add(time.Duration(*spec.PollEveryMs)*time.Millisecond), true
+		due = now.Add(time.Duration(*spec.PollEveryMs) * time.Millisecond)
+		scheduled = true
 	}
 	if minDue := now.Add(minDelay); due.Before(minDue) {
 		due = minDue

@@ -16,18 +16,29 @@ type Progress struct {
 	CaughtUp    bool      // no feed has anything left to read
 	// LastCaughtUp is the least time of all feeds, zero if one never caught up. LastNotified is the least time of the
 	// last notification, or of the subscription, of all feeds that subscribe; zero if none does.
-	LastCaughtUp, LastNotified time.Time
-	Feeds                      []FeedProgress // in the plugin's order
-	Version                    string         // of the plugin
+	LastCaughtUp time.Time
+	LastNotified time.Time
+	Feeds        []FeedProgress // in the plugin's order
+	Version      string         // of the plugin
 }
 
 // Counts are of rows unless they name something else.
 type Counts struct {
-	Read, Written        int64 // Written counts acknowledged records
-	Bytes, Pages         int64 // Bytes counts those of response bodies
-	Skipped, Errors      int64 // Errors includes errors of pages and repeated ones
-	Repeated, Resumed    int64 // pages delivered again from their start, rows read but not delivered again
-	Notified, Duplicates int64 // notifications
+	// Written counts acknowledged records
+	Read    int64
+	Written int64
+	// Bytes counts those of response bodies
+	Bytes int64
+	Pages int64
+	// Errors includes errors of pages and repeated ones
+	Skipped int64
+	Errors  int64
+	// pages delivered again from their start, rows read but not delivered again
+	Repeated int64
+	Resumed  int64
+	// notifications
+	Notified   int64
+	Duplicates int64
 }
 
 // FeedProgress is the state of a feed in REST. Times are in UTC; nil means never or none.

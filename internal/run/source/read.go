@@ -64,7 +64,8 @@ func (r *readLoop) preemptForSnapshot() {
 	}
 	if ident, found := r.feed.nextSnapshot(); found {
 		before := r.reason
-		r.preempted, r.reason = &before, wit.PollReason{Snapshot: &ident}
+		r.preempted = &before
+		r.reason = wit.PollReason{Snapshot: &ident}
 	}
 }
 
@@ -98,7 +99,8 @@ func (r *readLoop) afterStep(ctx context.Context, end stepResult) (done bool, er
 	}
 	if r.reason.Trigger != nil && end.more && !end.fetched && end.wait > 0 {
 		r.feed.scheduleRepeat(end.wait)
-		end.more, end.wait = false, 0
+		end.more = false
+		end.wait = 0
 	}
 	if r.preempted != nil {
 		before := *r.preempted
@@ -180,11 +182,16 @@ func (r *readLoop) waitForWork(ctx context.Context, end stepResult) (done bool, 
 }
 
 type stepResult struct {
-	requested               bool // the plugin returned a request
-	fetched, more, finished bool // fetched means that the page has an offset of its own
-	rows, advanced          bool // the page had rows, or changed the offset
-	compared                bool // the page belongs to a comparison of keys
-	wait                    time.Duration
+	requested bool // the plugin returned a request
+	// fetched means that the page has an offset of its own
+	fetched  bool
+	more     bool
+	finished bool
+	// the page had rows, or changed the offset
+	rows     bool
+	advanced bool
+	compared bool // the page belongs to a comparison of keys
+	wait     time.Duration
 }
 
 // step gets the next action from the plugin and reads that page, all on one instance: an upgrade of the plugin waits
@@ -226,7 +233,9 @@ func (f *feed) step(ctx context.Context, cause wit.PollReason, attempts *attempt
 		f.lastPage = ""
 	}
 	end.advanced = !sameFields(pageStart, f.reached())
-	end.requested, end.fetched, end.compared = true, step.Fetch.Position != nil, isCompared
+	end.requested = true
+	end.fetched = step.Fetch.Position != nil
+	end.compared = isCompared
 	if err == nil && (!end.more || time.Since(f.progressAt) >= progressInterval) {
 		f.observeLoad(ctx, r)
 	}

@@ -43,7 +43,9 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 		return err
 	}
 	feed := emptyFeed(t, &openedVersion{feeds: []wit.Feed{{}}})
-	feed.name, feed.partition, feed.log = "dead letters", r.Partition, t.log.With(slog.String("feed", "dead letters"))
+	feed.name = "dead letters"
+	feed.partition = r.Partition
+	feed.log = t.log.With(slog.String("feed", "dead letters"))
 	feed.readStage = func(ctx context.Context) error {
 		for {
 			letters, after, err := r.Next(ctx, reading.unreadable)
@@ -67,10 +69,11 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 }
 
 type replayReader struct {
-	task       *Task
-	key, value convert.Converter
-	opened     *openedVersion // set by the first document
-	delivered  func(position string)
+	task      *Task
+	key       convert.Converter
+	value     convert.Converter
+	opened    *openedVersion // set by the first document
+	delivered func(position string)
 }
 
 func (r *replayReader) send(ctx context.Context, feed *feed, letters []task.DeadLetter, after []wit.OffsetEntry) error {
@@ -86,16 +89,19 @@ func (r *replayReader) send(ctx context.Context, feed *feed, letters []task.Dead
 		}
 		if err == nil && i == len(letters)-1 {
 			if err = page.ensureChunk(ctx); err == nil {
-				page.chunk.offsetAfter, page.chunk.pageEnd = feed.offsetAt(position{fields: after}), pageComplete
+				page.chunk.offsetAfter = feed.offsetAt(position{fields: after})
+				page.chunk.pageEnd = pageComplete
 			}
 		}
 		if err == nil && page.chunk != nil {
 			err = page.flush(ctx)
 		}
-		if page.releaseChunk(); err != nil {
+		page.releaseChunk()
+		if err != nil {
 			return err
 		}
-		i, try = i+1, 0
+		i = i + 1
+		try = 0
 	}
 	return nil
 }
@@ -116,7 +122,8 @@ func (r *replayReader) fill(ctx context.Context, page *page) error {
 	}
 	page.chunk.truncate(0)
 	page.chunk.deadLetters = page.chunk.deadLetters[:0]
-	t, deadLetter := page.feed.task, page.origin.replayed
+	t := page.feed.task
+	deadLetter := page.origin.replayed
 	stage := task.StageReplay // a document that the plugin rejects has another stage
 	if deadLetter.IsDocument {
 		stage = task.StageDecode
@@ -179,7 +186,8 @@ func (r *replayReader) decodeRow(ctx context.Context, page *page) (err error) {
 	if err := page.ensureChunk(ctx); err != nil {
 		return err
 	}
-	deadLetter, chunk := page.origin.replayed, page.chunk
+	deadLetter := page.origin.replayed
+	chunk := page.chunk
 	row := wit.Row{Partition: deadLetter.Record.Partition, Offset: -1,
 		Timestamp: deadLetter.Record.Timestamp.UnixMilli()}
 	if row.Key, err = r.key.Decode(ctx, deadLetter.Record.Topic, deadLetter.Record.Key, &chunk.batch); err != nil {
@@ -189,14 +197,15 @@ func (r *replayReader) decodeRow(ctx context.Context, page *page) (err error) {
 		&chunk.batch); err != nil {
 		return fmt.Errorf("its value: %w", err)
 	}
-	chunk.batch.Rows, chunk.origins = append(chunk.batch.Rows, row),
-		append(chunk.origins, uint32(deadLetter.Record.Offset))
+	chunk.batch.Rows = append(chunk.batch.Rows, row)
+	chunk.origins = append(chunk.origins, uint32(deadLetter.Record.Offset))
 	page.feed.task.count.read.Add(1)
 	return nil
 }
 
 func (r *replayReader) decodeDocument(ctx context.Context, page *page) error {
-	deadLetter, t := page.origin.replayed, r.task
+	deadLetter := page.origin.replayed
+	t := r.task
 	if reason, err := r.unreadable(ctx, deadLetter); err != nil || reason != "" {
 		return cmp.Or(err, errors.New("a letter "+reason))
 	}
@@ -244,8 +253,8 @@ func (t *Task) offsetHeaders(ctx context.Context, spec *wit.Feed) (headers []wit
 func (r *replayReader) feedOf(deadLetter *task.DeadLetter) (index uint32, reason string) {
 	found := -1
 	for i, f := range r.opened.feeds {
-		if deadLetter.Feed != "" && deadLetter.Feed != f.Name || deadLetter.Feed == "" &&
-			deadLetter.Record.Topic != f.Topic {
+		if (deadLetter.Feed != "" && deadLetter.Feed != f.Name) || (deadLetter.Feed == "" &&
+			deadLetter.Record.Topic != f.Topic) {
 			continue
 		}
 		if found >= 0 {
@@ -265,10 +274,11 @@ func (r *replayReader) feedOf(deadLetter *task.DeadLetter) (index uint32, reason
 // dead letter.
 func withReplayOrigin(deadLetter *task.DeadLetter, letter FailedRow) FailedRow {
 	if deadLetter != nil {
-		letter.Feed, letter.Page, letter.Row, letter.Replays, letter.ReplayedFrom = deadLetter.Feed, deadLetter.Request,
-			uint32(deadLetter.Record.Offset),
-			deadLetter.Replays,
-			deadLetter.Position
+		letter.Feed = deadLetter.Feed
+		letter.Page = deadLetter.Request
+		letter.Row = uint32(deadLetter.Record.Offset)
+		letter.Replays = deadLetter.Replays
+		letter.ReplayedFrom = deadLetter.Position
 		letter.Original = deadLetter.Original
 	}
 	return letter

@@ -58,9 +58,7 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 	if inPage := new(trapError); errors.As(err, &inPage) && attempts.bisection.narrow(inPage) {
 		f.onPageRestart()
 		f.log.Warn("the plugin failed on a row: requesting the page again to find it", "try", attempts.bisection.tries,
-			"found",
-			len(attempts.bisection.rows),
-			"from_byte", inPage.from, "to_byte", inPage.to, "error", inPage)
+			"found", len(attempts.bisection.rows), "from_byte", inPage.from, "to_byte", inPage.to, "error", inPage)
 		if attempts.bisection.sinceFound > immediateRetries {
 			return attempts.retry.Wait(ctx, 0)
 		}
@@ -100,7 +98,7 @@ func (f *feed) retryError(ctx context.Context, attempts *attempts, err error) er
 		return f.reopen(ctx)
 	case pluginErr.Kind == wit.ErrorStale:
 		return fmt.Errorf("opening the plugin again did not help: %w", err)
-	case pluginErr.Kind == wit.ErrorTransient || pluginErr.Code != nil && attempts.retry.Names(*pluginErr.Code):
+	case pluginErr.Kind == wit.ErrorTransient || (pluginErr.Code != nil && attempts.retry.Names(*pluginErr.Code)):
 		if attempts.retry.Times() == 0 {
 			return err
 		}
@@ -128,8 +126,8 @@ const immediateRetries = 3
 // retryOnTrial retries after an error of a version on trial, which soon is rolled back or proves itself.
 func (f *feed) retryOnTrial(ctx context.Context, attempts *attempts, err error) error {
 	attempts.trialFailures++
-	f.log.Warn("a new version of the plugin failed: the page is requested again", "version",
-		f.opened.code.Version(), "error", err)
+	f.log.Warn("a new version of the plugin failed: the page is requested again", "version", f.opened.code.Version(),
+		"error", err)
 	switch {
 	case attempts.trialFailures <= immediateRetries:
 		return context.Cause(ctx)
@@ -156,7 +154,8 @@ const (
 
 // after returns the minimum pause after an attempt.
 func (p *progressBackoff) after(progressed bool) time.Duration {
-	p.backoff.First, p.backoff.Longest = minPause, maxPause
+	p.backoff.First = minPause
+	p.backoff.Longest = maxPause
 	if progressed {
 		p.backoff.Reset()
 		return minPause

@@ -82,8 +82,8 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptio
 		}
 		var pluginErr *wit.Error
 		noAnswer := new(transport.NoResponseError) // the plugin checks the outcome of the request
-		if retriable := errors.As(err, &noAnswer) || errors.As(err, &pluginErr) &&
-			pluginErr.Kind == wit.ErrorTransient; !retriable ||
+		if retriable := errors.As(err, &noAnswer) || (errors.As(err, &pluginErr) &&
+			pluginErr.Kind == wit.ErrorTransient); !retriable ||
 			retried >= t.o.Client.Retry().Times() {
 			return subscriptions, created, err
 		}
@@ -95,20 +95,20 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptio
 }
 
 func (t *Task) subscribeOnce(ctx context.Context, opened *openedVersion, feed uint32,
-	address string) (subscriptions string,
-	created bool, err error) {
+	address string) (subscriptions string, created bool, err error) {
 	err = transport.CallWithFetch(ctx, t.o.Client, func(state []byte,
 		answers []wit.Response) (need *wit.RequestBatch, err error) {
 		err = task.Do(ctx, opened.code, func(r Reader) error {
 			a, err := r.Subscribe(ctx, opened.context, feed, address, state, answers)
-			if need = a.Pending; a.Done != nil {
+			need = a.Pending
+			if a.Done != nil {
 				subscriptions = *a.Done
 			}
 			return err
 		})
-		created = created || need != nil && slices.ContainsFunc(need.Requests, func(r wit.Request) bool {
+		created = created || (need != nil && slices.ContainsFunc(need.Requests, func(r wit.Request) bool {
 			return r.Method != "GET" && r.Method != "HEAD"
-		})
+		}))
 		return need, err
 	})
 	return subscriptions, created, err
@@ -203,7 +203,8 @@ func (f *feed) onSubscribed(subscriptions string, reread bool) {
 
 func (f *feed) onResubscribed(subscriptions string, created bool) (reread bool) {
 	started := len(f.position.fields) > 0
-	if reread = started && (created || f.notifications.subscriptionDigest != subscriptions); !started {
+	reread = started && (created || f.notifications.subscriptionDigest != subscriptions)
+	if !started {
 		f.notifications.subscriptionDigest = subscriptions
 	}
 	f.onSubscribed(subscriptions, reread)

@@ -55,9 +55,15 @@ type stageClocks struct {
 }
 
 type counters struct {
-	read, pages, repeated, resumed, notified, duplicates atomic.Int64
-	written, bytes                                       task.Meter
-	errors                                               task.ErrorCounts
+	read       atomic.Int64
+	pages      atomic.Int64
+	repeated   atomic.Int64
+	resumed    atomic.Int64
+	notified   atomic.Int64
+	duplicates atomic.Int64
+	written    task.Meter
+	bytes      task.Meter
+	errors     task.ErrorCounts
 	stageClocks
 	startedAt time.Time
 }
@@ -67,7 +73,9 @@ func NewTask(o Options) *Task {
 	o.setDefaults()
 	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task),
 		pageSlots: make(chan struct{}, o.ConcurrentPages)}
-	t.skips.Tolerance, t.skips.Message, t.count.startedAt = o.Tolerance, rowSkipped, time.Now()
+	t.skips.Tolerance = o.Tolerance
+	t.skips.Message = rowSkipped
+	t.count.startedAt = time.Now()
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Reader, *openedVersion]{
 		New:       func(c Code) *openedVersion { return &openedVersion{code: c} },
 		VersionOf: func(o *openedVersion) Code { return o.code }, CallOpen: t.callOpen,
@@ -134,7 +142,8 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 	for {
 		feed := t.currentFeeds()[i]
 		feed.affinity = affinity // also of a feed that starts over, whose link is the same
-		from, before := feed.position, t.count.written.Load()
+		from := feed.position
+		before := t.count.written.Load()
 		err := feed.run(ctx)
 		var aborted *kafka.TransactionAborted
 		if !errors.As(err, &aborted) || ctx.Err() != nil {
@@ -188,7 +197,8 @@ func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
 }
 
 func (t *Task) logSummary() {
-	p, c := t.Progress(), &t.count
+	p := t.Progress()
+	c := &t.count
 	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped,
 		"repeated", p.Repeated, "resumed", p.Resumed,
 		slog.Group("at_work", "fetch", c.fetch.Total(), "decode", c.decode.Total(), "transform", c.transform.Total(),
@@ -227,7 +237,8 @@ func (t *Task) callOpen(ctx context.Context, r Reader, opened *openedVersion, st
 	answers []wit.Response) (*wit.RequestBatch, error) {
 	result, err := r.OpenSource(ctx, t.o.Component, task.VisibleSettings(opened.code, t.o.Settings), state, answers)
 	if err == nil && result.Ready != nil {
-		opened.context, opened.feeds = result.Ready.Context, result.Ready.Feeds
+		opened.context = result.Ready.Context
+		opened.feeds = result.Ready.Feeds
 	}
 	return result.Pending, err
 }

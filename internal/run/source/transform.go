@@ -19,17 +19,19 @@ import (
 
 // transformStage runs the transforms and converters of a feed. It belongs to its stage's goroutine.
 type transformStage struct {
-	feed             *feed
-	chain            Chain
-	key, value       convert.Converter
-	header           convert.Headers
-	topics           map[string]bool // known to exist
-	spans            []recordSpan
-	headers          []headerSpan
-	parsed           []connectdata.Header
-	dlqKey, dlqValue convert.Converter
-	dlqBytes         int
-	row              splitRow
+	feed     *feed
+	chain    Chain
+	key      convert.Converter
+	value    convert.Converter
+	header   convert.Headers
+	topics   map[string]bool // known to exist
+	spans    []recordSpan
+	headers  []headerSpan
+	parsed   []connectdata.Header
+	dlqKey   convert.Converter
+	dlqValue convert.Converter
+	dlqBytes int
+	row      splitRow
 }
 
 // splitRow is the input row whose output rows are being converted. err is its first error.
@@ -43,17 +45,22 @@ type splitRow struct {
 
 // recordSpan locates a row's key and value in a chunk's output, which may still move.
 type recordSpan struct {
-	row                  int
-	key, keyEnd          int
-	value, valueEnd      int
-	keyNull, valueNull   bool
-	headers, headerCount int
+	row         int
+	key         int
+	keyEnd      int
+	value       int
+	valueEnd    int
+	keyNull     bool
+	valueNull   bool
+	headers     int
+	headerCount int
 }
 
 type headerSpan struct {
-	name       string
-	start, end int
-	null       bool
+	name  string
+	start int
+	end   int
+	null  bool
 }
 
 func (f *feed) newTransformStage(ctx context.Context) (*transformStage, error) {
@@ -91,7 +98,8 @@ func (f *feed) runTransform(stage *transformStage) {
 }
 
 func (s *transformStage) process(ctx context.Context, chunk *chunk) error {
-	s.spans, s.headers = s.spans[:0], s.headers[:0]
+	s.spans = s.spans[:0]
+	s.headers = s.headers[:0]
 	for i := range chunk.batch.Rows {
 		chunk.batch.Rows[i].RowIndex = uint32(i) // unique, unlike the plugin's: a dead letter has one row
 	}
@@ -129,8 +137,7 @@ func (s *transformStage) applyChain(ctx context.Context, chunk *chunk) error {
 		return fmt.Errorf("%s: transforms: %w", chunk.origin.request, err)
 	}
 	for i := range rowErrors {
-		err := s.rejectRow(ctx, chunk, rowErrors[i].RowIndex, task.StageTransforms,
-			task.RowError{Row: &rowErrors[i]})
+		err := s.rejectRow(ctx, chunk, rowErrors[i].RowIndex, task.StageTransforms, task.RowError{Row: &rowErrors[i]})
 		if err != nil {
 			return err
 		}
@@ -165,7 +172,8 @@ func (c *chunk) pageRow(at uint32) uint32 {
 
 // countRowError counts a row as skipped, or returns the task's error.
 func (s *transformStage) countRowError(c *chunk, at uint32, stage task.ErrorStage, err error) error {
-	t, row := s.feed.task, c.pageRow(at)
+	t := s.feed.task
+	row := c.pageRow(at)
 	rowErr := fmt.Errorf("%s: %w", c.origin.request, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
 	return t.o.HandleError(&t.count.errors, rowErr, func() {
 		s.feed.logSkipped(c.origin.request, row, stage, err, func() []any { return describeRow(c, at) })
@@ -195,7 +203,9 @@ func (s *transformStage) startRow(ctx context.Context, chunk *chunk, at uint32) 
 }
 
 func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
-	s.spans, s.headers, s.row = s.spans[:0], s.headers[:0], splitRow{}
+	s.spans = s.spans[:0]
+	s.headers = s.headers[:0]
+	s.row = splitRow{}
 	for i := range chunk.batch.Rows {
 		if i%contextCheckRows == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -220,7 +230,8 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 				return fmt.Errorf("%s: %w", chunk.origin.request, err)
 			}
 		}
-		before, headers := len(chunk.out), len(s.headers)
+		before := len(chunk.out)
+		headers := len(s.headers)
 		span, stage, err := s.convertRow(ctx, chunk, i)
 		if err == nil {
 			s.spans = append(s.spans, span)
@@ -232,12 +243,14 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 		if fault.IsFatal(err) {
 			return fmt.Errorf("%s: %s: %w", chunk.origin.request, stage, err)
 		}
-		chunk.out, s.headers = chunk.out[:before], s.headers[:headers]
+		chunk.out = chunk.out[:before]
+		s.headers = s.headers[:headers]
 		if err := s.countRowError(chunk, s.row.at, stage, err); err != nil {
 			return err
 		}
 		if s.row.rejected = append(s.row.rejected, part); s.row.err == nil {
-			s.row.stage, s.row.err = stage, err
+			s.row.stage = stage
+			s.row.err = err
 		}
 	}
 	return s.startRow(ctx, chunk, 0)
@@ -259,7 +272,8 @@ func (s *transformStage) flushEarly(ctx context.Context, chunk *chunk) error {
 	part.out, chunk.out = chunk.out, part.out
 	part.firstOfPage, chunk.firstOfPage = chunk.firstOfPage, false
 	s.buildRecords(chunk, part)
-	s.spans, s.headers = s.spans[:0], s.headers[:0]
+	s.spans = s.spans[:0]
+	s.headers = s.headers[:0]
 	sent = true
 	s.feed.pipeline.converted <- part
 	return nil
@@ -279,9 +293,10 @@ func (s *transformStage) ensureTopic(ctx context.Context, topic string) error {
 	return nil
 }
 
-func (s *transformStage) convertRow(ctx context.Context, chunk *chunk, i int) (span recordSpan, stage task.ErrorStage,
-	err error) {
-	r, b := &chunk.batch.Rows[i], &chunk.batch
+func (s *transformStage) convertRow(ctx context.Context, chunk *chunk,
+	i int) (span recordSpan, stage task.ErrorStage, err error) {
+	r := &chunk.batch.Rows[i]
+	b := &chunk.batch
 	span.row = i
 	topic := b.Topics[r.Topic]
 	span.key = len(chunk.out)
@@ -292,12 +307,14 @@ func (s *transformStage) convertRow(ctx context.Context, chunk *chunk, i int) (s
 	if chunk.out, span.keyNull, err = s.key.Encode(ctx, chunk.out, maxBytes, topic, b, r.Key); err != nil {
 		return span, task.StageKeyConverter, s.tooLarge(err)
 	}
-	span.keyEnd, span.value = len(chunk.out), len(chunk.out)
+	span.keyEnd = len(chunk.out)
+	span.value = len(chunk.out)
 	maxBytes -= span.keyEnd - span.key
 	if chunk.out, span.valueNull, err = s.value.Encode(ctx, chunk.out, maxBytes, topic, b, r.Value); err != nil {
 		return span, task.StageValueConverter, s.tooLarge(err)
 	}
-	span.valueEnd, span.headers = len(chunk.out), len(s.headers)
+	span.valueEnd = len(chunk.out)
+	span.headers = len(s.headers)
 	maxBytes -= span.valueEnd - span.value
 	if r.Headers.Encoding == wit.Raw {
 		if err := s.convertHeaders(ctx, chunk, topic, r.Headers, maxBytes); err != nil {
@@ -351,7 +368,8 @@ func (s *transformStage) buildRecords(rows, chunk *chunk) {
 		span := &s.spans[i]
 		row := &rows.batch.Rows[span.row]
 		r := chunk.produced.Add()
-		r.Topic, r.Partition = rows.batch.Topics[row.Topic], row.Partition
+		r.Topic = rows.batch.Topics[row.Topic]
+		r.Partition = row.Partition
 		if row.Timestamp >= 0 {
 			r.Timestamp = time.UnixMilli(row.Timestamp)
 		}

@@ -52,8 +52,8 @@ func (t *Task) compatible(ctx context.Context, opened *openedVersion) error {
 	return nil
 }
 
-func (f *feed) checkVersion(ctx context.Context, opened *openedVersion, at []wit.OffsetEntry) (index uint32,
-	err error) {
+func (f *feed) checkVersion(ctx context.Context, opened *openedVersion,
+	at []wit.OffsetEntry) (index uint32, err error) {
 	if index, err = opened.feedOf(f.partition); err != nil {
 		return 0, err
 	}
@@ -92,7 +92,8 @@ func (f *feed) switchTo(ctx context.Context, opened *openedVersion) error {
 	if opened.code != f.opened.code {
 		f.forgetKeys(errors.New("another version of the plugin is used"))
 	}
-	f.opened, f.index = opened, index
+	f.opened = opened
+	f.index = index
 	if w := f.spec(); w.Fingerprint != f.currentFingerprint() {
 		f.changeFingerprint(w)
 	}

@@ -28,7 +28,8 @@ func (c *BusyClock) Stop() { c.add(-1, 0) }
 // here, but for waiting, which may be nil.
 func (c *BusyClock) Track(ctx context.Context, waiting *BusyClock) (working context.Context, end func()) {
 	var mu sync.Mutex
-	waits, ended := 0, false
+	waits := 0
+	ended := false
 	c.Start()
 	onWait := func(delta int) {
 		mu.Lock()
@@ -83,10 +84,12 @@ func (c *BusyClock) Total() time.Duration {
 // Meter counts rows or bytes, in total and in the last minute. It is safe for concurrent use, but not meant for single
 // rows.
 type Meter struct {
-	mu            sync.Mutex
-	total         int64
-	last          recent
-	since, latest time.Time // see [Flow]
+	mu    sync.Mutex
+	total int64
+	last  recent
+	// see [Flow]
+	since  time.Time
+	latest time.Time
 }
 
 // Add counts n more.
@@ -114,11 +117,13 @@ func (m *Meter) Load() int64 {
 
 // Flow shows where the time of a task went in the last minute.
 type Flow struct {
-	Period      time.Duration // a minute, or the age of a younger task
-	Stages      []Stage
-	Rows, Bytes float64
+	Period time.Duration // a minute, or the age of a younger task
+	Stages []Stage
+	Rows   float64
+	Bytes  float64
 	// ActiveSince is the end of the last pause of a minute, LastActive the last delivery. Zero means none.
-	ActiveSince, LastActive time.Time
+	ActiveSince time.Time
+	LastActive  time.Time
 }
 
 // Stage is the busy time of a stage and how often it started.
@@ -135,7 +140,8 @@ func NewStage(name string, clocks ...*BusyClock) Stage {
 		c.mu.Lock()
 		work, calls := c.last.sum(c.advance())
 		c.mu.Unlock()
-		s.Busy, s.Calls = s.Busy+time.Duration(work), s.Calls+int64(calls)
+		s.Busy = s.Busy + time.Duration(work)
+		s.Calls = s.Calls + int64(calls)
 	}
 	return s
 }
@@ -195,7 +201,8 @@ func (r *recent) addSpan(from, to time.Time) {
 
 // sum weights the oldest bucket by the part of it that is within the last minute.
 func (r *recent) sum(now time.Time) (amount, count float64) {
-	newest, since := now.UnixNano()/int64(bucketTime), now.UnixNano()%int64(bucketTime)
+	newest := now.UnixNano() / int64(bucketTime)
+	since := now.UnixNano() % int64(bucketTime)
 	for _, b := range r {
 		weight := 1.0
 		switch age := newest - b.n; {
@@ -204,7 +211,8 @@ func (r *recent) sum(now time.Time) (amount, count float64) {
 		case age == buckets-1:
 			weight -= float64(since) / float64(bucketTime)
 		}
-		amount, count = amount+weight*float64(b.amount), count+weight*float64(b.count)
+		amount = amount + weight*float64(b.amount)
+		count = count + weight*float64(b.count)
 	}
 	return amount, count
 }

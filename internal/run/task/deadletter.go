@@ -22,8 +22,9 @@ type DeadLetter struct {
 	InDoubt bool // an earlier replay may have written a sink's record
 	// Feed and Request belong to a source's row; Feed may be "". IsDocument means that the value is the row as the
 	// service sent it; otherwise key and value are JSON with schemas.
-	Feed, Request string
-	IsDocument    bool
+	Feed       string
+	Request    string
+	IsDocument bool
 }
 
 // Failure is the reason why a record or row could not be handled.
@@ -43,7 +44,8 @@ func NewFailure(stage ErrorStage, err error) Failure {
 	f := Failure{Stage: stage, Class: fault.Class(err), Err: err}
 	var transformErr RowError
 	if errors.As(err, &transformErr) {
-		f.Class, f.Transform = transformErr.Row.ErrorClass, int(transformErr.Row.Stage)
+		f.Class = transformErr.Row.ErrorClass
+		f.Transform = int(transformErr.Row.Stage)
 	}
 	return f
 }
@@ -51,10 +53,10 @@ func NewFailure(stage ErrorStage, err error) Failure {
 // RowError is an error of a transform.
 type RowError struct{ Row *wit.RowError }
 
-func (f RowError) Error() string { return f.Row.Error.Error() }
+func (r RowError) Error() string { return r.Row.Error.Error() }
 
 // Unwrap returns the plugin's error.
-func (f RowError) Unwrap() error { return &f.Row.Error }
+func (r RowError) Unwrap() error { return &r.Row.Error }
 
 // ErrorStage is where a record failed.
 type ErrorStage string

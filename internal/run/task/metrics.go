@@ -14,17 +14,21 @@ type Metrics struct {
 	Batches BatchMetrics
 	Commits CommitMetrics
 	// Retries counts retried operations, Logged the skipped records that were logged.
-	Retries, Logged atomic.Int64
-	Errors          atomic.Int64
+	Retries atomic.Int64
+	Logged  atomic.Int64
+	Errors  atomic.Int64
 	// DeadLetters counts dead letters, LostDeadLetters those that could not be stored.
-	DeadLetters, LostDeadLetters atomic.Int64
+	DeadLetters     atomic.Int64
+	LostDeadLetters atomic.Int64
 }
 
 // BatchMetrics measure a source's pages or a sink's batches.
 type BatchMetrics struct {
-	mu                     sync.Mutex
-	size, duration, active Window
-	current                int64
+	mu       sync.Mutex
+	size     Window
+	duration Window
+	active   Window
+	current  int64
 }
 
 // Record counts a batch.
@@ -49,9 +53,10 @@ func (b *BatchMetrics) AddActive(rows int) {
 
 // CommitMetrics measure offset commits.
 type CommitMetrics struct {
-	mu                sync.Mutex
-	duration, records Window
-	outcomes          Outcomes
+	mu       sync.Mutex
+	duration Window
+	records  Window
+	outcomes Outcomes
 }
 
 // Record counts a commit.
@@ -59,7 +64,8 @@ func (c *CommitMetrics) Record(began time.Time, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	if c.outcomes.Add(now, err == nil); err == nil {
+	c.outcomes.Add(now, err == nil)
+	if err == nil {
 		c.duration.AddSince(now, began)
 	}
 }
@@ -77,17 +83,26 @@ func (c *CommitMetrics) RecordTransaction(began time.Time, records int, err erro
 // MetricsSnapshot is a snapshot of [Metrics].
 type MetricsSnapshot struct {
 	// BatchSize is in rows, BatchTime and CommitTime are in milliseconds. ActiveRows were read and are not settled.
-	BatchSize, BatchTime, CommitTime, ActiveRows          Summary
-	Transactions                                          Summary
-	Active                                                int64
-	Commits, FailedCommits                                int64
-	RecentCommits                                         OutcomeRatios
-	Retries, Logged, Errors, DeadLetters, LostDeadLetters int64
+	BatchSize       Summary
+	BatchTime       Summary
+	CommitTime      Summary
+	ActiveRows      Summary
+	Transactions    Summary
+	Active          int64
+	Commits         int64
+	FailedCommits   int64
+	RecentCommits   OutcomeRatios
+	Retries         int64
+	Logged          int64
+	Errors          int64
+	DeadLetters     int64
+	LostDeadLetters int64
 }
 
 // Snapshot returns the current values.
-func (t *Metrics) Snapshot(now time.Time) MetricsSnapshot {
-	b, c := &t.Batches, &t.Commits
+func (m *Metrics) Snapshot(now time.Time) MetricsSnapshot {
+	b := &m.Batches
+	c := &m.Commits
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.mu.Lock()
@@ -96,8 +111,8 @@ func (t *Metrics) Snapshot(now time.Time) MetricsSnapshot {
 		CommitTime: c.duration.Summary(now),
 		ActiveRows: b.active.Summary(now), Active: b.current, Transactions: c.records.Summary(now),
 		Commits: c.outcomes.Succeeded, FailedCommits: c.outcomes.Failed, RecentCommits: c.outcomes.Ratios(now),
-		Retries: t.Retries.Load(), Logged: t.Logged.Load(),
-		Errors: t.Errors.Load(), DeadLetters: t.DeadLetters.Load(), LostDeadLetters: t.LostDeadLetters.Load()}
+		Retries: m.Retries.Load(), Logged: m.Logged.Load(),
+		Errors: m.Errors.Load(), DeadLetters: m.DeadLetters.Load(), LostDeadLetters: m.LostDeadLetters.Load()}
 }
 
 // ObserveFunc receives a batch before its transforms and must copy what it retains. feed is "" for a sink.
@@ -107,20 +122,20 @@ type ObserveFunc func(task int, feed string, b *record.Batch)
 type Observer struct{ observe atomic.Pointer[ObserveFunc] }
 
 // Set sets the function. Nil removes it.
-func (t *Observer) Set(observe ObserveFunc) {
+func (o *Observer) Set(observe ObserveFunc) {
 	if observe == nil {
-		t.observe.Store(nil)
+		o.observe.Store(nil)
 		return
 	}
-	t.observe.Store(&observe)
+	o.observe.Store(&observe)
 }
 
 // Observe passes a batch to the function.
-func (t *Observer) Observe(task int, feed string, b *record.Batch) {
-	if t == nil {
+func (o *Observer) Observe(task int, feed string, b *record.Batch) {
+	if o == nil {
 		return
 	}
-	observe := t.observe.Load()
+	observe := o.observe.Load()
 	if observe == nil || len(b.Rows) == 0 {
 		return
 	}

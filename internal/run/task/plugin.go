@@ -117,8 +117,8 @@ func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
 }
 
 // openCurrent opens the current version, or the next one if another task has upgraded in the meantime.
-func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Context, PluginVersion[C]) (O, error)) (O,
-	error) {
+func (p *Plugin[C, O]) openCurrent(ctx context.Context,
+	open func(context.Context, PluginVersion[C]) (O, error)) (O, error) {
 	for {
 		code := p.versions.Current()
 		o, err := open(ctx, code)
@@ -253,7 +253,7 @@ func (p *Plugin[C, O]) openInBackground(ctx context.Context, c PluginVersion[C])
 }
 
 // await reports whether opening has ended within limit. Negative means no limit.
-func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) bool {
+func (p *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) bool {
 	var timeout <-chan time.Time
 	if limit >= 0 {
 		timer := time.NewTimer(limit)
@@ -261,7 +261,7 @@ func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) b
 		timeout = timer.C
 	}
 	select {
-	case <-a.done:
+	case <-p.done:
 		return true
 	case <-timeout:
 	case <-ctx.Done():
@@ -299,7 +299,8 @@ func (p *Plugin[C, O]) evaluate(ctx context.Context, pending *pendingVersion[C, 
 	if p.claimPending(c) == nil {
 		return nil // it was evaluated concurrently
 	}
-	opened, err := pending.opened, pending.err
+	opened := pending.opened
+	err := pending.err
 	if err == nil {
 		err = p.CheckCompatible(ctx, opened)
 	}

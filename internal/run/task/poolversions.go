@@ -57,13 +57,13 @@ type poolVersion[C any] struct {
 	funcs *InstanceFuncs[C]
 }
 
-func (c poolVersion[C]) Acquire(ctx context.Context) (C, error) {
-	return c.funcs.Acquire(ctx, c.pool, false)
+func (p poolVersion[C]) Acquire(ctx context.Context) (C, error) {
+	return p.funcs.Acquire(ctx, p.pool, false)
 }
 
-func (c poolVersion[C]) AcquireFresh(ctx context.Context) (C, error) {
-	return c.funcs.Acquire(ctx, c.pool, true)
+func (p poolVersion[C]) AcquireFresh(ctx context.Context) (C, error) {
+	return p.funcs.Acquire(ctx, p.pool, true)
 }
 
-func (c poolVersion[C]) Release(call C)  { c.funcs.Release(c.pool, call) }
-func (c poolVersion[C]) Version() string { return c.pool.Module().Version }
+func (p poolVersion[C]) Release(call C)  { p.funcs.Release(p.pool, call) }
+func (p poolVersion[C]) Version() string { return p.pool.Module().Version }

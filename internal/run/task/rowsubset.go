@@ -36,14 +36,14 @@ func NewRowSubset(total uint32, indexes []uint32) RowSubset {
 }
 
 // IsAll reports whether it contains all rows.
-func (p RowSubset) IsAll() bool { return p.Total == 0 }
+func (r RowSubset) IsAll() bool { return r.Total == 0 }
 
 // Contains reports whether it contains the row at an index.
-func (p RowSubset) Contains(index uint32) bool {
-	if p.IsAll() {
+func (r RowSubset) Contains(index uint32) bool {
+	if r.IsAll() {
 		return true
 	}
-	_, found := slices.BinarySearchFunc(p.spans, index, func(s rowSpan, index uint32) int {
+	_, found := slices.BinarySearchFunc(r.spans, index, func(s rowSpan, index uint32) int {
 		switch {
 		case s.last < index:
 			return -1
@@ -56,26 +56,26 @@ func (p RowSubset) Contains(index uint32) bool {
 }
 
 // CheckTotal returns an error if the transforms make another number of rows now: then the indexes are meaningless.
-func (p RowSubset) CheckTotal(rows uint32) error {
-	if p.IsAll() || p.Total == rows {
+func (r RowSubset) CheckTotal(rows uint32) error {
+	if r.IsAll() || r.Total == rows {
 		return nil
 	}
 	return fmt.Errorf("expected the transforms to create %d rows, as when parts %s were left, found %d: "+
-		"it is unknown which of them were written", p.Total, p, rows)
+		"it is unknown which of them were written", r.Total, r, rows)
 }
 
 // Intersect returns the common rows. ok is false if the totals differ.
-func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
+func (r RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 	switch {
-	case p.IsAll():
+	case r.IsAll():
 		return other, true
 	case other.IsAll():
-		return p, true
-	case p.Total != other.Total:
-		return p, false
+		return r, true
+	case r.Total != other.Total:
+		return r, false
 	}
-	both.Total = p.Total
-	for a, b := p.spans, other.spans; len(a) > 0 && len(b) > 0; {
+	both.Total = r.Total
+	for a, b := r.spans, other.spans; len(a) > 0 && len(b) > 0; {
 		if s := (rowSpan{max(a[0].first, b[0].first), min(a[0].last, b[0].last)}); s.first <= s.last {
 			both.spans = append(both.spans, s)
 		}
@@ -91,15 +91,15 @@ func (p RowSubset) Intersect(other RowSubset) (both RowSubset, ok bool) {
 const noRows = "none" // in the text of an empty subset
 
 // String returns indexes from 1, such as "2-4,7 of 9", or "none of 9"; "" means all.
-func (p RowSubset) String() string {
-	if p.IsAll() {
+func (r RowSubset) String() string {
+	if r.IsAll() {
 		return ""
 	}
-	text := make([]byte, 0, 8*len(p.spans)+8)
-	if len(p.spans) == 0 {
+	text := make([]byte, 0, 8*len(r.spans)+8)
+	if len(r.spans) == 0 {
 		text = append(text, noRows...)
 	}
-	for i, s := range p.spans {
+	for i, s := range r.spans {
 		if i > 0 {
 			text = append(text, ',')
 		}
@@ -108,7 +108,7 @@ func (p RowSubset) String() string {
 			text = strconv.AppendUint(append(text, '-'), uint64(s.last)+1, 10)
 		}
 	}
-	return string(text) + " of " + strconv.FormatUint(uint64(p.Total), 10)
+	return string(text) + " of " + strconv.FormatUint(uint64(r.Total), 10)
 }
 
 // ParseRowSubset parses the result of [RowSubset.String]. An empty list means no rows, as "none" does: earlier versions

@@ -44,7 +44,8 @@ func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, attrs []an
 	name := string(stage) + ": " + causeOf(err.Error())
 	c := s.causes[name]
 	if c == nil && len(s.causes) >= maxCauses {
-		name, cause = "", []any{"stage", "any", "error", "others"}
+		name = ""
+		cause = []any{"stage", "any", "error", "others"}
 		c = s.causes[name]
 	}
 	if c != nil {

@@ -13,32 +13,35 @@ type Tolerance struct {
 	TolerateAll bool
 	// LogErrors logs skipped records as errors, not warnings (errors.log.enable). LogMessages adds details
 	// (errors.log.include.messages).
-	LogErrors, LogMessages bool
+	LogErrors   bool
+	LogMessages bool
 }
 
 // ErrorCounts counts errors, including those of retried operations, and skipped records.
 type ErrorCounts struct {
-	All, Skipped atomic.Int64
+	All     atomic.Int64
+	Skipped atomic.Int64
 	// lastMilli is when the last error was counted, refusedMilli the last refused record, in Unix milliseconds.
-	lastMilli, refusedMilli atomic.Int64
+	lastMilli    atomic.Int64
+	refusedMilli atomic.Int64
 }
 
 // Add counts an error.
-func (f *ErrorCounts) Add() {
-	f.All.Add(1)
-	f.lastMilli.Store(time.Now().UnixMilli())
+func (e *ErrorCounts) Add() {
+	e.All.Add(1)
+	e.lastMilli.Store(time.Now().UnixMilli())
 }
 
 // Last returns the time of the last error, or zero.
-func (f *ErrorCounts) Last() time.Time { return unixMilli(&f.lastMilli) }
+func (e *ErrorCounts) Last() time.Time { return unixMilli(&e.lastMilli) }
 
 // LastRefused returns the time of the last refused record, or zero.
-func (f *ErrorCounts) LastRefused() time.Time { return unixMilli(&f.refusedMilli) }
+func (e *ErrorCounts) LastRefused() time.Time { return unixMilli(&e.refusedMilli) }
 
 // AddRefused counts skipped records that could not be handled.
-func (f *ErrorCounts) AddRefused(records int64) {
-	f.Skipped.Add(records)
-	f.refusedMilli.Store(time.Now().UnixMilli())
+func (e *ErrorCounts) AddRefused(records int64) {
+	e.Skipped.Add(records)
+	e.refusedMilli.Store(time.Now().UnixMilli())
 }
 
 func unixMilli(milli *atomic.Int64) time.Time {

@@ -12,9 +12,11 @@ const halfWindow = 30 * time.Second
 type Window [2]windowHalf
 
 type windowHalf struct {
-	start         time.Time
-	count         int64
-	sum, max, min float64
+	start time.Time
+	count int64
+	sum   float64
+	max   float64
+	min   float64
 }
 
 // Summary is NaN without values, as in Kafka.
@@ -28,7 +30,8 @@ func (w *Window) add(now time.Time, value float64) {
 	s := &w[0]
 	s.count++
 	s.sum += value
-	s.max, s.min = max(s.max, value), min(s.min, value)
+	s.max = max(s.max, value)
+	s.min = min(s.min, value)
 }
 
 // AddSince adds the milliseconds since a time.
@@ -44,11 +47,13 @@ func (w *Window) Summary(now time.Time) Summary {
 			continue
 		}
 		if all.count == 0 {
-			all.max, all.min = s.max, s.min
+			all.max = s.max
+			all.min = s.min
 		}
 		all.count += s.count
 		all.sum += s.sum
-		all.max, all.min = max(all.max, s.max), min(all.min, s.min)
+		all.max = max(all.max, s.max)
+		all.min = min(all.min, s.min)
 	}
 	if all.count == 0 {
 		return Summary{math.NaN(), math.NaN(), math.NaN()}
@@ -59,8 +64,9 @@ func (w *Window) Summary(now time.Time) Summary {
 // Outcomes counts operations and computes their success ratio in the window, as Kafka's percentages do
 // (org.apache.kafka.common.metrics.stats.Frequencies). It is not safe for concurrent use.
 type Outcomes struct {
-	Succeeded, Failed int64
-	recent            Window
+	Succeeded int64
+	Failed    int64
+	recent    Window
 }
 
 // OutcomeRatios are from 0 to 1; both are 0 without operations, as in Kafka.

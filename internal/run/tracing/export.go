@@ -37,18 +37,19 @@ type endpointTransport struct {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (p *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (e *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.URL, r.Host = p.url, ""
-	if user := p.url.User; user != nil {
+	r.URL = e.url
+	r.Host = ""
+	if user := e.url.User; user != nil {
 		password, _ := user.Password()
 		r.SetBasicAuth(user.Username(), password)
 	}
-	for name, values := range p.headers {
+	for name, values := range e.headers {
 		r.Header[name] = values
 	}
-	answer, err := p.next.RoundTrip(r)
-	if err != nil && !p.closing.Load() {
+	answer, err := e.next.RoundTrip(r)
+	if err != nil && !e.closing.Load() {
 		err = noResponseError{err}
 	}
 	return answer, err
@@ -57,7 +58,7 @@ func (p *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 type noResponseError struct{ error }
 
 func (noResponseError) Temporary() bool { return true }
-func (u noResponseError) Unwrap() error { return u.error }
+func (n noResponseError) Unwrap() error { return n.error }
 
 // newExporter returns an exporter for https://opentelemetry.io/docs/specs/otlp/#otlphttp, binary.
 func newExporter(o Options, log *slog.Logger) (*exporter, error) {
@@ -100,12 +101,13 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 // exporter counts the spans and logs once when the collector becomes unavailable and when it is back.
 type exporter struct {
 	sdk.SpanExporter
-	transport      *endpointTransport
-	endpoint       string          // without secrets
-	secrets        secret.Redactor // of the headers and the endpoint, which a collector may repeat
-	log            *slog.Logger
-	exported, lost atomic.Int64
-	queued         atomic.Int64 // spans that have ended and are not being sent yet
+	transport *endpointTransport
+	endpoint  string          // without secrets
+	secrets   secret.Redactor // of the headers and the endpoint, which a collector may repeat
+	log       *slog.Logger
+	exported  atomic.Int64
+	lost      atomic.Int64
+	queued    atomic.Int64 // spans that have ended and are not being sent yet
 
 	mu            sync.Mutex
 	collector     away.Partner
@@ -123,16 +125,16 @@ func newBoundedProcessor(e *exporter, timeout time.Duration) boundedProcessor {
 }
 
 // OnEnd implements [sdk.SpanProcessor].
-func (q boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
+func (b boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
 	}
-	if q.e.queued.Add(1) > maxQueued {
-		q.e.queued.Add(-1)
-		q.e.lost.Add(1)
+	if b.e.queued.Add(1) > maxQueued {
+		b.e.queued.Add(-1)
+		b.e.lost.Add(1)
 		return
 	}
-	q.SpanProcessor.OnEnd(s)
+	b.SpanProcessor.OnEnd(s)
 }
 
 // ExportSpans logs one line for each outage, not for each batch, and returns no error.

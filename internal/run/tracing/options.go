@@ -27,8 +27,9 @@ type Options struct {
 	// Service is the service name of the spans. Empty means that of OTEL_RESOURCE_ATTRIBUTES, or culvert.
 	Service string
 	// Sampler is one of [samplers], Argument its ratio.
-	Sampler, SamplerArg string
-	Redact              func(string) string // removes secrets from texts; nil removes nothing
+	Sampler    string
+	SamplerArg string
+	Redact     func(string) string // removes secrets from texts; nil removes nothing
 }
 
 // samplers are the values of OTEL_TRACES_SAMPLER.
@@ -51,7 +52,7 @@ func TracesEndpoint(base string) (string, error) {
 // because it may contain a password.
 func CheckEndpoint(endpoint string) (string, error) {
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return "", errors.New("expected http://HOST:PORT or https://HOST:PORT")
 	}
 	return endpoint, nil

@@ -22,7 +22,8 @@ type Stage struct {
 	// Alias is the name in `transforms.<alias>.type`.
 	Alias string
 	// Class and Version select the component; an empty version is the newest.
-	Class, Version string
+	Class   string
+	Version string
 	// Settings returns the settings below `transforms.<alias>.` that a version of the plugin may see.
 	Settings  func(plugin.Info) []wit.Setting
 	Predicate *Predicate
@@ -32,8 +33,10 @@ type Stage struct {
 
 // Predicate decides which rows a stage receives.
 type Predicate struct {
-	Alias, Class, Version string
-	Settings              func(plugin.Info) []wit.Setting
+	Alias    string
+	Class    string
+	Version  string
+	Settings func(plugin.Info) []wit.Setting
 }
 
 // Options configure a [Chain].
@@ -58,14 +61,16 @@ const rowBytes = 80
 
 // Chain applies the transforms of one task, each by its plugin. It belongs to one goroutine.
 type Chain struct {
-	groups         []group
-	limit          int
-	logger         *slog.Logger
-	input          []wit.Row
-	rowErrs        []wit.RowError
-	piece, matched record.Batch
-	unmatched, out []wit.Row
-	rowIndexes     []uint32
+	groups     []group
+	limit      int
+	logger     *slog.Logger
+	input      []wit.Row
+	rowErrs    []wit.RowError
+	piece      record.Batch
+	matched    record.Batch
+	unmatched  []wit.Row
+	out        []wit.Row
+	rowIndexes []uint32
 }
 
 type group struct {
@@ -131,7 +136,8 @@ func (c *Chain) bind(o Options) error {
 		}
 		if n := len(c.groups); predicate == nil && n > 0 && c.groups[n-1].accepts(binding, s.Version) {
 			g := &c.groups[n-1]
-			g.chain.stages, g.aliases = append(g.chain.stages, stage), append(g.aliases, s.Alias)
+			g.chain.stages = append(g.chain.stages, stage)
+			g.aliases = append(g.aliases, s.Alias)
 			binding.Close()
 			continue
 		}
@@ -232,10 +238,17 @@ func (c *Chain) run(ctx context.Context, group *group, b *record.Batch) error {
 		return c.applyGroup(ctx, group, b)
 	}
 	rows := b.Rows
-	c.piece.Registry, c.piece.Topics, c.piece.Data, c.piece.Retained = b.Registry, b.Topics, b.Data, b.Retained
+	c.piece.Registry = b.Registry
+	c.piece.Topics = b.Topics
+	c.piece.Data = b.Data
+	c.piece.Retained = b.Retained
 	defer func() { // the memory belongs to the batch
-		c.piece.Topics, c.piece.Data, c.piece.Retained = nil, nil, nil
-		c.matched.Topics, c.matched.Data, c.matched.Retained = nil, nil, nil
+		c.piece.Topics = nil
+		c.piece.Data = nil
+		c.piece.Retained = nil
+		c.matched.Topics = nil
+		c.matched.Data = nil
+		c.matched.Retained = nil
 	}()
 	c.out = c.out[:0]
 	for from := 0; from < len(rows); from += c.limit {
@@ -255,7 +268,10 @@ func (c *Chain) run(ctx context.Context, group *group, b *record.Batch) error {
 				added)
 		}
 	}
-	b.Rows, b.Topics, b.Data, b.Retained = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data, c.piece.Retained
+	b.Rows = append(b.Rows[:0], c.out...)
+	b.Topics = c.piece.Topics
+	b.Data = c.piece.Data
+	b.Retained = c.piece.Retained
 	return nil
 }
 
@@ -288,9 +304,13 @@ func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) 
 		c.rowErrs = append(c.rowErrs, f)
 	}
 	matched := &c.matched
-	matched.Registry, matched.Topics, matched.Data, matched.Retained = b.Registry, b.Topics, b.Data, b.Retained
+	matched.Registry = b.Registry
+	matched.Topics = b.Topics
+	matched.Data = b.Data
+	matched.Retained = b.Retained
 	matched.Rows = matched.Rows[:0]
-	c.unmatched, c.rowIndexes = c.unmatched[:0], c.rowIndexes[:0]
+	c.unmatched = c.unmatched[:0]
+	c.rowIndexes = c.rowIndexes[:0]
 	for i, row := range b.Rows {
 		c.rowIndexes = append(c.rowIndexes, row.RowIndex)
 		row.RowIndex = uint32(i) // unique, unlike the index of the input row
@@ -307,7 +327,9 @@ func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) 
 			return err
 		}
 	}
-	b.Topics, b.Data, b.Retained = matched.Topics, matched.Data, matched.Retained
+	b.Topics = matched.Topics
+	b.Data = matched.Data
+	b.Retained = matched.Retained
 	b.Rows = merge(b.Rows[:0], matched.Rows, c.unmatched)
 	for i := range b.Rows {
 		b.Rows[i].RowIndex = c.rowIndexes[b.Rows[i].RowIndex]
@@ -320,8 +342,8 @@ func (c *Chain) conditional(ctx context.Context, group *group, b *record.Batch) 
 }
 
 // testRows tests the predicate on each row. Errors have positions in b. Rows that trap it are found by bisection.
-func (c *Chain) testRows(ctx context.Context, group *group, b *record.Batch) (matches []bool, rowErrs []wit.RowError,
-	err error) {
+func (c *Chain) testRows(ctx context.Context, group *group,
+	b *record.Batch) (matches []bool, rowErrs []wit.RowError, err error) {
 	matches, rowErrs, err = group.condition.test(ctx, b)
 	for group.condition.retry(ctx, err) {
 		matches, rowErrs, err = group.condition.test(ctx, b)
@@ -333,7 +355,8 @@ func (c *Chain) testRows(ctx context.Context, group *group, b *record.Batch) (ma
 	case len(b.Rows) == 1:
 		return []bool{false}, []wit.RowError{c.trapError(group, 0, trap)}, nil
 	}
-	rows, middle := b.Rows, len(b.Rows)/2
+	rows := b.Rows
+	middle := len(b.Rows) / 2
 	defer func() { b.Rows = rows }()
 	b.Rows = rows[:middle]
 	if matches, rowErrs, err = c.testRows(ctx, group, b); err != nil {
@@ -351,9 +374,11 @@ func (c *Chain) testRows(ctx context.Context, group *group, b *record.Batch) (ma
 func merge(dst, a, b []wit.Row) []wit.Row {
 	for len(a) > 0 && len(b) > 0 {
 		if a[0].RowIndex < b[0].RowIndex {
-			dst, a = append(dst, a[0]), a[1:]
+			dst = append(dst, a[0])
+			a = a[1:]
 		} else {
-			dst, b = append(dst, b[0]), b[1:]
+			dst = append(dst, b[0])
+			b = b[1:]
 		}
 	}
 	return append(append(dst, a...), b...)

@@ -48,7 +48,8 @@ func (p *preparedStages) named(err error) error {
 
 type boundStage struct {
 	wit.Stage
-	settings, condition func(plugin.Info) []wit.Setting
+	settings  func(plugin.Info) []wit.Setting
+	condition func(plugin.Info) []wit.Setting
 }
 
 func (s boundStage) resolve(version plugin.Info) wit.Stage {
@@ -88,7 +89,8 @@ func (p *preparedStages) upgrade(ctx context.Context) {
 	prepared, err := prepare(ctx, candidate, p.stages)
 	switch {
 	case err == nil:
-		if p.binding.Promote(candidate); p.binding.Current() == candidate { // otherwise the binding rejected it
+		p.binding.Promote(candidate)
+		if p.binding.Current() == candidate { // otherwise the binding rejected it
 			p.context = prepared
 		}
 	case ctx.Err() == nil:

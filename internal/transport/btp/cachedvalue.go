@@ -39,40 +39,42 @@ type cachedValue[V any] struct {
 }
 
 type cacheEntry[V any] struct {
-	value          V
-	renew, expires time.Time
+	value   V
+	renew   time.Time
+	expires time.Time
 }
 
-func (k *cachedValue[V]) init() {
-	k.fetching = guard.NewCtxMutex()
+func (c *cachedValue[V]) init() {
+	c.fetching = guard.NewCtxMutex()
 }
 
 type snapshot[V any] struct {
-	entry             cacheEntry[V]
-	valid             bool
-	attempts, version int
+	entry    cacheEntry[V]
+	valid    bool
+	attempts int
+	version  int
 }
 
-func (k *cachedValue[V]) snapshot(unwanted func(V) bool) snapshot[V] {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	good := k.hasEntry && k.clock().Before(k.entry.expires) && !unwanted(k.entry.value)
-	return snapshot[V]{k.entry, good, k.attempts, k.version}
+func (c *cachedValue[V]) snapshot(unwanted func(V) bool) snapshot[V] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	good := c.hasEntry && c.clock().Before(c.entry.expires) && !unwanted(c.entry.value)
+	return snapshot[V]{c.entry, good, c.attempts, c.version}
 }
 
-func (k *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, error) {
+func (c *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, error) {
 	for {
-		s := k.snapshot(unwanted)
-		if s.valid && k.clock().Before(s.entry.renew) {
+		s := c.snapshot(unwanted)
+		if s.valid && c.clock().Before(s.entry.renew) {
 			return s.entry.value, nil
 		}
 		if s.valid {
-			k.renewEarly(ctx, s)
-			if s = k.snapshot(unwanted); s.valid {
+			c.renewEarly(ctx, s)
+			if s = c.snapshot(unwanted); s.valid {
 				return s.entry.value, nil
 			}
 		}
-		value, startOver, err := k.fetch(ctx, unwanted, s)
+		value, startOver, err := c.fetch(ctx, unwanted, s)
 		if !startOver {
 			return value, err
 		}
@@ -82,86 +84,87 @@ func (k *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, err
 // earlyTimeout bounds an early renewal, for which a caller waits, and delays the next one after a failure.
 const earlyTimeout = 10 * time.Second
 
-func (k *cachedValue[V]) renewEarly(ctx context.Context, before snapshot[V]) {
-	if !k.fetching.TryLock() {
+func (c *cachedValue[V]) renewEarly(ctx context.Context, before snapshot[V]) {
+	if !c.fetching.TryLock() {
 		return
 	}
-	defer k.fetching.Unlock()
-	if now := k.snapshot(noneUnwanted[V]); now.attempts != before.attempts || now.version != before.version {
+	defer c.fetching.Unlock()
+	if now := c.snapshot(noneUnwanted[V]); now.attempts != before.attempts || now.version != before.version {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, earlyTimeout)
 	defer cancel()
-	g, err := k.request(ctx, false)
+	g, err := c.request(ctx, false)
 	if err == nil {
-		k.store(g, before.version)
+		c.store(g, before.version)
 		return
 	}
-	left := before.entry.expires.Sub(k.clock())
-	stays := k.keepOnError(err, left)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.version != before.version {
+	left := before.entry.expires.Sub(c.clock())
+	stays := c.keepOnError(err, left)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version != before.version {
 		return
 	}
-	k.hasEntry = stays
-	k.entry.renew = k.clock().Add(min(earlyTimeout, left/4))
+	c.hasEntry = stays
+	c.entry.renew = c.clock().Add(min(earlyTimeout, left/4))
 	if failure, ok := errors.AsType[*Failure](err); ok && stays && failure.isRefusal() {
-		k.entry.renew, k.earlyRefusal = k.entry.expires, err
+		c.entry.renew = c.entry.expires
+		c.earlyRefusal = err
 	}
 }
 
-func (k *cachedValue[V]) takeEarlyRefusal() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	err := k.earlyRefusal
-	k.earlyRefusal = nil
+func (c *cachedValue[V]) takeEarlyRefusal() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.earlyRefusal
+	c.earlyRefusal = nil
 	return err
 }
 
 func noneUnwanted[V any](V) bool { return false }
 
 // fetch requests with retries; callers that wait share the result. startOver: the cache was invalidated meanwhile.
-func (k *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool, before snapshot[V]) (value V, startOver bool,
-	err error) {
-	if err := k.fetching.Lock(ctx); err != nil {
+func (c *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool,
+	before snapshot[V]) (value V, startOver bool, err error) {
+	if err := c.fetching.Lock(ctx); err != nil {
 		return value, false, &Failure{Kind: Unavailable, err: err,
 			text: "waiting for another caller's request: " + err.Error()}
 	}
-	defer k.fetching.Unlock()
-	now := k.snapshot(unwanted)
+	defer c.fetching.Unlock()
+	now := c.snapshot(unwanted)
 	if now.valid {
 		return now.entry.value, false, nil
 	}
-	if err := k.sharedError(now, before); err != nil {
+	if err := c.sharedError(now, before); err != nil {
 		return value, false, err
 	}
-	if err := k.takeEarlyRefusal(); err != nil {
-		k.fail(ctx, err, now.version)
+	if err := c.takeEarlyRefusal(); err != nil {
+		c.fail(ctx, err, now.version)
 		return value, false, err
 	}
-	fetched, err := k.request(ctx, true)
+	fetched, err := c.request(ctx, true)
 	switch {
 	case err != nil:
-		if !k.fail(ctx, err, now.version) {
+		if !c.fail(ctx, err, now.version) {
 			return value, true, nil
 		}
 		return value, false, err
 	case unwanted(fetched.value):
-		return value, false, k.sameValueError()
-	case !k.store(fetched, now.version):
+		return value, false, c.sameValueError()
+	case !c.store(fetched, now.version):
 		return value, true, nil
 	}
 	return fetched.value, false, nil
 }
 
 // sharedError returns the error of a request that another caller made in the meantime, or before retryAt.
-func (k *cachedValue[V]) sharedError(now, since snapshot[V]) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+func (c *cachedValue[V]) sharedError(now, since snapshot[V]) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	shared := now.attempts != since.attempts && now.version == since.version
-	if shared || k.clock().Before(k.retryAt) {
-		return k.lastErr
+	if shared || c.clock().Before(c.retryAt) {
+		return c.lastErr
 	}
 	return nil
 }
@@ -169,47 +172,53 @@ func (k *cachedValue[V]) sharedError(now, since snapshot[V]) error {
 // maxRetryInterval bounds how long a refusal counts, so that a correction in the cockpit is noticed.
 const maxRetryInterval = 10 * time.Minute
 
-func (k *cachedValue[V]) fail(ctx context.Context, err error, version int) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.version != version {
+func (c *cachedValue[V]) fail(ctx context.Context, err error, version int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version != version {
 		return false
 	}
-	k.attempts++
-	if k.lastErr = err; ctx.Err() != nil {
-		k.lastErr = nil // the end of this caller's context must not fail other callers
+	c.attempts++
+	c.lastErr = err
+	if ctx.Err() != nil {
+		c.lastErr = nil // the end of this caller's context must not fail other callers
 	}
 	failure, found := errors.AsType[*Failure](err)
 	switch {
 	case found && failure.Temporary():
-		k.retryAt = k.clock().Add(k.retryInterval)
+		c.retryAt = c.clock().Add(c.retryInterval)
 	case found && failure.Kind == Unauthorized:
-		k.retryAt = k.clock().Add(min(maxRetryInterval, k.retryInterval<<min(k.refusals, 16)))
-		k.refusals++
+		c.retryAt = c.clock().Add(min(maxRetryInterval, c.retryInterval<<min(c.refusals, 16)))
+		c.refusals++
 	default:
-		k.retryAt = time.Time{}
+		c.retryAt = time.Time{}
 	}
 	return true
 }
 
-func (k *cachedValue[V]) store(g cacheEntry[V], version int) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.version != version {
+func (c *cachedValue[V]) store(g cacheEntry[V], version int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.version != version {
 		return false
 	}
-	k.attempts, k.lastErr, k.earlyRefusal, k.refusals = k.attempts+1, nil, nil, 0
-	k.entry, k.hasEntry = g, true
+	c.attempts = c.attempts + 1
+	c.lastErr = nil
+	c.earlyRefusal = nil
+	c.refusals = 0
+	c.entry = g
+	c.hasEntry = true
 	return true
 }
 
 // forget drops the value and the result of a running request.
-func (k *cachedValue[V]) forget() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.hasEntry, k.earlyRefusal = false, nil
-	if k.refusals == 0 { // a refusal keeps its retryAt, and the error for it
-		k.lastErr = nil
+func (c *cachedValue[V]) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hasEntry = false
+	c.earlyRefusal = nil
+	if c.refusals == 0 { // a refusal keeps its retryAt, and the error for it
+		c.lastErr = nil
 	}
-	k.version++
+	c.version++
 }

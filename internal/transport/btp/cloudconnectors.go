@@ -10,8 +10,8 @@ import (
 
 // ConnectedCloudConnectors returns the location ids of the Cloud Connectors that are connected to the subaccount; ""
 // is the default location. Errors are *Failure.
-func ConnectedCloudConnectors(ctx context.Context, api ConnectivityAPI, options TokenOptions) (locations []string,
-	err error) {
+func ConnectedCloudConnectors(ctx context.Context, api ConnectivityAPI,
+	options TokenOptions) (locations []string, err error) {
 	if api.InfoPath == "" {
 		return nil, &Failure{Kind: Misconfigured, Setting: "scc_info_path",
 			text: api.prefix() + "missing: scc_info_path below connectivity_service; instances of " +

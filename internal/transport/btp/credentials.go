@@ -19,7 +19,8 @@ type Credentials struct {
 	ClientID string
 	Secret   string
 	// Certificate (a chain) and Key are PEM texts, in which `\n` may replace line breaks, for TLS in place of Secret.
-	Certificate, Key string
+	Certificate string
+	Key         string
 	// Origin names the binding, as in `VCAP_SERVICES, service connectivity, instance my-proxy`. Empty means settings.
 	Origin string
 }

@@ -23,14 +23,17 @@ type Destination struct {
 	Name string
 	Type string // HTTP or TCP
 	Endpoint
-	Client, Language string // sap-client and sap-language
+	// sap-client and sap-language
+	Client   string
+	Language string
 
 	// Authentication is SAP's name of the kind, such as BasicAuthentication or OAuth2ClientCredentials.
 	Authentication string
 	// User and Password are set for BasicAuthentication only, Keystore for ClientCertificateAuthentication only.
-	User, Password string
-	Token          *DeliveredToken
-	Keystore       *Store
+	User     string
+	Password string
+	Token    *DeliveredToken
+	Keystore *Store
 
 	// ProxyType is Internet, OnPremise or PrivateLink.
 	ProxyType string
@@ -46,17 +49,18 @@ type Destination struct {
 }
 
 // String returns name and URL: no way of printing a destination reveals passwords or tokens.
-func (t Destination) String() string { return fmt.Sprintf("destination %s at %s", t.Name, t.URL) }
+func (d Destination) String() string { return fmt.Sprintf("destination %s at %s", d.Name, d.URL) }
 
-func (t Destination) GoString() string { return t.String() }
+func (d Destination) GoString() string { return d.String() }
 
-func (t Destination) LogValue() slog.Value { return slog.StringValue(t.String()) }
+func (d Destination) LogValue() slog.Value { return slog.StringValue(d.String()) }
 
 // Endpoint is a destination's URL, without its query, and what requests to it add.
 type Endpoint struct {
-	URL          string
-	Scheme, Host string
-	Port         int
+	URL    string
+	Scheme string
+	Host   string
+	Port   int
 	// Path has no slash at its end.
 	Path    string
 	Query   url.Values
@@ -65,8 +69,9 @@ type Endpoint struct {
 
 // DeliveredToken is a token that the destination service fetched. Requests send Value in the header Header.
 type DeliveredToken struct {
-	Header, Value string
-	Expires       time.Time
+	Header  string
+	Value   string
+	Expires time.Time
 }
 
 type Store struct {
@@ -139,65 +144,69 @@ func parseDestination(name string, body []byte, now time.Time) (Destination, err
 	return t, nil
 }
 
-func (t *Destination) errorf(property, format string, args ...any) *Failure {
-	return &Failure{Kind: Misconfigured, Setting: property, text: fmt.Sprintf("destination %s: %s: %s", t.Name,
+func (d *Destination) errorf(property, format string, args ...any) *Failure {
+	return &Failure{Kind: Misconfigured, Setting: property, text: fmt.Sprintf("destination %s: %s: %s", d.Name,
 		property, fmt.Sprintf(format, args...))}
 }
 
-func (t *Destination) readAddress(response *destinationResponse, _ time.Time) error {
-	property, schemes := "URL", []string{"http", "https"}
+func (d *Destination) readAddress(response *destinationResponse, _ time.Time) error {
+	property := "URL"
+	schemes := []string{"http", "https"}
 	address := response.Configuration.text("URL")
-	switch t.Type {
+	switch d.Type {
 	case "HTTP", "":
-		t.Type = "HTTP"
+		d.Type = "HTTP"
 		if address != "" && !strings.Contains(address, "://") {
 			// Assumption: the cockpit allows URLs without a scheme, for which SAP's SDKs assume http.
 			address = "http://" + address
 		}
 	case "TCP":
-		property, schemes = "Address", []string{"tcp", "tcps"}
+		property = "Address"
+		schemes = []string{"tcp", "tcps"}
 		if address = response.Configuration.text("Address", "URL"); address != "" && !strings.Contains(address, "://") {
 			address = "tcp://" + address
 		}
 	default:
-		return t.errorf("Type", "expected HTTP or TCP, found %q", t.Type)
+		return d.errorf("Type", "expected HTTP or TCP, found %q", d.Type)
 	}
 	if address == "" {
-		return t.errorf(property, "missing")
+		return d.errorf(property, "missing")
 	}
 	parsed, err := url.Parse(address)
 	if err != nil || parsed.Host == "" || parsed.Hostname() == "" || parsed.User != nil ||
-		parsed.Scheme != schemes[0] &&
-			parsed.Scheme != schemes[1] {
-		return t.errorf(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0],
+		(parsed.Scheme != schemes[0] &&
+			parsed.Scheme != schemes[1]) {
+		return d.errorf(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0],
 			schemes[1])
 	}
-	t.Scheme, t.Host, t.Path = parsed.Scheme, parsed.Hostname(), strings.TrimRight(parsed.EscapedPath(), "/")
-	t.Port = map[string]int{"http": 80, "https": 443}[parsed.Scheme]
+	d.Scheme = parsed.Scheme
+	d.Host = parsed.Hostname()
+	d.Path = strings.TrimRight(parsed.EscapedPath(), "/")
+	d.Port = map[string]int{"http": 80, "https": 443}[parsed.Scheme]
 	if p := parsed.Port(); p != "" {
-		t.Port, _ = strconv.Atoi(p)
+		d.Port, _ = strconv.Atoi(p)
 	}
-	if t.Port < 1 || t.Port > 65535 {
-		return t.errorf(property, "expected a port from 1 to 65535, found %q", parsed.Port())
+	if d.Port < 1 || d.Port > 65535 {
+		return d.errorf(property, "expected a port from 1 to 65535, found %q", parsed.Port())
 	}
 	for key, values := range parsed.Query() {
-		if !t.Query.Has(key) {
-			t.Query[key] = values
+		if !d.Query.Has(key) {
+			d.Query[key] = values
 		}
 	}
-	parsed.RawQuery, parsed.Fragment = "", ""
-	t.URL = parsed.String()
+	parsed.RawQuery = ""
+	parsed.Fragment = ""
+	d.URL = parsed.String()
 	return nil
 }
 
 // readTokens stores the first token; only destinations with several audiences have more.
-func (t *Destination) readTokens(response *destinationResponse, now time.Time) error {
+func (d *Destination) readTokens(response *destinationResponse, now time.Time) error {
 	for _, delivered := range response.Tokens {
 		if delivered.Error != "" {
 			return &Failure{Kind: Unauthorized, Setting: "Authentication", text: fmt.Sprintf(
-				"destination %s: the destination service could not get a token: %s", t.Name,
-				quote(delivered.Error, delivered.Value,
-					response.Configuration.text("clientSecret")))}
+				"destination %s: the destination service could not get a token: %s", d.Name,
+				quote(delivered.Error, delivered.Value, response.Configuration.text("clientSecret")))}
 		}
 		token := DeliveredToken{Header: delivered.Header.Key, Value: delivered.Header.Value}
 		if token.Header == "" || token.Value == "" {
@@ -213,74 +222,75 @@ func (t *Destination) readTokens(response *destinationResponse, now time.Time) e
 		if lifetime := seconds(delivered.ExpiresIn); lifetime > 0 {
 			token.Expires = now.Add(lifetime)
 		}
-		t.Token = &token
+		d.Token = &token
 		return nil
 	}
 	return nil
 }
 
-func (t *Destination) readAuthentication(response *destinationResponse, _ time.Time) error {
+func (d *Destination) readAuthentication(response *destinationResponse, _ time.Time) error {
 	c := response.Configuration
-	t.Authentication = c.text("Authentication")
-	switch t.Authentication {
+	d.Authentication = c.text("Authentication")
+	switch d.Authentication {
 	case "", "NoAuthentication":
-		t.Authentication, t.Token = "NoAuthentication", nil
+		d.Authentication = "NoAuthentication"
+		d.Token = nil
 	case "BasicAuthentication":
 		// The delivered header is ignored: refused logons are counted by user and password.
-		t.User, t.Password, t.Token = c.text("User"), c.rawText("Password"), nil
-		if t.User == "" {
-			return t.errorf("User", "missing")
+		d.User, d.Password, d.Token = c.text("User"), c.rawText("Password"), nil
+		if d.User == "" {
+			return d.errorf("User", "missing")
 		}
 	case "ClientCertificateAuthentication":
-		store, err := t.store(response, c.text("KeyStoreLocation"), c.rawText("KeyStorePassword"), "KeyStoreLocation")
+		store, err := d.store(response, c.text("KeyStoreLocation"), c.rawText("KeyStorePassword"), "KeyStoreLocation")
 		if err != nil {
 			return err
 		}
 		if store == nil {
-			return t.errorf("KeyStoreLocation", "missing")
+			return d.errorf("KeyStoreLocation", "missing")
 		}
-		t.Keystore = store
+		d.Keystore = store
 	default:
-		if t.Token == nil {
+		if d.Token == nil {
 			why := "the service delivered no token"
-			if strings.Contains(t.Authentication, "SAML") || strings.Contains(t.Authentication, "JWT") ||
-				strings.Contains(t.Authentication, "User") || t.Authentication == "PrincipalPropagation" {
+			if strings.Contains(d.Authentication, "SAML") || strings.Contains(d.Authentication, "JWT") ||
+				strings.Contains(d.Authentication, "User") || d.Authentication == "PrincipalPropagation" {
 				why += ": this kind needs a logged-on user, which a connector does not have; set SystemUser if " +
 					"possible, or " +
 					"use another kind"
 			}
-			return t.errorf("Authentication", "expected NoAuthentication, BasicAuthentication, "+
+			return d.errorf("Authentication", "expected NoAuthentication, BasicAuthentication, "+
 				"OAuth2ClientCredentials, OAuth2SAMLBearerAssertion or ClientCertificateAuthentication, found %q, "+
 				"and %s",
-				t.Authentication, why)
+				d.Authentication, why)
 		}
 	}
 	return nil
 }
 
-func (t *Destination) readTrust(a *destinationResponse, _ time.Time) (err error) {
+func (d *Destination) readTrust(a *destinationResponse, _ time.Time) (err error) {
 	c := a.Configuration
-	if location := c.text("TrustStoreLocation"); location != "" && !t.TrustAll {
-		t.Truststore, err = t.store(a, location, c.rawText("TrustStorePassword"), "TrustStoreLocation")
+	if location := c.text("TrustStoreLocation"); location != "" && !d.TrustAll {
+		d.Truststore, err = d.store(a, location, c.rawText("TrustStorePassword"), "TrustStoreLocation")
 	}
 	return err
 }
 
-func (t *Destination) store(a *destinationResponse, name, password, property string) (*Store, error) {
+func (d *Destination) store(a *destinationResponse, name, password, property string) (*Store, error) {
 	for _, c := range a.Certificates {
 		if c.Name != name && (name != "" || len(a.Certificates) != 1) {
 			continue
 		}
 		content, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Content), ""))
 		if err != nil || len(content) == 0 {
-			return nil, t.errorf(property, "expected the content of %s as base64, found something else", c.Name)
+			return nil, d.errorf(property, "expected the content of %s as base64, found something else", c.Name)
 		}
 		return &Store{Name: c.Name, Type: storeType(c.Name), Content: content, Password: password}, nil
 	}
 	if name == "" {
 		return nil, nil
 	}
-	return nil, t.errorf(property, "expected a store %q among the certificates of the destination service, found "+
+	return nil, d.errorf(property, "expected a store %q among the certificates of the destination service, found "+
 		"nothing "+
 		"of that name: upload it in the cockpit, Connectivity > Destinations > Certificates", name)
 }

@@ -112,8 +112,7 @@ func (d *Destinations) keepOnError(name string, err error, left time.Duration) b
 	stays := failure != nil && failure.Temporary()
 	if stays {
 		d.service.options.Logger.Warn("destination could not be refreshed; the cached one stays in use", "name", name,
-			"for",
-			left.Round(time.Second), "error", err)
+			"for", left.Round(time.Second), "error", err)
 	}
 	return stays
 }
@@ -123,7 +122,8 @@ func (d *Destinations) explain(name string, err error) error {
 	if failure, ok := errors.AsType[*Failure](err); !ok || failure.Kind != NotFound {
 		return err
 	}
-	instance, subaccount := "the binding's service instance", "its subaccount"
+	instance := "the binding's service instance"
+	subaccount := "its subaccount"
 	if d.binding.Instance != "" {
 		instance = "the service instance " + d.binding.Instance
 	}

@@ -50,9 +50,9 @@ type remoteService struct {
 	secrets []string // in all encodings, hidden in messages
 }
 
-func (p *remoteService) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
-	return &Failure{Kind: kind, Setting: p.name(field), err: err,
-		text: fmt.Sprintf("%s %s: %s", p.service, p.address, fmt.Sprintf(format, args...))}
+func (r *remoteService) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
+	return &Failure{Kind: kind, Setting: r.name(field), err: err,
+		text: fmt.Sprintf("%s %s: %s", r.service, r.address, fmt.Sprintf(format, args...))}
 }
 
 // isRefusal reports whether the service or the proxy refused credentials, so that the same ones must not be sent again.
@@ -60,37 +60,37 @@ func (f *Failure) isRefusal() bool {
 	return f.Kind == Unauthorized || f.Status == http.StatusProxyAuthRequired
 }
 
-func (p *remoteService) statusMessage(status int, text string) string {
-	if text = quote(text, p.secrets...); text != "" {
+func (r *remoteService) statusMessage(status int, text string) string {
+	if text = quote(text, r.secrets...); text != "" {
 		text = ": " + text
 	}
 	return fmt.Sprintf("answered %d%s", status, text)
 }
 
-func (p *remoteService) redirectFailure(field, answered, location string) *Failure {
-	return p.failure(Misconfigured, field, nil,
+func (r *remoteService) redirectFailure(field, answered, location string) *Failure {
+	return r.failure(Misconfigured, field, nil,
 		"%s: expected a token, found a redirect to %s, which is not followed with a secret", answered,
-		quote(withoutQuery(location), p.secrets...))
+		quote(withoutQuery(location), r.secrets...))
 }
 
-func (p *remoteService) connectionFailure(ctx context.Context, field string, err error) *Failure {
+func (r *remoteService) connectionFailure(ctx context.Context, field string, err error) *Failure {
 	if lost, ok := errors.AsType[*url.Error](err); ok {
 		err = lost.Err
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = errors.Join(cause, err)
 	}
-	text := quote(err.Error(), p.secrets...)
+	text := quote(err.Error(), r.secrets...)
 	if trouble := tlsHints[keystore.ClassOf(err)]; trouble != "" {
-		return p.failure(Misconfigured, field, err, "TLS: %s: %s", text, trouble)
+		return r.failure(Misconfigured, field, err, "TLS: %s: %s", text, trouble)
 	}
 	// Nested failures come from the proxy's token or a response that is too large.
 	if nested, ok := errors.AsType[*Failure](err); ok && !nested.Temporary() {
-		f := p.failure(nested.Kind, field, err, "%s", text)
+		f := r.failure(nested.Kind, field, err, "%s", text)
 		f.Status = nested.Status
 		return f
 	}
-	return p.failure(Unavailable, field, err, "no response: %s", text)
+	return r.failure(Unavailable, field, err, "no response: %s", text)
 }
 
 var tlsHints = map[keystore.Class]string{

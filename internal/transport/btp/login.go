@@ -22,8 +22,9 @@ type Login struct {
 	Header http.Header
 	Body   string
 	// TokenPath and LifetimePath (optional) are member names in the JSON response, outermost first.
-	TokenPath, LifetimePath []string
-	Secrets                 []string
+	TokenPath    []string
+	LifetimePath []string
+	Secrets      []string
 }
 
 // NewLogin caches the token of a login and sends nothing. Of the options, Verbatim, InHeader and Scope do not apply;

@@ -78,10 +78,10 @@ func newTokenRequester(c Credentials, options TokenOptions) (*tokenRequester, er
 // otherwise it does not decode `sb-app%21b123`. Other servers ignore the header.
 type encodedRoundTripper struct{ next http.RoundTripper }
 
-func (s encodedRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+func (e encodedRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("X-CF-ENCODED-CREDENTIALS", "true")
-	return s.next.RoundTrip(r)
+	return e.next.RoundTrip(r)
 }
 
 // untracedContext hides the httptrace hooks of the caller's request, which would count a token request as sent.
@@ -89,7 +89,7 @@ type untracedContext struct{ context.Context }
 
 func (u untracedContext) Value(key any) any {
 	v := u.Context.Value(key)
-	if _, hooks := v.(*httptrace.ClientTrace); hooks {
+	if _, ok := v.(*httptrace.ClientTrace); ok {
 		return nil
 	}
 	return v
@@ -129,7 +129,8 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 		config = &tls.Config{}
 	}
 	if pair != nil {
-		config.Certificates, config.GetClientCertificate = []tls.Certificate{*pair}, nil
+		config.Certificates = []tls.Certificate{*pair}
+		config.GetClientCertificate = nil
 	}
 	dial := o.Dial
 	if dial == nil {
@@ -183,7 +184,7 @@ func retryUntil(ctx context.Context, period time.Duration, try func() (atLeast t
 		}
 		next := backoff.Next()
 		wait := max(next+rand.N(next/2), atLeast)
-		if deadline, ok := ctx.Deadline(); time.Since(began)+wait > period || ok && time.Until(deadline) < wait {
+		if deadline, ok := ctx.Deadline(); time.Since(began)+wait > period || (ok && time.Until(deadline) < wait) {
 			return err
 		}
 		if cause := pause.For(ctx, wait); cause != nil {

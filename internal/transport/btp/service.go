@@ -21,7 +21,9 @@ type serviceClient struct {
 
 func newServiceClient(what string, c Credentials, o TokenOptions) (*serviceClient, error) {
 	o = o.withDefaults()
-	o.Verbatim, o.InHeader, o.Scope = false, false, ""
+	o.Verbatim = false
+	o.InHeader = false
+	o.Scope = ""
 	tokens, err := NewTokens(c, o)
 	if err != nil {
 		return nil, err
@@ -35,7 +37,7 @@ func serviceURL(address, path, field, origin string) (string, error) {
 		return "", &Failure{Kind: Misconfigured, Setting: field, text: prefix + "missing: " + field}
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" {
 		return "", &Failure{Kind: Misconfigured, Setting: field, text: prefix + field +
 			": expected the URL of a service, https://HOST"}
 	}
@@ -70,8 +72,8 @@ func (c *serviceClient) get(ctx context.Context, address string, patient bool) (
 }
 
 // getOnce makes one request. atLeast is the pause that the service requests.
-func (c *serviceClient) getOnce(ctx context.Context, address, token string) (body []byte, atLeast time.Duration,
-	err error) {
+func (c *serviceClient) getOnce(ctx context.Context,
+	address, token string) (body []byte, atLeast time.Duration, err error) {
 	remote := &remoteService{c.service, address, func(string) string { return "" }, []string{token}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {

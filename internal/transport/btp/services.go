@@ -29,8 +29,9 @@ type Services struct {
 // Connectivity is a binding of the connectivity service.
 type Connectivity struct {
 	Credentials
-	ProxyHost            string
-	SOCKS5Port, HTTPPort string
+	ProxyHost  string
+	SOCKS5Port string
+	HTTPPort   string
 	// API is for the list of Cloud Connectors, or nil. Its plan api_access has no proxy, so it may be another
 	// instance.
 	API *ConnectivityAPI
@@ -39,14 +40,16 @@ type Connectivity struct {
 // ConnectivityAPI is a binding of the connectivity service's REST API.
 type ConnectivityAPI struct {
 	Credentials
-	ServiceURL, InfoPath string
+	ServiceURL string
+	InfoPath   string
 }
 
 // DestinationService is a binding of the destination service.
 type DestinationService struct {
 	Credentials
-	URI                  string
-	Instance, Subaccount string // for messages
+	URI        string
+	Instance   string // for messages
+	Subaccount string // for messages
 }
 
 // SOCKS5Address returns host:port of the SOCKS5 proxy. The error names missing fields.
@@ -208,8 +211,8 @@ func selectBindings(bindings []binding, where string) Services {
 }
 
 // selectBinding returns the binding of a service that [ParseVCAP] prefers, or nil, and the names of equally good ones.
-func selectBinding(bindings []binding, label service, complete func(binding) bool) (selected *binding,
-	equals []string) {
+func selectBinding(bindings []binding, label service,
+	complete func(binding) bool) (selected *binding, equals []string) {
 	var candidates []binding
 	for _, b := range bindings {
 		if b.service == label {
@@ -265,10 +268,12 @@ func (b binding) credentials() Credentials {
 		Key: f.text("key"), Origin: b.origin}
 	if c.Certificate != "" && (c.Key != "" || c.Secret == "") {
 		// Assumption: connectivity bindings name these fields as xsuaa bindings do, at the top or below `uaa`.
-		c.Secret, c.TokenURL = "", f.text("certurl", "token_service_url", "url")
+		c.TokenURL = f.text("certurl", "token_service_url", "url")
+		c.Secret = ""
 		return c
 	}
-	c.Certificate, c.Key = "", ""
+	c.Certificate = ""
+	c.Key = ""
 	c.TokenURL = f.text("token_service_url", "url")
 	return c
 }
@@ -283,8 +288,7 @@ func (b binding) connectivity() *Connectivity {
 func (b binding) api() *ConnectivityAPI {
 	own := b.fields.object("connectivity_service")
 	return &ConnectivityAPI{Credentials: b.credentials(), ServiceURL: own.text("url"),
-		InfoPath: cmp.Or(own.text("scc_info_path"),
-			b.fields.text("scc_info_path"))}
+		InfoPath: cmp.Or(own.text("scc_info_path"), b.fields.text("scc_info_path"))}
 }
 
 func (b binding) destination() *DestinationService {

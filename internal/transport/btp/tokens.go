@@ -80,7 +80,9 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 // cacheTokens caches a service's tokens. userField names the client or user in failures.
 func cacheTokens(p *remoteService, userField string, once tokenRequest, o TokenOptions) *Tokens {
 	t := &Tokens{options: o, address: p.address, requestOnce: once}
-	t.cache.clock, t.cache.request, t.cache.keepOnError = o.Clock, t.request, t.keepOnError
+	t.cache.clock = o.Clock
+	t.cache.request = t.request
+	t.cache.keepOnError = t.keepOnError
 	t.cache.sameValueError = func() error {
 		return p.failure(Unauthorized, userField, nil, "returned the refused token again")
 	}

@@ -26,7 +26,8 @@ func newAuthority() *authority {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign}
 	der, key := a.sign(template)
-	a.certificate, a.key = must(x509.ParseCertificate(der)), key
+	a.certificate = must(x509.ParseCertificate(der))
+	a.key = key
 	der, key = a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	a.server = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
@@ -37,10 +38,13 @@ func newAuthority() *authority {
 func (a *authority) sign(template *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template.SerialNumber = must(rand.Int(rand.Reader, big.NewInt(1<<62)))
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
-	parent, signer := a.certificate, a.key
+	template.NotBefore = time.Now().Add(-time.Hour)
+	template.NotAfter = time.Now().Add(24 * time.Hour)
+	parent := a.certificate
+	signer := a.key
 	if parent == nil {
-		parent, signer = template, key
+		parent = template
+		signer = key
 	}
 	return must(x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)), key
 }

@@ -102,7 +102,8 @@ func (s *Server) addTokenService(shape Shape, c Client, fields map[string]any) m
 		fields["credential-type"] = "instance-secret"
 		return fields
 	}
-	fields["credential-type"], fields["certificate-pinning"] = "x509", true
+	fields["credential-type"] = "x509"
+	fields["certificate-pinning"] = true
 	fields["certificate"], fields["key"] = s.Certificate(c)
 	fields["certurl"] = s.TLSURL
 	return fields

@@ -22,12 +22,14 @@ type Fault struct {
 	Code byte
 	// Close and Stall send Bytes of the reply, then close the connection, or send nothing until the fault is cleared,
 	// or client or server close.
-	Close, Stall bool
-	Bytes        int
+	Close bool
+	Stall bool
+	Bytes int
 	// Times is the number of occurrences. Zero means until cleared.
 	Times int
 	// Target and Location restrict it to matching requests, as far as known at the step. Empty means all.
-	Target, Location string
+	Target   string
+	Location string
 
 	remaining int
 	cleared   chan struct{}
@@ -35,7 +37,8 @@ type Fault struct {
 
 // Inject adds a fault. The last matching one applies. clear removes it.
 func (s *Server) Inject(f Fault) (clear func()) {
-	f.remaining, f.cleared = f.Times, make(chan struct{})
+	f.remaining = f.Times
+	f.cleared = make(chan struct{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fault := &f
@@ -103,11 +106,12 @@ func (s *Server) fault(at Step, target, location string) *Fault {
 	defer s.mu.Unlock()
 	for i := len(s.faults) - 1; i >= 0; i-- {
 		f := s.faults[i]
-		if f.At != at || f.Target != "" && f.Target != target || f.Location != "" && f.Location != location {
+		if f.At != at || (f.Target != "" && f.Target != target) || (f.Location != "" && f.Location != location) {
 			continue
 		}
 		if f.Times > 0 {
-			if f.remaining--; f.remaining == 0 && !f.Stall {
+			f.remaining--
+			if f.remaining == 0 && !f.Stall {
 				s.remove(f)
 			} else if f.remaining < 0 {
 				continue

@@ -90,11 +90,14 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 	}
 	scheme := "http"
 	if address, ok := strings.CutPrefix(system, "https://"); ok {
-		scheme, system = "https", address
+		scheme = "https"
+		system = address
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out.URL.Scheme, p.Out.URL.Host = scheme, system // ReverseProxy removes Proxy-Authorization
+			// ReverseProxy removes Proxy-Authorization
+			p.Out.URL.Scheme = scheme
+			p.Out.URL.Host = system
 			// "Host In Request Header: Use Virtual Host", the Cloud Connector's default
 			p.Out.Host = p.In.Host
 			for _, name := range []string{locationHeader, userHeader, technicalUserHeader} {

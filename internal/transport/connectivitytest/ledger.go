@@ -18,7 +18,8 @@ type Entry struct {
 	// Methods are those of the SOCKS5 greeting.
 	Methods []byte
 	// Token is the jti of the sent or issued token, "?" for a foreign one. ID is the token service's client.
-	Token, ID string
+	Token string
+	ID    string
 	// Location is the decoded location id.
 	Location string
 	// Target is the virtual host:port, the HTTP port's URL, or a service's path. Kind is the address type of CONNECT.
@@ -29,7 +30,8 @@ type Entry struct {
 	// Header contains the names of an HTTP request's headers.
 	Header []string
 	// Sent and Received are the bytes from and to the client, set when the tunnel has ended.
-	Sent, Received int64
+	Sent     int64
+	Received int64
 	// Ended is the end of the connection.
 	Ended time.Time
 }

@@ -19,12 +19,17 @@ import (
 type Server struct {
 	// SOCKS5 and HTTP are host:port of the Connectivity proxy, URL and TLSURL those of the services. They are set by
 	// Start.
-	SOCKS5, HTTP string
-	URL, TLSURL  string
+	SOCKS5 string
+	HTTP   string
+	URL    string
+	TLSURL string
 
 	// Connectivity, API, Destination and XSUAA are the token service's clients, API the one of the list of Cloud
 	// Connectors. They may be changed before Start.
-	Connectivity, API, Destination, XSUAA Client
+	Connectivity Client
+	API          Client
+	Destination  Client
+	XSUAA        Client
 
 	// Dial connects to systems behind the Cloud Connectors. Nil means net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -13,8 +13,9 @@ import (
 
 // tunnel connects a client with a system.
 type tunnel struct {
-	location       string
-	client, system net.Conn
+	location string
+	client   net.Conn
+	system   net.Conn
 }
 
 func (s *Server) accept(l net.Listener) {
@@ -84,7 +85,10 @@ func (s *socksSession) greeting() bool {
 	if !ok {
 		return false
 	}
-	s.change(func(e *Entry) { e.Step, e.Methods = Greeting, methods })
+	s.change(func(e *Entry) {
+		e.Step = Greeting
+		e.Methods = methods
+	})
 	method := byte(0x80)
 	if !slices.Contains(methods, method) {
 		method = 0xff
@@ -120,7 +124,12 @@ func (s *socksSession) logon() bool {
 	location, err := base64.StdEncoding.Strict().DecodeString(string(encoded))
 	id, valid := s.check(string(token), s.Connectivity)
 	s.location = string(location)
-	s.change(func(e *Entry) { e.Step, e.Token, e.ID, e.Location = Logon, id, s.Connectivity.ID, s.location })
+	s.change(func(e *Entry) {
+		e.Step = Logon
+		e.Token = id
+		e.ID = s.Connectivity.ID
+		e.Location = s.location
+	})
 	s.mu.Lock()
 	byReply := s.refuseByReply
 	s.mu.Unlock()
@@ -232,7 +241,8 @@ func (s *socksSession) request() (connectRequest, bool) {
 		if !ok {
 			return request, false
 		}
-		host, request.reply = net.IP(b).String(), 0x08
+		host = net.IP(b).String()
+		request.reply = 0x08
 	default:
 		return connectRequest{reply: 0x08}, true
 	}
@@ -241,7 +251,11 @@ func (s *socksSession) request() (connectRequest, bool) {
 		return request, false
 	}
 	s.target = net.JoinHostPort(host, strconv.Itoa(int(binary.BigEndian.Uint16(port))))
-	s.change(func(e *Entry) { e.Step, e.Target, e.Kind = Connect, s.target, head[3] })
+	s.change(func(e *Entry) {
+		e.Step = Connect
+		e.Target = s.target
+		e.Kind = head[3]
+	})
 	if head[1] != 0x01 {
 		request.reply = 0x07
 	}
@@ -276,7 +290,10 @@ func (s *socksSession) relay(system net.Conn) {
 	})
 	received = s.copyOneWay(s.conn, system)
 	<-ended
-	s.change(func(e *Entry) { e.Sent, e.Received = sent, received })
+	s.change(func(e *Entry) {
+		e.Sent = sent
+		e.Received = received
+	})
 }
 
 // copyOneWay copies until the end and closes the other side for writing.
@@ -302,7 +319,7 @@ func (s *socksSession) copyOneWay(to, from net.Conn) int64 {
 // recorder records the bytes of tunnels.
 type recorder struct{ *Server }
 
-func (p recorder) Write(b []byte) (int, error) {
-	p.recordBytes(b)
+func (r recorder) Write(b []byte) (int, error) {
+	r.recordBytes(b)
 	return len(b), nil
 }

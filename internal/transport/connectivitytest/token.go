@@ -20,8 +20,9 @@ type issuer struct {
 }
 
 type issued struct {
-	id, client string
-	expires    time.Time
+	id      string
+	client  string
+	expires time.Time
 }
 
 // Lifetime sets the lifetime of new tokens, in whole seconds. Default one hour.
@@ -147,7 +148,8 @@ func (s *Server) authenticate(r *http.Request) (Client, bool) {
 			id = text
 		}
 	} else {
-		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
+		id = r.PostForm.Get("client_id")
+		secret = r.PostForm.Get("client_secret")
 	}
 	c := s.client(id)
 	if c == nil {

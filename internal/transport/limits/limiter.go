@@ -39,11 +39,13 @@ type Limiter struct {
 	clients  map[*Client]struct{}
 	division Division // of one worker without a group
 	// strictest are the limits of all clients, limits this worker's part of them; set by restrict.
-	strictest, limits Limits
-	sessions          int   // per user; zero means no limit
-	granted           int64 // admitted requests
+	strictest Limits
+	limits    Limits
+	sessions  int   // per user; zero means no limit
+	granted   int64 // admitted requests
 
-	requests, connections semaphore
+	requests    semaphore
+	connections semaphore
 
 	// pacing is held by the request that waits for rate; changed is closed when the rate changes.
 	pacing  guard.CtxMutex
@@ -139,7 +141,8 @@ func (l *Limiter) restrict() {
 	}
 	// More requests would only wait for a connection.
 	strictest.Concurrent = Least(strictest.Concurrent, strictest.Connections)
-	l.strictest, l.limits = strictest, strictest.perWorker(l.division.Workers)
+	l.limits = strictest.perWorker(l.division.Workers)
+	l.strictest = strictest
 	if l.sessions = l.limits.Connections; l.division.Workers != 1 {
 		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // sessions of a larger part may remain
 	}
@@ -206,7 +209,7 @@ func quotaNote(isPart bool) string {
 
 // Least returns the stricter limit. Zero means none.
 func Least[N int | float64](a, b N) N {
-	if a == 0 || b != 0 && b < a {
+	if a == 0 || (b != 0 && b < a) {
 		return b
 	}
 	return a
@@ -237,7 +240,7 @@ func (c *Client) TryAcquire(ctx context.Context) error {
 	l := c.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if limit := l.limits.Concurrent; len(l.requests.waiting) > 0 || limit > 0 && l.requests.inUse >= limit {
+	if limit := l.limits.Concurrent; len(l.requests.waiting) > 0 || (limit > 0 && l.requests.inUse >= limit) {
 		return ErrNoRoom
 	}
 	if ctx.Err() != nil {

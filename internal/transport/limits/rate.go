@@ -50,7 +50,9 @@ func (c *Client) pace(ctx context.Context) error {
 	defer l.pacing.Unlock()
 	for {
 		l.mu.Lock()
-		slot, why, changed := l.rate.Reserve(), l.rateWait(), l.changed
+		slot := l.rate.Reserve()
+		why := l.rateWait()
+		changed := l.changed
 		l.mu.Unlock()
 		delay := slot.Delay()
 		if delay == 0 {

@@ -26,19 +26,20 @@ type Count struct {
 	Waiting int `json:"waiting,omitempty"`
 }
 
-func (n Count) String() string {
-	text := fmt.Sprint(n.Used)
-	if n.Limit > 0 {
-		text += fmt.Sprintf(" of %d", n.Limit)
+func (c Count) String() string {
+	text := fmt.Sprint(c.Used)
+	if c.Limit > 0 {
+		text += fmt.Sprintf(" of %d", c.Limit)
 	}
-	if n.Waiting > 0 {
-		text += fmt.Sprintf(", %d waiting", n.Waiting)
+	if c.Waiting > 0 {
+		text += fmt.Sprintf(", %d waiting", c.Waiting)
 	}
 	return text
 }
 
 func (c *Client) Usage() Usage {
-	until, l := c.Window(), c.limiter
+	until := c.Window()
+	l := c.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	count := func(n *semaphore, limit int) Count { return Count{n.inUse, limit, len(n.waiting)} }

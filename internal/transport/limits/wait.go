@@ -79,7 +79,8 @@ func (c *Client) waitsNow(longerThan time.Duration) (now Wait) {
 			continue
 		}
 		now.ByRate = now.ByRate && w.byRate
-		now.Reasons, now.ByService = append(now.Reasons, w.reason), now.ByService || w.byService
+		now.Reasons = append(now.Reasons, w.reason)
+		now.ByService = now.ByService || w.byService
 		if now.Since.IsZero() || w.recordedAt.Before(now.Since) {
 			now.Since = w.recordedAt
 		}
@@ -112,8 +113,8 @@ func (c *Client) logLong(w *waiter) {
 }
 
 // waitFor waits for d; timely is false if sooner was closed first.
-func (c *Client) waitFor(ctx context.Context, d time.Duration, why *waiter, sooner <-chan struct{}) (timely bool,
-	err error) {
+func (c *Client) waitFor(ctx context.Context, d time.Duration, why *waiter,
+	sooner <-chan struct{}) (timely bool, err error) {
 	defer c.recordWait(why)()
 	defer pause.MarkLimitWait(ctx)()
 	timer := time.NewTimer(d)

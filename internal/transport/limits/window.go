@@ -83,11 +83,13 @@ func (w Window) openUntil(now time.Time) time.Time {
 		return time.Time{}
 	}
 	// Windows may overlap: find the last start up to now by bisection.
-	before, after := began, now
+	before := began
+	after := now
 	for after.Sub(before) > time.Second {
 		middle := before.Add(after.Sub(before) / 2)
 		if next, ok := w.next(middle); ok && !next.After(now) {
-			before, start = middle, next
+			before = middle
+			start = next
 		} else {
 			after = middle
 		}

@@ -75,7 +75,10 @@ func (f *file) read() error {
 	info, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		f.lastRead, f.salt, f.refused, f.ownerErr = nil, nil, nil, nil
+		f.lastRead = nil
+		f.salt = nil
+		f.refused = nil
+		f.ownerErr = nil
 		return nil
 	case err != nil:
 		return err
@@ -96,7 +99,9 @@ func (f *file) read() error {
 		return fmt.Errorf("%s: expected a salt in the first line, found something else: delete the file if no logon "+
 			"is refused at present", f.path)
 	}
-	f.lastRead, f.salt, f.refused = info, salt, map[string]time.Time{}
+	f.lastRead = info
+	f.salt = salt
+	f.refused = map[string]time.Time{}
 	for line := range strings.Lines(rest) {
 		at, digest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if ms, err := strconv.ParseInt(at, 10, 64); err == nil && digest != "" {
@@ -115,7 +120,8 @@ func (f *file) digest(s Secret) string {
 
 // find ignores errors of foreign files, whose last content counts.
 func (f *file) find(s Secret) (at time.Time, err error) {
-	if err = f.read(); f.foreign || f.ownerErr != nil {
+	err = f.read()
+	if f.foreign || f.ownerErr != nil {
 		err = nil
 	}
 	if len(f.refused) == 0 && len(f.unwritten) == 0 {
@@ -173,7 +179,8 @@ func (f *file) forget(until time.Time) (forgotten int, err error) {
 	if err := f.read(); err != nil {
 		return 0, err
 	}
-	before, written := len(f.refused)+len(f.unwritten), len(f.refused)
+	before := len(f.refused) + len(f.unwritten)
+	written := len(f.refused)
 	isForgotten := func(at time.Time) bool { return until.IsZero() || !at.After(until) }
 	maps.DeleteFunc(f.unwritten, func(_ [sha256.Size]byte, at time.Time) bool { return isForgotten(at) })
 	maps.DeleteFunc(f.refused, func(_ string, at time.Time) bool { return isForgotten(at) })

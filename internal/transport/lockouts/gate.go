@@ -268,10 +268,12 @@ func (g *Gate) record(o Outcome) {
 	g.inFlight--
 	switch o {
 	case Accepted:
-		g.accepted, g.redirectedAway = time.Now(), false
+		g.accepted = time.Now()
+		g.redirectedAway = false
 		g.lookups.accept(g.accepted)
 	case Rejected:
-		g.accepted, g.redirectedAway = time.Time{}, false
+		g.accepted = time.Time{}
+		g.redirectedAway = false
 		g.refuse()
 	}
 }
@@ -328,7 +330,7 @@ func (g *Gate) mayJoin() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ago := time.Since(g.accepted)
-	return ago < leaderAfter || ago < trustPeriod && g.inFlight > 0 && !g.leading
+	return ago < leaderAfter || (ago < trustPeriod && g.inFlight > 0 && !g.leading)
 }
 
 func (g *Gate) trust() (known, recent bool) {
@@ -351,7 +353,7 @@ func (g *Gate) RedirectedAway() bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.redirectedAway = g.redirectedAway || !g.accepted.IsZero() && time.Since(g.accepted) < recentPeriod
+	g.redirectedAway = g.redirectedAway || (!g.accepted.IsZero() && time.Since(g.accepted) < recentPeriod)
 	return g.redirectedAway
 }
 

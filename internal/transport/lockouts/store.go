@@ -42,7 +42,8 @@ func Open(locks, own string, others ...string) (*Store, error) {
 		return nil, fmt.Errorf("refused logons cannot be stored in %s: %w", own, err)
 	}
 	store := New()
-	store.lockFolder, store.files = locks, []*file{ownFile}
+	store.lockFolder = locks
+	store.files = []*file{ownFile}
 	for _, folder := range append([]string{own}, others...) {
 		if former := filepath.Join(folder, legacyFolder); hasLegacyRefusals(former) {
 			store.legacyFolders = append(store.legacyFolders, former)
@@ -223,14 +224,16 @@ func (l *Store) forget(until time.Time) (forgotten int, err error) {
 	}
 	for _, f := range l.files {
 		n, forgetErr := f.forget(until)
-		forgotten, err = forgotten+n, errors.Join(err, forgetErr)
+		forgotten = forgotten + n
+		err = errors.Join(err, forgetErr)
 	}
 	return forgotten, err
 }
 
 // Resume clears all refusals, in a group of all workers, after operators have unlocked a user.
 func (l *Store) Resume(ctx context.Context) (int, error) {
-	known, err := 0, error(nil)
+	known := 0
+	err := error(nil)
 	if l.group != nil {
 		known, err = l.group.Resume(ctx)
 	}
@@ -303,9 +306,11 @@ func (l *Store) acquireInGroup(ctx context.Context, secret Secret, sessionEnded 
 }
 
 type Lockout struct {
-	Origin, Client, User string
-	Since                time.Time
-	Text                 string
+	Origin string
+	Client string
+	User   string
+	Since  time.Time
+	Text   string
 }
 
 // List returns the refused secrets; others counts refusals of unknown identities.

@@ -33,7 +33,8 @@ func ParseAddressMap(text string) (map[string]string, error) {
 				from.last-from.first+1, to.last-to.first+1, entry)
 		}
 		for i := range from.last - from.first + 1 {
-			key, value := strings.ToLower(from.address(i)), to.address(i)
+			key := strings.ToLower(from.address(i))
+			value := to.address(i)
 			if other, ok := mapping[key]; ok && other != value {
 				return nil, fmt.Errorf("expected one address for %s, found %s and %s", key, other, value)
 			}
@@ -44,8 +45,9 @@ func ParseAddressMap(text string) (map[string]string, error) {
 }
 
 type ports struct {
-	host        string
-	first, last int
+	host  string
+	first int
+	last  int
 }
 
 func (p ports) address(i int) string { return net.JoinHostPort(p.host, strconv.Itoa(p.first+i)) }

@@ -55,7 +55,7 @@ func (s *Settings) checkOrdinary() error {
 	if s.User == "" && s.Password != "" {
 		return s.errorf(NameUser, "expected a user for the password, found nothing")
 	}
-	if s.Type == SOCKS5 && (len(s.User) > 255 || len(s.Password) > 255 || s.User != "" && s.Password == "") {
+	if s.Type == SOCKS5 && (len(s.User) > 255 || len(s.Password) > 255 || (s.User != "" && s.Password == "")) {
 		return s.errorf(NamePassword, "expected user and password of 1 to 255 bytes, the limits of SOCKS5")
 	}
 	if s.Type == HTTP && strings.Contains(s.User, ":") {
@@ -66,8 +66,8 @@ func (s *Settings) checkOrdinary() error {
 
 // Groups of settings, in the order of messages.
 var (
-	tokenSettings = []string{NameTokenURL, NameTokenClientID, NameTokenSecret, NameTokenCertificate,
-		NameTokenKey}
+	tokenSettings = []string{NameTokenURL, NameTokenClientID, NameTokenSecret, NameTokenCertificate, NameTokenKey}
+
 	connectivitySettings = append(slices.Clip(tokenSettings), NameServiceKey, NameLocationID)
 	loginSettings        = []string{NameUser, NamePassword}
 	ordinarySettings     = append([]string{NameAddress}, loginSettings...)
@@ -130,7 +130,8 @@ func (s *Settings) checkAddressMap() (map[string]string, error) {
 				return nil, err
 			}
 		}
-		if host, _, _ := net.SplitHostPort(to); strings.HasPrefix(s.Type, Connectivity) {
+		host, _, _ := net.SplitHostPort(to)
+		if strings.HasPrefix(s.Type, Connectivity) {
 			if ip, err := netip.ParseAddr(host); err == nil && !ip.Is4() {
 				return nil, s.errorf(NameAddressMap, "expected virtual hosts by name or IPv4 address, found %q", to)
 			}
@@ -219,8 +220,9 @@ func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, erro
 	}
 	c := s.Token
 	for _, f := range []struct {
-		short, file string
-		text        *string
+		short string
+		file  string
+		text  *string
 	}{{NameTokenCertificate, s.TokenCertificateFile, &c.Certificate}, {NameTokenKey, s.TokenKeyFile, &c.Key}} {
 		if f.file == "" {
 			continue

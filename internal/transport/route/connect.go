@@ -17,10 +17,11 @@ type connectDialer struct{ settings *Settings }
 
 // Refused is an HTTP proxy's negative answer to CONNECT.
 type Refused struct {
-	Proxy, Target string
-	Status        int
-	Reason        string
-	Setting       string
+	Proxy   string
+	Target  string
+	Status  int
+	Reason  string
+	Setting string
 }
 
 func (r *Refused) Error() string {
@@ -38,7 +39,9 @@ func (r *Refused) Permanent() bool {
 
 // NotHTTP is the error of a server that is not an HTTP proxy.
 type NotHTTP struct {
-	Proxy, Found, Setting string
+	Proxy   string
+	Found   string
+	Setting string
 }
 
 func (n *NotHTTP) Error() string {

@@ -94,10 +94,12 @@ func (h *HTTPProxy) currentLocation() string {
 // after a 503, which the caller must retry.
 func (r *Route) RoundTripper(t *http.Transport) http.RoundTripper {
 	if r.http == nil {
-		t.DialContext, t.Proxy = r.DialContext, nil
+		t.DialContext = r.DialContext
+		t.Proxy = nil
 		return t
 	}
-	t.DialContext, t.Proxy = r.settings.Forward.DialContext, r.http.URL
+	t.DialContext = r.settings.Forward.DialContext
+	t.Proxy = r.http.URL
 	if r.proxyType != ConnectivityHTTP && len(r.addressMap) == 0 {
 		return t
 	}
@@ -122,7 +124,8 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 		return t.transport.RoundTrip(mapped)
 	}
 	t.mu.Lock()
-	refused, location := t.refused, t.location
+	refused := t.refused
+	location := t.location
 	t.mu.Unlock()
 	for fresh := false; ; fresh = true {
 		response, token, err := t.try(mapped, refused)
@@ -191,7 +194,9 @@ func (t *roundTripper) mapRequest(request *http.Request) (*http.Request, error) 
 			address, settings.Type)
 	}
 	clone := request.Clone(request.Context())
-	clone.URL.Host, clone.Host = to, to // an absolute form is written from Host
+	// an absolute form is written from Host
+	clone.URL.Host = to
+	clone.Host = to
 	return clone, nil
 }
 

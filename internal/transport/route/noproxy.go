@@ -33,7 +33,7 @@ func isExcluded(u *url.URL, noProxy string) bool {
 			name = split.Hostname()
 			other, err = netip.ParseAddr(name)
 		}
-		if entry == "*" || name == host && name != "" || err == nil && other.Unmap() == ip {
+		if entry == "*" || (name == host && name != "") || (err == nil && other.Unmap() == ip) {
 			return true
 		}
 	}

@@ -137,8 +137,9 @@ const passwordRefused = "username/password authentication failed"
 
 // LogonRefused is the error of a SOCKS5 proxy that rejects user and password, or requires them.
 type LogonRefused struct {
-	Proxy, Reason string
-	Setting       string
+	Proxy   string
+	Reason  string
+	Setting string
 }
 
 // Rejected reports whether the proxy checked user and password.
@@ -150,13 +151,13 @@ func (l *LogonRefused) Error() string {
 
 func (*LogonRefused) Permanent() bool { return true }
 
-func (o *socksDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := o.ContextDialer.DialContext(ctx, network, address)
+func (d *socksDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.ContextDialer.DialContext(ctx, network, address)
 	if op, ok := errors.AsType[*net.OpError](err); ok && strings.HasPrefix(op.Op, "socks") && op.Err != nil {
 		// The library distinguishes these by their texts only.
 		for _, reason := range []string{passwordRefused, "no acceptable authentication methods"} {
 			if op.Err.Error() == reason {
-				s := o.settings
+				s := d.settings
 				return nil, &LogonRefused{s.Address, reason, s.name(NameUser) + ", " + s.name(NamePassword)}
 			}
 		}

@@ -60,7 +60,8 @@ type Settings struct {
 	// Address is the proxy's host:port. For SAP Connectivity it defaults to the binding's.
 	Address string
 	// User and Password apply to SOCKS5 and HTTP.
-	User, Password string
+	User     string
+	Password string
 	// Locations are location ids of Cloud Connectors in the order of attempts; "" is the default one.
 	Locations []string
 	// AddressMap replaces addresses before dialing, see [ParseAddressMap].
@@ -89,7 +90,8 @@ type TokenSource struct {
 	// Token are the credentials of the token service. Empty means the binding's.
 	Token btp.Credentials
 	// TokenCertificateFile and TokenKeyFile are PEM files that replace Token.Certificate and Token.Key.
-	TokenCertificateFile, TokenKeyFile string
+	TokenCertificateFile string
+	TokenKeyFile         string
 	// ServiceKey is the file of a service key of the connectivity service. It has priority over VCAP.
 	ServiceKey string
 	// VCAP is the text of VCAP_SERVICES; VCAPErr is the error of reading it, returned only if it is needed.

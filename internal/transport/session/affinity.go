@@ -81,9 +81,9 @@ type turn struct {
 //
 // Other requests get an idle session, a new one, or at the limit (zero means none) the one with the fewest users. The
 // error is the cause of ctx.
-func (s *Pool) Acquire(ctx context.Context, limit int, affinity *Affinity) (*Session, error) {
+func (p *Pool) Acquire(ctx context.Context, limit int, affinity *Affinity) (*Session, error) {
 	for {
-		acquired, waiting := s.acquireOrQueue(limit, affinity)
+		acquired, waiting := p.acquireOrQueue(limit, affinity)
 		if waiting == nil {
 			return acquired, nil
 		}
@@ -96,24 +96,24 @@ func (s *Pool) Acquire(ctx context.Context, limit int, affinity *Affinity) (*Ses
 			}
 		case <-ctx.Done():
 			endWait()
-			s.cancel(waiting)
+			p.cancel(waiting)
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-func (s *Pool) acquireOrQueue(limit int, affinity *Affinity) (*Session, *turn) {
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
-	if affinity == nil || s.single {
-		return s.take(s.choose(limit, false)), nil
+func (p *Pool) acquireOrQueue(limit int, affinity *Affinity) (*Session, *turn) {
+	p.store.mu.Lock()
+	defer p.store.mu.Unlock()
+	if affinity == nil || p.single {
+		return p.take(p.choose(limit, false)), nil
 	}
 	kept := affinity.session
-	if kept == nil || !slices.Contains(s.all, kept) {
-		return s.take(s.choose(limit, true)), nil
+	if kept == nil || !slices.Contains(p.all, kept) {
+		return p.take(p.choose(limit, true)), nil
 	}
 	if kept.users == 0 {
-		return s.take(kept), nil
+		return p.take(kept), nil
 	}
 	waiting := &turn{session: kept, granted: make(chan bool, 1)}
 	kept.turns = append(kept.turns, waiting)
@@ -121,16 +121,16 @@ func (s *Pool) acquireOrQueue(limit int, affinity *Affinity) (*Session, *turn) {
 }
 
 // cancel ends a wait for a session, which may have been granted already.
-func (s *Pool) cancel(waiting *turn) {
-	s.store.mu.Lock()
+func (p *Pool) cancel(waiting *turn) {
+	p.store.mu.Lock()
 	session := waiting.session
 	session.turns = slices.DeleteFunc(session.turns, func(other *turn) bool { return other == waiting })
-	s.store.mu.Unlock()
+	p.store.mu.Unlock()
 	select {
 	case granted := <-waiting.granted:
 		if granted {
-			s.Release(session)
-			s.Done(session)
+			p.Release(session)
+			p.Done(session)
 		}
 	default: // it was not granted, and is not in the queue any more
 	}
@@ -138,8 +138,8 @@ func (s *Pool) cancel(waiting *turn) {
 
 // grant passes a session without users to the read that waits for it longest. It reports false if none does. Store.mu
 // is held.
-func (s *Pool) grant(session *Session) bool {
-	if s.single {
+func (p *Pool) grant(session *Session) bool {
+	if p.single {
 		session.endTurns()
 	}
 	if len(session.turns) == 0 {

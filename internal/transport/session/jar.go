@@ -43,8 +43,10 @@ func UserContexts(h http.Header) (values []string) {
 }
 
 type cookie struct {
-	name, value, path string
-	expires           time.Time // zero means with the session
+	name    string
+	value   string
+	path    string
+	expires time.Time // zero means with the session
 	// accepted reports whether the service has accepted a request since it set this value.
 	accepted bool
 }
@@ -102,7 +104,8 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 		case "max-age":
 			n, err := strconv.ParseInt(v, 10, 64)
 			if err == nil || errors.Is(err, strconv.ErrRange) { // then n is the nearest int64
-				c.expires, hasMaxAge = now.Add(time.Duration(min(max(n, 0), maxAge))*time.Second), true
+				c.expires = now.Add(time.Duration(min(max(n, 0), maxAge)) * time.Second)
+				hasMaxAge = true
 			}
 		case "expires":
 			if t, ok := cookieDate(v); ok && !hasMaxAge {
@@ -162,8 +165,8 @@ func (j *jar) header(path string, now time.Time) (c Cookies) {
 
 // Below reports whether a path is a folder or in it (RFC 6265, section 5.1.4).
 func Below(path, folder string) bool {
-	return folder == "/" || path == folder || strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") ||
-		path[len(folder)] == '/')
+	return folder == "/" || path == folder || (strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") ||
+		path[len(folder)] == '/'))
 }
 
 // sessionCookies returns the values of the cookies that identify a session, by path and name.

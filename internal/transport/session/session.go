@@ -87,8 +87,8 @@ func newTokens() tokens {
 
 // Token returns the CSRF token of a path, fetching it if needed. answered must be called after the response: the
 // first request with a new token is sent alone, since services then change the session id.
-func (s *Session) Token(ctx context.Context, from string, fetch func() (*Token, error)) (token *Token,
-	answered func(), err error) {
+func (s *Session) Token(ctx context.Context, from string,
+	fetch func() (*Token, error)) (token *Token, answered func(), err error) {
 	t := &s.tokens
 	if from == "" {
 		return &Token{}, func() {}, nil

@@ -51,7 +51,8 @@ func (d *dialCall) attempt(ctx context.Context, location string) (net.Conn, erro
 
 func (a *attempt) beginStep(step Step) {
 	a.endStep(nil)
-	a.step, a.began = step, time.Now()
+	a.step = step
+	a.began = time.Now()
 }
 
 // endStep reports the step to Trace. It adds the step to an error, unless its type has the step already.

@@ -36,7 +36,7 @@ type Refused struct {
 
 // Authentication reports whether the token was rejected.
 func (r *Refused) Authentication() bool {
-	return r.Step == StepAuthentication || r.Step == StepConnect && r.Code == ConnectionRefused
+	return r.Step == StepAuthentication || (r.Step == StepConnect && r.Code == ConnectionRefused)
 }
 
 // Permanent reports whether a setting here or in the Cloud Connector must change. A rejected token is permanent,
@@ -111,10 +111,11 @@ func (*Unusable) Permanent() bool { return true }
 
 // Unexpected is the error of a reply that is not SOCKS5.
 type Unexpected struct {
-	Proxy, Target string
-	Step          Step
-	Expected      string
-	Found         string
+	Proxy    string
+	Target   string
+	Step     Step
+	Expected string
+	Found    string
 }
 
 func (u *Unexpected) Error() string {

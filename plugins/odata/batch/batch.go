@@ -92,7 +92,8 @@ type writer struct {
 	dst []byte
 	// previous is the operation before, whose head is dst[from:to]. Most operations have the same one.
 	previous *Operation
-	from, to int
+	from     int
+	to       int
 }
 
 func (w *writer) text(s string) { w.dst = append(w.dst, s...) }

@@ -55,7 +55,7 @@ func statusOf(line string) uint16 {
 		}
 		code = strings.TrimLeft(rest, " ")
 	}
-	if len(code) < 3 || len(code) > 3 && code[3] != ' ' {
+	if len(code) < 3 || (len(code) > 3 && code[3] != ' ') {
 		return 0
 	}
 	n := uint16(0)
@@ -263,7 +263,8 @@ func Parse(contentType string, body []byte) (document Document, ok bool) {
 		return document, false
 	}
 	r := &reader{text: body, shared: unsafe.String(unsafe.SliceData(body), len(body)), outer: boundary}
-	if r.content(); r.found == noBoundary {
+	r.content()
+	if r.found == noBoundary {
 		return document, false
 	}
 	from := r.at
@@ -358,7 +359,11 @@ func (r *reader) isBoundary(offset int, boundary string) bool {
 	return true
 }
 
-func (r *reader) finish() { r.found, r.nested, r.at = noBoundary, false, len(r.text) }
+func (r *reader) finish() {
+	r.found = noBoundary
+	r.nested = false
+	r.at = len(r.text)
+}
 
 func (r *reader) isTruncated(next int) bool {
 	return next == len(r.text) && r.text[len(r.text)-1] != '\n'
@@ -408,7 +413,7 @@ func (r *reader) headers(f *fields) (complete bool) {
 			break
 		}
 		r.at = next
-		if line.end == 0 || !isPlain(first) && len(bytes.TrimSpace(r.text[offset:next])) == 0 {
+		if line.end == 0 || (!isPlain(first) && len(bytes.TrimSpace(r.text[offset:next])) == 0) {
 			f.text = r.shared[from:offset]
 			return true
 		}
@@ -425,9 +430,12 @@ func (r *reader) headers(f *fields) (complete bool) {
 
 // headerLine is a line at start of the text. The other offsets are relative to it.
 type headerLine struct {
-	start, size int
-	end         int // without the line end
-	name, value int // see frequentIn
+	start int
+	size  int
+	end   int // without the line end
+	// see frequentIn
+	name  int
+	value int
 }
 
 // headerLine returns the line at offset. Most lines are the same as in the part before, and comparing them is faster
@@ -493,7 +501,8 @@ func (r *reader) compare(offset, start int) {
 // part reads a part after its boundary line, to the next boundary of the document. It fills the part in place, because
 // large copies are slow in Wasm.
 func (r *reader) part(part *ParsedPart) {
-	r.found, r.inner = nextPart, ""
+	r.found = nextPart
+	r.inner = ""
 	r.linesOfPart = 0
 	r.partHeaders = fields{}
 	if !r.headers(&r.partHeaders) {
@@ -512,7 +521,8 @@ func (r *reader) part(part *ParsedPart) {
 	for r.found == nextPart && r.nested {
 		r.partHeaders = fields{}
 		complete := r.headers(&r.partHeaders)
-		if message := r.add(part); complete {
+		message := r.add(part)
+		if complete {
 			r.message(message)
 		}
 	}

@@ -51,7 +51,8 @@ func (s *State) Pack() []byte {
 
 func (s *State) clone() *State {
 	c := *s
-	c.ServiceCapabilities, c.SetCapabilities = slices.Clone(s.ServiceCapabilities), slices.Clone(s.SetCapabilities)
+	c.ServiceCapabilities = slices.Clone(s.ServiceCapabilities)
+	c.SetCapabilities = slices.Clone(s.SetCapabilities)
 	return &c
 }
 
@@ -69,50 +70,51 @@ type Connector struct {
 }
 
 // SetOf returns the entity set for the records of a topic, nil if there is none.
-func (o *Connector) SetOf(topic string) *entityset.EntitySet {
-	for i := range o.Sets {
-		if o.Sets[i].Topic == topic {
-			return &o.Sets[i]
+func (c *Connector) SetOf(topic string) *entityset.EntitySet {
+	for i := range c.Sets {
+		if c.Sets[i].Topic == topic {
+			return &c.Sets[i]
 		}
 	}
 	return nil
 }
 
 // TopicSettings returns the configured topics with the settings that name them.
-func (o *Connector) TopicSettings() string {
-	names := make([]string, len(o.Sets))
-	for i := range o.Sets {
-		names[i] = o.Sets[i].Topic + " (" + config.InGroup(o.Sets[i].Number, sinkconfig.NameTopic) + ")"
+func (c *Connector) TopicSettings() string {
+	names := make([]string, len(c.Sets))
+	for i := range c.Sets {
+		names[i] = c.Sets[i].Topic + " (" + config.InGroup(c.Sets[i].Number, sinkconfig.NameTopic) + ")"
 	}
 	return strings.Join(names, ", ")
 }
 
-func (o *Connector) pack() []byte {
-	b := pack.Settings(nil, o.Settings)
-	for i := range o.Sets {
-		b = o.Sets[i].Pack(b)
+func (c *Connector) pack() []byte {
+	b := pack.Settings(nil, c.Settings)
+	for i := range c.Sets {
+		b = c.Sets[i].Pack(b)
 	}
 	return b
 }
 
-func (o *Connector) unpack(packed string) (ok bool) {
+func (c *Connector) unpack(packed string) (ok bool) {
 	reader := pack.NewReader([]byte(packed))
-	o.Settings = reader.Settings()
-	values := sinkconfig.Table.Values(o.Settings)
+	c.Settings = reader.Settings()
+	values := sinkconfig.Table.Values(c.Settings)
 	all := sinkconfig.EntitySets(values)
-	o.Config, o.Services = sinkconfig.Parse(values), sinkconfig.ServicePaths(all)
+	c.Config, c.Services = sinkconfig.Parse(values), sinkconfig.ServicePaths(all)
 	for _, configured := range all {
 		set, ok := entityset.Unpack(reader, configured)
 		if !ok {
 			return false
 		}
-		set.ServiceIndex, set.Index = slices.Index(o.Services, configured.Service), len(o.Sets)
-		set.CapabilityIndex = slices.IndexFunc(o.Sets,
+		set.ServiceIndex = slices.Index(c.Services, configured.Service)
+		set.Index = len(c.Sets)
+		set.CapabilityIndex = slices.IndexFunc(c.Sets,
 			func(other entityset.EntitySet) bool { return other.Path == set.Path })
 		if set.CapabilityIndex < 0 {
 			set.CapabilityIndex = set.Index
 		}
-		o.Sets = append(o.Sets, set)
+		c.Sets = append(c.Sets, set)
 	}
 	return reader.Done()
 }

@@ -258,7 +258,8 @@ func declareLoad(t *setting.Table) {
 
 // Examine validates each setting, and settings that depend on each other.
 func Examine(t *setting.Table, settings []wit.Setting) []wit.ConfigValue {
-	examined, v := t.Validate(settings), t.Values(settings)
+	examined := t.Validate(settings)
+	v := t.Values(settings)
 	examineAddress(v, examined)
 	examineClient(v, examined)
 	return examined

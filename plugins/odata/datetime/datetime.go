@@ -24,12 +24,12 @@ const (
 )
 
 // UTC returns the milliseconds since 1970.
-func (m *DateTime) UTC() int64 { return m.Wall - m.Offset*msPerMinute }
+func (d *DateTime) UTC() int64 { return d.Wall - d.Offset*msPerMinute }
 
 // Days returns the days since 1970 of the local date.
-func (m *DateTime) Days() int64 {
-	days := m.Wall / MsPerDay
-	if m.Wall%MsPerDay < 0 {
+func (d *DateTime) Days() int64 {
+	days := d.Wall / MsPerDay
+	if d.Wall%MsPerDay < 0 {
 		days--
 	}
 	return days
@@ -42,18 +42,18 @@ func (m *DateTime) Days() int64 {
 // Assumption: the two days before 0001-01-01 are the first two of the Julian calendar, because SAP S/4HANA writes the
 // initial date of ABAP, 0001-01-01, as /Date(-62135769600000)/ in rows and as datetime'0001-01-01T00:00:00' in their
 // addresses. 10000-01-01, /Date(253402300800000)/, is the end of time rounded up: 9999-12-31T23:59:59.999.
-func (m *DateTime) Parse(text []byte) bool {
-	*m = DateTime{}
+func (d *DateTime) Parse(text []byte) bool {
+	*d = DateTime{}
 	ok := false
 	if len(text) > 0 && text[0] == '/' {
-		ok = m.parseTicks(text)
+		ok = d.parseTicks(text)
 	} else {
-		ok = m.parseISO(text)
+		ok = d.parseISO(text)
 	}
-	return ok && FirstMs <= m.Wall && m.Wall <= LastMs
+	return ok && FirstMs <= d.Wall && d.Wall <= LastMs
 }
 
-func (m *DateTime) parseTicks(text []byte) bool {
+func (d *DateTime) parseTicks(text []byte) bool {
 	const front, back = "/Date(", ")/"
 	if len(text) < len(front)+len(back)+1 || string(text[:len(front)]) != front ||
 		string(text[len(text)-len(back):]) != back {
@@ -70,22 +70,24 @@ func (m *DateTime) parseTicks(text []byte) bool {
 			if !ok {
 				return false
 			}
-			m.Offset, m.Zoned, number = offset, true, number[:i]
+			d.Offset = offset
+			d.Zoned = true
+			number = number[:i]
 		}
 	}
 	var ok bool
-	m.Wall, ok = scan.Integer(number, julianMs, LastMs+1)
-	switch m.Rounded = m.Wall < FirstMs || m.Wall > LastMs; {
-	case m.Wall < FirstMs:
-		m.Wall += FirstMs - julianMs
-	case m.Wall > LastMs:
-		m.Wall = LastMs
+	d.Wall, ok = scan.Integer(number, julianMs, LastMs+1)
+	switch d.Rounded = d.Wall < FirstMs || d.Wall > LastMs; {
+	case d.Wall < FirstMs:
+		d.Wall += FirstMs - julianMs
+	case d.Wall > LastMs:
+		d.Wall = LastMs
 	}
 	return ok && number[0] != '+'
 }
 
 // parseISO reads yyyy-mm-dd, then optionally Thh:mm, :ss, a fraction, and a zone.
-func (m *DateTime) parseISO(text []byte) bool {
+func (d *DateTime) parseISO(text []byte) bool {
 	year, okYear := digits(text, 0, 4)
 	month, okMonth := digits(text, 5, 2)
 	day, okDay := digits(text, 8, 2)
@@ -93,7 +95,7 @@ func (m *DateTime) parseISO(text []byte) bool {
 		day < 1 || day > daysIn(year, month) {
 		return false
 	}
-	m.Wall = daysSince1970(year, month, day) * MsPerDay
+	d.Wall = daysSince1970(year, month, day) * MsPerDay
 	if len(text) == 10 {
 		return true
 	}
@@ -102,7 +104,7 @@ func (m *DateTime) parseISO(text []byte) bool {
 	if !okHour || !okMinute || text[10] != 'T' || text[13] != ':' || hour > 23 || minute > 59 {
 		return false
 	}
-	m.Wall += (hour*60 + minute) * msPerMinute
+	d.Wall += (hour*60 + minute) * msPerMinute
 	rest := text[16:]
 	if len(rest) > 0 && rest[0] == ':' {
 		second, ok := digits(rest, 1, 2)
@@ -113,17 +115,19 @@ func (m *DateTime) parseISO(text []byte) bool {
 		if !ok {
 			return false
 		}
-		m.Wall += second*1000 + ticks/TicksPerMilli
-		m.Ticks, m.Rounded, rest = ticks%TicksPerMilli, rounded, after
+		d.Wall += second*1000 + ticks/TicksPerMilli
+		d.Ticks = ticks % TicksPerMilli
+		d.Rounded = rounded
+		rest = after
 	}
-	return m.parseZone(rest)
+	return d.parseZone(rest)
 }
 
-func (m *DateTime) parseZone(text []byte) bool {
+func (d *DateTime) parseZone(text []byte) bool {
 	if len(text) == 0 {
 		return true
 	}
-	m.Zoned = true
+	d.Zoned = true
 	if len(text) == 1 {
 		return text[0] == 'Z' || text[0] == 'z'
 	}
@@ -131,7 +135,8 @@ func (m *DateTime) parseZone(text []byte) bool {
 		return false
 	}
 	hours, ok := digits(text, 1, 2)
-	minutes, okMinutes := int64(0), true
+	minutes := int64(0)
+	okMinutes := true
 	switch len(text) {
 	case 3:
 	case 5:
@@ -145,22 +150,22 @@ func (m *DateTime) parseZone(text []byte) bool {
 	if !ok || !okMinutes || hours > 23 || minutes > 59 {
 		return false
 	}
-	m.Offset = hours*60 + minutes
+	d.Offset = hours*60 + minutes
 	if text[0] == '-' {
-		m.Offset = -m.Offset
+		d.Offset = -d.Offset
 	}
 	return true
 }
 
 // fraction reads a point and the digits of a second, if present. rounded reports that digits after the ticks are not 0.
 func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
-	if len(text) == 0 || text[0] != '.' && text[0] != ',' {
+	if len(text) == 0 || (text[0] != '.' && text[0] != ',') {
 		return 0, false, text, true
 	}
 	i := 1
 	for unit := int64(1_000_000); i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ {
 		ticks += int64(text[i]-'0') * unit
-		rounded = rounded || unit == 0 && text[i] != '0'
+		rounded = rounded || (unit == 0 && text[i] != '0')
 		unit /= 10
 	}
 	return ticks, rounded, text[i:], i > 1
@@ -228,7 +233,7 @@ func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 		for len(units) > 0 && units[0] != text[i] {
 			units = units[1:]
 		}
-		if len(units) == 0 || fractional && units[0] != 'S' {
+		if len(units) == 0 || (fractional && units[0] != 'S') {
 			return 0, false, false
 		}
 		switch units[0] {
@@ -241,7 +246,8 @@ func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 		}
 		ticks += n*TicksPerMilli + part
 		rounded = rounded || more
-		units, i = units[1:], i+1
+		units = units[1:]
+		i = i + 1
 	}
 	return ticks, rounded, ticks < MsPerDay*TicksPerMilli
 }

@@ -22,13 +22,19 @@ type entryState struct {
 	// around is the pseudo property of package kernel for the elements around an entry's properties.
 	around property
 	// parent is the entry, or the element of a struct without an entry. content and properties are inside of it.
-	parent, content, open openElement
+	parent  openElement
+	content openElement
+	open    openElement
 	// depth and openDepth are the nesting allowed in parent and in open.
-	depth, openDepth      int
-	isEntry, inProperties bool
+	depth        int
+	openDepth    int
+	isEntry      bool
+	inProperties bool
 	// readsElements and readsProperties report whether package kernel may read the entry's elements and the properties:
 	// their namespaces have the prefixes that it knows, and nothing is nested too deep.
-	readsElements, readsProperties, readsEntry bool
+	readsElements   bool
+	readsProperties bool
+	readsEntry      bool
 	// hasTargets reports that an entry may have values outside of its properties.
 	hasTargets bool
 	usualTexts
@@ -38,7 +44,8 @@ type entryState struct {
 type usualTexts struct {
 	prefixes prefixes
 	// feedFront and feedBack are around an expanded feed in a link.
-	feedFront, feedBack []byte
+	feedFront []byte
+	feedBack  []byte
 	// endName is the name of the element around the properties that package kernel expects.
 	endName       []byte
 	propertiesTag kernel.Pattern
@@ -56,23 +63,25 @@ var entryName, contentName, feedName = []byte("entry"), []byte("content"), []byt
 const minDepth = 4
 
 // entry decodes the entry with this start tag and returns the ends of its text and of its output, which starts at o.
-func (d *Atom) entry(s *structure, tag scan.XMLTag, scope, o, depth int) (next, end int, err *scan.Error) {
+func (a *Atom) entry(s *structure, tag scan.XMLTag, scope, o, depth int) (next, end int, err *scan.Error) {
 	s.begin(tag.End, o)
 	s.RowText = tag.Start
-	d.openEntry(s, openElement{tag.Name(d.text), scope}, depth-1)
-	return d.read(s, tag, depth)
+	a.openEntry(s, openElement{tag.Name(a.text), scope}, depth-1)
+	return a.read(s, tag, depth)
 }
 
-func (d *Atom) openEntry(s *structure, entry openElement, depth int) {
-	s.parent, s.depth, s.isEntry = entry, depth, true
-	d.setPropertiesTag(s)
-	s.readsEntry = depth >= minDepth && d.isAtom(entry.scope) && bytes.Equal(entry.name, entryName)
-	d.leaveContent(s, s.readsEntry)
+func (a *Atom) openEntry(s *structure, entry openElement, depth int) {
+	s.parent = entry
+	s.depth = depth
+	s.isEntry = true
+	a.setPropertiesTag(s)
+	s.readsEntry = depth >= minDepth && a.isAtom(entry.scope) && bytes.Equal(entry.name, entryName)
+	a.leaveContent(s, s.readsEntry)
 }
 
 // setPropertiesTag lets package kernel open properties if it knows the prefixes.
-func (d *Atom) setPropertiesTag(s *structure) {
-	isKnown := d.isUsual(s.parent.scope)
+func (a *Atom) setPropertiesTag(s *structure) {
+	isKnown := a.isUsual(s.parent.scope)
 	switch {
 	case isKnown && s.Properties.Disabled != 0:
 		s.Properties = s.propertiesTag
@@ -82,38 +91,46 @@ func (d *Atom) setPropertiesTag(s *structure) {
 }
 
 // object decodes the properties in an element that is no entry, as entry does.
-func (d *Atom) object(s *structure, tag scan.XMLTag, scope, o, depth int) (next, end int, err *scan.Error) {
+func (a *Atom) object(s *structure, tag scan.XMLTag, scope, o, depth int) (next, end int, err *scan.Error) {
 	s.begin(tag.End, o)
-	s.RowText, s.isEntry, s.MaxRows, s.Around = tag.Start, false, 0, nil
-	d.openProperties(s, openElement{tag.Name(d.text), scope}, depth-1)
-	return d.read(s, tag, depth)
+	s.RowText = tag.Start
+	s.isEntry = false
+	s.MaxRows = 0
+	s.Around = nil
+	a.openProperties(s, openElement{tag.Name(a.text), scope}, depth-1)
+	return a.read(s, tag, depth)
 }
 
 // leaveContent continues in the entry.
-func (d *Atom) leaveContent(s *structure, readsElements bool) {
-	s.Place, s.readsElements = kernel.InEntry, readsElements
+func (a *Atom) leaveContent(s *structure, readsElements bool) {
+	s.Place = kernel.InEntry
+	s.readsElements = readsElements
 	s.content = openElement{contentName, s.parent.scope}
 	s.leaveProperties()
 }
 
 // leaveProperties continues around the properties of an entry.
 func (s *structure) leaveProperties() {
-	s.inProperties, s.Before, s.Property = false, &s.head.Property, &s.around.Property
+	s.inProperties = false
+	s.Before = &s.head.Property
+	s.Property = &s.around.Property
 	if s.Around = nil; s.readsElements {
 		s.Around = s.Property
 	}
 }
 
 // openProperties continues in an element with properties.
-func (d *Atom) openProperties(s *structure, properties openElement, depth int) {
-	s.open, s.openDepth, s.inProperties = properties, depth, true
-	s.readsProperties = depth > 1 && bytes.Equal(properties.name, s.endName) && d.isUsual(properties.scope)
+func (a *Atom) openProperties(s *structure, properties openElement, depth int) {
+	s.open = properties
+	s.openDepth = depth
+	s.inProperties = true
+	s.readsProperties = depth > 1 && bytes.Equal(properties.name, s.endName) && a.isUsual(properties.scope)
 }
 
 // openUsual follows package kernel into the properties of an entry.
-func (d *Atom) openUsual(s *structure) {
+func (a *Atom) openUsual(s *structure) {
 	parent, depth := s.enclosing()
-	d.openProperties(s, openElement{s.endName, parent.scope}, depth-1)
+	a.openProperties(s, openElement{s.endName, parent.scope}, depth-1)
 }
 
 // enclosing returns the element around the properties, and the nesting allowed in it.
@@ -125,26 +142,27 @@ func (s *structure) enclosing() (parent openElement, depth int) {
 }
 
 // read decodes the inside of an element.
-func (d *Atom) read(s *structure, tag scan.XMLTag, depth int) (next, end int, err *scan.Error) {
+func (a *Atom) read(s *structure, tag scan.XMLTag, depth int) (next, end int, err *scan.Error) {
 	if tag.Empty {
-		return tag.End, d.complete(s, tag), nil
+		return tag.End, a.complete(s, tag), nil
 	}
 	if depth <= 0 {
-		_, err = scan.XMLElement(d.text, tag.Start, depth)
+		_, err = scan.XMLElement(a.text, tag.Start, depth)
 		return 0, 0, err
 	}
-	return d.readInside(s, tag)
+	return a.readInside(s, tag)
 }
 
 // readInside decodes an element from s.P on. From a feed, it stops if package kernel does not find an entry.
-func (d *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *scan.Error) {
+func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *scan.Error) {
 	for {
-		reason, closed := kernel.NoProperty, false
+		reason := kernel.NoProperty
+		closed := false
 		switch {
 		case s.inProperties && s.readsProperties, !s.inProperties && s.readsElements:
 			reason = kernel.Read(&s.Struct)
 			if s.inProperties = reason < kernel.Markup; s.inProperties && s.Entered != 0 {
-				d.openUsual(s)
+				a.openUsual(s)
 			}
 			s.Entered = 0
 		case !s.inProperties:
@@ -157,21 +175,22 @@ func (d *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 			if s.Place == kernel.InFeed {
 				return s.P, s.RowOutput, nil
 			}
-			closed, err = d.entryElement(s)
+			closed, err = a.entryElement(s)
 		case kernel.Link:
-			value := d.text[s.Relation:s.TagEnd]
+			value := a.text[s.Relation:s.TagEnd]
 			tag := scan.XMLTag{Start: s.P, End: s.TagEnd, NameEnd: s.P + len("<link")}
 			tag.Empty = s.Empty != 0
-			err = d.entryLink(s, tag, value[:bytes.IndexByte(value, '"')], s.parent.scope)
+			err = a.entryLink(s, tag, value[:bytes.IndexByte(value, '"')], s.parent.scope)
 		case kernel.NoValue:
-			err = d.value(s)
+			err = a.value(s)
 		case kernel.Repeated:
-			p, start := propertyOf(s.Property), bytes.LastIndexByte(d.text[:s.P], '<')
-			err = d.repeated(s, p, start)
+			p := propertyOf(s.Property)
+			start := bytes.LastIndexByte(a.text[:s.P], '<')
+			err = a.repeated(s, p, start)
 		default:
 			ended := reason == kernel.AtEnd
 			if !ended {
-				ended, err = d.property(s)
+				ended, err = a.property(s)
 			}
 			closed = ended && !s.isEntry
 			if ended && s.isEntry {
@@ -182,26 +201,27 @@ func (d *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 			return 0, 0, err
 		}
 		if closed {
-			return s.P, d.complete(s, tag), nil
+			return s.P, a.complete(s, tag), nil
 		}
 	}
 }
 
 // complete ends a struct after reading the values that an entry has outside of its properties.
-func (d *Atom) complete(s *structure, tag scan.XMLTag) (end int) {
+func (a *Atom) complete(s *structure, tag scan.XMLTag) (end int) {
 	for i := 0; s.hasTargets && i < len(s.properties); i++ {
 		p := &s.properties[i]
 		if len(p.column.steps) == 0 || s.stamps[i] == s.Stamp {
 			continue
 		}
 		if s.RowText != tag.Start {
-			tag, _ = scan.XMLTagAt(d.text, s.RowText)
+			tag, _ = scan.XMLTagAt(a.text, s.RowText)
 		}
 		next := s.P
 		s.BeginColumn(i)
-		dst, problem := d.out.Data[:s.O], (*conversionError)(nil)
+		dst := a.out.Data[:s.O]
+		problem := (*conversionError)(nil)
 		if s.isEntry && p.column.Kind == Primitive {
-			dst, problem = d.target(dst, s.schema, p.column, element{tag, next})
+			dst, problem = a.target(dst, s.schema, p.column, element{tag, next})
 		} else {
 			dst, problem = appendNull(dst, p.column, false)
 		}
@@ -211,101 +231,104 @@ func (d *Atom) complete(s *structure, tag scan.XMLTag) (end int) {
 }
 
 // child returns the next tag in an element, which is the element's end tag or the start tag of a child.
-func (d *Atom) child(pos int, parent []byte) (tag scan.XMLTag, err *scan.Error) {
-	if end := d.endTag(pos, parent); end > 0 {
+func (a *Atom) child(pos int, parent []byte) (tag scan.XMLTag, err *scan.Error) {
+	if end := a.endTag(pos, parent); end > 0 {
 		tag = scan.XMLTag{Start: pos, End: end, NameEnd: end - len(">")}
 		tag.Closing = true
 		return tag, nil
 	}
 	for {
-		less := bytes.IndexByte(d.text[pos:], '<')
+		less := bytes.IndexByte(a.text[pos:], '<')
 		if less < 0 {
 			return tag, scan.ErrNeedMore
 		}
-		if pos += less; pos+1 < len(d.text) && d.text[pos+1] != '!' && d.text[pos+1] != '?' {
+		if pos += less; pos+1 < len(a.text) && a.text[pos+1] != '!' && a.text[pos+1] != '?' {
 			break
 		}
-		if pos, err = scan.XMLMisc(d.text, pos); err != nil {
+		if pos, err = scan.XMLMisc(a.text, pos); err != nil {
 			return tag, err
 		}
 	}
-	tag, err = scan.XMLTagAt(d.text, pos)
-	if err == nil && tag.Closing && !bytes.Equal(tag.Name(d.text), parent) {
-		err = &scan.Error{At: pos, Expected: "</" + string(parent) + ">", Found: "</" + string(tag.Name(d.text)) + ">"}
+	tag, err = scan.XMLTagAt(a.text, pos)
+	if err == nil && tag.Closing && !bytes.Equal(tag.Name(a.text), parent) {
+		err = &scan.Error{At: pos, Expected: "</" + string(parent) + ">", Found: "</" + string(tag.Name(a.text)) + ">"}
 	}
 	return tag, err
 }
 
 // endTag returns the end of the end tag at pos, or zero if there is none, or an unusual one.
-func (d *Atom) endTag(pos int, name []byte) (end int) {
+func (a *Atom) endTag(pos int, name []byte) (end int) {
 	end = pos + len(name) + len("</>")
-	if end > len(d.text) || d.text[pos] != '<' || d.text[pos+1] != '/' || d.text[end-1] != '>' ||
-		string(d.text[pos+2:end-1]) != string(name) {
+	if end > len(a.text) || a.text[pos] != '<' || a.text[pos+1] != '/' || a.text[end-1] != '>' ||
+		string(a.text[pos+2:end-1]) != string(name) {
 		return 0
 	}
 	return end
 }
 
 // elementEnds returns the ends of an element and of its content.
-func (d *Atom) elementEnds(tag scan.XMLTag, depth int) (end, back int, err *scan.Error) {
+func (a *Atom) elementEnds(tag scan.XMLTag, depth int) (end, back int, err *scan.Error) {
 	if tag.Empty {
 		return tag.End, tag.End, nil
 	}
-	if less := bytes.IndexByte(d.text[tag.End:], '<'); less >= 0 && depth > 0 {
+	if less := bytes.IndexByte(a.text[tag.End:], '<'); less >= 0 && depth > 0 {
 		back = tag.End + less
-		if end = d.endTag(back, tag.Name(d.text)); end > 0 {
+		if end = a.endTag(back, tag.Name(a.text)); end > 0 {
 			return end, back, nil
 		}
 	}
-	if end, err = scan.XMLElement(d.text, tag.Start, depth); err != nil {
+	if end, err = scan.XMLElement(a.text, tag.Start, depth); err != nil {
 		return 0, 0, err
 	}
-	return end, contentEnd(d.text, tag, end), nil
+	return end, contentEnd(a.text, tag, end), nil
 }
 
 // entryElement reads an element of an entry, around its properties, or the end tag of the entry.
-func (d *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
+func (a *Atom) entryElement(s *structure) (closed bool, err *scan.Error) {
 	inContent := s.Place == kernel.InContent
 	parent, depth := s.enclosing()
-	tag, err := d.child(s.P, parent.name)
+	tag, err := a.child(s.P, parent.name)
 	if err != nil {
 		return false, err
 	}
 	s.P = tag.End
 	if tag.Closing {
 		if inContent {
-			d.leaveContent(s, s.readsEntry)
+			a.leaveContent(s, s.readsEntry)
 		}
 		return !inContent, nil
 	}
-	scope, namespace, local := d.namespaces.enter(d.text, tag, parent.scope)
-	inside := openElement{tag.Name(d.text), scope}
+	scope, namespace, local := a.namespaces.enter(a.text, tag, parent.scope)
+	inside := openElement{tag.Name(a.text), scope}
 	switch name := string(local); {
 	case namespace == metadataNamespace && name == "properties" && !tag.Empty && depth > 0:
-		d.openProperties(s, inside, depth-1)
+		a.openProperties(s, inside, depth-1)
 		if !s.readsProperties {
-			d.lastPrefixes = d.prefixesIn(scope)
+			a.lastPrefixes = a.prefixesIn(scope)
 		}
-		s.Before, s.Property = &s.head.Property, s.head.Next
+		s.Before = &s.head.Property
+		s.Property = s.head.Next
 		return false, nil
 	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && depth > 0:
-		s.content, s.Place = inside, kernel.InContent
+		s.content = inside
+		s.Place = kernel.InContent
 		if scope != parent.scope || name != string(inside.name) {
 			s.readsElements = false
 			s.leaveProperties()
 		}
 		return false, nil
 	case namespace == atomNamespace && name == "link" && !inContent:
-		return false, d.entryLink(s, tag, relation(d.text, tag), scope)
+		return false, a.entryLink(s, tag, relation(a.text, tag), scope)
 	}
-	s.P, _, err = d.elementEnds(tag, depth)
+	s.P, _, err = a.elementEnds(tag, depth)
 	if err == nil && namespace == metadataNamespace && string(local) == "error" && !inContent {
-		d.failRow(tag.Start, s.P)
+		a.failRow(tag.Start, s.P)
 	}
 	return false, err
 }
 
 // failRow records an error that the service wrote into a row.
-func (d *Atom) failRow(start, end int) {
-	d.errorInRow, d.root.MaxRows = quoted(d.text[start:end]), 0
+func (a *Atom) failRow(start, end int) {
+	a.errorInRow = quoted(a.text[start:end])
+	a.root.MaxRows = 0
 }

@@ -9,25 +9,29 @@ import (
 )
 
 // entryLink reads a link of an entry, which may contain an expanded entity or feed.
-func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *scan.Error {
-	b, i, depth := d.text, s.schema.navigation(rel), s.depth-1
-	if i < 0 || depth < 0 && !tag.Empty {
-		end, _, err := d.elementEnds(tag, s.depth)
+func (a *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *scan.Error {
+	b := a.text
+	i := s.schema.navigation(rel)
+	depth := s.depth - 1
+	if i < 0 || (depth < 0 && !tag.Empty) {
+		end, _, err := a.elementEnds(tag, s.depth)
 		s.P = end
 		return err
 	}
-	p, pos, name := &s.properties[i], tag.End, tag.Name(b)
+	p := &s.properties[i]
+	pos := tag.End
+	name := tag.Name(b)
 	isUsual := !tag.Empty && scope == s.parent.scope && s.readsEntry && s.Properties.Disabled == 0 &&
 		depth > 2*minDepth && string(name) == "link"
 	if isUsual && p.column.Kind == NavigationToMany && bytes.HasPrefix(b[pos:], s.feedFront) && s.BeginColumn(i) {
-		done, err := d.usualFeed(s, p, pos)
+		done, err := a.usualFeed(s, p, pos)
 		if done || err != nil {
 			return err
 		}
 		pos = s.P
 	}
 	for !tag.Empty {
-		child, err := d.child(pos, name)
+		child, err := a.child(pos, name)
 		if err != nil {
 			return err
 		}
@@ -35,10 +39,10 @@ func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *
 			pos = child.End
 			break
 		}
-		inside, namespace, local := d.namespaces.enter(b, child, scope)
+		inside, namespace, local := a.namespaces.enter(b, child, scope)
 		isInline := namespace == metadataNamespace && string(local) == "inline"
 		if isInline && s.BeginColumn(i) {
-			err = d.inline(s, p, child, inside, depth)
+			err = a.inline(s, p, child, inside, depth)
 			pos = s.P
 		} else {
 			if isInline {
@@ -53,73 +57,81 @@ func (d *Atom) entryLink(s *structure, tag scan.XMLTag, rel []byte, scope int) *
 	if p.column.Inline && s.stamps[i] != s.Stamp {
 		s.fail(-1, p.column.conversionError(expectedInline, "a link to it"))
 	}
-	s.P, s.Before, s.Property = pos, &s.head.Property, &s.around.Property
+	s.P = pos
+	s.Before = &s.head.Property
+	s.Property = &s.around.Property
 	return nil
 }
 
 // usualFeed reads the expanded feed of a link whose start tag s.feedFront follows, at pos. done reports that the rest
 // of the link was usual as well.
-func (d *Atom) usualFeed(s *structure, p *property, pos int) (done bool, err *scan.Error) {
-	inner, scope, depth := s.structureIn(p.Column), s.parent.scope, s.depth-1
+func (a *Atom) usualFeed(s *structure, p *property, pos int) (done bool, err *scan.Error) {
+	inner := s.structureIn(p.Column)
+	scope := s.parent.scope
+	depth := s.depth - 1
 	kernel.Put(s.Arena, s.O, 2)
-	next, end, found, err := d.inlineFeed(inner, pos+len(s.feedFront), openElement{feedName, scope}, depth-2,
+	next, end, found, err := a.inlineFeed(inner, pos+len(s.feedFront), openElement{feedName, scope}, depth-2,
 		s.O+p.Optional)
 	if err != nil {
 		return false, err
 	}
-	if bytes.HasPrefix(d.text[next:], s.feedBack) {
+	if bytes.HasPrefix(a.text[next:], s.feedBack) {
 		s.endStruct(p, next+len(s.feedBack), end, found)
-		s.Before, s.Property = &s.head.Property, &s.around.Property
+		s.Before = &s.head.Property
+		s.Property = &s.around.Property
 		return true, nil
 	}
-	tag, err := scan.XMLTagAt(d.text, pos)
+	tag, err := scan.XMLTagAt(a.text, pos)
 	if err != nil {
 		return false, err
 	}
-	return false, d.inlineChildren(s, p, tag, scope, depth, next, end, found)
+	return false, a.inlineChildren(s, p, tag, scope, depth, next, end, found)
 }
 
 // navigation returns the column of the navigation property that a link's relation names, or -1.
-func (l *RowSchema) navigation(rel []byte) (column int) {
+func (r *RowSchema) navigation(rel []byte) (column int) {
 	slash := bytes.LastIndexByte(rel, '/')
 	if slash < 0 || !bytes.HasSuffix(rel[:slash], []byte("/related")) {
 		return -1
 	}
-	i, ok := l.names[string(rel[slash+1:])]
-	if !ok || !l.Columns[i].isNavigation() {
+	i, ok := r.names[string(rel[slash+1:])]
+	if !ok || !r.Columns[i].isNavigation() {
 		return -1
 	}
 	return i
 }
 
 // inline reads the expanded entity or feed in an element.
-func (d *Atom) inline(s *structure, p *property, tag scan.XMLTag, scope, depth int) *scan.Error {
-	if d.namespaces.isNull(d.text, tag, scope) {
-		end, err := scan.XMLElement(d.text, tag.Start, depth)
+func (a *Atom) inline(s *structure, p *property, tag scan.XMLTag, scope, depth int) *scan.Error {
+	if a.namespaces.isNull(a.text, tag, scope) {
+		end, err := scan.XMLElement(a.text, tag.Start, depth)
 		if err == nil {
-			dst, problem := appendNull(d.out.Data[:s.O], p.column, true)
+			dst, problem := appendNull(a.out.Data[:s.O], p.column, true)
 			s.endValue(p, end, dst, problem)
 		}
 		return err
 	}
 	if depth <= 0 && !tag.Empty {
-		_, err := scan.XMLElement(d.text, tag.Start, depth)
+		_, err := scan.XMLElement(a.text, tag.Start, depth)
 		return err
 	}
 	kernel.Put(s.Arena, s.O, 2)
-	return d.inlineChildren(s, p, tag, scope, depth, tag.End, -1, result{})
+	return a.inlineChildren(s, p, tag, scope, depth, tag.End, -1, result{})
 }
 
 // inlineChildren reads the children of an inline element from pos on. end, if not negative, is the end of the output of
 // the entity or feed, and found is what was found in it.
-func (d *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope, depth, pos, end int,
+func (a *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope, depth, pos, end int,
 	found result) *scan.Error {
-	inner, o, wanted, isMany := s.structureIn(p.Column), s.O+p.Optional, entryName, p.column.Kind == NavigationToMany
+	inner := s.structureIn(p.Column)
+	o := s.O + p.Optional
+	wanted := entryName
+	isMany := p.column.Kind == NavigationToMany
 	if isMany {
 		wanted = feedName
 	}
 	for !tag.Empty {
-		child, err := d.child(pos, tag.Name(d.text))
+		child, err := a.child(pos, tag.Name(a.text))
 		if err != nil {
 			return err
 		}
@@ -127,18 +139,19 @@ func (d *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 			pos = child.End
 			break
 		}
-		inside, namespace, local := d.namespaces.enter(d.text, child, scope)
+		inside, namespace, local := a.namespaces.enter(a.text, child, scope)
 		isWanted := namespace == atomNamespace && bytes.Equal(local, wanted)
 		switch {
-		case !isWanted || end >= 0 || isMany && !child.Empty && depth <= 1:
-			pos, err = scan.XMLElement(d.text, child.Start, depth-1)
+		case !isWanted || end >= 0 || (isMany && !child.Empty && depth <= 1):
+			pos, err = scan.XMLElement(a.text, child.Start, depth-1)
 		case isMany && child.Empty:
-			pos, end = child.End, d.writeCount(o, o+1, 0)
+			pos = child.End
+			end = a.writeCount(o, o+1, 0)
 		case isMany:
-			pos, end, found, err = d.inlineFeed(inner, child.End, openElement{child.Name(d.text), inside}, depth-2, o)
+			pos, end, found, err = a.inlineFeed(inner, child.End, openElement{child.Name(a.text), inside}, depth-2, o)
 		default:
 			inner.MaxRows = 0
-			pos, end, err = d.entry(inner, child, inside, o, depth-1)
+			pos, end, err = a.entry(inner, child, inside, o, depth-1)
 			found = inner.result
 		}
 		if err != nil {
@@ -149,37 +162,38 @@ func (d *Atom) inlineChildren(s *structure, p *property, tag scan.XMLTag, scope,
 	case end >= 0:
 		s.endStruct(p, pos, end, found)
 	case p.column.Kind == NavigationToMany:
-		s.endStruct(p, pos, d.writeCount(o, o+1, 0), found)
+		s.endStruct(p, pos, a.writeCount(o, o+1, 0), found)
 	default:
-		dst, problem := appendNull(d.out.Data[:s.O], p.column, true)
+		dst, problem := appendNull(a.out.Data[:s.O], p.column, true)
 		s.endValue(p, pos, dst, problem)
 	}
 	return nil
 }
 
 // inlineFeed reads the inside of an expanded feed, which starts at pos. A next link may lead to a further page of it.
-func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, depth, o int) (next, end int, found result,
-	err *scan.Error) {
-	rows, count := pos, 0
+func (a *Atom) inlineFeed(s *structure, pos int, inside openElement,
+	depth, o int) (next, end int, found result, err *scan.Error) {
+	rows := pos
+	count := 0
 	end = o + 1
 	var link *nestedNextLink
 	rowsAt := 0
 	for {
-		if feedEnd := d.endTag(pos, inside.name); feedEnd > 0 {
+		if feedEnd := a.endTag(pos, inside.name); feedEnd > 0 {
 			rowsAt, pos = pos, feedEnd
 			break
 		}
 		s.begin(pos, end)
 		s.repeat()
-		d.openEntry(s, openElement{entryName, inside.scope}, depth-1)
+		a.openEntry(s, openElement{entryName, inside.scope}, depth-1)
 		if s.Place = kernel.InFeed; s.readsEntry {
-			if pos, end, err = d.readInside(s, scan.XMLTag{}); err != nil {
+			if pos, end, err = a.readInside(s, scan.XMLTag{}); err != nil {
 				return 0, 0, found, err
 			}
 		}
 		count += s.RowCount
 		if s.Place == kernel.InFeed {
-			child, err := d.child(pos, inside.name)
+			child, err := a.child(pos, inside.name)
 			if err != nil {
 				return 0, 0, found, err
 			}
@@ -188,14 +202,14 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, depth, o in
 				rowsAt = child.Start
 				break
 			}
-			scope, namespace, local := d.namespaces.enter(d.text, child, inside.scope)
+			scope, namespace, local := a.namespaces.enter(a.text, child, inside.scope)
 			if namespace != atomNamespace || string(local) != "entry" {
-				if pos, err = scan.XMLElement(d.text, child.Start, depth); err != nil {
+				if pos, err = scan.XMLElement(a.text, child.Start, depth); err != nil {
 					return 0, 0, found, err
 				}
 				if namespace == atomNamespace && string(local) == "link" && link == nil &&
-					string(relation(d.text, child)) == "next" {
-					href, err := d.linkOf(d.text, child, scope)
+					string(relation(a.text, child)) == "next" {
+					href, err := a.linkOf(a.text, child, scope)
 					if err != nil {
 						return 0, 0, found, err
 					}
@@ -209,10 +223,11 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, depth, o in
 			if scope != inside.scope {
 				s.MaxRows = 0
 			}
-			if pos, end, err = d.entry(s, child, scope, end, depth); err != nil {
+			if pos, end, err = a.entry(s, child, scope, end, depth); err != nil {
 				return 0, 0, found, err
 			}
-			if count += s.RowCount; s.Place == kernel.InFeed {
+			count += s.RowCount
+			if s.Place == kernel.InFeed {
 				continue
 			}
 		}
@@ -220,7 +235,8 @@ func (d *Atom) inlineFeed(s *structure, pos int, inside openElement, depth, o in
 		found = found.with(s.result)
 	}
 	if link != nil { // the feed's own link comes before the links in its entries
-		link.rowsAt, found.link = rowsAt, link
+		link.rowsAt = rowsAt
+		found.link = link
 	}
-	return pos, d.writeCount(o, end, count), found, nil
+	return pos, a.writeCount(o, end, count), found, nil
 }

@@ -65,7 +65,8 @@ func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 	}
 	first := len(s.all)
 	for attribute := range t.Attributes(b) {
-		name, value := attribute.Name(b), attribute.Value(b)
+		name := attribute.Name(b)
+		value := attribute.Value(b)
 		switch {
 		case string(name) == "xmlns":
 			outer = s.add(binding{outer: outer, value: value, namespace: namespaceOf(value)})
@@ -113,7 +114,8 @@ func (s *namespaceStack) summarize(first int) {
 func (s *namespaceStack) copyBytes() {
 	for i := range s.all {
 		b := &s.all[i]
-		b.prefix, b.value = bytes.Clone(b.prefix), bytes.Clone(b.value)
+		b.prefix = bytes.Clone(b.prefix)
+		b.value = bytes.Clone(b.value)
 	}
 }
 

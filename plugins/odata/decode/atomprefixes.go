@@ -8,8 +8,9 @@ import (
 
 // prefixes of the namespaces of properties and of metadata.
 type prefixes struct {
-	data, metadata string
-	isKnown        bool
+	data     string
+	metadata string
+	isKnown  bool
 }
 
 func (p prefixes) property(name string) string {
@@ -23,75 +24,78 @@ func (p prefixes) property(name string) string {
 const maxRoots = 4
 
 // chooseRoot sets the structure of the rows for an entry in this scope.
-func (d *Atom) chooseRoot(scope int) {
-	if scope == d.outer && d.outerIsUsual {
+func (a *Atom) chooseRoot(scope int) {
+	if scope == a.outer && a.outerIsUsual {
 		return
 	}
-	found := d.prefixesIn(scope)
-	if found == d.root.prefixes {
+	found := a.prefixesIn(scope)
+	if found == a.root.prefixes {
 		return
 	}
 	if !found.isKnown {
-		found = d.lastPrefixes
+		found = a.lastPrefixes
 	}
-	root := d.roots[found]
-	if root == nil || root.schema != d.schema {
-		if !found.isKnown || len(d.roots) == maxRoots {
+	root := a.roots[found]
+	if root == nil || root.schema != a.schema {
+		if !found.isKnown || len(a.roots) == maxRoots {
 			return
 		}
-		root = newStructure(&d.stream, d.schema, "", 1)
+		root = newStructure(&a.stream, a.schema, "", 1)
 		root.prefixes = found
-		d.prepareStructure(root)
+		a.prepareStructure(root)
 	}
-	d.root = root
-	d.checkOuter()
+	a.root = root
+	a.checkOuter()
 }
 
-func (d *Atom) prefixesIn(scope int) prefixes {
-	data, metadata := d.namespaces.prefix(dataNamespace, scope), d.namespaces.prefix(metadataNamespace, scope)
+func (a *Atom) prefixesIn(scope int) prefixes {
+	data := a.namespaces.prefix(dataNamespace, scope)
+	metadata := a.namespaces.prefix(metadataNamespace, scope)
 	return prefixes{string(data), string(metadata), data != nil && len(metadata) > 0}
 }
 
 // setOuter sets the scope in the feed.
-func (d *Atom) setOuter(scope, rowBindings int) {
-	d.outer, d.rowBindings = scope, rowBindings
-	d.outerAttributes = nil
-	d.checkOuter()
+func (a *Atom) setOuter(scope, rowBindings int) {
+	a.outer = scope
+	a.rowBindings = rowBindings
+	a.outerAttributes = nil
+	a.checkOuter()
 }
 
-func (d *Atom) checkOuter() {
-	d.outerIsUsual, d.outerIsAtom = false, false
-	d.outerIsUsual, d.outerIsAtom = d.isUsual(d.outer), d.isAtom(d.outer)
+func (a *Atom) checkOuter() {
+	a.outerIsUsual = false
+	a.outerIsAtom = false
+	a.outerIsUsual, a.outerIsAtom = a.isUsual(a.outer), a.isAtom(a.outer)
 }
 
 // isAtom reports whether elements without prefix are Atom's.
-func (d *Atom) isAtom(scope int) bool {
-	if scope == d.outer && d.outerIsAtom {
+func (a *Atom) isAtom(scope int) bool {
+	if scope == a.outer && a.outerIsAtom {
 		return true
 	}
-	return d.namespaces.namespace(nil, scope) == atomNamespace
+	return a.namespaces.namespace(nil, scope) == atomNamespace
 }
 
 // isUsual reports whether the prefixes that package kernel expects have their meaning in a scope.
-func (d *Atom) isUsual(scope int) bool {
-	if scope == d.outer && d.outerIsUsual {
+func (a *Atom) isUsual(scope int) bool {
+	if scope == a.outer && a.outerIsUsual {
 		return true
 	}
-	used := d.root.prefixes
-	return d.namespaces.namespace([]byte(used.data), scope) == dataNamespace &&
-		d.namespaces.namespace([]byte(used.metadata), scope) == metadataNamespace
+	used := a.root.prefixes
+	return a.namespaces.namespace([]byte(used.data), scope) == dataNamespace &&
+		a.namespaces.namespace([]byte(used.metadata), scope) == metadataNamespace
 }
 
 // prepareStructure sets the texts that package kernel expects, with the structure's prefixes.
-func (d *Atom) prepareStructure(s *structure) {
+func (a *Atom) prepareStructure(s *structure) {
 	if !s.prefixes.isKnown {
 		s.prefixes = prefixes{"d", "m", true}
 	}
-	if s == d.root { // of another schema than before
-		d.roots = map[prefixes]*structure{}
+	if s == a.root { // of another schema than before
+		a.roots = map[prefixes]*structure{}
 	}
 	if s.column == nil {
-		d.roots[s.prefixes] = s
+		a.roots[s.prefixes] = s
 	}
 	metadata := s.prefixes.metadata
 	pattern := func(parts ...string) kernel.Pattern { return kernel.NewPattern([]byte(strings.Join(parts, ""))) }
@@ -111,12 +115,15 @@ func (d *Atom) prepareStructure(s *structure) {
 	}
 	endName := metadata + ":properties"
 	s.propertiesTag = pattern("<", endName, ">")
-	s.feedFront, s.feedBack = []byte("<"+metadata+":inline><feed>"), []byte("</"+metadata+":inline></link>")
+	s.feedFront = []byte("<" + metadata + ":inline><feed>")
+	s.feedBack = []byte("</" + metadata + ":inline></link>")
 	s.Properties = s.propertiesTag
 	if s.column != nil && s.column.Kind == Complex {
 		endName = s.prefixes.property(s.column.Name)
 	}
-	s.endName, s.end.Prefix = []byte(endName), pattern("</", endName, ">")
-	s.around.Kind, s.around.Next = kernel.Around, s.head.Next
+	s.end.Prefix = pattern("</", endName, ">")
+	s.endName = []byte(endName)
+	s.around.Kind = kernel.Around
+	s.around.Next = s.head.Next
 	s.at.Kind = kernel.Value
 }

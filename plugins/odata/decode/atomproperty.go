@@ -9,9 +9,9 @@ import (
 )
 
 // property reads a property in an unusual form, or the end of the properties.
-func (d *Atom) property(s *structure) (closed bool, err *scan.Error) {
+func (a *Atom) property(s *structure) (closed bool, err *scan.Error) {
 	parent := s.open
-	tag, err := d.child(s.P, parent.name)
+	tag, err := a.child(s.P, parent.name)
 	if err != nil {
 		return false, err
 	}
@@ -19,61 +19,65 @@ func (d *Atom) property(s *structure) (closed bool, err *scan.Error) {
 		s.P = tag.End
 		return true, nil
 	}
-	scope, namespace, local := d.namespaces.enter(d.text, tag, parent.scope)
+	scope, namespace, local := a.namespaces.enter(a.text, tag, parent.scope)
 	isUsual := s.readsProperties && scope == parent.scope
 	if namespace != dataNamespace {
-		end, err := scan.XMLElement(d.text, tag.Start, s.openDepth)
+		end, err := scan.XMLElement(a.text, tag.Start, s.openDepth)
 		if err == nil && namespace == metadataNamespace && string(local) == "error" {
-			d.failRow(tag.Start, end) // a property missing after an error is no null
+			a.failRow(tag.Start, end) // a property missing after an error is no null
 		}
-		s.P, s.Property = end, s.Before.Next
+		s.P = end
+		s.Property = s.Before.Next
 		return false, err
 	}
 	p := propertyOf(s.Before.Next)
 	if p.column == nil || p.column.Name != string(local) {
 		i, ok := s.schema.names[string(local)]
 		if !ok {
-			return false, d.skip(s, tag, local, isUsual)
+			return false, a.skip(s, tag, local, isUsual)
 		}
 		p = &s.properties[i]
 		s.expect(p)
 	}
 	i := p.Column
-	isUsual = isUsual && bytes.Equal(tag.Name(d.text), p.name)
+	isUsual = isUsual && bytes.Equal(tag.Name(a.text), p.name)
 	isUsualValue := isUsual && !tag.Empty && s.stamps[i] != s.Stamp && p.Kind < kernel.Slow
-	if isUsualValue && !d.namespaces.isNull(d.text, tag, scope) {
-		d.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
-		s.P, s.Target, s.Property = tag.End, &p.Property, &s.at.Property
+	if isUsualValue && !a.namespaces.isNull(a.text, tag, scope) {
+		a.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
+		s.P = tag.End
+		s.Target = &p.Property
+		s.Property = &s.at.Property
 		return false, nil
 	}
 	if !s.BeginColumn(i) {
-		return false, d.repeated(s, p, tag.Start)
+		return false, a.repeated(s, p, tag.Start)
 	}
-	return false, d.readElement(s, p, tag, scope, isUsual)
+	return false, a.readElement(s, p, tag, scope, isUsual)
 }
 
 // repeated skips the element of a column that the struct already has.
-func (d *Atom) repeated(s *structure, p *property, start int) *scan.Error {
+func (a *Atom) repeated(s *structure, p *property, start int) *scan.Error {
 	s.fail(-1, repeated(p.column))
-	end, err := scan.XMLElement(d.text, start, s.openDepth)
+	end, err := scan.XMLElement(a.text, start, s.openDepth)
 	s.advance(p, end)
 	return err
 }
 
 // skip skips a property that is no column.
-func (d *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *scan.Error {
-	end, err := scan.XMLElement(d.text, tag.Start, s.openDepth)
+func (a *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *scan.Error {
+	end, err := scan.XMLElement(a.text, tag.Start, s.openDepth)
 	if err != nil {
 		return err
 	}
 	isIgnored := s.schema.ignored[string(local)]
 	if !isIgnored {
-		d.reportUnknown(s.path, local)
+		a.reportUnknown(s.path, local)
 	}
-	s.P, s.Property = end, s.Before.Next
-	name := tag.Name(d.text)
+	s.P = end
+	s.Property = s.Before.Next
+	name := tag.Name(a.text)
 	if p := s.names[string(name)]; p != nil && isUsual && !tag.Empty {
-		d.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
+		a.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
 		s.expect(p)
 		s.advance(p, end)
 	} else if p == nil && isUsual {
@@ -87,56 +91,57 @@ func (d *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *
 }
 
 // value reads the value of a column, or of a property that is none, after the start tag that package kernel expected.
-func (d *Atom) value(s *structure) *scan.Error {
+func (a *Atom) value(s *structure) *scan.Error {
 	p := propertyOf(s.Property)
-	start := bytes.LastIndexByte(d.text[:s.P], '<')
-	tag, err := scan.XMLTagAt(d.text, start)
+	start := bytes.LastIndexByte(a.text[:s.P], '<')
+	tag, err := scan.XMLTagAt(a.text, start)
 	if err != nil {
 		return err
 	}
 	if p.column == nil {
-		end, err := scan.XMLElement(d.text, start, s.openDepth)
+		end, err := scan.XMLElement(a.text, start, s.openDepth)
 		if err == nil && p.Any == 0 {
 			_, local := scan.SplitName(p.name)
-			d.reportUnknown(s.path, local)
-			d.allowAny(p)
+			a.reportUnknown(s.path, local)
+			a.allowAny(p)
 		}
 		s.advance(p, end)
 		return err
 	}
-	return d.readElement(s, p, tag, s.open.scope, false)
+	return a.readElement(s, p, tag, s.open.scope, false)
 }
 
 // readElement reads the element of a column. isUsual reports that package kernel may expect its start tag.
-func (d *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int, isUsual bool) *scan.Error {
-	isNull := d.namespaces.isNull(d.text, tag, scope)
+func (a *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int, isUsual bool) *scan.Error {
+	isNull := a.namespaces.isNull(a.text, tag, scope)
 	if isUsual && !isNull && !tag.Empty {
-		d.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
+		a.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
 	}
 	depth := s.openDepth
 	if !isNull && p.column.Kind == Complex {
 		inner := s.structureIn(p.Column)
 		kernel.Put(s.Arena, s.O, 2)
-		next, end, err := d.object(inner, tag, scope, s.O+p.Optional, depth)
+		next, end, err := a.object(inner, tag, scope, s.O+p.Optional, depth)
 		if err == nil {
 			s.endStruct(p, next, end, inner.result)
 		}
 		return err
 	}
 	if !isNull && p.column.Kind != Primitive {
-		return d.inline(s, p, tag, scope, depth)
+		return a.inline(s, p, tag, scope, depth)
 	}
-	end, back, err := d.elementEnds(tag, depth)
+	end, back, err := a.elementEnds(tag, depth)
 	if err != nil {
 		return err
 	}
-	dst, problem := d.out.Data[:s.O], (*conversionError)(nil)
+	dst := a.out.Data[:s.O]
+	problem := (*conversionError)(nil)
 	if isNull {
 		dst, problem = appendNull(dst, p.column, true)
 	} else {
-		dst, problem = d.primitive(dst, s.schema, p.column, d.text[tag.End:back])
+		dst, problem = a.primitive(dst, s.schema, p.column, a.text[tag.End:back])
 	}
-	if isUsual && (isNull || back == tag.End) && d.guess(s, &p.Null, &p.lastNull, tag, end) {
+	if isUsual && (isNull || back == tag.End) && a.guess(s, &p.Null, &p.lastNull, tag, end) {
 		if p.Empty = 0; !isNull && !p.column.emptyIsNull() {
 			p.Empty = 1
 		}
@@ -147,53 +152,55 @@ func (d *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int
 
 // guess makes the text from a tag to end the one that package kernel expects, if it means the same in each entry with
 // the structure's prefixes: another prefix of null may be bound to another namespace.
-func (d *Atom) guess(s *structure, pattern *kernel.Pattern, last *[]byte, tag scan.XMLTag, end int) bool {
-	for attribute := range tag.Attributes(d.text) {
-		prefix, local := scan.SplitName(attribute.Name(d.text))
+func (a *Atom) guess(s *structure, pattern *kernel.Pattern, last *[]byte, tag scan.XMLTag, end int) bool {
+	for attribute := range tag.Attributes(a.text) {
+		prefix, local := scan.SplitName(attribute.Name(a.text))
 		if string(local) == "null" && string(prefix) != s.prefixes.metadata {
 			return false
 		}
 	}
-	return guess(pattern, last, d.text[tag.Start:end])
+	return guess(pattern, last, a.text[tag.Start:end])
 }
 
-func (d *Atom) primitive(dst []byte, schema *RowSchema, column *Column, content []byte) ([]byte, *conversionError) {
-	text, ok := scan.XMLContent(d.scalar[:0], content)
-	d.scalar = text[:0]
+func (a *Atom) primitive(dst []byte, schema *RowSchema, column *Column, content []byte) ([]byte, *conversionError) {
+	text, ok := scan.XMLContent(a.scalar[:0], content)
+	a.scalar = text[:0]
 	if !ok {
 		return dst, column.conversionError("text of characters that XML allows, in UTF-8", quoted(content))
 	}
 	if column.Type != edm.String {
 		text = scan.XMLTrim(text)
 	}
-	return d.values.appendColumn(dst, schema, column, text, text)
+	return a.values.appendColumn(dst, schema, column, text, text)
 }
 
 // target writes a value that customized feeds contain elsewhere in the entry (m:FC_TargetPath).
-func (d *Atom) target(dst []byte, schema *RowSchema, column *Column, entry element) ([]byte, *conversionError) {
+func (a *Atom) target(dst []byte, schema *RowSchema, column *Column, entry element) ([]byte, *conversionError) {
 	parent := entry
 	for i, step := range column.steps {
 		if step != "" && step[0] == '@' {
-			value, ok := attributeLocal(d.text, parent.tag, step[1:])
+			value, ok := attributeLocal(a.text, parent.tag, step[1:])
 			if !ok {
 				return appendNull(dst, column, false)
 			}
-			return d.primitive(dst, schema, column, value)
+			return a.primitive(dst, schema, column, value)
 		}
-		children, found := childrenOf(d.text, parent.tag, parent.end), false
+		children := childrenOf(a.text, parent.tag, parent.end)
+		found := false
 		for child, ok := children.next(); ok && !found; child, ok = children.next() {
-			if _, local := scan.SplitName(child.tag.Name(d.text)); string(local) == step {
-				parent, found = child, true
+			if _, local := scan.SplitName(child.tag.Name(a.text)); string(local) == step {
+				parent = child
+				found = true
 			}
 		}
 		if !found {
 			return appendNull(dst, column, i > 0)
 		}
 	}
-	if null, _ := attributeLocal(d.text, parent.tag, "null"); string(null) == "true" {
+	if null, _ := attributeLocal(a.text, parent.tag, "null"); string(null) == "true" {
 		return appendNull(dst, column, true)
 	}
-	return d.primitive(dst, schema, column, d.text[parent.tag.End:contentEnd(d.text, parent.tag, parent.end)])
+	return a.primitive(dst, schema, column, a.text[parent.tag.End:contentEnd(a.text, parent.tag, parent.end)])
 }
 
 func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {

@@ -14,9 +14,10 @@ type PageError struct {
 	// Byte is the offset in the body of the page, or of the nested page if Tag is set.
 	Byte int64
 	// Row is the index of the row being read, or -1.
-	Row             int64
-	Expected, Found string
-	HTML            bool // an HTML page, usually a logon page
+	Row      int64
+	Expected string
+	Found    string
+	HTML     bool // an HTML page, usually a logon page
 	// ServiceText is the title of an HTML page, or code and message of an error document.
 	ServiceText string
 	Failed      bool   // the service returned an error inside of the page
@@ -49,18 +50,19 @@ func (e *PageError) Error() string {
 
 // conversionError reports a value that does not match the type of its column. It fails the row, not the page.
 type conversionError struct {
-	path            string // of the property from the row, `Address/Street`
-	expected, found string
-	hint            string // names the setting that would accept the value; may be empty
+	path     string // of the property from the row, `Address/Street`
+	expected string
+	found    string
+	hint     string // names the setting that would accept the value; may be empty
 }
 
-func (m *conversionError) Error() string {
-	s := "expected " + m.expected + ", found " + m.found
-	if m.path != "" {
-		s = "property " + m.path + ": " + s
+func (c *conversionError) Error() string {
+	s := "expected " + c.expected + ", found " + c.found
+	if c.path != "" {
+		s = "property " + c.path + ": " + s
 	}
-	if m.hint != "" {
-		s += "; " + m.hint
+	if c.hint != "" {
+		s += "; " + c.hint
 	}
 	return s
 }
@@ -98,13 +100,13 @@ func repeated(c *Column) *conversionError {
 	return &conversionError{path: c.Name, expected: "one value", found: "two"}
 }
 
-func (m *conversionError) within(name string) *conversionError {
-	if m.path == "" {
-		m.path = name
+func (c *conversionError) within(name string) *conversionError {
+	if c.path == "" {
+		c.path = name
 	} else {
-		m.path = name + "/" + m.path
+		c.path = name + "/" + c.path
 	}
-	return m
+	return c
 }
 
 const maxQuote = 60 // bytes of a value in a message
@@ -121,7 +123,8 @@ const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 
 // addRowError records a failed row with its text as a document of its own.
 func (s *stream) addRowError(text []byte, pageOffset int64, mismatch *conversionError, out *Output) {
-	start, origin := len(out.Data), s.page.Rows
+	start := len(out.Data)
+	origin := s.page.Rows
 	out.Data = s.format.rowDocument(out.Data, text)
 	message := append(make([]byte, 0, 256), mismatch.Error()...) // without an allocation for each number
 	message = append(message, " (row "...)

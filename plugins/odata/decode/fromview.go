@@ -64,7 +64,8 @@ func viewSchema(model *edm.Model, view *edm.View, options edm.Options, depth int
 		}
 		c := Column{Name: e.Name, Kind: NavigationToOne, Optional: true, Inline: true, Nested: nested}
 		if e.Many {
-			c.Kind, c.Optional = NavigationToMany, false
+			c.Kind = NavigationToMany
+			c.Optional = false
 			nested.Keys = nested.columnsOf(e.View.Structure.Key)
 		}
 		schema.Columns = append(schema.Columns, c)
@@ -75,9 +76,9 @@ func viewSchema(model *edm.Model, view *edm.View, options edm.Options, depth int
 }
 
 // columnsOf returns the columns of properties. It returns none if one of them is not read or not primitive.
-func (l *RowSchema) columnsOf(properties []string) (columns []int) {
+func (r *RowSchema) columnsOf(properties []string) (columns []int) {
 	for _, name := range properties {
-		i := slices.IndexFunc(l.Columns, func(c Column) bool { return c.Name == name && c.Kind == Primitive })
+		i := slices.IndexFunc(r.Columns, func(c Column) bool { return c.Name == name && c.Kind == Primitive })
 		if i < 0 {
 			return nil
 		}
@@ -138,8 +139,9 @@ func setDecimal(column *Column, property *edm.Property, options edm.Options) {
 	if property.Type.Primitive != edm.Decimal {
 		return
 	}
-	column.Scale, column.Precision, column.Rounding = options.DecimalScale(property), max(property.Precision, 0),
-		options.Rounding
+	column.Scale = options.DecimalScale(property)
+	column.Precision = max(property.Precision, 0)
+	column.Rounding = options.Rounding
 	if property.Scale < 0 && column.Scale > 0 {
 		// At the fallback scale, the precision facet no longer limits the digits before the point.
 		column.Precision = 0

@@ -17,7 +17,8 @@ type JSON struct {
 	// isDeleted reports that the current row is a deleted entry.
 	isDeleted bool
 	// scalar and name are reused.
-	scalar, name []byte
+	scalar []byte
+	name   []byte
 }
 
 type jsonState uint8
@@ -39,79 +40,82 @@ func NewJSON(l *RowSchema) *JSON {
 	return d
 }
 
-func (d *JSON) Reset() {
-	d.stream.reset()
-	d.state, d.open, d.isDeleted = jsonStart, 0, false
+func (j *JSON) Reset() {
+	j.stream.reset()
+	j.state = jsonStart
+	j.open = 0
+	j.isDeleted = false
 }
 
-func (d *JSON) nestedDecoder() *stream {
-	child := NewJSON(d.schema)
-	child.collector = &d.nestedPages
+func (j *JSON) nestedDecoder() *stream {
+	child := NewJSON(j.schema)
+	child.collector = &j.nestedPages
 	return &child.stream
 }
 
-func (d *JSON) step(out *Output) *scan.Error {
-	b := d.buf
-	i := scan.JSONSpace(b, d.pos)
-	d.inRow = false
-	if d.state == jsonEnd {
-		return d.end(i)
+func (j *JSON) step(out *Output) *scan.Error {
+	b := j.buf
+	i := scan.JSONSpace(b, j.pos)
+	j.inRow = false
+	if j.state == jsonEnd {
+		return j.end(i)
 	}
 	if i >= len(b) {
 		return scan.ErrNeedMore
 	}
-	switch d.state {
+	switch j.state {
 	case jsonStart:
-		return d.start(i)
+		return j.start(i)
 	case jsonRoot, jsonInner:
-		return d.findRows(i, out)
+		return j.findRows(i, out)
 	case jsonFirstRow:
 		next, closed, err := scan.JSONFirst(b, i, ']')
 		if err != nil {
 			return err
 		}
-		d.pos, d.state = next, jsonRow
+		j.pos = next
+		j.state = jsonRow
 		if closed {
-			d.endContainer()
+			j.endContainer()
 		}
 		return nil
 	case jsonRow:
-		return d.rows(i, out)
+		return j.rows(i, out)
 	}
 	next, closed, err := scan.JSONNext(b, i, '}')
 	if err != nil {
 		return err
 	}
 	if closed {
-		d.pos = next
-		d.open--
-		d.endContainer()
+		j.pos = next
+		j.open--
+		j.endContainer()
 		return nil
 	}
-	return d.member(next)
+	return j.member(next)
 }
 
-func (d *JSON) end(i int) *scan.Error {
-	if i < len(d.buf) {
-		return scan.UnexpectedByte(d.buf, i, "the end of the page")
+func (j *JSON) end(i int) *scan.Error {
+	if i < len(j.buf) {
+		return scan.UnexpectedByte(j.buf, i, "the end of the page")
 	}
-	d.pos = i
-	if !d.ended {
+	j.pos = i
+	if !j.ended {
 		return scan.ErrNeedMore
 	}
-	d.page.Done = true
+	j.page.Done = true
 	return nil
 }
 
-func (d *JSON) endContainer() {
-	d.state = jsonMembers
-	if d.open == 0 {
-		d.state = jsonEnd
+func (j *JSON) endContainer() {
+	j.state = jsonMembers
+	if j.open == 0 {
+		j.state = jsonEnd
 	}
 }
 
-func (d *JSON) start(i int) *scan.Error {
-	b := d.buf
+func (j *JSON) start(i int) *scan.Error {
+	b := j.buf
 	mark, ok := byteOrderMark(b, i)
 	if !ok {
 		return scan.ErrNeedMore
@@ -121,44 +125,48 @@ func (d *JSON) start(i int) *scan.Error {
 	}
 	switch b[i] {
 	case '{':
-		d.state = jsonRoot
+		j.state = jsonRoot
 	case '[':
-		i, d.state = i+1, jsonFirstRow
+		i = i + 1
+		j.state = jsonFirstRow
 	case '<':
-		return d.noRows(i, "JSON", "XML or other markup")
+		return j.noRows(i, "JSON", "XML or other markup")
 	default:
-		return d.unexpectedStart(i, "'{' at the start of JSON")
+		return j.unexpectedStart(i, "'{' at the start of JSON")
 	}
-	d.pos = i
+	j.pos = i
 	return nil
 }
 
 // findRows searches an object around the rows. It may turn out to be an entity itself, or a page without rows.
-func (d *JSON) findRows(start int, out *Output) *scan.Error {
-	b := d.buf
+func (j *JSON) findRows(start int, out *Output) *scan.Error {
+	b := j.buf
 	if b[start] != '{' {
 		return scan.UnexpectedByte(b, start, "'{'")
 	}
 	var only jsonMember
-	count, failure, paged, known := 0, "", false, false
+	count := 0
+	failure := ""
+	paged := false
+	known := false
 	i, closed, err := scan.JSONFirst(b, start+1, '}')
 	for err == nil && !closed {
 		var member jsonMember
-		if member, err = d.readMember(i); err != nil {
+		if member, err = j.readMember(i); err != nil {
 			if utf16(b[start:]) {
 				return notUTF8(start)
 			}
 			break
 		}
-		if other := member.version(b[member.value]); other != "" && d.state == jsonRoot {
+		if other := member.version(b[member.value]); other != "" && j.state == jsonRoot {
 			return &scan.Error{At: i, Expected: "rows of OData v2", Found: other +
 				": the path belongs to a service of another version"}
 		}
-		_, column := d.schema.names[string(member.name)]
-		known = known || column || d.schema.ignored[string(member.name)]
-		if d.state == jsonRoot && member.is("d") || member.is("results") {
-			if d.enter(member) {
-				d.serviceError += failure
+		_, ok := j.schema.names[string(member.name)]
+		known = known || ok || j.schema.ignored[string(member.name)]
+		if (j.state == jsonRoot && member.is("d")) || member.is("results") {
+			if j.enter(member) {
+				j.serviceError += failure
 				return nil
 			}
 		}
@@ -170,14 +178,15 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 			failure = quoted(b[member.value:end])
 		}
 		member.end = end
-		isPaging, problem := d.pageMember(member)
+		isPaging, problem := j.pageMember(member)
 		switch {
 		case problem != nil:
 			return problem
 		case isPaging:
 			paged = true
 		case !member.is("__metadata"):
-			only, count = member, count+1
+			only = member
+			count = count + 1
 		}
 		i, closed, err = scan.JSONNext(b, end, '}')
 	}
@@ -185,20 +194,20 @@ func (d *JSON) findRows(start int, out *Output) *scan.Error {
 		return err
 	}
 	if paged && count == 0 { // a page without rows may omit their array
-		d.pos = i
-		d.endContainer()
+		j.pos = i
+		j.endContainer()
 		return nil
 	}
-	if d.state == jsonRoot && !known && !d.mayBeWrapper(only, count) {
+	if j.state == jsonRoot && !known && !j.mayBeWrapper(only, count) {
 		return &scan.Error{At: start, Expected: "rows",
 			Found: "JSON with none of the set's properties, as gateways return it: " + quoted(b[start:i])}
 	}
-	return d.decodeObject(start, i, only, count, out)
+	return j.decodeObject(start, i, only, count, out)
 }
 
 // mayBeWrapper reports whether an object with one member may be something else than an entity.
-func (d *JSON) mayBeWrapper(only jsonMember, count int) bool {
-	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.isError() || only.is("EntitySets"))
+func (j *JSON) mayBeWrapper(only jsonMember, count int) bool {
+	return count == 0 || (count == 1 && (only.is("d") || only.is("results") || only.isError() || only.is("EntitySets")))
 }
 
 // version names the other OData version whose responses have this member, or returns an empty string.
@@ -219,7 +228,7 @@ func (m jsonMember) version(opens byte) string {
 
 // utf16 reports whether a text begins like UTF-16, with or without a byte order mark.
 func utf16(b []byte) bool {
-	return len(b) > 1 && (b[0] == 0xff && b[1] == 0xfe || b[0] == 0xfe && b[1] == 0xff || b[0] == 0 != (b[1] == 0))
+	return len(b) > 1 && ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff) || b[0] == 0 != (b[1] == 0))
 }
 
 // unexpectedStart returns the error of a page that starts with the byte at i. Two bytes show whether it is UTF-16.
@@ -235,79 +244,85 @@ func (s *stream) unexpectedStart(i int, expected string) *scan.Error {
 
 func notUTF8(at int) *scan.Error { return &scan.Error{At: at, Expected: "UTF-8", Found: "UTF-16"} }
 
-func (d *JSON) enter(member jsonMember) bool {
-	b := d.buf
+func (j *JSON) enter(member jsonMember) bool {
+	b := j.buf
 	switch {
 	case b[member.value] == '[':
-		d.pos, d.state = member.value+1, jsonFirstRow
+		j.pos = member.value + 1
+		j.state = jsonFirstRow
 	case b[member.value] == '{' && member.is("d"):
-		d.pos, d.state = member.value, jsonInner
+		j.pos = member.value
+		j.state = jsonInner
 	default:
 		return false
 	}
-	d.open++
+	j.open++
 	return true
 }
 
 // decodeObject handles a complete object without an array of rows: an entity, or the name of a function around one.
-func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Output) *scan.Error {
-	b, schema := d.buf, d.schema
+func (j *JSON) decodeObject(start, end int, only jsonMember, count int, out *Output) *scan.Error {
+	b := j.buf
+	schema := j.schema
 	if count == 0 {
 		return &scan.Error{At: start, Expected: "rows", Found: "an object without properties"}
 	}
 	if count == 1 {
-		_, column := schema.names[string(only.name)]
+		_, ok := schema.names[string(only.name)]
 		opens := b[only.value]
 		switch {
-		case column || schema.ignored[string(only.name)]:
+		case ok || schema.ignored[string(only.name)]:
 		case opens == 'n' && (only.is("d") || only.is("results")):
-			d.pos = end // a function returned no entity
-			d.endContainer()
+			j.pos = end // a function returned no entity
+			j.endContainer()
 			return nil
-		case only.isError() && d.state == jsonRoot:
+		case only.isError() && j.state == jsonRoot:
 			return &scan.Error{At: only.value, Expected: "rows",
 				Found: "an error document: " + quoted(b[only.value:only.end])}
 		case only.is("EntitySets") && opens == '[':
 			return &scan.Error{At: only.value, Expected: "rows", Found: "a service document"}
 		case opens == '{':
-			d.pos, d.state = only.value, jsonInner
-			d.open++
+			j.pos = only.value
+			j.state = jsonInner
+			j.open++
 			return nil
 		case opens == '[':
-			d.pos, d.state = only.value+1, jsonFirstRow
-			d.open++
+			j.pos = only.value + 1
+			j.state = jsonFirstRow
+			j.open++
 			return nil
 		}
 	}
-	d.pos = end
-	d.endContainer()
-	return d.row(b[start:end], d.base+int64(start), out)
+	j.pos = end
+	j.endContainer()
+	return j.row(b[start:end], j.base+int64(start), out)
 }
 
-func (d *JSON) member(i int) *scan.Error {
-	found, err := d.readMember(i)
+func (j *JSON) member(i int) *scan.Error {
+	found, err := j.readMember(i)
 	if err != nil {
 		return err
 	}
 	if found.is("results") || found.is("d") {
 		return &scan.Error{At: i, Expected: "rows once", Found: "a second " + string(found.name)}
 	}
-	if found.end, err = scan.JSONValue(d.buf, found.value, maxDepth); err != nil {
+	if found.end, err = scan.JSONValue(j.buf, found.value, maxDepth); err != nil {
 		return err
 	}
-	if _, err = d.pageMember(found); err != nil {
+	if _, err = j.pageMember(found); err != nil {
 		return err
 	}
-	if found.isError() && d.buf[found.value] != 'n' {
-		d.serviceError = quoted(d.buf[found.value:found.end])
+	if found.isError() && j.buf[found.value] != 'n' {
+		j.serviceError = quoted(j.buf[found.value:found.end])
 	}
-	d.pos = found.end
+	j.pos = found.end
 	return nil
 }
 
 type jsonMember struct {
-	name       []byte
-	value, end int
+	name  []byte
+	value int
+	end   int
 }
 
 func (m jsonMember) is(name string) bool { return string(m.name) == name }
@@ -315,8 +330,8 @@ func (m jsonMember) is(name string) bool { return string(m.name) == name }
 // isError reports the member of an error, which WCF Data Services call odata.error.
 func (m jsonMember) isError() bool { return m.is("error") || m.is("odata.error") }
 
-func (d *JSON) readMember(i int) (jsonMember, *scan.Error) {
-	b := d.buf
+func (j *JSON) readMember(i int) (jsonMember, *scan.Error) {
+	b := j.buf
 	end, value, err := scan.JSONName(b, i)
 	if err != nil {
 		return jsonMember{}, err
@@ -334,22 +349,22 @@ func nameIn(text []byte) []byte {
 
 // pageMember reads a member that concerns the page. A link that cannot be read is an error, because without it the page
 // would be the last one.
-func (d *JSON) pageMember(m jsonMember) (isPaging bool, err *scan.Error) {
-	value := d.buf[m.value:m.end]
-	text := d.scalarText(value)
+func (j *JSON) pageMember(m jsonMember) (isPaging bool, err *scan.Error) {
+	value := j.buf[m.value:m.end]
+	text := j.scalarText(value)
 	switch string(m.name) {
 	case "__next", "__delta":
-		if !d.isLink(value) {
+		if !j.isLink(value) {
 			return true, &scan.Error{At: m.value, Expected: "a link in " + string(m.name), Found: quoted(value)}
 		}
 		if m.is("__next") {
-			d.page.Next.Href = string(text)
+			j.page.Next.Href = string(text)
 		} else {
-			d.page.Delta.Href = string(text)
+			j.page.Delta.Href = string(text)
 		}
 	case "__count":
 		if n, ok := scan.Integer(bytes.TrimSpace(text), 0, 1<<62); ok {
-			d.page.Count = n
+			j.page.Count = n
 		}
 	default:
 		return false, nil
@@ -358,21 +373,21 @@ func (d *JSON) pageMember(m jsonMember) (isPaging bool, err *scan.Error) {
 }
 
 // isLink reports whether a value is a valid string, which may be empty, or null.
-func (d *JSON) isLink(value []byte) bool {
+func (j *JSON) isLink(value []byte) bool {
 	if value[0] == '"' {
-		_, ok := scan.Unescape(d.name[:0], value, false)
+		_, ok := scan.Unescape(j.name[:0], value, false)
 		return ok
 	}
 	return value[0] == 'n'
 }
 
 // scalarText returns the value of a string or the text of a number, and nil for null and invalid values.
-func (d *JSON) scalarText(value []byte) []byte {
+func (j *JSON) scalarText(value []byte) []byte {
 	switch {
 	case value[0] == '"':
 		ok := false
-		if d.scalar, ok = scan.Unescape(d.scalar[:0], value, false); ok {
-			return d.scalar
+		if j.scalar, ok = scan.Unescape(j.scalar[:0], value, false); ok {
+			return j.scalar
 		}
 		return nil
 	case value[0] == 'n' || value[0] == '{' || value[0] == '[':
@@ -407,10 +422,12 @@ func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
 	switch {
 	case s.html:
-		found, s.documentText = "HTML", odataerror.Title(head)
+		s.documentText = odataerror.Title(head)
+		found = "HTML"
 	case odataerror.IsError(head):
 		if code, message, _ := odataerror.Document(head); message != "" {
-			found, s.documentText = "an error document", strings.TrimPrefix(code+": "+message, ": ")
+			found = "an error document"
+			s.documentText = strings.TrimPrefix(code+": "+message, ": ")
 		}
 	}
 	return &scan.Error{At: at, Expected: expected, Found: found}

@@ -9,7 +9,7 @@ import (
 )
 
 // prepareStructure sets the texts that package kernel expects.
-func (d *JSON) prepareStructure(s *structure) {
+func (j *JSON) prepareStructure(s *structure) {
 	s.end.Prefix = kernel.NewPattern([]byte("}"))
 	s.at.Kind = kernel.Value
 	for i := range s.properties {
@@ -22,13 +22,14 @@ func (d *JSON) prepareStructure(s *structure) {
 
 // object decodes the object at pos and returns the ends of its text and of its output, which starts at o. depth limits
 // its nesting. Values that do not fit their columns are the structure's problem, and not an error.
-func (d *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan.Error) {
+func (j *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan.Error) {
 	if depth <= 0 {
-		_, err = scan.JSONValue(d.text, pos, depth)
+		_, err = scan.JSONValue(j.text, pos, depth)
 		return 0, 0, err
 	}
 	s.begin(pos, o)
-	s.First, s.Depth = ^uint64(0xff), depth-1
+	s.First = ^uint64(0xff)
+	s.Depth = depth - 1
 	for {
 		closed := false
 		switch kernel.Read(&s.Struct) {
@@ -36,14 +37,14 @@ func (d *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 			closed = true
 		case kernel.NoValue:
 			if p := propertyOf(s.Property); p.column == nil {
-				err = d.skip(s, p, s.P)
+				err = j.skip(s, p, s.P)
 			} else {
-				err = d.value(s, p)
+				err = j.value(s, p)
 			}
 		case kernel.Repeated:
-			err = d.repeated(s, propertyOf(s.Property), s.P)
+			err = j.repeated(s, propertyOf(s.Property), s.P)
 		default:
-			closed, err = d.property(s)
+			closed, err = j.property(s)
 		}
 		if err != nil {
 			return 0, 0, err
@@ -55,8 +56,10 @@ func (d *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 }
 
 // property reads a property in an unusual form, or the end of the object.
-func (d *JSON) property(s *structure) (closed bool, err *scan.Error) {
-	b, start, i := d.text, s.P, 0
+func (j *JSON) property(s *structure) (closed bool, err *scan.Error) {
+	b := j.text
+	start := s.P
+	i := 0
 	if s.First == ^uint64(0) {
 		i, closed, err = scan.JSONNext(b, start, '}')
 	} else {
@@ -75,43 +78,45 @@ func (d *JSON) property(s *structure) (closed bool, err *scan.Error) {
 	}
 	name := b[i+1 : nameEnd-1]
 	if bytes.IndexByte(name, '\\') >= 0 {
-		d.name, _ = scan.Unescape(d.name[:0], b[i:nameEnd], false)
-		name = d.name
+		j.name, _ = scan.Unescape(j.name[:0], b[i:nameEnd], false)
+		name = j.name
 	}
 	p := s.names[string(name)]
 	if p == nil {
-		p = d.otherProperty(s, name)
+		p = j.otherProperty(s, name)
 	}
 	if p == nil {
 		s.First = ^uint64(0)
-		return false, d.skipRare(s, name, value)
+		return false, j.skipRare(s, name, value)
 	}
 	s.First = ^uint64(0)
 	s.expect(p)
 	if p.column == nil {
-		return false, d.skip(s, p, value)
+		return false, j.skip(s, p, value)
 	}
 	if p.Kind < kernel.Slow && s.stamps[p.Column] != s.Stamp {
-		s.P, s.Target, s.Property = value, &p.Property, &s.at.Property
+		s.P = value
+		s.Target = &p.Property
+		s.Property = &s.at.Property
 		return false, nil
 	}
 	if !s.BeginColumn(p.Column) {
-		return false, d.repeated(s, p, value)
+		return false, j.repeated(s, p, value)
 	}
 	s.P = value
-	return false, d.value(s, p)
+	return false, j.value(s, p)
 }
 
 // repeated skips the value of a column that the object already has.
-func (d *JSON) repeated(s *structure, p *property, value int) *scan.Error {
+func (j *JSON) repeated(s *structure, p *property, value int) *scan.Error {
 	s.fail(-1, repeated(p.column))
-	end, err := scan.JSONValue(d.text, scan.JSONSpace(d.text, value), s.Depth)
+	end, err := scan.JSONValue(j.text, scan.JSONSpace(j.text, value), s.Depth)
 	s.advance(p, end)
 	return err
 }
 
 // otherProperty returns a new property that is no column, or nil for one that Go has to look at each time.
-func (d *JSON) otherProperty(s *structure, name []byte) *property {
+func (j *JSON) otherProperty(s *structure, name []byte) *property {
 	if string(name) == contextName || bytes.ContainsAny(name, "\"\\") { // a text with escapes is no name as it stands
 		return nil
 	}
@@ -125,18 +130,18 @@ func (d *JSON) otherProperty(s *structure, name []byte) *property {
 func memberPrefix(name string) kernel.Pattern { return kernel.NewPattern([]byte(`,"` + name + `":`)) }
 
 func isControl(name []byte) bool {
-	return len(name) > 1 && name[0] == '_' && name[1] == '_' || bytes.IndexByte(name, '@') >= 0
+	return (len(name) > 1 && name[0] == '_' && name[1] == '_') || bytes.IndexByte(name, '@') >= 0
 }
 
 // skip skips the value of a property that is no column.
-func (d *JSON) skip(s *structure, p *property, value int) *scan.Error {
-	value = scan.JSONSpace(d.text, value)
-	end, err := scan.JSONValue(d.text, value, s.Depth)
+func (j *JSON) skip(s *structure, p *property, value int) *scan.Error {
+	value = scan.JSONSpace(j.text, value)
+	end, err := scan.JSONValue(j.text, value, s.Depth)
 	if err != nil {
 		return err
 	}
-	if p.Any == 0 && d.checkUnknown(s, p.name, value) {
-		d.allowAny(p)
+	if p.Any == 0 && j.checkUnknown(s, p.name, value) {
+		j.allowAny(p)
 	}
 	s.advance(p, end)
 	return nil
@@ -144,27 +149,28 @@ func (d *JSON) skip(s *structure, p *property, value int) *scan.Error {
 
 // checkUnknown reports a property of the page that the schema does not have. It returns false for a navigation property
 // that was not expanded, and in a deleted entry.
-func (d *JSON) checkUnknown(s *structure, name []byte, value int) bool {
-	if d.isDeleted || isDeferred(d.text[value:]) {
+func (j *JSON) checkUnknown(s *structure, name []byte, value int) bool {
+	if j.isDeleted || isDeferred(j.text[value:]) {
 		return false
 	}
-	d.reportUnknown(s.path, name)
+	j.reportUnknown(s.path, name)
 	return true
 }
 
 // skipRare skips the value of a property that has no entry in the structure's table.
-func (d *JSON) skipRare(s *structure, name []byte, value int) *scan.Error {
-	end, err := scan.JSONValue(d.text, value, s.Depth)
+func (j *JSON) skipRare(s *structure, name []byte, value int) *scan.Error {
+	end, err := scan.JSONValue(j.text, value, s.Depth)
 	if err != nil {
 		return err
 	}
-	if string(name) == contextName && s == d.root {
-		d.isDeleted = bytes.HasSuffix(d.scalarText(d.text[value:end]), []byte("/$deletedEntity"))
+	if string(name) == contextName && s == j.root {
+		j.isDeleted = bytes.HasSuffix(j.scalarText(j.text[value:end]), []byte("/$deletedEntity"))
 		s.MaxRows = 0
 	} else if !isControl(name) && !s.schema.ignored[string(name)] {
-		d.checkUnknown(s, name, value)
+		j.checkUnknown(s, name, value)
 	}
-	s.P, s.Property = end, s.Before.Next
+	s.P = end
+	s.Property = s.Before.Next
 	return nil
 }
 
@@ -174,20 +180,22 @@ func isDeferred(value []byte) bool {
 }
 
 // value reads the value of a column in an unusual form.
-func (d *JSON) value(s *structure, p *property) *scan.Error {
-	b, c := d.text, p.column
+func (j *JSON) value(s *structure, p *property) *scan.Error {
+	b := j.text
+	c := p.column
 	pos := scan.JSONSpace(b, s.P)
 	if pos >= len(b) {
 		return scan.ErrNeedMore
 	}
-	if c.Kind != Primitive && (b[pos] == '{' || b[pos] == '[' && c.Kind == NavigationToMany) && !isDeferred(b[pos:]) {
-		return d.nested(s, p, pos)
+	if c.Kind != Primitive && (b[pos] == '{' || (b[pos] == '[' && c.Kind == NavigationToMany)) && !isDeferred(b[pos:]) {
+		return j.nested(s, p, pos)
 	}
 	end, err := scan.JSONValue(b, pos, s.Depth)
 	if err != nil {
 		return err
 	}
-	text, dst := b[pos:end], d.out.Data[:s.O]
+	text := b[pos:end]
+	dst := j.out.Data[:s.O]
 	var problem *conversionError
 	switch {
 	case c.Kind != Primitive && isDeferred(text):
@@ -201,7 +209,7 @@ func (d *JSON) value(s *structure, p *property) *scan.Error {
 	case text[0] == 'n':
 		dst, problem = appendNull(dst, c, true)
 	case c.Kind == Primitive:
-		dst, problem = d.primitive(dst, s.schema, c, text)
+		dst, problem = j.primitive(dst, s.schema, c, text)
 	case c.Kind == NavigationToMany:
 		problem = expectedResults(text).within(c.Name)
 	default:
@@ -211,35 +219,36 @@ func (d *JSON) value(s *structure, p *property) *scan.Error {
 	return nil
 }
 
-func (d *JSON) primitive(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, *conversionError) {
+func (j *JSON) primitive(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, *conversionError) {
 	source := text
 	switch text[0] {
 	case '{', '[':
 		return dst, &conversionError{path: column.Name, expected: column.Type.String(), found: quoted(text)}
 	case '"':
 		ok := false
-		if d.scalar, ok = scan.Unescape(d.scalar[:0], text, false); !ok {
+		if j.scalar, ok = scan.Unescape(j.scalar[:0], text, false); !ok {
 			return dst, column.conversionError("a string of valid escapes and UTF-8", quoted(text))
 		}
-		text = d.scalar
+		text = j.scalar
 	}
-	return d.values.appendColumn(dst, schema, column, text, source)
+	return j.values.appendColumn(dst, schema, column, text, source)
 }
 
 // nested reads the struct or the expanded feed at pos, the value of a column.
-func (d *JSON) nested(s *structure, p *property, pos int) *scan.Error {
-	inner, o := s.structureIn(p.Column), s.O+p.Optional
+func (j *JSON) nested(s *structure, p *property, pos int) *scan.Error {
+	inner := s.structureIn(p.Column)
+	o := s.O + p.Optional
 	kernel.Put(s.Arena, s.O, 2)
 	if p.column.Kind != NavigationToMany {
 		inner.MaxRows = 0
-		next, end, err := d.object(inner, pos, o, s.Depth)
+		next, end, err := j.object(inner, pos, o, s.Depth)
 		if err != nil {
 			return err
 		}
 		s.endStruct(p, next, end, inner.result)
 		return nil
 	}
-	next, end, found, err := d.feed(inner, pos, o, s.Depth)
+	next, end, found, err := j.feed(inner, pos, o, s.Depth)
 	if err != nil {
 		return err
 	}
@@ -252,17 +261,19 @@ func expectedResults(value []byte) *conversionError {
 }
 
 // feed reads an expanded feed: `{"results":[…],"__next":…}`, or `[…]` in version 1.
-func (d *JSON) feed(s *structure, pos, o, depth int) (next, end int, found result, err *scan.Error) {
-	b := d.text
+func (j *JSON) feed(s *structure, pos, o, depth int) (next, end int, found result, err *scan.Error) {
+	b := j.text
 	if b[pos] == '[' {
-		next, _, end, found, err = d.items(s, pos, o, depth)
+		next, _, end, found, err = j.items(s, pos, o, depth)
 		return next, end, found, err
 	}
 	if depth <= 0 {
 		_, err = scan.JSONValue(b, pos, depth)
 		return 0, 0, found, err
 	}
-	hasResults, isArray, isRepeated := false, false, false
+	hasResults := false
+	isArray := false
+	isRepeated := false
 	var last int
 	var href textRange
 	var rows int
@@ -278,7 +289,7 @@ func (d *JSON) feed(s *structure, pos, o, depth int) (next, end int, found resul
 			isRepeated, hasResults = hasResults, true
 			if isArray = b[value] == '['; isArray && !isRepeated {
 				rows = value + 1
-				valueEnd, last, end, found, err = d.items(s, value, o, depth-1)
+				valueEnd, last, end, found, err = j.items(s, value, o, depth-1)
 				break
 			}
 			valueEnd, err = scan.JSONValue(b, value, depth-1)
@@ -300,10 +311,10 @@ func (d *JSON) feed(s *structure, pos, o, depth int) (next, end int, found resul
 		found.problem = &conversionError{expected: "results once", found: quoted(b[pos:i])}
 	case !isArray:
 		found.problem = expectedResults(b[pos:i])
-	case href.end != 0 && !d.isLink(b[href.start:href.end]):
+	case href.end != 0 && !j.isLink(b[href.start:href.end]):
 		found.problem = &conversionError{expected: "a link in __next", found: quoted(b[href.start:href.end])}
 	case href.end != 0:
-		if text := d.scalarText(b[href.start:href.end]); len(text) > 0 {
+		if text := j.scalarText(b[href.start:href.end]); len(text) > 0 {
 			found.link = &nestedNextLink{link: Link{Href: string(text)}, linkAt: href, emptyLink: `""`,
 				rows: rows, rowsAt: last, structure: s, property: strings.TrimSuffix(s.path, "/")}
 			if last > rows {
@@ -315,20 +326,21 @@ func (d *JSON) feed(s *structure, pos, o, depth int) (next, end int, found resul
 }
 
 // items reads the array of an expanded feed's rows. last is the end of the last row, or after the opening bracket.
-func (d *JSON) items(s *structure, pos, o, depth int) (next, last, end int, found result, err *scan.Error) {
-	b := d.text
+func (j *JSON) items(s *structure, pos, o, depth int) (next, last, end int, found result, err *scan.Error) {
+	b := j.text
 	if depth <= 0 {
 		_, err = scan.JSONValue(b, pos, depth)
 		return 0, 0, 0, found, err
 	}
-	last, end = pos+1, o+1
+	last = pos + 1
+	end = o + 1
 	count := 0
 	i, closed, err := scan.JSONFirst(b, pos+1, ']')
 	for err == nil && !closed {
 		if b[i] == '{' {
 			s.reserve(i, end)
 			s.repeat()
-			last, end, err = d.object(s, i, end, depth-1)
+			last, end, err = j.object(s, i, end, depth-1)
 			count += s.RowCount
 		} else {
 			last, err = scan.JSONValue(b, i, depth-1)
@@ -345,5 +357,5 @@ func (d *JSON) items(s *structure, pos, o, depth int) (next, last, end int, foun
 	if err != nil {
 		return 0, 0, 0, found, err
 	}
-	return i, last, d.writeCount(o, end, count), found, nil
+	return i, last, j.writeCount(o, end, count), found, nil
 }

@@ -7,135 +7,135 @@ import (
 
 // rows decodes the row at start and as many after it as package kernel can read by itself. A row counts only after the
 // text that follows it was validated.
-func (d *JSON) rows(start int, out *Output) *scan.Error {
-	b := d.buf
-	d.inRow = true
-	d.isDeleted = false
-	if b[start] != '{' || d.skipNextRow || d.collector != nil {
+func (j *JSON) rows(start int, out *Output) *scan.Error {
+	b := j.buf
+	j.inRow = true
+	j.isDeleted = false
+	if b[start] != '{' || j.skipNextRow || j.collector != nil {
 		end, err := scan.JSONValue(b, start, maxDepth)
 		if err == nil {
-			err = d.afterRow(end)
+			err = j.afterRow(end)
 		}
 		if err == nil {
-			err = d.row(b[start:end], d.base+int64(start), out)
+			err = j.row(b[start:end], j.base+int64(start), out)
 		}
-		d.inRow = err != nil
+		j.inRow = err != nil
 		return err
 	}
-	d.setText(b, out)
-	s := d.root
+	j.setText(b, out)
+	s := j.root
 	s.repeatRows(start)
-	next, end, err := d.object(s, start, len(out.Data), maxDepth)
+	next, end, err := j.object(s, start, len(out.Data), maxDepth)
 	s.commitRows()
-	d.pos = s.RowText
+	j.pos = s.RowText
 	if err == nil {
 		row := b[s.RowText:next]
-		err = d.afterRow(next)
+		err = j.afterRow(next)
 		if err == nil {
-			d.inRow = false
-			d.finishObject(row, d.base+int64(s.RowText), end, out)
+			j.inRow = false
+			j.finishObject(row, j.base+int64(s.RowText), end, out)
 		}
 	}
 	return err
 }
 
-func (d *JSON) afterRow(end int) *scan.Error {
-	next, closed, err := scan.JSONNext(d.buf, end, ']')
+func (j *JSON) afterRow(end int) *scan.Error {
+	next, closed, err := scan.JSONNext(j.buf, end, ']')
 	if err != nil {
 		return err
 	}
-	d.pos = next
+	j.pos = next
 	if closed {
-		d.endContainer()
+		j.endContainer()
 	}
 	return nil
 }
 
 // row decodes a complete row with this text, which starts at byte `at` of the page.
-func (d *JSON) row(text []byte, at int64, out *Output) *scan.Error {
-	if d.skipRow(text, at, out) {
+func (j *JSON) row(text []byte, at int64, out *Output) *scan.Error {
+	if j.skipRow(text, at, out) {
 		return nil
 	}
 	isObject := text[0] == '{'
-	if !isObject && d.collector == nil {
-		d.addRow(text, at, nil, &conversionError{expected: "an object", found: quoted(text)}, 0, out)
+	if !isObject && j.collector == nil {
+		j.addRow(text, at, nil, &conversionError{expected: "an object", found: quoted(text)}, 0, out)
 		return nil
 	}
 	if isObject {
-		d.setText(text, out)
-		d.root.MaxRows = 0
-		d.isDeleted = false
-		_, end, err := d.object(d.root, 0, len(out.Data), maxDepth)
+		j.setText(text, out)
+		j.root.MaxRows = 0
+		j.isDeleted = false
+		_, end, err := j.object(j.root, 0, len(out.Data), maxDepth)
 		if err != nil {
-			return d.inPage(err, at)
+			return j.inPage(err, at)
 		}
-		if d.collector == nil {
-			d.finishObject(text, at, end, out)
+		if j.collector == nil {
+			j.finishObject(text, at, end, out)
 			return nil
 		}
-		d.checkCollected(text)
+		j.checkCollected(text)
 	}
-	if len(d.collected) > 0 {
-		d.collected = append(d.collected, ',')
+	if len(j.collected) > 0 {
+		j.collected = append(j.collected, ',')
 	}
-	d.collected = append(d.collected, text...)
-	d.page.Rows++
+	j.collected = append(j.collected, text...)
+	j.page.Rows++
 	return nil
 }
 
 // finishObject adds the row that was decoded last, whose output ends at end, unless it is a deleted entry.
-func (d *JSON) finishObject(row []byte, at int64, end int, out *Output) {
-	if d.isDeleted {
-		d.tombstone(row, out)
+func (j *JSON) finishObject(row []byte, at int64, end int, out *Output) {
+	if j.isDeleted {
+		j.tombstone(row, out)
 		return
 	}
-	s := d.root
+	s := j.root
 	if s.problem == nil && s.link != nil {
-		d.addFeedKeys(s.link)
+		j.addFeedKeys(s.link)
 	}
-	d.addRow(row, at, s.link, s.problem, end, out)
+	j.addRow(row, at, s.link, s.problem, end, out)
 }
 
 // checkCollected checks a row of a nested page, which was decoded last. What makes it unreadable is reported when it is
 // decoded with the row around it.
-func (d *JSON) checkCollected(row []byte) {
-	d.collector.checkType(d.schema, d.typeName(row))
-	s := d.root
-	if !d.collector.addKey(s.key(d.collector.keyBuffer[:0])) {
-		d.collector.reportKey(d.schema, func(column int) []byte {
-			value := d.valueOf(row, textRange{0, len(row)}, d.schema.Columns[column].Name)
-			return d.scalarText(row[value.start:value.end])
+func (j *JSON) checkCollected(row []byte) {
+	j.collector.checkType(j.schema, j.typeName(row))
+	s := j.root
+	if !j.collector.addKey(s.key(j.collector.keyBuffer[:0])) {
+		j.collector.reportKey(j.schema, func(column int) []byte {
+			value := j.valueOf(row, textRange{0, len(row)}, j.schema.Columns[column].Name)
+			return j.scalarText(row[value.start:value.end])
 		})
 	}
 }
 
 // addFeedKeys records the keys of an expanded feed's rows.
-func (d *JSON) addFeedKeys(link *nestedNextLink) {
-	d.nestedPages.newKeys()
+func (j *JSON) addFeedKeys(link *nestedNextLink) {
+	j.nestedPages.newKeys()
 	s := link.structure
-	for i, closed, _ := scan.JSONFirst(d.text, link.rows, ']'); !closed; {
+	for i, closed, _ := scan.JSONFirst(j.text, link.rows, ']'); !closed; {
 		s.MaxRows = 0
-		i, _, _ = d.object(s, i, len(d.out.Data), maxDepth)
-		d.nestedPages.addKey(s.key(d.nestedPages.keyBuffer[:0]))
-		i, closed, _ = scan.JSONNext(d.text, i, ']')
+		i, _, _ = j.object(s, i, len(j.out.Data), maxDepth)
+		j.nestedPages.addKey(s.key(j.nestedPages.keyBuffer[:0]))
+		i, closed, _ = scan.JSONNext(j.text, i, ']')
 	}
 }
 
 // typeName returns the type in the row's metadata, or nil.
-func (d *JSON) typeName(row []byte) []byte {
-	metadata := d.valueOf(row, textRange{0, len(row)}, "__metadata")
+func (j *JSON) typeName(row []byte) []byte {
+	metadata := j.valueOf(row, textRange{0, len(row)}, "__metadata")
 	if metadata.end == 0 || row[metadata.start] != '{' {
 		return nil
 	}
-	name := d.valueOf(row, metadata, "type")
+	name := j.valueOf(row, metadata, "type")
 	if name.end == 0 {
 		return nil
 	}
-	return d.scalarText(row[name.start:name.end])
+	return j.scalarText(row[name.start:name.end])
 }
 
 // valueOf returns the value of an object's member. Its end is zero if the object has no such member.
-func (d *JSON) valueOf(b []byte, object textRange, name string) textRange {
+func (j *JSON) valueOf(b []byte, object textRange, name string) textRange {
 	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
 	for !closed {
 		end, value, _ := scan.JSONName(b, i)
@@ -149,29 +149,29 @@ func (d *JSON) valueOf(b []byte, object textRange, name string) textRange {
 }
 
 // rowDocument makes an array of one row: a row alone could be a function result.
-func (d *JSON) rowDocument(dst, row []byte) []byte {
+func (j *JSON) rowDocument(dst, row []byte) []byte {
 	return append(append(append(dst, `{"d":{"results":[`...), row...), "]}}"...)
 }
 
 const contextName = "@odata.context"
 
 // tombstone reads a deleted entry in Olingo's form.
-func (d *JSON) tombstone(b []byte, out *Output) {
-	t := Tombstone{RowIndex: d.page.Rows}
+func (j *JSON) tombstone(b []byte, out *Output) {
+	t := Tombstone{RowIndex: j.page.Rows}
 	i, closed, _ := scan.JSONFirst(b, 1, '}')
 	for !closed {
 		end, value, _ := scan.JSONName(b, i)
 		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
 		switch string(b[i+1 : end-1]) {
 		case "id":
-			t.Ref = string(d.scalarText(b[value:valueEnd]))
+			t.Ref = string(j.scalarText(b[value:valueEnd]))
 		case "when":
 			var m datetime.DateTime
-			t.Timed = m.Parse(d.scalarText(b[value:valueEnd]))
+			t.Timed = m.Parse(j.scalarText(b[value:valueEnd]))
 			t.When = m.UTC()
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
 	out.Tombstones = append(out.Tombstones, t)
-	d.page.Rows++
+	j.page.Rows++
 }

@@ -39,9 +39,10 @@ type nestedNextLink struct {
 	link Link
 	// linkAt is the link's position in the row's text, emptyLink its replacement. Further rows are inserted at rowsAt
 	// after separator.
-	linkAt               textRange
-	rowsAt               int
-	emptyLink, separator string
+	linkAt    textRange
+	rowsAt    int
+	emptyLink string
+	separator string
 	// structure decodes the feed's rows, which start at rows. property is the path of the navigation property.
 	structure *structure
 	rows      int
@@ -56,7 +57,8 @@ func (s *stream) awaitNestedPages(row []byte, at int64, nextLink *nestedNextLink
 		w.row = padded(append(w.row[:0], row...))
 		w.at = at
 	}
-	w.waiting, w.nextLink = true, nextLink
+	w.waiting = true
+	w.nextLink = nextLink
 	if w.child == nil {
 		w.child = s.format.nestedDecoder()
 	}
@@ -66,7 +68,8 @@ func (s *stream) awaitNestedPages(row []byte, at int64, nextLink *nestedNextLink
 	}
 	w.problem = nil
 	w.emptyPages = 0
-	if clear(w.visited); w.visited == nil {
+	clear(w.visited)
+	if w.visited == nil {
 		w.visited = map[uint64]bool{}
 	}
 	s.nestedPages.visit(nextLink.link)
@@ -74,12 +77,12 @@ func (s *stream) awaitNestedPages(row []byte, at int64, nextLink *nestedNextLink
 }
 
 // visit records a link. It returns false if the link was followed before.
-func (w *nestedPages) visit(link Link) bool {
+func (p *nestedPages) visit(link Link) bool {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(link.Base + " " + link.Href))
 	n := h.Sum64()
-	known := w.visited[n]
-	w.visited[n] = true
+	known := p.visited[n]
+	p.visited[n] = true
 	return !known
 }
 
@@ -101,7 +104,8 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 	w.out.Reset()
 	if err := w.child.Feed("", piece, last, &w.out); err != nil {
 		e := *err.(*PageError)
-		e.Tag, e.Row = tag, int64(s.page.Rows)
+		e.Tag = tag
+		e.Row = int64(s.page.Rows)
 		return &e
 	}
 	child := w.child
@@ -119,7 +123,8 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 		return nil
 	}
 	if next := w.out.Page.Next; next.Href != "" {
-		if w.emptyPages++; w.out.Page.Rows > 0 {
+		w.emptyPages++
+		if w.out.Page.Rows > 0 {
 			w.emptyPages = 0
 		}
 		end := &PageError{Row: int64(s.page.Rows), Tag: tag, Expected: "the end of an expanded feed"}
@@ -146,57 +151,57 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 }
 
 // newKeys starts the keys of another feed.
-func (w *nestedPages) newKeys() { w.keys = map[uint64]bool{} }
+func (p *nestedPages) newKeys() { p.keys = map[uint64]bool{} }
 
 // addKey records the encoded key of a row, nil if it is not known. It returns false if a row before has the same key.
-func (w *nestedPages) addKey(key []byte) bool {
+func (p *nestedPages) addKey(key []byte) bool {
 	if key == nil {
 		return true
 	}
-	w.keyBuffer = key
+	p.keyBuffer = key
 	h := fnv.New64a()
 	_, _ = h.Write(key)
-	size := len(w.keys)
-	w.keys[h.Sum64()] = true
-	return len(w.keys) > size
+	size := len(p.keys)
+	p.keys[h.Sum64()] = true
+	return len(p.keys) > size
 }
 
 // checkType reports a row of a nested page whose type cannot be in the feed.
-func (w *nestedPages) checkType(schema *RowSchema, name []byte) {
-	if schema.acceptsType(name) || w.problem != nil {
+func (p *nestedPages) checkType(schema *RowSchema, name []byte) {
+	if schema.acceptsType(name) || p.problem != nil {
 		return
 	}
-	w.report("rows of "+w.nextLink.property+" of type "+schema.Name, "type "+quoted(name))
+	p.report("rows of "+p.nextLink.property+" of type "+schema.Name, "type "+quoted(name))
 }
 
 // reportKey reports a row of a nested page whose key the feed already has: the service repeats rows, so others may be
 // missing.
-func (w *nestedPages) reportKey(schema *RowSchema, value func(column int) []byte) {
-	if w.problem != nil {
+func (p *nestedPages) reportKey(schema *RowSchema, value func(column int) []byte) {
+	if p.problem != nil {
 		return
 	}
 	var parts []string
 	for _, i := range schema.Keys {
 		parts = append(parts, schema.Columns[i].Name+"="+quoted(value(i)))
 	}
-	w.report("each key once in "+w.nextLink.property, strings.Join(parts, ",")+" again")
+	p.report("each key once in "+p.nextLink.property, strings.Join(parts, ",")+" again")
 }
 
-func (w *nestedPages) report(expected, found string) {
-	w.problem = &PageError{Expected: expected, Found: found + " behind the link " + strconv.Quote(w.link.Href),
-		Hint: "leave " + w.nextLink.property + " out of expand, or read its entity set by itself"}
+func (p *nestedPages) report(expected, found string) {
+	p.problem = &PageError{Expected: expected, Found: found + " behind the link " + strconv.Quote(p.link.Href),
+		Hint: "leave " + p.nextLink.property + " out of expand, or read its entity set by itself"}
 }
 
 // splice removes the next link and inserts the collected rows.
-func (w *nestedPages) splice(collected []byte) {
-	nextLink := w.nextLink
-	link := w.row[nextLink.linkAt.start:nextLink.linkAt.end]
+func (p *nestedPages) splice(collected []byte) {
+	nextLink := p.nextLink
+	link := p.row[nextLink.linkAt.start:nextLink.linkAt.end]
 	for i := range link {
 		link[i] = ' '
 	}
 	copy(link, nextLink.emptyLink)
 	if len(collected) > 0 {
-		w.row = padded(slices.Concat(w.row[:nextLink.rowsAt], []byte(nextLink.separator), collected,
-			w.row[nextLink.rowsAt:]))
+		p.row = padded(slices.Concat(p.row[:nextLink.rowsAt], []byte(nextLink.separator), collected,
+			p.row[nextLink.rowsAt:]))
 	}
 }

@@ -39,13 +39,16 @@ type decimal struct {
 const maxExponent = 400 // Edm.Decimal has 29 digits, SAP's 37
 
 func (d *decimal) parse(text []byte) bool {
-	d.negative, d.digits, d.exponent = false, d.digits[:0], 0
+	d.negative = false
+	d.digits = d.digits[:0]
+	d.exponent = 0
 	i := 0
 	if i < len(text) && (text[i] == '-' || text[i] == '+') {
 		d.negative = text[i] == '-'
 		i++
 	}
-	some, point := false, false
+	some := false
+	point := false
 	for ; i < len(text); i++ {
 		switch c := text[i]; {
 		case '0' <= c && c <= '9':
@@ -129,7 +132,7 @@ func compareHalf(digits []byte, places int) (zero bool, half int) {
 func roundsAway(rounding edm.Rounding, half int, odd, negative bool) bool {
 	switch rounding {
 	case edm.RoundHalfEven:
-		return half > 0 || half == 0 && odd
+		return half > 0 || (half == 0 && odd)
 	case edm.RoundHalfUp:
 		return half >= 0
 	case edm.RoundHalfDown:

@@ -25,8 +25,14 @@ type Output struct {
 
 // Reset empties the output for the next call and keeps its memory.
 func (o *Output) Reset() {
-	o.Rows, o.Data, o.RowErrors, o.Tombstones = o.Rows[:0], o.Data[:0], o.RowErrors[:0], o.Tombstones[:0]
-	o.Tracked, o.NestedPages, o.Skipped, o.Page = o.Tracked[:0], o.NestedPages[:0], o.Skipped[:0], Page{}
+	o.Rows = o.Rows[:0]
+	o.Data = o.Data[:0]
+	o.RowErrors = o.RowErrors[:0]
+	o.Tombstones = o.Tombstones[:0]
+	o.Tracked = o.Tracked[:0]
+	o.NestedPages = o.NestedPages[:0]
+	o.Skipped = o.Skipped[:0]
+	o.Page = Page{}
 }
 
 // Span is a part of [Output.Data]. It includes the union branch of an optional column.
@@ -57,7 +63,8 @@ type NestedPageRequest struct {
 // Page is the metadata of a page.
 type Page struct {
 	// Next and Delta are links; an empty Href means no link.
-	Next, Delta Link
+	Next  Link
+	Delta Link
 	// Count is the inline count, -1 if the page has none.
 	Count int64
 	// Rows counts rows, tombstones and failed rows so far.

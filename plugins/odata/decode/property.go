@@ -16,13 +16,17 @@ type property struct {
 	column *Column // nil for a property that is no column
 	name   []byte  // in the table
 	// lastPrefix and lastNull are the texts that differed from Prefix and Null the last time.
-	lastPrefix, lastNull []byte
+	lastPrefix []byte
+	lastNull   []byte
 }
 
 func propertyOf(p *kernel.Property) *property { return (*property)(unsafe.Pointer(p)) }
 
 func (p *property) reset(kind int) {
-	p.Kind, p.Prefix, p.Null, p.Suffix = kind, kernel.NoPattern, kernel.NoPattern, kernel.NoPattern
+	p.Kind = kind
+	p.Prefix = kernel.NoPattern
+	p.Null = kernel.NoPattern
+	p.Suffix = kernel.NoPattern
 	p.Empty = 0
 }
 
@@ -40,7 +44,8 @@ func (p *property) configure(markup int) (kind int) {
 		return kernel.JSONString + markup
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
 		least, most, _ := column.Type.Bounds()
-		p.Low, p.High = int(least), int(most)
+		p.Low = int(least)
+		p.High = int(most)
 		return kernel.Integer
 	case edm.Time:
 		return kernel.TimeOfDay
@@ -52,7 +57,8 @@ func (p *property) configure(markup int) (kind int) {
 		return kernel.Boolean
 	case edm.DateTime, edm.DateTimeOffset:
 		if column.Mapping == DefaultMapping && column.Zone == nil {
-			p.Low, p.High = datetime.FirstMs, datetime.LastMs
+			p.Low = datetime.FirstMs
+			p.High = datetime.LastMs
 			return kernel.DateTime
 		}
 	case edm.Guid:
@@ -81,7 +87,8 @@ func (p *property) decimal() (kind int) {
 		}
 		return kernel.Integer
 	case column.Scale >= 0 && column.Scale <= 18:
-		p.Scale, p.Limit = column.Scale, limit
+		p.Scale = column.Scale
+		p.Limit = limit
 		return kernel.Decimal
 	}
 	return kernel.Slow

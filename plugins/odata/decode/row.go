@@ -31,7 +31,8 @@ func appendRow(out *Output, schema *RowSchema, rowIndex uint32, start int, colum
 // appendKey returns the key: in place if its columns are contiguous, else as a copy.
 func appendKey(out *Output, schema *RowSchema, columns []textRange) (wit.ValueSlice, *conversionError) {
 	first := columns[schema.Keys[0]].start
-	end, inPlace := first, len(schema.KeyTail) == 0
+	end := first
+	inPlace := len(schema.KeyTail) == 0
 	for _, i := range schema.Keys {
 		column := columns[i]
 		if schema.Columns[i].Optional {

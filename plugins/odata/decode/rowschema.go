@@ -55,9 +55,10 @@ type Column struct {
 	// null.
 	Inline bool
 	// Precision is the number of digits allowed in a Decimal. Zero means any. Scale is the scale of the schema.
-	Precision, Scale int
-	Rounding         edm.Rounding
-	Zone             *zone.Zone // of an Edm.DateTime (`datetime.zone`); nil means UTC
+	Precision int
+	Scale     int
+	Rounding  edm.Rounding
+	Zone      *zone.Zone // of an Edm.DateTime (`datetime.zone`); nil means UTC
 	// Nested describes the struct of the column or of its items. Its keys identify the items of an expanded collection.
 	Nested *RowSchema
 	// Target is the FC_TargetPath of the metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`). In Atom, a value that is
@@ -88,8 +89,10 @@ type RowSchema struct {
 	// null there makes the row fail.
 	Keys []int
 	// KeyTail is appended to each key: encoded fields with the same value in every row (`key.extra`).
-	KeyTail                []byte
-	KeySchema, ValueSchema uint32 // schema IDs of the decoded rows
+	KeyTail []byte
+	// schema IDs of the decoded rows
+	KeySchema   uint32
+	ValueSchema uint32
 	// Tracked are the columns whose encoded values [Output.Tracked] locates in each row (change modes, counters,
 	// cursors).
 	Tracked []int
@@ -104,13 +107,14 @@ type RowSchema struct {
 }
 
 // Init builds the lookup tables. It returns an error for metadata that no rows can have.
-func (l *RowSchema) Init() error {
-	l.names, l.ignored = make(map[string]int, len(l.Columns)), make(map[string]bool, len(l.Ignored))
-	for _, name := range l.Ignored {
-		l.ignored[name] = true
+func (r *RowSchema) Init() error {
+	r.names = make(map[string]int, len(r.Columns))
+	r.ignored = make(map[string]bool, len(r.Ignored))
+	for _, name := range r.Ignored {
+		r.ignored[name] = true
 	}
-	for i := range l.Columns {
-		column := &l.Columns[i]
+	for i := range r.Columns {
+		column := &r.Columns[i]
 		column.inner, column.steps = column.Name+"/", targetSteps(column.Target)
 		if column.Nested != nil {
 			if err := column.Nested.Init(); err != nil {
@@ -120,27 +124,27 @@ func (l *RowSchema) Init() error {
 		if column.Kind == Synthetic {
 			continue
 		}
-		if _, duplicate := l.names[column.Name]; duplicate {
-			return errors.New("row schema " + l.Name + ": duplicate column " + column.Name)
+		if _, ok := r.names[column.Name]; ok {
+			return errors.New("row schema " + r.Name + ": duplicate column " + column.Name)
 		}
-		l.names[column.Name] = i
+		r.names[column.Name] = i
 	}
-	for _, i := range l.Keys {
-		if l.Columns[i].Kind != Primitive {
-			return errors.New("row schema " + l.Name + ": key column " + l.Columns[i].Name + " is not primitive")
+	for _, i := range r.Keys {
+		if r.Columns[i].Kind != Primitive {
+			return errors.New("row schema " + r.Name + ": key column " + r.Columns[i].Name + " is not primitive")
 		}
 	}
 	return nil
 }
 
 // keyIsInPlace reports whether the key is a contiguous part of the value, and no column is tracked.
-func (l *RowSchema) keyIsInPlace() bool {
-	for n, i := range l.Keys {
-		if i != l.Keys[0]+n || l.Columns[i].Optional {
+func (r *RowSchema) keyIsInPlace() bool {
+	for n, i := range r.Keys {
+		if i != r.Keys[0]+n || r.Columns[i].Optional {
 			return false
 		}
 	}
-	return len(l.Keys) > 0 && len(l.KeyTail) == 0 && len(l.Tracked) == 0
+	return len(r.Keys) > 0 && len(r.KeyTail) == 0 && len(r.Tracked) == 0
 }
 
 func (c *Column) isNavigation() bool { return c.Kind == NavigationToOne || c.Kind == NavigationToMany }
@@ -150,9 +154,9 @@ func (c *Column) isNull(encoded []byte) bool { return c.Optional && encoded[0] =
 
 // acceptsType reports whether the type that a row names may be in the collection. Namespaces are not compared, since a
 // service may write an alias. An empty name means that the row does not name its type.
-func (l *RowSchema) acceptsType(name []byte) bool {
+func (r *RowSchema) acceptsType(name []byte) bool {
 	name = name[bytes.LastIndexByte(name, '.')+1:]
-	return len(name) == 0 || len(l.Types) == 0 || slices.Contains(l.Types, string(name))
+	return len(name) == 0 || len(r.Types) == 0 || slices.Contains(r.Types, string(name))
 }
 
 // syndication maps the target names of the metadata to Atom elements.

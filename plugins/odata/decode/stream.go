@@ -84,20 +84,30 @@ const (
 )
 
 func (s *stream) init(f format, l *RowSchema, markup int) {
-	s.format, s.page, s.unknown = f, Page{Count: -1}, map[string]bool{}
+	s.format = f
+	s.page = Page{Count: -1}
+	s.unknown = map[string]bool{}
 	s.allocate = func(size int) []byte { return make([]byte, 0, size) }
 	s.setSchema(l, markup)
 }
 
 func (s *stream) setSchema(l *RowSchema, markup int) {
-	s.schema, s.root = l, newStructure(s, l, "", markup)
+	s.root = newStructure(s, l, "", markup)
+	s.schema = l
 	s.format.prepareStructure(s.root)
 }
 
 func (s *stream) reset() {
-	s.buf, s.pos, s.base, s.minTail = s.buf[:0], 0, 0, 0
-	s.ended, s.failed, s.inRow, s.skipNextRow = false, false, false, false
-	s.page, s.serviceText = Page{Count: -1}, serviceText{}
+	s.buf = s.buf[:0]
+	s.pos = 0
+	s.base = 0
+	s.minTail = 0
+	s.ended = false
+	s.failed = false
+	s.inRow = false
+	s.skipNextRow = false
+	s.page = Page{Count: -1}
+	s.serviceText = serviceText{}
 	s.nestedPages.waiting = false
 	s.nestedPages.keys = nil
 	s.collected = s.collected[:0]
@@ -154,7 +164,8 @@ func (s *stream) skipRow(text []byte, pageOffset int64, out *Output) bool {
 	if !s.skipNextRow || s.collector != nil {
 		return false
 	}
-	s.skipNextRow, s.nestedPages.waiting = false, false
+	s.skipNextRow = false
+	s.nestedPages.waiting = false
 	out.Skipped = append(out.Skipped, s.page.Rows)
 	s.addRowError(text, pageOffset, &conversionError{expected: "a row that can be decoded",
 		found: "a row that makes the plugin fail"}, out)
@@ -187,7 +198,10 @@ func (s *stream) addRow(text []byte, pageOffset int64, link *nestedNextLink, pro
 }
 
 // setText sets the text that the structures decode, and their output.
-func (s *stream) setText(text []byte, out *Output) { s.text, s.out = text, out }
+func (s *stream) setText(text []byte, out *Output) {
+	s.text = text
+	s.out = out
+}
 
 // padded returns a text with zero bytes after it, which stop package kernel.
 func padded(text []byte) []byte {
@@ -203,7 +217,9 @@ func (s *stream) errorHere(expected, found string) *PageError {
 func (s *stream) append(piece []byte) {
 	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
 		n := copy(s.buf, s.buf[s.pos:])
-		s.buf, s.base, s.pos = s.buf[:n], s.base+int64(s.pos), 0
+		s.buf = s.buf[:n]
+		s.base = s.base + int64(s.pos)
+		s.pos = 0
 	}
 	if need := len(s.buf) + len(piece) + kernel.Padding; need > cap(s.buf) {
 		more := need / 8 // mostly what a piece leaves unread is the beginning of a row

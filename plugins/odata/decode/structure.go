@@ -25,14 +25,16 @@ type structure struct {
 	path string
 	// properties belong to the columns. head precedes the first one; end is the end of the struct.
 	properties []property
-	head, end  property
+	head       property
+	end        property
 	// at is the pseudo property for the value at P of Target. Its Prefix is empty and matches everywhere.
 	at property
 	propertyTable
 
-	spans             []textRange
-	stamps, optionals []uint64
-	inner             []*structure // by column
+	spans     []textRange
+	stamps    []uint64
+	optionals []uint64
+	inner     []*structure // by column
 	result
 	entryState
 }
@@ -74,37 +76,47 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 		stamps:    make([]uint64, n+1),
 		optionals: make([]uint64, n+1), inner: make([]*structure, n)}
 	s.Init()
-	s.Markup, s.Head, s.End, s.Struct.Columns, s.ValueEnd = markup, &s.head.Property, &s.end.Property, n, -1
+	s.Markup = markup
+	s.Head = &s.head.Property
+	s.End = &s.end.Property
+	s.Struct.Columns = n
+	s.ValueEnd = -1
 	s.rehash(4 * n)
 	s.end.reset(kernel.End)
 	last := &s.head
 	for i := range schema.Columns {
 		p := &s.properties[i]
-		p.Column, p.column, p.Width = i, &schema.Columns[i], 1
+		p.Column = i
+		p.column = &schema.Columns[i]
+		p.Width = 1
 		p.reset(p.configure(markup))
 		// The others may have a value outside of the properties, which Go looks for.
 		if markup == 0 || len(p.column.steps) == 0 || p.column.Kind == Synthetic {
 			s.optionals[i] = uint64(p.Optional)
 		}
 		if p.column.Kind != Synthetic {
-			last.Next, last = &p.Property, p
+			last.Next = &p.Property
+			last = p
 		}
 	}
 	if last == &s.head { // the end must not follow the head: see package kernel
 		none := &property{}
 		none.reset(kernel.Skip)
-		last.Next, last = &none.Property, none
+		last.Next = &none.Property
+		last = none
 	}
 	last.Next = &s.end.Property
 	s.end.Next = &s.end.Property
 	if len(schema.Keys) > 0 {
-		s.KeyFirst, s.KeyLast = 16*schema.Keys[0], 16*schema.Keys[len(schema.Keys)-1]+8
+		s.KeyFirst = 16 * schema.Keys[0]
+		s.KeyLast = 16*schema.Keys[len(schema.Keys)-1] + 8
 	}
 	if schema.ValueColumns < n {
 		s.ValueEnd = 16 * schema.ValueColumns
 	}
-	s.Spans, s.Stamps, s.Optionals = unsafe.Pointer(&s.spans[0]), unsafe.Pointer(&s.stamps[0]),
-		unsafe.Pointer(&s.optionals[0])
+	s.Spans = unsafe.Pointer(&s.spans[0])
+	s.Stamps = unsafe.Pointer(&s.stamps[0])
+	s.Optionals = unsafe.Pointer(&s.optionals[0])
 	return s
 }
 
@@ -113,7 +125,8 @@ func (s *structure) structureIn(column int) *structure {
 	if s.inner[column] == nil {
 		c := &s.schema.Columns[column]
 		s.inner[column] = newStructure(s.stream, c.Nested, c.path(s.path), s.Markup)
-		s.inner[column].column, s.inner[column].prefixes = c, s.prefixes
+		s.inner[column].column = c
+		s.inner[column].prefixes = s.prefixes
 		s.stream.format.prepareStructure(s.inner[column])
 	}
 	return s.inner[column]
@@ -125,7 +138,8 @@ func (s *structure) rehash(n int) {
 		size *= 2
 	}
 	s.table = make([]*property, size)
-	s.Table, s.Mask = unsafe.Pointer(&s.table[0]), uint64(size-1)
+	s.Table = unsafe.Pointer(&s.table[0])
+	s.Mask = uint64(size - 1)
 	for _, p := range s.names {
 		s.insert(p)
 	}
@@ -180,16 +194,24 @@ func (s *structure) expect(p *property) {
 
 // advance continues at pos, after the property.
 func (s *structure) advance(p *property, pos int) {
-	s.P, s.Before, s.Property = pos, &p.Property, p.Next
+	s.P = pos
+	s.Before = &p.Property
+	s.Property = p.Next
 }
 
 // begin starts a struct whose text is at pos and whose output starts at o.
 func (s *structure) begin(pos, o int) {
 	s.In = unsafe.Pointer(unsafe.SliceData(s.stream.text))
 	s.reserve(pos, o)
-	s.P, s.O, s.Expected, s.OutOfOrder = pos, o, 0, 0
-	s.RowText, s.RowOutput, s.RowCount = pos, o, 0
-	s.Before, s.Property = &s.head.Property, s.head.Next
+	s.P = pos
+	s.O = o
+	s.Expected = 0
+	s.OutOfOrder = 0
+	s.RowText = pos
+	s.RowOutput = o
+	s.RowCount = 0
+	s.Before = &s.head.Property
+	s.Property = s.head.Next
 	s.First = math.MaxUint64
 	s.Elements = 0 // it may be an offset in another text
 	s.Stamp++
@@ -200,7 +222,8 @@ func (s *structure) begin(pos, o int) {
 // repeat lets package kernel read several structs in a row.
 func (s *structure) repeat() {
 	const several = 64
-	s.Struct.Rows, s.MaxRows = nil, several
+	s.Struct.Rows = nil
+	s.MaxRows = several
 	s.Slack = cap(s.stream.out.Data) - s.maxOutput(0)
 	s.Room = cap(s.stream.out.Data) - len(s.properties) - 2*kernel.Padding
 }
@@ -225,11 +248,13 @@ func (s *structure) repeatRows(pos int) {
 
 // commitRows adds the rows that package kernel finished.
 func (s *structure) commitRows() {
-	out, n := s.stream.out, s.RowCount
+	out := s.stream.out
+	n := s.RowCount
 	if n == 0 {
 		return
 	}
-	out.Rows, out.Data = out.Rows[:len(out.Rows)+n], out.Data[:s.RowOutput]
+	out.Rows = out.Rows[:len(out.Rows)+n]
+	out.Data = out.Data[:s.RowOutput]
 	s.stream.page.Rows += uint32(n)
 }
 
@@ -256,7 +281,8 @@ func (s *stream) grow(o, n int) {
 func (s *structure) fail(column int, problem *conversionError) {
 	s.MaxRows = 0
 	if s.problem == nil || column < s.problemColumn {
-		s.problem, s.problemColumn = problem, column
+		s.problem = problem
+		s.problemColumn = column
 	}
 }
 
@@ -287,7 +313,9 @@ func (s *structure) endStruct(p *property, pos, end int, inner result) {
 		end = s.O
 	}
 	if inner.link != nil && (s.link == nil || column < s.linkColumn) {
-		s.link, s.linkColumn, s.MaxRows = inner.link, column, 0
+		s.link = inner.link
+		s.linkColumn = column
+		s.MaxRows = 0
 	}
 	s.reserve(pos, end)
 	s.EndColumn(column, pos, end)

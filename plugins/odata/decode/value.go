@@ -12,8 +12,9 @@ import (
 
 // values encodes single values and reuses its buffers.
 type values struct {
-	decimal        decimal
-	binary, base64 []byte
+	decimal decimal
+	binary  []byte
+	base64  []byte
 }
 
 // AppendText appends a value of a primitive column, union branch included, from its text in Atom: for values from
@@ -32,8 +33,8 @@ func AppendText(dst []byte, schema *RowSchema, column *Column, text []byte) ([]b
 
 // appendColumn appends the value of a primitive column, union branch included. source is its text for messages, as the
 // service wrote it.
-func (v *values) appendColumn(dst []byte, schema *RowSchema, column *Column, text, source []byte) ([]byte,
-	*conversionError) {
+func (v *values) appendColumn(dst []byte, schema *RowSchema, column *Column,
+	text, source []byte) ([]byte, *conversionError) {
 	if len(text) == 0 && column.emptyIsNull() {
 		return appendNull(dst, column, true)
 	}

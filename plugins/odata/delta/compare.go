@@ -16,9 +16,9 @@ const maxHiddenBytes = 32 << 10
 // KeysUse returns what the host does with the keys of the page that follows an offset. It remembers the keys of a first
 // load. If the load's links count rows, all keys are read once more and compared, so that the rows need not be
 // delivered again.
-func (f Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
+func (s Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
 	current, err := readPhase(offset)
-	if err != nil || f.ODP != nil || !f.Paging.CanUseKeyset() {
+	if err != nil || s.ODP != nil || !s.Paging.CanUseKeyset() {
 		return wit.KeysUse{Ignored: wit.Set}
 	}
 	switch current := current.(type) {
@@ -29,7 +29,7 @@ func (f Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
 			return wit.KeysUse{Remembered: wit.Set}
 		}
 	case *readingSnapshot:
-		if keys, err := f.KeysOnly(); err == nil && !current.onDemand && !current.started {
+		if keys, err := s.KeysOnly(); err == nil && !current.onDemand && !current.started {
 			next := &comparing{readingSnapshot{common: current.common, link: current.link,
 				position: keys.Paging.First(int64(current.snapshot)).Fields()}}
 			next.snapshot = 0
@@ -42,7 +42,7 @@ func (f Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
 
 // Compared returns the offset after a comparison that has found all keys of the load: unknown are keys of rows that
 // were hidden from the load. It returns nil if the order of the keys does not prove that there are no others.
-func (f Set) Compared(offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetEntry {
+func (s Set) Compared(offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetEntry {
 	phase, err := readPhase(offset)
 	current, ok := phase.(*comparing)
 	if err != nil || !ok {
@@ -62,7 +62,7 @@ func (f Set) Compared(offset []wit.OffsetEntry, unknown [][]byte) *[]wit.OffsetE
 		return nil
 	}
 	_, endedAt := end.Done()
-	fields := writePhase(f.afterHidden(hidden, endedAt))
+	fields := writePhase(s.afterHidden(hidden, endedAt))
 	return &fields
 }
 
@@ -74,13 +74,13 @@ func (r *readingHidden) nextKey() (key []byte, others string) {
 }
 
 // afterHidden returns the phase that reads the next hidden row, or the changes after the last one.
-func (f Set) afterHidden(hidden *readingHidden, now int64) phase {
+func (s Set) afterHidden(hidden *readingHidden, now int64) phase {
 	if hidden.keys != "" {
 		return hidden
 	}
 	changes := &readingChanges{common: hidden.common, url: hidden.link}
 	changes.verdict = paging.ProvenByKey
-	f.logLoaded(&changes.common, hidden.rowsRead, now)
+	s.logLoaded(&changes.common, hidden.rowsRead, now)
 	changes.startedAt = int(now)
 	return changes
 }

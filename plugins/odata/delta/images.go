@@ -49,7 +49,7 @@ func (pg *Page) exempt() func(row int) bool {
 	}
 	return func(row int) bool {
 		is := pg.imageOf(pg.tracked(row))
-		return is == imageDeleted || is == imageBefore && pg.Feed.Tracking.DropBefore
+		return is == imageDeleted || (is == imageBefore && pg.Feed.Tracking.DropBefore)
 	}
 }
 
@@ -67,8 +67,8 @@ func (pg *Page) imageOf(tracked []decode.Span) image {
 func (pg *Page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
 
 // stripBranch returns a column's value without the branch of an optional.
-func (f Set) stripBranch(column int, b []byte) (value []byte, null bool) {
-	if !f.RowSchema.Columns[column].Optional {
+func (s Set) stripBranch(column int, b []byte) (value []byte, null bool) {
+	if !s.RowSchema.Columns[column].Optional {
 		return b, false
 	}
 	if len(b) == 0 || b[0] == 0 {
@@ -77,8 +77,8 @@ func (f Set) stripBranch(column int, b []byte) (value []byte, null bool) {
 	return b[1:], false
 }
 
-func (f Set) textOf(column int, b []byte) (string, bool) {
-	b, null := f.stripBranch(column, b)
+func (s Set) textOf(column int, b []byte) (string, bool) {
+	b, null := s.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	if null || size <= 0 || int(n) != len(b)-size {
 		return "", false
@@ -86,9 +86,9 @@ func (f Set) textOf(column int, b []byte) (string, bool) {
 	return string(b[size:]), true
 }
 
-func (f Set) negative(column int, b []byte) bool {
-	schemaColumn := &f.RowSchema.Columns[column]
-	b, null := f.stripBranch(column, b)
+func (s Set) negative(column int, b []byte) bool {
+	schemaColumn := &s.RowSchema.Columns[column]
+	b, null := s.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	switch {
 	case null || len(b) == 0:
@@ -104,7 +104,8 @@ func (f Set) negative(column int, b []byte) bool {
 }
 
 func (pg *Page) addDeletedImage(row *wit.Row, tracked []decode.Span) {
-	rows, set := pg.rows, pg.set()
+	rows := pg.rows
+	set := pg.set()
 	deletedAt := pg.Response.ReceivedAt
 	if ms, ok := odataerror.Date(feedreader.HeaderValue(pg.headers, "Date")); ok {
 		deletedAt = ms
@@ -124,7 +125,8 @@ func (pg *Page) addDeletedImage(row *wit.Row, tracked []decode.Span) {
 
 // withDeletionTime sets the deletion time, which is the last column.
 func (pg *Page) withDeletionTime(row wit.Row, deletedAt int64) wit.Row {
-	f, v := pg.set(), row.Value
+	f := pg.set()
+	v := row.Value
 	if f.DeletedAtColumn != f.RowSchema.ValueColumns-1 ||
 		f.RowSchema.Columns[f.DeletedAtColumn].Kind != decode.Synthetic {
 		return row
@@ -132,18 +134,19 @@ func (pg *Page) withDeletionTime(row wit.Row, deletedAt int64) wit.Row {
 	start := len(pg.Out.Data)
 	pg.Out.Data = append(pg.Out.Data, pg.Out.Data[v.Start:v.Start+v.Size-1]...)
 	pg.Out.Data = connectdata.AppendNumber(append(pg.Out.Data, 2), deletedAt)
-	row.Value.Start, row.Value.Size = uint32(start), uint32(len(pg.Out.Data)-start)
+	row.Value.Start = uint32(start)
+	row.Value.Size = uint32(len(pg.Out.Data) - start)
 	return row
 }
 
 // changeOf returns the change of an entity that is not deleted. tracked is nil if the service does not send a change
 // mode.
 func (pg *Page) changeOf(tracked []decode.Span) feedreader.Change {
-	_, changes := pg.phase.(*readingChanges)
+	_, ok := pg.phase.(*readingChanges)
 	switch {
 	case pg.deadLetter:
 		return feedreader.ChangeUnknown
-	case !changes:
+	case !ok:
 		return feedreader.ChangeRead
 	case tracked == nil:
 		return feedreader.ChangeChanged

@@ -12,7 +12,7 @@ import (
 )
 
 // Next returns the request for the phase in an offset. now is in milliseconds since 1970.
-func (f Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (wit.NextAction, error) {
+func (s Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (wit.NextAction, error) {
 	current, err := readPhase(offset)
 	if err != nil {
 		return wit.NextAction{}, err
@@ -22,21 +22,21 @@ func (f Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 	case reason.Snapshot != nil && !waits:
 		return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 	case reason.Snapshot != nil:
-		current = f.snapshotOnDemand(waiting, *reason.Snapshot, now)
-	case waits && f.CheckProof(waiting.verdict == paging.Unproven) != nil:
-		return wit.NextAction{}, f.CheckProof(true)
+		current = s.snapshotOnDemand(waiting, *reason.Snapshot, now)
+	case waits && s.CheckProof(waiting.verdict == paging.Unproven) != nil:
+		return wit.NextAction{}, s.CheckProof(true)
 	case waits:
-		current, err = f.pollChanges(waiting, reason, now)
+		current, err = s.pollChanges(waiting, reason, now)
 	case current == nil:
-		current = f.first(common{startedAt: int(now)})
+		current = s.first(common{startedAt: int(now)})
 	default:
-		current = f.resume(current, reason, now)
+		current = s.resume(current, reason, now)
 	}
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	f.restoreLinks(current)
-	fetch, err := f.fetch(current)
+	s.restoreLinks(current)
+	fetch, err := s.fetch(current)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
@@ -46,75 +46,76 @@ func (f Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 }
 
 // snapshotOnDemand reads the set in addition to the changes, which continue from the same link afterwards.
-func (f Set) snapshotOnDemand(waiting *idle, ident string, now int64) phase {
+func (s Set) snapshotOnDemand(waiting *idle, ident string, now int64) phase {
 	number, err := strconv.Atoi(ident)
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
 	c := common{startedAt: int(now), rewriteSettings: waiting.rewriteSettings, snapshot: number,
 		verdict: waiting.verdict}
-	return &readingSnapshot{common: c, link: waiting.link, onDemand: true, position: f.Paging.First(now).Fields()}
+	return &readingSnapshot{common: c, link: waiting.link, onDemand: true, position: s.Paging.First(now).Fields()}
 }
 
-func (f Set) pollChanges(waiting *idle, reason wit.PollReason, now int64) (phase, error) {
-	next := &readingChanges{common: waiting.common, url: waiting.link, unnotified: f.PolledOnNotification() &&
+func (s Set) pollChanges(waiting *idle, reason wit.PollReason, now int64) (phase, error) {
+	next := &readingChanges{common: waiting.common, url: waiting.link, unnotified: s.PolledOnNotification() &&
 		reason.Poll != nil}
-	if next.startedAt = int(now); reason.Start == nil {
+	next.startedAt = int(now)
+	if reason.Start == nil {
 		return next, nil
 	}
 	next.lostTokens = 0
-	f.LogStart("nothing but changes", "read up to ", int64(waiting.at), "and its delta link continues from there")
-	return next, f.rewrite(next)
+	s.LogStart("nothing but changes", "read up to ", int64(waiting.at), "and its delta link continues from there")
+	return next, s.rewrite(next)
 }
 
 // resume continues a phase. After a restart of the connector, changes follow without waiting for the next poll.
-func (f Set) resume(current phase, reason wit.PollReason, now int64) phase {
+func (s Set) resume(current phase, reason wit.PollReason, now int64) phase {
 	c := current.shared()
 	c.resumed = c.resumed || reason.Start != nil
 	switch current := current.(type) {
 	case *subscribing:
 		if current.step == stepExtract && reason.More == nil {
-			current.step, current.url = stepAwaitExtraction, f.FunctionURL(f.ODP.Subscribed)
+			current.url = s.FunctionURL(s.ODP.Subscribed)
+			current.step = stepAwaitExtraction
 		}
 	case *readingSnapshot:
-		if f.ODP == nil && !current.onDemand && !current.started {
-			sdk.Log(wit.LevelWarn, f.Label()+": the load's next links count rows, or may do so: rows "+
+		if s.ODP == nil && !current.onDemand && !current.started {
+			sdk.Log(wit.LevelWarn, s.Label()+": the load's next links count rows, or may do so: rows "+
 				"deleted in the meantime may have hidden others, so the set is read again by key, and its rows are "+
 				"delivered again, with the header "+feedreader.HeaderSnapshot+"; a "+
-				f.Setting("page.size")+" of at least all rows avoids it")
+				s.Setting("page.size")+" of at least all rows avoids it")
 		}
 	case *readingChanges:
-		current.retriedAfter202, current.retriedAfterLostPage = current.retriedAfter202 && reason.Start == nil,
-			current.retriedAfterLostPage &&
-				reason.Start == nil
+		current.retriedAfter202 = current.retriedAfter202 && reason.Start == nil
+		current.retriedAfterLostPage = current.retriedAfterLostPage && reason.Start == nil
 	case *legacyLoad:
 		link := current.url
 		switch {
 		case current.deltaLink != "":
 			link = current.deltaLink
 		case current.token != "":
-			link = f.tokenURL(current.token)
+			link = s.tokenURL(current.token)
 		}
-		sdk.Log(wit.LevelWarn, f.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
+		sdk.Log(wit.LevelWarn, s.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
 			"are delivered again")
 		return &readingSnapshot{common: current.common, link: link, onDemand: current.deltaLink != "",
-			position: f.Paging.First(now).Fields()}
+			position: s.Paging.First(now).Fields()}
 	}
 	return current
 }
 
 // restoreLinks restores the options of links that earlier versions stored unchanged.
-func (f Set) restoreLinks(at phase) {
+func (s Set) restoreLinks(at phase) {
 	for _, i := range at.fields() {
 		if i.Name == "url" || i.Name == "link" {
-			*i.Text, _ = f.Paging.RestoreOptions(*i.Text, f.Paging.UnorderedURL(false))
+			*i.Text, _ = s.Paging.RestoreOptions(*i.Text, s.Paging.UnorderedURL(false))
 		}
 	}
 }
 
-func (f Set) fetch(current phase) (fetch *wit.Fetch, err error) {
-	timeout := wit.Ptr(uint32(f.Tracking.FirstByteTimeout))
-	fetch = &wit.Fetch{Request: f.Request("", current.target())}
+func (s Set) fetch(current phase) (fetch *wit.Fetch, err error) {
+	timeout := wit.Ptr(uint32(s.Tracking.FirstByteTimeout))
+	fetch = &wit.Fetch{Request: s.Request("", current.target())}
 	r := &fetch.Request
 	switch current := current.(type) {
 	case *loading:
@@ -123,12 +124,12 @@ func (f Set) fetch(current phase) (fetch *wit.Fetch, err error) {
 			r.FirstByteTimeoutMs = timeout
 		}
 	case *readingSnapshot:
-		*r, err = f.snapshotRequest(f.Feed, current)
+		*r, err = s.snapshotRequest(s.Feed, current)
 		r.FirstByteTimeoutMs = timeout // the service may sort all rows
 	case *comparing:
 		var keys *feedreader.Feed
-		if keys, err = f.KeysOnly(); err == nil {
-			*r, err = f.snapshotRequest(keys, &current.readingSnapshot)
+		if keys, err = s.KeysOnly(); err == nil {
+			*r, err = s.snapshotRequest(keys, &current.readingSnapshot)
 			r.FirstByteTimeoutMs = timeout
 		}
 	case *readingHidden:
@@ -137,26 +138,28 @@ func (f Set) fetch(current phase) (fetch *wit.Fetch, err error) {
 			return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 				Message: "offset: expected keys in Base64 in field hidden"}
 		}
-		*r = f.Request("", f.Paging.FilteredURL(f.Keys.FilterEqual([][]byte{key})))
+		*r = s.Request("", s.Paging.FilteredURL(s.Keys.FilterEqual([][]byte{key})))
 	case *readingChanges:
 		preferTracking(r)
 		fetch.Acknowledges = !current.continued
 	case *subscribing:
 		if current.step != stepExtract {
-			*r = f.jsonRequest(current.url)
+			*r = s.jsonRequest(current.url)
 			break
 		}
 		// The request starts a job in the service, so the offset is stored first (RATIONALE.md P13).
 		preferTracking(r)
-		r.FirstByteTimeoutMs, r.Repeatable, fetch.Acknowledges = timeout, false, true
+		r.FirstByteTimeoutMs = timeout
+		r.Repeatable = false
+		fetch.Acknowledges = true
 	default:
-		*r = f.jsonRequest(current.target())
+		*r = s.jsonRequest(current.target())
 	}
 	return fetch, err
 }
 
-func (f Set) jsonRequest(url string) wit.Request {
-	return service.Get("", f.Query.AppendTo(url), "application/json")
+func (s Set) jsonRequest(url string) wit.Request {
+	return service.Get("", s.Query.AppendTo(url), "application/json")
 }
 
 func preferTracking(r *wit.Request) {
@@ -168,22 +171,22 @@ func preferTracking(r *wit.Request) {
 }
 
 // rewrite applies the configured replacement to the stored link, once.
-func (f Set) rewrite(changes *readingChanges) error {
-	mark := f.rewriteSettings()
+func (s Set) rewrite(changes *readingChanges) error {
+	mark := s.rewriteSettings()
 	if mark == "" || changes.rewriteSettings == mark {
 		return nil
 	}
-	link, err := f.Tracking.Rewrite(changes.url)
+	link, err := s.Tracking.Rewrite(changes.url)
 	if err != nil {
-		return sdk.NewConfigError(f.Setting(sourceconfig.NameRegex), err.Error())
+		return sdk.NewConfigError(s.Setting(sourceconfig.NameRegex), err.Error())
 	}
 	changes.rewriteSettings = mark
 	if link != changes.url {
-		sdk.Log(wit.LevelWarn, f.Label()+": the stored delta link "+changes.url+" is rewritten by "+
-			f.Setting(sourceconfig.NameRegex)+" to "+link)
+		sdk.Log(wit.LevelWarn, s.Label()+": the stored delta link "+changes.url+" is rewritten by "+
+			s.Setting(sourceconfig.NameRegex)+" to "+link)
 		changes.url = link
 	} else {
-		sdk.Log(wit.LevelWarn, f.Label()+": "+f.Setting(sourceconfig.NameRegex)+
+		sdk.Log(wit.LevelWarn, s.Label()+": "+s.Setting(sourceconfig.NameRegex)+
 			" matches nothing of the stored delta link "+changes.url)
 	}
 	return nil

@@ -199,7 +199,8 @@ func (pg *Page) afterDeltaLinks(search *findingDeltaLink) (phase, time.Duration,
 }
 
 func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
-	set, now := pg.set(), int(pg.Response.ReceivedAt)
+	set := pg.set()
+	now := int(pg.Response.ReceivedAt)
 	expired := func(text string) error {
 		return &wit.Error{Kind: wit.ErrorGone, Message: pg.Label() + text + set.Setting(sourceconfig.NameLost) +
 			" = reload reads the whole set again"}
@@ -240,17 +241,18 @@ func (pg *Page) fromToken(search *findingDeltaLink) (phase, error) {
 // of the first load before others.
 func isPreferred(reason string, a, b deltaLinkRow) bool {
 	if reason == reasonLost {
-		return a.created < b.created || a.created == b.created && a.token < b.token
+		return a.created < b.created || (a.created == b.created && a.token < b.token)
 	}
 	if reason != reasonChanged && a.initialLoad != b.initialLoad {
 		return a.initialLoad
 	}
-	return a.created > b.created || a.created == b.created && a.token > b.token
+	return a.created > b.created || (a.created == b.created && a.token > b.token)
 }
 
 // isNewerToken compares two ODP tokens, D followed by a time. It returns false for other tokens.
 func isNewerToken(a, b string) bool {
-	a, b = strings.Trim(a, "'"), strings.Trim(b, "'")
+	a = strings.Trim(a, "'")
+	b = strings.Trim(b, "'")
 	timed := func(s string) bool {
 		return len(s) >= 15 && s[0] == 'D' && !slices.ContainsFunc([]byte(s[1:15]),
 			func(c byte) bool { return c < '0' || c > '9' })

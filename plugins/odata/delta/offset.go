@@ -16,16 +16,16 @@ func (*readingChanges) name() string   { return "changes" }
 func (*idle) name() string             { return "changes" }
 func (*findingDeltaLink) name() string { return "links" }
 func (*legacyLoad) name() string       { return "load" }
-func (p *subscribing) name() string    { return p.step }
+func (s *subscribing) name() string    { return s.step }
 
-func (p *subscribing) target() string      { return p.url }
-func (p *loading) target() string          { return p.url }
-func (p *readingSnapshot) target() string  { return p.link }
+func (s *subscribing) target() string      { return s.url }
+func (l *loading) target() string          { return l.url }
+func (r *readingSnapshot) target() string  { return r.link }
 func (r *readingHidden) target() string    { return r.link }
-func (p *readingChanges) target() string   { return p.url }
-func (p *idle) target() string             { return p.link }
-func (p *findingDeltaLink) target() string { return p.url }
-func (p *legacyLoad) target() string       { return p.url }
+func (r *readingChanges) target() string   { return r.url }
+func (i *idle) target() string             { return i.link }
+func (f *findingDeltaLink) target() string { return f.url }
+func (l *legacyLoad) target() string       { return l.url }
 
 func (c *common) fields() []paging.OffsetField {
 	return []paging.OffsetField{{Name: "began", Number: &c.startedAt, Min: 1},
@@ -35,25 +35,25 @@ func (c *common) fields() []paging.OffsetField {
 		{Name: "complete", Text: &c.verdict}}
 }
 
-func (p *subscribing) fields() []paging.OffsetField {
-	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
-		paging.OffsetField{Name: "again", Flag: &p.terminated})
+func (s *subscribing) fields() []paging.OffsetField {
+	return append(s.common.fields(), paging.OffsetField{Name: "url", Text: &s.url},
+		paging.OffsetField{Name: "again", Flag: &s.terminated})
 }
 
-func (p *loading) fields() []paging.OffsetField {
-	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url}, paging.OffsetField{Name: "inside",
-		Flag: &p.continued},
-		paging.OffsetField{Name: "applied", Flag: &p.applied}, paging.OffsetField{Name: "seen", Number: &p.rowsRead,
+func (l *loading) fields() []paging.OffsetField {
+	return append(l.common.fields(), paging.OffsetField{Name: "url", Text: &l.url}, paging.OffsetField{Name: "inside",
+		Flag: &l.continued},
+		paging.OffsetField{Name: "applied", Flag: &l.applied}, paging.OffsetField{Name: "seen", Number: &l.rowsRead,
 			Min: 1},
-		paging.OffsetField{Name: "counted", Flag: &p.linksCountRows},
-		paging.OffsetField{Name: "doubt", Text: &p.lastKey},
-		paging.OffsetField{Name: "followed", Loop: &p.followed})
+		paging.OffsetField{Name: "counted", Flag: &l.linksCountRows},
+		paging.OffsetField{Name: "doubt", Text: &l.lastKey},
+		paging.OffsetField{Name: "followed", Loop: &l.followed})
 }
 
-func (p *readingSnapshot) fields() []paging.OffsetField {
-	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.link}, paging.OffsetField{Name: "beside",
-		Flag: &p.onDemand},
-		paging.OffsetField{Name: "inside", Flag: &p.started})
+func (r *readingSnapshot) fields() []paging.OffsetField {
+	return append(r.common.fields(), paging.OffsetField{Name: "url", Text: &r.link}, paging.OffsetField{Name: "beside",
+		Flag: &r.onDemand},
+		paging.OffsetField{Name: "inside", Flag: &r.started})
 }
 
 func (r *readingHidden) fields() []paging.OffsetField {
@@ -61,36 +61,36 @@ func (r *readingHidden) fields() []paging.OffsetField {
 		paging.OffsetField{Name: "hidden", Text: &r.keys}, paging.OffsetField{Name: "seen", Number: &r.rowsRead, Min: 1})
 }
 
-func (p *readingChanges) fields() []paging.OffsetField {
-	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
-		paging.OffsetField{Name: "link", Text: &p.link},
-		paging.OffsetField{Name: "inside", Flag: &p.continued}, paging.OffsetField{Name: "seen", Number: &p.rowsRead,
+func (r *readingChanges) fields() []paging.OffsetField {
+	return append(r.common.fields(), paging.OffsetField{Name: "url", Text: &r.url},
+		paging.OffsetField{Name: "link", Text: &r.link},
+		paging.OffsetField{Name: "inside", Flag: &r.continued}, paging.OffsetField{Name: "seen", Number: &r.rowsRead,
 			Min: 1},
-		paging.OffsetField{Name: "again", Flag: &p.retriedAfter202},
-		paging.OffsetField{Name: "relinked", Flag: &p.retriedAfterLostPage},
-		paging.OffsetField{Name: "untold", Flag: &p.unnotified},
-		paging.OffsetField{Name: "followed", Loop: &p.followed})
+		paging.OffsetField{Name: "again", Flag: &r.retriedAfter202},
+		paging.OffsetField{Name: "relinked", Flag: &r.retriedAfterLostPage},
+		paging.OffsetField{Name: "untold", Flag: &r.unnotified},
+		paging.OffsetField{Name: "followed", Loop: &r.followed})
 }
 
-func (p *idle) fields() []paging.OffsetField {
+func (i *idle) fields() []paging.OffsetField {
 	rests := true
-	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.link},
+	return append(i.common.fields(), paging.OffsetField{Name: "url", Text: &i.link},
 		paging.OffsetField{Name: "rest", Flag: &rests},
-		paging.OffsetField{Name: "at", Number: &p.at, Min: 1})
+		paging.OffsetField{Name: "at", Number: &i.at, Min: 1})
 }
 
-func (p *findingDeltaLink) fields() []paging.OffsetField {
-	return append(p.common.fields(), paging.OffsetField{Name: "why", Text: &p.reason},
-		paging.OffsetField{Name: "url", Text: &p.url},
-		paging.OffsetField{Name: "link", Text: &p.link}, paging.OffsetField{Name: "token", Text: &p.token},
-		paging.OffsetField{Name: "created", Text: &p.created}, paging.OffsetField{Name: "first", Flag: &p.initialLoad},
-		paging.OffsetField{Name: "followed", Loop: &p.followed})
+func (f *findingDeltaLink) fields() []paging.OffsetField {
+	return append(f.common.fields(), paging.OffsetField{Name: "why", Text: &f.reason},
+		paging.OffsetField{Name: "url", Text: &f.url},
+		paging.OffsetField{Name: "link", Text: &f.link}, paging.OffsetField{Name: "token", Text: &f.token},
+		paging.OffsetField{Name: "created", Text: &f.created}, paging.OffsetField{Name: "first", Flag: &f.initialLoad},
+		paging.OffsetField{Name: "followed", Loop: &f.followed})
 }
 
-func (p *legacyLoad) fields() []paging.OffsetField {
-	return append(p.common.fields(), paging.OffsetField{Name: "url", Text: &p.url},
-		paging.OffsetField{Name: "kept", Text: &p.deltaLink},
-		paging.OffsetField{Name: "token", Text: &p.token})
+func (l *legacyLoad) fields() []paging.OffsetField {
+	return append(l.common.fields(), paging.OffsetField{Name: "url", Text: &l.url},
+		paging.OffsetField{Name: "kept", Text: &l.deltaLink},
+		paging.OffsetField{Name: "token", Text: &l.token})
 }
 
 // snapshotPrefix starts the names of the fields of a snapshot's position.
@@ -171,14 +171,15 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 	return current, nil
 }
 
-func (p *readingSnapshot) read(offset []wit.OffsetEntry) error {
-	p.onDemand = p.onDemand || paging.TextField(offset, "kept") != "" // of earlier versions
+func (r *readingSnapshot) read(offset []wit.OffsetEntry) error {
+	r.onDemand = r.onDemand || paging.TextField(offset, "kept") != "" // of earlier versions
 	if paging.TextField(offset, "came") != "" {
 		// Of an earlier version that read keys first: only the first page's position is usable.
-		p.snapshot, p.started = max(p.startedAt, p.snapshot+1), false
+		r.snapshot = max(r.startedAt, r.snapshot+1)
+		r.started = false
 	}
-	p.position = stripPrefix(snapshotPrefix, offset)
-	at, err := paging.Read(p.position)
+	r.position = stripPrefix(snapshotPrefix, offset)
+	at, err := paging.Read(r.position)
 	if at == nil && err == nil {
 		err = &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a field " + snapshotPrefix + "url, found none"}

@@ -27,8 +27,8 @@ func (pg *Page) set() Set { return Set{pg.Feed} }
 
 // readsChanges reports whether the page is one of changes since a delta link.
 func (pg *Page) readsChanges() bool {
-	_, reads := pg.phase.(*readingChanges)
-	return reads
+	_, ok := pg.phase.(*readingChanges)
+	return ok
 }
 
 // continueWith ends a page. After a restart of the connector, changes are read right after the load, because users who
@@ -38,12 +38,15 @@ func (pg *Page) continueWith(result *wit.DecodeResult, next phase) {
 	common.resumed = pg.phase.shared().resumed
 	waiting, waits := next.(*idle)
 	if waits && common.resumed {
-		common.resumed, common.startedAt = false, int(pg.Response.ReceivedAt)
-		next, waits = &readingChanges{common: waiting.common, url: waiting.link}, false
+		common.resumed = false
+		common.startedAt = int(pg.Response.ReceivedAt)
+		next = &readingChanges{common: waiting.common, url: waiting.link}
+		waits = false
 	}
 	fields := writePhase(next)
 	isRejected := pg.Feed.CheckProof(common.verdict == paging.Unproven) != nil // by the next request
-	result.Next, result.More = &fields, !waits || isRejected
+	result.Next = &fields
+	result.More = !waits || isRejected
 }
 
 func (pg *Page) loopError(link string) error {

@@ -111,9 +111,10 @@ type readingChanges struct {
 	continued bool
 	rowsRead  int
 	// The changes are requested again once if the service does not finish preparing (202), and once if a page is lost.
-	retriedAfter202, retriedAfterLostPage bool
-	unnotified                            bool // no notification preceded the request
-	followed                              paging.LoopDetector
+	retriedAfter202      bool
+	retriedAfterLostPage bool
+	unnotified           bool // no notification preceded the request
+	followed             paging.LoopDetector
 }
 
 // idle waits for the next poll; link is the delta link.
@@ -145,12 +146,14 @@ const (
 type legacyLoad struct {
 	common
 	// deltaLink is set for a load on demand. Otherwise the delta link has this token, or is url.
-	deltaLink, token string
-	url              string
+	deltaLink string
+	token     string
+	url       string
 }
 
 // deltaLinkRow is a valid delta link of an ODP service. created is in the service's form.
 type deltaLinkRow struct {
-	token, created string
-	initialLoad    bool
+	token       string
+	created     string
+	initialLoad bool
 }

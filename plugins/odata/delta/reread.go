@@ -25,22 +25,25 @@ func (r *rereads) waiting() bool { return len(r.pending) > 0 }
 // rereadEntity is an entity that occurs as a row and as deleted. Only the service knows which is newer (RATIONALE.md
 // P22).
 type rereadEntity struct {
-	keys              [][]byte
-	predicate, target string
-	deletedAt         int64 // in milliseconds since 1970, zero if unknown
-	decoder           decode.Decoder
-	rows              []wit.Row
-	data              []byte
-	body              []byte
-	entities          int
-	viaFilter         bool // requested by a filter instead of its URL
+	keys      [][]byte
+	predicate string
+	target    string
+	deletedAt int64 // in milliseconds since 1970, zero if unknown
+	decoder   decode.Decoder
+	rows      []wit.Row
+	data      []byte
+	body      []byte
+	entities  int
+	viaFilter bool // requested by a filter instead of its URL
 	// outsideFilter means that it no longer matches the filter. complete means that its last chunk was read.
-	outsideFilter, complete bool
+	outsideFilter bool
+	complete      bool
 }
 
 // requestReread requests an entity again instead of adding it. deletedAt is zero if the deletion has no time.
 func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, deletedAt int64) {
-	rows, feed := pg.rows, pg.Feed
+	rows := pg.rows
+	feed := pg.Feed
 	predicate, err := feed.Keys.Predicate(keyParts)
 	if err != nil {
 		rows.rowErrors = append(rows.rowErrors, wit.RowError{RowIndex: rows.rowIndex, ErrorClass: decode.ErrorClass,
@@ -58,8 +61,8 @@ func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, delet
 	tolerated := feed.EntityStatuses()
 	if entity.viaFilter = feed.RowQuery.Selects(); entity.viaFilter {
 		// The entity's URL would return it even if it does not match the user's $filter.
-		entity.target, tolerated = feed.Paging.FilteredURL(feed.Keys.FilterEqual(keyParts)),
-			odataerror.RouterStatuses
+		entity.target = feed.Paging.FilteredURL(feed.Keys.FilterEqual(keyParts))
+		tolerated = odataerror.RouterStatuses
 	}
 	rows.rereads.pending[number] = entity
 	sdk.Log(wit.LevelDebug, pg.Label()+": "+predicate+" occurs as a row and as deleted, or may do so: reading it again")
@@ -68,9 +71,10 @@ func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, delet
 }
 
 // reread decodes a chunk of an entity, or of a nested page of it, whose tag follows the entity's.
-func (pg *Page) reread(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, waits bool,
-	err error) {
-	rows, feed := pg.rows, pg.Feed
+func (pg *Page) reread(tag string, status uint16, chunk []byte,
+	last bool) (result wit.DecodeResult, waits bool, err error) {
+	rows := pg.rows
+	feed := pg.Feed
 	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
 	entity := rows.rereads.pending[number]
 	if entity == nil {
@@ -98,15 +102,17 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte, last bool) (resu
 		if waits || err != nil {
 			return result, waits, err
 		}
-		if entity.outsideFilter = entity.outsideFilter || entity.viaFilter &&
-			entity.entities == 0; entity.entities != 1 && !entity.outsideFilter {
+		if entity.outsideFilter = entity.outsideFilter || (entity.viaFilter &&
+			entity.entities == 0); entity.entities != 1 && !entity.outsideFilter {
 			return result, false, &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected one entity, found " +
 				strconv.Itoa(entity.entities)}
 		}
 		deleted = entity.outsideFilter
 	}
 	delete(rows.rereads.pending, number)
-	if result.Data, result.Rows = entity.data, entity.rows; deleted {
+	result.Data = entity.data
+	result.Rows = entity.rows
+	if deleted {
 		if entity.deletedAt == 0 {
 			entity.deletedAt = pg.Response.ReceivedAt
 		}
@@ -117,31 +123,32 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte, last bool) (resu
 	return result, false, nil
 }
 
-func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk, result *wit.DecodeResult) (waits bool,
-	err error) {
-	rows, feed := pg.rows, pg.Feed
+func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk,
+	result *wit.DecodeResult) (waits bool, err error) {
+	rows := pg.rows
+	feed := pg.Feed
 	if entity.decoder == nil {
 		if len(part.Data) == 0 && !part.Last {
 			return true, nil
 		}
 		entity.decoder = feed.NewDecoder(part.Data)
 	}
-	entity.complete = entity.complete || part.Tag == "" && part.Last
+	entity.complete = entity.complete || (part.Tag == "" && part.Last)
 	if waits, err := pg.DecodeChunk(entity.decoder, &rows.rereads.out, part, result); waits || err != nil {
 		return waits, err
 	}
 	if err := pg.addEntityRows(entity); err != nil {
 		return false, err
 	}
-	if result.Linked, err = pg.NestedRequests(&rows.rereads.out, part.TagPrefix,
-		entity.target); err != nil {
+	if result.Linked, err = pg.NestedRequests(&rows.rereads.out, part.TagPrefix, entity.target); err != nil {
 		return false, err
 	}
 	return !entity.complete || !rows.rereads.out.Page.Done, nil
 }
 
 func (pg *Page) addEntityRows(entity *rereadEntity) error {
-	rows, feed := pg.rows, pg.Feed
+	rows := pg.rows
+	feed := pg.Feed
 	if len(rows.rereads.out.RowErrors) > 0 {
 		failed := rows.rereads.out.RowErrors[0].Error
 		return &failed

@@ -12,8 +12,7 @@ import (
 
 // Begin starts reading a response in delta mode.
 func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.Feed, position []wit.OffsetEntry,
-	response *wit.Response) (*Page,
-	error) {
+	response *wit.Response) (*Page, error) {
 	current, err := readPhase(position)
 	if err != nil {
 		return nil, err
@@ -25,7 +24,8 @@ func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.
 	feed.SetFormatRefused(refused)
 	page := &Page{Reader: pool.Begin(context, feed, response, feedreader.GuidCase(position)), phase: current,
 		rows: newPageRows()}
-	page.FormatRefused, page.Exempt = refused, page.exempt()
+	page.Exempt = page.exempt()
+	page.FormatRefused = refused
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
 		if text := feedreader.HeaderValue(response.Headers, name); text != "" {
 			page.headers = append(page.headers, wit.Header{Name: name, Value: strings.Clone(text)})
@@ -35,7 +35,8 @@ func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.
 	case *subscribing:
 		if current.step == stepExtract { // the job exists: further requests start no other
 			page.phase = &loading{common: current.common, url: current.url, applied: confirmsTracking(response.Headers)}
-			page.rows.markers.Snapshot, page.firstExtraction = current.snapshot, true
+			page.rows.markers.Snapshot = current.snapshot
+			page.firstExtraction = true
 		}
 	case *loading:
 		current.applied = current.applied || confirmsTracking(response.Headers)
@@ -64,7 +65,8 @@ func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, feed *feedreade
 	guids := feedreader.HeaderValue(response.Headers, wit.OffsetHeader+feedreader.GuidField)
 	page := &Page{Reader: pool.Begin(o, feed, response, guids), phase: &loading{}, rows: newPageRows(),
 		deadLetter: true}
-	page.Single, page.Exempt = true, page.exempt()
+	page.Exempt = page.exempt()
+	page.Single = true
 	if page.BaseURL == "" {
 		page.BaseURL = feed.Service + "/" + feed.Address
 	}
@@ -86,8 +88,8 @@ func confirmsTracking(headers []wit.Header) bool {
 }
 
 // Decode decodes a chunk of the response.
-func (pg *Page) Decode(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
-	err error) {
+func (pg *Page) Decode(tag string, status uint16, chunk []byte,
+	last bool) (result wit.DecodeResult, ended bool, err error) {
 	if strings.HasPrefix(tag, rereadTag) {
 		result, waits, err := pg.reread(tag, status, chunk, last)
 		if waits || err != nil {
@@ -96,14 +98,15 @@ func (pg *Page) Decode(tag string, status uint16, chunk []byte, last bool) (resu
 		ended, err = pg.end(&result)
 		return result, ended, err
 	}
-	code, rows := pg.Response.Status, pg.deadLetter
+	code := pg.Response.Status
+	rows := pg.deadLetter
 	switch current := pg.phase.(type) {
 	case *readingSnapshot:
 		return pg.decodeSnapshotPage(current, tag, status, chunk, last)
 	case *comparing:
 		return pg.decodeKeys(current, tag, status, chunk, last)
 	case *loading, *readingHidden, *readingChanges:
-		rows = rows || code >= 200 && code <= 299 && code != 202
+		rows = rows || (code >= 200 && code <= 299 && code != 202)
 	}
 	if tag == "" && !rows {
 		return pg.collectResponse(chunk, last)
@@ -147,7 +150,8 @@ func (pg *Page) collectResponse(chunk []byte, last bool) (result wit.DecodeResul
 		return result, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
 			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in response to " + pg.phase.target() + ", found more"}
 	}
-	if pg.Body = append(pg.Body, chunk[:min(len(chunk), room)]...); !last {
+	pg.Body = append(pg.Body, chunk[:min(len(chunk), room)]...)
+	if !last {
 		return result, false, nil
 	}
 	next, wait, err := pg.afterResponse()

@@ -14,9 +14,11 @@ type pageRows struct {
 	merged    []wit.Row
 	rowErrors []wit.RowError
 	// changedKeys and deletedKeys are hashes of the keys that occurred on this page as row and as deleted.
-	changedKeys, deletedKeys map[uint64]bool
+	changedKeys map[uint64]bool
+	deletedKeys map[uint64]bool
 	// firstKey and lastKey are the first and the last key of a page, unless it contains changes.
-	firstKey, lastKey []byte
+	firstKey []byte
+	lastKey  []byte
 	// rowIndex is the index of the last row.
 	rowIndex uint32
 	rereads  *rereads
@@ -30,8 +32,10 @@ func newPageRows() *pageRows {
 
 // addRows adds a decoded part of the page to the result: its rows and deleted entities, in the order of the page.
 func (pg *Page) addRows(result *wit.DecodeResult) error {
-	rows, tombstones := pg.rows, pg.Out.Tombstones
-	rows.merged, rows.rowErrors = rows.merged[:0], append(rows.rowErrors[:0], pg.Out.RowErrors...)
+	rows := pg.rows
+	tombstones := pg.Out.Tombstones
+	rows.merged = rows.merged[:0]
+	rows.rowErrors = append(rows.rowErrors[:0], pg.Out.RowErrors...)
 	if len(tombstones) > 0 && pg.Feed.Key.Nodes == nil {
 		return &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: pg.Label() + ": found deleted entities of a type without key"}
@@ -47,7 +51,9 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 	for i := range tombstones {
 		pg.addTombstone(result, &tombstones[i])
 	}
-	result.Rows, result.Data, result.Errors = rows.merged, pg.Out.Data, rows.rowErrors
+	result.Rows = rows.merged
+	result.Data = pg.Out.Data
+	result.Errors = rows.rowErrors
 	pg.addMarkers(result)
 	pg.AddSchemas(result)
 	if n := len(rows.merged); n > 0 {
@@ -99,7 +105,8 @@ func (pg *Page) emit(row *wit.Row, change feedreader.Change) {
 // addTombstone adds a deleted entity. If it may also have occurred as a row, on this page or an earlier one of the same
 // changes, it is read again (RATIONALE.md P22).
 func (pg *Page) addTombstone(result *wit.DecodeResult, tombstone *decode.Tombstone) {
-	rows, keys := pg.rows, pg.Feed.Keys
+	rows := pg.rows
+	keys := pg.Feed.Keys
 	keyParts, err := keys.ParseAddress(tombstone.Ref)
 	if err != nil {
 		rows.rowErrors = append(rows.rowErrors, wit.RowError{RowIndex: tombstone.RowIndex,
@@ -114,8 +121,8 @@ func (pg *Page) addTombstone(result *wit.DecodeResult, tombstone *decode.Tombsto
 	pg.FitKeys(keyParts)
 	keyHash := hashOf(pg.Feed.JoinKey(keyParts))
 	rows.deletedKeys[keyHash] = true
-	changes, reads := pg.phase.(*readingChanges)
-	if rows.changedKeys[keyHash] || reads && changes.continued {
+	changes, ok := pg.phase.(*readingChanges)
+	if rows.changedKeys[keyHash] || (ok && changes.continued) {
 		pg.requestReread(result, keyParts, deletedAt)
 		return
 	}
@@ -129,19 +136,20 @@ func (pg *Page) addMarkers(result *wit.DecodeResult) {
 		return
 	}
 	result.Rows, result.Data = pg.rows.markers.Add(result.Rows, result.Data)
-	if changes, reads := pg.phase.(*readingChanges); reads && changes.endMarkerPending > 0 {
+	if changes, ok := pg.phase.(*readingChanges); ok && changes.endMarkerPending > 0 {
 		result.Data = feedreader.AddEndedMarker(&result.Rows[0], result.Data, changes.endMarkerPending)
 		changes.endMarkerPending = 0
 	}
-	pg.rows.merged, pg.Out.Data = result.Rows, result.Data
+	pg.rows.merged = result.Rows
+	pg.Out.Data = result.Data
 }
 
 // flushMarkers adds the last row of the page, which markers hold back. It is the snapshot's last row unless more
 // follow.
 func (pg *Page) flushMarkers(result *wit.DecodeResult, next phase) {
-	_, loads := next.(*loading)
+	_, ok := next.(*loading)
 	_, rereads := next.(*readingSnapshot)
-	isLast := !loads && !rereads
+	isLast := !ok && !rereads
 	result.Rows, result.Data = pg.rows.markers.Flush(result.Rows, result.Data, isLast, next.shared().verdict)
 	pg.AddSchemas(result)
 }

@@ -15,46 +15,45 @@ const TrackChanges = "odata.track-changes"
 // Set is an entity set in delta mode.
 type Set struct{ *feedreader.Feed }
 
-func (f Set) first(shared common) phase {
-	if f.ODP != nil {
-		return &subscribing{common: shared, step: stepCheckSubscribed, url: f.FunctionURL(f.ODP.Subscribed)}
+func (s Set) first(shared common) phase {
+	if s.ODP != nil {
+		return &subscribing{common: shared, step: stepCheckSubscribed, url: s.FunctionURL(s.ODP.Subscribed)}
 	}
-	return &loading{common: shared, url: f.Paging.UnorderedURL(false)}
+	return &loading{common: shared, url: s.Paging.UnorderedURL(false)}
 }
 
-func (f Set) findDeltaLink(c common, reason, link string) *findingDeltaLink {
-	return &findingDeltaLink{common: c, reason: reason, url: f.FunctionURL(f.ODP.Links), link: link}
+func (s Set) findDeltaLink(c common, reason, link string) *findingDeltaLink {
+	return &findingDeltaLink{common: c, reason: reason, url: s.FunctionURL(s.ODP.Links), link: link}
 }
 
-func (f Set) idleAt(c common, link string, now int64) phase {
-	return &idle{common: common{rewriteSettings: f.rewriteSettings(), endMarkerPending: c.endMarkerPending,
+func (s Set) idleAt(c common, link string, now int64) phase {
+	return &idle{common: common{rewriteSettings: s.rewriteSettings(), endMarkerPending: c.endMarkerPending,
 		lostTokens: c.lostTokens, verdict: c.verdict}, link: link,
 		at: int(now)}
 }
 
 // rewriteSettings identifies the settings that rewrite links.
-func (f Set) rewriteSettings() string {
-	if f.Tracking.Regex == "" {
+func (s Set) rewriteSettings() string {
+	if s.Tracking.Regex == "" {
 		return ""
 	}
-	return strconv.Quote(f.Tracking.Regex) + " " + strconv.Quote(f.Tracking.Replacement)
+	return strconv.Quote(s.Tracking.Regex) + " " + strconv.Quote(s.Tracking.Replacement)
 }
 
 // FunctionURL returns the URL of a function or set, in JSON.
-func (f Set) FunctionURL(name string) string {
-	return f.Query.AppendTo(f.Service + "/" + name + "?$format=json")
+func (s Set) FunctionURL(name string) string {
+	return s.Query.AppendTo(s.Service + "/" + name + "?$format=json")
 }
 
-func (f Set) tokenURL(token string) string {
-	return f.Query.AppendTo(f.Service + "/" + f.Address + "?!deltatoken='" +
-		strings.ReplaceAll(strings.Trim(token, "'"), "'",
-			"''") + "'")
+func (s Set) tokenURL(token string) string {
+	return s.Query.AppendTo(s.Service + "/" + s.Address + "?!deltatoken='" +
+		strings.ReplaceAll(strings.Trim(token, "'"), "'", "''") + "'")
 }
 
-func (f Set) relink(link, token string) string {
+func (s Set) relink(link, token string) string {
 	i := strings.Index(link, "deltatoken=")
 	if i < 0 {
-		return f.tokenURL(token)
+		return s.tokenURL(token)
 	}
 	i += len("deltatoken=")
 	old, rest, more := strings.Cut(link[i:], "&")

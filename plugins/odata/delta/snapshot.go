@@ -13,12 +13,12 @@ import (
 // another one, which no change reports because it did not change. The load's links contain the service's token, so it
 // cannot continue by key. The set is therefore read again without a token, and the changes since the load follow. Rows
 // delivered before the begin marker and not again up to the end marker were deleted (RATIONALE.md P8).
-func (f Set) startSnapshot(c common, link string, now int64) phase {
+func (s Set) startSnapshot(c common, link string, now int64) phase {
 	c.snapshot = max(int(now), c.snapshot+1)
-	return &readingSnapshot{common: c, link: link, position: f.Paging.First(now).Fields()}
+	return &readingSnapshot{common: c, link: link, position: s.Paging.First(now).Fields()}
 }
 
-func (f Set) snapshotRequest(feed *feedreader.Feed, snapshot *readingSnapshot) (wit.Request, error) {
+func (s Set) snapshotRequest(feed *feedreader.Feed, snapshot *readingSnapshot) (wit.Request, error) {
 	at, err := paging.Read(snapshot.position)
 	if err != nil {
 		return wit.Request{}, err
@@ -26,7 +26,7 @@ func (f Set) snapshotRequest(feed *feedreader.Feed, snapshot *readingSnapshot) (
 	at = feed.Paging.RestoreLink(at)
 	snapshot.position = at.Fields()
 	target, _ := feed.Paging.Request(at)
-	return f.Request("", target), nil
+	return s.Request("", target), nil
 }
 
 // beginSnapshotPage begins a page of the feed, or of its keys.
@@ -42,8 +42,7 @@ func (pg *Page) beginSnapshotPage(feed *feedreader.Feed, snapshot *readingSnapsh
 }
 
 func (pg *Page) decodeSnapshotPage(snapshot *readingSnapshot, tag string, status uint16, chunk []byte,
-	last bool) (result wit.DecodeResult,
-	ended bool, err error) {
+	last bool) (result wit.DecodeResult, ended bool, err error) {
 	result, ended, err = pg.snapshotPage.Decode(tag, status, chunk, last)
 	pg.CopyLearned(pg.snapshotPage.Reader)
 	if next := pg.afterSnapshotFailure(snapshot, err); next != nil {
@@ -54,7 +53,8 @@ func (pg *Page) decodeSnapshotPage(snapshot *readingSnapshot, tag string, status
 	if err != nil {
 		return result, true, err
 	}
-	if result.Rows, result.Data = pg.rows.markers.Add(result.Rows, result.Data); ended {
+	result.Rows, result.Data = pg.rows.markers.Add(result.Rows, result.Data)
+	if ended {
 		err = pg.endSnapshotPage(snapshot, &result)
 	}
 	return result, ended, err
@@ -64,8 +64,10 @@ func (pg *Page) decodeSnapshotPage(snapshot *readingSnapshot, tag string, status
 // returns nil for other failures.
 func (pg *Page) afterSnapshotFailure(snapshot *readingSnapshot, err error) phase {
 	var failed *wit.Error
-	if !snapshot.onDemand || !errors.As(err, &failed) || failed.Kind != wit.ErrorData && failed.Kind != wit.ErrorGone &&
-		failed.Kind != wit.ErrorNotFound {
+	if !snapshot.onDemand || !errors.As(err, &failed) {
+		return nil
+	}
+	if failed.Kind != wit.ErrorData && failed.Kind != wit.ErrorGone && failed.Kind != wit.ErrorNotFound {
 		return nil
 	}
 	if snapshot.lostTokens == 0 {

@@ -17,7 +17,8 @@ func (pg *Page) afterRows() (phase, error) {
 		return pg.afterHiddenRow(hidden), nil
 	}
 	read := &pg.Out.Page
-	follow, delta := read.Next, read.Delta
+	follow := read.Next
+	delta := read.Delta
 	if delta.Href == "" && isDeltaLink(follow.Href) {
 		follow, delta = delta, follow // some services put the token into the last next link
 	}
@@ -51,10 +52,12 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 }
 
 func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
-	set, rows, next := pg.set(), pg.rows, *load
+	set := pg.set()
+	rows := pg.rows
+	next := *load
 	next.rowsRead += int(pg.Out.Page.Rows)
-	next.linksCountRows = load.linksCountRows || load.lastKey != "" &&
-		pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey)
+	next.linksCountRows = load.linksCountRows || (load.lastKey != "" &&
+		pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey))
 	next.lastKey = ""
 	if nextLink != "" {
 		if err := pg.checkTracked(load); err != nil {
@@ -67,7 +70,8 @@ func (pg *Page) afterLoad(load *loading, nextLink, link string) (phase, error) {
 			next.linksCountRows, next.lastKey = pg.Feed.Paging.CountsRows(nextLink, load.url, rows.lastKey,
 				next.rowsRead)
 		}
-		next.url, next.continued = nextLink, true
+		next.url = nextLink
+		next.continued = true
 		return &next, nil
 	}
 	if !next.linksCountRows {
@@ -95,13 +99,16 @@ func (pg *Page) checkEndMarker(c *common) {
 }
 
 func (pg *Page) afterChanges(changes *readingChanges, nextLink, link string) (phase, error) {
-	set, next := pg.set(), *changes
+	set := pg.set()
+	next := *changes
 	next.rowsRead += int(pg.Out.Page.Rows)
 	if nextLink != "" {
 		if next.followed.Visit(nextLink) {
 			return nil, pg.loopError(nextLink)
 		}
-		next.link, next.url, next.continued = changes.deltaLink(), nextLink, true
+		next.link = changes.deltaLink()
+		next.url = nextLink
+		next.continued = true
 		return &next, nil
 	}
 	level := wit.LevelInfo
@@ -124,11 +131,11 @@ func (pg *Page) afterChanges(changes *readingChanges, nextLink, link string) (ph
 	return set.idleAt(next.common, link, pg.Response.ReceivedAt), nil
 }
 
-func (p *readingChanges) deltaLink() string {
-	if p.link != "" {
-		return p.link
+func (r *readingChanges) deltaLink() string {
+	if r.link != "" {
+		return r.link
 	}
-	return p.url
+	return r.url
 }
 
 // checkTracked fails a load early if the service does not track changes.
@@ -162,23 +169,23 @@ func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
 }
 
 // logLoaded logs the end of a first load, with its proof.
-func (f Set) logLoaded(shared *common, rowsRead int, now int64) {
-	f.logFinished("first load finished, complete="+shared.verdict+": ", wit.LevelInfo, shared, rowsRead, now)
+func (s Set) logLoaded(shared *common, rowsRead int, now int64) {
+	s.logFinished("first load finished, complete="+shared.verdict+": ", wit.LevelInfo, shared, rowsRead, now)
 }
 
-func (f Set) logFinished(subject string, level wit.Level, shared *common, rowsRead int, now int64) {
+func (s Set) logFinished(subject string, level wit.Level, shared *common, rowsRead int, now int64) {
 	duration := "?"
 	if at := int(now); shared.startedAt > 0 && at >= shared.startedAt {
 		duration = (time.Duration(at-shared.startedAt) * time.Millisecond).String()
 	}
-	when := "scheduled by " + f.Setting(sourceconfig.NameCron)
+	when := "scheduled by " + s.Setting(sourceconfig.NameCron)
 	switch {
-	case f.PolledOnNotification():
+	case s.PolledOnNotification():
 		when = "on notification"
-	case f.Cron == "":
-		when = "in " + (time.Duration(f.Period) * time.Second).String()
+	case s.Cron == "":
+		when = "in " + (time.Duration(s.Period) * time.Second).String()
 	}
-	sdk.Log(level, f.Label()+": "+subject+strconv.Itoa(rowsRead)+" rows in "+duration+
+	sdk.Log(level, s.Label()+": "+subject+strconv.Itoa(rowsRead)+" rows in "+duration+
 		"; the next request for changes is "+when)
 }
 
@@ -248,7 +255,8 @@ func withURL(current phase, url string) phase {
 func (pg *Page) afterError() (phase, error) {
 	failed := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
 	if url := pg.phase.target(); pg.RefusesFormat(url) {
-		if url = feedreader.WithoutFormat(url); pg.firstExtraction { // no job was started
+		url = feedreader.WithoutFormat(url)
+		if pg.firstExtraction { // no job was started
 			return &subscribing{common: *pg.phase.shared(), step: stepExtract, url: url}, nil
 		}
 		return withURL(pg.phase, url), nil
@@ -316,7 +324,9 @@ const MaxLostTokens = 3
 
 // lostToken handles a token that the service no longer knows, as configured by delta.lost (RATIONALE.md P8).
 func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
-	set, shared, url := pg.set(), pg.phase.shared(), pg.phase.target()
+	set := pg.set()
+	shared := pg.phase.shared()
+	url := pg.phase.target()
 	changes, ok := pg.phase.(*readingChanges)
 	failed.Kind = wit.ErrorGone
 	switch {

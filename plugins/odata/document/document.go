@@ -118,11 +118,13 @@ func (a atom) eachChild(do func() error) error {
 }
 
 func (a atom) feed() (jsontext.Value, error) {
-	results, next := jsontext.NewArray(), ""
+	results := jsontext.NewArray()
+	next := ""
 	err := a.eachChild(func() error {
 		switch a.Local {
 		case "entry":
-			if *a.entries++; *a.entries > MaxEntries {
+			*a.entries++
+			if *a.entries > MaxEntries {
 				return ErrTooMany
 			}
 			v, err := a.entry()
@@ -147,7 +149,11 @@ func text(name, s string) jsontext.Member {
 }
 
 func (a atom) entry() (jsontext.Value, error) {
-	value, metadata, id, self, edit := jsontext.NewObject(), jsontext.NewObject(), "", "", ""
+	value := jsontext.NewObject()
+	metadata := jsontext.NewObject()
+	id := ""
+	self := ""
+	edit := ""
 	var links []jsontext.Member
 	if tag, ok := a.Attribute("etag"); ok {
 		metadata.Members = append(metadata.Members, text("etag", tag))

@@ -21,19 +21,22 @@ type Model struct {
 	associationSets []*association
 	aliases         [][2]string
 	// byName and byBareName index structures by qualified and by unqualified name. They are built when first needed.
-	byName, byBareName map[string]*StructuredType
-	byAssociation      map[string]*association
+	byName        map[string]*StructuredType
+	byBareName    map[string]*StructuredType
+	byAssociation map[string]*association
 }
 
 // StructuredType is an entity type or a complex type. Its lists start with what it inherits from base types.
 type StructuredType struct {
-	Namespace, Name   string
-	Base              string // qualified name of the base type; may be empty
-	Complex, Abstract bool
-	Stream            bool // a media link entry (m:HasStream)
-	Key               []string
-	Properties        []Property
-	Navigations       []Navigation
+	Namespace   string
+	Name        string
+	Base        string // qualified name of the base type; may be empty
+	Complex     bool
+	Abstract    bool
+	Stream      bool // a media link entry (m:HasStream)
+	Key         []string
+	Properties  []Property
+	Navigations []Navigation
 
 	// size is the number of elements in the type's element. unparsed is its content, nil once parsed. feedMappings are
 	// attributes of its tag.
@@ -48,13 +51,18 @@ type Property struct {
 	Type     Type
 	Nullable bool // true by default
 	// Length, Precision and Scale are facets, -1 if missing; so is a MaxLength of Max.
-	Length, Precision, Scale int
-	VariableScale            bool // the scale varies or depends on another property
-	Etag                     bool // the property is part of the ETag (ConcurrencyMode Fixed)
+	Length        int
+	Precision     int
+	Scale         int
+	VariableScale bool // the scale varies or depends on another property
+	Etag          bool // the property is part of the ETag (ConcurrencyMode Fixed)
 	// Annotations of SAP; missing ones are empty or true.
-	Semantics, DisplayFormat string
-	Sortable, Filterable     bool
-	Creatable, Updatable     bool
+	Semantics     string
+	DisplayFormat string
+	Sortable      bool
+	Filterable    bool
+	Creatable     bool
+	Updatable     bool
 	// FeedMapping is the position in Atom entries (m:FC_TargetPath). Nil means m:properties.
 	FeedMapping *FeedMapping
 }
@@ -62,8 +70,9 @@ type Property struct {
 // FeedMapping is a customized position of a property's value in an Atom entry.
 type FeedMapping struct {
 	// Path is an element of Atom as m:FC_TargetPath names it (SyndicationTitle …) or a path of elements of Namespace.
-	Path, Namespace string
-	Keep            bool // m:properties contains the value, too
+	Path      string
+	Namespace string
+	Keep      bool // m:properties contains the value, too
 }
 
 // Type of a property.
@@ -153,7 +162,7 @@ func IsGUID[T string | []byte](text T) bool {
 			if c != '-' {
 				return false
 			}
-		} else if !('0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f') {
+		} else if !(('0' <= c && c <= '9') || ('a' <= c|0x20 && c|0x20 <= 'f')) {
 			return false
 		}
 	}
@@ -165,7 +174,8 @@ type Navigation struct { // a navigation property
 	Target string // qualified name of the entity type, empty if the association is incomplete
 	Many   bool
 
-	relationship, to string
+	relationship string
+	to           string
 }
 
 // Set is an entity set.
@@ -176,16 +186,26 @@ type Set struct {
 	Default   bool
 	Type      string // qualified name of the entity type
 	// Annotations of SAP, with their defaults.
-	Countable, Pageable, Topable, Addressable    bool
-	Creatable, Updatable, Deletable              bool
-	ChangeTracking, RequiresFilter, Subscription bool
-	Label                                        string
+	Countable      bool
+	Pageable       bool
+	Topable        bool
+	Addressable    bool
+	Creatable      bool
+	Updatable      bool
+	Deletable      bool
+	ChangeTracking bool
+	RequiresFilter bool
+	Subscription   bool
+	Label          string
 }
 
 // Function is a function import.
 type Function struct {
-	Name, Method, Returns, Set string
-	Parameters                 []Property
+	Name       string
+	Method     string
+	Returns    string
+	Set        string
+	Parameters []Property
 }
 
 type association struct { // or an association set
@@ -194,8 +214,10 @@ type association struct { // or an association set
 }
 
 type end struct {
-	role, typ string // typ is the set of an association set
-	many      bool
+	// typ is the set of an association set
+	role string
+	typ  string
+	many bool
 }
 
 // QualifiedName returns `Namespace.Name`, or the name alone in a schema without namespace.
@@ -246,11 +268,12 @@ func (m *Model) Structure(name string) *StructuredType {
 // find returns a type without parsing its content.
 func (m *Model) find(name string) *StructuredType {
 	if m.byName == nil {
-		m.byName, m.byBareName = make(map[string]*StructuredType, len(m.Structures)), make(map[string]*StructuredType,
-			len(m.Structures))
+		m.byName = make(map[string]*StructuredType, len(m.Structures))
+		m.byBareName = make(map[string]*StructuredType, len(m.Structures))
 		for i := len(m.Structures) - 1; i >= 0; i-- {
 			s := m.Structures[i]
-			m.byName[s.QualifiedName()], m.byBareName[s.Name] = s, s
+			m.byName[s.QualifiedName()] = s
+			m.byBareName[s.Name] = s
 		}
 	}
 	if s := m.byName[name]; s != nil {

@@ -29,7 +29,7 @@ func Parse(document []byte) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if kind != markup.Open || parse.Local != "Edmx" && parse.Local != "Schema" {
+	if kind != markup.Open || (parse.Local != "Edmx" && parse.Local != "Schema") {
 		return nil, &Error{"expected a $metadata document (edmx:Edmx), found <" + parse.Local + ">"}
 	}
 	if parse.Local == "Schema" {
@@ -261,9 +261,8 @@ func (p *parser) container() error {
 		switch p.Local {
 		case "EntitySet":
 			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container,
-				Default: !hasDefault ||
-					byDefault == "1" || strings.EqualFold(byDefault, "true"),
-				Type: p.value("EntityType"), Countable: p.sapFlag("countable"), Pageable: p.sapFlag("pageable"),
+				Default: !hasDefault || byDefault == "1" || strings.EqualFold(byDefault, "true"),
+				Type:    p.value("EntityType"), Countable: p.sapFlag("countable"), Pageable: p.sapFlag("pageable"),
 				Topable:     p.sapFlag("topable"),
 				Addressable: p.sapFlag("addressable"), Creatable: p.sapFlag("creatable"),
 				Updatable: p.sapFlag("updatable"),

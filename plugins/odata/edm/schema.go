@@ -41,7 +41,8 @@ type Options struct {
 
 // IsOptional reports whether a property is optional in schemas.
 func (o Options) IsOptional(s *StructuredType, p *Property) bool {
-	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.IsControl())
+	isKey := s.IsKey(p.Name)
+	return p.Nullable || (o.Lenient && !isKey) || (o.Delta && !s.Complex && (!isKey || p.IsControl()))
 }
 
 // IsDate reports whether a property is mapped to a date.

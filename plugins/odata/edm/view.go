@@ -10,8 +10,9 @@ import (
 type View struct {
 	Structure *StructuredType
 	// Hidden properties are read for conditions but are not part of rows. Omitted ones are not read.
-	Hidden, Omitted []string
-	Expanded        []Expansion // in metadata order
+	Hidden   []string
+	Omitted  []string
+	Expanded []Expansion // in metadata order
 }
 
 // Expansion is an expanded navigation property with the view of its entities.
@@ -89,8 +90,7 @@ func (b *schemaBuilder) view(current *View, optional bool, depth int) error {
 	}
 	hidden := func(name string) bool { return b.hidden && slices.Contains(current.Hidden, name) }
 	if err := properties(func(name string) bool {
-		return current.Includes(name) || depth > 0 &&
-			hidden(name)
+		return current.Includes(name) || (depth > 0 && hidden(name))
 	}); err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ const (
 	atomRelated = "http://schemas.microsoft.com/ado/2007/08/dataservices/related/"
 )
 
-func (b *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Value, path, tag string) ([]byte, error) {
+func (w *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Value, path, tag string) ([]byte, error) {
 	if reason := AtomProblem(entityType.StructuredType); reason != "" {
 		return dst, odataerror.DataError(path + ": " + reason)
 	}
@@ -28,7 +28,7 @@ func (b *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Va
 	start := len(dst)
 	dst = append(dst, entityType.emptyHead...)
 	entry := atomEntry{typ: entityType}
-	dst, err := b.appendProperties(dst, &entry, entityType, rowValue, path)
+	dst, err := w.appendProperties(dst, &entry, entityType, rowValue, path)
 	if err != nil {
 		return dst, err
 	}
@@ -40,9 +40,12 @@ func (b *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Va
 
 // atomEntry collects what an entry contains before its content.
 type atomEntry struct {
-	typ                             *Type
-	title, author, updated, summary string
-	links                           []byte
+	typ     *Type
+	title   string
+	author  string
+	updated string
+	summary string
+	links   []byte
 }
 
 func (e *atomEntry) head() []byte {
@@ -84,10 +87,10 @@ func AtomProblem(structure *edm.StructuredType) string {
 	return ""
 }
 
-func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowValue *rowvalue.Value, path string) (
-	_ []byte, err error) {
+func (w *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowValue *rowvalue.Value,
+	path string) (_ []byte, err error) {
 	var properties propertyCursor
-	properties.open(b, typ, rowValue, path)
+	properties.open(w, typ, rowValue, path)
 	for {
 		for writer := properties.peekWriter(); writer != nil; writer = properties.peekWriter() {
 			out, ok := writer.appendFast(append(dst, writer.startTag...), properties.Peek(), value.Atom)
@@ -107,7 +110,7 @@ func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowVa
 			dst = append(append(append(dst, "<d:"...), properties.Name...), ` m:null="true"/>`...)
 		case properties.typ != nil:
 			dst = append(dst, properties.startTag...)
-			dst, err = b.appendProperties(dst, nil, properties.typ, &properties.Value, properties.path())
+			dst, err = w.appendProperties(dst, nil, properties.typ, &properties.Value, properties.path())
 			dst = append(dst, properties.endTag...)
 		default:
 			dst, err = properties.appendElement(dst, entry)
@@ -118,48 +121,49 @@ func (b *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowVa
 	}
 }
 
-func (m *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, error) {
-	dst = append(dst, m.startTag...)
-	out, common := m.appendFast(dst, value.Atom)
-	if mapped := entry != nil && m.property.FeedMapping != nil; mapped || !common {
-		converted, err := m.convert()
+func (p *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, error) {
+	dst = append(dst, p.startTag...)
+	out, common := p.appendFast(dst, value.Atom)
+	if mapped := entry != nil && p.property.FeedMapping != nil; mapped || !common {
+		converted, err := p.convert()
 		if err != nil {
 			return dst, err
 		}
 		if !scan.XMLAllows([]byte(converted.Text)) {
-			return dst, odataerror.DataError(m.path() +
+			return dst, odataerror.DataError(p.path() +
 				": expected a text without control characters, which Atom cannot contain (" +
 				sinkconfig.NameRequestFormat + " = json can)")
 		}
 		if mapped {
-			entry.setFeedValue(m.property, converted.Text)
+			entry.setFeedValue(p.property, converted.Text)
 		}
 		out = appendXML(dst, converted.Text)
 	}
-	return append(out, m.endTag...), nil
+	return append(out, p.endTag...), nil
 }
 
-func (m *propertyCursor) appendLink(entry *atomEntry) (err error) {
-	kind, name := "entry", m.navigation.Name
-	if m.navigation.Many {
+func (p *propertyCursor) appendLink(entry *atomEntry) (err error) {
+	kind := "entry"
+	name := p.navigation.Name
+	if p.navigation.Many {
 		kind = "feed"
 	}
 	dst := append(entry.links, `<link rel="`+atomRelated+name+`" type="application/atom+xml;type=`+kind+`" title="`+name+
 		`"><m:inline>`...)
-	if m.navigation.Many {
+	if p.navigation.Many {
 		dst = append(dst, "<feed>"...)
 		var items rowvalue.Cursor
-		m.Value.Items(&items)
+		p.Value.Items(&items)
 		for items.Next() {
-			if dst, err = m.writer.appendEntry(dst, m.typ, &items.Value, m.path(), "<entry>"); err != nil {
+			if dst, err = p.writer.appendEntry(dst, p.typ, &items.Value, p.path(), "<entry>"); err != nil {
 				return err
 			}
 		}
 		if items.Mismatch {
-			return Unexpected(m.path(), "an array of "+m.typ.QualifiedName(), "another kind of value")
+			return Unexpected(p.path(), "an array of "+p.typ.QualifiedName(), "another kind of value")
 		}
 		dst = append(dst, "</feed>"...)
-	} else if dst, err = m.writer.appendEntry(dst, m.typ, &m.Value, m.path(), "<entry>"); err != nil {
+	} else if dst, err = p.writer.appendEntry(dst, p.typ, &p.Value, p.path(), "<entry>"); err != nil {
 		return err
 	}
 	entry.links = append(dst, "</m:inline></link>"...)

@@ -32,22 +32,22 @@ type NestedContent struct {
 }
 
 // AppendEntity writes an entity in the configured format. path is its location in the row, for messages.
-func (b *Writer) AppendEntity(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) ([]byte, error) {
-	if b.Config.Atom {
-		return b.appendEntry(append(dst, atomHead...), typ, rowValue, path, atomStart)
+func (w *Writer) AppendEntity(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) ([]byte, error) {
+	if w.Config.Atom {
+		return w.appendEntry(append(dst, atomHead...), typ, rowValue, path, atomStart)
 	}
-	return b.appendJSON(dst, typ, rowValue, path)
+	return w.appendJSON(dst, typ, rowValue, path)
 }
 
 // open starts the iteration. A cursor is not copied, because large copies are slow in Wasm.
-func (m *propertyCursor) open(writer *Writer, typ *Type, rowValue *rowvalue.Value, path string) {
-	rowValue.Fields(&m.Cursor)
-	m.writer = writer
-	m.parent = typ
-	m.parentPath = path
-	m.writers = typ.writersFor(rowValue)
+func (p *propertyCursor) open(writer *Writer, typ *Type, rowValue *rowvalue.Value, path string) {
+	rowValue.Fields(&p.Cursor)
+	p.writer = writer
+	p.parent = typ
+	p.parentPath = path
+	p.writers = typ.writersFor(rowValue)
 	if path == "" {
-		m.keys = writer.Keys
+		p.keys = writer.Keys
 	}
 }
 
@@ -68,52 +68,54 @@ type propertyCursor struct {
 	err         error
 }
 
-func (m *propertyCursor) next() bool {
-	for m.keysWritten < len(m.keys) {
-		key := &m.keys[m.keysWritten]
-		m.keysWritten++
-		if !m.writer.Update || key.Property.Updatable {
-			m.Name, m.keyValue, m.propertyWriter = key.Property.Name, &key.Value, m.parent.writers[key.Property.Name]
+func (p *propertyCursor) next() bool {
+	for p.keysWritten < len(p.keys) {
+		key := &p.keys[p.keysWritten]
+		p.keysWritten++
+		if !p.writer.Update || key.Property.Updatable {
+			p.propertyWriter = p.parent.writers[key.Property.Name]
+			p.keyValue = &key.Value
+			p.Name = key.Property.Name
 			return true
 		}
 	}
-	m.keyValue = nil
-	for m.Cursor.Next() {
-		if m.keys != nil && m.parent.IsKey(m.Name) {
+	p.keyValue = nil
+	for p.Cursor.Next() {
+		if p.keys != nil && p.parent.IsKey(p.Name) {
 			continue
 		}
-		if m.writers != nil {
-			m.propertyWriter = m.writers[m.Index()-1]
+		if p.writers != nil {
+			p.propertyWriter = p.writers[p.Index()-1]
 		} else {
-			m.propertyWriter = m.parent.writerAt(m.Index()-1, m.Name) // any position will do
+			p.propertyWriter = p.parent.writerAt(p.Index()-1, p.Name) // any position will do
 		}
-		if m.Value.Present && m.propertyWriter != nil && m.isUnrestricted {
-			m.isNull = false
+		if p.Value.Present && p.propertyWriter != nil && p.isUnrestricted {
+			p.isNull = false
 			return true
 		}
-		if write, err := m.isWritten(); write || err != nil {
-			m.err = err
+		if write, err := p.isWritten(); write || err != nil {
+			p.err = err
 			return err == nil
 		}
 	}
-	if m.Mismatch {
-		m.err = Unexpected(m.parentPath, "a struct of "+m.parent.QualifiedName(), "another kind of value")
+	if p.Mismatch {
+		p.err = Unexpected(p.parentPath, "a struct of "+p.parent.QualifiedName(), "another kind of value")
 	}
 	return false
 }
 
 // peekWriter returns the writer of the next property, with its encoding, if [propertyWriter.appendFast] may be able to
 // write it. It returns nil if [propertyCursor.next] has to read it.
-func (m *propertyCursor) peekWriter() *propertyWriter {
-	if m.keys != nil || !m.CanPeek() {
+func (p *propertyCursor) peekWriter() *propertyWriter {
+	if p.keys != nil || !p.CanPeek() {
 		return nil
 	}
 	var writer *propertyWriter
-	if m.writers != nil {
-		writer = m.writers[m.Index()]
+	if p.writers != nil {
+		writer = p.writers[p.Index()]
 	} else {
-		name, kind := m.PeekEntry()
-		if writer = m.parent.writerAt(m.Index(), name); writer != nil {
+		name, kind := p.PeekEntry()
+		if writer = p.parent.writerAt(p.Index(), name); writer != nil {
 			writer.setEncoding(kind, nil)
 		}
 	}
@@ -124,87 +126,89 @@ func (m *propertyCursor) peekWriter() *propertyWriter {
 }
 
 // appendFast is [propertyWriter.appendFast] for the current property.
-func (m *propertyCursor) appendFast(dst []byte, form value.Form) (_ []byte, ok bool) {
-	if m.keyValue != nil {
+func (p *propertyCursor) appendFast(dst []byte, form value.Form) (_ []byte, ok bool) {
+	if p.keyValue != nil {
 		return dst, false
 	}
-	if m.writers == nil { // the kind may change with each value
-		m.setEncoding(m.Value.Kind(), m.Value.Schema())
+	if p.writers == nil { // the kind may change with each value
+		p.setEncoding(p.Value.Kind(), p.Value.Schema())
 	}
-	return m.propertyWriter.appendFast(dst, m.Value.Raw(), form)
+	return p.propertyWriter.appendFast(dst, p.Value.Raw(), form)
 }
 
-func (m *propertyCursor) path() string {
-	if m.parentPath == "" {
-		return m.Name
+func (p *propertyCursor) path() string {
+	if p.parentPath == "" {
+		return p.Name
 	}
-	return m.parentPath + "/" + m.Name
+	return p.parentPath + "/" + p.Name
 }
 
 // isWritten reports whether the current field is written, and returns an error if it must not be in the record.
-func (m *propertyCursor) isWritten() (write bool, err error) {
+func (p *propertyCursor) isWritten() (write bool, err error) {
 	switch {
-	case m.propertyWriter == nil:
-		return false, m.unknownField()
-	case m.property != nil:
-		return m.isPropertyWritten()
+	case p.propertyWriter == nil:
+		return false, p.unknownField()
+	case p.property != nil:
+		return p.isPropertyWritten()
 	}
-	return m.isNavigationWritten()
+	return p.isNavigationWritten()
 }
 
-func (m *propertyCursor) isPropertyWritten() (write bool, err error) {
-	property, isUpdate := m.property, m.writer.Update
-	m.isNull = !m.Value.Present
+func (p *propertyCursor) isPropertyWritten() (write bool, err error) {
+	property := p.property
+	isUpdate := p.writer.Update
+	p.isNull = !p.Value.Present
 	switch { // the first case that applies counts
-	case isUpdate && !property.Updatable, !isUpdate && !property.Creatable && !m.isKey:
+	case isUpdate && !property.Updatable, !isUpdate && !property.Creatable && !p.isKey:
 		return false, nil
-	case m.isNull:
-		return property.Nullable && !m.isKey, nil
-	case property.Type.Primitive == edm.NotPrimitive && m.typ == nil:
-		return false, odataerror.DataError(m.path() + ": its type " + property.Type.Name +
+	case p.isNull:
+		return property.Nullable && !p.isKey, nil
+	case property.Type.Primitive == edm.NotPrimitive && p.typ == nil:
+		return false, odataerror.DataError(p.path() + ": its type " + property.Type.Name +
 			" is neither a type of OData v2 nor declared in $metadata")
 	}
 	return true, nil
 }
 
 // isNavigationWritten returns false for nested content that is collected for updates of its own.
-func (m *propertyCursor) isNavigationWritten() (write bool, err error) {
-	isUpdate, nested := m.writer.Update, m.writer.Nested
-	m.isNull = false
+func (p *propertyCursor) isNavigationWritten() (write bool, err error) {
+	isUpdate := p.writer.Update
+	nested := p.writer.Nested
+	p.isNull = false
 	switch {
-	case !m.Value.Present:
+	case !p.Value.Present:
 		return false, nil
 	case isUpdate && nested == nil:
-		return false, odataerror.DataError(m.path() + ": nested content is for inserts only, because OData v2 cannot " +
+		return false, odataerror.DataError(p.path() + ": nested content is for inserts only, because OData v2 cannot " +
 			"update an entity together with others (" + sinkconfig.NameNestedUpdates +
 			" = operations sends separate updates); remove the field, or write its entities from another topic")
-	case m.typ == nil:
-		return false, odataerror.DataError(m.path() + ": $metadata does not declare its target type")
+	case p.typ == nil:
+		return false, odataerror.DataError(p.path() + ": $metadata does not declare its target type")
 	case isUpdate:
-		*nested = append(*nested, NestedContent{m.navigation, m.typ, m.Value, m.path()})
+		*nested = append(*nested, NestedContent{p.navigation, p.typ, p.Value, p.path()})
 		return false, nil
 	}
 	return true, nil
 }
 
-func (m *propertyCursor) unknownField() error {
-	config := m.writer.Config
+func (p *propertyCursor) unknownField() error {
+	config := p.writer.Config
 	switch {
-	case !m.Value.Present, m.parentPath == "" && isControlField(config, m.Name), config.IgnoreUnknownFields:
+	case !p.Value.Present, p.parentPath == "" && isControlField(config, p.Name), config.IgnoreUnknownFields:
 		return nil
 	case config.FailOnUnknownFields:
-		return &wit.Error{Kind: wit.ErrorConfig, Message: m.path() + ": " + m.parent.QualifiedName() +
+		return &wit.Error{Kind: wit.ErrorConfig, Message: p.path() + ": " + p.parent.QualifiedName() +
 			" has no such property (" + sinkconfig.NameUnknownFields + " = fail)"}
 	}
-	return odataerror.DataError(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
+	return odataerror.DataError(p.path() + ": " + p.parent.QualifiedName() + " has no such property")
 }
 
-func (m *propertyCursor) convert() (converted value.Converted, err error) {
-	if m.keyValue != nil {
-		return *m.keyValue, nil
+func (p *propertyCursor) convert() (converted value.Converted, err error) {
+	if p.keyValue != nil {
+		return *p.keyValue, nil
 	}
-	if err = Convert(&converted, m.writer.Config, m.property, &m.Value); err != nil {
-		return converted, odataerror.DataError(m.path() + ": " + err.Error())
+	if err = Convert(&converted, p.writer.Config, p.property, &p.Value); err != nil {
+		return converted, odataerror.DataError(p.path() + ": " + err.Error())
 	}
 	return converted, nil
 }
@@ -223,9 +227,9 @@ const (
 )
 
 func isControlField(config *sinkconfig.Config, name string) bool {
-	return config.Mode == sinkconfig.ModeDynamic && name == config.ModeProperty || config.DeleteRecords &&
+	return (config.Mode == sinkconfig.ModeDynamic && name == config.ModeProperty) || (config.DeleteRecords &&
 		(name == edm.DeletedAt ||
-			name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
+			name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter))
 }
 
 // IsDeleteRecord reports whether a source has written the row for a deleted entity: its change mode is D or, if the row

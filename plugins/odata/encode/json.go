@@ -6,11 +6,11 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) (_ []byte, err error) {
+func (w *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) (_ []byte, err error) {
 	dst = append(dst, '{')
 	start := len(dst)
 	var properties propertyCursor
-	properties.open(b, typ, rowValue, path)
+	properties.open(w, typ, rowValue, path)
 	for {
 		for writer := properties.peekWriter(); writer != nil; writer = properties.peekWriter() {
 			out, ok := writer.appendFast(writer.appendLabel(dst, start), properties.Peek(), value.JSON)
@@ -32,7 +32,7 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 		case properties.navigation != nil && properties.navigation.Many:
 			dst, err = properties.appendArray(dst)
 		default:
-			dst, err = b.appendJSON(dst, properties.typ, &properties.Value, properties.path())
+			dst, err = w.appendJSON(dst, properties.typ, &properties.Value, properties.path())
 		}
 		if err != nil {
 			return dst, err
@@ -41,44 +41,44 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 }
 
 // appendLabel appends the name of a property, after a comma unless it is the first one of the object at start.
-func (c *propertyWriter) appendLabel(dst []byte, start int) []byte {
+func (p *propertyWriter) appendLabel(dst []byte, start int) []byte {
 	if len(dst) == start {
-		return append(dst, c.label[1:]...)
+		return append(dst, p.label[1:]...)
 	}
-	return append(dst, c.label...)
+	return append(dst, p.label...)
 }
 
-func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
-	if out, ok := m.appendFast(dst, value.JSON); ok {
+func (p *propertyCursor) appendValue(dst []byte) ([]byte, error) {
+	if out, ok := p.appendFast(dst, value.JSON); ok {
 		return out, nil
 	}
-	converted, err := m.convert()
+	converted, err := p.convert()
 	if err != nil {
 		return dst, err
 	}
 	if converted.Ticks != 0 {
-		return dst, Unexpected(m.path(),
+		return dst, Unexpected(p.path(),
 			"no digits after milliseconds in JSON, "+sinkconfig.NameRequestFormat+" = atom accepts them",
 			converted.Text)
 	}
 	return converted.AppendJSON(dst), nil
 }
 
-func (m *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
+func (p *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 	dst = append(dst, '[')
 	start := len(dst)
 	var items rowvalue.Cursor
-	m.Value.Items(&items)
+	p.Value.Items(&items)
 	for items.Next() {
 		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		if dst, err = m.writer.appendJSON(dst, m.typ, &items.Value, m.path()); err != nil {
+		if dst, err = p.writer.appendJSON(dst, p.typ, &items.Value, p.path()); err != nil {
 			return dst, err
 		}
 	}
 	if items.Mismatch {
-		return dst, Unexpected(m.path(), "an array of "+m.typ.QualifiedName(), "another kind of value")
+		return dst, Unexpected(p.path(), "an array of "+p.typ.QualifiedName(), "another kind of value")
 	}
 	return append(dst, ']'), nil
 }

@@ -64,8 +64,10 @@ func (t *Type) ReadKeyValue(key *KeyValue, config *sinkconfig.Config, property *
 	if !ok && source == RecordKey && len(t.Key) == 1 {
 		var c rowvalue.Cursor
 		rowValue.Fields(&c)
-		if c.Next(); c.Mismatch {
-			member, ok = *rowValue, true
+		c.Next()
+		if c.Mismatch {
+			member = *rowValue
+			ok = true
 		}
 	}
 	if !ok || !member.Present {
@@ -138,7 +140,7 @@ func (k *KeyValue) hasOtherSpellings() bool {
 			return true
 		}
 		for i := range len(text) {
-			if c := text[i]; c >= 'a' && c <= 'z' || c < ' ' || c >= 0x80 {
+			if c := text[i]; (c >= 'a' && c <= 'z') || c < ' ' || c >= 0x80 {
 				return true
 			}
 		}

@@ -31,42 +31,42 @@ const (
 	encodeFloat64
 )
 
-func (c *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
-	c.encoding = encodeConverted
-	if c.property == nil {
+func (p *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
+	p.encoding = encodeConverted
+	if p.property == nil {
 		return
 	}
 	unnamed := node == nil || node.Name == nil
-	switch primitive := c.property.Type.Primitive; {
+	switch primitive := p.property.Type.Primitive; {
 	case kind == wit.String && primitive == edm.String:
-		c.encoding = encodeText
+		p.encoding = encodeText
 	case kind == wit.String && (primitive == edm.DateTime || primitive == edm.DateTimeOffset):
-		c.encoding = encodeInstantText
+		p.encoding = encodeInstantText
 	case kind == wit.String && primitive == edm.Decimal:
-		c.encoding = encodeDecimalText
+		p.encoding = encodeDecimalText
 	case kind == wit.Int64 && (primitive == edm.DateTime || primitive == edm.DateTimeOffset) &&
 		(unnamed || *node.Name == wit.NameTimestamp):
-		c.encoding = encodeInstant
-	case kind <= wit.Int64 && unnamed && c.min < c.max:
-		c.encoding = encodeInteger
-	case kind == wit.Bytes && primitive == edm.Decimal && !c.property.VariableScale:
-		if c.scale = value.SmallScale(node); c.scale >= 0 && c.scale <= c.property.Scale {
-			c.encoding = encodeDecimal
+		p.encoding = encodeInstant
+	case kind <= wit.Int64 && unnamed && p.min < p.max:
+		p.encoding = encodeInteger
+	case kind == wit.Bytes && primitive == edm.Decimal && !p.property.VariableScale:
+		if p.scale = value.SmallScale(node); p.scale >= 0 && p.scale <= p.property.Scale {
+			p.encoding = encodeDecimal
 		}
 	case node == nil: // the kinds below have no tag of their own
 	case kind == wit.Boolean && primitive == edm.Boolean:
-		c.encoding = encodeBoolean
+		p.encoding = encodeBoolean
 	case kind == wit.Float32 && unnamed && (primitive == edm.Single || primitive == edm.Double):
-		c.encoding = encodeFloat32
+		p.encoding = encodeFloat32
 	case kind == wit.Float64 && unnamed && primitive == edm.Double:
-		c.encoding = encodeFloat64
+		p.encoding = encodeFloat64
 	}
 }
 
 // appendFast writes a value of a frequent kind without allocations. raw starts with its bytes, after the union branch
 // or tag. ok is false if [Convert] has to do it.
-func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte, ok bool) {
-	switch c.encoding {
+func (p *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte, ok bool) {
+	switch p.encoding {
 	case encodeText:
 		text := raw[1:]
 		if size := raw[0]; size < 0x80 {
@@ -74,7 +74,7 @@ func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 		} else {
 			text, _ = connectdata.LengthPrefixed(raw)
 		}
-		maxLength := c.property.Length
+		maxLength := p.property.Length
 		switch {
 		case maxLength > 0 && len(text) > maxLength && utf8.RuneCount(text) > maxLength:
 			return dst, false
@@ -86,27 +86,27 @@ func (c *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 		return appendXML(dst, text), scan.XMLAllows(text)
 	case encodeInstant:
 		v, _ := connectdata.Number(raw)
-		return value.AppendInstant(dst, c.property.Type.Primitive, v, form)
+		return value.AppendInstant(dst, p.property.Type.Primitive, v, form)
 	case encodeInstantText:
 		content, _ := connectdata.LengthPrefixed(raw)
-		return value.AppendInstantText(dst, c.property.Type.Primitive, content, form)
+		return value.AppendInstantText(dst, p.property.Type.Primitive, content, form)
 	case encodeInteger:
 		v, _ := connectdata.Number(raw)
 		switch {
-		case v < c.min || v > c.max:
+		case v < p.min || v > p.max:
 			return dst, false
-		case form == value.JSON && c.property.Type.Primitive == edm.Int64:
+		case form == value.JSON && p.property.Type.Primitive == edm.Int64:
 			return append(jsontext.AppendInt(append(dst, '"'), v), '"'), true
 		}
 		return jsontext.AppendInt(dst, v), true
 	case encodeDecimal:
 		if content, _ := connectdata.LengthPrefixed(raw); len(content) > 0 && len(content) <= 8 {
-			return appendDecimal(dst, content, c.scale, c.property, form)
+			return appendDecimal(dst, content, p.scale, p.property, form)
 		}
 	case encodeDecimalText:
 		content, _ := connectdata.LengthPrefixed(raw)
 		switch {
-		case !isPlainDecimal(content, c.property):
+		case !isPlainDecimal(content, p.property):
 			return dst, false
 		case form == value.JSON:
 			dst = append(append(dst, '"'), content...)

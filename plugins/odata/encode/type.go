@@ -107,7 +107,8 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 		writers = make([]*propertyWriter, len(root.Fields))
 		for i, field := range root.Fields {
 			if writer := t.writers[field.Name]; writer != nil {
-				bound, node := *writer, rowValue.Node(field.Node)
+				bound := *writer
+				node := rowValue.Node(field.Node)
 				bound.setEncoding(node.Kind, node)
 				writers[i] = &bound
 			}
@@ -120,7 +121,8 @@ func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
 }
 
 func (t *Type) makeWriters() {
-	t.writers, t.writersBySchema = map[string]*propertyWriter{}, map[*wit.SchemaNode][]*propertyWriter{}
+	t.writers = map[string]*propertyWriter{}
+	t.writersBySchema = map[*wit.SchemaNode][]*propertyWriter{}
 	t.emptyHead = string((&atomEntry{typ: t}).head())
 	label := func(name string) string { return string(append(jsontext.AppendString([]byte{','}, name), ':')) }
 	for name, navigation := range t.navigations {
@@ -153,10 +155,12 @@ type propertyWriter struct {
 	// isUnrestricted means that the property is in all requests whose row has a value.
 	isUnrestricted bool
 
-	label    string        // a comma, and the name in JSON with a colon
-	startTag string        // in Atom
-	endTag   string        // in Atom
-	min, max int64         // of an integer
+	label    string // a comma, and the name in JSON with a colon
+	startTag string // in Atom
+	endTag   string // in Atom
+	// of an integer
+	min      int64
+	max      int64
 	encoding valueEncoding // constant for a writer in writersBySchema, else set for each value
 	scale    int           // of a decimal, for encodeDecimal
 }

@@ -74,11 +74,11 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 }
 
 // prepare computes the parts that are not packed.
-func (t *EntitySet) prepare() {
-	t.TokenPath = t.Query.AppendTo(t.Service + "/")
-	t.Type = encode.NewType(t.Model.Structures)
-	t.ETagSelect = etagSelect(t.Model.Structures[0])
-	t.hash = mixHash(hashSeed, t.Path)
+func (e *EntitySet) prepare() {
+	e.TokenPath = e.Query.AppendTo(e.Service + "/")
+	e.Type = encode.NewType(e.Model.Structures)
+	e.ETagSelect = etagSelect(e.Model.Structures[0])
+	e.hash = mixHash(hashSeed, e.Path)
 }
 
 // etagSelect selects the key and the properties that ETags are computed from. Without the latter some services fail
@@ -100,9 +100,9 @@ func etagSelect(entityType *edm.StructuredType) string {
 }
 
 // Pack appends what [Unpack] needs in addition to the settings.
-func (t *EntitySet) Pack(b []byte) []byte {
-	b = pack.Bool(pack.String(b, t.Path), t.SAP)
-	return packLinks(edm.Pack(b, t.Model.Structures), t.links)
+func (e *EntitySet) Pack(b []byte) []byte {
+	b = pack.Bool(pack.String(b, e.Path), e.SAP)
+	return packLinks(edm.Pack(b, e.Model.Structures), e.links)
 }
 
 // Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
@@ -117,7 +117,7 @@ func Unpack(reader *pack.Reader, configured sinkconfig.EntitySet) (target Entity
 }
 
 // EntityHash returns a hash of an entity of the set. key is its canonical predicate.
-func (t *EntitySet) EntityHash(key string) uint32 { return mixHash(t.hash, key) }
+func (e *EntitySet) EntityHash(key string) uint32 { return mixHash(e.hash, key) }
 
 const hashSeed, hashPrime = 2166136261, 16777619
 
@@ -129,15 +129,14 @@ func mixHash(hash uint32, text string) uint32 {
 }
 
 // KeyLiterals returns the literals of a predicate in the order of the key properties. ok is false if they differ.
-func (t *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool) {
+func (e *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool) {
 	_, keys, err := uri.ParsePredicate(predicate)
-	if err != nil || len(keys) != len(t.Type.Key) {
+	if err != nil || len(keys) != len(e.Type.Key) {
 		return nil, false
 	}
-	for _, name := range t.Type.Key {
+	for _, name := range e.Type.Key {
 		index := slices.IndexFunc(keys, func(k uri.Key) bool {
-			return k.Name == name || k.Name == "" &&
-				len(keys) == 1
+			return k.Name == name || (k.Name == "" && len(keys) == 1)
 		})
 		if index < 0 {
 			return nil, false
@@ -148,15 +147,15 @@ func (t *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool
 }
 
 // Digest returns a short name of the set for [wit.Known].
-func (t *EntitySet) Digest() string {
+func (e *EntitySet) Digest() string {
 	h := fnv.New32a()
-	h.Write([]byte(t.Path))
+	h.Write([]byte(e.Path))
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3]
 }
 
 // LogOmittedProperties logs the properties that $metadata excludes from requests.
-func (t *EntitySet) LogOmittedProperties(mode string) {
-	entityType := t.Model.Structures[0]
+func (e *EntitySet) LogOmittedProperties(mode string) {
+	entityType := e.Model.Structures[0]
 	var names []string
 	add := func(operations string, isOmitted func(property *edm.Property) bool) {
 		for i := range entityType.Properties {
@@ -172,7 +171,7 @@ func (t *EntitySet) LogOmittedProperties(mode string) {
 		add("updates", func(property *edm.Property) bool { return !property.Updatable })
 	}
 	if len(names) > 0 {
-		sdk.Log(wit.LevelWarn, "entity set "+t.Name+" of "+t.Service+": requests do not contain these properties, "+
+		sdk.Log(wit.LevelWarn, "entity set "+e.Name+" of "+e.Service+": requests do not contain these properties, "+
 			"which $metadata marks as set by the service: "+strings.Join(names, ", "))
 	}
 }

@@ -12,8 +12,9 @@ import (
 
 // Placeholder is a {Name} in a filter, and the text before it. Found is false for the text after the last one.
 type Placeholder struct {
-	Before, Name string
-	Found        bool
+	Before string
+	Name   string
+	Found  bool
 }
 
 // Placeholders splits a filter. A filter without braces is the name of a property.
@@ -34,15 +35,15 @@ func Placeholders(filter string) iter.Seq[Placeholder] {
 }
 
 // FilterError returns an error if the configured check filter names an unknown property.
-func (t *EntitySet) FilterError(sinkConfig *sinkconfig.Config) *wit.Error {
-	if sinkConfig.CheckFilter == "" || sinkConfig.InsertUncertain != "check" &&
-		sinkConfig.InsertUncertain != "repeatable" {
+func (e *EntitySet) FilterError(sinkConfig *sinkconfig.Config) *wit.Error {
+	if sinkConfig.CheckFilter == "" || (sinkConfig.InsertUncertain != "check" &&
+		sinkConfig.InsertUncertain != "repeatable") {
 		return nil
 	}
-	entityType := t.Model.Structures[0]
+	entityType := e.Model.Structures[0]
 	for placeholder := range Placeholders(sinkConfig.CheckFilter) {
 		property := entityType.Property(placeholder.Name)
-		if !placeholder.Found || property != nil && property.Type.Primitive != edm.NotPrimitive {
+		if !placeholder.Found || (property != nil && property.Type.Primitive != edm.NotPrimitive) {
 			continue
 		}
 		var names []string
@@ -52,20 +53,20 @@ func (t *EntitySet) FilterError(sinkConfig *sinkconfig.Config) *wit.Error {
 			}
 		}
 		return odataerror.ForSetting(sinkconfig.NameCheckFilter,
-			"Entity set "+t.Name+" of "+t.Service+" has no property "+placeholder.Name+" for the filter"+
+			"Entity set "+e.Name+" of "+e.Service+" has no property "+placeholder.Name+" for the filter"+
 				odataerror.Suggest(placeholder.Name, names, "it has none"))
 	}
 	return nil
 }
 
 // UncheckableError returns an error if lost inserts cannot be looked up, by their keys or by a filter.
-func (t *EntitySet) UncheckableError(sinkConfig *sinkconfig.Config) *wit.Error {
+func (e *EntitySet) UncheckableError(sinkConfig *sinkconfig.Config) *wit.Error {
 	if sinkConfig.InsertUncertain != "check" || sinkConfig.CheckFilter != "" ||
-		sinkConfig.Mode != sinkconfig.ModeInsert &&
-			sinkConfig.Mode != sinkconfig.ModeDynamic {
+		(sinkConfig.Mode != sinkconfig.ModeInsert &&
+			sinkConfig.Mode != sinkconfig.ModeDynamic) {
 		return nil
 	}
-	entityType := t.Model.Structures[0]
+	entityType := e.Model.Structures[0]
 	reason := ""
 	if len(entityType.Key) == 0 {
 		reason = "has no key"
@@ -79,7 +80,7 @@ func (t *EntitySet) UncheckableError(sinkConfig *sinkconfig.Config) *wit.Error {
 		return nil
 	}
 	return odataerror.ForSetting(sinkconfig.NameInsertUncertain,
-		"Entity set "+t.Name+" of "+t.Service+" "+reason+", so that "+sinkconfig.NameInsertUncertain+
+		"Entity set "+e.Name+" of "+e.Service+" "+reason+", so that "+sinkconfig.NameInsertUncertain+
 			" = check cannot look up an insert without a response: expected "+sinkconfig.NameCheckFilter+
 			" to find it by other properties, or another value")
 }

@@ -19,14 +19,15 @@ type LinkedSet struct {
 func (l *LinkedSet) EntityHash(key string) uint32 { return mixHash(mixHash(hashSeed, l.Path), key) }
 
 // LinkedSet returns the set as the root of nested updates.
-func (t *EntitySet) LinkedSet() *LinkedSet { return t.links[0] }
+func (e *EntitySet) LinkedSet() *LinkedSet { return e.links[0] }
 
 // linksFrom returns the set and all updatable sets that its navigation properties lead to.
 func linksFrom(model *edm.Model, from *edm.Set, root string) []*LinkedSet {
 	sets := []*edm.Set{from}
 	all := []*LinkedSet{{}}
 	for i := 0; i < len(sets); i++ {
-		all[i].Path, all[i].Targets = root+"/"+service.Address(sets[i]), map[string]*LinkedSet{}
+		all[i].Path = root + "/" + service.Address(sets[i])
+		all[i].Targets = map[string]*LinkedSet{}
 		entityType := model.Structure(sets[i].Type)
 		if entityType == nil {
 			continue
@@ -39,7 +40,8 @@ func linksFrom(model *edm.Model, from *edm.Set, root string) []*LinkedSet {
 			index := slices.Index(sets, targetSet)
 			if index < 0 {
 				index = len(sets)
-				sets, all = append(sets, targetSet), append(all, &LinkedSet{})
+				sets = append(sets, targetSet)
+				all = append(all, &LinkedSet{})
 			}
 			all[i].Targets[entityType.Navigations[j].Name] = all[index]
 		}
@@ -66,7 +68,8 @@ func unpackLinks(reader *pack.Reader) (sets []*LinkedSet) {
 	for _, set := range sets {
 		set.Path = reader.String()
 		for n := reader.Count(); n > 0 && !reader.Failed; n-- {
-			name, index := reader.String(), reader.Int()
+			name := reader.String()
+			index := reader.Int()
 			if reader.Failed = reader.Failed || index < 0 || index >= len(sets); !reader.Failed {
 				set.Targets[name] = sets[index]
 			}

@@ -44,7 +44,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 	}
 	feed.model = &edm.Model{Structures: asked.Structures()}
 	feed.Subtypes = subtypes(model, asked.View)
-	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
+	if !set.Addressable || (set.RequiresFilter && asked.Filter("") == "") {
 		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": its metadata say that the set "+
 			"requires a "+
 			"filter or is not addressable; trying anyway")
@@ -204,12 +204,16 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 }
 
 func (f *Feed) findChangeColumns() {
-	f.ModeColumn, f.DeletedAtColumn, f.CounterColumn, f.FirstTracked = -1, -1, -1, -1
+	f.ModeColumn = -1
+	f.DeletedAtColumn = -1
+	f.CounterColumn = -1
+	f.FirstTracked = -1
 	if !f.Options.Delta {
 		return
 	}
 	entityType := f.EntityType()
-	mode, counter := edm.RecordMode, ""
+	mode := edm.RecordMode
+	counter := ""
 	if p := entityType.ChangeMode(); p != nil {
 		mode = p.Name
 	}
@@ -221,9 +225,9 @@ func (f *Feed) findChangeColumns() {
 		case column.Name == mode && (column.Kind == decode.Synthetic || column.Type == edm.String):
 			f.ModeColumn = i
 		case column.Name == edm.DeletedAt && (column.Kind == decode.Synthetic ||
-			column.Mapping == decode.DefaultMapping &&
+			(column.Mapping == decode.DefaultMapping &&
 				(column.Type == edm.DateTime ||
-					column.Type == edm.DateTimeOffset)):
+					column.Type == edm.DateTimeOffset))):
 			f.DeletedAtColumn = i
 		case column.Name == counter && counter != "":
 			f.CounterColumn = i

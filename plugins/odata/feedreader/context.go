@@ -29,11 +29,10 @@ type Context struct {
 func NewContext(settings []wit.Setting) (*Context, []sourceconfig.EntitySetConfig) {
 	settings = slices.DeleteFunc(slices.Clone(settings), func(s wit.Setting) bool { // also drops passwords
 		spec, known := sourceconfig.Table.Find(s.Name)
-		return !known && s.Name != sourceconfig.ExactlyOnce || known && spec.Kind == wit.KindPassword
+		return (!known && s.Name != sourceconfig.ExactlyOnce) || (known && spec.Kind == wit.KindPassword)
 	})
 	v := sourceconfig.Table.Values(settings)
-	return &Context{Settings: settings, Origin: sourceconfig.Origin(v),
-			Refresh: v.Int(sourceconfig.MetadataRefresh)},
+	return &Context{Settings: settings, Origin: sourceconfig.Origin(v), Refresh: v.Int(sourceconfig.MetadataRefresh)},
 		sourceconfig.EntitySets(v)
 }
 
@@ -95,7 +94,8 @@ func Fingerprint(context *Context, feed *Feed, values setting.Values) string {
 	if feed.Atom {
 		format = "atom"
 	}
-	mode, cursor := "full", ""
+	mode := "full"
+	cursor := ""
 	if feed.Tracking.On {
 		mode = "delta"
 	}

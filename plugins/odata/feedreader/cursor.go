@@ -26,7 +26,8 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	reject := func(name, text, why string) error {
 		return odataerror.ForSetting(name, setting.Invalid(name, text, why))
 	}
-	property, names := entityType.Property(f.Cursor), CursorProperties(entityType)
+	property := entityType.Property(f.Cursor)
+	names := CursorProperties(entityType)
 	name := f.Setting(sourceconfig.NameCursor)
 	switch {
 	case property == nil:
@@ -53,7 +54,9 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	if f.Rows != nil {
 		f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 	}
-	watched, at, member := len(f.RowSchema.Tracked), len(f.RowSchema.Tracked)-1, nodes[0].Fields[node].Node
+	watched := len(f.RowSchema.Tracked)
+	at := len(f.RowSchema.Tracked) - 1
+	member := nodes[0].Fields[node].Node
 	zoned := f.Options.IsZoned(property, entityType.IsKey(property.Name))
 	typ := property.Type.Primitive
 	f.cursor = func(out *decode.Output, row int) (string, bool) {

@@ -9,8 +9,8 @@ import (
 )
 
 // DeletedRows appends the rows of a deleted entity with these encoded keys.
-func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, keyParts [][]byte, when int64) ([]byte,
-	[]wit.Row) {
+func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, keyParts [][]byte,
+	when int64) ([]byte, []wit.Row) {
 	feed := r.Feed
 	row := wit.Row{RowIndex: origin, Partition: -1, Offset: -1, Timestamp: -1}
 	start := len(data)

@@ -46,10 +46,10 @@ func (f *Feed) withDerivedProperties(model *edm.Model, s *edm.StructuredType) (*
 func (f *Feed) sameEncoding(a, b *edm.Property) bool {
 	o := f.Options
 	return o.IsDate(a) == o.IsDate(b) && o.IsZoned(a, false) == o.IsZoned(b, false) &&
-		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
-			a.Precision == b.Precision) &&
-		(a.FeedMapping == b.FeedMapping || a.FeedMapping != nil && b.FeedMapping != nil &&
-			*a.FeedMapping == *b.FeedMapping)
+		(a.Type.Primitive != edm.Decimal || (a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
+			a.Precision == b.Precision)) &&
+		(a.FeedMapping == b.FeedMapping || (a.FeedMapping != nil && b.FeedMapping != nil &&
+			*a.FeedMapping == *b.FeedMapping))
 }
 
 // derivedProperties returns the properties that derived types add, each as "property type".

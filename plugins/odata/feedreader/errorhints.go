@@ -47,11 +47,13 @@ func (f *Feed) addErrorHints(l *decode.RowSchema, v *edm.View) {
 		open := property.Scale < 0 && (property.VariableScale || property.Precision < 0)
 		switch {
 		case column.Mapping == decode.Int64Mapping:
-			column.Hints.Scale, column.Hints.Range = round, exact
+			column.Hints.Scale = round
+			column.Hints.Range = exact
 		case column.Mapping == decode.Float64Mapping:
 			column.Hints.Range = exact
 		case column.Scale > 0:
-			column.Hints.Scale, column.Hints.Precision = round+"; "+inexact, inexact
+			column.Hints.Scale = round + "; " + inexact
+			column.Hints.Precision = inexact
 		default:
 			column.Hints.Scale = round
 		}

@@ -22,9 +22,10 @@ import (
 type Feed struct {
 	sourceconfig.EntitySetConfig
 	setMetadata
-	Name       string
-	Key, Value wit.Schema
-	RowSchema  *decode.RowSchema
+	Name      string
+	Key       wit.Schema
+	Value     wit.Schema
+	RowSchema *decode.RowSchema
 	// RowQuery selects rows and properties. Rows checks them, nil if nothing needs to be checked.
 	RowQuery *query.Query
 	Rows     *query.RowChecker
@@ -60,7 +61,9 @@ type setMetadata struct {
 // changeColumns are the columns of delta mode, -1 if missing.
 type changeColumns struct {
 	// ModeColumn holds the kind of change, DeletedAtColumn the deletion time, CounterColumn ODP's entity counter.
-	ModeColumn, DeletedAtColumn, CounterColumn int
+	ModeColumn      int
+	DeletedAtColumn int
+	CounterColumn   int
 	// FirstTracked is the index of the mode among the tracked columns; keys and counter follow.
 	FirstTracked int
 }
@@ -133,7 +136,8 @@ type ODP struct{ Links, Subscribed, Terminate string }
 // absence is when a property was found missing in the metadata, and until when it is not checked again, in
 // milliseconds.
 type absence struct {
-	since, validUntil int64
+	since      int64
+	validUntil int64
 }
 
 // Setting returns the full name of one of the set's settings.

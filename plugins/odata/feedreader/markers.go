@@ -26,10 +26,11 @@ type SnapshotMarkers struct {
 	Snapshot int // zero means no markers
 	Started  bool
 
-	buffered   bool
-	row        wit.Row
-	key, value []byte
-	headers    []byte
+	buffered bool
+	row      wit.Row
+	key      []byte
+	value    []byte
+	headers  []byte
 }
 
 func (m *SnapshotMarkers) HasBufferedRow() bool { return m.buffered }
@@ -48,7 +49,8 @@ func (m *SnapshotMarkers) Add(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
 		data = m.addMarker(&row, data, false)
 		marked = append(marked, row)
 	}
-	m.row, m.buffered = last, true
+	m.row = last
+	m.buffered = true
 	m.key, m.value = bytesOf(m.key, data, last.Key), bytesOf(m.value, data, last.Value)
 	m.headers = bytesOf(m.headers, data, last.Headers)
 	return marked, data

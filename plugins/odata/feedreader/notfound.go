@@ -19,8 +19,8 @@ func IsNotFound(status uint16, body []byte) bool {
 // IsNotFound also applies the configured codes.
 func (f *Feed) IsNotFound(status uint16, body []byte) bool {
 	code, _, _ := odataerror.Document(body)
-	return IsNotFound(status, body) || odataerror.MatchesCode(f.Tracking.NotFound, status, code) &&
-		!odataerror.IsHTML(body)
+	return IsNotFound(status, body) || (odataerror.MatchesCode(f.Tracking.NotFound, status, code) &&
+		!odataerror.IsHTML(body))
 }
 
 // EntityStatuses returns the statuses with which an entity may not exist, and those of routers.

@@ -43,8 +43,8 @@ func (r *Reader) pageReader(position *paging.Position) *PageReader {
 	page := &PageReader{Reader: r, page: r.page}
 	if !r.Feed.Tracking.On { // delta mode adds its own markers
 		number, begun := position.Snapshot()
-		page.markers, page.endMarkerPending = SnapshotMarkers{Snapshot: number, Started: begun},
-			position.EndMarkerPending()
+		page.endMarkerPending = position.EndMarkerPending()
+		page.markers = SnapshotMarkers{Snapshot: number, Started: begun}
 	}
 	return page
 }
@@ -53,10 +53,11 @@ func (r *Reader) pageReader(position *paging.Position) *PageReader {
 func (pg *PageReader) Base() *Reader { return pg.Reader }
 
 // Decode decodes a chunk of the page.
-func (pg *PageReader) Decode(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
-	err error) {
+func (pg *PageReader) Decode(tag string, status uint16, chunk []byte,
+	last bool) (result wit.DecodeResult, ended bool, err error) {
 	if pg.Response.Status < 200 || pg.Response.Status > 299 {
-		if pg.CollectBody(chunk); !last {
+		pg.CollectBody(chunk)
+		if !last {
 			return result, false, nil
 		}
 		return result, true, pg.afterError(&result)
@@ -89,12 +90,14 @@ func (pg *PageReader) observe() (wit.DecodeResult, error) {
 	pg.Out.RowErrors = out.Errors
 	result := wit.DecodeResult{}
 	if len(out.Errors) > 0 {
-		result.Data, result.Errors = pg.Out.Data, out.Errors
+		result.Data = pg.Out.Data
+		result.Errors = out.Errors
 	}
 	if keep {
 		pg.Out.Data = pg.Feed.AddHeadersToAll(rows, pg.Out.Data, ChangeRead)
 		if pg.endMarkerPending > 0 && len(rows) > 0 {
-			pg.Out.Data, pg.endMarkerPending = AddEndedMarker(&rows[0], pg.Out.Data, pg.endMarkerPending), 0
+			pg.Out.Data = AddEndedMarker(&rows[0], pg.Out.Data, pg.endMarkerPending)
+			pg.endMarkerPending = 0
 		}
 		rows, pg.Out.Data = pg.markers.Add(rows, pg.Out.Data)
 		result = wit.DecodeResult{Rows: rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors}
@@ -117,7 +120,8 @@ func (pg *PageReader) finish(result *wit.DecodeResult) error {
 		return err
 	}
 	next.SetEndMarkerPending(pg.endMarkerPending)
-	if done, _ := next.Done(); pg.markers.HasBufferedRow() {
+	done, _ := next.Done()
+	if pg.markers.HasBufferedRow() {
 		result.Rows, result.Data = pg.markers.Flush(result.Rows, result.Data, done, next.Verdict())
 		pg.Out.Data = result.Data
 		pg.AddSchemas(result)

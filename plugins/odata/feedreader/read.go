@@ -31,7 +31,7 @@ func (r *Reader) DecodePage(tag string, status uint16, b []byte, last bool, out 
 	case r.Decoder == nil && !r.ChooseDecoder(b, last):
 		return true, nil
 	}
-	r.Ended = r.Ended || tag == "" && last
+	r.Ended = r.Ended || (tag == "" && last)
 	return r.DecodeChunk(r.Decoder, &r.Out, Chunk{"", tag, b, last}, out)
 }
 

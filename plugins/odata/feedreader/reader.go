@@ -34,7 +34,8 @@ type Reader struct {
 	// check is the metadata check that the last rows are waiting for.
 	check *metadataCheck
 	// Ended means that the last chunk was read, schemasSent that the page has returned the schemas.
-	Ended, schemasSent bool
+	Ended       bool
+	schemasSent bool
 }
 
 // learned is what responses show about the service. It is stored in offsets.
@@ -64,10 +65,18 @@ const (
 func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidField string) *Reader {
 	reader := &Reader{}
 	if n := len(p.Readers); n > 0 {
-		reader, p.Readers = p.Readers[n-1], p.Readers[:n-1]
+		reader = p.Readers[n-1]
+		p.Readers = p.Readers[:n-1]
 	}
-	reader.Pool, reader.context, reader.Feed, reader.Ended, reader.schemasSent = p, context, feed, false, false
-	reader.FormatRefused, reader.Single, reader.Exempt, reader.check = false, false, nil, &metadataCheck{}
+	reader.Pool = p
+	reader.context = context
+	reader.Feed = feed
+	reader.Ended = false
+	reader.schemasSent = false
+	reader.FormatRefused = false
+	reader.Single = false
+	reader.Exempt = nil
+	reader.check = &metadataCheck{}
 	reader.Body = reader.Body[:0]
 	reader.BaseURL = string([]byte(response.Target))
 	reader.Response = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: reader.BaseURL}
@@ -95,7 +104,9 @@ func (p *Pool) End(reader *Reader, reuse bool) {
 		reader.Decoder.Reset()
 		p.putDecoder(reader.Decoder)
 	}
-	reader.Decoder, reader.context, reader.Feed = nil, nil, nil
+	reader.Decoder = nil
+	reader.context = nil
+	reader.Feed = nil
 	if len(p.Readers) < MaxPooled {
 		p.Readers = append(p.Readers, reader)
 	}

@@ -25,14 +25,15 @@ const maxAbsent = 1000
 
 // Chunk is a part of a response. TagPrefix starts the tags of nested requests.
 type Chunk struct {
-	TagPrefix, Tag string
-	Data           []byte
-	Last           bool
+	TagPrefix string
+	Tag       string
+	Data      []byte
+	Last      bool
 }
 
 // DecodeChunk decodes a chunk. waits means that the rows stay in out until the requested metadata were passed in.
-func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, chunk Chunk, result *wit.DecodeResult) (waits bool,
-	err error) {
+func (r *Reader) DecodeChunk(d decode.Decoder, out *decode.Output, chunk Chunk,
+	result *wit.DecodeResult) (waits bool, err error) {
 	if chunk.Tag == metadataTag {
 		return r.checkMetadata(chunk.Data, chunk.Last)
 	}
@@ -68,7 +69,7 @@ func (r *Reader) checkStale(out *decode.Output) error {
 func (r *Reader) undeclared(properties []string) (names []string) {
 	feed := r.Feed
 	for _, name := range properties {
-		if a, found := feed.absent[name]; found && r.Response.ReceivedAt <= a.validUntil {
+		if a, ok := feed.absent[name]; ok && r.Response.ReceivedAt <= a.validUntil {
 			continue
 		}
 		if !slices.ContainsFunc(feed.Derived, func(p string) bool { return strings.HasPrefix(p, name+" ") }) {
@@ -79,12 +80,14 @@ func (r *Reader) undeclared(properties []string) (names []string) {
 }
 
 func (r *Reader) checkMetadata(chunk []byte, last bool) (waits bool, err error) {
-	feed, check := r.Feed, r.check
+	feed := r.Feed
+	check := r.check
 	if len(check.document)+len(chunk) > maxMetadata {
 		return false, &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": expected $metadata of at most " +
 			strconv.Itoa(maxMetadata) + " bytes, found more"}
 	}
-	if check.document = append(check.document, chunk...); !last {
+	check.document = append(check.document, chunk...)
+	if !last {
 		return true, nil
 	}
 	model, err := service.ReadMetadata(feed.Service, &wit.Response{Status: 200, Body: check.document})
@@ -99,15 +102,15 @@ func (r *Reader) checkMetadata(chunk []byte, last bool) (waits bool, err error) 
 	for _, name := range check.names {
 		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
 		// A property that the feed's metadata have, but its layout has not, is no reason to open again.
-		if declares(model, entityType, name) && !declares(feed.model, feed.EntityType(), name) ||
+		if (declares(model, entityType, name) && !declares(feed.model, feed.EntityType(), name)) ||
 			slices.ContainsFunc(derived, ofDerived) {
 			return false, &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": property " + name +
 				" was added to $metadata after they were read"}
 		}
 	}
 	for _, name := range check.names {
-		a, found := feed.absent[name]
-		if !found {
+		a, ok := feed.absent[name]
+		if !ok {
 			a.since = r.Response.ReceivedAt
 			sdk.Log(wit.LevelWarn, r.Label()+": property "+name+" is not in $metadata and is left out")
 		}
@@ -129,7 +132,8 @@ func (f *Feed) rememberAbsence(name string, a absence) {
 // declares reports whether a type has a property path such as Address/City.
 func declares(model *edm.Model, s *edm.StructuredType, path string) bool {
 	name, inner, nested := strings.Cut(path, "/")
-	property, n := s.Property(name), s.Navigation(name)
+	property := s.Property(name)
+	n := s.Navigation(name)
 	if !nested {
 		return property != nil || n != nil
 	}

@@ -15,10 +15,12 @@ const maxServices = 10_000
 
 func listServices(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 	v := sourceconfig.Table.Values(args.settings)
-	query, origin := config.Query(v), sourceconfig.Origin(v)
+	query := config.Query(v)
+	origin := sourceconfig.Origin(v)
 	const options = "$format=json"
 	rows, catalogue, next, err := prober.Catalogue(query, options)
-	from, list := query.AppendTo(probe.Catalogues[catalogue]+"/ServiceCollection?"+options), jsontext.NewArray()
+	from := query.AppendTo(probe.Catalogues[catalogue] + "/ServiceCollection?" + options)
+	list := jsontext.NewArray()
 	trail := pageTrail{list: "catalogue of services"}
 	for err == nil {
 		if err := trail.add(from); err != nil {

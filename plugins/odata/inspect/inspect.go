@@ -42,9 +42,12 @@ var (
 )
 
 type arguments struct {
-	root, set, prefix, link string
-	rows                    int
-	settings                []wit.Setting // of the connector
+	root     string
+	set      string
+	prefix   string
+	link     string
+	rows     int
+	settings []wit.Setting // of the connector
 }
 
 // Command is a command of the source that calls a service.
@@ -79,15 +82,16 @@ var Commands = []Command{
 }
 
 // Run runs the command with this name; settings belong to the connector.
-func Run(name string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult,
-	error) {
+func Run(name string, options, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.CommandResult, error) {
 	at := slices.IndexFunc(Commands, func(c Command) bool { return c.Name == name })
 	if at < 0 {
 		return wit.CommandResult{}, &wit.Error{Kind: wit.ErrorUnsupported, Message: "unknown command " + name +
 			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
 			"delete-subscription, retire or doctor"}
 	}
-	args, command := arguments{rows: 10, settings: settings}, &Commands[at]
+	args := arguments{rows: 10, settings: settings}
+	command := &Commands[at]
 	for i := range command.Options {
 		option := &command.Options[i]
 		text := valueOf(options, option.Names())

@@ -22,7 +22,10 @@ func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	feed.Paging.Ordered, feed.Paging.Countable, feed.Paging.Top, feed.Paging.Cursor = false, false, args.rows, nil
+	feed.Paging.Ordered = false
+	feed.Paging.Countable = false
+	feed.Paging.Top = args.rows
+	feed.Paging.Cursor = nil
 	feed.PageSize = args.rows
 	var target string
 	first := func(refused bool) (*wit.Response, error) {
@@ -36,7 +39,9 @@ func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 	if err == nil && odataerror.RefusesFormat(answer, answer.Body) {
 		answer, err = first(true)
 	}
-	reader, printable, tag := feedreader.Reader{Pool: &feedreader.Pool{}, Feed: feed}, jsontext.NewArray(), ""
+	reader := feedreader.Reader{Pool: &feedreader.Pool{}, Feed: feed}
+	printable := jsontext.NewArray()
+	tag := ""
 	for pages := 0; err == nil; pages++ {
 		if answer.Status < 200 || answer.Status > 299 {
 			return wit.CommandResult{}, odataerror.FromResponse("entity set "+args.set+" of "+args.root, answer,
@@ -58,7 +63,8 @@ func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 			return wit.CommandResult{}, wrong
 		}
 		request := feed.Request(follow.Tag, inside)
-		request.Tag, tag = "page inside "+strconv.Itoa(pages), follow.Tag
+		tag = follow.Tag
+		request.Tag = "page inside " + strconv.Itoa(pages)
 		answer, err = prober.Get(request)
 	}
 	if err != nil {

@@ -40,8 +40,7 @@ func Subscriptions(prober *probe.Prober, values setting.Values, root, collection
 			return err
 		}
 		resolve := func(link string) (string, error) {
-			return sourceconfig.Origin(values).Resolve(link, "",
-				answer.Target)
+			return sourceconfig.Origin(values).Resolve(link, "", answer.Target)
 		}
 		for i := range page {
 			if err := each(&page[i], resolve); err != nil {

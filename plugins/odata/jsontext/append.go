@@ -27,7 +27,8 @@ var quotes, backslashes = scan.Repeat('"'), scan.Repeat('\\')
 
 // AppendText is AppendString for bytes. valid reports whether all of them are UTF-8.
 func AppendText(dst, text []byte) (_ []byte, valid bool) {
-	dst, valid = append(dst, '"'), true
+	dst = append(dst, '"')
+	valid = true
 	from := 0
 	for i := scan.PlainPrefix(text, quotes, backslashes, backslashes); i < len(text); {
 		char := text[i]
@@ -41,7 +42,8 @@ func AppendText(dst, text []byte) (_ []byte, valid bool) {
 				i += size
 				continue
 			}
-			dst, valid = append(append(dst, text[from:i]...), "\ufffd"...), false
+			dst = append(append(dst, text[from:i]...), "\ufffd"...)
+			valid = false
 			i++
 			from = i
 			continue

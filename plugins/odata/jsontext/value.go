@@ -97,7 +97,8 @@ type parser struct {
 func (p *parser) value(i int) (result Value, end int) {
 	switch char := p.text[i]; char {
 	case '{', '[':
-		if result.Kind = Array; char == '{' {
+		result.Kind = Array
+		if char == '{' {
 			result.Kind = Object
 		}
 		i, closed, _ := scan.JSONFirst(p.text, i+1, char+2)
@@ -105,9 +106,11 @@ func (p *parser) value(i int) (result Value, end int) {
 			var member Member
 			if result.Kind == Object {
 				nameEnd, value, _ := scan.JSONName(p.text, i)
-				member.Name, i = p.string(i, nameEnd), value
+				member.Name = p.string(i, nameEnd)
+				i = value
 			}
-			if member.Value, i = p.value(i); result.Kind == Object {
+			member.Value, i = p.value(i)
+			if result.Kind == Object {
 				result.Members = append(result.Members, member)
 			} else {
 				result.Items = append(result.Items, member.Value)

@@ -76,19 +76,23 @@ func NewReaderNoCopy(document []byte) *Reader {
 // Fork returns an independent reader at the current position.
 func (r *Reader) Fork() *Reader {
 	fork := *r
-	fork.Attributes, fork.open, fork.bindings = nil, slices.Clone(r.open), slices.Clone(r.bindings)
+	fork.Attributes = nil
+	fork.open = slices.Clone(r.open)
+	fork.bindings = slices.Clone(r.bindings)
 	return &fork
 }
 
 // Attribute returns the attribute with a local name in any namespace. One without a prefix has priority.
 func (r *Reader) Attribute(local string) (string, bool) {
-	found, value := false, ""
+	found := false
+	value := ""
 	for colon := range r.Attributes {
 		if attribute := &r.Attributes[colon]; attribute.Local == local {
 			if attribute.Namespace == "" {
 				return attribute.Value, true
 			}
-			found, value = true, attribute.Value
+			found = true
+			value = attribute.Value
 		}
 	}
 	return value, found
@@ -157,7 +161,8 @@ func (r *Reader) Next() (Kind, error) {
 		if isText && len(r.open) == 0 {
 			return End, r.errorf("text outside of the root element")
 		}
-		if r.at = end; isText {
+		r.at = end
+		if isText {
 			r.Data = content[:len(content)-len("]]>")]
 			return Text, nil
 		}
@@ -224,7 +229,9 @@ func (r *Reader) tag() (Kind, error) {
 			return End, err
 		}
 	}
-	r.at, r.empty, r.rooted = tag.End, tag.Empty, true
+	r.at = tag.End
+	r.empty = tag.Empty
+	r.rooted = true
 	return r.push(qualified, outer)
 }
 

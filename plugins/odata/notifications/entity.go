@@ -40,16 +40,16 @@ type Entity struct {
 }
 
 // Base returns the reader.
-func (pg *Entity) Base() *feedreader.Reader { return pg.Reader }
+func (e *Entity) Base() *feedreader.Reader { return e.Reader }
 
-func (pg *Entity) set() Set { return Set{pg.Feed} }
+func (e *Entity) set() Set { return Set{e.Feed} }
 
 // BeginEntity starts reading the entity.
 func BeginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Entity {
 	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, EntityTag), feedreader.GuidTag)
-	token, deleted := strings.CutSuffix(token, deletedSuffix)
+	token, ok := strings.CutSuffix(token, deletedSuffix)
 	pg := beginEntity(pool, o, f, response, guids, strings.Clone(token))
-	pg.notifiedDeleted = deleted
+	pg.notifiedDeleted = ok
 	return pg
 }
 
@@ -70,71 +70,76 @@ func beginEntity(pool *feedreader.Pool, o *feedreader.Context, feed *feedreader.
 }
 
 // Decode decodes a chunk.
-func (pg *Entity) Decode(tag string, linkedStatus uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
-	err error) {
-	set, subject := pg.set(), pg.Label()+": the entity "+pg.predicate
-	if status := pg.Response.Status; status < 200 || status > 299 {
-		pg.CollectBody(chunk)
+func (e *Entity) Decode(tag string, linkedStatus uint16, chunk []byte,
+	last bool) (result wit.DecodeResult, ended bool, err error) {
+	set := e.set()
+	subject := e.Label() + ": the entity " + e.predicate
+	if status := e.Response.Status; status < 200 || status > 299 {
+		e.CollectBody(chunk)
 		switch {
 		case !last:
 			return result, false, nil
-		case !set.IsNotFound(status, pg.Body):
-			return result, true, feedreader.ReadError(subject, &pg.Response, pg.Body)
+		case !set.IsNotFound(status, e.Body):
+			return result, true, feedreader.ReadError(subject, &e.Response, e.Body)
 		}
-		keyParts, err := set.Keys.ParseAddress(pg.predicate)
+		keyParts, err := set.Keys.ParseAddress(e.predicate)
 		if err != nil {
 			return result, true, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": " + err.Error()}
 		}
-		pg.FitKeys(keyParts)
-		result.Data, result.Rows = pg.DeletedRows(nil, nil, 0, keyParts, pg.Response.ReceivedAt)
-		pg.AddSchemas(&result)
-		pg.scheduleConfirm(&result, !pg.notifiedDeleted)
+		e.FitKeys(keyParts)
+		result.Data, result.Rows = e.DeletedRows(nil, nil, 0, keyParts, e.Response.ReceivedAt)
+		e.AddSchemas(&result)
+		e.scheduleConfirm(&result, !e.notifiedDeleted)
 		return result, true, nil
 	}
-	if waits, err := pg.DecodePage(tag, linkedStatus, chunk, last, &result); waits || err != nil {
+	if waits, err := e.DecodePage(tag, linkedStatus, chunk, last, &result); waits || err != nil {
 		return result, err != nil, err
 	}
-	if err := pg.ApplyFilter(); err != nil {
+	if err := e.ApplyFilter(); err != nil {
 		return result, true, err
 	}
-	if err := pg.addRows(&result); err != nil {
+	if err := e.addRows(&result); err != nil {
 		return result, true, err
 	}
-	if ended = pg.Ended && pg.Out.Page.Done; ended && pg.entities != 1 {
+	if ended = e.Ended && e.Out.Page.Done; ended && e.entities != 1 {
 		return result, true, &wit.Error{Kind: wit.ErrorData, Message: subject + ": expected one entity, found " +
-			strconv.Itoa(pg.entities)}
+			strconv.Itoa(e.entities)}
 	}
 	if ended {
-		pg.scheduleConfirm(&result, pg.notifiedDeleted)
+		e.scheduleConfirm(&result, e.notifiedDeleted)
 	}
 	return result, ended, nil
 }
 
-func (pg *Entity) addRows(result *wit.DecodeResult) error {
-	f, change := pg.set(), feedreader.ChangeUnknown
-	if pg.entities += len(pg.Out.Rows) + len(pg.Out.RowErrors); pg.predicate != "" {
+func (e *Entity) addRows(result *wit.DecodeResult) error {
+	f := e.set()
+	change := feedreader.ChangeUnknown
+	if e.entities += len(e.Out.Rows) + len(e.Out.RowErrors); e.predicate != "" {
 		change = feedreader.ChangeChanged
 	}
-	pg.Out.Data = f.AddHeadersToAll(pg.Out.Rows, pg.Out.Data, change)
-	result.Rows, result.Data, result.Errors = pg.Out.Rows, pg.Out.Data, pg.Out.RowErrors
-	pg.AddSchemas(result)
-	return pg.RequestNested(result)
+	e.Out.Data = f.AddHeadersToAll(e.Out.Rows, e.Out.Data, change)
+	result.Rows = e.Out.Rows
+	result.Data = e.Out.Data
+	result.Errors = e.Out.RowErrors
+	e.AddSchemas(result)
+	return e.RequestNested(result)
 }
 
 // scheduleConfirm requests an entity that contradicts its notification again, after it was written. The host does so
 // once per notification. A service may answer from an older copy of its data: a new entity is missing, a deleted one
 // exists, and no other notification follows. Waiting before writing would block senders that send one notification at a
 // time.
-func (pg *Entity) scheduleConfirm(result *wit.DecodeResult, contradicts bool) {
-	after := uint32(pg.set().Subscribing.Confirm) * 1000
-	if !contradicts || pg.predicate == "" || pg.fromStore || after == 0 {
+func (e *Entity) scheduleConfirm(result *wit.DecodeResult, contradicts bool) {
+	after := uint32(e.set().Subscribing.Confirm) * 1000
+	if !contradicts || e.predicate == "" || e.fromStore || after == 0 {
 		return
 	}
 	observed := "does not exist, but no notification reports that it was deleted"
-	if pg.notifiedDeleted {
+	if e.notifiedDeleted {
 		observed = "exists, but a notification reports that it was deleted"
 	}
-	sdk.Log(wit.LevelDebug, pg.Label()+": the entity "+pg.predicate+" "+observed+
-		": unless this is the second response, it is read again in "+strconv.Itoa(pg.set().Subscribing.Confirm)+" s")
-	result.More, result.WaitMs = true, after
+	sdk.Log(wit.LevelDebug, e.Label()+": the entity "+e.predicate+" "+observed+
+		": unless this is the second response, it is read again in "+strconv.Itoa(e.set().Subscribing.Confirm)+" s")
+	result.More = true
+	result.WaitMs = after
 }

@@ -18,9 +18,11 @@ import (
 // documented: accepted are entries of its notification store (type Notification, link `via` to the entity), the entity
 // itself, feeds of both, the same in JSON, and the headers x-sap-poke-… with or without a body.
 type notificationEntry struct {
-	address, term, via string
-	properties         map[string]string
-	inline             []notificationEntry
+	address    string
+	term       string
+	via        string
+	properties map[string]string
+	inline     []notificationEntry
 }
 
 const maxNested = 8
@@ -88,7 +90,7 @@ func (n *notificationEntry) isNotification() bool {
 	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" {
 		return true
 	}
-	return n.via != "" || len(n.inline) > 0 || n.text("changeType") != "" && n.text("collection") != ""
+	return n.via != "" || len(n.inline) > 0 || (n.text("changeType") != "" && n.text("collection") != "")
 }
 
 const (

@@ -32,11 +32,12 @@ type storeState struct {
 	seen    map[string]bool
 	// foreign counts entities of a set with the same name under another path, such as example. foreignSimilar means
 	// that the service has the same name too.
-	foreign         int
-	example         string
-	foreignSimilar  bool
-	remaining, read int
-	token           string
+	foreign        int
+	example        string
+	foreignSimilar bool
+	remaining      int
+	read           int
+	token          string
 }
 
 // FetchStore requests the stored notifications.
@@ -60,31 +61,35 @@ type Store struct {
 func BeginStore(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Store {
 	tag, guids, _ := strings.Cut(response.Tag, feedreader.GuidTag)
 	entity := beginEntity(pool, o, f, response, guids, "")
-	if entity.fromStore = true; response.Target == "" {
+	entity.fromStore = true
+	if response.Target == "" {
 		entity.BaseURL = StoreTarget
 	}
 	return &Store{entity, storeState{loading: strings.HasSuffix(tag, storeDuringLoad), seen: map[string]bool{}}}
 }
 
 // Decode decodes a chunk.
-func (pg *Store) Decode(tag string, status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool,
-	err error) {
-	state := &pg.storeState
+func (s *Store) Decode(tag string, status uint16, chunk []byte,
+	last bool) (result wit.DecodeResult, ended bool, err error) {
+	state := &s.storeState
 	if state.remaining == 0 {
-		return pg.readStore(status, chunk, last)
+		return s.readStore(status, chunk, last)
 	}
-	if token, first := strings.CutPrefix(tag, EntityTag); first {
-		if tag = ""; token != state.token {
+	if token, ok := strings.CutPrefix(tag, EntityTag); ok {
+		tag = ""
+		if token != state.token {
 			state.token = strings.Clone(token)
-			pg.predicate, pg.entities, pg.Ended = state.token, 0, false
-			pg.beginLinked(pg.Feed.Service + "/" + pg.Feed.Address + state.token)
-			pg.Response.Status = status
-			if pg.Decoder != nil {
-				pg.Decoder.Reset()
+			s.predicate = state.token
+			s.entities = 0
+			s.Ended = false
+			s.beginLinked(s.Feed.Service + "/" + s.Feed.Address + state.token)
+			s.Response.Status = status
+			if s.Decoder != nil {
+				s.Decoder.Reset()
 			}
 		}
 	}
-	result, ended, err = pg.Entity.Decode(tag, status, chunk, last)
+	result, ended, err = s.Entity.Decode(tag, status, chunk, last)
 	for i := range result.Rows {
 		result.Rows[i].RowIndex = uint32(state.read)
 	}
@@ -102,60 +107,63 @@ func (pg *Store) Decode(tag string, status uint16, chunk []byte, last bool) (res
 }
 
 // beginLinked starts reading a linked response, whose headers the host does not pass on.
-func (pg *Store) beginLinked(target string) {
-	pg.Body = pg.Body[:0]
-	pg.BaseURL = target
-	pg.Response = wit.Response{ReceivedAt: pg.Response.ReceivedAt, Target: target}
+func (s *Store) beginLinked(target string) {
+	s.Body = s.Body[:0]
+	s.BaseURL = target
+	s.Response = wit.Response{ReceivedAt: s.Response.ReceivedAt, Target: target}
 }
 
-func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
-	state, set := &pg.storeState, pg.set()
-	if len(pg.Body)+len(chunk) > maxStoreBody {
-		return pg.reloadSet("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
+func (s *Store) readStore(status uint16, chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
+	state := &s.storeState
+	set := s.set()
+	if len(s.Body)+len(chunk) > maxStoreBody {
+		return s.reloadSet("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
 	}
-	if pg.Body = append(pg.Body, chunk...); !last {
+	s.Body = append(s.Body, chunk...)
+	if !last {
 		return result, false, nil
 	}
 	subject := set.Label() + ": SAP's notification store"
-	pg.Response.Status = status
+	s.Response.Status = status
 	if status < 200 || status > 299 {
-		failed := odataerror.FromResponse(subject, &pg.Response, pg.Body)
+		failed := odataerror.FromResponse(subject, &s.Response, s.Body)
 		failed.Message += "; " + sourceconfig.NotificationCatchup +
 			" = reload reads the set again at a start, none relies on notifications that " +
 			"the service sends again"
-		pg.MarkOutage(failed)
+		s.MarkOutage(failed)
 		return result, true, failed
 	}
-	entries, next, err := readEntries(pg.Body)
+	entries, next, err := readEntries(s.Body)
 	if err != nil {
-		failed := odataerror.NotData(subject, "a feed of notifications", pg.Body)
+		failed := odataerror.NotData(subject, "a feed of notifications", s.Body)
 		failed.Message += ": " + err.Error()
 		return result, true, failed
 	}
 	state.pages++
-	switch err := pg.addEntries(entries); {
+	switch err := s.addEntries(entries); {
 	case err != nil:
-		return pg.reloadSet("the key of a stored notification cannot be read: " + err.Error())
+		return s.reloadSet("the key of a stored notification cannot be read: " + err.Error())
 	case len(state.tokens) > maxStoreEntities:
-		return pg.reloadSet("it names more than " + strconv.Itoa(maxStoreEntities) + " entities")
+		return s.reloadSet("it names more than " + strconv.Itoa(maxStoreEntities) + " entities")
 	case next != "" && state.pages == maxStorePages:
-		return pg.reloadSet("it has more than " + strconv.Itoa(maxStorePages) + " pages")
+		return s.reloadSet("it has more than " + strconv.Itoa(maxStorePages) + " pages")
 	case next != "":
-		target, err := pg.Resolve(decode.Link{Href: next})
+		target, err := s.Resolve(decode.Link{Href: next})
 		if err != nil {
 			return result, true, err
 		}
 		r := ListRequest(set.Query.AppendTo(target))
 		r.Tag = StoreTag
-		pg.beginLinked(target)
+		s.beginLinked(target)
 		result.Linked = append(result.Linked, wit.LinkedRequest{Request: r, Tolerate: odataerror.RouterStatuses})
 		return result, false, nil
 	}
-	if elsewhere := strconv.Itoa(state.foreign) + " entities of a set " + set.Set + " that are not below " +
+	elsewhere := strconv.Itoa(state.foreign) + " entities of a set " + set.Set + " that are not below " +
 		set.Service +
 		", such as " +
-		strconv.Quote(feedreader.Clip(state.example)); state.foreignSimilar && len(state.tokens) == 0 {
-		return pg.reloadSet("it names " + elsewhere + ", which may be the same by another path, and none that is")
+		strconv.Quote(feedreader.Clip(state.example))
+	if state.foreignSimilar && len(state.tokens) == 0 {
+		return s.reloadSet("it names " + elsewhere + ", which may be the same by another path, and none that is")
 	} else if state.foreign > 0 {
 		sdk.Log(wit.LevelWarn, subject+" names "+elsewhere+": they are considered another service's")
 	}
@@ -171,8 +179,9 @@ func (pg *Store) readStore(status uint16, chunk []byte, last bool) (result wit.D
 }
 
 // addEntries collects the entities that stored notifications name.
-func (pg *Store) addEntries(entries []notificationEntry) error {
-	state, set := &pg.storeState, pg.set()
+func (s *Store) addEntries(entries []notificationEntry) error {
+	state := &s.storeState
+	set := s.set()
 	for i := range entries {
 		token, mine, err := set.storedToken(&entries[i])
 		switch {
@@ -194,10 +203,10 @@ func (pg *Store) addEntries(entries []notificationEntry) error {
 
 const maxStoreBody = 32 << 20
 
-func (pg *Store) reloadSet(reason string) (wit.DecodeResult, bool, error) {
-	sdk.Log(wit.LevelWarn, pg.set().Label()+": SAP's notification store is not used: "+reason+
+func (s *Store) reloadSet(reason string) (wit.DecodeResult, bool, error) {
+	sdk.Log(wit.LevelWarn, s.set().Label()+": SAP's notification store is not used: "+reason+
 		"; the set is read again, and rows deleted in the meantime are not reported")
-	first := pg.set().Paging.First(pg.Response.ReceivedAt)
+	first := s.set().Paging.First(s.Response.ReceivedAt)
 	first.SetAnswered()
 	fields := first.Fields()
 	return wit.DecodeResult{Next: &fields, More: true}, true, nil
@@ -234,7 +243,8 @@ func sameSet(address, to string) bool {
 
 // hasSameNames reports whether a URL has the names of the feed's service and set: it may be the same by another path.
 func (f Set) hasSameNames(address string) bool {
-	path, own := pathSegments(address), pathSegments(f.Service+"/"+f.Set)
+	path := pathSegments(address)
+	own := pathSegments(f.Service + "/" + f.Set)
 	n := min(2, len(own), len(path))
 	return slices.EqualFunc(path[len(path)-n:], own[len(own)-n:], strings.EqualFold)
 }

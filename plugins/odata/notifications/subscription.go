@@ -31,7 +31,8 @@ func SameAddress(a, b string) bool {
 		}
 		return len(s)
 	}
-	i, k := pathAt(a), pathAt(b)
+	i := pathAt(a)
+	k := pathAt(b)
 	return strings.EqualFold(a[:i], b[:k]) && a[i:] == b[k:]
 }
 
@@ -85,13 +86,14 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: subject + ": " + set.Setting(sourceconfig.NameSubscription) + " is 0"}
 	}
-	root, deliveryAddress := set.Query.AppendTo(set.Service+"/"+set.Subscriptions),
-		set.Subscribing.DeliveryPrefix+address
+	root := set.Query.AppendTo(set.Service + "/" + set.Subscriptions)
+	deliveryAddress := set.Subscribing.DeliveryPrefix + address
 	if len(state) == 0 {
 		return set.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
 	}
 	r := pack.NewReader(state)
-	phase, found := r.Int(), r.Strings()
+	phase := r.Int()
+	found := r.Strings()
 	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": the state cannot be read"}
 	}
@@ -125,7 +127,8 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), found)}
 	var names, missing []string
 	for i, changeType := range changeTypes {
-		if names = append(names, changeType+" "+found[i]); found[i] != "" {
+		names = append(names, changeType+" "+found[i])
+		if found[i] != "" {
 			continue
 		}
 		missing = append(missing, changeType)
@@ -187,6 +190,7 @@ var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 // DeleteRequest deletes a subscription.
 func DeleteRequest(tag, target, root string, query uri.Query) wit.Request {
 	r := service.Get(tag, query.AppendTo(target), "application/atom+xml")
-	r.Method, r.TokenPath = "DELETE", wit.Ptr(query.AppendTo(root+"/"))
+	r.TokenPath = wit.Ptr(query.AppendTo(root + "/"))
+	r.Method = "DELETE"
 	return r
 }

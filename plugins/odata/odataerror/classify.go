@@ -21,8 +21,8 @@ func RefusesFormat(response *wit.Response, body []byte) bool {
 		}
 	}
 	text := SearchText(response.Target, string(body))
-	return strings.Contains(text, "$format") || strings.Contains(text, "format") &&
-		(strings.Contains(text, "option") || strings.Contains(text, "parameter"))
+	return strings.Contains(text, "$format") || (strings.Contains(text, "format") &&
+		(strings.Contains(text, "option") || strings.Contains(text, "parameter")))
 }
 
 // kind classifies a status. A 400 about a lock is transient here; sinks decide about locks in lockResult.
@@ -79,8 +79,8 @@ func LostToken(response *wit.Response, body []byte) bool {
 		}
 	}
 	// SAP SuccessFactors writes the code of a lost snapshot before the text (KBA 2990434).
-	number, is536 := strings.CutSuffix(code, "536")
-	return is536 && strings.TrimRight(number, "0123456789") == number || strings.HasSuffix(code, "/IWFND/CM_MGW/090") ||
+	number, ok := strings.CutSuffix(code, "536")
+	return (ok && strings.TrimRight(number, "0123456789") == number) || strings.HasSuffix(code, "/IWFND/CM_MGW/090") ||
 		code == "COE0019" || strings.HasPrefix(message, "[COE0019]")
 }
 
@@ -102,6 +102,6 @@ func LostSession(response *wit.Response, body []byte) bool {
 // MatchesCode reports whether codes contain the status or the error code.
 func MatchesCode(codes []string, status uint16, code string) bool {
 	return slices.ContainsFunc(codes, func(c string) bool {
-		return c == strconv.Itoa(int(status)) || code != "" && strings.EqualFold(c, code)
+		return c == strconv.Itoa(int(status)) || (code != "" && strings.EqualFold(c, code))
 	})
 }

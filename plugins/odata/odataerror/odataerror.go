@@ -161,7 +161,7 @@ func completeJSON(e jsontext.Value) bool {
 	isV2 := message.Get("value").Kind == jsontext.String
 	// Gateways write a number with a plain message, services one with a message of OData v2.
 	code := e.Get("code").Kind
-	return code == jsontext.String && (isV2 || message.Kind == jsontext.String) || code == jsontext.Number && isV2
+	return (code == jsontext.String && (isV2 || message.Kind == jsontext.String)) || (code == jsontext.Number && isV2)
 }
 
 func completeXML(body []byte) bool {
@@ -170,7 +170,8 @@ func completeXML(body []byte) bool {
 		!slices.Contains(metadataSpaces, r.Namespace) {
 		return false
 	}
-	hasCode, hasMessage := false, false
+	hasCode := false
+	hasMessage := false
 	for {
 		kind, err := r.Next()
 		switch {
@@ -179,7 +180,8 @@ func completeXML(body []byte) bool {
 		case kind == markup.Close:
 			return hasCode && hasMessage
 		case kind == markup.Open:
-			hasCode, hasMessage = hasCode || r.Local == "code", hasMessage || r.Local == "message"
+			hasCode = hasCode || r.Local == "code"
+			hasMessage = hasMessage || r.Local == "message"
 			if r.Skip() != nil {
 				return false
 			}
@@ -248,7 +250,7 @@ func transactionID(body []byte) string {
 		id = xmlTransactionID(body)
 	}
 	plain := func(r rune) bool {
-		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-'
+		return (r >= '0' && r <= '9') || (r >= 'A' && r <= 'Z') || (r >= 'a' && r <= 'z') || r == '-'
 	}
 	if len(id) > maxTransaction || strings.ContainsFunc(id, func(r rune) bool { return !plain(r) }) {
 		return ""
@@ -337,10 +339,12 @@ func Suggest(wrong string, names []string, none string) string {
 	if len(names) == 0 {
 		return "; " + none
 	}
-	text, least := "", len(wrong)/3+2
+	text := ""
+	least := len(wrong)/3 + 2
 	for _, name := range names {
 		if d := setting.Distance(strings.ToLower(wrong), strings.ToLower(name)); d < least {
-			least, text = d, "; the nearest name is "+name
+			least = d
+			text = "; the nearest name is " + name
 		}
 	}
 	if len(names) > maxNames {

@@ -55,7 +55,7 @@ func SearchText(target, text string) string {
 	return out.String()
 }
 
-func isWord(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' }
+func isWord(c byte) bool { return ('0' <= c && c <= '9') || ('a' <= c && c <= 'z') }
 
 // unescapeAll removes escapes of URLs, XML, HTML and JSON, also nested ones, and converts to lower case.
 func unescapeAll(text string) string {
@@ -68,7 +68,8 @@ func unescapeAll(text string) string {
 func unescapeOnce(text string) string {
 	var out strings.Builder
 	for text = uri.Unescape(text); text != ""; {
-		c, size := rune(0), 1
+		c := rune(0)
+		size := 1
 		switch {
 		case text[0] == '&':
 			if named, n := scan.AppendXMLEntity(nil, text); n > 0 {
@@ -76,9 +77,11 @@ func unescapeOnce(text string) string {
 				size = n
 			}
 		case text[0] == '\\' && len(text) > 1:
-			c, size = rune(text[1]), 2
+			c = rune(text[1])
+			size = 2
 			if n, err := strconv.ParseUint(text[2:min(len(text), 6)], 16, 16); err == nil && text[1] == 'u' {
-				c, size = rune(n), min(len(text), 6)
+				c = rune(n)
+				size = min(len(text), 6)
 			}
 		}
 		if c == 0 {

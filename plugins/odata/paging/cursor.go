@@ -73,7 +73,7 @@ func (c *Cursor) nextState(done *cursorState) *cursorState {
 	return next
 }
 
-func (m seenRow) size() int {
+func (s seenRow) size() int {
 	var escaped [64]byte
-	return len(uri.AppendEscaped(escaped[:0], m.value)) + len(m.hash) + 2
+	return len(uri.AppendEscaped(escaped[:0], s.value)) + len(s.hash) + 2
 }

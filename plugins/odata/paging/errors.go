@@ -33,9 +33,11 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter) && kind != probeHighestCursor:
 		return nil, pg.disbelieve(r.Err, r.FromRouter)
 	case r.rejectsProbe(pg.position):
-		action, err = "continuing without this check", t.afterRejectedProbe(kind)
+		action = "continuing without this check"
+		err = t.afterRejectedProbe(kind)
 	case kind == probeKeyOrder && r.rejectsOption():
-		action, err = "requesting pages in another way", t.abandonKeyset(r.Err.Message)
+		action = "requesting pages in another way"
+		err = t.abandonKeyset(r.Err.Message)
 	case kind != "":
 		return nil, r.Err
 	case r.TokenLost && isLinked:
@@ -47,10 +49,11 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	case pg.position.capabilities.has(pg.position.pager.by):
 		return nil, pg.disbelieve(r.Err, false)
 	case pg.position.pager.speculative:
-		action, err = "continuing, because the service does not say whether it has more rows",
-			t.afterSpeculativeFailure()
+		action = "continuing, because the service does not say whether it has more rows"
+		err = t.afterSpeculativeFailure()
 	case pg.position.usesKeyset():
-		action, err = "requesting pages in another way", t.abandonKeyset(r.Err.Message)
+		action = "requesting pages in another way"
+		err = t.abandonKeyset(r.Err.Message)
 	case pg.position.pager.by == 0 && r.Status != 404 && Proves(pg.position.previous.verdict):
 		return nil, pg.disbelieve(r.Err, false) // such requests have worked in the load before
 	case pg.position.pager.by == 0 && t.dropOption(r):
@@ -121,11 +124,13 @@ func (r *ErrorResponse) rejectsOption() bool {
 
 // dropOption requests the first page without the option that the error names, else $orderby, then the count, then both.
 func (t *transition) dropOption(r ErrorResponse) bool {
-	next, set := t.next, t.set
+	next := t.next
+	set := t.set
 	if r.Status == 404 {
 		return false
 	}
-	orders, counts := set.Ordered && !next.capabilities.has(refusesOrderBy), set.requestsCount(next.capabilities)
+	orders := set.Ordered && !next.capabilities.has(refusesOrderBy)
+	counts := set.requestsCount(next.capabilities)
 	namesCount := strings.Contains(r.Text, "inlinecount")
 	switch {
 	case orders && counts:

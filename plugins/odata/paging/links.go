@@ -99,7 +99,8 @@ func optionOf(address, name string) string {
 // word asc, and the order except in $orderby.
 func sameValue(name, value, sent string) bool {
 	plain := func(text string) string {
-		if text = strings.ReplaceAll(text, "+", " "); name == "$filter" {
+		text = strings.ReplaceAll(text, "+", " ")
+		if name == "$filter" {
 			return text
 		}
 		parts := strings.Split(text, ",")

@@ -21,49 +21,51 @@ const (
 	hashSize  = 8
 )
 
-func (t *LoopDetector) visit(hash hash) (before bool) {
-	if t.has(hash) {
+func (l *LoopDetector) visit(hash hash) (before bool) {
+	if l.has(hash) {
 		return true
 	}
 	h := encodeHash(hash)
-	t.steps++
-	if bits.OnesCount(uint(t.steps)) == 1 {
-		t.checkpoint = h
+	l.steps++
+	if bits.OnesCount(uint(l.steps)) == 1 {
+		l.checkpoint = h
 	}
-	t.recent = t.recent[max(0, len(t.recent)-(maxRecent-1)*hashSize):] + h
+	l.recent = l.recent[max(0, len(l.recent)-(maxRecent-1)*hashSize):] + h
 	return false
 }
 
 // Visit reports whether a URL was visited before, and records it.
-func (t *LoopDetector) Visit(text string) (before bool) { return t.visit(hashOf(text)) }
+func (l *LoopDetector) Visit(text string) (before bool) { return l.visit(hashOf(text)) }
 
 // has reports whether a hash was visited before.
-func (t *LoopDetector) has(hash hash) bool {
+func (l *LoopDetector) has(hash hash) bool {
 	h := encodeHash(hash)
-	return h == t.checkpoint || t.isRecent(h)
+	return h == l.checkpoint || l.isRecent(h)
 }
 
-func (t *LoopDetector) isRecent(h string) bool {
-	for at := 0; at < len(t.recent); at += hashSize {
-		if t.recent[at:at+hashSize] == h {
+func (l *LoopDetector) isRecent(h string) bool {
+	for at := 0; at < len(l.recent); at += hashSize {
+		if l.recent[at:at+hashSize] == h {
 			return true
 		}
 	}
 	return false
 }
 
-func (t *LoopDetector) String() string {
-	return strconv.Itoa(t.steps) + "." + t.checkpoint + "." + t.recent
+func (l *LoopDetector) String() string {
+	return strconv.Itoa(l.steps) + "." + l.checkpoint + "." + l.recent
 }
 
-func (t *LoopDetector) parse(s string) bool {
+func (l *LoopDetector) parse(s string) bool {
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 ||
 		len(parts[2]) > maxRecent*hashSize {
 		return false
 	}
 	steps, err := strconv.Atoi(parts[0])
-	t.steps, t.checkpoint, t.recent = steps, parts[1], parts[2]
+	l.steps = steps
+	l.checkpoint = parts[1]
+	l.recent = parts[2]
 	return err == nil && steps > 0
 }
 

@@ -238,7 +238,9 @@ func (t *transition) saveChecks() {
 	if t.position.usesKeyset() && t.newRows() > 0 {
 		checks.lastHashes = packHashes(t.repeats.lastHashes)
 	}
-	checks.sorted, checks.folded, checks.key = false, false, ""
+	checks.sorted = false
+	checks.folded = false
+	checks.key = ""
 	if texts := t.set.sortTexts(t.digest.last); t.order.ascends() && texts != nil {
 		checks.sorted, checks.folded, checks.key = t.order.bytes, t.order.folded, t.set.Keys.Pack(texts)
 	}
@@ -336,7 +338,8 @@ func (t *transition) followEmptyPage() error {
 	if !t.set.linkHasKey(link, t.position.url, t.set.unpackKey(next.checks.key), next.rowsRead) {
 		next.capabilities.set(rowsMayShift, true)
 	}
-	next.url, next.pager = link, pager{by: keysWorked, skipped: t.position.pager.skipped}
+	next.url = link
+	next.pager = pager{by: keysWorked, skipped: t.position.pager.skipped}
 	next.rowsRead = t.position.rowsRead // the skipped rows are counted with the next page
 	return nil
 }
@@ -395,7 +398,8 @@ func (t *transition) afterUnlinkedPage() error {
 // afterUndecodedPage continues after a page without a decodable row, which has no key to continue from: by $skip, from
 // the previous key if there is one.
 func (t *transition) afterUndecodedPage(isSpeculative bool) error {
-	next, position := t.next, t.position
+	next := t.next
+	position := t.position
 	if !t.set.Pageable && (!isSpeculative || next.capabilities.has(foundSpeculativeRows)) {
 		return &wit.Error{Kind: wit.ErrorData, Message: t.set.Label() + ": none of the rows of " + position.url +
 			" can be decoded, and according to its metadata others cannot be requested by $skip: expected a page " +
@@ -410,7 +414,9 @@ func (t *transition) afterUndecodedPage(isSpeculative bool) error {
 		return nil
 	}
 	checks := next.checks
-	checks.sorted, checks.folded, checks.key = position.checks.sorted, position.checks.folded, position.checks.key
+	checks.sorted = position.checks.sorted
+	checks.folded = position.checks.folded
+	checks.key = position.checks.key
 	skipped := position.pager.skipped + t.Rows - t.overlapRows()
 	next.rowsRead = position.rowsRead
 	next.pager = pager{by: keysWorked, skipped: skipped, speculative: isSpeculative}

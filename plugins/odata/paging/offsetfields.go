@@ -57,21 +57,21 @@ var urlFields = []string{"url", "next", "link", "kept"}
 
 // isForeign reports whether a URL is not a path of this host: two slashes or a backslash start the name of a host.
 func isForeign(address string) bool {
-	return address != "" && (address[0] != '/' || len(address) > 1 && (address[1] == '/' || address[1] == '\\'))
+	return address != "" && (address[0] != '/' || (len(address) > 1 && (address[1] == '/' || address[1] == '\\')))
 }
 
-func (i *OffsetField) read(scalar wit.Scalar) bool {
+func (o *OffsetField) read(scalar wit.Scalar) bool {
 	switch {
-	case i.Text != nil && scalar.String != nil:
-		*i.Text = string([]byte(*scalar.String))
-	case i.Number != nil && scalar.Integer != nil && *scalar.Integer >= 0:
-		*i.Number = int(*scalar.Integer)
-	case i.Flag != nil && scalar.Boolean != nil:
-		*i.Flag = *scalar.Boolean
-	case i.Capabilities != nil && scalar.Boolean != nil:
-		i.Capabilities.set(i.Capability, *scalar.Boolean)
-	case i.Loop != nil && scalar.String != nil:
-		return i.Loop.parse(*scalar.String)
+	case o.Text != nil && scalar.String != nil:
+		*o.Text = string([]byte(*scalar.String))
+	case o.Number != nil && scalar.Integer != nil && *scalar.Integer >= 0:
+		*o.Number = int(*scalar.Integer)
+	case o.Flag != nil && scalar.Boolean != nil:
+		*o.Flag = *scalar.Boolean
+	case o.Capabilities != nil && scalar.Boolean != nil:
+		o.Capabilities.set(o.Capability, *scalar.Boolean)
+	case o.Loop != nil && scalar.String != nil:
+		return o.Loop.parse(*scalar.String)
 	default:
 		return false
 	}

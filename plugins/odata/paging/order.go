@@ -14,14 +14,14 @@ type orderCheck struct {
 	rows     int
 	last     []byte
 	// bytes and folded mean that all rows so far ascend by bytes or case-insensitively.
-	bytes, folded bool
-	descends      bool // rows must descend instead
+	bytes    bool
+	folded   bool
+	descends bool // rows must descend instead
 }
 
 func (o *orderCheck) begin(keys Keys, checks *checkState, seen int) {
-	*o = orderCheck{keys: keys, last: o.last[:0], bytes: checks.sorted || seen == 0,
-		folded: checks.folded || seen == 0}
-	o.watching = keys != nil && (seen == 0 || checks.ascending() && checks.key != "")
+	*o = orderCheck{keys: keys, last: o.last[:0], bytes: checks.sorted || seen == 0, folded: checks.folded || seen == 0}
+	o.watching = keys != nil && (seen == 0 || (checks.ascending() && checks.key != ""))
 }
 
 func (o *orderCheck) ascends() bool { return o.watching && (o.bytes || o.folded) }
@@ -41,7 +41,8 @@ func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
 			o.record(o.keys.Compare(last, key))
 		}
 		o.rows++
-		if last = key; !o.watching {
+		last = key
+		if !o.watching {
 			break
 		}
 	}
@@ -58,7 +59,8 @@ func (o *orderCheck) compareFirst(before []string, key []byte) {
 }
 
 func (o *orderCheck) record(plain, folded int, known bool) {
-	o.bytes, o.folded = o.bytes && plain < 0, o.folded && folded < 0
+	o.bytes = o.bytes && plain < 0
+	o.folded = o.folded && folded < 0
 	o.watching = o.watching && known && (o.bytes || o.folded)
 }
 
@@ -71,7 +73,8 @@ func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data [
 	if size <= 0 {
 		return 0
 	}
-	keys, n := uint64(digest.keys), 0
+	keys := uint64(digest.keys)
+	n := 0
 	last := o.last
 	for n < len(rows) {
 		d := &rows[n].Key
@@ -79,7 +82,9 @@ func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data [
 		if len(key) == 0 || len(key) > binary.MaxVarintLen64 {
 			break
 		}
-		hashed, bits, shift := (keys^uint64(len(key)))*hashFactor, uint64(0), 0
+		hashed := (keys ^ uint64(len(key))) * hashFactor
+		bits := uint64(0)
+		shift := 0
 		for _, b := range key {
 			hashed = (hashed ^ uint64(b)) * hashFactor
 			bits |= uint64(b&0x7f) << (shift & 63)
@@ -89,7 +94,9 @@ func (o *orderCheck) observeAscending(digest *pageDigest, rows []wit.Row, data [
 		if v <= before {
 			break
 		}
-		before, keys, last = v, hashed, key
+		before = v
+		keys = hashed
+		last = key
 		n++
 	}
 	if n > 0 {

@@ -45,7 +45,8 @@ func NewPage() *Page {
 }
 
 func (pg *Page) Begin(set *Set, position *Position) {
-	pg.set, pg.position = set, position
+	pg.set = set
+	pg.position = position
 	pg.order.begin(set.Keys, position.checks, position.rowsRead)
 	pg.repeats.begin(set, position)
 	pg.digest.reset()
@@ -53,12 +54,17 @@ func (pg *Page) Begin(set *Set, position *Position) {
 	pg.firstKey = pg.firstKey[:0]
 	pg.results = results{errorHashes: pg.errorHashes[:0]}
 	if position.probe.kind != "" {
-		pg.order.bytes, pg.order.folded, pg.order.watching = true, true, set.Keys != nil
+		pg.order.bytes = true
+		pg.order.folded = true
+		pg.order.watching = set.Keys != nil
 		pg.order.descends = position.probe.kind == probeKeyOrder
 	}
 }
 
-func (pg *Page) End() { pg.set, pg.position = nil, nil }
+func (pg *Page) End() {
+	pg.set = nil
+	pg.position = nil
+}
 
 func (pg *Page) Position() *Position { return pg.position }
 
@@ -184,7 +190,7 @@ func (pg *Page) checkOverlap(rows []wit.Row, data []byte) []wit.Row {
 	pager := pg.position.pager
 	skips := pager.by == skipWorked
 	isLast := skips && pg.repeats.tail.endsWith(rowHash(&rows[0], data))
-	pg.startsWithLast = pg.startsWithLast || pager.overlaps && isLast
+	pg.startsWithLast = pg.startsWithLast || (pager.overlaps && isLast)
 	switch {
 	case pg.startsWithLast:
 		return rows[1:]

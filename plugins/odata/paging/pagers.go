@@ -120,7 +120,8 @@ func (t *transition) followLink(link string, countsRows bool) error {
 	if followed.visit(hashOf(link)) {
 		return t.afterLinkLoop("the link " + link + " was followed before")
 	}
-	t.next.url, t.next.pager = link, pager{by: linksWorked}
+	t.next.url = link
+	t.next.pager = pager{by: linksWorked}
 	if countsRows {
 		t.next.capabilities.set(rowsMayShift, true)
 	}
@@ -160,7 +161,8 @@ func (t *transition) afterLinkLoop(reason string) error {
 // afterSpeculativeFailure handles a speculative page that the service rejects, or that is not the one requested: it
 // requests further rows in another way, or ends the load.
 func (t *transition) afterSpeculativeFailure() error {
-	next, position := t.next, t.position
+	next := t.next
+	position := t.position
 	next.probe = &probe{}
 	if t.mismatch != "" && !position.usesKeyset() {
 		next.capabilities.set(skipUnreliable, true)

@@ -7,10 +7,12 @@ import (
 // Position is the state of a full load, stored in the offset: the next page and what is known so far. On the first
 // page, pager is zero and rowsRead is 0. Values behind its pointers are replaced, never changed.
 type Position struct {
-	url                  string
-	pager                pager
-	probe                *probe
-	rowsRead, totalCount int // totalCount is the service's count on the first page, negative if unknown
+	url   string
+	pager pager
+	probe *probe
+	// totalCount is the service's count on the first page, negative if unknown
+	rowsRead   int
+	totalCount int
 	// pageRows is the number of rows of the largest page that was handed on.
 	pageRows int
 	// suspectFrom is the number of rows before a suspected page, see [transition.suspect]. Zero means none.
@@ -20,8 +22,9 @@ type Position struct {
 	undecoded undecodedRows
 	// snapshot is the number in the headers of a restarted load, so that consumers can delete other rows (RATIONALE.md
 	// P8); endMarkerPending is the number of one whose end no row has marked yet. Zero means none.
-	snapshot, endMarkerPending int
-	capabilities               Capabilities
+	snapshot         int
+	endMarkerPending int
+	capabilities     Capabilities
 	// timestamp is the start of the load, or its end if complete, in milliseconds since 1970.
 	timestamp int
 	checks    *checkState
@@ -47,18 +50,21 @@ func (p *Position) countUndecoded() {
 // checkState is what the checks store from page to page.
 type checkState struct {
 	// sorted and folded mean that all rows ascend, by bytes or case-insensitively. key is the last key.
-	sorted, folded bool
-	key            string
+	sorted bool
+	folded bool
+	key    string
 	// lastHashes are hashes of the last rows. If the next page starts with them, rows were inserted. A probe of the
 	// order must return one of these rows.
 	lastHashes string
 	// sample holds hashes of keys. repeatCount is the number of keys on two pages, repeatDigest their hash.
-	sample          string
-	repeatCount     int
-	repeatDigest    string
-	followed, pages LoopDetector
+	sample       string
+	repeatCount  int
+	repeatDigest string
+	followed     LoopDetector
+	pages        LoopDetector
 	// contents is the hash of the last page's first rows without their keys, keys that of all its keys.
-	contents, keys string
+	contents string
+	keys     string
 	// emptyPages counts consecutive pages without a new row.
 	emptyPages int
 	// unreturned counts consecutive probes that found a row after the last key. A page by key with new rows resets it.
@@ -69,9 +75,12 @@ type checkState struct {
 // outOfOrderKey is the same too, the service orders that key differently. provenRows is the number of rows of the
 // previous load if it was proven, verdict how that ended.
 type previousAttempts struct {
-	count, minRows, provenRows  int
-	repeatDigest, outOfOrderKey string
-	verdict                     string
+	count         int
+	minRows       int
+	provenRows    int
+	repeatDigest  string
+	outOfOrderKey string
+	verdict       string
 }
 
 func (c *checkState) ascending() bool { return c.sorted || c.folded }
@@ -84,14 +93,18 @@ func newPosition(known Capabilities) *Position {
 // encodedState holds what an offset stores in another form than a Position. base is the number of rows read if pages
 // are requested by key. earlierHash is the last hash of checks.lastHashes in offsets of earlier versions.
 type encodedState struct {
-	base, began, at int
-	skips           bool
-	firstCount      int // in offsets of earlier versions: the first page's count, which may count that page alone
-	earlierHash     string
+	base        int
+	began       int
+	at          int
+	skips       bool
+	firstCount  int // in offsets of earlier versions: the first page's count, which may count that page alone
+	earlierHash string
 }
 
 func (p *Position) offsetFields(state *encodedState) []OffsetField {
-	checks, previous, cursor := p.checks, p.previous, p.cursor
+	checks := p.checks
+	previous := p.previous
+	cursor := p.cursor
 	fact := func(name string, capability Capabilities) OffsetField {
 		return OffsetField{Name: name, Capabilities: &p.capabilities, Capability: capability}
 	}
@@ -132,7 +145,8 @@ func (p *Position) offsetFields(state *encodedState) []OffsetField {
 func (p *Position) Fields() []wit.OffsetEntry {
 	state := encodedState{began: p.timestamp, skips: p.pager.by == skipWorked}
 	if p.capabilities.has(loadComplete) {
-		state.began, state.at = 0, p.timestamp
+		state.began = 0
+		state.at = p.timestamp
 	}
 	if p.usesKeyset() {
 		state.base = p.rowsRead
@@ -145,7 +159,8 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
-	position, state := newPosition(0), &encodedState{}
+	position := newPosition(0)
+	state := &encodedState{}
 	if err := ReadFields(offset, position.offsetFields(state)); err != nil {
 		return nil, err
 	}
@@ -224,11 +239,14 @@ func (p *Position) usesKeyset() bool { return p.pager.by == keysWorked }
 // cursorState is the stored state of a load by cursor; an empty from means all rows.
 type cursorState struct {
 	// from is the lower bound in the filter, high the highest value so far, base the highest value at the start.
-	from, high, base string
-	baseUnknown      bool
-	truncated        bool
+	from        string
+	high        string
+	base        string
+	baseUnknown bool
+	truncated   bool
 	// previousRows and currentRows are the rows within the look-back, of the previous load and of this one.
-	previousRows, currentRows string
+	previousRows string
+	currentRows  string
 }
 
 // Capabilities is a bit set of what is known about a service and about a load.
@@ -258,8 +276,7 @@ const (
 	skipUnreliable   // a speculative page by $skip was not the one requested
 
 	// for later loads
-	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet |
-		orderAssumed
+	serviceCapabilities = refusesOrderBy | refusesCount | sortsByKey | ignoresKeyFilter | countsWholeSet | orderAssumed
 )
 
 func (c Capabilities) has(fact Capabilities) bool { return c&fact != 0 }

@@ -35,7 +35,8 @@ func (p *Position) requestsLastRows() bool {
 
 // afterProbe evaluates a probe. The next position is then the page that the probe preceded, another one, or the end.
 func (t *transition) afterProbe() error {
-	next, sent := t.next, t.position.probe
+	next := t.next
+	sent := t.position.probe
 	next.probe = &probe{fallbackLink: sent.fallbackLink} // the next page may contradict the answer
 	switch sent.kind {
 	case probeKeyOrder:
@@ -148,7 +149,8 @@ func (t *transition) checkDeleted(key string) {
 
 // abandonKeyset continues by the next link that paging by key replaced, or by $skip.
 func (t *transition) abandonKeyset(reason string) error {
-	next, link := t.next, t.position.probe.fallbackLink
+	next := t.next
+	link := t.position.probe.fallbackLink
 	endsDecoded := next.undecoded.count == 0
 	t.markKeyFilterIgnored()
 	next.probe = &probe{}
@@ -156,8 +158,7 @@ func (t *transition) abandonKeyset(reason string) error {
 	if link == "" {
 		t.info(reason + "; continuing by $skip")
 		needsOverlap := next.totalCount < 0 || next.capabilities.has(linksWorked)
-		t.useSkip(pager{overlaps: endsDecoded && next.pageRows > 1 && needsOverlap,
-			speculative: next.totalCount < 0})
+		t.useSkip(pager{overlaps: endsDecoded && next.pageRows > 1 && needsOverlap, speculative: next.totalCount < 0})
 		return nil
 	}
 	t.info(reason + "; continuing by its next links")

@@ -13,12 +13,13 @@ import (
 // Only the least hashes of keys are stored, so one moved row of N is found with a chance of sampled/N. While keys
 // ascend, a key below the previous page's last one counts as repeated too.
 type repeatCheck struct {
-	sampling          bool
-	keyless           bool // equal rows are different rows
-	previous, current []uint64
-	maxHash           uint64
-	tail              overlapCheck
-	lastHashes        []uint64
+	sampling   bool
+	keyless    bool // equal rows are different rows
+	previous   []uint64
+	current    []uint64
+	maxHash    uint64
+	tail       overlapCheck
+	lastHashes []uint64
 	// floor is the last key before the page while keys ascend. outOfOrderKey is the first key below it.
 	floor         []string
 	outOfOrderKey string
@@ -35,9 +36,15 @@ const (
 func (r *repeatCheck) begin(set *Set, position *Position) {
 	checks := position.checks
 	r.keyless, r.sampling = set.Keys == nil, position.probe.kind == "" && !position.usesKeyset()
-	r.previous, r.current, r.maxHash, r.repeated = nil, r.current[:0], 1<<48, r.repeated[:0]
-	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = overlapCheck{}, r.lastHashes[:0], nil,
-		position.previous.outOfOrderKey, false
+	r.previous = nil
+	r.current = r.current[:0]
+	r.maxHash = 1 << 48
+	r.repeated = r.repeated[:0]
+	r.tail = overlapCheck{}
+	r.lastHashes = r.lastHashes[:0]
+	r.floor = nil
+	r.outOfOrderKey = position.previous.outOfOrderKey
+	r.duplicateKeys = false
 	r.tail.hashes = unpackHashes(checks.lastHashes)
 	if position.usesKeyset() { // the last rows may come from several pages
 		r.lastHashes = append(r.lastHashes, r.tail.hashes...)
@@ -70,7 +77,7 @@ func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
 }
 
 func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, checks *checkState) {
-	if r.outOfOrderKey != "" || r.floor != nil && !o.watching {
+	if r.outOfOrderKey != "" || (r.floor != nil && !o.watching) {
 		r.observeBelowFloor(rows, data, o, checks)
 	}
 	if !r.sampling {
@@ -92,7 +99,8 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, checks
 func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)
-		mark, falls := hashOf(key), false
+		mark := hashOf(key)
+		falls := false
 		if r.floor != nil && !order.watching {
 			plain, folded, known := order.keys.CompareTexts(order.keys.SortTexts(key), r.floor)
 			if !checks.sorted {
@@ -174,39 +182,41 @@ func (c *checkState) addRepeats(hashes []uint64) {
 type overlapCheck struct {
 	hashes []uint64
 	// matching means that the next row may match, complete that the last row of the previous page matched.
-	matching, complete bool
-	matched, from      int
+	matching bool
+	complete bool
+	matched  int
+	from     int
 }
 
-func (t *overlapCheck) next(keyHash uint64) {
-	if t.matched == 0 {
-		for t.from = len(t.hashes) - 1; t.from >= 0 && t.hashes[t.from] != keyHash; {
-			t.from--
+func (o *overlapCheck) next(keyHash uint64) {
+	if o.matched == 0 {
+		for o.from = len(o.hashes) - 1; o.from >= 0 && o.hashes[o.from] != keyHash; {
+			o.from--
 		}
 	}
-	if at := t.from + t.matched; t.from < 0 || t.hashes[at] != keyHash {
-		t.matching = false
+	if at := o.from + o.matched; o.from < 0 || o.hashes[at] != keyHash {
+		o.matching = false
 	} else {
-		t.matched++
-		t.complete = at == len(t.hashes)-1
-		t.matching = !t.complete
+		o.matched++
+		o.complete = at == len(o.hashes)-1
+		o.matching = !o.complete
 	}
 }
 
-func (t *overlapCheck) partialMatch() []uint64 {
-	if t.matched == 0 || t.complete {
+func (o *overlapCheck) partialMatch() []uint64 {
+	if o.matched == 0 || o.complete {
 		return nil
 	}
-	return t.hashes[t.from : t.from+t.matched]
+	return o.hashes[o.from : o.from+o.matched]
 }
 
-func (t *overlapCheck) overlap() int {
-	if t.complete {
-		return t.matched
+func (o *overlapCheck) overlap() int {
+	if o.complete {
+		return o.matched
 	}
 	return 0
 }
 
-func (t *overlapCheck) endsWith(mark uint64) bool {
-	return len(t.hashes) > 0 && t.hashes[len(t.hashes)-1] == mark
+func (o *overlapCheck) endsWith(mark uint64) bool {
+	return len(o.hashes) > 0 && o.hashes[len(o.hashes)-1] == mark
 }

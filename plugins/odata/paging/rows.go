@@ -67,7 +67,8 @@ func unpackHashes(text string) []uint64 {
 // response.
 type pageDigest struct {
 	rows          int
-	keys, first   hash
+	keys          hash
+	first         hash
 	contents      hash // of the first rows without their keys
 	errorDigest   hash
 	errorCount    int
@@ -78,46 +79,51 @@ type pageDigest struct {
 // comparedRows is the number of rows of a page whose contents are compared with those of the page before.
 const comparedRows = 8
 
-func (c *pageDigest) reset() {
-	*c = pageDigest{keys: emptyHash, first: emptyHash, contents: emptyHash, errorDigest: emptyHash, last: c.last[:0]}
+func (p *pageDigest) reset() {
+	*p = pageDigest{keys: emptyHash, first: emptyHash, contents: emptyHash, errorDigest: emptyHash, last: p.last[:0]}
 }
 
 // addContents adds the first rows of a page to the digest of its contents, before they are added to the others.
-func (c *pageDigest) addContents(rows []wit.Row, data []byte) {
-	if c.rows == 0 {
-		c.first.add(valueOf(&rows[0], data))
+func (p *pageDigest) addContents(rows []wit.Row, data []byte) {
+	if p.rows == 0 {
+		p.first.add(valueOf(&rows[0], data))
 	}
-	for i := range rows[:min(len(rows), max(0, comparedRows-c.rows))] {
-		value, key := valueOf(&rows[i], data), keyOf(&rows[i], data)
+	for i := range rows[:min(len(rows), max(0, comparedRows-p.rows))] {
+		value := valueOf(&rows[i], data)
+		key := keyOf(&rows[i], data)
 		if start := bytes.Index(value, key); start >= 0 {
-			c.contents.add(value[:start])
+			p.contents.add(value[:start])
 			value = value[start+len(key):]
 		}
-		c.contents.add(value)
+		p.contents.add(value)
 	}
 }
 
-func (c *pageDigest) add(rows []wit.Row, data []byte) {
-	last, keys := c.last, c.keys
+func (p *pageDigest) add(rows []wit.Row, data []byte) {
+	last := p.last
+	keys := p.keys
 	for i := range rows {
 		key := identityOf(&rows[i], data)
-		if c.rows > 0 && !c.duplicateKeys {
-			c.duplicateKeys = string(key) == string(last)
+		if p.rows > 0 && !p.duplicateKeys {
+			p.duplicateKeys = string(key) == string(last)
 		}
-		c.rows++
+		p.rows++
 		keys.add(key)
 		last = key
 	}
-	c.last, c.keys = append(c.last[:0], last...), keys
+	p.last = append(p.last[:0], last...)
+	p.keys = keys
 }
 
-func (c *pageDigest) addHashed(rows int, last []byte, keys hash) {
-	c.rows, c.last, c.keys = c.rows+rows, append(c.last[:0], last...), keys
+func (p *pageDigest) addHashed(rows int, last []byte, keys hash) {
+	p.rows = p.rows + rows
+	p.last = append(p.last[:0], last...)
+	p.keys = keys
 }
 
-func (c *pageDigest) hash() (h hash, some bool) {
-	if c.rows == 0 && c.errorCount > 0 {
-		return c.errorDigest, true
+func (p *pageDigest) hash() (h hash, some bool) {
+	if p.rows == 0 && p.errorCount > 0 {
+		return p.errorDigest, true
 	}
-	return c.keys ^ c.first*31, c.rows > 0
+	return p.keys ^ p.first*31, p.rows > 0
 }

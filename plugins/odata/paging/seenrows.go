@@ -18,39 +18,39 @@ type cursorCheck struct {
 	nullIsHighest bool
 }
 
-func (p *cursorCheck) begin(c *Cursor, at *cursorState) {
-	*p = cursorCheck{}
+func (cc *cursorCheck) begin(c *Cursor, at *cursorState) {
+	*cc = cursorCheck{}
 	if c == nil {
 		return
 	}
 	known := unpackRows(at.previousRows)
-	*p = cursorCheck{seen: make(map[string]bool, len(known)), high: at.high, rows: unpackRows(at.currentRows)}
+	*cc = cursorCheck{seen: make(map[string]bool, len(known)), high: at.high, rows: unpackRows(at.currentRows)}
 	for _, m := range known {
-		p.seen[m.hash] = true
+		cc.seen[m.hash] = true
 	}
 }
 
 // observeHighest reads the response to probeHighestCursor. Services that sort null first return no value; then the
 // highest value of the first page is used, since many services cannot filter null.
-func (p *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
+func (cc *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
 	for i := range out.Rows {
 		text, ok := out.Cursor(i)
-		p.nullIsHighest = p.nullIsHighest || !ok && i == 0 && first
-		if ok && (p.high == "" || s.Cursor.atLeast(text, p.high)) {
-			p.high = text
+		cc.nullIsHighest = cc.nullIsHighest || (!ok && i == 0 && first)
+		if ok && (cc.high == "" || s.Cursor.atLeast(text, cc.high)) {
+			cc.high = text
 		}
 	}
 }
 
-func (p *cursorCheck) base(position *Position) string {
+func (cc *cursorCheck) base(position *Position) string {
 	if position.rowsRead > 0 && (position.cursor.base != "" || position.cursor.baseUnknown) {
 		return position.cursor.base
 	}
-	return p.high
+	return cc.high
 }
 
 // filterSeen records the rows' cursor values and drops rows that an earlier load delivered.
-func (p *cursorCheck) filterSeen(s *Set, position *Position, out *Rows, rows []wit.Row) []wit.Row {
+func (cc *cursorCheck) filterSeen(s *Set, position *Position, out *Rows, rows []wit.Row) []wit.Row {
 	cursor := s.Cursor
 	if cursor == nil {
 		return rows
@@ -64,57 +64,57 @@ func (p *cursorCheck) filterSeen(s *Set, position *Position, out *Rows, rows []w
 			continue
 		}
 		if cursor.below(text, position.cursor.from) {
-			p.belowFrom = text
+			cc.belowFrom = text
 			return nil
 		}
-		if p.high == "" || cursor.atLeast(text, p.high) {
-			p.high = text
+		if cc.high == "" || cursor.atLeast(text, cc.high) {
+			cc.high = text
 		}
 		h := emptyHash
 		for _, d := range []wit.ValueSlice{rows[i].Key, rows[i].Value} {
 			h.add(out.Data[d.Start : d.Start+d.Size])
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
-		if base := p.base(position); base != "" && cursor.atLeast(text, cursor.SubtractLookback(base)) {
-			if p.rows = append(p.rows, seenRow{text, hash}); len(p.rows) > 4*maxSeenBytes/seenRowBytes {
-				p.prune(cursor, position)
+		if base := cc.base(position); base != "" && cursor.atLeast(text, cursor.SubtractLookback(base)) {
+			if cc.rows = append(cc.rows, seenRow{text, hash}); len(cc.rows) > 4*maxSeenBytes/seenRowBytes {
+				cc.prune(cursor, position)
 			}
 		}
-		if !p.seen[hash] {
+		if !cc.seen[hash] {
 			remaining = append(remaining, rows[i])
 		}
 	}
 	return remaining
 }
 
-func (p *cursorCheck) filterIgnored(s *Set, position *Position) error {
+func (cc *cursorCheck) filterIgnored(s *Set, position *Position) error {
 	setting := s.Setting("cursor.property")
 	return &wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: s.Label() + ": found a row whose " +
-		s.Cursor.Name + " is " + p.belowFrom + ", and rows from " + position.cursor.from +
+		s.Cursor.Name + " is " + cc.belowFrom + ", and rows from " + position.cursor.from +
 		" on were requested: the service accepts $filter but ignores it, or its next links do"}
 }
 
 const seenRowBytes = 32
 
-func (p *cursorCheck) prune(c *Cursor, position *Position) {
-	least := c.SubtractLookback(p.base(position))
-	p.rows = slices.DeleteFunc(p.rows, func(m seenRow) bool { return !c.atLeast(m.value, least) })
-	if full(p.rows) {
-		p.truncate(c, maxSeenBytes)
+func (cc *cursorCheck) prune(c *Cursor, position *Position) {
+	least := c.SubtractLookback(cc.base(position))
+	cc.rows = slices.DeleteFunc(cc.rows, func(m seenRow) bool { return !c.atLeast(m.value, least) })
+	if full(cc.rows) {
+		cc.truncate(c, maxSeenBytes)
 	}
 }
 
 // truncate drops rows with low values until the others, except one, fit into a number of bytes.
-func (p *cursorCheck) truncate(c *Cursor, most int) {
-	slices.SortStableFunc(p.rows, func(a, b seenRow) int {
+func (cc *cursorCheck) truncate(c *Cursor, most int) {
+	slices.SortStableFunc(cc.rows, func(a, b seenRow) int {
 		order, _ := c.Compare(b.value, a.value)
 		return order
 	})
 	kept := 0
-	for size := 0; kept < len(p.rows) && size <= most; kept++ {
-		size += p.rows[kept].size()
+	for size := 0; kept < len(cc.rows) && size <= most; kept++ {
+		size += cc.rows[kept].size()
 	}
-	p.rows = p.rows[:kept]
+	cc.rows = cc.rows[:kept]
 }
 
 const spareBytes = 1 << 10
@@ -127,12 +127,12 @@ func full(marks []seenRow) bool {
 	return size > maxSeenBytes
 }
 
-func (p *cursorCheck) save(set *Set, position, next *Position) (warnings []string) {
+func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []string) {
 	cursorProperty := set.Cursor
 	if cursorProperty == nil || next.snapshot > position.snapshot { // the load restarts
 		return nil
 	}
-	if p.nullIsHighest {
+	if cc.nullIsHighest {
 		warnings = append(warnings, "the service returns a row without "+cursorProperty.Name+" as the one with the "+
 			"highest value: "+
 			"the next load starts at the highest value of this one's first page, or reads all rows if that has none")
@@ -140,26 +140,28 @@ func (p *cursorCheck) save(set *Set, position, next *Position) (warnings []strin
 	isDone := next.capabilities.has(loadComplete)
 	if position.probe.kind != "" && !isDone { // its rows are not emitted
 		cursor := *position.cursor
-		cursor.high, next.cursor = p.high, &cursor
+		cursor.high = cc.high
+		next.cursor = &cursor
 		return warnings
 	}
-	if p.high != "" {
-		p.prune(cursorProperty, position)
+	if cc.high != "" {
+		cc.prune(cursorProperty, position)
 	}
-	cursor := cursorState{from: position.cursor.from, high: p.high, base: p.base(position),
+	cursor := cursorState{from: position.cursor.from, high: cc.high, base: cc.base(position),
 		previousRows: position.cursor.previousRows,
-		currentRows:  packRows(p.rows), baseUnknown: position.cursor.baseUnknown, truncated: position.cursor.truncated}
+		currentRows:  packRows(cc.rows), baseUnknown: position.cursor.baseUnknown, truncated: position.cursor.truncated}
 	if next.cursor = &cursor; next.rowsRead > 0 && cursor.base == "" {
 		cursor.baseUnknown = true
 	}
 	if over := wit.OffsetBytes(next.Fields()) + spareBytes - wit.MaxOffsetBytes; over > 0 {
-		p.truncate(cursorProperty, len(cursor.currentRows)-over)
-		cursor.currentRows, cursor.truncated = packRows(p.rows), true
+		cc.truncate(cursorProperty, len(cursor.currentRows)-over)
+		cursor.currentRows = packRows(cc.rows)
+		cursor.truncated = true
 	}
-	if (cursor.truncated || isDone && full(p.rows)) && !position.cursor.truncated &&
+	if (cursor.truncated || (isDone && full(cc.rows))) && !position.cursor.truncated &&
 		!full(unpackRows(position.cursor.previousRows)) {
 		warnings = append(warnings, "more rows are within the look-back of the cursor than the "+
-			strconv.Itoa(len(p.rows))+" that can be remembered; others may be delivered again by each load: "+
+			strconv.Itoa(len(cc.rows))+" that can be remembered; others may be delivered again by each load: "+
 			set.Setting("cursor.lookback")+" limits them")
 	}
 	if !isDone {

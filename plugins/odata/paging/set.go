@@ -46,9 +46,10 @@ type KeyFilter interface {
 
 // Set describes an entity set to read. A load does not change it.
 type Set struct {
-	Name             string
-	Setting          func(name string) string
-	Service, Address string
+	Name    string
+	Setting func(name string) string
+	Service string
+	Address string
 	Support
 	// Count requests the number of rows. FormatOption requests the format; empty if a header does.
 	Count        bool
@@ -101,7 +102,8 @@ func (s *Set) FirstAfter(done *Position, now int64) *Position {
 	position := newPosition(done.capabilities & serviceCapabilities)
 	position.previous = &previousAttempts{repeatDigest: done.previous.repeatDigest,
 		outOfOrderKey: done.previous.outOfOrderKey}
-	position.endMarkerPending, position.timestamp = done.endMarkerPending, int(now)
+	position.endMarkerPending = done.endMarkerPending
+	position.timestamp = int(now)
 	position.SetAnswered()
 	position.previous.verdict = done.verdict
 	position.previous.provenRows = done.previous.provenRows

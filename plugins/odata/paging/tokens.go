@@ -80,7 +80,8 @@ func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) boo
 	var numbers []int
 	for option := range strings.SplitSeq(query, "&") {
 		name, text, _ := strings.Cut(option, "=")
-		name, text = uri.Unescape(name), uri.Unescape(text)
+		name = uri.Unescape(name)
+		text = uri.Unescape(text)
 		switch {
 		case name == "$skip":
 			return false
@@ -152,7 +153,8 @@ func separates(text string, next rune) bool {
 
 // contains reports whether a key part occurs in a text as a whole word or number, case-insensitively.
 func contains(text, part string) bool {
-	text, part = strings.ToLower(strings.ReplaceAll(text, "''", "'")), strings.ToLower(part)
+	text = strings.ToLower(strings.ReplaceAll(text, "''", "'"))
+	part = strings.ToLower(part)
 	for from := 0; ; {
 		i := strings.Index(text[from:], part)
 		if i < 0 {
@@ -163,7 +165,7 @@ func contains(text, part string) bool {
 		first, _ := utf8.DecodeRuneInString(part)
 		last, _ := utf8.DecodeLastRuneInString(part)
 		after, _ := utf8.DecodeRuneInString(text[i+len(part):])
-		whole := len(part) >= minDistinctive || separates(text[:i], before) && separates(text[i+len(part):], after)
+		whole := len(part) >= minDistinctive || (separates(text[:i], before) && separates(text[i+len(part):], after))
 		if whole && !sameWord(before, first) && !sameWord(last, after) {
 			return true
 		}
@@ -174,6 +176,6 @@ func contains(text, part string) bool {
 
 func sameWord(a, b rune) bool {
 	digit := func(c rune) bool { return c >= '0' && c <= '9' }
-	letter := func(c rune) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80 && c != utf8.RuneError }
-	return digit(a) && digit(b) || letter(a) && letter(b)
+	letter := func(c rune) bool { return (c|0x20 >= 'a' && c|0x20 <= 'z') || (c >= 0x80 && c != utf8.RuneError) }
+	return (digit(a) && digit(b)) || (letter(a) && letter(b))
 }

@@ -10,9 +10,10 @@ import (
 // PageInfo is what is known at the end of a response.
 type PageInfo struct {
 	// Rows includes undecodable rows. Count is the service's count, negative if missing.
-	Rows, Count int
-	Link        string
-	ReceivedAt  int64 // in milliseconds since 1970
+	Rows       int
+	Count      int
+	Link       string
+	ReceivedAt int64 // in milliseconds since 1970
 }
 
 // transition computes the next position from the current one, the results of checks and the response.
@@ -29,8 +30,11 @@ type logEntry struct {
 }
 
 func (pg *Page) newTransition(info PageInfo) *transition {
-	next, checks, previous := *pg.position, *pg.position.checks, *pg.position.previous
-	next.checks, next.previous = &checks, &previous
+	next := *pg.position
+	checks := *pg.position.checks
+	previous := *pg.position.previous
+	next.checks = &checks
+	next.previous = &previous
 	return &transition{Page: pg, PageInfo: info, next: &next}
 }
 
@@ -86,7 +90,8 @@ func (t *transition) markKeyFilterIgnored() {
 const maxAttempts = 3 // with one pager
 
 func (t *transition) retry(reason string) error {
-	if t.next.previous.count++; t.next.previous.count < maxAttempts {
+	t.next.previous.count++
+	if t.next.previous.count < maxAttempts {
 		return t.restart(reason)
 	}
 	action := "if the service counts rows that it does not return, " + t.set.Setting("count") +
@@ -112,9 +117,11 @@ func (t *transition) restart(reason string) error {
 			" = reload does so nevertheless, and marks them"}
 	}
 	first := t.set.start(next.capabilities & (serviceCapabilities | duplicateKeys | keysNumberRows))
-	first.previous, first.timestamp = next.previous, next.timestamp
+	first.previous = next.previous
+	first.timestamp = next.timestamp
 	first.capabilities.set(firstSinceStart, next.capabilities.has(firstSinceStart))
-	first.snapshot, first.endMarkerPending = max(int(t.ReceivedAt), next.snapshot+1), next.endMarkerPending
+	first.snapshot = max(int(t.ReceivedAt), next.snapshot+1)
+	first.endMarkerPending = next.endMarkerPending
 	first.cursor = &cursorState{from: next.cursor.from, high: next.cursor.high, previousRows: next.cursor.previousRows,
 		truncated: next.cursor.truncated}
 	first.url = t.set.pageURL(first, "", 0)

@@ -82,7 +82,8 @@ func (t *transition) afterRowCount() error {
 // is read again, unless the same keys repeat in two attempts: if a page had one twice, keys are not unique, else the
 // load is unproven. doubt is as in [transition.finish].
 func (t *transition) complete(doubt string) error {
-	next, checks := t.next, t.next.checks
+	checks := t.next.checks
+	next := t.next
 	if next.capabilities.has(keysNumberRows) {
 		return t.finish("its keys number the rows of each response, as the generated keys of SAP HANA XSODATA do: " +
 			"they identify no row, and no setting helps; the view needs keys of its own")
@@ -236,7 +237,7 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 
 // CanProve reports whether a load of the set can be proven, as far as the configuration and the metadata show.
 func (s *Set) CanProve() bool {
-	return s.Count && s.Countable || s.canUseKeyset(0)
+	return (s.Count && s.Countable) || s.canUseKeyset(0)
 }
 
 // suspect records that the next page, or the last one, may not follow the rows before it. It is settled by a request
@@ -268,7 +269,8 @@ func (t *transition) suspectContents() {
 		t.next.capabilities.set(keysNumberRows, true)
 	}
 	if t.digest.rows > 0 {
-		checks.contents, checks.keys = contents, keys
+		checks.contents = contents
+		checks.keys = keys
 	}
 }
 

@@ -52,7 +52,7 @@ func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined [
 	for _, e := range examined {
 		a.add(e)
 	}
-	a.Reachable = v.String(config.Address) != "" && v.String(config.Port) != "" || v.String(config.Destination) != ""
+	a.Reachable = (v.String(config.Address) != "" && v.String(config.Port) != "") || v.String(config.Destination) != ""
 	return a
 }
 
@@ -87,7 +87,8 @@ func (a *Adviser) AddSuggested(settings []wit.Setting, more ...string) {
 	}
 	for _, e := range a.table.Validate(all) {
 		if a.At(e.Key.Name) == nil {
-			e.Errors, e.Value = nil, e.Key.DefaultValue
+			e.Errors = nil
+			e.Value = e.Key.DefaultValue
 			a.add(e)
 		}
 	}

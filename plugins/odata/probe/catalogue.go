@@ -31,7 +31,7 @@ func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEnt
 			f.Message += "; SAP systems have it where " + Catalogues[at] +
 				" is active (transaction /IWFND/MAINT_SERVICE)"
 		}
-		if !refused || last || answer.Status != 404 && answer.Status != 403 && answer.Status != 400 {
+		if !refused || last || (answer.Status != 404 && answer.Status != 403 && answer.Status != 400) {
 			return rows, at, next, err
 		}
 	}

@@ -38,7 +38,9 @@ func Restore(state []byte, answers []wit.Response) (*Prober, error) {
 	for len(state) > 0 {
 		a := wit.Response{Tag: string(field()), Target: string(field())}
 		status, err := strconv.ParseUint(string(field()), 10, 16)
-		if a.Status, a.Body = uint16(status), field(); err != nil {
+		a.Body = field()
+		a.Status = uint16(status)
+		if err != nil {
 			return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "the state of a request can't be read"}
 		}
 		prober.answers = append(prober.answers, a)
@@ -89,8 +91,8 @@ func (p *Prober) MissingRequests() *wit.RequestBatch {
 }
 
 // Run runs a command that requests documents.
-func Run(state []byte, answers []wit.Response, ask func(*Prober) (wit.CommandResult, error)) (wit.CommandResult,
-	error) {
+func Run(state []byte, answers []wit.Response,
+	ask func(*Prober) (wit.CommandResult, error)) (wit.CommandResult, error) {
 	prober, err := Restore(state, answers)
 	if err != nil {
 		return wit.CommandResult{}, err

@@ -32,8 +32,9 @@ type Service struct {
 
 // Set is an entity set that a connector reads or writes.
 type Set struct {
-	Name, Setting string
-	Atom          bool
+	Name    string
+	Setting string
+	Atom    bool
 	// Find returns the set's URL and the options of each request. Nil means that it needs none.
 	Find func(*edm.Model) (address, options string, err error)
 }
@@ -70,9 +71,10 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 }
 
 type step struct {
-	name, setting string
-	check         func(get func(wit.Request) (*wit.Response, error)) (string, error)
-	optional      bool
+	name     string
+	setting  string
+	check    func(get func(wit.Request) (*wit.Response, error)) (string, error)
+	optional bool
 }
 
 func stepsOf(services []Service, query uri.Query) []step {
@@ -83,8 +85,7 @@ func stepsOf(services []Service, query uri.Query) []step {
 			step{name: "service " + target.Path, setting: target.Setting,
 				check: checkResponse(document, readService(target.Path))},
 			step{name: "metadata " + target.Path, setting: target.Setting,
-				check: checkResponse(service.MetadataRequest(target.Path, query),
-					readMetadata(target.Path))})
+				check: checkResponse(service.MetadataRequest(target.Path, query), readMetadata(target.Path))})
 		if target.Writes {
 			document.TokenPath = wit.Ptr(document.Target)
 			steps = append(steps, step{name: "csrf " + target.Path, setting: target.Setting,
@@ -144,23 +145,26 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 		}
 		return a, err
 	})
-	ok, name := err == nil || s.optional, ""
-	switch failure, is := err.(*wit.Error); {
+	ok := err == nil || s.optional
+	name := ""
+	switch failure, ok := err.(*wit.Error); {
 	case err == nil:
 	case err == ErrMissing:
 		return wit.CommandResult{}, err
 	case s.optional:
 		message = "not readable; only suggestions of services are missing: " + err.Error()
-	case is:
+	case ok:
 		var advice string
 		if name, advice = suggestion(answer, failure); name == "" {
 			name = s.setting
 		}
-		if message = failure.Message; advice != "" {
+		message = failure.Message
+		if advice != "" {
 			message += ". " + advice
 		}
 	default:
-		message, name = err.Error(), s.setting
+		message = err.Error()
+		name = s.setting
 	}
 	return JSONResult(jsontext.NewObject(jsontext.Member{Name: "ok", Value: jsontext.NewBool(ok)},
 		TextMember("setting", name),
@@ -211,9 +215,11 @@ func stepOf(svc Service, set Set, query uri.Query) step {
 			if err != nil {
 				return "", err
 			}
-			target, accept := svc.Path+"/"+address+"?"+options+"$top=1", "application/atom+xml"
+			target := svc.Path + "/" + address + "?" + options + "$top=1"
+			accept := "application/atom+xml"
 			if !set.Atom {
-				target, accept = target+"&$format=json", "application/json"
+				target = target + "&$format=json"
+				accept = "application/json"
 			}
 			if answer, err = get(service.Get("rows", query.AppendTo(target), accept)); err != nil {
 				return "", err

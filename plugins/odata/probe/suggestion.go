@@ -26,7 +26,7 @@ func suggestion(answer *wit.Response, failure *wit.Error) (name, advice string) 
 		return config.User, "The user, its password or the client (" + config.Client +
 			") is not what the system knows, or the user is locked: transaction SU01 in the SAP system. Nothing more " +
 			"is sent with this password, since systems lock users after a few failures"
-	case status >= 300 && status < 400 || page && status >= 200 && status < 300:
+	case (status >= 300 && status < 400) || (page && status >= 200 && status < 300):
 		return config.User, "A logon page means that the user has to be one for technical communication: transaction " +
 			"SU01, user type System or Communications"
 	case status == 403 && !gateway:

@@ -29,7 +29,9 @@ func (t rowText) String() string {
 
 // serviceValues returns the values that the service may have compared: two around a change of its clock.
 func (c *condition) serviceValues(found rowText) (one, other rowText) {
-	if one, other = found, found; c.zone != nil && !found.null {
+	one = found
+	other = found
+	if c.zone != nil && !found.null {
 		one.text, other.text = c.zone.Clock(found.text)
 	}
 	return one, other
@@ -87,7 +89,8 @@ func (c *condition) contradictsOperand(operator string, found rowText, operand u
 		if operator == "ne" {
 			return found.text == operand.Text
 		}
-		a, b := normalize(found.text), normalize(operand.Text)
+		a := normalize(found.text)
+		b := normalize(operand.Text)
 		if a == b {
 			return false
 		}
@@ -105,8 +108,10 @@ func (c *condition) contradictsOperand(operator string, found rowText, operand u
 		fallthrough
 	default:
 		order, ok := value.Compare(t, found.text, operand.Text)
-		if !ok || order == 0 && mayHaveMoreDigits(c.property) || isNearly(t, found.text, operand.Text) || c.dayOnly &&
-			dateOf(found.text) == dateOf(operand.Text) {
+		if !ok || (order == 0 && mayHaveMoreDigits(c.property)) || isNearly(t, found.text, operand.Text) {
+			return false
+		}
+		if c.dayOnly && dateOf(found.text) == dateOf(operand.Text) {
 			return false
 		}
 		orders = []int{order}

@@ -13,16 +13,18 @@ import (
 // condition is a compiled [Condition].
 type condition struct {
 	// setting is the name of the operator's setting, for messages. text is the condition in $filter syntax.
-	setting, text string
-	operator      string
-	property      *edm.Property
-	dayOnly       bool // rows contain only the date
-	key           bool // the property belongs to the key
+	setting  string
+	text     string
+	operator string
+	property *edm.Property
+	dayOnly  bool // rows contain only the date
+	key      bool // the property belongs to the key
 	// zone, if not nil, is the service's zone: rows hold UTC, the service compares local times.
 	zone     *zone.Zone
 	operands []uri.Literal // type 0 is null
 	// many is the path to expanded rows. path continues from there, or from the row, to the value.
-	many, path []string
+	many []string
+	path []string
 }
 
 func (c *condition) read(spec *Condition) error {
@@ -75,12 +77,13 @@ func splitList(list string) []string {
 		return nil
 	}
 	var out []string
-	start, quoted := 0, false
+	start := 0
+	quoted := false
 	for i := 0; i <= len(list); i++ {
 		switch {
 		case i < len(list) && list[i] == '\'' && (quoted || opensLiteral(list[start:i])):
 			quoted = !quoted
-		case i == len(list) || list[i] == ',' && !quoted:
+		case i == len(list) || (list[i] == ',' && !quoted):
 			out = append(out, strings.TrimSpace(list[start:i]))
 			start = i + 1
 		}
@@ -133,7 +136,8 @@ func (c *condition) describe() string {
 
 // setRowFormat sets how values appear in rows decoded under these options.
 func (c *condition) setRowFormat(o edm.Options) {
-	c.dayOnly, c.zone = o.IsDate(c.property), nil
+	c.dayOnly = o.IsDate(c.property)
+	c.zone = nil
 	if o.IsZoned(c.property, c.key) {
 		c.zone = o.Zone
 	}

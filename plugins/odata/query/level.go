@@ -39,10 +39,12 @@ const maxSteps = 20 // of a path; schemas nest no deeper
 // expand adds paths of navigation properties to the tree.
 func (l *level) expand(model *edm.Model, paths []string, name string) error {
 	for _, path := range paths {
-		current, depth := l, 0
+		current := l
+		depth := 0
 		for step := range strings.SplitSeq(path, "/") {
 			step = strings.TrimSpace(step)
-			if depth++; depth > maxSteps {
+			depth++
+			if depth > maxSteps {
 				return invalid(name, path[:min(len(path), 60)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
 			}
 			n := current.structure.Navigation(step)
@@ -98,7 +100,8 @@ func (l *level) project(paths []string, name, expand string) error {
 		for i, step := range steps {
 			step = strings.TrimSpace(step)
 			last := i == len(steps)-1
-			property, inner := current.structure.Property(step), current.expansion(step)
+			property := current.structure.Property(step)
+			inner := current.expansion(step)
 			switch {
 			case last && step == "*":
 				current.projected = true
@@ -110,7 +113,8 @@ func (l *level) project(paths []string, name, expand string) error {
 			case inner != nil:
 				current = inner
 			case last && property != nil:
-				current.projected, current.selected = true, append(current.selected, step)
+				current.projected = true
+				current.selected = append(current.selected, step)
 			case property != nil:
 				return invalid(name, path, "a property inside of "+step+" cannot be selected alone; expected "+
 					strings.Join(steps[:i+1], "/"))

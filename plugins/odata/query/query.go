@@ -20,15 +20,18 @@ type Query struct {
 	View   *edm.View // the part of each row that is read
 	Prefix string    // of the settings' names
 
-	selected, expanded string
+	selected string
+	expanded string
 	// filter combines the conditions that the service applies. userFilter is $filter of the user's own options,
 	// encoded.
-	filter, userFilter string
-	otherOptions       []string
+	filter       string
+	userFilter   string
+	otherOptions []string
 	// rowConditions are checked in rows, expandedConditions applied to expanded rows.
-	rowConditions, expandedConditions []condition
-	structures                        []*edm.StructuredType
-	zone                              *zone.Zone
+	rowConditions      []condition
+	expandedConditions []condition
+	structures         []*edm.StructuredType
+	zone               *zone.Zone
 }
 
 // Compile checks settings against the metadata of a set with this entity type. Errors name the setting.
@@ -213,7 +216,8 @@ func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand str
 	if err := compiled.read(spec); err != nil {
 		return err
 	}
-	compiled.many, compiled.path = r.steps[:r.many], r.steps[r.many:]
+	compiled.path = r.steps[r.many:]
+	compiled.many = r.steps[:r.many]
 	compiled.text = compiled.expression(strings.Join(r.steps, "/"))
 	if err := q.addCondition(compiled, &r); err != nil {
 		return err

@@ -103,7 +103,8 @@ func (r *route) enter(step string) error {
 
 // property returns the property of the last step. The service must filter by it, except on expanded rows.
 func (r *route) property() (*edm.Property, error) {
-	structure, last := r.structure, r.steps[len(r.steps)-1]
+	structure := r.structure
+	last := r.steps[len(r.steps)-1]
 	found := structure.Property(last)
 	filterable := func(found *edm.Property) bool { return found.Filterable && found.Type.Primitive != edm.NotPrimitive }
 	switch {

@@ -55,7 +55,8 @@ func (q *Query) RowChecker(m *edm.Model, options edm.Options) (*RowChecker, erro
 		k := check{condition: c, node: nodes[0].Fields[column].Node}
 		k.steps = fieldIndexes(nodes, k.node, c.path[1:])
 		if k.tracked = slices.Index(r.Tracked, column); k.tracked < 0 {
-			k.tracked, r.Tracked = len(r.Tracked), append(r.Tracked, column)
+			k.tracked = len(r.Tracked)
+			r.Tracked = append(r.Tracked, column)
 		}
 		r.checks = append(r.checks, k)
 	}
@@ -100,7 +101,8 @@ func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside 
 			}
 			b = b[size:]
 		}
-		node, path = members[path[0]].Node, path[1:]
+		node = members[path[0]].Node
+		path = path[1:]
 	}
 }
 
@@ -170,7 +172,8 @@ func (r *RowChecker) compile(v *edm.View, node uint32, path []string) *rewrite {
 		if expansion := v.Expansion(m.Name); expansion != nil {
 			inside := m.Node
 			if expansion.Many {
-				out.many, inside = true, r.nodes[m.Node].Element
+				out.many = true
+				inside = r.nodes[m.Node].Element
 			}
 			steps := append(path[:len(path):len(path)], m.Name)
 			for i := range r.query.expandedConditions {
@@ -189,8 +192,8 @@ func (r *RowChecker) compile(v *edm.View, node uint32, path []string) *rewrite {
 	return w
 }
 
-func (w *rewrite) isIdentity() bool {
-	return !slices.ContainsFunc(w.fields, func(m fieldRewrite) bool { return m.hidden || m.inner != nil })
+func (r *rewrite) isIdentity() bool {
+	return !slices.ContainsFunc(r.fields, func(m fieldRewrite) bool { return m.hidden || m.inner != nil })
 }
 
 // Rewrite removes expanded rows that do not meet their conditions and fields that were read for conditions only.
@@ -206,7 +209,8 @@ func (r *RowChecker) Rewrite(out *decode.Output) error {
 			return err
 		}
 		out.Data = data
-		d.Start, d.Size = uint32(start), uint32(len(data)-start)
+		d.Start = uint32(start)
+		d.Size = uint32(len(data) - start)
 	}
 	return nil
 }
@@ -231,7 +235,8 @@ func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size i
 			dst, err = r.items(dst, field, value)
 		default:
 			null, branch, _ := connectdata.IsNull(&r.nodes[field.node], value)
-			if dst = append(dst, value[:branch]...); !null {
+			dst = append(dst, value[:branch]...)
+			if !null {
 				dst, _, err = r.write(dst, field.inner, value[branch:])
 			}
 		}

@@ -24,19 +24,23 @@ const (
 
 // Settings are the query settings of one entity set.
 type Settings struct {
-	Prefix         string // of the settings' names: `sap.odata#00.`
-	Select, Expand []string
-	Conditions     []Condition
-	Cursor         string     // a further property to read; may be empty
-	Raw            string     // query options in URL syntax
-	Zone           *zone.Zone // of Edm.DateTime; nil means UTC
+	Prefix     string // of the settings' names: `sap.odata#00.`
+	Select     []string
+	Expand     []string
+	Conditions []Condition
+	Cursor     string     // a further property to read; may be empty
+	Raw        string     // query options in URL syntax
+	Zone       *zone.Zone // of Edm.DateTime; nil means UTC
 }
 
 // Condition is a condition on rows. All conditions must hold.
 type Condition struct {
 	Prefix string // of the settings' names: `sap.odata#00.filter#00.`
 	// Property may be a path through complex and navigation properties. Option is an operator in lower case.
-	Property, Option, Low, High string
+	Property string
+	Option   string
+	Low      string
+	High     string
 }
 
 // Operators of conditions.
@@ -54,7 +58,8 @@ func (s *Settings) Filters() bool {
 
 // WithSelect returns settings that select the same rows, with these properties and without expanded ones.
 func (s Settings) WithSelect(names []string) Settings {
-	s.Select, s.Expand = names, nil
+	s.Select = names
+	s.Expand = nil
 	options := slices.DeleteFunc(strings.Split(strings.TrimPrefix(s.Raw, "?"), "&"), func(part string) bool {
 		name, _, _ := strings.Cut(part, "=")
 		return strings.EqualFold(optionName(name), "$select") || strings.EqualFold(optionName(name), "$expand")

@@ -149,8 +149,8 @@ func (a *adviser) checkDelta(cfg *sourceconfig.EntitySetConfig, model *edm.Model
 // compile compiles the feed as a start does, and again without each part that was rejected, to report all mistakes at
 // once.
 func (a *adviser) compile(cfg sourceconfig.EntitySetConfig, m *edm.Model) {
-	cfg.QueryOptions.Select, cfg.QueryOptions.Conditions = slices.Clone(cfg.QueryOptions.Select),
-		slices.Clone(cfg.QueryOptions.Conditions)
+	cfg.QueryOptions.Select = slices.Clone(cfg.QueryOptions.Select)
+	cfg.QueryOptions.Conditions = slices.Clone(cfg.QueryOptions.Conditions)
 	for range maxErrors {
 		_, err := feedreader.New(cfg, m)
 		if err == nil {
@@ -167,7 +167,9 @@ func (a *adviser) compile(cfg sourceconfig.EntitySetConfig, m *edm.Model) {
 		case rest == query.Select && len(cfg.QueryOptions.Select) > 0:
 			cfg.QueryOptions.Select = nil
 		case rest == sourceconfig.NameCursor && cfg.Cursor != "":
-			cfg.Cursor, cfg.QueryOptions.Cursor, cfg.Lookback = "", "", 0
+			cfg.Cursor = ""
+			cfg.QueryOptions.Cursor = ""
+			cfg.Lookback = 0
 		default:
 			return
 		}
@@ -183,7 +185,8 @@ func (a *adviser) hide() {
 }
 
 func (a *adviser) applies(name string, subscribed bool) bool {
-	number, own := "", ""
+	number := ""
+	own := ""
 	if rest, ok := strings.CutPrefix(name, groups); ok {
 		number, own, _ = strings.Cut(rest, ".")
 	}

@@ -23,7 +23,7 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 	count := reader.Count()
 	delivery.BatchSupport = capabilities.BatchSupport(reader.Int())
 	validService := delivery.ServiceIndex >= 0 && delivery.ServiceIndex < len(state.Services)
-	validCount := count == 1 || count > 1 && delivery.BatchBytes > 0
+	validCount := count == 1 || (count > 1 && delivery.BatchBytes > 0)
 	if reader.Failed || !validService || !validCount {
 		return nil, false
 	}
@@ -52,27 +52,28 @@ type targetReader struct {
 	startsPart bool
 }
 
-func (m *targetReader) next() (ok bool) {
-	flags := m.reader.Int()
-	m.startsPart = flags&flagNewPart != 0
+func (t *targetReader) next() (ok bool) {
+	flags := t.reader.Int()
+	t.startsPart = flags&flagNewPart != 0
 	if flags&flagSameAsPrevious != 0 {
-		m.Predicate = m.reader.String()
-		return !m.reader.Failed && m.Set != nil
+		t.Predicate = t.reader.String()
+		return !t.reader.Failed && t.Set != nil
 	}
-	operation, set := m.reader.Int(), m.reader.Int()
-	m.Target = Target{Operation: Operation(operation), Selects: flags&flagSelects != 0, InBatch: m.inBatch}
-	if m.reader.Failed || set < 0 || set >= len(m.state.Sets) {
+	operation := t.reader.Int()
+	set := t.reader.Int()
+	t.Target = Target{Operation: Operation(operation), Selects: flags&flagSelects != 0, InBatch: t.inBatch}
+	if t.reader.Failed || set < 0 || set >= len(t.state.Sets) {
 		return false
 	}
-	m.Set = &m.state.Sets[set]
-	m.Hint, m.Predicate = parseHint(m.reader.String()), m.reader.String()
+	t.Set = &t.state.Sets[set]
+	t.Hint, t.Predicate = parseHint(t.reader.String()), t.reader.String()
 	if flags&flagNested != 0 {
-		m.NestedUpdates = m.reader.Int()
+		t.NestedUpdates = t.reader.Int()
 	}
 	if flags&flagCompare != 0 {
-		m.Compare = m.reader.String()
+		t.Compare = t.reader.String()
 	}
-	return !m.reader.Failed && m.NestedUpdates >= 0
+	return !t.reader.Failed && t.NestedUpdates >= 0
 }
 
 // AppendStateHead starts the state of a delivery. size is the length of the batch, 0 for a single request.

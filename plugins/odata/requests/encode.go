@@ -57,7 +57,8 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) w
 		}
 		var topic string
 		if int(row.Topic) < len(input.Topics) {
-			topic, encoder.set = input.Topics[row.Topic], sets[row.Topic]
+			topic = input.Topics[row.Topic]
+			encoder.set = sets[row.Topic]
 		}
 		encoder.setSourceRecord(i, input.RecordIDs, input.RecordTopics)
 		req, err := encoder.encode(topic)

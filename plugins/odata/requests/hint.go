@@ -90,7 +90,8 @@ func (h Hint) Text() string {
 func parseHint(text string) (hint Hint) {
 	for text != "" {
 		if tag, ok := strings.CutPrefix(text, etagWord); ok {
-			hint.HasETag, hint.ETag = true, tag
+			hint.HasETag = true
+			hint.ETag = tag
 			return hint
 		}
 		var word string
@@ -115,7 +116,9 @@ func parseHint(text string) (hint Hint) {
 
 // ForStep returns the hint for another step, without the ETag.
 func (h Hint) ForStep(step string) Hint {
-	h.Step, h.HasETag, h.ETag = step, false, ""
+	h.Step = step
+	h.HasETag = false
+	h.ETag = ""
 	return h
 }
 

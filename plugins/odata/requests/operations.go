@@ -20,7 +20,7 @@ func (e *rowEncoder) encodeInsert() (*request, error) {
 	if e.hint.isUncertain() {
 		return e.encodeCheck(req)
 	}
-	if e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert || e.keyIsReplaced() {
+	if (e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert) || e.keyIsReplaced() {
 		req.Predicate = "" // the service may create the entity with the key of another row
 	}
 	if e.state.InsertUncertain == "repeatable" {
@@ -124,7 +124,8 @@ func (e *rowEncoder) setIfMatch(req *request) {
 		req.Hint.NoIfMatch = true
 		return
 	case e.state.UseETags:
-		tag, req.repeatable = e.hint.ETag, e.state.RetryETagConflicts
+		tag = e.hint.ETag
+		req.repeatable = e.state.RetryETagConflicts
 	}
 	req.headers = append(req.headers, wit.Header{Name: "If-Match", Value: tag})
 }
@@ -139,7 +140,7 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 	writer.Update = !req.IsInsert()
 	writer.Keys = nil
 	// The insert of an upsert names the same entity as the update before.
-	if e.state.KeyFromRecord || e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert {
+	if e.state.KeyFromRecord || (e.needsRecordKey && e.state.Mode == sinkconfig.ModeUpsert) {
 		writer.Keys = e.keys
 	}
 	e.nested = nil
@@ -187,8 +188,7 @@ func addBodyHeaders(config *sinkconfig.Config, req *request) {
 }
 
 // addNestedUpdates adds updates of nested entities, each identified by the key in its own content.
-func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedContent,
-	source *entityset.LinkedSet) error {
+func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedContent, source *entityset.LinkedSet) error {
 	for _, content := range nested {
 		targetSet := source.Targets[content.Navigation.Name]
 		if targetSet == nil {

@@ -26,7 +26,8 @@ func (p *deliveryPlan) add(req *request) {
 	for i := range req.updates {
 		last = max(last, *p.last.of(req.updates[i].entityHash))
 	}
-	size, operations := req.size(), req.operations()
+	size := req.size()
+	operations := req.operations()
 	learned := &p.state.ServiceCapabilities[req.Set.ServiceIndex]
 	if p.state.Batch && !learned.NoBatch && !req.isUnbatched() {
 		kind := batchKind{req.class(), req.Set.ServiceIndex}
@@ -140,23 +141,24 @@ type openGroup struct {
 	number int32
 }
 
-func (s *orderedGroups) openFor(kind batchKind) *int32 {
-	for i := range s.open {
-		if s.open[i].kind == kind {
-			return &s.open[i].number
+func (o *orderedGroups) openFor(kind batchKind) *int32 {
+	for i := range o.open {
+		if o.open[i].kind == kind {
+			return &o.open[i].number
 		}
 	}
-	s.open = append(s.open, openGroup{kind: kind})
-	return &s.open[len(s.open)-1].number
+	o.open = append(o.open, openGroup{kind: kind})
+	return &o.open[len(o.open)-1].number
 }
 
 // group is the requests of one delivery.
 type group struct {
-	class            batchClass
-	serviceIndex     int
-	requests         []*request
-	operations, size int
-	maxOperations    int
+	class         batchClass
+	serviceIndex  int
+	requests      []*request
+	operations    int
+	size          int
+	maxOperations int
 }
 
 // batchKind separates requests that cannot share a batch.
@@ -173,29 +175,29 @@ const (
 	classReads
 )
 
-func (q *request) class() batchClass {
+func (r *request) class() batchClass {
 	switch {
-	case q.IsETagRead():
+	case r.IsETagRead():
 		return classReads
-	case q.repeatable:
+	case r.repeatable:
 		return classRepeatable
 	}
 	return classNotRepeatable
 }
 
-func (q *request) isUnbatched() bool {
-	return q.Hint.NoBatch || q.Operation == ConfirmDelete || q.Operation >= LookUp
+func (r *request) isUnbatched() bool {
+	return r.Hint.NoBatch || r.Operation == ConfirmDelete || r.Operation >= LookUp
 }
 
-func (q *request) hasOwnChangeset() bool { return q.Hint.OwnChangeset || q.NestedUpdates > 0 }
+func (r *request) hasOwnChangeset() bool { return r.Hint.OwnChangeset || r.NestedUpdates > 0 }
 
-func (q *request) size() int {
+func (r *request) size() int {
 	const head = 400 // estimated size of headers and boundaries
-	n := len(q.body) + len(q.Set.Path) + len(q.Predicate) + head
-	for i := range q.updates {
-		n += len(q.updates[i].body) + len(q.updates[i].path) + head
+	n := len(r.body) + len(r.Set.Path) + len(r.Predicate) + head
+	for i := range r.updates {
+		n += len(r.updates[i].body) + len(r.updates[i].path) + head
 	}
 	return n
 }
 
-func (q *request) operations() int { return 1 + q.NestedUpdates }
+func (r *request) operations() int { return 1 + r.NestedUpdates }

@@ -41,12 +41,14 @@ type encoderMemory struct {
 
 // sourceRow is the row, and the Kafka record from which it comes.
 type sourceRow struct {
-	row              *wit.Row
-	data             []byte
-	recordID         wit.RecordID
-	recordTopic      string
-	key, value       rowvalue.Value
-	hasKey, hasValue bool
+	row         *wit.Row
+	data        []byte
+	recordID    wit.RecordID
+	recordTopic string
+	key         rowvalue.Value
+	value       rowvalue.Value
+	hasKey      bool
+	hasValue    bool
 }
 
 // entityKeys is the key of the entity that the row concerns.
@@ -62,7 +64,8 @@ func (e *rowEncoder) setSourceRecord(row int, origins []wit.RecordID, topics []s
 	e.recordID = wit.RecordID{}
 	e.recordTopic = ""
 	if row < len(origins) && int(origins[row].Topic) < len(topics) {
-		e.recordID, e.recordTopic = origins[row], topics[origins[row].Topic]
+		e.recordID = origins[row]
+		e.recordTopic = topics[origins[row].Topic]
 	}
 }
 
@@ -133,7 +136,7 @@ func (e *rowEncoder) completeKeys() error {
 // keyIsReplaced reports whether the service replaces the key of the record in an insert.
 func (e *rowEncoder) keyIsReplaced() bool {
 	shown := e.state.OfSet(e.set, e.hint.Known)
-	return shown.ReplacesKeys || shown.ReplacesInitialKeys && encode.HasInitial(e.keys)
+	return shown.ReplacesKeys || (shown.ReplacesInitialKeys && encode.HasInitial(e.keys))
 }
 
 // newRequest returns a request to the set or, if the key is known, to the entity.
@@ -214,5 +217,6 @@ func (e *rowEncoder) newETagRead(operation Operation) (*request, error) {
 }
 
 func (e *rowEncoder) makeRead(req *request) {
-	req.repeatable, req.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
+	req.headers = []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
+	req.repeatable = true
 }

@@ -47,7 +47,7 @@ func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
 		return b.forEach(func(target *requests.Target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 		}), nil
-	case !isSmallest && (wit.IsRejection(status) || status == 500 && b.isRepeatable()):
+	case !isSmallest && (wit.IsRejection(status) || (status == 500 && b.isRepeatable())):
 		// Nothing was done, and the response does not name the operation that failed.
 		return b.retryInHalves(), nil
 	}
@@ -109,7 +109,9 @@ func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowR
 	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
 	missing := missingResults{sentBatch: b, noResult: noResult, answersAll: b.answersAll(document),
 		isCutOff: !document.Complete, name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
-	next, allOwnChangesets, allWritten := 0, len(b.Targets) > 1, true
+	next := 0
+	allOwnChangesets := len(b.Targets) > 1
+	allWritten := true
 	results, err := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
 		matched := outcomes[next]
 		next++
@@ -254,32 +256,33 @@ func retryAfterStop(target *requests.Target) wit.RowResult {
 }
 
 // partResult returns the result of a row in a batch. noResult is the error if it has no response.
-func (s responseHandler) partResult(target *requests.Target, matched outcome, noResult *wit.Error,
+func (h responseHandler) partResult(target *requests.Target, matched outcome, noResult *wit.Error,
 	receivedAt int64) (wit.RowResult, error) {
 	if matched.message == nil {
 		unknown := *noResult
-		if unknown.Message = target.Name() + ": " + noResult.Message; matched.inconclusive != 0 {
+		unknown.Message = target.Name() + ": " + noResult.Message
+		if matched.inconclusive != 0 {
 			unknown.Message = target.Name() + ": an operation of its changeset: " +
 				inconclusiveText(matched.inconclusive)
 		}
-		return s.unknownResult(target, &unknown), nil
+		return h.unknownResult(target, &unknown), nil
 	}
-	if !matched.failed && s.isPlainlyWritten(target, matched.message) {
+	if !matched.failed && h.isPlainlyWritten(target, matched.message) {
 		if target.IsInsert() {
-			s.learnKeys(target, matched.message.Header("Location"))
-			s.learnRequestIDs(target, matched.message.Status(), matched.message.Header)
+			h.learnKeys(target, matched.message.Header("Location"))
+			h.learnRequestIDs(target, matched.message.Status(), matched.message.Header)
 		} else {
-			s.learnIfMatch(target)
+			h.learnIfMatch(target)
 		}
 		return written(), nil
 	}
 	if target.IsETagRead() && isPlainSuccess(matched.message) {
-		return s.etagRead(target, matched.message.Header("ETag"), matched.message.Body), nil
+		return h.etagRead(target, matched.message.Header("ETag"), matched.message.Body), nil
 	}
 	answer := &wit.Response{Status: matched.message.Status(), Target: target.Path(), Headers: matched.message.Headers(),
 		Body: matched.message.Body, ReceivedAt: receivedAt}
 	if !matched.failed {
-		return s.result(target, answer)
+		return h.result(target, answer)
 	}
 	// Nothing of a failed changeset should be stored, and the response does not name the operation that failed.
 	failure := odataerror.FromResponse(target.Name(), answer, answer.Body)
@@ -287,10 +290,10 @@ func (s responseHandler) partResult(target *requests.Target, matched outcome, no
 	switch status := answer.Status; { // the first case that applies counts
 	case status == 401, isServiceWideInBatch(answer):
 		return wit.RowResult{}, failure
-	case status == 429 || isNotServed(status) && document:
+	case status == 429 || (isNotServed(status) && document):
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure, WaitMs: retryAfter(answer)}},
 			nil
-	case !wit.IsRejection(status) && !document && !target.IsRepeatable(s.State):
+	case !wit.IsRejection(status) && !document && !target.IsRepeatable(h.State):
 		failure.Kind = wit.ErrorTransient
 		return reject(failure), nil
 	}
@@ -299,18 +302,18 @@ func (s responseHandler) partResult(target *requests.Target, matched outcome, no
 	return requeue(hint), nil
 }
 
-func (s responseHandler) unknownResult(target *requests.Target, failure *wit.Error) wit.RowResult {
-	if target.IsRepeatable(s.State) {
+func (h responseHandler) unknownResult(target *requests.Target, failure *wit.Error) wit.RowResult {
+	if target.IsRepeatable(h.State) {
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 	}
 	return reject(failure)
 }
 
 // isPlainlyWritten reports whether [responseHandler.result] would return a plain success, without its cost.
-func (s responseHandler) isPlainlyWritten(target *requests.Target, message *batch.Message) bool {
+func (h responseHandler) isPlainlyWritten(target *requests.Target, message *batch.Message) bool {
 	switch target.Operation {
 	case requests.Insert, requests.UpsertInsert:
-		if s.InsertUncertain == "repeatable" && isRepeatRejected(message.Header) {
+		if h.InsertUncertain == "repeatable" && isRepeatRejected(message.Header) {
 			return false
 		}
 	case requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,

@@ -18,10 +18,11 @@ type outcome struct {
 func (b *sentBatch) match(document batch.Document) []outcome {
 	outcomes := make([]outcome, len(b.Targets))
 	missing := len(b.Parts) - len(document.Parts)
-	if missing < 0 || missing > 0 && document.Complete && !endsWithFailure(document) {
+	if missing < 0 || (missing > 0 && document.Complete && !endsWithFailure(document)) {
 		return outcomes
 	}
-	row, operation := 0, 0
+	row := 0
+	operation := 0
 	for i := range document.Parts {
 		rows := b.Targets[row : row+b.Parts[i]]
 		part := partResponse{response: &document.Parts[i], firstOperation: operation,
@@ -29,7 +30,8 @@ func (b *sentBatch) match(document batch.Document) []outcome {
 		if !part.match(outcomes[row : row+len(rows)]) {
 			return make([]outcome, len(b.Targets))
 		}
-		row, operation = row+len(rows), operation+part.operations
+		row = row + len(rows)
+		operation = operation + part.operations
 	}
 	return outcomes
 }
@@ -75,7 +77,7 @@ func (p *partResponse) matchSingle(message *batch.Message, outcomes []outcome) (
 	failed := message.Status() >= 400
 	if operation, hasID := p.operationOf(message); hasID && !p.isRead {
 		inPart := operation >= 0 && operation < p.operations
-		if !inPart || !failed && operation > 0 {
+		if !inPart || (!failed && operation > 0) {
 			return false
 		}
 	}
@@ -111,7 +113,8 @@ func (p *partResponse) matchOperations(outcomes []outcome) (ok bool) {
 	}
 	for i := range messages {
 		row := i
-		if operation, hasID := p.operationOf(&messages[i]); allHaveIDs {
+		operation, hasID := p.operationOf(&messages[i])
+		if allHaveIDs {
 			row = operation
 		} else if hasID && operation != i {
 			return false

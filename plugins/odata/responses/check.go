@@ -19,9 +19,9 @@ import (
 )
 
 // checkResult returns the result of an insert without a response, after a read has shown whether the entity exists.
-func (s responseHandler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
-	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !s.isNotFound(response)) {
-		return s.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+func (h responseHandler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !h.isNotFound(response)) {
+		return h.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 	}
 	unknown := func(reason string) (wit.RowResult, error) { return unknownInsert(target, reason), nil }
 	byKey := target.Operation == requests.LookUp || target.Operation == requests.LookUpForUpsert
@@ -29,27 +29,27 @@ func (s responseHandler) checkResult(target *requests.Target, response *wit.Resp
 	switch {
 	case target.Operation == requests.LookUpForUpsert:
 		filter = "upserts are looked up by key only, not by " + sinkconfig.NameCheckFilter
-	case s.CheckFilter != "":
+	case h.CheckFilter != "":
 		filter = sinkconfig.NameCheckFilter + " needs a value that the record does not have"
 	}
 	switch { // the first case that applies counts
-	case byKey && s.isNotFound(response) && s.OfSet(target.Set, target.Hint.Known).ReplacesKeys:
+	case byKey && h.isNotFound(response) && h.OfSet(target.Set, target.Hint.Known).ReplacesKeys:
 		return unknown("no entity found, and another response has shown that the service replaces keys; " + filter)
-	case byKey && s.isNotFound(response) && hasInitialKey(target):
+	case byKey && h.isNotFound(response) && hasInitialKey(target):
 		return unknown("no entity found, but the service may have replaced the record's initial key; " +
 			filter)
-	case target.Operation == requests.ProbeService, target.Operation != requests.Find && s.isNotFound(response):
+	case target.Operation == requests.ProbeService, target.Operation != requests.Find && h.isNotFound(response):
 		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	case target.Operation == requests.LookUpForUpsert:
 		return requeue(target.Hint.ForStep(requests.StepUpdate)), nil
 	case target.Operation == requests.Find:
-		return s.findResult(target, response), nil
+		return h.findResult(target, response), nil
 	}
 	field := difference(target.Set, propertiesOf([]byte(target.Compare)), propertiesOf(response.Body))
 	switch {
 	case field == "":
 		return written(), nil
-	case requests.IsIdempotent(s.State, target.Set, &target.Hint):
+	case requests.IsIdempotent(h.State, target.Set, &target.Hint):
 		// Sending it again does no harm: the service recognizes the RequestID.
 		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	}
@@ -62,17 +62,17 @@ func unknownInsert(target *requests.Target, reason string) wit.RowResult {
 }
 
 // findResult compares found entities, except for key properties that the service may have replaced.
-func (s responseHandler) findResult(target *requests.Target, response *wit.Response) wit.RowResult {
+func (h responseHandler) findResult(target *requests.Target, response *wit.Response) wit.RowResult {
 	parsed, _ := document.Parse(response.Body)
 	entities, ok := document.Items(parsed)
 	if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
 		ok = ok && root.Has("d") // an empty list without "d" may come from a gateway
 	}
-	if s.isNotFound(response) || !ok {
+	if h.isNotFound(response) || !ok {
 		return unknownInsert(target, "expected a list of entities, found something else")
 	}
 	keys := target.Set.Type.Key
-	replacesKeys := len(keys) == 1 || s.OfSet(target.Set, target.Hint.Known).ReplacesKeys
+	replacesKeys := len(keys) == 1 || h.OfSet(target.Set, target.Hint.Known).ReplacesKeys
 	sent := propertiesOf([]byte(target.Compare))
 	sent.Members = slices.DeleteFunc(sent.Members, func(member jsontext.Member) bool {
 		return slices.Contains(keys, member.Name) && (replacesKeys || encode.IsInitial(member.Value.Text))
@@ -146,7 +146,8 @@ func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value
 	plain := func(text string) string { // JSON has milliseconds, with or without a zone
 		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
 	}
-	one, other := plain(sent.Text), plain(found.Text)
+	one := plain(sent.Text)
+	other := plain(found.Text)
 	property := set.Type.Property(name)
 	if one == other || property == nil || property.Type.Primitive == edm.String {
 		return one == other

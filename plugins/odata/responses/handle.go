@@ -29,13 +29,13 @@ func Handle(known *capabilities.State, delivery *requests.Delivery, response *wi
 }
 
 // result returns the result of one row, whose response may be part of the response to a batch.
-func (s responseHandler) result(target *requests.Target, response *wit.Response) (result wit.RowResult, err error) {
+func (h responseHandler) result(target *requests.Target, response *wit.Response) (result wit.RowResult, err error) {
 	if target.IsInsert() {
-		if result, err = s.insertResult(target, response); err == nil {
-			s.learnRequestIDs(target, response.Status, headersOf(response))
+		if result, err = h.insertResult(target, response); err == nil {
+			h.learnRequestIDs(target, response.Status, headersOf(response))
 		}
 	} else {
-		result, err = s.otherResult(target, response)
+		result, err = h.otherResult(target, response)
 	}
 	if err != nil {
 		return wit.RowResult{}, err
@@ -53,9 +53,9 @@ func (s responseHandler) result(target *requests.Target, response *wit.Response)
 
 // otherResult returns the result of any request but an insert. First it excludes responses that the service itself has
 // not sent, or that prove nothing.
-func (s responseHandler) otherResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) otherResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
-	case response.Status == 0 && target.IsRepeatable(s.State):
+	case response.Status == 0 && target.IsRepeatable(h.State):
 		return retry(noResponseError(target)), nil
 	case response.Status == 0:
 		return reject(noResponseError(target)), nil
@@ -71,18 +71,19 @@ func (s responseHandler) otherResult(target *requests.Target, response *wit.Resp
 	if mayRejectAddress(target, response) {
 		return addressResult(target, odataerror.FromResponse(target.Name(), response, response.Body)), nil
 	}
-	if s.isOutage(target, response) {
+	if h.isOutage(target, response) {
 		return retry(outageError(target, response)), nil
 	}
-	if s.isServiceWide(target, response) {
+	if h.isServiceWide(target, response) {
 		return wit.RowResult{}, serviceWideError(target, response)
 	}
-	if isSuccess(response.Status) && !s.isServiceSuccess(target, response) {
+	if isSuccess(response.Status) && !h.isServiceSuccess(target, response) {
 		failure := odataerror.NotData(target.Name(), "an OData response", response.Body)
 		if !provesDone(response.Status) {
 			failure.Message = target.Name() + ": " + inconclusiveText(response.Status)
 		}
-		if failure.Kind = wit.ErrorTransient; target.IsRepeatable(s.State) {
+		failure.Kind = wit.ErrorTransient
+		if target.IsRepeatable(h.State) {
 			return retry(failure), nil
 		}
 		return reject(failure), nil
@@ -90,17 +91,17 @@ func (s responseHandler) otherResult(target *requests.Target, response *wit.Resp
 	logServiceMessages(target.Path(), response)
 	switch target.Operation {
 	case requests.Delete:
-		return s.deleteResult(target, response)
+		return h.deleteResult(target, response)
 	case requests.ConfirmDelete:
-		return s.confirmResult(target, response)
+		return h.confirmResult(target, response)
 	case requests.ReadETag, requests.ReadETagForUpsert, requests.ReadETagForDelete:
-		return s.etagResult(target, response)
+		return h.etagResult(target, response)
 	case requests.ReadSet:
-		return s.setResult(target, response)
+		return h.setResult(target, response)
 	case requests.LookUp, requests.LookUpForUpsert, requests.Find, requests.ProbeService:
-		return s.checkResult(target, response)
+		return h.checkResult(target, response)
 	}
-	return s.updateResult(target, response)
+	return h.updateResult(target, response)
 }
 
 func written() wit.RowResult { return wit.RowResult{Written: wit.Set} }
@@ -116,13 +117,13 @@ func requeue(hint requests.Hint) wit.RowResult {
 
 // classify handles other errors: 401 fails the task, locks and transient errors are retried, anything else rejects the
 // row. A 500 rejects the row too, because services answer so for invalid rows.
-func (s responseHandler) classify(target *requests.Target, failure *wit.Error, r *wit.Response) (wit.RowResult, error) {
-	lock := s.lockOf(target, r)
+func (h responseHandler) classify(target *requests.Target, failure *wit.Error, r *wit.Response) (wit.RowResult, error) {
+	lock := h.lockOf(target, r)
 	switch {
 	case failure.Kind == wit.ErrorUnauthorized:
 		return wit.RowResult{}, failure
 	case lock != odataerror.NotLocked:
-		return s.lockResult(r, failure, lock), nil
+		return h.lockResult(r, failure, lock), nil
 	case r.Status == 500:
 		failure.Kind = wit.ErrorData
 	case failure.Kind == wit.ErrorTransient:
@@ -132,14 +133,14 @@ func (s responseHandler) classify(target *requests.Target, failure *wit.Error, r
 }
 
 // classifyRepeatable also applies the configured codes in a batch, because the host does not see the status there.
-func (s responseHandler) classifyRepeatable(target *requests.Target, failure *wit.Error,
+func (h responseHandler) classifyRepeatable(target *requests.Target, failure *wit.Error,
 	response *wit.Response) (wit.RowResult, error) {
 	code, _, _ := odataerror.Document(response.Body)
-	if target.InBatch && odataerror.MatchesCode(s.RetryCodes, response.Status, code) {
+	if target.InBatch && odataerror.MatchesCode(h.RetryCodes, response.Status, code) {
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
 	}
-	return s.classify(target, failure, response)
+	return h.classify(target, failure, response)
 }
 
 func inDoubtError(target, why string) *wit.Error {

@@ -13,12 +13,12 @@ import (
 // (RATIONALE.md P19). Proof is one of the statuses of [wit.IsRejection], or an error document that reports a lock or
 // that the request was not served. In a batch any error document is proof: nothing of a failed changeset is stored.
 // After any other response the record is in doubt: a rejection with a transient error.
-func (s responseHandler) insertResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) insertResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	succeeded := isSuccess(response.Status) && !isRepeatRejected(headersOf(response)) &&
 		!odataerror.IsHTML(response.Body) && !odataerror.IsError(response.Body)
-	if succeeded && s.isServiceSuccess(target, response) {
+	if succeeded && h.isServiceSuccess(target, response) {
 		logServiceMessages(target.Path(), response)
-		s.learnKeys(target, headerOf(response, "Location"))
+		h.learnKeys(target, headerOf(response, "Location"))
 		return written(), nil
 	}
 	failure := odataerror.FromResponse(target.Name(), response, response.Body)
@@ -28,39 +28,39 @@ func (s responseHandler) insertResult(target *requests.Target, response *wit.Res
 	case succeeded:
 		failure.Message += " (expected an entity)"
 	}
-	return s.insertFailure(target, response, failure)
+	return h.insertFailure(target, response, failure)
 }
 
 // insertFailure returns the result of an insert whose response is no success of the service. With proof that no entity
 // was created, the configured codes count as for other requests. Outside of batches the host checks message codes.
-func (s responseHandler) insertFailure(target *requests.Target, response *wit.Response,
+func (h responseHandler) insertFailure(target *requests.Target, response *wit.Response,
 	failure *wit.Error) (wit.RowResult, error) {
 	code, message, isDocument := odataerror.Document(response.Body)
-	lock := s.lockOf(target, response)
+	lock := h.lockOf(target, response)
 	isRejection := wit.IsRejection(response.Status)
 	if !isDocument && !isRejection {
 		failure.Code = nil
 	}
 	failed := response.Status != 0 && !isSuccess(response.Status)
-	isProof := failed && (isRejection || isDocument && target.InBatch)
+	isProof := failed && (isRejection || (isDocument && target.InBatch))
 	switch { // the first case that applies counts
-	case response.Status == 0 && target.IsRepeatable(s.State):
+	case response.Status == 0 && target.IsRepeatable(h.State):
 		return retry(noResponseError(target)), nil
 	case response.Status == 0:
 		return reject(inDoubtError(target.Path(), "no response")), nil
 	case isSuccess(response.Status) && odataerror.IsHTML(response.Body):
 		return wit.RowResult{}, odataerror.NotData(target.Name(), "an OData response", response.Body)
 	case lock != odataerror.NotLocked:
-		return s.lockResult(response, failure, lock), nil
+		return h.lockResult(response, failure, lock), nil
 	case isDocument && isNotServed(response.Status):
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
-	case failed && isDocument && target.Operation == requests.UpsertInsert && s.isExisting(response, code, message):
+	case failed && isDocument && target.Operation == requests.UpsertInsert && h.isExisting(response, code, message):
 		return retryAsUpdate(target, failure), nil
-	case isProof && odataerror.MatchesCode(s.RetryCodes, response.Status, code):
+	case isProof && odataerror.MatchesCode(h.RetryCodes, response.Status, code):
 		failure.Kind = wit.ErrorTransient
 		return retry(failure), nil
-	case (isRejection || target.IsRepeatable(s.State)) && s.isOutage(target, response):
+	case (isRejection || target.IsRepeatable(h.State)) && h.isOutage(target, response):
 		return retry(outageError(target, response)), nil
 	case isProof && !isRejection:
 		failure.Kind = wit.ErrorData
@@ -69,14 +69,14 @@ func (s responseHandler) insertFailure(target *requests.Target, response *wit.Re
 		failure.Kind = wit.ErrorTransient
 		return reject(failure), nil
 	}
-	return s.insertRejection(target, response, failure)
+	return h.insertRejection(target, response, failure)
 }
 
 // insertRejection returns the result of an insert whose status proves that no entity was created.
-func (s responseHandler) insertRejection(target *requests.Target, response *wit.Response,
+func (h responseHandler) insertRejection(target *requests.Target, response *wit.Response,
 	failure *wit.Error) (wit.RowResult, error) {
 	code, message, isDocument := odataerror.Document(response.Body)
-	isServiceWide := s.isServiceWide(target, response)
+	isServiceWide := h.isServiceWide(target, response)
 	switch {
 	case !isServiceWide && response.Status == 404 && isDocument:
 		// The document may concern an entity that the row refers to, or the set.
@@ -84,13 +84,13 @@ func (s responseHandler) insertRejection(target *requests.Target, response *wit.
 	case isServiceWide, response.Status == 404, response.Status == 405:
 		return wit.RowResult{}, failure
 	case failure.Kind != wit.ErrorTransient && failure.Kind != wit.ErrorUnauthorized &&
-		s.isExisting(response, code, message):
+		h.isExisting(response, code, message):
 		if target.Operation == requests.UpsertInsert {
 			return retryAsUpdate(target, failure), nil
 		}
 		failure.Kind = wit.ErrorConflict
 	}
-	return s.classify(target, failure, response)
+	return h.classify(target, failure, response)
 }
 
 // retryAsUpdate continues an upsert whose insert found an existing entity. If an update has found none before, another

@@ -22,33 +22,33 @@ func LearnVersion(state *capabilities.State, service int, response *wit.Response
 }
 
 // learnAnswer records that the service has answered a request.
-func (s responseHandler) learnAnswer(service int, response *wit.Response) {
-	learned := &s.ServiceCapabilities[service]
+func (h responseHandler) learnAnswer(service int, response *wit.Response) {
+	learned := &h.ServiceCapabilities[service]
 	learned.Answered = learned.Answered || odataerror.FromService(response, response.Body) ||
 		(isSuccess(response.Status) && !odataerror.IsHTML(response.Body))
 }
 
 // learnBatchSupport records that $batch is unlikely to be supported: the service accepts requests without it that were
 // encoded after a router had answered a batch.
-func (s responseHandler) learnBatchSupport(delivery *requests.Delivery, response *wit.Response) {
-	learned := &s.ServiceCapabilities[delivery.ServiceIndex]
+func (h responseHandler) learnBatchSupport(delivery *requests.Delivery, response *wit.Response) {
+	learned := &h.ServiceCapabilities[delivery.ServiceIndex]
 	isUnconfirmed := learned.BatchSupport == capabilities.BatchUnconfirmed &&
 		delivery.BatchSupport == capabilities.BatchUnconfirmed
-	if isUnconfirmed && isSuccess(response.Status) && s.isServiceSuccess(&delivery.Targets[0], response) {
+	if isUnconfirmed && isSuccess(response.Status) && h.isServiceSuccess(&delivery.Targets[0], response) {
 		learned.BatchSupport = capabilities.BatchUnlikely
 	}
 }
 
 // learnRequestIDs records whether the service recognizes the RequestIDs of repeated inserts.
-func (s responseHandler) learnRequestIDs(target *requests.Target, status uint16, header func(string) string) {
-	if s.InsertUncertain == "repeatable" && isSuccess(status) {
-		s.ServiceCapabilities[target.Set.ServiceIndex].RequestIDs = strings.EqualFold(
+func (h responseHandler) learnRequestIDs(target *requests.Target, status uint16, header func(string) string) {
+	if h.InsertUncertain == "repeatable" && isSuccess(status) {
+		h.ServiceCapabilities[target.Set.ServiceIndex].RequestIDs = strings.EqualFold(
 			strings.TrimSpace(header("RepeatabilityResult")), "accepted")
 	}
 }
 
 // learnKeys records whether the service has replaced the key of an inserted entity, whose address is location.
-func (s responseHandler) learnKeys(target *requests.Target, location string) {
+func (h responseHandler) learnKeys(target *requests.Target, location string) {
 	isRedacted := strings.Contains(location, setting.Hidden) // by the host, in a part of the key
 	if location == "" || target.Predicate == "" || strings.HasSuffix(location, target.Predicate) || isRedacted {
 		return
@@ -61,8 +61,8 @@ func (s responseHandler) learnKeys(target *requests.Target, location string) {
 	if !ok {
 		return
 	}
-	before := s.SetCapabilities[target.Set.CapabilityIndex]
-	now := &s.SetCapabilities[target.Set.CapabilityIndex]
+	before := h.SetCapabilities[target.Set.CapabilityIndex]
+	now := &h.SetCapabilities[target.Set.CapabilityIndex]
 	for i := range sent {
 		if isReplaced(sent[i], found[i]) {
 			now.ReplacesInitialKeys = now.ReplacesInitialKeys || encode.IsInitial(sent[i].Text)
@@ -85,7 +85,7 @@ func isReplaced(sent, found uri.Literal) bool {
 	switch {
 	case sent.Type == edm.String && found.Type == edm.String:
 		return encode.CanonicalText(sent.Text) != encode.CanonicalText(found.Text)
-	case sent.Type == found.Type || isInteger(sent.Type) && isInteger(found.Type):
+	case sent.Type == found.Type || (isInteger(sent.Type) && isInteger(found.Type)):
 		order, ok := value.Compare(found.Type, sent.Text, found.Text)
 		return ok && order != 0 && sent.Text != found.Text
 	}
@@ -94,10 +94,10 @@ func isReplaced(sent, found uri.Literal) bool {
 
 // learnIfMatch records after an update or delete whether the service accepts If-Match: *. An accepted header counts
 // more than a request without it: some services create an entity by a PUT without If-Match.
-func (s responseHandler) learnIfMatch(target *requests.Target) {
-	match := &s.SetCapabilities[target.Set.CapabilityIndex].IfMatch
+func (h responseHandler) learnIfMatch(target *requests.Target) {
+	match := &h.SetCapabilities[target.Set.CapabilityIndex].IfMatch
 	switch {
-	case s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchUnknown:
+	case h.UseETags || h.NoIfMatch || *match != capabilities.IfMatchUnknown:
 	case target.Hint.NoIfMatch:
 		*match = capabilities.IfMatchRejected
 	default:
@@ -107,11 +107,11 @@ func (s responseHandler) learnIfMatch(target *requests.Target) {
 
 // learnIfMatchRequired records that the service requires If-Match. It returns false if it was sent, or is not
 // configured.
-func (s responseHandler) learnIfMatchRequired(target *requests.Target) bool {
-	match := &s.SetCapabilities[target.Set.CapabilityIndex].IfMatch
-	isConfigured := !s.UseETags && !s.NoIfMatch
+func (h responseHandler) learnIfMatchRequired(target *requests.Target) bool {
+	match := &h.SetCapabilities[target.Set.CapabilityIndex].IfMatch
+	isConfigured := !h.UseETags && !h.NoIfMatch
 	wasOmitted := *match == capabilities.IfMatchRejected ||
-		*match == capabilities.IfMatchAccepted && target.Hint.NoIfMatch
+		(*match == capabilities.IfMatchAccepted && target.Hint.NoIfMatch)
 	if !isConfigured || !wasOmitted {
 		return false
 	}
@@ -121,20 +121,21 @@ func (s responseHandler) learnIfMatchRequired(target *requests.Target) bool {
 
 // mayRejectIfMatch reports whether If-Match: * may be the cause of the error. WCF rejects it with 400 and a localized
 // text if a type has no ETag.
-func (s responseHandler) mayRejectIfMatch(target *requests.Target, response *wit.Response) bool {
-	if response.Status != 400 || s.UseETags || s.NoIfMatch || target.Hint.NoIfMatch {
+func (h responseHandler) mayRejectIfMatch(target *requests.Target, response *wit.Response) bool {
+	if response.Status != 400 || h.UseETags || h.NoIfMatch || target.Hint.NoIfMatch {
 		return false
 	}
 	code, message, _ := odataerror.Document(response.Body)
 	return !target.Set.SAP && !target.Set.Type.Etag() &&
-		s.SetCapabilities[target.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted &&
+		h.SetCapabilities[target.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted &&
 		odataerror.LockOf(response, code, message) == odataerror.NotLocked &&
-		!odataerror.MatchesCode(s.RetryCodes, response.Status, code)
+		!odataerror.MatchesCode(h.RetryCodes, response.Status, code)
 }
 
 func retryWithoutIfMatch(target *requests.Target) wit.RowResult {
 	hint := target.Hint
-	hint.NoIfMatch, hint.OwnChangeset = true, true
+	hint.NoIfMatch = true
+	hint.OwnChangeset = true
 	return requeue(hint)
 }
 

@@ -11,7 +11,7 @@ import (
 
 // lockOf returns the kind of lock that an error reports, if the request certainly changed nothing, or may be repeated.
 // The status or, for a 500, the error document must prove this (RATIONALE.md P17 and P19).
-func (s responseHandler) lockOf(target *requests.Target, response *wit.Response) odataerror.LockKind {
+func (h responseHandler) lockOf(target *requests.Target, response *wit.Response) odataerror.LockKind {
 	switch response.Status {
 	case 0, 401, 404, 408, 410, 413, 429: // these have other meanings
 		return odataerror.NotLocked
@@ -20,7 +20,7 @@ func (s responseHandler) lockOf(target *requests.Target, response *wit.Response)
 	isRejection := response.Status == 400 || (isDocument && wit.IsRejection(response.Status))
 	isServerError := response.Status == 500
 	switch {
-	case isRejection, isServerError && target.IsRepeatable(s.State),
+	case isRejection, isServerError && target.IsRepeatable(h.State),
 		isServerError && isDocument && target.InBatch,
 		isDocument && odataerror.LockProvesNothingDone(response, message):
 		return odataerror.LockOf(response, code, message)
@@ -32,10 +32,10 @@ func (s responseHandler) lockOf(target *requests.Target, response *wit.Response)
 // the error is not transient: the lock may be permanent, and the other rows can be written. A locked user, client or
 // system concerns all rows, so that error is transient and fails the task in the end. So does a lock with a configured
 // status or code (RATIONALE.md P31).
-func (s responseHandler) lockResult(response *wit.Response, failure *wit.Error,
+func (h responseHandler) lockResult(response *wit.Response, failure *wit.Error,
 	lock odataerror.LockKind) wit.RowResult {
 	code, _, _ := odataerror.Document(response.Body)
-	if lock == odataerror.LogonLocked || odataerror.MatchesCode(s.RetryCodes, response.Status, code) {
+	if lock == odataerror.LogonLocked || odataerror.MatchesCode(h.RetryCodes, response.Status, code) {
 		failure.Kind = wit.ErrorTransient
 		return retry(failure)
 	}

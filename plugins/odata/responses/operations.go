@@ -12,28 +12,28 @@ import (
 
 // updateResult returns the result of an update. In upserts 412 counts like 404: some services answer so if If-Match: *
 // finds no entity.
-func (s responseHandler) updateResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) updateResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if isSuccess(response.Status) {
-		s.learnIfMatch(target)
+		h.learnIfMatch(target)
 		return written(), nil
 	}
 	isUpsert := target.IsUpsertUpdate()
-	sentETag := s.UseETags && target.Hint.ETag != ""
-	isMissing := s.isNotFound(response) || response.Status == 412
+	sentETag := h.UseETags && target.Hint.ETag != ""
+	isMissing := h.isNotFound(response) || response.Status == 412
 	failure := odataerror.FromResponse(target.Name(), response, response.Body)
 	switch {
 	case response.Status == 412 && sentETag:
-		return s.etagConflict(target), nil
+		return h.etagConflict(target), nil
 	case isUpsert && isMissing && target.NestedUpdates > 0 && target.Hint.Step == requests.StepUpdate:
-		failure.Kind, failure.Message = wit.ErrorNotFound,
-			failure.Message+" (a nested entity does not exist, and an upsert of an existing entity inserts none)"
+		failure.Kind = wit.ErrorNotFound
+		failure.Message += " (a nested entity does not exist, and an upsert of an existing entity inserts none)"
 		return reject(failure), nil
 	case isUpsert && isMissing:
 		return retryAsInsert(target, response.Status), nil
-	case s.isNotFound(response):
+	case h.isNotFound(response):
 		failure.Kind = wit.ErrorNotFound
 		return reject(failure), nil
-	case response.Status == 428 && s.learnIfMatchRequired(target):
+	case response.Status == 428 && h.learnIfMatchRequired(target):
 		return retryWithIfMatch(target), nil
 	case response.Status == 428 && target.Hint.NoIfMatch:
 		failure.Message += " (and HTTP 400 with If-Match: *)"
@@ -43,10 +43,10 @@ func (s responseHandler) updateResult(target *requests.Target, response *wit.Res
 		return reject(failure), nil
 	case response.Status == 405 || response.Status == 501:
 		return wit.RowResult{}, failure // applies to the next row too
-	case s.mayRejectIfMatch(target, response):
+	case h.mayRejectIfMatch(target, response):
 		return retryWithoutIfMatch(target), nil
 	}
-	return s.classifyRepeatable(target, failure, response)
+	return h.classifyRepeatable(target, failure, response)
 }
 
 func retryAsInsert(target *requests.Target, status uint16) wit.RowResult {
@@ -59,27 +59,27 @@ func retryAsInsert(target *requests.Target, status uint16) wit.RowResult {
 
 // deleteResult returns the result of a delete. A missing entity counts as deleted. Some services answer 412 for it,
 // which a read confirms.
-func (s responseHandler) deleteResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) deleteResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
-		s.learnIfMatch(target)
+		h.learnIfMatch(target)
 		return written(), nil
-	case s.isNotFound(response):
+	case h.isNotFound(response):
 		return written(), nil
-	case response.Status == 428 && s.learnIfMatchRequired(target):
+	case response.Status == 428 && h.learnIfMatchRequired(target):
 		return retryWithIfMatch(target), nil
-	case s.mayRejectIfMatch(target, response):
+	case h.mayRejectIfMatch(target, response):
 		return retryWithoutIfMatch(target), nil
-	case response.Status == 412 && s.UseETags && target.Hint.ETag != "":
-		return s.etagConflict(target), nil
+	case response.Status == 412 && h.UseETags && target.Hint.ETag != "":
+		return h.etagConflict(target), nil
 	case response.Status == 412:
 		return requeue(target.Hint.ForStep(requests.StepConfirm)), nil
 	}
-	return s.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+	return h.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }
 
 // confirmResult returns the result of a delete that was answered 412, after its entity was read.
-func (s responseHandler) confirmResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) confirmResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return written(), nil
@@ -87,29 +87,29 @@ func (s responseHandler) confirmResult(target *requests.Target, response *wit.Re
 		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + target.Path() +
 			": HTTP 412 although If-Match: * was sent and the entity exists"}), nil
 	}
-	return s.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+	return h.classify(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }
 
 // etagResult continues an update or delete whose entity's ETag was read. After a read with $select, the entity is read
 // once more as a whole if the service rejects the option, or returns no ETag.
-func (s responseHandler) etagResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) etagResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
-		return s.etagRead(target, headerOf(response, "ETag"), response.Body), nil
-	case s.isNotFound(response) && target.Operation == requests.ReadETagForUpsert:
+		return h.etagRead(target, headerOf(response, "ETag"), response.Body), nil
+	case h.isNotFound(response) && target.Operation == requests.ReadETagForUpsert:
 		return retryAsInsert(target, response.Status), nil
-	case s.isNotFound(response) && target.Operation == requests.ReadETagForDelete:
+	case h.isNotFound(response) && target.Operation == requests.ReadETagForDelete:
 		return written(), nil
-	case s.mayRejectSelect(target, response):
+	case h.mayRejectSelect(target, response):
 		return readWhole(target), nil
 	}
-	return s.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+	return h.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }
 
 const maxETag = 8 << 10 // in bytes: the hint that stores an ETag is limited
 
 // etagRead returns the result of a successful read. tag is the value of its header, or "".
-func (s responseHandler) etagRead(target *requests.Target, tag string, body []byte) wit.RowResult {
+func (h responseHandler) etagRead(target *requests.Target, tag string, body []byte) wit.RowResult {
 	var err error
 	if tag == "" {
 		tag, err = document.ETag(body)
@@ -125,10 +125,11 @@ func (s responseHandler) etagRead(target *requests.Target, tag string, body []by
 	}
 	hint := target.Hint
 	if hint.WholeEntity {
-		s.SetCapabilities[target.Set.CapabilityIndex].NoETagSelect = true
+		h.SetCapabilities[target.Set.CapabilityIndex].NoETagSelect = true
 	}
 	hint.WholeEntity = false
-	hint.HasETag, hint.ETag = true, tag
+	hint.HasETag = true
+	hint.ETag = tag
 	return requeue(hint)
 }
 
@@ -139,21 +140,21 @@ func readWhole(target *requests.Target) wit.RowResult {
 }
 
 // mayRejectSelect reports whether $select may be the cause of an error of the service.
-func (s responseHandler) mayRejectSelect(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) mayRejectSelect(target *requests.Target, response *wit.Response) bool {
 	isRejection := response.Status == 400 || response.Status == 501
 	if !target.Selects || !isRejection {
 		return false
 	}
 	code, _, isDocument := odataerror.Document(response.Body)
-	return (isDocument || target.InBatch) && s.lockOf(target, response) == odataerror.NotLocked &&
-		!odataerror.MatchesCode(s.RetryCodes, response.Status, code)
+	return (isDocument || target.InBatch) && h.lockOf(target, response) == odataerror.NotLocked &&
+		!odataerror.MatchesCode(h.RetryCodes, response.Status, code)
 }
 
-func (s responseHandler) etagConflict(target *requests.Target) wit.RowResult {
+func (h responseHandler) etagConflict(target *requests.Target) wit.RowResult {
 	failure := &wit.Error{Kind: wit.ErrorConflict, Message: target.Name() +
 		": HTTP 412: the entity was changed after its ETag " +
 		target.Hint.ETag + " was read"}
-	if !s.RetryETagConflicts {
+	if !h.RetryETagConflicts {
 		return reject(failure)
 	}
 	failure.Kind = wit.ErrorTransient

@@ -53,11 +53,11 @@ func isRepeatRejected(header func(name string) string) bool {
 	return false
 }
 
-func (s responseHandler) isExisting(response *wit.Response, code, message string) bool {
-	return odataerror.Exists(response, message) || odataerror.MatchesCode(s.ExistsCodes, response.Status, code)
+func (h responseHandler) isExisting(response *wit.Response, code, message string) bool {
+	return odataerror.Exists(response, message) || odataerror.MatchesCode(h.ExistsCodes, response.Status, code)
 }
 
-func (s responseHandler) isNotFound(response *wit.Response) bool {
+func (h responseHandler) isNotFound(response *wit.Response) bool {
 	switch status := response.Status; {
 	case status == 404 || status == 410:
 		return true
@@ -65,7 +65,7 @@ func (s responseHandler) isNotFound(response *wit.Response) bool {
 		return false
 	}
 	code, _, _ := odataerror.Document(response.Body)
-	return odataerror.MatchesCode(s.NotFoundCodes, response.Status, code)
+	return odataerror.MatchesCode(h.NotFoundCodes, response.Status, code)
 }
 
 func retryAfter(response *wit.Response) uint32 {

@@ -16,7 +16,7 @@ import (
 // isServiceError reports whether the service itself sent the error. SAP Gateway, Olingo, WCF and CAP send their version
 // and an error document. Small services send an empty 404, which is accepted until the service has sent its version
 // once. notfound.codes configures other cases.
-func (s responseHandler) isServiceError(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) isServiceError(target *requests.Target, response *wit.Response) bool {
 	if target.InBatch {
 		return true
 	}
@@ -26,13 +26,13 @@ func (s responseHandler) isServiceError(target *requests.Target, response *wit.R
 	if odataerror.FromService(response, response.Body) {
 		return true
 	}
-	return isEmpty(response.Body) && !s.ServiceCapabilities[target.Set.ServiceIndex].SendsVersion ||
-		odataerror.MatchesCode(s.NotFoundCodes, response.Status, "")
+	return (isEmpty(response.Body) && !h.ServiceCapabilities[target.Set.ServiceIndex].SendsVersion) ||
+		odataerror.MatchesCode(h.NotFoundCodes, response.Status, "")
 }
 
 // isServiceSuccess reports whether the service itself sent the success: it contains an entity or a feed, the OData
 // version, or the address of the created entity. Some gateways answer 200 with a page or JSON of their own.
-func (s responseHandler) isServiceSuccess(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) isServiceSuccess(target *requests.Target, response *wit.Response) bool {
 	if target.Operation == requests.ProbeService {
 		return true
 	}
@@ -45,7 +45,8 @@ func hasEntityLocation(target *requests.Target, response *wit.Response) bool {
 	if !target.IsInsert() {
 		return false
 	}
-	set, location := target.Set.Path[strings.LastIndexByte(target.Set.Path, '/')+1:]+"(", headerOf(response, "Location")
+	set := target.Set.Path[strings.LastIndexByte(target.Set.Path, '/')+1:] + "("
+	location := headerOf(response, "Location")
 	return strings.HasPrefix(location, set) || strings.Contains(location, "/"+set)
 }
 
@@ -69,19 +70,19 @@ const namespaceAtom = "http://www.w3.org/2005/Atom"
 
 // isOutage reports whether a router answered in place of a service that has answered before in this run: the service
 // restarts, or is deployed again. notfound.codes configures other cases.
-func (s responseHandler) isOutage(target *requests.Target, response *wit.Response) bool {
-	if target.InBatch || !s.hasAnswered(target.Set.ServiceIndex, response.Status) ||
+func (h responseHandler) isOutage(target *requests.Target, response *wit.Response) bool {
+	if target.InBatch || !h.hasAnswered(target.Set.ServiceIndex, response.Status) ||
 		!odataerror.FromRouter(response, response.Body) {
 		return false
 	}
-	return odataerror.IsHTML(response.Body) || !odataerror.MatchesCode(s.NotFoundCodes, response.Status, "")
+	return odataerror.IsHTML(response.Body) || !odataerror.MatchesCode(h.NotFoundCodes, response.Status, "")
 }
 
 // hasAnswered reports whether the service has answered in this run, so that a router's answer with a status means that
 // it is away. For a 404 its metadata suffice. 405, 415 and 501 may mean that a server in front of it never lets such
 // requests pass, unless the service has answered a request for a row.
-func (s responseHandler) hasAnswered(service int, status uint16) bool {
-	return status == 404 || s.ServiceCapabilities[service].Answered
+func (h responseHandler) hasAnswered(service int, status uint16) bool {
+	return status == 404 || h.ServiceCapabilities[service].Answered
 }
 
 func outageError(target *requests.Target, response *wit.Response) *wit.Error {
@@ -95,12 +96,12 @@ func outageError(target *requests.Target, response *wit.Response) *wit.Error {
 
 // isServiceWide reports whether an error concerns all requests and not this row: the service is switched off, a gateway
 // answers, or a token is missing. Skipping row after row for such responses would lose them all.
-func (s responseHandler) isServiceWide(target *requests.Target, response *wit.Response) bool {
+func (h responseHandler) isServiceWide(target *requests.Target, response *wit.Response) bool {
 	switch status := response.Status; {
 	case isServiceWideInBatch(response):
 		return true
 	case status == 404 || status == 410:
-		return !s.isServiceError(target, response)
+		return !h.isServiceError(target, response)
 	case status == 408 || status == 413 || status == 429: // temporary, or about the size
 		return false
 	}
@@ -162,7 +163,8 @@ func addressResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 		hint.ProbeSet = true
 		return requeue(hint)
 	}
-	if failure.Kind = wit.ErrorData; target.IsInsert() {
+	failure.Kind = wit.ErrorData
+	if target.IsInsert() {
 		failure.Message += " (the entity set can be read, so the cause is the content of the record)"
 	} else {
 		failure.Message += " (the entity set can be read, so a server in front of the service rejects the key)"
@@ -171,9 +173,10 @@ func addressResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 }
 
 // setResult continues with the row if the set responds, even with an error of the service itself other than 404.
-func (s responseHandler) setResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (h responseHandler) setResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	hint := target.Hint
-	hint.ProbeSet, hint.SetReadable = false, true
+	hint.ProbeSet = false
+	hint.SetReadable = true
 	_, _, document := odataerror.Document(response.Body)
 	switch {
 	case response.Status == 404 || response.Status == 410:
@@ -182,5 +185,5 @@ func (s responseHandler) setResult(target *requests.Target, response *wit.Respon
 		wit.IsRejection(response.Status) && (document || odataerror.HasVersion(response)):
 		return requeue(hint), nil
 	}
-	return s.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
+	return h.classifyRepeatable(target, odataerror.FromResponse(target.Name(), response, response.Body), response)
 }

@@ -50,8 +50,7 @@ type queue struct{ service, set, function string }
 type subscription struct{ service, collection, target, changeType string }
 
 // Retire ends everything when a connector is deleted.
-func Retire(settings []wit.Setting, addresses []string, state []byte,
-	answers []wit.Response) (wit.CallResult, error) {
+func Retire(settings []wit.Setting, addresses []string, state []byte, answers []wit.Response) (wit.CallResult, error) {
 	r := newRetirement(settings, addresses)
 	if len(r.entries) == 0 {
 		return wit.CallResult{Done: wit.Ptr("")}, nil
@@ -101,10 +100,12 @@ func newRetirement(settings []wit.Setting, addresses []string) *Retirement {
 
 // run ends queues and finds the subscriptions in as few rounds as possible, then ends these.
 func (r *Retirement) run(prober *probe.Prober) (err error) {
-	services, models := sourceconfig.ServicePaths(r.entries), map[string]*edm.Model{}
+	services := sourceconfig.ServicePaths(r.entries)
+	models := map[string]*edm.Model{}
 	for _, s := range services {
 		m, failed := prober.Metadata(s, config.Query(r.V))
-		models[s], err = m, cmp.Or(err, failed)
+		models[s] = m
+		err = cmp.Or(err, failed)
 	}
 	if err != nil {
 		return err
@@ -138,7 +139,8 @@ func (r *Retirement) run(prober *probe.Prober) (err error) {
 	}
 	for _, s := range r.subscriptions {
 		answer, missing := prober.Get(notifications.DeleteRequest(s.target, s.target, s.service, config.Query(r.V)))
-		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
+		err = cmp.Or(err, missing)
+		if missing == nil && (answer.Status < 200 || answer.Status > 299) &&
 			!feedreader.IsNotFound(answer.Status, answer.Body) {
 			return odataerror.FromResponse("subscription "+s.target, answer, answer.Body)
 		}

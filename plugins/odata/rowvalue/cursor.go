@@ -66,7 +66,8 @@ func (c *Cursor) Next() bool {
 	c.count--
 	var key, element uint32
 	if node := c.parent.Schema(); node != nil {
-		key, element = node.Key, node.Element
+		key = node.Key
+		element = node.Element
 	}
 	if c.kind == wit.Map {
 		c.read(key)
@@ -77,7 +78,8 @@ func (c *Cursor) Next() bool {
 		}
 		c.Name = string(name)
 	}
-	if c.read(element); c.parent.nodes == nil {
+	c.read(element)
+	if c.parent.nodes == nil {
 		c.Value = c.Value.resolved()
 	}
 	return true

@@ -17,12 +17,17 @@ type Value struct {
 }
 
 func (v *Value) open(node uint32, at int) {
-	v.node, v.at, v.start, v.Present = node, at, at, true
+	v.node = node
+	v.at = at
+	v.start = at
+	v.Present = true
 	switch {
 	case v.nodes == nil:
-		v.Present, v.start = len(v.bytes) > at && v.bytes[at] != connectdata.TagNull, at+1
+		v.Present = len(v.bytes) > at && v.bytes[at] != connectdata.TagNull
+		v.start = at + 1
 	case v.nodes[node].Optional:
-		v.Present, v.start = (v.bytes[at] == 0) != (v.nodes[node].DefaultValue == nil), at+1
+		v.Present = (v.bytes[at] == 0) != (v.nodes[node].DefaultValue == nil)
+		v.start = at + 1
 	}
 }
 
@@ -174,6 +179,7 @@ func (v *Value) openCursor(cursor *Cursor) {
 		cursor.names = v.names
 		cursor.starts = v.starts
 	case cursor.kind == wit.Map, cursor.kind == wit.Array:
-		cursor.count, cursor.last = cursor.readInt(), true
+		cursor.count = cursor.readInt()
+		cursor.last = true
 	}
 }

@@ -7,8 +7,9 @@ import "strconv"
 // Error reports where and why a text is not well formed.
 type Error struct {
 	// At is the offset in the text, in bytes.
-	At              int
-	Expected, Found string
+	At       int
+	Expected string
+	Found    string
 }
 
 func (e *Error) Error() string {

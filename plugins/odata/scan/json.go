@@ -98,7 +98,7 @@ func JSONValue(b []byte, i, depth int) (end int, err *Error) {
 			return 0, &Error{At: i, Expected: "less nesting", Found: describe(c)}
 		}
 		return jsonInside(b, i, depth-1)
-	case c == '-' || '0' <= c && c <= '9':
+	case c == '-' || ('0' <= c && c <= '9'):
 		return jsonNumber(b, i)
 	case c == 't':
 		return jsonWord(b, i, "true")
@@ -111,7 +111,8 @@ func JSONValue(b []byte, i, depth int) (end int, err *Error) {
 }
 
 func jsonInside(b []byte, i, depth int) (end int, err *Error) {
-	object, closing := b[i] == '{', b[i]+2
+	object := b[i] == '{'
+	closing := b[i] + 2
 	i, closed, err := JSONFirst(b, i+1, closing)
 	for err == nil && !closed {
 		if object {
@@ -155,7 +156,8 @@ func jsonNumber(b []byte, i int) (end int, err *Error) {
 		}
 	}
 	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
-		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+		i++
+		if i < len(b) && (b[i] == '+' || b[i] == '-') {
 			i++
 		}
 		if i, err = jsonDigits(b, i); err != nil {
@@ -200,7 +202,8 @@ func Unescape(dst, quoted []byte, lenient bool) ([]byte, bool) {
 		if s[i+1] == 'u' {
 			r, size := escapedRune(s[i:])
 			if _, half := hex4(s[i:]); size == 0 && lenient && half {
-				r, size = utf8.RuneError, len(`\u0000`)
+				r = utf8.RuneError
+				size = len(`\u0000`)
 			}
 			if size == 0 {
 				return dst, false
@@ -246,7 +249,7 @@ func unescaped(c byte) byte {
 // escapedRune reads \uxxxx, or two of them that are a surrogate pair. Zero size means neither.
 func escapedRune(s []byte) (r rune, size int) {
 	high, ok := hex4(s)
-	if !ok || 0xdc00 <= high && high < 0xe000 {
+	if !ok || (0xdc00 <= high && high < 0xe000) {
 		return 0, 0
 	}
 	if high < 0xd800 || high >= 0xe000 {

@@ -10,7 +10,8 @@ import (
 // XMLTag is a start tag, an end tag or the tag of an empty element, as offsets in the text. It has at most four fields,
 // because Go's compiler for Wasm copies larger structs by a slow instruction.
 type XMLTag struct {
-	Start, End int
+	Start int
+	End   int
 	// NameEnd is the end of the qualified name. The attributes start there.
 	NameEnd int
 	XMLTagForm
@@ -18,7 +19,8 @@ type XMLTag struct {
 
 // XMLTagForm is the form of a tag.
 type XMLTagForm struct {
-	Closing, Empty bool
+	Closing bool
+	Empty   bool
 	// Declares reports an attribute that begins with xml: a namespace or xml:base.
 	Declares bool
 }
@@ -110,7 +112,8 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 		if b[i+1] != '>' || t.Closing {
 			return t, UnexpectedByte(b, i, "'>'")
 		}
-		t.Empty, i = true, i+1
+		t.Empty = true
+		i = i + 1
 	}
 	t.End = i + 1
 	return t, nil
@@ -118,8 +121,10 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 
 // XMLAttribute is an attribute, as offsets in the text. The value is the text between the quotes, not resolved.
 type XMLAttribute struct {
-	NameAt, NameEnd   int
-	ValueAt, ValueEnd int
+	NameAt   int
+	NameEnd  int
+	ValueAt  int
+	ValueEnd int
 }
 
 // Name returns the qualified name of an attribute in the text b.
@@ -160,7 +165,8 @@ func XMLAttributeAt(b []byte, i int) (attribute XMLAttribute, next int, err *Err
 	if err != nil {
 		return attribute, 0, err
 	}
-	attribute.NameAt, attribute.NameEnd = i, end
+	attribute.NameAt = i
+	attribute.NameEnd = end
 	if i = XMLSpace(b, end); i >= len(b) {
 		return attribute, 0, ErrNeedMore
 	}
@@ -407,7 +413,8 @@ func AppendXMLEntity[T string | []byte](dst []byte, b T) (out []byte, size int) 
 func characterReference(number string) (rune, bool) {
 	base := rune(10)
 	if len(number) > 0 && number[0] == 'x' {
-		base, number = 16, number[1:]
+		base = 16
+		number = number[1:]
 	}
 	var r rune
 	for _, c := range []byte(number) {

@@ -89,9 +89,7 @@ func FindSet(model *edm.Model, path, set, name string) (*edm.Set, *edm.Structure
 			names = append(names, Address(other))
 		}
 		return nil, nil, odataerror.ForSetting(name,
-			"Entity set "+set+" isn't in $metadata of "+path+odataerror.Suggest(set,
-				names,
-				"it has no entity set"))
+			"Entity set "+set+" isn't in $metadata of "+path+odataerror.Suggest(set, names, "it has no entity set"))
 	}
 	t := model.Structure(entitySet.Type)
 	if t == nil {

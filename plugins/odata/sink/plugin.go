@@ -42,8 +42,8 @@ func (p *Plugin) Describe() wit.Description {
 }
 
 // Open reads the metadata of the services and returns the context.
-func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpenResult,
-	error) {
+func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte,
+	answers []wit.Response) (wit.SinkOpenResult, error) {
 	if err := config.CheckComponent(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
 		return wit.SinkOpenResult{}, err
 	}
@@ -56,13 +56,15 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 	if need, err := service.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
 		return wit.SinkOpenResult{Pending: need}, err
 	}
-	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
+	models := make([]*edm.Model, len(services))
+	sap := make([]bool, len(services))
 	for i := range services {
 		model, err := service.ReadMetadata(services[i], &answers[i])
 		if err != nil {
 			return wit.SinkOpenResult{}, err
 		}
-		models[i], sap[i] = model, bytes.Contains(answers[i].Body, []byte(entityset.NamespaceSAP))
+		models[i] = model
+		sap[i] = bytes.Contains(answers[i].Body, []byte(entityset.NamespaceSAP))
 	}
 	out := &wit.SinkOpened{}
 	connector := &capabilities.Connector{Config: sinkconfig.Parse(values), Settings: settings, Services: services}
@@ -77,7 +79,8 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 			filterErrors = append(filterErrors, failure)
 		}
 		set.LogOmittedProperties(connector.Mode)
-		set.SAP, set.ServiceIndex = sap[index], index
+		set.SAP = sap[index]
+		set.ServiceIndex = index
 		connector.Sets = append(connector.Sets, *set)
 		out.Topics = append(out.Topics, configured.Topic)
 	}
@@ -93,8 +96,8 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 }
 
 // openSet finds an entity set in the metadata and checks the settings that depend on its type.
-func openSet(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconfig.Config) (*entityset.EntitySet,
-	error) {
+func openSet(configured sinkconfig.EntitySet, model *edm.Model,
+	sinkConfig *sinkconfig.Config) (*entityset.EntitySet, error) {
 	set, err := entityset.New(configured, model, sinkConfig)
 	if err != nil {
 		return nil, err
@@ -122,8 +125,8 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 }
 
 // HandleResponse returns the result of each row of a delivery.
-func (p *Plugin) HandleResponse(context, state []byte, rows []uint32, response wit.Response) (wit.ResponseResult,
-	error) {
+func (p *Plugin) HandleResponse(context, state []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
 	learned, err := p.cache.Read(context)
 	if err != nil {
 		return wit.ResponseResult{}, err

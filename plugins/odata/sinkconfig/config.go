@@ -12,8 +12,11 @@ import (
 
 // EntitySet is the configuration of one entity set. Number is the number of its settings group.
 type EntitySet struct {
-	Number, Service, Name, Topic string
-	Query                        uri.Query
+	Number  string
+	Service string
+	Name    string
+	Topic   string
+	Query   uri.Query
 }
 
 // EntitySets returns the configured entity sets.
@@ -49,15 +52,19 @@ type Config struct {
 
 // Operations are the settings that decide on the request for a record.
 type Operations struct {
-	Mode, ModeProperty              string
-	UpsertFirst, UpsertMethod       string
-	DeleteTombstones, DeleteRecords bool
-	KeyFromRecord                   bool
-	UseETags                        bool // an update sends the ETag that was read before
-	NoIfMatch                       bool // an update sends no If-Match, else If-Match: *
-	RetryETagConflicts              bool
-	NestedUpdates                   bool // nested entities are updated in the same changeset
-	ExistsCodes, NotFoundCodes      []string
+	Mode               string
+	ModeProperty       string
+	UpsertFirst        string
+	UpsertMethod       string
+	DeleteTombstones   bool
+	DeleteRecords      bool
+	KeyFromRecord      bool
+	UseETags           bool // an update sends the ETag that was read before
+	NoIfMatch          bool // an update sends no If-Match, else If-Match: *
+	RetryETagConflicts bool
+	NestedUpdates      bool // nested entities are updated in the same changeset
+	ExistsCodes        []string
+	NotFoundCodes      []string
 }
 
 // Inserts are the settings for inserts without a response.
@@ -68,8 +75,10 @@ type Inserts struct {
 
 // Values are the settings for values that do not fit their property.
 type Values struct {
-	Lossy                                    bool // convert them
-	IgnoreUnknownFields, FailOnUnknownFields bool // if none is set, an unknown field rejects its record
+	Lossy bool // convert them
+	// if none is set, an unknown field rejects its record
+	IgnoreUnknownFields bool
+	FailOnUnknownFields bool
 }
 
 // Batches are the settings for $batch and concurrent requests.

@@ -115,8 +115,9 @@ type Schedule struct {
 
 // KeyExtra holds additional fields of keys, parsed from ExtraText of the setting ExtraSource.
 type KeyExtra struct {
-	Extra                  []wit.Setting
-	ExtraText, ExtraSource string
+	Extra       []wit.Setting
+	ExtraText   string
+	ExtraSource string
 }
 
 // PagingConfig is how a set is paged through.
@@ -136,8 +137,10 @@ func (c *PagingConfig) RequiresProof() bool { return c.Completeness == "require"
 // Format is the format of rows and the zone of their times.
 type Format struct {
 	// Atom requests Atom instead of JSON. Formatted means that the user has chosen the format.
-	Atom, Formatted  bool
-	Zone, zoneSource string
+	Atom       bool
+	Formatted  bool
+	Zone       string
+	zoneSource string
 }
 
 // NotificationOnly reports whether the set is in full mode and read only when a notification names an entity.
@@ -152,12 +155,15 @@ func (e *EntitySetConfig) PolledOnNotification() bool {
 
 // Tracking holds the settings of delta mode.
 type Tracking struct {
-	On                   bool
-	Deletes, OnLostToken string
-	Regex, Replacement   string
-	DropBefore           bool
-	Additive, TakeOver   bool
-	FirstByteTimeout     int // of a first extraction, in milliseconds
+	On               bool
+	Deletes          string
+	OnLostToken      string
+	Regex            string
+	Replacement      string
+	DropBefore       bool
+	Additive         bool
+	TakeOver         bool
+	FirstByteTimeout int // of a first extraction, in milliseconds
 	// NotFound holds additional codes of an entity that does not exist.
 	NotFound []string
 }

@@ -122,6 +122,9 @@ func view(config *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *ed
 	if to := model.NavigationTarget(from, n); to != nil {
 		*set = *to
 	}
-	set.Name, set.Default, set.Type, set.Addressable = string(address)+")/"+n.Name, true, n.Target, true
+	set.Name = string(address) + ")/" + n.Name
+	set.Default = true
+	set.Type = n.Target
+	set.Addressable = true
 	return set, model.Structure(n.Target), nil
 }

@@ -85,7 +85,7 @@ func examineConditions(v setting.Values, s *query.Settings, examined []wit.Confi
 			}
 		}
 		for _, name := range []string{query.Property, query.Option, query.Low} {
-			if !isSet(name) || name == query.Property && condition.Property == "" {
+			if !isSet(name) || (name == query.Property && condition.Property == "") {
 				complain(name, setting.Missing(condition.Prefix+name))
 			}
 		}

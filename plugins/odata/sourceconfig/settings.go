@@ -216,8 +216,8 @@ func readEntitySet(values setting.Values, group setting.Group) EntitySetConfig {
 	cfg.Extra, _ = parseKeyExtra(cfg.ExtraText)
 	cfg.TopicPartition = group.Int(namePartition)
 	cfg.DerivedTypes = group.Lower(NameDerived) == "include"
-	cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || group.Lower(NameIncompleteLoad) == "" &&
-		values.Lower(ExactlyOnce) == "enabled"
+	cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || (group.Lower(NameIncompleteLoad) == "" &&
+		values.Lower(ExactlyOnce) == "enabled")
 	cfg.Headers, _ = setting.ParseBool(values.String(HeadersEnable))
 	cfg.Tracking, cfg.Subscribing = readTracking(values, group), readSubscribing(values, group)
 	_, inGroup := values.Lookup(config.InGroup(group.Digits, NameFormat))
@@ -235,7 +235,8 @@ func (e *EntitySetConfig) readSchemaOptions(values setting.Values, group setting
 		Lenient:           group.Lower(NameNullable) == "lenient", Dates: group.Lower(nameDateMapping) == "date",
 		Micros: group.Lower(nameTimestamps) == "micros"}
 	if e.Options.Micros && !e.Formatted {
-		e.Atom, e.Formatted = true, true
+		e.Atom = true
+		e.Formatted = true
 	}
 	if e.Zone = group.String(nameZone); e.Zone != "" {
 		e.zoneSource = group.Source(nameZone)
@@ -256,7 +257,8 @@ func (e *EntitySetConfig) readSchemaOptions(values setting.Values, group setting
 func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
 	for _, part := range setting.ParseList(text) {
 		name, value, hasValue := strings.Cut(part, "=")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		name = strings.TrimSpace(name)
+		value = strings.TrimSpace(value)
 		duplicate := slices.ContainsFunc(fields, func(f wit.Setting) bool { return f.Name == name })
 		switch {
 		case part == "":
@@ -293,17 +295,18 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 			setting.AddError(examined, config.InGroup(cfg.Number, NameExecPeriod),
 				setting.Invalid(config.InGroup(cfg.Number, NameExecPeriod), "0", "expected -1 or at least 1 second"))
 		}
-		if source := cfg.CronSource; cfg.Cron != "" && cfg.Period > 0 {
+		source := cfg.CronSource
+		if cfg.Cron != "" && cfg.Period > 0 {
 			setting.AddError(examined, source, setting.Invalid(source, cfg.Cron,
-				"expected it without "+config.InGroup(cfg.Number,
-					NameExecPeriod)+", found both"))
+				"expected it without "+config.InGroup(cfg.Number, NameExecPeriod)+", found both"))
 		} else if n := len(strings.Fields(cfg.Cron)); cfg.Cron != "" && !strings.HasPrefix(cfg.Cron, "@") && (n < 6 ||
 			n > 8) {
 			setting.AddError(examined, source, setting.Invalid(source, cfg.Cron,
 				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a "+
 					"time zone if it isn't UTC, found "+strconv.Itoa(n)))
 		}
-		if name := config.InGroup(cfg.Number, nameTimestamps); cfg.Options.Micros && !cfg.Atom {
+		name := config.InGroup(cfg.Number, nameTimestamps)
+		if cfg.Options.Micros && !cfg.Atom {
 			setting.AddError(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(cfg.Number,
 				NameFormat)+" = atom with it, since JSON has milliseconds only"))
 		}

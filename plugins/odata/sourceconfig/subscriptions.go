@@ -127,7 +127,8 @@ func (e *EntitySetConfig) UsesNotificationStore() bool {
 
 func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all []EntitySetConfig) {
 	first := slices.IndexFunc(all, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
-	user, secret := values.String(subscriptionUser), values.String(subscriptionPassword)
+	user := values.String(subscriptionUser)
+	secret := values.String(subscriptionPassword)
 	switch {
 	case user == "" && secret != "":
 		setting.AddError(examined, subscriptionUser, subscriptionPassword+" needs "+subscriptionUser)
@@ -146,7 +147,8 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, all
 		setting.AddError(examined, notificationCheck, setting.Invalid(notificationCheck, "0",
 			"expected -1 or at least 1 second"))
 	}
-	dest, url := values.String(subscriptionDest), values.String(subscriptionURL)
+	dest := values.String(subscriptionDest)
+	url := values.String(subscriptionURL)
 	if dest != "" && url != "" {
 		setting.AddError(examined, subscriptionURL, "Expected "+subscriptionDest+" or "+subscriptionURL+", found both")
 	}

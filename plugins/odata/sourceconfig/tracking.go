@@ -132,7 +132,8 @@ func examineTracking(examined []wit.ConfigValue, values setting.Values, all []En
 				fullName(NameDeltaKind)+" = additive needs all rows: expected "+
 					NameBefore+" = keep and "+NameDeletes+" = record")
 		}
-		if g := values.String(fullName(NameLost)); t.OnLostToken == LostReload && values.Bool(fullName(NameRecovery)) {
+		g := values.String(fullName(NameLost))
+		if t.OnLostToken == LostReload && values.Bool(fullName(NameRecovery)) {
 			setting.AddError(examined, fullName(NameRecovery),
 				fullName(NameRecovery)+" = 1 and "+fullName(NameLost)+" = "+g+
 					" contradict each other")

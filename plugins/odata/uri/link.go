@@ -10,7 +10,8 @@ import (
 type Origin struct {
 	// Scheme is http or https. An empty Host means that only the host program knows the target (a BTP destination);
 	// then every link keeps its path and query, unless there are aliases.
-	Scheme, Host string
+	Scheme string
+	Host   string
 	// Port of the service. Zero means the scheme's port.
 	Port int
 	// Aliases are hosts, `name` or `name:port`, whose links keep path and query but go to the origin.
@@ -19,8 +20,9 @@ type Origin struct {
 
 // ForeignError reports a link to another origin.
 type ForeignError struct {
-	Link, Host string
-	Origin     Origin
+	Link   string
+	Host   string
+	Origin Origin
 }
 
 func (e *ForeignError) Error() string {
@@ -108,7 +110,7 @@ func (o Origin) equals(scheme, host string, port int) bool {
 	if scheme != o.Scheme || port != originPort {
 		return false
 	}
-	return strings.EqualFold(host, strings.Trim(o.Host, "[]")) || isLoopback(host) && isLoopback(o.Host)
+	return strings.EqualFold(host, strings.Trim(o.Host, "[]")) || (isLoopback(host) && isLoopback(o.Host))
 }
 
 // matchesAlias reports whether the host of a link is one of the aliases, each `name`, `name:port` or `[address]:port`.
@@ -138,8 +140,8 @@ func splitAlias(alias string) (name string, port int, hasPort bool) {
 
 func isLoopback(host string) bool {
 	host = strings.ToLower(strings.Trim(host, "[]"))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host,
-		"127.") && isDotted(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || (strings.HasPrefix(host,
+		"127.") && isDotted(host))
 }
 
 func isDotted(host string) bool {
@@ -163,9 +165,11 @@ func join(base, reference string) string {
 			prefix = onScheme + ":" + prefix
 		}
 	}
-	path, query := onRest, ""
+	path := onRest
+	query := ""
 	if i := strings.IndexByte(onRest, '?'); i >= 0 {
-		path, query = onRest[:i], onRest[i:]
+		path = onRest[:i]
+		query = onRest[i:]
 	}
 	switch {
 	case rest == "":
@@ -185,7 +189,8 @@ func join(base, reference string) string {
 func removeDotSegments(folder, rest string) string {
 	query := ""
 	if i := strings.IndexByte(rest, '?'); i >= 0 {
-		rest, query = rest[:i], rest[i:]
+		query = rest[i:]
+		rest = rest[:i]
 	}
 	for {
 		switch {
@@ -209,7 +214,8 @@ func removeDotSegments(folder, rest string) string {
 func splitReference(reference string) (scheme, authority, rest string) {
 	rest = reference
 	if i := strings.IndexAny(rest, ":/?#"); i > 0 && rest[i] == ':' && hasScheme(rest[:i]) {
-		scheme, rest = strings.ToLower(rest[:i]), rest[i+1:]
+		scheme = strings.ToLower(rest[:i])
+		rest = rest[i+1:]
 	}
 	if !strings.HasPrefix(rest, "//") {
 		return scheme, "", rest
@@ -219,7 +225,8 @@ func splitReference(reference string) (scheme, authority, rest string) {
 	if end < 0 {
 		end = len(rest)
 	}
-	authority, rest = rest[:end], rest[end:]
+	authority = rest[:end]
+	rest = rest[end:]
 	if !strings.HasPrefix(rest, "/") {
 		rest = "/" + rest
 	}
@@ -241,10 +248,11 @@ func hostPort(authority, scheme string) (host string, port int, ok bool) {
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		return "", 0, false
 	}
-	host, port = authority, defaultPort(scheme)
+	host = authority
+	port = defaultPort(scheme)
 	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') {
 		n, err := strconv.Atoi(authority[i+1:])
-		if err != nil && authority[i+1:] != "" || n < 0 || n > 65535 {
+		if (err != nil && authority[i+1:] != "") || n < 0 || n > 65535 {
 			return "", 0, false
 		}
 		host = authority[:i]

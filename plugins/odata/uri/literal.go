@@ -115,7 +115,8 @@ func parseQuoted(literal string, quote int) (Literal, error) {
 }
 
 func parseNumber(text string) (Literal, error) {
-	body, suffix := text[:len(text)-1], text[len(text)-1]|0x20
+	body := text[:len(text)-1]
+	suffix := text[len(text)-1] | 0x20
 	typ := edm.Double
 	switch suffix {
 	case 'l':
@@ -141,10 +142,11 @@ func parseNumber(text string) (Literal, error) {
 	default:
 		if strings.Trim(body, "+-.eE0123456789") != "" {
 			err = strconv.ErrSyntax
-		} else if _, err = strconv.ParseFloat(body, 64); typ == edm.Decimal {
-			if e, ok := err.(*strconv.NumError); ok && e.Err == strconv.ErrRange {
-				err = nil
-			}
+			break
+		}
+		_, err = strconv.ParseFloat(body, 64)
+		if e, ok := err.(*strconv.NumError); ok && e.Err == strconv.ErrRange && typ == edm.Decimal {
+			err = nil
 		}
 	}
 	if err != nil {

@@ -89,7 +89,8 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 		item, rest = cutItem(rest)
 		key := Key{}
 		if i := strings.IndexAny(item, "='"); i > 0 && item[i] == '=' {
-			key.Name, item = strings.TrimSpace(item[:i]), item[i+1:]
+			key.Name = strings.TrimSpace(item[:i])
+			item = item[i+1:]
 		}
 		key.Literal, err = ParseLiteral(strings.TrimSpace(item))
 		if err != nil {
@@ -109,7 +110,8 @@ func predicateStart(path string) int {
 	if !strings.HasSuffix(path, ")") {
 		return -1
 	}
-	open, inside := -1, false
+	open := -1
+	inside := false
 	for i := 0; i < len(path); i++ {
 		switch {
 		case path[i] == '\'' && open >= 0:

@@ -67,7 +67,8 @@ func decimalLimits(property *edm.Property) string {
 
 func fits(text string, property *edm.Property) bool {
 	before, after, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
-	before, after = strings.TrimLeft(before, "0"), strings.TrimRight(after, "0")
+	before = strings.TrimLeft(before, "0")
+	after = strings.TrimRight(after, "0")
 	scaled := property.Scale >= 0 && !property.VariableScale
 	if scaled && len(after) > property.Scale {
 		return false
@@ -87,7 +88,8 @@ func fits(text string, property *edm.Property) bool {
 func ConvertLossy(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
 	if _, _, bounded := property.Type.Primitive.Bounds(); bounded && !IsTime(node) {
 		if number, ok := truncateToInteger(value); ok {
-			value, node = wrapInteger(property.Type.Primitive, number), nil
+			value = wrapInteger(property.Type.Primitive, number)
+			node = nil
 		}
 	}
 	converted, err := Convert(property, node, value)
@@ -135,7 +137,7 @@ func roundDecimal(text string, scale int) string {
 	quotient, rest := new(big.Int).QuoRem(unscaled, unit, new(big.Int))
 	twice := new(big.Int).Abs(rest)
 	twice.Lsh(twice, 1)
-	if order := twice.Cmp(unit); order > 0 || order == 0 && quotient.Bit(0) == 1 {
+	if order := twice.Cmp(unit); order > 0 || (order == 0 && quotient.Bit(0) == 1) {
 		quotient.Add(quotient, big.NewInt(int64(unscaled.Sign())))
 	}
 	out, _ := insertPoint(quotient.String(), scale)

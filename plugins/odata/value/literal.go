@@ -60,7 +60,7 @@ func unquoted(primitive edm.Primitive, text string) (plain string, ok bool) {
 			primitive == edm.Double && suffix == 'd',
 			primitive == edm.Single && suffix == 'f':
 			// The F of -INF is no suffix.
-			if trimmed[n-1] >= '0' && trimmed[n-1] <= '9' || trimmed[n-1] == '.' {
+			if (trimmed[n-1] >= '0' && trimmed[n-1] <= '9') || trimmed[n-1] == '.' {
 				return trimmed[:n], true
 			}
 		}
@@ -206,8 +206,9 @@ func NormalizeDecimal(text string) string {
 	}
 	digits := decimalText(text)
 	sign := ""
-	if rest, negative := strings.CutPrefix(digits, "-"); negative {
-		sign, digits = "-", rest
+	if rest, ok := strings.CutPrefix(digits, "-"); ok {
+		sign = "-"
+		digits = rest
 	}
 	if strings.Contains(digits, ".") {
 		digits = strings.TrimSuffix(strings.TrimRight(digits, "0"), ".")

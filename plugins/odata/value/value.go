@@ -23,7 +23,8 @@ type Converted struct {
 	// Text is the value in Atom's form.
 	Text string
 	// Millis since 1970 of a DateTime or DateTimeOffset, and the units of 100 ns after them, which JSON cannot express.
-	Millis, Ticks int64
+	Millis int64
+	Ticks  int64
 }
 
 // ConversionError reports a value that an EDM type cannot hold.
@@ -153,7 +154,8 @@ func integer(primitive edm.Primitive, value any, node *wit.SchemaNode) (string, 
 	}
 	if f, isFloat := value.(float64); isFloat && node == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
 		// Schemaless JSON numbers may arrive as floats.
-		number, ok = int64(f), true
+		number = int64(f)
+		ok = true
 	}
 	return strconv.FormatInt(number, 10), ok && number >= low && number <= high && !IsTime(node)
 }
@@ -172,7 +174,8 @@ func float(value any, node *wit.SchemaNode, bits int) (string, bool) {
 	switch x := value.(type) {
 	case float32:
 		if bits == 64 {
-			number, bits = float64(x), 32
+			number = float64(x)
+			bits = 32
 		} else {
 			number = float64(x)
 		}
@@ -227,11 +230,12 @@ func isJSONNumber(text string) bool {
 	if end < 0 {
 		end = len(text)
 	}
-	whole, rest := text[:end], text[end:]
-	if whole == "" || whole[0] == '+' || whole[0] == '0' && whole != "0" {
+	whole := text[:end]
+	rest := text[end:]
+	if whole == "" || whole[0] == '+' || (whole[0] == '0' && whole != "0") {
 		return false
 	}
-	return rest == "" || rest[0] != '.' || len(rest) > 1 && rest[1] >= '0' && rest[1] <= '9'
+	return rest == "" || rest[0] != '.' || (len(rest) > 1 && rest[1] >= '0' && rest[1] <= '9')
 }
 
 func decimal(value any, node *wit.SchemaNode) (string, bool) {
@@ -264,9 +268,11 @@ func decimal(value any, node *wit.SchemaNode) (string, bool) {
 }
 
 func decimalText(text string) string {
-	sign, digits := "", strings.TrimPrefix(text, "+")
-	if rest, negative := strings.CutPrefix(digits, "-"); negative {
-		sign, digits = "-", rest
+	sign := ""
+	digits := strings.TrimPrefix(text, "+")
+	if rest, ok := strings.CutPrefix(digits, "-"); ok {
+		sign = "-"
+		digits = rest
 	}
 	if strings.HasPrefix(digits, ".") {
 		digits = "0" + digits
@@ -305,7 +311,8 @@ func insertPoint(digits string, scale int) (string, bool) {
 	}
 	sign := ""
 	if digits[0] == '-' {
-		sign, digits = "-", digits[1:]
+		sign = "-"
+		digits = digits[1:]
 	}
 	switch {
 	case scale <= 0 && digits == "0", scale == 0:
@@ -352,8 +359,8 @@ var timeUnits = map[string]timeUnit{
 }
 
 // ticks converts units after a full millisecond to units of 100 ns. ok is false for a remainder.
-func (c timeUnit) ticks(rest int64) (ticks int64, ok bool) {
-	ns := rest * (1_000_000 / c.perMilli)
+func (t timeUnit) ticks(rest int64) (ticks int64, ok bool) {
+	ns := rest * (1_000_000 / t.perMilli)
 	return ns / 100, ns%100 == 0
 }
 

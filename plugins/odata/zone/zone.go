@@ -9,10 +9,12 @@ import (
 
 // Zone is a time zone.
 type Zone struct {
-	name        string
-	location    *time.Location
-	offset      int64 // the last offset from UTC in milliseconds
-	from, until int64 // when it is valid and unambiguous, in milliseconds since 1970
+	name     string
+	location *time.Location
+	offset   int64 // the last offset from UTC in milliseconds
+	// when it is valid and unambiguous, in milliseconds since 1970
+	from  int64
+	until int64
 }
 
 // Load finds a zone by its IANA name.
@@ -59,13 +61,16 @@ func (z *Zone) UTC(clock int64) int64 {
 		case utc < from:
 			return clock - before
 		case utc < until:
-			z.from, z.until, z.offset = from, until, offset
+			z.from = from
+			z.until = until
+			z.offset = offset
 			if from > math.MinInt64 {
 				z.from += margin
 			}
 			return utc
 		}
-		before, instant = offset, until
+		before = offset
+		instant = until
 	}
 }
 
@@ -73,7 +78,8 @@ func (z *Zone) UTC(clock int64) int64 {
 func (z *Zone) offsetAt(utc int64) (from, until, offset int64) {
 	instant := time.UnixMilli(utc).In(z.location)
 	_, seconds := instant.Zone()
-	from, until = math.MinInt64, math.MaxInt64
+	from = math.MinInt64
+	until = math.MaxInt64
 	start, end := instant.ZoneBounds()
 	if !start.IsZero() {
 		from = start.UnixMilli()

@@ -52,8 +52,11 @@ func (o *Output) Add(rec *record.Record, rowIndex int, topics []string) {
 	}
 	o.Rows = o.Rows[:index+1]
 	out := &o.Rows[index]
-	out.RowIndex, out.Topic, out.Partition = uint32(rowIndex), row.Topic, row.Partition
-	out.Offset, out.Timestamp = row.Offset, row.Timestamp
+	out.RowIndex = uint32(rowIndex)
+	out.Topic = row.Topic
+	out.Partition = row.Partition
+	out.Offset = row.Offset
+	out.Timestamp = row.Timestamp
 	o.put(&out.Key, &rec.Parts[record.Key])
 	o.put(&out.Value, &rec.Parts[record.Value])
 	o.put(&out.Headers, &rec.Parts[record.Headers])
@@ -77,7 +80,9 @@ func (o *Output) put(slice *wit.ValueSlice, part *record.Part) {
 
 // Fail adds the failure of a row, and removes what was added since before, a copy of the output.
 func (o *Output) Fail(rowIndex int, failure *rowerror.Failure, before *Output) {
-	o.Rows, o.Data, o.Topics = o.Rows[:len(before.Rows)], o.Data[:len(before.Data)], before.Topics
+	o.Rows = o.Rows[:len(before.Rows)]
+	o.Data = o.Data[:len(before.Data)]
+	o.Topics = before.Topics
 	o.Errors = append(o.Errors, wit.RowError{RowIndex: uint32(rowIndex), Stage: uint32(failure.Stage),
 		ErrorClass: failure.Class,
 		Error:      wit.Error{Kind: wit.ErrorData, Message: failure.Message}})

@@ -18,7 +18,8 @@ import (
 )
 
 type component struct {
-	name, doc string
+	name      string
+	doc       string
 	kind      wit.ComponentKind
 	keys      []wit.ConfigKey
 	transform func(settings.Values) (operation.Operation, *wit.Error)
@@ -121,7 +122,8 @@ func NewStage(number int, stage *wit.Stage) (result operation.Stage, err *wit.Er
 		return result, settings.Error("", "expected a predicate of this plugin as the condition, found "+
 			strconv.Quote(stage.Condition.Component))
 	}
-	result.Predicate, result.Negate = when, stage.Condition.Negate
+	result.Predicate = when
+	result.Negate = stage.Condition.Negate
 	return result, err
 }
 

@@ -73,7 +73,8 @@ func (p *Program) addValue(field *object.Field, isMap bool) {
 	case hasOneEdit && field.Edits[0].NullValue != nil:
 		edit := field.Edits[0]
 		p.Extra += len(edit.NullValue)
-		op.Kind, op.Null = kernel.OrDefault, uint64(edit.NullByte)
+		op.Kind = kernel.OrDefault
+		op.Null = uint64(edit.NullByte)
 		p.ops = append(p.ops, programOp{op, edit.NullValue})
 	case hasOneEdit && field.Edits[0].Choices != nil:
 		p.addChoice(field, op, isMap)
@@ -103,24 +104,29 @@ func (p *Program) addAttribute(field *object.Field, isMap bool) {
 func (p *Program) addChoice(field *object.Field, op kernel.Op, isMap bool) {
 	edit := field.Edits[0]
 	pieces := make([]kernel.Piece, len(edit.Choices))
-	longest, allowed := 0, uint64(0)
+	longest := 0
+	allowed := uint64(0)
 	for first, b := range edit.Choices {
 		pieces[first] = kernel.Piece{Bytes: withRoom(b), Size: len(b)}
-		if longest = max(longest, len(b)); b != nil {
+		longest = max(longest, len(b))
+		if b != nil {
 			allowed |= 1 << first
 		}
 	}
 	if isMap {
 		p.requireTags(&field.Source, allowed)
 	}
-	op.Kind, op.Bytes = kernel.Choosing, unsafe.Pointer(unsafe.SliceData(pieces))
+	op.Kind = kernel.Choosing
+	op.Bytes = unsafe.Pointer(unsafe.SliceData(pieces))
 	p.Extra += longest
 	p.addOp(op)
 }
 
 // addEdit adds a value that the kernel converts, or else the caller.
 func (p *Program) addEdit(field *object.Field, op kernel.Op, isMap bool) {
-	op.Kind, op.Last = kernel.Edited, len(p.Edited) // index of the piece
+	// index of the piece
+	op.Kind = kernel.Edited
+	op.Last = len(p.Edited)
 	p.Edited = append(p.Edited, Edited{field.Source, isMap})
 	p.Extra += kernel.MaxConverted
 	if field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].Conversion != nil {

@@ -49,8 +49,7 @@ var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 // result, head the bytes before it.
 func Compile(obj *object.Object, results *object.Results, row *wit.Row, head []byte) *Program {
 	sameBytes := obj.SameBytes() && !obj.Whole && len(head) == 0
-	program := &Program{Usable: littleEndian, SameBytes: sameBytes, Schema: results.Value,
-		Reader: obj.Reader}
+	program := &Program{Usable: littleEndian, SameBytes: sameBytes, Schema: results.Value, Reader: obj.Reader}
 	encoding := wit.WithSchema
 	if obj.IsMap {
 		encoding = wit.Schemaless
@@ -65,7 +64,8 @@ func Compile(obj *object.Object, results *object.Results, row *wit.Row, head []b
 	if obj.Key != nil {
 		program.addObject(obj.Key)
 		program.addOp(kernel.Op{Kind: kernel.EndOfKey})
-		program.Key, program.GrowthShift = EncodingWord(encoding, results.Key), 1
+		program.Key = EncodingWord(encoding, results.Key)
+		program.GrowthShift = 1
 	}
 	if len(obj.Headers) > 0 {
 		program.addHeaders(obj, results)
@@ -107,7 +107,8 @@ func (p *Program) addUnwrittenEdits(obj *object.Object) {
 		source := &obj.Trace.Edited[i]
 		last := source.Edits[len(source.Edits)-1]
 		if last.NullValue == nil && !slices.Contains(p.writtenEdits, last) {
-			p.Edited, p.Edits = append(p.Edited, Edited{*source, obj.IsMap}), 1
+			p.Edited = append(p.Edited, Edited{*source, obj.IsMap})
+			p.Edits = 1
 		}
 	}
 }
@@ -119,7 +120,8 @@ func fieldCodes(reader *object.ValueReader) unsafe.Pointer {
 	}
 	run := uint64(0) // of optional strings, see [kernel.Run]
 	for i := len(codes) - 1; i >= 0; i-- {
-		if run++; codes[i] != kernel.OptionalText {
+		run++
+		if codes[i] != kernel.OptionalText {
 			run = 0
 			continue
 		}
@@ -159,7 +161,8 @@ func (p *Program) setKeys(obj *object.Object, row *wit.Row) {
 	for _, field := range original.Fields {
 		keys = append(keys, encodeKey(field.Key))
 	}
-	p.Keys, p.FieldCount = unsafe.SliceData(keys[:cap(keys)]), len(keys)
+	p.Keys = unsafe.SliceData(keys[:cap(keys)])
+	p.FieldCount = len(keys)
 	for i, attribute := range [...]object.Attribute{object.Partition, object.Offset, object.Timestamp} {
 		if object.AttributeOf(attribute, row) < 0 {
 			p.MissingAttributes |= 1 << i
@@ -167,7 +170,9 @@ func (p *Program) setKeys(obj *object.Object, row *wit.Row) {
 	}
 	head := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(keys)))
 	list := maskedWords(head)
-	p.Head, p.HeadMask, p.HeadSize = list[0], list[1], len(head)
+	p.Head = list[0]
+	p.HeadMask = list[1]
+	p.HeadSize = len(head)
 }
 
 // maskedWords returns the 8-byte words of text in little-endian order, each followed by its mask.
@@ -206,7 +211,8 @@ func (p *Program) checkRequired(obj *object.Object) {
 
 // setTail creates the tail if the program keeps the value, and only constants and attributes follow it.
 func (p *Program) setTail(obj *object.Object) {
-	valueOp, fieldCount := 0, p.FieldCount
+	valueOp := 0
+	fieldCount := p.FieldCount
 	if !obj.IsMap {
 		fieldCount = len(obj.Reader.Fields)
 	} else {
@@ -215,12 +221,14 @@ func (p *Program) setTail(obj *object.Object) {
 		if p.HeadSize != 2 || len(count) != 2 || len(p.ops) == 0 || !bytes.Equal(p.ops[0].bytes, count) {
 			return
 		}
-		valueOp, p.Tail.Count = 1, int(count[1])
+		valueOp = 1
+		p.Tail.Count = int(count[1])
 	}
 	if valueOp+1 >= len(p.ops) || fieldCount == 0 {
 		return
 	}
-	op, following := &p.ops[valueOp], p.ops[valueOp+1:]
+	op := &p.ops[valueOp]
+	following := p.ops[valueOp+1:]
 	copiesAll := op.Kind == kernel.Copied && op.First == 0 && op.Last == 8*fieldCount
 	readsInput := func(op programOp) bool { return op.Kind != kernel.Constant && op.Kind != kernel.Attribute }
 	if copiesAll && !slices.ContainsFunc(following, readsInput) && p.Extra+kernel.Slack <= kernel.Room {
@@ -233,25 +241,31 @@ func (p *Program) finish() {
 	p.Pieces = make([]kernel.Piece, len(p.Edited))
 	ops := make([]kernel.Op, len(p.ops)+1)
 	for i := range p.ops {
-		from, op := &p.ops[i], &ops[i]
+		from := &p.ops[i]
+		op := &ops[i]
 		*op = from.Op
 		switch {
 		case op.Kind == kernel.Edited:
 			op.Bytes = unsafe.Pointer(&p.Pieces[op.Last])
 		case len(from.bytes) > 0:
-			op.Bytes, op.Size = withRoom(from.bytes), len(from.bytes)
+			op.Bytes = withRoom(from.bytes)
+			op.Size = len(from.bytes)
 		}
 	}
 	ops[len(p.ops)].Kind = kernel.End
 	p.Ops = unsafe.SliceData(ops)
 	p.choices = append(p.choices, kernel.Choice{}) // padding
-	p.Choices, p.ChoiceCount = unsafe.SliceData(p.choices), len(p.choices)-1
+	p.Choices = unsafe.SliceData(p.choices)
+	p.ChoiceCount = len(p.choices) - 1
 	if skipped := p.Tail.Appends; skipped > 0 {
 		count := p.Tail.Count
 		p.Tail = p.Program
-		p.Tail.Ops, p.Tail.Appends, p.Tail.Count = &ops[skipped], 1, count
+		p.Tail.Ops = &ops[skipped]
+		p.Tail.Appends = 1
+		p.Tail.Count = count
 	}
-	p.ops, p.writtenEdits = nil, nil
+	p.ops = nil
+	p.writtenEdits = nil
 }
 
 // Append appends the edited value of a row. ends holds the offsets of the fields in the call's data.
@@ -259,8 +273,11 @@ func (e *Edited) Append(dst []byte, ends []uint64, input []byte, row *wit.Row) (
 	var value []byte
 	if e.Kind == object.FromInput {
 		value = input[int(ends[e.Index])+e.KeySize : ends[e.Index+1]]
-	} else if value = object.AppendAttribute(nil, e.Optional, object.AttributeOf(e.Attribute, row)); e.isMap {
-		value = append([]byte{object.AttributeTags[e.Attribute]}, value...)
+	} else {
+		value = object.AppendAttribute(nil, e.Optional, object.AttributeOf(e.Attribute, row))
+		if e.isMap {
+			value = append([]byte{object.AttributeTags[e.Attribute]}, value...)
+		}
 	}
 	for _, edit := range e.Edits[:len(e.Edits)-1] {
 		if value, failure = edit.Apply(nil, value); failure != nil {

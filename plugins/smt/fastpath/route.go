@@ -58,8 +58,8 @@ func NewRoutes(stages []operation.Stage) *Routes {
 }
 
 // headerResult returns the result of the test of a predicate or operation.
-func (c *Routes) headerResult(of any, results uint64) uint64 {
-	index := slices.IndexFunc(c.headerTests, func(test headerTest) bool { return test.of == of })
+func (r *Routes) headerResult(of any, results uint64) uint64 {
+	index := slices.IndexFunc(r.headerTests, func(test headerTest) bool { return test.of == of })
 	return results >> (headerTestBits * index) & (1<<headerTestBits - 1)
 }
 
@@ -81,7 +81,8 @@ type route struct {
 	copiesHeaders bool
 	dropsHeaders  bool
 	// stages holds the operations on fields, InsertHeader and DropHeaders, topics the topic before each. hoists follow.
-	stages, hoists  []*operation.Stage
+	stages          []*operation.Stage
+	hoists          []*operation.Stage
 	topics          []string
 	timestampRouter *topics.TimestampRouter // if not nil, computes the topic after all stages
 
@@ -91,30 +92,30 @@ type route struct {
 }
 
 // testHeaders returns the results of the header tests.
-func (c *Routes) testHeaders(row *wit.Row, data []byte) (results uint64) {
-	if len(c.headerTests) == 0 || row.Headers.Encoding != wit.Raw {
+func (r *Routes) testHeaders(row *wit.Row, data []byte) (results uint64) {
+	if len(r.headerTests) == 0 || row.Headers.Encoding != wit.Raw {
 		return 0
 	}
 	block := data[row.Headers.Start:][:row.Headers.Size]
-	for i := range c.headerTests {
-		results |= c.headerTests[i].result(block) << (headerTestBits * i)
+	for i := range r.headerTests {
+		results |= r.headerTests[i].result(block) << (headerTestBits * i)
 	}
 	return results
 }
 
 // route returns the route of a topic, whose memory may be reused.
-func (c *Routes) route(topic string, headerResults uint64) *route {
-	current := c.known[routeKey{topic, headerResults}]
+func (r *Routes) route(topic string, headerResults uint64) *route {
+	current := r.known[routeKey{topic, headerResults}]
 	if current == nil {
 		topic = strings.Clone(topic)
-		current = &route{topic: topic, interpreted: len(c.headerTests) > maxHeaderTests}
-		for i := 0; i < len(c.stages) && !current.interpreted && !current.drops; i++ {
-			current.interpreted = !current.add(&c.stages[i], i == len(c.stages)-1, c, headerResults)
+		current = &route{topic: topic, interpreted: len(r.headerTests) > maxHeaderTests}
+		for i := 0; i < len(r.stages) && !current.interpreted && !current.drops; i++ {
+			current.interpreted = !current.add(&r.stages[i], i == len(r.stages)-1, r, headerResults)
 		}
-		if len(c.known) >= schemas.MaxCached {
-			clear(c.known)
+		if len(r.known) >= schemas.MaxCached {
+			clear(r.known)
 		}
-		c.known[routeKey{topic, headerResults}] = current
+		r.known[routeKey{topic, headerResults}] = current
 	}
 	return current
 }
@@ -160,7 +161,8 @@ func (r *route) add(stage *operation.Stage, isLast bool, routes *Routes, headerR
 		}
 		r.dropsHeaders = r.dropsHeaders || effect == records.DropsAll
 	}
-	r.stages, r.topics = append(r.stages, stage), append(r.topics, r.topic)
+	r.stages = append(r.stages, stage)
+	r.topics = append(r.topics, r.topic)
 	return len(r.hoists) == 0
 }
 

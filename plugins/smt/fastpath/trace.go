@@ -105,7 +105,7 @@ func (r *route) traceStage(obj *object.Object, stage *operation.Stage, step oper
 	}
 	_, isValueToKey := op.(*fields.ValueToKey)
 	_, isHeaderFrom := op.(*fields.HeaderFrom)
-	if target == obj.Key && isHeaderFrom || isValueToKey && obj.Key != nil {
+	if (target == obj.Key && isHeaderFrom) || (isValueToKey && obj.Key != nil) {
 		return false
 	}
 	return op.Apply(target, step) == nil

@@ -19,7 +19,8 @@ type Interpreter struct {
 
 // Run sends a record through stages. An error concerns the call, a failure this row.
 func (p *Interpreter) Run(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
-	p.Buf, p.SplitSize = p.Buf[:0], 0
+	p.Buf = p.Buf[:0]
+	p.SplitSize = 0
 	return p.runFrom(stages, rec)
 }
 
@@ -63,7 +64,8 @@ func (p *Interpreter) apply(stage *operation.Stage, rec *record.Record) (*rowerr
 	if !ok {
 		return stage.Operation.(operation.RowOperation).Apply(&p.Context, rec, stage.Number)
 	}
-	part, options := &rec.Parts[fieldOp.Options().Target], fieldOp.Options()
+	part := &rec.Parts[fieldOp.Options().Target]
+	options := fieldOp.Options()
 	switch {
 	case part.Encoding == wit.Absent && options.RejectNull:
 		return rowerror.OnlyMap(stage.Number, options.Purpose, "null"), nil
@@ -79,7 +81,8 @@ func (p *Interpreter) apply(stage *operation.Stage, rec *record.Record) (*rowerr
 
 func (p *Interpreter) applySchemaless(stage *operation.Stage, rec *record.Record,
 	fieldOp operation.FieldOperation) *rowerror.Failure {
-	options, obj := fieldOp.Options(), &p.Object
+	options := fieldOp.Options()
+	obj := &p.Object
 	part := &rec.Parts[options.Target]
 	if options.Whole {
 		if err := connectdata.CheckSchemaless(part.Bytes); err != nil {
@@ -105,7 +108,8 @@ func (p *Interpreter) applySchemaless(stage *operation.Stage, rec *record.Record
 
 func (p *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Record,
 	fieldOp operation.FieldOperation) (*rowerror.Failure, error) {
-	options, obj := fieldOp.Options(), &p.Object
+	options := fieldOp.Options()
+	obj := &p.Object
 	part := &rec.Parts[options.Target]
 	step := operation.Step{Stage: stage.Number, Topic: rec.Topic, Row: rec.Row}
 	reader, err := p.Reader(part.Schema)
@@ -193,7 +197,8 @@ func (p *Interpreter) open(reader *object.ValueReader, part *record.Part, option
 // write replaces the parts of the record by the result of an operation.
 func (p *Interpreter) write(stage *operation.Stage, rec *record.Record, options *operation.FieldOptions,
 	encoding wit.Encoding, results *object.Results) *rowerror.Failure {
-	obj, part := &p.Object, &rec.Parts[options.Target]
+	obj := &p.Object
+	part := &rec.Parts[options.Target]
 	if len(obj.Headers) > 0 {
 		failure := rec.AddHeaders(&p.Scratch, len(obj.Headers), stage.Number,
 			func(dst []byte) []byte { return obj.AppendHeaders(dst, results) })
@@ -209,7 +214,8 @@ func (p *Interpreter) write(stage *operation.Stage, rec *record.Record, options 
 		part.Class = obj.Class
 		return nil
 	}
-	if part.Schema = results.Value; !options.KeepObject && obj.IsMap {
+	part.Schema = results.Value
+	if !options.KeepObject && obj.IsMap {
 		part.Class = obj.Class // Kafka's transforms make a new map, even of the same entries
 	}
 	return nil

@@ -24,29 +24,39 @@ type Input struct {
 
 // EncodingWords selects the values that the kernel accepts, by encoding and schema, and specifies both of the results.
 type EncodingWords struct {
-	Mask, Value      uint64 // a value's word must equal Value in the bits of Mask
-	KeepMask, Result uint64 // the result's word is that of the value in the bits of KeepMask, or Result
+	// Mask has the bits in which a value's word must equal Value.
+	Mask  uint64
+	Value uint64
+	// KeepMask has the bits that the result's word takes over from the value's word. Result has the other bits.
+	KeepMask uint64
+	Result   uint64
 }
 
 // Output receives the results.
 type Output struct {
-	Out                unsafe.Pointer // array of wit.Row
-	OutCount, OutLimit int            // rows in Out, and its capacity
-	OutTopic           uint64
-	Dst                unsafe.Pointer // bytes of the results
-	DstEnd, DstSize    int            // length and capacity of Dst
-	DstFull            int            // no row starts once DstEnd reaches it
+	Out unsafe.Pointer // array of wit.Row
+	// rows in Out, and its capacity
+	OutCount int
+	OutLimit int
+	OutTopic uint64
+	Dst      unsafe.Pointer // bytes of the results
+	// length and capacity of Dst
+	DstEnd  int
+	DstSize int
+	DstFull int // no row starts once DstEnd reaches it
 }
 
 // Progress is what a kernel has done of the current row.
 type Progress struct {
-	N               int            // index of the current row in In
-	Field, Position int            // next field to find, and its offset in Data
-	Ends            unsafe.Pointer // offset of each field in Data, and where the last one ends
-	Edited          int            // 0 until the caller has stored the edited values, then their total size plus 1
-	OpsStart        int            // where the ops write in Dst
-	KeyEnd          int            // where the new key ends in Dst
-	HeadersEnd      int            // where the new headers end in Dst
+	N int // index of the current row in In
+	// next field to find, and its offset in Data
+	Field      int
+	Position   int
+	Ends       unsafe.Pointer // offset of each field in Data, and where the last one ends
+	Edited     int            // 0 until the caller has stored the edited values, then their total size plus 1
+	OpsStart   int            // where the ops write in Dst
+	KeyEnd     int            // where the new key ends in Dst
+	HeadersEnd int            // where the new headers end in Dst
 }
 
 // Program processes values of one kind: it finds their fields, then executes the ops.
@@ -71,9 +81,11 @@ type StructPattern struct {
 
 // MapPattern describes the maps that a program processes: their keys, in order.
 type MapPattern struct {
-	Keys              *Key
-	FieldCount        int    // entries
-	Head, HeadMask    uint64 // first bytes of the map, in the bits of HeadMask
+	Keys       *Key
+	FieldCount int // entries
+	// Head has the first bytes of the map, in the bits of HeadMask.
+	Head              uint64
+	HeadMask          uint64
 	HeadSize          int
 	Choices           *Choice
 	ChoiceCount       int
@@ -99,27 +111,34 @@ const (
 // Key is the key of a map's entry with its tag. Each word has a mask. Rest holds the words from the third on, each
 // followed by its mask.
 type Key struct {
-	Size                            int
-	First, Mask, Second, SecondMask uint64
-	Rest                            unsafe.Pointer
+	Size       int
+	First      uint64
+	Mask       uint64
+	Second     uint64
+	SecondMask uint64
+	Rest       unsafe.Pointer
 }
 
 // Choice restricts the type of an entry's value. Another one stops the kernel.
 type Choice struct {
-	Field, KeySize int    // byte offset of the entry in Ends, and the size of its key
-	Allowed        uint64 // a bit for each allowed tag
+	// byte offset of the entry in Ends, and the size of its key
+	Field   int
+	KeySize int
+	Allowed uint64 // a bit for each allowed tag
 }
 
 // Op writes a part of the result.
 type Op struct {
-	Kind        uint64
-	First, Last int            // byte offsets in Ends of the fields. First of an attribute is its offset in the row.
-	KeySize     int            // size of the entry's key, which precedes the value
-	Bytes       unsafe.Pointer // a constant, a replacement or the pieces
-	Size        int            // of Bytes. An attribute has 1 if the row must have it.
-	Null        uint64         // branch of the null to replace. An attribute has not 0 if it gets a branch.
-	Conversion  uint64         // see [Conversion.Word]; 0 if the caller converts
-	Date        unsafe.Pointer // the [Date] of a conversion to text
+	Kind uint64
+	// First and Last are byte offsets in Ends of the fields. First of an attribute is its offset in the row.
+	First      int
+	Last       int
+	KeySize    int            // size of the entry's key, which precedes the value
+	Bytes      unsafe.Pointer // a constant, a replacement or the pieces
+	Size       int            // of Bytes. An attribute has 1 if the row must have it.
+	Null       uint64         // branch of the null to replace. An attribute has not 0 if it gets a branch.
+	Conversion uint64         // see [Conversion.Word]; 0 if the caller converts
+	Date       unsafe.Pointer // the [Date] of a conversion to text
 }
 
 // Kinds of ops.
@@ -141,10 +160,13 @@ const (
 type Conversion struct {
 	Kind uint8
 	// HasLead reports whether a branch or tag precedes the value. ValueLead becomes ResultLead, NullLead ResultNull.
-	HasLead                                     bool
-	ValueLead, ResultLead, NullLead, ResultNull byte
-	UnusedBits                                  uint8 // of 64 bits, how many the input does not use
-	LostBits                                    uint8 // of 64 bits, how many the result lacks
+	HasLead    bool
+	ValueLead  byte
+	ResultLead byte
+	NullLead   byte
+	ResultNull byte
+	UnusedBits uint8 // of 64 bits, how many the input does not use
+	LostBits   uint8 // of 64 bits, how many the result lacks
 }
 
 const (

@@ -32,8 +32,11 @@ func Always(conversion Conversion) func(byte) Conversion {
 
 // WithTag adapts the conversion of a number to the entries of a map that have a tag.
 func (c Conversion) WithTag(tag, result byte) Conversion {
-	c.HasLead, c.ValueLead, c.ResultLead, c.NullLead, c.ResultNull = true, tag, result, connectdata.TagNull,
-		connectdata.TagNull
+	c.HasLead = true
+	c.ValueLead = tag
+	c.ResultLead = result
+	c.NullLead = connectdata.TagNull
+	c.ResultNull = connectdata.TagNull
 	return c
 }
 
@@ -45,7 +48,8 @@ func Failing(failure *rowerror.Failure) Edit {
 func OfField(from, to *wit.SchemaNode, edit Edit) Edit {
 	result := Edit{Apply: func(dst, b []byte) ([]byte, *rowerror.Failure) {
 		null, size, ok := connectdata.IsNull(from, b)
-		if dst = connectdata.AppendBranch(dst, to, null); null && ok {
+		dst = connectdata.AppendBranch(dst, to, null)
+		if null && ok {
 			return dst, nil
 		}
 		return edit.Apply(dst, b[size:])
@@ -64,8 +68,7 @@ func OfField(from, to *wit.SchemaNode, edit Edit) Edit {
 
 // OrDefault returns an edit that replaces nulls by the default of a field.
 func OrDefault(node *wit.SchemaNode) Edit {
-	edit := Edit{NullByte: schemas.NullBranch(node)[0],
-		NullValue: append(schemas.Branch(node), *node.DefaultValue...)}
+	edit := Edit{NullByte: schemas.NullBranch(node)[0], NullValue: append(schemas.Branch(node), *node.DefaultValue...)}
 	edit.Apply = func(dst, input []byte) ([]byte, *rowerror.Failure) {
 		if input[0] == edit.NullByte {
 			return append(dst, edit.NullValue...), nil
@@ -85,60 +88,62 @@ func Choosing(choice [][]byte, failures []*rowerror.Failure) Edit {
 	}}
 }
 
-func (x *Object) Edit(field *Field, edit Edit, stage int) {
-	if x.IsNull || !x.Load(stage) {
+func (o *Object) Edit(field *Field, edit Edit, stage int) {
+	if o.IsNull || !o.Load(stage) {
 		return
 	}
-	scratch := x.Scratch
+	scratch := o.Scratch
 	from := len(scratch.Buf)
 	b, failure := edit.Apply(scratch.Buf, field.Bytes)
 	if failure != nil {
-		x.Fail(failure)
+		o.Fail(failure)
 		return
 	}
-	scratch.Buf, x.Changed = b, true
+	scratch.Buf = b
+	o.Changed = true
 	field.Bytes = b[from:len(b):len(b)]
-	if x.Trace != nil && field.Kind != FromConstant {
+	if o.Trace != nil && field.Kind != FromConstant {
 		field.Edits = append(slices.Clip(field.Edits), &edit)
-		x.Trace.Edited = append(x.Trace.Edited, field.Source)
+		o.Trace.Edited = append(o.Trace.Edited, field.Source)
 	}
 }
 
 // EditEntries edits entries of a map in the order of Kafka's loop. Missing entries are added as nulls in the order of
 // the settings.
-func (x *Object) EditEntries(order, names []string, edit func(n int) Edit, stage int) *rowerror.Failure {
+func (o *Object) EditEntries(order, names []string, edit func(n int) Edit, stage int) *rowerror.Failure {
 	for i, name := range order {
-		if field := x.Find(name); field != nil {
-			x.Edit(field, edit(i), stage)
+		if field := o.Find(name); field != nil {
+			o.Edit(field, edit(i), stage)
 		}
 	}
 	for _, name := range names {
-		if x.Find(name) == nil {
-			x.Put(name, NullValue)
+		if o.Find(name) == nil {
+			o.Put(name, NullValue)
 		}
 	}
 	return nil
 }
 
 // ChangeType changes the schema of a struct's field and edits its value.
-func (x *Object) ChangeType(field *Field, to wit.SchemaNode, edit Edit, stage int) {
+func (o *Object) ChangeType(field *Field, to wit.SchemaNode, edit Edit, stage int) {
 	from := field.Schema()
-	field.Nodes, field.Node = []wit.SchemaNode{to}, 0
+	field.Nodes = []wit.SchemaNode{to}
+	field.Node = 0
 	if edit.Apply != nil {
-		x.Edit(field, OfField(from, field.Schema(), edit), stage)
+		o.Edit(field, OfField(from, field.Schema(), edit), stage)
 	}
 }
 
 // ReplaceNulls replaces nulls by defaults in all fields of a struct.
-func (x *Object) ReplaceNulls(stage int) {
-	for i := range x.Fields {
-		field := &x.Fields[i]
+func (o *Object) ReplaceNulls(stage int) {
+	for i := range o.Fields {
+		field := &o.Fields[i]
 		node := field.Schema()
-		if field.Kind != FromInput || field.NeverNull || !node.Optional || node.DefaultValue == nil || !x.Load(stage) {
+		if field.Kind != FromInput || field.NeverNull || !node.Optional || node.DefaultValue == nil || !o.Load(stage) {
 			continue
 		}
-		if edit := OrDefault(node); x.Trace != nil || !x.IsNull && field.Bytes[0] == edit.NullByte {
-			x.Edit(field, edit, stage)
+		if edit := OrDefault(node); o.Trace != nil || (!o.IsNull && field.Bytes[0] == edit.NullByte) {
+			o.Edit(field, edit, stage)
 		}
 		field.NeverNull = true
 	}

@@ -63,14 +63,16 @@ var NullValue = Field{Bytes: []byte{connectdata.TagNull}, Source: Source{Kind: F
 
 // Set replaces the value, and keeps name and key.
 func (f *Field) Set(value Field) {
-	value.Name, value.Key, value.KeyIndex = f.Name, f.Key, f.KeyIndex
+	value.Name = f.Name
+	value.Key = f.Key
+	value.KeyIndex = f.KeyIndex
 	*f = value
 }
 
 // Find returns the field with a name, nil if there is none.
-func (x *Object) Find(name string) *Field {
-	for i := range x.Fields {
-		if field := &x.Fields[i]; field.Name == name && field.HasTextKey() {
+func (o *Object) Find(name string) *Field {
+	for i := range o.Fields {
+		if field := &o.Fields[i]; field.Name == name && field.HasTextKey() {
 			return field
 		}
 	}
@@ -78,32 +80,34 @@ func (x *Object) Find(name string) *Field {
 }
 
 // Put sets the value of an entry, or appends a new one.
-func (x *Object) Put(name string, value Field) {
-	x.Changed = true
-	if field := x.Find(name); field != nil {
+func (o *Object) Put(name string, value Field) {
+	o.Changed = true
+	if field := o.Find(name); field != nil {
 		field.Set(value)
 		return
 	}
-	x.AddEntry(name, value)
+	o.AddEntry(name, value)
 }
 
-func (x *Object) AddEntry(name string, value Field) {
-	value.Name, value.Key, value.KeyIndex = name, connectdata.AppendString([]byte{connectdata.TagString}, name), -1
-	x.Fields = append(x.Fields, value)
+func (o *Object) AddEntry(name string, value Field) {
+	value.Key = connectdata.AppendString([]byte{connectdata.TagString}, name)
+	value.Name = name
+	value.KeyIndex = -1
+	o.Fields = append(o.Fields, value)
 }
 
 // AddField appends a field to a struct, with the checks of Kafka's SchemaBuilder.
-func (x *Object) AddField(field Field, stage int) *rowerror.Failure {
+func (o *Object) AddField(field Field, stage int) *rowerror.Failure {
 	if field.Name == "" {
 		return rowerror.New(stage, rowerror.SchemaBuilderException, "fieldName cannot be null.")
 	}
-	for i := range x.Fields {
-		if x.Fields[i].Name == field.Name {
+	for i := range o.Fields {
+		if o.Fields[i].Name == field.Name {
 			return rowerror.New(stage, rowerror.SchemaBuilderException,
 				"Cannot create field because of field name duplication "+
 					field.Name)
 		}
 	}
-	x.Fields = append(x.Fields, field)
+	o.Fields = append(o.Fields, field)
 	return nil
 }

@@ -55,33 +55,34 @@ type AllowedTags struct {
 }
 
 // Allow restricts the program to rows in which an entry has one of the tags. It returns false for edited values.
-func (x *Object) Allow(field *Field, tags uint64) bool {
+func (o *Object) Allow(field *Field, tags uint64) bool {
 	if field.Kind == FromInput {
-		x.Trace.Allowed = append(x.Trace.Allowed, AllowedTags{field.Source, tags})
+		o.Trace.Allowed = append(o.Trace.Allowed, AllowedTags{field.Source, tags})
 	}
 	return len(field.Edits) == 0
 }
 
 // Open opens a struct whose fields begin at start.
-func (x *Object) Open(scratch *Scratch, reader *ValueReader, encoded []byte, start int) {
+func (o *Object) Open(scratch *Scratch, reader *ValueReader, encoded []byte, start int) {
 	root := reader.Nodes[0]
 	root.Fields = nil
-	*x = Object{Scratch: scratch, input: input{Reader: reader, Input: encoded, start: start}, Root: root,
-		KeepsSchema: true, Fields: append(x.Fields[:0], reader.Fields...), Headers: x.Headers[:0]}
+	*o = Object{Scratch: scratch, input: input{Reader: reader, Input: encoded, start: start}, Root: root,
+		KeepsSchema: true, Fields: append(o.Fields[:0], reader.Fields...), Headers: o.Headers[:0]}
 }
 
 // OpenWhole opens a key or value of any type as the only field. reader is nil if there is no schema.
-func (x *Object) OpenWhole(scratch *Scratch, reader *ValueReader, encoded []byte, class string) {
-	*x = Object{Scratch: scratch, input: input{IsMap: reader == nil, Reader: reader, loaded: true}, Whole: true,
-		Class: class, Fields: append(x.Fields[:0], Field{Bytes: encoded}), Headers: x.Headers[:0]}
+func (o *Object) OpenWhole(scratch *Scratch, reader *ValueReader, encoded []byte, class string) {
+	*o = Object{Scratch: scratch, input: input{IsMap: reader == nil, Reader: reader, loaded: true}, Whole: true,
+		Class: class, Fields: append(o.Fields[:0], Field{Bytes: encoded}), Headers: o.Headers[:0]}
 	if reader != nil {
-		x.Root, x.Fields[0].Nodes = reader.Nodes[0], reader.Nodes
+		o.Root = reader.Nodes[0]
+		o.Fields[0].Nodes = reader.Nodes
 	}
 }
 
 // OpenMap opens a map without schema.
-func (x *Object) OpenMap(scratch *Scratch, encoded []byte, stage int, purpose string) *rowerror.Failure {
-	class, invalid := x.ReadMap(scratch, encoded)
+func (o *Object) OpenMap(scratch *Scratch, encoded []byte, stage int, purpose string) *rowerror.Failure {
+	class, invalid := o.ReadMap(scratch, encoded)
 	if invalid {
 		return rowerror.BadSchemaless(stage)
 	}
@@ -92,9 +93,9 @@ func (x *Object) OpenMap(scratch *Scratch, encoded []byte, stage int, purpose st
 }
 
 // ReadMap opens a value without schema. class is its class in Java if it is not a map.
-func (x *Object) ReadMap(scratch *Scratch, encoded []byte) (class string, invalid bool) {
-	*x = Object{Scratch: scratch, input: input{IsMap: true, Input: encoded, loaded: true}, Fields: x.Fields[:0],
-		Headers: x.Headers[:0]}
+func (o *Object) ReadMap(scratch *Scratch, encoded []byte) (class string, invalid bool) {
+	*o = Object{Scratch: scratch, input: input{IsMap: true, Input: encoded, loaded: true}, Fields: o.Fields[:0],
+		Headers: o.Headers[:0]}
 	if len(encoded) == 0 || encoded[0] > connectdata.TagStruct {
 		return "", true
 	}
@@ -105,7 +106,7 @@ func (x *Object) ReadMap(scratch *Scratch, encoded []byte) (class string, invali
 	if size <= 0 || count < 0 || count > int64(len(encoded)) {
 		return "", true
 	}
-	x.Fields = slices.Grow(x.Fields, int(min(count, 32)))
+	o.Fields = slices.Grow(o.Fields, int(min(count, 32)))
 	start := 1 + size
 	for ; count > 0; count-- {
 		key := skipValue(encoded[start:])
@@ -116,8 +117,8 @@ func (x *Object) ReadMap(scratch *Scratch, encoded []byte) (class string, invali
 		if value <= 0 {
 			return "", true
 		}
-		index := len(x.Fields)
-		x.Fields = append(x.Fields, Field{Name: TextOf(encoded[start : start+key]), Key: encoded[start : start+key],
+		index := len(o.Fields)
+		o.Fields = append(o.Fields, Field{Name: TextOf(encoded[start : start+key]), Key: encoded[start : start+key],
 			KeyIndex: index,
 			Bytes:    encoded[start+key : start+key+value], Source: Source{Index: index, KeySize: key,
 				Tag: encoded[start+key]}})
@@ -136,39 +137,42 @@ func skipValue(encoded []byte) int {
 
 // Fail records a failure of a value. The first one fails the row, unless its schema is invalid, which Kafka reports
 // first.
-func (x *Object) Fail(failure *rowerror.Failure) {
-	if x.Pending == nil {
-		x.Pending = failure
+func (o *Object) Fail(failure *rowerror.Failure) {
+	if o.Pending == nil {
+		o.Pending = failure
 	}
 }
 
 // Load finds the values of all fields. It returns false, and fails the row, if they are invalid.
-func (x *Object) Load(stage int) bool {
-	if x.loaded || x.IsNull {
+func (o *Object) Load(stage int) bool {
+	if o.loaded || o.IsNull {
 		return true
 	}
-	x.loaded = true
-	count := len(x.Reader.Fields)
-	x.Scratch.GrowEnds(count + 1)
-	ends := x.Scratch.Ends[:count+1]
-	if invalid := x.Reader.Offsets(x.Input, x.start, ends); invalid >= 0 {
-		x.loaded = false
-		x.Fail(rowerror.BadValue(stage, invalid))
+	o.loaded = true
+	count := len(o.Reader.Fields)
+	o.Scratch.GrowEnds(count + 1)
+	ends := o.Scratch.Ends[:count+1]
+	if invalid := o.Reader.Offsets(o.Input, o.start, ends); invalid >= 0 {
+		o.loaded = false
+		o.Fail(rowerror.BadValue(stage, invalid))
 		return false
 	}
-	for i := range x.Fields {
-		if field := &x.Fields[i]; field.Kind == FromInput {
-			field.Bytes = x.Input[ends[field.Index]:ends[field.Index+1]]
+	for i := range o.Fields {
+		if field := &o.Fields[i]; field.Kind == FromInput {
+			field.Bytes = o.Input[ends[field.Index]:ends[field.Index+1]]
 		}
 	}
 	return true
 }
 
 // NewStruct makes the result a new, required struct without default.
-func (x *Object) NewStruct() { x.Root, x.KeepsSchema = schemas.CopyMetadata(&x.Root), false }
+func (o *Object) NewStruct() {
+	o.Root = schemas.CopyMetadata(&o.Root)
+	o.KeepsSchema = false
+}
 
 // NewKey returns an empty struct or map for the fields that become the key of the record.
-func (x *Object) NewKey() *Object {
-	return &Object{Scratch: x.Scratch, input: input{IsMap: x.IsMap, loaded: true},
-		Root: wit.SchemaNode{Kind: wit.Struct}, Changed: true, Trace: x.Trace}
+func (o *Object) NewKey() *Object {
+	return &Object{Scratch: o.Scratch, input: input{IsMap: o.IsMap, loaded: true},
+		Root: wit.SchemaNode{Kind: wit.Struct}, Changed: true, Trace: o.Trace}
 }

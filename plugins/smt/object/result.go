@@ -17,13 +17,13 @@ type AddedHeader struct {
 }
 
 // KeepsInput reports whether the result starts with all fields of the input, unchanged.
-func (x *Object) KeepsInput() bool {
-	fields := x.Reader.Fields
-	if len(x.Fields) < len(fields) || x.Changed || x.Whole {
+func (o *Object) KeepsInput() bool {
+	fields := o.Reader.Fields
+	if len(o.Fields) < len(fields) || o.Changed || o.Whole {
 		return false
 	}
 	for i := range fields {
-		if field := &x.Fields[i]; field.Kind != FromInput || field.Index != i {
+		if field := &o.Fields[i]; field.Kind != FromInput || field.Index != i {
 			return false
 		}
 	}
@@ -31,33 +31,35 @@ func (x *Object) KeepsInput() bool {
 }
 
 // SameBytes reports whether the result has the bytes of the input.
-func (x *Object) SameBytes() bool {
-	if x.Whole {
-		b := x.Fields[0].Bytes
-		return len(b) == len(x.Input) && unsafe.SliceData(b) == unsafe.SliceData(x.Input)
+func (o *Object) SameBytes() bool {
+	if o.Whole {
+		b := o.Fields[0].Bytes
+		return len(b) == len(o.Input) && unsafe.SliceData(b) == unsafe.SliceData(o.Input)
 	}
-	if x.IsMap {
-		return !x.Changed
+	if o.IsMap {
+		return !o.Changed
 	}
-	return x.KeepsInput() && len(x.Fields) == len(x.Reader.Fields) &&
-		string(schemas.Branch(&x.Root)) == string(schemas.Branch(&x.Reader.Nodes[0]))
+	return o.KeepsInput() && len(o.Fields) == len(o.Reader.Fields) &&
+		string(schemas.Branch(&o.Root)) == string(schemas.Branch(&o.Reader.Nodes[0]))
 }
 
 // Append appends the encoded result.
-func (x *Object) Append(dst []byte) []byte {
+func (o *Object) Append(dst []byte) []byte {
 	switch {
-	case x.Whole:
-		return append(dst, x.Fields[0].Bytes...)
-	case x.IsMap:
-		dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), int64(len(x.Fields)))
-		for i := range x.Fields {
-			dst = append(append(dst, x.Fields[i].Key...), x.Fields[i].Bytes...)
+	case o.Whole:
+		return append(dst, o.Fields[0].Bytes...)
+	case o.IsMap:
+		dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), int64(len(o.Fields)))
+		for i := range o.Fields {
+			dst = append(append(dst, o.Fields[i].Key...), o.Fields[i].Bytes...)
 		}
 		return dst
 	}
-	dst, rest := append(dst, schemas.Branch(&x.Root)...), x.Fields
-	if x.Reader != nil && x.KeepsInput() {
-		dst, rest = append(dst, x.Input[x.start:]...), rest[len(x.Reader.Fields):]
+	dst = append(dst, schemas.Branch(&o.Root)...)
+	rest := o.Fields
+	if o.Reader != nil && o.KeepsInput() {
+		dst = append(dst, o.Input[o.start:]...)
+		rest = rest[len(o.Reader.Fields):]
 	}
 	for i := range rest {
 		dst = append(dst, rest[i].Bytes...)
@@ -66,14 +68,14 @@ func (x *Object) Append(dst []byte) []byte {
 }
 
 // Nodes returns the schema of the result.
-func (x *Object) Nodes() []wit.SchemaNode {
-	if x.Whole {
-		return x.Fields[0].Subtree()
+func (o *Object) Nodes() []wit.SchemaNode {
+	if o.Whole {
+		return o.Fields[0].Subtree()
 	}
-	result := []wit.SchemaNode{x.Root}
-	fields := make([]wit.Field, len(x.Fields))
-	for i := range x.Fields {
-		field := &x.Fields[i]
+	result := []wit.SchemaNode{o.Root}
+	fields := make([]wit.Field, len(o.Fields))
+	for i := range o.Fields {
+		field := &o.Fields[i]
 		fields[i] = wit.Field{Name: field.Name, Node: uint32(len(result))}
 		result = schemas.AppendNode(result, field.Nodes, field.Node)
 	}
@@ -83,33 +85,34 @@ func (x *Object) Nodes() []wit.SchemaNode {
 
 // Results holds the schemas of value, key and headers that result from one input schema.
 type Results struct {
-	Value, Key uint32
-	Headers    []uint32
-	Failure    *rowerror.Failure
+	Value   uint32
+	Key     uint32
+	Headers []uint32
+	Failure *rowerror.Failure
 }
 
 // Results declares the schemas of the result. convertDefault, if not nil, applies the operation to the default of the
 // struct.
-func (x *Object) Results(registry *schemas.Registry, stage int,
+func (o *Object) Results(registry *schemas.Registry, stage int,
 	convertDefault func(obj *Object) *rowerror.Failure) *Results {
 	results := &Results{}
-	for i := range x.Headers {
-		if header := &x.Headers[i]; header.Bytes == nil {
+	for i := range o.Headers {
+		if header := &o.Headers[i]; header.Bytes == nil {
 			results.Headers = append(results.Headers, registry.Declare(header.Field.Subtree()))
 		}
 	}
-	if x.Key != nil {
-		results.Key, results.Failure = registry.DeclareChecked(x.Key.Nodes(), stage)
+	if o.Key != nil {
+		results.Key, results.Failure = registry.DeclareChecked(o.Key.Nodes(), stage)
 	}
-	if x.KeepsSchema || results.Failure != nil {
-		results.Value = x.Reader.ID
+	if o.KeepsSchema || results.Failure != nil {
+		results.Value = o.Reader.ID
 		return results
 	}
-	result := x.Nodes()
-	if convertDefault != nil && x.Root.DefaultValue != nil {
-		input := *x.Root.DefaultValue
+	result := o.Nodes()
+	if convertDefault != nil && o.Root.DefaultValue != nil {
+		input := *o.Root.DefaultValue
 		converted := &Object{}
-		converted.Open(x.Scratch, x.Reader, input, 0)
+		converted.Open(o.Scratch, o.Reader, input, 0)
 		if results.Failure = convertDefault(converted); results.Failure != nil {
 			return results
 		}
@@ -120,19 +123,20 @@ func (x *Object) Results(registry *schemas.Registry, stage int,
 	return results
 }
 
-func (x *Object) AppendHeaders(dst []byte, results *Results) []byte {
+func (o *Object) AppendHeaders(dst []byte, results *Results) []byte {
 	schemas := results.Headers
-	for i := range x.Headers {
-		header := &x.Headers[i]
+	for i := range o.Headers {
+		header := &o.Headers[i]
 		switch {
 		case header.Bytes != nil:
 			dst = append(dst, header.Bytes...)
 			continue
-		case x.IsMap:
+		case o.IsMap:
 			dst = append(connectdata.AppendString(dst, header.Name), byte(wit.Schemaless), 0)
 		default:
 			dst = append(connectdata.AppendString(dst, header.Name), byte(wit.WithSchema))
-			dst, schemas = connectdata.AppendNumber(dst, int64(schemas[0])), schemas[1:]
+			dst = connectdata.AppendNumber(dst, int64(schemas[0]))
+			schemas = schemas[1:]
 		}
 		dst = connectdata.AppendBytes(dst, header.Field.Bytes)
 	}

@@ -39,29 +39,29 @@ func newValueReader(id uint32, nodes []wit.SchemaNode) *ValueReader {
 	return reader
 }
 
-func (l *ValueReader) IsStruct() bool { return l.Nodes[0].Kind == wit.Struct }
+func (v *ValueReader) IsStruct() bool { return v.Nodes[0].Kind == wit.Struct }
 
-func (l *ValueReader) FieldReader(field int) *ValueReader {
-	if l.inner == nil {
-		l.inner = make([]*ValueReader, len(l.Fields))
+func (v *ValueReader) FieldReader(field int) *ValueReader {
+	if v.inner == nil {
+		v.inner = make([]*ValueReader, len(v.Fields))
 	}
-	if l.inner[field] == nil {
-		l.inner[field] = newValueReader(0, l.Fields[field].Subtree())
+	if v.inner[field] == nil {
+		v.inner[field] = newValueReader(0, v.Fields[field].Subtree())
 	}
-	return l.inner[field]
+	return v.inner[field]
 }
 
 // Null reads the union branch of a value. start is the offset of the value after it, ok false for invalid bytes.
-func (l *ValueReader) Null(input []byte) (null bool, start int, ok bool) {
-	return connectdata.IsNull(&l.Nodes[0], input)
+func (v *ValueReader) Null(input []byte) (null bool, start int, ok bool) {
+	return connectdata.IsNull(&v.Nodes[0], input)
 }
 
 // Offsets stores in ends where each field starts and the last one ends, from start on. It returns the index of the
 // first invalid field, -1 if all are valid.
-func (l *ValueReader) Offsets(input []byte, start int, ends []uint64) (invalid int) {
-	for field := range l.types {
+func (v *ValueReader) Offsets(input []byte, start int, ends []uint64) (invalid int) {
+	for field := range v.types {
 		ends[field] = uint64(start)
-		typ := &l.types[field]
+		typ := &v.types[field]
 		end := connectdata.SkipFast(&typ.nodes[typ.node], input, start)
 		if end == 0 {
 			size, err := connectdata.Skip(typ.nodes, typ.node, input[start:])
@@ -72,12 +72,12 @@ func (l *ValueReader) Offsets(input []byte, start int, ends []uint64) (invalid i
 		}
 		start = end
 	}
-	if ends[len(l.types)] = uint64(start); start != len(input) {
-		return len(l.types)
+	if ends[len(v.types)] = uint64(start); start != len(input) {
+		return len(v.types)
 	}
 	return -1
 }
 
-func (l *ValueReader) SkipField(field int, input []byte) (int, error) {
-	return connectdata.Skip(l.types[field].nodes, l.types[field].node, input)
+func (v *ValueReader) SkipField(field int, input []byte) (int, error) {
+	return connectdata.Skip(v.types[field].nodes, v.types[field].node, input)
 }

@@ -19,8 +19,9 @@ const (
 
 // Class describes a transform or predicate by the name of its Java class.
 type Class struct {
-	Name, Doc string
-	Keys      []wit.ConfigKey
+	Name string
+	Doc  string
+	Keys []wit.ConfigKey
 	// One of these creates it. PerTarget stands for two classes, $Key and $Value; its Doc contains {target}.
 	Transform func(settings.Values) (Operation, *wit.Error)
 	PerTarget func(record.Target, settings.Values) (Operation, *wit.Error)
@@ -59,11 +60,11 @@ type FieldOptions struct {
 	ReplaceNull    bool          // treats a null as the default of its field, if there is one
 }
 
-func (t *FieldOptions) Options() *FieldOptions { return t }
+func (f *FieldOptions) Options() *FieldOptions { return f }
 
 // Configure reads the setting that these transforms share.
-func (t *FieldOptions) Configure(values settings.Values) (err *wit.Error) {
-	t.ReplaceNull, err = values.Bool(settings.ReplaceNull.Name, true)
+func (f *FieldOptions) Configure(values settings.Values) (err *wit.Error) {
+	f.ReplaceNull, err = values.Bool(settings.ReplaceNull.Name, true)
 	return err
 }
 

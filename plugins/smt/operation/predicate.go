@@ -25,13 +25,13 @@ type MatchError struct {
 	Err   error
 }
 
-func (u *MatchError) Error() string {
-	return "the regular expression could not be evaluated for the topic " + strconv.Quote(u.Topic) + ": " +
-		u.Err.Error()
+func (m *MatchError) Error() string {
+	return "the regular expression could not be evaluated for the topic " + strconv.Quote(m.Topic) + ": " +
+		m.Err.Error()
 }
 
-func (u *MatchError) Failure(stage int) *rowerror.Failure {
-	return rowerror.New(stage, rowerror.ConnectException, u.Error())
+func (m *MatchError) Failure(stage int) *rowerror.Failure {
+	return rowerror.New(stage, rowerror.ConnectException, m.Error())
 }
 
 // MatchTopic reports whether a topic matches the expression as a whole.

@@ -39,16 +39,16 @@ func newHasHeaderKey(values settings.Values) (operation.Predicate, *wit.Error) {
 	return &HasHeaderKey{name}, nil
 }
 
-func (c *HasHeaderKey) Matches(rec *record.Record, _ *operation.Context) (bool, error) {
+func (h *HasHeaderKey) Matches(rec *record.Record, _ *operation.Context) (bool, error) {
 	headers := &rec.Parts[record.Headers]
-	return headers.Encoding == wit.Raw && c.In(headers.Bytes), nil
+	return headers.Encoding == wit.Raw && h.In(headers.Bytes), nil
 }
 
 // In reports whether encoded headers contain the name.
-func (c *HasHeaderKey) In(block []byte) bool {
+func (h *HasHeaderKey) In(block []byte) bool {
 	list := record.ReadHeaders(block)
 	for name, ok := list.Next(); ok; name, ok = list.Next() {
-		if string(name) == c.name {
+		if string(name) == h.name {
 			return true
 		}
 	}
@@ -92,17 +92,19 @@ func newTopicNameMatches(values settings.Values) (operation.Predicate, *wit.Erro
 	return &TopicNameMatches{Pattern: p}, nil
 }
 
-func (c *TopicNameMatches) MatchesTopic(topic string) (bool, *operation.MatchError) {
-	return operation.MatchTopic(c.Pattern, topic)
+func (t *TopicNameMatches) MatchesTopic(topic string) (bool, *operation.MatchError) {
+	return operation.MatchTopic(t.Pattern, topic)
 }
 
-func (c *TopicNameMatches) Matches(rec *record.Record, _ *operation.Context) (bool, error) {
-	if !c.cached || c.lastTopic != rec.Topic {
-		matches, matchErr := operation.MatchTopic(c.Pattern, rec.Topic)
+func (t *TopicNameMatches) Matches(rec *record.Record, _ *operation.Context) (bool, error) {
+	if !t.cached || t.lastTopic != rec.Topic {
+		matches, matchErr := operation.MatchTopic(t.Pattern, rec.Topic)
 		if matchErr != nil {
 			return false, matchErr
 		}
-		c.cached, c.lastMatch, c.lastTopic = true, matches, strings.Clone(rec.Topic)
+		t.cached = true
+		t.lastMatch = matches
+		t.lastTopic = strings.Clone(rec.Topic)
 	}
-	return c.lastMatch, nil
+	return t.lastMatch, nil
 }

@@ -23,12 +23,12 @@ func ReadHeaders(block []byte) HeaderReader {
 }
 
 // Next returns the name of the next header. ok is false at the end and for invalid bytes.
-func (l *HeaderReader) Next() (name []byte, ok bool) {
-	if l.Remaining <= 0 {
+func (h *HeaderReader) Next() (name []byte, ok bool) {
+	if h.Remaining <= 0 {
 		return nil, false
 	}
-	l.Remaining--
-	b := l.Rest
+	h.Remaining--
+	b := h.Rest
 	name, size := connectdata.LengthPrefixed(b)
 	if size <= 0 || size >= len(b) {
 		return nil, false
@@ -41,7 +41,7 @@ func (l *HeaderReader) Next() (name []byte, ok bool) {
 	if _, size = connectdata.LengthPrefixed(b); size <= 0 {
 		return nil, false
 	}
-	l.Rest = b[size:]
+	h.Rest = b[size:]
 	return name, true
 }
 

@@ -21,8 +21,11 @@ type Part struct {
 }
 
 func (part *Part) load(slice *wit.ValueSlice, data []byte) bool {
-	part.Encoding, part.Schema, part.Changed, part.InvalidNull, part.Class = slice.Encoding, slice.Schema, false, nil,
-		""
+	part.Encoding = slice.Encoding
+	part.Schema = slice.Schema
+	part.Changed = false
+	part.InvalidNull = nil
+	part.Class = ""
 	if slice.Encoding == wit.Absent {
 		return true
 	}

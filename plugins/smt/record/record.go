@@ -28,7 +28,9 @@ const (
 )
 
 func (rec *Record) Load(row *wit.Row, topic string, data []byte) error {
-	rec.Row, rec.Topic, rec.Dropped = row, topic, false
+	rec.Row = row
+	rec.Topic = topic
+	rec.Dropped = false
 	if !rec.Parts[Key].load(&row.Key, data) || !rec.Parts[Value].load(&row.Value, data) ||
 		!rec.Parts[Headers].load(&row.Headers, data) {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: "a value slice exceeds the call's data"}

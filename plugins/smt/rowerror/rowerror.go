@@ -4,8 +4,10 @@ import "strconv"
 
 // Failure is the reason why a row fails. It never fails the call, and is not a Go error.
 type Failure struct {
-	Stage          int
-	Class, Message string // of the Java exception
+	Stage int
+	// of the Java exception
+	Class   string
+	Message string
 }
 
 // Java classes of failures in Kafka Connect.

@@ -16,25 +16,27 @@ type Cache[P any] struct {
 }
 
 // Get returns the entry of a schema, which compile creates if there is none.
-func (p *Cache[P]) Get(s *Registry, schema uint32, compile func([]wit.SchemaNode) P) (P, error) {
-	if p.filled && p.lastID == schema {
-		return p.last, nil
+func (c *Cache[P]) Get(s *Registry, schema uint32, compile func([]wit.SchemaNode) P) (P, error) {
+	if c.filled && c.lastID == schema {
+		return c.last, nil
 	}
-	result, ok := p.known[schema]
+	result, ok := c.known[schema]
 	if !ok {
 		nodes, err := s.Lookup(schema)
 		if err != nil {
 			return result, err
 		}
-		if p.known == nil || len(p.known) >= MaxCached {
-			p.known = map[uint32]P{}
+		if c.known == nil || len(c.known) >= MaxCached {
+			c.known = map[uint32]P{}
 		}
 		result = compile(nodes)
-		p.known[schema] = result
+		c.known[schema] = result
 	}
-	p.last, p.lastID, p.filled = result, schema, true
+	c.last = result
+	c.lastID = schema
+	c.filled = true
 	return result, nil
 }
 
 // Last returns the result of the last Get and its schema. ok is false before the first Get.
-func (p *Cache[P]) Last() (schema uint32, result P, ok bool) { return p.lastID, p.last, p.filled }
+func (c *Cache[P]) Last() (schema uint32, result P, ok bool) { return c.lastID, c.last, c.filled }

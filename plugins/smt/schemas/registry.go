@@ -25,36 +25,36 @@ const MaxDeclared = 1000 // declared schemas at which Forget discards them
 
 // Forget discards the declared schemas if there are too many, and reports whether it did. Then all cached results are
 // invalid, and schemas that are declared again get new numbers.
-func (s *Registry) Forget() bool {
-	if len(s.declared) < MaxDeclared {
+func (r *Registry) Forget() bool {
+	if len(r.declared) < MaxDeclared {
 		return false
 	}
-	for i := range s.declared {
-		delete(s.known, s.first+uint32(i))
+	for i := range r.declared {
+		delete(r.known, r.first+uint32(i))
 	}
-	s.first += uint32(len(s.declared))
-	s.declared = nil
+	r.first += uint32(len(r.declared))
+	r.declared = nil
 	return true
 }
 
-func (s *Registry) Add(list []wit.Schema) {
+func (r *Registry) Add(list []wit.Schema) {
 	for i := range list {
-		s.known[list[i].ID] = list[i].Nodes
+		r.known[list[i].ID] = list[i].Nodes
 	}
 }
 
 // DrainPending returns the schemas that were declared since the last call.
-func (s *Registry) DrainPending() []wit.Schema {
-	list := s.pending
-	s.pending = nil
+func (r *Registry) DrainPending() []wit.Schema {
+	list := r.pending
+	r.pending = nil
 	return list
 }
 
-func (s *Registry) Nodes(id uint32) []wit.SchemaNode { return s.known[id] }
+func (r *Registry) Nodes(id uint32) []wit.SchemaNode { return r.known[id] }
 
 // Lookup is Nodes with an error for an unknown schema.
-func (s *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
-	nodes := s.known[id]
+func (r *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
+	nodes := r.known[id]
 	if nodes == nil {
 		return nil, &wit.Error{Kind: wit.ErrorInternal,
 			Message: "schema " + strconv.FormatUint(uint64(id), 10) + " was not declared to this instance"}
@@ -63,23 +63,23 @@ func (s *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
 }
 
 // Declare returns the number of a schema, which it adds if necessary.
-func (s *Registry) Declare(nodes []wit.SchemaNode) uint32 {
-	for i := range s.declared {
-		if reflect.DeepEqual(s.declared[i], nodes) {
-			return s.first + uint32(i)
+func (r *Registry) Declare(nodes []wit.SchemaNode) uint32 {
+	for i := range r.declared {
+		if reflect.DeepEqual(r.declared[i], nodes) {
+			return r.first + uint32(i)
 		}
 	}
-	id := s.first + uint32(len(s.declared))
-	s.declared = append(s.declared, nodes)
-	s.known[id] = nodes
-	s.pending = append(s.pending, wit.Schema{ID: id, Nodes: nodes})
+	id := r.first + uint32(len(r.declared))
+	r.declared = append(r.declared, nodes)
+	r.known[id] = nodes
+	r.pending = append(r.pending, wit.Schema{ID: id, Nodes: nodes})
 	return id
 }
 
 // DeclareChecked is Declare for the result of transforms, which may be invalid.
-func (s *Registry) DeclareChecked(nodes []wit.SchemaNode, stage int) (uint32, *rowerror.Failure) {
+func (r *Registry) DeclareChecked(nodes []wit.SchemaNode, stage int) (uint32, *rowerror.Failure) {
 	if _, err := connectdata.CheckSchema(nodes); err != nil {
 		return 0, rowerror.Data(stage, "the transforms result in an invalid schema: "+err.Error())
 	}
-	return s.Declare(nodes), nil
+	return r.Declare(nodes), nil
 }

@@ -13,11 +13,11 @@ import (
 type Values []wit.Setting
 
 // Find returns a setting. If it is set twice, the last value counts.
-func (s Values) Find(name string) (string, bool) { return noDefaults.Values(s).Lookup(name) }
+func (v Values) Find(name string) (string, bool) { return noDefaults.Values(v).Lookup(name) }
 
 // Required returns a setting without default.
-func (s Values) Required(name string) (string, *wit.Error) {
-	text, ok := s.Find(name)
+func (v Values) Required(name string) (string, *wit.Error) {
+	text, ok := v.Find(name)
 	if !ok {
 		return "", Error(name, setting.Missing(name))
 	}
@@ -25,8 +25,8 @@ func (s Values) Required(name string) (string, *wit.Error) {
 }
 
 // Bool reads true or false. Unlike Culvert's own settings, Kafka's reject 1 and 0.
-func (s Values) Bool(name string, defaultValue bool) (bool, *wit.Error) {
-	text, ok := s.Find(name)
+func (v Values) Bool(name string, defaultValue bool) (bool, *wit.Error) {
+	text, ok := v.Find(name)
 	if !ok {
 		return defaultValue, nil
 	}
@@ -36,12 +36,12 @@ func (s Values) Bool(name string, defaultValue bool) (bool, *wit.Error) {
 	case strings.EqualFold(text, "false"):
 		return false, nil
 	}
-	return false, Invalid(name, s.Raw(name), "Expected value to be either true or false")
+	return false, Invalid(name, v.Raw(name), "Expected value to be either true or false")
 }
 
 // Raw returns a setting with surrounding blanks, as Kafka quotes it in messages.
-func (s Values) Raw(name string) string {
-	for _, one := range slices.Backward(s) {
+func (v Values) Raw(name string) string {
+	for _, one := range slices.Backward(v) {
 		if one.Name == name {
 			return one.Value
 		}
@@ -49,17 +49,17 @@ func (s Values) Raw(name string) string {
 	return ""
 }
 
-func (s Values) List(name string) []string {
-	text, _ := s.Find(name)
+func (v Values) List(name string) []string {
+	text, _ := v.Find(name)
 	return setting.ParseList(text)
 }
 
 // RequiredList reads a list with at least one item, like OptionalList.
-func (s Values) RequiredList(name string) ([]string, *wit.Error) {
-	if _, err := s.Required(name); err != nil {
+func (v Values) RequiredList(name string) ([]string, *wit.Error) {
+	if _, err := v.Required(name); err != nil {
 		return nil, err
 	}
-	list, err := s.OptionalList(name)
+	list, err := v.OptionalList(name)
 	if err == nil && len(list) == 0 {
 		return nil, Error(name, "Configuration '"+name+"' must not be empty. Valid values include: any non-empty value")
 	}
@@ -67,9 +67,9 @@ func (s Values) RequiredList(name string) ([]string, *wit.Error) {
 }
 
 // OptionalList reads a list without empty and duplicate items.
-func (s Values) OptionalList(name string) ([]string, *wit.Error) {
-	list := s.List(name)
-	if err := s.NoDuplicates(name); err != nil {
+func (v Values) OptionalList(name string) ([]string, *wit.Error) {
+	list := v.List(name)
+	if err := v.NoDuplicates(name); err != nil {
 		return nil, err
 	}
 	if slices.Contains(list, "") {
@@ -79,9 +79,9 @@ func (s Values) OptionalList(name string) ([]string, *wit.Error) {
 }
 
 // NoDuplicates rejects lists that contain an item twice.
-func (s Values) NoDuplicates(names ...string) *wit.Error {
+func (v Values) NoDuplicates(names ...string) *wit.Error {
 	for _, name := range names {
-		list := s.List(name)
+		list := v.List(name)
 		if len(slices.Compact(slices.Sorted(slices.Values(list)))) < len(list) {
 			return Error(name, "Configuration '"+name+"' values must not be duplicated.")
 		}

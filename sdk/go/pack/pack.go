@@ -140,4 +140,7 @@ func (r *Reader) Stages() (chain []wit.Stage) {
 	return chain
 }
 
-func (r *Reader) fail() { r.Failed, r.rest = true, nil }
+func (r *Reader) fail() {
+	r.Failed = true
+	r.rest = nil
+}

@@ -34,7 +34,8 @@ func (b *batch) add(r Record) error {
 	row := wit.Row{RowIndex: uint32(len(b.rows)), Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp}
 	at := slices.Index(b.topics, r.Topic)
 	if at < 0 {
-		at, b.topics = len(b.topics), append(b.topics, r.Topic)
+		at = len(b.topics)
+		b.topics = append(b.topics, r.Topic)
 	}
 	row.Topic = uint32(at)
 	var err error
@@ -53,8 +54,11 @@ func (b *batch) add(r Record) error {
 			if err != nil {
 				return fmt.Errorf("header %s: %w", h.Name, err)
 			}
-			one.Encoding, one.Schema, one.Value = d.Encoding, d.Schema, slices.Clone(b.data[start:])
-			if b.data = b.data[:start]; d.Encoding == wit.Absent {
+			one.Encoding = d.Encoding
+			one.Schema = d.Schema
+			one.Value = slices.Clone(b.data[start:])
+			b.data = b.data[:start]
+			if d.Encoding == wit.Absent {
 				one.Encoding = wit.Schemaless
 				one.Value, _ = connectdata.AppendSchemaless(nil, nil)
 			}
@@ -75,7 +79,8 @@ func (b *batch) append(v Value) (d wit.ValueSlice, err error) {
 	d.Start = uint32(len(b.data))
 	switch {
 	case v.Schema != nil:
-		d.Encoding, d.Schema = wit.WithSchema, b.schema(v.Schema)
+		d.Schema = b.schema(v.Schema)
+		d.Encoding = wit.WithSchema
 		b.data, err = connectdata.Append(b.data, v.Schema, 0, v.Data)
 	case v.Data == nil:
 		return wit.ValueSlice{}, nil
@@ -134,7 +139,8 @@ func (b *batch) record(row, input wit.Row, topics []string, data []byte) (r Reco
 // content returns the bytes of a value of the result; from is the value of the input row.
 func (b *batch) content(d, from wit.ValueSlice, data []byte) (of wit.ValueSlice, content []byte, err error) {
 	if d.Encoding == wit.Unchanged {
-		d, data = from, b.data
+		d = from
+		data = b.data
 	}
 	if d.Encoding == wit.Absent {
 		return d, nil, nil
@@ -163,8 +169,8 @@ func (b *batch) value(d wit.ValueSlice, content []byte) (v Value, err error) {
 		v.Data, _, err = connectdata.ReadSchemaless(content)
 		return v, err
 	}
-	nodes, known := b.schemasByID[d.Schema]
-	if !known {
+	nodes, ok := b.schemasByID[d.Schema]
+	if !ok {
 		return v, fmt.Errorf("schema %#x was never declared", d.Schema)
 	}
 	if err := connectdata.Check(nodes, content); err != nil {
@@ -207,6 +213,8 @@ func (b *batch) apply(t *testing.T, p wit.Transform, context []byte, rows []wit.
 		for _, f := range out.Errors {
 			results[f.RowIndex].Error = &Error{f.Error.Message, f.ErrorClass, f.Stage}
 		}
-		rows, results, schemas = rows[out.Consumed:], results[out.Consumed:], nil
+		rows = rows[out.Consumed:]
+		results = results[out.Consumed:]
+		schemas = nil
 	}
 }

@@ -88,17 +88,20 @@ type Header struct {
 
 // Record is an input or a result of a transform.
 type Record struct {
-	Topic             string
-	Partition         int32
-	Offset, Timestamp int64
-	Key, Value        Value
-	Headers           []Header
+	Topic     string
+	Partition int32
+	Offset    int64
+	Timestamp int64
+	Key       Value
+	Value     Value
+	Headers   []Header
 }
 
 // Error is the error of a record: its message, its class in Kafka Connect and the index of the stage that failed.
 type Error struct {
-	Message, Class string
-	Stage          uint32
+	Message string
+	Class   string
+	Stage   uint32
 }
 
 // Result is the result of one record: the records that replace it, or an error. It has neither if the record was
@@ -122,7 +125,8 @@ func RunTransform(t *testing.T, p wit.Transform, stages []wit.Stage, records ...
 			t.Fatalf("record %d: %v", i, err)
 		}
 	}
-	whole, single := make([]Result, len(records)), make([]Result, len(records))
+	whole := make([]Result, len(records))
+	single := make([]Result, len(records))
 	b.apply(t, p, context, b.rows, b.schemas, whole)
 	for i := range b.rows {
 		row := b.rows[i]

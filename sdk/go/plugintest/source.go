@@ -193,7 +193,8 @@ func (r *sourceRun) answer(q *wit.Request) wit.Response {
 	for i, e := range r.exchanges {
 		if e.request == name {
 			r.exchanges = append(append(r.exchanges[:i:i], r.exchanges[i+1:]...), e)
-			e.response.Tag, e.response.Target = q.Tag, q.Target
+			e.response.Tag = q.Tag
+			e.response.Target = q.Target
 			return e.response
 		}
 	}
@@ -214,7 +215,8 @@ func (r *sourceRun) feed(opened *wit.SourceOpened, feed uint32, reason wit.PollR
 			fmt.Fprintf(&r.out, "%s\n", map[bool]string{true: "finished", false: "idle"}[action.Finished != nil])
 			return
 		}
-		before, rows := encode(fields(offset)), r.rowsRead
+		before := encode(fields(offset))
+		rows := r.rowsRead
 		r.waitMs = 0
 		more, err := r.page(opened.Context, feed, action.Fetch, &offset)
 		if err != nil {
@@ -240,8 +242,8 @@ func (r *sourceRun) feed(opened *wit.SourceOpened, feed uint32, reason wit.PollR
 	fmt.Fprintf(&r.out, "stopped after %d exchanges\n", maxExchanges)
 }
 
-func (r *sourceRun) page(context []byte, feed uint32, fetch *wit.Fetch, offset *[]wit.OffsetEntry) (more bool,
-	err error) {
+func (r *sourceRun) page(context []byte, feed uint32, fetch *wit.Fetch,
+	offset *[]wit.OffsetEntry) (more bool, err error) {
 	response := r.answer(&fetch.Request)
 	body := response.Body
 	response.Body = nil
@@ -268,7 +270,8 @@ func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, 
 		body = body[n:]
 		r.rows(&result)
 		for i := range result.Linked {
-			q, tolerated := &result.Linked[i].Request, result.Linked[i].Tolerate
+			q := &result.Linked[i].Request
+			tolerated := result.Linked[i].Tolerate
 			a := r.answer(q)
 			if a.Status/100 != 2 && !slices.Contains(tolerated, a.Status) {
 				return false, fmt.Errorf("%s %s answered %d", q.Method, q.Target, a.Status)
@@ -285,7 +288,8 @@ func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, 
 			*offset = *result.Next
 			fmt.Fprintf(&r.out, "offset %s\n", encode(fields(*offset)))
 		}
-		more, r.waitMs = more || result.More, max(r.waitMs, result.WaitMs)
+		more = more || result.More
+		r.waitMs = max(r.waitMs, result.WaitMs)
 	}
 	return more, nil
 }

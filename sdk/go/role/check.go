@@ -15,7 +15,8 @@ type Finding struct {
 	// Invalid means that the declaration violates the contract. The host handles it in the safe way.
 	Invalid bool
 	// Setting is the name of the setting, or "" for the component. Text describes the problem.
-	Setting, Text string
+	Setting string
+	Text    string
 }
 
 func (f Finding) String() string {

@@ -311,8 +311,8 @@ func HostDefault(name string) *string {
 // Find returns the role with that name: http.header.sap-client finds http.header. ok is false for unknown roles.
 func Find(name string) (Role, bool) {
 	for _, r := range All {
-		if name == r.Name || strings.HasSuffix(r.Name, ".") && strings.HasPrefix(name, r.Name) &&
-			len(name) > len(r.Name) {
+		if name == r.Name || (strings.HasSuffix(r.Name, ".") && strings.HasPrefix(name, r.Name) &&
+			len(name) > len(r.Name)) {
 			return r, true
 		}
 	}

@@ -26,29 +26,31 @@ func (t *Table) Nearest(name string) string {
 
 // Nearest returns the declared name that is most similar to name, with or without its prefix, or "". Placeholders are
 // replaced by the numbers of name, and {name} by its last word.
-func (g *Suggester) Nearest(name string) string {
+func (s *Suggester) Nearest(name string) string {
 	if len(name) > maxTemplateName {
 		return "" // no misspelt name
 	}
-	t := g.Table
+	t := s.Table
 	numbers := numbersIn(name)
-	if len(numbers) == 0 && g.Number != "" {
-		numbers = []string{g.Number}
+	if len(numbers) == 0 && s.Number != "" {
+		numbers = []string{s.Number}
 	}
 	own := strings.TrimPrefix(name, t.Prefix(name)) // the prefix is not misspelt
-	best, least := "", len(own)/4+2
+	best := ""
+	least := len(own)/4 + 2
 	consider := func(name, candidate, compared string, bound int) {
 		bound = min(bound, least)
-		if !g.spend(100 + len(name)*len(compared)) {
+		if !s.spend(100 + len(name)*len(compared)) {
 			return
 		}
 		if n := distanceWithin(name, compared, bound); n < bound {
-			best, least = candidate, n
+			best = candidate
+			least = n
 		}
 	}
 	word := name[strings.LastIndexByte(name, '.')+1:]
 	for i := range t.specs {
-		if !g.spend(1000 * len(t.Prefixes)) {
+		if !s.spend(1000 * len(t.Prefixes)) {
 			break
 		}
 		for _, declared := range t.specs[i].Names() {
@@ -68,9 +70,9 @@ func (g *Suggester) Nearest(name string) string {
 	return best
 }
 
-func (g *Suggester) spend(n int) bool {
-	g.Budget -= n
-	return g.Budget >= 0
+func (s *Suggester) spend(n int) bool {
+	s.Budget -= n
+	return s.Budget >= 0
 }
 
 // withoutPrefix returns a name without its prefix, or without prefix and number; shorter also cuts the next word.
@@ -102,7 +104,9 @@ func distanceWithin(a, b string, bound int) int {
 
 // Distance returns the number of bytes to add, drop, replace or swap with their neighbour to change a into b.
 func Distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	before := make([]int, len(b)+1)
+	last := make([]int, len(b)+1)
+	row := make([]int, len(b)+1)
 	for j := range last {
 		last[j] = j
 	}

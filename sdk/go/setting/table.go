@@ -39,7 +39,8 @@ type template struct {
 	name string
 	spec int
 	// before and after are the texts before the first placeholder and after the last one.
-	before, after string
+	before string
+	after  string
 }
 
 func newTemplate(name string, spec int) template {
@@ -82,7 +83,8 @@ func (t *Table) Declare(keys ...wit.ConfigKey) {
 	for _, key := range keys {
 		if group := GroupOf(&key); group != "" {
 			t.groupSizes[group]++
-			if order := t.groupSizes[group]; !hasOrder(&key) {
+			order := t.groupSizes[group]
+			if !hasOrder(&key) {
 				key.Rules = append(slices.Clip(key.Rules), wit.Rule{Order: &order})
 			}
 		}

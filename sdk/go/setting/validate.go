@@ -11,7 +11,8 @@ import (
 // invalid or not supported. It instantiates templates of groups for each number that occurs in a name, other templates
 // for the names that occur. A component that checks settings together adds its errors with [AddError].
 func (t *Table) Validate(settings []wit.Setting) []wit.ConfigValue {
-	v, suggester := t.Values(settings), Suggester{Table: t, Budget: maxComparisons}
+	v := t.Values(settings)
+	suggester := Suggester{Table: t, Budget: maxComparisons}
 	var out []wit.ConfigValue
 	for i := range t.specs {
 		if !IsTemplate(t.specs[i].Name) {
@@ -122,7 +123,8 @@ func AddError(values []wit.ConfigValue, name, text string) {
 func (t *Table) AddMissing(values []wit.ConfigValue, name, text string) []wit.ConfigValue {
 	for _, e := range t.Validate([]wit.Setting{{Name: name}}) {
 		if e.Key.Name == name {
-			e.Value, e.Errors = e.Key.DefaultValue, []string{text}
+			e.Value = e.Key.DefaultValue
+			e.Errors = []string{text}
 			return append(values, e)
 		}
 	}

@@ -156,9 +156,10 @@ func (v Values) Groups(group, shared string) []Group {
 // Group is a numbered group of settings.
 type Group struct {
 	// Digits is the number as it is written: 1 and 01 are two groups.
-	Digits         string
-	values         Values
-	prefix, shared string
+	Digits string
+	values Values
+	prefix string
+	shared string
 }
 
 // Name returns the full name of a setting of the group.

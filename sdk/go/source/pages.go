@@ -113,8 +113,8 @@ func (p *pages) Plan(component string, settings []wit.Setting, _ uint32) (wit.Pl
 }
 
 // Open encodes component and settings as the context.
-func (p *pages) Open(component string, settings []wit.Setting, _ []byte, _ []wit.Response) (wit.SourceOpenResult,
-	error) {
+func (p *pages) Open(component string, settings []wit.Setting, _ []byte,
+	_ []wit.Response) (wit.SourceOpenResult, error) {
 	list := connectdata.List{component}
 	for _, s := range settings {
 		list = append(list, s.Name, s.Value)
@@ -148,7 +148,8 @@ func (p *pages) feedsOf(context []byte) ([]Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, settings := tree.(connectdata.List), []wit.Setting(nil)
+	list := tree.(connectdata.List)
+	settings := []wit.Setting(nil)
 	for i := 1; i+1 < len(list); i += 2 {
 		settings = append(settings, wit.Setting{Name: list[i].(string), Value: list[i+1].(string)})
 	}
@@ -195,8 +196,8 @@ func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, re
 }
 
 // Begin opens a page.
-func (p *pages) Begin(context []byte, number uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
-	error) {
+func (p *pages) Begin(context []byte, number uint32, position *[]wit.OffsetEntry,
+	response wit.Response) (uint32, error) {
 	f, err := p.feed(context, number)
 	if err != nil {
 		return 0, err
@@ -260,7 +261,8 @@ func (p *pages) finish(page *openPage, read Page) (out wit.DecodeResult, err err
 		next[fieldFinished] = true
 	}
 	fields, err := next.entries()
-	out.Next, out.More = &fields, read.More
+	out.Next = &fields
+	out.More = read.More
 	return out, err
 }
 

@@ -29,7 +29,9 @@ var (
 // append encodes v after out.Data and declares its schema if it is new.
 func (s *schemas) append(out *wit.DecodeResult, v any) (wit.ValueSlice, []byte, error) {
 	start := uint32(len(out.Data))
-	form, schema, err := wit.WithSchema, uint32(0), error(nil)
+	form := wit.WithSchema
+	schema := uint32(0)
+	err := error(nil)
 	b := out.Data
 	switch v := v.(type) {
 	case nil:
@@ -88,23 +90,25 @@ var kinds = map[reflect.Kind]wit.Kind{reflect.Bool: wit.Boolean, reflect.Int8: w
 func appendNodes(nodes []wit.SchemaNode, t reflect.Type, enclosing []reflect.Type) ([]wit.SchemaNode, error) {
 	var node wit.SchemaNode
 	if t.Kind() == reflect.Pointer {
-		node.Optional, t = true, t.Elem()
+		t = t.Elem()
+		node.Optional = true
 	}
 	index := len(nodes)
 	nodes = append(nodes, node)
 	var err error
-	kind, scalar := kinds[t.Kind()]
+	kind, ok := kinds[t.Kind()]
 	switch {
 	case t == timeType:
 		node.Kind, node.Name, node.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
 	case t == byteType:
 		node.Kind = wit.Bytes
-	case scalar:
+	case ok:
 		node.Kind = kind
 	case t.Kind() == reflect.Slice, t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
 		node.Kind = wit.Array
 		if t.Kind() == reflect.Map {
-			node.Kind, node.Key = wit.Map, uint32(len(nodes))
+			node.Kind = wit.Map
+			node.Key = uint32(len(nodes))
 			nodes = append(nodes, wit.SchemaNode{Kind: wit.String})
 		}
 		node.Element = uint32(len(nodes))

@@ -39,8 +39,10 @@ var errEncoding = errors.New("the bytes of a value are truncated or violate wit/
 // field is the place of a struct field, or of an entry of a schemaless map, in the bytes of its [Data].
 type field struct {
 	// name and nameEnd delimit the string key of an entry. nameEnd is 0 for other keys and in structs.
-	name, nameEnd uint32
-	start, end    uint32
+	name    uint32
+	nameEnd uint32
+	start   uint32
+	end     uint32
 }
 
 // added contains the fields that follow the fields of the bytes.
@@ -59,7 +61,8 @@ func (a *added) any() bool { return a != nil && len(a.names) > 0 }
 // reset removes the added fields.
 func (a *added) reset() {
 	if a != nil {
-		a.names, a.extended = a.names[:0], nil
+		a.names = a.names[:0]
+		a.extended = nil
 	}
 }
 
@@ -75,10 +78,11 @@ func (d *Data) extended() *extendedSchema {
 
 // touched is a field that was read or set. Its value is text if isText is set, else value.
 type touched struct {
-	field       int
-	set, isText bool
-	text        string
-	value       any
+	field  int
+	set    bool
+	isText bool
+	text   string
+	value  any
 }
 
 func (t *touched) any() any {
@@ -91,20 +95,28 @@ func (t *touched) any() any {
 // load selects a value of a batch. It reuses the memory of the value before.
 func (d *Data) load(at wit.ValueSlice, nodes []wit.SchemaNode, data []byte) {
 	if d.whole || d.err != nil {
-		d.tree, d.whole, d.err = nil, false, nil
+		d.tree = nil
+		d.whole = false
+		d.err = nil
 	}
 	if len(d.touched) > 0 {
 		clear(d.touched)
 		d.touched = d.touched[:0]
 	}
-	d.encoding, d.schema, d.nodes, d.bytes = at.Encoding, at.Schema, nodes, data[at.Start:at.Start+at.Size]
-	d.changed, d.fields, d.remaining = false, d.fields[:0], -1
+	d.encoding = at.Encoding
+	d.schema = at.Schema
+	d.nodes = nodes
+	d.bytes = data[at.Start : at.Start+at.Size]
+	d.changed = false
+	d.fields = d.fields[:0]
+	d.remaining = -1
 	d.added.reset()
 }
 
 // detach makes d, a copy of of, independent of the original.
 func (d *Data) detach(of *Data) {
-	d.fields, d.touched = slices.Clone(of.fields), slices.Clone(of.touched)
+	d.fields = slices.Clone(of.fields)
+	d.touched = slices.Clone(of.touched)
 	if of.added != nil {
 		one := *of.added
 		one.names = slices.Clone(one.names)
@@ -173,7 +185,12 @@ func (d *Data) slot(i int) *any {
 // Set replaces schema and value. Nil nodes make it schemaless; if tree is nil too, it becomes absent. A value that does
 // not match the schema fails the record when the Func returns.
 func (d *Data) Set(nodes []wit.SchemaNode, tree any) {
-	d.encoding, d.schema, d.nodes, d.tree, d.whole, d.changed = wit.WithSchema, 0, nodes, tree, true, true
+	d.encoding = wit.WithSchema
+	d.schema = 0
+	d.nodes = nodes
+	d.tree = tree
+	d.whole = true
+	d.changed = true
 	d.added.reset()
 	if nodes == nil {
 		d.encoding = wit.Schemaless
@@ -221,7 +238,8 @@ func (d *Data) String(name string) (text string, ok bool) {
 		text, ok = value.(string)
 		return text, ok
 	}
-	b, size := d.bytes[d.fields[i].start:d.fields[i].end], 1
+	b := d.bytes[d.fields[i].start:d.fields[i].end]
+	size := 1
 	if d.encoding == wit.WithSchema {
 		node := &d.nodes[d.nodes[0].Fields[i].Node]
 		null := len(b) > 0 && b[0] == 0
@@ -286,16 +304,19 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 	}
 	field := d.added
 	if len(field.names) == 0 {
-		field.base, field.before = len(d.fields), d.nodes
+		field.base = len(d.fields)
+		field.before = d.nodes
 		if d.encoding == wit.WithSchema {
 			field.base = len(d.nodes[0].Fields)
 		}
 	}
 	at := field.base + len(field.names)
-	field.names, d.changed = append(field.names, name), true
+	field.names = append(field.names, name)
+	d.changed = true
 	if d.encoding == wit.WithSchema {
 		field.extended = d.shared.extend(extensionKey{d.schema, field.extended, name}, d.nodes, nodes)
-		d.schema, d.nodes = 0, field.extended.nodes
+		d.schema = 0
+		d.nodes = field.extended.nodes
 	}
 	switch tree := d.tree.(type) {
 	case nil:
@@ -358,7 +379,8 @@ func (d *Data) find(name string) int {
 		if d.whole {
 			return -1
 		}
-		if i = d.scan(name); d.err != nil {
+		i = d.scan(name)
+		if d.err != nil {
 			return -1
 		}
 	case connectdata.Struct:
@@ -419,7 +441,8 @@ func (d *Data) scanStruct(i int) int {
 	if len(d.fields) > i {
 		return i
 	}
-	b, at := d.bytes, 0
+	b := d.bytes
+	at := 0
 	if n := len(d.fields); n > 0 {
 		at = int(d.fields[n-1].end)
 	} else {
@@ -459,7 +482,8 @@ func (d *Data) scanMap(name string) int {
 			d.err = errEncoding
 			return -1
 		}
-		d.remaining, at = count, 1+size
+		d.remaining = count
+		at = 1 + size
 	} else if n := len(d.fields); n > 0 {
 		at = int(d.fields[n-1].end)
 	}
@@ -508,7 +532,8 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 		// in the order of the bytes, not in the order of the calls
 		slices.SortFunc(d.touched, func(a, b touched) int { return a.field - b.field })
 	}
-	done, err := uint32(0), error(nil)
+	done := uint32(0)
+	err := error(nil)
 	if d.added.any() && d.encoding == wit.Schemaless {
 		_, size := connectdata.Number(d.bytes[1:])
 		dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), int64(d.added.base+len(d.added.names)))

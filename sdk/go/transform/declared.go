@@ -90,5 +90,5 @@ func sameNode(a, b wit.SchemaNode) bool {
 			node.DefaultValue == nil &&
 			node.Fields == nil && node.Key == 0 && node.Element == 0
 	}
-	return plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional || reflect.DeepEqual(a, b)
+	return (plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional) || reflect.DeepEqual(a, b)
 }

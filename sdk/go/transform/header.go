@@ -24,7 +24,9 @@ type header struct {
 
 // load selects the headers of another row of the same data.
 func (h *headers) load(at wit.ValueSlice) {
-	h.at, h.read, h.changed = at, false, false
+	h.at = at
+	h.read = false
+	h.changed = false
 	if h.err != nil {
 		h.err = nil
 	}
@@ -35,7 +37,8 @@ func (h *headers) list() []header {
 	if h.read {
 		return h.all
 	}
-	h.read, h.all = true, h.all[:0]
+	h.read = true
+	h.all = h.all[:0]
 	if h.at.Encoding == wit.Absent {
 		return nil
 	}

@@ -21,8 +21,9 @@ type Record struct {
 	// the timestamp that was read.
 	Timestamp int64
 	// Key and Value are read and changed by their methods.
-	Key, Value Data
-	headers    headers
+	Key     Data
+	Value   Data
+	headers headers
 	// schemas contains the schemas that headers refer to.
 	schemas map[uint32][]wit.SchemaNode
 	dropped bool
@@ -37,7 +38,9 @@ func (r *Record) Drop() { r.dropped = true }
 // that was passed to [Data.Set] belongs to the copy: set a new one instead of changing it.
 func (r *Record) Emit() {
 	one := *r
-	one.dropped, one.emitted, one.headers.all = false, nil, slices.Clone(r.headers.all)
+	one.dropped = false
+	one.emitted = nil
+	one.headers.all = slices.Clone(r.headers.all)
 	one.Key.detach(&r.Key)
 	one.Value.detach(&r.Value)
 	r.emitted = append(r.emitted, &one)
@@ -88,7 +91,8 @@ func (r *Record) SetHeader(name string, nodes []wit.SchemaNode, value any) (err 
 		return errorIn("header "+name, err)
 	}
 	r.DropHeader(name)
-	r.headers.all, r.headers.changed = append(r.headers.all, one), true
+	r.headers.all = append(r.headers.all, one)
+	r.headers.changed = true
 	return nil
 }
 

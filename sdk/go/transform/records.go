@@ -141,20 +141,23 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	if err != nil {
 		return wit.ApplyResult{}, err
 	}
-	p.rows, p.data = p.rows[:0], p.data[:0]
+	p.rows = p.rows[:0]
+	p.data = p.data[:0]
 	p.current.headers.data = data
 	out := wit.ApplyResult{Consumed: uint32(len(rows))}
 	for i := range rows {
 		before := len(p.rows)
 		c := call{p, &out, uint32(i), &rows[i], topics, chain}
 		if at, err := c.runStages(p.record(&rows[i], topics, data), 0); err != nil {
-			p.rows, p.current.emitted = p.rows[:before], nil
+			p.rows = p.rows[:before]
+			p.current.emitted = nil
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), Stage: uint32(at),
 				ErrorClass: "org.apache.kafka.connect.errors.DataException", Error: wit.Error{Kind: wit.ErrorData,
 					Message: err.Error()}})
 		}
 	}
-	out.Rows, out.Data = p.rows, p.data
+	out.Rows = p.rows
+	out.Data = p.data
 	return out, nil
 }
 
@@ -224,8 +227,11 @@ func (s *stage) run(r *Record) error {
 
 func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	r := &p.current
-	r.Topic, r.Partition, r.Offset, r.Timestamp, r.dropped = topics[row.Topic], row.Partition, row.Offset,
-		row.Timestamp, false
+	r.Topic = topics[row.Topic]
+	r.Partition = row.Partition
+	r.Offset = row.Offset
+	r.Timestamp = row.Timestamp
+	r.dropped = false
 	r.headers.load(row.Headers)
 	if row.Key.Encoding != wit.Absent || r.Key.encoding != wit.Absent || r.Key.changed {
 		r.Key.load(row.Key, p.nodes(row.Key), data)
@@ -251,7 +257,9 @@ func (p *records) nodes(d wit.ValueSlice) []wit.SchemaNode {
 
 // write encodes a record as a row.
 func (p *records) write(out *wit.ApplyResult, rowIndex uint32, row *wit.Row, topics []string, r *Record) error {
-	row.RowIndex, row.Partition, row.Timestamp = rowIndex, r.Partition, r.Timestamp
+	row.RowIndex = rowIndex
+	row.Partition = r.Partition
+	row.Timestamp = r.Timestamp
 	row.Headers = wit.ValueSlice{Encoding: wit.Unchanged}
 	if r.headers.changed {
 		if err := p.putHeaders(out, &row.Headers, r.headers.all); err != nil {
@@ -333,8 +341,7 @@ func (p *records) declare(out *wit.ApplyResult, nodes []wit.SchemaNode) (uint32,
 
 // Test runs the predicate that is the only stage of the context.
 func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
-	data []byte) (wit.TestResult,
-	error) {
+	data []byte) (wit.TestResult, error) {
 	p.addSchemas(schemas)
 	chain, err := p.chain(context)
 	if err != nil {

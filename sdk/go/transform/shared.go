@@ -46,14 +46,15 @@ type extensionKey struct {
 // extendedSchema is a schema with one more field. id is 0 until it was declared. kept means that it is in
 // [shared.extensions], which excludes schemas that only one record has, by [Data.Set].
 type extendedSchema struct {
-	id           uint32
-	field, nodes []wit.SchemaNode
-	kept         bool
+	id    uint32
+	field []wit.SchemaNode
+	nodes []wit.SchemaNode
+	kept  bool
 }
 
 // extend returns the schema with one more field, from the cache if possible.
 func (s *shared) extend(by extensionKey, nodes, field []wit.SchemaNode) *extendedSchema {
-	if s == nil || by.schema == 0 && (by.of == nil || !by.of.kept) {
+	if s == nil || (by.schema == 0 && (by.of == nil || !by.of.kept)) {
 		return &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, by.name, field)}
 	}
 	before := s.extensions[by]

@@ -72,7 +72,8 @@ func (r *Random) node(nodes *[]wit.SchemaNode, depth int) uint32 {
 		left := r.remaining
 		r.remaining = 20
 		value, err := connectdata.AppendDefault(nil, *nodes, uint32(id), r.value(*nodes, uint32(id), depth))
-		if r.remaining = left; err == nil {
+		r.remaining = left
+		if err == nil {
 			if value == nil {
 				value = []byte{}
 			}
@@ -105,8 +106,8 @@ func (r *Random) Nodes() []wit.SchemaNode {
 			n.Fields = append(n.Fields, wit.Field{Name: strconv.Itoa(m), Node: name(i)})
 		}
 		if r.IntN(100) == 0 {
-			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal),
-				[]wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(int(r.Int32()))}}
+			n.Name = wit.Ptr(wit.NameDecimal)
+			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: strconv.Itoa(int(r.Int32()))}}
 		}
 		if r.IntN(500) == 0 {
 			n.Doc = wit.Ptr(strings.Repeat("d", r.IntN(1<<21)))

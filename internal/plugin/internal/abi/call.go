@@ -11,8 +11,7 @@ import (
 // to the result, or nil. failure is the guest's error; err is a trap, a [*Violation], or a [*Refusal] of arguments that
 // cannot be passed.
 func (g *Guest) Invoke(ctx context.Context, export *Func, function *canon.Func, dst any,
-	args ...any) (failure *wit.Error,
-	err error) {
+	args ...any) (failure *wit.Error, err error) {
 	g.BeginCall()
 	var trap error
 	alloc := func(size, align uint32) (ptr uint32, err error) {
@@ -52,13 +51,13 @@ func (g *Guest) PassLowered(ctx context.Context, list any, length int) error {
 	}
 	// Block 0 is pointer and length, which are core values and not allocated: all indices decrease by one.
 	first := image.Fixups[0].Block - 1
-	image.Blocks, image.Fixups = image.Blocks[1:], image.Fixups[1:]
+	image.Blocks = image.Blocks[1:]
+	image.Fixups = image.Fixups[1:]
 	for i := range image.Fixups {
 		image.Fixups[i].In--
 		image.Fixups[i].Block--
 	}
-	at, err := image.Place(uncountedMemory{g}, func(size, align uint32) (uint32,
-		error) {
+	at, err := image.Place(uncountedMemory{g}, func(size, align uint32) (uint32, error) {
 		return g.allocate(ctx, size, align)
 	})
 	if err != nil {

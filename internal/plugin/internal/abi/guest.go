@@ -53,14 +53,16 @@ type Guest struct {
 	realloc api.Function
 
 	// resultLimit bounds the results of a call, resultBytes counts them.
-	resultLimit, resultBytes uint64
+	resultLimit uint64
+	resultBytes uint64
 
 	// The arguments of the current call: blocks to allocate in the guest, then the core parameters.
-	blocks            []block
-	flat              []uint64
-	stack             [maxFlat]uint64
-	texts             []string // of a response, reused
-	bytesIn, bytesOut uint64   // for metrics
+	blocks   []block
+	flat     []uint64
+	stack    [maxFlat]uint64
+	texts    []string // of a response, reused
+	bytesIn  uint64   // for metrics
+	bytesOut uint64   // for metrics
 
 	// CallerErr, if set, returns an error when the caller has given up: then reading of large results stops.
 	CallerErr func() error
@@ -72,8 +74,9 @@ type Guest struct {
 
 // Func is an exported function of a guest, and its post-return function, which frees the results, if it has one.
 type Func struct {
-	call, postReturn api.Function
-	results          int
+	call       api.Function
+	postReturn api.Function
+	results    int
 }
 
 type block struct{ size, align, ptr uint32 }
@@ -136,7 +139,10 @@ func (g *Guest) TransferredBytes() (in, out uint64) { return g.bytesIn, g.bytesO
 
 // BeginCall starts the arguments of a call.
 func (g *Guest) BeginCall() {
-	g.blocks, g.flat, g.resultBytes, g.stopped = g.blocks[:0], g.flat[:0], 0, nil
+	g.blocks = g.blocks[:0]
+	g.flat = g.flat[:0]
+	g.resultBytes = 0
+	g.stopped = nil
 }
 
 // AddBlock adds an allocation. Empty ones are allocated too, because some guests build a vector from any pointer.
@@ -159,7 +165,10 @@ func (g *Guest) AllocateBlocks(ctx context.Context) (err error) {
 // allocate calls the guest's allocator and checks the pointer. Dangling pointers of empty blocks are valid.
 func (g *Guest) allocate(ctx context.Context, size, align uint32) (uint32, error) {
 	stack := g.stack[:4]
-	stack[0], stack[1], stack[2], stack[3] = 0, 0, uint64(align), uint64(size)
+	stack[0] = 0
+	stack[1] = 0
+	stack[2] = uint64(align)
+	stack[3] = uint64(size)
 	if err := g.run(ctx, g.realloc, stack); err != nil {
 		return 0, err
 	}
@@ -168,8 +177,7 @@ func (g *Guest) allocate(ctx context.Context, size, align uint32) (uint32, error
 		return 0, NewViolation("cabi_realloc: expected a pointer that is a multiple of %d, found %#x", align, ptr)
 	}
 	if uint64(ptr)+uint64(size) > uint64(g.memory.Size()) {
-		return 0, NewViolation("cabi_realloc: %d bytes at %#x exceed the memory (%d bytes)", size, ptr,
-			g.memory.Size())
+		return 0, NewViolation("cabi_realloc: %d bytes at %#x exceed the memory (%d bytes)", size, ptr, g.memory.Size())
 	}
 	g.bytesIn += uint64(size)
 	return ptr, nil

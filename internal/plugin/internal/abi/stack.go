@@ -9,7 +9,8 @@ import (
 )
 
 func (g *Guest) run(ctx context.Context, f api.Function, stack []uint64) error {
-	g.running, g.stackBefore = f, stackBytes(f)
+	g.stackBefore = stackBytes(f)
+	g.running = f
 	return f.CallWithStack(ctx, stack)
 }
 

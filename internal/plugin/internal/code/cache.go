@@ -146,8 +146,7 @@ func (c *Cache) codeFolder(hash string) (dir string, hasFiles bool) {
 			hasFiles = true
 		default:
 			c.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "file", path,
-				"expected",
-				"a file", "found", e.Type())
+				"expected", "a file", "found", e.Type())
 			err = os.Remove(path)
 		}
 		return err

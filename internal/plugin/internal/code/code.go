@@ -55,8 +55,8 @@ func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *bina
 		return compiler
 	}
 	if err := preparePrivateFolder(dir, os.Geteuid()); err != nil {
-		logger.Warn("the plugin cache is not used: plugins are compiled again at each start", "folder", dir, "error",
-			err)
+		logger.Warn("the plugin cache is not used: plugins are compiled again at each start", "folder", dir,
+			"error", err)
 		return compiler
 	}
 	compiler.cache = &Cache{dir, logger}
@@ -64,7 +64,7 @@ func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *bina
 }
 
 // Cache returns the cache, nil without a usable folder.
-func (l *Compiler) Cache() *Cache { return l.cache }
+func (c *Compiler) Cache() *Cache { return c.cache }
 
 // Module is a module to compile.
 type Module struct {
@@ -79,26 +79,26 @@ type Module struct {
 
 // Compile returns a module's code, from the folder if it has it. The error of a module that cannot be used is an
 // [*UnusableError], also for signatures that differ from the contract's, or a [*TooSlowError].
-func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err error) {
-	prepared, err := l.cache.prepared(ctx, module)
+func (c *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err error) {
+	prepared, err := c.cache.prepared(ctx, module)
 	if err != nil {
 		return nil, err
 	}
 	var cacheErr error
-	if l.cache != nil {
-		code, cacheErr = l.compileCached(ctx, module, prepared)
+	if c.cache != nil {
+		code, cacheErr = c.compileCached(ctx, module, prepared)
 	}
 	if code == nil {
 		if _, slow := errors.AsType[*TooSlowError](cacheErr); slow || ctx.Err() != nil {
 			return nil, cacheErr
 		}
-		defer l.returner.schedule()
-		if code, err = l.compile(ctx, module, prepared, l.memory); err != nil {
+		defer c.returner.schedule()
+		if code, err = c.compile(ctx, module, prepared, c.memory); err != nil {
 			return nil, err
 		}
 	}
 	if cacheErr != nil {
-		l.logger.Warn("the compiled code of a plugin cannot be stored", "folder", l.cache.dir, "error", cacheErr)
+		c.logger.Warn("the compiled code of a plugin cannot be stored", "folder", c.cache.dir, "error", cacheErr)
 	}
 	if wrong := binary.CheckSignatures(code.compiled, module.Binary.Contract, module.Interfaces); wrong != nil {
 		code.Close()
@@ -108,32 +108,32 @@ func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err
 }
 
 // compileCached compiles with the module's folder, and again without its files if one is damaged.
-func (l *Compiler) compileCached(ctx context.Context, module *Module, prepared *Prepared) (*Code, error) {
-	dir, hasFiles := l.cache.codeFolder(module.Hash)
+func (c *Compiler) compileCached(ctx context.Context, module *Module, prepared *Prepared) (*Code, error) {
+	dir, hasFiles := c.cache.codeFolder(module.Hash)
 	if !hasFiles {
-		defer l.returner.schedule()
+		defer c.returner.schedule()
 	}
-	code, err := l.compileIn(ctx, module, prepared, dir)
+	code, err := c.compileIn(ctx, module, prepared, dir)
 	if err != nil && hasFiles && ctx.Err() == nil {
-		l.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "folder", dir, "error",
-			err)
+		c.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "folder", dir,
+			"error", err)
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
 		}
-		code, err = l.compileIn(ctx, module, prepared, dir)
+		code, err = c.compileIn(ctx, module, prepared, dir)
 	}
 	if err == nil {
-		l.cache.touch(module.Hash)
+		c.cache.touch(module.Hash)
 	}
 	return code, err
 }
 
-func (l *Compiler) compileIn(ctx context.Context, module *Module, prepared *Prepared, dir string) (*Code, error) {
+func (c *Compiler) compileIn(ctx context.Context, module *Module, prepared *Prepared, dir string) (*Code, error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	code, err := l.compile(ctx, module, prepared, cache)
+	code, err := c.compile(ctx, module, prepared, cache)
 	if err != nil {
 		return nil, errors.Join(err, cache.Close(ctx))
 	}
@@ -141,13 +141,13 @@ func (l *Compiler) compileIn(ctx context.Context, module *Module, prepared *Prep
 	return code, nil
 }
 
-func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepared,
+func (c *Compiler) compile(ctx context.Context, module *Module, prepared *Prepared,
 	cache wazero.CompilationCache) (*Code, error) {
 	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(module.Pages)
-	code := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config), returner: &l.returner}
-	err := l.provideImports(ctx, code.runtime, module.Binary)
+	code := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config), returner: &c.returner}
+	err := c.provideImports(ctx, code.runtime, module.Binary)
 	if err == nil {
-		err = l.compileInto(ctx, code, prepared, module)
+		err = c.compileInto(ctx, code, prepared, module)
 	}
 	if err != nil {
 		code.Close()
@@ -168,8 +168,8 @@ const (
 
 // compileInto compiles a module. When ctx ends or the time is up, it returns, though the engine may continue until the
 // end of a function: only [meter.Limits.Effort] bounds that.
-func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepared, module *Module) (err error) {
-	allowed := cmp.Or(l.Time, CompileTime*compileTimeFactor)
+func (c *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepared, module *Module) (err error) {
+	allowed := cmp.Or(c.Time, CompileTime*compileTimeFactor)
 	if module.NoTimeLimit {
 		allowed = math.MaxInt64
 	}
@@ -191,7 +191,7 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 		}()
 		result.compiled, result.err = engine.CompileModule(compileCtx, prepared.Wasm)
 	}()
-	code.compiled, err = l.await(ctx, done, allowed)
+	code.compiled, err = c.await(ctx, done, allowed)
 	return err
 }
 
@@ -202,9 +202,9 @@ type engineResult struct {
 
 // await returns the engine's result. It returns an error when ctx has ended, or when both the clock and the processor
 // time of this process have advanced by allowed.
-func (l *Compiler) await(ctx context.Context, done <-chan engineResult,
+func (c *Compiler) await(ctx context.Context, done <-chan engineResult,
 	allowed time.Duration) (wazero.CompiledModule, error) {
-	used := l.processorTime
+	used := c.processorTime
 	if used == nil {
 		used = processorTime
 	}

@@ -14,9 +14,10 @@ import (
 
 // schemaReference is a schema ID inside a schemaless value or a block of headers.
 type schemaReference struct {
-	at, size int
-	id       uint32
-	inValue  bool // inside a schemaless value, whose size may precede it
+	at      int
+	size    int
+	id      uint32
+	inValue bool // inside a schemaless value, whose size may precede it
 }
 
 // findReferences returns the schema IDs in the bytes of a value: of structs in schemaless values, and of headers.
@@ -39,8 +40,7 @@ func (t *Translator) findReferences(encoding wit.Encoding, data []byte,
 	}
 	if scan.problem != "" || scan.at != len(data) {
 		return nil, newError("%s of %d bytes: %s at byte %d",
-			map[wit.Encoding]string{wit.Schemaless: "a schemaless value",
-				wit.Raw: "a block of headers"}[encoding],
+			map[wit.Encoding]string{wit.Schemaless: "a schemaless value", wit.Raw: "a block of headers"}[encoding],
 			len(data), cmp.Or(scan.problem, "unexpected bytes"), scan.at)
 	}
 	t.references = scan.references
@@ -66,8 +66,8 @@ func (t *Translator) NeedReferenced(encoding wit.Encoding, data []byte) error {
 
 // TranslateReferences translates the schema IDs in a value of the guest. It appends the new bytes to dst if any ID
 // changes.
-func (t *Translator) TranslateReferences(dst []byte, encoding wit.Encoding, data []byte) (out []byte, changed bool,
-	err error) {
+func (t *Translator) TranslateReferences(dst []byte, encoding wit.Encoding,
+	data []byte) (out []byte, changed bool, err error) {
 	references, err := t.findReferences(encoding, data, abi.NewViolation)
 	if err != nil {
 		return dst, false, err
@@ -175,7 +175,8 @@ func (s *scanner) schemaless(depth int) {
 	if depth > connectdata.MaxDepth {
 		s.fail("nested too deeply")
 	}
-	if s.steps++; s.steps%checkEvery == 0 && s.callerErr != nil {
+	s.steps++
+	if s.steps%checkEvery == 0 && s.callerErr != nil {
 		if s.err = s.callerErr(); s.err != nil {
 			s.fail("not read completely")
 		}
@@ -233,7 +234,8 @@ func (s *scanner) schemaless(depth int) {
 // schemaless must read: a longer or invalid one, one near the end, and before a check of callerErr.
 func (s *scanner) skipScalars(count int64) int64 {
 	const most = 1 + binary.MaxVarintLen64
-	data, i := s.data, s.at
+	data := s.data
+	i := s.at
 	for ; count > 0 && len(data)-i >= most && (s.steps+1)%checkEvery != 0; count-- {
 		size := 1
 		switch tag := data[i]; {
@@ -289,7 +291,8 @@ func (s *scanner) headers() {
 			s.number()
 		}
 		size := s.number()
-		if start := s.at; encoding == wit.Schemaless && s.problem == "" && size >= 0 &&
+		start := s.at
+		if encoding == wit.Schemaless && s.problem == "" && size >= 0 &&
 			size <= int64(len(s.data)-s.at) {
 			s.headerValue(start, start+int(size))
 		}
@@ -305,7 +308,9 @@ func (s *scanner) headerValue(from, to int) {
 	}
 	inner := scanner{data: s.data[:to], at: from, references: s.references, callerErr: s.callerErr, steps: s.steps}
 	inner.schemaless(1)
-	s.references, s.err, s.steps = inner.references, inner.err, inner.steps
+	s.references = inner.references
+	s.err = inner.err
+	s.steps = inner.steps
 	if inner.problem != "" {
 		s.fail(inner.problem)
 	}

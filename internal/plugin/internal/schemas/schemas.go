@@ -13,14 +13,15 @@ import (
 type Translator struct {
 	registry *record.Registry
 	// known are the host's schemas that the instance has received; pending ones are sent with the current call.
-	known                     map[uint32]*record.Schema
-	pending                   []uint32
-	declared                  map[uint32]*record.Schema
-	distinct                  map[*record.Schema]struct{}
-	knownBytes, declaredBytes int
-	batch                     *record.Batch
-	references                []schemaReference
-	callerErr                 func() error
+	known         map[uint32]*record.Schema
+	pending       []uint32
+	declared      map[uint32]*record.Schema
+	distinct      map[*record.Schema]struct{}
+	knownBytes    int
+	declaredBytes int
+	batch         *record.Batch
+	references    []schemaReference
+	callerErr     func() error
 }
 
 const (
@@ -116,9 +117,10 @@ func (t *Translator) declareOne(schema *wit.Schema) (uint32, error) {
 	case before != nil:
 		return before.ID, nil
 	case t.declared == nil:
-		t.declared, t.distinct = map[uint32]*record.Schema{}, map[*record.Schema]struct{}{}
+		t.declared = map[uint32]*record.Schema{}
+		t.distinct = map[*record.Schema]struct{}{}
 	}
-	if _, known := t.distinct[registered]; !known {
+	if _, ok := t.distinct[registered]; !ok {
 		if t.declaredBytes+registered.Size > maxInstanceSchemaBytes {
 			return 0, abi.NewViolation("declares schemas of more than %d bytes", maxInstanceSchemaBytes)
 		}

@@ -25,7 +25,9 @@ func Names(t *testing.T, settings *setting.Table, side, list string) {
 			continue
 		}
 		looked++
-		name, canonical, refused := words[1], words[1], false
+		name := words[1]
+		canonical := words[1]
+		refused := false
 		if len(words) > 2 {
 			if refused = words[2] == "refused"; !refused {
 				canonical = words[2]

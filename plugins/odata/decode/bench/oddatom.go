@@ -95,8 +95,7 @@ func oddAtom() []oddRow {
 		add("a nested struct without members", `Address={Street=null City=null Geo=null}`, `<d:Address> </d:Address>`),
 		add("null in a nested struct", `error property Address/Geo/Lat: expected a value (it is not nullable), found null`,
 			`<d:Address><d:Geo><d:Lat m:null="true"/><d:Lon>10</d:Lon></d:Geo></d:Address>`),
-		items("an expanded feed of three items", itemWants(3),
-			feedHead+atomItem+atomItem+atomItem+feedTail),
+		items("an expanded feed of three items", itemWants(3), feedHead+atomItem+atomItem+atomItem+feedTail),
 		items("an expanded feed without items", "Items=[]", feedHead+feedTail),
 		items("an expanded feed that is null", "Items=[]", `<m:inline/></link>`),
 		items("an item without a required value", `error property Items/Position: expected a value (it is not `+

@@ -111,7 +111,8 @@ func expanded(rows int) Shape {
 	columns := append(slices.Clone(s.Schema.Columns), decode.Column{Name: "Items", Kind: decode.NavigationToMany,
 		Optional: true,
 		Nested:   item})
-	s.Name, s.Schema = "Expanded", newSchema("Demo.Order", columns)
+	s.Schema = newSchema("Demo.Order", columns)
+	s.Name = "Expanded"
 	r := rand.New(rand.NewSource(4))
 	for range rows {
 		var items [][]*string
@@ -192,7 +193,7 @@ func (v Variant) String() string { return [...]string{"regular", "nulls left out
 func (v Variant) order(r *rand.Rand, row []*string, hasNulls bool) []int {
 	var order []int
 	for i := range row {
-		if v == Omitted && i > 0 && (row[i] == nil || !hasNulls && r.Float64() < 0.2) {
+		if v == Omitted && i > 0 && (row[i] == nil || (!hasNulls && r.Float64() < 0.2)) {
 			continue
 		}
 		order = append(order, i)

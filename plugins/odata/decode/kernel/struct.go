@@ -191,7 +191,9 @@ type tables struct {
 
 // Init sets the tables.
 func (s *Struct) Init() {
-	s.Powers, s.Exact, s.Escapes = unsafe.Pointer(&powers), unsafe.Pointer(&exactPowers), unsafe.Pointer(&escapes)
+	s.Powers = unsafe.Pointer(&powers)
+	s.Exact = unsafe.Pointer(&exactPowers)
+	s.Escapes = unsafe.Pointer(&escapes)
 }
 
 // BeginColumn returns false if the struct already has the column.
@@ -209,7 +211,8 @@ func (s *Struct) BeginColumn(column int) bool {
 // EndColumn records that the column at O ends at o, and its value at p.
 func (s *Struct) EndColumn(column, p, o int) {
 	endColumn(s, column, s.O, o)
-	s.P, s.O = p, o
+	s.P = p
+	s.O = o
 }
 
 // Reasons why [Read] stopped. From Markup on, P is outside of properties.

@@ -65,8 +65,8 @@ func writeLength(e *Property, arena unsafe.Pointer, o, n int) int {
 }
 
 // copyText copies up to 32 bytes, to the next stop. It returns both ends, all bytes or'ed, and the stop as a mask.
-func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, stop uint64) (int, int, uint64,
-	uint64) {
+func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int,
+	all, flip, stop uint64) (int, int, uint64, uint64) {
 	x := Load(in, p)
 	Store(arena, q, x)
 	m := stops(x, flip, Ones*0x21, stop)
@@ -203,7 +203,7 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 			continue
 		}
 		if w&0xff < 0xf0 {
-			if w&0xc0c000 != 0x808000 || w&0xff == 0xe0 && w>>8&0xff < 0xa0 || w&0xff == 0xed && w>>8&0xff > 0x9f {
+			if w&0xc0c000 != 0x808000 || (w&0xff == 0xe0 && w>>8&0xff < 0xa0) || (w&0xff == 0xed && w>>8&0xff > 0x9f) {
 				return 1
 			}
 			if xml != 0 && w&0xfeffff == 0xbebfef {
@@ -215,8 +215,8 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 			}
 			continue
 		}
-		if w&0xff > 0xf4 || w&0xc0c0c000 != 0x80808000 || w&0xff == 0xf0 && w>>8&0xff < 0x90 || w&0xff == 0xf4 &&
-			w>>8&0xff > 0x8f {
+		if w&0xff > 0xf4 || w&0xc0c0c000 != 0x80808000 || (w&0xff == 0xf0 && w>>8&0xff < 0x90) || (w&0xff == 0xf4 &&
+			w>>8&0xff > 0x8f) {
 			return 1
 		}
 		i += 4

@@ -95,7 +95,9 @@ func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
 				return 0, 0, false
 			}
 			byBytes = cmp.Compare(a[0], b[0])
-			byFold, a, b = byBytes, a[1:], b[1:]
+			byFold = byBytes
+			a = a[1:]
+			b = b[1:]
 		case integerPart:
 			x, sizeA := binary.Varint(a)
 			y, sizeB := binary.Varint(b)
@@ -103,22 +105,30 @@ func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
 				return 0, 0, false
 			}
 			byBytes = cmp.Compare(x, y)
-			byFold, a, b = byBytes, a[sizeA:], b[sizeB:]
+			byFold = byBytes
+			a = a[sizeA:]
+			b = b[sizeB:]
 		default:
 			x, restA, okA := lengthPrefixed(a)
 			y, restB, okB := lengthPrefixed(b)
 			if !okA || !okB {
 				return 0, 0, false
 			}
-			a, b = restA, restB
+			a = restA
+			b = restB
 			if part == decimalPart {
 				byBytes = compareTwosComplement(x, y)
 				byFold = byBytes
-			} else if byBytes, byFold = compareText(x, y); part == guidPart {
-				byBytes = byFold
+			} else {
+				byBytes, byFold = compareText(x, y)
+				if part == guidPart {
+					byBytes = byFold
+				}
 			}
 		}
-		if plain, folded = cmp.Or(plain, byBytes), cmp.Or(folded, byFold); plain != 0 && folded != 0 {
+		plain = cmp.Or(plain, byBytes)
+		folded = cmp.Or(folded, byFold)
+		if plain != 0 && folded != 0 {
 			break // usually at the first part that differs
 		}
 	}
@@ -126,7 +136,8 @@ func (k *Keys) Compare(a, b []byte) (plain, folded int, known bool) {
 }
 
 func compareText(a, b []byte) (plain, folded int) {
-	i, n := 0, min(len(a), len(b))
+	i := 0
+	n := min(len(a), len(b))
 	for i < n && a[i] == b[i] {
 		i++
 	}
@@ -134,7 +145,8 @@ func compareText(a, b []byte) (plain, folded int) {
 		plain = cmp.Compare(len(a), len(b))
 		return plain, plain
 	}
-	x, y := a[i], b[i]
+	x := a[i]
+	y := b[i]
 	plain = cmp.Compare(x, y)
 	if x < utf8.RuneSelf && y < utf8.RuneSelf {
 		if folded = cmp.Compare(lower(x), lower(y)); folded != 0 {
@@ -155,7 +167,8 @@ func lengthPrefixed(b []byte) (value, rest []byte, ok bool) {
 // compareFolded orders texts case-insensitively.
 func compareFolded(a, b []byte) int {
 	for i := 0; i < len(a) && i < len(b); i++ {
-		x, y := a[i], b[i]
+		x := a[i]
+		y := b[i]
 		if x >= utf8.RuneSelf || y >= utf8.RuneSelf {
 			return strings.Compare(strings.ToLower(string(a)), strings.ToLower(string(b)))
 		}
@@ -177,7 +190,8 @@ func lower(c byte) byte {
 
 // compareTwosComplement orders integers in the shortest big-endian two's complement, such as unscaled decimals.
 func compareTwosComplement(a, b []byte) int {
-	negativeA, negativeB := len(a) > 0 && a[0] >= 0x80, len(b) > 0 && b[0] >= 0x80
+	negativeA := len(a) > 0 && a[0] >= 0x80
+	negativeB := len(b) > 0 && b[0] >= 0x80
 	switch {
 	case negativeA && !negativeB:
 		return -1
@@ -311,7 +325,8 @@ func (k *Keys) comparison(texts []string, operator, last string) string {
 	var names, literals []string
 	for i, text := range texts {
 		p := k.property(i)
-		names, literals = append(names, p.Name), append(literals, literal(p, text))
+		names = append(names, p.Name)
+		literals = append(literals, literal(p, text))
 	}
 	var out strings.Builder
 	for i := range names {
@@ -385,9 +400,11 @@ func compareLiterals(t edm.Primitive, a, b string, fold bool) int {
 		}
 		return x.Cmp(y)
 	case edm.DateTimeOffset:
-		a, b = strings.TrimSuffix(a, "Z"), strings.TrimSuffix(b, "Z")
+		a = strings.TrimSuffix(a, "Z")
+		b = strings.TrimSuffix(b, "Z")
 	case edm.Time:
-		a, b = strings.TrimSuffix(a, "S"), strings.TrimSuffix(b, "S")
+		a = strings.TrimSuffix(a, "S")
+		b = strings.TrimSuffix(b, "S")
 	case edm.Guid:
 		fold = true
 	}

@@ -83,7 +83,7 @@ func newCast(target record.Target, values settings.Values) (operation.Operation,
 }
 
 // add reads an item of the list: a field with its type, or the type of the whole.
-func (o *cast) add(item string, list []string) *wit.Error {
+func (c *cast) add(item string, list []string) *wit.Error {
 	parts := strings.Split(item, ":")
 	for len(parts) > 0 && parts[len(parts)-1] == "" && item != "" {
 		parts = parts[:len(parts)-1] // like Java's split
@@ -107,43 +107,45 @@ func (o *cast) add(item string, list []string) *wit.Error {
 		return settings.Error("spec", "Cast transformation does not support casting to "+
 			javaclass.KindNames[index]+"; supported types are "+kindList(wit.Bytes))
 	case len(parts) == 1:
-		o.Whole, o.to = true, wit.Kind(index)
+		c.Whole = true
+		c.to = wit.Kind(index)
 		return nil
 	}
 	added := castField{name: setting.Trim(parts[0]), to: wit.Kind(index)}
-	for i := range o.fields {
-		if o.fields[i].name == added.name {
-			o.fields[i] = added
+	for i := range c.fields {
+		if c.fields[i].name == added.name {
+			c.fields[i] = added
 			return nil
 		}
 	}
-	o.fields = append(o.fields, added)
+	c.fields = append(c.fields, added)
 	return nil
 }
 
-func (o *cast) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
-	if o.Whole {
-		return o.applyWhole(obj, step.Stage)
+func (c *cast) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	if c.Whole {
+		return c.applyWhole(obj, step.Stage)
 	}
 	if obj.IsMap {
-		if o.edits == nil { // an operation belongs to one stage
-			for _, name := range o.order {
-				o.edits = append(o.edits, castEntry(o.fields[slices.Index(o.names, name)].to, step.Stage))
+		if c.edits == nil { // an operation belongs to one stage
+			for _, name := range c.order {
+				c.edits = append(c.edits, castEntry(c.fields[slices.Index(c.names, name)].to, step.Stage))
 			}
 		}
-		return obj.EditEntries(o.order, o.names, func(n int) object.Edit { return o.edits[n] }, step.Stage)
+		return obj.EditEntries(c.order, c.names, func(n int) object.Edit { return c.edits[n] }, step.Stage)
 	}
-	if o.ReplaceNull {
+	if c.ReplaceNull {
 		obj.ReplaceNulls(step.Stage)
 	}
 	obj.KeepsSchema = false
 	for i := range obj.Fields {
 		field := &obj.Fields[i]
-		index := slices.Index(o.names, field.Name)
+		index := slices.Index(c.names, field.Name)
 		if index < 0 {
 			continue
 		}
-		from, targetKind := field.Schema(), o.fields[index].to
+		from := field.Schema()
+		targetKind := c.fields[index].to
 		result, failure := castType(from, wit.SchemaNode{Kind: targetKind}, step.Stage)
 		if failure != nil {
 			return failure
@@ -173,27 +175,28 @@ func castType(node *wit.SchemaNode, result wit.SchemaNode, stage int) (wit.Schem
 	return result, nil
 }
 
-func (o *cast) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
-	field, class := &obj.Fields[0], obj.Class
+func (c *cast) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
+	field := &obj.Fields[0]
+	class := obj.Class
 	if obj.Class = ""; obj.IsMap { // no schema
 		obj.Edit(field, object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
-			return castSchemaless(dst, input, o.to, stage)
+			return castSchemaless(dst, input, c.to, stage)
 		}},
 			stage)
 		return nil
 	}
 	from := field.Schema()
 	result := schemas.CopyMetadata(from)
-	result.Kind = o.to
+	result.Kind = c.to
 	result, failure := castType(from, result, stage)
-	edit := castEdit(from, o.to, stage)
+	edit := castEdit(from, c.to, stage)
 	switch {
 	case failure != nil:
 		return failure
 	case result.DefaultValue != nil && javaclass.OfName(&result) != "":
 		// The name stays, but its class is no longer that of the default.
 		return rowerror.New(stage, rowerror.SchemaBuilderException, "Invalid default value")
-	case class != "" && o.to != wit.String:
+	case class != "" && c.to != wit.String:
 		return notADate(class, stage)
 	case class != "": // the text of the number
 		edit = castEdit(&wit.SchemaNode{Kind: from.Kind}, wit.String, stage)

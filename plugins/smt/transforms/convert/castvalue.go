@@ -71,8 +71,8 @@ func misnamedTime(node *wit.SchemaNode) bool {
 }
 
 // castWithSchema appends a value as another type. Logical types are converted by what they stand for.
-func castWithSchema(dst, input []byte, node *wit.SchemaNode, targetKind wit.Kind, stage int) ([]byte,
-	*rowerror.Failure) {
+func castWithSchema(dst, input []byte, node *wit.SchemaNode, targetKind wit.Kind,
+	stage int) ([]byte, *rowerror.Failure) {
 	if node.Kind >= wit.Array {
 		return dst, unsupportedFrom(node.Kind, stage)
 	}
@@ -85,7 +85,8 @@ func castWithSchema(dst, input []byte, node *wit.SchemaNode, targetKind wit.Kind
 		}
 	}
 	required := *node
-	required.Optional, required.DefaultValue = false, nil
+	required.Optional = false
+	required.DefaultValue = nil
 	value, _, err := connectdata.Read([]wit.SchemaNode{required}, 0, input)
 	if err != nil {
 		return dst, rowerror.BadValue(stage, 0)
@@ -128,7 +129,8 @@ func castSchemaless(dst, input []byte, targetKind wit.Kind, stage int) ([]byte, 
 			" which is not supported by Connect's data API")
 	}
 	if number, ok := readSchemalessNumber(input); ok {
-		if dst = append(dst, castTag(targetKind, &number)); targetKind != wit.Boolean { // only a tag
+		dst = append(dst, castTag(targetKind, &number))
+		if targetKind != wit.Boolean { // only a tag
 			dst = number.append(dst, targetKind)
 		}
 		return dst, nil

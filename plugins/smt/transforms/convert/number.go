@@ -84,42 +84,42 @@ func castTag(targetKind wit.Kind, num *number) byte {
 }
 
 // integer returns the value as an integer, rounded as Java's cast to the type does.
-func (x *number) integer(targetKind wit.Kind) int64 {
+func (n *number) integer(targetKind wit.Kind) int64 {
 	switch {
-	case x.floatBits == 0:
-		return x.intValue
+	case n.floatBits == 0:
+		return n.intValue
 	case targetKind == wit.Int8, targetKind == wit.Int16, targetKind == wit.Int32:
-		return saturate(x.floatValue, math.MinInt32, math.MaxInt32)
+		return saturate(n.floatValue, math.MinInt32, math.MaxInt32)
 	}
-	return saturate(x.floatValue, math.MinInt64, math.MaxInt64)
+	return saturate(n.floatValue, math.MinInt64, math.MaxInt64)
 }
 
-func (x *number) append(dst []byte, targetKind wit.Kind) []byte {
+func (n *number) append(dst []byte, targetKind wit.Kind) []byte {
 	switch targetKind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		unused := 64 - 8<<targetKind
-		return connectdata.AppendNumber(dst, x.integer(targetKind)<<unused>>unused)
+		return connectdata.AppendNumber(dst, n.integer(targetKind)<<unused>>unused)
 	case wit.Boolean:
-		return connectdata.AppendBoolean(dst, x.integer(targetKind) != 0)
+		return connectdata.AppendBoolean(dst, n.integer(targetKind) != 0)
 	case wit.Float32:
-		if x.floatBits == 0 {
-			return connectdata.AppendFloat32(dst, float32(x.intValue))
+		if n.floatBits == 0 {
+			return connectdata.AppendFloat32(dst, float32(n.intValue))
 		}
-		return connectdata.AppendFloat32(dst, float32(x.floatValue))
+		return connectdata.AppendFloat32(dst, float32(n.floatValue))
 	case wit.Float64:
-		if x.floatBits == 0 {
-			return connectdata.AppendFloat64(dst, float64(x.intValue))
+		if n.floatBits == 0 {
+			return connectdata.AppendFloat64(dst, float64(n.intValue))
 		}
-		return connectdata.AppendFloat64(dst, x.floatValue)
+		return connectdata.AppendFloat64(dst, n.floatValue)
 	}
 	var text [32]byte // enough for any number
 	switch {
-	case x.isBoolean:
-		return connectdata.AppendBytes(dst, strconv.AppendBool(text[:0], x.intValue == 1))
-	case x.floatBits == 0:
-		return connectdata.AppendBytes(dst, strconv.AppendInt(text[:0], x.intValue, 10))
+	case n.isBoolean:
+		return connectdata.AppendBytes(dst, strconv.AppendBool(text[:0], n.intValue == 1))
+	case n.floatBits == 0:
+		return connectdata.AppendBytes(dst, strconv.AppendInt(text[:0], n.intValue, 10))
 	}
-	return connectdata.AppendBytes(dst, java.AppendFloat(text[:0], x.floatValue, x.floatBits))
+	return connectdata.AppendBytes(dst, java.AppendFloat(text[:0], n.floatValue, n.floatBits))
 }
 
 // appendCast appends a decoded value as another type. schemaless adds its tag.
@@ -158,20 +158,25 @@ func numberFrom(value any, targetKind wit.Kind, stage int) (num number, failure 
 	case int64:
 		num.intValue = v
 	case float32:
-		num.floatValue, num.floatBits = float64(v), 32
+		num.floatValue = float64(v)
+		num.floatBits = 32
 	case float64:
-		num.floatValue, num.floatBits = v, 64
+		num.floatValue = v
+		num.floatBits = 64
 	case bool:
-		if num.isBoolean = true; v {
+		num.isBoolean = true
+		if v {
 			num.intValue = 1
 		}
 	case connectdata.Decimal:
 		decimal := values.DecimalOf(v)
 		switch targetKind {
 		case wit.Float32:
-			num.floatValue, num.floatBits = decimal.Float(32), 32
+			num.floatValue = decimal.Float(32)
+			num.floatBits = 32
 		case wit.Float64:
-			num.floatValue, num.floatBits = decimal.Float(64), 64
+			num.floatValue = decimal.Float(64)
+			num.floatBits = 64
 		default:
 			num.intValue = decimal.Long()
 		}
@@ -200,7 +205,8 @@ func parseNumber(text string, targetKind wit.Kind, stage int) (num number, failu
 	ok := true
 	switch targetKind {
 	case wit.Boolean:
-		if num.isBoolean = true; strings.EqualFold(text, "true") {
+		num.isBoolean = true
+		if strings.EqualFold(text, "true") {
 			num.intValue = 1
 		}
 	case wit.Float32, wit.Float64:

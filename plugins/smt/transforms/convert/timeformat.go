@@ -47,22 +47,22 @@ var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "mi
 	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
 // edit returns the edit for values of a schema that represent a time as typ.
-func (o *timeFormat) edit(from *wit.SchemaNode, typ timeType, stage int) object.Edit {
+func (t *timeFormat) edit(from *wit.SchemaNode, typ timeType, stage int) object.Edit {
 	edit := object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
-		return o.convert(dst, input, from, typ, stage)
+		return t.convert(dst, input, from, typ, stage)
 	}}
-	if conversion, ok := o.kernelConversion(typ); ok && from.Kind == wit.Int64 {
+	if conversion, ok := t.kernelConversion(typ); ok && from.Kind == wit.Int64 {
 		edit.Conversion = object.Always(conversion)
 	}
 	return edit
 }
 
 // kernelConversion returns the kernel's conversion of milliseconds to text, if the format allows.
-func (o *timeFormat) kernelConversion(typ timeType) (conversion object.Conversion, ok bool) {
-	if o.to != stringTime || typ != timestamp && (typ != unixTime || o.precision != milliseconds) {
+func (t *timeFormat) kernelConversion(typ timeType) (conversion object.Conversion, ok bool) {
+	if t.to != stringTime || (typ != timestamp && (typ != unixTime || t.precision != milliseconds)) {
 		return conversion, false
 	}
-	text, numbers := o.format.Fixed()
+	text, numbers := t.format.Fixed()
 	conversion.Date = &kernel.Date{Size: len(text)}
 	if text == nil || len(text) >= kernel.Room || len(numbers) >= len(conversion.Date.Numbers) {
 		return conversion, false
@@ -76,23 +76,23 @@ func (o *timeFormat) kernelConversion(typ timeType) (conversion object.Conversio
 }
 
 // sameBytes reports whether source and target are both milliseconds.
-func (o *timeFormat) sameBytes(typ timeType) bool {
+func (t *timeFormat) sameBytes(typ timeType) bool {
 	isMillis := func(f timeType) bool {
-		return f == timestamp || f == unixTime && o.precision == milliseconds
+		return f == timestamp || (f == unixTime && t.precision == milliseconds)
 	}
-	return isMillis(typ) && isMillis(o.to)
+	return isMillis(typ) && isMillis(t.to)
 }
 
 // entryEdit returns the edit for the entries of maps.
-func (o *timeFormat) entryEdit(stage int) object.Edit {
+func (t *timeFormat) entryEdit(stage int) object.Edit {
 	return object.Edit{
-		Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) { return o.convertSchemaless(dst, input, stage) },
+		Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) { return t.convertSchemaless(dst, input, stage) },
 		Conversion: func(tag byte) (conversion object.Conversion) {
 			typ := unixTime
 			if tag == connectdata.TagInstant {
 				typ = timestamp
 			}
-			if edit, ok := o.kernelConversion(typ); ok && (tag == connectdata.TagInt64 ||
+			if edit, ok := t.kernelConversion(typ); ok && (tag == connectdata.TagInt64 ||
 				tag == connectdata.TagInstant) {
 				conversion = edit.WithTag(tag, connectdata.TagString)
 			}
@@ -102,9 +102,9 @@ func (o *timeFormat) entryEdit(stage int) object.Edit {
 }
 
 // resultType returns the schema of the result, without default.
-func (o *timeFormat) resultType(optional bool) wit.SchemaNode {
+func (t *timeFormat) resultType(optional bool) wit.SchemaNode {
 	node := wit.SchemaNode{Optional: optional}
-	switch o.to {
+	switch t.to {
 	case stringTime:
 		node.Kind = wit.String
 		return node
@@ -112,11 +112,14 @@ func (o *timeFormat) resultType(optional bool) wit.SchemaNode {
 		node.Kind = wit.Int64
 		return node
 	case dateTime:
-		node.Kind, node.Name = wit.Int32, wit.Ptr(wit.NameDate)
+		node.Name = wit.Ptr(wit.NameDate)
+		node.Kind = wit.Int32
 	case timeOfDay:
-		node.Kind, node.Name = wit.Int32, wit.Ptr(wit.NameTime)
+		node.Name = wit.Ptr(wit.NameTime)
+		node.Kind = wit.Int32
 	default:
-		node.Kind, node.Name = wit.Int64, wit.Ptr(wit.NameTimestamp)
+		node.Name = wit.Ptr(wit.NameTimestamp)
+		node.Kind = wit.Int64
 	}
 	node.Version = wit.Ptr(int32(1))
 	return node
@@ -149,7 +152,7 @@ func timeTypeOf(node *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
 }
 
 // millis returns the time of a decoded value, in milliseconds since 1970. class is the Java class of the value.
-func (o *timeFormat) millis(typ timeType, value any, class string, stage int) (int64, *rowerror.Failure) {
+func (t *timeFormat) millis(typ timeType, value any, class string, stage int) (int64, *rowerror.Failure) {
 	failed := func(expected string) (int64, *rowerror.Failure) {
 		return 0, rowerror.Data(stage, "Expected "+expected+", but found class "+class)
 	}
@@ -158,14 +161,14 @@ func (o *timeFormat) millis(typ timeType, value any, class string, stage int) (i
 		if typ != stringTime {
 			break
 		}
-		if o.format == nil {
+		if t.format == nil {
 			return 0, rowerror.New(stage, rowerror.NullPointerException,
 				`Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`)
 		}
-		millis, ambiguous, ok := o.parser.Parse(x)
-		zoned := ok && o.parser.Zoned && o.to == stringTime
+		millis, ambiguous, ok := t.parser.Parse(x)
+		zoned := ok && t.parser.Zoned && t.to == stringTime
 		if !ok || zoned {
-			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + o.pattern + ")"
+			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + t.pattern + ")"
 			if ambiguous {
 				text += ": a two-digit year is ambiguous; expected four digits"
 			}
@@ -176,11 +179,11 @@ func (o *timeFormat) millis(typ timeType, value any, class string, stage int) (i
 		}
 		return millis, nil
 	case int32:
-		if millis, ok := o.fromNumber(typ, wit.Int32, int64(x)); ok {
+		if millis, ok := t.fromNumber(typ, wit.Int32, int64(x)); ok {
 			return millis, nil
 		}
 	case int64:
-		if millis, ok := o.fromNumber(typ, wit.Int64, x); ok {
+		if millis, ok := t.fromNumber(typ, wit.Int64, x); ok {
 			return millis, nil
 		}
 	case connectdata.Instant:
@@ -210,36 +213,38 @@ func saturatingProduct(n, times int64) int64 {
 }
 
 // fromNumber returns the time of a number. ok is false if the type does not belong to the representation.
-func (o *timeFormat) fromNumber(typ timeType, kind wit.Kind, n int64) (millis int64, ok bool) {
+func (t *timeFormat) fromNumber(typ timeType, kind wit.Kind, n int64) (millis int64, ok bool) {
 	switch {
 	case kind == wit.Int32 && typ == dateTime:
 		return n * msPerDay, true
 	case kind == wit.Int32 && typ == timeOfDay, kind == wit.Int64 && typ == timestamp,
-		kind == wit.Int64 && typ == unixTime && o.precision == milliseconds:
+		kind == wit.Int64 && typ == unixTime && t.precision == milliseconds:
 		return n, true
 	case kind == wit.Int64 && typ == unixTime:
-		return saturatingProduct(n, o.precision.divide) / o.precision.multiply, true
+		return saturatingProduct(n, t.precision.divide) / t.precision.multiply, true
 	}
 	return 0, false
 }
 
 // append appends a time as the target type. A Date or Time without schema is a java.util.Date.
-func (o *timeFormat) append(dst []byte, millis int64, schemaless bool, stage int) ([]byte, *rowerror.Failure) {
-	tag, n := byte(connectdata.TagInstant), millis
-	switch o.to {
+func (t *timeFormat) append(dst []byte, millis int64, schemaless bool, stage int) ([]byte, *rowerror.Failure) {
+	tag := byte(connectdata.TagInstant)
+	n := millis
+	switch t.to {
 	case stringTime:
 		if schemaless {
 			dst = append(dst, connectdata.TagString)
 		}
 		from := len(dst)
-		dst = o.format.Append(append(dst, 0), millis)
+		dst = t.format.Append(append(dst, 0), millis)
 		if size := len(dst) - from - 1; size < 64 {
 			dst[from] = byte(size << 1)
 			return dst, nil
 		}
 		return connectdata.AppendBytes(dst[:from], bytes.Clone(dst[from+1:])), nil
 	case unixTime:
-		tag, n = connectdata.TagInt64, saturatingProduct(millis, o.precision.multiply)/o.precision.divide
+		tag = connectdata.TagInt64
+		n = saturatingProduct(millis, t.precision.multiply) / t.precision.divide
 	case dateTime:
 		n = dateformat.FloorDiv(millis, msPerDay)
 		switch {
@@ -261,32 +266,33 @@ func (o *timeFormat) append(dst []byte, millis int64, schemaless bool, stage int
 }
 
 // convert appends a value with schema as the target type.
-func (o *timeFormat) convert(dst, input []byte, from *wit.SchemaNode, typ timeType, stage int) ([]byte,
-	*rowerror.Failure) {
+func (t *timeFormat) convert(dst, input []byte, from *wit.SchemaNode, typ timeType,
+	stage int) ([]byte, *rowerror.Failure) {
 	if n, ok := readNumber(from.Kind, input); ok && from.Kind <= wit.Int64 {
-		if millis, ok := o.fromNumber(typ, from.Kind, n.intValue); ok {
-			return o.append(dst, millis, false, stage)
+		if millis, ok := t.fromNumber(typ, from.Kind, n.intValue); ok {
+			return t.append(dst, millis, false, stage)
 		}
 	}
 	required := *from
-	required.Optional, required.DefaultValue = false, nil
+	required.Optional = false
+	required.DefaultValue = nil
 	if required.Kind >= wit.Array {
-		_, failure := o.millis(typ, nil, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
+		_, failure := t.millis(typ, nil, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
 		return dst, failure
 	}
 	value, _, err := connectdata.Read([]wit.SchemaNode{required}, 0, input)
 	if err != nil {
 		return dst, rowerror.BadValue(stage, 0)
 	}
-	millis, failure := o.millis(typ, value, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
+	millis, failure := t.millis(typ, value, javaclass.Of(&wit.SchemaNode{Kind: required.Kind}), stage)
 	if failure != nil {
 		return dst, failure
 	}
-	return o.append(dst, millis, false, stage)
+	return t.append(dst, millis, false, stage)
 }
 
 // convertSchemaless appends a value without schema as the target type, with its tag.
-func (o *timeFormat) convertSchemaless(dst, input []byte, stage int) ([]byte, *rowerror.Failure) {
+func (t *timeFormat) convertSchemaless(dst, input []byte, stage int) ([]byte, *rowerror.Failure) {
 	var typ timeType
 	switch input[0] {
 	case connectdata.TagNull:
@@ -303,17 +309,17 @@ func (o *timeFormat) convertSchemaless(dst, input []byte, stage int) ([]byte, *r
 	}
 	if input[0] != connectdata.TagString {
 		if n, size := connectdata.Number(input[1:]); size == len(input)-1 {
-			millis, _ := o.fromNumber(typ, wit.Int64, n)
-			return o.append(dst, millis, true, stage)
+			millis, _ := t.fromNumber(typ, wit.Int64, n)
+			return t.append(dst, millis, true, stage)
 		}
 	}
 	value, _, err := connectdata.ReadSchemaless(input)
 	if err != nil {
 		return dst, rowerror.BadSchemaless(stage)
 	}
-	millis, failure := o.millis(typ, value, javaclass.OfTag[input[0]], stage)
+	millis, failure := t.millis(typ, value, javaclass.OfTag[input[0]], stage)
 	if failure != nil {
 		return dst, failure
 	}
-	return o.append(dst, millis, true, stage)
+	return t.append(dst, millis, true, stage)
 }

@@ -89,45 +89,47 @@ func newTimestampConverter(target record.Target, values settings.Values) (operat
 	return transform, nil
 }
 
-func (o *timestampConverter) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
-	if o.Whole {
-		return o.applyWhole(obj, step.Stage)
+func (t *timestampConverter) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	if t.Whole {
+		return t.applyWhole(obj, step.Stage)
 	}
 	if obj.IsMap {
-		if o.entries.Apply == nil { // an operation belongs to one stage
-			o.entries = o.entryEdit(step.Stage)
+		if t.entries.Apply == nil { // an operation belongs to one stage
+			t.entries = t.entryEdit(step.Stage)
 		}
-		names := []string{o.field}
-		return obj.EditEntries(names, names, func(int) object.Edit { return o.entries }, step.Stage)
+		names := []string{t.field}
+		return obj.EditEntries(names, names, func(int) object.Edit { return t.entries }, step.Stage)
 	}
-	if o.ReplaceNull {
+	if t.ReplaceNull {
 		obj.ReplaceNulls(step.Stage)
 	}
 	obj.KeepsSchema = false
 	for i := range obj.Fields {
 		field := &obj.Fields[i]
-		if field.Name != o.field {
+		if field.Name != t.field {
 			continue
 		}
 		from := field.Schema()
 		typ, failure := timeTypeOf(from, step.Stage)
-		edit := o.edit(from, typ, step.Stage)
+		edit := t.edit(from, typ, step.Stage)
 		switch {
 		case failure != nil:
 			obj.Fail(failure)
 			edit = object.Failing(failure)
-		case from.Kind == wit.Int64 && from.DefaultValue == nil && o.sameBytes(typ):
+		case from.Kind == wit.Int64 && from.DefaultValue == nil && t.sameBytes(typ):
 			edit = object.Edit{} // same bytes
 		}
-		obj.ChangeType(field, o.resultType(from.Optional), edit, step.Stage)
+		obj.ChangeType(field, t.resultType(from.Optional), edit, step.Stage)
 	}
 	return nil
 }
 
-func (o *timestampConverter) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
-	field, class := &obj.Fields[0], obj.Class
+func (t *timestampConverter) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
+	field := &obj.Fields[0]
+	class := obj.Class
 	if obj.Class = ""; obj.IsMap {
-		if obj.Edit(field, o.entryEdit(stage), stage); obj.Pending != nil && class != "" {
+		obj.Edit(field, t.entryEdit(stage), stage)
+		if obj.Pending != nil && class != "" {
 			obj.Pending.Message = strings.Replace(obj.Pending.Message, javaclass.OfTag[field.Bytes[0]], class, 1)
 		}
 		return nil
@@ -137,12 +139,12 @@ func (o *timestampConverter) applyWhole(obj *object.Object, stage int) *rowerror
 	if failure != nil {
 		return failure
 	}
-	edit := o.edit(from, typ, stage)
+	edit := t.edit(from, typ, stage)
 	if class != "" {
-		_, failure = o.millis(typ, nil, class, stage)
+		_, failure = t.millis(typ, nil, class, stage)
 		edit = object.Failing(failure)
 	}
-	obj.Root = o.resultType(from.Optional)
+	obj.Root = t.resultType(from.Optional)
 	obj.ChangeType(field, obj.Root, edit, stage)
 	return nil
 }

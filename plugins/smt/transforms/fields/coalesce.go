@@ -58,7 +58,7 @@ func newCoalesce(target record.Target, values settings.Values) (operation.Operat
 	return transform, transform.Configure(values)
 }
 
-func (o *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (c *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	if obj.Trace != nil { // depends on the row
 		return object.NotTraceable
 	}
@@ -68,7 +68,7 @@ func (o *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Fail
 	failed := func(text string) *rowerror.Failure { return rowerror.Data(step.Stage, text) }
 	result := object.NullValue
 	var sources []*object.Field
-	for _, name := range o.fields {
+	for _, name := range c.fields {
 		field := obj.Find(name)
 		switch {
 		case field == nil && !obj.IsMap:
@@ -82,35 +82,35 @@ func (o *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Fail
 	if !obj.IsMap {
 		obj.NewStruct()
 		var failure *rowerror.Failure
-		if result, failure = o.firstValue(obj, sources, step.Stage); failure != nil {
+		if result, failure = c.firstValue(obj, sources, step.Stage); failure != nil {
 			return failure
 		}
 	}
-	to := obj.Find(o.field)
+	to := obj.Find(c.field)
 	switch {
-	case to != nil && !slices.Contains(o.fields, o.field):
-		return failed("Field " + o.field + " exists and is not one of the coalesced fields")
+	case to != nil && !slices.Contains(c.fields, c.field):
+		return failed("Field " + c.field + " exists and is not one of the coalesced fields")
 	case to != nil:
 		to.Set(result)
 	case obj.IsMap:
-		obj.AddEntry(o.field, result)
+		obj.AddEntry(c.field, result)
 	default:
-		result.Name = o.field
+		result.Name = c.field
 		obj.Fields = append(obj.Fields, result)
 	}
 	obj.Changed = true
-	if o.remove {
+	if c.remove {
 		obj.Fields = slices.DeleteFunc(obj.Fields, func(field object.Field) bool {
-			return field.HasTextKey() && field.Name != o.field && slices.Contains(o.fields, field.Name)
+			return field.HasTextKey() && field.Name != c.field && slices.Contains(c.fields, field.Name)
 		})
 	}
 	return nil
 }
 
-func (o *coalesce) firstValue(obj *object.Object, sources []*object.Field, stage int) (result object.Field,
-	_ *rowerror.Failure) {
-	typ, _ := o.types.Get(&obj.Scratch.Schemas, obj.Reader.ID, func([]wit.SchemaNode) coalescedType {
-		return o.typeOf(sources, stage)
+func (c *coalesce) firstValue(obj *object.Object, sources []*object.Field,
+	stage int) (result object.Field, _ *rowerror.Failure) {
+	typ, _ := c.types.Get(&obj.Scratch.Schemas, obj.Reader.ID, func([]wit.SchemaNode) coalescedType {
+		return c.typeOf(sources, stage)
 	})
 	if typ.failure != nil {
 		return result, typ.failure
@@ -118,13 +118,15 @@ func (o *coalesce) firstValue(obj *object.Object, sources []*object.Field, stage
 	var value []byte
 	null := true
 	for _, field := range sources {
-		size, ok := 0, false
+		size := 0
+		ok := false
 		if null, size, ok = connectdata.IsNull(field.Schema(), field.Bytes); !ok {
 			return result, rowerror.BadValue(stage, field.Index)
 		}
 		value = field.Bytes[size:]
-		if node := field.Schema(); null && o.ReplaceNull && node.DefaultValue != nil {
-			null, value = false, *node.DefaultValue
+		if node := field.Schema(); null && c.ReplaceNull && node.DefaultValue != nil {
+			null = false
+			value = *node.DefaultValue
 		}
 		if !null {
 			break
@@ -135,18 +137,20 @@ func (o *coalesce) firstValue(obj *object.Object, sources []*object.Field, stage
 }
 
 // typeOf returns the type of the sources, which is optional if all of them may be null.
-func (o *coalesce) typeOf(sources []*object.Field, stage int) (result coalescedType) {
+func (c *coalesce) typeOf(sources []*object.Field, stage int) (result coalescedType) {
 	optional := true
 	for _, field := range sources {
 		node := field.Schema()
-		optional = optional && node.Optional && (node.DefaultValue == nil || !o.ReplaceNull)
+		optional = optional && node.Optional && (node.DefaultValue == nil || !c.ReplaceNull)
 		tree := field.Subtree()
-		tree[0].Optional, tree[0].DefaultValue, tree[0].Doc = false, nil, nil
+		tree[0].Optional = false
+		tree[0].DefaultValue = nil
+		tree[0].Doc = nil
 		if result.nodes == nil {
 			result.nodes = tree
 		} else if !reflect.DeepEqual(result.nodes, tree) {
-			result.failure = rowerror.Data(stage, "Fields of one type expected for ["+o.Purpose+
-				"], found: "+o.fields[0]+" "+javaclass.Of(&result.nodes[0])+", "+field.Name+" "+
+			result.failure = rowerror.Data(stage, "Fields of one type expected for ["+c.Purpose+
+				"], found: "+c.fields[0]+" "+javaclass.Of(&result.nodes[0])+", "+field.Name+" "+
 				javaclass.Of(&tree[0]))
 			return result
 		}

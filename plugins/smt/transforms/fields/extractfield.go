@@ -70,7 +70,8 @@ func parsePath(setting, text string) (path []string, _ *wit.Error) {
 	for strings.HasPrefix(rest, "`") || strings.Contains(rest, ".") {
 		if !strings.HasPrefix(rest, "`") {
 			name, after, _ := strings.Cut(rest, ".")
-			path, rest = append(path, name), after
+			path = append(path, name)
+			rest = after
 			continue
 		}
 		name, size := quotedName(rest)
@@ -93,7 +94,7 @@ func quotedName(text string) (name string, size int) {
 	start := 1
 	for position := 1; position < len(text); position++ {
 		last := position+1 == len(text)
-		if text[position] != '`' || !last && text[position+1] != '.' {
+		if text[position] != '`' || (!last && text[position+1] != '.') {
 			continue
 		}
 		switch {
@@ -102,28 +103,30 @@ func quotedName(text string) (name string, size int) {
 		case last:
 			return "", -1
 		}
-		name, start = name+text[start:position-1]+"`", position+1
+		name = name + text[start:position-1] + "`"
+		start = position + 1
 	}
 	return "", -1
 }
 
-func (o *ExtractField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (e *ExtractField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	switch {
-	case len(o.path) == 0: // an empty path of V2
+	case len(e.path) == 0: // an empty path of V2
 		return rowerror.New(step.Stage, rowerror.IllegalArgumentException, "fromIndex(0) > toIndex(-1)")
-	case len(o.path) > 1 && obj.Trace != nil:
+	case len(e.path) > 1 && obj.Trace != nil:
 		return object.NotTraceable
 	}
 	current := obj
 	var field *object.Field
-	for i, name := range o.path {
+	for i, name := range e.path {
 		if i > 0 {
-			if failure := openField(&o.levels[i-1], current, field, step.Stage); failure != nil {
+			if failure := openField(&e.levels[i-1], current, field, step.Stage); failure != nil {
 				return failure
 			}
-			current = &o.levels[i-1]
+			current = &e.levels[i-1]
 		}
-		if field = current.Find(name); obj.IsMap {
+		field = current.Find(name)
+		if obj.IsMap {
 			null := field == nil || field.Bytes[0] == connectdata.TagNull
 			switch {
 			case null && obj.Trace != nil:
@@ -137,12 +140,12 @@ func (o *ExtractField) Apply(obj *object.Object, step operation.Step) *rowerror.
 			continue
 		}
 		if field == nil {
-			return rowerror.New(step.Stage, rowerror.IllegalArgumentException, "Unknown field: "+o.name)
+			return rowerror.New(step.Stage, rowerror.IllegalArgumentException, "Unknown field: "+e.name)
 		}
 		if !current.Load(step.Stage) {
 			return current.Pending
 		}
-		if node := field.Schema(); (o.ReplaceNull || i+1 < len(o.path)) && node.Optional && node.DefaultValue != nil &&
+		if node := field.Schema(); (e.ReplaceNull || i+1 < len(e.path)) && node.Optional && node.DefaultValue != nil &&
 			!field.NeverNull {
 			current.Edit(field, object.OrDefault(node), step.Stage)
 			field.NeverNull = true
@@ -151,7 +154,9 @@ func (o *ExtractField) Apply(obj *object.Object, step operation.Step) *rowerror.
 	if obj.IsNull = current.IsNull; !obj.IsMap {
 		obj.Root = *field.Schema()
 	}
-	obj.Fields, obj.Whole, obj.KeepsSchema = []object.Field{*field}, true, false
+	obj.Fields = []object.Field{*field}
+	obj.Whole = true
+	obj.KeepsSchema = false
 	return nil
 }
 
@@ -160,7 +165,10 @@ func openField(inner, obj *object.Object, field *object.Field, stage int) *rower
 	if obj.IsMap {
 		return inner.OpenMap(obj.Scratch, field.Bytes, stage, "nested field access")
 	}
-	node, null, size, ok := field.Schema(), obj.IsNull, 0, true
+	node := field.Schema()
+	null := obj.IsNull
+	size := 0
+	ok := true
 	if node.Kind != wit.Struct {
 		return rowerror.Data(stage, "Cannot look up fields on non-struct type")
 	}
@@ -168,7 +176,8 @@ func openField(inner, obj *object.Object, field *object.Field, stage int) *rower
 		null, size, ok = connectdata.IsNull(node, field.Bytes)
 	}
 	inner.Open(obj.Scratch, obj.Reader.FieldReader(field.Index), field.Bytes, size)
-	if inner.IsNull = null; !ok {
+	inner.IsNull = null
+	if !ok {
 		return rowerror.BadValue(stage, 0)
 	}
 	return nil

@@ -42,29 +42,29 @@ func newFlatten(target record.Target, values settings.Values) (operation.Operati
 }
 
 // name returns the name of a field below a prefix.
-func (o *flatten) name(prefix, name string) string {
+func (f *flatten) name(prefix, name string) string {
 	if prefix == "" {
 		return name
 	}
-	return prefix + o.delimiter + name
+	return prefix + f.delimiter + name
 }
 
 func longNames(stage int) *rowerror.Failure {
 	return rowerror.Data(stage, "the names of the flattened fields exceed 16 MiB")
 }
 
-func (o *flatten) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (f *flatten) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	switch {
 	case obj.IsMap:
-		return o.applyToMap(obj, step.Stage)
+		return f.applyToMap(obj, step.Stage)
 	case isFlat(obj):
 		obj.NewStruct()
 		return nil
 	case obj.Trace != nil:
 		return object.NotTraceable
 	}
-	plan, _ := o.structs.Get(&obj.Scratch.Schemas, obj.Reader.ID, func([]wit.SchemaNode) *flattenPlan {
-		return o.compile(obj.Reader, step.Stage)
+	plan, _ := f.structs.Get(&obj.Scratch.Schemas, obj.Reader.ID, func([]wit.SchemaNode) *flattenPlan {
+		return f.compile(obj.Reader, step.Stage)
 	})
 	switch {
 	case plan.failure != nil:
@@ -75,7 +75,8 @@ func (o *flatten) Apply(obj *object.Object, step operation.Step) *rowerror.Failu
 	from := len(obj.Scratch.Buf)
 	obj.Scratch.Buf = plan.top.writeMembers(obj.Scratch.Buf, obj.Input, obj.Scratch.Ends, false)
 	obj.Fields = append(obj.Fields[:0], object.Field{Nodes: plan.nodes, Bytes: obj.Scratch.Buf[from:]})
-	obj.Whole, obj.KeepsSchema = true, false
+	obj.Whole = true
+	obj.KeepsSchema = false
 	return nil
 }
 
@@ -83,7 +84,7 @@ func (o *flatten) Apply(obj *object.Object, step operation.Step) *rowerror.Failu
 func isFlat(obj *object.Object) bool {
 	for i := range obj.Fields {
 		field := &obj.Fields[i]
-		if node := field.Schema(); node.Kind >= wit.Map || node.Optional && node.DefaultValue != nil ||
+		if node := field.Schema(); node.Kind >= wit.Map || (node.Optional && node.DefaultValue != nil) ||
 			field.Name == "" {
 			return false
 		}
@@ -107,7 +108,9 @@ type flatStruct struct {
 
 // flatMember writes a field, or the fields of a nested struct.
 type flatMember struct {
-	from, to  *wit.SchemaNode // schemas in the input and in the result
+	// schemas in the input and in the result
+	from      *wit.SchemaNode
+	to        *wit.SchemaNode
 	nested    *flatStruct
 	sameBytes bool // values keep their bytes
 }
@@ -121,9 +124,10 @@ type flattenCompiler struct {
 }
 
 // compile returns the plan for structs of one schema.
-func (o *flatten) compile(reader *object.ValueReader, stage int) *flattenPlan {
-	plan, root := &flattenPlan{}, &reader.Nodes[0]
-	compiler := &flattenCompiler{transform: o, stage: stage, names: map[string]bool{},
+func (f *flatten) compile(reader *object.ValueReader, stage int) *flattenPlan {
+	plan := &flattenPlan{}
+	root := &reader.Nodes[0]
+	compiler := &flattenCompiler{transform: f, stage: stage, names: map[string]bool{},
 		result: object.Object{Root: schemas.CopyMetadata(root)}}
 	plan.top, plan.failure = compiler.addStruct(reader, "", root.Optional, root.DefaultValue)
 	plan.nodes = compiler.result.Nodes()
@@ -141,11 +145,13 @@ func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, o
 	}
 	for i := range reader.Fields {
 		source := &reader.Fields[i]
-		node, name := source.Schema(), f.transform.name(prefix, source.Name)
+		node := source.Schema()
+		name := f.transform.name(prefix, source.Name)
 		if f.size += len(name); f.size > maxFlatNames {
 			return nil, longNames(f.stage)
 		}
-		optional, inherited := optional || node.Optional, node.DefaultValue
+		optional := optional || node.Optional
+		inherited := node.DefaultValue
 		if inherited == nil && defaultValue != nil {
 			b := (*defaultValue)[flat.ends[i]:flat.ends[i+1]]
 			if null, size, _ := connectdata.IsNull(node, b); !null {
@@ -165,9 +171,11 @@ func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, o
 			}
 		default:
 			result := source.Subtree()
-			result[0].Optional, result[0].DefaultValue = optional, inherited
+			result[0].Optional = optional
+			result[0].DefaultValue = inherited
 			member.to = &result[0]
-			member.sameBytes = node.Optional == optional && (!optional || node.DefaultValue == nil && inherited == nil)
+			noDefaults := node.DefaultValue == nil && inherited == nil
+			member.sameBytes = node.Optional == optional && (!optional || noDefaults)
 			to := object.Field{Name: name, Nodes: result}
 			if name == "" || f.names[name] {
 				return nil, f.result.AddField(to, f.stage)
@@ -217,18 +225,20 @@ func (s *flatStruct) writeMembers(dst, input []byte, ends []uint64, null bool) [
 	return dst
 }
 
-func (o *flatten) applyToMap(obj *object.Object, stage int) *rowerror.Failure {
-	flat := flatMap{transform: o, stage: stage, top: obj}
+func (f *flatten) applyToMap(obj *object.Object, stage int) *rowerror.Failure {
+	flat := flatMap{transform: f, stage: stage, top: obj}
 	if failure := flat.addEntries(obj, ""); failure != nil {
 		return failure
 	}
-	if obj.Class = "java.util.LinkedHashMap"; !flat.nested {
+	obj.Class = "java.util.LinkedHashMap"
+	if !flat.nested {
 		return nil
 	}
 	places := make(map[string]int, len(flat.fields))
-	obj.Fields, obj.Changed = obj.Fields[:0], true
+	obj.Fields = obj.Fields[:0]
+	obj.Changed = true
 	for _, field := range flat.fields {
-		if _, exists := places[field.Name]; !exists {
+		if _, ok := places[field.Name]; !ok {
 			places[field.Name] = len(obj.Fields)
 			obj.Fields = append(obj.Fields, field)
 		}
@@ -236,7 +246,7 @@ func (o *flatten) applyToMap(obj *object.Object, stage int) *rowerror.Failure {
 	if len(places) < len(flat.fields) { // of equal names, the last one in Kafka's order counts
 		top := &object.Object{}
 		top.ReadMap(obj.Scratch, obj.Input)
-		flat = flatMap{transform: o, stage: stage, top: top, javaOrder: true}
+		flat = flatMap{transform: f, stage: stage, top: top, javaOrder: true}
 		flat.addEntries(top, "")
 		for _, field := range flat.fields {
 			obj.Fields[places[field.Name]].Bytes = field.Bytes
@@ -299,7 +309,8 @@ func (m *flatMap) add(obj *object.Object, field object.Field, prefix string) *ro
 		return object.NotTraceable
 	}
 	if obj != m.top {
-		field.Key, field.KeyIndex = connectdata.AppendString([]byte{connectdata.TagString}, field.Name), -1
+		field.Key = connectdata.AppendString([]byte{connectdata.TagString}, field.Name)
+		field.KeyIndex = -1
 	}
 	m.fields = append(m.fields, field)
 	return nil

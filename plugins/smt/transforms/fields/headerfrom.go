@@ -26,8 +26,9 @@ var headerFromKeys = []wit.ConfigKey{
 // HeaderFrom copies or moves fields of the key or value to headers.
 type HeaderFrom struct {
 	operation.FieldOptions
-	fields, headers []string
-	move            bool
+	fields  []string
+	headers []string
+	move    bool
 }
 
 func newHeaderFrom(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
@@ -50,7 +51,9 @@ func newHeaderFrom(target record.Target, values settings.Values) (operation.Oper
 	if mode = setting.Trim(mode); mode != "move" && mode != "copy" {
 		return nil, settings.Invalid("operation", mode, "String must be one of: move, copy")
 	}
-	transform.move, transform.KeepObject, transform.Purpose = mode == "move", mode == "copy", "header "+mode
+	transform.move = mode == "move"
+	transform.KeepObject = mode == "copy"
+	transform.Purpose = "header " + mode
 	if err = transform.Configure(values); err != nil {
 		return nil, err
 	}
@@ -61,15 +64,17 @@ func newHeaderFrom(target record.Target, values settings.Values) (operation.Oper
 	return transform, nil
 }
 
-func (o *HeaderFrom) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (h *HeaderFrom) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	obj.Load(step.Stage)
-	if !o.move { // a copy does not change the fields
-		before, changed := slices.Clone(obj.Fields), obj.Changed
-		failure := o.add(obj, step.Stage)
-		obj.Fields, obj.Changed = before, changed
+	if !h.move { // a copy does not change the fields
+		before := slices.Clone(obj.Fields)
+		changed := obj.Changed
+		failure := h.add(obj, step.Stage)
+		obj.Fields = before
+		obj.Changed = changed
 		return failure
 	}
-	if failure := o.add(obj, step.Stage); failure != nil {
+	if failure := h.add(obj, step.Stage); failure != nil {
 		return failure
 	}
 	if !obj.IsMap {
@@ -77,22 +82,22 @@ func (o *HeaderFrom) Apply(obj *object.Object, step operation.Step) *rowerror.Fa
 	}
 	obj.Changed = obj.Changed || obj.IsMap
 	obj.Fields = slices.DeleteFunc(obj.Fields, func(field object.Field) bool {
-		return field.HasTextKey() && slices.Contains(o.fields, field.Name)
+		return field.HasTextKey() && slices.Contains(h.fields, field.Name)
 	})
 	return nil
 }
 
-func (o *HeaderFrom) add(obj *object.Object, stage int) *rowerror.Failure {
-	if o.ReplaceNull && !obj.IsMap {
+func (h *HeaderFrom) add(obj *object.Object, stage int) *rowerror.Failure {
+	if h.ReplaceNull && !obj.IsMap {
 		obj.ReplaceNulls(stage)
 	}
-	for i, name := range o.fields {
+	for i, name := range h.fields {
 		field := obj.Find(name)
 		switch {
 		case field != nil:
-			obj.Headers = append(obj.Headers, object.AddedHeader{Name: o.headers[i], Field: *field})
+			obj.Headers = append(obj.Headers, object.AddedHeader{Name: h.headers[i], Field: *field})
 		case obj.IsMap:
-			obj.Headers = append(obj.Headers, object.AddedHeader{Name: o.headers[i], Field: object.NullValue})
+			obj.Headers = append(obj.Headers, object.AddedHeader{Name: h.headers[i], Field: object.NullValue})
 		default:
 			return rowerror.New(stage, rowerror.NullPointerException,
 				`Cannot invoke "org.apache.kafka.connect.data.Field.schema()" because the return value of `+

@@ -58,8 +58,9 @@ func newInsertField(target record.Target, values settings.Values) (operation.Ope
 			continue
 		}
 		field := insertion{attribute: object.Attribute(attribute), name: name, optional: true}
-		if text, mandatory := strings.CutSuffix(name, "!"); mandatory {
-			field.name, field.optional = text, false
+		if text, ok := strings.CutSuffix(name, "!"); ok {
+			field.name = text
+			field.optional = false
 		} else {
 			field.name = strings.TrimSuffix(name, "?")
 		}
@@ -79,9 +80,9 @@ func newInsertField(target record.Target, values settings.Values) (operation.Ope
 }
 
 // node returns the schema of the field.
-func (f insertion) node() wit.SchemaNode {
-	node := wit.SchemaNode{Kind: wit.String, Optional: f.optional}
-	switch f.attribute {
+func (i insertion) node() wit.SchemaNode {
+	node := wit.SchemaNode{Kind: wit.String, Optional: i.optional}
+	switch i.attribute {
 	case object.Partition:
 		node.Kind = wit.Int32
 	case object.Offset:
@@ -93,11 +94,11 @@ func (f insertion) node() wit.SchemaNode {
 }
 
 // text returns the value of a field that is a string.
-func (o *insertField) text(field insertion, topic string) string {
+func (f *insertField) text(field insertion, topic string) string {
 	if field.attribute == object.Topic {
 		return topic
 	}
-	return *o.static
+	return *f.static
 }
 
 func notSinkRecord(stage int) *rowerror.Failure {
@@ -105,16 +106,16 @@ func notSinkRecord(stage int) *rowerror.Failure {
 		"], found: org.apache.kafka.connect.source.SourceRecord")
 }
 
-func (o *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (f *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	if !obj.IsMap {
-		if o.ReplaceNull {
+		if f.ReplaceNull {
 			obj.ReplaceNulls(step.Stage)
 		}
 		obj.NewStruct()
 	}
 	var failure *rowerror.Failure
-	for i := range o.fields {
-		insertion := &o.fields[i]
+	for i := range f.fields {
+		insertion := &f.fields[i]
 		field := object.Field{Name: insertion.name, Nodes: insertion.nodes,
 			Source: object.Source{Kind: object.FromConstant, Attribute: insertion.attribute}}
 		switch insertion.attribute {
@@ -123,7 +124,7 @@ func (o *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.F
 			if !obj.IsMap {
 				branch = schemas.Branch(&insertion.nodes[0])
 			}
-			field.Bytes = connectdata.AppendString(branch, o.text(*insertion, step.Topic))
+			field.Bytes = connectdata.AppendString(branch, f.text(*insertion, step.Topic))
 		default:
 			exists, missing := setAttribute(&field, insertion, obj, step)
 			if missing != nil && (failure == nil || insertion.attribute == object.Offset) {
@@ -146,9 +147,10 @@ func (o *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.F
 }
 
 // setAttribute sets a field to an attribute of the row. exists is false if a map gets no such entry.
-func setAttribute(field *object.Field, insertion *insertion, obj *object.Object, step operation.Step) (exists bool,
-	missing *rowerror.Failure) {
-	field.Kind, field.Optional = object.FromAttribute, insertion.optional && !obj.IsMap
+func setAttribute(field *object.Field, insertion *insertion, obj *object.Object,
+	step operation.Step) (exists bool, missing *rowerror.Failure) {
+	field.Kind = object.FromAttribute
+	field.Optional = insertion.optional && !obj.IsMap
 	value := object.AttributeOf(insertion.attribute, step.Row)
 	switch {
 	case value >= 0:

@@ -58,30 +58,31 @@ func newMaskField(target record.Target, options settings.Values) (operation.Oper
 	return transform, transform.Configure(options)
 }
 
-func (o *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (m *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	if obj.IsMap {
-		if o.entries.Apply == nil { // an operation belongs to one stage
-			o.entries = o.entryEdit(step.Stage)
+		if m.entries.Apply == nil { // an operation belongs to one stage
+			m.entries = m.entryEdit(step.Stage)
 		}
-		return obj.EditEntries(o.order, o.fields, func(int) object.Edit { return o.entries }, step.Stage)
+		return obj.EditEntries(m.order, m.fields, func(int) object.Edit { return m.entries }, step.Stage)
 	}
-	if o.ReplaceNull {
+	if m.ReplaceNull {
 		obj.ReplaceNulls(step.Stage)
 	}
 	for i := range obj.Fields {
 		field := &obj.Fields[i]
-		if !slices.Contains(o.fields, field.Name) {
+		if !slices.Contains(m.fields, field.Name) {
 			continue
 		}
 		node := field.Schema()
-		value, failure := o.withSchema(node, step.Stage)
+		value, failure := m.withSchema(node, step.Stage)
 		masked := append(schemas.Branch(node), value...)
 		switch {
 		case failure != nil:
 			obj.Edit(field, object.OfField(node, node, object.Failing(failure)), step.Stage)
 		case field.Kind == object.FromConstant, !node.Optional && field.Kind != object.FromAttribute, field.NeverNull:
 			obj.Changed = true
-			field.Kind, field.Bytes = object.FromConstant, masked
+			field.Kind = object.FromConstant
+			field.Bytes = masked
 		case !node.Optional: // the program would not check the required attribute
 			return object.NotTraceable
 		default:
@@ -95,26 +96,28 @@ func (o *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Fai
 }
 
 // entryEdit returns the edit for the entries of maps.
-func (o *maskField) entryEdit(stage int) object.Edit {
-	choice, failures := make([][]byte, len(javaclass.OfTag)), make([]*rowerror.Failure, len(javaclass.OfTag))
+func (m *maskField) entryEdit(stage int) object.Edit {
+	choice := make([][]byte, len(javaclass.OfTag))
+	failures := make([]*rowerror.Failure, len(javaclass.OfTag))
 	choice[connectdata.TagNull] = []byte{connectdata.TagNull}
 	for tag := connectdata.TagNull + 1; int(tag) < len(javaclass.OfTag); tag++ {
-		value, failure := o.schemaless(tag, stage)
+		value, failure := m.schemaless(tag, stage)
 		if failure != nil {
 			value = nil
 		}
-		choice[tag], failures[tag] = value, failure
+		choice[tag] = value
+		failures[tag] = failure
 	}
 	return object.Choosing(choice, failures)
 }
 
 // withSchema returns the masked value of a schema, without union branch.
-func (o *maskField) withSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
+func (m *maskField) withSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
 	class := javaclass.Of(node)
 	if class != "java.math.BigDecimal" {
-		return o.maskedValue(class, stage)
+		return m.maskedValue(class, stage)
 	}
-	decimal, failure := o.decimal(stage)
+	decimal, failure := m.decimal(stage)
 	if failure != nil {
 		return nil, failure
 	}
@@ -127,10 +130,10 @@ func (o *maskField) withSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerr
 }
 
 // schemaless returns the masked value for a tag, with the tag.
-func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) {
+func (m *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) {
 	class := javaclass.OfTag[tag]
 	if class == "java.math.BigDecimal" {
-		decimal, failure := o.decimal(stage)
+		decimal, failure := m.decimal(stage)
 		if failure != nil {
 			return nil, failure
 		}
@@ -139,7 +142,7 @@ func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) 
 	if tag == connectdata.TagTrue {
 		tag = connectdata.TagFalse
 	}
-	b, failure := o.maskedValue(class, stage)
+	b, failure := m.maskedValue(class, stage)
 	if tag == connectdata.TagFalse {
 		b = nil // the tag is the value
 	}
@@ -147,15 +150,16 @@ func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) 
 }
 
 // maskedValue returns the masked value for a Java class.
-func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Failure) {
+func (m *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Failure) {
 	var whole int64
 	var number float64
 	var text string
-	if o.number != nil {
-		whole, number = o.number.Long(), o.number.Float(64)
+	if m.number != nil {
+		whole = m.number.Long()
+		number = m.number.Float(64)
 	}
-	if o.replacement != nil {
-		text = *o.replacement
+	if m.replacement != nil {
+		text = *m.replacement
 	}
 	custom := true
 	var b []byte
@@ -175,33 +179,33 @@ func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Fail
 	case "java.lang.String":
 		return connectdata.AppendString(nil, text), nil
 	case "java.lang.Boolean", "java.util.Date", "java.util.ArrayList", "java.util.HashMap":
-		b, custom = []byte{0}, false
+		b = []byte{0}
+		custom = false
 	default:
-		if o.replacement == nil {
+		if m.replacement == nil {
 			return nil, rowerror.Data(stage, "Cannot mask value of type: class "+class)
 		}
 		custom = false
 	}
 	switch {
-	case o.replacement != nil && !custom:
-		return nil, rowerror.Data(stage, "Cannot mask value of type class "+class+
-			" with custom replacement.")
-	case o.replacement != nil && o.number == nil:
+	case m.replacement != nil && !custom:
+		return nil, rowerror.Data(stage, "Cannot mask value of type class "+class+" with custom replacement.")
+	case m.replacement != nil && m.number == nil:
 		return nil, rowerror.Data(stage, "Unable to convert "+text+" (class java.lang.String) to a number")
 	}
 	return b, nil
 }
 
-func (o *maskField) decimal(stage int) (values.Decimal, *rowerror.Failure) {
+func (m *maskField) decimal(stage int) (values.Decimal, *rowerror.Failure) {
 	switch {
-	case o.replacement == nil:
+	case m.replacement == nil:
 		return values.Decimal{Unscaled: new(big.Int)}, nil
-	case o.number == nil:
+	case m.number == nil:
 		return values.Decimal{}, rowerror.Data(stage,
-			"Unable to convert "+*o.replacement+" (class java.lang.String) to number")
-	case !o.number.Fits():
+			"Unable to convert "+*m.replacement+" (class java.lang.String) to number")
+	case !m.number.Fits():
 		return values.Decimal{}, rowerror.Data(stage,
-			"a decimal that is too long, or whose scale is too large: "+*o.replacement)
+			"a decimal that is too long, or whose scale is too large: "+*m.replacement)
 	}
-	return *o.number, nil
+	return *m.number, nil
 }

@@ -62,22 +62,22 @@ func newReplaceField(target record.Target, values settings.Values) (operation.Op
 	return transform, transform.Configure(values)
 }
 
-func (o *replaceField) rename(from, to string) {
-	for i := range o.renames {
-		if o.renames[i].from == from {
-			o.renames[i].to = to
+func (f *replaceField) rename(from, to string) {
+	for i := range f.renames {
+		if f.renames[i].from == from {
+			f.renames[i].to = to
 			return
 		}
 	}
-	o.renames = append(o.renames, rename{from, to})
+	f.renames = append(f.renames, rename{from, to})
 }
 
-func (o *replaceField) keeps(name string) bool {
-	return !slices.Contains(o.exclude, name) && (len(o.include) == 0 || slices.Contains(o.include, name))
+func (f *replaceField) keeps(name string) bool {
+	return !slices.Contains(f.exclude, name) && (len(f.include) == 0 || slices.Contains(f.include, name))
 }
 
-func (o *replaceField) newName(name string) string {
-	for _, r := range o.renames {
+func (f *replaceField) newName(name string) string {
+	for _, r := range f.renames {
 		if r.from == name {
 			return r.to
 		}
@@ -86,29 +86,29 @@ func (o *replaceField) newName(name string) string {
 }
 
 // sourceOf returns the field whose value is written to a field of the result. The last rename counts.
-func (o *replaceField) sourceOf(name string) string {
-	for i := len(o.renames) - 1; i >= 0; i-- {
-		if o.renames[i].to == name {
-			return o.renames[i].from
+func (f *replaceField) sourceOf(name string) string {
+	for i := len(f.renames) - 1; i >= 0; i-- {
+		if f.renames[i].to == name {
+			return f.renames[i].from
 		}
 	}
 	return name
 }
 
-func (o *replaceField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (f *replaceField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	if obj.IsMap {
-		return o.applyToMap(obj, step)
+		return f.applyToMap(obj, step)
 	}
 	// As in Kafka, the schema comes from the renamed field and the value from the field that the rename names.
 	obj.NewStruct()
 	before := slices.Clone(obj.Fields)
 	obj.Fields = obj.Fields[:0]
 	for _, field := range before {
-		if !o.keeps(field.Name) {
+		if !f.keeps(field.Name) {
 			continue
 		}
-		name := o.newName(field.Name)
-		if source := o.sourceOf(name); source != field.Name {
+		name := f.newName(field.Name)
+		if source := f.sourceOf(name); source != field.Name {
 			i := slices.IndexFunc(before, func(field object.Field) bool { return field.Name == source })
 			if i < 0 {
 				obj.Fail(rowerror.Data(step.Stage, source+" is not a valid field name"))
@@ -123,7 +123,7 @@ func (o *replaceField) Apply(obj *object.Object, step operation.Step) *rowerror.
 			return problem
 		}
 	}
-	if o.ReplaceNull {
+	if f.ReplaceNull {
 		obj.ReplaceNulls(step.Stage)
 	}
 	return nil
@@ -132,7 +132,8 @@ func (o *replaceField) Apply(obj *object.Object, step operation.Step) *rowerror.
 // assignSchema assigns a value to a field with another schema, with the checks of Kafka's Struct.put. Unlike Kafka, it
 // fails if the union branches of the schemas differ.
 func assignSchema(value, schema object.Field, name string, stage int) (object.Field, *rowerror.Failure) {
-	from, to := value.Schema(), schema.Schema()
+	from := value.Schema()
+	to := schema.Schema()
 	fail := func(message string) (object.Field, *rowerror.Failure) {
 		return object.Field{}, rowerror.Data(stage, message)
 	}
@@ -151,17 +152,18 @@ func assignSchema(value, schema object.Field, name string, stage int) (object.Fi
 	case to.Kind == wit.Struct:
 		return fail("Struct schemas do not match.")
 	}
-	if from.Optional != to.Optional || from.Optional && (from.DefaultValue != nil || to.DefaultValue != nil) ||
+	if from.Optional != to.Optional || (from.Optional && (from.DefaultValue != nil || to.DefaultValue != nil)) ||
 		javaclass.Of(from) != javaclass.Of(to) || to.Kind >= wit.Array || javaclass.Of(to) == "java.math.BigDecimal" {
 		return fail("cannot use the value of a field for another, their schemas differ: of " + value.Name + " for " +
 			name)
 	}
-	value.Nodes, value.Node = schema.Nodes, schema.Node
+	value.Nodes = schema.Nodes
+	value.Node = schema.Node
 	return value, nil
 }
 
 // applyToMap removes and renames entries. If several get the same name, the one that Kafka's loop writes last counts.
-func (o *replaceField) applyToMap(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (f *replaceField) applyToMap(obj *object.Object, step operation.Step) *rowerror.Failure {
 	for i := range obj.Fields {
 		if !obj.Fields[i].HasTextKey() {
 			return rowerror.New(step.Stage, rowerror.ClassCastException,
@@ -169,17 +171,17 @@ func (o *replaceField) applyToMap(obj *object.Object, step operation.Step) *rowe
 		}
 	}
 	before := obj.Fields
-	if len(o.renames) > 0 {
+	if len(f.renames) > 0 {
 		before = slices.Clone(before)
 	}
 	obj.Fields = obj.Fields[:0]
 	collided := false
 	for _, field := range before {
-		name := o.newName(field.Name)
+		name := f.newName(field.Name)
 		switch {
-		case !o.keeps(field.Name):
+		case !f.keeps(field.Name):
 			obj.Changed = true
-		case o.sourceOf(name) != name && obj.Find(name) != nil:
+		case f.sourceOf(name) != name && obj.Find(name) != nil:
 			collided = true
 		case name == field.Name:
 			obj.Fields = append(obj.Fields, field)
@@ -191,8 +193,8 @@ func (o *replaceField) applyToMap(obj *object.Object, step operation.Step) *rowe
 	if collided {
 		obj.Changed = true
 		for _, field := range java.HashMapOrder(before, func(field object.Field) string { return field.Name }) {
-			if o.keeps(field.Name) {
-				obj.Find(o.newName(field.Name)).Set(field)
+			if f.keeps(field.Name) {
+				obj.Find(f.newName(field.Name)).Set(field)
 			}
 		}
 	}

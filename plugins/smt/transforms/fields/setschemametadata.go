@@ -45,19 +45,19 @@ func newSetSchemaMetadata(target record.Target, values settings.Values) (operati
 	return transform, err
 }
 
-func (o *setSchemaMetadata) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (s *setSchemaMetadata) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	if obj.IsMap {
 		return object.NotTraceable
 	}
-	if o.ReplaceNull {
+	if s.ReplaceNull {
 		obj.ReplaceNulls(step.Stage)
 	}
 	obj.KeepsSchema = false
-	if o.name != nil {
-		obj.Root.Name = o.name
+	if s.name != nil {
+		obj.Root.Name = s.name
 	}
-	if o.version != nil {
-		obj.Root.Version = o.version
+	if s.version != nil {
+		obj.Root.Version = s.version
 	}
 	return nil
 }

@@ -48,19 +48,19 @@ func newUnwrap(target record.Target, values settings.Values) (operation.Operatio
 	return transform, nil
 }
 
-func (o *unwrap) selected(name string) bool {
-	return len(o.fields) == 0 || slices.Contains(o.fields, name)
+func (u *unwrap) selected(name string) bool {
+	return len(u.fields) == 0 || slices.Contains(u.fields, name)
 }
 
 // arrayField returns the index of the array in a wrapper, -1 if the node is no wrapper.
-func (o *unwrap) arrayField(nodes []wit.SchemaNode, node *wit.SchemaNode) int {
+func (u *unwrap) arrayField(nodes []wit.SchemaNode, node *wit.SchemaNode) int {
 	if node.Kind != wit.Struct {
 		return -1
 	}
 	index := -1
 	for i, field := range node.Fields {
 		switch {
-		case field.Name == o.wrapper && nodes[field.Node].Kind == wit.Array:
+		case field.Name == u.wrapper && nodes[field.Node].Kind == wit.Array:
 			index = i
 		case field.Name == feedCount, field.Name == feedNext:
 		default:
@@ -71,13 +71,14 @@ func (o *unwrap) arrayField(nodes []wit.SchemaNode, node *wit.SchemaNode) int {
 }
 
 // node returns a node of the result. Defaults of structs, maps and arrays are removed, because they contain wrappers.
-func (o *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.SchemaNode {
+func (u *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.SchemaNode {
 	schemaNode := nodes[node]
-	if index := o.arrayField(nodes, &schemaNode); index >= 0 && name != "" && o.selected(name) {
+	if index := u.arrayField(nodes, &schemaNode); index >= 0 && name != "" && u.selected(name) {
 		optional := schemaNode.Optional
 		node = schemaNode.Fields[index].Node
 		if schemaNode = nodes[node]; optional && !schemaNode.Optional {
-			schemaNode.Optional, schemaNode.DefaultValue = true, nil
+			schemaNode.Optional = true
+			schemaNode.DefaultValue = nil
 		}
 	}
 	schemaNode.DefaultValue = nil
@@ -88,23 +89,23 @@ func (o *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.Sche
 }
 
 // unwrapSchema returns the schema without wrappers, nil if it has none.
-func (o *unwrap) unwrapSchema(nodes []wit.SchemaNode) []wit.SchemaNode {
-	if !slices.ContainsFunc(nodes, func(schemaNode wit.SchemaNode) bool { return o.hasWrapper(nodes, &schemaNode) }) {
+func (u *unwrap) unwrapSchema(nodes []wit.SchemaNode) []wit.SchemaNode {
+	if !slices.ContainsFunc(nodes, func(schemaNode wit.SchemaNode) bool { return u.hasWrapper(nodes, &schemaNode) }) {
 		return nil
 	}
 	return schemas.AppendNodeFunc(nil, 0, "", func(node uint32, name string) wit.SchemaNode {
-		return o.node(nodes, node, name)
+		return u.node(nodes, node, name)
 	})
 }
 
 // hasWrapper reports whether a field of the node is a wrapper to remove.
-func (o *unwrap) hasWrapper(nodes []wit.SchemaNode, node *wit.SchemaNode) bool {
+func (u *unwrap) hasWrapper(nodes []wit.SchemaNode, node *wit.SchemaNode) bool {
 	return node.Kind == wit.Struct && slices.ContainsFunc(node.Fields, func(field wit.Field) bool {
-		return o.selected(field.Name) && o.arrayField(nodes, &nodes[field.Node]) >= 0
+		return u.selected(field.Name) && u.arrayField(nodes, &nodes[field.Node]) >= 0
 	})
 }
 
-func (o *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (u *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	field := &obj.Fields[0]
 	failed := func(err error) *rowerror.Failure { return rowerror.Data(step.Stage, err.Error()) }
 	if obj.IsMap {
@@ -112,7 +113,7 @@ func (o *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failur
 		if err != nil {
 			return failed(err)
 		}
-		result, changed, failure := o.unwrapValue(nil, 0, tree, "", step.Stage)
+		result, changed, failure := u.unwrapValue(nil, 0, tree, "", step.Stage)
 		if failure != nil || !changed {
 			return failure
 		}
@@ -121,7 +122,7 @@ func (o *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failur
 		}
 		return nil
 	}
-	nodes, _ := o.schemas.Get(&obj.Scratch.Schemas, obj.Reader.ID, o.unwrapSchema)
+	nodes, _ := u.schemas.Get(&obj.Scratch.Schemas, obj.Reader.ID, u.unwrapSchema)
 	if obj.KeepsSchema = nodes == nil; obj.KeepsSchema {
 		return nil
 	}
@@ -129,11 +130,12 @@ func (o *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failur
 	if err != nil {
 		return failed(err)
 	}
-	result, _, failure := o.unwrapValue(obj.Reader.Nodes, 0, tree, "", step.Stage)
+	result, _, failure := u.unwrapValue(obj.Reader.Nodes, 0, tree, "", step.Stage)
 	if failure != nil {
 		return failure
 	}
-	obj.Root, field.Nodes = nodes[0], nodes
+	obj.Root = nodes[0]
+	field.Nodes = nodes
 	if field.Bytes, err = connectdata.Append(nil, nodes, 0, result); err != nil {
 		return failed(err)
 	}
@@ -141,12 +143,11 @@ func (o *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failur
 }
 
 // unwrapValue returns the value without wrappers. nodes is nil for a value without schema.
-func (o *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, value any, name string, stage int) (_ any,
-	changed bool,
-	failure *rowerror.Failure) {
-	if list, arrayNode, ok, failure := o.feedArray(nodes, node, value, name, stage); ok || failure != nil {
+func (u *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, value any, name string,
+	stage int) (_ any, changed bool, failure *rowerror.Failure) {
+	if list, arrayNode, ok, failure := u.feedArray(nodes, node, value, name, stage); ok || failure != nil {
 		if failure == nil {
-			list, _, failure = o.unwrapValue(nodes, arrayNode, list, "", stage)
+			list, _, failure = u.unwrapValue(nodes, arrayNode, list, "", stage)
 		}
 		return list, true, failure
 	}
@@ -156,7 +157,7 @@ func (o *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, value any, nam
 	}
 	unwrapField := func(value *any, node uint32, name string) bool {
 		unwrapped := false
-		*value, unwrapped, failure = o.unwrapValue(nodes, node, *value, name, stage)
+		*value, unwrapped, failure = u.unwrapValue(nodes, node, *value, name, stage)
 		changed = changed || unwrapped
 		return failure == nil
 	}
@@ -188,30 +189,30 @@ func (o *unwrap) unwrapValue(nodes []wit.SchemaNode, node uint32, value any, nam
 }
 
 // feedArray returns the array of a wrapper and its node. It fails if the feed continues on another page.
-func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, value any, name string, stage int) (list any,
-	arrayNode uint32,
-	ok bool,
-	_ *rowerror.Failure) {
-	if name == "" || !o.selected(name) {
+func (u *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, value any, name string,
+	stage int) (list any, arrayNode uint32, ok bool, _ *rowerror.Failure) {
+	if name == "" || !u.selected(name) {
 		return nil, 0, false, nil
 	}
 	hasMore := false
 	switch v := value.(type) {
 	case nil:
-		return nil, 0, nodes != nil && o.arrayField(nodes, &nodes[node]) >= 0, nil
+		return nil, 0, nodes != nil && u.arrayField(nodes, &nodes[node]) >= 0, nil
 	case connectdata.Struct:
 		members := nodes[node].Fields
-		index := o.arrayField(nodes, &nodes[node])
+		index := u.arrayField(nodes, &nodes[node])
 		if index < 0 {
 			return nil, 0, false, nil
 		}
 		for i, field := range members {
-			hasMore = hasMore || field.Name == feedNext && v[i] != nil
+			hasMore = hasMore || (field.Name == feedNext && v[i] != nil)
 		}
-		list, arrayNode, ok = v[index], members[index].Node, true
+		list = v[index]
+		arrayNode = members[index].Node
+		ok = true
 	case connectdata.Map:
 		if nodes == nil {
-			list, ok, hasMore = o.wrapperArray(v)
+			list, ok, hasMore = u.wrapperArray(v)
 		}
 	}
 	if ok && hasMore {
@@ -222,10 +223,10 @@ func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, value any, name 
 }
 
 // wrapperArray returns the array of a wrapper without schema. hasMore reports that the feed continues on another page.
-func (o *unwrap) wrapperArray(entries connectdata.Map) (list connectdata.List, ok, hasMore bool) {
+func (u *unwrap) wrapperArray(entries connectdata.Map) (list connectdata.List, ok, hasMore bool) {
 	for _, entry := range entries {
 		switch entry.Key {
-		case o.wrapper:
+		case u.wrapper:
 			if list, ok = entry.Value.(connectdata.List); !ok {
 				return nil, false, false
 			}

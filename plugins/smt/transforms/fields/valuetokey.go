@@ -31,10 +31,10 @@ func newValueToKey(values settings.Values) (operation.Operation, *wit.Error) {
 	return o, o.Configure(values)
 }
 
-func (o *ValueToKey) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+func (v *ValueToKey) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	obj.Load(step.Stage)
 	key := obj.NewKey()
-	for _, name := range o.fields {
+	for _, name := range v.fields {
 		field := obj.Find(name)
 		switch {
 		case field != nil && obj.IsMap:
@@ -48,7 +48,7 @@ func (o *ValueToKey) Apply(obj *object.Object, step operation.Step) *rowerror.Fa
 		}
 	}
 	obj.Key = key
-	if o.ReplaceNull && !obj.IsMap && obj.Pending == nil {
+	if v.ReplaceNull && !obj.IsMap && obj.Pending == nil {
 		key.ReplaceNulls(step.Stage)
 	}
 	return nil

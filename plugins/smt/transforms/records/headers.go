@@ -25,7 +25,7 @@ func newDropHeaders(values settings.Values) (operation.Operation, *wit.Error) {
 }
 
 // Drops reports whether headers of a name are removed.
-func (o *DropHeaders) Drops(name string) bool { return slices.Contains(o.names, name) }
+func (d *DropHeaders) Drops(name string) bool { return slices.Contains(d.names, name) }
 
 // DropEffect is what DropHeaders does to encoded headers.
 type DropEffect uint64
@@ -43,7 +43,7 @@ const (
 const maxKept = 63
 
 // Effect returns the effect on encoded headers.
-func (o *DropHeaders) Effect(block []byte) DropEffect {
+func (d *DropHeaders) Effect(block []byte) DropEffect {
 	list := record.ReadHeaders(block)
 	count := list.Remaining
 	if count < 0 || count > maxKept {
@@ -55,7 +55,7 @@ func (o *DropHeaders) Effect(block []byte) DropEffect {
 		if !ok {
 			return DropsSome
 		}
-		if o.Drops(string(name)) {
+		if d.Drops(string(name)) {
 			dropped++
 		}
 	}
@@ -68,19 +68,20 @@ func (o *DropHeaders) Effect(block []byte) DropEffect {
 	return DropsSome
 }
 
-func (o *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+func (d *DropHeaders) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
 	part := &rec.Parts[record.Headers]
 	if part.Encoding != wit.Raw {
 		return nil, nil
 	}
 	list := record.ReadHeaders(part.Bytes)
-	kept, count := []byte(nil), int64(0)
+	kept := []byte(nil)
+	count := int64(0)
 	for start, all := list.Rest, list.Remaining; list.Remaining > 0; start = list.Rest {
 		name, ok := list.Next()
 		if !ok {
 			return rowerror.Data(stage, "invalid bytes of headers"), nil
 		}
-		if !o.Drops(string(name)) {
+		if !d.Drops(string(name)) {
 			if kept == nil {
 				kept = make([]byte, 0, len(part.Bytes))
 			}
@@ -111,8 +112,9 @@ var insertHeaderKeys = []wit.ConfigKey{
 type InsertHeader struct {
 	Name string
 	// nodes is the schema of the value, or nil. bytes is the encoded header, nil until the first record.
-	nodes        []wit.SchemaNode
-	value, bytes []byte
+	nodes []wit.SchemaNode
+	value []byte
+	bytes []byte
 }
 
 func newInsertHeader(options settings.Values) (operation.Operation, *wit.Error) {
@@ -136,21 +138,23 @@ func newInsertHeader(options settings.Values) (operation.Operation, *wit.Error) 
 	return transform, nil
 }
 
-func (o *InsertHeader) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+func (i *InsertHeader) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
 	return rec.AddHeaders(&ctx.Scratch, 1, stage, func(dst []byte) []byte {
-		return append(dst, o.Header(&ctx.Schemas)...)
+		return append(dst, i.Header(&ctx.Schemas)...)
 	}), nil
 }
 
 // Header returns the encoded header.
-func (o *InsertHeader) Header(registry *schemas.Registry) []byte {
-	if o.bytes == nil {
-		encoding, schema := wit.Schemaless, uint32(0)
-		if o.nodes != nil {
-			encoding, schema = wit.WithSchema, registry.Declare(o.nodes)
+func (i *InsertHeader) Header(registry *schemas.Registry) []byte {
+	if i.bytes == nil {
+		encoding := wit.Schemaless
+		schema := uint32(0)
+		if i.nodes != nil {
+			encoding = wit.WithSchema
+			schema = registry.Declare(i.nodes)
 		}
-		o.bytes = connectdata.AppendNumber(append(connectdata.AppendString(nil, o.Name), byte(encoding)), int64(schema))
-		o.bytes = connectdata.AppendBytes(o.bytes, o.value)
+		i.bytes = connectdata.AppendNumber(append(connectdata.AppendString(nil, i.Name), byte(encoding)), int64(schema))
+		i.bytes = connectdata.AppendBytes(i.bytes, i.value)
 	}
-	return o.bytes
+	return i.bytes
 }

@@ -33,10 +33,10 @@ func newHoistField(target record.Target, values settings.Values) (operation.Oper
 	return &HoistField{Target: target, field: setting.Trim(text)}, err
 }
 
-func (o *HoistField) compile(registry *schemas.Registry, schema uint32, stage int) (*hoistPlan, error) {
-	return o.programs.Get(registry, schema, func(nodes []wit.SchemaNode) *hoistPlan {
+func (h *HoistField) compile(registry *schemas.Registry, schema uint32, stage int) (*hoistPlan, error) {
+	return h.programs.Get(registry, schema, func(nodes []wit.SchemaNode) *hoistPlan {
 		inner := &object.Object{Root: wit.SchemaNode{Kind: wit.Struct}}
-		plan := &hoistPlan{failure: inner.AddField(object.Field{Name: o.field, Nodes: nodes}, stage)}
+		plan := &hoistPlan{failure: inner.AddField(object.Field{Name: h.field, Nodes: nodes}, stage)}
 		if plan.failure == nil {
 			plan.out, plan.failure = registry.DeclareChecked(inner.Nodes(), stage)
 		}
@@ -45,8 +45,8 @@ func (o *HoistField) compile(registry *schemas.Registry, schema uint32, stage in
 }
 
 // Relabel returns the schema of the result if values keep their bytes.
-func (o *HoistField) Relabel(registry *schemas.Registry, schema uint32, stage int) (out uint32, ok bool) {
-	plan, err := o.compile(registry, schema, stage)
+func (h *HoistField) Relabel(registry *schemas.Registry, schema uint32, stage int) (out uint32, ok bool) {
+	plan, err := h.compile(registry, schema, stage)
 	if err != nil || plan.failure != nil || javaclass.OfName(&registry.Nodes(schema)[0]) != "" {
 		return 0, false
 	}
@@ -54,16 +54,16 @@ func (o *HoistField) Relabel(registry *schemas.Registry, schema uint32, stage in
 }
 
 // AppendHead appends what precedes a value without schema in the result.
-func (o *HoistField) AppendHead(dst []byte) []byte {
+func (h *HoistField) AppendHead(dst []byte) []byte {
 	dst = connectdata.AppendNumber(append(dst, connectdata.TagMap), 1)
-	return connectdata.AppendString(append(dst, connectdata.TagString), o.field)
+	return connectdata.AppendString(append(dst, connectdata.TagString), h.field)
 }
 
-func (o *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
-	part := &rec.Parts[o.Target]
+func (h *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	part := &rec.Parts[h.Target]
 	if part.Encoding != wit.WithSchema {
 		part.Write(&ctx.Scratch, wit.Schemaless, 0, func(dst []byte) []byte {
-			dst = o.AppendHead(dst)
+			dst = h.AppendHead(dst)
 			if part.Encoding == wit.Absent {
 				return append(dst, connectdata.TagNull)
 			}
@@ -71,21 +71,23 @@ func (o *HoistField) Apply(ctx *operation.Context, rec *record.Record, stage int
 		})
 		return nil, nil
 	}
-	plan, err := o.compile(&ctx.Schemas, part.Schema, stage)
+	plan, err := h.compile(&ctx.Schemas, part.Schema, stage)
 	if err != nil || plan.failure != nil {
 		return plan.failure, err
 	}
 	root := &ctx.Schemas.Nodes(part.Schema)[0]
 	if part.InvalidNull != nil {
-		return rowerror.Data(stage, "Invalid value: null used for required field: \""+o.field+
+		return rowerror.Data(stage, "Invalid value: null used for required field: \""+h.field+
 			"\", schema type: "+javaclass.KindNames[root.Kind]), nil
 	}
 	if javaclass.OfName(root) != "" {
-		if failure := misnamed(part, root, o.field, stage); failure != nil {
+		if failure := misnamed(part, root, h.field, stage); failure != nil {
 			return failure, nil
 		}
 	}
-	part.Schema, part.Class = plan.out, "" // a struct has the bytes of its fields
+	// a struct has the bytes of its fields
+	part.Schema = plan.out
+	part.Class = ""
 	return nil, nil
 }
 

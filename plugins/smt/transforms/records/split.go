@@ -71,13 +71,14 @@ func newSplit(values settings.Values) (operation.Operation, *wit.Error) {
 }
 
 // compile returns the plan for values of one schema.
-func (o *split) compile(ctx *operation.Context, reader *object.ValueReader, stage int) *splitPlan {
-	nodes, plan := reader.Nodes, &splitPlan{}
+func (s *split) compile(ctx *operation.Context, reader *object.ValueReader, stage int) *splitPlan {
+	nodes := reader.Nodes
+	plan := &splitPlan{}
 	notArray := func(node *wit.SchemaNode) *splitPlan {
 		plan.failure = rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.Of(node))
 		return plan
 	}
-	if o.field == "" {
+	if s.field == "" {
 		if nodes[0].Kind != wit.Array {
 			return notArray(&nodes[0])
 		}
@@ -87,21 +88,22 @@ func (o *split) compile(ctx *operation.Context, reader *object.ValueReader, stag
 	}
 	obj := &ctx.Object
 	obj.Open(&ctx.Scratch, reader, nil, 0)
-	field := obj.Find(o.field)
+	field := obj.Find(s.field)
 	switch {
 	case !reader.IsStruct():
 		plan.failure = rowerror.OnlyStruct(stage, "splitting", javaclass.Of(&nodes[0]))
 		return plan
 	case field == nil:
-		plan.failure = rowerror.Data(stage, "Field does not exist: "+o.field)
+		plan.failure = rowerror.Data(stage, "Field does not exist: "+s.field)
 		return plan
 	}
-	plan.field, plan.array = field.Index, field.Node
+	plan.field = field.Index
+	plan.array = field.Node
 	if nodes[plan.array].Kind != wit.Array {
 		return notArray(&nodes[plan.array])
 	}
 	plan.element = nodes[plan.array].Element
-	if o.extract {
+	if s.extract {
 		plan.newSchema = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, plan.element))
 		return plan
 	}
@@ -112,18 +114,19 @@ func (o *split) compile(ctx *operation.Context, reader *object.ValueReader, stag
 }
 
 // Split sends one record per item through the rest of the chain. A tombstone is not split.
-func (o *split) Split(ctx *operation.Context, rec *record.Record, stage int,
+func (s *split) Split(ctx *operation.Context, rec *record.Record, stage int,
 	next func() (*rowerror.Failure, error)) (*rowerror.Failure, error) {
-	array, failure, err := o.read(ctx, rec, stage)
+	array, failure, err := s.read(ctx, rec, stage)
 	switch {
 	case failure != nil || err != nil:
 		return failure, err
 	case array == nil:
 		return next()
-	case len(array.items) == 0 && o.failOnEmpty:
-		return rowerror.Data(stage, "Nothing to split: the array "+strconv.Quote(o.field)+" is empty or null"), nil
+	case len(array.items) == 0 && s.failOnEmpty:
+		return rowerror.Data(stage, "Nothing to split: the array "+strconv.Quote(s.field)+" is empty or null"), nil
 	}
-	before, start := *rec, len(ctx.Buf)
+	before := *rec
+	start := len(ctx.Buf)
 	for _, item := range array.items {
 		size := len(array.prefix) + len(item) + len(array.suffix)
 		if ctx.SplitSize += size + rowSize; ctx.SplitSize > maxSplit {

@@ -14,28 +14,29 @@ import (
 // splitArray is the array to split. The value of each new record is prefix, item, suffix.
 type splitArray struct {
 	items           [][]byte
-	prefix, suffix  []byte
+	prefix          []byte
+	suffix          []byte
 	encoding        wit.Encoding
 	schema          uint32
 	nullIsTombstone bool
 }
 
 // read returns the array in the record's value, nil for a tombstone.
-func (o *split) read(ctx *operation.Context, rec *record.Record, stage int) (*splitArray, *rowerror.Failure, error) {
+func (s *split) read(ctx *operation.Context, rec *record.Record, stage int) (*splitArray, *rowerror.Failure, error) {
 	part := &rec.Parts[record.Value]
 	switch part.Encoding {
 	case wit.Absent:
 		return nil, nil, nil
 	case wit.Schemaless:
-		array, failure := o.readSchemaless(ctx, part.Bytes, stage)
+		array, failure := s.readSchemaless(ctx, part.Bytes, stage)
 		return array, failure, nil
 	}
 	reader, err := ctx.Reader(part.Schema)
 	if err != nil {
 		return nil, nil, err
 	}
-	plan, _ := o.plans.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
-		return o.compile(ctx, reader, stage)
+	plan, _ := s.plans.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
+		return s.compile(ctx, reader, stage)
 	})
 	null, start, ok := reader.Null(part.Bytes)
 	switch {
@@ -48,15 +49,18 @@ func (o *split) read(ctx *operation.Context, rec *record.Record, stage int) (*sp
 	}
 	array := &splitArray{encoding: wit.WithSchema, schema: plan.newSchema}
 	encoded := part.Bytes[start:]
-	if o.field != "" {
+	if s.field != "" {
 		obj := &ctx.Object
-		if obj.Open(&ctx.Scratch, reader, part.Bytes, start); !obj.Load(stage) {
+		obj.Open(&ctx.Scratch, reader, part.Bytes, start)
+		if !obj.Load(stage) {
 			return nil, obj.Pending, nil
 		}
-		from, to := ctx.Ends[plan.field], ctx.Ends[plan.field+1]
+		from := ctx.Ends[plan.field]
+		to := ctx.Ends[plan.field+1]
 		encoded = part.Bytes[from:to]
-		if !o.extract {
-			array.prefix, array.suffix = part.Bytes[start:from], part.Bytes[to:]
+		if !s.extract {
+			array.prefix = part.Bytes[start:from]
+			array.suffix = part.Bytes[to:]
 		}
 		null, size, ok := connectdata.IsNull(&reader.Nodes[plan.array], encoded)
 		if !ok {
@@ -87,7 +91,8 @@ func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (items [][]byt
 			if size <= 0 || blockSize < 0 {
 				return nil, false
 			}
-			count, b = -count, b[size:]
+			count = -count
+			b = b[size:]
 		}
 		if count == 0 {
 			return items, len(b) == 0
@@ -100,26 +105,29 @@ func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (items [][]byt
 			if err != nil {
 				return nil, false
 			}
-			items, b = append(items, b[:size:size]), b[size:]
+			items = append(items, b[:size:size])
+			b = b[size:]
 		}
 	}
 }
 
-func (o *split) readSchemaless(ctx *operation.Context, value []byte, stage int) (*splitArray, *rowerror.Failure) {
+func (s *split) readSchemaless(ctx *operation.Context, value []byte, stage int) (*splitArray, *rowerror.Failure) {
 	array := &splitArray{encoding: wit.Schemaless, nullIsTombstone: true}
 	encoded := value
-	if o.field != "" {
+	if s.field != "" {
 		if failure := ctx.Object.OpenMap(&ctx.Scratch, value, stage, "splitting"); failure != nil {
 			return nil, failure
 		}
-		field := ctx.Object.Find(o.field)
+		field := ctx.Object.Find(s.field)
 		if field == nil {
 			return array, nil
 		}
-		if encoded = field.Bytes; !o.extract {
+		encoded = field.Bytes
+		if !s.extract {
 			array.nullIsTombstone = false
 			start := cap(value) - cap(encoded) // encoded is a slice of value with the same capacity's end
-			array.prefix, array.suffix = value[:start], value[start+len(encoded):]
+			array.prefix = value[:start]
+			array.suffix = value[start+len(encoded):]
 		}
 	}
 	if encoded[0] == connectdata.TagNull {
@@ -137,7 +145,8 @@ func (o *split) readSchemaless(ctx *operation.Context, value []byte, stage int) 
 		if err != nil {
 			return nil, rowerror.BadSchemaless(stage)
 		}
-		array.items, b = append(array.items, b[:size:size]), b[size:]
+		array.items = append(array.items, b[:size:size])
+		b = b[size:]
 	}
 	return array, nil
 }

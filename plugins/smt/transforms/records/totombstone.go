@@ -23,7 +23,8 @@ var toTombstoneKeys = []wit.ConfigKey{
 
 // toTombstone removes the value of records that report a deletion. Kafka Connect has no such transform.
 type toTombstone struct {
-	fields, values []string
+	fields []string
+	values []string
 }
 
 func newToTombstone(values settings.Values) (operation.Operation, *wit.Error) {
@@ -40,8 +41,9 @@ func newToTombstone(values settings.Values) (operation.Operation, *wit.Error) {
 	return transform, nil
 }
 
-func (o *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
-	part, obj := &rec.Parts[record.Value], &ctx.Object
+func (t *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+	part := &rec.Parts[record.Value]
+	obj := &ctx.Object
 	switch part.Encoding {
 	case wit.Absent:
 		return nil, nil
@@ -64,7 +66,7 @@ func (o *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage in
 		}
 		obj.Open(&ctx.Scratch, reader, part.Bytes, start)
 	}
-	if text, failure := o.text(obj, stage); failure != nil || !slices.Contains(o.values, text) {
+	if text, failure := t.text(obj, stage); failure != nil || !slices.Contains(t.values, text) {
 		return failure, nil
 	}
 	null, err := rec.Parts[record.Key].IsNull(&ctx.Schemas)
@@ -72,15 +74,14 @@ func (o *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage in
 		return nil, err
 	}
 	if null {
-		return rowerror.Data(stage, "A tombstone needs a key: without it, the deleted entity is unknown"),
-			nil
+		return rowerror.Data(stage, "A tombstone needs a key: without it, the deleted entity is unknown"), nil
 	}
 	part.Set(wit.Absent, 0, nil)
 	return nil, nil
 }
 
-func (o *toTombstone) text(obj *object.Object, stage int) (string, *rowerror.Failure) {
-	for _, name := range o.fields {
+func (t *toTombstone) text(obj *object.Object, stage int) (string, *rowerror.Failure) {
+	for _, name := range t.fields {
 		field := obj.Find(name)
 		switch {
 		case field == nil:

@@ -32,10 +32,11 @@ type RegexRouter struct {
 	Pattern     pattern.Pattern
 	replacement pattern.Replacement
 	// replacementFailure is the failure of an invalid replacement. Kafka reports it when a topic matches.
-	replacementFailure    *rowerror.Failure
-	lastInput, lastResult string
-	lastFailure           *rowerror.Failure
-	cached                bool
+	replacementFailure *rowerror.Failure
+	lastInput          string
+	lastResult         string
+	lastFailure        *rowerror.Failure
+	cached             bool
 }
 
 func newRegexRouter(values settings.Values) (operation.Operation, *wit.Error) {
@@ -63,18 +64,18 @@ func newRegexRouter(values settings.Values) (operation.Operation, *wit.Error) {
 }
 
 // TopicFor returns the topic of records that have topic before.
-func (o *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failure) {
-	matches, matchErr := operation.MatchTopic(o.Pattern, topic)
+func (r *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failure) {
+	matches, matchErr := operation.MatchTopic(r.Pattern, topic)
 	switch {
 	case matchErr != nil:
 		return topic, matchErr.Failure(stage)
 	case !matches:
 		return topic, nil
-	case o.replacementFailure != nil:
-		return topic, rowerror.New(stage, o.replacementFailure.Class, o.replacementFailure.Message)
+	case r.replacementFailure != nil:
+		return topic, rowerror.New(stage, r.replacementFailure.Class, r.replacementFailure.Message)
 	}
 	// As in Kafka, the first match is replaced, even if it is not the whole topic.
-	result, err := o.Pattern.ReplaceFirst(topic, o.replacement)
+	result, err := r.Pattern.ReplaceFirst(topic, r.replacement)
 	switch {
 	case err != nil:
 		return topic, (&operation.MatchError{Topic: topic, Err: err}).Failure(stage)
@@ -84,13 +85,14 @@ func (o *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failu
 	return result, nil
 }
 
-func (o *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (failure *rowerror.Failure, _ error) {
-	if !o.cached || o.lastInput != rec.Topic {
-		o.lastResult, o.lastFailure = o.TopicFor(rec.Topic, stage)
-		o.cached, o.lastInput = true, strings.Clone(rec.Topic)
+func (r *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (failure *rowerror.Failure, _ error) {
+	if !r.cached || r.lastInput != rec.Topic {
+		r.lastResult, r.lastFailure = r.TopicFor(rec.Topic, stage)
+		r.cached = true
+		r.lastInput = strings.Clone(rec.Topic)
 	}
-	rec.Topic = o.lastResult
-	return o.lastFailure, nil
+	rec.Topic = r.lastResult
+	return r.lastFailure, nil
 }
 
 func emptyTopic(stage int, topic string) *rowerror.Failure {

@@ -27,11 +27,12 @@ type TimestampRouter struct {
 	topic string
 	date  *dateformat.Format
 	// Err reports an invalid date pattern. Kafka reports it for each record.
-	Err                   error
-	lastResult, lastTopic string
-	lastTime              int64
-	cached                bool
-	buf                   []byte
+	Err        error
+	lastResult string
+	lastTopic  string
+	lastTime   int64
+	cached     bool
+	buf        []byte
 }
 
 func newTimestampRouter(values settings.Values) (operation.Operation, *wit.Error) {
@@ -46,15 +47,15 @@ func newTimestampRouter(values settings.Values) (operation.Operation, *wit.Error
 	return o, nil
 }
 
-func (o *TimestampRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
+func (t *TimestampRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {
 	timestamp := rec.Row.Timestamp
 	if timestamp < 0 {
 		return rowerror.Data(stage, "Timestamp missing on record: of topic "+strconv.Quote(rec.Topic)), nil
 	}
-	if o.Err != nil {
-		return rowerror.New(stage, rowerror.IllegalArgumentException, o.Err.Error()), nil
+	if t.Err != nil {
+		return rowerror.New(stage, rowerror.IllegalArgumentException, t.Err.Error()), nil
 	}
-	result := o.TopicAt(rec.Topic, timestamp)
+	result := t.TopicAt(rec.Topic, timestamp)
 	if result == "" {
 		return emptyTopic(stage, rec.Topic), nil
 	}
@@ -63,21 +64,23 @@ func (o *TimestampRouter) Apply(_ *operation.Context, rec *record.Record, stage 
 }
 
 // TopicAt returns the topic of a record with a timestamp, which must not be negative.
-func (o *TimestampRouter) TopicAt(topic string, timestamp int64) string {
-	unit := timestamp / o.date.Unit
-	if !o.cached || o.lastTime != unit || o.lastTopic != topic {
-		o.buf = o.date.Append(o.buf[:0], timestamp)
-		o.lastResult = strings.ReplaceAll(strings.ReplaceAll(o.topic, "${topic}", topic), "${timestamp}", string(o.buf))
-		o.cached, o.lastTime, o.lastTopic = true, unit, strings.Clone(topic)
+func (t *TimestampRouter) TopicAt(topic string, timestamp int64) string {
+	unit := timestamp / t.date.Unit
+	if !t.cached || t.lastTime != unit || t.lastTopic != topic {
+		t.buf = t.date.Append(t.buf[:0], timestamp)
+		t.lastResult = strings.ReplaceAll(strings.ReplaceAll(t.topic, "${topic}", topic), "${timestamp}", string(t.buf))
+		t.cached = true
+		t.lastTime = unit
+		t.lastTopic = strings.Clone(topic)
 	}
-	return o.lastResult
+	return t.lastResult
 }
 
 // SameTopic returns the end of the rows from n on whose timestamps result in the same topic as row n.
-func (o *TimestampRouter) SameTopic(rows []wit.Row, n int) int {
-	from := rows[n].Timestamp / o.date.Unit * o.date.Unit
+func (t *TimestampRouter) SameTopic(rows []wit.Row, n int) int {
+	from := rows[n].Timestamp / t.date.Unit * t.date.Unit
 	end := n + 1
-	for end < len(rows) && uint64(rows[end].Timestamp-from) < uint64(o.date.Unit) {
+	for end < len(rows) && uint64(rows[end].Timestamp-from) < uint64(t.date.Unit) {
 		end++
 	}
 	return end

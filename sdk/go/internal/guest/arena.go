@@ -34,7 +34,8 @@ func (a *arena) alloc(size int) []byte {
 		if len(a.chunk) > 0 {
 			a.fullChunks = append(a.fullChunks, a.chunk[:a.used])
 		}
-		a.chunk, a.used = make([]byte, max(a.minChunk, min(2*len(a.chunk), chunkAhead), (size+7)&^7)), 0
+		a.chunk = make([]byte, max(a.minChunk, min(2*len(a.chunk), chunkAhead), (size+7)&^7))
+		a.used = 0
 	}
 	b := a.chunk[a.used : a.used+size : a.used+size]
 	a.used += size
@@ -49,9 +50,11 @@ func (a *arena) reset() {
 		for _, c := range a.fullChunks {
 			total += len(c)
 		}
-		a.chunk, a.fullChunks = make([]byte, (total+total/8+7)&^7), nil
+		a.chunk = make([]byte, (total+total/8+7)&^7)
+		a.fullChunks = nil
 	}
-	a.used, a.released = 0, false
+	a.used = 0
+	a.released = false
 }
 
 // minArguments fits a piece of a page, 64 KiB, and the other arguments of its call.

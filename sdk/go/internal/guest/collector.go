@@ -17,8 +17,10 @@ const (
 type collector struct {
 	// collectedAt and checkedAt are the total allocation in bytes at the last collection and at the last check. calls
 	// counts the calls since the check, skip is how many go unchecked.
-	collectedAt, checkedAt uint64
-	calls, skip            int
+	collectedAt uint64
+	checkedAt   uint64
+	calls       int
+	skip        int
 }
 
 // mustCheck counts a call and reports whether to check the allocated memory.
@@ -31,7 +33,9 @@ func (c *collector) mustCheck() bool {
 // the last collection, in bytes.
 func (c *collector) mustCollect(allocated, alive uint64) bool {
 	each := (allocated - c.checkedAt) / uint64(c.calls)
-	c.checkedAt, c.calls, c.skip = allocated, 0, 0
+	c.checkedAt = allocated
+	c.calls = 0
+	c.skip = 0
 	most := max(minGarbage, alive)
 	garbage := allocated - c.collectedAt
 	if garbage >= most {

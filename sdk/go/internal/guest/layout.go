@@ -46,7 +46,8 @@ func Strings(ptr, n uint32) []string {
 	texts := make([]string, n)
 	for i := range texts {
 		size := binary.LittleEndian.Uint32(list[stringSize*i+4:])
-		texts[i], remaining = remaining[:size], remaining[size:]
+		texts[i] = remaining[:size]
+		remaining = remaining[size:]
 	}
 	return texts
 }
