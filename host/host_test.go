@@ -190,10 +190,15 @@ func TestKubernetesNamesAreAllowedHosts(t *testing.T) {
 		path, host string
 		allowed    bool
 	}{
-		{"/connectors", name, true}, {"/connectors", name + ".default", true}, {"/", name + ".default.svc:8083", true},
-		{"/metrics", name + ".default.svc.cluster.local:8083", true}, {"/health", "10.1.2.3:8083", true},
-		{"/metrics", "10.1.2.3:8083", true}, {"/metrics", "[fd00::7]:8083", true}, {"/", "10.1.2.3:8083", false},
-		{"/metrics", "evil.example:8083", false},
+		{path: "/connectors", host: name, allowed: true},
+		{path: "/connectors", host: name + ".default", allowed: true},
+		{path: "/", host: name + ".default.svc:8083", allowed: true},
+		{path: "/metrics", host: name + ".default.svc.cluster.local:8083", allowed: true},
+		{path: "/health", host: "10.1.2.3:8083", allowed: true},
+		{path: "/metrics", host: "10.1.2.3:8083", allowed: true},
+		{path: "/metrics", host: "[fd00::7]:8083", allowed: true},
+		{path: "/", host: "10.1.2.3:8083"},
+		{path: "/metrics", host: "evil.example:8083"},
 	} {
 		r, err := http.NewRequest("GET", "http://"+setup.LocalAddress(h.addresses()[0])+c.path, nil)
 		require.NoError(t, err)

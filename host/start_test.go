@@ -70,7 +70,8 @@ func TestStartingWorkerHasNoHerder(t *testing.T) {
 
 // A worker joins a group if its settings are those of a distributed worker and it does not run in one-shot mode.
 func TestInGroup(t *testing.T) {
-	distributed := []string{"bootstrap.servers=b:9092", "group.id=g", "config.storage.topic=c", "status.storage.topic=s"}
+	distributed := []string{"bootstrap.servers=b:9092", "group.id=g", "config.storage.topic=c",
+		"status.storage.topic=s"}
 	worker := func(lines ...string) *config.Worker {
 		t.Helper()
 		settings := map[string]string{}
@@ -87,13 +88,13 @@ func TestInGroup(t *testing.T) {
 		lines  []string
 		want   bool
 	}{
-		{Config{}, mode{}, distributed, true},
-		{Config{Files: config.Files{Folder: "f"}}, mode{}, distributed, true},
-		{Config{Files: config.Files{Connectors: []string{"a.properties"}}}, mode{}, distributed, true},
-		{Config{}, mode{alone: true}, distributed, false},
-		{Config{Once: true}, mode{}, distributed, false},
-		{Config{}, mode{}, distributed[:3], false},
-		{Config{}, mode{}, append([]string{"bootstrap.servers=embedded"}, distributed[1:]...), false},
+		{lines: distributed, want: true},
+		{config: Config{Files: config.Files{Folder: "f"}}, lines: distributed, want: true},
+		{config: Config{Files: config.Files{Connectors: []string{"a.properties"}}}, lines: distributed, want: true},
+		{mode: mode{alone: true}, lines: distributed},
+		{config: Config{Once: true}, lines: distributed},
+		{lines: distributed[:3]},
+		{lines: append([]string{"bootstrap.servers=embedded"}, distributed[1:]...)},
 	} {
 		assert.Equal(t, c.want, c.mode.inGroup(c.config, worker(c.lines...)), c)
 	}

@@ -156,8 +156,12 @@ func TestSilentService(t *testing.T) {
 		wait          time.Duration
 		unasked       int
 		silent        bool
-	}{{"/silent", server.URL, 10 * time.Millisecond, 1, true}, {"/busy", server.URL, time.Hour, 1, false},
-		{"/well", server.URL, time.Hour, 0, false}, {"/away", "http://" + porttest.Address(t), time.Hour, 1, false}} {
+	}{
+		{path: "/silent", address: server.URL, wait: 10 * time.Millisecond, unasked: 1, silent: true},
+		{path: "/busy", address: server.URL, wait: time.Hour, unasked: 1},
+		{path: "/well", address: server.URL, wait: time.Hour},
+		{path: "/away", address: "http://" + porttest.Address(t), wait: time.Hour, unasked: 1},
+	} {
 		at, err := url.Parse(request.address)
 		require.NoError(t, err)
 		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
@@ -230,8 +234,16 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 		logon    bool
 		status   uint16
 		sent     int
-	}{{"r", false, 502, 0}, {"wrong", true, 401, 1}, {"wrong", true, 401, 1}, {"wrong", false, 401, 1},
-		{"right", false, 502, 1}, {"right", true, 200, 2}, {"right", false, 200, 3}, {"", true, 502, 3}} {
+	}{
+		{password: "r", status: 502},
+		{password: "wrong", logon: true, status: 401, sent: 1},
+		{password: "wrong", logon: true, status: 401, sent: 1},
+		{password: "wrong", status: 401, sent: 1},
+		{password: "right", status: 502, sent: 1},
+		{password: "right", logon: true, status: 200, sent: 2},
+		{password: "right", status: 200, sent: 3},
+		{logon: true, status: 502, sent: 3},
+	} {
 		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
 			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, request.password, "", 0)},

@@ -114,9 +114,9 @@ func TestWorkersWaitForTheTurnOfAnEndedSession(t *testing.T) {
 		wait      time.Duration // at least; at most a second more
 		isRefused bool
 	}{
-		"right":               {5 * time.Second, 200, 5 * time.Second, false},
-		"wrong":               {5 * time.Second, 401, 5 * time.Second, true},
-		"an answer for hours": {time.Hour, 200, 10 * time.Second, false},
+		"right":               {after: 5 * time.Second, status: 200, wait: 5 * time.Second},
+		"wrong":               {after: 5 * time.Second, status: 401, wait: 5 * time.Second, isRefused: true},
+		"an answer for hours": {after: time.Hour, status: 200, wait: 10 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inLogonCluster(t, 3, "right", func(t *testing.T, _ *logonCluster, desks []*logonWorker) {

@@ -146,12 +146,13 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 		want     bool
 		after    time.Duration // minimum; the maximum is 1 s more
 	}{
-		"had by nobody":       {Member{ID: "1", Metadata: Metadata{URL: "http://w1:1"}}, false, false, true, 0},
-		"its owner ends it":   {has, false, false, false, 6 * time.Second},
-		"its owner is killed": {has, true, false, true, 9 * time.Second},
-		"its owner is back":   {has, false, true, true, 6 * time.Second},
-		"its owner is this worker": {Member{ID: "1", Metadata: Metadata{URL: "http://w1:1", Owned: has.Owned}}, false,
-			false, true, 0},
+		"had by nobody":       {owner: Member{ID: "1", Metadata: Metadata{URL: "http://w1:1"}}, want: true},
+		"its owner ends it":   {owner: has, after: 6 * time.Second},
+		"its owner is killed": {owner: has, vanishes: true, want: true, after: 9 * time.Second},
+		"its owner is back":   {owner: has, back: true, want: true, after: 6 * time.Second},
+		"its owner is this worker": {
+			owner: Member{ID: "1", Metadata: Metadata{URL: "http://w1:1", Owned: has.Owned}}, want: true,
+		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()

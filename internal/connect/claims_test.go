@@ -23,14 +23,19 @@ func TestClaims(t *testing.T) {
 		lines []string
 		taken bool
 	}{
-		"the same":       {[]string{"spy.address=sap.example", "spy.user=READER", "spy.claim=queue Q1"}, true},
-		"another claim":  {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q2"}, false},
-		"no claim":       {[]string{"spy.address=sap.example", "spy.user=reader"}, false},
-		"another origin": {[]string{"spy.address=other.example", "spy.user=reader", "spy.claim=queue Q1"}, false},
-		"another user":   {[]string{"spy.address=sap.example", "spy.user=writer", "spy.claim=queue Q1"}, false},
-		"another client": {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q1",
-			"spy.sap-client=200"}, false},
-		"the same, spaced": {[]string{"spy.address=sap.example", "spy.user= reader ", "spy.claim=queue Q1"}, true},
+		"the same": {
+			lines: []string{"spy.address=sap.example", "spy.user=READER", "spy.claim=queue Q1"}, taken: true,
+		},
+		"another claim":  {lines: []string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q2"}},
+		"no claim":       {lines: []string{"spy.address=sap.example", "spy.user=reader"}},
+		"another origin": {lines: []string{"spy.address=other.example", "spy.user=reader", "spy.claim=queue Q1"}},
+		"another user":   {lines: []string{"spy.address=sap.example", "spy.user=writer", "spy.claim=queue Q1"}},
+		"another client": {
+			lines: []string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q1", "spy.sap-client=200"},
+		},
+		"the same, spaced": {
+			lines: []string{"spy.address=sap.example", "spy.user= reader ", "spy.claim=queue Q1"}, taken: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"},

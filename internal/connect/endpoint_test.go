@@ -42,11 +42,11 @@ func TestTrapInNotificationIsLogged(t *testing.T) {
 		answer, want error
 		logged       bool
 	}{
-		{"alone", nil, trap, trap, false}, // the listener logs it
-		{"alone, busy", nil, notify.ErrBusy, notify.ErrBusy, false},
-		{"group", &group{}, trap, notify.ErrBusy, true},
-		{"group, busy", &group{}, notify.ErrBusy, notify.ErrBusy, false},
-		{"group, sender gone", &group{}, context.Canceled, notify.ErrBusy, false},
+		{name: "alone", answer: trap, want: trap}, // the listener logs it
+		{name: "alone, busy", answer: notify.ErrBusy, want: notify.ErrBusy},
+		{name: "group", group: &group{}, answer: trap, want: notify.ErrBusy, logged: true},
+		{name: "group, busy", group: &group{}, answer: notify.ErrBusy, want: notify.ErrBusy},
+		{name: "group, sender gone", group: &group{}, answer: context.Canceled, want: notify.ErrBusy},
 	} {
 		var log logtest.Journal
 		ctl := emptyConnector(&Options{Group: test.group}, log.Logger(slog.LevelWarn)).controller

@@ -25,13 +25,15 @@ func TestKeyLocks(t *testing.T) {
 		record kgo.Record
 		waits  bool
 	}{
-		"its key":                   {keyed, kgo.Record{Topic: "t", Key: []byte("k")}, true},
-		"another key":               {keyed, kgo.Record{Topic: "t", Key: []byte("l")}, false},
-		"another partition":         {keyed, kgo.Record{Topic: "t", Partition: 1, Key: []byte("k")}, false},
-		"another topic":             {keyed, kgo.Record{Topic: "u", Key: []byte("k")}, false},
-		"a letter without a key":    {unkeyed, kgo.Record{Topic: "t", Partition: 1, Key: []byte("l")}, true},
-		"such one of another topic": {unkeyed, kgo.Record{Topic: "u"}, false},
-		"a record that has no key":  {keyed, kgo.Record{Topic: "t"}, false},
+		"its key":           {letter: keyed, record: kgo.Record{Topic: "t", Key: []byte("k")}, waits: true},
+		"another key":       {letter: keyed, record: kgo.Record{Topic: "t", Key: []byte("l")}},
+		"another partition": {letter: keyed, record: kgo.Record{Topic: "t", Partition: 1, Key: []byte("k")}},
+		"another topic":     {letter: keyed, record: kgo.Record{Topic: "u", Key: []byte("k")}},
+		"a letter without a key": {
+			letter: unkeyed, record: kgo.Record{Topic: "t", Partition: 1, Key: []byte("l")}, waits: true,
+		},
+		"such one of another topic": {letter: unkeyed, record: kgo.Record{Topic: "u"}},
+		"a record that has no key":  {letter: keyed, record: kgo.Record{Topic: "t"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -23,9 +23,9 @@ func TestRejectedOffsetMustBePath(t *testing.T) {
 		key, at string
 		want    bool
 	}{
-		{"destination", "https://h/x?$skiptoken=1", true},
-		{"destination", "/x?$skiptoken=1", false},
-		{"host", "https://h/x?$skiptoken=1", false},
+		{key: "destination", at: "https://h/x?$skiptoken=1", want: true},
+		{key: "destination", at: "/x?$skiptoken=1"},
+		{key: "host", at: "https://h/x?$skiptoken=1"},
 	} {
 		connector, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0),
 			config.NewEntry(test.key, "h", "", 0)}, nil)

@@ -22,29 +22,39 @@ func newDeadLetter(offset int64, value string, times int, parts core.RowSubset) 
 func TestRecordIndex(t *testing.T) {
 	type indexed struct {
 		*DeadLetter
-		settled, inDoubt bool
+		settled bool
+		inDoubt bool
 	}
-	whole := core.RowSubset{}
-	first := newDeadLetter(1, "a", 0, whole)
+	allRows := core.RowSubset{}
+	first := newDeadLetter(1, "a", 0, allRows)
+	open := indexed{DeadLetter: first}
+	replayed := indexed{DeadLetter: first, settled: true}
+	inDoubt := indexed{DeadLetter: first, inDoubt: true}
 	for name, test := range map[string]struct {
 		deadLetters []indexed
 		done        []bool
 		inDoubt     bool // for the record of the first
 		times       int32
 	}{
-		"one":                   {[]indexed{{first, false, false}}, []bool{false}, false, 0},
-		"one that was replayed": {[]indexed{{first, true, false}}, []bool{true}, false, 0},
-		"one in doubt":          {[]indexed{{first, false, true}}, []bool{false}, true, 0},
-		"two": {[]indexed{{first, false, false}, {first, false, true}}, []bool{false, false}, true,
-			0},
-		"the second was replayed": {[]indexed{{first, false, true}, {first, true, false}}, []bool{true, true}, true, 0},
-		"refused once more": {[]indexed{{first, true, false}, {newDeadLetter(1, "a", 1, whole), false, false},
-			{first, false, false}}, []bool{true, false, true}, false, 1},
-		"killed behind its refusal": {[]indexed{{first, false, true}, {newDeadLetter(1, "a", 1, whole), false, false}},
-			[]bool{true, false}, false, 1},
-		"of a topic that was made anew": {[]indexed{{first, true, false},
-			{newDeadLetter(1, "b", 0, whole), false, false}},
-			[]bool{true, false}, false, 0},
+		"one":                   {deadLetters: []indexed{open}, done: []bool{false}},
+		"one that was replayed": {deadLetters: []indexed{replayed}, done: []bool{true}},
+		"one in doubt":          {deadLetters: []indexed{inDoubt}, done: []bool{false}, inDoubt: true},
+		"two":                   {deadLetters: []indexed{open, inDoubt}, done: []bool{false, false}, inDoubt: true},
+		"the second was replayed": {
+			deadLetters: []indexed{inDoubt, replayed}, done: []bool{true, true}, inDoubt: true,
+		},
+		"rejected once more": {
+			deadLetters: []indexed{replayed, {DeadLetter: newDeadLetter(1, "a", 1, allRows)}, open},
+			done:        []bool{true, false, true}, times: 1,
+		},
+		"killed after its rejection": {
+			deadLetters: []indexed{inDoubt, {DeadLetter: newDeadLetter(1, "a", 1, allRows)}},
+			done:        []bool{true, false}, times: 1,
+		},
+		"of a topic that was created again": {
+			deadLetters: []indexed{replayed, {DeadLetter: newDeadLetter(1, "b", 0, allRows)}},
+			done:        []bool{true, false},
+		},
 	} {
 		r := newRecordIndex(kafka.Config{})
 		for _, l := range test.deadLetters {
@@ -55,9 +65,8 @@ func TestRecordIndex(t *testing.T) {
 				t.Errorf("%s: dead letter %d: expected done %t", name, i, test.done[i])
 			}
 		}
-		if state := r.setSelected(first.recordID(), true); state.inDoubt != test.inDoubt ||
-			state.replays != test.times ||
-			!r.isDone(first) {
+		state := r.setSelected(first.recordID(), true)
+		if state.inDoubt != test.inDoubt || state.replays != test.times || !r.isDone(first) {
 			t.Errorf("%s: found %+v", name, state)
 		}
 	}
@@ -105,27 +114,27 @@ func TestRecordIndexRows(t *testing.T) {
 	r := newRecordIndex(kafka.Config{})
 	id := newDeadLetter(1, "a", 0, core.RowSubset{}).recordID()
 	for i, test := range []struct {
-		times int
-		of    uint32
-		left  []uint32
-		want  string
-		odd   bool
+		times         int
+		rows          uint32
+		undelivered   []uint32
+		want          string
+		contradictory bool
 	}{
-		{0, 3, nil, "", false},
-		{0, 3, []uint32{0, 2}, "1,3 of 3", false},
-		{0, 3, []uint32{2}, "3 of 3", false},
-		{0, 4, []uint32{2}, "3 of 3", true},
-		{1, 4, []uint32{1}, "2 of 4", false},
+		{rows: 3},
+		{rows: 3, undelivered: []uint32{0, 2}, want: "1,3 of 3"},
+		{rows: 3, undelivered: []uint32{2}, want: "3 of 3"},
+		{rows: 4, undelivered: []uint32{2}, want: "3 of 3", contradictory: true},
+		{times: 1, rows: 4, undelivered: []uint32{1}, want: "2 of 4"},
 	} {
-		require.NoError(t, r.add(newDeadLetter(1, "a", test.times, core.NewRowSubset(test.of, test.left)), false,
-			false))
-		found := ""
+		letter := newDeadLetter(1, "a", test.times, core.NewRowSubset(test.rows, test.undelivered))
+		require.NoError(t, r.add(letter, false, false))
+		indexedRows := ""
 		if parts := r.rows[id]; !parts.IsAll() {
-			found = parts.String()
+			indexedRows = parts.String()
 		}
-		if found != test.want || r.contradictory[id] != test.odd {
-			t.Errorf("dead letter %d: expected %q, contradicting %t, found %q, %t", i, test.want, test.odd, found,
-				r.contradictory[id])
+		if indexedRows != test.want || r.contradictory[id] != test.contradictory {
+			t.Errorf("dead letter %d: expected %q, contradictory %t, found %q, %t", i, test.want, test.contradictory,
+				indexedRows, r.contradictory[id])
 		}
 	}
 }

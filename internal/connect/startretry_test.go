@@ -189,28 +189,31 @@ func TestIsRetriable(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{fault(wit.ErrorTransient), true},
-		{fmt.Errorf("tried 3 times: %w", fault(wit.ErrorTransient)), true},
-		{fmt.Errorf("produce: %w", kerr.NotEnoughReplicas), true},
-		{fmt.Errorf("produce: %w", kgo.ErrRecordTimeout), true},
-		{fmt.Errorf("produce: %w", kgo.ErrRecordRetries), true},
-		{fmt.Errorf("list offsets: unable to dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), true},
-		{fault(wit.ErrorUnauthorized), false},
-		{fault(wit.ErrorConfig), false}, // such as a transactional ID taken by another producer, see kafka
-		{fault(wit.ErrorIncompatible), false},
-		{fault(wit.ErrorGone), false},
-		{fault(wit.ErrorInternal), false},
-		{fault(wit.ErrorData), false}, // such as records that expired before they were read, see kafka.Consumer
-		{fmt.Errorf("fetch: %w", kerr.OffsetOutOfRange), false},
-		{fmt.Errorf("produce: %w", kerr.MessageTooLarge), false},
-		{fmt.Errorf("produce: %w", kerr.TopicAuthorizationFailed), false},
-		{fmt.Errorf("commit: %w", kerr.ProducerFenced), false},
-		{fmt.Errorf("commit: %w", kerr.InvalidProducerEpoch), false},
-		{fmt.Errorf("commit: %w", kerr.InvalidProducerIDMapping), false},
-		{fmt.Errorf("commit: %w", kerr.TransactionalIDAuthorizationFailed), false},
-		{fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.InvalidTxnState}), false},
-		{fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.UnknownProducerID}), false},
-		{errors.New("the page answers differently now: rows would come twice, which exactly-once forbids"), false},
+		{err: fault(wit.ErrorTransient), want: true},
+		{err: fmt.Errorf("tried 3 times: %w", fault(wit.ErrorTransient)), want: true},
+		{err: fmt.Errorf("produce: %w", kerr.NotEnoughReplicas), want: true},
+		{err: fmt.Errorf("produce: %w", kgo.ErrRecordTimeout), want: true},
+		{err: fmt.Errorf("produce: %w", kgo.ErrRecordRetries), want: true},
+		{
+			err:  fmt.Errorf("list offsets: unable to dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}),
+			want: true,
+		},
+		{err: fault(wit.ErrorUnauthorized)},
+		{err: fault(wit.ErrorConfig)}, // such as a transactional ID taken by another producer, see kafka
+		{err: fault(wit.ErrorIncompatible)},
+		{err: fault(wit.ErrorGone)},
+		{err: fault(wit.ErrorInternal)},
+		{err: fault(wit.ErrorData)}, // such as records that expired before they were read, see kafka.Consumer
+		{err: fmt.Errorf("fetch: %w", kerr.OffsetOutOfRange)},
+		{err: fmt.Errorf("produce: %w", kerr.MessageTooLarge)},
+		{err: fmt.Errorf("produce: %w", kerr.TopicAuthorizationFailed)},
+		{err: fmt.Errorf("commit: %w", kerr.ProducerFenced)},
+		{err: fmt.Errorf("commit: %w", kerr.InvalidProducerEpoch)},
+		{err: fmt.Errorf("commit: %w", kerr.InvalidProducerIDMapping)},
+		{err: fmt.Errorf("commit: %w", kerr.TransactionalIDAuthorizationFailed)},
+		{err: fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.InvalidTxnState})},
+		{err: fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.UnknownProducerID})},
+		{err: errors.New("the page answers differently now: rows would come twice, which exactly-once forbids")},
 	} {
 		if found := isRetriable(test.err); found != test.want {
 			t.Errorf("%v: expected %t, found %t", test.err, test.want, found)
@@ -285,7 +288,10 @@ func TestAutoRestartDoubles(t *testing.T) {
 		for _, failAgain := range []struct {
 			worked time.Duration
 			moved  bool
-		}{{time.Hour, true}, {21 * time.Minute, false}} {
+		}{
+			{worked: time.Hour, moved: true},
+			{worked: 21 * time.Minute},
+		} {
 			waited = nil
 			if fails(failAgain.worked, failAgain.moved); waited[0] != 10*second || backoff.failures != 1 {
 				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", failAgain.worked, waited,
@@ -329,14 +335,14 @@ func TestAutoRestartByDefault(t *testing.T) {
 		file, own, worker string
 		want              bool
 	}{
-		{"", "", "", true},
-		{"worker.properties", "", "", true},
-		{"", "false", "", false},
-		{"worker.properties", "false", "", false},
-		{"worker.properties", "", "false", false},
-		{"", "", "false", false},
-		{"worker.properties", "false", "true", false},
-		{"worker.properties", "true", "false", true},
+		{want: true},
+		{file: "worker.properties", want: true},
+		{own: "false"},
+		{file: "worker.properties", own: "false"},
+		{file: "worker.properties", worker: "false"},
+		{worker: "false"},
+		{file: "worker.properties", own: "false", worker: "true"},
+		{file: "worker.properties", own: "true", worker: "false", want: true},
 	} {
 		flags := map[string]string{"bootstrap.servers": "localhost:9092"}
 		if test.worker != "" {

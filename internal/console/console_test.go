@@ -274,7 +274,12 @@ func TestOnlyUsefulButtons(t *testing.T) {
 		do, setting string
 		readOnly    bool
 		want        string
-	}{{"edit", "a", false, "form"}, {"edit", "", false, ""}, {"limit", "a", true, ""}, {"log", "", true, "log"}} {
+	}{
+		{do: "edit", setting: "a", want: "form"},
+		{do: "edit"},
+		{do: "limit", setting: "a", readOnly: true},
+		{do: "log", readOnly: true, want: "log"},
+	} {
 		h := connectorHead{ReadOnly: one.readOnly}
 		h.Summary.Action = &connect.Action{Do: one.do, Setting: one.setting}
 		fix, found := h.Fix(), ""

@@ -173,11 +173,11 @@ func TestOnlyDeliveredLettersHaveATick(t *testing.T) {
 		result rest.ReplayResult
 		want   bool
 	}{
-		"delivered": {rest.ReplayResult{Sent: 1, Delivered: 1}, true},
-		"refused":   {rest.ReplayResult{Sent: 2, Delivered: 1, Refused: 1}, false},
-		"kept":      {rest.ReplayResult{Sent: 1, Delivered: 1, Kept: map[string]int{"older": 1}}, false},
-		"nothing":   {rest.ReplayResult{}, false},
-		"dry":       {rest.ReplayResult{DryRun: true, WouldPass: 1}, false},
+		"delivered": {result: rest.ReplayResult{Sent: 1, Delivered: 1}, want: true},
+		"refused":   {result: rest.ReplayResult{Sent: 2, Delivered: 1, Refused: 1}},
+		"kept":      {result: rest.ReplayResult{Sent: 1, Delivered: 1, Kept: map[string]int{"older": 1}}},
+		"nothing":   {},
+		"dry":       {result: rest.ReplayResult{DryRun: true, WouldPass: 1}},
 	} {
 		if got := (result{Replayed: &one.result}).Delivered(); got != one.want {
 			t.Errorf("%s: expected %v", name, one.want)

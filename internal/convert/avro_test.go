@@ -605,24 +605,30 @@ func TestSchemasWithRulesAreRejected(t *testing.T) {
 		setting, rules string
 		writes, reads  bool
 	}{
-		{"", `null`, true, true},
-		{"", `{}`, true, true},
-		{"", domain("WRITE"), false, true},
-		{"", domain("READ"), true, false},
-		{"", domain("WRITEREAD"), false, false},
-		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true},` +
-			`{"name":"r","type":"ENCRYPT","mode":"WRITE"}]}`, false, true},
-		{"", domain("LATER"), false, false}, // a possible future mode
-		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true}]}`, true, true},
-		{"", `{"migrationRules":[{"name":"r","type":"JSONATA","mode":"UPGRADE"}]}`, true, true},
-		{"", encoding("WRITEREAD"), false, false},
-		{"", encoding("READ"), true, false},
-		{fixed, domain("WRITEREAD"), false, false},
-		{fixed, domain("READ"), true, false},
-		{newest, domain("WRITE"), false, true},
-		{newest, encoding("WRITEREAD"), false, false},
-		{found, domain("WRITEREAD"), false, false},
-		{found, domain("READ"), true, false},
+		{rules: `null`, writes: true, reads: true},
+		{rules: `{}`, writes: true, reads: true},
+		{rules: domain("WRITE"), reads: true},
+		{rules: domain("READ"), writes: true},
+		{rules: domain("WRITEREAD")},
+		{
+			rules: `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true},` +
+				`{"name":"r","type":"ENCRYPT","mode":"WRITE"}]}`,
+			reads: true,
+		},
+		{rules: domain("LATER")}, // a possible future mode
+		{
+			rules:  `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true}]}`,
+			writes: true, reads: true,
+		},
+		{rules: `{"migrationRules":[{"name":"r","type":"JSONATA","mode":"UPGRADE"}]}`, writes: true, reads: true},
+		{rules: encoding("WRITEREAD")},
+		{rules: encoding("READ"), writes: true},
+		{setting: fixed, rules: domain("WRITEREAD")},
+		{setting: fixed, rules: domain("READ"), writes: true},
+		{setting: newest, rules: domain("WRITE"), reads: true},
+		{setting: newest, rules: encoding("WRITEREAD")},
+		{setting: found, rules: domain("WRITEREAD")},
+		{setting: found, rules: domain("READ"), writes: true},
 	} {
 		open := func(s registry.Settings) (*registry.Client, error) {
 			return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {

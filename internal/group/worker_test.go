@@ -29,14 +29,19 @@ func TestConflictingWorkers(t *testing.T) {
 		members      []rest.GroupMember
 		known        bool
 	}{
-		{"one", "", nil, false},
-		{"one", "", []rest.GroupMember{member("me", "old", false), member("a", "one", false)}, false},
-		{"one", "", []rest.GroupMember{member("me", "one", false), member("a", "", false)}, true},
-		{"one", "a, b", []rest.GroupMember{member("me", "one", false), member("a", "two", false),
-			member("b", "three", false),
-			member("c", "", false)}, true},
-		{"one", "", []rest.GroupMember{member("me", "one", false), member("a", "two", true)}, true},
-		{"", "a", []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)}, true},
+		{digest: "one"},
+		{digest: "one", members: []rest.GroupMember{member("me", "old", false), member("a", "one", false)}},
+		{digest: "one", members: []rest.GroupMember{member("me", "one", false), member("a", "", false)}, known: true},
+		{
+			digest: "one", want: "a, b", known: true,
+			members: []rest.GroupMember{member("me", "one", false), member("a", "two", false),
+				member("b", "three", false), member("c", "", false)},
+		},
+		{digest: "one", members: []rest.GroupMember{member("me", "one", false), member("a", "two", true)}, known: true},
+		{
+			want: "a", known: true,
+			members: []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)},
+		},
 	} {
 		others, known := conflictingWorkers(c.digest, rest.Group{Leader: "me", Members: c.members})
 		assert.Equal(t, c.want, others, c)
@@ -60,12 +65,12 @@ func TestConflictIsLoggedOnce(t *testing.T) {
 		agreed       bool
 		differ       string
 	}{
-		{"another folder", "one", group("one", "two"), true, false, "a"},
-		{"a change of the leader's", "new", group("one", "two"), true, false, "a"},
-		{"of which the group has heard", "new", group("new", "two"), true, false, "a"},
-		{"the same folder", "new", group("new", "new"), true, true, ""},
-		{"no leader", "new", group("new", "two"), false, false, ""},
-		{"no folder", "", group("", ""), true, false, ""},
+		{name: "another folder", digest: "one", group: group("one", "two"), leads: true, differ: "a"},
+		{name: "a change of the leader's", digest: "new", group: group("one", "two"), leads: true, differ: "a"},
+		{name: "of which the group has heard", digest: "new", group: group("new", "two"), leads: true, differ: "a"},
+		{name: "the same folder", digest: "new", group: group("new", "new"), leads: true, agreed: true},
+		{name: "no leader", digest: "new", group: group("new", "two")},
+		{name: "no folder", group: group("", ""), leads: true},
 	} {
 		f.digest = c.digest
 		assert.Equal(t, c.agreed, f.agreed(unread, c.group, c.leads), c.name)
@@ -81,14 +86,14 @@ func TestRetriableCalls(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{&rest.Refusal{Status: 409}, true},
-		{&rest.Refusal{Status: 503}, true},
-		{fmt.Errorf("at the worker w: %w", &rest.Refusal{Status: 403}), true},
-		{&rest.Refusal{Status: 400}, false},
-		{&rest.Refusal{Status: 500}, false},
-		{&url.Error{Op: "Post", URL: "http://w", Err: errors.New("connection refused")}, true},
-		{rest.ErrNoKey, true},
-		{errors.New("another one"), false},
+		{err: &rest.Refusal{Status: 409}, want: true},
+		{err: &rest.Refusal{Status: 503}, want: true},
+		{err: fmt.Errorf("at the worker w: %w", &rest.Refusal{Status: 403}), want: true},
+		{err: &rest.Refusal{Status: 400}},
+		{err: &rest.Refusal{Status: 500}},
+		{err: &url.Error{Op: "Post", URL: "http://w", Err: errors.New("connection refused")}, want: true},
+		{err: rest.ErrNoKey, want: true},
+		{err: errors.New("another one")},
 	} {
 		assert.Equal(t, c.want, isRetriable(c.err), c.err)
 	}
@@ -101,11 +106,11 @@ func TestTransientLeaderErrorsAreRetried(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{fmt.Errorf("fence: %w", kerr.NotCoordinator), true},
-		{kerr.TransactionalIDAuthorizationFailed, false},
-		{&wit.Error{Kind: wit.ErrorTransient}, true},
-		{&wit.Error{Kind: wit.ErrorConfig}, false},
-		{fmt.Errorf("c: %w", connect.ErrUnknownConnector), true}, // it has not read its configuration yet
+		{err: fmt.Errorf("fence: %w", kerr.NotCoordinator), want: true},
+		{err: kerr.TransactionalIDAuthorizationFailed},
+		{err: &wit.Error{Kind: wit.ErrorTransient}, want: true},
+		{err: &wit.Error{Kind: wit.ErrorConfig}},
+		{err: fmt.Errorf("c: %w", connect.ErrUnknownConnector), want: true}, // it has not read its configuration yet
 	} {
 		assert.Equal(t, []bool{c.want, c.want}, []bool{isRetriable(c.err), isRetriable(asHTTPError(c.err))}, c.err)
 	}

@@ -137,12 +137,12 @@ func TestEmbeddedListen(t *testing.T) {
 		embedded bool
 		wrong    bool
 	}{
-		{"embedded", "", true, false},
-		{"embedded:9095", "127.0.0.1:9095", true, false},
-		{"embedded:x", "", true, true},
-		{"embedded,a:9092", "", true, true},
-		{"a:9092", "", false, false},
-		{"embedded.example.com:9092", "", false, false},
+		{servers: "embedded", embedded: true},
+		{servers: "embedded:9095", listen: "127.0.0.1:9095", embedded: true},
+		{servers: "embedded:x", embedded: true, wrong: true},
+		{servers: "embedded,a:9092", embedded: true, wrong: true},
+		{servers: "a:9092"},
+		{servers: "embedded.example.com:9092"},
 	}
 	for _, c := range cases {
 		listen, embedded, err := EmbeddedListen(strings.Split(c.servers, ","))

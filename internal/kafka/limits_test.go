@@ -112,7 +112,10 @@ func TestTopicOfSmallBatches(t *testing.T) {
 	for name, c := range map[string]struct {
 		reportsLimit bool
 		maxRequest   int32
-	}{"max.message.bytes": {true, 1_000_012}, "max.request.size": {false, 1_800}} {
+	}{
+		"max.message.bytes": {reportsLimit: true, maxRequest: 1_000_012},
+		"max.request.size":  {maxRequest: 1_800},
+	} {
 		for by, send := range outputs {
 			t.Run(name+"/"+by, func(t *testing.T) {
 				config, refused := smallTopic(t, 3, c.reportsLimit)
@@ -139,9 +142,9 @@ func TestBatchTooLargeForItsTopic(t *testing.T) {
 		reportsLimit bool
 		add          func(Records)
 	}{
-		"a record that the client refuses": {true, func(b Records) { add(b, make([]byte, 5000)) }},
-		"a record that brokers refuse":     {false, func(b Records) { add(b, make([]byte, 5000)) }},
-		"many records":                     {false, func(b Records) { fill(b, 100) }},
+		"a record that the client refuses": {reportsLimit: true, add: func(b Records) { add(b, make([]byte, 5000)) }},
+		"a record that brokers refuse":     {add: func(b Records) { add(b, make([]byte, 5000)) }},
+		"many records":                     {add: func(b Records) { fill(b, 100) }},
 	} {
 		for by, send := range outputs {
 			t.Run(name+"/"+by, func(t *testing.T) {

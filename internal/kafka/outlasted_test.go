@@ -34,16 +34,21 @@ func TestTimedOutTransactionsStartOver(t *testing.T) {
 		says  string
 		lines int
 	}{
-		"in time":               {false, nil, 0, true, "", 0},
-		"aborted by the broker": {true, []string{"CompleteAbort"}, 1, true, "", 0},
-		"being aborted": {true, []string{"Ongoing", "PrepareAbort", "Ongoing", "unavailable", "unavailable",
-			"CompleteAbort"}, 1, true, "", 2},
-		"taken over":             {true, []string{"Empty"}, 2, false, "fenced this one", 0},
-		"taken over and at work": {true, []string{"Ongoing"}, 3, false, "fenced this one", 0},
-		"taken over and aborted": {true, []string{"CompleteAbort"}, 2, false, "fenced this one", 0},
-		"older brokers":          {true, nil, 0, false, "expected Apache Kafka 3.0 or newer", 0},
-		"without the right": {true, []string{"CompleteAbort", "refused"}, 1, false,
-			kerr.TransactionalIDAuthorizationFailed.Message, 0},
+		"in time":               {over: true},
+		"aborted by the broker": {fenced: true, state: []string{"CompleteAbort"}, above: 1, over: true},
+		"being aborted": {
+			fenced: true,
+			state:  []string{"Ongoing", "PrepareAbort", "Ongoing", "unavailable", "unavailable", "CompleteAbort"},
+			above:  1, over: true, lines: 2,
+		},
+		"taken over":             {fenced: true, state: []string{"Empty"}, above: 2, says: "fenced this one"},
+		"taken over and at work": {fenced: true, state: []string{"Ongoing"}, above: 3, says: "fenced this one"},
+		"taken over and aborted": {fenced: true, state: []string{"CompleteAbort"}, above: 2, says: "fenced this one"},
+		"older brokers":          {fenced: true, says: "expected Apache Kafka 3.0 or newer"},
+		"without the right": {
+			fenced: true, state: []string{"CompleteAbort", "refused"}, above: 1,
+			says: kerr.TransactionalIDAuthorizationFailed.Message,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, b := transactionsBroker(t)

@@ -39,10 +39,10 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 		fails bool
 		rest  []string
 	}{
-		{"", true, nil},
-		{"none", true, nil},
-		{"earliest", false, []string{"5", "6"}},
-		{"latest", false, []string{"5", "6"}},
+		{fails: true},
+		{reset: "none", fails: true},
+		{reset: "earliest", rest: []string{"5", "6"}},
+		{reset: "latest", rest: []string{"5", "6"}},
 	}
 	for _, c := range cases {
 		for _, when := range []string{"before", "meanwhile"} {

@@ -95,11 +95,11 @@ func TestSessionOnBothClocks(t *testing.T) {
 		ran, awake time.Duration
 		lasts      bool
 	}{
-		"both ran":                       {9 * time.Second, 9 * time.Second, true},
-		"the machine slept":              {time.Second, 10 * time.Second, false},
-		"the other clock was set back":   {10 * time.Second, -time.Hour, false},
-		"it was set back, not for long":  {9 * time.Second, -time.Hour, true},
-		"both ran for the whole session": {10 * time.Second, 10 * time.Second, false},
+		"both ran":                       {ran: 9 * time.Second, awake: 9 * time.Second, lasts: true},
+		"the machine slept":              {ran: time.Second, awake: 10 * time.Second},
+		"the other clock was set back":   {ran: 10 * time.Second, awake: -time.Hour},
+		"it was set back, not for long":  {ran: 9 * time.Second, awake: -time.Hour, lasts: true},
+		"both ran for the whole session": {ran: 10 * time.Second, awake: 10 * time.Second},
 	} {
 		s := NewSession("connect-test", "", 10*time.Second, time.Minute)
 		at := start

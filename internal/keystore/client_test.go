@@ -127,19 +127,19 @@ func TestProtocols(t *testing.T) {
 		min, max uint16
 		refused  string
 	}{
-		{"", false, tls.VersionTLS12, tls.VersionTLS13, ""},
-		{"SSL", false, tls.VersionTLS12, tls.VersionTLS13, ""},
-		{"TLS", false, tls.VersionTLS12, tls.VersionTLS13, ""},
-		{"TLS", true, tls.VersionTLS12, tls.VersionTLS13, ""},
-		{"TLSv1.3", false, tls.VersionTLS12, tls.VersionTLS13, ""},
-		{"TLSv1.2", false, tls.VersionTLS12, tls.VersionTLS12, ""},
-		{"TLSv1.1", true, tls.VersionTLS11, tls.VersionTLS11, ""},
-		{"TLSv1", true, tls.VersionTLS10, tls.VersionTLS10, ""},
-		{"TLSv1.1", false, 0, 0, "RFC 8996"},
-		{"TLSv1", false, 0, 0, "RFC 8996"},
-		{"SSLv3", true, 0, 0, "RFC 7568"},
-		{"SSLv2", true, 0, 0, "RFC 6176"},
-		{"tls", true, 0, 0, "case-sensitive"},
+		{min: tls.VersionTLS12, max: tls.VersionTLS13},
+		{protocol: "SSL", min: tls.VersionTLS12, max: tls.VersionTLS13},
+		{protocol: "TLS", min: tls.VersionTLS12, max: tls.VersionTLS13},
+		{protocol: "TLS", legacy: true, min: tls.VersionTLS12, max: tls.VersionTLS13},
+		{protocol: "TLSv1.3", min: tls.VersionTLS12, max: tls.VersionTLS13},
+		{protocol: "TLSv1.2", min: tls.VersionTLS12, max: tls.VersionTLS12},
+		{protocol: "TLSv1.1", legacy: true, min: tls.VersionTLS11, max: tls.VersionTLS11},
+		{protocol: "TLSv1", legacy: true, min: tls.VersionTLS10, max: tls.VersionTLS10},
+		{protocol: "TLSv1.1", refused: "RFC 8996"},
+		{protocol: "TLSv1", refused: "RFC 8996"},
+		{protocol: "SSLv3", legacy: true, refused: "RFC 7568"},
+		{protocol: "SSLv2", legacy: true, refused: "RFC 6176"},
+		{protocol: "tls", legacy: true, refused: "case-sensitive"},
 	}
 	for _, c := range cases {
 		o := Options{Protocol: c.protocol, AllowLegacy: c.legacy, Trust: fromPEM(ca.PEM())}

@@ -52,20 +52,36 @@ type constrained struct {
 }
 
 var constrainedChains = map[string]constrained{
-	"no constraint":                {nil, nil, nil, "erp.sap.example", "erp.sap.example", true},
-	"a permitted domain":           {[]string{"sap.example"}, nil, nil, "erp.sap.example", "erp.sap.example", true},
-	"the permitted name":           {[]string{"erp.sap.example"}, nil, nil, "erp.sap.example", "erp.sap.example", true},
-	"capitals":                     {[]string{"sap.example"}, nil, nil, "ERP.SAP.example", "erp.sap.example", true},
-	"another domain":               {[]string{"sap.example"}, nil, nil, "bank.example", "bank.example", false},
-	"an end of a label":            {[]string{"sap.example"}, nil, nil, "notsap.example", "notsap.example", false},
-	"an excluded domain":           {nil, nil, []string{"bank.example"}, "a.bank.example", "a.bank.example", false},
-	"next to an excluded domain":   {nil, nil, []string{"bank.example"}, "a.sap.example", "a.sap.example", true},
-	"permitted by an intermediate": {nil, []string{"sap.example"}, nil, "erp.sap.example", "erp.sap.example", true},
-	"not by an intermediate":       {nil, []string{"sap.example"}, nil, "bank.example", "bank.example", false},
-	"not by the root": {[]string{"sap.example"}, []string{"bank.example"}, nil, "bank.example",
-		"bank.example", false},
-	"by both": {[]string{"sap.example"}, []string{"erp.sap.example"}, nil, "erp.sap.example",
-		"erp.sap.example", true},
+	"no constraint": {name: "erp.sap.example", host: "erp.sap.example", accepts: true},
+	"a permitted domain": {
+		root: []string{"sap.example"}, name: "erp.sap.example", host: "erp.sap.example", accepts: true,
+	},
+	"the permitted name": {
+		root: []string{"erp.sap.example"}, name: "erp.sap.example", host: "erp.sap.example", accepts: true,
+	},
+	"capitals": {
+		root: []string{"sap.example"}, name: "ERP.SAP.example", host: "erp.sap.example", accepts: true,
+	},
+	"another domain":    {root: []string{"sap.example"}, name: "bank.example", host: "bank.example"},
+	"an end of a label": {root: []string{"sap.example"}, name: "notsap.example", host: "notsap.example"},
+	"an excluded domain": {
+		excluded: []string{"bank.example"}, name: "a.bank.example", host: "a.bank.example",
+	},
+	"next to an excluded domain": {
+		excluded: []string{"bank.example"}, name: "a.sap.example", host: "a.sap.example", accepts: true,
+	},
+	"permitted by an intermediate": {
+		intermediate: []string{"sap.example"}, name: "erp.sap.example", host: "erp.sap.example", accepts: true,
+	},
+	"not by an intermediate": {intermediate: []string{"sap.example"}, name: "bank.example", host: "bank.example"},
+	"not by the root": {
+		root: []string{"sap.example"}, intermediate: []string{"bank.example"},
+		name: "bank.example", host: "bank.example",
+	},
+	"by both": {
+		root: []string{"sap.example"}, intermediate: []string{"erp.sap.example"},
+		name: "erp.sap.example", host: "erp.sap.example", accepts: true,
+	},
 }
 
 // issue returns the root and the certificate of a chain.

@@ -51,14 +51,14 @@ func TestLevels(t *testing.T) {
 		logger, level string
 		debug, warn   bool
 	}{
-		{ours, "debug", true, true},
-		{"org.apache.kafka", "ERROR", false, false}, // its parent, with which it changes
-		{ours, "TRACE", true, true},
-		{"org.apache.kafka.clients", "OFF", true, true},
-		{Root, "WARN", false, true},
-		{"org.apache.kafka.connect.runtime.rest", "DEBUG", false, true},
-		{"org", "OFF", false, false},
-		{Root, "INFO", false, true},
+		{logger: ours, level: "debug", debug: true, warn: true},
+		{logger: "org.apache.kafka", level: "ERROR"}, // its parent, with which it changes
+		{logger: ours, level: "TRACE", debug: true, warn: true},
+		{logger: "org.apache.kafka.clients", level: "OFF", debug: true, warn: true},
+		{logger: Root, level: "WARN", warn: true},
+		{logger: "org.apache.kafka.connect.runtime.rest", level: "DEBUG", warn: true},
+		{logger: "org", level: "OFF"},
+		{logger: Root, level: "INFO", warn: true},
 	} {
 		changed, lines, err := l.Set(c.logger, c.level)
 		if err != nil || !slices.Contains(changed, c.logger) || !lines || !slices.IsSorted(changed) {

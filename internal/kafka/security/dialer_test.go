@@ -25,15 +25,21 @@ func TestDialerToleratesRejections(t *testing.T) {
 		// waits are the intervals between rejections. denied applies to the last rejection alone.
 		waits []time.Duration
 	}{
-		{"password refused, never let in", kerr.SaslAuthenticationFailed, false, nil},
-		{"password refused", kerr.SaslAuthenticationFailed, true, []time.Duration{time.Second, 3 * time.Second,
-			2 * time.Second}},
-		{"mechanism refused", kerr.UnsupportedSaslMechanism, true, []time.Duration{6 * time.Second, 0}},
-		{"no SASL on this port", kerr.IllegalSaslState, false, nil},
-		{"hung up, never let in", io.EOF, false, []time.Duration{time.Second, time.Second}},
-		{"credentials that cannot be used", &credentialError{errors.New("sasl.jaas.config: expected a semicolon")},
-			false,
-			nil},
+		{name: "password refused, never let in", err: kerr.SaslAuthenticationFailed},
+		{
+			name: "password refused", err: kerr.SaslAuthenticationFailed, let: true,
+			waits: []time.Duration{time.Second, 3 * time.Second, 2 * time.Second},
+		},
+		{
+			name: "mechanism refused", err: kerr.UnsupportedSaslMechanism, let: true,
+			waits: []time.Duration{6 * time.Second, 0},
+		},
+		{name: "no SASL on this port", err: kerr.IllegalSaslState},
+		{name: "hung up, never let in", err: io.EOF, waits: []time.Duration{time.Second, time.Second}},
+		{
+			name: "credentials that cannot be used",
+			err:  &credentialError{errors.New("sasl.jaas.config: expected a semicolon")},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
