@@ -31,9 +31,9 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 		rows   []wit.Row
 		spaced bool
 	}{
-		{"one by one", []wit.Row{first, second}, true},
-		{"a key that two rows share", []wit.Row{first, third}, false},
-		{"rows without data", []wit.Row{{}, {}}, true},
+		{name: "one by one", rows: []wit.Row{first, second}, spaced: true},
+		{name: "a key that two rows share", rows: []wit.Row{first, third}},
+		{name: "rows without data", rows: []wit.Row{{}, {}}, spaced: true},
 	} {
 		call := &batchCall{batch: b, rows: c.rows, padded: true}
 		require.NoError(t, (&Instance{}).checkRows(call))

@@ -72,10 +72,12 @@ func TestCheckFindings(t *testing.T) {
 		want   string
 		loaded bool
 	}{
-		"text":       {[]byte("not found\n"), "load: not WebAssembly", false},
-		"tail calls": {tails.Bytes(), " (in function 3), which cannot be metered", false},
-		"traps": {guesttest.Static(static, "", wit.InterfaceTransform),
-			"plugin.validate transformation T: plugin s 1: validate: wasm error: unreachable", true},
+		"text":       {module: []byte("not found\n"), want: "load: not WebAssembly"},
+		"tail calls": {module: tails.Bytes(), want: " (in function 3), which cannot be metered"},
+		"traps": {
+			module: guesttest.Static(static, "", wit.InterfaceTransform),
+			want:   "plugin.validate transformation T: plugin s 1: validate: wasm error: unreachable", loaded: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.wasm")

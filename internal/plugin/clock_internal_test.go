@@ -62,12 +62,20 @@ func TestDeadlinesCountWork(t *testing.T) {
 		ended   bool
 		byClock time.Duration // wall time, approximate
 	}{
-		"work within the limit":                    {all - 2*windowLength, 0, false, limit},
-		"work beyond it":                           {2 * all, 0, true, limit},
-		"work within it on a machine under load":   {all - 2*windowLength, 8 * plainTick, false, 8 * limit},
-		"work beyond it on a machine under load":   {2 * all, 8 * plainTick, true, 8 * limit},
-		"work within it that waits without an end": {all / 2, 100 * plainTick, true, clockFactor * limit},
-		"hardly any work, and a long pause":        {2 * windowLength, time.Minute, true, time.Minute},
+		"work within the limit": {ticks: all - 2*windowLength, byClock: limit},
+		"work beyond it":        {ticks: 2 * all, ended: true, byClock: limit},
+		"work within it on a machine under load": {
+			ticks: all - 2*windowLength, wait: 8 * plainTick, byClock: 8 * limit,
+		},
+		"work beyond it on a machine under load": {
+			ticks: 2 * all, wait: 8 * plainTick, ended: true, byClock: 8 * limit,
+		},
+		"work within it that waits without an end": {
+			ticks: all / 2, wait: 100 * plainTick, ended: true, byClock: clockFactor * limit,
+		},
+		"hardly any work, and a long pause": {
+			ticks: 2 * windowLength, wait: time.Minute, ended: true, byClock: time.Minute,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -15,8 +15,9 @@ func TestSlowCompilingIsLogged(t *testing.T) {
 		takes    time.Duration
 		want     string
 	}{
-		{false, 5 * time.Second, ""}, {true, noticeAfter - 1, ""},
-		{true, 5 * time.Second, "compiling plugins, once; compiling plugins, once: 5 s"},
+		{takes: 5 * time.Second},
+		{compiles: true, takes: noticeAfter - 1},
+		{compiles: true, takes: 5 * time.Second, want: "compiling plugins, once; compiling plugins, once: 5 s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var said []string

@@ -164,11 +164,11 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 		reload       bool   // it is added later
 		want         string
 	}{
-		"at a start":                  {"shop-2.wasm", "2.0.0", false, "shop 1.0.0"},
-		"by other names of the files": {"a.wasm", "2.0.0", false, "shop 1.0.0"},
-		"the same version":            {"shop-2.wasm", "1.0.0", false, "shop 1.0.0"},
-		"a later look":                {"shop-2.wasm", "10.0.0", true, "shop 1.0.0"},
-		"in its place":                {"shop-1.wasm", "2.0.0", true, "shop 2.0.0"},
+		"at a start":                  {file: "shop-2.wasm", second: "2.0.0", want: "shop 1.0.0"},
+		"by other names of the files": {file: "a.wasm", second: "2.0.0", want: "shop 1.0.0"},
+		"the same version":            {file: "shop-2.wasm", second: "1.0.0", want: "shop 1.0.0"},
+		"a later look":                {file: "shop-2.wasm", second: "10.0.0", reload: true, want: "shop 1.0.0"},
+		"in its place":                {file: "shop-1.wasm", second: "2.0.0", reload: true, want: "shop 2.0.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := folderWith(t, "shop-1.wasm", first)

@@ -198,14 +198,14 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 		base64 bool
 		cut    bool
 	}{
-		"0123456789":  {"0123456789", false, false},
-		"01234567890": {"0123456789", false, true},
-		"012345678ü":  {"012345678", false, true},
-		"a geheim":    {"a *", false, true}, // it must not be sent back
-		"01234geheim": {"01234*", false, true},
-		"\xffgeheim":  {"/yo=", true, true},
-		"\xff\xfe":    {"//4=", true, false},
-		"":            {"", false, false},
+		"0123456789":  {text: "0123456789"},
+		"01234567890": {text: "0123456789", cut: true},
+		"012345678ü":  {text: "012345678", cut: true},
+		"a geheim":    {text: "a *", cut: true}, // it must not be sent back
+		"01234geheim": {text: "01234*", cut: true},
+		"\xffgeheim":  {text: "/yo=", base64: true, cut: true},
+		"\xff\xfe":    {text: "//4=", base64: true},
+		"":            {},
 	} {
 		found, r := text(value, 10)
 		if found != want.text || r.Base64 != want.base64 || r.Cut != want.cut || r.Size != len(value) {

@@ -86,7 +86,11 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 			s     *Server
 			host  string
 			shown bool
-		}{{follower, "connect", true}, {follower, "evil.example", false}, {masked, "connect", false}} {
+		}{
+			{s: follower, host: "connect", shown: true},
+			{s: follower, host: "evil.example"},
+			{s: masked, host: "connect"},
+		} {
 			status, body := asked(t, c.s, "GET /connectors?expand=info&expand=motion", c.host)
 			if status != 200 || strings.Contains(body, "geheim") != c.shown || !strings.Contains(body, `"motion"`) {
 				t.Errorf("Host %s at a follower: expected 200 with the password: %t, found %d %s", c.host, c.shown,

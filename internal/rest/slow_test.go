@@ -52,25 +52,39 @@ func TestSlowClients(t *testing.T) {
 		status int           // of the response, 0 for none
 		within time.Duration // until the connection is closed
 	}{
-		"nothing":      {"", true, 0, headerTimeout},
-		"half a head":  {"GET / HTTP/1.1\r\nHo", true, 400, headerTimeout},
-		"nothing more": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", true, 200, idleTimeout},
-		"half a body": {"POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: " +
-			"application/json\r\nContent-Length: 9\r\n\r\n{", true, 408, bodyTimeout},
-		"half a chunk": {"PUT /connectors/a/config HTTP/1.1\r\nHost: x\r\nContent-Type: " +
-			"application/json\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{", true, 408, bodyTimeout},
-		"a body that nobody asks": {"PUT /connectors/a/pause HTTP/1.1\r\nHost: x\r\nContent-Type: " +
-			"application/json\r\nContent-Length: 9\r\n\r\n{", true, 404, bodyTimeout},
-		"a body where none is":  {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", true, 200, bodyTimeout},
-		"an answer is not read": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false, 0, answerTimeout},
-		"too long a head": {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes), true, 431,
-			slack},
+		"nothing":      {reads: true, within: headerTimeout},
+		"half a head":  {sent: "GET / HTTP/1.1\r\nHo", reads: true, status: 400, within: headerTimeout},
+		"nothing more": {sent: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", reads: true, status: 200, within: idleTimeout},
+		"half a body": {
+			sent: "POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+				"Content-Length: 9\r\n\r\n{",
+			reads: true, status: 408, within: bodyTimeout,
+		},
+		"half a chunk": {
+			sent: "PUT /connectors/a/config HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+				"Transfer-Encoding: chunked\r\n\r\n9\r\n{",
+			reads: true, status: 408, within: bodyTimeout,
+		},
+		"a body that nobody asks": {
+			sent: "PUT /connectors/a/pause HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+				"Content-Length: 9\r\n\r\n{",
+			reads: true, status: 404, within: bodyTimeout,
+		},
+		"a body where none is": {
+			sent: "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", reads: true, status: 200,
+			within: bodyTimeout,
+		},
+		"an answer is not read": {sent: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", within: answerTimeout},
+		"too long a head": {
+			sent: "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes), reads: true, status: 431,
+			within: slack,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 				s := newServer(Options{}, slog.New(slog.DiscardHandler))
-				s.listeners = []listener{{l, false, false}}
+				s.listeners = []listener{{Listener: l}}
 				s.Serve(new(standIn).worker())
 				defer s.Close()
 				client, server := net.Pipe()

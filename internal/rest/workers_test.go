@@ -47,7 +47,10 @@ func TestHistoryOfGroup(t *testing.T) {
 		for _, test := range []struct {
 			silent bool
 			rows   int64
-		}{{false, 6}, {true, 3}} {
+		}{
+			{rows: 6},
+			{silent: true, rows: 3},
+		} {
 			silent = test.silent
 			status, body := get(t, "GET", urls[0]+target)
 			assert.Equal(t, 200, status)

@@ -51,11 +51,11 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		without            []string
 		refused            bool
 	}{
-		{"GET", "/here-end", "", []string{"/here-end", "/end"}, nil, false},
-		{"POST", "/here-end", "secret", []string{"/here-end", "/end"}, nil, false},
-		{"GET", "/there-end", "", []string{"/there-end"}, []string{"/end"}, false},
-		{"GET", "/there-back", "", []string{"/there-back"}, []string{"/back", "/end"}, false},
-		{"POST", "/there-end", "secret", []string{"/there-end"}, nil, true},
+		{method: "GET", path: "/here-end", with: []string{"/here-end", "/end"}},
+		{method: "POST", path: "/here-end", body: "secret", with: []string{"/here-end", "/end"}},
+		{method: "GET", path: "/there-end", with: []string{"/there-end"}, without: []string{"/end"}},
+		{method: "GET", path: "/there-back", with: []string{"/there-back"}, without: []string{"/back", "/end"}},
+		{method: "POST", path: "/there-end", body: "secret", with: []string{"/there-end"}, refused: true},
 	} {
 		received = nil
 		r, err := http.NewRequest(c.method, first.URL+c.path, strings.NewReader(c.body))

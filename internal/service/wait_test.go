@@ -17,10 +17,14 @@ func TestCorrectedDestinationRestartsTask(t *testing.T) {
 		wrong, right map[string]string
 		tokens       bool
 	}{
-		"password": {map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "wr0ng"},
-			map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "0ne"}, false},
-		"client secret": {map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "wr0ng"},
-			map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "0ne"}, true},
+		"password": {
+			wrong: map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "wr0ng"},
+			right: map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "0ne"},
+		},
+		"client secret": {
+			wrong: map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "wr0ng"},
+			right: map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "0ne"}, tokens: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := destinations(t)

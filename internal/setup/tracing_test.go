@@ -20,41 +20,61 @@ func TestTracingSettings(t *testing.T) {
 		environ, lines, want string
 		warns                bool
 	}{
-		{"", "tracing.otlp.endpoint=collector:4317", ":2: tracing.otlp.endpoint: expected http://HOST:PORT", false},
-		{"", endpoint + "tracing.otlp.headers=geheim", ":3: tracing.otlp.headers: expected NAME=VALUE", false},
-		{"", endpoint + "tracing.otlp.certificate=none.pem", ":3: tracing.otlp.certificate: ", false},
-		{"", endpoint + "tracing.sampler=traceidratio\ntracing.sampler.arg=7", "tracing.sampler.arg: expected a ratio",
-			false},
-		{"", endpoint + "tracing.sampler=xray", ":3: tracing.sampler: ", false},
-		{here + " CULVERT_TRACING_SAMPLER=xray", "", "environment CULVERT_TRACING_SAMPLER", false},
-		{here + " OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", true},
-		{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317", "", "environment OTEL_EXPORTER_OTLP_ENDPOINT: " +
-			"tracing.otlp.endpoint: warning: expected http://HOST:PORT", true},
-		{here + " OTEL_TRACES_SAMPLER=xray", "", "environment OTEL_TRACES_SAMPLER: tracing.sampler: ", true},
-		{here + " OTEL_TRACES_SAMPLER=parentbased_jaeger_remote OTEL_TRACES_SAMPLER_ARG=endpoint=http://localhost:1",
-			"",
-			"parentbased_jaeger_remote", true},
-		{here + " OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=7", "", "expected a ratio", true},
-		{here + " OTEL_EXPORTER_OTLP_TIMEOUT=soon", "", "environment OTEL_EXPORTER_OTLP_TIMEOUT", true},
-		{here + " OTEL_EXPORTER_OTLP_CERTIFICATE=none.pem", "", "none.pem", true},
-		{here + " OTEL_EXPORTER_OTLP_HEADERS=geheim", "", "expected NAME=VALUE", true},
-		{"OTEL_TRACES_SAMPLER=xray OTEL_EXPORTER_OTLP_TIMEOUT=soon", "", "", true},
-		{here + " OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_SDK_DISABLED=true", "", "", true},
+		{lines: "tracing.otlp.endpoint=collector:4317", want: ":2: tracing.otlp.endpoint: expected http://HOST:PORT"},
+		{lines: endpoint + "tracing.otlp.headers=geheim", want: ":3: tracing.otlp.headers: expected NAME=VALUE"},
+		{lines: endpoint + "tracing.otlp.certificate=none.pem", want: ":3: tracing.otlp.certificate: "},
+		{
+			lines: endpoint + "tracing.sampler=traceidratio\ntracing.sampler.arg=7",
+			want:  "tracing.sampler.arg: expected a ratio",
+		},
+		{lines: endpoint + "tracing.sampler=xray", want: ":3: tracing.sampler: "},
+		{environ: here + " CULVERT_TRACING_SAMPLER=xray", want: "environment CULVERT_TRACING_SAMPLER"},
+		{
+			environ: here + " OTEL_EXPORTER_OTLP_PROTOCOL=grpc", want: "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+			warns: true,
+		},
+		{
+			environ: "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317", warns: true,
+			want: "environment OTEL_EXPORTER_OTLP_ENDPOINT: tracing.otlp.endpoint: " +
+				"warning: expected http://HOST:PORT",
+		},
+		{
+			environ: here + " OTEL_TRACES_SAMPLER=xray", want: "environment OTEL_TRACES_SAMPLER: tracing.sampler: ",
+			warns: true,
+		},
+		{
+			environ: here + " OTEL_TRACES_SAMPLER=parentbased_jaeger_remote " +
+				"OTEL_TRACES_SAMPLER_ARG=endpoint=http://localhost:1",
+			want: "parentbased_jaeger_remote", warns: true,
+		},
+		{
+			environ: here + " OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=7", want: "expected a ratio",
+			warns: true,
+		},
+		{
+			environ: here + " OTEL_EXPORTER_OTLP_TIMEOUT=soon", want: "environment OTEL_EXPORTER_OTLP_TIMEOUT",
+			warns: true,
+		},
+		{environ: here + " OTEL_EXPORTER_OTLP_CERTIFICATE=none.pem", want: "none.pem", warns: true},
+		{environ: here + " OTEL_EXPORTER_OTLP_HEADERS=geheim", want: "expected NAME=VALUE", warns: true},
+		{environ: "OTEL_TRACES_SAMPLER=xray OTEL_EXPORTER_OTLP_TIMEOUT=soon", warns: true},
+		{environ: here + " OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_SDK_DISABLED=true", warns: true},
 	} {
 		worker := filepath.Join(t.TempDir(), "worker.properties")
 		require.NoError(t, os.WriteFile(worker, []byte(lines+test.lines), 0o600))
 		environ := strings.Fields(test.environ)
-		in, found, err := Open(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
-			Logger:  slog.New(slog.DiscardHandler),
-			Environ: environ})
+		in, problems, err := Open(t.Context(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
+			Logger: slog.New(slog.DiscardHandler), Environ: environ})
 		require.NoError(t, err)
 		require.NoError(t, in.Close())
 		var problem string
-		for _, p := range found {
+		for _, p := range problems {
 			problem += p.String() + "\n"
 		}
-		if failed := found.Err(); (failed == nil) != test.warns || !strings.Contains(problem, test.want) ||
-			test.warns && (len(found) > 0) != (test.want != "") || strings.Contains(problem, "geheim") {
+		failed := problems.Err()
+		isWrongCount := test.warns && (len(problems) > 0) != (test.want != "")
+		if (failed == nil) != test.warns || !strings.Contains(problem, test.want) || isWrongCount ||
+			strings.Contains(problem, "geheim") {
 			t.Errorf("%s %s: expected %q, found %v: %s", test.environ, test.lines, test.want, failed, problem)
 		}
 	}

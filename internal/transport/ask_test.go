@@ -23,10 +23,10 @@ func TestRoundsWithoutProgressArePaced(t *testing.T) {
 		need  func(n int) []wit.Request
 		paced bool
 	}{
-		"the same": {func(int) []wit.Request { return []wit.Request{*get("/a")} }, true},
-		"none":     {func(int) []wit.Request { return nil }, true},
-		"in turns": {func(n int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", n%2))} }, true},
-		"others":   {func(n int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", n))} }, false},
+		"the same": {need: func(int) []wit.Request { return []wit.Request{*get("/a")} }, paced: true},
+		"none":     {need: func(int) []wit.Request { return nil }, paced: true},
+		"in turns": {need: func(n int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", n%2))} }, paced: true},
+		"others":   {need: func(n int) []wit.Request { return []wit.Request{*get(fmt.Sprint("/", n))} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -632,16 +632,25 @@ func TestIncompleteBodies(t *testing.T) {
 		body    string
 		broken  bool
 	}{
-		"shorter than its Content-Length": {raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), "abc", true},
-		"a chunk is missing": {raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
-			"abc", true},
-		"gzip": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(packed.Len()) +
-			"\r\n\r\n" + packed.String()), strings.Repeat("hello ", 1000),
-			false},
-		"gzip cut": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
-			strconv.Itoa(len(half)) + "\r\n\r\n" + half), "", true},
-		"gzip of nothing": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"), "", false},
-		"whole":           {raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), "abc", false},
+		"shorter than its Content-Length": {
+			handler: raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), body: "abc", broken: true,
+		},
+		"a chunk is missing": {
+			handler: raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"), body: "abc",
+			broken: true,
+		},
+		"gzip": {
+			handler: raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(packed.Len()) +
+				"\r\n\r\n" + packed.String()),
+			body: strings.Repeat("hello ", 1000),
+		},
+		"gzip cut": {
+			handler: raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
+				strconv.Itoa(len(half)) + "\r\n\r\n" + half),
+			broken: true,
+		},
+		"gzip of nothing": {handler: raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n")},
+		"whole":           {handler: raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), body: "abc"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			service(t, c.handler, retries(0), func(t *testing.T, client *Client) {
@@ -944,27 +953,48 @@ func TestResponsesOfAnotherClient(t *testing.T) {
 		cookie   string
 		other    bool
 	}{
-		"alone":                          {client100, "sap-usercontext=sap-client=200; path=/", true},
-		"the right one":                  {client100, "sap-usercontext=sap-client=100; path=/", false},
-		"behind the language":            {client100, "sap-usercontext=sap-language=EN&sap-client=200; path=/", true},
-		"the right one, before another":  {client100, "sap-usercontext=sap-client=100&sap-language=EN", false},
-		"before the language":            {client100, "sap-usercontext=sap-client=200&sap-language=EN", true},
-		"escaped":                        {client100, "sap-usercontext=sap-language%3DEN%26sap-client%3D200", true},
-		"the right one, escaped":         {client100, "sap-usercontext=sap-language%3dEN%26sap-client%3d100", false},
-		"in quotes":                      {client100, `SAP-UserContext="sap-client=200"; Path=/`, true},
-		"the right one, in quotes":       {client100, `sap-usercontext="sap-client=100"`, false},
-		"beside a user":                  {client100, "sap-usercontext=sap-user=ME&sap-client=200", true},
-		"in capitals":                    {client100, "sap-usercontext=SAP-CLIENT=200", true},
-		"none":                           {client100, "sap-usercontext=sap-language=EN", false},
-		"an empty one":                   {client100, "sap-usercontext=sap-client=", false},
-		"of a name that only ends alike": {client100, "sap-usercontext=my-sap-client=200", false},
-		"another cookie":                 {client100, "context=sap-client=200", false},
-		"of a destination":               {byDestination, "sap-usercontext=sap-client=200; path=/", true},
-		"of a destination, the right one": {byDestination, "sap-usercontext=sap-language=EN&sap-client=100; path=/",
-			false},
-		"without zeros in front": {func(c *Config) { c.Headers = map[string]string{"sap-client": "1"} },
-			"sap-usercontext=sap-client=001", false},
-		"of no settings": {nil, "sap-usercontext=sap-client=200", false},
+		"alone": {
+			settings: client100, cookie: "sap-usercontext=sap-client=200; path=/", other: true,
+		},
+		"the right one": {settings: client100, cookie: "sap-usercontext=sap-client=100; path=/"},
+		"behind the language": {
+			settings: client100, cookie: "sap-usercontext=sap-language=EN&sap-client=200; path=/", other: true,
+		},
+		"the right one, before another": {
+			settings: client100, cookie: "sap-usercontext=sap-client=100&sap-language=EN",
+		},
+		"before the language": {
+			settings: client100, cookie: "sap-usercontext=sap-client=200&sap-language=EN", other: true,
+		},
+		"escaped": {
+			settings: client100, cookie: "sap-usercontext=sap-language%3DEN%26sap-client%3D200", other: true,
+		},
+		"the right one, escaped": {
+			settings: client100, cookie: "sap-usercontext=sap-language%3dEN%26sap-client%3d100",
+		},
+		"in quotes": {
+			settings: client100, cookie: `SAP-UserContext="sap-client=200"; Path=/`, other: true,
+		},
+		"the right one, in quotes": {settings: client100, cookie: `sap-usercontext="sap-client=100"`},
+		"beside a user": {
+			settings: client100, cookie: "sap-usercontext=sap-user=ME&sap-client=200", other: true,
+		},
+		"in capitals":                    {settings: client100, cookie: "sap-usercontext=SAP-CLIENT=200", other: true},
+		"none":                           {settings: client100, cookie: "sap-usercontext=sap-language=EN"},
+		"an empty one":                   {settings: client100, cookie: "sap-usercontext=sap-client="},
+		"of a name that only ends alike": {settings: client100, cookie: "sap-usercontext=my-sap-client=200"},
+		"another cookie":                 {settings: client100, cookie: "context=sap-client=200"},
+		"of a destination": {
+			settings: byDestination, cookie: "sap-usercontext=sap-client=200; path=/", other: true,
+		},
+		"of a destination, the right one": {
+			settings: byDestination, cookie: "sap-usercontext=sap-language=EN&sap-client=100; path=/",
+		},
+		"without zeros in front": {
+			settings: func(c *Config) { c.Headers = map[string]string{"sap-client": "1"} },
+			cookie:   "sap-usercontext=sap-client=001",
+		},
+		"of no settings": {cookie: "sap-usercontext=sap-client=200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			service(t, func(w http.ResponseWriter, r *http.Request) {

@@ -432,9 +432,9 @@ func TestSessionsThatEndEarly(t *testing.T) {
 		age  time.Duration
 		want bool
 	}{
-		"once":  {1, time.Second, false},
-		"twice": {2, 59 * time.Second, true},
-		"later": {10, 61 * time.Second, false},
+		"once":  {ends: 1, age: time.Second},
+		"twice": {ends: 2, age: 59 * time.Second, want: true},
+		"later": {ends: 10, age: 61 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &expiring{password: "p", delay: 10 * time.Millisecond}

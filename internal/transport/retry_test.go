@@ -12,8 +12,11 @@ func TestUndeclaredRetryCodes(t *testing.T) {
 	for name, k := range map[string]struct {
 		roles roleMap
 		again bool
-	}{"undeclared": {roleMap{}, true}, "empty": {roleMap{"retry.codes": ""}, false},
-		"others": {roleMap{"retry.codes": "500"}, false}} {
+	}{
+		"undeclared": {roles: roleMap{}, again: true},
+		"empty":      {roles: roleMap{"retry.codes": ""}},
+		"others":     {roles: roleMap{"retry.codes": "500"}},
+	} {
 		k.roles["http.address"] = "sap.example"
 		c, err := ConfigOf(k.roles, Environment{})
 		require.NoError(t, err)

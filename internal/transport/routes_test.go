@@ -504,9 +504,9 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		roles []string
 		whole bool
 	}{
-		{"http://outside.example", nil, true},
-		{"http://inside.example", nil, false},
-		{"http://outside.example", []string{"http.proxy.type=none"}, false},
+		{at: "http://outside.example", whole: true},
+		{at: "http://inside.example"},
+		{at: "http://outside.example", roles: []string{"http.proxy.type=none"}},
 	} {
 		config, err := ConfigOf(rolesOf(t, c.at, append(c.roles, "http.port=")...), Environment{})
 		if err != nil || config.Route.AbsoluteForm != c.whole {

@@ -226,7 +226,10 @@ func TestRequestsWaitForSlowLogons(t *testing.T) {
 	for name, k := range map[string]struct {
 		known bool
 		waits time.Duration
-	}{"first": {false, time.Hour}, "known": {true, openingTurn}} {
+	}{
+		"first": {waits: time.Hour},
+		"known": {known: true, waits: openingTurn},
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := &host{}
 			service(t, func(w http.ResponseWriter, r *http.Request) {

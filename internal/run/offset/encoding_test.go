@@ -133,20 +133,27 @@ func TestIdentity(t *testing.T) {
 		a, b []wit.OffsetEntry
 		same bool
 	}{
-		{[]wit.OffsetEntry{one, two}, []wit.OffsetEntry{two, one}, true},
-		{[]wit.OffsetEntry{one}, []wit.OffsetEntry{one, two}, false},
-		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{realField("p", 1)}, true},
-		{[]wit.OffsetEntry{wit.IntegerEntry("p", 0)}, []wit.OffsetEntry{realField("p", math.Copysign(0, -1))}, true},
-		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{realField("p", 1.5)}, false},
-		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{wit.StringEntry("p", "1")}, false},
-		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{wit.BooleanEntry("p", true)}, false},
-		{[]wit.OffsetEntry{wit.NullEntry("p")}, []wit.OffsetEntry{wit.StringEntry("p", "null")}, false},
-		{[]wit.OffsetEntry{wit.NullEntry("p")}, nil, false},
-		{[]wit.OffsetEntry{wit.StringEntry("a", `x" "b":"y`)}, []wit.OffsetEntry{wit.StringEntry("a", "x"),
-			wit.StringEntry("b", "y")},
-			false},
-		{[]wit.OffsetEntry{realField("p", math.MaxFloat64)}, []wit.OffsetEntry{realField("p", math.MaxFloat64)}, true},
-		{nil, []wit.OffsetEntry{}, true},
+		{a: []wit.OffsetEntry{one, two}, b: []wit.OffsetEntry{two, one}, same: true},
+		{a: []wit.OffsetEntry{one}, b: []wit.OffsetEntry{one, two}},
+		{a: []wit.OffsetEntry{wit.IntegerEntry("p", 1)}, b: []wit.OffsetEntry{realField("p", 1)}, same: true},
+		{
+			a: []wit.OffsetEntry{wit.IntegerEntry("p", 0)}, b: []wit.OffsetEntry{realField("p", math.Copysign(0, -1))},
+			same: true,
+		},
+		{a: []wit.OffsetEntry{wit.IntegerEntry("p", 1)}, b: []wit.OffsetEntry{realField("p", 1.5)}},
+		{a: []wit.OffsetEntry{wit.IntegerEntry("p", 1)}, b: []wit.OffsetEntry{wit.StringEntry("p", "1")}},
+		{a: []wit.OffsetEntry{wit.IntegerEntry("p", 1)}, b: []wit.OffsetEntry{wit.BooleanEntry("p", true)}},
+		{a: []wit.OffsetEntry{wit.NullEntry("p")}, b: []wit.OffsetEntry{wit.StringEntry("p", "null")}},
+		{a: []wit.OffsetEntry{wit.NullEntry("p")}},
+		{
+			a: []wit.OffsetEntry{wit.StringEntry("a", `x" "b":"y`)},
+			b: []wit.OffsetEntry{wit.StringEntry("a", "x"), wit.StringEntry("b", "y")},
+		},
+		{
+			a: []wit.OffsetEntry{realField("p", math.MaxFloat64)},
+			b: []wit.OffsetEntry{realField("p", math.MaxFloat64)}, same: true,
+		},
+		{b: []wit.OffsetEntry{}, same: true},
 	}
 	for _, c := range cases {
 		assert.Equal(t, c.same, Identity(c.a) == Identity(c.b), c.a, c.b)

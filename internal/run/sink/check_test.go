@@ -324,10 +324,10 @@ func TestRestartAfterLostResponse(t *testing.T) {
 		why  error
 		want bool
 	}{
-		{noAnswer, false},
-		{fmt.Errorf("%w (%w)", noAnswer, &wit.Error{Kind: wit.ErrorTransient}), false},
-		{&uncheckedError{noAnswer, errors.New("there is no check")}, false},
-		{&uncheckedError{noAnswer, away}, true},
+		{why: noAnswer},
+		{why: fmt.Errorf("%w (%w)", noAnswer, &wit.Error{Kind: wit.ErrorTransient})},
+		{why: &uncheckedError{noAnswer, errors.New("there is no check")}},
+		{why: &uncheckedError{noAnswer, away}, want: true},
 	} {
 		err := fmt.Errorf("write: %w", &recordError{item: &item{}, stage: "write", err: c.why, inDoubt: true})
 		assert.Equal(t, c.want, errors.Is(err, away), "the network in", c.why)

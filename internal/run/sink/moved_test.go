@@ -78,33 +78,68 @@ func TestMetadataOfAnotherLog(t *testing.T) {
 		// later is the number of offsets by which the copy's records follow the original ones.
 		later int
 	}{
-		{"they fit", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 20},
-			offsetRange{5, 6}, false, 0},
-		{"they fit, to the end", 15, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true,
-			End: 15}, offsetRange{5, 6}, false, 0},
-		{"of the version before", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, End: 20},
-			offsetRange{5, 6}, false, 0},
-		{"translated", 20, 2, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20},
-			offsetRange{2, 19}, true, 0},
-		{"nothing ahead", 20, 2, "", kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20}, offsetRange{2, 19},
-			true, 0},
-		{"another topic", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20},
-			offsetRange{5, 19}, true, 0},
-		{"beyond the end by one", 14, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true,
-			End: 14}, offsetRange{5, 13}, true, 0},
-		{"beyond the end, of the version before", 14, 5, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, End: 14}, offsetRange{5, 14}, true, 0},
-		{"a copy with other offsets", 20, 2, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 1005, Mismatch: moved, End: 18}, offsetRange{2, 17}, true, 0},
-		{"a copy that is not complete", 20, 5, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 8}, offsetRange{5, 14}, true, 0},
+		{
+			name: "they fit", records: 20, next: 5, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 20}, doubts: offsetRange{5, 6},
+		},
+		{
+			name: "they fit, to the end", records: 15, next: 5, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 15}, doubts: offsetRange{5, 6},
+		},
+		{
+			name: "of the version before", records: 20, next: 5, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, End: 20}, doubts: offsetRange{5, 6},
+		},
+		{
+			name: "translated", records: 20, next: 2, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20}, doubts: offsetRange{2, 19},
+			warned: true,
+		},
+		{
+			name: "nothing ahead", records: 20, next: 2,
+			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20}, doubts: offsetRange{2, 19},
+			warned: true,
+		},
+		{
+			name: "another topic", records: 20, next: 5, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20}, doubts: offsetRange{5, 19},
+			warned: true,
+		},
+		{
+			name: "beyond the end by one", records: 14, next: 5, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 14}, doubts: offsetRange{5, 13},
+			warned: true,
+		},
+		{
+			name: "beyond the end, of the version before", records: 14, next: 5, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, End: 14}, doubts: offsetRange{5, 14}, warned: true,
+		},
+		{
+			name: "a copy with other offsets", records: 20, next: 2, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 1005, Mismatch: moved, End: 18}, doubts: offsetRange{2, 17},
+			warned: true,
+		},
+		{
+			name: "a copy that is not complete", records: 20, next: 5, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 8}, doubts: offsetRange{5, 14},
+			warned: true,
+		},
 		// A translated offset is that of its record, 15 here, or an earlier one.
-		{"a copy with higher offsets", 25, 12, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, offsetRange{12, 24}, true, 10},
-		{"a copy with higher offsets, translated far back", 25, 2, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, offsetRange{2, 24}, true, 10},
-		{"a copy with higher offsets, translated to the same number", 25, 5, "sent=0-1 settled=2-9",
-			kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, offsetRange{5, 24}, true, 10},
+		{
+			name: "a copy with higher offsets", records: 25, next: 12, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, doubts: offsetRange{12, 24},
+			warned: true, later: 10,
+		},
+		{
+			name: "a copy with higher offsets, translated far back", records: 25, next: 2, text: "sent=0-1 settled=2-9",
+			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, doubts: offsetRange{2, 24},
+			warned: true, later: 10,
+		},
+		{
+			name: "a copy with higher offsets, translated to the same number", records: 25, next: 5,
+			text: "sent=0-1 settled=2-9", found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25},
+			doubts: offsetRange{5, 24}, warned: true, later: 10,
+		},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			end := 15
@@ -339,7 +374,10 @@ func TestRecordsOfCopyAreBounded(t *testing.T) {
 	for _, c := range []struct {
 		last  int64
 		fails bool
-	}{{maxInDoubt, false}, {maxInDoubt + 1, true}} {
+	}{
+		{last: maxInDoubt},
+		{last: maxInDoubt + 1, fails: true},
+	} {
 		runtest.Bubble(t, fmt.Sprint(c.last), func(t *testing.T) {
 			x := newCopied(&checker{}, 3, func(int) bool { return false })
 			x.commitAt(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Mismatch: "copied",

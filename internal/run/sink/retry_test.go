@@ -202,18 +202,30 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 		dead     int
 		message  string // of the task; "" means that it ends without an error
 	}{
-		{"tolerated", true, task.RetryPolicy{}, 0, 1000, 4, 1, ""},
-		{"not tolerated", false, task.RetryPolicy{}, 0, 1000, 4, 0,
-			`topic t, partition 0, offset 0, key "a": write: changed (tried 4 times)`},
-		{"released in time", true, task.RetryPolicy{}, 0, 3, 4, 0, ""},
-		{"released within errors.retry.timeout", true, task.RetryPolicy{Timeout: -1}, 0, 50, 51, 0, ""},
-		{"longer than errors.retry.timeout", true, task.RetryPolicy{Timeout: 7 * time.Second}, 0, 1000, 8, 1, ""},
-		{"after an outage, released in time", true, task.RetryPolicy{}, 3, 3, 7, 0, ""},
-		{"after an outage", true, task.RetryPolicy{}, 3, 1000, 7, 1, ""},
-		{"after an outage, longer than errors.retry.timeout", true, task.RetryPolicy{Timeout: 7 * time.Second}, 7, 1000,
-			15, 1, ""},
-		{"after an outage, not tolerated", false, task.RetryPolicy{}, 3, 1000, 7, 0,
-			`topic t, partition 0, offset 0, key "a": write: changed (tried 4 times)`},
+		{name: "tolerated", tolerate: true, locked: 1000, attempts: 4, dead: 1},
+		{
+			name: "not tolerated", locked: 1000, attempts: 4,
+			message: `topic t, partition 0, offset 0, key "a": write: changed (tried 4 times)`,
+		},
+		{name: "released in time", tolerate: true, locked: 3, attempts: 4},
+		{
+			name: "released within errors.retry.timeout", tolerate: true, retry: task.RetryPolicy{Timeout: -1},
+			locked: 50, attempts: 51,
+		},
+		{
+			name: "longer than errors.retry.timeout", tolerate: true, retry: task.RetryPolicy{Timeout: 7 * time.Second},
+			locked: 1000, attempts: 8, dead: 1,
+		},
+		{name: "after an outage, released in time", tolerate: true, away: 3, locked: 3, attempts: 7},
+		{name: "after an outage", tolerate: true, away: 3, locked: 1000, attempts: 7, dead: 1},
+		{
+			name: "after an outage, longer than errors.retry.timeout", tolerate: true,
+			retry: task.RetryPolicy{Timeout: 7 * time.Second}, away: 7, locked: 1000, attempts: 15, dead: 1,
+		},
+		{
+			name: "after an outage, not tolerated", away: 3, locked: 1000, attempts: 7,
+			message: `topic t, partition 0, offset 0, key "a": write: changed (tried 4 times)`,
+		},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
@@ -296,8 +308,8 @@ func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
 		others   bool // rows of other keys are written in the meantime
 		requests int  // during the locks, at most
 	}{
-		{"locked", 412, true, 6*4 + 3},
-		{"not accepted now", 503, false, 2 * 4},
+		{name: "locked", status: 412, others: true, requests: 6*4 + 3},
+		{name: "not accepted now", status: 503, requests: 2 * 4},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})

@@ -204,7 +204,10 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 		name     string
 		reported bool
 		stays    int64
-	}{{"not told yet", false, offsetUnknown}, {"told of more", true, 30}} {
+	}{
+		{name: "not told yet", stays: offsetUnknown},
+		{name: "told of more", reported: true, stays: 30},
+	} {
 		l := newLedger(&InDoubtRecords{})
 		l.apply(assigned{at})
 		l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: -1})

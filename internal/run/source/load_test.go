@@ -96,10 +96,10 @@ func TestBeginningOfFirstLoad(t *testing.T) {
 		killAfter int // stored offsets
 		warns     bool
 	}{
-		"before the first row":   {true, 1, true},
-		"page cannot be resumed": {false, 1, true},
-		"within the page":        {true, 3, false},
-		"after the page":         {false, 2, false},
+		"before the first row":   {exact: true, killAfter: 1, warns: true},
+		"page cannot be resumed": {killAfter: 1, warns: true},
+		"within the page":        {exact: true, killAfter: 3},
+		"after the page":         {killAfter: 2},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			w := newWorld(&reader{exact: c.exact}, page, rows("b", 3))

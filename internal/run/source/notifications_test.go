@@ -182,25 +182,30 @@ func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes
 // If a subscription was deleted while the connector was down, or is missing in the stored offset, the changes since
 // then are requested at the next start; if it exists, or is created at the first start, they are not.
 func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
-	for name, c := range map[string]struct{ before, knows, makes, asked bool }{
-		"made at first":  {false, false, true, false},
-		"found":          {true, true, false, false},
-		"gone":           {true, true, true, true},
-		"found and new":  {true, false, false, true},
-		"found at first": {false, false, false, false},
+	for name, c := range map[string]struct {
+		ranBefore bool // the stored offset is from an earlier run
+		stored    bool // the stored offset has the subscription
+		creates   bool // the second run creates the subscription
+		requested bool // the second run requests the changes since the first one
+	}{
+		"created at the first start":        {creates: true},
+		"exists":                            {ranBefore: true, stored: true},
+		"deleted":                           {ranBefore: true, stored: true, creates: true, requested: true},
+		"exists, missing in the offset":     {ranBefore: true, requested: true},
+		"exists already at the first start": {},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{exact: true, subscribes: true}
 			w := newWorld(r, rows("a", 3))
-			if c.before && c.knows {
+			if c.ranBefore && c.stored {
 				if _, err := subscribedRun(t, w, r, "1", false); err != nil {
 					t.Fatal(err)
 				}
-			} else if c.before {
+			} else if c.ranBefore {
 				w.ok(t)
 			}
-			causes, err := subscribedRun(t, w, r, "1", c.makes)
-			if slices.Contains(causes, "wake ") != c.asked || err != nil {
+			causes, err := subscribedRun(t, w, r, "1", c.creates)
+			if slices.Contains(causes, "wake ") != c.requested || err != nil {
 				t.Errorf("the feed was read for the causes %q: %v", causes, err)
 			}
 		})
@@ -224,7 +229,8 @@ func TestLostSubscriptionAndAKill(t *testing.T) {
 			{subscription: "2", asked: true},
 			{subscription: "2"},
 		} {
-			if w.broker.kill = 0; c.kill {
+			w.broker.kill = 0
+			if c.kill {
 				w.broker.kill = w.broker.events + 1
 			}
 			causes, err := subscribedRun(t, w, r, c.subscription, c.makes)

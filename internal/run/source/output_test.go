@@ -150,15 +150,15 @@ func TestRejectedPageCommits(t *testing.T) {
 		// committed makes commits succeed between two that fail, and the stored offset stays unchanged.
 		committed bool
 	}{
-		{kerr.InvalidTxnState, maxRejectedCommits - 1, false, false},
-		{kerr.InvalidTxnState, maxRejectedCommits, true, false},
-		{kerr.InvalidTxnState, 10 * maxRejectedCommits, false, true},
-		{kerr.UnknownProducerID, maxRejectedCommits, true, false},
-		{kerr.MessageTooLarge, 1000, true, false},
-		{kerr.NotCoordinator, 1000, false, false},
-		{kerr.NotLeaderForPartition, 1000, false, false},
-		{kerr.ConcurrentTransactions, 1000, false, false},
-		{errors.New("connection refused"), 1000, false, false},
+		{by: kerr.InvalidTxnState, times: maxRejectedCommits - 1},
+		{by: kerr.InvalidTxnState, times: maxRejectedCommits, fails: true},
+		{by: kerr.InvalidTxnState, times: 10 * maxRejectedCommits, committed: true},
+		{by: kerr.UnknownProducerID, times: maxRejectedCommits, fails: true},
+		{by: kerr.MessageTooLarge, times: 1000, fails: true},
+		{by: kerr.NotCoordinator, times: 1000},
+		{by: kerr.NotLeaderForPartition, times: 1000},
+		{by: kerr.ConcurrentTransactions, times: 1000},
+		{by: errors.New("connection refused"), times: 1000},
 	} {
 		runtest.Bubble(t, fmt.Sprint(c.by, " ", c.times, " ", c.committed), func(t *testing.T) {
 			w, left := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3)), c.times

@@ -239,15 +239,18 @@ func TestRepeatedPageFails(t *testing.T) {
 		bodies []string
 		fails  bool
 	}{
-		{"the same rows", &reader{}, []string{"a=1\nb=2\nEND 0 true\n"}, true},
-		{"the same rows without keys", &reader{}, []string{"=1\n=2\nEND 0 true\n"}, true},
-		{"the same faults", &reader{}, []string{"?bad\nEND 0 true\n"}, true},
-		{"other values", &reader{}, []string{"a=1\nEND 0 true\n", "a=2\nEND 0 true\n"}, false},
-		{"other values without keys", &reader{}, []string{"=1\nEND 0 true\n", "=2\nEND 0 true\n"}, false},
-		{"other rows", &reader{}, []string{"a=1\nEND 0 true\n", "b=1\nEND 0 true\n"}, false},
-		{"another offset", &reader{counts: true}, []string{"a=1\nEND 0 true\n"}, false},
-		{"no rows", &reader{}, []string{"END 0 true\n"}, false},
-		{"nothing more", &reader{polls: true}, []string{"a=1\nEND 0 false\n"}, false},
+		{name: "the same rows", reader: &reader{}, bodies: []string{"a=1\nb=2\nEND 0 true\n"}, fails: true},
+		{name: "the same rows without keys", reader: &reader{}, bodies: []string{"=1\n=2\nEND 0 true\n"}, fails: true},
+		{name: "the same faults", reader: &reader{}, bodies: []string{"?bad\nEND 0 true\n"}, fails: true},
+		{name: "other values", reader: &reader{}, bodies: []string{"a=1\nEND 0 true\n", "a=2\nEND 0 true\n"}},
+		{
+			name: "other values without keys", reader: &reader{},
+			bodies: []string{"=1\nEND 0 true\n", "=2\nEND 0 true\n"},
+		},
+		{name: "other rows", reader: &reader{}, bodies: []string{"a=1\nEND 0 true\n", "b=1\nEND 0 true\n"}},
+		{name: "another offset", reader: &reader{counts: true}, bodies: []string{"a=1\nEND 0 true\n"}},
+		{name: "no rows", reader: &reader{}, bodies: []string{"END 0 true\n"}},
+		{name: "nothing more", reader: &reader{polls: true}, bodies: []string{"a=1\nEND 0 false\n"}},
 	} {
 		for _, exactly := range []bool{false, true} {
 			runtest.Bubble(t, fmt.Sprint(c.name, ", exactly-once ", exactly), func(t *testing.T) {
@@ -280,10 +283,10 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 		away  time.Duration // how long the worker is no member of the group
 		fails string
 	}{
-		"nothing is acknowledged": {false, time.Hour, ""},
-		"the worker is a member":  {true, 0, ""},
-		"it is one again":         {true, 2500 * time.Millisecond, ""},
-		"it is none":              {true, time.Hour, "tried 4 times: feed feed0"},
+		"nothing is acknowledged": {away: time.Hour},
+		"the worker is a member":  {acks: true},
+		"it is one again":         {acks: true, away: 2500 * time.Millisecond},
+		"it is none":              {acks: true, away: time.Hour, fails: "tried 4 times: feed feed0"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true, acks: c.acks}, rows("a", 3), rows("b", 3))

@@ -19,12 +19,12 @@ func TestNextPoll(t *testing.T) {
 		due  time.Duration
 		ever bool
 	}{
-		{wit.Feed{}, 0, false},
-		{wit.Feed{PollEveryMs: period}, time.Minute, true},
-		{wit.Feed{PollEveryMs: often}, time.Second, true},
-		{wit.Feed{Cron: wit.Ptr("0 30 * * * ?")}, 30 * time.Minute, true},
-		{wit.Feed{Cron: wit.Ptr("0 0 14 * * ? Europe/Berlin")}, time.Hour, true},
-		{wit.Feed{Cron: wit.Ptr("0 0 0 1 1 ? 2020")}, 0, false},
+		{},
+		{feed: wit.Feed{PollEveryMs: period}, due: time.Minute, ever: true},
+		{feed: wit.Feed{PollEveryMs: often}, due: time.Second, ever: true},
+		{feed: wit.Feed{Cron: wit.Ptr("0 30 * * * ?")}, due: 30 * time.Minute, ever: true},
+		{feed: wit.Feed{Cron: wit.Ptr("0 0 14 * * ? Europe/Berlin")}, due: time.Hour, ever: true},
+		{feed: wit.Feed{Cron: wit.Ptr("0 0 0 1 1 ? 2020")}},
 	} {
 		f := emptyFeed(nil, &openedVersion{feeds: []wit.Feed{c.feed}})
 		due, scheduled := f.nextPoll(now, time.Second)
@@ -46,13 +46,15 @@ func TestIdleTask(t *testing.T) {
 		subscribes bool
 		rests      int
 	}{
-		"both are read once":      {[2]uint32{0, 0}, false, 1},
-		"both seldom":             {[2]uint32{seldom, seldom}, false, 2}, // at the start and after a minute
-		"one often":               {[2]uint32{seldom, often}, false, 0},
-		"one is read once":        {[2]uint32{0, seldom}, false, 2},
-		"one once, one often":     {[2]uint32{0, often}, false, 0},
-		"often, at the very edge": {[2]uint32{often + 1, often + 1}, false, 18}, // in 90 s, at once and after each 5
-		"notifications may come":  {[2]uint32{0, seldom}, true, 0},
+		"both are read once": {rests: 1},
+		// at the start and after a minute
+		"both seldom":         {periods: [2]uint32{seldom, seldom}, rests: 2},
+		"one often":           {periods: [2]uint32{seldom, often}},
+		"one is read once":    {periods: [2]uint32{0, seldom}, rests: 2},
+		"one once, one often": {periods: [2]uint32{0, often}},
+		// in 90 s, at once and after each 5
+		"often, at the very edge": {periods: [2]uint32{often + 1, often + 1}, rests: 18},
+		"notifications may come":  {periods: [2]uint32{0, seldom}, subscribes: true},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes}, rows("a", 3))

@@ -98,12 +98,13 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 		want    []string // records of the new topic
 		says    string
 	}{
-		"fail":   {wit.MismatchFail, 2, false, nil, `stored "topic=topic0", now "topic=other"`},
-		"reload": {wit.MismatchReload, 2, false, slices.Concat(a, b), ""},
-		"keep":   {wit.MismatchKeep, 2, false, b, ""},
-		"fail, after a page in addition to the load": {wit.MismatchFail, 2, true, nil,
-			`stored "topic=topic0", now "topic=other"`},
-		"between two": {wit.MismatchFail, 3, false, nil, ""},
+		"fail":   {changed: wit.MismatchFail, kill: 2, says: `stored "topic=topic0", now "topic=other"`},
+		"reload": {changed: wit.MismatchReload, kill: 2, want: slices.Concat(a, b)},
+		"keep":   {changed: wit.MismatchKeep, kill: 2, want: b},
+		"fail, after a page in addition to the load": {
+			changed: wit.MismatchFail, kill: 2, stores: true, says: `stored "topic=topic0", now "topic=other"`,
+		},
+		"between two": {changed: wit.MismatchFail, kill: 3},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}

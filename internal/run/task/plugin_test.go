@@ -223,7 +223,10 @@ func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		open     error
 		rejected bool
-	}{"opens": {nil, false}, "cannot be opened": {&wit.Error{Kind: wit.ErrorData, Message: "no"}, true}} {
+	}{
+		"opens":            {},
+		"cannot be opened": {open: &wit.Error{Kind: wit.ErrorData, Message: "no"}, rejected: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, end := context.WithCancel(t.Context())

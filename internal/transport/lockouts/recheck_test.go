@@ -30,12 +30,12 @@ func TestOthersWaitForRecheck(t *testing.T) {
 		wait      time.Duration
 		isRefused bool
 	}{
-		"accepted":  {logOnWith(time.Second, 200), time.Second, false},
-		"refused":   {logOnWith(time.Second, 401), time.Second, true},
-		"no answer": {logOnWith(time.Second, 0), time.Second, false},
-		"not sent":  {logOnWith(time.Second, Unsent), time.Second, false},
-		"slow":      {logOnWith(time.Hour, 200), openingWait, false},
-		"cancelled": {func(t *testing.T, r *Recheck) {
+		"accepted":  {recheck: logOnWith(time.Second, 200), wait: time.Second},
+		"refused":   {recheck: logOnWith(time.Second, 401), wait: time.Second, isRefused: true},
+		"no answer": {recheck: logOnWith(time.Second, 0), wait: time.Second},
+		"not sent":  {recheck: logOnWith(time.Second, Unsent), wait: time.Second},
+		"slow":      {recheck: logOnWith(time.Hour, 200), wait: openingWait},
+		"cancelled": {recheck: func(t *testing.T, r *Recheck) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			cancel(errors.New("enough"))
 			require.NoError(t, r.gate.exclusive.Lock(t.Context())) // as during another logon
@@ -43,7 +43,7 @@ func TestOthersWaitForRecheck(t *testing.T) {
 			if _, err := r.Acquire(ctx); err == nil || err.Error() != "enough" {
 				t.Errorf("expected the logon to be cancelled, found %v", err)
 			}
-		}, 0, false},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -131,25 +131,31 @@ func TestHTTPConnect(t *testing.T) {
 		permanent    bool
 		text         string
 	}{
-		{"yes", "HTTP/1.1 200 Connection established\r\n\r\n", false, ""},
-		{"yes, of 1.0", "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n", false, ""},
-		{"yes, with a length that means nothing", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", false, ""},
-		{"yes, in chunks that mean nothing", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, ""},
-		{"204", "HTTP/1.1 204 \r\n\r\n", false, ""},
-		{"an interim answer first", "HTTP/1.1 102 Processing\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false, ""},
-		{"401, as Tinyproxy has it", "HTTP/1.1 401 Unauthorized\r\n\r\n", true,
-			"401 Unauthorized (see kafka.proxy.user, kafka.proxy.password)"},
-		{"407", "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\n\r\nhello", true,
-			"407 Proxy Authentication Required (see kafka.proxy.user, kafka.proxy.password)"},
-		{"403", "HTTP/1.1 403 no\x07 way\r\n\r\n", true, "403 no  way"},
-		{"502", "HTTP/1.1 502 Bad Gateway\r\n\r\n", false, "502 Bad Gateway"},
-		{"503", "HTTP/1.1 503 Service Unavailable\r\n\r\n", false, "503"},
-		{"429", "HTTP/1.1 429 Too Many Requests\r\n\r\n", false, "429"},
-		{"SOCKS", "\x05\xff", true, "kafka.proxy.address"},
-		{"TLS", "\x15\x03\x01\x00\x02\x02\x16", true, "bytes 15"},
-		{"nonsense", "HTTP/nonsense\r\n\r\n", true, "expected an HTTP proxy"},
-		{"endless", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 80), true,
-			"65536 bytes"},
+		{name: "yes", answer: "HTTP/1.1 200 Connection established\r\n\r\n"},
+		{name: "yes, of 1.0", answer: "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n"},
+		{name: "yes, with a length that means nothing", answer: "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"},
+		{name: "yes, in chunks that mean nothing", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{name: "204", answer: "HTTP/1.1 204 \r\n\r\n"},
+		{name: "an interim answer first", answer: "HTTP/1.1 102 Processing\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"},
+		{
+			name: "401, as Tinyproxy has it", answer: "HTTP/1.1 401 Unauthorized\r\n\r\n", permanent: true,
+			text: "401 Unauthorized (see kafka.proxy.user, kafka.proxy.password)",
+		},
+		{
+			name: "407", answer: "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\n\r\nhello",
+			permanent: true, text: "407 Proxy Authentication Required (see kafka.proxy.user, kafka.proxy.password)",
+		},
+		{name: "403", answer: "HTTP/1.1 403 no\x07 way\r\n\r\n", permanent: true, text: "403 no  way"},
+		{name: "502", answer: "HTTP/1.1 502 Bad Gateway\r\n\r\n", text: "502 Bad Gateway"},
+		{name: "503", answer: "HTTP/1.1 503 Service Unavailable\r\n\r\n", text: "503"},
+		{name: "429", answer: "HTTP/1.1 429 Too Many Requests\r\n\r\n", text: "429"},
+		{name: "SOCKS", answer: "\x05\xff", permanent: true, text: "kafka.proxy.address"},
+		{name: "TLS", answer: "\x15\x03\x01\x00\x02\x02\x16", permanent: true, text: "bytes 15"},
+		{name: "nonsense", answer: "HTTP/nonsense\r\n\r\n", permanent: true, text: "expected an HTTP proxy"},
+		{
+			name: "endless", answer: "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 80),
+			permanent: true, text: "65536 bytes",
+		},
 	} {
 		for _, piece := range []int{0, 1} {
 			if c.name == "endless" && piece == 1 {

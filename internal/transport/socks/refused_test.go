@@ -26,15 +26,18 @@ func TestReplies(t *testing.T) {
 			permanent bool
 			text      string
 		}{
-			1: {1, false, "general failure"},
-			2: {1, true, `location id "DE-Berlin") does not expose this virtual host and port: add kafka-broker-0:9093`},
-			3: {1, false, `no Cloud Connector is connected to the subaccount under location id "DE-Berlin"`},
-			4: {1, false, "cannot open a connection to the system behind"},
-			5: {2, true, "the token was rejected: it must be"},
-			6: {1, false, "TTL"},
-			7: {1, true, "bug in Culvert"},
-			8: {1, true, "names and IPv4 addresses"},
-			9: {1, false, "does not document"},
+			1: {attempts: 1, text: "general failure"},
+			2: {
+				attempts: 1, permanent: true,
+				text: `location id "DE-Berlin") does not expose this virtual host and port: add kafka-broker-0:9093`,
+			},
+			3: {attempts: 1, text: `no Cloud Connector is connected to the subaccount under location id "DE-Berlin"`},
+			4: {attempts: 1, text: "cannot open a connection to the system behind"},
+			5: {attempts: 2, permanent: true, text: "the token was rejected: it must be"},
+			6: {attempts: 1, text: "TTL"},
+			7: {attempts: 1, permanent: true, text: "bug in Culvert"},
+			8: {attempts: 1, permanent: true, text: "names and IPv4 addresses"},
+			9: {attempts: 1, text: "does not document"},
 		}[reply]
 		t.Run(fmt.Sprintf("REP %02x", reply), func(t *testing.T) {
 			var talks []talk
@@ -120,12 +123,12 @@ func TestRejectedToken(t *testing.T) {
 		ok    bool
 		step  socks.Step
 	}{
-		{"status, once", []talk{byStatus(1, 0x01), good(2)}, true, ""},
-		{"status ff, once", []talk{byStatus(1, 0xff), good(2)}, true, ""},
-		{"REP 05, once", []talk{byReply(1), good(2)}, true, ""},
-		{"status, twice", []talk{byStatus(1, 0x02), byStatus(2, 0x02)}, false, socks.StepAuthentication},
-		{"REP 05, twice", []talk{byReply(1), byReply(2)}, false, socks.StepConnect},
-		{"one of each", []talk{byStatus(1, 0x03), byReply(2)}, false, socks.StepConnect},
+		{name: "status, once", talks: []talk{byStatus(1, 0x01), good(2)}, ok: true},
+		{name: "status ff, once", talks: []talk{byStatus(1, 0xff), good(2)}, ok: true},
+		{name: "REP 05, once", talks: []talk{byReply(1), good(2)}, ok: true},
+		{name: "status, twice", talks: []talk{byStatus(1, 0x02), byStatus(2, 0x02)}, step: socks.StepAuthentication},
+		{name: "REP 05, twice", talks: []talk{byReply(1), byReply(2)}, step: socks.StepConnect},
+		{name: "one of each", talks: []talk{byStatus(1, 0x03), byReply(2)}, step: socks.StepConnect},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var logged strings.Builder

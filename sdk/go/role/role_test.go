@@ -114,40 +114,67 @@ func TestCheck(t *testing.T) {
 		refused  bool
 		want     string
 	}{
-		"valid": {[]wit.ConfigKey{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"),
-			setting("p", wit.KindInt, "443", "http.port"),
-			setting("t#{n}", wit.KindString, "", "source.topic")}, false, ""},
-		"no address": {nil, false,
-			"no setting has the role http.address: the host does not know where to send the requests of this source"},
-		"unknown": {[]wit.ConfigKey{address, setting("p", wit.KindPassword, "",
-			"http.proxi.password")}, false, "setting p: has the role http.proxi.password, which is " +
-			"unknown: did you mean http.password? See wit/roles.md"},
-		"secret without role": {[]wit.ConfigKey{address, setting("p", wit.KindPassword, "")}, false,
-			"setting p: is a password without a role: neither plugin nor host uses its value"},
-		"two settings": {[]wit.ConfigKey{address, setting("b", wit.KindString, "", "http.address")},
-			true, "setting b: has the role http.address, which a has too: expected one setting with this role"},
-		"two roles": {[]wit.ConfigKey{address, setting("b", wit.KindPassword, "", "http.password",
-			"http.header.x")}, true, "setting b: expected one role, found http.password, http.header.x"},
-		"any role": {[]wit.ConfigKey{address, setting("b.{name}", wit.KindString, "",
-			"http.{name}")}, true, "setting b.{name}: has the role http.{name}: expected no placeholder, except " +
-			"http.header.{name} and http.query.{name} after a name that ends with {name}"},
-		"any setting": {[]wit.ConfigKey{address, setting("b.{name}", wit.KindString, "", "http.user")},
-			true, "setting b.{name}: is a template and has the role http.user, which only one setting may have"},
-		"a password that is shown": {[]wit.ConfigKey{setting("a", wit.KindPassword, "", "http.address")}, true,
-			"setting a: is a password with the role http.address, whose values are shown: expected the kind string"},
-		"a secret that is shown": {[]wit.ConfigKey{address, setting("b", wit.KindString, "", "http.password")},
-			false, "setting b: has the role http.password: expected the kind password; no plugin sees its value"},
-		"kind": {[]wit.ConfigKey{address, setting("b", wit.KindBoolean, "", "http.port")},
-			false, "setting b: has the role http.port: expected the kind int or long"},
-		"a default address": {[]wit.ConfigKey{setting("a", wit.KindString, "evil", "http.address")}, false,
-			`setting a: its default "evil" has no effect: http.address must be set by the user`},
-		"another default than the host's": {[]wit.ConfigKey{address, setting("b", wit.KindString, "http", "http.scheme")},
-			false,
-			`setting b: its default "http" has no effect: http.scheme must be set by the user, else it is https`},
-		"the default of the host": {[]wit.ConfigKey{address, setting("b", wit.KindString, "https", "http.scheme")},
-			false, ""},
-		"a harmless default": {[]wit.ConfigKey{address, setting("b", wit.KindInt, "7", "retry.max")}, false,
-			""},
+		"valid": {
+			settings: []wit.ConfigKey{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"),
+				setting("p", wit.KindInt, "443", "http.port"),
+				setting("t#{n}", wit.KindString, "", "source.topic")},
+		},
+		"no address": {
+			want: "no setting has the role http.address: " +
+				"the host does not know where to send the requests of this source",
+		},
+		"unknown": {
+			settings: []wit.ConfigKey{address, setting("p", wit.KindPassword, "", "http.proxi.password")},
+			want: "setting p: has the role http.proxi.password, which is " +
+				"unknown: did you mean http.password? See wit/roles.md",
+		},
+		"secret without role": {
+			settings: []wit.ConfigKey{address, setting("p", wit.KindPassword, "")},
+			want:     "setting p: is a password without a role: neither plugin nor host uses its value",
+		},
+		"two settings": {
+			settings: []wit.ConfigKey{address, setting("b", wit.KindString, "", "http.address")}, refused: true,
+			want: "setting b: has the role http.address, which a has too: expected one setting with this role",
+		},
+		"two roles": {
+			settings: []wit.ConfigKey{address, setting("b", wit.KindPassword, "", "http.password", "http.header.x")},
+			refused:  true, want: "setting b: expected one role, found http.password, http.header.x",
+		},
+		"any role": {
+			settings: []wit.ConfigKey{address, setting("b.{name}", wit.KindString, "", "http.{name}")}, refused: true,
+			want: "setting b.{name}: has the role http.{name}: expected no placeholder, except " +
+				"http.header.{name} and http.query.{name} after a name that ends with {name}",
+		},
+		"any setting": {
+			settings: []wit.ConfigKey{address, setting("b.{name}", wit.KindString, "", "http.user")}, refused: true,
+			want: "setting b.{name}: is a template and has the role http.user, which only one setting may have",
+		},
+		"a password that is shown": {
+			settings: []wit.ConfigKey{setting("a", wit.KindPassword, "", "http.address")}, refused: true,
+			want: "setting a: is a password with the role http.address, whose values are shown: " +
+				"expected the kind string",
+		},
+		"a secret that is shown": {
+			settings: []wit.ConfigKey{address, setting("b", wit.KindString, "", "http.password")},
+			want:     "setting b: has the role http.password: expected the kind password; no plugin sees its value",
+		},
+		"kind": {
+			settings: []wit.ConfigKey{address, setting("b", wit.KindBoolean, "", "http.port")},
+			want:     "setting b: has the role http.port: expected the kind int or long",
+		},
+		"a default address": {
+			settings: []wit.ConfigKey{setting("a", wit.KindString, "evil", "http.address")},
+			want:     `setting a: its default "evil" has no effect: http.address must be set by the user`,
+		},
+		"another default than the host's": {
+			settings: []wit.ConfigKey{address, setting("b", wit.KindString, "http", "http.scheme")},
+			want: `setting b: its default "http" has no effect: ` +
+				"http.scheme must be set by the user, else it is https",
+		},
+		"the default of the host": {
+			settings: []wit.ConfigKey{address, setting("b", wit.KindString, "https", "http.scheme")},
+		},
+		"a harmless default": {settings: []wit.ConfigKey{address, setting("b", wit.KindInt, "7", "retry.max")}},
 	} {
 		found := Check(&wit.Component{Kind: wit.ComponentSource, Settings: x.settings})
 		text := ""

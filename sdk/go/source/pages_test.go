@@ -35,7 +35,10 @@ type line struct {
 func TestSchemaOfGoTypes(t *testing.T) {
 	var s schemas
 	var out wit.DecodeResult
-	v := order{ID: 7, Small: -1, At: time.UnixMilli(-1), Raw: []byte{1}, Lines: []line{{1, true}, {2, false}},
+	v := order{ID: 7, Small: -1, At: time.UnixMilli(-1), Raw: []byte{1}, Lines: []line{
+		{Number: 1, Paid: true},
+		{Number: 2},
+	},
 		Labels: map[string]string{"b": "2", "a": "1"}, Price: 1.5,
 		Left: "out", internal: 3}
 	var err error
