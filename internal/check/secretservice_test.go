@@ -1,0 +1,161 @@
+package check
+
+import (
+	"encoding/base64"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A check sends neither a proxy's password nor a secret header that was not accepted before, unless the checker may log
+// on: the sender may still be typing it. That the user's password was accepted does not suffice.
+func TestUnacceptedSecretNextToLogonIsNotSent(t *testing.T) {
+	t.Parallel()
+	const key = role.Header + "X-Api-Key"
+	for _, c := range []struct {
+		name    string
+		setting string
+		entries map[string]string
+	}{
+		{"header of an anonymous service", key, nil},
+		{"header next to a user", key, map[string]string{role.User: "me", role.Password: "right"}},
+		{"proxy of an anonymous service", role.ProxyPassword, map[string]string{role.ProxyUser: "p"}},
+		{"proxy next to a user", role.ProxyPassword, map[string]string{role.ProxyUser: "p", role.User: "me",
+			role.Password: "right"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSecretService(t, c.setting, c.entries)
+			s.expect(t, "ri", withoutLogon, http.StatusBadGateway, 0)
+			s.expect(t, "right", withLogon, http.StatusOK, 1)
+			s.expect(t, "right", withoutLogon, http.StatusOK, 2)
+			s.expect(t, "righ", withoutLogon, http.StatusBadGateway, 2)
+			status, online := s.fetch(t, "wrong", withLogon)
+			assert.Equal(t, []int{http.StatusUnauthorized, 3}, []int{int(status), len(s.received)}, "wrong")
+			if c.setting == role.ProxyPassword {
+				assert.Equal(t, true, online.rejected != nil, "rejected")
+				assert.Equal(t, c.setting, online.rejectedSetting, "the setting that was rejected")
+			}
+			s.expect(t, "wrong", withLogon, http.StatusUnauthorized, 3) // was rejected before
+			s.expect(t, "wrong", withoutLogon, http.StatusUnauthorized, 3)
+			if c.name == "header next to a user" { // a 401 is the user's
+				s.expect(t, "right", withoutLogon, http.StatusUnauthorized, 3)
+				return
+			}
+			s.expect(t, "right", withoutLogon, http.StatusOK, 4)
+			if c.name == "header of an anonymous service" {
+				checkHeaderNextToUntriedPassword(t, s)
+			}
+		})
+	}
+}
+
+// checkHeaderNextToUntriedPassword checks that accepted headers are not sent together with a user's password that was
+// not tried.
+func checkHeaderNextToUntriedPassword(t *testing.T, s *secretService) {
+	t.Helper()
+	sent := len(s.received)
+	s.entries = map[string]string{role.User: "me", role.Password: "half"}
+	status, online := s.fetch(t, "wrong", withoutLogon)
+	assert.Equal(t, []int{http.StatusBadGateway, sent}, []int{int(status), len(s.received)})
+	assert.Equal(t, role.Password, online.skipped.setting, "the setting that was not tried")
+	status, _ = s.fetch(t, "new", withoutLogon)
+	assert.Equal(t, []int{http.StatusBadGateway, sent}, []int{int(status), len(s.received)})
+}
+
+// Whether a checker may log on.
+const withLogon, withoutLogon = true, false
+
+// A secretService accepts one value of one secret setting, a header or a proxy's password.
+type secretService struct {
+	setting   string
+	entries   map[string]string // settings in addition to the secret and the address
+	received  []string          // secrets, in the order of their requests
+	url       *url.URL
+	worker    *config.Worker
+	component wit.Component
+	store     *lockouts.Store
+}
+
+func newSecretService(t *testing.T, setting string, entries map[string]string) *secretService {
+	t.Helper()
+	w, _, err := config.LoadWorker("", nil, nil)
+	require.NoError(t, err)
+	s := &secretService{setting: setting, entries: entries, worker: w, store: lockouts.New()}
+	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password, role.ProxyType,
+		role.ProxyAddress, role.ProxyUser, role.ProxyPassword, role.Header + "{name}"} {
+		s.component.Settings = append(s.component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
+			Rules: []wit.Rule{{Role: &name}}})
+	}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	s.url, err = url.Parse(server.URL)
+	require.NoError(t, err)
+	return s
+}
+
+func (s *secretService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	secret := r.Header.Get("X-Api-Key")
+	status := http.StatusUnauthorized
+	right := "right"
+	if s.setting == role.ProxyPassword {
+		secret = r.Header.Get("Proxy-Authorization")
+		status = http.StatusProxyAuthRequired
+		right = "Basic " + base64.StdEncoding.EncodeToString([]byte("p:right"))
+	}
+	if secret == "" { // the worker's own request without it
+		return
+	}
+	s.received = append(s.received, secret)
+	if secret != right {
+		w.WriteHeader(status)
+	}
+}
+
+// fetch checks a connector whose setting has the secret, and returns the status of its request.
+func (s *secretService) fetch(t *testing.T, secret string, logon bool) (uint16, *onlineCheck) {
+	t.Helper()
+	settings := map[string]string{role.Scheme: "http", role.Address: s.url.Hostname(), role.Port: s.url.Port()}
+	maps.Copy(settings, s.entries)
+	if s.setting == role.ProxyPassword {
+		settings[role.ProxyType] = "http"
+		settings[role.ProxyAddress] = s.url.Host
+	}
+	if secret != "" {
+		settings[s.setting] = secret
+	}
+	var entries []config.Entry
+	for name, value := range settings {
+		entries = append(entries, config.NewEntry(name, value, "", 0))
+	}
+	connector, _ := config.NewConnector("c.properties", entries, s.worker.Providers)
+	ch := &Checker{Worker: s.worker, Wait: time.Minute, Lockouts: s.store, Logon: logon,
+		Destinations: transport.NewOriginRegistry()}
+	online := ch.newOnlineCheck(t.Context(), s.component, connector)
+	defer online.close()
+	answers, err := online.Fetch(t.Context(),
+		wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
+	require.NoError(t, err)
+	return answers[0].Status, online
+}
+
+// expect checks the status of a request with the secret, and how many requests had a secret until then.
+func (s *secretService) expect(t *testing.T, secret string, logon bool, status uint16, sent int) {
+	t.Helper()
+	got, online := s.fetch(t, secret, logon)
+	assert.Equal(t, []int{int(status), sent}, []int{int(got), len(s.received)}, secret)
+	isOnlyUntried := s.entries[role.User] == "" || sent > 0 // else the user's password comes first
+	if status == http.StatusBadGateway && isOnlyUntried {
+		assert.Equal(t, s.setting, online.skipped.setting, "the setting that was not tried")
+	}
+}
