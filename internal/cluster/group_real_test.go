@@ -73,97 +73,153 @@ func realBroker(t *testing.T, topic string) (*peer, kafka.Config) {
 func TestRealGroup(t *testing.T) {
 	t.Parallel()
 	b, c := realBroker(t, testTopic)
-	static := func(name, says string) *worker {
-		w := newWorker(name, c)
-		w.metadataText = says
-		w.o.InstanceID, w.o.SessionTimeout, w.o.HeartbeatInterval = "pod-"+name, 6*time.Second, time.Second
-		return w.join(t)
-	}
-	began := time.Now()
-	lap := func(what string) {
-		t.Logf("%s: %v", what, time.Since(began).Round(time.Millisecond))
-		began = time.Now()
-	}
-	a, d, e := static("a", "a"), static("d", "d"), static("e", "e")
-	at := agree(t, 0, a, d, e)
-	lap("three members")
+	g := &realGroup{broker: b, config: c, began: time.Now()}
+	g.leader, g.follower, g.third = g.join(t, "a", "a"), g.join(t, "d", "d"), g.join(t, "e", "e")
+	g.agree(t, g.leader, g.follower, g.third)
+	g.lap(t, "three members")
 
-	admin := kadm.NewClient(kafkatest.Client(t, c.AdminOpts()...))
+	checkDescription(t, g)
+	checkMembersForceGenerations(t, g)
+	checkStaticMembersReturn(t, g)
+	checkMembersWaitForSlowMember(t, g)
+	require.NoError(t, g.third.Leave(kafkatest.Context(t), true))
+	g.agree(t, g.leader, g.follower)
+	g.lap(t, "one left forever")
+	checkMembersReturnAfterPause(t, g)
+	checkMembersSurviveRestart(t, g)
+	checkInstanceIsFenced(t, g)
+}
+
+// A realGroup has up to three static members at an Apache Kafka broker.
+type realGroup struct {
+	broker     *peer
+	config     kafka.Config
+	leader     *worker
+	follower   *worker
+	third      *worker
+	generation int32
+	began      time.Time // of the current lap
+}
+
+// join starts a static member with the text in its metadata.
+func (g *realGroup) join(t *testing.T, name, text string) *worker {
+	w := newWorker(name, g.config)
+	w.metadataText = text
+	w.o.InstanceID = "pod-" + name
+	w.o.SessionTimeout, w.o.HeartbeatInterval = 6*time.Second, time.Second
+	return w.join(t)
+}
+
+// agree waits until the members are in one generation after the last one.
+func (g *realGroup) agree(t *testing.T, members ...*worker) {
+	t.Helper()
+	g.generation = agree(t, g.generation, members...)
+}
+
+// lap logs how long a step took.
+func (g *realGroup) lap(t *testing.T, step string) {
+	t.Logf("%s: %v", step, time.Since(g.began).Round(time.Millisecond))
+	g.began = time.Now()
+}
+
+func checkDescription(t *testing.T, g *realGroup) {
+	admin := kadm.NewClient(kafkatest.Client(t, g.config.AdminOpts()...))
 	groups, err := admin.DescribeGroups(kafkatest.Context(t), testGroup)
 	require.NoError(t, err)
 	group := groups[testGroup]
 	assert.Equal(t, []string{"Stable", connectType, culvertProtocol},
 		[]string{group.State, group.ProtocolType, group.Protocol})
 	assert.Equal(t, 3, len(group.Members))
-	lap("described")
+	g.lap(t, "described")
+}
 
-	d.Rejoin("a member that does not lead, with the same bytes")
-	at = agree(t, at, a, d, e)
-	lap("a member forces a generation")
-	a.Rejoin("the leader")
-	at = agree(t, at, a, d, e)
-	lap("the leader forces a generation")
+func checkMembersForceGenerations(t *testing.T, g *realGroup) {
+	g.follower.Rejoin("a member that does not lead, with the same bytes")
+	g.agree(t, g.leader, g.follower, g.third)
+	g.lap(t, "a member forces a generation")
+	g.leader.Rejoin("the leader")
+	g.agree(t, g.leader, g.follower, g.third)
+	g.lap(t, "the leader forces a generation")
+}
 
-	e.Close()
-	e = static("e", "e with news")
-	assert.Equal(t, fmt.Sprintf("%d: for e by a", at), e.all()[0], "what it had")
-	lap("a static member came back")
-	require.NoError(t, e.Confirm(kafkatest.Context(t)))
-	at = agree(t, at, a, d, e)
-	lap("and the leader has its news")
-	a.Close()
-	a = static("a", "a")
-	assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", at), a.all()[0])
-	at = agree(t, at, a, d, e)
-	lap("the leader came back")
+// checkStaticMembersReturn checks that a static member that restarts has its assignment, and that the leader reads its
+// new metadata.
+func checkStaticMembersReturn(t *testing.T, g *realGroup) {
+	g.third.Close()
+	g.third = g.join(t, "e", "e with news")
+	assert.Equal(t, fmt.Sprintf("%d: for e by a", g.generation), g.third.all()[0], "the earlier assignment")
+	g.lap(t, "a static member came back")
+	require.NoError(t, g.third.Confirm(kafkatest.Context(t)))
+	g.agree(t, g.leader, g.follower, g.third)
+	g.lap(t, "and the leader has its news")
+	g.leader.Close()
+	g.leader = g.join(t, "a", "a")
+	assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", g.generation), g.leader.all()[0])
+	g.agree(t, g.leader, g.follower, g.third)
+	g.lap(t, "the leader came back")
+}
 
-	e.set(func() { e.assignDelay = 15 * time.Second })
-	a.Rejoin("a generation to dwell on")
-	require.Until(t, func() bool { _, now := e.Member(); return now > at },
-		func() string { return "expected one more" })
-	at++
-	d.Rejoin("a generation that waits for e")
-	for waits := time.Now(); time.Since(waits) < 12*time.Second; time.Sleep(100 * time.Millisecond) {
-		if !a.OwnsAssignment() || !d.OwnsAssignment() || !e.OwnsAssignment() {
-			t.Fatal("expected all to be members, found", texts([]*worker{a, d, e}))
+// checkMembersWaitForSlowMember checks that no member loses its membership while one takes 15 s for an assignment.
+func checkMembersWaitForSlowMember(t *testing.T, g *realGroup) {
+	members := []*worker{g.leader, g.follower, g.third}
+	g.third.set(func() { g.third.assignDelay = 15 * time.Second })
+	g.leader.Rejoin("a generation that takes long")
+	hasNext := func() bool {
+		_, generation := g.third.Member()
+		return generation > g.generation
+	}
+	require.Until(t, hasNext, func() string { return "expected one more" })
+	g.generation++
+	g.follower.Rejoin("a generation that waits for e")
+	for started := time.Now(); time.Since(started) < 12*time.Second; time.Sleep(100 * time.Millisecond) {
+		for _, w := range members {
+			if !w.OwnsAssignment() {
+				t.Fatal("expected all to be members, found", texts(members))
+			}
 		}
 	}
-	e.set(func() { e.assignDelay = 0 })
-	at = agree(t, at, a, d, e)
-	assert.Equal(t, 0, a.losses()+d.losses()+e.losses())
-	lap("members waited for a slow one")
+	g.third.set(func() { g.third.assignDelay = 0 })
+	g.agree(t, members...)
+	assert.Equal(t, 0, g.leader.losses()+g.follower.losses()+g.third.losses())
+	g.lap(t, "members waited for a slow one")
+}
 
-	require.NoError(t, e.Leave(kafkatest.Context(t), true))
-	at = agree(t, at, a, d)
-	lap("one left forever")
+func checkMembersReturnAfterPause(t *testing.T, g *realGroup) {
+	g.broker.signal(t, syscall.SIGSTOP)
+	require.Until(t, func() bool { return g.leader.lost() && g.follower.lost() },
+		func() string { return "expected losses" })
+	g.lap(t, "the broker is paused, and the members are lost")
+	g.broker.signal(t, syscall.SIGCONT)
+	g.agree(t, g.leader, g.follower)
+	g.lap(t, "and are members again")
+}
 
-	b.signal(t, syscall.SIGSTOP)
-	require.Until(t, func() bool { return a.lost() && d.lost() }, func() string { return "expected losses" })
-	lap("the broker is paused, and the members are lost")
-	b.signal(t, syscall.SIGCONT)
-	at = agree(t, at, a, d)
-	lap("and are members again")
+func checkMembersSurviveRestart(t *testing.T, g *realGroup) {
+	g.broker.Stop()
+	g.lap(t, "the broker has stopped")
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", g.broker.port, g.broker.Dir)
+	g.lap(t, "the broker was started again")
+	g.leader.Rejoin("to see that it works")
+	g.agree(t, g.leader, g.follower)
+	g.lap(t, "and its members are of one generation")
+}
 
-	b.Stop()
-	lap("the broker has stopped")
-	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", b.port, b.Dir)
-	lap("the broker was started again")
-	a.Rejoin("to see that it works")
-	at = agree(t, at, a, d)
-	lap("and its members are of one generation")
+// checkInstanceIsFenced checks that a member with the instance ID of another one replaces it, and that a killed member
+// is removed after its session.
+func checkInstanceIsFenced(t *testing.T, g *realGroup) {
+	successor := newWorker("f", g.config)
+	successor.o.InstanceID = "pod-d"
+	successor.join(t)
+	require.Until(t, g.follower.lost,
+		func() string { return "expected the first of two with one instance to be informed" })
+	assert.Contains(t, g.follower.last(), "group.instance.id=pod-d", "FENCED_INSTANCE_ID")
 
-	f := newWorker("f", c)
-	f.o.InstanceID = "pod-d"
-	f.join(t)
-	require.Until(t, d.lost, func() string { return "expected the first of two with one instance to hear of it" })
-	assert.Contains(t, d.last(), "group.instance.id=pod-d", "FENCED_INSTANCE_ID")
-
-	g := newWorker("g", c).join(t)
-	at = agree(t, at, a, f, g)
-	began = time.Now()
-	g.Close()
-	agree(t, at, a, f)
-	lap("a member was killed, with a session of 10 s")
+	killed := newWorker("g", g.config).join(t)
+	g.agree(t, g.leader, successor, killed)
+	g.began = time.Now()
+	killed.Close()
+	g.agree(t, g.leader, successor)
+	g.lap(t, "a member was killed, with a session of 10 s")
 }
 
 // A group of Kafka Connect's own workers rejects us and continues. A Kafka Connect worker that joins one of our groups

@@ -71,104 +71,137 @@ func TestRealLogOfKafkaConnect(t *testing.T) {
 			java := runPeer(t, env, "start-connect.sh", port, dir, broker)
 			file := filepath.Join(dir, "lines")
 			require.NoError(t, os.WriteFile(file, []byte("one\ntwo\n"), 0o600))
-			for _, name := range []string{"a", "a-1", "paused", "stopped", "gone"} {
-				connectREST(t, base, "POST", "/connectors", fmt.Sprintf(`{"name":%q,"config":{"connector.class":`+
-					`"FileStreamSource","topic":"lines","file":%q,"some&thing":"ä \"quoted\""}}`, name, file),
-					http.StatusCreated, nil)
-				var tasks []any
-				connectREST(t, base, "GET", "/connectors/"+name+"/tasks", "", http.StatusOK, &tasks)
-				require.Until(t, func() bool {
-					connectREST(t, base, "GET", "/connectors/"+name+"/tasks", "", http.StatusOK, &tasks)
-					return len(tasks) == 1
-				}, func() string { return name + " has no task" })
-			}
-			connectREST(t, base, "PUT", "/connectors/paused/pause", "", http.StatusAccepted, nil)
-			connectREST(t, base, "PUT", "/connectors/stopped/stop", "", http.StatusNoContent, nil)
-			connectREST(t, base, "DELETE", "/connectors/gone", "", http.StatusNoContent, nil)
-			connectREST(t, base, "PUT", "/admin/loggers/org.apache.kafka.connect?scope=cluster", `{"level":"WARN"}`,
-				http.StatusNoContent, nil)
-			connectREST(t, base, "POST", "/connectors/a/restart?includeTasks=true", "", http.StatusAccepted, nil)
-			stoppedTasks := []any{1}
-			require.Until(t, func() bool {
-				connectREST(t, base, "GET", "/connectors/stopped/tasks", "", http.StatusOK, &stoppedTasks)
-				return len(stoppedTasks) == 0
-			}, func() string { return "stopped has tasks" })
-
+			createConnectors(t, base, file)
+			changeConnectors(t, base)
 			f := openLogOf(t, group, broker)
-			ctx := kafkatest.Context(t)
-			require.NoError(t, f.Refresh(ctx))
-			sameAsREST(t, base, f)
-			now, _ := f.store.Snapshot()
-			assert.Equal(t, config.TargetPaused, now.Targets["paused"])
-			assert.Equal(t, config.TargetStopped, now.Targets["stopped"])
-			assert.Equal(t, 0, len(now.Tasks["stopped"].Settings))
-			assert.Equal(t, "", now.Targets["gone"])
-			if _, ok := f.store.SessionKey(); !ok {
-				t.Error("expected a session key")
-			}
+			require.NoError(t, f.Refresh(kafkatest.Context(t)))
+			checkRecordsOfConnect(t, base, f)
 			if eos == "enabled" {
-				found := f.store.Fencing("a")
-				assert.Equal(t, config.FencingCounts{Tasks: 1, At: found.At}, found)
-				if version := now.Tasks["a"].Version; found.At <= version {
-					t.Errorf("expected the fencing of version %d after its tasks, found offset %d", version,
-						found.At)
-				}
+				checkFencing(t, f)
 			}
 			assert.Equal(t, "", f.journal.String())
 
 			java.Stop()
-			require.NoError(t, f.Lead(ctx))
 			ours := map[string]string{"name": "ours", "connector.class": "FileStreamSource", "topic": "lines",
-				"file":      file,
-				"tasks.max": "1", "odd": "<&>\u00e4\U0001f600\n"}
-			_, err := f.store.Write(ctx, configtopic.TargetRecord("ours", config.TargetStopped),
-				configtopic.ConnectorRecord("ours", ours))
-			require.NoError(t, err)
-			_, err = f.putTasks(ctx, "ours", nil)
-			require.NoError(t, err)
-			planned := map[string]string{"name": "planned", "connector.class": "FileStreamSource", "topic": "lines",
-				"file": file, "tasks.max": "2"}
-			_, err = f.store.Write(ctx, configtopic.TargetRecord("planned", config.TargetPaused),
-				configtopic.ConnectorRecord("planned", planned))
-			require.NoError(t, err)
-			at, _ := f.store.ConfigOffset("planned")
-			planned["task.class"] = "org.apache.kafka.connect.file.FileStreamSourceTask"
-			_, err = f.store.Write(ctx, configtopic.TaskPlanRecords("planned", config.TaskPlan{Offset: at,
-				Tasks:        []map[string]string{planned, planned},
-				Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o", Requests: 2}})...)
-			require.NoError(t, err)
-			require.NoError(t, f.store.Put(ctx, "a", config.Stored{Target: config.TargetPaused}))
-			require.NoError(t, f.store.Delete(ctx, "a-1"))
-			note, err := configtopic.AnnotationRecord("culvert-plugin-a", map[string]string{"hash": "x"})
-			require.NoError(t, err)
-			_, err = f.store.Write(ctx, append(configtopic.FencingRecords("ours", config.FencingCounts{Tasks: 1,
-				Producers: 4}),
-				note)...)
-			require.NoError(t, err)
-			f.Resign()
+				"file": file, "tasks.max": "1", "odd": "<&>\u00e4\U0001f600\n"}
+			writeRecords(t, f, ours)
 			runPeer(t, env, "start-connect.sh", port, dir, broker)
-			var shown map[string]string
-			connectREST(t, base, "GET", "/connectors/ours/config", "", http.StatusOK, &shown)
-			assert.Equal(t, ours, shown)
-			for name, want := range map[string]string{"ours": "STOPPED", "a": "PAUSED", "paused": "PAUSED"} {
-				var status struct{ Connector struct{ State string } }
-				require.Until(t, func() bool {
-					connectREST(t, base, "GET", "/connectors/"+name+"/status", "", http.StatusOK, &status)
-					return status.Connector.State == want
-				}, func() string { return fmt.Sprintf("%s: expected %s, found %v", name, want, status) })
-			}
-			require.NoError(t, f.Refresh(ctx))
-			sameAsREST(t, base, f)
-			var tasks []any
-			connectREST(t, base, "GET", "/connectors/planned/tasks", "", http.StatusOK, &tasks)
-			assert.Equal(t, 2, len(tasks)) // of a commit with more fields than Connect's
+			checkConnectReadsRecords(t, base, f, ours)
 			log, err := os.ReadFile(filepath.Join(dir, "worker.log"))
 			require.NoError(t, err)
 			if strings.Contains(string(log), "wrong format") || strings.Contains(string(log), "Invalid data") {
-				t.Errorf("expected Connect to take our records, found\n%s", log)
+				t.Errorf("expected Connect to accept our records, found\n%s", log)
 			}
 		})
 	}
+}
+
+// createConnectors creates five connectors in a Java worker and waits until each has a task.
+func createConnectors(t *testing.T, base, file string) {
+	t.Helper()
+	for _, name := range []string{"a", "a-1", "paused", "stopped", "gone"} {
+		connectREST(t, base, "POST", "/connectors", fmt.Sprintf(`{"name":%q,"config":{"connector.class":`+
+			`"FileStreamSource","topic":"lines","file":%q,"some&thing":"ä \"quoted\""}}`, name, file),
+			http.StatusCreated, nil)
+		var tasks []any
+		connectREST(t, base, "GET", "/connectors/"+name+"/tasks", "", http.StatusOK, &tasks)
+		require.Until(t, func() bool {
+			connectREST(t, base, "GET", "/connectors/"+name+"/tasks", "", http.StatusOK, &tasks)
+			return len(tasks) == 1
+		}, func() string { return name + " has no task" })
+	}
+}
+
+// changeConnectors pauses, stops, deletes and restarts connectors, and waits until the stopped one has no tasks.
+func changeConnectors(t *testing.T, base string) {
+	t.Helper()
+	connectREST(t, base, "PUT", "/connectors/paused/pause", "", http.StatusAccepted, nil)
+	connectREST(t, base, "PUT", "/connectors/stopped/stop", "", http.StatusNoContent, nil)
+	connectREST(t, base, "DELETE", "/connectors/gone", "", http.StatusNoContent, nil)
+	connectREST(t, base, "PUT", "/admin/loggers/org.apache.kafka.connect?scope=cluster", `{"level":"WARN"}`,
+		http.StatusNoContent, nil)
+	connectREST(t, base, "POST", "/connectors/a/restart?includeTasks=true", "", http.StatusAccepted, nil)
+	stoppedTasks := []any{1}
+	require.Until(t, func() bool {
+		connectREST(t, base, "GET", "/connectors/stopped/tasks", "", http.StatusOK, &stoppedTasks)
+		return len(stoppedTasks) == 0
+	}, func() string { return "stopped has tasks" })
+}
+
+func checkRecordsOfConnect(t *testing.T, base string, f *follower) {
+	t.Helper()
+	sameAsREST(t, base, f)
+	state, _ := f.store.Snapshot()
+	assert.Equal(t, config.TargetPaused, state.Targets["paused"])
+	assert.Equal(t, config.TargetStopped, state.Targets["stopped"])
+	assert.Equal(t, 0, len(state.Tasks["stopped"].Settings))
+	assert.Equal(t, "", state.Targets["gone"])
+	if _, ok := f.store.SessionKey(); !ok {
+		t.Error("expected a session key")
+	}
+}
+
+// checkFencing checks that the fencing of a connector is recorded after its tasks.
+func checkFencing(t *testing.T, f *follower) {
+	t.Helper()
+	state, _ := f.store.Snapshot()
+	fencing := f.store.Fencing("a")
+	assert.Equal(t, config.FencingCounts{Tasks: 1, At: fencing.At}, fencing)
+	if version := state.Tasks["a"].Version; fencing.At <= version {
+		t.Errorf("expected the fencing of version %d after its tasks, found offset %d", version, fencing.At)
+	}
+}
+
+// writeRecords writes, as the leader, records of each kind: a stopped connector with the settings, a paused one with a
+// plan of two tasks, a target state, a deletion, an annotation and a fencing.
+func writeRecords(t *testing.T, f *follower, stopped map[string]string) {
+	t.Helper()
+	ctx := kafkatest.Context(t)
+	require.NoError(t, f.Lead(ctx))
+	_, err := f.store.Write(ctx, configtopic.TargetRecord("ours", config.TargetStopped),
+		configtopic.ConnectorRecord("ours", stopped))
+	require.NoError(t, err)
+	_, err = f.putTasks(ctx, "ours", nil)
+	require.NoError(t, err)
+	planned := map[string]string{"name": "planned", "connector.class": "FileStreamSource", "topic": "lines",
+		"file": stopped["file"], "tasks.max": "2"}
+	_, err = f.store.Write(ctx, configtopic.TargetRecord("planned", config.TargetPaused),
+		configtopic.ConnectorRecord("planned", planned))
+	require.NoError(t, err)
+	offset, _ := f.store.ConfigOffset("planned")
+	planned["task.class"] = "org.apache.kafka.connect.file.FileStreamSourceTask"
+	_, err = f.store.Write(ctx, configtopic.TaskPlanRecords("planned", config.TaskPlan{Offset: offset,
+		Tasks:        []map[string]string{planned, planned},
+		Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o", Requests: 2}})...)
+	require.NoError(t, err)
+	require.NoError(t, f.store.Put(ctx, "a", config.Stored{Target: config.TargetPaused}))
+	require.NoError(t, f.store.Delete(ctx, "a-1"))
+	note, err := configtopic.AnnotationRecord("culvert-plugin-a", map[string]string{"hash": "x"})
+	require.NoError(t, err)
+	fencing := configtopic.FencingRecords("ours", config.FencingCounts{Tasks: 1, Producers: 4})
+	_, err = f.store.Write(ctx, append(fencing, note)...)
+	require.NoError(t, err)
+	f.Resign()
+}
+
+// checkConnectReadsRecords checks that a Java worker has the state that [writeRecords] wrote.
+func checkConnectReadsRecords(t *testing.T, base string, f *follower, stopped map[string]string) {
+	t.Helper()
+	var shown map[string]string
+	connectREST(t, base, "GET", "/connectors/ours/config", "", http.StatusOK, &shown)
+	assert.Equal(t, stopped, shown)
+	for name, want := range map[string]string{"ours": "STOPPED", "a": "PAUSED", "paused": "PAUSED"} {
+		var status struct{ Connector struct{ State string } }
+		require.Until(t, func() bool {
+			connectREST(t, base, "GET", "/connectors/"+name+"/status", "", http.StatusOK, &status)
+			return status.Connector.State == want
+		}, func() string { return fmt.Sprintf("%s: expected %s, found %v", name, want, status) })
+	}
+	require.NoError(t, f.Refresh(kafkatest.Context(t)))
+	sameAsREST(t, base, f)
+	var tasks []any
+	connectREST(t, base, "GET", "/connectors/planned/tasks", "", http.StatusOK, &tasks)
+	assert.Equal(t, 2, len(tasks)) // of a commit with more fields than Connect's
 }
 
 // openLogOf follows the config topic of a Java worker's group.

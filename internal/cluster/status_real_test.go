@@ -90,7 +90,40 @@ func TestRealStatuses(t *testing.T) {
 		filepath.Join(dir, "broker"))
 	runPeer(t, []string{"GROUP=statuses"}, "start-connect.sh", rest, filepath.Join(dir, "connect"), "127.0.0.1:"+broker)
 	java := javaWorker("http://127.0.0.1:" + rest)
-	file := filepath.Join(dir, "lines")
+	createStatuses(t, java, filepath.Join(dir, "lines"))
+
+	var journal logtest.Journal
+	ours := openStates(t, "127.0.0.1:"+broker, "statuses-status", journal.Logger(slog.LevelInfo))
+	checkStatusesAreRead(t, java, ours)
+	checkSafeWriteYields(t, java, ours, &journal)
+	checkStatusesAreShown(t, java, ours)
+
+	ours.DeleteTasks("into", 3)
+	ours.ResetTopics("paused")
+	require.Until(t, func() bool {
+		return !strings.Contains(java.shown(t, "into"), "12 FAILED") && strings.HasSuffix(java.shown(t, "paused"), "\n")
+	}, func() string { return java.shown(t, "into") + java.shown(t, "paused") })
+	assert.NoError(t, ours.Close(t.Context()))
+	assert.Equal(t, "", journal.String())
+	log, err := os.ReadFile(filepath.Join(dir, "connect", "worker.log"))
+	require.NoError(t, err)
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, "KafkaStatusBackingStore") && !strings.Contains(line, "INFO") {
+			t.Errorf("unexpected line of the worker's log: %s", line)
+		}
+	}
+}
+
+// showsEventually waits until the status that a Java worker shows contains a text.
+func showsEventually(t *testing.T, java javaWorker, name, want string) {
+	t.Helper()
+	require.Until(t, func() bool { return strings.Contains(java.shown(t, name), want) },
+		func() string { return fmt.Sprintf("%s: expected %s, found %s", name, want, java.shown(t, name)) })
+}
+
+// createStatuses creates connectors in a Java worker: running, failed, paused, stopped, deleted and restarted ones.
+func createStatuses(t *testing.T, java javaWorker, file string) {
+	t.Helper()
 	require.NoError(t, os.WriteFile(file, []byte("one\ntwo\n"), 0o600))
 	for name, settings := range map[string]string{
 		"from-1":  `"connector.class":"FileStreamSource","topic":"lines","file":"` + file + `"`,
@@ -102,74 +135,67 @@ func TestRealStatuses(t *testing.T) {
 	} {
 		java.call(t, "PUT", "/connectors/"+name+"/config", "{"+settings+"}", nil)
 	}
-	eventually := func(name, want string, shown func(string) string) {
-		t.Helper()
-		require.Until(t, func() bool { return strings.Contains(shown(name), want) },
-			func() string { return fmt.Sprintf("%s: expected %s, found %s", name, want, shown(name)) })
-	}
-	ofJava := func(name string) string { return java.shown(t, name) }
 	for name, want := range map[string]string{"from-1": "0 RUNNING", "into": "2 RUNNING", "failed": "0 FAILED",
 		"paused": "0 RUNNING", "stopped": "1 RUNNING", "deleted": "0 RUNNING"} {
-		eventually(name, want, ofJava)
+		showsEventually(t, java, name, want)
 	}
 	java.call(t, "PUT", "/connectors/paused/pause", "", nil)
 	java.call(t, "PUT", "/connectors/stopped/stop", "", nil)
 	java.call(t, "DELETE", "/connectors/deleted", "", nil)
 	java.call(t, "POST", "/connectors/from-1/restart?includeTasks=true", "", nil)
-	eventually("paused", "0 PAUSED", ofJava)
-	eventually("stopped", "-1 STOPPED", ofJava)
-	eventually("from-1", "0 RUNNING", ofJava)
+	showsEventually(t, java, "paused", "0 PAUSED")
+	showsEventually(t, java, "stopped", "-1 STOPPED")
+	showsEventually(t, java, "from-1", "0 RUNNING")
 	for _, name := range []string{"from-1", "into", "paused"} {
-		eventually(name, "\nlines", ofJava)
+		showsEventually(t, java, name, "\nlines")
 	}
+}
 
-	var journal logtest.Journal
-	ours := openStates(t, "127.0.0.1:"+broker, "statuses-status", journal.Logger(slog.LevelInfo))
-	ofOurs := func(name string) string { return linesOf(ours, name) }
+// sameStatus waits until the status of a connector is read as the Java worker shows it.
+func sameStatus(t *testing.T, java javaWorker, ours *StatusTopic, name string) {
+	t.Helper()
+	require.Until(t, func() bool { return linesOf(ours, name) == java.shown(t, name) },
+		func() string {
+			return fmt.Sprintf("REST shows\n%s\nread\n%s", java.shown(t, name), linesOf(ours, name))
+		})
+}
+
+func checkStatusesAreRead(t *testing.T, java javaWorker, ours *StatusTopic) {
+	t.Helper()
 	names := []string{"failed", "from-1", "into", "paused", "stopped"}
 	require.Until(t, func() bool { return len(ours.Connectors()) == len(names) },
 		func() string { return fmt.Sprint(ours.Connectors()) })
 	assert.Equal(t, names, ours.Connectors())
 	for _, name := range names {
-		require.Until(t, func() bool { return ofOurs(name) == ofJava(name) },
-			func() string { return fmt.Sprintf("REST shows\n%s\nread\n%s", ofJava(name), ofOurs(name)) })
-		t.Logf("%s: %.200s", name, ofOurs(name))
+		sameStatus(t, java, ours, name)
+		t.Logf("%s: %.200s", name, linesOf(ours, name))
 	}
+}
 
-	// A safe write yields to the Java worker's newer generation, and overwrites it with a newer generation of its
-	// own.
+// checkSafeWriteYields checks that a safe write yields to the Java worker's newer generation, and overwrites it with a
+// newer generation of its own.
+func checkSafeWriteYields(t *testing.T, java javaWorker, ours *StatusTopic, journal *logtest.Journal) {
+	t.Helper()
 	task := ours.Tasks("into")[1]
-	before, generation := ofJava("into"), task.Generation
+	shown, generation := java.shown(t, "into"), task.Generation
 	task.WorkerID, task.Version, task.State, task.Generation = "culvert:8083", "1.2.3", connect.Unassigned, 0
 	ours.PutSafe(task)
 	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
-	assert.Equal(t, before, ofJava("into"))
+	assert.Equal(t, shown, java.shown(t, "into"))
 	task.Generation = generation + 1
 	ours.PutSafe(task)
-	eventually("into", "1 UNASSIGNED culvert:8083 \"\" 1.2.3\n", ofJava)
+	showsEventually(t, java, "into", "1 UNASSIGNED culvert:8083 \"\" 1.2.3\n")
+}
+
+func checkStatusesAreShown(t *testing.T, java javaWorker, ours *StatusTopic) {
+	t.Helper()
 	ours.Put(Status{"into", 12, connect.Failed, "why\n\tat \"Ä\" 😀", "culvert:8083", 1, "", ""})
 	ours.Put(Status{"into", -1, connect.Restarting, "", "culvert:8083", 1, "2", ""})
 	ours.RecordTopic("into", "more", 12)
-	eventually("into", "more", ofJava)
-	eventually("into", "-1 RESTARTING culvert:8083 \"\" 2\n", ofJava)
-	eventually("into", "12 FAILED culvert:8083 \"why\\n\\tat \\\"Ä\\\" 😀\" \n", ofJava)
-	require.Until(t, func() bool { return ofOurs("into") == ofJava("into") },
-		func() string { return fmt.Sprintf("REST shows\n%s\nread\n%s", ofJava("into"), ofOurs("into")) })
-
-	ours.DeleteTasks("into", 3)
-	ours.ResetTopics("paused")
-	require.Until(t, func() bool {
-		return !strings.Contains(ofJava("into"), "12 FAILED") && strings.HasSuffix(ofJava("paused"), "\n")
-	}, func() string { return ofJava("into") + ofJava("paused") })
-	assert.NoError(t, ours.Close(t.Context()))
-	assert.Equal(t, "", journal.String())
-	log, err := os.ReadFile(filepath.Join(dir, "connect", "worker.log"))
-	require.NoError(t, err)
-	for line := range strings.Lines(string(log)) {
-		if strings.Contains(line, "KafkaStatusBackingStore") && !strings.Contains(line, "INFO") {
-			t.Errorf("unexpected line of the worker's log: %s", line)
-		}
-	}
+	showsEventually(t, java, "into", "more")
+	showsEventually(t, java, "into", "-1 RESTARTING culvert:8083 \"\" 2\n")
+	showsEventually(t, java, "into", "12 FAILED culvert:8083 \"why\\n\\tat \\\"Ä\\\" 😀\" \n")
+	sameStatus(t, java, ours, "into")
 }
 
 // A broker that was killed and restarted has the newest status of each key.

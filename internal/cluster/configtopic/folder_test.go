@@ -27,6 +27,16 @@ func workerOf(t *testing.T, settings map[string]string) *config.Worker {
 	return w
 }
 
+// A folderCase is a folder that is compared with the connectors of a topic.
+type folderCase struct {
+	name    string
+	files   []*config.Connector
+	topic   map[string]string // x of connectors
+	notes   map[string]string // their files, from the notes
+	targets map[string]string
+	want    []string
+}
+
 // A folder in a topic creates, changes and deletes its connectors together with their notes, and leaves connectors
 // created by REST alone.
 func TestFolderRecords(t *testing.T) {
@@ -34,82 +44,77 @@ func TestFolderRecords(t *testing.T) {
 	w := workerOf(t, nil)
 	a := fileOf(t, w, "f/a.properties", "name=a", "x=1")
 	warned := fileOf(t, w, "f/a.properties", "name=a", "x=2", "x=1")
-	assert.Equal(t, 1, len(warned.Problems), "given twice")
+	assert.Equal(t, 1, len(warned.Problems), "set twice")
 	broken := fileOf(t, w, "f/a.properties", "name=a", "x=${file:/nowhere:key}")
 	torn := fileOf(t, w, "f/a.json", "{")
 	paused := fileOf(t, w, "f/p.json", `{"name":"p","config":{"x":"1"},"initial_state":"PAUSED"}`)
 	const (
-		noteA = "culvert-folder-a {\"file\":\"a.properties\"}"
-		setA  = "connector-a {\"properties\":{\"name\":\"a\",\"x\":\"1\"}}"
-		setP  = "connector-p {\"properties\":{\"name\":\"p\",\"x\":\"1\"}}"
-		noteP = "culvert-folder-p {\"file\":\"p.json\"}"
+		noteA   = "culvert-folder-a {\"file\":\"a.properties\"}"
+		setA    = "connector-a {\"properties\":{\"name\":\"a\",\"x\":\"1\"}}"
+		setP    = "connector-p {\"properties\":{\"name\":\"p\",\"x\":\"1\"}}"
+		noteP   = "culvert-folder-p {\"file\":\"p.json\"}"
+		targetP = `target-state-p {"state":"PAUSED","state.v2":"PAUSED"}`
 	)
-	for _, c := range []struct {
-		name   string
-		files  []*config.Connector
-		topic  map[string]string // x of connectors
-		noted  map[string]string // their files, from the notes
-		target map[string]string
-		want   []string
-	}{
-		{"nothing", nil, nil, nil, nil, nil},
-		{"a new one", []*config.Connector{a}, nil, nil, nil, []string{noteA, setA}},
-		{"as it is", []*config.Connector{a}, map[string]string{"a": "1"}, map[string]string{"a": "a.properties"}, nil,
-			nil},
-		{"as it is, with a warning", []*config.Connector{warned}, map[string]string{"a": "1"},
-			map[string]string{"a": "a.properties"}, nil, nil},
-		{"another one", []*config.Connector{a}, map[string]string{"a": "2"}, map[string]string{"a": "a.properties"},
-			nil,
-			[]string{noteA, setA}},
-		{"its file has another name", []*config.Connector{a}, map[string]string{"a": "1"},
-			map[string]string{"a": "b.properties"}, nil, []string{noteA}},
-		{"deleted", nil, map[string]string{"a": "1", "rest": "1"}, map[string]string{"a": "a.properties"},
-			map[string]string{"a": "PAUSED"},
-			[]string{"connector-a", "target-state-a", "culvert-folder-a"}},
-		{"REST's", []*config.Connector{a}, map[string]string{"a": "2"}, nil, nil, []string{"refused a goes false"}},
-		{"broken", []*config.Connector{broken}, map[string]string{"a": "1"}, map[string]string{"a": "a.properties"},
-			nil,
-			[]string{"refused a goes true"}},
-		{"torn, so that nobody knows its name", []*config.Connector{torn}, map[string]string{"b": "1"},
-			map[string]string{"b": "a.json"}, nil, []string{"refused b goes true"}},
-		{"paused", []*config.Connector{paused}, nil, nil, nil,
-			[]string{`target-state-p {"state":"PAUSED","state.v2":"PAUSED"}`, noteP, setP}},
-		{"as it was adopted", []*config.Connector{paused}, nil, nil, map[string]string{"p": "STARTED"},
-			[]string{noteP, setP}},
+	files := func(c ...*config.Connector) []*config.Connector { return c }
+	x := func(value string) map[string]string { return map[string]string{"a": value} }
+	note := x("a.properties")
+	for _, c := range []folderCase{
+		{name: "nothing"},
+		{name: "a new one", files: files(a), want: []string{noteA, setA}},
+		{name: "unchanged", files: files(a), topic: x("1"), notes: note},
+		{name: "unchanged, with a warning", files: files(warned), topic: x("1"), notes: note},
+		{name: "changed", files: files(a), topic: x("2"), notes: note, want: []string{noteA, setA}},
+		{name: "its file has another name", files: files(a), topic: x("1"), notes: x("b.properties"),
+			want: []string{noteA}},
+		{name: "deleted", topic: map[string]string{"a": "1", "rest": "1"}, notes: note, targets: x("PAUSED"),
+			want: []string{"connector-a", "target-state-a", "culvert-folder-a"}},
+		{name: "REST's", files: files(a), topic: x("2"), want: []string{"rejected a, keeps running: false"}},
+		{name: "broken", files: files(broken), topic: x("1"), notes: note,
+			want: []string{"rejected a, keeps running: true"}},
+		{name: "torn, so that nobody knows its name", files: files(torn), topic: map[string]string{"b": "1"},
+			notes: map[string]string{"b": "a.json"}, want: []string{"rejected b, keeps running: true"}},
+		{name: "paused", files: files(paused), want: []string{targetP, noteP, setP}},
+		{name: "as it was adopted", files: files(paused), targets: map[string]string{"p": "STARTED"},
+			want: []string{noteP, setP}},
 	} {
-		topic := config.Snapshot{ConfigOffsets: map[string]int64{}, Targets: c.target}
-		notes := map[string]json.RawMessage{}
-		for name, x := range c.topic {
-			topic.Connectors = append(topic.Connectors, config.NewRESTConnector("topic",
-				map[string]string{"name": name, "x": x},
-				nil, w.Providers))
-			topic.ConfigOffsets[name] = 1
-		}
-		for name, file := range c.noted {
-			notes[name] = json.RawMessage(fmt.Sprintf(`{"file":%q}`, file))
-		}
-		check := func(k *config.Connector) config.Problems { // as in the host
-			if _, there := topic.ConfigOffsets[k.Name]; there && notes[k.Name] == nil {
-				return config.Problems{{File: k.File, Text: "REST's"}}
-			}
-			return nil
-		}
-		declared := func(*config.Connector) *config.Declarations { return config.Declare() }
-		var found []string
-		for _, step := range config.Diff(configtopic.FolderConnectors(topic, notes, "f", c.files), c.files, check,
-			declared) {
-			if step.Action == config.Reject {
-				found = append(found, fmt.Sprintf("refused %s goes %t", step.Name, step.KeepsRunning))
-			}
-			if step.Action == config.NoChange && len(step.Problems) > 0 {
-				t.Errorf("%s: expected no warnings about unchanged connectors, found %v", c.name, step.Problems)
-			}
-			for _, r := range configtopic.ChangeRecords(step, topic, notes) {
-				found = append(found, strings.TrimSpace(r.Key+" "+string(r.Value)))
-			}
-		}
-		assert.Equal(t, c.want, found, c.name)
+		assert.Equal(t, c.want, folderRecords(t, w, c), c.name)
 	}
+}
+
+// folderRecords returns the records that bring the topic of a case to the state of its folder.
+func folderRecords(t *testing.T, w *config.Worker, c folderCase) []string {
+	t.Helper()
+	topic := config.Snapshot{ConfigOffsets: map[string]int64{}, Targets: c.targets}
+	notes := map[string]json.RawMessage{}
+	for name, x := range c.topic {
+		topic.Connectors = append(topic.Connectors,
+			config.NewRESTConnector("topic", map[string]string{"name": name, "x": x}, nil, w.Providers))
+		topic.ConfigOffsets[name] = 1
+	}
+	for name, file := range c.notes {
+		notes[name] = json.RawMessage(fmt.Sprintf(`{"file":%q}`, file))
+	}
+	check := func(k *config.Connector) config.Problems { // as in the host
+		if _, ok := topic.ConfigOffsets[k.Name]; ok && notes[k.Name] == nil {
+			return config.Problems{{File: k.File, Text: "REST's"}}
+		}
+		return nil
+	}
+	declared := func(*config.Connector) *config.Declarations { return config.Declare() }
+	var records []string
+	stored := configtopic.FolderConnectors(topic, notes, "f", c.files)
+	for _, step := range config.Diff(stored, c.files, check, declared) {
+		if step.Action == config.Reject {
+			records = append(records, fmt.Sprintf("rejected %s, keeps running: %t", step.Name, step.KeepsRunning))
+		}
+		if step.Action == config.NoChange && len(step.Problems) > 0 {
+			t.Errorf("%s: expected no warnings about unchanged connectors, found %v", c.name, step.Problems)
+		}
+		for _, r := range configtopic.ChangeRecords(step, topic, notes) {
+			records = append(records, strings.TrimSpace(r.Key+" "+string(r.Value)))
+		}
+	}
+	return records
 }
 
 // Folders with the same contents have equal digests, whatever the names of their files and the order of their settings.
