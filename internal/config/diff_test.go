@@ -21,90 +21,117 @@ func readAs(path string, lines ...string) *Connector {
 	return c
 }
 
-func TestDiff(t *testing.T) {
-	role := func(name, role string) wit.ConfigKey {
+// running returns the connector as a worker runs it.
+func running(c *Connector) RunningConnector {
+	return RunningConnector{Name: c.Name, File: c.File, Raw: c.Raw(), Rejected: c.Problems.Err() != nil}
+}
+
+// brokenFile returns the connector of a file that cannot be read.
+func brokenFile(name string) *Connector { return readAs(name+".json", "{") }
+
+// A diffCase is the files of a folder next to the connectors that run, and the steps between them.
+type diffCase struct {
+	name    string
+	running []RunningConnector
+	files   []*Connector
+	want    string
+}
+
+// A changed file changes its connector in place if it is settled and only its credentials and limits differ.
+// Otherwise the connector restarts.
+func TestDiffAppliesChangedFiles(t *testing.T) {
+	a := readAs("a.properties", "name=a", "user=u", "pwd=p", "host=h")
+	failed := running(a)
+	failed.HasFailed = true
+	file := func(lines ...string) []*Connector { return []*Connector{readAs("a.properties", lines...)} }
+	runs := func(connectors ...RunningConnector) []RunningConnector { return connectors }
+	for _, c := range []diffCase{
+		{name: "in another order, and file", running: runs(running(a)), want: "a nothing", files: []*Connector{
+			readAs("b.properties", "host=h", "user=u", "pwd=p", "# in another order, and file", "name=a")}},
+		{name: "in place", running: runs(running(a)), files: file("name=a", "user=u", "pwd=q", "host=h", "max=1"),
+			want: "a in place [max pwd]"},
+		{name: "in place, but it has failed", running: runs(failed), files: file("name=a", "user=u", "pwd=q", "host=h"),
+			want: "a restart [pwd]"},
+		{name: "another user", running: runs(running(a)), files: file("name=a", "user=v", "pwd=p", "host=h"),
+			want: "a restart [user]"},
+		{name: "another service", running: runs(running(a)), files: file("name=a", "user=u", "pwd=q", "host=i"),
+			want: "a restart [host pwd]"},
+		{name: "an unknown setting", running: runs(running(a)),
+			files: file("name=a", "user=u", "pwd=p", "host=h", "transforms=x"), want: "a restart [transforms]"},
+		{name: "the service of a destination", running: runs(running(readAs("a.properties", "name=a", "via=D"))),
+			files: file("name=a", "via=D", "pwd=p"), want: "a restart [pwd]"},
+		{name: "created and deleted", running: runs(running(a)), files: []*Connector{readAs("b.properties", "x=1")},
+			want: "a remove; b create"},
+		{name: "renamed in its file", running: runs(running(a)), files: file("name=b", "user=u"),
+			want: "a remove; b create"},
+		{name: "names that change places", want: "x nothing; y nothing",
+			running: runs(running(readAs("a.properties", "name=x")), running(readAs("b.properties", "name=y"))),
+			files:   []*Connector{readAs("a.properties", "name=y"), readAs("b.properties", "name=x")}},
+	} {
+		checkDiff(t, c)
+	}
+}
+
+// A connector whose new file is rejected keeps running as it is. It is created once its file is good.
+func TestDiffRejectsBadFiles(t *testing.T) {
+	a := readAs("a.properties", "name=a", "user=u", "pwd=p", "host=h")
+	runs := func(connectors ...*Connector) (list []RunningConnector) {
+		for _, c := range connectors {
+			list = append(list, running(c))
+		}
+		return list
+	}
+	files := func(connectors ...*Connector) []*Connector { return connectors }
+	good := readAs("a.json", `{"name":"a"}`)
+	for _, c := range []diffCase{
+		{name: "rejected by the check", running: runs(a), files: files(readAs("a.properties", "name=a", "bad=1")),
+			want: "a refuse, keeps running"},
+		{name: "renamed and rejected", running: runs(a), files: files(readAs("a.properties", "name=b", "bad=1")),
+			want: "a refuse, keeps running"},
+		{name: "cannot be read", running: runs(good), files: files(brokenFile("a")), want: "a refuse, keeps running"},
+		{name: "new and bad", files: files(readAs("b.properties", "bad=1")), want: "b refuse"},
+		{name: "bad as before", running: runs(brokenFile("a")), files: files(brokenFile("a")), want: "a.json refuse"},
+		{name: "bad, then good", running: runs(brokenFile("a")), files: files(good), want: "a create; a.json remove"},
+		{name: "bad by its check, then good", files: files(a), want: "a restart",
+			running: []RunningConnector{{Name: "a", File: "a.properties", Rejected: true}}},
+		{name: "one name in two files", running: runs(a, readAs("b.properties", "x=1")),
+			files: uniqueNames(files(readAs("a.properties", "name=a", "user=u", "host=h"),
+				readAs("b.properties", "name=a"))),
+			want: "a refuse, keeps running; b refuse, keeps running"},
+	} {
+		checkDiff(t, c)
+	}
+}
+
+func checkDiff(t *testing.T, c diffCase) {
+	t.Helper()
+	key := func(name, role string) wit.ConfigKey {
 		return wit.ConfigKey{Name: name, Kind: wit.KindString, Rules: []wit.Rule{{Role: &role}}}
 	}
-	d := Declare(role("user", "http.user"), role("host", "http.address"), role("pwd", "http.password"),
-		role("max", "retry.max"), role("via", "http.destination"))
-	has := func(c *Connector) RunningConnector {
-		return RunningConnector{Name: c.Name, File: c.File, Raw: c.Raw(), Rejected: c.Problems.Err() != nil}
+	declarations := Declare(key("user", "http.user"), key("host", "http.address"), key("pwd", "http.password"),
+		key("max", "retry.max"), key("via", "http.destination"))
+	check := func(c *Connector) (problems Problems) {
+		if e, ok := c.Entry("bad"); ok {
+			problems = append(problems, e.problem("no"))
+		}
+		return problems
 	}
-	a := readAs("a.properties", "name=a", "user=u", "pwd=p", "host=h")
-	broken := func(path string) *Connector { return readAs(path+".json", "{") }
-	unsettled := has(a)
-	unsettled.HasFailed = true
-	for _, test := range []struct {
-		what  string
-		have  []RunningConnector
-		files []*Connector
-		want  string
-	}{
-		{"nothing", []RunningConnector{has(a)}, []*Connector{readAs("b.properties", "host=h", "user=u", "pwd=p",
-			"# in another order, and file",
-			"name=a")}, "a nothing"},
-		{"in place", []RunningConnector{has(a)},
-			[]*Connector{readAs("a.properties", "name=a", "user=u", "pwd=q", "host=h", "max=1")},
-			"a in place [max pwd]"},
-		{"in place, but it has failed", []RunningConnector{unsettled},
-			[]*Connector{readAs("a.properties", "name=a", "user=u", "pwd=q", "host=h")}, "a restart [pwd]"},
-		{"another user", []RunningConnector{has(a)},
-			[]*Connector{readAs("a.properties", "name=a", "user=v", "pwd=p", "host=h")}, "a restart [user]"},
-		{"another service", []RunningConnector{has(a)},
-			[]*Connector{readAs("a.properties", "name=a", "user=u", "pwd=q", "host=i")},
-			"a restart [host pwd]"},
-		{"an unknown setting", []RunningConnector{has(a)},
-			[]*Connector{readAs("a.properties", "name=a", "user=u", "pwd=p", "host=h",
-				"transforms=x")}, "a restart [transforms]"},
-		{"the service of a destination", []RunningConnector{has(readAs("a.properties", "name=a", "via=D"))},
-			[]*Connector{readAs("a.properties", "name=a", "via=D", "pwd=p")},
-			"a restart [pwd]"},
-		{"new and gone", []RunningConnector{has(a)}, []*Connector{readAs("b.properties", "x=1")}, "a remove; b create"},
-		{"renamed in its file", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=b", "user=u")},
-			"a remove; b create"},
-		{"refused by the check", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=a", "bad=1")},
-			"a refuse, goes on"},
-		{"renamed and refused", []RunningConnector{has(a)}, []*Connector{readAs("a.properties", "name=b", "bad=1")},
-			"a refuse, goes on"},
-		{"cannot be read", []RunningConnector{has(readAs("a.json", `{"name":"a"}`))}, []*Connector{broken("a")},
-			"a refuse, goes on"},
-		{"new and bad", nil, []*Connector{readAs("b.properties", "bad=1")}, "b refuse"},
-		{"bad as before", []RunningConnector{has(broken("a"))}, []*Connector{broken("a")}, "a.json refuse"},
-		{"bad, and good now", []RunningConnector{has(broken("a"))}, []*Connector{readAs("a.json", `{"name":"a"}`)},
-			"a create; a.json remove"},
-		{"bad by its check, and good now", []RunningConnector{{Name: "a", File: "a.properties", Rejected: true}},
-			[]*Connector{a},
-			"a restart"},
-		{"one name in two files", []RunningConnector{has(a), has(readAs("b.properties", "x=1"))},
-			uniqueNames([]*Connector{readAs("a.properties", "name=a", "user=u", "host=h"),
-				readAs("b.properties", "name=a")}), "a refuse, goes on; b refuse, goes on"},
-		{"names that change places", []RunningConnector{has(readAs("a.properties", "name=x")),
-			has(readAs("b.properties", "name=y"))},
-			[]*Connector{readAs("a.properties", "name=y"), readAs("b.properties", "name=x")}, "x nothing; y nothing"},
-	} {
-		check := func(c *Connector) (problems Problems) {
-			if e, ok := c.Entry("bad"); ok {
-				problems = append(problems, e.problem("no"))
-			}
-			return problems
+	var steps []string
+	for _, s := range Diff(c.running, c.files, check, func(*Connector) *Declarations { return declarations }) {
+		line := s.Name + " " + string(s.Action)
+		if len(s.Settings) > 0 {
+			line += fmt.Sprint(" ", s.Settings)
 		}
-		var found []string
-		for _, s := range Diff(test.have, test.files, check, func(*Connector) *Declarations { return d }) {
-			line := s.Name + " " + string(s.Action)
-			if len(s.Settings) > 0 {
-				line += fmt.Sprint(" ", s.Settings)
-			}
-			if s.KeepsRunning {
-				line += ", goes on"
-			}
-			if (s.Action == Reject) != (s.Problems.Err() != nil) || (s.Connector == nil) != (s.Action == Remove) {
-				t.Errorf("%s: found %+v", test.what, s)
-			}
-			found = append(found, line)
+		if s.KeepsRunning {
+			line += ", keeps running"
 		}
-		if diff := cmp.Diff(test.want, strings.Join(found, "; ")); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", test.what, diff)
+		if (s.Action == Reject) != (s.Problems.Err() != nil) || (s.Connector == nil) != (s.Action == Remove) {
+			t.Errorf("%s: found %+v", c.name, s)
 		}
+		steps = append(steps, line)
+	}
+	if diff := cmp.Diff(c.want, strings.Join(steps, "; ")); diff != "" {
+		t.Errorf("%s (-want +got)\n%s", c.name, diff)
 	}
 }
 

@@ -57,34 +57,40 @@ func joined(settings map[string]string) string {
 	return strings.Join(all, " ")
 }
 
-// A stored secret is sent only to where it was stored for, and a shared secret never to an endpoint that only the
-// sender names.
-func TestMisdirectedSecrets(t *testing.T) {
-	const worker = "bootstrap.servers=own:9092 security.protocol=SASL_SSL sasl.mechanism=SCRAM-SHA-512 " +
+// Stored settings with secrets, separated by spaces.
+const (
+	scopeWorker = "bootstrap.servers=own:9092 security.protocol=SASL_SSL sasl.mechanism=SCRAM-SHA-512 " +
 		"sasl.jaas.config=theworkers"
-	const service = "connector.class=C http.address=a http.user=u http.password=s http.proxy.password=p "
-	const registry = "value.converter=Avro value.converter.schema.registry.url=https://r:8081 " +
+	scopeService  = "connector.class=C http.address=a http.user=u http.password=s http.proxy.password=p "
+	scopeRegistry = "value.converter=Avro value.converter.schema.registry.url=https://r:8081 " +
 		"value.converter.basic.auth.user.info=u:s value.converter.auto.register.schemas=true "
-	const client = "producer.override.bootstrap.servers=b:9092 producer.override.security.protocol=SASL_SSL " +
+	scopeClient = "producer.override.bootstrap.servers=b:9092 producer.override.security.protocol=SASL_SSL " +
 		"producer.override.sasl.jaas.config=s producer.override.ssl.truststore.certificates=pem "
-	const listener = "listener.user=u listener.password=s listener.tls.keystore.password=k "
-	for _, test := range []struct {
-		name, stored string
-		// sent contains the settings that replace stored ones; -NAME removes one.
-		sent, want string
-	}{
-		{"nothing else", service, "http.user=v http.read-timeout-ms=5", ""},
-		{"the same origin", service, "http.address=A http.scheme=HTTPS http.port=443", ""},
-		{"port", service, "http.port=444", "http.password http.proxy.password"},
-		{"shown", service, "http.port=444 http.password=s http.proxy.password=p", ""},
-		{"scheme", service, "http.scheme=http", "http.password http.proxy.password"},
-		{"proxy", service, "http.proxy.type=http http.proxy.address=x:1", "http.password http.proxy.password"},
-		{"truststore", service, "tls.truststore.location=/x", "http.password http.proxy.password"},
-		{"old TLS", service, "tls.allow-legacy=1", "http.password http.proxy.password"},
-		{"class", service, "connector.class=D", "http.password http.proxy.password"},
-		{"further origins", service, "http.origins=https://x", "http.password http.proxy.password"},
-		{"login", service, "http.login.target=https://x", "http.password http.proxy.password"},
-		{"Cloud Connector by header", service, "http.header.SAP-Connectivity-SCC-Location_ID=x",
+	scopeListener = "listener.user=u listener.password=s listener.tls.keystore.password=k "
+)
+
+// A secretCase is a change of a stored connector, and the secrets that would be sent to an endpoint that they were not
+// stored for. sent contains the settings that replace stored ones; -NAME removes one.
+type secretCase struct {
+	name, stored string
+	sent, want   string
+}
+
+// A stored secret of a service or listener is sent only to where it was stored for.
+func TestStoredSecretsStayAtTheirService(t *testing.T) {
+	checkMisdirected(t, []secretCase{
+		{"nothing else", scopeService, "http.user=v http.read-timeout-ms=5", ""},
+		{"the same origin", scopeService, "http.address=A http.scheme=HTTPS http.port=443", ""},
+		{"port", scopeService, "http.port=444", "http.password http.proxy.password"},
+		{"shown", scopeService, "http.port=444 http.password=s http.proxy.password=p", ""},
+		{"scheme", scopeService, "http.scheme=http", "http.password http.proxy.password"},
+		{"proxy", scopeService, "http.proxy.type=http http.proxy.address=x:1", "http.password http.proxy.password"},
+		{"truststore", scopeService, "tls.truststore.location=/x", "http.password http.proxy.password"},
+		{"old TLS", scopeService, "tls.allow-legacy=1", "http.password http.proxy.password"},
+		{"class", scopeService, "connector.class=D", "http.password http.proxy.password"},
+		{"further origins", scopeService, "http.origins=https://x", "http.password http.proxy.password"},
+		{"login", scopeService, "http.login.target=https://x", "http.password http.proxy.password"},
+		{"Cloud Connector by header", scopeService, "http.header.SAP-Connectivity-SCC-Location_ID=x",
 			"http.password http.proxy.password"},
 		{"token service", "connector.class=C http.oauth.token-endpoint=https://t http.oauth.client-secret=s",
 			"http.oauth.token-endpoint=https://x", "http.oauth.client-secret"},
@@ -92,30 +98,45 @@ func TestMisdirectedSecrets(t *testing.T) {
 			"tls.keystore.password"},
 		{"header", "connector.class=C http.address=a http.header.key=s", "http.address=b", "http.header.key"},
 		{"no secret", "connector.class=C http.address=a http.user=u", "http.address=b", ""},
-		{"listener", service + listener, "listener.ports=1",
+		{"listener", scopeService + scopeListener, "listener.ports=1",
 			"listener.password listener.tls.keystore.password"},
-		{"service beside a listener", listener + "connector.class=C http.address=a", "http.address=b", ""},
+		{"service beside a listener", scopeListener + "connector.class=C http.address=a", "http.address=b", ""},
+	})
+}
 
+// A stored secret of a transform or a registry is sent only to where it was stored for.
+func TestStoredSecretsStayAtTheirRegistry(t *testing.T) {
+	checkMisdirected(t, []secretCase{
 		{"transform of another class", "transforms=t transforms.t.type=T transforms.t.pwd=s", "transforms.t.type=U",
 			"transforms.t.pwd"},
 		{"other transform", "transforms=t transforms.t.type=T transforms.t.pwd=s", "transforms.u.type=U", ""},
-		{"registry", registry, "value.converter.schema.registry.url=https://x",
+		{"registry", scopeRegistry, "value.converter.schema.registry.url=https://x",
 			"value.converter.basic.auth.user.info"},
-		{"registry's certificates", registry, "value.converter.schema.registry.ssl.truststore.location=/x",
+		{"registry's certificates", scopeRegistry, "value.converter.schema.registry.ssl.truststore.location=/x",
 			"value.converter.basic.auth.user.info"},
-		{"another converter's registry", registry, "key.converter.schema.registry.url=https://x", ""},
-		{"what the converter does", registry, "value.converter.auto.register.schemas=false", ""},
+		{"another converter's registry", scopeRegistry, "key.converter.schema.registry.url=https://x", ""},
+		{"what the converter does", scopeRegistry, "value.converter.auto.register.schemas=false", ""},
+	})
+}
 
-		{"brokers", client, "producer.override.bootstrap.servers=x:1", "producer.override.sasl.jaas.config"},
-		{"brokers' certificates", client, "producer.override.ssl.truststore.certificates=other",
+// A stored secret of a Kafka client is sent only to the brokers that it was stored for.
+func TestStoredSecretsStayAtTheirBrokers(t *testing.T) {
+	checkMisdirected(t, []secretCase{
+		{"brokers", scopeClient, "producer.override.bootstrap.servers=x:1", "producer.override.sasl.jaas.config"},
+		{"brokers' certificates", scopeClient, "producer.override.ssl.truststore.certificates=other",
 			"producer.override.sasl.jaas.config"},
-		{"mechanism", client, "producer.override.sasl.mechanism=PLAIN", "producer.override.sasl.jaas.config"},
-		{"clear text", client, "producer.override.security.protocol=SASL_PLAINTEXT",
+		{"mechanism", scopeClient, "producer.override.sasl.mechanism=PLAIN", "producer.override.sasl.jaas.config"},
+		{"clear text", scopeClient, "producer.override.security.protocol=SASL_PLAINTEXT",
 			"producer.override.sasl.jaas.config"},
-		{"host names", client, "producer.override.ssl.endpoint.identification.algorithm=",
+		{"host names", scopeClient, "producer.override.ssl.endpoint.identification.algorithm=",
 			"producer.override.sasl.jaas.config"},
-		{"other producer", client, "producer.override.linger.ms=5", ""},
+		{"other producer", scopeClient, "producer.override.linger.ms=5", ""},
+	})
+}
 
+// The worker's secret is never sent to brokers that only the sender names.
+func TestWorkerSecretsStayAtItsBrokers(t *testing.T) {
+	checkMisdirected(t, []secretCase{
 		{"worker's secret", "", "consumer.override.bootstrap.servers=x:1", "consumer.override.sasl.jaas.config"},
 		{"worker's secret in clear text", "", "admin.override.security.protocol=SASL_PLAINTEXT",
 			"admin.override.sasl.jaas.config"},
@@ -133,7 +154,12 @@ func TestMisdirectedSecrets(t *testing.T) {
 			"-consumer.override.sasl.jaas.config", ""},
 		{"own logon at the worker's brokers", "consumer.override.sasl.jaas.config=mine",
 			"-consumer.override.sasl.jaas.config", ""},
+	})
+}
 
+// The secrets of SAP BTP are never sent to an endpoint that only the sender names.
+func TestPlatformSecretsStayAtTheirService(t *testing.T) {
+	checkMisdirected(t, []secretCase{
 		{"destination of BTP elsewhere", "", "http.destination=d http.address=x http.port=1", "http.address http.port"},
 		{"destination of BTP by a proxy", "connector.class=C http.destination=d",
 			"http.proxy.type=http http.proxy.address=x:1", "http.proxy.address http.proxy.type"},
@@ -146,26 +172,32 @@ func TestMisdirectedSecrets(t *testing.T) {
 		{"SAP Connectivity with a token service", "", "http.address=a http.proxy.type=sap-connectivity " +
 			"http.proxy.address=x:1 http.proxy.token-url=https://x http.proxy.token-client-secret=s", ""},
 		{"SAP Connectivity", "", "http.address=a http.proxy.type=sap-connectivity", ""},
-	} {
+	})
+}
+
+func checkMisdirected(t *testing.T, cases []secretCase) {
+	t.Helper()
+	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
 			declarations := roleDeclarations()
-			w, _ := NewWorker("worker.properties", connectorOf(t, worker).Entries, nil, nil)
+			w, _ := NewWorker("worker.properties", connectorOf(t, scopeWorker).Entries, nil, nil)
 			change := ConfigChange{Declarations: declarations, Worker: w,
 				IsPassword: func(key string) bool { return IsPassword(key, declarations) }}
-			all, sent := map[string]string{}, map[string]bool{}
+			settings, sent := map[string]string{}, map[string]bool{}
 			if test.stored != "" {
 				change.Stored = connectorOf(t, test.stored)
-				all = change.Stored.Raw()
+				settings = change.Stored.Raw()
 			}
 			for line := range strings.FieldsSeq(test.sent) {
 				key, value, _ := strings.Cut(line, "=")
-				if key, out := strings.CutPrefix(key, "-"); out {
-					delete(all, key)
+				if key, ok := strings.CutPrefix(key, "-"); ok {
+					delete(settings, key)
 					continue
 				}
-				all[key], sent[key] = value, true
+				settings[key] = value
+				sent[key] = true
 			}
-			change.New = connectorOf(t, joined(all))
+			change.New = connectorOf(t, joined(settings))
 			change.FromStored = func(key string) bool { return !sent[key] }
 			var misdirected []string
 			for _, p := range change.MisdirectedSecrets() {
