@@ -34,53 +34,79 @@ func registryOf(kind, schema string) func(registry.Settings) (*registry.Client, 
 	}
 }
 
+// A hostileRegistered is a registered schema, a value of it, and a part of the error. Without it the value is read, and
+// written by a new converter.
+type hostileRegistered struct{ class, schema, value, want string }
+
 // Schemas of a registry that are very large, wide or deep, and values of them, are read or rejected in time, by both
 // converters that use a registry.
 func TestHostileRegisteredSchemas(t *testing.T) {
-	list := func(n int, item func(i int) string) string {
-		all := make([]string, n)
-		for i := range all {
-			all[i] = item(i)
+	for _, schemas := range []map[string]hostileRegistered{hostileAvro(), hostileJSONSchemas()} {
+		for name, c := range schemas {
+			t.Run(name, func(t *testing.T) {
+				endsInTime(t, func(ctx context.Context) { checkRegistered(ctx, t, c) })
+			})
 		}
-		return strings.Join(all, ",")
 	}
-	nested := func(n int, open, inner, closing string) string {
-		return strings.Repeat(open, n) + inner + strings.Repeat(closing, n)
+}
+
+func checkRegistered(ctx context.Context, t *testing.T, c hostileRegistered) {
+	b := &record.Batch{Registry: record.NewRegistry()}
+	kind := "AVRO"
+	if c.class == ClassJSONSchema {
+		kind = "JSON"
 	}
-	avroFields := func(n int, more string) string {
-		return `{"type":"record","name":"R","fields":[` + list(n, func(i int) string {
-			return fmt.Sprintf(`{"name":"f%d","type":"int"%s}`, i, more)
+	open := func() Converter {
+		converter, err := New(c.class, map[string]string{"schema.registry.url": "http://registry.test"},
+			Options{Schemas: b.Registry, OpenRegistry: registryOf(kind, c.schema)})
+		if err != nil {
+			t.Error(err)
+		}
+		return converter
+	}
+	d, err := open().Decode(ctx, "t", append([]byte{0, 0, 0, 0, 1}, c.value...), b)
+	if c.want == "" && err != nil {
+		t.Errorf("expected no error, found %.300v", err)
+	}
+	isExpected := err != nil && strings.Contains(err.Error(), c.want) && fault.Class(err) == fault.DataException
+	if c.want != "" && !isExpected {
+		t.Errorf("expected %q, found %.300v", c.want, err)
+	}
+	if err != nil {
+		if len(err.Error()) > 10_000 || len(b.Data) > 0 {
+			t.Errorf("an error of %d bytes, %d bytes left", len(err.Error()), len(b.Data))
+		}
+		return
+	}
+	// Written by a new converter that has not read it.
+	out, _, err := open().Encode(ctx, nil, math.MaxInt32, "t", b, d)
+	if err != nil || len(out) < registered.IDBytes {
+		t.Errorf("writing: %d bytes, %.300v", len(out), err)
+	}
+}
+
+// nested returns the inner text in n pairs of texts.
+func nested(n int, open, inner, closing string) string {
+	return strings.Repeat(open, n) + inner + strings.Repeat(closing, n)
+}
+
+func hostileAvro() map[string]hostileRegistered {
+	avroFields := func(n int) string {
+		return `{"type":"record","name":"R","fields":[` + items(n, func(i int) string {
+			return fmt.Sprintf(`{"name":"f%d","type":"int"}`, i)
 		}) + `]}`
 	}
-	jsonFields := func(n int, more string) string {
-		return `{"type":"object","properties":{` + list(n, func(i int) string {
-			return fmt.Sprintf(`"f%d":{"type":"integer"%s}`, i, more)
-		}) + `}}`
-	}
-	var entries []byte
-	entries = connectdata.AppendNumber(entries, 100_000)
+	entries := connectdata.AppendNumber(nil, 100_000)
 	for i := range 100_000 {
 		entries = append(connectdata.AppendString(entries, fmt.Sprint("n", i)), 2)
 	}
-	names := func(n int) string {
-		return "{" + list(n, func(i int) string { return fmt.Sprintf(`"f%d":1`, i) }) + "}"
-	}
-	bomb := func(shape string) string { // each level refers to the next one several times
-		return `{"$ref":"#/d/0","d":[` + list(60, func(i int) string { return fmt.Sprintf(shape, i+1) }) +
-			`,{"type":"string"}]}`
-	}
-	choices := `{"type":"string"}` // to choose between the two structs, the members of each must be compared
-	for range 30 {
-		choices = `{"oneOf":[{"type":"object","properties":{"a":` + choices + `}},{"type":"object","properties":{"b":` +
-			`{"type":"boolean"}}}]}`
-	}
 	long := strings.Repeat("d", 2<<20)
-	for name, c := range map[string]struct{ class, schema, value, want string }{
+	return map[string]hostileRegistered{
 		"Avro, a schema of 2 MB": {ClassAvro, `{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
-		"Avro, 9,000 fields":     {ClassAvro, avroFields(9_000, ""), strings.Repeat("\x02", 9_000), ""},
-		"Avro, 100,000 fields": {ClassAvro, avroFields(100_000, ""), strings.Repeat("\x02", 100_000),
+		"Avro, 9,000 fields":     {ClassAvro, avroFields(9_000), strings.Repeat("\x02", 9_000), ""},
+		"Avro, 100,000 fields": {ClassAvro, avroFields(100_000), strings.Repeat("\x02", 100_000),
 			"expected at most"},
-		"Avro, 100,000 fields cut": {ClassAvro, avroFields(9_000, ""), "\x02", `field "f1"`},
+		"Avro, 100,000 fields cut": {ClassAvro, avroFields(9_000), "\x02", `field "f1"`},
 		"Avro, nested 1,000 deep": {ClassAvro, nested(1000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
 			"expected at most 100 nodes in each other"},
 		"Avro, nested 100,000 deep": {ClassAvro, nested(100_000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
@@ -98,14 +124,37 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 		"Avro, a fixed of 2^31": {ClassAvro,
 			`{"type":"fixed","name":"F","size":2147483647}`, "\x01", "found the end"},
 		"Avro, 100,000 symbols": {ClassAvro,
-			`{"type":"enum","name":"E","symbols":[` + list(100_000, func(i int) string {
+			`{"type":"enum","name":"E","symbols":[` + items(100_000, func(i int) string {
 				return fmt.Sprintf(`"s%d"`, i)
 			}) + `]}`, "\x02", "expected at most 4194304 bytes"},
 		"Avro, aliases of 2 MB": {ClassAvro,
 			`{"type":"record","name":"R","aliases":["` + long + `"],"fields":[]}`, "", ""},
+	}
+}
+
+func hostileJSONSchemas() map[string]hostileRegistered {
+	jsonFields := func(n int) string {
+		return `{"type":"object","properties":{` + items(n, func(i int) string {
+			return fmt.Sprintf(`"f%d":{"type":"integer"}`, i)
+		}) + `}}`
+	}
+	names := func(n int) string {
+		return "{" + items(n, func(i int) string { return fmt.Sprintf(`"f%d":1`, i) }) + "}"
+	}
+	bomb := func(shape string) string { // each level refers to the next one several times
+		return `{"$ref":"#/d/0","d":[` + items(60, func(i int) string { return fmt.Sprintf(shape, i+1) }) +
+			`,{"type":"string"}]}`
+	}
+	choices := `{"type":"string"}` // to choose between the two structs, the members of each must be compared
+	for range 30 {
+		choices = `{"oneOf":[{"type":"object","properties":{"a":` + choices + `}},{"type":"object","properties":{"b":` +
+			`{"type":"boolean"}}}]}`
+	}
+	long := strings.Repeat("d", 2<<20)
+	return map[string]hostileRegistered{
 		"JSON Schema, of 2 MB": {ClassJSONSchema, `{"type":"integer","description":"` + long + `"}`, "1", ""},
-		"JSON Schema, 9,000":   {ClassJSONSchema, jsonFields(9_000, ""), names(9_000), ""},
-		"JSON Schema, 100,000": {ClassJSONSchema, jsonFields(100_000, ""), names(100_000), "expected at most"},
+		"JSON Schema, 9,000":   {ClassJSONSchema, jsonFields(9_000), names(9_000), ""},
+		"JSON Schema, 100,000": {ClassJSONSchema, jsonFields(100_000), names(100_000), "expected at most"},
 		"JSON Schema, deep": {ClassJSONSchema,
 			nested(1000, `{"type":"array","items":`, `{"type":"integer"}`, "}"), "[]", "expected at most"},
 		"JSON Schema, members that multiply": {ClassJSONSchema,
@@ -128,40 +177,5 @@ func TestHostileRegisteredSchemas(t *testing.T) {
 		"JSON Schema, 100,000 names": {ClassJSONSchema,
 			`{"type":"object","additionalProperties":{"type":"integer"},` +
 				`"connect.type":"map"}`, names(100_000), ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			endsInTime(t, func(ctx context.Context) {
-				b := &record.Batch{Registry: record.NewRegistry()}
-				kind := "AVRO"
-				if c.class == ClassJSONSchema {
-					kind = "JSON"
-				}
-				made := func() Converter {
-					converter, err := New(c.class, map[string]string{"schema.registry.url": "http://registry.test"},
-						Options{Schemas: b.Registry, OpenRegistry: registryOf(kind, c.schema)})
-					if err != nil {
-						t.Error(err)
-					}
-					return converter
-				}
-				d, err := made().Decode(ctx, "t", append([]byte{0, 0, 0, 0, 1}, c.value...), b)
-				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(),
-					c.want) ||
-					fault.Class(err) != fault.DataException) {
-					t.Errorf("expected %q, found %.300v", c.want, err)
-				}
-				if err != nil {
-					if len(err.Error()) > 10_000 || len(b.Data) > 0 {
-						t.Errorf("an error of %d bytes, %d bytes left", len(err.Error()), len(b.Data))
-					}
-					return
-				}
-				// Written by a new converter that has not read it.
-				if out, _, err := made().Encode(ctx, nil, math.MaxInt32, "t", b,
-					d); err != nil || len(out) < registered.IDBytes {
-					t.Errorf("writing: %d bytes, %.300v", len(out), err)
-				}
-			})
-		})
 	}
 }
