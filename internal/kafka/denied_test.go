@@ -26,26 +26,34 @@ type journal struct{ logtest.Journal }
 
 func (j *journal) logger() *slog.Logger { return j.Logger(slog.LevelDebug - 4) }
 
+// deniedHost is the name of the broker that may deny access.
+const deniedHost = "broker.test.invalid"
+
+// An accessCase is a broker with options, and a client's properties.
+type accessCase struct {
+	name       string
+	opts       []kfake.Opt
+	properties []string
+	denial     string // a part of the error; "" means access
+}
+
 // Clients that brokers deny access fail within seconds, with a message that names what to change.
 func TestDenied(t *testing.T) {
 	t.Parallel()
-	a, other := certtest.Issue(t, "authority", nil, nil), certtest.Issue(t, "authority", nil, nil)
+	a := certtest.Issue(t, "authority", nil, nil)
+	other := certtest.Issue(t, "authority", nil, nil)
 	chain, key := clientOf(t, a)
-	const host = "broker.test.invalid"
-	secure, mutual := serverOf(t, a, host), serverOf(t, a, host)
-	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, a.Pool()
+	secure := serverOf(t, a, deniedHost)
+	mutual := serverOf(t, a, deniedHost)
+	mutual.ClientAuth = tls.RequireAndVerifyClientCert
+	mutual.ClientCAs = a.Pool()
 	sasl := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"),
 		kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush")}
 	trust := "ssl.truststore.certificates=" + string(a.PEM())
 	logon := func(mechanism, jaas string) []string {
 		return []string{"sasl.mechanism=" + mechanism, "sasl.jaas.config=" + jaas}
 	}
-	cases := []struct {
-		name   string
-		opts   []kfake.Opt
-		given  []string
-		expect string // "" means access
-	}{
+	for _, c := range []accessCase{
 		{"plain", nil, nil, ""},
 		{"plain client, TLS broker", []kfake.Opt{kfake.TLS(secure)}, nil,
 			"the broker speaks TLS: set security.protocol to SSL"},
@@ -55,8 +63,7 @@ func TestDenied(t *testing.T) {
 		{"unknown authority", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL",
 			"ssl.truststore.certificates=" + string(other.PEM())}, "TLS: ssl.truststore.certificates"},
 		{"other host", []kfake.Opt{kfake.TLS(serverOf(t, a, "somebody.else.invalid"))},
-			[]string{"security.protocol=SSL",
-				trust}, "somebody.else.invalid"},
+			[]string{"security.protocol=SSL", trust}, "somebody.else.invalid"},
 		{"other host, no check", []kfake.Opt{kfake.TLS(serverOf(t, a, "somebody.else.invalid"))},
 			[]string{"security.protocol=SSL", trust, "ssl.endpoint.identification.algorithm="}, ""},
 		{"unknown authority, no check of hosts", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL",
@@ -82,37 +89,40 @@ func TestDenied(t *testing.T) {
 			"security.protocol=SASL_PLAINTEXT"), "the broker speaks TLS: set security.protocol"},
 		{"SASL and TLS", append(sasl, kfake.TLS(secure)), append(logon("SCRAM-SHA-256", scramLogon),
 			"security.protocol=SASL_SSL", trust), ""},
-	}
-	for _, c := range cases {
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d := newDoor(t, host+":9092")
-			openCluster(t, []*restartableListener{d}, c.opts...)
-			config := parsed(t, with(map[string]string{"bootstrap.servers": host + ":9092",
-				"kafka.proxy.address.map": host + ":9092=" + d.at}, c.given...))
-			var log journal
-			config.Logger = log.logger()
-			began := time.Now()
-			for _, client := range []struct {
-				what string
-				use  func(*testing.T, Config) error
-			}{{"reader", readOnce}, {"producer", produceOne}, {"consumer", pollOnce}} {
-				if c.expect != "" && time.Since(began) > time.Second {
-					break // one client is enough for denials that take time
-				}
-				what, err := client.what, client.use(t, config)
-				if c.expect == "" {
-					if err != nil {
-						t.Errorf("%s: expected access, found %v", what, err)
-					}
-					continue
-				}
-				expectDenied(t, what, err, c.expect, "broker "+host+":9092: ")
-			}
-			if strings.Contains(log.String(), "hush-hush") {
-				t.Error("expected no password in the log")
-			}
+			checkAccess(t, c)
 		})
+	}
+}
+
+func checkAccess(t *testing.T, c accessCase) {
+	d := newDoor(t, deniedHost+":9092")
+	openCluster(t, []*restartableListener{d}, c.opts...)
+	config := parsed(t, with(map[string]string{"bootstrap.servers": deniedHost + ":9092",
+		"kafka.proxy.address.map": deniedHost + ":9092=" + d.at}, c.properties...))
+	var log journal
+	config.Logger = log.logger()
+	began := time.Now()
+	for _, client := range []struct {
+		name string
+		use  func(*testing.T, Config) error
+	}{{"reader", readOnce}, {"producer", produceOne}, {"consumer", pollOnce}} {
+		if c.denial != "" && time.Since(began) > time.Second {
+			break // one client is enough for denials that take time
+		}
+		err := client.use(t, config)
+		if c.denial == "" {
+			if err != nil {
+				t.Errorf("%s: expected access, found %v", client.name, err)
+			}
+			continue
+		}
+		expectDenied(t, client.name, err, c.denial, "broker "+deniedHost+":9092: ")
+	}
+	if strings.Contains(log.String(), "hush-hush") {
+		t.Error("expected no password in the log")
 	}
 }
 

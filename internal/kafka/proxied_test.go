@@ -147,8 +147,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	a := certtest.Issue(t, "authority", nil, nil)
 	hosts := []string{"broker-0.corp.invalid", "broker-1.corp.invalid", "broker-2.corp.invalid"}
 	r := openRemote(t, kfake.TLS(serverOf(t, a, hosts...)), kfake.EnableSASL(),
-		kfake.Superuser("SCRAM-SHA-256", "alice",
-			"hush-hush"), kfake.SeedTopics(6, "load"))
+		kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"), kfake.SeedTopics(6, "load"))
 	r.Fragment(true) // every response of the proxy in single bytes
 	var log journal
 	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
@@ -157,67 +156,26 @@ func TestThroughCloudConnector(t *testing.T) {
 	ctx := longContext(t)
 
 	var group sync.WaitGroup
-	expire := func() {
-		r.Lifetime(2 * time.Second) // for new tokens, which then expire on their own
-		r.ExpireTokens()            // the proxy rejects the tokens in use
-		if r.DropTunnels() == 0 {
-			t.Error("expected tunnels")
-		}
-	}
-	unreached := func() int {
-		return r.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 0x04 })
-	}
-	restart := func() {
-		broker := busiest(ctx, r.doors) // some lead no partition
-		if broker.shut() == 0 {
-			t.Error("expected a connection of the broker to end")
-		}
-		group.Go(func() {
-			for unreached() == 0 && pause.For(ctx, 100*time.Millisecond) == nil {
-			}
-			broker.reopen(t)
-		})
-	}
-	asked := func() int {
-		return r.Count(func(e connectivitytest.Entry) bool { return e.Code == 0x03 && e.Port == "socks5" })
-	}
-	away := func() {
-		r.Detach("") // which also ends its tunnels
-		group.Go(func() {
-			pause.For(ctx, 2*time.Second)
-			for asked() < 3 && pause.For(ctx, 100*time.Millisecond) == nil {
-			}
-			r.Attach("")
-		})
-	}
-	l := &load{topic: "load", records: 60_000, steps: []step{{10_000, expire}, {20_000, restart}, {30_000, away}}}
+	l := &load{topic: "load", records: 60_000, steps: []step{
+		{10_000, func() { expireTokens(t, r) }},
+		{20_000, func() { restartBroker(ctx, t, r, &group) }},
+		{30_000, func() { detachConnector(ctx, r, &group) }},
+	}}
 	l.run(t, ctx, c)
 	group.Wait()
-	if n := asked(); n < 3 {
+	if n := missingConnectors(r); n < 3 {
 		t.Errorf("expected repeated requests to the proxy, found %d responses of 03", n)
 	}
-
 	if n := r.TokenCount(r.Connectivity); n < 2 {
 		t.Errorf("expected tokens to be renewed in the middle, found %d", n)
 	}
-	refused := r.Count(func(e connectivitytest.Entry) bool {
+	rejected := r.Count(func(e connectivitytest.Entry) bool {
 		return e.Port == "socks5" && e.Step == connectivitytest.Logon
 	})
-	if refused == 0 || unreached() == 0 {
-		t.Errorf("expected rejected tokens and an unreachable broker, found %d and %d", refused, unreached())
+	if rejected == 0 || unreachableBrokers(r) == 0 {
+		t.Errorf("expected rejected tokens and an unreachable broker, found %d and %d", rejected, unreachableBrokers(r))
 	}
-	reached := 0
-	for i := range hosts {
-		virtual := fmt.Sprintf("kafka.virtual:%d", 19092+i)
-		if r.Count(func(e connectivitytest.Entry) bool {
-			return e.Target == virtual && e.Kind == 0x03 && e.Code == 0
-		}) > 0 {
-			reached++
-		}
-	}
-	if reached < 2 { // a broker that leads no partition may receive no request
-		t.Errorf("expected tunnels to several brokers by their names, found them to %d", reached)
-	}
+	checkSeveralBrokersAreReached(t, r, len(hosts))
 	for _, secret := range []string{"hush-hush", r.Connectivity.Secret, "eyJ"} {
 		if strings.Contains(log.String(), secret) {
 			t.Errorf("expected no secret in the log, found %.10s…", secret)
@@ -225,6 +183,68 @@ func TestThroughCloudConnector(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "kafka: ") {
 		t.Error("expected entries in the log: it is not the clients' log")
+	}
+}
+
+// unreachableBrokers counts the proxy's responses that a broker is unreachable.
+func unreachableBrokers(r *remote) int {
+	return r.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 0x04 })
+}
+
+// missingConnectors counts the proxy's responses that no Cloud Connector is connected.
+func missingConnectors(r *remote) int {
+	return r.Count(func(e connectivitytest.Entry) bool { return e.Code == 0x03 && e.Port == "socks5" })
+}
+
+func expireTokens(t *testing.T, r *remote) {
+	r.Lifetime(2 * time.Second) // for new tokens, which then expire on their own
+	r.ExpireTokens()            // the proxy rejects the tokens in use
+	if r.DropTunnels() == 0 {
+		t.Error("expected tunnels")
+	}
+}
+
+// restartBroker closes the busiest broker, and opens it again in the group once a client has found it unreachable.
+func restartBroker(ctx context.Context, t *testing.T, r *remote, group *sync.WaitGroup) {
+	broker := busiest(ctx, r.doors) // some lead no partition
+	if broker.shut() == 0 {
+		t.Error("expected a connection of the broker to end")
+	}
+	group.Go(func() {
+		for unreachableBrokers(r) == 0 && pause.For(ctx, 100*time.Millisecond) == nil {
+		}
+		broker.reopen(t)
+	})
+}
+
+// detachConnector ends the Cloud Connector's connection and tunnels. The group attaches it again after 2 s and three
+// requests.
+func detachConnector(ctx context.Context, r *remote, group *sync.WaitGroup) {
+	r.Detach("") // which also ends its tunnels
+	group.Go(func() {
+		pause.For(ctx, 2*time.Second)
+		for missingConnectors(r) < 3 && pause.For(ctx, 100*time.Millisecond) == nil {
+		}
+		r.Attach("")
+	})
+}
+
+// checkSeveralBrokersAreReached checks that there were tunnels to at least two brokers by their names. A broker that
+// leads no partition may receive no request.
+func checkSeveralBrokersAreReached(t *testing.T, r *remote, brokers int) {
+	t.Helper()
+	reached := 0
+	for i := range brokers {
+		virtual := fmt.Sprintf("kafka.virtual:%d", 19092+i)
+		tunnels := r.Count(func(e connectivitytest.Entry) bool {
+			return e.Target == virtual && e.Kind == 0x03 && e.Code == 0
+		})
+		if tunnels > 0 {
+			reached++
+		}
+	}
+	if reached < 2 {
+		t.Errorf("expected tunnels to several brokers by their names, found them to %d", reached)
 	}
 }
 

@@ -197,11 +197,7 @@ func TestRealSecurity(t *testing.T) {
 			"ssl.keystore.password="+password)
 	}
 	const user = `username="user" password="user-secret"`
-	for _, c := range []struct {
-		name, port string
-		given      []string
-		expect     string // "" means access
-	}{
+	for _, c := range []realLogon{
 		{"PLAIN, PKCS12", "9094", logon("PLAIN", plainModule, user, trust("p12")...), ""},
 		{"SCRAM-SHA-256, JKS", "9094", logon("SCRAM-SHA-256", scramModule, user, trust("jks")...), ""},
 		{"SCRAM-SHA-512, PEM", "9094", logon("SCRAM-SHA-512", scramModule, user, trust("pem")...), ""},
@@ -225,27 +221,7 @@ func TestRealSecurity(t *testing.T) {
 			"ssl.keystore.location="+b.stores+"/client.p12", "ssl.keystore.password=changeit")...),
 			"it accepts no SASL on this port"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			config := parsed(t, b.properties(c.port, c.given...))
-			var log journal
-			config.Logger = log.logger()
-			err := produceOne(t, config)
-			if c.expect == "" {
-				if err == nil {
-					err = pollOnce(t, config)
-				}
-				if err != nil {
-					t.Errorf("expected access, found %v", err)
-				}
-			} else {
-				expectDenied(t, "producer", err, c.expect)
-			}
-			for _, secret := range []string{"user-secret", "hush-hush", "changeit", "eyJ"} {
-				if strings.Contains(log.String(), secret) {
-					t.Errorf("expected no secret in the log, found %s", secret)
-				}
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { checkRealLogon(t, b, c) })
 	}
 	t.Run("TLS client, plain broker", func(t *testing.T) {
 		config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:" + b.plain, "security.protocol": "SSL"})
@@ -255,33 +231,67 @@ func TestRealSecurity(t *testing.T) {
 	})
 	t.Run("30,000 records", func(t *testing.T) {
 		config := parsed(t, b.properties("9094", logon("SCRAM-SHA-512", scramModule, user, trust("jks")...)...))
-		admin, err := NewAdmin(config)
-		require.NoError(t, err)
-		defer admin.Close()
-		ctx := longContext(t)
-		_, err = admin.EnsureTopics(ctx, Topic{Name: "load", Partitions: 3})
-		require.NoError(t, err)
-		restarted := make(chan func(), 1)
-		l := &load{topic: "load", records: 30_000, steps: []step{
-			{8_000, func() {
-				b.Lifetime(2 * time.Second)
-				b.ExpireTokens()
-				b.DropTunnels()
-			}},
-			{16_000, func() {
-				stop()
-				restarted <- b.start(t)
-			}},
-		}}
-		l.run(t, ctx, config)
-		<-restarted
-		tunnels := b.Count(func(e connectivitytest.Entry) bool {
-			return e.Port == "socks5" && e.Target == "kafka.virtual:9094" && e.Code == 0
-		})
-		if tunnels < 6 || b.TokenCount(b.Connectivity) < 3 {
-			t.Errorf("expected new tunnels and tokens after each step, found %d and %d", tunnels,
-				b.TokenCount(b.Connectivity))
-		}
+		checkLoadOutlivesRestart(t, b, config, stop)
 	})
 	t.Logf("with the broker up: %v", time.Since(began).Round(time.Second))
+}
+
+// A realLogon is a client's properties at a port of the broker.
+type realLogon struct {
+	name, port string
+	properties []string
+	denial     string // a part of the error; "" means access
+}
+
+func checkRealLogon(t *testing.T, b *realBroker, c realLogon) {
+	config := parsed(t, b.properties(c.port, c.properties...))
+	var log journal
+	config.Logger = log.logger()
+	err := produceOne(t, config)
+	if c.denial == "" {
+		if err == nil {
+			err = pollOnce(t, config)
+		}
+		if err != nil {
+			t.Errorf("expected access, found %v", err)
+		}
+	} else {
+		expectDenied(t, "producer", err, c.denial)
+	}
+	for _, secret := range []string{"user-secret", "hush-hush", "changeit", "eyJ"} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("expected no secret in the log, found %s", secret)
+		}
+	}
+}
+
+// checkLoadOutlivesRestart checks that no record is lost while tokens expire and the broker, which stop ends, is
+// restarted.
+func checkLoadOutlivesRestart(t *testing.T, b *realBroker, config Config, stop func()) {
+	admin, err := NewAdmin(config)
+	require.NoError(t, err)
+	defer admin.Close()
+	ctx := longContext(t)
+	_, err = admin.EnsureTopics(ctx, Topic{Name: "load", Partitions: 3})
+	require.NoError(t, err)
+	restarted := make(chan func(), 1)
+	l := &load{topic: "load", records: 30_000, steps: []step{
+		{8_000, func() {
+			b.Lifetime(2 * time.Second)
+			b.ExpireTokens()
+			b.DropTunnels()
+		}},
+		{16_000, func() {
+			stop()
+			restarted <- b.start(t)
+		}},
+	}}
+	l.run(t, ctx, config)
+	<-restarted
+	tunnels := b.Count(func(e connectivitytest.Entry) bool {
+		return e.Port == "socks5" && e.Target == "kafka.virtual:9094" && e.Code == 0
+	})
+	if tokens := b.TokenCount(b.Connectivity); tunnels < 6 || tokens < 3 {
+		t.Errorf("expected new tunnels and tokens after each step, found %d and %d", tunnels, tokens)
+	}
 }

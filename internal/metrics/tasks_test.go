@@ -51,120 +51,146 @@ func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics)
 	return all
 }
 
-func TestTaskMetrics(t *testing.T) {
-	all := gathered(t,
-		connect.Metrics{Name: "orders", Type: "source", Class: "Source", Version: "1", ConnectState: connect.Running,
-			OwnsConnector: true,
+// exampleMetrics returns the metrics of a source with a running and a failed task, and of a paused sink.
+func exampleMetrics() []connect.Metrics {
+	hourAgo := time.Now().Add(-time.Hour)
+	running := connect.TaskMetrics{Task: 0, ConnectState: connect.Running,
+		Progress: &connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
+			Feeds:            []connect.FeedProgress{{Name: "A", Complete: new("key")}, {Name: "B"}},
+			InternalProgress: connect.InternalProgress{LastCaughtUp: hourAgo, LastNotified: hourAgo}}}
+	failed := connect.TaskMetrics{Task: 1, ConnectState: connect.Failed, Running: 0.5, Paused: 0.25,
+		Progress: &connect.Progress{Rows: 1, Failed: 2,
+			InternalProgress: connect.InternalProgress{Read: 5, Errors: 9, LastError: time.UnixMilli(17),
+				Counters: task.MetricsSnapshot{Retries: 6, Errors: 1, Logged: 2, DeadLetters: 3, LostDeadLetters: 1,
+					Active: 4, Commits: 3, FailedCommits: 1,
+					RecentCommits: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25},
+					BatchSize:     task.Summary{Avg: 1, Max: 2, Min: 1},
+					Transactions:  task.Summary{Avg: 6, Max: 8, Min: 5}}}}}
+	paused := connect.TaskMetrics{ConnectState: connect.Paused,
+		Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Uncertain: 13,
+			InternalProgress: connect.InternalProgress{IsLagKnown: true, Read: 7, Errors: 4, Partitions: 14,
+				Batches: 10, Requests: 11, Reencoded: 12}}}
+	return []connect.Metrics{
+		{Name: "orders", Type: "source", Class: "Source", Version: "1", ConnectState: connect.Running,
+			OwnsConnector: true, Tasks: []connect.TaskMetrics{running, failed},
 			HTTP: &transport.Counters{Repeated: 6, BytesSent: 8, BytesReceived: 9, Answers: [6]int64{1, 0, 22, 3, 4, 5},
-				Waited: 1500 * time.Millisecond},
-			Tasks: []connect.TaskMetrics{
-				{Task: 0, ConnectState: connect.Running,
-					Progress: &connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
-						Feeds: []connect.FeedProgress{{Name: "A", Complete: new("key")}, {Name: "B"}},
-						InternalProgress: connect.InternalProgress{LastCaughtUp: time.Now().Add(-time.Hour),
-							LastNotified: time.Now().Add(-time.Hour)}}},
-				{Task: 1, ConnectState: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2,
-					InternalProgress: connect.InternalProgress{Read: 5, Errors: 9, LastError: time.UnixMilli(17),
-						Counters: task.MetricsSnapshot{Retries: 6,
-							Errors: 1, Logged: 2, DeadLetters: 3,
-							LostDeadLetters: 1, Active: 4, Commits: 3, FailedCommits: 1,
-							RecentCommits: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25},
-							BatchSize:     task.Summary{Avg: 1, Max: 2, Min: 1},
-							Transactions:  task.Summary{Avg: 6, Max: 8, Min: 5}}}}, Running: 0.5, Paused: 0.25}}},
-		connect.Metrics{Name: "copies", Type: "sink", ConnectState: connect.Paused, OwnsConnector: true,
-			Tasks: []connect.TaskMetrics{{ConnectState: connect.Paused,
-				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Uncertain: 13,
-					InternalProgress: connect.InternalProgress{IsLagKnown: true, Read: 7, Errors: 4, Partitions: 14,
-						Batches: 10, Requests: 11, Reencoded: 12}}}}})
-	for _, task := range []string{"orders 1", "copies 0"} { // one has failed, one is paused
-		if _, there := all["culvert_task_caught_up "+task]; there {
-			t.Errorf("%s: expected a task that cannot work to have no work left that more workers could do", task)
-		}
+				Waited: 1500 * time.Millisecond}},
+		{Name: "copies", Type: "sink", ConnectState: connect.Paused, OwnsConnector: true,
+			Tasks: []connect.TaskMetrics{paused}},
 	}
-	for _, figure := range []string{"culvert_source_delta_age_seconds", "culvert_source_notified_seconds"} {
-		if age := all[figure+" orders 0"]; age < 3600 || age > 7200 {
-			t.Errorf("%s: expected an age of an hour, found %v", figure, age)
-		}
-		if _, there := all[figure+" orders 1"]; there {
-			t.Errorf("%s: expected no age of a task that was never caught up, nor subscribes", figure)
-		}
-	}
-	if _, ok := all["culvert_feed_load_complete orders B 0"]; ok {
-		t.Error("expected no proof of a feed whose load has not ended")
-	}
-	for figure, want := range map[string]float64{
-		"kafka_connect_worker_connector_count": 2, "kafka_connect_worker_task_count": 3,
-		"kafka_connect_worker_connector_total_task_count orders":       2,
-		"kafka_connect_worker_connector_failed_task_count orders":      1,
-		"kafka_connect_worker_connector_paused_task_count copies":      1,
-		"kafka_connect_worker_connector_destroyed_task_count copies":   0,
-		"kafka_connect_connector_info orders Source source 1 running":  1,
-		"kafka_connect_connector_status orders failed 1":               1,
-		"kafka_connect_connector_task_status copies paused 0":          1,
-		"kafka_connect_source_task_source_record_write_total orders 0": 7,
-		"kafka_connect_source_task_source_record_poll_total orders 1":  5,
-		"kafka_connect_sink_task_sink_record_read_total copies 0":      7,
-		"kafka_connect_sink_task_sink_record_send_total copies 0":      3,
-		"kafka_connect_sink_task_sink_record_lag_max copies 0":         5,
-		"kafka_connect_task_error_total_record_failures copies 0":      4,
-		"culvert_source_pages_total orders 0":                          2,
-		"culvert_source_bytes_total orders 0":                          99,
-		"culvert_task_caught_up orders 0":                              1,
-		"culvert_feed_load_complete key orders A 0":                    1,
-		"culvert_sink_refused_total copies 0":                          4,
-		"culvert_sink_batches_total copies 0":                          10,
-		"culvert_sink_requests_total copies 0":                         11,
-		"culvert_sink_again_total copies 0":                            12,
-		"culvert_sink_uncertain_records copies 0":                      13,
-		"culvert_sink_lag_records copies 0":                            5,
-		"culvert_http_answers_total none orders":                       1,
-		"culvert_http_answers_total 2xx orders":                        22,
-		"culvert_http_answers_total 5xx orders":                        5,
-		"culvert_http_answer_seconds_total orders":                     1.5,
-		"culvert_http_repeated_total orders":                           6,
-		"culvert_http_sent_bytes_total orders":                         8,
-		"culvert_http_received_bytes_total orders":                     9,
-		"kafka_connect_source_task_source_record_write_rate orders 0":  0,
+}
 
-		"kafka_connect_task_error_total_record_failures orders 1":                9,
-		"kafka_connect_task_error_total_record_errors orders 1":                  1,
-		"kafka_connect_task_error_total_records_skipped orders 1":                2,
-		"kafka_connect_task_error_total_retries orders 1":                        6,
-		"kafka_connect_task_error_total_errors_logged orders 1":                  2,
-		"kafka_connect_task_error_deadletterqueue_produce_requests orders 1":     3,
-		"kafka_connect_task_error_deadletterqueue_produce_failures orders 1":     1,
-		"kafka_connect_task_error_last_error_timestamp orders 1":                 17,
-		"kafka_connect_task_error_last_error_timestamp orders 0":                 0,
-		"kafka_connect_connector_task_running_ratio orders 1":                    0.5,
-		"kafka_connect_connector_task_pause_ratio orders 1":                      0.25,
-		"kafka_connect_connector_task_offset_commit_success_percentage orders 1": 0.75,
-		"kafka_connect_connector_task_offset_commit_failure_percentage orders 1": 0.25,
-		"kafka_connect_connector_task_batch_size_max orders 1":                   2,
-		"kafka_connect_source_task_source_record_active_count orders 1":          4,
-		"kafka_connect_source_task_transaction_size_min orders 1":                5,
-		"kafka_connect_source_task_transaction_size_max orders 1":                8,
-		"kafka_connect_sink_task_partition_count copies 0":                       14,
-		"kafka_connect_worker_connector_startup_attempts_total":                  4,
-		"kafka_connect_worker_connector_startup_failure_percentage":              0.25,
-		"kafka_connect_worker_task_startup_success_total":                        6,
-		"kafka_connect_coordinator_assigned_tasks":                               3,
-		"kafka_connect_worker_rebalance_rebalancing":                             0,
-	} {
-		if found, there := all[figure]; !there || found != want {
-			t.Errorf("%s: expected %v, found %v (%t)", figure, want, found, there)
+// exampleFigures are the values for [exampleMetrics].
+var exampleFigures = map[string]float64{
+	"kafka_connect_worker_connector_count":                         2,
+	"kafka_connect_worker_task_count":                              3,
+	"kafka_connect_worker_connector_total_task_count orders":       2,
+	"kafka_connect_worker_connector_failed_task_count orders":      1,
+	"kafka_connect_worker_connector_paused_task_count copies":      1,
+	"kafka_connect_worker_connector_destroyed_task_count copies":   0,
+	"kafka_connect_connector_info orders Source source 1 running":  1,
+	"kafka_connect_connector_status orders failed 1":               1,
+	"kafka_connect_connector_task_status copies paused 0":          1,
+	"kafka_connect_source_task_source_record_write_total orders 0": 7,
+	"kafka_connect_source_task_source_record_poll_total orders 1":  5,
+	"kafka_connect_sink_task_sink_record_read_total copies 0":      7,
+	"kafka_connect_sink_task_sink_record_send_total copies 0":      3,
+	"kafka_connect_sink_task_sink_record_lag_max copies 0":         5,
+	"kafka_connect_task_error_total_record_failures copies 0":      4,
+	"culvert_source_pages_total orders 0":                          2,
+	"culvert_source_bytes_total orders 0":                          99,
+	"culvert_task_caught_up orders 0":                              1,
+	"culvert_feed_load_complete key orders A 0":                    1,
+	"culvert_sink_refused_total copies 0":                          4,
+	"culvert_sink_batches_total copies 0":                          10,
+	"culvert_sink_requests_total copies 0":                         11,
+	"culvert_sink_again_total copies 0":                            12,
+	"culvert_sink_uncertain_records copies 0":                      13,
+	"culvert_sink_lag_records copies 0":                            5,
+	"culvert_http_answers_total none orders":                       1,
+	"culvert_http_answers_total 2xx orders":                        22,
+	"culvert_http_answers_total 5xx orders":                        5,
+	"culvert_http_answer_seconds_total orders":                     1.5,
+	"culvert_http_repeated_total orders":                           6,
+	"culvert_http_sent_bytes_total orders":                         8,
+	"culvert_http_received_bytes_total orders":                     9,
+	"kafka_connect_source_task_source_record_write_rate orders 0":  0,
+
+	"kafka_connect_task_error_total_record_failures orders 1":                9,
+	"kafka_connect_task_error_total_record_errors orders 1":                  1,
+	"kafka_connect_task_error_total_records_skipped orders 1":                2,
+	"kafka_connect_task_error_total_retries orders 1":                        6,
+	"kafka_connect_task_error_total_errors_logged orders 1":                  2,
+	"kafka_connect_task_error_deadletterqueue_produce_requests orders 1":     3,
+	"kafka_connect_task_error_deadletterqueue_produce_failures orders 1":     1,
+	"kafka_connect_task_error_last_error_timestamp orders 1":                 17,
+	"kafka_connect_task_error_last_error_timestamp orders 0":                 0,
+	"kafka_connect_connector_task_running_ratio orders 1":                    0.5,
+	"kafka_connect_connector_task_pause_ratio orders 1":                      0.25,
+	"kafka_connect_connector_task_offset_commit_success_percentage orders 1": 0.75,
+	"kafka_connect_connector_task_offset_commit_failure_percentage orders 1": 0.25,
+	"kafka_connect_connector_task_batch_size_max orders 1":                   2,
+	"kafka_connect_source_task_source_record_active_count orders 1":          4,
+	"kafka_connect_source_task_transaction_size_min orders 1":                5,
+	"kafka_connect_source_task_transaction_size_max orders 1":                8,
+	"kafka_connect_sink_task_partition_count copies 0":                       14,
+	"kafka_connect_worker_connector_startup_attempts_total":                  4,
+	"kafka_connect_worker_connector_startup_failure_percentage":              0.25,
+	"kafka_connect_worker_task_startup_success_total":                        6,
+	"kafka_connect_coordinator_assigned_tasks":                               3,
+	"kafka_connect_worker_rebalance_rebalancing":                             0,
+}
+
+func TestTaskMetrics(t *testing.T) {
+	figures := gathered(t, exampleMetrics()...)
+	for figure, want := range exampleFigures {
+		if value, ok := figures[figure]; !ok || value != want {
+			t.Errorf("%s: expected %v, found %v (%t)", figure, want, value, ok)
 		}
 	}
-	for figure := range all {
-		if strings.Contains(figure, "sink_task") && strings.Contains(figure, "orders") ||
-			strings.Contains(figure, "source_") && strings.Contains(figure, "copies") {
+	for figure := range figures {
+		isOfOtherKind := (strings.Contains(figure, "sink_task") && strings.Contains(figure, "orders")) ||
+			(strings.Contains(figure, "source_") && strings.Contains(figure, "copies"))
+		if isOfOtherKind {
 			t.Errorf("expected no %s", figure)
 		}
 	}
-	all = gathered(t, connect.Metrics{Name: "copies", Type: "sink", Tasks: []connect.TaskMetrics{{
-		Progress: &connect.Progress{}}}})
+}
+
+// A failed or paused task has no work left that more workers could do.
+func TestTasksThatCannotWorkAreNotCaughtUp(t *testing.T) {
+	figures := gathered(t, exampleMetrics()...)
+	for _, task := range []string{"orders 1", "copies 0"} { // one has failed, one is paused
+		if _, ok := figures["culvert_task_caught_up "+task]; ok {
+			t.Errorf("%s: expected no figure", task)
+		}
+	}
+}
+
+// The age of data has a figure once a task was caught up, or was notified.
+func TestAgeOfDataIsMeasured(t *testing.T) {
+	figures := gathered(t, exampleMetrics()...)
+	for _, figure := range []string{"culvert_source_delta_age_seconds", "culvert_source_notified_seconds"} {
+		if age := figures[figure+" orders 0"]; age < 3600 || age > 7200 {
+			t.Errorf("%s: expected an age of an hour, found %v", figure, age)
+		}
+		if _, ok := figures[figure+" orders 1"]; ok {
+			t.Errorf("%s: expected no age of a task that was never caught up, nor subscribes", figure)
+		}
+	}
+}
+
+// What is not known has no figure: a proof of a load that has not ended, and a lag that nothing measures.
+func TestUnknownFiguresAreMissing(t *testing.T) {
+	figures := gathered(t, exampleMetrics()...)
+	if _, ok := figures["culvert_feed_load_complete orders B 0"]; ok {
+		t.Error("expected no proof of a feed whose load has not ended")
+	}
+	figures = gathered(t, connect.Metrics{Name: "copies", Type: "sink",
+		Tasks: []connect.TaskMetrics{{Progress: &connect.Progress{}}}})
 	for _, name := range []string{"culvert_sink_lag_records", "kafka_connect_sink_task_sink_record_lag_max"} {
-		_, found := all[name+" copies 0"]
-		assert.Equal(t, false, found, "nothing measures it")
+		_, ok := figures[name+" copies 0"]
+		assert.Equal(t, false, ok, "nothing measures it")
 	}
 }
 

@@ -12,115 +12,142 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Every outage is logged once, and its end once, in whatever order late clients report theirs.
-func TestOutages(t *testing.T) {
-	seed := kgo.BrokerMetadata{NodeID: -1<<31 + 1, Host: "localhost", Port: 9092}
-	one, two := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}, kgo.BrokerMetadata{NodeID: 2, Host: "b2",
-		Port: 9092}
-	refused := errors.New("connection refused")
-	type world struct {
-		*Outages
-		log *slog.Logger
-	}
-	lost := func(w world, b kgo.BrokerMetadata, elapsed time.Duration) {
-		w.recordFailure(w.log, b, elapsed, refused)
-	}
-	found := func(w world, b kgo.BrokerMetadata) { w.recordResponse(w.log, b) }
-	for _, c := range []struct {
-		name   string
-		events func(world)
-		want   string
-	}{
-		{"many clients, many tries", func(w world) {
+var (
+	seedBroker = kgo.BrokerMetadata{NodeID: -1<<31 + 1, Host: "localhost", Port: 9092}
+	brokerOne  = kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
+	brokerTwo  = kgo.BrokerMetadata{NodeID: 2, Host: "b2", Port: 9092}
+)
+
+// An outageWorld records what clients experience with brokers.
+type outageWorld struct {
+	*Outages
+	log *slog.Logger
+}
+
+// lose records a request that failed after the time.
+func (w outageWorld) lose(b kgo.BrokerMetadata, elapsed time.Duration) {
+	w.recordFailure(w.log, b, elapsed, errors.New("connection refused"))
+}
+
+// reach records a response of the broker.
+func (w outageWorld) reach(b kgo.BrokerMetadata) { w.recordResponse(w.log, b) }
+
+// An outageCase is what clients experience, and what is logged about it.
+type outageCase struct {
+	name   string
+	events func(outageWorld)
+	want   string
+}
+
+// An outage is logged once, and its end once, in whatever order late clients report theirs.
+func TestOutageIsLoggedOnce(t *testing.T) {
+	checkOutages(t, []outageCase{
+		{"many clients, many tries", func(w outageWorld) {
 			for range 100 {
-				lost(w, one, time.Millisecond)
+				w.lose(brokerOne, time.Millisecond)
 				time.Sleep(100 * time.Millisecond)
 			}
 			for range 10 {
-				found(w, one)
+				w.reach(brokerOne)
 			}
 		}, "away b1, back b1"},
-		{"first by bootstrap.servers, then by its number", func(w world) {
-			lost(w, seed, 0)
-			lost(w, one, 0)
-			lost(w, seed, 0)
+		{"first by bootstrap.servers, then by its number", func(w outageWorld) {
+			w.lose(seedBroker, 0)
+			w.lose(brokerOne, 0)
+			w.lose(seedBroker, 0)
 			time.Sleep(time.Minute)
-			found(w, one)
-			found(w, seed)
+			w.reach(brokerOne)
+			w.reach(seedBroker)
 		}, "away localhost, back localhost"},
-		{"an answer from before the loss that is read after it", func(w world) {
-			lost(w, one, 0)
+		{"an answer from before the loss that is read after it", func(w outageWorld) {
+			w.lose(brokerOne, 0)
 			time.Sleep(time.Second)
-			found(w, one)
-			lost(w, one, 0)
+			w.reach(brokerOne)
+			w.lose(brokerOne, 0)
 			time.Sleep(time.Minute)
-			found(w, one)
+			w.reach(brokerOne)
 		}, "away b1, back b1"},
-		{"a try from before the return that fails after it", func(w world) {
-			lost(w, one, 0)
+		{"a try from before the return that fails after it", func(w outageWorld) {
+			w.lose(brokerOne, 0)
 			time.Sleep(10 * time.Second)
-			found(w, one)
-			lost(w, one, 10*time.Second)
+			w.reach(brokerOne)
+			w.lose(brokerOne, 10*time.Second)
 			time.Sleep(4 * time.Second)
-			lost(w, one, 5*time.Second)
-			found(w, one)
+			w.lose(brokerOne, 5*time.Second)
+			w.reach(brokerOne)
 		}, "away b1, back b1"},
-		{"twice", func(w world) {
+	})
+}
+
+// Each outage of each broker is logged.
+func TestEachOutageIsLogged(t *testing.T) {
+	checkOutages(t, []outageCase{
+		{"twice", func(w outageWorld) {
 			for range 2 {
-				lost(w, one, 0)
+				w.lose(brokerOne, 0)
 				time.Sleep(10 * time.Second)
-				found(w, one)
+				w.reach(brokerOne)
 				time.Sleep(10 * time.Second)
 			}
 		}, "away b1, back b1, away b1, back b1"},
-		{"away again at once", func(w world) {
-			lost(w, one, 0)
+		{"away again at once", func(w outageWorld) {
+			w.lose(brokerOne, 0)
 			time.Sleep(10 * time.Second)
-			found(w, one)
+			w.reach(brokerOne)
 			for range 10 { // attempts of a client
 				time.Sleep(time.Second)
-				lost(w, one, time.Millisecond)
+				w.lose(brokerOne, time.Millisecond)
 			}
 		}, "away b1, back b1, away b1"},
-		{"two brokers", func(w world) {
-			lost(w, one, 0)
-			lost(w, two, 0)
+		{"two brokers", func(w outageWorld) {
+			w.lose(brokerOne, 0)
+			w.lose(brokerTwo, 0)
 			time.Sleep(10 * time.Second)
-			found(w, two)
+			w.reach(brokerTwo)
 			time.Sleep(10 * time.Second)
-			found(w, two)
-			found(w, one)
+			w.reach(brokerTwo)
+			w.reach(brokerOne)
 		}, "away b1, away b2, back b2, back b1"},
-		{"one of two answers", func(w world) {
-			lost(w, one, 0)
+		{"one of two answers", func(w outageWorld) {
+			w.lose(brokerOne, 0)
 			for range 100 {
 				time.Sleep(time.Second)
-				found(w, two)
-				lost(w, one, 0)
+				w.reach(brokerTwo)
+				w.lose(brokerOne, 0)
 			}
-			lost(w, two, 0)
+			w.lose(brokerTwo, 0)
 		}, "away b1, away b2"},
-	} {
+	})
+}
+
+func checkOutages(t *testing.T, cases []outageCase) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var text bytes.Buffer
-				c.events(world{&Outages{}, slog.New(slog.NewTextHandler(&text, nil))})
-				var said []string
-				for line := range strings.Lines(text.String()) {
-					what := "away "
-					if strings.Contains(line, "a broker is reachable again") {
-						what = "back "
-					}
-					_, address, _ := strings.Cut(line, " broker=")
-					host, _, _ := strings.Cut(address, ":")
-					said = append(said, what+host)
-				}
-				if got := strings.Join(said, ", "); got != c.want {
+				c.events(outageWorld{&Outages{}, slog.New(slog.NewTextHandler(&text, nil))})
+				if got := loggedOutages(text.String()); got != c.want {
 					t.Errorf("expected %q, found %q:\n%s", c.want, got, text.String())
 				}
 			})
 		})
 	}
+}
+
+// loggedOutages returns what each line of a log reports, and of which host.
+func loggedOutages(log string) string {
+	var reports []string
+	for line := range strings.Lines(log) {
+		report := "away "
+		if strings.Contains(line, "a broker is reachable again") {
+			report = "back "
+		}
+		_, address, _ := strings.Cut(line, " broker=")
+		host, _, _ := strings.Cut(address, ":")
+		reports = append(reports, report+host)
+	}
+	return strings.Join(reports, ", ")
 }
 
 // A cluster is unreachable if no broker that was ever reached answers, and again reachable with the first one.
