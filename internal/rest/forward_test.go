@@ -1,14 +1,12 @@
 package rest
 
 import (
-	"bufio"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -509,96 +507,6 @@ func TestForwardedRequest(t *testing.T) {
 	// Reads have no body, also by HEAD.
 	answer, _ = a.send(t, "HEAD", "/culvert/reload", "")
 	assert.Equal(t, "HEAD 201", fmt.Sprint(seen.Method, " ", answer.StatusCode))
-}
-
-// An error of a hop names the URL, and nothing is forwarded in circles.
-func TestForwardingErrors(t *testing.T) {
-	away, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	away.Close()
-	unreachable := "http://" + away.Addr().String()
-	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch name := strings.Split(r.URL.Path, "/")[2]; name {
-		case "elsewhere":
-			http.Redirect(w, r, "/connectors/unauthorized", http.StatusTemporaryRedirect)
-		case "chunked":
-			io.WriteString(w, "{")
-			http.NewResponseController(w).Flush()
-		case "cut":
-			w.Header().Set("Content-Length", "100")
-			io.WriteString(w, `{"name"`)
-		case "closed":
-			panic(http.ErrAbortHandler)
-		case "unauthorized":
-			w.Header().Set("WWW-Authenticate", "Basic")
-			w.WriteHeader(http.StatusUnauthorized)
-		}
-	}))
-	odd.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
-	defer odd.Close()
-	for name, c := range map[string]struct {
-		leads  string
-		status int
-		want   string
-	}{
-		"away":      {unreachable, 500, "IO Error trying to forward REST request: "},
-		"closed":    {odd.URL, 500, "IO Error trying to forward REST request: "},
-		"elsewhere": {odd.URL, 500, "Unexpected status code when handling forwarded request: 307 from "},
-		"chunked":   {odd.URL, 500, "expected a response with Content-Length from "},
-		"ftp": {"ftp://example.com", 500,
-			"expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
-		"path":         {unreachable + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
-		"password":     {"http://a:b@example.com", 500, "expected http://HOST:PORT or https://HOST:PORT"},
-		"no URL":       {"\x00", 500, "expected http://HOST:PORT or https://HOST:PORT"},
-		"unauthorized": {odd.URL, 401, ""},
-		"not https": {strings.Replace(odd.URL, "http:", "https:", 1), 500,
-			"server gave HTTP response to HTTPS client"},
-	} {
-		a := newFollower(t, c.leads)
-		answer, body := a.send(t, "DELETE", "/connectors/"+name, "")
-		if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
-			t.Errorf("%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
-		}
-		if c.status == 500 && !strings.Contains(body, strings.Trim(c.leads, "\x00")) {
-			t.Errorf("%s: expected the URL, found %s", name, body)
-		}
-		if (answer.Header.Get("WWW-Authenticate") != "") != (c.status == 401) {
-			t.Errorf("%s: found %v", name, answer.Header)
-		}
-	}
-	answer, body := newFollower(t, odd.URL).send(t, "DELETE", "/connectors/cut", "")
-	if answer.StatusCode != 200 || !strings.Contains(body, "unexpected EOF") {
-		t.Errorf("expected a truncated response, found %d %s", answer.StatusCode, body)
-	}
-
-	// Two workers advertise one URL.
-	two := newFollower(t, "")
-	two.set(func(s *seat) { s.owners = map[string]string{"a": strings.ToUpper(s.url[:4]) + s.url[4:] + "/"} })
-	answer, body = two.send(t, "POST", "/connectors/a/restart", "")
-	if answer.StatusCode != 500 || !strings.Contains(body, "advertises the URL of this one, "+two.url) {
-		t.Errorf("found %d %s", answer.StatusCode, body)
-	}
-
-	// No part of a body that is too large or incomplete is forwarded.
-	handed := false
-	leading := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handed = true }))
-	defer leading.Close()
-	a := newFollower(t, leading.URL)
-	answer, body = a.send(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
-		"application/json")
-	if answer.StatusCode != 413 || handed {
-		t.Errorf("expected 413, found %d %s, forwarded: %t", answer.StatusCode, body, handed)
-	}
-	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
-	require.NoError(t, err)
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST /connectors HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
-		"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nx\r\n")
-	cut, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err)
-	if cut.StatusCode != 400 || handed {
-		t.Errorf("expected 400, found %d, forwarded: %t", cut.StatusCode, handed)
-	}
 }
 
 // A forwarded request ends when its client has disconnected.

@@ -14,45 +14,46 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
+// guardedHosts are names that a request may have, with true for those that no web page can have had resolved to this
+// machine.
+var guardedHosts = map[string]bool{"localhost": true, "localhost:1": true, "a.localhost": true, "10.1.2.3:8083": true,
+	"[fd00::1]:8083": true, "[fe80::1%25eth0]": true, "0.0.0.0": true, "connect": true, "connect:8083": true,
+	"CONNECT.": true, "connect.example.com": true, "connect.example.com.:8083": true, "culvert.team.svc": true,
+	"culvert.team.svc:8083": true, "culvert.team.svc.cluster.local": true,
+	"evil.example": false, "evil.example:8083": false, "evil.example.": false,
+	"connect.example.com.evil.example": false, "127.0.0.1.evil.example": false, "svc.evil.example": false,
+	"notsvc.example.notsvc": false, "a.cluster.local": false, "localhost.evil.example": false,
+	"10.1.2.3.nip.io": false}
+
+// guardedServer returns a server that is reachable for others.
+func guardedServer(t *testing.T, o Options, log *logtest.Journal) *Server {
+	t.Helper()
+	o.Listeners = []string{"http://:0"}
+	return opened(t, o, log.Logger(slog.LevelInfo), &standIn{connectors: map[string]*standInConnector{"a": {
+		state: "RUNNING", config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
+}
+
 // If REST is reachable for others, without allowed hosts and logon, a name that a page may have had resolved to this
 // machine gets no passwords and changes nothing, and one line names the settings. Names that no page can have are not
-// restricted, nor is any name if users log on or allowed hosts are configured.
+// restricted.
 func TestForeignHostsSeeNoPasswords(t *testing.T) {
 	log := &logtest.Journal{}
-	serve := func(o Options) *Server {
-		o.Listeners = []string{"http://:0"}
-		return opened(t, o, log.Logger(slog.LevelInfo), &standIn{connectors: map[string]*standInConnector{"a": {
-			state: "RUNNING", config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
-	}
-	anonymous := serve(Options{Advertise: Advertise{Host: "Connect.Example.com"}})
-	users := serve(Options{Users: usersFile(t)})
-	reads := []string{"GET /connectors/a", "GET /connectors/a/config", "GET /connectors?expand=info"}
-	writes := []string{"PUT /connectors/a/pause", "POST /connectors/a/restart", "DELETE /connectors/a/offsets"}
-	for host, familiar := range map[string]bool{"localhost": true, "localhost:1": true, "a.localhost": true,
-		"10.1.2.3:8083": true, "[fd00::1]:8083": true, "[fe80::1%25eth0]": true, "0.0.0.0": true, "connect": true,
-		"connect:8083": true, "CONNECT.": true, "connect.example.com": true, "connect.example.com.:8083": true,
-		"culvert.team.svc": true, "culvert.team.svc:8083": true, "culvert.team.svc.cluster.local": true,
-		"evil.example": false, "evil.example:8083": false, "evil.example.": false,
-		"connect.example.com.evil.example": false,
-		"127.0.0.1.evil.example":           false, "svc.evil.example": false, "notsvc.example.notsvc": false,
-		"a.cluster.local": false, "localhost.evil.example": false, "10.1.2.3.nip.io": false} {
-		for _, line := range reads {
+	anonymous := guardedServer(t, Options{Advertise: Advertise{Host: "Connect.Example.com"}}, log)
+	for host, isFamiliar := range guardedHosts {
+		for _, line := range []string{"GET /connectors/a", "GET /connectors/a/config", "GET /connectors?expand=info"} {
 			status, body := asked(t, anonymous, line, host, "X-Forwarded-Host: localhost")
-			if status != 200 || strings.Contains(body, "geheim") != familiar ||
-				strings.Contains(body, "[hidden]") == familiar || !strings.Contains(body, `"topic":"t"`) {
-				t.Errorf("%s, Host %s: expected 200 with the password: %t, found %d %s", line, host, familiar, status,
+			if status != 200 || strings.Contains(body, "geheim") != isFamiliar ||
+				strings.Contains(body, "[hidden]") == isFamiliar || !strings.Contains(body, `"topic":"t"`) {
+				t.Errorf("%s, Host %s: expected 200 with the password: %t, found %d %s", line, host, isFamiliar, status,
 					body)
 			}
 		}
-		for _, line := range writes {
+		for _, line := range []string{"PUT /connectors/a/pause", "POST /connectors/a/restart",
+			"DELETE /connectors/a/offsets"} {
 			status, body := asked(t, anonymous, line, host)
-			if (status == 403) == familiar || status == 403 && !strings.Contains(body, "rest.allowed.hosts") {
-				t.Errorf("%s, Host %s: expected a rejection: %t, found %d %s", line, host, !familiar, status, body)
+			if (status == 403) == isFamiliar || (status == 403 && !strings.Contains(body, "rest.allowed.hosts")) {
+				t.Errorf("%s, Host %s: expected a rejection: %t, found %d %s", line, host, !isFamiliar, status, body)
 			}
-		}
-		if status, body := asked(t, users, reads[0], host, "Authorization: Basic YW5uYTpnZWhlaW0="); status != 200 ||
-			!strings.Contains(body, "geheim") {
-			t.Errorf("Host %s of a user: expected 200 with the password, found %d %s", host, status, body)
 		}
 	}
 	if n := strings.Count(log.String(), "host=evil.example "); n != 1 {
@@ -62,7 +63,31 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 	if status, _ := asked(t, anonymous, "GET /connectors", "a.b.c.example"); status != 200 {
 		t.Errorf("expected 200, found %d", status)
 	}
-	// Another worker shows no more than the worker that got the request would.
+	for i := range 3 * maxWarned {
+		asked(t, anonymous, "GET /connectors", strings.Repeat("x", i+1)+".evil.example")
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n > maxWarned {
+		t.Errorf("expected at most %d lines, found %d", maxWarned, n)
+	}
+}
+
+// No name is restricted if users log on.
+func TestUsersSeePasswordsByAnyHost(t *testing.T) {
+	log := &logtest.Journal{}
+	users := guardedServer(t, Options{Users: usersFile(t)}, log)
+	for host := range guardedHosts {
+		status, body := asked(t, users, "GET /connectors/a", host, "Authorization: Basic YW5uYTpnZWhlaW0=")
+		if status != 200 || !strings.Contains(body, "geheim") {
+			t.Errorf("Host %s of a user: expected 200 with the password, found %d %s", host, status, body)
+		}
+	}
+	if strings.Contains(log.String(), "host=") {
+		t.Errorf("expected no line about a name, found %s", log)
+	}
+}
+
+// Another worker shows no more than the worker that got the request would.
+func TestForwardedRequestsSeeNoPasswords(t *testing.T) {
 	moving := &metricsWorker{standIn{connectors: map[string]*standInConnector{"a": {
 		config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}}}
 	seated := func(o Options, leader string) (s *Server, url string) {
@@ -79,30 +104,24 @@ func TestForeignHostsSeeNoPasswords(t *testing.T) {
 	}
 	_, leader := seated(Options{}, "")
 	_, second := seated(Options{}, leader) // which forwards to the leader
-	for _, leads := range []string{leader, second} {
-		follower, _ := seated(Options{}, leads)
-		masked, _ := seated(Options{Masked: true}, leads)
+	for _, target := range []string{leader, second} {
+		follower, _ := seated(Options{}, target)
+		masked, _ := seated(Options{Masked: true}, target)
 		for _, c := range []struct {
-			s     *Server
-			host  string
-			shown bool
+			server *Server
+			host   string
+			shown  bool
 		}{
-			{s: follower, host: "connect", shown: true},
-			{s: follower, host: "evil.example"},
-			{s: masked, host: "connect"},
+			{server: follower, host: "connect", shown: true},
+			{server: follower, host: "evil.example"},
+			{server: masked, host: "connect"},
 		} {
-			status, body := asked(t, c.s, "GET /connectors?expand=info&expand=motion", c.host)
+			status, body := asked(t, c.server, "GET /connectors?expand=info&expand=motion", c.host)
 			if status != 200 || strings.Contains(body, "geheim") != c.shown || !strings.Contains(body, `"motion"`) {
 				t.Errorf("Host %s at a follower: expected 200 with the password: %t, found %d %s", c.host, c.shown,
 					status, body)
 			}
 		}
-	}
-	for i := range 3 * maxWarned {
-		asked(t, anonymous, "GET /connectors", strings.Repeat("x", i+1)+".evil.example")
-	}
-	if n := strings.Count(log.String(), "level=WARN"); n > maxWarned {
-		t.Errorf("expected at most %d lines, found %d", maxWarned, n)
 	}
 }
 

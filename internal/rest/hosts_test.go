@@ -46,8 +46,11 @@ func TestHostIsChecked(t *testing.T) {
 	everywhere := served(t, "http://:0")
 	restricted := served(t, "http://0.0.0.0:0", "connect.example.com")
 	for _, c := range []struct {
-		host                                    string
-		loopback, named, everywhere, restricted bool
+		host       string
+		loopback   bool // whether each of the servers accepts the host
+		named      bool
+		everywhere bool
+		restricted bool
 	}{
 		{host: "localhost", loopback: true, named: true, everywhere: true, restricted: true},
 		{host: "localhost:8083", loopback: true, named: true, everywhere: true, restricted: true},
@@ -71,24 +74,34 @@ func TestHostIsChecked(t *testing.T) {
 		{host: "localhost@evil.example", everywhere: true},
 		{everywhere: true},
 	} {
-		for name, k := range map[string]struct {
+		for _, k := range []struct {
+			name   string
 			server *Server
 			want   bool
-		}{"loopback": {loopback, c.loopback}, "named": {named, c.named}, "everywhere": {everywhere,
-			c.everywhere}, "restricted": {restricted, c.restricted}} {
+		}{
+			{name: "loopback", server: loopback, want: c.loopback},
+			{name: "named", server: named, want: c.named},
+			{name: "everywhere", server: everywhere, want: c.everywhere},
+			{name: "restricted", server: restricted, want: c.restricted},
+		} {
 			want := map[bool]int{true: 200, false: 403}[k.want]
 			status, body := asked(t, k.server, "GET /connectors", c.host, "X-Forwarded-Host: localhost",
 				"Forwarded: host=localhost")
 			if status == 400 && strings.Contains(c.host, "@") {
 				continue // net/http rejects such a Host
 			}
-			if status != want || want == 403 && !strings.Contains(body, `"error_code":403`) {
-				t.Errorf("%s, Host %q: expected %d, found %d %s", name, c.host, want, status, body)
+			if status != want || (want == 403 && !strings.Contains(body, `"error_code":403`)) {
+				t.Errorf("%s, Host %q: expected %d, found %d %s", k.name, c.host, want, status, body)
 			}
 		}
 	}
-	// Metrics may be read by an IP address on a listener that is reachable for others, but not by a foreign name.
-	// Nothing else may be read by an address.
+}
+
+// Metrics may be read by an IP address on a listener that is reachable for others, but not by a foreign name. Nothing
+// else may be read by an address.
+func TestMetricsAreReadByAddress(t *testing.T) {
+	loopback := served(t, "http://127.0.0.1:0")
+	restricted := served(t, "http://0.0.0.0:0", "connect.example.com")
 	for _, c := range []struct {
 		server     *Server
 		line, host string
@@ -109,17 +122,20 @@ func TestHostIsChecked(t *testing.T) {
 			t.Errorf("%s, Host %s: expected allowed=%t, found %d %s", c.line, c.host, c.allowed, status, body)
 		}
 	}
+}
+
+// Only GET /health works without a valid Host: no other resource, no other method, and no target that names another
+// host.
+func TestOnlyHealthNeedsNoHost(t *testing.T) {
+	loopback := served(t, "http://127.0.0.1:0")
 	for _, line := range []string{"GET /health", "GET /health/", "HEAD /health"} {
 		if status, body := asked(t, loopback, line, "evil.example"); status == 403 {
 			t.Errorf("%s: expected that Host is never checked, found %d %s", line, status, body)
 		}
 	}
-	// Only GET /health works without a valid Host: no other resource, no other method, and no target that names
-	// another host.
 	for _, line := range []string{"GET /", "GET /metrics", "GET /connectors?expand=info", "POST /connectors",
-		"PUT /connectors/a/config", "OPTIONS /connectors",
-		"GET /health/../connectors", "GET /connectors/health", "GET //", "GET /nothing",
-		"GET http://evil.example/connectors"} {
+		"PUT /connectors/a/config", "OPTIONS /connectors", "GET /health/../connectors", "GET /connectors/health",
+		"GET //", "GET /nothing", "GET http://evil.example/connectors"} {
 		host := "evil.example"
 		if strings.Contains(line, "http://") {
 			host = "localhost"

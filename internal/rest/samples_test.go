@@ -45,109 +45,162 @@ func (k *sampleWorker) worker() Worker {
 	return w
 }
 
+const everyAddress = "http://:0"
+
+// A samplesCase is a request by somebody, its response, and what else may be requested.
+type samplesCase struct {
+	options    Options
+	show, host string
+	header     string
+	status     int
+	shown      string
+	message    string // a part of the response
+	full       int    // status of requests for a sample of values
+	shape      int    // status of requests for a sample of shapes
+}
+
 // Values of records are shown to users on this machine and to users who have logged on. Others see the shape, or
 // nothing.
 func TestRecordsAreShownByRights(t *testing.T) {
-	const anywhere = "http://:0"
-	type asks struct {
-		o           Options
-		show, host  string
-		header      string
-		status      int
-		shown, says string
-		full, shape int // statuses of requests for a sample of values, and of shapes
-	}
-	for name, c := range map[string]asks{
+	users := usersFile(t)
+	for name, c := range map[string]samplesCase{
 		"this machine":        {status: 202, shown: "full", full: 200, shape: 200},
 		"this machine, full":  {show: "full", status: 202, shown: "full", full: 200, shape: 200},
 		"this machine, shape": {show: "shape", status: 202, shown: "shape", full: 200, shape: 200},
-		"neither": {show: "all", status: 400, says: `expected full or shape, found \"all\"`,
-			full: 200, shape: 200},
-		"anybody": {o: Options{Listeners: []string{anywhere}}, status: 202, shown: "shape",
-			full: 403, shape: 200},
-		"anybody, full": {o: Options{Listeners: []string{anywhere}}, show: "full", status: 403,
-			says: "this listener requires no logon",
-			full: 403, shape: 200},
-		"a user": {o: Options{Listeners: []string{anywhere}, Users: usersFile(t)}, status: 202, shown: "full",
-			full: 200, shape: 200},
-		"a user of masks": {o: Options{Listeners: []string{anywhere}, Users: usersFile(t), Masked: true}, show: "full",
-			status: 403, says: "rest.config.masked",
-			full: 403, shape: 200},
-		"read only": {o: Options{ReadOnly: true}, status: 202, shown: "full",
-			full: 200, shape: 200},
-		"shapes alone": {o: Options{Records: "shape"}, status: 202, shown: "shape",
-			full: 403, shape: 200},
-		"shapes alone, full": {o: Options{Records: "shape"}, show: "full", status: 403, says: "console.records=shape",
-			full: 403, shape: 200},
-		"off": {o: Options{Records: "off"}, show: "shape", status: 403, says: "console.records=off",
-			full: 403, shape: 403},
-		"a page's name": {o: Options{Listeners: []string{anywhere}}, host: "evil.example.com", status: 403,
-			says: "could be that of a web page",
-			full: 403, shape: 403},
+		"neither": {
+			show:   "all",
+			status: 400, message: `expected full or shape, found \"all\"`, full: 200, shape: 200,
+		},
+		"anybody": {
+			options: Options{Listeners: []string{everyAddress}},
+			status:  202, shown: "shape", full: 403, shape: 200,
+		},
+		"anybody, full": {
+			options: Options{Listeners: []string{everyAddress}}, show: "full",
+			status: 403, message: "this listener requires no logon", full: 403, shape: 200,
+		},
+		"a user": {
+			options: Options{Listeners: []string{everyAddress}, Users: users},
+			status:  202, shown: "full", full: 200, shape: 200,
+		},
+		"a user of masks": {
+			options: Options{Listeners: []string{everyAddress}, Users: users, Masked: true}, show: "full",
+			status: 403, message: "rest.config.masked", full: 403, shape: 200,
+		},
+		"read only":    {options: Options{ReadOnly: true}, status: 202, shown: "full", full: 200, shape: 200},
+		"shapes alone": {options: Options{Records: "shape"}, status: 202, shown: "shape", full: 403, shape: 200},
+		"shapes alone, full": {
+			options: Options{Records: "shape"}, show: "full",
+			status: 403, message: "console.records=shape", full: 403, shape: 200,
+		},
+		"off": {
+			options: Options{Records: "off"}, show: "shape",
+			status: 403, message: "console.records=off", full: 403, shape: 403,
+		},
+		"a page's name": {
+			options: Options{Listeners: []string{everyAddress}}, host: "evil.example.com",
+			status: 403, message: "could be that of a web page", full: 403, shape: 403,
+		},
 		"handed on by a masker": {header: maskedHeader, status: 202, shown: "shape", full: 403, shape: 200},
-		"handed on by a stranger": {header: shapeOnlyHeader, show: "full", status: 403,
-			says: "the worker that received the request",
-			full: 403, shape: 200},
+		"handed on by a stranger": {
+			header: shapeOnlyHeader, show: "full",
+			status: 403, message: "the worker that received the request", full: 403, shape: 200,
+		},
 	} {
-		worker := &sampleWorker{}
-		s := opened(t, c.o, slog.New(slog.DiscardHandler), worker)
-		_, port, _ := net.SplitHostPort(s.Addresses()[0])
-		ask := func(method, path, body string) (status int, answer string) {
-			if path != "/culvert/peek" {
-				path = "/culvert/connectors/a" + path
+		t.Run(name, func(t *testing.T) {
+			a := newSampleAsker(t, c)
+			status, answer := a.ask(t, "POST", "/samples", `{"rows":7,"show":"`+c.show+`"}`)
+			isShown := strings.Contains(answer, `"wanted":7,"show":"`+c.shown+`"`)
+			if status != c.status || !strings.Contains(answer, c.message) || (status == 202 && !isShown) {
+				t.Errorf("found %d %s", status, answer)
 			}
-			r := requestOf(t, method, "http://127.0.0.1:"+port+path, body, "Content-Type",
-				"application/json", "Authorization", "Basic YW5uYTpnZWhlaW0=")
-			if c.header != "" {
-				r.Header.Set(c.header, "true")
+			checkSamples(t, a)
+			checkTestFiles(t, a)
+			checkTools(t, a)
+		})
+	}
+}
+
+// A sampleAsker sends the requests of a case to a server.
+type sampleAsker struct {
+	samplesCase
+	worker *sampleWorker
+	port   string
+}
+
+func newSampleAsker(t *testing.T, c samplesCase) *sampleAsker {
+	t.Helper()
+	worker := &sampleWorker{}
+	s := opened(t, c.options, slog.New(slog.DiscardHandler), worker)
+	_, port, _ := net.SplitHostPort(s.Addresses()[0])
+	return &sampleAsker{samplesCase: c, worker: worker, port: port}
+}
+
+func (a *sampleAsker) ask(t *testing.T, method, path, body string) (status int, answer string) {
+	t.Helper()
+	if path != "/culvert/peek" {
+		path = "/culvert/connectors/a" + path
+	}
+	r := requestOf(t, method, "http://127.0.0.1:"+a.port+path, body, "Content-Type", "application/json",
+		"Authorization", "Basic YW5uYTpnZWhlaW0=")
+	if a.header != "" {
+		r.Header.Set(a.header, "true")
+	}
+	if a.host != "" {
+		r.Host = a.host
+	}
+	response, answer := exchanged(t, http.DefaultClient, r)
+	return response.StatusCode, answer
+}
+
+// checkSamples checks which samples are listed, shown and sent through a chain.
+func checkSamples(t *testing.T, a *sampleAsker) {
+	t.Helper()
+	for shows, want := range map[string]int{"full": a.full, "shape": a.shape} {
+		a.worker.shows = shows
+		status, answer := a.ask(t, "GET", "/samples", "")
+		isListed := a.shape == 403 && status != 403
+		if isListed || strings.Contains(answer, `"id":"1"`) != (want == 200) {
+			t.Errorf("samples of %s: found %d %s", shows, status, answer)
+		}
+		for _, call := range [][3]string{{"GET", "/samples/1", ""},
+			{"POST", "/samples/1/chain", `{"config":{"transforms":"a"}}`}} {
+			if status, answer := a.ask(t, call[0], call[1], call[2]); status != want {
+				t.Errorf("%s of a sample of %s: found %d %s", call[1], shows, status, answer)
 			}
-			if c.host != "" {
-				r.Host = c.host
-			}
-			a, answer := exchanged(t, http.DefaultClient, r)
-			return a.StatusCode, answer
 		}
-		status, answer := ask("POST", "/samples", `{"rows":7,"show":"`+c.show+`"}`)
-		if status != c.status || !strings.Contains(answer, c.says) || status == 202 &&
-			!strings.Contains(answer, `"wanted":7,"show":"`+c.shown+`"`) {
-			t.Errorf("%s: found %d %s", name, status, answer)
+	}
+}
+
+// checkTestFiles checks that a test file, which has values, is returned only to those who may see values.
+func checkTestFiles(t *testing.T, a *sampleAsker) {
+	t.Helper()
+	for chain, call := range map[string][3]string{"": {"GET", "/samples/1?as=test", ""},
+		"a": {"POST", "/samples/1/chain?as=test", `{"config":{"transforms":"a"}}`}} {
+		status, answer := a.ask(t, call[0], call[1], call[2])
+		if status != a.full || (status == 200 && answer != "tests: "+chain+"\n") {
+			t.Errorf("a test, %s: found %d %s", call[1], status, answer)
 		}
-		for shows, want := range map[string]int{"full": c.full, "shape": c.shape} {
-			worker.shows = shows
-			status, answer := ask("GET", "/samples", "")
-			if c.shape == 403 && status != 403 || strings.Contains(answer, `"id":"1"`) != (want == 200) {
-				t.Errorf("%s: samples of %s: found %d %s", name, shows, status, answer)
-			}
-			for _, call := range [][3]string{{"GET", "/samples/1", ""}, {"POST", "/samples/1/chain",
-				`{"config":{"transforms":"a"}}`}} {
-				if status, answer := ask(call[0], call[1], call[2]); status != want {
-					t.Errorf("%s: %s of a sample of %s: found %d %s", name, call[1], shows, status, answer)
-				}
-			}
-		}
-		// A test file has values, and so has a command that returns rows. Other responses have none.
-		for chain, call := range map[string][3]string{"": {"GET", "/samples/1?as=test", ""},
-			"a": {"POST", "/samples/1/chain?as=test", `{"config":{"transforms":"a"}}`}} {
-			status, answer := ask(call[0], call[1], call[2])
-			if status != c.full || status == 200 && answer != "tests: "+chain+"\n" {
-				t.Errorf("%s: a test, %s: found %d %s", name, call[1], status, answer)
-			}
-		}
-		want, tools := c.full, 200
-		if c.host != "" || c.o.ReadOnly {
-			want, tools = 403, 403
-		}
-		if status, answer := ask("POST", "/tools/peek", `{"options":{"n":"5"}}`); status != want || want == 200 &&
-			!strings.Contains(answer, "peek5") {
-			t.Errorf("%s: peek: found %d %s", name, status, answer)
-		}
-		if status, answer := ask("POST", "/culvert/peek", `{"config":{"a":"b"},"options":{"n":"5"}}`); status != want ||
-			(want == 200 && !strings.Contains(answer, "b5")) {
-			t.Errorf("%s: peek with a configuration: found %d %s", name, status, answer)
-		}
-		if status, answer := ask("POST", "/tools/ping", ""); status != tools {
-			t.Errorf("%s: ping: found %d %s", name, status, answer)
-		}
+	}
+}
+
+// checkTools checks that a command that returns rows is for those who may see values. Other commands return none.
+func checkTools(t *testing.T, a *sampleAsker) {
+	t.Helper()
+	want, tools := a.full, 200
+	if a.host != "" || a.options.ReadOnly {
+		want, tools = 403, 403
+	}
+	status, answer := a.ask(t, "POST", "/tools/peek", `{"options":{"n":"5"}}`)
+	if status != want || (want == 200 && !strings.Contains(answer, "peek5")) {
+		t.Errorf("peek: found %d %s", status, answer)
+	}
+	status, answer = a.ask(t, "POST", "/culvert/peek", `{"config":{"a":"b"},"options":{"n":"5"}}`)
+	if status != want || (want == 200 && !strings.Contains(answer, "b5")) {
+		t.Errorf("peek with a configuration: found %d %s", status, answer)
+	}
+	if status, answer := a.ask(t, "POST", "/tools/ping", ""); status != tools {
+		t.Errorf("ping: found %d %s", status, answer)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -93,104 +92,6 @@ func (i *internals) send(t *testing.T, by *Session, call, body string, change fu
 	}
 	a, text := exchanged(t, http.DefaultClient, r)
 	return a.StatusCode, text
-}
-
-// A call needs only its signature, whatever access checks users have. A call that was changed, forged, repeated, or
-// signed for another worker is rejected and has no effect.
-func TestSignedCalls(t *testing.T) {
-	i := newInternals(t, firstKey)
-	own := session(t, firstKey)
-	put := func(header, value string) func(*http.Request) {
-		return func(r *http.Request) { r.Header.Set(header, value) }
-	}
-	part := func(n int, value string) func(*http.Request) {
-		return func(r *http.Request) {
-			parts := strings.Split(r.Header.Get(signedHeader), " ")
-			parts[n] = value
-			r.Header.Set(signedHeader, strings.Join(parts, " "))
-		}
-	}
-	body := func(text string) func(*http.Request) {
-		return func(r *http.Request) {
-			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
-		}
-	}
-	sum := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
-	const missing, forged = "Internal request missing required signature",
-		"Internal request contained invalid signature."
-	for name, c := range map[string]struct {
-		call, body string
-		change     func(*http.Request)
-		status     int
-		want       string
-	}{
-		"a permit":        {permit, "{}", nil, 200, `{"body":"{}","connector":""}`},
-		"an empty body":   {permit, "", nil, 200, `{"body":"","connector":""}`},
-		"a query":         {permit + "?a=b;c&d=%2f", "{}", nil, 200, `"body":"{}"`},
-		"tasks":           {"POST /connectors/a%20!b+c/tasks", "[]", nil, 200, `"connector":"a !b+c"`},
-		"a fence":         {"PUT /connectors/{name}/fence/", "", nil, 200, `"connector":"{name}"`},
-		"nothing to say":  {permit, "nothing", nil, 204, ""},
-		"a refusal":       {permit, "refuse", nil, 409, `{"error_code":409,"message":"another worker has it"}`},
-		"a mistake":       {permit, "panic", nil, 500, "an internal error of culvert"},
-		"the largest":     {permit, strings.Repeat("x", maxCallBytes), nil, 200, "xxxxxxxxxx"},
-		"in a browser":    {permit, "{}", put("Origin", "https://evil.example"), 200, ""},
-		"no signature":    {permit, "{}", put(signatureHeader, ""), 400, missing},
-		"no algorithm":    {permit, "{}", put(algorithmHeader, ""), 400, missing},
-		"two signatures":  {permit, "{}", func(r *http.Request) { r.Header.Add(signatureHeader, "x") }, 400, missing},
-		"another hash":    {permit, "{}", put(algorithmHeader, "HmacSHA512"), 400, "configured to use: [HmacSHA256]"},
-		"not signed all":  {permit, "{}", put(signedHeader, ""), 403, forged},
-		"no base64":       {permit, "{}", put(signatureHeader, "?"), 403, forged},
-		"a made up one":   {permit, "{}", put(signatureHeader, "S2Fma2Flc3F1ZQ=="), 403, forged},
-		"another key":     {permit, "{}", part(0, "0123456789abcdef"), 403, forged},
-		"another nonce":   {permit, "{}", part(1, strings.Repeat("0", 32)), 403, forged},
-		"a long nonce":    {permit, "{}", part(1, strings.Repeat("0", 34)), 403, forged},
-		"no nonce":        {permit, "{}", part(1, "x"), 403, forged},
-		"another digest":  {permit, "{}", part(2, sum("[]")), 403, forged},
-		"another body":    {permit, "{}", body("[]"), 403, forged},
-		"a longer body":   {permit, "{}", body("{}{}"), 403, forged},
-		"both of another": {permit, "{}", func(r *http.Request) { body("[]")(r); part(2, sum("[]"))(r) }, 403, forged},
-		"another method":  {"PUT /connectors/a/fence", "", func(r *http.Request) { r.Method = "POST" }, 401, ""},
-		"another path": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path = "/connectors/b/fence" },
-			403,
-			forged},
-		"another spelling": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path += "/" }, 403, forged},
-		"another call":     {permit, "{}", func(r *http.Request) { r.URL.Path = "/connectors/a/tasks" }, 403, forged},
-		"another query":    {permit + "?a=b", "{}", func(r *http.Request) { r.URL.RawQuery = "a=c" }, 403, forged},
-		"too large":        {permit, strings.Repeat("x", maxCallBytes+1), nil, 413, "expected at most 8388608 bytes"},
-		// a user's path has the access checks of users
-		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is not a name of this worker"},
-		"a user's read":    {"GET /connectors", "", nil, 403, "Host is not a name of this worker"},
-		"a user's, named":  {"GET /connectors", "", func(r *http.Request) { r.Host = "localhost" }, 401, ""},
-		"not there":        {"POST /culvert/internal/other", "{}", func(r *http.Request) { r.Host = "" }, 401, ""},
-		"by another verb":  {"GET /culvert/internal/permit", "", func(r *http.Request) { r.Host = "" }, 401, ""},
-		"encoded slashes":  {"POST /culvert%2Finternal/permit", "", func(r *http.Request) { r.Host = "" }, 401, ""},
-		"dots in its path": {"POST /culvert/internal/x/../permit", "", func(r *http.Request) { r.Host = "" }, 401, ""},
-	} {
-		before := i.called.Load()
-		change := c.change
-		if name == "another method" {
-			change = func(r *http.Request) { r.Method, r.Host = "POST", "" }
-		}
-		status, text := i.send(t, own, c.call, c.body, change)
-		if status != c.status || !strings.Contains(text, c.want) {
-			t.Errorf("%s: expected %d %s, found %d %.300s", name, c.status, c.want, status, text)
-		}
-		var response failure // a single one: after a panic in the handler no user route handles the call
-		if err := json.Unmarshal([]byte(text), &response); status >= 400 && (err != nil || response.Code != status) {
-			t.Errorf("%s: expected one response with %d, found %s", name, status, text)
-		}
-		if done := i.called.Load() - before; done > 1 || done == 1 && status >= 400 && status != 409 && status != 500 {
-			t.Errorf("%s: found %d handled calls for status %d", name, done, status)
-		}
-	}
-	r := httptest.NewRequest("POST", i.url+"/culvert/internal/permit", strings.NewReader("{}"))
-	require.NoError(t, own.Sign(r, []byte("{}")))
-	if mac, err := base64.StdEncoding.DecodeString(r.Header.Get(signatureHeader)); err != nil || len(mac) != 32 {
-		t.Errorf("expected a signature of 32 bytes in base64, found %q", r.Header.Get(signatureHeader))
-	}
-	hash, err := own.verify(r, i.url)
-	require.NoError(t, err)
-	assert.Equal(t, sum("{}"), fmt.Sprintf("%x", hash), "the signed hash is that of the body")
 }
 
 // A signature is valid once, at one worker.
