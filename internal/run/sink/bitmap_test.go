@@ -1,15 +1,12 @@
 package sink
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/kafka"
@@ -95,129 +92,6 @@ func TestBitmapMetadata(t *testing.T) {
 		"near=1:A,B", "near=9000000000000000000:A", "near=0:" + strings.Repeat("q", maxInDoubt/3+1)} {
 		if _, err := parseMetadata(7, text); err == nil {
 			t.Errorf("%.50s: expected an error", text)
-		}
-	}
-}
-
-// Whatever the outcome of the deliveries in progress, and in whichever order, it fits into the metadata: with
-// consecutive offsets, with gaps, with metadata of earlier runs, and with brokers that allow little metadata.
-func TestMetadataNeverExceedTheirLimit(t *testing.T) {
-	for seed := range uint64(16) {
-		r := rand.New(rand.NewPCG(seed, 3))
-		limit := []int{kafka.MaxCommitText, kafka.MaxCommitText, 875, 175}[r.IntN(4)]
-		gap := []int64{1, 1, 2, 1000}[r.IntN(4)]
-		doubts := &InDoubtRecords{}
-		l := newLedger(doubts)
-		l.apply(metadataLimited{limit})
-		at := topicPartition{"t", 0}
-		l.apply(assigned{map[string][]int32{"t": {0}}})
-		next := r.Int64N(1 << 33)
-		var earlier []offsetRange
-		if r.IntN(2) == 0 {
-			for n := range r.Int64N(40) {
-				earlier = append(earlier, offsetRange{next + 40*n, next + 40*n + r.Int64N(30)})
-			}
-		}
-		decided := r.IntN(4) == 0
-		for n := int64(0); decided && n < 2000; n += 1 + r.Int64N(100) {
-			if spot := (offsetRange{next + n, next + n}); !containsRange(earlier, spot) {
-				doubts.decide(recordID{"t", 0, spot.first}, errEarlier, 1, 0)
-			}
-		}
-		if r.IntN(2) == 0 {
-			doubts.MergeKnown("fabc,gdef,nxy123")
-			doubts.add(recordID{"t", 0, next + 1_000_000}, errRelocated)
-			doubts.setRelocated(at, offsetRange{next, next + 1_000_000})
-		}
-		l.apply(offsetFetched{tp: at, committed: next, settled: earlier})
-		var records []*kgo.Record
-		count := 6000
-		if limit < kafka.MaxCommitText {
-			count = 1000
-		}
-		for offset := next; len(records) < count; offset += 1 + r.Int64N(gap) {
-			records = append(records, &kgo.Record{Topic: "t", Offset: offset})
-		}
-		items := l.apply(recordsRead{records}).items
-		// Lanes take rows of a portion in turns.
-		var waiting, running [][]*item
-		rows := make([]uint32, len(items))
-		for i := range rows {
-			rows[i] = uint32(i)
-		}
-		lanes := 1 + r.IntN(8)
-		for _, portion := range l.portions(items, rows, lanes) {
-			of := make([][]*item, lanes)
-			for _, row := range portion {
-				lane := r.IntN(lanes)
-				of[lane] = append(of[lane], items[row])
-			}
-			waiting = append(waiting, of...)
-		}
-		longest, most := 0, 0
-		look := func() {
-			offsets := l.apply(commitStarted{}).offsets
-			base := next
-			if o, ok := offsets["t"][0]; ok {
-				base = o.Offset
-			}
-			text := l.apply(metadataRequested{tp: at, next: base}).text
-			if longest = max(longest, len(text)); len(text) > limit {
-				t.Fatalf("seed %d, limit %d: metadata of %d bytes: %.300s", seed, limit, len(text), text)
-			}
-			next = base
-		}
-		for len(waiting)+len(running) > 0 {
-			waiting = slices.DeleteFunc(waiting, func(more []*item) bool { return len(more) == 0 })
-			slices.SortFunc(waiting, func(a, b []*item) int {
-				return cmp.Compare(a[0].offset, b[0].offset)
-			})
-			if len(waiting) > 0 && len(running) < lanes {
-				switch l.apply(deliveryStart{waiting[0], len(running) == 0}).start {
-				case startOK:
-					most = max(most, len(waiting[0]))
-					for _, i := range waiting[0] {
-						doubts.useDecision(idOf(i.record))
-					}
-					l.apply(deliveryAnnounced{waiting[0], true})
-					running, waiting = append(running, waiting[0]), waiting[1:]
-					look()
-					continue
-				case startMetadataFull:
-					if len(running) == 0 { // as [dispatcher.split]
-						more := waiting[0]
-						if len(more) == 1 {
-							t.Fatalf("seed %d: no space for one row", seed)
-						}
-						waiting = slices.Insert(waiting[1:], 0, more[:len(more)/2], more[len(more)/2:])
-						continue
-					}
-				}
-			}
-			if len(running) == 0 {
-				continue
-			}
-			n := r.IntN(len(running))
-			more := running[n]
-			running = slices.Delete(running, n, n+1)
-			for _, i := range more {
-				if r.IntN(3) == 0 { // in doubt for a while
-					doubts.add(idOf(i.record), errEarlier)
-				}
-			}
-			l.apply(outcomeKnown{more})
-			l.apply(deliveryEnded{more})
-			look()
-			for _, at := range l.apply(rowsSettled{more, true}).settled {
-				doubts.remove(at)
-			}
-			look()
-		}
-		if open := len(l.partitions[at].items); open != 0 || longest == 0 {
-			t.Errorf("seed %d: %d records are open, the longest metadata had %d bytes", seed, open, longest)
-		}
-		if gap == 1 && limit == kafka.MaxCommitText && len(earlier) == 0 && lanes == 8 && most < 1000 {
-			t.Errorf("seed %d: expected deliveries of 1,000 rows, the largest had %d", seed, most)
 		}
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
@@ -265,101 +264,6 @@ func TestUnsentBatchIsEncodedAgainWithinBounds(t *testing.T) {
 			t.Errorf("expected the row to be encoded %d to %d times, found %d", maxRepeats, 2*(maxRepeats+1), n)
 		}
 		require.NoError(t, stop())
-	})
-}
-
-// Batches are written concurrently: with slow responses, rejections, rows that come back, versions that take over,
-// contexts that change the lanes, stops, and partitions that are lost and reassigned, also by an unreachable group.
-// Each record is written once, or rejected once, and records of a key stay in order; no record waits for a restart.
-func TestConcurrentBatches(t *testing.T) {
-	runtest.Seeds(t, *rounds/2, 11, func(t *testing.T, seed uint64, r *rand.Rand) {
-		version := func(n int) (*writer, *shifting) {
-			w := &writer{version: fmt.Sprint("v", n), each: 1 + r.IntN(3)}
-			return w, &shifting{w, rand.New(rand.NewPCG(seed, uint64(n)))}
-		}
-		x := newWorldOf(version(0))
-		x.o.Once, x.o.TolerateAll, x.o.Revoked, x.o.InDoubt = false, true, &RevokedPartitions{}, &InDoubtRecords{}
-		x.o.BatchRows, x.o.InFlight, x.group.atMost = 1+r.IntN(20), 1+r.IntN(8), 1+r.IntN(30)
-		x.o.Linger, x.o.CommitInterval = 10*time.Millisecond, 50*time.Millisecond
-		many := 1000
-		x.service.retry.Max = &many
-		x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
-		slow := byte('a' + r.IntN(8))
-		x.service.slowBy = func(body string) time.Duration {
-			if body[0] == slow {
-				return 400 * time.Millisecond
-			}
-			return 5 * time.Millisecond
-		}
-		statuses := []uint16{201, 201, 201, 201, 201, 201, 201, 201, 409, 412, 503, 400}
-		done := map[string][]string{}
-		answers := rand.New(rand.NewPCG(seed, 12)) // under the service's lock
-		x.service.answer = func(_ int, body string) (uint16, error) {
-			status := statuses[answers.IntN(len(statuses))]
-			if strings.Contains(body, "?") && status == 409 {
-				status = 201
-			}
-			if status == 201 || status == 400 {
-				for _, line := range strings.Split(body, ",") {
-					line, _, _ = strings.Cut(line, "?")
-					key, value, _ := strings.Cut(line, "=")
-					done[key] = append(done[key], value)
-				}
-			}
-			return status, nil
-		}
-		want := map[string][]string{}
-		var tps []topicPartition
-		for i := range 300 {
-			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(3))
-			want[key] = append(want[key], fmt.Sprint(i))
-			at := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane has several partitions
-			if !slices.Contains(tps, at) {
-				tps = append(tps, at)
-			}
-			x.group.put(at.topic, at.partition, fmt.Sprintf("%s=%d", key, i))
-		}
-		for n := 1; ; n++ {
-			stop := runtest.Start(t, NewTask(x.o).Run)
-			for range r.IntN(10) {
-				runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
-				if r.IntN(2) == 0 { // deliveries wait to be announced, or to be sent
-					x.group.setUnreachable(errors.New("nobody there"))
-					runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
-				}
-				switch at := tps[r.IntN(len(tps))]; r.IntN(4) {
-				case 0:
-					x.group.revoke(t.Context(), at)
-					x.group.assign(at)
-				case 1:
-					x.group.lose(at)
-					x.group.assign(at)
-				case 2:
-					w, s := version(n)
-					x.versions.SetCandidate(code(w.version, s))
-				}
-				x.group.setUnreachable(nil)
-			}
-			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
-			if r.IntN(4) == 0 {
-				time.Sleep(time.Minute)
-				if all, _ := x.group.caughtUp(t.Context()); !all {
-					t.Fatalf("seed %d: found %v committed, and no more progress", seed, x.group.committed)
-				}
-			}
-			if err := stop(); err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
-			if all, _ := x.group.caughtUp(t.Context()); all {
-				break
-			}
-			if n > 1000 {
-				t.Fatalf("seed %d: found %v committed after %d runs", seed, x.group.committed, n)
-			}
-		}
-		if diff := cmp.Diff(want, done); diff != "" {
-			t.Fatalf("seed %d: %s", seed, diff)
-		}
 	})
 }
 

@@ -33,26 +33,38 @@ func (rejectingChain) Apply(_ context.Context, b *record.Batch) (faults []wit.Ro
 	return faults, nil
 }
 
+// A poisonCase is a record's value that cannot be written, and the fault.
+type poisonCase struct {
+	value, fault string
+	each         int // rows in a request
+}
+
+var poisonCases = map[string]poisonCase{
+	"conversion":              {"bad", "no document", 1},
+	"conversion, batches":     {"bad", "no document", 3},
+	"transforms":              {"no", "not to be transformed", 1},
+	"transforms, batches":     {"no", "not to be transformed", 3},
+	"encode":                  {"!no such plant", "no such plant", 1},
+	"encode, batches":         {"!no such plant", "no such plant", 3},
+	"encode traps":            {"#", "unreachable", 1},
+	"encode traps, batches":   {"#", "unreachable", 3},
+	"refused by the service":  {"refused", "answered 400", 1},
+	"refused, many in flight": {"refused", "answered 400", 1},
+}
+
+// The records of each partition, and the record of partition 1 that cannot be written.
+const poisonRecords, poisonOffset = 30, 17
+
+// poisonKey returns the key of a record.
+func poisonKey(offset int, partition int32) string {
+	return fmt.Sprintf("%c%d", "abcdexfgh"[offset%9], partition)
+}
+
 // All records before one that cannot be written are written and committed before the task fails, in all partitions;
 // from that record on nothing is written, so an offset that is set after it loses nothing.
 func TestPoisonPill(t *testing.T) {
-	for name, c := range map[string]struct {
-		value, fault string
-		each         int
-	}{
-		"conversion":              {"bad", "no document", 1},
-		"conversion, batches":     {"bad", "no document", 3},
-		"transforms":              {"no", "not to be transformed", 1},
-		"transforms, batches":     {"no", "not to be transformed", 3},
-		"encode":                  {"!no such plant", "no such plant", 1},
-		"encode, batches":         {"!no such plant", "no such plant", 3},
-		"encode traps":            {"#", "unreachable", 1},
-		"encode traps, batches":   {"#", "unreachable", 3},
-		"refused by the service":  {"refused", "answered 400", 1},
-		"refused, many in flight": {"refused", "answered 400", 1},
-	} {
+	for name, c := range poisonCases {
 		runtest.Bubble(t, name, func(t *testing.T) {
-			const many, bad = 30, 17
 			x := newWorld(&writer{each: c.each, trap: &plugin.Trap{Function: "encode", Reason: errTrap}})
 			x.o.InFlight, x.o.BatchRows, x.group.atMost = 1, 25, 7
 			if strings.Contains(name, "many") {
@@ -60,68 +72,91 @@ func TestPoisonPill(t *testing.T) {
 			}
 			x.o.NewChain = func(context.Context) (Chain, error) { return rejectingChain{}, nil }
 			x.service.slow = 10 * time.Millisecond
-			written := map[string]int{}
-			x.service.answer = func(_ int, body string) (uint16, error) {
-				if strings.Contains(body, "=refused") {
-					return 400, nil
-				}
-				for _, line := range strings.Split(body, ",") {
-					written[line]++
-				}
-				return 201, nil
-			}
-			var want []string
-			for i := range many {
-				for p := range int32(2) {
-					key, value := fmt.Sprintf("%c%d", "abcdexfgh"[i%9], p), fmt.Sprintf("v%d", i)
-					if p == 1 && i == bad {
-						value = c.value
-					} else if key[0] != 'x' {
-						want = append(want, key+"="+value)
-					}
-					x.group.put("t", p, key+"="+value)
-				}
-			}
+			written := countWritten(x)
+			want := putPoison(x, c.value)
 			_, err := x.run(t)
 			runtest.Fails(t, err, "topic t, partition 1, offset 17", c.fault,
 				"; topic t, partition 1: everything before offset 17 is written and committed, nothing from there on")
-			at := topicPartition{"t", 1}
-			assert.Equal(t, bad, x.committed("t", 1), "committed")
-			for i := range many { // the committed records of the other partition are written, too
-				line := fmt.Sprintf("%c0=v%d", "abcdexfgh"[i%9], i)
-				if int64(i) < x.committed("t", 0) && line[0] != 'x' && written[line] != 1 {
-					t.Errorf("expected %s to be written once, found %d times", line, written[line])
-				}
-			}
-			following := 0
-			for i := bad + 1; i < many; i++ {
-				following += written[fmt.Sprintf("%c1=v%d", "abcdexfgh"[i%9], i)]
-			}
+			following := checkPoisoned(t, x, written)
 			if (following > 0) != strings.Contains(err.Error(), "a restart skips them") {
-				t.Errorf("expected a message about whether later records are written, %d are: %v",
-					following, err)
+				t.Errorf("expected a message about whether later records are written, %d are: %v", following, err)
 			}
 			if x.o.InFlight == 1 && following > 0 {
 				t.Errorf("expected no later record to be written, found %d", following)
 			}
 			// The record is fixed, or is skipped by hand if that writes nothing twice.
+			at := topicPartition{"t", 1}
 			if following == 0 {
-				x.group.committed[at], x.group.metadata[at] = bad+1, ""
+				x.group.committed[at], x.group.metadata[at] = poisonOffset+1, ""
 			} else {
-				x.group.logs[at][bad].Value = []byte("mended")
-				want = append(want, string(x.group.logs[at][bad].Key)+"=mended")
+				x.group.logs[at][poisonOffset].Value = []byte("mended")
+				want = append(want, string(x.group.logs[at][poisonOffset].Key)+"=mended")
 			}
 			x.o.InDoubt, x.o.Revoked = nil, nil
 			x.ok(t)
-			var found []string
-			for line, n := range written {
-				for range n {
-					found = append(found, line)
-				}
-			}
-			slices.Sort(found)
-			slices.Sort(want)
-			assert.Equal(t, want, found, "written")
+			checkWrittenOnce(t, want, written)
 		})
 	}
+}
+
+// countWritten makes the service reject the value "refused", and returns how often it writes each other row.
+func countWritten(x *world) map[string]int {
+	written := map[string]int{}
+	x.service.answer = func(_ int, body string) (uint16, error) {
+		if strings.Contains(body, "=refused") {
+			return 400, nil
+		}
+		for _, line := range strings.Split(body, ",") {
+			written[line]++
+		}
+		return 201, nil
+	}
+	return written
+}
+
+// putPoison adds records to two partitions, one of them with the value, and returns the other rows that the sink
+// writes.
+func putPoison(x *world, poison string) (rows []string) {
+	for i := range poisonRecords {
+		for p := range int32(2) {
+			key, value := poisonKey(i, p), fmt.Sprintf("v%d", i)
+			if p == 1 && i == poisonOffset {
+				value = poison
+			} else if key[0] != 'x' {
+				rows = append(rows, key+"="+value)
+			}
+			x.group.put("t", p, key+"="+value)
+		}
+	}
+	return rows
+}
+
+// checkPoisoned checks that the committed records of both partitions are written, and returns how many records are
+// written that follow the one that cannot be.
+func checkPoisoned(t *testing.T, x *world, written map[string]int) (following int) {
+	t.Helper()
+	assert.Equal(t, poisonOffset, x.committed("t", 1), "committed")
+	for i := range poisonRecords { // the committed records of the other partition are written, too
+		line := poisonKey(i, 0) + fmt.Sprintf("=v%d", i)
+		if int64(i) < x.committed("t", 0) && line[0] != 'x' && written[line] != 1 {
+			t.Errorf("expected %s to be written once, found %d times", line, written[line])
+		}
+	}
+	for i := poisonOffset + 1; i < poisonRecords; i++ {
+		following += written[poisonKey(i, 1)+fmt.Sprintf("=v%d", i)]
+	}
+	return following
+}
+
+func checkWrittenOnce(t *testing.T, want []string, written map[string]int) {
+	t.Helper()
+	var rows []string
+	for line, n := range written {
+		for range n {
+			rows = append(rows, line)
+		}
+	}
+	slices.Sort(rows)
+	slices.Sort(want)
+	assert.Equal(t, want, rows, "written")
 }

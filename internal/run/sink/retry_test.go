@@ -19,85 +19,93 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// An attemptCounter counts attempts, of which the first ones fail.
+type attemptCounter struct{ attempts, fails int }
+
+func (c *attemptCounter) failsNow() bool {
+	c.attempts++
+	return c.attempts <= c.fails
+}
+
+var errNotNow = &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
+
+// failTransforms makes transforms of the first row fail. The second row is returned.
+func failTransforms(x *world, c *attemptCounter) {
+	x.o.NewChain = func(context.Context) (Chain, error) {
+		return chainFunc(func(b *record.Batch) []wit.RowError {
+			for i := range b.Rows {
+				b.Rows[i].RowIndex = uint32(i)
+			}
+			if c.failsNow() {
+				b.Rows = b.Rows[1:]
+				b.Data = append(b.Data, "of a try"...)
+				return []wit.RowError{{RowIndex: 0, Error: *errNotNow}}
+			}
+			return nil
+		}), nil
+	}
+}
+
+// failRows makes the service not accept rows now.
+func failRows(x *world, c *attemptCounter) {
+	x.service.answer = func(int, string) (uint16, error) {
+		if c.failsNow() {
+			return 503, nil
+		}
+		return 201, nil
+	}
+}
+
+// failRequests makes requests not arrive.
+func failRequests(x *world, c *attemptCounter) {
+	x.service.answer = func(int, string) (uint16, error) {
+		if c.failsNow() {
+			return 0, errNotNow
+		}
+		return 201, nil
+	}
+}
+
 // Transient failures are retried for as long as `errors.retry.timeout` specifies: in transforms, for rows that the
 // service does not accept now, and for requests that do not arrive.
 func TestRetriesUntilRetryTimeout(t *testing.T) {
-	notNow := &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
-	// stage makes a stage fail the given number of times.
-	type stage func(x *world, fails int)
-	tries := 0
-	failing := func(fails int) bool {
-		tries++
-		return tries <= fails
-	}
-	transforms := func(x *world, fails int) {
-		x.o.NewChain = func(context.Context) (Chain, error) {
-			return chainFunc(func(b *record.Batch) []wit.RowError {
-				for i := range b.Rows {
-					b.Rows[i].RowIndex = uint32(i)
-				}
-				if failing(fails) { // the first row fails, the second one is returned
-					b.Rows = b.Rows[1:]
-					b.Data = append(b.Data, "of a try"...)
-					return []wit.RowError{{RowIndex: 0, Error: *notNow}}
-				}
-				return nil
-			}), nil
-		}
-	}
-	rows := func(x *world, fails int) {
-		x.service.answer = func(int, string) (uint16, error) {
-			if failing(fails) {
-				return 503, nil
-			}
-			return 201, nil
-		}
-	}
-	requests := func(x *world, fails int) {
-		x.service.answer = func(int, string) (uint16, error) {
-			if failing(fails) {
-				return 0, notNow
-			}
-			return 201, nil
-		}
-	}
 	for _, c := range []struct {
 		name    string
-		stage   stage
+		fail    func(*world, *attemptCounter)
 		retry   task.RetryPolicy
 		fails   int
 		message string // of the task; "" means all records are written
 	}{
-		{"transforms", transforms, task.RetryPolicy{Timeout: -1}, 12, ""},
-		{"transforms, short of time", transforms, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
+		{"transforms", failTransforms, task.RetryPolicy{Timeout: -1}, 12, ""},
+		{"transforms, short of time", failTransforms, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
 			`offset 0, key "a": transforms: not now`},
-		{"transforms, not tried again", transforms, task.RetryPolicy{}, 1, `offset 0, key "a": transforms: not now`},
-		{"rows", rows, task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, 12, ""},
-		{"rows, in time", rows, task.RetryPolicy{Timeout: time.Minute}, 12, ""},
-		{"rows, short of time", rows, task.RetryPolicy{Timeout: 7 * time.Second}, 12,
+		{"transforms, not tried again", failTransforms, task.RetryPolicy{}, 1,
+			`offset 0, key "a": transforms: not now`},
+		{"rows", failRows, task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, 12, ""},
+		{"rows, in time", failRows, task.RetryPolicy{Timeout: time.Minute}, 12, ""},
+		{"rows, short of time", failRows, task.RetryPolicy{Timeout: 7 * time.Second}, 12,
 			`offset 0, key "a": tried 8 times: answered 503`},
-		{"rows, as often as the client does", rows, task.RetryPolicy{}, 12,
+		{"rows, as often as the client does", failRows, task.RetryPolicy{}, 12,
 			`offset 0, key "a": tried 4 times: answered 503`},
-		{"requests", requests, task.RetryPolicy{Timeout: -1}, 12, ""},
-		{"requests, short of time", requests, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
+		{"requests", failRequests, task.RetryPolicy{Timeout: -1}, 12, ""},
+		{"requests, short of time", failRequests, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
 			`offset 0, key "a": POST /Set: not now`},
-		{"requests, not sent again", requests, task.RetryPolicy{}, 1, `offset 0, key "a": POST /Set: not now`},
+		{"requests, not sent again", failRequests, task.RetryPolicy{}, 1, `offset 0, key "a": POST /Set: not now`},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
 			x := newWorld(&writer{})
-			tries = 0
+			counter := &attemptCounter{fails: c.fails}
 			x.o.InFlight, x.o.Retry = 1, c.retry
 			x.group.put("t", 0, "a=1", "b=2")
-			c.stage(x, c.fails)
+			c.fail(x, counter)
 			_, err := x.run(t)
 			if c.message != "" {
 				runtest.Fails(t, err, "topic t, partition 0, "+c.message)
 				return
 			}
-			if err != nil || tries <= c.fails || x.committed("t", 0) != 2 {
+			if err != nil || counter.attempts <= c.fails || x.committed("t", 0) != 2 {
 				t.Errorf("expected all records to be written after %d attempts, found %v after %d, committed %d",
-					c.fails+1, err,
-					tries, x.committed("t", 0))
+					c.fails+1, err, counter.attempts, x.committed("t", 0))
 			}
 			written := x.service.seen()
 			assert.Equal(t, []string{"a=1", "b=2"}, written[len(written)-2:])
