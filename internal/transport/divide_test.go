@@ -113,123 +113,147 @@ func TestFurtherOriginsGetOneRequestAtATime(t *testing.T) {
 
 // A smaller share ends surplus sessions: idle ones at once, others after their responses.
 func TestSmallerShareEndsSessions(t *testing.T) {
-	s := &host{}
-	var release, slow chan bool
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/open":
-			s.ServeHTTP(w, r)
-			w.(http.Flusher).Flush()
-			<-release
-			return
-		case "/logoff":
-			<-slow
-		}
-		s.ServeHTTP(w, r)
-	}
-	service(t, handler, sessioned, func(t *testing.T, c *Client) {
-		release, slow = make(chan bool), make(chan bool)
+	s := &slowHost{}
+	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+		s.release, s.slow = make(chan bool), make(chan bool) // in the bubble
+		s.client = c
 		worker := c.target.Load().config.Destinations
-		inUse := func() int {
-			u := c.Usage(nil)[0]
-			return max(u.Requests.Used, u.Sessions.Used)
-		}
-		wants := func(sessions, taken int, when string) {
-			t.Helper()
-			synctest.Wait()
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			assert.Equal(t, sessions, len(s.open), when)
-			assert.Equal(t, taken, inUse(), when)
-		}
 		all(t, 1, c)
-		var answers []*Answer
+		answers := s.open(t, 4)
+		s.expect(t, 1, 4, "an answer that is being read leaves its session to others")
 		for range 4 {
-			a, err := c.Do(t.Context(), get("/open"))
-			require.NoError(t, err)
-			answers = append(answers, a)
-		}
-		wants(1, 4, "an answer that is being read leaves its session to others")
-		for range 4 {
-			release <- true
+			s.release <- true
 		}
 		for _, a := range answers {
-			io.Copy(io.Discard, a.Body)
-			a.Body.Close()
+			drain(a)
 		}
-		wants(1, 1, "one session")
-
-		s.first = time.Second // so that all start before the first has returned its session
+		s.expect(t, 1, 1, "one session")
+		s.host.first = time.Second // so that all start before the first has returned its session
 		all(t, 4, c)
-		s.first = 0
-		wants(4, 4, "four sessions, idle")
+		s.host.first = 0
+		s.expect(t, 4, 4, "four sessions, idle")
 
-		s.first = time.Second
-		for i := range answers[:2] {
-			go func() {
-				var err error
-				answers[i], err = c.Do(t.Context(), get("/open"))
-				assert.NoError(t, err)
-			}()
-		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		s.first = 0
-		ends := func(a *Answer) {
-			release <- true
-			io.Copy(io.Discard, a.Body)
-			a.Body.Close()
-		}
-		worker.Divide(among(4))
-		wants(4, 4, "two of them are in use, two may be there as long as log-offs last")
-		slow <- true
-		slow <- true
-		wants(2, 2, "two idle ones are gone")
-		waiting := make(chan error)
-		go func() {
-			_, _, err := text(t, c, get("/"))
-			waiting <- err
-		}()
-		ends(answers[0])
-		wants(2, 2, "another one is idle, and ends")
-		slow <- true
-		wants(1, 1, "with its log-off")
-		ends(answers[1])
-		require.NoError(t, <-waiting)
-		wants(1, 1, "one is left, for all requests")
-
+		checkSurplusSessionsEnd(t, s)
 		worker.Divide(aloneAgain)
-		answers = answers[:0]
+		answers = s.open(t, 3)
 		for range 3 {
-			a, err := c.Do(t.Context(), get("/open"))
-			require.NoError(t, err)
-			answers = append(answers, a)
-		}
-		for range 3 {
-			release <- true
+			s.release <- true
 		}
 		for _, a := range answers {
 			a.Body.Close()
 		}
-		for _, asked := range s.asked {
+		for _, asked := range s.host.asked {
 			assert.Equal(t, `auth "", known true`, asked, "logoff of an open session")
 		}
 
 		worker.Divide(among(0))
-		wants(1, 1, "without a share no session stays")
-		slow <- true
-		wants(0, 0, "and this one was idle")
+		s.expect(t, 1, 1, "without a share no session stays")
+		s.slow <- true
+		s.expect(t, 0, 0, "and this one was idle")
 		worker.Divide(aloneAgain)
 		all(t, 1, c)
-
-		closed := make(chan bool)
-		go func() {
-			defer close(closed)
-			c.Close()
-		}()
-		wants(1, 1, "a client that is closed has a session as long as its log-off lasts")
-		close(slow)
-		<-closed
-		assert.Equal(t, 0, inUse(), "and then none")
+		checkClosedClientLogsOff(t, s)
 	})
+}
+
+// A slowHost sends the body of /open once it is released, and answers a log-off when the test says so.
+type slowHost struct {
+	host    host
+	client  *Client
+	release chan bool
+	slow    chan bool
+}
+
+func (s *slowHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/open":
+		s.host.ServeHTTP(w, r)
+		w.(http.Flusher).Flush()
+		<-s.release
+		return
+	case "/logoff":
+		<-s.slow
+	}
+	s.host.ServeHTTP(w, r)
+}
+
+// used returns how many requests, or sessions, the client uses.
+func (s *slowHost) used() int {
+	u := s.client.Usage(nil)[0]
+	return max(u.Requests.Used, u.Sessions.Used)
+}
+
+// expect checks how many sessions are open, and how many the client uses.
+func (s *slowHost) expect(t *testing.T, sessions, used int, when string) {
+	t.Helper()
+	synctest.Wait()
+	s.host.mu.Lock()
+	defer s.host.mu.Unlock()
+	assert.Equal(t, sessions, len(s.host.open), when)
+	assert.Equal(t, used, s.used(), when)
+}
+
+// open returns n responses whose bodies wait for their release.
+func (s *slowHost) open(t *testing.T, n int) (answers []*Answer) {
+	t.Helper()
+	for range n {
+		a, err := s.client.Do(t.Context(), get("/open"))
+		require.NoError(t, err)
+		answers = append(answers, a)
+	}
+	return answers
+}
+
+func drain(a *Answer) {
+	io.Copy(io.Discard, a.Body)
+	a.Body.Close()
+}
+
+// checkSurplusSessionsEnd gives a client with four sessions, two of which are in use, a share of one session.
+func checkSurplusSessionsEnd(t *testing.T, s *slowHost) {
+	t.Helper()
+	s.host.first = time.Second
+	var answers [2]*Answer
+	for i := range answers {
+		go func() {
+			var err error
+			answers[i], err = s.client.Do(t.Context(), get("/open"))
+			assert.NoError(t, err)
+		}()
+	}
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
+	s.host.first = 0
+	s.client.target.Load().config.Destinations.Divide(among(4))
+	s.expect(t, 4, 4, "two of them are in use, two may be there as long as log-offs last")
+	s.slow <- true
+	s.slow <- true
+	s.expect(t, 2, 2, "two idle ones are gone")
+	waiting := make(chan error)
+	go func() {
+		_, _, err := text(t, s.client, get("/"))
+		waiting <- err
+	}()
+	s.release <- true
+	drain(answers[0])
+	s.expect(t, 2, 2, "another one is idle, and ends")
+	s.slow <- true
+	s.expect(t, 1, 1, "with its log-off")
+	s.release <- true
+	drain(answers[1])
+	require.NoError(t, <-waiting)
+	s.expect(t, 1, 1, "one is left, for all requests")
+}
+
+func checkClosedClientLogsOff(t *testing.T, s *slowHost) {
+	t.Helper()
+	closed := make(chan bool)
+	go func() {
+		defer close(closed)
+		s.client.Close()
+	}()
+	s.expect(t, 1, 1, "a client that is closed has a session as long as its log-off lasts")
+	close(s.slow)
+	<-closed
+	assert.Equal(t, 0, s.used(), "and then none")
 }

@@ -90,37 +90,45 @@ func bearer(value, lifetime string) string {
 		`","http_header":{"key":"Authorization","value":"Bearer ` + value + `"},"expires_in":"` + lifetime + `"}]`
 }
 
-func TestFindDestination(t *testing.T) {
-	s := newDestinationService(t)
-	start := s.clock.Now()
-	target := func(change func(*btp.Destination)) btp.Destination {
-		t := btp.Destination{
-			Name: "S4",
-			Type: "HTTP",
-			Endpoint: btp.Endpoint{URL: "https://s4.example.com", Scheme: "https", Host: "s4.example.com",
-				Port: 443, Query: url.Values{}, Headers: http.Header{}},
-			Authentication: "NoAuthentication",
-			ProxyType:      "Internet",
-		}
-		change(&t)
-		return t
+// A destinationCase is the properties of a destination, and more of the service's response.
+type destinationCase struct {
+	name, properties string
+	more             []string
+	want             btp.Destination
+}
+
+// destinationAddress are the properties that each destination has.
+const destinationAddress = `"Type":"HTTP","URL":"https://s4.example.com"`
+
+// destinationWith returns the destination of [destinationAddress], changed.
+func destinationWith(change func(*btp.Destination)) btp.Destination {
+	d := btp.Destination{
+		Name: "S4",
+		Type: "HTTP",
+		Endpoint: btp.Endpoint{URL: "https://s4.example.com", Scheme: "https", Host: "s4.example.com",
+			Port: 443, Query: url.Values{}, Headers: http.Header{}},
+		Authentication: "NoAuthentication",
+		ProxyType:      "Internet",
 	}
-	const address = `"Type":"HTTP","URL":"https://s4.example.com"`
-	for _, c := range []struct {
-		name, properties string
-		more             []string
-		want             btp.Destination
-	}{
-		{"least", address, nil, target(func(*btp.Destination) {})},
+	change(&d)
+	return d
+}
+
+func TestFindDestination(t *testing.T) {
+	checkDestinations(t, newDestinationService(t), []destinationCase{
+		{"least", destinationAddress, nil, destinationWith(func(*btp.Destination) {})},
 		{"basic",
-			address + `,"ProxyType":"Internet","Authentication":"BasicAuthentication","User":" me","Password":" p w "`,
-			[]string{`"authTokens":[{"type":"Basic","value":"bWU6","http_header":{"key":"Authorization","value":"Basic bWU6"}}]`},
-			target(func(t *btp.Destination) {
-				t.Authentication, t.User, t.Password = "BasicAuthentication", "me",
-					" p w "
+			destinationAddress + `,"ProxyType":"Internet","Authentication":"BasicAuthentication","User":" me",` +
+				`"Password":" p w "`,
+			[]string{`"authTokens":[{"type":"Basic","value":"bWU6","http_header":{"key":"Authorization",` +
+				`"value":"Basic bWU6"}}]`},
+			destinationWith(func(t *btp.Destination) {
+				t.Authentication, t.User, t.Password = "BasicAuthentication", "me", " p w "
 			})},
-		{"on premise", `"Type":"HTTP","URL":"http://virtual:8000/sap/?a=1&b=2","ProxyType":"OnPremise","CloudConnectorLocationId":"DE-Berlin","sap-client":"100",
-			"sap-language":"DE","URL.headers.apikey":"k","URL.queries.b":"3","URL.queries.c":"4 5","HTML5.DynamicDestination":"true","WebIDEUsage":"odata"`, nil,
+		{"on premise", `"Type":"HTTP","URL":"http://virtual:8000/sap/?a=1&b=2","ProxyType":"OnPremise",` +
+			`"CloudConnectorLocationId":"DE-Berlin",` +
+			`"sap-client":"100","sap-language":"DE","URL.headers.apikey":"k","URL.queries.b":"3",` +
+			`"URL.queries.c":"4 5","HTML5.DynamicDestination":"true","WebIDEUsage":"odata"`, nil,
 			btp.Destination{
 				Name: "S4",
 				Type: "HTTP",
@@ -133,50 +141,65 @@ func TestFindDestination(t *testing.T) {
 				ProxyType:      "OnPremise",
 				LocationID:     "DE-Berlin",
 			}},
-		{"no scheme", `"Type":"HTTP","URL":"virtual:8000"`, nil, target(func(t *btp.Destination) {
+		{"no scheme", `"Type":"HTTP","URL":"virtual:8000"`, nil, destinationWith(func(t *btp.Destination) {
 			t.URL, t.Scheme, t.Host, t.Port = "http://virtual:8000", "http", "virtual", 8000
 		})},
 		{"TCP", `"Type":"TCP","Address":"tcp://kafka-broker-0:9093","ProxyType":"OnPremise"`, nil,
-			target(func(t *btp.Destination) {
+			destinationWith(func(t *btp.Destination) {
 				t.Type, t.URL, t.Scheme, t.Host, t.Port, t.ProxyType = "TCP", "tcp://kafka-broker-0:9093", "tcp",
 					"kafka-broker-0", 9093, "OnPremise"
 			})},
-		{"client credentials", address +
-			`,"Authentication":"OAuth2ClientCredentials","tokenServiceURL":"https://x","clientId":"c","clientSecret":"` + secret + `"`,
-			[]string{bearer("opaque", "3599")}, target(func(t *btp.Destination) {
+		{"trusts all", destinationAddress + `,"TrustAll":"TRUE","TrustStoreLocation":"gone.pem"`, nil,
+			destinationWith(func(t *btp.Destination) { t.TrustAll = true })},
+		{"private link", destinationAddress + `,"ProxyType":"PrivateLink"`, nil,
+			destinationWith(func(t *btp.Destination) { t.ProxyType = "PrivateLink" })},
+	})
+}
+
+// A destination has the tokens, certificates and stores that the service delivers with it.
+func TestDestinationHasDeliveredCredentials(t *testing.T) {
+	s := newDestinationService(t)
+	issued := s.clock.Now()
+	checkDestinations(t, s, []destinationCase{
+		{"client credentials", destinationAddress +
+			`,"Authentication":"OAuth2ClientCredentials","tokenServiceURL":"https://x","clientId":"c",` +
+			`"clientSecret":"` + secret + `"`,
+			[]string{bearer("opaque", "3599")}, destinationWith(func(t *btp.Destination) {
 				t.Authentication = "OAuth2ClientCredentials"
 				t.Token = &btp.DeliveredToken{Header: "Authorization", Value: "Bearer opaque",
-					Expires: start.Add(3599 * time.Second)}
+					Expires: issued.Add(3599 * time.Second)}
 			})},
-		{"SAML bearer, no header ready, no expiry", address +
+		{"SAML bearer, no header ready, no expiry", destinationAddress +
 			`,"Authentication":"OAuth2SAMLBearerAssertion","SystemUser":"TECH"`,
-			[]string{`"authTokens":[{"type":"bearer","value":"opaque"}]`}, target(func(t *btp.Destination) {
+			[]string{`"authTokens":[{"type":"bearer","value":"opaque"}]`}, destinationWith(func(t *btp.Destination) {
 				t.Authentication = "OAuth2SAMLBearerAssertion"
 				t.Token = &btp.DeliveredToken{Header: "Authorization", Value: "Bearer opaque"}
 			})},
-		{"client certificate", address +
+		{"client certificate", destinationAddress +
 			`,"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"me.p12","KeyStorePassword":"kp"`,
-			[]string{`"certificates":[{"Name":"ca.pem","Content":"eA==","Type":"CERTIFICATE"},{"Name":"me.p12","Content":"AQ\nID","Type":"CERTIFICATE"}]`},
-			target(func(t *btp.Destination) {
+			[]string{`"certificates":[{"Name":"ca.pem","Content":"eA==","Type":"CERTIFICATE"},{"Name":"me.p12",` +
+				`"Content":"AQ\nID","Type":"CERTIFICATE"}]`},
+			destinationWith(func(t *btp.Destination) {
 				t.Authentication = "ClientCertificateAuthentication"
 				t.Keystore = &btp.Store{Name: "me.p12", Type: "PKCS12", Content: []byte{1, 2, 3}, Password: "kp"}
 			})},
-		{"the only certificate", address +
+		{"the only certificate", destinationAddress +
 			`,"Authentication":"ClientCertificateAuthentication","KeyStorePassword":"kp"`,
-			[]string{`"certificates":[{"Name":"me.JKS","Content":"AQID"}]`}, target(func(t *btp.Destination) {
+			[]string{`"certificates":[{"Name":"me.JKS","Content":"AQID"}]`}, destinationWith(func(t *btp.Destination) {
 				t.Authentication = "ClientCertificateAuthentication"
 				t.Keystore = &btp.Store{Name: "me.JKS", Type: "JKS", Content: []byte{1, 2, 3}, Password: "kp"}
 			})},
-		{"own roots", address + `,"TrustStoreLocation":"ca.crt","TrustStorePassword":"tp"`,
+		{"own roots", destinationAddress + `,"TrustStoreLocation":"ca.crt","TrustStorePassword":"tp"`,
 			[]string{`"certificates":[{"Name":"ca.crt","Content":"AQID"}]`},
-			target(func(t *btp.Destination) {
+			destinationWith(func(t *btp.Destination) {
 				t.Truststore = &btp.Store{Name: "ca.crt", Content: []byte{1, 2, 3}, Password: "tp"}
 			})},
-		{"trusts all", address + `,"TrustAll":"TRUE","TrustStoreLocation":"gone.pem"`, nil,
-			target(func(t *btp.Destination) { t.TrustAll = true })},
-		{"private link", address + `,"ProxyType":"PrivateLink"`, nil,
-			target(func(t *btp.Destination) { t.ProxyType = "PrivateLink" })},
-	} {
+	})
+}
+
+func checkDestinations(t *testing.T, s *destinationService, cases []destinationCase) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s.put("S4", c.properties, c.more...)
 			got, err := s.open(t).Find(t.Context(), "S4")

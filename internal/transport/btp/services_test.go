@@ -16,61 +16,82 @@ const proxy = `{"tenantmode":"dedicated","clientid":"sb-1","clientsecret":"top",
 	"token_service_url":"https://t.example.com","url":"https://deprecated.example.com","token_service_domain":"example.com","xsappname":"x",
 	"onpremise_proxy_host":"proxy.internal","onpremise_proxy_port":"20003","onpremise_proxy_http_port":"20003","onpremise_socks5_proxy_port":"20004"}`
 
-func one(label, name, credentials string) string {
+func boundTo(label, name, credentials string) string {
 	return `{"` + label + `":[{"label":"` + label + `","name":"` + name + `","credentials":` + credentials + `}]}`
 }
 
-func TestBound(t *testing.T) {
-	origin := func(label, name string) string { return "VCAP_SERVICES, service " + label + ", instance " + name }
-	full := btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://t.example.com", ClientID: "sb-1",
-		Secret: "top"},
+// A bindingCase is the value of VCAP_SERVICES and the services that are bound by it.
+type bindingCase struct {
+	name, vcap string
+	want       btp.Services
+}
+
+func originOf(label, name string) string {
+	return "VCAP_SERVICES, service " + label + ", instance " + name
+}
+
+// proxyOf returns the service of the binding [proxy].
+func proxyOf(label, name string) *btp.Connectivity {
+	return &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://t.example.com", ClientID: "sb-1",
+		Secret: "top", Origin: originOf(label, name)},
 		ProxyHost: "proxy.internal", SOCKS5Port: "20004", HTTPPort: "20003"}
-	proxyOf := func(label, name string) *btp.Connectivity {
-		c := full
-		c.Origin = origin(label, name)
-		return &c
-	}
-	for _, c := range []struct {
-		name, vcap string
-		want       btp.Services
-	}{
+}
+
+// Credentials are read in each of the forms that bindings have.
+func TestBoundServicesOfEachForm(t *testing.T) {
+	checkBindings(t, []bindingCase{
 		{"nothing", `{}`, btp.Services{}},
 		{"others only", `{"redis":[{"name":"r","credentials":{"clientid":"a","url":"b"}}],"odd":"text"}`,
 			btp.Services{}},
-		{"connectivity", one("connectivity", "c", proxy), btp.Services{Connectivity: proxyOf("connectivity", "c")}},
-		{"older names, ports as numbers", one("connectivity", "c",
-			`{"clientid":"a","clientsecret":"b","url":"https://u","onpremise_proxy_host":"h","onpremise_proxy_port":20003}`),
+		{"connectivity", boundTo("connectivity", "c", proxy), btp.Services{Connectivity: proxyOf("connectivity", "c")}},
+		{"older names, ports as numbers", boundTo("connectivity", "c",
+			`{"clientid":"a","clientsecret":"b","url":"https://u","onpremise_proxy_host":"h",`+
+				`"onpremise_proxy_port":20003}`),
 			btp.Services{Connectivity: &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://u",
-				ClientID: "a", Secret: "b", Origin: origin("connectivity", "c")},
+				ClientID: "a", Secret: "b", Origin: originOf("connectivity", "c")},
 				ProxyHost: "h", HTTPPort: "20003"}}},
-		{"below uaa", one("connectivity", "c",
-			`{"url":"https://else","uaa":{"clientid":"a","clientsecret":"b","url":"https://u"},"onpremise_proxy_host":"h"}`),
+		{"below uaa", boundTo("connectivity", "c",
+			`{"url":"https://else","uaa":{"clientid":"a","clientsecret":"b","url":"https://u"},`+
+				`"onpremise_proxy_host":"h"}`),
 			btp.Services{Connectivity: &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://u",
-				ClientID: "a", Secret: "b", Origin: origin("connectivity", "c")}, ProxyHost: "h"}}},
-		{"credentials in credentials", one("xsuaa", "x",
+				ClientID: "a", Secret: "b", Origin: originOf("connectivity", "c")}, ProxyHost: "h"}}},
+		{"credentials in credentials", boundTo("xsuaa", "x",
 			`{"credentials":{"clientid":"a","clientsecret":"b","url":"https://u"}}`),
 			btp.Services{XSUAA: &btp.Credentials{TokenURL: "https://u", ClientID: "a", Secret: "b",
-				Origin: origin("xsuaa", "x")}}},
-		{"x509", one("xsuaa", "x",
-			`{"clientid":"a","certurl":"https://cert","url":"https://u","certificate":"C","key":"K","credential-type":"x509"}`),
+				Origin: originOf("xsuaa", "x")}}},
+		{"x509", boundTo("xsuaa", "x",
+			`{"clientid":"a","certurl":"https://cert","url":"https://u","certificate":"C","key":"K",`+
+				`"credential-type":"x509"}`),
 			btp.Services{XSUAA: &btp.Credentials{TokenURL: "https://cert", ClientID: "a", Certificate: "C", Key: "K",
-				Origin: origin("xsuaa", "x")}}},
-		{"x509 below uaa", one("connectivity", "c",
-			`{"uaa":{"clientid":"a","certurl":"https://cert","certificate":"C","key":"K"},"token_service_url":"https://t","onpremise_proxy_host":"h"}`),
+				Origin: originOf("xsuaa", "x")}}},
+		{"x509 below uaa", boundTo("connectivity", "c",
+			`{"uaa":{"clientid":"a","certurl":"https://cert","certificate":"C","key":"K"},`+
+				`"token_service_url":"https://t","onpremise_proxy_host":"h"}`),
 			btp.Services{Connectivity: &btp.Connectivity{Credentials: btp.Credentials{TokenURL: "https://cert",
-				ClientID: "a", Certificate: "C", Key: "K", Origin: origin("connectivity", "c")}, ProxyHost: "h"}}},
-		{"a certificate that is not the client's", one("xsuaa", "x",
+				ClientID: "a", Certificate: "C", Key: "K", Origin: originOf("connectivity", "c")}, ProxyHost: "h"}}},
+		{"a certificate that is not the client's", boundTo("xsuaa", "x",
 			`{"clientid":"a","clientsecret":"b","url":"https://u","certificate":"C"}`),
 			btp.Services{XSUAA: &btp.Credentials{TokenURL: "https://u", ClientID: "a", Secret: "b",
-				Origin: origin("xsuaa", "x")}}},
-		{"destination", one("destination", "d",
+				Origin: originOf("xsuaa", "x")}}},
+		{"destination", boundTo("destination", "d",
 			`{"clientid":"a","clientsecret":"b","url":"https://u","uri":"https://dest","tenantid":"sub-1"}`),
 			btp.Services{Destination: &btp.DestinationService{Credentials: btp.Credentials{TokenURL: "https://u",
-				ClientID: "a", Secret: "b", Origin: origin("destination", "d")},
+				ClientID: "a", Secret: "b", Origin: originOf("destination", "d")},
 				URI: "https://dest", Instance: "d", Subaccount: "sub-1"}}},
-		{"user-provided", one("user-provided", "u", proxy), btp.Services{Connectivity: proxyOf("user-provided", "u")}},
+	})
+}
+
+// One of several bindings is chosen: the platform's, the one whose name has culvert in it, the complete one, the first.
+func TestOneOfSeveralBindingsIsChosen(t *testing.T) {
+	withOwnInterface := proxyOf("connectivity", "b")
+	withOwnInterface.API = &btp.ConnectivityAPI{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i",
+		Secret: "j", Origin: originOf("connectivity", "a")},
+		ServiceURL: "https://own", InfoPath: "/api/v1/info"}
+	checkBindings(t, []bindingCase{
+		{"user-provided", boundTo("user-provided", "u", proxy),
+			btp.Services{Connectivity: proxyOf("user-provided", "u")}},
 		{"user-provided by tag", `{"user-provided":[{"name":"u","tags":["x","xsuaa"],"credentials":{"clientid":"a"}}]}`,
-			btp.Services{XSUAA: &btp.Credentials{ClientID: "a", Origin: origin("user-provided", "u")}}},
+			btp.Services{XSUAA: &btp.Credentials{ClientID: "a", Origin: originOf("user-provided", "u")}}},
 		{"the platform's before user-provided", `{"user-provided":[{"name":"a","credentials":` + proxy +
 			`}],"connectivity":[{"name":"b","credentials":` + proxy + `}]}`,
 			btp.Services{Connectivity: proxyOf("connectivity", "b")}},
@@ -85,25 +106,28 @@ func TestBound(t *testing.T) {
 		{"several: the complete one",
 			`{"connectivity":[{"name":"a","credentials":{"clientid":"x"}},{"name":"b","credentials":` + proxy + `}]}`,
 			btp.Services{Connectivity: proxyOf("connectivity", "b")}},
-		{"proxy and own interface are two plans", `{"connectivity":[{"name":"a","plan":"api_access","credentials":{"clientid":"i","clientsecret":"j","token_service_url":"https://t",
-			"connectivity_service":{"url":"https://own","scc_info_path":"/api/v1/info"}}},{"name":"b","credentials":` + proxy + `}]}`,
-			func() btp.Services {
-				p := proxyOf("connectivity", "b")
-				p.API = &btp.ConnectivityAPI{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i",
-					Secret: "j",
-					Origin: origin("connectivity", "a")},
-					ServiceURL: "https://own", InfoPath: "/api/v1/info"}
-				return btp.Services{Connectivity: p}
-			}()},
-	} {
+		{"proxy and own interface are two plans", `{"connectivity":[{"name":"a","plan":"api_access","credentials":` +
+			`{"clientid":"i","clientsecret":"j","token_service_url":"https://t",` +
+			`"connectivity_service":{"url":"https://own","scc_info_path":"/api/v1/info"}}},` +
+			`{"name":"b","credentials":` + proxy + `}]}`, btp.Services{Connectivity: withOwnInterface}},
+	})
+}
+
+func checkBindings(t *testing.T, cases []bindingCase) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := btp.ParseVCAP(c.vcap)
 			require.NoError(t, err)
 			assert.Equal(t, c.want, got)
 		})
 	}
+}
+
+func TestMalformedBindingsAreRejected(t *testing.T) {
 	for vcap, want := range map[string]string{
-		``: "VCAP_SERVICES: expected JSON", `[]`: "an object with the name of a service",
+		``:                                  "VCAP_SERVICES: expected JSON",
+		`[]`:                                "an object with the name of a service",
 		`{"connectivity":{"name":"c"}}`:     "VCAP_SERVICES, connectivity: expected JSON, a list of bindings",
 		`{"xsuaa":[{"credentials":"top"}]}`: "VCAP_SERVICES, xsuaa",
 	} {
@@ -124,7 +148,7 @@ func settingOf(vcap string) string {
 
 // Missing fields are named as in the binding, when they are needed.
 func TestMissingFieldsAreNamed(t *testing.T) {
-	s, err := btp.ParseVCAP(one("connectivity", "c", `{"clientid":"a"}`))
+	s, err := btp.ParseVCAP(boundTo("connectivity", "c", `{"clientid":"a"}`))
 	require.NoError(t, err)
 	at := "VCAP_SERVICES, service connectivity, instance c: "
 	_, err = s.Connectivity.SOCKS5Address()
@@ -138,16 +162,16 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 	wantFailure(t, err, btp.Misconfigured, "token_service_url",
 		at+"missing: token_service_url, clientsecret (or certificate and key)")
 
-	s, _ = btp.ParseVCAP(one("connectivity", "c",
+	s, _ = btp.ParseVCAP(boundTo("connectivity", "c",
 		`{"clientid":"a","onpremise_proxy_host":"h","onpremise_socks5_proxy_port":"20004x"}`))
 	_, err = s.Connectivity.SOCKS5Address()
 	wantFailure(t, err, btp.Misconfigured, "onpremise_socks5_proxy_port", `expected 1 to 65535, found "20004x"`)
 
-	s, _ = btp.ParseVCAP(one("connectivity", "c", `{"clientid":"a","connectivity_service":{"url":"https://own"}}`))
+	s, _ = btp.ParseVCAP(boundTo("connectivity", "c", `{"clientid":"a","connectivity_service":{"url":"https://own"}}`))
 	_, err = s.Connectivity.SOCKS5Address()
 	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host", "plan api_access have no proxy")
 
-	s, _ = btp.ParseVCAP(one("connectivity", "c", proxy))
+	s, _ = btp.ParseVCAP(boundTo("connectivity", "c", proxy))
 	for want, address := range map[string]func() (string, error){"proxy.internal:20004": s.Connectivity.SOCKS5Address,
 		"proxy.internal:20003": s.Connectivity.HTTPAddress} {
 		if got, err := address(); got != want || err != nil {
@@ -165,11 +189,11 @@ func TestReadKey(t *testing.T) {
 		"as it is":          {proxy, path},
 		"byte order mark":   {"\xef\xbb\xbf" + proxy, path},
 		"below credentials": {`{"credentials":` + proxy + `}`, path},
-		"VCAP document":     {one("connectivity", "c", proxy), path + ", service connectivity, instance c"},
-		"with its name": {`{"VCAP_SERVICES":` + one("connectivity", "c", proxy) + `,"VCAP_APPLICATION":{}}`, path +
+		"VCAP document":     {boundTo("connectivity", "c", proxy), path + ", service connectivity, instance c"},
+		"with its name": {`{"VCAP_SERVICES":` + boundTo("connectivity", "c", proxy) + `,"VCAP_APPLICATION":{}}`, path +
 			", service connectivity, instance c"},
 		"twice credentials": {`{"credentials":{"credentials":` + proxy + `}}`, path},
-		"as a tool nests it": {one("connectivity", "c", `{"credentials":`+proxy+`}`), path +
+		"as a tool nests it": {boundTo("connectivity", "c", `{"credentials":`+proxy+`}`), path +
 			", service connectivity, instance c"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +225,7 @@ func TestReadKey(t *testing.T) {
 
 // Any text is parsed or rejected, and parsed values have no surrounding spaces.
 func FuzzBound(f *testing.F) {
-	f.Add(one("connectivity", "c", proxy))
+	f.Add(boundTo("connectivity", "c", proxy))
 	f.Add(`{"user-provided":[{"name":"u","tags":["xsuaa"],"credentials":{"uaa":{"clientid":" a "},"url":1e99}}]}`)
 	f.Add(`{"destination":[{"credentials":{"credentials":{}}},{"credentials":null}]}`)
 	f.Fuzz(func(t *testing.T, vcap string) {
