@@ -60,117 +60,124 @@ func (x *copied) commitAt(offset int64, text string, found kafka.CommitMetadata)
 	x.group.found = map[topicPartition]kafka.CommitMetadata{x.at: found}
 }
 
+// A copiedCase is a log whose committed metadata may be about another log. Records before the end of the settled ones
+// are written. Of the records in progress, 5 and 6, 6 is written.
+type copiedCase struct {
+	name     string
+	records  int
+	next     int64 // the committed offset
+	text     string
+	metadata kafka.CommitMetadata
+	doubts   offsetRange // the records that are checked; {} means those in progress only
+	warned   bool
+	later    int // the number of offsets by which the copy's records follow the original ones
+}
+
+const movedOffset = "they were written for another offset"
+
+var copiedCases = []copiedCase{
+	{
+		name: "they fit", records: 20, next: 5, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 20}, doubts: offsetRange{5, 6},
+	},
+	{
+		name: "they fit, to the end", records: 15, next: 5, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 15}, doubts: offsetRange{5, 6},
+	},
+	{
+		name: "of the version before", records: 20, next: 5, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, End: 20}, doubts: offsetRange{5, 6},
+	},
+	{
+		name: "translated", records: 20, next: 2, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, Mismatch: movedOffset, End: 20}, doubts: offsetRange{2, 19},
+		warned: true,
+	},
+	{
+		name: "nothing ahead", records: 20, next: 2,
+		metadata: kafka.CommitMetadata{WrittenFor: 5, Mismatch: movedOffset, End: 20}, doubts: offsetRange{2, 19},
+		warned: true,
+	},
+	{
+		name: "another topic", records: 20, next: 5, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, Mismatch: movedOffset, End: 20}, doubts: offsetRange{5, 19},
+		warned: true,
+	},
+	{
+		name: "beyond the end by one", records: 14, next: 5, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 14}, doubts: offsetRange{5, 13},
+		warned: true,
+	},
+	{
+		name: "beyond the end, of the version before", records: 14, next: 5, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, End: 14}, doubts: offsetRange{5, 14}, warned: true,
+	},
+	{
+		name: "a copy with other offsets", records: 20, next: 2, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 1005, Mismatch: movedOffset, End: 18}, doubts: offsetRange{2, 17},
+		warned: true,
+	},
+	{
+		name: "a copy that is not complete", records: 20, next: 5, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, Mismatch: movedOffset, End: 8}, doubts: offsetRange{5, 14},
+		warned: true,
+	},
+	// A translated offset is that of its record, 15 here, or an earlier one.
+	{
+		name: "a copy with higher offsets", records: 25, next: 12, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, Mismatch: movedOffset, End: 25}, doubts: offsetRange{12, 24},
+		warned: true, later: 10,
+	},
+	{
+		name: "a copy with higher offsets, translated far back", records: 25, next: 2, text: "sent=0-1 settled=2-9",
+		metadata: kafka.CommitMetadata{WrittenFor: 5, Mismatch: movedOffset, End: 25}, doubts: offsetRange{2, 24},
+		warned: true, later: 10,
+	},
+	{
+		name: "a copy with higher offsets, translated to the same number", records: 25, next: 5,
+		text: "sent=0-1 settled=2-9", metadata: kafka.CommitMetadata{WrittenFor: 5, Mismatch: movedOffset, End: 25},
+		doubts: offsetRange{5, 24}, warned: true, later: 10,
+	},
+}
+
 // Metadata that was written for another offset or topic, or that reaches beyond the end of the log, does not prove that
 // any record was written: all records from the committed offset to the end of the metadata's range are checked. So
 // nothing is lost, and nothing is written twice.
 func TestMetadataOfAnotherLog(t *testing.T) {
-	const moved = "they were written for another offset"
-	for _, c := range []struct {
-		name    string
-		records int
-		// next is the committed offset. Records before the end of the settled ones are written; of those in progress, 5
-		// and 6, 6 is written.
-		next   int64
-		text   string
-		found  kafka.CommitMetadata
-		doubts offsetRange // {} means that only records in progress are checked
-		warned bool
-		// later is the number of offsets by which the copy's records follow the original ones.
-		later int
-	}{
-		{
-			name: "they fit", records: 20, next: 5, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 20}, doubts: offsetRange{5, 6},
-		},
-		{
-			name: "they fit, to the end", records: 15, next: 5, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 15}, doubts: offsetRange{5, 6},
-		},
-		{
-			name: "of the version before", records: 20, next: 5, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, End: 20}, doubts: offsetRange{5, 6},
-		},
-		{
-			name: "translated", records: 20, next: 2, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20}, doubts: offsetRange{2, 19},
-			warned: true,
-		},
-		{
-			name: "nothing ahead", records: 20, next: 2,
-			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20}, doubts: offsetRange{2, 19},
-			warned: true,
-		},
-		{
-			name: "another topic", records: 20, next: 5, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 20}, doubts: offsetRange{5, 19},
-			warned: true,
-		},
-		{
-			name: "beyond the end by one", records: 14, next: 5, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 14}, doubts: offsetRange{5, 13},
-			warned: true,
-		},
-		{
-			name: "beyond the end, of the version before", records: 14, next: 5, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, End: 14}, doubts: offsetRange{5, 14}, warned: true,
-		},
-		{
-			name: "a copy with other offsets", records: 20, next: 2, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 1005, Mismatch: moved, End: 18}, doubts: offsetRange{2, 17},
-			warned: true,
-		},
-		{
-			name: "a copy that is not complete", records: 20, next: 5, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 8}, doubts: offsetRange{5, 14},
-			warned: true,
-		},
-		// A translated offset is that of its record, 15 here, or an earlier one.
-		{
-			name: "a copy with higher offsets", records: 25, next: 12, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, doubts: offsetRange{12, 24},
-			warned: true, later: 10,
-		},
-		{
-			name: "a copy with higher offsets, translated far back", records: 25, next: 2, text: "sent=0-1 settled=2-9",
-			found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25}, doubts: offsetRange{2, 24},
-			warned: true, later: 10,
-		},
-		{
-			name: "a copy with higher offsets, translated to the same number", records: 25, next: 5,
-			text: "sent=0-1 settled=2-9", found: kafka.CommitMetadata{WrittenFor: 5, Mismatch: moved, End: 25},
-			doubts: offsetRange{5, 24}, warned: true, later: 10,
-		},
-	} {
-		runtest.Bubble(t, c.name, func(t *testing.T) {
-			end := 15
-			if c.text == "" {
-				end = 5
-			}
-			x := newCopied(&checker{}, c.records, func(n int) bool { return n < end+c.later && n != 5+c.later })
-			x.commitAt(c.next, c.text, c.found)
-			for n := c.records; n < 25; n++ {
-				x.put(n) // added later
-			}
-			x.ok(t)
-			assert.Equal(t, 25, len(x.written), "rows")
-			var looked []string
-			for n := c.doubts.first; n <= c.doubts.last; n++ {
-				looked = append(looked, keyOf(int(n)))
-			}
-			found := make([]string, 0, len(x.looked))
-			for n := range 25 {
-				if x.looked[keyOf(n)] {
-					found = append(found, keyOf(n))
-				}
-			}
-			assert.Equal(t, looked, found, "checked records")
-			if n := strings.Count(x.log.String(), "is not about this log"); n != 1 && c.warned || n > 0 && !c.warned {
-				t.Errorf("expected a warning: %t, found %d", c.warned, n)
-			}
-			assert.Equal(t, 25, x.committed("t", 0), "committed")
-			assert.Equal(t, "", x.metadata(x.at), "metadata")
-		})
+	for _, c := range copiedCases {
+		runtest.Bubble(t, c.name, func(t *testing.T) { checkCopied(t, c) })
 	}
+}
+
+func checkCopied(t *testing.T, c copiedCase) {
+	end := 15
+	if c.text == "" {
+		end = 5
+	}
+	x := newCopied(&checker{}, c.records, func(n int) bool { return n < end+c.later && n != 5+c.later })
+	x.commitAt(c.next, c.text, c.metadata)
+	for n := c.records; n < 25; n++ {
+		x.put(n) // added later
+	}
+	x.ok(t)
+	assert.Equal(t, 25, len(x.written), "rows")
+	var want []string
+	for n := c.doubts.first; n <= c.doubts.last; n++ {
+		want = append(want, keyOf(int(n)))
+	}
+	checked := make([]string, 0, len(x.looked))
+	for n := range 25 {
+		if x.looked[keyOf(n)] {
+			checked = append(checked, keyOf(n))
+		}
+	}
+	assert.Equal(t, want, checked, "checked records")
+	n := strings.Count(x.log.String(), "is not about this log")
+	if (c.warned && n != 1) || (!c.warned && n > 0) {
+		t.Errorf("expected a warning: %t, found %d", c.warned, n)
+	}
+	assert.Equal(t, 25, x.committed("t", 0), "committed")
+	assert.Equal(t, "", x.metadata(x.at), "metadata")
 }
 
 // An operator's decision about another log does not apply to this one: if the metadata does not match the log, the task

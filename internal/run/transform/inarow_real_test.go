@@ -75,7 +75,7 @@ func (g chance) near(value string) string {
 func TestRealSimilarRowsTogether(t *testing.T) {
 	g, cases := oracle(t, 5, 60)
 	m, reg, _ := manager(t, nil)
-	rows, differ, fine := 0, 0, 0
+	rows, differ, transformed := 0, 0, 0
 	for tried := 0; tried < cases; {
 		var head strings.Builder
 		for stage := range 1 + g.IntN(3) {
@@ -88,76 +88,106 @@ func TestRealSimilarRowsTogether(t *testing.T) {
 			continue
 		}
 		tried++
-		all := base.batch(t, reg)
-		all.Rows = nil
-		var want, heads []string
-		for len(all.Rows) < 12 {
-			one := golden{stages: base.stages, record: maps.Clone(base.record)}
-			if !g.in(4) {
-				one.record["value"] = json.RawMessage(g.near(string(base.record["value"])))
-			}
-			for _, name := range []string{"partition", "timestamp", "offset"} {
-				if g.in(12) {
-					one.record[name] = json.RawMessage(g.of("0", "7", "1700000000000"))
-					if name == "partition" {
-						one.record[name] = json.RawMessage("3")
-					}
-				}
-			}
-			if _, err := jsonConverter(t, reg).Decode(t.Context(), "t", one.record["value"],
-				&record.Batch{Registry: reg}); err != nil {
-				one.record["value"] = base.record["value"] // not a valid record
-			}
-			b := one.batch(t, reg)
-			row := b.Rows[0]
-			for _, d := range []*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
-				content := b.Bytes(*d)
-				d.Start = uint32(len(all.Data))
-				all.Data = append(all.Data, content...)
-				if d.Encoding == wit.WithSchema {
-					all.Retain(reg.Get(d.Schema))
-				}
-			}
-			row.RowIndex = uint32(len(all.Rows))
-			all.Rows = append(all.Rows, row)
-			alone, err := New(t.Context(), options)
-			require.NoError(t, err)
-			faults, err := alone.Apply(t.Context(), b)
-			require.NoError(t, err)
-			alone.Close()
-			want, heads = append(want, outcome(t, b, faults)), append(heads, string(one.record["value"]))
-		}
-		faults, err := c.Apply(t.Context(), all)
-		require.NoError(t, err)
+		together := newSimilarRows(t, g, base, options, reg)
+		results := together.apply(t, c)
 		c.Close()
-		prepared, failed := all.Rows, map[uint32][]wit.RowError{}
-		for _, f := range faults {
-			failed[f.RowIndex] = append(failed[f.RowIndex], f)
-		}
-		for i := range want {
-			all.Rows = nil
-			for _, row := range prepared {
-				if row.RowIndex == uint32(i) {
-					all.Rows = append(all.Rows, row)
-				}
-			}
+		for i, got := range results {
 			rows++
-			got := outcome(t, all, failed[uint32(i)])
 			if strings.HasPrefix(got, "topic") {
-				fine++
+				transformed++
 			}
-			if got != want[i] {
-				if differ++; differ <= 10 {
-					t.Errorf("%srow %d of\n%s\n(-alone +together):\n%s", head.String(), i, strings.Join(heads, "\n"),
-						cmp.Diff(want[i], got))
+			if want := together.want[i]; got != want {
+				differ++
+				if differ <= 10 {
+					t.Errorf("%srow %d of\n%s\n(-alone +together):\n%s", head.String(), i,
+						strings.Join(together.values, "\n"), cmp.Diff(want, got))
 				}
 			}
 		}
 	}
-	t.Logf("%d rows, %d of them transformed, %d differ", rows, fine, differ)
-	if fine < rows/4 {
-		t.Errorf("expected a quarter of the rows to be transformed, found %d of %d", fine, rows)
+	t.Logf("%d rows, %d of them transformed, %d differ", rows, transformed, differ)
+	if transformed < rows/4 {
+		t.Errorf("expected a quarter of the rows to be transformed, found %d of %d", transformed, rows)
 	}
+}
+
+// similarRows are rows of one batch, the result that each has alone, and their values.
+type similarRows struct {
+	batch  *record.Batch
+	want   []string
+	values []string
+}
+
+// newSimilarRows returns twelve rows that differ slightly from a record.
+func newSimilarRows(t *testing.T, g chance, base golden, options Options, reg *record.Registry) *similarRows {
+	t.Helper()
+	s := &similarRows{batch: base.batch(t, reg)}
+	s.batch.Rows = nil
+	for len(s.batch.Rows) < 12 {
+		row := golden{stages: base.stages, record: maps.Clone(base.record)}
+		if !g.in(4) {
+			row.record["value"] = json.RawMessage(g.near(string(base.record["value"])))
+		}
+		for _, name := range []string{"partition", "timestamp", "offset"} {
+			if g.in(12) {
+				row.record[name] = json.RawMessage(g.of("0", "7", "1700000000000"))
+				if name == "partition" {
+					row.record[name] = json.RawMessage("3")
+				}
+			}
+		}
+		_, err := jsonConverter(t, reg).Decode(t.Context(), "t", row.record["value"], &record.Batch{Registry: reg})
+		if err != nil {
+			row.record["value"] = base.record["value"] // not a valid record
+		}
+		s.add(t, row, options, reg)
+	}
+	return s
+}
+
+// add copies a row into the batch, and applies a new chain to it alone.
+func (s *similarRows) add(t *testing.T, alone golden, options Options, reg *record.Registry) {
+	t.Helper()
+	b := alone.batch(t, reg)
+	row := b.Rows[0]
+	for _, d := range []*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
+		content := b.Bytes(*d)
+		d.Start = uint32(len(s.batch.Data))
+		s.batch.Data = append(s.batch.Data, content...)
+		if d.Encoding == wit.WithSchema {
+			s.batch.Retain(reg.Get(d.Schema))
+		}
+	}
+	row.RowIndex = uint32(len(s.batch.Rows))
+	s.batch.Rows = append(s.batch.Rows, row)
+	c, err := New(t.Context(), options)
+	require.NoError(t, err)
+	defer c.Close()
+	faults, err := c.Apply(t.Context(), b)
+	require.NoError(t, err)
+	s.want = append(s.want, outcome(t, b, faults))
+	s.values = append(s.values, string(alone.record["value"]))
+}
+
+// apply returns the result of each row when a chain is applied to all of them.
+func (s *similarRows) apply(t *testing.T, c *Chain) (results []string) {
+	t.Helper()
+	faults, err := c.Apply(t.Context(), s.batch)
+	require.NoError(t, err)
+	prepared, failed := s.batch.Rows, map[uint32][]wit.RowError{}
+	for _, f := range faults {
+		failed[f.RowIndex] = append(failed[f.RowIndex], f)
+	}
+	for i := range s.want {
+		s.batch.Rows = nil
+		for _, row := range prepared {
+			if row.RowIndex == uint32(i) {
+				s.batch.Rows = append(s.batch.Rows, row)
+			}
+		}
+		results = append(results, outcome(t, s.batch, failed[uint32(i)]))
+	}
+	return results
 }
 
 // A batch that is sent to a plugin in several calls, each of which returns less than its limit, does not grow without

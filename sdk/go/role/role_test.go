@@ -107,89 +107,100 @@ func setting(name string, kind wit.SettingKind, value string, roles ...string) w
 	return s
 }
 
+// addressSetting is the setting that each source must have.
+var addressSetting = setting("a", wit.KindString, "", "http.address")
+
+// A checkCase is the settings of a source, and the problem with their roles.
+type checkCase struct {
+	settings []wit.ConfigKey
+	rejected bool
+	want     string
+}
+
+var checkCases = map[string]checkCase{
+	"valid": {
+		settings: []wit.ConfigKey{addressSetting, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"),
+			setting("p", wit.KindInt, "443", "http.port"),
+			setting("t#{n}", wit.KindString, "", "source.topic")},
+	},
+	"no address": {
+		want: "no setting has the role http.address: " +
+			"the host does not know where to send the requests of this source",
+	},
+	"unknown": {
+		settings: []wit.ConfigKey{addressSetting, setting("p", wit.KindPassword, "", "http.proxi.password")},
+		want: "setting p: has the role http.proxi.password, which is " +
+			"unknown: did you mean http.password? See wit/roles.md",
+	},
+	"secret without role": {
+		settings: []wit.ConfigKey{addressSetting, setting("p", wit.KindPassword, "")},
+		want:     "setting p: is a password without a role: neither plugin nor host uses its value",
+	},
+	"two settings": {
+		settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindString, "", "http.address")}, rejected: true,
+		want: "setting b: has the role http.address, which a has too: expected one setting with this role",
+	},
+	"two roles": {
+		settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindPassword, "", "http.password", "http.header.x")},
+		rejected: true, want: "setting b: expected one role, found http.password, http.header.x",
+	},
+	"any role": {
+		settings: []wit.ConfigKey{addressSetting, setting("b.{name}", wit.KindString, "", "http.{name}")},
+		rejected: true,
+		want: "setting b.{name}: has the role http.{name}: expected no placeholder, except " +
+			"http.header.{name} and http.query.{name} after a name that ends with {name}",
+	},
+	"any setting": {
+		settings: []wit.ConfigKey{addressSetting, setting("b.{name}", wit.KindString, "", "http.user")}, rejected: true,
+		want: "setting b.{name}: is a template and has the role http.user, which only one setting may have",
+	},
+	"a password that is shown": {
+		settings: []wit.ConfigKey{setting("a", wit.KindPassword, "", "http.address")}, rejected: true,
+		want: "setting a: is a password with the role http.address, whose values are shown: " +
+			"expected the kind string",
+	},
+	"a secret that is shown": {
+		settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindString, "", "http.password")},
+		want:     "setting b: has the role http.password: expected the kind password; no plugin sees its value",
+	},
+	"kind": {
+		settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindBoolean, "", "http.port")},
+		want:     "setting b: has the role http.port: expected the kind int or long",
+	},
+	"a default address": {
+		settings: []wit.ConfigKey{setting("a", wit.KindString, "evil", "http.address")},
+		want:     `setting a: its default "evil" has no effect: http.address must be set by the user`,
+	},
+	"another default than the host's": {
+		settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindString, "http", "http.scheme")},
+		want: `setting b: its default "http" has no effect: ` +
+			"http.scheme must be set by the user, else it is https",
+	},
+	"the default of the host": {
+		settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindString, "https", "http.scheme")},
+	},
+	"a harmless default": {settings: []wit.ConfigKey{addressSetting, setting("b", wit.KindInt, "7", "retry.max")}},
+}
+
+// The problem with a role names the setting and what is expected.
 func TestCheck(t *testing.T) {
-	address := setting("a", wit.KindString, "", "http.address")
-	for name, x := range map[string]struct {
-		settings []wit.ConfigKey
-		refused  bool
-		want     string
-	}{
-		"valid": {
-			settings: []wit.ConfigKey{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"),
-				setting("p", wit.KindInt, "443", "http.port"),
-				setting("t#{n}", wit.KindString, "", "source.topic")},
-		},
-		"no address": {
-			want: "no setting has the role http.address: " +
-				"the host does not know where to send the requests of this source",
-		},
-		"unknown": {
-			settings: []wit.ConfigKey{address, setting("p", wit.KindPassword, "", "http.proxi.password")},
-			want: "setting p: has the role http.proxi.password, which is " +
-				"unknown: did you mean http.password? See wit/roles.md",
-		},
-		"secret without role": {
-			settings: []wit.ConfigKey{address, setting("p", wit.KindPassword, "")},
-			want:     "setting p: is a password without a role: neither plugin nor host uses its value",
-		},
-		"two settings": {
-			settings: []wit.ConfigKey{address, setting("b", wit.KindString, "", "http.address")}, refused: true,
-			want: "setting b: has the role http.address, which a has too: expected one setting with this role",
-		},
-		"two roles": {
-			settings: []wit.ConfigKey{address, setting("b", wit.KindPassword, "", "http.password", "http.header.x")},
-			refused:  true, want: "setting b: expected one role, found http.password, http.header.x",
-		},
-		"any role": {
-			settings: []wit.ConfigKey{address, setting("b.{name}", wit.KindString, "", "http.{name}")}, refused: true,
-			want: "setting b.{name}: has the role http.{name}: expected no placeholder, except " +
-				"http.header.{name} and http.query.{name} after a name that ends with {name}",
-		},
-		"any setting": {
-			settings: []wit.ConfigKey{address, setting("b.{name}", wit.KindString, "", "http.user")}, refused: true,
-			want: "setting b.{name}: is a template and has the role http.user, which only one setting may have",
-		},
-		"a password that is shown": {
-			settings: []wit.ConfigKey{setting("a", wit.KindPassword, "", "http.address")}, refused: true,
-			want: "setting a: is a password with the role http.address, whose values are shown: " +
-				"expected the kind string",
-		},
-		"a secret that is shown": {
-			settings: []wit.ConfigKey{address, setting("b", wit.KindString, "", "http.password")},
-			want:     "setting b: has the role http.password: expected the kind password; no plugin sees its value",
-		},
-		"kind": {
-			settings: []wit.ConfigKey{address, setting("b", wit.KindBoolean, "", "http.port")},
-			want:     "setting b: has the role http.port: expected the kind int or long",
-		},
-		"a default address": {
-			settings: []wit.ConfigKey{setting("a", wit.KindString, "evil", "http.address")},
-			want:     `setting a: its default "evil" has no effect: http.address must be set by the user`,
-		},
-		"another default than the host's": {
-			settings: []wit.ConfigKey{address, setting("b", wit.KindString, "http", "http.scheme")},
-			want: `setting b: its default "http" has no effect: ` +
-				"http.scheme must be set by the user, else it is https",
-		},
-		"the default of the host": {
-			settings: []wit.ConfigKey{address, setting("b", wit.KindString, "https", "http.scheme")},
-		},
-		"a harmless default": {settings: []wit.ConfigKey{address, setting("b", wit.KindInt, "7", "retry.max")}},
-	} {
-		found := Check(&wit.Component{Kind: wit.ComponentSource, Settings: x.settings})
+	for name, c := range checkCases {
 		text := ""
-		for _, f := range found {
-			text += f.String()
-			if f.Fatal != x.refused {
-				t.Errorf("%s: expected rejected %v, found %+v", name, x.refused, f)
+		for _, problem := range Check(&wit.Component{Kind: wit.ComponentSource, Settings: c.settings}) {
+			text += problem.String()
+			if problem.Fatal != c.rejected {
+				t.Errorf("%s: expected rejected %v, found %+v", name, c.rejected, problem)
 			}
 		}
-		if text != x.want {
-			t.Errorf("%s: expected %q, found %q", name, x.want, text)
+		if text != c.want {
+			t.Errorf("%s: expected %q, found %q", name, c.want, text)
 		}
 	}
-	if found := Check(&wit.Component{Kind: wit.ComponentTransformation,
-		Settings: []wit.ConfigKey{address}}); len(found) != 1 || !found[0].Invalid || found[0].Fatal {
-		t.Errorf("found %v", found)
+}
+
+func TestRoleOfTransformationIsInvalid(t *testing.T) {
+	problems := Check(&wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{addressSetting}})
+	if len(problems) != 1 || !problems[0].Invalid || problems[0].Fatal {
+		t.Errorf("found %v", problems)
 	}
 }
