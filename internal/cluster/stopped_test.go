@@ -142,14 +142,14 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 	for name, c := range map[string]struct {
 		owner    Member
 		vanishes bool
-		back     bool // it is removed, and joins as another member before its tasks have ended
+		rejoins  bool // it is removed, and joins as another member before its tasks have ended
 		want     bool
 		after    time.Duration // minimum; the maximum is 1 s more
 	}{
 		"had by nobody":       {owner: Member{ID: "1", Metadata: Metadata{URL: "http://w1:1"}}, want: true},
 		"its owner ends it":   {owner: has, after: 6 * time.Second},
 		"its owner is killed": {owner: has, vanishes: true, want: true, after: 9 * time.Second},
-		"its owner is back":   {owner: has, back: true, want: true, after: 6 * time.Second},
+		"its owner is back":   {owner: has, rejoins: true, want: true, after: 6 * time.Second},
 		"its owner is this worker": {
 			owner: Member{ID: "1", Metadata: Metadata{URL: "http://w1:1", Owned: has.Owned}}, want: true,
 		},
@@ -169,7 +169,7 @@ func TestLeaderCleansUpForLostOwners(t *testing.T) {
 				w.leader.members = w.leader.members[1:]
 			}
 			orphaned := w.OwnersLost("c")
-			if c.back {
+			if c.rejoins {
 				w.leader.members[1].ID = "3"
 			}
 			if c.vanishes {

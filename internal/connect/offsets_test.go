@@ -20,12 +20,12 @@ func TestRejectedOffsetMustBePath(t *testing.T) {
 		{Name: "destination", Rules: []wit.Rule{{Role: wit.Ptr(role.Destination)}}},
 	}}
 	for _, test := range []struct {
-		key, at string
-		want    bool
+		key, link string
+		want      bool
 	}{
-		{key: "destination", at: "https://h/x?$skiptoken=1", want: true},
-		{key: "destination", at: "/x?$skiptoken=1"},
-		{key: "host", at: "https://h/x?$skiptoken=1"},
+		{key: "destination", link: "https://h/x?$skiptoken=1", want: true},
+		{key: "destination", link: "/x?$skiptoken=1"},
+		{key: "host", link: "https://h/x?$skiptoken=1"},
 	} {
 		connector, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0),
 			config.NewEntry(test.key, "h", "", 0)}, nil)
@@ -34,7 +34,7 @@ func TestRejectedOffsetMustBePath(t *testing.T) {
 			origin.Settings = origin.Settings[:1]
 		}
 		k := &connectorRun{class: class{declarations: config.DeclareComponent(origin)}, accepted: connector}
-		text := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.at)})
+		text := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.link)})
 		if strings.Contains(text, "begins with /") != test.want {
 			t.Errorf("%v: found %q", test, text)
 		}

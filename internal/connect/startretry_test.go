@@ -332,17 +332,17 @@ func TestRestartBeforeTheWait(t *testing.T) {
 // task.auto.restart is true by default, and the connector's setting overrides the worker's.
 func TestAutoRestartByDefault(t *testing.T) {
 	for _, test := range []struct {
-		file, own, worker string
-		want              bool
+		file, connector, worker string
+		want                    bool
 	}{
 		{want: true},
 		{file: "worker.properties", want: true},
-		{own: "false"},
-		{file: "worker.properties", own: "false"},
+		{connector: "false"},
+		{file: "worker.properties", connector: "false"},
 		{file: "worker.properties", worker: "false"},
 		{worker: "false"},
-		{file: "worker.properties", own: "false", worker: "true"},
-		{file: "worker.properties", own: "true", worker: "false", want: true},
+		{file: "worker.properties", connector: "false", worker: "true"},
+		{file: "worker.properties", connector: "true", worker: "false", want: true},
 	} {
 		flags := map[string]string{"bootstrap.servers": "localhost:9092"}
 		if test.worker != "" {
@@ -353,11 +353,11 @@ func TestAutoRestartByDefault(t *testing.T) {
 			t.Fatal(problems)
 		}
 		k := &connectorRun{options: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
-		if test.own != "" {
-			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.own, "", 0)}
+		if test.connector != "" {
+			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.connector, "", 0)}
 		}
 		if found := k.autoRestart(); found != test.want {
-			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", test.file, test.own, test.worker,
+			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", test.file, test.connector, test.worker,
 				test.want, found)
 		}
 	}

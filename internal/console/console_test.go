@@ -270,23 +270,23 @@ func TestOnlyUsefulButtons(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(page, `value="rollback"`))
 	assert.Equal(t, 1, strings.Count(page, `value="swap"`))
 	assert.Contains(t, page, `aria-label="Use this version: p 7"`, `aria-label="Previous version of p"`)
-	for _, one := range []struct {
-		do, setting string
-		readOnly    bool
-		want        string
+	for _, c := range []struct {
+		action, setting string
+		readOnly        bool
+		want            string
 	}{
-		{do: "edit", setting: "a", want: "form"},
-		{do: "edit"},
-		{do: "limit", setting: "a", readOnly: true},
-		{do: "log", readOnly: true, want: "log"},
+		{action: "edit", setting: "a", want: "form"},
+		{action: "edit"},
+		{action: "limit", setting: "a", readOnly: true},
+		{action: "log", readOnly: true, want: "log"},
 	} {
-		h := connectorHead{ReadOnly: one.readOnly}
-		h.Summary.Action = &connect.Action{Do: one.do, Setting: one.setting}
-		fix, found := h.Fix(), ""
-		if fix != nil {
-			found, _, _ = strings.Cut(fix.Link, "?")
+		h := connectorHead{ReadOnly: c.readOnly}
+		h.Summary.Action = &connect.Action{Do: c.action, Setting: c.setting}
+		path := ""
+		if fix := h.Fix(); fix != nil {
+			path, _, _ = strings.Cut(fix.Link, "?")
 		}
-		assert.Equal(t, one.want, found, one.do)
+		assert.Equal(t, c.want, path, c.action)
 		h.Summary.State = connect.ConditionFailed
 		assert.Equal(t, "restart", h.Main())
 	}

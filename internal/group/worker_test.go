@@ -27,25 +27,28 @@ func TestConflictingWorkers(t *testing.T) {
 	for _, c := range []struct {
 		digest, want string
 		members      []rest.GroupMember
-		known        bool
+		isKnown      bool
 	}{
 		{digest: "one"},
 		{digest: "one", members: []rest.GroupMember{member("me", "old", false), member("a", "one", false)}},
-		{digest: "one", members: []rest.GroupMember{member("me", "one", false), member("a", "", false)}, known: true},
+		{digest: "one", members: []rest.GroupMember{member("me", "one", false), member("a", "", false)}, isKnown: true},
 		{
-			digest: "one", want: "a, b", known: true,
+			digest: "one", want: "a, b", isKnown: true,
 			members: []rest.GroupMember{member("me", "one", false), member("a", "two", false),
 				member("b", "three", false), member("c", "", false)},
 		},
-		{digest: "one", members: []rest.GroupMember{member("me", "one", false), member("a", "two", true)}, known: true},
 		{
-			want: "a", known: true,
+			digest: "one", isKnown: true,
+			members: []rest.GroupMember{member("me", "one", false), member("a", "two", true)},
+		},
+		{
+			want: "a", isKnown: true,
 			members: []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)},
 		},
 	} {
 		others, known := conflictingWorkers(c.digest, rest.Group{Leader: "me", Members: c.members})
 		assert.Equal(t, c.want, others, c)
-		assert.Equal(t, c.known, known, c)
+		assert.Equal(t, c.isKnown, known, c)
 	}
 }
 

@@ -35,14 +35,14 @@ func expire(t *testing.T, addr, topic string, before int64) {
 func TestExpiredRecordsAreReported(t *testing.T) {
 	const missing = "the records from offset 2 to 3 have expired"
 	cases := []struct {
-		reset string
-		fails bool
-		rest  []string
+		reset     string
+		fails     bool
+		remaining []string
 	}{
 		{fails: true},
 		{reset: "none", fails: true},
-		{reset: "earliest", rest: []string{"5", "6"}},
-		{reset: "latest", rest: []string{"5", "6"}},
+		{reset: "earliest", remaining: []string{"5", "6"}},
+		{reset: "latest", remaining: []string{"5", "6"}},
 	}
 	for _, c := range cases {
 		for _, when := range []string{"before", "meanwhile"} {
@@ -78,7 +78,7 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 				}
 				let()
 				if !c.fails {
-					expectValues(t, s, Offsets{}, c.rest...)
+					expectValues(t, s, Offsets{}, c.remaining...)
 					text := log.String()
 					if !strings.Contains(text, missing) || !strings.Contains(text, slog.LevelError.String()) {
 						t.Errorf("expected an error in the log with %q, found:\n%s", missing, text)

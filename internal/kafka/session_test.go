@@ -92,14 +92,14 @@ func TestSessionOnBothClocks(t *testing.T) {
 	t.Parallel()
 	start := now()
 	for name, c := range map[string]struct {
-		ran, awake time.Duration
-		lasts      bool
+		monotonic, boot time.Duration
+		isValid         bool
 	}{
-		"both ran":                       {ran: 9 * time.Second, awake: 9 * time.Second, lasts: true},
-		"the machine slept":              {ran: time.Second, awake: 10 * time.Second},
-		"the other clock was set back":   {ran: 10 * time.Second, awake: -time.Hour},
-		"it was set back, not for long":  {ran: 9 * time.Second, awake: -time.Hour, lasts: true},
-		"both ran for the whole session": {ran: 10 * time.Second, awake: 10 * time.Second},
+		"both ran":                       {monotonic: 9 * time.Second, boot: 9 * time.Second, isValid: true},
+		"the machine slept":              {monotonic: time.Second, boot: 10 * time.Second},
+		"the other clock was set back":   {monotonic: 10 * time.Second, boot: -time.Hour},
+		"it was set back, not for long":  {monotonic: 9 * time.Second, boot: -time.Hour, isValid: true},
+		"both ran for the whole session": {monotonic: 10 * time.Second, boot: 10 * time.Second},
 	} {
 		s := NewSession("connect-test", "", 10*time.Second, time.Minute)
 		at := start
@@ -113,9 +113,9 @@ func TestSessionOnBothClocks(t *testing.T) {
 			t.Errorf("%s: expected no session before the join", name)
 		}
 		s.Joined()
-		at = bootTime{start.at.Add(c.ran), start.boot + c.awake}
-		if s.IsValid() != c.lasts {
-			t.Errorf("%s: expected a valid session: %v", name, c.lasts)
+		at = bootTime{start.at.Add(c.monotonic), start.boot + c.boot}
+		if s.IsValid() != c.isValid {
+			t.Errorf("%s: expected a valid session: %v", name, c.isValid)
 		}
 		s.Ended()
 		at = start

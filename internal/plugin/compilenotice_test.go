@@ -12,12 +12,12 @@ import (
 func TestSlowCompilingIsLogged(t *testing.T) {
 	for _, c := range []struct {
 		compiles bool
-		takes    time.Duration
+		duration time.Duration
 		want     string
 	}{
-		{takes: 5 * time.Second},
-		{compiles: true, takes: noticeAfter - 1},
-		{compiles: true, takes: 5 * time.Second, want: "compiling plugins, once; compiling plugins, once: 5 s"},
+		{duration: 5 * time.Second},
+		{compiles: true, duration: noticeAfter - 1},
+		{compiles: true, duration: 5 * time.Second, want: "compiling plugins, once; compiling plugins, once: 5 s"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var said []string
@@ -26,7 +26,7 @@ func TestSlowCompilingIsLogged(t *testing.T) {
 				n.start()
 				n.start() // another plugin at the same time
 			}
-			time.Sleep(c.takes)
+			time.Sleep(c.duration)
 			n.stop()
 			if found := strings.Join(said, "; "); found != c.want {
 				t.Errorf("%s: expected %q, found %q", fmt.Sprint(c), c.want, found)

@@ -47,15 +47,15 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 	}
 	for _, c := range []struct {
 		method, path, body string
-		with               []string // paths that were requested with a secret
-		without            []string
+		secretAt           []string // paths that were requested with a secret
+		noSecretAt         []string
 		refused            bool
 	}{
-		{method: "GET", path: "/here-end", with: []string{"/here-end", "/end"}},
-		{method: "POST", path: "/here-end", body: "secret", with: []string{"/here-end", "/end"}},
-		{method: "GET", path: "/there-end", with: []string{"/there-end"}, without: []string{"/end"}},
-		{method: "GET", path: "/there-back", with: []string{"/there-back"}, without: []string{"/back", "/end"}},
-		{method: "POST", path: "/there-end", body: "secret", with: []string{"/there-end"}, refused: true},
+		{method: "GET", path: "/here-end", secretAt: []string{"/here-end", "/end"}},
+		{method: "POST", path: "/here-end", body: "secret", secretAt: []string{"/here-end", "/end"}},
+		{method: "GET", path: "/there-end", secretAt: []string{"/there-end"}, noSecretAt: []string{"/end"}},
+		{method: "GET", path: "/there-back", secretAt: []string{"/there-back"}, noSecretAt: []string{"/back", "/end"}},
+		{method: "POST", path: "/there-end", body: "secret", secretAt: []string{"/there-end"}, refused: true},
 	} {
 		received = nil
 		r, err := http.NewRequest(c.method, first.URL+c.path, strings.NewReader(c.body))
@@ -70,10 +70,10 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 			t.Errorf("%s %s: expected a refusal: %t, found %v", c.method, c.path, c.refused, err)
 		}
 		var want []seen
-		for _, path := range c.with {
+		for _, path := range c.secretAt {
 			want = append(want, seen{path, "Bearer x", "x=y", c.body})
 		}
-		for _, path := range c.without {
+		for _, path := range c.noSecretAt {
 			want = append(want, seen{path, "", "", ""})
 		}
 		if len(received) != len(want) {

@@ -428,20 +428,20 @@ func TestServiceWithOneSession(t *testing.T) {
 // restarts once, or ends sessions later, keeps several.
 func TestSessionsThatEndEarly(t *testing.T) {
 	for name, k := range map[string]struct {
-		ends int
-		age  time.Duration
-		want bool
+		times int
+		age   time.Duration
+		want  bool
 	}{
-		"once":  {ends: 1, age: time.Second},
-		"twice": {ends: 2, age: 59 * time.Second, want: true},
-		"later": {ends: 10, age: 61 * time.Second},
+		"once":  {times: 1, age: time.Second},
+		"twice": {times: 2, age: 59 * time.Second, want: true},
+		"later": {times: 10, age: 61 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &expiring{password: "p", delay: 10 * time.Millisecond}
 			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 				send := func(int) { wantStatus(t, c, get("/svc/Orders"), 200) }
 				together(2, send)
-				for range k.ends {
+				for range k.times {
 					time.Sleep(k.age)
 					s.expire("p")
 					together(2, send)

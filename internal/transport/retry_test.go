@@ -10,16 +10,16 @@ import (
 // Without declared codes the host's apply; an empty list means none.
 func TestUndeclaredRetryCodes(t *testing.T) {
 	for name, k := range map[string]struct {
-		roles roleMap
-		again bool
+		roles   roleMap
+		retried bool
 	}{
-		"undeclared": {roles: roleMap{}, again: true},
+		"undeclared": {roles: roleMap{}, retried: true},
 		"empty":      {roles: roleMap{"retry.codes": ""}},
 		"others":     {roles: roleMap{"retry.codes": "500"}},
 	} {
 		k.roles["http.address"] = "sap.example"
 		c, err := ConfigOf(k.roles, Environment{})
 		require.NoError(t, err)
-		assert.Equal(t, k.again, c.Retry.Names("503"), name)
+		assert.Equal(t, k.retried, c.Retry.Names("503"), name)
 	}
 }

@@ -500,17 +500,17 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://me:pr0xy@"+proxy.Listener.Addr().String())
 	t.Setenv("NO_PROXY", "inside.example")
 	for _, c := range []struct {
-		at    string
-		roles []string
-		whole bool
+		url     string
+		roles   []string
+		byProxy bool
 	}{
-		{at: "http://outside.example", whole: true},
-		{at: "http://inside.example"},
-		{at: "http://outside.example", roles: []string{"http.proxy.type=none"}},
+		{url: "http://outside.example", byProxy: true},
+		{url: "http://inside.example"},
+		{url: "http://outside.example", roles: []string{"http.proxy.type=none"}},
 	} {
-		config, err := ConfigOf(rolesOf(t, c.at, append(c.roles, "http.port=")...), Environment{})
-		if err != nil || config.Route.AbsoluteForm != c.whole {
-			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.at, c.roles, config.Route.AbsoluteForm, err, c.whole)
+		config, err := ConfigOf(rolesOf(t, c.url, append(c.roles, "http.port=")...), Environment{})
+		if err != nil || config.Route.AbsoluteForm != c.byProxy {
+			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.url, c.roles, config.Route.AbsoluteForm, err, c.byProxy)
 		}
 	}
 	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Environment{})

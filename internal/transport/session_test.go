@@ -224,11 +224,11 @@ func TestSessionTimedOut(t *testing.T) {
 // Other requests wait for a slow logon for a while, and for a first logon until its response.
 func TestRequestsWaitForSlowLogons(t *testing.T) {
 	for name, k := range map[string]struct {
-		known bool
-		waits time.Duration
+		isRelogon bool
+		waits     time.Duration
 	}{
 		"first": {waits: time.Hour},
-		"known": {known: true, waits: openingTurn},
+		"known": {isRelogon: true, waits: openingTurn},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &host{}
@@ -238,7 +238,7 @@ func TestRequestsWaitForSlowLogons(t *testing.T) {
 				}
 				s.ServeHTTP(w, r)
 			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client) {
-				if k.known {
+				if k.isRelogon {
 					done, err := c.target.Load().gate.Acquire(t.Context(), func() bool { return false })
 					require.NoError(t, err)
 					done(200)

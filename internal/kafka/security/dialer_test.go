@@ -19,19 +19,19 @@ import (
 func TestDialerToleratesRejections(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "broker", Port: 9092}
 	cases := []struct {
-		name string
-		err  error
-		let  bool
+		name     string
+		err      error
+		accepted bool
 		// waits are the intervals between rejections. denied applies to the last rejection alone.
 		waits []time.Duration
 	}{
 		{name: "password refused, never let in", err: kerr.SaslAuthenticationFailed},
 		{
-			name: "password refused", err: kerr.SaslAuthenticationFailed, let: true,
+			name: "password refused", err: kerr.SaslAuthenticationFailed, accepted: true,
 			waits: []time.Duration{time.Second, 3 * time.Second, 2 * time.Second},
 		},
 		{
-			name: "mechanism refused", err: kerr.UnsupportedSaslMechanism, let: true,
+			name: "mechanism refused", err: kerr.UnsupportedSaslMechanism, accepted: true,
 			waits: []time.Duration{6 * time.Second, 0},
 		},
 		{name: "no SASL on this port", err: kerr.IllegalSaslState},
@@ -57,7 +57,7 @@ func TestDialerToleratesRejections(t *testing.T) {
 				conn, other := net.Pipe()
 				defer conn.Close()
 				defer other.Close()
-				if c.let {
+				if c.accepted {
 					g.OnBrokerRead(broker, 3, 100, 0, 0, nil)
 				}
 				g.OnBrokerConnect(broker, 0, conn, c.err)

@@ -201,16 +201,16 @@ func TestServiceThatIsNotFoundAnyMoreIsAway(t *testing.T) {
 // the settings allow while other keys continue. Then errors.tolerance decides.
 func TestRowThatStaysLockedIsRejected(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		tolerate bool
-		retry    task.RetryPolicy
-		away     int // attempts before, which find no service
-		locked   int // attempts that find the lock
-		attempts int
-		dead     int
-		message  string // of the task; "" means that it ends without an error
+		name        string
+		tolerate    bool
+		retry       task.RetryPolicy
+		outage      int // attempts before, which find no service
+		locked      int // attempts that find the lock
+		attempts    int
+		deadLetters int
+		message     string // of the task; "" means that it ends without an error
 	}{
-		{name: "tolerated", tolerate: true, locked: 1000, attempts: 4, dead: 1},
+		{name: "tolerated", tolerate: true, locked: 1000, attempts: 4, deadLetters: 1},
 		{
 			name: "not tolerated", locked: 1000, attempts: 4,
 			message: `topic t, partition 0, offset 0, key "a": write: changed (tried 4 times)`,
@@ -222,16 +222,16 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 		},
 		{
 			name: "longer than errors.retry.timeout", tolerate: true, retry: task.RetryPolicy{Timeout: 7 * time.Second},
-			locked: 1000, attempts: 8, dead: 1,
+			locked: 1000, attempts: 8, deadLetters: 1,
 		},
-		{name: "after an outage, released in time", tolerate: true, away: 3, locked: 3, attempts: 7},
-		{name: "after an outage", tolerate: true, away: 3, locked: 1000, attempts: 7, dead: 1},
+		{name: "after an outage, released in time", tolerate: true, outage: 3, locked: 3, attempts: 7},
+		{name: "after an outage", tolerate: true, outage: 3, locked: 1000, attempts: 7, deadLetters: 1},
 		{
 			name: "after an outage, longer than errors.retry.timeout", tolerate: true,
-			retry: task.RetryPolicy{Timeout: 7 * time.Second}, away: 7, locked: 1000, attempts: 15, dead: 1,
+			retry: task.RetryPolicy{Timeout: 7 * time.Second}, outage: 7, locked: 1000, attempts: 15, deadLetters: 1,
 		},
 		{
-			name: "after an outage, not tolerated", away: 3, locked: 1000, attempts: 7,
+			name: "after an outage, not tolerated", outage: 3, locked: 1000, attempts: 7,
 			message: `topic t, partition 0, offset 0, key "a": write: changed (tried 4 times)`,
 		},
 	} {
@@ -249,9 +249,9 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 				}
 				attempts++
 				switch {
-				case attempts <= c.away:
+				case attempts <= c.outage:
 					return 503, nil
-				case attempts <= c.away+c.locked:
+				case attempts <= c.outage+c.locked:
 					return 412, nil
 				}
 				return 201, nil
@@ -263,9 +263,9 @@ func TestRowThatStaysLockedIsRejected(t *testing.T) {
 				t.Errorf("expected 3 other rows and all committed, found %v, committed %d (%v)", order,
 					x.committed("t", 0), err)
 			}
-			if attempts != c.attempts || len(kept.kept) != c.dead {
-				t.Errorf("expected %d attempts and %d dead letters, found %d and %v", c.attempts, c.dead, attempts,
-					kept.kept)
+			if attempts != c.attempts || len(kept.kept) != c.deadLetters {
+				t.Errorf("expected %d attempts and %d dead letters, found %d and %v", c.attempts, c.deadLetters,
+					attempts, kept.kept)
 			}
 		})
 	}
@@ -311,12 +311,12 @@ func TestWaitingDeliveriesAreBounded(t *testing.T) {
 func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
 	const locked = 3 * time.Second
 	for _, c := range []struct {
-		name     string
-		status   uint16
-		others   bool // rows of other keys are written in the meantime
-		requests int  // during the locks, at most
+		name           string
+		status         uint16
+		othersContinue bool // rows of other keys are written in the meantime
+		requests       int  // during the locks, at most
 	}{
-		{name: "locked", status: 412, others: true, requests: 6*4 + 3},
+		{name: "locked", status: 412, othersContinue: true, requests: 6*4 + 3},
 		{name: "not accepted now", status: 503, requests: 2 * 4},
 	} {
 		runtest.Bubble(t, c.name, func(t *testing.T) {
@@ -342,13 +342,14 @@ func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
 				if row == "z=1" {
 					metadata = x.metadata(topicPartition{"t", 0})
 				}
-				if row >= "x" && c.others != isLocked {
-					t.Errorf("expected %s to be written during the locks: %t, found %t", row, c.others, isLocked)
+				if row >= "x" && c.othersContinue != isLocked {
+					t.Errorf("expected %s to be written during the locks: %t, found %t", row, c.othersContinue,
+						isLocked)
 				}
 				return 201, nil
 			}
 			x.ok(t)
-			if requests > c.requests || (c.others && strings.HasPrefix(metadata, "sent=0")) {
+			if requests > c.requests || (c.othersContinue && strings.HasPrefix(metadata, "sent=0")) {
 				t.Errorf("expected at most %d requests and no first record in flight, found %d and %s", c.requests,
 					requests, metadata)
 			}

@@ -201,12 +201,12 @@ func TestSettledRecordsAreStoredBeforeLaterSends(t *testing.T) {
 func TestCommitOfEndedAssignment(t *testing.T) {
 	at := map[string][]int32{"t": {0}}
 	for _, c := range []struct {
-		name     string
-		reported bool
-		stays    int64
+		name      string
+		reported  bool
+		committed int64
 	}{
-		{name: "not told yet", stays: offsetUnknown},
-		{name: "told of more", reported: true, stays: 30},
+		{name: "not told yet", committed: offsetUnknown},
+		{name: "told of more", reported: true, committed: 30},
 	} {
 		l := newLedger(&InDoubtRecords{})
 		l.apply(assigned{at})
@@ -230,7 +230,7 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 		}
 		l.apply(commitSucceeded{accepted.offsets, accepted.number})
 		p := l.partitions[topicPartition{"t", 0}]
-		if p.storedCommit != nil && p.storedCommit.current || p.committed != c.stays ||
+		if p.storedCommit != nil && p.storedCommit.current || p.committed != c.committed ||
 			p.predecessorUncommitted != c.reported ||
 			p.dirty != c.reported {
 			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)

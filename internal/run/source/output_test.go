@@ -144,34 +144,34 @@ func (o *refusing) Commit(ctx context.Context) error {
 // until there is one.
 func TestRejectedPageCommits(t *testing.T) {
 	for _, c := range []struct {
-		by    error
+		err   error
 		times int
 		fails bool
 		// committed makes commits succeed between two that fail, and the stored offset stays unchanged.
 		committed bool
 	}{
-		{by: kerr.InvalidTxnState, times: maxRejectedCommits - 1},
-		{by: kerr.InvalidTxnState, times: maxRejectedCommits, fails: true},
-		{by: kerr.InvalidTxnState, times: 10 * maxRejectedCommits, committed: true},
-		{by: kerr.UnknownProducerID, times: maxRejectedCommits, fails: true},
-		{by: kerr.MessageTooLarge, times: 1000, fails: true},
-		{by: kerr.NotCoordinator, times: 1000},
-		{by: kerr.NotLeaderForPartition, times: 1000},
-		{by: kerr.ConcurrentTransactions, times: 1000},
-		{by: errors.New("connection refused"), times: 1000},
+		{err: kerr.InvalidTxnState, times: maxRejectedCommits - 1},
+		{err: kerr.InvalidTxnState, times: maxRejectedCommits, fails: true},
+		{err: kerr.InvalidTxnState, times: 10 * maxRejectedCommits, committed: true},
+		{err: kerr.UnknownProducerID, times: maxRejectedCommits, fails: true},
+		{err: kerr.MessageTooLarge, times: 1000, fails: true},
+		{err: kerr.NotCoordinator, times: 1000},
+		{err: kerr.NotLeaderForPartition, times: 1000},
+		{err: kerr.ConcurrentTransactions, times: 1000},
+		{err: errors.New("connection refused"), times: 1000},
 	} {
-		runtest.Bubble(t, fmt.Sprint(c.by, " ", c.times, " ", c.committed), func(t *testing.T) {
+		runtest.Bubble(t, fmt.Sprint(c.err, " ", c.times, " ", c.committed), func(t *testing.T) {
 			w, left := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3)), c.times
 			w.o.NewOutput = func(string) (Output, error) {
-				return &refusing{transactions{t: t, b: w.broker}, &left, c.by, c.committed}, nil
+				return &refusing{transactions{t: t, b: w.broker}, &left, c.err, c.committed}, nil
 			}
 			if !c.fails {
 				w.ok(t)
 				return
 			}
 			_, err := w.run(t)
-			if !errors.Is(err, c.by) || left != c.times-maxRejectedCommits {
-				t.Errorf("expected %v after %d tries, found %v after %d", c.by, maxRejectedCommits, err, c.times-left)
+			if !errors.Is(err, c.err) || left != c.times-maxRejectedCommits {
+				t.Errorf("expected %v after %d tries, found %v after %d", c.err, maxRejectedCommits, err, c.times-left)
 			}
 			assert.Equal(t, 0, len(w.broker.records()), "records")
 		})

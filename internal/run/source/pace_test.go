@@ -279,17 +279,17 @@ func TestRepeatedPageFails(t *testing.T) {
 // the acknowledgement is requested, and the request is sent when the group has confirmed the worker, or never.
 func TestAcknowledgementNeedsMembership(t *testing.T) {
 	for name, c := range map[string]struct {
-		acks  bool
-		away  time.Duration // how long the worker is no member of the group
-		fails string
+		acknowledges bool
+		away         time.Duration // how long the worker is no member of the group
+		fails        string
 	}{
 		"nothing is acknowledged": {away: time.Hour},
-		"the worker is a member":  {acks: true},
-		"it is one again":         {acks: true, away: 2500 * time.Millisecond},
-		"it is none":              {acks: true, away: time.Hour, fails: "tried 4 times: feed feed0"},
+		"the worker is a member":  {acknowledges: true},
+		"it is one again":         {acknowledges: true, away: 2500 * time.Millisecond},
+		"it is none":              {acknowledges: true, away: time.Hour, fails: "tried 4 times: feed feed0"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true, acks: c.acks}, rows("a", 3), rows("b", 3))
+			w := newWorld(&reader{exact: true, acks: c.acknowledges}, rows("a", 3), rows("b", 3))
 			began, asked := time.Now(), 0
 			w.o.CheckLease = func(ctx context.Context) error {
 				if ctx.Err() == nil {
@@ -312,9 +312,9 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 					t.Errorf("%s: checked %d times, sent %v: %v", name, asked, sent, err)
 				}
 				return
-			case c.acks && c.away > 0:
+			case c.acknowledges && c.away > 0:
 				assert.Equal(t, 5, asked, name) // three times for the first page
-			case c.acks:
+			case c.acknowledges:
 				assert.Equal(t, 2, asked, name)
 			default:
 				assert.Equal(t, 0, asked, name)

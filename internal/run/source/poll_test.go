@@ -15,20 +15,20 @@ func TestNextPoll(t *testing.T) {
 	now := time.Date(2024, 3, 30, 12, 0, 0, 0, time.UTC)
 	period, often := wit.Ptr(uint32(60_000)), wit.Ptr(uint32(100))
 	for _, c := range []struct {
-		feed wit.Feed
-		due  time.Duration
-		ever bool
+		feed  wit.Feed
+		due   time.Duration
+		isDue bool
 	}{
 		{},
-		{feed: wit.Feed{PollEveryMs: period}, due: time.Minute, ever: true},
-		{feed: wit.Feed{PollEveryMs: often}, due: time.Second, ever: true},
-		{feed: wit.Feed{Cron: wit.Ptr("0 30 * * * ?")}, due: 30 * time.Minute, ever: true},
-		{feed: wit.Feed{Cron: wit.Ptr("0 0 14 * * ? Europe/Berlin")}, due: time.Hour, ever: true},
+		{feed: wit.Feed{PollEveryMs: period}, due: time.Minute, isDue: true},
+		{feed: wit.Feed{PollEveryMs: often}, due: time.Second, isDue: true},
+		{feed: wit.Feed{Cron: wit.Ptr("0 30 * * * ?")}, due: 30 * time.Minute, isDue: true},
+		{feed: wit.Feed{Cron: wit.Ptr("0 0 14 * * ? Europe/Berlin")}, due: time.Hour, isDue: true},
 		{feed: wit.Feed{Cron: wit.Ptr("0 0 0 1 1 ? 2020")}},
 	} {
 		f := emptyFeed(nil, &openedVersion{feeds: []wit.Feed{c.feed}})
 		due, scheduled := f.nextPoll(now, time.Second)
-		if scheduled != c.ever || scheduled && !due.Equal(now.Add(c.due)) {
+		if scheduled != c.isDue || scheduled && !due.Equal(now.Add(c.due)) {
 			t.Errorf("%+v: due %v %v, expected %v", c.feed, due, scheduled, now.Add(c.due))
 		}
 	}

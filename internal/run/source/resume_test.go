@@ -92,19 +92,19 @@ func TestExtraPageDuringALoad(t *testing.T) {
 func TestTopicChangedDuringALoad(t *testing.T) {
 	a, b := rows("a", 3), rows("b", 3)
 	for name, c := range map[string]struct {
-		changed wit.MismatchPolicy
-		kill    int // offsets stored before that, of which the first is the beginning
-		stores  bool
-		want    []string // records of the new topic
-		says    string
+		changed   wit.MismatchPolicy
+		killAfter int // offsets stored before that, of which the first is the beginning
+		stores    bool
+		want      []string // records of the new topic
+		message   string
 	}{
-		"fail":   {changed: wit.MismatchFail, kill: 2, says: `stored "topic=topic0", now "topic=other"`},
-		"reload": {changed: wit.MismatchReload, kill: 2, want: slices.Concat(a, b)},
-		"keep":   {changed: wit.MismatchKeep, kill: 2, want: b},
+		"fail":   {changed: wit.MismatchFail, killAfter: 2, message: `stored "topic=topic0", now "topic=other"`},
+		"reload": {changed: wit.MismatchReload, killAfter: 2, want: slices.Concat(a, b)},
+		"keep":   {changed: wit.MismatchKeep, killAfter: 2, want: b},
 		"fail, after a page in addition to the load": {
-			changed: wit.MismatchFail, kill: 2, stores: true, says: `stored "topic=topic0", now "topic=other"`,
+			changed: wit.MismatchFail, killAfter: 2, stores: true, message: `stored "topic=topic0", now "topic=other"`,
 		},
-		"between two": {changed: wit.MismatchFail, kill: 3},
+		"between two": {changed: wit.MismatchFail, killAfter: 3},
 	} {
 		runtest.Bubble(t, name, func(t *testing.T) {
 			r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}
@@ -116,7 +116,7 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 				clear(w.broker.pending)
 				return err
 			}
-			if err := restart(c.kill); err != nil && !errors.Is(err, errKilled) {
+			if err := restart(c.killAfter); err != nil && !errors.Is(err, errKilled) {
 				t.Fatal(err)
 			}
 			if c.stores {
@@ -127,7 +127,7 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 			}
 			before := len(w.broker.records())
 			r.topic, r.stores = "other", false
-			assert.ErrorOrNone(t, restart(0), c.says)
+			assert.ErrorOrNone(t, restart(0), c.message)
 			var want []string
 			for _, line := range c.want {
 				want = append(want, "other/"+line)
@@ -135,7 +135,7 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 			if found := w.broker.records()[before:]; !slices.Equal(found, want) {
 				t.Errorf("expected %q, found %q", want, found)
 			}
-			if c.says == "" {
+			if c.message == "" {
 				assert.NoError(t, restart(0), "the next start")
 			}
 		})

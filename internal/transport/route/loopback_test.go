@@ -15,28 +15,28 @@ import (
 // not.
 func TestLoopback(t *testing.T) {
 	for _, c := range []struct {
-		at, noProxy string
-		byProxy     bool
+		url, noProxy string
+		byProxy      bool
 	}{
-		{at: "http://localhost:8000", byProxy: true},
-		{at: "https://127.0.0.1", byProxy: true},
-		{at: "http://[::1]:8000", byProxy: true},
-		{at: "http://127.9.9.9", noProxy: "sap.example", byProxy: true},
-		{at: "http://localhost:8000", noProxy: "sap.example, LOCALHOST"},
-		{at: "http://localhost:8000", noProxy: "localhost:8000"},
-		{at: "http://localhost:8000", noProxy: "localhost:8001", byProxy: true},
-		{at: "https://localhost", noProxy: "localhost:443"},
-		{at: "http://localhost", noProxy: "*"},
-		{at: "http://localhost", noProxy: "127.0.0.1", byProxy: true},
-		{at: "http://127.0.0.1:8000", noProxy: "127.0.0.0/8"},
-		{at: "http://127.0.0.1:8000", noProxy: "10.0.0.0/8,127.0.0.1"},
-		{at: "http://[::1]:8000", noProxy: "[::1]:8000"},
-		{at: "http://[::1]:8000", noProxy: "::1"},
-		{at: "http://[::1]:8000", noProxy: "::/0"},
-		{at: "http://sap.example", noProxy: "sap.example"},
-		{at: "http://sap.example", byProxy: true},
+		{url: "http://localhost:8000", byProxy: true},
+		{url: "https://127.0.0.1", byProxy: true},
+		{url: "http://[::1]:8000", byProxy: true},
+		{url: "http://127.9.9.9", noProxy: "sap.example", byProxy: true},
+		{url: "http://localhost:8000", noProxy: "sap.example, LOCALHOST"},
+		{url: "http://localhost:8000", noProxy: "localhost:8000"},
+		{url: "http://localhost:8000", noProxy: "localhost:8001", byProxy: true},
+		{url: "https://localhost", noProxy: "localhost:443"},
+		{url: "http://localhost", noProxy: "*"},
+		{url: "http://localhost", noProxy: "127.0.0.1", byProxy: true},
+		{url: "http://127.0.0.1:8000", noProxy: "127.0.0.0/8"},
+		{url: "http://127.0.0.1:8000", noProxy: "10.0.0.0/8,127.0.0.1"},
+		{url: "http://[::1]:8000", noProxy: "[::1]:8000"},
+		{url: "http://[::1]:8000", noProxy: "::1"},
+		{url: "http://[::1]:8000", noProxy: "::/0"},
+		{url: "http://sap.example", noProxy: "sap.example"},
+		{url: "http://sap.example", byProxy: true},
 	} {
-		at, err := url.Parse(c.at)
+		at, err := url.Parse(c.url)
 		require.NoError(t, err)
 		find := func(s route.Settings) bool {
 			t.Helper()
@@ -44,18 +44,18 @@ func TestLoopback(t *testing.T) {
 			found, err := r.HTTPProxy().URL(&http.Request{URL: at})
 			require.NoError(t, err)
 			if found != nil && found.Host != "proxy:8080" {
-				t.Errorf("%s: found proxy %s", c.at, found)
+				t.Errorf("%s: found proxy %s", c.url, found)
 			}
 			return found != nil
 		}
 		if by := find(route.Settings{Type: route.HTTP, Address: "proxy:8080",
 			Environment: &httpproxy.Config{NoProxy: c.noProxy}}); by != c.byProxy {
-			t.Errorf("%s, NO_PROXY=%s: by proxy %v, expected %v", c.at, c.noProxy, by, c.byProxy)
+			t.Errorf("%s, NO_PROXY=%s: by proxy %v, expected %v", c.url, c.noProxy, by, c.byProxy)
 		}
 		if at.Hostname() != "sap.example" &&
 			find(route.Settings{Environment: &httpproxy.Config{HTTPProxy: "http://proxy:8080",
 				HTTPSProxy: "http://proxy:8080"}}) {
-			t.Errorf("%s: expected no proxy of the environment", c.at)
+			t.Errorf("%s: expected no proxy of the environment", c.url)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func TestHTTPConnect(t *testing.T) {
 	for _, c := range []struct {
 		name, answer string
 		permanent    bool
-		text         string
+		message      string
 	}{
 		{name: "yes", answer: "HTTP/1.1 200 Connection established\r\n\r\n"},
 		{name: "yes, of 1.0", answer: "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n"},
@@ -139,22 +139,22 @@ func TestHTTPConnect(t *testing.T) {
 		{name: "an interim answer first", answer: "HTTP/1.1 102 Processing\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"},
 		{
 			name: "401, as Tinyproxy has it", answer: "HTTP/1.1 401 Unauthorized\r\n\r\n", permanent: true,
-			text: "401 Unauthorized (see kafka.proxy.user, kafka.proxy.password)",
+			message: "401 Unauthorized (see kafka.proxy.user, kafka.proxy.password)",
 		},
 		{
 			name: "407", answer: "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\n\r\nhello",
-			permanent: true, text: "407 Proxy Authentication Required (see kafka.proxy.user, kafka.proxy.password)",
+			permanent: true, message: "407 Proxy Authentication Required (see kafka.proxy.user, kafka.proxy.password)",
 		},
-		{name: "403", answer: "HTTP/1.1 403 no\x07 way\r\n\r\n", permanent: true, text: "403 no  way"},
-		{name: "502", answer: "HTTP/1.1 502 Bad Gateway\r\n\r\n", text: "502 Bad Gateway"},
-		{name: "503", answer: "HTTP/1.1 503 Service Unavailable\r\n\r\n", text: "503"},
-		{name: "429", answer: "HTTP/1.1 429 Too Many Requests\r\n\r\n", text: "429"},
-		{name: "SOCKS", answer: "\x05\xff", permanent: true, text: "kafka.proxy.address"},
-		{name: "TLS", answer: "\x15\x03\x01\x00\x02\x02\x16", permanent: true, text: "bytes 15"},
-		{name: "nonsense", answer: "HTTP/nonsense\r\n\r\n", permanent: true, text: "expected an HTTP proxy"},
+		{name: "403", answer: "HTTP/1.1 403 no\x07 way\r\n\r\n", permanent: true, message: "403 no  way"},
+		{name: "502", answer: "HTTP/1.1 502 Bad Gateway\r\n\r\n", message: "502 Bad Gateway"},
+		{name: "503", answer: "HTTP/1.1 503 Service Unavailable\r\n\r\n", message: "503"},
+		{name: "429", answer: "HTTP/1.1 429 Too Many Requests\r\n\r\n", message: "429"},
+		{name: "SOCKS", answer: "\x05\xff", permanent: true, message: "kafka.proxy.address"},
+		{name: "TLS", answer: "\x15\x03\x01\x00\x02\x02\x16", permanent: true, message: "bytes 15"},
+		{name: "nonsense", answer: "HTTP/nonsense\r\n\r\n", permanent: true, message: "expected an HTTP proxy"},
 		{
 			name: "endless", answer: "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 80),
-			permanent: true, text: "65536 bytes",
+			permanent: true, message: "65536 bytes",
 		},
 	} {
 		for _, piece := range []int{0, 1} {
@@ -162,7 +162,7 @@ func TestHTTPConnect(t *testing.T) {
 				continue
 			}
 			t.Run(c.name, func(t *testing.T) {
-				good := c.text == ""
+				good := c.message == ""
 				answer := c.answer
 				if good {
 					answer += "greeting"
@@ -181,7 +181,7 @@ func TestHTTPConnect(t *testing.T) {
 				if !good {
 					var known interface{ Permanent() bool }
 					if !errors.As(err, &known) || known.Permanent() != c.permanent || !strings.Contains(err.Error(),
-						c.text) || strings.Contains(err.Error(), "secret") {
+						c.message) || strings.Contains(err.Error(), "secret") {
 						t.Fatalf("found %v", err)
 					}
 					return

@@ -24,20 +24,23 @@ func TestReplies(t *testing.T) {
 		want := map[int]struct {
 			attempts  int // of one round, of which there is one here
 			permanent bool
-			text      string
+			message   string
 		}{
-			1: {attempts: 1, text: "general failure"},
+			1: {attempts: 1, message: "general failure"},
 			2: {
 				attempts: 1, permanent: true,
-				text: `location id "DE-Berlin") does not expose this virtual host and port: add kafka-broker-0:9093`,
+				message: `location id "DE-Berlin") does not expose this virtual host and port: add kafka-broker-0:9093`,
 			},
-			3: {attempts: 1, text: `no Cloud Connector is connected to the subaccount under location id "DE-Berlin"`},
-			4: {attempts: 1, text: "cannot open a connection to the system behind"},
-			5: {attempts: 2, permanent: true, text: "the token was rejected: it must be"},
-			6: {attempts: 1, text: "TTL"},
-			7: {attempts: 1, permanent: true, text: "bug in Culvert"},
-			8: {attempts: 1, permanent: true, text: "names and IPv4 addresses"},
-			9: {attempts: 1, text: "does not document"},
+			3: {
+				attempts: 1,
+				message:  `no Cloud Connector is connected to the subaccount under location id "DE-Berlin"`,
+			},
+			4: {attempts: 1, message: "cannot open a connection to the system behind"},
+			5: {attempts: 2, permanent: true, message: "the token was rejected: it must be"},
+			6: {attempts: 1, message: "TTL"},
+			7: {attempts: 1, permanent: true, message: "bug in Culvert"},
+			8: {attempts: 1, permanent: true, message: "names and IPv4 addresses"},
+			9: {attempts: 1, message: "does not document"},
 		}[reply]
 		t.Run(fmt.Sprintf("REP %02x", reply), func(t *testing.T) {
 			var talks []talk
@@ -56,7 +59,7 @@ func TestReplies(t *testing.T) {
 				refused.Code != byte(reply) || refused.Step != socks.StepConnect {
 				t.Errorf("found %+v", refused)
 			}
-			if refused.Permanent() != want.permanent || !strings.Contains(err.Error(), want.text) ||
+			if refused.Permanent() != want.permanent || !strings.Contains(err.Error(), want.message) ||
 				!strings.Contains(err.Error(), "kafka-broker-0:9093") {
 				t.Errorf("permanent %v, expected %v: %v", refused.Permanent(), want.permanent, err)
 			}
