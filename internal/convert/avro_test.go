@@ -285,7 +285,7 @@ func incompatible(t *testing.T) error {
 	c, json, b := avroPair(t, fake.URL())
 	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
 	if err == nil || !strings.Contains(err.Error(), "incompatible with an earlier schema") ||
-		!strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`) {
+		(!strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`)) {
 		t.Errorf("expected an error with the registry's message and the schema, found %v", err)
 	}
 	return err
@@ -653,8 +653,8 @@ func TestSchemasWithRulesAreRejected(t *testing.T) {
 			ok  bool
 			err error
 		}{"written": {c.writes, written}, "read": {c.reads, read}, "read by GUID": {c.reads, byGUID}} {
-			if one.ok && one.err != nil || !one.ok && (!fault.IsFatal(one.err) || !strings.Contains(one.err.Error(),
-				`the rule "r" of type "ENCRYPT`)) {
+			if (one.ok && one.err != nil) || (!one.ok && (!fault.IsFatal(one.err) || !strings.Contains(one.err.Error(),
+				`the rule "r" of type "ENCRYPT`))) {
 				t.Errorf("%s %s, %s: expected success to be %v, found %v", c.setting, c.rules, what, one.ok, one.err)
 			}
 		}

@@ -137,8 +137,8 @@ func TestLongEnvelopesAreRejected(t *testing.T) {
 		require.NoError(t, err)
 		d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))}
 		_, _, err = newConverter(t, ClassJSON, b.Registry).Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
-			fault.Class(err) == "") {
+		if (want == "" && err != nil) || (want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
+			fault.Class(err) == "")) {
 			t.Errorf("%d bytes: expected %q, found %.300v", size, want, err)
 		}
 	}

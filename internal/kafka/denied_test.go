@@ -199,7 +199,7 @@ func TestRestartedBrokerRequiresNoSASL(t *testing.T) {
 	var asked atomic.Int32
 	b.Cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.Cluster.KeepControl()
-		if r.GetVersion() == 4 && asked.Add(1) > 1 || asked.Load() > 1 { // version 4 is the request of the check
+		if (r.GetVersion() == 4 && asked.Add(1) > 1) || asked.Load() > 1 { // version 4 is the request of the check
 			return nil, nil, false
 		}
 		return nil, errors.New("killed"), true

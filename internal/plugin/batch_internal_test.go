@@ -85,7 +85,7 @@ func TestRepeatedBytesCountOnce(t *testing.T) {
 		r := again
 		err := check.row(n, &r, &in[of])
 		var large *abi.TooLarge
-		if n < 4 && err != nil || n == 4 && !errors.As(err, &large) {
+		if (n < 4 && err != nil) || (n == 4 && !errors.As(err, &large)) {
 			t.Errorf("row %d: found %v", n, err)
 		}
 	}

@@ -58,7 +58,7 @@ func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
 		connector = fmt.Sprintf("%s/%d", connector, task)
 	}
 	url, exists := s.owners[connector]
-	return url, !exists || url == s.url && url != "", url != ""
+	return url, !exists || (url == s.url && url != ""), url != ""
 }
 
 func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
@@ -283,8 +283,8 @@ func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 		fanOut:         {"0", "1:true"}}
 	compared := 0
 	for _, r := range routes {
-		if r.serve == nil || r.target == local || r.target == namedWorker || r.target == fanOut &&
-			r.path == "/connectors" ||
+		if r.serve == nil || r.target == local || r.target == namedWorker || (r.target == fanOut &&
+			r.path == "/connectors") ||
 			r.path == "/culvert/cluster" { // which the test's worker does not support
 			continue
 		}
@@ -641,9 +641,9 @@ func TestForwardingByHTTPS(t *testing.T) {
 			}
 			answer, text := exchanged(t, client, requestOf(t, "POST", own+"/connectors", `{"name":"blah","config":{}}`,
 				"Content-Type", "application/json"))
-			if c.want == "" && (answer.StatusCode != 201 || worker.connectors["blah"] == nil) ||
-				c.want != "" && (answer.StatusCode != 500 || !strings.Contains(text, c.want) ||
-					!strings.Contains(text, at)) {
+			if (c.want == "" && (answer.StatusCode != 201 || worker.connectors["blah"] == nil)) ||
+				(c.want != "" && (answer.StatusCode != 500 || !strings.Contains(text, c.want) ||
+					!strings.Contains(text, at))) {
 				t.Errorf("expected 201 or %q, found %d %s", c.want, answer.StatusCode, text)
 			}
 		})

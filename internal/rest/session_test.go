@@ -190,7 +190,7 @@ func TestInternalCallsAreNotListed(t *testing.T) {
 	assert.Equal(t, 400, a.StatusCode)
 	for _, r := range Routes() {
 		if strings.Contains(r.Path, "/internal/") || strings.HasSuffix(r.Path, "/fence") ||
-			r.Method == "POST" && strings.HasSuffix(r.Path, "/tasks") {
+			(r.Method == "POST" && strings.HasSuffix(r.Path, "/tasks")) {
 			t.Errorf("found %s %s among the routes", r.Method, r.Path)
 		}
 	}

@@ -102,12 +102,12 @@ func TestSlowClients(t *testing.T) {
 						t.Errorf("expected the connection to be closed, found %v", err)
 					}
 				}
-				if elapsed := time.Since(began); elapsed > c.within+2*slack || c.reads && elapsed+slack < c.within {
+				if elapsed := time.Since(began); elapsed > c.within+2*slack || (c.reads && elapsed+slack < c.within) {
 					t.Errorf("expected the connection to be closed after %v, found %v", c.within, elapsed)
 				}
 				head, _, _ := strings.Cut(string(answer), "\r\n")
-				if c.status == 0 && head != "" || c.status != 0 &&
-					!strings.Contains(head, " "+strconv.Itoa(c.status)+" ") {
+				if (c.status == 0 && head != "") || (c.status != 0 &&
+					!strings.Contains(head, " "+strconv.Itoa(c.status)+" ")) {
 					t.Errorf("expected status %d, found %q", c.status, head)
 				}
 			})

@@ -66,7 +66,7 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		if err == nil {
 			a.Body.Close()
 		}
-		if refused := new(secret.RedirectError); errors.As(err, &refused) != c.refused || !c.refused && err != nil {
+		if refused := new(secret.RedirectError); errors.As(err, &refused) != c.refused || (!c.refused && err != nil) {
 			t.Errorf("%s %s: expected a refusal: %t, found %v", c.method, c.path, c.refused, err)
 		}
 		var want []seen

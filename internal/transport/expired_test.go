@@ -176,7 +176,7 @@ func TestManySessionsExpireAtOnce(t *testing.T) {
 					began := time.Now()
 					together(4*lanes, func(i int) {
 						status, _, err := text(t, others[i%3], request())
-						if right && (status != 200 || err != nil) || !right && !isUnauthorized(status, err) {
+						if (right && (status != 200 || err != nil)) || (!right && !isUnauthorized(status, err)) {
 							t.Errorf("found %d, %v", status, err)
 						}
 					})

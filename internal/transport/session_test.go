@@ -212,7 +212,7 @@ func TestSessionTimedOut(t *testing.T) {
 			}, nil, func(t *testing.T, c *Client) {
 				r := withToken(post("/"), "/")
 				status, body, err := text(t, c, r)
-				if err != nil || status != k.status || status == 400 && body != k.body {
+				if err != nil || status != k.status || (status == 400 && body != k.body) {
 					t.Errorf("found %d %.50q %v", status, body, err)
 				}
 				assert.Equal(t, k.answers, strings.Join(seen, " "))

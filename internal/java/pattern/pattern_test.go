@@ -41,7 +41,7 @@ func TestPatternsMatchLikeJava(t *testing.T) {
 				got += found(p, s)
 			}
 		}
-		if got == parts[2] || err != nil && strings.Contains(err.Error(), " is not supported near index ") {
+		if got == parts[2] || (err != nil && strings.Contains(err.Error(), " is not supported near index ")) {
 			continue
 		}
 		if differ++; differ < 20 {
@@ -143,7 +143,7 @@ func TestLongPatternsAreRejected(t *testing.T) {
 		strings.Repeat("[\\W\\d\\P{Alpha}]", maxLength/16) + "+": "",
 	} {
 		_, err := Compile(text)
-		if why == "" && err != nil || why != "" && (err == nil || !strings.HasPrefix(err.Error(), why)) {
+		if (why == "" && err != nil) || (why != "" && (err == nil || !strings.HasPrefix(err.Error(), why))) {
 			t.Errorf("%d characters, %.20s: expected %q, found %v", utf8.RuneCountInString(text), text, why, err)
 		}
 	}

@@ -346,7 +346,7 @@ func TestRecordsInDoubtAreCheckedAtStart(t *testing.T) {
 		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "),
 			"the requests, of which the check is the first")
 		if metadata := x.group.metadata[topicPartition{"orders", 3}]; x.committed("orders",
-			3) != 3 || metadata != "" && strings.Contains(metadata, "1") {
+			3) != 3 || (metadata != "" && strings.Contains(metadata, "1")) {
 			t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
 		}
 	})

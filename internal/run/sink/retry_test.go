@@ -152,7 +152,7 @@ func TestRetryWithoutProgressIsPaced(t *testing.T) {
 			if n == 0 && pause != 0 { // the first hint is progress
 				t.Errorf("expected no pause before a row is written alone, found %v", pause)
 			}
-			if n > 0 && (pause < 100*time.Millisecond || n > 1 && n < 5 && pause <= at[n].Sub(at[n-1])) {
+			if n > 0 && (pause < 100*time.Millisecond || (n > 1 && n < 5 && pause <= at[n].Sub(at[n-1]))) {
 				t.Errorf("attempt %d: found a pause of %v after one of %v", n+2, pause, at[n].Sub(at[n-1]))
 			}
 		}

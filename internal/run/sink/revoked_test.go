@@ -49,7 +49,7 @@ func TestLostPartitionsComeBack(t *testing.T) {
 			time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are in progress
 			x.group.failCommits(errors.New("nobody there"))
 			synctest.Wait()
-			if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || ok && got != c.committed {
+			if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || (ok && got != c.committed) {
 				t.Errorf("%d committed before the outage, expected %d", got, c.committed)
 			}
 			x.group.lose(at)
@@ -230,7 +230,7 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 		}
 		l.apply(commitSucceeded{accepted.offsets, accepted.number})
 		p := l.partitions[topicPartition{"t", 0}]
-		if p.storedCommit != nil && p.storedCommit.current || p.committed != c.committed ||
+		if (p.storedCommit != nil && p.storedCommit.current) || p.committed != c.committed ||
 			p.predecessorUncommitted != c.reported ||
 			p.dirty != c.reported {
 			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)

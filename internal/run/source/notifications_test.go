@@ -532,7 +532,7 @@ func TestPendingTriggersAreFound(t *testing.T) {
 					expected = q.list[first]
 				}
 				if _, found := f.nextTrigger(); found != (expected != nil) ||
-					found && f.notifications.processing[len(f.notifications.processing)-1] != expected {
+					(found && f.notifications.processing[len(f.notifications.processing)-1] != expected) {
 					t.Fatalf("step %d: expected %v to be served", step, expected)
 				} else if found {
 					served++

@@ -264,10 +264,10 @@ func TestRepeatedPageFails(t *testing.T) {
 				stop := runtest.Start(t, NewTask(w.o).Run)
 				runtest.Pass(time.Minute)
 				err := stop()
-				if (err != nil) != c.fails || c.fails && !strings.Contains(err.Error(), "came twice in succession") {
+				if (err != nil) != c.fails || (c.fails && !strings.Contains(err.Error(), "came twice in succession")) {
 					t.Fatalf("expected an error: %v, found %v", c.fails, err)
 				}
-				if n := len(w.service.requests); c.fails && n != 3 || !c.fails && n < 10 { // with /open
+				if n := len(w.service.requests); (c.fails && n != 3) || (!c.fails && n < 10) { // with /open
 					t.Errorf("%d requests", n)
 				}
 			})

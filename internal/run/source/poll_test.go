@@ -28,7 +28,7 @@ func TestNextPoll(t *testing.T) {
 	} {
 		f := emptyFeed(nil, &openedVersion{feeds: []wit.Feed{c.feed}})
 		due, scheduled := f.nextPoll(now, time.Second)
-		if scheduled != c.isDue || scheduled && !due.Equal(now.Add(c.due)) {
+		if scheduled != c.isDue || (scheduled && !due.Equal(now.Add(c.due))) {
 			t.Errorf("%+v: due %v %v, expected %v", c.feed, due, scheduled, now.Add(c.due))
 		}
 	}
@@ -66,7 +66,7 @@ func TestIdleTask(t *testing.T) {
 					t.Errorf("%d idle periods and %d earlier ends", rests.Load(), isLast.Load())
 				}
 				if never := c.periods == [2]uint32{}; until.IsZero() != never ||
-					!never && time.Until(until) < MinIdleTime {
+					(!never && time.Until(until) < MinIdleTime) {
 					t.Errorf("idle until %v", until)
 				}
 				return func() { isLast.Add(1) }
