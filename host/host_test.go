@@ -170,13 +170,13 @@ func TestUnprotectedRESTIsLogged(t *testing.T) {
 // The worker of the Kubernetes manifest is reachable by all names of its Service, and Prometheus reads its metrics by
 // the pod's address, as the annotations specify. Pages on other names get nothing.
 func TestKubernetesNamesAreAllowedHosts(t *testing.T) {
-	text, err := os.ReadFile("../examples/kubernetes/culvert.yaml")
+	manifest, err := os.ReadFile("../examples/kubernetes/culvert.yaml")
 	require.NoError(t, err)
 	var m struct {
 		Metadata struct{ Name string }
 		Data     map[string]string
 	}
-	require.NoError(t, yaml.NewDecoder(bytes.NewReader(text)).Decode(&m))
+	require.NoError(t, yaml.NewDecoder(bytes.NewReader(manifest)).Decode(&m))
 	settings := strings.NewReplacer("kafka-bootstrap:9092", "embedded", "http://:8083", "http://:0").
 		Replace(m.Data["worker.properties"])
 	h, err := New(t.Context(), Config{Files: config.Files{Worker: write(t, "worker.properties", settings)},

@@ -160,21 +160,21 @@ func TestSilentService(t *testing.T) {
 		{path: "/well", address: server.URL, wait: time.Hour},
 		{path: "/away", address: "http://" + porttest.Address(t), wait: time.Hour, unasked: 1},
 	} {
-		at, err := url.Parse(request.address)
+		address, err := url.Parse(request.address)
 		require.NoError(t, err)
-		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
-			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)},
-			w.Providers)
+		entries := []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
+			config.NewEntry(role.Address, address.Hostname(), "", 0), config.NewEntry(role.Port, address.Port(), "", 0)}
+		connector, _ := config.NewConnector("c.properties", entries, w.Providers)
 		ch := &Checker{Worker: w, Wait: request.wait, Destinations: transport.NewOriginRegistry()}
 		online := ch.newOnlineCheck(t.Context(), component, connector)
 		_, err = online.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET",
 			Target: request.path}}})
 		require.NoError(t, err)
-		found := online.unansweredWarnings(connector, component)
-		if online.close(); len(found) != request.unasked || TimedOut(found) != request.silent {
+		warnings := online.unansweredWarnings(connector, component)
+		if online.close(); len(warnings) != request.unasked || TimedOut(warnings) != request.silent {
 			t.Errorf("%s: expected %d requests without a response and silence %t, found %v", request.path,
 				request.unasked,
-				request.silent, found)
+				request.silent, warnings)
 		}
 		unknown := strings.HasPrefix(online.logonResult(), notChecked)
 		assert.Equal(t, request.unasked > 0, unknown, "a service that needs no logon accepts none")
@@ -224,7 +224,7 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	at, err := url.Parse(server.URL)
+	address, err := url.Parse(server.URL)
 	require.NoError(t, err)
 	store := lockouts.New()
 	for _, request := range []struct {
@@ -243,7 +243,7 @@ func TestUnacceptedSecretIsNotSent(t *testing.T) {
 		{logon: true, status: 502, sent: 3},
 	} {
 		connector, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
-			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
+			config.NewEntry(role.Address, address.Hostname(), "", 0), config.NewEntry(role.Port, address.Port(), "", 0),
 			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, request.password, "", 0)},
 			w.Providers)
 		ch := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: request.logon,

@@ -65,7 +65,9 @@ func TestRealLogOfKafkaConnect(t *testing.T) {
 	broker := logBroker(t)
 	for _, eos := range []string{"disabled", "enabled"} {
 		t.Run(eos, func(t *testing.T) {
-			group, port, dir := "java-"+eos, e2etest.FreePort(t), t.TempDir()
+			group := "java-" + eos
+			port := e2etest.FreePort(t)
+			dir := t.TempDir()
 			base := "http://127.0.0.1:" + port
 			env := []string{"GROUP=" + group, "EOS=" + eos}
 			java := runPeer(t, env, "start-connect.sh", port, dir, broker)

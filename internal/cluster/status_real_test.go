@@ -85,11 +85,13 @@ func linesOf(s *StatusTopic, name string) string {
 // The statuses of an Apache Kafka worker in every state are read as its REST API shows them, and it shows the statuses
 // that we write.
 func TestRealStatuses(t *testing.T) {
-	dir, broker, rest := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)
+	dir := t.TempDir()
+	broker, restPort := e2etest.FreePort(t), e2etest.FreePort(t)
 	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", broker,
 		filepath.Join(dir, "broker"))
-	runPeer(t, []string{"GROUP=statuses"}, "start-connect.sh", rest, filepath.Join(dir, "connect"), "127.0.0.1:"+broker)
-	java := javaWorker("http://127.0.0.1:" + rest)
+	runPeer(t, []string{"GROUP=statuses"}, "start-connect.sh", restPort, filepath.Join(dir, "connect"),
+		"127.0.0.1:"+broker)
+	java := javaWorker("http://127.0.0.1:" + restPort)
 	createStatuses(t, java, filepath.Join(dir, "lines"))
 
 	var journal logtest.Journal
@@ -177,7 +179,8 @@ func checkStatusesAreRead(t *testing.T, java javaWorker, ours *StatusTopic) {
 func checkSafeWriteYields(t *testing.T, java javaWorker, ours *StatusTopic, journal *logtest.Journal) {
 	t.Helper()
 	task := ours.Tasks("into")[1]
-	shown, generation := java.shown(t, "into"), task.Generation
+	shown := java.shown(t, "into")
+	generation := task.Generation
 	task.WorkerID, task.Version, task.State, task.Generation = "culvert:8083", "1.2.3", connect.Unassigned, 0
 	ours.PutSafe(task)
 	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)

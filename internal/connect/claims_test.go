@@ -50,30 +50,30 @@ func TestClaims(t *testing.T) {
 					}
 					return
 				}
-				assert.Contains(t, text, `connectors first and second both claim "queue Q1" at https://sap.example:443, `+
-					"client none, user READER", "second does not start")
+				assert.Contains(t, text, `connectors first and second both claim "queue Q1" at `+
+					"https://sap.example:443, client none, user READER", "second does not start")
 			}
 			if problems := checker.Check(t.Context(), first); problems.Err() != nil &&
 				strings.Contains(problems.Err().Error(), "claim") {
 				t.Errorf("expected no problems of the first connector, found %v", problems)
 			}
-			text := ""
+			problems := ""
 			for _, p := range checker.Check(t.Context(), second) {
-				text += p.Setting + ": " + p.Text + "\n"
+				problems += p.Setting + ": " + p.Text + "\n"
 			}
-			wants("offline", text)
+			wants("offline", problems)
 
 			options := b.options
 			options.claims = &claimRegistry{}
-			firstRun, secondRun := newController(&options, first).currentRun(),
-				newController(&options, second).currentRun()
+			firstRun := newController(&options, first).currentRun()
+			secondRun := newController(&options, second).currentRun()
 			_, err := firstRun.planTasks(t.Context())
 			require.NoError(t, err)
-			text = ""
+			problems = ""
 			if _, err := secondRun.planTasks(t.Context()); err != nil {
-				text = err.Error()
+				problems = err.Error()
 			}
-			wants("at the start", text)
+			wants("at the start", problems)
 			options.claims.release("first")
 			if _, err := secondRun.planTasks(t.Context()); err != nil {
 				t.Errorf("when the first has ended: %v", err)

@@ -34,9 +34,9 @@ func TestRejectedOffsetMustBePath(t *testing.T) {
 			origin.Settings = origin.Settings[:1]
 		}
 		k := &connectorRun{class: class{declarations: config.DeclareComponent(origin)}, accepted: connector}
-		text := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.link)})
-		if strings.Contains(text, "begins with /") != test.want {
-			t.Errorf("%v: found %q", test, text)
+		hint := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", test.link)})
+		if strings.Contains(hint, "begins with /") != test.want {
+			t.Errorf("%v: found %q", test, hint)
 		}
 	}
 }

@@ -215,8 +215,8 @@ func TestIsRetriable(t *testing.T) {
 		{err: fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.UnknownProducerID})},
 		{err: errors.New("the page answers differently now: rows would come twice, which exactly-once forbids")},
 	} {
-		if found := isRetriable(test.err); found != test.want {
-			t.Errorf("%v: expected %t, found %t", test.err, test.want, found)
+		if got := isRetriable(test.err); got != test.want {
+			t.Errorf("%v: expected %t, found %t", test.err, test.want, got)
 		}
 	}
 }
@@ -356,9 +356,9 @@ func TestAutoRestartByDefault(t *testing.T) {
 		if test.connector != "" {
 			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, test.connector, "", 0)}
 		}
-		if found := k.autoRestart(); found != test.want {
+		if got := k.autoRestart(); got != test.want {
 			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", test.file, test.connector, test.worker,
-				test.want, found)
+				test.want, got)
 		}
 	}
 }

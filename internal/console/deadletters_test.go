@@ -169,7 +169,7 @@ func TestRefusedRetry(t *testing.T) {
 
 // Only what was delivered has a green tick.
 func TestOnlyDeliveredLettersHaveATick(t *testing.T) {
-	for name, one := range map[string]struct {
+	for name, c := range map[string]struct {
 		result rest.ReplayResult
 		want   bool
 	}{
@@ -179,8 +179,8 @@ func TestOnlyDeliveredLettersHaveATick(t *testing.T) {
 		"nothing":   {},
 		"dry":       {result: rest.ReplayResult{DryRun: true, WouldPass: 1}},
 	} {
-		if got := (result{Replayed: &one.result}).Delivered(); got != one.want {
-			t.Errorf("%s: expected %v", name, one.want)
+		if got := (result{Replayed: &c.result}).Delivered(); got != c.want {
+			t.Errorf("%s: expected %v", name, c.want)
 		}
 	}
 }

@@ -594,7 +594,7 @@ func TestConfluentAvroOptions(t *testing.T) {
 // A schema with rules that must run for each value is rejected, whoever set them and in both directions: otherwise
 // values would be written or read without them, such as rules that encrypt fields or the whole value.
 func TestSchemasWithRulesAreRejected(t *testing.T) {
-	const fixed, newest, found = "use.schema.id=1", "use.latest.version=true", "auto.register.schemas=false"
+	const fixed, newest, registers = "use.schema.id=1", "use.latest.version=true", "auto.register.schemas=false"
 	domain := func(mode string) string {
 		return `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"` + mode + `"}]}`
 	}
@@ -627,8 +627,8 @@ func TestSchemasWithRulesAreRejected(t *testing.T) {
 		{setting: fixed, rules: domain("READ"), writes: true},
 		{setting: newest, rules: domain("WRITE"), reads: true},
 		{setting: newest, rules: encoding("WRITEREAD")},
-		{setting: found, rules: domain("WRITEREAD")},
-		{setting: found, rules: domain("READ"), writes: true},
+		{setting: registers, rules: domain("WRITEREAD")},
+		{setting: registers, rules: domain("READ"), writes: true},
 	} {
 		open := func(s registry.Settings) (*registry.Client, error) {
 			return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -637,7 +637,7 @@ func TestSchemasWithRulesAreRejected(t *testing.T) {
 			}), slog.New(slog.DiscardHandler))
 		}
 		settings := map[string]string{"schema.registry.url": "http://r"}
-		if name, value, given := strings.Cut(c.setting, "="); given {
+		if name, value, ok := strings.Cut(c.setting, "="); ok {
 			settings["auto.register.schemas"], settings[name] = "false", value
 		}
 		b := &record.Batch{Registry: record.NewRegistry()}

@@ -46,9 +46,9 @@ func TestConflictingWorkers(t *testing.T) {
 			members: []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)},
 		},
 	} {
-		others, known := conflictingWorkers(c.digest, rest.Group{Leader: "me", Members: c.members})
+		others, isKnown := conflictingWorkers(c.digest, rest.Group{Leader: "me", Members: c.members})
 		assert.Equal(t, c.want, others, c)
-		assert.Equal(t, c.isKnown, known, c)
+		assert.Equal(t, c.isKnown, isKnown, c)
 	}
 }
 

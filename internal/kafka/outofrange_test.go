@@ -50,9 +50,11 @@ func TestExpiredRecordsAreReported(t *testing.T) {
 				t.Parallel()
 				b := openTestBroker(t, t.TempDir())
 				kafkatest.Put(t, b.Addr(), "orders", "1", "2")
-				config, log := testConfig(b.Addr()), &journal{}
+				config := testConfig(b.Addr())
+				log := &journal{}
 				config.Consumer.Reset, config.Logger = c.reset, log.logger()
-				a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+				a := openTestAdmin(t, b.Addr())
+				ctx := kafkatest.Context(t)
 				begin := int64(0)
 				if when == "before" {
 					begin = 2

@@ -102,8 +102,8 @@ func TestSessionOnBothClocks(t *testing.T) {
 		"both ran for the whole session": {monotonic: 10 * time.Second, boot: 10 * time.Second},
 	} {
 		s := NewSession("connect-test", "", 10*time.Second, time.Minute)
-		at := start
-		s.now = func() bootTime { return at }
+		clock := start
+		s.now = func() bootTime { return clock }
 		if s.IsValid() {
 			t.Errorf("%s: expected no session before its start", name)
 		}
@@ -113,12 +113,12 @@ func TestSessionOnBothClocks(t *testing.T) {
 			t.Errorf("%s: expected no session before the join", name)
 		}
 		s.Joined()
-		at = bootTime{start.at.Add(c.monotonic), start.boot + c.boot}
+		clock = bootTime{start.at.Add(c.monotonic), start.boot + c.boot}
 		if s.IsValid() != c.isValid {
 			t.Errorf("%s: expected a valid session: %v", name, c.isValid)
 		}
 		s.Ended()
-		at = start
+		clock = start
 		if s.IsValid() {
 			t.Errorf("%s: expected no session after its end", name)
 		}

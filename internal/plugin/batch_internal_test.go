@@ -50,8 +50,8 @@ func TestRowsAreCopiedSeparately(t *testing.T) {
 				if d.Encoding == wit.Absent {
 					continue
 				}
-				at := row[32+16*i:]
-				start, size := int(binary.LittleEndian.Uint32(at[8:])), int(binary.LittleEndian.Uint32(at[12:]))
+				entry := row[32+16*i:]
+				start, size := int(binary.LittleEndian.Uint32(entry[8:])), int(binary.LittleEndian.Uint32(entry[12:]))
 				if !bytes.Equal(data[start:start+size], b.Bytes(d)) {
 					t.Errorf("%s: row %d: expected %q, found %q", c.name, n, b.Bytes(d), data[start:start+size])
 				}

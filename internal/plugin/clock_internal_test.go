@@ -55,23 +55,23 @@ func (w *limitedCall) tick(times int, wait time.Duration) (ended error) {
 // Work counts; waiting for a processor does not, up to ten times the limit by the wall clock.
 func TestDeadlinesCountWork(t *testing.T) {
 	const limit = time.Second
-	all := int(limit / plainTick)
+	limitTicks := int(limit / plainTick)
 	for name, c := range map[string]struct {
 		ticks   int
 		wait    time.Duration
 		ended   bool
 		byClock time.Duration // wall time, approximate
 	}{
-		"work within the limit": {ticks: all - 2*windowLength, byClock: limit},
-		"work beyond it":        {ticks: 2 * all, ended: true, byClock: limit},
+		"work within the limit": {ticks: limitTicks - 2*windowLength, byClock: limit},
+		"work beyond it":        {ticks: 2 * limitTicks, ended: true, byClock: limit},
 		"work within it on a machine under load": {
-			ticks: all - 2*windowLength, wait: 8 * plainTick, byClock: 8 * limit,
+			ticks: limitTicks - 2*windowLength, wait: 8 * plainTick, byClock: 8 * limit,
 		},
 		"work beyond it on a machine under load": {
-			ticks: 2 * all, wait: 8 * plainTick, ended: true, byClock: 8 * limit,
+			ticks: 2 * limitTicks, wait: 8 * plainTick, ended: true, byClock: 8 * limit,
 		},
 		"work within it that waits without an end": {
-			ticks: all / 2, wait: 100 * plainTick, ended: true, byClock: clockFactor * limit,
+			ticks: limitTicks / 2, wait: 100 * plainTick, ended: true, byClock: clockFactor * limit,
 		},
 		"hardly any work, and a long pause": {
 			ticks: 2 * windowLength, wait: time.Minute, ended: true, byClock: time.Minute,

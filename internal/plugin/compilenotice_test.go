@@ -28,8 +28,8 @@ func TestSlowCompilingIsLogged(t *testing.T) {
 			}
 			time.Sleep(c.duration)
 			n.stop()
-			if found := strings.Join(said, "; "); found != c.want {
-				t.Errorf("%s: expected %q, found %q", fmt.Sprint(c), c.want, found)
+			if got := strings.Join(said, "; "); got != c.want {
+				t.Errorf("%s: expected %q, found %q", fmt.Sprint(c), c.want, got)
 			}
 		})
 	}

@@ -189,7 +189,7 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 	worker := &deadLetterWorker{}
 	w := worker.worker()
 	req := &request{common: common{worker: w}}
-	text := func(value string, most int) (string, DeadLetterRecord) {
+	shown := func(value string, most int) (string, DeadLetterRecord) {
 		r := req.shownRecord(&connect.DeadLetter{Record: &kgo.Record{Value: []byte(value)}}, most)
 		return *r.Value, *r
 	}
@@ -207,15 +207,15 @@ func TestRecordsOfDeadLetters(t *testing.T) {
 		"\xff\xfe":    {text: "//4=", base64: true},
 		"":            {},
 	} {
-		found, r := text(value, 10)
-		if found != want.text || r.Base64 != want.base64 || r.Cut != want.cut || r.Size != len(value) {
-			t.Errorf("%q: expected %+v, found %q %+v", value, want, found, r)
+		answer, r := shown(value, 10)
+		if answer != want.text || r.Base64 != want.base64 || r.Cut != want.cut || r.Size != len(value) {
+			t.Errorf("%q: expected %+v, found %q %+v", value, want, answer, r)
 		}
 	}
 	assert.Equal(t, DeadLetterRecord{}, *req.shownRecord(&connect.DeadLetter{Record: &kgo.Record{}}, 10), "a tombstone")
 	for _, most := range []int{maxListedBytes, maxSelectedBytes} {
 		for more, wantCut := range []bool{false, true} {
-			_, r := text(strings.Repeat("x", most+more), most)
+			_, r := shown(strings.Repeat("x", most+more), most)
 			assert.Equal(t, wantCut, r.Cut)
 		}
 	}

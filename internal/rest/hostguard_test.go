@@ -91,12 +91,12 @@ func TestForwardedRequestsSeeNoPasswords(t *testing.T) {
 	moving := &metricsWorker{standIn{connectors: map[string]*standInConnector{"a": {
 		config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}}}
 	seated := func(o Options, leader string) (s *Server, url string) {
-		own := &seat{leader: leader}
-		o.Listeners, o.Cluster = []string{"http://:0"}, own
+		position := &seat{leader: leader}
+		o.Listeners, o.Cluster = []string{"http://:0"}, position
 		s = opened(t, o, slog.New(slog.DiscardHandler), moving)
 		_, port, _ := net.SplitHostPort(s.Addresses()[0])
 		url = "http://127.0.0.1:" + port
-		own.set(func(s *seat) {
+		position.set(func(s *seat) {
 			s.url, s.leader = url, cmp.Or(leader, url)
 			s.members = []GroupMember{{WorkerID: "w", URL: url}}
 		})

@@ -187,7 +187,8 @@ func checkTestFiles(t *testing.T, a *sampleAsker) {
 // checkTools checks that a command that returns rows is for those who may see values. Other commands return none.
 func checkTools(t *testing.T, a *sampleAsker) {
 	t.Helper()
-	want, tools := a.full, 200
+	want := a.full
+	tools := 200
 	if a.host != "" || a.options.ReadOnly {
 		want, tools = 403, 403
 	}

@@ -27,32 +27,32 @@ type signedCase struct {
 // signed for another worker is rejected and has no effect.
 func TestSignedCalls(t *testing.T) {
 	i := newInternals(t, firstKey)
-	own := session(t, firstKey)
+	signer := session(t, firstKey)
 	for _, cases := range []map[string]signedCase{acceptedCalls(), rejectedCalls(), callsOfUsers()} {
 		for name, c := range cases {
-			t.Run(name, func(t *testing.T) { checkSigned(t, i, own, c) })
+			t.Run(name, func(t *testing.T) { checkSigned(t, i, signer, c) })
 		}
 	}
 	r := httptest.NewRequest("POST", i.url+"/culvert/internal/permit", strings.NewReader("{}"))
-	require.NoError(t, own.Sign(r, []byte("{}")))
+	require.NoError(t, signer.Sign(r, []byte("{}")))
 	if mac, err := base64.StdEncoding.DecodeString(r.Header.Get(signatureHeader)); err != nil || len(mac) != 32 {
 		t.Errorf("expected a signature of 32 bytes in base64, found %q", r.Header.Get(signatureHeader))
 	}
-	hash, err := own.verify(r, i.url)
+	hash, err := signer.verify(r, i.url)
 	require.NoError(t, err)
 	assert.Equal(t, sumOf("{}"), fmt.Sprintf("%x", hash), "the signed hash is that of the body")
 }
 
 func checkSigned(t *testing.T, i *internals, own *Session, c signedCase) {
 	called := i.called.Load()
-	status, text := i.send(t, own, c.call, c.body, c.change)
-	if status != c.status || !strings.Contains(text, c.want) {
-		t.Errorf("expected %d %s, found %d %.300s", c.status, c.want, status, text)
+	status, answer := i.send(t, own, c.call, c.body, c.change)
+	if status != c.status || !strings.Contains(answer, c.want) {
+		t.Errorf("expected %d %s, found %d %.300s", c.status, c.want, status, answer)
 	}
 	var response failure // a single one: after a panic in the handler no user route handles the call
-	err := json.Unmarshal([]byte(text), &response)
+	err := json.Unmarshal([]byte(answer), &response)
 	if status >= 400 && (err != nil || response.Code != status) {
-		t.Errorf("expected one response with %d, found %s", status, text)
+		t.Errorf("expected one response with %d, found %s", status, answer)
 	}
 	handled := i.called.Load() - called
 	mayBeHandled := status < 400 || status == 409 || status == 500

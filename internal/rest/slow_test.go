@@ -97,8 +97,8 @@ func TestSlowClients(t *testing.T) {
 					answer, _ = io.ReadAll(client)
 				} else {
 					time.Sleep(c.within + slack)
-					one := make([]byte, 1)
-					if _, err := client.Read(one); !errors.Is(err, io.EOF) {
+					next := make([]byte, 1)
+					if _, err := client.Read(next); !errors.Is(err, io.EOF) {
 						t.Errorf("expected the connection to be closed, found %v", err)
 					}
 				}

@@ -15,7 +15,7 @@ import (
 func TestRedirectsCarryNoSecrets(t *testing.T) {
 	type seen struct{ path, authorization, cookie, body string }
 	var received []seen
-	note := func(r *http.Request) {
+	record := func(r *http.Request) {
 		body := make([]byte, 10)
 		n, _ := r.Body.Read(body)
 		received = append(received, seen{r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Cookie"),
@@ -23,14 +23,14 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 	}
 	var first, second *httptest.Server
 	second = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		note(r)
+		record(r)
 		if r.URL.Path == "/back" {
 			http.Redirect(w, r, first.URL+"/end", http.StatusTemporaryRedirect)
 		}
 	}))
 	defer second.Close()
 	first = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		note(r)
+		record(r)
 		switch path, target, _ := strings.Cut(r.URL.Path, "-"); path {
 		case "/here":
 			http.Redirect(w, r, "/"+target, http.StatusTemporaryRedirect)

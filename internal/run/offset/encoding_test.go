@@ -128,13 +128,13 @@ func TestParseKeyRejects(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
-	one, two := wit.StringEntry("service", "/a"), wit.StringEntry("entityset", "B")
+	service, entitySet := wit.StringEntry("service", "/a"), wit.StringEntry("entityset", "B")
 	cases := []struct {
 		a, b []wit.OffsetEntry
 		same bool
 	}{
-		{a: []wit.OffsetEntry{one, two}, b: []wit.OffsetEntry{two, one}, same: true},
-		{a: []wit.OffsetEntry{one}, b: []wit.OffsetEntry{one, two}},
+		{a: []wit.OffsetEntry{service, entitySet}, b: []wit.OffsetEntry{entitySet, service}, same: true},
+		{a: []wit.OffsetEntry{service}, b: []wit.OffsetEntry{service, entitySet}},
 		{a: []wit.OffsetEntry{wit.IntegerEntry("p", 1)}, b: []wit.OffsetEntry{realField("p", 1)}, same: true},
 		{
 			a: []wit.OffsetEntry{wit.IntegerEntry("p", 0)}, b: []wit.OffsetEntry{realField("p", math.Copysign(0, -1))},

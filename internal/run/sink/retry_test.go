@@ -325,7 +325,8 @@ func TestLockedRowsDoNotHoldBackOtherKeys(t *testing.T) {
 			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1", "f=1", "a=2", "x=1", "y=1", "z=1")
 			var start time.Time
 			var order []string
-			metadata, requests := "", 0
+			metadata := ""
+			requests := 0
 			x.service.answer = func(n int, body string) (uint16, error) {
 				if n == 1 {
 					start = time.Now()

@@ -199,7 +199,7 @@ func TestSettledRecordsAreStoredBeforeLaterSends(t *testing.T) {
 // A commit waits while a group rebalances. A commit of an earlier assignment is not stored over the state of the
 // partition's current one.
 func TestCommitOfEndedAssignment(t *testing.T) {
-	at := map[string][]int32{"t": {0}}
+	partitions := map[string][]int32{"t": {0}}
 	for _, c := range []struct {
 		name      string
 		reported  bool
@@ -209,7 +209,7 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 		{name: "told of more", reported: true, committed: 30},
 	} {
 		l := newLedger(&InDoubtRecords{})
-		l.apply(assigned{at})
+		l.apply(assigned{partitions})
 		l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: -1})
 		var records []*kgo.Record
 		for n := range int64(12) {
@@ -218,8 +218,8 @@ func TestCommitOfEndedAssignment(t *testing.T) {
 		items := l.apply(recordsRead{records}).items
 		l.apply(rowsSettled{items[:10], true})
 		accepted := l.apply(commitStarted{}) // up to 10, and waits
-		old := l.apply(revoked{at, true}).revoked[0]
-		l.apply(assigned{at})
+		old := l.apply(revoked{partitions, true}).revoked[0]
+		l.apply(assigned{partitions})
 		if c.reported {
 			l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
 				mustStore: true})

@@ -546,7 +546,8 @@ func TestPendingTriggersAreFound(t *testing.T) {
 				f.ack()
 				time.Sleep(time.Duration(random.IntN(20)) * time.Second)
 			}
-			again, last := 0, map[string]*trigger{}
+			again := 0
+			last := map[string]*trigger{}
 			for _, w := range q.list {
 				if last[w.token] = w; w.repeated {
 					again++

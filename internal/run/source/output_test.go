@@ -161,17 +161,19 @@ func TestRejectedPageCommits(t *testing.T) {
 		{err: errors.New("connection refused"), times: 1000},
 	} {
 		runtest.Bubble(t, fmt.Sprint(c.err, " ", c.times, " ", c.committed), func(t *testing.T) {
-			w, left := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3)), c.times
+			w := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3))
+			remaining := c.times
 			w.o.NewOutput = func(string) (Output, error) {
-				return &refusing{transactions{t: t, b: w.broker}, &left, c.err, c.committed}, nil
+				return &refusing{transactions{t: t, b: w.broker}, &remaining, c.err, c.committed}, nil
 			}
 			if !c.fails {
 				w.ok(t)
 				return
 			}
 			_, err := w.run(t)
-			if !errors.Is(err, c.err) || left != c.times-maxRejectedCommits {
-				t.Errorf("expected %v after %d tries, found %v after %d", c.err, maxRejectedCommits, err, c.times-left)
+			if !errors.Is(err, c.err) || remaining != c.times-maxRejectedCommits {
+				t.Errorf("expected %v after %d tries, found %v after %d", c.err, maxRejectedCommits, err,
+					c.times-remaining)
 			}
 			assert.Equal(t, 0, len(w.broker.records()), "records")
 		})

@@ -290,7 +290,8 @@ func TestAcknowledgementNeedsMembership(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true, acks: c.acknowledges}, rows("a", 3), rows("b", 3))
-			began, asked := time.Now(), 0
+			began := time.Now()
+			asked := 0
 			w.o.CheckLease = func(ctx context.Context) error {
 				if ctx.Err() == nil {
 					asked++

@@ -125,15 +125,15 @@ func TestTopicChangedDuringALoad(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			before := len(w.broker.records())
+			earlier := len(w.broker.records())
 			r.topic, r.stores = "other", false
 			assert.ErrorOrNone(t, restart(0), c.message)
 			var want []string
 			for _, line := range c.want {
 				want = append(want, "other/"+line)
 			}
-			if found := w.broker.records()[before:]; !slices.Equal(found, want) {
-				t.Errorf("expected %q, found %q", want, found)
+			if got := w.broker.records()[earlier:]; !slices.Equal(got, want) {
+				t.Errorf("expected %q, found %q", want, got)
 			}
 			if c.message == "" {
 				assert.NoError(t, restart(0), "the next start")

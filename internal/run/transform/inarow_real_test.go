@@ -174,7 +174,8 @@ func (s *similarRows) apply(t *testing.T, c *Chain) (results []string) {
 	t.Helper()
 	faults, err := c.Apply(t.Context(), s.batch)
 	require.NoError(t, err)
-	prepared, failed := s.batch.Rows, map[uint32][]wit.RowError{}
+	prepared := s.batch.Rows
+	failed := map[uint32][]wit.RowError{}
 	for _, f := range faults {
 		failed[f.RowIndex] = append(failed[f.RowIndex], f)
 	}

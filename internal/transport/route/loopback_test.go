@@ -36,23 +36,23 @@ func TestLoopback(t *testing.T) {
 		{url: "http://sap.example", noProxy: "sap.example"},
 		{url: "http://sap.example", byProxy: true},
 	} {
-		at, err := url.Parse(c.url)
+		target, err := url.Parse(c.url)
 		require.NoError(t, err)
 		find := func(s route.Settings) bool {
 			t.Helper()
 			r := routeOf(t, s)
-			found, err := r.HTTPProxy().URL(&http.Request{URL: at})
+			proxy, err := r.HTTPProxy().URL(&http.Request{URL: target})
 			require.NoError(t, err)
-			if found != nil && found.Host != "proxy:8080" {
-				t.Errorf("%s: found proxy %s", c.url, found)
+			if proxy != nil && proxy.Host != "proxy:8080" {
+				t.Errorf("%s: found proxy %s", c.url, proxy)
 			}
-			return found != nil
+			return proxy != nil
 		}
 		if by := find(route.Settings{Type: route.HTTP, Address: "proxy:8080",
 			Environment: &httpproxy.Config{NoProxy: c.noProxy}}); by != c.byProxy {
 			t.Errorf("%s, NO_PROXY=%s: by proxy %v, expected %v", c.url, c.noProxy, by, c.byProxy)
 		}
-		if at.Hostname() != "sap.example" &&
+		if target.Hostname() != "sap.example" &&
 			find(route.Settings{Environment: &httpproxy.Config{HTTPProxy: "http://proxy:8080",
 				HTTPSProxy: "http://proxy:8080"}}) {
 			t.Errorf("%s: expected no proxy of the environment", c.url)

@@ -179,9 +179,9 @@ func TestHTTPConnect(t *testing.T) {
 					t.Errorf("found %s %s %s %v", request.Method, request.RequestURI, request.Host, request.Header)
 				}
 				if !good {
-					var known interface{ Permanent() bool }
-					if !errors.As(err, &known) || known.Permanent() != c.permanent || !strings.Contains(err.Error(),
-						c.message) || strings.Contains(err.Error(), "secret") {
+					var permanent interface{ Permanent() bool }
+					if !errors.As(err, &permanent) || permanent.Permanent() != c.permanent ||
+						!strings.Contains(err.Error(), c.message) || strings.Contains(err.Error(), "secret") {
 						t.Fatalf("found %v", err)
 					}
 					return

@@ -45,9 +45,9 @@ func TestReplies(t *testing.T) {
 		t.Run(fmt.Sprintf("REP %02x", reply), func(t *testing.T) {
 			var talks []talk
 			for range want.attempts {
-				one := refusal(byte(reply))
-				one[1].expect = exampleLogon
-				talks = append(talks, one)
+				rejection := refusal(byte(reply))
+				rejection[1].expect = exampleLogon
+				talks = append(talks, rejection)
 			}
 			p := play(talks...)
 			_, err := dialer(p, "DE-Berlin").DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
@@ -155,8 +155,8 @@ func TestRejectedToken(t *testing.T) {
 			if tokens.n != 2 || tokens.refused[1] != "eyJsecret1" {
 				t.Errorf("expected one refresh, found %+v", tokens)
 			}
-			if all := fmt.Sprint(err) + logged.String(); strings.Contains(all, "secret") {
-				t.Errorf("expected no token in the error and the log, found %s", all)
+			if shown := fmt.Sprint(err) + logged.String(); strings.Contains(shown, "secret") {
+				t.Errorf("expected no token in the error and the log, found %s", shown)
 			}
 		})
 	}

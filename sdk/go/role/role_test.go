@@ -185,15 +185,15 @@ var checkCases = map[string]checkCase{
 // The problem with a role names the setting and what is expected.
 func TestCheck(t *testing.T) {
 	for name, c := range checkCases {
-		text := ""
+		problems := ""
 		for _, problem := range Check(&wit.Component{Kind: wit.ComponentSource, Settings: c.settings}) {
-			text += problem.String()
+			problems += problem.String()
 			if problem.Fatal != c.rejected {
 				t.Errorf("%s: expected rejected %v, found %+v", name, c.rejected, problem)
 			}
 		}
-		if text != c.want {
-			t.Errorf("%s: expected %q, found %q", name, c.want, text)
+		if problems != c.want {
+			t.Errorf("%s: expected %q, found %q", name, c.want, problems)
 		}
 	}
 }
