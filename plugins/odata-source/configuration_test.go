@@ -98,8 +98,10 @@ func TestPollReasons(t *testing.T) {
 		now      int64
 		expected bool
 	}{
-		{start, readAt + 59_999, false}, {start, readAt + 60_000, true},
-		{onward, readAt + 90_000, false}, {poll, readAt, true},
+		{cause: start, now: readAt + 59_999},
+		{cause: start, now: readAt + 60_000, expected: true},
+		{cause: onward, now: readAt + 90_000},
+		{cause: poll, now: readAt, expected: true},
 	} {
 		step, err := load.p.Next(load.opened.Context, 0, done, test.cause, test.now)
 		if err != nil || (step.Fetch != nil) != test.expected || (step.Idle != nil) == test.expected {
@@ -122,10 +124,14 @@ func TestOffsets(t *testing.T) {
 		partition, offset []wit.OffsetEntry
 		ok                bool
 	}{
-		{partition, good, true}, {partition, nil, true}, {partition[:1], good, false}, {nil, good, false},
-		{partition, good[1:], false}, {partition, append(good, wit.IntegerEntry("count", -1)), false},
-		{partition, append(good, wit.StringEntry("done", "x")), false},
-		{partition, []wit.OffsetEntry{wit.StringEntry("url", "http://evil/")}, false},
+		{partition: partition, offset: good, ok: true},
+		{partition: partition, ok: true},
+		{partition: partition[:1], offset: good},
+		{offset: good},
+		{partition: partition, offset: good[1:]},
+		{partition: partition, offset: append(good, wit.IntegerEntry("count", -1))},
+		{partition: partition, offset: append(good, wit.StringEntry("done", "x"))},
+		{partition: partition, offset: []wit.OffsetEntry{wit.StringEntry("url", "http://evil/")}},
 	} {
 		if err := (&plugin{}).CheckOffset(test.partition, test.offset); (err == nil) != test.ok {
 			t.Errorf("%v %v: expected %v, found %v", test.partition, test.offset, test.ok, err)

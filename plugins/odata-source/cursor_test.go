@@ -29,11 +29,11 @@ func TestCursor(t *testing.T) {
 		settings []string
 		late     bool // a row that is committed late is read
 	}{
-		{nil, false},
-		{[]string{"sap.odata#00.cursor.lookback=86400"}, true},
-		{[]string{"sap.odata.cursor.lookback=86400", "sap.odata#00.select=Freight"}, true},
-		{append(condition("0", "OrderID", "gt", "0"), "sap.odata#00.cursor.lookback=86400", "sap.odata.format=atom"),
-			true},
+		{},
+		{settings: []string{"sap.odata#00.cursor.lookback=86400"}, late: true},
+		{settings: []string{"sap.odata.cursor.lookback=86400", "sap.odata#00.select=Freight"}, late: true},
+		{settings: append(condition("0", "OrderID", "gt", "0"), "sap.odata#00.cursor.lookback=86400",
+			"sap.odata.format=atom"), late: true},
 	} {
 		service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
 		dated(t, service, 10250, "2024-05-05T12:00:00")

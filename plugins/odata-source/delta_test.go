@@ -537,7 +537,11 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 		// lost is the number of pages of the snapshot that the service no longer has.
 		lost, rows int
 		ends       bool
-	}{{"whole", 0, 77, true}, {"a page is lost", 1, 116, true}, {"two are", 2, 78, false}} {
+	}{
+		{name: "whole", rows: 77, ends: true},
+		{name: "a page is lost", lost: 1, rows: 116, ends: true},
+		{name: "two are", lost: 2, rows: 78},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 			follower := newFollower(t, service, tracked00("Products")...)

@@ -66,7 +66,10 @@ func TestMetadataAreReadAgain(t *testing.T) {
 	for _, test := range []struct {
 		setting string
 		stale   bool
-	}{{"sap.odata.metadata.refresh.ms=60000", true}, {"sap.odata.metadata.refresh.ms=0", false}} {
+	}{
+		{setting: "sap.odata.metadata.refresh.ms=60000", stale: true},
+		{setting: "sap.odata.metadata.refresh.ms=0"},
+	} {
 		grown = false
 		load := newLoad(t, service, of("/s", "X", test.setting)...)
 		offset, err := load.some(0, nil, 1)

@@ -279,11 +279,11 @@ func TestKeysOfOtherLoadsAreIgnored(t *testing.T) {
 		offset   []wit.OffsetEntry
 		want     bool
 	}{
-		"first load":  {tracked00("Orders"), nil, true},
-		"full":        {of(sapNorthwind, "Orders"), nil, false},
-		"ODP":         {odpSet("Orders"), nil, false},
-		"lost token":  {tracked00("Orders"), lost, false},
-		"not a phase": {tracked00("Orders"), []wit.OffsetEntry{wit.StringEntry("phase", "x")}, false},
+		"first load":  {settings: tracked00("Orders"), want: true},
+		"full":        {settings: of(sapNorthwind, "Orders")},
+		"ODP":         {settings: odpSet("Orders")},
+		"lost token":  {settings: tracked00("Orders"), offset: lost},
+		"not a phase": {settings: tracked00("Orders"), offset: []wit.OffsetEntry{wit.StringEntry("phase", "x")}},
 	} {
 		f := newFollower(t, odatatest.New(odatatest.Options{Rows: 35}), c.settings...)
 		if use := f.p.Keys(f.opened.Context, 0, c.offset); (use.Remembered != nil) != c.want || use.Compared != nil {

@@ -201,10 +201,10 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 		more     []string
 		selected string
 	}{
-		"kept":                      {true, keep, was},
-		"kept, delta links alone":   {false, keep, was},
-		"rewritten":                 {true, rewritten, is},
-		"rewritten, in delta links": {false, rewritten, is},
+		"kept":                      {inNext: true, more: keep, selected: was},
+		"kept, delta links alone":   {more: keep, selected: was},
+		"rewritten":                 {inNext: true, more: rewritten, selected: is},
+		"rewritten, in delta links": {more: rewritten, selected: is},
 	} {
 		for _, size := range []int{20, 1000} {
 			t.Run(fmt.Sprint(name, size), func(t *testing.T) {

@@ -230,15 +230,16 @@ func TestMissingEntities(t *testing.T) {
 		body        string
 		deleted     bool
 	}{
-		{"400", "", 400, document(`"SY/530"`), false},
-		{"400 that is listed", "400", 400, document(`"SY/530"`), true},
-		{"400 with a code that is listed", "zz/001, sy/530", 400, document(`"SY/530"`), true},
-		{"400 with another code", "ZZ/001", 400, document(`"SY/530"`), false},
-		{"a listed code that is a number", "530", 400, document(`530`), true},
-		{"404 whose code is a number", "", 404, document(`404`), true},
-		{"404 of a gateway", "", 404, `{"fault":"no route"}`, false},
-		{"404 of a gateway, believed", "404", 404, `{"fault":"no route"}`, true},
-		{"404 with an HTML page", "404", 404, "<html><body>Not found</body></html>", false},
+		{name: "400", status: 400, body: document(`"SY/530"`)},
+		{name: "400 that is listed", codes: "400", status: 400, body: document(`"SY/530"`), deleted: true},
+		{name: "400 with a code that is listed", codes: "zz/001, sy/530", status: 400, body: document(`"SY/530"`),
+			deleted: true},
+		{name: "400 with another code", codes: "ZZ/001", status: 400, body: document(`"SY/530"`)},
+		{name: "a listed code that is a number", codes: "530", status: 400, body: document(`530`), deleted: true},
+		{name: "404 whose code is a number", status: 404, body: document(`404`), deleted: true},
+		{name: "404 of a gateway", status: 404, body: `{"fault":"no route"}`},
+		{name: "404 of a gateway, believed", codes: "404", status: 404, body: `{"fault":"no route"}`, deleted: true},
+		{name: "404 with an HTML page", codes: "404", status: 404, body: "<html><body>Not found</body></html>"},
 	} {
 		for _, again := range []bool{false, true} {
 			t.Run(fmt.Sprint(test.name, again), func(t *testing.T) {
@@ -285,15 +286,19 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 		deleted        bool
 		reads          int
 	}{
-		{"created, and an older copy", "created", "", []bool{missing, exists}, false, 2},
-		{"changed, and an older copy for longer", "updated", "", []bool{missing, missing}, true, 2},
-		{"no kind of change, and an older copy", "", "", []bool{missing, exists}, false, 2},
-		{"changed", "updated", "", []bool{exists}, false, 1},
-		{"deleted", "deleted", "", []bool{missing}, true, 1},
-		{"deleted, and an older copy", "DELETED", "", []bool{exists, missing}, true, 2},
-		{"deleted and made anew", "deleted", "", []bool{exists, exists}, false, 2},
-		{"believed at once", "created", "0", []bool{missing, exists}, true, 1},
-		{"deleted, believed at once", "deleted", "0", []bool{exists, missing}, false, 1},
+		{name: "created, and an older copy", notified: "created", answers: []bool{missing, exists}, reads: 2},
+		{name: "changed, and an older copy for longer", notified: "updated", answers: []bool{missing, missing},
+			deleted: true, reads: 2},
+		{name: "no kind of change, and an older copy", answers: []bool{missing, exists}, reads: 2},
+		{name: "changed", notified: "updated", answers: []bool{exists}, reads: 1},
+		{name: "deleted", notified: "deleted", answers: []bool{missing}, deleted: true, reads: 1},
+		{name: "deleted, and an older copy", notified: "DELETED", answers: []bool{exists, missing}, deleted: true,
+			reads: 2},
+		{name: "deleted and made anew", notified: "deleted", answers: []bool{exists, exists}, reads: 2},
+		{name: "believed at once", notified: "created", confirm: "0", answers: []bool{missing, exists}, deleted: true,
+			reads: 1},
+		{name: "deleted, believed at once", notified: "deleted", confirm: "0", answers: []bool{exists, missing},
+			reads: 1},
 	} {
 		for _, piece := range []int{20, 10_000} {
 			t.Run(fmt.Sprint(test.name, " ", piece), func(t *testing.T) {

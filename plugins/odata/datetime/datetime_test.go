@@ -77,8 +77,11 @@ func TestTimeOfDay(t *testing.T) {
 		ticks       int64
 		rounded, ok bool
 	}{
-		{"PT0.00000001S", 0, true, true}, {"PT0.00000010S", 1, false, true}, {"P0DT1H", hour, false, true},
-		{"P1DT1H", 0, false, false}, {"PT23H59M59.9999999S", 24*hour - 1, false, true},
+		{text: "PT0.00000001S", rounded: true, ok: true},
+		{text: "PT0.00000010S", ticks: 1, ok: true},
+		{text: "P0DT1H", ticks: hour, ok: true},
+		{text: "P1DT1H"},
+		{text: "PT23H59M59.9999999S", ticks: 24*hour - 1, ok: true},
 	} {
 		ticks, rounded, ok := datetime.TimeOfDay([]byte(c.text))
 		if ticks != c.ticks || rounded != c.rounded || ok != c.ok {

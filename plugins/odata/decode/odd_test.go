@@ -340,19 +340,22 @@ func TestForgetsOtherNamespaces(t *testing.T) {
 // row, values without hidden fields. If a key has to be assembled, or rows are watched, it stops after each row.
 func TestKernelDecodesConsecutiveRows(t *testing.T) {
 	for name, test := range map[string]struct {
-		layout string
-		alone  bool
+		layout        string
+		isConsecutive bool // the kernel decodes more than one row by itself
 	}{
-		"one key":            {"A Edm.Int32 key\nB Edm.String?\nC Edm.Int64?\nD Edm.String?", true},
-		"two keys":           {"A Edm.Int32?\nB Edm.String key\nC Edm.Int64 key\nD Edm.String?", true},
-		"the last as key":    {"A Edm.Int32?\nB Edm.String?\nC Edm.Int64?\nD Edm.String key", true},
-		"two hidden":         {"A Edm.Int32 key\nB Edm.String\nC Edm.Int64? hidden\nD Edm.String? hidden", true},
-		"the key is hidden":  {"A Edm.Int32\nB Edm.String?\nC Edm.Int64 key hidden\nD Edm.String? hidden", true},
-		"keys apart":         {"A Edm.Int32 key\nB Edm.String\nC Edm.Int64 key\nD Edm.String?", false},
-		"keys turned":        {"A Edm.Int32?\nB Edm.String?\nC Edm.Int64?\nD Edm.String?", false},
-		"an optional key":    {"A Edm.Int32? key\nB Edm.String?\nC Edm.Int64?\nD Edm.String?", false},
-		"a tail to each key": {"A Edm.Int32 key\nB Edm.String\nC Edm.Int64?\nD Edm.String?\ntail x", false},
-		"a watched column":   {"A Edm.Int32 key\nB Edm.String watch\nC Edm.Int64?\nD Edm.String?", false},
+		"one key": {layout: "A Edm.Int32 key\nB Edm.String?\nC Edm.Int64?\nD Edm.String?", isConsecutive: true},
+		"two keys": {layout: "A Edm.Int32?\nB Edm.String key\nC Edm.Int64 key\nD Edm.String?",
+			isConsecutive: true},
+		"the last as key": {layout: "A Edm.Int32?\nB Edm.String?\nC Edm.Int64?\nD Edm.String key", isConsecutive: true},
+		"two hidden": {layout: "A Edm.Int32 key\nB Edm.String\nC Edm.Int64? hidden\nD Edm.String? hidden",
+			isConsecutive: true},
+		"the key is hidden": {layout: "A Edm.Int32\nB Edm.String?\nC Edm.Int64 key hidden\nD Edm.String? hidden",
+			isConsecutive: true},
+		"keys apart":         {layout: "A Edm.Int32 key\nB Edm.String\nC Edm.Int64 key\nD Edm.String?"},
+		"keys turned":        {layout: "A Edm.Int32?\nB Edm.String?\nC Edm.Int64?\nD Edm.String?"},
+		"an optional key":    {layout: "A Edm.Int32? key\nB Edm.String?\nC Edm.Int64?\nD Edm.String?"},
+		"a tail to each key": {layout: "A Edm.Int32 key\nB Edm.String\nC Edm.Int64?\nD Edm.String?\ntail x"},
+		"a watched column":   {layout: "A Edm.Int32 key\nB Edm.String watch\nC Edm.Int64?\nD Edm.String?"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			schema := parseSchema(t, test.layout)
@@ -371,18 +374,18 @@ func TestKernelDecodesConsecutiveRows(t *testing.T) {
 				rows = append(rows, row)
 			}
 			doc := []byte("[" + strings.Join(rows, ",") + "]")
-			whole, wholeErr := decodePieces(NewJSON(schema), doc, cuts{size: len(doc)}, nil)
-			alone, aloneErr := decodePieces(NewJSON(schema), doc, cuts{size: 1}, nil)
-			if !same(whole, alone) || fmt.Sprint(wholeErr) != fmt.Sprint(aloneErr) {
-				t.Errorf("rows in one piece and alone differ:\n%s", describeAll(t, schema, whole, wholeErr))
+			inOnePiece, inOnePieceErr := decodePieces(NewJSON(schema), doc, cuts{size: len(doc)}, nil)
+			inBytes, inBytesErr := decodePieces(NewJSON(schema), doc, cuts{size: 1}, nil)
+			if !same(inOnePiece, inBytes) || fmt.Sprint(inOnePieceErr) != fmt.Sprint(inBytesErr) {
+				t.Errorf("rows in one piece and alone differ:\n%s", describeAll(t, schema, inOnePiece, inOnePieceErr))
 			}
 			d := NewJSON(schema)
 			var out Output
 			if err := d.Write([]byte("["+strings.Join(rows[:20], ",")+"]"), true, &out); err != nil {
 				t.Fatal(err)
 			}
-			if count := d.root.RowCount; (count > 10) != test.alone || !test.alone && count > 0 {
-				t.Errorf("the kernel decoded %d of 20 rows by itself, expected it to: %v", count, test.alone)
+			if count := d.root.RowCount; (count > 10) != test.isConsecutive || (!test.isConsecutive && count > 0) {
+				t.Errorf("the kernel decoded %d of 20 rows by itself, expected it to: %v", count, test.isConsecutive)
 			}
 		})
 	}

@@ -185,34 +185,38 @@ until 9</title></head><body>x</body></html>`
 		`<message xml:lang="en">RFC destination is down</message><innererror>` + strings.Repeat("<a>b</a>", 2000) +
 		`</innererror></error>`
 	for _, test := range []struct {
-		d       Decoder
+		decoder Decoder
 		doc     string
-		html    bool
-		found   string
+		isHTML  bool
+		kind    string // of document that the error names
 		message string // part of the service's error
 	}{
-		{NewJSON(schema), string(logon), true, "HTML", ""},
-		{NewAtom(schema), string(logon), true, "HTML", ""},
-		{NewJSON(schema), "<html>" + string(make([]byte, 3000)), true, "HTML", ""},
-		{NewJSON(schema), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
-		{NewAtom(schema), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
-		{NewAtom(schema), "<!DOCTYPE html>" + maintenance, true, "HTML", "System in maintenance until 9"},
-		{NewJSON(schema), refusal, false, "an error document",
-			"document: SY/530: RFC destination is down at byte 0"},
-		{NewAtom(schema), refusal, false, "an error document", "document: SY/530: RFC destination is down"},
-		{NewJSON(schema), `<feed xmlns="http://www.w3.org/2005/Atom"/>`, false, "XML or other markup", ""},
-		{NewAtom(schema), `{"d":[]}`, false, "JSON", ""},
-		{NewJSON(schema), sample(t, "json/olingo_svcDoc.json"), false, "a service document", ""},
-		{NewAtom(schema), sample(t, "atom/olingo_svcDoc.xml"), false, "element service", ""},
-		{NewJSON(schema), `{"error":` + sample(t, "error/sap_odata_v2_error_object.json") + `}`, false, "", ""},
+		{decoder: NewJSON(schema), doc: string(logon), isHTML: true, kind: "HTML"},
+		{decoder: NewAtom(schema), doc: string(logon), isHTML: true, kind: "HTML"},
+		{decoder: NewJSON(schema), doc: "<html>" + string(make([]byte, 3000)), isHTML: true, kind: "HTML"},
+		{decoder: NewJSON(schema), doc: maintenance, isHTML: true, kind: "HTML",
+			message: "found HTML: System in maintenance until 9 at byte 0"},
+		{decoder: NewAtom(schema), doc: maintenance, isHTML: true, kind: "HTML",
+			message: "found HTML: System in maintenance until 9 at byte 0"},
+		{decoder: NewAtom(schema), doc: "<!DOCTYPE html>" + maintenance, isHTML: true, kind: "HTML",
+			message: "System in maintenance until 9"},
+		{decoder: NewJSON(schema), doc: refusal, kind: "an error document",
+			message: "document: SY/530: RFC destination is down at byte 0"},
+		{decoder: NewAtom(schema), doc: refusal, kind: "an error document",
+			message: "document: SY/530: RFC destination is down"},
+		{decoder: NewJSON(schema), doc: `<feed xmlns="http://www.w3.org/2005/Atom"/>`, kind: "XML or other markup"},
+		{decoder: NewAtom(schema), doc: `{"d":[]}`, kind: "JSON"},
+		{decoder: NewJSON(schema), doc: sample(t, "json/olingo_svcDoc.json"), kind: "a service document"},
+		{decoder: NewAtom(schema), doc: sample(t, "atom/olingo_svcDoc.xml"), kind: "element service"},
+		{decoder: NewJSON(schema), doc: `{"error":` + sample(t, "error/sap_odata_v2_error_object.json") + `}`},
 	} {
 		for _, size := range []int{1, 7, len(test.doc)} {
-			test.d.Reset()
-			_, err := decodePieces(test.d, []byte(test.doc), cuts{size: size}, nil)
+			test.decoder.Reset()
+			_, err := decodePieces(test.decoder, []byte(test.doc), cuts{size: size}, nil)
 			var e *PageError
-			if !errors.As(err, &e) || e.HTML != test.html || test.found != "" && e.Found != test.found {
-				t.Errorf("%.40q in pieces of %d: expected %q, html %v, found %v", test.doc, size, test.found,
-					test.html, err)
+			if !errors.As(err, &e) || e.HTML != test.isHTML || (test.kind != "" && e.Found != test.kind) {
+				t.Errorf("%.40q in pieces of %d: expected %q, HTML %v, found %v", test.doc, size, test.kind,
+					test.isHTML, err)
 			}
 			if !strings.Contains(fmt.Sprint(err), test.message) {
 				t.Errorf("%.40q in pieces of %d: expected %q, found %v", test.doc, size, test.message, err)

@@ -188,12 +188,12 @@ func TestInheritedPropertiesAreBounded(t *testing.T) {
 		base                func(i int) int
 		isRejected          bool
 	}{
-		{"as many as there may be", 99, most / 100, ofFirst, false},
-		{"one more", 99, most/100 + 1, ofFirst, true},
-		{"many types of a large one", 2_000, 500, ofFirst, true},
-		{"a chain", 0, 446, ofPrevious, false},
-		{"a longer chain", 0, 447, ofPrevious, true},
-		{"a chain without end", 0, 50_000, ofPrevious, true},
+		{name: "as many as there may be", properties: 99, derived: most / 100, base: ofFirst},
+		{name: "one more", properties: 99, derived: most/100 + 1, base: ofFirst, isRejected: true},
+		{name: "many types of a large one", properties: 2_000, derived: 500, base: ofFirst, isRejected: true},
+		{name: "a chain", derived: 446, base: ofPrevious},
+		{name: "a longer chain", derived: 447, base: ofPrevious, isRejected: true},
+		{name: "a chain without end", derived: 50_000, base: ofPrevious, isRejected: true},
 	} {
 		model, err := edm.Parse(document(test.properties, test.derived, test.base))
 		if (err != nil) != test.isRejected {

@@ -233,33 +233,34 @@ func TestContextsAreCached(t *testing.T) {
 // are, and no row is passed on before. If a value does not fit old metadata, the plugin is opened again. If it does not
 // fit recent metadata, it is an error of the row.
 func TestMetadataChangeDuringPage(t *testing.T) {
-	const read = 1_700_000_000_000
+	const readAt = 1_700_000_000_000
 	for _, test := range []struct {
-		body  string
-		at    int64
-		stale bool
+		body       string
+		receivedAt int64
+		isStale    bool
 		// rows, faults and requests that are expected if the page is not stale
 		rows, faults, requests int
 	}{
-		{`{"d":[{"ID":1,"New":2}]}`, read + 60_001, false, 0, 0, 1},
-		{`{"d":[{"ID":1,"New":2}]}`, read, false, 0, 0, 1},
-		{`{"d":[{"ID":"x"}]}`, read + 60_001, true, 0, 0, 0},
-		{`{"d":[{"ID":"x"}]}`, read, false, 0, 1, 0},
-		{`{"d":[{"ID":1}]}`, read + 60_001, false, 1, 0, 0},
+		{body: `{"d":[{"ID":1,"New":2}]}`, receivedAt: readAt + 60_001, requests: 1},
+		{body: `{"d":[{"ID":1,"New":2}]}`, receivedAt: readAt, requests: 1},
+		{body: `{"d":[{"ID":"x"}]}`, receivedAt: readAt + 60_001, isStale: true},
+		{body: `{"d":[{"ID":"x"}]}`, receivedAt: readAt, faults: 1},
+		{body: `{"d":[{"ID":1}]}`, receivedAt: readAt + 60_001, rows: 1},
 	} {
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
-		unpacked, err := compiled(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
+		unpacked, err := compiled(configtest.Source(configtest.Set("00", "X")...), readAt, []byte(metadata)...)
 		noError(t, err)
 		page, err := BeginPage(&Pool{}, unpacked, &unpacked.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
-			&wit.Response{Status: 200, ReceivedAt: test.at})
+			&wit.Response{Status: 200, ReceivedAt: test.receivedAt})
 		noError(t, err)
 		result, _, err := page.Decode("", 200, []byte(test.body), true)
-		f, isFault := err.(*wit.Error)
-		if stale := isFault && f.Kind == wit.ErrorStale; stale != test.stale || len(result.Rows) != test.rows ||
-			len(result.Errors) != test.faults || len(result.Linked) != test.requests {
-			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", test.body, test.at-read, err,
-				len(result.Rows), len(result.Errors), len(result.Linked))
+		failure, isFault := err.(*wit.Error)
+		isStale := isFault && failure.Kind == wit.ErrorStale
+		if isStale != test.isStale || len(result.Rows) != test.rows || len(result.Errors) != test.faults ||
+			len(result.Linked) != test.requests {
+			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", test.body,
+				test.receivedAt-readAt, err, len(result.Rows), len(result.Errors), len(result.Linked))
 		}
 	}
 }

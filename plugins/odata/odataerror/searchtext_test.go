@@ -154,14 +154,14 @@ func TestLostPage(t *testing.T) {
 		body    []byte
 		isLost  bool
 	}{
-		{400, lost, document, true},
-		{404, lost, document, true},
-		{412, lost, document, true},
-		{400, nil, document, false},
-		{400, lost, []byte("<html>"), false},
-		{403, lost, document, false},
-		{500, lost, document, false},
-		{410, nil, document, true}, // the token
+		{status: 400, headers: lost, body: document, isLost: true},
+		{status: 404, headers: lost, body: document, isLost: true},
+		{status: 412, headers: lost, body: document, isLost: true},
+		{status: 400, body: document},
+		{status: 400, headers: lost, body: []byte("<html>")},
+		{status: 403, headers: lost, body: document},
+		{status: 500, headers: lost, body: document},
+		{status: 410, body: document, isLost: true}, // the token
 	} {
 		response := wit.Response{Status: test.status, Headers: test.headers, Target: "/s/X?$skiptoken=1000"}
 		if isLost := odataerror.LostPage(&response, test.body); isLost != test.isLost {

@@ -120,7 +120,12 @@ func TestRowsComeAndGo(t *testing.T) {
 	for _, test := range []struct {
 		times int
 		fails bool
-	}{{1, false}, {2, false}, {maxUnreturned, false}, {maxUnreturned + 1, true}} {
+	}{
+		{times: 1},
+		{times: 2},
+		{times: maxUnreturned},
+		{times: maxUnreturned + 1, fails: true},
+	} {
 		fake := &service{keys: upFrom(1, 46), page: 12, count: "none", links: "none", skips: true}
 		count := 0
 		fake.between = func(s *service, _ int) {

@@ -122,10 +122,17 @@ func TestUnreadableRowsWithoutSkip(t *testing.T) {
 		count   string
 		settled bool // the load ends, otherwise it fails since there may be more rows
 	}{
-		{1, upFrom(1, 1), "none", true}, {1, upFrom(1, 1), "page", true}, {10, upFrom(1, 10), "none", true},
-		{10, upFrom(1, 10), "page", true}, {10, upFrom(1, 10), "filtered", true}, {10, []int{10}, "none", true},
-		{10, upFrom(4, 7), "none", true}, {10, []int{10}, "page", true}, {10, []int{10}, "first", true},
-		{70, upFrom(7, 64), "none", true}, {40, upFrom(21, 20), "none", false},
+		{rows: 1, unread: upFrom(1, 1), count: "none", settled: true},
+		{rows: 1, unread: upFrom(1, 1), count: "page", settled: true},
+		{rows: 10, unread: upFrom(1, 10), count: "none", settled: true},
+		{rows: 10, unread: upFrom(1, 10), count: "page", settled: true},
+		{rows: 10, unread: upFrom(1, 10), count: "filtered", settled: true},
+		{rows: 10, unread: []int{10}, count: "none", settled: true},
+		{rows: 10, unread: upFrom(4, 7), count: "none", settled: true},
+		{rows: 10, unread: []int{10}, count: "page", settled: true},
+		{rows: 10, unread: []int{10}, count: "first", settled: true},
+		{rows: 70, unread: upFrom(7, 64), count: "none", settled: true},
+		{rows: 40, unread: upFrom(21, 20), count: "none"},
 	} {
 		for _, way := range []string{"ignored", "400", "501", "unpageable"} {
 			for _, tops := range []bool{true, false} {
@@ -382,11 +389,16 @@ func TestRejectedLinkOfAnEmptyPage(t *testing.T) {
 			hidden       []int
 			always       bool
 		}{
-			{"token", "none", upFrom(1001, 200), false}, {"token", "none", upFrom(rows-99, 100), false},
-			{"fresh", "none", upFrom(1001, 500), false}, {"fresh", "refused", upFrom(1001, 200), false},
-			{"key", "none", append(upFrom(1001, 200), upFrom(2001, 150)...), false},
-			{"back", "none", nil, true}, {"back", "whole", nil, true}, {"back", "first", nil, true},
-			{"fresh", "none", upFrom(rows-299, 300), true}, {"token", "none", upFrom(rows-299, 300), true},
+			{links: "token", count: "none", hidden: upFrom(1001, 200)},
+			{links: "token", count: "none", hidden: upFrom(rows-99, 100)},
+			{links: "fresh", count: "none", hidden: upFrom(1001, 500)},
+			{links: "fresh", count: "refused", hidden: upFrom(1001, 200)},
+			{links: "key", count: "none", hidden: append(upFrom(1001, 200), upFrom(2001, 150)...)},
+			{links: "back", count: "none", always: true},
+			{links: "back", count: "whole", always: true},
+			{links: "back", count: "first", always: true},
+			{links: "fresh", count: "none", hidden: upFrom(rows-299, 300), always: true},
+			{links: "token", count: "none", hidden: upFrom(rows-299, 300), always: true},
 		} {
 			for _, once := range []bool{false, true} {
 				for _, filtered := range []bool{false, true} {

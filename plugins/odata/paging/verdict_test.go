@@ -243,14 +243,16 @@ func TestRejectionsOfRequestsThatWorked(t *testing.T) {
 		links     string
 		transient bool
 	}{
-		{"a router on the first page", 404, true, 1, "token", true},
-		{"a router on the first page, 400", 400, true, 1, "token", false},
-		{"a router on a page by key", 404, true, 14, "token", true},
-		{"a router on a page by key, 400", 400, true, 14, "token", true},
-		{"the service on the fourteenth page by key", 400, false, 14, "token", true},
-		{"a router on the request after the last page", 404, true, 3, "none", true},
-		{"a router, 410", 410, true, 14, "skip", true},
-		{"the service on a link after others", 400, false, 14, "skip", true},
+		{name: "a router on the first page", status: 404, isHTML: true, request: 1, links: "token", transient: true},
+		{name: "a router on the first page, 400", status: 400, isHTML: true, request: 1, links: "token"},
+		{name: "a router on a page by key", status: 404, isHTML: true, request: 14, links: "token", transient: true},
+		{name: "a router on a page by key, 400", status: 400, isHTML: true, request: 14, links: "token",
+			transient: true},
+		{name: "the service on the fourteenth page by key", status: 400, request: 14, links: "token", transient: true},
+		{name: "a router on the request after the last page", status: 404, isHTML: true, request: 3, links: "none",
+			transient: true},
+		{name: "a router, 410", status: 410, isHTML: true, request: 14, links: "skip", transient: true},
+		{name: "the service on a link after others", status: 400, request: 14, links: "skip", transient: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fake := &service{keys: upFrom(1, many), page: 1000, links: test.links, skips: true, count: "none"}

@@ -13,10 +13,10 @@ func TestSets(t *testing.T) {
 		metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.String" Nullable="false"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 		refusal  = `{"error":{"code":"X/1","message":{"value":"not authorized for S"}}}`
 	)
-	reads := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", false, nil}, {"None", "none", false,
-		nil}}}}
-	atom := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", true, nil}}}}
-	writes := []Service{{Path: "/x", Setting: "service", Writes: true, Sets: []Set{{"S", "set", false, nil}}}}
+	jsonSet := Set{Name: "S", Setting: "set"}
+	reads := []Service{{Path: "/x", Setting: "service", Sets: []Set{jsonSet, {Name: "None", Setting: "none"}}}}
+	atom := []Service{{Path: "/x", Setting: "service", Sets: []Set{{Name: "S", Setting: "set", Atom: true}}}}
+	writes := []Service{{Path: "/x", Setting: "service", Writes: true, Sets: []Set{jsonSet}}}
 	for _, test := range []struct {
 		name     string
 		services []Service
@@ -28,21 +28,24 @@ func TestSets(t *testing.T) {
 		setting  string
 		message  string
 	}{
-		{"rows", reads, "S", 200, `{"d":{"results":[]}}`, "/x/S?$top=1&$format=json&sap-client=1", true, "",
-			"readable"},
-		{"rows in Atom", atom, "S", 200, `<feed xmlns="http://www.w3.org/2005/Atom"/>`, "/x/S?$top=1&sap-client=1",
-			true, "", "readable"},
-		{"no such set", reads, "None", 0, "", "", false, "none", "None"},
-		{"refused", reads, "S", 403, refusal, "/x/S?$top=1&$format=json&sap-client=1", false, "set",
-			"not authorized for S"},
-		{"a page", reads, "S", 200, "<html><body>Logon</body></html>", "/x/S?$top=1&$format=json&sap-client=1", false,
-			"sap.odata.user.name", "SU01"},
-		{"another format", atom, "S", 200, `{"d":[]}`, "/x/S?$top=1&sap-client=1", false, "set", "an Atom feed"},
-		{"without $top", reads, "S", 501, refusal, "/x/S?$top=1&$format=json&sap-client=1", true, "", "$top"},
-		{"only to be written", writes, "S", 405, refusal, "/x/S?$top=1&$format=json&sap-client=1", true, "",
-			"which writing does not require"},
-		{"refused logon of a sink", writes, "S", 401, "", "/x/S?$top=1&$format=json&sap-client=1", false,
-			"sap.odata.user.name", "SU01"},
+		{name: "rows", services: reads, set: "S", status: 200, body: `{"d":{"results":[]}}`,
+			target: "/x/S?$top=1&$format=json&sap-client=1", ok: true, message: "readable"},
+		{name: "rows in Atom", services: atom, set: "S", status: 200,
+			body: `<feed xmlns="http://www.w3.org/2005/Atom"/>`, target: "/x/S?$top=1&sap-client=1", ok: true,
+			message: "readable"},
+		{name: "no such set", services: reads, set: "None", setting: "none", message: "None"},
+		{name: "refused", services: reads, set: "S", status: 403, body: refusal,
+			target: "/x/S?$top=1&$format=json&sap-client=1", setting: "set", message: "not authorized for S"},
+		{name: "a page", services: reads, set: "S", status: 200, body: "<html><body>Logon</body></html>",
+			target: "/x/S?$top=1&$format=json&sap-client=1", setting: "sap.odata.user.name", message: "SU01"},
+		{name: "another format", services: atom, set: "S", status: 200, body: `{"d":[]}`,
+			target: "/x/S?$top=1&sap-client=1", setting: "set", message: "an Atom feed"},
+		{name: "without $top", services: reads, set: "S", status: 501, body: refusal,
+			target: "/x/S?$top=1&$format=json&sap-client=1", ok: true, message: "$top"},
+		{name: "only to be written", services: writes, set: "S", status: 405, body: refusal,
+			target: "/x/S?$top=1&$format=json&sap-client=1", ok: true, message: "which writing does not require"},
+		{name: "refused logon of a sink", services: writes, set: "S", status: 401,
+			target: "/x/S?$top=1&$format=json&sap-client=1", setting: "sap.odata.user.name", message: "SU01"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: "entityset /x/" + test.set}}

@@ -385,8 +385,8 @@ func TestSizeOfLaterBatches(t *testing.T) {
 		requests int
 		later    int // requests of the same rows in another call
 	}{
-		{"some rows are answered", 5, false, 3, 2},
-		{"a response is cut off", rows, true, 3, 1},
+		{name: "some rows are answered", answers: 5, requests: 3, later: 2},
+		{name: "a response is cut off", answers: rows, cutOff: true, requests: 3, later: 1},
 	} {
 		run := open(t, stocked(), append(set("00", "Orders"), oneOrderingKey, "sap.odata.operation.mode=update",
 			"sap.odata.nested.updates=operations")...)

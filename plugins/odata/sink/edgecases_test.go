@@ -105,7 +105,11 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 	for _, test := range []struct {
 		keep, format string
 		refused      bool
-	}{{"false", "atom", true}, {"false", "json", false}, {"true", "atom", false}} {
+	}{
+		{keep: "false", format: "atom", refused: true},
+		{keep: "false", format: "json"},
+		{keep: "true", format: "atom"},
+	} {
 		run := &harness{t: t, service: metadataService(strings.Replace(shop, note, note+mapping+test.keep+`"`, 1)),
 			p: New("0.1.0")}
 		settings := configuration(append(set("00", "Orders"), "sap.odata.request.format="+test.format)...)

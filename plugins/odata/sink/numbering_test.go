@@ -386,17 +386,26 @@ func TestServiceReplacesKeysInBatch(t *testing.T) {
 func TestSpellingsOfOneKey(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		one, other string
-		same       bool
-	}{{"(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", "(guid'0123abcd-89ab-cdef-0123-456789abcdef')", true},
-		{"(1.50M)", "(1.5m)", true}, {"(2.00M)", "(2M)", true}, {"(20M)", "(2M)", false}, {"(01.5M)", "(1.5M)", true},
-		{"(-0M)", "(0.0M)", true},
-		{"(-1.5M)", "(1.5M)", false}, {"(time'PT1H30M')", "(time'PT01H30M00.0S')", true},
-		{"(time'PT1H30M')", "(time'PT1H31M')", false}, {"('007')", "('7 ')", true},
-		{"('a')", "('A')", true},
-		{"('a')", "('b')", false}, {"(A='x',N=0.10M)", "(A='X',N=0.1M)", true}} {
-		var found [2]string
-		for i, predicate := range []string{test.one, test.other} {
+		first, second string
+		same          bool
+	}{
+		{first: "(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", second: "(guid'0123abcd-89ab-cdef-0123-456789abcdef')",
+			same: true},
+		{first: "(1.50M)", second: "(1.5m)", same: true},
+		{first: "(2.00M)", second: "(2M)", same: true},
+		{first: "(20M)", second: "(2M)"},
+		{first: "(01.5M)", second: "(1.5M)", same: true},
+		{first: "(-0M)", second: "(0.0M)", same: true},
+		{first: "(-1.5M)", second: "(1.5M)"},
+		{first: "(time'PT1H30M')", second: "(time'PT01H30M00.0S')", same: true},
+		{first: "(time'PT1H30M')", second: "(time'PT1H31M')"},
+		{first: "('007')", second: "('7 ')", same: true},
+		{first: "('a')", second: "('A')", same: true},
+		{first: "('a')", second: "('b')"},
+		{first: "(A='x',N=0.10M)", second: "(A='X',N=0.1M)", same: true},
+	} {
+		var spellings [2]string
+		for i, predicate := range []string{test.first, test.second} {
 			_, keys, err := uri.ParsePredicate("Es" + predicate)
 			noError(t, err)
 			var values []encode.KeyValue
@@ -404,10 +413,10 @@ func TestSpellingsOfOneKey(t *testing.T) {
 				values = append(values, encode.KeyValue{Property: &edm.Property{Name: k.Name},
 					Value: value.Converted{Type: k.Literal.Type, Text: k.Literal.Text}})
 			}
-			found[i] = encode.CanonicalPredicate(values, predicate)
+			spellings[i] = encode.CanonicalPredicate(values, predicate)
 		}
-		if (found[0] == found[1]) != test.same {
-			t.Errorf("%s and %s: found %s and %s", test.one, test.other, found[0], found[1])
+		if (spellings[0] == spellings[1]) != test.same {
+			t.Errorf("%s and %s: found %s and %s", test.first, test.second, spellings[0], spellings[1])
 		}
 	}
 }
@@ -433,9 +442,18 @@ func TestServicesWithoutBatch(t *testing.T) {
 		answer  string
 		batches int // sent in the run
 		none    bool
-	}{{"501", 2, true}, {"501 <html>Not Implemented", 2, true}, {"501 " + denial("X/1", "no"), 1, true},
-		{"405", 2, true}, {"404 <html>", 2, true}, {"404", 1, true}, {"404 DataServiceVersion: 2.0", 1, true},
-		{"415", 2, true}, {"502", 1, false}, {"504 <html>", 1, false}} {
+	}{
+		{answer: "501", batches: 2, none: true},
+		{answer: "501 <html>Not Implemented", batches: 2, none: true},
+		{answer: "501 " + denial("X/1", "no"), batches: 1, none: true},
+		{answer: "405", batches: 2, none: true},
+		{answer: "404 <html>", batches: 2, none: true},
+		{answer: "404", batches: 1, none: true},
+		{answer: "404 DataServiceVersion: 2.0", batches: 1, none: true},
+		{answer: "415", batches: 2, none: true},
+		{answer: "502", batches: 1},
+		{answer: "504 <html>", batches: 1},
+	} {
 		run := openOrders(t, oneOrderingKey)
 		batches, single := 0, 0
 		for range 3 {
@@ -475,13 +493,15 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 		batches  int
 		outcome  string
 	}{
-		{"404 Requested route ('x') does not exist.", true, 5, 3, outcomeWritten},
-		{"404 <html>", true, 5, 3, outcomeWritten},
-		{"405", true, 2, 3, outcomeWritten},
-		{"415 no", true, 3, 3, outcomeWritten},
-		{"404 Requested route ('x') does not exist.", false, 5, 2, outcomeWritten},
-		{"405", false, 2, 1, "fault unsupported"},
-		{"404 " + denial("X/1", "no such set"), true, 5, 2, "fault not-found"},
+		{router: "404 Requested route ('x') does not exist.", answered: true, away: 5, batches: 3,
+			outcome: outcomeWritten},
+		{router: "404 <html>", answered: true, away: 5, batches: 3, outcome: outcomeWritten},
+		{router: "405", answered: true, away: 2, batches: 3, outcome: outcomeWritten},
+		{router: "415 no", answered: true, away: 3, batches: 3, outcome: outcomeWritten},
+		{router: "404 Requested route ('x') does not exist.", away: 5, batches: 2, outcome: outcomeWritten},
+		{router: "405", away: 2, batches: 1, outcome: "fault unsupported"},
+		{router: "404 " + denial("X/1", "no such set"), answered: true, away: 5, batches: 2,
+			outcome: "fault not-found"},
 	} {
 		run := openOrders(t, oneOrderingKey)
 		batches, away := 0, 0
@@ -536,13 +556,14 @@ func TestEarlyBatchesDoNotTurnBatchesOff(t *testing.T) {
 		steps   string
 		batches bool // later rows are sent in batches
 	}{
-		{"batch of before the single request", "a: b: a=router c. c=worked b=router", true},
-		{"batch of after it", "a: b: a=router c. c=worked b=router d: d=router", false},
-		{"single request of before the router's answer", "a: c. a=router c=worked d: d=router", true},
-		{"and another one of after it", "a: c. a=router c=worked d. d=worked e: e=router", false},
-		{"batches worked since", "a: a=router c. c=worked d: e: d=batch e=router", true},
-		{"batches worked, then away again", "a: a=router c. c=worked d: d=batch e: e=router f. f=worked g: g=router",
-			false},
+		{name: "batch of before the single request", steps: "a: b: a=router c. c=worked b=router", batches: true},
+		{name: "batch of after it", steps: "a: b: a=router c. c=worked b=router d: d=router"},
+		{name: "single request of before the router's answer", steps: "a: c. a=router c=worked d: d=router",
+			batches: true},
+		{name: "and another one of after it", steps: "a: c. a=router c=worked d. d=worked e: e=router"},
+		{name: "batches worked since", steps: "a: a=router c. c=worked d: e: d=batch e=router", batches: true},
+		{name: "batches worked, then away again",
+			steps: "a: a=router c. c=worked d: d=batch e: e=router f. f=worked g: g=router"},
 	} {
 		run := openOrders(t, "sap.odata.max.in.flight=4")
 		encode := func() *wit.Delivery {

@@ -271,7 +271,11 @@ func TestETagsOfABatch(t *testing.T) {
 	for _, test := range []struct {
 		conflict, second string
 		isSilent         bool // the service returns no ETag with $select
-	}{{"refuse", wit.ErrorConflict.String(), false}, {"retry", outcomeWritten, false}, {"retry", outcomeWritten, true}} {
+	}{
+		{conflict: "refuse", second: wit.ErrorConflict.String()},
+		{conflict: "retry", second: outcomeWritten},
+		{conflict: "retry", second: outcomeWritten, isSilent: true},
+	} {
 		run := openOrders(t, oneOrderingKey, "sap.odata.operation.mode=merge", "sap.odata.etag=use",
 			"sap.odata.etag.conflict="+test.conflict)
 		host := run.host("Orders")

@@ -17,13 +17,18 @@ func TestCompare(t *testing.T) {
 		a, b string
 		fold bool
 	}{
-		{edm.Int64, "-10", "9", false}, {edm.Byte, "9", "10", false}, {edm.Decimal, "-1.5", "-1.25", false},
-		{edm.Decimal, "9.9", "10", false},
-		{edm.DateTime, "2016-07-08T12:34:56", "2016-07-08T12:34:56.5", false}, {edm.DateTimeOffset,
-			"2016-07-08T12:34:56Z", "2016-07-08T12:34:56.5Z", false},
-		{edm.Time, "PT12H34M56S", "PT12H34M56.5S", false}, {edm.String, "B", "a", false}, {edm.String, "a", "B", true},
-		{edm.Guid, "0A", "0b", false},
-		{edm.Boolean, "false", "true", false}, {edm.String, "Ä", "äb", true},
+		{typ: edm.Int64, a: "-10", b: "9"},
+		{typ: edm.Byte, a: "9", b: "10"},
+		{typ: edm.Decimal, a: "-1.5", b: "-1.25"},
+		{typ: edm.Decimal, a: "9.9", b: "10"},
+		{typ: edm.DateTime, a: "2016-07-08T12:34:56", b: "2016-07-08T12:34:56.5"},
+		{typ: edm.DateTimeOffset, a: "2016-07-08T12:34:56Z", b: "2016-07-08T12:34:56.5Z"},
+		{typ: edm.Time, a: "PT12H34M56S", b: "PT12H34M56.5S"},
+		{typ: edm.String, a: "B", b: "a"},
+		{typ: edm.String, a: "a", b: "B", fold: true},
+		{typ: edm.Guid, a: "0A", b: "0b"},
+		{typ: edm.Boolean, a: "false", b: "true"},
+		{typ: edm.String, a: "Ä", b: "äb", fold: true},
 	} {
 		if compareLiterals(test.typ, test.a, test.b, test.fold) >= 0 ||
 			compareLiterals(test.typ, test.b, test.a, test.fold) <= 0 ||
