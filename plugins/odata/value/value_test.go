@@ -22,92 +22,181 @@ func node(name string, scale string) *wit.SchemaNode {
 	return n
 }
 
-func TestConvert(t *testing.T) {
-	plain, decimal := node("", ""), node(wit.NameDecimal, "2")
-	date, clock, stamp := node(wit.NameDate, ""), node(wit.NameTime, ""), node(wit.NameTimestamp, "")
-	for _, test := range []struct {
-		typ   edm.Primitive
-		node  *wit.SchemaNode
-		value any
-		// json is the value in verbose JSON, or "" if it does not fit.
-		json string
-	}{
-		{edm.SByte, plain, int64(-128), `-128`}, {edm.SByte, plain, int8(127), `127`}, {edm.SByte, plain, int16(128),
-			``},
-		{edm.Byte, plain, int32(255), `255`}, {edm.Byte, plain, int64(-1), ``}, {edm.Byte, plain, int64(256), ``},
-		{edm.Int16, plain, int64(32768), ``}, {edm.Int16, plain, int64(-32768), `-32768`},
-		{edm.Int32, plain, int64(math.MaxInt32), `2147483647`}, {edm.Int32, plain, int64(math.MaxInt32 + 1), ``},
-		{edm.Int32, nil, float64(7), `7`}, {edm.Int32, nil, 7.5, ``},
-		{edm.Int32, plain, float64(7), ``}, {edm.Int32, nil, "007", `7`}, {edm.Int32, date, int32(7), ``},
-		{edm.Int64, plain, int64(math.MinInt64), `"-9223372036854775808"`}, {edm.Int64, nil, "9223372036854775808", ``},
+// conversion is a value with its schema, and the result for a property of a type.
+type conversion struct {
+	typ   edm.Primitive
+	node  *wit.SchemaNode
+	value any
+	// json is the value in verbose JSON, or "" if it does not fit.
+	json string
+}
+
+func checkConversions(t *testing.T, conversions []conversion) {
+	t.Helper()
+	for _, test := range conversions {
+		json := ""
+		property := &edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}
+		if converted, err := Convert(property, test.node, test.value); err == nil && converted.Ticks == 0 {
+			json = string(converted.AppendJSON(nil))
+		}
+		if json != test.json {
+			t.Errorf("%v of %#v: expected %s, found %s", test.typ, test.value, test.json, json)
+		}
+	}
+}
+
+// An integer is converted if it fits the property's type.
+func TestConvertsIntegers(t *testing.T) {
+	plain := node("", "")
+	date := node(wit.NameDate, "")
+	checkConversions(t, []conversion{
+		{edm.SByte, plain, int64(-128), `-128`},
+		{edm.SByte, plain, int8(127), `127`},
+		{edm.SByte, plain, int16(128), ``},
+		{edm.Byte, plain, int32(255), `255`},
+		{edm.Byte, plain, int64(-1), ``},
+		{edm.Byte, plain, int64(256), ``},
+		{edm.Int16, plain, int64(32768), ``},
+		{edm.Int16, plain, int64(-32768), `-32768`},
+		{edm.Int32, plain, int64(math.MaxInt32), `2147483647`},
+		{edm.Int32, plain, int64(math.MaxInt32 + 1), ``},
+		{edm.Int32, nil, float64(7), `7`},
+		{edm.Int32, nil, 7.5, ``},
+		{edm.Int32, plain, float64(7), ``},
+		{edm.Int32, nil, "007", `7`},
+		{edm.Int32, date, int32(7), ``},
+		{edm.Int64, plain, int64(math.MinInt64), `"-9223372036854775808"`},
+		{edm.Int64, nil, "9223372036854775808", ``},
+		{edm.Int32, nil, "+4", `4`},
+		{edm.Byte, nil, "007", `7`},
+		{edm.Int64, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, ``},
+		{edm.Int32, nil, connectdata.Map{}, ``},
+	})
+}
+
+// Texts, truth values and bytes are converted, and texts of them if the value has no schema.
+func TestConvertsTextsAndBytes(t *testing.T) {
+	plain := node("", "")
+	checkConversions(t, []conversion{
 		{edm.Guid, plain, "00000001-0000-0000-0000-000000000000", `"00000001-0000-0000-0000-000000000000"`},
-		{edm.String, plain, " 007\"ü ", `" 007\"ü "`}, {edm.String, plain, int64(7), ``},
-		{edm.Boolean, plain, true, `true`}, {edm.Boolean, nil, "false", `false`}, {edm.Boolean, nil, "yes", ``},
-		{edm.Binary, plain, []byte{0xff, 0}, `"/wA="`}, {edm.Binary, nil, "/wA=", `"/wA="`}, {edm.Binary, nil, "?", ``},
-		{edm.Double, plain, 1.5, `1.5`}, {edm.Double, plain, float32(0.1), `0.1`}, {edm.Double, plain, 1e300, `1e+300`},
+		{edm.String, plain, " 007\"ü ", `" 007\"ü "`},
+		{edm.String, plain, int64(7), ``},
+		{edm.Boolean, plain, true, `true`},
+		{edm.Boolean, nil, "false", `false`},
+		{edm.Boolean, nil, "yes", ``},
+		{edm.Binary, plain, []byte{0xff, 0}, `"/wA="`},
+		{edm.Binary, nil, "/wA=", `"/wA="`},
+		{edm.Binary, nil, "?", ``},
+		{edm.String, nil, connectdata.List{}, ``},
+	})
+}
+
+// Edm.Double and Edm.Single accept numbers and texts of numbers in their range.
+func TestConvertsFloats(t *testing.T) {
+	plain := node("", "")
+	decimal := node(wit.NameDecimal, "2")
+	checkConversions(t, []conversion{
+		{edm.Double, plain, 1.5, `1.5`},
+		{edm.Double, plain, float32(0.1), `0.1`},
+		{edm.Double, plain, 1e300, `1e+300`},
 		{edm.Double, plain, math.NaN(), `"NaN"`},
-		{edm.Double, plain, math.Inf(-1), `"-INF"`}, {edm.Double, plain, int16(3), `3`}, {edm.Double, decimal,
-			[]byte{0x84}, `-1.24`},
-		{edm.Double, nil, "0x1p-2", ``}, {edm.Double, nil, ".5", `0.5`}, {edm.Double, nil, "5.", `5`},
-		{edm.Double, nil, "+4", `4`}, {edm.Double, nil, "0012.000", `12`}, {edm.Double, nil, "-.5e3", `-500`},
-		{edm.Double, nil, "-0.10", `-0.10`}, {edm.Double, nil, "1.50E+03", `1.50E+03`}, {edm.Double, nil, "0", `0`},
-		{edm.Double, nil, "nan", ``}, {edm.Double, nil, "NaN", `"NaN"`}, {edm.Double, nil, "+NaN", ``},
-		{edm.Double, nil, "-INF", `"-INF"`}, {edm.Double, nil, "inf", ``}, {edm.Double, nil, "1_0", ``},
-		{edm.Double, nil, "1e400", ``}, {edm.Single, nil, "00.25", `0.25`}, {edm.Single, nil, " 1", ``},
-		{edm.Int32, nil, "+4", `4`}, {edm.Byte, nil, "007", `7`},
-		{edm.Single, plain, float32(0.1), `0.1`}, {edm.Single, plain, 0.25, `0.25`}, {edm.Single, plain, 1e300, ``},
-		{edm.Decimal, decimal, []byte{0x84}, `"-1.24"`}, {edm.Decimal, decimal, []byte{}, `"0.00"`},
-		{edm.Decimal, plain, []byte{1}, ``},
-		{edm.Decimal, plain, int8(5), `"5"`}, {edm.Decimal, plain, 0.1, `"0.1"`}, {edm.Decimal, plain, 1e21,
-			`"1000000000000000000000"`},
-		{edm.Decimal, plain, math.NaN(), ``},
-		{edm.Decimal, nil, connectdata.Decimal{Scale: -2, Unscaled: big.NewInt(12)}, `"1200"`},
-		{edm.Decimal, nil, connectdata.Decimal{Scale: 3, Unscaled: big.NewInt(-5)}, `"-0.005"`},
-		{edm.Decimal, nil, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)},
-			`"12345678901234567.89"`},
+		{edm.Double, plain, math.Inf(-1), `"-INF"`},
+		{edm.Double, plain, int16(3), `3`},
+		{edm.Double, decimal, []byte{0x84}, `-1.24`},
+		{edm.Double, nil, "0x1p-2", ``},
+		{edm.Double, nil, ".5", `0.5`},
+		{edm.Double, nil, "5.", `5`},
+		{edm.Double, nil, "+4", `4`},
+		{edm.Double, nil, "0012.000", `12`},
+		{edm.Double, nil, "-.5e3", `-500`},
+		{edm.Double, nil, "-0.10", `-0.10`},
+		{edm.Double, nil, "1.50E+03", `1.50E+03`},
+		{edm.Double, nil, "0", `0`},
+		{edm.Double, nil, "nan", ``},
+		{edm.Double, nil, "NaN", `"NaN"`},
+		{edm.Double, nil, "+NaN", ``},
+		{edm.Double, nil, "-INF", `"-INF"`},
+		{edm.Double, nil, "inf", ``},
+		{edm.Double, nil, "1_0", ``},
+		{edm.Double, nil, "1e400", ``},
+		{edm.Single, nil, "00.25", `0.25`},
+		{edm.Single, nil, " 1", ``},
+		{edm.Single, plain, float32(0.1), `0.1`},
+		{edm.Single, plain, 0.25, `0.25`},
+		{edm.Single, plain, 1e300, ``},
 		{edm.Double, nil, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)},
 			`12345678901234567.89`},
 		{edm.Double, nil, connectdata.Decimal{Scale: -400, Unscaled: big.NewInt(1)}, ``},
 		{edm.Double, nil, connectdata.Decimal{Scale: 400, Unscaled: big.NewInt(1)}, ``},
 		{edm.Single, nil, connectdata.Decimal{Scale: -39, Unscaled: big.NewInt(4)}, ``},
-		{edm.Int64, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, ``},
+	})
+}
+
+// Edm.Decimal keeps the digits of numbers and texts.
+func TestConvertsDecimals(t *testing.T) {
+	plain := node("", "")
+	decimal := node(wit.NameDecimal, "2")
+	checkConversions(t, []conversion{
+		{edm.Decimal, decimal, []byte{0x84}, `"-1.24"`},
+		{edm.Decimal, decimal, []byte{}, `"0.00"`},
+		{edm.Decimal, plain, []byte{1}, ``},
+		{edm.Decimal, plain, int8(5), `"5"`},
+		{edm.Decimal, plain, 0.1, `"0.1"`},
+		{edm.Decimal, plain, 1e21, `"1000000000000000000000"`},
+		{edm.Decimal, plain, math.NaN(), ``},
+		{edm.Decimal, nil, connectdata.Decimal{Scale: -2, Unscaled: big.NewInt(12)}, `"1200"`},
+		{edm.Decimal, nil, connectdata.Decimal{Scale: 3, Unscaled: big.NewInt(-5)}, `"-0.005"`},
+		{edm.Decimal, nil, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1234567890123456789)},
+			`"12345678901234567.89"`},
+		{edm.Decimal, nil, "12.50", `"12.50"`},
+		{edm.Decimal, nil, "1e5", ``},
+		{edm.Decimal, nil, "", ``},
+		{edm.Decimal, nil, ".", ``},
+		{edm.Decimal, nil, "+4", `"4"`},
+		{edm.Decimal, nil, "-.5", `"-0.5"`},
+		{edm.Decimal, nil, "5.", `"5"`},
+		{edm.Decimal, nil, "+-4", ``},
+		{edm.Decimal, nil, "0012.50", `"0012.50"`},
+	})
+}
+
+// Points in time and times of day are converted if OData can express them.
+func TestConvertsTimes(t *testing.T) {
+	plain := node("", "")
+	date := node(wit.NameDate, "")
+	clock := node(wit.NameTime, "")
+	stamp := node(wit.NameTimestamp, "")
+	checkConversions(t, []conversion{
 		{edm.DateTime, nil, connectdata.Decimal{Scale: 1, Unscaled: big.NewInt(90071992547409930)}, ``},
-		{edm.Decimal, nil, "12.50", `"12.50"`}, {edm.Decimal, nil, "1e5", ``}, {edm.Decimal, nil, "", ``},
-		{edm.Decimal, nil, ".", ``}, {edm.Decimal, nil, "+4", `"4"`}, {edm.Decimal, nil, "-.5", `"-0.5"`},
-		{edm.Decimal, nil, "5.", `"5"`}, {edm.Decimal, nil, "+-4", ``}, {edm.Decimal, nil, "0012.50", `"0012.50"`},
-		{edm.DateTime, stamp, int64(1467981296789), `"\/Date(1467981296789)\/"`}, {edm.DateTime, date, int32(-1),
-			`"\/Date(-86400000)\/"`},
+		{edm.DateTime, stamp, int64(1467981296789), `"\/Date(1467981296789)\/"`},
+		{edm.DateTime, date, int32(-1), `"\/Date(-86400000)\/"`},
 		{edm.DateTime, plain, int64(0), `"\/Date(0)\/"`},
-		{edm.DateTime, plain, int32(0), ``}, {edm.DateTime, stamp, int64(-62135596800000),
-			`"\/Date(-62135596800000)\/"`},
+		{edm.DateTime, plain, int32(0), ``},
+		{edm.DateTime, stamp, int64(-62135596800000), `"\/Date(-62135596800000)\/"`},
 		{edm.DateTime, stamp, int64(-62135596800001), ``},
-		{edm.DateTime, stamp, int64(253402300799999), `"\/Date(253402300799999)\/"`}, {edm.DateTime, stamp,
-			int64(253402300800000), ``},
-		{edm.DateTime, nil, "2016-07-08T12:34:56", `"\/Date(1467981296000)\/"`}, {edm.DateTime, nil, "/Date(5)/",
-			`"\/Date(5)\/"`}, {edm.DateTime, nil, "2016-07-08", `"\/Date(1467936000000)\/"`},
-		{edm.DateTime, nil, "2016-07-08T12:34:56.1234567", ``}, {edm.DateTime, nil, "yesterday", ``},
+		{edm.DateTime, stamp, int64(253402300799999), `"\/Date(253402300799999)\/"`},
+		{edm.DateTime, stamp, int64(253402300800000), ``},
+		{edm.DateTime, nil, "2016-07-08T12:34:56", `"\/Date(1467981296000)\/"`},
+		{edm.DateTime, nil, "/Date(5)/", `"\/Date(5)\/"`},
+		{edm.DateTime, nil, "2016-07-08", `"\/Date(1467936000000)\/"`},
+		{edm.DateTime, nil, "2016-07-08T12:34:56.1234567", ``},
+		{edm.DateTime, nil, "yesterday", ``},
 		{edm.DateTime, nil, connectdata.Instant(5), `"\/Date(5)\/"`},
-		{edm.DateTimeOffset, stamp, int64(1467981296000), `"\/Date(1467981296000+0000)\/"`}, {edm.DateTimeOffset, nil,
-			"2016-07-08T14:34:56+02:00", `"\/Date(1467981296000+0000)\/"`},
-		{edm.Time, clock, int32(45296789), `"PT12H34M56.789S"`}, {edm.Time, stamp, int64(-1), `"PT23H59M59.999S"`},
+		{edm.DateTimeOffset, stamp, int64(1467981296000), `"\/Date(1467981296000+0000)\/"`},
+		{edm.DateTimeOffset, nil, "2016-07-08T14:34:56+02:00", `"\/Date(1467981296000+0000)\/"`},
+		{edm.Time, clock, int32(45296789), `"PT12H34M56.789S"`},
+		{edm.Time, stamp, int64(-1), `"PT23H59M59.999S"`},
 		{edm.Time, date, int32(5), `"PT00H00M00S"`},
-		{edm.Time, plain, int64(86400000), ``}, {edm.Time, plain, int64(500), `"PT00H00M00.5S"`},
+		{edm.Time, plain, int64(86400000), ``},
+		{edm.Time, plain, int64(500), `"PT00H00M00.5S"`},
 		{edm.Time, plain, int32(5), ``},
-		{edm.Time, nil, "PT1H", `"PT1H"`}, {edm.Time, nil, "12:30:05", `"PT12H30M05S"`},
-		{edm.Time, nil, "12:30", `"PT12H30M00S"`}, {edm.Time, nil, "12:30:05.25", `"PT12H30M05.25S"`},
-		{edm.Time, nil, "25:00:00", ``}, {edm.Time, nil, "noon", ``},
-		{edm.Int32, nil, connectdata.Map{}, ``}, {edm.String, nil, connectdata.List{}, ``},
-	} {
-		found := ""
-		if x, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, test.node,
-			test.value); err == nil &&
-			x.Ticks == 0 {
-			found = string(x.AppendJSON(nil))
-		}
-		if found != test.json {
-			t.Errorf("%v of %#v: expected %s, found %s", test.typ, test.value, test.json, found)
-		}
-	}
+		{edm.Time, nil, "PT1H", `"PT1H"`},
+		{edm.Time, nil, "12:30:05", `"PT12H30M05S"`},
+		{edm.Time, nil, "12:30", `"PT12H30M00S"`},
+		{edm.Time, nil, "12:30:05.25", `"PT12H30M05.25S"`},
+		{edm.Time, nil, "25:00:00", ``},
+		{edm.Time, nil, "noon", ``},
+	})
 }
 
 // The error of a rejected text names the accepted forms.
@@ -136,7 +225,7 @@ func TestMicros(t *testing.T) {
 		value  int64
 		text   string
 		millis int64
-		rest   int64
+		ticks  int64
 	}{
 		{edm.DateTime, 1467981296789123, "2016-07-08T12:34:56.789123", 1467981296789, 1230},
 		{edm.DateTimeOffset, 1467981296789000, "2016-07-08T12:34:56.789Z", 1467981296789, 0},
@@ -154,7 +243,7 @@ func TestMicros(t *testing.T) {
 			continue
 		}
 		if err != nil || converted.Text != test.text || converted.Millis != test.millis ||
-			converted.Ticks != test.rest {
+			converted.Ticks != test.ticks {
 			t.Errorf("%v of %d: %+v, %v", test.typ, test.value, converted, err)
 		}
 	}
@@ -172,17 +261,46 @@ func TestTrailingZerosAreDropped(t *testing.T) {
 	}
 }
 
-// TestLogicalNames converts integers and texts with a logical name to JSON and Atom, "" if the value is rejected.
-func TestLogicalNames(t *testing.T) {
+// logicalValue is an integer or a text with a logical name, and the results in JSON and Atom, "" if it is rejected.
+type logicalValue struct {
+	name  string
+	value any
+	typ   edm.Primitive
+	json  string
+	atom  string
+}
+
+func checkLogicalValues(t *testing.T, values []logicalValue) {
+	t.Helper()
+	for _, test := range values {
+		property := &edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}
+		converted, err := Convert(property, node(test.name, ""), test.value)
+		json, atom := "", ""
+		if err == nil {
+			atom = converted.Text
+			if converted.Ticks == 0 {
+				json = string(converted.AppendJSON(nil))
+			}
+		} else if !strings.Contains(err.Error(), test.name) {
+			t.Errorf("%s %v for %v: expected the name in %q", test.name, test.value, test.typ, err)
+		}
+		if json != test.json || atom != test.atom {
+			t.Errorf("%s %v for %v: expected %s in JSON and %s in Atom, found %s and %s (%v)", test.name, test.value,
+				test.typ, test.json, test.atom, json, atom, err)
+		}
+	}
+}
+
+// seconds of a minute and of a day
+const (
+	minute = int64(60)
+	day    = int64(86_400)
+)
+
+// Values of Debezium's types are converted by their unit.
+func TestConvertsDebeziumTypes(t *testing.T) {
 	const debezium = "io.debezium.time."
-	day, minute := int64(86_400), int64(60)
-	for _, test := range []struct {
-		name  string
-		value any
-		typ   edm.Primitive
-		json  string
-		atom  string
-	}{
+	checkLogicalValues(t, []logicalValue{
 		{debezium + "Date", int32(19753), edm.DateTime, `"\/Date(1706659200000)\/"`, "2024-01-31T00:00:00"},
 		{debezium + "Date", int32(-1), edm.DateTimeOffset, `"\/Date(-86400000+0000)\/"`, "1969-12-31T00:00:00Z"},
 		{debezium + "Time", int32(60_000), edm.Time, `"PT00H01M00S"`, "PT00H01M00S"},
@@ -220,6 +338,12 @@ func TestLogicalNames(t *testing.T) {
 		{debezium + "ZonedTimestamp", "2024-01-31T00:00:00.12345678Z", edm.DateTime, "", ""},
 		{debezium + "ZonedTimestamp", "2024-01-31T00:00:00.123456Z", edm.String, `"2024-01-31T00:00:00.123456Z"`,
 			"2024-01-31T00:00:00.123456Z"},
+	})
+}
+
+// Values of Avro's logical types are converted by their unit.
+func TestConvertsAvroTypes(t *testing.T) {
+	checkLogicalValues(t, []logicalValue{
 		{"time-micros", minute * 1e6, edm.Time, `"PT00H01M00S"`, "PT00H01M00S"},
 		{"time-micros", minute * 1e6, edm.DateTime, "", ""},
 		{"timestamp-micros", int64(1706659200001000), edm.DateTime, `"\/Date(1706659200001)\/"`,
@@ -231,6 +355,12 @@ func TestLogicalNames(t *testing.T) {
 		{"local-timestamp-micros", int64(1706659200001002), edm.DateTime, "", "2024-01-31T00:00:00.001002"},
 		{"local-timestamp-nanos", int64(1706659200001000200), edm.DateTime, "", "2024-01-31T00:00:00.0010002"},
 		{"timestamp-micros", int64(7), edm.Int64, `"7"`, "7"},
+	})
+}
+
+// Integers of other logical names are no points in time. Without a name they are milliseconds.
+func TestUnknownLogicalNamesAreNoTimes(t *testing.T) {
+	checkLogicalValues(t, []logicalValue{
 		{"com.example.Ticks", int64(1706659200001), edm.DateTime, "", ""},
 		{"com.example.Ticks", int64(60_000), edm.Time, "", ""},
 		{"com.example.Ticks", int64(60_000), edm.Int64, `"60000"`, "60000"},
@@ -239,21 +369,5 @@ func TestLogicalNames(t *testing.T) {
 		{wit.NameMicroTimestamp, int64(7), edm.Int64, "", ""},
 		{"", int64(1706659200001), edm.DateTime, `"\/Date(1706659200001)\/"`, "2024-01-31T00:00:00.001"},
 		{"", int64(60_000), edm.Time, `"PT00H01M00S"`, "PT00H01M00S"},
-	} {
-		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, node(test.name, ""),
-			test.value)
-		json, atom := "", ""
-		if err == nil {
-			if atom = x.Text; x.Ticks == 0 {
-				json = string(x.AppendJSON(nil))
-			}
-		} else if !strings.Contains(err.Error(), test.name) {
-			t.Errorf("%s %v for %v: expected the name in %q", test.name, test.value, test.typ, err)
-		}
-		if json != test.json || atom != test.atom {
-			t.Errorf("%s %v for %v: expected %s in JSON and %s in Atom, found %s and %s (%v)", test.name, test.value,
-				test.typ,
-				test.json, test.atom, json, atom, err)
-		}
-	}
+	})
 }

@@ -1,0 +1,199 @@
+package sink
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/requests"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// deliveredResponse is the response to a request, and its result as describe formats it.
+type deliveredResponse struct {
+	operation requests.Operation
+	status    uint16
+	body      string
+	want      string
+}
+
+func checkResponses(t *testing.T, responses []deliveredResponse) {
+	t.Helper()
+	run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1")...)
+	for _, test := range responses {
+		state := run.deliveryState(test.operation, "/s/Gesperrte(1)")
+		response := wit.Response{Status: test.status, Body: []byte(test.body)}
+		result, err := run.p.HandleResponse(run.context, state, []uint32{4}, response)
+		if got := describe(t, result, err); got != test.want {
+			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", test.operation, test.status, test.body,
+				test.want, got)
+		}
+	}
+}
+
+// A response whose status reports success may contain an error or a logon page, which is no success.
+func TestSuccessfulResponseWithErrorIsRejected(t *testing.T) {
+	checkResponses(t, []deliveredResponse{
+		{requests.Insert, 201, "{}", "written"},
+		{requests.Insert, 204, "", "written"},
+		{requests.Insert, 200, "{}", "written"},
+		{requests.Insert, 200, "<html>Log on", "fault unauthorized"},
+		{requests.Insert, 202, "", "refused transient"},
+		{requests.Insert, 201, `{"d":{"error":1}}`, "written"},
+		{requests.Insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused transient 1"},
+		{requests.Insert, 201, `{"error":"timeout"}`, "refused transient"},
+		{requests.Insert, 200, `{"error":{"code":"1","message":{"value":"Order 7 is locked by SMITH"}}}`,
+			"again conflict"},
+		{requests.Insert, 200, `{"error":{"code":"1","message":{"value":"Order 7 is being processed by user SMITH"}}}`,
+			"refused transient 1"},
+	})
+}
+
+// An insert is sent again at once only if the service's own document or status proves that it was not done.
+func TestInsertIsRepeatedOnlyIfProvenUndone(t *testing.T) {
+	checkResponses(t, []deliveredResponse{
+		{requests.Insert, 0, "", "refused conflict UNCERTAIN"},
+		{requests.Insert, 304, "", "refused transient"},
+		{requests.Insert, 302, "", "refused transient"},
+		{requests.Insert, 101, "", "refused transient"},
+		{requests.Insert, 502, "", "refused transient"},
+		{requests.Insert, 503, "", "refused transient"},
+		{requests.Insert, 504, "", "refused transient"},
+		{requests.Insert, 507, "no space", "refused transient"},
+		{requests.Insert, 520, "<html><title>520</title>", "refused transient"},
+		{requests.Insert, 524, "timeout", "refused transient"},
+		{requests.Insert, 530, "", "refused transient"},
+		{requests.Insert, 599, "", "refused transient"},
+		{requests.Insert, 501, "", "refused transient"},
+		{requests.Insert, 505, "", "refused transient"},
+		{requests.Insert, 503, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "again transient"},
+		{requests.Insert, 503,
+			`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>X/1</code>` +
+				`<message xml:lang="en">not now</message></error>`, "again transient"},
+		{requests.Insert, 503, `<error><code>X/1</code><message>not now</message></error>`, "refused transient"},
+		{requests.Insert, 503, `{"error":"not now"}`, "refused transient"},
+		{requests.Insert, 503, `{"error":{"code":503,"message":"not now"}}`, "refused transient"},
+		{requests.Insert, 503, `{"error":{"code":"X/1","message":{"value":"not`, "refused transient"},
+		{requests.Insert, 502, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "refused transient X/1"},
+		{requests.Insert, 504, `{"error":{"code":"X/1"}}`, "refused transient"},
+		{requests.Insert, 429, "", "again transient"},
+		{requests.Insert, 408, "<html>", "refused transient"},
+		{requests.Insert, 408, "stream timeout", "refused transient"},
+		{requests.Insert, 406, "", "refused transient"},
+		{requests.Insert, 408, `{"error":{"code":"X/1","message":{"value":"not in time"}}}`, "again transient"},
+		{requests.Insert, 499, `{"code":1,"message":"context canceled"}`, "refused transient"},
+		{requests.Insert, 500, "", "refused transient"},
+	})
+}
+
+// A row whose entity is locked is sent again, by SAP's codes and words. They prove less of an insert that was answered
+// 500.
+func TestLockedEntityIsTriedAgain(t *testing.T) {
+	checkResponses(t, []deliveredResponse{
+		{requests.Insert, 500, "Order 7 is locked by SMITH", "refused transient"},
+		{requests.Insert, 400, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`,
+			"again conflict"},
+		{requests.Insert, 500, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`,
+			"again conflict"},
+		{requests.Insert, 400, `{"error":{"code":"VL/045","message":{"value":"In use"}}}`, "again conflict"},
+		{requests.Insert, 400, `{"error":{"code":"X/1","message":{"value":"Wird gerade von MEIER bearbeitet"}}}`,
+			"again conflict"},
+		{requests.Insert, 423, `{"error":{"code":"X/1","message":{"value":"Order 7 is being edited by SMITH"}}}`,
+			"again conflict"},
+		{requests.Insert, 403, `{"error":{"code":"X/1","message":{"value":"Order 7 is being edited by SMITH"}}}`,
+			"again conflict"},
+		{requests.Insert, 403, "Your address is locked", "fault forbidden"},
+		{requests.Insert, 409, `{"error":{"code":"MC/601","message":{"value":"In use"}}}`, "again conflict"},
+		// Codes and other words than SAP's own prove nothing of a POST that was answered 500.
+		{requests.Insert, 500, `{"error":{"code":"VL/045","message":{"value":"In use"}}}`, "refused transient VL/045"},
+		{requests.Insert, 500, `{"error":{"code":"X/1","message":{"value":"Order 7 is being edited by SMITH"}}}`,
+			"refused transient X/1"},
+		{requests.Delete, 500, `{"error":{"code":"X/1","message":{"value":"Order 7 is being edited by SMITH"}}}`,
+			"again conflict"},
+		{requests.Delete, 500, `{"error":{"code":"VL/045","message":{"value":"In use"}}}`, "again conflict"},
+		{requests.Delete, 500, `{"error":{"code":"VL/046","message":{"value":"In use"}}}`, "refused data VL/046"},
+	})
+}
+
+// A locked user, client or system concerns the task.
+func TestLockedLogonIsTransient(t *testing.T) {
+	checkResponses(t, []deliveredResponse{
+		{requests.Insert, 400, `{"error":{"code":"00/158","message":{"value":"User is locked"}}}`, "again transient"},
+		{requests.Insert, 500, `{"error":{"code":"X/1","message":{"value":"Client 100 is locked"}}}`,
+			"again transient"},
+		{requests.Delete, 400, `{"error":{"code":"X/1","message":{"value":"System ist gesperrt"}}}`, "again transient"},
+	})
+}
+
+// The status and the service's document decide whether an insert is an error of the row or of the task.
+func TestRejectedInsertHasItsKind(t *testing.T) {
+	checkResponses(t, []deliveredResponse{
+		{requests.Insert, 400, "", "refused data"},
+		{requests.Insert, 409, "", "refused conflict"},
+		{requests.Insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 already exists"}}}`,
+			"refused conflict X/2"},
+		{requests.Insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 is wrong"}}}`, "refused data X/2"},
+		{requests.Insert, 403, `{"error":{"code":"X/1","message":{"value":"no right for plant 1000"}}}`,
+			"refused forbidden X/1"},
+		{requests.Insert, 403, "", "fault forbidden"},
+		{requests.Insert, 403, "Access denied to resource", "fault forbidden"},
+		{requests.Insert, 401, "", "fault unauthorized"},
+		{requests.Insert, 404, "", "fault not-found"},
+	})
+}
+
+// Deletes can be repeated, and a missing entity is deleted.
+func TestDeletesAreRepeated(t *testing.T) {
+	checkResponses(t, []deliveredResponse{
+		{requests.Delete, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data 1"},
+		{requests.Delete, 408, "", "again transient"},
+		{requests.Delete, 406, "<html>", "fault data"},
+		{requests.Delete, 503, "", "again transient"},
+		{requests.Delete, 520, "", "again transient"},
+		{requests.Delete, 403, "<html>Forbidden", "fault forbidden"},
+		{requests.Delete, 204, "", "written"},
+		{requests.Delete, 404, "", "written"},
+		{requests.Delete, 410, "", "written"},
+		{requests.Delete, 412, "", "again confirm"},
+		{requests.Delete, 0, "", "again transient"},
+		{requests.Delete, 504, "", "again transient"},
+		{requests.Delete, 400, "", "refused data"},
+		{requests.ConfirmDelete, 404, "", "written"},
+		{requests.ConfirmDelete, 200, "{}", "refused conflict"},
+		{requests.ConfirmDelete, 503, "", "again transient confirm"},
+		{requests.ConfirmDelete, 0, "", "again transient confirm"},
+	})
+}
+
+// The error of a rejected or locked row with a message code names the setting with which such rows are sent again. It
+// does not if the code is an HTTP status, or if the entity exists.
+func TestErrorNamesSettingForMessageCodes(t *testing.T) {
+	run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1")...)
+	for _, test := range []struct {
+		status  uint16
+		body    string
+		advised string // part of the message; "" means that the setting is not named
+	}{
+		{400, denial("M7/021", "Pedido bloqueado por SMITH"), "; if this may pass, as a lock does, add M7/021 " +
+			"to sap.odata.http.codes to send such records again"},
+		{400, denial("MC/601", "Pedido bloqueado por SMITH"), "; with MC/601 added to sap.odata.http.codes, " +
+			"such records are sent again until the task fails, and none is rejected"},
+		{400, denial("400", "Pedido bloqueado por SMITH"), ""},
+		{400, denial("X/2", "Order 7 already exists"), ""},
+		{400, "Pedido bloqueado", ""},
+	} {
+		result, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Insert, "/s/Orders"), []uint32{4},
+			wit.Response{Status: test.status, Body: []byte(test.body)})
+		noError(t, err)
+		failure := result.Results[0].Rejected
+		if failure == nil {
+			failure = result.Results[0].Retry.Error
+		}
+		isAdvised := strings.Contains(failure.Message, "sap.odata.http.codes")
+		if isAdvised != (test.advised != "") || !strings.Contains(failure.Message, test.advised) {
+			t.Errorf("%s: expected %q, found %q", test.body, test.advised, failure.Message)
+		}
+	}
+}
