@@ -1,8 +1,13 @@
 package sink
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
 )
 
 // ETags are read with $select. If the service rejects the option or then returns no ETag, the entity is read as a
@@ -92,4 +97,83 @@ func TestETagSelectsKeys(t *testing.T) {
 	const key = "/Orders(ID='a''%2Fb',Gr%C3%B6%C3%9Fe='%C3%BC%20%26')"
 	expectEqual(t, "requests", []string{"GET " + key + "?$select=ID,Gr%C3%B6%C3%9Fe,Note (repeatable)",
 		"MERGE " + key + ` If-Match=W/"1" {"ID":"a'/b","Größe":"ü &","Note":"n"}`}, host.requestTexts())
+}
+
+// ETags of several rows are read in one batch. If another client changes an entity, its update is rejected, or repeated
+// with the new ETag.
+func TestETagsOfABatch(t *testing.T) {
+	for _, test := range []struct {
+		conflict, second string
+		isSilent         bool // the service returns no ETag with $select
+	}{
+		{conflict: "refuse", second: wit.ErrorConflict.String()},
+		{conflict: "retry", second: outcomeWritten},
+		{conflict: "retry", second: outcomeWritten, isSilent: true},
+	} {
+		run := openOrders(t, oneOrderingKey, "sap.odata.operation.mode=merge", "sap.odata.etag=use",
+			"sap.odata.etag.conflict="+test.conflict)
+		host := run.host("Orders")
+		tags := map[string]int{}
+		for i := range 3 {
+			id := string(rune('a' + i))
+			tags[id] = 10 * (i + 1)
+			host.value("ID", id, "Note", "n")
+		}
+		host.answer = func(request *wit.Request) wit.Response {
+			if request.Method == "GET" {
+				return wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags["b"])}}}
+			}
+			if request.Method == "MERGE" {
+				return merged(request.Headers, tags, request.Target[len(request.Target)-3:len(request.Target)-2])
+			}
+			d, ok := batch.Parse(headerOfRequest(request, "Content-Type"), request.Body)
+			if !ok {
+				t.Fatalf("expected a batch, found %s", request.Body)
+			}
+			var parts []string
+			for i := range d.Parts {
+				m := &d.Parts[i].Messages[0]
+				line, isRead := strings.CutSuffix(m.Line, "?$select=ID HTTP/1.1")
+				line, _, _ = strings.Cut(line, " HTTP")
+				if isRead != (strings.HasPrefix(line, "GET") && len(host.requests) == 1) {
+					t.Errorf("request %d: expected $select in the first one only, found %s", len(host.requests), m.Line)
+				}
+				id := line[len(line)-3 : len(line)-2]
+				answer := wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags[id])}}}
+				if strings.HasPrefix(line, "MERGE") {
+					answer = merged(m.Headers(), tags, id)
+				}
+				if test.isSilent && isRead {
+					answer.Headers = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}
+					parts = append(parts, part("200 x", "Content-Length: 14\r\n\r\n", `{"d":{"ID":1}}`))
+					continue
+				}
+				headers := ""
+				for _, header := range answer.Headers {
+					headers += header.Name + ": " + header.Value + "\r\n"
+				}
+				parts = append(parts, part(fmt.Sprint(answer.Status, " x"), headers))
+			}
+			if wasRead := len(parts) > 0 && strings.Contains(parts[0], "ETag"); wasRead && tags["b"] == 20 {
+				tags["b"]++ // another client changed it
+			}
+			return batchAnswer(parts...)
+		}
+		host.run()
+		if diff := cmp.Diff([]string{outcomeWritten, test.second, outcomeWritten}, host.outcomes); diff != "" ||
+			host.failed != nil {
+			t.Errorf("%s: (-expected +found)\n%s%v", test.conflict, diff, host.failed)
+		}
+	}
+}
+
+func tagText(n int) string { return fmt.Sprintf(`W/"%d"`, n) }
+
+// merged responds like a service that compares If-Match.
+func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
+	if headerOfRequest(&wit.Request{Headers: headers}, "If-Match") == tagText(tags[id]) {
+		tags[id]++
+		return wit.Response{Status: 204}
+	}
+	return wit.Response{Status: 412}
 }

@@ -31,107 +31,149 @@ func unfolded(shown []string) []string {
 	return shown
 }
 
-// The exact bytes of nested updates, and the results of their responses.
-func TestNestedUpdates(t *testing.T) {
-	items := connectdata.List{fields("Pos", int64(1), "Subs", connectdata.List{fields("N", "1.5")}),
-		fields("Pos", int64(2))}
-	order := fields("ID", "a", "Note", "n", "Items", items, "Buyer", fields("Pos", int64(9)))
-	part := func(id, method, place, body string) string {
+// deepInsert is the request that inserts nestedOrder.
+const deepInsert = `POST /Orders {"ID":"a","Note":"n","Items":[{"Pos":1,"Subs":[{"N":"1.5"}]},{"Pos":2}],` +
+	`"Buyer":{"Pos":9}}`
+
+var nestedOrder = fields("ID", "a", "Note", "n", "Items", connectdata.List{
+	fields("Pos", int64(1), "Subs", connectdata.List{fields("N", "1.5")}),
+	fields("Pos", int64(2)),
+}, "Buyer", fields("Pos", int64(9)))
+
+// nestedBatch returns the batch that changes each entity of nestedOrder by a method.
+func nestedBatch(method string) string {
+	part := func(id, place, body string) string {
 		return "--changeset\nContent-Type: application/http\nContent-Transfer-Encoding: binary\nContent-ID: " + id +
 			"\n\n" + method + " " + place +
 			" HTTP/1.1\nIf-Match: *\nAccept: application/json\nContent-Type: application/json\nContent-Length: " +
-			strconv.Itoa(len(body)) +
-			"\n\n" + body + "\n"
+			strconv.Itoa(len(body)) + "\n\n" + body + "\n"
 	}
-	batchOf := func(method string) string {
-		return "POST /$batch (repeatable) --batch\nContent-Type: multipart/mixed; boundary=changeset\n\n" +
-			part("1", method, "Orders('a')", `{"ID":"a","Note":"n"}`) + part("2", method, "Items(1)", `{"Pos":1}`) +
-			part("3", method, "Subs(1.5M)", `{"N":"1.5"}`) + part("4", method, "Items(2)", `{"Pos":2}`) +
-			part("5", method, "OldItems(9)", `{"Pos":9}`) + "--changeset--\n\n--batch--\n"
-	}
-	const deep = `POST /Orders {"ID":"a","Note":"n","Items":[{"Pos":1,"Subs":[{"N":"1.5"}]},{"Pos":2}],"Buyer":{"Pos":9}}`
-	const mixed = "202 multipart/mixed; boundary=b\n--b\nContent-Type: "
-	answer := func(status string, n int) string {
-		text := mixed + "multipart/mixed; boundary=c\n\n"
-		for range n {
-			text += "--c\nContent-Type: application/http\n\nHTTP/1.1 " + status + "\n\n\n"
-		}
-		return text + "--c--\n--b--\n"
-	}
-	bare := func(status, body string) string {
-		return mixed + "application/http\n\nHTTP/1.1 " + status + "\nContent-Type: application/json\n\n" + body +
-			"\n--b--\n"
-	}
-	done, puts, merges := answer("204 No Content", 5), batchOf("PUT"), batchOf("MERGE")
-	refused := bare("400 Bad Request", denial("X/1", "no such thing"))
-	missing := func(what string) string { return bare("404 Not Found", denial("X/1", "no "+what)) }
-	const update, merge, upsert = "sap.odata.operation.mode=update", "sap.odata.operation.mode=merge",
-		"sap.odata.operation.mode=upsert"
-	for _, test := range []struct {
-		name             string
-		settings         []string
-		value            connectdata.Map
-		script, requests []string
-		outcome          string
-	}{
-		{"update", []string{update}, order, []string{done}, []string{puts}, outcomeWritten},
-		{"merge, one changeset each", []string{merge, "sap.odata.changesets=one"}, order,
-			[]string{done}, []string{merges}, outcomeWritten},
-		{"one of them is refused", []string{update}, order, []string{refused}, []string{puts}, "data"},
-		{"one of them is missing", []string{update}, order,
-			[]string{missing("such thing")}, []string{puts}, "not-found"},
-		{"locked, then not", []string{update}, order, []string{bare("503 Not Now", denial("X/1", "later")), done},
-			[]string{puts, puts}, outcomeWritten},
-		{"the batch is refused", []string{update}, order, []string{"400 " + denial("X/1", "no batch")},
-			[]string{puts}, "data"},
-		{"too large", []string{update}, order, []string{"413 "}, []string{puts}, "data"},
-		{"no batches there", []string{update}, order, []string{"405 "}, []string{puts}, "config"},
-		{"no batches there, says a server", []string{update}, order, []string{"404 no such page"}, []string{puts},
-			"config"},
-		{"too few answers, then all", []string{update}, order, []string{answer("204 No Content", 4),
-			done}, []string{puts, puts}, outcomeWritten},
-		{"upsert that updates", []string{upsert}, order, []string{done}, []string{merges}, outcomeWritten},
-		{"upsert that inserts", []string{upsert}, order, []string{missing("order"), "201 "}, []string{merges, deep},
-			outcomeWritten},
-		{"upsert of what is there, but for an item", []string{upsert}, order,
-			[]string{missing("item"), "409 " + denial("X/2", "the order exists"), missing("item")},
-			[]string{merges, deep, merges}, "not-found"},
-		{"nothing nested", []string{update}, fields("ID", "a", "Items", connectdata.List{}, "Buyer", nil),
-			[]string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, outcomeWritten},
-		{"a key that isn't said", []string{update}, fields("ID", "a", "Items", connectdata.List{fields("Subs", nil)}),
-			nil, nil, "data"},
-		{"no array", []string{update}, fields("ID", "a", "Items", fields("Pos", int64(1))), nil, nil, "data"},
-		{"no struct", []string{update}, fields("ID", "a", "Buyer", "x"), nil, nil, "data"},
-		{"a null among them", []string{update}, fields("ID", "a", "Items", connectdata.List{nil}), nil, nil, "data"},
-		{"a field that isn't there", []string{update}, fields("ID", "a", "Items",
-			connectdata.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
-		{"insert", nil, order, []string{"201 "}, []string{deep}, outcomeWritten},
-	} {
+	return "POST /$batch (repeatable) --batch\nContent-Type: multipart/mixed; boundary=changeset\n\n" +
+		part("1", "Orders('a')", `{"ID":"a","Note":"n"}`) + part("2", "Items(1)", `{"Pos":1}`) +
+		part("3", "Subs(1.5M)", `{"N":"1.5"}`) + part("4", "Items(2)", `{"Pos":2}`) +
+		part("5", "OldItems(9)", `{"Pos":9}`) + "--changeset--\n\n--batch--\n"
+}
+
+const mixedAnswer = "202 multipart/mixed; boundary=b\n--b\nContent-Type: "
+
+// nestedAnswer returns the response to a changeset of n requests that all have a status.
+func nestedAnswer(status string, n int) string {
+	return mixedAnswer + "multipart/mixed; boundary=c\n\n" +
+		strings.Repeat("--c\nContent-Type: application/http\n\nHTTP/1.1 "+status+"\n\n\n", n) + "--c--\n--b--\n"
+}
+
+// singleAnswer returns the response to a changeset that was not done.
+func singleAnswer(status, body string) string {
+	return mixedAnswer + "application/http\n\nHTTP/1.1 " + status + "\nContent-Type: application/json\n\n" + body +
+		"\n--b--\n"
+}
+
+func missingAnswer(entity string) string {
+	return singleAnswer("404 Not Found", denial("X/1", "no "+entity))
+}
+
+// nestedCase is a record with nested content, the responses to its requests, the requests, and the outcome of the row.
+type nestedCase struct {
+	name     string
+	settings []string
+	value    connectdata.Map
+	script   []string
+	requests []string
+	outcome  string
+}
+
+func checkNested(t *testing.T, cases []nestedCase) {
+	t.Helper()
+	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
-			run := open(t, stocked(), append(append(set("00", "Orders"), "sap.odata.nested.updates=operations"),
-				test.settings...)...)
+			settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations")
+			run := open(t, stocked(), append(settings, test.settings...)...)
 			host := run.host("Orders")
 			host.add(wit.ValueSlice{}, host.schemaless(test.value))
 			script := test.script
-			host.answer = func(request *wit.Request) (r wit.Response) {
+			host.answer = func(request *wit.Request) wit.Response {
 				if len(script) == 0 {
 					t.Fatalf("unexpected request: %s", shown(request))
 				}
-				head, text, _ := strings.Cut(script[0], "\n")
+				head, body, _ := strings.Cut(script[0], "\n")
 				script = script[1:]
-				if strings.HasPrefix(head, "202") {
-					return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: head[4:]}},
-						Body: []byte(text)}
+				if mediaType, ok := strings.CutPrefix(head, "202 "); ok {
+					return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: mediaType}},
+						Body: []byte(body)}
 				}
 				return scripted(t, head)(request)
 			}
 			host.run()
 			expectEqual(t, "requests", test.requests, unfolded(host.requestTexts()))
-			if found := host.outcomes[0]; host.failed != nil || found != test.outcome {
-				t.Errorf("expected %s, found %s (%v, %v)", test.outcome, found, host.reasons[0], host.failed)
+			if outcome := host.outcomes[0]; host.failed != nil || outcome != test.outcome {
+				t.Errorf("expected %s, found %s (%v, %v)", test.outcome, outcome, host.reasons[0], host.failed)
 			}
 		})
 	}
+}
+
+// An update of an order and its nested entities is one batch, which is sent again until it is done.
+func TestNestedUpdateIsOneBatch(t *testing.T) {
+	puts := nestedBatch("PUT")
+	merges := nestedBatch("MERGE")
+	done := nestedAnswer("204 No Content", 5)
+	checkNested(t, []nestedCase{
+		{"update", []string{updateMode}, nestedOrder, []string{done}, []string{puts}, outcomeWritten},
+		{"merge, one changeset each", []string{mergeMode, "sap.odata.changesets=one"}, nestedOrder, []string{done},
+			[]string{merges}, outcomeWritten},
+		{"locked, then not", []string{updateMode}, nestedOrder,
+			[]string{singleAnswer("503 Not Now", denial("X/1", "later")), done}, []string{puts, puts}, outcomeWritten},
+		{"too few answers, then all", []string{updateMode}, nestedOrder,
+			[]string{nestedAnswer("204 No Content", 4), done}, []string{puts, puts}, outcomeWritten},
+	})
+}
+
+// A rejected part rejects the row. A service without batches is an error of the configuration.
+func TestRejectedNestedUpdateIsAnErrorOfTheRow(t *testing.T) {
+	puts := nestedBatch("PUT")
+	refused := singleAnswer("400 Bad Request", denial("X/1", "no such thing"))
+	checkNested(t, []nestedCase{
+		{"one of them is refused", []string{updateMode}, nestedOrder, []string{refused}, []string{puts}, "data"},
+		{"one of them is missing", []string{updateMode}, nestedOrder, []string{missingAnswer("such thing")},
+			[]string{puts}, "not-found"},
+		{"the batch is refused", []string{updateMode}, nestedOrder, []string{"400 " + denial("X/1", "no batch")},
+			[]string{puts}, "data"},
+		{"too large", []string{updateMode}, nestedOrder, []string{"413 "}, []string{puts}, "data"},
+		{"no batches there", []string{updateMode}, nestedOrder, []string{"405 "}, []string{puts}, "config"},
+		{"no batches there, says a server", []string{updateMode}, nestedOrder, []string{"404 no such page"},
+			[]string{puts}, "config"},
+	})
+}
+
+// An upsert changes all nested entities, or inserts all if the order is missing.
+func TestNestedUpsertUpdatesOrInserts(t *testing.T) {
+	merges := nestedBatch("MERGE")
+	done := nestedAnswer("204 No Content", 5)
+	checkNested(t, []nestedCase{
+		{"upsert that updates", []string{upsertMode}, nestedOrder, []string{done}, []string{merges}, outcomeWritten},
+		{"upsert that inserts", []string{upsertMode}, nestedOrder, []string{missingAnswer("order"), "201 "},
+			[]string{merges, deepInsert}, outcomeWritten},
+		{"upsert of what is there, but for an item", []string{upsertMode}, nestedOrder,
+			[]string{missingAnswer("item"), "409 " + denial("X/2", "the order exists"), missingAnswer("item")},
+			[]string{merges, deepInsert, merges}, "not-found"},
+	})
+}
+
+// Nested content must fit the entity type. Inserts, and updates without nested content, need no batch.
+func TestNestedContentIsChecked(t *testing.T) {
+	checkNested(t, []nestedCase{
+		{"nothing nested", []string{updateMode}, fields("ID", "a", "Items", connectdata.List{}, "Buyer", nil),
+			[]string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, outcomeWritten},
+		{"a key that isn't said", []string{updateMode},
+			fields("ID", "a", "Items", connectdata.List{fields("Subs", nil)}), nil, nil, "data"},
+		{"no array", []string{updateMode}, fields("ID", "a", "Items", fields("Pos", int64(1))), nil, nil, "data"},
+		{"no struct", []string{updateMode}, fields("ID", "a", "Buyer", "x"), nil, nil, "data"},
+		{"a null among them", []string{updateMode}, fields("ID", "a", "Items", connectdata.List{nil}), nil, nil,
+			"data"},
+		{"a field that isn't there", []string{updateMode},
+			fields("ID", "a", "Items", connectdata.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
+		{"insert", nil, nestedOrder, []string{"201 "}, []string{deepInsert}, outcomeWritten},
+	})
 }
 
 // Rows with nested content share batches with others, each in a changeset of its own. Only the rejected row is not
