@@ -2,7 +2,6 @@ package sink
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
-	"github.com/google/go-cmp/cmp"
 )
 
 // oneOrderingKey puts all requests that may share a batch into one sequence.
@@ -527,99 +525,6 @@ func TestChangesetResponsesByContentID(t *testing.T) {
 				t.Errorf("expected %s, found %s (%v)", test.want, found, host.reasons)
 			}
 		})
-	}
-}
-
-// The service equals the fold of the topic by key without the rejected rows, whatever fails: requests before and after
-// they were done, responses cut off, invalid rows. Rows in doubt are checked.
-func TestFold(t *testing.T) {
-	for seed := range uint64(60) {
-		r := rand.New(rand.NewPCG(seed, 13))
-		service := odatatest.New(odatatest.Options{})
-		run := open(t, service, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP",
-			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
-			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
-			"sap.odata.changesets="+[]string{"one", "all", "auto"}[r.IntN(3)])...)
-		setSwitches(t, service, []string{"changesets=any", "changesets=one", "batch-limit=2500",
-			"batch-stop=true"}[r.IntN(
-			4)])
-		model, refusedRows := map[string]string{}, map[int]bool{}
-		for flush := range 4 {
-			host := run.host("ProductCopies")
-			for row := range 1 + r.IntN(40) {
-				id := 1 + r.IntN(8) // a key of 0 may be numbered by the service
-				key, name := fmt.Sprint(id), fmt.Sprint("v", seed, flush, row)
-				_, exists := model[key]
-				switch kind := r.IntN(10); {
-				case kind < 2:
-					host.tombstone("ProductID", int64(id))
-					delete(model, key)
-					continue
-				case kind == 2: // the service rejects it
-					host.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1",
-						"ReorderLevel", "x", "OP", "U")
-					refusedRows[row] = true
-				case kind < 6:
-					host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
-					if refusedRows[row] = exists; !exists {
-						model[key] = name
-					}
-				default:
-					host.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "M")
-					if refusedRows[row] = !exists; exists {
-						model[key] = name
-					}
-				}
-			}
-			troubles := 0
-			host.answer = func(request *wit.Request) wit.Response {
-				trouble := r.IntN(12)
-				if troubles++; troubles > 60 {
-					trouble = 12
-				}
-				switch trouble {
-				case 0: // before
-					return wit.Response{Status: 503,
-						Body: []byte(`{"error":{"code":"X/9","message":{"value":"not now"}}}`)}
-				case 1:
-					return wit.Response{Status: 429}
-				case 2: // it may not have arrived
-					return wit.Response{}
-				case 3: // after
-					host.exchange(request)
-					return wit.Response{}
-				case 4:
-					host.exchange(request)
-					return wit.Response{Status: 502, Body: []byte("<html>Bad Gateway</html>")}
-				case 5:
-					answer := host.exchange(request)
-					if request.Method == "POST" {
-						answer.Body = answer.Body[:len(answer.Body)*r.IntN(10)/10]
-					}
-					return answer
-				}
-				return host.exchange(request)
-			}
-			host.maxAttempts = 100
-			host.run()
-			if host.failed != nil {
-				t.Fatalf("seed %d: %v", seed, host.failed)
-			}
-			for i, found := range host.outcomes {
-				// A row that the service would have rejected stays in doubt if its response was lost.
-				if found == outcomeInDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
-					found == outcomeWritten {
-					t.Errorf("seed %d, flush %d, row %d: %s (%v), invalid: %t", seed, flush, i, found,
-						host.reasons[i], refusedRows[i])
-				}
-			}
-			clear(refusedRows)
-		}
-		found := map[string]string{}
-		service.Each("ProductCopies", func(_ string, f map[string]string) { found[f["ProductID"]] = f["ProductName"] })
-		if diff := cmp.Diff(model, found); diff != "" {
-			t.Fatalf("seed %d\n%s", seed, diff)
-		}
 	}
 }
 
