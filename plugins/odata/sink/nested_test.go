@@ -113,7 +113,7 @@ func checkNested(t *testing.T, cases []nestedCase) {
 }
 
 // An update of an order and its nested entities is one batch, which is sent again until it is done.
-func TestNestedUpdateIsOneBatch(t *testing.T) {
+func TestNestedUpdates(t *testing.T) {
 	puts := nestedBatch("PUT")
 	merges := nestedBatch("MERGE")
 	done := nestedAnswer("204 No Content", 5)

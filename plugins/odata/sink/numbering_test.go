@@ -64,7 +64,7 @@ func checkKeys(t *testing.T, runs []keysRun) {
 
 // Once a service has replaced a key, inserts in doubt are not looked up by the key that was sent, and nothing is
 // changed or deleted by it. A service that keeps keys may write them in another form.
-func TestReplacedKeyIsNotUsed(t *testing.T) {
+func TestServiceReplacesKeys(t *testing.T) {
 	both := []string{outcomeWritten, outcomeWritten}
 	checkKeys(t, []keysRun{
 		{"kept", nil, []string{"a:I", "a:M"}, []string{createdAs("a"), "204"}, []string{insertOf("a"), mergeOf("a")},

@@ -125,8 +125,19 @@ func checkOperations(t *testing.T, operations []operationCase) {
 	}
 }
 
+// Records and settings decide about the bytes of requests, and responses about the outcome of the row.
+func TestOperations(t *testing.T) {
+	t.Run("modes have their methods", checkModesHaveTheirMethods)
+	t.Run("dynamic mode takes operation from record", checkDynamicModeTakesOperationFromRecord)
+	t.Run("upsert updates or inserts", checkUpsertUpdatesOrInserts)
+	t.Run("deletes and records of sources are written", checkDeletesAndRecordsOfSourcesAreWritten)
+	t.Run("key of record is used", checkKeyOfRecordIsUsed)
+	t.Run("ETags guard changes", checkETagsGuardChanges)
+	t.Run("unknown or unfit values are rejected", checkUnknownOrUnfitValuesAreRejected)
+}
+
 // Each mode sends its method. A missing entity is an error of the row, a missing service fails the task.
-func TestModesHaveTheirMethods(t *testing.T) {
+func checkModesHaveTheirMethods(t *testing.T) {
 	checkOperations(t, []operationCase{
 		{"insert", nil, nil, orderValue, []string{"201"}, []string{orderInsert}, outcomeWritten},
 		{"update", []string{operationMode("UPDATE")}, nil, orderValue, []string{"204"}, []string{orderChange("PUT")},
@@ -149,7 +160,7 @@ func TestModesHaveTheirMethods(t *testing.T) {
 }
 
 // A property of the record selects the operation.
-func TestDynamicModeTakesOperationFromRecord(t *testing.T) {
+func checkDynamicModeTakesOperationFromRecord(t *testing.T) {
 	checkOperations(t, []operationCase{
 		{"dynamic I", dynamicMode, nil, with(orderValue, "OP", "i"), []string{"201"}, []string{orderInsert},
 			outcomeWritten},
@@ -169,7 +180,7 @@ func TestDynamicModeTakesOperationFromRecord(t *testing.T) {
 }
 
 // An upsert updates and inserts what is missing, or inserts and updates what exists.
-func TestUpsertUpdatesOrInserts(t *testing.T) {
+func checkUpsertUpdatesOrInserts(t *testing.T) {
 	checkOperations(t, []operationCase{
 		{"upsert that updates", []string{upsertMode}, nil, orderValue, []string{"204"}, []string{orderChange("MERGE")},
 			outcomeWritten},
@@ -198,7 +209,7 @@ func TestUpsertUpdatesOrInserts(t *testing.T) {
 }
 
 // Tombstones and the delete records of a source delete. The fields that a source adds are not sent.
-func TestDeletesAndRecordsOfSourcesAreWritten(t *testing.T) {
+func checkDeletesAndRecordsOfSourcesAreWritten(t *testing.T) {
 	const deleted = "DELETE /Orders('x') If-Match=* (repeatable)"
 	checkOperations(t, []operationCase{
 		{"delete", []string{enableDelete}, fields("ID", "x"), nil, []string{"204"}, []string{deleted}, outcomeWritten},
@@ -217,7 +228,7 @@ func TestDeletesAndRecordsOfSourcesAreWritten(t *testing.T) {
 }
 
 // The key of the record identifies the entity if it is configured, or if the value has no key.
-func TestKeyOfRecordIsUsed(t *testing.T) {
+func checkKeyOfRecordIsUsed(t *testing.T) {
 	checkOperations(t, []operationCase{
 		{"key from the record", []string{updateMode, keyOfRecord}, "k", orderValue, []string{"204"},
 			[]string{`PUT /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n","Count":1}`}, outcomeWritten},
@@ -232,7 +243,7 @@ func TestKeyOfRecordIsUsed(t *testing.T) {
 }
 
 // A change has the ETag that was read before, a wildcard or none, as configured.
-func TestETagsGuardChanges(t *testing.T) {
+func checkETagsGuardChanges(t *testing.T) {
 	checkOperations(t, []operationCase{
 		{"no ETag", []string{updateMode, noTag}, nil, orderValue, []string{"204"},
 			[]string{"PUT " + orderPath + " (repeatable) " + orderBody}, outcomeWritten},
@@ -265,7 +276,7 @@ func TestETagsGuardChanges(t *testing.T) {
 }
 
 // Values that the type cannot store are rejected unless configured otherwise.
-func TestUnknownOrUnfitValuesAreRejected(t *testing.T) {
+func checkUnknownOrUnfitValuesAreRejected(t *testing.T) {
 	checkOperations(t, []operationCase{
 		{"nested content in an update", []string{updateMode}, nil,
 			with(orderValue, "Items", connectdata.List{fields("Pos", int64(1))}), nil, nil, "data"},

@@ -32,8 +32,18 @@ func checkResponses(t *testing.T, responses []deliveredResponse) {
 	}
 }
 
+// The status and the body of a response decide about the row.
+func TestHandleResponse(t *testing.T) {
+	t.Run("successful response with error is rejected", checkSuccessfulResponseWithErrorIsRejected)
+	t.Run("insert is repeated only if proven undone", checkInsertIsRepeatedOnlyIfProvenUndone)
+	t.Run("locked entity is tried again", checkLockedEntityIsTriedAgain)
+	t.Run("locked logon is transient", checkLockedLogonIsTransient)
+	t.Run("rejected insert has its kind", checkRejectedInsertHasItsKind)
+	t.Run("deletes are repeated", checkDeletesAreRepeated)
+}
+
 // A response whose status reports success may contain an error or a logon page, which is no success.
-func TestSuccessfulResponseWithErrorIsRejected(t *testing.T) {
+func checkSuccessfulResponseWithErrorIsRejected(t *testing.T) {
 	checkResponses(t, []deliveredResponse{
 		{requests.Insert, 201, "{}", "written"},
 		{requests.Insert, 204, "", "written"},
@@ -51,7 +61,7 @@ func TestSuccessfulResponseWithErrorIsRejected(t *testing.T) {
 }
 
 // An insert is sent again at once only if the service's own document or status proves that it was not done.
-func TestInsertIsRepeatedOnlyIfProvenUndone(t *testing.T) {
+func checkInsertIsRepeatedOnlyIfProvenUndone(t *testing.T) {
 	checkResponses(t, []deliveredResponse{
 		{requests.Insert, 0, "", "refused conflict UNCERTAIN"},
 		{requests.Insert, 304, "", "refused transient"},
@@ -89,7 +99,7 @@ func TestInsertIsRepeatedOnlyIfProvenUndone(t *testing.T) {
 
 // A row whose entity is locked is sent again, by SAP's codes and words. They prove less of an insert that was answered
 // 500.
-func TestLockedEntityIsTriedAgain(t *testing.T) {
+func checkLockedEntityIsTriedAgain(t *testing.T) {
 	checkResponses(t, []deliveredResponse{
 		{requests.Insert, 500, "Order 7 is locked by SMITH", "refused transient"},
 		{requests.Insert, 400, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`,
@@ -117,7 +127,7 @@ func TestLockedEntityIsTriedAgain(t *testing.T) {
 }
 
 // A locked user, client or system concerns the task.
-func TestLockedLogonIsTransient(t *testing.T) {
+func checkLockedLogonIsTransient(t *testing.T) {
 	checkResponses(t, []deliveredResponse{
 		{requests.Insert, 400, `{"error":{"code":"00/158","message":{"value":"User is locked"}}}`, "again transient"},
 		{requests.Insert, 500, `{"error":{"code":"X/1","message":{"value":"Client 100 is locked"}}}`,
@@ -127,7 +137,7 @@ func TestLockedLogonIsTransient(t *testing.T) {
 }
 
 // The status and the service's document decide whether an insert is an error of the row or of the task.
-func TestRejectedInsertHasItsKind(t *testing.T) {
+func checkRejectedInsertHasItsKind(t *testing.T) {
 	checkResponses(t, []deliveredResponse{
 		{requests.Insert, 400, "", "refused data"},
 		{requests.Insert, 409, "", "refused conflict"},
@@ -144,7 +154,7 @@ func TestRejectedInsertHasItsKind(t *testing.T) {
 }
 
 // Deletes can be repeated, and a missing entity is deleted.
-func TestDeletesAreRepeated(t *testing.T) {
+func checkDeletesAreRepeated(t *testing.T) {
 	checkResponses(t, []deliveredResponse{
 		{requests.Delete, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data 1"},
 		{requests.Delete, 408, "", "again transient"},

@@ -54,8 +54,16 @@ func missing(settings ...string) map[string]string {
 	return errors
 }
 
+// Components reject settings with the messages of Kafka Connect.
+func TestValidate(t *testing.T) {
+	t.Run("field transforms are validated", checkFieldTransformsAreValidated)
+	t.Run("transforms of headers and topics are validated", checkTransformsOfHeadersAndTopicsAreValidated)
+	t.Run("casts are validated", checkCastsAreValidated)
+	t.Run("timestamp transforms are validated", checkTimestampTransformsAreValidated)
+}
+
 // Transforms of fields reject settings with the messages of Kafka Connect.
-func TestFieldTransformsAreValidated(t *testing.T) {
+func checkFieldTransformsAreValidated(t *testing.T) {
 	backtick := func(path string) map[string]string {
 		return failure("field", "Incomplete backtick pair in path: ["+path+"], consider adding a backslash before "+
 			"backtick at position 2 to escape it")
@@ -96,7 +104,7 @@ func TestFieldTransformsAreValidated(t *testing.T) {
 }
 
 // Transforms of headers and topics, and predicates, reject settings with the messages of Kafka Connect.
-func TestTransformsOfHeadersAndTopicsAreValidated(t *testing.T) {
+func checkTransformsOfHeadersAndTopicsAreValidated(t *testing.T) {
 	checkValidations(t, []validation{
 		{ClassFilter, pairs("more", "x"), nil},
 		{ClassRegexRouter, nil, missing("regex", "replacement")},
@@ -125,7 +133,7 @@ func TestTransformsOfHeadersAndTopicsAreValidated(t *testing.T) {
 }
 
 // A cast has known types.
-func TestCastsAreValidated(t *testing.T) {
+func checkCastsAreValidated(t *testing.T) {
 	checkValidations(t, []validation{
 		{ClassCastKey, nil, missing("spec")},
 		{ClassCastKey, pairs("spec", ""), failure("spec", "Must specify at least one field to cast.")},
@@ -146,7 +154,7 @@ func TestCastsAreValidated(t *testing.T) {
 }
 
 // Transforms of points in time have a known type, and a format if they need one.
-func TestTimestampTransformsAreValidated(t *testing.T) {
+func checkTimestampTransformsAreValidated(t *testing.T) {
 	checkValidations(t, []validation{
 		{ClassTimestampKey, pairs("field", "at"), missing("target.type")},
 		{ClassTimestampValue, pairs("target.type", "timestamp"),
