@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,104 +16,144 @@ import (
 // many is the number of rows of the tests below, as users have them.
 const many = 25_000
 
-// TestVerdicts reads services as they were seen, or as reports describe them, to their end: all rows arrive once and
-// the load is proven, or it ends without proof, or it fails.
+// failedLoad stands for the verdict about a load that ends with an error.
+const failedLoad = "failed"
+
+// verdictCase is a service, as it was seen or as reports describe it, and the verdict about its load.
+type verdictCase struct {
+	name        string
+	service     *service
+	paging      string // auto unless set
+	top         int
+	exactlyOnce bool
+	keyless     bool
+	gaps        bool // odd keys precede even ones
+	firstKey    int  // Zero means 1.
+	verdict     string
+	rows        int
+	// requests is the maximum.
+	requests int
+}
+
+// TestVerdicts reads services to their end: all rows arrive once and the load is proven, or it ends without proof, or
+// it fails.
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
-	const failed = "failed"
-	pageOf := func(request string) bool { return !strings.Contains(request, "$top=1") }
-	for _, test := range []struct {
-		name    string
-		s       *service
-		paging  string
-		top     int
-		once    bool // exactly-once
-		keyless bool
-		gaps    bool // odd keys precede even ones
-		first   int  // the first key. Zero means 1.
-		verdict string
-		rows    int
-		// requests is the maximum. Zero means one page more than needed.
-		requests int
-	}{
-		{name: "links that count, keys in order", s: &service{links: "token"}, verdict: ProvenByKey, rows: many,
+	for _, test := range slices.Concat(provenLoads(), unprovenLoads(), failedLoads()) {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.check(t)
+		})
+	}
+}
+
+func (c *verdictCase) check(t *testing.T) {
+	fake := c.service
+	fake.keys = upFrom(max(c.firstKey, 1), many)
+	if c.gaps {
+		slices.SortStableFunc(fake.keys, func(a, b int) int { return b%2 - a%2 })
+	}
+	if fake.page == 0 {
+		fake.page = 100
+	}
+	set := setOf(cmp.Or(c.paging, "auto"), c.top)
+	set.ExactlyOnce = c.exactlyOnce
+	if c.keyless {
+		set.Keys, set.Ordered = nil, false
+	}
+	result, err := fake.load(t, set, nil)
+	verdict := failedLoad
+	if err == nil {
+		verdict = result.end.verdict
+	}
+	if verdict != c.verdict {
+		t.Fatalf("expected %s, found %s with %d rows in %d requests, %v", c.verdict, verdict, len(result.rows),
+			len(fake.requests), err)
+	}
+	if verdict == failedLoad {
+		return
+	}
+	if len(result.rows) != c.rows || len(fake.requests) > c.requests {
+		pages := 0
+		for _, request := range fake.requests {
+			if !strings.Contains(request, "$top=1") {
+				pages++
+			}
+		}
+		t.Errorf("expected %d rows in at most %d requests: found %d in %d, %d of them pages, the last:\n%s",
+			c.rows, c.requests, len(result.rows), len(fake.requests), pages,
+			strings.Join(fake.requests[max(0, len(fake.requests)-5):], "\n"))
+	}
+}
+
+// provenLoads are loads of which it is proven that all rows arrived.
+func provenLoads() []verdictCase {
+	return []verdictCase{
+		{name: "links that count, keys in order", service: &service{links: "token"}, verdict: ProvenByKey, rows: many,
 			requests: 257},
-		{name: "links by key, no count", s: &service{links: "key", count: "none"}, verdict: ProvenByKey, rows: many,
-			requests: 257},
-		{name: "links by key, followed", s: &service{links: "key"}, paging: "links", first: 100_001,
+		{name: "links by key, no count", service: &service{links: "key", count: "none"}, verdict: ProvenByKey,
+			rows: many, requests: 257},
+		{name: "links by key, followed", service: &service{links: "key"}, paging: "links", firstKey: 100_001,
 			verdict: provenByCount, rows: many,
 			requests: 251},
-		{name: "no links, no count", s: &service{links: "none", count: "none", skips: true}, verdict: ProvenByKey,
+		{name: "no links, no count", service: &service{links: "none", count: "none", skips: true}, verdict: ProvenByKey,
 			rows: many, requests: 257},
-		{name: "no links, count of a page", s: &service{links: "none", count: "page", skips: true},
+		{name: "no links, count of a page", service: &service{links: "none", count: "page", skips: true},
 			verdict: ProvenByKey, rows: many, requests: 257},
-		{name: "no links, a count that ends at a limit", s: &service{links: "none", count: "limit", skips: true},
+		{name: "no links, a count that ends at a limit", service: &service{links: "none", count: "limit", skips: true},
 			verdict: ProvenByKey, rows: many, requests: 257},
-		{name: "pages of top", s: &service{links: "none", tops: true, skips: true}, top: 100, paging: "top",
+		{name: "pages of top", service: &service{links: "none", tops: true, skips: true}, top: 100, paging: "top",
 			verdict: ProvenByKey, rows: many, requests: 256},
-		{name: "links that count, followed", s: &service{links: "skip", skips: true}, paging: "links",
-			verdict: Unproven, rows: many, requests: 250},
-		{name: "a row is deleted and another inserted between two pages of links that count",
-			s: &service{links: "skip", skips: true, order: "ignores", between: func(s *service, number int) {
-				if number == 100 {
-					s.remove(5)
-					s.keys = append(s.keys, 90_000)
-				}
-			}}, paging: "links", once: true, verdict: Unproven, rows: many, requests: 252},
-		{name: "no keys, no links", s: &service{links: "none", keyless: true, skips: true}, keyless: true,
-			verdict: Unproven, rows: many, requests: 254},
-		{name: "no keys, no links, no count", s: &service{links: "none", count: "none", keyless: true, skips: true},
-			keyless: true, verdict: Unproven, rows: many, requests: 255},
-		{name: "no keys, $skip ignored", s: &service{links: "none", keyless: true}, keyless: true, verdict: failed},
-		{name: "no keys, all in one page", s: &service{links: "none", keyless: true, skips: true, page: 30_000},
-			keyless: true, verdict: Unproven, rows: many, requests: 2},
-		{name: "keys that number the rows of a response", s: &service{links: "skip", generated: true, skips: true,
-			order: "ignores", filter: "ignores"}, verdict: Unproven, rows: many, requests: 252},
-		{name: "two rows of one key, on two pages", s: &service{links: "token", skips: true,
-			key: func(row int) int {
-				if row > 100 {
-					return row - 1
-				}
-				return row
-			}}, verdict: Unproven, rows: 2 * many, requests: 510},
-		{name: "ge means gt", s: &service{links: "none", filter: "above", skips: true}, verdict: Unproven,
-			rows: many + 200, requests: 256},
-		{name: "two rows of one key, on two pages, and ge means gt", s: &service{links: "none", filter: "above",
-			skips: true, page: 20_000, key: func(row int) int {
-				if row > 20_000 {
-					return row - 1
-				}
-				return row
-			}}, verdict: failed},
-		{name: "an empty page from the last key on", s: &service{links: "none", count: "none", skips: true,
-			fault: func(_ *service, number int, target string, correct answer) answer {
-				if number > 100 && strings.Contains(target, "ge%20") {
-					correct.keys = nil
-				}
-				return correct
-			}}, once: true, verdict: failed},
-		{name: "rows are cut before they are filtered", s: &service{links: "none", count: "none", skips: true,
-			page: many, fault: cutBeforeFilter}, verdict: failed},
-		{name: "rows are cut before they are filtered, count of a page", s: &service{links: "none", count: "page",
-			skips: true, page: many, fault: cutBeforeFilter}, verdict: failed},
-		{name: "only filtered rows are sorted", s: &service{links: "token", count: "none", skips: true, page: 1000,
-			fault: sortsFilteredOnly}, gaps: true, verdict: Unproven, rows: 2 * many, requests: 60},
-		{name: "an empty answer to the question at the end", s: &service{links: "none", count: "none", skips: true,
-			fault: func(_ *service, number int, target string, correct answer) answer {
-				if strings.HasSuffix(target, "?$orderby=K%20desc&$top=8") {
-					correct.keys = nil
-				}
-				return correct
-			}}, once: true, verdict: Unproven, rows: many, requests: 257},
-		{name: "the last row is deleted before the last page", s: &service{links: "none", skips: true,
+		{name: "the last row is deleted before the last page", service: &service{links: "none", skips: true,
 			between: func(s *service, number int) {
 				if number == 253 {
 					var last int
 					fmt.Sscanf(s.requests[number-1], "$filter=K%%20ge%%20%dL", &last)
 					s.remove(last)
 				}
-			}}, once: true, verdict: ProvenByKey, rows: many, requests: 257},
-		{name: "the last row is deleted, and the request that shows it is rejected", s: &service{links: "none",
+			}}, exactlyOnce: true, verdict: ProvenByKey, rows: many, requests: 257},
+	}
+}
+
+// unprovenLoads are loads that end, although rows may be missing.
+func unprovenLoads() []verdictCase {
+	return []verdictCase{
+		{name: "links that count, followed", service: &service{links: "skip", skips: true}, paging: "links",
+			verdict: Unproven, rows: many, requests: 250},
+		{name: "a row is deleted and another inserted between two pages of links that count",
+			service: &service{links: "skip", skips: true, order: "ignores", between: func(s *service, number int) {
+				if number == 100 {
+					s.remove(5)
+					s.keys = append(s.keys, 90_000)
+				}
+			}}, paging: "links", exactlyOnce: true, verdict: Unproven, rows: many, requests: 252},
+		{name: "no keys, no links", service: &service{links: "none", keyless: true, skips: true}, keyless: true,
+			verdict: Unproven, rows: many, requests: 254},
+		{name: "no keys, no links, no count", service: &service{links: "none", count: "none", keyless: true,
+			skips: true}, keyless: true, verdict: Unproven, rows: many, requests: 255},
+		{name: "no keys, all in one page", service: &service{links: "none", keyless: true, skips: true, page: 30_000},
+			keyless: true, verdict: Unproven, rows: many, requests: 2},
+		{name: "keys that number the rows of a response", service: &service{links: "skip", generated: true, skips: true,
+			order: "ignores", filter: "ignores"}, verdict: Unproven, rows: many, requests: 252},
+		{name: "two rows of one key, on two pages", service: &service{links: "token", skips: true,
+			key: func(row int) int {
+				if row > 100 {
+					return row - 1
+				}
+				return row
+			}}, verdict: Unproven, rows: 2 * many, requests: 510},
+		{name: "ge means gt", service: &service{links: "none", filter: "above", skips: true}, verdict: Unproven,
+			rows: many + 200, requests: 256},
+		{name: "only filtered rows are sorted", service: &service{links: "token", count: "none", skips: true,
+			page: 1000, fault: sortsFilteredOnly}, gaps: true, verdict: Unproven, rows: 2 * many, requests: 60},
+		{name: "an empty answer to the question at the end", service: &service{links: "none", count: "none",
+			skips: true, fault: func(_ *service, number int, target string, correct answer) answer {
+				if strings.HasSuffix(target, "?$orderby=K%20desc&$top=8") {
+					correct.keys = nil
+				}
+				return correct
+			}}, exactlyOnce: true, verdict: Unproven, rows: many, requests: 257},
+		{name: "the last row is deleted, and the request that shows it is rejected", service: &service{links: "none",
 			skips: true, between: func(s *service, number int) {
 				if number == 253 {
 					var last int
@@ -125,19 +166,12 @@ func TestVerdicts(t *testing.T) {
 				}
 				return correct
 			}}, verdict: Unproven, rows: many, requests: 257},
-		{name: "equal keys that are never on one page", s: &service{links: "skip", order: "ignores", filter: "ignores",
-			skips: true, key: func(row int) int { return (row - 1) % (many / 2) }}, verdict: Unproven, rows: 2 * many,
-			requests: 504},
-		{name: "links that jump", s: &service{links: "skip", skips: true, order: "ignores",
-			fault: func(_ *service, _ int, _ string, correct answer) answer {
-				if strings.HasSuffix(correct.link, "$skip=1000") {
-					correct.link = strings.Replace(correct.link, "1000", "2000", 1)
-				}
-				return correct
-			}}, paging: "links", verdict: failed},
-		{name: "hidden rows: links jump rightly", s: &service{links: "skip", skips: true, count: "none",
+		{name: "equal keys that are never on one page", service: &service{links: "skip", order: "ignores",
+			filter: "ignores", skips: true, key: func(row int) int { return (row - 1) % (many / 2) }},
+			verdict: Unproven, rows: 2 * many, requests: 504},
+		{name: "hidden rows: links jump rightly", service: &service{links: "skip", skips: true, count: "none",
 			hidden: setFrom(upFrom(301, 50))}, paging: "links", verdict: Unproven, rows: many - 50, requests: 253},
-		{name: "an exactly full last page has a link to an empty page", s: &service{links: "token", skips: true,
+		{name: "an exactly full last page has a link to an empty page", service: &service{links: "token", skips: true,
 			order: "refused", filter: "refused",
 			fault: func(s *service, _ int, target string, correct answer) answer {
 				if len(correct.keys) > 0 && correct.keys[len(correct.keys)-1] == many {
@@ -145,52 +179,47 @@ func TestVerdicts(t *testing.T) {
 				}
 				return correct
 			}}, verdict: Unproven, rows: many, requests: 252},
-		{name: "links behind the end, with a count", s: &service{links: "fresh", skips: true, order: "ignores",
+		{name: "links behind the end, with a count", service: &service{links: "fresh", skips: true, order: "ignores",
 			filter: "ignores", fault: linksBehindTheEnd}, verdict: Unproven, rows: many, requests: 253},
-		{name: "links behind the end, no count", s: &service{links: "fresh", skips: true, order: "ignores",
+		{name: "links behind the end, no count", service: &service{links: "fresh", skips: true, order: "ignores",
 			filter: "ignores", count: "none", fault: linksBehindTheEnd}, verdict: Unproven, rows: many, requests: 257},
-		{name: "links behind the end, and nothing can confirm it", s: &service{links: "fresh", order: "ignores",
-			filter: "ignores", count: "none", noSkip: 400, fault: linksBehindTheEnd}, verdict: failed},
-		{name: "equal rows of few properties, no keys", s: &service{links: "token", keyless: true, skips: true,
+		{name: "equal rows of few properties, no keys", service: &service{links: "token", keyless: true, skips: true,
 			equal: true}, keyless: true, verdict: Unproven, rows: many, requests: 257},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			fake := test.s
-			fake.keys = upFrom(max(test.first, 1), many)
-			if test.gaps {
-				slices.SortStableFunc(fake.keys, func(a, b int) int { return b%2 - a%2 })
-			}
-			if fake.page == 0 {
-				fake.page = 100
-			}
-			if test.paging == "" {
-				test.paging = "auto"
-			}
-			set := setOf(test.paging, test.top)
-			set.ExactlyOnce = test.once
-			if test.keyless {
-				set.Keys, set.Ordered = nil, false
-			}
-			res, err := fake.load(t, set, nil)
-			verdict := failed
-			if err == nil {
-				verdict = res.end.verdict
-			}
-			if verdict != test.verdict {
-				t.Fatalf("expected %s, found %s with %d rows in %d requests, %v", test.verdict, verdict, len(res.rows),
-					len(fake.requests), err)
-			}
-			if verdict == failed {
-				return
-			}
-			pages := slices.DeleteFunc(slices.Clone(fake.requests), func(r string) bool { return !pageOf(r) })
-			if len(res.rows) != test.rows || len(fake.requests) > test.requests {
-				t.Errorf("expected %d rows in at most %d requests: found %d in %d, %d of them pages, the last:\n%s",
-					test.rows, test.requests, len(res.rows), len(fake.requests), len(pages),
-					strings.Join(fake.requests[max(0, len(fake.requests)-5):], "\n"))
-			}
-		})
+	}
+}
+
+// failedLoads are loads whose rows are certainly incomplete, or whose end cannot be found.
+func failedLoads() []verdictCase {
+	return []verdictCase{
+		{name: "no keys, $skip ignored", service: &service{links: "none", keyless: true}, keyless: true,
+			verdict: failedLoad},
+		{name: "two rows of one key, on two pages, and ge means gt", service: &service{links: "none", filter: "above",
+			skips: true, page: 20_000, key: func(row int) int {
+				if row > 20_000 {
+					return row - 1
+				}
+				return row
+			}}, verdict: failedLoad},
+		{name: "an empty page from the last key on", service: &service{links: "none", count: "none", skips: true,
+			fault: func(_ *service, number int, target string, correct answer) answer {
+				if number > 100 && strings.Contains(target, "ge%20") {
+					correct.keys = nil
+				}
+				return correct
+			}}, exactlyOnce: true, verdict: failedLoad},
+		{name: "rows are cut before they are filtered", service: &service{links: "none", count: "none", skips: true,
+			page: many, fault: cutBeforeFilter}, verdict: failedLoad},
+		{name: "rows are cut before they are filtered, count of a page", service: &service{links: "none", count: "page",
+			skips: true, page: many, fault: cutBeforeFilter}, verdict: failedLoad},
+		{name: "links that jump", service: &service{links: "skip", skips: true, order: "ignores",
+			fault: func(_ *service, _ int, _ string, correct answer) answer {
+				if strings.HasSuffix(correct.link, "$skip=1000") {
+					correct.link = strings.Replace(correct.link, "1000", "2000", 1)
+				}
+				return correct
+			}}, paging: "links", verdict: failedLoad},
+		{name: "links behind the end, and nothing can confirm it", service: &service{links: "fresh", order: "ignores",
+			filter: "ignores", count: "none", noSkip: 400, fault: linksBehindTheEnd}, verdict: failedLoad},
 	}
 }
 
