@@ -73,7 +73,7 @@ func wronglyStored(t *testing.T, offset []wit.OffsetEntry) (wrong []wit.OffsetEn
 // TestStoredLinkInAnotherForm: a link that an earlier version stored as the service wrote it is requested in our form
 // from the first request after the upgrade, and no row is missing, even if settings have changed.
 func TestStoredLinkInAnotherForm(t *testing.T) {
-	for _, wrong := range []bool{true, false} {
+	for _, isWrong := range []bool{true, false} {
 		for _, columns := range []string{"ProductName,Discontinued", "ProductName", "Discontinued,UnitPrice"} {
 			s := plusProducts(t, odatatest.Switches{PageSize: 20})
 			settings := append(set("00", "Products"), append(condition("00", "ProductName", "eq", plusName),
@@ -81,14 +81,14 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 			load := newLoad(t, s, append(settings, "sap.odata#00.select=ProductName,Discontinued")...)
 			offset, err := load.some(0, nil, 1)
 			noError(t, err)
-			if wrong {
+			if isWrong {
 				offset = wronglyStored(t, offset)
 			}
 			noError(t, load.open(append(settings, "sap.odata#00.query.change=keep", "sap.odata#00.select="+columns)...))
-			before := len(load.targets)
+			earlier := len(load.targets)
 			_, err = load.run(0, offset)
 			noError(t, err)
-			if requests := strings.Join(load.targets[before:], "\n"); len(load.rows) != 50 ||
+			if requests := strings.Join(load.targets[earlier:], "\n"); len(load.rows) != 50 ||
 				strings.Contains(requests, "A+B") {
 				t.Errorf("%s: found %d rows with the requests\n%s", columns, len(load.rows), requests)
 			}
@@ -100,7 +100,8 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 // rewrite the link or differ from those of the load (query.change = keep).
 func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 	const regex, replacement = "sap.odata#00.delta.link.regex=", "sap.odata#00.delta.link.replacement="
-	for name, more := range map[string][]string{"as they were": nil,
+	for name, more := range map[string][]string{
+		"as they were":      nil,
 		"rewritten":         {regex + "(deltatoken)=", replacement + "$1="},
 		"not matched":       {regex + "otherwise", replacement + "x"},
 		"matched as stored": {regex + `A\+B`, replacement + "A%2BB"},
@@ -108,83 +109,97 @@ func TestStoredDeltaLinkInAnotherForm(t *testing.T) {
 			"sap.odata#00.select=ProductID,ProductName,Discontinued,UnitPrice"},
 	} {
 		for _, phase := range []string{"loading", "resting", "changing", "second", "snapshot"} {
-			t.Run(name+" "+phase, func(t *testing.T) {
-				switches := odatatest.Switches{PageSize: 20}
-				if phase == "second" {
-					switches.SkipToken = "opaque"
-				}
-				service := plusProducts(t, switches)
-				settings := condition("00", "ProductName", "eq", plusName)
-				if phase == "second" {
-					settings = append(settings, "sap.odata.paging=links")
-				}
-				columns := "sap.odata#00.select=ProductID,ProductName,Discontinued"
-				follower := newFollower(t, service, tracked00("Products", append(settings, columns)...)...)
-				follower.answered = repeating(true, "$filter", "$select")
-				pages := func(n int, reason wit.PollReason) { // reads n pages
-					t.Helper()
-					for range n {
-						step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, reason, follower.now)
-						noError(t, err)
-						_, err = follower.page(step.Fetch)
-						noError(t, err)
-						reason = onward
-					}
-				}
-				changed := 0
-				change := func(n int) {
-					for range n {
-						write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1000+changed),
-							map[string]any{"Discontinued": true})
-						changed++
-					}
-				}
-				switch phase {
-				case "loading":
-					pages(1, start)
-				case "second":
-					for text(follower.stored, "phase") != "second" ||
-						!strings.Contains(text(follower.stored, "second.url"),
-							"skiptoken") {
-						pages(1, start)
-					}
-				default:
-					noError(t, follower.catchUp(start))
-					if change(45); phase == "changing" {
-						pages(1, poll)
-					}
-				}
-				follower.stored = wronglyStored(t, follower.stored)
-				follower.settings = append(follower.settings[:len(follower.settings):len(follower.settings)], more...)
-				follower.start()
-				before, reason := len(follower.targets), start
-				if phase == "snapshot" {
-					reason = wit.PollReason{Snapshot: wit.Ptr("4711")}
-				}
-				for range 2 {
-					noError(t, follower.catchUp(reason))
-					reason = poll
-				}
-				change(5)
-				noError(t, follower.catchUp(poll))
-				for _, target := range follower.targets[before:] {
-					if strings.Contains(target, "A+B") {
-						t.Errorf("unexpected request %s", target)
-					}
-				}
-				found := 0
-				for _, row := range follower.state {
-					if fmt.Sprint(row["Discontinued"]) == "true" {
-						found++
-					}
-				}
-				if len(follower.state) != 50 || found != changed {
-					t.Errorf("found %d rows and %d of %d changes with the requests\n%s", len(follower.state), found,
-						changed,
-						strings.Join(follower.targets[before:], "\n"))
-				}
-			})
+			t.Run(name+" "+phase, func(t *testing.T) { checkStoredDeltaLink(t, phase, more) })
 		}
+	}
+}
+
+// checkStoredDeltaLink stores a link in another form in a phase, changes settings, and continues.
+func checkStoredDeltaLink(t *testing.T, phase string, more []string) {
+	f := followPlusProducts(t, phase)
+	f.stored = wronglyStored(t, f.stored)
+	f.settings = append(f.settings[:len(f.settings):len(f.settings)], more...)
+	f.start()
+	earlier := len(f.targets)
+	reason := start
+	if phase == "snapshot" {
+		reason = wit.PollReason{Snapshot: wit.Ptr("4711")}
+	}
+	for range 2 {
+		noError(t, f.catchUp(reason))
+		reason = poll
+	}
+	f.change(t, 5)
+	noError(t, f.catchUp(poll))
+	requests := f.targets[earlier:]
+	for _, target := range requests {
+		if strings.Contains(target, "A+B") {
+			t.Errorf("unexpected request %s", target)
+		}
+	}
+	changed := 0
+	for _, row := range f.state {
+		if fmt.Sprint(row["Discontinued"]) == "true" {
+			changed++
+		}
+	}
+	if len(f.state) != 50 || changed != f.changed {
+		t.Errorf("found %d rows and %d of %d changes with the requests\n%s", len(f.state), changed, f.changed,
+			strings.Join(requests, "\n"))
+	}
+}
+
+// plusFollower follows the products of plusProducts, of which it has changed some.
+type plusFollower struct {
+	*follower
+	service *odatatest.Service
+	changed int
+}
+
+// followPlusProducts returns a follower that has reached a phase.
+func followPlusProducts(t *testing.T, phase string) *plusFollower {
+	t.Helper()
+	switches := odatatest.Switches{PageSize: 20}
+	settings := append(condition("00", "ProductName", "eq", plusName),
+		"sap.odata#00.select=ProductID,ProductName,Discontinued")
+	if phase == "second" {
+		switches.SkipToken = "opaque"
+		settings = append(settings, "sap.odata.paging=links")
+	}
+	service := plusProducts(t, switches)
+	f := &plusFollower{follower: newFollower(t, service, tracked00("Products", settings...)...), service: service}
+	f.answered = repeating(true, "$filter", "$select")
+	switch phase {
+	case "loading":
+		f.readPage(t, start)
+	case "second":
+		for text(f.stored, "phase") != "second" || !strings.Contains(text(f.stored, "second.url"), "skiptoken") {
+			f.readPage(t, start)
+		}
+	default:
+		noError(t, f.catchUp(start))
+		f.change(t, 45)
+		if phase == "changing" {
+			f.readPage(t, poll)
+		}
+	}
+	return f
+}
+
+func (f *plusFollower) readPage(t *testing.T, reason wit.PollReason) {
+	t.Helper()
+	step, err := f.p.Next(f.opened.Context, 0, f.stored, reason, f.now)
+	noError(t, err)
+	_, err = f.page(step.Fetch)
+	noError(t, err)
+}
+
+// change changes the next n products.
+func (f *plusFollower) change(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		write(t, f.service, "MERGE", fmt.Sprintf("Products(%d)", 1000+f.changed), map[string]any{"Discontinued": true})
+		f.changed++
 	}
 }
 
@@ -209,9 +224,8 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 		for _, size := range []int{20, 1000} {
 			t.Run(fmt.Sprint(name, size), func(t *testing.T) {
 				service := plusProducts(t, odatatest.Switches{PageSize: size})
-				follower := newFollower(t, service, tracked00("Products",
-					append(condition("00", "ProductName", "eq", plusName),
-						"sap.odata#00.select="+was)...)...)
+				settings := append(condition("00", "ProductName", "eq", plusName), "sap.odata#00.select="+was)
+				follower := newFollower(t, service, tracked00("Products", settings...)...)
 				follower.answered = repeating(test.inNext, "$filter", "$select")
 				noError(t, follower.catchUp(start))
 				follower.settings = append(follower.settings, test.more...)
@@ -220,17 +234,15 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 						write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1000+id),
 							map[string]any{"UnitPrice": fmt.Sprint(round)})
 					}
-					before, requests := len(follower.log), len(follower.targets)
+					earlier, requests := len(follower.log), len(follower.targets)
 					follower.start()
 					noError(t, follower.catchUp(start))
 					noError(t, follower.catchUp(poll))
-					if n := len(follower.log) - before; n != 45 {
+					if n := len(follower.log) - earlier; n != 45 {
 						t.Errorf("round %d: expected each of 45 changes once, found %d rows", round, n)
 					}
-					first := follower.targets[requests+slices.IndexFunc(follower.targets[requests:],
-						func(target string) bool {
-							return strings.Contains(target, "deltatoken")
-						})]
+					isDelta := func(target string) bool { return strings.Contains(target, "deltatoken") }
+					first := follower.targets[requests+slices.IndexFunc(follower.targets[requests:], isDelta)]
 					_, query, _ := strings.Cut(first, "?")
 					options, err := url.ParseQuery(query)
 					if err != nil || options.Get("$select") != test.selected {
@@ -248,7 +260,8 @@ func TestPreparedResponseWithWrongFilter(t *testing.T) {
 	for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 		s := plusProducts(t, odatatest.Switches{})
 		follower := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
-		before, prepared := len(follower.targets), false
+		earlier := len(follower.targets)
+		prepared := false
 		follower.answered = func(q *wit.Request, r *wit.Response) {
 			if !prepared {
 				prepared = true
@@ -258,10 +271,10 @@ func TestPreparedResponseWithWrongFilter(t *testing.T) {
 			}
 		}
 		err := follower.catchUp(start)
-		if !errorContains(err, fails) || fails == "" && (len(follower.state) != 50 ||
-			!strings.Contains(follower.targets[before+1], rightFilter)) {
+		if !errorContains(err, fails) || (fails == "" && (len(follower.state) != 50 ||
+			!strings.Contains(follower.targets[earlier+1], rightFilter))) {
 			t.Errorf("%s: found %d rows, %v, with the requests %v", text, len(follower.state), err,
-				follower.targets[before:])
+				follower.targets[earlier:])
 		}
 	}
 }

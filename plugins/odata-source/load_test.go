@@ -19,86 +19,20 @@ func TestGolden(t *testing.T) {
 	plugintest.RunSource(t, &plugin{}, "../../testdata/odata-source/*.txt")
 }
 
-func TestLoads(t *testing.T) {
-	for _, test := range []struct {
-		name, set string
-		switches  odatatest.Switches
-		settings  []string
-		// requests contains parts of the requests after $metadata, in order. "" matches any request.
-		requests []string
-	}{
-		{name: "links", set: "Orders", switches: odatatest.Switches{PageSize: 300},
-			requests: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json", "$skiptoken=10547",
-				"$skiptoken=10847", "$top=1"}},
-		{name: "relative links", set: "Orders", switches: odatatest.Switches{PageSize: 300, Links: "relative"},
-			requests: []string{"$orderby", "$skiptoken", "$skiptoken", "$top=1"}},
-		{name: "Atom", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000},
-			settings: []string{"sap.odata.format=ATOM"}, requests: []string{"$orderby=OrderID,ProductID&$inlinecount",
-				"$skiptoken", "$skiptoken", "$top=1"}},
-		{name: "offsets become keys", set: "Orders", switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"},
-			requests: []string{"$orderby", "$filter=OrderID%20le%2010547&$orderby=OrderID%20desc&$top=8",
-				"$filter=OrderID%20ge%2010547&", "$filter=OrderID%20ge%2010846&"}},
-		{name: "a key of two parts", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000,
-			SkipToken: "offset"}, requests: []string{"$orderby", "$top=8", "$filter=%28OrderID%20gt%20",
-			"%20and%20ProductID%20ge%20"}},
-		{name: "links though they count", set: "Orders", switches: odatatest.Switches{PageSize: 500,
-			SkipToken: "offset"},
-			settings: []string{"sap.odata#00.paging=links"},
-			requests: []string{"", "$skiptoken=500"}},
-		{name: "keys always", set: "Orders", switches: odatatest.Switches{PageSize: 500},
-			settings: []string{"sap.odata.paging=keys"}, requests: []string{"", "$top=8", "$filter=OrderID%20ge%20"}},
-		{name: "ends early", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
-			requests: []string{"", "$top=8",
-				"$filter=OrderID%20ge%2010547", "$filter=OrderID%20ge%2010846"}},
-		{name: "ends early without order", set: "Orders", switches: odatatest.Switches{EndEarly: 300,
-			RefuseOrderBy: true}, requests: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
-		{name: "ends early, no keys", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
-			settings: []string{"sap.odata.paging=links"}, requests: []string{"", "$orderby=OrderID&$skip=300&",
-				"$skip=600"}},
-		{name: "rejects the order", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseOrderBy: true},
-			requests: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken", "$top=1"}},
-		{name: "rejects the count", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true},
-			requests: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "OrderID%20desc",
-				"$filter=OrderID%20ge%2010747", "Orders?$orderby=OrderID%20desc&$top=8"}},
-		{name: "rejects both", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true,
-			RefuseOrderBy: true},
-			requests: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
-		{name: "rejects the format", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseFormat: true},
-			requests: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json",
-				"Orders?$orderby=OrderID&$inlinecount=allpages", "$skiptoken", "$top=1"}},
-		{name: "rejects the format, own page size", set: "Orders", switches: odatatest.Switches{RefuseFormat: true},
-			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
-			requests: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
-				"$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=8",
-				"$filter=OrderID%20ge%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20ge%2011046&"}},
-		{name: "version 1", set: "Orders", switches: odatatest.Switches{V1: true},
-			settings: []string{"sap.odata.count=none"}, requests: []string{"", "OrderID%20desc"}},
-		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"},
-			requests: []string{"Orders?$orderby=OrderID&$format=json", "OrderID%20desc", "$filter=OrderID%20ge%2010647",
-				"$filter=OrderID%20ge%2011046", "Orders?$orderby=OrderID%20desc&$top=8"}},
-		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"},
-			requests: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
-				"$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=8&",
-				"$filter=OrderID%20ge%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20ge%2011046&"}},
-		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top",
-			"sap.odata.page.size=400", "sap.odata.count=none"}, requests: []string{"$top=400",
-			"Orders?$orderby=OrderID%20desc&$top=8", "$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=8",
-			"$filter=OrderID%20ge%2010647&", "$filter=OrderID%20ge%2011046&",
-			"Orders?$orderby=OrderID%20desc&$top=8"}},
-		{name: "pages of ours by number", set: "Orders", switches: odatatest.Switches{RefuseOrderBy: true},
-			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
-			requests: []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
-		{name: "pages of one row", set: "Employees", switches: odatatest.Switches{RefuseOrderBy: true},
-			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
-			requests: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&",
-				"$skip=6&", "$skip=7&", "$skip=8&"}},
-		{name: "another name of the service", set: "Orders", switches: odatatest.Switches{PageSize: 500,
-			SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
-			requests: []string{"", "$skiptoken", "$top=1"}},
-		{name: "every type", set: "AllTypes", switches: odatatest.Switches{PageSize: 100, OmitNull: true,
-			Prefixes: true},
-			settings: []string{"sap.odata.format=atom"}, requests: []string{"", "$top=8", "", ""}},
-	} {
+// loadCase is a service, and the requests of its load.
+type loadCase struct {
+	name     string
+	set      string
+	switches odatatest.Switches
+	settings []string
+	// requests contains parts of the requests after $metadata, in order. "" matches any request.
+	requests []string
+}
+
+// checkLoads checks that all rows arrive once, by the expected requests, and that the plugin accepts the last offset.
+func checkLoads(t *testing.T, loads []loadCase) {
+	t.Helper()
+	for _, test := range loads {
 		t.Run(test.name, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Switches: test.switches})
 			load := newLoad(t, s, append(set("00", test.set), test.settings...)...)
@@ -121,6 +55,94 @@ func TestLoads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A load follows links, or continues from the last key if links count rows or a feed ends early.
+func TestLoads(t *testing.T) {
+	checkLoads(t, []loadCase{
+		{name: "links", set: "Orders", switches: odatatest.Switches{PageSize: 300},
+			requests: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json", "$skiptoken=10547",
+				"$skiptoken=10847", "$top=1"}},
+		{name: "relative links", set: "Orders", switches: odatatest.Switches{PageSize: 300, Links: "relative"},
+			requests: []string{"$orderby", "$skiptoken", "$skiptoken", "$top=1"}},
+		{name: "Atom", set: "Order_Details", switches: odatatest.Switches{PageSize: 1000},
+			settings: []string{"sap.odata.format=ATOM"},
+			requests: []string{"$orderby=OrderID,ProductID&$inlinecount", "$skiptoken", "$skiptoken", "$top=1"}},
+		{name: "offsets become keys", set: "Orders", switches: odatatest.Switches{PageSize: 300, SkipToken: "offset"},
+			requests: []string{"$orderby", "$filter=OrderID%20le%2010547&$orderby=OrderID%20desc&$top=8",
+				"$filter=OrderID%20ge%2010547&", "$filter=OrderID%20ge%2010846&"}},
+		{name: "a key of two parts", set: "Order_Details",
+			switches: odatatest.Switches{PageSize: 1000, SkipToken: "offset"},
+			requests: []string{"$orderby", "$top=8", "$filter=%28OrderID%20gt%20", "%20and%20ProductID%20ge%20"}},
+		{name: "links though they count", set: "Orders",
+			switches: odatatest.Switches{PageSize: 500, SkipToken: "offset"},
+			settings: []string{"sap.odata#00.paging=links"}, requests: []string{"", "$skiptoken=500"}},
+		{name: "keys always", set: "Orders", switches: odatatest.Switches{PageSize: 500},
+			settings: []string{"sap.odata.paging=keys"}, requests: []string{"", "$top=8", "$filter=OrderID%20ge%20"}},
+		{name: "ends early", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
+			requests: []string{"", "$top=8", "$filter=OrderID%20ge%2010547", "$filter=OrderID%20ge%2010846"}},
+		{name: "ends early without order", set: "Orders",
+			switches: odatatest.Switches{EndEarly: 300, RefuseOrderBy: true},
+			requests: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
+		{name: "ends early, no keys", set: "Orders", switches: odatatest.Switches{EndEarly: 300},
+			settings: []string{"sap.odata.paging=links"},
+			requests: []string{"", "$orderby=OrderID&$skip=300&", "$skip=600"}},
+		{name: "another name of the service", set: "Orders", switches: odatatest.Switches{PageSize: 500,
+			SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
+			requests: []string{"", "$skiptoken", "$top=1"}},
+		{name: "every type", set: "AllTypes",
+			switches: odatatest.Switches{PageSize: 100, OmitNull: true, Prefixes: true},
+			settings: []string{"sap.odata.format=atom"}, requests: []string{"", "$top=8", "", ""}},
+	})
+}
+
+// An option that the service rejects is left out of the next request, and of those that follow.
+func TestLoadsWithoutRejectedOptions(t *testing.T) {
+	checkLoads(t, []loadCase{
+		{name: "rejects the order", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseOrderBy: true},
+			requests: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken", "$top=1"}},
+		{name: "rejects the count", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseCount: true},
+			requests: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "OrderID%20desc",
+				"$filter=OrderID%20ge%2010747", "Orders?$orderby=OrderID%20desc&$top=8"}},
+		{name: "rejects both", set: "Orders",
+			switches: odatatest.Switches{PageSize: 500, RefuseCount: true, RefuseOrderBy: true},
+			requests: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
+		{name: "rejects the format", set: "Orders", switches: odatatest.Switches{PageSize: 500, RefuseFormat: true},
+			requests: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json",
+				"Orders?$orderby=OrderID&$inlinecount=allpages", "$skiptoken", "$top=1"}},
+		{name: "version 1", set: "Orders", switches: odatatest.Switches{V1: true},
+			settings: []string{"sap.odata.count=none"}, requests: []string{"", "OrderID%20desc"}},
+	})
+}
+
+// Pages have the configured size. Without a count, the last rows of the set show the end.
+func TestLoadsInPagesOfConfiguredSize(t *testing.T) {
+	checkLoads(t, []loadCase{
+		{name: "rejects the format, own page size", set: "Orders", switches: odatatest.Switches{RefuseFormat: true},
+			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
+			requests: []string{"$format=json", "Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
+				"$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=8",
+				"$filter=OrderID%20ge%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20ge%2011046&"}},
+		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"},
+			requests: []string{"Orders?$orderby=OrderID&$format=json", "OrderID%20desc", "$filter=OrderID%20ge%2010647",
+				"$filter=OrderID%20ge%2011046", "Orders?$orderby=OrderID%20desc&$top=8"}},
+		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"},
+			requests: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
+				"$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=8&",
+				"$filter=OrderID%20ge%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20ge%2011046&"}},
+		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top",
+			"sap.odata.page.size=400", "sap.odata.count=none"}, requests: []string{"$top=400",
+			"Orders?$orderby=OrderID%20desc&$top=8", "$filter=OrderID%20le%2010647&$orderby=OrderID%20desc&$top=8",
+			"$filter=OrderID%20ge%2010647&", "$filter=OrderID%20ge%2011046&",
+			"Orders?$orderby=OrderID%20desc&$top=8"}},
+		{name: "pages of ours by number", set: "Orders", switches: odatatest.Switches{RefuseOrderBy: true},
+			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
+			requests: []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
+		{name: "pages of one row", set: "Employees", switches: odatatest.Switches{RefuseOrderBy: true},
+			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
+			requests: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&",
+				"$skip=6&", "$skip=7&", "$skip=8&"}},
+	})
 }
 
 // TestMotion is T15: rows that exist throughout the load arrive, whatever is deleted and inserted between pages.

@@ -15,42 +15,57 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// metadataStep is a state of a set: its properties, its row, and the record of the row.
+type metadataStep struct {
+	properties string
+	row        string
+	schema     string // the types of the fields after the key
+	payload    string // the row in Kafka Connect's JSON
+	// readsMetadata means that the metadata are read again.
+	readsMetadata bool
+}
+
+func propertyOf(name, typ string) string {
+	return fmt.Sprintf(`<Property Name="%s" Type="Edm.%s"/>`, name, typ)
+}
+
+var metadataSteps = []metadataStep{
+	{properties: propertyOf("A", "Int32") + propertyOf("B", "String"), row: `{"ID":1,"A":5,"B":"x"}`,
+		schema: "A int32,B string", payload: `{"ID":1,"A":5,"B":"x"}`},
+	{properties: propertyOf("A", "Int32") + propertyOf("B", "String") + propertyOf("C", "String"),
+		row: `{"ID":2,"A":6,"B":"y","C":"new"}`, schema: "A int32,B string,C string",
+		payload: `{"ID":2,"A":6,"B":"y","C":"new"}`, readsMetadata: true},
+	// Nothing shows that B was removed: it is null until the metadata are read for another reason or
+	// because of their age.
+	{properties: propertyOf("A", "Int32") + propertyOf("C", "String"), row: `{"ID":3,"A":7,"C":"z"}`,
+		schema: "A int32,B string,C string", payload: `{"ID":3,"A":7,"B":null,"C":"z"}`},
+	{properties: propertyOf("A", "Int64") + propertyOf("C", "String"), row: `{"ID":4,"A":"5000000000","C":null}`,
+		schema: "A int64,C string", payload: `{"ID":4,"A":5000000000,"C":null}`, readsMetadata: true},
+	{properties: propertyOf("A", "String") + propertyOf("C", "String"), row: `{"ID":5,"A":"five","C":null}`,
+		schema: "A string,C string", payload: `{"ID":5,"A":"five","C":null}`, readsMetadata: true},
+}
+
+// changingService is a set whose metadata change with each step.
+type changingService struct {
+	step          int
+	metadataReads int
+}
+
+func (s *changingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "$metadata") {
+		s.metadataReads++
+		const key = `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`
+		fmt.Fprint(w, metadataOf("ID", key+metadataSteps[s.step].properties))
+		return
+	}
+	w.Header().Set("Preference-Applied", "odata.track-changes")
+	fmt.Fprintf(w, `{"d":{"results":[%s],"__delta":"X?!deltatoken='%d'"}}`, metadataSteps[s.step].row, s.step+1)
+}
+
 // A feed in delta mode continues while properties of its type are added, removed, widened and retyped. A row that does
 // not fit causes the metadata to be read again before it is written. No row is lost, read twice or an error.
 func TestFeedContinuesAfterMetadataChange(t *testing.T) {
-	const key = `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`
-	property := func(name, typ string) string { return fmt.Sprintf(`<Property Name="%s" Type="Edm.%s"/>`, name, typ) }
-	steps := []struct {
-		properties, row string
-		// schema contains the types of the fields after the key. payload is the row in Kafka Connect's JSON.
-		schema, payload string
-		// reads: the metadata are read again.
-		reads bool
-	}{
-		{properties: property("A", "Int32") + property("B", "String"), row: `{"ID":1,"A":5,"B":"x"}`,
-			schema: "A int32,B string", payload: `{"ID":1,"A":5,"B":"x"}`},
-		{properties: property("A", "Int32") + property("B", "String") + property("C", "String"),
-			row: `{"ID":2,"A":6,"B":"y","C":"new"}`, schema: "A int32,B string,C string",
-			payload: `{"ID":2,"A":6,"B":"y","C":"new"}`, reads: true},
-		// Nothing shows that B was removed: it is null until the metadata are read for another reason or
-		// because of their age.
-		{properties: property("A", "Int32") + property("C", "String"), row: `{"ID":3,"A":7,"C":"z"}`,
-			schema: "A int32,B string,C string", payload: `{"ID":3,"A":7,"B":null,"C":"z"}`},
-		{properties: property("A", "Int64") + property("C", "String"), row: `{"ID":4,"A":"5000000000","C":null}`,
-			schema: "A int64,C string", payload: `{"ID":4,"A":5000000000,"C":null}`, reads: true},
-		{properties: property("A", "String") + property("C", "String"), row: `{"ID":5,"A":"five","C":null}`,
-			schema: "A string,C string", payload: `{"ID":5,"A":"five","C":null}`, reads: true},
-	}
-	at, metadataReads := 0, 0
-	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "$metadata") {
-			metadataReads++
-			fmt.Fprint(w, metadataOf("ID", key+steps[at].properties))
-			return
-		}
-		w.Header().Set("Preference-Applied", "odata.track-changes")
-		fmt.Fprintf(w, `{"d":{"results":[%s],"__delta":"X?!deltatoken='%d'"}}`, steps[at].row, at+1)
-	})
+	service := &changingService{}
 	follower := newFollower(t, service, tracked("/s", "X")...)
 	schemas := record.NewRegistry()
 	converter, err := convert.New("JsonConverter", nil, convert.Options{Schemas: schemas})
@@ -61,18 +76,19 @@ func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 		noError(t, err)
 		row.Value.Schema = schema.ID
 		batch := &record.Batch{Registry: schemas, Data: data}
-		text, _, err := converter.Encode(t.Context(), nil, math.MaxInt32, "t", batch, row.Value)
+		document, _, err := converter.Encode(t.Context(), nil, math.MaxInt32, "t", batch, row.Value)
 		noError(t, err)
-		written = append(written, string(text))
+		written = append(written, string(document))
 	}
 	reason := start
-	for ; at < len(steps); at++ {
-		step := &steps[at]
+	for i := range metadataSteps {
+		step := &metadataSteps[i]
+		service.step = i
 		follower.now += sourceconfig.FreshFor + 1
-		before := metadataReads
+		earlierReads := service.metadataReads
 		err := follower.catchUp(reason)
 		if faultOf(err).Kind == wit.ErrorStale {
-			if len(written) != at {
+			if len(written) != i {
 				t.Fatalf("%s: a row was written before the metadata were read again: %v", step.row, written)
 			}
 			follower.start() // as the host does
@@ -82,26 +98,33 @@ func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 			t.Fatalf("%s: %v, %v", step.row, err, follower.faults)
 		}
 		reason = poll
-		if len(written) != at+1 || metadataReads > before != step.reads {
+		reads := service.metadataReads - earlierReads
+		if len(written) != i+1 || (reads > 0) != step.readsMetadata {
 			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row,
-				at+1, step.reads, metadataReads-before, written)
+				i+1, step.readsMetadata, reads, written)
 		}
-		var document struct {
-			Schema struct {
-				Fields []struct{ Field, Type string }
-			}
-			Payload json.RawMessage
+		step.checkRecord(t, written[i])
+	}
+}
+
+// checkRecord checks the schema and the payload of a record in Kafka Connect's JSON.
+func (s *metadataStep) checkRecord(t *testing.T, written string) {
+	t.Helper()
+	var document struct {
+		Schema struct {
+			Fields []struct{ Field, Type string }
 		}
-		noError(t, json.Unmarshal([]byte(written[at]), &document))
-		var fields []string
-		// without the key, RECORDMODE and DELETED_AT
-		for _, field := range document.Schema.Fields[1 : len(document.Schema.Fields)-2] {
-			fields = append(fields, field.Field+" "+field.Type)
-		}
-		want := strings.TrimSuffix(step.payload, "}") + `,"RECORDMODE":null,"DELETED_AT":null}`
-		if found := strings.Join(fields, ","); found != step.schema || string(document.Payload) != want {
-			t.Errorf("%s: expected %s of %s, found %s of %s", step.row, want, step.schema, document.Payload, found)
-		}
+		Payload json.RawMessage
+	}
+	noError(t, json.Unmarshal([]byte(written), &document))
+	var fields []string
+	// without the key, RECORDMODE and DELETED_AT
+	for _, field := range document.Schema.Fields[1 : len(document.Schema.Fields)-2] {
+		fields = append(fields, field.Field+" "+field.Type)
+	}
+	want := strings.TrimSuffix(s.payload, "}") + `,"RECORDMODE":null,"DELETED_AT":null}`
+	if schema := strings.Join(fields, ","); schema != s.schema || string(document.Payload) != want {
+		t.Errorf("%s: expected %s of %s, found %s of %s", s.row, want, s.schema, document.Payload, schema)
 	}
 }
 

@@ -37,26 +37,80 @@ func shownOf(nodes []wit.SchemaNode, at uint32) string {
 	return "(" + strings.Join(names, " ") + ")"
 }
 
-// TestReads reads sets with filters, projections and expansions, in both formats, and checks the query, the content and
-// the number of rows.
-func TestReads(t *testing.T) {
-	for _, test := range []struct {
-		name, set string
-		settings  []string
-		// wantQuery is the query of the first request, unescaped, without the options that every request has.
-		wantQuery string
-		rows      int
-		shown     string // "" is not compared
-		// first is the first row.
-		first string
-	}{
+// readCase is a set that is read with options.
+type readCase struct {
+	name     string
+	set      string
+	settings []string
+	// wantQuery is the query of the first request, unescaped, without the options that every request has.
+	wantQuery string
+	rows      int    // -1 means any number but zero.
+	shown     string // "" is not compared.
+	// first is the first row. "" is not compared.
+	first string
+}
+
+// checkReads checks the query, the content and the number of rows, in both formats.
+func checkReads(t *testing.T, reads []readCase) {
+	t.Helper()
+	for _, test := range reads {
+		for _, format := range []string{"json", "atom"} {
+			t.Run(test.name+" "+format, func(t *testing.T) { test.check(t, format) })
+		}
+	}
+}
+
+func (c *readCase) check(t *testing.T, format string) {
+	s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
+	load := newLoad(t, s, append(join(set("00", c.set), c.settings), "sap.odata.format="+format)...)
+	load.targets = nil
+	load.all(nil)
+	_, query, _ := strings.Cut(load.targets[0], "?")
+	query, err := url.PathUnescape(query)
+	noError(t, err)
+	var options []string
+	for option := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(option, "=")
+		if name != "$orderby" && name != "$inlinecount" && name != "$format" {
+			options = append(options, option)
+		}
+	}
+	if got := strings.Join(options, "&"); got != c.wantQuery {
+		t.Errorf("found the request\n%s, expected\n%s", got, c.wantQuery)
+	}
+	if len(load.faults) > 0 {
+		t.Errorf("faults: %v", load.faults[0])
+	}
+	if (len(load.rows) != c.rows && c.rows >= 0) || len(load.rows) == 0 {
+		t.Errorf("expected %d rows, found %d", c.rows, len(load.rows))
+	}
+	if shown := shownOf(load.opened.Feeds[0].Value.Nodes, 0); c.shown != "" && shown != c.shown {
+		t.Errorf("rows are %s, expected %s", shown, c.shown)
+	}
+	if c.first != "" && load.values[0] != c.first {
+		t.Errorf("the first row is %s, expected %s", load.values[0], c.first)
+	}
+}
+
+// Rows have the selected properties and their keys. Properties of a condition are requested, but not shown.
+func TestReadsSelectedProperties(t *testing.T) {
+	checkReads(t, []readCase{
 		{name: "projection", set: "Orders", settings: []string{"sap.odata#00.select=ShipCountry, Freight"}, rows: 40,
 			wantQuery: "$select=OrderID,Freight,ShipCountry", shown: "(OrderID Freight ShipCountry)"},
 		{name: "keys are always there", set: "Order_Details", settings: []string{"sap.odata#00.select=Quantity"},
-			rows:      100,
-			wantQuery: "$select=OrderID,ProductID,Quantity", shown: "(OrderID ProductID Quantity)"},
+			rows: 100, wantQuery: "$select=OrderID,ProductID,Quantity", shown: "(OrderID ProductID Quantity)"},
 		{name: "all", set: "Order_Details", settings: []string{"sap.odata#00.select=*"}, rows: 100,
 			wantQuery: "$select=OrderID,ProductID,UnitPrice,Quantity,Discount"},
+		{name: "a property that is not shown", set: "Order_Details",
+			settings:  join(condition("0", "Quantity", "gt", "10"), []string{"sap.odata#00.select=Discount"}),
+			wantQuery: "$filter=Quantity gt 10&$select=OrderID,ProductID,Quantity,Discount",
+			shown:     "(OrderID ProductID Discount)", rows: -1},
+	})
+}
+
+// Conditions become a filter, next to the filter of the user's own query.
+func TestReadsFilteredRows(t *testing.T) {
+	checkReads(t, []readCase{
 		{name: "equal", set: "Orders", settings: condition("0", "OrderID", "eq", "10250"),
 			wantQuery: "$filter=OrderID eq 10250", rows: 1},
 		{name: "between", set: "Orders", settings: condition("0", "OrderID", "bt", "10250", "10259"),
@@ -65,34 +119,39 @@ func TestReads(t *testing.T) {
 			wantQuery: "$filter=(OrderID lt 10250 or OrderID gt 10259)", rows: 30},
 		{name: "in", set: "Orders", settings: condition("0", "OrderID", "IN", "10250, 10252,1"),
 			wantQuery: "$filter=(OrderID eq 10250 or OrderID eq 10252 or OrderID eq 1)", rows: 2},
-		{name: "two conditions", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"),
-			condition("1", "OrderID", "lt", "10253")),
+		{name: "two conditions", set: "Orders",
+			settings:  join(condition("0", "OrderID", "ge", "10250"), condition("1", "OrderID", "lt", "10253")),
 			wantQuery: "$filter=OrderID ge 10250 and OrderID lt 10253", rows: 3},
-		{name: "a property that is not shown", set: "Order_Details", settings: join(condition("0", "Quantity", "gt",
-			"10"), []string{"sap.odata#00.select=Discount"}),
-			wantQuery: "$filter=Quantity gt 10&$select=OrderID,ProductID,Quantity,Discount",
-			shown:     "(OrderID ProductID Discount)", rows: -1},
 		{name: "a literal of a URL", set: "Orders", settings: condition("0", "OrderDate", "ge", "datetime'1996-07-10'"),
 			wantQuery: "$filter=OrderDate ge datetime'1996-07-10T00:00:00'", rows: -1},
 		{name: "the user's own", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"),
 			[]string{"sap.odata#00.query=$filter=OrderID lt 10253&search=a b"}),
 			wantQuery: "$filter=(OrderID lt 10253) and (OrderID ge 10250)&search=a b", rows: 3},
+	})
+}
+
+// Expanded entities have the selected properties. Conditions on them select inner rows.
+func TestReadsExpandedEntities(t *testing.T) {
+	checkReads(t, []readCase{
 		{name: "nested property", set: "Orders", settings: join(condition("0", "Customer/Country", "eq", "Germany"),
 			[]string{"sap.odata#00.expand=Customer", "sap.odata#00.select=OrderID,Customer/City"}),
-			wantQuery: "$filter=Customer/Country eq " +
-				"'Germany'&$select=OrderID,Customer/CustomerID,Customer/City,Customer/Country&$expand=Customer",
+			wantQuery: "$filter=Customer/Country eq 'Germany'&$select=OrderID,Customer/CustomerID,Customer/City," +
+				"Customer/Country&$expand=Customer",
 			rows: -1, shown: "(OrderID Customer(CustomerID City))"},
 		{name: "nested property, not expanded", set: "Order_Details",
-			settings: condition("0", "Order/ShipCountry", "in",
-				"Germany,'France'"),
+			settings:  condition("0", "Order/ShipCountry", "in", "Germany,'France'"),
 			wantQuery: "$filter=(Order/ShipCountry eq 'Germany' or Order/ShipCountry eq 'France')", rows: -1},
 		{name: "to many", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details",
 			"sap.odata#00.select=Order_Details/Quantity,OrderID"}, rows: 40,
-			wantQuery: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity&$expand=Order_Details",
-			shown:     "(OrderID Order_Details(OrderID ProductID Quantity))"},
+			wantQuery: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity&" +
+				"$expand=Order_Details",
+			shown: "(OrderID Order_Details(OrderID ProductID Quantity))"},
 		{name: "nested", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details/Product, Customer",
-			"sap.odata#00.select=OrderID,Customer/CompanyName,Order_Details/Quantity,Order_Details/Product/ProductName"}, rows: 40,
-			wantQuery: "$select=OrderID,Customer/CustomerID,Customer/CompanyName,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Product/ProductID,Order_Details/Product/ProductName&$expand=Customer,Order_Details/Product",
+			"sap.odata#00.select=OrderID,Customer/CompanyName,Order_Details/Quantity," +
+				"Order_Details/Product/ProductName"}, rows: 40,
+			wantQuery: "$select=OrderID,Customer/CustomerID,Customer/CompanyName,Order_Details/OrderID," +
+				"Order_Details/ProductID,Order_Details/Quantity,Order_Details/Product/ProductID," +
+				"Order_Details/Product/ProductName&$expand=Customer,Order_Details/Product",
 			shown: "(OrderID Customer(CustomerID CompanyName) Order_Details(OrderID ProductID Quantity " +
 				"Product(ProductID ProductName)))"},
 		{name: "inner rows", set: "Orders", settings: join(condition("0", "Order_Details/ProductID", "ge", "1000"),
@@ -104,43 +163,11 @@ func TestReads(t *testing.T) {
 			"gt", "0"), condition("1", "Order_Details/Product/Discontinued", "eq", "false"),
 			[]string{"sap.odata#00.expand=Order_Details/Product",
 				"sap.odata#00.select=OrderID,Order_Details/Discount,Order_Details/Product/ProductID"}),
-			wantQuery: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Discount,Order_Details/Product/ProductID,Order_Details/Product/Discontinued&$expand=Order_Details/Product",
-			rows:      40, shown: "(OrderID Order_Details(OrderID ProductID Discount Product(ProductID)))"},
-	} {
-		for _, format := range []string{"json", "atom"} {
-			t.Run(test.name+" "+format, func(t *testing.T) {
-				s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 25}})
-				load := newLoad(t, s, append(join(set("00", test.set), test.settings), "sap.odata.format="+format)...)
-				load.targets = nil
-				load.all(nil)
-				_, query, _ := strings.Cut(load.targets[0], "?")
-				query, err := url.PathUnescape(query)
-				noError(t, err)
-				var compared []string
-				for _, option := range strings.Split(query, "&") {
-					if name, _, _ := strings.Cut(option, "="); name != "$orderby" && name != "$inlinecount" &&
-						name != "$format" {
-						compared = append(compared, option)
-					}
-				}
-				if found := strings.Join(compared, "&"); found != test.wantQuery {
-					t.Errorf("found the request\n%s, expected\n%s", found, test.wantQuery)
-				}
-				if len(load.faults) > 0 {
-					t.Errorf("faults: %v", load.faults[0])
-				}
-				if len(load.rows) != test.rows && test.rows >= 0 || len(load.rows) == 0 {
-					t.Errorf("expected %d rows, found %d", test.rows, len(load.rows))
-				}
-				if shown := shownOf(load.opened.Feeds[0].Value.Nodes, 0); test.shown != "" && shown != test.shown {
-					t.Errorf("rows are %s, expected %s", shown, test.shown)
-				}
-				if test.first != "" && load.values[0] != test.first {
-					t.Errorf("the first row is %s, expected %s", load.values[0], test.first)
-				}
-			})
-		}
-	}
+			wantQuery: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity," +
+				"Order_Details/Discount,Order_Details/Product/ProductID,Order_Details/Product/Discontinued&" +
+				"$expand=Order_Details/Product",
+			rows: 40, shown: "(OrderID Order_Details(OrderID ProductID Discount Product(ProductID)))"},
+	})
 }
 
 // TestServicesThatIgnoreOptions reads from services that accept options but ignore them. If rows would be lost or

@@ -12,113 +12,152 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// TestNotificationStore: changes that were not notified while the connector was stopped are found in SAP's notification
-// store. Each entity is read once, with its current values, also if a load was in progress. If the store cannot name
-// the entities, the set is read again. A missing store is reported.
-func TestNotificationStore(t *testing.T) {
-	serviceName := sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
-	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, notifications.StoreTarget) }
-	replace := func(old, new string) func(q *wit.Request, r *wit.Response) {
-		return func(q *wit.Request, r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(new)) }
+// notifyingService is the name of the service in the store's notifications.
+var notifyingService = sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
+
+// storeCase is a run of a connector that finds changes in SAP's notification store.
+type storeCase struct {
+	name string
+	// answered changes the responses of the store.
+	answered   func(r *wit.Response)
+	duringLoad bool
+	// reload means that the set is read again, since the store cannot name the entities.
+	reload bool
+	// isUnrelated means that there is nothing to read.
+	isUnrelated bool
+	message     string
+}
+
+func replaceInStore(old, replacement string) func(r *wit.Response) {
+	return func(r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(replacement)) }
+}
+
+func checkStore(t *testing.T, cases []storeCase) {
+	t.Helper()
+	for _, test := range cases {
+		t.Run(test.name, func(t *testing.T) { test.check(t) })
 	}
-	for _, test := range []struct {
-		name string
-		// answered changes the responses of the store.
-		answered   func(q *wit.Request, r *wit.Response)
-		duringLoad bool
-		reload     bool
-		others     bool // there is nothing to read
-		message    string
-	}{
+}
+
+func (c *storeCase) check(t *testing.T) {
+	service := odatatest.New(odatatest.Options{Rows: 300, PageSize: 20, Subscriptions: true,
+		Switches: odatatest.Switches{NotifyOff: true}})
+	follower := newFollower(t, service, subscribed00("Products", "sap.odata.notification.catchup=store")...)
+	_, err := follower.subscribe("/c/Products")
+	noError(t, err)
+	if c.duringLoad {
+		follower.kill = 45 // pieces
+	}
+	err = follower.catchUp(start)
+	if (err != nil) != c.duringLoad || (c.duringLoad && follower.stored == nil) {
+		t.Fatal(err)
+	}
+	changeProducts(t, service)
+	follower.kill = -1
+	follower.start()
+	follower.targets = nil
+	follower.answered = func(q *wit.Request, r *wit.Response) {
+		if c.answered != nil && strings.HasPrefix(q.Target, notifications.StoreTarget) {
+			c.answered(r)
+		}
+	}
+	if err = follower.catchUp(start); !errorContains(err, c.message) {
+		t.Fatalf("found %v", err)
+	}
+	if c.message != "" {
+		return
+	}
+	if c.isUnrelated {
+		if strings.Contains(strings.Join(follower.targets, " "), "/Products") {
+			t.Errorf("read: %s", strings.Join(follower.targets, "\n"))
+		}
+		return
+	}
+	if c.reload {
+		delete(follower.state, "[40]") // pages do not contain deleted entities
+	}
+	follower.equals(service, "Products", "ProductID", "ProductName")
+	c.checkRequests(t, follower)
+	if err := follower.catchUp(poll); err != nil || follower.p.pages.open == nil || len(follower.p.pages.open) > 0 {
+		t.Errorf("%v, %d pages are open", err, len(follower.p.pages.open))
+	}
+}
+
+// changeProducts makes 242 changes to 22 products, which are three pages of the store.
+func changeProducts(t *testing.T, service *odatatest.Service) {
+	for i := range 240 {
+		write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1+i%20),
+			map[string]any{"ProductName": fmt.Sprint("Changed ", i)})
+	}
+	write(t, service, "DELETE", "Products(40)", nil)
+	write(t, service, "POST", "Products", product(1_000_000, "New"))
+}
+
+// checkRequests checks that each entity is read once, and that pages are read only if they are needed.
+func (c *storeCase) checkRequests(t *testing.T, follower *follower) {
+	t.Helper()
+	entities, pages := 0, 0
+	for _, target := range follower.targets {
+		switch path, _, _ := strings.Cut(target, "?"); {
+		case strings.HasSuffix(path, ")"):
+			entities++
+		case strings.HasSuffix(path, "/Products"):
+			pages++
+		}
+	}
+	const changed = 22
+	if (!c.reload && entities != changed) || (pages > 0) != (c.reload || c.duringLoad) {
+		t.Errorf("%d entities, %d pages were read:\n%s", entities, pages, strings.Join(follower.targets, "\n"))
+	}
+}
+
+// Changes that were not notified while the connector was stopped are found in SAP's notification store. Each entity is
+// read once, with its current values, also if a load was in progress.
+func TestNotificationStore(t *testing.T) {
+	checkStore(t, []storeCase{
 		{name: "as it is"},
-		{name: "with entities inline without addresses", answered: func(q *wit.Request, r *wit.Response) {
+		{name: "with entities inline without addresses", answered: func(r *wit.Response) {
 			r.Body = regexp.MustCompile(`(?s)(<link rel="\S*related/via"[^>]*)>.*?</link>`).ReplaceAll(r.Body,
 				[]byte(`$1><inline><entry/></inline></link>`))
 		}},
 		{name: "during a load", duringLoad: true},
 		{name: "of another host and version",
-			answered: replace("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/",
+			answered: replaceInStore("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/",
 				"https://hub.example/sap/opu/odata/SAP/NORTHWIND_SRV;v=1/")},
-		{name: "with those of another service", answered: func(q *wit.Request, r *wit.Response) {
+		{name: "with those of another service", answered: func(r *wit.Response) {
 			r.Body = bytes.Replace(r.Body, []byte("</feed>"), []byte(`<entry><link rel="http://x/via" `+
 				`href="/sap/opu/odata/sap/OTHER_SRV/Products(77)"/><content><m:properties>`+
 				`<d:collection>Products</d:collection></m:properties></content></entry></feed>`), 1)
 		}},
-		{name: "of the service behind a proxy that rewrites its path", answered: replace(sapNorthwind+"/",
-			"/hub/"+serviceName+";v=1/"), reload: true},
-		{name: "with those of another service alone", answered: replace("/"+serviceName+"/", "/OTHER_SRV/"),
-			others: true},
-		{name: "an unreadable key", answered: replace("/Products(12)", "/Products('x')"), reload: true},
-		{name: "a notification without entity", answered: replace("related/via", "related/other"), reload: true},
-		{name: "a circle of pages", answered: replace("</feed>",
+		{name: "with those of another service alone", answered: replaceInStore("/"+notifyingService+"/", "/OTHER_SRV/"),
+			isUnrelated: true},
+	})
+}
+
+// If the store cannot name the entities, the set is read again.
+func TestNotificationStoreWithoutEntitiesReloadsSet(t *testing.T) {
+	checkStore(t, []storeCase{
+		{name: "of the service behind a proxy that rewrites its path",
+			answered: replaceInStore(sapNorthwind+"/", "/hub/"+notifyingService+";v=1/"), reload: true},
+		{name: "an unreadable key", answered: replaceInStore("/Products(12)", "/Products('x')"), reload: true},
+		{name: "a notification without entity", answered: replaceInStore("related/via", "related/other"), reload: true},
+		{name: "a circle of pages", answered: replaceInStore("</feed>",
 			`<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), reload: true},
-		{name: "no store", answered: func(q *wit.Request, r *wit.Response) { r.Status, r.Body = 404, nil },
+	})
+}
+
+// The error of a missing store names the setting that does without it.
+func TestMissingNotificationStoreIsReported(t *testing.T) {
+	checkStore(t, []storeCase{
+		{name: "no store", answered: func(r *wit.Response) { r.Status, r.Body = 404, nil },
 			message: "notification.catchup = reload reads the set again"},
-		{name: "garbage", answered: func(q *wit.Request, r *wit.Response) { r.Body = []byte("<html>") },
+		{name: "garbage", answered: func(r *wit.Response) { r.Body = []byte("<html>") },
 			message: "a feed of notifications"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			service := odatatest.New(odatatest.Options{Rows: 300, PageSize: 20, Subscriptions: true,
-				Switches: odatatest.Switches{NotifyOff: true}})
-			follower := newFollower(t, service, subscribed00("Products", "sap.odata.notification.catchup=store")...)
-			_, err := follower.subscribe("/c/Products")
-			noError(t, err)
-			if test.duringLoad {
-				follower.kill = 45 // pieces
-			}
-			if err := follower.catchUp(start); (err != nil) != test.duringLoad || test.duringLoad &&
-				follower.stored == nil {
-				t.Fatal(err)
-			}
-			for i := range 240 { // three pages of the store
-				write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 1+i%20),
-					map[string]any{"ProductName": fmt.Sprint("Changed ", i)})
-			}
-			write(t, service, "DELETE", "Products(40)", nil)
-			write(t, service, "POST", "Products", product(1_000_000, "New"))
-			follower.kill = -1
-			follower.start()
-			follower.targets = nil
-			follower.answered = func(q *wit.Request, r *wit.Response) {
-				if isStore(q) && test.answered != nil {
-					test.answered(q, r)
-				}
-			}
-			if err = follower.catchUp(start); !errorContains(err, test.message) {
-				t.Fatalf("found %v", err)
-			}
-			if test.message != "" {
-				return
-			}
-			if test.others {
-				if strings.Contains(strings.Join(follower.targets, " "), "/Products") {
-					t.Errorf("read: %s", strings.Join(follower.targets, "\n"))
-				}
-				return
-			}
-			if test.reload {
-				delete(follower.state, "[40]") // pages do not contain deleted entities
-			}
-			follower.equals(service, "Products", "ProductID", "ProductName")
-			entities, pages := 0, 0
-			for _, target := range follower.targets {
-				switch path, _, _ := strings.Cut(target, "?"); {
-				case strings.HasSuffix(path, ")"):
-					entities++
-				case strings.HasSuffix(path, "/Products"):
-					pages++
-				}
-			}
-			if want := 22; !test.reload && entities != want || (pages > 0) != (test.reload || test.duringLoad) {
-				t.Errorf("%d entities, %d pages were read:\n%s", entities, pages, strings.Join(follower.targets, "\n"))
-			}
-			if err := follower.catchUp(poll); err != nil || follower.p.pages.open == nil ||
-				len(follower.p.pages.open) > 0 {
-				t.Errorf("%v, %d pages are open", err, len(follower.p.pages.open))
-			}
-		})
-	}
-	// A subscription without the store is not reused if the store is configured.
+	})
+}
+
+// A subscription without the store is not reused if the store is configured.
+func TestStoreNeedsItsOwnSubscription(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Subscriptions: true})
 	for _, settings := range [][]string{nil, {"sap.odata.notification.catchup=store"}} {
 		_, err := newFollower(t, service, subscribed00("Products", settings...)...).subscribe("/c/Products")

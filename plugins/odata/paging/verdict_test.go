@@ -94,8 +94,7 @@ func provenLoads() []verdictCase {
 		{name: "links by key, no count", service: &service{links: "key", count: "none"}, verdict: ProvenByKey,
 			rows: many, requests: 257},
 		{name: "links by key, followed", service: &service{links: "key"}, paging: "links", firstKey: 100_001,
-			verdict: provenByCount, rows: many,
-			requests: 251},
+			verdict: provenByCount, rows: many, requests: 251},
 		{name: "no links, no count", service: &service{links: "none", count: "none", skips: true}, verdict: ProvenByKey,
 			rows: many, requests: 257},
 		{name: "no links, count of a page", service: &service{links: "none", count: "page", skips: true},
@@ -129,12 +128,14 @@ func unprovenLoads() []verdictCase {
 			}}, paging: "links", exactlyOnce: true, verdict: Unproven, rows: many, requests: 252},
 		{name: "no keys, no links", service: &service{links: "none", keyless: true, skips: true}, keyless: true,
 			verdict: Unproven, rows: many, requests: 254},
-		{name: "no keys, no links, no count", service: &service{links: "none", count: "none", keyless: true,
-			skips: true}, keyless: true, verdict: Unproven, rows: many, requests: 255},
+		{name: "no keys, no links, no count",
+			service: &service{links: "none", count: "none", keyless: true, skips: true}, keyless: true,
+			verdict: Unproven, rows: many, requests: 255},
 		{name: "no keys, all in one page", service: &service{links: "none", keyless: true, skips: true, page: 30_000},
 			keyless: true, verdict: Unproven, rows: many, requests: 2},
-		{name: "keys that number the rows of a response", service: &service{links: "skip", generated: true, skips: true,
-			order: "ignores", filter: "ignores"}, verdict: Unproven, rows: many, requests: 252},
+		{name: "keys that number the rows of a response",
+			service: &service{links: "skip", generated: true, skips: true, order: "ignores", filter: "ignores"},
+			verdict: Unproven, rows: many, requests: 252},
 		{name: "two rows of one key, on two pages", service: &service{links: "token", skips: true,
 			key: func(row int) int {
 				if row > 100 {
@@ -144,8 +145,9 @@ func unprovenLoads() []verdictCase {
 			}}, verdict: Unproven, rows: 2 * many, requests: 510},
 		{name: "ge means gt", service: &service{links: "none", filter: "above", skips: true}, verdict: Unproven,
 			rows: many + 200, requests: 256},
-		{name: "only filtered rows are sorted", service: &service{links: "token", count: "none", skips: true,
-			page: 1000, fault: sortsFilteredOnly}, gaps: true, verdict: Unproven, rows: 2 * many, requests: 60},
+		{name: "only filtered rows are sorted",
+			service: &service{links: "token", count: "none", skips: true, page: 1000, fault: sortsFilteredOnly},
+			gaps:    true, verdict: Unproven, rows: 2 * many, requests: 60},
 		{name: "an empty answer to the question at the end", service: &service{links: "none", count: "none",
 			skips: true, fault: func(_ *service, number int, target string, correct answer) answer {
 				if strings.HasSuffix(target, "?$orderby=K%20desc&$top=8") {
@@ -169,8 +171,9 @@ func unprovenLoads() []verdictCase {
 		{name: "equal keys that are never on one page", service: &service{links: "skip", order: "ignores",
 			filter: "ignores", skips: true, key: func(row int) int { return (row - 1) % (many / 2) }},
 			verdict: Unproven, rows: 2 * many, requests: 504},
-		{name: "hidden rows: links jump rightly", service: &service{links: "skip", skips: true, count: "none",
-			hidden: setFrom(upFrom(301, 50))}, paging: "links", verdict: Unproven, rows: many - 50, requests: 253},
+		{name: "hidden rows: links jump rightly",
+			service: &service{links: "skip", skips: true, count: "none", hidden: setFrom(upFrom(301, 50))},
+			paging:  "links", verdict: Unproven, rows: many - 50, requests: 253},
 		{name: "an exactly full last page has a link to an empty page", service: &service{links: "token", skips: true,
 			order: "refused", filter: "refused",
 			fault: func(s *service, _ int, target string, correct answer) answer {
@@ -183,8 +186,9 @@ func unprovenLoads() []verdictCase {
 			filter: "ignores", fault: linksBehindTheEnd}, verdict: Unproven, rows: many, requests: 253},
 		{name: "links behind the end, no count", service: &service{links: "fresh", skips: true, order: "ignores",
 			filter: "ignores", count: "none", fault: linksBehindTheEnd}, verdict: Unproven, rows: many, requests: 257},
-		{name: "equal rows of few properties, no keys", service: &service{links: "token", keyless: true, skips: true,
-			equal: true}, keyless: true, verdict: Unproven, rows: many, requests: 257},
+		{name: "equal rows of few properties, no keys",
+			service: &service{links: "token", keyless: true, skips: true, equal: true}, keyless: true,
+			verdict: Unproven, rows: many, requests: 257},
 	}
 }
 
@@ -207,10 +211,12 @@ func failedLoads() []verdictCase {
 				}
 				return correct
 			}}, exactlyOnce: true, verdict: failedLoad},
-		{name: "rows are cut before they are filtered", service: &service{links: "none", count: "none", skips: true,
-			page: many, fault: cutBeforeFilter}, verdict: failedLoad},
-		{name: "rows are cut before they are filtered, count of a page", service: &service{links: "none", count: "page",
-			skips: true, page: many, fault: cutBeforeFilter}, verdict: failedLoad},
+		{name: "rows are cut before they are filtered",
+			service: &service{links: "none", count: "none", skips: true, page: many, fault: cutBeforeFilter},
+			verdict: failedLoad},
+		{name: "rows are cut before they are filtered, count of a page",
+			service: &service{links: "none", count: "page", skips: true, page: many, fault: cutBeforeFilter},
+			verdict: failedLoad},
 		{name: "links that jump", service: &service{links: "skip", skips: true, order: "ignores",
 			fault: func(_ *service, _ int, _ string, correct answer) answer {
 				if strings.HasSuffix(correct.link, "$skip=1000") {
