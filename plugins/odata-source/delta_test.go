@@ -552,37 +552,38 @@ func TestSnapshotKeepsDeltaLink(t *testing.T) {
 			}
 			noError(t, follower.catchUp(start))
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
-			before, lost := len(follower.log), test.lost
+			received := len(follower.log)
+			lost := test.lost
 			follower.answered = func(q *wit.Request, r *wit.Response) {
-				third := strings.Contains(q.Target, "ProductID%20ge%2039&")
-				if third && lost > 0 {
+				isThird := strings.Contains(q.Target, "ProductID%20ge%2039&")
+				if isThird && lost > 0 {
 					lost--
 					r.Status, r.Body = 410, nil
 				}
-				if third {
+				if isThird {
 					write(t, service, "MERGE", "Products(5)", map[string]any{"ProductName": "Meanwhile"})
 				}
 			}
 			noError(t, follower.catchUp(ask))
 			follower.answered = nil
-			rows := slices.DeleteFunc(slices.Clone(follower.log[before:]), func(e event) bool {
+			rows := slices.DeleteFunc(slices.Clone(follower.log[received:]), func(e event) bool {
 				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
 			if len(rows) != test.rows || service.Count("Products") != 77 {
 				t.Errorf("found %d rows of %d, expected %d", len(rows), service.Count("Products"), test.rows)
 			}
 			for i, e := range rows {
-				last := i == len(rows)-1 && test.ends
-				if e.headers[feedreader.HeaderSnapshot] != "4711" ||
-					(e.headers[feedreader.HeaderMark] == "end") != last ||
-					i == 0 && e.headers[feedreader.HeaderMark] != "begin" {
+				isLast := i == len(rows)-1 && test.ends
+				mark := e.headers[feedreader.HeaderMark]
+				if e.headers[feedreader.HeaderSnapshot] != "4711" || (mark == "end") != isLast ||
+					(i == 0 && mark != "begin") {
 					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
 				}
 			}
 			write(t, service, "MERGE", "Products(7)", map[string]any{"ProductName": "Behind"})
 			noError(t, follower.catchUp(poll))
 			follower.equals(service, "Products", "ProductID", "ProductName")
-			if n := len(follower.log) - before - len(rows); n != 3 {
+			if n := len(follower.log) - received - len(rows); n != 3 {
 				t.Errorf("expected three more changes, found %d", n)
 			}
 		})

@@ -71,9 +71,12 @@ func compare(t *testing.T, f *follower) *comparison {
 		case end.More:
 			c.position = *end.Next
 		default:
-			c.position, c.last, remembers = nil, *end.Next, false
+			c.position = nil
+			c.last = *end.Next
+			remembers = false
 			if next := c.result(c.last); next != nil {
-				f.stored, c.ended = *next, true
+				f.stored = *next
+				c.ended = true
 			}
 		}
 	}

@@ -257,7 +257,7 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 // TestPreparedResponseWithWrongFilter: the URL at which a service prepares a response (202) is requested with our
 // filter if only its form differs, and rejected if it is another filter.
 func TestPreparedResponseWithWrongFilter(t *testing.T) {
-	for text, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
+	for plus, fails := range map[string]string{"+": "", "%20": "", "-": "expected $filter="} {
 		s := plusProducts(t, odatatest.Switches{})
 		follower := newFollower(t, s, tracked00("Products", condition("00", "ProductName", "eq", plusName)...)...)
 		earlier := len(follower.targets)
@@ -266,14 +266,14 @@ func TestPreparedResponseWithWrongFilter(t *testing.T) {
 			if !prepared {
 				prepared = true
 				r.Status, r.Body = 202, nil
-				location := strings.ReplaceAll(q.Target, "%2B", text)
+				location := strings.ReplaceAll(q.Target, "%2B", plus)
 				r.Headers = append(r.Headers, wit.Header{Name: "location", Value: location})
 			}
 		}
 		err := follower.catchUp(start)
 		if !errorContains(err, fails) || (fails == "" && (len(follower.state) != 50 ||
 			!strings.Contains(follower.targets[earlier+1], rightFilter))) {
-			t.Errorf("%s: found %d rows, %v, with the requests %v", text, len(follower.state), err,
+			t.Errorf("%s: found %d rows, %v, with the requests %v", plus, len(follower.state), err,
 				follower.targets[earlier:])
 		}
 	}

@@ -244,9 +244,11 @@ func TestMissingEntities(t *testing.T) {
 		for _, again := range []bool{false, true} {
 			t.Run(fmt.Sprint(test.name, again), func(t *testing.T) {
 				service := odatatest.New(odatatest.Options{Rows: 30, Subscriptions: true})
-				settings, reason := subscribed00("Products"), wit.PollReason{Trigger: wit.Ptr("(7)")}
+				settings := subscribed00("Products")
+				reason := wit.PollReason{Trigger: wit.Ptr("(7)")}
 				if again { // as a row and as deleted
-					settings, reason = tracked00("Products"), poll
+					settings = tracked00("Products")
+					reason = poll
 				}
 				if test.codes != "" {
 					settings = append(settings, "sap.odata.notfound.codes="+test.codes)
@@ -265,10 +267,11 @@ func TestMissingEntities(t *testing.T) {
 				if exists := follower.state["[7]"] != nil; exists == test.deleted || (err == nil) != test.deleted {
 					t.Errorf("exists: %v, %v", exists, err)
 				}
-				if named := err != nil && strings.Contains(err.Error(), sourceconfig.NotFoundCodes); err != nil &&
-					!again &&
-					named != (test.status == 400) {
-					t.Errorf("%v", err)
+				if err != nil && !again {
+					isNamed := strings.Contains(err.Error(), sourceconfig.NotFoundCodes)
+					if isNamed != (test.status == 400) {
+						t.Errorf("%v", err)
+					}
 				}
 			})
 		}
@@ -316,7 +319,8 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 				if err != nil || len(wakes) != 1 {
 					t.Fatalf("%+v, %v", wakes, err)
 				}
-				before, reads := follower.now, 0
+				notifiedAt := follower.now
+				reads := 0
 				follower.piece = piece
 				follower.answered = func(q *wit.Request, r *wit.Response) {
 					if !strings.Contains(q.Target, "/Products(7)") {
@@ -332,7 +336,7 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 				if exists := follower.state["[7]"] != nil; exists == test.deleted || reads != test.reads {
 					t.Errorf("exists: %v after %d reads", exists, reads)
 				}
-				if waited := follower.now - before; test.reads > 1 && waited < 10_000 {
+				if waited := follower.now - notifiedAt; test.reads > 1 && waited < 10_000 {
 					t.Errorf("unexpected second read after %d ms", waited)
 				}
 			})

@@ -151,8 +151,8 @@ func TestVisibility(t *testing.T) {
 		{name: "oauth asked for", settings: append(entity("00", "Orders"), "sap.odata.auth.type=oauth2"),
 			setting: "sap.odata.oauth.scope", visible: true},
 	} {
-		all, _ := validated(t, service, test.settings...)
-		if e := all[test.setting]; e.Visible != test.visible {
+		values, _ := validated(t, service, test.settings...)
+		if e := values[test.setting]; e.Visible != test.visible {
 			t.Errorf("%s: %s: expected visible %v, found %v", test.name, test.setting, test.visible, e.Visible)
 		}
 	}

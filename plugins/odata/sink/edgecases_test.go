@@ -100,7 +100,8 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 
 // Atom is rejected for types with a property outside of the content of an entry. JSON is accepted.
 func TestPropertyOutsideTheContent(t *testing.T) {
-	const note, mapping = `<Property Name="Note" Type="Edm.String"`, ` m:FC_TargetPath="SyndicationTitle" ` +
+	const noteProperty = `<Property Name="Note" Type="Edm.String"`
+	const mapping = ` m:FC_TargetPath="SyndicationTitle" ` +
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" m:FC_KeepInContent="`
 	for _, test := range []struct {
 		keep, format string
@@ -110,8 +111,8 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 		{keep: "false", format: "json"},
 		{keep: "true", format: "atom"},
 	} {
-		run := &harness{t: t, service: metadataService(strings.Replace(shop, note, note+mapping+test.keep+`"`, 1)),
-			p: New("0.1.0")}
+		metadata := strings.Replace(shop, noteProperty, noteProperty+mapping+test.keep+`"`, 1)
+		run := &harness{t: t, service: metadataService(metadata), p: New("0.1.0")}
 		settings := configuration(append(set("00", "Orders"), "sap.odata.request.format="+test.format)...)
 		inquiry, err := run.p.Open(sinkconfig.Component, settings, nil, nil)
 		noError(t, err)
@@ -121,17 +122,16 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 			t.Fatalf("%+v: found %v", test, err)
 		}
 		if test.refused {
-			if failure := odataerror.As(err); failure.Setting == nil ||
-				*failure.Setting != sinkconfig.NameRequestFormat ||
+			failure := odataerror.As(err)
+			if failure.Setting == nil || *failure.Setting != sinkconfig.NameRequestFormat ||
 				!strings.Contains(failure.Message, "Note") {
 				t.Errorf("expected the setting and the property to be named, found %+v", failure)
 			}
 			continue
 		}
 		run.context = opened.Ready.Context
-		body := string(run.encoded(1, "Orders",
-			wit.Row{Value: run.schemaless(fields("ID", "k", "Note",
-				"n"))})[0].Request.Body)
+		row := wit.Row{Value: run.schemaless(fields("ID", "k", "Note", "n"))}
+		body := string(run.encoded(1, "Orders", row)[0].Request.Body)
 		if test.format == "atom" && (!strings.Contains(body, "<title>n</title>") ||
 			!strings.Contains(body, "<d:Note>n</d:Note>")) {
 			t.Errorf("expected the value in both places, found %s", body)

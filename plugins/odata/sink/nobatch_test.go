@@ -31,7 +31,8 @@ func TestServicesWithoutBatch(t *testing.T) {
 		{answer: "504 <html>", batches: 1},
 	} {
 		run := openOrders(t, oneOrderingKey)
-		batches, single := 0, 0
+		batches := 0
+		single := 0
 		for range 3 {
 			host := run.host("Orders")
 			for i := range 3 {
@@ -52,7 +53,11 @@ func TestServicesWithoutBatch(t *testing.T) {
 			}
 			host.expectAll(outcomeWritten)
 		}
-		if batches != test.batches || test.none != (single == 9) || !test.none && single > 0 {
+		wantSingle := 0
+		if test.none {
+			wantSingle = 9
+		}
+		if batches != test.batches || single != wantSingle {
 			t.Errorf("%s: found %d batches and %d requests of one row", test.answer, batches, single)
 		}
 	}
@@ -80,7 +85,8 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 			outcome: "fault not-found"},
 	} {
 		run := openOrders(t, oneOrderingKey)
-		batches, away := 0, 0
+		batches := 0
+		away := 0
 		write := func() *fakeHost {
 			host := run.host("Orders")
 			for i := range 3 {
@@ -111,10 +117,9 @@ func TestRouterAnswersForRestartingService(t *testing.T) {
 		if host.failed == nil {
 			write().expectAll(outcomeWritten)
 		}
-		if found := host.outcome(); found != test.outcome || batches != test.batches {
+		if outcome := host.outcome(); outcome != test.outcome || batches != test.batches {
 			t.Errorf("%s: expected %s after %d batches, found %s after %d (%v)", test.router, test.outcome,
-				test.batches,
-				found, batches, host.reasons[0])
+				test.batches, outcome, batches, host.reasons[0])
 		}
 	}
 }

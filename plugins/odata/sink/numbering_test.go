@@ -191,7 +191,9 @@ func TestChecksUseStoredCapabilities(t *testing.T) {
 		host.value("ID", test.key, "Note", "n")
 		checks := 0
 		answer := scripted(t, test.script...)
-		host.restarted, host.known, host.answer = true, test.knows, func(request *wit.Request) wit.Response {
+		host.restarted = true
+		host.known = test.knows
+		host.answer = func(request *wit.Request) wit.Response {
 			checks++
 			return answer(request)
 		}

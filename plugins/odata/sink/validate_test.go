@@ -55,13 +55,15 @@ func TestRecommendations(t *testing.T) {
 		var answers []wit.Response
 		var done *[]wit.ConfigValue
 		for range 20 {
-			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, configuration(test.settings...), true, state,
-				answers)
+			settings := configuration(test.settings...)
+			inquiry, err := New("0.1.0").Validate(sinkconfig.Component, settings, true, state, answers)
 			noError(t, err)
-			if done = inquiry.Done; done != nil {
+			done = inquiry.Done
+			if done != nil {
 				break
 			}
-			state, answers = inquiry.Pending.State, nil
+			state = inquiry.Pending.State
+			answers = nil
 			for _, request := range inquiry.Pending.Requests {
 				answers = append(answers, (&harness{t: t, service: service}).exchange(&request))
 			}
@@ -76,11 +78,10 @@ func TestRecommendations(t *testing.T) {
 		}
 		e := (*done)[i]
 		errors := strings.Join(e.Errors, "\n")
-		if e.Visible != test.visible || test.want != "" && !slices.Contains(e.Recommended, test.want) ||
+		if e.Visible != test.visible || (test.want != "" && !slices.Contains(e.Recommended, test.want)) ||
 			(errors == "") != (test.wrong == "") || !strings.HasPrefix(errors, test.wrong) {
 			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", test.settings,
-				test.setting,
-				test.visible, test.want, test.wrong, e.Visible, e.Recommended, errors)
+				test.setting, test.visible, test.want, test.wrong, e.Visible, e.Recommended, errors)
 		}
 	}
 }
