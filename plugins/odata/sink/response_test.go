@@ -35,7 +35,7 @@ func checkResponses(t *testing.T, responses []deliveredResponse) {
 // The status and the body of a response decide about the row.
 func TestHandleResponse(t *testing.T) {
 	t.Run("successful response with error is rejected", checkSuccessfulResponseWithErrorIsRejected)
-	t.Run("insert is repeated only if proven undone", checkInsertIsRepeatedOnlyIfProvenUndone)
+	t.Run("insert is sent again only if it was not done", checkInsertIsSentAgainOnlyIfItWasNotDone)
 	t.Run("locked entity is tried again", checkLockedEntityIsTriedAgain)
 	t.Run("locked logon is transient", checkLockedLogonIsTransient)
 	t.Run("rejected insert has its kind", checkRejectedInsertHasItsKind)
@@ -61,7 +61,7 @@ func checkSuccessfulResponseWithErrorIsRejected(t *testing.T) {
 }
 
 // An insert is sent again at once only if the service's own document or status proves that it was not done.
-func checkInsertIsRepeatedOnlyIfProvenUndone(t *testing.T) {
+func checkInsertIsSentAgainOnlyIfItWasNotDone(t *testing.T) {
 	checkResponses(t, []deliveredResponse{
 		{requests.Insert, 0, "", "refused conflict UNCERTAIN"},
 		{requests.Insert, 304, "", "refused transient"},
