@@ -13,8 +13,7 @@ import (
 // accepts them.
 func Scraped(t *testing.T, suffices func(body string) bool) (body string) {
 	t.Helper()
-	p := NewPlace(t)
-	_, address := Demo(t, odatatest.Options{Rows: 5, PageSize: 10, Subscriptions: true})
+	p, _, address := NewPlaceWithDemo(t, odatatest.Options{Rows: 5, PageSize: 10, Subscriptions: true})
 	p.File("connectors/orders.properties", append(Source("orders", address, "Orders"), Silent,
 		"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
 		"sap.odata.subscription.address=127.0.0.1",

@@ -550,14 +550,22 @@ func (c *Command) Arrives(p *Place, topic string, rows int) {
 // Silent is a setting that accepts a silent service for as long as a test delays its responses.
 const Silent = "sap.odata.connection.read.timeout.ms=3600000"
 
-// Demo starts the demo service.
-func Demo(t *testing.T, o odatatest.Options) (*odatatest.Service, string) {
+// Demo starts the demo service until the test ends, and returns it with its address as host:port.
+func Demo(t *testing.T, o odatatest.Options) (s *odatatest.Service, address string) {
 	t.Helper()
-	s := odatatest.New(o)
+	s = odatatest.New(o)
 	server, err := s.Start("127.0.0.1:0")
 	NoError(t, err)
 	t.Cleanup(func() { server.Close() })
 	return s, strings.TrimPrefix(server.URL, "http://")
+}
+
+// NewPlaceWithDemo returns a place, and the demo service with its address as host:port.
+func NewPlaceWithDemo(t *testing.T, o odatatest.Options) (p *Place, s *odatatest.Service, address string) {
+	t.Helper()
+	p = NewPlace(t)
+	s, address = Demo(t, o)
+	return p, s, address
 }
 
 // Serve starts a server until the test ends, and returns its address as host:port.

@@ -16,8 +16,7 @@ import (
 // service.
 func Filled(t *testing.T, rows int) (p *Place, from *odatatest.Service, worker string) {
 	t.Helper()
-	p = NewPlace(t)
-	s, address := Demo(t, odatatest.Options{Rows: rows, PageSize: 5000})
+	p, s, address := NewPlaceWithDemo(t, odatatest.Options{Rows: rows, PageSize: 5000})
 	p.Broker()
 	worker = p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
 		"offset.flush.interval.ms=1000")

@@ -124,8 +124,8 @@ func ThroughAvro(t *testing.T, url, asked string, more ...string) string {
 	t.Helper()
 	const rows = 60
 	broker := Embedded(t)
-	p := NewPlace(t)
-	s, address := Demo(t, odatatest.Options{Rows: rows, PageSize: 25, Switches: odatatest.Switches{CSRF: true}})
+	p, s, address := NewPlaceWithDemo(t, odatatest.Options{Rows: rows, PageSize: 25,
+		Switches: odatatest.Switches{CSRF: true}})
 	worker := AvroWorker(broker.Addr(), asked)
 	for _, setting := range more {
 		worker = append(worker, "key.converter."+setting, "value.converter."+setting)

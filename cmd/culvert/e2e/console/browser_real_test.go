@@ -117,8 +117,7 @@ const overlapping = `(() => {
 // are filled as they appear, the effect is reviewed, and the configuration is applied.
 func TestRealFromNothingByKeyboard(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 40, User: "me", Password: "s3cret-typed",
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 40, User: "me", Password: "s3cret-typed",
 		Switches: odatatest.Switches{Catalogue: 3}})
 	hostname, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
 	f := p.Follows("conf")

@@ -35,9 +35,9 @@ func sampled(f *e2etest.Followed, tab *Tab, name string, rows int) {
 // become a test that passes.
 func TestRealChain(t *testing.T) {
 	t.Parallel()
-	p, plugins := e2etest.NewPlace(t), e2etest.Folder(t, "smt")
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
+	plugins := e2etest.Folder(t, "smt")
 	e2etest.Put(t, plugins, "odd.wasm", guesttest.Bytes(t, "../../testdata/guests/odd"))
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	f := p.FollowsWith(plugins, "conf", "plugin.odd.limits.call.ms=150")
 	f.Makes(append(e2etest.Source("orders", address, "Orders"), "transforms=in", "transforms.in.type="+insert,
 		"transforms.in.static.field=Origin", "transforms.in.static.value=here")...)

@@ -63,8 +63,7 @@ async function attempt() {
 // (DNS rebinding). The console is shown in no frame. A click on the real page works.
 func TestRealForgedRequests(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
 	f := p.Follows("conf", "rest.allowed.hosts=console.test")
 	f.Awaits("extraction finished: 5 rows")

@@ -31,8 +31,7 @@ func pair(p *e2etest.Place, delay int) (first, second *e2etest.Followed) {
 // The console of each worker of a group shows and changes all connectors.
 func TestConsoleOfAGroup(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 10})
 	first, second := pair(p, 1000)
 	for _, name := range []string{"one", "two"} {
 		config := e2etest.Configuration(append(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name,

@@ -102,9 +102,8 @@ func TestRealOddTexts(t *testing.T) {
 // hundred rows of a sample fit one page, too.
 func TestRealLargeRecords(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
 	servers := p.Broker()
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
 	client := e2etest.Client(t, servers, kgo.ProducerBatchMaxBytes(32<<20), kgo.BrokerMaxWriteBytes(64<<20))
 	_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, map[string]*string{
 		"max.message.bytes": kadm.StringPtr("33554432")}, "large")

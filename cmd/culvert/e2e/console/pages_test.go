@@ -219,8 +219,8 @@ func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 // it, and the button for that does.
 func TestFormSendsNoHalfTypedPassword(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim", Switches: odatatest.Switches{LockAfter: 3}})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim",
+		Switches: odatatest.Switches{LockAfter: 3}})
 	f := p.Follows("conf")
 	f.Ready()
 	host, port, _ := net.SplitHostPort(address)

@@ -41,10 +41,9 @@ func shop(version, role string) []byte {
 // the reason, including a version that gives the role of an address to another setting.
 func TestRealVersionsOfPlugins(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	dir := e2etest.Folder(t)
 	e2etest.Put(t, dir, "shop.wasm", shop("1.0.0", "http.address"))
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"),
 		"sap.odata#00.exec-period=1")...)
 	line, logon := users(t, p)

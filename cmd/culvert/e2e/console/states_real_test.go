@@ -18,8 +18,7 @@ import (
 // Of two workers one is killed: its connector becomes unknown on the pages of the other one.
 func TestRealWorkerOfTwoKilled(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	first, second := pair(p, 60_000)
 	first.Changes()
 	for _, name := range []string{"one", "two"} {

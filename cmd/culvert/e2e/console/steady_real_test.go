@@ -200,8 +200,7 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 // the pages report the missing worker as long as it is missing, and the form can be applied afterwards.
 func TestRealWorkerKilled(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	f := p.Follows("conf")
 	f.Makes(append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd=before")...)

@@ -15,8 +15,8 @@ import (
 // line; here a client may add a line of its own on a slow machine.
 func TestBrokerAwayIsSaid(t *testing.T) {
 	t.Parallel()
-	p, data := e2etest.NewPlace(t), t.TempDir()
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20})
+	data := t.TempDir()
 	at := porttest.Address(t)
 	startBroker := func() *e2etest.Command { return p.BrokerAt(data, at) }
 	broker := startBroker()

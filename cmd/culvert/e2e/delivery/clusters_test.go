@@ -16,9 +16,10 @@ import (
 // reached the end offsets there.
 func TestClientsOfAnotherCluster(t *testing.T) {
 	t.Parallel()
-	p, here, there := e2etest.NewPlace(t), e2etest.Embedded(t).Addr(), e2etest.Embedded(t).Addr()
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25, Switches: odatatest.Switches{CSRF: true,
-		RotateSession: "both"}})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 25,
+		Switches: odatatest.Switches{CSRF: true, RotateSession: "both"}})
+	here := e2etest.Embedded(t).Addr()
+	there := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+here, "listeners=")
 	from := p.File("there.properties", append(e2etest.Source("there", address, "Orders"),
 		"producer.override.bootstrap.servers="+there,
@@ -44,8 +45,8 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 // transform can change the topic, the error is found before anything runs.
 func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	t.Parallel()
-	p, broker := e2etest.NewPlace(t), e2etest.Embedded(t).Addr()
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 20})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 20})
+	broker := e2etest.Embedded(t).Addr()
 	_, port, _ := strings.Cut(broker, ":")
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "config.storage.topic=my-configs",
 		"status.storage.topic=my-states", "offset.storage.topic=my-offsets")

@@ -19,8 +19,7 @@ import (
 // prevents it.
 func TestExactlyOnceThatCannotBe(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	again := append(e2etest.Source("reads", address, "Orders"), "exactly.once.support=required",
 		"sap.odata#00.exec-period=60")
 	for _, c := range []struct {
@@ -42,8 +41,7 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 // starts. A transactional ID in use is taken over, and its previous owner commits nothing more.
 func TestConnectorThatCannotFence(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	e2etest.NoError(t, err)
 	t.Cleanup(cluster.Close)
@@ -81,8 +79,7 @@ func TestConnectorThatCannotFence(t *testing.T) {
 // it.
 func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	servers := p.Broker()
 	worker := p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=tasks",
 		"exactly.once.source.support=enabled")

@@ -62,8 +62,7 @@ func lines(settings map[string]string) (all []string) {
 // The folders do not change connectors that were created by REST, and REST does not change connectors of the folders.
 func TestFolderOfAGroup(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := &Group{Place: p, servers: p.Broker(), folders: true, lines: []string{"config.storage.secrets=refuse"}}
 	source := groupSource(address, "orders")
 	g.inFolders("orders.properties", lines(source), 0, 1, 2)
@@ -148,9 +147,8 @@ func TestFolderOfAGroup(t *testing.T) {
 // A standalone worker joins a group and brings its connectors, their target states and their offsets.
 func TestAdoptedByAGroup(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	servers := p.Broker()
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := &Group{Place: p, servers: servers, ids: []string{porttest.Address(t)}, workers: make([]*e2etest.Followed, 1)}
 	data := g.Subfolder("data0")
 	of := func(more ...string) []string {

@@ -18,8 +18,7 @@ import (
 // user names the relevant field. Records that contain no offset are rejected.
 func TestOffsetsAreImported(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	broker := e2etest.Embedded(t).Addr()
 	e2etest.MakeTopics(t, e2etest.Client(t, broker), "theirs", "several", "damaged")
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")

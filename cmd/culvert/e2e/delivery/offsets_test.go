@@ -18,8 +18,7 @@ import (
 // one; reading continues from the offsets that were set.
 func TestOffsets(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/reads.properties", e2etest.Source("reads", address, "Orders")...)
 	p.File("conf/writes.properties", e2etest.SinkOf("writes", address, "Orders", "OrderCopies")...)
 	f := p.Follows("conf", "plugin.path="+e2etest.Plugins(t, "odata-sink"), "offset.flush.interval.ms=500")
@@ -103,8 +102,7 @@ func TestOffsets(t *testing.T) {
 // page does not commit its offset over the new one.
 func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	servers, base := p.Broker(), strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	files := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties",
 		"bootstrap.servers="+servers, "listeners=", "group.id=paused", "exactly.once.source.support=enabled"),

@@ -20,8 +20,7 @@ import (
 // A worker watches the files of a folder until it is stopped, and stores its offsets then.
 func TestRunUntilStopped(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 200, PageSize: 50})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 200, PageSize: 50})
 	listen := porttest.Address(t)
 	folder := filepath.Join(p.Dir, "etc")
 	e2etest.NoError(t, os.Mkdir(folder, 0o700))
@@ -50,9 +49,8 @@ func TestRunUntilStopped(t *testing.T) {
 // The main job: service → transforms → topics → service. A second run has nothing to do.
 func TestBothWays(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25, Switches: odatatest.Switches{CSRF: true,
-		RotateSession: "both"}})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 25,
+		Switches: odatatest.Switches{CSRF: true, RotateSession: "both"}})
 	there := p.File("there.properties", append(e2etest.Source("there", address, "Orders", "Order_Details", "Products"),
 		"transforms=system,route", "transforms.system.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.system.static.field=system", "transforms.system.static.value=PRD",
@@ -83,8 +81,7 @@ func TestBothWays(t *testing.T) {
 // A failed connector does not disturb others, and the run reports it at its end. An address in use is reported, too.
 func TestFailedConnectorLeavesOthersRunning(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	good := p.File("good.properties", e2etest.Source("good", address, "Orders")...)
 	bad := p.File("bad.properties", e2etest.Source("bad", porttest.Address(t), "Orders")...)
 	p.Once(bad, good).Exits(1).LastLineBegins("connector bad, task 0: failed: ")

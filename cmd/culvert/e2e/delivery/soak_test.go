@@ -17,8 +17,7 @@ import (
 // `keep` all remain.
 func TestSoakDeletedConnectors(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, Subscriptions: true})
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	f := p.Follows("conf")
 	open := func() bool { return QueueIsOpen(t, address) }

@@ -18,9 +18,8 @@ import (
 // continue.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	servers := p.Broker()
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	client := e2etest.Client(t, servers)
 	e2etest.MakeTopics(t, client, "configs", "states", "offsets")
 	put := func(key string, value any) {

@@ -30,8 +30,7 @@ import (
 // TestRecordedCalls covers single requests.
 func TestCallsOfClients(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf", "log.level=error")
 	created := func(name, set, state string) {
 		t.Helper()
@@ -252,8 +251,7 @@ func TestSoakRandomCalls(t *testing.T) {
 		seed = given
 	}
 	t.Logf("CULVERT_SEED=%d", seed)
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf", "log.level=error")
 	f.Changes()
 	const secret = "geheim-4711"

@@ -31,8 +31,7 @@ import (
 
 func TestValidate(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	good := p.File("good.properties", e2etest.Source("good", address, "Orders")...)
 	p.Run("validate", "--plugins", e2etest.Plugins(t), good).Exits(0).PrintsNothing()
 	bad := p.File("bad.json", `{"name": "bad", "config": {`, `"connector.class": "ODataSource",`,
@@ -79,8 +78,7 @@ func TestValidate(t *testing.T) {
 // ping reports that services answer, or why they do not, and that plugins are being compiled, but only if they are.
 func TestPing(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "u", Password: "right"})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "u", Password: "right"})
 	lines := append(e2etest.Source("x", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=right")
 	file := p.File("x.properties", lines...)
 	p.Run("ping", "-p", file, "-s", odatatest.NorthwindPath, "--plugins",
@@ -175,10 +173,9 @@ func TestPlugins(t *testing.T) {
 // init writes a file that validate and run accept, from flags or from answers, and never writes a password.
 func TestInit(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	p.Environ = append(p.Environ, "SAP_PASSWORD=geheim")
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: "geheim",
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "me", Password: "geheim",
 		Switches: odatatest.Switches{Catalogue: 3}})
+	p.Environ = append(p.Environ, "SAP_PASSWORD=geheim")
 	host, port, _ := net.SplitHostPort(address)
 	root := strings.TrimSuffix(odatatest.SAPPath, "/")
 	where := slices.Clip([]string{"init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--protocol", "http",
@@ -253,8 +250,7 @@ func TestConsumeRegistered(t *testing.T) {
 	registry := srfake.New()
 	t.Cleanup(registry.Close)
 	broker := e2etest.Embedded(t)
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 3})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 3})
 	worker := p.File("worker.properties", e2etest.AvroWorker(broker.Addr(), registry.URL())...)
 	files := []string{worker, p.File("avro.properties", e2etest.Source("avro", address, "Orders")...),
 		p.File("schema.properties", append(e2etest.Instead(e2etest.Source("schema", address, "Orders"),
@@ -360,8 +356,7 @@ func TestConsumeSome(t *testing.T) {
 // The command line creates, changes, controls and shows connectors of a worker.
 func TestConnectorsCommand(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf")
 	culvert := func(code int, want string, args ...string) {
 		t.Helper()

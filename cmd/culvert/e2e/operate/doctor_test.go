@@ -42,11 +42,10 @@ func behind(t *testing.T, p *e2etest.Place) (double *connectivitytest.Server, wo
 
 func TestDoctor(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Switches: odatatest.Switches{CSRF: true}})
 	folder := e2etest.Plugins(t, "odata-sink")
 	double, lines := behind(t, p)
 	worker := p.File("worker.properties", lines...)
-	_, address := e2etest.Demo(t, odatatest.Options{Switches: odatatest.Switches{CSRF: true}})
 	connector := p.File("orders.properties", append(e2etest.Source("orders", address, "Products"),
 		"sap.odata.user.name=u",
 		"sap.odata.user.pwd=p")...)
@@ -144,9 +143,9 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 // If doctor waits for the end of an outage, or runs repeatedly, it tries each logon once only.
 func TestDoctorAsksOnce(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Switches: odatatest.Switches{Status: 503,
+		StatusCount: 1000}})
 	folder := e2etest.Plugins(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Switches: odatatest.Switches{Status: 503, StatusCount: 1000}})
 	double := connectivitytest.NewServer()
 	t.Cleanup(double.Close)
 	key := "sap.odata.proxy.service.key=" + p.File("key.json", double.ServiceKey(0))
@@ -208,8 +207,8 @@ func TestTunnel(t *testing.T) {
 // --log-level debug logs each request with its response, but never a secret.
 func TestRequestsAtDebug(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 50, PageSize: 20, User: "demo",
+		Password: "s3cr3t pass"})
 	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=demo",
 		"sap.odata.user.pwd=s3cr3t pass",
 		"sap.odata.header.APIKey=k3y-of-a-gateway")

@@ -25,8 +25,7 @@ func TestLinesKeepTheirLoggers(t *testing.T) {
 	for logger := range loggers {
 		t.Run(logger, func(t *testing.T) {
 			t.Parallel()
-			p := e2etest.NewPlace(t)
-			s, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+			p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 			p.File("conf/orders.properties", e2etest.Source("orders", address, "Orders")...)
 			levels := []string{"logging.level.root=OFF", "logging.level." + logger + "=DEBUG"}
 			for other := range loggers {

@@ -16,8 +16,7 @@ import (
 // the worker's file and other connectors are valid: all connectors run or none.
 func TestMistakesAreSaid(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	dir := e2etest.Plugins(t, "odata-sink", "smt")
 	files := []string{p.File("worker.properties", "bootstrap.servers=embedded", "listeners=ftp://x",
 		"rest.extension.classes=org.example.Logons", "connector.client.config.override.policy=Principal",
@@ -131,8 +130,7 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 // If no server answers, or the wrong one, the message names the settings of the address.
 func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	closed := porttest.Address(t)
 	for _, c := range []struct {
 		name  string
@@ -165,8 +163,7 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 // had no rows to create the topic for.
 func TestOnceWithoutItsTopic(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	first := p.File("first.properties", e2etest.Source("first", address, "Products")...)
 	both := p.File("both.properties", e2etest.SinkOf("both", address, "Prodcts", "OrderCopies", "Products",
 		"ProductCopies")...)
@@ -181,8 +178,7 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 // tries a wrong password once. Without --online it sends nothing.
 func TestValidateOnline(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim"})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim"})
 	as := func(lines []string, more ...string) []string {
 		return e2etest.Instead(e2etest.Instead(lines, "sap.odata.user.name=me", "sap.odata.user.pwd=geheim"), more...)
 	}
@@ -237,7 +233,7 @@ func TestValidateOnline(t *testing.T) {
 // reported with the setting that names them.
 func TestValidateOnlineWithoutTheService(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
+	p, _, demo := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
@@ -248,7 +244,6 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 	}
 	validate(p.File("down.properties", e2etest.Source("down", address, "Orders")...)).Exits(1).Prints(
 		"sap.odata.host.address: ", "not checked with the service: GET "+odatatest.NorthwindPath+"$metadata: ", "503")
-	_, demo := e2etest.Demo(t, odatatest.Options{})
 	unused := "http://" + porttest.Address(t)
 	registry := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, _, _ := r.BasicAuth(); user != "anna" {

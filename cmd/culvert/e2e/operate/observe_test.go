@@ -20,8 +20,7 @@ import (
 // REST and the command report how long tasks of a source and a sink spent in each stage, without a collector of traces.
 func TestFlow(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 2000, PageSize: 100})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 2000, PageSize: 100})
 	p.File("conf/in.properties", e2etest.Source("in", address, "Orders")...)
 	p.File("conf/out.properties", e2etest.SinkOf("out", address, "Orders", "OrderCopies")...)
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
@@ -133,8 +132,8 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 // back.
 func TestTracesOfBothWays(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 120, PageSize: 50, User: "me", Password: "geheim-4711"})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 120, PageSize: 50, User: "me",
+		Password: "geheim-4711"})
 	r := tracetest.Start(t)
 	logon := []string{"sap.odata.user.name=me", "sap.odata.user.pwd=geheim-4711"}
 	transform := []string{"transforms=t", "transforms.t.type=org.apache.kafka.connect.transforms.InsertField$Value",

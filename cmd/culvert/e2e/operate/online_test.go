@@ -35,8 +35,7 @@ func sapSource(address, password string, more ...string) map[string]string {
 // It tries a wrong password once, because a running connector has proven another one.
 func TestValidationAsksTheService(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim",
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim",
 		Switches: odatatest.Switches{Catalogue: 10_000}})
 	p.File("conf/known.properties", e2etest.Instead(e2etest.Source("known", address, "Suppliers"),
 		"sap.odata.user.name=me",
@@ -103,8 +102,7 @@ func TestValidationAsksTheService(t *testing.T) {
 // stored configuration sends it, and an error of the service is in the response.
 func TestPeekWithPostedConfiguration(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim"})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim"})
 	var logons atomic.Int32
 	other := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, _, sent := r.BasicAuth(); sent {
@@ -156,8 +154,7 @@ func TestPeekWithPostedConfiguration(t *testing.T) {
 // can be created all the same.
 func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "sesame",
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "sesame",
 		Switches: odatatest.Switches{LockAfter: 3}})
 	folder := p.Subfolder("secrets")
 	f := p.Follows("conf", "config.providers=file",
@@ -298,8 +295,7 @@ func (x texts) compared(body any, texts ...string) rest.Comparison {
 // file is changed in its file. If two users change a connector that was created by REST, the second one is told.
 func TestTextsOfConnectors(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "u", Password: "hush-hush",
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "u", Password: "hush-hush",
 		Switches: odatatest.Switches{Delta: "links"}})
 	p.File("conf/orders.properties", append(e2etest.Source("orders", address, "Orders"),
 		"# was sap.odata.user.pwd=quiet-quiet",
@@ -421,8 +417,7 @@ func TestTextsOfConnectors(t *testing.T) {
 // nothing is sent.
 func TestComparisonsForReaders(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.pwd=hush-hush")
 	p.File("conf/orders.properties", lines...)
 	x := texts{p.Follows("conf", "rest.read.only=true", "rest.config.masked=true"), t}
@@ -454,8 +449,7 @@ func TestComparisonsForReaders(t *testing.T) {
 // While a comparison waits for a silent service, other connectors can be changed.
 func TestComparisonBlocksNoRequest(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	asked, goOn := make(chan struct{}, 100), make(chan struct{})
 	silent := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}

@@ -22,8 +22,7 @@ import (
 // and a source's subscriptions are ended.
 func TestOperate(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 12})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 12})
 	dir := e2etest.Folder(t, "odata-sink")
 	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
@@ -311,8 +310,7 @@ func TestOperators(t *testing.T) {
 // A start that reads nothing logs the topic, when the set was read, and how to read it again.
 func TestNothingToDoIsSaid(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	file := func(topic string) string {
 		return p.File("in.properties", e2etest.Instead(e2etest.Source("in", address, "Orders"),
 			"sap.odata#00.topic="+topic)...)
@@ -349,8 +347,8 @@ func TestNothingToDoIsSaid(t *testing.T) {
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	const transforms = "org.apache.kafka.connect.transforms."
-	p, plugins := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink", "smt")
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 30})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 30})
+	plugins := e2etest.Plugins(t, "odata-sink", "smt")
 	chain := []string{"transforms=mask,in,route", "predicates=other",
 		"transforms.mask.type=" + transforms + "MaskField$Value", "transforms.mask.fields=Country",
 		"transforms.in.type=" + transforms + "InsertField$Value", "transforms.in.static.field=Origin",
@@ -438,8 +436,8 @@ func TestSamples(t *testing.T) {
 // Commands of a plugin run with the connector's settings.
 func TestToolsByREST(t *testing.T) {
 	t.Parallel()
-	p, plugins := e2etest.NewPlace(t), e2etest.Plugins(t, "smt")
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
+	plugins := e2etest.Plugins(t, "smt")
 	p.File("conf/there.properties", append(e2etest.Source("there", address, "Customers"), "transforms=in",
 		"transforms.in.type=org.apache.kafka.connect.transforms.InsertField$Value", "transforms.in.static.field=Origin",
 		"transforms.in.static.value=here")...)

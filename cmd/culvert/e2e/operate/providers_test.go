@@ -26,8 +26,7 @@ import (
 // declared providers, also after the worker restarts with other declarations.
 func TestReferencesThatRESTKeeps(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "someone", Password: "geheim"})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "someone", Password: "geheim"})
 	secrets := p.File("secrets/some.properties", "user=someone", "pwd=geheim")
 	pwd := "${file:" + secrets + ":pwd}"
 	p.File("conf/calm.properties", append(e2etest.Source("calm", address, "Products"), "sap.odata.user.name=someone",
@@ -115,8 +114,7 @@ func TestSecretsAreReadAtTheStart(t *testing.T) {
 // log, metric, trace or dead letter shows it. Names of topics, services and sets are tried in validation only.
 func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	s.Set("match", "POST")
 	s.Set("status", "400")
 	s.Set("status-count", "1000000")

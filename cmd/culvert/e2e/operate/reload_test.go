@@ -26,8 +26,8 @@ import (
 // the tasks, which compare the stored offset at their start. Running tasks would continue a delta link of the old user.
 func TestChangedUserIsComparedWithOffsets(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Switches: odatatest.Switches{Delta: "links"}})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10,
+		Switches: odatatest.Switches{Delta: "links"}})
 	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.track-changes=1",
 		"sap.odata#00.exec-period=3600")
 	p.File("conf/orders.properties", append(lines, "sap.odata.user.name=first")...)
@@ -47,8 +47,7 @@ func TestChangedUserIsComparedWithOffsets(t *testing.T) {
 // Connectors start, change and stop with their files. An invalid file changes nothing, and log, status, REST and a
 // metric have the reason.
 func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Customers")...)
 	f := p.Follows("conf")
 	f.Await("calm", "runs", e2etest.Runs)
@@ -143,8 +142,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 // comes from a file or REST. A service that does not answer blocks no change.
 func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim"})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{User: "me", Password: "geheim"})
 	lines := e2etest.Instead(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
 		"sap.odata.user.pwd=geheim")
 	p.File("conf/orders.properties", lines...)
@@ -215,8 +213,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 // the connector was resumed while its change waited for the reload to end, the change is checked then.
 func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
 	var asked atomic.Int32
 	silent := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
@@ -271,8 +268,7 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 
 // diff shows what a reload would do, for an edited copy of the worker's folder.
 func TestDiff(t *testing.T) {
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.Subfolder("conf")
 	p.Subfolder("copy")
 	edits := map[string][2][]string{ // before and after, empty: there is none

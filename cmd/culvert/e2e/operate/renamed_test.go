@@ -11,8 +11,7 @@ import (
 // them; other wrong content is named.
 func TestPropertiesUnderOtherNames(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	args := []string{}
 	for name, set := range map[string]string{"orders.json": "Orders", "products.yaml": "Products"} {
 		lines := e2etest.Source(set, address, set)

@@ -26,8 +26,7 @@ import (
 // A connector is paused, stopped, resumed and restarted by REST; each of its rows arrives once.
 func TestConnectorsAreSteered(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Customers")...)
 	f := p.Follows("conf")
 	f.Await("calm", "runs", e2etest.Runs)
@@ -76,8 +75,7 @@ func TestConnectorsAreSteered(t *testing.T) {
 // restart of the worker.
 func TestConnectorsAreWritten(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Products")...)
 	f := p.Follows("conf", "rest.config.masked=true")
 	f.Await("calm", "runs", e2etest.Runs)
@@ -148,8 +146,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 // Connectors are created, changed and deleted concurrently while files of others change; no other connector is deleted.
 func TestManyWriteAtOnce(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Products")...)
 	f := p.Follows("conf")
 	f.Await("calm", "runs", e2etest.Runs)
@@ -199,8 +196,7 @@ func TestManyWriteAtOnce(t *testing.T) {
 // connectors stay so after a restart of the worker.
 func TestConnectorsWithoutAFolder(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	at := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+at,
 		"task.shutdown.graceful.timeout.ms=60000")
@@ -287,8 +283,7 @@ func TestTasksAreRestarted(t *testing.T) {
 // the worker and when the file is written again.
 func TestInitialStateOfFiles(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	file := func(name, set, state string) {
 		p.File("conf/"+name+".json", e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": state,
 			"config": e2etest.Configuration(e2etest.Source(name, address, set))}))
@@ -317,8 +312,7 @@ func TestInitialStateOfFiles(t *testing.T) {
 // the placeholder of the secret, PATCH of other settings. The response names the missing secret.
 func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	var mu sync.Mutex
 	var logons []string // logons that the other service received
 	other := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -417,8 +411,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 // reason to send it.
 func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf")
 	f.Ready()
 	for method, same := range map[string]string{"PUT": "", "PATCH": "{}"} {
@@ -453,8 +446,7 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 // that Java does not trim stays, and what a file cannot represent is rejected.
 func TestOddNamesAndSizes(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
 	f := p.Follows("conf")
 	f.Ready()
 	plain := e2etest.Configuration(e2etest.Source("", address, "Customers"))

@@ -14,8 +14,7 @@ import (
 // everything. culvert status and the list agree.
 func TestStatesOfSources(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 3000, PageSize: 20})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 3000, PageSize: 20})
 	p.File("conf/lines.properties", append(e2etest.Source("lines", address, "Orders"),
 		"sap.odata.requests.per.second=5")...)
 	_, other := e2etest.Demo(t, odatatest.Options{Rows: 300})

@@ -20,8 +20,7 @@ import (
 // errors that a validation finds, with one worker for all of them.
 func TestUpstreamValidation(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
 	f.Changes()
 	// A topic that a sink's settings name must be among its topics; these cases test other settings.
@@ -107,8 +106,7 @@ func TestUpstreamValidation(t *testing.T) {
 // reference to a config provider is in no response, neither among the values nor in the errors.
 func TestUpstreamReferences(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
 	f := p.Follows("conf", "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
 		"config.providers.file.param.allowed.paths="+p.Dir)
@@ -168,8 +166,7 @@ func TestUpstreamReferences(t *testing.T) {
 // topic, and a sink with its own group that has another member.
 func TestUpstreamOffsets(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Changes()
 	made := func(name, state string, settings map[string]string) {
@@ -236,8 +233,7 @@ func TestUpstreamOffsets(t *testing.T) {
 // offsets are shown, altered and reset there.
 func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	there := e2etest.Embedded(t).Addr()
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "offset.flush.interval.ms=200")
 	f.Ready()
@@ -287,8 +283,7 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 // nor when it stops (Kafka Connect's BlockingConnectorTest).
 func TestBlockedSinks(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	asked := make(chan struct{}, 1)
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {

@@ -24,8 +24,7 @@ import (
 // block the next one.
 func TestSecondWorkerOnADataFolder(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	first := p.File("first.properties", e2etest.Source("first", address, "Orders")...)
@@ -54,8 +53,7 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 // files and the reasons.
 func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	folder := p.Subfolder("half")
 	rest := porttest.Address(t)
 	p.File("half/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
@@ -189,8 +187,7 @@ func TestExamplesOfGuides(t *testing.T) {
 // requested.
 func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	const sources = "org.init.ohja.kafka.connect.odatav2.source"
 	run := func(data string, levels ...string) e2etest.Result {
 		worker := p.File("worker.properties", append([]string{"bootstrap.servers=embedded", "listeners="},
@@ -234,8 +231,7 @@ func filesBelow(t *testing.T, folders ...string) (files []string) {
 // file, or reports the error and exits.
 func TestPipesInPlaceOfFiles(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "sap", Password: "geheim"})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "sap", Password: "geheim"})
 	for _, dir := range []string{p.Data, filepath.Join(p.Dir, "cache", "culvert")} { // a cache of its own
 		e2etest.NoError(t, os.Remove(filepath.Join(dir, "plugins.cache")))
 	}

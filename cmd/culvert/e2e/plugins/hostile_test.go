@@ -115,13 +115,12 @@ var hostileFiles = map[string]struct {
 func TestHostilePlugins(t *testing.T) {
 	t.Parallel()
 	const rows = 300
-	p := e2etest.NewPlace(t)
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows, PageSize: 20})
 	dir := e2etest.Folder(t)
 	e2etest.Put(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
 	for name, f := range hostileFiles {
 		e2etest.NoError(t, f.put(filepath.Join(dir, name+".wasm")))
 	}
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 20})
 	host, port, _ := net.SplitHostPort(address)
 	listen := porttest.Address(t)
 	args := []string{"run", "--set", "listeners=http://" + listen, "--set", "plugin.mad.limits.call.ms=3600000",

@@ -46,9 +46,8 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 // moved copies AllTypes, in an environment, through topics with and without schemas, through transforms, and back into
 // the service. It returns all records without timestamps, the rows of the service, and the log.
 func moved(t *testing.T, environ ...string) (results, log string) {
-	p := e2etest.NewPlace(t)
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20})
 	p.Environ = environ
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
 	var args []string
 	for _, format := range []string{"JSON", "ATOM"} { // in any case, in any language
 		for _, schemas := range []string{"TRUE", "FALSE"} {

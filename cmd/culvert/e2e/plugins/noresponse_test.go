@@ -47,8 +47,7 @@ func TestPluginIsNotBelievedWithoutResponse(t *testing.T) {
 	e2etest.Put(t, dir, "mad.wasm", guesttest.Bytes(t, "../../testdata/guests/mad"))
 	for _, mode := range []string{"retries", "settles"} {
 		t.Run(mode, func(t *testing.T) {
-			p := e2etest.NewPlace(t)
-			_, address := e2etest.Demo(t, odatatest.Options{Rows: rows})
+			p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows})
 			service := &forgetful{stored: map[string]int{}}
 			host, port, err := net.SplitHostPort(e2etest.Serve(t, service))
 			e2etest.NoError(t, err)

@@ -32,9 +32,8 @@ func statusOf(t *testing.T, listen, name string) (s connect.Status) {
 // run and while the worker is down: it is rejected, and log and status name the setting.
 func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20, User: "me", Password: e2etest.Password})
 	dir := e2etest.Folder(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20, User: "me", Password: e2etest.Password})
 	// The version's default proxy is the thief.
 	thief := e2etest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("a request of the user went to the thief: %s %s %v", r.Method, r.URL, r.Header)

@@ -78,8 +78,7 @@ func TestRealClients(t *testing.T) {
 	fetch.Stderr = os.Stderr
 	home, err := fetch.Output()
 	e2etest.NoError(t, err)
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 20})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20})
 	c := &restClients{p.Follows("conf"), strings.TrimSpace(string(home)), map[string]string{}}
 	for _, line := range e2etest.Source("x", address, "Orders") {
 		name, value, _ := strings.Cut(line, "=")

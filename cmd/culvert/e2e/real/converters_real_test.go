@@ -170,8 +170,8 @@ func guardedRegistry(t *testing.T, at string) {
 		"bearer.auth.token=the-token")...)
 	e2etest.ThroughAvro(t, at, strings.Replace(guarded, "https://", "https://user:pa%3Ass@", 1), trust...)
 
-	b, p := e2etest.Embedded(t), e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
+	b := e2etest.Embedded(t)
 	worker := e2etest.AvroWorker(b.Addr(), guarded)
 	for _, setting := range append(trust, "bearer.auth.token=another") {
 		worker = append(worker, "key.converter."+setting, "value.converter."+setting)

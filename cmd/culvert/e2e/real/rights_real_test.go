@@ -26,8 +26,7 @@ const rightsWithin = 2 * time.Minute
 // ends, and its message names the right and the resource. With all rights it works.
 func TestRealRights(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	dir, port, secure, more := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t), filepath.Join(t.TempDir(), "broker.properties")
 	settings := "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n" +
 		"super.users=User:ANONYMOUS\nauto.create.topics.enable=false\n"

@@ -16,8 +16,7 @@ import (
 // Connect and Culvert; the others are written.
 func TestDeadLetterTopic(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "key.converter.schemas.enable=false")
 	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2etest.Source("there", address, "Orders")...))

@@ -203,8 +203,7 @@ func TestDeadLettersWithoutTheRightToRead(t *testing.T) {
 	client := e2etest.Client(t, broker, kgo.SASL(plain.Auth{User: "admin", Pass: "p"}.AsMechanism()))
 	e2etest.NoError(t, client.ProduceSync(t.Context(), saidTimes(1)...).FirstErr())
 	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said", Value: []byte("no JSON")}).FirstErr())
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+broker,
 		"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.jaas.config="+
 			`org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="p";`,

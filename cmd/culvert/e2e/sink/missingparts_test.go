@@ -16,9 +16,9 @@ import (
 func TestMissingPartsAtUsersSize(t *testing.T) {
 	t.Parallel()
 	const rows, batch = 25_000, 40
-	p := e2etest.NewPlace(t)
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1,
+		Switches: odatatest.Switches{BatchAnswers: 7}})
 	servers := p.Broker()
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 1, Switches: odatatest.Switches{BatchAnswers: 7}})
 	for _, mode := range []string{"insert", "merge"} {
 		want := map[string]string{}
 		records := make([]*kgo.Record, rows)

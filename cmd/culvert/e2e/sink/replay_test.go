@@ -46,9 +46,8 @@ func ids(t *testing.T, p *e2etest.Place, servers, topic string) map[string]int {
 // deliver once each after the cause is fixed.
 func TestPoison(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
 	const rows = 1000
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 170})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows, PageSize: 170})
 	servers := p.Broker()
 	atLeast := p.Plain(servers)
 	exactly := p.File("exactly.properties", e2etest.PlainWorker(servers, "group.id=poison",
@@ -215,8 +214,7 @@ func headersOf(r *kgo.Record) map[string]string {
 // record that may have been written is reported, and not sent again without a decision.
 func TestReplayIntoAService(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 12})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 12})
 	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2etest.Source("there", address, "Orders")...))

@@ -21,8 +21,7 @@ const leftOf = "that are not in the topic, belong to another connector, or were 
 // remembers each replay, also if one is replayed again.
 func TestReplayOfChosenLetters(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 60})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60})
 	n := 0 // rows that are refused
 	s.Each("Orders", func(_ string, fields map[string]string) {
 		if _, err := strconv.ParseInt(fields["ShipPostalCode"], 10, 16); err != nil {

@@ -63,8 +63,7 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := e2etest.NewPlace(t)
-			_, address := e2etest.Demo(t, odatatest.Options{Rows: rows, PageSize: 1000})
+			p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: rows, PageSize: 1000})
 			servers := p.Broker()
 			worker := p.Plain(servers, c.worker...)
 			connector := func(spec string) string {

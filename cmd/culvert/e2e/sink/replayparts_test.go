@@ -28,9 +28,8 @@ type documents struct {
 // newDocuments writes records to the topic that a sink reads.
 func newDocuments(t *testing.T, partitions int32, said []*kgo.Record, more ...string) *documents {
 	t.Helper()
-	d := &documents{Place: e2etest.NewPlace(t), letters: "refused"}
-	s, address := e2etest.Demo(t, odatatest.Options{Switches: odatatest.Switches{Repeatability: true}})
-	d.service, d.broker = s, e2etest.Embedded(t).Addr()
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Switches: odatatest.Switches{Repeatability: true}})
+	d := &documents{Place: p, service: s, broker: e2etest.Embedded(t).Addr(), letters: "refused"}
 	d.admin = kadm.NewClient(e2etest.Client(t, d.broker))
 	if _, err := d.admin.CreateTopics(t.Context(), 1, 1, nil, "said"); err != nil {
 		t.Fatal(err)

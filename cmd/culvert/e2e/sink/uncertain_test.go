@@ -50,8 +50,7 @@ func (w *writing) start(t *testing.T, p *e2etest.Place) (file string) {
 // record.
 func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: written})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: written})
 	named := []string{"topic Orders, partition 0, offset ", `key "{\"OrderID\":`}
 	all := []*writing{
 		// One request at a time: with several, one of them may meet an expired session at each attempt.

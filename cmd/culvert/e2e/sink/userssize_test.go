@@ -30,9 +30,8 @@ func TestWritesAtUsersSize(t *testing.T) {
 func TestChangesAtUsersSize(t *testing.T) {
 	t.Parallel()
 	const rows = 25_000
-	p := e2etest.NewPlace(t)
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
 	servers := p.Broker()
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
 	has, want, batches := map[string]string{}, odatatest.Write{}, 0
 	for _, mode := range []string{"insert", "update", "merge", "patch", "dynamic", "delete"} {
 		settings := []string{"sap.odata.operation.mode=" + mode, "sap.odata.enable.batch=1"}

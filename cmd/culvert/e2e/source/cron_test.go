@@ -12,8 +12,7 @@ import (
 // TestCron reads a set again at the times of a cron expression.
 func TestCron(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 40})
+	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 40})
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set",
 		"listeners=http://"+porttest.Address(t),
 		p.File("nightly.properties", append(e2etest.Source("nightly", address, "Orders"),

@@ -39,8 +39,7 @@ func writer(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
 // topic, folded by key, equals the service, ODP has started one extraction, and no token was expired.
 func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 3000, PageSize: 70})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 3000, PageSize: 70})
 	p.Broker()
 	worker := p.Plain("embedded", "offset.flush.interval.ms=20")
 	topics := []string{"atom", "json", "odp"}

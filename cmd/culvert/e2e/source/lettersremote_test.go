@@ -14,8 +14,7 @@ import (
 // attempt, and the mended row goes to the topic of its feed, once.
 func TestRetryOfARowWithAnotherValue(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
 	for id, name := range map[string]string{"1": "17", "2": "no number", "3": "18"} {
 		if w := (e2etest.Writer{S: s}); !w.Send("MERGE", "Products("+id+")", map[string]any{"ProductName": name}) {
 			t.Fatalf("product %s was not changed", id)

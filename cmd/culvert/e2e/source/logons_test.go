@@ -23,8 +23,7 @@ func TestRefusalsAreKept(t *testing.T) {
 		"no home":         {[]string{"XDG_CACHE_HOME=", "HOME=/dev/null"}, [][]string{run, ping}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := e2etest.NewPlace(t)
-			s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: "right",
+			p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "me", Password: "right",
 				Switches: odatatest.Switches{LockAfter: 3}})
 			file := p.File("c.properties", e2etest.AsMe(e2etest.Source("c", address, "Suppliers"))...)
 			p.Environ = c.environ

@@ -20,9 +20,8 @@ func TestSourceStaysWithinItsMemory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const connectors = 3
-			p := e2etest.NewPlace(t)
+			p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
 			p.Environ = append(p.Environ, "GOMEMLIMIT=512MiB")
-			s, address := e2etest.Demo(t, odatatest.Options{Rows: 1})
 			writer := e2etest.Writer{S: s}
 			content := strings.Repeat("0123456789abcdef", c.size/16)
 			for i := range c.rows {

@@ -13,8 +13,8 @@ import (
 // TestPeek shows rows as the connector would read them, with expanded pages, and writes nothing.
 func TestPeek(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 40, Switches: odatatest.Switches{ExpandPageSize: 1}})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 40,
+		Switches: odatatest.Switches{ExpandPageSize: 1}})
 	file := p.File("peek.properties", append(e2etest.Source("peek", address, "Orders"),
 		"sap.odata#00.select=OrderDate,Freight,Order_Details/Quantity", "sap.odata#00.expand=Order_Details",
 		"sap.odata#00.filter#00.property=OrderID", "sap.odata#00.filter#00.option=ge",

@@ -26,8 +26,7 @@ func trapping(t *testing.T) (folder string) {
 // page of an expanded feed.
 func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 200,
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 200,
 		Switches: odatatest.Switches{PageSize: 30, ExpandPageSize: 3}})
 	// The first product is on the first page of its category's products, the last one on a further page.
 	poisoned := map[string][]string{}

@@ -21,8 +21,8 @@ func namesOf(said, name string) bool {
 // message names the change; query.change=reload reads the set again, and the topic equals the service again.
 func TestChangedQuery(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20,
+		Switches: odatatest.Switches{Delta: "links"}})
 	run := func(changed ...string) e2etest.Result {
 		lines := append(e2etest.Source("changes", address, "Products"), "sap.odata.sap.client=100", "sap.odata.user.name=one",
 			"sap.odata.user.pwd=secret", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")

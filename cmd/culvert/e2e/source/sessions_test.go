@@ -151,8 +151,7 @@ func TestKilledApplicationServers(t *testing.T) {
 // another password in the file all of them continue.
 func TestWrongPasswordLocksNoUser(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 100, User: "me", Password: "right",
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 100, User: "me", Password: "right",
 		Switches: odatatest.Switches{LockAfter: 3}})
 	secrets := p.File("secrets.properties", "pwd="+e2etest.Password)
 	listen := porttest.Address(t)
@@ -226,8 +225,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 // A user that was locked and unlocked is tried again when an operator requests it, and not before.
 func TestResumeLogons(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10, User: "me", Password: e2etest.Password,
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{LockAfter: 1}})
 	request, err := http.NewRequest("GET", "http://"+address+odatatest.SAPPath, nil)
 	e2etest.NoError(t, err)
@@ -269,8 +267,7 @@ func TestResumeLogons(t *testing.T) {
 // In a maintenance window nothing is sent; the task is RUNNING and reports the window.
 func TestMaintenanceWindow(t *testing.T) {
 	t.Parallel()
-	p := e2etest.NewPlace(t)
-	s, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	listen := porttest.Address(t)
 	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
 		"sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
