@@ -400,8 +400,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 			}
 			return false
 		}
-		_, problems := config.NewWorker("w", []config.Entry{config.NewEntry(name, "1", "w", 1)}, nil,
-			nil)
+		_, problems := config.NewWorker("w", []config.Entry{config.NewEntry(name, "1", "w", 1)}, nil, nil)
 		for _, problem := range problems {
 			if problem.Setting == name && strings.Contains(problem.Text, "unknown") {
 				return false

@@ -173,8 +173,7 @@ func commands(t *testing.T) string {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {
-			if sub.Hidden || sub.Name() == "help" || sub.Name() == "completion" ||
-				sub.GroupID == toolGroup {
+			if sub.Hidden || sub.Name() == "help" || sub.Name() == "completion" || sub.GroupID == toolGroup {
 				continue
 			}
 			if sub.Short == "" {

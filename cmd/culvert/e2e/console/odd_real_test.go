@@ -56,8 +56,7 @@ func TestRealOddTexts(t *testing.T) {
 		strings.Repeat("wide", 2500)
 	for _, one := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
 		body, err := json.Marshal(map[string]any{"name": one.name,
-			"config": e2etest.Configuration(e2etest.Source(one.name,
-				address, one.set))})
+			"config": e2etest.Configuration(e2etest.Source(one.name, address, one.set))})
 		e2etest.NoError(t, err)
 		if status, answer := f.Call("POST", "/connectors", string(body)); status != 201 {
 			t.Fatalf("%q: %d %s", one.name, status, answer)
@@ -111,8 +110,7 @@ func TestRealLargeRecords(t *testing.T) {
 	for name, converter := range map[string]string{"json": "org.apache.kafka.connect.json.JsonConverter",
 		"text": "org.apache.kafka.connect.storage.StringConverter"} {
 		p.File("conf/"+name+".properties", append(e2etest.SinkOf(name, address, "large", "OrderCopies"),
-			"value.converter="+
-				converter, "value.converter.schemas.enable=false", "errors.tolerance=all",
+			"value.converter="+converter, "value.converter.schemas.enable=false", "errors.tolerance=all",
 			"consumer.override.max.partition.fetch.bytes=33554432", "consumer.override.fetch.max.bytes=67108864")...)
 	}
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")

@@ -28,8 +28,7 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 	}{
 		{[]string{"exactly.once.source.support=enabled"}, e2etest.Source("reads", address, "Orders"),
 			"worker.properties:2: exactly.once.source.support: "},
-		{[]string{"group.id=g", "exactly.once.source.support=enabled"}, again,
-			"entity set Orders"},
+		{[]string{"group.id=g", "exactly.once.source.support=enabled"}, again, "entity set Orders"},
 	} {
 		worker := p.File("worker.properties", append([]string{"bootstrap.servers=127.0.0.1:1"}, c.worker...)...)
 		p.Run("validate", "--plugins", e2etest.Plugins(t), worker, p.File("reads.properties", c.lines...)).

@@ -86,8 +86,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	made := groupSource(address, "made")
 	made["sap.odata.user.name"], made["sap.odata.user.pwd"] = "me", "in clear text"
 	any.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made),
-		"sap.odata.user.pwd: expected a reference to a config "+
-			"provider, since config.storage.secrets=refuse")
+		"sap.odata.user.pwd: expected a reference to a config provider, since config.storage.secrets=refuse")
 	delete(made, "sap.odata.user.name")
 	delete(made, "sap.odata.user.pwd")
 	any.Must(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))

@@ -161,8 +161,7 @@ func (c *randomCaller) body() string {
 		return whole
 	case 3, 4:
 		return e2etest.AsJSON(c.t, map[string]any{"name": c.name(), "config": config,
-			"initial_state": pick(c.rng, "STOPPED",
-				"STOPPED", "PAUSED", "RUNNING", "x")})
+			"initial_state": pick(c.rng, "STOPPED", "STOPPED", "PAUSED", "RUNNING", "x")})
 	case 6:
 		return e2etest.AsJSON(c.t, map[string]any{"level": pick(c.rng, "INFO", "DEBUG", "LOUD", "")})
 	case 7:

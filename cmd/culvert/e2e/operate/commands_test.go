@@ -64,8 +64,7 @@ func TestValidate(t *testing.T) {
 	for setting, code := range map[string]string{"sap.odata.host.adress": "unknown",
 		"sap.odata.host.port": "invalid-value", "sap.odata.host.address": "missing"} {
 		if !slices.ContainsFunc(list, func(p map[string]any) bool {
-			return p["setting"] == setting &&
-				p["code"] == code
+			return p["setting"] == setting && p["code"] == code
 		}) {
 			t.Errorf("expected %s as %s in %s", setting, code, r.Stdout)
 		}
@@ -110,8 +109,7 @@ func TestPing(t *testing.T) {
 	p.Run("ping", "-p", file, "--plugins", e2etest.Plugins(t)).Exits(0).Prints("service          /V2/")
 	two := p.File("two.properties", append(lines, "sap.odata#01.service="+odatatest.SAPPath,
 		"sap.odata#01.entityset=Orders", "sap.odata#01.topic=more")...)
-	p.Run("ping", "-p", two, "--plugins", e2etest.Plugins(t)).Exits(0).
-		Prints("Northwind.svc  ", "NORTHWIND_SRV  13 ")
+	p.Run("ping", "-p", two, "--plugins", e2etest.Plugins(t)).Exits(0).Prints("Northwind.svc  ", "NORTHWIND_SRV  13 ")
 	// Commands do not retry, and do not say so: a closed port is reported at once.
 	closed := p.File("closed.properties", e2etest.Instead(e2etest.Source("orders", porttest.Address(t), "Orders"),
 		"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=3600000",
@@ -261,8 +259,7 @@ func TestConsumeRegistered(t *testing.T) {
 	p.MustRun(run...)
 	for _, topic := range []string{"Orders", "Typed"} {
 		for how, named := range map[string][]string{"file": {"-p", worker},
-			"command": {"--bootstrap-servers", broker.Addr(),
-				"--schema-registry", registry.URL()}} {
+			"command": {"--bootstrap-servers", broker.Addr(), "--schema-registry", registry.URL()}} {
 			r := p.Run(append([]string{"consume", topic}, named...)...)
 			n := 0
 			for line := range strings.Lines(r.Stdout) {

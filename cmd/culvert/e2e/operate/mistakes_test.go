@@ -110,8 +110,7 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 			files := []string{p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)}
 			if what.sink {
 				files = append(files, p.File("back.properties",
-					append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
-						"sap.odata.enable.batch=0")...))
+					append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.enable.batch=0")...))
 			}
 			c := p.Start(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data",
 				p.Data},
@@ -321,8 +320,7 @@ func TestValidateWithoutSecrets(t *testing.T) {
 		secrets...),
 		"sap.odata#00.selct=Name", "sap.odata.min.retry.backoff.ms=soon")...)
 	args := []string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data}
-	if r := p.Run(append(args, worker, good)...); r.Code != 1 ||
-		strings.Count(r.Stdout, "not found: ") < 5 {
+	if r := p.Run(append(args, worker, good)...); r.Code != 1 || strings.Count(r.Stdout, "not found: ") < 5 {
 		t.Errorf("without the secrets: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	args = append(args, "--without-secrets")

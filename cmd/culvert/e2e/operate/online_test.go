@@ -128,9 +128,7 @@ func TestPeekWithPostedConfiguration(t *testing.T) {
 	}
 	const path = "/culvert/peek"
 	answer := f.Must(200, "POST", path, body("Orders", sapSource(address, "geheim")), `"rows":[{`)
-	if rows := e2etest.As[struct {
-		Document struct{ Rows []any }
-	}](t, answer).Document.Rows; len(rows) != 3 {
+	if rows := e2etest.As[struct{ Document struct{ Rows []any } }](t, answer).Document.Rows; len(rows) != 3 {
 		t.Errorf("expected 3 rows, found %s", answer)
 	}
 	f.Must(200, "POST", path, body("Orders", edited()), `"rows":[{`)

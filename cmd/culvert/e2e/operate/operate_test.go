@@ -30,8 +30,7 @@ func TestOperate(t *testing.T) {
 		Switches: odatatest.Switches{LockAfter: 1}})
 	lock(t, guarded)
 	taker, refusing := e2etest.Demo(t, odatatest.Options{Rows: 1,
-		Switches: odatatest.Switches{Match: "POST", Status: 400,
-			StatusCount: 1_000_000}})
+		Switches: odatatest.Switches{Match: "POST", Status: 400, StatusCount: 1_000_000}})
 	// An error of the service is shown in its own words, with the transaction ID.
 	s.Set("match", "Customers")
 	s.Set("status", "500")

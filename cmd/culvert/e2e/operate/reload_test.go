@@ -69,8 +69,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 
 	// Invalid files are reported everywhere with file and line, and the connector keeps running.
 	for bad, content := range map[string][]string{
-		"conf/orders.properties:12: tasks.max: ": append(good,
-			"tasks.max=many"),
+		"conf/orders.properties:12: tasks.max: ":    append(good, "tasks.max=many"),
 		"conf/orders.properties: the file is empty": {""},
 		"conf/orders.properties:1: name: expected a name that no other connector has": append(
 			[]string{"name=calm"}, good[1:]...),
@@ -84,8 +83,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 			return strings.Contains(f.Metrics(), `culvert_connector_config_refused{connector="orders"} 1`)
 		})
 		if r := f.Reload(); !slices.ContainsFunc(r.Connectors, func(c rest.ReloadedConnector) bool {
-			return c.Name == "orders" &&
-				strings.Contains(c.Error, bad)
+			return c.Name == "orders" && strings.Contains(c.Error, bad)
 		}) {
 			t.Errorf("expected %q in REST's answer, found %+v", bad, r)
 		}
@@ -277,8 +275,7 @@ func TestDiff(t *testing.T) {
 			"sap.odata.user.pwd=0ld"),
 			append(e2etest.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=n3w")},
 		"topic": {e2etest.Source("topic", address, "Products"),
-			e2etest.Instead(e2etest.Source("topic", address, "Products"),
-				"sap.odata#00.topic=Other")},
+			e2etest.Instead(e2etest.Source("topic", address, "Products"), "sap.odata#00.topic=Other")},
 		"deleted": {e2etest.Source("deleted", address, "Customers"), nil},
 		"added":   {nil, e2etest.Source("added", address, "Customers")},
 		"bad": {e2etest.Source("bad", address, "Customers"), append(e2etest.Source("bad", address, "Customers"),

@@ -180,8 +180,7 @@ func TestManyWriteAtOnce(t *testing.T) {
 	}
 	for i := range many {
 		f.Replaced("conf/calm.properties", append(e2etest.Source("calm", address, "Products"),
-			fmt.Sprintf("tasks.max=%d",
-				i+1))...)
+			fmt.Sprintf("tasks.max=%d", i+1))...)
 	}
 	writers.Wait()
 	f.Eventually("half of them", func() bool {

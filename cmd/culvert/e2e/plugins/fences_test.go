@@ -23,14 +23,12 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 	listen := porttest.Address(t)
 	c := p.Start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400",
 		"--plugins", dir, "--data", p.Data, p.File("orders.properties",
-			append(e2etest.Source("orders", address, "Orders"),
-				e2etest.Silent)...))
+			append(e2etest.Source("orders", address, "Orders"), e2etest.Silent)...))
 	g.Let(1)
 	c.Eventually("the second page", g.Held)
 	before := e2etest.Scrape(t, listen)
 	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t,
-		guesttest.Bytes(t, "../../../../plugins/odata-source",
-			"main.version=0.2.0"),
+		guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSource, "decode")))
 	c.Awaits(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
 	c.Awaits("a newer version of the plugin is open and will replace the current one")

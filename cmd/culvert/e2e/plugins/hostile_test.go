@@ -86,8 +86,7 @@ func many() []byte {
 func rival(name, class string) func(path string) error {
 	return func(path string) error {
 		return os.WriteFile(path, guesttest.Static(wit.Description{Name: name, Version: "9.0.0",
-			Components: []wit.Component{{Name: class,
-				Kind: wit.ComponentSource}}}, "", wit.InterfaceSource), 0o600)
+			Components: []wit.Component{{Name: class, Kind: wit.ComponentSource}}}, "", wit.InterfaceSource), 0o600)
 	}
 }
 

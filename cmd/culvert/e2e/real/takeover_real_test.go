@@ -278,8 +278,7 @@ func TestRealTakeover(t *testing.T) {
 	f := &takeover{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),
 		followed: &e2etest.Followed{Place: p, Command: p.Start("version")}}
 	const half, compacted = "half", "compacted-1"
-	want, states := map[string]string{}, map[string]string{"paused": "PAUSED PAUSED",
-		"stopped": "STOPPED"}
+	want, states := map[string]string{}, map[string]string{"paused": "PAUSED PAUSED", "stopped": "STOPPED"}
 	for kind, n := range map[string]int{"run": 4, "paused": 3, "stopped": 3, "deleted": 2, "sink": 2} {
 		for i := range n {
 			want[fmt.Sprint(kind, i)] = "RUNNING RUNNING"

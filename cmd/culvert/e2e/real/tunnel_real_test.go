@@ -71,8 +71,7 @@ func (c *remoteCluster) openTunnel(t *testing.T, p *e2etest.Place, logon bool) (
 	tunnel := p.StartFor(10*time.Minute, "tunnel", "-p", p.File(name, c.worker(logon)...), "--listen",
 		fmt.Sprintf("127.0.0.1:%d", e2etest.PortsInARow(t, 4)))
 	tunnel.Eventually("the bootstrap listener", func() bool {
-		return strings.Contains(tunnel.Stdout.String(),
-			" bootstrap ")
+		return strings.Contains(tunnel.Stdout.String(), " bootstrap ")
 	})
 	t.Cleanup(func() {
 		if t.Failed() {

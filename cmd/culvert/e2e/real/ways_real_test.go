@@ -427,8 +427,7 @@ func (w *ways) testOAuth2(t *testing.T) {
 	}
 	w.arrive(t, p, []string{w.reader(p, "header", "http://127.0.0.1:"+service, oauth("127.0.0.1",
 		"by-header", "header", oidcSecret)...),
-		w.reader(p, "body", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-body", "body",
-			oidcSecret)...),
+		w.reader(p, "body", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-body", "body", oidcSecret)...),
 		w.reader(p, "proxied", "http://cap.corp:"+service, append(w.viaSquid(squidPassword),
 			oauth("tokens.corp", "by-body", "body", oidcSecret)...)...)},
 		map[string]int{"header": waysRows, "body": waysRows, "proxied": waysRows})
@@ -461,8 +460,7 @@ func (w *ways) testCloudConnector(t *testing.T) {
 	key := "sap.odata.proxy.service.key=" + p.File("key.json", account.ServiceKey(0))
 	w.arrive(t, p, []string{w.reader(p, "http", "http://cap.virtual:8000",
 		"sap.odata.proxy.type=sap-connectivity-http", key),
-		w.reader(p, "socks5", "http://cap.virtual:8000", "sap.odata.proxy.type=sap-connectivity-socks5",
-			key),
+		w.reader(p, "socks5", "http://cap.virtual:8000", "sap.odata.proxy.type=sap-connectivity-socks5", key),
 		w.reader(p, "tls", "https://localhost:44300", append(mutualLines(t),
 			"sap.odata.proxy.type=sap-connectivity", key)...)},
 		map[string]int{"http": waysRows, "socks5": waysRows, "tls": waysRows})

@@ -177,8 +177,7 @@ func TestRealWorkerAgainstConnect(t *testing.T) {
 	p.Subfolder("plugins")
 	for _, name := range []string{"files-source", "files-sink"} {
 		e2etest.Put(t, filepath.Join(p.Dir, "plugins"), name+".wasm",
-			guesttest.Bytes(t, "../../../../testdata/guests/"+name,
-				"main.version=4.3.1"))
+			guesttest.Bytes(t, "../../../../testdata/guests/"+name, "main.version=4.3.1"))
 	}
 	e2etest.Put(t, filepath.Join(p.Dir, "plugins"), "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
 	f := p.FollowsWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",

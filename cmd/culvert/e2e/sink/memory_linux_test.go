@@ -40,10 +40,8 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 			batch: 1 << 20, soak: true},
 		{name: "100 KB, gzip", codec: kgo.GzipCompression(), size: 100_000, records: 2000, repeated: true,
 			batch: 1 << 20, soak: true},
-		{name: "900 KB, zstd", codec: zstd, size: 900_000, records: 250, repeated: true, batch: 1 << 20,
-			soak: true},
-		{name: "100 KB, batches of 50 MB", codec: zstd, size: 100_000, records: 2000, repeated: true,
-			batch: 50 << 20},
+		{name: "900 KB, zstd", codec: zstd, size: 900_000, records: 250, repeated: true, batch: 1 << 20, soak: true},
+		{name: "100 KB, batches of 50 MB", codec: zstd, size: 100_000, records: 2000, repeated: true, batch: 50 << 20},
 	} {
 		if c.soak && !e2etest.Soaking() {
 			continue

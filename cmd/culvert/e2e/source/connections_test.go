@@ -95,8 +95,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"proxy": {[]string{"sap.odata.proxy.address=p:1"}, ":10: sap.odata.proxy.address: "},
 		"map": {[]string{"sap.odata.proxy.type=none", "sap.odata.proxy.address.map=a"},
 			":11: sap.odata.proxy.address.map: Invalid value a for configuration "},
-		"headers": {[]string{"sap.odata.headr.X=1"},
-			"unknown setting; the nearest known one is sap.odata.header.X"},
+		"headers": {[]string{"sap.odata.headr.X=1"}, "unknown setting; the nearest known one is sap.odata.header.X"},
 	}
 	args := []string{"validate", "--plugins", e2etest.Plugins(t)}
 	for name, c := range cases {
@@ -117,8 +116,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 		}
 	}
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), p.File("y.properties",
-		append(good, "sap.odata.header.APIKey=k",
-			"sap.odata.auth.type=header")...))
+		append(good, "sap.odata.header.APIKey=k", "sap.odata.auth.type=header")...))
 }
 
 // A password that changes behind its reference is used without a restart. A rejected password is sent once, and the

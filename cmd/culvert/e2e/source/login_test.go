@@ -144,8 +144,7 @@ func TestLoginExchange(t *testing.T) {
 	for range 2 {
 		run(wrong).Exits(1)
 		if logins, pages, _ := s.seen(); logins != 1 || pages != 0 || len(p.Refusals()) != 1 {
-			t.Fatalf("expected one login in all, and one refusal, found %d, %d pages, %v", logins, pages,
-				p.Refusals())
+			t.Fatalf("expected one login in all, and one refusal, found %d, %d pages, %v", logins, pages, p.Refusals())
 		}
 	}
 	r := run(strings.ReplaceAll(secret, `\`, `\\`))

@@ -76,8 +76,7 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 			}
 		}
 		if len(refused) != len(poisoned[set]) {
-			t.Errorf("%s: expected %d dead letters, found %d in\n%s", set, len(poisoned[set]), len(refused),
-				letters)
+			t.Errorf("%s: expected %d dead letters, found %d in\n%s", set, len(poisoned[set]), len(refused), letters)
 		}
 	}
 	if n := strings.Count(letters, `message","value":"the plugin breaks on this row`); n != strings.Count(
