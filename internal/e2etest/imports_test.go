@@ -14,7 +14,8 @@ func TestOnlyTestsImportThis(t *testing.T) {
 		"internal/e2etest":   {"internal/e2etest"},
 		"internal/odatatest": {"internal/e2etest", "internal/odatatest", "examples/demo", "examples/demo-service"},
 	}
-	c := exec.Command("go", "list", "-tags", "real", "-f", `{{range .Imports}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}`, "./...")
+	c := exec.Command("go", "list", "-tags", "real", "-f", `{{range .Imports}}{{$.ImportPath}} {{.}}{{"\n"}}{{end}}`,
+		"./...")
 	c.Dir = "../.."
 	out, err := c.Output()
 	NoError(t, err)

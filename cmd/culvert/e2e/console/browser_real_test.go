@@ -201,7 +201,8 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.Has("A new connector is created")
 	tab.Reach(`button[value="apply"]`)
 	tab.Press(kb.Enter)
-	tab.Until("the connector's page", `location.pathname.endsWith("/console/connector") && location.search === "?name=orders"`)
+	tab.Until("the connector's page",
+		`location.pathname.endsWith("/console/connector") && location.search === "?name=orders"`)
 	f.Await("orders", "runs", e2etest.Runs)
 	f.Awaits("extraction finished: 40 rows")
 	tab.Until("its rows", `document.getElementById("fragment-tasks").innerText.includes("40")`)

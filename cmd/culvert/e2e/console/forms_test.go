@@ -55,7 +55,8 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	statuses := make(chan int, 30)
 	for range cap(statuses) {
 		forms.Go(func() {
-			answer, err := http.Post(f.Url+"/console/form", "application/x-www-form-urlencoded", strings.NewReader(whole))
+			answer, err := http.Post(f.Url+"/console/form", "application/x-www-form-urlencoded",
+				strings.NewReader(whole))
 			if err != nil {
 				t.Error(err)
 				return

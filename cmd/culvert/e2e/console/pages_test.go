@@ -45,7 +45,8 @@ func world(t *testing.T) *e2etest.Followed {
 	}))
 	secret := p.File("secrets.properties", "pw="+inFile)
 	with := func(name, set, password string) []string {
-		return e2etest.Instead(e2etest.Source(name, address, set), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)
+		return e2etest.Instead(e2etest.Source(name, address, set), "sap.odata.user.name=me",
+			"sap.odata.user.pwd="+password)
 	}
 	p.File("conf/orders.properties", append([]string{"# what the company sells"},
 		append(with("orders", "Orders", "${file:"+secret+":pw}"), "transforms=mask",

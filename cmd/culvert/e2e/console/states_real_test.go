@@ -132,7 +132,8 @@ func TestRealWatchEqualsConsole(t *testing.T) {
 	names := []string{"away", "back", "bad", "limited", "orders", "paused", "refused", "stopped"}
 	shown := func(name string) watched {
 		tab.Go(f.Url + "/console/connector?name=" + name)
-		tab.Until("the connector "+name, `document.querySelector(".top .pill") && document.querySelector("#fragment-state")`)
+		tab.Until("the connector "+name,
+			`document.querySelector(".top .pill") && document.querySelector("#fragment-state")`)
 		return Eval[watched](tab, `({state: document.querySelector(".top .pill").innerText,
 			note: document.querySelector(".top .soft").innerText.split(" \u00b7 ")[1] || "",
 			errors: [...document.querySelectorAll("#fragment-state .notice:has(b)")].filter(n => !n.matches(".info"))

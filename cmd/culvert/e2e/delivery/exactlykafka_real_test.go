@@ -22,8 +22,8 @@ func exactBroker(t *testing.T) *e2etest.ExactPeer {
 	soon := []byte("transaction.abort.timed.out.transaction.cleanup.interval.ms=500\n")
 	e2etest.NoError(t, os.WriteFile(more, soon, 0o600))
 	k.Start = func() {
-		e2etest.StartPeer(t, "kafka/start-broker.sh", k.Dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
-			port, k.Dir)
+		e2etest.StartPeer(t, "kafka/start-broker.sh", k.Dir, []string{"CONTROLLER_PORT=" + controller,
+			"BROKER_PROPS=" + more}, port, k.Dir)
 	}
 	k.Start()
 	return k
@@ -42,7 +42,8 @@ func TestRealExactlyOnce(t *testing.T) {
 		e := NewExactly(t, k.Servers, e2etest.NewPlace(t), "killed", rounds)
 		e.Run(rounds, syscall.SIGKILL)
 		// Kafka's own consumer finds the same number.
-		seen := e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.Servers, "--topic", "killed", "--from-beginning",
+		seen := e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.Servers, "--topic", "killed",
+			"--from-beginning",
 			"--isolation-level", "read_committed", "--max-messages", fmt.Sprint(len(e.Rows)+1), "--timeout-ms", "30000")
 		if n := strings.Count(seen, "\n"); n != len(e.Rows) {
 			t.Errorf("expected Kafka's consumer to see %d records, found %d", len(e.Rows), n)

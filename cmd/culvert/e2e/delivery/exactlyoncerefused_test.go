@@ -60,7 +60,8 @@ func TestConnectorThatCannotFence(t *testing.T) {
 	e2etest.NoError(t, foreign.BeginTransaction())
 	e2etest.NoError(t, foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr())
 	files := []string{p.File("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=g",
-		"exactly.once.source.support=enabled"), p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)}
+		"exactly.once.source.support=enabled"), p.File("reads.properties",
+		e2etest.Source("reads", address, "Orders")...)}
 	run := func() e2etest.Result {
 		return p.Run(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t), "--data", p.Data}, files...)...)
 	}
@@ -86,8 +87,8 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	lines := append(e2etest.Source("reads", address), "exactly.once.support=required")
 	for n, set := range sets {
 		of := fmt.Sprintf("sap.odata#%02d.", n)
-		lines = append(lines, of+"service="+odatatest.SAPPath, of+"entityset="+set, of+"topic="+set, of+"track-changes=1",
-			of+"exec-period=60")
+		lines = append(lines, of+"service="+odatatest.SAPPath, of+"entityset="+set, of+"topic="+set,
+			of+"track-changes=1", of+"exec-period=60")
 	}
 	rows := map[string]int{}
 	for _, set := range sets {

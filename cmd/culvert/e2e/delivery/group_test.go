@@ -96,7 +96,8 @@ func (g *Group) Configured(n int) (file string) {
 	}
 	lines := []string{"bootstrap.servers=" + g.servers, "group.id=workers",
 		"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
-		"config.storage.replication.factor=1", "status.storage.replication.factor=1", "offset.storage.replication.factor=1",
+		"config.storage.replication.factor=1", "status.storage.replication.factor=1",
+		"offset.storage.replication.factor=1",
 		"session.timeout.ms=6000", "heartbeat.interval.ms=1000", "scheduled.rebalance.max.delay.ms=1000",
 		"offset.flush.interval.ms=500", "listeners=http://" + g.ids[n],
 		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false"}

@@ -106,7 +106,8 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	// If a consumer was killed while its group rebalances, the embedded broker keeps it for max.poll.interval.ms.
 	g := NewGroup(t, p, servers, 3, "group.id=sinks", "config.storage.topic=sinkconfigs",
 		"status.storage.topic=sinkstates", "offset.storage.topic=sinkoffsets", "consumer.session.timeout.ms=6000",
-		"consumer.heartbeat.interval.ms=1000", "consumer.max.poll.interval.ms=20000", "consumer.auto.offset.reset=earliest")
+		"consumer.heartbeat.interval.ms=1000", "consumer.max.poll.interval.ms=20000",
+		"consumer.auto.offset.reset=earliest")
 	for _, w := range g.workers {
 		w.Changes()
 	}

@@ -99,7 +99,8 @@ func TestFolderOfAGroup(t *testing.T) {
 	any.Until(200, "GET", "/culvert/reload", "", "the folders of other workers differ from the leader's")
 	any.Eventually("a line that names who differs", func() bool {
 		return slices.ContainsFunc(g.workers, func(w *e2etest.Followed) bool {
-			return strings.Contains(w.Stderr.String(), `the folders of other workers differ from the leader's" workers=`)
+			return strings.Contains(w.Stderr.String(),
+				`the folders of other workers differ from the leader's" workers=`)
 		})
 	})
 	if n := g.written("orders"); n != 1 {

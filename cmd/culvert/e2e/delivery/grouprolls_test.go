@@ -36,7 +36,8 @@ func TestPluginsOfAGroup(t *testing.T) {
 	newer := guesttest.Bytes(t, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version=0.2.0")
 	bad := guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
 		Components: components(t, "odata-source")}, "", wit.InterfaceSource)
-	folders := []string{e2etest.Folder(t, "odata-sink"), e2etest.Folder(t, "odata-sink"), e2etest.Folder(t, "odata-sink")}
+	folders := []string{e2etest.Folder(t, "odata-sink"), e2etest.Folder(t, "odata-sink"),
+		e2etest.Folder(t, "odata-sink")}
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := &Group{Place: p, servers: servers, plugins: folders}
 	g.start(3)

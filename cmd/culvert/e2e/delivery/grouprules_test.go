@@ -77,8 +77,8 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	for _, w := range g.workers {
 		w.Changes()
 	}
-	settings := e2etest.Configuration(e2etest.Notified("delta", address, ports, "sap.odata#00.track-changes=1", e2etest.Silent,
-		"sap.odata.subscription.user=sap", "sap.odata.subscription.password=geheim"))
+	settings := e2etest.Configuration(e2etest.Notified("delta", address, ports, "sap.odata#00.track-changes=1",
+		e2etest.Silent, "sap.odata.subscription.user=sap", "sap.odata.subscription.password=geheim"))
 	settings["sap.odata.subscription.url"] = "http://" + balancer
 	g.put(0, "delta", settings)
 	g.workers[0].Eventually("a page that is being read", func() bool {
@@ -172,8 +172,8 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 		settings := map[string]map[string]string{}
 		for n := range connectors {
 			name := fmt.Sprint(how[:1], n)
-			settings[name] = e2etest.Configuration(e2etest.Notified(name, address, ports, "sap.odata#00.track-changes=1",
-				"sap.odata.user.name="+name, "on.delete=terminate"))
+			settings[name] = e2etest.Configuration(e2etest.Notified(name, address, ports,
+				"sap.odata#00.track-changes=1", "sap.odata.user.name="+name, "on.delete=terminate"))
 			settings[name]["sap.odata.subscription.url"] = "http://" + balancer
 		}
 		put := func() {
@@ -262,7 +262,8 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 	for n, w := range g.workers {
 		asking.Go(func() {
 			for i := n; i < validations; i += 3 {
-				w.Call("PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings(fmt.Sprint("new", i))))
+				w.Call("PUT", "/connector-plugins/ODataSource/config/validate",
+					e2etest.AsJSON(t, settings(fmt.Sprint("new", i))))
 			}
 		})
 	}

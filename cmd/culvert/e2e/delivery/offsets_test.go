@@ -107,8 +107,9 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	files := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties",
 		"bootstrap.servers="+servers, "listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
 		p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)}
-	place := p.File("offsets.json", `{"offsets":[{"partition":{"service":"`+base+`","entityset":"Orders"},"offset":{"url":"`+
-		base+`/Orders?$skip=7"}}]}`)
+	place := p.File("offsets.json",
+		`{"offsets":[{"partition":{"service":"`+base+`","entityset":"Orders"},"offset":{"url":"`+
+			base+`/Orders?$skip=7"}}]}`)
 	for _, c := range []struct {
 		change []string
 		want   string

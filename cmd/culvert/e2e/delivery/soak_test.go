@@ -27,8 +27,8 @@ func TestSoakDeletedConnectors(t *testing.T) {
 		left     int
 	}{{"terminate", 0}, {"keep", 3 * connectors}} {
 		names := []string{c.onDelete + "-queue"}
-		f.Makes(e2etest.Tracked(names[0], address, odatatest.ODPPath, "FactsOfProducts", "sap.odata.delta.takeover=true",
-			"on.delete="+c.onDelete)...)
+		f.Makes(e2etest.Tracked(names[0], address, odatatest.ODPPath, "FactsOfProducts",
+			"sap.odata.delta.takeover=true", "on.delete="+c.onDelete)...)
 		for i := range connectors {
 			name := fmt.Sprint(c.onDelete, i)
 			f.Makes(e2etest.Notified(name, address, port, "sap.odata#00.track-changes=1", "sap.odata.user.name="+name,

@@ -62,7 +62,8 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	p.File("conf/sold.properties", append(e2etest.Source("sold", strings.TrimPrefix(sold.URL, "http://"), "Orders"),
 		"sap.odata#00.exec-period=1", "sap.odata.max.retries=1000000")...)
 	p.File("conf/kept.properties", append(e2etest.SinkOf("kept", kept, "orders", "OrderCopies"), "errors.tolerance=all",
-		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.context.headers.enable=true", "errors.deadletterqueue.topic.replication.factor=1")...)
+		"errors.deadletterqueue.topic.name=dead", "errors.deadletterqueue.context.headers.enable=true",
+		"errors.deadletterqueue.topic.replication.factor=1")...)
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf")
 	f.Await("kept", "runs", e2etest.Runs)
 	f.Awaits("extraction finished: 5 rows")

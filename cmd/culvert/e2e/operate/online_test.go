@@ -316,7 +316,8 @@ func TestTextsOfConnectors(t *testing.T) {
 	}
 
 	changed := strings.Replace(shown, "sap.odata#00.exec-period=3600", "sap.odata#00.exec-period=3600\n"+
-		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n", 1)
+		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n",
+		1)
 	found := x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
 	if found.Effect != config.Restart || len(found.Feeds) != 1 || found.Feeds[0].Feed != "Orders" ||
 		found.Feeds[0].Effect != "reload" || strings.Join(found.Feeds[0].ChangedFields, " ") != "filter" {

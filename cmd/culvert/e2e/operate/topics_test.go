@@ -72,7 +72,8 @@ func TestUnknownNames(t *testing.T) {
 	for _, c := range []struct{ setting, nearest string }{
 		{"connector.class=ODataSorce", "the nearest one is org.init.ohja.kafka.connect.odatav2.source."},
 		{"value.converter=AvroConvrter", "the nearest one is io.confluent.connect.avro.AvroConverter; there are "},
-		{"transforms=a\ntransforms.a.type=TimestampConvertr$Value", "the most similar of 32: org.apache.kafka.connect.transforms.TimestampConverter$Value\n"},
+		{"transforms=a\ntransforms.a.type=TimestampConvertr$Value",
+			"the most similar of 32: org.apache.kafka.connect.transforms.TimestampConverter$Value\n"},
 	} {
 		file := p.File("orders.properties", append(source, c.setting)...)
 		p.Run("validate", "--plugins", plugins, file).Fails().Reports(c.nearest)

@@ -77,12 +77,13 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	e2etest.NoError(t, syscall.Mkfifo(filepath.Join(folder, "pipe.json"), 0o600))
 	// Expected traces by connector name. A file without a name gives its own.
 	bad := map[string][]string{
-		"misspelt":            {"half/misspelt.properties:10: sap.odata.host.adress: unknown setting"},
-		"broken":              {"half/broken.json:1: invalid JSON"},
-		"without":             {"half/without.yaml:1: connector.class: Missing required configuration"},
-		"empty.properties":    {"half/empty.properties: the file is empty"},
-		"empty.json":          {"half/empty.json: the file is empty"},
-		"state":               {"half/state.json:", "initial_state: ", "expected RUNNING, PAUSED or STOPPED, found AWAY"},
+		"misspelt":         {"half/misspelt.properties:10: sap.odata.host.adress: unknown setting"},
+		"broken":           {"half/broken.json:1: invalid JSON"},
+		"without":          {"half/without.yaml:1: connector.class: Missing required configuration"},
+		"empty.properties": {"half/empty.properties: the file is empty"},
+		"empty.json":       {"half/empty.json: the file is empty"},
+		"state": {"half/state.json:", "initial_state: ",
+			"expected RUNNING, PAUSED or STOPPED, found AWAY"},
 		"twin":                {"half/one.properties:1: name: ", "half/two.properties:1: name: ", "none of them runs"},
 		"secret":              {"half/secret.properties:11: sap.odata.user.pwd: ", "no such file"},
 		"mounted.properties":  {"half/mounted.properties: expected a file, found a folder"},

@@ -52,8 +52,8 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 	for _, format := range []string{"JSON", "ATOM"} { // in any case, in any language
 		for _, schemas := range []string{"TRUE", "FALSE"} {
 			name := format + "-" + schemas
-			args = append(args, p.File(name+".properties", e2etest.Instead(e2etest.Source(name, address, "AllTypes", "Orders"),
-				"sap.odata.format="+format,
+			args = append(args, p.File(name+".properties", e2etest.Instead(e2etest.Source(name, address, "AllTypes",
+				"Orders"), "sap.odata.format="+format,
 				"sap.odata#00.topic=all-"+name, "sap.odata#01.topic=orders-"+name,
 				"key.converter.schemas.enable="+schemas, "value.converter.schemas.enable="+schemas,
 				"transforms=i", "transforms.i.type=org.apache.kafka.connect.transforms.InsertField$Value",
@@ -64,8 +64,8 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 	args = append(args, p.File("plain.properties", e2etest.Instead(e2etest.Source("plain", address, "AllTypes"),
 		"sap.odata#00.topic=plain")...),
 		p.File("back.properties", e2etest.SinkOf("back", address, "plain", "AllTypesCopies")...))
-	r := p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data", p.Data},
-		args...)...)
+	r := p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
+		p.Data}, args...)...)
 	if diff := cmp.Diff(instants(t, e2etest.Entities(s, "AllTypes")), instants(t, e2etest.Entities(s, "AllTypesCopies"))); diff != "" {
 		t.Errorf("AllTypes and AllTypesCopies differ\n%s", diff)
 	}

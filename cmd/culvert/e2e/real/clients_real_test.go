@@ -185,8 +185,8 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 	}
 	c.Eventually("the check to say that all is well", func() bool { return says(200, true) })
 	// The service does not exist, so the task fails.
-	c.Must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", e2etest.FreePort(t), "sap.odata.max.retries",
-		"0"))
+	c.Must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", e2etest.FreePort(t),
+		"sap.odata.max.retries", "0"))
 	c.Eventually("the check to say that it is not", func() bool { return says(503, false) })
 	c.Must(204, "DELETE", "/connectors/health", "")
 	c.Eventually("the check to say that all is well", func() bool { return says(200, true) })

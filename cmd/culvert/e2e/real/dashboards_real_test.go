@@ -27,7 +27,8 @@ func dashboardQueries(t *testing.T, file string) (queries []string) {
 	e2etest.NoError(t, json.Unmarshal(text, &dashboard))
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
-			queries = append(queries, strings.NewReplacer("$connector", ".*", "$__rate_interval", "5m").Replace(target.Expr))
+			queries = append(queries, strings.NewReplacer("$connector", ".*", "$__rate_interval",
+				"5m").Replace(target.Expr))
 		}
 	}
 	return queries

@@ -44,8 +44,8 @@ func TestRealKafka(t *testing.T) {
 	// A killed broker counts as running for this time.
 	more := k.File("broker.properties", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
 	k.startBroker = func(t *testing.T) {
-		e2etest.StartPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
-			port, k.dir)
+		e2etest.StartPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller,
+			"BROKER_PROPS=" + more}, port, k.dir)
 	}
 	k.startBroker(t)
 	k.service, k.address = e2etest.Demo(t, odatatest.Options{Rows: 400, PageSize: 150,
@@ -63,7 +63,8 @@ func TestRealKafka(t *testing.T) {
 	for _, part := range []struct {
 		name string
 		test func(*testing.T)
-	}{{"BothWays", k.testBothWays}, {"Consumer", k.testConsumer}, {"Copied", k.testCopied}, {"Offsets", k.testOffsets}, {"Group", k.testGroup},
+	}{{"BothWays", k.testBothWays}, {"Consumer", k.testConsumer}, {"Copied", k.testCopied}, {"Offsets", k.testOffsets},
+		{"Group", k.testGroup},
 		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"BrokerKilled", k.testBrokerKilled}} {
 		t.Run(part.name, func(t *testing.T) {
 			k.Place = e2etest.NewPlace(t)
@@ -173,7 +174,8 @@ func (k *kafkaPeer) testCopied(t *testing.T) {
 
 // The offsets topic is created like a Connect worker's, and its records look like a Connect worker's.
 func (k *kafkaPeer) testOffsets(t *testing.T) {
-	described := e2etest.KafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic", "connect-offsets")
+	described := e2etest.KafkaTool(t, "topic", "--bootstrap-server", k.servers, "--describe", "--topic",
+		"connect-offsets")
 	for _, want := range []string{"PartitionCount: 25", "ReplicationFactor: 1", "cleanup.policy=compact"} {
 		if !strings.Contains(described, want) {
 			t.Errorf("expected %s in\n%s", want, described)

@@ -34,8 +34,8 @@ func TestRealCommitMetadata(t *testing.T) {
 			s, address := e2etest.Demo(t, odatatest.Options{Rows: 300, PageSize: 100})
 			worker := p.File("worker.properties", "bootstrap.servers=127.0.0.1:"+port, "listeners=")
 			run := func(lines ...string) e2etest.Result {
-				return p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
-					worker, p.File("connector.properties", append(lines, e2etest.Silent)...)).Wait()
+				return p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"),
+					"--data", p.Data, worker, p.File("connector.properties", append(lines, e2etest.Silent)...)).Wait()
 			}
 			if r := run(e2etest.Source("there", address, "Orders")...); r.Code != 0 {
 				t.Fatalf("exit %d\n%s", r.Code, r.Stderr)

@@ -95,8 +95,9 @@ func metadataInMotion(t *testing.T, url string) {
 			}
 		}
 	}
-	args := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties", e2etest.AvroWorker(broker.Addr(),
-		url)...),
+	args := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data,
+		p.File("worker.properties", e2etest.AvroWorker(broker.Addr(),
+			url)...),
 		p.File("moving.properties", "name=moving", "connector.class=ODataSource", "sap.odata.host.protocol=http",
 			"sap.odata.host.address="+host,
 			"sap.odata.host.port="+port, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",

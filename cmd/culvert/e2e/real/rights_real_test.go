@@ -27,12 +27,13 @@ const rightsWithin = 2 * time.Minute
 func TestRealRights(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	dir, port, secure, more := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t), filepath.Join(t.TempDir(), "broker.properties")
+	dir, port, secure, more := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t),
+		filepath.Join(t.TempDir(), "broker.properties")
 	settings := "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n" +
 		"super.users=User:ANONYMOUS\nauto.create.topics.enable=false\n"
 	e2etest.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
-	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "SASL_PORT=" + secure,
-		"BROKER_PROPS=" + more}, port, dir)
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
+		"SASL_PORT=" + secure, "BROKER_PROPS=" + more}, port, dir)
 	client := e2etest.Client(t, "127.0.0.1:"+port)
 	admin := kadm.NewClient(client)
 	const user = "User:user"
@@ -59,8 +60,8 @@ func TestRealRights(t *testing.T) {
 		})
 	}
 	worker := func(name string, lines ...string) string {
-		return p.File(name+"-worker.properties", e2etest.Instead([]string{"bootstrap.servers=127.0.0.1:" + secure, "listeners=",
-			"security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
+		return p.File(name+"-worker.properties", e2etest.Instead([]string{"bootstrap.servers=127.0.0.1:" + secure,
+			"listeners=", "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
 			`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required ` +
 				`username="user" password="user-secret";`,
 			"ssl.truststore.location=" + filepath.Join(dir, "tls", "trust.p12"), "ssl.truststore.password=changeit"},

@@ -40,7 +40,8 @@ func startRemote(t *testing.T, p *e2etest.Place) *remoteCluster {
 	t.Cleanup(c.double.Close)
 	first := e2etest.PortsInARow(t, 9)
 	c.ports, c.tls = strconv.Itoa(first), filepath.Join(c.dir, "tls")
-	e2etest.StartPeer(t, "kafka/start-3-brokers.sh", c.dir, []string{"VIRTUAL_PORT=" + strconv.Itoa(first+6)}, c.ports, c.dir)
+	e2etest.StartPeer(t, "kafka/start-3-brokers.sh", c.dir, []string{"VIRTUAL_PORT=" + strconv.Itoa(first+6)}, c.ports,
+		c.dir)
 	var direct []string
 	for i := range 3 {
 		c.double.Map(fmt.Sprintf("kafka-%d.virtual:9092", i+1), fmt.Sprintf("127.0.0.1:%d", first+6+i))
@@ -262,8 +263,10 @@ func columnSum(table, word string, column int) (sum int) {
 // testTools runs console, performance and group tools, transactions, and the verifiable clients.
 func (c *remoteCluster) testTools(t *testing.T, address string) {
 	at := []string{"--bootstrap-server", address}
-	e2etest.KafkaTool(t, slices.Concat([]string{"topic"}, at, []string{"--create", "--topic", "tools", "--partitions", "3"})...)
-	e2etest.KafkaToolReading(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, at, []string{"--topic", "tools"})...)
+	e2etest.KafkaTool(t, slices.Concat([]string{"topic"}, at, []string{"--create", "--topic", "tools", "--partitions",
+		"3"})...)
+	e2etest.KafkaToolReading(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, at,
+		[]string{"--topic", "tools"})...)
 	read := e2etest.KafkaTool(t, slices.Concat([]string{"consume"}, at, []string{"--topic", "tools", "--from-beginning",
 		"--group", "tools", "--max-messages", "3", "--timeout-ms", "300000"})...)
 	lines := strings.Fields(read)
@@ -277,14 +280,14 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 		t.Errorf("expected three partitions of the group at 0, found\n%s", reset)
 	}
 	// A transaction has its own coordinators.
-	performance := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
-		"1000", "--record-size", "100", "--throughput", "-1",
+	performance := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools",
+		"--num-records", "1000", "--record-size", "100", "--throughput", "-1",
 		"--transactional-id", "tunnel", "--transaction-duration-ms", "100")
 	if !strings.Contains(performance, "1000 records sent") {
 		t.Errorf("perf-produce with transactions:\n%s", performance)
 	}
-	performance = e2etest.KafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools", "--num-records",
-		"1000", "--timeout", "300000")
+	performance = e2etest.KafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools",
+		"--num-records", "1000", "--timeout", "300000")
 	if fields := strings.Split(strings.Split(strings.TrimSpace(performance), "\n")[1], ","); len(fields) < 5 ||
 		atLeast(fields[4], 1000) != nil {
 		t.Errorf("perf-consume:\n%s", performance)
@@ -353,8 +356,8 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 			}
 		}
 	}()
-	out := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "dropped", "--num-records", "20000",
-		"--record-size", "500", "--throughput", "4000",
+	out := e2etest.KafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "dropped", "--num-records",
+		"20000", "--record-size", "500", "--throughput", "4000",
 		"--command-property", "enable.idempotence=true")
 	close(stop)
 	if dropped := <-ended; dropped == 0 {

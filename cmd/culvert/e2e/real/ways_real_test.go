@@ -88,7 +88,8 @@ func startIntermediary(t *testing.T, name string) *intermediary {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	e2etest.NoError(t, os.Chmod(dir, 0o755))
 	port := e2etest.FreePort(t)
-	e2etest.StartPeer(t, "ways/start.sh", dir, []string{"HOSTS=127.0.0.1 localhost cap.corp tokens.corp"}, name, port, dir)
+	e2etest.StartPeer(t, "ways/start.sh", dir, []string{"HOSTS=127.0.0.1 localhost cap.corp tokens.corp"}, name, port,
+		dir)
 	log := map[string]string{"squid": "access.log"}[name]
 	if log == "" {
 		log = "server.log"
@@ -145,7 +146,8 @@ func (w *ways) reader(p *e2etest.Place, name, url string, more ...string) string
 	host, port, _ := net.SplitHostPort(address)
 	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, "Categories", name)...)
 	// The adapter answers 500 if the idle connection of its own request to the v4 service was just closed.
-	lines = e2etest.Instead(lines, append([]string{"sap.odata.host.protocol=" + scheme, "sap.odata.host.address=" + host,
+	lines = e2etest.Instead(lines, append([]string{"sap.odata.host.protocol=" + scheme,
+		"sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port, "sap.odata.max.retries=2", "sap.odata.http.codes=408,429,500,502,503,504",
 		"tasks.max=1"}, more...)...)
 	return p.File(name+".properties", lines...)
@@ -262,7 +264,8 @@ func (w *ways) testUnknown(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		server := exec.CommandContext(ctx, "openssl", "s_server", "-accept", "127.0.0.1:"+port, "-cert",
 			filepath.Join(w.pems, "sample.pem"), "-key", filepath.Join(w.pems, "sample.key"),
-			"-CAfile", filepath.Join(e2etest.Stores(t), "more", "ca.pem"), "-Verify", "2", "-verify_return_error", "-www",
+			"-CAfile", filepath.Join(e2etest.Stores(t), "more", "ca.pem"), "-Verify", "2", "-verify_return_error",
+			"-www",
 			version)
 		server.WaitDelay = e2etest.PeerEnds
 		output := &e2etest.Buffer{}
@@ -480,8 +483,8 @@ func (w *ways) testCloudConnector(t *testing.T) {
 func (w *ways) testKafka(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	dir, port, secure := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)
-	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t), "SASL_PORT=" + secure}, port,
-		dir)
+	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
+		"SASL_PORT=" + secure}, port, dir)
 	worker := func(name, kind, address, user, password string) string {
 		return p.File(name+"-worker.properties", "bootstrap.servers=127.0.0.1:"+secure, "kafka.proxy.type="+kind,
 			"kafka.proxy.address="+address,
@@ -512,7 +515,8 @@ func (w *ways) testKafka(t *testing.T) {
 	}
 	wantEnds(t, "127.0.0.1:"+port, want)
 	for _, c := range cases {
-		r := w.run(t, p, worker("wrong", c.kind, c.by.address, c.user, "wr0ng-secret"), w.reader(p, "wrong", "http://"+w.cap.address))
+		r := w.run(t, p, worker("wrong", c.kind, c.by.address, c.user, "wr0ng-secret"),
+			w.reader(p, "wrong", "http://"+w.cap.address))
 		if r.Code == 0 || !strings.Contains(r.LastLine(), "kafka.proxy.password") || strings.Contains(r.Stderr,
 			"wr0ng-secret") {
 			t.Errorf("%s with a wrong password: exit %d\n%s", c.name, r.Code, r.Stderr)

@@ -18,7 +18,8 @@ func TestDeadLetterTopic(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
 	broker := e2etest.Embedded(t).Addr()
-	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=", "key.converter.schemas.enable=false")
+	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
+		"key.converter.schemas.enable=false")
 	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2etest.Source("there", address, "Orders")...))
 	first := e2etest.ReadTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
 	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}

@@ -44,8 +44,10 @@ func TestRecordOf20MB(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var posts atomic.Int32
-			back := p.File(c.name+".properties", append(append(e2etest.SinkOf(c.name, e2etest.Texts(t, c.most, &posts), "texts",
-				"Texts"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters-"+c.name), c.settings...)...)
+			back := p.File(c.name+".properties", append(append(e2etest.SinkOf(c.name, e2etest.Texts(t, c.most, &posts),
+				"texts",
+				"Texts"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters-"+c.name),
+				c.settings...)...)
 			r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
 			starts := int32(1)
 			if c.name == "refused-letter-too-large" { // the next start fails in the same way

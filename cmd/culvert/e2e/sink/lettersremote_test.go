@@ -62,7 +62,8 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	}
 	e2etest.Contains(t, "the result", refused, "refused again as dead letter "+second+"\n")
 	dlq("show", second, "--json").Exits(0).Prints(`"attempts":2`, `{\"Topic\":{\"not\":\"mended\"}}`)
-	dlq("retry", first, "--value", `{"Topic":"mended"}`).Exits(1).Prints("0 sent: ", "1 kept: dead letters "+leftOf+first)
+	dlq("retry", first, "--value", `{"Topic":"mended"}`).Exits(1).Prints("0 sent: ",
+		"1 kept: dead letters "+leftOf+first)
 	dlq("retry", second, "--value", `{"Topic":"mended"}`).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
 	if !d.has("mended") || d.service.Count("Inbox") != 3 {
 		t.Errorf("expected the mended document, found %d", d.service.Count("Inbox"))
@@ -72,7 +73,8 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 	third := at(t, list, "said-0@3")
 	e2etest.Produce(t, d.broker, &kgo.Record{Topic: "said", Key: []byte("3"), Value: []byte(`{"Topic":"later"}`)})
 	f.Eventually("the later record", func() bool { return d.has("later") })
-	dlq("retry", third, "--value", `{"Topic":"older"}`).Exits(1).Prints("1 kept: dead letters of records that have a later")
+	dlq("retry", third, "--value",
+		`{"Topic":"older"}`).Exits(1).Prints("1 kept: dead letters of records that have a later")
 	dlq("retry", third, "--value", `{"Topic":"older"}`, "--older").Exits(0).Prints("1 sent: 1 delivered")
 	open := func(want int64) {
 		t.Helper()
@@ -100,7 +102,8 @@ func TestDeadLettersOfARunningWorker(t *testing.T) {
 func TestRetryOfALetterInDoubt(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, saidTimes(1), "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
-		"sap.odata.enable.batch=0", "transforms=drop", "transforms.drop.type=org.apache.kafka.connect.transforms.Filter",
+		"sap.odata.enable.batch=0", "transforms=drop",
+		"transforms.drop.type=org.apache.kafka.connect.transforms.Filter",
 		"transforms.drop.predicate=null", "predicates=null",
 		"predicates.null.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")
 	d.written(t, 0)
@@ -120,9 +123,11 @@ func TestRetryOfALetterInDoubt(t *testing.T) {
 		Value: []byte(`{"next":0,"sent":"0,1,2"}`)})
 	_, dlq := d.deadLetterWorker(t)
 	list := dlq("list").Exits(0).Stdout
-	dlq("retry", at(t, list, "said-0@1"), "--value", `{"Topic":"mended 0"}`).Exits(1).Prints("0 sent: 0 delivered, 0 refused\n",
+	dlq("retry", at(t, list, "said-0@1"), "--value",
+		`{"Topic":"mended 0"}`).Exits(1).Prints("0 sent: 0 delivered, 0 refused\n",
 		"1 kept: dead letters that an earlier attempt has written")
-	dlq("retry", at(t, list, "said-0@2"), "--value", `{"Topic":"mended 1"}`).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
+	dlq("retry", at(t, list, "said-0@2"), "--value",
+		`{"Topic":"mended 1"}`).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
 	if d.service.Count("Inbox") != 2 || d.has("mended 0") || !d.has("mended 1") {
 		t.Errorf("expected the written document and a mended one, found %d", d.service.Count("Inbox"))
 	}
@@ -172,11 +177,14 @@ func TestRetryOfOneRowOfARecord(t *testing.T) {
 	})
 	letter := func() string { return at(t, dlq("list").Stdout, "said-0@0") }
 	dlq("replay").Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
-	dlq("retry", letter(), "--value", `{"Lines":[{"Topic":"other a"},{"Topic":"b"},{"Topic":"other c"},{"Topic":{"not":"d"}}]}`).
+	dlq("retry", letter(), "--value",
+		`{"Lines":[{"Topic":"other a"},{"Topic":"b"},{"Topic":"other c"},{"Topic":{"not":"d"}}]}`).
 		Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
 	dlq("retry", letter(), "--value", `{"Lines":[{"Topic":"d"}]}`).Exits(1).Prints("1 sent: 0 delivered, 1 refused\n")
-	dlq("show", letter()).Exits(0).Prints("attempts   4", "expected the transforms to create 4 rows, as when parts 4 of 4")
-	dlq("retry", letter(), "--value", `{"Lines":[{"Topic":"other a"},{"Topic":"other b"},{"Topic":"other c"},{"Topic":"d"}]}`).
+	dlq("show", letter()).Exits(0).Prints("attempts   4",
+		"expected the transforms to create 4 rows, as when parts 4 of 4")
+	dlq("retry", letter(), "--value",
+		`{"Lines":[{"Topic":"other a"},{"Topic":"other b"},{"Topic":"other c"},{"Topic":"d"}]}`).
 		Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
 	dlq("list").Exits(0).Omits("said")
 	topics := map[string]int{}
@@ -221,13 +229,15 @@ func TestDeadLettersWithoutTheRightToRead(t *testing.T) {
 	f.Must(500, "POST", "/culvert/connectors/inbox/deadletters/replay", "", denied)
 	f.Must(500, "POST", "/culvert/connectors/inbox/deadletters/discard", `{"letters":["0@0"]}`, denied)
 	f.Eventually("an unknown number of letters", func() bool { // it was 0 while the topic was empty
-		l := e2etest.As[rest.ConnectorList](t, f.Must(200, "GET", "/culvert/connectors?name=inbox", "", `"state":"refusing"`))
+		l := e2etest.As[rest.ConnectorList](t, f.Must(200, "GET", "/culvert/connectors?name=inbox", "",
+			`"state":"refusing"`))
 		return l.Connectors[0].LettersOpen == nil
 	})
 	f.Must(200, "GET", "/console/letters?name=inbox", "", denied)
 	f.Must(200, "GET", "/console/letters", "", "inbox", `data-label="Open letters">–<`)
 	p.Run("dlq", "list", "--connector", "inbox", "--url", f.Url).Exits(1).Says(denied)
-	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said", Value: []byte(`{"Topic":"2"}`)}).FirstErr())
+	e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "said",
+		Value: []byte(`{"Topic":"2"}`)}).FirstErr())
 	f.Eventually("the next document", func() bool { return s.Count("Inbox") == 2 })
 	f.Await("inbox", "runs", e2etest.Runs)
 }

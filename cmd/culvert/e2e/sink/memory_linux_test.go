@@ -62,7 +62,8 @@ func TestSinkStaysWithinItsMemory(t *testing.T) {
 			s, _ := e2etest.Demo(t, odatatest.Options{Rows: 1})
 			address := e2etest.Serve(t, slowly(s))
 			w := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "folder", "bootstrap.servers="+broker,
-				"key.converter=org.apache.kafka.connect.storage.StringConverter", "value.converter.schemas.enable=false")
+				"key.converter=org.apache.kafka.connect.storage.StringConverter",
+				"value.converter.schemas.enable=false")
 			w.Replaced("folder/texts.properties", append(e2etest.SinkOf("texts", address, "texts", "Categories"),
 				"tasks.max=4")...)
 			w.Eventually("all records", func() bool { return len(s.Ledger().Writes) >= c.records })

@@ -66,8 +66,8 @@ func TestRealMirrorMaker(t *testing.T) {
 	// MirrorMaker starts now, because it copies an offset's metadata only when the translated offset changes, and
 	// would copy older metadata before.
 	dir := t.TempDir()
-	mirror := e2etest.StartPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders", "GROUPS_COPIED=connect-back"}, here,
-		there, dir)
+	mirror := e2etest.StartPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders",
+		"GROUPS_COPIED=connect-back"}, here, there, dir)
 	admin = kadm.NewClient(e2etest.Client(t, there))
 	var copied kadm.OffsetResponse
 	c.Eventually("a copy of the group and of all records", func() bool {

@@ -63,8 +63,8 @@ func TestPoison(t *testing.T) {
 		return p.OnceWith(e2etest.Plugins(t, "smt"), worker, file)
 	}
 	replay := func(worker, file string, more ...string) e2etest.Result {
-		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
-			worker, file},
+		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data",
+			p.Data, worker, file},
 			more...)...)
 	}
 	good, poison, before := map[string]int{}, map[string]int{}, 0
@@ -172,8 +172,8 @@ func TestReplayOfDocuments(t *testing.T) {
 				t.Fatalf("expected the document, found %s", letter.Value)
 			}
 			replay := func(file string, more ...string) e2etest.Result {
-				return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t), "--data", p.Data,
-					worker, file}, more...)...)
+				return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t), "--data",
+					p.Data, worker, file}, more...)...)
 			}
 			replay(connector(), "--dry").Exits(1).Prints("0 would pass, 1 would be refused\n0@0: ")
 			replay(connector()).Exits(1).Prints("1 sent: 0 delivered, 1 refused")
@@ -217,14 +217,17 @@ func TestReplayIntoAService(t *testing.T) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 12})
 	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2etest.Source("there", address, "Orders")...))
-	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties",
+		e2etest.Source("there", address, "Orders")...))
+	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+		"errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
 	e2etest.RefuseWrites(t, s, 1000)
 	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
 	e2etest.ReadTopic(t, broker, "refused", 12)
 	replay := func() e2etest.Result {
-		return p.Run("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, back)
+		return p.Run("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
+			worker, back)
 	}
 	s.Set("status-count", "5")
 	delivered, refused := 0, 0 // a batch that is refused is taken apart
@@ -246,7 +249,8 @@ func TestReplayIntoAService(t *testing.T) {
 	replay().Exits(1).Says("errors.uncertain.send")
 	_, rest, _ := strings.Cut(r.Stderr, "Orders-0@")
 	digits := strings.TrimRight(rest[:min(len(rest), 3)], " ,;:.\"\n)abcdefghijklmnopqrstuvwxyz")
-	back = p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+	back = p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+		"errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.uncertain.skip=Orders-0@"+digits)...)
 	replay().Exits(0)
 	e2etest.Copied(t, s)

@@ -24,20 +24,20 @@ func TestReplayThatIsKilled(t *testing.T) {
 	})
 	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
-		e2etest.Silent,
+	back := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+		"errors.tolerance=all", e2etest.Silent,
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"sap.odata.insert.uncertain=check")...)
 	for _, args := range [][]string{{p.File("there.properties", e2etest.Source("there", address, "Orders")...)}, {back}} {
-		p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker},
-			args...)...)
+		p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
+			worker}, args...)...)
 		e2etest.RefuseWrites(t, s, 1000)
 	}
 	e2etest.ReadTopic(t, broker, "refused", 12)
 	s.Set("status-count", "0")
 	replay := func() *e2etest.Command {
-		return p.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker,
-			back)
+		return p.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
+			worker, back)
 	}
 	armed.Store(true)
 	killed := replay()
@@ -67,8 +67,8 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			servers := p.Broker()
 			worker := p.Plain(servers, c.worker...)
 			connector := func(spec string) string {
-				return p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"), "transforms=number",
-					"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
+				return p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
+					"transforms=number", "transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
 					"transforms.number.spec="+spec, "errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 					"errors.deadletterqueue.context.headers.enable=true")...)
 			}
@@ -88,8 +88,8 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			}
 			mended := connector("ShipName:string")
 			replay := func() *e2etest.Command {
-				return p.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data, worker,
-					mended)
+				return p.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
+					worker, mended)
 			}
 			killed := 0
 			for range kills {

@@ -170,7 +170,8 @@ func TestRecordWhoseDataStayLocked(t *testing.T) {
 			records[locked].Value = records[0].Value // the service rejects a second order of this number
 			e2etest.Produce(t, servers, records...)
 			lines := e2etest.Instead(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
-				"errors.tolerance="+tolerance, "sap.odata.max.retries=4", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5")
+				"errors.tolerance="+tolerance, "sap.odata.max.retries=4", "sap.odata.min.retry.backoff.ms=1",
+				"sap.odata.max.retry.backoff.ms=5")
 			if tolerance == "all" {
 				lines = append(lines, "errors.deadletterqueue.topic.name=letters", "errors.log.enable=true",
 					"errors.deadletterqueue.context.headers.enable=true")

@@ -77,7 +77,8 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 			p.File("worker.properties", "bootstrap.servers="+broker, "listeners="+listeners,
 				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false",
 				"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"),
-			sink("merges.properties", e2etest.SinkOf("merges", merges, "Names", "Products"), "sap.odata.operation.mode=merge"),
+			sink("merges.properties", e2etest.SinkOf("merges", merges, "Names", "Products"),
+				"sap.odata.operation.mode=merge"),
 			sink("creates.properties", e2etest.SinkOf("creates", creates, "New", "OrderCopies"),
 				"sap.odata.insert.uncertain=check"))
 	}
@@ -107,7 +108,8 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	paused.Eventually("a write of each", func() bool { return merges.writes.Load() > 0 && creates.writes.Load() > 0 })
 	paused.Signal(syscall.SIGSTOP)
 	if name() != "name 0" || len(e2etest.Entities(s, "OrderCopies")) != 1 {
-		t.Fatalf("expected the first row of each to be written, found %s and %v", name(), e2etest.Entities(s, "OrderCopies"))
+		t.Fatalf("expected the first row of each to be written, found %s and %v", name(),
+			e2etest.Entities(s, "OrderCopies"))
 	}
 	other := starts("", direct, direct)
 	other.Eventually("all that was to be written", committed)

@@ -48,8 +48,10 @@ func TestCloudConnectorAway(t *testing.T) {
 		"listeners=http://"+rest, "offset.flush.interval.ms=500")
 	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
 		"sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
-	there := p.File("there.properties", e2etest.Instead(e2etest.Source("there", "s4.virtual:8000", "Orders"), way...)...)
-	back := p.File("back.properties", e2etest.Instead(e2etest.SinkOf("back", "s4.virtual:8000", "Orders", "OrderCopies"), way...)...)
+	there := p.File("there.properties", e2etest.Instead(e2etest.Source("there", "s4.virtual:8000", "Orders"),
+		way...)...)
+	back := p.File("back.properties", e2etest.Instead(e2etest.SinkOf("back", "s4.virtual:8000", "Orders",
+		"OrderCopies"), way...)...)
 	c := p.StartFor(e2etest.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, there, back)
 
 	c.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })

@@ -21,7 +21,8 @@ func TestRequiredProof(t *testing.T) {
 			append([]string{"sap.odata#00.page.size=500"}, settings...)...)...))
 	}
 	const advice = "sap.odata#00.completeness = warn reads it nevertheless"
-	run("sap.odata#00.completeness=require", "sap.odata#00.count=none", "sap.odata#00.paging=links").Exits(1).Says(advice)
+	run("sap.odata#00.completeness=require", "sap.odata#00.count=none",
+		"sap.odata#00.paging=links").Exits(1).Says(advice)
 	e2etest.Equal(t, "pages of a load that cannot be proven", 0, s.Ledger().Pages)
 	run("sap.odata#00.completeness=require").Exits(1).Says(advice)
 	pages := s.Ledger().Pages

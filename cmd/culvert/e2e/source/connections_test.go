@@ -293,7 +293,7 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 			"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")...))
 	e2etest.Equal(t, "records", s.Count("Orders"), len(p.Records("Orders")))
 	e2etest.Equal(t, "questions to the token service", 1, len(asked))
-	e2etest.Equal(t, "the question", "client_id=me&client_secret=c1ient-secret&grant_type=client_credentials&scope=read+write",
-		<-asked)
+	e2etest.Equal(t, "the question",
+		"client_id=me&client_secret=c1ient-secret&grant_type=client_credentials&scope=read+write", <-asked)
 	r.Omits("c1ient-secret", "t0ken", "k3y")
 }

@@ -45,8 +45,8 @@ func TestChangesUnderLoad(t *testing.T) {
 	topics := []string{"atom", "json", "odp"}
 	files := []string{worker,
 		p.File("atom.properties", e2etest.Tracked("atom", address, odatatest.SAPPath, "Products")...),
-		p.File("json.properties", e2etest.Tracked("json", address, odatatest.SAPPath, "Products", "sap.odata#00.format=json",
-			"sap.odata#00.deletes=tombstone", "sap.odata.user.name=other")...),
+		p.File("json.properties", e2etest.Tracked("json", address, odatatest.SAPPath, "Products",
+			"sap.odata#00.format=json", "sap.odata#00.deletes=tombstone", "sap.odata.user.name=other")...),
 		p.File("odp.properties", e2etest.Tracked("odp", address, odatatest.ODPPath, "FactsOfProducts")...)}
 	start := func() *e2etest.Command {
 		return p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)

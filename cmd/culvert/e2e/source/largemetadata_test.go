@@ -41,7 +41,10 @@ func largeMetadata(s http.Handler, path string, size int) string {
 func TestLargeMetadata(t *testing.T) {
 	t.Parallel()
 	s := odatatest.New(odatatest.Options{Rows: 20, PageSize: 10})
-	document := sync.OnceValue(func() string { return largeMetadata(s, "/V2/Northwind/Northwind.svc/$metadata", 40<<20) })
+	document := sync.OnceValue(func() string {
+		return largeMetadata(s, "/V2/Northwind/Northwind.svc/$metadata",
+			40<<20)
+	})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasSuffix(r.URL.Path, "/$metadata") {
 			s.ServeHTTP(w, r)

@@ -22,8 +22,10 @@ func TestRetryOfARowWithAnotherValue(t *testing.T) {
 	}
 	broker := e2etest.Embedded(t).Addr()
 	f := p.FollowsWith(e2etest.Plugins(t, "smt"), "conf", "bootstrap.servers="+broker)
-	f.Makes(append(e2etest.Source("rows", address, "Products"), "sap.odata#00.query=$filter=ProductID le 3", "errors.tolerance=all", "transforms=number",
-		"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value", "transforms.number.spec=ProductName:int16",
+	f.Makes(append(e2etest.Source("rows", address, "Products"), "sap.odata#00.query=$filter=ProductID le 3",
+		"errors.tolerance=all", "transforms=number",
+		"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
+		"transforms.number.spec=ProductName:int16",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"errors.deadletterqueue.topic.replication.factor=1")...)
 	dlq := func(args ...string) e2etest.Result {
@@ -46,7 +48,8 @@ func TestRetryOfARowWithAnotherValue(t *testing.T) {
 	}
 	dlq("list").Exits(0).Prints("0@2").Omits("0@0", "0@1")
 	dlq("show", "0@2").Exits(0).Prints("attempts   3", "none")
-	dlq("retry", "0@2", "--value", strings.ReplaceAll(value("0@2"), "none", "19")).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
+	dlq("retry", "0@2", "--value", strings.ReplaceAll(value("0@2"), "none",
+		"19")).Exits(0).Prints("1 sent: 1 delivered, 0 refused\n")
 	dlq("list").Exits(0).Omits("0@")
 	names := map[string]int{}
 	for _, r := range p.Documents("Products", "--bootstrap-servers", broker) {

@@ -19,8 +19,8 @@ func TestPeek(t *testing.T) {
 		"sap.odata#00.select=OrderDate,Freight,Order_Details/Quantity", "sap.odata#00.expand=Order_Details",
 		"sap.odata#00.filter#00.property=OrderID", "sap.odata#00.filter#00.option=ge",
 		"sap.odata#00.filter#00.low=10250")...)
-	common := []string{"-p", file, "-s", odatatest.NorthwindPath, "-e", "Orders", "--plugins", e2etest.Plugins(t), "--data",
-		p.Data}
+	common := []string{"-p", file, "-s", odatatest.NorthwindPath, "-e", "Orders", "--plugins", e2etest.Plugins(t),
+		"--data", p.Data}
 	r := p.MustRun(append([]string{"peek", "-n", "2", "--json"}, common...)...)
 	shown := e2etest.As[struct {
 		Fields []struct{ Name, Type string }
@@ -65,12 +65,13 @@ func TestListServices(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	mux := http.NewServeMux()
-	mux.HandleFunc("/sap/opu/odata/IWFND/CATALOGSERVICE/ServiceCollection", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Write([]byte(`{"d":{"results":[` +
-			`{"TechnicalServiceName":"ZA_SRV","TechnicalServiceVersion":1,"Title":"ZA_SRV","Description":"The first","ServiceUrl":"https://erp.internal:44300/sap/opu/odata/sap/ZA_SRV"},` +
-			`{"TechnicalServiceName":"YB_SRV","TechnicalServiceVersion":"0002","Title":"The second","ServiceUrl":"/sap/opu/odata/sap/YB_SRV;v=2/"}]}}`))
-	})
+	mux.HandleFunc("/sap/opu/odata/IWFND/CATALOGSERVICE/ServiceCollection",
+		func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Write([]byte(`{"d":{"results":[` +
+				`{"TechnicalServiceName":"ZA_SRV","TechnicalServiceVersion":1,"Title":"ZA_SRV","Description":"The first","ServiceUrl":"https://erp.internal:44300/sap/opu/odata/sap/ZA_SRV"},` +
+				`{"TechnicalServiceName":"YB_SRV","TechnicalServiceVersion":"0002","Title":"The second","ServiceUrl":"/sap/opu/odata/sap/YB_SRV;v=2/"}]}}`))
+		})
 	lists := func(address string, more ...string) e2etest.Result {
 		return p.Run(append([]string{"list-services", "-p", p.File("x.properties", e2etest.Source("x", address,
 			"Orders")...), "--plugins", e2etest.Plugins(t), "--data", p.Data}, more...)...)

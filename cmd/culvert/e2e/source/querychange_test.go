@@ -24,7 +24,8 @@ func TestChangedQuery(t *testing.T) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 20,
 		Switches: odatatest.Switches{Delta: "links"}})
 	run := func(changed ...string) e2etest.Result {
-		lines := append(e2etest.Source("changes", address, "Products"), "sap.odata.sap.client=100", "sap.odata.user.name=one",
+		lines := append(e2etest.Source("changes", address, "Products"), "sap.odata.sap.client=100",
+			"sap.odata.user.name=one",
 			"sap.odata.user.pwd=secret", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
 		return p.Once(p.File("changes.properties", e2etest.Instead(lines, changed...)...))
 	}

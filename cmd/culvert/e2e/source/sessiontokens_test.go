@@ -150,7 +150,8 @@ func TestTokensOfSessions(t *testing.T) {
 			lines := append(e2etest.Source("tokens", address), "tasks.max=3", "sap.odata.max.concurrent.requests=2")
 			for i := range tokenSets {
 				lines = append(lines, fmt.Sprintf("sap.odata#%02d.service=/s", i),
-					fmt.Sprintf("sap.odata#%02d.entityset=Rows%d", i, i), fmt.Sprintf("sap.odata#%02d.topic=rows%d", i, i))
+					fmt.Sprintf("sap.odata#%02d.entityset=Rows%d", i, i),
+					fmt.Sprintf("sap.odata#%02d.topic=rows%d", i, i))
 			}
 			p := e2etest.NewPlace(t)
 			r := p.Once(p.File("tokens.properties", lines...))
