@@ -27,16 +27,38 @@ func TestInvalidCommandLines(t *testing.T) {
 	var asked atomic.Int64
 	server := e2etest.Serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 	p := e2etest.NewPlace(t)
-	closed := porttest.Address(t)
+	for _, c := range invalidCommandLines(p, server) {
+		args := strings.Fields(strings.ReplaceAll(c.line, "URL", "--url http://"+server))
+		for i, arg := range args {
+			args[i] = strings.ReplaceAll(arg, "EMPTY", "")
+		}
+		code, stdout, stderr := command(t, args...)
+		if code != c.code || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) ||
+			strings.Contains(stderr, "Get \"") || strings.Contains(stderr, "geheim") {
+			t.Errorf("culvert %s: expected exit %d and %q, found %d\n%s%s", c.line, c.code, c.want, code, stdout,
+				stderr)
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("expected nothing to be sent, found %d requests", n)
+	}
+}
+
+// invalidCommandLine is a command line that fails before anything is sent.
+type invalidCommandLine struct {
+	line string // URL means a worker's URL, EMPTY an empty argument
+	code int    // the expected exit code
+	want string // a part of stderr
+}
+
+// invalidCommandLines returns command lines with files in a place. server is an address that listens.
+func invalidCommandLines(p *e2etest.Place, server string) []invalidCommandLine {
+	closed := porttest.Address(p.T)
 	_, port, _ := net.SplitHostPort(closed)
 	file := p.File("c.properties", "name=c", "connector.class=ODataSource")
 	away := "expected a running worker at http://" + closed + ": dial tcp "
 	const noURL = `--url: expected http://HOST:PORT, found "ftp://x:1"`
-	for _, c := range []struct {
-		line string // URL means a worker's URL, EMPTY an empty argument
-		code int
-		want string
-	}{
+	return []invalidCommandLine{
 		{"nonsense", 2, `unknown command "nonsense"`},
 		{"runn --help", 2, `unknown command "runn": did you mean run? Commands of plugins`},
 		{"peek -s /x", 2, "expected -p FILE"},
@@ -105,21 +127,10 @@ func TestInvalidCommandLines(t *testing.T) {
 			"bootstrap.servers: expected brokers elsewhere, found " + closed},
 		{"tunnel --listen :" + port + " -p " + p.File("local.properties", "bootstrap.servers=localhost:"+port), 2,
 			"bootstrap.servers: expected brokers elsewhere, found localhost:" + port},
-	} {
-		args := strings.Fields(strings.ReplaceAll(c.line, "URL", "--url http://"+server))
-		for i, arg := range args {
-			args[i] = strings.ReplaceAll(arg, "EMPTY", "")
-		}
-		code, stdout, stderr := command(t, args...)
-		if code != c.code || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) ||
-			strings.Contains(stderr, "Get \"") || strings.Contains(stderr, "geheim") {
-			t.Errorf("culvert %s: expected exit %d and %q, found %d\n%s%s", c.line, c.code, c.want, code, stdout,
-				stderr)
-		}
 	}
-	if n := asked.Load(); n > 0 {
-		t.Errorf("expected nothing to be sent, found %d requests", n)
-	}
+}
+
+func TestVersionCommandAndFlagPrintTheSame(t *testing.T) {
 	_, flag, _ := command(t, "--version")
 	if _, version, _ := command(t, "version"); flag == "" || flag != version {
 		t.Errorf("expected the same version, found %q and %q", flag, version)

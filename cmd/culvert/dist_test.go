@@ -327,25 +327,32 @@ func TestKubernetes(t *testing.T) {
 	}
 }
 
-// The settings, flags, commands and folders in the manifests of a group exist, and the objects refer to each other.
-func TestKubernetesGroup(t *testing.T) {
+// The objects in the manifests of a group refer to each other.
+func TestKubernetesGroupObjectsReferToEachOther(t *testing.T) {
 	t.Parallel()
-	all := manifests(t, "group.yaml")
-	set := all["StatefulSet culvert"]
+	objects := manifests(t, "group.yaml")
+	set := objects["StatefulSet culvert"]
 	peers := set.at(t, "spec", "serviceName").(string)
 	labels := set.at(t, "spec", "template", "metadata", "labels", "app.kubernetes.io/name")
-	for _, of := range []object{all["Service culvert"], all["Service "+peers]} {
-		if of.at(t, "spec", "selector", "app.kubernetes.io/name") != labels {
-			t.Errorf("expected a Service of the pods, found %v", of)
+	for _, service := range []object{objects["Service culvert"], objects["Service "+peers]} {
+		if service.at(t, "spec", "selector", "app.kubernetes.io/name") != labels {
+			t.Errorf("expected a Service of the pods, found %v", service)
 		}
 	}
-	if all["Service "+peers].at(t, "spec", "clusterIP") != "None" ||
-		all["PodDisruptionBudget culvert"].at(t, "spec", "selector", "matchLabels",
+	if objects["Service "+peers].at(t, "spec", "clusterIP") != "None" ||
+		objects["PodDisruptionBudget culvert"].at(t, "spec", "selector", "matchLabels",
 			"app.kubernetes.io/name") != labels ||
-		all["PodDisruptionBudget culvert"].at(t, "spec", "maxUnavailable") != 1 {
+		objects["PodDisruptionBudget culvert"].at(t, "spec", "maxUnavailable") != 1 {
 		t.Errorf("expected a Service with a name for each pod, and that one of them is missing at a time")
 	}
-	scaler := all["HorizontalPodAutoscaler culvert"]
+}
+
+// The autoscaler of a group starts workers by a metric that counts tasks with work to do.
+func TestKubernetesGroupIsScaledByTasksWithWork(t *testing.T) {
+	t.Parallel()
+	objects := manifests(t, "group.yaml")
+	set := objects["StatefulSet culvert"]
+	scaler := objects["HorizontalPodAutoscaler culvert"]
 	replicas := set.at(t, "spec", "replicas").(int)
 	target := scaler.at(t, "spec", "scaleTargetRef").(map[string]any)
 	if target["kind"] != "StatefulSet" || target["name"] != set.at(t, "metadata", "name") ||
@@ -354,8 +361,8 @@ func TestKubernetesGroup(t *testing.T) {
 	}
 	readme := readFile(t, "../../examples/kubernetes/README.md")
 	metric := scaler.at(t, "spec", "metrics", 1, "pods", "metric", "name").(string)
-	rule, figures := regexp.MustCompile(`(?s)seriesQuery: (\w+).*?metricsQuery: >-(.*?)`+"```").FindStringSubmatch(readme),
-		readFile(t, "reference/metrics.md")
+	rule := regexp.MustCompile("(?s)seriesQuery: (\\w+).*?metricsQuery: >-(.*?)```").FindStringSubmatch(readme)
+	figures := readFile(t, "reference/metrics.md")
 	if !strings.Contains(readme, "name: {as: "+metric+"}") || rule == nil {
 		t.Fatalf("expected a rule of the README for %s, found %v", metric, rule)
 	}
@@ -368,16 +375,23 @@ func TestKubernetesGroup(t *testing.T) {
 		!strings.Contains(figures, "`kafka_connect_worker_task_count` | gauge |  | ") {
 		t.Errorf("expected figures that mean what the rule takes them for, found %s of %s", query, rule[1])
 	}
+}
 
+// The settings, flags, commands and folders of a group's workers exist.
+func TestKubernetesGroupRunsWorkersOfAGroup(t *testing.T) {
+	t.Parallel()
+	objects := manifests(t, "group.yaml")
+	set := objects["StatefulSet culvert"]
+	peers := set.at(t, "spec", "serviceName").(string)
 	container, args, mounts := workerOf(t, set)
 	file := args[len(args)-1]
 	if mounts[filepath.Dir(file)] == nil {
 		t.Errorf("expected a volume at the folder of %s, found %v", file, mounts)
 	}
 	hook := texts(t, container.at(t, "lifecycle", "preStop", "exec", "command"))
-	command, rest, err := newRoot(t.Context(), nil).Find(hook[1:])
+	command, flags, err := newRoot(t.Context(), nil).Find(hook[1:])
 	if err == nil {
-		err = command.ParseFlags(rest)
+		err = command.ParseFlags(flags)
 	}
 	if err != nil || command.Name() != "drain" || !slices.ContainsFunc(dockerfile(t), func(i instruction) bool {
 		return i.name == "ENTRYPOINT" && strings.Contains(i.rest, `"`+hook[0]+`"`)
@@ -386,8 +400,8 @@ func TestKubernetesGroup(t *testing.T) {
 	}
 
 	// The worker configuration and the environment result in a worker of a group, without a warning.
-	text := all["ConfigMap culvert"].at(t, "data", filepath.Base(file)).(string)
-	entries, problems := config.Read(file, []byte(text))
+	settings := objects["ConfigMap culvert"].at(t, "data", filepath.Base(file)).(string)
+	entries, problems := config.Read(file, []byte(settings))
 	environ := []string{}
 	for _, v := range container.at(t, "env").([]any) {
 		name := v.(map[string]any)["name"].(string)
@@ -407,7 +421,7 @@ func TestKubernetesGroup(t *testing.T) {
 	if w.Text("rest.advertised.host.name") == "" || !strings.HasSuffix(address, "."+peers+".$(POD_NAMESPACE).svc") {
 		t.Errorf("expected the name of the pod by Service %s, found %s", peers, address)
 	}
-	if !strings.Contains(text, "param.allowed.paths=/run/secrets\n") || mounts["/run/secrets/sap"] == nil {
+	if !strings.Contains(settings, "param.allowed.paths=/run/secrets\n") || mounts["/run/secrets/sap"] == nil {
 		t.Error("expected secrets where the provider may read them")
 	}
 }

@@ -365,9 +365,27 @@ var settingName = regexp.MustCompile(
 func TestAdvisedSettingsExist(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	var specs []wit.ConfigKey
+	keys := settingsOfConnectors(p)
+	for _, name := range []string{"sap.odata.tls.host-check", "sap.odata#00.nothing", "rest.allowed.host",
+		"kafka.proxy.nothing"} {
+		if isDeclared(name, keys) {
+			t.Errorf("expected %s to be unknown", name)
+		}
+	}
+	texts := 0
+	for _, folder := range []string{"../../host", "../../internal", "../../plugins", "../../cmd"} {
+		texts += checkAdvisedSettings(t, folder, keys)
+	}
+	if texts < 50 {
+		t.Errorf("expected texts with names of settings, found %d", texts)
+	}
+}
+
+// settingsOfConnectors returns the names and aliases of the settings that the source and the sink declare.
+func settingsOfConnectors(p *e2etest.Place) (keys []wit.ConfigKey) {
+	p.T.Helper()
 	for _, name := range []string{"odata-source", "odata-sink"} {
-		r := p.Run("plugins", "show", name, "--plugins", e2etest.Plugins(t, "odata-sink"), "--json")
+		r := p.Run("plugins", "show", name, "--plugins", e2etest.Plugins(p.T, "odata-sink"), "--json")
 		var shown []struct {
 			Components []struct {
 				Settings []struct {
@@ -378,82 +396,81 @@ func TestAdvisedSettingsExist(t *testing.T) {
 		}
 		if err := json.Unmarshal([]byte(r.Stdout), &shown); err != nil || len(shown) == 0 ||
 			len(shown[0].Components) == 0 {
-			t.Fatalf("%v\n%s%s", err, r.Stdout, r.Stderr)
+			p.T.Fatalf("%v\n%s%s", err, r.Stdout, r.Stderr)
 		}
 		for _, s := range shown[0].Components[0].Settings {
 			for _, name := range append(s.Aliases, s.Name) {
-				specs = append(specs, wit.ConfigKey{Name: name})
+				keys = append(keys, wit.ConfigKey{Name: name})
 			}
 		}
 	}
-	connectors := config.Declare(specs...)
-	exists := func(name string) bool {
-		if strings.HasPrefix(name, "sap.odata") {
-			name = strings.NewReplacer("#NN", "#00", "#{n}", "#00", "NAME", "x", "{name}", "x").Replace(name)
-			if _, ok := connectors.Find(name); ok {
+	return keys
+}
+
+// isDeclared reports whether a connector with these settings, or the worker, has a setting or a prefix of settings.
+func isDeclared(name string, keys []wit.ConfigKey) bool {
+	if strings.HasPrefix(name, "sap.odata") {
+		name = strings.NewReplacer("#NN", "#00", "#{n}", "#00", "NAME", "x", "{name}", "x").Replace(name)
+		if _, ok := config.Declare(keys...).Find(name); ok {
+			return true
+		}
+		for _, s := range keys { // a prefix, as in `sap.odata.proxy.`
+			if strings.HasPrefix(strings.NewReplacer("#{n}", "#00").Replace(s.Name), name+".") {
 				return true
 			}
-			for _, s := range specs { // a prefix, as in `sap.odata.proxy.`
-				if strings.HasPrefix(strings.NewReplacer("#{n}", "#00").Replace(s.Name), name+".") {
-					return true
-				}
-			}
+		}
+		return false
+	}
+	_, problems := config.NewWorker("w", []config.Entry{config.NewEntry(name, "1", "w", 1)}, nil, nil)
+	for _, problem := range problems {
+		if problem.Setting == name && strings.Contains(problem.Text, "unknown") {
 			return false
 		}
-		_, problems := config.NewWorker("w", []config.Entry{config.NewEntry(name, "1", "w", 1)}, nil, nil)
-		for _, problem := range problems {
-			if problem.Setting == name && strings.Contains(problem.Text, "unknown") {
-				return false
-			}
-		}
-		return true
 	}
-	for _, name := range []string{"sap.odata.tls.host-check", "sap.odata#00.nothing", "rest.allowed.host",
-		"kafka.proxy.nothing"} {
-		if exists(name) {
-			t.Errorf("expected %s to be unknown", name)
+	return true
+}
+
+// checkAdvisedSettings checks the texts of a folder's sources, and returns the number of settings in them.
+func checkAdvisedSettings(t *testing.T, folder string, keys []wit.ConfigKey) (texts int) {
+	t.Helper()
+	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || (d.IsDir() && d.Name() == "testdata") {
+			return filepath.SkipDir
 		}
-	}
-	texts := 0
-	for _, folder := range []string{"../../host", "../../internal", "../../plugins", "../../cmd"} {
-		err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() && d.Name() == "testdata" {
-				return filepath.SkipDir
-			}
-			if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return nil
-			}
-			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-			if err != nil {
-				return err
-			}
-			ast.Inspect(file, func(n ast.Node) bool {
-				literal, ok := n.(*ast.BasicLit)
-				if !ok || literal.Kind != token.STRING {
-					return true
-				}
-				text, _ := strconv.Unquote(literal.Value)
-				for _, name := range settingName.FindAllString(text, -1) {
-					if texts++; strings.Contains(text, " ") && !exists(name) {
-						t.Errorf("%s: expected the recommended setting %s to exist: %q", path, name, text)
-					}
-				}
-				return true
-			})
+		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			literal, ok := n.(*ast.BasicLit)
+			if !ok || literal.Kind != token.STRING {
+				return true
+			}
+			text, _ := strconv.Unquote(literal.Value)
+			for _, name := range settingName.FindAllString(text, -1) {
+				texts++
+				if strings.Contains(text, " ") && !isDeclared(name, keys) {
+					t.Errorf("%s: expected the recommended setting %s to exist: %q", path, name, text)
+				}
+			}
+			return true
 		})
-		e2etest.NoError(t, err)
-	}
-	if texts < 50 {
-		t.Errorf("expected texts with names of settings, found %d", texts)
-	}
-	// The settings that package keystore may name are a role's, or, for the server's host, another setting.
+		return nil
+	})
+	e2etest.NoError(t, err)
+	return texts
+}
+
+// The settings that package keystore may name are a role's, or, for the server's host, another setting.
+func TestSettingsOfKeystoresAreOfARole(t *testing.T) {
+	t.Parallel()
 	for _, field := range []string{"keystore." + keystore.FieldLocation, "keystore." + keystore.FieldPassword,
-		"keystore." + keystore.FieldType,
-		"keystore." + keystore.FieldKeyPassword, "keystore." + keystore.FieldAlias,
-		"truststore." + keystore.FieldLocation,
-		"truststore." + keystore.FieldPassword, "truststore." + keystore.FieldType, keystore.FieldProtocol,
-		keystore.FieldAllowLegacy} {
+		"keystore." + keystore.FieldType, "keystore." + keystore.FieldKeyPassword, "keystore." + keystore.FieldAlias,
+		"truststore." + keystore.FieldLocation, "truststore." + keystore.FieldPassword,
+		"truststore." + keystore.FieldType, keystore.FieldProtocol, keystore.FieldAllowLegacy} {
 		if _, ok := role.Find("tls." + field); !ok {
 			t.Errorf("expected a role for what package keystore calls %s", field)
 		}

@@ -6,16 +6,14 @@ import (
 	"testing"
 )
 
-// culvert offsets show prints the meaning of stored offsets, fields without a label by their names, and JSON with
-// --json only.
-func TestOffsetsShowPrintsLabels(t *testing.T) {
-	t.Parallel()
-	const set = `{"service":"/s","entityset":"Orders"}`
-	for _, c := range []struct{ name, partition, offset, want string }{
-		{"sink", `{"kafka_partition":0,"kafka_topic":"Orders"}`, `{"kafka_offset":7}`,
-			"topic Orders, partition 0: the next record is the one with offset 7\n"},
-		{"complete load", set, `{"url":"/s/Orders?$skiptoken=9","seen":9,"count":10,"sorts":true,"done":true,` +
-			`"at":1795705177137,"fingerprint":"mode=full"}`, `service /s, entityset Orders
+const storedSet = `{"service":"/s","entityset":"Orders"}`
+
+// printedOffsets has stored offsets and what culvert offsets show prints of them, apart from the number of spaces.
+var printedOffsets = []struct{ name, partition, offset, want string }{
+	{"sink", `{"kafka_partition":0,"kafka_topic":"Orders"}`, `{"kafka_offset":7}`,
+		"topic Orders, partition 0: the next record is the one with offset 7\n"},
+	{"complete load", storedSet, `{"url":"/s/Orders?$skiptoken=9","seen":9,"count":10,"sorts":true,"done":true,` +
+		`"at":1795705177137,"fingerprint":"mode=full"}`, `service /s, entityset Orders
   state                        complete: all rows were read
   request                      /s/Orders?$skiptoken=9
   finished                     2026-11-26 14:59:37 UTC
@@ -24,57 +22,63 @@ func TestOffsetsShowPrintsLabels(t *testing.T) {
   belongs to                   mode=full
   other fields                 sorts=true
 `},
-		{"proven load", set, `{"url":"/p","seen":9,"done":true,"complete":"key"}`, `service /s, entityset Orders
+	{"proven load", storedSet, `{"url":"/p","seen":9,"done":true,"complete":"key"}`, `service /s, entityset Orders
   state                    complete: all rows were read
   request                  /p
   rows before the request  9
   proof of the last load   order of the keys
 `},
-		{"unproven load", set, `{"url":"/p","done":true,"complete":"unproven"}`, `service /s, entityset Orders
+	{"unproven load", storedSet, `{"url":"/p","done":true,"complete":"unproven"}`, `service /s, entityset Orders
   state                   finished: nothing proves that all rows were read
   request                 /p
   proof of the last load  none
 `},
-		{"proof of a later version", set, `{"url":"/p","done":true,"complete":"x"}`, `service /s, entityset Orders
+	{"proof of a later version", storedSet, `{"url":"/p","done":true,"complete":"x"}`, `service /s, entityset Orders
   state                   complete: all rows were read
   request                 /p
   proof of the last load  x
 `},
-		{"changes after a load", set, `{"phase":"changes","url":"/d","complete":"delta"}`, `service /s, entityset Orders
+	{"changes after a load", storedSet, `{"phase":"changes","url":"/d","complete":"delta"}`, `service /s, entityset Orders
   state                   reading changes
   request                 /d
   proof of the last load  delta link
 `},
-		{"beginning", set, `{"url":"/p","beginning":"qrs"}`, `service /s, entityset Orders
+	{"beginning", storedSet, `{"url":"/p","beginning":"qrs"}`, `service /s, entityset Orders
   state    first load; its first rows may have been delivered
   request  /p
 `},
-		{"beginning with change tracking", set, `{"phase":"load","url":"/p","beginning":"qrs"}`,
-			`service /s, entityset Orders
+	{"beginning with change tracking", storedSet, `{"phase":"load","url":"/p","beginning":"qrs"}`,
+		`service /s, entityset Orders
   state    first load; its first rows may have been delivered
   request  /p
 `},
-		{"load in progress", set, `{"url":"/p","record":3}`, `service /s, entityset Orders
+	{"load in progress", storedSet, `{"url":"/p","record":3}`, `service /s, entityset Orders
   state                                   full load; the request is the next page
   request                                 /p
   rows of the request that were delivered  3
 `},
-		{"rows that a comparison has found", set, `{"phase":"hidden","url":"/d"}`, "service /s, entityset Orders\n" +
-			"  state    reading rows that the first load missed\n" +
-			"  request  /d\n"},
-		{"changes", set, `{"phase":"changes","url":"/d","rest":true}`, `service /s, entityset Orders
+	{"rows that a comparison has found", storedSet, `{"phase":"hidden","url":"/d"}`, "service /s, entityset Orders\n" +
+		"  state    reading rows that the first load missed\n" +
+		"  request  /d\n"},
+	{"changes", storedSet, `{"phase":"changes","url":"/d","rest":true}`, `service /s, entityset Orders
   state    all changes were read; the request asks for the next ones
   request  /d
 `},
-		{"rescan", set, `{"phase":"second","url":"/d"}`, "service /s, entityset Orders\n" +
-			"  state    reading the entity set a second time\n  request  /d\n"},
-		{"import", set, `{"url":"/d?!deltatoken='D1'"}`, "service /s, entityset Orders\n" +
-			"  state    taken over; the request asks for changes\n  request  /d?!deltatoken='D1'\n"},
-		{"phase of a later version", set, `{"phase":"x","url":"/d"}`,
-			"service /s, entityset Orders\n  state    x\n  request  /d\n"},
-		{"other connector", `{"filename":"a"}`, `{"position":5}`, "filename a\n  other fields  position=5\n"},
-		{"deleted", set, `null`, "service /s, entityset Orders\n"},
-	} {
+	{"rescan", storedSet, `{"phase":"second","url":"/d"}`, "service /s, entityset Orders\n" +
+		"  state    reading the entity set a second time\n  request  /d\n"},
+	{"import", storedSet, `{"url":"/d?!deltatoken='D1'"}`, "service /s, entityset Orders\n" +
+		"  state    taken over; the request asks for changes\n  request  /d?!deltatoken='D1'\n"},
+	{"phase of a later version", storedSet, `{"phase":"x","url":"/d"}`,
+		"service /s, entityset Orders\n  state    x\n  request  /d\n"},
+	{"other connector", `{"filename":"a"}`, `{"position":5}`, "filename a\n  other fields  position=5\n"},
+	{"deleted", storedSet, `null`, "service /s, entityset Orders\n"},
+}
+
+// culvert offsets show prints the meaning of stored offsets, fields without a label by their names, and JSON with
+// --json only.
+func TestOffsetsShowPrintsLabels(t *testing.T) {
+	t.Parallel()
+	for _, c := range printedOffsets {
 		var out strings.Builder
 		answer := `{"offsets":[{"partition":` + c.partition + `,"offset":` + c.offset + `}]}`
 		err := printOffsets(&out, []byte(answer), false)
@@ -86,10 +90,14 @@ func TestOffsetsShowPrintsLabels(t *testing.T) {
 			t.Errorf("%s: expected JSON, found %v\n%s", c.name, err, out.String())
 		}
 	}
-	var none strings.Builder
-	if err := printOffsets(&none, []byte(`{"offsets":[]}`), false); err != nil ||
-		none.String() != "no offsets are stored\n" {
-		t.Errorf("found %v, %q", err, none.String())
+}
+
+func TestOffsetsShowReportsThatNoneAreStored(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	if err := printOffsets(&out, []byte(`{"offsets":[]}`), false); err != nil ||
+		out.String() != "no offsets are stored\n" {
+		t.Errorf("found %v, %q", err, out.String())
 	}
 }
 
