@@ -36,65 +36,84 @@ func TestDeadLetterTopic(t *testing.T) {
 	r := p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
 	e2etest.Copied(t, s)
 	letters := e2etest.ReadTopic(t, broker, "orders-not-written", 3)
-	for n, want := range []struct {
-		key, value, stage, class, exception, message string
-		headers                                      []string
-	}{
-		{`{"OrderID":77}`, "no JSON", "VALUE_CONVERTER", "org.apache.kafka.connect.json.JsonConverter",
-			"org.apache.kafka.connect.errors.DataException", "", []string{"trace"}},
-		{`{"OrderID":78}`, `{"schema":null,"payload":{"OrderID":"text"}}`, "TASK_PUT",
-			"org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
-			"org.apache.kafka.connect.errors.ConnectException", "OrderID", nil},
-		{string(first.Key), string(first.Value), "TASK_PUT",
-			"org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
-			"org.apache.kafka.connect.errors.ConnectException", "already exists", nil},
+	const sinkClass, exception = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
+		"org.apache.kafka.connect.errors.ConnectException"
+	for n, want := range []deadLetter{
+		{key: `{"OrderID":77}`, value: "no JSON", stage: "VALUE_CONVERTER",
+			class:     "org.apache.kafka.connect.json.JsonConverter",
+			exception: "org.apache.kafka.connect.errors.DataException", headers: []string{"trace"}},
+		{key: `{"OrderID":78}`, value: `{"schema":null,"payload":{"OrderID":"text"}}`, stage: "TASK_PUT",
+			class: sinkClass, exception: exception, message: "OrderID"},
+		{key: string(first.Key), value: string(first.Value), stage: "TASK_PUT", class: sinkClass,
+			exception: exception, message: "already exists", isSent: true},
 	} {
-		l := letters[n]
-		if string(l.Key) != want.key || string(l.Value) != want.value {
-			t.Errorf("letter %d: expected key %s and value %s, found %s and %s", n, want.key, want.value, l.Key,
-				l.Value)
-		}
-		var names []string
-		for _, h := range l.Headers {
-			names = append(names, h.Key)
-		}
-		found := headersOf(l)
-		const connect, ours = "__connect.errors.", "__culvert.errors."
-		expected := append(want.headers, connect+"topic", connect+"partition", connect+"offset",
-			connect+"connector.name", connect+"task.id", connect+"stage",
-			connect+"class.name", connect+"exception.class.name", connect+"exception.message",
-			connect+"exception.stacktrace",
-			ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage", ours+"setting", ours+"time",
-			ours+"timestamp")
-		if n == 2 { // the others were refused before they were sent
-			expected = append(expected, ours+"service.code", ours+"service.message")
-			code, message := found[ours+"service.code"], found[ours+"service.message"]
-			if code != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(message, "already exists") {
-				t.Errorf("expected the service's own code and message, found %q and %q", code, message)
-			}
-		}
-		e2etest.Equal(t, fmt.Sprintf("letter %d: headers", n), expected, names)
-		for name, value := range map[string]string{connect + "topic": "Orders", connect + "partition": "0",
-			connect + "offset":         fmt.Sprint(5 + n),
-			connect + "connector.name": "back",
-			connect + "task.id":        "0", connect + "stage": want.stage, connect + "class.name": want.class,
-			connect + "exception.class.name": want.exception,
-			ours + "plugin.name":             "odata-sink"} {
-			if found[name] != value {
-				t.Errorf("letter %d: header %s: expected %q, found %q", n, name, value, found[name])
-			}
-		}
-		if m := found[connect+"exception.message"]; !strings.Contains(m, want.message) || m == "" {
-			t.Errorf("letter %d: expected a message with %q, found %q", n, want.message, m)
-		}
+		checkDeadLetter(t, letters[n], n, want)
 	}
 	skipped := regexp.MustCompile(`level=ERROR msg="record skipped" .*topic=Orders partition=0 offset=.* timestamp=`)
 	if n := len(skipped.FindAllString(r.Stderr, -1)); n != 3 {
 		t.Errorf("expected 3 lines about skipped records, found %d\n%s", n, r.Stderr)
 	}
 	// Records that were processed are not read again.
-	if r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...)); r.Code != 0 ||
-		strings.Contains(r.Stderr, "record skipped") {
+	r = p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
+	if r.Code != 0 || strings.Contains(r.Stderr, "record skipped") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+}
+
+// deadLetter is what a test expects of a dead letter of topic Orders.
+type deadLetter struct {
+	key       string
+	value     string
+	stage     string
+	class     string
+	exception string
+	message   string   // a part of the exception's message
+	headers   []string // of the record
+	isSent    bool     // the record was sent, and the service has rejected it
+}
+
+// checkDeadLetter checks letter number n, which is about the record of offset 5+n.
+func checkDeadLetter(t *testing.T, l *kgo.Record, n int, want deadLetter) {
+	t.Helper()
+	if string(l.Key) != want.key || string(l.Value) != want.value {
+		t.Errorf("letter %d: expected key %s and value %s, found %s and %s", n, want.key, want.value, l.Key,
+			l.Value)
+	}
+	var names []string
+	for _, h := range l.Headers {
+		names = append(names, h.Key)
+	}
+	values := headersOf(l)
+	const connect, ours = "__connect.errors.", "__culvert.errors."
+	expected := append(want.headers, connect+"topic", connect+"partition", connect+"offset",
+		connect+"connector.name", connect+"task.id", connect+"stage",
+		connect+"class.name", connect+"exception.class.name", connect+"exception.message",
+		connect+"exception.stacktrace", ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage",
+		ours+"setting", ours+"time", ours+"timestamp")
+	if want.isSent {
+		expected = append(expected, ours+"service.code", ours+"service.message")
+		code, message := values[ours+"service.code"], values[ours+"service.message"]
+		if code != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(message, "already exists") {
+			t.Errorf("expected the service's own code and message, found %q and %q", code, message)
+		}
+	}
+	e2etest.Equal(t, fmt.Sprintf("letter %d: headers", n), expected, names)
+	for name, value := range map[string]string{
+		connect + "topic":                "Orders",
+		connect + "partition":            "0",
+		connect + "offset":               fmt.Sprint(5 + n),
+		connect + "connector.name":       "back",
+		connect + "task.id":              "0",
+		connect + "stage":                want.stage,
+		connect + "class.name":           want.class,
+		connect + "exception.class.name": want.exception,
+		ours + "plugin.name":             "odata-sink",
+	} {
+		if values[name] != value {
+			t.Errorf("letter %d: header %s: expected %q, found %q", n, name, value, values[name])
+		}
+	}
+	if m := values[connect+"exception.message"]; !strings.Contains(m, want.message) || m == "" {
+		t.Errorf("letter %d: expected a message with %q, found %q", n, want.message, m)
 	}
 }

@@ -59,29 +59,12 @@ func TestPoison(t *testing.T) {
 		lines = slices.DeleteFunc(lines, func(l string) bool { return l == "sap.odata#00.topic=Orders" })
 		return p.File(name+".properties", append(lines, more...)...)
 	}
-	run := func(worker, file string) e2etest.Result {
-		return p.OnceWith(e2etest.Plugins(t, "smt"), worker, file)
-	}
+	run := func(worker, file string) e2etest.Result { return p.OnceWith(e2etest.Plugins(t, "smt"), worker, file) }
 	replay := func(worker, file string, more ...string) e2etest.Result {
 		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data",
-			p.Data, worker, file},
-			more...)...)
+			p.Data, worker, file}, more...)...)
 	}
-	good, poison, before := map[string]int{}, map[string]int{}, 0
-	s.Each("Orders", func(_ string, fields map[string]string) {
-		if _, err := strconv.ParseInt(fields["ShipPostalCode"], 10, 16); err != nil {
-			poison[fields["OrderID"]] = 1
-			return
-		}
-		good[fields["OrderID"]] = 1
-		if len(poison) == 0 {
-			before++
-		}
-	})
-	if len(good) < rows/4 || len(poison) < rows/4 || before == 0 {
-		t.Fatalf("%d rows are good, %d of them in front, and %d bad: this shows nothing", len(good), before,
-			len(poison))
-	}
+	good, poison, before := poisonedOrders(t, s, rows)
 	all := maps.Clone(good)
 	maps.Copy(all, poison)
 
@@ -106,27 +89,7 @@ func TestPoison(t *testing.T) {
 		`"__culvert.errors.plugin.name","value":"smt"`, `"__culvert.errors.setting","value":"transforms.number.type"`} {
 		e2etest.Equal(t, "letters with "+want, len(poison), strings.Count(letters, want))
 	}
-	// The dead letters are listed and shown.
-	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",
-		"NUMBER: value")
-	lines := strings.Split(strings.TrimSpace(list.Stdout), "\n")
-	if list.Code != 0 || len(lines) != len(poison)+1 {
-		t.Fatalf("expected %d letters, found exit %d and\n%.2000s%s", len(poison), list.Code, p.Run("dlq", "list",
-			"refused", "--bootstrap-servers", servers).Stdout, list.Stderr)
-	}
-	oldest, _, _ := strings.Cut(lines[1], " ")
-	if r := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json", "--until",
-		"2020-01-01T00:00:00Z"); r.Code != 0 ||
-		r.Stdout != "" {
-		t.Errorf("expected none that is so old, found exit %d and %s%s", r.Code, r.Stdout, r.Stderr)
-	}
-	shows := p.Run("dlq", "show", "refused", oldest, "--bootstrap-servers", servers)
-	for _, want := range []string{"tolerant row " + strconv.Itoa(before), "transforms.number.type", "number: Value",
-		"ShipPostalCode", "/Orders?"} {
-		if !strings.Contains(shows.Stdout, want) {
-			t.Errorf("show %s: expected %q, found exit %d\n%s%s", oldest, want, shows.Code, shows.Stdout, shows.Stderr)
-		}
-	}
+	checkPoisonIsListed(t, p, servers, len(poison), before)
 	// A replay before the cause is fixed rejects all again, and counts the attempts.
 	replay(exactly, connector("tolerant", bad, tolerant...)).Exits(1).Prints(
 		fmt.Sprintf("%d sent: 0 delivered, %d refused", len(poison), len(poison)))
@@ -146,6 +109,53 @@ func TestPoison(t *testing.T) {
 	replay(exactly, file).Exits(0)
 	replayed(t, 0, replay(exactly, file))
 	e2etest.Equal(t, "after the replays", all, ids(t, p, servers, "tolerant"))
+}
+
+// poisonedOrders returns the orders whose postal code is a number of 16 bits, the others, and the number of good orders
+// before the first other one.
+func poisonedOrders(t *testing.T, s *odatatest.Service, rows int) (good, poison map[string]int, before int) {
+	t.Helper()
+	good, poison = map[string]int{}, map[string]int{}
+	s.Each("Orders", func(_ string, fields map[string]string) {
+		if _, err := strconv.ParseInt(fields["ShipPostalCode"], 10, 16); err != nil {
+			poison[fields["OrderID"]] = 1
+			return
+		}
+		good[fields["OrderID"]] = 1
+		if len(poison) == 0 {
+			before++
+		}
+	})
+	if len(good) < rows/4 || len(poison) < rows/4 || before == 0 {
+		t.Fatalf("%d rows are good, %d of them in front, and %d bad: this shows nothing", len(good), before,
+			len(poison))
+	}
+	return good, poison, before
+}
+
+// checkPoisonIsListed checks that the dead letters of the connector tolerant are listed and shown. The first one is about
+// a row that so many good ones precede.
+func checkPoisonIsListed(t *testing.T, p *e2etest.Place, servers string, letters, before int) {
+	t.Helper()
+	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",
+		"NUMBER: value")
+	lines := strings.Split(strings.TrimSpace(list.Stdout), "\n")
+	if list.Code != 0 || len(lines) != letters+1 {
+		t.Fatalf("expected %d letters, found exit %d and\n%.2000s%s", letters, list.Code, p.Run("dlq", "list",
+			"refused", "--bootstrap-servers", servers).Stdout, list.Stderr)
+	}
+	oldest, _, _ := strings.Cut(lines[1], " ")
+	r := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json", "--until", "2020-01-01T00:00:00Z")
+	if r.Code != 0 || r.Stdout != "" {
+		t.Errorf("expected none that is so old, found exit %d and %s%s", r.Code, r.Stdout, r.Stderr)
+	}
+	shows := p.Run("dlq", "show", "refused", oldest, "--bootstrap-servers", servers)
+	for _, want := range []string{"tolerant row " + strconv.Itoa(before), "transforms.number.type", "number: Value",
+		"ShipPostalCode", "/Orders?"} {
+		if !strings.Contains(shows.Stdout, want) {
+			t.Errorf("show %s: expected %q, found exit %d\n%s%s", oldest, want, shows.Code, shows.Stdout, shows.Stderr)
+		}
+	}
 }
 
 // The plugin of a source reads a rejected row again as the document that the service sent.

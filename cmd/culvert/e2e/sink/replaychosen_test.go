@@ -17,6 +17,37 @@ import (
 // leftOf is a part of the message about named dead letters that are not replayed.
 const leftOf = "that are not in the topic, belong to another connector, or were settled before: "
 
+const ordersLettersPath = "/culvert/connectors/orders/deadletters"
+
+// ordersLetters has the dead letters of the connector orders, by REST.
+type ordersLetters struct {
+	f *e2etest.Followed
+	t *testing.T
+}
+
+func (o *ordersLetters) list() rest.DeadLetterList {
+	o.t.Helper()
+	return e2etest.As[rest.DeadLetterList](o.t, o.f.Must(200, "GET", ordersLettersPath+"?show=all", ""))
+}
+
+func (o *ordersLetters) replay(request rest.ReplayRequest) rest.ReplayResult {
+	o.t.Helper()
+	body, err := json.Marshal(request)
+	e2etest.NoError(o.t, err)
+	return e2etest.As[rest.ReplayResult](o.t, o.f.Must(200, "POST", ordersLettersPath+"/replay", string(body)))
+}
+
+// settled returns the offsets of the letters that were replayed, in rising order.
+func (o *ordersLetters) settled() (offsets []int64) {
+	o.t.Helper()
+	for _, l := range slices.Backward(o.list().DeadLetters) {
+		if l.IsSettled() {
+			offsets = append(offsets, l.Offset)
+		}
+	}
+	return offsets
+}
+
 // Dead letters of a source are tried without sending, then replayed one by one in any order, once each. The worker
 // remembers each replay, also if one is replayed again.
 func TestReplayOfChosenLetters(t *testing.T) {
@@ -37,28 +68,10 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	f.Makes(lines...)
 	f.Await("orders", "runs", e2etest.Runs)
 	f.Changes()
-	const path = "/culvert/connectors/orders/deadletters"
-	deadLetters := func() rest.DeadLetterList {
-		return e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", path+"?show=all", ""))
-	}
-	replay := func(asked rest.ReplayRequest) rest.ReplayResult {
-		t.Helper()
-		body, err := json.Marshal(asked)
-		e2etest.NoError(t, err)
-		return e2etest.As[rest.ReplayResult](t, f.Must(200, "POST", path+"/replay", string(body)))
-	}
-	done := func() (offsets []int64) {
-		for _, l := range slices.Backward(deadLetters().DeadLetters) {
-			if l.IsSettled() {
-				offsets = append(offsets, l.Offset)
-			}
-		}
-		return offsets
-	}
-	var found rest.DeadLetterList
-	f.Eventually("dead letters", func() bool { found = deadLetters(); return len(found.DeadLetters) == n })
+	letters := &ordersLetters{f: f, t: t}
+	f.Eventually("dead letters", func() bool { return len(letters.list().DeadLetters) == n })
 	sum := 0
-	for _, c := range found.Causes {
+	for _, c := range letters.list().Causes {
 		sum += c.Count
 	}
 	if n < 10 || sum != n {
@@ -66,46 +79,53 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	}
 	for body, want := range map[string]string{`{"letters":["0-17"]}`: `such as 0@17, found \"0-17\"`,
 		`{"letters":["` + strings.Repeat(`0@1","`, 1000) + `0@1"]}`: "at most 1000, found 1001"} {
-		f.Must(400, "POST", path+"/replay", body, want)
+		f.Must(400, "POST", ordersLettersPath+"/replay", body, want)
 	}
 	// They are tried before the cause is fixed.
-	r := replay(rest.ReplayRequest{DryRun: true})
+	r := letters.replay(rest.ReplayRequest{DryRun: true})
 	if !r.DryRun || r.WouldPass != 0 || r.Sent != 0 || r.Refused != n || len(r.Refusals) != n {
 		t.Errorf("expected that all %d would be refused, found %+v", n, r)
 	}
-	if r.Refusals[0].Position != "0@0" || !strings.Contains(r.Refusals[0].Reason, "ShipPostalCode") &&
-		!strings.Contains(r.Refusals[0].Reason, "alue") {
+	if r.Refusals[0].Position != "0@0" || (!strings.Contains(r.Refusals[0].Reason, "ShipPostalCode") &&
+		!strings.Contains(r.Refusals[0].Reason, "alue")) {
 		t.Errorf("expected why it would be refused, found %+v", r.Refusals[0])
 	}
-	if len(deadLetters().DeadLetters) != n || done() != nil {
-		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v",
-			len(deadLetters().DeadLetters),
-			done())
+	if unchanged := letters.list().DeadLetters; len(unchanged) != n || letters.settled() != nil {
+		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v", len(unchanged),
+			letters.settled())
 	}
 	f.Must(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
 	f.Await("orders", "runs", e2etest.Runs)
-	if r := replay(rest.ReplayRequest{Positions: []string{"0@5", "0@2", "0@9999"}, DryRun: true}); r.WouldPass != 2 ||
+	if r := letters.replay(rest.ReplayRequest{Positions: []string{"0@5", "0@2", "0@9999"}, DryRun: true}); r.WouldPass != 2 ||
 		r.Refused != 0 || r.Kept[leftOf+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
 	}
-	// They are replayed out of order.
-	for _, one := range []string{"0@5", "0@2"} {
-		if r := replay(rest.ReplayRequest{Positions: []string{one}}); r.Sent != 1 || r.Refused != 0 ||
+	checkLettersAreReplayedOnce(t, letters, n, broker)
+	f.MustStop()
+	checkCommandReplaysChosenLetters(t, p)
+}
+
+// checkLettersAreReplayedOnce replays n letters one by one in any order. Only a letter that is replayed again arrives
+// twice.
+func checkLettersAreReplayedOnce(t *testing.T, letters *ordersLetters, n int, broker string) {
+	t.Helper()
+	for _, position := range []string{"0@5", "0@2"} {
+		if r := letters.replay(rest.ReplayRequest{Positions: []string{position}}); r.Sent != 1 || r.Refused != 0 ||
 			len(r.Kept) > 0 || r.DryRun {
-			t.Errorf("%s: found %+v", one, r)
+			t.Errorf("%s: found %+v", position, r)
 		}
 	}
-	e2etest.Equal(t, "replayed", []int64{2, 5}, done())
-	if r := replay(rest.ReplayRequest{Positions: []string{"0@5", "0@7", "0@2"}}); r.Sent != 1 ||
+	e2etest.Equal(t, "replayed", []int64{2, 5}, letters.settled())
+	if r := letters.replay(rest.ReplayRequest{Positions: []string{"0@5", "0@7", "0@2"}}); r.Sent != 1 ||
 		r.Kept[leftOf+"0@2 0@5"] != 2 {
 		t.Errorf("expected that one is replayed, found %+v", r)
 	}
-	if r := replay(rest.ReplayRequest{Positions: []string{"0@5"}, IncludeReplayed: true}); r.Sent != 1 ||
+	if r := letters.replay(rest.ReplayRequest{Positions: []string{"0@5"}, IncludeReplayed: true}); r.Sent != 1 ||
 		len(r.Kept) > 0 {
 		t.Errorf("expected that it is replayed again, found %+v", r)
 	}
-	e2etest.Equal(t, "replayed", []int64{2, 5, 7}, done())
-	if r := replay(rest.ReplayRequest{}); r.Sent != n-3 {
+	e2etest.Equal(t, "replayed", []int64{2, 5, 7}, letters.settled())
+	if r := letters.replay(rest.ReplayRequest{}); r.Sent != n-3 {
 		t.Errorf("expected the others, %d, found %+v", n-3, r)
 	}
 	times := map[string]int{}
@@ -116,12 +136,14 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	if len(times) != 60 || !slices.Equal(twice, []int{2}) {
 		t.Errorf("expected 60 orders, one of them twice, found %d, %v", len(times), twice)
 	}
-	f.MustStop()
-	// The command selects and tries as well, with the worker's data folder.
+}
+
+// checkCommandReplaysChosenLetters checks that the command selects and tries as well, with the worker's data folder.
+func checkCommandReplaysChosenLetters(t *testing.T, p *e2etest.Place) {
+	t.Helper()
 	dlq := func(more ...string) e2etest.Result {
 		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data",
-			p.Data,
-			"--config", "conf"}, more...)...)
+			p.Data, "--config", "conf"}, more...)...)
 	}
 	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would pass, 0 would be refused\n")
 	dlq("--letters", "0@1").Exits(1).Prints("0 sent: ", "1 kept: dead letters "+leftOf+"0@1")

@@ -57,7 +57,8 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 		}()
 		return ended
 	}
-	random, later := rand.New(rand.NewPCG(42, 8)), map[string]bool{}
+	random := rand.New(rand.NewPCG(42, 8))
+	later := map[string]bool{}
 	// says writes later records of random keys until done.
 	says := func(done func() bool) {
 		for !done() {
@@ -103,19 +104,27 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	}
 	f.Eventually("all documents", func() bool { return d.service.Count("Inbox") >= letters-left+len(later) })
 	f.MustStop()
-	places, kept, ordered, wrong := d.places(t), 0, 0, 0
+	d.checkOrderOfKeys(t, letters, left, later)
+}
+
+// checkOrderOfKeys checks that each of the letters was written once, and before the later record of its key, except
+// those that are left because their later records were written first. later has the keys with a later record.
+func (d *documents) checkOrderOfKeys(t *testing.T, letters, left int, later map[string]bool) {
+	t.Helper()
+	places := d.places(t)
+	kept, ordered, wrong := 0, 0, 0
 	for i := range letters {
 		key := strconv.Itoa(i)
 		letter, written := places[key]
-		newer, there := places["later "+key]
+		newer, isSuperseded := places["later "+key]
 		switch {
-		case there != later[key] || !written && !there:
-			t.Errorf("key %s: written %t, later record written %t, expected %t", key, written, there, later[key])
+		case isSuperseded != later[key] || (!written && !isSuperseded):
+			t.Errorf("key %s: written %t, later record written %t, expected %t", key, written, isSuperseded, later[key])
 		case !written:
 			kept++
-		case there && newer < letter:
+		case isSuperseded && newer < letter:
 			wrong++
-		case there:
+		case isSuperseded:
 			ordered++
 		}
 	}

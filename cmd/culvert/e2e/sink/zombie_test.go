@@ -67,21 +67,6 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 			&kgo.Record{Topic: "New", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
 				Value: fmt.Appendf(nil, `{"OrderID":%d,"ShipName":"ship %d"}`, n, n)})
 	}
-	starts := func(listeners, merges, creates string) *e2etest.Command {
-		p := e2etest.NewPlace(t) // each on a machine of its own
-		sink := func(name string, lines []string, more ...string) string {
-			lines = append(lines, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", e2etest.Silent)
-			return p.File(name, append(lines, more...)...)
-		}
-		return p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
-			p.File("worker.properties", "bootstrap.servers="+broker, "listeners="+listeners,
-				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false",
-				"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"),
-			sink("merges.properties", e2etest.SinkOf("merges", merges, "Names", "Products"),
-				"sap.odata.operation.mode=merge"),
-			sink("creates.properties", e2etest.SinkOf("creates", creates, "New", "OrderCopies"),
-				"sap.odata.insert.uncertain=check"))
-	}
 	groups := map[string]string{"connect-merges": "Names", "connect-creates": "New"}
 	committed := func() bool {
 		for group, topic := range groups {
@@ -104,14 +89,14 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	name := func() string { return e2etest.Entities(s, "Products")["(1)"]["ProductName"] }
 
 	var merges, creates unanswered
-	paused := starts("http://"+rest, merges.start(t, s), creates.start(t, s))
+	paused := startTwoSinks(t, broker, "http://"+rest, merges.start(t, s), creates.start(t, s))
 	paused.Eventually("a write of each", func() bool { return merges.writes.Load() > 0 && creates.writes.Load() > 0 })
 	paused.Signal(syscall.SIGSTOP)
 	if name() != "name 0" || len(e2etest.Entities(s, "OrderCopies")) != 1 {
 		t.Fatalf("expected the first row of each to be written, found %s and %v", name(),
 			e2etest.Entities(s, "OrderCopies"))
 	}
-	other := starts("", direct, direct)
+	other := startTwoSinks(t, broker, "", direct, direct)
 	other.Eventually("all that was to be written", committed)
 	merged, created := merges.writes.Load(), creates.writes.Load()
 	cluster.Signal(syscall.SIGSTOP)
@@ -133,11 +118,35 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	if !committed() || name() != fmt.Sprintf("name %d", rows-1) {
 		t.Errorf("the offsets or the product did not stay as they were: it is %s\n%s", name(), paused.Stderr.String())
 	}
+	e2etest.Equal(t, "POSTs by status", map[int]int{http.StatusCreated: rows}, postStatuses(s, "OrderCopies"))
+}
+
+// postStatuses returns how often the service has answered the POSTs of a set with each status.
+func postStatuses(s *odatatest.Service, set string) map[int]int {
 	statuses := map[int]int{}
 	for _, r := range s.Ledger().Requests {
-		if r.Method == http.MethodPost && path.Base(r.Path) == "OrderCopies" {
+		if r.Method == http.MethodPost && path.Base(r.Path) == set {
 			statuses[r.Status]++
 		}
 	}
-	e2etest.Equal(t, "POSTs by status", map[int]int{http.StatusCreated: rows}, statuses)
+	return statuses
+}
+
+// startTwoSinks starts a worker on a machine of its own, with connectors that write to services at two addresses: one
+// merges products, one creates orders.
+func startTwoSinks(t *testing.T, broker, listeners, merges, creates string) *e2etest.Command {
+	t.Helper()
+	p := e2etest.NewPlace(t)
+	sink := func(name string, lines []string, more ...string) string {
+		lines = append(lines, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", e2etest.Silent)
+		return p.File(name, append(lines, more...)...)
+	}
+	return p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
+		p.File("worker.properties", "bootstrap.servers="+broker, "listeners="+listeners,
+			"key.converter.schemas.enable=false", "value.converter.schemas.enable=false",
+			"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"),
+		sink("merges.properties", e2etest.SinkOf("merges", merges, "Names", "Products"),
+			"sap.odata.operation.mode=merge"),
+		sink("creates.properties", e2etest.SinkOf("creates", creates, "New", "OrderCopies"),
+			"sap.odata.insert.uncertain=check"))
 }
