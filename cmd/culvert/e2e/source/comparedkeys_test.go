@@ -11,88 +11,100 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
+// comparedRows is the number of rows of a first load.
+const comparedRows = 25_000
+
+// firstLoad is what happens to a set during its first load, and what follows from it.
+type firstLoad struct {
+	exactly  bool // with exactly-once
+	deletes  bool // a row is deleted during the load
+	restores bool // the row is inserted again after the load
+	again    int  // rows that are delivered again
+	want     string
+}
+
 // A first load of changes whose links count rows is not delivered twice: its keys, read again, show that no row is
 // missing, or which rows were hidden by rows that were deleted in the meantime. A row that was deleted causes the whole
 // set to be delivered again. The same holds with exactly-once.
 func TestFirstLoadIsNotDeliveredTwice(t *testing.T) {
 	t.Parallel()
-	const rows = 25_000
 	p := e2etest.NewPlace(t)
 	servers := p.Broker()
-	for name, c := range map[string]struct {
-		exactly bool
-		deletes bool // a row is deleted during the load
-		// restores inserts the row again after the load.
-		restores bool
-		again    int // rows that are delivered again
-		want     string
-	}{
-		"all rows":                    {want: "missed=0"},
-		"a hidden row":                {deletes: true, restores: true, want: "missed=1"},
-		"a deleted row":               {deletes: true, again: rows - 1, want: "were deleted since they were read"},
-		"exactly once":                {exactly: true, want: "missed=0"},
-		"exactly once, a hidden row":  {exactly: true, deletes: true, restores: true, want: "missed=1"},
-		"exactly once, a deleted row": {exactly: true, deletes: true, again: rows - 1, want: "were deleted since"},
+	for name, c := range map[string]firstLoad{
+		"all rows":     {want: "missed=0"},
+		"a hidden row": {deletes: true, restores: true, want: "missed=1"},
+		"a deleted row": {deletes: true, again: comparedRows - 1,
+			want: "were deleted since they were read"},
+		"exactly once":               {exactly: true, want: "missed=0"},
+		"exactly once, a hidden row": {exactly: true, deletes: true, restores: true, want: "missed=1"},
+		"exactly once, a deleted row": {exactly: true, deletes: true, again: comparedRows - 1,
+			want: "were deleted since"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 100,
-				SkipToken: "offset", Tombstones: "off"}})
-			var pages, compared atomic.Int64
-			edits := e2etest.Writer{S: s}
-			address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				isKeys := strings.Contains(r.URL.RawQuery, "$select=OrderID&") ||
-					strings.HasSuffix(r.URL.RawQuery, "$select=OrderID")
-				switch {
-				case isKeys && compared.Add(1) == 1 && c.restores:
-					edits.Send("POST", "Orders", map[string]any{"OrderID": 10250, "ShipName": "Restored"})
-				case strings.HasSuffix(r.URL.Path, "/Orders") && pages.Add(1) == 50 && c.deletes:
-					edits.Send("DELETE", "Orders(10250)", nil)
-				}
-				s.ServeHTTP(w, r)
-			}))
-			topic := strings.NewReplacer(" ", "-", ",", "").Replace(name)
-			worker := []string{"offset.flush.interval.ms=100"}
-			if c.exactly {
-				worker = append(worker, "group.id="+topic, "exactly.once.source.support=enabled")
-			}
-			q := e2etest.NewPlace(t)
-			run := q.MustRun("run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
-				q.Plain(servers, worker...), q.File("c.properties", append(e2etest.Source(topic, address),
-					"sap.odata#00.service="+odatatest.SAPPath, "sap.odata#00.entityset=Orders",
-					"sap.odata#00.topic="+topic, "sap.odata#00.page.size=100", "sap.odata#00.track-changes=1",
-					"sap.odata#00.exec-period=60", "sap.odata#00.format=json", e2etest.Silent)...))
-			for _, part := range []string{c.want, "complete=key"} {
-				if !strings.Contains(run.Stderr, part) {
-					t.Errorf("expected %q in the log", part)
-				}
-			}
-			if warns := strings.Contains(run.Stderr, "so the set is read again by key"); warns != (c.again > 0) {
-				t.Errorf("warned of rows that are delivered again: %v", warns)
-			}
-			received := map[string]int{}
-			again := 0
-			for line := range strings.Lines(q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout) {
-				var record struct{ Key, Value, Headers json.RawMessage }
-				e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
-				if strings.Contains(string(record.Headers), "culvert.snapshot") {
-					again++
-				} else if !strings.Contains(string(record.Value), "Restored") {
-					received[string(record.Key)]++
-				}
-			}
-			for key, n := range received {
-				if n > 1 {
-					t.Fatalf("key %s came %d times", key, n)
-				}
-			}
-			// The row before the deleted one hides the first row of the next page, until the set is read again.
-			want := rows
-			if c.again > 0 {
-				want--
-			}
-			if len(received) != want || again != c.again {
-				t.Errorf("expected %d rows and %d again, found %d and %d", want, c.again, len(received), again)
-			}
+			checkFirstLoad(t, servers, name, c)
 		})
+	}
+}
+
+// checkFirstLoad reads a set while its rows change, and checks the log and the records of its topic.
+func checkFirstLoad(t *testing.T, servers, name string, c firstLoad) {
+	t.Helper()
+	s := odatatest.New(odatatest.Options{Rows: comparedRows, Switches: odatatest.Switches{PageSize: 100,
+		SkipToken: "offset", Tombstones: "off"}})
+	var pages, compared atomic.Int64
+	edits := e2etest.Writer{S: s}
+	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		isKeys := strings.Contains(r.URL.RawQuery, "$select=OrderID&") ||
+			strings.HasSuffix(r.URL.RawQuery, "$select=OrderID")
+		switch {
+		case isKeys && compared.Add(1) == 1 && c.restores:
+			edits.Send("POST", "Orders", map[string]any{"OrderID": 10250, "ShipName": "Restored"})
+		case strings.HasSuffix(r.URL.Path, "/Orders") && pages.Add(1) == 50 && c.deletes:
+			edits.Send("DELETE", "Orders(10250)", nil)
+		}
+		s.ServeHTTP(w, r)
+	}))
+	topic := strings.NewReplacer(" ", "-", ",", "").Replace(name)
+	worker := []string{"offset.flush.interval.ms=100"}
+	if c.exactly {
+		worker = append(worker, "group.id="+topic, "exactly.once.source.support=enabled")
+	}
+	q := e2etest.NewPlace(t)
+	run := q.MustRun("run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
+		q.Plain(servers, worker...), q.File("c.properties", append(e2etest.Source(topic, address),
+			"sap.odata#00.service="+odatatest.SAPPath, "sap.odata#00.entityset=Orders",
+			"sap.odata#00.topic="+topic, "sap.odata#00.page.size=100", "sap.odata#00.track-changes=1",
+			"sap.odata#00.exec-period=60", "sap.odata#00.format=json", e2etest.Silent)...))
+	for _, part := range []string{c.want, "complete=key"} {
+		if !strings.Contains(run.Stderr, part) {
+			t.Errorf("expected %q in the log", part)
+		}
+	}
+	if warns := strings.Contains(run.Stderr, "so the set is read again by key"); warns != (c.again > 0) {
+		t.Errorf("warned of rows that are delivered again: %v", warns)
+	}
+	received := map[string]int{}
+	again := 0
+	for line := range strings.Lines(q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout) {
+		var record struct{ Key, Value, Headers json.RawMessage }
+		e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
+		if strings.Contains(string(record.Headers), "culvert.snapshot") {
+			again++
+		} else if !strings.Contains(string(record.Value), "Restored") {
+			received[string(record.Key)]++
+		}
+	}
+	for key, n := range received {
+		if n > 1 {
+			t.Fatalf("key %s came %d times", key, n)
+		}
+	}
+	// The row before the deleted one hides the first row of the next page, until the set is read again.
+	want := comparedRows
+	if c.again > 0 {
+		want--
+	}
+	if len(received) != want || again != c.again {
+		t.Errorf("expected %d rows and %d again, found %d and %d", want, c.again, len(received), again)
 	}
 }

@@ -208,9 +208,8 @@ func TestThroughCloudConnector(t *testing.T) {
 	}
 	plain := without("plain", "S4")
 	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2etest.Stores(t),
-		"trust.jks"),
-		"sap.odata.truststore.password="+e2etest.StorePassword,
-		"sap.odata.max.retries=100", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=20")
+		"trust.jks"), "sap.odata.truststore.password="+e2etest.StorePassword, "sap.odata.max.retries=100",
+		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=20")
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), plain, tunnelled)
 	account.Record(true)
 	account.Detach("DE-Berlin") // it is waited for: no task fails (P26)
@@ -237,6 +236,13 @@ func TestThroughCloudConnector(t *testing.T) {
 			t.Errorf("%s: %d orders, expected %d", topic, len(keys), want)
 		}
 	}
+	checkTunnelHidesSecrets(t, account, password, r)
+}
+
+// checkTunnelHidesSecrets checks that the connections went through both ports of the Cloud Connector, and that neither
+// the traffic nor the output of the worker has a secret.
+func checkTunnelHidesSecrets(t *testing.T, account *connectivitytest.Server, password string, r e2etest.Result) {
+	t.Helper()
 	ports := map[string]int{}
 	for _, e := range account.Ledger() {
 		ports[e.Port]++

@@ -24,10 +24,10 @@ func TestSubscriptions(t *testing.T) {
 	}
 	lines := func(name string, more ...string) []string {
 		return append(append(e2etest.Source(name, address), "sap.odata#00.service="+odatatest.SAPPath,
-			"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
-			"sap.odata#00.exec-period=-1", "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port,
-			"sap.odata.subscription.address=127.0.0.1",
-			"sap.odata.subscription.user=sap", "sap.odata.subscription.password=pä:ss"), more...)
+			"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name, "sap.odata#00.exec-period=-1",
+			"sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port,
+			"sap.odata.subscription.address=127.0.0.1", "sap.odata.subscription.user=sap",
+			"sap.odata.subscription.password=pä:ss"), more...)
 	}
 	files := []string{worker, p.File("full.properties", lines("full", "sap.odata.subscription.dest=CULVERT")...),
 		p.File("delta.properties", lines("delta", "sap.odata#00.track-changes=1",
@@ -87,23 +87,31 @@ func TestSubscriptions(t *testing.T) {
 	if s.SubscriptionCount() != 6 {
 		t.Errorf("a stop ends no subscription, found %d", s.SubscriptionCount())
 	}
-	active := p.MustRun("active-subscriptions", "-p", files[1], "-s", odatatest.SAPPath, "--json", "--plugins",
+	checkCommandsEndSubscriptions(t, p, s, files[1])
+}
+
+// checkCommandsEndSubscriptions lists the six subscriptions of the connectors full and delta, deletes one of delta, and
+// ends those of full, whose file is given.
+func checkCommandsEndSubscriptions(t *testing.T, p *e2etest.Place, s *odatatest.Service, file string) {
+	t.Helper()
+	active := p.MustRun("active-subscriptions", "-p", file, "-s", odatatest.SAPPath, "--json", "--plugins",
 		e2etest.Plugins(t))
 	if strings.Count(active.Stdout, "urn:sap-com:channel:CULVERT:/full/Products") != 3 {
 		t.Errorf("expected three subscriptions of full, found\n%s", active.Stdout)
 	}
-	for _, one := range e2etest.As[[]struct{ URL, DeliveryAddress string }](t, active.Stdout) {
-		if strings.Contains(one.DeliveryAddress, "/delta/") {
-			p.MustRun("delete-subscription", "-p", files[1], "-u", one.URL, "--plugins", e2etest.Plugins(t))
+	for _, subscription := range e2etest.As[[]struct{ URL, DeliveryAddress string }](t, active.Stdout) {
+		if strings.Contains(subscription.DeliveryAddress, "/delta/") {
+			p.MustRun("delete-subscription", "-p", file, "-u", subscription.URL, "--plugins", e2etest.Plugins(t))
 			break
 		}
 	}
-	if r := p.Run("delete-subscription", "-p", files[1], "-u", odatatest.SAPPath+"Products(1)", "--plugins",
-		e2etest.Plugins(t)); r.Code == 0 {
+	r := p.Run("delete-subscription", "-p", file, "-u", odatatest.SAPPath+"Products(1)", "--plugins",
+		e2etest.Plugins(t))
+	if r.Code == 0 {
 		t.Error("a product was deleted as a subscription")
 	}
-	if r := p.Run("retire", "-p", files[1], "--plugins", e2etest.Plugins(t)); r.Code != 0 ||
-		s.SubscriptionCount() != 2 {
+	r = p.Run("retire", "-p", file, "--plugins", e2etest.Plugins(t))
+	if r.Code != 0 || s.SubscriptionCount() != 2 {
 		t.Errorf("exit %d, %d subscriptions are left, expected 2 of the other connector\n%s%s", r.Code,
 			s.SubscriptionCount(), r.Stdout, r.Stderr)
 	}

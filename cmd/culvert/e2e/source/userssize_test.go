@@ -10,31 +10,34 @@ import (
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
+// rowsOfUsers is the number of rows of a set at users' size.
+const rowsOfUsers = 25_000
+
+// readingMode is a way to read a set.
+type readingMode struct {
+	name     string
+	path     string // of the service; empty means that of Northwind
+	set      string // empty means Orders
+	switches odatatest.Switches
+	settings []string // of the connector
+	worker   []string // settings of the worker
+	runs     int      // how often the worker reads the set; zero means once
+	killed   bool     // the first run is killed twice during the load
+	asked    string   // a part of the URLs of the last pages
+	again    bool     // all rows arrive a second time, with marks
+	repeats  bool     // rows after the last stored offset may arrive twice, because the worker was killed
+}
+
 // Each mode of reading delivers each row once at users' size: 25,000 rows and more in pages of 100. Small sets hid that
 // a first load of changes failed above 6,000 rows.
 func TestEachModeAtUsersSize(t *testing.T) {
 	t.Parallel()
-	const rows = 25_000
 	tracked := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.format=json"}
 	numbered := odatatest.Switches{SkipToken: "offset", Tombstones: "off"}
 	exactly := []string{"group.id=exact", "exactly.once.source.support=enabled"}
 	p := e2etest.NewPlace(t)
 	servers := p.Broker()
-	for _, c := range []struct {
-		name             string
-		path, set        string // Orders of the Northwind unless they are given
-		switches         odatatest.Switches
-		settings, worker []string
-		// runs is how often the worker reads the set; zero means once. killed means that the first run is
-		// killed twice during the load.
-		runs   int
-		killed bool
-		// asked is a part of the URLs of the last pages. again means that all rows arrive a second time, with
-		// marks. repeats means that rows after the last stored offset may arrive twice, because the worker was
-		// killed.
-		asked          string
-		again, repeats bool
-	}{
+	for _, c := range []readingMode{
 		{name: "full by key", switches: numbered, asked: "$filter=OrderID%20ge%20"},
 		{name: "full by links", asked: "$skiptoken="},
 		{name: "full by links that count rows", switches: odatatest.Switches{SkipToken: "opaque", RefuseOrderBy: true},
@@ -54,69 +57,83 @@ func TestEachModeAtUsersSize(t *testing.T) {
 			worker: exactly, settings: tracked, killed: true, again: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.path == "" {
-				c.path = odatatest.NorthwindPath
-			}
-			if c.set == "" {
-				c.set = "Orders"
-			}
-			c.switches.PageSize = 100
-			s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, Switches: c.switches})
-			topic := strings.NewReplacer(" ", "-", ",", "", "$", "").Replace(c.name)
-			q := e2etest.NewPlace(t)
-			args := []string{"run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
-				q.Plain(servers, append(c.worker, "offset.flush.interval.ms=100")...), q.File("c.properties",
-					append(e2etest.Source(topic, address), append([]string{"sap.odata#00.service=" + c.path,
-						"sap.odata#00.entityset=" + c.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=100",
-						e2etest.Silent}, c.settings...)...)...)}
-			for n := range 2 {
-				if !c.killed {
-					break
-				}
-				w, before := q.Start(args...), s.Ledger().Pages
-				w.Eventually("pages", func() bool { return s.Ledger().Pages > before+100+n })
-				w.Kill()
-			}
-			for range max(c.runs, 1) {
-				q.MustRun(args...)
-			}
-			received, again := map[string]int{}, map[string]int{}
-			for line := range strings.Lines(q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout) {
-				var record struct {
-					Key     json.RawMessage
-					Headers json.RawMessage
-				}
-				e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
-				if strings.Contains(string(record.Headers), "culvert.snapshot") {
-					again[string(record.Key)]++
-				} else {
-					received[string(record.Key)]++
-				}
-			}
-			judge := func(what string, found map[string]int) {
-				for key, n := range found {
-					if n > 1 && !c.repeats {
-						t.Fatalf("%s: key %s came %d times", what, key, n)
-					}
-				}
-				if len(found) != rows {
-					t.Errorf("%s: %d of %d rows are missing", what, rows-len(found), rows)
-				}
-			}
-			judge("the load", received)
-			if c.again {
-				judge("the second reading", again)
-			} else if len(again) > 0 {
-				t.Errorf("%d rows came again", len(again))
-			}
-			l := s.Ledger()
-			if c.path == odatatest.ODPPath && (l.Jobs != 1 || l.Refused536 > 0) {
-				t.Errorf("%d extractions, %d tokens that were too old", l.Jobs, l.Refused536)
-			}
-			asked := func(r odatatest.Request) bool { return strings.Contains(r.Query, c.asked) }
-			if !slices.ContainsFunc(l.Requests, asked) {
-				t.Errorf("expected requests with %s, found none of %d", c.asked, len(l.Requests))
-			}
+			c.run(t, servers)
 		})
 	}
+}
+
+// run reads all rows, and checks the records and the requests.
+func (c readingMode) run(t *testing.T, servers string) {
+	t.Helper()
+	if c.path == "" {
+		c.path = odatatest.NorthwindPath
+	}
+	if c.set == "" {
+		c.set = "Orders"
+	}
+	c.switches.PageSize = 100
+	s, address := e2etest.Demo(t, odatatest.Options{Rows: rowsOfUsers, Switches: c.switches})
+	topic := strings.NewReplacer(" ", "-", ",", "", "$", "").Replace(c.name)
+	q := e2etest.NewPlace(t)
+	args := []string{"run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
+		q.Plain(servers, append(c.worker, "offset.flush.interval.ms=100")...), q.File("c.properties",
+			append(e2etest.Source(topic, address), append([]string{"sap.odata#00.service=" + c.path,
+				"sap.odata#00.entityset=" + c.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=100",
+				e2etest.Silent}, c.settings...)...)...)}
+	for n := range 2 {
+		if !c.killed {
+			break
+		}
+		w, before := q.Start(args...), s.Ledger().Pages
+		w.Eventually("pages", func() bool { return s.Ledger().Pages > before+100+n })
+		w.Kill()
+	}
+	for range max(c.runs, 1) {
+		q.MustRun(args...)
+	}
+	received, again := keysOf(t, q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout)
+	judge := func(what string, found map[string]int) {
+		for key, n := range found {
+			if n > 1 && !c.repeats {
+				t.Fatalf("%s: key %s came %d times", what, key, n)
+			}
+		}
+		if len(found) != rowsOfUsers {
+			t.Errorf("%s: %d of %d rows are missing", what, rowsOfUsers-len(found), rowsOfUsers)
+		}
+	}
+	judge("the load", received)
+	if c.again {
+		judge("the second reading", again)
+	} else if len(again) > 0 {
+		t.Errorf("%d rows came again", len(again))
+	}
+	l := s.Ledger()
+	if c.path == odatatest.ODPPath && (l.Jobs != 1 || l.Refused536 > 0) {
+		t.Errorf("%d extractions, %d tokens that were too old", l.Jobs, l.Refused536)
+	}
+	asked := func(r odatatest.Request) bool { return strings.Contains(r.Query, c.asked) }
+	if !slices.ContainsFunc(l.Requests, asked) {
+		t.Errorf("expected requests with %s, found none of %d", c.asked, len(l.Requests))
+	}
+}
+
+// keysOf returns how often records of each key occur among the printed ones: those of a load, and those that are marked
+// because they were read again.
+func keysOf(t *testing.T, printed string) (received, again map[string]int) {
+	t.Helper()
+	received, again = map[string]int{}, map[string]int{}
+	for line := range strings.Lines(printed) {
+		var record struct {
+			Key     json.RawMessage
+			Headers json.RawMessage
+		}
+		e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
+		if strings.Contains(string(record.Headers), "culvert.snapshot") {
+			again[string(record.Key)]++
+		} else {
+			received[string(record.Key)]++
+		}
+	}
+	return received, again
 }
