@@ -54,47 +54,54 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 		!strings.HasPrefix(task.Plugins[0], want) {
 		t.Fatalf("expected 0.1.0 RUNNING and %q, found %+v", want, task)
 	}
-	after := e2etest.Scrape(t, listen)
-	// of returns a metric of a version, whatever the hash of its file.
-	of := func(figures map[string]float64, name string, labels ...string) (value float64) {
-		found := false
-		for series, v := range figures {
-			fits := strings.HasPrefix(series, "culvert_plugin_"+name+"{") &&
-				strings.Contains(series, `plugin="odata-source"`)
-			for _, label := range labels {
-				fits = fits && strings.Contains(series, label)
-			}
-			if fits {
-				value, found = value+v, true
-			}
-		}
-		if !found {
-			t.Errorf("no figure %s %s", name, labels)
-		}
-		return value
-	}
+	checkFiguresOfARollback(t, before, e2etest.Scrape(t, listen))
+	c.MustStop()
+	p.Orders(rows, func(int) bool { return false })
+}
+
+// checkFiguresOfARollback checks the metrics of a plugin from before a version that loops was tried, and from after it.
+func checkFiguresOfARollback(t *testing.T, before, after map[string]float64) {
+	t.Helper()
 	const good, bad = `version="0.1.0"`, `version="0.2.0"`
 	for _, name := range []string{"calls_total", "call_seconds_total", "bytes_in_total", "bytes_out_total"} {
-		if a, b := of(before, name, good), of(after, name, good); a <= 0 || b <= a {
+		if a, b := pluginFigure(t, before, name, good), pluginFigure(t, after, name, good); a <= 0 || b <= a {
 			t.Errorf("%s: expected a figure that rises, found %v and %v", name, a, b)
 		}
 	}
 	for name, least := range map[string]float64{"memory_high_water_bytes": 1 << 20, "longest_call_seconds": 1e-6,
-		"instances_started_total": 1,
-		"ticks_total":             0, "faults_total": 0, "traps_total": 0, "stopped_total": 0,
+		"instances_started_total": 1, "ticks_total": 0, "faults_total": 0, "traps_total": 0, "stopped_total": 0,
 		"instances_recycled_total": 0} {
-		if v := of(after, name, good); v < least {
+		if v := pluginFigure(t, after, name, good); v < least {
 			t.Errorf("%s: expected at least %v, found %v", name, least, v)
 		}
 	}
 	for _, limit := range []string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"} {
-		if v := of(after, "aborted_calls_total", good, `limit="`+limit+`"`); v != 0 {
+		if v := pluginFigure(t, after, "aborted_calls_total", good, `limit="`+limit+`"`); v != 0 {
 			t.Errorf("%s: expected no broken calls of the good version, found %v", limit, v)
 		}
 	}
-	e2etest.Equal(t, "instances in mid-load", true, of(before, "instances", good) >= 1)
-	e2etest.Equal(t, "broken calls", 3.0, of(after, "aborted_calls_total", bad, `limit="call.ms"`))
-	e2etest.Equal(t, "active versions", 1.0, of(after, "info", `state="active"`))
-	c.MustStop()
-	p.Orders(rows, func(int) bool { return false })
+	e2etest.Equal(t, "instances in mid-load", true, pluginFigure(t, before, "instances", good) >= 1)
+	e2etest.Equal(t, "broken calls", 3.0, pluginFigure(t, after, "aborted_calls_total", bad, `limit="call.ms"`))
+	e2etest.Equal(t, "active versions", 1.0, pluginFigure(t, after, "info", `state="active"`))
+}
+
+// pluginFigure returns a metric of a version of the source, whatever the hash of its file.
+func pluginFigure(t *testing.T, figures map[string]float64, name string, labels ...string) (value float64) {
+	t.Helper()
+	exists := false
+	for series, v := range figures {
+		fits := strings.HasPrefix(series, "culvert_plugin_"+name+"{") &&
+			strings.Contains(series, `plugin="odata-source"`)
+		for _, label := range labels {
+			fits = fits && strings.Contains(series, label)
+		}
+		if fits {
+			value += v
+			exists = true
+		}
+	}
+	if !exists {
+		t.Errorf("no figure %s %s", name, labels)
+	}
+	return value
 }

@@ -97,57 +97,78 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	p.Run("run", "--once", "--plugins", dir, "--data", p.Data, file).Exits(2).Says("the setting sap.odata.link.hosts")
 }
 
+// robSecrets has the secrets that the guest rob searches for, by their settings.
+var robSecrets = map[string]string{
+	"rob.password":                    "pw-4711-declared-text",
+	"rob.secret":                      "pw-4712-password",
+	"rob.key":                         "pw-4713-header",
+	"rob.store.password":              "pw-4714-store",
+	"sap.odata.user.pwd":              "pw-4715-of-another",
+	"sap.odata.header.APIKey":         "pw-4716-template",
+	"sap.odata.oauth.client.secret":   "pw-4717-oauth",
+	"rob.db.pwd":                      "pw-4718-undeclared",
+	"transforms.t.sap.odata.user.pwd": "pw-4719-transform",
+	"predicates.p.sap.odata.user.pwd": "pw-4720-predicate",
+	"sap.odata.keystore.password":     "pw-4721-not-its-own",
+}
+
+// repeatingService is a service that repeats in its responses all that it received, secrets too.
+type repeatingService struct {
+	mu       sync.Mutex
+	asked    []http.Header
+	requests strings.Builder // what the guest sends to the service
+}
+
+func (s *repeatingService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, r.Header.Clone())
+	body, _ := io.ReadAll(r.Body)
+	fmt.Fprintln(&s.requests, r.URL, r.Header["X-Seen"], string(body))
+	_, pwd, _ := r.BasicAuth()
+	h := w.Header()
+	h.Set("Set-Cookie", "session="+robSecrets["rob.password"])
+	h.Set("Authorization", r.Header.Get("Authorization"))
+	h.Set("X-Csrf-Token", "token-of-the-session")
+	h.Set("X-Echo", "you are "+pwd+", by "+r.Header.Get("Authorization"))
+	h.Set("X-Key", r.Header.Get("apikey"))
+	h.Set("X-Cookie", r.Header.Get("Cookie"))
+	h.Set("Location", "/login?p="+pwd)
+	io.WriteString(w, "a page")
+}
+
+// settingsWithSecrets returns settings of a connector of the guest rob, whose service is at an address. kept is a file
+// with secrets.
+func settingsWithSecrets(host, port, kept string) []string {
+	return []string{"rob.address=" + host, "rob.port=" + port, "rob.scheme=http", "rob.user=me",
+		"unknown.settings=warn",
+		"rob.plain=${file:" + kept + ":text}", "rob.revealed=${file:" + kept + ":shown}", "rob.open=seen-by-all",
+		"rob.password=" + robSecrets["rob.password"], "rob.key=" + robSecrets["rob.key"],
+		"sap.odata.user.pwd=" + robSecrets["sap.odata.user.pwd"],
+		"sap.odata.header.APIKey=" + robSecrets["sap.odata.header.APIKey"],
+		"sap.odata.oauth.client.secret=" + robSecrets["sap.odata.oauth.client.secret"],
+		"rob.db.pwd=" + robSecrets["rob.db.pwd"], "sap.odata.keystore.password=" +
+			robSecrets["sap.odata.keystore.password"],
+		"transforms=t", "transforms.t.type=test.RobTransform", "transforms.t.sap.odata.user.pwd=" +
+			robSecrets["transforms.t.sap.odata.user.pwd"],
+		"transforms.t.text=${file:" + kept + ":text}", "transforms.t.predicate=p", "predicates=p",
+		"predicates.p.type=test.RobPredicate",
+		"predicates.p.sap.odata.user.pwd=" + robSecrets["predicates.p.sap.odata.user.pwd"],
+		"predicates.p.text=${file:" + kept + ":text}"}
+}
+
 // A guest that searches for secrets finds none: in settings of connectors, transforms, predicates and commands,
 // declared as text or matched by templates, in contents of files, and in contexts, states, headers and targets of
 // responses by a service that repeats all it received. The host uses them nevertheless.
 func TestSecretsReachNoGuest(t *testing.T) {
 	t.Parallel()
-	secrets := map[string]string{"rob.password": "pw-4711-declared-text", "rob.secret": "pw-4712-password",
-		"rob.key": "pw-4713-header", "rob.store.password": "pw-4714-store",
-		"sap.odata.user.pwd": "pw-4715-of-another", "sap.odata.header.APIKey": "pw-4716-template",
-		"sap.odata.oauth.client.secret": "pw-4717-oauth",
-		"rob.db.pwd":                    "pw-4718-undeclared", "transforms.t.sap.odata.user.pwd": "pw-4719-transform",
-		"predicates.p.sap.odata.user.pwd": "pw-4720-predicate",
-		"sap.odata.keystore.password":     "pw-4721-not-its-own"}
-	var mu sync.Mutex
-	var asked []http.Header
-	var requests strings.Builder // what the guest says to the service
-	service := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		asked = append(asked, r.Header.Clone())
-		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintln(&requests, r.URL, r.Header["X-Seen"], string(body))
-		_, pwd, _ := r.BasicAuth()
-		h := w.Header()
-		h.Set("Set-Cookie", "session="+secrets["rob.password"])
-		h.Set("Authorization", r.Header.Get("Authorization"))
-		h.Set("X-Csrf-Token", "token-of-the-session")
-		h.Set("X-Echo", "you are "+pwd+", by "+r.Header.Get("Authorization"))
-		h.Set("X-Key", r.Header.Get("apikey"))
-		h.Set("X-Cookie", r.Header.Get("Cookie"))
-		h.Set("Location", "/login?p="+pwd)
-		io.WriteString(w, "a page")
-	}))
-	host, port, _ := net.SplitHostPort(service)
+	var victim repeatingService
+	host, port, _ := net.SplitHostPort(e2etest.Serve(t, &victim))
 	p := e2etest.NewPlace(t)
 	dir := e2etest.Folder(t, "odata-sink")
 	e2etest.Put(t, dir, "rob.wasm", guesttest.Bytes(t, "../../testdata/guests/rob"))
 	kept := p.File("kept.properties", "text=filed-5711", "shown=filed-5712")
-	common := []string{"rob.address=" + host, "rob.port=" + port, "rob.scheme=http", "rob.user=me",
-		"unknown.settings=warn",
-		"rob.plain=${file:" + kept + ":text}", "rob.revealed=${file:" + kept + ":shown}", "rob.open=seen-by-all",
-		"rob.password=" + secrets["rob.password"], "rob.key=" + secrets["rob.key"],
-		"sap.odata.user.pwd=" + secrets["sap.odata.user.pwd"],
-		"sap.odata.header.APIKey=" + secrets["sap.odata.header.APIKey"],
-		"sap.odata.oauth.client.secret=" + secrets["sap.odata.oauth.client.secret"],
-		"rob.db.pwd=" + secrets["rob.db.pwd"], "sap.odata.keystore.password=" + secrets["sap.odata.keystore.password"],
-		"transforms=t", "transforms.t.type=test.RobTransform", "transforms.t.sap.odata.user.pwd=" +
-			secrets["transforms.t.sap.odata.user.pwd"],
-		"transforms.t.text=${file:" + kept + ":text}", "transforms.t.predicate=p", "predicates=p",
-		"predicates.p.type=test.RobPredicate",
-		"predicates.p.sap.odata.user.pwd=" + secrets["predicates.p.sap.odata.user.pwd"],
-		"predicates.p.text=${file:" + kept + ":text}"}
+	common := settingsWithSecrets(host, port, kept)
 	from := p.File("from.properties", append([]string{"name=from", "connector.class=test.Rob"}, common...)...)
 	to := p.File("to.properties", append([]string{"name=to", "connector.class=test.RobSink", "topics=Loot"},
 		common...)...)
@@ -180,13 +201,13 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	shown.WriteString(ping.Stdout + ping.Stderr)
 	check := p.Run(append(append([]string{"validate"}, args...), from, to)...)
 	shown.WriteString(check.Stdout + check.Stderr)
-	mu.Lock()
-	defer mu.Unlock()
-	shown.WriteString(requests.String())
-	never := append(slices.Collect(maps.Values(secrets)), "filed-5711", "token-of-the-session", "Basic bWU6")
+	victim.mu.Lock()
+	defer victim.mu.Unlock()
+	shown.WriteString(victim.requests.String())
+	never := append(slices.Collect(maps.Values(robSecrets)), "filed-5711", "token-of-the-session", "Basic bWU6")
 	for _, secret := range never {
-		if at := strings.Index(shown.String(), secret); at >= 0 {
-			t.Errorf("%s is shown: %.400s", secret, shown.String()[max(0, at-300):])
+		if pos := strings.Index(shown.String(), secret); pos >= 0 {
+			t.Errorf("%s is shown: %.400s", secret, shown.String()[max(0, pos-300):])
 		}
 	}
 	e2etest.Contains(t, "what the guest tells", shown.String(), "rob validate", "rob plan", "rob open", "rob next",
@@ -195,13 +216,13 @@ func TestSecretsReachNoGuest(t *testing.T) {
 		"{sap.odata.user.pwd [hidden]}", "{sap.odata.header.APIKey [hidden]}",
 		"{x-echo you are [hidden], by [hidden]", "{x-key [hidden]}", "{location /login?p=[hidden]}",
 		"{text [hidden]}")
-	if len(asked) < 4 {
-		t.Errorf("expected requests of the source, the sink and the command, found %d: %s", len(asked), ping.Stderr)
+	if len(victim.asked) < 4 {
+		t.Errorf("expected requests of the source, the sink and the command, found %d: %s", len(victim.asked),
+			ping.Stderr)
 	}
-	for _, h := range asked {
+	for _, h := range victim.asked {
 		if user, password, ok := (&http.Request{Header: h}).BasicAuth(); !ok || user != "me" ||
-			password != secrets["rob.password"] ||
-			h.Get("apikey") != secrets["rob.key"] {
+			password != robSecrets["rob.password"] || h.Get("apikey") != robSecrets["rob.key"] {
 			t.Errorf("expected the host to log on as before, found %v", h)
 		}
 	}
