@@ -122,7 +122,7 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	hostname, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
 	f := p.Follows("conf")
 	f.Changes()
-	tab := NewBrowser(t).Open(nil)
+	tab := keyboardForm{NewBrowser(t).Open(nil)}
 	tab.Go(f.Url + "/console/")
 	tab.Has("There are no connectors yet")
 	tab.Reach(`a.button[href="form"]`)
@@ -131,71 +131,46 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	tab.Reach(`.choices a`) // the only source's class
 	tab.Press(kb.Enter)
 	tab.Until("fields", `document.querySelector('[name="f.name"]')`)
-	field := func(setting, value string) {
-		t.Helper()
-		name := fmt.Sprintf(`[name="f.%s"]`, setting)
-		tab.Until("the field "+setting, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", name))
-		tab.Reach(name)
-		tab.Press(value)
-	}
-	settled := func() {
-		t.Helper()
-		tab.Press(kb.Tab)
-		tab.Until("the step to be done", `document.querySelector("form[data-step]").getAttribute("aria-busy") === null`)
-	}
-	step := func(name string) {
-		t.Helper()
-		tab.Reach(`.steps a[href="#step-` + name + `"]`)
-		tab.Press(kb.Enter)
-	}
-	if red := Eval[string](tab, `[...document.querySelectorAll(".problem")].map(p => p.textContent.trim()).join("")`); red != "" {
+	red := Eval[string](tab.Tab, `[...document.querySelectorAll(".problem")].map(p => p.textContent.trim()).join("")`)
+	if red != "" {
 		t.Errorf("a new form has errors: %s", red)
 	}
-	inView := func(selector string) {
-		t.Helper()
-		tab.Until(selector+" in view", fmt.Sprintf(`(() => { const r = document.querySelector(%q)?.getBoundingClientRect();
-			return r && r.top >= 0 && r.top < innerHeight - 60; })()`, selector))
-	}
-	field("name", "orders")
-	field("sap.odata.host.protocol", "http")
-	field("sap.odata.host.address", hostname)
-	field("sap.odata.host.port", port)
-	field("sap.odata.user.name", "me")
-	field("sap.odata.user.pwd", "s3cret-typed")
-	settled()
+	tab.field("name", "orders")
+	tab.field("sap.odata.host.protocol", "http")
+	tab.field("sap.odata.host.address", hostname)
+	tab.field("sap.odata.host.port", port)
+	tab.field("sap.odata.user.name", "me")
+	tab.field("sap.odata.user.pwd", "s3cret-typed")
+	tab.settled()
 	tab.Until("the text to follow", `document.getElementById("text").value.includes("sap.odata.host.port=`+port+`")`)
-	if text := Eval[string](tab, `document.documentElement.outerHTML + document.getElementById("text").value`); strings.Contains(text, "s3cret-typed") {
+	html := Eval[string](tab.Tab, `document.documentElement.outerHTML + document.getElementById("text").value`)
+	if strings.Contains(html, "s3cret-typed") {
 		t.Error("the password stands in the page")
 	}
 	tab.Reach(`button[value="check"]`)
-	Eval[bool](tab, `scrollTo(0, document.body.scrollHeight), true`)
+	Eval[bool](tab.Tab, `scrollTo(0, document.body.scrollHeight), true`)
 	tab.Press(kb.Enter)
 	tab.Has("me was accepted")
-	inView("#checked")
-	step("sets")
-	// choices returns the browser's proposals for a field.
-	choices := func(setting string) string {
-		return fmt.Sprintf(`[...document.getElementById(document.querySelector('[name="f.%s"]').getAttribute("list")).options]
-			.map(o => o.value)`, setting)
-	}
-	tab.Until("services of the catalogue", choices("sap.odata#00.service")+".length > 0")
-	path := Eval[string](tab, choices("sap.odata#00.service")+".find(v => v.endsWith('NORTHWIND_SRV'))")
-	field("sap.odata#00.service", path)
-	settled()
-	tab.Until("entity sets of the service", choices("sap.odata#00.entityset")+".includes('Orders')")
-	field("sap.odata#00.entityset", "Orders")
-	settled()
+	tab.inView("#checked")
+	tab.step("sets")
+	tab.Until("services of the catalogue", optionsOf("sap.odata#00.service")+".length > 0")
+	path := Eval[string](tab.Tab, optionsOf("sap.odata#00.service")+".find(v => v.endsWith('NORTHWIND_SRV'))")
+	tab.field("sap.odata#00.service", path)
+	tab.settled()
+	tab.Until("entity sets of the service", optionsOf("sap.odata#00.entityset")+".includes('Orders')")
+	tab.field("sap.odata#00.entityset", "Orders")
+	tab.settled()
 	tab.Until("the button of the set", `document.querySelector('button[value="peek:Entity set 00"]')`)
 	tab.Reach(`button[value="peek:Entity set 00"]`)
 	tab.Press(kb.Enter)
 	tab.Has("First rows of Orders", "OrderID", "10248", "10249", "10250")
-	inView(".peeked")
+	tab.inView(".peeked")
 	tab.Accessible("three rows of a set")
 	time.Sleep(time.Second) // what was typed is sent 600 ms later, unless it was sent before
 	tab.Has("First rows of Orders")
 	tab.Shot("three-rows")
-	field("sap.odata#00.topic", "sold")
-	settled()
+	tab.field("sap.odata#00.topic", "sold")
+	tab.settled()
 	tab.Reach(`button[value="review"]`)
 	tab.Press(kb.Enter)
 	tab.Has("A new connector is created")
@@ -211,6 +186,44 @@ func TestRealFromNothingByKeyboard(t *testing.T) {
 	}
 	e2etest.MustNotContain(t, "the log", f.Stderr.String(), "s3cret-typed")
 	tab.Quiet(host(f))
+}
+
+// keyboardForm is a page with a form that is filled by keyboard alone.
+type keyboardForm struct{ *Tab }
+
+// field types a value into a setting's field as soon as it is visible.
+func (form keyboardForm) field(setting, value string) {
+	form.b.t.Helper()
+	name := fmt.Sprintf(`[name="f.%s"]`, setting)
+	form.Until("the field "+setting, fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", name))
+	form.Reach(name)
+	form.Press(value)
+}
+
+// settled leaves a field, and waits until the form has followed the change.
+func (form keyboardForm) settled() {
+	form.b.t.Helper()
+	form.Press(kb.Tab)
+	form.Until("the step to be done", `document.querySelector("form[data-step]").getAttribute("aria-busy") === null`)
+}
+
+func (form keyboardForm) step(name string) {
+	form.b.t.Helper()
+	form.Reach(`.steps a[href="#step-` + name + `"]`)
+	form.Press(kb.Enter)
+}
+
+// inView waits until an element is in the visible part of the page.
+func (form keyboardForm) inView(selector string) {
+	form.b.t.Helper()
+	form.Until(selector+" in view", fmt.Sprintf(`(() => { const r = document.querySelector(%q)?.getBoundingClientRect();
+		return r && r.top >= 0 && r.top < innerHeight - 60; })()`, selector))
+}
+
+// optionsOf returns an expression with the browser's proposals for a setting's field.
+func optionsOf(setting string) string {
+	return fmt.Sprintf(`[...document.getElementById(
+		document.querySelector('[name="f.%s"]').getAttribute("list")).options].map(o => o.value)`, setting)
 }
 
 // A failure shows within two seconds with its cause, is fixed where it is named, and its dead letters are tried and

@@ -43,29 +43,8 @@ func TestConsoleOfAGroup(t *testing.T) {
 	for _, w := range []*e2etest.Followed{first, second} {
 		w.Await("one", "runs", e2etest.Runs)
 		w.Await("two", "runs", e2etest.Runs)
-		for page, texts := range map[string][]string{
-			"":                              {`href="connector?name=one"`, `href="connector?name=two"`},
-			"connector?name=one":            {"fetch", "Orders", "Snapshot"},
-			"connector?name=two":            {"fetch", "Orders", "Snapshot"},
-			"form?name=two":                 {"sap.odata.user.pwd=[hidden]"},
-			"workers":                       {strings.TrimPrefix(first.Url, "http://"), strings.TrimPrefix(second.Url, "http://")},
-			"origins":                       {strings.TrimPrefix(address, "http://")},
-			"records?name=one":              {"Sample the next rows"},
-			"log?connector=one&level=DEBUG": {"The last lines of worker"},
-		} {
-			w.Eventually("the console's page "+page, func() bool {
-				_, text := get(t, w.Url+"/console/"+page, nil)
-				for _, want := range texts {
-					if !strings.Contains(text, want) {
-						return false
-					}
-				}
-				if strings.Contains(text, inSetting) {
-					t.Errorf("%s shows the password", page)
-				}
-				return true
-			})
-		}
+		checkPagesShowConnectorsOfTheGroup(t, w, address, strings.TrimPrefix(first.Url, "http://"),
+			strings.TrimPrefix(second.Url, "http://"))
 	}
 	// A sample comes from the worker that runs the task, whichever worker is asked.
 	for _, w := range []*e2etest.Followed{first, second} {
@@ -82,7 +61,25 @@ func TestConsoleOfAGroup(t *testing.T) {
 			})
 		}
 	}
-	// Each worker can change a configuration, but not over a change made on the other one.
+	checkNewerChangeIsNotOverwritten(t, first, second)
+	for _, w := range []*e2etest.Followed{first, second} {
+		if a, text := post(t, w.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}},
+			nil); a.StatusCode != 200 || strings.Contains(text, "✕") {
+			t.Errorf("%d %s", a.StatusCode, text)
+		}
+		for _, name := range []string{"one", "two"} {
+			w.Await(name, "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+		}
+		post(t, w.Url+"/console/act", url.Values{"do": {"resume"}, "name": {"one", "two"}}, nil)
+		w.Await("one", "runs", e2etest.Runs)
+		w.Await("two", "runs", e2etest.Runs)
+	}
+}
+
+// checkNewerChangeIsNotOverwritten checks that each worker can change a configuration, but not over a change made on
+// the other one.
+func checkNewerChangeIsNotOverwritten(t *testing.T, first, second *e2etest.Followed) {
+	t.Helper()
 	mine, _ := toApply(t, first, "one", "mine")
 	yours, _ := toApply(t, second, "one", "yours")
 	if v := mine.Get("version"); v == "" || v != yours.Get("version") {
@@ -99,17 +96,33 @@ func TestConsoleOfAGroup(t *testing.T) {
 		return first.Shown("one")["sap.odata#00.topic"] == "yours" &&
 			second.Shown("one")["sap.odata#00.topic"] == "yours"
 	})
-	for _, w := range []*e2etest.Followed{first, second} {
-		if a, text := post(t, w.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}},
-			nil); a.StatusCode != 200 ||
-			strings.Contains(text, "✕") {
-			t.Errorf("%d %s", a.StatusCode, text)
-		}
-		for _, name := range []string{"one", "two"} {
-			w.Await(name, "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
-		}
-		post(t, w.Url+"/console/act", url.Values{"do": {"resume"}, "name": {"one", "two"}}, nil)
-		w.Await("one", "runs", e2etest.Runs)
-		w.Await("two", "runs", e2etest.Runs)
+}
+
+// checkPagesShowConnectorsOfTheGroup checks the pages of a worker's console, which show the connectors one and two of a
+// group of workers at addresses, and no password.
+func checkPagesShowConnectorsOfTheGroup(t *testing.T, w *e2etest.Followed, service string, workers ...string) {
+	t.Helper()
+	for page, texts := range map[string][]string{
+		"":                              {`href="connector?name=one"`, `href="connector?name=two"`},
+		"connector?name=one":            {"fetch", "Orders", "Snapshot"},
+		"connector?name=two":            {"fetch", "Orders", "Snapshot"},
+		"form?name=two":                 {"sap.odata.user.pwd=[hidden]"},
+		"workers":                       workers,
+		"origins":                       {strings.TrimPrefix(service, "http://")},
+		"records?name=one":              {"Sample the next rows"},
+		"log?connector=one&level=DEBUG": {"The last lines of worker"},
+	} {
+		w.Eventually("the console's page "+page, func() bool {
+			_, text := get(t, w.Url+"/console/"+page, nil)
+			for _, want := range texts {
+				if !strings.Contains(text, want) {
+					return false
+				}
+			}
+			if strings.Contains(text, inSetting) {
+				t.Errorf("%s shows the password", page)
+			}
+			return true
+		})
 	}
 }

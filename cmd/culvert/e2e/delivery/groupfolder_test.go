@@ -74,15 +74,7 @@ func TestFolderOfAGroup(t *testing.T) {
 		workers, digests := g.digests(1)
 		return workers == 3 && len(digests) == 1 && digests[""] == 0
 	})
-	const kept = "Connector orders is kept in orders.properties, in the folder of connectors that workers of the " +
-		"group have (--config): change it there"
-	any.Must(409, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, source), kept)
-	any.Must(409, "PATCH", "/connectors/orders/config", `{"tasks.max":"1"}`, kept)
-	any.Must(409, "DELETE", "/connectors/orders", "", kept)
-	any.Must(202, "PUT", "/connectors/orders/pause", "")
-	any.Await("orders", "is paused", e2etest.Is(connect.Paused, 2))
-	any.Must(202, "PUT", "/connectors/orders/resume", "")
-
+	checkRESTKeepsConnectorsOfFolders(any, source)
 	made := groupSource(address, "made")
 	made["sap.odata.user.name"], made["sap.odata.user.pwd"] = "me", "in clear text"
 	any.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made),
@@ -113,8 +105,26 @@ func TestFolderOfAGroup(t *testing.T) {
 	}
 	p.MustRun("diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
 		filepath.Join(p.Dir, "conf2")).Prints("nothing would change")
+	checkRejectedFilesBlockNoOther(g, any, address, made)
+	checkFilesAreFollowedWithoutTheLeader(g, source)
+}
 
-	// A rejected file is reported, and blocks no other.
+// checkRESTKeepsConnectorsOfFolders checks that REST pauses and resumes the connector orders, which comes from folders,
+// and does not change or delete it.
+func checkRESTKeepsConnectorsOfFolders(any *e2etest.Followed, source map[string]string) {
+	const kept = "Connector orders is kept in orders.properties, in the folder of connectors that workers of the " +
+		"group have (--config): change it there"
+	any.Must(409, "PUT", "/connectors/orders/config", e2etest.AsJSON(any.Place.T, source), kept)
+	any.Must(409, "PATCH", "/connectors/orders/config", `{"tasks.max":"1"}`, kept)
+	any.Must(409, "DELETE", "/connectors/orders", "", kept)
+	any.Must(202, "PUT", "/connectors/orders/pause", "")
+	any.Await("orders", "is paused", e2etest.Is(connect.Paused, 2))
+	any.Must(202, "PUT", "/connectors/orders/resume", "")
+}
+
+// checkRejectedFilesBlockNoOther checks that a rejected file is reported, and blocks no other. made has the settings of
+// a connector that REST has created.
+func checkRejectedFilesBlockNoOther(g *Group, any *e2etest.Followed, address string, made map[string]string) {
 	g.inFolders("made.properties", lines(made), 0, 1, 2)
 	secret := groupSource(address, "secret")
 	secret["sap.odata.user.name"], secret["sap.odata.user.pwd"] = "me", "${env:HOME}"
@@ -124,19 +134,22 @@ func TestFolderOfAGroup(t *testing.T) {
 	any.Until(200, "GET", "/culvert/reload", "", "created by REST in the group has, found made",
 		"These lines declare this one", "config.providers=env")
 	any.Must(404, "GET", "/connectors/secret", "")
+}
 
-	// A connector from the folder is deleted with its file, whoever leads by then; a connector from REST stays.
-	led = slices.Index(g.ids, g.overview(1).Leader)
+// checkFilesAreFollowedWithoutTheLeader checks that a connector from the folders is deleted with its file, whoever
+// leads by then, and that connectors from REST and from other files stay. A worker without a folder does not disturb
+// the others.
+func checkFilesAreFollowedWithoutTheLeader(g *Group, source map[string]string) {
+	led := slices.Index(g.ids, g.overview(1).Leader)
 	g.workers[led].MustStop()
 	for n := range 3 {
-		e2etest.NoError(t, os.Remove(filepath.Join(p.Dir, fmt.Sprintf("conf%d", n), "orders.properties")))
+		e2etest.NoError(g.T, os.Remove(filepath.Join(g.Dir, fmt.Sprintf("conf%d", n), "orders.properties")))
 	}
 	stays := g.workers[(led+1)%3]
 	stays.Until(404, "GET", "/connectors/orders", "")
 	stays.Await("made", "runs", e2etest.Is(connect.Running, 2))
 	stays.Await("more", "runs", e2etest.Is(connect.Running, 2))
 
-	// A worker without a folder does not disturb the others.
 	g.folders = false
 	g.Join(led)
 	g.Spreads(2, 4, 0, 1, 2)

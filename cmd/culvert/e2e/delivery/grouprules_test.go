@@ -89,7 +89,8 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 			return false
 		}
 	})
-	changes, began := e2etest.OneOf(10_000, 2_000), time.Now()
+	changes := e2etest.OneOf(10_000, 2_000)
+	began := time.Now()
 	e2etest.NewAuthor(t, address).Edit(1, changes, time.Time{})
 	g.workers[0].Eventually("the end of the queue", s.Pushed)
 	l := s.Ledger()
@@ -110,30 +111,36 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 	}
 
 	killed := g.owner(0, "delta")
-	left := (killed + 1) % 3
+	survivor := (killed + 1) % 3
 	writing := make(chan struct{})
 	go func() {
 		defer close(writing)
 		e2etest.NewAuthor(t, address).Edit(2, changes/10, time.Time{})
 	}()
-	before := s.Ledger().Notified
-	g.workers[left].Eventually("notifications", func() bool { return s.Ledger().Notified > before+20 })
+	notified := s.Ledger().Notified
+	g.workers[survivor].Eventually("notifications", func() bool { return s.Ledger().Notified > notified+20 })
 	g.workers[killed].Kill()
 	<-writing
 	began = time.Now()
-	g.workers[left].Eventually("the end of the queue", s.Pushed)
+	g.workers[survivor].Eventually("the end of the queue", s.Pushed)
 	t.Logf("the queue is empty %v after the owner's end, answered with %v", time.Since(began),
 		s.Ledger().NotifyStatuses)
-	g.workers[left].Equals(p, s, "delta", "after the owner's end")
+	g.workers[survivor].Equals(p, s, "delta", "after the owner's end")
 	if l := s.Ledger(); l.Undelivered != 0 || l.Subscribed != 3 {
 		t.Errorf("%d notifications were given up, %d subscriptions made", l.Undelivered, l.Subscribed)
 	}
-	if g.owner(left, "delta") == killed {
+	if g.owner(survivor, "delta") == killed {
 		t.Error("expected another worker to run the task")
 	}
-	g.workers[left].Must(202, "PUT", "/connectors/delta/pause", "")
+	checkPauseClosesListeners(g.workers[survivor], s, address, ports)
+}
+
+// checkPauseClosesListeners checks that no worker listens for notifications of a paused connector, and that the changes
+// after it was resumed arrive.
+func checkPauseClosesListeners(w *e2etest.Followed, s *odatatest.Service, address, ports string) {
+	w.Must(202, "PUT", "/connectors/delta/pause", "")
 	for port := range strings.SplitSeq(ports, ",") {
-		g.workers[left].Eventually("listeners that are closed", func() bool {
+		w.Eventually("listeners that are closed", func() bool {
 			c, err := net.Dial("tcp", "127.0.0.1:"+port)
 			if err == nil {
 				c.Close()
@@ -141,9 +148,9 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 			return err != nil
 		})
 	}
-	g.workers[left].Must(202, "PUT", "/connectors/delta/resume", "")
-	e2etest.NewAuthor(t, address).Change(7)
-	g.workers[left].Equals(p, s, "delta", "after a pause")
+	w.Must(202, "PUT", "/connectors/delta/resume", "")
+	e2etest.NewAuthor(w.Place.T, address).Change(7)
+	w.Equals(w.Place, s, "delta", "after a pause")
 }
 
 // QueueIsOpen reports whether the demo service keeps a queue of changes of Products.
@@ -238,32 +245,21 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 	address := e2etest.Serve(t, guarded)
 	g := embeddedGroup(t, 3, "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
-	secret := func(password string, machines ...int) {
-		t.Helper()
-		for _, n := range machines {
-			g.File(filepath.Join(filepath.Base(g.Machine(n)), "sap.properties"), "pwd="+password)
-		}
-	}
-	secret("wrong-secret", 0, 1, 2)
-	settings := func(name string) map[string]string {
-		one := groupSource(address, name)
-		one["sap.odata.user.name"], one["sap.odata.user.pwd"] = "me", "${file:sap.properties:pwd}"
-		one["sap.odata.max.retries"], one["sap.odata.min.retry.backoff.ms"] = "3", "1"
-		return one
-	}
+	sg := &secretsGroup{Group: g, guarded: guarded, address: address}
+	sg.write("wrong-secret", 0, 1, 2)
 	for _, w := range g.workers {
 		w.Changes()
 	}
 	connectors, validations := e2etest.OneOf(20, 6), e2etest.OneOf(100, 12)
 	for n := range connectors {
-		g.put(n%3, fmt.Sprint("c", n), settings(fmt.Sprint("c", n)))
+		g.put(n%3, fmt.Sprint("c", n), sg.settings(fmt.Sprint("c", n)))
 	}
 	var asking sync.WaitGroup
 	for n, w := range g.workers {
 		asking.Go(func() {
 			for i := n; i < validations; i += 3 {
 				w.Call("PUT", "/connector-plugins/ODataSource/config/validate",
-					e2etest.AsJSON(t, settings(fmt.Sprint("new", i))))
+					e2etest.AsJSON(t, sg.settings(fmt.Sprint("new", i))))
 			}
 		})
 	}
@@ -274,83 +270,122 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 		return len(tasks) > 0 && len(others) == 2*connectors &&
 			!slices.ContainsFunc(others, func(s string) bool { return !failed(s) })
 	})
-	one := func(what string) {
-		t.Helper()
-		if n := guarded.Refusals("wrong-secret") + guarded.Refusals("newer-secret"); n != 1 {
-			t.Errorf("%s: expected one refused logon, found %d", what, n)
-		}
-	}
-	one("a wrong password")
+	sg.checkOneRefusal("a wrong password")
 	// The operator has unlocked the user; --resume-logons lets the next worker try again.
 	guarded.Take("wrong-secret", "newer-secret")
 	g.workers[2].MustStop()
 	g.Join(2, "--resume-logons")
 	g.Spreads(connectors, 2*connectors, 0, 1, 2)
-	one("logons that are resumed")
-
-	starts := func() (n int) {
-		for _, w := range g.workers {
-			n += strings.Count(w.Stderr.String(), `msg="connector started"`)
+	sg.checkOneRefusal("logons that are resumed")
+	sg.checkChangedPasswordNeedsNoRestart(connectors)
+	sg.checkMissingSecretIsReported(connectors)
+	for n, w := range g.workers {
+		if strings.Contains(w.Stderr.String(), "-secret") {
+			t.Errorf("the log of worker %d shows a secret", n)
 		}
-		return n
 	}
-	before := starts()
-	secret("newer-secret", 0, 1, 2)
+}
+
+// secretsGroup is a group whose workers read the password for a service from files of their own.
+type secretsGroup struct {
+	*Group
+	guarded *e2etest.Guarded
+	address string // of the service
+}
+
+// write stores a password on machines.
+func (g *secretsGroup) write(password string, machines ...int) {
+	g.T.Helper()
+	for _, n := range machines {
+		g.File(filepath.Join(filepath.Base(g.Machine(n)), "sap.properties"), "pwd="+password)
+	}
+}
+
+// settings returns the configuration of a connector that uses the password.
+func (g *secretsGroup) settings(name string) map[string]string {
+	settings := groupSource(g.address, name)
+	settings["sap.odata.user.name"], settings["sap.odata.user.pwd"] = "me", "${file:sap.properties:pwd}"
+	settings["sap.odata.max.retries"], settings["sap.odata.min.retry.backoff.ms"] = "3", "1"
+	return settings
+}
+
+// starts returns how often all workers have started connectors.
+func (g *secretsGroup) starts() (n int) {
+	for _, w := range g.workers {
+		n += strings.Count(w.Stderr.String(), `msg="connector started"`)
+	}
+	return n
+}
+
+// checkOneRefusal checks that the service has rejected one logon so far.
+func (g *secretsGroup) checkOneRefusal(what string) {
+	g.T.Helper()
+	if n := g.guarded.Refusals("wrong-secret") + g.guarded.Refusals("newer-secret"); n != 1 {
+		g.T.Errorf("%s: expected one refused logon, found %d", what, n)
+	}
+}
+
+// checkChangedPasswordNeedsNoRestart checks that all workers use another password from their files without a restart.
+func (g *secretsGroup) checkChangedPasswordNeedsNoRestart(connectors int) {
+	g.T.Helper()
+	starts := g.starts()
+	g.write("newer-secret", 0, 1, 2)
 	used := 0
 	g.workers[0].Eventually("the newer password alone", func() bool {
-		if used++; !guarded.Used("newer-secret") {
+		used++
+		if !g.guarded.Used("newer-secret") {
 			used = 0
 		}
 		return used == 100
 	})
-	guarded.Take("newer-secret")
+	g.guarded.Take("newer-secret")
 	g.Spreads(connectors, 2*connectors, 0, 1, 2)
-	if one("another password"); starts() != before {
-		t.Errorf("%d connectors were started again for another password", starts()-before)
+	g.checkOneRefusal("another password")
+	if n := g.starts(); n != starts {
+		g.T.Errorf("%d connectors were started again for another password", n-starts)
 	}
+}
 
-	// The leader checks requests by REST.
-	leads := e2etest.As[rest.Group](t, g.workers[0].Must(200, "GET", "/culvert/cluster", "")).Leader
-	without := (slices.Index(g.ids, leads) + 1) % 3
-	e2etest.NoError(t, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))
+// checkMissingSecretIsReported removes the file of a worker that does not lead, because the leader checks requests by
+// REST. The connectors and tasks on that worker fail and name the reference, until the file is back.
+func (g *secretsGroup) checkMissingSecretIsReported(connectors int) {
+	g.T.Helper()
+	leader := e2etest.As[rest.Group](g.T, g.workers[0].Must(200, "GET", "/culvert/cluster", "")).Leader
+	without := (slices.Index(g.ids, leader) + 1) % 3
+	e2etest.NoError(g.T, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))
 	const late = 6
 	var names []string
 	for n := range connectors + late { // the first of them run, and change
 		name := fmt.Sprint("c", n)
-		changed := settings(name)
+		changed := g.settings(name)
 		changed["errors.log.enable"] = "true"
 		g.put(n%3, name, changed)
 		names = append(names, name)
 	}
 	g.workers[0].Eventually("what fails where there is no secret", func() bool {
-		own, tasks := 0, 0
+		connectorsFailed, tasksFailed := 0, 0
 		for _, name := range names {
 			var s connect.Status
-			e2etest.Get(t, g.workers[0].Url+"/connectors/"+name+"/status", &s)
+			e2etest.Get(g.T, g.workers[0].Url+"/connectors/"+name+"/status", &s)
 			says := func(state connect.State, worker, trace string) bool {
 				return state == connect.Failed && worker == g.ids[without] &&
 					strings.Contains(trace, "${file:sap.properties:pwd}")
 			}
 			if says(s.Connector.State, s.Connector.WorkerID, s.Connector.Trace) {
-				own++
+				connectorsFailed++
 				continue // its tasks are those of before
 			}
 			for _, task := range s.Tasks {
 				switch elsewhere := task.WorkerID != g.ids[without]; {
 				case says(task.State, task.WorkerID, task.Trace):
-					tasks++
-				case elsewhere && task.State != connect.Running, !elsewhere:
+					tasksFailed++
+				case !elsewhere || task.State != connect.Running:
 					return false
 				}
 			}
 		}
-		return own > 0 && tasks > 0
+		return connectorsFailed > 0 && tasksFailed > 0
 	})
-	secret("newer-secret", without)
+	g.write("newer-secret", without)
 	g.Spreads(connectors+late, 2*(connectors+late), 0, 1, 2)
-	for n, w := range g.workers {
-		if text := w.Stderr.String(); strings.Contains(text, "-secret") {
-			t.Errorf("the log of worker %d shows a secret", n)
-		}
-	}
 }

@@ -36,31 +36,7 @@ func TestOffsets(t *testing.T) {
 		}
 		f.Must(204, "PUT", "/connectors/"+name+"/stop", "") // its tasks still end: what follows waits for that
 	}
-
-	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
-	partition := fmt.Sprintf(`{"service":%q,"entityset":"Orders"}`, base)
-	set := func(url string) string {
-		return fmt.Sprintf(`{"offsets":[{"partition":%s,"offset":{"url":%q}}]}`, partition, url)
-	}
-	// The INIT connector's offset is an absolute URL.
-	path := base + "/Orders?$skip=7"
-	f.Must(200, "PATCH", "/connectors/reads/offsets", set("http://"+address+path))
-	f.Must(200, "GET", "/connectors/reads/offsets", "", `"url":"`+path+`"`)
-	for _, url := range []string{"http://elsewhere.example" + path, "nowhere"} {
-		f.Must(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin rejects the offset: ")
-	}
-	f.Must(500, "PATCH", "/connectors/reads/offsets",
-		`{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)
-
-	place := func(partition, at string) string {
-		return fmt.Sprintf(`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":%s},"offset":%s}]}`,
-			partition, at)
-	}
-	f.Must(200, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":"4"}`))
-	f.Must(400, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":11}`))
-	f.Must(500, "PATCH", "/connectors/writes/offsets", place("99", `{"kafka_offset":1}`))
-	f.Must(500, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":-1}`))
-
+	checkOffsetsAreChangedByREST(f, address)
 	shows := func(name string, where ...string) string {
 		t.Helper()
 		r := p.Run(append([]string{"offsets", "show", name, "--json"}, where...)...)
@@ -96,6 +72,33 @@ func TestOffsets(t *testing.T) {
 	// more.
 	p.Run(append([]string{"run", "--once"}, offline...)...)
 	p.Holds("Orders", 13)
+}
+
+// checkOffsetsAreChangedByREST checks which offsets REST accepts for the stopped connectors reads and writes.
+func checkOffsetsAreChangedByREST(f *e2etest.Followed, address string) {
+	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
+	partition := fmt.Sprintf(`{"service":%q,"entityset":"Orders"}`, base)
+	set := func(url string) string {
+		return fmt.Sprintf(`{"offsets":[{"partition":%s,"offset":{"url":%q}}]}`, partition, url)
+	}
+	// The INIT connector's offset is an absolute URL.
+	path := base + "/Orders?$skip=7"
+	f.Must(200, "PATCH", "/connectors/reads/offsets", set("http://"+address+path))
+	f.Must(200, "GET", "/connectors/reads/offsets", "", `"url":"`+path+`"`)
+	for _, url := range []string{"http://elsewhere.example" + path, "nowhere"} {
+		f.Must(500, "PATCH", "/connectors/reads/offsets", set(url), "the plugin rejects the offset: ")
+	}
+	f.Must(500, "PATCH", "/connectors/reads/offsets",
+		`{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)
+
+	place := func(partition, at string) string {
+		return fmt.Sprintf(`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":%s},"offset":%s}]}`,
+			partition, at)
+	}
+	f.Must(200, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":"4"}`))
+	f.Must(400, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":11}`))
+	f.Must(500, "PATCH", "/connectors/writes/offsets", place("99", `{"kafka_offset":1}`))
+	f.Must(500, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":-1}`))
 }
 
 // Before offsets of a connector with exactly-once are changed, its tasks are fenced: a worker that was paused within a
