@@ -66,11 +66,22 @@ var chaosKinds = []struct {
 	name  string
 	does  func(c *chaos, n int)
 	loses bool
-}{{"kill", (*chaos).kills, false}, {"stop", (*chaos).stops, true}, {"leader", (*chaos).leader, false},
-	{"mid-write", (*chaos).midWrite, false}, {"brokers", (*chaos).brokers, true},
-	{"deaf", (*chaos).deaf, true}, {"mute", (*chaos).mute, true}, {"broker", (*chaos).broker, true},
-	{"roll", (*chaos).rolls, false}, {"change", (*chaos).changes, false}, {"pause", (*chaos).pauses, false},
-	{"drain", (*chaos).drains, false}, {"clock", (*chaos).clock, false}, {"upgrade", (*chaos).upgrades, false}}
+}{
+	{name: "kill", does: (*chaos).kills},
+	{name: "stop", does: (*chaos).stops, loses: true},
+	{name: "leader", does: (*chaos).leader},
+	{name: "mid-write", does: (*chaos).midWrite},
+	{name: "brokers", does: (*chaos).brokers, loses: true},
+	{name: "deaf", does: (*chaos).deaf, loses: true},
+	{name: "mute", does: (*chaos).mute, loses: true},
+	{name: "broker", does: (*chaos).broker, loses: true},
+	{name: "roll", does: (*chaos).rolls},
+	{name: "change", does: (*chaos).changes},
+	{name: "pause", does: (*chaos).pauses},
+	{name: "drain", does: (*chaos).drains},
+	{name: "clock", does: (*chaos).clock},
+	{name: "upgrade", does: (*chaos).upgrades},
+}
 
 // TestRealChaosOfAGroup kills, stops, disconnects and drains workers of a group, changes their plugins, settings,
 // clocks and program versions, and kills and restarts brokers: half of these with exactly-once, the others without,

@@ -32,17 +32,23 @@ func TestCallsOfClients(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
 	f := p.Follows("conf", "log.level=error")
-	created := func(name, set, state string) {
-		t.Helper()
-		f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "initial_state": state,
-			"config": e2etest.Configuration(e2etest.Source(name, address, set))}))
+	checkCallsOfStrimzi(f, address)
+	checkCallsOfAKHQ(f)
+	checkCallsOfUserInterfaces(f, address)
+	// kcctl parses the version as one of Kafka to learn what the worker supports.
+	root := e2etest.As[rest.Root](t, f.Must(200, "GET", "/", ""))
+	if !regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) || root.Cluster == "" {
+		t.Errorf("expected a version like Kafka's and a cluster, found %+v", root)
 	}
+}
 
-	// Strimzi: probes, creation with an initial state, comparison of configurations, exact statuses, names with an
-	// arrow.
+// checkCallsOfStrimzi probes, creates a connector in an initial state, and compares configurations. Statuses are exact,
+// and names have an arrow.
+func checkCallsOfStrimzi(f *e2etest.Followed, address string) {
+	t := f.Place.T
 	f.Must(200, "GET", "/health", "")
 	f.Must(404, "GET", "/connectors/a-%3Eb/config", "")
-	created("a->b", "Customers", "running")
+	createConnector(f, "a->b", address, "Customers", "running")
 	f.Await("a-%3Eb", "runs", e2etest.Runs)
 	config := e2etest.As[map[string]string](t, f.Must(200, "GET", "/connectors/a-%3Eb/config", ""))
 	f.Must(200, "PUT", "/connectors/a-%3Eb/config", e2etest.AsJSON(t, config))
@@ -59,8 +65,11 @@ func TestCallsOfClients(t *testing.T) {
 		return status == 404 && json.Unmarshal([]byte(answer), &refused) == nil &&
 			refused.Message == "No status found for connector a->b"
 	})
+}
 
-	// AKHQ validates each listed plugin with little more than the class and accepts no definition that is null.
+// checkCallsOfAKHQ validates each listed plugin with little more than the class. No definition is null.
+func checkCallsOfAKHQ(f *e2etest.Followed) {
+	t := f.Place.T
 	for _, plugin := range e2etest.As[[]connect.Plugin](t, f.Must(200, "GET", "/connector-plugins", "")) {
 		if plugin.Class == "" || plugin.Type == "" || plugin.Version == "" {
 			t.Errorf("found %+v", plugin)
@@ -72,20 +81,22 @@ func TestCallsOfClients(t *testing.T) {
 		if len(v.Configs) == 0 || strings.Contains(answer, `"definition":null`) {
 			t.Errorf("%s: found %s", plugin.Class, answer)
 		}
-		for _, one := range v.Configs {
-			if d := one.Definition; !regexp.MustCompile(`^(BOOLEAN|STRING|INT|SHORT|LONG|DOUBLE|LIST|CLASS|PASSWORD) ` +
-				`(HIGH|MEDIUM|LOW) (NONE|SHORT|MEDIUM|LONG)$`).MatchString(d.Type + " " + d.Importance + " " +
-				d.Width) {
+		for _, c := range v.Configs {
+			d := c.Definition
+			if !definitionPattern.MatchString(d.Type + " " + d.Importance + " " + d.Width) {
 				t.Errorf("found %+v", d)
 			} else if plugin.Type == "source" && (d.Group == nil || d.Order < 1 || d.Order != d.InGroup) {
 				t.Errorf("%s: expected a group and an order in it, found %+v", d.Name, d)
 			}
 		}
 	}
+}
 
-	// kafbat UI, AKHQ and Redpanda Console read info and status; states are of a closed list, and a connector's are
-	// scalars.
-	created("shown", "Products", "PAUSED")
+// checkCallsOfUserInterfaces reads info and status like kafbat UI, AKHQ and Redpanda Console. States are of a closed
+// list, and a connector's are scalars.
+func checkCallsOfUserInterfaces(f *e2etest.Followed, address string) {
+	t := f.Place.T
+	createConnector(f, "shown", address, "Products", "PAUSED")
 	f.Steer("shown", "resume")
 	type shown struct {
 		Info *struct {
@@ -98,20 +109,25 @@ func TestCallsOfClients(t *testing.T) {
 		}
 	}
 	expanded := e2etest.As[map[string]shown](t, f.Must(200, "GET", "/connectors?expand=info&expand=status", ""))
-	if one := expanded["shown"]; one.Info == nil || one.Status == nil || one.Info.Config["connector.class"] == "" ||
-		one.Info.Type != "source" || one.Status.Connector["state"] != "RUNNING" || len(one.Status.Tasks) != 1 {
+	if c := expanded["shown"]; c.Info == nil || c.Status == nil || c.Info.Config["connector.class"] == "" ||
+		c.Info.Type != "source" || c.Status.Connector["state"] != "RUNNING" || len(c.Status.Tasks) != 1 {
 		t.Errorf("found %+v", expanded)
 	}
 	f.Eventually("its topic", func() bool {
 		_, answer := f.Call("GET", "/connectors/shown/topics", "")
 		return answer == `{"shown":{"topics":["Products"]}}`
 	})
+}
 
-	// kcctl parses the version as one of Kafka to learn what the worker supports.
-	root := e2etest.As[rest.Root](t, f.Must(200, "GET", "/", ""))
-	if !regexp.MustCompile(`^([4-9]|3\.([7-9]|\d\d))\.?\d*`).MatchString(root.Version) || root.Cluster == "" {
-		t.Errorf("expected a version like Kafka's and a cluster, found %+v", root)
-	}
+// definitionPattern matches the types, importances and widths of Kafka's ConfigDef.
+var definitionPattern = regexp.MustCompile(`^(BOOLEAN|STRING|INT|SHORT|LONG|DOUBLE|LIST|CLASS|PASSWORD) ` +
+	`(HIGH|MEDIUM|LOW) (NONE|SHORT|MEDIUM|LONG)$`)
+
+// createConnector creates a source by REST in an initial state.
+func createConnector(f *e2etest.Followed, name, address, set, state string) {
+	f.Place.T.Helper()
+	f.Must(201, "POST", "/connectors", e2etest.AsJSON(f.Place.T, map[string]any{"name": name, "initial_state": state,
+		"config": e2etest.Configuration(e2etest.Source(name, address, set))}))
 }
 
 // randomCaller sends random REST requests.

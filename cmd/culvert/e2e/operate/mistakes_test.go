@@ -102,7 +102,7 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 	for name, what := range map[string]struct {
 		set  string
 		sink bool
-	}{"open": {"$metadata", false}, "page": {"/Orders", false}, "write": {"/OrderCopies", true}} {
+	}{"open": {set: "$metadata"}, "page": {set: "/Orders"}, "write": {set: "/OrderCopies", sink: true}} {
 		t.Run(name, func(t *testing.T) {
 			p := e2etest.NewPlace(t)
 			g, _, address := e2etest.Gated(t, odatatest.Options{Rows: 10}, what.set, 0)

@@ -153,7 +153,15 @@ func TestTracesOfBothWays(t *testing.T) {
 	if len(paths) == 0 || paths[0] != "POST /v1/traces" || headers[0].Get("X-Token") != "geheim-4712" {
 		t.Errorf("found requests %q with %v", paths, headers)
 	}
-	pages := map[string]tracetest.Span{} // by id
+	pages := checkTraces(t, r, s.Count("Orders"))
+	checkRecordsHaveTraceContext(t, p.Records("Orders"), pages)
+}
+
+// checkTraces checks the spans of pages of so many rows, and of the batches with links to them. It returns the pages by
+// id.
+func checkTraces(t *testing.T, r *tracetest.Receiver, want int) (pages map[string]tracetest.Span) {
+	t.Helper()
+	pages = map[string]tracetest.Span{}
 	rows := 0
 	for _, page := range r.Spans("page") {
 		pages[page.ID] = page
@@ -162,17 +170,17 @@ func TestTracesOfBothWays(t *testing.T) {
 			t.Errorf("found a page %+v", page)
 		}
 	}
-	if rows != s.Count("Orders") {
-		t.Errorf("expected pages with %d rows, found %d", s.Count("Orders"), rows)
+	if rows != want {
+		t.Errorf("expected pages with %d rows, found %d", want, rows)
 	}
 	parts := map[string]map[string]int{} // names, by the page's or batch's id
-	for _, one := range r.Spans("") {
-		if parts[one.Parent] == nil {
-			parts[one.Parent] = map[string]int{}
+	for _, span := range r.Spans("") {
+		if parts[span.Parent] == nil {
+			parts[span.Parent] = map[string]int{}
 		}
-		parts[one.Parent][one.Name]++
-		if one.Failed || strings.Contains(fmt.Sprint(one), "geheim") {
-			t.Errorf("found a span that failed or tells a secret: %+v", one)
+		parts[span.Parent][span.Name]++
+		if span.Failed || strings.Contains(fmt.Sprint(span), "geheim") {
+			t.Errorf("found a span that failed or shows a secret: %+v", span)
 		}
 	}
 	for id, page := range pages {
@@ -195,7 +203,7 @@ func TestTracesOfBothWays(t *testing.T) {
 		}
 		for _, to := range b.Links {
 			linked[to] = true
-			if _, is := pages[to]; !is {
+			if _, ok := pages[to]; !ok {
 				t.Errorf("batch %s goes back to %s, which is no page", b.ID, to)
 			}
 		}
@@ -203,12 +211,17 @@ func TestTracesOfBothWays(t *testing.T) {
 	if len(batches) == 0 || len(linked) == 0 {
 		t.Errorf("expected batches that go back to pages, found %+v", batches)
 	}
-	// The trace context is read from the records' headers.
-	for _, record := range p.Records("Orders") {
-		text := fmt.Sprint(record["headers"])
-		_, after, found := strings.Cut(text, "00-")
-		if id := strings.Split(after, "-"); !found || len(id) < 3 || pages[id[1]].Trace != id[0] {
-			t.Fatalf("expected the trace context of a page in %s", text)
+	return pages
+}
+
+// checkRecordsHaveTraceContext checks that each record has the trace context of a page in its headers.
+func checkRecordsHaveTraceContext(t *testing.T, records []map[string]any, pages map[string]tracetest.Span) {
+	t.Helper()
+	for _, record := range records {
+		headers := fmt.Sprint(record["headers"])
+		_, after, ok := strings.Cut(headers, "00-")
+		if id := strings.Split(after, "-"); !ok || len(id) < 3 || pages[id[1]].Trace != id[0] {
+			t.Fatalf("expected the trace context of a page in %s", headers)
 		}
 	}
 }

@@ -314,7 +314,31 @@ func TestTextsOfConnectors(t *testing.T) {
 		!strings.Contains(found.LockedReason, "conf/orders.properties") {
 		t.Errorf("found %+v", found)
 	}
+	x.checkComparisonsStartNothing(address, shown)
+	// REST stores a text as settings with a version.
+	text := "# mine\n" + strings.Join(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=u",
+		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
+	x.compared(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
+	const made = "/connectors/made/config"
+	x.ask(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
+	x.Until(200, "GET", "/connectors/made/offsets", "", `"done":true`)
+	// In another topic, nothing or only changes arrive: as the start would log it.
+	x.compared(map[string]any{"name": "made", "text": strings.Replace(text, "topic=Customers", "topic=Other", 1)},
+		`"warnings":["comments`, "this start reads nothing into topic Other: the set was read completely at 20",
+		"reset the connector's offsets")
+	x.compared(map[string]any{"name": "orders", "text": strings.Replace(late, "topic=Orders", "topic=Other", 1)},
+		"this start reads nothing but changes into topic Other: the set was read up to 20")
+	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "into topic Other")
+	x.checkMovedSetsAreNamed(address)
+	x.checkLaterChangeIsRefused()
+	x.checkCommandAppliesAVersion(p, text)
+	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "hush-hush")
+}
 
+// checkComparisonsStartNothing compares changes of the connector orders, whose file is shown, with what runs.
+func (x texts) checkComparisonsStartNothing(address, shown string) {
+	x.t.Helper()
+	t := x.t
 	changed := strings.Replace(shown, "sap.odata#00.exec-period=3600", "sap.odata#00.exec-period=3600\n"+
 		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n",
 		1)
@@ -333,9 +357,8 @@ func TestTextsOfConnectors(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {
-		if found := x.compared(map[string]any{"name": "orders", "text": text},
-			"connector"); found.Effect != config.Reject ||
-			len(found.Problems) != 1 {
+		found := x.compared(map[string]any{"name": "orders", "text": text}, "connector")
+		if found.Effect != config.Reject || len(found.Problems) != 1 {
 			t.Errorf("%s: found %+v", text, found)
 		}
 	}
@@ -344,29 +367,20 @@ func TestTextsOfConnectors(t *testing.T) {
 	new := append(e2etest.Source("new", address, "Customers"), "sap.odata.user.pwd=hush-hush")
 	for _, d := range x.compared(map[string]any{"name": "new", "text": strings.Join(new, "\n")},
 		`"effect":"create"`).Differences {
-		if d.Before != nil || d.Secret != strings.HasSuffix(d.Setting, ".pwd") || d.Secret && *d.After != "[hidden]" {
+		if d.Before != nil || d.Secret != strings.HasSuffix(d.Setting, ".pwd") || (d.Secret && *d.After != "[hidden]") {
 			t.Errorf("found %+v", d)
 		}
 	}
 	if x.Started("orders") != 1 {
 		t.Error("expected that a comparison starts nothing")
 	}
+}
 
-	// REST stores a text as settings with a version.
-	text := "# mine\n" + strings.Join(append(e2etest.Source("made", address, "Customers"), "sap.odata.user.name=u",
-		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
-	x.compared(map[string]any{"name": "made", "text": text}, "comments and the order of lines are lost")
-	const made = "/connectors/made/config"
-	x.ask(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
-	x.Until(200, "GET", "/connectors/made/offsets", "", `"done":true`)
-	// In another topic, nothing or only changes arrive: as the start would log it.
-	x.compared(map[string]any{"name": "made", "text": strings.Replace(text, "topic=Customers", "topic=Other", 1)},
-		`"warnings":["comments`, "this start reads nothing into topic Other: the set was read completely at 20",
-		"reset the connector's offsets")
-	x.compared(map[string]any{"name": "orders", "text": strings.Replace(late, "topic=Orders", "topic=Other", 1)},
-		"this start reads nothing but changes into topic Other: the set was read up to 20")
-	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "into topic Other")
-	// Of two sets that share a topic afterwards, the one that moves is named. A set with another number does not move.
+// checkMovedSetsAreNamed checks that of two sets that share a topic afterwards, the one that moves is named. A set with
+// another number does not move.
+func (x texts) checkMovedSetsAreNamed(address string) {
+	x.t.Helper()
+	t := x.t
 	pair := strings.Join(append(e2etest.Source("pair", address, "Customers", "Suppliers"), "sap.odata.user.name=u",
 		"sap.odata.user.pwd=hush-hush"), "\n") + "\n"
 	x.ask(201, "PUT", "/connectors/pair/config", pair, "Content-Type", properties, "If-None-Match", "*")
@@ -388,28 +402,41 @@ func TestTextsOfConnectors(t *testing.T) {
 	head, _, _ := strings.Cut(pair, "sap.odata#00.")
 	renumbered := head + strings.ReplaceAll("sap.odata#01."+second, "sap.odata#01.", "sap.odata#00.")
 	assert.Equal(t, 0, len(starts(renumbered)))
+}
+
+// checkLaterChangeIsRefused checks that of two users who change the connector made, the second one is refused. The text
+// of the connector is stored as settings, without comments.
+func (x texts) checkLaterChangeIsRefused() {
+	x.t.Helper()
+	t := x.t
+	const made = "/connectors/made/config"
 	shown, version := x.ask(200, "GET", made, "", "Accept", properties)
 	e2etest.MustNotContain(t, "the text", shown, "# mine")
 	settings := x.Shown("made")
 	settings["sap.odata.max.retries"] = "1"
 	x.ask(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
-	late = strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
-	answer, _ = x.ask(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
+	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
+	answer, _ := x.ask(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
 	e2etest.Contains(t, "the answer", answer, "Connector made has changed in the meantime, and nothing was written")
 	if found := x.Shown("made"); found["sap.odata.max.retries"] != "1" {
 		t.Errorf("found %v", found)
 	}
+}
+
+// checkCommandAppliesAVersion checks that the command applies a change to the version of the connector made that it
+// has compared, and to no other version.
+func (x texts) checkCommandAppliesAVersion(p *e2etest.Place, text string) {
+	x.t.Helper()
 	mine := p.File("made.properties", strings.TrimSuffix(text, "\n")+"\nsap.odata#00.exec-period=7200")
 	r := p.Run("connectors", "diff", mine, "--url", x.Url).Exits(0).Prints("made: its tasks are created again",
 		"  sap.odata#00.exec-period: (not set) -> 7200\n", "version ")
-	_, is, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
-	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url",
-		x.Url).Exits(1).Says("has changed in the meantime")
-	p.Run("connectors", "apply", mine, "--if-version", is, "--url", x.Url).Exits(0).Prints("made is changed")
+	_, version, _ := strings.Cut(strings.TrimSpace(r.Stdout), "version ")
+	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", x.Url).
+		Exits(1).Says("has changed in the meantime")
+	p.Run("connectors", "apply", mine, "--if-version", version, "--url", x.Url).Exits(0).Prints("made is changed")
 	if found := x.Shown("made"); found["sap.odata#00.exec-period"] != "7200" {
-		t.Errorf("found %v", found)
+		x.t.Errorf("found %v", found)
 	}
-	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "hush-hush")
 }
 
 // If REST is read-only, it still reports the effect of a change. Nobody can find a password by trying values, and

@@ -40,24 +40,33 @@ func TestOperate(t *testing.T) {
 			"sap.odata.max.retries=5", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2",
 			"sap.odata.http.codes=503"), "sap.odata#00.exec-period=86400", "sap.odata#01.exec-period=86400")...)
 	back := p.File("back.properties", append(e2etest.SinkOf("back", refusing, "Orders", "OrderCopies"),
-		"errors.tolerance=all",
-		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
+		"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
+		"errors.deadletterqueue.context.headers.enable=true")...)
 	neighbour := p.File("beside.properties", e2etest.Instead(e2etest.Source("beside", guarded, "Suppliers"),
-		"sap.odata.user.name=me",
-		"sap.odata.user.pwd="+e2etest.Password)...)
+		"sap.odata.user.name=me", "sap.odata.user.pwd="+e2etest.Password)...)
 	c := p.StartFor(10*time.Minute, "run", "--plugins", dir, "--data", p.Data, worker, orders, back, neighbour)
 	f := &e2etest.Followed{Place: p, Command: c, Url: "http://" + listen}
 	c.Eventually("REST", func() bool {
 		var root rest.Root
 		return e2etest.Get(t, f.Url+"/", &root) == 200 && root.Cluster != ""
 	})
+	checkFeedsAreShown(f)
+	checkSnapshotReadsAllRowsAgain(f)
+	checkRejectedLogonIsRetried(f, locking, guarded)
+	checkSubscriptionsAreEnded(f)
+	letters(f, taker)
+	versions(f, dir)
+	c.MustStop()
+}
 
-	// Feeds have their last request, their last error and the time of the next read.
+// checkFeedsAreShown checks that feeds have their last request, their last error and the time of the next read.
+func checkFeedsAreShown(f *e2etest.Followed) {
+	t := f.Place.T
 	var m connect.Metrics
 	f.Eventually("its feeds", func() bool {
 		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && len(m.Tasks) == 1 &&
-			m.Tasks[0].CaughtUp &&
-			len(m.Tasks[0].Feeds) == 2 && m.Tasks[0].Feeds[0].NextRun != nil && m.Tasks[0].Feeds[1].NextRun != nil
+			m.Tasks[0].CaughtUp && len(m.Tasks[0].Feeds) == 2 && m.Tasks[0].Feeds[0].NextRun != nil &&
+			m.Tasks[0].Feeds[1].NextRun != nil
 	})
 	for i, name := range []string{"Orders", "Customers"} {
 		feed := m.Tasks[0].Feeds[i]
@@ -68,46 +77,57 @@ func TestOperate(t *testing.T) {
 		if next := *feed.NextRun; feed.AgeSeconds == nil || *feed.AgeSeconds < 0 || !next.After(*feed.LastCaughtUp) {
 			t.Errorf("%s: age %v, next run %v", name, feed.AgeSeconds, next)
 		}
-		if e := feed.LastError; (e != nil) != (name == "Customers") || e != nil && (!strings.Contains(e.Message,
-			"HTTP 500") || e.At.IsZero()) {
+		if e := feed.LastError; (e != nil) != (name == "Customers") ||
+			(e != nil && (!strings.Contains(e.Message, "HTTP 500") || e.At.IsZero())) {
 			t.Errorf("%s: the last fault is %+v", name, e)
 		}
 	}
 
-	p.Run("connectors", "show", "orders", "--url", f.Url).
+	f.Run("connectors", "show", "orders", "--url", f.Url).
 		Exits(0).Prints("\n    Customers: caught up ", "last error ", "\n      GET "+odatatest.NorthwindPath)
+}
 
-	// A snapshot of a finished set reads all its rows again.
+// checkSnapshotReadsAllRowsAgain checks that a snapshot of a finished set reads all its rows again.
+func checkSnapshotReadsAllRowsAgain(f *e2etest.Followed) {
+	t := f.Place.T
 	f.Must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
 	f.Must(404, "POST", "/culvert/connectors/ghost/feeds/Orders/snapshot", "")
 	ident := e2etest.As[map[string]string](t, f.Must(202, "POST", "/culvert/connectors/orders/feeds/Customers/snapshot",
 		""))["snapshot"]
+	var m connect.Metrics
 	f.Eventually("the snapshot", func() bool {
 		e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m)
 		last := m.Tasks[0].Feeds[1].LastSnapshot
 		return last != nil && last.Started && last.Snapshot == ident && m.Tasks[0].Feeds[1].CaughtUp
 	})
-	c.Arrives(p, "Customers", 182)
+	f.Arrives(f.Place, "Customers", 182)
+}
 
-	// A rejected logon is shown, and is retried on request after the user was unlocked.
+// checkRejectedLogonIsRetried checks that a rejected logon is shown, and is retried on request after the user was
+// unlocked.
+func checkRejectedLogonIsRetried(f *e2etest.Followed, locking *odatatest.Service, guarded string) {
+	t := f.Place.T
 	f.Await("beside", "fails", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed
 	})
-	found := e2etest.As[rest.Lockouts](t, f.Must(200, "GET", "/culvert/lockouts", ""))
-	if len(found.Logons) != 1 || found.Others != 0 {
-		t.Fatalf("expected one refused logon, found %+v", found)
+	lockouts := e2etest.As[rest.Lockouts](t, f.Must(200, "GET", "/culvert/lockouts", ""))
+	if len(lockouts.Logons) != 1 || lockouts.Others != 0 {
+		t.Fatalf("expected one refused logon, found %+v", lockouts)
 	}
-	if l := found.Logons[0]; l.User != "me" || l.Origin != "http://"+guarded || l.State != "refused" ||
-		l.Since.IsZero() ||
-		!strings.Contains(l.Message, "was refused (401)") || strings.Contains(l.Message, e2etest.Password) {
+	if l := lockouts.Logons[0]; l.User != "me" || l.Origin != "http://"+guarded || l.State != "refused" ||
+		l.Since.IsZero() || !strings.Contains(l.Message, "was refused (401)") ||
+		strings.Contains(l.Message, e2etest.Password) {
 		t.Errorf("found %+v", l)
 	}
 	locking.Set("unlock-users", "")
 	f.Answers(200, "PUT", "/culvert/lockouts/resume", "", `{"resumed":1}`)
 	f.Await("beside", "runs", e2etest.Runs)
 	f.Answers(200, "GET", "/culvert/lockouts", "", `{"logons":[],"others":0}`)
+}
 
-	// A stopped source's subscriptions can be ended.
+// checkSubscriptionsAreEnded checks that a stopped source's subscriptions can be ended.
+func checkSubscriptionsAreEnded(f *e2etest.Followed) {
+	t := f.Place.T
 	f.Must(409, "PUT", "/culvert/connectors/orders/retire", "")
 	f.Must(404, "PUT", "/culvert/connectors/ghost/retire", "")
 	f.Steer("orders", "stop")
@@ -121,9 +141,6 @@ func TestOperate(t *testing.T) {
 		t.Errorf("found %s", ended)
 	}
 	f.Steer("orders", "resume")
-	letters(f, taker)
-	versions(f, dir)
-	c.MustStop()
 }
 
 // lock locks a user of a service by wrong passwords.
@@ -249,17 +266,10 @@ func TestOperators(t *testing.T) {
 	f.Must(200, "GET", "/connectors/orders/status", "")
 	f.Must(200, "PUT", "/admin/loggers/org.init.ohja", `{"level":"DEBUG"}`)
 	f.Awaits(`request="PUT /admin/loggers/org.init.ohja" by=127.0.0.1 status=200 set_to=DEBUG`)
-	if said := f.Stderr.String(); strings.Contains(said, "logger=org.init.ohja") {
-		t.Errorf("expected one line of a logger's level\n%s", said)
+	if log := f.Stderr.String(); strings.Contains(log, "logger=org.init.ohja") {
+		t.Errorf("expected one line of a logger's level\n%s", log)
 	}
-	for request, want := range map[string]int{"PUT /connectors/orders/pause": 1, "PUT /connectors/orders/resume": 1,
-		"PUT /connectors/none/pause": 0, "GET ": 0} {
-		line := `msg="changed by REST" request="` + request
-		if n := strings.Count(f.Stderr.String(), line); n != want ||
-			want > 0 && !strings.Contains(f.Stderr.String(), line+`" by=127.0.0.1 status=202`) {
-			t.Errorf("%s: expected %d lines, found %d\n%s", request, want, n, f.Stderr.String())
-		}
-	}
+	checkChangesAreLogged(t, f)
 	command := func(want int, line string) e2etest.Result {
 		t.Helper()
 		return p.Run(append(strings.Fields(line), "--url", f.Url)...).Exits(want)
@@ -286,9 +296,9 @@ func TestOperators(t *testing.T) {
 	command(1, "connectors snapshot orders None").Reports("no such feed")
 	command(0, "connectors lockouts").Prints("logons")
 	command(0, "connectors lockouts resume")
-	if said := f.Must(200, "GET", "/culvert/log?connector=orders&level=INFO", ""); !strings.Contains(said,
-		": extraction finished: 10 rows") || strings.Contains(said, "connector=bad") {
-		t.Errorf("expected the lines about orders, found %s", said)
+	lines := f.Must(200, "GET", "/culvert/log?connector=orders&level=INFO", "")
+	if !strings.Contains(lines, ": extraction finished: 10 rows") || strings.Contains(lines, "connector=bad") {
+		t.Errorf("expected the lines about orders, found %s", lines)
 	}
 	f.Must(400, "GET", "/culvert/log?level=LOUD", "")
 	command(2, "connectors tool orders peek")
@@ -304,6 +314,19 @@ func TestOperators(t *testing.T) {
 	command(1, "plugins swap odata-source 0")
 	command(1, "plugins rollback odata-source") // there is no version before it
 	f.MustStop()
+}
+
+// checkChangesAreLogged checks that each accepted change by REST is logged once with its user, and nothing else is.
+func checkChangesAreLogged(t *testing.T, f *e2etest.Followed) {
+	t.Helper()
+	for request, want := range map[string]int{"PUT /connectors/orders/pause": 1, "PUT /connectors/orders/resume": 1,
+		"PUT /connectors/none/pause": 0, "GET ": 0} {
+		line := `msg="changed by REST" request="` + request
+		if n := strings.Count(f.Stderr.String(), line); n != want || (want > 0 &&
+			!strings.Contains(f.Stderr.String(), line+`" by=127.0.0.1 status=202`)) {
+			t.Errorf("%s: expected %d lines, found %d\n%s", request, want, n, f.Stderr.String())
+		}
+	}
 }
 
 // A start that reads nothing logs the topic, when the set was read, and how to read it again.
@@ -358,51 +381,34 @@ func TestSamples(t *testing.T) {
 		"predicates.other.pattern=elsewhere"}
 	p.File("conf/there.properties", append(e2etest.Source("there", address, "Customers"), chain...)...)
 	p.File("conf/back.properties", append(e2etest.SinkOf("back", address, "Products", "ProductCopies"),
-		"transforms=drop",
-		"predicates=gone", "transforms.drop.type="+transforms+"Filter", "transforms.drop.predicate=gone",
+		"transforms=drop", "predicates=gone", "transforms.drop.type="+transforms+"Filter",
+		"transforms.drop.predicate=gone",
 		"predicates.gone.type="+transforms+"predicates.RecordIsTombstone")...)
 	f := p.FollowsWith(plugins, "conf")
 	f.Await("there", "runs", e2etest.Runs)
 	f.Changes()
 	f.Steer("there", "stop")
-	const at = "/culvert/connectors/there/samples"
-	asked := e2etest.As[rest.Sample](t, f.Must(202, "POST", at, `{"rows":5}`, `"show":"full"`))
-	shape := e2etest.As[rest.Sample](t, f.Must(202, "POST", at, `{"rows":3,"show":"shape"}`))
+	const samples = "/culvert/connectors/there/samples"
+	asked := e2etest.As[rest.Sample](t, f.Must(202, "POST", samples, `{"rows":5}`, `"show":"full"`))
+	shape := e2etest.As[rest.Sample](t, f.Must(202, "POST", samples, `{"rows":3,"show":"shape"}`))
 	f.Must(200, "DELETE", "/connectors/there/offsets", "")
 	f.Steer("there", "resume")
-	f.Until(200, "GET", at+"/"+asked.ID, "", `"state":"done"`)
-	text := f.Must(200, "GET", at+"/"+asked.ID, "")
-	taken := e2etest.As[rest.Sample](t, text)
+	f.Until(200, "GET", samples+"/"+asked.ID, "", `"state":"done"`)
+	answer := f.Must(200, "GET", samples+"/"+asked.ID, "")
+	taken := e2etest.As[rest.Sample](t, answer)
 	if len(taken.Rows) != 5 || taken.Problem != "" || len(taken.Steps) != 3 {
-		t.Fatalf("found %s", text)
+		t.Fatalf("found %s", answer)
 	}
 	for _, row := range taken.Rows {
-		mask, in, route := row.Steps[0], row.Steps[1], row.Steps[2]
-		if row.Problem != "" || row.Feed != "Customers" || row.Input.Topic != "Customers" ||
-			mask.Outcome != "changed" ||
-			!strings.Contains(mask.Records[0].Value, `"Country": ""`) ||
-			strings.Contains(row.Input.Value, `"Country": ""`) ||
-			!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Outcome != "skipped" ||
-			!strings.Contains(row.Input.ValueSchema, `"field": "Country"`) {
-			t.Errorf("found %+v", row)
-		}
+		checkSampledRow(t, row)
 	}
 	country := `"Country": "string(`
-	f.Until(200, "GET", at+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
-	f.Must(403, "GET", at+"/"+shape.ID+"?as=test", "", "has no values")
+	f.Until(200, "GET", samples+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
+	f.Must(403, "GET", samples+"/"+shape.ID+"?as=test", "", "has no values")
 	f.Must(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
-
-	// The same rows through another chain, and through an invalid one.
-	f.Must(200, "POST", at+"/"+asked.ID+"/chain",
-		`{"config":{"connector.class":"x","transforms":"up","transforms.up.type":"`+
-			transforms+`HoistField$Value","transforms.up.field":"row"}}`, `\"row\": {`)
-	f.Must(400, "POST", at+"/"+asked.ID+"/chain", `{"config":{"transforms":"up","transforms.up.type":"`+transforms+
-		`HoistField$Value"}}`, "transforms.up.field")
-	f.Must(400, "POST", at+"/"+asked.ID+"/chain", `{"config":{"transforms":"up","transforms.up.type":"Nothing"}}`,
-		"transforms.up.type")
-
+	checkSampleThroughOtherChains(f, samples+"/"+asked.ID+"/chain")
 	// In the generated test a reference stays a reference.
-	test := f.Must(200, "GET", at+"/"+asked.ID+"?as=test", "", "transforms.route.replacement", "${file:")
+	test := f.Must(200, "GET", samples+"/"+asked.ID+"?as=test", "", "transforms.route.replacement", "${file:")
 	file := p.File("there_test.yaml", test)
 	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file)
 	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(test,
@@ -412,8 +418,8 @@ func TestSamples(t *testing.T) {
 	c := e2etest.As[rest.Sample](t, f.Must(202, "POST", "/culvert/connectors/back/samples", `{"rows":2}`))
 	p.File("conf/products.properties", e2etest.Source("products", address, "Products")...)
 	f.Until(200, "GET", "/culvert/connectors/back/samples/"+c.ID, "", `"state":"done"`, `"topic":"Products"`,
-		`"alias":"drop","class":"`+transforms+`Filter","predicate":"gone"`,
-		`"did":"skipped"`, "ProductName")
+		`"alias":"drop","class":"`+transforms+`Filter","predicate":"gone"`, `"did":"skipped"`,
+		"ProductName")
 	f.Await("products", "runs", e2etest.Runs)
 	if s.Count("ProductCopies") == 0 {
 		f.Eventually("copies", func() bool { return s.Count("ProductCopies") > 0 })
@@ -425,11 +431,35 @@ func TestSamples(t *testing.T) {
 	f.Must(200, "DELETE", "/connectors/products/offsets", "")
 	f.Steer("products", "resume")
 	f.Until(200, "GET", "/culvert/connectors/products/samples/"+plain.ID, "", `"state":"done","wanted":1`,
-		`ProductName`,
-		`"steps":[]`)
+		`ProductName`, `"steps":[]`)
 
 	stopped := f.Command.Stop()
 	e2etest.MustNotContain(t, "the log", stopped.Stderr, "Obere Str. 57", "hush-hush")
+}
+
+// checkSampleThroughOtherChains puts the rows of a sample through another chain, and through invalid ones.
+func checkSampleThroughOtherChains(f *e2etest.Followed, path string) {
+	const transforms = "org.apache.kafka.connect.transforms."
+	f.Must(200, "POST", path,
+		`{"config":{"connector.class":"x","transforms":"up","transforms.up.type":"`+
+			transforms+`HoistField$Value","transforms.up.field":"row"}}`, `\"row\": {`)
+	f.Must(400, "POST", path, `{"config":{"transforms":"up","transforms.up.type":"`+transforms+
+		`HoistField$Value"}}`, "transforms.up.field")
+	f.Must(400, "POST", path, `{"config":{"transforms":"up","transforms.up.type":"Nothing"}}`,
+		"transforms.up.type")
+}
+
+// checkSampledRow checks a row of Customers before and after the transforms mask, in and route.
+func checkSampledRow(t *testing.T, row rest.SampledRow) {
+	t.Helper()
+	mask, in, route := row.Steps[0], row.Steps[1], row.Steps[2]
+	if row.Problem != "" || row.Feed != "Customers" || row.Input.Topic != "Customers" ||
+		mask.Outcome != "changed" || !strings.Contains(mask.Records[0].Value, `"Country": ""`) ||
+		strings.Contains(row.Input.Value, `"Country": ""`) ||
+		!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Outcome != "skipped" ||
+		!strings.Contains(row.Input.ValueSchema, `"field": "Country"`) {
+		t.Errorf("found %+v", row)
+	}
 }
 
 // Commands of a plugin run with the connector's settings.

@@ -123,94 +123,115 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	reference := "${file:" + p.File("secrets/some.properties", "key="+secret) + ":key}"
 	p.Environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + spans.URL}
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "config.providers=file",
-		"config.providers.file.class="+
-			"org.apache.kafka.common.config.provider.FileConfigProvider", "config.providers.file.param.allowed.paths="+
-			filepath.Join(p.Dir, "secrets"))
-	looked := func(what, text string) {
-		t.Helper()
-		if piece := e2etest.Shows(text); piece != "" {
-			at := strings.Index(strings.ToLower(text), strings.ToLower(piece))
-			t.Errorf("%s shows %q: …%.300s", what, piece, text[max(0, at-150):])
-		}
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
+		"config.providers.file.param.allowed.paths="+filepath.Join(p.Dir, "secrets"))
+	settings := SettingsOfPlugins(f, address)
+	if len(settings) < 300 {
+		t.Errorf("expected more settings than %d", len(settings))
 	}
-	all := SettingsOfPlugins(f, address)
-	if len(all) < 300 {
-		t.Errorf("expected more settings than %d", len(all))
+	taken := probeSettings(f, settings, reference)
+	for _, path := range []string{"/", "/health", "/connectors", "/connector-plugins?connectorsOnly=false",
+		"/culvert/plugins", "/culvert/reload",
+		"/culvert/lockouts", "/admin/loggers", "/metrics"} {
+		_, answer := f.Call("GET", path, "")
+		hasNoSecret(t, "GET "+path, answer)
 	}
+	for line := range strings.Lines(f.Stop().Exits(0).Stderr) {
+		hasNoSecret(t, "the log", line)
+	}
+	checkDeadLettersHaveNoSecret(t, deadLettersOf(p, taken, address, reference), len(taken))
+	names := map[string]bool{}
+	for _, span := range spans.Spans("") {
+		names[span.Name] = true
+		hasNoSecret(t, "a trace", fmt.Sprintf("%+v", span))
+	}
+	if len(names) < 5 {
+		t.Errorf("expected traces of pages, batches and their parts, found %v", slices.Collect(maps.Keys(names)))
+	}
+}
+
+// hasNoSecret checks that a text does not show the canary.
+func hasNoSecret(t *testing.T, what, text string) {
+	t.Helper()
+	if piece := e2etest.Shows(text); piece != "" {
+		pos := strings.Index(strings.ToLower(text), strings.ToLower(piece))
+		t.Errorf("%s shows %q: …%.300s", what, piece, text[max(0, pos-150):])
+	}
+}
+
+// probeSettings puts a reference to the secret into each setting in turn, and returns the settings with which a
+// connector was created.
+func probeSettings(f *e2etest.Followed, settings []SettingOfPlugin, reference string) (taken []SettingOfPlugin) {
+	f.Place.T.Helper()
 	var mu sync.Mutex
-	var taken []SettingOfPlugin // with the secret
-	settings := make(chan SettingOfPlugin)
+	queue := make(chan SettingOfPlugin)
 	var probes sync.WaitGroup
 	for i := range 8 { // in parallel: most of the time is spent waiting for services that do not answer
 		probes.Go(func() {
 			name := fmt.Sprint("probe", i)
-			for one := range settings {
-				what := one.Settings["connector.class"] + " " + one.Key
-				one.Settings["name"], one.Settings[one.Key] = name, reference
-				body := e2etest.AsJSON(t, one.Settings)
-				_, answer := f.Call("PUT", "/connector-plugins/"+one.Settings["connector.class"]+"/config/validate",
-					body)
-				looked("a check with "+what, answer)
-				if one.Published {
-					continue
+			for setting := range queue {
+				if probe(f, name, setting, reference) {
+					mu.Lock()
+					taken = append(taken, setting)
+					mu.Unlock()
 				}
-				status, answer := f.Call("PUT", "/connectors/"+name+"/config", body)
-				looked("a change with "+what, answer)
-				if status != 201 {
-					continue
-				}
-				mu.Lock()
-				taken = append(taken, one)
-				mu.Unlock()
-				f.Eventually("a state with "+what, func() bool {
-					var s connect.Status
-					return e2etest.Get(t, f.Url+"/connectors/"+name+"/status", &s) == 200 &&
-						s.Connector.State != connect.Unassigned
-				})
-				at := "/connectors/" + name
-				for _, path := range []string{at, at + "/status", at + "/tasks", at + "/tasks-config", at + "/offsets",
-					at + "/topics", "/culvert" + at, "/metrics"} {
-					_, answer := f.Call("GET", path, "")
-					looked("GET "+path+" with "+what, answer)
-				}
-				f.Must(204, "DELETE", "/connectors/"+name, "")
 			}
 		})
 	}
-	for _, one := range all {
-		settings <- one
+	for _, setting := range settings {
+		queue <- setting
 	}
-	close(settings)
+	close(queue)
 	probes.Wait()
-	for _, path := range []string{"/", "/health", "/connectors", "/connector-plugins?connectorsOnly=false",
-		"/culvert/plugins",
-		"/culvert/reload", "/culvert/lockouts", "/admin/loggers", "/metrics"} {
+	return taken
+}
+
+// probe validates a connector with a setting and, unless others see the value, creates and deletes it. It reports
+// whether the connector was created. No response shows the secret.
+func probe(f *e2etest.Followed, name string, setting SettingOfPlugin, reference string) (created bool) {
+	t := f.Place.T
+	t.Helper()
+	what := setting.Settings["connector.class"] + " " + setting.Key
+	setting.Settings["name"], setting.Settings[setting.Key] = name, reference
+	body := e2etest.AsJSON(t, setting.Settings)
+	_, answer := f.Call("PUT", "/connector-plugins/"+setting.Settings["connector.class"]+"/config/validate", body)
+	hasNoSecret(t, "a check with "+what, answer)
+	if setting.Published {
+		return false
+	}
+	status, answer := f.Call("PUT", "/connectors/"+name+"/config", body)
+	hasNoSecret(t, "a change with "+what, answer)
+	if status != 201 {
+		return false
+	}
+	f.Eventually("a state with "+what, func() bool {
+		var s connect.Status
+		return e2etest.Get(t, f.Url+"/connectors/"+name+"/status", &s) == 200 && s.Connector.State != connect.Unassigned
+	})
+	base := "/connectors/" + name
+	for _, path := range []string{base, base + "/status", base + "/tasks", base + "/tasks-config", base + "/offsets",
+		base + "/topics", "/culvert" + base, "/metrics"} {
 		_, answer := f.Call("GET", path, "")
-		looked("GET "+path, answer)
+		hasNoSecret(t, "GET "+path+" with "+what, answer)
 	}
-	for line := range strings.Lines(f.Stop().Exits(0).Stderr) {
-		looked("the log", line)
-	}
-	deadLetters := deadLettersOf(p, taken, address, reference)
+	f.Must(204, "DELETE", "/connectors/"+name, "")
+	return true
+}
+
+// checkDeadLettersHaveNoSecret checks the dead letters of connectors that were created with the secret.
+func checkDeadLettersHaveNoSecret(t *testing.T, deadLetters []*kgo.Record, connected int) {
+	t.Helper()
 	connectors := map[string]bool{}
 	for _, record := range deadLetters {
 		connectors[connect.ParseDeadLetter(record).Connector] = true
-		looked("a dead letter's key", string(record.Key))
-		looked("a dead letter's value", string(record.Value))
+		hasNoSecret(t, "a dead letter's key", string(record.Key))
+		hasNoSecret(t, "a dead letter's value", string(record.Value))
 		for _, h := range record.Headers {
-			looked("a dead letter's header "+h.Key, string(h.Value))
+			hasNoSecret(t, "a dead letter's header "+h.Key, string(h.Value))
 		}
 	}
 	if len(connectors) < 80 {
-		t.Errorf("expected dead letters of many of %d connectors, found them of %d", len(taken), len(connectors))
-	}
-	names := map[string]bool{}
-	for _, span := range spans.Spans("") {
-		names[span.Name] = true
-		looked("a trace", fmt.Sprintf("%+v", span))
-	}
-	if len(names) < 5 {
-		t.Errorf("expected traces of pages, batches and their parts, found %v", slices.Collect(maps.Keys(names)))
+		t.Errorf("expected dead letters of many of %d connectors, found them of %d", connected, len(connectors))
 	}
 }
 
@@ -290,29 +311,29 @@ func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
 	p := newCanaried(t)
 	connector := p.File("probe.properties", e2etest.Source("probe", "127.0.0.1:1", "Products")...)
 	sasl := []string{"bootstrap.servers=127.0.0.1:1", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN"}
-	for _, one := range []struct {
+	for _, c := range []struct {
 		key, secret string
 		lines       []string
 		starts      bool // nothing is wrong with it by itself
 	}{
-		{"bootstrap.servers", "key", nil, false},
-		{"sasl.jaas.config", "line", sasl, true},
-		{"value.converter.schema.registry.url", "key", sasl[:1], true},
+		{key: "bootstrap.servers", secret: "key"},
+		{key: "sasl.jaas.config", secret: "line", lines: sasl, starts: true},
+		{key: "value.converter.schema.registry.url", secret: "key", lines: sasl[:1], starts: true},
 	} {
-		w := p.with("worker.properties", one.key, one.secret, one.lines...)
-		p.shows(one.key, "", "consume", "T", "-p", w)
-		p.shows(one.key, "", "dlq", "list", "T", "-p", w)
-		p.shows(one.key, "", "offsets", "import", "probe", "--from-topic", "T", "--dry-run", "-p", w)
-		p.shows(one.key, "", "validate", w, connector)
-		p.shows(one.key, "", "doctor", "-p", w, "-p", connector)
-		p.shows(one.key, "", "test", "--worker", w, p.File("some_test.yaml", "tests: 1"))
-		if !one.starts {
-			p.shows(one.key, "", "offsets", "show", "probe", w, connector)
-			p.shows(one.key, "", "dlq", "replay", "T", w, connector)
-			p.shows(one.key, "", "run", "--once", w, connector)
+		w := p.with("worker.properties", c.key, c.secret, c.lines...)
+		p.shows(c.key, "", "consume", "T", "-p", w)
+		p.shows(c.key, "", "dlq", "list", "T", "-p", w)
+		p.shows(c.key, "", "offsets", "import", "probe", "--from-topic", "T", "--dry-run", "-p", w)
+		p.shows(c.key, "", "validate", w, connector)
+		p.shows(c.key, "", "doctor", "-p", w, "-p", connector)
+		p.shows(c.key, "", "test", "--worker", w, p.File("some_test.yaml", "tests: 1"))
+		if !c.starts {
+			p.shows(c.key, "", "offsets", "show", "probe", w, connector)
+			p.shows(c.key, "", "dlq", "replay", "T", w, connector)
+			p.shows(c.key, "", "run", "--once", w, connector)
 			r := p.Run("tunnel", "-p", w, "--listen", "127.0.0.1:0")
-			if text := r.Stdout + r.Stderr; e2etest.Shows(text) != "" {
-				t.Errorf("with %s: culvert tunnel: exit %d: %s", one.key, r.Code, text)
+			if output := r.Stdout + r.Stderr; e2etest.Shows(output) != "" {
+				t.Errorf("with %s: culvert tunnel: exit %d: %s", c.key, r.Code, output)
 			}
 		}
 	}

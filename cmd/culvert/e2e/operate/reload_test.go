@@ -66,33 +66,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Awaits(`msg="reload: settings have changed; the tasks continue with them" connector=orders`)
 	f.Awaits(`msg="changed settings of the service were applied" connector=orders`)
 	good := append(lines, "transforms=", "sap.odata.user.pwd=other")
-
-	// Invalid files are reported everywhere with file and line, and the connector keeps running.
-	for bad, content := range map[string][]string{
-		"conf/orders.properties:12: tasks.max: ":    append(good, "tasks.max=many"),
-		"conf/orders.properties: the file is empty": {""},
-		"conf/orders.properties:1: name: expected a name that no other connector has": append(
-			[]string{"name=calm"}, good[1:]...),
-	} {
-		f.Replaced("conf/orders.properties", content...)
-		f.Await("orders", "runs on beside "+bad, func(s connect.Status) bool {
-			return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad)
-		})
-		f.Awaits(bad)
-		f.Eventually("the metric", func() bool {
-			return strings.Contains(f.Metrics(), `culvert_connector_config_refused{connector="orders"} 1`)
-		})
-		if r := f.Reload(); !slices.ContainsFunc(r.Connectors, func(c rest.ReloadedConnector) bool {
-			return c.Name == "orders" && strings.Contains(c.Error, bad)
-		}) {
-			t.Errorf("expected %q in REST's answer, found %+v", bad, r)
-		}
-		f.Replaced("conf/orders.properties", good...)
-		f.Await("orders", "runs", e2etest.Runs)
-	}
-	f.Eventually("no metric", func() bool {
-		return !strings.Contains(f.Metrics(), "culvert_connector_config_refused{")
-	})
+	checkInvalidFilesAreReported(f, good)
 	f.Replaced("conf/new.properties", append(e2etest.Source("new", address, "Products"), "sap.odata.host.adress=x")...)
 	f.Await("new", "is FAILED", func(s connect.Status) bool {
 		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace,
@@ -110,19 +84,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	if n := f.Started("calm"); n != 1 {
 		t.Errorf("expected calm to have run undisturbed, found it started %d times", n)
 	}
-
-	// The folder is deleted and created again; SIGHUP triggers a scan.
-	dir := filepath.Join(p.Dir, "conf")
-	e2etest.NoError(t, os.Rename(dir, dir+".away"))
-	f.Awaits("the folder of connectors cannot be read; all connectors continue unchanged")
-	if names := f.Names(); !slices.Equal(names, []string{"calm", "renamed"}) {
-		t.Errorf("without the folder: expected both to run on, found %q", names)
-	}
-	e2etest.NoError(t, os.Rename(dir+".away", dir))
-	f.Awaits("the folder of connectors can be read again")
-	f.Signal(syscall.SIGHUP)
-	f.Awaits("the folder of connectors was read again on request")
-
+	checkFolderMayGoAway(f, "calm", "renamed")
 	// The worker keeps running without connectors, and a restored file continues from its offset.
 	f.AwaitDeleted("conf/orders.properties")
 	f.AwaitDeleted("conf/calm.properties")
@@ -134,6 +96,56 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	if strings.Contains(f.Stderr.String(), "an internal error of culvert") {
 		t.Errorf("found a mistake:\n%s", f.Stderr.String())
 	}
+}
+
+// checkInvalidFilesAreReported checks that invalid files of the connector orders are reported everywhere with file and
+// line, and that the connector keeps running. good has the lines of its valid file.
+func checkInvalidFilesAreReported(f *e2etest.Followed, good []string) {
+	t := f.Place.T
+	for bad, content := range map[string][]string{
+		"conf/orders.properties:12: tasks.max: ":    append(good, "tasks.max=many"),
+		"conf/orders.properties: the file is empty": {""},
+		"conf/orders.properties:1: name: expected a name that no other connector has": append(
+			[]string{"name=calm"}, good[1:]...),
+	} {
+		f.Replaced("conf/orders.properties", content...)
+		f.Await("orders", "runs despite "+bad, func(s connect.Status) bool {
+			return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad)
+		})
+		f.Awaits(bad)
+		f.Eventually("the metric", func() bool {
+			return strings.Contains(f.Metrics(), `culvert_connector_config_refused{connector="orders"} 1`)
+		})
+		r := f.Reload()
+		isReported := func(c rest.ReloadedConnector) bool {
+			return c.Name == "orders" &&
+				strings.Contains(c.Error, bad)
+		}
+		if !slices.ContainsFunc(r.Connectors, isReported) {
+			t.Errorf("expected %q in REST's answer, found %+v", bad, r)
+		}
+		f.Replaced("conf/orders.properties", good...)
+		f.Await("orders", "runs", e2etest.Runs)
+	}
+	f.Eventually("no metric", func() bool {
+		return !strings.Contains(f.Metrics(), "culvert_connector_config_refused{")
+	})
+}
+
+// checkFolderMayGoAway deletes the folder of connectors and creates it again. The connectors keep running. SIGHUP
+// triggers a scan.
+func checkFolderMayGoAway(f *e2etest.Followed, connectors ...string) {
+	t := f.Place.T
+	dir := filepath.Join(f.Dir, "conf")
+	e2etest.NoError(t, os.Rename(dir, dir+".away"))
+	f.Awaits("the folder of connectors cannot be read; all connectors continue unchanged")
+	if names := f.Names(); !slices.Equal(names, connectors) {
+		t.Errorf("without the folder: expected both to run on, found %q", names)
+	}
+	e2etest.NoError(t, os.Rename(dir+".away", dir))
+	f.Awaits("the folder of connectors can be read again")
+	f.Signal(syscall.SIGHUP)
+	f.Awaits("the folder of connectors was read again on request")
 }
 
 // Errors that only the service knows, such as a misspelt entity set, stop no running connector, whether the change
@@ -398,14 +410,14 @@ func (e *edited) moved() {
 // is lost or repeated, the worker ends in the state of the files, and a connector whose file does not change is not
 // disturbed. CULVERT_SOAK=1 makes 500 edits in 60 s.
 func TestSoakReloadStorm(t *testing.T) {
-	edits, apart := 60, 60*time.Millisecond
+	edits, interval := 60, 60*time.Millisecond
 	if e2etest.Soaking() {
-		edits, apart = 500, 120*time.Millisecond
+		edits, interval = 500, 120*time.Millisecond
 	}
-	const connectors, rows, page = 5, 600, 10
+	const count, rows, page = 5, 600, 10
 	p := e2etest.NewPlace(t)
 	// Pages are released during the storm so that all connectors read until its end.
-	g, _, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 100*connectors*rows)
+	g, _, address := e2etest.Gated(t, odatatest.Options{Rows: rows, PageSize: page}, "/Orders", 100*count*rows)
 	seed := uint64(1)
 	if e2etest.Soaking() {
 		seed = uint64(time.Now().UnixNano())
@@ -418,25 +430,26 @@ func TestSoakReloadStorm(t *testing.T) {
 		worker = append(worker, "plugins.memory.bytes=1")
 	}
 	f := p.Follows("conf", worker...)
-	var all []*edited
-	for n := range connectors {
+	var connectors []*edited
+	for n := range count {
 		name := fmt.Sprintf("c%d", n)
 		e := &edited{f: f, name: name, lines: e2etest.Instead(e2etest.Source(name, address, "Orders"),
-			"sap.odata#00.topic="+name),
-			rng: rng}
-		e.lines = slices.DeleteFunc(e.lines,
-			func(l string) bool { return strings.HasPrefix(l, "sap.odata.max.retries=") })
+			"sap.odata#00.topic="+name), rng: rng}
+		e.lines = slices.DeleteFunc(e.lines, func(l string) bool {
+			return strings.HasPrefix(l,
+				"sap.odata.max.retries=")
+		})
 		e.sound()
 		if n == 0 { // before the others: no page is let through yet, and who takes turns with it would wait for one
 			f.Await(e.name, "runs", e2etest.Runs)
 		}
-		all = append(all, e)
+		connectors = append(connectors, e)
 	}
-	ticker := time.NewTicker(apart)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for range edits {
 		<-ticker.C
-		e := all[1+rng.IntN(connectors-1)]
+		e := connectors[1+rng.IntN(count-1)]
 		switch do := rng.IntN(10); {
 		case e.file == "" || do < 4:
 			e.sound()
@@ -447,40 +460,18 @@ func TestSoakReloadStorm(t *testing.T) {
 		default:
 			e.moved()
 		}
-		g.Let(max(1, connectors*rows/page/edits))
+		g.Let(max(1, count*rows/page/edits))
 	}
-	g.Let(connectors * rows)
-	// At the end one connector is deleted, one is invalid, and the others are valid.
-	all[1].deleted()
-	for _, e := range all[2:] {
-		e.sound()
-	}
-	bad := all[2]
-	for _, e := range all[2:] {
-		f.Await(e.name, "runs as its file says", func(s connect.Status) bool {
-			var info connect.Info
-			e2etest.Get(t, f.Url+"/connectors/"+e.name, &info)
-			return e2etest.Runs(s) && fmt.Sprint(info.Config) == fmt.Sprint(e.settings) && s.Connector.File == e.file
-		})
-	}
-	bad.write(append(slices.Clone(bad.lines), "sap.odata.max.retries=often"))
-	f.Await(bad.name, "runs on beside its bad file", func(s connect.Status) bool {
-		return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad.file)
-	})
-	f.Eventually("the connectors of the files", func() bool {
-		return slices.Equal(f.Names(), []string{"c0", "c2", "c3", "c4"})
-	})
-	if n := f.Started("c0"); n != 1 {
-		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
-	}
-	if strings.Contains(f.Stderr.String(), "an internal error of culvert") || strings.Contains(f.Stderr.String(),
-		"task failed") {
-		t.Errorf("found a mistake or a task that failed:\n%s", f.Stderr.String())
-	}
+	g.Let(count * rows)
+	checkStormEndsInTheStateOfItsFiles(f, connectors)
 	f.MustStop()
+	checkStormLosesNothing(p, connectors, rows, g)
+}
 
-	// Stopped connectors continue from their offsets, and each row arrives once.
-	for _, e := range all[1:3] {
+// checkStormLosesNothing checks that stopped connectors continue from their offsets, and that each row arrives once.
+func checkStormLosesNothing(p *e2etest.Place, connectors []*edited, rows int, g *e2etest.Gate) {
+	t := p.T
+	for _, e := range connectors[1:3] {
 		e.sound()
 	}
 	close(g.Turns)
@@ -489,7 +480,7 @@ func TestSoakReloadStorm(t *testing.T) {
 	if once.Code != 0 {
 		t.Fatalf("exit %d\n%s", once.Code, once.Stderr)
 	}
-	for _, e := range all {
+	for _, e := range connectors {
 		seen := map[any]int{}
 		records := p.Records(e.name)
 		for _, r := range records {
@@ -499,5 +490,37 @@ func TestSoakReloadStorm(t *testing.T) {
 			t.Errorf("%s: expected each of %d rows once, found %d rows in %d records", e.name, rows, len(seen),
 				len(records))
 		}
+	}
+}
+
+// checkStormEndsInTheStateOfItsFiles deletes one of five connectors, makes the file of one invalid, and checks that the
+// worker has the state of the files. The first connector, whose file did not change, was not disturbed.
+func checkStormEndsInTheStateOfItsFiles(f *e2etest.Followed, connectors []*edited) {
+	t := f.Place.T
+	connectors[1].deleted()
+	for _, e := range connectors[2:] {
+		e.sound()
+	}
+	bad := connectors[2]
+	for _, e := range connectors[2:] {
+		f.Await(e.name, "runs as its file says", func(s connect.Status) bool {
+			var info connect.Info
+			e2etest.Get(t, f.Url+"/connectors/"+e.name, &info)
+			return e2etest.Runs(s) && fmt.Sprint(info.Config) == fmt.Sprint(e.settings) && s.Connector.File == e.file
+		})
+	}
+	bad.write(append(slices.Clone(bad.lines), "sap.odata.max.retries=often"))
+	f.Await(bad.name, "runs despite its bad file", func(s connect.Status) bool {
+		return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad.file)
+	})
+	f.Eventually("the connectors of the files", func() bool {
+		return slices.Equal(f.Names(), []string{"c0", "c2", "c3", "c4"})
+	})
+	if n := f.Started("c0"); n != 1 {
+		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
+	}
+	log := f.Stderr.String()
+	if strings.Contains(log, "an internal error of culvert") || strings.Contains(log, "task failed") {
+		t.Errorf("found a mistake or a task that failed:\n%s", log)
 	}
 }

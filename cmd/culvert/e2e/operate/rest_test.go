@@ -312,23 +312,8 @@ func TestInitialStateOfFiles(t *testing.T) {
 func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	var mu sync.Mutex
-	var logons []string // logons that the other service received
-	other := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, header := range []string{"Authorization", "Proxy-Authorization", "X-Key"} {
-			if value := r.Header.Get(header); value != "" {
-				logons = append(logons, value)
-			}
-		}
-		w.WriteHeader(http.StatusNotFound)
-	}))
-	elapsed := func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(logons)
-	}
+	var received logonRecorder
+	other := e2etest.Serve(t, &received)
 	_, port, err := net.SplitHostPort(other)
 	e2etest.NoError(t, err)
 	secrets := p.File("secrets.properties", "pwd=behind-a-file")
@@ -349,61 +334,92 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 		f.Await(name, "runs", e2etest.Runs)
 	}
 	const password, key = "sap.odata.user.pwd", "sap.odata.header.X-Key"
-	for name, c := range map[string]struct {
-		connector, secret string
-		set               map[string]string
-	}{
-		"port": {"plain", password, map[string]string{"sap.odata.host.port": port}},
-		"proxy": {"plain", password, map[string]string{"sap.odata.proxy.type": "http",
+	for name, c := range map[string]redirection{
+		"port": {connector: "plain", secret: password, set: map[string]string{"sap.odata.host.port": port}},
+		"proxy": {connector: "plain", secret: password, set: map[string]string{"sap.odata.proxy.type": "http",
 			"sap.odata.proxy.address": other}},
-		"reference": {"behind", password, map[string]string{"sap.odata.host.port": port}},
-		"header":    {"header", key, map[string]string{"sap.odata.host.port": port}},
+		"reference": {connector: "behind", secret: password, set: map[string]string{"sap.odata.host.port": port}},
+		"header":    {connector: "header", secret: key, set: map[string]string{"sap.odata.host.port": port}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			path := "/connectors/" + c.connector + "/config"
-			before := f.Must(200, "GET", path, "")
-			shown := e2etest.Configuration(stored[c.connector])
-			maps.Copy(shown, c.set)
-			if !strings.HasPrefix(shown[c.secret], "${") {
-				shown[c.secret] = "[hidden]"
-			}
-			for range 2 {
-				answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, shown))
-				if !strings.Contains(answer, "expected the secret itself") {
-					t.Errorf("the check finds nothing wrong: %.500s", answer)
-				}
-			}
-			status, said := 400, c.secret+": expected the secret itself"
-			if c.connector == "behind" {
-				status, said = 409, "is kept in conf/"
-			}
-			for _, answer := range []string{f.Must(status, "PUT", path, e2etest.AsJSON(t, shown)),
-				f.Must(status, "PATCH", path, e2etest.AsJSON(t, c.set))} {
-				if !strings.Contains(answer, said) {
-					t.Errorf("expected %s to be asked for, found %s", c.secret, answer)
-				}
-				if strings.Contains(answer, "in-place") || strings.Contains(answer, "behind-a-file") {
-					t.Errorf("the answer shows the secret: %s", answer)
-				}
-			}
-			f.Answers(200, "GET", path, "", before)
-		})
+		t.Run(name, func(t *testing.T) { c.checkRefusal(t, f, stored[c.connector]) })
 	}
-	if shown := elapsed(); len(shown) > 0 {
-		t.Errorf("the other service received the logons %q", shown)
+	if logons := received.all(); len(logons) > 0 {
+		t.Errorf("the other service received the logons %q", logons)
 	}
 
 	// Settings that do not change the target need no secret, and a secret that is not masked can be sent anywhere.
 	f.Must(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
 	f.Must(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t, map[string]string{"sap.odata.host.port": port,
 		password: "shown", "sap.odata#00.query.change": "reload"}))
-	f.Eventually("the logon that was shown", func() bool { return len(elapsed()) > 0 })
-	for _, logon := range elapsed() {
+	f.Eventually("the logon that was shown", func() bool { return len(received.all()) > 0 })
+	for _, logon := range received.all() {
 		if logon != "Basic "+base64.StdEncoding.EncodeToString([]byte("you:shown")) {
 			t.Errorf("expected what was shown, found %q", logon)
 		}
 	}
 	f.Stop()
+}
+
+// redirection is a change that would send a secret of a connector to another service.
+type redirection struct {
+	connector string
+	secret    string            // the setting with the secret
+	set       map[string]string // the changed settings
+}
+
+// checkRefusal checks that validation, PUT and PATCH reject the change of a stored configuration, and name the secret.
+func (c redirection) checkRefusal(t *testing.T, f *e2etest.Followed, stored []string) {
+	t.Helper()
+	path := "/connectors/" + c.connector + "/config"
+	unchanged := f.Must(200, "GET", path, "")
+	shown := e2etest.Configuration(stored)
+	maps.Copy(shown, c.set)
+	if !strings.HasPrefix(shown[c.secret], "${") {
+		shown[c.secret] = "[hidden]"
+	}
+	for range 2 {
+		answer := f.Must(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, shown))
+		if !strings.Contains(answer, "expected the secret itself") {
+			t.Errorf("the check finds nothing wrong: %.500s", answer)
+		}
+	}
+	status, said := 400, c.secret+": expected the secret itself"
+	if c.connector == "behind" {
+		status, said = 409, "is kept in conf/"
+	}
+	for _, answer := range []string{f.Must(status, "PUT", path, e2etest.AsJSON(t, shown)),
+		f.Must(status, "PATCH", path, e2etest.AsJSON(t, c.set))} {
+		if !strings.Contains(answer, said) {
+			t.Errorf("expected %s to be asked for, found %s", c.secret, answer)
+		}
+		if strings.Contains(answer, "in-place") || strings.Contains(answer, "behind-a-file") {
+			t.Errorf("the answer shows the secret: %s", answer)
+		}
+	}
+	f.Answers(200, "GET", path, "", unchanged)
+}
+
+// logonRecorder is a service that stores the logons that it receives.
+type logonRecorder struct {
+	mu     sync.Mutex
+	logons []string
+}
+
+func (l *logonRecorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, header := range []string{"Authorization", "Proxy-Authorization", "X-Key"} {
+		if value := r.Header.Get(header); value != "" {
+			l.logons = append(l.logons, value)
+		}
+	}
+	w.WriteHeader(http.StatusNotFound)
+}
+
+func (l *logonRecorder) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.logons)
 }
 
 // Like in Kafka Connect, PUT or PATCH of the same configuration restarts a failed connector, because there is no other

@@ -23,82 +23,92 @@ func TestUpstreamValidation(t *testing.T) {
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
 	f.Changes()
-	// A topic that a sink's settings name must be among its topics; these cases test other settings.
-	reads := e2etest.Configuration(e2etest.Source("source", address, "Customers"))
-	writes := e2etest.Configuration(e2etest.SinkOf("sink", address, "t1", "OrderCopies"))
-	const filter, tombstone = "org.apache.kafka.connect.transforms.Filter",
-		"org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"
-	sink, source := writes, reads
-	for _, c := range []struct {
-		name   string
-		base   map[string]string
-		set    map[string]string // "-": not there
-		errors int
-		at     string // settings that have them
-	}{
-		{"NothingIsWrongWithTheSink", sink, nil, 0, ""},
-		{"NothingIsWrongWithTheSource", source, nil, 0, ""},
-		{"testSinkConnectorHasBothTopicsListAndTopicsRegex", sink, map[string]string{"topics.regex": "r.*"}, 2,
-			"topics topics.regex"},
-		{"testSinkConnectorDeadLetterQueueTopicInTopicsList", sink,
-			map[string]string{"errors.deadletterqueue.topic.name": "t1"}, 1, "errors.deadletterqueue.topic.name"},
-		{"testSinkConnectorDeadLetterQueueTopicMatchesTopicsRegex", sink, map[string]string{"topics": "-",
-			"topics.regex": "t.*", "errors.deadletterqueue.topic.name": "t.oh"}, 1,
-			"errors.deadletterqueue.topic.name"},
-		{"testSourceConnectorHasDuplicateTopicCreationGroups", source, map[string]string{
-			"topic.creation.groups": "g1, g2, g1", "topic.creation.g1.include": "a", "topic.creation.g2.include": "b",
-			"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1"}, 1,
-			"topic.creation.groups"},
-		{"testConnectorHasDuplicateTransformations", sink, map[string]string{"transforms": "t, t",
-			"transforms.t.type": filter}, 1, "transforms"},
-		{"testConnectorHasMissingTransformClass", sink, map[string]string{"transforms": "t",
-			"transforms.t.type": "WheresTheFruit"}, 1, "transforms.t.type"},
-		{"testConnectorHasInvalidTransformClass", sink, map[string]string{"transforms": "t",
-			"transforms.t.type": "ODataSink"}, 1, "transforms.t.type"},
-		{"testConnectorHasNegationForUndefinedPredicate", sink, map[string]string{"transforms": "t",
-			"transforms.t.type": filter, "transforms.t.negate": "true"}, 1, "transforms.t.negate"},
-		{"testConnectorHasDuplicatePredicates", sink, map[string]string{"predicates": "p, p",
-			"predicates.p.type": tombstone}, 1, "predicates"},
-		{"testConnectorHasMissingPredicateClass", sink, map[string]string{"predicates": "p",
-			"predicates.p.type": "WheresTheFruit"}, 1, "predicates.p.type"},
-		{"testConnectorHasInvalidPredicateClass", sink, map[string]string{"predicates": "p",
-			"predicates.p.type": "ODataSink"}, 1, "predicates.p.type"},
-		{"testConnectorHasMissingConverterClass", sink, map[string]string{"key.converter": "WheresTheFruit"}, 1,
-			"key.converter"},
-		{"testConnectorHasInvalidConverterClassType", sink, map[string]string{"key.converter": "ODataSink"}, 1,
-			"key.converter"},
-		{"testConnectorHasMisconfiguredConverter", sink, map[string]string{
-			"key.converter":                "org.apache.kafka.connect.json.JsonConverter",
-			"key.converter.schemas.enable": "notaboolean"}, 1, "key.converter.schemas.enable"},
-		{"testConnectorHasMissingHeaderConverterClass", sink, map[string]string{"header.converter": "WheresTheFruit"},
-			1,
-			"header.converter"},
-		{"testConnectorHasInvalidHeaderConverterClassType", sink, map[string]string{"header.converter": "ODataSink"}, 1,
-			"header.converter"},
-		{"testConnectorHasMisconfiguredHeaderConverter", sink, map[string]string{
-			"header.converter":                "org.apache.kafka.connect.json.JsonConverter",
-			"header.converter.schemas.enable": "notaboolean"}, 1, "header.converter.schemas.enable"},
-	} {
+	for _, c := range upstreamValidations(address) {
 		t.Run(c.name, func(t *testing.T) {
 			settings := maps.Clone(c.base)
 			for key, value := range c.set {
-				if settings[key] = value; value == "-" {
+				settings[key] = value
+				if value == "-" {
 					delete(settings, key)
 				}
 			}
 			answer := f.Must(200, "PUT", "/connector-plugins/"+settings["connector.class"]+"/config/validate",
 				e2etest.AsJSON(t, settings))
 			v := e2etest.As[check.Validation](t, answer)
-			var at, said []string
-			for _, one := range v.Configs {
-				if len(one.Value.Errors) > 0 {
-					at, said = append(at, one.Value.Name), append(said, one.Value.Errors...)
+			var invalid, problems []string
+			for _, setting := range v.Configs {
+				if len(setting.Value.Errors) > 0 {
+					invalid = append(invalid, setting.Value.Name)
+					problems = append(problems, setting.Value.Errors...)
 				}
 			}
-			if v.Errors != c.errors || len(said) != c.errors || strings.Join(at, " ") != c.at {
-				t.Errorf("expected %d errors at %q, found %d at %q: %q", c.errors, c.at, v.Errors, at, said)
+			if v.Errors != c.errors || len(problems) != c.errors || strings.Join(invalid, " ") != c.invalid {
+				t.Errorf("expected %d errors at %q, found %d at %q: %q", c.errors, c.invalid, v.Errors, invalid,
+					problems)
 			}
 		})
+	}
+}
+
+// upstreamValidation is a configuration, and the errors that a validation finds in it.
+type upstreamValidation struct {
+	name    string
+	base    map[string]string
+	set     map[string]string // changed settings; "-" removes one
+	errors  int
+	invalid string // the settings with errors
+}
+
+// upstreamValidations returns Kafka's cases for connectors of a service at an address.
+func upstreamValidations(address string) []upstreamValidation {
+	// A topic that a sink's settings name must be among its topics; these cases test other settings.
+	source := e2etest.Configuration(e2etest.Source("source", address, "Customers"))
+	sink := e2etest.Configuration(e2etest.SinkOf("sink", address, "t1", "OrderCopies"))
+	const filter, tombstone = "org.apache.kafka.connect.transforms.Filter",
+		"org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"
+	return []upstreamValidation{
+		{name: "NothingIsWrongWithTheSink", base: sink, errors: 0},
+		{name: "NothingIsWrongWithTheSource", base: source, errors: 0},
+		{name: "testSinkConnectorHasBothTopicsListAndTopicsRegex", base: sink,
+			set: map[string]string{"topics.regex": "r.*"}, errors: 2, invalid: "topics topics.regex"},
+		{name: "testSinkConnectorDeadLetterQueueTopicInTopicsList", base: sink,
+			set: map[string]string{"errors.deadletterqueue.topic.name": "t1"}, errors: 1,
+			invalid: "errors.deadletterqueue.topic.name"},
+		{name: "testSinkConnectorDeadLetterQueueTopicMatchesTopicsRegex", base: sink,
+			set: map[string]string{"topics": "-", "topics.regex": "t.*",
+				"errors.deadletterqueue.topic.name": "t.oh"}, errors: 1, invalid: "errors.deadletterqueue.topic.name"},
+		{name: "testSourceConnectorHasDuplicateTopicCreationGroups", base: source, set: map[string]string{
+			"topic.creation.groups": "g1, g2, g1", "topic.creation.g1.include": "a", "topic.creation.g2.include": "b",
+			"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1"}, errors: 1,
+			invalid: "topic.creation.groups"},
+		{name: "testConnectorHasDuplicateTransformations", base: sink, set: map[string]string{"transforms": "t, t",
+			"transforms.t.type": filter}, errors: 1, invalid: "transforms"},
+		{name: "testConnectorHasMissingTransformClass", base: sink, set: map[string]string{"transforms": "t",
+			"transforms.t.type": "WheresTheFruit"}, errors: 1, invalid: "transforms.t.type"},
+		{name: "testConnectorHasInvalidTransformClass", base: sink, set: map[string]string{"transforms": "t",
+			"transforms.t.type": "ODataSink"}, errors: 1, invalid: "transforms.t.type"},
+		{name: "testConnectorHasNegationForUndefinedPredicate", base: sink, set: map[string]string{"transforms": "t",
+			"transforms.t.type": filter, "transforms.t.negate": "true"}, errors: 1, invalid: "transforms.t.negate"},
+		{name: "testConnectorHasDuplicatePredicates", base: sink, set: map[string]string{"predicates": "p, p",
+			"predicates.p.type": tombstone}, errors: 1, invalid: "predicates"},
+		{name: "testConnectorHasMissingPredicateClass", base: sink, set: map[string]string{"predicates": "p",
+			"predicates.p.type": "WheresTheFruit"}, errors: 1, invalid: "predicates.p.type"},
+		{name: "testConnectorHasInvalidPredicateClass", base: sink, set: map[string]string{"predicates": "p",
+			"predicates.p.type": "ODataSink"}, errors: 1, invalid: "predicates.p.type"},
+		{name: "testConnectorHasMissingConverterClass", base: sink,
+			set: map[string]string{"key.converter": "WheresTheFruit"}, errors: 1, invalid: "key.converter"},
+		{name: "testConnectorHasInvalidConverterClassType", base: sink,
+			set: map[string]string{"key.converter": "ODataSink"}, errors: 1, invalid: "key.converter"},
+		{name: "testConnectorHasMisconfiguredConverter", base: sink, set: map[string]string{
+			"key.converter":                "org.apache.kafka.connect.json.JsonConverter",
+			"key.converter.schemas.enable": "notaboolean"}, errors: 1, invalid: "key.converter.schemas.enable"},
+		{name: "testConnectorHasMissingHeaderConverterClass", base: sink,
+			set: map[string]string{"header.converter": "WheresTheFruit"}, errors: 1, invalid: "header.converter"},
+		{name: "testConnectorHasInvalidHeaderConverterClassType", base: sink,
+			set: map[string]string{"header.converter": "ODataSink"}, errors: 1, invalid: "header.converter"},
+		{name: "testConnectorHasMisconfiguredHeaderConverter", base: sink, set: map[string]string{
+			"header.converter":                "org.apache.kafka.connect.json.JsonConverter",
+			"header.converter.schemas.enable": "notaboolean"}, errors: 1, invalid: "header.converter.schemas.enable"},
 	}
 }
 

@@ -22,7 +22,7 @@ func TestRealCommitMetadata(t *testing.T) {
 	for _, c := range []struct {
 		limit string
 		fails bool
-	}{{"64", true}, {"500", false}} {
+	}{{limit: "64", fails: true}, {limit: "500"}} {
 		t.Run(c.limit, func(t *testing.T) {
 			t.Parallel()
 			p := e2etest.NewPlace(t)

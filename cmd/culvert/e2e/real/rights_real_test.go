@@ -27,141 +27,184 @@ const rightsWithin = 2 * time.Minute
 func TestRealRights(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 5})
-	dir, port, secure, more := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t),
-		filepath.Join(t.TempDir(), "broker.properties")
+	dir := t.TempDir()
+	port := e2etest.FreePort(t)
+	secure := e2etest.FreePort(t)
+	more := filepath.Join(t.TempDir(), "broker.properties")
 	settings := "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n" +
 		"super.users=User:ANONYMOUS\nauto.create.topics.enable=false\n"
 	e2etest.NoError(t, os.WriteFile(more, []byte(settings), 0o600))
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
 		"SASL_PORT=" + secure, "BROKER_PROPS=" + more}, port, dir)
-	client := e2etest.Client(t, "127.0.0.1:"+port)
-	admin := kadm.NewClient(client)
-	const user = "User:user"
-	set := func(b *kadm.ACLBuilder) {
-		t.Helper()
-		if _, err := admin.CreateACLs(t.Context(), b); err != nil {
-			t.Fatal(err)
+	r := &rights{t: t, p: p, servers: "127.0.0.1:" + port, secure: secure, dir: dir,
+		admin: kadm.NewClient(e2etest.Client(t, "127.0.0.1:"+port))}
+	r.set(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().Operations(kadm.OpAll).
+		ResourcePatternType(kadm.ACLPatternLiteral).Allow(rightsUser).AllowHosts("*"))
+	atLeast := r.worker("atleast")
+	exactly := r.worker("exactly", "group.id=exact", "exactly.once.source.support=enabled")
+	for _, result := range []e2etest.Result{r.run(atLeast, rightsSource("plain", address)...),
+		r.run(exactly, rightsSource("exact", address)...), r.run(atLeast, rightsSink("back", address)...)} {
+		if result.Code != 0 {
+			t.Fatalf("with all rights: exit %d\n%s", result.Code, result.Stderr)
 		}
 	}
-	set(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().Operations(kadm.OpAll).
-		ResourcePatternType(kadm.ACLPatternLiteral).Allow(user).AllowHosts("*"))
-	// Brokers learn of rights from their controllers.
-	holds := func(some bool) {
-		t.Helper()
-		(&e2etest.ExactPeer{T: t, Servers: "127.0.0.1:" + port}).Asked("rights", func(ctx context.Context,
-			admin *kadm.Client) (bool, error) {
-			found, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Deny().DenyHosts().Operations().
-				ResourcePatternType(kadm.ACLPatternAny))
-			have := 0
-			for _, f := range found {
-				have += len(f.Described)
+	for _, c := range deniedRights(address, atLeast, exactly) {
+		t.Run(c.name, func(t *testing.T) {
+			r.deny(c.denied...)
+			result := r.run(c.worker, c.connector...)
+			if result.Code != 1 || !strings.Contains(result.LastLine(), c.want) {
+				t.Errorf("expected exit 1 and %q, found %d\n%s", c.want, result.Code, result.Stderr)
 			}
-			return have > 0 == some, err
+			r.allow(c.denied...)
+			r.awaitDenials(false)
 		})
 	}
-	worker := func(name string, lines ...string) string {
-		return p.File(name+"-worker.properties", e2etest.Instead([]string{"bootstrap.servers=127.0.0.1:" + secure,
-			"listeners=", "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
-			`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required ` +
-				`username="user" password="user-secret";`,
-			"ssl.truststore.location=" + filepath.Join(dir, "tls", "trust.p12"), "ssl.truststore.password=changeit"},
-			lines...)...)
+	checkGroupWaitsForRights(r)
+}
+
+const rightsUser = "User:user"
+
+// rights changes the rights of a user of Apache Kafka, and runs workers that log on as this user.
+type rights struct {
+	t       *testing.T
+	p       *e2etest.Place
+	servers string // the listener of a user with all rights
+	secure  string // the port where the user logs on
+	dir     string // the broker's folder
+	admin   *kadm.Client
+}
+
+func (r *rights) set(b *kadm.ACLBuilder) {
+	r.t.Helper()
+	if _, err := r.admin.CreateACLs(r.t.Context(), b); err != nil {
+		r.t.Fatal(err)
 	}
-	run := func(worker string, connector ...string) e2etest.Result {
-		c := p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data",
-			e2etest.NewPlace(t).Data,
-			worker, p.File("connector.properties", append(connector, e2etest.Silent)...))
-		return c.Wait()
-	}
-	source := func(name string) []string { return e2etest.Source(name, address, "Orders") }
-	sink := func(name string) []string {
-		return append(e2etest.SinkOf(name, address, "Orders", "OrderCopies"), "sap.odata.operation.mode=upsert")
-	}
-	atLeast, exactly := worker("atleast"), worker("exactly", "group.id=exact", "exactly.once.source.support=enabled")
-	for _, r := range []e2etest.Result{run(atLeast, source("plain")...), run(exactly, source("exact")...),
-		run(atLeast, sink("back")...)} {
-		if r.Code != 0 {
-			t.Fatalf("with all rights: exit %d\n%s", r.Code, r.Stderr)
+}
+
+// awaitDenials waits until the broker denies rights, or denies none: brokers learn of rights from their controllers.
+func (r *rights) awaitDenials(some bool) {
+	r.t.Helper()
+	(&e2etest.ExactPeer{T: r.t, Servers: r.servers}).Asked("rights", func(ctx context.Context,
+		admin *kadm.Client) (bool, error) {
+		denials, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Deny().DenyHosts().Operations().
+			ResourcePatternType(kadm.ACLPatternAny))
+		have := 0
+		for _, d := range denials {
+			have += len(d.Described)
 		}
+		return have > 0 == some, err
+	})
+}
+
+func (r *rights) deny(denied ...*kadm.ACLBuilder) {
+	r.t.Helper()
+	for _, d := range denied {
+		r.set(d.ResourcePatternType(kadm.ACLPatternLiteral).Deny(rightsUser).DenyHosts("*"))
 	}
+	r.awaitDenials(true)
+}
+
+func (r *rights) allow(denied ...*kadm.ACLBuilder) {
+	r.t.Helper()
+	for _, d := range denied {
+		_, err := r.admin.DeleteACLs(r.t.Context(), d)
+		e2etest.NoError(r.t, err)
+	}
+}
+
+// worker writes the file of a worker that logs on as the user.
+func (r *rights) worker(name string, lines ...string) string {
+	return r.p.File(name+"-worker.properties", e2etest.Instead([]string{"bootstrap.servers=127.0.0.1:" + r.secure,
+		"listeners=", "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "offset.storage.partitions=1",
+		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required ` +
+			`username="user" password="user-secret";`,
+		"ssl.truststore.location=" + filepath.Join(r.dir, "tls", "trust.p12"), "ssl.truststore.password=changeit"},
+		lines...)...)
+}
+
+// run runs a connector once with a new data folder.
+func (r *rights) run(worker string, connector ...string) e2etest.Result {
+	c := r.p.StartFor(rightsWithin, "run", "--once", "--plugins", e2etest.Plugins(r.t, "odata-sink"), "--data",
+		e2etest.NewPlace(r.t).Data, worker, r.p.File("connector.properties", append(connector, e2etest.Silent)...))
+	return c.Wait()
+}
+
+func rightsSource(name, address string) []string { return e2etest.Source(name, address, "Orders") }
+
+func rightsSink(name, address string) []string {
+	return append(e2etest.SinkOf(name, address, "Orders", "OrderCopies"), "sap.odata.operation.mode=upsert")
+}
+
+// deniedRight is a run without some rights, and the part of its last line that names them.
+type deniedRight struct {
+	name      string
+	denied    []*kadm.ACLBuilder
+	worker    string
+	connector []string
+	want      string
+}
+
+// deniedRights returns runs of connectors of a service at an address, by workers with and without exactly-once.
+func deniedRights(address, atLeast, exactly string) []deniedRight {
+	source := func(name string) []string { return rightsSource(name, address) }
+	sink := func(name string) []string { return rightsSink(name, address) }
 	to := func(name, topic string) []string {
 		return e2etest.Instead(source(name), "sap.odata#00.topic="+topic)
 	}
 	topic := func(name string, operations ...kadm.ACLOperation) *kadm.ACLBuilder {
 		return kadm.NewACLs().Topics(name).Operations(operations...)
 	}
-	cases := []struct {
-		name      string
-		denied    []*kadm.ACLBuilder
-		worker    string
-		connector []string
-		want      string
-	}{
-		{"transactional id", []*kadm.ACLBuilder{kadm.NewACLs().TransactionalIDs("exact-exact-0").Operations(
-			kadm.OpWrite)},
-			exactly, source("exact"), "the rights DESCRIBE and WRITE on the resource TransactionalId"},
-		{"idempotent write", []*kadm.ACLBuilder{kadm.NewACLs().Clusters().Operations(kadm.OpIdempotentWrite),
-			topic("*", kadm.OpWrite)}, atLeast, source("idempotent"),
-			"the right IDEMPOTENT_WRITE on the resource Cluster"},
-		{"create topic", []*kadm.ACLBuilder{topic("new", kadm.OpCreate),
+	return []deniedRight{
+		{name: "transactional id",
+			denied: []*kadm.ACLBuilder{kadm.NewACLs().TransactionalIDs("exact-exact-0").Operations(
+				kadm.OpWrite)},
+			worker: exactly, connector: source("exact"),
+			want: "the rights DESCRIBE and WRITE on the resource TransactionalId"},
+		{name: "idempotent write",
+			denied: []*kadm.ACLBuilder{kadm.NewACLs().Clusters().Operations(kadm.OpIdempotentWrite),
+				topic("*", kadm.OpWrite)}, worker: atLeast, connector: source("idempotent"),
+			want: "the right IDEMPOTENT_WRITE on the resource Cluster"},
+		{name: "create topic", denied: []*kadm.ACLBuilder{topic("new", kadm.OpCreate),
 			kadm.NewACLs().Clusters().Operations(kadm.OpCreate)},
-			atLeast, to("creates", "new"), "the right CREATE on the resource Topic new"},
-		{"see topic", []*kadm.ACLBuilder{topic("Orders", kadm.OpDescribe, kadm.OpWrite, kadm.OpRead)}, atLeast,
-			source("sees"), "the right DESCRIBE on the resource Topic Orders"},
-		{"write topic", []*kadm.ACLBuilder{topic("Orders", kadm.OpWrite)}, atLeast, source("writes"),
-			"the right WRITE on the resource Topic Orders"},
-		{"read offsets", []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpRead)}, atLeast, source("begins"),
-			"the right READ on the resource Topic connect-offsets"},
-		{"write offsets", []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpWrite)}, atLeast, source("stores"),
-			"the right WRITE on the resource Topic connect-offsets"},
-		{"write offsets in transactions", []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpWrite)}, exactly,
-			source("ends"), "the right WRITE on the resource Topic connect-offsets"},
-		{"group", []*kadm.ACLBuilder{kadm.NewACLs().Groups("connect-back").Operations(kadm.OpRead)}, atLeast,
-			sink("back"),
-			"the right READ on the resource Group connect-back"},
-		{"read topic", []*kadm.ACLBuilder{topic("Orders", kadm.OpRead)}, atLeast, sink("takes"),
-			"the right READ on the resource Topic Orders"},
+			worker: atLeast, connector: to("creates", "new"), want: "the right CREATE on the resource Topic new"},
+		{name: "see topic", denied: []*kadm.ACLBuilder{topic("Orders", kadm.OpDescribe, kadm.OpWrite, kadm.OpRead)},
+			worker: atLeast, connector: source("sees"), want: "the right DESCRIBE on the resource Topic Orders"},
+		{name: "write topic", denied: []*kadm.ACLBuilder{topic("Orders", kadm.OpWrite)}, worker: atLeast,
+			connector: source("writes"), want: "the right WRITE on the resource Topic Orders"},
+		{name: "read offsets", denied: []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpRead)}, worker: atLeast,
+			connector: source("begins"), want: "the right READ on the resource Topic connect-offsets"},
+		{name: "write offsets", denied: []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpWrite)}, worker: atLeast,
+			connector: source("stores"), want: "the right WRITE on the resource Topic connect-offsets"},
+		{name: "write offsets in transactions", denied: []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpWrite)},
+			worker:    exactly,
+			connector: source("ends"), want: "the right WRITE on the resource Topic connect-offsets"},
+		{name: "group", denied: []*kadm.ACLBuilder{kadm.NewACLs().Groups("connect-back").Operations(kadm.OpRead)},
+			worker: atLeast, connector: sink("back"),
+			want: "the right READ on the resource Group connect-back"},
+		{name: "read topic", denied: []*kadm.ACLBuilder{topic("Orders", kadm.OpRead)}, worker: atLeast,
+			connector: sink("takes"), want: "the right READ on the resource Topic Orders"},
 	}
-	without := func(denied ...*kadm.ACLBuilder) {
-		t.Helper()
-		for _, d := range denied {
-			set(d.ResourcePatternType(kadm.ACLPatternLiteral).Deny(user).DenyHosts("*"))
-		}
-		holds(true)
-	}
-	allow := func(denied ...*kadm.ACLBuilder) {
-		t.Helper()
-		for _, d := range denied {
-			_, err := admin.DeleteACLs(t.Context(), d)
-			e2etest.NoError(t, err)
-		}
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			without(c.denied...)
-			if r := run(c.worker, c.connector...); r.Code != 1 || !strings.Contains(r.LastLine(), c.want) {
-				t.Errorf("expected exit 1 and %q, found %d\n%s", c.want, r.Code, r.Stderr)
-			}
-			allow(c.denied...)
-			holds(false)
-		})
-	}
-	// A worker of a group waits for these rights, and reports that.
-	at := porttest.Address(t)
+}
+
+// checkGroupWaitsForRights checks that a worker of a group waits for rights that it lacks, and reports that.
+func checkGroupWaitsForRights(r *rights) {
+	r.t.Helper()
+	address := porttest.Address(r.t)
 	lacking := map[string]*kadm.ACLBuilder{
 		"the right READ on the resource Group g":        kadm.NewACLs().Groups("g").Operations(kadm.OpRead),
-		"the right READ on the resource Topic g-states": topic("g-states", kadm.OpRead),
+		"the right READ on the resource Topic g-states": kadm.NewACLs().Topics("g-states").Operations(kadm.OpRead),
 	}
-	without(slices.Collect(maps.Values(lacking))...)
-	w := p.Starts(at, "--plugins", e2etest.Plugins(t), "--data", e2etest.NewPlace(t).Data, worker("group", "group.id=g",
-		"config.storage.topic=g-configs", "status.storage.topic=g-states", "offset.storage.topic=g-offsets",
+	r.deny(slices.Collect(maps.Values(lacking))...)
+	w := r.p.Starts(address, "--plugins", e2etest.Plugins(r.t), "--data", e2etest.NewPlace(r.t).Data, r.worker("group",
+		"group.id=g", "config.storage.topic=g-configs", "status.storage.topic=g-states",
+		"offset.storage.topic=g-offsets",
 		"config.storage.replication.factor=1", "offset.storage.replication.factor=1",
-		"status.storage.replication.factor=1", "session.timeout.ms=6000", "listeners=http://"+at))
+		"status.storage.replication.factor=1", "session.timeout.ms=6000", "listeners=http://"+address))
 	for len(lacking) > 0 {
 		w.Eventually("a right that it lacks", func() bool {
 			for want, denied := range lacking {
 				if strings.Contains(w.Stderr.String(), want) {
-					allow(denied)
+					r.allow(denied)
 					delete(lacking, want)
 					return true
 				}

@@ -225,7 +225,7 @@ func (f *takeover) reaches(names ...string) {
 
 // breaks leaves two connectors in the state after a worker's death: half has tasks without a commit; compacted has
 // later tasks without a commit, and compaction removes the committed ones.
-func (f *takeover) breaks(half, compacted string) {
+func (f *takeover) breaks() {
 	f.T.Helper()
 	topic := leftGroup + "-configs"
 	client := e2etest.Client(f.T, f.servers)
@@ -277,23 +277,13 @@ func TestRealTakeover(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	f := &takeover{Place: p, servers: "127.0.0.1:" + broker, filesPort: filesServer(t),
 		followed: &e2etest.Followed{Place: p, Command: p.Start("version")}}
-	const half, compacted = "half", "compacted-1"
-	want, states := map[string]string{}, map[string]string{"paused": "PAUSED PAUSED", "stopped": "STOPPED"}
-	for kind, n := range map[string]int{"run": 4, "paused": 3, "stopped": 3, "deleted": 2, "sink": 2} {
-		for i := range n {
-			want[fmt.Sprint(kind, i)] = "RUNNING RUNNING"
-		}
-	}
-	want[compacted], want[wide], want[failed] = "RUNNING RUNNING", "RUNNING RUNNING RUNNING", "RUNNING FAILED"
-	kind := func(name string) string { return strings.TrimRight(name, "0123456789") }
-	reads := func(name string) bool { return kind(name) != "sink" }
-	var running []string
+	want := takeoverStates()
 	e2etest.Put(t, p.Dir, failed, []byte("a line\n"))
 
 	stop := f.java()
 	e2etest.Produce(t, f.servers, &kgo.Record{Topic: "quiet", Value: []byte(`{"schema":null,"payload":"a line"}`)})
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if reads(name) && name != failed {
+		if isTakeoverSource(name) && name != failed {
 			f.writes(name)
 		}
 		settings := f.settings(name)
@@ -301,10 +291,85 @@ func TestRealTakeover(t *testing.T) {
 	}
 	f.awaits("Kafka Connect runs all", want)
 	f.reaches(slices.DeleteFunc(slices.Collect(maps.Keys(want)), func(name string) bool {
-		return !reads(name) || name == failed
+		return !isTakeoverSource(name) || name == failed
 	})...)
+	running := f.steerAll(want)
+	everyone := func(string) bool { return true }
+	before := f.offsets(f.awaits("Kafka Connect has them in all states", want), everyone)
+	live := "live: stop it first: " // in a rebalance, which may still go on, members do not say their addresses
+	f.cluster("check", 1).Prints(live)
+	f.cluster("release", 1).Reports(live)
+	stop()
+	f.writes(half)
+	f.breaks()
+	before[half] = kept{Config: f.settings(half), State: "RUNNING RUNNING"}
+	want[half] = "RUNNING RUNNING"
+	t.Logf("%d connectors, and 2 that are deleted, after %v", len(want), time.Since(began).Round(time.Second))
+
+	ours := maps.Clone(want)
+	for name := range ours {
+		if !isTakeoverSource(name) {
+			ours[name] = strings.ReplaceAll(ours[name], "RUNNING", "UNASSIGNED")
+		}
+	}
+	stop = f.ours()
+	f.checkAllAreTakenOver(before, ours)
+	f.writes(append(running, compacted)...)
+	f.reaches(append(running, half, compacted)...)
+	last := f.offsets(f.shows(), isTakeoverSource)
+	f.cluster("check", 1).Prints("a Culvert worker is live: workers that start join it: ", f.followed.Url)
+	f.cluster("release", 1).Reports("a Culvert worker is live: stop it first, by SIGTERM (", f.followed.Url)
+	stop()
+	f.cluster("release", 0)
+
+	stop = f.java()
+	for name := range want {
+		if takeoverKind(name) == "paused" {
+			want[name] = "PAUSED" // its tasks are planned when it goes on
+		}
+	}
+	again := f.offsets(f.awaits("Kafka Connect has them again", want), everyone)
+	for name, k := range last {
+		if k.State = want[name]; !isTakeoverSource(name) {
+			k.Offsets = before[name].Offsets
+		}
+		e2etest.Equal(t, name+", given back", k, again[name])
+	}
+	e2etest.Equal(t, "names", len(last), len(again))
+	f.writes(append(running, half, compacted)...)
+	f.reaches(append(running, half, compacted)...)
+	f.checkConnectFindsOffsetsOfASource()
+	stop()
+	t.Logf("in all %v", time.Since(began).Round(time.Second))
+}
+
+// half and compacted are connectors in the state after a worker's death, see breaks.
+const half, compacted = "half", "compacted-1"
+
+// takeoverKind returns the name of a connector without its number.
+func takeoverKind(name string) string { return strings.TrimRight(name, "0123456789") }
+
+func isTakeoverSource(name string) bool { return takeoverKind(name) != "sink" }
+
+// takeoverStates returns the connectors with the states that they have at first.
+func takeoverStates() map[string]string {
+	want := map[string]string{}
+	for kind, n := range map[string]int{"run": 4, "paused": 3, "stopped": 3, "deleted": 2, "sink": 2} {
+		for i := range n {
+			want[fmt.Sprint(kind, i)] = "RUNNING RUNNING"
+		}
+	}
+	want[compacted], want[wide], want[failed] = "RUNNING RUNNING", "RUNNING RUNNING RUNNING", "RUNNING FAILED"
+	return want
+}
+
+// steerAll pauses, stops and deletes connectors by their kinds, and changes the expected states. It returns the ones
+// that keep running.
+func (f *takeover) steerAll(want map[string]string) (running []string) {
+	f.T.Helper()
+	states := map[string]string{"paused": "PAUSED PAUSED", "stopped": "STOPPED"}
 	for name := range maps.Clone(want) {
-		switch kind(name) {
+		switch takeoverKind(name) {
 		case "paused":
 			f.followed.Until(202, "PUT", "/connectors/"+name+"/pause", "")
 		case "stopped":
@@ -316,71 +381,38 @@ func TestRealTakeover(t *testing.T) {
 		case "run":
 			running = append(running, name)
 		}
-		want[name] = cmp.Or(states[kind(name)], want[name])
+		want[name] = cmp.Or(states[takeoverKind(name)], want[name])
 	}
-	everyone := func(string) bool { return true }
-	before := f.offsets(f.awaits("Kafka Connect has them in all states", want), everyone)
-	live := "live: stop it first: " // in a rebalance, which may still go on, members do not say their addresses
-	f.cluster("check", 1).Prints(live)
-	f.cluster("release", 1).Reports(live)
-	stop()
-	f.writes(half)
-	f.breaks(half, compacted)
-	before[half] = kept{Config: f.settings(half), State: "RUNNING RUNNING"}
-	want[half] = "RUNNING RUNNING"
-	t.Logf("%d connectors, and 2 that are deleted, after %v", len(want), time.Since(began).Round(time.Second))
+	return running
+}
 
-	ours := maps.Clone(want)
-	for name := range ours {
-		if !reads(name) {
-			ours[name] = strings.ReplaceAll(ours[name], "RUNNING", "UNASSIGNED")
-		}
-	}
-	stop = f.ours()
-	found := f.offsets(f.awaits("our workers have them", ours), reads)
+// checkAllAreTakenOver checks that our workers have what Kafka Connect had. Sinks are UNASSIGNED, and their
+// traces name the class.
+func (f *takeover) checkAllAreTakenOver(before map[string]kept, ours map[string]string) {
+	f.T.Helper()
+	current := f.offsets(f.awaits("our workers have them", ours), isTakeoverSource)
 	for name, k := range before {
-		was := found[name]
-		if !reads(name) {
+		taken := current[name]
+		if !isTakeoverSource(name) {
 			k.State, k.Offsets = ours[name], ""
 			f.followed.Must(200, "GET", "/connectors/"+name+"/status", "", "FileStreamSinkConnector", `"trace":"`)
 		}
 		if name == half {
-			k.Offsets = was.Offsets // it had none
+			k.Offsets = taken.Offsets // it had none
 		}
-		e2etest.Equal(t, name, k, was)
+		e2etest.Equal(f.T, name, k, taken)
 	}
-	f.writes(append(running, compacted)...)
-	f.reaches(append(running, half, compacted)...)
-	last := f.offsets(f.shows(), reads)
-	f.cluster("check", 1).Prints("a Culvert worker is live: workers that start join it: ", f.followed.Url)
-	f.cluster("release", 1).Reports("a Culvert worker is live: stop it first, by SIGTERM (", f.followed.Url)
-	stop()
-	f.cluster("release", 0)
+}
 
-	stop = f.java()
-	for name := range want {
-		if kind(name) == "paused" {
-			want[name] = "PAUSED" // its tasks are planned when it goes on
-		}
-	}
-	again := f.offsets(f.awaits("Kafka Connect has them again", want), everyone)
-	for name, k := range last {
-		if k.State = want[name]; !reads(name) {
-			k.Offsets = before[name].Offsets
-		}
-		e2etest.Equal(t, name+", given back", k, again[name])
-	}
-	e2etest.Equal(t, "names", len(last), len(again))
-	f.writes(append(running, half, compacted)...)
-	f.reaches(append(running, half, compacted)...)
-	// Kafka Connect finds offsets by the bytes of their keys, also if a partition has several fields.
-	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
-	p.MustOnce(p.File("odata-worker.properties", "bootstrap.servers="+f.servers, "listeners=",
-		"offset.storage.topic="+leftGroup+"-offsets"), p.File("odata.properties",
+// checkConnectFindsOffsetsOfASource checks that Kafka Connect finds offsets by the bytes of their keys, also if a
+// partition has several fields.
+func (f *takeover) checkConnectFindsOffsetsOfASource() {
+	f.T.Helper()
+	_, address := e2etest.Demo(f.T, odatatest.Options{Rows: 5})
+	f.MustOnce(f.File("odata-worker.properties", "bootstrap.servers="+f.servers, "listeners=",
+		"offset.storage.topic="+leftGroup+"-offsets"), f.File("odata.properties",
 		e2etest.Source("odata", address, "Orders")...))
 	f.followed.Until(201, "POST", "/connectors", `{"name":"odata","initial_state":"STOPPED","config":{`+
 		`"connector.class":"FileStreamSource","topic":"unused","file":"/dev/null"}}`)
 	f.followed.Until(200, "GET", "/connectors/odata/offsets", "", `"entityset":"Orders"`, `"offset":{`)
-	stop()
-	t.Logf("in all %v", time.Since(began).Round(time.Second))
 }
