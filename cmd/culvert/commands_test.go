@@ -149,8 +149,8 @@ func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 func workerWith(t *testing.T, answers map[string]string) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, known := answers[r.Method+" "+r.URL.Path]
-		if !known {
+		answer, isKnown := answers[r.Method+" "+r.URL.Path]
+		if !isKnown {
 			w.WriteHeader(http.StatusNotFound)
 			answer = `{"error_code":404,"message":"not found"}`
 		}
@@ -261,9 +261,9 @@ func TestStatusOfKafkaConnectWorker(t *testing.T) {
 func TestDiffOfKafkaConnectWorker(t *testing.T) {
 	url := workerWith(t, map[string]string{
 		"GET /connectors": `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`})
-	now, _, err := runningConnectors(t.Context(), url, "folder")
-	if err != nil || len(now) != 1 || now[0].Name != "orders" || now[0].HasFailed {
-		t.Errorf("expected orders, found %+v %v", now, err)
+	running, _, err := runningConnectors(t.Context(), url, "folder")
+	if err != nil || len(running) != 1 || running[0].Name != "orders" || running[0].HasFailed {
+		t.Errorf("expected orders, found %+v %v", running, err)
 	}
 	if _, _, err := runningConnectors(t.Context(), workerWith(t, nil), "folder"); err == nil ||
 		!strings.Contains(err.Error(),
@@ -336,8 +336,8 @@ func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	d := &display{out: &out}
 	start := time.Unix(1000, 0)
-	before := progressSnapshot(start, []connect.Progress{{Connector: "orders", Rows: 100}})
-	now := progressSnapshot(start.Add(2*time.Second), []connect.Progress{
+	earlier := progressSnapshot(start, []connect.Progress{{Connector: "orders", Rows: 100}})
+	later := progressSnapshot(start.Add(2*time.Second), []connect.Progress{
 		{Connector: "orders", Type: "source", State: connect.ConditionRunning, Rows: 300, Pages: 3,
 			Feeds: []connect.FeedProgress{{Name: "A", Complete: new("key")}, {Name: "B", Complete: new("key")}}},
 		{Connector: "parts", Type: "source", State: connect.ConditionRunning,
@@ -346,9 +346,9 @@ func TestProgress(t *testing.T) {
 			InternalProgress: connect.InternalProgress{IsLagKnown: true}},
 		{Connector: "unknown", Type: "sink", State: connect.ConditionFailed, Failed: 1},
 	})
-	d.show(now, before)
+	d.show(later, earlier)
 	d.Write([]byte("log\n"))
-	d.show(now, before)
+	d.show(later, earlier)
 	want := "" +
 		"NAME     TYPE    STATE    TASKS  ROWS  ROWS/S  LAG  REFUSED  LETTERS  COMPLETE\n" +
 		"copies   sink    failed   -      5     -       7    1        -        -\n" +

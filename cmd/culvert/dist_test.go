@@ -20,9 +20,9 @@ import (
 // runLine checks that the program accepts a command line, and returns the folders in it.
 func runLine(t *testing.T, what string, line []string) (configuration, data string) {
 	t.Helper()
-	command, rest, err := newRoot(t.Context(), nil).Find(line)
+	command, flags, err := newRoot(t.Context(), nil).Find(line)
 	if err == nil {
-		err = command.ParseFlags(rest)
+		err = command.ParseFlags(flags)
 	}
 	if err == nil && command.Name() != "run" {
 		err = errors.New("it runs no worker")
@@ -37,9 +37,9 @@ func runLine(t *testing.T, what string, line []string) (configuration, data stri
 
 func readFile(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(name)
+	content, err := os.ReadFile(name)
 	e2etest.NoError(t, err)
-	return string(text)
+	return string(content)
 }
 
 // The systemd unit runs the packaged program, with folders that it allows the service to read and write.
@@ -47,7 +47,7 @@ func TestServiceUnit(t *testing.T) {
 	t.Parallel()
 	unit := map[string]string{}
 	for line := range strings.Lines(readFile(t, "../dist/culvert.service")) {
-		if name, value, found := strings.Cut(strings.TrimSpace(line), "="); found && !strings.HasPrefix(name, "#") {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(name, "#") {
 			unit[name] = value
 		}
 	}
@@ -65,12 +65,12 @@ func TestServiceUnit(t *testing.T) {
 		"NoNewPrivileges":       "yes",
 		"LimitCORE":             "0", // a core file contains passwords
 		"CapabilityBoundingSet": "", "Environment": "XDG_CACHE_HOME=" + filepath.Dir(data)} {
-		if got, there := unit[name]; !there || got != want {
+		if got, ok := unit[name]; !ok || got != want {
 			t.Errorf("%s: expected %q, found %q", name, want, got)
 		}
 	}
 	// Compiled plugins are written to memory, then executed.
-	if _, there := unit["MemoryDenyWriteExecute"]; there {
+	if _, ok := unit["MemoryDenyWriteExecute"]; ok {
 		t.Error("expected no MemoryDenyWriteExecute, with which no plugin runs")
 	}
 }
@@ -82,8 +82,8 @@ func dockerfile(t *testing.T) (list []instruction) {
 	t.Helper()
 	for line := range strings.Lines(readFile(t, "../dist/Dockerfile")) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			name, rest, _ := strings.Cut(line, " ")
-			list = append(list, instruction{name, rest})
+			name, arguments, _ := strings.Cut(line, " ")
+			list = append(list, instruction{name, arguments})
 		}
 	}
 	return list
@@ -131,7 +131,7 @@ func TestDockerfile(t *testing.T) {
 				}
 			}
 		case "ENV":
-			if cache, found := strings.CutPrefix(i.rest, "CULVERT_CACHE_DIR="); found {
+			if cache, ok := strings.CutPrefix(i.rest, "CULVERT_CACHE_DIR="); ok {
 				warmed = copied[cache] && warmed
 			}
 		case "USER":
@@ -173,8 +173,8 @@ func TestKubernetesReadme(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	files := manifests(t, "culvert.yaml")["ConfigMap culvert"].at(t, "data").(map[string]any)
-	for name, text := range files {
-		p.File(name, text.(string))
+	for name, content := range files {
+		p.File(name, content.(string))
 	}
 	check := regexp.MustCompile(`(?m)^culvert (validate .*?)(?: *#.*)?$`).FindStringSubmatch(
 		readFile(t, "../../examples/kubernetes/README.md"))
@@ -239,27 +239,27 @@ func (o object) at(t *testing.T, path ...any) any {
 }
 
 // texts returns the elements of a list as strings.
-func texts(t *testing.T, list any) (all []string) {
+func texts(t *testing.T, list any) (items []string) {
 	t.Helper()
 	for _, v := range list.([]any) {
-		all = append(all, v.(string))
+		items = append(items, v.(string))
 	}
-	return all
+	return items
 }
 
 // manifests returns the objects of an example's file by kind and name.
 func manifests(t *testing.T, file string) map[string]object {
 	t.Helper()
-	all := map[string]object{}
+	objects := map[string]object{}
 	for d := yaml.NewDecoder(strings.NewReader(readFile(t, "../../examples/kubernetes/"+file))); ; {
 		var members map[string]any
 		err := d.Decode(&members)
 		if errors.Is(err, io.EOF) {
-			return all
+			return objects
 		}
 		e2etest.NoError(t, err)
-		one := object(members)
-		all[one.at(t, "kind").(string)+" "+one.at(t, "metadata", "name").(string)] = one
+		document := object(members)
+		objects[document.at(t, "kind").(string)+" "+document.at(t, "metadata", "name").(string)] = document
 	}
 }
 
@@ -288,19 +288,20 @@ func workerOf(t *testing.T, set object) (container object, args []string, mounts
 // Flags, folders, volumes, ports and paths in the manifests exist.
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
-	all := manifests(t, "culvert.yaml")
-	set := all["StatefulSet culvert"]
+	objects := manifests(t, "culvert.yaml")
+	set := objects["StatefulSet culvert"]
 	container, args, mounts := workerOf(t, set)
 	configuration, data := runLine(t, "args", args)
-	if len(all) != 4 || set.at(t, "spec", "replicas") != 1 {
+	if len(objects) != 4 || set.at(t, "spec", "replicas") != 1 {
 		t.Errorf("expected one replica, since a data folder belongs to one worker, and 4 objects; found %v, %d",
-			set.at(t, "spec", "replicas"), len(all))
+			set.at(t, "spec", "replicas"), len(objects))
 	}
 	if mounts[data]["name"] != set.at(t, "spec", "volumeClaimTemplates", 0, "metadata", "name") ||
 		mounts[configuration]["name"] != set.at(t, "spec", "template", "spec", "volumes", 0, "name") ||
 		mounts[configuration]["readOnly"] != true ||
-		all["ConfigMap "+set.at(t, "spec", "template", "spec", "volumes", 0, "configMap", "name").(string)] == nil ||
-		all["Secret "+set.at(t, "spec", "template", "spec", "volumes", 1, "secret", "secretName").(string)] == nil {
+		objects["ConfigMap "+set.at(t, "spec", "template", "spec", "volumes", 0, "configMap",
+			"name").(string)] == nil ||
+		objects["Secret "+set.at(t, "spec", "template", "spec", "volumes", 1, "secret", "secretName").(string)] == nil {
 		t.Errorf("mounts %v: expected %s to be the claim, and %s the ConfigMap", mounts, data, configuration)
 	}
 	scraped := set.at(t, "spec", "template", "metadata", "annotations", "prometheus.io/path").(string)
@@ -309,10 +310,10 @@ func TestKubernetes(t *testing.T) {
 			t.Errorf("expected the REST path %q to exist", path)
 		}
 	}
-	service := object(all["Service culvert"].at(t, "spec", "ports", 0).(map[string]any))
+	service := object(objects["Service culvert"].at(t, "spec", "ports", 0).(map[string]any))
 	if service["targetPort"] != container.at(t, "ports", 0, "name") ||
 		service["port"] != container.at(t, "ports", 0, "containerPort") || service["port"] != 8083 ||
-		!strings.Contains(all["ConfigMap culvert"].at(t, "data", "worker.properties").(string),
+		!strings.Contains(objects["ConfigMap culvert"].at(t, "data", "worker.properties").(string),
 			"listeners=http://:8083\n") {
 		t.Errorf("expected the Service to lead to port 8083 of the container, found %v, %v", service,
 			container.at(t, "ports"))

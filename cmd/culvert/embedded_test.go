@@ -16,8 +16,8 @@ func TestBuiltInFilesStayReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if found, err := fs.ReadFile(builtIn(), name); err != nil || string(found) != string(expected) {
-			t.Errorf("expected %q, found %q, %v", expected, found, err)
+		if content, err := fs.ReadFile(builtIn(), name); err != nil || string(content) != string(expected) {
+			t.Errorf("expected %q, found %q, %v", expected, content, err)
 		}
 	}
 	opened, err := built.Open("plugins/" + name)
@@ -25,8 +25,8 @@ func TestBuiltInFilesStayReadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer opened.Close()
-	if found := contentOf(opened); found != string(expected) {
-		t.Errorf("expected %q, found %q", expected, found)
+	if content := contentOf(opened); content != string(expected) {
+		t.Errorf("expected %q, found %q", expected, content)
 	}
 	entries, err := fs.ReadDir(builtIn(), ".")
 	if err != nil || len(entries) == 0 {

@@ -45,8 +45,8 @@ func TestReferenceLinks(t *testing.T) {
 		case d.IsDir() || filepath.Ext(path) != ".md":
 			return nil
 		}
-		text, err := os.ReadFile(path)
-		pages[path] = codeBlock.ReplaceAllString(string(text), "")
+		content, err := os.ReadFile(path)
+		pages[path] = codeBlock.ReplaceAllString(string(content), "")
 		return err
 	})
 	e2etest.NoError(t, err)
@@ -97,11 +97,11 @@ func TestGuidesBeginWithExample(t *testing.T) {
 	e2etest.NoError(t, err)
 	words := 0
 	for _, g := range guides {
-		text, err := os.ReadFile(g)
+		content, err := os.ReadFile(g)
 		e2etest.NoError(t, err)
-		words += len(strings.Fields(string(text)))
-		before, _, found := strings.Cut(string(text), "\n```")
-		if n := len(strings.Fields(before)); !found || n > 60 {
+		words += len(strings.Fields(string(content)))
+		start, _, ok := strings.Cut(string(content), "\n```")
+		if n := len(strings.Fields(start)); !ok || n > 60 {
 			t.Errorf("%s: expected an example after at most 60 words, found %d words before it", g, n)
 		}
 	}
@@ -111,7 +111,7 @@ func TestGuidesBeginWithExample(t *testing.T) {
 }
 
 // anchors returns GitHub's anchors of the headings of a page.
-func anchors(page string) (all []string) {
+func anchors(page string) (names []string) {
 	seen := map[string]int{}
 	for line := range strings.Lines(page) {
 		heading := strings.TrimLeft(line, "#")
@@ -131,9 +131,9 @@ func anchors(page string) (all []string) {
 		if n := seen[name]; n > 1 {
 			name += fmt.Sprint("-", n-1)
 		}
-		all = append(all, name)
+		names = append(names, name)
 	}
-	return all
+	return names
 }
 
 // A text that a guide quotes as a message occurs in the program, apart from the variable parts.
@@ -203,14 +203,14 @@ func TestCodeNamesEachDesignRule(t *testing.T) {
 		for line := range strings.Lines(text) {
 			_, comment, _ := strings.Cut(line, "//")
 			for _, rule := range named.FindAllString(comment, -1) {
-				if _, there := rules[rule]; there && !strings.HasSuffix(path, "_test.go") {
+				if _, ok := rules[rule]; ok && !strings.HasSuffix(path, "_test.go") {
 					rules[rule] = true
 				}
 			}
 		}
 	})
-	for rule, found := range rules {
-		if !found {
+	for rule, isNamed := range rules {
+		if !isNamed {
 			t.Errorf("expected a comment of the program that names %s, found none", rule)
 		}
 	}
@@ -251,15 +251,15 @@ func TestServicesNameTests(t *testing.T) {
 }
 
 // walkSources visits the Go files of the repository.
-func walkSources(t *testing.T, visit func(path, text string)) {
+func walkSources(t *testing.T, visit func(path, content string)) {
 	t.Helper()
 	for _, root := range []string{"../../host", "../../internal", "../../plugins", "../../sdk", "../../wit", "."} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
 				return err
 			}
-			text, err := os.ReadFile(path)
-			visit(path, string(text))
+			content, err := os.ReadFile(path)
+			visit(path, string(content))
 			return err
 		})
 		e2etest.NoError(t, err)
@@ -270,19 +270,19 @@ func walkSources(t *testing.T, visit func(path, text string)) {
 func TestCommandsOfGuides(t *testing.T) {
 	pages := []string{"../../README.md"}
 	for _, pattern := range []string{"guides/*.md", "../../examples/*/README.md"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil || len(found) < 5 {
-			t.Fatalf("%s: %v %v", pattern, found, err)
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) < 5 {
+			t.Fatalf("%s: %v %v", pattern, files, err)
 		}
-		pages = append(pages, found...)
+		pages = append(pages, files...)
 	}
 	reference, err := os.ReadFile("reference/commands.md")
 	e2etest.NoError(t, err)
 	lines := 0
 	for _, page := range pages {
-		text, err := os.ReadFile(page)
+		content, err := os.ReadFile(page)
 		e2etest.NoError(t, err)
-		for _, line := range commandLines(string(text)) {
+		for _, line := range commandLines(string(content)) {
 			lines++
 			for _, wrong := range wrongIn(string(reference), line) {
 				t.Errorf("%s: culvert %s: %s", page, line, wrong)
@@ -296,8 +296,8 @@ func TestCommandsOfGuides(t *testing.T) {
 		"runn orders.properties": "no command runn", "plugins shew smt": "no command plugins shew",
 		"peek -p FILE --rowz 3": "no option --rowz", "connectors list|shew": "no command connectors shew",
 		"peek -p FILE -n 3": "", "offsets show|set|reset NAME": "", "connectors list --failed": "no option --failed"} {
-		if found := strings.Join(wrongIn(string(reference), line), "; "); found != want {
-			t.Errorf("%s: expected %q, found %q", line, want, found)
+		if files := strings.Join(wrongIn(string(reference), line), "; "); files != want {
+			t.Errorf("%s: expected %q, found %q", line, want, files)
 		}
 	}
 }
@@ -312,8 +312,8 @@ func commandLines(page string) (lines []string) {
 			for _, part := range strings.Split(line, " | ") {
 				part = strings.TrimPrefix(regexp.MustCompile(`^([A-Z_]+=("[^"]*"|\S*) )*`).ReplaceAllString(part, ""),
 					"bin/")
-				if rest, ok := strings.CutPrefix(part, "culvert "); ok {
-					lines = append(lines, strings.TrimSuffix(rest, "&"))
+				if arguments, ok := strings.CutPrefix(part, "culvert "); ok {
+					lines = append(lines, strings.TrimSuffix(arguments, "&"))
 				}
 			}
 		}
@@ -346,8 +346,8 @@ func wrongIn(page, line string) (wrong []string) {
 		above := path
 		for name := range strings.SplitSeq(word, "|") {
 			path = strings.TrimSpace(above + " " + name)
-			_, section, there := strings.Cut(page, "\n## culvert "+path+"\n")
-			if !there && path != "completion" {
+			_, section, ok := strings.Cut(page, "\n## culvert "+path+"\n")
+			if !ok && path != "completion" {
 				return append(wrong, "no command "+path)
 			}
 			section, _, _ = strings.Cut(section, "\n## ")

@@ -46,9 +46,9 @@ func TestPluginsShowOpensSingleFile(t *testing.T) {
 		t.Errorf("expected only Mine, found exit %d and %s%s", code, stdout, stderr)
 	}
 	code, stdout, _ = command(t, "plugins", "show", file, "--json")
-	var found []struct{ From string }
-	if err := json.Unmarshal([]byte(stdout), &found); err != nil || code != exitDone || len(found) != 1 ||
-		found[0].From != file {
+	var shown []struct{ From string }
+	if err := json.Unmarshal([]byte(stdout), &shown); err != nil || code != exitDone || len(shown) != 1 ||
+		shown[0].From != file {
 		t.Errorf("expected one plugin from %s, found exit %d, %v and %s", file, code, err, stdout)
 	}
 	broken := filepath.Join(dir, "broken.wasm")
@@ -81,33 +81,33 @@ func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
 		t.Errorf("expected a row for the plugin without components, found\n%s%s", stdout, stderr)
 	}
 	_, stdout, stderr = command(t, "plugins", "list", "--plugins", dir, "--json")
-	var all []map[string]any
-	if err := json.Unmarshal([]byte(stdout), &all); err != nil {
+	var listed []map[string]any
+	if err := json.Unmarshal([]byte(stdout), &listed); err != nil {
 		t.Fatalf("%v in %s%s", err, stdout, stderr)
 	}
-	found := map[string][]string{}
-	for _, p := range all {
+	problems := map[string][]string{}
+	for _, p := range listed {
 		name := filepath.Base(p["from"].(string))
 		if strings.HasPrefix(name, "embedded:") {
 			continue // built into the program by make
 		}
 		for member := range p {
-			found[name] = append(found[name], member)
+			problems[name] = append(problems[name], member)
 		}
-		slices.Sort(found[name])
+		slices.Sort(problems[name])
 		components, _ := p["components"].([]any)
 		for _, c := range components {
 			for member := range c.(map[string]any) {
-				found[name] = append(found[name], "component."+member)
+				problems[name] = append(problems[name], "component."+member)
 			}
 		}
-		slices.Sort(found[name])
+		slices.Sort(problems[name])
 	}
 	members := []string{"components", "contract", "documentation", "from", "hash", "interfaces", "name", "version"}
 	want := map[string][]string{"broken.wasm": {"from", "hash", "refused"}, "empty.wasm": members,
 		"one.wasm": slices.Sorted(slices.Values(append([]string{"component.aliases", "component.class",
 			"component.documentation", "component.kind", "component.settings"}, members...)))}
-	if diff := cmp.Diff(want, found); diff != "" {
+	if diff := cmp.Diff(want, problems); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

@@ -229,7 +229,7 @@ func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
 }
 
 // commandsOfPlugin returns the commands that the built-in source declares. The sink has one of them, ping.
-func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
+func commandsOfPlugin(t *testing.T) (commands []*cobra.Command) {
 	t.Helper()
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{e2etest.Plugins(t)}, CacheDir: guesttest.Code(t),
 		Registry: record.NewRegistry()})
@@ -241,13 +241,13 @@ func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 	if err := b.Current().Do(t.Context(), func(i *plugin.Instance) error {
 		declared, err := i.Commands(t.Context())
 		for _, c := range declared {
-			all = append(all, toolCommand(nil, c))
+			commands = append(commands, toolCommand(nil, c))
 		}
 		return err
-	}); err != nil || len(all) < 5 {
-		t.Fatalf("%d commands, %v", len(all), err)
+	}); err != nil || len(commands) < 5 {
+		t.Fatalf("%d commands, %v", len(commands), err)
 	}
-	return all
+	return commands
 }
 
 func routes(t *testing.T) string {
@@ -338,12 +338,12 @@ func kafkasMetrics(t *testing.T, ours string) string {
 		group, attribute, _ := strings.Cut(line, " ")
 		name := strings.TrimSuffix(strings.TrimPrefix(group, "connect-"), "-metrics") + "_" + attribute
 		name = cmp.Or(other, "kafka_connect_"+strings.ReplaceAll(name, "-", "_"))
-		switch there := strings.Contains(ours, "\n"+name+"{") || strings.Contains(ours, "\n"+name+" "); {
-		case there == (why != ""):
+		switch isServed := strings.Contains(ours, "\n"+name+"{") || strings.Contains(ours, "\n"+name+" "); {
+		case isServed == (why != ""):
 			t.Errorf("%s %s: expected %s in /metrics, or the reason why not: found %t, reason %q", group, attribute,
 				name,
-				there, why)
-		case there:
+				isServed, why)
+		case isServed:
 			name = "`" + name + "`"
 		default:
 			name = ""
@@ -364,17 +364,17 @@ func checkDashboardMetrics(t *testing.T, ours string) {
 		if !strings.HasPrefix(line, "strimzi ") {
 			continue
 		}
-		there := false
+		isServed := false
 		for series := range strings.Lines(ours) {
-			rest, named := strings.CutPrefix(series, words[1])
-			there = there || named && strings.HasPrefix(rest, "{") == (len(rest) > 0 && rest[0] != ' ') &&
+			suffix, named := strings.CutPrefix(series, words[1])
+			isServed = isServed || named && strings.HasPrefix(suffix, "{") == (len(suffix) > 0 && suffix[0] != ' ') &&
 				!slices.ContainsFunc(words[2:], func(label string) bool {
-					return !regexp.MustCompile(`[{,]` + label + `="[^"]`).MatchString(rest)
+					return !regexp.MustCompile(`[{,]` + label + `="[^"]`).MatchString(suffix)
 				})
 		}
-		if there == (why != "") {
+		if isServed == (why != "") {
 			t.Errorf("%s: expected a series with these labels in /metrics, or the reason why not: found %t, reason %q",
-				line, there, why)
+				line, isServed, why)
 		}
 	}
 }
@@ -391,18 +391,18 @@ func tableOf(scrape string) string {
 		case strings.HasPrefix(named, "go_"), strings.HasPrefix(named, "process_"),
 			strings.HasPrefix(named, "culvert_kafka_"): // which are there when there is something to count
 		case strings.HasPrefix(line, "# HELP "):
-			name, text, _ := strings.Cut(line[len("# HELP "):], " ")
-			help[name] = text
+			name, description, _ := strings.Cut(line[len("# HELP "):], " ")
+			help[name] = description
 		case strings.HasPrefix(line, "# TYPE "):
 			name, kind, _ := strings.Cut(line[len("# TYPE "):], " ")
 			lines = append(lines, name+" "+kind)
 		default:
-			name, rest, found := strings.Cut(line, "{")
-			if !found {
+			name, values, ok := strings.Cut(line, "{")
+			if !ok {
 				continue
 			}
 			var names []string
-			for part := range strings.SplitSeq(rest[:strings.LastIndexByte(rest, '}')], `",`) {
+			for part := range strings.SplitSeq(values[:strings.LastIndexByte(values, '}')], `",`) {
 				label, _, _ := strings.Cut(part, "=")
 				names = append(names, code(label))
 			}
@@ -426,10 +426,10 @@ func converters(t *testing.T) map[string]string {
 		var b strings.Builder
 		fmt.Fprintf(&b, "# Settings of %s\n\n`key.converter` or `value.converter` is `%s`, or `%s`.\n%s\n\n", name,
 			d.Class, name, d.Documentation)
-		if own := d.UserSettings(); len(own) > 0 {
+		if declared := d.UserSettings(); len(declared) > 0 {
 			b.WriteString("Settings have the prefix `key.converter.` or `value.converter.`.\n\n")
-			settings(&b, "", own)
-			documented(t, name, own)
+			settings(&b, "", declared)
+			documented(t, name, declared)
 		} else {
 			b.WriteString("It has no settings.\n")
 		}

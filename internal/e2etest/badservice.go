@@ -50,15 +50,15 @@ func (p *Place) Topic(name string) (values map[string]any, keys []string) {
 	}
 	values = map[string]any{}
 	for line := range strings.Lines(r.Stdout) {
-		var one struct{ Key, Value any }
-		if err := json.Unmarshal([]byte(line), &one); err != nil {
+		var record struct{ Key, Value any }
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
 			p.T.Fatalf("%v in %s", err, line)
 		}
-		key := fmt.Sprint(one.Key)
+		key := fmt.Sprint(record.Key)
 		if _, ok := values[key]; !ok {
 			keys = append(keys, key)
 		}
-		values[key] = one.Value
+		values[key] = record.Value
 	}
 	return values, keys
 }

@@ -45,6 +45,6 @@ func EndsOn(t *testing.T, servers, topic string) kafka.Positions {
 	admin, err := kafka.NewAdmin(c)
 	NoError(t, err)
 	defer admin.Close()
-	at, _ := admin.EndOffsets(t.Context(), false, topic)
-	return at[topic]
+	offsets, _ := admin.EndOffsets(t.Context(), false, topic)
+	return offsets[topic]
 }

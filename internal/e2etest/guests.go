@@ -87,16 +87,15 @@ func Scrape(t *testing.T, address string) map[string]float64 {
 	r, err := http.Get("http://" + address + "/metrics")
 	NoError(t, err)
 	defer r.Body.Close()
-	text, err := io.ReadAll(r.Body)
+	body, err := io.ReadAll(r.Body)
 	if kind := r.Header.Get("Content-Type"); err != nil || r.StatusCode != http.StatusOK || !strings.HasPrefix(kind,
 		"text/plain; version=0.0.4") {
-		t.Fatalf("expected Prometheus' text, found %d %s %v: %.300s", r.StatusCode, kind, err, text)
+		t.Fatalf("expected Prometheus' text, found %d %s %v: %.300s", r.StatusCode, kind, err, body)
 	}
 	figures := map[string]float64{}
-	for line := range strings.Lines(string(text)) {
-		at := strings.LastIndexByte(line, ' ')
-		if line[0] != '#' {
-			if figures[line[:at]], err = strconv.ParseFloat(strings.TrimSpace(line[at+1:]), 64); err != nil {
+	for line := range strings.Lines(string(body)) {
+		if pos := strings.LastIndexByte(line, ' '); line[0] != '#' {
+			if figures[line[:pos]], err = strconv.ParseFloat(strings.TrimSpace(line[pos+1:]), 64); err != nil {
 				t.Fatalf("%q: %v", line, err)
 			}
 		}
@@ -145,8 +144,8 @@ func (c *Command) WithinMemory(limit int64) {
 
 // crowded returns the factor by which a busy machine may be slower: twice the load of each processor.
 func crowded() float64 {
-	text, _ := os.ReadFile("/proc/loadavg")
-	first, _, _ := strings.Cut(string(text), " ")
+	content, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(content), " ")
 	load, _ := strconv.ParseFloat(first, 64)
 	return max(1, 2*load/float64(runtime.NumCPU()))
 }
@@ -155,8 +154,7 @@ func crowded() float64 {
 func (c *Command) Ends() Result {
 	c.t.Helper()
 	memory := c.HighWater()
-	start := time.Now()
-	most := time.Duration(float64(stopsWithin) * crowded())
+	start, most := time.Now(), time.Duration(float64(stopsWithin)*crowded())
 	c.Signal(syscall.SIGTERM)
 	r := c.Wait()
 	if elapsed := time.Since(start); elapsed > most {

@@ -19,18 +19,18 @@ func TestOnlyTestsImportThis(t *testing.T) {
 	c.Dir = "../.."
 	out, err := c.Output()
 	NoError(t, err)
-	found := 0
+	count := 0
 	for line := range strings.Lines(strings.ReplaceAll(string(out), "github.com/culvert-project/culvert/", "")) {
 		importer, helper, _ := strings.Cut(strings.TrimSpace(line), " ")
 		importers, some := allowed[helper]
 		if !some {
 			continue
 		}
-		if found++; !slices.Contains(importers, importer) {
+		if count++; !slices.Contains(importers, importer) {
 			t.Errorf("expected that only tests import %s, found that %s does", helper, importer)
 		}
 	}
-	if found == 0 {
+	if count == 0 {
 		t.Error("expected importers, found none")
 	}
 }

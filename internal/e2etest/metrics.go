@@ -25,7 +25,7 @@ func Scraped(t *testing.T, suffices func(body string) bool) (body string) {
 	p.File("connectors/bad.properties", "name=bad")
 	f.Eventually("figures of the source and of reloads", func() bool {
 		body = f.Metrics()
-		isMissing := func(one string) bool { return !strings.Contains(body, one) }
+		isMissing := func(series string) bool { return !strings.Contains(body, series) }
 		return !slices.ContainsFunc([]string{`plugin="odata-source"`, "culvert_reloads_total{",
 			"culvert_connector_config_refused{", "culvert_source_rows_total{", "culvert_sink_rows_total{",
 			"culvert_sink_lag_records{", "culvert_http_answers_total{", "culvert_source_delta_age_seconds{",

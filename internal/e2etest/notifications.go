@@ -78,12 +78,12 @@ func (c *Command) Equals(p *Place, s *odatatest.Service, topic, when string) {
 		s.Each("Products", func(_ string, fields map[string]string) {
 			want[fields["ProductID"]] = fields["ProductName"]
 		})
-		found := Folded(p, topic)
-		if len(found) != len(want) {
+		names := Folded(p, topic)
+		if len(names) != len(want) {
 			return false
 		}
 		for key, name := range want {
-			if found[key] != name {
+			if names[key] != name {
 				return false
 			}
 		}

@@ -53,8 +53,7 @@ func StartPeer(t *testing.T, script, dir string, env []string, args ...string) *
 	if err := c.Start(); err != nil {
 		t.Fatalf("%s: %v", script, err)
 	}
-	ready := make(chan bool, 1)
-	ended := make(chan struct{})
+	ready, ended := make(chan bool, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
 		lines := bufio.NewReader(stdout)
@@ -110,9 +109,7 @@ func KafkaToolReading(t *testing.T, input string, args ...string) string {
 	c := exec.CommandContext(ctx, filepath.Join(Bench.Root, "testdata/peers/kafka/tool.sh"), args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = PeerEnds
-	c.Stdin = strings.NewReader(input)
-	c.Stdout = &stdout
-	c.Stderr = &stderr
+	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(input), &stdout, &stderr
 	if err := c.Run(); err != nil {
 		t.Fatalf("Kafka's tool %s: %v\n%s%s", strings.Join(args, " "), err, stdout.String(), stderr.String())
 	}
@@ -148,9 +145,7 @@ func free(port int) bool {
 // Kafka starts a broker of Apache Kafka that ends with the test, and returns its address.
 func Kafka(t *testing.T) (servers string) {
 	t.Helper()
-	port := FreePort(t)
-	controller := FreePort(t)
-	dir := t.TempDir()
+	port, controller, dir := FreePort(t), FreePort(t), t.TempDir()
 	StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
 	return "127.0.0.1:" + port
 }
@@ -164,25 +159,25 @@ type ExactPeer struct {
 }
 
 // Pid returns the process ID of the broker.
-func (e *ExactPeer) Pid() int {
-	e.T.Helper()
-	text, err := os.ReadFile(filepath.Join(e.Dir, "pids"))
-	NoError(e.T, err)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	NoError(e.T, err)
+func (k *ExactPeer) Pid() int {
+	k.T.Helper()
+	content, err := os.ReadFile(filepath.Join(k.Dir, "pids"))
+	NoError(k.T, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	NoError(k.T, err)
 	return pid
 }
 
-func (e *ExactPeer) Signal(s syscall.Signal) {
-	e.T.Helper()
-	NoError(e.T, syscall.Kill(e.Pid(), s))
+func (k *ExactPeer) Signal(s syscall.Signal) {
+	k.T.Helper()
+	NoError(k.T, syscall.Kill(k.Pid(), s))
 }
 
 // Asked waits until a condition holds that an admin client checks.
-func (e *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
-	e.T.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(e.Servers, ",")...))
-	NoError(e.T, err)
+func (k *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.Client) (bool, error)) {
+	k.T.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(k.Servers, ",")...))
+	NoError(k.T, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), ComesAbout)
 	defer cancel()
@@ -195,16 +190,16 @@ func (e *ExactPeer) Asked(what string, holds func(ctx context.Context, c *kadm.C
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			e.T.Fatalf("%s did not come about: %v", what, err)
+			k.T.Fatalf("%s did not come about: %v", what, err)
 		}
 	}
 }
 
 // Open waits until transactions are open, or until none is: brokers abort those that have timed out.
-func (e *ExactPeer) Open(some bool) {
-	e.T.Helper()
-	e.Asked("transactions that begin or end", func(ctx context.Context, c *kadm.Client) (bool, error) {
-		found, err := c.ListTransactions(ctx, nil, []string{"Ongoing", "PrepareAbort", "PrepareEpochFence"})
-		return len(found.TransactionalIDs()) > 0 == some, err
+func (k *ExactPeer) Open(some bool) {
+	k.T.Helper()
+	k.Asked("transactions that begin or end", func(ctx context.Context, c *kadm.Client) (bool, error) {
+		transactions, err := c.ListTransactions(ctx, nil, []string{"Ongoing", "PrepareAbort", "PrepareEpochFence"})
+		return len(transactions.TransactionalIDs()) > 0 == some, err
 	})
 }

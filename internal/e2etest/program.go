@@ -54,9 +54,9 @@ func Main(m *testing.M) {
 
 func prepare(m *testing.M) (code int, err error) {
 	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if !given {
+	isSet := false
+	flag.Visit(func(f *flag.Flag) { isSet = isSet || f.Name == "test.parallel" })
+	if !isSet {
 		if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
 			return 1, err
 		}
@@ -112,13 +112,13 @@ func lockBench() (unlock func(), err error) {
 // withoutPlugins writes an overlay with more files, in which the folder of built-in plugins is that of a fresh clone:
 // tests name the folder of their plugins, and those that `make` built must not be found twice.
 func withoutPlugins(more map[string]string) (file string, err error) {
-	left, err := filepath.Glob(filepath.Join(Bench.Root, "cmd", "culvert", "plugins", "*.wasm"))
+	plugins, err := filepath.Glob(filepath.Join(Bench.Root, "cmd", "culvert", "plugins", "*.wasm"))
 	if err != nil {
 		return "", err
 	}
 	replace := map[string]string{}
 	maps.Copy(replace, more)
-	for _, name := range left {
+	for _, name := range plugins {
 		replace[name] = ""
 	}
 	content, err := json.Marshal(map[string]any{"Replace": replace})
@@ -190,19 +190,19 @@ func NewPlace(t *testing.T) *Place {
 }
 
 // Refusals returns the lines about rejected logons, from the user's file and from all data folders of the place.
-func (p *Place) Refusals() (all []string) {
+func (p *Place) Refusals() (refusals []string) {
 	p.T.Helper()
 	files, err := filepath.Glob(filepath.Join(p.Dir, "*", "refused-logons"))
 	NoError(p.T, err)
 	for _, path := range append(files, filepath.Join(p.Dir, "cache", "culvert", "refused-logons")) {
-		text, _ := os.ReadFile(path)
-		for line := range strings.Lines(string(text)) {
+		content, _ := os.ReadFile(path)
+		for line := range strings.Lines(string(content)) {
 			if line != "\n" && !strings.HasPrefix(line, "salt ") {
-				all = append(all, line)
+				refusals = append(refusals, line)
 			}
 		}
 	}
-	return all
+	return refusals
 }
 
 // File writes a file, with its folders, and returns its path.
@@ -273,8 +273,8 @@ func (r Result) PrintsNothing() Result {
 // SaysTimes checks how often stderr contains a text.
 func (r Result) SaysTimes(n int, text string) Result {
 	r.t.Helper()
-	if found := strings.Count(r.Stderr, text); found != n {
-		r.t.Errorf("culvert %s: expected %q %d times, found it %d times\n%s", r.command, text, n, found, r.Stderr)
+	if count := strings.Count(r.Stderr, text); count != n {
+		r.t.Errorf("culvert %s: expected %q %d times, found it %d times\n%s", r.command, text, n, count, r.Stderr)
 	}
 	return r
 }
@@ -439,11 +439,11 @@ func (p *Place) StartFor(limit time.Duration, args ...string) *Command {
 // shareCode links the data folder of a command with plugins to the compiled plugins that all tests share.
 func (p *Place) shareCode(args []string) {
 	p.T.Helper()
-	at := slices.Index(args, "--data") + 1
-	if at == 0 || !slices.Contains(args, "--plugins") {
+	pos := slices.Index(args, "--data") + 1
+	if pos == 0 || !slices.Contains(args, "--plugins") {
 		return
 	}
-	data := args[at]
+	data := args[pos]
 	if !filepath.IsAbs(data) {
 		data = filepath.Join(p.Dir, data)
 	}
@@ -507,8 +507,8 @@ func (c *Command) Signal(s syscall.Signal) {
 	c.Eventually("a process all of whose threads have stopped", func() bool {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.Process.Process.Pid))
 		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(thread string) bool {
-			text, err := os.ReadFile(thread)
-			return err != nil || !strings.Contains(string(text), ") T ")
+			stat, err := os.ReadFile(thread)
+			return err != nil || !strings.Contains(string(stat), ") T ")
 		})
 	})
 }
@@ -635,15 +635,15 @@ func (p *Place) Documents(topic string, where ...string) []map[string]any {
 	}, append([]string{topic}, where...)...)
 }
 
-func (p *Place) consumed(decode func(*json.Decoder, any) error, args ...string) (all []map[string]any) {
+func (p *Place) consumed(decode func(*json.Decoder, any) error, args ...string) (records []map[string]any) {
 	p.T.Helper()
 	r := p.MustRun(append([]string{"consume"}, args...)...)
 	for d := json.NewDecoder(strings.NewReader(r.Stdout)); d.More(); {
-		var one map[string]any
-		NoError(p.T, decode(d, &one))
-		all = append(all, one)
+		var record map[string]any
+		NoError(p.T, decode(d, &record))
+		records = append(records, record)
 	}
-	return all
+	return records
 }
 
 // Holds checks the number of records in a topic.

@@ -20,9 +20,9 @@ func Filled(t *testing.T, rows int) (p *Place, from *odatatest.Service, worker s
 	p.Broker()
 	worker = p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
 		"offset.flush.interval.ms=1000")
-	there := p.File("there.properties", append(Source("there", address, "Orders"),
+	sourceFile := p.File("there.properties", append(Source("there", address, "Orders"),
 		"topic.creation.default.partitions=8", "topic.creation.default.replication.factor=1")...)
-	p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, there)
+	p.MustRun("run", "--once", "--plugins", Plugins(t, "odata-sink"), "--data", p.Data, worker, sourceFile)
 	return p, s, worker
 }
 

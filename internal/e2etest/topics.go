@@ -27,18 +27,18 @@ func ReadTopic(t *testing.T, broker, topic string, n int) []*kgo.Record {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), Limit)
 	defer cancel()
-	var all []*kgo.Record
-	for len(all) < n {
+	var records []*kgo.Record
+	for len(records) < n {
 		fetches := client.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			t.Fatalf("after %d of %d records of %s: %v", len(all), n, topic, err)
+			t.Fatalf("after %d of %d records of %s: %v", len(records), n, topic, err)
 		}
-		all = append(all, fetches.Records()...)
+		records = append(records, fetches.Records()...)
 	}
-	if len(all) != n {
-		t.Fatalf("expected %d records in %s, found %d", n, topic, len(all))
+	if len(records) != n {
+		t.Fatalf("expected %d records in %s, found %d", n, topic, len(records))
 	}
-	return all
+	return records
 }
 
 // Tracked returns the settings of a connector that reads changes of Products by delta links of SAP Gateway or ODP.
@@ -81,9 +81,9 @@ func SinkOf(name, address string, pairs ...string) []string {
 }
 
 func Entities(s *odatatest.Service, set string) map[string]map[string]string {
-	all := map[string]map[string]string{}
-	s.Each(set, func(key string, fields map[string]string) { all[key] = fields })
-	return all
+	entities := map[string]map[string]string{}
+	s.Each(set, func(key string, fields map[string]string) { entities[key] = fields })
+	return entities
 }
 
 // Produce writes records to topics of a broker, and creates missing topics.
@@ -156,8 +156,8 @@ func ThroughAvro(t *testing.T, url, asked string, more ...string) string {
 			if id := binary.BigEndian.Uint32(record.Value[1:]); record.Value[0] != 0 || int(id) != registered.ID {
 				t.Fatalf("expected id %d in front, found %x", registered.ID, record.Value[:5])
 			}
-			if rest, err := schema.Decode(record.Value[5:], &row); err != nil || len(rest) > 0 {
-				t.Fatalf("%x: %v, %d bytes left", record.Value, err, len(rest))
+			if remaining, err := schema.Decode(record.Value[5:], &row); err != nil || len(remaining) > 0 {
+				t.Fatalf("%x: %v, %d bytes left", record.Value, err, len(remaining))
 			}
 			seen[row["OrderID"]] = true
 		})

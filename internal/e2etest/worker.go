@@ -35,23 +35,23 @@ func (p *Place) Follows(folder string, lines ...string) *Followed {
 // FollowsWith is Follows with a folder of plugins.
 func (p *Place) FollowsWith(plugins, folder string, lines ...string) *Followed {
 	p.T.Helper()
-	at := porttest.Address(p.T)
-	p.File(folder+"/worker.properties", append([]string{"bootstrap.servers=embedded", "listeners=http://" + at,
+	address := porttest.Address(p.T)
+	p.File(folder+"/worker.properties", append([]string{"bootstrap.servers=embedded", "listeners=http://" + address,
 		"task.shutdown.graceful.timeout.ms=60000"}, lines...)...)
-	return p.Serves(at, "--plugins", plugins, "--data", p.Data, "--config", folder)
+	return p.Serves(address, "--plugins", plugins, "--data", p.Data, "--config", folder)
 }
 
 // Starts starts a worker whose REST API listens at an address, and does not wait for it.
-func (p *Place) Starts(at string, args ...string) *Followed {
+func (p *Place) Starts(address string, args ...string) *Followed {
 	p.T.Helper()
 	c := p.StartFor(10*time.Minute, append([]string{"run"}, args...)...)
-	return &Followed{Place: p, Command: c, Url: "http://" + at}
+	return &Followed{Place: p, Command: c, Url: "http://" + address}
 }
 
 // Serves starts a worker whose REST API listens at an address, and waits for it.
-func (p *Place) Serves(at string, args ...string) *Followed {
+func (p *Place) Serves(address string, args ...string) *Followed {
 	p.T.Helper()
-	f := p.Starts(at, args...)
+	f := p.Starts(address, args...)
 	f.Eventually("REST", func() bool {
 		r, err := http.Get(f.Url + "/health")
 		if err != nil {
@@ -107,10 +107,10 @@ func Runs(s connect.Status) bool {
 }
 
 // TaskOf returns the only task of a connector, as REST at an address reports it; the zero value if it has none.
-func TaskOf(t *testing.T, rest, connector string) connect.TaskStatus {
+func TaskOf(t *testing.T, address, connector string) connect.TaskStatus {
 	t.Helper()
 	var s connect.Status
-	if Get(t, "http://"+rest+"/connectors/"+connector+"/status", &s) != http.StatusOK || len(s.Tasks) != 1 {
+	if Get(t, "http://"+address+"/connectors/"+connector+"/status", &s) != http.StatusOK || len(s.Tasks) != 1 {
 		return connect.TaskStatus{}
 	}
 	return s.Tasks[0]
@@ -129,8 +129,8 @@ func (f *Followed) Metrics() string {
 	r, err := http.Get(f.Url + "/metrics")
 	NoError(f.Place.T, err)
 	defer r.Body.Close()
-	text, _ := io.ReadAll(r.Body)
-	return string(text)
+	body, _ := io.ReadAll(r.Body)
+	return string(body)
 }
 
 // Call sends a request to REST, with a JSON body unless it is empty.
@@ -144,9 +144,9 @@ func (f *Followed) Call(method, path, body string) (status int, answer string) {
 	a, err := http.DefaultClient.Do(r)
 	NoError(f.Place.T, err)
 	defer a.Body.Close()
-	text, err := io.ReadAll(a.Body)
+	content, err := io.ReadAll(a.Body)
 	NoError(f.Place.T, err)
-	return a.StatusCode, string(text)
+	return a.StatusCode, string(content)
 }
 
 // Must is Call with checks of the status and of texts in the response.
@@ -161,10 +161,10 @@ func (f *Followed) Must(want int, method, path, body string, texts ...string) st
 }
 
 // Answers is Must with a check of the whole response.
-func (f *Followed) Answers(want int, method, path, body, whole string) {
+func (f *Followed) Answers(want int, method, path, body, response string) {
 	f.Place.T.Helper()
-	if answer := f.Must(want, method, path, body); answer != whole {
-		f.Place.T.Errorf("%s %s: expected %s, found %s", method, path, whole, answer)
+	if answer := f.Must(want, method, path, body); answer != response {
+		f.Place.T.Errorf("%s %s: expected %s, found %s", method, path, response, answer)
 	}
 }
 

@@ -234,9 +234,9 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Has("idle")
 	// The failure comes from outside: a file was replaced.
 	tab.Go(f.Url + "/console/?state=failed")
-	text, err := os.ReadFile(filepath.Join(f.Dir, "conf/bad.properties"))
+	content, err := os.ReadFile(filepath.Join(f.Dir, "conf/bad.properties"))
 	e2etest.NoError(t, err)
-	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "NoSuchSet"),
+	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(content), "Customers", "NoSuchSet"),
 		"\n")...)
 	began := tab.Until("the new cause", `document.body.innerText.includes("NoSuchSet")`)
 	t.Logf("the new cause shows %v after the page was opened", began)
@@ -256,7 +256,8 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Reach(`button[value="review"]`)
 	tab.Press(kb.Enter)
 	tab.Has("The tasks stop and are created again", "NoSuchSet", "Products", "You can download the edited text")
-	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "Products"), "\n")...)
+	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(content), "Customers", "Products"),
+		"\n")...)
 	f.Await("bad", "runs", e2etest.Runs)
 	tab.Go(f.Url + "/console/connector?name=bad")
 	tab.Has("Time by stage, last minute")
@@ -276,8 +277,8 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Has("Dead letter 0@1", "not", "2 attempts")
 	tab.Accessible("a dead letter in the drawer")
 	const value = "document.querySelector('#drawer-value').value"
-	retry := func(text string, outcome ...string) {
-		tab.Type("#drawer-value", text)
+	retry := func(content string, outcome ...string) {
+		tab.Type("#drawer-value", content)
 		tab.Click(`dialog.drawer button[value="retry"]`)
 		tab.Has(outcome...)
 	}

@@ -64,9 +64,9 @@ func TestRealChain(t *testing.T) {
 	file := filepath.Join(folder, "orders_test.yaml")
 	f.Eventually("the file", func() bool { _, err := os.Stat(file); return err == nil })
 	p.MustRun("test", "--plugins", plugins, "--data", p.Data, file).Prints("orders_test.yaml")
-	text, err := os.ReadFile(file)
+	content, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
-	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(string(text),
+	p.Run("test", "--plugins", plugins, "--data", p.Data, p.File("wrong_test.yaml", strings.Replace(string(content),
 		"value: there", "value: elsewhere", 1))).Exits(1)
 	tab.Click(`#chain button[formaction="form"]`)
 	tab.Until("the chain in the text", says("transforms.mask.fields=CustomerID"))

@@ -96,12 +96,12 @@ func TestRealForgedRequests(t *testing.T) {
 				return strings.Count(strings.Join(tab.Requests(), "\n")+"\n", "POST "+target+"/console/act\n") == 3
 			})
 			sent := strings.Join(tab.Requests(), "\n")
-			for _, one := range []string{"POST " + target + "/console/act?a=no-cors", "POST " + target +
+			for _, forged := range []string{"POST " + target + "/console/act?a=no-cors", "POST " + target +
 				"/console/act?a=cors",
 				"POST " + target + "/connectors/orders/restart?includeTasks=true", "POST " + target + "/connectors",
 				"GET " + target + "/console/?a=frame"} {
-				if !strings.Contains(sent, one) {
-					t.Errorf("%s: the browser has not sent %s", what, one)
+				if !strings.Contains(sent, forged) {
+					t.Errorf("%s: the browser has not sent %s", what, forged)
 				}
 			}
 			f.Eventually("the browser to refuse a frame", func() bool {

@@ -49,14 +49,14 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 		c.Close()
 	}
 	// HTML encodes each character in five.
-	whole := "name=a&step=review&text="
-	whole += strings.Repeat("a%3D%22%26%22%0A", (formBytes-len(whole))/16)
+	form := "name=a&step=review&text="
+	form += strings.Repeat("a%3D%22%26%22%0A", (formBytes-len(form))/16)
 	var forms sync.WaitGroup
 	statuses := make(chan int, 30)
 	for range cap(statuses) {
 		forms.Go(func() {
 			answer, err := http.Post(f.Url+"/console/form", "application/x-www-form-urlencoded",
-				strings.NewReader(whole))
+				strings.NewReader(form))
 			if err != nil {
 				t.Error(err)
 				return
@@ -68,19 +68,19 @@ func TestFormsTakeNoMoreRoomThanBodies(t *testing.T) {
 	}
 	forms.Wait()
 	close(statuses)
-	found := map[int]int{}
+	counts := map[int]int{}
 	for status := range statuses {
-		found[status]++
+		counts[status]++
 	}
-	if found[http.StatusServiceUnavailable] == 0 || found[http.StatusServiceUnavailable] == 30 {
-		t.Errorf("expected some forms to be answered and others to be sent again, found %v", found)
+	if counts[http.StatusServiceUnavailable] == 0 || counts[http.StatusServiceUnavailable] == 30 {
+		t.Errorf("expected some forms to be answered and others to be sent again, found %v", counts)
 	}
-	if a, text := post(t, f.Url+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
-		t.Errorf("expected a form that comes later to be answered, found %d %.500s", a.StatusCode, text)
+	if a, page := post(t, f.Url+"/console/form", url.Values{"text": {"a=b"}}, nil); a.StatusCode != http.StatusOK {
+		t.Errorf("expected a form that comes later to be answered, found %d %.500s", a.StatusCode, page)
 	}
 	if peak := f.HighWater(); peak > most {
 		t.Errorf("expected at most %d MB of memory, found %d", most>>20, peak>>20)
 	} else {
-		t.Logf("%d MB of memory, statuses %v", peak>>20, found)
+		t.Logf("%d MB of memory, statuses %v", peak>>20, counts)
 	}
 }

@@ -16,13 +16,13 @@ import (
 func pair(p *e2etest.Place, delay int) (first, second *e2etest.Followed) {
 	servers, workers := p.Broker(), []*e2etest.Followed{}
 	for n := range 2 {
-		at := porttest.Address(p.T)
+		address := porttest.Address(p.T)
 		file := p.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+servers, "group.id=workers",
 			"config.storage.topic=configs", "status.storage.topic=states", "offset.storage.topic=offsets",
 			"config.storage.replication.factor=1", "status.storage.replication.factor=1",
 			"offset.storage.replication.factor=1", "scheduled.rebalance.max.delay.ms="+fmt.Sprint(delay),
-			"listeners=http://"+at)
-		workers = append(workers, p.Serves(at, "--plugins", e2etest.Plugins(p.T, "odata-sink"), "--data",
+			"listeners=http://"+address)
+		workers = append(workers, p.Serves(address, "--plugins", e2etest.Plugins(p.T, "odata-sink"), "--data",
 			p.Subfolder(fmt.Sprintf("data%d", n)), file))
 	}
 	return workers[0], workers[1]
@@ -49,23 +49,23 @@ func TestConsoleOfAGroup(t *testing.T) {
 	// A sample comes from the worker that runs the task, whichever worker is asked.
 	for _, w := range []*e2etest.Followed{first, second} {
 		for _, name := range []string{"one", "two"} {
-			a, text := post(t, w.Url+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}},
+			a, html := post(t, w.Url+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}},
 				nil)
 			if a.StatusCode != 303 {
-				t.Fatalf("%d %s", a.StatusCode, text)
+				t.Fatalf("%d %s", a.StatusCode, html)
 			}
 			page := w.Url + "/console/" + a.Header.Get("Location")
 			w.Eventually("two rows of "+name, func() bool {
-				_, text := get(t, page, nil)
-				return strings.Contains(text, "Row 1: Orders")
+				_, html := get(t, page, nil)
+				return strings.Contains(html, "Row 1: Orders")
 			})
 		}
 	}
 	checkNewerChangeIsNotOverwritten(t, first, second)
 	for _, w := range []*e2etest.Followed{first, second} {
-		if a, text := post(t, w.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}},
-			nil); a.StatusCode != 200 || strings.Contains(text, "✕") {
-			t.Errorf("%d %s", a.StatusCode, text)
+		if a, html := post(t, w.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}},
+			nil); a.StatusCode != 200 || strings.Contains(html, "✕") {
+			t.Errorf("%d %s", a.StatusCode, html)
 		}
 		for _, name := range []string{"one", "two"} {
 			w.Await(name, "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
@@ -85,12 +85,12 @@ func checkNewerChangeIsNotOverwritten(t *testing.T, first, second *e2etest.Follo
 	if v := mine.Get("version"); v == "" || v != yours.Get("version") {
 		t.Fatalf("versions %q and %q", v, yours.Get("version"))
 	}
-	if a, text := post(t, second.Url+"/console/form", yours, nil); a.StatusCode != 303 {
-		t.Fatalf("%d %s", a.StatusCode, text)
+	if a, html := post(t, second.Url+"/console/form", yours, nil); a.StatusCode != 303 {
+		t.Fatalf("%d %s", a.StatusCode, html)
 	}
-	if a, text := post(t, first.Url+"/console/form", mine, nil); a.StatusCode != 200 ||
-		!strings.Contains(text, "Nothing was stored") {
-		t.Errorf("%d %s", a.StatusCode, text)
+	if a, html := post(t, first.Url+"/console/form", mine, nil); a.StatusCode != 200 ||
+		!strings.Contains(html, "Nothing was stored") {
+		t.Errorf("%d %s", a.StatusCode, html)
 	}
 	first.Eventually("the change everywhere", func() bool {
 		return first.Shown("one")["sap.odata#00.topic"] == "yours" &&
@@ -113,13 +113,13 @@ func checkPagesShowConnectorsOfTheGroup(t *testing.T, w *e2etest.Followed, servi
 		"log?connector=one&level=DEBUG": {"The last lines of worker"},
 	} {
 		w.Eventually("the console's page "+page, func() bool {
-			_, text := get(t, w.Url+"/console/"+page, nil)
+			_, html := get(t, w.Url+"/console/"+page, nil)
 			for _, want := range texts {
-				if !strings.Contains(text, want) {
+				if !strings.Contains(html, want) {
 					return false
 				}
 			}
-			if strings.Contains(text, inSetting) {
+			if strings.Contains(html, inSetting) {
 				t.Errorf("%s shows the password", page)
 			}
 			return true

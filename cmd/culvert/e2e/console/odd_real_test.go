@@ -41,10 +41,10 @@ func TestRealOddTexts(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"code": harm,
 			"message": map[string]string{"lang": "en", "value": long}}})
 	}))
-	given, group := harm, "Group "+harm
+	typed, group := harm, "Group "+harm
 	e2etest.Put(t, dir, "odd.wasm", guesttest.Static(wit.Description{Name: "odd", Version: "1.0.0",
 		Components: []wit.Component{{Name: "org.example.Odd", Kind: wit.ComponentSource, Documentation: long,
-			Settings: []wit.ConfigKey{{Name: "odd.one", Documentation: long, DefaultValue: &given,
+			Settings: []wit.ConfigKey{{Name: "odd.one", Documentation: long, DefaultValue: &typed,
 				Rules: []wit.Rule{{Group: &group}}}}}}}, "",
 		wit.InterfaceSource))
 	e2etest.Put(t, dir, "worse.wasm", guesttest.Static(wit.Description{Name: harm, Version: long,
@@ -54,12 +54,12 @@ func TestRealOddTexts(t *testing.T) {
 	// Names have no control characters, and one with a slash has no page, like in Kafka Connect.
 	name, wide := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm)+"<u>",
 		strings.Repeat("wide", 2500)
-	for _, one := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
-		body, err := json.Marshal(map[string]any{"name": one.name,
-			"config": e2etest.Configuration(e2etest.Source(one.name, address, one.set))})
+	for _, connector := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
+		body, err := json.Marshal(map[string]any{"name": connector.name,
+			"config": e2etest.Configuration(e2etest.Source(connector.name, address, connector.set))})
 		e2etest.NoError(t, err)
 		if status, answer := f.Call("POST", "/connectors", string(body)); status != 201 {
-			t.Fatalf("%q: %d %s", one.name, status, answer)
+			t.Fatalf("%q: %d %s", connector.name, status, answer)
 		}
 	}
 	tab := NewBrowser(t).Open(nil)
@@ -84,7 +84,7 @@ func TestRealOddTexts(t *testing.T) {
 		if Eval[bool](tab, `window.alerted !== undefined || Boolean(document.querySelector("main img, main script, main u"))`) {
 			t.Errorf("%s: the page has elements of others", what)
 		}
-		if text := tab.Text(); strings.ContainsAny(text, "\u202e\u2066\x1b\u0007") {
+		if shown := tab.Text(); strings.ContainsAny(shown, "\u202e\u2066\x1b\u0007") {
 			t.Errorf("%s: the page has characters that do not show themselves", what)
 		}
 		if size := len(Eval[string](tab, "document.documentElement.outerHTML")); size > 500<<10 {
@@ -141,10 +141,10 @@ func TestRealLargeRecords(t *testing.T) {
 		tab.Go(f.Url + "/console/records?name=" + name + "&sample=" + ids[name])
 		tab.Until("rows", "document.querySelectorAll('section.row').length >= "+fmt.Sprint(rows))
 		elapsed := time.Since(began)
-		_, text := get(t, f.Url+"/console/records?name="+name+"&sample="+ids[name], nil)
-		t.Logf("%s: %d bytes, %v", name, len(text), elapsed)
-		if len(text) > 2<<20 || elapsed > 10*time.Second {
-			t.Errorf("%s: the page has %d bytes, and was there after %v", name, len(text), elapsed)
+		_, html := get(t, f.Url+"/console/records?name="+name+"&sample="+ids[name], nil)
+		t.Logf("%s: %d bytes, %v", name, len(html), elapsed)
+		if len(html) > 2<<20 || elapsed > 10*time.Second {
+			t.Errorf("%s: the page has %d bytes, and was there after %v", name, len(html), elapsed)
 		}
 		if name == "text" {
 			tab.Accessible("large records")

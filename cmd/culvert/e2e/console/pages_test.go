@@ -77,9 +77,9 @@ var pages = []string{"", "?state=failed", "?search=ord", "connector?name=orders"
 	"offsets?name=orders", "plugins", "workers", "origins", "log", "log?connector=bad&level=WARN"}
 
 // get returns the response that a browser receives.
-func get(t *testing.T, at string, header http.Header) (*http.Response, string) {
+func get(t *testing.T, url string, header http.Header) (*http.Response, string) {
 	t.Helper()
-	return send(t, "GET", at, "", header)
+	return send(t, "GET", url, "", header)
 }
 
 // post sends a form of the console, as a browser does.
@@ -100,9 +100,9 @@ func send(t *testing.T, method, at, form string, header http.Header) (*http.Resp
 	a, err := http.DefaultTransport.RoundTrip(r)
 	e2etest.NoError(t, err)
 	defer a.Body.Close()
-	text, err := io.ReadAll(a.Body)
+	body, err := io.ReadAll(a.Body)
 	e2etest.NoError(t, err)
-	return a, string(text)
+	return a, string(body)
 }
 
 func TestConsoleOfAWorker(t *testing.T) {
@@ -120,31 +120,31 @@ func pagesOfAWorker(t *testing.T, f *e2etest.Followed) {
 		t.Errorf("expected / to redirect to the console, found %d %v", a.StatusCode, a.Header)
 	}
 	for _, page := range pages {
-		at := f.Url + "/console/" + page
-		a, text := get(t, at, nil)
+		address := f.Url + "/console/" + page
+		a, html := get(t, address, nil)
 		if a.StatusCode != 200 {
-			t.Errorf("%s: status %d\n%s", page, a.StatusCode, text)
+			t.Errorf("%s: status %d\n%s", page, a.StatusCode, html)
 			continue
 		}
-		for _, wrong := range pagetest.Examine(text) {
+		for _, wrong := range pagetest.Examine(html) {
 			t.Errorf("%s: %s", page, wrong)
 		}
 		join := "?"
 		if strings.Contains(page, "?") {
 			join = "&"
 		}
-		_, fragments := get(t, at+join+"fragments=", nil)
-		var found map[string]struct{ Version, HTML string }
-		if err := json.Unmarshal([]byte(fragments), &found); err != nil || len(found) == 0 {
+		_, fragments := get(t, address+join+"fragments=", nil)
+		var parts map[string]struct{ Version, HTML string }
+		if err := json.Unmarshal([]byte(fragments), &parts); err != nil || len(parts) == 0 {
 			t.Errorf("%s: %v %s", page, err, fragments)
 		}
 		for _, secret := range []string{inSetting, inFile, "<script>alert"} {
-			if strings.Contains(text+fragments, secret) {
+			if strings.Contains(html+fragments, secret) {
 				t.Errorf("%s shows %s", page, secret)
 			}
 		}
-		if len(text) > 150<<10 {
-			t.Errorf("%s has %d bytes", page, len(text))
+		if len(html) > 150<<10 {
+			t.Errorf("%s has %d bytes", page, len(html))
 		}
 	}
 	for page, texts := range map[string][]string{
@@ -157,10 +157,10 @@ func pagesOfAWorker(t *testing.T, f *e2etest.Followed) {
 		"origins":               {"127.0.0.1"},
 		"log?connector=bad":     {"404"},
 	} {
-		_, text := get(t, f.Url+"/console/"+page, nil)
+		_, html := get(t, f.Url+"/console/"+page, nil)
 		for _, want := range texts {
-			if !strings.Contains(text, want) {
-				t.Errorf("%s: expected %q in\n%s", page, want, text)
+			if !strings.Contains(html, want) {
+				t.Errorf("%s: expected %q in\n%s", page, want, html)
 			}
 		}
 	}
@@ -170,18 +170,18 @@ func pagesOfAWorker(t *testing.T, f *e2etest.Followed) {
 func TestWithoutConsole(t *testing.T) {
 	t.Parallel()
 	f := e2etest.NewPlace(t).Follows("conf", "console.enable=false")
-	if a, text := get(t, f.Url+"/console/", nil); a.StatusCode != 404 {
-		t.Errorf("expected 404, found %d %s", a.StatusCode, text)
+	if a, html := get(t, f.Url+"/console/", nil); a.StatusCode != 404 {
+		t.Errorf("expected 404, found %d %s", a.StatusCode, html)
 	}
 }
 
 // buttonsAreRoutes checks that buttons do the same as REST: the same log line, the same rejection.
 func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	act := f.Url + "/console/act"
-	a, text := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
-	if a.StatusCode != 200 || !strings.Contains(text, "1 of 2 failed") ||
-		!strings.Contains(text, "Unknown connector none") {
-		t.Errorf("%d %s", a.StatusCode, text)
+	a, html := post(t, act, url.Values{"do": {"pause"}, "name": {"orders", "none"}, "back": {"./"}}, nil)
+	if a.StatusCode != 200 || !strings.Contains(html, "1 of 2 failed") ||
+		!strings.Contains(html, "Unknown connector none") {
+		t.Errorf("%d %s", a.StatusCode, html)
 	}
 	f.Await("orders", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
 	f.Awaits(`msg="changed by REST" request="PUT /connectors/orders/pause" by=127.0.0.1 status=202`)
@@ -204,15 +204,15 @@ func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	}
 	typed, review := toApply(t, f, "edited", "elsewhere")
 	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "elsewhere")
-	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 303 {
-		t.Fatalf("apply: %d %s", a.StatusCode, text)
+	if a, html = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 303 {
+		t.Fatalf("apply: %d %s", a.StatusCode, html)
 	}
 	if got := f.Shown("edited"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata.user.pwd"] != inSetting {
 		t.Errorf("found %v", got)
 	}
-	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 200 ||
-		!strings.Contains(text, "Nothing was stored") || f.Shown("edited")["sap.odata#00.topic"] != "elsewhere" {
-		t.Errorf("a second one onto the version of before: %d %s", a.StatusCode, text)
+	if a, html = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 200 ||
+		!strings.Contains(html, "Nothing was stored") || f.Shown("edited")["sap.odata#00.topic"] != "elsewhere" {
+		t.Errorf("a second one onto the version of before: %d %s", a.StatusCode, html)
 	}
 }
 

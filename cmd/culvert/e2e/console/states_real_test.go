@@ -30,9 +30,9 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 	var name string
 	first.Eventually("each worker to run one of them", func() bool {
 		name = ""
-		for _, one := range []string{"one", "two"} {
-			if e2etest.TaskOf(t, strings.TrimPrefix(first.Url, "http://"), one).WorkerID == host {
-				name += one
+		for _, connector := range []string{"one", "two"} {
+			if e2etest.TaskOf(t, strings.TrimPrefix(first.Url, "http://"), connector).WorkerID == host {
+				name += connector
 			}
 		}
 		return name == "one" || name == "two"
@@ -102,11 +102,11 @@ func TestRealColumnsOfFilters(t *testing.T) {
 			tab.Go(f.Url + "/console/?state=" + string(condition))
 			if Eval[bool](tab, `Boolean(document.querySelector("main .card.empty"))`) {
 				empty++
-			} else if found := Eval[string](tab, columns); found != wantColumns {
-				t.Errorf("%s, %d: expected the columns %s, found %s", condition, wide, wantColumns, found)
+			} else if widths := Eval[string](tab, columns); widths != wantColumns {
+				t.Errorf("%s, %d: expected the columns %s, found %s", condition, wide, wantColumns, widths)
 			}
-			if found := Eval[string](tab, box); found != wantBox {
-				t.Errorf("%s, %d: expected the box %s, found %s", condition, wide, wantBox, found)
+			if widths := Eval[string](tab, box); widths != wantBox {
+				t.Errorf("%s, %d: expected the box %s, found %s", condition, wide, wantBox, widths)
 			}
 		}
 		if shown := len(connect.Conditions) - empty; empty == 0 || shown < 5 {
@@ -140,26 +140,27 @@ func TestRealWatchEqualsConsole(t *testing.T) {
 				.map(n => [n.querySelector("b"), n.querySelector("b + p")].filter(Boolean).map(e => e.textContent).join(". "))})`)
 	}
 	last := func() map[string]watched {
-		found := map[string]watched{}
+		rows := map[string]watched{}
 		decoder := json.NewDecoder(strings.NewReader(command.Stdout.String()))
 		for decoder.More() {
-			var all []struct {
+			var listed []struct {
 				Connector string `json:"connector"`
 				watched
 			}
-			if decoder.Decode(&all) != nil {
-				return found // the last one is not complete yet
+			if decoder.Decode(&listed) != nil {
+				return rows // the last one is not complete yet
 			}
-			for _, c := range all {
-				found[c.Connector] = c.watched
+			for _, c := range listed {
+				rows[c.Connector] = c.watched
 			}
 		}
-		return found
+		return rows
 	}
 	f.Eventually("connectors that are settled", func() bool {
-		now := last()
-		return now["limited"].State == "loading" && now["away"].State == "away" && now["bad"].State == "failed" &&
-			now["back"].State == "refusing" && now["orders"].State == "idle"
+		current := last()
+		return current["limited"].State == "loading" && current["away"].State == "away" &&
+			current["bad"].State == "failed" &&
+			current["back"].State == "refusing" && current["orders"].State == "idle"
 	})
 	states := map[string]bool{}
 	for _, name := range names {

@@ -157,10 +157,10 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 		{"connector?name=bad", "failed", "failed"}, {"plugins", "odata-source", "active"},
 		{"origins", "127.0.0.1", "orders"}}
 	var tabs []*Tab
-	for _, one := range shows {
+	for _, shown := range shows {
 		tab := b.Open(nil)
-		tab.Go(f.Url + "/console/" + one.page)
-		tab.Has(one.at)
+		tab.Go(f.Url + "/console/" + shown.page)
+		tab.Has(shown.at)
 		tabs = append(tabs, tab)
 	}
 	hidden, seen := tabs[0], tabs[1]
@@ -174,17 +174,17 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 	}
 	hidden.Hide(true)
 	continues(seen, 2) // what was on its way has come
-	before := asked(hidden)
+	requests := asked(hidden)
 	f.Steer("orders", "pause")
-	for i, one := range shows {
+	for i, shown := range shows {
 		if i == 0 {
 			continue
 		}
-		tabs[i].Has(one.then)
+		tabs[i].Has(shown.then)
 	}
 	continues(seen, 3)
-	if now := asked(hidden); now != before {
-		t.Errorf("a hidden page has asked %d times", now-before)
+	if later := asked(hidden); later != requests {
+		t.Errorf("a hidden page has asked %d times", later-requests)
 	}
 	hidden.Hide(false)
 	waited := hidden.Until("what has happened meanwhile", `document.body.innerText.includes("paused")`)
@@ -220,10 +220,10 @@ func TestRealWorkerKilled(t *testing.T) {
 	f.Kill()
 	const silent = `document.getElementById("link").checkVisibility() && document.getElementById("link").innerText.includes("does not answer")`
 	noticed := list.Until("the line that the worker does not answer", silent)
-	before := asked(form)
+	requests := asked(form)
 	form.Click(`.steps a[href="#step-sets"]`)
 	form.Type(set, "Products")
-	f.Eventually("steps that nobody answers", func() bool { return asked(form) >= before+2 }) // one as the focus moves
+	f.Eventually("steps that nobody answers", func() bool { return asked(form) >= requests+2 }) // one as the focus moves
 	form.Until("a line that nobody answers", silent)
 	form.Has("What was typed is still here")
 	if got := form.Value(password); got != "typed-before-the-end" {

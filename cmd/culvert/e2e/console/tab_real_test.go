@@ -81,10 +81,10 @@ func (b *Browser) Open(headers map[string]string) *Tab {
 	_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
 	e2etest.NoError(b.t, err)
 	if headers != nil {
-		text, err := json.Marshal(headers)
+		encoded, err := json.Marshal(headers)
 		e2etest.NoError(b.t, err)
 		var h network.Headers
-		e2etest.NoError(b.t, json.Unmarshal(text, &h))
+		e2etest.NoError(b.t, json.Unmarshal(encoded, &h))
 		_, err = chromedp.Call(ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: h})
 		e2etest.NoError(b.t, err)
 	}
@@ -268,11 +268,11 @@ func (tab *Tab) Accessible(what string) {
 	if !Eval[bool](tab, "Boolean(window.axe)") {
 		Eval[bool](tab, tab.b.axe+"\n;true")
 	}
-	found := Eval[string](tab, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
+	violations := Eval[string](tab, `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa",
 		"best-practice"]}).then(r => r.violations.map(v => v.id + ": " + v.help + "\n" +
 		v.nodes.slice(0, 3).map(n => "  " + n.html + "\n  " + n.failureSummary).join("\n")).join("\n"))`)
-	if found != "" {
-		tab.b.t.Errorf("%s: axe-core finds\n%s", what, found)
+	if violations != "" {
+		tab.b.t.Errorf("%s: axe-core finds\n%s", what, violations)
 	}
 }
 
@@ -300,9 +300,9 @@ func (tab *Tab) Console() []string {
 func (tab *Tab) Forgive(text string) (n int) {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
-	before := len(tab.console)
+	lines := len(tab.console)
 	tab.console = slices.DeleteFunc(tab.console, func(line string) bool { return strings.Contains(line, text) })
-	return before - len(tab.console)
+	return lines - len(tab.console)
 }
 
 // Requests returns all requests of the page as METHOD URL.
@@ -319,8 +319,8 @@ func (tab *Tab) Quiet(hosts ...string) {
 		tab.b.t.Errorf("the browser's console has %q", line)
 	}
 	for _, r := range tab.Requests() {
-		_, at, _ := strings.Cut(r, " ")
-		u, err := url.Parse(at)
+		_, address, _ := strings.Cut(r, " ")
+		u, err := url.Parse(address)
 		if err != nil || u.Scheme != "data" && !strings.Contains(strings.Join(hosts, " "), u.Host) {
 			tab.b.t.Errorf("the page asked %s", r)
 		}

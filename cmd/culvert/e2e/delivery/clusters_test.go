@@ -19,20 +19,20 @@ func TestClientsOfAnotherCluster(t *testing.T) {
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 60, PageSize: 25,
 		Switches: odatatest.Switches{CSRF: true, RotateSession: "both"}})
 	here := e2etest.Embedded(t).Addr()
-	there := e2etest.Embedded(t).Addr()
+	elsewhere := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+here, "listeners=")
 	from := p.File("there.properties", append(e2etest.Source("there", address, "Orders"),
-		"producer.override.bootstrap.servers="+there,
-		"admin.override.bootstrap.servers="+there, "topic.creation.default.partitions=3")...)
+		"producer.override.bootstrap.servers="+elsewhere,
+		"admin.override.bootstrap.servers="+elsewhere, "topic.creation.default.partitions=3")...)
 	to := p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
-		"consumer.override.bootstrap.servers="+there)...)
+		"consumer.override.bootstrap.servers="+elsewhere)...)
 	for round := range 2 {
 		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, from, to)
 		if diff := cmp.Diff(e2etest.Entities(s, "Orders"), e2etest.Entities(s, "OrderCopies")); diff != "" {
 			t.Errorf("round %d: what was read and what was written differ\n%s", round, diff)
 		}
 	}
-	if got := e2etest.EndsOn(t, there, "Orders"); len(got) != 3 {
+	if got := e2etest.EndsOn(t, elsewhere, "Orders"); len(got) != 3 {
 		t.Errorf("expected 3 partitions on the connector's cluster, found %v", got)
 	}
 	if got := e2etest.EndsOn(t, here, "Orders"); got != nil {
@@ -84,7 +84,7 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 		t.Errorf("expected the honest connector's %d rows, found %d", s.Count("Order_Details"), got)
 	}
 	lines := e2etest.Source("orders", address, "Orders")
-	known := p.File("orders.properties", e2etest.Instead(lines, "sap.odata#00.topic=my-offsets")...)
-	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, known).Exits(1).
-		Reports(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets contains ", known, len(lines)))
+	internalTopic := p.File("orders.properties", e2etest.Instead(lines, "sap.odata#00.topic=my-offsets")...)
+	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, internalTopic).Exits(1).
+		Reports(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets contains ", internalTopic, len(lines)))
 }

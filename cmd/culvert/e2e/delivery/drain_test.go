@@ -63,31 +63,32 @@ func (g *Group) drains(connectors, tasks int) {
 			statuses <- status
 		}()
 	}
-	found := []int{<-statuses, <-statuses}
-	t.Logf("two workers drained at once: %v", found)
-	if slices.Sort(found); found[1] != 409 || found[0] != 204 && found[0] != 409 {
-		t.Errorf("expected 204 or 409, and 409, found %v", found)
+	answers := []int{<-statuses, <-statuses}
+	t.Logf("two workers drained at once: %v", answers)
+	if slices.Sort(answers); answers[1] != 409 || answers[0] != 204 && answers[0] != 409 {
+		t.Errorf("expected 204 or 409, and 409, found %v", answers)
 	}
 	g.workers[0].Eventually("all runs", func() bool {
-		_, whole := g.owners(0, connectors+tasks)
-		return whole
+		_, isComplete := g.owners(0, connectors+tasks)
+		return isComplete
 	})
 }
 
-// owners returns the workers that run the connectors and tasks, as one worker reports; whole reports whether all run.
-func (g *Group) owners(by, units int) (owners map[string]string, whole bool) {
+// owners returns the workers that run the connectors and tasks, as one worker reports. isComplete reports whether all of
+// them run.
+func (g *Group) owners(by, units int) (owners map[string]string, isComplete bool) {
 	g.T.Helper()
-	all, _ := g.statuses(by)
-	owners, whole = map[string]string{}, true
-	for name, s := range all {
+	connectors, _ := g.statuses(by)
+	owners, isComplete = map[string]string{}, true
+	for name, s := range connectors {
 		owners[name] = s.Connector.WorkerID
-		whole = whole && s.Connector.State == connect.Running
+		isComplete = isComplete && s.Connector.State == connect.Running
 		for _, task := range s.Tasks {
 			owners[fmt.Sprintf("%s-%d", name, task.ID)] = task.WorkerID
-			whole = whole && task.State == connect.Running
+			isComplete = isComplete && task.State == connect.Running
 		}
 	}
-	return owners, whole && len(owners) == units
+	return owners, isComplete && len(owners) == units
 }
 
 func TestStaticWorkersOfAGroup(t *testing.T) { onEmbedded(t, StaticWorkersOfAGroup) }
@@ -100,7 +101,7 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	g := NewGroup(t, p, servers, 3, "group.instance.id=pod-%d", "session.timeout.ms=120000")
 	g.posted(address, connectors)
 	g.Spreads(connectors, tasks, 0, 1, 2)
-	before, _ := g.owners(0, connectors+tasks)
+	earlier, _ := g.owners(0, connectors+tasks)
 	starts := func(n int) int { return strings.Count(g.workers[n].Stderr.String(), "connector started") }
 	for n := range g.workers { // the leader among them
 		began := time.Now()
@@ -118,26 +119,26 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 			g.Join(n, "--set", "session.timeout.ms=10000")
 		}
 		t.Logf("worker %d: started again after %v", n, time.Since(began))
-		var now map[string]string
-		g.workers[by].Eventually("all that there is runs where it did", func() (whole bool) {
-			now, whole = g.owners(by, connectors+tasks)
-			for unit, id := range before {
-				if id != was && now[unit] != id || id == was && now[unit] != was && now[unit] != g.ids[n] {
-					t.Fatalf("%s: expected it to stay at %s, found it at %s", unit, id, now[unit])
+		var current map[string]string
+		g.workers[by].Eventually("all that there is runs where it did", func() (isComplete bool) {
+			current, isComplete = g.owners(by, connectors+tasks)
+			for unit, id := range earlier {
+				if id != was && current[unit] != id || id == was && current[unit] != was && current[unit] != g.ids[n] {
+					t.Fatalf("%s: expected it to stay at %s, found it at %s", unit, id, current[unit])
 				}
-				whole = whole && (id != was || now[unit] == g.ids[n])
+				isComplete = isComplete && (id != was || current[unit] == g.ids[n])
 			}
-			return whole
+			return isComplete
 		})
 		t.Logf("worker %d: all runs after %v", n, time.Since(began))
 		if again := starts(by) + starts(other); again != started || started == 0 {
 			t.Errorf("worker %d: expected nothing to start at others, found %d starts after %d", n, again, started)
 		}
-		before = now
-		known := func(m rest.GroupMember) bool { return m.URL == "http://"+g.ids[n] && len(m.Plugins) > 0 }
+		earlier = current
+		isKnown := func(m rest.GroupMember) bool { return m.URL == "http://"+g.ids[n] && len(m.Plugins) > 0 }
 		g.workers[n].Eventually("the leader knows where it is now", func() bool {
 			o := g.overview(n)
-			return len(o.Members) == 3 && slices.ContainsFunc(o.Members, known)
+			return len(o.Members) == 3 && slices.ContainsFunc(o.Members, isKnown)
 		})
 	}
 	g.drain(1).Exits(0)

@@ -116,11 +116,11 @@ func (e *Exactly) Reads() *e2etest.Command {
 // ResumeAndStop releases the delayed page, waits until the worker has read more pages of both connectors, and stops it.
 func (e *Exactly) ResumeAndStop(w *e2etest.Command) {
 	e.t.Helper()
-	before := e.S.Ledger()
+	earlier := e.S.Ledger()
 	close(e.Held.GoOn)
 	w.Eventually("further pages", func() bool {
-		now := e.S.Ledger()
-		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas
+		later := e.S.Ledger()
+		return later.Deltas > earlier.Deltas+1 && later.Pages-later.Deltas > earlier.Pages-earlier.Deltas
 	})
 	w.MustStop()
 }
@@ -134,10 +134,10 @@ func (e *Exactly) Zombie() {
 	first.Signal(syscall.SIGSTOP)
 	e.p = e2etest.NewPlace(e.t) // of another machine
 	second := e.Start(false, e.Files()...)
-	before := e.S.Ledger()
+	earlier := e.S.Ledger()
 	second.Eventually("pages of the second worker", func() bool {
-		now := e.S.Ledger()
-		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas+1
+		later := e.S.Ledger()
+		return later.Deltas > earlier.Deltas+1 && later.Pages-later.Deltas > earlier.Pages-earlier.Deltas+1
 	})
 	first.Signal(syscall.SIGCONT)
 	e.ResumeAndStop(second)

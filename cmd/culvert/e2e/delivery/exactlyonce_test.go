@@ -64,19 +64,19 @@ func NewExactly(t *testing.T, servers string, p *e2etest.Place, name string, rou
 
 // Files returns the files of the two connectors, with further settings.
 func (e *Exactly) Files(more ...string) []string {
-	whole, changes := e.settings(more...)
-	return []string{e.p.File(e.Name+".properties", whole...), e.p.File(e.changes()+".properties", changes...)}
+	loads, changes := e.settings(more...)
+	return []string{e.p.File(e.Name+".properties", loads...), e.p.File(e.changes()+".properties", changes...)}
 }
 
 // settings returns the settings of the set's connector and of the connector of changes.
-func (e *Exactly) settings(more ...string) (whole, changes []string) {
-	whole = append(e2etest.Source(e.Name, e.Address), "sap.odata#00.service="+odatatest.NorthwindPath,
+func (e *Exactly) settings(more ...string) (loads, changes []string) {
+	loads = append(e2etest.Source(e.Name, e.Address), "sap.odata#00.service="+odatatest.NorthwindPath,
 		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.Name, "exactly.once.support=required",
 		e2etest.Silent)
 	changes = e2etest.Tracked(e.changes(), e.Address, odatatest.ODPPath, "FactsOfProducts",
 		"exactly.once.support=required",
 		e2etest.Silent)
-	return e2etest.Instead(append(whole, more...), e.Lines...), e2etest.Instead(append(changes, more...), e.Lines...)
+	return e2etest.Instead(append(loads, more...), e.Lines...), e2etest.Instead(append(changes, more...), e.Lines...)
 }
 
 // changes returns the name of the connector of changes, which is also its topic.
@@ -210,14 +210,14 @@ func (c counted) String() string {
 
 // Count compares a topic with the rows in the order of the service. A late row counts as repeated, and as missing in
 // its place.
-func (e *Exactly) Count(rows map[string]int, found []string) counted {
+func (e *Exactly) Count(rows map[string]int, keys []string) counted {
 	e.t.Helper()
 	c, next := counted{Rows: len(rows)}, 0
-	for at, row := range found {
+	for pos, row := range keys {
 		n, ok := rows[row]
 		switch {
 		case !ok:
-			e.t.Errorf("record %d is none of the rows: %s", at, row)
+			e.t.Errorf("record %d is none of the rows: %s", pos, row)
 		case n < next:
 			c.Repeated++
 		default:
@@ -232,9 +232,9 @@ func (e *Exactly) Count(rows map[string]int, found []string) counted {
 // Row returns the row of the set to which a record's key belongs.
 func (e *Exactly) Row(key string) string {
 	e.t.Helper()
-	rest, ok := strings.CutPrefix(key, `{"OrderID":`)
-	order, rest, some := strings.Cut(rest, `,"ProductID":`)
-	product, _, ends := strings.Cut(rest, "}")
+	number, ok := strings.CutPrefix(key, `{"OrderID":`)
+	order, number, some := strings.Cut(number, `,"ProductID":`)
+	product, _, ends := strings.Cut(number, "}")
 	_, err1 := strconv.Atoi(order)
 	_, err2 := strconv.Atoi(product)
 	if err := errors.Join(err1, err2); !ok || !some || !ends || err != nil {
@@ -246,7 +246,7 @@ func (e *Exactly) Row(key string) string {
 // inChanges compares the topic of changes with the changes that the service had to report.
 func (e *Exactly) inChanges() counted {
 	e.t.Helper()
-	var found []string
+	var keys []string
 	places := map[string]int{}
 	for _, row := range e.edits.rows {
 		places[row] = len(places)
@@ -263,10 +263,10 @@ func (e *Exactly) inChanges() counted {
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			e.t.Fatalf("%v in %s", err, line)
 		}
-		found = append(found, fmt.Sprint(r.Key.ProductID, " ", r.Value.ODQ_CHANGEMODE, " ", r.Value.ODQ_ENTITYCNTR, " ",
+		keys = append(keys, fmt.Sprint(r.Key.ProductID, " ", r.Value.ODQ_CHANGEMODE, " ", r.Value.ODQ_ENTITYCNTR, " ",
 			r.Value.ProductName))
 	}
-	return e.Count(places, found)
+	return e.Count(places, keys)
 }
 
 // found returns the rows in the topic of the set.
@@ -280,7 +280,7 @@ func (e *Exactly) found() (rows []string) {
 }
 
 // counts checks both topics.
-func (e *Exactly) counts() (whole, changes counted) {
+func (e *Exactly) counts() (loads, changes counted) {
 	e.t.Helper()
 	return e.Count(e.Rows, e.found()), e.inChanges()
 }
@@ -288,9 +288,9 @@ func (e *Exactly) counts() (whole, changes counted) {
 // check checks both topics and logs the result as a line of a table.
 func (e *Exactly) check(what string) {
 	e.t.Helper()
-	whole, changes := e.counts()
+	loads, changes := e.counts()
 	ledger := e.S.Ledger()
-	for _, c := range []counted{whole, changes} {
+	for _, c := range []counted{loads, changes} {
 		if c.Missing > 0 || c.Repeated > 0 || c.Rows == 0 {
 			e.t.Errorf("%s: %v, the first one that is missing is row %d", what, c, c.First)
 		}
@@ -298,7 +298,7 @@ func (e *Exactly) check(what string) {
 	if ledger.Jobs != 1 || ledger.Refused536 > e.old {
 		e.t.Errorf("%s: %d first extractions, %d tokens that were too old", what, ledger.Jobs, ledger.Refused536)
 	}
-	e.t.Logf("| %s | %d | whole: %v | changes: %v |", what, exactSeed, whole, changes)
+	e.t.Logf("| %s | %d | whole: %v | changes: %v |", what, exactSeed, loads, changes)
 }
 
 // Waits waits until the armed response is blocked.

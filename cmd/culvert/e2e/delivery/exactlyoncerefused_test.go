@@ -110,8 +110,8 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 		p.MustOnce(worker, file)
 		for _, set := range sets {
 			r := p.Run("consume", set, "--bootstrap-servers", servers)
-			if found := strings.Count(r.Stdout, "\n"); found != rows[set] {
-				t.Errorf("%d tasks: expected %d records of %s, found %d", tasks, rows[set], set, found)
+			if count := strings.Count(r.Stdout, "\n"); count != rows[set] {
+				t.Errorf("%d tasks: expected %d records of %s, found %d", tasks, rows[set], set, count)
 			}
 		}
 	}

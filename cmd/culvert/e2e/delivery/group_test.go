@@ -127,18 +127,18 @@ func (g *Group) overview(by int) (o rest.Group) {
 }
 
 // statuses returns the status of every connector as a worker reports it; nil if the answer is something else.
-func (g *Group) statuses(by int) (all map[string]connect.Status, answer string) {
+func (g *Group) statuses(by int) (connectors map[string]connect.Status, answer string) {
 	g.T.Helper()
 	var shown map[string]struct{ Status connect.Status }
 	_, answer = g.workers[by].Call("GET", "/connectors?expand=status", "")
 	if json.Unmarshal([]byte(answer), &shown) != nil {
 		return nil, answer
 	}
-	all = map[string]connect.Status{}
+	connectors = map[string]connect.Status{}
 	for name, c := range shown {
-		all[name] = c.Status
+		connectors[name] = c.Status
 	}
-	return all, answer
+	return connectors, answer
 }
 
 // running counts the connectors and tasks on each worker, by its ID, as one worker reports.
@@ -169,10 +169,10 @@ func (g *Group) running(by int) (connectors, tasks map[string]int, others []stri
 func (g *Group) Spreads(connectors, tasks int, over ...int) {
 	g.T.Helper()
 	for _, by := range over {
-		var found string
+		var owners string
 		g.workers[by].Eventually("all that there is runs", func() bool {
 			c, t, others := g.running(by)
-			found = fmt.Sprint(c, t, others)
+			owners = fmt.Sprint(c, t, others)
 			even := len(others) == 0
 			for _, n := range over {
 				even = even && c[g.ids[n]] >= connectors/len(over) && c[g.ids[n]] <= (connectors-1)/len(over)+1 &&
@@ -187,7 +187,7 @@ func (g *Group) Spreads(connectors, tasks int, over ...int) {
 			return even
 		})
 		if g.T.Failed() {
-			g.T.Fatal(found)
+			g.T.Fatal(owners)
 		}
 	}
 }
@@ -216,10 +216,10 @@ func WorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) *Group {
 	const connectors, tasks = 6, 12
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	g := NewGroup(t, p, servers, 3)
-	post := func(n, by, status int, text string) {
+	post := func(n, by, status int, message string) {
 		name := fmt.Sprint("c", n)
 		g.workers[by].Must(status, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name,
-			"config": groupSource(address, name)}), text)
+			"config": groupSource(address, name)}), message)
 	}
 	for n := range connectors {
 		g.workers[n%3].Changes()
@@ -284,7 +284,7 @@ func distinct(t *testing.T, servers, topic string) int {
 	return len(keys)
 }
 
-func records(t *testing.T, servers, topic string) (all []*kgo.Record) {
+func records(t *testing.T, servers, topic string) (contents []*kgo.Record) {
 	t.Helper()
 	k := kafka.Defaults()
 	k.Bootstrap = []string{servers}
@@ -292,9 +292,9 @@ func records(t *testing.T, servers, topic string) (all []*kgo.Record) {
 	e2etest.NoError(t, err)
 	defer reader.Close()
 	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
-		all = append(all, r)
+		contents = append(contents, r)
 		return nil
 	})
 	e2etest.NoError(t, err)
-	return all
+	return contents
 }

@@ -57,10 +57,10 @@ func (g *Group) claims(address string) {
 	if len(refused) != 2 || !is("400 ", claim)(refused[0]) || !is("400 ", claim)(refused[1]) {
 		t.Errorf("expected one of three rivals, found %q", answers)
 	}
-	one := e2etest.Configuration(e2etest.Tracked("late", address, odatatest.ODPPath, "FactsOfProducts"))
+	settings := e2etest.Configuration(e2etest.Tracked("late", address, odatatest.ODPPath, "FactsOfProducts"))
 	for n, w := range g.workers {
-		w.Until(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, one), claim)
-		w.Must(400, "PUT", "/connectors/late/config", e2etest.AsJSON(t, one), claim)
+		w.Until(200, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings), claim)
+		w.Must(400, "PUT", "/connectors/late/config", e2etest.AsJSON(t, settings), claim)
 		g.workers[n].Must(404, "GET", "/connectors/late", "")
 	}
 	g.workers[0].Must(204, "DELETE", fmt.Sprint("/connectors/rival", slices.IndexFunc(answers, is("201 ", ""))), "")
@@ -183,7 +183,7 @@ func (g *Group) offsets() {
 func (g *Group) calls(address string) {
 	t := g.T
 	t.Helper()
-	failing, at := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
+	failing, failingAddress := e2etest.Demo(t, odatatest.Options{Rows: 60, PageSize: 25})
 	led := slices.Index(g.ids, g.overview(0).Leader)
 	by := (led + 1) % 3
 	w := g.workers[by]
@@ -210,7 +210,7 @@ func (g *Group) calls(address string) {
 
 	w.Must(404, "POST", "/connectors/calm/tasks/7/restart", "")
 
-	half := groupSource(at, "half")
+	half := groupSource(failingAddress, "half")
 	half["task.auto.restart"] = "false"
 	for _, change := range [][2]string{{"match", "/Products"}, {"status", "500"}, {"status-count", "1000000"}} {
 		e2etest.NoError(t, failing.Set(change[0], change[1]))

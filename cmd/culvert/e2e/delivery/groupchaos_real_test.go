@@ -226,7 +226,7 @@ func (c *chaos) make(settings map[string]*string, partitions int32, names ...str
 }
 
 // connectors returns the settings of three connectors.
-func (c *chaos) connectors(address string) (all []map[string]string) {
+func (c *chaos) connectors(address string) (configs []map[string]string) {
 	name := c.e.Name
 	sets := e2etest.Source(name, address, "Orders", "Order_Details")
 	for n, topic := range []string{"Orders", "Details"} {
@@ -238,11 +238,11 @@ func (c *chaos) connectors(address string) (all []map[string]string) {
 		append(e2etest.SinkOf(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2",
 			"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
 			"sap.odata.flush.interval.ms=200")} {
-		all = append(all, e2etest.Configuration(e2etest.Instead(lines, "sap.odata.user.name=me",
+		configs = append(configs, e2etest.Configuration(e2etest.Instead(lines, "sap.odata.user.name=me",
 			"sap.odata.max.retries=3",
 			"sap.odata.user.pwd=${file:sap.properties:pwd}")))
 	}
-	return all
+	return configs
 }
 
 func (c *chaos) step(format string, a ...any) {
@@ -288,11 +288,11 @@ func (c *chaos) removed(n int) (by int) {
 		return len(ids) == 2 && !slices.Contains(ids, c.ids[n])
 	})
 	c.workers[by].Eventually("all runs on two workers", func() bool {
-		owners, whole := c.owners(by, chaosUnits)
+		owners, isComplete := c.owners(by, chaosUnits)
 		for _, id := range owners {
-			whole = whole && id != c.ids[n]
+			isComplete = isComplete && id != c.ids[n]
 		}
-		return whole
+		return isComplete
 	})
 	c.step("worker %d is none of the group's", n)
 	return by
@@ -303,14 +303,14 @@ func (c *chaos) settles() {
 	c.T.Helper()
 	for by, w := range c.workers {
 		w.Eventually(fmt.Sprintf("all runs, as worker %d says", by), func() bool {
-			_, whole := c.owners(by, chaosUnits)
-			return whole && len(c.members(by)) == 3
+			_, isComplete := c.owners(by, chaosUnits)
+			return isComplete && len(c.members(by)) == 3
 		})
 	}
-	before, written := c.e.S.Ledger(), c.e.S.Count("Inbox")
+	earlier, written := c.e.S.Ledger(), c.e.S.Count("Inbox")
 	c.workers[0].Eventually("more of everything", func() bool {
-		now := c.e.S.Ledger()
-		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas+3 &&
+		later := c.e.S.Ledger()
+		return later.Deltas > earlier.Deltas+1 && later.Pages-later.Deltas > earlier.Pages-earlier.Deltas+3 &&
 			c.e.S.Count("Inbox") > written
 	})
 }
@@ -318,9 +318,9 @@ func (c *chaos) settles() {
 // silent fails if a worker has sent requests that acknowledge or write in a period.
 func (c *chaos) silent(n int, what string, from, to time.Time) {
 	c.T.Helper()
-	if found := c.o.of(n, from, to); len(found) > 0 {
+	if requests := c.o.of(n, from, to); len(requests) > 0 {
 		c.T.Errorf("worker %d %s: expected no requests in %v that acknowledge or write, found %q", n, what,
-			to.Sub(from), found[:min(len(found), 5)])
+			to.Sub(from), requests[:min(len(requests), 5)])
 	}
 }
 
@@ -354,10 +354,10 @@ func (c *chaos) stops(n int) {
 	c.workers[n].Signal(syscall.SIGCONT)
 	to := from
 	c.workers[by].Eventually("it is a member again", func() bool {
-		at := time.Now()
+		began := time.Now()
 		member := slices.Contains(c.members(by), c.ids[n])
 		if !member {
-			to = at
+			to = began
 		}
 		return member
 	})
@@ -366,29 +366,29 @@ func (c *chaos) stops(n int) {
 
 // leader kills the leader during the creation of a connector, which may exist afterwards or not.
 func (c *chaos) leader(n int) {
-	at := c.leading(n)
-	answer := c.extra(at)
+	broker := c.leading(n)
+	answer := c.extra(broker)
 	wait := time.Duration(c.e.Random.IntN(40)) * time.Millisecond
 	<-time.After(wait)
-	c.leaderless(at, answer, fmt.Sprint(wait, " after it was asked"))
-	c.withoutExtra(at)
+	c.leaderless(broker, answer, fmt.Sprint(wait, " after it was asked"))
+	c.withoutExtra(broker)
 }
 
 // midWrite kills the leader after it wrote a connector, before it ends the transaction: the connector does not exist.
 func (c *chaos) midWrite(n int) {
-	at := c.leading(n)
-	trap := c.relays[at].catch()
+	broker := c.leading(n)
+	trap := c.relays[broker].catch()
 	defer close(trap.released)
-	answer := c.extra(at)
+	answer := c.extra(broker)
 	select {
 	case <-trap.caught:
 	case <-time.After(e2etest.ComesAbout):
 		c.T.Fatal("the leader has ended no transaction")
 	}
-	if left := c.leaderless(at, answer, "in mid-write"); left != "no answer, Ongoing" {
-		c.T.Errorf("expected a leader without an answer, and an ongoing transaction, found %s", left)
+	if state := c.leaderless(broker, answer, "in mid-write"); state != "no answer, Ongoing" {
+		c.T.Errorf("expected a leader without an answer, and an ongoing transaction, found %s", state)
 	}
-	if deleted := c.withoutExtra(at); deleted {
+	if deleted := c.withoutExtra(broker); deleted {
 		c.T.Error("expected no connector of a transaction that was not ended, found one")
 	}
 }
@@ -425,26 +425,26 @@ func (c *chaos) extra(n int) (answer <-chan string) {
 
 // leaderless kills the leader during the creation of a connector, and starts it again, at once or when another one
 // leads.
-func (c *chaos) leaderless(at int, answer <-chan string, when string) (left string) {
+func (c *chaos) leaderless(broker int, answer <-chan string, when string) (state string) {
 	c.T.Helper()
-	c.killed(at)
+	c.killed(broker)
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.ComesAbout)
 	defer cancel()
 	id := "connect-cluster-" + c.e.Name
-	found, err := c.admin.DescribeTransactions(ctx, id)
-	for ; err != nil && ctx.Err() == nil; found, err = c.admin.DescribeTransactions(ctx, id) { // of a broker before
+	described, err := c.admin.DescribeTransactions(ctx, id)
+	for ; err != nil && ctx.Err() == nil; described, err = c.admin.DescribeTransactions(ctx, id) { // of a broker before
 		<-time.After(50 * time.Millisecond)
 	}
 	e2etest.NoError(c.T, err)
-	left = <-answer + ", " + found[id].State
-	c.step("the leader, worker %d, is killed %s: %s", at, when, left)
-	c.leaders = append(c.leaders, left)
+	state = <-answer + ", " + described[id].State
+	c.step("the leader, worker %d, is killed %s: %s", broker, when, state)
+	c.leaders = append(c.leaders, state)
 	if c.e.Random.IntN(2) == 0 {
-		other := c.workers[(at+1)%3]
-		other.Eventually("another leader", func() bool { return c.overview((at+1)%3).Leader != c.ids[at] })
+		other := c.workers[(broker+1)%3]
+		other.Eventually("another leader", func() bool { return c.overview((broker+1)%3).Leader != c.ids[broker] })
 	}
-	c.joins(at)
-	return left
+	c.joins(broker)
+	return state
 }
 
 // withoutExtra deletes the connector of extra if it exists.
@@ -468,8 +468,8 @@ func (c *chaos) cut(n, way int) {
 	heal, from := c.relays[n].cut(way), time.Now()
 	defer heal()
 	c.removed(n)
-	if left := chaosSession + time.Second - time.Since(from); left > 0 {
-		<-time.After(left)
+	if remaining := chaosSession + time.Second - time.Since(from); remaining > 0 {
+		<-time.After(remaining)
 	}
 	c.silent(n, "hears of nobody", from.Add(chaosSession), time.Now())
 }
@@ -494,13 +494,13 @@ func (c *chaos) rolls(n int) {
 	c.version++
 	version := fmt.Sprintf("0.2.%d", c.version)
 	newer := guesttest.Bytes(c.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-source"), "main.version="+version)
-	for at := range c.workers {
-		if at == n {
-			c.workers[at].MustStop()
-			e2etest.Replace(c.T, c.plugins[at], "odata-source.wasm", newer)
-			c.joins(at)
+	for worker := range c.workers {
+		if worker == n {
+			c.workers[worker].MustStop()
+			e2etest.Replace(c.T, c.plugins[worker], "odata-source.wasm", newer)
+			c.joins(worker)
 		} else {
-			c.plug(at, "odata-source", newer)
+			c.plug(worker, "odata-source", newer)
 		}
 	}
 	c.runs(version, 3)
@@ -618,8 +618,8 @@ func (c *chaos) finish(what string) {
 		numbers := c.numbers()
 		absent = nil
 		for n := int64(1); n <= c.wrote.Load(); n++ {
-			if at := fmt.Sprint("n", n); numbers[at] == 0 {
-				absent = append(absent, at)
+			if number := fmt.Sprint("n", n); numbers[number] == 0 {
+				absent = append(absent, number)
 			}
 		}
 		return absent == nil
@@ -634,10 +634,10 @@ func (c *chaos) finish(what string) {
 		w.MustStop()
 	}
 	numbers, twice := c.numbers(), 0
-	for at, times := range numbers {
+	for number, times := range numbers {
 		if times > 1 {
 			twice++
-			t.Logf("%s was created %d times, of %d records", at, times, len(c.recordsOf(at)))
+			t.Logf("%s was created %d times, of %d records", number, times, len(c.recordsOf(number)))
 		}
 	}
 	if most := c.losses * chaosLimit; twice > most { // what was on its way when a worker lost its tasks: guides/sink.md
@@ -652,16 +652,16 @@ func (c *chaos) finish(what string) {
 		if c.exactly {
 			inOrder(t, server, c.e.Name+topic, c.e.S.Count(set), time.Time{}) // workers' clocks may be slow
 		}
-		lost, last, whole := c.o.received(set, c.numbered(topic))
+		lost, last, complete := c.o.received(set, c.numbered(topic))
 		if len(lost) > 0 {
 			t.Errorf("%s: rows of %d pages did not come, and those of the page after each of them did: pages %v", topic,
 				len(lost), lost[:min(len(lost), 20)])
 		}
 		done := c.loads(set)
-		if done == 0 || done > whole { // those of which the last page was read again may be more
-			t.Errorf("%s: %d loads are stored as complete, and the last pages of %d came", topic, done, whole)
+		if done == 0 || done > complete { // those of which the last page was read again may be more
+			t.Errorf("%s: %d loads are stored as complete, and the last pages of %d came", topic, done, complete)
 		}
-		pages += fmt.Sprintf(", %s: %d times read, %d of them came, %d stored", topic, last, whole, done)
+		pages += fmt.Sprintf(", %s: %d times read, %d of them came, %d stored", topic, last, complete, done)
 	}
 	ledger := c.e.S.Ledger()
 	if ledger.Jobs != 1 || ledger.Refused536 > 0 {

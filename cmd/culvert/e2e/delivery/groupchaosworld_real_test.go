@@ -152,7 +152,7 @@ func (o *origin) answer(w http.ResponseWriter, r *http.Request) {
 // received finds the pages of a set whose rows all arrived, by their keys. A page is lost if rows are missing although
 // rows of the next page arrived. It also counts the last pages of sets, and those that arrived. Rows of a repeated
 // request may have arrived with the first response.
-func (o *origin) received(set string, keys map[int]map[string]bool) (lost []int, last, whole int) {
+func (o *origin) received(set string, keys map[int]map[string]bool) (lost []int, last, lastArrived int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	pages, asked, complete := o.pages[set], map[string]map[string]bool{}, map[int]bool{}
@@ -168,12 +168,12 @@ func (o *origin) received(set string, keys map[int]map[string]bool) (lost []int,
 		}
 		if p.last {
 			if last++; complete[number] {
-				whole++
+				lastArrived++
 				delete(asked, "") // what comes of a first page from now on is of the next time
 			}
 		}
 	}
-	return lost, last, whole
+	return lost, last, lastArrived
 }
 
 // forget lets the sessions of a worker time out that cannot log them off because it was killed or is paused.
@@ -200,15 +200,15 @@ func (o *origin) count() {
 }
 
 // of returns a worker's requests that acknowledge or write, in a period.
-func (o *origin) of(worker int, from, to time.Time) (found []string) {
+func (o *origin) of(worker int, from, to time.Time) (requests []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, a := range o.asked {
 		if a.worker == worker && a.at.After(from) && a.at.Before(to) {
-			found = append(found, fmt.Sprintf("%v after the begin: %s", a.at.Sub(from), a.what))
+			requests = append(requests, fmt.Sprintf("%v after the begin: %s", a.at.Sub(from), a.what))
 		}
 	}
-	return found
+	return requests
 }
 
 // relay is a proxy between a worker and its brokers that can hold back the bytes of each direction.

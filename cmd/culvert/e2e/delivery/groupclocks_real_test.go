@@ -49,10 +49,10 @@ func programsOf(t *testing.T) (programs []string) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	e2etest.NoError(t, err)
 	file := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
-	text, err := os.ReadFile(file)
+	content, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
 	changed := filepath.Join(t.TempDir(), "time.go")
-	e2etest.NoError(t, os.WriteFile(changed, []byte(clockOf.Replace(string(text))), 0o600))
+	e2etest.NoError(t, os.WriteFile(changed, []byte(clockOf.Replace(string(content))), 0o600))
 	for _, version := range []string{"8.1.0", "8.2.0"} {
 		program := filepath.Join(e2etest.Bench.Dir, "culvert-"+version)
 		e2etest.NoError(t, e2etest.Build(program, version, map[string]string{file: changed}))

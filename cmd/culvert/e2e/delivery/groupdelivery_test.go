@@ -38,8 +38,8 @@ func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	g := NewGroup(t, p, servers, 3, "exactly.once.source.support=enabled")
 	e.follows(g)
 	e.Arm()
-	whole, _ := e.settings()
-	g.put(1, e.Name, e2etest.Configuration(append(whole, "sap.odata#00.exec-period=-1")))
+	loads, _ := e.settings()
+	g.put(1, e.Name, e2etest.Configuration(append(loads, "sap.odata#00.exec-period=-1")))
 	for round := range rounds {
 		if round > 0 {
 			e.Arm()
@@ -57,19 +57,19 @@ func ExactlyOnceOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		if within {
 			close(e.Held.GoOn)
 		}
-		before := e.S.Ledger()
+		ledger := e.S.Ledger()
 		for _, n := range slices.Compact(killed) {
 			g.Join(n)
 		}
 		g.workers[0].Eventually("changes that others read", func() bool {
-			return e.S.Ledger().Deltas > before.Deltas+2
+			return e.S.Ledger().Deltas > ledger.Deltas+2
 		})
 	}
 	e.edits.rest()
 	e.Held.Arm(-1)
 	g.workers[0].Eventually("all rows", func() bool {
-		whole, changes := e.counts()
-		return whole.Missing == 0 && changes.Missing == 0
+		loads, changes := e.counts()
+		return loads.Missing == 0 && changes.Missing == 0
 	})
 	for _, w := range g.workers {
 		w.MustStop()
@@ -142,20 +142,20 @@ func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	t.Logf("killed after %d of %d rows", s.Count("OrderCopies")+s.Count("ProductCopies"), 2*rows)
 	g.workers[killed].Kill()
 	close(held.GoOn)
-	left := 3 - killed // of 1 and 2
-	g.workers[left].Eventually("all rows", func() bool {
+	survivor := 3 - killed // of 1 and 2
+	g.workers[survivor].Eventually("all rows", func() bool {
 		return s.Count("OrderCopies") == rows && s.Count("ProductCopies") == rows
 	})
-	g.workers[left].Await("back", "runs", e2etest.Is(connect.Running, 4))
+	g.workers[survivor].Await("back", "runs", e2etest.Is(connect.Running, 4))
 	e2etest.CreatedOnce(t, s.Ledger(), 2*rows)
 	admin := kadm.NewClient(client)
-	g.workers[left].Eventually("offsets after all records", func() bool {
+	g.workers[survivor].Eventually("offsets after all records", func() bool {
 		offsets, err := admin.FetchOffsets(t.Context(), "connect-back")
 		sum := int64(0)
 		offsets.Each(func(o kadm.OffsetResponse) { sum += o.At })
 		return err == nil && sum == 2*rows
 	})
-	if own := slices.Collect(maps.Keys(tasks(left))); len(own) != 1 || own[0] != g.ids[left] {
-		t.Errorf("expected all tasks at %s, found them at %v", g.ids[left], own)
+	if owners := slices.Collect(maps.Keys(tasks(survivor))); len(owners) != 1 || owners[0] != g.ids[survivor] {
+		t.Errorf("expected all tasks at %s, found them at %v", g.ids[survivor], owners)
 	}
 }

@@ -50,12 +50,12 @@ func (g *Group) keyed(key string) (n int) {
 }
 
 // lines returns the lines of a file with these settings.
-func lines(settings map[string]string) (all []string) {
+func lines(settings map[string]string) (settingLines []string) {
 	for key, value := range settings {
-		all = append(all, key+"="+value)
+		settingLines = append(settingLines, key+"="+value)
 	}
-	slices.Sort(all)
-	return all
+	slices.Sort(settingLines)
+	return settingLines
 }
 
 // Workers of a group follow folders: a file that all folders have is applied once, a file of one folder alone is not.
@@ -210,16 +210,16 @@ func TestAdoptedByAGroup(t *testing.T) {
 	back()
 	e2etest.NoError(t, os.Mkdir(aside, 0o700)) // a kill after this folder was made
 	file := filepath.Join(data, "connectors.json")
-	before := Content(t, file)
+	content := Content(t, file)
 	halted := func(from, to string) []byte {
-		at := strings.Index(before, `"halted"`)
-		return []byte(before[:at] + strings.Replace(before[at:], from, to, 1))
+		pos := strings.Index(content, `"halted"`)
+		return []byte(content[:pos] + strings.Replace(content[pos:], from, to, 1))
 	}
 	e2etest.NoError(t, os.WriteFile(file, halted(`"2"`, `"1"`), 0o600))
 	adopt(worker).Exits(1).Says("same names and other settings in topic configs, found halted")
 	e2etest.NoError(t, os.WriteFile(file, halted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
 	adopt(worker).Exits(2).Says("config.providers=env")
-	e2etest.NoError(t, os.WriteFile(file, []byte(before), 0o600))
+	e2etest.NoError(t, os.WriteFile(file, []byte(content), 0o600))
 	adopt(worker).Exits(0).Prints("no connectors to move")
 
 	g.Join(0)

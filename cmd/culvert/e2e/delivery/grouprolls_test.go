@@ -69,8 +69,8 @@ func TestPluginsOfAGroup(t *testing.T) {
 		put(n, bad)
 	}
 	g.workers[0].Eventually("tasks say why they do not run the bad version", func() bool {
-		_, found := g.statuses(0)
-		return strings.Count(found, "runs: 0.3.0: ") == tasks
+		_, answer := g.statuses(0)
+		return strings.Count(answer, "runs: 0.3.0: ") == tasks
 	})
 	g.runs("0.2.0", tasks)
 	g.workers[1].Must(204, "PUT", "/culvert/plugins/odata-source/swap", `{"hash":"`+whole(newer)+`"}`)
@@ -126,9 +126,9 @@ func (g *Group) plug(n int, name string, data []byte) {
 	e2etest.Replace(g.T, g.plugins[n], name+".wasm", data)
 	g.workers[n].Eventually("the group hears of it", func() bool {
 		group := g.overview(n)
-		at := slices.IndexFunc(group.Members, func(m rest.GroupMember) bool { return m.WorkerID == g.ids[n] })
-		return at >= 0 && slices.ContainsFunc(group.Members[at].Plugins, func(one rest.GroupPlugin) bool {
-			return one.Hash == short(data)
+		member := slices.IndexFunc(group.Members, func(m rest.GroupMember) bool { return m.WorkerID == g.ids[n] })
+		return member >= 0 && slices.ContainsFunc(group.Members[member].Plugins, func(plugin rest.GroupPlugin) bool {
+			return plugin.Hash == short(data)
 		})
 	})
 }
@@ -162,8 +162,8 @@ func (g *Group) runs(version string, tasks int) {
 	for by, w := range g.workers {
 		w.Eventually("all tasks run version "+version, func() bool {
 			n := 0
-			all, _ := g.statuses(by)
-			for _, s := range all {
+			connectors, _ := g.statuses(by)
+			for _, s := range connectors {
 				for _, task := range s.Tasks {
 					if task.State == connect.Running && task.Version == version {
 						n++
@@ -183,7 +183,7 @@ func inOrder(t *testing.T, servers, topic string, rows int, after time.Time) {
 	turn := map[string]int{}
 	for _, r := range records(t, servers, topic) {
 		if key := string(r.Key); r.Timestamp.After(after) {
-			if _, known := turn[key]; !known {
+			if _, isKnown := turn[key]; !isKnown {
 				turn[key], turns = len(turns), append(turns, key)
 			}
 			keys = append(keys, key)

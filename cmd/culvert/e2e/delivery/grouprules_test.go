@@ -28,18 +28,18 @@ import (
 // listeners, separated by commas: each worker of one machine uses one.
 func Balanced(t *testing.T, workers int) (address, ports string) {
 	t.Helper()
-	var all []string
+	var listeners []string
 	for range workers {
 		_, port, _ := net.SplitHostPort(porttest.Address(t))
-		all = append(all, port)
+		listeners = append(listeners, port)
 	}
 	var n atomic.Int64
 	return e2etest.Serve(t, &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + all[int(n.Add(1))%workers]})
+			r.SetURL(&url.URL{Scheme: "http", Host: "127.0.0.1:" + listeners[int(n.Add(1))%workers]})
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}), strings.Join(all, ",")
+	}), strings.Join(listeners, ",")
 }
 
 // put writes the configuration of a connector through one of the workers.
@@ -184,9 +184,9 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 			settings[name]["sap.odata.subscription.url"] = "http://" + balancer
 		}
 		put := func() {
-			for name, one := range settings {
+			for name, config := range settings {
 				n++
-				g.put(n%live, name, one)
+				g.put(n%live, name, config)
 			}
 			for name := range settings {
 				g.workers[0].Await(name, "runs", e2etest.Runs)
@@ -206,9 +206,9 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 			g.workers[n%live].Until(204, "DELETE", "/connectors/"+name, "")
 		}
 		if how == "at once" {
-			for name, one := range settings { // whose successors begin while they end
+			for name, config := range settings { // whose successors begin while they end
 				drop(name)
-				g.put(n%live, name, one)
+				g.put(n%live, name, config)
 			}
 			put()
 		}
@@ -231,8 +231,8 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 		})
 	}
 	for by, w := range g.workers {
-		if text := w.Stderr.String(); strings.Contains(text, "could not be ended") {
-			t.Errorf("worker %d has not ended what a connector had opened:\n%s", by, text)
+		if log := w.Stderr.String(); strings.Contains(log, "could not be ended") {
+			t.Errorf("worker %d has not ended what a connector had opened:\n%s", by, log)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestStatesOfAKilledWorker(t *testing.T) {
 	single := groupSource(address, "single") // the connector and its task are on different workers
 	single["tasks.max"] = "1"
 	g.put(0, "single", single)
-	states := func(by int) (found map[connect.Condition]int) { return g.listed(by).Counts }
+	states := func(by int) (counts map[connect.Condition]int) { return g.listed(by).Counts }
 	for round := range 2 {
 		g.Spreads(3, 5, 0, 1)
 		g.workers[0].Eventually("calm connectors", func() bool { return states(0)[connect.ConditionIdle] == 3 })
@@ -55,8 +55,8 @@ func TestStatesOfAKilledWorker(t *testing.T) {
 			t.Errorf("round %d: found workers %+v", round, workers)
 		}
 		g.workers[by].Eventually("that no worker runs what it ran, or that this one does", func() bool {
-			found := states(by)
-			return found[connect.ConditionUnknown] == 0
+			counts := states(by)
+			return counts[connect.ConditionUnknown] == 0
 		})
 		g.Join(killed)
 		t.Logf("round %d: found %s", round, fmt.Sprint(states(by)))

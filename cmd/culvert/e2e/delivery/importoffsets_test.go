@@ -34,19 +34,19 @@ func TestOffsetsAreImported(t *testing.T) {
 		{"several", key, `{"first":"/a","next":"` + url + `"}`},
 		{"damaged", key, `{"next":{"deep":1}}`},
 	} {
-		one := &kgo.Record{Topic: r[0], Key: []byte(r[1])}
+		record := &kgo.Record{Topic: r[0], Key: []byte(r[1])}
 		if r[2] != "" {
-			one.Value = []byte(r[2])
+			record.Value = []byte(r[2])
 		}
-		e2etest.Produce(t, broker, one)
+		e2etest.Produce(t, broker, record)
 	}
 	// Kafka's own class wrote the file.
 	standalone, err := filepath.Abs("../../../../internal/run/offset/testdata/standalone.offsets")
 	e2etest.NoError(t, err)
-	whole, err := os.ReadFile(standalone)
+	content, err := os.ReadFile(standalone)
 	e2etest.NoError(t, err)
 	file := func(name, from, to string) string {
-		return e2etest.Put(t, p.Dir, name, bytes.Replace(whole, []byte(from), []byte(to), 1))
+		return e2etest.Put(t, p.Dir, name, bytes.Replace(content, []byte(from), []byte(to), 1))
 	}
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	reads := p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)

@@ -36,12 +36,12 @@ func (e *Exactly) numbers() (numbers []int) {
 // stored returns how many rows the newest stored offset covers.
 func (e *Exactly) stored() int {
 	e.t.Helper()
-	all := e.Records("connect-offsets")
-	if len(all) == 0 {
+	records := e.Records("connect-offsets")
+	if len(records) == 0 {
 		return 0
 	}
 	var newest struct{ Value struct{ Seen, Record int } }
-	e2etest.NoError(e.t, json.Unmarshal([]byte(all[len(all)-1]), &newest))
+	e2etest.NoError(e.t, json.Unmarshal([]byte(records[len(records)-1]), &newest))
 	return newest.Value.Seen + newest.Value.Record
 }
 
@@ -67,20 +67,20 @@ func TestSoakKilledInMidPage(t *testing.T) {
 	e.Start(true, file).MustEnd()
 	numbers := e.numbers()
 	last, inside := -1, 0
-	for at, n := range numbers {
+	for pos, n := range numbers {
 		if n > last+1 {
-			t.Fatalf("record %d: row %d follows row %d: rows are missing", at, n, last)
+			t.Fatalf("record %d: row %d follows row %d: rows are missing", pos, n, last)
 		}
 		if n <= last {
-			var before kill
+			var previous kill
 			for _, k := range kills {
-				if k.records <= at {
-					before = k
+				if k.records <= pos {
+					previous = k
 				}
 			}
-			if n < before.stored {
-				t.Errorf("record %d: row %d came again although the stored offset covered %d rows", at, n,
-					before.stored)
+			if n < previous.stored {
+				t.Errorf("record %d: row %d came again although the stored offset covered %d rows", pos, n,
+					previous.stored)
 			}
 			inside++
 		}

@@ -55,9 +55,9 @@ func (c *trio) start(args ...string) {
 // pid returns the process of a broker, counted from 0.
 func (c *trio) pid(node int) int {
 	c.T.Helper()
-	text, err := os.ReadFile(filepath.Join(c.Dir, "pids"))
+	content, err := os.ReadFile(filepath.Join(c.Dir, "pids"))
 	e2etest.NoError(c.T, err)
-	pid, err := strconv.Atoi(strings.Fields(string(text))[node])
+	pid, err := strconv.Atoi(strings.Fields(string(content))[node])
 	e2etest.NoError(c.T, err)
 	return pid
 }
@@ -65,7 +65,7 @@ func (c *trio) pid(node int) int {
 // move makes the next replica the leader of each partition of the topics.
 func (c *trio) move(topics ...string) {
 	c.T.Helper()
-	before := map[string]int32{}
+	leaders := map[string]int32{}
 	c.Asked("other leaders", func(ctx context.Context, admin *kadm.Client) (moved bool, err error) {
 		metadata, err := admin.Metadata(ctx, topics...)
 		if err := errors.Join(err, metadata.Topics.Error()); err != nil {
@@ -75,14 +75,14 @@ func (c *trio) move(topics ...string) {
 		elect := kadm.TopicsSet{}
 		for topic, d := range metadata.Topics {
 			for partition, p := range d.Partitions {
-				was, known := before[fmt.Sprint(topic, "/", partition)]
+				was, ok := leaders[fmt.Sprint(topic, "/", partition)]
 				switch {
-				case known && p.Leader >= 0 && p.Leader != was:
+				case ok && p.Leader >= 0 && p.Leader != was:
 					continue
-				case !known && (p.Leader < 0 || len(p.Replicas) != 3):
+				case !ok && (p.Leader < 0 || len(p.Replicas) != 3):
 					return false, fmt.Errorf("topic %s, partition %d: leader %d, replicas %v", topic, partition,
 						p.Leader, p.Replicas)
-				case !known:
+				case !ok:
 					slices.Sort(p.Replicas)
 					at := slices.Index(p.Replicas, p.Leader)
 					to.Assign(topic, partition, append(slices.Clone(p.Replicas[at+1:]), p.Replicas[:at+1]...))
@@ -97,7 +97,7 @@ func (c *trio) move(topics ...string) {
 			}
 			for topic, d := range metadata.Topics {
 				for partition, p := range d.Partitions {
-					before[fmt.Sprint(topic, "/", partition)] = p.Leader
+					leaders[fmt.Sprint(topic, "/", partition)] = p.Leader
 				}
 			}
 		}
@@ -112,9 +112,9 @@ func (c *trio) move(topics ...string) {
 func (c *trio) coordinator(id string) (node int) {
 	c.T.Helper()
 	c.Asked("a coordinator of transactions", func(ctx context.Context, admin *kadm.Client) (bool, error) {
-		found := admin.FindTxnCoordinators(ctx, id)
-		node = int(found[id].NodeID) - 1
-		return node >= 0, found[id].Err
+		coordinators := admin.FindTxnCoordinators(ctx, id)
+		node = int(coordinators[id].NodeID) - 1
+		return node >= 0, coordinators[id].Err
 	})
 	return node
 }
@@ -132,11 +132,11 @@ func (c *trio) restart(w *e2etest.Command, node int, how syscall.Signal, meanwhi
 // whole waits until all replicas of each partition are in sync.
 func (c *trio) whole() {
 	c.T.Helper()
-	c.Asked("copies in step", func(ctx context.Context, admin *kadm.Client) (whole bool, err error) {
-		found, err := admin.ListTopicsWithInternal(ctx)
-		whole = err == nil
-		found.EachPartition(func(p kadm.PartitionDetail) { whole = whole && len(p.ISR) == len(p.Replicas) })
-		return whole, err
+	c.Asked("copies in step", func(ctx context.Context, admin *kadm.Client) (inStep bool, err error) {
+		topics, err := admin.ListTopicsWithInternal(ctx)
+		inStep = err == nil
+		topics.EachPartition(func(p kadm.PartitionDetail) { inStep = inStep && len(p.ISR) == len(p.Replicas) })
+		return inStep, err
 	})
 }
 

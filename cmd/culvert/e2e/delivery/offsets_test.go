@@ -91,9 +91,9 @@ func checkOffsetsAreChangedByREST(f *e2etest.Followed, address string) {
 	f.Must(500, "PATCH", "/connectors/reads/offsets",
 		`{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)
 
-	place := func(partition, at string) string {
+	place := func(partition, offset string) string {
 		return fmt.Sprintf(`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":%s},"offset":%s}]}`,
-			partition, at)
+			partition, offset)
 	}
 	f.Must(200, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":"4"}`))
 	f.Must(400, "PATCH", "/connectors/writes/offsets", place("0", `{"kafka_offset":11}`))

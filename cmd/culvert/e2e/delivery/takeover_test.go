@@ -38,11 +38,11 @@ func TestTakeover(t *testing.T) {
 	put("target-state-paused", object{"state": "PAUSED", "state.v2": "PAUSED"})
 	put("connector-foreign", object{"properties": object{"connector.class": "com.example.Foreign",
 		"x.password": "c4n4ry"}})
-	at := porttest.Address(t)
+	listen := porttest.Address(t)
 	worker := p.File("worker.properties", "bootstrap.servers="+servers, "group.id=workers",
 		"config.storage.topic=configs",
 		"status.storage.topic=states", "offset.storage.topic=offsets", "session.timeout.ms=6000",
-		"heartbeat.interval.ms=1000", "listeners=http://"+at)
+		"heartbeat.interval.ms=1000", "listeners=http://"+listen)
 	plugins := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data + "-worker"}
 	cluster := func(code int, args ...string) e2etest.Result {
 		t.Helper()
@@ -50,9 +50,9 @@ func TestTakeover(t *testing.T) {
 			worker)...)...).Exits(code).Omits("c4n4ry")
 	}
 
-	found := cluster(1, "check").Prints("configs: connector-foreign: connector.class: no plugin has",
+	checked := cluster(1, "check").Prints("configs: connector-foreign: connector.class: no plugin has",
 		"configs: connector-foreign: x.password: warning: a secret in clear text").Reports("1 problem, 1 warning")
-	if lines := strings.Split(found.Stdout, "\n"); strings.Join(strings.Fields(lines[0]), " ") != "NAME CLASS STATE "+
+	if lines := strings.Split(checked.Stdout, "\n"); strings.Join(strings.Fields(lines[0]), " ") != "NAME CLASS STATE "+
 		"TASKS OFFSETS" || strings.Join(strings.Fields(lines[1]), " ") != "foreign com.example.Foreign RUNNING 0 0" {
 		t.Errorf("found %q", lines[:2])
 	}
@@ -76,7 +76,7 @@ func TestTakeover(t *testing.T) {
 	p.Run("cluster", "check", p.File("alone.properties", "bootstrap.servers="+servers, "group.id=g")).Exits(2).
 		Reports("expected a worker of a group")
 
-	w := p.Serves(at, append(plugins, worker)...)
+	w := p.Serves(listen, append(plugins, worker)...)
 	w.Await("runs", "runs", e2etest.Runs)
 	w.Await("paused", "is paused", e2etest.Is(connect.Paused, 1))
 	w.Until(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
@@ -85,7 +85,7 @@ func TestTakeover(t *testing.T) {
 	w.Must(409, "POST", "/connectors/foreign/restart", "",
 		"connector foreign is assigned to no worker of the group: expected "+
 			"a worker with the plugins of class com.example.Foreign")
-	cluster(1, "release").Reports("a Culvert worker is live: stop it first, by SIGTERM (", "is over): http://"+at)
+	cluster(1, "release").Reports("a Culvert worker is live: stop it first, by SIGTERM (", "is over): http://"+listen)
 	w.MustStop()
 	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task removed from topic configs",
 		"topic configs: free for the next group that starts")

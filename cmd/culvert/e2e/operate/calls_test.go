@@ -171,10 +171,10 @@ func (c *randomCaller) body() string {
 	case 1:
 		config[pick(c.rng, "sap.odata.colour", "transforms", "connector.class", "name", "value.converter")] = c.name()
 	}
-	whole := e2etest.AsJSON(c.t, config)
+	complete := e2etest.AsJSON(c.t, config)
 	switch c.rng.IntN(20) {
 	case 0, 1:
-		return whole
+		return complete
 	case 3, 4:
 		return e2etest.AsJSON(c.t, map[string]any{"name": c.name(), "config": config,
 			"initial_state": pick(c.rng, "STOPPED", "STOPPED", "PAUSED", "RUNNING", "x")})
@@ -183,7 +183,7 @@ func (c *randomCaller) body() string {
 	case 7:
 		return `{"offsets":[{"partition":{"x":"a"},"offset":null}]}`
 	case 8:
-		return whole[:c.rng.IntN(len(whole))]
+		return complete[:c.rng.IntN(len(complete))]
 	case 9:
 		return strings.Repeat(pick(c.rng, "[", `{"a":`), 1+c.rng.IntN(20000))
 	case 10:
@@ -205,7 +205,7 @@ func (c *randomCaller) call() {
 	method := pick(c.rng, "GET", "GET", "GET", "PUT", "PUT", "POST", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS",
 		"TRACE", "FOO")
 	body := c.body()
-	text := fmt.Sprintf("%s %s%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n%s%s\r\n%s",
+	request := fmt.Sprintf("%s %s%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n%s%s\r\n%s",
 		method, route, query, len(body), pick(c.rng, "", "Content-Type: application/json\r\n",
 			"Content-Type: application/json\r\n", "Content-Type: application/json;charset=utf-8\r\n",
 			"Content-Type: text/plain\r\n", "Content-Type: /;\r\n"), pick(c.rng, "", "", "", "Accept: */*\r\n",
@@ -218,7 +218,7 @@ func (c *randomCaller) call() {
 		return
 	}
 	defer conn.Close()
-	io.WriteString(conn, text) // as far as it is taken
+	io.WriteString(conn, request) // as far as it is taken
 	var answer []byte
 	r, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err == nil {
@@ -262,8 +262,8 @@ func TestSoakRandomCalls(t *testing.T) {
 	if os.Getenv("CULVERT_SOAK") != "" {
 		calls, seed = 10_000, uint64(time.Now().UnixNano())
 	}
-	if given, err := strconv.ParseUint(os.Getenv("CULVERT_SEED"), 10, 64); err == nil {
-		seed = given
+	if chosen, err := strconv.ParseUint(os.Getenv("CULVERT_SEED"), 10, 64); err == nil {
+		seed = chosen
 	}
 	t.Logf("CULVERT_SEED=%d", seed)
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})

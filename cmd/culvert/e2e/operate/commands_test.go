@@ -184,11 +184,11 @@ func TestInit(t *testing.T) {
 
 	p.MustRun(append(flags, "-o", "made.properties")...)
 	file := filepath.Join(p.Dir, "made.properties")
-	text, err := os.ReadFile(file)
-	if err != nil || strings.Contains(string(text), "geheim") || !strings.Contains(string(text),
+	content, err := os.ReadFile(file)
+	if err != nil || strings.Contains(string(content), "geheim") || !strings.Contains(string(content),
 		"sap.odata.user.pwd=${env:SAP_PASSWORD}\n") ||
-		!strings.Contains(string(text), "# Name of the entity set.") {
-		t.Fatalf("%v\n%s", err, text)
+		!strings.Contains(string(content), "# Name of the entity set.") {
+		t.Fatalf("%v\n%s", err, content)
 	}
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, file)
 	p.MustOnce(file)
@@ -205,8 +205,8 @@ func TestInit(t *testing.T) {
 	if err != nil || !bytes.Contains(out, []byte("   2  "+root+"\n")) || !bytes.Contains(out, []byte("ShipCity\n")) {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	text, _ = os.ReadFile(filepath.Join(p.Dir, "asked.properties"))
-	e2etest.Contains(t, "asked.properties", string(text), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
+	content, _ = os.ReadFile(filepath.Join(p.Dir, "asked.properties"))
+	e2etest.Contains(t, "asked.properties", string(content), "\nname=orders\n", "\nsap.odata#00.service="+root+"\n",
 		"\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n")
 
 	// Wrong answers are asked for again: protocol, port, an empty service, an entity set. Three rows are shown.
@@ -263,11 +263,11 @@ func TestConsumeRegistered(t *testing.T) {
 			r := p.Run(append([]string{"consume", topic}, named...)...)
 			n := 0
 			for line := range strings.Lines(r.Stdout) {
-				var found struct {
+				var record struct {
 					Key, Value struct{ OrderID, ShipCountry any }
 				}
-				if err := json.Unmarshal([]byte(line), &found); err != nil || found.Key.OrderID != 10248.0+float64(n) ||
-					found.Value.OrderID != found.Key.OrderID || found.Value.ShipCountry == nil {
+				if err := json.Unmarshal([]byte(line), &record); err != nil || record.Key.OrderID != 10248.0+float64(n) ||
+					record.Value.OrderID != record.Key.OrderID || record.Value.ShipCountry == nil {
 					t.Errorf("%s, by the %s: %v in %s", topic, how, err, line)
 				}
 				n++
@@ -315,8 +315,8 @@ func TestConsumeSome(t *testing.T) {
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	start := time.Date(2026, 2, 3, 0, 0, 0, 0, time.UTC)
 	for i := range 10 {
-		at := start.Add(time.Duration(i) * time.Hour)
-		record := &kgo.Record{Topic: "some", Value: fmt.Append(nil, i), Timestamp: at}
+		stamp := start.Add(time.Duration(i) * time.Hour)
+		record := &kgo.Record{Topic: "some", Value: fmt.Append(nil, i), Timestamp: stamp}
 		e2etest.NoError(t, client.ProduceSync(t.Context(), record).FirstErr())
 	}
 	consume := func(args string) e2etest.Result {
@@ -330,13 +330,13 @@ func TestConsumeSome(t *testing.T) {
 		{"--partition 0 --from 2026-02-03T08:00:00Z", "8 9"},
 	} {
 		r := consume(c.args)
-		var found []string
+		var lines []string
 		for line := range strings.Lines(r.Stdout) {
 			var record struct{ Value json.Number }
 			e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
-			found = append(found, record.Value.String())
+			lines = append(lines, record.Value.String())
 		}
-		if got := strings.Join(found, " "); r.Code != 0 || got != c.want {
+		if got := strings.Join(lines, " "); r.Code != 0 || got != c.want {
 			t.Errorf("%s: exit %d, expected %q, found %q\n%s", c.args, r.Code, c.want, got, r.Stderr)
 		}
 	}
@@ -494,14 +494,14 @@ func TestCommandsKeepPasswords(t *testing.T) {
 	logon := func(url string) string { return strings.Replace(url, "//", "//anna:gehe%2Fim+42@", 1) }
 	for _, args := range [][]string{{"connectors", "show", "a"}, {"connectors", "list"}, {"status"},
 		{"connectors", "apply", file}, {"offsets", "show", "a"}} {
-		for _, at := range []string{leads.URL, repeats.URL} {
-			call := append(slices.Clone(args), "--url", at, "--user", "anna")
+		for _, serverURL := range []string{leads.URL, repeats.URL} {
+			call := append(slices.Clone(args), "--url", serverURL, "--user", "anna")
 			if args[0] == "offsets" {
-				call = append(slices.Clone(args), "--url", logon(at))
+				call = append(slices.Clone(args), "--url", logon(serverURL))
 			}
 			r := p.Run(call...)
 			r.Omits("gehe/im", "YW5uYTpnZWhlL2ltKzQy")
-			if at == repeats.URL && !strings.Contains(r.Stderr, "not with [hidden]") {
+			if serverURL == repeats.URL && !strings.Contains(r.Stderr, "not with [hidden]") {
 				t.Errorf("culvert %q: expected the answer, found %s", call, r.Stderr)
 			}
 		}

@@ -45,8 +45,8 @@ func TestLinesKeepTheirLoggers(t *testing.T) {
 			f.Stop()
 			for of, lines := range loggers {
 				for _, line := range lines {
-					if found := strings.Contains(f.Stderr.String(), line); found != (of == logger) {
-						t.Errorf("%q of logger %s: expected %t, found %t\n%s", line, of, of == logger, found,
+					if isLogged := strings.Contains(f.Stderr.String(), line); isLogged != (of == logger) {
+						t.Errorf("%q of logger %s: expected %t, found %t\n%s", line, of, of == logger, isLogged,
 							f.Stderr.String())
 					}
 				}

@@ -206,12 +206,12 @@ func TestValidateOnline(t *testing.T) {
 		"offline.properties:", "sap.odata#00.exec-period: ", "Invalid value 0",
 	}
 	for i := 0; i < len(want); i += 3 {
-		found := false
+		isReported := false
 		for line := range strings.Lines(r.Stdout) {
-			found = found || strings.Contains(line, want[i]) && strings.Contains(line, want[i+1]) &&
+			isReported = isReported || strings.Contains(line, want[i]) && strings.Contains(line, want[i+1]) &&
 				strings.Contains(line, want[i+2])
 		}
-		if !found {
+		if !isReported {
 			t.Errorf("expected a line with %q", want[i:i+3])
 		}
 	}
@@ -283,12 +283,12 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 		return p.Run(append([]string{"validate", "--plugins", e2etest.Plugins(t, "smt"), source("first")}, files...)...)
 	}
 	const same = "connector first reads the same data into topic Orders"
-	one := validate(source("second"), source("elsewhere", "sap.odata#00.topic=other"),
+	result := validate(source("second"), source("elsewhere", "sap.odata#00.topic=other"),
 		source("products", "sap.odata#00.entityset=Products", "sap.odata#00.topic=Orders"),
 		source("client", "sap.odata.sap.client=200"), source("moved", "transforms=r", "transforms.r.regex=.*",
 			"transforms.r.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.r.replacement=moved"))
-	if one.Exits(0).Prints("second.properties:", "warning: ", same); strings.Count(one.Stdout, "\n") != 1 {
-		t.Errorf("expected one line, found %s", one.Stdout)
+	if result.Exits(0).Prints("second.properties:", "warning: ", same); strings.Count(result.Stdout, "\n") != 1 {
+		t.Errorf("expected one line, found %s", result.Stdout)
 	}
 	validate(source("user", "sap.odata.user.name=b", "sap.odata.user.pwd=b")).Exits(0).Prints(same)
 	changes := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=5"}
@@ -346,7 +346,7 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 	chain := []string{"transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.Cast$Value",
 		"transforms.a.spec=OrderID:string", "transforms.a.predicate=p", "predicates=p",
 		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"}
-	one := append(e2etest.Source("one", "sap.example.com:443", "Orders"), chain...)
+	settings := append(e2etest.Source("one", "sap.example.com:443", "Orders"), chain...)
 	two := append(e2etest.Source("two", "sap.example.com:443", "Customers"), "key.converter=AvroConverter",
 		"key.converter.schema.registry.url=http://registry.example.com:8081",
 		"key.converter.basic.auth.credentials.source=USER_INFO", "key.converter.basic.auth.user.info=a:b")
@@ -365,7 +365,7 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 	} {
 		r := p.Run("validate", "--without-secrets", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
 			p.File("worker.properties", absent(worker, c.ofWorker)...),
-			p.File("one.properties", absent(one, c.ofOne)...),
+			p.File("one.properties", absent(settings, c.ofOne)...),
 			p.File("two.properties", absent(two, c.ofTwo)...))
 		if r.Code != 0 || r.Stdout != "" || strings.Count(r.Stderr, ": ok: ") != 2 {
 			t.Errorf("without %v: exit %d\n%s%s", c, r.Code, r.Stdout, r.Stderr)

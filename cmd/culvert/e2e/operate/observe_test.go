@@ -76,14 +76,14 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 		}
 		return by
 	}
-	exits := func(code int) (all []map[string]any) {
+	exits := func(code int) (states []map[string]any) {
 		t.Helper()
 		f.Eventually(fmt.Sprint("exit code ", code), func() bool {
 			return p.Run("status", "--url", f.Url).Code == code
 		})
 		r := p.Run("status", "--json", "--url", f.Url)
-		e2etest.NoError(t, json.Unmarshal([]byte(r.Stdout), &all))
-		return all
+		e2etest.NoError(t, json.Unmarshal([]byte(r.Stdout), &states))
+		return states
 	}
 	exits(0)
 	refused := func(cells []string) string { return strings.Join(cells[len(cells)-3:len(cells)-1], " ") }
@@ -97,8 +97,8 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 	bad := &kgo.Record{Topic: "orders", Value: []byte(`{"not": "an order"}`)}
 	e2etest.Produce(t, servers, bad, &kgo.Record{Topic: "orders", Value: bad.Value})
 	f.Eventually("refused records", func() bool { return refused(row("status")["kept"]) == "2 2" })
-	if all := exits(1); all[0]["refused"] != 2.0 || all[0]["letters_open"] != 2.0 {
-		t.Errorf("found %v", all)
+	if states := exits(1); states[0]["refused"] != 2.0 || states[0]["letters_open"] != 2.0 {
+		t.Errorf("found %v", states)
 	}
 	p.Run("status", "--url", f.Url).Exits(1).Says("refusing: kept")
 	p.Run("connectors", "restart", "kept", "--url", f.Url).Exits(0)
@@ -116,9 +116,9 @@ func TestStatusIsGreenOnlyWhereAllIsWell(t *testing.T) {
 		t.Errorf("connectors list: found %s", got)
 	}
 	p.Run("connectors", "show", "sold", "--url", f.Url).Exits(0).Prints("away")
-	if all := exits(1); all[1]["state"] != "away" || !strings.Contains(fmt.Sprint(all[1]["errors"]),
+	if states := exits(1); states[1]["state"] != "away" || !strings.Contains(fmt.Sprint(states[1]["errors"]),
 		"does not answer") {
-		t.Errorf("found %v", all)
+		t.Errorf("found %v", states)
 	}
 	p.Run("status", "--url", f.Url).Exits(1).Says("away: sold")
 	var s connect.Status // Kafka Connect's own routes keep its states

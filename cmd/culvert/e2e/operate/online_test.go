@@ -64,19 +64,19 @@ func TestValidationAsksTheService(t *testing.T) {
 	v, by = f.Checked(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres",
 		"sap.odata#00.filter#00.property=x",
 		"sap.odata#00.filter#00.option=eq", "sap.odata#00.filter#00.low=1")...))
-	if text := strings.Join(by["sap.odata#00.entityset"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
+	if problem := strings.Join(by["sap.odata#00.entityset"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(problem,
 		"the nearest name is Orders") {
-		t.Errorf("%d errors, found %s", v.Errors, text)
+		t.Errorf("%d errors, found %s", v.Errors, problem)
 	}
 
 	// A wrong password is tried once, and the rejection is reported at its setting.
 	f.CheckedBy("?logon=check", sapSource(address, "falsch", set...))
 	for range 4 {
 		v, by = f.Checked(sapSource(address, "falsch", set...))
-		if text := strings.Join(by["sap.odata.user.pwd"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
+		if problem := strings.Join(by["sap.odata.user.pwd"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(problem,
 			"me") ||
 			strings.Contains(fmt.Sprint(by), "falsch") {
-			t.Errorf("%d errors, found %q", v.Errors, text)
+			t.Errorf("%d errors, found %q", v.Errors, problem)
 		}
 	}
 	if n := s.Ledger().FailedLogonsOf["me"]; n != 1 {
@@ -184,9 +184,9 @@ func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	reference := "${file:" + filepath.Join(folder, "service.properties") + ":pw}"
 	f.Checked(sapSource(address, "x"+reference, set...))
 	v, by := f.CheckedBy("?logon=check", sapSource(address, reference+"${vault:sap:pw}", set...))
-	if text := strings.Join(by[setting].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
+	if problem := strings.Join(by[setting].Value.Errors, ""); v.Errors != 1 || !strings.Contains(problem,
 		"looks like a reference to an unknown config provider: it is not sent") {
-		t.Errorf("expected the unknown provider to be reported, found %d errors, %q", v.Errors, text)
+		t.Errorf("expected the unknown provider to be reported, found %d errors, %q", v.Errors, problem)
 	}
 	if l := s.Ledger(); l.Total != 0 {
 		t.Fatalf("expected nothing to be sent, found %d requests, refused logons %v", l.Total, l.FailedLogonsOf)
@@ -276,12 +276,12 @@ func (x texts) ask(want int, method, path, body string, headers ...string) (answ
 	a, err := http.DefaultClient.Do(r)
 	e2etest.NoError(x.t, err)
 	defer a.Body.Close()
-	text, err := io.ReadAll(a.Body)
+	content, err := io.ReadAll(a.Body)
 	e2etest.NoError(x.t, err)
 	if a.StatusCode != want {
-		x.t.Fatalf("%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, text)
+		x.t.Fatalf("%s %s: expected %d, found %d %s", method, path, want, a.StatusCode, content)
 	}
-	return string(text), a.Header.Get("ETag")
+	return string(content), a.Header.Get("ETag")
 }
 
 func (x texts) compared(body any, texts ...string) rest.Comparison {
@@ -302,17 +302,17 @@ func TestTextsOfConnectors(t *testing.T) {
 	x := texts{p.Follows("conf", "offset.flush.interval.ms=100"), t}
 	x.Ready()
 	x.Until(200, "GET", "/connectors/orders/offsets", "", "fingerprint")
-	const at = "/connectors/orders/config"
+	const path = "/connectors/orders/config"
 
-	shown, _ := x.ask(200, "GET", at, "", "Accept", properties)
+	shown, _ := x.ask(200, "GET", path, "", "Accept", properties)
 	e2etest.Contains(t, "the text", shown, "# was sap.odata.user.pwd=[hidden]\nsap.odata.user.name : u\n")
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
-	answer, _ := x.ask(409, "PUT", at, late, "Content-Type", properties, "If-Match", `"1"`)
+	answer, _ := x.ask(409, "PUT", path, late, "Content-Type", properties, "If-Match", `"1"`)
 	e2etest.Contains(t, "the answer", answer, "conf/orders.properties", "change it there")
-	if found := x.compared(map[string]any{"name": "orders", "text": late}); found.Version != "" ||
-		found.Effect != config.UpdateInPlace || len(found.Differences) != 1 || len(found.Warnings) > 0 ||
-		!strings.Contains(found.LockedReason, "conf/orders.properties") {
-		t.Errorf("found %+v", found)
+	if comparison := x.compared(map[string]any{"name": "orders", "text": late}); comparison.Version != "" ||
+		comparison.Effect != config.UpdateInPlace || len(comparison.Differences) != 1 || len(comparison.Warnings) > 0 ||
+		!strings.Contains(comparison.LockedReason, "conf/orders.properties") {
+		t.Errorf("found %+v", comparison)
 	}
 	x.checkComparisonsStartNothing(address, shown)
 	// REST stores a text as settings with a version.
@@ -342,24 +342,24 @@ func (x texts) checkComparisonsStartNothing(address, shown string) {
 	changed := strings.Replace(shown, "sap.odata#00.exec-period=3600", "sap.odata#00.exec-period=3600\n"+
 		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n",
 		1)
-	found := x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
-	if found.Effect != config.Restart || len(found.Feeds) != 1 || found.Feeds[0].Feed != "Orders" ||
-		found.Feeds[0].Effect != "reload" || strings.Join(found.Feeds[0].ChangedFields, " ") != "filter" {
-		t.Errorf("found %+v", found)
+	comparison := x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
+	if comparison.Effect != config.Restart || len(comparison.Feeds) != 1 || comparison.Feeds[0].Feed != "Orders" ||
+		comparison.Feeds[0].Effect != "reload" || strings.Join(comparison.Feeds[0].ChangedFields, " ") != "filter" {
+		t.Errorf("found %+v", comparison)
 	}
-	if found := x.compared(map[string]any{"name": "orders", "text": changed}); len(found.Feeds) != 1 ||
-		found.Feeds[0].Effect != "fail" {
-		t.Errorf("found %+v", found)
+	if comparison := x.compared(map[string]any{"name": "orders", "text": changed}); len(comparison.Feeds) != 1 ||
+		comparison.Feeds[0].Effect != "fail" {
+		t.Errorf("found %+v", comparison)
 	}
-	found = x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
+	comparison = x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
 		"the nearest known one is sap.odata.host.address")
-	if found.Effect != config.Reject || !found.KeepsRunning {
-		t.Errorf("found %+v", found)
+	if comparison.Effect != config.Reject || !comparison.KeepsRunning {
+		t.Errorf("found %+v", comparison)
 	}
 	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {
-		found := x.compared(map[string]any{"name": "orders", "text": text}, "connector")
-		if found.Effect != config.Reject || len(found.Problems) != 1 {
-			t.Errorf("%s: found %+v", text, found)
+		comparison := x.compared(map[string]any{"name": "orders", "text": text}, "connector")
+		if comparison.Effect != config.Reject || len(comparison.Problems) != 1 {
+			t.Errorf("%s: found %+v", text, comparison)
 		}
 	}
 	x.compared(map[string]any{"name": "orders", "text": shown + "unknown.settings=warn\nunknown.setting=1\n"},
@@ -418,8 +418,8 @@ func (x texts) checkLaterChangeIsRefused() {
 	late := strings.Replace(shown, "sap.odata.max.retries=0", "sap.odata.max.retries=2", 1)
 	answer, _ := x.ask(412, "PUT", made, late, "Content-Type", properties, "If-Match", version)
 	e2etest.Contains(t, "the answer", answer, "Connector made has changed in the meantime, and nothing was written")
-	if found := x.Shown("made"); found["sap.odata.max.retries"] != "1" {
-		t.Errorf("found %v", found)
+	if stored := x.Shown("made"); stored["sap.odata.max.retries"] != "1" {
+		t.Errorf("found %v", stored)
 	}
 }
 
@@ -434,8 +434,8 @@ func (x texts) checkCommandAppliesAVersion(p *e2etest.Place, text string) {
 	p.Run("connectors", "apply", mine, "--if-version", "stale", "--url", x.Url).
 		Exits(1).Says("has changed in the meantime")
 	p.Run("connectors", "apply", mine, "--if-version", version, "--url", x.Url).Exits(0).Prints("made is changed")
-	if found := x.Shown("made"); found["sap.odata#00.exec-period"] != "7200" {
-		x.t.Errorf("found %v", found)
+	if stored := x.Shown("made"); stored["sap.odata#00.exec-period"] != "7200" {
+		x.t.Errorf("found %v", stored)
 	}
 }
 
@@ -454,10 +454,10 @@ func TestComparisonsForReaders(t *testing.T) {
 		`"effect":"nothing"`)
 	for _, guess := range []string{"hush-hush", "other"} {
 		settings["sap.odata.user.pwd"] = guess
-		if found := x.compared(map[string]any{"name": "orders",
-			"config": settings}); found.Effect != config.UpdateInPlace ||
-			len(found.Differences) != 1 || *found.Differences[0].Before != "[hidden]" {
-			t.Errorf("%s: found %+v", guess, found)
+		if comparison := x.compared(map[string]any{"name": "orders",
+			"config": settings}); comparison.Effect != config.UpdateInPlace ||
+			len(comparison.Differences) != 1 || *comparison.Differences[0].Before != "[hidden]" {
+			t.Errorf("%s: found %+v", guess, comparison)
 		}
 	}
 	x.Must(403, "PUT", "/connectors/orders/config", e2etest.AsJSON(t, settings))

@@ -164,14 +164,14 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 	f.Must(404, "POST", "/culvert/connectors/ghost/deadletters/replay", "")
 	f.Must(400, "GET", "/culvert/connectors/back/deadletters?show=few", "")
 	f.Must(400, "GET", "/culvert/connectors/back/deadletters?after=x", "")
-	var found rest.DeadLetterList
+	var list rest.DeadLetterList
 	f.Eventually("dead letters", func() bool {
-		found = e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters", ""))
-		return len(found.DeadLetters) == 12
+		list = e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters", ""))
+		return len(list.DeadLetters) == 12
 	})
-	if l := found.DeadLetters[0]; found.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
+	if l := list.DeadLetters[0]; list.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
 		l.Offset != 11 || l.Message == "" {
-		t.Errorf("found %+v of %s", l, found.Topic)
+		t.Errorf("found %+v of %s", l, list.Topic)
 	}
 	some := func(query string) []rest.DeadLetter {
 		return e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters"+query,
@@ -180,7 +180,7 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 	if l := some("?letter=0@3"); len(l) != 1 || l[0].Offset != 3 || l[0].Record == nil || l[0].Attempts != 1 {
 		t.Errorf("expected one with its record, found %+v", l)
 	}
-	if c := found.Causes; len(c) != 1 || c[0].Count != 12 || len(some("?cause="+c[0].ID)) != 12 {
+	if c := list.Causes; len(c) != 1 || c[0].Count != 12 || len(some("?cause="+c[0].ID)) != 12 {
 		t.Errorf("expected one cause, found %+v", c)
 	}
 	if n := len(some("?show=settled")) + len(some("?cause=12345678")); n > 0 {
@@ -472,24 +472,24 @@ func TestToolsByREST(t *testing.T) {
 		"transforms.in.static.value=here")...)
 	f := p.FollowsWith(plugins, "conf", "console.records=full")
 	f.Await("there", "runs", e2etest.Runs)
-	const at = "/culvert/connectors/there/tools"
-	f.Must(200, "GET", at, "", `{"name":"peek"`, `{"name":"e","type":"string","required":true,`)
+	const path = "/culvert/connectors/there/tools"
+	f.Must(200, "GET", path, "", `{"name":"peek"`, `{"name":"e","type":"string","required":true,`)
 	peek := `{"options":{"s":"` + odatatest.NorthwindPath + `","e":"Customers","n":"2"}`
-	f.Must(200, "POST", at+"/peek", peek+"}", `"rows":[{`, `"CustomerID":"`)
-	f.Must(200, "POST", at+"/ping", `{"options":{"s":"`+odatatest.NorthwindPath+`"}}`)
+	f.Must(200, "POST", path+"/peek", peek+"}", `"rows":[{`, `"CustomerID":"`)
+	f.Must(200, "POST", path+"/ping", `{"options":{"s":"`+odatatest.NorthwindPath+`"}}`)
 	for body, says := range map[string]string{`{"options":{"x":"1"}}`: "option x: peek has no option of this name",
 		`{"options":{"s":"/x"}}`: "is required", `{"options":{"s":"/x","e":"C","n":"many"}}`: "option n"} {
-		f.Must(400, "POST", at+"/peek", body, says)
+		f.Must(400, "POST", path+"/peek", body, says)
 	}
 	// Commands that change the service are neither listed nor run.
-	if said := f.Must(200, "GET", at, ""); strings.Contains(said, "delete-subscription") ||
+	if said := f.Must(200, "GET", path, ""); strings.Contains(said, "delete-subscription") ||
 		strings.Contains(said, "retire") {
 		t.Errorf("expected commands that read, found %s", said)
 	}
-	f.Must(409, "POST", at+"/delete-subscription",
+	f.Must(409, "POST", path+"/delete-subscription",
 		`{"options":{"u":"`+odatatest.NorthwindPath+`/SubscriptionCollection('1')"}}`,
 		"only commands that read", "culvert delete-subscription")
-	f.Must(409, "POST", at+"/retire", "{}", "only commands that read")
-	f.Must(404, "POST", at+"/wander", "{}", "has no command wander")
+	f.Must(409, "POST", path+"/retire", "{}", "only commands that read")
+	f.Must(404, "POST", path+"/wander", "{}", "has no command wander")
 	f.Stop()
 }

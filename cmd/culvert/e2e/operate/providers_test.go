@@ -265,12 +265,12 @@ func (p *canaried) shows(what, secret string, args ...string) {
 		args = append(args, "--plugins", p.plugins)
 	}
 	r := p.Run(args...)
-	text := r.Stdout + r.Stderr
-	if e2etest.Shows(text) != "" || secret != "" && strings.Contains(text, secret) || r.Code < 0 ||
-		strings.Contains(text, "unknown flag") || strings.Contains(text, "unknown shorthand") {
-		p.T.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.Code, text)
+	output := r.Stdout + r.Stderr
+	if e2etest.Shows(output) != "" || secret != "" && strings.Contains(output, secret) || r.Code < 0 ||
+		strings.Contains(output, "unknown flag") || strings.Contains(output, "unknown shorthand") {
+		p.T.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.Code, output)
 	}
-	if strings.Contains(text, secrets.Hidden) {
+	if strings.Contains(output, secrets.Hidden) {
 		p.struck++
 	}
 }
@@ -376,18 +376,18 @@ func deadLettersOf(p *e2etest.Place, taken []SettingOfPlugin, address, reference
 		&kgo.Record{Topic: "Orders", Value: []byte(`{"OrderID":1,"ShipName":"refused by the service"}`)})
 	files := []string{p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
 		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false")}
-	for i, one := range taken {
-		if strings.HasSuffix(one.Key, ".topic.name") {
+	for i, setting := range taken {
+		if strings.HasSuffix(setting.Key, ".topic.name") {
 			continue // a name that others see
 		}
 		settings := map[string]string{"errors.tolerance": "all", "errors.deadletterqueue.topic.name": "refused",
 			"errors.deadletterqueue.context.headers.enable": "true",
 			"transforms.refuse.type":                        "org.apache.kafka.connect.transforms.Cast$Value",
 			"transforms.refuse.spec":                        "ProductName:int16"}
-		maps.Copy(settings, one.Settings)
+		maps.Copy(settings, setting.Settings)
 		settings["name"] = fmt.Sprintf("probe-%d", i)
 		settings["transforms"] = strings.TrimPrefix(settings["transforms"]+",refuse", ",")
-		settings[one.Key] = reference
+		settings[setting.Key] = reference
 		var lines []string
 		for name, value := range settings {
 			lines = append(lines, name+"="+value)
@@ -417,7 +417,7 @@ type SettingOfPlugin struct {
 }
 
 // SettingsOfPlugins returns all settings of plugins, converters and connectors.
-func SettingsOfPlugins(f *e2etest.Followed, address string) (all []SettingOfPlugin) {
+func SettingsOfPlugins(f *e2etest.Followed, address string) (settings []SettingOfPlugin) {
 	f.Place.T.Helper()
 	settingsOf := func(class string) (names []string) {
 		var declared []check.Definition
@@ -434,23 +434,23 @@ func SettingsOfPlugins(f *e2etest.Followed, address string) (all []SettingOfPlug
 	e2etest.Get(f.Place.T, f.Url+"/connector-plugins?connectorsOnly=false", &plugins)
 	for _, plugin := range plugins {
 		for _, name := range settingsOf(plugin.Class) {
-			one, last := SettingOfPlugin{Settings: source(), Key: name}, name[strings.LastIndexByte(name, '.')+1:]
+			setting, last := SettingOfPlugin{Settings: source(), Key: name}, name[strings.LastIndexByte(name, '.')+1:]
 			switch strings.ToLower(plugin.Type) {
 			case "source":
-				one.Published = name == "name" || slices.Contains([]string{"topic", "service", "entityset"}, last)
+				setting.Published = name == "name" || slices.Contains([]string{"topic", "service", "entityset"}, last)
 			case "sink":
-				one.Settings = e2etest.Configuration(e2etest.SinkOf("probe", address, "Orders", "OrderCopies"))
-				one.Published = name == "name" || slices.Contains([]string{"topic", "topics", "service", "entityset"},
-					last)
+				setting.Settings = e2etest.Configuration(e2etest.SinkOf("probe", address, "Orders", "OrderCopies"))
+				setting.Published = name == "name" || slices.Contains([]string{"topic", "topics", "service",
+					"entityset"}, last)
 			case "transformation", "predicate":
 				part := map[string]string{"transformation": "transforms",
 					"predicate": "predicates"}[strings.ToLower(plugin.Type)]
-				one.Settings[part], one.Settings[part+".a.type"] = "a", plugin.Class
-				one.Key = part + ".a." + name
+				setting.Settings[part], setting.Settings[part+".a.type"] = "a", plugin.Class
+				setting.Key = part + ".a." + name
 			default:
-				one.Settings["value.converter"], one.Key = plugin.Class, "value.converter."+name
+				setting.Settings["value.converter"], setting.Key = plugin.Class, "value.converter."+name
 			}
-			all = append(all, one)
+			settings = append(settings, setting)
 		}
 	}
 	for _, key := range []string{"transforms", "transforms.a.type", "transforms.a.predicate", "transforms.a.negate",
@@ -460,7 +460,7 @@ func SettingsOfPlugins(f *e2etest.Followed, address string) (all []SettingOfPlug
 		"admin.override.request.timeout.ms", "consumer.override.group.id", "consumer.override.max.poll.records",
 		"value.converter", "key.converter.schema.registry.url", "header.converter", "topic.creation.groups",
 		"topic.creation.default.partitions", "nobody.knows", "sap.odata.nobody.knows"} {
-		all = append(all, SettingOfPlugin{Settings: source(), Key: key})
+		settings = append(settings, SettingOfPlugin{Settings: source(), Key: key})
 	}
-	return all
+	return settings
 }

@@ -197,14 +197,14 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	}
 
 	// A secret that is not proven is not tried by validation; the tasks try it.
-	before := s.Ledger()
+	ledger := s.Ledger()
 	if said := f.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(t,
 		map[string]string{"name": "orders", "text": strings.Join(
 			e2etest.Instead(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(said,
 		"logon not tried") {
 		t.Errorf("found %s", said)
 	}
-	if n := s.Ledger().FailedLogons; n != before.FailedLogons {
+	if n := s.Ledger().FailedLogons; n != ledger.FailedLogons {
 		t.Errorf("a check has shown the secret: %d refused logons", n)
 	}
 

@@ -111,7 +111,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 		`{"name": "customers", "config": {"connector.class": "ODataSource", "tasks.max": "0"}}`)
 
 	// An invalid change changes nothing.
-	before, err := os.ReadFile(file)
+	content, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
 	f.Must(400, "PATCH", "/connectors/customers/config", `{"tasks.max": "many"}`,
 		"contains the following 1 error(s):",
@@ -120,7 +120,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 	f.Must(400, "PUT", "/connectors/other/config", `{"connector.class": "NotThere"}`)
 	f.Must(404, "PATCH", "/connectors/other/config", `{}`)
 	f.Must(404, "DELETE", "/connectors/other", "")
-	if after, err := os.ReadFile(file); err != nil || string(after) != string(before) {
+	if after, err := os.ReadFile(file); err != nil || string(after) != string(content) {
 		t.Errorf("expected nothing to have changed, found %s %v", after, err)
 	}
 
@@ -196,12 +196,12 @@ func TestManyWriteAtOnce(t *testing.T) {
 func TestConnectorsWithoutAFolder(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	at := porttest.Address(t)
-	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+at,
+	listen := porttest.Address(t)
+	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen,
 		"task.shutdown.graceful.timeout.ms=60000")
 	named := p.File("named.properties", e2etest.Source("named", address, "Products")...)
 	begin := func() *e2etest.Followed {
-		return p.Serves(at, "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, named)
+		return p.Serves(listen, "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, named)
 	}
 	made := func(name, set, state string) string {
 		return e2etest.AsJSON(t, map[string]any{"name": name,
@@ -229,9 +229,9 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	f.Must(204, "DELETE", "/connectors/still", "")
 	f.Must(204, "DELETE", "/connectors/made", "")
 	f.MustStop().Omits("an internal error of culvert")
-	left, err := os.ReadFile(filepath.Join(p.Data, "connectors.json"))
-	if err != nil || !strings.Contains(string(left), `"connectors": {}`) {
-		t.Errorf("expected no connector to be left, found %s %v", left, err)
+	content, err := os.ReadFile(filepath.Join(p.Data, "connectors.json"))
+	if err != nil || !strings.Contains(string(content), `"connectors": {}`) {
+		t.Errorf("expected no connector to be left, found %s %v", content, err)
 	}
 	p.Holds("Customers", 91)
 }
@@ -439,14 +439,14 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 			"sap.odata.host.protocol=https",
 			"sap.odata.truststore.location="+file, "sap.odata.truststore.password="+e2etest.StorePassword))
 		settings["sap.odata#00.topic"] = name
-		whole := e2etest.AsJSON(t, settings)
+		body := e2etest.AsJSON(t, settings)
 		if same == "" {
-			same = whole
+			same = body
 		}
 		in := func(state connect.State) func(connect.Status) bool {
 			return func(s connect.Status) bool { return s.Connector.State == state }
 		}
-		f.Must(201, "PUT", "/connectors/"+name+"/config", whole)
+		f.Must(201, "PUT", "/connectors/"+name+"/config", body)
 		f.Await(name, "runs", in(connect.Running))
 		e2etest.NoError(t, os.Remove(file))
 		f.Must(204, "POST", "/connectors/"+name+"/restart", "")

@@ -31,12 +31,13 @@ func TestStatesOfSources(t *testing.T) {
 		}
 		return byName
 	}
-	var found map[string]rest.ConnectorSummary
+	var summaries map[string]rest.ConnectorSummary
 	f.Eventually("a load and refused rows", func() bool {
-		found = list()
-		return found["lines"].State == connect.ConditionLoading && found["bad"].State == connect.ConditionRefusing
+		summaries = list()
+		return summaries["lines"].State == connect.ConditionLoading &&
+			summaries["bad"].State == connect.ConditionRefusing
 	})
-	lines, bad := found["lines"], found["bad"]
+	lines, bad := summaries["lines"], summaries["bad"]
 	if lines.Note != "limited to 5 requests a second" || lines.Load == nil || lines.Load.Total == nil ||
 		*lines.Load.Total != 3000 || lines.Load.Read == 0 || *lines.Lag != 3000-int64(lines.Load.Read) {
 		t.Errorf("found %+v", lines)

@@ -151,9 +151,9 @@ func TestUpstreamReferences(t *testing.T) {
 			answer := f.Must(c.status, "PUT", "/connector-plugins/ODataSource/config/validate",
 				e2etest.AsJSON(t, settings))
 			_, made := f.Call("PUT", "/connectors/source/config", e2etest.AsJSON(t, settings))
-			for _, text := range []string{answer, made} {
-				if strings.Contains(text, "behind-the-reference") || strings.Contains(text, "-9999") {
-					t.Errorf("found what stands behind the reference: %s", text)
+			for _, response := range []string{answer, made} {
+				if strings.Contains(response, "behind-the-reference") || strings.Contains(response, "-9999") {
+					t.Errorf("found what stands behind the reference: %s", response)
 				}
 			}
 			if c.at == "" {
@@ -225,15 +225,15 @@ func TestUpstreamOffsets(t *testing.T) {
 	broker := strings.Fields(f.Awaits(`use Apache Kafka in production" address=`))[0]
 	other := e2etest.Client(t, broker, kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
 		kgo.DisableAutoCommit())
-	at := `{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}]}`
-	for method, body := range map[string]string{"PATCH": at, "DELETE": ""} {
+	offsets := `{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}]}`
+	for method, body := range map[string]string{"PATCH": offsets, "DELETE": ""} {
 		f.Eventually("the group to have a member: "+method, func() bool {
 			status, answer := f.Call(method, "/connectors/writes/offsets", body)
 			return status == 500 && strings.Contains(answer, "have not stopped completely")
 		})
 	}
 	other.Close()
-	f.Until(200, "PATCH", "/connectors/writes/offsets", at)
+	f.Until(200, "PATCH", "/connectors/writes/offsets", offsets)
 	f.Must(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":4`)
 	f.Must(200, "DELETE", "/connectors/writes/offsets", "")
 	f.Answers(200, "GET", "/connectors/writes/offsets", "", `{"offsets":[]}`)
@@ -244,12 +244,12 @@ func TestUpstreamOffsets(t *testing.T) {
 func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	there := e2etest.Embedded(t).Addr()
+	broker := e2etest.Embedded(t).Addr()
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "offset.flush.interval.ms=200")
 	f.Ready()
 	elsewhere := func(lines []string, clients ...string) string {
 		for _, client := range clients {
-			lines = append(lines, client+".override.bootstrap.servers="+there)
+			lines = append(lines, client+".override.bootstrap.servers="+broker)
 		}
 		return e2etest.AsJSON(t, e2etest.Configuration(lines))
 	}
@@ -266,25 +266,25 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 			`"kafka_offset":91`, `"kafka_offset":4`,
 			`{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`},
 	} {
-		at := "/connectors/" + c.name
-		f.Must(201, "PUT", at+"/config", c.config)
+		path := "/connectors/" + c.name
+		f.Must(201, "PUT", path+"/config", c.config)
 		shows := func(want string) {
 			t.Helper()
 			f.Eventually(c.name+": "+want, func() bool {
-				_, answer := f.Call("GET", at+"/offsets", "")
+				_, answer := f.Call("GET", path+"/offsets", "")
 				return strings.Contains(answer, want)
 			})
 		}
 		f.Await(c.name, "runs", e2etest.Runs)
 		shows(c.ran)
-		f.Must(204, "PUT", at+"/stop", "")
+		f.Must(204, "PUT", path+"/stop", "")
 		f.Await(c.name, "is stopped", e2etest.Is(connect.Stopped, 0))
-		f.Must(200, "PATCH", at+"/offsets", `{"offsets":[`+c.body+`]}`)
+		f.Must(200, "PATCH", path+"/offsets", `{"offsets":[`+c.body+`]}`)
 		shows(c.altered)
-		f.Must(200, "DELETE", at+"/offsets", "")
+		f.Must(200, "DELETE", path+"/offsets", "")
 		shows(`{"offsets":[]}`)
 	}
-	if ends := e2etest.EndsOn(t, there, "own-offsets"); len(ends) == 0 {
+	if ends := e2etest.EndsOn(t, broker, "own-offsets"); len(ends) == 0 {
 		t.Error("expected the offsets of the source in a topic of the other cluster, found no such topic")
 	}
 }

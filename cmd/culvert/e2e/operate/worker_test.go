@@ -54,17 +54,17 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	t.Parallel()
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	rest := porttest.Address(t)
-	p.File("half/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
+	listen := porttest.Address(t)
+	p.File("half/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
 	p.File("half/good.properties", e2etest.Source("good", address, "Orders")...)
 	writeBadFiles(p, address)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", "half")
 	c.Eventually("the good one's rows", func() bool {
 		var status struct{ Tasks []struct{ State string } }
-		return e2etest.Get(t, "http://"+rest+"/connectors/good/status", &status) == 200 && len(status.Tasks) == 1 &&
+		return e2etest.Get(t, "http://"+listen+"/connectors/good/status", &status) == 200 && len(status.Tasks) == 1 &&
 			status.Tasks[0].State == "RUNNING"
 	})
-	checkBadFilesAreReported(t, c, rest)
+	checkBadFilesAreReported(t, c, listen)
 	c.Stop().Exits(0)
 	p.Once("--config", "half").Exits(2).Says("connector misspelt: failed: half/misspelt.properties:10: ")
 	p.Holds("Orders", 10)
@@ -128,15 +128,15 @@ var problemsOfBadFiles = map[string][]string{
 }
 
 // checkBadFilesAreReported checks that REST and the log of a worker with the connector good have the bad files.
-func checkBadFilesAreReported(t *testing.T, c *e2etest.Command, rest string) {
+func checkBadFilesAreReported(t *testing.T, c *e2etest.Command, listen string) {
 	t.Helper()
 	var names []string
-	e2etest.Get(t, "http://"+rest+"/connectors", &names)
+	e2etest.Get(t, "http://"+listen+"/connectors", &names)
 	want := []string{"good"}
 	for name, says := range problemsOfBadFiles {
 		want = append(want, name)
 		var status struct{ Connector struct{ State, Trace string } }
-		if e2etest.Get(t, "http://"+rest+"/connectors/"+name+"/status", &status) != 200 ||
+		if e2etest.Get(t, "http://"+listen+"/connectors/"+name+"/status", &status) != 200 ||
 			status.Connector.State != "FAILED" {
 			t.Errorf("%s: expected it to be FAILED, found %+v", name, status)
 		}
@@ -165,9 +165,9 @@ func TestExamplesOfGuides(t *testing.T) {
 	ofWorkers := regexp.MustCompile(`(?m)^(bootstrap\.servers|config\.providers|tracing\.)`)
 	examples := 0
 	for _, guide := range guides {
-		text, err := os.ReadFile(guide)
+		content, err := os.ReadFile(guide)
 		e2etest.NoError(t, err)
-		for _, m := range regexp.MustCompile("(?s)```properties\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile("(?s)```properties\n(.*?)```").FindAllStringSubmatch(string(content), -1) {
 			examples++
 			lines := strings.Split(strings.TrimSpace(m[1]), "\n")
 			name := fmt.Sprintf("%s-%d", strings.TrimSuffix(filepath.Base(guide), ".md"), examples)
@@ -244,11 +244,11 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 	for _, dir := range []string{p.Data, filepath.Join(p.Dir, "cache", "culvert")} { // a cache of its own
 		e2etest.NoError(t, os.Remove(filepath.Join(dir, "plugins.cache")))
 	}
-	own := filepath.Join(p.Data, "plugins.cache")
-	err := os.CopyFS(own, os.DirFS(guesttest.Code(t)))
+	cache := filepath.Join(p.Data, "plugins.cache")
+	err := os.CopyFS(cache, os.DirFS(guesttest.Code(t)))
 	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < 100; tries++ { // workers of other tests write files in it
-		e2etest.NoError(t, os.RemoveAll(own))
-		err = os.CopyFS(own, os.DirFS(guesttest.Code(t)))
+		e2etest.NoError(t, os.RemoveAll(cache))
+		err = os.CopyFS(cache, os.DirFS(guesttest.Code(t)))
 	}
 	e2etest.NoError(t, err)
 	worker := p.File("worker.properties", "bootstrap.servers=embedded", "listeners=")

@@ -26,7 +26,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 			append(e2etest.Source("orders", address, "Orders"), e2etest.Silent)...))
 	g.Let(1)
 	c.Eventually("the second page", g.Held)
-	before := e2etest.Scrape(t, listen)
+	figures := e2etest.Scrape(t, listen)
 	e2etest.Replace(t, dir, "odata-source.wasm", guesttest.Looping(t,
 		guesttest.Bytes(t, "../../../../plugins/odata-source", "main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSource, "decode")))
@@ -54,7 +54,7 @@ func TestVersionThatLoopsIsRolledBack(t *testing.T) {
 		!strings.HasPrefix(task.Plugins[0], want) {
 		t.Fatalf("expected 0.1.0 RUNNING and %q, found %+v", want, task)
 	}
-	checkFiguresOfARollback(t, before, e2etest.Scrape(t, listen))
+	checkFiguresOfARollback(t, figures, e2etest.Scrape(t, listen))
 	c.MustStop()
 	p.Orders(rows, func(int) bool { return false })
 }

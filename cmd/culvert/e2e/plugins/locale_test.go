@@ -70,29 +70,29 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 		t.Errorf("AllTypes and AllTypesCopies differ\n%s", diff)
 	}
 	timestamp := regexp.MustCompile(`"timestamp":\d+,`)
-	var all strings.Builder
+	var output strings.Builder
 	for _, topic := range []string{"all-JSON-TRUE", "all-JSON-FALSE", "all-ATOM-TRUE", "all-ATOM-FALSE",
 		"orders-JSON-TRUE", "orders-ATOM-FALSE"} {
 		c := p.Run("consume", topic, "--data", p.Data)
 		if c.Code != 0 || strings.Count(c.Stdout, "\n") < 20 {
 			t.Fatalf("consume %s: exit %d\n%s%s", topic, c.Code, c.Stdout, c.Stderr)
 		}
-		all.WriteString(timestamp.ReplaceAllString(c.Stdout, ""))
+		output.WriteString(timestamp.ReplaceAllString(c.Stdout, ""))
 	}
-	return all.String(), r.Stderr
+	return output.String(), r.Stderr
 }
 
 // instants converts an Edm.DateTimeOffset to UTC, because Kafka Connect's Timestamp has no offset.
-func instants(t *testing.T, all map[string]map[string]string) map[string]map[string]string {
+func instants(t *testing.T, entities map[string]map[string]string) map[string]map[string]string {
 	t.Helper()
-	for _, fields := range all {
-		if text, ok := fields["Stamp"]; ok {
-			at, err := time.Parse(time.RFC3339Nano, text)
+	for _, fields := range entities {
+		if stamp, ok := fields["Stamp"]; ok {
+			instant, err := time.Parse(time.RFC3339Nano, stamp)
 			e2etest.NoError(t, err)
-			fields["Stamp"] = at.UTC().Format(time.RFC3339Nano)
+			fields["Stamp"] = instant.UTC().Format(time.RFC3339Nano)
 		}
 	}
-	return all
+	return entities
 }
 
 // zone returns a value of TZ: the zone's name if the system knows it, else a file of Go's own.

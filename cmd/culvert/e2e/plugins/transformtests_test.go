@@ -16,9 +16,9 @@ func TestTestsOfTransforms(t *testing.T) {
 	folder, err := filepath.Abs("../../../../examples/transforms")
 	e2etest.NoError(t, err)
 	p.MustRun("test", folder, "--plugins", e2etest.Plugins(t, "smt")).Prints("orders_test.yaml: 6 tests")
-	text, err := os.ReadFile(filepath.Join(folder, "orders_test.yaml"))
+	content, err := os.ReadFile(filepath.Join(folder, "orders_test.yaml"))
 	e2etest.NoError(t, err)
-	wrong := strings.Replace(string(text), "connector: orders.properties", "connector: "+filepath.Join(folder,
+	wrong := strings.Replace(string(content), "connector: orders.properties", "connector: "+filepath.Join(folder,
 		"orders.properties"), 1)
 	wrong = strings.Replace(wrong, "value: {OrderID: 7, OrderDate: \"1970-01-01\"",
 		"value: {OrderID: 8, OrderDate: \"1970-01-01\"", 1)

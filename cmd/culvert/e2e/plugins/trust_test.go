@@ -78,17 +78,18 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 	const moved = "version 9.9.9 of plugin odata-source gives the role http.address to the setting " +
 		"sap.odata.link.hosts (before: sap.odata.host.address)"
 	e2etest.Contains(t, "the log", c.Awaits("plugin refused"), moved)
-	var now connect.Status
+	var status connect.Status
 	c.Eventually("a word in the status", func() bool {
-		now = statusOf(t, listen, "orders")
-		return len(now.Tasks) == 1 && len(now.Tasks[0].Plugins) == 1 && strings.Contains(now.Tasks[0].Plugins[0], moved)
+		status = statusOf(t, listen, "orders")
+		return len(status.Tasks) == 1 && len(status.Tasks[0].Plugins) == 1 &&
+			strings.Contains(status.Tasks[0].Plugins[0], moved)
 	})
-	if task := now.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running ||
+	if task := status.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running ||
 		!strings.Contains(task.Plugin, filepath.Join(dir, "odata-source.wasm")+" sha256:") {
 		t.Errorf("expected 0.1.0 RUNNING from its file, found %+v", task)
 	}
-	before := s.Ledger().Total
-	c.Eventually("further requests", func() bool { return s.Ledger().Total > before })
+	requests := s.Ledger().Total
+	c.Eventually("further requests", func() bool { return s.Ledger().Total > requests })
 	c.MustStop()
 
 	// It is also rejected if it replaces the good file and no other version is present.
@@ -184,11 +185,11 @@ func TestSecretsReachNoGuest(t *testing.T) {
 		"/connectors/to/tasks"} {
 		r, err := http.Get("http://" + listen + path)
 		e2etest.NoError(t, err)
-		text, _ := io.ReadAll(r.Body)
+		body, _ := io.ReadAll(r.Body)
 		r.Body.Close()
 		// Kafka Connect's own responses contain what the user wrote.
-		if !strings.HasSuffix(path, "tasks") || strings.Contains(string(text), "rob seen") {
-			shown.Write(text)
+		if !strings.HasSuffix(path, "tasks") || strings.Contains(string(body), "rob seen") {
+			shown.Write(body)
 		}
 	}
 	r := c.MustStop()

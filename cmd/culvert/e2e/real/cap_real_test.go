@@ -112,17 +112,17 @@ func (s *capService) metadata(t *testing.T) {
 	}
 	e2etest.NoError(t, xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document))
 	s.types, s.keys = map[string]map[string]string{}, map[string][]string{}
-	for _, one := range document.Schema.Sets {
+	for _, set := range document.Schema.Sets {
 		for _, typ := range document.Schema.Types {
-			if "PeerService."+typ.Name != one.Type {
+			if "PeerService."+typ.Name != set.Type {
 				continue
 			}
-			s.types[one.Name] = map[string]string{}
+			s.types[set.Name] = map[string]string{}
 			for _, p := range typ.Properties {
-				s.types[one.Name][p.Name] = p.Type
+				s.types[set.Name][p.Name] = p.Type
 			}
 			for _, k := range typ.Keys {
-				s.keys[one.Name] = append(s.keys[one.Name], k.Name)
+				s.keys[set.Name] = append(s.keys[set.Name], k.Name)
 			}
 		}
 	}
@@ -134,24 +134,24 @@ type capRow map[string]*string
 // rows reads a whole set from the service in JSON, by $skip, and returns the entities by their keys.
 func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 	t.Helper()
-	all := map[string]capRow{}
+	byKey := map[string]capRow{}
 	for {
 		var page struct {
 			D struct{ Results []map[string]any }
 		}
 		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath,
-			set, strings.Join(s.keys[set], ","), len(all)))))
+			set, strings.Join(s.keys[set], ","), len(byKey)))))
 		d.UseNumber()
 		e2etest.NoError(t, d.Decode(&page))
 		if len(page.D.Results) == 0 {
-			return all
+			return byKey
 		}
 		for _, entity := range page.D.Results {
 			r := capRow{}
 			for name, edm := range s.types[set] {
 				r[name] = ofService(t, edm, entity[name])
 			}
-			all[s.key(set, r)] = r
+			byKey[s.key(set, r)] = r
 		}
 	}
 }
@@ -167,13 +167,13 @@ func (s *capService) key(set string, r capRow) string {
 // topic reads a topic by `culvert consume` and returns its records' values by their keys.
 func (s *capService) topic(t *testing.T, p *e2etest.Place, set, topic string) map[string]capRow {
 	t.Helper()
-	all := map[string]capRow{}
+	rows := map[string]capRow{}
 	for _, record := range p.Documents(topic, "--data", p.Data) {
 		value, key := payloadOf(t, record, "value"), payloadOf(t, record, "key")
 		r, k := capRow{}, capRow{}
 		for name, edm := range s.types[set] {
-			v, there := value[name]
-			if !there {
+			v, ok := value[name]
+			if !ok {
 				t.Fatalf("%s: a record without %s: %v", topic, name, record)
 			}
 			r[name] = ofRecord(t, edm, v)
@@ -187,12 +187,12 @@ func (s *capService) topic(t *testing.T, p *e2etest.Place, set, topic string) ma
 		if s.key(set, k) != s.key(set, r) {
 			t.Fatalf("%s: key and value of a record are of different entities: %v", topic, record)
 		}
-		if all[s.key(set, r)] != nil {
+		if rows[s.key(set, r)] != nil {
 			t.Errorf("%s: %s came twice", topic, s.key(set, r))
 		}
-		all[s.key(set, r)] = r
+		rows[s.key(set, r)] = r
 	}
-	return all
+	return rows
 }
 
 func payloadOf(t *testing.T, record map[string]any, part string) map[string]any {
@@ -297,10 +297,10 @@ func doubleText(t *testing.T, text string) *string {
 // testdata/peers/cap/atom-differences.txt.
 func atomDifferences(t *testing.T) map[string]func(string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../../../testdata/peers/cap/atom-differences.txt")
+	content, err := os.ReadFile("../../../../testdata/peers/cap/atom-differences.txt")
 	e2etest.NoError(t, err)
-	all := map[string]func(string) string{}
-	for line := range strings.Lines(string(text)) {
+	differences := map[string]func(string) string{}
+	for line := range strings.Lines(string(content)) {
 		words := strings.Fields(line)
 		if strings.HasPrefix(line, "#") || len(words) == 0 {
 			continue
@@ -308,10 +308,10 @@ func atomDifferences(t *testing.T) map[string]func(string) string {
 		if len(words) < 4 {
 			t.Fatalf("expected set, property, what and why, found %s", line)
 		}
-		all[words[0]+"."+words[1]] = map[string]func(string) string{"seconds": cutToSeconds,
+		differences[words[0]+"."+words[1]] = map[string]func(string) string{"seconds": cutToSeconds,
 			"newlines": plainNewlines}[words[2]]
 	}
-	return all
+	return differences
 }
 
 // cutToSeconds rounds milliseconds down to seconds.
@@ -386,22 +386,22 @@ func (s *capService) testRead(t *testing.T) {
 }
 
 // inAtom returns the service's rows as in Atom. It removes the differences that occur from unused.
-func inAtom(set string, rows map[string]capRow, known, unused map[string]func(string) string) map[string]capRow {
-	all := map[string]capRow{}
+func inAtom(set string, rows map[string]capRow, differences, unused map[string]func(string) string) map[string]capRow {
+	converted := map[string]capRow{}
 	for key, r := range rows {
-		one := capRow{}
+		row := capRow{}
 		for name, v := range r {
-			one[name] = v
-			if change := known[set+"."+name]; change != nil && v != nil {
+			row[name] = v
+			if change := differences[set+"."+name]; change != nil && v != nil {
 				if changed := change(*v); changed != *v {
-					one[name] = &changed
+					row[name] = &changed
 					delete(unused, set+"."+name)
 				}
 			}
 		}
-		all[key] = one
+		converted[key] = row
 	}
-	return all
+	return converted
 }
 
 func compareCAP(t *testing.T, what string, want, got map[string]capRow) {
@@ -485,8 +485,8 @@ func (s *capService) send(t *testing.T, method, path, body string) {
 	r, err := http.DefaultClient.Do(q)
 	e2etest.NoError(t, err)
 	defer r.Body.Close()
-	if text, _ := io.ReadAll(r.Body); r.StatusCode > 299 {
-		t.Fatalf("%s %s: %s %s", method, path, r.Status, text)
+	if answer, _ := io.ReadAll(r.Body); r.StatusCode > 299 {
+		t.Fatalf("%s %s: %s %s", method, path, r.Status, answer)
 	}
 }
 
@@ -523,9 +523,9 @@ func (s *capService) testWrite(t *testing.T) {
 		deleted, back = append(deleted, m.set, "gone-"+m.set), append(back, m.set, "back-"+m.set)
 	}
 	run("read", reader)
-	before := map[string]map[string]capRow{}
+	stored := map[string]map[string]capRow{}
 	for _, m := range sets {
-		before[m.set] = s.rows(t, m.set)
+		stored[m.set] = s.rows(t, m.set)
 		rows := e2etest.ReadTopic(t, broker.Addr(), "read-"+m.set, m.n)
 		rows = slices.Delete(rows, m.most/2, m.n-(m.most-m.most/2))
 		if odd := func(r *kgo.Record) bool { return bytes.Contains(r.Key, []byte(`O'X&%`)) }; m.set == "Prices" &&
@@ -543,7 +543,7 @@ func (s *capService) testWrite(t *testing.T) {
 	same := func(how string) {
 		t.Helper()
 		for _, m := range sets {
-			compareCAP(t, m.set+" "+how, before[m.set], s.rows(t, m.set))
+			compareCAP(t, m.set+" "+how, stored[m.set], s.rows(t, m.set))
 		}
 	}
 	run("gone", s.sinkLines("gone", deleted...))
@@ -598,10 +598,10 @@ func (s *capService) testRefused(t *testing.T, p *e2etest.Place, servers string)
 	if got := posts() - sent; got != 2 {
 		t.Errorf("expected a refused record to be sent once and none behind it, the service saw %d requests", got)
 	}
-	var one struct{ D struct{ Title string } }
+	var created struct{ D struct{ Title string } }
 	if err := json.Unmarshal(s.get(t, capPath+"/Categories('"+url.PathEscape("N001")+"')?$format=json"),
-		&one); err != nil || one.D.Title != "Größe <&> ''" {
-		t.Errorf("expected the record before the refused one to be written, found %+v %v", one, err)
+		&created); err != nil || created.D.Title != "Größe <&> ''" {
+		t.Errorf("expected the record before the refused one to be written, found %+v %v", created, err)
 	}
 }
 
@@ -617,16 +617,16 @@ func (s *capService) testModes(t *testing.T) {
 	e2etest.NoError(t, err)
 	defer broker.Close()
 	titles := func() map[string]string {
-		all := map[string]string{}
+		stored := map[string]string{}
 		for code, r := range s.rows(t, "Categories") {
-			if all[code] = ""; r["title"] != nil {
-				all[code] = *r["title"]
+			if stored[code] = ""; r["title"] != nil {
+				stored[code] = *r["title"]
 			}
 		}
-		return all
+		return stored
 	}
 	want := titles()
-	there := slices.Sorted(maps.Keys(want))[0]
+	key := slices.Sorted(maps.Keys(want))[0]
 	// code returns the key of row i for a letter.
 	code := func(letter string, i int) string {
 		digits := "00" + strconv.FormatInt(int64(i), 36)
@@ -641,11 +641,12 @@ func (s *capService) testModes(t *testing.T) {
 			if op != "" {
 				value["op"] = op
 			}
-			text, err := json.Marshal(value)
+			encoded, err := json.Marshal(value)
 			e2etest.NoError(t, err)
-			records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, code), Value: text})
+			records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, code),
+				Value: encoded})
 			switch {
-			case title == long || code == there:
+			case title == long || code == key:
 				bad++
 			case op == "D":
 				delete(want, code)
@@ -666,9 +667,9 @@ func (s *capService) testModes(t *testing.T) {
 					bad++
 				}
 			case guilty && mode == "insert":
-				put(there, title, "")
+				put(key, title, "")
 			case guilty && mode == "dynamic":
-				put(there, title, "I")
+				put(key, title, "I")
 			case guilty:
 				put(code("m", i), long, "")
 			case mode == "upsert" && i%2 == 1:
@@ -710,8 +711,8 @@ func (s *capService) testModes(t *testing.T) {
 		if r.Code != 0 {
 			t.Fatalf("%s: exit %d\n%s", mode, r.Code, r.Stderr)
 		}
-		if found := strings.Count(r.Stderr, "record skipped"); found != bad {
-			t.Errorf("%s: expected %d records to be skipped, found %d\n%s", mode, bad, found, r.Stderr)
+		if skipped := strings.Count(r.Stderr, "record skipped"); skipped != bad {
+			t.Errorf("%s: expected %d records to be skipped, found %d\n%s", mode, bad, skipped, r.Stderr)
 		}
 		if diff := cmp.Diff(want, titles()); diff != "" {
 			t.Fatalf("%s: (-expected +the service has)\n%s", mode, diff)

@@ -18,11 +18,11 @@ func (s *capService) testParts(t *testing.T) {
 	const none = "none"
 	filter := func(number, property, option, low, high string) []string {
 		of := "filter#" + number + "."
-		given := []string{of + "property=" + property, of + "option=" + option, of + "low=" + low}
+		filterLines := []string{of + "property=" + property, of + "option=" + option, of + "low=" + low}
 		if high != none {
-			given = append(given, of+"high="+high)
+			filterLines = append(filterLines, of+"high="+high)
 		}
-		return given
+		return filterLines
 	}
 	n := 0
 	add := func(set, topic string, lists ...[]string) {

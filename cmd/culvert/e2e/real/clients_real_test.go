@@ -58,16 +58,16 @@ func (c *restClients) in(more ...string) string {
 }
 
 // lines checks that an output has lines in this order.
-func lines(t *testing.T, found string, want ...string) {
+func lines(t *testing.T, output string, want ...string) {
 	t.Helper()
-	rest := found
-	for _, one := range want {
-		_, after, ok := strings.Cut(rest, one)
+	remaining := output
+	for _, line := range want {
+		_, after, ok := strings.Cut(remaining, line)
 		if !ok {
-			t.Errorf("expected %q in its turn in\n%s", one, found)
+			t.Errorf("expected %q in its turn in\n%s", line, output)
 			return
 		}
-		rest = after
+		remaining = after
 	}
 }
 
@@ -92,7 +92,7 @@ func TestRealClients(t *testing.T) {
 	}{{"Py", c.testPy}, {"CLI", c.testCLI}, {"Healthcheck", c.testHealthcheck}, {"Go", c.testGo},
 		{"Node", c.testNode}} {
 		t.Run(part.name, func(t *testing.T) {
-			defer func(whole *testing.T) { p.T = whole }(p.T)
+			defer func(parent *testing.T) { p.T = parent }(p.T)
 			p.T = t
 			part.test(t)
 			if names := c.Names(); len(names) > 0 {

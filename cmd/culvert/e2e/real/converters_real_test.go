@@ -36,48 +36,48 @@ func personOf(name, typ string) string {
 
 // throughConverter writes a document by a converter, and returns the ID of the schema and what another converter with
 // the same settings reads.
-func throughConverter(t *testing.T, class, at, topic, document string, settings ...string) (id int, again string,
+func throughConverter(t *testing.T, class, url, topic, document string, settings ...string) (id int, again string,
 	err error) {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
-	given := map[string]string{"schema.registry.url": at}
+	config := map[string]string{"schema.registry.url": url}
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
-		given[name] = value
+		config[name] = value
 	}
 	use := convert.Options{Schemas: b.Registry, OpenRegistry: func(s registry.Settings) (*registry.Client, error) {
 		return registry.Open(s, nil, slog.New(slog.DiscardHandler))
 	}}
-	make := func(class string, given map[string]string) convert.Converter {
+	make := func(class string, config map[string]string) convert.Converter {
 		t.Helper()
-		c, err := convert.New(class, given, use)
+		c, err := convert.New(class, config, use)
 		e2etest.NoError(t, err)
 		return c
 	}
 	json := make(convert.ClassJSON, nil)
 	d, err := json.Decode(t.Context(), topic, []byte(document), b)
 	e2etest.NoError(t, err)
-	out, _, err := make(class, given).Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
+	out, _, err := make(class, config).Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
 	if err != nil {
 		return 0, "", err
 	}
-	if d, err = make(class, given).Decode(t.Context(), topic, out, b); err != nil {
+	if d, err = make(class, config).Decode(t.Context(), topic, out, b); err != nil {
 		return 0, "", err
 	}
-	text, _, err := json.Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
-	return int(binary.BigEndian.Uint32(out[1:5])), string(text), err
+	encoded, _, err := json.Encode(t.Context(), nil, math.MaxInt32, topic, b, d)
+	return int(binary.BigEndian.Uint32(out[1:5])), string(encoded), err
 }
 
 // convertersOfARegistry lets both converters register, look up and use schemas as each setting specifies.
-func convertersOfARegistry(t *testing.T, at string) {
-	client, err := sr.NewClient(sr.URLs(at))
+func convertersOfARegistry(t *testing.T, url string) {
+	client, err := sr.NewClient(sr.URLs(url))
 	e2etest.NoError(t, err)
 	for _, class := range []string{convert.ClassAvro, convert.ClassJSONSchema} {
 		t.Run(class[strings.LastIndexByte(class, '.')+1:], func(t *testing.T) {
 			topic := "topic-of-" + class[strings.LastIndexByte(class, '.')+1:]
 			write := func(document string, settings ...string) (int, error) {
 				t.Helper()
-				id, again, err := throughConverter(t, class, at, topic, document, settings...)
+				id, again, err := throughConverter(t, class, url, topic, document, settings...)
 				if err == nil && !strings.HasSuffix(again, `"payload":{"id":7,"more":null}}`) {
 					t.Errorf("expected what was written, found %s", again)
 				}
@@ -143,8 +143,8 @@ func convertersOfARegistry(t *testing.T, at string) {
 
 // guardedRegistry copies rows through a registry behind TLS that requires a user and password, and through one that
 // requires a token; without either the source stops before its first row and reports why.
-func guardedRegistry(t *testing.T, at string) {
-	behind, err := url.Parse(at)
+func guardedRegistry(t *testing.T, registry string) {
+	behind, err := url.Parse(registry)
 	e2etest.NoError(t, err)
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(&url.URL{Scheme: behind.Scheme, Host: behind.Host})
@@ -166,9 +166,9 @@ func guardedRegistry(t *testing.T, at string) {
 	}
 	trust := []string{"schema.registry.ssl.truststore.type=PEM", "schema.registry.ssl.truststore.location=" + roots}
 	guarded := server.URL + behind.Path
-	e2etest.ThroughAvro(t, at, guarded, append(trust, "bearer.auth.credentials.source=STATIC_TOKEN",
+	e2etest.ThroughAvro(t, registry, guarded, append(trust, "bearer.auth.credentials.source=STATIC_TOKEN",
 		"bearer.auth.token=the-token")...)
-	e2etest.ThroughAvro(t, at, strings.Replace(guarded, "https://", "https://user:pa%3Ass@", 1), trust...)
+	e2etest.ThroughAvro(t, registry, strings.Replace(guarded, "https://", "https://user:pa%3Ass@", 1), trust...)
 
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{})
 	b := e2etest.Embedded(t)

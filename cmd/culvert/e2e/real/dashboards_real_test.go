@@ -16,7 +16,7 @@ import (
 
 // dashboardQueries returns the queries of a Grafana dashboard, for all connectors and a period of five minutes.
 func dashboardQueries(t *testing.T, file string) (queries []string) {
-	text, err := os.ReadFile(file)
+	content, err := os.ReadFile(file)
 	e2etest.NoError(t, err)
 	var dashboard struct {
 		Panels []struct {
@@ -24,7 +24,7 @@ func dashboardQueries(t *testing.T, file string) (queries []string) {
 			Targets []struct{ Expr string }
 		}
 	}
-	e2etest.NoError(t, json.Unmarshal(text, &dashboard))
+	e2etest.NoError(t, json.Unmarshal(content, &dashboard))
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
 			queries = append(queries, strings.NewReplacer("$connector", ".*", "$__rate_interval",
@@ -58,13 +58,13 @@ func TestRealDashboards(t *testing.T) {
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	e2etest.NoError(t, err)
-	found := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if len(found) != len(queries) {
-		t.Fatalf("%d queries, %d answers: %q", len(queries), len(found), found)
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(lines) != len(queries) {
+		t.Fatalf("%d queries, %d answers: %q", len(queries), len(lines), lines)
 	}
 	for i, query := range queries {
-		if found[i] == "0" || !slices.Contains([]string{"1", "2", "3", "4", "5", "6", "7", "8", "9"}, found[i][:1]) {
-			t.Errorf("%s: expected series, found %s", query, found[i])
+		if lines[i] == "0" || !slices.Contains([]string{"1", "2", "3", "4", "5", "6", "7", "8", "9"}, lines[i][:1]) {
+			t.Errorf("%s: expected series, found %s", query, lines[i])
 		}
 	}
 }

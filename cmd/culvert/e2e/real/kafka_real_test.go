@@ -126,16 +126,16 @@ func (l said) String() string {
 func (k *kafkaPeer) testConsumer(t *testing.T) {
 	var ours []string
 	for _, topic := range []string{"Orders", "Order_Details", "Products"} {
-		before := len(ours)
-		for text := range strings.Lines(k.MustRun("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
+		count := len(ours)
+		for line := range strings.Lines(k.MustRun("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
 			var l said
-			if err := json.Unmarshal([]byte(text), &l); err != nil || l.Topic != topic {
-				t.Fatalf("%v in %s", err, text)
+			if err := json.Unmarshal([]byte(line), &l); err != nil || l.Topic != topic {
+				t.Fatalf("%v in %s", err, line)
 			}
 			ours = append(ours, l.String())
 		}
-		if found, want := len(ours)-before, k.service.Count(topic); found != want {
-			t.Fatalf("expected %d records of %s, found %d", want, topic, found)
+		if received, want := len(ours)-count, k.service.Count(topic); received != want {
+			t.Fatalf("expected %d records of %s, found %d", want, topic, received)
 		}
 	}
 	args := []string{"consume", "--bootstrap-server", k.servers, "--include", "Orders|Order_Details|Products",
@@ -182,11 +182,11 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 		}
 	}
 	n := endOf(t, k.servers, "connect-offsets")
-	found := map[string]bool{}
-	for text := range strings.Lines(e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
+	keys := map[string]bool{}
+	for line := range strings.Lines(e2etest.KafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
 		"connect-offsets", "--from-beginning",
 		"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true")) {
-		key, value, _ := strings.Cut(strings.TrimSpace(text), "\t")
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		var parts []any
 		var offset map[string]any
 		if err := json.Unmarshal([]byte(key), &parts); err != nil || len(parts) != 2 || parts[0] != "there" {
@@ -195,9 +195,9 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 		if err := json.Unmarshal([]byte(value), &offset); err != nil || len(offset) == 0 {
 			t.Fatalf("expected an object of offsets, found %s", value)
 		}
-		found[fmt.Sprint(parts[1].(map[string]any)["entityset"])] = true
+		keys[fmt.Sprint(parts[1].(map[string]any)["entityset"])] = true
 	}
-	if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, []string{"Order_Details", "Orders", "Products"}) {
+	if got := slices.Sorted(maps.Keys(keys)); !slices.Equal(got, []string{"Order_Details", "Orders", "Products"}) {
 		t.Errorf("expected offsets of every set, found %v", got)
 	}
 }
@@ -244,17 +244,17 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 		e2etest.NoError(t, err)
 		var records []*kgo.Record
 		for n, r := range orders {
-			own := fmt.Appendf(nil, `"OrderID":%d`, 900_000+i*100+n)
-			records = append(records, &kgo.Record{Topic: topic, Key: id.ReplaceAll(r.Key, own),
-				Value: id.ReplaceAll(r.Value, own)})
+			key := fmt.Appendf(nil, `"OrderID":%d`, 900_000+i*100+n)
+			records = append(records, &kgo.Record{Topic: topic, Key: id.ReplaceAll(r.Key, key),
+				Value: id.ReplaceAll(r.Value, key)})
 		}
 		e2etest.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
 		topics = append(topics, topic, "OrderCopies")
 	}
-	before := k.service.Count("OrderCopies")
+	count := k.service.Count("OrderCopies")
 	sink := k.File("compressed.properties", e2etest.SinkOf("compressed", k.address, topics...)...)
 	k.MustOnceWith(e2etest.Plugins(t, "odata-sink"), k.files[0], sink)
-	if got := k.service.Count("OrderCopies") - before; got != 20*len(codecs) {
+	if got := k.service.Count("OrderCopies") - count; got != 20*len(codecs) {
 		t.Errorf("expected %d entities, found %d", 20*len(codecs), got)
 	}
 }
@@ -263,9 +263,9 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 	t.Helper()
 	seen := map[string]bool{}
-	for text := range strings.Lines(k.Run("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
+	for line := range strings.Lines(k.Run("consume", topic, "--bootstrap-servers", k.servers).Stdout) {
 		var l said
-		e2etest.NoError(t, json.Unmarshal([]byte(text), &l))
+		e2etest.NoError(t, json.Unmarshal([]byte(line), &l))
 		seen[string(l.Key)] = true
 		records++
 	}
@@ -283,9 +283,9 @@ func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 		"sap.odata#00.topic=survivor")...)
 	c := k.Start("run", "--plugins", e2etest.Plugins(t), "--data", k.Data, worker, file)
 	c.Eventually("some pages", func() bool { return s.Ledger().Rows > 500 })
-	text, err := os.ReadFile(filepath.Join(k.dir, "pids"))
+	content, err := os.ReadFile(filepath.Join(k.dir, "pids"))
 	e2etest.NoError(t, err)
-	broker, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	broker, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	e2etest.NoError(t, err)
 	e2etest.NoError(t, syscall.Kill(broker, syscall.SIGKILL))
 	k.startBroker(t)

@@ -35,9 +35,9 @@ func TestLive(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	plugins := e2etest.Plugins(t, "odata-sink")
 	connector := func(name, connection, class string, settings ...string) (file string) {
-		text, err := os.ReadFile(values[connection])
+		content, err := os.ReadFile(values[connection])
 		e2etest.NoError(t, err)
-		return p.File(name+".properties", append([]string{string(text), "name=" + name, "connector.class=" + class,
+		return p.File(name+".properties", append([]string{string(content), "name=" + name, "connector.class=" + class,
 			"tasks.max=1"}, settings...)...)
 	}
 	set := func(name, topic string, more ...string) []string {

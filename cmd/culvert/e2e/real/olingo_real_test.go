@@ -52,9 +52,9 @@ func (s *olingo) testModes(t *testing.T) {
 		p.MustOnceWith(plugins, file(name, lines...))
 	}
 	const from, to = "connector.class=ODataSource", "connector.class=ODataSink"
-	before := s.customers(t)
-	if len(before) != olingoRows {
-		t.Fatalf("expected %d orders, found %d", olingoRows, len(before))
+	original := s.customers(t)
+	if len(original) != olingoRows {
+		t.Fatalf("expected %d orders, found %d", olingoRows, len(original))
 	}
 	reader := func(name, set string, more ...string) string {
 		return file(name, append(setLines(0, olingoPath, set, name, more...), from)...)
@@ -94,8 +94,8 @@ func (s *olingo) testModes(t *testing.T) {
 				run(name, append([]string{to, "topics=gone", "sap.odata.enable.batch=" + batch,
 					"sap.odata.enable.delete=1"},
 					setLines(0, olingoPath, "Orders", "gone")...)...)
-				if left := s.customers(t); len(left) != 0 {
-					t.Fatalf("%s: %d orders are left", name, len(left))
+				if remaining := s.customers(t); len(remaining) != 0 {
+					t.Fatalf("%s: %d orders are left", name, len(remaining))
 				}
 				s.done = append(s.done, name)
 				continue
@@ -108,7 +108,7 @@ func (s *olingo) testModes(t *testing.T) {
 				"transforms.by.static.value="+name), setLines(0, olingoPath, "Orders", "plain")...)...)
 			s.done = append(s.done, name)
 			want := map[string]string{}
-			for key := range before {
+			for key := range original {
 				want[key] = name
 			}
 			if diff := cmp.Diff(want, s.customers(t)); diff != "" {
@@ -174,13 +174,13 @@ func (s *olingo) lines(name string) []string {
 // customers returns the customers of the orders by their numbers, read without Culvert.
 func (s *olingo) customers(t *testing.T) map[string]string {
 	t.Helper()
-	all := map[string]string{}
-	for at := "Orders?$select=OrderId,Customer&$format=json"; at != ""; {
+	byID := map[string]string{}
+	for path := "Orders?$select=OrderId,Customer&$format=json"; path != ""; {
 		// Olingo does not escape the token in its links, so servers reject it.
-		if link, token, some := strings.Cut(at, "$skiptoken="); some {
-			at = link + "$skiptoken=" + url.QueryEscape(token)
+		if link, token, some := strings.Cut(path, "$skiptoken="); some {
+			path = link + "$skiptoken=" + url.QueryEscape(token)
 		}
-		r, err := http.Get("http://" + s.address + olingoPath + "/" + at)
+		r, err := http.Get("http://" + s.address + olingoPath + "/" + path)
 		e2etest.NoError(t, err)
 		var page struct {
 			D struct {
@@ -190,39 +190,39 @@ func (s *olingo) customers(t *testing.T) map[string]string {
 		}
 		err = json.NewDecoder(r.Body).Decode(&page)
 		if r.Body.Close(); err != nil || r.StatusCode != http.StatusOK {
-			t.Fatalf("GET %s: %s %v", at, r.Status, err)
+			t.Fatalf("GET %s: %s %v", path, r.Status, err)
 		}
-		for _, one := range page.D.Results {
-			if _, twice := all[one.OrderId]; twice {
-				t.Fatalf("%s stands twice", one.OrderId)
+		for _, order := range page.D.Results {
+			if _, twice := byID[order.OrderId]; twice {
+				t.Fatalf("%s stands twice", order.OrderId)
 			}
-			all[one.OrderId] = one.Customer
+			byID[order.OrderId] = order.Customer
 		}
-		at = page.D.Next
+		path = page.D.Next
 	}
-	return all
+	return byID
 }
 
 // orders returns a topic's records by the numbers of the orders, each value as text.
 func (s *olingo) orders(t *testing.T, p *e2etest.Place, topic string) map[string]map[string]string {
 	t.Helper()
-	all := map[string]map[string]string{}
+	byID := map[string]map[string]string{}
 	for _, record := range p.Documents(topic, "--data", p.Data) {
-		one := map[string]string{}
+		order := map[string]string{}
 		for name, value := range payloadOf(t, record, "value") {
-			one[name] = fmt.Sprint(value)
+			order[name] = fmt.Sprint(value)
 		}
-		if key := one["OrderId"]; all[key] != nil {
+		if key := order["OrderId"]; byID[key] != nil {
 			t.Errorf("%s: %s came twice", topic, key)
 		}
-		all[one["OrderId"]] = one
+		byID[order["OrderId"]] = order
 	}
-	return all
+	return byID
 }
 
 // expectedOrders returns the initial rows of testdata/peers/olingo/Service.java.
 func expectedOrders() map[string]map[string]string {
-	all := map[string]map[string]string{}
+	orders := map[string]map[string]string{}
 	for i := range olingoRows {
 		customer := fmt.Sprintf("Müller & Söhne <%d>", i)
 		if i%5 == 0 {
@@ -232,13 +232,14 @@ func expectedOrders() map[string]map[string]string {
 		if !strings.Contains(amount, ".") {
 			amount += ".0"
 		}
-		one := map[string]string{"OrderId": fmt.Sprintf("O/%d'ä", i), "Line": strconv.Itoa(i % 3), "Customer": customer,
-			"Amount": amount, "Price": fmt.Sprintf("%d.125", i), "Paid": strconv.FormatBool(i%2 == 0),
+		order := map[string]string{"OrderId": fmt.Sprintf("O/%d'ä", i), "Line": strconv.Itoa(i % 3),
+			"Customer": customer,
+			"Amount":   amount, "Price": fmt.Sprintf("%d.125", i), "Paid": strconv.FormatBool(i%2 == 0),
 			"Created": strconv.Itoa(1_700_000_000_000 + i*1001), "Number": strconv.FormatInt(1<<63-1-int64(i), 10),
 			"Image": base64.StdEncoding.EncodeToString([]byte{byte(i), 1, 2}), "Small": strconv.Itoa(int(int8(i))),
 			"Items": fmt.Sprint([]any{map[string]any{"ItemId": i * 10, "Name": "item 0"},
 				map[string]any{"ItemId": i*10 + 1, "Name": "item 1"}})}
-		all[one["OrderId"]] = one
+		orders[order["OrderId"]] = order
 	}
-	return all
+	return orders
 }

@@ -67,7 +67,7 @@ func (f *takeover) java() (stop func()) {
 }
 
 // worker returns the arguments of a Culvert worker. Commands for its group need the same arguments.
-func (f *takeover) worker(n int, at string) (arguments []string) {
+func (f *takeover) worker(n int, address string) (arguments []string) {
 	f.T.Helper()
 	plugins := f.Subfolder("plugins") // no sink among them
 	e2etest.Put(f.T, plugins, "files-source.wasm", guesttest.Bytes(f.T, "../../../../testdata/guests/files-source",
@@ -77,7 +77,7 @@ func (f *takeover) worker(n int, at string) (arguments []string) {
 		"offset.storage.topic="+leftGroup+"-offsets", "scheduled.rebalance.max.delay.ms=3000",
 		"key.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "offset.flush.interval.ms=500",
-		"listeners=http://"+at)
+		"listeners=http://"+address)
 	return []string{"--plugins", plugins, "--data", f.Subfolder(fmt.Sprintf("data%d", n)), file}
 }
 
@@ -90,21 +90,21 @@ func (f *takeover) cluster(command string, code int) e2etest.Result {
 // ours starts Culvert's workers; stop shuts them down.
 func (f *takeover) ours() (stop func()) {
 	f.T.Helper()
-	var all []*e2etest.Followed
+	var workers []*e2etest.Followed
 	for n := range leftWorkers {
-		at := porttest.Address(f.T)
-		all = append(all, f.Serves(at, f.worker(n, at)...))
+		address := porttest.Address(f.T)
+		workers = append(workers, f.Serves(address, f.worker(n, address)...))
 	}
-	f.followed = all[0]
+	f.followed = workers[0]
 	f.T.Cleanup(func() {
-		for n, w := range all {
+		for n, w := range workers {
 			if log := w.Stderr.String(); f.T.Failed() {
 				f.T.Logf("worker %d:\n%s", n, log[max(0, len(log)-5000):])
 			}
 		}
 	})
 	return func() {
-		for _, w := range all {
+		for _, w := range workers {
 			w.MustStop()
 		}
 	}
@@ -142,7 +142,7 @@ func (f *takeover) writes(names ...string) {
 }
 
 // shows returns the configuration and state of all connectors as a worker's REST API reports them, without offsets.
-func (f *takeover) shows() (all map[string]kept) {
+func (f *takeover) shows() (connectors map[string]kept) {
 	f.T.Helper()
 	var shown map[string]struct {
 		Info   struct{ Config map[string]string }
@@ -155,24 +155,24 @@ func (f *takeover) shows() (all map[string]kept) {
 	if json.Unmarshal([]byte(answer), &shown) != nil {
 		return nil // an error, which has other fields
 	}
-	all = map[string]kept{}
+	connectors = map[string]kept{}
 	for name, s := range shown {
 		state := s.Status.Connector.State
 		for _, task := range s.Status.Tasks {
 			state += " " + task.State
 		}
-		all[name] = kept{Config: s.Info.Config, State: state}
+		connectors[name] = kept{Config: s.Info.Config, State: state}
 	}
-	return all
+	return connectors
 }
 
 // fingerprint is a field that Culvert adds to an offset. Kafka Connect keeps it, or drops it with the next offset.
 var fingerprint = regexp.MustCompile(`,"fingerprint":"[^"]*"|"fingerprint":"[^"]*",`)
 
 // offsets adds the offsets of connectors, as a worker's REST API reports them, and returns all.
-func (f *takeover) offsets(all map[string]kept, of func(name string) bool) map[string]kept {
+func (f *takeover) offsets(connectors map[string]kept, of func(name string) bool) map[string]kept {
 	f.T.Helper()
-	for name, k := range all {
+	for name, k := range connectors {
 		if of(name) {
 			f.followed.Eventually("offsets of "+name, func() (ok bool) {
 				status, answer := f.followed.Call("GET", "/connectors/"+name+"/offsets", "")
@@ -181,27 +181,27 @@ func (f *takeover) offsets(all map[string]kept, of func(name string) bool) map[s
 				}
 				return ok
 			})
-			all[name] = k
+			connectors[name] = k
 		}
 	}
-	return all
+	return connectors
 }
 
 // awaits waits until all connectors are in the expected states, and returns all.
 func (f *takeover) awaits(what string, want map[string]string) map[string]kept {
 	f.T.Helper()
 	began := time.Now()
-	var all map[string]kept
+	var connectors map[string]kept
 	var differ string
 	f.followed.Eventually(what, func() bool {
-		all, differ = f.shows(), ""
+		connectors, differ = f.shows(), ""
 		for name, state := range want {
-			if all[name].State != state {
-				differ += fmt.Sprintf("%s is %q, ", name, all[name].State)
+			if connectors[name].State != state {
+				differ += fmt.Sprintf("%s is %q, ", name, connectors[name].State)
 			}
 		}
-		if len(all) != len(want) {
-			differ += fmt.Sprintf("%d connectors, ", len(all))
+		if len(connectors) != len(want) {
+			differ += fmt.Sprintf("%d connectors, ", len(connectors))
 		}
 		if differ != "" && time.Since(began) > time.Minute {
 			f.T.Fatalf("%s: %.500s", what, differ)
@@ -209,7 +209,7 @@ func (f *takeover) awaits(what string, want map[string]string) map[string]kept {
 		return differ == ""
 	})
 	f.T.Logf("%s after %v", what, time.Since(began).Round(time.Millisecond))
-	return all
+	return connectors
 }
 
 // reaches waits until the offsets of connectors are at the ends of their files, and expects every line once.
@@ -252,9 +252,9 @@ func (f *takeover) breaks() {
 			topic: {0: kgo.NewOffset().AtStart()}}))
 		defer reader.Close()
 		tasks := 0
-		for at := int64(0); at < ends[0]; {
+		for offset := int64(0); offset < ends[0]; {
 			for _, r := range reader.PollFetches(f.T.Context()).Records() {
-				if at = r.Offset + 1; string(r.Key) == "task-"+compacted+"-0" {
+				if offset = r.Offset + 1; string(r.Key) == "task-"+compacted+"-0" {
 					tasks++
 				}
 			}
@@ -295,14 +295,14 @@ func TestRealTakeover(t *testing.T) {
 	})...)
 	running := f.steerAll(want)
 	everyone := func(string) bool { return true }
-	before := f.offsets(f.awaits("Kafka Connect has them in all states", want), everyone)
+	original := f.offsets(f.awaits("Kafka Connect has them in all states", want), everyone)
 	live := "live: stop it first: " // in a rebalance, which may still go on, members do not say their addresses
 	f.cluster("check", 1).Prints(live)
 	f.cluster("release", 1).Reports(live)
 	stop()
 	f.writes(half)
 	f.breaks()
-	before[half] = kept{Config: f.settings(half), State: "RUNNING RUNNING"}
+	original[half] = kept{Config: f.settings(half), State: "RUNNING RUNNING"}
 	want[half] = "RUNNING RUNNING"
 	t.Logf("%d connectors, and 2 that are deleted, after %v", len(want), time.Since(began).Round(time.Second))
 
@@ -313,7 +313,7 @@ func TestRealTakeover(t *testing.T) {
 		}
 	}
 	stop = f.ours()
-	f.checkAllAreTakenOver(before, ours)
+	f.checkAllAreTakenOver(original, ours)
 	f.writes(append(running, compacted)...)
 	f.reaches(append(running, half, compacted)...)
 	last := f.offsets(f.shows(), isTakeoverSource)
@@ -331,7 +331,7 @@ func TestRealTakeover(t *testing.T) {
 	again := f.offsets(f.awaits("Kafka Connect has them again", want), everyone)
 	for name, k := range last {
 		if k.State = want[name]; !isTakeoverSource(name) {
-			k.Offsets = before[name].Offsets
+			k.Offsets = original[name].Offsets
 		}
 		e2etest.Equal(t, name+", given back", k, again[name])
 	}
@@ -388,10 +388,10 @@ func (f *takeover) steerAll(want map[string]string) (running []string) {
 
 // checkAllAreTakenOver checks that our workers have what Kafka Connect had. Sinks are UNASSIGNED, and their
 // traces name the class.
-func (f *takeover) checkAllAreTakenOver(before map[string]kept, ours map[string]string) {
+func (f *takeover) checkAllAreTakenOver(original map[string]kept, ours map[string]string) {
 	f.T.Helper()
 	current := f.offsets(f.awaits("our workers have them", ours), isTakeoverSource)
-	for name, k := range before {
+	for name, k := range original {
 		taken := current[name]
 		if !isTakeoverSource(name) {
 			k.State, k.Offsets = ours[name], ""

@@ -143,11 +143,11 @@ func nodeExample(t *testing.T) string {
 	t.Helper()
 	out, err := exec.Command("../../../../testdata/peers/kafkajs/fetch.sh").Output()
 	if err != nil {
-		text := ""
+		example := ""
 		if e, ok := err.(*exec.ExitError); ok {
-			text = string(e.Stderr)
+			example = string(e.Stderr)
 		}
-		t.Fatalf("kafkajs: %v\n%s", err, text)
+		t.Fatalf("kafkajs: %v\n%s", err, example)
 	}
 	return strings.TrimSpace(string(out))
 }
@@ -235,10 +235,10 @@ func (c *remoteCluster) testNodeJS(t *testing.T, node, address string) {
 	if err := second.command.Wait(); err != nil {
 		t.Errorf("consumer.js: %v\n%s", err, second.stderr)
 	}
-	all := valuesOf(t, first.stdout.String()+second.stdout.String())
+	values := valuesOf(t, first.stdout.String()+second.stdout.String())
 	for _, prefix := range []string{"a", "b"} {
 		for i := range 600 {
-			if n := all[fmt.Sprint(prefix, i)]; n != 1 {
+			if n := values[fmt.Sprint(prefix, i)]; n != 1 {
 				t.Errorf("message %s%d came %d times", prefix, i, n)
 			}
 		}
@@ -262,20 +262,22 @@ func columnSum(table, word string, column int) (sum int) {
 
 // testTools runs console, performance and group tools, transactions, and the verifiable clients.
 func (c *remoteCluster) testTools(t *testing.T, address string) {
-	at := []string{"--bootstrap-server", address}
-	e2etest.KafkaTool(t, slices.Concat([]string{"topic"}, at, []string{"--create", "--topic", "tools", "--partitions",
-		"3"})...)
-	e2etest.KafkaToolReading(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, at,
+	bootstrap := []string{"--bootstrap-server", address}
+	e2etest.KafkaTool(t, slices.Concat([]string{"topic"}, bootstrap, []string{"--create", "--topic", "tools",
+		"--partitions", "3"})...)
+	e2etest.KafkaToolReading(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, bootstrap,
 		[]string{"--topic", "tools"})...)
-	read := e2etest.KafkaTool(t, slices.Concat([]string{"consume"}, at, []string{"--topic", "tools", "--from-beginning",
-		"--group", "tools", "--max-messages", "3", "--timeout-ms", "300000"})...)
+	read := e2etest.KafkaTool(t, slices.Concat([]string{"consume"}, bootstrap,
+		[]string{"--topic", "tools", "--from-beginning",
+			"--group", "tools", "--max-messages", "3", "--timeout-ms", "300000"})...)
 	lines := strings.Fields(read)
 	slices.Sort(lines)
 	if !slices.Equal(lines, []string{"one", "three", "two"}) {
 		t.Errorf("console consumer read %q", read)
 	}
-	reset := e2etest.KafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--group", "tools", "--topic", "tools",
-		"--reset-offsets", "--to-earliest", "--execute"})...)
+	reset := e2etest.KafkaTool(t, slices.Concat([]string{"group"}, bootstrap,
+		[]string{"--group", "tools", "--topic", "tools",
+			"--reset-offsets", "--to-earliest", "--execute"})...)
 	if strings.Count(reset, "tools") < 3 || columnSum(reset, "tools", 3) != 0 {
 		t.Errorf("expected three partitions of the group at 0, found\n%s", reset)
 	}

@@ -296,9 +296,9 @@ func (w *ways) testPacked(t *testing.T) {
 		"http://127.0.0.1:"+w.packed, set, "sap.odata#00.format=atom")},
 		map[string]int{"packed": customers, "packed-atom": customers})
 	compareCAP(t, "packed", w.cap.rows(t, "Customers"), w.cap.topic(t, p, "Customers", "packed"))
-	if all, packed := w.requests(t, `^`+w.packed+` .* 200 `),
-		w.requests(t, `^`+w.packed+` .* 200 "gzip" "chunked" GET `); packed < 4 || all != packed {
-		t.Errorf("nginx gave %d answers, %d of them compressed and in chunks", all, packed)
+	if count, packed := w.requests(t, `^`+w.packed+` .* 200 `),
+		w.requests(t, `^`+w.packed+` .* 200 "gzip" "chunked" GET `); packed < 4 || count != packed {
+		t.Errorf("nginx gave %d answers, %d of them compressed and in chunks", count, packed)
 	}
 }
 
@@ -338,13 +338,13 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 		t.Error("Squid made no tunnel")
 	}
 	for i, url := range []string{"http://" + w.capAt("cap.corp"), "https://cap.corp:" + name} {
-		before := w.squid.saw(t, `^407 `)
+		count := w.squid.saw(t, `^407 `)
 		secret := fmt.Sprintf("wr0ng-secret-%d", i)
 		w.refused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), url, w.viaSquid(secret)...),
 			secret, "407", "sap.odata.proxy.password")
 		w.refused(t, p, w.reader(p, fmt.Sprintf("again%d", i), "http://"+w.capAt("cap.corp"), w.viaSquid(secret)...),
 			secret, "proxy "+w.squid.address, "--resume-logons")
-		if n := w.squid.saw(t, `^407 `) - before; n != 1 {
+		if n := w.squid.saw(t, `^407 `) - count; n != 1 {
 			t.Errorf("%s: the wrong password was sent %d times, expected once", url, n)
 		}
 	}
@@ -353,20 +353,20 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 
 	// The environment's proxy and its exceptions apply.
 	p.Environ = append(p.Environ, "HTTP_PROXY=http://corp%20user:p%40ss%3Aw%2Frd%25@"+w.squid.address)
-	before := w.squid.saw(t, `^200 GET`)
+	count := w.squid.saw(t, `^200 GET`)
 	w.arrive(t, p, []string{w.reader(p, "environment", "http://"+w.capAt("cap.corp"))},
 		map[string]int{"environment": waysRows})
-	if n := w.squid.saw(t, `^200 GET`) - before; n < 2 {
+	if n := w.squid.saw(t, `^200 GET`) - count; n < 2 {
 		t.Errorf("with HTTP_PROXY Squid passed %d requests on, expected metadata and rows", n)
 	}
 	p.Environ = append(p.Environ, "NO_PROXY=.corp, 127.0.0.0/8")
-	before = w.squid.saw(t, `.`)
+	count = w.squid.saw(t, `.`)
 	w.arrive(t, p, []string{w.reader(p, "exempt", "http://"+w.cap.address, w.viaSquid(squidPassword)...)},
 		map[string]int{"exempt": waysRows})
 	// Without the proxy the name does not resolve.
 	r := w.run(t, p, w.reader(p, "unresolved", "http://"+w.capAt("cap.corp"),
 		append(w.viaSquid(squidPassword), "sap.odata.max.retries=0")...))
-	if n := w.squid.saw(t, `.`) - before; n != 0 || r.Code != 1 || !strings.Contains(r.LastLine(), "cap.corp") {
+	if n := w.squid.saw(t, `.`) - count; n != 0 || r.Code != 1 || !strings.Contains(r.LastLine(), "cap.corp") {
 		t.Errorf("NO_PROXY: exit %d, and Squid saw %d requests\n%s", r.Code, n, r.LastLine())
 	}
 }
@@ -375,16 +375,16 @@ func (w *ways) testHTTPProxy(t *testing.T) {
 func tlsName(t *testing.T, w *ways) (port string) {
 	t.Helper()
 	dir := t.TempDir()
-	at := func(name string) string { return filepath.Join(w.pems, name) }
+	pem := func(name string) string { return filepath.Join(w.pems, name) }
 	if out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
 		"-nodes", "-days", "7", "-subj", "/CN=corp",
-		"-addext", "subjectAltName=DNS:cap.corp", "-keyout", at("corp.key"), "-out",
-		at("corp.pem")).CombinedOutput(); err != nil {
+		"-addext", "subjectAltName=DNS:cap.corp", "-keyout", pem("corp.key"), "-out",
+		pem("corp.pem")).CombinedOutput(); err != nil {
 		t.Fatalf("openssl: %v\n%s", err, out)
 	}
 	port = e2etest.FreePort(t)
-	w.serve(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+at("corp.pem")+
-		`; ssl_certificate_key `+at("corp.key")+`; location / { proxy_pass http://cap; } }`)
+	w.serve(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+pem("corp.pem")+
+		`; ssl_certificate_key `+pem("corp.key")+`; location / { proxy_pass http://cap; } }`)
 	return port
 }
 
@@ -403,10 +403,10 @@ func (w *ways) testSOCKS5(t *testing.T) {
 			t.Errorf("MicroSocks made no connection to localhost:%s", port)
 		}
 	}
-	before := w.microsocks.saw(t, `.`)
+	count := w.microsocks.saw(t, `.`)
 	w.refused(t, p, w.reader(p, "wrong", "http://"+w.capAt("localhost"), socks("wr0ng-secret")...),
 		"wr0ng-secret", "sap.odata.proxy.password")
-	if n := w.microsocks.saw(t, `.`) - before; n != 0 {
+	if n := w.microsocks.saw(t, `.`) - count; n != 0 {
 		t.Errorf("MicroSocks connected %d times for a wrong password", n)
 	}
 }
@@ -445,10 +445,10 @@ func (w *ways) testOAuth2(t *testing.T) {
 	if refusals := countLines(t, filepath.Join(front, "access.log"), `" 401 `); refusals != 0 {
 		t.Errorf("nginx refused %d requests", refusals)
 	}
-	before := countLines(t, log, `^refused invalid_client$`)
+	count := countLines(t, log, `^refused invalid_client$`)
 	w.refused(t, p, w.reader(p, "wrong", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header",
 		"header", "wr0ng-secret")...), "wr0ng-secret", "invalid_client", "sap.odata.oauth.client")
-	if n := countLines(t, log, `^refused invalid_client$`) - before; n != 1 {
+	if n := countLines(t, log, `^refused invalid_client$`) - count; n != 1 {
 		t.Errorf("the wrong secret was sent %d times, expected once", n)
 	}
 }

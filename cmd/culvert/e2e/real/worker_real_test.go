@@ -81,26 +81,26 @@ func (w *comparedWorkers) ask(s *replaytest.Step) (difference string, err error)
 	if err != nil {
 		return "", fmt.Errorf("Kafka Connect: %w", err)
 	}
-	own, err := send(&w.own, s)
+	ours, err := send(&w.own, s)
 	if err != nil {
 		return "", fmt.Errorf("this worker: %w", err)
 	}
-	theirs.Body, own.Body = replaytest.Alike(theirs.Body, replaytest.WithoutOrder(own.Body))
-	status, body := replaytest.Compare(s, theirs, own)
-	found := []replaytest.Kind{}
+	theirs.Body, ours.Body = replaytest.Alike(theirs.Body, replaytest.WithoutOrder(ours.Body))
+	status, body := replaytest.Compare(s, theirs, ours)
+	kinds := []replaytest.Kind{}
 	switch {
 	case status != "":
-		found = append(found, replaytest.Other)
+		kinds = append(kinds, replaytest.Other)
 	case body != "":
-		found = append(found, replaytest.Text, replaytest.Body)
+		kinds = append(kinds, replaytest.Text, replaytest.Body)
 	}
 	for _, kind := range w.wanted[s.At()] {
-		if kind != replaytest.LeftOut && !slices.Contains(found, kind) {
+		if kind != replaytest.LeftOut && !slices.Contains(kinds, kind) {
 			difference += fmt.Sprintf("%s: is listed as %q, and there is no such difference\n", s.At(), kind)
 		}
 	}
 	listed := func(k replaytest.Kind) bool { return slices.Contains(w.wanted[s.At()], k) }
-	if len(found) > 0 && !slices.ContainsFunc(found, listed) {
+	if len(kinds) > 0 && !slices.ContainsFunc(kinds, listed) {
 		difference += fmt.Sprintf("%s %s %.80s (-Kafka Connect +this worker):\n%s%s", s.At(), s.Method, s.Path, status,
 			body)
 	}

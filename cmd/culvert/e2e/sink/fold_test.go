@@ -30,8 +30,8 @@ type orderChange struct {
 
 // stream returns random changes of few keys, or of none if the service numbers inserted rows.
 func stream(r *rand.Rand, n int, numbered, upserts bool) []*orderChange {
-	all := make([]*orderChange, n)
-	for i := range all {
+	changes := make([]*orderChange, n)
+	for i := range changes {
 		c := &orderChange{key: 1 + r.IntN(8), does: "I", reference: "r" + strconv.Itoa(i), bad: r.IntN(15) == 0}
 		switch {
 		case upserts:
@@ -40,9 +40,9 @@ func stream(r *rand.Rand, n int, numbered, upserts bool) []*orderChange {
 			c.does = []string{"I", "I", "U", "M", "M", "D", ""}[r.IntN(7)]
 		}
 		c.bad = c.bad && c.does != "" && c.does != "D"
-		all[i] = c
+		changes[i] = c
 	}
-	return all
+	return changes
 }
 
 // record returns the change as a record. The city of a bad one is longer than the service allows.
@@ -61,21 +61,21 @@ func (c *orderChange) record(numbered bool) *kgo.Record {
 	if c.bad {
 		value["ShipCity"] = strings.Repeat("x", 16)
 	}
-	text, _ := json.Marshal(value)
-	return &kgo.Record{Topic: "Changes", Partition: 0, Key: key, Value: text}
+	encoded, _ := json.Marshal(value)
+	return &kgo.Record{Topic: "Changes", Partition: 0, Key: key, Value: encoded}
 }
 
 // fold returns the rows of the service after all changes, by key, and the references of those that it rejects: inserts
 // of existing rows, updates of missing rows, and bad ones.
-func fold(all []*orderChange) (has map[string]string, refused map[string]bool) {
+func fold(changes []*orderChange) (has map[string]string, refused map[string]bool) {
 	has, refused = map[string]string{}, map[string]bool{}
-	for _, c := range all {
+	for _, c := range changes {
 		key := fmt.Sprintf("(%d)", c.key)
-		_, there := has[key]
+		_, ok := has[key]
 		switch {
 		case c.does == "" || c.does == "D":
 			delete(has, key)
-		case c.bad, c.does == "I" && there, (c.does == "U" || c.does == "M") && !there:
+		case c.bad, c.does == "I" && ok, (c.does == "U" || c.does == "M") && !ok:
 			refused[c.reference] = true
 		default:
 			has[key] = c.reference
@@ -86,9 +86,9 @@ func fold(all []*orderChange) (has map[string]string, refused map[string]bool) {
 
 // references returns the references in an entity set, by key.
 func references(s *odatatest.Service, set string) map[string]string {
-	all := map[string]string{}
-	s.Each(set, func(key string, fields map[string]string) { all[key] = fields["ShipName"] })
-	return all
+	targets := map[string]string{}
+	s.Each(set, func(key string, fields map[string]string) { targets[key] = fields["ShipName"] })
+	return targets
 }
 
 // Random streams of inserts, updates and deletes of few keys go to a service that fails before and after it has applied
@@ -235,8 +235,8 @@ func (f *folding) run(kills int) {
 
 // decide acts as the operator: it skips each record that the service has, and sends the others.
 func (f *folding) decide(r e2etest.Result, byPlace map[string]*orderChange) (n int) {
-	all := skipAdvice.FindAllStringSubmatch(r.Stderr, -1)
-	if len(all) == 0 {
+	skips := skipAdvice.FindAllStringSubmatch(r.Stderr, -1)
+	if len(skips) == 0 {
 		if r.Code == 1 {
 			f.T.Fatalf("expected records to be named, found exit %d: %s", r.Code, r.LastLine())
 		}
@@ -246,7 +246,7 @@ func (f *folding) decide(r e2etest.Result, byPlace map[string]*orderChange) (n i
 	for _, reference := range references(f.service, f.set) {
 		there[reference] = true
 	}
-	for _, name := range strings.Split(all[len(all)-1][1], ",") {
+	for _, name := range strings.Split(skips[len(skips)-1][1], ",") {
 		c := byPlace[name]
 		if c == nil {
 			f.T.Fatalf("%s is named, and is no record of the topic", name)
@@ -264,10 +264,10 @@ func (f *folding) decide(r e2etest.Result, byPlace map[string]*orderChange) (n i
 // judge compares the service and the dead letters with the topic.
 func (f *folding) judge() {
 	has, refused := fold(f.changes)
-	found := references(f.service, f.set)
+	stored := references(f.service, f.set)
 	if f.numbered {
 		counted, want := map[string]int{}, map[string]int{}
-		for _, reference := range found {
+		for _, reference := range stored {
 			if strings.HasPrefix(reference, "r") { // others were there before
 				counted[reference]++
 			}
@@ -281,7 +281,7 @@ func (f *folding) judge() {
 			}
 		}
 		e2etest.Equal(f.T, "documents by their reference", want, counted)
-	} else if diff := cmp.Diff(has, found); diff != "" {
+	} else if diff := cmp.Diff(has, stored); diff != "" {
 		f.T.Errorf("what the service has (-expected +found)\n%s", diff)
 	}
 	letters := map[string]bool{}

@@ -29,9 +29,12 @@ func (d *documents) deadLetterWorker(t *testing.T) (*e2etest.Followed, func(args
 }
 
 func (d *documents) has(topic string) bool {
-	found := false
-	d.service.Each("Inbox", func(_ string, fields map[string]string) { found = found || fields["Topic"] == topic })
-	return found
+	isListed := false
+	d.service.Each("Inbox", func(_ string, fields map[string]string) {
+		isListed = isListed ||
+			fields["Topic"] == topic
+	})
+	return isListed
 }
 
 // Dead letters are listed, shown, mended, replayed and discarded through the running worker.

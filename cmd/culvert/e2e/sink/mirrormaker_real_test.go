@@ -25,7 +25,7 @@ import (
 func TestRealMirrorMaker(t *testing.T) {
 	t.Parallel()
 	const rows, first = 26_000, 17_000 // the inserts first and first+1 are held
-	here, there := e2etest.Kafka(t), e2etest.Kafka(t)
+	here, target := e2etest.Kafka(t), e2etest.Kafka(t)
 	p, service := e2etest.NewPlace(t), odatatest.New(odatatest.Options{Rows: 1})
 	var held atomic.Bool
 	held.Store(true)
@@ -57,8 +57,8 @@ func TestRealMirrorMaker(t *testing.T) {
 	c, admin := start(here), kadm.NewClient(client)
 	var had kadm.OffsetResponse
 	c.Eventually("all but two records written and stored", func() bool {
-		all, _ := admin.FetchOffsets(t.Context(), "connect-back")
-		had, _ = all.Lookup("orders", 0)
+		offsets, _ := admin.FetchOffsets(t.Context(), "connect-back")
+		had, _ = offsets.Lookup("orders", 0)
 		return slices.Contains(strings.Fields(had.Metadata), fmt.Sprintf("settled=2-%d", rows-1-first))
 	})
 	c.Kill()
@@ -67,17 +67,17 @@ func TestRealMirrorMaker(t *testing.T) {
 	// would copy older metadata before.
 	dir := t.TempDir()
 	mirror := e2etest.StartPeer(t, "kafka/start-mirror.sh", dir, []string{"TOPICS=orders",
-		"GROUPS_COPIED=connect-back"}, here, there, dir)
-	admin = kadm.NewClient(e2etest.Client(t, there))
+		"GROUPS_COPIED=connect-back"}, here, target, dir)
+	admin = kadm.NewClient(e2etest.Client(t, target))
 	var copied kadm.OffsetResponse
 	c.Eventually("a copy of the group and of all records", func() bool {
-		all, err := admin.FetchOffsets(t.Context(), "connect-back")
-		copied, _ = all.Lookup("orders", 0)
-		return err == nil && copied.Metadata == had.Metadata && e2etest.EndsOn(t, there, "orders")[0] == rows
+		offsets, err := admin.FetchOffsets(t.Context(), "connect-back")
+		copied, _ = offsets.Lookup("orders", 0)
+		return err == nil && copied.Metadata == had.Metadata && e2etest.EndsOn(t, target, "orders")[0] == rows
 	})
 	mirror.Stop()
 	t.Logf("the offset %d with %q is copied as %d", had.At, had.Metadata, copied.At)
-	start(there).Wait().Exits(0).SaysTimes(1, "the metadata of the group's offset is not about this log")
+	start(target).Wait().Exits(0).SaysTimes(1, "the metadata of the group's offset is not about this log")
 	e2etest.CreatedOnce(t, service.Ledger(), rows)
-	start(there).Wait().Exits(0).SaysTimes(0, "is not about this log")
+	start(target).Wait().Exits(0).SaysTimes(0, "is not about this log")
 }

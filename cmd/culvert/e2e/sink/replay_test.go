@@ -19,7 +19,7 @@ import (
 // ids counts each order in a topic; payload means that the records are dead letters with the row as payload.
 func ids(t *testing.T, p *e2etest.Place, servers, topic string) map[string]int {
 	t.Helper()
-	found := map[string]int{}
+	counts := map[string]int{}
 	r := p.Run("consume", topic, "--bootstrap-servers", servers)
 	r.Exits(0)
 	for line := range strings.Lines(r.Stdout) {
@@ -33,12 +33,12 @@ func ids(t *testing.T, p *e2etest.Place, servers, topic string) map[string]int {
 			t.Fatalf("%v in %s", err, line)
 		}
 		if l.Value.OrderID != "" {
-			found[l.Value.OrderID.String()]++
+			counts[l.Value.OrderID.String()]++
 		} else {
-			found[l.Value.Payload.OrderID.String()]++
+			counts[l.Value.Payload.OrderID.String()]++
 		}
 	}
-	return found
+	return counts
 }
 
 // Some hundreds of 1,000 rows are bad. Without tolerance the task fails at the first one and keeps the offset before
@@ -64,17 +64,17 @@ func TestPoison(t *testing.T) {
 		return p.Run(append([]string{"dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "smt"), "--data",
 			p.Data, worker, file}, more...)...)
 	}
-	good, poison, before := poisonedOrders(t, s, rows)
-	all := maps.Clone(good)
-	maps.Copy(all, poison)
+	good, poison, preceding := poisonedOrders(t, s, rows)
+	orders := maps.Clone(good)
+	maps.Copy(orders, poison)
 
-	run(atLeast, connector("strict", bad)).Exits(1).Says("task failed", fmt.Sprintf("row %d", before))
+	run(atLeast, connector("strict", bad)).Exits(1).Says("task failed", fmt.Sprintf("row %d", preceding))
 	first := p.Run("consume", "strict", "--bootstrap-servers", servers)
-	if n := strings.Count(first.Stdout, "\n"); n > before {
-		t.Errorf("expected at most the %d rows in front of the first bad one, found %d", before, n)
+	if n := strings.Count(first.Stdout, "\n"); n > preceding {
+		t.Errorf("expected at most the %d rows in front of the first bad one, found %d", preceding, n)
 	}
 	run(atLeast, connector("strict", mended)).Exits(0)
-	e2etest.Equal(t, "mended, from the offset", all, ids(t, p, servers, "strict"))
+	e2etest.Equal(t, "mended, from the offset", orders, ids(t, p, servers, "strict"))
 
 	tolerant := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=refused",
 		"errors.deadletterqueue.context.headers.enable=true", "errors.log.enable=true"}
@@ -89,13 +89,13 @@ func TestPoison(t *testing.T) {
 		`"__culvert.errors.plugin.name","value":"smt"`, `"__culvert.errors.setting","value":"transforms.number.type"`} {
 		e2etest.Equal(t, "letters with "+want, len(poison), strings.Count(letters, want))
 	}
-	checkPoisonIsListed(t, p, servers, len(poison), before)
+	checkPoisonIsListed(t, p, servers, len(poison), preceding)
 	// A replay before the cause is fixed rejects all again, and counts the attempts.
 	replay(exactly, connector("tolerant", bad, tolerant...)).Exits(1).Prints(
 		fmt.Sprintf("%d sent: 0 delivered, %d refused", len(poison), len(poison)))
 	again := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
-	if found := strings.Count(again.Stdout, `"attempts":2`); found != len(poison) {
-		t.Errorf("expected %d letters that were replayed once, found %d", len(poison), found)
+	if replayedOnce := strings.Count(again.Stdout, `"attempts":2`); replayedOnce != len(poison) {
+		t.Errorf("expected %d letters that were replayed once, found %d", len(poison), replayedOnce)
 	}
 	e2etest.Equal(t, "delivered", good, ids(t, p, servers, "tolerant"))
 	// Fixed: a filter selects some, a second replay the others, and a third finds none.
@@ -108,12 +108,12 @@ func TestPoison(t *testing.T) {
 	}
 	replay(exactly, file).Exits(0)
 	replayed(t, 0, replay(exactly, file))
-	e2etest.Equal(t, "after the replays", all, ids(t, p, servers, "tolerant"))
+	e2etest.Equal(t, "after the replays", orders, ids(t, p, servers, "tolerant"))
 }
 
 // poisonedOrders returns the orders whose postal code is a number of 16 bits, the others, and the number of good orders
 // before the first other one.
-func poisonedOrders(t *testing.T, s *odatatest.Service, rows int) (good, poison map[string]int, before int) {
+func poisonedOrders(t *testing.T, s *odatatest.Service, rows int) (good, poison map[string]int, preceding int) {
 	t.Helper()
 	good, poison = map[string]int{}, map[string]int{}
 	s.Each("Orders", func(_ string, fields map[string]string) {
@@ -123,19 +123,19 @@ func poisonedOrders(t *testing.T, s *odatatest.Service, rows int) (good, poison 
 		}
 		good[fields["OrderID"]] = 1
 		if len(poison) == 0 {
-			before++
+			preceding++
 		}
 	})
-	if len(good) < rows/4 || len(poison) < rows/4 || before == 0 {
-		t.Fatalf("%d rows are good, %d of them in front, and %d bad: this shows nothing", len(good), before,
+	if len(good) < rows/4 || len(poison) < rows/4 || preceding == 0 {
+		t.Fatalf("%d rows are good, %d of them in front, and %d bad: this shows nothing", len(good), preceding,
 			len(poison))
 	}
-	return good, poison, before
+	return good, poison, preceding
 }
 
 // checkPoisonIsListed checks that the dead letters of the connector tolerant are listed and shown. The first one is about
 // a row that so many good ones precede.
-func checkPoisonIsListed(t *testing.T, p *e2etest.Place, servers string, letters, before int) {
+func checkPoisonIsListed(t *testing.T, p *e2etest.Place, servers string, letters, preceding int) {
 	t.Helper()
 	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",
 		"NUMBER: value")
@@ -150,7 +150,7 @@ func checkPoisonIsListed(t *testing.T, p *e2etest.Place, servers string, letters
 		t.Errorf("expected none that is so old, found exit %d and %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	shows := p.Run("dlq", "show", "refused", oldest, "--bootstrap-servers", servers)
-	for _, want := range []string{"tolerant row " + strconv.Itoa(before), "transforms.number.type", "number: Value",
+	for _, want := range []string{"tolerant row " + strconv.Itoa(preceding), "transforms.number.type", "number: Value",
 		"ShipPostalCode", "/Orders?"} {
 		if !strings.Contains(shows.Stdout, want) {
 			t.Errorf("show %s: expected %q, found exit %d\n%s%s", oldest, want, shows.Code, shows.Stdout, shows.Stderr)
@@ -213,11 +213,11 @@ func replayed(t *testing.T, letters int, r e2etest.Result) {
 }
 
 func headersOf(r *kgo.Record) map[string]string {
-	found := map[string]string{}
+	values := map[string]string{}
 	for _, h := range r.Headers {
-		found[h.Key] = string(h.Value)
+		values[h.Key] = string(h.Value)
 	}
-	return found
+	return values
 }
 
 // Records that a service rejected are delivered when it accepts them, in the order of their keys and once each. A
@@ -257,8 +257,8 @@ func TestReplayIntoAService(t *testing.T) {
 		t.Fatalf("expected a letter in doubt, found exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	replay().Exits(1).Says("errors.uncertain.send")
-	_, rest, _ := strings.Cut(r.Stderr, "Orders-0@")
-	digits := strings.TrimRight(rest[:min(len(rest), 3)], " ,;:.\"\n)abcdefghijklmnopqrstuvwxyz")
+	_, offset, _ := strings.Cut(r.Stderr, "Orders-0@")
+	digits := strings.TrimRight(offset[:min(len(offset), 3)], " ,;:.\"\n)abcdefghijklmnopqrstuvwxyz")
 	back = p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
 		"errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.uncertain.skip=Orders-0@"+digits)...)

@@ -93,11 +93,11 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			}
 			killed := 0
 			for range kills {
-				before := written()
-				one := replay()
-				one.Eventually("rows", func() bool { return written() > before })
-				e2etest.NoError(t, one.Process.Process.Kill())
-				if one.Wait().Code != 0 {
+				count := written()
+				command := replay()
+				command.Eventually("rows", func() bool { return written() > count })
+				e2etest.NoError(t, command.Process.Process.Kill())
+				if command.Wait().Code != 0 {
 					killed++
 				}
 			}
@@ -106,15 +106,15 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			}
 			replay().Wait().Exits(0)
 			replayed(t, 0, replay().Wait())
-			found, repeated := ids(t, p, servers, "Orders"), 0
-			for _, times := range found {
+			counts, repeated := ids(t, p, servers, "Orders"), 0
+			for _, times := range counts {
 				repeated += times - 1
 			}
-			if len(found) != rows || repeated > c.repeated {
-				t.Errorf("expected %d rows, at most %d repeated, found %d, %d repeated", rows, c.repeated, len(found),
+			if len(counts) != rows || repeated > c.repeated {
+				t.Errorf("expected %d rows, at most %d repeated, found %d, %d repeated", rows, c.repeated, len(counts),
 					repeated)
 			}
-			t.Logf("%d kills: %d rows, %d repeated", killed, len(found), repeated)
+			t.Logf("%d kills: %d rows, %d repeated", killed, len(counts), repeated)
 		})
 	}
 }

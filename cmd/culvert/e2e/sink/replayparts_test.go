@@ -164,13 +164,13 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		}
 		return strings.Join(said, ", ")
 	}
-	if found := list(); found != "0@0 yes, 0@1 no, 0@2 yes, 0@3 no" {
-		t.Errorf("expected the letters 0@0 and 0@2 to be replayed, found %s", found)
+	if letters := list(); letters != "0@0 yes, 0@1 no, 0@2 yes, 0@3 no" {
+		t.Errorf("expected the letters 0@0 and 0@2 to be replayed, found %s", letters)
 	}
 	d.Run("dlq", "show", "refused", "0@2", "-p", d.worker).Exits(0).Prints("settled    yes")
 	d.replays(t, 1, 4, "1 sent: 1 delivered", "--older")
-	if found := list(); found != "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no" {
-		t.Errorf("expected all letters but 0@3 to be replayed, found %s", found)
+	if letters := list(); letters != "0@0 yes, 0@1 yes, 0@2 yes, 0@3 no" {
+		t.Errorf("expected all letters but 0@3 to be replayed, found %s", letters)
 	}
 }
 

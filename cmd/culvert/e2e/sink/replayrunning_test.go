@@ -95,21 +95,21 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 		}
 	})
 	last := e2etest.As[rest.ReplayResult](t, f.Must(200, "POST", path, ""))
-	left := 0
+	remaining := 0
 	for _, n := range last.Kept {
-		left += n
+		remaining += n
 	}
 	if last.Sent != 0 || last.Refused != 0 {
 		t.Errorf("expected that the second replay had sent all, found %+v", last)
 	}
-	f.Eventually("all documents", func() bool { return d.service.Count("Inbox") >= letters-left+len(later) })
+	f.Eventually("all documents", func() bool { return d.service.Count("Inbox") >= letters-remaining+len(later) })
 	f.MustStop()
-	d.checkOrderOfKeys(t, letters, left, later)
+	d.checkOrderOfKeys(t, letters, remaining, later)
 }
 
 // checkOrderOfKeys checks that each of the letters was written once, and before the later record of its key, except
 // those that are left because their later records were written first. later has the keys with a later record.
-func (d *documents) checkOrderOfKeys(t *testing.T, letters, left int, later map[string]bool) {
+func (d *documents) checkOrderOfKeys(t *testing.T, letters, remaining int, later map[string]bool) {
 	t.Helper()
 	places := d.places(t)
 	kept, ordered, wrong := 0, 0, 0
@@ -129,10 +129,10 @@ func (d *documents) checkOrderOfKeys(t *testing.T, letters, left int, later map[
 		}
 	}
 	// A dead letter in doubt after the kill may remain although it was written.
-	if wrong > 0 || kept == 0 || kept > left || kept < left-500 || ordered == 0 ||
+	if wrong > 0 || kept == 0 || kept > remaining || kept < remaining-500 || ordered == 0 ||
 		len(places) != letters-kept+len(later) {
 		t.Errorf("%d letters were written after a later record of their key; of %d that are left %d were not written, "+
-			"%d were before a later record, %d documents", wrong, left, kept, ordered, len(places))
+			"%d were before a later record, %d documents", wrong, remaining, kept, ordered, len(places))
 	}
 	t.Logf("%d later records: of their keys %d letters were written before, %d left", len(later), ordered, kept)
 }

@@ -84,7 +84,7 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 			f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
 				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 			f.Eventually("a third of the rows", func() bool { return service.Count("OrderCopies") > c.rows/3 })
-			before := service.requests.Load()
+			earlier := service.requests.Load()
 			service.away.Store(c.away)
 			failed := false
 			f.Await("back", "has written all rows", func(s connect.Status) bool {
@@ -97,7 +97,7 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 				t.Errorf("expected the task to continue, found: %s", r.Stderr)
 			}
 			e2etest.CreatedOnce(t, service.Ledger(), c.rows)
-			if sent := service.requests.Load() - before; sent > c.requests {
+			if sent := service.requests.Load() - earlier; sent > c.requests {
 				t.Errorf("expected at most %d requests, found %d", c.requests, sent)
 			}
 			r.SaysTimes(c.off, "the service has no $batch")
@@ -126,10 +126,10 @@ func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
 	f := p.FollowsWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	f.Eventually("a third of the rows", func() bool { return service.Count("OrderCopies") > rows/3 })
-	before := metadata.Load()
+	requests := metadata.Load()
 	service.away.Store(1 << 40)
 	f.Await("back", "fails", hasFailed)
-	f.Await("back", "reads the metadata again", func(connect.Status) bool { return metadata.Load() > before })
+	f.Await("back", "reads the metadata again", func(connect.Status) bool { return metadata.Load() > requests })
 	service.away.Store(0)
 	f.Await("back", "has written all rows", func(connect.Status) bool { return service.Count("OrderCopies") == rows })
 	f.Await("back", "runs", e2etest.Runs)

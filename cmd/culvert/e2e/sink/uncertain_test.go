@@ -52,7 +52,7 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: written})
 	named := []string{"topic Orders, partition 0, offset ", `key "{\"OrderID\":`}
-	all := []*writing{
+	writings := []*writing{
 		// One request at a time: with several, one of them may meet an expired session at each attempt.
 		{name: "expire-again", settings: []string{"sap.odata.max.in.flight=1"}},
 		{name: "503", status: "503", count: "2"},
@@ -65,12 +65,12 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	}
 	args := []string{p.File("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false"),
 		p.File("there.properties", e2etest.Source("there", address, "Orders")...)}
-	for _, w := range all {
+	for _, w := range writings {
 		args = append(args, w.start(t, p))
 	}
 	run := p.OnceWith(e2etest.Plugins(t, "odata-sink"), args...).Exits(1)
 	e2etest.WithoutPassword(t, run.Stdout, run.Stderr)
-	for _, w := range all {
+	for _, w := range writings {
 		t.Run(w.name, func(t *testing.T) {
 			failure := ""
 			for line := range strings.Lines(run.Stderr) {

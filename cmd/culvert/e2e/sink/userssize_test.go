@@ -74,13 +74,13 @@ func TestChangesAtUsersSize(t *testing.T) {
 		p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), p.Plain(servers), p.File(mode+".properties",
 			append(e2etest.SinkOf(mode, address, mode, "OrderCopies"), settings...)...))
 		e2etest.Equal(t, "after "+mode, has, references(s, "OrderCopies"))
-		var found odatatest.Write
+		var write odatatest.Write
 		l := s.Ledger()
 		for _, w := range l.Writes {
-			found = odatatest.Write{Created: found.Created + w.Created, Updated: found.Updated + w.Updated,
-				Deleted: found.Deleted + w.Deleted}
+			write = odatatest.Write{Created: write.Created + w.Created, Updated: write.Updated + w.Updated,
+				Deleted: write.Deleted + w.Deleted}
 		}
-		e2etest.Equal(t, "writes after "+mode, want, found)
+		e2etest.Equal(t, "writes after "+mode, want, write)
 		if l.Batches == batches {
 			t.Errorf("%s: expected batches, found none", mode)
 		}

@@ -53,7 +53,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	s, direct := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	b := e2etest.NewPlace(t)
 	cluster, broker := b.StartBroker()
-	rest := porttest.Address(t)
+	listen := porttest.Address(t)
 	client := e2etest.Client(t, broker)
 	admin := kadm.NewClient(client)
 	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Names", "New"); err != nil {
@@ -71,7 +71,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	committed := func() bool {
 		for group, topic := range groups {
 			offsets, err := admin.FetchOffsets(t.Context(), group)
-			if at, ok := offsets.Lookup(topic, 0); err != nil || !ok || at.At != rows {
+			if offset, ok := offsets.Lookup(topic, 0); err != nil || !ok || offset.At != rows {
 				return false
 			}
 		}
@@ -89,7 +89,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	name := func() string { return e2etest.Entities(s, "Products")["(1)"]["ProductName"] }
 
 	var merges, creates unanswered
-	paused := startTwoSinks(t, broker, "http://"+rest, merges.start(t, s), creates.start(t, s))
+	paused := startTwoSinks(t, broker, "http://"+listen, merges.start(t, s), creates.start(t, s))
 	paused.Eventually("a write of each", func() bool { return merges.writes.Load() > 0 && creates.writes.Load() > 0 })
 	paused.Signal(syscall.SIGSTOP)
 	if name() != "name 0" || len(e2etest.Entities(s, "OrderCopies")) != 1 {
@@ -104,7 +104,7 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	close(creates.answers)
 	paused.Signal(syscall.SIGCONT)
 	paused.Eventually("an answer for each", func() bool {
-		figures := e2etest.Scrape(t, rest)
+		figures := e2etest.Scrape(t, listen)
 		return figures[taken("merges")] > 0 && figures[taken("creates")] > 0
 	})
 	cluster.Signal(syscall.SIGCONT)

@@ -41,18 +41,18 @@ func TestCloudConnectorAway(t *testing.T) {
 		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	double.Map("example.com:9092", l.Addr().String())
 	double.Map("s4.virtual:8000", address)
-	rest := porttest.Address(t)
+	listen := porttest.Address(t)
 	roots := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))
 	worker := p.File("worker.properties", "bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity",
 		"security.protocol=SSL", "ssl.truststore.type=PEM", "ssl.truststore.location="+p.File("roots.pem", roots),
-		"listeners=http://"+rest, "offset.flush.interval.ms=500")
+		"listeners=http://"+listen, "offset.flush.interval.ms=500")
 	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
 		"sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
-	there := p.File("there.properties", e2etest.Instead(e2etest.Source("there", "s4.virtual:8000", "Orders"),
+	sourceFile := p.File("there.properties", e2etest.Instead(e2etest.Source("there", "s4.virtual:8000", "Orders"),
 		way...)...)
 	back := p.File("back.properties", e2etest.Instead(e2etest.SinkOf("back", "s4.virtual:8000", "Orders",
 		"OrderCopies"), way...)...)
-	c := p.StartFor(e2etest.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, there, back)
+	c := p.StartFor(e2etest.Limit+outage, "run", "--plugins", folder, "--data", p.Data, worker, sourceFile, back)
 
 	c.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
 	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
@@ -60,12 +60,12 @@ func TestCloudConnectorAway(t *testing.T) {
 	}
 	double.Detach("")
 	for over := time.Now().Add(outage); time.Now().Before(over); time.Sleep(100 * time.Millisecond) {
-		running(t, c, rest)
+		running(t, c, listen)
 	}
 	during := s.Count("OrderCopies")
 	double.Attach("")
 	c.Eventually("all rows back", func() bool {
-		running(t, c, rest)
+		running(t, c, listen)
 		return s.Count("OrderCopies") >= s.Count("Orders")
 	})
 	if double.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 3 }) == 0 ||
@@ -80,11 +80,11 @@ func TestCloudConnectorAway(t *testing.T) {
 }
 
 // running fails the test if a task is in another state than RUNNING or UNASSIGNED.
-func running(t *testing.T, c *e2etest.Command, rest string) {
+func running(t *testing.T, c *e2etest.Command, listen string) {
 	t.Helper()
 	for _, name := range []string{"there", "back"} {
 		var status connect.Status
-		if code := e2etest.Get(t, fmt.Sprintf("http://%s/connectors/%s/status", rest, name), &status); code != 200 {
+		if code := e2etest.Get(t, fmt.Sprintf("http://%s/connectors/%s/status", listen, name), &status); code != 200 {
 			t.Fatalf("status of %s: %d", name, code)
 		}
 		for _, task := range status.Tasks {

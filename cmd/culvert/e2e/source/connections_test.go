@@ -25,12 +25,12 @@ import (
 // A service that requires a client certificate receives the one of the key store and is verified with the trust store.
 func TestStoresEndToEnd(t *testing.T) {
 	t.Parallel()
-	p, own, shown := e2etest.NewPlace(t), e2etest.Localhost(t), atomic.Int64{}
+	p, certificate, shown := e2etest.NewPlace(t), e2etest.Localhost(t), atomic.Int64{}
 	s := odatatest.New(odatatest.Options{Rows: 20})
 	server := httptest.NewUnstartedServer(s)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert,
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert,
 		VerifyConnection: func(state tls.ConnectionState) error {
-			if !bytes.Equal(state.PeerCertificates[0].Raw, own.Certificate[0]) {
+			if !bytes.Equal(state.PeerCertificates[0].Raw, certificate.Certificate[0]) {
 				return errors.New("another certificate")
 			}
 			shown.Add(1)
@@ -54,19 +54,19 @@ func TestStoresEndToEnd(t *testing.T) {
 func TestConnectionsAreChecked(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	at := func(name string) string { return filepath.Join(e2etest.Stores(t), name) }
+	store := func(name string) string { return filepath.Join(e2etest.Stores(t), name) }
 	p.Environ = []string{"VCAP_SERVICES="}
 	good := e2etest.Source("x", "sap.example:443", "Orders")
 	cases := map[string]struct {
 		lines []string
 		want  string
 	}{
-		"secret keys alone": {[]string{"sap.odata.keystore.location=" + at("secret.p12"),
+		"secret keys alone": {[]string{"sap.odata.keystore.location=" + store("secret.p12"),
 			"sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
 			":9: sap.odata.keystore.location: PKCS12 file "},
-		"no password": {[]string{"sap.odata.truststore.location=" + at("trust.jks")},
+		"no password": {[]string{"sap.odata.truststore.location=" + store("trust.jks")},
 			": sap.odata.truststore.password: is not set"},
-		"wrong password": {[]string{"sap.odata.truststore.location=" + at("trust.jks"),
+		"wrong password": {[]string{"sap.odata.truststore.location=" + store("trust.jks"),
 			"sap.odata.truststore.password=other-secret"}, ":11: sap.odata.truststore.password: "},
 		"SSLv3": {[]string{"sap.odata.sslcontext.protocol=SSLv3"},
 			":10: sap.odata.sslcontext.protocol: SSLv3 is forbidden"},

@@ -59,8 +59,8 @@ func TestChangesUnderLoad(t *testing.T) {
 		writers.Go(func() { writer(s, seed+1, stop) })
 	}
 	for range e2etest.Rounds() / 2 {
-		before := s.Ledger().Deltas
-		c.Eventually("more changes that were asked for", func() bool { return s.Ledger().Deltas > before+len(topics) })
+		deltas := s.Ledger().Deltas
+		c.Eventually("more changes that were asked for", func() bool { return s.Ledger().Deltas > deltas+len(topics) })
 		c.Kill()
 		c = start()
 	}
@@ -69,14 +69,14 @@ func TestChangesUnderLoad(t *testing.T) {
 	want := map[string]string{}
 	s.Each("Products", func(_ string, fields map[string]string) { want[fields["ProductID"]] = fields["ProductName"] })
 	differ := func(topic string) string {
-		found := e2etest.Folded(p, topic)
+		names := e2etest.Folded(p, topic)
 		for key, name := range want {
-			if found[key] != name {
-				return fmt.Sprintf("%s: product %s is %q, expected %q", topic, key, found[key], name)
+			if names[key] != name {
+				return fmt.Sprintf("%s: product %s is %q, expected %q", topic, key, names[key], name)
 			}
 		}
-		if len(found) != len(want) {
-			return fmt.Sprintf("%s: %d products, expected %d", topic, len(found), len(want))
+		if len(names) != len(want) {
+			return fmt.Sprintf("%s: %d products, expected %d", topic, len(names), len(want))
 		}
 		return ""
 	}

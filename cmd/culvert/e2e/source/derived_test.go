@@ -31,7 +31,7 @@ func TestPropertiesOfDerivedTypes(t *testing.T) {
 		"sap.odata#00.topic=people")...)).SaysTimes(1, "rows of types that are derived from N.Person are read without "+
 		"the properties that these add: Salary N.Employee, Room N.Employee; sap.odata#00.derived = include reads them")
 	values, keys := p.Topic("people")
-	if found := fmt.Sprint(values); len(keys) != 2 || strings.Contains(found, "Room") {
-		t.Errorf("found %s", found)
+	if printed := fmt.Sprint(values); len(keys) != 2 || strings.Contains(printed, "Room") {
+		t.Errorf("found %s", printed)
 	}
 }

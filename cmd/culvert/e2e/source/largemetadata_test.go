@@ -18,9 +18,9 @@ import (
 func largeMetadata(s http.Handler, path string, size int) string {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
-	before, after, _ := strings.Cut(w.Body.String(), "<EntityContainer")
+	types, after, _ := strings.Cut(w.Body.String(), "<EntityContainer")
 	var b strings.Builder
-	b.WriteString(before)
+	b.WriteString(types)
 	for n := 0; b.Len() < size; n++ {
 		fmt.Fprintf(&b, "<EntityType Name=\"EmpCustom%d\"><Key><PropertyRef Name=\"userId\"/></Key>\n"+
 			"<Property Name=\"userId\" Type=\"Edm.String\" Nullable=\"false\" MaxLength=\"100\"/>\n", n)

@@ -94,8 +94,8 @@ func (s *strict) seen() (logins, pages int, refused []string) {
 }
 
 // tickets returns the settings of a connector that reads a strict service once.
-func tickets(at string, more ...string) []string {
-	u, _ := url.Parse(at)
+func tickets(address string, more ...string) []string {
+	u, _ := url.Parse(address)
 	host, port, _ := net.SplitHostPort(u.Host)
 	return append([]string{"name=tickets", "connector.class=example.TicketsSource", "tickets.protocol=http",
 		"tickets.host=" + host,
@@ -153,8 +153,8 @@ func TestLoginExchange(t *testing.T) {
 		t.Fatalf("expected exit 0, 2 more logins and 1 ended token, found %d, %d, %v of %d pages\n%s", r.Code, logins,
 			refused, pages, r.Stderr)
 	}
-	if all := p.Records("Tickets"); len(all) != ticketPages {
-		t.Errorf("expected %d records, found %v", ticketPages, all)
+	if records := p.Records("Tickets"); len(records) != ticketPages {
+		t.Errorf("expected %d records, found %v", ticketPages, records)
 	}
 }
 

@@ -20,9 +20,9 @@ func TestServiceAway(t *testing.T) {
 	p, folder := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink")
 	s := odatatest.New(odatatest.Options{Rows: 2000, PageSize: 40,
 		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
-	at := porttest.Address(t)
+	address := porttest.Address(t)
 	serve := func() *http.Server {
-		l, err := net.Listen("tcp", at)
+		l, err := net.Listen("tcp", address)
 		e2etest.NoError(t, err)
 		server := &http.Server{Handler: s}
 		go server.Serve(l)
@@ -32,8 +32,9 @@ func TestServiceAway(t *testing.T) {
 	server := serve()
 	tries := []string{"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=10",
 		"sap.odata.max.retry.backoff.ms=20"}
-	p.File("conf/there.properties", e2etest.Instead(e2etest.Source("there", at, "Orders"), tries...)...)
-	p.File("conf/back.properties", e2etest.Instead(e2etest.SinkOf("back", at, "Orders", "OrderCopies"), tries...)...)
+	p.File("conf/there.properties", e2etest.Instead(e2etest.Source("there", address, "Orders"), tries...)...)
+	p.File("conf/back.properties", e2etest.Instead(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+		tries...)...)
 	f := p.FollowsWith(folder, "conf")
 	f.Eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
 	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
@@ -43,7 +44,7 @@ func TestServiceAway(t *testing.T) {
 	// fails the task.
 	f.Must(202, "PUT", "/connectors/back/pause", "")
 	f.Await("back", "is paused", e2etest.Is(connect.Paused, 1))
-	before := len(f.Stderr.String())
+	size := len(f.Stderr.String())
 	server.Close()
 	f.Must(202, "PUT", "/connectors/back/resume", "")
 	for _, name := range []string{"there", "back"} {
@@ -64,16 +65,16 @@ func TestServiceAway(t *testing.T) {
 		t.Errorf("%d of %d rows", s.Count("OrderCopies"), s.Count("Orders"))
 	}
 	said := map[string]int{}
-	for line := range strings.Lines(r.Stderr[before:]) {
-		_, text, _ := strings.Cut(line, " level=")
-		if level, _, _ := strings.Cut(text, " "); level == "WARN" || level == "ERROR" || strings.Contains(line,
+	for line := range strings.Lines(r.Stderr[size:]) {
+		_, message, _ := strings.Cut(line, " level=")
+		if level, _, _ := strings.Cut(message, " "); level == "WARN" || level == "ERROR" || strings.Contains(line,
 			"the service responds again") {
-			_, text, _ = strings.Cut(text, `msg="`)
-			text, _, _ = strings.Cut(text, `"`)
-			said[level+" "+text]++
+			_, message, _ = strings.Cut(message, `msg="`)
+			message, _, _ = strings.Cut(message, `"`)
+			said[level+" "+message]++
 		}
 	}
 	want := map[string]int{"WARN the service does not respond; retrying until it does": 1,
 		"INFO the service responds again": 1, "WARN task failed": 2}
-	e2etest.Equal(t, r.Stderr[before:], want, said)
+	e2etest.Equal(t, r.Stderr[size:], want, said)
 }

@@ -59,10 +59,10 @@ func TestSubscriptions(t *testing.T) {
 		}
 		return n
 	}
-	before := pages()
+	count := pages()
 	change("told by the service")
-	if found := pages(); found != before {
-		t.Errorf("expected no page to be read again, found %d before, %d after", before, found)
+	if later := pages(); later != count {
+		t.Errorf("expected no page to be read again, found %d before, %d after", count, later)
 	}
 	stranger, err := http.Post(listener+"/full/Products", "application/atom+xml", strings.NewReader("<entry/>"))
 	e2etest.NoError(t, err)

@@ -12,9 +12,9 @@ import (
 // namesOf reports whether a message names exactly one changed part, this one.
 func namesOf(said, name string) bool {
 	differs, _, _ := strings.Cut(said, ")")
-	_, now, ok := strings.Cut(differs, ", now ")
-	now = strings.TrimLeft(now, `\"`)
-	return ok && strings.HasPrefix(now, name) && !strings.Contains(now, " ")
+	_, current, ok := strings.Cut(differs, ", now ")
+	current = strings.TrimLeft(current, `\"`)
+	return ok && strings.HasPrefix(current, name) && !strings.Contains(current, " ")
 }
 
 // TestChangedQuery checks that a stored delta link is not used with another filter, client or user, and that the

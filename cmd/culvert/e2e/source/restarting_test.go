@@ -61,10 +61,10 @@ func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 			awaits("has met the router", func() bool { return routed.Load() == 7 })
 			awaits("reads on", func() bool { return pages.Load() >= 50 })
 			awaits("has read all", func() bool { return s.Ledger().Pages >= 50 })
-			before := pages.Load()
+			count := pages.Load()
 			away.Store(7)
 			awaits("has met the router again", func() bool { return routed.Load() == 14 })
-			awaits("polls again", func() bool { return pages.Load() > before+int64(51*(c.loads-1)) })
+			awaits("polls again", func() bool { return pages.Load() > count+int64(51*(c.loads-1)) })
 			f.Await("there", "runs", e2etest.Runs)
 			r := f.MustStop()
 			if failed || strings.Contains(r.Stderr, "task failed") {

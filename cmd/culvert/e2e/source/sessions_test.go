@@ -122,8 +122,8 @@ func TestKilledApplicationServers(t *testing.T) {
 	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
 	for n := 0; r.Code != 0 && n < 40; n++ {
 		named := map[string]bool{}
-		for _, one := range advice.FindAllStringSubmatch(r.Stderr, -1) {
-			for name := range strings.SplitSeq(one[1], ",") {
+		for _, match := range advice.FindAllStringSubmatch(r.Stderr, -1) {
+			for name := range strings.SplitSeq(match[1], ",") {
 				named[name] = true
 			}
 		}

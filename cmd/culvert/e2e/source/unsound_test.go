@@ -138,9 +138,9 @@ func (r *reader) received() (received map[int]int, reload []string) {
 // worker that is killed before or after that finds all of them.
 func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 	t.Parallel()
-	for _, at := range []int{restart - 1, restart, restart + 1} {
-		t.Run(fmt.Sprint("request ", at), func(t *testing.T) {
-			r := newReader(t, at)
+	for _, page := range []int{restart - 1, restart, restart + 1} {
+		t.Run(fmt.Sprint("request ", page), func(t *testing.T) {
+			r := newReader(t, page)
 			r.killed()
 			result := r.start().Wait()
 			received, reload := r.received()

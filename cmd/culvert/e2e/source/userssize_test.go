@@ -84,22 +84,22 @@ func (c readingMode) run(t *testing.T, servers string) {
 		if !c.killed {
 			break
 		}
-		w, before := q.Start(args...), s.Ledger().Pages
-		w.Eventually("pages", func() bool { return s.Ledger().Pages > before+100+n })
+		w, pages := q.Start(args...), s.Ledger().Pages
+		w.Eventually("pages", func() bool { return s.Ledger().Pages > pages+100+n })
 		w.Kill()
 	}
 	for range max(c.runs, 1) {
 		q.MustRun(args...)
 	}
 	received, again := keysOf(t, q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout)
-	judge := func(what string, found map[string]int) {
-		for key, n := range found {
+	judge := func(what string, counts map[string]int) {
+		for key, n := range counts {
 			if n > 1 && !c.repeats {
 				t.Fatalf("%s: key %s came %d times", what, key, n)
 			}
 		}
-		if len(found) != rowsOfUsers {
-			t.Errorf("%s: %d of %d rows are missing", what, rowsOfUsers-len(found), rowsOfUsers)
+		if len(counts) != rowsOfUsers {
+			t.Errorf("%s: %d of %d rows are missing", what, rowsOfUsers-len(counts), rowsOfUsers)
 		}
 	}
 	judge("the load", received)
