@@ -213,7 +213,7 @@ func TestCommandsShowWorkerResponses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			code, stdout, stderr := command(t, append([]string{c.args[0], "--url", url}, c.args[1:]...)...)
 			if output := stdout + stderr; code != c.code || !strings.Contains(output, c.want) ||
-				c.args[len(c.args)-1] == placed && stderr != "" {
+				(c.args[len(c.args)-1] == placed && stderr != "") {
 				t.Errorf("expected exit %d and %q, found exit %d and %q", c.code, c.want, code, output)
 			}
 		})

@@ -40,7 +40,7 @@ func TestReferenceLinks(t *testing.T) {
 		case err != nil:
 			return err
 		case d.IsDir() && d.Name() != ".." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" ||
-			d.Name() == "node_modules" || d.Name() == "bin" || d.Name() == "dist" && filepath.Dir(path) == "../.."):
+			d.Name() == "node_modules" || d.Name() == "bin" || (d.Name() == "dist" && filepath.Dir(path) == "../..")):
 			return fs.SkipDir
 		case d.IsDir() || filepath.Ext(path) != ".md":
 			return nil
@@ -339,7 +339,7 @@ func wrongIn(page, line string) (wrong []string) {
 				wrong = append(wrong, "no option "+name)
 			}
 			continue
-		case arguments || path != "" && !strings.Contains(page, "\n## culvert "+path+" "):
+		case arguments || (path != "" && !strings.Contains(page, "\n## culvert "+path+" ")):
 			arguments = true
 			continue
 		}

@@ -285,7 +285,7 @@ func metrics(t *testing.T) string {
 			first = time.Now()
 		}
 		page, err := os.ReadFile(filepath.Join("reference", "metrics.md"))
-		return *update || err == nil && string(page) == b.String() || time.Since(first) > time.Minute
+		return *update || (err == nil && string(page) == b.String()) || time.Since(first) > time.Minute
 	})
 	return b.String()
 }
@@ -367,10 +367,10 @@ func checkDashboardMetrics(t *testing.T, ours string) {
 		isServed := false
 		for series := range strings.Lines(ours) {
 			suffix, named := strings.CutPrefix(series, words[1])
-			isServed = isServed || named && strings.HasPrefix(suffix, "{") == (len(suffix) > 0 && suffix[0] != ' ') &&
+			isServed = isServed || (named && strings.HasPrefix(suffix, "{") == (len(suffix) > 0 && suffix[0] != ' ') &&
 				!slices.ContainsFunc(words[2:], func(label string) bool {
 					return !regexp.MustCompile(`[{,]` + label + `="[^"]`).MatchString(suffix)
-				})
+				}))
 		}
 		if isServed == (why != "") {
 			t.Errorf("%s: expected a series with these labels in /metrics, or the reason why not: found %t, reason %q",

@@ -321,7 +321,7 @@ func (tab *Tab) Quiet(hosts ...string) {
 	for _, r := range tab.Requests() {
 		_, address, _ := strings.Cut(r, " ")
 		u, err := url.Parse(address)
-		if err != nil || u.Scheme != "data" && !strings.Contains(strings.Join(hosts, " "), u.Host) {
+		if err != nil || (u.Scheme != "data" && !strings.Contains(strings.Join(hosts, " "), u.Host)) {
 			tab.b.t.Errorf("the page asked %s", r)
 		}
 	}

@@ -65,7 +65,7 @@ func (g *Group) drains(connectors, tasks int) {
 	}
 	answers := []int{<-statuses, <-statuses}
 	t.Logf("two workers drained at once: %v", answers)
-	if slices.Sort(answers); answers[1] != 409 || answers[0] != 204 && answers[0] != 409 {
+	if slices.Sort(answers); answers[1] != 409 || (answers[0] != 204 && answers[0] != 409) {
 		t.Errorf("expected 204 or 409, and 409, found %v", answers)
 	}
 	g.workers[0].Eventually("all runs", func() bool {
@@ -123,7 +123,7 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		g.workers[by].Eventually("all that there is runs where it did", func() (isComplete bool) {
 			current, isComplete = g.owners(by, connectors+tasks)
 			for unit, id := range earlier {
-				if id != was && current[unit] != id || id == was && current[unit] != was && current[unit] != g.ids[n] {
+				if (id != was && current[unit] != id) || (id == was && current[unit] != was && current[unit] != g.ids[n]) {
 					t.Fatalf("%s: expected it to stay at %s, found it at %s", unit, id, current[unit])
 				}
 				isComplete = isComplete && (id != was || current[unit] == g.ids[n])

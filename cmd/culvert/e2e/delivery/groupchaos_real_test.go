@@ -644,7 +644,7 @@ func (c *chaos) finish(what string) {
 		t.Errorf("expected at most %d rows to be created twice, found %d", most, twice)
 	}
 	changes := c.e.inChanges()
-	if changes.Missing > 0 || c.exactly && changes.Repeated > 0 {
+	if changes.Missing > 0 || (c.exactly && changes.Repeated > 0) {
 		t.Errorf("changes: %v, the first one that is missing is row %d", changes, changes.First)
 	}
 	server, pages := strings.Split(c.b.Servers, ",")[0], ""

@@ -236,7 +236,7 @@ func (c *randomCaller) call() {
 	}
 	// A slow machine may answer with a timeout.
 	if r.StatusCode >= 500 && route != "/health" && !(r.StatusCode == 500 && (method == "HEAD" ||
-		json.Unmarshal(answer, &failure) == nil && failure.Code == 500 && ownFailures.MatchString(failure.Message))) {
+		(json.Unmarshal(answer, &failure) == nil && failure.Code == 500 && ownFailures.MatchString(failure.Message)))) {
 		c.t.Errorf("%s: found %d %.300s", what, r.StatusCode, answer)
 	}
 	if strings.Contains(string(answer), c.secret) && (r.StatusCode >= 400 || !configRoutes.MatchString(route)) {

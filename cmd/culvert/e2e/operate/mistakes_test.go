@@ -208,8 +208,8 @@ func TestValidateOnline(t *testing.T) {
 	for i := 0; i < len(want); i += 3 {
 		isReported := false
 		for line := range strings.Lines(r.Stdout) {
-			isReported = isReported || strings.Contains(line, want[i]) && strings.Contains(line, want[i+1]) &&
-				strings.Contains(line, want[i+2])
+			isReported = isReported || (strings.Contains(line, want[i]) && strings.Contains(line, want[i+1]) &&
+				strings.Contains(line, want[i+2]))
 		}
 		if !isReported {
 			t.Errorf("expected a line with %q", want[i:i+3])

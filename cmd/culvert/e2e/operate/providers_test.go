@@ -266,7 +266,7 @@ func (p *canaried) shows(what, secret string, args ...string) {
 	}
 	r := p.Run(args...)
 	output := r.Stdout + r.Stderr
-	if e2etest.Shows(output) != "" || secret != "" && strings.Contains(output, secret) || r.Code < 0 ||
+	if e2etest.Shows(output) != "" || (secret != "" && strings.Contains(output, secret)) || r.Code < 0 ||
 		strings.Contains(output, "unknown flag") || strings.Contains(output, "unknown shorthand") {
 		p.T.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.Code, output)
 	}

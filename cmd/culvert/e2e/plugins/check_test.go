@@ -40,7 +40,7 @@ func TestPluginsCheck(t *testing.T) {
 			path := filepath.Join(t.TempDir(), name+".wasm")
 			e2etest.NoError(t, os.WriteFile(path, file.module, 0o600))
 			r := p.Run("plugins", "check", path)
-			if r.Code != file.code || !strings.Contains(r.Stderr, file.says) || file.says == "" && r.Stderr != "" {
+			if r.Code != file.code || !strings.Contains(r.Stderr, file.says) || (file.says == "" && r.Stderr != "") {
 				t.Errorf("exit %d: %s", r.Code, r.Stderr)
 			}
 			got := figured.ReplaceAllStringFunc(strings.ReplaceAll(r.Stdout, path, name+".wasm"),

@@ -301,7 +301,7 @@ func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 	again := strings.Contains(r.Stderr, "offsets could not be written: later rows will be repeated")
 	k.MustOnce(worker, file) // delivers what the stop may have left out
 	keys, records := k.keys(t, "survivor")
-	if n := s.Count("Orders"); keys != n || records != n && !again {
+	if n := s.Count("Orders"); keys != n || (records != n && !again) {
 		t.Errorf("expected %d rows, each once, found %d in %d records", n, keys, records)
 	}
 }

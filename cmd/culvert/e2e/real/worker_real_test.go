@@ -72,7 +72,7 @@ func (w *comparedWorkers) do(s *replaytest.Step) (difference string, err error) 
 func showsState(s *replaytest.Step) bool {
 	path, query, _ := strings.Cut(s.Path, "?")
 	return strings.HasPrefix(path, "/connectors") && (s.Method == "GET" ||
-		s.Method == "POST" && strings.HasSuffix(path, "/restart") && strings.Contains(query, "onlyFailed=true"))
+		(s.Method == "POST" && strings.HasSuffix(path, "/restart") && strings.Contains(query, "onlyFailed=true")))
 }
 
 // ask sends a request to both workers and compares the responses.

@@ -47,7 +47,7 @@ func TestChangesAtUsersSize(t *testing.T) {
 			if mode == "dynamic" {
 				does = []string{"I", "U", "M", "D"}[i%4]
 			}
-			if does == "I" || mode == "delete" && i%4 == 3 { // what dynamic mode has inserted, and not deleted
+			if does == "I" || (mode == "delete" && i%4 == 3) { // what dynamic mode has inserted, and not deleted
 				id = rows + i/4*4
 			}
 			r := &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"OrderID":%d}`, id)}

@@ -62,7 +62,7 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 		}
 		s.Each(set, func(_ string, fields map[string]string) {
 			id := fields[key]
-			if want := !slices.Contains(poisoned[set], id); received[id] != 1 && want || received[id] > 0 && !want {
+			if want := !slices.Contains(poisoned[set], id); (received[id] != 1 && want) || (received[id] > 0 && !want) {
 				t.Errorf("%s %s: expected it %v, it came %d times", set, id, want, received[id])
 			}
 		})
