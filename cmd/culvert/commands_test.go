@@ -378,7 +378,8 @@ func TestLibraryLogIsRedirected(t *testing.T) {
 
 // Bytes of an unsolicited response, cookies among them, do not reach stderr in a library's line.
 func TestUnsolicitedResponsesAreNotLogged(t *testing.T) {
-	p, s := e2etest.NewPlace(t), odatatest.New(odatatest.Options{Rows: 5})
+	p := e2etest.NewPlace(t)
+	s := odatatest.New(odatatest.Options{Rows: 5})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "$metadata") { // which would be taken for the next request's response
 			s.ServeHTTP(w, r)

@@ -98,7 +98,9 @@ func TestDockerfile(t *testing.T) {
 	var user, volume string
 	warmed := false
 	var command []string
-	created, copied, stages := map[string]bool{}, map[string]bool{}, []string{}
+	created := map[string]bool{}
+	copied := map[string]bool{}
+	stages := []string{}
 	for _, i := range dockerfile(t) {
 		words := strings.Fields(i.rest)
 		switch i.name {

@@ -50,7 +50,8 @@ func TestReferenceLinks(t *testing.T) {
 		return err
 	})
 	e2etest.NoError(t, err)
-	links, reached := 0, map[string]bool{}
+	links := 0
+	reached := map[string]bool{}
 	for _, page := range slices.Sorted(maps.Keys(pages)) {
 		for _, m := range markdownLink.FindAllStringSubmatch(pages[page], -1) {
 			if strings.Contains(m[1], "://") {
@@ -159,7 +160,8 @@ func TestGuidesQuoteExistingMessages(t *testing.T) {
 			return true
 		})
 	})
-	texts, rows := program.String(), 0
+	texts := program.String()
+	rows := 0
 	for _, m := range regexp.MustCompile("(?m)^- `([^`]+)`:").FindAllStringSubmatch(string(page), -1) {
 		rows++
 		for part := range strings.SplitSeq(m[1], "…") {
@@ -330,7 +332,9 @@ func commandLines(page string) (lines []string) {
 func wrongIn(page, line string) (wrong []string) {
 	words := regexp.MustCompile(`"[^"]*"|[^\s"]+`).FindAllString(strings.NewReplacer("[", " ", "]", " ").Replace(line),
 		-1)
-	path, options, arguments := "", "| `--help`\n| `--version`\n", false
+	path := ""
+	options := "| `--help`\n| `--version`\n"
+	arguments := false
 	for _, word := range words {
 		name, _, _ := strings.Cut(word, "=")
 		switch {

@@ -154,7 +154,8 @@ func crowded() float64 {
 func (c *Command) Ends() Result {
 	c.t.Helper()
 	memory := c.HighWater()
-	start, most := time.Now(), time.Duration(float64(stopsWithin)*crowded())
+	start := time.Now()
+	most := time.Duration(float64(stopsWithin) * crowded())
 	c.Signal(syscall.SIGTERM)
 	r := c.Wait()
 	if elapsed := time.Since(start); elapsed > most {

@@ -109,7 +109,9 @@ func KafkaToolReading(t *testing.T, input string, args ...string) string {
 	c := exec.CommandContext(ctx, filepath.Join(Bench.Root, "testdata/peers/kafka/tool.sh"), args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = PeerEnds
-	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(input), &stdout, &stderr
+	c.Stdin = strings.NewReader(input)
+	c.Stdout = &stdout
+	c.Stderr = &stderr
 	if err := c.Run(); err != nil {
 		t.Fatalf("Kafka's tool %s: %v\n%s%s", strings.Join(args, " "), err, stdout.String(), stderr.String())
 	}
@@ -145,7 +147,9 @@ func free(port int) bool {
 // Kafka starts a broker of Apache Kafka that ends with the test, and returns its address.
 func Kafka(t *testing.T) (servers string) {
 	t.Helper()
-	port, controller, dir := FreePort(t), FreePort(t), t.TempDir()
+	port := FreePort(t)
+	controller := FreePort(t)
+	dir := t.TempDir()
 	StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller}, port, dir)
 	return "127.0.0.1:" + port
 }

@@ -28,7 +28,8 @@ func host(f *e2etest.Followed) string {
 
 func TestRealWorldInABrowser(t *testing.T) {
 	t.Parallel()
-	f, b := world(t), NewBrowser(t)
+	f := world(t)
+	b := NewBrowser(t)
 	eightTabs(t, f, b)
 	pagesInABrowser(t, f, b)
 	failureMended(t, f, b)

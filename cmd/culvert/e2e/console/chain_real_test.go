@@ -42,7 +42,8 @@ func TestRealChain(t *testing.T) {
 	f.Makes(append(e2etest.Source("orders", address, "Orders"), "transforms=in", "transforms.in.type="+insert,
 		"transforms.in.static.field=Origin", "transforms.in.static.value=here")...)
 	f.Awaits("extraction finished: 5 rows")
-	tab, folder := NewBrowser(t).Open(nil), t.TempDir()
+	tab := NewBrowser(t).Open(nil)
+	folder := t.TempDir()
 	tab.Downloads(folder)
 	sampled(f, tab, "orders", 3)
 	tab.Has(`Origin: added "here"`)

@@ -25,7 +25,8 @@ const left = `location.pathname.endsWith("/console/connector")`
 func TestRealEditing(t *testing.T) {
 	t.Parallel()
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
-	f, b := e2etest.NewPlace(t).Follows("conf"), NewBrowser(t)
+	f := e2etest.NewPlace(t).Follows("conf")
+	b := NewBrowser(t)
 	f.Makes(e2etest.Source("orders", address, "Orders")...)
 	f.Awaits("extraction finished: 5 rows")
 	twoPeopleEdit(t, f, b)

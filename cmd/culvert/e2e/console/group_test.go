@@ -14,7 +14,8 @@ import (
 
 // pair starts two workers of one group, which wait so many milliseconds for a lost worker.
 func pair(p *e2etest.Place, delay int) (first, second *e2etest.Followed) {
-	servers, workers := p.Broker(), []*e2etest.Followed{}
+	servers := p.Broker()
+	workers := []*e2etest.Followed{}
 	for n := range 2 {
 		address := porttest.Address(p.T)
 		file := p.File(fmt.Sprintf("worker%d.properties", n), "bootstrap.servers="+servers, "group.id=workers",

@@ -29,7 +29,8 @@ const harm = `"><img src=x onerror="window.alerted=1"><script>window.alerted=1;a
 func TestRealOddTexts(t *testing.T) {
 	t.Parallel()
 	long := harm + strings.Repeat("wide", 2500)
-	p, dir := e2etest.NewPlace(t), e2etest.Folder(t)
+	p := e2etest.NewPlace(t)
+	dir := e2etest.Folder(t)
 	s := odatatest.New(odatatest.Options{Rows: 3})
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.Contains(r.URL.Path, "/Customers") {
@@ -41,7 +42,8 @@ func TestRealOddTexts(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"code": harm,
 			"message": map[string]string{"lang": "en", "value": long}}})
 	}))
-	typed, group := harm, "Group "+harm
+	typed := harm
+	group := "Group " + harm
 	e2etest.Put(t, dir, "odd.wasm", guesttest.Static(wit.Description{Name: "odd", Version: "1.0.0",
 		Components: []wit.Component{{Name: "org.example.Odd", Kind: wit.ComponentSource, Documentation: long,
 			Settings: []wit.ConfigKey{{Name: "odd.one", Documentation: long, DefaultValue: &typed,
@@ -52,8 +54,8 @@ func TestRealOddTexts(t *testing.T) {
 	f := p.FollowsWith(dir, "conf")
 	f.Changes()
 	// Names have no control characters, and one with a slash has no page, like in Kafka Connect.
-	name, wide := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm)+"<u>",
-		strings.Repeat("wide", 2500)
+	name := strings.NewReplacer("\x1b", "", "\u0007", "", "/", "").Replace(harm) + "<u>"
+	wide := strings.Repeat("wide", 2500)
 	for _, connector := range []struct{ name, set string }{{name, "Orders"}, {wide, "Customers"}} {
 		body, err := json.Marshal(map[string]any{"name": connector.name,
 			"config": e2etest.Configuration(e2etest.Source(connector.name, address, connector.set))})

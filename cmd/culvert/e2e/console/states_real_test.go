@@ -166,7 +166,8 @@ func TestRealWatchEqualsConsole(t *testing.T) {
 	for _, name := range names {
 		var onPage, inWatch watched
 		for range 20 { // one of them may be older
-			inWatch, onPage = last()[name], shown(name)
+			inWatch = last()[name]
+			onPage = shown(name)
 			if fmt.Sprint(onPage) == fmt.Sprint(inWatch) {
 				break
 			}

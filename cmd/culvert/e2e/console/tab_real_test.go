@@ -88,7 +88,8 @@ func (b *Browser) Open(headers map[string]string) *Tab {
 		_, err = chromedp.Call(ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: h})
 		e2etest.NoError(b.t, err)
 	}
-	messages, requests := chromedp.Console(ctx), chromedp.Events(ctx, network.RequestWillBeSent)
+	messages := chromedp.Console(ctx)
+	requests := chromedp.Events(ctx, network.RequestWillBeSent)
 	go func() {
 		for m, err := range messages {
 			if err != nil {

@@ -79,7 +79,8 @@ func (g *Group) drains(connectors, tasks int) {
 func (g *Group) owners(by, units int) (owners map[string]string, isComplete bool) {
 	g.T.Helper()
 	connectors, _ := g.statuses(by)
-	owners, isComplete = map[string]string{}, true
+	owners = map[string]string{}
+	isComplete = true
 	for name, s := range connectors {
 		owners[name] = s.Connector.WorkerID
 		isComplete = isComplete && s.Connector.State == connect.Running

@@ -44,7 +44,8 @@ const (
 // A worker with exactly-once that is killed and stopped repeatedly delivers every row once.
 func TestSoakExactlyOnceKilled(t *testing.T) {
 	t.Parallel()
-	p, rounds := e2etest.NewPlace(t), ExactRounds(6)
+	p := e2etest.NewPlace(t)
+	rounds := ExactRounds(6)
 	NewExactly(t, p.Broker(), p, "killed", rounds).Run(rounds, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL)
 }
 
@@ -212,7 +213,8 @@ func (c counted) String() string {
 // its place.
 func (e *Exactly) Count(rows map[string]int, keys []string) counted {
 	e.t.Helper()
-	c, next := counted{Rows: len(rows)}, 0
+	c := counted{Rows: len(rows)}
+	next := 0
 	for pos, row := range keys {
 		n, ok := rows[row]
 		switch {

@@ -199,7 +199,8 @@ func groupSource(address, name string) map[string]string {
 	settings["tasks.max"] = "2"
 	for n, set := range []string{"Orders", "Products"} {
 		entry := fmt.Sprintf("sap.odata#%02d.", n)
-		settings[entry+"topic"], settings[entry+"exec-period"] = name+set, "1"
+		settings[entry+"topic"] = name + set
+		settings[entry+"exec-period"] = "1"
 	}
 	return settings
 }

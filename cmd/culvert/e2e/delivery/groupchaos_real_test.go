@@ -89,7 +89,8 @@ var chaosKinds = []struct {
 func TestRealChaosOfAGroup(t *testing.T) {
 	t.Parallel()
 	c := startTrio(t)
-	seed, rounds := uint64(time.Now().Unix()/(24*60*60)), ExactRounds(0)
+	seed := uint64(time.Now().Unix() / (24 * 60 * 60))
+	rounds := ExactRounds(0)
 	if text := os.Getenv("CULVERT_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
 		e2etest.NoError(t, err)
@@ -111,7 +112,8 @@ func chaosOfAGroup(t *testing.T, b *trio, name string, exactly bool, seed uint64
 	random := rand.New(rand.NewPCG(seed/2, 0))
 	var deck []int
 	if half := len(chaosKinds) / 2; rounds == 0 {
-		deck, rounds = random.Perm(len(chaosKinds)), half
+		deck = random.Perm(len(chaosKinds))
+		rounds = half
 		if exactly == (seed%2 == 0) {
 			deck = deck[half:]
 		}
@@ -125,7 +127,8 @@ func chaosOfAGroup(t *testing.T, b *trio, name string, exactly bool, seed uint64
 		if len(deck) == 0 {
 			deck = random.Perm(len(chaosKinds))
 		}
-		kind, n := chaosKinds[deck[0]], random.IntN(3)
+		kind := chaosKinds[deck[0]]
+		n := random.IntN(3)
 		c.e.Random, deck = rand.New(rand.NewPCG(random.Uint64(), 0)), deck[1:]
 		c.step("%s of worker %d", kind.name, n)
 		if kind.loses {
@@ -307,7 +310,8 @@ func (c *chaos) settles() {
 			return isComplete && len(c.members(by)) == 3
 		})
 	}
-	earlier, written := c.e.S.Ledger(), c.e.S.Count("Inbox")
+	earlier := c.e.S.Ledger()
+	written := c.e.S.Count("Inbox")
 	c.workers[0].Eventually("more of everything", func() bool {
 		later := c.e.S.Ledger()
 		return later.Deltas > earlier.Deltas+1 && later.Pages-later.Deltas > earlier.Pages-earlier.Deltas+3 &&
@@ -465,7 +469,8 @@ func (c *chaos) deaf(n int) { c.cut(n, 1) }
 func (c *chaos) mute(n int) { c.cut(n, 0) }
 
 func (c *chaos) cut(n, way int) {
-	heal, from := c.relays[n].cut(way), time.Now()
+	heal := c.relays[n].cut(way)
+	from := time.Now()
 	defer heal()
 	c.removed(n)
 	if remaining := chaosSession + time.Second - time.Since(from); remaining > 0 {
@@ -647,7 +652,8 @@ func (c *chaos) finish(what string) {
 	if changes.Missing > 0 || (c.exactly && changes.Repeated > 0) {
 		t.Errorf("changes: %v, the first one that is missing is row %d", changes, changes.First)
 	}
-	server, pages := strings.Split(c.b.Servers, ",")[0], ""
+	server := strings.Split(c.b.Servers, ",")[0]
+	pages := ""
 	for topic, set := range map[string]string{"Orders": "Orders", "Details": "Order_Details"} {
 		if c.exactly {
 			inOrder(t, server, c.e.Name+topic, c.e.S.Count(set), time.Time{}) // workers' clocks may be slow

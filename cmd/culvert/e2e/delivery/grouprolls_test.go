@@ -43,7 +43,8 @@ func TestPluginsOfAGroup(t *testing.T) {
 	g.start(3)
 	g.posted(address, connectors)
 	g.Spreads(connectors, tasks, 0, 1, 2)
-	began, put := time.Now(), func(n int, data []byte) { g.plug(n, "odata-source", data) }
+	began := time.Now()
+	put := func(n int, data []byte) { g.plug(n, "odata-source", data) }
 
 	g.runs("0.1.0", tasks)
 	put(0, newer)

@@ -174,7 +174,9 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 	for _, w := range g.workers {
 		w.Changes()
 	}
-	connectors, n, live := e2etest.OneOf(50, 9), 0, 3
+	connectors := e2etest.OneOf(50, 9)
+	n := 0
+	live := 3
 	for _, how := range []string{"at once", "pause", "stop", "dead", "killed"} {
 		settings := map[string]map[string]string{}
 		for n := range connectors {

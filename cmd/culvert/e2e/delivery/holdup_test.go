@@ -36,7 +36,10 @@ type Holdup struct {
 func (h *Holdup) Arm(after int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.After, h.passed, h.Held, h.GoOn = after, 0, make(chan struct{}), make(chan struct{})
+	h.After = after
+	h.passed = 0
+	h.Held = make(chan struct{})
+	h.GoOn = make(chan struct{})
 }
 
 func (h *Holdup) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -50,7 +50,8 @@ func TestSoakKilledInMidPage(t *testing.T) {
 	t.Parallel()
 	rounds := e2etest.Rounds()
 	e, _ := reading(t, rounds-1, "offset.flush.interval.ms=20")
-	random, file := rand.New(rand.NewPCG(1, 0)), e.Files()[0]
+	random := rand.New(rand.NewPCG(1, 0))
+	file := e.Files()[0]
 	type kill struct{ records, stored int }
 	var kills []kill
 	for range rounds {
@@ -66,7 +67,8 @@ func TestSoakKilledInMidPage(t *testing.T) {
 	e.Held.Arm(-1)
 	e.Start(true, file).MustEnd()
 	numbers := e.numbers()
-	last, inside := -1, 0
+	last := -1
+	inside := 0
 	for pos, n := range numbers {
 		if n > last+1 {
 			t.Fatalf("record %d: row %d follows row %d: rows are missing", pos, n, last)

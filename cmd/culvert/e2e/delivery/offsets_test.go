@@ -106,7 +106,8 @@ func checkOffsetsAreChangedByREST(f *e2etest.Followed, address string) {
 func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	t.Parallel()
 	p, _, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
-	servers, base := p.Broker(), strings.TrimSuffix(odatatest.NorthwindPath, "/")
+	servers := p.Broker()
+	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
 	files := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data, p.File("worker.properties",
 		"bootstrap.servers="+servers, "listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
 		p.File("reads.properties", e2etest.Source("reads", address, "Orders")...)}

@@ -258,9 +258,11 @@ func figureOf(f *e2etest.Followed, name string) float64 {
 // CULVERT_SEED repeats a run. TestSlowClients covers slow clients.
 func TestSoakRandomCalls(t *testing.T) {
 	t.Parallel()
-	calls, seed := 1000, uint64(1)
+	calls := 1000
+	seed := uint64(1)
 	if os.Getenv("CULVERT_SOAK") != "" {
-		calls, seed = 10_000, uint64(time.Now().UnixNano())
+		calls = 10_000
+		seed = uint64(time.Now().UnixNano())
 	}
 	if chosen, err := strconv.ParseUint(os.Getenv("CULVERT_SEED"), 10, 64); err == nil {
 		seed = chosen

@@ -434,7 +434,8 @@ func SettingsOfPlugins(f *e2etest.Followed, address string) (settings []SettingO
 	e2etest.Get(f.Place.T, f.Url+"/connector-plugins?connectorsOnly=false", &plugins)
 	for _, plugin := range plugins {
 		for _, name := range settingsOf(plugin.Class) {
-			setting, last := SettingOfPlugin{Settings: source(), Key: name}, name[strings.LastIndexByte(name, '.')+1:]
+			setting := SettingOfPlugin{Settings: source(), Key: name}
+			last := name[strings.LastIndexByte(name, '.')+1:]
 			switch strings.ToLower(plugin.Type) {
 			case "source":
 				setting.Published = name == "name" || slices.Contains([]string{"topic", "service", "entityset"}, last)
@@ -445,10 +446,12 @@ func SettingsOfPlugins(f *e2etest.Followed, address string) (settings []SettingO
 			case "transformation", "predicate":
 				part := map[string]string{"transformation": "transforms",
 					"predicate": "predicates"}[strings.ToLower(plugin.Type)]
-				setting.Settings[part], setting.Settings[part+".a.type"] = "a", plugin.Class
+				setting.Settings[part] = "a"
+				setting.Settings[part+".a.type"] = plugin.Class
 				setting.Key = part + ".a." + name
 			default:
-				setting.Settings["value.converter"], setting.Key = plugin.Class, "value.converter."+name
+				setting.Settings["value.converter"] = plugin.Class
+				setting.Key = "value.converter." + name
 			}
 			settings = append(settings, setting)
 		}

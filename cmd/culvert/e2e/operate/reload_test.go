@@ -394,7 +394,8 @@ func (e *edited) broken() {
 func (e *edited) deleted() {
 	if e.file != "" {
 		e.f.AwaitDeleted(e.file)
-		e.file, e.settings = "", nil
+		e.file = ""
+		e.settings = nil
 	}
 }
 
@@ -410,9 +411,11 @@ func (e *edited) moved() {
 // is lost or repeated, the worker ends in the state of the files, and a connector whose file does not change is not
 // disturbed. CULVERT_SOAK=1 makes 500 edits in 60 s.
 func TestSoakReloadStorm(t *testing.T) {
-	edits, interval := 60, 60*time.Millisecond
+	edits := 60
+	interval := 60 * time.Millisecond
 	if e2etest.Soaking() {
-		edits, interval = 500, 120*time.Millisecond
+		edits = 500
+		interval = 120 * time.Millisecond
 	}
 	const count, rows, page = 5, 600, 10
 	p := e2etest.NewPlace(t)

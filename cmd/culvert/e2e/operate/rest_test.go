@@ -383,9 +383,11 @@ func (c redirection) checkRefusal(t *testing.T, f *e2etest.Followed, stored []st
 			t.Errorf("the check finds nothing wrong: %.500s", answer)
 		}
 	}
-	status, said := 400, c.secret+": expected the secret itself"
+	status := 400
+	said := c.secret + ": expected the secret itself"
 	if c.connector == "behind" {
-		status, said = 409, "is kept in conf/"
+		status = 409
+		said = "is kept in conf/"
 	}
 	for _, answer := range []string{f.Must(status, "PUT", path, e2etest.AsJSON(t, shown)),
 		f.Must(status, "PATCH", path, e2etest.AsJSON(t, c.set))} {

@@ -22,7 +22,8 @@ func TestTestsOfTransforms(t *testing.T) {
 		"orders.properties"), 1)
 	wrong = strings.Replace(wrong, "value: {OrderID: 7, OrderDate: \"1970-01-01\"",
 		"value: {OrderID: 8, OrderDate: \"1970-01-01\"", 1)
-	file, report := p.File("wrong_test.yaml", wrong), filepath.Join(t.TempDir(), "report.xml")
+	file := p.File("wrong_test.yaml", wrong)
+	report := filepath.Join(t.TempDir(), "report.xml")
 	r := p.Run("test", file, "--plugins", e2etest.Plugins(t, "smt"), "--junit", report)
 	xml, err := os.ReadFile(report)
 	e2etest.NoError(t, err)

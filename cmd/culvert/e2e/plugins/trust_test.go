@@ -60,7 +60,8 @@ func TestVersionThatMovesTheAddressIsRefused(t *testing.T) {
 				s.Rules = withoutRole(s.Rules)
 			case "sap.odata.link.hosts":
 				host, _, _ := net.SplitHostPort(thief)
-				s.Kind, s.DefaultValue = wit.KindString, &host
+				s.Kind = wit.KindString
+				s.DefaultValue = &host
 				s.Rules = append(withoutRole(s.Rules), wit.Rule{Role: wit.Ptr("http.address")})
 			case "sap.odata.user.pwd":
 				s.Kind = wit.KindString

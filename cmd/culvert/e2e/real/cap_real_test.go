@@ -111,7 +111,8 @@ func (s *capService) metadata(t *testing.T) {
 		} `xml:"DataServices>Schema"`
 	}
 	e2etest.NoError(t, xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document))
-	s.types, s.keys = map[string]map[string]string{}, map[string][]string{}
+	s.types = map[string]map[string]string{}
+	s.keys = map[string][]string{}
 	for _, set := range document.Schema.Sets {
 		for _, typ := range document.Schema.Types {
 			if "PeerService."+typ.Name != set.Type {

@@ -54,7 +54,8 @@ func TestRealDashboards(t *testing.T) {
 	in, err := json.Marshal(map[string]any{"scrape": scrape, "queries": queries})
 	e2etest.NoError(t, err)
 	c := exec.CommandContext(t.Context(), "go", "run", ".")
-	c.Dir, c.Stdin = "../../../../testdata/peers/promql", bytes.NewReader(in)
+	c.Dir = "../../../../testdata/peers/promql"
+	c.Stdin = bytes.NewReader(in)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	e2etest.NoError(t, err)

@@ -28,7 +28,9 @@ func TestRealCommitMetadata(t *testing.T) {
 			p := e2etest.NewPlace(t)
 			more := filepath.Join(t.TempDir(), "broker.properties")
 			e2etest.NoError(t, os.WriteFile(more, []byte("offset.metadata.max.bytes="+c.limit+"\n"), 0o600))
-			port, controller, dir := e2etest.FreePort(t), e2etest.FreePort(t), t.TempDir()
+			port := e2etest.FreePort(t)
+			controller := e2etest.FreePort(t)
+			dir := t.TempDir()
 			e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + controller,
 				"BROKER_PROPS=" + more}, port, dir)
 			s, address := e2etest.Demo(t, odatatest.Options{Rows: 300, PageSize: 100})

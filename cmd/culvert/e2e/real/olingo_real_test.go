@@ -118,7 +118,8 @@ func (s *olingo) testModes(t *testing.T) {
 	}
 	// All orders except for the customers are unchanged.
 	p.MustOnceWith(plugins, reader("after", "Orders"))
-	want, after := expectedOrders(), s.orders(t, p, "after")
+	want := expectedOrders()
+	after := s.orders(t, p, "after")
 	for _, one := range want {
 		one["Customer"] = "insert1"
 		delete(one, "Items")

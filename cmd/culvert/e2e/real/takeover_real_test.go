@@ -53,7 +53,8 @@ func (f *takeover) java() (stop func()) {
 	f.T.Helper()
 	var stops []func()
 	for range leftWorkers {
-		port, dir := e2etest.FreePort(f.T), f.T.TempDir()
+		port := e2etest.FreePort(f.T)
+		dir := f.T.TempDir()
 		p := e2etest.StartPeer(f.T, "kafka/start-connect.sh", dir, []string{"GROUP=" + leftGroup, "HEAP=192m"}, port,
 			f.servers, dir)
 		stops = append(stops, p.Stop)
@@ -194,7 +195,8 @@ func (f *takeover) awaits(what string, want map[string]string) map[string]kept {
 	var connectors map[string]kept
 	var differ string
 	f.followed.Eventually(what, func() bool {
-		connectors, differ = f.shows(), ""
+		connectors = f.shows()
+		differ = ""
 		for name, state := range want {
 			if connectors[name].State != state {
 				differ += fmt.Sprintf("%s is %q, ", name, connectors[name].State)
@@ -268,7 +270,8 @@ func (f *takeover) breaks() {
 func TestRealTakeover(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	dir, broker := t.TempDir(), e2etest.FreePort(t)
+	dir := t.TempDir()
+	broker := e2etest.FreePort(t)
 	more := filepath.Join(dir, "more.properties")
 	e2etest.NoError(t, os.WriteFile(more, []byte("log.cleaner.backoff.ms=200\n"), 0o600))
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
@@ -394,7 +397,8 @@ func (f *takeover) checkAllAreTakenOver(original map[string]kept, ours map[strin
 	for name, k := range original {
 		taken := current[name]
 		if !isTakeoverSource(name) {
-			k.State, k.Offsets = ours[name], ""
+			k.State = ours[name]
+			k.Offsets = ""
 			f.followed.Must(200, "GET", "/connectors/"+name+"/status", "", "FileStreamSinkConnector", `"trace":"`)
 		}
 		if name == half {

@@ -62,7 +62,8 @@ const (
 func TestRealWays(t *testing.T) {
 	t.Parallel()
 	w := &ways{nginx: t.TempDir(), pems: t.TempDir()}
-	dir, port := t.TempDir(), e2etest.FreePort(t)
+	dir := t.TempDir()
+	port := e2etest.FreePort(t)
 	w.cap = &capService{address: "127.0.0.1:" + port}
 	w.cap.peer = e2etest.StartPeer(t, "cap/start.sh", dir, nil, port, "300", dir)
 	w.startNginx(t)
@@ -416,10 +417,12 @@ func (w *ways) testSOCKS5(t *testing.T) {
 func (w *ways) testOAuth2(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	p.Environ = []string{"NO_PROXY="}
-	dir, port := t.TempDir(), e2etest.FreePort(t)
+	dir := t.TempDir()
+	port := e2etest.FreePort(t)
 	e2etest.StartPeer(t, "oidc/start.sh", dir, []string{"SECRET=" + oidcSecret}, port, dir)
 	log := filepath.Join(dir, "server.log")
-	front, service := t.TempDir(), e2etest.FreePort(t)
+	front := t.TempDir()
+	service := e2etest.FreePort(t)
 	w.serve(t, front, service, `server { listen 127.0.0.1:`+service+`; location / { auth_request /check; proxy_pass http://cap; }
 		location = /check { internal; proxy_pass http://127.0.0.1:`+port+`; proxy_pass_request_body off; proxy_set_header Content-Length ""; } }`)
 	oauth := func(host, client, how, secret string) []string {
@@ -482,7 +485,9 @@ func (w *ways) testCloudConnector(t *testing.T) {
 // A real broker is reached by SOCKS5 and by CONNECT, with TLS and a logon inside.
 func (w *ways) testKafka(t *testing.T) {
 	p := e2etest.NewPlace(t)
-	dir, port, secure := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)
+	dir := t.TempDir()
+	port := e2etest.FreePort(t)
+	secure := e2etest.FreePort(t)
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t),
 		"SASL_PORT=" + secure}, port, dir)
 	worker := func(name, kind, address, user, password string) string {

@@ -140,7 +140,8 @@ func workerAt(t *testing.T, address string) replaytest.Worker {
 // filesServer serves the machine's files to the plugins of testdata/guests that replace Kafka's file connectors.
 func filesServer(t *testing.T) (port string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path, flags := r.FormValue("path"), os.O_RDONLY
+		path := r.FormValue("path")
+		flags := os.O_RDONLY
 		if r.Method == "POST" {
 			flags = os.O_WRONLY | os.O_APPEND
 		} else if !r.Form.Has("from") {
@@ -183,7 +184,9 @@ func TestRealWorkerAgainstConnect(t *testing.T) {
 	f := p.FollowsWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
 		"key.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter")
-	broker, connect, dir := e2etest.FreePort(t), e2etest.FreePort(t), t.TempDir()
+	broker := e2etest.FreePort(t)
+	connect := e2etest.FreePort(t)
+	dir := t.TempDir()
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, broker,
 		filepath.Join(dir, "broker"))
 	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, nil, connect, "127.0.0.1:"+broker,
@@ -203,7 +206,8 @@ func TestRealWorkerAgainstConnect(t *testing.T) {
 	e2etest.NoError(t, err)
 	wanted, err := replaytest.Differences(folder)
 	e2etest.NoError(t, err)
-	both, began := comparedWorkers{real: real, own: ours, wanted: wanted}, time.Now()
+	both := comparedWorkers{real: real, own: ours, wanted: wanted}
+	began := time.Now()
 	for _, file := range files {
 		steps, err := replaytest.Read(file)
 		e2etest.NoError(t, err)

@@ -68,7 +68,8 @@ func (c *orderChange) record(numbered bool) *kgo.Record {
 // fold returns the rows of the service after all changes, by key, and the references of those that it rejects: inserts
 // of existing rows, updates of missing rows, and bad ones.
 func fold(changes []*orderChange) (has map[string]string, refused map[string]bool) {
-	has, refused = map[string]string{}, map[string]bool{}
+	has = map[string]string{}
+	refused = map[string]bool{}
 	for _, c := range changes {
 		key := fmt.Sprintf("(%d)", c.key)
 		_, ok := has[key]

@@ -26,7 +26,8 @@ func TestRealMirrorMaker(t *testing.T) {
 	t.Parallel()
 	const rows, first = 26_000, 17_000 // the inserts first and first+1 are held
 	here, target := e2etest.Kafka(t), e2etest.Kafka(t)
-	p, service := e2etest.NewPlace(t), odatatest.New(odatatest.Options{Rows: 1})
+	p := e2etest.NewPlace(t)
+	service := odatatest.New(odatatest.Options{Rows: 1})
 	var held atomic.Bool
 	held.Store(true)
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +55,8 @@ func TestRealMirrorMaker(t *testing.T) {
 	}
 	e2etest.Produce(t, here, records...)
 	// The sink is killed when everything but the two inserts is written and stored.
-	c, admin := start(here), kadm.NewClient(client)
+	c := start(here)
+	admin := kadm.NewClient(client)
 	var had kadm.OffsetResponse
 	c.Eventually("all but two records written and stored", func() bool {
 		offsets, _ := admin.FetchOffsets(t.Context(), "connect-back")

@@ -106,7 +106,8 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			}
 			replay().Wait().Exits(0)
 			replayed(t, 0, replay().Wait())
-			counts, repeated := ids(t, p, servers, "Orders"), 0
+			counts := ids(t, p, servers, "Orders")
+			repeated := 0
 			for _, times := range counts {
 				repeated += times - 1
 			}

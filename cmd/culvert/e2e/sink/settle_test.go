@@ -23,7 +23,9 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	t.Parallel()
 	const rows, batch, atATime, first = 60, 20, 4, 10
 	p, _, worker := e2etest.Filled(t, rows)
-	service, posts, turns := odatatest.New(odatatest.Options{Rows: rows}), atomic.Int32{}, make(chan struct{}, 2*rows)
+	service := odatatest.New(odatatest.Options{Rows: rows})
+	posts := atomic.Int32{}
+	turns := make(chan struct{}, 2*rows)
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			posts.Add(1)

@@ -32,7 +32,9 @@ func TestChangesAtUsersSize(t *testing.T) {
 	const rows = 25_000
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1})
 	servers := p.Broker()
-	has, want, batches := map[string]string{}, odatatest.Write{}, 0
+	has := map[string]string{}
+	want := odatatest.Write{}
+	batches := 0
 	for _, mode := range []string{"insert", "update", "merge", "patch", "dynamic", "delete"} {
 		settings := []string{"sap.odata.operation.mode=" + mode, "sap.odata.enable.batch=1"}
 		switch mode {

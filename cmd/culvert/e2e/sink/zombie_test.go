@@ -98,7 +98,8 @@ func TestPausedSinkWritesNothingMore(t *testing.T) {
 	}
 	other := startTwoSinks(t, broker, "", direct, direct)
 	other.Eventually("all that was to be written", committed)
-	merged, created := merges.writes.Load(), creates.writes.Load()
+	merged := merges.writes.Load()
+	created := creates.writes.Load()
 	cluster.Signal(syscall.SIGSTOP)
 	close(merges.answers)
 	close(creates.answers)

@@ -23,7 +23,8 @@ import (
 func TestCloudConnectorAway(t *testing.T) {
 	t.Parallel()
 	outage, rows := e2etest.OneOf(time.Minute, 4*time.Second), e2etest.OneOf(4000, 2000)
-	p, folder := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink")
+	p := e2etest.NewPlace(t)
+	folder := e2etest.Plugins(t, "odata-sink")
 	double := connectivitytest.NewServer()
 	t.Cleanup(double.Close)
 	p.Environ = []string{"VCAP_SERVICES=" + double.VCAP(0), "NO_PROXY="}

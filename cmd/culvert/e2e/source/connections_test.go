@@ -25,7 +25,9 @@ import (
 // A service that requires a client certificate receives the one of the key store and is verified with the trust store.
 func TestStoresEndToEnd(t *testing.T) {
 	t.Parallel()
-	p, certificate, shown := e2etest.NewPlace(t), e2etest.Localhost(t), atomic.Int64{}
+	p := e2etest.NewPlace(t)
+	certificate := e2etest.Localhost(t)
+	shown := atomic.Int64{}
 	s := odatatest.New(odatatest.Options{Rows: 20})
 	server := httptest.NewUnstartedServer(s)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert,

@@ -14,7 +14,8 @@ import (
 
 // writer changes Products until stop is closed.
 func writer(s *odatatest.Service, seed uint64, stop <-chan struct{}) {
-	r, edits := rand.New(rand.NewPCG(seed, 1)), e2etest.Writer{S: s}
+	r := rand.New(rand.NewPCG(seed, 1))
+	edits := e2etest.Writer{S: s}
 	for n := 0; ; n++ {
 		select {
 		case <-stop:

@@ -76,7 +76,8 @@ func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var page int
 	fmt.Sscan(r.URL.Query().Get("after"), &page)
 	page++
-	more, next := page < ticketPages, ""
+	more := page < ticketPages
+	next := ""
 	if more && s.next != nil {
 		next = s.next(page)
 	}
@@ -110,7 +111,9 @@ func tickets(address string, more ...string) []string {
 func TestLoginExchange(t *testing.T) {
 	t.Parallel()
 	const user, secret, wrong = `me&you`, `p"w\&{user}=1+ü`, "wrong-one-indeed"
-	dir, p, used := ticketPlugins(t), e2etest.NewPlace(t), map[string]int{}
+	dir := ticketPlugins(t)
+	p := e2etest.NewPlace(t)
+	used := map[string]int{}
 	s := &strict{lifetime: `,"seconds":3600`}
 	s.login = func(r *http.Request, body string) bool {
 		var b struct {
@@ -180,7 +183,8 @@ func TestLoginWithoutAToken(t *testing.T) {
 // neither in the guest's offsets nor in a log.
 func TestSecretInTheQuery(t *testing.T) {
 	const secret = "k/e y&+1=ü"
-	dir, p := ticketPlugins(t), e2etest.NewPlace(t)
+	dir := ticketPlugins(t)
+	p := e2etest.NewPlace(t)
 	s := &strict{}
 	s.allowed = func(r *http.Request) string {
 		if values := r.URL.Query()["api_key"]; len(values) != 1 || values[0] != secret {

@@ -17,7 +17,8 @@ import (
 // and do so. The outage is one warning, and one line when it is over.
 func TestServiceAway(t *testing.T) {
 	t.Parallel()
-	p, folder := e2etest.NewPlace(t), e2etest.Plugins(t, "odata-sink")
+	p := e2etest.NewPlace(t)
+	folder := e2etest.Plugins(t, "odata-sink")
 	s := odatatest.New(odatatest.Options{Rows: 2000, PageSize: 40,
 		Switches: odatatest.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	address := porttest.Address(t)

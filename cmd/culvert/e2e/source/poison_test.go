@@ -30,7 +30,8 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 		Switches: odatatest.Switches{PageSize: 30, ExpandPageSize: 3}})
 	// The first product is on the first page of its category's products, the last one on a further page.
 	poisoned := map[string][]string{}
-	count, d := s.Count("Products"), e2etest.Writer{S: s}
+	count := s.Count("Products")
+	d := e2etest.Writer{S: s}
 	s.Each("Products", func(_ string, fields map[string]string) {
 		if id := fields["ProductID"]; id == "1" || id == fmt.Sprint(count) {
 			poisoned["Products"] = append(poisoned["Products"], id)

@@ -118,7 +118,8 @@ func TestKilledApplicationServers(t *testing.T) {
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: 100}})
 	advice := regexp.MustCompile(`errors\.uncertain\.send=(\S+) to send`)
-	lines, sent := e2etest.CopiesOf(address), []string(nil)
+	lines := e2etest.CopiesOf(address)
+	sent := []string(nil)
 	r := p.OnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
 	for n := 0; r.Code != 0 && n < 40; n++ {
 		named := map[string]bool{}

@@ -159,7 +159,8 @@ func TestTokensOfSessions(t *testing.T) {
 			const warning = "whose token may belong to an earlier session"
 			reloads := 0
 			for i := range tokenSets {
-				keys, marked := map[string]bool{}, false
+				keys := map[string]bool{}
+				marked := false
 				records := p.Records(fmt.Sprint("rows", i))
 				for _, record := range records {
 					keys[fmt.Sprint(record["key"])] = true

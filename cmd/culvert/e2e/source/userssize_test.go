@@ -84,7 +84,8 @@ func (c readingMode) run(t *testing.T, servers string) {
 		if !c.killed {
 			break
 		}
-		w, pages := q.Start(args...), s.Ledger().Pages
+		w := q.Start(args...)
+		pages := s.Ledger().Pages
 		w.Eventually("pages", func() bool { return s.Ledger().Pages > pages+100+n })
 		w.Kill()
 	}
