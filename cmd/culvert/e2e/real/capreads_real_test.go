@@ -58,30 +58,7 @@ func (s *capService) testParts(t *testing.T) {
 		total, _ := page.D.Count.Int64()
 		return int(total)
 	}
-	var orders struct {
-		D struct {
-			Results []struct {
-				ID    string
-				Items struct {
-					Results []struct {
-						Pos      int
-						Schedule struct{ Results []any }
-					}
-				}
-			}
-		}
-	}
-	e2etest.NoError(t, json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders))
-	items, later, schedules := 0, 0, 0
-	for _, o := range orders.D.Results {
-		for _, i := range o.Items.Results {
-			items++
-			schedules += len(i.Schedule.Results)
-			if i.Pos > 1 {
-				later++
-			}
-		}
-	}
+	items, schedules, later := s.countItems(t)
 	for _, format := range []string{"-json", "-atom"} {
 		for _, c := range []struct {
 			topic string
@@ -91,8 +68,8 @@ func (s *capService) testParts(t *testing.T) {
 			{"in", count("Products", "category_code eq 'C001' or category_code eq 'C002'")},
 			{"dates", count("Products", "released ge datetime'2005-01-01T00:00:00'")},
 		} {
-			if found := len(p.Records(c.topic + format)); found != c.rows || c.rows == 0 {
-				t.Errorf("%s: expected %d rows, found %d", c.topic+format, c.rows, found)
+			if received := len(p.Records(c.topic + format)); received != c.rows || c.rows == 0 {
+				t.Errorf("%s: expected %d rows, found %d", c.topic+format, c.rows, received)
 			}
 		}
 		foundItems, foundSchedules, foundLater := 0, 0, 0
@@ -116,4 +93,33 @@ func (s *capService) testParts(t *testing.T) {
 				format, items, schedules, later, foundItems, foundSchedules, foundLater)
 		}
 	}
+}
+
+// countItems counts the items of all orders, their schedule lines, and the items after the first positions.
+func (s *capService) countItems(t *testing.T) (items, schedules, later int) {
+	t.Helper()
+	var orders struct {
+		D struct {
+			Results []struct {
+				ID    string
+				Items struct {
+					Results []struct {
+						Pos      int
+						Schedule struct{ Results []any }
+					}
+				}
+			}
+		}
+	}
+	e2etest.NoError(t, json.Unmarshal(s.get(t, capPath+"/Orders?$format=json&$expand=Items/Schedule"), &orders))
+	for _, o := range orders.D.Results {
+		for _, i := range o.Items.Results {
+			items++
+			schedules += len(i.Schedule.Results)
+			if i.Pos > 1 {
+				later++
+			}
+		}
+	}
+	return items, schedules, later
 }

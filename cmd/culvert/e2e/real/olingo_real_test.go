@@ -44,41 +44,16 @@ func (s *olingo) testModes(t *testing.T) {
 	e2etest.NoError(t, err)
 	defer broker.Close()
 	plugins := e2etest.Plugins(t, "odata-sink", "smt")
-	file := func(name string, lines ...string) string {
-		return p.File(name+".properties", append(s.lines(name), lines...)...)
-	}
 	run := func(name string, lines ...string) {
 		t.Helper()
-		p.MustOnceWith(plugins, file(name, lines...))
+		p.MustOnceWith(plugins, s.file(p, name, lines...))
 	}
-	const from, to = "connector.class=ODataSource", "connector.class=ODataSink"
+	const to = "connector.class=ODataSink"
 	original := s.customers(t)
 	if len(original) != olingoRows {
 		t.Fatalf("expected %d orders, found %d", olingoRows, len(original))
 	}
-	reader := func(name, set string, more ...string) string {
-		return file(name, append(setLines(0, olingoPath, set, name, more...), from)...)
-	}
-	p.MustOnceWith(plugins, reader("json", "Orders", "format=json", "expand=Items"),
-		reader("atom", "Orders", "format=atom", "expand=Items"),
-		reader("part", "Orders", "select=Customer,Items/Name", "expand=Items",
-			"filter#00.property=Customer", "filter#00.option=in",
-			"filter#00.low=Müller & Söhne <246>,Müller & Söhne <249>",
-			"filter#01.property=Amount", "filter#01.option=gt", "filter#01.low=271"),
-		reader("pages", "Items", "paging=top", "page.size=77"), reader("plain", "Orders"))
-	for _, format := range []string{"json", "atom"} {
-		if diff := cmp.Diff(expectedOrders(), s.orders(t, p, format)); diff != "" {
-			t.Errorf("in %s:\n%s", format, diff)
-		}
-	}
-	part := p.Documents("part", "--data", p.Data)
-	if len(part) != 1 || payloadOf(t, part[0], "value")["Customer"] != "Müller & Söhne <249>" {
-		t.Errorf("expected the order 249 alone, found %v", part)
-	}
-	if n := len(p.Documents("pages", "--data", p.Data)); n != 2*olingoRows {
-		t.Errorf("expected %d items in pages of our own, found %d", 2*olingoRows, n)
-	}
-
+	s.checkReads(t, p, plugins)
 	var deleted []*kgo.Record
 	for _, r := range e2etest.ReadTopic(t, broker.Addr(), "plain", olingoRows) {
 		deleted = append(deleted, &kgo.Record{Topic: "gone", Key: r.Key})
@@ -117,16 +92,50 @@ func (s *olingo) testModes(t *testing.T) {
 		}
 	}
 	// All orders except for the customers are unchanged.
-	p.MustOnceWith(plugins, reader("after", "Orders"))
+	p.MustOnceWith(plugins, s.reader(p, "after", "Orders"))
 	want := expectedOrders()
 	after := s.orders(t, p, "after")
-	for _, one := range want {
-		one["Customer"] = "insert1"
-		delete(one, "Items")
+	for _, order := range want {
+		order["Customer"] = "insert1"
+		delete(order, "Items")
 	}
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("behind all modes:\n%s", diff)
 	}
+}
+
+// checkReads reads all orders in both formats, parts of them, and pages of our own. The topic plain has the orders as well.
+func (s *olingo) checkReads(t *testing.T, p *e2etest.Place, plugins string) {
+	t.Helper()
+	p.MustOnceWith(plugins, s.reader(p, "json", "Orders", "format=json", "expand=Items"),
+		s.reader(p, "atom", "Orders", "format=atom", "expand=Items"),
+		s.reader(p, "part", "Orders", "select=Customer,Items/Name", "expand=Items",
+			"filter#00.property=Customer", "filter#00.option=in",
+			"filter#00.low=Müller & Söhne <246>,Müller & Söhne <249>",
+			"filter#01.property=Amount", "filter#01.option=gt", "filter#01.low=271"),
+		s.reader(p, "pages", "Items", "paging=top", "page.size=77"), s.reader(p, "plain", "Orders"))
+	for _, format := range []string{"json", "atom"} {
+		if diff := cmp.Diff(expectedOrders(), s.orders(t, p, format)); diff != "" {
+			t.Errorf("in %s:\n%s", format, diff)
+		}
+	}
+	part := p.Documents("part", "--data", p.Data)
+	if len(part) != 1 || payloadOf(t, part[0], "value")["Customer"] != "Müller & Söhne <249>" {
+		t.Errorf("expected the order 249 alone, found %v", part)
+	}
+	if n := len(p.Documents("pages", "--data", p.Data)); n != 2*olingoRows {
+		t.Errorf("expected %d items in pages of our own, found %d", 2*olingoRows, n)
+	}
+}
+
+// file writes the file of a connector of the service.
+func (s *olingo) file(p *e2etest.Place, name string, lines ...string) string {
+	return p.File(name+".properties", append(s.lines(name), lines...)...)
+}
+
+// reader writes the file of a connector that reads a set into the topic of its name.
+func (s *olingo) reader(p *e2etest.Place, name, set string, more ...string) string {
+	return s.file(p, name, append(setLines(0, olingoPath, set, name, more...), "connector.class=ODataSource")...)
 }
 
 // testManyRows reads a set of a realistic size in both formats. Olingo tracks its changes, and its next links count
