@@ -198,7 +198,8 @@ func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	settings["name"], settings["sap.odata#00.topic"] = "edited", "edited"
 	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
 	for name, canDelete := range map[string]bool{"edited": true, "bad": false} {
-		if _, page := get(t, f.Url+"/console/connector?name="+name, nil); strings.Contains(page, "dialog-delete") != canDelete {
+		_, page := get(t, f.Url+"/console/connector?name="+name, nil)
+		if strings.Contains(page, "dialog-delete") != canDelete {
 			t.Errorf("connector %s: expected a button that deletes it: %t", name, canDelete)
 		}
 	}

@@ -39,8 +39,8 @@ func TestRealWorkerOfTwoKilled(t *testing.T) {
 	})
 	tab := NewBrowser(t).Open(nil)
 	tab.Go(first.Url + "/console/")
-	state := fmt.Sprintf(`[...document.querySelectorAll("#rows tr")].find(r => r.innerText.includes(%q)).querySelector(".pill").innerText`,
-		name)
+	state := fmt.Sprintf(`[...document.querySelectorAll("#rows tr")].find(
+		r => r.innerText.includes(%q)).querySelector(".pill").innerText`, name)
 	tab.Until("a state", `["idle", "running"].includes(`+state+`)`)
 	killed.Kill()
 	// The other worker asks it with each poll of the page, once a second.

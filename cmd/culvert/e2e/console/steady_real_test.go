@@ -218,12 +218,14 @@ func TestRealWorkerKilled(t *testing.T) {
 		return asked(form) >= 2 && Eval[bool](form, calm)
 	})
 	f.Kill()
-	const silent = `document.getElementById("link").checkVisibility() && document.getElementById("link").innerText.includes("does not answer")`
+	const silent = `document.getElementById("link").checkVisibility() &&
+		document.getElementById("link").innerText.includes("does not answer")`
 	noticed := list.Until("the line that the worker does not answer", silent)
 	requests := asked(form)
 	form.Click(`.steps a[href="#step-sets"]`)
 	form.Type(set, "Products")
-	f.Eventually("steps that nobody answers", func() bool { return asked(form) >= requests+2 }) // one as the focus moves
+	// One step is sent as the focus moves.
+	f.Eventually("steps that nobody answers", func() bool { return asked(form) >= requests+2 })
 	form.Until("a line that nobody answers", silent)
 	form.Has("What was typed is still here")
 	if got := form.Value(password); got != "typed-before-the-end" {

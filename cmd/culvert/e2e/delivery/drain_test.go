@@ -74,8 +74,8 @@ func (g *Group) drains(connectors, tasks int) {
 	})
 }
 
-// owners returns the workers that run the connectors and tasks, as one worker reports. isComplete reports whether all of
-// them run.
+// owners returns the workers that run the connectors and tasks, as one worker reports. isComplete reports whether all
+// of them run.
 func (g *Group) owners(by, units int) (owners map[string]string, isComplete bool) {
 	g.T.Helper()
 	connectors, _ := g.statuses(by)
@@ -124,7 +124,8 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 		g.workers[by].Eventually("all that there is runs where it did", func() (isComplete bool) {
 			current, isComplete = g.owners(by, connectors+tasks)
 			for unit, id := range earlier {
-				if (id != was && current[unit] != id) || (id == was && current[unit] != was && current[unit] != g.ids[n]) {
+				if (id != was && current[unit] != id) ||
+					(id == was && current[unit] != was && current[unit] != g.ids[n]) {
 					t.Fatalf("%s: expected it to stay at %s, found it at %s", unit, id, current[unit])
 				}
 				isComplete = isComplete && (id != was || current[unit] == g.ids[n])

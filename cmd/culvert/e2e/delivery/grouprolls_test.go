@@ -94,8 +94,9 @@ func (g *Group) rollsSink(address string) {
 	newer := guesttest.Bytes(g.T, filepath.Join(e2etest.Bench.Root, "plugins", "odata-sink"), "main.version=0.2.0")
 	client := e2etest.Client(g.T, g.servers)
 	e2etest.MakeTopics(g.T, client, "back")
-	g.workers[1].Until(201, "PUT", "/connectors/back/config", e2etest.AsJSON(g.T, e2etest.Configuration(e2etest.SinkOf("back", address, "back",
-		"OrderCopies")))) // 409 before worker 0 is a member
+	sink := e2etest.Configuration(e2etest.SinkOf("back", address, "back", "OrderCopies"))
+	// The answer is 409 before worker 0 is a member.
+	g.workers[1].Until(201, "PUT", "/connectors/back/config", e2etest.AsJSON(g.T, sink))
 	rows := 0
 	until := func(what, version string) {
 		g.T.Helper()

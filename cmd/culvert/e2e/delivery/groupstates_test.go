@@ -51,7 +51,8 @@ func TestStatesOfAKilledWorker(t *testing.T) {
 		}
 		var workers []rest.WorkerInfo
 		e2etest.Get(t, g.workers[by].Url+"/culvert/workers", &workers)
-		if !slices.ContainsFunc(workers, func(w rest.WorkerInfo) bool { return w.Worker == g.ids[by] && w.Error == "" }) {
+		isAsked := func(w rest.WorkerInfo) bool { return w.Worker == g.ids[by] && w.Error == "" }
+		if !slices.ContainsFunc(workers, isAsked) {
 			t.Errorf("round %d: found workers %+v", round, workers)
 		}
 		g.workers[by].Eventually("that no worker runs what it ran, or that this one does", func() bool {

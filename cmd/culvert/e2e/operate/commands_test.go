@@ -266,7 +266,8 @@ func TestConsumeRegistered(t *testing.T) {
 				var record struct {
 					Key, Value struct{ OrderID, ShipCountry any }
 				}
-				if err := json.Unmarshal([]byte(line), &record); err != nil || record.Key.OrderID != 10248.0+float64(n) ||
+				err := json.Unmarshal([]byte(line), &record)
+				if err != nil || record.Key.OrderID != 10248.0+float64(n) ||
 					record.Value.OrderID != record.Key.OrderID || record.Value.ShipCountry == nil {
 					t.Errorf("%s, by the %s: %v in %s", topic, how, err, line)
 				}

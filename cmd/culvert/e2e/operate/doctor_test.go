@@ -169,8 +169,8 @@ func TestTunnel(t *testing.T) {
 	double, lines := behind(t, p)
 	c := p.Start("tunnel", "-p", p.File("worker.properties", lines...), "--listen", "127.0.0.1:0")
 	c.Eventually("a listener for the broker", func() bool { return strings.Count(c.Stdout.String(), "\n") == 2 })
-	announced := regexp.MustCompile(
-		`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n(127\.0\.0\.1:\d+) broker 0 127\.0\.0\.1:\d+\n$`).FindStringSubmatch(c.Stdout.String())
+	announced := regexp.MustCompile(`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n` +
+		`(127\.0\.0\.1:\d+) broker 0 127\.0\.0\.1:\d+\n$`).FindStringSubmatch(c.Stdout.String())
 	if announced == nil {
 		t.Fatalf("stdout:\n%s", c.Stdout.String())
 	}

@@ -64,8 +64,8 @@ func TestValidationAsksTheService(t *testing.T) {
 	v, by = f.Checked(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres",
 		"sap.odata#00.filter#00.property=x",
 		"sap.odata#00.filter#00.option=eq", "sap.odata#00.filter#00.low=1")...))
-	if problem := strings.Join(by["sap.odata#00.entityset"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(problem,
-		"the nearest name is Orders") {
+	problem := strings.Join(by["sap.odata#00.entityset"].Value.Errors, "")
+	if v.Errors != 1 || !strings.Contains(problem, "the nearest name is Orders") {
 		t.Errorf("%d errors, found %s", v.Errors, problem)
 	}
 
@@ -73,9 +73,8 @@ func TestValidationAsksTheService(t *testing.T) {
 	f.CheckedBy("?logon=check", sapSource(address, "falsch", set...))
 	for range 4 {
 		v, by = f.Checked(sapSource(address, "falsch", set...))
-		if problem := strings.Join(by["sap.odata.user.pwd"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(problem,
-			"me") ||
-			strings.Contains(fmt.Sprint(by), "falsch") {
+		problem := strings.Join(by["sap.odata.user.pwd"].Value.Errors, "")
+		if v.Errors != 1 || !strings.Contains(problem, "me") || strings.Contains(fmt.Sprint(by), "falsch") {
 			t.Errorf("%d errors, found %q", v.Errors, problem)
 		}
 	}

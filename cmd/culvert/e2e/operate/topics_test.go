@@ -56,8 +56,9 @@ func TestTopicsFromTheCommandLine(t *testing.T) {
 	}
 	p.Run("produce", "Copies", "--json", "--key-separator", ":").Exits(2).Says("key-separator")
 
-	if got, want := p.MustRun("consume", "Orders", "--values", "--data", p.Data).Stdout, "\"a=b\"\n{\"n\":1}\n"; got != want {
-		t.Errorf("expected %s, found %s", want, got)
+	const values = "\"a=b\"\n{\"n\":1}\n"
+	if got := p.MustRun("consume", "Orders", "--values", "--data", p.Data).Stdout; got != values {
+		t.Errorf("expected %s, found %s", values, got)
 	}
 	p.MustRun("consume", "Orders", "--values", "--pretty", "--data", p.Data).Prints("\"a=b\"\n{\n  \"n\": 1\n}\n")
 	p.MustRun("consume", "Orders", "--pretty", "-n", "1", "--data", p.Data).Prints("{\n  \"topic\": \"Orders\",\n")

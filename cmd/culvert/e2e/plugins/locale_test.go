@@ -66,7 +66,9 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 		p.File("back.properties", e2etest.SinkOf("back", address, "plain", "AllTypesCopies")...))
 	r := p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
 		p.Data}, args...)...)
-	if diff := cmp.Diff(instants(t, e2etest.Entities(s, "AllTypes")), instants(t, e2etest.Entities(s, "AllTypesCopies"))); diff != "" {
+	originals := instants(t, e2etest.Entities(s, "AllTypes"))
+	copies := instants(t, e2etest.Entities(s, "AllTypesCopies"))
+	if diff := cmp.Diff(originals, copies); diff != "" {
 		t.Errorf("AllTypes and AllTypesCopies differ\n%s", diff)
 	}
 	timestamp := regexp.MustCompile(`"timestamp":\d+,`)

@@ -104,7 +104,8 @@ func (s *olingo) testModes(t *testing.T) {
 	}
 }
 
-// checkReads reads all orders in both formats, parts of them, and pages of our own. The topic plain has the orders as well.
+// checkReads reads all orders in both formats, parts of them, and pages of our own. The topic plain has the orders as
+// well.
 func (s *olingo) checkReads(t *testing.T, p *e2etest.Place, plugins string) {
 	t.Helper()
 	p.MustOnceWith(plugins, s.reader(p, "json", "Orders", "format=json", "expand=Items"),

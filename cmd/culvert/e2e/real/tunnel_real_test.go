@@ -294,8 +294,8 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 		atLeast(fields[4], 1000) != nil {
 		t.Errorf("perf-consume:\n%s", performance)
 	}
-	for _, line := range strings.Split(strings.TrimSpace(e2etest.KafkaTool(t, "api-versions", "--bootstrap-server", address)),
-		"\n") {
+	versions := e2etest.KafkaTool(t, "api-versions", "--bootstrap-server", address)
+	for _, line := range strings.Split(strings.TrimSpace(versions), "\n") {
 		if regexp.MustCompile(`^\S+:\d+ \(id`).MatchString(line) && !strings.HasPrefix(line, "127.0.0.1:") {
 			t.Errorf("a tool was told of %s", line)
 		}

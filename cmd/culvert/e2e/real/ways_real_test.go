@@ -101,7 +101,8 @@ func startIntermediary(t *testing.T, name string) *intermediary {
 // startNginx starts nginx in front of the service.
 func (w *ways) startNginx(t *testing.T) {
 	t.Helper()
-	if out, err := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.Stores(t), w.pems).CombinedOutput(); err != nil {
+	pems := exec.Command("../../../../testdata/peers/ways/pems.sh", e2etest.Stores(t), w.pems)
+	if out, err := pems.CombinedOutput(); err != nil {
 		t.Fatalf("pems.sh: %v\n%s", err, out)
 	}
 	w.mutual, w.made, w.packed = e2etest.FreePort(t), e2etest.FreePort(t), e2etest.FreePort(t)

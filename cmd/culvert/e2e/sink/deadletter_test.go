@@ -20,7 +20,8 @@ func TestDeadLetterTopic(t *testing.T) {
 	broker := e2etest.Embedded(t).Addr()
 	worker := p.File("worker.properties", "bootstrap.servers="+broker, "listeners=",
 		"key.converter.schemas.enable=false")
-	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("there.properties", e2etest.Source("there", address, "Orders")...))
+	p.MustOnceWith(e2etest.Plugins(t, "odata-sink"), worker,
+		p.File("there.properties", e2etest.Source("there", address, "Orders")...))
 	first := e2etest.ReadTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
 	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}
 	e2etest.Produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"),

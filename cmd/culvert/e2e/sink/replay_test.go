@@ -133,8 +133,8 @@ func poisonedOrders(t *testing.T, s *odatatest.Service, rows int) (good, poison 
 	return good, poison, preceding
 }
 
-// checkPoisonIsListed checks that the dead letters of the connector tolerant are listed and shown. The first one is about
-// a row that so many good ones precede.
+// checkPoisonIsListed checks that the dead letters of the connector tolerant are listed and shown. The first one is
+// about a row that so many good ones precede.
 func checkPoisonIsListed(t *testing.T, p *e2etest.Place, servers string, letters, preceding int) {
 	t.Helper()
 	list := p.Run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",

@@ -96,8 +96,8 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	}
 	f.Must(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
 	f.Await("orders", "runs", e2etest.Runs)
-	if r := letters.replay(rest.ReplayRequest{Positions: []string{"0@5", "0@2", "0@9999"}, DryRun: true}); r.WouldPass != 2 ||
-		r.Refused != 0 || r.Kept[leftOf+"0@9999"] != 1 {
+	r = letters.replay(rest.ReplayRequest{Positions: []string{"0@5", "0@2", "0@9999"}, DryRun: true})
+	if r.WouldPass != 2 || r.Refused != 0 || r.Kept[leftOf+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
 	}
 	checkLettersAreReplayedOnce(t, letters, n, broker)

@@ -28,9 +28,9 @@ func TestReplayThatIsKilled(t *testing.T) {
 		"errors.tolerance=all", e2etest.Silent,
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"sap.odata.insert.uncertain=check")...)
-	for _, args := range [][]string{{p.File("there.properties", e2etest.Source("there", address, "Orders")...)}, {back}} {
-		p.MustRun(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data,
-			worker}, args...)...)
+	source := p.File("there.properties", e2etest.Source("there", address, "Orders")...)
+	for _, connector := range []string{source, back} {
+		p.MustRun("run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker, connector)
 		e2etest.RefuseWrites(t, s, 1000)
 	}
 	e2etest.ReadTopic(t, broker, "refused", 12)
